@@ -1,0 +1,108 @@
+//! The parameter types that the toolkit knows.
+
+use bytes::Bytes;
+
+use super::{ArgKind, ArgSpec, Arguments, FromArg};
+use crate::Error;
+
+impl<'a> FromArg<'a> for &'a [u8] {
+    const ARG: ArgSpec = ArgSpec::new(ArgKind::String);
+
+    fn from_arg(args: &mut Arguments<'a>) -> Result<Self, Error> {
+        args.take()
+    }
+}
+
+impl<'a> FromArg<'a> for Bytes {
+    const ARG: ArgSpec = ArgSpec::new(ArgKind::String);
+
+    fn from_arg(args: &mut Arguments<'a>) -> Result<Self, Error> {
+        args.take_bytes()
+    }
+}
+
+impl<'a> FromArg<'a> for &'a str {
+    const ARG: ArgSpec = ArgSpec::new(ArgKind::String);
+
+    fn from_arg(args: &mut Arguments<'a>) -> Result<Self, Error> {
+        args.take_str()
+    }
+}
+
+impl<'a> FromArg<'a> for String {
+    const ARG: ArgSpec = ArgSpec::new(ArgKind::String);
+
+    fn from_arg(args: &mut Arguments<'a>) -> Result<Self, Error> {
+        args.take_str().map(str::to_owned)
+    }
+}
+
+macro_rules! integers {
+    ($($integer:ty)*) => {$(
+        impl<'a> FromArg<'a> for $integer {
+            const ARG: ArgSpec = ArgSpec::new(ArgKind::Integer);
+
+            fn from_arg(args: &mut Arguments<'a>) -> Result<Self, Error> {
+                args.take_integer()
+            }
+        }
+    )*};
+}
+
+integers!(i8 i16 i32 i64 isize u8 u16 u32 u64 usize);
+
+impl<'a> FromArg<'a> for f64 {
+    const ARG: ArgSpec = ArgSpec::new(ArgKind::Double);
+
+    fn from_arg(args: &mut Arguments<'a>) -> Result<Self, Error> {
+        args.take_float()
+    }
+}
+
+impl<'a> FromArg<'a> for f32 {
+    const ARG: ArgSpec = ArgSpec::new(ArgKind::Double);
+
+    fn from_arg(args: &mut Arguments<'a>) -> Result<Self, Error> {
+        args.take_float().map(|number| number as f32)
+    }
+}
+
+/// May be left out, together with everything behind it.
+impl<'a, T: FromArg<'a>> FromArg<'a> for Option<T> {
+    const ARG: ArgSpec = T::ARG.optional();
+
+    fn from_arg(args: &mut Arguments<'a>) -> Result<Self, Error> {
+        if args.is_empty() { Ok(None) } else { T::from_arg(args).map(Some) }
+    }
+}
+
+/// The rest: at least one.
+impl<'a, T: FromArg<'a>> FromArg<'a> for Vec<T> {
+    const ARG: ArgSpec = T::ARG.multiple();
+
+    fn from_arg(args: &mut Arguments<'a>) -> Result<Self, Error> {
+        // The arguments are in memory already; an element takes at least one of them.
+        let mut rest = Vec::with_capacity(args.len());
+        rest.push(T::from_arg(args)?);
+        while !args.is_empty() {
+            rest.push(T::from_arg(args)?);
+        }
+        Ok(rest)
+    }
+}
+
+macro_rules! tuples {
+    ($($T:ident = $name:literal),*) => {
+        impl<'a, $($T: FromArg<'a>),*> FromArg<'a> for ($($T,)*) {
+            const ARG: ArgSpec = ArgSpec::block(&[$($T::ARG.named_if_unnamed($name)),*]);
+
+            fn from_arg(args: &mut Arguments<'a>) -> Result<Self, Error> {
+                Ok(($($T::from_arg(args)?,)*))
+            }
+        }
+    };
+}
+
+tuples!(A = "first", B = "second");
+tuples!(A = "first", B = "second", C = "third");
+tuples!(A = "first", B = "second", C = "third", D = "fourth");

@@ -1,0 +1,65 @@
+//! Arguments that name keys.
+
+use std::{borrow::Borrow, ops::Deref};
+
+use bytes::Bytes;
+
+use super::{ArgSpec, Arguments, FromArg};
+use crate::Error;
+
+/// An argument that names a key. The toolkit knows the keys of a command by this type: `COMMAND
+/// GETKEYS` lists them, and whatever works by key rests on it.
+///
+/// `Key` alone is a `Key<Bytes>`, to be stored; `Key<&[u8]>` only looks. It derefs to what it wraps.
+///
+/// ```
+/// use std::collections::HashMap;
+/// use thegiant::{Bytes, Key};
+///
+/// let values = HashMap::from([(Bytes::from("k"), 1)]);
+/// let key: Key<&[u8]> = Key(b"k");
+/// assert_eq!(values.get(*key), Some(&1));
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Key<T = Bytes>(pub T);
+
+impl<T> Key<T> {
+    /// What it wraps.
+    pub fn into_inner(self) -> T {
+        self.0
+    }
+}
+
+impl<T> Deref for Key<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.0
+    }
+}
+
+impl From<Key<Bytes>> for Bytes {
+    fn from(key: Key<Bytes>) -> Bytes {
+        key.0
+    }
+}
+
+impl From<Key<String>> for String {
+    fn from(key: Key<String>) -> String {
+        key.0
+    }
+}
+
+impl Borrow<[u8]> for Key<Bytes> {
+    fn borrow(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl<'a, T: FromArg<'a>> FromArg<'a> for Key<T> {
+    const ARG: ArgSpec = T::ARG.key();
+
+    fn from_arg(args: &mut Arguments<'a>) -> Result<Self, Error> {
+        T::from_arg(args).map(Key)
+    }
+}

@@ -1,0 +1,112 @@
+//! One request as it was sent.
+
+use std::fmt;
+
+use bytes::Bytes;
+
+use super::{Arguments, Spec};
+use crate::{Client, Error, resp::Span};
+
+/// One request: the name of the command, its arguments, and who sent it.
+///
+/// Methods with `#[command]` see their arguments already read; a function application
+/// ([`App::fallback`](crate::App::fallback)) sees this.
+///
+/// ```no_run
+/// use thegiant::prelude::*;
+///
+/// # fn app() -> App {
+/// App::new().fallback(|call: &Call| match call.name() {
+///     b"HELLO.WORLD" => Ok(format!("hello, {}", call.client().addr())),
+///     _ => Err(call.unknown_command()),
+/// })
+/// # }
+/// ```
+#[derive(Clone, Copy)]
+pub struct Call<'a> {
+    pub(crate) spec: Option<&'static Spec>,
+    pub(crate) spans: &'a [Span],
+    pub(crate) input: &'a [u8],
+    pub(crate) large: &'a [Bytes],
+    pub(crate) client: &'a Client,
+}
+
+impl<'a> Call<'a> {
+    /// The command, as it was sent.
+    pub fn name(&self) -> &'a [u8] {
+        self.get(0).unwrap_or_default()
+    }
+
+    /// The arguments behind the name.
+    pub fn args(&'a self) -> Arguments<'a> {
+        Arguments::new(self, self.spec.map_or(1, Spec::words))
+    }
+
+    /// The `index`th word of the request; 0 is the name.
+    pub fn get(&self, index: usize) -> Option<&'a [u8]> {
+        match *self.spans.get(index)? {
+            Span::Input { start, end } => self.input.get(start as usize..end as usize),
+            Span::Large(index) => self.large.get(index as usize).map(|bytes| bytes.as_ref()),
+        }
+    }
+
+    /// The `index`th word of the request, to be stored; see [`Arguments::take_bytes`].
+    pub fn bytes(&self, index: usize) -> Option<Bytes> {
+        match self.spans.get(index)? {
+            Span::Large(index) => self.large.get(*index as usize).cloned(),
+            Span::Input { .. } => self.get(index).map(Bytes::copy_from_slice),
+        }
+    }
+
+    /// The number of words: the name and the arguments.
+    #[expect(clippy::len_without_is_empty, reason = "a request has at least its name")]
+    pub fn len(&self) -> usize {
+        self.spans.len()
+    }
+
+    /// Who sent it.
+    pub fn client(&self) -> &'a Client {
+        self.client
+    }
+
+    /// `ERR unknown command '…', with args beginning with: …`, as Redis words it.
+    pub fn unknown_command(&self) -> Error {
+        let mut args = String::new();
+        for argument in (1..).map_while(|index| self.get(index)) {
+            if args.len() >= QUOTED {
+                break;
+            }
+            let argument = &argument[..argument.len().min(QUOTED - args.len())];
+            args.push_str(&format!("'{}' ", c_text(argument)));
+        }
+        let name = self.name();
+        let name = c_text(&name[..name.len().min(QUOTED)]);
+        Error::err(format_args!("unknown command '{name}', with args beginning with: {args}"))
+    }
+
+    /// `ERR wrong number of arguments for '…' command`, as Redis words it.
+    pub fn wrong_arity(&self) -> Error {
+        match self.spec {
+            Some(spec) if !spec.name.is_empty() => spec.wrong_arity(),
+            _ => Error::err(format_args!(
+                "wrong number of arguments for '{}' command",
+                c_text(self.name()).to_ascii_lowercase()
+            )),
+        }
+    }
+}
+
+/// How much of a request is quoted in an error (Redis cuts at 128 bytes).
+const QUOTED: usize = 128;
+
+/// Text as C's `%s` has it: up to a NUL.
+pub(crate) fn c_text(bytes: &[u8]) -> std::borrow::Cow<'_, str> {
+    String::from_utf8_lossy(bytes.split(|byte| *byte == 0).next().unwrap_or_default())
+}
+
+impl fmt::Debug for Call<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let words = (0..self.len()).filter_map(|index| self.get(index));
+        f.debug_list().entries(words.map(String::from_utf8_lossy)).finish()
+    }
+}

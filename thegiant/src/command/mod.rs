@@ -1,0 +1,23 @@
+//! What a command is: a row that everything else reads.
+//!
+//! - [`Row`]: a [`Spec`] (name, arity, flags, keys, arguments, documentation) and the function that
+//!   reads the arguments, calls the method and writes the reply. [`Commands`] is an actor's slice of rows.
+//! - [`FromArg`] reads one parameter, [`IntoReply`] writes what a method returns.
+//! - [`Call`] is one request as it was sent.
+
+mod args;
+mod call;
+mod keys;
+mod reply;
+mod row;
+mod spec;
+mod table;
+
+pub use args::{ArgKind, ArgSpec, Arguments, FromArg, Key, Tokens};
+pub use call::Call;
+pub use keys::{KeySpec, Keys};
+pub use reply::{Array, IntoReply, Raw, Simple};
+pub(crate) use row::RowId;
+pub use row::{Commands, Receiver, Row};
+pub use spec::{Flags, Spec};
+pub(crate) use table::{Resolved, Table};

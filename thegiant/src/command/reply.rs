@@ -1,0 +1,409 @@
+//! Writing what a method returns.
+
+use std::{
+    borrow::Cow,
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
+};
+
+use bytes::Bytes;
+
+use crate::{
+    Error,
+    resp::{Encoder, Value},
+};
+
+/// What a `#[command]` method returns: how it is written as a reply.
+///
+/// | type | RESP3 | RESP2, where it differs |
+/// | --- | --- | --- |
+/// | `()` | `+OK` | |
+/// | [`Simple`] | simple string | |
+/// | `&str`, `String`, `&[u8]`, [`Bytes`], `Vec<u8>` | bulk string | |
+/// | `i8` … `i64`, `u16` … `u32`, `isize`, `usize`, `u64` | integer | |
+/// | `f32`, `f64` | double | bulk string |
+/// | `bool` | boolean | 1 or 0 |
+/// | `Option<T>` | null, or `T` | the null bulk string |
+/// | `Vec<T>`, `&[T]`, `[T; N]`, [`Array`], tuples | array | |
+/// | `HashMap`, `BTreeMap` | map | array of keys and values |
+/// | `HashSet`, `BTreeSet` | set | array |
+/// | `Result<T, E>` | `T`, or the error | |
+/// | [`Error`] | error | |
+/// | [`Value`], [`Raw`] | what they hold | |
+///
+/// References to these work too: a method may return what it borrows from its actor.
+///
+/// ```
+/// use thegiant::{IntoReply, resp::Encoder};
+///
+/// /// A point on a map, as an array of two numbers.
+/// struct Point { x: f64, y: f64 }
+///
+/// impl IntoReply for Point {
+///     fn into_reply(self, out: &mut Encoder) {
+///         (self.x, self.y).into_reply(out);
+///     }
+/// }
+/// # let mut out = Encoder::default();
+/// # Point { x: 1.0, y: 2.5 }.into_reply(&mut out);
+/// # assert_eq!(out.to_vec(), b"*2\r\n$1\r\n1\r\n$3\r\n2.5\r\n");
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be written as a reply",
+    label = "not a type that a command can return",
+    note = "a reply is `()` for OK, `Simple`, a string, `Bytes`, an integer, a float, `bool`, `Option`, `Vec`, `Array`, a \
+            map, a set, a tuple, `Result<T, E>`, `Value` or `Raw`",
+    note = "a type of your own implements `thegiant::IntoReply`"
+)]
+pub trait IntoReply {
+    /// Writes exactly one reply.
+    fn into_reply(self, out: &mut Encoder);
+}
+
+/// A simple string: a short text of one line, such as `PONG`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Simple<T = &'static str>(pub T);
+
+/// A reply that is encoded already, one or more whole RESP values. Whoever makes it vouches for it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Raw(pub Bytes);
+
+/// An array that is written as the iterator runs, without being collected.
+///
+/// ```
+/// use thegiant::{Array, IntoReply, resp::Encoder};
+///
+/// let mut out = Encoder::default();
+/// Array((1..=3).map(|n| n * n)).into_reply(&mut out);
+/// assert_eq!(out.to_vec(), b"*3\r\n:1\r\n:4\r\n:9\r\n");
+/// ```
+#[derive(Clone, Debug)]
+pub struct Array<I>(pub I);
+
+impl IntoReply for () {
+    fn into_reply(self, out: &mut Encoder) {
+        out.simple("OK");
+    }
+}
+
+impl<T: AsRef<str>> IntoReply for Simple<T> {
+    fn into_reply(self, out: &mut Encoder) {
+        out.simple(self.0.as_ref());
+    }
+}
+
+impl IntoReply for Raw {
+    fn into_reply(self, out: &mut Encoder) {
+        out.raw(&self.0);
+    }
+}
+
+impl IntoReply for Error {
+    fn into_reply(self, out: &mut Encoder) {
+        out.error(&self);
+    }
+}
+
+impl IntoReply for Value {
+    fn into_reply(self, out: &mut Encoder) {
+        self.encode(out);
+    }
+}
+
+impl IntoReply for &Value {
+    fn into_reply(self, out: &mut Encoder) {
+        self.encode(out);
+    }
+}
+
+impl IntoReply for bool {
+    fn into_reply(self, out: &mut Encoder) {
+        out.boolean(self);
+    }
+}
+
+impl IntoReply for f64 {
+    fn into_reply(self, out: &mut Encoder) {
+        out.double(self);
+    }
+}
+
+impl IntoReply for f32 {
+    fn into_reply(self, out: &mut Encoder) {
+        // By way of its text, so that 0.1 stays 0.1.
+        out.double(self.to_string().parse().unwrap_or(f64::from(self)));
+    }
+}
+
+macro_rules! integers {
+    ($($integer:ty)*) => {$(
+        impl IntoReply for $integer {
+            fn into_reply(self, out: &mut Encoder) {
+                out.integer(i64::from(self));
+            }
+        }
+    )*};
+}
+
+// Not u8: a `Vec<u8>` is a string.
+integers!(i8 i16 i32 i64 u16 u32);
+
+macro_rules! wide_integers {
+    ($($integer:ty)*) => {$(
+        /// A number beyond 64 bits with sign is written as a big number.
+        impl IntoReply for $integer {
+            fn into_reply(self, out: &mut Encoder) {
+                match i64::try_from(self) {
+                    Ok(number) => out.integer(number),
+                    Err(_) => out.big_number(&self.to_string()),
+                }
+            }
+        }
+    )*};
+}
+
+wide_integers!(isize u64 usize i128 u128);
+
+macro_rules! strings {
+    ($($string:ty),*) => {$(
+        impl IntoReply for $string {
+            fn into_reply(self, out: &mut Encoder) {
+                out.bulk(self.as_ref());
+            }
+        }
+    )*};
+}
+
+strings!(&str, String, &String, &[u8], Vec<u8>, &Vec<u8>);
+
+impl IntoReply for Cow<'_, str> {
+    fn into_reply(self, out: &mut Encoder) {
+        out.bulk(self.as_bytes());
+    }
+}
+
+impl IntoReply for Bytes {
+    fn into_reply(self, out: &mut Encoder) {
+        out.bulk_bytes(&self);
+    }
+}
+
+impl IntoReply for &Bytes {
+    fn into_reply(self, out: &mut Encoder) {
+        out.bulk_bytes(self);
+    }
+}
+
+impl<T: IntoReply> IntoReply for Option<T> {
+    fn into_reply(self, out: &mut Encoder) {
+        match self {
+            Some(value) => value.into_reply(out),
+            None => out.null(),
+        }
+    }
+}
+
+impl<T: IntoReply, E: Into<Error>> IntoReply for Result<T, E> {
+    fn into_reply(self, out: &mut Encoder) {
+        match self {
+            Ok(value) => value.into_reply(out),
+            Err(error) => out.error(&error.into()),
+        }
+    }
+}
+
+impl<I: IntoIterator> IntoReply for Array<I>
+where
+    I::IntoIter: ExactSizeIterator,
+    I::Item: IntoReply,
+{
+    fn into_reply(self, out: &mut Encoder) {
+        write_elements(self.0, Encoder::array, out);
+    }
+}
+
+/// Writes a header, then each item.
+///
+/// An iterator that yields another number than its length says would put the connection out of
+/// step, so that is answered as an internal error instead.
+fn write_elements<I>(items: I, header: fn(&mut Encoder, usize), out: &mut Encoder)
+where
+    I: IntoIterator,
+    I::IntoIter: ExactSizeIterator,
+    I::Item: IntoReply,
+{
+    let mark = out.mark();
+    let items = items.into_iter();
+    let announced = items.len();
+    header(out, announced);
+    let mut written = 0;
+    for item in items {
+        item.into_reply(out);
+        written += 1;
+    }
+    if written != announced {
+        tracing::error!(announced, written, "an iterator yielded another number than its length");
+        out.rewind(mark);
+        out.error(&Error::INTERNAL);
+    }
+}
+
+fn write_pairs<K: IntoReply, V: IntoReply>(pairs: impl ExactSizeIterator<Item = (K, V)>, out: &mut Encoder) {
+    out.map(pairs.len());
+    for (key, value) in pairs {
+        key.into_reply(out);
+        value.into_reply(out);
+    }
+}
+
+impl<T: IntoReply> IntoReply for Vec<T> {
+    fn into_reply(self, out: &mut Encoder) {
+        write_elements(self, Encoder::array, out);
+    }
+}
+
+impl<T: IntoReply, const N: usize> IntoReply for [T; N] {
+    fn into_reply(self, out: &mut Encoder) {
+        write_elements(self, Encoder::array, out);
+    }
+}
+
+impl<'a, T> IntoReply for &'a [T]
+where
+    &'a T: IntoReply,
+{
+    fn into_reply(self, out: &mut Encoder) {
+        write_elements(self, Encoder::array, out);
+    }
+}
+
+impl<T: IntoReply, S> IntoReply for HashSet<T, S> {
+    fn into_reply(self, out: &mut Encoder) {
+        write_elements(self, Encoder::set, out);
+    }
+}
+
+impl<'a, T, S> IntoReply for &'a HashSet<T, S>
+where
+    &'a T: IntoReply,
+{
+    fn into_reply(self, out: &mut Encoder) {
+        write_elements(self, Encoder::set, out);
+    }
+}
+
+impl<T: IntoReply> IntoReply for BTreeSet<T> {
+    fn into_reply(self, out: &mut Encoder) {
+        write_elements(self, Encoder::set, out);
+    }
+}
+
+impl<'a, T> IntoReply for &'a BTreeSet<T>
+where
+    &'a T: IntoReply,
+{
+    fn into_reply(self, out: &mut Encoder) {
+        write_elements(self, Encoder::set, out);
+    }
+}
+
+impl<K: IntoReply, V: IntoReply, S> IntoReply for HashMap<K, V, S> {
+    fn into_reply(self, out: &mut Encoder) {
+        write_pairs(self.into_iter(), out);
+    }
+}
+
+impl<'a, K, V, S> IntoReply for &'a HashMap<K, V, S>
+where
+    &'a K: IntoReply,
+    &'a V: IntoReply,
+{
+    fn into_reply(self, out: &mut Encoder) {
+        write_pairs(self.iter(), out);
+    }
+}
+
+impl<K: IntoReply, V: IntoReply> IntoReply for BTreeMap<K, V> {
+    fn into_reply(self, out: &mut Encoder) {
+        write_pairs(self.into_iter(), out);
+    }
+}
+
+impl<'a, K, V> IntoReply for &'a BTreeMap<K, V>
+where
+    &'a K: IntoReply,
+    &'a V: IntoReply,
+{
+    fn into_reply(self, out: &mut Encoder) {
+        write_pairs(self.iter(), out);
+    }
+}
+
+macro_rules! tuples {
+    ($len:literal: $($field:ident),*) => {
+        impl<$($field: IntoReply),*> IntoReply for ($($field,)*) {
+            #[allow(non_snake_case, reason = "a field is named after its type")]
+            fn into_reply(self, out: &mut Encoder) {
+                let ($($field,)*) = self;
+                out.array($len);
+                $($field.into_reply(out);)*
+            }
+        }
+    };
+}
+
+tuples!(1: A);
+tuples!(2: A, B);
+tuples!(3: A, B, C);
+tuples!(4: A, B, C, D);
+tuples!(5: A, B, C, D, E);
+tuples!(6: A, B, C, D, E, F);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::resp::Protocol;
+
+    fn both(reply: impl IntoReply + Clone) -> [String; 2] {
+        [Protocol::Resp2, Protocol::Resp3].map(|protocol| {
+            let mut out = Encoder::new(protocol);
+            reply.clone().into_reply(&mut out);
+            String::from_utf8(out.to_vec()).expect("text")
+        })
+    }
+
+    #[test]
+    fn types_say_what_is_written() {
+        assert_eq!(both(()), ["+OK\r\n"; 2]);
+        assert_eq!(both(Simple("PONG")), ["+PONG\r\n"; 2]);
+        assert_eq!(both(b"ab".to_vec()), ["$2\r\nab\r\n"; 2]);
+        assert_eq!(both(vec![1, 2]), ["*2\r\n:1\r\n:2\r\n"; 2]);
+        assert_eq!(both(None::<i64>), ["$-1\r\n", "_\r\n"]);
+        assert_eq!(both(0.1f32), ["$3\r\n0.1\r\n", ",0.1\r\n"]);
+        assert_eq!(both(u64::MAX), ["$20\r\n18446744073709551615\r\n", "(18446744073709551615\r\n"]);
+        assert_eq!(both(BTreeMap::from([("a", 1)])), ["*2\r\n$1\r\na\r\n:1\r\n", "%1\r\n$1\r\na\r\n:1\r\n"]);
+        assert_eq!(both(BTreeSet::from([1])), ["*1\r\n:1\r\n", "~1\r\n:1\r\n"]);
+        assert_eq!(both(("a", 1)), ["*2\r\n$1\r\na\r\n:1\r\n"; 2]);
+        assert_eq!(both(Err::<(), _>(Error::SYNTAX)), ["-ERR syntax error\r\n"; 2]);
+    }
+
+    #[test]
+    fn a_lying_iterator_is_an_internal_error() {
+        struct Liar(usize);
+        impl Iterator for Liar {
+            type Item = i64;
+            fn next(&mut self) -> Option<i64> {
+                self.0 = self.0.checked_sub(1)?;
+                Some(1)
+            }
+        }
+        impl ExactSizeIterator for Liar {
+            fn len(&self) -> usize {
+                3
+            }
+        }
+        let mut out = Encoder::default();
+        out.simple("before");
+        Array(Liar(2)).into_reply(&mut out);
+        assert_eq!(out.to_vec(), b"+before\r\n-ERR internal error\r\n");
+    }
+}

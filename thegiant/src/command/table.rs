@@ -1,0 +1,271 @@
+//! From the name of a command to its row.
+
+use super::{Call, Spec, args::Usage, call::c_text};
+use crate::{Error, resp::Encoder};
+
+/// All commands of an application, found by name in any case and without allocating.
+#[derive(Debug)]
+pub(crate) struct Table<T> {
+    entries: Vec<Entry<T>>,
+    /// Open addressing: an index into `entries` plus one, or 0. At most half of it is in use.
+    slots: Vec<u32>,
+}
+
+/// A command, or a container of subcommands, or both.
+#[derive(Debug)]
+pub(crate) struct Entry<T> {
+    /// One word, in capitals.
+    pub(crate) name: &'static str,
+    /// The command itself; a mere container has none.
+    pub(crate) command: Option<(&'static Spec, T)>,
+    /// By their second word.
+    pub(crate) subcommands: Vec<(&'static str, &'static Spec, T)>,
+}
+
+/// What a request's name and number of words lead to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Resolved<T> {
+    /// A command that this many words can be meant for.
+    Command(T),
+    /// `HELP` of a container that has none of its own.
+    Help(u32),
+    /// A command that takes another number of words.
+    WrongArity(u32),
+    /// A container that has no such subcommand.
+    UnknownSubcommand(u32),
+    /// No command.
+    Unknown,
+}
+
+impl<T> Default for Table<T> {
+    fn default() -> Self {
+        Table { entries: Vec::new(), slots: Vec::new() }
+    }
+}
+
+impl<T: Copy> Table<T> {
+    /// Adds a command under its name and its aliases.
+    ///
+    /// # Errors
+    /// The name that is in use already.
+    pub(crate) fn insert(&mut self, spec: &'static Spec, target: T) -> Result<(), &'static str> {
+        for name in [spec.name].into_iter().chain(spec.aliases.iter().copied()) {
+            let (word, subcommand) = match name.split_once(' ') {
+                Some((word, subcommand)) => (word, Some(subcommand)),
+                None => (name, None),
+            };
+            let entry = self.entry(word);
+            let in_use = match subcommand {
+                None => entry.command.replace((spec, target)).is_some(),
+                Some(subcommand) => {
+                    let in_use = entry.subcommand(subcommand.as_bytes()).is_some();
+                    entry.subcommands.push((subcommand, spec, target));
+                    in_use
+                }
+            };
+            if in_use {
+                return Err(name);
+            }
+        }
+        Ok(())
+    }
+
+    /// The command that a request is for.
+    pub(crate) fn resolve(&self, call: &Call<'_>) -> Resolved<T> {
+        let Some(index) = self.find(call.name()) else {
+            return Resolved::Unknown;
+        };
+        let entry = &self.entries[index as usize];
+        let (spec, target) = match (call.get(1), entry.command) {
+            (Some(word), _) if !entry.subcommands.is_empty() => match entry.subcommand(word) {
+                Some(found) => found,
+                None if word.eq_ignore_ascii_case(b"HELP") && call.len() == 2 => {
+                    return Resolved::Help(index);
+                }
+                None => return Resolved::UnknownSubcommand(index),
+            },
+            (_, Some(command)) => command,
+            (_, None) => return Resolved::WrongArity(index),
+        };
+        if spec.accepts(call.len()) { Resolved::Command(target) } else { Resolved::WrongArity(index) }
+    }
+
+    /// The command or subcommand that these words name, without regard to arity.
+    pub(crate) fn spec(&self, name: &[u8], subcommand: Option<&[u8]>) -> Option<&'static Spec> {
+        let entry = self.get(name)?;
+        let nested = subcommand.and_then(|word| entry.subcommand(word)).map(|(spec, _)| spec);
+        nested.or(entry.command.map(|(spec, _)| spec))
+    }
+
+    /// Whether a command or subcommand has this name.
+    pub(crate) fn has(&self, name: &[u8], subcommand: Option<&[u8]>) -> bool {
+        self.get(name).is_some_and(|entry| match subcommand {
+            Some(word) => entry.subcommand(word).is_some(),
+            None => entry.command.is_some(),
+        })
+    }
+
+    /// The entry of one word.
+    pub(crate) fn get(&self, name: &[u8]) -> Option<&Entry<T>> {
+        self.find(name).map(|index| &self.entries[index as usize])
+    }
+
+    /// All entries, in the order in which they came.
+    pub(crate) fn entries(&self) -> &[Entry<T>] {
+        &self.entries
+    }
+
+    /// Answers a request that was resolved to no command.
+    pub(crate) fn answer(&self, resolved: Resolved<T>, call: &Call<'_>, out: &mut Encoder) {
+        match resolved {
+            // Commands are answered by whoever has their rows.
+            Resolved::Command(_) => out.error(&Error::INTERNAL),
+            Resolved::Help(index) => self.entries[index as usize].help(out),
+            Resolved::Unknown => out.error(&call.unknown_command()),
+            Resolved::UnknownSubcommand(index) => out.error(&self.entries[index as usize].unknown(call)),
+            Resolved::WrongArity(index) => out.error(&self.entries[index as usize].wrong_arity(call)),
+        }
+    }
+
+    fn entry(&mut self, name: &'static str) -> &mut Entry<T> {
+        let index = match self.find(name.as_bytes()) {
+            Some(index) => index,
+            None => {
+                self.entries.push(Entry { name, command: None, subcommands: Vec::new() });
+                self.index_entries();
+                self.entries.len() as u32 - 1
+            }
+        };
+        &mut self.entries[index as usize]
+    }
+
+    fn index_entries(&mut self) {
+        let size = (self.entries.len() * 2).next_power_of_two().max(8);
+        self.slots = vec![0; size];
+        for (index, entry) in self.entries.iter().enumerate() {
+            let mut slot = folded_hash(entry.name.as_bytes()) & (size - 1);
+            while self.slots[slot] != 0 {
+                slot = (slot + 1) & (size - 1);
+            }
+            self.slots[slot] = index as u32 + 1;
+        }
+    }
+
+    fn find(&self, name: &[u8]) -> Option<u32> {
+        let mask = self.slots.len().checked_sub(1)?;
+        let mut slot = folded_hash(name) & mask;
+        loop {
+            let index = self.slots[slot].checked_sub(1)?;
+            if self.entries[index as usize].name.as_bytes().eq_ignore_ascii_case(name) {
+                return Some(index);
+            }
+            slot = (slot + 1) & mask;
+        }
+    }
+}
+
+impl<T: Copy> Entry<T> {
+    pub(crate) fn subcommand(&self, word: &[u8]) -> Option<(&'static Spec, T)> {
+        let found = self.subcommands.iter().find(|(name, ..)| name.as_bytes().eq_ignore_ascii_case(word))?;
+        Some((found.1, found.2))
+    }
+
+    fn unknown(&self, call: &Call<'_>) -> Error {
+        let word = call.get(1).unwrap_or_default();
+        let word = c_text(&word[..word.len().min(128)]);
+        Error::err(format_args!("unknown subcommand '{word}'. Try {} HELP.", self.name))
+    }
+
+    fn wrong_arity(&self, call: &Call<'_>) -> Error {
+        let nested = call.get(1).and_then(|word| self.subcommand(word));
+        match nested.or(self.command) {
+            Some((spec, _)) => spec.wrong_arity(),
+            None => Error::err(format_args!(
+                "wrong number of arguments for '{}' command",
+                self.name.to_ascii_lowercase()
+            )),
+        }
+    }
+
+    /// One line per subcommand and one for what it does, as in the `HELP` of Redis.
+    fn help(&self, out: &mut Encoder) {
+        out.array(3 + 2 * self.subcommands.len());
+        out.simple(&format!("{} <subcommand> [<arg> [value] [opt] ...]. Subcommands are:", self.name));
+        for (name, spec, _) in &self.subcommands {
+            out.simple(&format!("{name}{}", Usage(spec.args)));
+            out.simple(&format!("    {}", spec.summary));
+        }
+        out.simple("HELP");
+        out.simple("    Prints this help.");
+    }
+}
+
+/// A hash that is the same for a letter in either case. Names are the programmer's, not the
+/// client's: who sends chosen names only misses.
+fn folded_hash(name: &[u8]) -> usize {
+    // Setting this bit makes a letter lower case.
+    const LOWER: u64 = 0x2020_2020_2020_2020;
+    // FxHash's multiplier; it carries into the high bits, which are then brought down.
+    const MULTIPLIER: u64 = 0x517c_c1b7_2722_0a95;
+    let mut hash = name.len() as u64;
+    for chunk in name[..name.len().min(64)].chunks(8) {
+        let mut word = [0; 8];
+        word[..chunk.len()].copy_from_slice(chunk);
+        hash = (hash.rotate_left(5) ^ (u64::from_le_bytes(word) | LOWER)).wrapping_mul(MULTIPLIER);
+    }
+    (hash >> 32) as usize
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn table() -> Table<usize> {
+        static SPECS: [Spec; 4] = [
+            Spec::new("GET", &[]),
+            Spec::new("DEL", &[]).aliases(&["UNLINK"]),
+            Spec::new("CONFIG GET", &[]),
+            Spec::new("CONFIG SET", &[]),
+        ];
+        let mut table = Table::default();
+        for (target, spec) in SPECS.iter().enumerate() {
+            table.insert(spec, target).expect("a free name");
+        }
+        table
+    }
+
+    #[test]
+    fn names_are_found_in_any_case() {
+        let table = table();
+        let name = |name: &str| table.spec(name.as_bytes(), None).map(|spec| spec.name);
+        assert_eq!(name("get"), Some("GET"));
+        assert_eq!(name("uNLINK"), Some("DEL"));
+        assert_eq!(name("gett"), None);
+        assert_eq!(name(""), None);
+        // '@' and '`' differ by the bit that tells the case of a letter.
+        assert_eq!(name("ge\x14"), None);
+        assert_eq!(table.spec(b"config", Some(b"Set")).map(|spec| spec.name), Some("CONFIG SET"));
+        assert_eq!(table.entries().len(), 4);
+    }
+
+    #[test]
+    fn a_name_is_used_once() {
+        static AGAIN: Spec = Spec::new("UNLINK", &[]);
+        static SUB: Spec = Spec::new("CONFIG GET", &[]);
+        assert_eq!(table().insert(&AGAIN, 9), Err("UNLINK"));
+        assert_eq!(table().insert(&SUB, 9), Err("CONFIG GET"));
+    }
+
+    #[test]
+    fn many_names() {
+        let names: Vec<&'static str> =
+            (0..500).map(|n| &*Box::leak(format!("COMMAND{n}").into_boxed_str())).collect();
+        let mut table = Table::default();
+        for (target, name) in names.iter().enumerate() {
+            let spec: &'static Spec = Box::leak(Box::new(Spec::new(name, &[])));
+            table.insert(spec, target).expect("a free name");
+        }
+        assert!(names.iter().all(|name| table.get(name.to_lowercase().as_bytes()).is_some()));
+        assert!(table.get(b"COMMAND500").is_none());
+    }
+}

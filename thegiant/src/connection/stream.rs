@@ -1,0 +1,100 @@
+//! The socket of a connection.
+
+use std::{
+    io::{self, IoSlice},
+    pin::{Pin, pin},
+    task::{Context, Poll, ready},
+};
+
+use actix_rt::net::{TcpStream, UnixStream};
+use bytes::BufMut;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
+
+use super::burst::Filling;
+use crate::resp::Encoder;
+
+/// A connected socket.
+#[derive(Debug)]
+pub(crate) enum Stream {
+    Tcp(TcpStream),
+    Unix(UnixStream),
+}
+
+/// Writes at most this many pieces with one system call.
+const MAX_PIECES: usize = 64;
+
+/// Room for a large bulk is made this far ahead of what has arrived, or twice that, whichever is
+/// more, and never beyond its end.
+const GROWTH: usize = 64 * 1024;
+
+macro_rules! either {
+    ($stream:expr, $name:ident => $call:expr) => {
+        match $stream {
+            Stream::Tcp($name) => $call,
+            Stream::Unix($name) => $call,
+        }
+    };
+}
+
+impl Stream {
+    /// Reads into `scratch`; 0 is the end.
+    pub(crate) fn poll_read(&mut self, scratch: &mut [u8], cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        let mut buffer = ReadBuf::new(scratch);
+        ready!(either!(self, stream => Pin::new(stream).poll_read(cx, &mut buffer)))?;
+        Poll::Ready(Ok(buffer.filled().len()))
+    }
+
+    /// Reads into the buffer of a large bulk; 0 is the end.
+    pub(crate) fn poll_fill(
+        &mut self,
+        filling: &mut Filling,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<usize>> {
+        let ahead = filling.bytes.len().max(GROWTH).min(filling.missing);
+        filling.bytes.reserve(ahead);
+        let mut rest = (&mut filling.bytes).limit(filling.missing);
+        // The future has no state of its own, so it can be made anew at each poll.
+        let read = ready!(either!(self, stream => pin!(stream.read_buf(&mut rest)).poll(cx)))?;
+        filling.missing -= read;
+        Poll::Ready(Ok(read))
+    }
+
+    /// Writes what the socket takes at once.
+    pub(crate) fn write_now(&self, bytes: &[u8]) {
+        // Best effort: the connection is given up.
+        let _ = either!(self, stream => stream.try_write(bytes));
+    }
+
+    /// Has the task woken when the peer sends something or goes away.
+    pub(crate) fn watch(&self, cx: &mut Context<'_>) {
+        // Whether there is something already does not matter: it is read later.
+        let _ = either!(self, stream => stream.poll_read_ready(cx));
+    }
+
+    /// Writes what comes after the first `sent` bytes of `out`, and adds to `sent`, until all of it
+    /// is written or the socket is full.
+    pub(crate) fn poll_write(
+        &mut self,
+        out: &Encoder,
+        sent: &mut usize,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<()>> {
+        while *sent < out.len() {
+            let written = match out.contiguous(*sent) {
+                Some(bytes) => ready!(either!(self, stream => Pin::new(stream).poll_write(cx, bytes)))?,
+                None => {
+                    let mut slices = [IoSlice::new(&[]); MAX_PIECES];
+                    let filled = out.gather(*sent, &mut slices);
+                    ready!(
+                        either!(self, stream => Pin::new(stream).poll_write_vectored(cx, &slices[..filled]))
+                    )?
+                }
+            };
+            if written == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            *sent += written;
+        }
+        Poll::Ready(Ok(()))
+    }
+}

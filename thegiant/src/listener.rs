@@ -1,0 +1,191 @@
+//! Sockets that connections come in by.
+
+use std::{
+    fs,
+    io::{self, ErrorKind},
+    net::{SocketAddr, TcpListener as StdTcpListener, ToSocketAddrs},
+    os::unix::{
+        fs::FileTypeExt,
+        net::{UnixListener as StdUnixListener, UnixStream as StdUnixStream},
+    },
+    path::Path,
+    sync::Arc,
+    time::Duration,
+};
+
+use actix_rt::net::{TcpListener, TcpStream, UnixListener};
+use socket2::{Domain, SockRef, Socket, TcpKeepalive, Type};
+
+use crate::{
+    connection::{Address, Stream},
+    options::BACKLOG,
+};
+
+/// A socket that listens, not yet tied to an event loop.
+#[derive(Debug)]
+pub(crate) enum Listener {
+    Tcp(StdTcpListener),
+    /// A unix socket, and its path if this server made it and is to remove it.
+    Unix(StdUnixListener, Option<OwnedPath>),
+}
+
+/// A socket file that is removed when it is not listened on any more.
+#[derive(Debug)]
+pub(crate) struct OwnedPath(Arc<Path>);
+
+impl Drop for OwnedPath {
+    fn drop(&mut self) {
+        // It may be gone already; there is nobody to tell.
+        let _ = fs::remove_file(&self.0);
+    }
+}
+
+impl Listener {
+    /// Listens on `host:port` or on `unix:PATH`.
+    pub(crate) fn bind(address: &str) -> io::Result<Self> {
+        let listener = match address.strip_prefix("unix:") {
+            Some(path) => bind_unix(Path::new(path)),
+            None => bind_first(address),
+        };
+        listener.map_err(|error| io::Error::new(error.kind(), format!("cannot listen on {address}: {error}")))
+    }
+
+    /// Where it listens.
+    pub(crate) fn address(&self) -> io::Result<Address> {
+        match self {
+            Listener::Tcp(listener) => listener.local_addr().map(Address::Tcp),
+            Listener::Unix(listener, _) => {
+                let address = listener.local_addr()?;
+                Ok(Address::Unix(address.as_pathname().unwrap_or(Path::new("")).into()))
+            }
+        }
+    }
+
+    /// Ties it to the event loop of this thread.
+    pub(crate) fn into_acceptor(self) -> io::Result<Acceptor> {
+        let address = self.address()?;
+        match self {
+            Listener::Tcp(listener) => {
+                listener.set_nonblocking(true)?;
+                Ok(Acceptor { socket: AcceptorSocket::Tcp(TcpListener::from_std(listener)?), address })
+            }
+            Listener::Unix(listener, path) => {
+                listener.set_nonblocking(true)?;
+                Ok(Acceptor {
+                    socket: AcceptorSocket::Unix(UnixListener::from_std(listener)?, path),
+                    address,
+                })
+            }
+        }
+    }
+}
+
+/// A socket that connections are accepted from.
+pub(crate) struct Acceptor {
+    socket: AcceptorSocket,
+    address: Address,
+}
+
+enum AcceptorSocket {
+    Tcp(TcpListener),
+    Unix(UnixListener, #[expect(dead_code, reason = "removes the file when dropped")] Option<OwnedPath>),
+}
+
+impl Acceptor {
+    /// The next connection, and where its client is. It does not give up: an error is logged and
+    /// waited out.
+    pub(crate) async fn accept(&self) -> (Stream, Address) {
+        loop {
+            match self.try_accept().await {
+                Ok(accepted) => return accepted,
+                Err(error) if is_of_one_connection(&error) => {}
+                Err(error) => {
+                    // Most likely out of descriptors: others must close before there is one.
+                    tracing::warn!(address = %self.address, %error, "cannot accept connections");
+                    actix_rt::time::sleep(Duration::from_millis(100)).await;
+                }
+            }
+        }
+    }
+
+    async fn try_accept(&self) -> io::Result<(Stream, Address)> {
+        match &self.socket {
+            AcceptorSocket::Tcp(listener) => {
+                let (stream, peer) = listener.accept().await?;
+                Ok((Stream::Tcp(stream), Address::Tcp(peer)))
+            }
+            AcceptorSocket::Unix(listener, _) => {
+                let (stream, _) = listener.accept().await?;
+                Ok((Stream::Unix(stream), self.address.clone()))
+            }
+        }
+    }
+}
+
+/// Sets the options of an accepted connection.
+pub(crate) fn tune(stream: &TcpStream, keepalive: Option<Duration>) -> io::Result<()> {
+    stream.set_nodelay(true)?;
+    let Some(idle) = keepalive else { return Ok(()) };
+    // As Redis: three probes, spread over as much time again.
+    let interval = (idle / 3).max(Duration::from_secs(1));
+    let keepalive = TcpKeepalive::new().with_time(idle).with_interval(interval).with_retries(3);
+    SockRef::from(stream).set_tcp_keepalive(&keepalive)
+}
+
+/// The error says something of the connection that was to be accepted, not of this process.
+fn is_of_one_connection(error: &io::Error) -> bool {
+    use ErrorKind::{
+        ConnectionAborted, ConnectionRefused, ConnectionReset, HostUnreachable, Interrupted, NetworkDown,
+        NetworkUnreachable, PermissionDenied,
+    };
+    matches!(
+        error.kind(),
+        ConnectionAborted
+            | ConnectionRefused
+            | ConnectionReset
+            | HostUnreachable
+            | Interrupted
+            | NetworkDown
+            | NetworkUnreachable
+            | PermissionDenied
+    )
+}
+
+fn bind_first(address: &str) -> io::Result<Listener> {
+    let mut last = io::Error::new(ErrorKind::InvalidInput, "the name has no address");
+    for address in address.to_socket_addrs()? {
+        match bind_tcp(address) {
+            Ok(listener) => return Ok(Listener::Tcp(listener)),
+            Err(error) => last = error,
+        }
+    }
+    Err(last)
+}
+
+fn bind_tcp(address: SocketAddr) -> io::Result<StdTcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
+    if address.is_ipv6() {
+        // Otherwise `[::]` would take the port of `0.0.0.0` too.
+        socket.set_only_v6(true)?;
+    }
+    socket.set_reuse_address(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
+}
+
+fn bind_unix(path: &Path) -> io::Result<Listener> {
+    remove_stale(path)?;
+    let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+    socket.bind(&socket2::SockAddr::unix(path)?)?;
+    socket.listen(BACKLOG)?;
+    Ok(Listener::Unix(socket.into(), Some(OwnedPath(path.into()))))
+}
+
+/// Removes a socket that a process left behind which did not end in order.
+fn remove_stale(path: &Path) -> io::Result<()> {
+    let is_socket = fs::symlink_metadata(path).is_ok_and(|metadata| metadata.file_type().is_socket());
+    let refused =
+        || StdUnixStream::connect(path).is_err_and(|error| error.kind() == ErrorKind::ConnectionRefused);
+    if is_socket && refused() { fs::remove_file(path) } else { Ok(()) }
+}

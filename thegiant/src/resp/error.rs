@@ -1,0 +1,118 @@
+//! The error reply.
+
+use std::{borrow::Cow, fmt};
+
+/// An error reply: a code in capitals, such as `ERR` or `WRONGTYPE`, and a text.
+///
+/// Clients branch on the code, people read the text. The constants carry the exact texts of
+/// Redis 7. The codes `NOAUTH`, `LOADING`, `BUSY`, `READONLY`, `MASTERDOWN` and `OOM` make clients
+/// retry or reconnect: use them for nothing else.
+///
+/// Any [`std::error::Error`] becomes one with the code `ERR`, so `?` works in a handler. (That is
+/// why this type does not implement that trait itself.) An error reply is one line: CR and LF in
+/// it become spaces, whoever wrote the text.
+///
+/// ```
+/// use thegiant::Error;
+///
+/// let full = Error::new("QUEUEFULL", format_args!("{} jobs are waiting", 100));
+/// assert_eq!(full.to_string(), "QUEUEFULL 100 jobs are waiting");
+/// assert_eq!(full.code(), "QUEUEFULL");
+///
+/// fn read() -> Result<u8, Error> {
+///     Ok("two\r\nlines".parse::<u8>()?)
+/// }
+/// assert_eq!(read().unwrap_err().to_string(), "ERR invalid digit found in string");
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Error(Cow<'static, str>);
+
+impl Error {
+    /// `ERR syntax error`
+    pub const SYNTAX: Error = Error::from_static("ERR syntax error");
+    /// `ERR value is not an integer or out of range`
+    pub const NOT_AN_INTEGER: Error = Error::from_static("ERR value is not an integer or out of range");
+    /// `ERR value is not a valid float`
+    pub const NOT_A_FLOAT: Error = Error::from_static("ERR value is not a valid float");
+    /// `ERR value is not valid UTF-8`, which Redis itself never says: to it, all is bytes.
+    pub const NOT_UTF8: Error = Error::from_static("ERR value is not valid UTF-8");
+    /// `WRONGTYPE Operation against a key holding the wrong kind of value`
+    pub const WRONG_TYPE: Error =
+        Error::from_static("WRONGTYPE Operation against a key holding the wrong kind of value");
+    /// `ERR no such key`
+    pub const NO_SUCH_KEY: Error = Error::from_static("ERR no such key");
+    /// `ERR increment or decrement would overflow`
+    pub const OVERFLOW: Error = Error::from_static("ERR increment or decrement would overflow");
+    /// `ERR DB index is out of range`
+    pub const DB_OUT_OF_RANGE: Error = Error::from_static("ERR DB index is out of range");
+    /// `ERR internal error`, which is answered for a handler that panicked.
+    pub const INTERNAL: Error = Error::from_static("ERR internal error");
+
+    /// An error whose whole line, code and text, is known beforehand.
+    ///
+    /// # Panics
+    /// If the line holds CR or LF; in a `const`, that is a compile error.
+    pub const fn from_static(line: &'static str) -> Self {
+        let bytes = line.as_bytes();
+        let mut at = 0;
+        while at < bytes.len() {
+            assert!(bytes[at] != b'\r' && bytes[at] != b'\n', "an error reply is one line");
+            at += 1;
+        }
+        Error(Cow::Borrowed(line))
+    }
+
+    /// An error of your own code, in capitals, and a text.
+    pub fn new(code: &str, text: impl fmt::Display) -> Self {
+        Error::line(format!("{code} {text}"))
+    }
+
+    /// An error with the code `ERR`.
+    pub fn err(text: impl fmt::Display) -> Self {
+        Error::new("ERR", text)
+    }
+
+    /// The code: the first word.
+    pub fn code(&self) -> &str {
+        self.0.split(' ').next().unwrap_or_default()
+    }
+
+    /// The whole line, as the client gets it behind the `-`.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    fn line(mut line: String) -> Self {
+        if line.contains(['\r', '\n']) {
+            line = line.replace(['\r', '\n'], " ");
+        }
+        Error(Cow::Owned(line))
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl<E: std::error::Error> From<E> for Error {
+    fn from(error: E) -> Self {
+        Error::err(error)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_is_one_line() {
+        let injected = Error::err("a\r\n+OK\r\nb");
+        assert_eq!(injected.as_str(), "ERR a  +OK  b");
+        let code = Error::new("A\nB", "c");
+        assert_eq!(code.as_str(), "A B c");
+        let foreign = Error::from(std::io::Error::other("disk\nfull"));
+        assert_eq!(foreign.as_str(), "ERR disk full");
+    }
+}

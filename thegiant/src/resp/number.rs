@@ -1,0 +1,67 @@
+//! Numbers as Redis reads them.
+
+/// Reads a decimal integer by Redis' strict rule: an optional minus sign, no leading zero, no plus
+/// sign, no space (`string2ll` in Redis). The range is that of `i64` and `u64` together.
+pub(crate) fn parse_integer(text: &[u8]) -> Option<i128> {
+    let (negative, digits) = match text {
+        [b'0'] => return Some(0),
+        [b'-', digits @ ..] => (true, digits),
+        digits => (false, digits),
+    };
+    if !matches!(digits.first(), Some(b'1'..=b'9')) {
+        return None;
+    }
+    let mut magnitude: u64 = 0;
+    for digit in digits {
+        if !digit.is_ascii_digit() {
+            return None;
+        }
+        magnitude = magnitude.checked_mul(10)?.checked_add(u64::from(digit - b'0'))?;
+    }
+    let magnitude = i128::from(magnitude);
+    Some(if negative { -magnitude } else { magnitude })
+}
+
+/// Reads a floating point number as Redis does for a command's argument: decimal or scientific
+/// notation, `inf` and `infinity` in any case; neither NaN nor surrounding space.
+pub(crate) fn parse_float(text: &[u8]) -> Option<f64> {
+    let number: f64 = std::str::from_utf8(text).ok()?.parse().ok()?;
+    (!number.is_nan()).then_some(number)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn integers_are_strict() {
+        for (text, expected) in [
+            ("0", Some(0)),
+            ("-1", Some(-1)),
+            ("9223372036854775807", Some(i64::MAX.into())),
+            ("-9223372036854775808", Some(i64::MIN.into())),
+            ("18446744073709551615", Some(u64::MAX.into())),
+            ("18446744073709551616", None),
+            ("99999999999999999999", None),
+            ("", None),
+            ("-", None),
+            ("-0", None),
+            ("+4", None),
+            ("04", None),
+            (" 4", None),
+            ("4 ", None),
+            ("4x", None),
+        ] {
+            assert_eq!(parse_integer(text.as_bytes()), expected, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn floats_take_infinities_and_refuse_nan() {
+        assert_eq!(parse_float(b"3.5e2"), Some(350.0));
+        assert_eq!(parse_float(b"-inf"), Some(f64::NEG_INFINITY));
+        assert_eq!(parse_float(b"nan"), None);
+        assert_eq!(parse_float(b" 1"), None);
+        assert_eq!(parse_float(b""), None);
+    }
+}

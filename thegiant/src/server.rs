@@ -1,0 +1,339 @@
+//! Serving an application.
+
+use std::{
+    collections::HashMap,
+    future::{Future, poll_fn},
+    io,
+    net::TcpListener,
+    os::unix::net::UnixListener,
+    pin::pin,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    task::Poll,
+    time::Duration,
+};
+
+use tokio::{
+    signal::unix::{Signal, SignalKind, signal},
+    sync::{Notify, mpsc},
+};
+
+use crate::{
+    App, Error,
+    app::BuiltApp,
+    connection::{Address, Client, Connection, Stream, Wish},
+    listener::{Acceptor, Listener, tune},
+    options::Options,
+    resp::Encoder,
+};
+
+/// Serves an [`App`] to any number of clients, on the thread it runs on.
+///
+/// ```no_run
+/// use thegiant::prelude::*;
+///
+/// #[actix::main]
+/// async fn main() -> std::io::Result<()> {
+///     let app = App::new().fallback(|_: &Call| Simple("hello"));
+///     let server = Server::new(app).bind("127.0.0.1:6380")?.bind("unix:/run/hello.sock")?;
+///     for address in server.addresses() {
+///         println!("listening on {address}");
+///     }
+///     server.run().await
+/// }
+/// ```
+#[derive(Debug)]
+#[must_use = "a server serves when it is run"]
+pub struct Server {
+    app: App,
+    options: Options,
+    listeners: Vec<Listener>,
+    stop: (mpsc::UnboundedSender<()>, mpsc::UnboundedReceiver<()>),
+}
+
+impl Server {
+    /// A server of this application that listens nowhere yet.
+    pub fn new(app: App) -> Self {
+        Server { app, options: Options::default(), listeners: Vec::new(), stop: mpsc::unbounded_channel() }
+    }
+
+    /// Listens on an address: `127.0.0.1:6380`, `[::1]:6380`, `localhost:6380` or
+    /// `unix:/run/app.sock`. Port 0 takes a free one, which [`addresses`](Self::addresses) tells.
+    /// It can be called several times.
+    ///
+    /// A socket file that nobody listens on is replaced; the server removes its own when it ends.
+    ///
+    /// # Errors
+    /// If the address cannot be understood, or is in use.
+    pub fn bind(mut self, address: impl AsRef<str>) -> io::Result<Self> {
+        self.listeners.push(Listener::bind(address.as_ref())?);
+        Ok(self)
+    }
+
+    /// Takes connections from a socket that listens already, perhaps inherited from a supervisor.
+    pub fn listen(mut self, listener: TcpListener) -> Self {
+        self.listeners.push(Listener::Tcp(listener));
+        self
+    }
+
+    /// Takes connections from a unix socket that listens already. Its file is not removed.
+    pub fn listen_unix(mut self, listener: UnixListener) -> Self {
+        self.listeners.push(Listener::Unix(listener, None));
+        self
+    }
+
+    /// Clients served at once (`maxclients`); one more gets an error and is closed. 10,000 unless set.
+    pub fn max_clients(mut self, clients: usize) -> Self {
+        self.options.max_clients = clients;
+        self
+    }
+
+    /// Closes the connection of a client that has sent nothing for this long (`timeout`), to the
+    /// second. `None`, unless set: never.
+    pub fn timeout(mut self, idle: Option<Duration>) -> Self {
+        self.options.timeout = idle.filter(|idle| !idle.is_zero());
+        self
+    }
+
+    /// Has the system probe silent peers after this time (`tcp-keepalive`), so that a connection
+    /// whose peer has vanished ends. 300 s unless set.
+    pub fn tcp_keepalive(mut self, idle: Option<Duration>) -> Self {
+        self.options.tcp_keepalive = idle.filter(|idle| !idle.is_zero());
+        self
+    }
+
+    /// Databases that `SELECT` can choose from (`databases`): see [`Client::db`]. 16 unless set.
+    pub fn databases(mut self, databases: u16) -> Self {
+        self.options.databases = databases;
+        self
+    }
+
+    /// Bytes of one argument (`proto-max-bulk-len`); more is a protocol error. 512 MiB unless set.
+    pub fn max_bulk_len(mut self, bytes: usize) -> Self {
+        self.options.max_bulk_len = bytes;
+        self
+    }
+
+    /// Bytes of one request that is not complete yet (`client-query-buffer-limit`); a client that
+    /// sends more is closed. 1 GiB unless set.
+    pub fn query_buffer_limit(mut self, bytes: usize) -> Self {
+        self.options.query_buffer_limit = bytes;
+        self
+    }
+
+    /// How long a stop waits for clients to take their last replies (`shutdown-timeout`). 10 s
+    /// unless set.
+    pub fn shutdown_timeout(mut self, wait: Duration) -> Self {
+        self.options.shutdown_timeout = wait;
+        self
+    }
+
+    /// Where it listens.
+    pub fn addresses(&self) -> Vec<Address> {
+        self.listeners.iter().filter_map(|listener| listener.address().ok()).collect()
+    }
+
+    /// A handle that stops it from elsewhere.
+    pub fn handle(&self) -> ServerHandle {
+        ServerHandle { stop: self.stop.0.clone() }
+    }
+
+    /// Serves until it is told to stop, by SIGTERM, SIGINT or a [`ServerHandle`].
+    ///
+    /// A stop is graceful: no more connections are accepted, what has been read is answered, and
+    /// each client is closed when it has its replies, or after the
+    /// [`shutdown_timeout`](Self::shutdown_timeout). A second signal ends it at once.
+    ///
+    /// # Errors
+    /// If a listener cannot be used, or if a second signal ended it.
+    ///
+    /// # Panics
+    /// If it does not run in an actix system.
+    pub async fn run(self) -> io::Result<()> {
+        let mut stops = Stops::new(self.stop)?;
+        let shared = Arc::new(Shared::new(self.app, self.options));
+        let mut background = Vec::new();
+        for listener in self.listeners {
+            background.push(actix_rt::spawn(accept(listener.into_acceptor()?, Arc::clone(&shared))));
+        }
+        if let Some(timeout) = shared.options.timeout {
+            background.push(actix_rt::spawn(close_idle(timeout, Arc::clone(&shared))));
+        }
+
+        stops.next().await;
+        tracing::info!(clients = shared.clients().len(), "stopping");
+        background.iter().for_each(actix_rt::task::JoinHandle::abort);
+        let drained = actix_rt::time::timeout(shared.options.shutdown_timeout, shared.drain());
+        match first(drained, stops.next()).await {
+            First::Left(Ok(())) => Ok(()),
+            First::Left(Err(_)) => {
+                tracing::warn!(
+                    clients = shared.clients().len(),
+                    "stopped before these clients took their replies"
+                );
+                Ok(())
+            }
+            First::Right(()) => Err(io::Error::new(io::ErrorKind::Interrupted, "stopped by a second signal")),
+        }
+    }
+}
+
+/// Stops a [`Server`] from elsewhere. It is cheap to clone.
+#[derive(Clone, Debug)]
+pub struct ServerHandle {
+    stop: mpsc::UnboundedSender<()>,
+}
+
+impl ServerHandle {
+    /// Tells the server to stop, as SIGTERM does: at the first call in order, at the second at once.
+    /// It does not wait.
+    pub fn stop(&self) {
+        // A server that has ended needs no telling.
+        let _ = self.stop.send(());
+    }
+}
+
+/// What the connections of a server have in common.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) app: BuiltApp,
+    pub(crate) options: Options,
+    clients: Mutex<HashMap<u64, Client>>,
+    last_id: AtomicU64,
+    /// The last client has gone.
+    empty: Notify,
+}
+
+impl Shared {
+    fn new(app: App, options: Options) -> Self {
+        Shared {
+            app: app.build(),
+            options,
+            clients: Mutex::default(),
+            last_id: AtomicU64::new(0),
+            empty: Notify::new(),
+        }
+    }
+
+    /// Lets a client in, if there is room.
+    fn admit(&self, address: Address) -> Option<Client> {
+        let mut clients = self.clients();
+        if clients.len() >= self.options.max_clients {
+            return None;
+        }
+        let client = Client::new(self.last_id.fetch_add(1, Relaxed) + 1, address);
+        clients.insert(client.id(), client.clone());
+        Some(client)
+    }
+
+    /// A client has gone.
+    pub(crate) fn forget(&self, client: &Client) {
+        let mut clients = self.clients();
+        clients.remove(&client.id());
+        if clients.is_empty() {
+            // Ten thousand clients leave room behind that ten do not need.
+            clients.shrink_to_fit();
+            self.empty.notify_waiters();
+        }
+    }
+
+    /// Asks all clients to finish, and waits until they have.
+    async fn drain(&self) {
+        let mut empty = pin!(self.empty.notified());
+        // From now on it hears of the last one.
+        empty.as_mut().enable();
+        let clients: Vec<Client> = self.clients().values().cloned().collect();
+        clients.iter().for_each(|client| client.ask(Wish::Finish));
+        if !clients.is_empty() {
+            empty.await;
+        }
+    }
+
+    fn clients(&self) -> MutexGuard<'_, HashMap<u64, Client>> {
+        // Nothing panics while it is held.
+        self.clients.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Accepts connections for ever.
+async fn accept(acceptor: Acceptor, shared: Arc<Shared>) {
+    loop {
+        let (stream, address) = acceptor.accept().await;
+        let Some(client) = shared.admit(address) else {
+            refuse(&stream);
+            continue;
+        };
+        if let Stream::Tcp(stream) = &stream
+            && let Err(error) = tune(stream, shared.options.tcp_keepalive)
+        {
+            tracing::debug!(client = %client.addr(), %error, "cannot set the options of a socket");
+        }
+        tracing::debug!(client = %client.addr(), "connection opened");
+        Connection::start(stream, Arc::clone(&shared), client);
+    }
+}
+
+/// Tells a client that there is no room; if its socket does not take that at once, so be it.
+fn refuse(stream: &Stream) {
+    let mut out = Encoder::default();
+    out.error(&Error::from_static("ERR max number of clients reached"));
+    stream.write_now(&out.to_vec());
+}
+
+/// Closes clients that have been idle for too long.
+async fn close_idle(timeout: Duration, shared: Arc<Shared>) {
+    let sweeps = u32::try_from(timeout.as_secs()).unwrap_or(u32::MAX).max(1);
+    let mut every_second = actix_rt::time::interval(Duration::from_secs(1));
+    loop {
+        every_second.tick().await;
+        let clients: Vec<Client> = shared.clients().values().cloned().collect();
+        for client in clients.iter().filter(|client| client.idle_sweep() > sweeps) {
+            client.ask(Wish::Die);
+        }
+    }
+}
+
+/// What tells a server to stop.
+struct Stops {
+    terminate: Signal,
+    interrupt: Signal,
+    /// The sender keeps the channel open.
+    handle: (mpsc::UnboundedSender<()>, mpsc::UnboundedReceiver<()>),
+}
+
+impl Stops {
+    fn new(handle: (mpsc::UnboundedSender<()>, mpsc::UnboundedReceiver<()>)) -> io::Result<Self> {
+        Ok(Stops {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            handle,
+        })
+    }
+
+    async fn next(&mut self) {
+        poll_fn(|cx| {
+            let told = self.terminate.poll_recv(cx).is_ready()
+                || self.interrupt.poll_recv(cx).is_ready()
+                || self.handle.1.poll_recv(cx).is_ready();
+            if told { Poll::Ready(()) } else { Poll::Pending }
+        })
+        .await;
+    }
+}
+
+/// Which of two futures was ready first.
+enum First<L, R> {
+    Left(L),
+    Right(R),
+}
+
+async fn first<L: Future, R: Future>(left: L, right: R) -> First<L::Output, R::Output> {
+    let (mut left, mut right) = (pin!(left), pin!(right));
+    poll_fn(|cx| match left.as_mut().poll(cx) {
+        Poll::Ready(output) => Poll::Ready(First::Left(output)),
+        Poll::Pending => right.as_mut().poll(cx).map(First::Right),
+    })
+    .await
+}
