@@ -16,8 +16,9 @@ use std::{
 };
 
 use tokio::{
-    signal::unix::{Signal, SignalKind, signal},
+    signal::unix::{SignalKind, signal},
     sync::{Notify, mpsc},
+    task::JoinHandle,
 };
 
 use crate::{
@@ -50,13 +51,16 @@ pub struct Server {
     app: App,
     options: Options,
     listeners: Vec<Listener>,
-    stop: (mpsc::UnboundedSender<()>, mpsc::UnboundedReceiver<()>),
+    handle: ServerHandle,
+    stops: mpsc::UnboundedReceiver<()>,
 }
 
 impl Server {
     /// A server of this application that listens nowhere yet.
     pub fn new(app: App) -> Self {
-        Server { app, options: Options::default(), listeners: Vec::new(), stop: mpsc::unbounded_channel() }
+        let (stop, stops) = mpsc::unbounded_channel();
+        let handle = ServerHandle { stop };
+        Server { app, options: Options::default(), listeners: Vec::new(), handle, stops }
     }
 
     /// Listens on an address: `127.0.0.1:6380`, `[::1]:6380`, `localhost:6380` or
@@ -137,7 +141,7 @@ impl Server {
 
     /// A handle that stops it from elsewhere.
     pub fn handle(&self) -> ServerHandle {
-        ServerHandle { stop: self.stop.0.clone() }
+        self.handle.clone()
     }
 
     /// Serves until it is told to stop, by SIGTERM, SIGINT or a [`ServerHandle`].
@@ -152,31 +156,46 @@ impl Server {
     /// # Panics
     /// If it does not run in an actix system.
     pub async fn run(self) -> io::Result<()> {
-        let mut stops = Stops::new(self.stop)?;
-        let shared = Arc::new(Shared::new(self.app, self.options));
-        let mut background = Vec::new();
-        for listener in self.listeners {
-            background.push(actix_rt::spawn(accept(listener.into_acceptor()?, Arc::clone(&shared))));
+        // It holds a sender itself, so the channel outlives the last handle.
+        let Server { app, options, listeners, handle, mut stops } = self;
+        let shared = Arc::new(Shared::new(app, options));
+        let _signals = Tasks(vec![
+            stop_at(SignalKind::terminate(), handle.clone())?,
+            stop_at(SignalKind::interrupt(), handle.clone())?,
+        ]);
+        let mut serving = Tasks::default();
+        for listener in listeners {
+            let acceptor = listener.into_acceptor()?;
+            serving.0.push(actix_rt::spawn(accept(acceptor, Arc::clone(&shared))));
         }
         if let Some(timeout) = shared.options.timeout {
-            background.push(actix_rt::spawn(close_idle(timeout, Arc::clone(&shared))));
+            serving.0.push(actix_rt::spawn(close_idle(timeout, Arc::clone(&shared))));
         }
 
-        stops.next().await;
+        stops.recv().await;
         tracing::info!(clients = shared.clients().len(), "stopping");
-        background.iter().for_each(actix_rt::task::JoinHandle::abort);
+        drop(serving);
         let drained = actix_rt::time::timeout(shared.options.shutdown_timeout, shared.drain());
-        match first(drained, stops.next()).await {
-            First::Left(Ok(())) => Ok(()),
-            First::Left(Err(_)) => {
-                tracing::warn!(
-                    clients = shared.clients().len(),
-                    "stopped before these clients took their replies"
-                );
-                Ok(())
-            }
-            First::Right(()) => Err(io::Error::new(io::ErrorKind::Interrupted, "stopped by a second signal")),
+        let First::Left(drained) = first(drained, stops.recv()).await else {
+            return Err(io::Error::new(io::ErrorKind::Interrupted, "stopped by a second signal"));
+        };
+        if drained.is_err() {
+            tracing::warn!(
+                clients = shared.clients().len(),
+                "stopped before these clients took their replies"
+            );
         }
+        Ok(())
+    }
+}
+
+/// Tasks that end with their owner.
+#[derive(Default)]
+struct Tasks(Vec<JoinHandle<()>>);
+
+impl Drop for Tasks {
+    fn drop(&mut self) {
+        self.0.iter().for_each(JoinHandle::abort);
     }
 }
 
@@ -295,32 +314,17 @@ async fn close_idle(timeout: Duration, shared: Arc<Shared>) {
     }
 }
 
-/// What tells a server to stop.
-struct Stops {
-    terminate: Signal,
-    interrupt: Signal,
-    /// The sender keeps the channel open.
-    handle: (mpsc::UnboundedSender<()>, mpsc::UnboundedReceiver<()>),
-}
-
-impl Stops {
-    fn new(handle: (mpsc::UnboundedSender<()>, mpsc::UnboundedReceiver<()>)) -> io::Result<Self> {
-        Ok(Stops {
-            terminate: signal(SignalKind::terminate())?,
-            interrupt: signal(SignalKind::interrupt())?,
-            handle,
-        })
-    }
-
-    async fn next(&mut self) {
-        poll_fn(|cx| {
-            let told = self.terminate.poll_recv(cx).is_ready()
-                || self.interrupt.poll_recv(cx).is_ready()
-                || self.handle.1.poll_recv(cx).is_ready();
-            if told { Poll::Ready(()) } else { Poll::Pending }
-        })
-        .await;
-    }
+/// Has each signal of this kind tell the server to stop.
+///
+/// In a task of its own: the event loop polls the future that it blocks on at every turn, which
+/// should cost next to nothing.
+fn stop_at(kind: SignalKind, handle: ServerHandle) -> io::Result<JoinHandle<()>> {
+    let mut signals = signal(kind)?;
+    Ok(actix_rt::spawn(async move {
+        while signals.recv().await.is_some() {
+            handle.stop();
+        }
+    }))
 }
 
 /// Which of two futures was ready first.

@@ -20,6 +20,7 @@ impl KeySpec {
     ///
     /// # Panics
     /// If first, last and step cannot say it; in a `const`, that is a compile error.
+    #[track_caller]
     pub(crate) const fn of(words: usize, args: &[ArgSpec]) -> Option<KeySpec> {
         let mut keys = None;
         let mut position = Some(words);
@@ -74,7 +75,18 @@ impl Iterator for Keys {
     }
 }
 
+/// Whether the keys up to and including this parameter can be described: `#[commands]` asks it at the
+/// tokens of each, so that the compile error points at the one that is too many.
+///
+/// # Panics
+/// If they cannot.
+#[track_caller]
+pub const fn check_keys(words: usize, args: &[ArgSpec], index: usize) {
+    let _ = KeySpec::of(words, args.split_at(index + 1).0);
+}
+
 /// The keys within one parameter, counted from its first argument.
+#[track_caller]
 const fn key_in(arg: &ArgSpec) -> Option<KeySpec> {
     let inner = match arg.kind {
         ArgKind::Key => Some(KeySpec { first: 0, last: 0, step: 1 }),
@@ -103,6 +115,7 @@ const fn key_in(arg: &ArgSpec) -> Option<KeySpec> {
 }
 
 /// Both as one, if first, last and step can say it.
+#[track_caller]
 const fn extend(keys: Option<KeySpec>, more: KeySpec) -> KeySpec {
     let Some(keys) = keys else { return more };
     if keys.last < 0 {

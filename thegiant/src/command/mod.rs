@@ -5,9 +5,9 @@
 //! - [`FromArg`] reads one parameter, [`IntoReply`] writes what a method returns.
 //! - [`Call`] is one request as it was sent.
 
-mod args;
+pub(crate) mod args;
 mod call;
-mod keys;
+pub(crate) mod keys;
 mod reply;
 mod row;
 mod spec;
@@ -20,4 +20,4 @@ pub use reply::{Array, IntoReply, Raw, Simple};
 pub(crate) use row::RowId;
 pub use row::{Commands, Receiver, Row};
 pub use spec::{Flags, Spec};
-pub(crate) use table::{Resolved, Table};
+pub(crate) use table::{Entry, Resolved, Table};

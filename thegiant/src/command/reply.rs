@@ -73,7 +73,7 @@ pub struct Raw(pub Bytes);
 /// use thegiant::{Array, IntoReply, resp::Encoder};
 ///
 /// let mut out = Encoder::default();
-/// Array((1..=3).map(|n| n * n)).into_reply(&mut out);
+/// Array((1..4).map(|n| n * n)).into_reply(&mut out);
 /// assert_eq!(out.to_vec(), b"*3\r\n:1\r\n:4\r\n:9\r\n");
 /// ```
 #[derive(Clone, Debug)]

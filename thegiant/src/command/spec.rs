@@ -28,6 +28,8 @@ pub struct Spec {
     pub group: &'static str,
     /// The version of the application that brought it, if said.
     pub since: Option<&'static str>,
+    /// The number of words in the name.
+    words: usize,
     /// The fewest words a request has, the name included.
     min_words: usize,
     /// The most, unless there is no bound.
@@ -54,6 +56,7 @@ impl Spec {
             summary: "",
             group: "generic",
             since: None,
+            words,
             min_words: words + min_len(args),
             max_words: match max_len(args) {
                 Some(len) => Some(words + len),
@@ -110,7 +113,7 @@ impl Spec {
 
     /// The number of words in the name: 2 for a subcommand.
     pub fn words(&self) -> usize {
-        word_count(self.name)
+        self.words
     }
 
     /// The name as `COMMAND` has it: `get`, or `config|get`.

@@ -46,6 +46,10 @@ impl fmt::Debug for Burst {
     }
 }
 
+/// Bursts that wait for something.
+#[expect(clippy::vec_box, reason = "a burst travels as a box and keeps it")]
+pub(crate) type Bursts = Vec<Box<Burst>>;
+
 /// A large bulk string, and the bytes of it that are still to come.
 pub(crate) struct Filling {
     pub(crate) bytes: BytesMut,

@@ -4,7 +4,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use actix::{Actor, Message, Recipient};
 
-use super::{Burst, burst::MountId};
+use super::{
+    Burst,
+    burst::{Bursts, MountId},
+};
 use crate::{Error, command::Commands};
 
 /// The bursts that wait for one handler actor.
@@ -18,13 +21,12 @@ pub(crate) struct Inbox {
 }
 
 #[derive(Default)]
-#[expect(clippy::vec_box, reason = "a burst keeps its box")]
 struct Queue {
-    bursts: Vec<Box<Burst>>,
+    bursts: Bursts,
     /// A `Drain` is under way.
     scheduled: bool,
     /// An empty vector, for the next time that `bursts` is taken.
-    spare: Vec<Box<Burst>>,
+    spare: Bursts,
 }
 
 impl std::fmt::Debug for Queue {
@@ -51,14 +53,14 @@ impl Inbox {
         }
     }
 
-    fn take(&self) -> Vec<Box<Burst>> {
+    fn take(&self) -> Bursts {
         let mut queue = self.queue();
         queue.scheduled = false;
         let spare = std::mem::take(&mut queue.spare);
         std::mem::replace(&mut queue.bursts, spare)
     }
 
-    fn give_back(&self, empty: Vec<Box<Burst>>) {
+    fn give_back(&self, empty: Bursts) {
         self.queue().spare = empty;
     }
 

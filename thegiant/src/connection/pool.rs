@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 
-use super::Burst;
+use super::{Burst, burst::Bursts};
 
 /// A burst keeps at most this much of each of its buffers.
 pub(super) const KEPT_BYTES: usize = 64 * 1024;
@@ -13,9 +13,7 @@ const MAX_BYTES: usize = 8 * 1024 * 1024;
 
 #[derive(Default)]
 struct Pool {
-    // Boxed, because they travel as boxes.
-    #[expect(clippy::vec_box, reason = "a burst keeps its box")]
-    bursts: Vec<Box<Burst>>,
+    bursts: Bursts,
     bytes: usize,
 }
 

@@ -229,10 +229,13 @@ impl Decoder {
     }
 
     fn multibulk_header(&mut self, input: &[u8]) -> Result<Option<Progress>, ProtocolError> {
-        let Some(line) = self.line(input, ProtocolError::TooBigMultibulkCount)? else {
-            return Ok(Some(Progress::Incomplete));
+        let count = match self.short_length(input) {
+            Some(count) => count as i128,
+            None => match self.line(input, ProtocolError::TooBigMultibulkCount)? {
+                Some(line) => parse_integer(line).ok_or(ProtocolError::InvalidMultibulkLength)?,
+                None => return Ok(Some(Progress::Incomplete)),
+            },
         };
-        let count = parse_integer(line).ok_or(ProtocolError::InvalidMultibulkLength)?;
         if count > 0 {
             self.missing = usize::try_from(count)
                 .ok()
@@ -249,13 +252,16 @@ impl Decoder {
             Some(b'$') => {}
             Some(other) => return Err(ProtocolError::ExpectedBulk(*other)),
         }
-        let Some(line) = self.line(input, ProtocolError::TooBigBulkCount)? else {
-            return Ok(Some(Progress::Incomplete));
+        let len = match self.short_length(input) {
+            Some(len) => len,
+            None => match self.line(input, ProtocolError::TooBigBulkCount)? {
+                Some(line) => parse_integer(line)
+                    .and_then(|len| usize::try_from(len).ok())
+                    .filter(|len| *len <= self.limits.bulk_len)
+                    .ok_or(ProtocolError::InvalidBulkLength)?,
+                None => return Ok(Some(Progress::Incomplete)),
+            },
         };
-        let len = parse_integer(line)
-            .and_then(|len| usize::try_from(len).ok())
-            .filter(|len| *len <= self.limits.bulk_len)
-            .ok_or(ProtocolError::InvalidBulkLength)?;
         self.expect = Expect::Bulk(len);
         Ok((len >= LARGE_BULK).then_some(Progress::Large(len)))
     }
@@ -298,6 +304,18 @@ impl Decoder {
         self.expect = Expect::Request;
         self.start = self.position;
         Some(Progress::Request)
+    }
+
+    /// The number of a line that holds just one or two digits, which most do; steps over the line.
+    fn short_length(&mut self, input: &[u8]) -> Option<usize> {
+        let digit = |digit: u8| usize::from(digit - b'0');
+        let (len, line) = match input[self.position + 1..] {
+            [ones @ b'0'..=b'9', b'\r', b'\n', ..] => (digit(ones), 4),
+            [tens @ b'1'..=b'9', ones @ b'0'..=b'9', b'\r', b'\n', ..] => (10 * digit(tens) + digit(ones), 5),
+            _ => return None,
+        };
+        self.position += line;
+        Some(len)
     }
 
     /// The text between the type byte at `position` and the next CR LF, which is stepped over.

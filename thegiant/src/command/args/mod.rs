@@ -3,11 +3,13 @@
 mod cursor;
 mod impls;
 mod key;
+mod once;
 mod spec;
 mod usage;
 
 pub use cursor::Arguments;
 pub use key::Key;
+pub use once::{Once, are_distinct, value};
 pub use spec::{ArgKind, ArgSpec};
 pub(crate) use spec::{max_len, min_len};
 pub(crate) use usage::Usage;
@@ -73,7 +75,7 @@ pub trait FromArg<'a>: Sized {
     label = "which token introduces it?",
     note = "write `#[arg(\"TOKEN\")]` above the field, or make the type an enum with `#[derive(Args)]`"
 )]
-pub trait Tokens {
+pub trait Tokens<'a>: FromArg<'a> {
     /// The words it can begin with, in capitals.
     const TOKENS: &'static [&'static str];
 }

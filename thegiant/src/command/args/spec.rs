@@ -102,6 +102,12 @@ impl ArgSpec {
         ArgSpec { token: Some(token), ..self }
     }
 
+    /// Of this type, which says more than the type of the parameter does.
+    #[must_use]
+    pub const fn kind(self, kind: ArgKind) -> Self {
+        ArgSpec { kind, ..self }
+    }
+
     /// Naming a key.
     #[must_use]
     pub const fn key(self) -> Self {

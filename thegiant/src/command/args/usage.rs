@@ -33,7 +33,8 @@ impl fmt::Display for One<'_> {
             ArgKind::PureToken => String::new(),
             ArgKind::OneOf => {
                 let choices: Vec<String> = arg.parts.iter().map(|part| One(part).to_string()).collect();
-                choices.join(" | ")
+                // In brackets of either kind: square ones say that it may be left out.
+                if arg.optional { choices.join(" | ") } else { format!("({})", choices.join(" | ")) }
             }
             ArgKind::Block | ArgKind::Options => Usage(arg.parts).to_string().trim_start().to_owned(),
             _ => arg.name.to_owned(),

@@ -1,0 +1,60 @@
+//! An enum: one of several, each known by its token.
+
+use proc_macro2::TokenStream;
+use quote::quote;
+use syn::Generics;
+
+use super::{Items, as_from_arg, kind};
+use crate::args::model::{Choice, Value};
+
+pub(super) fn items(choices: &[Choice<'_>], generics: &Generics) -> Items {
+    let parts = choices.iter().map(|choice| part(choice, generics));
+    let reads = choices.iter().map(|choice| read(choice, generics));
+    Items {
+        arg: quote!(::thegiant::command::ArgSpec::one_of(&const { [#(#parts),*] })),
+        from_arg: quote! {
+            #(#reads)*
+            ::core::result::Result::Err(::thegiant::Error::SYNTAX)
+        },
+    }
+}
+
+/// The words that one of the choices begins with.
+pub(super) fn tokens(choices: &[Choice<'_>]) -> TokenStream {
+    let tokens = choices.iter().map(|choice| &choice.token);
+    quote!(#(#tokens),*)
+}
+
+fn part(choice: &Choice<'_>, generics: &Generics) -> TokenStream {
+    let (token, name, kind) = (&choice.token, choice.name(), kind(&choice.attr));
+    let value = match choice.values.as_slice() {
+        [] => quote!(::thegiant::command::ArgSpec::new(::thegiant::command::ArgKind::PureToken)),
+        [value] => {
+            let value = as_from_arg(value.ty, generics);
+            quote!(#value::ARG)
+        }
+        values => block(values, generics),
+    };
+    quote!(#value #kind.token(#token).named(#name))
+}
+
+fn block(values: &[Value<'_>], generics: &Generics) -> TokenStream {
+    let parts = values.iter().map(|value| {
+        let (from_arg, name) = (as_from_arg(value.ty, generics), value.name());
+        quote!(#from_arg::ARG.named(#name))
+    });
+    quote!(::thegiant::command::ArgSpec::block(&const { [#(#parts),*] }))
+}
+
+fn read(choice: &Choice<'_>, generics: &Generics) -> TokenStream {
+    let (ident, token) = (choice.ident, &choice.token);
+    let values = choice.values.iter().map(|Value { member, ty }| {
+        let from_arg = as_from_arg(ty, generics);
+        quote!(#member: ::thegiant::__private::value(args, &#from_arg::ARG, #from_arg::from_arg)?)
+    });
+    quote! {
+        if args.accept(#token) {
+            return ::core::result::Result::Ok(Self::#ident { #(#values),* });
+        }
+    }
+}

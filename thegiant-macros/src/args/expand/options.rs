@@ -1,0 +1,128 @@
+//! A struct: options in any order, each at most once.
+
+use proc_macro2::TokenStream;
+use quote::{format_ident, quote, quote_spanned};
+use syn::{Generics, Ident, Type, ext::IdentExt, spanned::Spanned};
+
+use super::{Items, as_from_arg, kind};
+use crate::{
+    args::model::{Form, Opt},
+    types,
+};
+
+pub(super) fn items(options: &[Opt<'_>], generics: &Generics) -> Items {
+    let parts = options.iter().map(|option| part(option, generics));
+    let clashes = clashes(options, generics);
+    Items {
+        arg: quote! {
+            ::thegiant::command::ArgSpec::options(&const {
+                #(#clashes;)*
+                [#(#parts),*]
+            })
+        },
+        from_arg: from_arg(options, generics),
+    }
+}
+
+fn part(option: &Opt<'_>, generics: &Generics) -> TokenStream {
+    let (name, kind) = (option.name(), kind(&option.attr));
+    match &option.form {
+        Form::Flag(token) => quote! {
+            ::thegiant::command::ArgSpec::new(::thegiant::command::ArgKind::PureToken)
+                .token(#token).named(#name).optional()
+        },
+        Form::Value { token, ty, optional } => {
+            let (from_arg, optional) = (as_from_arg(ty, generics), optional.then(|| quote!(.optional())));
+            quote!(#from_arg::ARG #kind.token(#token).named(#name) #optional)
+        }
+        Form::Group { ty, optional } => {
+            let (from_arg, optional) = (as_from_arg(ty, generics), optional.then(|| quote!(.optional())));
+            // The tokens are named first. A type that has none is no argument either; rustc then says
+            // only the former, which implies the latter.
+            let tokens = tokens(ty, generics);
+            quote!({ let _ = #tokens; #from_arg::ARG.named(#name) #optional })
+        }
+    }
+}
+
+/// Reads options as long as they come.
+fn from_arg(options: &[Opt<'_>], generics: &Generics) -> TokenStream {
+    let slots: Vec<Ident> = options.iter().map(slot).collect();
+    let reads = options.iter().map(|option| read(option, generics));
+    let fields = options.iter().map(field);
+    quote! {
+        #(let mut #slots = ::thegiant::__private::Once::new();)*
+        while !args.is_empty() {
+            #(#reads else)* {
+                break;
+            }
+        }
+        ::core::result::Result::Ok(Self { #(#fields),* })
+    }
+}
+
+fn read(option: &Opt<'_>, generics: &Generics) -> TokenStream {
+    let slot = slot(option);
+    match &option.form {
+        Form::Flag(token) => quote!(if args.accept(#token) { #slot.set(())?; }),
+        Form::Value { token, ty, .. } => {
+            let from_arg = as_from_arg(ty, generics);
+            quote!(if args.accept(#token) { #slot.read(args, &#from_arg::ARG, #from_arg::from_arg)?; })
+        }
+        Form::Group { ty, .. } => {
+            let (tokens, from_arg) = (tokens(ty, generics), as_from_arg(ty, generics));
+            quote!(if args.is_any_of(#tokens) { #slot.read(args, &#from_arg::ARG, #from_arg::from_arg)?; })
+        }
+    }
+}
+
+fn field(option: &Opt<'_>) -> TokenStream {
+    let (ident, slot) = (option.ident, slot(option));
+    match option.form {
+        Form::Flag(_) => quote!(#ident: #slot.is_set()),
+        Form::Value { optional: true, .. } | Form::Group { optional: true, .. } => {
+            quote!(#ident: #slot.optional())
+        }
+        Form::Value { .. } | Form::Group { .. } => quote!(#ident: #slot.required()?),
+    }
+}
+
+/// The variable that holds what has been read for a field.
+fn slot(option: &Opt<'_>) -> Ident {
+    format_ident!("{}_once", option.ident.unraw())
+}
+
+/// `<T as Tokens>::TOKENS`, with the tokens of the user's type.
+fn tokens(ty: &Type, generics: &Generics) -> TokenStream {
+    let ty = types::inferred(ty, generics);
+    quote!(<#ty as ::thegiant::command::Tokens<'_>>::TOKENS)
+}
+
+/// The words that introduce an option.
+fn words(option: &Opt<'_>, generics: &Generics) -> TokenStream {
+    match &option.form {
+        Form::Group { ty, .. } => tokens(ty, generics),
+        Form::Flag(token) | Form::Value { token, .. } => quote!(&[#token]),
+    }
+}
+
+/// Asserts that no word is known by two groups, or by a group and a field. The words of fields among
+/// themselves have been checked already: they stand in the item.
+fn clashes(options: &[Opt<'_>], generics: &Generics) -> Vec<TokenStream> {
+    let mut clashes = Vec::new();
+    for (index, option) in options.iter().enumerate() {
+        for earlier in &options[..index] {
+            let (ty, other) = match (&option.form, &earlier.form) {
+                (Form::Group { ty, .. }, _) => (ty, earlier.ident),
+                (_, Form::Group { ty, .. }) => (ty, option.ident),
+                _ => continue,
+            };
+            let (words, earlier) = (words(option, generics), words(earlier, generics));
+            let text = format!("a token of this type introduces `{other}` already");
+            clashes.push(quote_spanned! {ty.span()=>
+                ::core::assert!(::thegiant::__private::are_distinct(#words, #earlier), #text)
+            });
+        }
+    }
+    clashes
+}

@@ -1,0 +1,32 @@
+//! `#[derive(Args)]`: options as a struct, one of several as an enum.
+
+mod attr;
+mod check;
+mod expand;
+mod model;
+
+use proc_macro2::TokenStream;
+use quote::quote;
+use syn::DeriveInput;
+
+use self::model::Input;
+use crate::mistakes::Mistakes;
+
+/// The traits of the item. After a mistake they are stubs, so that it is the only error.
+pub(crate) fn derive(item: TokenStream) -> TokenStream {
+    let mut mistakes = Mistakes::default();
+    let Some(item) = mistakes.ok(syn::parse2::<DeriveInput>(item)) else {
+        return quote!(#mistakes);
+    };
+    let input = Input::read(&item, &mut mistakes);
+    if let Some(input) = &input {
+        check::input(input, &mut mistakes);
+    }
+    match input.filter(|_| mistakes.is_empty()) {
+        Some(input) => expand::input(&input),
+        None => {
+            let stub = expand::stub(&item);
+            quote!(#mistakes #stub)
+        }
+    }
+}

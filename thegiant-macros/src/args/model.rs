@@ -1,0 +1,151 @@
+//! A struct or an enum with `#[derive(Args)]`, as it was written.
+
+use syn::{
+    Data, DataStruct, DeriveInput, Field, Fields, Generics, Ident, LitStr, Member, Type, Variant,
+    ext::IdentExt,
+};
+
+use super::attr::{self, ArgAttr};
+use crate::{mistakes::Mistakes, types};
+
+/// What the derive is on.
+pub(crate) struct Input<'a> {
+    pub(crate) ident: &'a Ident,
+    pub(crate) generics: &'a Generics,
+    pub(crate) shape: Shape<'a>,
+}
+
+pub(crate) enum Shape<'a> {
+    /// A struct: options in any order.
+    Options(Vec<Opt<'a>>),
+    /// An enum: one of several.
+    OneOf(Vec<Choice<'a>>),
+}
+
+/// A field of a struct.
+pub(crate) struct Opt<'a> {
+    pub(crate) ident: &'a Ident,
+    pub(crate) attr: ArgAttr,
+    pub(crate) form: Form<'a>,
+}
+
+/// How an option is written.
+pub(crate) enum Form<'a> {
+    /// A word alone: `bool`.
+    Flag(LitStr),
+    /// A word and a value.
+    Value { token: LitStr, ty: &'a Type, optional: bool },
+    /// Something that is known by its own words.
+    Group { ty: &'a Type, optional: bool },
+}
+
+/// A variant of an enum: a word and its values.
+pub(crate) struct Choice<'a> {
+    pub(crate) ident: &'a Ident,
+    pub(crate) attr: ArgAttr,
+    pub(crate) token: LitStr,
+    pub(crate) values: Vec<Value<'a>>,
+}
+
+/// A field of a variant.
+pub(crate) struct Value<'a> {
+    pub(crate) member: Member,
+    pub(crate) ty: &'a Type,
+}
+
+impl<'a> Input<'a> {
+    /// `None` if the item is of no shape that can be read.
+    pub(crate) fn read(item: &'a DeriveInput, mistakes: &mut Mistakes) -> Option<Self> {
+        attr::refuse(&item.attrs, mistakes);
+        let shape = match &item.data {
+            Data::Struct(DataStruct { fields: Fields::Named(fields), .. }) if !fields.named.is_empty() => {
+                Shape::Options(fields.named.iter().filter_map(|field| Opt::read(field, mistakes)).collect())
+            }
+            Data::Enum(data) if !data.variants.is_empty() => {
+                Shape::OneOf(data.variants.iter().map(|variant| Choice::read(variant, mistakes)).collect())
+            }
+            Data::Enum(_) => {
+                mistakes
+                    .at(&item.ident, "one of what? An enum with `#[derive(Args)]` has a variant per token");
+                return None;
+            }
+            Data::Struct(_) | Data::Union(_) => {
+                let text = "`#[derive(Args)]` is for structs with named fields, the options, and for enums";
+                mistakes.at(&item.ident, text);
+                return None;
+            }
+        };
+        Some(Input { ident: &item.ident, generics: &item.generics, shape })
+    }
+}
+
+impl<'a> Opt<'a> {
+    fn read(field: &'a Field, mistakes: &mut Mistakes) -> Option<Self> {
+        let ident = field.ident.as_ref()?;
+        let attr = ArgAttr::read(&field.attrs, mistakes);
+        let form = Form::of(ident, &field.ty, attr.token.clone());
+        Some(Opt { ident, attr, form })
+    }
+
+    /// The word that introduces it, unless its type has those.
+    pub(crate) fn token(&self) -> Option<&LitStr> {
+        match &self.form {
+            Form::Flag(token) | Form::Value { token, .. } => Some(token),
+            Form::Group { .. } => None,
+        }
+    }
+
+    /// The name in the documentation.
+    pub(crate) fn name(&self) -> String {
+        self.attr.name.as_ref().map_or_else(|| types::documented(self.ident), LitStr::value)
+    }
+}
+
+impl<'a> Form<'a> {
+    fn of(ident: &Ident, ty: &'a Type, token: Option<LitStr>) -> Self {
+        let inside = types::inside_option(ty);
+        let (ty, optional) = (inside.unwrap_or(ty), inside.is_some());
+        match token {
+            _ if !optional && types::is_named(ty, "bool") => {
+                Form::Flag(token.unwrap_or_else(|| capitals(ident)))
+            }
+            Some(token) => Form::Value { token, ty, optional },
+            None => Form::Group { ty, optional },
+        }
+    }
+}
+
+impl<'a> Choice<'a> {
+    fn read(variant: &'a Variant, mistakes: &mut Mistakes) -> Self {
+        let attr = ArgAttr::read(&variant.attrs, mistakes);
+        let token = attr.token.clone().unwrap_or_else(|| capitals(&variant.ident));
+        let values = variant.fields.members().zip(&variant.fields).map(|(member, field)| {
+            attr::refuse(&field.attrs, mistakes);
+            Value { member, ty: &field.ty }
+        });
+        Choice { ident: &variant.ident, values: values.collect(), attr, token }
+    }
+
+    /// The name in the documentation.
+    pub(crate) fn name(&self) -> String {
+        self.attr.name.as_ref().map_or_else(|| self.token.value().to_ascii_lowercase(), LitStr::value)
+    }
+}
+
+impl Value<'_> {
+    /// The name in the documentation of one of several values.
+    pub(crate) fn name(&self) -> String {
+        match &self.member {
+            Member::Named(ident) => types::documented(ident),
+            Member::Unnamed(index) => ORDINALS.get(index.index as usize).unwrap_or(&"next").to_string(),
+        }
+    }
+}
+
+/// What the parts of a tuple are called as well.
+const ORDINALS: [&str; 4] = ["first", "second", "third", "fourth"];
+
+/// The word that stands for something unless `#[arg]` says another.
+fn capitals(ident: &Ident) -> LitStr {
+    LitStr::new(&ident.unraw().to_string().to_uppercase(), ident.span())
+}

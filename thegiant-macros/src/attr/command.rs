@@ -1,0 +1,134 @@
+//! `#[command("NAME", flags…, alias = "…", since = "…", group = "…")]`.
+
+use syn::{Attribute, Error, Ident, LitStr, Result};
+
+use super::{Written, set_once};
+use crate::mistakes::Mistakes;
+
+/// Redis' flags. In capitals each is a constant of `thegiant::command::Flags`.
+const FLAGS: [&str; 19] = [
+    "write",
+    "readonly",
+    "denyoom",
+    "admin",
+    "pubsub",
+    "noscript",
+    "blocking",
+    "loading",
+    "stale",
+    "skip_monitor",
+    "skip_slowlog",
+    "asking",
+    "fast",
+    "no_auth",
+    "may_replicate",
+    "no_mandatory_keys",
+    "no_async_loading",
+    "no_multi",
+    "allow_busy",
+];
+
+const KEYS: [&str; 3] = ["alias", "since", "group"];
+
+/// What is said of one command.
+pub(crate) struct CommandAttr {
+    pub(crate) name: LitStr,
+    pub(crate) aliases: Vec<LitStr>,
+    pub(crate) flags: Vec<Ident>,
+    pub(crate) since: Option<LitStr>,
+    pub(crate) group: Option<LitStr>,
+}
+
+impl CommandAttr {
+    /// Reads the attribute. `None` if not even a name is there.
+    pub(crate) fn read(attr: &Attribute, mistakes: &mut Mistakes) -> Option<Self> {
+        let written = mistakes.ok(Written::of(attr))?;
+        let name = mistakes.ok(name(attr, &written))?;
+        let mut read = CommandAttr { name, aliases: Vec::new(), flags: Vec::new(), since: None, group: None };
+        for flag in written.distinct_words(mistakes) {
+            match FLAGS.iter().any(|known| flag == known) {
+                true => read.flags.push(flag),
+                false => mistakes.at(&flag, unknown_flag(&flag)),
+            }
+        }
+        for (key, value) in written.values {
+            read.set(&key, value, mistakes);
+        }
+        Some(read)
+    }
+
+    /// The name and the other names.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &LitStr> {
+        std::iter::once(&self.name).chain(&self.aliases)
+    }
+
+    /// The flag as it was written, if it was.
+    pub(crate) fn flag(&self, name: &str) -> Option<&Ident> {
+        self.flags.iter().find(|flag| *flag == name)
+    }
+
+    fn set(&mut self, key: &Ident, value: LitStr, mistakes: &mut Mistakes) {
+        match key.to_string().as_str() {
+            "alias" => self.aliases.push(value),
+            "since" => set_once(&mut self.since, key, value, mistakes),
+            "group" => set_once(&mut self.group, key, value, mistakes),
+            flag if FLAGS.contains(&flag) => {
+                mistakes.at(key, format_args!("`{flag}` is a flag: write it without a value"));
+            }
+            _ => {
+                mistakes.at(key, format_args!("unknown key `{key}`: there are `alias`, `since` and `group`"))
+            }
+        }
+    }
+}
+
+fn name(attr: &Attribute, written: &Written) -> Result<LitStr> {
+    match written.literals.as_slice() {
+        [name] => Ok(name.clone()),
+        [] => Err(Error::new_spanned(attr, "which command? Write its name: `#[command(\"GET\", readonly)]`")),
+        [_, second, ..] => {
+            let text =
+                format!("a command has one name: write another one as `alias = \"{}\"`", second.value());
+            Err(Error::new_spanned(second, text))
+        }
+    }
+}
+
+fn unknown_flag(flag: &Ident) -> String {
+    let word = flag.to_string();
+    let nearest = FLAGS.iter().min_by_key(|known| distance(&word, known));
+    match nearest.filter(|known| distance(&word, known) <= 2) {
+        _ if KEYS.contains(&word.as_str()) => format!("`{word}` needs a value: `{word} = \"…\"`"),
+        Some(known) => format!("unknown flag `{word}`: did you mean `{known}`?"),
+        None => format!("unknown flag `{word}`: there are {}", FLAGS.join(", ")),
+    }
+}
+
+/// How many letters have to be put in, left out or replaced to make one word of the other
+/// (Levenshtein).
+fn distance(a: &str, b: &str) -> usize {
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, from) in a.bytes().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = i + 1;
+        for (j, to) in b.bytes().enumerate() {
+            let replaced = diagonal + usize::from(from != to);
+            diagonal = row[j + 1];
+            row[j + 1] = replaced.min(diagonal + 1).min(row[j] + 1);
+        }
+    }
+    row[b.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::distance;
+
+    #[test]
+    fn distance_counts_letters() {
+        assert_eq!(distance("write", "write"), 0);
+        assert_eq!(distance("wirte", "write"), 2);
+        assert_eq!(distance("read_only", "readonly"), 1);
+        assert_eq!(distance("", "fast"), 4);
+    }
+}

@@ -1,0 +1,9 @@
+//! The grammar of the attributes.
+
+mod block;
+mod command;
+mod written;
+
+pub(crate) use block::BlockAttr;
+pub(crate) use command::CommandAttr;
+pub(crate) use written::{Written, set_once};

@@ -1,0 +1,79 @@
+//! What `#[command(…)]` and `#[arg(…)]` have in common.
+
+use syn::{
+    Attribute, Ident, LitStr, Meta, Result, Token,
+    ext::IdentExt,
+    parse::{Parse, ParseStream},
+};
+
+use crate::mistakes::Mistakes;
+
+/// `"LITERAL", word, key = "value"`, in any order.
+#[derive(Default)]
+pub(crate) struct Written {
+    pub(crate) literals: Vec<LitStr>,
+    pub(crate) words: Vec<Ident>,
+    pub(crate) values: Vec<(Ident, LitStr)>,
+}
+
+impl Written {
+    /// What stands in the parentheses of an attribute; without parentheses, nothing.
+    pub(crate) fn of(attr: &Attribute) -> Result<Self> {
+        match &attr.meta {
+            Meta::Path(_) => Ok(Written::default()),
+            meta => meta.require_list()?.parse_args(),
+        }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.literals.is_empty() && self.words.is_empty() && self.values.is_empty()
+    }
+
+    /// The words, each of which may stand once.
+    pub(crate) fn distinct_words(&self, mistakes: &mut Mistakes) -> Vec<Ident> {
+        let mut distinct: Vec<Ident> = Vec::new();
+        for word in &self.words {
+            if distinct.contains(word) {
+                mistakes.at(word, format_args!("`{word}` is written twice"));
+            } else {
+                distinct.push(word.clone());
+            }
+        }
+        distinct
+    }
+
+    fn push(&mut self, input: ParseStream<'_>) -> Result<()> {
+        if input.peek(LitStr) {
+            self.literals.push(input.parse()?);
+            return Ok(());
+        }
+        let word = input.call(Ident::parse_any)?;
+        if input.parse::<Option<Token![=]>>()?.is_some() {
+            self.values.push((word, input.parse()?));
+        } else {
+            self.words.push(word);
+        }
+        Ok(())
+    }
+}
+
+impl Parse for Written {
+    fn parse(input: ParseStream<'_>) -> Result<Self> {
+        let mut written = Written::default();
+        while !input.is_empty() {
+            written.push(input)?;
+            if !input.is_empty() {
+                input.parse::<Token![,]>()?;
+            }
+        }
+        Ok(written)
+    }
+}
+
+/// Puts in a value that may be given once.
+pub(crate) fn set_once<T>(slot: &mut Option<T>, key: &Ident, value: T, mistakes: &mut Mistakes) {
+    if slot.is_some() {
+        mistakes.at(key, format_args!("`{key}` is given twice"));
+    }
+    *slot = Some(value);
+}

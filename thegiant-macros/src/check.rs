@@ -1,0 +1,158 @@
+//! What is wrong with an `impl` block with commands, as far as it shows before types are known.
+
+use std::collections::HashMap;
+
+use syn::{FnArg, GenericParam, LitStr, Pat, ReceiverKind, Signature, Type};
+
+use crate::{
+    mistakes::Mistakes,
+    model::{Block, Command, Param, Role},
+    types,
+};
+
+const GENERIC: &str = "a `#[command]` method cannot be generic: a command has one signature";
+
+/// Notes every mistake in the block.
+pub(crate) fn block(block: &Block<'_>, mistakes: &mut Mistakes) {
+    if let Some((path, _)) = &block.item.trait_ {
+        mistakes.at(path, "`#[commands]` belongs above an `impl` block of the type itself, not of a trait");
+    }
+    if let (Some(_), Some(included)) = (&block.attr.rows, block.attr.include.first()) {
+        mistakes.at(included, "a block with `rows` includes no others: do that in the block without `rows`");
+    }
+    for command in &block.commands {
+        self::command(command, mistakes);
+    }
+    duplicates(&block.commands, mistakes);
+}
+
+fn command(command: &Command<'_>, mistakes: &mut Mistakes) {
+    names(command, mistakes);
+    if let (Some(write), Some(_)) = (command.attr.flag("write"), command.attr.flag("readonly")) {
+        mistakes.at(write, "a command is `write` or `readonly`, not both");
+    }
+    signature(&command.function.sig, mistakes);
+    command.arguments().for_each(|param| argument(param, mistakes));
+    let contexts = command.params.iter().filter(|param| param.role == Role::Context);
+    contexts
+        .skip(1)
+        .for_each(|param| mistakes.at(param.ty, "the actor has one context: this is the second `&mut`"));
+    order(command.arguments().map(|param| param.ty), mistakes);
+}
+
+fn names(command: &Command<'_>, mistakes: &mut Mistakes) {
+    let words = word_count(&command.attr.name);
+    for name in command.attr.names() {
+        if let Err(message) = self::name(&name.value()) {
+            mistakes.at(name, message);
+        } else if word_count(name) != words {
+            mistakes.at(name, "an alias has as many words as the name");
+        }
+    }
+}
+
+fn word_count(name: &LitStr) -> usize {
+    name.value().split(' ').count()
+}
+
+fn name(name: &str) -> Result<(), String> {
+    let words: Vec<&str> = name.split(' ').collect();
+    if name.is_empty() {
+        return Err("a command has a name".to_owned());
+    }
+    if words.len() > 2 {
+        return Err("a name has at most two words: a command and its subcommand".to_owned());
+    }
+    if words.contains(&"") {
+        return Err("the words of a name are separated by one space".to_owned());
+    }
+    words.into_iter().try_for_each(|part| word(part, "command names"))
+}
+
+/// Whether a word can be told from others in any case: in capitals, and ASCII.
+pub(crate) fn word(word: &str, what: &str) -> Result<(), String> {
+    if word.contains(|c: char| !c.is_ascii_graphic() || c == '"' || c == '\'') {
+        return Err(format!("{what} are printable ASCII without spaces and quotes"));
+    }
+    if word.contains(|c: char| c.is_ascii_lowercase()) {
+        return Err(format!("{what} are written in capitals: `\"{}\"`", word.to_ascii_uppercase()));
+    }
+    Ok(())
+}
+
+fn signature(signature: &Signature, mistakes: &mut Mistakes) {
+    if let Some(asyncness) = &signature.asyncness {
+        mistakes.at(
+            asyncness,
+            "a `#[command]` method cannot be `async` yet: return the value, or have another actor do what takes long",
+        );
+    }
+    for param in &signature.generics.params {
+        if !matches!(param, GenericParam::Lifetime(_)) {
+            mistakes.at(param, GENERIC);
+        }
+    }
+    receiver(signature, mistakes);
+}
+
+fn receiver(signature: &Signature, mistakes: &mut Mistakes) {
+    match signature.inputs.first() {
+        Some(FnArg::Receiver(receiver)) if matches!(receiver.kind, ReceiverKind::Reference(..)) => {}
+        Some(FnArg::Receiver(receiver)) => {
+            mistakes.at(receiver, "the actor outlives a command: take `&self` or `&mut self`");
+        }
+        _ => mistakes
+            .at(&signature.ident, "a command is a method of its actor: take `&self` or `&mut self` first"),
+    }
+}
+
+fn argument(param: &Param<'_>, mistakes: &mut Mistakes) {
+    if let Type::ImplTrait(ty) = param.ty {
+        mistakes.at(ty, GENERIC);
+    }
+    match param.pat {
+        Pat::Ident(pat) if pat.by_ref.is_none() && pat.subpat.is_none() => {}
+        pat => mistakes.at(pat, "give the parameter a name: it is the argument's name in the documentation"),
+    }
+}
+
+/// What a position holds may not depend on what comes behind it.
+pub(crate) fn order<'a>(types: impl Iterator<Item = &'a Type>, mistakes: &mut Mistakes) {
+    let (mut optional, mut rest) = (None, false);
+    for ty in types {
+        if rest {
+            return mistakes
+                .at(ty, "nothing is left to read here: the `Vec` in front of it takes all arguments");
+        }
+        if types::is_named(ty, "Option") {
+            optional = optional.or(Some(ty));
+        } else if let Some(optional) = optional {
+            return mistakes
+                .at(optional, "only the last parameters can be left out: one behind this is required");
+        }
+        rest = types::is_rest(ty);
+    }
+}
+
+/// A name of two methods that can exist at the same time.
+fn duplicates(commands: &[Command<'_>], mistakes: &mut Mistakes) {
+    let mut seen: HashMap<String, &Command<'_>> = HashMap::new();
+    for command in commands {
+        for name in command.attr.names() {
+            let folded = name.value().to_ascii_uppercase();
+            match seen.get(&folded) {
+                Some(first) if !(is_conditional(first) && is_conditional(command)) => {
+                    mistakes.at(
+                        name,
+                        format_args!("`{folded}` is taken: `{}` answers it", first.function.sig.ident),
+                    );
+                }
+                _ => drop(seen.insert(folded, command)),
+            }
+        }
+    }
+}
+
+fn is_conditional(command: &Command<'_>) -> bool {
+    command.cfgs().next().is_some()
+}

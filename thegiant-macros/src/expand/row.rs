@@ -1,0 +1,122 @@
+//! A row: what is known of a command, and the function that runs it.
+
+use proc_macro2::TokenStream;
+use quote::{ToTokens, format_ident, quote, quote_spanned};
+use syn::{Ident, LitStr, ReturnType, spanned::Spanned};
+
+use crate::{
+    model::{Block, Command, Param, Role},
+    types,
+};
+
+pub(super) fn of_block(block: &Block<'_>) -> Vec<TokenStream> {
+    let group = block.group();
+    block.commands.iter().map(|command| row(command, &group)).collect()
+}
+
+fn row(command: &Command<'_>, group: &str) -> TokenStream {
+    let cfgs = command.cfgs();
+    let spec = spec(command, group);
+    let run = run(command);
+    quote!(#(#cfgs)* ::thegiant::command::Row::new(#spec, #run))
+}
+
+fn spec(command: &Command<'_>, group: &str) -> TokenStream {
+    let attr = &command.attr;
+    let (name, aliases, since) = (&attr.name, &attr.aliases, attr.since.iter());
+    let args = args(command);
+    let flags = attr.flags.iter().map(|flag| Ident::new(&flag.to_string().to_uppercase(), flag.span()));
+    let summary = command.summary();
+    let group = attr.group.as_ref().map_or_else(|| group.to_owned(), LitStr::value);
+    quote! {
+        ::thegiant::command::Spec::new(#name, #args)
+            .flags(::thegiant::command::Flags::NONE #(.union(::thegiant::command::Flags::#flags))*)
+            .aliases(&[#(#aliases),*])
+            .summary(#summary)
+            .group(#group)
+            #(.since(#since))*
+    }
+}
+
+/// The descriptions of the arguments. Each is checked at its own tokens: whether its keys can be
+/// told together with those in front of it.
+fn args(command: &Command<'_>) -> TokenStream {
+    let words = command.attr.name.value().split(' ').count();
+    let args = command.arguments().map(|param| {
+        let (from_arg, name) = (from_arg(command, param), param.name());
+        quote!(#from_arg::ARG.named(#name))
+    });
+    let checks = command.arguments().enumerate().map(|(index, param)| {
+        quote_spanned!(param.ty.span()=> ::thegiant::__private::check_keys(#words, &args, #index))
+    });
+    let count = command.arguments().count();
+    quote! {
+        &const {
+            let args: [::thegiant::command::ArgSpec; #count] = [#(#args),*];
+            #(#checks;)*
+            args
+        }
+    }
+}
+
+/// Reads the arguments, calls the method, writes the reply.
+fn run(command: &Command<'_>) -> TokenStream {
+    let reads = command.params.iter().enumerate().filter_map(|(index, param)| read(command, index, param));
+    let reply = reply(command);
+    quote! {
+        |this, call, context, out| {
+            let mut args = call.args();
+            #(#reads)*
+            if let ::core::result::Result::Err(error) = args.finish() {
+                return out.error(&error);
+            }
+            #reply
+        }
+    }
+}
+
+fn read(command: &Command<'_>, index: usize, param: &Param<'_>) -> Option<TokenStream> {
+    if param.role != Role::Argument {
+        return None;
+    }
+    let value = value(index);
+    let from_arg = from_arg(command, param);
+    Some(quote! {
+        let #value = match #from_arg::from_arg(&mut args) {
+            ::core::result::Result::Ok(value) => value,
+            ::core::result::Result::Err(error) => return out.error(&error),
+        };
+    })
+}
+
+/// Calls the method. What it returns is named where there is a name, so that rustc blames it there.
+fn reply(command: &Command<'_>) -> TokenStream {
+    let signature = &command.function.sig;
+    let method = &signature.ident;
+    let values = command.params.iter().enumerate().map(|(index, param)| {
+        let span = param.ty.span();
+        match param.role {
+            Role::Argument => value(index).into_token_stream(),
+            Role::Client => quote_spanned!(span=> call.client()),
+            Role::Call => quote_spanned!(span=> call),
+            Role::Context => quote_spanned!(span=> context),
+        }
+    });
+    let returned = match &signature.output {
+        ReturnType::Default => quote!(()),
+        ReturnType::Type(_, ty) => types::inferred(ty, &signature.generics).into_token_stream(),
+    };
+    quote! {
+        <#returned as ::thegiant::command::IntoReply>::into_reply(Self::#method(this, #(#values),*), out)
+    }
+}
+
+fn from_arg(command: &Command<'_>, param: &Param<'_>) -> TokenStream {
+    let ty = types::inferred(param.ty, &command.function.sig.generics);
+    quote!(<#ty as ::thegiant::command::FromArg<'_>>)
+}
+
+/// The variable that holds a parameter.
+fn value(index: usize) -> Ident {
+    format_ident!("value{index}")
+}

@@ -1,0 +1,143 @@
+//! An `impl` block with commands, as it was written.
+
+use syn::{Attribute, Expr, ExprLit, FnArg, ImplItem, ImplItemFn, ItemImpl, Lit, Meta, Pat, Type};
+
+use crate::{
+    attr::{BlockAttr, CommandAttr},
+    mistakes::Mistakes,
+    types,
+};
+
+/// An `impl` block with `#[commands]`.
+pub(crate) struct Block<'a> {
+    pub(crate) attr: BlockAttr,
+    pub(crate) item: &'a ItemImpl,
+    pub(crate) commands: Vec<Command<'a>>,
+}
+
+/// A method with `#[command]`.
+pub(crate) struct Command<'a> {
+    pub(crate) attr: CommandAttr,
+    pub(crate) function: &'a ImplItemFn,
+    pub(crate) params: Vec<Param<'a>>,
+}
+
+/// A parameter behind the receiver.
+pub(crate) struct Param<'a> {
+    pub(crate) pat: &'a Pat,
+    pub(crate) ty: &'a Type,
+    pub(crate) role: Role,
+}
+
+/// What a parameter is given.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Role {
+    /// Arguments of the request.
+    Argument,
+    /// Who sent it.
+    Client,
+    /// The request as it was sent.
+    Call,
+    /// The actor's context.
+    Context,
+}
+
+impl<'a> Block<'a> {
+    pub(crate) fn read(attr: BlockAttr, item: &'a ItemImpl, mistakes: &mut Mistakes) -> Self {
+        let functions = item.items.iter().filter_map(|item| match item {
+            ImplItem::Fn(function) => Some(function),
+            _ => None,
+        });
+        let commands = functions.filter_map(|function| Command::read(function, mistakes)).collect();
+        Block { attr, item, commands }
+    }
+
+    /// The group of its commands that name none.
+    pub(crate) fn group(&self) -> String {
+        match &self.attr.group {
+            Some(group) => group.value(),
+            None => types::name(&self.item.self_ty).to_lowercase(),
+        }
+    }
+}
+
+impl<'a> Command<'a> {
+    /// `None` if the method has no `#[command]`, or none that can be read.
+    fn read(function: &'a ImplItemFn, mistakes: &mut Mistakes) -> Option<Self> {
+        let mut attrs = function.attrs.iter().filter(|attr| is_command(attr));
+        let attr = CommandAttr::read(attrs.next()?, mistakes)?;
+        if let Some(second) = attrs.next() {
+            mistakes.at(second, "a method is one command: give it another name with `alias = \"…\"`");
+        }
+        let params = function.sig.inputs.iter().filter_map(Param::of).collect();
+        Some(Command { attr, function, params })
+    }
+
+    pub(crate) fn arguments(&self) -> impl Iterator<Item = &Param<'a>> {
+        self.params.iter().filter(|param| param.role == Role::Argument)
+    }
+
+    pub(crate) fn cfgs(&self) -> impl Iterator<Item = &'a Attribute> {
+        cfgs(&self.function.attrs)
+    }
+
+    /// The first paragraph of the doc comment as a line; like those of Redis, without its full stop.
+    pub(crate) fn summary(&self) -> String {
+        let lines: Vec<String> = self.function.attrs.iter().filter_map(doc).collect();
+        let text = lines.join("\n");
+        let paragraph: Vec<&str> =
+            text.trim_start().lines().map(str::trim).take_while(|line| !line.is_empty()).collect();
+        let line = paragraph.join(" ");
+        line.strip_suffix('.').unwrap_or(&line).to_owned()
+    }
+}
+
+impl<'a> Param<'a> {
+    /// `None` for the receiver.
+    fn of(input: &'a FnArg) -> Option<Self> {
+        match input {
+            FnArg::Receiver(_) => None,
+            FnArg::Typed(typed) => Some(Param { pat: &typed.pat, ty: &typed.ty, role: Role::of(&typed.ty) }),
+        }
+    }
+
+    /// The name in the documentation. A parameter that the method does not use has one too.
+    pub(crate) fn name(&self) -> String {
+        match self.pat {
+            Pat::Ident(pat) => types::documented(&pat.ident),
+            _ => String::new(),
+        }
+    }
+}
+
+impl Role {
+    fn of(ty: &Type) -> Self {
+        match types::ungrouped(ty) {
+            Type::Reference(reference) if reference.mutability.is_some() => Role::Context,
+            Type::Reference(reference) if types::is_named(&reference.elem, "Client") => Role::Client,
+            Type::Reference(reference) if types::is_named(&reference.elem, "Call") => Role::Call,
+            _ => Role::Argument,
+        }
+    }
+}
+
+/// Whether it is `#[command]`, by whatever path.
+pub(crate) fn is_command(attr: &Attribute) -> bool {
+    attr.path().segments.last().is_some_and(|segment| segment.ident == "command")
+}
+
+/// The attributes under which an item exists at all.
+pub(crate) fn cfgs(attrs: &[Attribute]) -> impl Iterator<Item = &Attribute> {
+    attrs.iter().filter(|attr| attr.path().is_ident("cfg"))
+}
+
+/// A line, or for `/** … */` lines, of a doc comment.
+fn doc(attr: &Attribute) -> Option<String> {
+    match &attr.meta {
+        Meta::NameValue(meta) if meta.path.is_ident("doc") => match &meta.value {
+            Expr::Lit(ExprLit { lit: Lit::Str(text), .. }) => Some(text.value()),
+            _ => None,
+        },
+        _ => None,
+    }
+}

@@ -1,0 +1,79 @@
+//! What can be told of types and names by their looks.
+
+use syn::{
+    GenericArgument, Generics, Ident, Lifetime, PathArguments, PathSegment, Type,
+    ext::IdentExt,
+    visit_mut::{self, VisitMut},
+};
+
+/// Whether the last word of the type's path is `name`: a macro cannot resolve names, and sees
+/// neither through `type` nor through `use … as`.
+pub(crate) fn is_named(ty: &Type, name: &str) -> bool {
+    last_segment(ty).is_some_and(|segment| segment.ident == name)
+}
+
+/// The last word of the type's path; of another type, nothing.
+pub(crate) fn name(ty: &Type) -> String {
+    last_segment(ty).map(|segment| segment.ident.unraw().to_string()).unwrap_or_default()
+}
+
+/// A name as `COMMAND DOCS` writes it: `_max_len` is `max-len`.
+pub(crate) fn documented(ident: &Ident) -> String {
+    ident.unraw().to_string().trim_start_matches('_').replace('_', "-")
+}
+
+/// The `T` of an `Option<T>`.
+pub(crate) fn inside_option(ty: &Type) -> Option<&Type> {
+    let segment = last_segment(ty).filter(|segment| segment.ident == "Option")?;
+    let PathArguments::AngleBracketed(arguments) = &segment.arguments else { return None };
+    match arguments.args.first()? {
+        GenericArgument::Type(inner) => Some(inner),
+        _ => None,
+    }
+}
+
+/// Whether it takes the rest of the arguments.
+pub(crate) fn is_rest(ty: &Type) -> bool {
+    is_named(inside_option(ty).unwrap_or(ty), "Vec")
+}
+
+/// Without the groups that `macro_rules!` puts around a `$t:ty`, and without parentheses.
+pub(crate) fn ungrouped(ty: &Type) -> &Type {
+    match ty {
+        Type::Group(group) => ungrouped(&group.elem),
+        Type::Paren(paren) => ungrouped(&paren.elem),
+        ty => ty,
+    }
+}
+
+fn last_segment(ty: &Type) -> Option<&PathSegment> {
+    match ungrouped(ty) {
+        Type::Path(path) => path.path.segments.last(),
+        _ => None,
+    }
+}
+
+/// The type as it is written in an expression outside of its item: what only that item can name, its
+/// lifetimes and each `impl Trait`, is left to inference.
+pub(crate) fn inferred(ty: &Type, generics: &Generics) -> Type {
+    let mut ty = ty.clone();
+    Inferred(generics).visit_type_mut(&mut ty);
+    ty
+}
+
+struct Inferred<'a>(&'a Generics);
+
+impl VisitMut for Inferred<'_> {
+    fn visit_lifetime_mut(&mut self, lifetime: &mut Lifetime) {
+        if self.0.lifetimes().any(|declared| declared.lifetime == *lifetime) {
+            *lifetime = Lifetime::new("'_", lifetime.span());
+        }
+    }
+
+    fn visit_type_mut(&mut self, ty: &mut Type) {
+        if let Type::ImplTrait(impl_trait) = ty {
+            *ty = syn::parse_quote_spanned!(impl_trait.impl_token.span=> _);
+        }
+        visit_mut::visit_type_mut(self, ty);
+    }
+}

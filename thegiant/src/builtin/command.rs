@@ -1,0 +1,325 @@
+//! `COMMAND`: what the server can do, read from the rows.
+
+use crate::{
+    Args, Array, Error, IntoReply,
+    command::{ArgKind, ArgSpec, Entry, Flags, KeySpec, Spec},
+    commands,
+    connection::{Session, Target},
+    glob,
+    resp::Encoder,
+};
+
+#[commands(rows = COMMAND, group = "server")]
+impl Session {
+    /// Describes all commands.
+    #[command("COMMAND", loading, stale)]
+    fn command(&self) -> Array<impl ExactSizeIterator<Item = Info<'_>>> {
+        Array(self.entries().iter().map(|entry| Info(Described::Entry(entry))))
+    }
+
+    /// Returns the number of commands.
+    #[command("COMMAND COUNT", loading, stale)]
+    fn command_count(&self) -> usize {
+        self.entries().len()
+    }
+
+    /// Returns the names of commands.
+    #[command("COMMAND LIST", loading, stale)]
+    fn command_list(&self, filter: Option<ListFilter<'_>>) -> Vec<String> {
+        self.entries()
+            .iter()
+            .flat_map(Described::all_of)
+            .filter(|described| filter.as_ref().is_none_or(|filter| filter.filterby.accepts(*described)))
+            .map(Described::full_name)
+            .collect()
+    }
+
+    /// Describes some commands, or all.
+    #[command("COMMAND INFO", loading, stale)]
+    fn command_info(&self, command_name: Option<Vec<&[u8]>>) -> Vec<Option<Info<'_>>> {
+        match command_name {
+            Some(names) => names.iter().map(|name| self.described(name).map(Info)).collect(),
+            None => self.entries().iter().map(|entry| Some(Info(Described::Entry(entry)))).collect(),
+        }
+    }
+
+    /// Documents some commands, or all.
+    #[command("COMMAND DOCS", loading, stale)]
+    fn command_docs(&self, command_name: Option<Vec<&[u8]>>) -> Docs<'_> {
+        match command_name {
+            Some(names) => Docs(names.iter().filter_map(|name| self.described(name)).collect()),
+            None => Docs(self.entries().iter().map(Described::Entry).collect()),
+        }
+    }
+
+    /// Extracts the keys of a command.
+    #[command("COMMAND GETKEYS", loading, stale)]
+    fn command_getkeys<'a>(&self, command: &'a [u8], arg: Vec<&'a [u8]>) -> Result<Vec<&'a [u8]>, Error> {
+        let table = &self.server.app.table;
+        let spec = table.spec(command, arg.first().copied()).ok_or(INVALID_COMMAND)?;
+        let keys = spec.keys.ok_or(NO_KEYS)?;
+        let words = 1 + arg.len();
+        if !spec.accepts(words) {
+            return Err(INVALID_ARITY);
+        }
+        Ok(keys.positions(words).filter_map(|position| arg.get(position - 1).copied()).collect())
+    }
+}
+
+const INVALID_COMMAND: Error = Error::from_static("ERR Invalid command specified");
+const NO_KEYS: Error = Error::from_static("ERR The command has no key arguments");
+const INVALID_ARITY: Error = Error::from_static("ERR Invalid number of arguments specified for command");
+
+impl Session {
+    fn entries(&self) -> &[Entry<Target>] {
+        self.server.app.table.entries()
+    }
+
+    /// The command of a name as `COMMAND` writes it: `get`, `config` or `config|get`.
+    fn described(&self, name: &[u8]) -> Option<Described<'_>> {
+        let mut words = name.splitn(2, |byte| *byte == b'|');
+        let entry = self.server.app.table.get(words.next()?)?;
+        match words.next() {
+            Some(subcommand) => entry.subcommand(subcommand).map(|(spec, _)| Described::Subcommand(spec)),
+            None => Some(Described::Entry(entry)),
+        }
+    }
+}
+
+#[derive(Args)]
+struct ListFilter<'a> {
+    #[arg("FILTERBY")]
+    filterby: Filter<'a>,
+}
+
+#[derive(Args)]
+enum Filter<'a> {
+    #[arg("MODULE", name = "module-name")]
+    Module(#[expect(dead_code, reason = "there are no modules: no command is of any")] &'a [u8]),
+    #[arg("ACLCAT", name = "category")]
+    AclCategory(&'a [u8]),
+    #[arg("PATTERN", pattern, name = "pattern")]
+    Pattern(&'a [u8]),
+}
+
+impl Filter<'_> {
+    fn accepts(&self, described: Described<'_>) -> bool {
+        match self {
+            Filter::Module(_) => false,
+            Filter::AclCategory(category) => {
+                let is_named = |name: &String| name.as_bytes()[1..].eq_ignore_ascii_case(category);
+                described.spec().map(categories).unwrap_or_default().iter().any(is_named)
+            }
+            Filter::Pattern(pattern) => glob::matches_ignore_case(pattern, described.full_name().as_bytes()),
+        }
+    }
+}
+
+/// What `COMMAND` describes: a command with its subcommands, or one subcommand.
+#[derive(Clone, Copy)]
+enum Described<'a> {
+    Entry(&'a Entry<Target>),
+    Subcommand(&'static Spec),
+}
+
+impl<'a> Described<'a> {
+    fn all_of(entry: &'a Entry<Target>) -> impl Iterator<Item = Described<'a>> {
+        [Described::Entry(entry)].into_iter().chain(Described::Entry(entry).subcommands())
+    }
+
+    /// A mere container has none.
+    fn spec(self) -> Option<&'static Spec> {
+        match self {
+            Described::Entry(entry) => entry.command.map(|(spec, _)| spec),
+            Described::Subcommand(spec) => Some(spec),
+        }
+    }
+
+    fn full_name(self) -> String {
+        match self {
+            Described::Entry(entry) => entry.name.to_ascii_lowercase(),
+            Described::Subcommand(spec) => spec.full_name(),
+        }
+    }
+
+    fn subcommands(self) -> impl ExactSizeIterator<Item = Described<'a>> {
+        let nested = match self {
+            Described::Entry(entry) => entry.subcommands.as_slice(),
+            Described::Subcommand(_) => &[],
+        };
+        nested.iter().map(|(_, spec, _)| Described::Subcommand(spec))
+    }
+}
+
+/// The ten elements of `COMMAND INFO`.
+struct Info<'a>(Described<'a>);
+
+impl IntoReply for Info<'_> {
+    fn into_reply(self, out: &mut Encoder) {
+        let described = self.0;
+        let spec = described.spec();
+        let keys = spec.and_then(|spec| spec.keys);
+        let flags = spec.map_or(Flags::NONE, |spec| spec.flags);
+        out.array(10);
+        described.full_name().into_reply(out);
+        // A container takes a subcommand at least.
+        spec.map_or(-2, Spec::arity).into_reply(out);
+        names(flags.names(), out);
+        let (first, last, step) = keys.map_or((0, 0, 0), |keys| (keys.first, keys.last, keys.step));
+        first.into_reply(out);
+        last.into_reply(out);
+        step.into_reply(out);
+        names(spec.map(categories).unwrap_or_default().into_iter(), out);
+        out.set(0); // tips
+        out.set(usize::from(keys.is_some()));
+        if let Some(keys) = keys {
+            key_spec(keys, flags, out);
+        }
+        out.set(described.subcommands().len());
+        described.subcommands().for_each(|nested| Info(nested).into_reply(out));
+    }
+}
+
+/// A set of simple strings.
+fn names(names: impl Iterator<Item = impl AsRef<str>>, out: &mut Encoder) {
+    let names: Vec<_> = names.collect();
+    out.set(names.len());
+    names.iter().for_each(|name| out.simple(name.as_ref()));
+}
+
+/// The key specification: a beginning, and a way to find the keys from there.
+fn key_spec(keys: KeySpec, flags: Flags, out: &mut Encoder) {
+    // Redis counts the last key from the first one, unless it counts from the end.
+    let last = if keys.last < 0 { keys.last } else { keys.last - keys.first as i64 };
+    out.map(3);
+    "flags".into_reply(out);
+    let access = if flags.contains(Flags::WRITE) { ["RW", "access"] } else { ["RO", "access"] };
+    names(access.iter(), out);
+    "begin_search".into_reply(out);
+    out.map(2);
+    ["type", "index", "spec"].into_iter().for_each(|word| word.into_reply(out));
+    out.map(1);
+    "index".into_reply(out);
+    keys.first.into_reply(out);
+    "find_keys".into_reply(out);
+    out.map(2);
+    ["type", "range", "spec"].into_iter().for_each(|word| word.into_reply(out));
+    out.map(3);
+    "lastkey".into_reply(out);
+    last.into_reply(out);
+    "keystep".into_reply(out);
+    keys.step.into_reply(out);
+    "limit".into_reply(out);
+    out.integer(0);
+}
+
+/// The ACL categories of a command, which follow from its flags and its group.
+fn categories(spec: &Spec) -> Vec<String> {
+    let flags = spec.flags;
+    let by_flag = [
+        (Flags::WRITE, "@write"),
+        (Flags::READONLY, "@read"),
+        (Flags::ADMIN, "@admin"),
+        (Flags::PUBSUB, "@pubsub"),
+        (Flags::BLOCKING, "@blocking"),
+        (Flags::ADMIN, "@dangerous"),
+    ];
+    let speed = if flags.contains(Flags::FAST) { "@fast" } else { "@slow" };
+    let mut categories: Vec<String> = by_flag
+        .into_iter()
+        .filter(|(flag, _)| flags.contains(*flag))
+        .map(|(_, category)| category.to_owned())
+        .chain([format!("@{}", spec.group), speed.to_owned()])
+        .collect();
+    categories.dedup();
+    categories
+}
+
+/// The map of `COMMAND DOCS`, by name.
+struct Docs<'a>(Vec<Described<'a>>);
+
+impl IntoReply for Docs<'_> {
+    fn into_reply(self, out: &mut Encoder) {
+        out.map(self.0.len());
+        for described in self.0 {
+            described.full_name().into_reply(out);
+            document(described, out);
+        }
+    }
+}
+
+fn document(described: Described<'_>, out: &mut Encoder) {
+    let spec = described.spec();
+    let summary = spec.map_or("A container for subcommands", |spec| spec.summary);
+    let group = described
+        .subcommands()
+        .chain([described])
+        .find_map(Described::spec)
+        .map_or("generic", |spec| spec.group);
+    let since = spec.and_then(|spec| spec.since);
+    let args = spec.map_or(&[][..], |spec| spec.args);
+    let has_subcommands = described.subcommands().len() > 0;
+
+    out.map(
+        2 + [since.is_some(), !args.is_empty(), has_subcommands].into_iter().map(usize::from).sum::<usize>(),
+    );
+    "summary".into_reply(out);
+    summary.into_reply(out);
+    if let Some(since) = since {
+        "since".into_reply(out);
+        since.into_reply(out);
+    }
+    "group".into_reply(out);
+    group.into_reply(out);
+    if !args.is_empty() {
+        "arguments".into_reply(out);
+        arguments(args, out);
+    }
+    if has_subcommands {
+        "subcommands".into_reply(out);
+        Docs(described.subcommands().collect()).into_reply(out);
+    }
+}
+
+/// An array of maps. Options stand in the place of the parameter that holds them.
+fn arguments(args: &'static [ArgSpec], out: &mut Encoder) {
+    let flat: Vec<&ArgSpec> = args.iter().flat_map(in_place).collect();
+    out.array(flat.len());
+    flat.into_iter().for_each(|arg| argument(arg, out));
+}
+
+fn in_place(arg: &'static ArgSpec) -> Vec<&'static ArgSpec> {
+    match arg.kind {
+        ArgKind::Options => arg.parts.iter().flat_map(in_place).collect(),
+        _ => vec![arg],
+    }
+}
+
+fn argument(arg: &ArgSpec, out: &mut Encoder) {
+    let is_key = arg.kind == ArgKind::Key;
+    let flags = [(arg.optional, "optional"), (arg.multiple, "multiple")];
+    let flags: Vec<&str> = flags.into_iter().filter(|(set, _)| *set).map(|(_, name)| name).collect();
+    let fields = [is_key, arg.token.is_some(), !flags.is_empty(), !arg.parts.is_empty()];
+
+    out.map(2 + fields.into_iter().map(usize::from).sum::<usize>());
+    "name".into_reply(out);
+    arg.name.into_reply(out);
+    "type".into_reply(out);
+    arg.kind.name().into_reply(out);
+    if is_key {
+        "key_spec_index".into_reply(out);
+        out.integer(0);
+    }
+    if let Some(token) = arg.token {
+        "token".into_reply(out);
+        token.into_reply(out);
+    }
+    if !flags.is_empty() {
+        "flags".into_reply(out);
+        names(flags.iter(), out);
+    }
+    if !arg.parts.is_empty() {
+        "arguments".into_reply(out);
+        arguments(arg.parts, out);
+    }
+}

@@ -1,0 +1,206 @@
+//! `PING`, `ECHO`, `QUIT`, `RESET`, `SELECT`, `HELLO`, `AUTH`.
+
+use super::REDIS_VERSION;
+use crate::{
+    Error, IntoReply, Simple,
+    command::{ArgKind, ArgSpec, Arguments, FromArg},
+    commands,
+    connection::Session,
+    resp::{Encoder, Protocol},
+};
+
+#[commands(rows = CONNECTION, group = "connection")]
+impl Session {
+    /// Answers PONG, or the message.
+    #[command("PING", fast)]
+    fn ping<'a>(&self, message: Option<&'a [u8]>) -> Pong<'a> {
+        Pong(message)
+    }
+
+    /// Answers the message.
+    #[command("ECHO", fast, loading, stale)]
+    fn echo<'a>(&self, message: &'a [u8]) -> &'a [u8] {
+        message
+    }
+
+    /// Closes the connection.
+    #[command("QUIT", fast, noscript, loading, stale, no_auth, allow_busy)]
+    fn quit(&mut self, _ignored: Option<Vec<&[u8]>>) {
+        self.closing = true;
+    }
+
+    /// Puts the connection into the state it had at first.
+    #[command("RESET", fast, noscript, loading, stale, no_auth, allow_busy)]
+    fn reset(&mut self) -> Simple {
+        self.client.set_protocol(Protocol::Resp2);
+        self.client.set_db(0);
+        self.client.set_name(None);
+        Simple("RESET")
+    }
+
+    /// Chooses the database of the connection.
+    #[command("SELECT", fast, loading, stale)]
+    fn select(&mut self, index: i64) -> Result<(), Error> {
+        if i32::try_from(index).is_err() {
+            return Err(INDEX_OUT_OF_RANGE);
+        }
+        let databases = self.server.options.databases;
+        match u16::try_from(index) {
+            Ok(index) if index < databases => {
+                self.client.set_db(index);
+                Ok(())
+            }
+            _ => Err(Error::DB_OUT_OF_RANGE),
+        }
+    }
+
+    /// Agrees on a version of the protocol, and describes the server.
+    #[command("HELLO", fast, noscript, loading, stale, no_auth, allow_busy)]
+    fn hello(
+        &mut self,
+        protover: Option<Protover>,
+        options: Option<HelloOptions<'_>>,
+    ) -> Result<Hello, Error> {
+        let options = options.unwrap_or_default();
+        if let Some((user, _)) = options.auth {
+            log_in(user)?;
+        }
+        if let Some(name) = options.name {
+            self.client.set_name(client_name(name)?);
+        }
+        if let Some(Protover(protocol)) = protover {
+            self.client.set_protocol(protocol);
+        }
+        Ok(Hello { protocol: self.client.protocol(), id: self.client.id() })
+    }
+
+    /// Authenticates the connection.
+    #[command("AUTH", fast, noscript, loading, stale, no_auth, allow_busy)]
+    fn auth(&mut self, words: Vec<&[u8]>) -> Result<(), Error> {
+        match words[..] {
+            [_password] => Err(NO_PASSWORD_CONFIGURED),
+            [user, _password] => log_in(user),
+            _ => Err(Error::SYNTAX),
+        }
+    }
+}
+
+const INDEX_OUT_OF_RANGE: Error =
+    Error::from_static("ERR value is out of range, value must between -2147483648 and 2147483647");
+const NO_PASSWORD_CONFIGURED: Error = Error::from_static(
+    "ERR AUTH <password> called without any password configured for the default user. \
+     Are you sure your configuration is correct?",
+);
+const WRONG_PASSWORD: Error =
+    Error::from_static("WRONGPASS invalid username-password pair or user is disabled.");
+const BAD_CLIENT_NAME: Error =
+    Error::from_static("ERR Client names cannot contain spaces, newlines or special characters.");
+
+/// No password is configured: as in Redis, the default user has any, and there is no other user.
+fn log_in(user: &[u8]) -> Result<(), Error> {
+    if user == b"default" { Ok(()) } else { Err(WRONG_PASSWORD) }
+}
+
+/// A name that can be shown in a list; the empty one is none.
+pub(super) fn client_name(name: &[u8]) -> Result<Option<String>, Error> {
+    let name = printable(name).ok_or(BAD_CLIENT_NAME)?;
+    Ok((!name.is_empty()).then(|| name.to_owned()))
+}
+
+/// The text, if it is of visible ASCII characters only.
+pub(super) fn printable(text: &[u8]) -> Option<&str> {
+    let visible = text.iter().all(u8::is_ascii_graphic);
+    std::str::from_utf8(text).ok().filter(|_| visible)
+}
+
+struct Pong<'a>(Option<&'a [u8]>);
+
+impl IntoReply for Pong<'_> {
+    fn into_reply(self, out: &mut Encoder) {
+        match self.0 {
+            Some(message) => out.bulk(message),
+            None => out.simple("PONG"),
+        }
+    }
+}
+
+/// A version of the protocol.
+struct Protover(Protocol);
+
+impl<'a> FromArg<'a> for Protover {
+    const ARG: ArgSpec = ArgSpec::new(ArgKind::Integer);
+
+    fn from_arg(args: &mut Arguments<'a>) -> Result<Self, Error> {
+        let version: i64 = args
+            .take_integer()
+            .map_err(|_| Error::err("Protocol version is not an integer or out of range"))?;
+        match version {
+            2 => Ok(Protover(Protocol::Resp2)),
+            3 => Ok(Protover(Protocol::Resp3)),
+            _ => Err(Error::new("NOPROTO", "unsupported protocol version")),
+        }
+    }
+}
+
+/// Read by hand, because `HELLO` has a syntax error of its own.
+#[derive(Default)]
+struct HelloOptions<'a> {
+    auth: Option<(&'a [u8], &'a [u8])>,
+    name: Option<&'a [u8]>,
+}
+
+impl<'a> FromArg<'a> for HelloOptions<'a> {
+    const ARG: ArgSpec = ArgSpec::options(&[
+        ArgSpec::block(&[
+            ArgSpec::new(ArgKind::String).named("username"),
+            ArgSpec::new(ArgKind::String).named("password"),
+        ])
+        .named("username-password")
+        .token("AUTH")
+        .optional(),
+        ArgSpec::new(ArgKind::String).named("clientname").token("SETNAME").optional(),
+    ]);
+
+    fn from_arg(args: &mut Arguments<'a>) -> Result<Self, Error> {
+        let mut options = HelloOptions::default();
+        while let Some(option) = args.peek() {
+            if args.len() > 2 && args.accept("AUTH") {
+                options.auth = Some((args.take()?, args.take()?));
+            } else if args.len() > 1 && args.accept("SETNAME") {
+                options.name = Some(args.take()?);
+            } else {
+                let option = String::from_utf8_lossy(option);
+                return Err(Error::err(format_args!("Syntax error in HELLO option '{option}'")));
+            }
+        }
+        Ok(options)
+    }
+}
+
+/// What the server says of itself.
+struct Hello {
+    protocol: Protocol,
+    id: u64,
+}
+
+impl IntoReply for Hello {
+    fn into_reply(self, out: &mut Encoder) {
+        // The first reply in the protocol that was agreed on is this one.
+        out.set_protocol(self.protocol);
+        out.map(7);
+        "server".into_reply(out);
+        "redis".into_reply(out);
+        "version".into_reply(out);
+        REDIS_VERSION.into_reply(out);
+        "proto".into_reply(out);
+        self.protocol.version().into_reply(out);
+        "id".into_reply(out);
+        self.id.into_reply(out);
+        "mode".into_reply(out);
+        "standalone".into_reply(out);
+        "role".into_reply(out);
+        "master".into_reply(out);
+        "modules".into_reply(out);
+        out.array(0);
+    }
+}
