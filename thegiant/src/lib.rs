@@ -94,7 +94,7 @@ pub mod __private {
 
     pub use crate::{
         command::{
-            args::{Once, are_distinct, value},
+            args::{Once, are_distinct, expect_value},
             keys::check_keys,
         },
         connection::{Drain, drain},

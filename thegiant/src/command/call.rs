@@ -71,27 +71,33 @@ impl<'a> Call<'a> {
 
     /// `ERR unknown command '…', with args beginning with: …`, as Redis words it.
     pub fn unknown_command(&self) -> Error {
-        let mut args = String::new();
+        let mut args = Vec::new();
         for argument in (1..).map_while(|index| self.get(index)) {
             if args.len() >= QUOTED {
                 break;
             }
-            let argument = &argument[..argument.len().min(QUOTED - args.len())];
-            args.push_str(&format!("'{}' ", c_text(argument)));
+            let room = QUOTED - args.len();
+            args.extend([b"'", c_text(argument, room), b"' "].concat());
         }
-        let name = self.name();
-        let name = c_text(&name[..name.len().min(QUOTED)]);
-        Error::err(format_args!("unknown command '{name}', with args beginning with: {args}"))
+        let name = c_text(self.name(), QUOTED);
+        Error::from_bytes([b"ERR unknown command '", name, b"', with args beginning with: ", &args].concat())
+    }
+
+    /// `ERR unknown subcommand '…'. Try … HELP.`, as Redis words it.
+    pub(crate) fn unknown_subcommand(&self, container: &str) -> Error {
+        let word = c_text(self.get(1).unwrap_or_default(), QUOTED);
+        let container = container.as_bytes();
+        Error::from_bytes([b"ERR unknown subcommand '", word, b"'. Try ", container, b" HELP."].concat())
     }
 
     /// `ERR wrong number of arguments for '…' command`, as Redis words it.
     pub fn wrong_arity(&self) -> Error {
         match self.spec {
             Some(spec) if !spec.name.is_empty() => spec.wrong_arity(),
-            _ => Error::err(format_args!(
-                "wrong number of arguments for '{}' command",
-                c_text(self.name()).to_ascii_lowercase()
-            )),
+            _ => {
+                let name = c_text(self.name(), QUOTED).to_ascii_lowercase();
+                Error::from_bytes([b"ERR wrong number of arguments for '", &name[..], b"' command"].concat())
+            }
         }
     }
 }
@@ -99,9 +105,10 @@ impl<'a> Call<'a> {
 /// How much of a request is quoted in an error (Redis cuts at 128 bytes).
 const QUOTED: usize = 128;
 
-/// Text as C's `%s` has it: up to a NUL.
-pub(crate) fn c_text(bytes: &[u8]) -> std::borrow::Cow<'_, str> {
-    String::from_utf8_lossy(bytes.split(|byte| *byte == 0).next().unwrap_or_default())
+/// Text as C's `%.*s` has it: at most so many bytes, up to a NUL.
+fn c_text(bytes: &[u8], most: usize) -> &[u8] {
+    let bytes = &bytes[..bytes.len().min(most)];
+    bytes.split(|byte| *byte == 0).next().unwrap_or_default()
 }
 
 impl fmt::Debug for Call<'_> {

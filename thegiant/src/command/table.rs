@@ -1,6 +1,6 @@
 //! From the name of a command to its row.
 
-use super::{Call, Spec, args::Usage, call::c_text};
+use super::{Call, Spec, args::Usage};
 use crate::{Error, resp::Encoder};
 
 /// All commands of an application, found by name in any case and without allocating.
@@ -122,7 +122,9 @@ impl<T: Copy> Table<T> {
             Resolved::Command(_) => out.error(&Error::INTERNAL),
             Resolved::Help(index) => self.entries[index as usize].help(out),
             Resolved::Unknown => out.error(&call.unknown_command()),
-            Resolved::UnknownSubcommand(index) => out.error(&self.entries[index as usize].unknown(call)),
+            Resolved::UnknownSubcommand(index) => {
+                out.error(&call.unknown_subcommand(self.entries[index as usize].name));
+            }
             Resolved::WrongArity(index) => out.error(&self.entries[index as usize].wrong_arity(call)),
         }
     }
@@ -168,12 +170,6 @@ impl<T: Copy> Entry<T> {
     pub(crate) fn subcommand(&self, word: &[u8]) -> Option<(&'static Spec, T)> {
         let found = self.subcommands.iter().find(|(name, ..)| name.as_bytes().eq_ignore_ascii_case(word))?;
         Some((found.1, found.2))
-    }
-
-    fn unknown(&self, call: &Call<'_>) -> Error {
-        let word = call.get(1).unwrap_or_default();
-        let word = c_text(&word[..word.len().min(128)]);
-        Error::err(format_args!("unknown subcommand '{word}'. Try {} HELP.", self.name))
     }
 
     fn wrong_arity(&self, call: &Call<'_>) -> Error {

@@ -5,7 +5,7 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
 };
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 
 use super::{Client, pool};
 use crate::{
@@ -25,7 +25,8 @@ pub(crate) struct Burst {
     /// The words of all requests, one after the other.
     pub(crate) spans: Vec<Span>,
     /// Bulk strings that have a buffer of their own.
-    pub(crate) large: Vec<Bytes>,
+    large: Vec<Bytes>,
+    large_len: usize,
     /// A large bulk string that is being read.
     pub(crate) filling: Option<Filling>,
     requests: Vec<Request>,
@@ -47,12 +48,11 @@ impl fmt::Debug for Burst {
 }
 
 /// Bursts that wait for something.
-#[expect(clippy::vec_box, reason = "a burst travels as a box and keeps it")]
 pub(crate) type Bursts = Vec<Box<Burst>>;
 
 /// A large bulk string, and the bytes of it that are still to come.
 pub(crate) struct Filling {
-    pub(crate) bytes: BytesMut,
+    pub(crate) bytes: Vec<u8>,
     pub(crate) missing: usize,
 }
 
@@ -92,7 +92,8 @@ impl Burst {
     pub(crate) fn recycle(mut self: Box<Burst>) {
         self.client = None;
         self.filling = None;
-        self.large.clear();
+        self.large = Vec::new();
+        self.large_len = 0;
         self.input.clear();
         self.spans.clear();
         self.requests.clear();
@@ -135,16 +136,21 @@ impl Burst {
     /// own; those that have arrived are moved there.
     pub(crate) fn begin_large(&mut self, position: usize, len: usize) {
         let arrived = (self.input.len() - position).min(len);
-        let bytes = BytesMut::from(&self.input[position..position + arrived]);
-        self.input.drain(position..position + arrived);
+        let bytes = self.input.drain(position..position + arrived).collect();
         self.filling = Some(Filling { bytes, missing: len - arrived });
     }
 
-    /// Bytes of requests that it holds.
+    /// Takes in a large bulk that has been read; returns its index.
+    pub(crate) fn push_large(&mut self, bytes: Bytes) -> usize {
+        self.large_len += bytes.len();
+        self.large.push(bytes);
+        self.large.len() - 1
+    }
+
+    /// Bytes of memory that its requests take.
     pub(crate) fn unread_len(&self) -> usize {
-        let large: usize = self.large.iter().map(Bytes::len).sum();
         let filling = self.filling.as_ref().map_or(0, |filling| filling.bytes.len());
-        self.input.len() + large + filling
+        self.input.len() + self.spans.len() * size_of::<Span>() + self.large_len + filling
     }
 
     /// Whether there are requests that have not been run.
@@ -236,6 +242,8 @@ impl Burst {
         let is_large = |span: &&Span| matches!(span, Span::Large(_));
         let kept_large = self.large.len() - tail.spans.iter().filter(is_large).count();
         tail.large = self.large.split_off(kept_large);
+        tail.large_len = tail.large.iter().map(Bytes::len).sum();
+        self.large_len -= tail.large_len;
         for span in &mut tail.spans {
             span.rebase(start, kept_large);
         }

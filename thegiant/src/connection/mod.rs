@@ -26,7 +26,6 @@ pub(crate) use session::Session;
 pub(crate) use stream::Stream;
 
 use crate::{
-    Error,
     command::Resolved,
     resp::{Decoder, Progress, ProtocolError},
     server::Shared,
@@ -97,9 +96,9 @@ impl Connection {
         }
         loop {
             match self.session.client.wish() {
-                Wish::Live => {}
-                Wish::Finish if !matches!(self.stage, Stage::Reading) => self.session.closing = true,
-                Wish::Finish | Wish::Die => return Poll::Ready(Ok(())),
+                Wish::Finish if matches!(self.stage, Stage::Reading) => return Poll::Ready(Ok(())),
+                Wish::Die => return Poll::Ready(Ok(())),
+                Wish::Live | Wish::Finish => {}
             }
             match self.stage {
                 Stage::Reading => {
@@ -145,8 +144,8 @@ impl Connection {
                 break None;
             }
             if let Some(filling) = burst.filling.take() {
-                burst.large.push(filling.bytes.freeze());
-                self.decoder.large_bulk_taken(burst.large.len() - 1, &mut burst.spans);
+                let index = burst.push_large(filling.bytes.into());
+                self.decoder.large_bulk_taken(index, &mut burst.spans);
             }
             match self.decoder.decode(&mut burst.input, &mut burst.spans) {
                 Ok(Progress::Request) => burst.push_request(|call| app.resolve(call)),
@@ -197,7 +196,6 @@ impl Connection {
 
     /// Runs requests until the burst has to be sent away, or has been answered.
     fn run(&mut self, cx: &mut TaskContext<'_>) {
-        let app = &self.session.server.clone().app;
         let Some(mut burst) = self.burst.take() else { return };
         loop {
             if self.session.closing {
@@ -210,16 +208,19 @@ impl Connection {
                 }
                 Some(Resolved::Command(target)) => {
                     self.stage = Stage::Away;
-                    app.send(burst, target.mount);
+                    self.session.server.app.send(burst, target.mount);
                     return self.stream.watch(cx);
                 }
-                Some(rejected) => burst.step(None, |call, out| app.table.answer(rejected, call, out)),
+                Some(rejected) => {
+                    let table = &self.session.server.app.table;
+                    burst.step(None, |call, out| table.answer(rejected, call, out));
+                }
             }
         }
         if let Some(error) = self.broken.take().filter(|_| !self.session.closing) {
             let client = self.session.client.addr();
             tracing::info!(%client, %error, "closed");
-            burst.out.error(&Error::err(error));
+            burst.out.error(&error.reply());
             self.session.closing = true;
         }
         self.stage = Stage::Writing(0);

@@ -51,7 +51,8 @@ impl Stream {
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<usize>> {
         let ahead = filling.bytes.len().max(GROWTH).min(filling.missing);
-        filling.bytes.reserve(ahead);
+        // Exactly: the buffer becomes the value, and may be kept for long.
+        filling.bytes.reserve_exact(ahead);
         let mut rest = (&mut filling.bytes).limit(filling.missing);
         // The future has no state of its own, so it can be made anew at each poll.
         let read = ready!(either!(self, stream => pin!(stream.read_buf(&mut rest)).poll(cx)))?;

@@ -2,7 +2,7 @@
 
 use std::{fmt, ops::Range};
 
-use super::{inline, number::parse_integer};
+use super::{Error, inline, number::parse_integer};
 
 /// Bulk strings of at least this many bytes are worth a buffer of their own: see
 /// [`Progress::Large`].
@@ -73,7 +73,7 @@ impl Default for DecodeLimits {
 }
 
 /// Input that breaks the protocol, in the words of Redis. The connection cannot be resynchronised:
-/// answer with [`Display`](fmt::Display) behind `-ERR `, then close.
+/// answer with [`reply`](Self::reply), then close.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ProtocolError {
@@ -101,9 +101,7 @@ impl fmt::Display for ProtocolError {
         match self {
             Self::InvalidMultibulkLength => f.write_str("invalid multibulk length"),
             Self::InvalidBulkLength => f.write_str("invalid bulk length"),
-            // Redis formats with C strings: a NUL ends the text.
-            Self::ExpectedBulk(0) => f.write_str("expected '$', got '"),
-            Self::ExpectedBulk(got) => write!(f, "expected '$', got '{}'", char::from(*got)),
+            Self::ExpectedBulk(got) => write!(f, "expected '$', got '{}'", got.escape_ascii()),
             Self::UnterminatedBulk => f.write_str("expected CRLF after bulk"),
             Self::TooBigInline => f.write_str("too big inline request"),
             Self::TooBigMultibulkCount => f.write_str("too big mbulk count string"),
@@ -114,6 +112,17 @@ impl fmt::Display for ProtocolError {
 }
 
 impl std::error::Error for ProtocolError {}
+
+impl ProtocolError {
+    /// The reply, byte by byte that of Redis.
+    pub fn reply(&self) -> Error {
+        let ProtocolError::ExpectedBulk(got) = self else { return Error::err(self) };
+        let mut line = b"ERR Protocol error: expected '$', got '".to_vec();
+        // Redis formats with C strings: a NUL ends the text.
+        line.extend([*got, b'\''].iter().take_while(|byte| **byte != 0));
+        Error::from_bytes(line)
+    }
+}
 
 /// What the next bytes are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

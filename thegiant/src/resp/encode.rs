@@ -71,13 +71,13 @@ impl Encoder {
     /// `+text`: a simple string. CR and LF in it become spaces.
     pub fn simple(&mut self, text: &str) {
         self.bytes.push(b'+');
-        self.line(text);
+        self.line(text.as_bytes());
     }
 
     /// `-CODE text`: an error.
     pub fn error(&mut self, error: &Error) {
         self.bytes.push(b'-');
-        self.line(error.as_str());
+        self.line(error.as_bytes());
     }
 
     /// `:number`: an integer.
@@ -127,7 +127,7 @@ impl Encoder {
             Protocol::Resp2 => self.bulk(text.as_bytes()),
             Protocol::Resp3 => {
                 self.bytes.push(b',');
-                self.line(&text);
+                self.line(text.as_bytes());
             }
         }
     }
@@ -138,7 +138,7 @@ impl Encoder {
             Protocol::Resp2 => self.bulk(digits.as_bytes()),
             Protocol::Resp3 => {
                 self.bytes.push(b'(');
-                self.line(digits);
+                self.line(digits.as_bytes());
             }
         }
     }
@@ -307,9 +307,9 @@ impl Encoder {
         self.bytes.extend_from_slice(&line[at..]);
     }
 
-    fn line(&mut self, text: &str) {
+    fn line(&mut self, text: &[u8]) {
         let start = self.bytes.len();
-        self.bytes.extend_from_slice(text.as_bytes());
+        self.bytes.extend_from_slice(text);
         for byte in &mut self.bytes[start..] {
             if matches!(byte, b'\r' | b'\n') {
                 *byte = b' ';

@@ -25,7 +25,7 @@ use std::{borrow::Cow, fmt};
 /// assert_eq!(read().unwrap_err().to_string(), "ERR invalid digit found in string");
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Error(Cow<'static, str>);
+pub struct Error(Cow<'static, [u8]>);
 
 impl Error {
     /// `ERR syntax error`
@@ -59,12 +59,12 @@ impl Error {
             assert!(bytes[at] != b'\r' && bytes[at] != b'\n', "an error reply is one line");
             at += 1;
         }
-        Error(Cow::Borrowed(line))
+        Error(Cow::Borrowed(bytes))
     }
 
     /// An error of your own code, in capitals, and a text.
     pub fn new(code: &str, text: impl fmt::Display) -> Self {
-        Error::line(format!("{code} {text}"))
+        Error::from_bytes(format!("{code} {text}").into_bytes())
     }
 
     /// An error with the code `ERR`.
@@ -74,17 +74,22 @@ impl Error {
 
     /// The code: the first word.
     pub fn code(&self) -> &str {
-        self.0.split(' ').next().unwrap_or_default()
+        let code = self.0.split(|byte| *byte == b' ').next().unwrap_or_default();
+        std::str::from_utf8(code).unwrap_or_default()
     }
 
-    /// The whole line, as the client gets it behind the `-`.
-    pub fn as_str(&self) -> &str {
+    /// The whole line, as the client gets it behind the `-`. Where it quotes the client, it may be
+    /// no UTF-8.
+    pub fn as_bytes(&self) -> &[u8] {
         &self.0
     }
 
-    fn line(mut line: String) -> Self {
-        if line.contains(['\r', '\n']) {
-            line = line.replace(['\r', '\n'], " ");
+    /// A whole line that quotes bytes of a client.
+    pub(crate) fn from_bytes(mut line: Vec<u8>) -> Self {
+        for byte in &mut line {
+            if matches!(byte, b'\r' | b'\n') {
+                *byte = b' ';
+            }
         }
         Error(Cow::Owned(line))
     }
@@ -92,7 +97,7 @@ impl Error {
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(&String::from_utf8_lossy(&self.0))
     }
 }
 
@@ -109,10 +114,10 @@ mod tests {
     #[test]
     fn an_error_is_one_line() {
         let injected = Error::err("a\r\n+OK\r\nb");
-        assert_eq!(injected.as_str(), "ERR a  +OK  b");
+        assert_eq!(injected.as_bytes(), b"ERR a  +OK  b");
         let code = Error::new("A\nB", "c");
-        assert_eq!(code.as_str(), "A B c");
+        assert_eq!(code.as_bytes(), b"A B c");
         let foreign = Error::from(std::io::Error::other("disk\nfull"));
-        assert_eq!(foreign.as_str(), "ERR disk full");
+        assert_eq!(foreign.as_bytes(), b"ERR disk full");
     }
 }

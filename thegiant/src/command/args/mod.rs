@@ -9,7 +9,7 @@ mod usage;
 
 pub use cursor::Arguments;
 pub use key::Key;
-pub use once::{Once, are_distinct, value};
+pub use once::{Once, are_distinct, expect_value};
 pub use spec::{ArgKind, ArgSpec};
 pub(crate) use spec::{max_len, min_len};
 pub(crate) use usage::Usage;

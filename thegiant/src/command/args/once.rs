@@ -14,31 +14,15 @@ impl<T> Once<T> {
         Once(None)
     }
 
-    /// Reads the value; see [`value`].
-    ///
     /// # Errors
-    /// [`Error::SYNTAX`] if it is there already, or what `from_arg` says.
-    pub fn read<'a>(
-        &mut self,
-        args: &mut Arguments<'a>,
-        arg: &ArgSpec,
-        from_arg: impl FnOnce(&mut Arguments<'a>) -> Result<T, Error>,
-    ) -> Result<(), Error> {
-        if self.is_set() {
-            return Err(Error::SYNTAX);
-        }
-        value(args, arg, from_arg).map(|value| self.0 = Some(value))
+    /// [`Error::SYNTAX`] if it has been read already.
+    pub fn expect_vacant(&self) -> Result<(), Error> {
+        if self.is_set() { Err(Error::SYNTAX) } else { Ok(()) }
     }
 
-    /// Sets the value.
-    ///
-    /// # Errors
-    /// [`Error::SYNTAX`] if it is there already.
-    pub fn set(&mut self, value: T) -> Result<(), Error> {
-        match self.0.replace(value) {
-            None => Ok(()),
-            Some(_) => Err(Error::SYNTAX),
-        }
+    /// Puts in what has been read.
+    pub fn fill(&mut self, value: T) {
+        self.0 = Some(value);
     }
 
     /// Whether it is there.
@@ -60,17 +44,13 @@ impl<T> Once<T> {
     }
 }
 
-/// Reads a value behind a token. Redis calls a token without its value a syntax error, where a
-/// parameter that is missing is a wrong number of arguments.
+/// Whether there is a value behind a token. Redis calls a token without its value a syntax error,
+/// where a parameter that is missing is a wrong number of arguments.
 ///
 /// # Errors
-/// [`Error::SYNTAX`] if too few arguments are left, or what `from_arg` says.
-pub fn value<'a, T>(
-    args: &mut Arguments<'a>,
-    arg: &ArgSpec,
-    from_arg: impl FnOnce(&mut Arguments<'a>) -> Result<T, Error>,
-) -> Result<T, Error> {
-    if args.len() < arg.min_len() { Err(Error::SYNTAX) } else { from_arg(args) }
+/// [`Error::SYNTAX`] if fewer arguments are left than the value takes.
+pub fn expect_value(args: &Arguments<'_>, arg: &ArgSpec) -> Result<(), Error> {
+    if args.len() < arg.min_len() { Err(Error::SYNTAX) } else { Ok(()) }
 }
 
 /// Whether no word is in both.
