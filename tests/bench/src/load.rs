@@ -1,0 +1,76 @@
+//! The load generator: redis-benchmark.
+
+use std::process::Output;
+
+use crate::Result;
+use crate::pinned;
+use crate::server::Server;
+use crate::throughput::Cell;
+
+pub(crate) const CONNECTIONS: u64 = 50;
+pub(crate) const VALUE_BYTES: u64 = 64;
+
+/// Far more than any round takes; a server that stops answering ends the bench instead of hanging it.
+const DEADLINE_SECONDS: u64 = 60;
+
+/// What is the same in every run.
+pub(crate) struct Load {
+    pub(crate) cpu: usize,
+    pub(crate) keys: Option<u64>,
+}
+
+impl Load {
+    /// Sends `requests` commands and returns how many were answered per second.
+    pub(crate) fn run(&self, server: &Server, cell: Cell, requests: u64) -> Result<f64> {
+        // `timeout` passes TERM on to redis-benchmark.
+        let mut command = pinned::command(self.cpu, "TERM", &self.command_line(server, cell, requests));
+        let output = command.output()?;
+        let text = String::from_utf8_lossy(&output.stdout);
+        match commands_per_second(&text, cell.command) {
+            Some(figure) if output.status.success() => Ok(figure),
+            _ => Err(failure(&output).into()),
+        }
+    }
+
+    fn command_line(&self, server: &Server, cell: Cell, requests: u64) -> Vec<String> {
+        let (ip, port) = (server.address().ip(), server.address().port());
+        let (test, pipeline) = (cell.command.to_lowercase(), cell.pipeline);
+        let mut line = format!(
+            "timeout {DEADLINE_SECONDS} redis-benchmark -h {ip} -p {port} -c {CONNECTIONS} -d {VALUE_BYTES} \
+             -n {requests} -t {test} -P {pipeline} --csv"
+        );
+        if let Some(keys) = self.keys {
+            line.push_str(&format!(" -r {keys}"));
+        }
+        line.split(' ').map(str::to_owned).collect()
+    }
+}
+
+/// The second column of `"GET","123456.78","0.203",…`.
+fn commands_per_second(csv: &str, command: &str) -> Option<f64> {
+    let mut rows = csv.lines().map(|line| line.split(',').map(|cell| cell.trim_matches('"')));
+    let mut row = rows.find_map(|mut row| (row.next() == Some(command)).then_some(row))?;
+    row.next()?.parse().ok()
+}
+
+fn failure(output: &Output) -> String {
+    const TIMED_OUT: i32 = 124;
+    if output.status.code() == Some(TIMED_OUT) {
+        return format!("redis-benchmark did not end within {DEADLINE_SECONDS} s");
+    }
+    let (stdout, stderr) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    format!("redis-benchmark failed ({}): {} {}", output.status, stderr.trim(), stdout.trim())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_figure_is_found_behind_the_headings() {
+        let csv = "\"test\",\"rps\",\"avg_latency_ms\"\n\"GET\",\"196850.39\",\"0.203\"\n";
+        assert_eq!(commands_per_second(csv, "GET"), Some(196_850.39));
+        assert_eq!(commands_per_second(csv, "SET"), None);
+        assert_eq!(commands_per_second("", "GET"), None);
+    }
+}

@@ -1,0 +1,59 @@
+//! Puts `kv` beside Redis on this machine and prints what a command and a connection cost each of them.
+//!
+//! Run with `tests/bench/run`; `--help` lists the options. The table goes to stdout, progress to stderr.
+
+mod crowd;
+mod figure;
+mod load;
+mod machine;
+mod options;
+mod pinned;
+mod proc;
+mod program;
+mod report;
+mod server;
+mod throughput;
+
+use std::env;
+use std::error::Error;
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use options::{Options, USAGE};
+
+type Result<T, E = Box<dyn Error>> = std::result::Result<T, E>;
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = env::args().skip(1).collect();
+    if arguments.iter().any(|argument| argument == "--help" || argument == "-h") {
+        return exit_code(print(USAGE));
+    }
+    match Options::parse(arguments) {
+        Ok(options) => exit_code(run(&options)),
+        Err(mistake) => {
+            eprintln!("bench: {mistake}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn run(options: &Options) -> Result<()> {
+    let programs = options.programs()?;
+    let mut figures = throughput::figures(&programs, options)?;
+    figures.extend(crowd::figures(&programs, options)?);
+    print(&report::report(&programs, options, &figures))
+}
+
+fn print(text: &str) -> Result<()> {
+    Ok(io::stdout().write_all(text.as_bytes())?)
+}
+
+fn exit_code(outcome: Result<()>) -> ExitCode {
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("bench: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,12 @@
+//! Processes that stay on one processor, and end when this one does.
+
+use std::process::{Command, Stdio};
+
+/// A command line kept to one processor. Should the driver die, however it dies, the kernel sends the process
+/// `death_signal`: no exit path leaves it behind.
+pub(crate) fn command(cpu: usize, death_signal: &str, words: &[String]) -> Command {
+    let mut command = Command::new("setpriv");
+    command.args(["--pdeathsig", death_signal, "taskset", "--cpu-list", &cpu.to_string()]);
+    command.args(words).stdin(Stdio::null());
+    command
+}

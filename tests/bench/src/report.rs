@@ -1,0 +1,126 @@
+//! The Markdown that is printed.
+
+use crate::crowd::{OPEN_ROUNDS, WANTED};
+use crate::figure::{Figure, Limit, Pair, median};
+use crate::load::{CONNECTIONS, VALUE_BYTES};
+use crate::machine;
+use crate::options::Options;
+use crate::program::{Program, REDIS_SETTINGS};
+
+pub(crate) fn report(programs: &Pair<Program>, options: &Options, figures: &[Figure]) -> String {
+    let mut lines = vec![circumstances(programs), String::new(), method(options), String::new()];
+    lines.extend(table(programs, figures));
+    lines.push(String::new());
+    lines.join("\n")
+}
+
+fn circumstances(programs: &Pair<Program>) -> String {
+    let Pair { baseline, subject } = programs.map(description);
+    let (date, machine) = (machine::date(), machine::description());
+    format!("{date}; {machine}; {baseline}, {subject}, {}.", machine::load_generator_version())
+}
+
+fn description(program: &Program) -> String {
+    match program.is_redis() {
+        true => format!("{} (`{REDIS_SETTINGS}`)", program.version),
+        false => program.version.clone(),
+    }
+}
+
+fn method(options: &Options) -> String {
+    let keys = match options.keys {
+        Some(keys) => format!("{} random keys (`-r {keys}`)", grouped(keys as f64, 0)),
+        None => "one key (no `-r`)".to_owned(),
+    };
+    let (rounds, round_time) = (options.rounds(), options.round_time().as_secs_f64());
+    format!(
+        "Commands: redis-benchmark, {CONNECTIONS} connections, {VALUE_BYTES}-byte values, {keys}; server and load \
+         generator share CPU {}; CPU time is the server's, user and system. Medians of {rounds} alternating rounds \
+         of {round_time} s, in brackets the lowest and the highest ratio of a round. {}",
+        options.cpu,
+        connections(options),
+    )
+}
+
+fn connections(options: &Options) -> String {
+    let size = grouped(options.crowd as f64, 0);
+    let reason = match options.crowd {
+        WANTED => "",
+        _ => " (the descriptor limit allows no more)",
+    };
+    format!(
+        "Connections: {size}{reason}, opened {OPEN_ROUNDS} times; memory, read once, is what is resident beyond the \
+         server's without them."
+    )
+}
+
+fn table(programs: &Pair<Program>, figures: &[Figure]) -> Vec<String> {
+    let Pair { baseline, subject } = programs.map(|program| program.label.as_str());
+    let headings = format!("| | {baseline} | {subject} | ratio | target |");
+    let rows = figures.iter().map(|figure| row(figure, programs.baseline.is_redis()));
+    [headings, "| --- | ---: | ---: | ---: | --- |".to_owned()].into_iter().chain(rows).collect()
+}
+
+fn row(figure: &Figure, beside_redis: bool) -> String {
+    let Pair { baseline, subject } = figure.medians().map(|&value| grouped(value, figure.decimals));
+    let (name, ratio, target) = (&figure.name, ratio(figure), target(figure, beside_redis));
+    format!("| {name} | {baseline} | {subject} | {ratio} | {target} |")
+}
+
+fn ratio(figure: &Figure) -> String {
+    let ratios = figure.ratios();
+    let middle = median(ratios.clone());
+    match ratios.as_slice() {
+        [lowest, .., highest] => format!("{middle:.3} ({lowest:.2}–{highest:.2})"),
+        _ => format!("{middle:.3}"),
+    }
+}
+
+/// The target and whether it is met. Those that are parts of Redis' figure mean nothing beside another server.
+fn target(figure: &Figure, beside_redis: bool) -> String {
+    let (unit, applies) = match figure.target {
+        Some(Limit::Ratio(_)) => ("x", beside_redis),
+        _ => ("", true),
+    };
+    match figure.verdict().filter(|_| applies) {
+        Some((limit, true)) => format!("≤ {limit:.2}{unit}: met"),
+        Some((limit, false)) => format!("≤ {limit:.2}{unit}: **missed**"),
+        None => String::new(),
+    }
+}
+
+/// A number with its thousands apart.
+fn grouped(value: f64, decimals: usize) -> String {
+    let text = format!("{value:.decimals$}");
+    let (whole, fraction) = text.split_at(text.find('.').unwrap_or(text.len()));
+    let mut out = String::new();
+    for (index, digit) in whole.char_indices() {
+        let remaining = whole.len() - index;
+        if index > 0 && remaining % 3 == 0 && !out.ends_with('-') {
+            out.push(',');
+        }
+        out.push(digit);
+    }
+    out + fraction
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn thousands_stand_apart() {
+        let texts = [grouped(7.0, 0), grouped(1234.5, 2), grouped(123456.0, 0), grouped(-123456.0, 0)];
+        assert_eq!(texts, ["7", "1,234.50", "123,456", "-123,456"]);
+    }
+
+    #[test]
+    fn a_target_is_met_missed_or_does_not_apply() {
+        const ROUND: Pair<f64> = Pair { baseline: 100.0, subject: 50.0 };
+        let figure = |target| Figure { name: String::new(), rounds: vec![ROUND], decimals: 0, target };
+        assert_eq!(target(&figure(Some(Limit::Ratio(0.5))), true), "≤ 0.50x: met");
+        assert_eq!(target(&figure(Some(Limit::Ratio(0.4))), true), "≤ 0.40x: **missed**");
+        assert_eq!(target(&figure(Some(Limit::Ratio(0.4))), false), "");
+        assert_eq!(target(&figure(None), true), "");
+    }
+}

@@ -1,0 +1,131 @@
+//! What a command costs: processor time and commands per second.
+
+use crate::Result;
+use crate::figure::{Figure, Limit, Pair};
+use crate::load::Load;
+use crate::options::Options;
+use crate::program::Program;
+use crate::server::Server;
+
+const COMMANDS: [&str; 2] = ["SET", "GET"];
+const PIPELINES: [u64; 4] = [1, 16, 64, 512];
+
+/// Commands of a run that only prepares.
+const PILOT: u64 = 20_000;
+
+/// One command at one depth of pipelining.
+#[derive(Clone, Copy)]
+pub(crate) struct Cell {
+    pub(crate) command: &'static str,
+    pub(crate) pipeline: u64,
+}
+
+impl Cell {
+    pub(crate) fn all() -> impl Iterator<Item = Cell> {
+        let pipelines = |command| PIPELINES.map(|pipeline| Cell { command, pipeline });
+        COMMANDS.into_iter().flat_map(pipelines)
+    }
+
+    /// Its name on the command line.
+    pub(crate) fn name(self) -> String {
+        format!("{}-{}", self.command.to_lowercase(), self.pipeline)
+    }
+
+    /// `requests`, rounded up to what is sent exactly: redis-benchmark only sends whole pipelines.
+    fn whole(self, requests: u64) -> u64 {
+        requests.next_multiple_of(self.pipeline)
+    }
+
+    /// The part of Redis' processor time that a command may cost.
+    fn target(self) -> Limit {
+        Limit::Ratio(match self.pipeline {
+            1 => 0.90,
+            16 => 0.50,
+            _ => 0.40,
+        })
+    }
+}
+
+/// What one round of one server gave.
+struct Sample {
+    nanoseconds: f64,
+    per_second: f64,
+}
+
+/// A cell with the requests of its rounds and what these gave.
+struct Series {
+    cell: Cell,
+    requests: u64,
+    samples: Vec<Pair<Sample>>,
+}
+
+/// Processor time of every cell that was asked for, then commands per second.
+pub(crate) fn figures(programs: &Pair<Program>, options: &Options) -> Result<Vec<Figure>> {
+    let cells: Vec<Cell> = Cell::all().filter(|cell| options.wants(&cell.name())).collect();
+    if cells.is_empty() {
+        return Ok(Vec::new());
+    }
+    let series = measure(programs, options, &cells)?;
+    let cpu = series.iter().map(Series::cpu_figure);
+    let speed = series.iter().map(Series::speed_figure);
+    Ok(cpu.chain(speed).collect())
+}
+
+/// A round is all cells, each on both servers one after the other: whatever disturbs the machine for a while
+/// then disturbs both alike, and its ratio is the round's own.
+fn measure(programs: &Pair<Program>, options: &Options, cells: &[Cell]) -> Result<Vec<Series>> {
+    let load = Load { cpu: options.cpu, keys: options.keys };
+    let servers = programs.try_map(|program| Server::start(program, options.cpu))?;
+    servers.try_map(|server| fill(server, &load))?;
+    let pilots = cells.iter().map(|&cell| pilot(cell, &servers, &load, options));
+    let mut series = pilots.collect::<Result<Vec<_>>>()?;
+    for round in 1..=options.rounds() {
+        eprintln!("commands: round {round} of {}", options.rounds());
+        for Series { cell, requests, samples } in &mut series {
+            samples.push(servers.try_map(|server| sample(server, &load, *cell, *requests))?);
+        }
+    }
+    Ok(series)
+}
+
+/// Stores what GET will read; of random keys so many that all but one in a hundred are there.
+fn fill(server: &Server, load: &Load) -> Result<f64> {
+    let cell = Cell { command: "SET", pipeline: 64 };
+    let requests = 5 * load.keys.unwrap_or(0);
+    load.run(server, cell, cell.whole(requests.max(PILOT)))
+}
+
+/// Warms both servers up and finds how many requests fill a round.
+fn pilot(cell: Cell, servers: &Pair<Server>, load: &Load, options: &Options) -> Result<Series> {
+    let speed = servers.try_map(|server| load.run(server, cell, cell.whole(PILOT)))?.baseline;
+    let requests = (speed * options.round_time().as_secs_f64()) as u64;
+    Ok(Series { cell, requests: cell.whole(requests.max(PILOT)), samples: Vec::new() })
+}
+
+fn sample(server: &Server, load: &Load, cell: Cell, requests: u64) -> Result<Sample> {
+    let before = server.cpu_nanoseconds()?;
+    let per_second = load.run(server, cell, requests)?;
+    let used = server.cpu_nanoseconds()?.saturating_sub(before);
+    Ok(Sample { nanoseconds: used as f64 / requests as f64, per_second })
+}
+
+impl Series {
+    fn cpu_figure(&self) -> Figure {
+        let name = format!("{}: CPU ns per command", self.title());
+        let rounds = self.samples.iter().map(|pair| pair.map(|sample| sample.nanoseconds)).collect();
+        Figure { name, rounds, decimals: 0, target: Some(self.cell.target()) }
+    }
+
+    fn speed_figure(&self) -> Figure {
+        let name = format!("{}: commands per second", self.title());
+        let rounds = self.samples.iter().map(|pair| pair.map(|sample| sample.per_second)).collect();
+        Figure { name, rounds, decimals: 0, target: None }
+    }
+
+    fn title(&self) -> String {
+        match self.cell.pipeline {
+            1 => format!("{}, no pipeline", self.cell.command),
+            depth => format!("{}, {depth} deep", self.cell.command),
+        }
+    }
+}
