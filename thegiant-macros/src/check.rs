@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use syn::{FnArg, GenericParam, LitStr, Pat, ReceiverKind, Signature, Type};
+use syn::{FnArg, GenericParam, Pat, ReceiverKind, Signature, Type};
 
 use crate::{
     mistakes::Mistakes,
@@ -10,7 +10,7 @@ use crate::{
     types,
 };
 
-const GENERIC: &str = "a `#[command]` method cannot be generic: a command has one signature";
+const GENERIC: &str = "a `#[command]` method cannot be generic: name the type that is read";
 
 /// Notes every mistake in the block.
 pub(crate) fn block(block: &Block<'_>, mistakes: &mut Mistakes) {
@@ -33,38 +33,32 @@ fn command(command: &Command<'_>, mistakes: &mut Mistakes) {
     }
     signature(&command.function.sig, mistakes);
     command.arguments().for_each(|param| argument(param, mistakes));
-    let contexts = command.params.iter().filter(|param| param.role == Role::Context);
-    contexts
-        .skip(1)
-        .for_each(|param| mistakes.at(param.ty, "the actor has one context: this is the second `&mut`"));
+    for second in command.params.iter().filter(|param| param.role == Role::Context).skip(1) {
+        mistakes.at(second.ty, "one `&mut` parameter is the actor's context, and there is no other");
+    }
     order(command.arguments().map(|param| param.ty), mistakes);
 }
 
 fn names(command: &Command<'_>, mistakes: &mut Mistakes) {
-    let words = word_count(&command.attr.name);
     for name in command.attr.names() {
         if let Err(message) = self::name(&name.value()) {
             mistakes.at(name, message);
-        } else if word_count(name) != words {
+        } else if name.value().split(' ').count() != command.attr.words() {
             mistakes.at(name, "an alias has as many words as the name");
         }
     }
 }
 
-fn word_count(name: &LitStr) -> usize {
-    name.value().split(' ').count()
-}
-
 fn name(name: &str) -> Result<(), String> {
     let words: Vec<&str> = name.split(' ').collect();
     if name.is_empty() {
-        return Err("a command has a name".to_owned());
+        return Err("the name is empty: write the command's, such as `\"GET\"`".to_owned());
+    }
+    if words.contains(&"") {
+        return Err("one space separates the words of a name, and nothing else is around them".to_owned());
     }
     if words.len() > 2 {
         return Err("a name has at most two words: a command and its subcommand".to_owned());
-    }
-    if words.contains(&"") {
-        return Err("the words of a name are separated by one space".to_owned());
     }
     words.into_iter().try_for_each(|part| word(part, "command names"))
 }
@@ -82,10 +76,8 @@ pub(crate) fn word(word: &str, what: &str) -> Result<(), String> {
 
 fn signature(signature: &Signature, mistakes: &mut Mistakes) {
     if let Some(asyncness) = &signature.asyncness {
-        mistakes.at(
-            asyncness,
-            "a `#[command]` method cannot be `async` yet: return the value, or have another actor do what takes long",
-        );
+        let text = "a `#[command]` method cannot be `async` yet: return the value that is to be replied";
+        mistakes.at(asyncness, text);
     }
     for param in &signature.generics.params {
         if !matches!(param, GenericParam::Lifetime(_)) {
@@ -121,14 +113,14 @@ pub(crate) fn order<'a>(types: impl Iterator<Item = &'a Type>, mistakes: &mut Mi
     let (mut optional, mut rest) = (None, false);
     for ty in types {
         if rest {
-            return mistakes
-                .at(ty, "nothing is left to read here: the `Vec` in front of it takes all arguments");
+            return mistakes.at(ty, "the `Vec` in front of this takes all that is left: put the `Vec` last");
         }
         if types::is_named(ty, "Option") {
             optional = optional.or(Some(ty));
         } else if let Some(optional) = optional {
-            return mistakes
-                .at(optional, "only the last parameters can be left out: one behind this is required");
+            let text =
+                "an `Option` comes last: move it behind what is required, or make that an `Option` too";
+            return mistakes.at(optional, text);
         }
         rest = types::is_rest(ty);
     }
@@ -142,10 +134,8 @@ fn duplicates(commands: &[Command<'_>], mistakes: &mut Mistakes) {
             let folded = name.value().to_ascii_uppercase();
             match seen.get(&folded) {
                 Some(first) if !(is_conditional(first) && is_conditional(command)) => {
-                    mistakes.at(
-                        name,
-                        format_args!("`{folded}` is taken: `{}` answers it", first.function.sig.ident),
-                    );
+                    let method = &first.function.sig.ident;
+                    mistakes.at(name, format_args!("`{folded}` is taken already: `{method}` answers it"));
                 }
                 _ => drop(seen.insert(folded, command)),
             }

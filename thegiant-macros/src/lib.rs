@@ -1,8 +1,8 @@
 //! The attributes and derives of `thegiant`. Use them through that crate: what they write names its
 //! items.
 //!
-//! Both follow the same path: [`attr`] reads what stands in an attribute, [`model`] is what was
-//! written, [`check`] finds what is wrong with it, [`expand`] writes the code. [`args`] has the same
+//! Both follow the same path: `attr` reads what stands in an attribute, `model` is what was
+//! written, `check` finds what is wrong with it, `expand` writes the code. `args` has the same
 //! four files for the derive.
 
 mod args;

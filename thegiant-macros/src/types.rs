@@ -3,6 +3,7 @@
 use syn::{
     GenericArgument, Generics, Ident, Lifetime, PathArguments, PathSegment, Type,
     ext::IdentExt,
+    parse_quote_spanned,
     visit_mut::{self, VisitMut},
 };
 
@@ -72,7 +73,7 @@ impl VisitMut for Inferred<'_> {
 
     fn visit_type_mut(&mut self, ty: &mut Type) {
         if let Type::ImplTrait(impl_trait) = ty {
-            *ty = syn::parse_quote_spanned!(impl_trait.impl_token.span=> _);
+            *ty = parse_quote_spanned!(impl_trait.impl_token.span=> _);
         }
         visit_mut::visit_type_mut(self, ty);
     }

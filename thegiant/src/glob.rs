@@ -43,7 +43,7 @@ pub fn matches(pattern: &[u8], text: &[u8]) -> bool {
     }
 }
 
-/// As [`matches`], without regard to the case of ASCII letters.
+/// As [`matches()`], without regard to the case of ASCII letters.
 ///
 /// ```
 /// assert!(thegiant::glob::matches_ignore_case(b"MAX*", b"maxclients"));

@@ -67,7 +67,216 @@ pub mod resp;
 mod server;
 
 pub use bytes::Bytes;
-pub use thegiant_macros::{Args, command, commands};
+/// Makes a parameter of options: `[NX | XX] [GET] [EX seconds | PX milliseconds | KEEPTTL]`.
+///
+/// A struct is options in any order, each at most once. An enum is one of several, known by its first word. Words are
+/// found in any case. What is wrong is a syntax error.
+///
+/// ```
+/// use thegiant::{Commands, prelude::*};
+///
+/// #[derive(Args)]
+/// struct SetOptions<'a> {
+///     condition: Option<Condition>,
+///     get: bool,
+///     expiry: Option<Expiry>,
+///     #[arg("IFEQ", name = "comparison-value")]
+///     only_if: Option<&'a [u8]>,
+/// }
+///
+/// #[derive(Args)]
+/// enum Condition {
+///     Nx,
+///     Xx,
+/// }
+///
+/// #[derive(Args)]
+/// enum Expiry {
+///     #[arg("EX", name = "seconds")]
+///     Seconds(u64),
+///     #[arg("PX", name = "milliseconds")]
+///     Milliseconds(u64),
+///     #[arg("EXAT", unix_time)]
+///     At(u64),
+///     KeepTtl,
+/// }
+/// # struct Store;
+/// # impl Actor for Store { type Context = Context<Self>; }
+///
+/// #[commands]
+/// impl Store {
+///     #[command("SET", write)]
+///     fn set(&mut self, _key: Key, _value: Bytes, options: SetOptions<'_>) -> bool {
+///         match options.condition {
+///             Some(Condition::Nx) => !options.get,
+///             Some(Condition::Xx) => options.only_if.is_some(),
+///             None => matches!(options.expiry, Some(Expiry::Seconds(1..) | Expiry::KeepTtl)),
+///         }
+///     }
+/// }
+/// # assert_eq!(Store::ROWS[0][0].spec.arity(), -3);
+/// ```
+///
+/// What a field reads:
+///
+/// | field | reads |
+/// | --- | --- |
+/// | `get: bool` | the word `GET`, if it is there |
+/// | `#[arg("COUNT")] count: Option<u64>` | `COUNT` and a number, if it is there |
+/// | `#[arg("TO")] to: i64` | `TO` and a number; it has to be there |
+/// | `#[arg("FROM")] from: Vec<&'a [u8]>` | `FROM` and all that comes behind it |
+/// | `expiry: Option<Expiry>` | an `Expiry`, if one of its words is there |
+/// | `direction: Direction` | a `Direction`; it has to be there |
+///
+/// Reading ends at the first word that no field wants: that is for the next parameter.
+///
+/// A variant is a word and its values: `Nx`, `Ex(u64)`, `Limit(i64, i64)` or `Limit { offset: i64, count: i64 }`.
+///
+/// `#[arg(…)]` on a field or a variant says, in this order or another:
+///
+/// - `"TOKEN"`: the word, in capitals. Without it, that of a `bool` or a variant is its name in capitals: `KeepTtl` is
+///   `KEEPTTL`, `with_scores` is `WITH_SCORES`.
+/// - `name = "seconds"`: the name in the documentation. Without it, that is the field's name, or the variant's word in
+///   lower case.
+/// - `pattern` or `unix_time`: what the value is, for the documentation.
+///
+/// A type may have one lifetime, that of the request. A word can introduce one thing only; that is checked when the
+/// options are compiled.
+pub use thegiant_macros::Args;
+/// Makes a command of a method, in an `impl` block with [`#[commands]`](macro@commands).
+///
+/// The first paragraph of the method's doc comment is the command's summary.
+///
+/// ```
+/// # use thegiant::{Commands, command::Flags, prelude::*};
+/// # struct Store;
+/// # impl Actor for Store { type Context = Context<Self>; }
+/// #[commands]
+/// impl Store {
+///     /// Deletes keys.
+///     #[command("DEL", write, alias = "UNLINK", since = "1.2.0", group = "generic")]
+///     fn del(&mut self, keys: Vec<Key>) -> usize {
+///         keys.len()
+///     }
+///
+///     /// Reads the configuration.
+///     #[command("CONFIG GET", admin, loading, stale)]
+///     fn config_get(&self, parameters: Vec<&str>) -> Vec<String> {
+///         parameters.into_iter().map(str::to_owned).collect()
+///     }
+/// }
+/// # let del = &Store::ROWS[0][0].spec;
+/// # assert_eq!((del.aliases, del.since, del.group), (&["UNLINK"][..], Some("1.2.0"), "generic"));
+/// # assert_eq!(del.flags, Flags::WRITE);
+/// # assert_eq!(Store::ROWS[0][1].spec.words(), 2);
+/// ```
+///
+/// First the name, in capitals. Two words are a subcommand. Behind it, in any order:
+///
+/// - flags of Redis: `write`, `readonly`, `denyoom`, `admin`, `pubsub`, `noscript`, `blocking`, `loading`, `stale`,
+///   `skip_monitor`, `skip_slowlog`, `asking`, `fast`, `no_auth`, `may_replicate`, `no_mandatory_keys`,
+///   `no_async_loading`, `no_multi`, `allow_busy`. [`Flags`](command::Flags) says what each means.
+/// - `alias = "UNLINK"`: another name, of as many words; it can be repeated.
+/// - `since = "1.2.0"`: the version of the application that brought it.
+/// - `group = "generic"`: the group in `COMMAND DOCS`.
+///
+/// A `#[cfg]` on the method holds for the command as well.
+pub use thegiant_macros::command;
+/// Makes commands of the methods of an actor: those with [`#[command]`](macro@command) in this `impl` block.
+///
+/// The signature says the rest. Each parameter that implements [`FromArg`] is read from the arguments of the request, in
+/// order; what the method returns, an [`IntoReply`], is the reply. Arity, key positions and `COMMAND DOCS` follow from the
+/// same types. The name of a parameter is the name in the documentation: `max_len` is `max-len`.
+///
+/// Some parameters are no arguments:
+///
+/// | type | what it is given |
+/// | --- | --- |
+/// | `&Client` | who sent the request: a [`Client`] |
+/// | `&Call<'_>` | the request as it was sent: a [`Call`] |
+/// | `&mut Context<Self>` | the actor's context |
+///
+/// ```
+/// use std::collections::HashMap;
+/// use thegiant::{Commands, prelude::*};
+///
+/// #[derive(Default)]
+/// struct Store {
+///     values: HashMap<Bytes, Bytes>,
+/// }
+///
+/// impl Actor for Store {
+///     type Context = Context<Self>;
+/// }
+///
+/// #[commands]
+/// impl Store {
+///     /// Sets the value of a key.
+///     #[command("SET", write)]
+///     fn set(&mut self, key: Key, value: Bytes) {
+///         self.values.insert(key.into(), value);
+///     }
+///
+///     /// Returns the value of a key.
+///     #[command("GET", readonly, fast)]
+///     fn get(&self, key: Key<&[u8]>) -> Option<&Bytes> {
+///         self.values.get(*key)
+///     }
+/// }
+///
+/// let set = &Store::ROWS[0][0].spec;
+/// assert_eq!(set.name, "SET");
+/// assert_eq!(set.summary, "Sets the value of a key");
+/// assert_eq!(set.arity(), 3);
+/// assert!(set.keys.is_some());
+/// ```
+///
+/// A method takes `&self` or `&mut self`. It may have lifetimes and no other generics. `Option` parameters come last, and a
+/// `Vec` takes the rest.
+///
+/// # Several blocks
+/// A type has one block with `#[commands]` alone, which implements [`Commands`] for it. Others put their rows into a
+/// constant of the type, for that block to include, so that the commands of an actor can be spread over files:
+///
+/// ```
+/// use thegiant::{Commands, prelude::*};
+///
+/// struct Store;
+///
+/// impl Actor for Store {
+///     type Context = Context<Self>;
+/// }
+///
+/// #[commands(include(STRINGS, KEYS))]
+/// impl Store {
+///     #[command("FLUSHALL", write)]
+///     fn flush(&mut self) {}
+/// }
+///
+/// #[commands(rows = STRINGS, group = "string")]
+/// impl Store {
+///     #[command("STRLEN", readonly)]
+///     fn strlen(&self, _key: Key) -> usize {
+///         0
+///     }
+/// }
+///
+/// #[commands(rows = KEYS)]
+/// impl Store {
+///     #[command("EXISTS", readonly)]
+///     fn exists(&self, _keys: Vec<Key>) -> usize {
+///         0
+///     }
+/// }
+///
+/// let groups: Vec<_> = Store::ROWS.iter().map(|rows| rows[0].spec.group).collect();
+/// assert_eq!(groups, ["store", "string", "store"]);
+/// ```
+///
+/// - `group = "string"` is the group of its commands in `COMMAND DOCS`; without it, that is the type's name in lower case.
+/// - `rows = STRINGS` makes the constant.
+/// - `include(STRINGS, KEYS)` adds the rows of other blocks behind its own.
+pub use thegiant_macros::commands;
 
 pub use crate::{
     app::App,

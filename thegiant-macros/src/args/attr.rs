@@ -40,24 +40,26 @@ impl ArgAttr {
             self.set_kind(word, mistakes);
         }
         for (key, value) in written.values {
-            match key == "name" {
-                true => set_once(&mut self.name, &key, value, mistakes),
-                false => mistakes.at(&key, format_args!("unknown key `{key}`: there is `name = \"…\"`")),
+            if key == "name" {
+                set_once(&mut self.name, &key, value, mistakes);
+            } else {
+                mistakes.at(&key, format_args!("unknown key `{key}`: there is `name = \"…\"`"));
             }
         }
         let mut literals = written.literals.into_iter();
         self.token = literals.next();
         for second in literals {
-            mistakes.at(second, "one word introduces it: of several words make the variants of an enum");
+            mistakes
+                .at(second, "one word introduces this: for several, make an enum with a variant for each");
         }
     }
 
     fn set_kind(&mut self, word: Ident, mistakes: &mut Mistakes) {
         if word != "pattern" && word != "unix_time" {
-            let text = "a value is `pattern` or `unix_time`, or what its type says; a token is a string";
-            mistakes.at(word, text);
+            mistakes
+                .at(&word, format_args!("unknown word `{word}`: a value is a `pattern` or a `unix_time`"));
         } else if self.kind.is_some() {
-            mistakes.at(word, "a value is `pattern` or `unix_time`, not both");
+            mistakes.at(word, "a value is a `pattern` or a `unix_time`, not both");
         } else {
             self.kind = Some(word);
         }

@@ -46,15 +46,12 @@ fn choice(choice: &Choice<'_>, mistakes: &mut Mistakes) {
     if choice.values.len() != 1 {
         no_kind(&choice.attr, mistakes);
     }
-    for value in &choice.values {
-        if types::is_named(value.ty, "Option") {
-            mistakes.at(
-                value.ty,
-                "nothing tells whether this was left out: the values behind a token are required",
-            );
+    match choice.values.iter().find(|value| types::is_named(value.ty, "Option")) {
+        Some(value) => {
+            mistakes.at(value.ty, "the values behind a token are required: leave the `Option` out")
         }
+        None => check::order(choice.values.iter().map(|value| value.ty), mistakes),
     }
-    check::order(choice.values.iter().map(|value| value.ty), mistakes);
 }
 
 fn no_kind(attr: &ArgAttr, mistakes: &mut Mistakes) {
@@ -74,7 +71,7 @@ fn tokens<'a>(tokens: impl Iterator<Item = (&'a Ident, &'a LitStr)>, mistakes: &
         } else if let Err(message) = check::word(&text, "tokens") {
             mistakes.at(token, message);
         } else if let Some(first) = seen.insert(text.clone(), ident) {
-            mistakes.at(token, format_args!("`{text}` is taken: it introduces `{first}`"));
+            mistakes.at(token, format_args!("`{text}` is taken already: it introduces `{first}`"));
         }
     }
 }

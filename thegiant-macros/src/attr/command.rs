@@ -46,9 +46,10 @@ impl CommandAttr {
         let name = mistakes.ok(name(attr, &written))?;
         let mut read = CommandAttr { name, aliases: Vec::new(), flags: Vec::new(), since: None, group: None };
         for flag in written.distinct_words(mistakes) {
-            match FLAGS.iter().any(|known| flag == known) {
-                true => read.flags.push(flag),
-                false => mistakes.at(&flag, unknown_flag(&flag)),
+            if FLAGS.iter().any(|known| flag == known) {
+                read.flags.push(flag);
+            } else {
+                mistakes.at(&flag, unknown_flag(&flag));
             }
         }
         for (key, value) in written.values {
@@ -60,6 +61,11 @@ impl CommandAttr {
     /// The name and the other names.
     pub(crate) fn names(&self) -> impl Iterator<Item = &LitStr> {
         std::iter::once(&self.name).chain(&self.aliases)
+    }
+
+    /// The number of words in the name.
+    pub(crate) fn words(&self) -> usize {
+        self.name.value().split(' ').count()
     }
 
     /// The flag as it was written, if it was.

@@ -1,7 +1,7 @@
 //! What `#[command(…)]` and `#[arg(…)]` have in common.
 
 use syn::{
-    Attribute, Ident, LitStr, Meta, Result, Token,
+    Attribute, Error, Ident, LitStr, Meta, Result, Token,
     ext::IdentExt,
     parse::{Parse, ParseStream},
 };
@@ -21,7 +21,10 @@ impl Written {
     pub(crate) fn of(attr: &Attribute) -> Result<Self> {
         match &attr.meta {
             Meta::Path(_) => Ok(Written::default()),
-            meta => meta.require_list()?.parse_args(),
+            Meta::List(list) => list.parse_args(),
+            Meta::NameValue(_) => {
+                Err(Error::new_spanned(attr, "write what is meant in parentheses: `(\"…\")`"))
+            }
         }
     }
 

@@ -4,7 +4,7 @@ mod row;
 
 use proc_macro2::{Span, TokenStream};
 use quote::quote;
-use syn::{Error, ImplItem, Item, ItemImpl};
+use syn::{Error, Ident, ImplItem, Item, ItemImpl, parse_quote};
 
 use crate::{
     attr::BlockAttr,
@@ -21,11 +21,12 @@ pub(crate) fn commands(attr: TokenStream, item: TokenStream) -> TokenStream {
     let Some(item) = mistakes.ok(impl_block(&item)) else {
         return quote!(#mistakes #item);
     };
-    let block = Block::read(attr, &item, &mut mistakes);
+    let mut block = Block::read(attr, &item, &mut mistakes);
     check::block(&block, &mut mistakes);
-    let rows = if mistakes.is_empty() { row::of_block(&block) } else { Vec::new() };
-    let implementation = implementation(&block, &rows);
-    let evaluated = evaluated(&block);
+    if !mistakes.is_empty() {
+        block.commands.clear();
+    }
+    let implementation = implementation(&block);
     let cfgs = cfgs(&item.attrs);
     let item = without_command_attributes(&item);
     quote! {
@@ -34,7 +35,6 @@ pub(crate) fn commands(attr: TokenStream, item: TokenStream) -> TokenStream {
         #(#cfgs)*
         const _: () = {
             #implementation
-            #evaluated
         };
     }
 }
@@ -63,15 +63,18 @@ fn without_command_attributes(item: &ItemImpl) -> ItemImpl {
     item
 }
 
-fn implementation(block: &Block<'_>, rows: &[TokenStream]) -> TokenStream {
-    if block.attr.rows.is_some() { constant(block, rows) } else { traits(block, rows) }
+fn implementation(block: &Block<'_>) -> TokenStream {
+    let rows = row::of_block(block);
+    match &block.attr.rows {
+        Some(name) => constant(block, name, &rows),
+        None => traits(block, &rows),
+    }
 }
 
 /// Rows for another block to include.
-fn constant(block: &Block<'_>, rows: &[TokenStream]) -> TokenStream {
+fn constant(block: &Block<'_>, name: &Ident, rows: &[TokenStream]) -> TokenStream {
     let ty = &block.item.self_ty;
     let (generics, _, bounds) = block.item.generics.split_for_impl();
-    let name = &block.attr.rows;
     quote! {
         #[allow(deprecated)]
         impl #generics #ty #bounds {
@@ -83,7 +86,10 @@ fn constant(block: &Block<'_>, rows: &[TokenStream]) -> TokenStream {
 
 fn traits(block: &Block<'_>, rows: &[TokenStream]) -> TokenStream {
     let ty = &block.item.self_ty;
-    let (generics, _, bounds) = block.item.generics.split_for_impl();
+    // The bound is what rustc blames for a type that is no actor, once and not in every line below.
+    let mut generics = block.item.generics.clone();
+    generics.make_where_clause().predicates.push(parse_quote!(#ty: ::thegiant::__private::Actor));
+    let (generics, _, bounds) = generics.split_for_impl();
     let include = &block.attr.include;
     quote! {
         #[automatically_derived]
@@ -106,17 +112,4 @@ fn traits(block: &Block<'_>, rows: &[TokenStream]) -> TokenStream {
             }
         }
     }
-}
-
-/// Has the rows evaluated even where nothing mounts them: what is wrong with the keys is found in a
-/// `const`, and rustc evaluates those of an `impl` only when they are used. Of a generic type it
-/// has to wait for that.
-fn evaluated(block: &Block<'_>) -> Option<TokenStream> {
-    let ty = &block.item.self_ty;
-    let rows = match &block.attr.rows {
-        Some(name) => quote!(<#ty>::#name),
-        None => quote!(<#ty as ::thegiant::command::Commands>::ROWS[0]),
-    };
-    let concrete = block.item.generics.params.is_empty();
-    concrete.then(|| quote!(const _: &[::thegiant::command::Row<#ty>] = #rows;))
 }

@@ -38,10 +38,10 @@ fn spec(command: &Command<'_>, group: &str) -> TokenStream {
     }
 }
 
-/// The descriptions of the arguments. Each is checked at its own tokens: whether its keys can be
-/// told together with those in front of it.
+/// The descriptions of the arguments. Whether their keys can be described as well is checked one
+/// argument after the other, each at its own tokens.
 fn args(command: &Command<'_>) -> TokenStream {
-    let words = command.attr.name.value().split(' ').count();
+    let (count, words) = (command.arguments().count(), command.attr.words());
     let args = command.arguments().map(|param| {
         let (from_arg, name) = (from_arg(command, param), param.name());
         quote!(#from_arg::ARG.named(#name))
@@ -49,7 +49,6 @@ fn args(command: &Command<'_>) -> TokenStream {
     let checks = command.arguments().enumerate().map(|(index, param)| {
         quote_spanned!(param.ty.span()=> ::thegiant::__private::check_keys(#words, &args, #index))
     });
-    let count = command.arguments().count();
     quote! {
         &const {
             let args: [::thegiant::command::ArgSpec; #count] = [#(#args),*];
@@ -64,7 +63,7 @@ fn run(command: &Command<'_>) -> TokenStream {
     let reads = command.params.iter().enumerate().filter_map(|(index, param)| read(command, index, param));
     let reply = reply(command);
     quote! {
-        |this, call, context, out| {
+        |this: &mut Self, call, context: &mut <Self as ::thegiant::command::Receiver>::CommandContext, out| {
             let mut args = call.args();
             #(#reads)*
             if let ::core::result::Result::Err(error) = args.finish() {

@@ -7,8 +7,16 @@ use crate::{Error, resp::Encoder};
 #[derive(Debug)]
 pub(crate) struct Table<T> {
     entries: Vec<Entry<T>>,
-    /// Open addressing: an index into `entries` plus one, or 0. At most half of it is in use.
-    slots: Vec<u32>,
+    /// Open addressing; at most half of it is in use.
+    slots: Vec<Option<Slot>>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Slot {
+    folded: u64,
+    len: usize,
+    /// Into the entries.
+    index: u32,
 }
 
 /// A command, or a container of subcommands, or both.
@@ -143,26 +151,38 @@ impl<T: Copy> Table<T> {
 
     fn index_entries(&mut self) {
         let size = (self.entries.len() * 2).next_power_of_two().max(8);
-        self.slots = vec![0; size];
-        for (index, entry) in self.entries.iter().enumerate() {
-            let mut slot = folded_hash(entry.name.as_bytes()) & (size - 1);
-            while self.slots[slot] != 0 {
-                slot = (slot + 1) & (size - 1);
+        self.slots = vec![None; size];
+        for (entry, index) in self.entries.iter().zip(0..) {
+            let name = entry.name.as_bytes();
+            let folded = fold(name);
+            let mut at = first_slot(folded, size);
+            while self.slots[at].is_some() {
+                at = (at + 1) & (size - 1);
             }
-            self.slots[slot] = index as u32 + 1;
+            self.slots[at] = Some(Slot { folded, len: name.len(), index });
         }
     }
 
     fn find(&self, name: &[u8]) -> Option<u32> {
-        let mask = self.slots.len().checked_sub(1)?;
-        let mut slot = folded_hash(name) & mask;
-        loop {
-            let index = self.slots[slot].checked_sub(1)?;
-            if self.entries[index as usize].name.as_bytes().eq_ignore_ascii_case(name) {
-                return Some(index);
-            }
-            slot = (slot + 1) & mask;
+        let size = self.slots.len();
+        if size == 0 {
+            return None;
         }
+        let folded = fold(name);
+        let mut at = first_slot(folded, size);
+        while let Some(slot) = self.slots[at] {
+            if slot.folded == folded && slot.len == name.len() && self.is_named(slot, name) {
+                return Some(slot.index);
+            }
+            at = (at + 1) & (size - 1);
+        }
+        None
+    }
+
+    fn is_named(&self, slot: Slot, name: &[u8]) -> bool {
+        // What is folded without loss need not be compared again.
+        name.len() <= size_of::<u64>()
+            || self.entries[slot.index as usize].name.as_bytes().eq_ignore_ascii_case(name)
     }
 }
 
@@ -196,15 +216,17 @@ impl<T: Copy> Entry<T> {
     }
 }
 
-/// A hash that is the same for a letter in either case. Names are the programmer's, not the
-/// client's: who sends chosen names only misses.
-fn folded_hash(name: &[u8]) -> usize {
-    // It carries into the high bits, which are then brought down (FxHash's multiplier).
-    const MULTIPLIER: u64 = 0x517c_c1b7_2722_0a95;
-    // Setting the bit 0x20 makes a letter lower case. Names are short: byte by byte is faster than
-    // to gather words.
-    let fold = |hash: u64, byte: &u8| hash.rotate_left(5) ^ u64::from(byte | 0x20);
-    (name.iter().take(64).fold(0, fold).wrapping_mul(MULTIPLIER) >> 32) as usize
+/// A name as a number that is the same for letters in either case: without loss if it is no longer
+/// than the number.
+fn fold(name: &[u8]) -> u64 {
+    name.iter().fold(0, |folded: u64, byte| folded.rotate_left(8) ^ u64::from(byte.to_ascii_uppercase()))
+}
+
+/// Where to look first. Names are the programmer's, not the client's: who sends chosen names only
+/// misses.
+fn first_slot(folded: u64, size: usize) -> usize {
+    // FxHash's multiplier carries into the high bits, which are brought down.
+    (folded.wrapping_mul(0x517c_c1b7_2722_0a95) >> 32) as usize & (size - 1)
 }
 
 #[cfg(test)]
@@ -233,8 +255,9 @@ mod tests {
         assert_eq!(name("uNLINK"), Some("DEL"));
         assert_eq!(name("gett"), None);
         assert_eq!(name(""), None);
-        // '@' and '`' differ by the bit that tells the case of a letter.
+        // 'T' and 0x14 differ by the bits that tell letters and their cases.
         assert_eq!(name("ge\x14"), None);
+        assert_eq!(name("\0get"), None);
         assert_eq!(table.spec(b"config", Some(b"Set")).map(|spec| spec.name), Some("CONFIG SET"));
         assert_eq!(table.entries().len(), 4);
     }

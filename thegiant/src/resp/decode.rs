@@ -193,7 +193,7 @@ impl Decoder {
         loop {
             let progress = match self.expect {
                 Expect::Request => self.request(input, args)?,
-                Expect::BulkHeader => self.bulk_header(input)?,
+                Expect::BulkHeader => self.elements(input, args)?,
                 Expect::Bulk(len) => self.bulk(input, len, args)?,
                 Expect::LargeBulkEnd => self.bulk_end(input)?,
             };
@@ -238,13 +238,10 @@ impl Decoder {
     }
 
     fn multibulk_header(&mut self, input: &[u8]) -> Result<Option<Progress>, ProtocolError> {
-        let count = match self.short_length(input) {
-            Some(count) => count as i128,
-            None => match self.line(input, ProtocolError::TooBigMultibulkCount)? {
-                Some(line) => parse_integer(line).ok_or(ProtocolError::InvalidMultibulkLength)?,
-                None => return Ok(Some(Progress::Incomplete)),
-            },
+        let Some(line) = self.line(input, ProtocolError::TooBigMultibulkCount)? else {
+            return Ok(Some(Progress::Incomplete));
         };
+        let count = parse_integer(line).ok_or(ProtocolError::InvalidMultibulkLength)?;
         if count > 0 {
             self.missing = usize::try_from(count)
                 .ok()
@@ -255,22 +252,32 @@ impl Decoder {
         Ok(None)
     }
 
+    /// Elements that are short and have arrived whole are read without a state between them: that
+    /// is most of the time of the decoder.
+    fn elements(&mut self, input: &[u8], args: &mut Vec<Span>) -> Result<Option<Progress>, ProtocolError> {
+        while let Some(element) = short_element(input, self.position) {
+            self.position = element.end + 2;
+            args.push(Span::input(element));
+            if let Some(progress) = self.element_read() {
+                return Ok(Some(progress));
+            }
+        }
+        self.bulk_header(input)
+    }
+
     fn bulk_header(&mut self, input: &[u8]) -> Result<Option<Progress>, ProtocolError> {
         match input.get(self.position) {
             None => return Ok(Some(Progress::Incomplete)),
             Some(b'$') => {}
             Some(other) => return Err(ProtocolError::ExpectedBulk(*other)),
         }
-        let len = match self.short_length(input) {
-            Some(len) => len,
-            None => match self.line(input, ProtocolError::TooBigBulkCount)? {
-                Some(line) => parse_integer(line)
-                    .and_then(|len| usize::try_from(len).ok())
-                    .filter(|len| *len <= self.limits.bulk_len)
-                    .ok_or(ProtocolError::InvalidBulkLength)?,
-                None => return Ok(Some(Progress::Incomplete)),
-            },
+        let Some(line) = self.line(input, ProtocolError::TooBigBulkCount)? else {
+            return Ok(Some(Progress::Incomplete));
         };
+        let len = parse_integer(line)
+            .and_then(|len| usize::try_from(len).ok())
+            .filter(|len| *len <= self.limits.bulk_len)
+            .ok_or(ProtocolError::InvalidBulkLength)?;
         self.expect = Expect::Bulk(len);
         Ok((len >= LARGE_BULK).then_some(Progress::Large(len)))
     }
@@ -306,25 +313,13 @@ impl Decoder {
 
     fn element_read(&mut self) -> Option<Progress> {
         self.missing -= 1;
+        self.expect = Expect::BulkHeader;
         if self.missing > 0 {
-            self.expect = Expect::BulkHeader;
             return None;
         }
         self.expect = Expect::Request;
         self.start = self.position;
         Some(Progress::Request)
-    }
-
-    /// The number of a line that holds just one or two digits, which most do; steps over the line.
-    fn short_length(&mut self, input: &[u8]) -> Option<usize> {
-        let digit = |digit: u8| usize::from(digit - b'0');
-        let (len, line) = match input[self.position + 1..] {
-            [ones @ b'0'..=b'9', b'\r', b'\n', ..] => (digit(ones), 4),
-            [tens @ b'1'..=b'9', ones @ b'0'..=b'9', b'\r', b'\n', ..] => (10 * digit(tens) + digit(ones), 5),
-            _ => return None,
-        };
-        self.position += line;
-        Some(len)
     }
 
     /// The text between the type byte at `position` and the next CR LF, which is stepped over.
@@ -385,6 +380,23 @@ impl Decoder {
         self.scanned = input.len();
         too_long(input.len() - self.position, too_big).map(|_| ())
     }
+}
+
+/// Where the text of the element at `at` lies, if its length has one to three digits and all of it
+/// is there; nothing is said of what is otherwise.
+fn short_element(input: &[u8], at: usize) -> Option<Range<usize>> {
+    let digit = |digit: u8| usize::from(digit - b'0');
+    let (len, header) = match input.get(at..)? {
+        [b'$', a @ b'0'..=b'9', b'\r', b'\n', ..] => (digit(*a), 4),
+        [b'$', a @ b'1'..=b'9', b @ b'0'..=b'9', b'\r', b'\n', ..] => (digit(*a) * 10 + digit(*b), 5),
+        [b'$', a @ b'1'..=b'9', b @ b'0'..=b'9', c @ b'0'..=b'9', b'\r', b'\n', ..] => {
+            (digit(*a) * 100 + digit(*b) * 10 + digit(*c), 6)
+        }
+        _ => return None,
+    };
+    let start = at + header;
+    let end = start + len;
+    matches!(input.get(end..end + 2), Some([b'\r', b'\n'])).then_some(start..end)
 }
 
 fn too_long(len: usize, error: ProtocolError) -> Result<Option<Progress>, ProtocolError> {

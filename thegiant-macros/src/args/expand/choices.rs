@@ -4,25 +4,21 @@ use proc_macro2::TokenStream;
 use quote::quote;
 use syn::Generics;
 
-use super::{Items, as_from_arg, kind};
+use super::{Code, as_from_arg, kind, value};
 use crate::args::model::{Choice, Value};
 
-pub(super) fn items(choices: &[Choice<'_>], generics: &Generics) -> Items {
+pub(super) fn code(choices: &[Choice<'_>], generics: &Generics) -> Code {
     let parts = choices.iter().map(|choice| part(choice, generics));
     let reads = choices.iter().map(|choice| read(choice, generics));
-    Items {
+    let tokens = choices.iter().map(|choice| &choice.token);
+    Code {
         arg: quote!(::thegiant::command::ArgSpec::one_of(&const { [#(#parts),*] })),
         from_arg: quote! {
             #(#reads)*
             ::core::result::Result::Err(::thegiant::Error::SYNTAX)
         },
+        tokens: Some(quote!(#(#tokens),*)),
     }
-}
-
-/// The words that one of the choices begins with.
-pub(super) fn tokens(choices: &[Choice<'_>]) -> TokenStream {
-    let tokens = choices.iter().map(|choice| &choice.token);
-    quote!(#(#tokens),*)
 }
 
 fn part(choice: &Choice<'_>, generics: &Generics) -> TokenStream {
@@ -49,8 +45,8 @@ fn block(values: &[Value<'_>], generics: &Generics) -> TokenStream {
 fn read(choice: &Choice<'_>, generics: &Generics) -> TokenStream {
     let (ident, token) = (choice.ident, &choice.token);
     let values = choice.values.iter().map(|Value { member, ty }| {
-        let from_arg = as_from_arg(ty, generics);
-        quote!(#member: ::thegiant::__private::value(args, &#from_arg::ARG, #from_arg::from_arg)?)
+        let value = value(ty, generics);
+        quote!(#member: #value)
     });
     quote! {
         if args.accept(#token) {

@@ -13,77 +13,61 @@ use super::{
 };
 use crate::types;
 
-/// The two items of an `impl FromArg`.
-struct Items {
+/// What the traits of an item are made of.
+struct Code {
     /// The expression that describes it.
     arg: TokenStream,
     /// The statements that read it from `args`.
     from_arg: TokenStream,
+    /// The words it can begin with, if it is known by those.
+    tokens: Option<TokenStream>,
 }
 
 pub(crate) fn input(input: &Input<'_>) -> TokenStream {
-    let ident = input.ident;
-    let (items, tokens) = match &input.shape {
-        Shape::Options(options) => (options::items(options, input.generics), None),
-        Shape::OneOf(choices) => (choices::items(choices, input.generics), Some(choices::tokens(choices))),
+    let generics = input.generics;
+    let code = match &input.shape {
+        Shape::Options(options) => options::code(options, generics),
+        Shape::OneOf(choices) => choices::code(choices, generics),
     };
-    let from_arg = implementation(ident, input.generics, &items);
-    let tokens = tokens.map(|tokens| tokens_implementation(ident, input.generics, &tokens));
-    let (_, arguments, _) = input.generics.split_for_impl();
-    let described = as_from_arg(&parse_quote!(#ident #arguments), input.generics);
-    quote! {
-        const _: () = {
-            #from_arg
-            #tokens
-            // Has it evaluated even where no command takes it: a clash of tokens is found in a `const`.
-            const _: ::thegiant::command::ArgSpec = #described::ARG;
-        };
-    }
+    traits(input.ident, generics, &code)
 }
 
 /// What stands in for the traits of an item with a mistake.
 pub(crate) fn stub(item: &DeriveInput) -> TokenStream {
-    let arg = quote!(::thegiant::command::ArgSpec::options(&[]));
-    let from_arg = quote!(::core::result::Result::Err(::thegiant::Error::SYNTAX));
-    let from_arg = implementation(&item.ident, &item.generics, &Items { arg, from_arg });
-    let tokens = matches!(item.data, Data::Enum(_))
-        .then(|| tokens_implementation(&item.ident, &item.generics, &quote!()));
+    let code = Code {
+        arg: quote!(::thegiant::command::ArgSpec::options(&[])),
+        from_arg: quote!(::core::result::Result::Err(::thegiant::Error::SYNTAX)),
+        tokens: matches!(item.data, Data::Enum(_)).then(TokenStream::new),
+    };
+    traits(&item.ident, &item.generics, &code)
+}
+
+fn traits(ident: &Ident, generics: &Generics, code: &Code) -> TokenStream {
+    let (lifetime, borrowing) = borrowing(generics);
+    let (params, _, bounds) = borrowing.split_for_impl();
+    let (_, arguments, _) = generics.split_for_impl();
+    let Code { arg, from_arg, tokens } = code;
+    let tokens = tokens.iter();
     quote! {
         const _: () = {
-            #from_arg
-            #tokens
-        };
-    }
-}
+            #[automatically_derived]
+            impl #params ::thegiant::command::FromArg<#lifetime> for #ident #arguments #bounds {
+                const ARG: ::thegiant::command::ArgSpec = #arg;
 
-fn implementation(ident: &Ident, generics: &Generics, items: &Items) -> TokenStream {
-    let (lifetime, borrowing) = borrowing(generics);
-    let (params, _, bounds) = borrowing.split_for_impl();
-    let (_, arguments, _) = generics.split_for_impl();
-    let Items { arg, from_arg } = items;
-    quote! {
-        #[automatically_derived]
-        impl #params ::thegiant::command::FromArg<#lifetime> for #ident #arguments #bounds {
-            const ARG: ::thegiant::command::ArgSpec = #arg;
-
-            fn from_arg(
-                args: &mut ::thegiant::command::Arguments<#lifetime>,
-            ) -> ::core::result::Result<Self, ::thegiant::Error> {
-                #from_arg
+                fn from_arg(
+                    args: &mut ::thegiant::command::Arguments<#lifetime>,
+                ) -> ::core::result::Result<Self, ::thegiant::Error> {
+                    #from_arg
+                }
             }
-        }
-    }
-}
 
-fn tokens_implementation(ident: &Ident, generics: &Generics, tokens: &TokenStream) -> TokenStream {
-    let (lifetime, borrowing) = borrowing(generics);
-    let (params, _, bounds) = borrowing.split_for_impl();
-    let (_, arguments, _) = generics.split_for_impl();
-    quote! {
-        #[automatically_derived]
-        impl #params ::thegiant::command::Tokens<#lifetime> for #ident #arguments #bounds {
-            const TOKENS: &'static [&'static str] = &[#tokens];
-        }
+            #(
+                #[automatically_derived]
+                impl #params ::thegiant::command::Tokens<#lifetime> for #ident #arguments #bounds {
+                    const TOKENS: &'static [&'static str] = &[#tokens];
+                }
+            )*
+        };
     }
 }
 
@@ -103,6 +87,15 @@ fn borrowing(generics: &Generics) -> (Lifetime, Generics) {
 fn as_from_arg(ty: &Type, generics: &Generics) -> TokenStream {
     let ty = types::inferred(ty, generics);
     quote!(<#ty as ::thegiant::command::FromArg<'_>>)
+}
+
+/// The expression that reads what stands behind a token.
+fn value(ty: &Type, generics: &Generics) -> TokenStream {
+    let from_arg = as_from_arg(ty, generics);
+    quote!({
+        ::thegiant::__private::expect_value(args, &#from_arg::ARG)?;
+        #from_arg::from_arg(args)?
+    })
 }
 
 /// What `pattern` and `unix_time` add to the description of a value.

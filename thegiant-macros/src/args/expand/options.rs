@@ -4,16 +4,16 @@ use proc_macro2::TokenStream;
 use quote::{format_ident, quote, quote_spanned};
 use syn::{Generics, Ident, Type, ext::IdentExt, spanned::Spanned};
 
-use super::{Items, as_from_arg, kind};
+use super::{Code, as_from_arg, kind, value};
 use crate::{
     args::model::{Form, Opt},
     types,
 };
 
-pub(super) fn items(options: &[Opt<'_>], generics: &Generics) -> Items {
+pub(super) fn code(options: &[Opt<'_>], generics: &Generics) -> Code {
     let parts = options.iter().map(|option| part(option, generics));
     let clashes = clashes(options, generics);
-    Items {
+    Code {
         arg: quote! {
             ::thegiant::command::ArgSpec::options(&const {
                 #(#clashes;)*
@@ -21,6 +21,7 @@ pub(super) fn items(options: &[Opt<'_>], generics: &Generics) -> Items {
             })
         },
         from_arg: from_arg(options, generics),
+        tokens: None,
     }
 }
 
@@ -63,15 +64,18 @@ fn from_arg(options: &[Opt<'_>], generics: &Generics) -> TokenStream {
 
 fn read(option: &Opt<'_>, generics: &Generics) -> TokenStream {
     let slot = slot(option);
-    match &option.form {
-        Form::Flag(token) => quote!(if args.accept(#token) { #slot.set(())?; }),
-        Form::Value { token, ty, .. } => {
-            let from_arg = as_from_arg(ty, generics);
-            quote!(if args.accept(#token) { #slot.read(args, &#from_arg::ARG, #from_arg::from_arg)?; })
-        }
+    let (introduced, value) = match &option.form {
+        Form::Flag(token) => (quote!(args.accept(#token)), quote!(())),
+        Form::Value { token, ty, .. } => (quote!(args.accept(#token)), value(ty, generics)),
         Form::Group { ty, .. } => {
-            let (tokens, from_arg) = (tokens(ty, generics), as_from_arg(ty, generics));
-            quote!(if args.is_any_of(#tokens) { #slot.read(args, &#from_arg::ARG, #from_arg::from_arg)?; })
+            let tokens = tokens(ty, generics);
+            (quote!(args.is_any_of(#tokens)), value(ty, generics))
+        }
+    };
+    quote! {
+        if #introduced {
+            #slot.expect_vacant()?;
+            #slot.fill(#value);
         }
     }
 }

@@ -1,0 +1,8 @@
+#![allow(unused)]
+
+use thegiant::Args;
+
+#[derive(Args)]
+enum Condition {}
+
+fn main() {}

@@ -1,0 +1,19 @@
+#![allow(unused)]
+
+use thegiant::prelude::*;
+
+struct Store;
+
+impl Actor for Store {
+    type Context = Context<Self>;
+}
+
+#[commands]
+impl Store {
+    #[command("STOP")]
+    fn stop(&mut self, ours: &mut Context<Self>, theirs: &mut Context<Self>) {}
+}
+
+fn main() {
+    let _ = App::new().mount(Store.start());
+}
