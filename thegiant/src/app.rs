@@ -1,12 +1,12 @@
 //! Composing actors, functions and built-in commands into one application.
 
-use std::{fmt, marker::PhantomData, sync::Arc};
+use std::{fmt, marker::PhantomData};
 
-use actix::{Actor, Addr, Context, Handler, Recipient, dev::ToEnvelope};
+use actix::{Actor, Addr, Context, Handler, dev::ToEnvelope};
 
 use crate::{
-    command::{Call, Commands, IntoReply, Resolved, Row, RowId, Spec, Table},
-    connection::{Burst, Drain, Inbox, MountId, Session, Target, drain},
+    command::{Call, Commands, IntoReply, Row, RowId, Spec},
+    connection::{Drain, MountId, Routes, Session, Target, drain},
 };
 
 /// The commands of a server, and who answers them: actors, a function, the toolkit itself.
@@ -45,16 +45,9 @@ use crate::{
 #[derive(Default)]
 #[must_use]
 pub struct App {
-    table: Table<Target>,
-    actors: Vec<Mounted>,
+    routes: Routes,
+    /// Names of built-in commands.
     removed: Vec<String>,
-    fallback: Option<Target>,
-}
-
-/// An actor that bursts can be sent to.
-struct Mounted {
-    inbox: Arc<Inbox>,
-    actor: Recipient<Drain>,
 }
 
 impl App {
@@ -76,9 +69,9 @@ impl App {
         A: Actor + Commands + Handler<Drain>,
         A::Context: ToEnvelope<A, Drain>,
     {
-        let mount = self.add(actor.recipient());
+        let mount = self.routes.add_actor(actor.recipient());
         for (row, spec) in RowId::all::<A>() {
-            if let Err(name) = self.table.insert(spec, Target { mount, row }) {
+            if let Err(name) = self.routes.add_command(spec, Target { mount, row }) {
                 panic!("the command {name} is mounted already");
             }
         }
@@ -99,8 +92,8 @@ impl App {
         R: IntoReply + 'static,
     {
         let actor = Function { function, reply: PhantomData }.start();
-        let mount = self.add(actor.recipient());
-        self.fallback = RowId::all::<Function<F, R>>().map(|(row, _)| Target { mount, row }).next();
+        let mount = self.routes.add_actor(actor.recipient());
+        RowId::all::<Function<F, R>>().for_each(|(row, _)| self.routes.set_fallback(Target { mount, row }));
         self
     }
 
@@ -117,34 +110,22 @@ impl App {
         self
     }
 
-    /// Adds the built-in commands where nothing else has their names.
-    pub(crate) fn build(mut self) -> BuiltApp {
+    /// The routes, with those of built-in commands where nothing else has their names.
+    pub(crate) fn into_routes(mut self) -> Routes {
         for (row, spec) in RowId::all::<Session>() {
             let removed = self.removed.iter().any(|name| names(spec, name));
-            let mut words = spec.name.splitn(2, ' ').map(str::as_bytes);
-            let taken = self.table.has(words.next().unwrap_or_default(), words.next());
-            if !removed && !taken {
-                // A built-in name is free: they differ from each other.
-                let _ = self.table.insert(spec, Target { mount: MountId::SESSION, row });
+            if !removed && !self.routes.has(spec.name) {
+                // Free names: those of built-in commands differ from each other.
+                let _ = self.routes.add_command(spec, Target { mount: MountId::SESSION, row });
             }
         }
-        BuiltApp { table: self.table, actors: self.actors, fallback: self.fallback }
-    }
-
-    #[track_caller]
-    fn add(&mut self, actor: Recipient<Drain>) -> MountId {
-        let next = u16::try_from(self.actors.len()).map(MountId);
-        let Some(mount) = next.ok().filter(|mount| *mount != MountId::SESSION) else {
-            panic!("more than 65,534 actors are mounted");
-        };
-        self.actors.push(Mounted { inbox: Inbox::new(mount), actor });
-        mount
+        self.routes
     }
 }
 
 impl fmt::Debug for App {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("App").field("actors", &self.actors.len()).finish_non_exhaustive()
+        f.debug_struct("App").field("routes", &self.routes).finish_non_exhaustive()
     }
 }
 
@@ -152,35 +133,6 @@ impl fmt::Debug for App {
 fn names(spec: &Spec, name: &str) -> bool {
     let container = spec.name.split(' ').next().unwrap_or_default();
     spec.name.eq_ignore_ascii_case(name) || container.eq_ignore_ascii_case(name)
-}
-
-/// An application as connections use it.
-pub(crate) struct BuiltApp {
-    pub(crate) table: Table<Target>,
-    actors: Vec<Mounted>,
-    fallback: Option<Target>,
-}
-
-impl BuiltApp {
-    /// Who answers a request.
-    pub(crate) fn resolve(&self, call: &Call<'_>) -> Resolved<Target> {
-        match (self.table.resolve(call), self.fallback) {
-            (Resolved::Unknown, Some(fallback)) => Resolved::Command(fallback),
-            (resolved, _) => resolved,
-        }
-    }
-
-    /// Sends a burst to the actor that runs its next request.
-    pub(crate) fn send(&self, burst: Box<Burst>, mount: MountId) {
-        let Mounted { inbox, actor } = &self.actors[usize::from(mount.0)];
-        inbox.push(burst, actor);
-    }
-}
-
-impl fmt::Debug for BuiltApp {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("BuiltApp").field("table", &self.table).finish_non_exhaustive()
-    }
 }
 
 /// A function as an actor with one row.

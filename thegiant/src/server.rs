@@ -1,30 +1,25 @@
 //! Serving an application.
 
 use std::{
-    collections::HashMap,
     future::{Future, poll_fn},
     io,
     net::TcpListener,
     os::unix::net::UnixListener,
     pin::pin,
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, Ordering::Relaxed},
-    },
+    sync::Arc,
     task::Poll,
     time::Duration,
 };
 
 use tokio::{
     signal::unix::{SignalKind, signal},
-    sync::{Notify, mpsc},
+    sync::mpsc,
     task::JoinHandle,
 };
 
 use crate::{
     App, Error,
-    app::BuiltApp,
-    connection::{Address, Client, Connection, Stream, Wish},
+    connection::{Address, Connection, Shared, Stream, Wish},
     listener::{Acceptor, Listener, tune},
     options::Options,
     resp::Encoder,
@@ -158,7 +153,7 @@ impl Server {
     pub async fn run(self) -> io::Result<()> {
         // It holds a sender itself, so the channel outlives the last handle.
         let Server { app, options, listeners, handle, mut stops } = self;
-        let shared = Arc::new(Shared::new(app, options));
+        let shared = Arc::new(Shared::new(app.into_routes(), options));
         let _signals = Tasks(vec![
             stop_at(SignalKind::terminate(), handle.clone())?,
             stop_at(SignalKind::interrupt(), handle.clone())?,
@@ -214,68 +209,6 @@ impl ServerHandle {
     }
 }
 
-/// What the connections of a server have in common.
-#[derive(Debug)]
-pub(crate) struct Shared {
-    pub(crate) app: BuiltApp,
-    pub(crate) options: Options,
-    clients: Mutex<HashMap<u64, Client>>,
-    last_id: AtomicU64,
-    /// The last client has gone.
-    empty: Notify,
-}
-
-impl Shared {
-    fn new(app: App, options: Options) -> Self {
-        Shared {
-            app: app.build(),
-            options,
-            clients: Mutex::default(),
-            last_id: AtomicU64::new(0),
-            empty: Notify::new(),
-        }
-    }
-
-    /// Lets a client in, if there is room.
-    fn admit(&self, address: Address) -> Option<Client> {
-        let mut clients = self.clients();
-        if clients.len() >= self.options.max_clients {
-            return None;
-        }
-        let client = Client::new(self.last_id.fetch_add(1, Relaxed) + 1, address);
-        clients.insert(client.id(), client.clone());
-        Some(client)
-    }
-
-    /// A client has gone.
-    pub(crate) fn forget(&self, client: &Client) {
-        let mut clients = self.clients();
-        clients.remove(&client.id());
-        if clients.is_empty() {
-            // Ten thousand clients leave room behind that ten do not need.
-            clients.shrink_to_fit();
-            self.empty.notify_waiters();
-        }
-    }
-
-    /// Asks all clients to finish, and waits until they have.
-    async fn drain(&self) {
-        let mut empty = pin!(self.empty.notified());
-        // From now on it hears of the last one.
-        empty.as_mut().enable();
-        let clients: Vec<Client> = self.clients().values().cloned().collect();
-        clients.iter().for_each(|client| client.ask(Wish::Finish));
-        if !clients.is_empty() {
-            empty.await;
-        }
-    }
-
-    fn clients(&self) -> MutexGuard<'_, HashMap<u64, Client>> {
-        // Nothing panics while it is held.
-        self.clients.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
 /// Accepts connections for ever.
 async fn accept(acceptor: Acceptor, shared: Arc<Shared>) {
     loop {
@@ -307,8 +240,7 @@ async fn close_idle(timeout: Duration, shared: Arc<Shared>) {
     let mut every_second = actix_rt::time::interval(Duration::from_secs(1));
     loop {
         every_second.tick().await;
-        let clients: Vec<Client> = shared.clients().values().cloned().collect();
-        for client in clients.iter().filter(|client| client.idle_sweep() > sweeps) {
+        for client in shared.clients().iter().filter(|client| client.idle_sweep() > sweeps) {
             client.ask(Wish::Die);
         }
     }

@@ -55,7 +55,7 @@ impl Session {
     /// Extracts the keys of a command.
     #[command("COMMAND GETKEYS", loading, stale)]
     fn command_getkeys<'a>(&self, command: &'a [u8], arg: Vec<&'a [u8]>) -> Result<Vec<&'a [u8]>, Error> {
-        let table = &self.server.app.table;
+        let table = self.shared.routes.table();
         let spec = table.spec(command, arg.first().copied()).ok_or(INVALID_COMMAND)?;
         let keys = spec.keys.ok_or(NO_KEYS)?;
         let words = 1 + arg.len();
@@ -72,13 +72,13 @@ const INVALID_ARITY: Error = Error::from_static("ERR Invalid number of arguments
 
 impl Session {
     fn entries(&self) -> &[Entry<Target>] {
-        self.server.app.table.entries()
+        self.shared.routes.table().entries()
     }
 
     /// The command of a name as `COMMAND` writes it: `get`, `config` or `config|get`.
     fn described(&self, name: &[u8]) -> Option<Described<'_>> {
         let mut words = name.splitn(2, |byte| *byte == b'|');
-        let entry = self.server.app.table.get(words.next()?)?;
+        let entry = self.shared.routes.table().get(words.next()?)?;
         match words.next() {
             Some(subcommand) => entry.subcommand(subcommand).map(|(spec, _)| Described::Subcommand(spec)),
             None => Some(Described::Entry(entry)),

@@ -11,6 +11,6 @@ impl Session {
     fn config_get(&self, parameter: Vec<&[u8]>) -> BTreeMap<&'static str, String> {
         let asked =
             |name: &str| parameter.iter().any(|pattern| glob::matches_ignore_case(pattern, name.as_bytes()));
-        self.server.options.settings().into_iter().filter(|(name, _)| asked(name)).collect()
+        self.shared.options.settings().into_iter().filter(|(name, _)| asked(name)).collect()
     }
 }

@@ -44,7 +44,7 @@ impl Session {
         if i32::try_from(index).is_err() {
             return Err(INDEX_OUT_OF_RANGE);
         }
-        let databases = self.server.options.databases;
+        let databases = self.shared.options.databases;
         match u16::try_from(index) {
             Ok(index) if index < databases => {
                 self.client.set_db(index);

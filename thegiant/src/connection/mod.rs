@@ -4,7 +4,9 @@ mod burst;
 mod client;
 mod inbox;
 mod pool;
+mod routes;
 mod session;
+mod shared;
 mod stream;
 
 use std::{
@@ -22,13 +24,14 @@ pub(crate) use client::Wish;
 pub use client::{Address, Client};
 pub(crate) use inbox::Inbox;
 pub use inbox::{Drain, drain};
+pub(crate) use routes::Routes;
 pub(crate) use session::Session;
+pub(crate) use shared::Shared;
 pub(crate) use stream::Stream;
 
 use crate::{
     command::Resolved,
     resp::{Decoder, Progress, ProtocolError},
-    server::Shared,
 };
 
 /// All reads of a thread go through one buffer of this size.
@@ -73,11 +76,11 @@ enum Stage {
 
 impl Connection {
     /// Starts serving a client.
-    pub(crate) fn start(stream: Stream, server: Arc<Shared>, client: Client) {
-        let decoder = Decoder::new(server.options.decode_limits());
+    pub(crate) fn start(stream: Stream, shared: Arc<Shared>, client: Client) {
+        let decoder = Decoder::new(shared.options.decode_limits());
         let connection = Connection {
             stream,
-            session: Session { server, client, closing: false },
+            session: Session { shared, client, closing: false },
             decoder,
             stage: Stage::Reading,
             burst: None,
@@ -138,7 +141,7 @@ impl Connection {
     fn decode(&mut self) -> io::Result<()> {
         let Some(burst) = &mut self.burst else { return Ok(()) };
         self.session.client.not_idle();
-        let app = &self.session.server.app;
+        let routes = &self.session.shared.routes;
         self.broken = loop {
             if burst.filling.as_ref().is_some_and(|filling| filling.missing > 0) {
                 break None;
@@ -148,7 +151,7 @@ impl Connection {
                 self.decoder.large_bulk_taken(index, &mut burst.spans);
             }
             match self.decoder.decode(&mut burst.input, &mut burst.spans) {
-                Ok(Progress::Request) => burst.push_request(|call| app.resolve(call)),
+                Ok(Progress::Request) => burst.push_request(|call| routes.resolve(call)),
                 Ok(Progress::Incomplete) => break None,
                 Ok(Progress::Large(len)) => burst.begin_large(self.decoder.position(), len),
                 Err(error) => break Some(error),
@@ -185,7 +188,7 @@ impl Connection {
     /// Closes the connection of a client whose request has no end in sight.
     fn check_query_buffer(&self) -> io::Result<()> {
         let Some(incomplete) = self.tail.as_ref().or(self.burst.as_ref()) else { return Ok(()) };
-        let limit = self.session.server.options.query_buffer_limit;
+        let limit = self.session.shared.options.query_buffer_limit;
         if incomplete.unread_len() <= limit {
             return Ok(());
         }
@@ -208,11 +211,11 @@ impl Connection {
                 }
                 Some(Resolved::Command(target)) => {
                     self.stage = Stage::Away;
-                    self.session.server.app.send(burst, target.mount);
+                    self.session.shared.routes.send(burst, target.mount);
                     return self.stream.watch(cx);
                 }
                 Some(rejected) => {
-                    let table = &self.session.server.app.table;
+                    let table = self.session.shared.routes.table();
                     burst.step(None, |call, out| table.answer(rejected, call, out));
                 }
             }
@@ -271,7 +274,7 @@ impl Drop for Connection {
     fn drop(&mut self) {
         tracing::debug!(client = %self.session.client.addr(), "connection closed");
         self.session.client.close();
-        self.session.server.forget(&self.session.client);
+        self.session.shared.forget(&self.session.client);
     }
 }
 

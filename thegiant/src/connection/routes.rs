@@ -1,0 +1,85 @@
+//! Who answers which command.
+
+use std::{fmt, sync::Arc};
+
+use actix::Recipient;
+
+use super::{
+    Burst, Drain, Inbox,
+    burst::{MountId, Target},
+};
+use crate::command::{Call, Resolved, Spec, Table};
+
+/// The commands of an application, and who answers them.
+#[derive(Default)]
+pub(crate) struct Routes {
+    table: Table<Target>,
+    actors: Vec<Mounted>,
+    fallback: Option<Target>,
+}
+
+/// An actor that bursts can be sent to.
+struct Mounted {
+    inbox: Arc<Inbox>,
+    actor: Recipient<Drain>,
+}
+
+impl Routes {
+    /// Adds an actor, to be the target of commands.
+    ///
+    /// # Panics
+    /// If there are more actors than numbers for them.
+    #[track_caller]
+    pub(crate) fn add_actor(&mut self, actor: Recipient<Drain>) -> MountId {
+        let next = u16::try_from(self.actors.len()).map(MountId);
+        let Some(mount) = next.ok().filter(|mount| *mount != MountId::SESSION) else {
+            panic!("more than 65,534 actors are mounted");
+        };
+        self.actors.push(Mounted { inbox: Inbox::new(mount), actor });
+        mount
+    }
+
+    /// Adds a command.
+    ///
+    /// # Errors
+    /// The name that is in use already.
+    pub(crate) fn add_command(&mut self, spec: &'static Spec, target: Target) -> Result<(), &'static str> {
+        self.table.insert(spec, target)
+    }
+
+    /// What answers commands that no row names.
+    pub(crate) fn set_fallback(&mut self, target: Target) {
+        self.fallback = Some(target);
+    }
+
+    /// Whether a command or subcommand has this name.
+    pub(crate) fn has(&self, name: &str) -> bool {
+        let mut words = name.splitn(2, ' ').map(str::as_bytes);
+        self.table.has(words.next().unwrap_or_default(), words.next())
+    }
+
+    /// The commands by name.
+    pub(crate) fn table(&self) -> &Table<Target> {
+        &self.table
+    }
+
+    /// Who answers a request.
+    pub(crate) fn resolve(&self, call: &Call<'_>) -> Resolved<Target> {
+        match (self.table.resolve(call), self.fallback) {
+            (Resolved::Unknown, Some(fallback)) => Resolved::Command(fallback),
+            (resolved, _) => resolved,
+        }
+    }
+
+    /// Sends a burst to the actor that runs its next request.
+    pub(crate) fn send(&self, burst: Box<Burst>, mount: MountId) {
+        let Mounted { inbox, actor } = &self.actors[usize::from(mount.0)];
+        inbox.push(burst, actor);
+    }
+}
+
+impl fmt::Debug for Routes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Routes").field("actors", &self.actors.len()).finish_non_exhaustive()
+    }
+}

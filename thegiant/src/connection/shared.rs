@@ -1,0 +1,82 @@
+//! What the connections of a server have in common.
+
+use std::{
+    collections::HashMap,
+    pin::pin,
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+};
+
+use tokio::sync::Notify;
+
+use super::{Address, Client, Wish, routes::Routes};
+use crate::options::Options;
+
+/// The routes, the settings, and the clients of a server.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) routes: Routes,
+    pub(crate) options: Options,
+    clients: Mutex<HashMap<u64, Client>>,
+    last_id: AtomicU64,
+    /// The last client has gone.
+    empty: Notify,
+}
+
+impl Shared {
+    pub(crate) fn new(routes: Routes, options: Options) -> Self {
+        Shared {
+            routes,
+            options,
+            clients: Mutex::default(),
+            last_id: AtomicU64::new(0),
+            empty: Notify::new(),
+        }
+    }
+
+    /// Lets a client in, if there is room.
+    pub(crate) fn admit(&self, address: Address) -> Option<Client> {
+        let mut clients = self.lock();
+        if clients.len() >= self.options.max_clients {
+            return None;
+        }
+        let client = Client::new(self.last_id.fetch_add(1, Relaxed) + 1, address);
+        clients.insert(client.id(), client.clone());
+        Some(client)
+    }
+
+    /// A client has gone.
+    pub(crate) fn forget(&self, client: &Client) {
+        let mut clients = self.lock();
+        clients.remove(&client.id());
+        if clients.is_empty() {
+            // Ten thousand clients leave room behind that ten do not need.
+            clients.shrink_to_fit();
+            self.empty.notify_waiters();
+        }
+    }
+
+    /// Asks all clients to finish, and waits until they have.
+    pub(crate) async fn drain(&self) {
+        let mut empty = pin!(self.empty.notified());
+        // From now on it hears of the last one.
+        empty.as_mut().enable();
+        let clients = self.clients();
+        clients.iter().for_each(|client| client.ask(Wish::Finish));
+        if !clients.is_empty() {
+            empty.await;
+        }
+    }
+
+    /// The clients of this moment.
+    pub(crate) fn clients(&self) -> Vec<Client> {
+        self.lock().values().cloned().collect()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<u64, Client>> {
+        // Nothing panics while it is held.
+        self.clients.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
