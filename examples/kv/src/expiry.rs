@@ -1,0 +1,239 @@
+//! When keys expire: the commands for that, and times as they read them.
+
+use thegiant::{
+    command::{ArgKind, ArgSpec, Arguments, FromArg},
+    prelude::*,
+};
+
+use crate::{
+    db::{Time, now},
+    numbers::integer,
+    store::{Result, Store},
+};
+
+#[commands(rows = EXPIRY, group = "generic")]
+impl Store {
+    /// Lets a key expire in so many seconds.
+    #[command("EXPIRE", write, fast)]
+    fn expire(
+        &mut self,
+        client: &Client,
+        key: Key<&[u8]>,
+        seconds: Number<'_>,
+        condition: Conditions,
+    ) -> Result<i64> {
+        let deadline = time("expire", &seconds, SECOND, now())?;
+        Ok(self.set_deadline(client, *key, deadline, &condition))
+    }
+
+    /// Lets a key expire in so many milliseconds.
+    #[command("PEXPIRE", write, fast)]
+    fn pexpire(
+        &mut self,
+        client: &Client,
+        key: Key<&[u8]>,
+        milliseconds: Number<'_>,
+        condition: Conditions,
+    ) -> Result<i64> {
+        let deadline = time("pexpire", &milliseconds, MILLISECOND, now())?;
+        Ok(self.set_deadline(client, *key, deadline, &condition))
+    }
+
+    /// Lets a key expire at a time, in seconds since 1970.
+    #[command("EXPIREAT", write, fast)]
+    fn expireat(
+        &mut self,
+        client: &Client,
+        key: Key<&[u8]>,
+        unix_time_seconds: Number<'_>,
+        condition: Conditions,
+    ) -> Result<i64> {
+        let deadline = time("expireat", &unix_time_seconds, SECOND, 0)?;
+        Ok(self.set_deadline(client, *key, deadline, &condition))
+    }
+
+    /// Lets a key expire at a time, in milliseconds since 1970.
+    #[command("PEXPIREAT", write, fast)]
+    fn pexpireat(
+        &mut self,
+        client: &Client,
+        key: Key<&[u8]>,
+        unix_time_milliseconds: Number<'_>,
+        condition: Conditions,
+    ) -> Result<i64> {
+        let deadline = time("pexpireat", &unix_time_milliseconds, MILLISECOND, 0)?;
+        Ok(self.set_deadline(client, *key, deadline, &condition))
+    }
+
+    /// Returns when a key expires, in seconds since 1970.
+    #[command("EXPIRETIME", readonly, fast)]
+    fn expiretime(&self, client: &Client, key: Key<&[u8]>) -> i64 {
+        self.expiry(client, *key, rounded_to_seconds)
+    }
+
+    /// Returns when a key expires, in milliseconds since 1970.
+    #[command("PEXPIRETIME", readonly, fast)]
+    fn pexpiretime(&self, client: &Client, key: Key<&[u8]>) -> i64 {
+        self.expiry(client, *key, |deadline| deadline)
+    }
+
+    /// Returns in how many seconds a key expires.
+    #[command("TTL", readonly, fast)]
+    fn ttl(&self, client: &Client, key: Key<&[u8]>) -> i64 {
+        self.expiry(client, *key, |deadline| rounded_to_seconds(from_now(deadline)))
+    }
+
+    /// Returns in how many milliseconds a key expires.
+    #[command("PTTL", readonly, fast)]
+    fn pttl(&self, client: &Client, key: Key<&[u8]>) -> i64 {
+        self.expiry(client, *key, from_now)
+    }
+
+    /// Keeps a key from expiring.
+    #[command("PERSIST", write, fast)]
+    fn persist(&mut self, client: &Client, key: Key<&[u8]>) -> i64 {
+        let db = self.db_mut(client);
+        let expires = db.entry(*key).is_some_and(|entry| entry.deadline.is_some());
+        if expires {
+            db.set_deadline(*key, None);
+        }
+        i64::from(expires)
+    }
+}
+
+impl Store {
+    /// Has a key go at `deadline`, if the conditions allow it: 1 or 0.
+    fn set_deadline(&mut self, client: &Client, key: &[u8], deadline: Time, conditions: &Conditions) -> i64 {
+        let db = self.db_mut(client);
+        let allowed = db.entry(key).is_some_and(|entry| conditions.allow(entry.deadline, deadline));
+        if allowed {
+            db.set_deadline(key, Some(deadline));
+        }
+        i64::from(allowed)
+    }
+
+    /// When a key goes, as `reckon` has it; -1 if it stays, -2 if there is none.
+    fn expiry(&self, client: &Client, key: &[u8], reckon: fn(Time) -> i64) -> i64 {
+        let Some(entry) = self.db(client).entry(key) else { return -2 };
+        entry.deadline.map_or(-1, reckon)
+    }
+}
+
+fn from_now(deadline: Time) -> i64 {
+    (deadline - now()).max(0)
+}
+
+fn rounded_to_seconds(milliseconds: i64) -> i64 {
+    milliseconds.saturating_add(SECOND / 2) / SECOND
+}
+
+/// When a deadline may be set: if there is none, if there is one, if it becomes later or earlier.
+#[derive(Args, PartialEq)]
+enum Condition {
+    Nx,
+    Xx,
+    Gt,
+    Lt,
+}
+
+/// Several conditions, of which all have to be met. Read by hand, because Redis has errors of its
+/// own for them.
+struct Conditions(Vec<Condition>);
+
+impl<'a> FromArg<'a> for Conditions {
+    const ARG: ArgSpec = Condition::ARG.optional();
+
+    fn from_arg(args: &mut Arguments<'a>) -> Result<Self> {
+        let mut conditions = Vec::new();
+        while let Some(word) = args.peek() {
+            conditions.push(Condition::from_arg(args).map_err(|_| unsupported(word))?);
+        }
+        let has = |condition| conditions.contains(&condition);
+        match (has(Condition::Nx), has(Condition::Gt), has(Condition::Lt)) {
+            (true, ..) if conditions.iter().any(|other| *other != Condition::Nx) => Err(NX_AND_OTHERS),
+            (_, true, true) => Err(GT_AND_LT),
+            _ => Ok(Conditions(conditions)),
+        }
+    }
+}
+
+fn unsupported(option: &[u8]) -> Error {
+    Error::err(format_args!("Unsupported option {}", String::from_utf8_lossy(option)))
+}
+
+impl Conditions {
+    /// Whether a deadline may be replaced; having none is to stay for ever.
+    fn allow(&self, before: Option<Time>, after: Time) -> bool {
+        self.0.iter().all(|condition| match condition {
+            Condition::Nx => before.is_none(),
+            Condition::Xx => before.is_some(),
+            Condition::Gt => before.is_some_and(|before| after > before),
+            Condition::Lt => before.is_none_or(|before| after < before),
+        })
+    }
+}
+
+/// Milliseconds.
+pub(crate) const SECOND: i64 = 1000;
+pub(crate) const MILLISECOND: i64 = 1;
+
+/// The time that lies so many units after `start`; `command` is what asks for it.
+fn time(command: &str, amount: &Number<'_>, unit: i64, start: Time) -> Result<Time> {
+    let time = amount.get()?.checked_mul(unit).and_then(|amount| amount.checked_add(start));
+    time.ok_or_else(|| invalid_expire_time(command))
+}
+
+/// As [`time`], but for a key that is being set: it is meant to be there for a while.
+pub(crate) fn lifetime(command: &str, amount: &Number<'_>, unit: i64, start: Time) -> Result<Time> {
+    if amount.get()? > 0 { time(command, amount, unit, start) } else { Err(invalid_expire_time(command)) }
+}
+
+fn invalid_expire_time(command: &str) -> Error {
+    Error::err(format_args!("invalid expire time in '{command}' command"))
+}
+
+/// When a key is to go.
+#[derive(Args)]
+pub(crate) enum Expiration<'a> {
+    #[arg(name = "seconds")]
+    Ex(Number<'a>),
+    #[arg(name = "milliseconds")]
+    Px(Number<'a>),
+    #[arg(name = "unix-time-seconds", unix_time)]
+    ExAt(Number<'a>),
+    #[arg(name = "unix-time-milliseconds", unix_time)]
+    PxAt(Number<'a>),
+}
+
+impl Expiration<'_> {
+    pub(crate) fn time(&self, command: &str) -> Result<Time> {
+        let (amount, unit, start) = match self {
+            Expiration::Ex(amount) => (amount, SECOND, now()),
+            Expiration::Px(amount) => (amount, MILLISECOND, now()),
+            Expiration::ExAt(amount) => (amount, SECOND, 0),
+            Expiration::PxAt(amount) => (amount, MILLISECOND, 0),
+        };
+        lifetime(command, amount, unit, start)
+    }
+}
+
+/// An integer that is read when it is needed: Redis finds fault with anything else first.
+pub(crate) struct Number<'a>(&'a [u8]);
+
+impl Number<'_> {
+    fn get(&self) -> Result<i64> {
+        integer(self.0)
+    }
+}
+
+impl<'a> FromArg<'a> for Number<'a> {
+    const ARG: ArgSpec = ArgSpec::new(ArgKind::Integer);
+
+    fn from_arg(args: &mut Arguments<'a>) -> Result<Self> {
+        args.take().map(Number)
+    }
+}
+
+const NX_AND_OTHERS: Error =
+    Error::from_static("ERR NX and XX, GT or LT options at the same time are not compatible");
+const GT_AND_LT: Error = Error::from_static("ERR GT and LT options at the same time are not compatible");

@@ -1,0 +1,181 @@
+//! The commands for keys, whatever their values are.
+
+use thegiant::{
+    command::{ArgKind, ArgSpec, Arguments, FromArg},
+    glob,
+    prelude::*,
+};
+
+use crate::{
+    db::Entry,
+    store::{DATABASES, Result, Store},
+};
+
+#[commands(rows = KEYS, group = "generic")]
+impl Store {
+    /// Removes keys, and returns how many there were.
+    #[command("DEL", write)]
+    fn del(&mut self, client: &Client, keys: Vec<Key<&[u8]>>) -> usize {
+        let db = self.db_mut(client);
+        keys.iter().filter(|key| db.remove(key).is_some()).count()
+    }
+
+    /// Removes keys, and returns how many there were.
+    #[command("UNLINK", write, fast)]
+    fn unlink(&mut self, client: &Client, keys: Vec<Key<&[u8]>>) -> usize {
+        self.del(client, keys)
+    }
+
+    /// Returns how many of these keys exist.
+    #[command("EXISTS", readonly, fast)]
+    fn exists(&self, client: &Client, keys: Vec<Key<&[u8]>>) -> usize {
+        let db = self.db(client);
+        keys.iter().filter(|key| db.contains(key)).count()
+    }
+
+    /// Returns how many of these keys exist.
+    #[command("TOUCH", readonly, fast)]
+    fn touch(&self, client: &Client, keys: Vec<Key<&[u8]>>) -> usize {
+        self.exists(client, keys)
+    }
+
+    /// Returns the type of the value of a key.
+    #[command("TYPE", readonly, fast)]
+    fn r#type(&self, client: &Client, key: Key<&[u8]>) -> Simple {
+        Simple(if self.db(client).contains(*key) { STRING } else { "none" })
+    }
+
+    /// Returns the keys that match a pattern.
+    #[command("KEYS", readonly)]
+    fn keys(&self, client: &Client, pattern: &[u8]) -> Vec<&Bytes> {
+        self.db(client).keys().filter(|key| glob::matches(pattern, key)).collect()
+    }
+
+    /// Returns some keys, and a cursor to ask for the next ones with.
+    #[command("SCAN", readonly)]
+    fn scan(
+        &self,
+        client: &Client,
+        cursor: Cursor,
+        options: ScanOptions<'_>,
+    ) -> Result<(String, Vec<&Bytes>)> {
+        let count = options.count.unwrap_or(10);
+        let count = usize::try_from(count).ok().filter(|count| *count > 0).ok_or(Error::SYNTAX)?;
+        let (next, page) = self.db(client).scan(cursor.0, count);
+        let page = page.filter(|key| options.wants(key)).collect();
+        Ok((next.to_string(), page))
+    }
+
+    /// Returns any key.
+    #[command("RANDOMKEY", readonly)]
+    fn randomkey(&self, client: &Client) -> Option<&Bytes> {
+        self.db(client).random_key()
+    }
+
+    /// Gives a value another key, and overwrites what that one had.
+    #[command("RENAME", write)]
+    fn rename(&mut self, client: &Client, key: Key<&[u8]>, newkey: Key<&[u8]>) -> Result<()> {
+        let db = self.db_mut(client);
+        // It also keeps its place, so that a scan under way does not miss it.
+        if key == newkey {
+            return db.contains(*key).then_some(()).ok_or(Error::NO_SUCH_KEY);
+        }
+        let Entry { value, deadline } = db.remove(*key).ok_or(Error::NO_SUCH_KEY)?;
+        db.set(*newkey, value, deadline.into());
+        Ok(())
+    }
+
+    /// Gives a value another key, if that one does not exist.
+    #[command("RENAMENX", write, fast)]
+    fn renamenx(&mut self, client: &Client, key: Key<&[u8]>, newkey: Key<&[u8]>) -> Result<i64> {
+        let db = self.db(client);
+        if db.contains(*key) && db.contains(*newkey) {
+            return Ok(0);
+        }
+        self.rename(client, key, newkey).map(|()| 1)
+    }
+
+    /// Copies a value to another key, perhaps in another database.
+    #[command("COPY", write, denyoom)]
+    fn copy(
+        &mut self,
+        client: &Client,
+        source: Key<&[u8]>,
+        destination: Key<&[u8]>,
+        options: CopyOptions,
+    ) -> Result<i64> {
+        let from = usize::from(client.db());
+        let to = options.db.map_or(from, |Database(number)| number);
+        if from == to && source == destination {
+            return Err(SAME_OBJECT);
+        }
+        let Some(entry) = self.databases[from].entry(*source) else { return Ok(0) };
+        let (value, expiry) = (entry.value.clone(), entry.deadline.into());
+        let db = &mut self.databases[to];
+        if db.contains(*destination) && !options.replace {
+            return Ok(0);
+        }
+        db.set(*destination, value, expiry);
+        Ok(1)
+    }
+}
+
+/// The type of all values.
+const STRING: &str = "string";
+
+/// Where a scan goes on.
+struct Cursor(usize);
+
+impl<'a> FromArg<'a> for Cursor {
+    const ARG: ArgSpec = <usize as FromArg<'_>>::ARG;
+
+    fn from_arg(args: &mut Arguments<'a>) -> Result<Self> {
+        args.take_integer().map(Cursor).map_err(|_| INVALID_CURSOR)
+    }
+}
+
+/// The options of `SCAN`.
+#[derive(Args)]
+struct ScanOptions<'a> {
+    #[arg("MATCH", pattern)]
+    pattern: Option<&'a [u8]>,
+    #[arg("COUNT")]
+    count: Option<i64>,
+    #[arg("TYPE", name = "type")]
+    kind: Option<&'a [u8]>,
+}
+
+impl ScanOptions<'_> {
+    fn wants(&self, key: &[u8]) -> bool {
+        self.kind.is_none_or(|kind| kind.eq_ignore_ascii_case(STRING.as_bytes()))
+            && self.pattern.is_none_or(|pattern| glob::matches(pattern, key))
+    }
+}
+
+/// The options of `COPY`.
+#[derive(Args)]
+struct CopyOptions {
+    #[arg("DB", name = "destination-db")]
+    db: Option<Database>,
+    replace: bool,
+}
+
+/// The number of a database.
+struct Database(usize);
+
+impl<'a> FromArg<'a> for Database {
+    const ARG: ArgSpec = ArgSpec::new(ArgKind::Integer);
+
+    fn from_arg(args: &mut Arguments<'a>) -> Result<Self> {
+        let number: i64 = args.take_integer()?;
+        i32::try_from(number).map_err(|_| NOT_AN_INT)?;
+        let number = usize::try_from(number).ok().filter(|number| *number < DATABASES);
+        number.map(Database).ok_or(Error::DB_OUT_OF_RANGE)
+    }
+}
+
+const INVALID_CURSOR: Error = Error::from_static("ERR invalid cursor");
+const SAME_OBJECT: Error = Error::from_static("ERR source and destination objects are the same");
+/// Redis reads the number of a database as an `int` of C.
+const NOT_AN_INT: Error =
+    Error::from_static("ERR value is out of range, value must between -2147483648 and 2147483647");

@@ -1,0 +1,147 @@
+//! Numbers, read and written by the rules of Redis.
+
+use std::{fmt, str};
+
+use rustc_apfloat::{Float, Round, Status, ieee::X87DoubleExtended};
+use thegiant::{
+    command::{ArgKind, ArgSpec, Arguments, FromArg},
+    prelude::*,
+};
+
+use crate::store::Result;
+
+/// Reads a decimal integer as it would be printed: no plus sign, no leading zero, no space.
+pub(crate) fn integer(text: &[u8]) -> Result<i64> {
+    let strict = !matches!(text, [b'+' | b'0', _, ..] | [b'-', b'0', ..]);
+    let text = str::from_utf8(text).ok().filter(|_| strict);
+    text.and_then(|text| text.parse().ok()).ok_or(Error::NOT_AN_INTEGER)
+}
+
+/// A floating point number as `INCRBYFLOAT` has it. Redis reckons in the 80 bits of an x86, and
+/// prints so many digits that it shows: 0.1 and 0.2 make 0.3, not the 0.30000000000000004 of `f64`.
+#[derive(Clone, Copy)]
+pub(crate) struct LongDouble(X87DoubleExtended);
+
+impl LongDouble {
+    pub(crate) const ZERO: LongDouble = LongDouble(X87DoubleExtended::ZERO);
+
+    /// Reads what Redis reads, but for hexadecimal numbers without an exponent.
+    pub(crate) fn parse(text: &[u8]) -> Result<Self> {
+        let text = str::from_utf8(text).ok().filter(|text| text.len() < MAX_DIGITS);
+        text.and_then(long_double).map(LongDouble).ok_or(Error::NOT_A_FLOAT)
+    }
+
+    pub(crate) fn checked_add(self, other: LongDouble) -> Option<LongDouble> {
+        let sum = (self.0 + other.0).value;
+        sum.is_finite().then_some(LongDouble(sum))
+    }
+}
+
+impl<'a> FromArg<'a> for LongDouble {
+    const ARG: ArgSpec = ArgSpec::new(ArgKind::Double);
+
+    fn from_arg(args: &mut Arguments<'a>) -> Result<Self> {
+        LongDouble::parse(args.take()?)
+    }
+}
+
+/// Longer texts are no numbers to Redis; the largest number has fewer digits.
+const MAX_DIGITS: usize = 5 * 1024;
+
+fn long_double(text: &str) -> Option<X87DoubleExtended> {
+    let magnitude = text.strip_prefix(['+', '-']).unwrap_or(text);
+    if ["inf", "infinity"].iter().any(|infinity| magnitude.eq_ignore_ascii_case(infinity)) {
+        return Some(X87DoubleExtended::INFINITY);
+    }
+    // The parser would take an exponent that has no digits, and NaN.
+    magnitude.ends_with(|last: char| last.is_ascii_digit() || last == '.').then_some(())?;
+    let parsed = X87DoubleExtended::from_str_r(text, Round::NearestTiesToEven).ok()?;
+    let vanished = parsed.value.is_zero() && parsed.status.contains(Status::UNDERFLOW);
+    Some(parsed.value).filter(|value| value.is_finite() && !vanished)
+}
+
+/// Seventeen decimals, rounded half to even, less the zeros at the end.
+impl fmt::Display for LongDouble {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (mantissa, exponent) = self.parts();
+        if exponent >= 0 {
+            return write!(f, "{:1$.1$}", self.0, MAX_DIGITS);
+        }
+        let scaled = shift_rounding(u128::from(mantissa) * DECIMALS, exponent.unsigned_abs());
+        let text = format!("{}.{:017}", scaled / DECIMALS, scaled % DECIMALS);
+        let sign = if self.0.is_negative() && scaled != 0 { "-" } else { "" };
+        write!(f, "{sign}{}", text.trim_end_matches('0').trim_end_matches('.'))
+    }
+}
+
+const DECIMALS: u128 = 100_000_000_000_000_000;
+
+impl LongDouble {
+    /// The number, its sign aside, is the first times two to the power of the second.
+    fn parts(self) -> (u64, i32) {
+        const MANTISSA_BITS: u32 = 64;
+        const BIAS: i32 = 16_383 + 63;
+        let bits = self.0.to_bits();
+        (bits as u64, ((bits >> MANTISSA_BITS) & 0x7fff) as i32 - BIAS)
+    }
+}
+
+/// Divides by two to the power of `places`, and rounds half to even.
+fn shift_rounding(number: u128, places: u32) -> u128 {
+    let Some(quotient) = number.checked_shr(places) else { return 0 };
+    let rest = number - (quotient << places);
+    let half = 1 << (places - 1);
+    quotient + u128::from(rest > half || (rest == half && quotient % 2 == 1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sum(a: &str, b: &str) -> Option<String> {
+        let [a, b] = [a, b].map(|text| LongDouble::parse(text.as_bytes()).expect("a number"));
+        a.checked_add(b).map(|sum| sum.to_string())
+    }
+
+    #[test]
+    fn sums_of_redis() {
+        for (a, b, expected) in [
+            ("0.1", "0.2", "0.3"),
+            ("10.50", "0.1", "10.6"),
+            ("5.0e3", "2.0e2", "5200"),
+            ("-1.5", "1.5", "0"),
+            ("0", "-0.000000000000000001", "0"),
+            ("0", "1e-17", "0.00000000000000001"),
+            // A tie, and the even neighbour is below.
+            ("0", "0.000003814697265625", "0.00000381469726562"),
+            ("1234.5", "0.1", "1234.59999999999999998"),
+            ("0", "18446744073709551616", "18446744073709551616"),
+            ("0", "-1e25", "-10000000000000000000000000"),
+        ] {
+            assert_eq!(sum(a, b).as_deref(), Some(expected), "{a} + {b}");
+        }
+        assert_eq!(sum("inf", "1"), None);
+        assert_eq!(sum("1.1e4932", "1.1e4932"), None);
+    }
+
+    #[test]
+    fn what_is_no_float() {
+        for text in ["", " 1", "1 ", "abc", "nan", "nan1", "1e", "1e+", ".", "1.2.3", "1e5000", "1e-5000"] {
+            assert!(LongDouble::parse(text.as_bytes()).is_err(), "{text:?}");
+        }
+        for text in ["1.", ".5", "+1", "-INFINITY", "1E5", "1e-4930"] {
+            assert!(LongDouble::parse(text.as_bytes()).is_ok(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn integers_are_as_they_would_be_printed() {
+        for (text, expected) in [("0", Some(0)), ("-17", Some(-17)), ("9223372036854775807", Some(i64::MAX))]
+        {
+            assert_eq!(integer(text.as_bytes()).ok(), expected);
+        }
+        for text in ["", "-", "+", "+1", "01", "-0", "-01", " 1", "1 ", "9223372036854775808", "1.0"] {
+            assert!(integer(text.as_bytes()).is_err(), "{text:?}");
+        }
+    }
+}

@@ -1,0 +1,89 @@
+//! The actor: its databases, the timer that clears them of expired keys, and the commands for
+//! whole databases.
+
+use std::{mem, thread, time::Duration};
+
+use thegiant::prelude::*;
+
+use crate::db::Db;
+
+/// As many as a server has unless it is told otherwise.
+pub(crate) const DATABASES: usize = 16;
+
+/// How often expired keys are looked for.
+const EXPIRE_EVERY: Duration = Duration::from_millis(100);
+/// How many of a database are dropped before clients have their turn again, and how soon the next
+/// are.
+const EXPIRE_AT_ONCE: usize = 1000;
+const EXPIRE_MORE_AFTER: Duration = Duration::from_millis(1);
+
+/// What a command returns that can fail.
+pub(crate) type Result<T> = std::result::Result<T, Error>;
+
+/// Keys with their values, in several databases.
+#[derive(Default)]
+pub(crate) struct Store {
+    pub(crate) databases: [Db; DATABASES],
+}
+
+impl Actor for Store {
+    type Context = Context<Self>;
+
+    fn started(&mut self, context: &mut Self::Context) {
+        self.drop_expired(context);
+    }
+}
+
+impl Store {
+    /// The database that a client has chosen.
+    pub(crate) fn db(&self, client: &Client) -> &Db {
+        &self.databases[usize::from(client.db())]
+    }
+
+    pub(crate) fn db_mut(&mut self, client: &Client) -> &mut Db {
+        &mut self.databases[usize::from(client.db())]
+    }
+
+    /// Drops keys whose time has come, then sees to it that it is called again.
+    fn drop_expired(&mut self, context: &mut Context<Self>) {
+        let dropped: usize = self.databases.iter_mut().map(|db| db.drop_expired(EXPIRE_AT_ONCE)).sum();
+        let pause = if dropped < EXPIRE_AT_ONCE { EXPIRE_EVERY } else { EXPIRE_MORE_AFTER };
+        context.run_later(pause, Self::drop_expired);
+    }
+}
+
+/// Whether the client waits until the memory is free.
+#[derive(Args, PartialEq)]
+enum Flush {
+    Async,
+    Sync,
+}
+
+#[commands(include(STRINGS, KEYS, EXPIRY), group = "server")]
+impl Store {
+    /// Returns the number of keys in the database.
+    #[command("DBSIZE", readonly, fast)]
+    fn dbsize(&self, client: &Client) -> usize {
+        self.db(client).len()
+    }
+
+    /// Removes all keys of the database.
+    #[command("FLUSHDB", write)]
+    fn flushdb(&mut self, client: &Client, mode: Option<Flush>) {
+        discard(mem::take(self.db_mut(client)), mode);
+    }
+
+    /// Removes all keys of all databases.
+    #[command("FLUSHALL", write)]
+    fn flushall(&mut self, mode: Option<Flush>) {
+        discard(mem::take(&mut self.databases), mode);
+    }
+}
+
+/// Drops what may take a while, in a thread of its own if that is asked for.
+fn discard<T: Send + 'static>(data: T, mode: Option<Flush>) {
+    if mode == Some(Flush::Async) {
+        // Without a thread to be had, it is dropped here.
+        let _ = thread::Builder::new().spawn(move || drop(data));
+    }
+}

@@ -1,0 +1,315 @@
+//! The string commands.
+
+use std::{mem, ops::Range};
+
+use bytes::BytesMut;
+use thegiant::{prelude::*, resp::Encoder};
+
+use crate::{
+    db::{Expiry, now},
+    expiry::{Expiration, MILLISECOND, Number, SECOND, lifetime},
+    numbers::{LongDouble, integer},
+    store::{Result, Store},
+};
+
+#[commands(rows = STRINGS, group = "string")]
+impl Store {
+    /// Returns the value of a key.
+    #[command("GET", readonly, fast)]
+    fn get(&self, client: &Client, key: Key<&[u8]>) -> Option<&Bytes> {
+        self.db(client).get(*key)
+    }
+
+    /// Sets the value of a key.
+    #[command("SET", write, denyoom)]
+    fn set(
+        &mut self,
+        client: &Client,
+        key: Key<&[u8]>,
+        value: Bytes,
+        options: SetOptions<'_>,
+    ) -> Result<SetReply> {
+        let expiry = options.expiry()?;
+        let db = self.db_mut(client);
+        let looks = options.get || options.condition.is_some();
+        let old = if looks { db.get(*key).cloned() } else { None };
+        let refused = options.condition.is_some_and(|condition| condition.refuses(old.is_some()));
+        if !refused {
+            db.set(*key, value, expiry);
+        }
+        Ok(match options.get {
+            true => SetReply::Value(old),
+            false if refused => SetReply::Value(None),
+            false => SetReply::Done,
+        })
+    }
+
+    /// Sets the value of a key that does not exist.
+    #[command("SETNX", write, denyoom, fast)]
+    fn setnx(&mut self, client: &Client, key: Key<&[u8]>, value: Bytes) -> i64 {
+        self.msetnx(client, vec![(key, value)])
+    }
+
+    /// Sets the value of a key that expires in so many seconds.
+    #[command("SETEX", write, denyoom)]
+    fn setex(&mut self, client: &Client, key: Key<&[u8]>, seconds: Number<'_>, value: Bytes) -> Result<()> {
+        let time = lifetime("setex", &seconds, SECOND, now())?;
+        self.db_mut(client).set(*key, value, Expiry::At(time));
+        Ok(())
+    }
+
+    /// Sets the value of a key that expires in so many milliseconds.
+    #[command("PSETEX", write, denyoom)]
+    fn psetex(
+        &mut self,
+        client: &Client,
+        key: Key<&[u8]>,
+        milliseconds: Number<'_>,
+        value: Bytes,
+    ) -> Result<()> {
+        let time = lifetime("psetex", &milliseconds, MILLISECOND, now())?;
+        self.db_mut(client).set(*key, value, Expiry::At(time));
+        Ok(())
+    }
+
+    /// Sets the value of a key, and returns the one it had.
+    #[command("GETSET", write, denyoom, fast)]
+    fn getset(&mut self, client: &Client, key: Key<&[u8]>, value: Bytes) -> Option<Bytes> {
+        let db = self.db_mut(client);
+        let old = db.get(*key).cloned();
+        db.set(*key, value, Expiry::Never);
+        old
+    }
+
+    /// Removes a key, and returns its value.
+    #[command("GETDEL", write, fast)]
+    fn getdel(&mut self, client: &Client, key: Key<&[u8]>) -> Option<Bytes> {
+        self.db_mut(client).remove(*key).map(|entry| entry.value)
+    }
+
+    /// Returns the value of a key, and sets when it expires.
+    #[command("GETEX", write, fast)]
+    fn getex(
+        &mut self,
+        client: &Client,
+        key: Key<&[u8]>,
+        options: GetexOptions<'_>,
+    ) -> Result<Option<Bytes>> {
+        let db = self.db_mut(client);
+        let GetexOptions { expiration, persist } = options;
+        if persist && expiration.is_some() {
+            return Err(Error::SYNTAX);
+        }
+        let Some(value) = db.get(*key).cloned() else { return Ok(None) };
+        if persist || expiration.is_some() {
+            let time = expiration.map(|expiration| expiration.time("getex")).transpose()?;
+            db.set_deadline(*key, time);
+        }
+        Ok(Some(value))
+    }
+
+    /// Appends to the value of a key, and returns its length.
+    #[command("APPEND", write, denyoom, fast)]
+    fn append(&mut self, client: &Client, key: Key<&[u8]>, value: Bytes) -> Result<usize> {
+        let db = self.db_mut(client);
+        let Some(stored) = db.get_mut(*key) else {
+            let len = value.len();
+            db.set(*key, value, Expiry::Never);
+            return Ok(len);
+        };
+        let len = checked_len(stored.len(), value.len())?;
+        let mut longer = BytesMut::from(mem::take(stored));
+        longer.extend_from_slice(&value);
+        *stored = longer.freeze();
+        Ok(len)
+    }
+
+    /// Returns the length of the value of a key.
+    #[command("STRLEN", readonly, fast)]
+    fn strlen(&self, client: &Client, key: Key<&[u8]>) -> usize {
+        self.db(client).get(*key).map_or(0, Bytes::len)
+    }
+
+    /// Adds one to the integer that a key has as its value.
+    #[command("INCR", write, denyoom, fast)]
+    fn incr(&mut self, client: &Client, key: Key<&[u8]>) -> Result<i64> {
+        self.add(client, *key, 1)
+    }
+
+    /// Subtracts one from the integer that a key has as its value.
+    #[command("DECR", write, denyoom, fast)]
+    fn decr(&mut self, client: &Client, key: Key<&[u8]>) -> Result<i64> {
+        self.add(client, *key, -1)
+    }
+
+    /// Adds to the integer that a key has as its value.
+    #[command("INCRBY", write, denyoom, fast)]
+    fn incrby(&mut self, client: &Client, key: Key<&[u8]>, increment: i64) -> Result<i64> {
+        self.add(client, *key, increment)
+    }
+
+    /// Subtracts from the integer that a key has as its value.
+    #[command("DECRBY", write, denyoom, fast)]
+    fn decrby(&mut self, client: &Client, key: Key<&[u8]>, decrement: i64) -> Result<i64> {
+        self.add(client, *key, decrement.checked_neg().ok_or(DECREMENT_OVERFLOW)?)
+    }
+
+    /// Adds to the floating point number that a key has as its value.
+    #[command("INCRBYFLOAT", write, denyoom, fast)]
+    fn incrbyfloat(&mut self, client: &Client, key: Key<&[u8]>, increment: LongDouble) -> Result<Bytes> {
+        let db = self.db_mut(client);
+        let number = db.get(*key).map_or(Ok(LongDouble::ZERO), |value| LongDouble::parse(value))?;
+        let sum = Bytes::from(number.checked_add(increment).ok_or(NOT_FINITE)?.to_string());
+        db.set(*key, sum.clone(), Expiry::Keep);
+        Ok(sum)
+    }
+
+    /// Returns the values of several keys.
+    #[command("MGET", readonly, fast)]
+    fn mget(&self, client: &Client, keys: Vec<Key<&[u8]>>) -> impl IntoReply {
+        let db = self.db(client);
+        Array(keys.into_iter().map(|key| db.get(*key)))
+    }
+
+    /// Sets the values of several keys.
+    #[command("MSET", write, denyoom)]
+    fn mset(&mut self, client: &Client, pairs: Vec<(Key<&[u8]>, Bytes)>) {
+        let db = self.db_mut(client);
+        for (key, value) in pairs {
+            db.set(*key, value, Expiry::Never);
+        }
+    }
+
+    /// Sets the values of several keys, none of which exists.
+    #[command("MSETNX", write, denyoom)]
+    fn msetnx(&mut self, client: &Client, pairs: Vec<(Key<&[u8]>, Bytes)>) -> i64 {
+        let db = self.db(client);
+        if pairs.iter().any(|(key, _)| db.contains(key)) {
+            return 0;
+        }
+        self.mset(client, pairs);
+        1
+    }
+
+    /// Returns a part of the value of a key.
+    #[command("GETRANGE", readonly)]
+    fn getrange(&self, client: &Client, key: Key<&[u8]>, start: i64, end: i64) -> Bytes {
+        let value = self.db(client).get(*key);
+        value.map_or_else(Bytes::new, |value| value.slice(range(value.len(), start, end)))
+    }
+
+    /// Returns a part of the value of a key, as GETRANGE does.
+    #[command("SUBSTR", readonly)]
+    fn substr(&self, client: &Client, key: Key<&[u8]>, start: i64, end: i64) -> Bytes {
+        self.getrange(client, key, start, end)
+    }
+
+    /// Overwrites a part of the value of a key, and returns its length.
+    #[command("SETRANGE", write, denyoom)]
+    fn setrange(&mut self, client: &Client, key: Key<&[u8]>, offset: i64, value: &[u8]) -> Result<usize> {
+        let offset = usize::try_from(offset).map_err(|_| OFFSET_OUT_OF_RANGE)?;
+        let db = self.db_mut(client);
+        if value.is_empty() {
+            return Ok(db.get(*key).map_or(0, Bytes::len));
+        }
+        let end = checked_len(offset, value.len())?;
+        let mut bytes = db.get_mut(*key).map(mem::take).map_or_else(BytesMut::new, BytesMut::from);
+        bytes.resize(bytes.len().max(end), 0);
+        bytes[offset..end].copy_from_slice(value);
+        let len = bytes.len();
+        db.set(*key, bytes.freeze(), Expiry::Keep);
+        Ok(len)
+    }
+}
+
+impl Store {
+    fn add(&mut self, client: &Client, key: &[u8], increment: i64) -> Result<i64> {
+        let db = self.db_mut(client);
+        let number = db.get(key).map_or(Ok(0), |value| integer(value))?;
+        let sum = number.checked_add(increment).ok_or(Error::OVERFLOW)?;
+        db.set(key, sum.to_string().into(), Expiry::Keep);
+        Ok(sum)
+    }
+}
+
+/// The options of `SET`.
+#[derive(Args)]
+struct SetOptions<'a> {
+    condition: Option<Condition>,
+    get: bool,
+    expiration: Option<Expiration<'a>>,
+    keepttl: bool,
+}
+
+impl SetOptions<'_> {
+    fn expiry(&self) -> Result<Expiry> {
+        match (&self.expiration, self.keepttl) {
+            (None, false) => Ok(Expiry::Never),
+            (None, true) => Ok(Expiry::Keep),
+            (Some(expiration), false) => expiration.time("set").map(Expiry::At),
+            (Some(_), true) => Err(Error::SYNTAX),
+        }
+    }
+}
+
+/// Whether the key must not exist, or must.
+#[derive(Args)]
+enum Condition {
+    Nx,
+    Xx,
+}
+
+impl Condition {
+    fn refuses(&self, exists: bool) -> bool {
+        match self {
+            Condition::Nx => exists,
+            Condition::Xx => !exists,
+        }
+    }
+}
+
+/// The options of `GETEX`, of which there is one.
+#[derive(Args)]
+struct GetexOptions<'a> {
+    expiration: Option<Expiration<'a>>,
+    persist: bool,
+}
+
+/// What `SET` answers: OK, or a value that may be missing.
+enum SetReply {
+    Done,
+    Value(Option<Bytes>),
+}
+
+impl IntoReply for SetReply {
+    fn into_reply(self, out: &mut Encoder) {
+        match self {
+            SetReply::Done => ().into_reply(out),
+            SetReply::Value(value) => value.into_reply(out),
+        }
+    }
+}
+
+const DECREMENT_OVERFLOW: Error = Error::from_static("ERR decrement would overflow");
+const NOT_FINITE: Error = Error::from_static("ERR increment would produce NaN or Infinity");
+const OFFSET_OUT_OF_RANGE: Error = Error::from_static("ERR offset is out of range");
+const TOO_LONG: Error = Error::from_static("ERR string exceeds maximum allowed size (proto-max-bulk-len)");
+
+/// As long as an argument can be.
+const MAX_LEN: usize = 512 * 1024 * 1024;
+
+/// The length of a value that grows.
+fn checked_len(len: usize, more: usize) -> Result<usize> {
+    len.checked_add(more).filter(|sum| *sum <= MAX_LEN).ok_or(TOO_LONG)
+}
+
+/// The part of `len` bytes from `start` to `end`. Both are included, and count from the end if
+/// negative.
+fn range(len: usize, start: i64, end: i64) -> Range<usize> {
+    let len = len as i64;
+    let from_front = |index: i64| if index < 0 { (len + index).max(0) } else { index };
+    let (first, last) = (from_front(start), from_front(end).min(len - 1));
+    // Two that lie before the first byte would both become that.
+    let reversed = start < 0 && end < 0 && start > end;
+    if reversed || first > last { 0..0 } else { first as usize..last as usize + 1 }
+}

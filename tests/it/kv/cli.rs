@@ -1,0 +1,77 @@
+//! The command line of the examples.
+
+use std::process::{Command, Output, Stdio};
+
+use crate::support::{Folder, Process, RawClient, binary, line};
+
+fn run(name: &str, args: &[&str]) -> Output {
+    Command::new(binary(name)).args(args).stdin(Stdio::null()).output().expect("it can be run")
+}
+
+/// The exit code, and the one line that was said.
+fn refusal(args: &[&str]) -> (Option<i32>, String) {
+    let output = run("kv", args);
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "", "{args:?}");
+    let said = String::from_utf8(output.stderr).expect("text");
+    assert_eq!(said.lines().count(), 1, "{said}");
+    (output.status.code(), said)
+}
+
+#[test]
+fn it_listens_wherever_it_is_told_to() {
+    let folder = Folder::new();
+    let socket = folder.socket("kv.sock");
+    let kv = Process::example_on("kv", &["127.0.0.1:0", &socket, "[::1]:0"]);
+    let [v4, unix, v6] = kv.addresses() else { panic!("{:?}", kv.addresses()) };
+    assert_eq!(unix, &socket);
+    RawClient::connect(v4).ask(line("SET k v"));
+    for address in [unix, v6] {
+        assert_eq!(RawClient::connect(address).ask(line("GET k")), "$1\r\nv\r\n", "{address}");
+    }
+    kv.signal("TERM");
+    assert!(kv.wait().success());
+    assert!(RawClient::try_connect(&socket).is_err(), "the socket file is gone");
+}
+
+#[test]
+fn a_wrong_command_line_is_refused() {
+    for (args, text) in [
+        (&["--bnid", "x"][..], "'--bnid'"),
+        (&["-p"], "'-p'"),
+        (&["6380"], "\"6380\""),
+        (&["--bind"], "'--bind'"),
+        (&["--bind", "nonsense"], "nonsense"),
+        (&["--bind=127.0.0.1:99999"], "127.0.0.1:99999"),
+    ] {
+        let (code, said) = refusal(args);
+        assert_eq!(code, Some(2), "{args:?}: {said}");
+        assert!(said.starts_with("kv: ") && said.contains(text), "{args:?}: {said}");
+    }
+}
+
+#[test]
+fn an_address_in_use_is_named() {
+    let kv = Process::example("kv");
+    let (code, said) = refusal(&["--bind=127.0.0.1:0", "--bind", kv.address()]);
+    assert_eq!(code, Some(1));
+    assert!(said.contains(kv.address()) && said.contains("in use"), "{said}");
+}
+
+#[test]
+fn help_is_no_error() {
+    let output = run("kv", &["--help"]);
+    assert!(output.status.success() && output.stderr.is_empty());
+    assert!(String::from_utf8_lossy(&output.stdout).contains("--bind ADDR"));
+}
+
+#[test]
+fn hello_is_a_function() {
+    let hello = Process::example("hello");
+    let mut client = RawClient::connect(hello.address());
+    assert_eq!(client.ask(line("GET k")), "$-1\r\n");
+    assert_eq!(client.ask(line("set k v")), "+OK\r\n");
+    assert_eq!(client.ask(line("GET k")), "$1\r\nv\r\n");
+    let address = client.local_address();
+    assert_eq!(client.ask(line("WHOAMI")), format!("${}\r\n{address}\r\n", address.len()));
+    assert_eq!(client.ask(line("GET")), "-ERR unknown command 'GET', with args beginning with: \r\n");
+}

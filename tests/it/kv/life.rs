@@ -1,0 +1,113 @@
+//! What `kv` does between commands: keys expire, scans go on, the process ends.
+
+use std::collections::HashSet;
+
+use crate::support::{Process, RawClient, Reply, eventually, line, request};
+
+fn ask(client: &mut RawClient, text: &str) -> Reply {
+    Reply::only(&client.ask(line(text))).expect("a whole reply")
+}
+
+#[test]
+fn expired_keys_go_without_being_asked_for() {
+    let kv = Process::example("kv");
+    let mut client = RawClient::connect(kv.address());
+    // More than are dropped at once, in two databases.
+    let count = 3_000;
+    for db in [0, 9] {
+        client.send(line(&format!("SELECT {db}")));
+        client.send((0..count).flat_map(|n| line(&format!("SET {n} v PX 50"))).collect::<Vec<_>>());
+        client.send(line("SET stays v"));
+        client.replies(count + 2);
+    }
+    for db in [0, 9] {
+        ask(&mut client, &format!("SELECT {db}"));
+        eventually(|| (ask(&mut client, "DBSIZE") == Reply::Integer(1)).then_some(()));
+        assert_eq!(client.ask(line("GET stays")), "$1\r\nv\r\n");
+    }
+}
+
+#[test]
+fn a_deadline_that_was_moved_is_not_kept() {
+    let kv = Process::example("kv");
+    let mut client = RawClient::connect(kv.address());
+    for command in ["SET persisted v PX 50", "SET later v PX 50", "SET renamed v PX 50", "SET set v PX 50"] {
+        ask(&mut client, command);
+    }
+    for command in
+        ["PERSIST persisted", "EXPIRE later 1000", "RENAME renamed gone", "SET set w", "SET witness v PX 60"]
+    {
+        ask(&mut client, command);
+    }
+    eventually(|| (ask(&mut client, "DBSIZE") == Reply::Integer(3)).then_some(()));
+    assert_eq!(ask(&mut client, "EXISTS persisted later set"), Reply::Integer(3));
+}
+
+/// Each key that is there all the time is found, though others come and go between the pages.
+#[test]
+fn a_scan_finds_what_stays() {
+    let kv = Process::example("kv");
+    let mut client = RawClient::connect(kv.address());
+    for n in 0..1_000 {
+        ask(&mut client, &format!("SET stays:{n} v"));
+        ask(&mut client, &format!("SET goes:{n} v"));
+    }
+    let mut found = HashSet::new();
+    let mut cursor = "0".to_owned();
+    for round in 0.. {
+        let (next, page) = scan(&mut client, &cursor);
+        assert!(page.len() <= 50, "a page of {}", page.len());
+        found.extend(page);
+        for n in round * 40..(round + 1) * 40 {
+            ask(&mut client, &format!("DEL goes:{} goes:{}", 999 - n.min(999), n / 3));
+            ask(&mut client, &format!("SET comes:{n} v"));
+            ask(&mut client, &format!("RENAME stays:{} stays:{}", n % 1000, n % 1000));
+        }
+        if next == "0" {
+            break;
+        }
+        cursor = next;
+    }
+    let missing: Vec<usize> =
+        (0..1_000).filter(|n| !found.contains(format!("stays:{n}").as_bytes())).collect();
+    assert_eq!(missing, [0; 0]);
+}
+
+fn scan(client: &mut RawClient, cursor: &str) -> (String, Vec<Vec<u8>>) {
+    let Reply::Array(parts) = ask(client, &format!("SCAN {cursor} COUNT 50")) else { panic!("no array") };
+    let [Reply::Bulk(cursor), Reply::Array(page)] = &parts[..] else { panic!("{parts:?}") };
+    let page = page.iter().map(|key| match key {
+        Reply::Bulk(key) => key.clone(),
+        other => panic!("{other:?}"),
+    });
+    (String::from_utf8(cursor.clone()).expect("text"), page.collect())
+}
+
+#[test]
+fn databases_are_told_apart() {
+    let kv = Process::example("kv");
+    let mut clients = [(); 16].map(|()| RawClient::connect(kv.address()));
+    for (client, db) in clients.iter_mut().zip(0..) {
+        assert_eq!(client.ask(line(&format!("SELECT {db}"))), "+OK\r\n");
+        assert_eq!(client.ask(line(&format!("SET k {db}"))), "+OK\r\n");
+    }
+    for (client, db) in clients.iter_mut().zip(0..) {
+        assert_eq!(ask(client, "GET k"), Reply::Bulk(format!("{db}").into_bytes()));
+        assert_eq!(ask(client, "DBSIZE"), Reply::Integer(1));
+    }
+}
+
+#[test]
+fn it_stops_in_order_with_replies_under_way() {
+    let kv = Process::example("kv");
+    let mut client = RawClient::connect(kv.address());
+    let value = vec![b'v'; 1 << 20];
+    client.ask(request([&b"SET"[..], b"k", &value]));
+    // More than fits into the buffers of both sockets, so that it is still being sent.
+    client.send(line("GET k").repeat(64));
+    client.reply();
+    kv.signal("TERM");
+    let rest = client.rest();
+    assert_eq!(rest.len(), 63 * (value.len() + "$1048576\r\n\r\n".len()));
+    assert!(kv.wait().success());
+}
