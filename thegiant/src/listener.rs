@@ -44,6 +44,7 @@ impl Listener {
     /// Listens on `host:port` or on `unix:PATH`.
     pub(crate) fn bind(address: &str) -> io::Result<Self> {
         let listener = match address.strip_prefix("unix:") {
+            Some("") => Err(io::Error::new(ErrorKind::InvalidInput, "a path is missing")),
             Some(path) => bind_unix(Path::new(path)),
             None => bind_first(address),
         };

@@ -3,11 +3,11 @@
 use thegiant::{
     command::{ArgKind, ArgSpec, Arguments, FromArg},
     prelude::*,
+    resp::parse_integer,
 };
 
 use crate::{
     db::{Time, now},
-    numbers::integer,
     store::{Result, Store},
 };
 
@@ -222,7 +222,7 @@ pub(crate) struct Number<'a>(&'a [u8]);
 
 impl Number<'_> {
     fn get(&self) -> Result<i64> {
-        integer(self.0)
+        parse_integer(self.0).ok_or(Error::NOT_AN_INTEGER)
     }
 }
 

@@ -10,13 +10,6 @@ use thegiant::{
 
 use crate::store::Result;
 
-/// Reads a decimal integer as it would be printed: no plus sign, no leading zero, no space.
-pub(crate) fn integer(text: &[u8]) -> Result<i64> {
-    let strict = !matches!(text, [b'+' | b'0', _, ..] | [b'-', b'0', ..]);
-    let text = str::from_utf8(text).ok().filter(|_| strict);
-    text.and_then(|text| text.parse().ok()).ok_or(Error::NOT_AN_INTEGER)
-}
-
 /// A floating point number as `INCRBYFLOAT` has it. Redis reckons in the 80 bits of an x86, and
 /// prints so many digits that it shows: 0.1 and 0.2 make 0.3, not the 0.30000000000000004 of `f64`.
 #[derive(Clone, Copy)]
@@ -131,17 +124,6 @@ mod tests {
         }
         for text in ["1.", ".5", "+1", "-INFINITY", "1E5", "1e-4930"] {
             assert!(LongDouble::parse(text.as_bytes()).is_ok(), "{text:?}");
-        }
-    }
-
-    #[test]
-    fn integers_are_as_they_would_be_printed() {
-        for (text, expected) in [("0", Some(0)), ("-17", Some(-17)), ("9223372036854775807", Some(i64::MAX))]
-        {
-            assert_eq!(integer(text.as_bytes()).ok(), expected);
-        }
-        for text in ["", "-", "+", "+1", "01", "-0", "-01", " 1", "1 ", "9223372036854775808", "1.0"] {
-            assert!(integer(text.as_bytes()).is_err(), "{text:?}");
         }
     }
 }

@@ -3,12 +3,15 @@
 use std::{mem, ops::Range};
 
 use bytes::BytesMut;
-use thegiant::{prelude::*, resp::Encoder};
+use thegiant::{
+    prelude::*,
+    resp::{Encoder, parse_integer},
+};
 
 use crate::{
     db::{Expiry, now},
     expiry::{Expiration, MILLISECOND, Number, SECOND, lifetime},
-    numbers::{LongDouble, integer},
+    numbers::LongDouble,
     store::{Result, Store},
 };
 
@@ -225,7 +228,8 @@ impl Store {
 impl Store {
     fn add(&mut self, client: &Client, key: &[u8], increment: i64) -> Result<i64> {
         let db = self.db_mut(client);
-        let number = db.get(key).map_or(Ok(0), |value| integer(value))?;
+        let number: i64 =
+            db.get(key).map_or(Some(0), |value| parse_integer(value)).ok_or(Error::NOT_AN_INTEGER)?;
         let sum = number.checked_add(increment).ok_or(Error::OVERFLOW)?;
         db.set(key, sum.to_string().into(), Expiry::Keep);
         Ok(sum)

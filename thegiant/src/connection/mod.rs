@@ -110,7 +110,7 @@ impl Connection {
                     }
                     self.decode()?;
                 }
-                Stage::Running => self.run(cx),
+                Stage::Running => ready!(self.poll_run(cx)),
                 Stage::Away => ready!(self.poll_collect(cx)),
                 Stage::Writing(sent) => {
                     ready!(self.poll_write(sent, cx))?;
@@ -198,8 +198,8 @@ impl Connection {
     }
 
     /// Runs requests until the burst has to be sent away, or has been answered.
-    fn run(&mut self, cx: &mut TaskContext<'_>) {
-        let Some(mut burst) = self.burst.take() else { return };
+    fn poll_run(&mut self, cx: &mut TaskContext<'_>) -> Poll<()> {
+        let Some(mut burst) = self.burst.take() else { return Poll::Ready(()) };
         loop {
             if self.session.closing {
                 burst.abandon_requests();
@@ -212,7 +212,9 @@ impl Connection {
                 Some(Resolved::Command(target)) => {
                     self.stage = Stage::Away;
                     self.session.shared.routes.send(burst, target.mount);
-                    return self.stream.watch(cx);
+                    // The client knows the waker already; it is called even if the answer is there.
+                    self.stream.watch(cx);
+                    return Poll::Pending;
                 }
                 Some(rejected) => {
                     let table = self.session.shared.routes.table();
@@ -228,6 +230,7 @@ impl Connection {
         }
         self.stage = Stage::Writing(0);
         self.burst = Some(burst);
+        Poll::Ready(())
     }
 
     /// Runs a command of the connection itself.

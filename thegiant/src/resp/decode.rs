@@ -238,15 +238,23 @@ impl Decoder {
     }
 
     fn multibulk_header(&mut self, input: &[u8]) -> Result<Option<Progress>, ProtocolError> {
+        if let Some((count, behind)) = short_length(input, self.position) {
+            self.position = behind;
+            return self.expect_elements(count);
+        }
         let Some(line) = self.line(input, ProtocolError::TooBigMultibulkCount)? else {
             return Ok(Some(Progress::Incomplete));
         };
-        let count = parse_integer(line).ok_or(ProtocolError::InvalidMultibulkLength)?;
+        let count: i64 = parse_integer(line).ok_or(ProtocolError::InvalidMultibulkLength)?;
+        self.expect_elements(usize::try_from(count.max(0)).unwrap_or(usize::MAX))
+    }
+
+    fn expect_elements(&mut self, count: usize) -> Result<Option<Progress>, ProtocolError> {
+        if count > self.limits.args {
+            return Err(ProtocolError::InvalidMultibulkLength);
+        }
         if count > 0 {
-            self.missing = usize::try_from(count)
-                .ok()
-                .filter(|count| *count <= self.limits.args)
-                .ok_or(ProtocolError::InvalidMultibulkLength)?;
+            self.missing = count;
             self.expect = Expect::BulkHeader;
         }
         Ok(None)
@@ -275,7 +283,6 @@ impl Decoder {
             return Ok(Some(Progress::Incomplete));
         };
         let len = parse_integer(line)
-            .and_then(|len| usize::try_from(len).ok())
             .filter(|len| *len <= self.limits.bulk_len)
             .ok_or(ProtocolError::InvalidBulkLength)?;
         self.expect = Expect::Bulk(len);
@@ -382,19 +389,26 @@ impl Decoder {
     }
 }
 
-/// Where the text of the element at `at` lies, if its length has one to three digits and all of it
-/// is there; nothing is said of what is otherwise.
-fn short_element(input: &[u8], at: usize) -> Option<Range<usize>> {
+/// The number in the line at `at`, behind its first byte, and where the next line begins; if it has
+/// one to three digits, which is the usual case. Nothing is said of what is otherwise.
+fn short_length(input: &[u8], at: usize) -> Option<(usize, usize)> {
     let digit = |digit: u8| usize::from(digit - b'0');
-    let (len, header) = match input.get(at..)? {
-        [b'$', a @ b'0'..=b'9', b'\r', b'\n', ..] => (digit(*a), 4),
-        [b'$', a @ b'1'..=b'9', b @ b'0'..=b'9', b'\r', b'\n', ..] => (digit(*a) * 10 + digit(*b), 5),
-        [b'$', a @ b'1'..=b'9', b @ b'0'..=b'9', c @ b'0'..=b'9', b'\r', b'\n', ..] => {
-            (digit(*a) * 100 + digit(*b) * 10 + digit(*c), 6)
+    match input.get(at + 1..)? {
+        [a @ b'0'..=b'9', b'\r', b'\n', ..] => Some((digit(*a), at + 4)),
+        [a @ b'1'..=b'9', b @ b'0'..=b'9', b'\r', b'\n', ..] => Some((digit(*a) * 10 + digit(*b), at + 5)),
+        [a @ b'1'..=b'9', b @ b'0'..=b'9', c @ b'0'..=b'9', b'\r', b'\n', ..] => {
+            Some((digit(*a) * 100 + digit(*b) * 10 + digit(*c), at + 6))
         }
-        _ => return None,
-    };
-    let start = at + header;
+        _ => None,
+    }
+}
+
+/// Where the text of the element at `at` lies, if it is short and all of it is there.
+fn short_element(input: &[u8], at: usize) -> Option<Range<usize>> {
+    if input.get(at) != Some(&b'$') {
+        return None;
+    }
+    let (len, start) = short_length(input, at)?;
     let end = start + len;
     matches!(input.get(end..end + 2), Some([b'\r', b'\n'])).then_some(start..end)
 }

@@ -86,6 +86,8 @@ impl Error {
 
     /// A whole line that quotes bytes of a client.
     pub(crate) fn from_bytes(mut line: Vec<u8>) -> Self {
+        // As Redis does, those at the end are dropped.
+        while line.pop_if(|last| matches!(last, b'\r' | b'\n')).is_some() {}
         for byte in &mut line {
             if matches!(byte, b'\r' | b'\n') {
                 *byte = b' ';
@@ -115,6 +117,7 @@ mod tests {
     fn an_error_is_one_line() {
         let injected = Error::err("a\r\n+OK\r\nb");
         assert_eq!(injected.as_bytes(), b"ERR a  +OK  b");
+        assert_eq!(Error::err("a\r\n").as_bytes(), b"ERR a");
         let code = Error::new("A\nB", "c");
         assert_eq!(code.as_bytes(), b"A B c");
         let foreign = Error::from(std::io::Error::other("disk\nfull"));

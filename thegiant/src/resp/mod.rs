@@ -19,5 +19,5 @@ pub use decode::{DecodeLimits, Decoder, LARGE_BULK, Progress, ProtocolError, Spa
 pub(crate) use encode::Mark;
 pub use encode::{Encoder, Protocol};
 pub use error::Error;
-pub(crate) use number::{parse_float, parse_integer};
+pub use number::{parse_float, parse_integer};
 pub use value::Value;

@@ -1,10 +1,19 @@
 //! Numbers as Redis reads them.
 
 /// Reads a decimal integer by Redis' strict rule: an optional minus sign, no leading zero, no plus
-/// sign, no space (`string2ll` in Redis). The range is that of `i64` and `u64` together.
-pub(crate) fn parse_integer(text: &[u8]) -> Option<i128> {
+/// sign, no space (`string2ll` in Redis), and in the range of `N`, at most that of `i64` and `u64`
+/// together.
+///
+/// ```
+/// use thegiant::resp::parse_integer;
+///
+/// assert_eq!(parse_integer::<i64>(b"-12"), Some(-12));
+/// assert_eq!(parse_integer::<u8>(b"256"), None);
+/// assert_eq!(parse_integer::<i64>(b" 1"), None);
+/// ```
+pub fn parse_integer<N: TryFrom<i128>>(text: &[u8]) -> Option<N> {
     let (negative, digits) = match text {
-        [b'0'] => return Some(0),
+        [b'0'] => return N::try_from(0).ok(),
         [b'-', digits @ ..] => (true, digits),
         digits => (false, digits),
     };
@@ -19,12 +28,19 @@ pub(crate) fn parse_integer(text: &[u8]) -> Option<i128> {
         magnitude = magnitude.checked_mul(10)?.checked_add(u64::from(digit - b'0'))?;
     }
     let magnitude = i128::from(magnitude);
-    Some(if negative { -magnitude } else { magnitude })
+    N::try_from(if negative { -magnitude } else { magnitude }).ok()
 }
 
 /// Reads a floating point number as Redis does for a command's argument: decimal or scientific
 /// notation, `inf` and `infinity` in any case; neither NaN nor surrounding space.
-pub(crate) fn parse_float(text: &[u8]) -> Option<f64> {
+///
+/// ```
+/// use thegiant::resp::parse_float;
+///
+/// assert_eq!(parse_float(b"1.5e3"), Some(1500.0));
+/// assert_eq!(parse_float(b"nan"), None);
+/// ```
+pub fn parse_float(text: &[u8]) -> Option<f64> {
     let number: f64 = std::str::from_utf8(text).ok()?.parse().ok()?;
     (!number.is_nan()).then_some(number)
 }
@@ -52,7 +68,7 @@ mod tests {
             ("4 ", None),
             ("4x", None),
         ] {
-            assert_eq!(parse_integer(text.as_bytes()), expected, "{text:?}");
+            assert_eq!(parse_integer::<i128>(text.as_bytes()), expected, "{text:?}");
         }
     }
 

@@ -69,7 +69,7 @@ impl<'a> Arguments<'a> {
     /// # Errors
     /// [`Error::NOT_AN_INTEGER`], or the wrong number of arguments.
     pub fn take_integer<N: TryFrom<i128>>(&mut self) -> Result<N, Error> {
-        parse_integer(self.take()?).and_then(|number| N::try_from(number).ok()).ok_or(Error::NOT_AN_INTEGER)
+        parse_integer(self.take()?).ok_or(Error::NOT_AN_INTEGER)
     }
 
     /// Takes an argument that is a floating point number.
