@@ -6,7 +6,7 @@ use actix::{Actor, Addr, Context, Handler, dev::ToEnvelope};
 
 use crate::{
     command::{Call, Commands, IntoReply, Row, RowId, Spec},
-    connection::{Drain, MountId, Routes, Session, Target, drain},
+    connection::{Consumers, Drain, MountId, Routes, Session, Target, drain},
 };
 
 /// The commands of a server, and who answers them: actors, a function, the toolkit itself.
@@ -40,8 +40,8 @@ use crate::{
 /// # }
 /// ```
 ///
-/// Where a name is known more than once, an actor's command comes before the toolkit's own; what no
-/// row names goes to the fallback.
+/// Where a name is known more than once, an actor's command comes before the toolkit's own, with all
+/// its subcommands; what no row names goes to the fallback.
 #[derive(Default)]
 #[must_use]
 pub struct App {
@@ -67,9 +67,9 @@ impl App {
     pub fn mount<A>(mut self, actor: Addr<A>) -> Self
     where
         A: Actor + Commands + Handler<Drain>,
-        A::Context: ToEnvelope<A, Drain>,
+        A::Context: Consumers + ToEnvelope<A, Drain>,
     {
-        let mount = self.routes.add_actor(actor.recipient());
+        let mount = self.routes.add_actor(actor.recipient(), A::Context::MANY);
         for (row, spec) in RowId::all::<A>() {
             if let Err(name) = self.routes.add_command(spec, Target { mount, row }) {
                 panic!("the command {name} is mounted already");
@@ -92,7 +92,7 @@ impl App {
         R: IntoReply + 'static,
     {
         let actor = Function { function, reply: PhantomData }.start();
-        let mount = self.routes.add_actor(actor.recipient());
+        let mount = self.routes.add_actor(actor.recipient(), false);
         RowId::all::<Function<F, R>>().for_each(|(row, _)| self.routes.set_fallback(Target { mount, row }));
         self
     }
@@ -112,12 +112,15 @@ impl App {
 
     /// The routes, with those of built-in commands where nothing else has their names.
     pub(crate) fn into_routes(mut self) -> Routes {
-        for (row, spec) in RowId::all::<Session>() {
+        let is_free = |spec: &Spec| {
             let removed = self.removed.iter().any(|name| names(spec, name));
-            if !removed && !self.routes.has(spec.name) {
-                // Free names: those of built-in commands differ from each other.
-                let _ = self.routes.add_command(spec, Target { mount: MountId::SESSION, row });
-            }
+            // Whoever has a command has its subcommands, too.
+            !removed && !self.routes.has(spec.name) && !self.routes.has(container(spec))
+        };
+        let free: Vec<_> = RowId::all::<Session>().filter(|(_, spec)| is_free(spec)).collect();
+        for (row, spec) in free {
+            // The names of built-in commands differ from each other.
+            let _ = self.routes.add_command(spec, Target { mount: MountId::SESSION, row });
         }
         self.routes
     }
@@ -131,8 +134,12 @@ impl fmt::Debug for App {
 
 /// Whether `name` means this command, or the container that it is in.
 fn names(spec: &Spec, name: &str) -> bool {
-    let container = spec.name.split(' ').next().unwrap_or_default();
-    spec.name.eq_ignore_ascii_case(name) || container.eq_ignore_ascii_case(name)
+    spec.name.eq_ignore_ascii_case(name) || container(spec).eq_ignore_ascii_case(name)
+}
+
+/// The first word of a name.
+fn container(spec: &Spec) -> &'static str {
+    spec.name.split(' ').next().unwrap_or_default()
 }
 
 /// A function as an actor with one row.

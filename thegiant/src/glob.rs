@@ -13,6 +13,20 @@
 /// assert!(matches(br"\*", b"*"));
 /// ```
 pub fn matches(pattern: &[u8], text: &[u8]) -> bool {
+    run(pattern, text, |byte| byte)
+}
+
+/// As [`matches()`], without regard to the case of ASCII letters.
+///
+/// ```
+/// assert!(thegiant::glob::matches_ignore_case(b"MAX*", b"maxclients"));
+/// ```
+pub fn matches_ignore_case(pattern: &[u8], text: &[u8]) -> bool {
+    run(pattern, text, |byte| byte.to_ascii_lowercase())
+}
+
+/// Compares bytes by what `fold` makes of them.
+fn run(pattern: &[u8], text: &[u8], fold: fn(u8) -> u8) -> bool {
     // On a mismatch only the latest `*` takes one byte more: earlier ones need not be tried again,
     // since whatever they could leave over, the latest one could take too.
     let (mut p, mut t) = (0, 0);
@@ -24,7 +38,7 @@ pub fn matches(pattern: &[u8], text: &[u8]) -> bool {
             continue;
         }
         let step = match text.get(t) {
-            Some(byte) => one(&pattern[p..], *byte),
+            Some(byte) => one(&pattern[p..], fold(*byte), fold),
             None if p == pattern.len() => return true,
             None => return false,
         };
@@ -43,36 +57,27 @@ pub fn matches(pattern: &[u8], text: &[u8]) -> bool {
     }
 }
 
-/// As [`matches()`], without regard to the case of ASCII letters.
-///
-/// ```
-/// assert!(thegiant::glob::matches_ignore_case(b"MAX*", b"maxclients"));
-/// ```
-pub fn matches_ignore_case(pattern: &[u8], text: &[u8]) -> bool {
-    matches(&pattern.to_ascii_lowercase(), &text.to_ascii_lowercase())
-}
-
 /// The length of the pattern's first element, if it matches `byte`.
-fn one(pattern: &[u8], byte: u8) -> Option<usize> {
+fn one(pattern: &[u8], byte: u8, fold: fn(u8) -> u8) -> Option<usize> {
     match pattern {
         [] => None,
         [b'?', ..] => Some(1),
-        [b'[', class @ ..] => class_of(class, byte).map(|len| len + 1),
-        [b'\\', escaped, ..] => (*escaped == byte).then_some(2),
-        [literal, ..] => (*literal == byte).then_some(1),
+        [b'[', class @ ..] => class_of(class, byte, fold).map(|len| len + 1),
+        [b'\\', escaped, ..] => (fold(*escaped) == byte).then_some(2),
+        [literal, ..] => (fold(*literal) == byte).then_some(1),
     }
 }
 
 /// The length of a class behind its `[`, if it matches `byte`. A class without an end extends to
 /// the end of the pattern.
-fn class_of(class: &[u8], byte: u8) -> Option<usize> {
+fn class_of(class: &[u8], byte: u8, fold: fn(u8) -> u8) -> Option<usize> {
     let negated = class.first() == Some(&b'^');
     let mut at = usize::from(negated);
     let mut matched = false;
     loop {
         match &class[at..] {
             [b'\\', escaped, ..] => {
-                matched |= *escaped == byte;
+                matched |= fold(*escaped) == byte;
                 at += 2;
             }
             [b']', ..] => {
@@ -81,11 +86,12 @@ fn class_of(class: &[u8], byte: u8) -> Option<usize> {
             }
             [] => break,
             [low, b'-', high, ..] => {
-                matched |= (*low.min(high)..=*low.max(high)).contains(&byte);
+                let (low, high) = (fold(*low), fold(*high));
+                matched |= (low.min(high)..=low.max(high)).contains(&byte);
                 at += 3;
             }
             [literal, ..] => {
-                matched |= *literal == byte;
+                matched |= fold(*literal) == byte;
                 at += 1;
             }
         }

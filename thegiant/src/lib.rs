@@ -281,7 +281,7 @@ pub use thegiant_macros::commands;
 pub use crate::{
     app::App,
     command::{Array, Call, Commands, FromArg, IntoReply, Key, Raw, Simple},
-    connection::{Address, Client},
+    connection::{Address, Client, Consumers},
     resp::{Error, Value},
     server::{Server, ServerHandle},
 };

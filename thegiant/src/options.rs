@@ -14,6 +14,8 @@ pub(crate) struct Options {
     pub(crate) max_bulk_len: usize,
     pub(crate) query_buffer_limit: usize,
     pub(crate) shutdown_timeout: Duration,
+    /// SIGTERM and SIGINT stop the server.
+    pub(crate) signals: bool,
 }
 
 /// Connections that may wait to be accepted. With less, the kernel drops what overflows when
@@ -30,13 +32,14 @@ impl Default for Options {
             max_bulk_len: DecodeLimits::default().bulk_len,
             query_buffer_limit: 1024 * 1024 * 1024,
             shutdown_timeout: Duration::from_secs(10),
+            signals: true,
         }
     }
 }
 
 impl Options {
     pub(crate) fn decode_limits(&self) -> DecodeLimits {
-        DecodeLimits { bulk_len: self.max_bulk_len, ..DecodeLimits::default() }
+        DecodeLimits::default().with_bulk_len(self.max_bulk_len)
     }
 
     /// The settings as `CONFIG GET` shows them.

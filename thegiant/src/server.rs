@@ -116,9 +116,9 @@ impl Server {
     }
 
     /// Bytes of one request that is not complete yet (`client-query-buffer-limit`); a client that
-    /// sends more is closed. 1 GiB unless set.
+    /// sends more is closed. 1 GiB unless set, and at most 2 GiB.
     pub fn query_buffer_limit(mut self, bytes: usize) -> Self {
-        self.options.query_buffer_limit = bytes;
+        self.options.query_buffer_limit = bytes.min(1 << 31);
         self
     }
 
@@ -126,6 +126,13 @@ impl Server {
     /// unless set.
     pub fn shutdown_timeout(mut self, wait: Duration) -> Self {
         self.options.shutdown_timeout = wait;
+        self
+    }
+
+    /// Leaves SIGTERM and SIGINT to the rest of the program, which stops the server by its
+    /// [`handle`](Self::handle).
+    pub fn disable_signals(mut self) -> Self {
+        self.options.signals = false;
         self
     }
 
@@ -143,7 +150,9 @@ impl Server {
     ///
     /// A stop is graceful: no more connections are accepted, what has been read is answered, and
     /// each client is closed when it has its replies, or after the
-    /// [`shutdown_timeout`](Self::shutdown_timeout). A second signal ends it at once.
+    /// [`shutdown_timeout`](Self::shutdown_timeout). A second signal ends it at once. The signals
+    /// stay with the server for as long as the process lives, unless they are
+    /// [disabled](Self::disable_signals).
     ///
     /// # Errors
     /// If a listener cannot be used, or if a second signal ended it.
@@ -154,10 +163,11 @@ impl Server {
         // It holds a sender itself, so the channel outlives the last handle.
         let Server { app, options, listeners, handle, mut stops } = self;
         let shared = Arc::new(Shared::new(app.into_routes(), options));
-        let _signals = Tasks(vec![
-            stop_at(SignalKind::terminate(), handle.clone())?,
-            stop_at(SignalKind::interrupt(), handle.clone())?,
-        ]);
+        let mut signals = Tasks::default();
+        if shared.options.signals {
+            signals.0.push(stop_at(SignalKind::terminate(), handle.clone())?);
+            signals.0.push(stop_at(SignalKind::interrupt(), handle.clone())?);
+        }
         let mut serving = Tasks::default();
         for listener in listeners {
             let acceptor = listener.into_acceptor()?;
@@ -171,16 +181,16 @@ impl Server {
         tracing::info!(clients = shared.clients().len(), "stopping");
         drop(serving);
         let drained = actix_rt::time::timeout(shared.options.shutdown_timeout, shared.drain());
-        let First::Left(drained) = first(drained, stops.recv()).await else {
-            return Err(io::Error::new(io::ErrorKind::Interrupted, "stopped by a second signal"));
+        let outcome = match first(drained, stops.recv()).await {
+            First::Left(_) => Ok(()),
+            First::Right(_) => Err(io::Error::new(io::ErrorKind::Interrupted, "stopped by a second signal")),
         };
-        if drained.is_err() {
-            tracing::warn!(
-                clients = shared.clients().len(),
-                "stopped before these clients took their replies"
-            );
+        let left = shared.clients();
+        if !left.is_empty() {
+            tracing::warn!(clients = left.len(), "stopped before these clients took their replies");
         }
-        Ok(())
+        left.iter().for_each(|client| client.ask(Wish::Die));
+        outcome
     }
 }
 
@@ -231,7 +241,7 @@ async fn accept(acceptor: Acceptor, shared: Arc<Shared>) {
 fn refuse(stream: &Stream) {
     let mut out = Encoder::default();
     out.error(&Error::from_static("ERR max number of clients reached"));
-    stream.write_now(&out.to_vec());
+    stream.send_now(&out.to_vec());
 }
 
 /// Closes clients that have been idle for too long.

@@ -9,13 +9,13 @@ async fn main() {
     let mut values: HashMap<Vec<u8>, Bytes> = HashMap::new();
     let app = App::new().fallback(move |call: &Call| {
         let args: Vec<&[u8]> = call.args().collect();
-        match (call.name().to_ascii_uppercase().as_slice(), args.as_slice()) {
-            (b"SET", [key, value]) => {
+        match args[..] {
+            [key, value] if call.is("SET") => {
                 values.insert(key.to_vec(), Bytes::copy_from_slice(value));
                 Ok(Value::Simple("OK".into()))
             }
-            (b"GET", [key]) => Ok(values.get(*key).cloned().map_or(Value::Null, Value::Bulk)),
-            (b"WHOAMI", []) => Ok(Value::bulk(call.client().addr().to_string())),
+            [key] if call.is("GET") => Ok(values.get(key).cloned().map_or(Value::Null, Value::Bulk)),
+            [] if call.is("WHOAMI") => Ok(Value::bulk(call.client().addr().to_string())),
             _ => Err(call.unknown_command()),
         }
     });

@@ -80,7 +80,9 @@ impl Session {
         let mut words = name.splitn(2, |byte| *byte == b'|');
         let entry = self.shared.routes.table().get(words.next()?)?;
         match words.next() {
-            Some(subcommand) => entry.subcommand(subcommand).map(|(spec, _)| Described::Subcommand(spec)),
+            Some(subcommand) => {
+                Described::Entry(entry).subcommands().find(|described| described.is_named(subcommand))
+            }
             None => Some(Described::Entry(entry)),
         }
     }
@@ -108,7 +110,7 @@ impl Filter<'_> {
             Filter::Module(_) => false,
             Filter::AclCategory(category) => {
                 let is_named = |name: &String| name.as_bytes()[1..].eq_ignore_ascii_case(category);
-                described.spec().map(categories).unwrap_or_default().iter().any(is_named)
+                described.categories().iter().any(is_named)
             }
             Filter::Pattern(pattern) => glob::matches_ignore_case(pattern, described.full_name().as_bytes()),
         }
@@ -119,7 +121,7 @@ impl Filter<'_> {
 #[derive(Clone, Copy)]
 enum Described<'a> {
     Entry(&'a Entry<Target>),
-    Subcommand(&'static Spec),
+    Subcommand(&'a Entry<Target>, &'static str, &'static Spec),
 }
 
 impl<'a> Described<'a> {
@@ -131,23 +133,37 @@ impl<'a> Described<'a> {
     fn spec(self) -> Option<&'static Spec> {
         match self {
             Described::Entry(entry) => entry.command.map(|(spec, _)| spec),
-            Described::Subcommand(spec) => Some(spec),
+            Described::Subcommand(.., spec) => Some(spec),
         }
     }
 
     fn full_name(self) -> String {
         match self {
             Described::Entry(entry) => entry.name.to_ascii_lowercase(),
-            Described::Subcommand(spec) => spec.full_name(),
+            Described::Subcommand(entry, name, _) => format!("{}|{name}", entry.name).to_ascii_lowercase(),
         }
     }
 
-    fn subcommands(self) -> impl ExactSizeIterator<Item = Described<'a>> {
-        let nested = match self {
-            Described::Entry(entry) => entry.subcommands.as_slice(),
-            Described::Subcommand(_) => &[],
+    /// The ACL categories. Those of a container do not matter: its subcommands have their own.
+    fn categories(self) -> Vec<String> {
+        self.spec().map_or_else(|| vec!["@slow".to_owned()], categories)
+    }
+
+    /// Whether this is its last word, in any case.
+    fn is_named(self, word: &[u8]) -> bool {
+        let name = match self {
+            Described::Entry(entry) => entry.name,
+            Described::Subcommand(_, name, _) => name,
         };
-        nested.iter().map(|(_, spec, _)| Described::Subcommand(spec))
+        name.as_bytes().eq_ignore_ascii_case(word)
+    }
+
+    fn subcommands(self) -> impl ExactSizeIterator<Item = Described<'a>> {
+        let (entry, nested) = match self {
+            Described::Entry(entry) => (entry, entry.subcommands.as_slice()),
+            Described::Subcommand(entry, ..) => (entry, &[][..]),
+        };
+        nested.iter().map(move |(name, spec, _)| Described::Subcommand(entry, name, spec))
     }
 }
 
@@ -169,14 +185,17 @@ impl IntoReply for Info<'_> {
         first.into_reply(out);
         last.into_reply(out);
         step.into_reply(out);
-        names(spec.map(categories).unwrap_or_default().into_iter(), out);
+        names(described.categories().into_iter(), out);
         out.set(0); // tips
         out.set(usize::from(keys.is_some()));
         if let Some(keys) = keys {
             key_spec(keys, flags, out);
         }
-        out.set(described.subcommands().len());
-        described.subcommands().for_each(|nested| Info(nested).into_reply(out));
+        // Redis has an empty set here, and an array if there is something in it.
+        match described.subcommands() {
+            none if none.len() == 0 => out.set(0),
+            nested => Array(nested.map(Info)).into_reply(out),
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 use super::REDIS_VERSION;
 use crate::{
     Error, IntoReply, Simple,
-    command::{ArgKind, ArgSpec, Arguments, FromArg},
+    command::{ArgKind, ArgSpec, Arguments, FromArg, c_text},
     commands,
     connection::Session,
     resp::{Encoder, Protocol},
@@ -66,7 +66,7 @@ impl Session {
             log_in(user)?;
         }
         if let Some(name) = options.name {
-            self.client.set_name(client_name(name)?);
+            self.client.set_name(name);
         }
         if let Some(Protover(protocol)) = protover {
             self.client.set_protocol(protocol);
@@ -146,7 +146,7 @@ impl<'a> FromArg<'a> for Protover {
 #[derive(Default)]
 struct HelloOptions<'a> {
     auth: Option<(&'a [u8], &'a [u8])>,
-    name: Option<&'a [u8]>,
+    name: Option<Option<String>>,
 }
 
 impl<'a> FromArg<'a> for HelloOptions<'a> {
@@ -167,10 +167,12 @@ impl<'a> FromArg<'a> for HelloOptions<'a> {
             if args.len() > 2 && args.accept("AUTH") {
                 options.auth = Some((args.take()?, args.take()?));
             } else if args.len() > 1 && args.accept("SETNAME") {
-                options.name = Some(args.take()?);
+                options.name = Some(client_name(args.take()?)?);
             } else {
-                let option = String::from_utf8_lossy(option);
-                return Err(Error::err(format_args!("Syntax error in HELLO option '{option}'")));
+                let option = c_text(option, usize::MAX);
+                return Err(Error::from_bytes(
+                    [b"ERR Syntax error in HELLO option '", option, b"'"].concat(),
+                ));
             }
         }
         Ok(options)

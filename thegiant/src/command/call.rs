@@ -16,9 +16,12 @@ use crate::{Client, Error, resp::Span};
 /// use thegiant::prelude::*;
 ///
 /// # fn app() -> App {
-/// App::new().fallback(|call: &Call| match call.name() {
-///     b"HELLO.WORLD" => Ok(format!("hello, {}", call.client().addr())),
-///     _ => Err(call.unknown_command()),
+/// App::new().fallback(|call: &Call| {
+///     if call.is("GREET") {
+///         Ok(format!("hello, {}", call.client().addr()))
+///     } else {
+///         Err(call.unknown_command())
+///     }
 /// })
 /// # }
 /// ```
@@ -35,6 +38,11 @@ impl<'a> Call<'a> {
     /// The command, as it was sent.
     pub fn name(&self) -> &'a [u8] {
         self.get(0).unwrap_or_default()
+    }
+
+    /// Whether it is this command, in any case.
+    pub fn is(&self, name: &str) -> bool {
+        self.name().eq_ignore_ascii_case(name.as_bytes())
     }
 
     /// The arguments behind the name.
@@ -92,21 +100,28 @@ impl<'a> Call<'a> {
 
     /// `ERR wrong number of arguments for '…' command`, as Redis words it.
     pub fn wrong_arity(&self) -> Error {
-        match self.spec {
-            Some(spec) if !spec.name.is_empty() => spec.wrong_arity(),
-            _ => {
-                let name = c_text(self.name(), QUOTED).to_ascii_lowercase();
-                Error::from_bytes([b"ERR wrong number of arguments for '", &name[..], b"' command"].concat())
-            }
-        }
+        self.wrong_arity_of(self.spec.map_or(1, Spec::words))
+    }
+
+    /// The same, for a name of so many words.
+    pub(crate) fn wrong_arity_of(&self, words: usize) -> Error {
+        let words: Vec<&[u8]> = (0..words).filter_map(|index| self.get(index)).collect();
+        let name = words.join(&b'|').to_ascii_lowercase();
+        let name = c_text(&name, QUOTED);
+        Error::from_bytes([b"ERR wrong number of arguments for '", name, b"' command"].concat())
+    }
+
+    /// The command as it was sent, for the log: not at any length.
+    pub(crate) fn quoted_name(&self) -> String {
+        String::from_utf8_lossy(c_text(self.name(), QUOTED)).into_owned()
     }
 }
 
 /// How much of a request is quoted in an error (Redis cuts at 128 bytes).
-const QUOTED: usize = 128;
+pub(crate) const QUOTED: usize = 128;
 
 /// Text as C's `%.*s` has it: at most so many bytes, up to a NUL.
-fn c_text(bytes: &[u8], most: usize) -> &[u8] {
+pub(crate) fn c_text(bytes: &[u8], most: usize) -> &[u8] {
     let bytes = &bytes[..bytes.len().min(most)];
     bytes.split(|byte| *byte == 0).next().unwrap_or_default()
 }

@@ -15,6 +15,7 @@ mod table;
 
 pub use args::{ArgKind, ArgSpec, Arguments, FromArg, Key, Tokens};
 pub use call::Call;
+pub(crate) use call::c_text;
 pub use keys::{KeySpec, Keys};
 pub use reply::{Array, IntoReply, Raw, Simple};
 pub(crate) use row::RowId;

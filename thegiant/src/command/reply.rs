@@ -2,7 +2,7 @@
 
 use std::{
     borrow::Cow,
-    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque},
 };
 
 use bytes::Bytes;
@@ -19,18 +19,20 @@ use crate::{
 /// | `()` | `+OK` | |
 /// | [`Simple`] | simple string | |
 /// | `&str`, `String`, `&[u8]`, [`Bytes`], `Vec<u8>` | bulk string | |
-/// | `i8` … `i64`, `u16` … `u32`, `isize`, `usize`, `u64` | integer | |
+/// | `i8` … `i64`, `u16` … `u32`, `isize`, `usize` | integer | |
+/// | `u64`, `i128`, `u128` | integer; beyond 64 bits with sign, a big number | bulk string |
 /// | `f32`, `f64` | double | bulk string |
 /// | `bool` | boolean | 1 or 0 |
 /// | `Option<T>` | null, or `T` | the null bulk string |
-/// | `Vec<T>`, `&[T]`, `[T; N]`, [`Array`], tuples | array | |
+/// | `Vec<T>`, `VecDeque<T>`, `[T]`, `[T; N]`, [`Array`], tuples | array | |
 /// | `HashMap`, `BTreeMap` | map | array of keys and values |
 /// | `HashSet`, `BTreeSet` | set | array |
 /// | `Result<T, E>` | `T`, or the error | |
 /// | [`Error`] | error | |
 /// | [`Value`], [`Raw`] | what they hold | |
 ///
-/// References to these work too: a method may return what it borrows from its actor.
+/// References to these work too, and `Box`es of them: a method may return what it borrows from its
+/// actor.
 ///
 /// ```
 /// use thegiant::{IntoReply, resp::Encoder};
@@ -63,7 +65,7 @@ pub trait IntoReply {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Simple<T = &'static str>(pub T);
 
-/// A reply that is encoded already, one or more whole RESP values. Whoever makes it vouches for it.
+/// A reply that is encoded already: exactly one RESP value. Whoever makes it vouches for that.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Raw(pub Bytes);
 
@@ -114,6 +116,19 @@ impl IntoReply for &Value {
         self.encode(out);
     }
 }
+
+/// What is small is written from a reference as from the value.
+macro_rules! by_reference {
+    ($($value:ty)*) => {$(
+        impl IntoReply for &$value {
+            fn into_reply(self, out: &mut Encoder) {
+                (*self).into_reply(out);
+            }
+        }
+    )*};
+}
+
+by_reference!(bool f32 f64 i8 i16 i32 i64 isize i128 u16 u32 u64 usize u128);
 
 impl IntoReply for bool {
     fn into_reply(self, out: &mut Encoder) {
@@ -202,6 +217,21 @@ impl<T: IntoReply> IntoReply for Option<T> {
     }
 }
 
+impl<'a, T> IntoReply for &'a Option<T>
+where
+    &'a T: IntoReply,
+{
+    fn into_reply(self, out: &mut Encoder) {
+        self.as_ref().into_reply(out);
+    }
+}
+
+impl<T: IntoReply> IntoReply for Box<T> {
+    fn into_reply(self, out: &mut Encoder) {
+        (*self).into_reply(out);
+    }
+}
+
 impl<T: IntoReply, E: Into<Error>> IntoReply for Result<T, E> {
     fn into_reply(self, out: &mut Encoder) {
         match self {
@@ -256,6 +286,30 @@ fn write_pairs<K: IntoReply, V: IntoReply>(pairs: impl ExactSizeIterator<Item = 
 }
 
 impl<T: IntoReply> IntoReply for Vec<T> {
+    fn into_reply(self, out: &mut Encoder) {
+        write_elements(self, Encoder::array, out);
+    }
+}
+
+impl<'a, T> IntoReply for &'a Vec<T>
+where
+    &'a T: IntoReply,
+{
+    fn into_reply(self, out: &mut Encoder) {
+        write_elements(self, Encoder::array, out);
+    }
+}
+
+impl<T: IntoReply> IntoReply for VecDeque<T> {
+    fn into_reply(self, out: &mut Encoder) {
+        write_elements(self, Encoder::array, out);
+    }
+}
+
+impl<'a, T> IntoReply for &'a VecDeque<T>
+where
+    &'a T: IntoReply,
+{
     fn into_reply(self, out: &mut Encoder) {
         write_elements(self, Encoder::array, out);
     }
@@ -377,6 +431,8 @@ mod tests {
         assert_eq!(both(Simple("PONG")), ["+PONG\r\n"; 2]);
         assert_eq!(both(b"ab".to_vec()), ["$2\r\nab\r\n"; 2]);
         assert_eq!(both(vec![1, 2]), ["*2\r\n:1\r\n:2\r\n"; 2]);
+        assert_eq!(both(&vec![Some(1)]), ["*1\r\n:1\r\n"; 2]);
+        assert_eq!(both(&BTreeMap::from([("a".to_owned(), 0.5)]))[1], "%1\r\n$1\r\na\r\n,0.5\r\n");
         assert_eq!(both(None::<i64>), ["$-1\r\n", "_\r\n"]);
         assert_eq!(both(0.1f32), ["$3\r\n0.1\r\n", ",0.1\r\n"]);
         assert_eq!(both(u64::MAX), ["$20\r\n18446744073709551615\r\n", "(18446744073709551615\r\n"]);

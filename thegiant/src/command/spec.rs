@@ -6,7 +6,6 @@ use super::{
     KeySpec,
     args::{ArgSpec, max_len, min_len},
 };
-use crate::Error;
 
 /// What is known of a command without running it.
 #[derive(Clone, Debug)]
@@ -119,11 +118,6 @@ impl Spec {
     /// The name as `COMMAND` has it: `get`, or `config|get`.
     pub fn full_name(&self) -> String {
         self.name.to_ascii_lowercase().replace(' ', "|")
-    }
-
-    /// `ERR wrong number of arguments for '…' command`, as Redis words it.
-    pub fn wrong_arity(&self) -> Error {
-        Error::err(format_args!("wrong number of arguments for '{}' command", self.full_name()))
     }
 }
 

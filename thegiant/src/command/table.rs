@@ -37,12 +37,15 @@ pub(crate) enum Resolved<T> {
     Command(T),
     /// `HELP` of a container that has none of its own.
     Help(u32),
-    /// A command that takes another number of words.
-    WrongArity(u32),
+    /// A command that takes another number of words, and whose name has this many.
+    WrongArity(usize),
     /// A container that has no such subcommand.
     UnknownSubcommand(u32),
     /// No command.
     Unknown,
+    /// No command, but a line of HTTP: a browser was lured into talking to this server. Nothing of
+    /// it may be run, and nothing is answered.
+    CrossProtocol,
 }
 
 impl<T> Default for Table<T> {
@@ -81,28 +84,26 @@ impl<T: Copy> Table<T> {
     /// The command that a request is for.
     pub(crate) fn resolve(&self, call: &Call<'_>) -> Resolved<T> {
         let Some(index) = self.find(call.name()) else {
-            return Resolved::Unknown;
+            let is_http = call.is("POST") || call.is("HOST:");
+            return if is_http { Resolved::CrossProtocol } else { Resolved::Unknown };
         };
         let entry = &self.entries[index as usize];
-        let (spec, target) = match (call.get(1), entry.command) {
-            (Some(word), _) if !entry.subcommands.is_empty() => match entry.subcommand(word) {
-                Some(found) => found,
-                None if word.eq_ignore_ascii_case(b"HELP") && call.len() == 2 => {
-                    return Resolved::Help(index);
-                }
-                None => return Resolved::UnknownSubcommand(index),
-            },
-            (_, Some(command)) => command,
-            (_, None) => return Resolved::WrongArity(index),
-        };
-        if spec.accepts(call.len()) { Resolved::Command(target) } else { Resolved::WrongArity(index) }
+        match (entry.command_for(call), call.get(1)) {
+            (Some((spec, target)), _) if spec.accepts(call.len()) => Resolved::Command(target),
+            (Some((spec, _)), _) => Resolved::WrongArity(spec.words()),
+            (None, None) => Resolved::WrongArity(1),
+            (None, Some(word)) if !word.eq_ignore_ascii_case(b"HELP") => Resolved::UnknownSubcommand(index),
+            (None, Some(_)) if call.len() > 2 => Resolved::WrongArity(2),
+            (None, Some(_)) => Resolved::Help(index),
+        }
     }
 
-    /// The command or subcommand that these words name, without regard to arity.
-    pub(crate) fn spec(&self, name: &[u8], subcommand: Option<&[u8]>) -> Option<&'static Spec> {
+    /// The command or subcommand that a request with these first words is for.
+    pub(crate) fn spec(&self, name: &[u8], second: Option<&[u8]>) -> Option<&'static Spec> {
         let entry = self.get(name)?;
-        let nested = subcommand.and_then(|word| entry.subcommand(word)).map(|(spec, _)| spec);
-        nested.or(entry.command.map(|(spec, _)| spec))
+        let nested = second.filter(|_| !entry.subcommands.is_empty());
+        let found = nested.map_or(entry.command, |word| entry.subcommand(word));
+        found.map(|(spec, _)| spec)
     }
 
     /// Whether a command or subcommand has this name.
@@ -133,7 +134,8 @@ impl<T: Copy> Table<T> {
             Resolved::UnknownSubcommand(index) => {
                 out.error(&call.unknown_subcommand(self.entries[index as usize].name));
             }
-            Resolved::WrongArity(index) => out.error(&self.entries[index as usize].wrong_arity(call)),
+            Resolved::WrongArity(words) => out.error(&call.wrong_arity_of(words)),
+            Resolved::CrossProtocol => {}
         }
     }
 
@@ -192,15 +194,11 @@ impl<T: Copy> Entry<T> {
         Some((found.1, found.2))
     }
 
-    fn wrong_arity(&self, call: &Call<'_>) -> Error {
-        let nested = call.get(1).and_then(|word| self.subcommand(word));
-        match nested.or(self.command) {
-            Some((spec, _)) => spec.wrong_arity(),
-            None => Error::err(format_args!(
-                "wrong number of arguments for '{}' command",
-                self.name.to_ascii_lowercase()
-            )),
-        }
+    /// The command that a request is for, whatever the number of its words. A request with a second
+    /// word is for a subcommand, as in Redis; what is none may still be an argument of the command.
+    fn command_for(&self, call: &Call<'_>) -> Option<(&'static Spec, T)> {
+        let whole = self.command.filter(|(spec, _)| self.subcommands.is_empty() || spec.accepts(call.len()));
+        call.get(1).and_then(|word| self.subcommand(word)).or(whole)
     }
 
     /// One line per subcommand and one for what it does, as in the `HELP` of Redis.

@@ -47,9 +47,6 @@ impl fmt::Debug for Burst {
     }
 }
 
-/// Bursts that wait for something.
-pub(crate) type Bursts = Vec<Box<Burst>>;
-
 /// A large bulk string, and the bytes of it that are still to come.
 pub(crate) struct Filling {
     pub(crate) bytes: Vec<u8>,
@@ -75,17 +72,19 @@ pub(crate) struct Target {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct MountId(pub(crate) u16);
 
+/// With so many bytes of replies, they are sent before more requests are run: a client that does
+/// not read them cannot have them pile up.
+const HIGH_WATER: usize = 1024 * 1024;
+
 impl MountId {
     /// The connection itself.
     pub(crate) const SESSION: MountId = MountId(u16::MAX);
 }
 
 impl Burst {
-    /// A burst of `client`, with the allocations of an earlier one if there is any.
-    pub(crate) fn new(client: &Client) -> Box<Burst> {
-        let mut burst = pool::take();
-        burst.belong_to(client);
-        burst
+    /// An empty burst, with the allocations of an earlier one if there is any.
+    pub(crate) fn new() -> Box<Burst> {
+        pool::take()
     }
 
     /// Keeps the allocations for another burst.
@@ -118,8 +117,7 @@ impl Burst {
 
     /// Names the client; it is nobody's while it waits to be collected.
     pub(crate) fn belong_to(&mut self, client: &Client) {
-        self.out.set_protocol(client.protocol());
-        self.client = Some(client.clone());
+        self.client.get_or_insert_with(|| client.clone());
     }
 
     /// Adds the request whose words have been appended to `spans`.
@@ -158,9 +156,17 @@ impl Burst {
         self.next < self.requests.len()
     }
 
-    /// What the request to be run next was resolved to.
+    /// What the request to be run next was resolved to; none while there are so many replies that
+    /// they have to be sent first.
     pub(crate) fn next_target(&self) -> Option<Resolved<Target>> {
-        self.requests.get(self.next).map(|request| request.target)
+        let request = self.requests.get(self.next)?;
+        (self.out.len() < HIGH_WATER).then_some(request.target)
+    }
+
+    /// The replies have been sent, and there are requests that have not been run.
+    pub(crate) fn forget_replies(&mut self) {
+        self.out.clear(pool::KEPT_BYTES);
+        self.mark = Mark::default();
     }
 
     /// Drops the requests that have not been run.
@@ -187,8 +193,7 @@ impl Burst {
             if guarded.is_err() {
                 self.out.rewind(self.mark);
                 self.step(None, |call, out| {
-                    let command = String::from_utf8_lossy(call.name());
-                    tracing::error!(%command, client = %call.client().addr(), "a handler panicked");
+                    tracing::error!(command = ?call.quoted_name(), client = %call.client().addr(), "a handler panicked");
                     out.error(&Error::INTERNAL);
                 });
             }
@@ -235,10 +240,8 @@ impl Burst {
             input: self.input.split_off(start),
             spans: self.spans.split_off(complete),
             filling: self.filling.take(),
-            client: self.client.clone(),
             ..Burst::default()
         });
-        tail.out.set_protocol(self.out.protocol());
         let is_large = |span: &&Span| matches!(span, Span::Large(_));
         let kept_large = self.large.len() - tail.spans.iter().filter(is_large).count();
         tail.large = self.large.split_off(kept_large);
@@ -251,7 +254,7 @@ impl Burst {
     }
 
     fn next_row(&self, mount: MountId) -> Option<RowId> {
-        match self.requests.get(self.next)?.target {
+        match self.next_target()? {
             Resolved::Command(target) if target.mount == mount => Some(target.row),
             _ => None,
         }

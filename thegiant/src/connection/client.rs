@@ -65,10 +65,13 @@ struct Inner {
     protocol: AtomicU8,
     /// What the connection is asked to do, see `Wish`.
     wish: AtomicU8,
-    /// Sweeps of the idle timer since the last request.
+    /// Sweeps of the idle timer since it was last active, or `BUSY`.
     idle: AtomicU32,
     door: Mutex<Door>,
 }
+
+/// In place of a count of sweeps.
+const BUSY: u32 = u32::MAX;
 
 /// Where a connection and the rest of the program meet.
 #[derive(Default)]
@@ -225,9 +228,15 @@ impl Client {
         self.0.idle.store(0, Relaxed);
     }
 
-    /// Counts a sweep of the idle timer; returns how many there were since the last request.
+    /// Its requests are being run: it is not idle until they are answered.
+    pub(crate) fn busy(&self) {
+        self.0.idle.store(BUSY, Relaxed);
+    }
+
+    /// Counts a sweep of the idle timer; returns how many there were since it was last active.
     pub(crate) fn idle_sweep(&self) -> u32 {
-        self.0.idle.fetch_add(1, Relaxed) + 1
+        let counted = |sweeps: u32| (sweeps != BUSY).then(|| sweeps.saturating_add(1).min(BUSY - 1));
+        self.0.idle.fetch_update(Relaxed, Relaxed, counted).map_or(0, |before| before + 1)
     }
 
     fn door(&self) -> MutexGuard<'_, Door> {

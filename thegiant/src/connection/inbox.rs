@@ -1,32 +1,36 @@
 //! How bursts reach a handler actor: a shared queue, and one message for all that it holds.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-
-use actix::{Actor, Message, Recipient};
-
-use super::{
-    Burst,
-    burst::{Bursts, MountId},
+use std::{
+    collections::VecDeque,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
+
+use actix::{Actor, Context, Message, Recipient, SyncContext};
+
+use super::{Burst, burst::MountId};
 use crate::{Error, command::Commands};
 
 /// The bursts that wait for one handler actor.
 ///
 /// Whoever puts in the first one sends the actor a [`Drain`]; the actor then takes all of them. So
 /// any number of connections that are ready in one turn of the event loop cost one message.
+///
+/// A pool of actors ([`Consumers::MANY`]) shares an inbox; there, each burst has a `Drain` of its own,
+/// so that every member of the pool finds work.
 #[derive(Debug)]
 pub(crate) struct Inbox {
     mount: MountId,
+    is_pool: bool,
     queue: Mutex<Queue>,
 }
 
 #[derive(Default)]
 struct Queue {
-    bursts: Bursts,
+    bursts: VecDeque<Box<Burst>>,
     /// A `Drain` is under way.
     scheduled: bool,
-    /// An empty vector, for the next time that `bursts` is taken.
-    spare: Bursts,
+    /// An empty queue, for the next time that `bursts` is taken.
+    spare: VecDeque<Box<Burst>>,
 }
 
 impl std::fmt::Debug for Queue {
@@ -36,31 +40,35 @@ impl std::fmt::Debug for Queue {
 }
 
 impl Inbox {
-    pub(crate) fn new(mount: MountId) -> Arc<Self> {
-        Arc::new(Inbox { mount, queue: Mutex::default() })
+    pub(crate) fn new(mount: MountId, is_pool: bool) -> Arc<Self> {
+        Arc::new(Inbox { mount, is_pool, queue: Mutex::default() })
     }
 
     /// Queues a burst for `actor`.
     pub(crate) fn push(self: &Arc<Self>, burst: Box<Burst>, actor: &Recipient<Drain>) {
         let scheduled = {
             let mut queue = self.queue();
-            queue.bursts.push(burst);
+            queue.bursts.push_back(burst);
             std::mem::replace(&mut queue.scheduled, true)
         };
-        if !scheduled {
+        if !scheduled || self.is_pool {
             // To an actor that is gone, this drops the message, which answers the bursts.
             actor.do_send(Drain { inbox: Some(Arc::clone(self)) });
         }
     }
 
-    fn take(&self) -> Bursts {
+    /// What one `Drain` is for.
+    fn take(&self) -> VecDeque<Box<Burst>> {
         let mut queue = self.queue();
+        if self.is_pool {
+            return queue.bursts.pop_front().into_iter().collect();
+        }
         queue.scheduled = false;
         let spare = std::mem::take(&mut queue.spare);
         std::mem::replace(&mut queue.bursts, spare)
     }
 
-    fn give_back(&self, empty: Bursts) {
+    fn give_back(&self, empty: VecDeque<Box<Burst>>) {
         self.queue().spare = empty;
     }
 
@@ -68,6 +76,31 @@ impl Inbox {
         // Nothing panics while it is held.
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// The context of an actor, and whether its address is that of a pool of them.
+///
+/// It is sealed: these are the contexts of actix.
+pub trait Consumers: sealed::Sealed {
+    /// Several actors take messages from one address.
+    const MANY: bool;
+}
+
+impl<A: Actor<Context = Context<A>>> Consumers for Context<A> {
+    const MANY: bool = false;
+}
+
+impl<A: Actor<Context = SyncContext<A>>> Consumers for SyncContext<A> {
+    const MANY: bool = true;
+}
+
+mod sealed {
+    use super::{Actor, Context, SyncContext};
+
+    pub trait Sealed {}
+
+    impl<A: Actor<Context = Context<A>>> Sealed for Context<A> {}
+    impl<A: Actor<Context = SyncContext<A>>> Sealed for SyncContext<A> {}
 }
 
 /// Tells a handler actor that bursts wait for it. `#[commands]` implements its handler.

@@ -11,19 +11,22 @@ mod stream;
 
 use std::{
     cell::RefCell,
-    io,
+    future::Future,
+    io, mem,
     pin::Pin,
     sync::Arc,
     task::{Context as TaskContext, Poll, ready},
+    time::Duration,
 };
 
 use actix::{Actor, ActorContext, AsyncContext, Context, fut::ActorFuture};
+use actix_rt::time::{Sleep, sleep};
 
 pub(crate) use burst::{Burst, MountId, Target};
 pub(crate) use client::Wish;
 pub use client::{Address, Client};
 pub(crate) use inbox::Inbox;
-pub use inbox::{Drain, drain};
+pub use inbox::{Consumers, Drain, drain};
 pub(crate) use routes::Routes;
 pub(crate) use session::Session;
 pub(crate) use shared::Shared;
@@ -37,41 +40,55 @@ use crate::{
 /// All reads of a thread go through one buffer of this size.
 const SCRATCH: usize = 64 * 1024;
 
+/// How long a connection that is to be closed is read, for its client to notice.
+const LINGER: Duration = Duration::from_secs(1);
+
 thread_local! {
     static SCRATCH_BUFFER: RefCell<Vec<u8>> = RefCell::new(vec![0; SCRATCH]);
 }
 
 /// A client's connection.
 ///
-/// It goes round in four stages: a burst is read, run (by itself or by handler actors), and its
-/// replies are written; then the next one is read. So replies keep the order of requests, and a
-/// client that does not read its replies is not read either.
+/// It goes round in stages: a burst is read, run (by itself or by handler actors), and its replies
+/// are written; then the next one is read. So replies keep the order of requests, and a client that
+/// does not read its replies is not read either.
 #[derive(Debug)]
 pub(crate) struct Connection {
     stream: Stream,
     session: Session,
     decoder: Decoder,
     stage: Stage,
-    /// The burst that is being read, run or written; an idle connection has none.
-    burst: Option<Box<Burst>>,
-    /// The beginning of a request that came behind it.
-    tail: Option<Box<Burst>>,
-    /// Why nothing more can be read; said when the burst has been run.
+    /// The beginning of a request; an idle connection has none.
+    incoming: Option<Box<Burst>>,
+    /// Why nothing more can be read; said when what came before has been answered.
     broken: Option<ProtocolError>,
     /// The client knows whom to wake.
     watching: bool,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 enum Stage {
     /// Waiting for requests.
     Reading,
     /// Requests of the burst are to be run.
-    Running,
+    Running(Box<Burst>),
     /// The burst is with a handler actor.
     Away,
     /// This much of the replies has been sent.
-    Writing(usize),
+    Writing(Box<Burst>, usize),
+    /// All has been sent. What the client still sends is read until then, and forgotten: to close a
+    /// socket with unread input would take back what it has not received yet.
+    Closing(Option<Pin<Box<Sleep>>>),
+}
+
+/// What comes of a stage.
+enum Step {
+    /// On with this stage.
+    On(Stage),
+    /// This stage waits to be woken.
+    Wait(Stage),
+    /// The connection is over.
+    End,
 }
 
 impl Connection {
@@ -83,8 +100,7 @@ impl Connection {
             session: Session { shared, client, closing: false },
             decoder,
             stage: Stage::Reading,
-            burst: None,
-            tail: None,
+            incoming: None,
             broken: None,
             watching: false,
         };
@@ -98,39 +114,43 @@ impl Connection {
             self.watching = true;
         }
         loop {
-            match self.session.client.wish() {
-                Wish::Finish if matches!(self.stage, Stage::Reading) => return Poll::Ready(Ok(())),
-                Wish::Die => return Poll::Ready(Ok(())),
-                Wish::Live | Wish::Finish => {}
-            }
-            match self.stage {
-                Stage::Reading => {
-                    if ready!(self.poll_read(cx))? == 0 {
-                        return Poll::Ready(Ok(()));
-                    }
-                    self.decode()?;
+            let wish = self.session.client.wish();
+            let step = match mem::replace(&mut self.stage, Stage::Away) {
+                _ if wish == Wish::Die => Step::End,
+                Stage::Reading if wish == Wish::Finish => Step::On(Stage::Closing(None)),
+                Stage::Reading => self.read(cx)?,
+                Stage::Running(burst) => self.run(burst, cx),
+                Stage::Away => self.collect(cx),
+                Stage::Writing(burst, sent) => self.write(burst, sent, cx)?,
+                Stage::Closing(until) => self.close(until, cx),
+            };
+            match step {
+                Step::On(stage) => self.stage = stage,
+                Step::Wait(stage) => {
+                    self.stage = stage;
+                    return Poll::Pending;
                 }
-                Stage::Running => ready!(self.poll_run(cx)),
-                Stage::Away => ready!(self.poll_collect(cx)),
-                Stage::Writing(sent) => {
-                    ready!(self.poll_write(sent, cx))?;
-                    if self.session.closing {
-                        return Poll::Ready(Ok(()));
-                    }
-                }
+                Step::End => return Poll::Ready(Ok(())),
             }
         }
     }
 
+    fn read(&mut self, cx: &mut TaskContext<'_>) -> io::Result<Step> {
+        match self.poll_read(cx)? {
+            Poll::Ready(0) => Ok(Step::End),
+            Poll::Ready(_) => self.decode(),
+            Poll::Pending => Ok(Step::Wait(Stage::Reading)),
+        }
+    }
+
     fn poll_read(&mut self, cx: &mut TaskContext<'_>) -> Poll<io::Result<usize>> {
-        if let Some(filling) = self.burst.as_mut().and_then(|burst| burst.filling.as_mut()) {
+        if let Some(filling) = self.incoming.as_mut().and_then(|burst| burst.filling.as_mut()) {
             return self.stream.poll_fill(filling, cx);
         }
         SCRATCH_BUFFER.with_borrow_mut(|scratch| {
             let read = ready!(self.stream.poll_read(scratch, cx))?;
             if read > 0 {
-                let client = &self.session.client;
-                let burst = self.burst.get_or_insert_with(|| Burst::new(client));
+                let burst = self.incoming.get_or_insert_with(Burst::new);
                 burst.input.extend_from_slice(&scratch[..read]);
             }
             Poll::Ready(Ok(read))
@@ -138,8 +158,9 @@ impl Connection {
     }
 
     /// Makes requests of what has been read. If there are any, they are run next.
-    fn decode(&mut self) -> io::Result<()> {
-        let Some(burst) = &mut self.burst else { return Ok(()) };
+    fn decode(&mut self) -> io::Result<Step> {
+        let Some(mut burst) = self.incoming.take() else { return Ok(Step::On(Stage::Reading)) };
+        burst.belong_to(&self.session.client);
         self.session.client.not_idle();
         let routes = &self.session.shared.routes;
         self.broken = loop {
@@ -158,38 +179,30 @@ impl Connection {
             }
         };
         if self.broken.is_some() {
-            self.stage = Stage::Running;
-            return Ok(());
+            return Ok(Step::On(Stage::Running(burst)));
         }
-        self.set_tail_aside();
-        self.check_query_buffer()
+        self.set_incomplete_aside(burst)
     }
 
     /// Parts the complete requests from the beginning of the next one.
-    fn set_tail_aside(&mut self) {
+    fn set_incomplete_aside(&mut self, mut burst: Box<Burst>) -> io::Result<Step> {
         let start = self.decoder.start();
-        if start == 0 {
-            return;
-        }
-        let Some(mut burst) = self.burst.take() else { return };
-        let tail = burst.split_off(start);
-        self.decoder.rebase();
-        if burst.has_requests() {
-            self.stage = Stage::Running;
-            self.burst = Some(burst);
-            self.tail = tail;
+        let step = if start == 0 {
+            self.incoming = Some(burst);
+            Step::On(Stage::Reading)
         } else {
-            // Nothing but blank lines.
-            burst.recycle();
-            self.burst = tail;
-        }
+            self.incoming = burst.split_off(start);
+            self.decoder.rebase();
+            Step::On(Stage::Running(burst))
+        };
+        self.check_query_buffer()?;
+        Ok(step)
     }
 
     /// Closes the connection of a client whose request has no end in sight.
     fn check_query_buffer(&self) -> io::Result<()> {
-        let Some(incomplete) = self.tail.as_ref().or(self.burst.as_ref()) else { return Ok(()) };
         let limit = self.session.shared.options.query_buffer_limit;
-        if incomplete.unread_len() <= limit {
+        if self.incoming.as_ref().is_none_or(|incoming| incoming.unread_len() <= limit) {
             return Ok(());
         }
         let client = self.session.client.addr();
@@ -197,40 +210,43 @@ impl Connection {
         Err(io::ErrorKind::QuotaExceeded.into())
     }
 
-    /// Runs requests until the burst has to be sent away, or has been answered.
-    fn poll_run(&mut self, cx: &mut TaskContext<'_>) -> Poll<()> {
-        let Some(mut burst) = self.burst.take() else { return Poll::Ready(()) };
-        loop {
-            if self.session.closing {
-                burst.abandon_requests();
-            }
-            match burst.next_target() {
-                None => break,
-                Some(Resolved::Command(target)) if target.mount == MountId::SESSION => {
+    /// Runs requests until the burst has to be sent away or its replies have to be sent.
+    fn run(&mut self, mut burst: Box<Burst>, cx: &mut TaskContext<'_>) -> Step {
+        // An earlier burst may have changed the protocol since this one was read.
+        burst.out.set_protocol(self.session.client.protocol());
+        while let Some(target) = burst.next_target() {
+            match target {
+                Resolved::Command(target) if target.mount == MountId::SESSION => {
                     self.answer(target, &mut burst);
                 }
-                Some(Resolved::Command(target)) => {
-                    self.stage = Stage::Away;
-                    self.session.shared.routes.send(burst, target.mount);
-                    // The client knows the waker already; it is called even if the answer is there.
-                    self.stream.watch(cx);
-                    return Poll::Pending;
+                Resolved::Command(target) => return self.send_away(burst, target, cx),
+                Resolved::CrossProtocol => {
+                    self.session.shared.warn_of_cross_protocol(&self.session.client);
+                    self.session.closing = true;
                 }
-                Some(rejected) => {
+                rejected => {
                     let table = self.session.shared.routes.table();
                     burst.step(None, |call, out| table.answer(rejected, call, out));
                 }
             }
+            if self.session.closing {
+                burst.abandon_requests();
+            }
         }
-        if let Some(error) = self.broken.take().filter(|_| !self.session.closing) {
-            let client = self.session.client.addr();
-            tracing::info!(%client, %error, "closed");
-            burst.out.error(&error.reply());
-            self.session.closing = true;
+        if !burst.has_requests() {
+            self.say_what_is_broken(&mut burst);
         }
-        self.stage = Stage::Writing(0);
-        self.burst = Some(burst);
-        Poll::Ready(())
+        Step::On(Stage::Writing(burst, 0))
+    }
+
+    fn send_away(&mut self, mut burst: Box<Burst>, target: Target, cx: &mut TaskContext<'_>) -> Step {
+        let Session { shared, client, .. } = &self.session;
+        client.busy();
+        burst.belong_to(client);
+        shared.routes.send(burst, target.mount);
+        // The client knows the waker already; it is called even if the answer is there.
+        self.stream.watch(cx);
+        Step::Wait(Stage::Away)
     }
 
     /// Runs a command of the connection itself.
@@ -240,28 +256,64 @@ impl Connection {
         burst.out.set_protocol(self.session.client.protocol());
     }
 
-    fn poll_collect(&mut self, cx: &mut TaskContext<'_>) -> Poll<()> {
-        let Some(mut burst) = self.session.client.collect(cx.waker()) else {
-            return Poll::Pending;
-        };
-        if burst.has_requests() {
-            burst.belong_to(&self.session.client);
-        }
-        self.burst = Some(burst);
-        self.stage = Stage::Running;
-        Poll::Ready(())
+    fn say_what_is_broken(&mut self, burst: &mut Burst) {
+        let Some(error) = self.broken.take().filter(|_| !self.session.closing) else { return };
+        let client = self.session.client.addr();
+        tracing::info!(%client, %error, "closed");
+        burst.out.error(&error.reply());
+        self.session.closing = true;
     }
 
-    fn poll_write(&mut self, mut sent: usize, cx: &mut TaskContext<'_>) -> Poll<io::Result<()>> {
-        let Some(burst) = &self.burst else { return Poll::Ready(Ok(())) };
-        let written = self.stream.poll_write(&burst.out, &mut sent, cx);
-        self.stage = Stage::Writing(sent);
-        ready!(written)?;
-        if let Some(burst) = std::mem::replace(&mut self.burst, self.tail.take()) {
-            burst.recycle();
+    fn collect(&mut self, cx: &mut TaskContext<'_>) -> Step {
+        let client = &self.session.client;
+        match client.collect(cx.waker()) {
+            Some(mut burst) => {
+                client.not_idle();
+                burst.belong_to(client);
+                Step::On(Stage::Running(burst))
+            }
+            None => Step::Wait(Stage::Away),
         }
-        self.stage = Stage::Reading;
-        Poll::Ready(Ok(()))
+    }
+
+    fn write(&mut self, mut burst: Box<Burst>, before: usize, cx: &mut TaskContext<'_>) -> io::Result<Step> {
+        let mut sent = before;
+        let written = self.stream.poll_write(&burst.out, &mut sent, cx)?;
+        if written.is_pending() {
+            if sent > before {
+                self.session.client.not_idle();
+            }
+            return Ok(Step::Wait(Stage::Writing(burst, sent)));
+        }
+        if burst.has_requests() {
+            burst.forget_replies();
+            return Ok(Step::On(Stage::Running(burst)));
+        }
+        burst.recycle();
+        Ok(Step::On(if self.session.closing { Stage::Closing(None) } else { Stage::Reading }))
+    }
+
+    /// Ends the connection in order: when the client has ended its side, when it has nothing more to
+    /// say, or after a while.
+    fn close(&mut self, until: Option<Pin<Box<Sleep>>>, cx: &mut TaskContext<'_>) -> Step {
+        self.stream.shutdown(cx);
+        let mut is_sending = until.is_some();
+        while let Poll::Ready(read) =
+            SCRATCH_BUFFER.with_borrow_mut(|scratch| self.stream.poll_read(scratch, cx))
+        {
+            match read {
+                Ok(0) | Err(_) => return Step::End,
+                Ok(_) => is_sending = true,
+            }
+        }
+        if !is_sending {
+            return Step::End;
+        }
+        let mut until = until.unwrap_or_else(|| Box::pin(sleep(LINGER)));
+        match until.as_mut().poll(cx) {
+            Poll::Ready(()) => Step::End,
+            Poll::Pending => Step::Wait(Stage::Closing(Some(until))),
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 
-use super::{Burst, burst::Bursts};
+use super::Burst;
 
 /// A burst keeps at most this much of each of its buffers.
 pub(super) const KEPT_BYTES: usize = 64 * 1024;
@@ -13,7 +13,8 @@ const MAX_BYTES: usize = 8 * 1024 * 1024;
 
 #[derive(Default)]
 struct Pool {
-    bursts: Bursts,
+    #[expect(clippy::vec_box, reason = "a burst travels as a box and keeps it")]
+    bursts: Vec<Box<Burst>>,
     bytes: usize,
 }
 

@@ -25,17 +25,17 @@ struct Mounted {
 }
 
 impl Routes {
-    /// Adds an actor, to be the target of commands.
+    /// Adds an actor, or a pool of them, to be the target of commands.
     ///
     /// # Panics
     /// If there are more actors than numbers for them.
     #[track_caller]
-    pub(crate) fn add_actor(&mut self, actor: Recipient<Drain>) -> MountId {
+    pub(crate) fn add_actor(&mut self, actor: Recipient<Drain>, is_pool: bool) -> MountId {
         let next = u16::try_from(self.actors.len()).map(MountId);
         let Some(mount) = next.ok().filter(|mount| *mount != MountId::SESSION) else {
             panic!("more than 65,534 actors are mounted");
         };
-        self.actors.push(Mounted { inbox: Inbox::new(mount), actor });
+        self.actors.push(Mounted { inbox: Inbox::new(mount, is_pool), actor });
         mount
     }
 
@@ -66,7 +66,9 @@ impl Routes {
     /// Who answers a request.
     pub(crate) fn resolve(&self, call: &Call<'_>) -> Resolved<Target> {
         match (self.table.resolve(call), self.fallback) {
-            (Resolved::Unknown, Some(fallback)) => Resolved::Command(fallback),
+            (Resolved::Unknown | Resolved::UnknownSubcommand(_), Some(fallback)) => {
+                Resolved::Command(fallback)
+            }
             (resolved, _) => resolved,
         }
     }

@@ -7,12 +7,16 @@ use std::{
         Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
+    time::{Duration, Instant},
 };
 
 use tokio::sync::Notify;
 
 use super::{Address, Client, Wish, routes::Routes};
 use crate::options::Options;
+
+/// Who is attacked by every page of a browser is warned this often.
+const WARNING_INTERVAL: Duration = Duration::from_secs(60);
 
 /// The routes, the settings, and the clients of a server.
 #[derive(Debug)]
@@ -23,6 +27,8 @@ pub(crate) struct Shared {
     last_id: AtomicU64,
     /// The last client has gone.
     empty: Notify,
+    /// When it was last warned of a cross-protocol attack.
+    last_warning: Mutex<Option<Instant>>,
 }
 
 impl Shared {
@@ -33,6 +39,7 @@ impl Shared {
             clients: Mutex::default(),
             last_id: AtomicU64::new(0),
             empty: Notify::new(),
+            last_warning: Mutex::default(),
         }
     }
 
@@ -67,6 +74,16 @@ impl Shared {
         clients.iter().for_each(|client| client.ask(Wish::Finish));
         if !clients.is_empty() {
             empty.await;
+        }
+    }
+
+    /// A client has sent what a browser would send for a page of somebody else's; see
+    /// [`Resolved::CrossProtocol`](crate::command::Resolved).
+    pub(crate) fn warn_of_cross_protocol(&self, client: &Client) {
+        let mut last = self.last_warning.lock().unwrap_or_else(PoisonError::into_inner);
+        if last.is_none_or(|last| last.elapsed() >= WARNING_INTERVAL) {
+            *last = Some(Instant::now());
+            tracing::warn!(client = %client.addr(), "closed: POST or Host: is no command, but what a browser sends");
         }
     }
 

@@ -8,6 +8,7 @@ use std::{
 
 use actix_rt::net::{TcpStream, UnixStream};
 use bytes::BufMut;
+use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 
 use super::burst::Filling;
@@ -50,9 +51,11 @@ impl Stream {
         filling: &mut Filling,
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<usize>> {
-        let ahead = filling.bytes.len().max(GROWTH).min(filling.missing);
-        // Exactly: the buffer becomes the value, and may be kept for long.
-        filling.bytes.reserve_exact(ahead);
+        if filling.bytes.len() == filling.bytes.capacity() {
+            let ahead = filling.bytes.len().max(GROWTH).min(filling.missing);
+            // Exactly: the buffer becomes the value, and may be kept for long.
+            filling.bytes.reserve_exact(ahead);
+        }
         let mut rest = (&mut filling.bytes).limit(filling.missing);
         // The future has no state of its own, so it can be made anew at each poll.
         let read = ready!(either!(self, stream => pin!(stream.read_buf(&mut rest)).poll(cx)))?;
@@ -60,10 +63,17 @@ impl Stream {
         Poll::Ready(Ok(read))
     }
 
-    /// Writes what the socket takes at once.
-    pub(crate) fn write_now(&self, bytes: &[u8]) {
-        // Best effort: the connection is given up.
-        let _ = either!(self, stream => stream.try_write(bytes));
+    /// Sends what the socket takes at once.
+    pub(crate) fn send_now(&self, bytes: &[u8]) {
+        // Best effort: the connection is given up. Not by way of tokio, which has not yet heard that
+        // the socket is writable.
+        let _ = either!(self, stream => SockRef::from(stream).send(bytes));
+    }
+
+    /// Ends the outgoing side.
+    pub(crate) fn shutdown(&mut self, cx: &mut Context<'_>) {
+        // It does not wait, and a connection that is broken already has nothing to end.
+        let _ = either!(self, stream => Pin::new(stream).poll_shutdown(cx));
     }
 
     /// Has the task woken when the peer sends something or goes away.

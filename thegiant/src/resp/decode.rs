@@ -44,21 +44,23 @@ impl Span {
     }
 }
 
-/// How far [`Decoder::decode`] has come.
+/// How far [`Decoder::decode`] has come. Exhaustive on purpose: a caller has to do something about
+/// each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Progress {
     /// A request is complete: its arguments have been appended.
     Request,
     /// All input has been looked at; the request goes on with bytes to come.
     Incomplete,
-    /// A bulk string of this many bytes begins at [`Decoder::position`]. The caller takes them
-    /// into a buffer of its own, from the rest of the input (which it cuts there) and from the
-    /// socket, and calls [`Decoder::large_bulk_taken`]. So a large value is never copied.
+    /// A bulk string of this many bytes begins at [`Decoder::position`]. Move what the input has of
+    /// them to a buffer of your own, read the rest of them into it, then call
+    /// [`Decoder::large_bulk_taken`] and go on. So a large value is never copied.
     Large(usize),
 }
 
 /// What a peer may send.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct DecodeLimits {
     /// Bytes of one bulk string (`proto-max-bulk-len`, 512 MiB).
     pub bulk_len: usize,
@@ -69,6 +71,20 @@ pub struct DecodeLimits {
 impl Default for DecodeLimits {
     fn default() -> Self {
         DecodeLimits { bulk_len: 512 * 1024 * 1024, args: i32::MAX as usize }
+    }
+}
+
+impl DecodeLimits {
+    /// With this many bytes of one bulk string.
+    #[must_use]
+    pub fn with_bulk_len(self, bulk_len: usize) -> Self {
+        DecodeLimits { bulk_len, ..self }
+    }
+
+    /// With this many arguments of one request.
+    #[must_use]
+    pub fn with_args(self, args: usize) -> Self {
+        DecodeLimits { args, ..self }
     }
 }
 
@@ -186,6 +202,8 @@ impl Decoder {
     ///
     /// `input` must begin with the same bytes at each call, until [`rebase`](Self::rebase) says
     /// otherwise. It is mutable because inline commands are unescaped in place.
+    ///
+    /// The input must stay below 4 GiB, large bulk strings aside: places in it have 32 bits.
     ///
     /// # Errors
     /// On input that breaks the protocol; the decoder must not be used again.

@@ -39,7 +39,8 @@ impl Word<'_> {
             match byte {
                 b'"' => return self.double_quoted(),
                 b'\'' => return self.single_quoted(),
-                byte if is_space(byte) => return Some(()),
+                // Fewer than separate words: a word may hold a vertical tab.
+                b' ' | b'\t' | b'\r' | b'\n' => return Some(()),
                 byte => self.copy(byte, 1),
             }
         }
@@ -125,13 +126,14 @@ mod tests {
 
     #[test]
     fn quotes_and_escapes() {
-        let cases: [(&str, &[&[u8]]); 7] = [
+        let cases: [(&str, &[&[u8]]); 8] = [
             ("  SET  a\tb ", &[b"SET", b"a", b"b"]),
             (r#"SET "a b" 'c d'"#, &[b"SET", b"a b", b"c d"]),
             (r#""\n\r\t\b\a\x41\xfF\"\\\q""#, &[b"\n\r\t\x08\x07A\xff\"\\q"]),
             (r#"'it\'s \n'"#, &[br"it's \n"]),
             (r#"pre"fix" x"#, &[b"prefix", b"x"]),
             (r#""" ''"#, &[b"", b""]),
+            ("a\x0bb \x0c c", &[b"a\x0bb", b"c"]),
             (r#""\x4" "\xg1""#, &[b"x4", b"xg1"]),
         ];
         for (line, expected) in cases {

@@ -32,7 +32,8 @@ pub fn parse_integer<N: TryFrom<i128>>(text: &[u8]) -> Option<N> {
 }
 
 /// Reads a floating point number as Redis does for a command's argument: decimal or scientific
-/// notation, `inf` and `infinity` in any case; neither NaN nor surrounding space.
+/// notation, `inf` and `infinity` in any case; neither NaN, nor surrounding space, nor digits that
+/// are beyond its range. (Redis also takes hexadecimal; this does not.)
 ///
 /// ```
 /// use thegiant::resp::parse_float;
@@ -42,7 +43,10 @@ pub fn parse_integer<N: TryFrom<i128>>(text: &[u8]) -> Option<N> {
 /// ```
 pub fn parse_float(text: &[u8]) -> Option<f64> {
     let number: f64 = std::str::from_utf8(text).ok()?.parse().ok()?;
-    (!number.is_nan()).then_some(number)
+    let mantissa = text.split(|byte| matches!(byte, b'e' | b'E')).next().unwrap_or_default();
+    let overflowed = number.is_infinite() && text.iter().any(u8::is_ascii_digit);
+    let underflowed = number == 0.0 && mantissa.iter().any(|digit| matches!(digit, b'1'..=b'9'));
+    (!number.is_nan() && !overflowed && !underflowed).then_some(number)
 }
 
 #[cfg(test)]
@@ -78,6 +82,9 @@ mod tests {
         assert_eq!(parse_float(b"-inf"), Some(f64::NEG_INFINITY));
         assert_eq!(parse_float(b"nan"), None);
         assert_eq!(parse_float(b" 1"), None);
+        assert_eq!(parse_float(b"1e999"), None);
+        assert_eq!(parse_float(b"-1e-999"), None);
+        assert_eq!(parse_float(b"0e5"), Some(0.0));
         assert_eq!(parse_float(b""), None);
     }
 }

@@ -63,7 +63,9 @@ impl<'a> FromArg<'a> for f32 {
     const ARG: ArgSpec = ArgSpec::new(ArgKind::Double);
 
     fn from_arg(args: &mut Arguments<'a>) -> Result<Self, Error> {
-        args.take_float().map(|number| number as f32)
+        let number = args.take_float()?;
+        let rounded = number as f32;
+        if rounded.is_infinite() && number.is_finite() { Err(Error::NOT_A_FLOAT) } else { Ok(rounded) }
     }
 }
 
@@ -83,11 +85,17 @@ impl<'a, T: FromArg<'a>> FromArg<'a> for Vec<T> {
     fn from_arg(args: &mut Arguments<'a>) -> Result<Self, Error> {
         // The arguments are in memory already; an element takes at least one of them.
         let mut rest = Vec::with_capacity(args.len());
-        rest.push(T::from_arg(args)?);
-        while !args.is_empty() {
+        loop {
+            let before = args.len();
             rest.push(T::from_arg(args)?);
+            if args.is_empty() {
+                return Ok(rest);
+            }
+            // Options that find none of theirs take nothing, and never would.
+            if args.len() == before {
+                return Err(Error::SYNTAX);
+            }
         }
-        Ok(rest)
     }
 }
 
