@@ -239,11 +239,9 @@ impl Connection {
         Step::On(Stage::Writing(burst, 0))
     }
 
-    fn send_away(&mut self, mut burst: Box<Burst>, target: Target, cx: &mut TaskContext<'_>) -> Step {
-        let Session { shared, client, .. } = &self.session;
-        client.busy();
-        burst.belong_to(client);
-        shared.routes.send(burst, target.mount);
+    fn send_away(&mut self, burst: Box<Burst>, target: Target, cx: &mut TaskContext<'_>) -> Step {
+        self.session.client.busy();
+        self.session.shared.routes.send(burst, target.mount);
         // The client knows the waker already; it is called even if the answer is there.
         self.stream.watch(cx);
         Step::Wait(Stage::Away)
@@ -269,7 +267,9 @@ impl Connection {
         match client.collect(cx.waker()) {
             Some(mut burst) => {
                 client.not_idle();
-                burst.belong_to(client);
+                if burst.has_requests() {
+                    burst.belong_to(client);
+                }
                 Step::On(Stage::Running(burst))
             }
             None => Step::Wait(Stage::Away),
