@@ -88,14 +88,21 @@ impl<T: Copy> Table<T> {
             return if is_http { Resolved::CrossProtocol } else { Resolved::Unknown };
         };
         let entry = &self.entries[index as usize];
-        match (entry.command_for(call), call.get(1)) {
-            (Some((spec, target)), _) if spec.accepts(call.len()) => Resolved::Command(target),
-            (Some((spec, _)), _) => Resolved::WrongArity(spec.words()),
-            (None, None) => Resolved::WrongArity(1),
-            (None, Some(word)) if !word.eq_ignore_ascii_case(b"HELP") => Resolved::UnknownSubcommand(index),
-            (None, Some(_)) if call.len() > 2 => Resolved::WrongArity(2),
-            (None, Some(_)) => Resolved::Help(index),
-        }
+        let second = call.get(1).filter(|_| !entry.subcommands.is_empty());
+        let (spec, target) = match (second, entry.command) {
+            (Some(word), command) => match entry.subcommand(word) {
+                Some(found) => found,
+                None if word.eq_ignore_ascii_case(b"HELP") => return help(index, call),
+                // What is no subcommand may still be an argument.
+                None => match command.filter(|(spec, _)| spec.accepts(call.len())) {
+                    Some(command) => command,
+                    None => return Resolved::UnknownSubcommand(index),
+                },
+            },
+            (None, Some(command)) => command,
+            (None, None) => return Resolved::WrongArity(1),
+        };
+        if spec.accepts(call.len()) { Resolved::Command(target) } else { Resolved::WrongArity(spec.words()) }
     }
 
     /// The command or subcommand that a request with these first words is for.
@@ -194,13 +201,6 @@ impl<T: Copy> Entry<T> {
         Some((found.1, found.2))
     }
 
-    /// The command that a request is for, whatever the number of its words. A request with a second
-    /// word is for a subcommand, as in Redis; what is none may still be an argument of the command.
-    fn command_for(&self, call: &Call<'_>) -> Option<(&'static Spec, T)> {
-        let whole = self.command.filter(|(spec, _)| self.subcommands.is_empty() || spec.accepts(call.len()));
-        call.get(1).and_then(|word| self.subcommand(word)).or(whole)
-    }
-
     /// One line per subcommand and one for what it does, as in the `HELP` of Redis.
     fn help(&self, out: &mut Encoder) {
         out.array(3 + 2 * self.subcommands.len());
@@ -212,6 +212,11 @@ impl<T: Copy> Entry<T> {
         out.simple("HELP");
         out.simple("    Prints this help.");
     }
+}
+
+/// The `HELP` of a container takes no arguments.
+fn help<T>(index: u32, call: &Call<'_>) -> Resolved<T> {
+    if call.len() == 2 { Resolved::Help(index) } else { Resolved::WrongArity(2) }
 }
 
 /// A name as a number that is the same for letters in either case: without loss if it is no longer

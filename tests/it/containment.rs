@@ -1,0 +1,111 @@
+use std::{
+    io,
+    sync::{Arc, Mutex},
+};
+
+use crate::support::{RawClient, Served, app, exchange, line, lines};
+
+const INTERNAL: &str = "-ERR internal error\r\n";
+
+#[test]
+fn a_panic_is_answered_and_everything_else_goes_on() {
+    let served = Served::start(app);
+    let mut bystander = RawClient::connect(served.address());
+    let mut client = RawClient::connect(served.address());
+    let id = client.ask(line("CLIENT ID"));
+    client.send(lines("SET k v \n PANIC \n FIRST a \n PANIC \n PANIC \n SECOND b \n PING \n GET k"));
+    assert_eq!(
+        client.replies(8),
+        format!(
+            "+OK\r\n{INTERNAL}$7\r\nfirst a\r\n{INTERNAL}{INTERNAL}$8\r\nsecond b\r\n+PONG\r\n$1\r\nv\r\n"
+        )
+    );
+    assert_eq!(client.ask(line("CLIENT ID")), id);
+    assert_eq!(bystander.ask(line("GET k")), "$1\r\nv\r\n");
+}
+
+/// Nothing of a reply that was begun is sent.
+#[test]
+fn a_panic_in_the_middle_of_a_reply() {
+    let served = Served::start(app);
+    assert_eq!(
+        exchange(served.address(), lines("FIRST a \n PANIC.LATE \n FIRST b \n PANIC.LATE")),
+        format!("$7\r\nfirst a\r\n{INTERNAL}$7\r\nfirst b\r\n{INTERNAL}")
+    );
+}
+
+#[test]
+fn a_hundred_panics() {
+    let served = Served::start(app);
+    assert_eq!(exchange(served.address(), line("PANIC").repeat(100)), INTERNAL.repeat(100));
+    assert_eq!(exchange(served.address(), line("PING")), "+PONG\r\n");
+}
+
+#[test]
+fn a_function_that_panics() {
+    let served = Served::start(|| {
+        let mut calls = 0;
+        thegiant::App::new().fallback(move |call: &thegiant::Call<'_>| {
+            calls += 1;
+            assert!(call.name() != b"PANIC", "as the test asks for");
+            calls
+        })
+    });
+    assert_eq!(exchange(served.address(), lines("A \n PANIC \n A")), format!(":1\r\n{INTERNAL}:3\r\n"));
+}
+
+/// The log of a server that runs in its own thread.
+#[derive(Clone, Debug, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Log {
+    /// Keeps what this thread logs from now on.
+    fn keep(&self) {
+        let log = self.clone();
+        let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(move || log.clone()).finish();
+        // For as long as the thread lives.
+        std::mem::forget(tracing::subscriber::set_default(subscriber));
+    }
+
+    fn text(&self) -> String {
+        String::from_utf8(self.0.lock().expect("nobody panics with it").clone()).expect("text")
+    }
+}
+
+impl io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().expect("nobody panics with it").write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn the_log_names_the_command_that_panicked() {
+    let log = Log::default();
+    let kept = log.clone();
+    let served = Served::start(move || {
+        kept.keep();
+        app()
+    });
+    assert_eq!(exchange(served.address(), lines("PING \n panic.Late")), format!("+PONG\r\n{INTERNAL}"));
+    let text = log.text();
+    let line =
+        text.lines().find(|line| line.contains("ERROR")).unwrap_or_else(|| panic!("no error in {text}"));
+    assert!(line.contains("panicked") && line.contains("panic.Late"), "{line}");
+}
+
+#[test]
+fn an_actor_that_has_stopped() {
+    let served = Served::start(app);
+    let mut client = RawClient::connect(served.address());
+    assert_eq!(client.ask(line("FIRST.STOP")), "+OK\r\n");
+    const STOPPED: &str = "-ERR the actor that answers this command has stopped\r\n";
+    client.send(lines("FIRST a \n SECOND b \n FIRST c \n FIRST d \n PING"));
+    assert_eq!(client.replies(5), format!("{STOPPED}$8\r\nsecond b\r\n{STOPPED}{STOPPED}+PONG\r\n"));
+    let mut other = RawClient::connect(served.address());
+    other.send(lines("SECOND e \n FIRST f"));
+    assert_eq!(other.replies(2), format!("$8\r\nsecond e\r\n{STOPPED}"));
+}

@@ -1,0 +1,214 @@
+use std::{cell::RefCell, panic, sync::Once};
+
+use thegiant::prelude::*;
+
+use crate::support::{RawClient, Served, app, exchange, line, lines, request};
+
+/// Answers some names that the toolkit or other actors have too.
+#[derive(Debug)]
+struct Own;
+
+impl Actor for Own {
+    type Context = Context<Self>;
+}
+
+#[commands]
+impl Own {
+    /// Takes the place of the built-in command.
+    #[command("PING")]
+    fn ping(&self) -> Simple {
+        Simple("mine")
+    }
+
+    /// A subcommand among the built-in ones.
+    #[command("CLIENT GETNAME")]
+    fn client_getname(&self) -> Simple {
+        Simple("nobody")
+    }
+
+    /// A container, and a command as well.
+    #[command("BOX")]
+    fn container(&self, text: Option<&[u8]>) -> Bytes {
+        [b"box ", text.unwrap_or_default()].concat().into()
+    }
+
+    /// Its first subcommand.
+    #[command("BOX OPEN", alias = "BOX UNLOCK")]
+    fn open(&self, key: &[u8]) -> Bytes {
+        [b"open ", key].concat().into()
+    }
+
+    /// Its second subcommand.
+    #[command("BOX SHUT")]
+    fn shut(&self) {}
+}
+
+/// Only the name matters.
+#[derive(Debug)]
+struct Clash;
+
+impl Actor for Clash {
+    type Context = Context<Self>;
+}
+
+#[commands]
+impl Clash {
+    /// Differs from another actor's alias in nothing but what it does.
+    #[command("FORGET")]
+    fn forget(&self) {}
+}
+
+#[test]
+fn names_are_known_in_any_case() {
+    let served = Served::start(app);
+    for name in ["FIRST", "first", "FiRsT"] {
+        assert_eq!(exchange(served.address(), request([name, "a"])), "$7\r\nfirst a\r\n");
+    }
+    for name in ["FIRS", "FIRSTS", "", "F\u{131}RST", "FIRST "] {
+        let reply = exchange(served.address(), request([name, "a"]));
+        let expected = format!("-ERR unknown command '{name}', with args beginning with: 'a' \r\n");
+        assert_eq!(reply, expected);
+    }
+}
+
+#[test]
+fn an_actor_takes_the_place_of_a_built_in_command() {
+    let served = Served::start(|| App::new().mount(Own.start()));
+    assert_eq!(exchange(served.address(), lines("PING \n ECHO a")), "+mine\r\n$1\r\na\r\n");
+    assert_eq!(exchange(served.address(), lines("CLIENT GETNAME \n CLIENT SETNAME x")), "+nobody\r\n+OK\r\n");
+}
+
+#[test]
+fn containers() {
+    let served = Served::start(|| App::new().without("CLIENT").mount(Own.start()));
+    let ask = |text: &str| exchange(served.address(), line(text));
+    assert_eq!(ask("box open k"), "$6\r\nopen k\r\n");
+    assert_eq!(ask("BOX UNLOCK k"), "$6\r\nopen k\r\n");
+    assert_eq!(ask("BOX"), "$4\r\nbox \r\n");
+    assert_eq!(ask("BOX OPEN"), "-ERR wrong number of arguments for 'box|open' command\r\n");
+    assert_eq!(ask("BOX SHUT now"), "-ERR wrong number of arguments for 'box|shut' command\r\n");
+    assert_eq!(ask("BOX BURN"), "$8\r\nbox BURN\r\n", "an argument of BOX itself");
+    assert_eq!(ask("BOX BURN down"), "-ERR unknown subcommand 'BURN'. Try BOX HELP.\r\n");
+    assert_eq!(ask("BOX HELP me"), "-ERR wrong number of arguments for 'box|help' command\r\n");
+    assert_eq!(ask("CLIENT"), "-ERR wrong number of arguments for 'client' command\r\n");
+    assert_eq!(ask("CLIENT ID"), "-ERR unknown subcommand 'ID'. Try CLIENT HELP.\r\n");
+    assert_eq!(ask("CLIENT getname"), "+nobody\r\n");
+    let help = ask("BOX HELP");
+    for line in ["+OPEN key\r\n", "+    Its first subcommand\r\n", "+SHUT\r\n", "+HELP\r\n"] {
+        assert!(help.windows(line.len()).any(|window| window == line.as_bytes()), "{line:?} in {help:?}");
+    }
+}
+
+#[test]
+fn built_in_commands_can_be_removed() {
+    let served = Served::start(|| App::new().without("ECHO").without("client setname"));
+    let ask = |text: &str| exchange(served.address(), line(text));
+    assert_eq!(ask("ECHO a"), "-ERR unknown command 'ECHO', with args beginning with: 'a' \r\n");
+    assert_eq!(ask("CLIENT SETNAME a"), "-ERR unknown subcommand 'SETNAME'. Try CLIENT HELP.\r\n");
+    assert_eq!(ask("CLIENT GETNAME"), "$-1\r\n");
+    assert_eq!(ask("PING"), "+PONG\r\n");
+}
+
+#[test]
+fn a_removed_command_goes_to_the_fallback() {
+    let served = Served::start(|| App::new().without("PING").fallback(|_: &Call<'_>| Simple("fallen")));
+    assert_eq!(exchange(served.address(), lines("PING \n ECHO a")), "+fallen\r\n$1\r\na\r\n");
+}
+
+#[test]
+fn a_fallback_sees_the_arguments_and_the_client() {
+    let served = Served::start(|| {
+        App::new().fallback(|call: &Call<'_>| {
+            let args: Vec<String> =
+                call.args().map(|arg| String::from_utf8_lossy(arg).into_owned()).collect();
+            let name = String::from_utf8_lossy(call.name()).into_owned();
+            format!("{name} {} {args:?} {}", call.len(), call.client().addr())
+        })
+    });
+    let mut client = RawClient::connect(served.address());
+    let reply = client.ask(request(["Any", "", "two words"]));
+    let expected = format!("Any 3 [\"\", \"two words\"] {}", client.local_address());
+    assert_eq!(reply, format!("${}\r\n{expected}\r\n", expected.len()));
+}
+
+#[test]
+fn a_fallback_keeps_state_and_comes_after_all_rows() {
+    let served = Served::start(|| {
+        let mut calls = 0;
+        app().fallback(|_: &Call<'_>| Simple("replaced")).fallback(move |_: &Call<'_>| {
+            calls += 1;
+            calls
+        })
+    });
+    assert_eq!(
+        exchange(served.address(), lines("NOPE \n FIRST a \n PING \n NOPE x")),
+        ":1\r\n$7\r\nfirst a\r\n+PONG\r\n:2\r\n"
+    );
+    assert_eq!(
+        exchange(served.address(), lines("nope \n FIRST")),
+        ":3\r\n-ERR wrong number of arguments for 'first' command\r\n"
+    );
+}
+
+#[test]
+fn a_fallback_can_say_that_it_does_not_know_either() {
+    let served = Served::start(|| {
+        App::new().fallback(|call: &Call<'_>| match call.name() {
+            b"KNOWN" if call.len() == 1 => Ok(()),
+            b"KNOWN" => Err(call.wrong_arity()),
+            _ => Err(call.unknown_command()),
+        })
+    });
+    assert_eq!(
+        exchange(served.address(), lines("KNOWN \n Known \n KNOWN x")),
+        "+OK\r\n-ERR unknown command 'Known', with args beginning with: \r\n\
+         -ERR wrong number of arguments for 'known' command\r\n"
+    );
+}
+
+#[test]
+fn an_application_of_nothing_but_built_in_commands() {
+    let served = Served::start(App::new);
+    assert_eq!(
+        exchange(served.address(), lines("PING \n GET k")),
+        "+PONG\r\n-ERR unknown command 'GET', with args beginning with: 'k' \r\n"
+    );
+}
+
+thread_local! {
+    static PANIC: RefCell<Option<(String, u32)>> = const { RefCell::new(None) };
+}
+
+/// The message of a panic in `act`, and the line of this file that is blamed.
+fn panic_of(act: impl FnOnce()) -> (String, u32) {
+    static HOOK: Once = Once::new();
+    HOOK.call_once(|| {
+        let usual = panic::take_hook();
+        panic::set_hook(Box::new(move |info| {
+            let here = info.location().filter(|location| location.file().ends_with("dispatch.rs"));
+            let message = info.payload().downcast_ref::<String>().cloned().unwrap_or_default();
+            PANIC.set(here.map(|location| (message, location.line())));
+            usual(info);
+        }));
+    });
+    panic::catch_unwind(panic::AssertUnwindSafe(act)).expect_err("it panics");
+    PANIC.take().expect("this file is blamed")
+}
+
+#[test]
+fn a_name_that_is_mounted_twice_is_blamed_on_the_caller() {
+    actix::System::new().block_on(async {
+        let app = app();
+        let clash = Clash.start();
+        let before = line!();
+        let (message, line) = panic_of(move || drop(app.mount(clash)));
+        assert_eq!((message.as_str(), line), ("the command FORGET is mounted already", before + 1));
+    });
+}
+
+#[test]
+fn a_built_in_command_that_there_is_not_is_blamed_on_the_caller() {
+    let before = line!();
+    let (message, line) = panic_of(|| drop(App::new().without("PINK")));
+    assert_eq!((message.as_str(), line), ("there is no built-in command PINK", before + 1));
+}

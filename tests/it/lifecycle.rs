@@ -1,0 +1,136 @@
+use std::time::Duration;
+
+use crate::support::{
+    ANY_PORT, Process, RawClient, Served, app, eventually, exchange, gated, line, lines, request,
+};
+
+/// Long enough that a test which waited for it would fail.
+const FOR_EVER: Duration = Duration::from_secs(24 * 3600);
+
+#[test]
+fn a_stop_closes_idle_clients() {
+    let served = Served::start(app);
+    let mut clients: Vec<RawClient> = (0..10).map(|_| RawClient::connect(served.address())).collect();
+    for client in &mut clients {
+        assert_eq!(client.ask(line("PING")), "+PONG\r\n");
+    }
+    served.stop().expect("it ends in order");
+    for client in &mut clients {
+        assert_eq!(client.rest(), "");
+    }
+}
+
+#[test]
+fn a_stop_without_clients() {
+    Served::start(app).stop().expect("it ends in order");
+}
+
+#[test]
+fn what_was_read_before_a_stop_is_answered() {
+    let (app, gatekeeper) = gated();
+    let served = Served::start(app);
+    let mut idle = RawClient::connect(served.address());
+    idle.let_server_read();
+    let mut client = RawClient::connect(served.address());
+    client.send(lines("FIRST a \n GATE \n SECOND b \n PING \n NOPE"));
+    gatekeeper.wait();
+    served.handle().stop();
+    // Its end shows that the stop has begun.
+    assert_eq!(idle.rest(), "");
+    gatekeeper.open();
+    assert_eq!(
+        client.rest(),
+        "$7\r\nfirst a\r\n+through\r\n$8\r\nsecond b\r\n+PONG\r\n\
+         -ERR unknown command 'NOPE', with args beginning with: \r\n"
+    );
+    served.ended().expect("it ends in order");
+}
+
+#[test]
+fn nobody_is_let_in_during_a_stop() {
+    let (app, gatekeeper) = gated();
+    let served = Served::start(app);
+    let mut client = RawClient::connect(served.address());
+    client.send(line("GATE"));
+    gatekeeper.wait();
+    served.handle().stop();
+    eventually(|| RawClient::try_connect(served.address()).is_err().then_some(()));
+    gatekeeper.open();
+    assert_eq!(client.rest(), "+through\r\n");
+    served.ended().expect("it ends in order");
+}
+
+/// A client, behind 10 MiB of replies that it does not take.
+fn deaf_client(address: &str) -> RawClient {
+    let mut client = RawClient::connect(address);
+    let value = "x".repeat(1 << 20);
+    assert_eq!(client.ask(request(["SET", "large", &value])), "+OK\r\n");
+    client.send(line("GET large").repeat(100));
+    RawClient::connect(address).let_server_read();
+    client
+}
+
+#[test]
+fn replies_are_sent_before_a_stop_ends() {
+    let served = Served::with(app, |server| server.shutdown_timeout(FOR_EVER).bind(ANY_PORT));
+    let mut client = deaf_client(served.address());
+    served.handle().stop();
+    assert_eq!(client.rest().len(), 100 * ("$1048576\r\n".len() + (1 << 20) + 2));
+    served.ended().expect("it ends in order");
+}
+
+#[test]
+fn a_client_that_does_not_read_holds_up_a_stop_only_so_long() {
+    let brief = Duration::from_millis(200);
+    let served = Served::with(app, move |server| server.shutdown_timeout(brief).bind(ANY_PORT));
+    let _client = deaf_client(served.address());
+    served.stop().expect("it ends in order");
+}
+
+#[test]
+fn a_second_stop_ends_it_at_once() {
+    let served = Served::with(app, |server| server.shutdown_timeout(FOR_EVER).bind(ANY_PORT));
+    let _client = deaf_client(served.address());
+    let mut idle = RawClient::connect(served.address());
+    idle.let_server_read();
+    served.handle().stop();
+    assert_eq!(idle.rest(), "");
+    served.stop().expect_err("it did not end in order");
+}
+
+#[test]
+fn signals_stop_in_order() {
+    for signal in ["TERM", "INT"] {
+        let kv = Process::example("kv");
+        let mut client = RawClient::connect(kv.address());
+        assert_eq!(client.ask(line("SET k v")), "+OK\r\n");
+        kv.signal(signal);
+        assert_eq!(client.rest(), "");
+        assert_eq!(kv.wait().code(), Some(0), "SIG{signal}");
+    }
+}
+
+#[test]
+fn a_second_signal_ends_it_at_once() {
+    let kv = Process::example("kv");
+    let _client = deaf_client(kv.address());
+    let mut idle = RawClient::connect(kv.address());
+    idle.let_server_read();
+    kv.signal("TERM");
+    assert_eq!(idle.rest(), "");
+    kv.signal("TERM");
+    assert_eq!(kv.wait().code(), Some(1));
+}
+
+/// A server that has ended leaves its port to the next, though connections linger in the system.
+#[test]
+fn a_port_can_be_taken_again() {
+    let served = Served::start(app);
+    let address = served.address().to_owned();
+    let mut client = RawClient::connect(&address);
+    assert_eq!(client.ask(line("PING")), "+PONG\r\n");
+    served.stop().expect("it ends in order");
+    let same = address.clone();
+    let _again = Served::with(app, move |server| server.bind(same));
+    assert_eq!(exchange(&address, line("PING")), "+PONG\r\n");
+}

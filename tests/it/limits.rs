@@ -1,0 +1,200 @@
+use std::{io::ErrorKind, time::Duration};
+
+use crate::support::{ANY_PORT, RawClient, Served, app, eventually, exchange, gated, line, request};
+
+const FULL: &str = "-ERR max number of clients reached\r\n";
+
+#[test]
+fn max_clients() {
+    let served = Served::with(app, |server| server.max_clients(3).bind(ANY_PORT));
+    let connect = || RawClient::connect(served.address());
+    let mut clients = [connect(), connect(), connect()];
+    for client in &mut clients {
+        assert_eq!(client.ask(line("PING")), "+PONG\r\n");
+    }
+    for _ in 0..3 {
+        assert_eq!(connect().rest(), FULL);
+    }
+
+    let [leaving, mut staying, _other] = clients;
+    drop(leaving);
+    let mut successor = eventually(|| {
+        let mut client = connect();
+        // What the server has closed already may not take the request.
+        client.try_send(line("PING")).ok()?;
+        client.try_reply().is_ok_and(|reply| reply == "+PONG\r\n").then_some(client)
+    });
+    assert_eq!(connect().rest(), FULL);
+    assert_eq!(successor.ask(line("PING")), "+PONG\r\n");
+    assert_eq!(staying.ask(line("PING")), "+PONG\r\n");
+}
+
+#[test]
+fn a_client_that_is_idle_for_too_long_is_closed() {
+    let served = Served::with(app, |server| server.timeout(Some(Duration::from_secs(1))).bind(ANY_PORT));
+    let mut busy = RawClient::connect(served.address());
+    let mut silent = RawClient::connect(served.address());
+    let mut fell_silent = RawClient::connect(served.address());
+    assert_eq!(fell_silent.ask(line("PING")), "+PONG\r\n");
+    std::thread::scope(|scope| {
+        let ends = scope.spawn(move || (silent.rest(), fell_silent.rest()));
+        while !ends.is_finished() {
+            assert_eq!(busy.ask(line("PING")), "+PONG\r\n");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        let (silent, fell_silent) = ends.join().expect("both ends were seen");
+        assert_eq!((&silent[..], &fell_silent[..]), (&b""[..], &b""[..]));
+    });
+    assert_eq!(busy.ask(line("PING")), "+PONG\r\n");
+}
+
+#[test]
+fn a_client_whose_command_takes_its_time_is_not_idle() {
+    let (app, gatekeeper) = gated();
+    let served = Served::with(app, |server| server.timeout(Some(Duration::from_secs(1))).bind(ANY_PORT));
+    let mut waiting = RawClient::connect(served.address());
+    waiting.send(line("GATE"));
+    gatekeeper.wait();
+    // Their ends show that the time has passed, twice.
+    for _ in 0..2 {
+        assert_eq!(RawClient::connect(served.address()).rest(), "");
+    }
+    gatekeeper.open();
+    assert_eq!(waiting.reply(), "+through\r\n");
+}
+
+#[test]
+fn max_bulk_len() {
+    let served = Served::with(app, |server| server.max_bulk_len(1 << 20).bind(ANY_PORT));
+    let value = "x".repeat(1 << 20);
+    assert_eq!(exchange(served.address(), request(["SET", "k", &value])), "+OK\r\n");
+    assert_eq!(
+        exchange(served.address(), "*2\r\n$4\r\nECHO\r\n$1048577\r\n"),
+        "-ERR Protocol error: invalid bulk length\r\n"
+    );
+    assert_eq!(
+        exchange(served.address(), line("CONFIG GET proto-max-bulk-len")),
+        "*2\r\n$18\r\nproto-max-bulk-len\r\n$7\r\n1048576\r\n"
+    );
+}
+
+/// However a request grows: by one large argument, by many small ones, by a line.
+#[test]
+fn a_request_over_the_query_buffer_limit() {
+    let served = Served::with(app, |server| server.query_buffer_limit(1 << 20).bind(ANY_PORT));
+    let mut bystander = RawClient::connect(served.address());
+    let large = [b"*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$4000000\r\n".as_slice(), &[b'x'; 3_900_000]].concat();
+    let several =
+        [b"*100\r\n".to_vec(), request(vec![[b'x'; 30_000]; 99]).split_off("*99\r\n".len())].concat();
+    let small = [b"*1000000\r\n".to_vec(), b"$1\r\nx\r\n".repeat(400_000)].concat();
+    for request in [large, several, small] {
+        let mut client = RawClient::connect(served.address());
+        client.send(line("PING"));
+        assert_eq!(client.reply(), "+PONG\r\n");
+        match client.try_send(&request) {
+            Ok(()) => {}
+            Err(error) => assert!(matches!(error.kind(), ErrorKind::ConnectionReset | ErrorKind::BrokenPipe)),
+        }
+        assert_eq!(client.rest(), "");
+        assert_eq!(bystander.ask(line("PING")), "+PONG\r\n");
+    }
+}
+
+/// The limit is for one request, not for all that a client has sent.
+#[test]
+fn many_requests_under_the_query_buffer_limit() {
+    let served = Served::with(app, |server| server.query_buffer_limit(1 << 20).bind(ANY_PORT));
+    let value = "x".repeat(1_000_000);
+    let requests = request(["SET", "k", &value]).repeat(5);
+    assert_eq!(exchange(served.address(), requests), "+OK\r\n".repeat(5));
+}
+
+#[test]
+fn databases() {
+    let served = Served::with(app, |server| server.databases(2).bind(ANY_PORT));
+    let mut client = RawClient::connect(served.address());
+    assert_eq!(client.ask(line("SELECT 1")), "+OK\r\n");
+    assert_eq!(client.ask(line("SELECT 2")), "-ERR DB index is out of range\r\n");
+}
+
+#[test]
+fn tcp_keepalive_is_set() {
+    let keepalive = |seconds| {
+        let served = Served::with(app, move |server| {
+            server.tcp_keepalive(Some(Duration::from_secs(seconds))).bind(ANY_PORT)
+        });
+        let mut client = RawClient::connect(served.address());
+        assert_eq!(client.ask(line("PING")), "+PONG\r\n");
+        eventually(|| keepalive_timer(&client.local_address()))
+    };
+    assert!(keepalive(100) <= Duration::from_secs(100));
+    assert!(keepalive(1000) > Duration::from_secs(100));
+}
+
+/// The keepalive timer of the server's end of a connection, from the system's table of sockets. It
+/// does not run while the last reply is being acknowledged.
+fn keepalive_timer(peer: &str) -> Option<Duration> {
+    const KEEPALIVE: &str = "02";
+    let port: u16 = peer.rsplit(':').next()?.parse().ok()?;
+    let table = std::fs::read_to_string("/proc/net/tcp").expect("Linux has it");
+    let remote = format!("0100007F:{port:04X}");
+    let timer = table.lines().find_map(|line| {
+        let fields: Vec<&str> = line.split_whitespace().collect();
+        (fields.get(2) == Some(&remote.as_str())).then(|| fields[5].to_owned())
+    })?;
+    let (kind, ticks) = timer.split_once(':')?;
+    let ticks = u64::from_str_radix(ticks, 16).ok()?;
+    // The table counts in hundredths of a second.
+    (kind == KEEPALIVE).then(|| Duration::from_millis(ticks * 10))
+}
+
+/// Replies that a client does not take keep its requests from being read.
+#[test]
+fn a_client_that_does_not_read_is_not_read() {
+    let served = Served::start(app);
+    let mut bystander = RawClient::connect(served.address());
+    let value = "x".repeat(1 << 20);
+    assert_eq!(bystander.ask(request(["SET", "large", &value])), "+OK\r\n");
+
+    let mut client = RawClient::connect(served.address());
+    let requests = line("GET large").repeat(1_000_000);
+    let sent = client.send_until_stuck(&requests, Duration::from_millis(500));
+    assert!(sent < requests.len(), "all {sent} bytes were taken");
+    for _ in 0..1000 {
+        assert_eq!(bystander.ask(line("PING")), "+PONG\r\n");
+    }
+}
+
+#[test]
+fn a_client_that_reads_late_gets_everything() {
+    let served = Served::start(app);
+    let mut client = RawClient::connect(served.address());
+    let echo = request(["ECHO", &"x".repeat(1000)]);
+    let requests = echo.repeat(30_000);
+    let sent = client.send_until_stuck(&requests, Duration::from_millis(500));
+    assert!(sent < requests.len(), "all {sent} bytes were taken");
+    let reply = format!("$1000\r\n{}\r\n", "x".repeat(1000));
+    for _ in 0..sent / echo.len() {
+        assert!(client.reply() == reply);
+    }
+    client.send(&requests[sent..sent.next_multiple_of(echo.len())]);
+    client.half_close();
+    assert!(client.rest().len().is_multiple_of(reply.len()));
+}
+
+/// Long pauses are the client's own affair.
+#[test]
+fn a_client_that_sends_byte_by_byte_holds_up_nobody() {
+    let served = Served::start(app);
+    let mut slow = RawClient::connect(served.address());
+    let mut bystander = RawClient::connect(served.address());
+    for byte in line("FIRST slow").chunks(1) {
+        slow.send(byte);
+        for number in 0..100 {
+            let text = format!("FIRST {number}");
+            let reply = format!("first {number}");
+            assert_eq!(bystander.ask(line(&text)), format!("${}\r\n{reply}\r\n", reply.len()));
+        }
+    }
+    assert_eq!(slow.reply(), "$10\r\nfirst slow\r\n");
+}

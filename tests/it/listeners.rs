@@ -1,0 +1,150 @@
+use std::{
+    fs,
+    io::ErrorKind,
+    net::TcpListener,
+    os::unix::net::UnixListener,
+    path::{Path, PathBuf},
+};
+
+use thegiant::{App, Server};
+
+use crate::support::{ANY_PORT, Folder, RawClient, Served, app, exchange, line};
+
+fn path_of(address: &str) -> PathBuf {
+    Path::new(address.strip_prefix("unix:").expect("an address of a unix socket")).to_owned()
+}
+
+#[track_caller]
+fn assert_serves(address: &str) {
+    assert_eq!(exchange(address, line("PING")), "+PONG\r\n");
+}
+
+#[test]
+fn several_at_once() {
+    let folder = Folder::new();
+    let (one, other) = (folder.socket("one"), folder.socket("other"));
+    let wanted =
+        [ANY_PORT.to_owned(), ANY_PORT.to_owned(), "localhost:0".to_owned(), one.clone(), other.clone()];
+    let served = Served::with(app, move |server| wanted.iter().try_fold(server, Server::bind));
+    assert_eq!(served.addresses().len(), 5);
+    assert_eq!(served.addresses()[3..], [one, other]);
+    for address in served.addresses() {
+        assert_serves(address);
+    }
+}
+
+#[test]
+fn ipv6() {
+    if TcpListener::bind("[::1]:0").is_err() {
+        return eprintln!("not tried: this system has no IPv6");
+    }
+    let served = Served::with(app, |server| server.bind("[::1]:0"));
+    assert!(served.address().starts_with("[::1]:"));
+    assert_serves(served.address());
+}
+
+/// Neither takes the other's port: each can be bound.
+#[test]
+fn all_addresses_of_both_families() {
+    if TcpListener::bind("[::1]:0").is_err() {
+        return eprintln!("not tried: this system has no IPv6");
+    }
+    let served = Served::with(app, |server| {
+        let server = server.bind("0.0.0.0:0")?;
+        let port = server.addresses()[0].to_string().replace("0.0.0.0:", "");
+        server.bind(format!("[::]:{port}"))
+    });
+    let port = served.address().replace("0.0.0.0:", "");
+    assert_serves(&format!("127.0.0.1:{port}"));
+    assert_serves(&format!("[::1]:{port}"));
+}
+
+#[test]
+fn a_unix_socket_is_removed_at_the_end() {
+    let folder = Folder::new();
+    let address = folder.socket("app.sock");
+    let bound = address.clone();
+    let served = Served::with(app, move |server| server.bind(bound));
+    assert_serves(&address);
+    served.stop().expect("it ends in order");
+    assert!(!path_of(&address).exists());
+}
+
+#[test]
+fn a_stale_unix_socket_is_replaced() {
+    let folder = Folder::new();
+    let address = folder.socket("app.sock");
+    drop(UnixListener::bind(path_of(&address)).expect("it can be bound"));
+    assert!(path_of(&address).exists(), "it was left behind");
+    let bound = address.clone();
+    let _served = Served::with(app, move |server| server.bind(bound));
+    assert_serves(&address);
+}
+
+#[test]
+fn a_unix_socket_in_use_is_left_alone() {
+    let folder = Folder::new();
+    let address = folder.socket("app.sock");
+    let bound = address.clone();
+    let _served = Served::with(app, move |server| server.bind(bound));
+    let error = Server::new(App::new()).bind(&address).expect_err("it is in use");
+    assert_eq!(error.kind(), ErrorKind::AddrInUse);
+    assert_serves(&address);
+}
+
+#[test]
+fn a_file_that_is_no_socket_is_left_alone() {
+    let folder = Folder::new();
+    let address = folder.socket("precious");
+    fs::write(path_of(&address), "data").expect("it can be written");
+    let error = Server::new(App::new()).bind(&address).expect_err("it is no socket");
+    assert_eq!(error.kind(), ErrorKind::AddrInUse);
+    assert_eq!(fs::read(path_of(&address)).expect("it is still there"), b"data");
+}
+
+#[test]
+fn a_port_in_use() {
+    let served = Served::start(app);
+    let error = Server::new(App::new()).bind(served.address()).expect_err("it is in use");
+    assert_eq!(error.kind(), ErrorKind::AddrInUse);
+    assert!(error.to_string().contains(served.address()), "{error}");
+    assert_serves(served.address());
+}
+
+#[test]
+fn addresses_that_are_none() {
+    for address in
+        ["", "localhost", "127.0.0.1", "127.0.0.1:", "127.0.0.1:99999", "unix:", "nowhere.invalid:1"]
+    {
+        let error = Server::new(App::new()).bind(address).expect_err(address);
+        assert!(error.to_string().starts_with(&format!("cannot listen on {address}: ")), "{error}");
+    }
+}
+
+#[test]
+fn listeners_that_the_program_made() {
+    let folder = Folder::new();
+    let unix = folder.socket("own.sock");
+    let path = path_of(&unix);
+    let tcp = TcpListener::bind(ANY_PORT).expect("a free port");
+    let port = tcp.local_addr().expect("it is bound").to_string();
+    let served =
+        Served::with(app, move |server| Ok(server.listen(tcp).listen_unix(UnixListener::bind(path)?)));
+    assert_eq!(served.addresses(), [port, unix.clone()]);
+    for address in served.addresses() {
+        assert_serves(address);
+    }
+    served.stop().expect("it ends in order");
+    assert!(path_of(&unix).exists(), "the file is its maker's");
+}
+
+#[test]
+fn a_client_over_a_unix_socket_has_the_address_of_the_listener() {
+    let folder = Folder::new();
+    let address = folder.socket("app.sock");
+    let bound = address.clone();
+    let who = || App::new().fallback(|call: &thegiant::Call<'_>| call.client().addr().to_string());
+    let _served = Served::with(who, move |server| server.bind(bound));
+    let mut client = RawClient::connect(&address);
+    assert_eq!(client.ask(line("WHO")), format!("${}\r\n{address}\r\n", address.len()));
+}

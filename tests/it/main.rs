@@ -1,0 +1,39 @@
+//! All integration tests, in one binary.
+
+/// What the toolkit answers itself, compared with a real redis-server.
+mod builtins;
+/// Handlers that panic and actors that stop: the others go on.
+mod containment;
+/// From a name to who answers it: actors, built-in commands, the fallback.
+mod dispatch;
+/// What brought other servers down, and clients that ask for too much.
+mod hostile;
+/// Generated code in scopes that shadow what it might have relied on.
+mod hygiene;
+/// The example `kv`, compared with a real redis-server.
+mod kv;
+/// How a server ends.
+mod lifecycle;
+/// The settings of a server, and clients that are slow to read or to write.
+mod limits;
+/// Where a server can listen.
+mod listeners;
+/// What `#[commands]` and `#[derive(Args)]` make of a signature.
+mod macros;
+/// Replies leave in the order of the requests, whoever answers them.
+mod order;
+/// What holds for any request and any reply.
+mod properties;
+/// Broken input and the exact words that answer it.
+mod protocol_errors;
+/// Every parameter type and every return type, over the wire.
+mod types;
+/// Mistakes, and what the compiler says to them.
+mod ui;
+/// Large values, and many clients.
+mod values;
+/// Requests in pieces of any size.
+mod wire;
+
+/// Servers, processes, and a client that speaks bytes.
+mod support;

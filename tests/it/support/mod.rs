@@ -1,0 +1,39 @@
+//! What the tests have in common: servers, processes, and a client that speaks bytes.
+
+mod app;
+mod client;
+mod folder;
+mod pair;
+mod process;
+mod reader;
+mod reply;
+mod request;
+mod served;
+
+pub(crate) use app::{app, gated};
+pub(crate) use client::{PATIENCE, RawClient, exchange};
+pub(crate) use folder::Folder;
+pub(crate) use pair::Pair;
+pub(crate) use process::{Process, binary};
+pub(crate) use reader::Reader;
+pub(crate) use reply::Reply;
+pub(crate) use request::{line, lines, request};
+pub(crate) use served::{ANY_PORT, Served};
+
+/// Repeats `attempt` until it yields something; for what nobody announces.
+pub(crate) fn eventually<T>(mut attempt: impl FnMut() -> Option<T>) -> T {
+    let deadline = std::time::Instant::now() + PATIENCE;
+    loop {
+        if let Some(found) = attempt() {
+            return found;
+        }
+        assert!(std::time::Instant::now() < deadline, "it did not happen in {PATIENCE:?}");
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+}
+
+/// Lets this process, and those that it starts, have thousands of connections.
+pub(crate) fn allow_many_connections() {
+    let allowed = rlimit::increase_nofile_limit(20_000).expect("the descriptor limit can be read");
+    assert!(allowed >= 4096, "these tests need 4,096 descriptors, the hard limit is {allowed}");
+}

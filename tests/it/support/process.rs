@@ -1,0 +1,146 @@
+//! Servers that are processes of their own: the examples, and the real redis-server.
+
+use std::{
+    env, fs,
+    io::{BufRead, BufReader},
+    path::{Path, PathBuf},
+    process::{Child, ChildStdout, Command, ExitStatus, Stdio},
+    sync::OnceLock,
+};
+
+use super::{Folder, eventually};
+
+/// A server process. It is killed when it is dropped.
+#[derive(Debug)]
+pub(crate) struct Process {
+    child: Child,
+    output: BufReader<ChildStdout>,
+    addresses: Vec<String>,
+    /// Where its socket is.
+    _folder: Option<Folder>,
+}
+
+impl Process {
+    /// An example, listening on a free port.
+    pub(crate) fn example(name: &str) -> Self {
+        Self::example_on(name, &["127.0.0.1:0"])
+    }
+
+    /// An example, listening on these addresses.
+    pub(crate) fn example_on(name: &str, addresses: &[&str]) -> Self {
+        Self::start_example(Command::new(binary(name)), addresses)
+    }
+
+    /// An example that can have no more than this many files and sockets open.
+    pub(crate) fn example_with_descriptors(name: &str, descriptors: usize) -> Self {
+        let mut command = Command::new("sh");
+        command.args(["-c", &format!("ulimit -n {descriptors} && exec \"$0\" \"$@\"")]).arg(binary(name));
+        Self::start_example(command, &["127.0.0.1:0"])
+    }
+
+    fn start_example(mut command: Command, addresses: &[&str]) -> Self {
+        command.args(addresses.iter().flat_map(|address| ["--bind", address])).env("RUST_LOG", "error");
+        let mut process = Self::start(command, None);
+        for _ in addresses {
+            let line = process.line_with("listening on ");
+            process.addresses.push(line["listening on ".len()..].to_owned());
+        }
+        process
+    }
+
+    /// A redis-server without persistence. It listens on a unix socket, which needs no free port.
+    pub(crate) fn redis() -> Self {
+        let folder = Folder::new();
+        let mut command = Command::new("redis-server");
+        command
+            .args(["--port", "0", "--unixsocket", "redis.sock", "--save", "", "--appendonly", "no"])
+            .current_dir(folder.path());
+        let address = folder.socket("redis.sock");
+        let mut process = Self::start(command, Some(folder));
+        process.line_with("eady to accept connections");
+        process.addresses.push(address);
+        process
+    }
+
+    fn start(mut command: Command, folder: Option<Folder>) -> Self {
+        let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn();
+        let mut child = child.unwrap_or_else(|error| {
+            panic!("cannot start {:?}: {error} (tests/run installs what is needed)", command.get_program())
+        });
+        let output = BufReader::new(child.stdout.take().expect("it is piped"));
+        Process { child, output, addresses: Vec::new(), _folder: folder }
+    }
+
+    /// Where it listens, first.
+    pub(crate) fn address(&self) -> &str {
+        &self.addresses[0]
+    }
+
+    pub(crate) fn addresses(&self) -> &[String] {
+        &self.addresses
+    }
+
+    /// Sends a signal, such as `TERM`.
+    pub(crate) fn signal(&self, name: &str) {
+        let kill = format!("kill -s {name} {}", self.child.id());
+        let status = Command::new("sh").args(["-c", &kill]).status();
+        assert!(status.expect("sh can be run").success());
+    }
+
+    /// Its exit status, once it ends.
+    pub(crate) fn wait(mut self) -> ExitStatus {
+        eventually(|| self.child.try_wait().expect("its own child"))
+    }
+
+    /// Memory that it occupies, in KiB.
+    pub(crate) fn resident(&self) -> usize {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("it runs");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("it has memory");
+        line.trim().trim_end_matches(" kB").parse().expect("a number")
+    }
+
+    fn line_with(&mut self, text: &str) -> String {
+        let mut line = String::new();
+        while self.output.read_line(&mut line).expect("text") > 0 {
+            if line.contains(text) {
+                return line.trim_end().to_owned();
+            }
+            line.clear();
+        }
+        panic!("it ended before it said {text:?}: {:?}", self.child.wait());
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// The binary of an example, built if need be.
+pub(crate) fn binary(name: &str) -> PathBuf {
+    static FOLDER: OnceLock<PathBuf> = OnceLock::new();
+    FOLDER.get_or_init(build_examples).join(name)
+}
+
+/// Builds the examples beside this test binary, by the same profile. (Cargo itself builds only the
+/// binaries of the package that is tested.)
+fn build_examples() -> PathBuf {
+    let test = env::current_exe().expect("this binary has a path");
+    let folder = test.ancestors().nth(2).expect("target/PROFILE/deps/NAME");
+    let target = folder.parent().expect("target/PROFILE");
+    let profile = match folder.file_name().and_then(|name| name.to_str()) {
+        Some("debug") | None => "dev",
+        Some(name) => name,
+    };
+    let cargo = env::var_os("CARGO").unwrap_or("cargo".into());
+    let status = Command::new(cargo)
+        .args(["build", "--quiet", "--package", "kv", "--package", "hello", "--profile", profile])
+        .arg("--target-dir")
+        .arg(target)
+        .current_dir(Path::new(env!("CARGO_MANIFEST_DIR")))
+        .status();
+    assert!(status.expect("cargo can be run").success(), "the examples do not build");
+    folder.to_owned()
+}

@@ -1,0 +1,156 @@
+use std::thread;
+
+use thegiant::Bytes;
+
+use crate::support::{PATIENCE, RawClient, Served, allow_many_connections, app, line, request};
+
+/// Bytes that look like the protocol, different for each `seed`.
+fn value(len: usize, seed: usize) -> Vec<u8> {
+    b"\r\n$5\r\nhello\r\n*1\r\n\0\xff%".iter().copied().cycle().skip(seed).take(len).collect()
+}
+
+fn bulk(value: &[u8]) -> Vec<u8> {
+    [format!("${}\r\n", value.len()).as_bytes(), value, b"\r\n"].concat()
+}
+
+/// Not with `assert_eq`, which would print megabytes.
+#[track_caller]
+fn assert_is(reply: &Bytes, expected: &[u8]) {
+    let differs = reply.iter().zip(expected).position(|(one, other)| one != other);
+    assert_eq!((reply.len(), differs), (expected.len(), None), "length, and where it differs");
+}
+
+/// From 16 KiB on, values travel in buffers of their own.
+#[test]
+fn about_the_length_where_values_get_a_buffer_of_their_own() {
+    let served = Served::start(app);
+    let mut client = RawClient::connect(served.address());
+    for len in [16_383, 16_384, 16_385, 65_535, 65_536, 65_537, 100_000, 1 << 20] {
+        let value = value(len, len);
+        assert_eq!(client.ask(request([b"SET".as_slice(), b"k", &value])), "+OK\r\n");
+        assert_is(&client.ask(line("GET k")), &bulk(&value));
+    }
+}
+
+#[test]
+fn a_large_value_in_pieces() {
+    let served = Served::start(app);
+    let mut client = RawClient::connect(served.address());
+    let mut bystander = RawClient::connect(served.address());
+    for len in [16_383, 16_384, 16_385, 100_000] {
+        let value = value(len, 1);
+        let set = request([b"SET".as_slice(), b"k", &value]);
+        let header = set.len() - value.len() - 2;
+        for piece in [header, header + 1, header + len / 2, header + len - 1, header + len, header + len + 1]
+        {
+            client.send(&set[..piece]);
+            bystander.let_server_read();
+            client.send(&set[piece..]);
+            assert_eq!(client.reply(), "+OK\r\n", "{len} bytes in two at {piece}");
+            assert_is(&client.ask(line("GET k")), &bulk(&value));
+        }
+    }
+}
+
+/// Large values that are not the last of their request, nor in the last request of what was read.
+#[test]
+fn large_and_small_values_in_one_pipeline() {
+    let served = Served::start(app);
+    let mut client = RawClient::connect(served.address());
+    let (large, larger, small) = (value(20_000, 1), value(70_000, 2), value(10, 3));
+    let words = [b"MSET".as_slice(), b"a", &large, b"b", &small, &large, &larger, b"c", b""];
+    let requests = [request(words), line("PING"), request([b"ECHO".as_slice(), &larger]), line("PING")];
+    client.send(requests.concat());
+    assert_eq!(client.replies(2), "+OK\r\n+PONG\r\n");
+    assert_is(&client.reply(), &bulk(&larger));
+    assert_eq!(client.reply(), "+PONG\r\n");
+
+    client.send([line("GET a"), line("GET b"), request([b"GET".as_slice(), &large]), line("GET c")].concat());
+    for expected in [&large, &small, &larger, &Vec::new()] {
+        assert_is(&client.reply(), &bulk(expected));
+    }
+}
+
+/// A client hears of its mistake when it has sent all of it.
+#[test]
+fn large_arguments_that_nobody_wants() {
+    let served = Served::start(app);
+    let mut client = RawClient::connect(served.address());
+    let large = "x".repeat(20_000);
+    let cut = "x".repeat(128);
+    assert_eq!(
+        client.ask(request([large.as_str(), "a"])),
+        format!("-ERR unknown command '{cut}', with args beginning with: 'a' \r\n")
+    );
+    assert_eq!(
+        client.ask(request(["NOPE", &large, &large])),
+        format!("-ERR unknown command 'NOPE', with args beginning with: '{cut}' \r\n")
+    );
+    assert_eq!(
+        client.ask(request(["GET", &large, &large])),
+        "-ERR wrong number of arguments for 'get' command\r\n"
+    );
+    assert_eq!(client.ask(line("PING")), "+PONG\r\n");
+}
+
+#[test]
+fn fifty_clients_with_values_of_1_kib_100_kib_and_8_mib() {
+    let served = Served::start(app);
+    thread::scope(|scope| {
+        for number in 0..50 {
+            let address = served.address();
+            scope.spawn(move || set_and_get(address, number));
+        }
+    });
+}
+
+fn set_and_get(address: &str, number: usize) {
+    let mut client = RawClient::connect(address);
+    for len in [1024, 100 * 1024, 8 << 20] {
+        let (key, value) = (format!("{number}"), value(len, number));
+        assert_eq!(client.ask(request([b"SET".as_slice(), key.as_bytes(), &value])), "+OK\r\n");
+        assert_is(&client.ask(request(["GET", &key])), &bulk(&value));
+    }
+}
+
+#[test]
+fn a_thousand_clients_at_once() {
+    allow_many_connections();
+    let served = Served::start(app);
+    let mut clients: Vec<RawClient> = (0..1000).map(|_| RawClient::connect(served.address())).collect();
+    for (number, client) in clients.iter_mut().enumerate() {
+        client.send(line(&format!("SET {number} value-{number}")));
+        client.send(line(&format!("GET {number}")));
+    }
+    for (number, client) in clients.iter_mut().enumerate() {
+        let value = format!("value-{number}");
+        assert_eq!(client.replies(2), [b"+OK\r\n".as_slice(), &bulk(value.as_bytes())].concat());
+    }
+}
+
+/// A backlog of tokio's default length would turn many of these away.
+#[test]
+fn thousands_may_come_while_the_server_is_busy() {
+    allow_many_connections();
+    let limit = std::fs::read_to_string("/proc/sys/net/core/somaxconn").ok();
+    if limit.and_then(|limit| limit.trim().parse().ok()).is_some_and(|limit: usize| limit < 4096) {
+        return eprintln!("not tried: this system allows no backlog of 4,096");
+    }
+    let (begin, begun) = std::sync::mpsc::channel();
+    let (end, ended) = std::sync::mpsc::channel::<()>();
+    let served = Served::start(move || {
+        thegiant::App::new().fallback(move |_: &thegiant::Call<'_>| {
+            let _ = begin.send(());
+            let _ = ended.recv_timeout(PATIENCE);
+        })
+    });
+    let mut busy = RawClient::connect(served.address());
+    busy.send(line("BUSY"));
+    begun.recv_timeout(PATIENCE).expect("the server is busy");
+    let mut clients: Vec<RawClient> = (0..2000).map(|_| RawClient::connect(served.address())).collect();
+    end.send(()).expect("the server waits");
+    assert_eq!(busy.reply(), "+OK\r\n");
+    for client in &mut clients {
+        assert_eq!(client.ask(line("PING")), "+PONG\r\n");
+    }
+}
