@@ -22,6 +22,8 @@ mod listeners;
 mod macros;
 /// Replies leave in the order of the requests, whoever answers them.
 mod order;
+/// Actors that share an address, each in a thread of its own.
+mod pool;
 /// What holds for any request and any reply.
 mod properties;
 /// Broken input and the exact words that answer it.

@@ -1,6 +1,6 @@
 use std::thread;
 
-use crate::support::{RawClient, Served, app, exchange, line, lines};
+use crate::support::{RawClient, Served, app, exchange, line, lines, request};
 
 /// A request and its reply; neighbours are answered by different actors, or by none.
 fn numbered(number: usize) -> (Vec<u8>, String) {
@@ -91,4 +91,29 @@ fn the_protocol_changes_from_one_reply_to_the_next() {
     assert_eq!(client.reply(), "$-1\r\n");
     assert!(client.reply().starts_with(b"%7\r\n"), "HELLO 3 answers a map");
     assert_eq!(client.replies(2), "+RESET\r\n$-1\r\n");
+}
+
+#[test]
+fn the_protocol_changes_for_a_request_that_has_begun_already() {
+    let served = Served::start(app);
+    let mut client = RawClient::connect(served.address());
+    client.send("HELLO 3\r\nGET mis");
+    assert!(client.reply().starts_with(b"%7\r\n"), "HELLO 3 answers a map");
+    assert_eq!(client.ask("sing\r\nRESET\r\nGET mis"), "_\r\n");
+    assert_eq!(client.reply(), "+RESET\r\n");
+    assert_eq!(client.ask("sing\r\n"), "$-1\r\n");
+}
+
+#[test]
+fn replies_outlive_what_is_left_unread() {
+    let served = Served::start(app);
+    let value = "x".repeat(1 << 20);
+    let set = exchange(served.address(), request(["SET", "k", &value]));
+    assert_eq!(set, "+OK\r\n");
+    // What comes behind the protocol error is never read, and there is much of it.
+    let requests = [line("GET k").repeat(20), b"*1\r\n!".to_vec(), vec![b'x'; 4 << 20]].concat();
+    let replies = exchange(served.address(), requests);
+    let expected = format!("${}\r\n{value}\r\n", value.len()).repeat(20)
+        + "-ERR Protocol error: expected '$', got '!'\r\n";
+    assert!(replies == expected, "{} bytes of {}", replies.len(), expected.len());
 }

@@ -28,6 +28,12 @@ enum Order {
 
 #[commands]
 impl Parameters {
+    /// Options can be empty, and a rest of nothing would never end.
+    #[command("P.WINDOWS")]
+    fn windows(&self, windows: Vec<Window>) -> usize {
+        windows.len()
+    }
+
     #[command("P.BYTES")]
     fn bytes(&self, value: Bytes) -> Bytes {
         value
@@ -266,6 +272,9 @@ fn parameters() {
     for (request, reply) in [
         ("P.BYTES a", "$1\r\na\r\n"),
         ("P.SLICE a", "$1\r\na\r\n"),
+        ("P.WINDOWS LIMIT 1 2 ASC", ":1\r\n"),
+        ("P.WINDOWS LIMIT 1 2 LIMIT 1 2", "-ERR syntax error\r\n"),
+        ("P.WINDOWS x", "-ERR syntax error\r\n"),
         ("P.STR \u{e9}", "$2\r\n\u{e9}\r\n"),
         ("P.STRING \u{e9}", "$2\r\n\u{e9}\r\n"),
         ("P.I64 -9223372036854775808", ":-9223372036854775808\r\n"),
