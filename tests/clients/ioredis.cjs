@@ -9,8 +9,6 @@ async function main() {
         db: 4,
         connectionName: "me",
         retryStrategy: null,
-        // It would ask for INFO.
-        enableReadyCheck: false,
     });
     client.on("error", (error) => { throw error; });
     await client.flushall();

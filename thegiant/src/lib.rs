@@ -41,11 +41,46 @@
 //!
 //! - Replies leave in the order of the requests, and a client's commands run in that order. A
 //!   client that does not read its replies is not read from.
+//! - Requests do not go through the actor's mailbox one by one: a request may be run before a message
+//!   that was sent to its actor earlier. Where that matters, have the actor itself answer.
 //! - A handler that panics is answered with `-ERR internal error`; its client stays connected, and
 //!   everything else goes on. (With `panic = "abort"` in the profile, that cannot be.)
 //! - What a client sends can neither end the process nor make it reserve memory for a length that
 //!   was merely declared.
 //! - Errors, limits and handshakes are those of Redis 7.0.
+//!
+//! # What the operator sees
+//!
+//! The crate logs by way of [`tracing`](https://docs.rs/tracing): connections at debug, protocol errors
+//! at info, handlers that panic (with the command and the client) at error. A program that wants to see
+//! it installs a subscriber, such as `tracing_subscriber::fmt::init()`.
+//!
+//! # Testing an application
+//!
+//! On port 0 a server takes a free port and says which; its handle ends it.
+//!
+//! ```
+//! use std::io::{Read, Write};
+//! use thegiant::prelude::*;
+//!
+//! #[actix::main]
+//! async fn main() -> std::io::Result<()> {
+//!     let app = App::new().fallback(|call: &Call| Simple(format!("{} words", call.len())));
+//!     let server = Server::new(app).bind("127.0.0.1:0")?.disable_signals();
+//!     let (address, handle) = (server.addresses()[0].to_string(), server.handle());
+//!     let client = std::thread::spawn(move || {
+//!         let mut socket = std::net::TcpStream::connect(address).unwrap();
+//!         socket.write_all(b"COUNT these\r\nQUIT\r\n").unwrap();
+//!         let mut replies = String::new();
+//!         socket.read_to_string(&mut replies).unwrap();
+//!         handle.stop();
+//!         replies
+//!     });
+//!     server.run().await?;
+//!     assert_eq!(client.join().unwrap(), "+2 words\r\n+OK\r\n");
+//!     Ok(())
+//! }
+//! ```
 //!
 //! # Layout
 //!
@@ -288,7 +323,9 @@ pub use crate::{
 
 /// What an application needs, in one `use`.
 pub mod prelude {
-    pub use actix::{Actor, Addr, AsyncContext, Context, Handler};
+    pub use actix::{
+        Actor, ActorContext, Addr, AsyncContext, Context, Handler, Message, SyncArbiter, SyncContext,
+    };
 
     pub use crate::{
         App, Args, Array, Bytes, Call, Client, Error, IntoReply, Key, Server, Simple, Value, command,

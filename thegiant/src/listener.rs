@@ -48,7 +48,13 @@ impl Listener {
             Some(path) => bind_unix(Path::new(path)),
             None => bind_first(address),
         };
-        listener.map_err(|error| io::Error::new(error.kind(), format!("cannot listen on {address}: {error}")))
+        listener.map_err(|error| {
+            let forms = match error.kind() {
+                ErrorKind::InvalidInput => " (it is HOST:PORT, [V6]:PORT or unix:PATH)",
+                _ => "",
+            };
+            io::Error::new(error.kind(), format!("cannot listen on {address}: {error}{forms}"))
+        })
     }
 
     /// Where it listens.

@@ -103,7 +103,8 @@ impl Server {
         self
     }
 
-    /// Databases that `SELECT` can choose from (`databases`): see [`Client::db`]. 16 unless set.
+    /// Databases that `SELECT` can choose from (`databases`): see [`Client::db`](crate::Client::db).
+    /// 16 unless set.
     pub fn databases(mut self, databases: u16) -> Self {
         self.options.databases = databases;
         self
@@ -155,14 +156,21 @@ impl Server {
     /// [disabled](Self::disable_signals).
     ///
     /// # Errors
-    /// If a listener cannot be used, or if a second signal ended it.
+    /// If there is no listener, if one cannot be used, or if a second signal ended it.
     ///
     /// # Panics
     /// If it does not run in an actix system.
     pub async fn run(self) -> io::Result<()> {
         // It holds a sender itself, so the channel outlives the last handle.
+        let addresses = self.addresses();
         let Server { app, options, listeners, handle, mut stops } = self;
-        let shared = Arc::new(Shared::new(app.into_routes(), options));
+        if listeners.is_empty() {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                "a server needs an address to listen on",
+            ));
+        }
+        let shared = Arc::new(Shared::new(app.into_routes(), options, addresses));
         let mut signals = Tasks::default();
         if shared.options.signals {
             signals.0.push(stop_at(SignalKind::terminate(), handle.clone())?);
@@ -178,7 +186,7 @@ impl Server {
         }
 
         stops.recv().await;
-        tracing::info!(clients = shared.clients().len(), "stopping");
+        tracing::info!(clients = shared.client_count(), "stopping");
         drop(serving);
         let drained = actix_rt::time::timeout(shared.options.shutdown_timeout, shared.drain());
         let outcome = match first(drained, stops.recv()).await {

@@ -5,6 +5,7 @@ mod client;
 mod command;
 mod config;
 mod connection;
+mod info;
 
 use crate::{
     command::{Commands, Row},
@@ -16,5 +17,5 @@ const REDIS_VERSION: &str = "7.0.15";
 
 impl Commands for Session {
     const ROWS: &'static [&'static [Row<Self>]] =
-        &[Self::CONNECTION, Self::CLIENT, Self::COMMAND, Self::CONFIG];
+        &[Self::CONNECTION, Self::CLIENT, Self::COMMAND, Self::CONFIG, Self::INFO];
 }

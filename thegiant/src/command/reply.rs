@@ -31,8 +31,8 @@ use crate::{
 /// | [`Error`] | error | |
 /// | [`Value`], [`Raw`] | what they hold | |
 ///
-/// References to these work too, and `Box`es of them: a method may return what it borrows from its
-/// actor.
+/// A method may return what it borrows from its actor: references to numbers, strings, options,
+/// vectors, maps and sets are written as what they refer to.
 ///
 /// ```
 /// use thegiant::{IntoReply, resp::Encoder};
@@ -126,6 +126,15 @@ macro_rules! by_reference {
             }
         }
     )*};
+}
+
+impl<'a, T: ?Sized> IntoReply for &&'a T
+where
+    &'a T: IntoReply,
+{
+    fn into_reply(self, out: &mut Encoder) {
+        (*self).into_reply(out);
+    }
 }
 
 by_reference!(bool f32 f64 i8 i16 i32 i64 isize i128 u16 u32 u64 usize u128);

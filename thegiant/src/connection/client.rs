@@ -49,6 +49,16 @@ pub enum Address {
     Unix(Arc<Path>),
 }
 
+impl Address {
+    /// The port; a unix socket has none.
+    pub fn port(&self) -> Option<u16> {
+        match self {
+            Address::Tcp(address) => Some(address.port()),
+            Address::Unix(_) => None,
+        }
+    }
+}
+
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -136,7 +146,7 @@ impl Client {
         if self.0.protocol.load(Relaxed) == 3 { Protocol::Resp3 } else { Protocol::Resp2 }
     }
 
-    /// The user it is authenticated as: `default` as long as nothing else is configured.
+    /// The user it is authenticated as: always `default`, since there is no other yet.
     pub fn user(&self) -> &str {
         "default"
     }

@@ -23,6 +23,9 @@ const WARNING_INTERVAL: Duration = Duration::from_secs(60);
 pub(crate) struct Shared {
     pub(crate) routes: Routes,
     pub(crate) options: Options,
+    /// Where the server listens.
+    pub(crate) addresses: Vec<Address>,
+    pub(crate) started: Instant,
     clients: Mutex<HashMap<u64, Client>>,
     last_id: AtomicU64,
     /// The last client has gone.
@@ -32,10 +35,12 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    pub(crate) fn new(routes: Routes, options: Options) -> Self {
+    pub(crate) fn new(routes: Routes, options: Options, addresses: Vec<Address>) -> Self {
         Shared {
             routes,
             options,
+            addresses,
+            started: Instant::now(),
             clients: Mutex::default(),
             last_id: AtomicU64::new(0),
             empty: Notify::new(),
@@ -85,6 +90,11 @@ impl Shared {
             *last = Some(Instant::now());
             tracing::warn!(client = %client.addr(), "closed: POST or Host: is no command, but what a browser sends");
         }
+    }
+
+    /// The number of clients at this moment.
+    pub(crate) fn client_count(&self) -> usize {
+        self.lock().len()
     }
 
     /// The clients of this moment.

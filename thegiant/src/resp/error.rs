@@ -9,8 +9,11 @@ use std::{borrow::Cow, fmt};
 /// retry or reconnect: use them for nothing else.
 ///
 /// Any [`std::error::Error`] becomes one with the code `ERR`, so `?` works in a handler. (That is
-/// why this type does not implement that trait itself.) An error reply is one line: CR and LF in
-/// it become spaces, whoever wrote the text.
+/// why this type does not implement that trait itself.) To give your error type a code of its own,
+/// let it not implement that trait either and write `impl From<YourError> for Error`, or map it:
+/// `.map_err(|error| Error::new("MYCODE", error))`.
+///
+/// An error reply is one line: CR and LF in it become spaces, whoever wrote the text.
 ///
 /// ```
 /// use thegiant::Error;

@@ -37,6 +37,14 @@ impl<'a> FromArg<'a> for String {
     }
 }
 
+impl<'a> FromArg<'a> for Vec<u8> {
+    const ARG: ArgSpec = ArgSpec::new(ArgKind::String);
+
+    fn from_arg(args: &mut Arguments<'a>) -> Result<Self, Error> {
+        args.take().map(<[u8]>::to_vec)
+    }
+}
+
 macro_rules! integers {
     ($($integer:ty)*) => {$(
         impl<'a> FromArg<'a> for $integer {
@@ -49,7 +57,8 @@ macro_rules! integers {
     )*};
 }
 
-integers!(i8 i16 i32 i64 isize u8 u16 u32 u64 usize);
+// Not u8: a `Vec<u8>` is a string, as it is in a reply.
+integers!(i8 i16 i32 i64 isize u16 u32 u64 usize);
 
 impl<'a> FromArg<'a> for f64 {
     const ARG: ArgSpec = ArgSpec::new(ArgKind::Double);
@@ -99,8 +108,13 @@ impl<'a, T: FromArg<'a>> FromArg<'a> for Vec<T> {
     }
 }
 
+/// The second of a pair, as in `MSET key value`.
+const fn second_of(first: &ArgSpec) -> &'static str {
+    if matches!(first.kind, ArgKind::Key) { "value" } else { "second" }
+}
+
 macro_rules! tuples {
-    ($($T:ident = $name:literal),*) => {
+    ($($T:ident = $name:expr),*) => {
         impl<'a, $($T: FromArg<'a>),*> FromArg<'a> for ($($T,)*) {
             const ARG: ArgSpec = ArgSpec::block(&[$($T::ARG.named_if_unnamed($name)),*]);
 
@@ -111,6 +125,6 @@ macro_rules! tuples {
     };
 }
 
-tuples!(A = "first", B = "second");
+tuples!(A = "first", B = second_of(&A::ARG));
 tuples!(A = "first", B = "second", C = "third");
 tuples!(A = "first", B = "second", C = "third", D = "fourth");

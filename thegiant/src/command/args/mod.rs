@@ -20,13 +20,13 @@ use crate::Error;
 ///
 /// | type | reads |
 /// | --- | --- |
-/// | [`Bytes`](bytes::Bytes), `&[u8]` | one argument, any bytes; `Bytes` can be stored |
+/// | [`Bytes`](bytes::Bytes), `&[u8]`, `Vec<u8>` | one argument, any bytes; `Bytes` is the one to be stored |
 /// | `&str`, `String` | one argument, UTF-8 |
-/// | `i8` … `i64`, `u8` … `u64`, `isize`, `usize` | an integer, by Redis' strict rule |
+/// | `i8` … `i64`, `u16` … `u64`, `isize`, `usize` | an integer, by Redis' strict rule |
 /// | `f32`, `f64` | a floating point number or `inf` |
 /// | [`Key<T>`] | a `T` that names a key |
 /// | `Option<T>` | a `T`, if there are arguments left |
-/// | `Vec<T>` | the rest, at least one `T` |
+/// | `Vec<T>` | the rest, at least one `T`; as `Option<Vec<T>>`, or none |
 /// | `(A, B)`, `(A, B, C)` | an `A`, then a `B` |
 /// | a type with `#[derive(Args)]` | options in any order |
 ///
@@ -55,6 +55,7 @@ use crate::Error;
     label = "not a type that a command can take",
     note = "a parameter is `Bytes`, `&[u8]`, `&str`, `String`, an integer, a float, `Key<T>`, `Option<T>`, `Vec<T>`, \
             a tuple of these, or a type with `#[derive(Args)]`",
+    note = "`&Client`, `&Call` and `&mut Context<Self>` are no arguments, and are written just so",
     note = "a type of your own implements `thegiant::command::FromArg`"
 )]
 pub trait FromArg<'a>: Sized {

@@ -90,10 +90,14 @@ impl ArgSpec {
         ArgSpec { name, ..self }
     }
 
-    /// With this name, unless it has one.
+    /// With this name, unless it has one or is a key, which is named so.
     #[must_use]
     pub const fn named_if_unnamed(self, name: &'static str) -> Self {
-        if self.name.is_empty() { self.named(name) } else { self }
+        match (self.name.is_empty(), self.kind) {
+            (false, _) => self,
+            (true, ArgKind::Key) => self.named("key"),
+            (true, _) => self.named(name),
+        }
     }
 
     /// Introduced by this word.
