@@ -197,7 +197,7 @@ fn command_docs_come_from_the_comments_and_the_signatures() {
     assert_eq!(field(mset, "group").map(text).as_deref(), Some("first"));
     let arguments = elements(field(mset, "arguments").expect("its arguments").clone());
     let [pairs] = &arguments[..] else { panic!("{arguments:?}") };
-    assert_eq!(field(pairs, "name").map(text).as_deref(), Some("pairs"));
+    assert_eq!(field(pairs, "name").map(text).as_deref(), Some("pair"));
     assert_eq!(field(pairs, "type").map(text).as_deref(), Some("block"));
     let parts = elements(field(pairs, "arguments").expect("its parts").clone());
     assert_eq!(

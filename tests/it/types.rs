@@ -28,6 +28,12 @@ enum Order {
 
 #[commands]
 impl Parameters {
+    /// A string, not a rest of numbers.
+    #[command("P.VEC.U8")]
+    fn vec_u8(&self, value: Vec<u8>, times: usize) -> Vec<u8> {
+        value.repeat(times)
+    }
+
     /// Options can be empty, and a rest of nothing would never end.
     #[command("P.WINDOWS")]
     fn windows(&self, windows: Vec<Window>) -> usize {
@@ -275,6 +281,7 @@ fn parameters() {
         ("P.WINDOWS LIMIT 1 2 ASC", ":1\r\n"),
         ("P.WINDOWS LIMIT 1 2 LIMIT 1 2", "-ERR syntax error\r\n"),
         ("P.WINDOWS x", "-ERR syntax error\r\n"),
+        ("P.VEC.U8 ab 2", "$4\r\nabab\r\n"),
         ("P.STR \u{e9}", "$2\r\n\u{e9}\r\n"),
         ("P.STRING \u{e9}", "$2\r\n\u{e9}\r\n"),
         ("P.I64 -9223372036854775808", ":-9223372036854775808\r\n"),

@@ -104,6 +104,7 @@ impl<'a> Param<'a> {
     /// The name in the documentation. A parameter that the method does not use has one too.
     pub(crate) fn name(&self) -> String {
         match self.pat {
+            Pat::Ident(pat) if types::is_rest(self.ty) => types::singular(types::documented(&pat.ident)),
             Pat::Ident(pat) => types::documented(&pat.ident),
             _ => String::new(),
         }

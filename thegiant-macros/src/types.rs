@@ -25,7 +25,11 @@ pub(crate) fn documented(ident: &Ident) -> String {
 
 /// The `T` of an `Option<T>`.
 pub(crate) fn inside_option(ty: &Type) -> Option<&Type> {
-    let segment = last_segment(ty).filter(|segment| segment.ident == "Option")?;
+    inside(ty, "Option")
+}
+
+fn inside<'t>(ty: &'t Type, name: &str) -> Option<&'t Type> {
+    let segment = last_segment(ty).filter(|segment| segment.ident == name)?;
     let PathArguments::AngleBracketed(arguments) = &segment.arguments else { return None };
     match arguments.args.first()? {
         GenericArgument::Type(inner) => Some(inner),
@@ -33,9 +37,18 @@ pub(crate) fn inside_option(ty: &Type) -> Option<&Type> {
     }
 }
 
-/// Whether it takes the rest of the arguments.
+/// Whether it takes the rest of the arguments: a `Vec`, but not of bytes, which is a string.
 pub(crate) fn is_rest(ty: &Type) -> bool {
-    is_named(inside_option(ty).unwrap_or(ty), "Vec")
+    let ty = inside_option(ty).unwrap_or(ty);
+    inside(ty, "Vec").is_some_and(|element| !is_named(element, "u8"))
+}
+
+/// The name of one of them: `keys` are `key [key ...]`.
+pub(crate) fn singular(name: String) -> String {
+    match name.strip_suffix('s') {
+        Some(one) if !one.is_empty() && !one.ends_with('s') => one.to_owned(),
+        _ => name,
+    }
 }
 
 /// Without the groups that `macro_rules!` puts around a `$t:ty`, and without parentheses.

@@ -221,7 +221,8 @@ pub use thegiant_macros::command;
 ///
 /// The signature says the rest. Each parameter that implements [`FromArg`] is read from the arguments of the request, in
 /// order; what the method returns, an [`IntoReply`], is the reply. Arity, key positions and `COMMAND DOCS` follow from the
-/// same types. The name of a parameter is the name in the documentation: `max_len` is `max-len`.
+/// same types. The name of a parameter is the name in the documentation: `max_len` is `max-len`, and a
+/// `Vec` called `keys` is `key [key ...]`.
 ///
 /// Some parameters are no arguments:
 ///
