@@ -73,6 +73,7 @@ impl RawClient {
         while sent < bytes.len() {
             match socket.write(&bytes[sent..]) {
                 Ok(written) => sent += written,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => break,
                 Err(error) => panic!("{error}"),
             }

@@ -35,7 +35,7 @@ impl Served {
         let (started, start) = mpsc::channel();
         let thread = thread::spawn(move || {
             System::new().block_on(async move {
-                let server = configure(Server::new(app())).expect("it can be bound");
+                let server = configure(Server::new(app()).disable_signals()).expect("it can be bound");
                 let addresses = server.addresses().iter().map(ToString::to_string).collect();
                 started.send((addresses, server.handle())).expect("the test waits for it");
                 server.run().await
