@@ -34,6 +34,7 @@ const CONVERSATIONS: &[&str] = &[
     "COMMAND DOCS NOPE \n HELLO 3 \n COMMAND DOCS NOPE \n COMMAND INFO NOPE",
     "CONFIG \n CONFIG NOPE \n CONFIG GET \n CONFIG GET nope \n CONFIG GET maxclientz*",
     "CONFIG GET save \n CONFIG GET appendonly \n CONFIG GET timeout \n CONFIG GET databases",
+    "CONFIG GET TIMEOUT \n CLIENT HELP x \n COMMAND GETKEYS COMMAND NOPE \n HELLO 3 SETNAME \u{e9} AUTH other x",
     "HELLO 3 \n CONFIG GET save \n CONFIG GET proto-max-bulk-le? \n CONFIG GET nope",
 ];
 
@@ -258,4 +259,22 @@ fn handshakes() {
         let replies: String = kinds.chars().map(|_| char::from(client.reply()[0])).collect();
         assert_eq!(replies, kinds, "{conversation}");
     }
+}
+
+#[test]
+fn info_says_what_clients_wait_for() {
+    let served = Served::start(app);
+    let port = served.address().rsplit(':').next().expect("a port").to_owned();
+    let mut client = RawClient::connect(served.address());
+    let all = String::from_utf8(client.ask(line("INFO")).to_vec()).expect("text");
+    for field in ["# Server", "redis_version:7.", "loading:0", "role:master", &format!("tcp_port:{port}\r\n")]
+    {
+        assert!(all.contains(field), "{field} in {all}");
+    }
+    assert!(all.contains("connected_clients:1\r\n") && all.starts_with('$'), "{all}");
+    assert_eq!(client.ask(line("INFO nope")), "$0\r\n\r\n");
+    client.ask(line("HELLO 3"));
+    let replication = "txt:# Replication\r\nrole:master\r\nconnected_slaves:0\r\n";
+    let expected = format!("={}\r\n{replication}\r\n", replication.len());
+    assert_eq!(client.ask(line("INFO REPLICATION")), expected.as_str());
 }

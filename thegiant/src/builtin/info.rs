@@ -14,25 +14,16 @@ impl Session {
     /// Returns information about the server.
     #[command("INFO", loading, stale)]
     fn info(&self, section: Option<Vec<&[u8]>>) -> Report {
-        let is_asked = |name: &str| {
-            section.as_ref().is_none_or(|asked| {
-                let all = ["default", "all", "everything"];
-                asked.iter().any(|word| {
-                    [name].iter().chain(&all).any(|name| word.eq_ignore_ascii_case(name.as_bytes()))
-                })
-            })
-        };
-        let asked = self.sections().into_iter().filter(|(name, _)| is_asked(name));
-        Report(asked.map(|(name, lines)| format!("# {name}\r\n{lines}")).collect::<Vec<_>>().join("\r\n"))
+        let is_asked = |name: &str| section.as_ref().is_none_or(|asked| asks_for(asked, name));
+        let sections = self.sections().into_iter().filter(|(name, _)| is_asked(name));
+        let texts: Vec<String> = sections.map(|(name, lines)| format!("# {name}\r\n{lines}")).collect();
+        Report(texts.join("\r\n"))
     }
 
     /// Under the names of Redis. Clients wait for `loading:0`, and want a master.
     fn sections(&self) -> [(&'static str, String); 4] {
         let shared = &self.shared;
-        let port = match shared.addresses.iter().find_map(Address::port) {
-            Some(port) => port.to_string(),
-            None => "0".to_owned(),
-        };
+        let port = shared.addresses.iter().find_map(Address::port).unwrap_or(0);
         let uptime = shared.started.elapsed().as_secs();
         [
             (
@@ -55,6 +46,11 @@ impl Session {
             ("Replication", "role:master\r\nconnected_slaves:0\r\n".to_owned()),
         ]
     }
+}
+
+fn asks_for(asked: &[&[u8]], name: &str) -> bool {
+    let words = [name, "default", "all", "everything"];
+    asked.iter().any(|section| words.iter().any(|word| section.eq_ignore_ascii_case(word.as_bytes())))
 }
 
 /// Text for people: a verbatim string.
