@@ -251,7 +251,7 @@ fn memory_comes_back() {
     drop(clients);
     assert_eq!(exchange(kv.address(), line("FLUSHALL")), "+OK\r\n");
 
-    let near = before + 32 * MIB;
+    let near = before + 16 * MIB;
     eventually(|| (kv.resident() < near).then_some(()));
 }
 
