@@ -5,7 +5,7 @@ use std::{fmt, marker::PhantomData};
 use actix::{Actor, Addr, Context, Handler, dev::ToEnvelope};
 
 use crate::{
-    command::{Call, Commands, IntoReply, Row, RowId, Spec},
+    command::{Call, Commands, IntoReply, Row, RowId, Spec, split_name},
     connection::{Consumers, Drain, MountId, Routes, Session, Target, drain},
 };
 
@@ -115,7 +115,7 @@ impl App {
         let is_free = |spec: &Spec| {
             let removed = self.removed.iter().any(|name| names(spec, name));
             // Whoever has a command has its subcommands, too.
-            !removed && !self.routes.has(spec.name) && !self.routes.has(container(spec))
+            !removed && !self.routes.has(spec.name) && !self.routes.has(split_name(spec.name).0)
         };
         let free: Vec<_> = RowId::all::<Session>().filter(|(_, spec)| is_free(spec)).collect();
         for (row, spec) in free {
@@ -134,12 +134,7 @@ impl fmt::Debug for App {
 
 /// Whether `name` means this command, or the container that it is in.
 fn names(spec: &Spec, name: &str) -> bool {
-    spec.name.eq_ignore_ascii_case(name) || container(spec).eq_ignore_ascii_case(name)
-}
-
-/// The first word of a name.
-fn container(spec: &Spec) -> &'static str {
-    spec.name.split(' ').next().unwrap_or_default()
+    spec.name.eq_ignore_ascii_case(name) || split_name(spec.name).0.eq_ignore_ascii_case(name)
 }
 
 /// A function as an actor with one row.

@@ -168,7 +168,7 @@ impl<'a> FromArg<'a> for Database {
 
     fn from_arg(args: &mut Arguments<'a>) -> Result<Self> {
         let number: i64 = args.take_integer()?;
-        i32::try_from(number).map_err(|_| NOT_AN_INT)?;
+        i32::try_from(number).map_err(|_| Error::OUT_OF_INT_RANGE)?;
         let number = usize::try_from(number).ok().filter(|number| *number < DATABASES);
         number.map(Database).ok_or(Error::DB_OUT_OF_RANGE)
     }
@@ -176,6 +176,3 @@ impl<'a> FromArg<'a> for Database {
 
 const INVALID_CURSOR: Error = Error::from_static("ERR invalid cursor");
 const SAME_OBJECT: Error = Error::from_static("ERR source and destination objects are the same");
-/// Redis reads the number of a database as an `int` of C.
-const NOT_AN_INT: Error =
-    Error::from_static("ERR value is out of range, value must between -2147483648 and 2147483647");

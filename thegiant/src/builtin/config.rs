@@ -10,16 +10,20 @@ impl Session {
     #[command("CONFIG GET", admin, noscript, loading, stale)]
     fn config_get(&self, parameter: Vec<&[u8]>) -> BTreeMap<String, String> {
         let settings = self.shared.options.settings();
-        let asked_by = |pattern: &[u8]| {
-            let matching = |(name, _): &(&str, String)| glob::matches_ignore_case(pattern, name.as_bytes());
-            let found: Vec<_> = settings.iter().filter(|setting| matching(setting)).collect();
-            // A name that is no pattern is answered as it was written.
-            let is_name = pattern.iter().all(|byte| byte.is_ascii_alphanumeric() || *byte == b'-');
-            let written = is_name.then(|| String::from_utf8_lossy(pattern).into_owned());
-            found
-                .into_iter()
-                .map(move |(name, value)| (written.clone().unwrap_or((*name).to_owned()), value.clone()))
-        };
-        parameter.into_iter().flat_map(asked_by).collect()
+        let mut found = BTreeMap::new();
+        for pattern in parameter {
+            for (name, value) in &settings {
+                if glob::matches_ignore_case(pattern, name.as_bytes()) {
+                    found.insert(name_as_asked(name, pattern), value.clone());
+                }
+            }
+        }
+        found
     }
+}
+
+/// Where a setting was asked for by name and not by a pattern, its name is answered as it was written.
+fn name_as_asked(name: &str, pattern: &[u8]) -> String {
+    let is_name = pattern.eq_ignore_ascii_case(name.as_bytes());
+    if is_name { String::from_utf8_lossy(pattern).into_owned() } else { name.to_owned() }
 }

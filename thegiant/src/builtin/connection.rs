@@ -42,7 +42,7 @@ impl Session {
     #[command("SELECT", fast, loading, stale)]
     fn select(&mut self, index: i64) -> Result<(), Error> {
         if i32::try_from(index).is_err() {
-            return Err(INDEX_OUT_OF_RANGE);
+            return Err(Error::OUT_OF_INT_RANGE);
         }
         let databases = self.shared.options.databases;
         match u16::try_from(index) {
@@ -85,8 +85,6 @@ impl Session {
     }
 }
 
-const INDEX_OUT_OF_RANGE: Error =
-    Error::from_static("ERR value is out of range, value must between -2147483648 and 2147483647");
 const NO_PASSWORD_CONFIGURED: Error = Error::from_static(
     "ERR AUTH <password> called without any password configured for the default user. \
      Are you sure your configuration is correct?",

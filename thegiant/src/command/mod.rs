@@ -20,5 +20,6 @@ pub use keys::{KeySpec, Keys};
 pub use reply::{Array, IntoReply, Raw, Simple};
 pub(crate) use row::RowId;
 pub use row::{Commands, Receiver, Row};
+pub(crate) use spec::split_name;
 pub use spec::{Flags, Spec};
 pub(crate) use table::{Entry, Resolved, Table};

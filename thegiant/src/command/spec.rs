@@ -121,6 +121,14 @@ impl Spec {
     }
 }
 
+/// A name as its first word and that of a subcommand.
+pub(crate) fn split_name(name: &str) -> (&str, Option<&str>) {
+    match name.split_once(' ') {
+        Some((container, subcommand)) => (container, Some(subcommand)),
+        None => (name, None),
+    }
+}
+
 const fn word_count(name: &str) -> usize {
     let bytes = name.as_bytes();
     let mut words = 1;

@@ -1,6 +1,6 @@
 //! From the name of a command to its row.
 
-use super::{Call, Spec, args::Usage};
+use super::{Call, Spec, args::Usage, split_name};
 use crate::{Error, resp::Encoder};
 
 /// All commands of an application, found by name in any case and without allocating.
@@ -61,10 +61,7 @@ impl<T: Copy> Table<T> {
     /// The name that is in use already.
     pub(crate) fn insert(&mut self, spec: &'static Spec, target: T) -> Result<(), &'static str> {
         for name in [spec.name].into_iter().chain(spec.aliases.iter().copied()) {
-            let (word, subcommand) = match name.split_once(' ') {
-                Some((word, subcommand)) => (word, Some(subcommand)),
-                None => (name, None),
-            };
+            let (word, subcommand) = split_name(name);
             let entry = self.entry(word);
             let in_use = match subcommand {
                 None => entry.command.replace((spec, target)).is_some(),
@@ -114,9 +111,10 @@ impl<T: Copy> Table<T> {
     }
 
     /// Whether a command or subcommand has this name.
-    pub(crate) fn has(&self, name: &[u8], subcommand: Option<&[u8]>) -> bool {
-        self.get(name).is_some_and(|entry| match subcommand {
-            Some(word) => entry.subcommand(word).is_some(),
+    pub(crate) fn has(&self, name: &str) -> bool {
+        let (word, subcommand) = split_name(name);
+        self.get(word.as_bytes()).is_some_and(|entry| match subcommand {
+            Some(subcommand) => entry.subcommand(subcommand.as_bytes()).is_some(),
             None => entry.command.is_some(),
         })
     }

@@ -54,8 +54,7 @@ impl Routes {
 
     /// Whether a command or subcommand has this name.
     pub(crate) fn has(&self, name: &str) -> bool {
-        let mut words = name.splitn(2, ' ').map(str::as_bytes);
-        self.table.has(words.next().unwrap_or_default(), words.next())
+        self.table.has(name)
     }
 
     /// The commands by name.

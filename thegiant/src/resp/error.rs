@@ -35,6 +35,9 @@ impl Error {
     pub const SYNTAX: Error = Error::from_static("ERR syntax error");
     /// `ERR value is not an integer or out of range`
     pub const NOT_AN_INTEGER: Error = Error::from_static("ERR value is not an integer or out of range");
+    /// `ERR value is out of range, value must between -2147483648 and 2147483647`
+    pub const OUT_OF_INT_RANGE: Error =
+        Error::from_static("ERR value is out of range, value must between -2147483648 and 2147483647");
     /// `ERR value is not a valid float`
     pub const NOT_A_FLOAT: Error = Error::from_static("ERR value is not a valid float");
     /// `ERR value is not valid UTF-8`, which Redis itself never says: to it, all is bytes.
