@@ -6,7 +6,8 @@ use actix::{Actor, Addr, Context, Handler, dev::ToEnvelope};
 
 use crate::{
     command::{Call, Commands, IntoReply, Row, RowId, Spec, split_name},
-    connection::{Consumers, Drain, MountId, Routes, Session, Target, drain},
+    connection::{Consumers, Drain, MountId, Routes, Session, drain},
+    info::{InfoFields, InfoSection},
 };
 
 /// The commands of a server, and who answers them: actors, a function, the toolkit itself.
@@ -48,6 +49,7 @@ pub struct App {
     routes: Routes,
     /// Names of built-in commands.
     removed: Vec<String>,
+    info: Vec<InfoSection>,
 }
 
 impl App {
@@ -71,7 +73,7 @@ impl App {
     {
         let mount = self.routes.add_actor(actor.recipient(), A::Context::MANY);
         for (row, spec) in RowId::all::<A>() {
-            if let Err(name) = self.routes.add_command(spec, Target { mount, row }) {
+            if let Err(name) = self.routes.add_command(spec, mount, row) {
                 panic!("the command {name} is mounted already");
             }
         }
@@ -93,7 +95,9 @@ impl App {
     {
         let actor = Function { function, reply: PhantomData }.start();
         let mount = self.routes.add_actor(actor.recipient(), false);
-        RowId::all::<Function<F, R>>().for_each(|(row, _)| self.routes.set_fallback(Target { mount, row }));
+        for (row, spec) in RowId::all::<Function<F, R>>() {
+            self.routes.set_fallback(spec, mount, row);
+        }
         self
     }
 
@@ -110,8 +114,33 @@ impl App {
         self
     }
 
+    /// Adds fields to a section of `INFO`, or a section of its own.
+    ///
+    /// They are asked for whenever a client asks, so they should be quick to tell. An actor keeps
+    /// what it wants to show where both can reach it, in an atomic counter for example:
+    ///
+    /// ```
+    /// use std::sync::{
+    ///     Arc,
+    ///     atomic::{AtomicU64, Ordering::Relaxed},
+    /// };
+    /// use thegiant::App;
+    ///
+    /// let waiting = Arc::new(AtomicU64::new(0)); // the actor has it, too
+    /// let app = App::new().info("Jobs", move |info| {
+    ///     info.field("jobs_waiting", waiting.load(Relaxed));
+    /// });
+    /// ```
+    pub fn info<F>(mut self, section: &str, fields: F) -> Self
+    where
+        F: Fn(&mut InfoFields) + Send + Sync + 'static,
+    {
+        self.info.push(InfoSection::new(section, fields));
+        self
+    }
+
     /// The routes, with those of built-in commands where nothing else has their names.
-    pub(crate) fn into_routes(mut self) -> Routes {
+    pub(crate) fn into_parts(mut self) -> (Routes, Vec<InfoSection>) {
         let is_free = |spec: &Spec| {
             let removed = self.removed.iter().any(|name| names(spec, name));
             // Whoever has a command has its subcommands, too.
@@ -120,9 +149,9 @@ impl App {
         let free: Vec<_> = RowId::all::<Session>().filter(|(_, spec)| is_free(spec)).collect();
         for (row, spec) in free {
             // The names of built-in commands differ from each other.
-            let _ = self.routes.add_command(spec, Target { mount: MountId::SESSION, row });
+            let _ = self.routes.add_command(spec, MountId::SESSION, row);
         }
-        self.routes
+        (self.routes, self.info)
     }
 }
 

@@ -96,10 +96,12 @@ mod builtin;
 pub mod command;
 mod connection;
 pub mod glob;
+mod info;
 mod listener;
-mod options;
+mod observe;
 pub mod resp;
 mod server;
+mod settings;
 
 pub use bytes::Bytes;
 /// Makes a parameter of options: `[NX | XX] [GET] [EX seconds | PX milliseconds | KEEPTTL]`.
@@ -318,8 +320,9 @@ pub use crate::{
     app::App,
     command::{Array, Call, Commands, FromArg, IntoReply, Key, Raw, Simple},
     connection::{Address, Client, Consumers},
+    info::InfoFields,
     resp::{Error, Value},
-    server::{Server, ServerHandle},
+    server::{ClientClass, OutputLimit, Server, ServerHandle},
 };
 
 /// What an application needs, in one `use`.

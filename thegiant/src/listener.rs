@@ -4,9 +4,12 @@ use std::{
     fs,
     io::{self, ErrorKind},
     net::{SocketAddr, TcpListener as StdTcpListener, ToSocketAddrs},
-    os::unix::{
-        fs::FileTypeExt,
-        net::{UnixListener as StdUnixListener, UnixStream as StdUnixStream},
+    os::{
+        fd::AsRawFd,
+        unix::{
+            fs::FileTypeExt,
+            net::{UnixListener as StdUnixListener, UnixStream as StdUnixStream},
+        },
     },
     path::Path,
     sync::Arc,
@@ -17,8 +20,8 @@ use actix_rt::net::{TcpListener, TcpStream, UnixListener};
 use socket2::{Domain, SockRef, Socket, TcpKeepalive, Type};
 
 use crate::{
-    connection::{Address, Stream},
-    options::BACKLOG,
+    connection::{Address, Ends, Stream},
+    settings::BACKLOG,
 };
 
 /// A socket that listens, not yet tied to an event loop.
@@ -99,9 +102,9 @@ enum AcceptorSocket {
 }
 
 impl Acceptor {
-    /// The next connection, and where its client is. It does not give up: an error is logged and
+    /// The next connection, and where its ends are. It does not give up: an error is logged and
     /// waited out.
-    pub(crate) async fn accept(&self) -> (Stream, Address) {
+    pub(crate) async fn accept(&self) -> (Stream, Ends) {
         loop {
             match self.try_accept().await {
                 Ok(accepted) => return accepted,
@@ -115,15 +118,19 @@ impl Acceptor {
         }
     }
 
-    async fn try_accept(&self) -> io::Result<(Stream, Address)> {
+    async fn try_accept(&self) -> io::Result<(Stream, Ends)> {
         match &self.socket {
             AcceptorSocket::Tcp(listener) => {
                 let (stream, peer) = listener.accept().await?;
-                Ok((Stream::Tcp(stream), Address::Tcp(peer)))
+                let local = Address::Tcp(stream.local_addr()?);
+                let ends = Ends { peer: Address::Tcp(peer), local, descriptor: stream.as_raw_fd() };
+                Ok((Stream::Tcp(stream), ends))
             }
             AcceptorSocket::Unix(listener, _) => {
                 let (stream, _) = listener.accept().await?;
-                Ok((Stream::Unix(stream), self.address.clone()))
+                let (peer, local) = (self.address.clone(), self.address.clone());
+                let ends = Ends { peer, local, descriptor: stream.as_raw_fd() };
+                Ok((Stream::Unix(stream), ends))
             }
         }
     }

@@ -6,7 +6,7 @@ use std::{
     net::TcpListener,
     os::unix::net::UnixListener,
     pin::pin,
-    sync::Arc,
+    sync::{Arc, atomic::Ordering::Relaxed},
     task::Poll,
     time::Duration,
 };
@@ -19,10 +19,10 @@ use tokio::{
 
 use crate::{
     App, Error,
-    connection::{Address, Connection, Shared, Stream, Wish},
+    connection::{Address, Connection, Parts, Shared, Stream, Sweep, Wish},
     listener::{Acceptor, Listener, tune},
-    options::Options,
     resp::Encoder,
+    settings::{self, Setting, Settings},
 };
 
 /// Serves an [`App`] to any number of clients, on the thread it runs on.
@@ -44,7 +44,11 @@ use crate::{
 #[must_use = "a server serves when it is run"]
 pub struct Server {
     app: App,
-    options: Options,
+    settings: Settings,
+    password: Option<Box<[u8]>>,
+    allow_shutdown: bool,
+    /// SIGTERM and SIGINT stop it.
+    signals: bool,
     listeners: Vec<Listener>,
     handle: ServerHandle,
     stops: mpsc::UnboundedReceiver<()>,
@@ -55,7 +59,16 @@ impl Server {
     pub fn new(app: App) -> Self {
         let (stop, stops) = mpsc::unbounded_channel();
         let handle = ServerHandle { stop };
-        Server { app, options: Options::default(), listeners: Vec::new(), handle, stops }
+        Server {
+            app,
+            settings: Settings::default(),
+            password: None,
+            allow_shutdown: false,
+            signals: true,
+            listeners: Vec::new(),
+            handle,
+            stops,
+        }
     }
 
     /// Listens on an address: `127.0.0.1:6380`, `[::1]:6380`, `localhost:6380` or
@@ -84,56 +97,133 @@ impl Server {
     }
 
     /// Clients served at once (`maxclients`); one more gets an error and is closed. 10,000 unless set.
-    pub fn max_clients(mut self, clients: usize) -> Self {
-        self.options.max_clients = clients;
-        self
+    pub fn max_clients(self, clients: usize) -> Self {
+        self.set(Setting::MaxClients, clients as u64)
     }
 
     /// Closes the connection of a client that has sent nothing for this long (`timeout`), to the
-    /// second. `None`, unless set: never.
-    pub fn timeout(mut self, idle: Option<Duration>) -> Self {
-        self.options.timeout = idle.filter(|idle| !idle.is_zero());
-        self
+    /// second. `None`, unless set: never. Who waits for an answer is not idle.
+    pub fn timeout(self, idle: Option<Duration>) -> Self {
+        self.set_seconds(Setting::Timeout, idle)
+    }
+
+    /// Closes the connection of a client that has begun a request and not ended it after this long
+    /// (`request-timeout`), to the second. `None`, unless set: never.
+    pub fn request_timeout(self, wait: Option<Duration>) -> Self {
+        self.set_seconds(Setting::RequestTimeout, wait)
     }
 
     /// Has the system probe silent peers after this time (`tcp-keepalive`), so that a connection
     /// whose peer has vanished ends. 300 s unless set.
-    pub fn tcp_keepalive(mut self, idle: Option<Duration>) -> Self {
-        self.options.tcp_keepalive = idle.filter(|idle| !idle.is_zero());
-        self
+    pub fn tcp_keepalive(self, idle: Option<Duration>) -> Self {
+        self.set_seconds(Setting::TcpKeepalive, idle)
     }
 
     /// Databases that `SELECT` can choose from (`databases`): see [`Client::db`](crate::Client::db).
     /// 16 unless set.
-    pub fn databases(mut self, databases: u16) -> Self {
-        self.options.databases = databases;
-        self
+    pub fn databases(self, databases: u16) -> Self {
+        self.set(Setting::Databases, databases.into())
     }
 
     /// Bytes of one argument (`proto-max-bulk-len`); more is a protocol error. 512 MiB unless set.
-    pub fn max_bulk_len(mut self, bytes: usize) -> Self {
-        self.options.max_bulk_len = bytes;
-        self
+    pub fn max_bulk_len(self, bytes: usize) -> Self {
+        self.set(Setting::MaxBulkLen, bytes as u64)
     }
 
     /// Bytes of one request that is not complete yet (`client-query-buffer-limit`); a client that
     /// sends more is closed. 1 GiB unless set, and at most 2 GiB.
-    pub fn query_buffer_limit(mut self, bytes: usize) -> Self {
-        self.options.query_buffer_limit = bytes.min(1 << 31);
+    pub fn query_buffer_limit(self, bytes: usize) -> Self {
+        self.set(Setting::QueryBufferLimit, bytes as u64)
+    }
+
+    /// Bytes that may wait to be sent to one client (`client-output-buffer-limit`); a client for
+    /// which more waits is closed. Unless set, there is no limit for replies, and for what is pushed
+    /// it is 32 MiB, or 8 MiB for 60 s.
+    pub fn output_limit(self, class: ClientClass, limit: OutputLimit) -> Self {
+        self.settings.set_output_limit(class.setting(), limit.0);
         self
     }
 
-    /// How long a stop waits for clients to take their last replies (`shutdown-timeout`). 10 s
-    /// unless set.
-    pub fn shutdown_timeout(mut self, wait: Duration) -> Self {
-        self.options.shutdown_timeout = wait;
+    /// Bytes that the buffers of all clients may take (`maxmemory-clients`): of requests that have not
+    /// arrived whole, and of what waits to be sent. Beyond that, the clients with the biggest are
+    /// closed, those aside that said `CLIENT NO-EVICT on`. Unless set, there is no limit.
+    pub fn max_client_memory(self, bytes: usize) -> Self {
+        self.set(Setting::MaxMemoryClients, bytes as u64)
+    }
+
+    /// Has clients authenticate with this password, as the user `default`: by `AUTH` or `HELLO … AUTH`.
+    /// Before they have, other commands are answered with `NOAUTH`, and only little is read. An empty
+    /// password is none.
+    ///
+    /// An application that has an `AUTH` of its own answers that itself; then none is to be set here.
+    pub fn password(mut self, password: impl Into<Vec<u8>>) -> Self {
+        self.password = Some(password.into().into_boxed_slice()).filter(|password| !password.is_empty());
         self
+    }
+
+    /// How long a client may take to [authenticate](Self::password) before it is closed
+    /// (`auth-timeout`), to the second. 60 s unless set; `None` is never.
+    pub fn auth_timeout(self, wait: Option<Duration>) -> Self {
+        self.set_seconds(Setting::AuthTimeout, wait)
+    }
+
+    /// Whether clients from other machines are turned away as long as there is no
+    /// [password](Self::password) (`protected-mode`). They are, unless set: whoever listens on all
+    /// addresses should know what that means.
+    pub fn protected_mode(self, protected: bool) -> Self {
+        self.set(Setting::ProtectedMode, protected.into())
+    }
+
+    /// Whether `DEBUG` is answered (`enable-debug-command`): for tests of clients. It is not, unless
+    /// set.
+    pub fn debug_commands(self, enabled: bool) -> Self {
+        self.set(Setting::DebugCommands, enabled.into())
+    }
+
+    /// Whether a client may stop the server with `SHUTDOWN`. It may not, unless set.
+    pub fn allow_shutdown(mut self, allowed: bool) -> Self {
+        self.allow_shutdown = allowed;
+        self
+    }
+
+    /// Keeps commands that took at least this long for `SLOWLOG` (`slowlog-log-slower-than`). `None`,
+    /// unless set: none are kept, since each command has to be timed for it (some 50 ns).
+    pub fn slowlog_slower_than(self, took: Option<Duration>) -> Self {
+        let micros = took.map_or(-1, |took| i64::try_from(took.as_micros()).unwrap_or(i64::MAX));
+        self.set(Setting::SlowlogLogSlowerThan, micros as u64)
+    }
+
+    /// How many commands `SLOWLOG` keeps (`slowlog-max-len`). 128 unless set.
+    pub fn slowlog_max_len(self, entries: usize) -> Self {
+        self.set(Setting::SlowlogMaxLen, entries as u64)
+    }
+
+    /// Whether commands are timed (`latency-tracking`), for `LATENCY HISTOGRAM` and for `INFO`'s
+    /// `commandstats` and `latencystats`. They are not, unless set: it takes some 50 ns a command.
+    pub fn latency_tracking(self, tracked: bool) -> Self {
+        self.set(Setting::LatencyTracking, tracked.into())
+    }
+
+    /// How long a stop waits for clients to take their last replies (`shutdown-timeout`), to the
+    /// second. 10 s unless set.
+    pub fn shutdown_timeout(self, wait: Duration) -> Self {
+        self.set_seconds(Setting::ShutdownTimeout, Some(wait))
     }
 
     /// Leaves SIGTERM and SIGINT to the rest of the program, which stops the server by its
     /// [`handle`](Self::handle).
     pub fn disable_signals(mut self) -> Self {
-        self.options.signals = false;
+        self.signals = false;
+        self
+    }
+
+    fn set(self, setting: Setting, value: u64) -> Self {
+        self.settings.set(setting, value);
+        self
+    }
+
+    fn set_seconds(self, setting: Setting, time: Option<Duration>) -> Self {
+        self.settings.set_seconds(setting, time);
         self
     }
 
@@ -163,42 +253,93 @@ impl Server {
     pub async fn run(self) -> io::Result<()> {
         // It holds a sender itself, so the channel outlives the last handle.
         let addresses = self.addresses();
-        let Server { app, options, listeners, handle, mut stops } = self;
+        let Server { app, settings, password, allow_shutdown, signals, listeners, handle, mut stops } = self;
         if listeners.is_empty() {
             return Err(io::Error::new(
                 io::ErrorKind::InvalidInput,
                 "a server needs an address to listen on",
             ));
         }
-        let shared = Arc::new(Shared::new(app.into_routes(), options, addresses));
-        let mut signals = Tasks::default();
-        if shared.options.signals {
-            signals.0.push(stop_at(SignalKind::terminate(), handle.clone())?);
-            signals.0.push(stop_at(SignalKind::interrupt(), handle.clone())?);
+        let stop = allow_shutdown.then(|| handle.stop.clone());
+        let (routes, info) = app.into_parts();
+        let shared = Arc::new(Shared::new(routes, info, Parts { settings, password, stop, addresses }));
+        let mut stopping = Tasks::default();
+        if signals {
+            stopping.0.push(stop_at(SignalKind::terminate(), handle.clone())?);
+            stopping.0.push(stop_at(SignalKind::interrupt(), handle.clone())?);
         }
+        let mut keeping = Tasks::default();
+        keeping.0.push(actix_rt::spawn(keep_house(Arc::clone(&shared))));
         let mut serving = Tasks::default();
         for listener in listeners {
             let acceptor = listener.into_acceptor()?;
             serving.0.push(actix_rt::spawn(accept(acceptor, Arc::clone(&shared))));
         }
-        if let Some(timeout) = shared.options.timeout {
-            serving.0.push(actix_rt::spawn(close_idle(timeout, Arc::clone(&shared))));
-        }
 
         stops.recv().await;
-        tracing::info!(clients = shared.client_count(), "stopping");
+        tracing::info!(clients = shared.clients.len(), "stopping");
         drop(serving);
-        let drained = actix_rt::time::timeout(shared.options.shutdown_timeout, shared.drain());
+        let wait = shared.settings.seconds(Setting::ShutdownTimeout).unwrap_or_default();
+        let drained = actix_rt::time::timeout(wait, shared.clients.drain());
         let outcome = match first(drained, stops.recv()).await {
             First::Left(_) => Ok(()),
             First::Right(_) => Err(io::Error::new(io::ErrorKind::Interrupted, "stopped by a second signal")),
         };
-        let left = shared.clients();
+        let left = shared.clients.all();
         if !left.is_empty() {
             tracing::warn!(clients = left.len(), "stopped before these clients took their replies");
         }
         left.iter().for_each(|client| client.ask(Wish::Die));
         outcome
+    }
+}
+
+/// What waits to be sent to a client: `client-output-buffer-limit` has a limit for each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ClientClass {
+    /// `normal`: replies. While there are a megabyte of them, no more requests are run.
+    Normal,
+    /// `pubsub`: what is pushed, which nobody has asked for at this moment.
+    PubSub,
+}
+
+impl ClientClass {
+    fn setting(self) -> Setting {
+        match self {
+            ClientClass::Normal => Setting::NormalOutputLimit,
+            ClientClass::PubSub => Setting::PushOutputLimit,
+        }
+    }
+}
+
+/// How many bytes may wait to be sent to a client; see [`Server::output_limit`].
+///
+/// ```
+/// use std::time::Duration;
+/// use thegiant::OutputLimit;
+///
+/// const MIB: usize = 1024 * 1024;
+/// let limit = OutputLimit::hard(32 * MIB).soft(8 * MIB, Duration::from_secs(60));
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub struct OutputLimit(settings::OutputLimit);
+
+impl OutputLimit {
+    /// No limit.
+    pub const NONE: OutputLimit = OutputLimit::hard(0);
+
+    /// So many bytes at once, and the client is closed. 0 is no limit.
+    pub const fn hard(bytes: usize) -> Self {
+        OutputLimit(settings::OutputLimit { hard: bytes as u64, soft: 0, soft_seconds: 0 })
+    }
+
+    /// Also so many bytes for so long, to the second.
+    pub const fn soft(mut self, bytes: usize, time: Duration) -> Self {
+        self.0.soft = bytes as u64;
+        self.0.soft_seconds = time.as_secs();
+        self
     }
 }
 
@@ -230,13 +371,21 @@ impl ServerHandle {
 /// Accepts connections for ever.
 async fn accept(acceptor: Acceptor, shared: Arc<Shared>) {
     loop {
-        let (stream, address) = acceptor.accept().await;
-        let Some(client) = shared.admit(address) else {
-            refuse(&stream);
+        let (stream, ends) = acceptor.accept().await;
+        if is_protected_from(&ends.peer, &shared) {
+            shared.stats.rejected.fetch_add(1, Relaxed);
+            refuse(&stream, &PROTECTED);
+            continue;
+        }
+        let most = shared.settings.size(Setting::MaxClients);
+        let Some(client) = shared.clients.admit(ends, most, shared.now()) else {
+            shared.stats.rejected.fetch_add(1, Relaxed);
+            refuse(&stream, &FULL);
             continue;
         };
+        shared.stats.connections.fetch_add(1, Relaxed);
         if let Stream::Tcp(stream) = &stream
-            && let Err(error) = tune(stream, shared.options.tcp_keepalive)
+            && let Err(error) = tune(stream, shared.settings.seconds(Setting::TcpKeepalive))
         {
             tracing::debug!(client = %client.addr(), %error, "cannot set the options of a socket");
         }
@@ -245,22 +394,38 @@ async fn accept(acceptor: Acceptor, shared: Arc<Shared>) {
     }
 }
 
-/// Tells a client that there is no room; if its socket does not take that at once, so be it.
-fn refuse(stream: &Stream) {
+const FULL: Error = Error::from_static("ERR max number of clients reached");
+
+/// The first two sentences are those of Redis; what can be done about it is not the same.
+const PROTECTED: Error = Error::from_static(
+    "DENIED Redis is running in protected mode because protected mode is enabled and no password is set for the \
+     default user. In this mode connections are only accepted from the loopback interface. If you want to connect \
+     from external computers, you may adopt one of the following solutions: 1) Disable protected mode by sending \
+     the command 'CONFIG SET protected-mode no' from the loopback interface, by connecting from the same host the \
+     server is running. 2) Have the program switch protected mode off. 3) Have the program set a password.",
+);
+
+/// Whether it is a client from elsewhere, at a server that is meant for this machine.
+fn is_protected_from(peer: &Address, shared: &Shared) -> bool {
+    let is_protected = shared.settings.flag(Setting::ProtectedMode) && shared.password.is_none();
+    is_protected && !peer.is_local()
+}
+
+/// Tells a client that it is not served; if its socket does not take that at once, so be it.
+fn refuse(stream: &Stream, error: &Error) {
     let mut out = Encoder::default();
-    out.error(&Error::from_static("ERR max number of clients reached"));
+    out.error(error);
     stream.send_now(&out.to_vec());
 }
 
-/// Closes clients that have been idle for too long.
-async fn close_idle(timeout: Duration, shared: Arc<Shared>) {
-    let sweeps = u32::try_from(timeout.as_secs()).unwrap_or(u32::MAX).max(1);
+/// Tells the time, and looks after the clients.
+async fn keep_house(shared: Arc<Shared>) {
+    let mut sweep = Sweep::default();
     let mut every_second = actix_rt::time::interval(Duration::from_secs(1));
     loop {
         every_second.tick().await;
-        for client in shared.clients().iter().filter(|client| client.idle_sweep() > sweeps) {
-            client.ask(Wish::Die);
-        }
+        shared.tick();
+        sweep.run(&shared);
     }
 }
 

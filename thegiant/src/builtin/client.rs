@@ -1,7 +1,21 @@
-//! `CLIENT`: what a connection says of itself.
+//! `CLIENT`: what a connection says of itself, and what operators ask of connections.
 
-use super::connection::{client_name, printable};
-use crate::{Args, Error, commands, connection::Session};
+use std::{
+    fmt::Write,
+    time::{Duration, Instant},
+};
+
+use super::{
+    Report,
+    connection::{client_name, printable},
+};
+use crate::{
+    Address, Args, Client, Error, FromArg, IntoReply,
+    command::{ArgKind, ArgSpec, Arguments},
+    commands,
+    connection::{ClientFlag, Pause, Replies, Session, Shared, Wish},
+    resp::{Encoder, parse_integer},
+};
 
 #[commands(rows = CLIENT, group = "connection")]
 impl Session {
@@ -34,6 +48,444 @@ impl Session {
             }
         }
         Ok(())
+    }
+
+    /// Describes the current connection.
+    #[command("CLIENT INFO", noscript, loading, stale)]
+    fn client_info(&self) -> Report {
+        Report(described(&self.client, &self.shared))
+    }
+
+    /// Describes the connections, one a line.
+    #[command("CLIENT LIST", admin, noscript, loading, stale)]
+    fn client_list(&self, filter: Option<ListFilter>) -> Report {
+        let clients = match filter {
+            None => self.shared.clients.in_order(),
+            Some(ListFilter::Class(class)) => {
+                let is_of = |client: &Client| class == Class::of(client);
+                self.shared.clients.in_order().into_iter().filter(is_of).collect()
+            }
+            Some(ListFilter::Ids(ids)) => ids.iter().filter_map(|id| self.shared.clients.get(*id)).collect(),
+        };
+        Report(clients.iter().map(|client| described(client, &self.shared)).collect())
+    }
+
+    /// Closes connections.
+    #[command("CLIENT KILL", admin, noscript, loading, stale)]
+    fn client_kill(&mut self, target: KillTarget<'_>) -> Result<Killed, Error> {
+        let filters = match target {
+            KillTarget::Address(address) => {
+                let filters =
+                    KillFilters { address: Some(address), skips_me: false, ..KillFilters::default() };
+                return if self.kill(&filters) > 0 { Ok(Killed::It) } else { Err(NO_SUCH_CLIENT) };
+            }
+            KillTarget::Filters(filters) => filters,
+        };
+        Ok(Killed::So(self.kill(&filters)))
+    }
+
+    /// Sends replies, or does not.
+    #[command("CLIENT REPLY", noscript, loading, stale)]
+    fn client_reply(&mut self, action: ReplyAction) -> Said {
+        self.replies = match action {
+            ReplyAction::On => Replies::On,
+            ReplyAction::Off => Replies::Off,
+            ReplyAction::Skip if self.replies == Replies::Off => Replies::Off,
+            ReplyAction::Skip => Replies::Skip,
+        };
+        if self.replies == Replies::On { Said::Ok } else { Said::Nothing }
+    }
+
+    /// Has clients wait.
+    #[command("CLIENT PAUSE", admin, noscript, loading, stale)]
+    fn client_pause(&self, timeout: PauseTimeout, mode: Option<PauseMode>) {
+        let until = Instant::now() + timeout.0;
+        let writes_only = matches!(mode, Some(PauseMode(true)));
+        // A pause under way is never weakened.
+        let before = self.shared.paused().unwrap_or(Pause { until, writes_only });
+        let pause = Pause { until: until.max(before.until), writes_only: writes_only && before.writes_only };
+        self.shared.pause(pause);
+        let shared = self.shared.clone();
+        actix_rt::spawn(async move {
+            actix_rt::time::sleep_until(pause.until.into()).await;
+            if shared.paused() == Some(pause) {
+                shared.unpause();
+            }
+        });
+    }
+
+    /// Lets clients go on.
+    #[command("CLIENT UNPAUSE", admin, noscript, loading, stale)]
+    fn client_unpause(&self) {
+        self.shared.unpause();
+    }
+
+    /// Keeps the connection when all clients take too much memory.
+    #[command("CLIENT NO-EVICT", admin, noscript, loading, stale)]
+    fn client_no_evict(&self, enabled: Switch) {
+        self.client.set(ClientFlag::NoEvict, enabled.is_on());
+    }
+
+    /// Keeps the commands of the connection from counting as uses of their keys.
+    #[command("CLIENT NO-TOUCH", noscript, loading, stale)]
+    fn client_no_touch(&self, enabled: Switch) {
+        self.client.set(ClientFlag::NoTouch, enabled.is_on());
+    }
+
+    /// Returns the ID of the connection that gets the current one's invalidations: there is none.
+    #[command("CLIENT GETREDIR", noscript, loading, stale)]
+    fn client_getredir(&self) -> i64 {
+        -1
+    }
+
+    /// Describes the tracking of keys for the current connection: it is off.
+    #[command("CLIENT TRACKINGINFO", noscript, loading, stale)]
+    fn client_trackinginfo(&self) -> TrackingInfo {
+        TrackingInfo
+    }
+}
+
+impl Session {
+    /// Closes the connections that all filters accept; returns how many.
+    fn kill(&mut self, filters: &KillFilters<'_>) -> i64 {
+        let mut killed = 0;
+        for client in self.shared.clients.in_order().iter().filter(|client| filters.accept(client)) {
+            let is_me = client.id() == self.client.id();
+            if is_me && filters.skips_me {
+                continue;
+            }
+            if is_me {
+                // Not before it has the reply.
+                self.closing = true;
+            } else {
+                client.ask(Wish::Die);
+            }
+            killed += 1;
+        }
+        killed
+    }
+}
+
+const NO_SUCH_CLIENT: Error = Error::from_static("ERR No such client");
+const INVALID_ID: Error = Error::from_static("ERR Invalid client ID");
+const ID_NOT_POSITIVE: Error = Error::from_static("ERR client-id should be greater than 0");
+const TIMEOUT_NO_INTEGER: Error = Error::from_static("ERR timeout is not an integer or out of range");
+const TIMEOUT_NEGATIVE: Error = Error::from_static("ERR timeout is negative");
+const UNKNOWN_PAUSE_MODE: Error = Error::from_static("ERR CLIENT PAUSE mode must be WRITE or ALL");
+
+/// What a connection takes when nothing waits in it: see DESIGN.md.
+const IDLE_MEMORY: usize = 1400;
+
+/// A line of `CLIENT LIST`, with the fields of Redis 7.2.
+fn described(client: &Client, shared: &Shared) -> String {
+    let now = shared.now();
+    let (input, output, pushed) = (client.input(), client.output(), client.pushed_len());
+    let command =
+        client.last_command().map_or_else(|| "NULL".to_owned(), |id| shared.routes.command(id).full_name());
+    let (library, version) = client.library();
+    let mut line = format!(
+        "id={} addr={} laddr={} fd={} name={} ",
+        client.id(),
+        listed(client.addr()),
+        listed(client.local_addr()),
+        client.descriptor(),
+        client.name().unwrap_or_default(),
+    );
+    // Nothing fails that writes to a string.
+    let _ = writeln!(
+        line,
+        "age={} idle={} flags={} db={} sub=0 psub=0 ssub=0 multi=-1 qbuf={input} qbuf-free=0 argv-mem=0 multi-mem=0 \
+         rbs=0 rbp=0 obl={output} oll=0 omem={pushed} tot-mem={} events={} cmd={command} user={} redir=-1 resp={} \
+         lib-name={} lib-ver={}",
+        client.age(now),
+        client.idle(now),
+        flags(client),
+        client.db(),
+        IDLE_MEMORY + client.memory(),
+        if output > 0 { "rw" } else { "r" },
+        client.user(),
+        client.protocol().version(),
+        library.unwrap_or_default(),
+        version.unwrap_or_default(),
+    );
+    line
+}
+
+/// An address as `CLIENT LIST` has it: that of a unix socket looks as if it had a port.
+fn listed(address: &Address) -> String {
+    match address {
+        Address::Unix(path) => format!("{}:0", path.display()),
+        tcp => tcp.to_string(),
+    }
+}
+
+fn flags(client: &Client) -> String {
+    let flags = [
+        ('O', client.is(ClientFlag::Monitor)),
+        ('b', client.is(ClientFlag::Paused)),
+        ('A', client.wish() == Wish::Die),
+        ('U', matches!(client.addr(), Address::Unix(_))),
+        ('e', client.is(ClientFlag::NoEvict)),
+        ('T', client.is(ClientFlag::NoTouch)),
+    ];
+    let set: String = flags.into_iter().filter(|(_, is_set)| *is_set).map(|(flag, _)| flag).collect();
+    if set.is_empty() { "N".to_owned() } else { set }
+}
+
+/// What kind of client it is, in the words of `TYPE`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Class {
+    Normal,
+    Master,
+    Replica,
+    PubSub,
+}
+
+impl Class {
+    fn of(_client: &Client) -> Self {
+        // Those who monitor are normal, too.
+        Class::Normal
+    }
+}
+
+impl<'a> FromArg<'a> for Class {
+    const ARG: ArgSpec = ArgSpec::one_of(&[
+        ArgSpec::new(ArgKind::PureToken).named("normal").token("NORMAL"),
+        ArgSpec::new(ArgKind::PureToken).named("master").token("MASTER"),
+        ArgSpec::new(ArgKind::PureToken).named("replica").token("REPLICA"),
+        ArgSpec::new(ArgKind::PureToken).named("pubsub").token("PUBSUB"),
+    ]);
+
+    fn from_arg(args: &mut Arguments<'a>) -> Result<Self, Error> {
+        let word = args.take()?;
+        match word.to_ascii_lowercase().as_slice() {
+            b"normal" => Ok(Class::Normal),
+            b"master" => Ok(Class::Master),
+            b"replica" | b"slave" => Ok(Class::Replica),
+            b"pubsub" => Ok(Class::PubSub),
+            _ => Err(Error::from_bytes([b"ERR Unknown client type '", word, b"'"].concat())),
+        }
+    }
+}
+
+/// `TYPE class` or `ID id …`.
+enum ListFilter {
+    Class(Class),
+    Ids(Vec<u64>),
+}
+
+impl<'a> FromArg<'a> for ListFilter {
+    const ARG: ArgSpec = ArgSpec::options(&[
+        Class::ARG.named("client-type").token("TYPE").optional(),
+        ArgSpec::new(ArgKind::Integer).named("client-id").token("ID").optional().multiple(),
+    ]);
+
+    fn from_arg(args: &mut Arguments<'a>) -> Result<Self, Error> {
+        if args.len() == 2 && args.accept("TYPE") {
+            return Class::from_arg(args).map(ListFilter::Class);
+        }
+        if args.len() > 1 && args.accept("ID") {
+            let ids = args.map(|id| parse_integer(id).ok_or(INVALID_ID));
+            return ids.collect::<Result<_, _>>().map(ListFilter::Ids);
+        }
+        Err(Error::SYNTAX)
+    }
+}
+
+/// `address`, or filters.
+enum KillTarget<'a> {
+    Address(&'a [u8]),
+    Filters(KillFilters<'a>),
+}
+
+/// Of connections, all of which have to hold.
+#[derive(Default)]
+struct KillFilters<'a> {
+    id: Option<u64>,
+    address: Option<&'a [u8]>,
+    local_address: Option<&'a [u8]>,
+    class: Option<Class>,
+    user: Option<&'a [u8]>,
+    skips_me: bool,
+}
+
+impl<'a> FromArg<'a> for KillTarget<'a> {
+    const ARG: ArgSpec = ArgSpec::one_of(&[
+        ArgSpec::new(ArgKind::String).named("ip:port"),
+        ArgSpec::options(&[
+            ArgSpec::new(ArgKind::Integer).named("client-id").token("ID").optional(),
+            Class::ARG.named("client-type").token("TYPE").optional(),
+            ArgSpec::new(ArgKind::String).named("username").token("USER").optional(),
+            ArgSpec::new(ArgKind::String).named("addr").token("ADDR").optional(),
+            ArgSpec::new(ArgKind::String).named("laddr").token("LADDR").optional(),
+            ArgSpec::new(ArgKind::String).named("skipme").token("SKIPME").optional(),
+        ]),
+    ]);
+
+    fn from_arg(args: &mut Arguments<'a>) -> Result<Self, Error> {
+        if args.len() == 1 {
+            return args.take().map(KillTarget::Address);
+        }
+        let mut filters = KillFilters { skips_me: true, ..KillFilters::default() };
+        while !args.is_empty() {
+            if args.len() < 2 {
+                return Err(Error::SYNTAX);
+            }
+            filters.read(args)?;
+        }
+        Ok(KillTarget::Filters(filters))
+    }
+}
+
+impl<'a> KillFilters<'a> {
+    /// Reads one filter and its value.
+    fn read(&mut self, args: &mut Arguments<'a>) -> Result<(), Error> {
+        if args.accept("ID") {
+            let id = parse_integer::<i64>(args.take()?).filter(|id| *id > 0).ok_or(ID_NOT_POSITIVE)?;
+            self.id = Some(id.unsigned_abs());
+        } else if args.accept("TYPE") {
+            self.class = Some(Class::from_arg(args)?);
+        } else if args.accept("ADDR") {
+            self.address = Some(args.take()?);
+        } else if args.accept("LADDR") {
+            self.local_address = Some(args.take()?);
+        } else if args.accept("USER") {
+            let user = args.take()?;
+            if user != b"default" {
+                return Err(Error::from_bytes([b"ERR No such user '", user, b"'"].concat()));
+            }
+            self.user = Some(user);
+        } else if args.accept("SKIPME") {
+            self.skips_me = Switch::yes_or_no(args.take()?)?;
+        } else {
+            return Err(Error::SYNTAX);
+        }
+        Ok(())
+    }
+
+    fn accept(&self, client: &Client) -> bool {
+        let is_at = |filter: Option<&[u8]>, address: &Address| {
+            filter.is_none_or(|filter| listed(address).as_bytes() == filter)
+        };
+        self.id.is_none_or(|id| id == client.id())
+            && is_at(self.address, client.addr())
+            && is_at(self.local_address, client.local_addr())
+            && self.class.is_none_or(|class| class == Class::of(client))
+            && self.user.is_none_or(|user| user == client.user().as_bytes())
+    }
+}
+
+/// The reply of `CLIENT KILL`: the old form says whether, the new one how many.
+enum Killed {
+    It,
+    So(i64),
+}
+
+impl IntoReply for Killed {
+    fn into_reply(self, out: &mut Encoder) {
+        match self {
+            Killed::It => out.simple("OK"),
+            Killed::So(many) => out.integer(many),
+        }
+    }
+}
+
+#[derive(Args)]
+enum ReplyAction {
+    On,
+    Off,
+    Skip,
+}
+
+/// A reply, or none at all.
+enum Said {
+    Ok,
+    Nothing,
+}
+
+impl IntoReply for Said {
+    fn into_reply(self, out: &mut Encoder) {
+        match self {
+            Said::Ok => out.simple("OK"),
+            Said::Nothing => {}
+        }
+    }
+}
+
+#[derive(Args)]
+enum Switch {
+    On,
+    Off,
+}
+
+impl Switch {
+    fn is_on(&self) -> bool {
+        matches!(self, Switch::On)
+    }
+
+    fn yes_or_no(word: &[u8]) -> Result<bool, Error> {
+        match word.to_ascii_lowercase().as_slice() {
+            b"yes" => Ok(true),
+            b"no" => Ok(false),
+            _ => Err(Error::SYNTAX),
+        }
+    }
+}
+
+struct PauseTimeout(Duration);
+
+impl<'a> FromArg<'a> for PauseTimeout {
+    const ARG: ArgSpec = ArgSpec::new(ArgKind::Integer).named("timeout");
+
+    fn from_arg(args: &mut Arguments<'a>) -> Result<Self, Error> {
+        let timeout: i64 = parse_integer(args.take()?).ok_or(TIMEOUT_NO_INTEGER)?;
+        // What is wrong with the mode comes first.
+        args.clone().next().map_or(Ok(PauseMode(false)), PauseMode::of)?;
+        let timeout = u64::try_from(timeout).map_err(|_| TIMEOUT_NEGATIVE)?;
+        // A pause of a century has no end, and can be reckoned with.
+        Ok(PauseTimeout(Duration::from_millis(timeout).min(CENTURY)))
+    }
+}
+
+const CENTURY: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
+
+/// Whether only those wait that want to write.
+struct PauseMode(bool);
+
+impl PauseMode {
+    fn of(word: &[u8]) -> Result<Self, Error> {
+        match word.to_ascii_lowercase().as_slice() {
+            b"write" => Ok(PauseMode(true)),
+            b"all" => Ok(PauseMode(false)),
+            _ => Err(UNKNOWN_PAUSE_MODE),
+        }
+    }
+}
+
+impl<'a> FromArg<'a> for PauseMode {
+    const ARG: ArgSpec = ArgSpec::one_of(&[
+        ArgSpec::new(ArgKind::PureToken).named("write").token("WRITE"),
+        ArgSpec::new(ArgKind::PureToken).named("all").token("ALL"),
+    ]);
+
+    fn from_arg(args: &mut Arguments<'a>) -> Result<Self, Error> {
+        PauseMode::of(args.take()?)
+    }
+}
+
+/// Of a client that does not track anything.
+struct TrackingInfo;
+
+impl IntoReply for TrackingInfo {
+    fn into_reply(self, out: &mut Encoder) {
+        out.map(3);
+        "flags".into_reply(out);
+        out.set(1);
+        "off".into_reply(out);
+        "redirect".into_reply(out);
+        out.integer(-1);
+        "prefixes".into_reply(out);
+        out.array(0);
     }
 }
 

@@ -55,14 +55,35 @@ impl Session {
     /// Extracts the keys of a command.
     #[command("COMMAND GETKEYS", loading, stale)]
     fn command_getkeys<'a>(&self, command: &'a [u8], arg: Vec<&'a [u8]>) -> Result<Vec<&'a [u8]>, Error> {
+        Ok(self.keys_of(command, &arg)?.0)
+    }
+
+    /// Extracts the keys of a command, and says what it does with them.
+    #[command("COMMAND GETKEYSANDFLAGS", loading, stale)]
+    fn command_getkeysandflags<'a>(
+        &self,
+        command: &'a [u8],
+        arg: Vec<&'a [u8]>,
+    ) -> Result<Vec<(&'a [u8], KeyFlags)>, Error> {
+        let (keys, spec) = self.keys_of(command, &arg)?;
+        Ok(keys.into_iter().map(|key| (key, KeyFlags(spec.flags))).collect())
+    }
+}
+
+impl Session {
+    fn keys_of<'a>(
+        &self,
+        command: &'a [u8],
+        args: &[&'a [u8]],
+    ) -> Result<(Vec<&'a [u8]>, &'static Spec), Error> {
         let table = self.shared.routes.table();
-        let spec = table.spec(command, arg.first().copied()).ok_or(INVALID_COMMAND)?;
+        let spec = table.spec(command, args.first().copied()).ok_or(INVALID_COMMAND)?;
         let keys = spec.keys.ok_or(NO_KEYS)?;
-        let words = 1 + arg.len();
+        let words = 1 + args.len();
         if !spec.accepts(words) {
             return Err(INVALID_ARITY);
         }
-        Ok(keys.positions(words).filter_map(|position| arg.get(position - 1).copied()).collect())
+        Ok((keys.positions(words).filter_map(|position| args.get(position - 1).copied()).collect(), spec))
     }
 }
 
@@ -206,14 +227,23 @@ fn names(names: impl Iterator<Item = impl AsRef<str>>, out: &mut Encoder) {
     names.iter().for_each(|name| out.simple(name.as_ref()));
 }
 
+/// What a command does with its keys, as far as its flags tell.
+struct KeyFlags(Flags);
+
+impl IntoReply for KeyFlags {
+    fn into_reply(self, out: &mut Encoder) {
+        let access = if self.0.contains(Flags::WRITE) { ["RW", "access"] } else { ["RO", "access"] };
+        names(access.iter(), out);
+    }
+}
+
 /// The key specification: a beginning, and a way to find the keys from there.
 fn key_spec(keys: KeySpec, flags: Flags, out: &mut Encoder) {
     // Redis counts the last key from the first one, unless it counts from the end.
     let last = if keys.last < 0 { keys.last } else { keys.last - keys.first as i64 };
     out.map(3);
     "flags".into_reply(out);
-    let access = if flags.contains(Flags::WRITE) { ["RW", "access"] } else { ["RO", "access"] };
-    names(access.iter(), out);
+    KeyFlags(flags).into_reply(out);
     "begin_search".into_reply(out);
     out.map(2);
     ["type", "index", "spec"].into_iter().for_each(|word| word.into_reply(out));

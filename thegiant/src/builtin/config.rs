@@ -2,14 +2,19 @@
 
 use std::collections::BTreeMap;
 
-use crate::{commands, connection::Session, glob};
+use crate::{
+    Error, commands,
+    connection::Session,
+    glob,
+    settings::{Reason, Refusal},
+};
 
 #[commands(rows = CONFIG, group = "server")]
 impl Session {
     /// Returns the settings whose names match.
     #[command("CONFIG GET", admin, noscript, loading, stale)]
     fn config_get(&self, parameter: Vec<&[u8]>) -> BTreeMap<String, String> {
-        let settings = self.shared.options.settings();
+        let settings: Vec<_> = self.shared.settings.all().collect();
         let mut found = BTreeMap::new();
         for pattern in parameter {
             for (name, value) in &settings {
@@ -20,6 +25,45 @@ impl Session {
         }
         found
     }
+
+    /// Changes settings while the server runs: all of them, or none.
+    #[command("CONFIG SET", admin, noscript, loading, stale)]
+    fn config_set(&self, words: Vec<&[u8]>) -> Result<(), Error> {
+        let (pairs, []) = words.as_chunks::<2>() else { return Err(Error::SYNTAX) };
+        let changes: Vec<_> = pairs.iter().map(|[parameter, value]| (*parameter, *value)).collect();
+        self.shared.settings.change(&changes).map_err(|refusal| refused(&refusal))?;
+        self.shared.settings_changed();
+        Ok(())
+    }
+
+    /// Forgets all counts of INFO.
+    #[command("CONFIG RESETSTAT", admin, noscript, loading, stale)]
+    fn config_resetstat(&self) {
+        self.shared.stats.reset();
+    }
+
+    /// Writes the settings to the configuration file: there is none.
+    #[command("CONFIG REWRITE", admin, noscript, loading, stale)]
+    fn config_rewrite(&self) -> Error {
+        NO_CONFIG_FILE
+    }
+}
+
+const NO_CONFIG_FILE: Error = Error::from_static("ERR The server is running without a config file");
+
+fn refused(refusal: &Refusal<'_>) -> Error {
+    let text = match &refusal.reason {
+        Reason::Unknown => {
+            return Error::from_bytes(
+                [b"ERR Unknown option or number of arguments for CONFIG SET - '", refusal.name, b"'"]
+                    .concat(),
+            );
+        }
+        Reason::Duplicate => "duplicate parameter",
+        Reason::Text(text) => text,
+    };
+    let before: &[u8] = b"ERR CONFIG SET failed (possibly related to argument '";
+    Error::from_bytes([before, refusal.name, b"') - ", text.as_bytes()].concat())
 }
 
 /// Where a setting was asked for by name and not by a pattern, its name is answered as it was written.

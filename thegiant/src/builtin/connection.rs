@@ -7,6 +7,7 @@ use crate::{
     commands,
     connection::Session,
     resp::{Encoder, Protocol},
+    settings::Setting,
 };
 
 #[commands(rows = CONNECTION, group = "connection")]
@@ -32,9 +33,7 @@ impl Session {
     /// Puts the connection into the state it had at first.
     #[command("RESET", fast, noscript, loading, stale, no_auth, allow_busy)]
     fn reset(&mut self) -> Simple {
-        self.client.set_protocol(Protocol::Resp2);
-        self.client.set_db(0);
-        self.client.set_name(None);
+        self.start_over();
         Simple("RESET")
     }
 
@@ -44,9 +43,9 @@ impl Session {
         if i32::try_from(index).is_err() {
             return Err(Error::OUT_OF_INT_RANGE);
         }
-        let databases = self.shared.options.databases;
+        let databases = self.shared.settings.get(Setting::Databases);
         match u16::try_from(index) {
-            Ok(index) if index < databases => {
+            Ok(index) if u64::from(index) < databases => {
                 self.client.set_db(index);
                 Ok(())
             }
@@ -62,8 +61,11 @@ impl Session {
         options: Option<HelloOptions<'_>>,
     ) -> Result<Hello, Error> {
         let options = options.unwrap_or_default();
-        if let Some((user, _)) = options.auth {
-            log_in(user)?;
+        if let Some((user, password)) = options.auth {
+            self.log_in(user, password)?;
+        }
+        if !self.is_authenticated() {
+            return Err(HELLO_WITHOUT_AUTH);
         }
         if let Some(name) = options.name {
             self.client.set_name(name);
@@ -78,10 +80,21 @@ impl Session {
     #[command("AUTH", fast, noscript, loading, stale, no_auth, allow_busy)]
     fn auth(&mut self, words: Vec<&[u8]>) -> Result<(), Error> {
         match words[..] {
-            [_password] => Err(NO_PASSWORD_CONFIGURED),
-            [user, _password] => log_in(user),
+            [_] if self.shared.password.is_none() => Err(NO_PASSWORD_CONFIGURED),
+            [password] => self.log_in(DEFAULT_USER, password),
+            [user, password] => self.log_in(user, password),
             _ => Err(Error::SYNTAX),
         }
+    }
+
+    /// Without a password configured, the default user has any. There is no other user.
+    fn log_in(&mut self, user: &[u8], password: &[u8]) -> Result<(), Error> {
+        let is_right = self.shared.password.as_ref().is_none_or(|right| is_same(right, password));
+        if user != DEFAULT_USER || !is_right {
+            return Err(WRONG_PASSWORD);
+        }
+        self.set_authenticated(true);
+        Ok(())
     }
 }
 
@@ -94,9 +107,17 @@ const WRONG_PASSWORD: Error =
 const BAD_CLIENT_NAME: Error =
     Error::from_static("ERR Client names cannot contain spaces, newlines or special characters.");
 
-/// No password is configured: as in Redis, the default user has any, and there is no other user.
-fn log_in(user: &[u8]) -> Result<(), Error> {
-    if user == b"default" { Ok(()) } else { Err(WRONG_PASSWORD) }
+const HELLO_WITHOUT_AUTH: Error = Error::from_static(
+    "NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO <proto> AUTH <user> \
+     <pass> option can be used to authenticate the client and select the RESP protocol version at the same time",
+);
+const DEFAULT_USER: &[u8] = b"default";
+
+/// Compares in a time that does not tell how much of it is right.
+fn is_same(right: &[u8], given: &[u8]) -> bool {
+    let differences =
+        right.iter().zip(given).fold(0, |differences, (right, given)| differences | (right ^ given));
+    right.len() == given.len() && differences == 0
 }
 
 /// A name that can be shown in a list; the empty one is none.

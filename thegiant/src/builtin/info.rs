@@ -1,12 +1,21 @@
 //! `INFO`: the state of the server, as lines of `field:value`.
 
-use std::process;
+use std::{
+    process,
+    sync::atomic::{AtomicU64, Ordering::Relaxed},
+    time::{SystemTime, UNIX_EPOCH},
+};
 
-use super::REDIS_VERSION;
+use hdrhistogram::Histogram;
+
+use super::{REDIS_VERSION, Report, process::Usage};
 use crate::{
-    IntoReply, commands,
-    connection::{Address, Session},
-    resp::Encoder,
+    Address, InfoFields,
+    command::Spec,
+    commands,
+    connection::{Client, ClientFlag, Session, Shared},
+    observe::CommandStats,
+    settings::Setting,
 };
 
 #[commands(rows = INFO, group = "server")]
@@ -14,50 +23,209 @@ impl Session {
     /// Returns information about the server.
     #[command("INFO", loading, stale)]
     fn info(&self, section: Option<Vec<&[u8]>>) -> Report {
-        let is_asked = |name: &str| section.as_ref().is_none_or(|asked| asks_for(asked, name));
-        let sections = self.sections().into_iter().filter(|(name, _)| is_asked(name));
-        let texts: Vec<String> = sections.map(|(name, lines)| format!("# {name}\r\n{lines}")).collect();
-        Report(texts.join("\r\n"))
-    }
-
-    /// Under the names of Redis. Clients wait for `loading:0`, and want a master.
-    fn sections(&self) -> [(&'static str, String); 4] {
         let shared = &self.shared;
-        let port = shared.addresses.iter().find_map(Address::port).unwrap_or(0);
-        let uptime = shared.started.elapsed().as_secs();
-        [
-            (
-                "Server",
-                format!(
-                    "redis_version:{REDIS_VERSION}\r\nredis_mode:standalone\r\nprocess_id:{}\r\ntcp_port:{port}\r\n\
-                     uptime_in_seconds:{uptime}\r\n",
-                    process::id(),
-                ),
-            ),
-            (
-                "Clients",
-                format!(
-                    "connected_clients:{}\r\nmaxclients:{}\r\n",
-                    shared.client_count(),
-                    shared.options.max_clients
-                ),
-            ),
-            ("Persistence", "loading:0\r\n".to_owned()),
-            ("Replication", "role:master\r\nconnected_slaves:0\r\n".to_owned()),
-        ]
+        let asked = Asked(section.unwrap_or_default());
+        let own = SECTIONS.iter().map(|(name, detail, fields)| (*name, *detail, Some(*fields)));
+        let is_own = |name: &str| SECTIONS.iter().any(|(own, ..)| own.eq_ignore_ascii_case(name));
+        let mut added: Vec<&str> = shared.info.iter().map(|section| section.name.as_str()).collect();
+        added.retain(|name| !is_own(name));
+        added.dedup();
+        let added = added.into_iter().map(|name| (name, Detail::Default, None));
+        let wanted = own.chain(added).filter(|(name, detail, _)| asked.wants(name, *detail));
+        let texts = wanted.map(|(name, _, fields)| format!("# {name}\r\n{}", text(name, fields, shared)));
+        Report(texts.collect::<Vec<_>>().join("\r\n"))
     }
 }
 
-fn asks_for(asked: &[&[u8]], name: &str) -> bool {
-    let words = [name, "default", "all", "everything"];
-    asked.iter().any(|section| words.iter().any(|word| section.eq_ignore_ascii_case(word.as_bytes())))
+/// When a section is shown without having been asked for by its name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Detail {
+    /// Always.
+    Default,
+    /// With `all` and `everything`.
+    All,
 }
 
-/// Text for people: a verbatim string.
-struct Report(String);
+type Fields = fn(&Shared, &mut InfoFields);
 
-impl IntoReply for Report {
-    fn into_reply(self, out: &mut Encoder) {
-        out.verbatim(*b"txt", &self.0);
+/// Under the names of Redis, in its order.
+const SECTIONS: [(&str, Detail, Fields); 12] = [
+    ("Server", Detail::Default, server),
+    ("Clients", Detail::Default, clients),
+    ("Memory", Detail::Default, memory),
+    ("Persistence", Detail::Default, persistence),
+    ("Stats", Detail::Default, stats),
+    ("Replication", Detail::Default, replication),
+    ("CPU", Detail::Default, cpu),
+    ("Commandstats", Detail::All, commandstats),
+    ("Errorstats", Detail::Default, errorstats),
+    ("Latencystats", Detail::All, latencystats),
+    ("Cluster", Detail::Default, cluster),
+    ("Keyspace", Detail::Default, |_, _| {}),
+];
+
+/// The names behind `INFO`; none means the usual ones.
+struct Asked<'a>(Vec<&'a [u8]>);
+
+impl Asked<'_> {
+    fn wants(&self, name: &str, detail: Detail) -> bool {
+        let is_asked = |word: &str| self.0.iter().any(|asked| asked.eq_ignore_ascii_case(word.as_bytes()));
+        let is_usual = detail == Detail::Default && (self.0.is_empty() || is_asked("default"));
+        is_usual || is_asked(name) || is_asked("all") || is_asked("everything")
+    }
+}
+
+/// The lines of a section, those of the application behind the toolkit's.
+fn text(name: &str, fields: Option<Fields>, shared: &Shared) -> String {
+    let mut lines = InfoFields::default();
+    if let Some(fields) = fields {
+        fields(shared, &mut lines);
+    }
+    let of_application = shared.info.iter().filter(|section| section.name.eq_ignore_ascii_case(name));
+    of_application.for_each(|section| section.add_to(&mut lines));
+    lines.into_text()
+}
+
+/// Clients wait for `loading:0` and want a master.
+fn server(shared: &Shared, info: &mut InfoFields) {
+    let uptime = shared.uptime().as_secs();
+    info.field("redis_version", REDIS_VERSION);
+    info.field("redis_mode", "standalone");
+    info.field("os", std::env::consts::OS);
+    info.field("arch_bits", usize::BITS);
+    info.field("process_id", process::id());
+    info.field("tcp_port", shared.addresses.iter().find_map(Address::port).unwrap_or(0));
+    info.field(
+        "server_time_usec",
+        SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_micros(),
+    );
+    info.field("uptime_in_seconds", uptime);
+    info.field("uptime_in_days", uptime / (24 * 60 * 60));
+    info.field("thegiant_version", env!("CARGO_PKG_VERSION"));
+}
+
+fn clients(shared: &Shared, info: &mut InfoFields) {
+    let clients = shared.clients.all();
+    let largest = |bytes: fn(&Client) -> usize| clients.iter().map(bytes).max().unwrap_or(0);
+    info.field("connected_clients", clients.len());
+    info.field("cluster_connections", 0);
+    info.field("maxclients", shared.settings.get(Setting::MaxClients));
+    info.field("client_recent_max_input_buffer", largest(Client::input));
+    info.field("client_recent_max_output_buffer", largest(Client::output));
+    info.field("blocked_clients", clients.iter().filter(|client| client.is(ClientFlag::Paused)).count());
+    info.field("tracking_clients", 0);
+    info.field("clients_in_timeout_table", 0);
+}
+
+fn memory(shared: &Shared, info: &mut InfoFields) {
+    let Usage { memory, peak, .. } = Usage::now();
+    info.field("used_memory", memory);
+    info.field("used_memory_human", human(memory));
+    info.field("used_memory_rss", memory);
+    info.field("used_memory_rss_human", human(memory));
+    info.field("used_memory_peak", peak);
+    info.field("used_memory_peak_human", human(peak));
+    info.field("maxmemory", 0);
+    info.field("maxmemory_human", human(0));
+    info.field("maxmemory_policy", "noeviction");
+    info.field("mem_clients_normal", shared.clients.memory());
+}
+
+/// Bytes as Redis shows them: `1.50M`.
+fn human(bytes: u64) -> String {
+    const UNITS: [(&str, f64); 3] = [("G", 1073741824.0), ("M", 1048576.0), ("K", 1024.0)];
+    let amount = bytes as f64;
+    let unit = UNITS.into_iter().find(|(_, unit)| amount >= *unit);
+    unit.map_or_else(|| format!("{bytes}B"), |(name, unit)| format!("{:.2}{name}", amount / unit))
+}
+
+fn persistence(_: &Shared, info: &mut InfoFields) {
+    info.field("loading", 0);
+    info.field("rdb_changes_since_last_save", 0);
+    info.field("rdb_bgsave_in_progress", 0);
+    info.field("aof_enabled", 0);
+}
+
+fn stats(shared: &Shared, info: &mut InfoFields) {
+    let stats = &shared.stats;
+    let mut count = |name: &str, count: &AtomicU64| info.field(name, count.load(Relaxed));
+    count("total_connections_received", &stats.connections);
+    count("instantaneous_ops_per_sec", &stats.rate);
+    count("total_net_input_bytes", &stats.input);
+    count("total_net_output_bytes", &stats.output);
+    count("rejected_connections", &stats.rejected);
+    count("evicted_clients", &stats.evicted);
+    info.field("total_commands_processed", stats.calls());
+    info.field("total_error_replies", stats.errors().values().sum::<u64>());
+}
+
+fn replication(_: &Shared, info: &mut InfoFields) {
+    info.field("role", "master");
+    info.field("connected_slaves", 0);
+}
+
+fn cpu(_: &Shared, info: &mut InfoFields) {
+    let Usage { system, user, .. } = Usage::now();
+    info.field("used_cpu_sys", format_args!("{system:.6}"));
+    info.field("used_cpu_user", format_args!("{user:.6}"));
+}
+
+/// The commands that have been asked for, with their counters.
+fn used(shared: &Shared) -> impl Iterator<Item = (&'static Spec, &CommandStats)> {
+    let all = shared.routes.commands().iter().copied().zip(shared.stats.commands());
+    all.filter(|(_, stats)| stats.calls.load(Relaxed) + stats.rejected.load(Relaxed) > 0)
+}
+
+fn commandstats(shared: &Shared, info: &mut InfoFields) {
+    for (spec, stats) in used(shared) {
+        let [calls, nanoseconds, rejected, failed] =
+            [&stats.calls, &stats.nanoseconds, &stats.rejected, &stats.failed]
+                .map(|count| count.load(Relaxed));
+        let micros = nanoseconds / 1_000;
+        let each = if calls == 0 { 0.0 } else { nanoseconds as f64 / 1_000.0 / calls as f64 };
+        info.field(
+            &format!("cmdstat_{}", spec.full_name()),
+            format_args!(
+                "calls={calls},usec={micros},usec_per_call={each:.2},rejected_calls={rejected},failed_calls={failed}"
+            ),
+        );
+    }
+}
+
+fn errorstats(shared: &Shared, info: &mut InfoFields) {
+    for (code, count) in shared.stats.errors() {
+        info.field(&format!("errorstat_{code}"), format_args!("count={count}"));
+    }
+}
+
+fn latencystats(shared: &Shared, info: &mut InfoFields) {
+    for (spec, stats) in used(shared) {
+        let Some(latencies) = stats.latencies() else { continue };
+        let at = |quantile: f64| micros_at(&latencies, quantile);
+        info.field(
+            &format!("latency_percentiles_usec_{}", spec.full_name()),
+            format_args!("p50={:.3},p99={:.3},p99.9={:.3}", at(0.5), at(0.99), at(0.999)),
+        );
+    }
+}
+
+fn micros_at(latencies: &Histogram<u64>, quantile: f64) -> f64 {
+    latencies.value_at_quantile(quantile) as f64 / 1_000.0
+}
+
+fn cluster(_: &Shared, info: &mut InfoFields) {
+    info.field("cluster_enabled", 0);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_for_people() {
+        assert_eq!(human(0), "0B");
+        assert_eq!(human(1023), "1023B");
+        assert_eq!(human(1536), "1.50K");
+        assert_eq!(human(3 << 30), "3.00G");
     }
 }

@@ -5,17 +5,42 @@ mod client;
 mod command;
 mod config;
 mod connection;
+mod debug;
 mod info;
+mod latency;
+mod process;
+mod server;
+mod slowlog;
 
 use crate::{
+    IntoReply,
     command::{Commands, Row},
     connection::Session,
+    resp::Encoder,
 };
 
 /// The version of Redis whose replies, errors and limits these are.
 const REDIS_VERSION: &str = "7.0.15";
 
 impl Commands for Session {
-    const ROWS: &'static [&'static [Row<Self>]] =
-        &[Self::CONNECTION, Self::CLIENT, Self::COMMAND, Self::CONFIG, Self::INFO];
+    const ROWS: &'static [&'static [Row<Self>]] = &[
+        Self::CONNECTION,
+        Self::CLIENT,
+        Self::COMMAND,
+        Self::CONFIG,
+        Self::INFO,
+        Self::SERVER,
+        Self::SLOWLOG,
+        Self::LATENCY,
+        Self::DEBUG,
+    ];
+}
+
+/// Text for people: a verbatim string.
+struct Report(String);
+
+impl IntoReply for Report {
+    fn into_reply(self, out: &mut Encoder) {
+        out.verbatim(*b"txt", &self.0);
+    }
 }

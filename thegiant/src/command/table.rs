@@ -38,7 +38,9 @@ pub(crate) enum Resolved<T> {
     /// `HELP` of a container that has none of its own.
     Help(u32),
     /// A command that takes another number of words, and whose name has this many.
-    WrongArity(usize),
+    WrongArity(T, u8),
+    /// The name of a container by itself, or its `HELP` with an argument.
+    WrongContainerArity(u8),
     /// A container that has no such subcommand.
     UnknownSubcommand(u32),
     /// No command.
@@ -97,9 +99,13 @@ impl<T: Copy> Table<T> {
                 },
             },
             (None, Some(command)) => command,
-            (None, None) => return Resolved::WrongArity(1),
+            (None, None) => return Resolved::WrongContainerArity(1),
         };
-        if spec.accepts(call.len()) { Resolved::Command(target) } else { Resolved::WrongArity(spec.words()) }
+        if spec.accepts(call.len()) {
+            Resolved::Command(target)
+        } else {
+            Resolved::WrongArity(target, spec.words() as u8)
+        }
     }
 
     /// The command or subcommand that a request with these first words is for.
@@ -139,7 +145,9 @@ impl<T: Copy> Table<T> {
             Resolved::UnknownSubcommand(index) => {
                 out.error(&call.unknown_subcommand(self.entries[index as usize].name));
             }
-            Resolved::WrongArity(words) => out.error(&call.wrong_arity_of(words)),
+            Resolved::WrongArity(_, words) | Resolved::WrongContainerArity(words) => {
+                out.error(&call.wrong_arity_of(usize::from(words)));
+            }
             Resolved::CrossProtocol => {}
         }
     }
@@ -214,7 +222,7 @@ impl<T: Copy> Entry<T> {
 
 /// The `HELP` of a container takes no arguments.
 fn help<T>(index: u32, call: &Call<'_>) -> Resolved<T> {
-    if call.len() == 2 { Resolved::Help(index) } else { Resolved::WrongArity(2) }
+    if call.len() == 2 { Resolved::Help(index) } else { Resolved::WrongContainerArity(2) }
 }
 
 /// A name as a number that is the same for letters in either case: without loss if it is no longer

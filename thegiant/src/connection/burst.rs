@@ -1,16 +1,18 @@
 //! What one read brought in.
 
 use std::{
-    fmt,
+    fmt, mem,
     panic::{AssertUnwindSafe, catch_unwind},
+    time::Instant,
 };
 
 use bytes::Bytes;
 
-use super::{Client, pool};
+use super::{Client, CommandId, pool};
 use crate::{
     Error,
     command::{Call, Commands, Resolved, RowId, Spec},
+    observe::{Failure, Ledger},
     resp::{Encoder, Mark, Span},
 };
 
@@ -39,6 +41,26 @@ pub(crate) struct Burst {
     mark: Mark,
     /// Who sent it.
     client: Option<Client>,
+    /// Which replies are kept.
+    pub(crate) replies: Replies,
+    /// Each request is timed.
+    pub(crate) is_timed: bool,
+    /// When the one began that runs.
+    begun: Option<Instant>,
+    /// What is noted of single requests.
+    pub(crate) ledger: Ledger,
+    /// Requests before this one have been shown to those who want to see all.
+    shown: usize,
+}
+
+/// Which replies are sent (`CLIENT REPLY`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Replies {
+    #[default]
+    On,
+    Off,
+    /// All but the next one.
+    Skip,
 }
 
 impl fmt::Debug for Burst {
@@ -54,8 +76,8 @@ pub(crate) struct Filling {
 }
 
 struct Request {
-    /// The end of its words in `spans`.
-    end: usize,
+    /// The end of its words in `spans`: these have less than 32 bits, since places in the input do.
+    end: u32,
     target: Resolved<Target>,
 }
 
@@ -66,6 +88,8 @@ pub(crate) struct Target {
     pub(crate) mount: MountId,
     /// The row among those of the mount.
     pub(crate) row: RowId,
+    /// The number among all commands.
+    pub(crate) command: CommandId,
 }
 
 /// A number that tells mounted actors apart.
@@ -103,6 +127,12 @@ impl Burst {
         self.next = 0;
         self.next_span = 0;
         self.mark = Mark::default();
+        self.replies = Replies::On;
+        self.is_timed = false;
+        self.begun = None;
+        self.out.set_watched(false);
+        self.ledger.clear();
+        self.shown = 0;
         pool::put(self);
     }
 
@@ -122,12 +152,17 @@ impl Burst {
 
     /// Adds the request whose words have been appended to `spans`.
     pub(crate) fn push_request(&mut self, resolve: impl FnOnce(&Call<'_>) -> Resolved<Target>) {
-        let start = self.requests.last().map_or(0, |request| request.end);
+        let start = self.end_of_requests();
         let Some(client) = &self.client else { return };
         let call =
             Call { spec: None, spans: &self.spans[start..], input: &self.input, large: &self.large, client };
         let target = resolve(&call);
-        self.requests.push(Request { end: self.spans.len(), target });
+        self.requests.push(Request { end: self.spans.len() as u32, target });
+    }
+
+    /// The end of the words of complete requests in `spans`.
+    fn end_of_requests(&self) -> usize {
+        self.requests.last().map_or(0, |request| request.end as usize)
     }
 
     /// The next `len` bytes from `position` of the input are a bulk to be read into a buffer of its
@@ -163,6 +198,70 @@ impl Burst {
         (self.out.len() < HIGH_WATER).then_some(request.target)
     }
 
+    /// What a request was resolved to.
+    pub(crate) fn target(&self, request: u32) -> Option<Resolved<Target>> {
+        self.requests.get(request as usize).map(|request| request.target)
+    }
+
+    /// The last command in it.
+    pub(crate) fn last_command(&self) -> Option<CommandId> {
+        self.requests.iter().rev().find_map(Request::command)
+    }
+
+    /// Which commands were run, how often: those of the same name in a row come as one.
+    pub(crate) fn count_calls(&self, mut count: impl FnMut(CommandId, u64)) {
+        let mut same = (None, 0);
+        for request in &self.requests[..self.next] {
+            let command = request.command();
+            if command == same.0 {
+                same.1 += 1;
+                continue;
+            }
+            if let (Some(command), calls) = mem::replace(&mut same, (command, 1)) {
+                count(command, calls);
+            }
+        }
+        if let (Some(command), calls) = same {
+            count(command, calls);
+        }
+    }
+
+    /// A request, as it was sent.
+    pub(crate) fn call(&self, request: u32) -> Option<Call<'_>> {
+        let index = request as usize;
+        let start = index.checked_sub(1).map_or(0, |before| self.requests[before].end as usize);
+        let end = self.requests.get(index)?.end as usize;
+        let client = self.client.as_ref()?;
+        Some(Call {
+            spec: None,
+            spans: &self.spans[start..end],
+            input: &self.input,
+            large: &self.large,
+            client,
+        })
+    }
+
+    /// The requests that `mount` is going to run next.
+    pub(crate) fn coming(&self, mount: MountId) -> impl Iterator<Item = (u32, CommandId)> {
+        let requests = self.requests.iter().zip(0..).skip(self.next);
+        requests.map_while(move |(request, index)| match request.target {
+            Resolved::Command(target) if target.mount == mount => Some((index, target.command)),
+            _ => None,
+        })
+    }
+
+    /// Has `show` see the requests that `mount` is going to run next, unless it has seen them.
+    pub(crate) fn show(&mut self, mount: MountId, mut show: impl FnMut(&Call<'_>, CommandId)) {
+        let mut shown = self.shown;
+        for (index, command) in self.coming(mount).filter(|(index, _)| *index as usize >= self.shown) {
+            if let Some(call) = self.call(index) {
+                show(&call, command);
+            }
+            shown = index as usize + 1;
+        }
+        self.shown = shown;
+    }
+
     /// The replies have been sent, and there are requests that have not been run.
     pub(crate) fn forget_replies(&mut self) {
         self.out.clear(pool::KEPT_BYTES);
@@ -183,6 +282,7 @@ impl Burst {
         actor: &mut A,
         context: &mut A::CommandContext,
     ) {
+        self.begin();
         while self.next_row(mount).is_some() {
             let guarded = catch_unwind(AssertUnwindSafe(|| {
                 while let Some(row) = self.next_row(mount) {
@@ -192,7 +292,8 @@ impl Burst {
             }));
             if guarded.is_err() {
                 self.out.rewind(self.mark);
-                self.step(None, |call, out| {
+                let spec = self.next_row(mount).map(|row| &row.get::<A>().spec);
+                self.step(spec, |call, out| {
                     tracing::error!(command = ?call.quoted_name(), client = %call.client().addr(), "a handler panicked");
                     out.error(&Error::INTERNAL);
                 });
@@ -200,18 +301,54 @@ impl Burst {
         }
     }
 
-    /// Runs the next request with `run`.
+    /// Requests are going to be run, without a pause between them.
+    pub(crate) fn begin(&mut self) {
+        self.begun = self.is_timed.then(Instant::now);
+        self.out.set_watched(self.is_timed || self.replies != Replies::On);
+    }
+
+    /// Runs the next request with `run`; with no row, that refuses it.
     pub(crate) fn step(&mut self, spec: Option<&'static Spec>, run: impl FnOnce(&Call<'_>, &mut Encoder)) {
         let (Some(request), Some(client)) = (self.requests.get(self.next), &self.client) else { return };
         let call = Call {
             spec,
-            spans: &self.spans[self.next_span..request.end],
+            spans: &self.spans[self.next_span..request.end as usize],
             input: &self.input,
             large: &self.large,
             client,
         };
         run(&call, &mut self.out);
+        if self.out.is_noteworthy() {
+            self.take_note(spec.is_none());
+        }
         self.advance();
+    }
+
+    /// Of a request that is not like most.
+    #[cold]
+    fn take_note(&mut self, is_rejection: bool) {
+        if self.out.take_error() {
+            self.note_failure(is_rejection);
+        }
+        if let Some(begun) = &mut self.begun {
+            // What ends here begins the next one: one look at the clock for each.
+            let now = Instant::now();
+            self.ledger.times.push((self.next as u32, now - *begun));
+            *begun = now;
+        }
+        if self.replies != Replies::On {
+            self.out.rewind(self.mark);
+        }
+        if self.replies == Replies::Skip {
+            self.replies = Replies::On;
+        }
+    }
+
+    fn note_failure(&mut self, is_rejection: bool) {
+        let Some(line) = self.out.error_since(self.mark) else { return };
+        let code = line.split(|byte| *byte == b' ' || *byte == b'\r').next().unwrap_or_default();
+        let code = String::from_utf8_lossy(code).into();
+        self.ledger.failures.push(Failure { request: self.next as u32, code, is_rejection });
     }
 
     /// Answers the next request and those behind it, as long as they are for `mount`, with `error`.
@@ -232,7 +369,7 @@ impl Burst {
     /// Moves what is not part of a complete request, everything from `start` of the input, to a
     /// burst of its own. That one is as small as it can be, since its client may take its time.
     pub(crate) fn split_off(&mut self, start: usize) -> Option<Box<Burst>> {
-        let complete = self.requests.last().map_or(0, |request| request.end);
+        let complete = self.end_of_requests();
         if start == self.input.len() && complete == self.spans.len() && self.filling.is_none() {
             return None;
         }
@@ -261,8 +398,17 @@ impl Burst {
     }
 
     fn advance(&mut self) {
-        self.next_span = self.requests[self.next].end;
+        self.next_span = self.requests[self.next].end as usize;
         self.next += 1;
         self.mark = self.out.mark();
+    }
+}
+
+impl Request {
+    fn command(&self) -> Option<CommandId> {
+        match self.target {
+            Resolved::Command(target) => Some(target.command),
+            _ => None,
+        }
     }
 }

@@ -6,12 +6,14 @@ use std::{
     path::Path,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU8, AtomicU16, AtomicU32, Ordering::Relaxed},
+        atomic::{AtomicU8, AtomicU16, AtomicU32, AtomicUsize, Ordering::Relaxed},
     },
     task::Waker,
 };
 
-use super::Burst;
+use bytes::Bytes;
+
+use super::{Burst, CommandId};
 use crate::resp::Protocol;
 
 /// Who sent a command: a handle that is cheap to clone and can be kept.
@@ -57,6 +59,14 @@ impl Address {
             Address::Unix(_) => None,
         }
     }
+
+    /// Whether it is on this machine: a loopback address or a unix socket.
+    pub(crate) fn is_local(&self) -> bool {
+        match self {
+            Address::Tcp(address) => address.ip().to_canonical().is_loopback(),
+            Address::Unix(_) => true,
+        }
+    }
 }
 
 impl fmt::Display for Address {
@@ -68,20 +78,59 @@ impl fmt::Display for Address {
     }
 }
 
+/// Both ends of a connection, and the number of its socket.
+#[derive(Clone, Debug)]
+pub(crate) struct Ends {
+    pub(crate) peer: Address,
+    pub(crate) local: Address,
+    pub(crate) descriptor: i32,
+}
+
 struct Inner {
     id: u64,
-    addr: Address,
+    ends: Ends,
+    /// When it came, in seconds of the server's clock; so are all times here.
+    since: u32,
     db: AtomicU16,
     protocol: AtomicU8,
-    /// What the connection is asked to do, see `Wish`.
-    wish: AtomicU8,
-    /// Sweeps of the idle timer since it was last active, or `BUSY`.
-    idle: AtomicU32,
+    /// What the connection is to do, see `Wish`, and whether there is something to be pushed.
+    signals: AtomicU8,
+    flags: AtomicU8,
+    /// When it was last active, or `BUSY`.
+    active: AtomicU32,
+    /// When the request began that has not arrived whole, or `NEVER`.
+    request_since: AtomicU32,
+    /// The command that it sent last, or `NONE`.
+    command: AtomicU32,
+    /// Bytes of requests that have not arrived whole, and of replies that wait to be sent.
+    input: AtomicUsize,
+    output: AtomicUsize,
     door: Mutex<Door>,
 }
 
-/// In place of a count of sweeps.
+/// In place of a time or a command.
 const BUSY: u32 = u32::MAX;
+const NEVER: u32 = u32::MAX;
+const NONE: u32 = u32::MAX;
+
+/// The bits of `signals` that hold a `Wish`, and the one that says that something is to be pushed.
+const WISH: u8 = 0b011;
+const PUSHED: u8 = 0b100;
+
+/// What is set for a client, a bit each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ClientFlag {
+    /// `CLIENT NO-EVICT`: it is not closed when all clients take too much memory.
+    NoEvict = 1,
+    /// `MONITOR`: it is shown all commands.
+    Monitor = 1 << 1,
+    /// A password is asked for, and it has not given it.
+    Unauthenticated = 1 << 2,
+    /// It waits for the end of a `CLIENT PAUSE`.
+    Paused = 1 << 3,
+    /// `CLIENT NO-TOUCH`: what it does is no use of a key.
+    NoTouch = 1 << 4,
+}
 
 /// Where a connection and the rest of the program meet.
 #[derive(Default)]
@@ -90,9 +139,19 @@ struct Door {
     waker: Option<Waker>,
     /// A burst that has been answered.
     answered: Option<Box<Burst>>,
+    /// What is to be sent that is no reply.
+    pushed: Option<Box<Pushed>>,
     /// Nobody will come for it any more.
     closed: bool,
     names: Option<Box<Names>>,
+}
+
+/// What waits to be pushed, each piece whole.
+#[derive(Debug, Default)]
+pub(crate) struct Pushed {
+    pub(crate) pieces: Vec<Bytes>,
+    /// Bytes in all.
+    pub(crate) len: usize,
 }
 
 /// What the client says of itself; most say nothing.
@@ -114,14 +173,20 @@ pub(crate) enum Wish {
 }
 
 impl Client {
-    pub(crate) fn new(id: u64, addr: Address) -> Self {
+    pub(crate) fn new(id: u64, ends: Ends, now: u32) -> Self {
         Client(Arc::new(Inner {
             id,
-            addr,
+            ends,
+            since: now,
             db: AtomicU16::new(0),
             protocol: AtomicU8::new(2),
-            wish: AtomicU8::new(Wish::Live as u8),
-            idle: AtomicU32::new(0),
+            signals: AtomicU8::new(Wish::Live as u8),
+            flags: AtomicU8::new(0),
+            active: AtomicU32::new(now),
+            request_since: AtomicU32::new(NEVER),
+            command: AtomicU32::new(NONE),
+            input: AtomicUsize::new(0),
+            output: AtomicUsize::new(0),
             door: Mutex::default(),
         }))
     }
@@ -133,7 +198,12 @@ impl Client {
 
     /// Where the client is; over a unix socket, the path of the listener.
     pub fn addr(&self) -> &Address {
-        &self.0.addr
+        &self.0.ends.peer
+    }
+
+    /// The address of the server that the client has connected to.
+    pub fn local_addr(&self) -> &Address {
+        &self.0.ends.local
     }
 
     /// The database chosen with `SELECT`, 0 at first.
@@ -162,6 +232,12 @@ impl Client {
         let names = door.names.as_deref();
         let part = |part: fn(&Names) -> &Option<String>| names.and_then(|names| part(names).clone());
         (part(|names| &names.library), part(|names| &names.library_version))
+    }
+
+    /// Whether it has asked, with `CLIENT NO-TOUCH on`, that its commands do not count as uses of
+    /// their keys: for an application that forgets what is not used.
+    pub fn is_no_touch(&self) -> bool {
+        self.is(ClientFlag::NoTouch)
     }
 
     pub(crate) fn set_db(&self, db: u16) {
@@ -210,16 +286,20 @@ impl Client {
         self.door().watch(waker);
     }
 
-    /// No burst is collected any more.
-    pub(crate) fn close(&self) {
+    /// No burst is collected any more, and nothing is pushed. Returns the bytes of its buffers.
+    pub(crate) fn close(&self) -> usize {
+        let memory = self.memory();
         let mut door = self.door();
         door.closed = true;
         door.answered = None;
+        door.pushed = None;
         door.waker = None;
+        memory
     }
 
+    /// What is to be done before anything else.
     pub(crate) fn wish(&self) -> Wish {
-        match self.0.wish.load(Relaxed) {
+        match self.0.signals.load(Relaxed) & WISH {
             0 => Wish::Live,
             1 => Wish::Finish,
             _ => Wish::Die,
@@ -228,25 +308,134 @@ impl Client {
 
     /// Asks the connection for more than it was asked before.
     pub(crate) fn ask(&self, wish: Wish) {
-        self.0.wish.fetch_max(wish as u8, Relaxed);
+        let more = |signals: u8| Some((signals & !WISH) | (signals & WISH).max(wish as u8));
+        let _ = self.0.signals.fetch_update(Relaxed, Relaxed, more);
+        self.wake();
+    }
+
+    /// Has the connection look at its state.
+    pub(crate) fn wake(&self) {
         if let Some(waker) = &self.door().waker {
             waker.wake_by_ref();
         }
     }
 
-    pub(crate) fn not_idle(&self) {
-        self.0.idle.store(0, Relaxed);
+    /// Adds to what is to be sent between two replies; returns how many bytes of that wait now. A
+    /// client that has gone gets nothing.
+    pub(crate) fn push(&self, piece: Bytes) -> Option<usize> {
+        let mut door = self.door();
+        if door.closed {
+            return None;
+        }
+        let pushed = door.pushed.get_or_insert_default();
+        pushed.len += piece.len();
+        pushed.pieces.push(piece);
+        let waiting = pushed.len;
+        self.0.signals.fetch_or(PUSHED, Relaxed);
+        if let Some(waker) = &door.waker {
+            waker.wake_by_ref();
+        }
+        Some(waiting)
+    }
+
+    /// Takes what is to be pushed, if there is anything.
+    pub(crate) fn take_pushed(&self) -> Option<Box<Pushed>> {
+        if self.0.signals.load(Relaxed) & PUSHED == 0 {
+            return None;
+        }
+        let mut door = self.door();
+        self.0.signals.fetch_and(!PUSHED, Relaxed);
+        door.pushed.take()
+    }
+
+    /// Bytes that wait to be pushed.
+    pub(crate) fn pushed_len(&self) -> usize {
+        if self.0.signals.load(Relaxed) & PUSHED == 0 {
+            return 0;
+        }
+        self.door().pushed.as_ref().map_or(0, |pushed| pushed.len)
+    }
+
+    pub(crate) fn is(&self, flag: ClientFlag) -> bool {
+        self.0.flags.load(Relaxed) & flag as u8 != 0
+    }
+
+    pub(crate) fn set(&self, flag: ClientFlag, on: bool) {
+        if on {
+            self.0.flags.fetch_or(flag as u8, Relaxed);
+        } else {
+            self.0.flags.fetch_and(!(flag as u8), Relaxed);
+        }
+    }
+
+    /// How long it has been there, in seconds.
+    pub(crate) fn age(&self, now: u32) -> u32 {
+        now.saturating_sub(self.0.since)
+    }
+
+    /// It has sent or taken something.
+    pub(crate) fn active(&self, now: u32) {
+        self.0.active.store(now, Relaxed);
     }
 
     /// Its requests are being run: it is not idle until they are answered.
     pub(crate) fn busy(&self) {
-        self.0.idle.store(BUSY, Relaxed);
+        self.0.active.store(BUSY, Relaxed);
     }
 
-    /// Counts a sweep of the idle timer; returns how many there were since it was last active.
-    pub(crate) fn idle_sweep(&self) -> u32 {
-        let counted = |sweeps: u32| (sweeps != BUSY).then(|| sweeps.saturating_add(1).min(BUSY - 1));
-        self.0.idle.fetch_update(Relaxed, Relaxed, counted).map_or(0, |before| before + 1)
+    /// How long it has been idle, in seconds.
+    pub(crate) fn idle(&self, now: u32) -> u32 {
+        match self.0.active.load(Relaxed) {
+            BUSY => 0,
+            active => now.saturating_sub(active),
+        }
+    }
+
+    /// A part of a request has arrived; or all of it.
+    pub(crate) fn request_since(&self, since: Option<u32>) {
+        self.0.request_since.store(since.unwrap_or(NEVER), Relaxed);
+    }
+
+    /// How long it has been sending one request, in seconds.
+    pub(crate) fn request_age(&self, now: u32) -> Option<u32> {
+        let since = self.0.request_since.load(Relaxed);
+        (since != NEVER).then(|| now.saturating_sub(since))
+    }
+
+    pub(crate) fn set_last_command(&self, command: CommandId) {
+        self.0.command.store(u32::from(command.0), Relaxed);
+    }
+
+    pub(crate) fn last_command(&self) -> Option<CommandId> {
+        u16::try_from(self.0.command.load(Relaxed)).ok().map(CommandId)
+    }
+
+    /// The number of its socket.
+    pub(crate) fn descriptor(&self) -> i32 {
+        self.0.ends.descriptor
+    }
+
+    /// Bytes of requests that have not arrived whole.
+    pub(crate) fn input(&self) -> usize {
+        self.0.input.load(Relaxed)
+    }
+
+    /// Bytes of replies that wait to be sent, those to be pushed aside.
+    pub(crate) fn output(&self) -> usize {
+        self.0.output.load(Relaxed)
+    }
+
+    pub(crate) fn set_input(&self, input: usize) {
+        self.0.input.store(input, Relaxed);
+    }
+
+    pub(crate) fn set_output(&self, output: usize) {
+        self.0.output.store(output, Relaxed);
+    }
+
+    /// Bytes of memory that it takes, beyond what every connection does.
+    pub(crate) fn memory(&self) -> usize {
+        self.input() + self.output() + self.pushed_len()
     }
 
     fn door(&self) -> MutexGuard<'_, Door> {

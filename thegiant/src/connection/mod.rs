@@ -2,19 +2,21 @@
 
 mod burst;
 mod client;
+mod clients;
 mod inbox;
 mod pool;
 mod routes;
 mod session;
 mod shared;
 mod stream;
+mod sweep;
 
 use std::{
     cell::RefCell,
     future::Future,
     io, mem,
     pin::Pin,
-    sync::Arc,
+    sync::{Arc, atomic::Ordering::Relaxed},
     task::{Context as TaskContext, Poll, ready},
     time::Duration,
 };
@@ -22,18 +24,22 @@ use std::{
 use actix::{Actor, ActorContext, AsyncContext, Context, fut::ActorFuture};
 use actix_rt::time::{Sleep, sleep};
 
-pub(crate) use burst::{Burst, MountId, Target};
-pub(crate) use client::Wish;
+pub(crate) use burst::{Burst, MountId, Replies, Target};
 pub use client::{Address, Client};
+pub(crate) use client::{ClientFlag, Ends, Pushed, Wish};
+pub(crate) use clients::Clients;
 pub(crate) use inbox::Inbox;
 pub use inbox::{Consumers, Drain, drain};
-pub(crate) use routes::Routes;
+pub(crate) use routes::{CommandId, Routes};
 pub(crate) use session::Session;
-pub(crate) use shared::Shared;
+pub(crate) use shared::{Parts, Pause, Shared};
 pub(crate) use stream::Stream;
+pub(crate) use sweep::Sweep;
 
 use crate::{
-    command::Resolved,
+    Error,
+    command::{Flags, Resolved},
+    observe::Look,
     resp::{Decoder, Progress, ProtocolError},
 };
 
@@ -60,6 +66,8 @@ pub(crate) struct Connection {
     stage: Stage,
     /// The beginning of a request; an idle connection has none.
     incoming: Option<Box<Burst>>,
+    /// There may be whole requests in it.
+    undecoded: bool,
     /// Why nothing more can be read; said when what came before has been answered.
     broken: Option<ProtocolError>,
     /// The client knows whom to wake.
@@ -81,6 +89,15 @@ enum Stage {
     Closing(Option<Pin<Box<Sleep>>>),
 }
 
+/// Whether requests may be run.
+enum Gate {
+    Open,
+    /// Not at all; this is the answer.
+    Closed(Error),
+    /// Not yet.
+    Waiting,
+}
+
 /// What comes of a stage.
 enum Step {
     /// On with this stage.
@@ -94,13 +111,14 @@ enum Step {
 impl Connection {
     /// Starts serving a client.
     pub(crate) fn start(stream: Stream, shared: Arc<Shared>, client: Client) {
-        let decoder = Decoder::new(shared.options.decode_limits());
+        let session = Session::new(shared, client);
         let connection = Connection {
             stream,
-            session: Session { shared, client, closing: false },
-            decoder,
+            decoder: Decoder::new(session.decode_limits()),
+            session,
             stage: Stage::Reading,
             incoming: None,
+            undecoded: false,
             broken: None,
             watching: false,
         };
@@ -136,11 +154,28 @@ impl Connection {
     }
 
     fn read(&mut self, cx: &mut TaskContext<'_>) -> io::Result<Step> {
+        if let Some(pushed) = self.session.client.take_pushed() {
+            return Ok(Step::On(self.push(*pushed)));
+        }
+        if mem::take(&mut self.undecoded) {
+            return self.decode();
+        }
         match self.poll_read(cx)? {
             Poll::Ready(0) => Ok(Step::End),
-            Poll::Ready(_) => self.decode(),
+            Poll::Ready(read) => {
+                self.session.shared.stats.input.fetch_add(read as u64, Relaxed);
+                self.decode()
+            }
             Poll::Pending => Ok(Step::Wait(Stage::Reading)),
         }
+    }
+
+    /// Sends what is no reply, between two of them.
+    fn push(&mut self, pushed: Pushed) -> Stage {
+        let mut burst = Burst::new();
+        pushed.pieces.iter().for_each(|piece| burst.out.raw_bytes(piece));
+        self.session.shared.account(pushed.len, 0);
+        Stage::Writing(burst, 0)
     }
 
     fn poll_read(&mut self, cx: &mut TaskContext<'_>) -> Poll<io::Result<usize>> {
@@ -161,7 +196,9 @@ impl Connection {
     fn decode(&mut self) -> io::Result<Step> {
         let Some(mut burst) = self.incoming.take() else { return Ok(Step::On(Stage::Reading)) };
         burst.belong_to(&self.session.client);
-        self.session.client.not_idle();
+        self.session.client.active(self.session.shared.now());
+        self.decoder.set_limits(self.session.decode_limits());
+        let is_authenticated = self.session.is_authenticated();
         let routes = &self.session.shared.routes;
         self.broken = loop {
             if burst.filling.as_ref().is_some_and(|filling| filling.missing > 0) {
@@ -177,7 +214,15 @@ impl Connection {
                 Ok(Progress::Large(len)) => burst.begin_large(self.decoder.position(), len),
                 Err(error) => break Some(error),
             }
+            // What the client may send behind its password is known when that has been looked at.
+            if !is_authenticated && burst.has_requests() {
+                self.undecoded = true;
+                break None;
+            }
         };
+        if let Some(command) = burst.last_command() {
+            self.session.client.set_last_command(command);
+        }
         if self.broken.is_some() {
             return Ok(Step::On(Stage::Running(burst)));
         }
@@ -195,31 +240,34 @@ impl Connection {
             self.decoder.rebase();
             Step::On(Stage::Running(burst))
         };
-        self.check_query_buffer()?;
-        Ok(step)
-    }
-
-    /// Closes the connection of a client whose request has no end in sight.
-    fn check_query_buffer(&self) -> io::Result<()> {
-        let limit = self.session.shared.options.query_buffer_limit;
-        if self.incoming.as_ref().is_none_or(|incoming| incoming.unread_len() <= limit) {
-            return Ok(());
+        let unread = self.incoming.as_ref().map_or(0, |incoming| incoming.unread_len());
+        self.session.account_input(unread, start > 0);
+        let limit = self.session.query_buffer_limit();
+        if unread > limit {
+            let client = self.session.client.addr();
+            tracing::warn!(%client, limit, "closed: a request is over the query buffer limit");
+            return Err(io::ErrorKind::QuotaExceeded.into());
         }
-        let client = self.session.client.addr();
-        tracing::warn!(%client, limit, "closed: a request is over the query buffer limit");
-        Err(io::ErrorKind::QuotaExceeded.into())
+        Ok(step)
     }
 
     /// Runs requests until the burst has to be sent away or its replies have to be sent.
     fn run(&mut self, mut burst: Box<Burst>, cx: &mut TaskContext<'_>) -> Step {
-        // An earlier burst may have changed the protocol since this one was read.
+        // An earlier burst may have changed these since this one was read.
         burst.out.set_protocol(self.session.client.protocol());
+        burst.replies = self.session.replies;
+        burst.begin();
         while let Some(target) = burst.next_target() {
             match target {
-                Resolved::Command(target) if target.mount == MountId::SESSION => {
-                    self.answer(target, &mut burst);
-                }
-                Resolved::Command(target) => return self.send_away(burst, target, cx),
+                Resolved::Command(target) => match self.gate(&mut burst, target) {
+                    Gate::Open if target.mount == MountId::SESSION => self.answer(target, &mut burst),
+                    Gate::Open => return self.send_away(burst, target, cx),
+                    Gate::Closed(error) => burst.step(None, |_, out| out.error(&error)),
+                    Gate::Waiting => {
+                        self.stream.watch(cx);
+                        return Step::Wait(Stage::Running(burst));
+                    }
+                },
                 Resolved::CrossProtocol => {
                     self.session.shared.warn_of_cross_protocol(&self.session.client);
                     self.session.closing = true;
@@ -236,7 +284,44 @@ impl Connection {
         if !burst.has_requests() {
             self.say_what_is_broken(&mut burst);
         }
+        self.session.replies = burst.replies;
         Step::On(Stage::Writing(burst, 0))
+    }
+
+    /// Whether the next requests, as far as they have the same target, may be run now.
+    fn gate(&self, burst: &mut Burst, target: Target) -> Gate {
+        let attention = &self.session.shared.attention;
+        if self.session.is_authenticated() && !attention.is_any() {
+            return Gate::Open;
+        }
+        // Until it has said who it is, a client has a burst for each request.
+        let flags = self.session.shared.routes.command(target.command).flags;
+        if !self.session.is_authenticated() && !flags.contains(Flags::NO_AUTH) {
+            return Gate::Closed(Error::NO_AUTH);
+        }
+        let is_paused = attention.is(Look::Pause) && self.is_paused(burst, target);
+        self.session.client.set(ClientFlag::Paused, is_paused);
+        if is_paused {
+            return Gate::Waiting;
+        }
+        burst.is_timed = attention.is(Look::Time);
+        if attention.is(Look::Monitor) {
+            burst.show(target.mount, |call, command| self.session.show(call, command));
+        }
+        Gate::Open
+    }
+
+    /// Whether these requests have to wait. What operators need goes on, and so does a connection
+    /// that is to finish.
+    fn is_paused(&self, burst: &Burst, target: Target) -> bool {
+        let Some(pause) = self.session.shared.paused() else { return false };
+        let waits = |flags: Flags| match pause.writes_only {
+            true => flags.contains(Flags::WRITE) || flags.contains(Flags::MAY_REPLICATE),
+            false => !flags.contains(Flags::ADMIN),
+        };
+        let routes = &self.session.shared.routes;
+        let mut commands = burst.coming(target.mount).map(|(_, command)| routes.command(command).flags);
+        self.session.client.wish() == Wish::Live && commands.any(waits)
     }
 
     fn send_away(&mut self, burst: Box<Burst>, target: Target, cx: &mut TaskContext<'_>) -> Step {
@@ -250,7 +335,10 @@ impl Connection {
     /// Runs a command of the connection itself.
     fn answer(&mut self, target: Target, burst: &mut Burst) {
         let row = target.row.get::<Session>();
+        self.session.replies = burst.replies;
+        burst.begin();
         burst.step(Some(&row.spec), |call, out| (row.run)(&mut self.session, call, &mut (), out));
+        burst.replies = self.session.replies;
         burst.out.set_protocol(self.session.client.protocol());
     }
 
@@ -266,10 +354,11 @@ impl Connection {
         let client = &self.session.client;
         match client.collect(cx.waker()) {
             Some(mut burst) => {
-                client.not_idle();
+                client.active(self.session.shared.now());
                 if burst.has_requests() {
                     burst.belong_to(client);
                 }
+                self.session.replies = burst.replies;
                 Step::On(Stage::Running(burst))
             }
             None => Step::Wait(Stage::Away),
@@ -279,16 +368,27 @@ impl Connection {
     fn write(&mut self, mut burst: Box<Burst>, before: usize, cx: &mut TaskContext<'_>) -> io::Result<Step> {
         let mut sent = before;
         let written = self.stream.poll_write(&burst.out, &mut sent, cx)?;
+        let shared = &self.session.shared;
+        shared.stats.output.fetch_add((sent - before) as u64, Relaxed);
         if written.is_pending() {
             if sent > before {
-                self.session.client.not_idle();
+                self.session.client.active(shared.now());
+            }
+            let waiting = burst.out.len() - sent;
+            self.session.account_output(waiting);
+            if self.session.is_output_over(waiting) {
+                let client = self.session.client.addr();
+                tracing::warn!(%client, waiting, "closed: it does not read its replies");
+                return Err(io::ErrorKind::QuotaExceeded.into());
             }
             return Ok(Step::Wait(Stage::Writing(burst, sent)));
         }
+        self.session.account_output(0);
         if burst.has_requests() {
             burst.forget_replies();
             return Ok(Step::On(Stage::Running(burst)));
         }
+        self.session.settle(&mut burst);
         burst.recycle();
         Ok(Step::On(if self.session.closing { Stage::Closing(None) } else { Stage::Reading }))
     }
@@ -322,14 +422,6 @@ impl Actor for Connection {
 
     fn started(&mut self, context: &mut Self::Context) {
         context.spawn(Serve);
-    }
-}
-
-impl Drop for Connection {
-    fn drop(&mut self) {
-        tracing::debug!(client = %self.session.client.addr(), "connection closed");
-        self.session.client.close();
-        self.session.shared.forget(&self.session.client);
     }
 }
 

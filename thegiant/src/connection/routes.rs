@@ -8,12 +8,18 @@ use super::{
     Burst, Drain, Inbox,
     burst::{MountId, Target},
 };
-use crate::command::{Call, Resolved, Spec, Table};
+use crate::command::{Call, Resolved, RowId, Spec, Table};
+
+/// A number that tells the commands of a server apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct CommandId(pub(crate) u16);
 
 /// The commands of an application, and who answers them.
 #[derive(Default)]
 pub(crate) struct Routes {
     table: Table<Target>,
+    /// By their numbers.
+    commands: Vec<&'static Spec>,
     actors: Vec<Mounted>,
     fallback: Option<Target>,
 }
@@ -43,18 +49,48 @@ impl Routes {
     ///
     /// # Errors
     /// The name that is in use already.
-    pub(crate) fn add_command(&mut self, spec: &'static Spec, target: Target) -> Result<(), &'static str> {
+    ///
+    /// # Panics
+    /// If there are more commands than numbers for them.
+    #[track_caller]
+    pub(crate) fn add_command(
+        &mut self,
+        spec: &'static Spec,
+        mount: MountId,
+        row: RowId,
+    ) -> Result<(), &'static str> {
+        let target = self.number(spec, mount, row);
         self.table.insert(spec, target)
     }
 
     /// What answers commands that no row names.
-    pub(crate) fn set_fallback(&mut self, target: Target) {
-        self.fallback = Some(target);
+    #[track_caller]
+    pub(crate) fn set_fallback(&mut self, spec: &'static Spec, mount: MountId, row: RowId) {
+        self.fallback = Some(self.number(spec, mount, row));
+    }
+
+    #[track_caller]
+    fn number(&mut self, spec: &'static Spec, mount: MountId, row: RowId) -> Target {
+        let Ok(number) = u16::try_from(self.commands.len()) else {
+            panic!("more than 65,536 commands are mounted");
+        };
+        self.commands.push(spec);
+        Target { mount, row, command: CommandId(number) }
     }
 
     /// Whether a command or subcommand has this name.
     pub(crate) fn has(&self, name: &str) -> bool {
         self.table.has(name)
+    }
+
+    /// The commands by their numbers.
+    pub(crate) fn commands(&self) -> &[&'static Spec] {
+        &self.commands
+    }
+
+    /// The command of this number.
+    pub(crate) fn command(&self, id: CommandId) -> &'static Spec {
+        self.commands[usize::from(id.0)]
     }
 
     /// The commands by name.

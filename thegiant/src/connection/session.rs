@@ -1,9 +1,17 @@
 //! What the connection itself answers: the receiver of the built-in commands.
 
-use std::sync::Arc;
+use std::{mem, sync::Arc, time::Duration};
 
-use super::{Client, Shared};
-use crate::command::Receiver;
+use super::{Burst, Client, ClientFlag, CommandId, Replies, Shared};
+use crate::{
+    command::{Call, Flags, Receiver},
+    resp::{DecodeLimits, Protocol},
+    settings::Setting,
+};
+
+/// Bytes that a client may have waiting in either direction before it has said who it is.
+const UNAUTHENTICATED_INPUT: usize = 1024 * 1024;
+const UNAUTHENTICATED_OUTPUT: usize = 1024;
 
 /// The state of a connection that commands can see and change. The built-in commands are its
 /// methods, written with the same attribute as those of any application.
@@ -13,6 +21,141 @@ pub(crate) struct Session {
     pub(crate) client: Client,
     /// Nothing more is read or run; what has been answered is sent.
     pub(crate) closing: bool,
+    /// The client has said who it is, where that is asked for.
+    authenticated: bool,
+    /// Which replies are sent.
+    pub(crate) replies: Replies,
+    /// Bytes of its buffers, as they were told last.
+    input: usize,
+    output: usize,
+}
+
+impl Session {
+    pub(crate) fn new(shared: Arc<Shared>, client: Client) -> Self {
+        let authenticated = shared.password.is_none();
+        client.set(ClientFlag::Unauthenticated, !authenticated);
+        Session { shared, client, closing: false, authenticated, replies: Replies::On, input: 0, output: 0 }
+    }
+
+    pub(crate) fn is_authenticated(&self) -> bool {
+        self.authenticated
+    }
+
+    pub(crate) fn set_authenticated(&mut self, authenticated: bool) {
+        self.authenticated = authenticated;
+        self.client.set(ClientFlag::Unauthenticated, !authenticated);
+    }
+
+    /// Back to how it was at first.
+    pub(crate) fn start_over(&mut self) {
+        self.client.set_protocol(Protocol::Resp2);
+        self.client.set_db(0);
+        self.client.set_name(None);
+        self.replies = Replies::On;
+        self.client.set(ClientFlag::NoEvict, false);
+        self.client.set(ClientFlag::NoTouch, false);
+        self.set_monitor(false);
+        self.set_authenticated(self.shared.password.is_none());
+    }
+
+    /// Whether it is shown all commands.
+    pub(crate) fn set_monitor(&self, on: bool) {
+        if self.client.is(ClientFlag::Monitor) == on {
+            return;
+        }
+        self.client.set(ClientFlag::Monitor, on);
+        if on {
+            self.shared.monitor(&self.client);
+        } else {
+            self.shared.unmonitor(&self.client);
+        }
+    }
+
+    /// What the client may send at this moment.
+    pub(crate) fn decode_limits(&self) -> DecodeLimits {
+        self.shared.settings.decode_limits().with_unauthenticated(!self.authenticated)
+    }
+
+    /// Bytes of a request that has not arrived whole. It may have begun behind others that have.
+    /// Usually there are none, and nothing is told.
+    pub(crate) fn account_input(&mut self, input: usize, is_new: bool) {
+        let before = mem::replace(&mut self.input, input);
+        if before == 0 && input == 0 {
+            return;
+        }
+        if input == 0 {
+            self.client.request_since(None);
+        } else if before == 0 || is_new {
+            self.client.request_since(Some(self.shared.now()));
+        }
+        self.client.set_input(input);
+        self.shared.account(before, input);
+    }
+
+    /// Bytes of replies that the client has not taken. Usually there are none, and nothing is told.
+    pub(crate) fn account_output(&mut self, output: usize) {
+        let before = mem::replace(&mut self.output, output);
+        if before != output {
+            self.client.set_output(output);
+            self.shared.account(before, output);
+        }
+    }
+
+    /// Bytes that a request may have before it is whole.
+    pub(crate) fn query_buffer_limit(&self) -> usize {
+        let limit = self.shared.settings.query_buffer_limit();
+        if self.authenticated { limit } else { limit.min(UNAUTHENTICATED_INPUT) }
+    }
+
+    /// Whether so many bytes of replies are too many to wait for.
+    pub(crate) fn is_output_over(&self, waiting: usize) -> bool {
+        let limit = self.shared.settings.output_limit(Setting::NormalOutputLimit);
+        limit.is_over(waiting) || (!self.authenticated && waiting > UNAUTHENTICATED_OUTPUT)
+    }
+
+    /// Shows a command to those who want to see all, unless it is one for operators.
+    pub(crate) fn show(&self, call: &Call<'_>, command: CommandId) {
+        let flags = self.shared.routes.command(command).flags;
+        if !flags.contains(Flags::ADMIN) && !flags.contains(Flags::SKIP_MONITOR) {
+            self.shared.show(call);
+        }
+    }
+
+    /// Counts the requests of a burst that has been run, and keeps those that were slow.
+    pub(crate) fn settle(&self, burst: &mut Burst) {
+        self.shared.stats.settle(burst);
+        if burst.ledger.times.is_empty() {
+            return;
+        }
+        burst.belong_to(&self.client);
+        let Ok(slow) = u64::try_from(self.shared.settings.signed(Setting::SlowlogLogSlowerThan)) else {
+            return;
+        };
+        let most = self.shared.settings.size(Setting::SlowlogMaxLen);
+        for (request, took) in &burst.ledger.times {
+            let is_shown = |call: &Call<'_>| !self.is_skipped_by_slowlog(call);
+            if *took >= Duration::from_micros(slow)
+                && let Some(call) = burst.call(*request).filter(is_shown)
+            {
+                self.shared.slowlog.add(&call, *took, most);
+            }
+        }
+    }
+
+    fn is_skipped_by_slowlog(&self, call: &Call<'_>) -> bool {
+        let spec = self.shared.routes.table().spec(call.name(), call.get(1));
+        spec.is_some_and(|spec| spec.flags.contains(Flags::SKIP_SLOWLOG))
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        tracing::debug!(client = %self.client.addr(), "connection closed");
+        self.set_monitor(false);
+        let memory = self.client.close();
+        self.shared.account(memory, 0);
+        self.shared.clients.forget(&self.client);
+    }
 }
 
 impl Receiver for Session {

@@ -1,85 +1,182 @@
 //! What the connections of a server have in common.
 
 use std::{
-    collections::HashMap,
-    pin::pin,
+    fmt,
     sync::{
         Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, Ordering::Relaxed},
+        atomic::{AtomicU32, Ordering::Relaxed},
     },
     time::{Duration, Instant},
 };
 
-use tokio::sync::Notify;
+use bytes::Bytes;
+use tokio::sync::mpsc;
 
-use super::{Address, Client, Wish, routes::Routes};
-use crate::options::Options;
+use super::{Address, Client, Clients, Wish, routes::Routes};
+use crate::{
+    Call,
+    info::InfoSection,
+    observe::{Attention, Look, Monitors, Slowlog, Stats},
+    settings::{Setting, Settings},
+};
 
 /// Who is attacked by every page of a browser is warned this often.
 const WARNING_INTERVAL: Duration = Duration::from_secs(60);
 
-/// The routes, the settings, and the clients of a server.
-#[derive(Debug)]
+/// The routes, the settings, the clients and the counters of a server.
 pub(crate) struct Shared {
     pub(crate) routes: Routes,
-    pub(crate) options: Options,
+    pub(crate) settings: Settings,
+    pub(crate) info: Vec<InfoSection>,
+    /// What clients have to know, if anything.
+    pub(crate) password: Option<Box<[u8]>>,
+    /// `SHUTDOWN` is allowed: it sends this.
+    pub(crate) stop: Option<mpsc::UnboundedSender<()>>,
     /// Where the server listens.
     pub(crate) addresses: Vec<Address>,
-    pub(crate) started: Instant,
-    clients: Mutex<HashMap<u64, Client>>,
-    last_id: AtomicU64,
-    /// The last client has gone.
-    empty: Notify,
+    pub(crate) clients: Clients,
+    pub(crate) stats: Stats,
+    pub(crate) slowlog: Slowlog,
+    pub(crate) attention: Attention,
+    monitors: Monitors,
+    pause: Mutex<Option<Pause>>,
+    started: Instant,
+    /// Seconds since then, told once a second.
+    now: AtomicU32,
     /// When it was last warned of a cross-protocol attack.
     last_warning: Mutex<Option<Instant>>,
 }
 
+/// Clients wait (`CLIENT PAUSE`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Pause {
+    pub(crate) until: Instant,
+    /// Only those that want to write.
+    pub(crate) writes_only: bool,
+}
+
+/// What a server is made of, beside its application.
+#[derive(Debug, Default)]
+pub(crate) struct Parts {
+    pub(crate) settings: Settings,
+    pub(crate) password: Option<Box<[u8]>>,
+    pub(crate) stop: Option<mpsc::UnboundedSender<()>>,
+    pub(crate) addresses: Vec<Address>,
+}
+
 impl Shared {
-    pub(crate) fn new(routes: Routes, options: Options, addresses: Vec<Address>) -> Self {
-        Shared {
+    pub(crate) fn new(routes: Routes, info: Vec<InfoSection>, parts: Parts) -> Self {
+        let Parts { settings, password, stop, addresses } = parts;
+        let shared = Shared {
+            stats: Stats::new(routes.commands().len()),
             routes,
-            options,
+            settings,
+            info,
+            password,
+            stop,
             addresses,
+            clients: Clients::default(),
+            slowlog: Slowlog::default(),
+            attention: Attention::default(),
+            monitors: Monitors::default(),
+            pause: Mutex::default(),
             started: Instant::now(),
-            clients: Mutex::default(),
-            last_id: AtomicU64::new(0),
-            empty: Notify::new(),
+            now: AtomicU32::new(0),
             last_warning: Mutex::default(),
+        };
+        shared.settings_changed();
+        shared
+    }
+
+    /// How long the server has been there.
+    pub(crate) fn uptime(&self) -> Duration {
+        self.started.elapsed()
+    }
+
+    /// The same, in seconds, as it was told last.
+    pub(crate) fn now(&self) -> u32 {
+        self.now.load(Relaxed)
+    }
+
+    /// Tells the time, once a second.
+    pub(crate) fn tick(&self) {
+        self.now.store(u32::try_from(self.uptime().as_secs()).unwrap_or(u32::MAX - 1), Relaxed);
+        self.stats.tick();
+    }
+
+    /// Commands are timed while somebody wants to know.
+    pub(crate) fn settings_changed(&self) {
+        let is_timed = self.settings.flag(Setting::LatencyTracking)
+            || self.settings.signed(Setting::SlowlogLogSlowerThan) >= 0;
+        self.attention.set(Look::Time, is_timed);
+    }
+
+    /// Sends a client something that is no reply. If too much waits for it already, it is closed.
+    pub(crate) fn push(&self, client: &Client, piece: Bytes) {
+        let len = piece.len();
+        let Some(waiting) = client.push(piece) else { return };
+        self.account(0, len);
+        if self.settings.output_limit(Setting::PushOutputLimit).is_over(waiting) && client.wish() != Wish::Die
+        {
+            tracing::warn!(client = %client.addr(), waiting, "closed: it does not read what is pushed");
+            client.ask(Wish::Die);
         }
     }
 
-    /// Lets a client in, if there is room.
-    pub(crate) fn admit(&self, address: Address) -> Option<Client> {
-        let mut clients = self.lock();
-        if clients.len() >= self.options.max_clients {
-            return None;
+    /// The buffers of a client have changed in size. If those of all take too much, the biggest
+    /// clients are closed.
+    pub(crate) fn account(&self, before: usize, after: usize) {
+        let memory = self.clients.account(before, after);
+        let most = self.settings.size(Setting::MaxMemoryClients);
+        if most == 0 || memory <= most || after <= before {
+            return;
         }
-        let client = Client::new(self.last_id.fetch_add(1, Relaxed) + 1, address);
-        clients.insert(client.id(), client.clone());
-        Some(client)
-    }
-
-    /// A client has gone.
-    pub(crate) fn forget(&self, client: &Client) {
-        let mut clients = self.lock();
-        clients.remove(&client.id());
-        if clients.is_empty() {
-            // Ten thousand clients leave room behind that ten do not need.
-            clients.shrink_to_fit();
-            self.empty.notify_waiters();
+        for client in self.clients.evict(most) {
+            self.stats.evicted.fetch_add(1, Relaxed);
+            let held = client.memory();
+            tracing::warn!(client = %client.addr(), held, "closed: all clients take too much memory");
         }
     }
 
-    /// Asks all clients to finish, and waits until they have.
-    pub(crate) async fn drain(&self) {
-        let mut empty = pin!(self.empty.notified());
-        // From now on it hears of the last one.
-        empty.as_mut().enable();
-        let clients = self.clients();
-        clients.iter().for_each(|client| client.ask(Wish::Finish));
-        if !clients.is_empty() {
-            empty.await;
+    /// Shows this client all commands.
+    pub(crate) fn monitor(&self, client: &Client) {
+        self.monitors.add(client);
+        self.attention.set(Look::Monitor, true);
+    }
+
+    /// Shows this client no more than its replies.
+    pub(crate) fn unmonitor(&self, client: &Client) {
+        let are_others = self.monitors.remove(client);
+        self.attention.set(Look::Monitor, are_others);
+    }
+
+    /// Shows a command to those who want to see all.
+    pub(crate) fn show(&self, call: &Call<'_>) {
+        self.monitors.show(call, |client, piece| self.push(client, piece));
+    }
+
+    /// Has clients wait.
+    pub(crate) fn pause(&self, pause: Pause) {
+        *self.lock_pause() = Some(pause);
+        self.attention.set(Look::Pause, true);
+    }
+
+    /// Lets clients go on.
+    pub(crate) fn unpause(&self) {
+        if self.lock_pause().take().is_some() {
+            self.attention.set(Look::Pause, false);
+            self.clients.all().iter().for_each(Client::wake);
         }
+    }
+
+    /// Whether clients wait, and which.
+    pub(crate) fn paused(&self) -> Option<Pause> {
+        *self.lock_pause()
+    }
+
+    fn lock_pause(&self) -> MutexGuard<'_, Option<Pause>> {
+        // Nothing panics while it is held.
+        self.pause.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A client has sent what a browser would send for a page of somebody else's; see
@@ -91,19 +188,10 @@ impl Shared {
             tracing::warn!(client = %client.addr(), "closed: POST or Host: is no command, but what a browser sends");
         }
     }
+}
 
-    /// The number of clients at this moment.
-    pub(crate) fn client_count(&self) -> usize {
-        self.lock().len()
-    }
-
-    /// The clients of this moment.
-    pub(crate) fn clients(&self) -> Vec<Client> {
-        self.lock().values().cloned().collect()
-    }
-
-    fn lock(&self) -> MutexGuard<'_, HashMap<u64, Client>> {
-        // Nothing panics while it is held.
-        self.clients.lock().unwrap_or_else(PoisonError::into_inner)
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shared").field("addresses", &self.addresses).finish_non_exhaustive()
     }
 }

@@ -66,11 +66,18 @@ pub struct DecodeLimits {
     pub bulk_len: usize,
     /// Arguments of one request (2147483647).
     pub args: usize,
+    /// The peer has yet to say who it is: of whatever else is allowed, it gets 10 arguments and
+    /// bulk strings of 16 KiB, which is enough to say so.
+    pub unauthenticated: bool,
 }
+
+/// What a peer that is not authenticated may send, as in Redis.
+const UNAUTHENTICATED_ARGS: usize = 10;
+const UNAUTHENTICATED_BULK_LEN: usize = 16 * 1024;
 
 impl Default for DecodeLimits {
     fn default() -> Self {
-        DecodeLimits { bulk_len: 512 * 1024 * 1024, args: i32::MAX as usize }
+        DecodeLimits { bulk_len: 512 * 1024 * 1024, args: i32::MAX as usize, unauthenticated: false }
     }
 }
 
@@ -86,6 +93,40 @@ impl DecodeLimits {
     pub fn with_args(self, args: usize) -> Self {
         DecodeLimits { args, ..self }
     }
+
+    /// For a peer that is authenticated, or one that is not.
+    #[must_use]
+    pub fn with_unauthenticated(self, unauthenticated: bool) -> Self {
+        DecodeLimits { unauthenticated, ..self }
+    }
+
+    fn max_args(&self) -> usize {
+        if self.unauthenticated { self.args.min(UNAUTHENTICATED_ARGS) } else { self.args }
+    }
+
+    fn max_bulk_len(&self) -> usize {
+        if self.unauthenticated { self.bulk_len.min(UNAUTHENTICATED_BULK_LEN) } else { self.bulk_len }
+    }
+
+    #[cold]
+    fn too_many_args(&self, count: usize) -> ProtocolError {
+        let is_too_many_for_all = count > self.args;
+        if is_too_many_for_all {
+            ProtocolError::InvalidMultibulkLength
+        } else {
+            ProtocolError::UnauthenticatedMultibulkLength
+        }
+    }
+
+    #[cold]
+    fn too_long_bulk(&self, len: usize) -> ProtocolError {
+        let is_too_long_for_all = len > self.bulk_len;
+        if is_too_long_for_all {
+            ProtocolError::InvalidBulkLength
+        } else {
+            ProtocolError::UnauthenticatedBulkLength
+        }
+    }
 }
 
 /// Input that breaks the protocol, in the words of Redis. The connection cannot be resynchronised:
@@ -99,6 +140,10 @@ pub enum ProtocolError {
     InvalidBulkLength,
     /// An element of a request does not begin with `$` but with this byte.
     ExpectedBulk(u8),
+    /// The number behind `*` is over the limit of a peer that is not authenticated.
+    UnauthenticatedMultibulkLength,
+    /// The number behind `$` is over the limit of a peer that is not authenticated.
+    UnauthenticatedBulkLength,
     /// The two bytes behind a bulk string are not CR LF.
     UnterminatedBulk,
     /// An inline command of over 64 KiB.
@@ -118,6 +163,8 @@ impl fmt::Display for ProtocolError {
             Self::InvalidMultibulkLength => f.write_str("invalid multibulk length"),
             Self::InvalidBulkLength => f.write_str("invalid bulk length"),
             Self::ExpectedBulk(got) => write!(f, "expected '$', got '{}'", got.escape_ascii()),
+            Self::UnauthenticatedMultibulkLength => f.write_str("unauthenticated multibulk length"),
+            Self::UnauthenticatedBulkLength => f.write_str("unauthenticated bulk length"),
             Self::UnterminatedBulk => f.write_str("expected CRLF after bulk"),
             Self::TooBigInline => f.write_str("too big inline request"),
             Self::TooBigMultibulkCount => f.write_str("too big mbulk count string"),
@@ -174,6 +221,9 @@ enum Expect {
 #[derive(Debug)]
 pub struct Decoder {
     limits: DecodeLimits,
+    /// What comes of the limits.
+    max_args: usize,
+    max_bulk_len: usize,
     expect: Expect,
     /// Elements of the current request that are still to come.
     missing: usize,
@@ -194,7 +244,25 @@ impl Default for Decoder {
 impl Decoder {
     /// A decoder at the start of a request.
     pub fn new(limits: DecodeLimits) -> Self {
-        Decoder { limits, expect: Expect::Request, missing: 0, start: 0, position: 0, scanned: 0 }
+        Decoder {
+            limits,
+            max_args: limits.max_args(),
+            max_bulk_len: limits.max_bulk_len(),
+            expect: Expect::Request,
+            missing: 0,
+            start: 0,
+            position: 0,
+            scanned: 0,
+        }
+    }
+
+    /// From the next header on, other limits hold.
+    pub fn set_limits(&mut self, limits: DecodeLimits) {
+        if limits != self.limits {
+            self.limits = limits;
+            self.max_args = limits.max_args();
+            self.max_bulk_len = limits.max_bulk_len();
+        }
     }
 
     /// Reads on in `input`, at most to the end of one request, and appends to `args` where its
@@ -268,8 +336,8 @@ impl Decoder {
     }
 
     fn expect_elements(&mut self, count: usize) -> Result<Option<Progress>, ProtocolError> {
-        if count > self.limits.args {
-            return Err(ProtocolError::InvalidMultibulkLength);
+        if count > self.max_args {
+            return Err(self.limits.too_many_args(count));
         }
         if count > 0 {
             self.missing = count;
@@ -300,9 +368,10 @@ impl Decoder {
         let Some(line) = self.line(input, ProtocolError::TooBigBulkCount)? else {
             return Ok(Some(Progress::Incomplete));
         };
-        let len = parse_integer(line)
-            .filter(|len| *len <= self.limits.bulk_len)
-            .ok_or(ProtocolError::InvalidBulkLength)?;
+        let len: usize = parse_integer(line).ok_or(ProtocolError::InvalidBulkLength)?;
+        if len > self.max_bulk_len {
+            return Err(self.limits.too_long_bulk(len));
+        }
         self.expect = Expect::Bulk(len);
         Ok((len >= LARGE_BULK).then_some(Progress::Large(len)))
     }

@@ -26,6 +26,9 @@ impl Protocol {
     }
 }
 
+const ERROR: u8 = 1;
+const WATCHED: u8 = 1 << 1;
+
 /// Appends replies to a buffer. Each type is written in the form that the connection's
 /// [`Protocol`] knows: what RESP2 lacks becomes what Redis makes of it.
 ///
@@ -55,6 +58,8 @@ pub struct Encoder {
     /// `bytes`.
     spliced: Vec<(usize, Bytes)>,
     spliced_len: usize,
+    /// Why somebody should look at what is written: see [`is_noteworthy`](Self::is_noteworthy).
+    notes: u8,
 }
 
 impl Encoder {
@@ -76,6 +81,7 @@ impl Encoder {
 
     /// `-CODE text`: an error.
     pub fn error(&mut self, error: &Error) {
+        self.notes |= ERROR;
         self.bytes.push(b'-');
         self.line(error.as_bytes());
     }
@@ -185,6 +191,15 @@ impl Encoder {
         self.bytes.extend_from_slice(encoded);
     }
 
+    /// Bytes that are encoded already, and are not copied if they are many.
+    pub(crate) fn raw_bytes(&mut self, encoded: &Bytes) {
+        if encoded.len() < LARGE_BULK {
+            self.raw(encoded);
+        } else {
+            self.splice(encoded.clone());
+        }
+    }
+
     /// All that has been written, in one piece.
     pub fn to_vec(&self) -> Vec<u8> {
         let mut all = Vec::with_capacity(self.len());
@@ -205,6 +220,29 @@ impl Encoder {
     /// From here on, another protocol is written.
     pub(crate) fn set_protocol(&mut self, protocol: Protocol) {
         self.protocol = protocol;
+    }
+
+    /// Whether an error has been written since that was last [taken](Self::take_error), or all is
+    /// noteworthy: one question, because it is asked after each reply.
+    pub(crate) fn is_noteworthy(&self) -> bool {
+        self.notes != 0
+    }
+
+    /// Has all be noteworthy, or only errors.
+    pub(crate) fn set_watched(&mut self, watched: bool) {
+        self.notes = if watched { self.notes | WATCHED } else { self.notes & !WATCHED };
+    }
+
+    /// Whether an error has been written since this was last asked.
+    pub(crate) fn take_error(&mut self) -> bool {
+        let has_error = self.notes & ERROR != 0;
+        self.notes &= !ERROR;
+        has_error
+    }
+
+    /// The line of the error that is the whole reply since `mark`, if it is one.
+    pub(crate) fn error_since(&self, mark: Mark) -> Option<&[u8]> {
+        self.bytes[mark.bytes..].strip_prefix(b"-")
     }
 
     /// A point to come back to with [`rewind`](Self::rewind).

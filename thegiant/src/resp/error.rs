@@ -51,6 +51,8 @@ impl Error {
     pub const OVERFLOW: Error = Error::from_static("ERR increment or decrement would overflow");
     /// `ERR DB index is out of range`
     pub const DB_OUT_OF_RANGE: Error = Error::from_static("ERR DB index is out of range");
+    /// `NOAUTH Authentication required.`
+    pub const NO_AUTH: Error = Error::from_static("NOAUTH Authentication required.");
     /// `ERR internal error`, which is answered for a handler that panicked.
     pub const INTERNAL: Error = Error::from_static("ERR internal error");
 

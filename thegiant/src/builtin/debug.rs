@@ -1,0 +1,145 @@
+//! `DEBUG`: for tests of clients, where it is switched on.
+
+use std::{thread, time::Duration};
+
+use crate::{
+    Error, IntoReply, commands,
+    connection::Session,
+    resp::{Encoder, Protocol},
+    settings::Setting,
+};
+
+#[commands(rows = DEBUG, group = "server")]
+impl Session {
+    /// Answers a value of a type.
+    #[command("DEBUG PROTOCOL", admin, noscript, loading, stale)]
+    fn debug_protocol(&self, r#type: &[u8]) -> Result<Sample, Error> {
+        self.may_debug()?;
+        Sample::named(r#type).ok_or(UNKNOWN_TYPE)
+    }
+
+    /// Has the server, with all that it does on this thread, stand still for so many seconds.
+    #[command("DEBUG SLEEP", admin, noscript, loading, stale)]
+    fn debug_sleep(&self, seconds: f64) -> Result<(), Error> {
+        self.may_debug()?;
+        thread::sleep(Duration::try_from_secs_f64(seconds).unwrap_or_default());
+        Ok(())
+    }
+
+    /// Answers an error.
+    #[command("DEBUG ERROR", admin, noscript, loading, stale)]
+    fn debug_error(&self, message: &[u8]) -> Result<(), Error> {
+        self.may_debug()?;
+        Err(Error::from_bytes(message.to_vec()))
+    }
+
+    /// Logs a message.
+    #[command("DEBUG LOG", admin, noscript, loading, stale)]
+    fn debug_log(&self, message: &[u8]) -> Result<(), Error> {
+        self.may_debug()?;
+        tracing::warn!(client = %self.client.addr(), "DEBUG LOG: {}", message.escape_ascii());
+        Ok(())
+    }
+}
+
+impl Session {
+    fn may_debug(&self) -> Result<(), Error> {
+        if self.shared.settings.flag(Setting::DebugCommands) { Ok(()) } else { Err(NOT_ALLOWED) }
+    }
+}
+
+const NOT_ALLOWED: Error = Error::from_static(
+    "ERR DEBUG command not allowed. If the enable-debug-command option is set to \"local\", you can run it from a \
+     local connection, otherwise you need to set this option in the configuration file, and then restart the server.",
+);
+const UNKNOWN_TYPE: Error = Error::from_static(
+    "ERR Wrong protocol type name. Please use one of the following: string|integer|double|null|array|set|map|attrib|\
+     push|verbatim|true|false",
+);
+
+/// A value of each type that there is, those that Redis answers.
+#[derive(Clone, Copy)]
+enum Sample {
+    String,
+    Integer,
+    Double,
+    Null,
+    Array,
+    Set,
+    Map,
+    Attribute,
+    Push,
+    Verbatim,
+    True,
+    False,
+    BigNumber,
+}
+
+const SAMPLES: [(&str, Sample); 13] = [
+    ("string", Sample::String),
+    ("integer", Sample::Integer),
+    ("double", Sample::Double),
+    ("null", Sample::Null),
+    ("array", Sample::Array),
+    ("set", Sample::Set),
+    ("map", Sample::Map),
+    ("attrib", Sample::Attribute),
+    ("push", Sample::Push),
+    ("verbatim", Sample::Verbatim),
+    ("true", Sample::True),
+    ("false", Sample::False),
+    ("bignum", Sample::BigNumber),
+];
+
+impl Sample {
+    fn named(name: &[u8]) -> Option<Self> {
+        let is_named = |known: &str| known.as_bytes().eq_ignore_ascii_case(name);
+        SAMPLES.iter().find(|(known, _)| is_named(known)).map(|(_, sample)| *sample)
+    }
+}
+
+impl IntoReply for Sample {
+    fn into_reply(self, out: &mut Encoder) {
+        match self {
+            Sample::String => out.bulk(b"Hello World"),
+            Sample::Integer => out.integer(12345),
+            Sample::Double => out.double(3.141),
+            Sample::Null => out.null(),
+            Sample::Array => {
+                out.array(3);
+                (0..3).for_each(|number| out.integer(number));
+            }
+            Sample::Set => {
+                out.set(3);
+                (0..3).for_each(|number| out.integer(number));
+            }
+            Sample::Map => {
+                out.map(3);
+                for number in 0..3 {
+                    out.integer(number);
+                    out.boolean(number == 1);
+                }
+            }
+            Sample::Attribute => {
+                // RESP2 has none, so there the reply goes without.
+                if out.protocol() == Protocol::Resp3 {
+                    out.raw(b"|1\r\n");
+                    out.bulk(b"key-popularity");
+                    out.array(2);
+                    out.bulk(b"key:123");
+                    out.integer(90);
+                }
+                out.bulk(b"Some real reply following the attribute");
+            }
+            Sample::Push => {
+                out.push(2);
+                out.bulk(b"server-cpu-usage");
+                out.integer(42);
+            }
+            Sample::Verbatim => out.verbatim(*b"txt", "This is a verbatim\nstring"),
+            Sample::True => out.boolean(true),
+            Sample::False => out.boolean(false),
+            Sample::BigNumber => out.big_number("1234567999999999999999999999999999999"),
+        }
+    }
+}

@@ -1,0 +1,35 @@
+//! What the system says of this process.
+
+use std::fs;
+
+/// Of memory and of time; nothing where the system does not tell.
+#[derive(Debug, Default)]
+pub(super) struct Usage {
+    /// Bytes of memory that are in use, and that were at most.
+    pub(super) memory: u64,
+    pub(super) peak: u64,
+    /// Seconds of processor time, in the kernel and in the program.
+    pub(super) system: f64,
+    pub(super) user: f64,
+}
+
+/// `/proc` counts time in hundredths of a second, whatever the kernel does.
+const TICKS: f64 = 100.0;
+
+impl Usage {
+    pub(super) fn now() -> Self {
+        let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+        let kib = |name: &str| -> Option<u64> {
+            let line = status.lines().find_map(|line| line.strip_prefix(name))?;
+            line.split_ascii_whitespace().next()?.parse().ok()
+        };
+        let bytes = |name: &str| kib(name).unwrap_or(0) * 1024;
+        let stat = fs::read_to_string("/proc/self/stat").unwrap_or_default();
+        // Behind the name of the program, which may contain anything.
+        let fields: Vec<&str> =
+            stat.rsplit_once(')').map_or(Vec::new(), |(_, rest)| rest.split_ascii_whitespace().collect());
+        let seconds =
+            |field: usize| fields.get(field).and_then(|ticks| ticks.parse().ok()).unwrap_or(0.0) / TICKS;
+        Usage { memory: bytes("VmRSS:"), peak: bytes("VmHWM:"), system: seconds(12), user: seconds(11) }
+    }
+}

@@ -1,0 +1,83 @@
+//! `TIME`, `LOLWUT`, `MONITOR`, `SHUTDOWN`.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use super::Report;
+use crate::{Args, Error, commands, connection::Session};
+
+#[commands(rows = SERVER, group = "server")]
+impl Session {
+    /// Returns the time of the server: seconds since 1970, and microseconds.
+    #[command("TIME", fast, loading, stale)]
+    fn time(&self) -> [String; 2] {
+        // A clock before 1970 is shown as 1970.
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        [now.as_secs().to_string(), now.subsec_micros().to_string()]
+    }
+
+    /// Shows the giant.
+    #[command("LOLWUT", readonly, fast)]
+    fn lolwut(&self, _parameter: Option<Vec<&[u8]>>) -> Report {
+        Report(format!("{GIANT}\nthegiant ver. {}\n", env!("CARGO_PKG_VERSION")))
+    }
+
+    /// Shows all commands as they come.
+    #[command("MONITOR", admin, noscript, loading, stale)]
+    fn monitor(&self) {
+        self.set_monitor(true);
+    }
+
+    /// Stops the server in order.
+    #[command("SHUTDOWN", admin, noscript, loading, stale, no_multi, allow_busy)]
+    fn shutdown(&mut self, option: Option<Vec<ShutdownOption>>) -> Result<Silence, Error> {
+        let is_abort = |option: &ShutdownOption| matches!(option, ShutdownOption::Abort);
+        if option.unwrap_or_default().iter().any(is_abort) {
+            return Err(NO_SHUTDOWN);
+        }
+        let stop = self.shared.stop.as_ref().ok_or(SHUTDOWN_NOT_ALLOWED)?;
+        // A server that has ended needs no telling.
+        let _ = stop.send(());
+        self.closing = true;
+        Ok(Silence)
+    }
+}
+
+const NO_SHUTDOWN: Error = Error::from_static("ERR No shutdown in progress.");
+const SHUTDOWN_NOT_ALLOWED: Error = Error::from_static(
+    "ERR SHUTDOWN is not allowed. Whoever runs this server can allow it, or stop it by a signal.",
+);
+
+#[derive(Args)]
+enum ShutdownOption {
+    NoSave,
+    Save,
+    Now,
+    Force,
+    Abort,
+}
+
+/// No reply: the end of the connection says it.
+struct Silence;
+
+impl crate::IntoReply for Silence {
+    fn into_reply(self, _: &mut crate::resp::Encoder) {}
+}
+
+const GIANT: &str = r"
+              .-------.
+             /  o   o  \        fee-fi-fo-fum,
+            |     ^     |       I smell the bytes
+             \  '---'  /        of a RESP reply: come!
+          .---'-------'---.
+         /  |           |  \
+        /   |  ~~~~~~~  |   \
+       /  / |           | \  \
+      |  |  |           |  |  |
+     (____) |     .     | (____)
+            |    / \    |
+            |   |   |   |
+            |   |   |   |
+         ___|   |   |   |___
+        (_______|   |_______)
+   /\_/\    .  o  .    /\   /\  /\
+";

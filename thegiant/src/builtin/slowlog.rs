@@ -1,0 +1,60 @@
+//! `SLOWLOG`: the commands that took long.
+
+use crate::{
+    Error, FromArg, IntoReply,
+    command::{ArgKind, ArgSpec, Arguments},
+    commands,
+    connection::Session,
+    observe::Slow,
+    resp::{Encoder, parse_integer},
+};
+
+#[commands(rows = SLOWLOG, group = "server")]
+impl Session {
+    /// Returns the commands that took long, last first: ten, or so many, or all with -1.
+    #[command("SLOWLOG GET", admin, loading, stale)]
+    fn slowlog_get(&self, count: Option<Count>) -> Vec<Slow> {
+        self.shared.slowlog.last(count.map_or(10, |count| count.0))
+    }
+
+    /// Returns how many there are.
+    #[command("SLOWLOG LEN", admin, loading, stale)]
+    fn slowlog_len(&self) -> usize {
+        self.shared.slowlog.len()
+    }
+
+    /// Forgets them.
+    #[command("SLOWLOG RESET", admin, loading, stale)]
+    fn slowlog_reset(&self) {
+        self.shared.slowlog.clear();
+    }
+}
+
+const BAD_COUNT: Error = Error::from_static("ERR count should be greater than or equal to -1");
+
+/// How many at most.
+struct Count(usize);
+
+impl<'a> FromArg<'a> for Count {
+    const ARG: ArgSpec = ArgSpec::new(ArgKind::Integer).named("count");
+
+    fn from_arg(args: &mut Arguments<'a>) -> Result<Self, Error> {
+        match parse_integer::<i64>(args.take()?) {
+            Some(-1) => Ok(Count(usize::MAX)),
+            count => count.and_then(|count| usize::try_from(count).ok()).map(Count).ok_or(BAD_COUNT),
+        }
+    }
+}
+
+impl IntoReply for Slow {
+    fn into_reply(self, out: &mut Encoder) {
+        out.array(6);
+        self.id.into_reply(out);
+        self.at.into_reply(out);
+        out.integer(i64::try_from(self.took.as_micros()).unwrap_or(i64::MAX));
+        out.array(self.words.len());
+        self.words.iter().for_each(|word| out.bulk(word));
+        self.client.into_reply(out);
+        self.client_name.into_reply(out);
+    }
+}

@@ -1,0 +1,94 @@
+//! What is looked at once a second: clients that have been something for too long.
+
+use std::{collections::HashMap, time::Duration};
+
+use super::{Client, ClientFlag, Shared, Wish};
+use crate::settings::{OutputLimit, Setting};
+
+/// A look at all clients. With no limit that needs it, none is looked at.
+#[derive(Debug, Default)]
+pub(crate) struct Sweep {
+    /// Since when so much waits for a client that it may not be so for long.
+    over_soft: HashMap<u64, u32>,
+}
+
+/// The limits of a moment.
+struct Limits {
+    timeout: Option<Duration>,
+    request_timeout: Option<Duration>,
+    auth_timeout: Option<Duration>,
+    normal: OutputLimit,
+    push: OutputLimit,
+}
+
+impl Sweep {
+    /// Closes clients that are over a limit.
+    pub(crate) fn run(&mut self, shared: &Shared) {
+        let limits = Limits::of(shared);
+        if !limits.is_any(shared) {
+            self.over_soft.clear();
+            return;
+        }
+        let now = shared.now();
+        let clients = shared.clients.all();
+        let mut over_soft = HashMap::new();
+        for client in &clients {
+            if limits.is_over_soft(client) {
+                let since = self.over_soft.get(&client.id()).copied().unwrap_or(now);
+                over_soft.insert(client.id(), since);
+            }
+            let soft_age = over_soft.get(&client.id()).map(|since| now - since);
+            if let Some(reason) = limits.exceeded(client, now, soft_age) {
+                tracing::info!(client = %client.addr(), "closed: {reason}");
+                client.ask(Wish::Die);
+            }
+        }
+        self.over_soft = over_soft;
+    }
+}
+
+impl Limits {
+    fn of(shared: &Shared) -> Self {
+        let settings = &shared.settings;
+        let needs_password = shared.password.is_some();
+        Limits {
+            timeout: settings.seconds(Setting::Timeout),
+            request_timeout: settings.seconds(Setting::RequestTimeout),
+            auth_timeout: settings.seconds(Setting::AuthTimeout).filter(|_| needs_password),
+            normal: settings.output_limit(Setting::NormalOutputLimit),
+            push: settings.output_limit(Setting::PushOutputLimit),
+        }
+    }
+
+    fn is_any(&self, shared: &Shared) -> bool {
+        let times = [self.timeout, self.request_timeout, self.auth_timeout];
+        // What is soft concerns only what waits.
+        let may_wait = shared.clients.memory() > 0 && (self.normal.soft > 0 || self.push.soft > 0);
+        may_wait || times.iter().any(Option::is_some)
+    }
+
+    fn is_over_soft(&self, client: &Client) -> bool {
+        self.normal.is_over_soft(client.output()) || self.push.is_over_soft(client.pushed_len())
+    }
+
+    /// Which limit a client is over.
+    fn exceeded(&self, client: &Client, now: u32, soft_age: Option<u32>) -> Option<&'static str> {
+        let is_over = |limit: Option<Duration>, age: u32| {
+            limit.is_some_and(|limit| Duration::from_secs(age.into()) > limit)
+        };
+        let normal = self.normal.is_over_soft(client.output());
+        let soft_seconds = if normal { self.normal.soft_seconds } else { self.push.soft_seconds };
+        let may_be_idle = client.is(ClientFlag::Monitor) || client.is(ClientFlag::Paused);
+        if is_over(self.timeout, client.idle(now)) && !may_be_idle {
+            Some("it was idle for too long")
+        } else if client.request_age(now).is_some_and(|age| is_over(self.request_timeout, age)) {
+            Some("it took too long to send a request")
+        } else if client.is(ClientFlag::Unauthenticated) && is_over(self.auth_timeout, client.age(now)) {
+            Some("it took too long to authenticate")
+        } else if soft_age.is_some_and(|age| u64::from(age) > soft_seconds) {
+            Some("it did not read what waited for it, for too long")
+        } else {
+            None
+        }
+    }
+}

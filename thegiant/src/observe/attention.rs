@@ -1,0 +1,37 @@
+//! Whether anybody looks.
+
+use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
+
+/// What the bursts of a server have to be looked at for: usually nothing, which is one load per burst.
+#[derive(Debug, Default)]
+pub(crate) struct Attention(AtomicU8);
+
+/// A reason to look, a bit each.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Look {
+    /// Each command is timed.
+    Time = 1,
+    /// Each command is shown to somebody.
+    Monitor = 1 << 1,
+    /// Some commands have to wait.
+    Pause = 1 << 2,
+}
+
+impl Attention {
+    /// Whether there is any reason at all.
+    pub(crate) fn is_any(&self) -> bool {
+        self.0.load(Relaxed) != 0
+    }
+
+    pub(crate) fn is(&self, look: Look) -> bool {
+        self.0.load(Relaxed) & look as u8 != 0
+    }
+
+    pub(crate) fn set(&self, look: Look, on: bool) {
+        if on {
+            self.0.fetch_or(look as u8, Relaxed);
+        } else {
+            self.0.fetch_and(!(look as u8), Relaxed);
+        }
+    }
+}

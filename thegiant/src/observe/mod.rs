@@ -1,0 +1,17 @@
+//! What operators see of a server: counters, latencies, slow commands, and all commands as they come.
+//!
+//! What is always counted is counted per burst. What costs something per command is looked at only
+//! while somebody asks for it ([`Attention`]).
+
+mod attention;
+mod ledger;
+mod monitors;
+mod quote;
+mod slowlog;
+mod stats;
+
+pub(crate) use attention::{Attention, Look};
+pub(crate) use ledger::{Failure, Ledger};
+pub(crate) use monitors::Monitors;
+pub(crate) use slowlog::{Slow, Slowlog};
+pub(crate) use stats::{CommandStats, Stats};

@@ -1,0 +1,193 @@
+//! Counters, and how long commands take.
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+
+use hdrhistogram::Histogram;
+
+use super::Failure;
+use crate::{
+    command::Resolved,
+    connection::{Burst, CommandId},
+};
+
+/// Codes of errors are counted one by one up to so many; clients may be able to make them up.
+const MAX_CODES: usize = 128;
+
+/// The counters of a server.
+#[derive(Debug)]
+pub(crate) struct Stats {
+    /// Connections taken, and turned away.
+    pub(crate) connections: AtomicU64,
+    pub(crate) rejected: AtomicU64,
+    /// Clients closed since they took too much memory.
+    pub(crate) evicted: AtomicU64,
+    /// Bytes received and sent.
+    pub(crate) input: AtomicU64,
+    pub(crate) output: AtomicU64,
+    /// Commands that ran in the last whole second.
+    pub(crate) rate: AtomicU64,
+    /// When `rate` was last told, so many had run.
+    before: AtomicU64,
+    /// By the number of the command.
+    commands: Box<[CommandStats]>,
+    errors: Mutex<BTreeMap<Box<str>, u64>>,
+}
+
+/// The counters of one command.
+#[derive(Debug, Default)]
+pub(crate) struct CommandStats {
+    pub(crate) calls: AtomicU64,
+    pub(crate) nanoseconds: AtomicU64,
+    /// Not run: it had the wrong number of arguments, or was not allowed.
+    pub(crate) rejected: AtomicU64,
+    /// Answered with an error.
+    pub(crate) failed: AtomicU64,
+    /// In nanoseconds; none while nobody times it.
+    latencies: Mutex<Option<Box<Histogram<u64>>>>,
+}
+
+impl Stats {
+    /// For so many commands.
+    pub(crate) fn new(commands: usize) -> Self {
+        Stats {
+            connections: AtomicU64::new(0),
+            rejected: AtomicU64::new(0),
+            evicted: AtomicU64::new(0),
+            input: AtomicU64::new(0),
+            output: AtomicU64::new(0),
+            rate: AtomicU64::new(0),
+            before: AtomicU64::new(0),
+            commands: (0..commands).map(|_| CommandStats::default()).collect(),
+            errors: Mutex::default(),
+        }
+    }
+
+    /// The counters of this command.
+    pub(crate) fn command(&self, id: CommandId) -> &CommandStats {
+        &self.commands[usize::from(id.0)]
+    }
+
+    /// The counters of all commands, by their numbers.
+    pub(crate) fn commands(&self) -> &[CommandStats] {
+        &self.commands
+    }
+
+    /// Commands that have run.
+    pub(crate) fn calls(&self) -> u64 {
+        self.commands.iter().map(|command| command.calls.load(Relaxed)).sum()
+    }
+
+    /// Errors answered, by their codes.
+    pub(crate) fn errors(&self) -> BTreeMap<Box<str>, u64> {
+        self.lock_errors().clone()
+    }
+
+    /// A second has gone by.
+    pub(crate) fn tick(&self) {
+        let calls = self.calls();
+        let before = self.before.swap(calls, Relaxed);
+        self.rate.store(calls.saturating_sub(before), Relaxed);
+    }
+
+    /// Forgets all counts.
+    pub(crate) fn reset(&self) {
+        let totals =
+            [&self.connections, &self.rejected, &self.evicted, &self.input, &self.output, &self.before];
+        totals.into_iter().for_each(|total| total.store(0, Relaxed));
+        self.commands.iter().for_each(CommandStats::reset);
+        self.lock_errors().clear();
+    }
+
+    /// Counts the requests of a burst that has been run, and what was noted of them.
+    pub(crate) fn settle(&self, burst: &Burst) {
+        burst.count_calls(|command, calls| {
+            self.command(command).calls.fetch_add(calls, Relaxed);
+        });
+        if !burst.ledger.is_empty() {
+            self.settle_ledger(burst);
+        }
+    }
+
+    fn settle_ledger(&self, burst: &Burst) {
+        burst.ledger.failures.iter().for_each(|failure| self.count_failure(burst, failure));
+        for (request, took) in &burst.ledger.times {
+            if let Some(Resolved::Command(target)) = burst.target(*request) {
+                self.command(target.command).time(*took);
+            }
+        }
+    }
+
+    fn count_failure(&self, burst: &Burst, failure: &Failure) {
+        match burst.target(failure.request) {
+            Some(Resolved::Command(target)) if failure.is_rejection => {
+                let command = self.command(target.command);
+                command.calls.fetch_sub(1, Relaxed);
+                command.rejected.fetch_add(1, Relaxed);
+            }
+            Some(Resolved::Command(target)) => {
+                self.command(target.command).failed.fetch_add(1, Relaxed);
+            }
+            Some(Resolved::WrongArity(target, _)) => {
+                self.command(target.command).rejected.fetch_add(1, Relaxed);
+            }
+            _ => {}
+        }
+        self.count_error(&failure.code);
+    }
+
+    /// Counts an error that was answered.
+    pub(crate) fn count_error(&self, code: &str) {
+        let mut errors = self.lock_errors();
+        if let Some(count) = errors.get_mut(code) {
+            *count += 1;
+        } else if errors.len() < MAX_CODES {
+            errors.insert(code.into(), 1);
+        }
+    }
+
+    fn lock_errors(&self) -> MutexGuard<'_, BTreeMap<Box<str>, u64>> {
+        // Nothing panics while it is held.
+        self.errors.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl CommandStats {
+    /// How long its calls took, if they were timed.
+    pub(crate) fn latencies(&self) -> Option<Box<Histogram<u64>>> {
+        self.lock_latencies().clone()
+    }
+
+    /// Forgets how long its calls took. Returns whether anything was known.
+    pub(crate) fn reset_latencies(&self) -> bool {
+        self.lock_latencies().take().is_some()
+    }
+
+    fn time(&self, took: Duration) {
+        let nanoseconds = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
+        self.nanoseconds.fetch_add(nanoseconds, Relaxed);
+        self.lock_latencies().get_or_insert_with(|| Box::new(histogram())).saturating_record(nanoseconds);
+    }
+
+    fn reset(&self) {
+        let counts = [&self.calls, &self.nanoseconds, &self.rejected, &self.failed];
+        counts.into_iter().for_each(|count| count.store(0, Relaxed));
+        self.reset_latencies();
+    }
+
+    fn lock_latencies(&self) -> MutexGuard<'_, Option<Box<Histogram<u64>>>> {
+        // Nothing panics while it is held.
+        self.latencies.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// From a nanosecond to a second, to two digits: as in Redis.
+fn histogram() -> Histogram<u64> {
+    Histogram::new_with_bounds(1, 1_000_000_000, 2).expect("the bounds are right")
+}

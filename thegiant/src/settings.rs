@@ -1,0 +1,381 @@
+//! What a server allows, under the names of Redis' configuration. Each setting can be changed while
+//! the server runs, by any thread, unless it is fixed when the server starts.
+
+use std::{
+    fmt,
+    sync::atomic::{AtomicU64, Ordering::Relaxed},
+    time::Duration,
+};
+
+use crate::resp::DecodeLimits;
+
+/// Connections that may wait to be accepted. With less, the kernel drops what overflows when
+/// thousands connect at once, and those clients wait for their retransmits.
+pub(crate) const BACKLOG: i32 = 4096;
+
+/// The decoder counts bytes of unread requests in 32 bits.
+const MAX_QUERY_BUFFER: u64 = 1 << 31;
+
+const MIB: u64 = 1024 * 1024;
+
+/// A setting, by its place in [`ROWS`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Setting {
+    MaxClients,
+    Timeout,
+    TcpKeepalive,
+    TcpBacklog,
+    Databases,
+    MaxBulkLen,
+    QueryBufferLimit,
+    RequestTimeout,
+    AuthTimeout,
+    MaxMemoryClients,
+    NormalOutputLimit,
+    NormalOutputSoftLimit,
+    NormalOutputSoftSeconds,
+    PushOutputLimit,
+    PushOutputSoftLimit,
+    PushOutputSoftSeconds,
+    ShutdownTimeout,
+    ProtectedMode,
+    DebugCommands,
+    SlowlogLogSlowerThan,
+    SlowlogMaxLen,
+    LatencyTracking,
+}
+
+/// How the value of a setting is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    /// A number between these.
+    Number(i64, i64),
+    /// Bytes, at least so many; `2mb` is understood.
+    Memory(u64),
+    /// `yes` or `no`.
+    Flag,
+}
+
+struct Row {
+    setting: Setting,
+    name: &'static str,
+    kind: Kind,
+    /// Fixed when the server starts.
+    fixed: bool,
+    default: i64,
+}
+
+const fn row(setting: Setting, name: &'static str, kind: Kind, default: i64) -> Row {
+    Row { setting, name, kind, fixed: false, default }
+}
+
+const fn fixed(setting: Setting, name: &'static str, kind: Kind, default: i64) -> Row {
+    Row { setting, name, kind, fixed: true, default }
+}
+
+const SECONDS: Kind = Kind::Number(0, i32::MAX as i64);
+/// The part of a setting with several, which is not shown by itself.
+const PART: &str = "";
+
+/// All settings, in the order of [`Setting`].
+const ROWS: [Row; 22] = [
+    row(Setting::MaxClients, "maxclients", Kind::Number(1, u32::MAX as i64), 10_000),
+    row(Setting::Timeout, "timeout", SECONDS, 0),
+    row(Setting::TcpKeepalive, "tcp-keepalive", SECONDS, 300),
+    fixed(Setting::TcpBacklog, "tcp-backlog", Kind::Number(0, i32::MAX as i64), BACKLOG as i64),
+    fixed(Setting::Databases, "databases", Kind::Number(1, u16::MAX as i64), 16),
+    row(Setting::MaxBulkLen, "proto-max-bulk-len", Kind::Memory(MIB), 512 * MIB as i64),
+    row(Setting::QueryBufferLimit, "client-query-buffer-limit", Kind::Memory(MIB), 1024 * MIB as i64),
+    row(Setting::RequestTimeout, "request-timeout", SECONDS, 0),
+    row(Setting::AuthTimeout, "auth-timeout", SECONDS, 60),
+    row(Setting::MaxMemoryClients, "maxmemory-clients", Kind::Memory(0), 0),
+    row(Setting::NormalOutputLimit, PART, Kind::Memory(0), 0),
+    row(Setting::NormalOutputSoftLimit, PART, Kind::Memory(0), 0),
+    row(Setting::NormalOutputSoftSeconds, PART, SECONDS, 0),
+    row(Setting::PushOutputLimit, PART, Kind::Memory(0), 32 * MIB as i64),
+    row(Setting::PushOutputSoftLimit, PART, Kind::Memory(0), 8 * MIB as i64),
+    row(Setting::PushOutputSoftSeconds, PART, SECONDS, 60),
+    row(Setting::ShutdownTimeout, "shutdown-timeout", SECONDS, 10),
+    row(Setting::ProtectedMode, "protected-mode", Kind::Flag, 1),
+    fixed(Setting::DebugCommands, "enable-debug-command", Kind::Flag, 0),
+    row(Setting::SlowlogLogSlowerThan, "slowlog-log-slower-than", Kind::Number(-1, i64::MAX), -1),
+    row(Setting::SlowlogMaxLen, "slowlog-max-len", Kind::Number(0, i64::MAX), 128),
+    row(Setting::LatencyTracking, "latency-tracking", Kind::Flag, 0),
+];
+
+/// Three numbers for each class of clients.
+const OUTPUT_LIMITS: &str = "client-output-buffer-limit";
+const OUTPUT_CLASSES: [(&str, Setting); 2] =
+    [("normal", Setting::NormalOutputLimit), ("pubsub", Setting::PushOutputLimit)];
+
+/// What a toolkit cannot know; tools ask for it and want an answer.
+const CONSTANTS: [(&str, &str); 2] = [("save", ""), ("appendonly", "no")];
+
+/// The settings of a server. [`Server`](crate::Server) documents each at the method that sets it.
+pub(crate) struct Settings([AtomicU64; ROWS.len()]);
+
+/// Of the bytes that wait to be sent to a client, when it is closed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct OutputLimit {
+    /// At so many at once; 0 is no limit.
+    pub(crate) hard: u64,
+    /// At so many, for so long.
+    pub(crate) soft: u64,
+    pub(crate) soft_seconds: u64,
+}
+
+impl OutputLimit {
+    /// Whether so many bytes are too many, at once.
+    pub(crate) fn is_over(self, bytes: usize) -> bool {
+        self.hard != 0 && bytes as u64 > self.hard
+    }
+
+    /// Whether so many bytes are too many, in the long run.
+    pub(crate) fn is_over_soft(self, bytes: usize) -> bool {
+        self.soft != 0 && bytes as u64 > self.soft
+    }
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Settings(ROWS.map(|row| AtomicU64::new(row.default as u64)))
+    }
+}
+
+impl Settings {
+    pub(crate) fn get(&self, setting: Setting) -> u64 {
+        self.0[setting as usize].load(Relaxed)
+    }
+
+    /// A number that may be negative.
+    pub(crate) fn signed(&self, setting: Setting) -> i64 {
+        self.get(setting) as i64
+    }
+
+    pub(crate) fn flag(&self, setting: Setting) -> bool {
+        self.get(setting) != 0
+    }
+
+    /// A number of things in memory.
+    pub(crate) fn size(&self, setting: Setting) -> usize {
+        usize::try_from(self.get(setting)).unwrap_or(usize::MAX)
+    }
+
+    /// A time of whole seconds; 0 is none.
+    pub(crate) fn seconds(&self, setting: Setting) -> Option<Duration> {
+        Some(self.get(setting)).filter(|seconds| *seconds > 0).map(Duration::from_secs)
+    }
+
+    pub(crate) fn set(&self, setting: Setting, value: u64) {
+        self.0[setting as usize].store(value, Relaxed);
+    }
+
+    /// Sets a time: a part of a second counts as a whole one, none as never.
+    pub(crate) fn set_seconds(&self, setting: Setting, time: Option<Duration>) {
+        let seconds = time.map_or(0, |time| time.as_secs() + u64::from(time.subsec_nanos() > 0));
+        self.set(setting, seconds);
+    }
+
+    pub(crate) fn set_output_limit(&self, hard: Setting, limit: OutputLimit) {
+        let values = [limit.hard, limit.soft, limit.soft_seconds];
+        self.0[hard as usize..].iter().zip(values).for_each(|(cell, value)| cell.store(value, Relaxed));
+    }
+
+    /// The limit of a class, named by its first part.
+    pub(crate) fn output_limit(&self, hard: Setting) -> OutputLimit {
+        let [hard, soft, soft_seconds] = [0, 1, 2].map(|part| self.0[hard as usize + part].load(Relaxed));
+        OutputLimit { hard, soft, soft_seconds }
+    }
+
+    pub(crate) fn query_buffer_limit(&self) -> usize {
+        self.get(Setting::QueryBufferLimit).min(MAX_QUERY_BUFFER) as usize
+    }
+
+    pub(crate) fn decode_limits(&self) -> DecodeLimits {
+        DecodeLimits::default().with_bulk_len(self.size(Setting::MaxBulkLen))
+    }
+
+    /// The settings as `CONFIG GET` shows them.
+    pub(crate) fn all(&self) -> impl Iterator<Item = (&'static str, String)> {
+        let rows = ROWS.iter().filter(|row| row.name != PART).map(|row| (row.name, self.text(row)));
+        let constants = CONSTANTS.into_iter().map(|(name, value)| (name, value.to_owned()));
+        rows.chain([(OUTPUT_LIMITS, self.output_limits_text())]).chain(constants)
+    }
+
+    /// Changes settings, all or none, as `CONFIG SET` does.
+    ///
+    /// # Errors
+    /// Which one cannot be changed, and why.
+    pub(crate) fn change<'a>(&self, changes: &[(&'a [u8], &[u8])]) -> Result<(), Refusal<'a>> {
+        let mut values = Vec::new();
+        for (index, (name, value)) in changes.iter().enumerate() {
+            let refuse = |reason| Refusal { name, reason };
+            if changes[..index].iter().any(|(before, _)| before.eq_ignore_ascii_case(name)) {
+                return Err(refuse(Reason::Duplicate));
+            }
+            values.extend(parse(name, value).map_err(refuse)?);
+        }
+        values.into_iter().for_each(|(setting, value)| self.set(setting, value));
+        Ok(())
+    }
+
+    fn text(&self, row: &Row) -> String {
+        match row.kind {
+            Kind::Number(..) => self.signed(row.setting).to_string(),
+            Kind::Memory(_) => self.get(row.setting).to_string(),
+            Kind::Flag => (if self.flag(row.setting) { "yes" } else { "no" }).to_owned(),
+        }
+    }
+
+    fn output_limits_text(&self) -> String {
+        let class = |(class, hard)| {
+            let OutputLimit { hard, soft, soft_seconds } = self.output_limit(hard);
+            format!("{class} {hard} {soft} {soft_seconds}")
+        };
+        OUTPUT_CLASSES.map(class).join(" ")
+    }
+}
+
+impl fmt::Debug for Settings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_map().entries(self.all()).finish()
+    }
+}
+
+/// A change that is refused.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Refusal<'a> {
+    pub(crate) name: &'a [u8],
+    pub(crate) reason: Reason,
+}
+
+/// Why a change is refused.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Reason {
+    Unknown,
+    /// In the words of Redis.
+    Text(String),
+    Duplicate,
+}
+
+impl From<&str> for Reason {
+    fn from(text: &str) -> Self {
+        Reason::Text(text.to_owned())
+    }
+}
+
+/// What a change sets: a setting may consist of several.
+fn parse(name: &[u8], value: &[u8]) -> Result<Vec<(Setting, u64)>, Reason> {
+    let value = std::str::from_utf8(value).unwrap_or("");
+    let is_named = |known: &str| known.as_bytes().eq_ignore_ascii_case(name);
+    if is_named(OUTPUT_LIMITS) {
+        return parse_output_limits(value);
+    }
+    if CONSTANTS.iter().any(|(known, _)| is_named(known)) {
+        return Err("can't set immutable config".into());
+    }
+    let row = ROWS.iter().find(|row| row.name != PART && is_named(row.name)).ok_or(Reason::Unknown)?;
+    if row.fixed {
+        return Err("can't set immutable config".into());
+    }
+    Ok(vec![(row.setting, parse_value(row.kind, value)?)])
+}
+
+fn parse_value(kind: Kind, value: &str) -> Result<u64, Reason> {
+    let between = |least: i64, most: i64| {
+        Reason::Text(format!("argument must be between {least} and {most} inclusive"))
+    };
+    match kind {
+        Kind::Number(least, most) => {
+            let number: i64 = value.parse().map_err(|_| "argument couldn't be parsed into an integer")?;
+            if (least..=most).contains(&number) { Ok(number as u64) } else { Err(between(least, most)) }
+        }
+        Kind::Memory(least) => {
+            let bytes = parse_memory(value).ok_or("argument must be a memory value")?;
+            if bytes >= least { Ok(bytes) } else { Err(between(least as i64, i64::MAX)) }
+        }
+        Kind::Flag if value.eq_ignore_ascii_case("yes") => Ok(1),
+        Kind::Flag if value.eq_ignore_ascii_case("no") => Ok(0),
+        Kind::Flag => Err("argument must be 'yes' or 'no'".into()),
+    }
+}
+
+/// Bytes, as `100`, `100b`, `1k` (1,000), `1kb` (1,024), and so on.
+fn parse_memory(value: &str) -> Option<u64> {
+    let digits = value.find(|char: char| !char.is_ascii_digit()).unwrap_or(value.len());
+    let (number, unit) = value.split_at(digits);
+    let factor: u64 = match unit.to_ascii_lowercase().as_str() {
+        "" | "b" => 1,
+        "k" => 1_000,
+        "kb" => 1 << 10,
+        "m" => 1_000_000,
+        "mb" => 1 << 20,
+        "g" => 1_000_000_000,
+        "gb" => 1 << 30,
+        _ => return None,
+    };
+    number.parse::<u64>().ok()?.checked_mul(factor).filter(|bytes| i64::try_from(*bytes).is_ok())
+}
+
+/// `CLASS HARD SOFT SECONDS`, for one class or several.
+fn parse_output_limits(value: &str) -> Result<Vec<(Setting, u64)>, Reason> {
+    let words: Vec<&str> = value.split_ascii_whitespace().collect();
+    let (classes, []) = words.as_chunks::<4>() else {
+        return Err("Wrong number of arguments in buffer limit configuration.".into());
+    };
+    let mut values = Vec::new();
+    for [class, hard, soft, seconds] in classes {
+        let known = OUTPUT_CLASSES.iter().find(|(known, _)| known.eq_ignore_ascii_case(class));
+        let (_, first) = known.ok_or("Invalid client class specified in buffer limit configuration.")?;
+        let numbers = [parse_memory(hard), parse_memory(soft), seconds.parse().ok()];
+        for (part, number) in numbers.into_iter().enumerate() {
+            let number =
+                number.ok_or("Error in hard, soft or soft_seconds setting in buffer limit configuration.")?;
+            values.push((ROWS[*first as usize + part].setting, number));
+        }
+    }
+    Ok(values)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_row_is_at_its_place() {
+        assert!(ROWS.iter().enumerate().all(|(index, row)| row.setting as usize == index));
+    }
+
+    #[test]
+    fn memory_has_units() {
+        assert_eq!(parse_memory("100"), Some(100));
+        assert_eq!(parse_memory("1K"), Some(1_000));
+        assert_eq!(parse_memory("1kb"), Some(1_024));
+        assert_eq!(parse_memory("2Gb"), Some(2 << 30));
+        for wrong in ["", "kb", "-1", "1 kb", "1x", "99999999999999999999", "9223372036854775808"] {
+            assert_eq!(parse_memory(wrong), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn all_or_nothing_is_changed() {
+        let settings = Settings::default();
+        let text = |text: &str| Reason::Text(text.to_owned());
+        let change = |changes: &[(&'static str, &str)]| {
+            let bytes: Vec<_> = changes.iter().map(|(name, to)| (name.as_bytes(), to.as_bytes())).collect();
+            settings.change(&bytes).map_err(|refusal| refusal.reason)
+        };
+        assert_eq!(change(&[("timeout", "5"), ("nope", "1")]), Err(Reason::Unknown));
+        assert_eq!(change(&[("timeout", "5"), ("TIMEOUT", "6")]), Err(Reason::Duplicate));
+        assert_eq!(change(&[("timeout", "5"), ("databases", "6")]), Err(text("can't set immutable config")));
+        assert_eq!(settings.get(Setting::Timeout), 0);
+        assert_eq!(change(&[("timeout", "5"), ("Protected-Mode", "NO")]), Ok(()));
+        assert_eq!((settings.get(Setting::Timeout), settings.flag(Setting::ProtectedMode)), (5, false));
+        assert_eq!(change(&[("client-output-buffer-limit", "pubsub 1mb 2k 3")]), Ok(()));
+        let expected = OutputLimit { hard: 1 << 20, soft: 2_000, soft_seconds: 3 };
+        assert_eq!(settings.output_limit(Setting::PushOutputLimit), expected);
+        assert_eq!(settings.output_limits_text(), "normal 0 0 0 pubsub 1048576 2000 3");
+        assert_eq!(change(&[("slowlog-log-slower-than", "-1")]), Ok(()));
+        assert_eq!(settings.signed(Setting::SlowlogLogSlowerThan), -1);
+    }
+}
