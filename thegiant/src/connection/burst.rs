@@ -303,8 +303,10 @@ impl Burst {
 
     /// Requests are going to be run, without a pause between them.
     pub(crate) fn begin(&mut self) {
-        self.begun = self.is_timed.then(Instant::now);
-        self.out.set_watched(self.is_timed || self.replies != Replies::On);
+        if self.is_timed || self.replies != Replies::On {
+            self.begun = self.is_timed.then(Instant::now);
+            self.out.set_watched(true);
+        }
     }
 
     /// Runs the next request with `run`; with no row, that refuses it.

@@ -92,8 +92,8 @@ enum Stage {
 /// Whether requests may be run.
 enum Gate {
     Open,
-    /// Not at all; this is the answer.
-    Closed(Error),
+    /// Not before the client has said who it is.
+    Closed,
     /// Not yet.
     Waiting,
 }
@@ -262,7 +262,7 @@ impl Connection {
                 Resolved::Command(target) => match self.gate(&mut burst, target) {
                     Gate::Open if target.mount == MountId::SESSION => self.answer(target, &mut burst),
                     Gate::Open => return self.send_away(burst, target, cx),
-                    Gate::Closed(error) => burst.step(None, |_, out| out.error(&error)),
+                    Gate::Closed => burst.step(None, |_, out| out.error(&Error::NO_AUTH)),
                     Gate::Waiting => {
                         self.stream.watch(cx);
                         return Step::Wait(Stage::Running(burst));
@@ -290,14 +290,19 @@ impl Connection {
 
     /// Whether the next requests, as far as they have the same target, may be run now.
     fn gate(&self, burst: &mut Burst, target: Target) -> Gate {
-        let attention = &self.session.shared.attention;
-        if self.session.is_authenticated() && !attention.is_any() {
+        if self.session.is_authenticated() && !self.session.shared.attention.is_any() {
             return Gate::Open;
         }
+        self.guarded_gate(burst, target)
+    }
+
+    #[cold]
+    fn guarded_gate(&self, burst: &mut Burst, target: Target) -> Gate {
+        let attention = &self.session.shared.attention;
         // Until it has said who it is, a client has a burst for each request.
         let flags = self.session.shared.routes.command(target.command).flags;
         if !self.session.is_authenticated() && !flags.contains(Flags::NO_AUTH) {
-            return Gate::Closed(Error::NO_AUTH);
+            return Gate::Closed;
         }
         let is_paused = attention.is(Look::Pause) && self.is_paused(burst, target);
         self.session.client.set(ClientFlag::Paused, is_paused);

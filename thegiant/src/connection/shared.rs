@@ -12,7 +12,7 @@ use std::{
 use bytes::Bytes;
 use tokio::sync::mpsc;
 
-use super::{Address, Client, Clients, Wish, routes::Routes};
+use super::{Address, Client, ClientFlag, Clients, Wish, routes::Routes};
 use crate::{
     Call,
     info::InfoSection,
@@ -165,7 +165,10 @@ impl Shared {
     pub(crate) fn unpause(&self) {
         if self.lock_pause().take().is_some() {
             self.attention.set(Look::Pause, false);
-            self.clients.all().iter().for_each(Client::wake);
+            for client in self.clients.all() {
+                client.set(ClientFlag::Paused, false);
+                client.wake();
+            }
         }
     }
 
