@@ -428,6 +428,7 @@ impl Decoder {
             return self.unfinished_line(input, too_big).map(|()| None);
         };
         let end = from + found;
+        check_line(end - self.position, too_big)?;
         match input.get(end + 1) {
             None => {
                 self.scanned = end;
@@ -450,13 +451,15 @@ impl Decoder {
             Some(found) if input[from + found] == b'\n' => from + found,
             Some(found) => {
                 self.scanned = from + found;
-                return too_long(input.len() - start, ProtocolError::TooBigInline);
+                check_line(input.len() - start, ProtocolError::TooBigInline)?;
+                return Ok(Some(Progress::Incomplete));
             }
             None => {
                 self.unfinished_line(input, ProtocolError::TooBigInline)?;
                 return Ok(Some(Progress::Incomplete));
             }
         };
+        check_line(end - start, ProtocolError::TooBigInline)?;
         self.position = end + 1;
         let line = &mut input[start..end];
         let line = match line {
@@ -472,7 +475,7 @@ impl Decoder {
 
     fn unfinished_line(&mut self, input: &[u8], too_big: ProtocolError) -> Result<(), ProtocolError> {
         self.scanned = input.len();
-        too_long(input.len() - self.position, too_big).map(|_| ())
+        check_line(input.len() - self.position, too_big)
     }
 }
 
@@ -500,8 +503,9 @@ fn short_element(input: &[u8], at: usize) -> Option<Range<usize>> {
     matches!(input.get(end..end + 2), Some([b'\r', b'\n'])).then_some(start..end)
 }
 
-fn too_long(len: usize, error: ProtocolError) -> Result<Option<Progress>, ProtocolError> {
-    if len > MAX_LINE { Err(error) } else { Ok(Some(Progress::Incomplete)) }
+/// Whether its end has arrived makes no difference: that depends on where the stream is cut.
+fn check_line(len: usize, too_big: ProtocolError) -> Result<(), ProtocolError> {
+    if len > MAX_LINE { Err(too_big) } else { Ok(()) }
 }
 
 #[cfg(test)]
@@ -542,6 +546,19 @@ mod tests {
         assert_eq!(fail(&long("*1\r\n$")), ProtocolError::TooBigBulkCount);
         assert_eq!(fail(&long("x")), ProtocolError::TooBigInline);
         assert_eq!(fail(&long("\0\n")), ProtocolError::TooBigInline);
+    }
+
+    /// Redis looks at the length only while the end is missing, so it depends on its reads what it takes.
+    #[test]
+    fn lines_that_have_an_end_are_bounded_too() {
+        let long = |first: &str, len| [first.as_bytes(), &vec![b'1'; len], b"\r\n"].concat();
+        assert_eq!(fail(&long("*", MAX_LINE)), ProtocolError::TooBigMultibulkCount);
+        assert_eq!(fail(&long("*", MAX_LINE - 1)), ProtocolError::InvalidMultibulkLength);
+        assert_eq!(fail(&long("*1\r\n$", MAX_LINE)), ProtocolError::TooBigBulkCount);
+        assert_eq!(fail(&long("*1\r\n$", MAX_LINE - 1)), ProtocolError::InvalidBulkLength);
+        assert_eq!(fail(&long("x", MAX_LINE)), ProtocolError::TooBigInline);
+        let mut longest = long("x", MAX_LINE - 2);
+        assert_eq!(Decoder::default().decode(&mut longest, &mut Vec::new()), Ok(Progress::Request));
     }
 
     #[test]
