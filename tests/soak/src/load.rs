@@ -1,0 +1,107 @@
+//! Valid commands, in pipelines of any depth, cut at random places; every reply is known.
+
+use std::{
+    thread,
+    time::{Duration, Instant},
+};
+
+use fastrand::Rng;
+
+use crate::{
+    Result,
+    batch::{Batch, request},
+    connection::Connection,
+    model::{Model, Protocol},
+    soak::Soak,
+};
+
+const MIB: usize = 1024 * 1024;
+
+pub(crate) fn run(soak: &Soak, mut rng: Rng) -> Result<()> {
+    let mut model = Model::new(rng.fork());
+    while !soak.is_over() {
+        let mut connection = connect(soak, &mut model, &mut rng)?;
+        for _ in 0..rng.u32(1..2000) {
+            exchange(soak, &mut connection, &mut model, &mut rng)?;
+            if soak.is_over() {
+                break;
+            }
+            thread::sleep(Duration::from_micros(rng.u64(..3000)));
+        }
+        leave(connection, &mut rng)?;
+    }
+    let mut connection = connect(soak, &mut model, &mut rng)?;
+    for batch in model.audit() {
+        connection.ask(&batch)?;
+        soak.checked(batch.len());
+    }
+    Ok(())
+}
+
+fn connect(soak: &Soak, model: &mut Model, rng: &mut Rng) -> Result<Connection> {
+    let mut connection = soak.connect()?;
+    let protocol = if rng.bool() { Protocol::Resp3 } else { Protocol::Resp2 };
+    if protocol == Protocol::Resp3 {
+        connection.send(&request(&[b"HELLO", b"3"]))?;
+        connection.skip_map()?;
+    }
+    model.connected(protocol);
+    Ok(connection)
+}
+
+/// A batch and its replies.
+fn exchange(soak: &Soak, connection: &mut Connection, model: &mut Model, rng: &mut Rng) -> Result<()> {
+    if rng.u32(..1000) == 0 {
+        let len = if rng.u8(..10) == 0 { 8 * MIB } else { rng.usize(16 * 1024..MIB) };
+        let batch = model.large_batch(len);
+        send_in_pieces(connection, &batch, rng)?;
+        connection.expect(&batch)?;
+        soak.checked(batch.len());
+        return Ok(());
+    }
+    let depth = match rng.u8(..20) {
+        0..10 => 1,
+        10..19 => rng.usize(1..30),
+        _ => rng.usize(1..600),
+    };
+    let batch = model.batch(depth);
+    let sent = send_in_pieces(connection, &batch, rng)?;
+    connection.expect(&batch)?;
+    soak.took(sent.elapsed());
+    soak.checked(batch.len());
+    model.answered();
+    Ok(())
+}
+
+/// Returns when the last piece was about to be sent.
+fn send_in_pieces(connection: &mut Connection, batch: &Batch, rng: &mut Rng) -> Result<Instant> {
+    let mut rest = &batch.requests[..];
+    let cuts = if rng.u8(..3) == 0 { rng.usize(1..8) } else { 0 };
+    for _ in 0..cuts {
+        let (piece, behind) = rest.split_at(rng.usize(..rest.len()));
+        connection.send(piece)?;
+        rest = behind;
+        // For the server to see it as a piece.
+        thread::sleep(Duration::from_micros(rng.u64(..500)));
+    }
+    let begun = Instant::now();
+    connection.send(rest)?;
+    Ok(begun)
+}
+
+/// In one of the ways in which clients go.
+fn leave(mut connection: Connection, rng: &mut Rng) -> Result<()> {
+    match rng.u8(..4) {
+        0 => connection.reset()?,
+        1 => {
+            connection.ask(&Batch::of(&[b"QUIT"], "+OK\r\n"))?;
+            connection.expect_end()?;
+        }
+        2 => {
+            connection.half_close()?;
+            connection.expect_end()?;
+        }
+        _ => {}
+    }
+    Ok(())
+}

@@ -1,0 +1,114 @@
+//! What the threads of a soak share.
+
+use std::{
+    net::SocketAddr,
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    thread,
+    time::Duration,
+};
+
+use fastrand::Rng;
+use hdrhistogram::Histogram;
+
+use crate::{Result, connection::Connection, load, trouble};
+
+/// What goes on at once, each in so many threads.
+const WORK: &[(&str, usize, Work)] = &[
+    ("load", 24, load::run),
+    ("slow readers", 8, trouble::slow_readers::run),
+    ("half requests", 1, trouble::half_requests::run),
+    ("declared giants", 1, trouble::giants::run),
+    ("storms", 2, trouble::storms::run),
+    ("killed in a reply", 2, trouble::killed::run),
+    ("garbage", 2, trouble::garbage::run),
+];
+
+type Work = fn(&Soak, Rng) -> Result<()>;
+
+pub(crate) struct Soak {
+    address: SocketAddr,
+    over: AtomicBool,
+    failures: Mutex<Vec<String>>,
+    latency: Mutex<Histogram<u64>>,
+    /// Commands whose replies were compared.
+    pub(crate) commands: AtomicU64,
+    pub(crate) connections: AtomicU64,
+}
+
+impl Soak {
+    pub(crate) fn new(address: SocketAddr) -> Soak {
+        Soak {
+            address,
+            over: AtomicBool::new(false),
+            failures: Mutex::default(),
+            latency: Mutex::new(histogram()),
+            commands: AtomicU64::new(0),
+            connections: AtomicU64::new(0),
+        }
+    }
+
+    /// Starts the work; the end of `scope` waits for its end.
+    pub(crate) fn start<'s>(&'s self, scope: &'s thread::Scope<'s, '_>, seed: u64) {
+        let mut seeds = Rng::with_seed(seed);
+        for (name, work) in WORK.iter().flat_map(|(name, count, work)| vec![(name, work); *count]) {
+            let rng = seeds.fork();
+            scope.spawn(move || {
+                if let Err(error) = work(self, rng) {
+                    self.fail(format!("{name}: {error}"));
+                }
+            });
+        }
+    }
+
+    pub(crate) fn connect(&self) -> Result<Connection> {
+        self.connections.fetch_add(1, Ordering::Relaxed);
+        Connection::open(self.address)
+    }
+
+    pub(crate) fn is_over(&self) -> bool {
+        self.over.load(Ordering::Relaxed)
+    }
+
+    /// Everybody finishes what was begun.
+    pub(crate) fn end(&self) {
+        self.over.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn fail(&self, what: String) {
+        lock(&self.failures).push(what);
+        self.end();
+    }
+
+    /// What went wrong; the first is the cause.
+    pub(crate) fn failures(&self) -> Vec<String> {
+        lock(&self.failures).clone()
+    }
+
+    /// So many replies were right.
+    pub(crate) fn checked(&self, replies: usize) {
+        self.commands.fetch_add(replies as u64, Ordering::Relaxed);
+    }
+
+    /// So long after its last byte was sent, a batch was answered.
+    pub(crate) fn took(&self, time: Duration) {
+        lock(&self.latency).saturating_record(time.as_micros() as u64);
+    }
+
+    /// The latencies since the last call.
+    pub(crate) fn take_latency(&self) -> Histogram<u64> {
+        std::mem::replace(&mut lock(&self.latency), histogram())
+    }
+}
+
+/// Of microseconds, up to a minute, to three digits.
+pub(crate) fn histogram() -> Histogram<u64> {
+    Histogram::new_with_bounds(1, 60_000_000, 3).expect("bounds that are valid")
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // Nothing panics while it is held.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

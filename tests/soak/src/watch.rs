@@ -1,0 +1,230 @@
+//! Runs it all, measures the server meanwhile, and says what is wrong in the end.
+
+use std::{
+    sync::atomic::Ordering,
+    thread,
+    time::{Duration, Instant},
+};
+
+use hdrhistogram::Histogram;
+
+use crate::{
+    Result,
+    batch::Batch,
+    options::Options,
+    server::Server,
+    soak::{Soak, histogram},
+};
+
+/// The memory that the server may have at the most: what the clients store at one time is a fraction of it.
+const CEILING_KIB: u64 = 256 * 1024;
+
+/// The memory of the last third may be over that of the first by a quarter and this much.
+const GROWTH_KIB: u64 = 16 * 1024;
+
+/// So many times the processor time per command of the first third may the last one take.
+const DEARER: f64 = 1.5;
+
+/// The latency of the last third may be this many times that of the first, and so much more: the load
+/// shares the processors with the server, and whoever else is there.
+const SLOWER: u64 = 3;
+const PERCENTILES: [(f64, Duration); 3] = [
+    (50.0, Duration::from_millis(10)),
+    (99.0, Duration::from_millis(250)),
+    (99.9, Duration::from_millis(500)),
+];
+
+const A_LINE: Duration = Duration::from_secs(10);
+
+/// For connections to be noticed as gone.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// One of three parts of the time.
+struct Third {
+    latency: Histogram<u64>,
+    resident_kib: Vec<u64>,
+    cpu_time: Duration,
+    commands: u64,
+}
+
+pub(crate) fn run(options: &Options) -> Result<()> {
+    rlimit::increase_nofile_limit(20_000)?;
+    println!("seed {}, {:.1} minutes", options.seed, options.time.as_secs_f64() / 60.0);
+    let mut server = Server::start(&options.server)?;
+    let soak = Soak::new(server.address);
+    let idle = base_level(&server, &soak)?;
+
+    let thirds = thread::scope(|scope| {
+        soak.start(scope, options.seed);
+        let thirds = watch(&mut server, &soak, options.time);
+        // Whatever has happened: the scope waits for all.
+        soak.end();
+        thirds
+    });
+
+    let mut problems = soak.failures();
+    match thirds {
+        Ok(thirds) if problems.is_empty() => problems = verdict(server, &soak, idle, &thirds)?,
+        // What it has to say may be the cause.
+        Ok(_) => problems.extend(server.stop().err().map(|error| error.to_string())),
+        Err(error) => problems.insert(0, error.to_string()),
+    }
+    if problems.is_empty() { Ok(()) } else { Err(problems.join("\nsoak: ").into()) }
+}
+
+/// Descriptors that are open when nobody is connected.
+fn base_level(server: &Server, soak: &Soak) -> Result<usize> {
+    soak.connect()?.ask(&ping())?;
+    thread::sleep(Duration::from_millis(200));
+    server.descriptors()
+}
+
+/// Waits for the end, or the first failure.
+fn watch(server: &mut Server, soak: &Soak, time: Duration) -> Result<[Third; 3]> {
+    let mut thirds = [Third::new(), Third::new(), Third::new()];
+    let (start, mut latency) = (Instant::now(), histogram());
+    let mut next_line = A_LINE;
+    let mut before = (server.cpu_time()?, 0);
+    while start.elapsed() < time && !soak.is_over() {
+        thread::sleep(Duration::from_millis(500));
+        let elapsed = start.elapsed();
+        let third = &mut thirds[(elapsed.as_secs_f64() * 3.0 / time.as_secs_f64()).min(2.0) as usize];
+        server.check()?;
+        let resident = server.resident_kib()?;
+        third.resident_kib.push(resident);
+        let now = (server.cpu_time()?, soak.commands.load(Ordering::Relaxed));
+        third.cpu_time += now.0 - before.0;
+        third.commands += now.1 - before.1;
+        before = now;
+        let taken = soak.take_latency();
+        third.latency.add(&taken)?;
+        latency.add(&taken)?;
+        if elapsed >= next_line {
+            print_line(soak, elapsed, resident, server.descriptors()?, &latency);
+            latency.reset();
+            next_line += A_LINE;
+        }
+    }
+    Ok(thirds)
+}
+
+fn print_line(soak: &Soak, elapsed: Duration, resident: u64, descriptors: usize, latency: &Histogram<u64>) {
+    println!(
+        "{:5} s  {:9} commands  {:7} connections  {:4} MiB  {descriptors:4} descriptors  {}",
+        elapsed.as_secs(),
+        soak.commands.load(Ordering::Relaxed),
+        soak.connections.load(Ordering::Relaxed),
+        resident / 1024,
+        in_words(latency),
+    );
+}
+
+/// What is wrong, now that all have left. It prints the figures.
+fn verdict(server: Server, soak: &Soak, idle: usize, thirds: &[Third; 3]) -> Result<Vec<String>> {
+    let mut problems = Vec::new();
+    let left = descriptors_left(&server, idle)?;
+    if left > idle {
+        problems.push(format!("{left} descriptors are open in the end, {idle} at the start"));
+    }
+    let peak = server.peak_kib()?;
+    if peak > CEILING_KIB {
+        problems.push(format!("{} MiB of memory at the peak, {} allowed", peak / 1024, CEILING_KIB / 1024));
+    }
+    let [first, _, last] = thirds;
+    let (before, after) = (first.level(), last.level());
+    if after > before + before / 4 + GROWTH_KIB {
+        problems.push(format!("memory grew from {} to {} MiB", before / 1024, after / 1024));
+    }
+    let (before, after) = (first.cpu_nanoseconds(), last.cpu_nanoseconds());
+    if after > before * DEARER {
+        problems.push(format!("a command cost {before:.0} ns of processor time, and in the end {after:.0}"));
+    }
+    for (percentile, slack) in PERCENTILES {
+        let [before, after] = [first, last].map(|third| third.latency.value_at_percentile(percentile));
+        if after > before * SLOWER + slack.as_micros() as u64 {
+            problems.push(format!("p{percentile} of the latency grew from {before} to {after} us"));
+        }
+    }
+    if let Err(error) = stop_with_clients(server, soak) {
+        problems.push(error.to_string());
+    }
+    summarize(soak, thirds, peak, (idle, left))?;
+    Ok(problems)
+}
+
+/// How many descriptors are open when the server has noticed that all have left.
+fn descriptors_left(server: &Server, idle: usize) -> Result<usize> {
+    let start = Instant::now();
+    loop {
+        let left = server.descriptors()?;
+        if left <= idle || start.elapsed() > PATIENCE {
+            return Ok(left);
+        }
+        thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// A stop ends idle connections in order, and those with half a request.
+fn stop_with_clients(server: Server, soak: &Soak) -> Result<()> {
+    let mut clients = Vec::new();
+    for number in 0..20 {
+        let mut client = soak.connect()?;
+        client.ask(&ping())?;
+        if number % 2 == 0 {
+            client.send(b"*1\r\n$4\r\nPI")?;
+        }
+        clients.push(client);
+    }
+    server.stop()?;
+    clients.iter_mut().try_for_each(|client| client.expect_end())
+}
+
+fn summarize(soak: &Soak, thirds: &[Third; 3], peak: u64, descriptors: (usize, usize)) -> Result<()> {
+    let [first, _, last] = thirds;
+    let mut all = histogram();
+    for third in thirds {
+        all.add(&third.latency)?;
+    }
+    println!();
+    println!("connections made   {}", soak.connections.load(Ordering::Relaxed));
+    println!("commands checked   {}", soak.commands.load(Ordering::Relaxed));
+    println!("memory             {} MiB at the peak", peak / 1024);
+    println!("  first, last third  {} MiB, {} MiB", first.level() / 1024, last.level() / 1024);
+    println!("descriptors        {} at the start, {} in the end", descriptors.0, descriptors.1);
+    let [early, late] = [first, last].map(Third::cpu_nanoseconds);
+    println!("server's time      {early:.0} ns per command in the first third, {late:.0} in the last");
+    println!("latency            {}", in_words(&all));
+    println!("  first third      {}", in_words(&first.latency));
+    println!("  last third       {}", in_words(&last.latency));
+    Ok(())
+}
+
+fn in_words(latency: &Histogram<u64>) -> String {
+    let words = PERCENTILES.map(|(percentile, _)| {
+        let milliseconds = latency.value_at_percentile(percentile) as f64 / 1000.0;
+        format!("p{percentile} {milliseconds:.2}")
+    });
+    format!("{} ms", words.join("  "))
+}
+
+fn ping() -> Batch {
+    Batch::of(&[b"PING"], "+PONG\r\n")
+}
+
+impl Third {
+    fn new() -> Third {
+        Third { latency: histogram(), resident_kib: Vec::new(), cpu_time: Duration::ZERO, commands: 0 }
+    }
+
+    /// What a command costs the server.
+    fn cpu_nanoseconds(&self) -> f64 {
+        self.cpu_time.as_nanos() as f64 / self.commands.max(1) as f64
+    }
+
+    /// The memory that is usual in it.
+    fn level(&self) -> u64 {
+        let mut sorted = self.resident_kib.clone();
+        sorted.sort_unstable();
+        sorted.get(sorted.len() / 2).copied().unwrap_or(0)
+    }
+}
