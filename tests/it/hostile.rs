@@ -1,8 +1,36 @@
+//! Each test is named after a bug that other servers have had:
+//!
+//! | elsewhere | test here |
+//! | --- | --- |
+//! | length arithmetic wraps, the process dies (redcon) | `a_length_that_would_wrap` |
+//! | reading requests recurses, the stack overflows (mini-redis, redis-protocol) | `nested_arrays_do_not_overflow_the_stack` |
+//! | memory for what was merely announced (Envoy, redcon.rs) | `an_announced_number_of_arguments_reserves_nothing` and its neighbours |
+//! | an escape that is cut off panics (Envoy, redcon.rs) | `a_hexadecimal_escape_that_is_cut_off` |
+//! | state left after an empty request (CVE-2026-27623) | `an_empty_request_before_a_real_one` |
+//! | CR LF in an error forges a reply (CVE-2025-67733) | `line_ends_in_an_error_text_cannot_forge_a_reply` |
+//! | a web page sends commands by way of a browser | `a_browser_is_not_served` |
+//! | keys sought beyond the request (CVE-2023-36824) | `no_key_is_found_beyond_the_request` |
+//! | patterns that take exponential time (CVE-2022-36021) | `a_pattern_that_blows_up_elsewhere`, the fuzz target `glob` |
+//! | a partial request is read anew with each piece | `work_grows_with_the_bytes_and_not_with_the_pieces` |
+//! | a pause in a value makes a command of its rest (redcon.rs) | `wire::a_pause_inside_a_bulk` |
+//! | complete commands wait for the end of the next one (redhub) | `wire::a_request_does_not_wait_for_the_next_one` |
+//! | accepting ends, or spins, without descriptors (CVE-2025-48367) | `more_connections_than_descriptors` |
+//! | clients that have left are kept until the end (resp-async) | `clients_that_have_left_leave_nothing_behind` |
+//! | clients over the limit are dropped without a word (resp-async) | `limits::max_clients` |
+//! | arguments pile up without bound (CVE-2025-46686) | `limits::a_request_over_the_query_buffer_limit` |
+//! | replies pile up without bound (actix' writer; Redis by default) | `a_client_that_never_reads_takes_bounded_memory` |
+//! | what was buffered is lost at the end (actix' writer) | `order::replies_outlive_what_is_left_unread`, `lifecycle::replies_are_sent_before_a_stop_ends` |
+//! | no answer when a handler panics (resp-server) | `containment::a_panic_is_answered_and_everything_else_goes_on` |
+//! | a wrong argument ends the connection (mini-redis) | `a_wrong_argument_keeps_the_connection` |
+//! | an idle timeout that nothing reads (redeo) | `limits::a_client_that_is_idle_for_too_long_is_closed` |
+//! | NULs put the protocol out of step (Redis) | `protocol_errors::a_nul_where_a_length_or_a_name_should_be` |
+//! | where a stream is cut decides whether a line is too long (Redis) | `a_line_is_too_long_wherever_it_is_cut` |
+
 use std::{thread, time::Duration};
 
 use crate::support::{
-    Process, RawClient, Reader, Served, allow_many_connections, app, eventually, exchange, line, lines,
-    request,
+    Process, RawClient, Reader, Served, allow_many_connections, app, cpu_time_of_this_thread, eventually,
+    exchange, line, lines, request,
 };
 
 /// In KiB, as the system counts memory.
@@ -80,7 +108,7 @@ fn announced_values_of_512_mib_reserve_nothing() {
 fn a_hexadecimal_escape_that_is_cut_off() {
     let served = Served::start(app);
     assert_eq!(exchange(served.address(), "ECHO \"x\\x4\"\r\n"), "$3\r\nxx4\r\n");
-    for cut in ["ECHO \"x\\x4\r\n", "ECHO \"x\\x\r\n", "ECHO \"x\\\r\n"] {
+    for cut in ["\"\\x\r\n", "ECHO \"x\\x4\r\n", "ECHO \"x\\x\r\n", "ECHO \"x\\\r\n"] {
         let error = "-ERR Protocol error: unbalanced quotes in request\r\n";
         assert_eq!(exchange(served.address(), cut), error, "given {cut:?}");
     }
@@ -187,7 +215,110 @@ fn small_segments_of_large_requests() {
     assert_eq!(client.ask(line("GET key-19999")), "$5\r\nvalue\r\n");
 }
 
-/// Out of descriptors, the server keeps what it has, and goes on accepting when there are some again.
+/// What was looked at once is not looked at again. The processor time says so: eight times the bytes may cost
+/// somewhat more than eight times as much, but nowhere near the sixty-four times of a server that begins anew
+/// with each piece.
+#[test]
+fn work_grows_with_the_bytes_and_not_with_the_pieces() {
+    let words = |size: usize| {
+        let pairs = (0..size / 26).flat_map(|number| [format!("key-{number:06}"), "x".into()]);
+        request(["MSET".to_owned()].into_iter().chain(pairs))
+    };
+    let value = |size: usize| request(["SET".as_bytes(), b"k", &vec![b'x'; size]]);
+    let typed = |size: usize| format!("ECHO {}\r\n", "x ".repeat(size / 2)).into_bytes();
+
+    assert_linear("many words, a byte at a time", decoding(1), [words(400_000), words(3_200_000)]);
+    assert_linear("a large value, a byte at a time", decoding(1), [value(400_000), value(3_200_000)]);
+    assert_linear("small values, a byte at a time", decoding(200), [value(2000), value(16_000)]);
+    assert_linear("lines, a byte at a time", decoding(50), [typed(8000), typed(64_000)]);
+    assert_linear("many words in segments", in_segments, [words(1_000_000), words(8_000_000)]);
+    assert_linear("a large value in segments", in_segments, [value(1_000_000), value(8_000_000)]);
+}
+
+fn assert_linear(what: &str, cost: impl Fn(&[u8]) -> Duration, requests: [Vec<u8>; 2]) {
+    let [small, large] = requests.map(|request| cost(&request));
+    assert!(large < 24 * small, "{what}: {small:?}, and {large:?} for eight times as much");
+}
+
+/// The processor time that the decoder takes for a request, a byte at a time; so many times, since the system
+/// counts in milliseconds.
+fn decoding(times: usize) -> impl Fn(&[u8]) -> Duration {
+    move |request| {
+        let before = cpu_time_of_this_thread();
+        for _ in 0..times {
+            assert_eq!(Reader::read(request.chunks(1)).requests.len(), 1);
+        }
+        cpu_time_of_this_thread() - before
+    }
+}
+
+/// The same for a server. (Segments that are shorter arrive several at a time.)
+fn in_segments(request: &[u8]) -> Duration {
+    let kv = Process::example("kv");
+    let mut client = RawClient::connect(kv.address());
+    client.let_server_read();
+    let before = kv.cpu_time();
+    request.chunks(1000).for_each(|segment| client.send(segment));
+    assert_eq!(client.reply(), "+OK\r\n");
+    kv.cpu_time() - before
+}
+
+/// The end of the line may be in the same segment or come later.
+#[test]
+fn a_line_is_too_long_wherever_it_is_cut() {
+    let served = Served::start(app);
+    let error = "-ERR Protocol error: too big inline request\r\n";
+    for cut in [1, 1000, 65_536, 65_537, 70_000] {
+        let mut client = RawClient::connect(served.address());
+        let line = format!("ECHO {}\r\n", "x".repeat(70_000));
+        let (first, second) = line.split_at(cut);
+        client.send(first);
+        RawClient::connect(served.address()).let_server_read();
+        // By now it may have been refused.
+        let _ = client.try_send(second);
+        assert_eq!(client.reply(), error, "in two at {cut}");
+    }
+}
+
+#[test]
+fn a_wrong_argument_keeps_the_connection() {
+    let kv = Process::example("kv");
+    let mut client = RawClient::connect(kv.address());
+    for mistake in ["GET", "NOPE", "EXPIRE k soon", "SET k v NX XX", "CLIENT NOPE", "SELECT 99", "HELLO 9"] {
+        assert!(client.ask(line(mistake)).starts_with(b"-"), "given {mistake}");
+        assert_eq!(client.ask(line("PING")), "+PONG\r\n", "after {mistake}");
+    }
+}
+
+/// However they leave, and whether they have been noticed before.
+#[test]
+fn clients_that_have_left_leave_nothing_behind() {
+    allow_many_connections();
+    let kv = Process::example("kv");
+    let mut bystander = RawClient::connect(kv.address());
+    bystander.let_server_read();
+    let before = kv.descriptors();
+    for number in 0..300 {
+        let mut client = RawClient::connect(kv.address());
+        match number % 3 {
+            0 => {}
+            1 => assert_eq!(client.ask(line("PING")), "+PONG\r\n"),
+            _ => client.send("*2\r\n$4\r\nECHO\r\n$100\r\nhalf"),
+        }
+        if number % 2 == 0 {
+            client.reset();
+        }
+    }
+    kv.signal("STOP");
+    let unnoticed: Vec<RawClient> = (0..100).map(|_| RawClient::connect(kv.address())).collect();
+    unnoticed.into_iter().for_each(RawClient::reset);
+    kv.signal("CONT");
+    assert_eq!(bystander.ask(line("PING")), "+PONG\r\n");
+    eventually(|| (kv.descriptors() == before).then_some(()));
+}
+
+/// Out of descriptors, the server keeps what it has and does not spin, and goes on accepting when there are
+/// some again.
 #[test]
 fn more_connections_than_descriptors() {
     let kv = Process::example_with_descriptors("kv", 64);
@@ -199,6 +330,10 @@ fn more_connections_than_descriptors() {
     for client in &mut accepted {
         assert_eq!(client.ask(line("PING")), "+PONG\r\n");
     }
+    let before = kv.cpu_time();
+    thread::sleep(Duration::from_secs(1));
+    let spent = kv.cpu_time() - before;
+    assert!(spent < Duration::from_millis(200), "{spent:?} in a second in which nothing could be done");
     // Each that leaves makes room for one that waits.
     for mut client in others {
         assert_eq!(client.reply(), "+PONG\r\n");

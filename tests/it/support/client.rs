@@ -8,6 +8,7 @@ use std::{
     time::Duration,
 };
 
+use socket2::SockRef;
 use thegiant::Bytes;
 
 /// How long anything may take before a test gives up. Nothing that works takes nearly as long.
@@ -104,6 +105,12 @@ impl RawClient {
     /// Sends no more, but still receives.
     pub(crate) fn half_close(&self) {
         either!(self.socket.get_ref(), stream => stream.shutdown(Shutdown::Write)).expect("it is connected");
+    }
+
+    /// Goes away as a process does that is killed: not in order, but with a reset.
+    pub(crate) fn reset(self) {
+        let socket = either!(self.socket.get_ref(), stream => SockRef::from(stream));
+        socket.set_linger(Some(Duration::ZERO)).expect("it is connected");
     }
 
     /// All that still comes, up to the end of the connection.

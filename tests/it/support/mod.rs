@@ -14,7 +14,7 @@ pub(crate) use app::{app, gated};
 pub(crate) use client::{PATIENCE, RawClient, exchange};
 pub(crate) use folder::Folder;
 pub(crate) use pair::Pair;
-pub(crate) use process::{Process, binary};
+pub(crate) use process::{Process, binary, cpu_time_of_this_thread};
 pub(crate) use reader::Reader;
 pub(crate) use reply::Reply;
 pub(crate) use request::{line, lines, request};

@@ -6,6 +6,7 @@ use std::{
     path::{Path, PathBuf},
     process::{Child, ChildStdout, Command, ExitStatus, Stdio},
     sync::OnceLock,
+    time::Duration,
 };
 
 use super::{Folder, eventually};
@@ -101,6 +102,18 @@ impl Process {
         line.trim().trim_end_matches(" kB").parse().expect("a number")
     }
 
+    /// Processor time that it has used.
+    pub(crate) fn cpu_time(&self) -> Duration {
+        let tasks = fs::read_dir(format!("/proc/{}/task", self.child.id())).expect("it runs");
+        // A thread may end between being listed and being read.
+        tasks.filter_map(|task| cpu_time(&task.ok()?.path())).sum()
+    }
+
+    /// Files and sockets that it has open.
+    pub(crate) fn descriptors(&self) -> usize {
+        fs::read_dir(format!("/proc/{}/fd", self.child.id())).expect("it runs").count()
+    }
+
     fn line_with(&mut self, text: &str) -> String {
         let mut line = String::new();
         while self.output.read_line(&mut line).expect("text") > 0 {
@@ -118,6 +131,17 @@ impl Drop for Process {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// Processor time that the calling thread has used.
+pub(crate) fn cpu_time_of_this_thread() -> Duration {
+    cpu_time(Path::new("/proc/thread-self")).expect("it runs")
+}
+
+/// Of a thread, by its folder.
+fn cpu_time(thread: &Path) -> Option<Duration> {
+    let text = fs::read_to_string(thread.join("schedstat")).ok()?;
+    text.split(' ').next()?.parse().ok().map(Duration::from_nanos)
 }
 
 /// The binary of an example, built if need be.
