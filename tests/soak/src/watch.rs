@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// The memory that the server may have at the most: what the clients store at one time is a fraction of it.
-const CEILING_KIB: u64 = 256 * 1024;
+const CEILING_KIB: u64 = 128 * 1024;
 
 /// The memory of the last third may be over that of the first by a quarter and this much.
 const GROWTH_KIB: u64 = 16 * 1024;
