@@ -23,7 +23,7 @@ const CEILING_KIB: u64 = 128 * 1024;
 const GROWTH_KIB: u64 = 16 * 1024;
 
 /// So many times the processor time per command of the first third may the last one take.
-const DEARER: f64 = 1.5;
+const DEARER: f64 = 2.0;
 
 /// The latency of the last third may be this many times that of the first, and so much more: the load
 /// shares the processors with the server, and whoever else is there.
