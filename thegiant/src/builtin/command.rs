@@ -199,8 +199,13 @@ impl IntoReply for Info<'_> {
         let flags = spec.map_or(Flags::NONE, |spec| spec.flags);
         out.array(10);
         described.full_name().into_reply(out);
-        // A container takes a subcommand at least.
-        spec.map_or(-2, Spec::arity).into_reply(out);
+        // A container takes a subcommand at least; one that is a command itself can do without.
+        match spec {
+            None => -2,
+            Some(spec) if described.subcommands().len() > 0 => -spec.arity().abs(),
+            Some(spec) => spec.arity(),
+        }
+        .into_reply(out);
         names(flags.names(), out);
         let (first, last, step) = keys.map_or((0, 0, 0), |keys| (keys.first, keys.last, keys.step));
         first.into_reply(out);
