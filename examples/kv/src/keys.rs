@@ -129,8 +129,20 @@ struct Cursor(usize);
 impl<'a> FromArg<'a> for Cursor {
     const ARG: ArgSpec = <usize as FromArg<'_>>::ARG;
 
+    /// As lenient as Redis, which takes what C's `strtoul` does: `""`, `00`, `-1`.
     fn from_arg(args: &mut Arguments<'a>) -> Result<Self> {
-        args.take_integer().map(Cursor).map_err(|_| INVALID_CURSOR)
+        let text = args.take_str().map_err(|_| INVALID_CURSOR)?;
+        let (digits, is_negative) = match text.strip_prefix(['+', '-']) {
+            Some(digits) => (digits, text.starts_with('-')),
+            None => (text, false),
+        };
+        let only_digits = digits.bytes().all(|byte| byte.is_ascii_digit());
+        let number = match digits.parse::<usize>() {
+            _ if text.is_empty() => 0,
+            Ok(number) if only_digits => number,
+            _ => return Err(INVALID_CURSOR),
+        };
+        Ok(Cursor(if is_negative { number.wrapping_neg() } else { number }))
     }
 }
 
