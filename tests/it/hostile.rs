@@ -398,3 +398,16 @@ fn set_large_values(address: &str, number: usize) {
         assert_eq!(client.ask(request(["GET", &key])).len(), format!("${len}\r\n{value}\r\n").len());
     }
 }
+
+/// Redis does not look at the two bytes behind a bulk, and is out of step from there on.
+#[test]
+fn a_bulk_that_is_longer_than_announced() {
+    let served = Served::start(app);
+    let mut bystander = RawClient::connect(served.address());
+    let large = format!("*1\r\n$20000\r\n{}", "x".repeat(20_002));
+    for input in ["*1\r\n$4\r\nPINGS\r\n", "*1\r\n$4\r\nPING\rx", "*1\r\n$3\r\nPING\r\n", &large] {
+        let reply = exchange(served.address(), input);
+        assert_eq!(reply, "-ERR Protocol error: expected CRLF after bulk\r\n", "given {input:.20?}");
+        assert_eq!(bystander.ask(line("PING")), "+PONG\r\n");
+    }
+}

@@ -4,13 +4,15 @@
 mod builtins;
 /// Handlers that panic and actors that stop: the others go on.
 mod containment;
+/// Byte sequences that `kv` and a real redis-server answer alike.
+mod differential;
 /// From a name to who answers it: actors, built-in commands, the fallback.
 mod dispatch;
 /// What brought other servers down, and clients that ask for too much.
 mod hostile;
 /// Generated code in scopes that shadow what it might have relied on.
 mod hygiene;
-/// The example `kv`, compared with a real redis-server.
+/// The example `kv`, where there is nothing to compare with.
 mod kv;
 /// How a server ends.
 mod lifecycle;
@@ -26,8 +28,6 @@ mod order;
 mod pool;
 /// What holds for any request and any reply.
 mod properties;
-/// Broken input and the exact words that answer it.
-mod protocol_errors;
 /// Every parameter type and every return type, over the wire.
 mod types;
 /// Mistakes, and what the compiler says to them.

@@ -125,6 +125,16 @@ impl RawClient {
         rest.into()
     }
 
+    /// Sends the pieces one by one, and meanwhile receives.
+    pub(crate) fn while_sending<T>(&mut self, pieces: &[&[u8]], receive: impl FnOnce(&mut Self) -> T) -> T {
+        let mut sender = self.socket.get_ref().try_clone().expect("a second descriptor");
+        thread::scope(|scope| {
+            // The server may close before it has taken all.
+            scope.spawn(move || pieces.iter().try_for_each(|piece| sender.write_all(piece)));
+            receive(self)
+        })
+    }
+
     /// Returns when the server has read what any client sent before: a server with one thread goes
     /// through all its connections between two replies to one of them.
     pub(crate) fn let_server_read(&mut self) {

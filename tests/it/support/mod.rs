@@ -3,7 +3,6 @@
 mod app;
 mod client;
 mod folder;
-mod pair;
 mod process;
 mod reader;
 mod reply;
@@ -13,7 +12,6 @@ mod served;
 pub(crate) use app::{app, gated};
 pub(crate) use client::{PATIENCE, RawClient, exchange};
 pub(crate) use folder::Folder;
-pub(crate) use pair::Pair;
 pub(crate) use process::{Process, binary, cpu_time_of_this_thread};
 pub(crate) use reader::Reader;
 pub(crate) use reply::Reply;

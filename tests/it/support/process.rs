@@ -11,6 +11,9 @@ use std::{
 
 use super::{Folder, eventually};
 
+/// Where servers listen that have a folder of their own.
+const SOCKET: &str = "server.sock";
+
 /// A server process. It is killed when it is dropped.
 #[derive(Debug)]
 pub(crate) struct Process {
@@ -29,21 +32,32 @@ impl Process {
 
     /// An example, listening on these addresses.
     pub(crate) fn example_on(name: &str, addresses: &[&str]) -> Self {
-        Self::start_example(Command::new(binary(name)), addresses)
+        Self::start_example(Command::new(binary(name)), addresses, None)
+    }
+
+    /// An example, listening where [`redis`](Self::redis) does: what it says of addresses is the same.
+    pub(crate) fn example_like_redis(name: &str) -> Self {
+        let folder = Folder::new();
+        let mut command = Command::new(binary(name));
+        command.current_dir(folder.path());
+        let address = folder.socket(SOCKET);
+        let mut process = Self::start_example(command, &[&format!("unix:{SOCKET}")], Some(folder));
+        process.addresses = vec![address];
+        process
     }
 
     /// An example that can have no more than this many files and sockets open.
     pub(crate) fn example_with_descriptors(name: &str, descriptors: usize) -> Self {
         let mut command = Command::new("sh");
         command.args(["-c", &format!("ulimit -n {descriptors} && exec \"$0\" \"$@\"")]).arg(binary(name));
-        Self::start_example(command, &["127.0.0.1:0"])
+        Self::start_example(command, &["127.0.0.1:0"], None)
     }
 
-    fn start_example(mut command: Command, addresses: &[&str]) -> Self {
+    fn start_example(mut command: Command, addresses: &[&str], folder: Option<Folder>) -> Self {
         command.args(addresses.iter().flat_map(|address| ["--bind", address])).env("RUST_LOG", "error");
         // What is free goes back to the system: a test looks at what is held, not at what glibc keeps.
         command.env("MALLOC_TRIM_THRESHOLD_", "131072");
-        let mut process = Self::start(command, None);
+        let mut process = Self::start(command, folder);
         for _ in addresses {
             let line = process.line_with("listening on ");
             process.addresses.push(line["listening on ".len()..].to_owned());
@@ -51,14 +65,15 @@ impl Process {
         process
     }
 
-    /// A redis-server without persistence. It listens on a unix socket, which needs no free port.
+    /// A redis-server without persistence. It listens on a unix socket, which needs no free port, by a
+    /// path that is relative to a folder of its own.
     pub(crate) fn redis() -> Self {
         let folder = Folder::new();
         let mut command = Command::new("redis-server");
         command
-            .args(["--port", "0", "--unixsocket", "redis.sock", "--save", "", "--appendonly", "no"])
+            .args(["--port", "0", "--unixsocket", SOCKET, "--save", "", "--appendonly", "no"])
             .current_dir(folder.path());
-        let address = folder.socket("redis.sock");
+        let address = folder.socket(SOCKET);
         let mut process = Self::start(command, Some(folder));
         process.line_with("eady to accept connections");
         process.addresses.push(address);

@@ -1,0 +1,118 @@
+//! Byte sequences that are sent to `kv` and to a real redis-server, whose replies are compared byte
+//! by byte: in both protocols, a request at a time, all at once, and a byte at a time.
+//!
+//! The rows are in the text files of this folder, one a family: who adds a command adds rows. They
+//! are conversations, parted by empty lines. Each has a client of its own, and finds no keys. A line
+//! is a request as redis-cli takes it, or something else by its first word:
+//!
+//! - `#` a comment
+//! - `>` bytes as they are but for escapes (`\r \n \t \xHH \\`); a reply to them is not waited for
+//! - `~1000` a request in whose reply numbers may differ by 1000; `~` alone: by anything
+//! - `sorted` a request whose reply is an array in any order
+//!
+//! `{x*1000}` stands for a thousand times `x`, `{id}` for the number of the client.
+
+mod chance;
+mod comparison;
+mod pair;
+mod script;
+
+use std::{
+    fmt,
+    io::{self, Write},
+    thread,
+};
+
+use thegiant::Bytes;
+
+use pair::{Pair, VARIANTS, Variant};
+use script::{Conversation, Line, conversations};
+
+macro_rules! families {
+    ($($name:literal)*) => { [$(($name, include_str!(concat!($name, ".txt")).to_owned())),*] };
+}
+
+/// The rows by family, and some that nobody has written.
+fn families() -> Vec<(&'static str, String)> {
+    let written = families! {
+        "strings" "keys" "expiry" "connection" "client" "command" "config" "info" "errors" "protocol" "large"
+    };
+    let made = [
+        ("random commands", chance::commands()),
+        ("random sums", chance::sums()),
+        ("all ranges", chance::ranges()),
+        ("all types of a bulk", chance::bulk_types()),
+    ];
+    written.into_iter().chain(made).collect()
+}
+
+/// What cannot be the same, with the reason above each conversation. Keep it short.
+const DIFFERENCES: &str = include_str!("differences.txt");
+
+#[test]
+fn replies_are_those_of_redis() {
+    let families = families();
+    let (sent, differences) = thread::scope(|scope| {
+        let play = |(name, rows)| scope.spawn(move || play(name, rows));
+        let threads: Vec<_> = families.iter().map(|(name, rows)| (*name, rows.as_str())).map(play).collect();
+        let played = threads.into_iter().map(|thread| thread.join().expect("it is played to the end"));
+        played.fold((0, Vec::new()), |(sent, differences), (more_sent, more)| {
+            (sent + more_sent, [differences, more].concat())
+        })
+    });
+    // Past the test's own output, which is shown only if it fails.
+    let _ = writeln!(io::stderr(), "differential: {sent} byte sequences compared with redis-server");
+    let first: Vec<_> = differences.iter().take(20).map(String::as_str).collect();
+    assert!(differences.is_empty(), "{} differences\n{}", differences.len(), first.join("\n"));
+}
+
+#[test]
+fn what_cannot_be_the_same_is_not() {
+    let pair = Pair::start();
+    for conversation in conversations(DIFFERENCES) {
+        let differs = VARIANTS.iter().any(|variant| !differences(&pair, &conversation, *variant).is_empty());
+        assert!(differs, "differences.txt, line {}: no difference any more", conversation.lines[0].number);
+    }
+}
+
+/// Sends the rows of a family in all ways; returns how many byte sequences these were, and where
+/// the answers differ.
+fn play(family: &str, rows: &str) -> (usize, Vec<String>) {
+    let pair = Pair::start();
+    let conversations = conversations(rows);
+    let variants = conversations.iter().flat_map(|it| VARIANTS.map(|variant| (it, variant)));
+    let found = variants.flat_map(|(conversation, variant)| differences(&pair, conversation, variant));
+    let mut found: Vec<_> = found.collect();
+    found.sort_by_key(|difference| difference.line.number);
+    found.dedup_by_key(|difference| difference.line.number);
+    let sent = conversations.len() * VARIANTS.len();
+    println!("{family}: {sent} byte sequences");
+    (sent, found.iter().map(|difference| format!("{family}, {difference}")).collect())
+}
+
+/// Where the answers to a conversation differ.
+fn differences<'s>(pair: &Pair, conversation: &'s Conversation<'s>, variant: Variant) -> Vec<Difference<'s>> {
+    let [kv, redis] = pair.answers(conversation, variant);
+    let answers = (0..kv.len().max(redis.len())).map(|index| {
+        let [kv, redis] = [&kv, &redis].map(|answers| answers.get(index).cloned().unwrap_or_default());
+        Difference { line: conversation.line_answered(index), variant, kv, redis }
+    });
+    answers.filter(|answer| !answer.line.comparison.holds(&answer.kv, &answer.redis)).collect()
+}
+
+/// What both say to a line.
+struct Difference<'s> {
+    line: &'s Line<'s>,
+    variant: Variant,
+    kv: Bytes,
+    redis: Bytes,
+}
+
+impl fmt::Display for Difference<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Variant { protocol, way } = self.variant;
+        let [kv, redis] = [&self.kv, &self.redis].map(|answer| answer.slice(..answer.len().min(1000)));
+        writeln!(f, "line {}: {} (RESP{protocol}, {way:?})", self.line.number, self.line.text)?;
+        writeln!(f, "      kv: {kv:?}\n   redis: {redis:?}")
+    }
+}

@@ -1,0 +1,139 @@
+//! The rows: conversations, written so that people can read them.
+
+use std::iter;
+
+/// What one client says, request by request.
+#[derive(Debug, Default)]
+pub(super) struct Conversation<'s> {
+    pub(super) lines: Vec<Line<'s>>,
+}
+
+/// A request, or raw bytes.
+#[derive(Debug)]
+pub(super) struct Line<'s> {
+    pub(super) number: usize,
+    pub(super) text: &'s str,
+    /// Raw bytes need not be answered, and are not waited for.
+    pub(super) is_raw: bool,
+    pub(super) comparison: Comparison,
+}
+
+/// How the replies to a request are compared.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Comparison {
+    Bytes,
+    /// The numbers in them may lie this far apart.
+    Numbers(u64),
+    /// The elements may be in another order.
+    Sorted,
+}
+
+/// Reads conversations, which are parted by empty lines.
+pub(super) fn conversations(text: &str) -> Vec<Conversation<'_>> {
+    let mut conversations = vec![Conversation::default()];
+    for (line, number) in text.lines().zip(1..) {
+        match (line.as_bytes(), conversations.last_mut()) {
+            ([b'#', ..], _) => {}
+            ([_, ..], Some(last)) => last.lines.push(Line::parse(line, number)),
+            _ => conversations.push(Conversation::default()),
+        }
+    }
+    conversations.retain(|conversation| !conversation.lines.is_empty());
+    conversations
+}
+
+impl<'s> Conversation<'s> {
+    /// The lines that are answered one by one.
+    pub(super) fn requests(&self) -> impl Iterator<Item = &Line<'s>> {
+        self.lines.iter().filter(|line| !line.is_raw)
+    }
+
+    /// The line that this reply belongs to. What comes beyond one for each belongs to the last.
+    pub(super) fn line_answered(&self, reply: usize) -> &Line<'s> {
+        self.requests().nth(reply).unwrap_or(&self.lines[self.lines.len() - 1])
+    }
+}
+
+impl<'s> Line<'s> {
+    fn parse(line: &'s str, number: usize) -> Self {
+        let (mark, rest) = line.split_once(' ').unwrap_or((line, ""));
+        let comparison = match (mark, mark.strip_prefix('~')) {
+            (_, Some("")) => Comparison::Numbers(u64::MAX),
+            (_, Some(distance)) => Comparison::Numbers(distance.parse().expect("a number behind ~")),
+            ("sorted", _) => Comparison::Sorted,
+            _ => Comparison::Bytes,
+        };
+        let is_raw = mark == ">";
+        let is_marked = is_raw || comparison != Comparison::Bytes;
+        Line { number, text: if is_marked { rest } else { line }, is_raw, comparison }
+    }
+
+    /// What is sent, by a client with this number.
+    pub(super) fn bytes(&self, id: &str) -> Vec<u8> {
+        let text = expanded(self.text).replace("{id}", id);
+        if self.is_raw { unescaped(text.as_bytes()) } else { crate::support::request(words(&text)) }
+    }
+}
+
+/// With `{text*3}` replaced by `texttexttext`.
+fn expanded(text: &str) -> String {
+    let repetition = |(start, _)| {
+        let (inner, behind) = text[start + 1..].split_once('}')?;
+        let (repeated, times) = inner.rsplit_once('*')?;
+        Some((&text[..start], repeated.repeat(times.parse().ok()?), behind))
+    };
+    match text.match_indices('{').find_map(repetition) {
+        Some((before, repeated, behind)) => [before, &repeated, &expanded(behind)].concat(),
+        None => text.to_owned(),
+    }
+}
+
+/// The words of a line, as redis-cli reads them: `"a b\r\n\xff"` is one, `'a "b"'` is one.
+pub(super) fn words(line: &str) -> Vec<Vec<u8>> {
+    let mut rest = line.as_bytes();
+    iter::from_fn(|| {
+        rest = rest.trim_ascii_start();
+        let quote = *rest.first()?;
+        let (word, behind) = match quote {
+            b'"' => quoted(&rest[1..], quote, unescaped),
+            b'\'' => quoted(&rest[1..], quote, <[u8]>::to_vec),
+            _ => {
+                let end = rest.iter().position(u8::is_ascii_whitespace).unwrap_or(rest.len());
+                (rest[..end].to_vec(), &rest[end..])
+            }
+        };
+        rest = behind;
+        Some(word)
+    })
+    .collect()
+}
+
+/// A word up to its closing quote, and what stands behind it.
+fn quoted(bytes: &[u8], quote: u8, read: fn(&[u8]) -> Vec<u8>) -> (Vec<u8>, &[u8]) {
+    let mut end = 0;
+    while bytes[end] != quote {
+        end += if bytes[end] == b'\\' { 2 } else { 1 };
+    }
+    (read(&bytes[..end]), &bytes[end + 1..])
+}
+
+/// With `\r`, `\n`, `\t`, `\xff` and the like replaced by what they mean.
+fn unescaped(mut rest: &[u8]) -> Vec<u8> {
+    iter::from_fn(|| {
+        let (byte, behind) = match rest {
+            [b'\\', b'x', high, low, behind @ ..] => {
+                let digit = |digit: u8| char::from(digit).to_digit(16).expect("a hexadecimal digit") as u8;
+                (digit(*high) << 4 | digit(*low), behind)
+            }
+            [b'\\', b'r', behind @ ..] => (b'\r', behind),
+            [b'\\', b'n', behind @ ..] => (b'\n', behind),
+            [b'\\', b't', behind @ ..] => (b'\t', behind),
+            [b'\\', escaped, behind @ ..] => (*escaped, behind),
+            [byte, behind @ ..] => (*byte, behind),
+            [] => return None,
+        };
+        rest = behind;
+        Some(byte)
+    })
+    .collect()
+}
