@@ -39,8 +39,16 @@ fn number(part: &[u8]) -> Option<u64> {
 
 /// Without the order of its elements.
 fn sorted(reply: Reply) -> Reply {
-    let Reply::Array(elements) = reply else { return reply };
-    let mut elements: Vec<Reply> = elements.into_iter().map(sorted).collect();
-    elements.sort_by_cached_key(|element| format!("{element:?}"));
-    Reply::Array(elements)
+    match reply {
+        Reply::Array(mut elements) => {
+            elements = elements.into_iter().map(sorted).collect();
+            elements.sort_by_cached_key(|element| format!("{element:?}"));
+            Reply::Array(elements)
+        }
+        Reply::Map(mut pairs) => {
+            pairs.sort_by_cached_key(|pair| format!("{pair:?}"));
+            Reply::Map(pairs)
+        }
+        other => other,
+    }
 }

@@ -8,7 +8,7 @@
 //! - `#` a comment
 //! - `>` bytes as they are but for escapes (`\r \n \t \xHH \\`); a reply to them is not waited for
 //! - `~1000` a request in whose reply numbers may differ by 1000; `~` alone: by anything
-//! - `sorted` a request whose reply is an array in any order
+//! - `sorted` a request whose reply is an array or a map in any order
 //!
 //! `{x*1000}` stands for a thousand times `x`, `{id}` for the number of the client.
 
@@ -35,7 +35,7 @@ macro_rules! families {
 /// The rows by family, and some that nobody has written.
 fn families() -> Vec<(&'static str, String)> {
     let written = families! {
-        "strings" "keys" "expiry" "connection" "client" "command" "config" "info" "errors" "protocol" "large"
+        "strings" "keys" "expiry" "connection" "client" "command" "config" "info" "server" "errors" "protocol" "large"
     };
     let made = [
         ("random commands", chance::commands()),
