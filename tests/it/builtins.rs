@@ -18,28 +18,32 @@ fn ask(client: &mut RawClient, request: &str) -> Reply {
     Reply::only(&client.ask(line(request))).expect("a well-formed reply")
 }
 
-/// Clients plan by the arity, the flags and the positions of the keys. (`CLIENT SETINFO` is of 7.2.)
+/// Clients plan by the arity, the flags and the positions of the keys.
 #[test]
 fn commands_are_described_as_in_redis() {
+    /// Another arity: what follows from options is looser. `DEBUG` has the flags of its subcommands only.
+    const OTHERWISE: [&str; 5] = ["client|kill", "client|reply", "client|no-evict", "config|set", "debug"];
     let [kv, redis] = [Process::example("kv"), Process::redis()];
     let [mut kv, mut redis] = [kv.address(), redis.address()].map(RawClient::connect);
-    let names = elements(ask(&mut kv, "COMMAND LIST"));
-    for name in names.iter().map(text).filter(|name| name != "client|setinfo") {
+    for name in elements(ask(&mut kv, "COMMAND LIST")).iter().map(text) {
         let request = format!("COMMAND INFO {name}");
         let [kv, redis] = [&mut kv, &mut redis].map(|client| described(ask(client, &request)));
-        assert_eq!(kv, redis, "{name}");
+        // Some are of a later version.
+        if redis.is_some() {
+            assert_eq!(kv == redis, !OTHERWISE.contains(&name.as_str()), "{name}: {kv:?} {redis:?}");
+        }
     }
 }
 
 /// The name, arity, flags in some order, first key, last key and step of the one command in a reply.
-fn described(infos: Reply) -> Vec<Reply> {
-    let info = elements(infos).pop().expect("one command was asked for");
+fn described(infos: Reply) -> Option<Vec<Reply>> {
+    let info = elements(infos).pop().filter(|info| *info != Reply::Null)?;
     let mut fields = elements(info);
     fields.truncate(6);
     if let Reply::Array(flags) = &mut fields[2] {
         flags.sort_by_key(text);
     }
-    fields
+    Some(fields)
 }
 
 #[test]

@@ -31,7 +31,7 @@ impl Reply {
         let (line, rest) = (bytes.get(1..end)?, bytes[end..].strip_prefix(b"\r\n")?);
         let text = || String::from_utf8(line.to_vec()).ok();
         let scalar = match bytes[0] {
-            b'$' if line == b"-1" => Reply::Null,
+            b'$' | b'*' if line == b"-1" => Reply::Null,
             b'$' | b'=' | b'*' | b'%' | b'~' | b'>' => {
                 return Self::sized(bytes[0], text()?.parse().ok()?, rest);
             }
