@@ -78,7 +78,7 @@ const SECONDS: Kind = Kind::Number(0, i32::MAX as i64);
 const PART: &str = "";
 
 /// All settings, in the order of [`Setting`].
-const ROWS: [Row; 22] = [
+static ROWS: [Row; 22] = [
     row(Setting::MaxClients, "maxclients", Kind::Number(1, u32::MAX as i64), 10_000),
     row(Setting::Timeout, "timeout", SECONDS, 0),
     row(Setting::TcpKeepalive, "tcp-keepalive", SECONDS, 300),
@@ -138,7 +138,7 @@ impl OutputLimit {
 
 impl Default for Settings {
     fn default() -> Self {
-        Settings(ROWS.map(|row| AtomicU64::new(row.default as u64)))
+        Settings(ROWS.each_ref().map(|row| AtomicU64::new(row.default as u64)))
     }
 }
 
@@ -207,13 +207,19 @@ impl Settings {
     /// # Errors
     /// Which one cannot be changed, and why.
     pub(crate) fn change<'a>(&self, changes: &[(&'a [u8], &[u8])]) -> Result<(), Refusal<'a>> {
-        let mut values = Vec::new();
-        for (index, (name, value)) in changes.iter().enumerate() {
+        // All names are looked at before any value.
+        let mut known = Vec::new();
+        for (index, (name, _)) in changes.iter().enumerate() {
             let refuse = |reason| Refusal { name, reason };
+            known.push(Changed::of(name).map_err(refuse)?);
             if changes[..index].iter().any(|(before, _)| before.eq_ignore_ascii_case(name)) {
                 return Err(refuse(Reason::Duplicate));
             }
-            values.extend(parse(name, value).map_err(refuse)?);
+        }
+        let mut values = Vec::new();
+        for ((name, value), changed) in changes.iter().zip(known) {
+            let value = std::str::from_utf8(value).unwrap_or_default();
+            values.extend(changed.parse(value).map_err(|reason| Refusal { name, reason })?);
         }
         values.into_iter().for_each(|(setting, value)| self.set(setting, value));
         Ok(())
@@ -264,21 +270,34 @@ impl From<&str> for Reason {
     }
 }
 
-/// What a change sets: a setting may consist of several.
-fn parse(name: &[u8], value: &[u8]) -> Result<Vec<(Setting, u64)>, Reason> {
-    let value = std::str::from_utf8(value).unwrap_or("");
-    let is_named = |known: &str| known.as_bytes().eq_ignore_ascii_case(name);
-    if is_named(OUTPUT_LIMITS) {
-        return parse_output_limits(value);
+/// What can be changed under a name.
+enum Changed {
+    One(&'static Row),
+    OutputLimits,
+}
+
+impl Changed {
+    fn of(name: &[u8]) -> Result<Self, Reason> {
+        let is_named = |known: &str| known.as_bytes().eq_ignore_ascii_case(name);
+        if is_named(OUTPUT_LIMITS) {
+            return Ok(Changed::OutputLimits);
+        }
+        let is_constant = CONSTANTS.iter().any(|(known, _)| is_named(known));
+        let row = ROWS.iter().find(|row| row.name != PART && is_named(row.name));
+        match row {
+            Some(row) if !row.fixed => Ok(Changed::One(row)),
+            None if !is_constant => Err(Reason::Unknown),
+            _ => Err("can't set immutable config".into()),
+        }
     }
-    if CONSTANTS.iter().any(|(known, _)| is_named(known)) {
-        return Err("can't set immutable config".into());
+
+    /// What a value sets: this may have several parts.
+    fn parse(&self, value: &str) -> Result<Vec<(Setting, u64)>, Reason> {
+        match self {
+            Changed::One(row) => Ok(vec![(row.setting, parse_value(row.kind, value)?)]),
+            Changed::OutputLimits => parse_output_limits(value),
+        }
     }
-    let row = ROWS.iter().find(|row| row.name != PART && is_named(row.name)).ok_or(Reason::Unknown)?;
-    if row.fixed {
-        return Err("can't set immutable config".into());
-    }
-    Ok(vec![(row.setting, parse_value(row.kind, value)?)])
 }
 
 fn parse_value(kind: Kind, value: &str) -> Result<u64, Reason> {

@@ -13,8 +13,8 @@ use crate::{
     Address, Args, Client, Error, FromArg, IntoReply,
     command::{ArgKind, ArgSpec, Arguments},
     commands,
-    connection::{ClientFlag, Pause, Replies, Session, Shared, Wish},
-    resp::{Encoder, parse_integer},
+    connection::{ClientFlag, Pause, Session, Shared, Wish},
+    resp::{Encoder, Replies, parse_integer},
 };
 
 #[commands(rows = CLIENT, group = "connection")]
@@ -65,7 +65,10 @@ impl Session {
                 let is_of = |client: &Client| class == Class::of(client);
                 self.shared.clients.in_order().into_iter().filter(is_of).collect()
             }
-            Some(ListFilter::Ids(ids)) => ids.iter().filter_map(|id| self.shared.clients.get(*id)).collect(),
+            Some(ListFilter::Ids(ids)) => {
+                let known = |id: &i64| self.shared.clients.get(u64::try_from(*id).ok()?);
+                ids.iter().filter_map(known).collect()
+            }
         };
         Report(clients.iter().map(|client| described(client, &self.shared)).collect())
     }
@@ -86,14 +89,8 @@ impl Session {
 
     /// Sends replies, or does not.
     #[command("CLIENT REPLY", noscript, loading, stale)]
-    fn client_reply(&mut self, action: ReplyAction) -> Said {
-        self.replies = match action {
-            ReplyAction::On => Replies::On,
-            ReplyAction::Off => Replies::Off,
-            ReplyAction::Skip if self.replies == Replies::Off => Replies::Off,
-            ReplyAction::Skip => Replies::Skip,
-        };
-        if self.replies == Replies::On { Said::Ok } else { Said::Nothing }
+    fn client_reply(&self, action: ReplyAction) -> ReplyAction {
+        action
     }
 
     /// Has clients wait.
@@ -186,8 +183,8 @@ fn described(client: &Client, shared: &Shared) -> String {
     let mut line = format!(
         "id={} addr={} laddr={} fd={} name={} ",
         client.id(),
-        listed(client.addr()),
-        listed(client.local_addr()),
+        client.addr().listed(),
+        client.local_addr().listed(),
         client.descriptor(),
         client.name().unwrap_or_default(),
     );
@@ -209,14 +206,6 @@ fn described(client: &Client, shared: &Shared) -> String {
         version.unwrap_or_default(),
     );
     line
-}
-
-/// An address as `CLIENT LIST` has it: that of a unix socket looks as if it had a port.
-fn listed(address: &Address) -> String {
-    match address {
-        Address::Unix(path) => format!("{}:0", path.display()),
-        tcp => tcp.to_string(),
-    }
 }
 
 fn flags(client: &Client) -> String {
@@ -271,7 +260,7 @@ impl<'a> FromArg<'a> for Class {
 /// `TYPE class` or `ID id …`.
 enum ListFilter {
     Class(Class),
-    Ids(Vec<u64>),
+    Ids(Vec<i64>),
 }
 
 impl<'a> FromArg<'a> for ListFilter {
@@ -312,14 +301,16 @@ struct KillFilters<'a> {
 impl<'a> FromArg<'a> for KillTarget<'a> {
     const ARG: ArgSpec = ArgSpec::one_of(&[
         ArgSpec::new(ArgKind::String).named("ip:port"),
-        ArgSpec::options(&[
-            ArgSpec::new(ArgKind::Integer).named("client-id").token("ID").optional(),
-            Class::ARG.named("client-type").token("TYPE").optional(),
-            ArgSpec::new(ArgKind::String).named("username").token("USER").optional(),
-            ArgSpec::new(ArgKind::String).named("addr").token("ADDR").optional(),
-            ArgSpec::new(ArgKind::String).named("laddr").token("LADDR").optional(),
-            ArgSpec::new(ArgKind::String).named("skipme").token("SKIPME").optional(),
-        ]),
+        ArgSpec::one_of(&[
+            ArgSpec::new(ArgKind::Integer).named("client-id").token("ID"),
+            Class::ARG.named("client-type").token("TYPE"),
+            ArgSpec::new(ArgKind::String).named("username").token("USER"),
+            ArgSpec::new(ArgKind::String).named("addr").token("ADDR"),
+            ArgSpec::new(ArgKind::String).named("laddr").token("LADDR"),
+            ArgSpec::new(ArgKind::String).named("skipme").token("SKIPME"),
+        ])
+        .named("filter")
+        .multiple(),
     ]);
 
     fn from_arg(args: &mut Arguments<'a>) -> Result<Self, Error> {
@@ -365,7 +356,7 @@ impl<'a> KillFilters<'a> {
 
     fn accept(&self, client: &Client) -> bool {
         let is_at = |filter: Option<&[u8]>, address: &Address| {
-            filter.is_none_or(|filter| listed(address).as_bytes() == filter)
+            filter.is_none_or(|filter| address.listed().as_bytes() == filter)
         };
         self.id.is_none_or(|id| id == client.id())
             && is_at(self.address, client.addr())
@@ -397,17 +388,16 @@ enum ReplyAction {
     Skip,
 }
 
-/// A reply, or none at all.
-enum Said {
-    Ok,
-    Nothing,
-}
-
-impl IntoReply for Said {
+impl IntoReply for ReplyAction {
     fn into_reply(self, out: &mut Encoder) {
         match self {
-            Said::Ok => out.simple("OK"),
-            Said::Nothing => {}
+            ReplyAction::On => {
+                out.set_replies(Replies::On);
+                out.simple("OK");
+            }
+            ReplyAction::Off => out.set_replies(Replies::Off),
+            ReplyAction::Skip if out.replies() == Replies::Off => {}
+            ReplyAction::Skip => out.set_replies(Replies::SkipNext),
         }
     }
 }
@@ -438,9 +428,10 @@ impl<'a> FromArg<'a> for PauseTimeout {
     const ARG: ArgSpec = ArgSpec::new(ArgKind::Integer).named("timeout");
 
     fn from_arg(args: &mut Arguments<'a>) -> Result<Self, Error> {
-        let timeout: i64 = parse_integer(args.take()?).ok_or(TIMEOUT_NO_INTEGER)?;
+        let timeout = args.take()?;
         // What is wrong with the mode comes first.
-        args.clone().next().map_or(Ok(PauseMode(false)), PauseMode::of)?;
+        args.peek().map_or(Ok(PauseMode(false)), PauseMode::of)?;
+        let timeout: i64 = parse_integer(timeout).ok_or(TIMEOUT_NO_INTEGER)?;
         let timeout = u64::try_from(timeout).map_err(|_| TIMEOUT_NEGATIVE)?;
         // A pause of a century has no end, and can be reckoned with.
         Ok(PauseTimeout(Duration::from_millis(timeout).min(CENTURY)))

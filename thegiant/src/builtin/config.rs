@@ -1,6 +1,6 @@
 //! `CONFIG`: the settings of the server.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
     Error, commands,
@@ -15,10 +15,12 @@ impl Session {
     #[command("CONFIG GET", admin, noscript, loading, stale)]
     fn config_get(&self, parameter: Vec<&[u8]>) -> BTreeMap<String, String> {
         let settings: Vec<_> = self.shared.settings.all().collect();
+        let mut asked = BTreeSet::new();
         let mut found = BTreeMap::new();
         for pattern in parameter {
             for (name, value) in &settings {
-                if glob::matches_ignore_case(pattern, name.as_bytes()) {
+                // However often a setting was asked for, it is answered once.
+                if glob::matches_ignore_case(pattern, name.as_bytes()) && asked.insert(*name) {
                     found.insert(name_as_asked(name, pattern), value.clone());
                 }
             }
@@ -28,9 +30,12 @@ impl Session {
 
     /// Changes settings while the server runs: all of them, or none.
     #[command("CONFIG SET", admin, noscript, loading, stale)]
-    fn config_set(&self, words: Vec<&[u8]>) -> Result<(), Error> {
-        let (pairs, []) = words.as_chunks::<2>() else { return Err(Error::SYNTAX) };
-        let changes: Vec<_> = pairs.iter().map(|[parameter, value]| (*parameter, *value)).collect();
+    fn config_set(&self, parameter: &[u8], value: &[u8], more: Option<Vec<&[u8]>>) -> Result<(), Error> {
+        let more = more.unwrap_or_default();
+        let (pairs, []) = more.as_chunks::<2>() else { return Err(Error::SYNTAX) };
+        let first = [(parameter, value)];
+        let changes: Vec<_> =
+            first.into_iter().chain(pairs.iter().map(|[name, value]| (*name, *value))).collect();
         self.shared.settings.change(&changes).map_err(|refusal| refused(&refusal))?;
         self.shared.settings_changed();
         Ok(())

@@ -2,11 +2,11 @@
 
 use super::REDIS_VERSION;
 use crate::{
-    Error, IntoReply, Simple,
+    Error, IntoReply,
     command::{ArgKind, ArgSpec, Arguments, FromArg, c_text},
     commands,
     connection::Session,
-    resp::{Encoder, Protocol},
+    resp::{Encoder, Protocol, Replies},
     settings::Setting,
 };
 
@@ -32,9 +32,9 @@ impl Session {
 
     /// Puts the connection into the state it had at first.
     #[command("RESET", fast, noscript, loading, stale, no_auth, allow_busy)]
-    fn reset(&mut self) -> Simple {
+    fn reset(&mut self) -> Fresh {
         self.start_over();
-        Simple("RESET")
+        Fresh
     }
 
     /// Chooses the database of the connection.
@@ -60,15 +60,20 @@ impl Session {
         protover: Option<Protover>,
         options: Option<HelloOptions<'_>>,
     ) -> Result<Hello, Error> {
-        let options = options.unwrap_or_default();
-        if let Some((user, password)) = options.auth {
-            self.log_in(user, password)?;
+        // Each does what it says before the next one is looked at.
+        for option in options.map_or(Vec::new(), |options| options.0) {
+            match option {
+                HelloOption::Auth(user, password) => self.log_in(user, password)?,
+                HelloOption::SetName(name) => self.client.set_name(client_name(name)?),
+                HelloOption::Unknown(option) => {
+                    let option = c_text(option, usize::MAX);
+                    let line = [b"ERR Syntax error in HELLO option '", option, b"'"].concat();
+                    return Err(Error::from_bytes(line));
+                }
+            }
         }
         if !self.is_authenticated() {
             return Err(HELLO_WITHOUT_AUTH);
-        }
-        if let Some(name) = options.name {
-            self.client.set_name(name);
         }
         if let Some(Protover(protocol)) = protover {
             self.client.set_protocol(protocol);
@@ -108,8 +113,8 @@ const BAD_CLIENT_NAME: Error =
     Error::from_static("ERR Client names cannot contain spaces, newlines or special characters.");
 
 const HELLO_WITHOUT_AUTH: Error = Error::from_static(
-    "NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO <proto> AUTH <user> \
-     <pass> option can be used to authenticate the client and select the RESP protocol version at the same time",
+    "NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO AUTH <user> <pass> \
+     option can be used to authenticate the client and select the RESP protocol version at the same time",
 );
 const DEFAULT_USER: &[u8] = b"default";
 
@@ -162,10 +167,12 @@ impl<'a> FromArg<'a> for Protover {
 }
 
 /// Read by hand, because `HELLO` has a syntax error of its own.
-#[derive(Default)]
-struct HelloOptions<'a> {
-    auth: Option<(&'a [u8], &'a [u8])>,
-    name: Option<Option<String>>,
+struct HelloOptions<'a>(Vec<HelloOption<'a>>);
+
+enum HelloOption<'a> {
+    Auth(&'a [u8], &'a [u8]),
+    SetName(&'a [u8]),
+    Unknown(&'a [u8]),
 }
 
 impl<'a> FromArg<'a> for HelloOptions<'a> {
@@ -181,20 +188,27 @@ impl<'a> FromArg<'a> for HelloOptions<'a> {
     ]);
 
     fn from_arg(args: &mut Arguments<'a>) -> Result<Self, Error> {
-        let mut options = HelloOptions::default();
-        while let Some(option) = args.peek() {
-            if args.len() > 2 && args.accept("AUTH") {
-                options.auth = Some((args.take()?, args.take()?));
+        let mut options = Vec::new();
+        while !args.is_empty() {
+            options.push(if args.len() > 2 && args.accept("AUTH") {
+                HelloOption::Auth(args.take()?, args.take()?)
             } else if args.len() > 1 && args.accept("SETNAME") {
-                options.name = Some(client_name(args.take()?)?);
+                HelloOption::SetName(args.take()?)
             } else {
-                let option = c_text(option, usize::MAX);
-                return Err(Error::from_bytes(
-                    [b"ERR Syntax error in HELLO option '", option, b"'"].concat(),
-                ));
-            }
+                HelloOption::Unknown(args.take()?)
+            });
         }
-        Ok(options)
+        Ok(HelloOptions(options))
+    }
+}
+
+/// The reply of a connection that starts over: a simple one of RESP2, whatever was agreed on before.
+struct Fresh;
+
+impl IntoReply for Fresh {
+    fn into_reply(self, out: &mut Encoder) {
+        out.set_replies(Replies::On);
+        out.simple("RESET");
     }
 }
 

@@ -30,9 +30,13 @@ impl Session {
     /// Stops the server in order.
     #[command("SHUTDOWN", admin, noscript, loading, stale, no_multi, allow_busy)]
     fn shutdown(&mut self, option: Option<Vec<ShutdownOption>>) -> Result<Silence, Error> {
-        let is_abort = |option: &ShutdownOption| matches!(option, ShutdownOption::Abort);
-        if option.unwrap_or_default().iter().any(is_abort) {
-            return Err(NO_SHUTDOWN);
+        let options = option.unwrap_or_default();
+        let has = |wanted| options.contains(&wanted);
+        if has(ShutdownOption::Abort) {
+            return Err(if options.len() == 1 { NO_SHUTDOWN } else { Error::SYNTAX });
+        }
+        if has(ShutdownOption::Save) && has(ShutdownOption::NoSave) {
+            return Err(Error::SYNTAX);
         }
         let stop = self.shared.stop.as_ref().ok_or(SHUTDOWN_NOT_ALLOWED)?;
         // A server that has ended needs no telling.
@@ -47,7 +51,7 @@ const SHUTDOWN_NOT_ALLOWED: Error = Error::from_static(
     "ERR SHUTDOWN is not allowed. Whoever runs this server can allow it, or stop it by a signal.",
 );
 
-#[derive(Args)]
+#[derive(Args, PartialEq, Eq)]
 enum ShutdownOption {
     NoSave,
     Save,

@@ -13,7 +13,7 @@ use crate::{
     Error,
     command::{Call, Commands, Resolved, RowId, Spec},
     observe::{Failure, Ledger},
-    resp::{Encoder, Mark, Span},
+    resp::{Encoder, Mark, Replies, Span},
 };
 
 /// The requests that one read brought in, and the replies to those that have been run.
@@ -41,8 +41,6 @@ pub(crate) struct Burst {
     mark: Mark,
     /// Who sent it.
     client: Option<Client>,
-    /// Which replies are kept.
-    pub(crate) replies: Replies,
     /// Each request is timed.
     pub(crate) is_timed: bool,
     /// When the one began that runs.
@@ -51,16 +49,6 @@ pub(crate) struct Burst {
     pub(crate) ledger: Ledger,
     /// Requests before this one have been shown to those who want to see all.
     shown: usize,
-}
-
-/// Which replies are sent (`CLIENT REPLY`).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum Replies {
-    #[default]
-    On,
-    Off,
-    /// All but the next one.
-    Skip,
 }
 
 impl fmt::Debug for Burst {
@@ -127,10 +115,10 @@ impl Burst {
         self.next = 0;
         self.next_span = 0;
         self.mark = Mark::default();
-        self.replies = Replies::On;
         self.is_timed = false;
         self.begun = None;
-        self.out.set_watched(false);
+        self.out.set_timed(false);
+        self.out.set_replies(Replies::On);
         self.ledger.clear();
         self.shown = 0;
         pool::put(self);
@@ -303,9 +291,9 @@ impl Burst {
 
     /// Requests are going to be run, without a pause between them.
     pub(crate) fn begin(&mut self) {
-        if self.is_timed || self.replies != Replies::On {
-            self.begun = self.is_timed.then(Instant::now);
-            self.out.set_watched(true);
+        if self.is_timed {
+            self.begun = Some(Instant::now());
+            self.out.set_timed(true);
         }
     }
 
@@ -338,11 +326,14 @@ impl Burst {
             self.ledger.times.push((self.next as u32, now - *begun));
             *begun = now;
         }
-        if self.replies != Replies::On {
-            self.out.rewind(self.mark);
-        }
-        if self.replies == Replies::Skip {
-            self.replies = Replies::On;
+        match self.out.replies() {
+            Replies::On => {}
+            Replies::Off => self.out.rewind(self.mark),
+            Replies::SkipNext => self.out.set_replies(Replies::Skip),
+            Replies::Skip => {
+                self.out.rewind(self.mark);
+                self.out.set_replies(Replies::On);
+            }
         }
     }
 

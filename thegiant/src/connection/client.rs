@@ -60,6 +60,14 @@ impl Address {
         }
     }
 
+    /// As `CLIENT LIST` has it: that of a unix socket looks as if it had a port.
+    pub(crate) fn listed(&self) -> String {
+        match self {
+            Address::Unix(path) => format!("{}:0", path.display()),
+            Address::Tcp(address) => address.to_string(),
+        }
+    }
+
     /// Whether it is on this machine: a loopback address or a unix socket.
     pub(crate) fn is_local(&self) -> bool {
         match self {

@@ -24,7 +24,7 @@ use std::{
 use actix::{Actor, ActorContext, AsyncContext, Context, fut::ActorFuture};
 use actix_rt::time::{Sleep, sleep};
 
-pub(crate) use burst::{Burst, MountId, Replies, Target};
+pub(crate) use burst::{Burst, MountId, Target};
 pub use client::{Address, Client};
 pub(crate) use client::{ClientFlag, Ends, Pushed, Wish};
 pub(crate) use clients::Clients;
@@ -40,7 +40,7 @@ use crate::{
     Error,
     command::{Flags, Resolved},
     observe::Look,
-    resp::{Decoder, Progress, ProtocolError},
+    resp::{Decoder, Progress, ProtocolError, Replies},
 };
 
 /// All reads of a thread go through one buffer of this size.
@@ -255,7 +255,7 @@ impl Connection {
     fn run(&mut self, mut burst: Box<Burst>, cx: &mut TaskContext<'_>) -> Step {
         // An earlier burst may have changed these since this one was read.
         burst.out.set_protocol(self.session.client.protocol());
-        burst.replies = self.session.replies;
+        burst.out.set_replies(self.session.replies);
         burst.begin();
         while let Some(target) = burst.next_target() {
             match target {
@@ -284,7 +284,7 @@ impl Connection {
         if !burst.has_requests() {
             self.say_what_is_broken(&mut burst);
         }
-        self.session.replies = burst.replies;
+        self.session.replies = burst.out.replies();
         Step::On(Stage::Writing(burst, 0))
     }
 
@@ -340,10 +340,8 @@ impl Connection {
     /// Runs a command of the connection itself.
     fn answer(&mut self, target: Target, burst: &mut Burst) {
         let row = target.row.get::<Session>();
-        self.session.replies = burst.replies;
         burst.begin();
         burst.step(Some(&row.spec), |call, out| (row.run)(&mut self.session, call, &mut (), out));
-        burst.replies = self.session.replies;
         burst.out.set_protocol(self.session.client.protocol());
     }
 
@@ -351,7 +349,9 @@ impl Connection {
         let Some(error) = self.broken.take().filter(|_| !self.session.closing) else { return };
         let client = self.session.client.addr();
         tracing::info!(%client, %error, "closed");
-        burst.out.error(&error.reply());
+        if burst.out.replies() == Replies::On {
+            burst.out.error(&error.reply());
+        }
         self.session.closing = true;
     }
 
@@ -363,7 +363,7 @@ impl Connection {
                 if burst.has_requests() {
                     burst.belong_to(client);
                 }
-                self.session.replies = burst.replies;
+                self.session.replies = burst.out.replies();
                 Step::On(Stage::Running(burst))
             }
             None => Step::Wait(Stage::Away),

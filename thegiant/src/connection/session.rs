@@ -2,16 +2,15 @@
 
 use std::{mem, sync::Arc, time::Duration};
 
-use super::{Burst, Client, ClientFlag, CommandId, Replies, Shared};
+use super::{Burst, Client, ClientFlag, CommandId, Shared};
 use crate::{
     command::{Call, Flags, Receiver},
-    resp::{DecodeLimits, Protocol},
+    resp::{DecodeLimits, Protocol, Replies},
     settings::Setting,
 };
 
-/// Bytes that a client may have waiting in either direction before it has said who it is.
+/// Bytes of requests that a client may have sent before it has said who it is.
 const UNAUTHENTICATED_INPUT: usize = 1024 * 1024;
-const UNAUTHENTICATED_OUTPUT: usize = 1024;
 
 /// The state of a connection that commands can see and change. The built-in commands are its
 /// methods, written with the same attribute as those of any application.
@@ -51,7 +50,6 @@ impl Session {
         self.client.set_protocol(Protocol::Resp2);
         self.client.set_db(0);
         self.client.set_name(None);
-        self.replies = Replies::On;
         self.client.set(ClientFlag::NoEvict, false);
         self.client.set(ClientFlag::NoTouch, false);
         self.set_monitor(false);
@@ -107,10 +105,11 @@ impl Session {
         if self.authenticated { limit } else { limit.min(UNAUTHENTICATED_INPUT) }
     }
 
-    /// Whether so many bytes of replies are too many to wait for.
+    /// Whether so many bytes of replies are too many to wait for. They are what the socket has not
+    /// taken: a client that has not said who it is never gets as much as that.
     pub(crate) fn is_output_over(&self, waiting: usize) -> bool {
         let limit = self.shared.settings.output_limit(Setting::NormalOutputLimit);
-        limit.is_over(waiting) || (!self.authenticated && waiting > UNAUTHENTICATED_OUTPUT)
+        limit.is_over(waiting) || !self.authenticated
     }
 
     /// Shows a command to those who want to see all, unless it is one for operators.

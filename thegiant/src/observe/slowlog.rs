@@ -44,7 +44,7 @@ impl Slowlog {
             at: SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs(),
             took,
             words: kept(call),
-            client: client.addr().to_string(),
+            client: client.addr().listed(),
             client_name: client.name().unwrap_or_default(),
         };
         let mut entries = self.lock();

@@ -26,8 +26,21 @@ impl Protocol {
     }
 }
 
+/// Which replies are sent (`CLIENT REPLY`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Replies {
+    #[default]
+    On,
+    Off,
+    /// All but the next one, which is that to the command which asks for this.
+    SkipNext,
+    /// All but this one.
+    Skip,
+}
+
 const ERROR: u8 = 1;
-const WATCHED: u8 = 1 << 1;
+const TIMED: u8 = 1 << 1;
+const SELECTED: u8 = 1 << 2;
 
 /// Appends replies to a buffer. Each type is written in the form that the connection's
 /// [`Protocol`] knows: what RESP2 lacks becomes what Redis makes of it.
@@ -60,6 +73,8 @@ pub struct Encoder {
     spliced_len: usize,
     /// Why somebody should look at what is written: see [`is_noteworthy`](Self::is_noteworthy).
     notes: u8,
+    /// Which replies are sent.
+    replies: Replies,
 }
 
 impl Encoder {
@@ -228,9 +243,23 @@ impl Encoder {
         self.notes != 0
     }
 
-    /// Has all be noteworthy, or only errors.
-    pub(crate) fn set_watched(&mut self, watched: bool) {
-        self.notes = if watched { self.notes | WATCHED } else { self.notes & !WATCHED };
+    /// Has each reply be noteworthy, since somebody wants to know when it is there.
+    pub(crate) fn set_timed(&mut self, timed: bool) {
+        self.note(TIMED, timed);
+    }
+
+    pub(crate) fn replies(&self) -> Replies {
+        self.replies
+    }
+
+    /// Which replies are to be sent; the writer of the reply itself does not look at this.
+    pub(crate) fn set_replies(&mut self, replies: Replies) {
+        self.replies = replies;
+        self.note(SELECTED, replies != Replies::On);
+    }
+
+    fn note(&mut self, note: u8, set: bool) {
+        self.notes = if set { self.notes | note } else { self.notes & !note };
     }
 
     /// Whether an error has been written since this was last asked.

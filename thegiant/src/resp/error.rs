@@ -92,8 +92,16 @@ impl Error {
         &self.0
     }
 
-    /// A whole line that quotes bytes of a client.
-    pub(crate) fn from_bytes(mut line: Vec<u8>) -> Self {
+    /// A whole line, code and text, that quotes bytes of a client, whatever they are.
+    ///
+    /// ```
+    /// use thegiant::Error;
+    ///
+    /// let option = b"\xff";
+    /// let error = Error::from_bytes([b"ERR Unsupported option ", &option[..]].concat());
+    /// assert_eq!(error.as_bytes(), b"ERR Unsupported option \xff");
+    /// ```
+    pub fn from_bytes(mut line: Vec<u8>) -> Self {
         // As Redis does, those at the end are dropped.
         while line.pop_if(|last| matches!(last, b'\r' | b'\n')).is_some() {}
         for byte in &mut line {

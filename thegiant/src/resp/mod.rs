@@ -16,8 +16,8 @@ mod number;
 mod value;
 
 pub use decode::{DecodeLimits, Decoder, LARGE_BULK, Progress, ProtocolError, Span};
-pub(crate) use encode::Mark;
 pub use encode::{Encoder, Protocol};
+pub(crate) use encode::{Mark, Replies};
 pub use error::Error;
 pub use number::{parse_float, parse_integer};
 pub use value::Value;

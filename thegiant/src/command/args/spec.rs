@@ -145,14 +145,17 @@ impl ArgSpec {
     }
 
     /// The greatest number of arguments it takes, `None` without a bound. Options are unbounded
-    /// here: what is wrong with them is a syntax error, as Redis has it, not one of arity.
+    /// here, and so is a choice that may be left out: what is wrong with them is a syntax error, as
+    /// Redis has it, not one of arity.
     pub const fn max_len(&self) -> Option<usize> {
         if self.multiple {
             return None;
         }
         let inner = match self.kind {
             ArgKind::PureToken => Some(0),
-            ArgKind::Options | ArgKind::OneOf => None,
+            ArgKind::Options => None,
+            ArgKind::OneOf if self.optional => None,
+            ArgKind::OneOf => longest(self.parts),
             ArgKind::Block => max_len(self.parts),
             _ => Some(1),
         };
@@ -195,6 +198,20 @@ pub(crate) const fn max_len(args: &[ArgSpec]) -> Option<usize> {
         at += 1;
     }
     Some(sum)
+}
+
+const fn longest(args: &[ArgSpec]) -> Option<usize> {
+    let mut most = 0;
+    let mut at = 0;
+    while at < args.len() {
+        match args[at].max_len() {
+            Some(len) if len > most => most = len,
+            Some(_) => {}
+            None => return None,
+        }
+        at += 1;
+    }
+    Some(most)
 }
 
 const fn shortest(args: &[ArgSpec]) -> usize {
