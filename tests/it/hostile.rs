@@ -20,17 +20,18 @@
 //! | arguments pile up without bound (CVE-2025-46686) | `limits::a_request_over_the_query_buffer_limit` |
 //! | replies pile up without bound (actix' writer; Redis by default) | `a_client_that_never_reads_takes_bounded_memory` |
 //! | what was buffered is lost at the end (actix' writer) | `order::replies_outlive_what_is_left_unread`, `lifecycle::replies_are_sent_before_a_stop_ends` |
+//! | strangers' refusals pile up without bound (CVE-2025-21605) | `a_stranger_takes_bounded_memory`, `a_stranger_announces_little` |
 //! | no answer when a handler panics (resp-server) | `containment::a_panic_is_answered_and_everything_else_goes_on` |
 //! | a wrong argument ends the connection (mini-redis) | `a_wrong_argument_keeps_the_connection` |
 //! | an idle timeout that nothing reads (redeo) | `limits::a_client_that_is_idle_for_too_long_is_closed` |
 //! | NULs put the protocol out of step (Redis) | `protocol_errors::a_nul_where_a_length_or_a_name_should_be` |
 //! | where a stream is cut decides whether a line is too long (Redis) | `a_line_is_too_long_wherever_it_is_cut` |
 
-use std::{thread, time::Duration};
+use std::{io::ErrorKind, thread, time::Duration};
 
 use crate::support::{
-    Process, RawClient, Reader, Served, allow_many_connections, app, cpu_time_of_this_thread, eventually,
-    exchange, line, lines, request,
+    ANY_PORT, Process, RawClient, Reader, Served, allow_many_connections, app, cpu_time_of_this_thread,
+    eventually, exchange, line, lines, request,
 };
 
 /// In KiB, as the system counts memory.
@@ -409,5 +410,40 @@ fn a_bulk_that_is_longer_than_announced() {
         let reply = exchange(served.address(), input);
         assert_eq!(reply, "-ERR Protocol error: expected CRLF after bulk\r\n", "given {input:.20?}");
         assert_eq!(bystander.ask(line("PING")), "+PONG\r\n");
+    }
+}
+
+/// A client that has not said who it is may not fill the memory, with requests or with refusals that it does
+/// not read (CVE-2025-21605).
+#[test]
+fn a_stranger_takes_bounded_memory() {
+    let served = Served::with(app, |server| server.password("secret").bind(ANY_PORT));
+    let mut bystander = RawClient::connect(served.address());
+    assert_eq!(bystander.ask(line("AUTH secret")), "+OK\r\n");
+    let refused = "-NOAUTH Authentication required.\r\n";
+
+    let mut stranger = RawClient::connect(served.address());
+    assert_eq!(stranger.ask(line("GET k")), refused);
+    // Far more than what the sockets hold: it is closed as soon as it does not take its replies.
+    let error = (0..100).find_map(|_| stranger.try_send(line("GET k").repeat(40_000)).err());
+    let kind = error.map(|error| error.kind());
+    assert!(matches!(kind, Some(ErrorKind::ConnectionReset | ErrorKind::BrokenPipe)), "{kind:?}");
+    assert_eq!(bystander.ask(line("GET k")), "$-1\r\n");
+}
+
+#[test]
+fn a_stranger_announces_little() {
+    let served = Served::with(app, |server| server.password("secret").bind(ANY_PORT));
+    for (announced, error) in [
+        ("*11\r\n", "unauthenticated multibulk length"),
+        ("*2\r\n$4\r\nECHO\r\n$16385\r\n", "unauthenticated bulk length"),
+    ] {
+        let error = format!("-ERR Protocol error: {error}\r\n");
+        assert_eq!(exchange(served.address(), announced), error);
+        let mut known = RawClient::connect(served.address());
+        assert_eq!(known.ask(line("AUTH secret")), "+OK\r\n");
+        known.send(announced);
+        known.half_close();
+        assert_eq!(known.rest(), "");
     }
 }
