@@ -6,7 +6,7 @@ use std::{
     net::TcpListener,
     os::unix::net::UnixListener,
     pin::pin,
-    sync::{Arc, atomic::Ordering::Relaxed},
+    sync::Arc,
     task::Poll,
     time::Duration,
 };
@@ -373,17 +373,17 @@ async fn accept(acceptor: Acceptor, shared: Arc<Shared>) {
     loop {
         let (stream, ends) = acceptor.accept().await;
         if is_protected_from(&ends.peer, &shared) {
-            shared.stats.rejected.fetch_add(1, Relaxed);
+            shared.stats.rejected.add(1);
             refuse(&stream, &PROTECTED);
             continue;
         }
         let most = shared.settings.size(Setting::MaxClients);
         let Some(client) = shared.clients.admit(ends, most, shared.now()) else {
-            shared.stats.rejected.fetch_add(1, Relaxed);
+            shared.stats.rejected.add(1);
             refuse(&stream, &FULL);
             continue;
         };
-        shared.stats.connections.fetch_add(1, Relaxed);
+        shared.stats.connections.add(1);
         if let Stream::Tcp(stream) = &stream
             && let Err(error) = tune(stream, shared.settings.seconds(Setting::TcpKeepalive))
         {

@@ -2,7 +2,7 @@
 
 use std::{
     process,
-    sync::atomic::{AtomicU64, Ordering::Relaxed},
+    sync::atomic::Ordering::Relaxed,
     time::{SystemTime, UNIX_EPOCH},
 };
 
@@ -14,7 +14,7 @@ use crate::{
     command::Spec,
     commands,
     connection::{Client, ClientFlag, Session, Shared},
-    observe::CommandStats,
+    observe::{CommandStats, Counter},
     settings::Setting,
 };
 
@@ -148,13 +148,13 @@ fn persistence(_: &Shared, info: &mut InfoFields) {
 
 fn stats(shared: &Shared, info: &mut InfoFields) {
     let stats = &shared.stats;
-    let mut count = |name: &str, count: &AtomicU64| info.field(name, count.load(Relaxed));
+    let mut count = |name: &str, count: &Counter| info.field(name, count.get());
     count("total_connections_received", &stats.connections);
     count("instantaneous_ops_per_sec", &stats.rate);
     count("total_net_input_bytes", &stats.input);
     count("total_net_output_bytes", &stats.output);
     count("rejected_connections", &stats.rejected);
-    count("evicted_clients", &stats.evicted);
+    info.field("evicted_clients", stats.evicted.load(Relaxed));
     info.field("total_commands_processed", stats.calls());
     info.field("total_error_replies", stats.errors().values().sum::<u64>());
 }
@@ -173,14 +173,13 @@ fn cpu(_: &Shared, info: &mut InfoFields) {
 /// The commands that have been asked for, with their counters.
 fn used(shared: &Shared) -> impl Iterator<Item = (&'static Spec, &CommandStats)> {
     let all = shared.routes.commands().iter().copied().zip(shared.stats.commands());
-    all.filter(|(_, stats)| stats.calls.load(Relaxed) + stats.rejected.load(Relaxed) > 0)
+    all.filter(|(_, stats)| stats.calls.get() + stats.rejected.get() > 0)
 }
 
 fn commandstats(shared: &Shared, info: &mut InfoFields) {
     for (spec, stats) in used(shared) {
         let [calls, nanoseconds, rejected, failed] =
-            [&stats.calls, &stats.nanoseconds, &stats.rejected, &stats.failed]
-                .map(|count| count.load(Relaxed));
+            [&stats.calls, &stats.nanoseconds, &stats.rejected, &stats.failed].map(Counter::get);
         let micros = nanoseconds / 1_000;
         let each = if calls == 0 { 0.0 } else { nanoseconds as f64 / 1_000.0 / calls as f64 };
         info.field(

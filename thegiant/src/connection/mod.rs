@@ -16,7 +16,7 @@ use std::{
     future::Future,
     io, mem,
     pin::Pin,
-    sync::{Arc, atomic::Ordering::Relaxed},
+    sync::Arc,
     task::{Context as TaskContext, Poll, ready},
     time::Duration,
 };
@@ -163,7 +163,7 @@ impl Connection {
         match self.poll_read(cx)? {
             Poll::Ready(0) => Ok(Step::End),
             Poll::Ready(read) => {
-                self.session.shared.stats.input.fetch_add(read as u64, Relaxed);
+                self.session.shared.stats.input.add(read as u64);
                 self.decode()
             }
             Poll::Pending => Ok(Step::Wait(Stage::Reading)),
@@ -374,7 +374,7 @@ impl Connection {
         let mut sent = before;
         let written = self.stream.poll_write(&burst.out, &mut sent, cx)?;
         let shared = &self.session.shared;
-        shared.stats.output.fetch_add((sent - before) as u64, Relaxed);
+        shared.stats.output.add((sent - before) as u64);
         if written.is_pending() {
             if sent > before {
                 self.session.client.active(shared.now());

@@ -4,6 +4,7 @@
 //! while somebody asks for it ([`Attention`]).
 
 mod attention;
+mod counter;
 mod ledger;
 mod monitors;
 mod quote;
@@ -11,6 +12,7 @@ mod slowlog;
 mod stats;
 
 pub(crate) use attention::{Attention, Look};
+pub(crate) use counter::Counter;
 pub(crate) use ledger::{Failure, Ledger};
 pub(crate) use monitors::Monitors;
 pub(crate) use slowlog::{Slow, Slowlog};

@@ -11,7 +11,7 @@ use std::{
 
 use hdrhistogram::Histogram;
 
-use super::Failure;
+use super::{Counter, Failure};
 use crate::{
     command::Resolved,
     connection::{Burst, CommandId},
@@ -24,17 +24,17 @@ const MAX_CODES: usize = 128;
 #[derive(Debug)]
 pub(crate) struct Stats {
     /// Connections taken, and turned away.
-    pub(crate) connections: AtomicU64,
-    pub(crate) rejected: AtomicU64,
-    /// Clients closed since they took too much memory.
+    pub(crate) connections: Counter,
+    pub(crate) rejected: Counter,
+    /// Clients closed since they took too much memory: whoever pushes may be the one that counts.
     pub(crate) evicted: AtomicU64,
     /// Bytes received and sent.
-    pub(crate) input: AtomicU64,
-    pub(crate) output: AtomicU64,
+    pub(crate) input: Counter,
+    pub(crate) output: Counter,
     /// Commands that ran in the last whole second.
-    pub(crate) rate: AtomicU64,
+    pub(crate) rate: Counter,
     /// When `rate` was last told, so many had run.
-    before: AtomicU64,
+    before: Counter,
     /// By the number of the command.
     commands: Box<[CommandStats]>,
     errors: Mutex<BTreeMap<Box<str>, u64>>,
@@ -43,12 +43,12 @@ pub(crate) struct Stats {
 /// The counters of one command.
 #[derive(Debug, Default)]
 pub(crate) struct CommandStats {
-    pub(crate) calls: AtomicU64,
-    pub(crate) nanoseconds: AtomicU64,
+    pub(crate) calls: Counter,
+    pub(crate) nanoseconds: Counter,
     /// Not run: it had the wrong number of arguments, or was not allowed.
-    pub(crate) rejected: AtomicU64,
+    pub(crate) rejected: Counter,
     /// Answered with an error.
-    pub(crate) failed: AtomicU64,
+    pub(crate) failed: Counter,
     /// In nanoseconds; none while nobody times it.
     latencies: Mutex<Option<Box<Histogram<u64>>>>,
 }
@@ -57,13 +57,13 @@ impl Stats {
     /// For so many commands.
     pub(crate) fn new(commands: usize) -> Self {
         Stats {
-            connections: AtomicU64::new(0),
-            rejected: AtomicU64::new(0),
+            connections: Counter::default(),
+            rejected: Counter::default(),
             evicted: AtomicU64::new(0),
-            input: AtomicU64::new(0),
-            output: AtomicU64::new(0),
-            rate: AtomicU64::new(0),
-            before: AtomicU64::new(0),
+            input: Counter::default(),
+            output: Counter::default(),
+            rate: Counter::default(),
+            before: Counter::default(),
             commands: (0..commands).map(|_| CommandStats::default()).collect(),
             errors: Mutex::default(),
         }
@@ -81,7 +81,7 @@ impl Stats {
 
     /// Commands that have run.
     pub(crate) fn calls(&self) -> u64 {
-        self.commands.iter().map(|command| command.calls.load(Relaxed)).sum()
+        self.commands.iter().map(|command| command.calls.get()).sum()
     }
 
     /// Errors answered, by their codes.
@@ -92,15 +92,15 @@ impl Stats {
     /// A second has gone by.
     pub(crate) fn tick(&self) {
         let calls = self.calls();
-        let before = self.before.swap(calls, Relaxed);
-        self.rate.store(calls.saturating_sub(before), Relaxed);
+        self.rate.set(calls.saturating_sub(self.before.get()));
+        self.before.set(calls);
     }
 
     /// Forgets all counts.
     pub(crate) fn reset(&self) {
-        let totals =
-            [&self.connections, &self.rejected, &self.evicted, &self.input, &self.output, &self.before];
-        totals.into_iter().for_each(|total| total.store(0, Relaxed));
+        let totals = [&self.connections, &self.rejected, &self.input, &self.output, &self.before];
+        totals.into_iter().for_each(|total| total.set(0));
+        self.evicted.store(0, Relaxed);
         self.commands.iter().for_each(CommandStats::reset);
         self.lock_errors().clear();
     }
@@ -108,7 +108,7 @@ impl Stats {
     /// Counts the requests of a burst that has been run, and what was noted of them.
     pub(crate) fn settle(&self, burst: &Burst) {
         burst.count_calls(|command, calls| {
-            self.command(command).calls.fetch_add(calls, Relaxed);
+            self.command(command).calls.add(calls);
         });
         if !burst.ledger.is_empty() {
             self.settle_ledger(burst);
@@ -128,14 +128,14 @@ impl Stats {
         match burst.target(failure.request) {
             Some(Resolved::Command(target)) if failure.is_rejection => {
                 let command = self.command(target.command);
-                command.calls.fetch_sub(1, Relaxed);
-                command.rejected.fetch_add(1, Relaxed);
+                command.calls.add(1u64.wrapping_neg());
+                command.rejected.add(1);
             }
             Some(Resolved::Command(target)) => {
-                self.command(target.command).failed.fetch_add(1, Relaxed);
+                self.command(target.command).failed.add(1);
             }
             Some(Resolved::WrongArity(target, _)) => {
-                self.command(target.command).rejected.fetch_add(1, Relaxed);
+                self.command(target.command).rejected.add(1);
             }
             _ => {}
         }
@@ -171,13 +171,13 @@ impl CommandStats {
 
     fn time(&self, took: Duration) {
         let nanoseconds = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
-        self.nanoseconds.fetch_add(nanoseconds, Relaxed);
+        self.nanoseconds.add(nanoseconds);
         self.lock_latencies().get_or_insert_with(|| Box::new(histogram())).saturating_record(nanoseconds);
     }
 
     fn reset(&self) {
         let counts = [&self.calls, &self.nanoseconds, &self.rejected, &self.failed];
-        counts.into_iter().for_each(|count| count.store(0, Relaxed));
+        counts.into_iter().for_each(|count| count.set(0));
         self.reset_latencies();
     }
 
