@@ -1,13 +1,173 @@
-"""Runs all clients against `kv`, and closes with a line in the words of `cargo test`."""
+"""Tries all clients on `kv`: `run.py [--write] [CLIENT ...]`.
 
+A client's program is called with the name of the client, the protocol (2 or 3) and the port, does the checks
+and says on its standard output how each of them went:
+
+    version 8.1.0
+    ok values
+    failed errors: what went wrong
+    restart
+
+At the last one the server is restarted, and the program gets a line on its standard input when it is there
+again. Whatever else it says is shown if a check fails. With `--write` the results become the table in README.md.
+"""
+
+import argparse
+import os
 import pathlib
+import subprocess
 import sys
-import unittest
+import threading
 
-tests = unittest.defaultTestLoader.discover(str(pathlib.Path(__file__).parent))
-result = unittest.TextTestRunner(stream=sys.stdout, verbosity=2).run(tests)
-failed = len(result.failures) + len(result.errors)
-skipped = len(result.skipped)
-passed = max(0, result.testsRun - failed - skipped)
-print(f"test result: {passed} passed; {failed} failed; {skipped} ignored")
-sys.exit(failed > 0)
+from kv import Server
+
+HERE = pathlib.Path(__file__).parent
+TARGET = HERE.parent.parent / "target/clients"
+PATIENCE = 180
+
+# What each client has to do; its program may do more.
+COMMON = ["options", "values", "pipeline", "errors", "binary", "large", "reconnect"]
+
+PYTHON = [TARGET / "python/bin/python", "-B"]
+NODE = [TARGET / "node/node_modules/.bin/node"]
+os.environ["NODE_PATH"] = str(TARGET / "node/node_modules")
+
+
+class Client:
+    def __init__(self, name, program, protocols=(2, 3), checks=COMMON):
+        self.name, self.program, self.protocols, self.checks = name, program, protocols, checks
+
+
+CLIENTS = [
+    Client("redis-cli", [*PYTHON, HERE / "tools.py"]),
+    Client("redis-benchmark", [*PYTHON, HERE / "tools.py"], checks=["values", "pipeline", "large"]),
+    Client("redis-py", [*PYTHON, HERE / "python.py"]),
+    Client("redis-py asyncio", [*PYTHON, HERE / "python.py"]),
+    Client("valkey-py", [*PYTHON, HERE / "python.py"]),
+    Client("valkey-glide", [*PYTHON, HERE / "python.py"]),
+    Client("coredis", [*PYTHON, HERE / "python.py"], protocols=[3]),
+    Client("redis-rs", [TARGET / "rust/debug/rust-clients"]),
+    Client("fred", [TARGET / "rust/debug/rust-clients"]),
+    Client("rustis", [TARGET / "rust/debug/rust-clients"], protocols=[3]),
+    Client("ioredis 5", [*NODE, HERE / "node.cjs"], protocols=[2]),
+    Client("ioredis 6", [*NODE, HERE / "node.cjs"]),
+    Client("node-redis 4", [*NODE, HERE / "node.cjs"], protocols=[2]),
+    Client("node-redis 6", [*NODE, HERE / "node.cjs"]),
+    Client("hiredis", [TARGET / "hiredis"], protocols=[2]),
+    Client("redigo", [TARGET / "redigo"], protocols=[2]),
+    Client("Perl's Redis", ["perl", HERE / "perl.pl"], protocols=[2]),
+    Client("redis-rb", ["ruby", HERE / "ruby.rb"], protocols=[2]),
+    Client("phpredis", ["php", HERE / "php.php"], protocols=[2]),
+    Client("redis-commander", [*NODE, HERE / "web.cjs"], protocols=[2], checks=["keys", "values"]),
+]
+
+
+def main():
+    parser = argparse.ArgumentParser(description="Tries the clients on kv")
+    parser.add_argument("--write", action="store_true", help="write the table into README.md")
+    parser.add_argument("clients", nargs="*", help="the clients to try (all)")
+    wanted = parser.parse_args()
+    runs = [
+        Run(client, protocol)
+        for client in CLIENTS
+        for protocol in client.protocols
+        if not wanted.clients or client.name in wanted.clients
+    ]
+    for run in runs:
+        run.run()
+    if wanted.write:
+        write(runs)
+    passed = sum(len(run.passed) for run in runs)
+    failed = sum(len(run.failed) for run in runs)
+    print(f"test result: {passed} passed; {failed} failed; 0 ignored")
+    sys.exit(failed > 0 or not runs)
+
+
+class Run:
+    """A client that speaks one of its protocols with a server of its own."""
+
+    def __init__(self, client, protocol):
+        self.client, self.protocol = client, protocol
+        self.version = "?"
+        self.passed, self.failed, self.said = [], [], []
+
+    def run(self):
+        print(f"{self.client.name}, RESP{self.protocol}", flush=True)
+        self.server = Server()
+        self.use()
+        for check in self.client.checks:
+            if check not in self.passed + self.failed:
+                self.fails(check, "it was not done")
+        self.decide("protocol", self.speaks_the_protocol)
+        self.decide("server", self.server.stop)
+        if self.failed:
+            print(*self.said, sep="\n")
+
+    def use(self):
+        command = [*self.client.program, self.client.name, str(self.protocol), str(self.server.door.port)]
+        try:
+            program = subprocess.Popen(
+                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+            )
+        except OSError as error:
+            self.fails("program", error)
+            return
+        patience = threading.Timer(PATIENCE, program.kill)
+        patience.start()
+        for line in program.stdout:
+            self.hear(line.rstrip("\n"), program)
+        if code := program.wait():
+            self.fails("program", f"it ended with {code}")
+        patience.cancel()
+
+    def hear(self, line, program):
+        word, _, rest = line.partition(" ")
+        if word == "version":
+            self.version = rest
+        elif word == "ok":
+            self.passes(rest)
+        elif word == "failed":
+            self.fails(*rest.split(": ", 1))
+        elif line == "restart":
+            self.decide("restart", self.server.restart)
+            print("restarted", file=program.stdin, flush=True)
+        else:
+            self.said.append(line)
+
+    def speaks_the_protocol(self):
+        assert self.server.door.spoke_resp3 == (self.protocol == 3), "it spoke the other one"
+
+    def decide(self, check, what):
+        try:
+            what()
+        except AssertionError as error:
+            self.fails(check, error)
+        else:
+            self.passes(check)
+
+    def passes(self, check):
+        self.passed.append(check)
+        print(f"  {check} ... ok", flush=True)
+
+    def fails(self, check, why):
+        self.failed.append(check)
+        print(f"  {check} ... FAILED: {why}", flush=True)
+
+    def row(self):
+        checks = f"{len(self.passed)} of {len(self.passed) + len(self.failed)}"
+        if self.failed:
+            checks += f", not {', '.join(self.failed)}"
+        greeting = ", ".join(f"`{' '.join(words)}`" for words in self.server.door.greeting) or "nothing"
+        return f"| {self.client.name} | {self.version} | {self.protocol} | {checks} | {greeting} |\n"
+
+
+def write(runs):
+    page = HERE / "README.md"
+    begin, end = "<!-- the table -->\n", "<!-- the end of the table -->\n"
+    before, _, rest = page.read_text().partition(begin)
+    _, _, after = rest.partition(end)
+    head = "| client | version | RESP | passes | sends first |\n| --- | --- | --- | --- | --- |\n"
+    page.write_text(before + begin + head + "".join(run.row() for run in runs) + end + after)
+
+
+main()

@@ -1,0 +1,169 @@
+// The clients of Node.js: `node node.cjs CLIENT PROTOCOL PORT`; NODE_PATH names the folder of their packages.
+
+const assert = require("node:assert/strict");
+const { createInterface } = require("node:readline/promises");
+
+const EVERY_BYTE = Buffer.concat([Buffer.from([...Array(256).keys()]), Buffer.from("\r\n$5\r\n*1\r\n")]);
+const [name, protocol, port] = [process.argv[2], Number(process.argv[3]), Number(process.argv[4])];
+
+// What the checks need of a client, on top of the packages' own names.
+class Ioredis {
+    constructor(packageName, options = {}) {
+        const Redis = require(packageName);
+        this.Error = Redis.ReplyError;
+        this.client = new Redis({ port, protocol, ...options });
+        this.client.on("error", (error) => console.log(`on error: ${error}`));
+    }
+    static named = (packageName) => new Ioredis(packageName, { connectionName: "tester", db: 3 });
+    connect = async () => {};
+    close = () => this.client.quit();
+    set = (key, value) => this.client.set(key, value);
+    get = (key) => this.client.get(key);
+    getBuffer = (key) => this.client.getBuffer(key);
+    call = (...words) => this.client.call(...words);
+    pipeline = async (commands) => {
+        const pipeline = this.client.pipeline();
+        for (const words of commands) pipeline.call(...words);
+        return (await pipeline.exec()).map(([error, reply]) => error ?? reply);
+    };
+}
+
+class NodeRedis {
+    constructor(packageName, options = {}) {
+        const { createClient, ErrorReply, RESP_TYPES } = require(packageName);
+        this.Error = ErrorReply;
+        this.types = RESP_TYPES;
+        this.client = createClient({ socket: { port }, ...(RESP_TYPES && { RESP: protocol }), ...options });
+        this.client.on("error", (error) => console.log(`on error: ${error}`));
+    }
+    static named = (packageName) => new NodeRedis(packageName, { name: "tester", database: 3 });
+    connect = () => this.client.connect();
+    close = () => this.client.quit();
+    set = (key, value) => this.client.set(key, value);
+    get = (key) => this.client.get(key);
+    // Version 4 has one way to ask for buffers, those after it have another.
+    getBuffer = (key) =>
+        this.types
+            ? this.client.withTypeMapping({ [this.types.BLOB_STRING]: Buffer }).get(key)
+            : this.client.get(require("redis-4").commandOptions({ returnBuffers: true }), key);
+    call = (...words) => this.client.sendCommand(words);
+    // What is called in one turn of the event loop is a pipeline.
+    pipeline = async (commands) => {
+        const replies = await Promise.allSettled(commands.map((words) => this.client.sendCommand(words)));
+        return replies.map(({ reason, value }) => reason ?? value);
+    };
+}
+
+const CLIENTS = {
+    "ioredis 5": [Ioredis, "ioredis-5"],
+    "ioredis 6": [Ioredis, "ioredis"],
+    "node-redis 4": [NodeRedis, "redis-4"],
+    "node-redis 6": [NodeRedis, "redis"],
+};
+
+async function main() {
+    const [Client, packageName] = CLIENTS[name];
+    console.log(`version ${require(`${packageName}/package.json`).version}`);
+    const client = new Client(packageName);
+    await client.connect();
+    await check("values", () => values(client));
+    await check("options", () => options(client, Client.named(packageName)));
+    await check("pipeline", () => pipeline(client));
+    await check("errors", () => errors(client));
+    await check("binary", () => binary(client));
+    await check("large", () => large(client));
+    await check("reconnect", () => reconnect(client));
+    await client.close();
+}
+
+async function values(client) {
+    assert.equal(await client.set("greeting", "hello world"), "OK");
+    assert.equal(await client.get("greeting"), "hello world");
+    assert.equal(await client.get("missing"), null);
+}
+
+async function options(client, tester) {
+    await tester.connect();
+    assert.equal(await tester.call("CLIENT", "GETNAME"), "tester");
+    await tester.set("where", "in 3");
+    assert.equal(await client.get("where"), null);
+    assert.equal(await tester.get("where"), "in 3");
+    await tester.close();
+}
+
+// Ten thousand pairs of SET and GET, and an error in their middle.
+async function pipeline(client) {
+    const commands = [];
+    for (let n = 0; n < 10_000; n++) commands.push(["SET", `key-${n}`, String(n)], ["GET", `key-${n}`]);
+    commands.splice(10_000, 0, ["NOPE"]);
+    const replies = await client.pipeline(commands);
+    const [error] = replies.splice(10_000, 1);
+    assert.ok(error instanceof client.Error, error);
+    assert.match(error.message, /unknown command 'NOPE'/);
+    replies.forEach((reply, index) => assert.equal(reply, index % 2 ? String((index - 1) / 2) : "OK"));
+}
+
+async function errors(client) {
+    await fails(client, /unknown command 'NOPE', with args beginning with: 'a'/, "NOPE", "a");
+    await fails(client, /wrong number of arguments for 'get' command/, "GET");
+    await client.set("word", "abc");
+    await fails(client, /value is not an integer or out of range/, "INCR", "word");
+    assert.equal(await client.get("word"), "abc");
+}
+
+async function fails(client, text, ...words) {
+    await assert.rejects(client.call(...words), (error) => {
+        assert.ok(error instanceof client.Error, error);
+        assert.match(error.message, text);
+        return true;
+    });
+}
+
+async function binary(client) {
+    await client.set(EVERY_BYTE, EVERY_BYTE);
+    assert.deepEqual(await client.getBuffer(EVERY_BYTE), EVERY_BYTE);
+}
+
+async function large(client) {
+    for (const length of [0, 16_384, 8 << 20]) {
+        const value = Buffer.alloc(length, "0123456789abcd\r\n");
+        await client.set("large", value);
+        assert.ok(value.equals(await client.getBuffer("large")));
+    }
+}
+
+// The server restarts; the same client goes on, though its first commands may fail.
+async function reconnect(client) {
+    await client.set("greeting", "hello world");
+    await restart();
+    let value;
+    while ((value = await client.get("greeting").catch(explain)) === undefined) await pause(100);
+    assert.equal(value, null);
+    await values(client);
+}
+
+async function restart() {
+    const input = createInterface({ input: process.stdin });
+    const answer = new Promise((resolve) => input.once("line", resolve));
+    console.log("restart");
+    await answer;
+    input.close();
+}
+
+function explain(lost) {
+    console.log(`after the restart: ${lost}`);
+}
+
+const pause = (milliseconds) => new Promise((resolve) => setTimeout(resolve, milliseconds));
+
+// Does a check and says how it went.
+async function check(what, steps) {
+    try {
+        await steps();
+        console.log(`ok ${what}`);
+    } catch (error) {
+        console.log(`failed ${what}: ${String(error).replaceAll("\n", " ").slice(0, 500)}`);
+    }
+}
+
+main();

@@ -1,0 +1,249 @@
+"""The clients of Python: `python.py CLIENT PROTOCOL PORT`."""
+
+import asyncio
+import importlib.metadata
+import sys
+
+import coredis
+import glide
+import redis
+import redis.asyncio
+import valkey
+
+import redis_py
+
+PATIENCE = 60
+EVERY_BYTE = bytes(range(256)) + b"\r\n$5\r\n*1\r\n"
+
+
+class RedisPy:
+    package, library, make = "redis", redis, redis.Redis
+
+    def __init__(self, protocol, port, name=None, database=0):
+        self.Error, self.Lost = self.library.ResponseError, self.library.ConnectionError
+        self.client = self.make(port=port, protocol=protocol, client_name=name, db=database)
+
+    async def connect(self):
+        pass
+
+    async def close(self):
+        self.client.close()
+
+    async def set(self, key, value):
+        assert self.client.set(key, value) is True
+
+    async def get(self, key):
+        return self.client.get(key)
+
+    async def call(self, *words):
+        return self.client.execute_command(*words)
+
+    async def pipeline(self, commands):
+        pipeline = self.client.pipeline(transaction=False)
+        for words in commands:
+            pipeline.execute_command(*words)
+        return pipeline.execute(raise_on_error=False)
+
+
+class ValkeyPy(RedisPy):
+    """In valkey-py everything else has the names of redis-py."""
+
+    package, library, make = "valkey", valkey, valkey.Valkey
+
+
+class RedisPyAsyncio(RedisPy):
+    make = redis.asyncio.Redis
+
+    async def close(self):
+        await self.client.aclose()
+
+    async def set(self, key, value):
+        assert await self.client.set(key, value) is True
+
+    async def get(self, key):
+        return await self.client.get(key)
+
+    async def call(self, *words):
+        return await self.client.execute_command(*words)
+
+    async def pipeline(self, commands):
+        return await (await super().pipeline(commands))
+
+
+class Coredis:
+    package = "coredis"
+    Error, Lost = coredis.exceptions.ResponseError, coredis.exceptions.ConnectionError
+
+    def __init__(self, _resp3_always, port, name=None, database=0):
+        self.client = coredis.Redis(port=port, client_name=name, db=database)
+
+    async def connect(self):
+        await self.client.__aenter__()
+
+    async def close(self):
+        await self.client.__aexit__(None, None, None)
+
+    async def set(self, key, value):
+        assert await self.client.set(key, value) is True
+
+    async def get(self, key):
+        return await self.client.get(key)
+
+    async def call(self, name, *words):
+        return await self.client.create_request(name.encode(), *words, callback=as_it_is)
+
+    async def pipeline(self, commands):
+        async with self.client.pipeline(transaction=False, raise_on_error=False) as pipeline:
+            for name, *words in commands:
+                pipeline.create_request(name.encode(), *words, callback=as_it_is)
+        return list(pipeline.results)
+
+
+def as_it_is(reply, **_):
+    return reply
+
+
+class Glide:
+    package = "valkey-glide"
+    Error, Lost = glide.RequestError, glide.ConnectionError
+
+    def __init__(self, protocol, port, name=None, database=0):
+        self.options = glide.GlideClientConfiguration(
+            [glide.NodeAddress("127.0.0.1", port)],
+            protocol=glide.ProtocolVersion.RESP2 if protocol == 2 else glide.ProtocolVersion.RESP3,
+            client_name=name,
+            database_id=database,
+            # It gives up after a quarter of a second if not told otherwise, which a busy machine may need.
+            request_timeout=PATIENCE * 1000,
+        )
+
+    async def connect(self):
+        self.client = await glide.GlideClient.create(self.options)
+
+    async def close(self):
+        await self.client.close()
+
+    async def set(self, key, value):
+        assert await self.client.set(key, value) == "OK"
+
+    async def get(self, key):
+        return await self.client.get(key)
+
+    async def call(self, *words):
+        return await self.client.custom_command([*words])
+
+    async def pipeline(self, commands):
+        batch = glide.Batch(is_atomic=False)
+        for words in commands:
+            batch.custom_command([*words])
+        return await self.client.exec(batch, raise_on_error=False)
+
+
+CLIENTS = {
+    "redis-py": RedisPy,
+    "redis-py asyncio": RedisPyAsyncio,
+    "valkey-py": ValkeyPy,
+    "valkey-glide": Glide,
+    "coredis": Coredis,
+}
+
+
+async def main(name, protocol, port):
+    make = CLIENTS[name]
+    print("version", importlib.metadata.version(make.package))
+    client = make(int(protocol), int(port))
+    await client.connect()
+    await check("values", values(client))
+    await check("options", options(client, make(int(protocol), int(port), name="tester", database=3)))
+    await check("pipeline", pipeline(client))
+    await check("errors", errors(client))
+    await check("binary", binary(client))
+    await check("large", large(client))
+    if isinstance(client.client, (redis.Redis, valkey.Valkey)):
+        for more in redis_py.CHECKS:
+            await check(more.__name__, more(client.client))
+    await check("reconnect", reconnect(client))
+    await client.close()
+
+
+async def values(client):
+    await client.set("greeting", "hello world")
+    assert await client.get("greeting") == b"hello world"
+    assert await client.get("missing") is None
+
+
+async def options(client, tester):
+    await tester.connect()
+    assert await tester.call("CLIENT", "GETNAME") in (b"tester", "tester")
+    await tester.set("where", "in 3")
+    assert await client.get("where") is None
+    assert await tester.get("where") == b"in 3"
+    await tester.close()
+
+
+async def pipeline(client):
+    """Ten thousand pairs of SET and GET, and an error in their middle."""
+    commands = [words for n in range(10_000) for words in (["SET", f"key-{n}", str(n)], ["GET", f"key-{n}"])]
+    replies = await client.pipeline(commands[:10_000] + [["NOPE"]] + commands[10_000:])
+    error = replies.pop(10_000)
+    assert isinstance(error, client.Error) and "unknown command 'NOPE'" in str(error), repr(error)
+    assert all(reply in (True, "OK", b"OK") for reply in replies[0::2])
+    assert list(replies[1::2]) == [str(n).encode() for n in range(10_000)]
+
+
+async def errors(client):
+    await fails(client, "unknown command 'NOPE', with args beginning with: 'a'", "NOPE", "a")
+    await fails(client, "wrong number of arguments for 'get' command", "GET")
+    await client.set("word", "abc")
+    await fails(client, "value is not an integer or out of range", "INCR", "word")
+    assert await client.get("word") == b"abc"
+
+
+async def fails(client, text, *words):
+    try:
+        reply = await client.call(*words)
+    except client.Error as error:
+        assert text in str(error), repr(error)
+    else:
+        raise AssertionError(f"{words} is answered {reply!r}")
+
+
+async def binary(client):
+    await client.set(EVERY_BYTE, EVERY_BYTE)
+    assert await client.get(EVERY_BYTE) == EVERY_BYTE
+
+
+async def large(client):
+    for length in (0, 16_384, 8 << 20):
+        value = b"0123456789abcd\r\n" * (length // 16)
+        await client.set("large", value)
+        assert await client.get("large") == value
+
+
+async def reconnect(client):
+    """The server restarts; the same client goes on, though its first commands may fail."""
+    await client.set("greeting", "hello world")
+    print("restart", flush=True)
+    input()
+    while True:
+        try:
+            value = await client.get("greeting")
+            break
+        except client.Lost as lost:
+            print(f"after the restart: {lost!r}")
+            await asyncio.sleep(0.1)
+    assert value is None
+    await values(client)
+
+
+async def check(name, steps):
+    """Does a check and says how it went."""
+    try:
+        await asyncio.wait_for(steps, PATIENCE)
+    except Exception as error:
+        print(f"failed {name}: {error!r}".replace("\n", " ")[:500], flush=True)
+    else:
+        print("ok", name, flush=True)
+
+
+asyncio.run(main(*sys.argv[1:]))

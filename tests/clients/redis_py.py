@@ -1,0 +1,82 @@
+"""What redis-py, and valkey-py like it, makes of the replies to more commands."""
+
+import concurrent.futures
+import time
+
+
+async def numbers(client):
+    client.flushall()
+    assert client.incr("n", 41) == 41
+    assert client.incr("n") == 42
+    assert client.incrbyfloat("n", 0.5) == 42.5
+
+
+async def conditions(client):
+    client.flushall()
+    assert client.set("k", "v", nx=True) is True
+    assert client.set("k", "w", nx=True) is None
+    assert client.set("k", "w", xx=True, get=True) == b"v"
+    assert client.getdel("k") == b"w"
+    assert client.mset({"a": 1, "b": 2}) is True
+    assert client.mget("a", "b", "c") == [b"1", b"2", None]
+    assert client.delete("a", "b", "c") == 2
+
+
+async def expiry(client):
+    client.flushall()
+    client.set("brief", 1, px=50)
+    client.set("long", 1, ex=100)
+    assert client.ttl("long") == 100
+    assert client.persist("long") is True
+    assert (client.ttl("long"), client.ttl("missing")) == (-1, -2)
+    # It goes though nobody asks for it.
+    deadline = time.monotonic() + 30
+    while client.dbsize() == 2:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    assert client.get("brief") is None
+
+
+async def scan(client):
+    client.flushall()
+    names = {f"key-{number}".encode() for number in range(1000)}
+    client.mset(dict.fromkeys(names, 1))
+    assert set(client.scan_iter()) == names
+    matching = {name for name in names if name.startswith(b"key-99")}
+    assert set(client.scan_iter(match="key-99*", count=7)) == matching
+    assert list(client.scan_iter(_type="list")) == []
+
+
+async def command(client):
+    commands = client.command()
+    assert commands["get"]["arity"] == 2
+    assert "readonly" in texts(commands["get"]["flags"])
+    assert client.command_count() == len(commands)
+    assert texts(client.command_getkeys("MSET", "a", "1", "b", "2")) == ["a", "b"]
+    assert "get" in texts(client.command_list())
+
+
+async def config(client):
+    assert client.config_get("maxclients") == {"maxclients": "10000"}
+
+
+async def fifty(client):
+    """Fifty threads with a connection each, out of the client's pool."""
+    client.flushall()
+
+    def work(number):
+        for turn in range(20):
+            client.set(f"client-{number}", turn)
+            assert client.get(f"client-{number}") == str(turn).encode()
+
+    with concurrent.futures.ThreadPoolExecutor(50) as pool:
+        list(pool.map(work, range(50)))
+    assert client.dbsize() == 50
+
+
+def texts(replies):
+    """As text, which redis-py makes of some replies, depending on the protocol."""
+    return [reply if isinstance(reply, str) else reply.decode() for reply in replies]
+
+
+CHECKS = [numbers, conditions, expiry, scan, command, config, fifty]

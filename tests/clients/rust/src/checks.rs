@@ -1,0 +1,173 @@
+//! What each client has to do.
+
+use std::{fmt::Debug, io, time::Duration};
+
+use bytes::Bytes;
+
+const PAIRS: usize = 10_000;
+
+/// Where the server is, and how to speak with it.
+#[derive(Clone, Copy)]
+pub struct Server {
+    pub resp3: bool,
+    pub port: u16,
+}
+
+/// Why there is no reply: the client's own kinds of error, told apart.
+#[derive(Debug)]
+pub enum Failure {
+    /// The server said so, in these words.
+    Answered(String),
+    Lost(String),
+}
+
+pub type Reply<T> = Result<T, Failure>;
+
+pub type Words = Vec<Bytes>;
+
+/// A client, with the names that the checks use.
+pub trait Client: Sized {
+    const NAME: &'static str;
+    /// Whether an error in a pipeline takes the other replies with it.
+    const PIPELINE_FAILS_AS_A_WHOLE: bool = false;
+
+    async fn connect(server: Server) -> Reply<Self>;
+    /// Connects with the name `tester` and database 3.
+    async fn connect_tester(server: Server) -> Reply<Self>;
+    async fn set(&mut self, key: &[u8], value: &[u8]) -> Reply<()>;
+    async fn get(&mut self, key: &[u8]) -> Reply<Option<Vec<u8>>>;
+    async fn call(&mut self, words: Words) -> Reply<String>;
+    async fn pipeline(&mut self, commands: Vec<Words>) -> Vec<Reply<String>>;
+}
+
+type Verdict = Result<(), String>;
+
+pub async fn run<C: Client>(server: Server) {
+    println!("version {}", version_of(C::NAME));
+    let mut client = C::connect(server).await.expect("the server answers");
+    say("values", values(&mut client).await);
+    say("options", options(&mut client, server).await);
+    say("pipeline", pipeline(&mut client).await);
+    say("errors", errors(&mut client).await);
+    say("binary", binary(&mut client).await);
+    say("large", large(&mut client).await);
+    say("reconnect", reconnect(&mut client).await);
+}
+
+/// The version of a crate in the lock file.
+fn version_of(name: &str) -> &'static str {
+    let (_, package) =
+        include_str!("../Cargo.lock").split_once(&format!("name = \"{name}\"\n")).expect("the package");
+    package.split('"').nth(1).expect("its version")
+}
+
+fn say(check: &str, verdict: Verdict) {
+    match verdict {
+        Ok(()) => println!("ok {check}"),
+        Err(wrong) => println!("failed {check}: {}", wrong.replace('\n', " ")),
+    }
+}
+
+async fn values(client: &mut impl Client) -> Verdict {
+    is(client.set(b"greeting", b"hello world").await, ())?;
+    is(client.get(b"greeting").await, Some(b"hello world".to_vec()))?;
+    is(client.get(b"missing").await, None)
+}
+
+async fn options<C: Client>(client: &mut C, server: Server) -> Verdict {
+    let mut tester = C::connect_tester(server).await.map_err(|failure| format!("{failure:?}"))?;
+    is(tester.call(words("CLIENT GETNAME")).await, "tester".to_owned())?;
+    is(tester.set(b"where", b"in 3").await, ())?;
+    is(client.get(b"where").await, None)?;
+    is(tester.get(b"where").await, Some(b"in 3".to_vec()))
+}
+
+/// Ten thousand pairs of SET and GET, and an error in their middle.
+async fn pipeline<C: Client>(client: &mut C) -> Verdict {
+    let mut commands: Vec<Words> = (0..PAIRS)
+        .flat_map(|n| [words(&format!("SET key-{n} {n}")), words(&format!("GET key-{n}"))])
+        .collect();
+    let replies = if C::PIPELINE_FAILS_AS_A_WHOLE {
+        let failed = client.pipeline(vec![words("SET key-0 0"), words("NOPE"), words("SET key-1 1")]).await;
+        fails(failed.into_iter().next().expect("a reply"), "unknown command 'NOPE'")?;
+        client.pipeline(commands).await
+    } else {
+        commands.insert(PAIRS, words("NOPE"));
+        let mut replies = client.pipeline(commands).await;
+        fails(replies.remove(PAIRS), "unknown command 'NOPE'")?;
+        replies
+    };
+    if replies.len() != 2 * PAIRS {
+        return Err(format!("{} replies, such as {:?}", replies.len(), replies.first()));
+    }
+    for (n, pair) in replies.chunks(2).enumerate() {
+        let [Ok(set), Ok(get)] = pair else { return Err(format!("{pair:?}")) };
+        if set != "OK" || *get != n.to_string() {
+            return Err(format!("SET and GET {n}: {pair:?}"));
+        }
+    }
+    Ok(())
+}
+
+async fn errors(client: &mut impl Client) -> Verdict {
+    let unknown = "unknown command 'NOPE', with args beginning with: 'a'";
+    fails(client.call(words("NOPE a")).await, unknown)?;
+    fails(client.call(words("GET")).await, "wrong number of arguments for 'get' command")?;
+    is(client.set(b"word", b"abc").await, ())?;
+    fails(client.call(words("INCR word")).await, "value is not an integer or out of range")?;
+    is(client.get(b"word").await, Some(b"abc".to_vec()))
+}
+
+async fn binary(client: &mut impl Client) -> Verdict {
+    let every_byte: Vec<u8> = (0..=255).chain(*b"\r\n$5\r\n*1\r\n").collect();
+    is(client.set(&every_byte, &every_byte).await, ())?;
+    is(client.get(&every_byte).await, Some(every_byte))
+}
+
+async fn large(client: &mut impl Client) -> Verdict {
+    for length in [0, 16_384, 8 << 20] {
+        let value = b"0123456789abcd\r\n".repeat(length / 16);
+        is(client.set(b"large", &value).await, ())?;
+        if client.get(b"large").await.ok().flatten() != Some(value) {
+            return Err(format!("{length} bytes came back differently"));
+        }
+    }
+    Ok(())
+}
+
+/// The server restarts; the same client goes on, though its first commands may fail.
+async fn reconnect(client: &mut impl Client) -> Verdict {
+    is(client.set(b"greeting", b"hello world").await, ())?;
+    println!("restart");
+    // The client has to see that the connection is lost, so the runtime must not stand still meanwhile.
+    let line = tokio::task::spawn_blocking(|| io::stdin().lines().next());
+    line.await.map_err(|error| error.to_string())?;
+    loop {
+        match client.get(b"greeting").await {
+            Err(Failure::Lost(why)) => println!("after the restart: {why}"),
+            reply => {
+                is(reply, None)?;
+                return values(client).await;
+            }
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
+fn words(line: &str) -> Words {
+    line.split(' ').map(|word| Bytes::copy_from_slice(word.as_bytes())).collect()
+}
+
+fn is<T: Debug + PartialEq>(found: Reply<T>, wanted: T) -> Verdict {
+    match found {
+        Ok(found) if found == wanted => Ok(()),
+        found => Err(format!("{found:?} instead of {wanted:?}")),
+    }
+}
+
+fn fails(reply: Reply<String>, text: &str) -> Verdict {
+    match reply {
+        Err(Failure::Answered(words)) if words.contains(text) => Ok(()),
+        reply => Err(format!("{reply:?} does not say {text}")),
+    }
+}

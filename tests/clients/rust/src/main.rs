@@ -1,0 +1,23 @@
+//! The clients of Rust: `rust-clients CLIENT PROTOCOL PORT`.
+
+mod checks;
+mod fred;
+mod redis_rs;
+mod rustis;
+
+use std::env;
+
+use crate::checks::Server;
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() {
+    let words: Vec<String> = env::args().collect();
+    let [_, client, protocol, port] = words.as_slice() else { panic!("rust-clients CLIENT PROTOCOL PORT") };
+    let server = Server { resp3: protocol == "3", port: port.parse().expect("a port") };
+    match client.as_str() {
+        "redis-rs" => checks::run::<redis_rs::Client>(server).await,
+        "fred" => checks::run::<fred::Client>(server).await,
+        "rustis" => checks::run::<rustis::Client>(server).await,
+        _ => panic!("there is no client {client}"),
+    }
+}

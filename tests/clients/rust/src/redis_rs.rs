@@ -1,0 +1,81 @@
+use redis::{
+    AsyncCommands, ErrorKind, IntoConnectionInfo, ProtocolVersion, RedisError, Value,
+    aio::{ConnectionManager, ConnectionManagerConfig},
+    from_redis_value,
+};
+
+use crate::checks::{self, Failure, Reply, Server, Words};
+
+/// The `redis` crate, with its connection that mends itself.
+pub struct Client(ConnectionManager);
+
+impl checks::Client for Client {
+    const NAME: &'static str = "redis";
+
+    async fn connect(server: Server) -> Reply<Self> {
+        connect(server, 0).await.map(Self)
+    }
+
+    /// It has no option for the name; a program sends the command.
+    async fn connect_tester(server: Server) -> Reply<Self> {
+        let mut connection = connect(server, 3).await?;
+        let () = redis::cmd("CLIENT").arg("SETNAME").arg("tester").query_async(&mut connection).await?;
+        Ok(Self(connection))
+    }
+
+    async fn set(&mut self, key: &[u8], value: &[u8]) -> Reply<()> {
+        Ok(self.0.set(key, value).await?)
+    }
+
+    async fn get(&mut self, key: &[u8]) -> Reply<Option<Vec<u8>>> {
+        Ok(self.0.get(key).await?)
+    }
+
+    async fn call(&mut self, words: Words) -> Reply<String> {
+        Ok(command(&words).query_async(&mut self.0).await?)
+    }
+
+    async fn pipeline(&mut self, commands: Vec<Words>) -> Vec<Reply<String>> {
+        let mut pipeline = redis::pipe();
+        for words in &commands {
+            pipeline.add_command(command(words));
+        }
+        let replies: Result<Vec<Result<Value, RedisError>>, _> =
+            pipeline.ignore_errors().query_async(&mut self.0).await;
+        match replies {
+            Ok(replies) => replies.into_iter().map(|reply| Ok(text(reply?)?)).collect(),
+            Err(error) => vec![Err(error.into())],
+        }
+    }
+}
+
+async fn connect(server: Server, database: i64) -> Reply<ConnectionManager> {
+    let protocol = if server.resp3 { ProtocolVersion::RESP3 } else { ProtocolVersion::RESP2 };
+    let info = ("127.0.0.1", server.port).into_connection_info()?;
+    let settings = info.redis_settings().clone().set_protocol(protocol).set_db(database);
+    let client = redis::Client::open(info.set_redis_settings(settings))?;
+    // It gives up after half a second if not told otherwise, which a busy machine may need.
+    let config = ConnectionManagerConfig::new().set_response_timeout(None);
+    Ok(ConnectionManager::new_with_config(client, config).await?)
+}
+
+fn command(words: &Words) -> redis::Cmd {
+    let mut command = redis::Cmd::new();
+    for word in words {
+        command.arg(&word[..]);
+    }
+    command
+}
+
+fn text(value: Value) -> Result<String, RedisError> {
+    Ok(from_redis_value(value)?)
+}
+
+impl From<RedisError> for Failure {
+    fn from(error: RedisError) -> Self {
+        match error.kind() {
+            ErrorKind::Server(_) | ErrorKind::Extension => Self::Answered(error.to_string()),
+            _ => Self::Lost(error.to_string()),
+        }
+    }
+}
