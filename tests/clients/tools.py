@@ -123,13 +123,15 @@ def latency():
 
 
 def reconnect():
-    """The server restarts; what is typed next is answered by the new one."""
+    """The server restarts; the next command shows that the connection is lost, the one after it is answered."""
     with Terminal("redis-cli", f"-{PROTOCOL}", "-p", PORT) as terminal:
         terminal.shows(r"127\.0\.0\.1:\d+> ")
         terminal.type("SET greeting hello\r")
         terminal.shows(r"OK\s")
         print("restart", flush=True)
         input()
+        terminal.type("GET greeting\r")
+        terminal.shows("Error: Server closed the connection")
         terminal.type("GET greeting\r")
         terminal.shows(r"\(nil\)")
 
@@ -195,7 +197,7 @@ class Terminal:
         deadline = time.monotonic() + PATIENCE
         while not re.search(pattern, re.sub(r"\x1b\[[0-9;]*[A-Za-z]", "", self.shown)):
             ready, _, _ = select.select([self.terminal], [], [], max(0, deadline - time.monotonic()))
-            assert ready, f"{pattern!r} is not shown: {self.shown!r}"
+            assert ready, f"{pattern!r} is not shown: {self.shown[-300:]!r}"
             self.shown += os.read(self.terminal, 4096).decode(errors="replace")
 
 

@@ -37,7 +37,7 @@ async function main() {
 }
 
 async function store() {
-    const client = new Redis({ port });
+    const client = new Redis({ port, protocol: 2 });
     await client.set("greeting", "hello world");
     await client.mset("folder:one", "1", "folder:two", "2");
     await client.quit();
