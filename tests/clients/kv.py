@@ -43,14 +43,14 @@ class Server:
 
 
 class Door:
-    """Listens on a port of its own, forwards what comes, and notes what a client sends before its first SET.
+    """Listens on a port of its own, forwards what comes, and notes what a client sends before its first SET or SCAN.
 
     While it leads nowhere it closes whatever knocks, as a server does that is down.
     """
 
     def __init__(self):
         self.leads_to = None
-        # What the first connection has sent, and the requests in it; nothing is noted after the first SET.
+        # What the first connection has sent, and the requests in it; nothing is noted after the first SET or SCAN.
         self.requests = b""
         self.greeting = []
         self.spoke_resp3 = False
@@ -81,7 +81,7 @@ class Door:
         self.requests += data
         self.greeting = []
         for words in whole_requests(self.requests):
-            if words[0].upper() == "SET":
+            if words[0].upper() in ("SET", "SCAN"):
                 self.requests = None
                 return
             self.greeting.append(words)
@@ -92,9 +92,12 @@ class Door:
 
 
 def whole_requests(data):
-    """The words of each request in `data` that is complete."""
-    while data.startswith(b"*"):
+    """The words of each request in `data` that is complete, those in a line of text included."""
+    while b"\r\n" in data:
         head, _, data = data.partition(b"\r\n")
+        if not head.startswith(b"*"):
+            yield head.decode(errors="replace").split(" ")
+            continue
         words = []
         for _ in range(int(head[1:])):
             length, _, data = data.partition(b"\r\n")
