@@ -148,17 +148,18 @@ fn keepalive_timer(peer: &str) -> Option<Duration> {
     (kind == KEEPALIVE).then(|| Duration::from_millis(ticks * 10))
 }
 
-/// Replies that a client does not take keep its requests from being read.
+/// Replies that a client does not take keep its requests from being read, but for those of a long
+/// pipeline.
 #[test]
-fn a_client_that_does_not_read_is_not_read() {
+fn a_client_that_does_not_read_is_not_read_for_ever() {
     let served = Served::start(app);
     let mut bystander = RawClient::connect(served.address());
     let value = "x".repeat(1 << 20);
     assert_eq!(bystander.ask(request(["SET", "large", &value])), "+OK\r\n");
 
     let mut client = RawClient::connect(served.address());
-    let requests = line("GET large").repeat(1_000_000);
-    let sent = client.send_until_stuck(&requests, Duration::from_millis(500));
+    let requests = line("GET large").repeat(5_000_000);
+    let sent = client.send_until_stuck(&requests, Duration::from_secs(4));
     assert!(sent < requests.len(), "all {sent} bytes were taken");
     for _ in 0..1000 {
         assert_eq!(bystander.ask(line("PING")), "+PONG\r\n");
@@ -170,8 +171,8 @@ fn a_client_that_reads_late_gets_everything() {
     let served = Served::start(app);
     let mut client = RawClient::connect(served.address());
     let echo = request(["ECHO", &"x".repeat(1000)]);
-    let requests = echo.repeat(30_000);
-    let sent = client.send_until_stuck(&requests, Duration::from_millis(500));
+    let requests = echo.repeat(120_000);
+    let sent = client.send_until_stuck(&requests, Duration::from_secs(4));
     assert!(sent < requests.len(), "all {sent} bytes were taken");
     let reply = format!("$1000\r\n{}\r\n", "x".repeat(1000));
     for _ in 0..sent / echo.len() {
@@ -197,4 +198,21 @@ fn a_client_that_sends_byte_by_byte_holds_up_nobody() {
         }
     }
     assert_eq!(slow.reply(), "$10\r\nfirst slow\r\n");
+}
+
+/// Many clients write a whole pipeline before they read any of its replies. What the sockets do not
+/// hold has to be read nevertheless.
+#[test]
+fn a_pipeline_that_is_written_before_it_is_read() {
+    let served = Served::start(app);
+    let mut client = RawClient::connect(served.address());
+    let key = "k".repeat(1_000);
+    client.ask(line(&format!("SET {key} {}", "v".repeat(1_000))));
+    let requests = 30_000;
+    client.send(line(&format!("GET {key}")).repeat(requests));
+    client.send(line("FIRST end"));
+    for _ in 0..requests {
+        assert_eq!(client.reply().len(), "$1000\r\n\r\n".len() + 1_000);
+    }
+    assert_eq!(client.reply(), "$9\r\nfirst end\r\n");
 }

@@ -46,6 +46,14 @@ use crate::{
 /// All reads of a thread go through one buffer of this size.
 const SCRATCH: usize = 64 * 1024;
 
+/// How long a client may take none of its replies before its requests are read all the same, and how
+/// many bytes of them: see [`Connection::read_ahead`].
+const STUCK: Duration = Duration::from_secs(1);
+const READ_AHEAD: usize = 64 * 1024 * 1024;
+
+/// Of a lot that has been read ahead, requests of so many bytes make a burst.
+const MAX_BURST: usize = 4 * 1024 * 1024;
+
 /// How long a connection that is to be closed is read, for its client to notice.
 const LINGER: Duration = Duration::from_secs(1);
 
@@ -82,11 +90,28 @@ enum Stage {
     Running(Box<Burst>),
     /// The burst is with a handler actor.
     Away,
-    /// This much of the replies has been sent.
-    Writing(Box<Burst>, usize),
+    /// The replies are being sent.
+    Writing(Sending),
     /// All has been sent. What the client still sends is read until then, and forgotten: to close a
     /// socket with unread input would take back what it has not received yet.
     Closing(Option<Pin<Box<Sleep>>>),
+}
+
+/// Replies on their way.
+#[derive(Debug)]
+struct Sending {
+    burst: Box<Burst>,
+    /// Bytes that the socket has taken.
+    sent: usize,
+    /// The socket takes nothing, since a while ago; this is when it is said to be stuck.
+    stuck: Option<Pin<Box<Sleep>>>,
+}
+
+impl From<Box<Burst>> for Stage {
+    /// Its replies are to be sent.
+    fn from(burst: Box<Burst>) -> Self {
+        Stage::Writing(Sending { burst, sent: 0, stuck: None })
+    }
 }
 
 /// Whether requests may be run.
@@ -139,7 +164,7 @@ impl Connection {
                 Stage::Reading => self.read(cx)?,
                 Stage::Running(burst) => self.run(burst, cx),
                 Stage::Away => self.collect(cx),
-                Stage::Writing(burst, sent) => self.write(burst, sent, cx)?,
+                Stage::Writing(sending) => self.write(sending, cx)?,
                 Stage::Closing(until) => self.close(until, cx),
             };
             match step {
@@ -175,7 +200,7 @@ impl Connection {
         let mut burst = Burst::new();
         pushed.pieces.iter().for_each(|piece| burst.out.raw_bytes(piece));
         self.session.shared.account(pushed.len, 0);
-        Stage::Writing(burst, 0)
+        burst.into()
     }
 
     fn poll_read(&mut self, cx: &mut TaskContext<'_>) -> Poll<io::Result<usize>> {
@@ -198,7 +223,8 @@ impl Connection {
         burst.belong_to(&self.session.client);
         self.session.client.active(self.session.shared.now());
         self.decoder.set_limits(self.session.decode_limits());
-        let is_authenticated = self.session.is_authenticated();
+        // What a client may send behind its password is known when that has been looked at.
+        let most = if self.session.is_authenticated() { MAX_BURST } else { 0 };
         let routes = &self.session.shared.routes;
         self.broken = loop {
             if burst.filling.as_ref().is_some_and(|filling| filling.missing > 0) {
@@ -214,8 +240,7 @@ impl Connection {
                 Ok(Progress::Large(len)) => burst.begin_large(self.decoder.position(), len),
                 Err(error) => break Some(error),
             }
-            // What the client may send behind its password is known when that has been looked at.
-            if !is_authenticated && burst.has_requests() {
+            if self.decoder.start() > most {
                 self.undecoded = true;
                 break None;
             }
@@ -285,7 +310,7 @@ impl Connection {
             self.say_what_is_broken(&mut burst);
         }
         self.session.replies = burst.out.replies();
-        Step::On(Stage::Writing(burst, 0))
+        Step::On(burst.into())
     }
 
     /// Whether the next requests, as far as they have the same target, may be run now.
@@ -370,25 +395,17 @@ impl Connection {
         }
     }
 
-    fn write(&mut self, mut burst: Box<Burst>, before: usize, cx: &mut TaskContext<'_>) -> io::Result<Step> {
-        let mut sent = before;
-        let written = self.stream.poll_write(&burst.out, &mut sent, cx)?;
-        let shared = &self.session.shared;
-        shared.stats.output.add((sent - before) as u64);
+    fn write(&mut self, mut sending: Sending, cx: &mut TaskContext<'_>) -> io::Result<Step> {
+        let before = sending.sent;
+        let written = self.stream.poll_write(&sending.burst.out, &mut sending.sent, cx)?;
+        let progress = sending.sent - before;
+        self.session.shared.stats.output.add(progress as u64);
         if written.is_pending() {
-            if sent > before {
-                self.session.client.active(shared.now());
-            }
-            let waiting = burst.out.len() - sent;
-            self.session.account_output(waiting);
-            if self.session.is_output_over(waiting) {
-                let client = self.session.client.addr();
-                tracing::warn!(%client, waiting, "closed: it does not read its replies");
-                return Err(io::ErrorKind::QuotaExceeded.into());
-            }
-            return Ok(Step::Wait(Stage::Writing(burst, sent)));
+            self.wait_for_room(&mut sending, progress > 0, cx)?;
+            return Ok(Step::Wait(Stage::Writing(sending)));
         }
         self.session.account_output(0);
+        let mut burst = sending.burst;
         if burst.has_requests() {
             burst.forget_replies();
             return Ok(Step::On(Stage::Running(burst)));
@@ -396,6 +413,52 @@ impl Connection {
         self.session.settle(&mut burst);
         burst.recycle();
         Ok(Step::On(if self.session.closing { Stage::Closing(None) } else { Stage::Reading }))
+    }
+
+    /// The client does not take its replies as fast as they could be sent.
+    fn wait_for_room(
+        &mut self,
+        sending: &mut Sending,
+        progress: bool,
+        cx: &mut TaskContext<'_>,
+    ) -> io::Result<()> {
+        let waiting = sending.burst.out.len() - sending.sent;
+        self.session.account_output(waiting);
+        if self.session.is_output_over(waiting) {
+            let client = self.session.client.addr();
+            tracing::warn!(%client, waiting, "closed: it does not read its replies");
+            return Err(io::ErrorKind::QuotaExceeded.into());
+        }
+        if progress {
+            self.session.client.active(self.session.shared.now());
+            sending.stuck = None;
+        }
+        let stuck = sending.stuck.get_or_insert_with(|| Box::pin(sleep(STUCK)));
+        if stuck.as_mut().poll(cx).is_ready() {
+            self.read_ahead(cx)?;
+        }
+        Ok(())
+    }
+
+    /// Reads requests that are run later. A client that writes a whole pipeline before it reads any
+    /// of the replies, as many do, would otherwise wait for this server, and this server for it.
+    fn read_ahead(&mut self, cx: &mut TaskContext<'_>) -> io::Result<()> {
+        let unread = |incoming: &Option<Box<Burst>>| incoming.as_ref().map_or(0, |burst| burst.unread_len());
+        while unread(&self.incoming) < READ_AHEAD && !self.closes_bulk() {
+            match self.poll_read(cx)? {
+                Poll::Ready(read) if read > 0 => self.session.shared.stats.input.add(read as u64),
+                _ => break,
+            }
+            self.undecoded = true;
+        }
+        self.session.account_input(unread(&self.incoming), false);
+        Ok(())
+    }
+
+    /// A large bulk has arrived whole: what comes next is to be decoded.
+    fn closes_bulk(&self) -> bool {
+        let filling = self.incoming.as_ref().and_then(|burst| burst.filling.as_ref());
+        filling.is_some_and(|filling| filling.missing == 0)
     }
 
     /// Ends the connection in order: when the client has ended its side, when it has nothing more to
