@@ -198,20 +198,13 @@ impl Burst {
 
     /// Which commands were run, how often: those of the same name in a row come as one.
     pub(crate) fn count_calls(&self, mut count: impl FnMut(CommandId, u64)) {
-        let mut same = (None, 0);
-        for request in &self.requests[..self.next] {
-            let command = request.command();
-            if command == same.0 {
-                same.1 += 1;
-                continue;
-            }
-            if let (Some(command), calls) = mem::replace(&mut same, (command, 1)) {
-                count(command, calls);
-            }
+        let mut start = 0;
+        for failure in self.ledger.failures.iter().filter(|failure| failure.is_rejection) {
+            let rejected = failure.request as usize;
+            count_in_a_row(&self.requests[start..rejected], &mut count);
+            start = rejected + 1;
         }
-        if let (Some(command), calls) = same {
-            count(command, calls);
-        }
+        count_in_a_row(&self.requests[start..self.next], &mut count);
     }
 
     /// A request, as it was sent.
@@ -258,7 +251,7 @@ impl Burst {
 
     /// Drops the requests that have not been run.
     pub(crate) fn abandon_requests(&mut self) {
-        self.next = self.requests.len();
+        self.requests.truncate(self.next);
     }
 
     /// Runs the next request and those behind it as long as they are for `mount`.
@@ -394,6 +387,24 @@ impl Burst {
         self.next_span = self.requests[self.next].end as usize;
         self.next += 1;
         self.mark = self.out.mark();
+    }
+}
+
+/// Which commands these are, those of the same name in a row as one.
+fn count_in_a_row(requests: &[Request], count: &mut impl FnMut(CommandId, u64)) {
+    let mut same = (None, 0);
+    for request in requests {
+        let command = request.command();
+        if command == same.0 {
+            same.1 += 1;
+            continue;
+        }
+        if let (Some(command), calls) = mem::replace(&mut same, (command, 1)) {
+            count(command, calls);
+        }
+    }
+    if let (Some(command), calls) = same {
+        count(command, calls);
     }
 }
 

@@ -307,6 +307,8 @@ impl Connection {
             }
         }
         if !burst.has_requests() {
+            // Before the replies are sent: who has them finds them counted, and who leaves is counted too.
+            self.session.settle(&mut burst);
             self.say_what_is_broken(&mut burst);
         }
         self.session.replies = burst.out.replies();
@@ -410,7 +412,6 @@ impl Connection {
             burst.forget_replies();
             return Ok(Step::On(Stage::Running(burst)));
         }
-        self.session.settle(&mut burst);
         burst.recycle();
         Ok(Step::On(if self.session.closing { Stage::Closing(None) } else { Stage::Reading }))
     }

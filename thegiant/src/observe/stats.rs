@@ -126,15 +126,10 @@ impl Stats {
 
     fn count_failure(&self, burst: &Burst, failure: &Failure) {
         match burst.target(failure.request) {
-            Some(Resolved::Command(target)) if failure.is_rejection => {
-                let command = self.command(target.command);
-                command.calls.add(1u64.wrapping_neg());
-                command.rejected.add(1);
-            }
-            Some(Resolved::Command(target)) => {
+            Some(Resolved::Command(target)) if !failure.is_rejection => {
                 self.command(target.command).failed.add(1);
             }
-            Some(Resolved::WrongArity(target, _)) => {
+            Some(Resolved::Command(target) | Resolved::WrongArity(target, _)) => {
                 self.command(target.command).rejected.add(1);
             }
             _ => {}
