@@ -20,6 +20,8 @@ mod limits;
 mod listeners;
 /// What `#[commands]` and `#[derive(Args)]` make of a signature.
 mod macros;
+/// What operators see of a running server, and how they steer it.
+mod operators;
 /// Replies leave in the order of the requests, whoever answers them.
 mod order;
 /// Actors that share an address, each in a thread of its own.

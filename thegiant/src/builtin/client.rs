@@ -13,7 +13,7 @@ use crate::{
     Address, Args, Client, Error, FromArg, IntoReply,
     command::{ArgKind, ArgSpec, Arguments},
     commands,
-    connection::{ClientFlag, Pause, Replies, Session, Shared, Wish},
+    connection::{ClientFlag, Pause, Session, Shared, Wish},
     resp::{Encoder, parse_integer},
 };
 
@@ -86,14 +86,18 @@ impl Session {
 
     /// Sends replies, or does not.
     #[command("CLIENT REPLY", noscript, loading, stale)]
-    fn client_reply(&mut self, action: ReplyAction) -> Said {
-        self.replies = match action {
-            ReplyAction::On => Replies::On,
-            ReplyAction::Off => Replies::Off,
-            ReplyAction::Skip if self.replies == Replies::Off => Replies::Off,
-            ReplyAction::Skip => Replies::Skip,
-        };
-        if self.replies == Replies::On { Said::Ok } else { Said::Nothing }
+    fn client_reply(&self, action: ReplyAction) -> Said {
+        let client = &self.client;
+        match action {
+            ReplyAction::On => {
+                client.set(ClientFlag::RepliesOff, false);
+                client.set(ClientFlag::Skip, false);
+                return Said::Ok;
+            }
+            ReplyAction::Off => client.set(ClientFlag::RepliesOff, true),
+            ReplyAction::Skip => client.set(ClientFlag::SkipNext, !client.is(ClientFlag::RepliesOff)),
+        }
+        Said::Nothing
     }
 
     /// Has clients wait.

@@ -41,8 +41,6 @@ pub(crate) struct Burst {
     mark: Mark,
     /// Who sent it.
     client: Option<Client>,
-    /// Which replies are kept.
-    pub(crate) replies: Replies,
     /// Each request is timed.
     pub(crate) is_timed: bool,
     /// When the one began that runs.
@@ -51,16 +49,6 @@ pub(crate) struct Burst {
     pub(crate) ledger: Ledger,
     /// Requests before this one have been shown to those who want to see all.
     shown: usize,
-}
-
-/// Which replies are sent (`CLIENT REPLY`).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum Replies {
-    #[default]
-    On,
-    Off,
-    /// All but the next one.
-    Skip,
 }
 
 impl fmt::Debug for Burst {
@@ -127,7 +115,6 @@ impl Burst {
         self.next = 0;
         self.next_span = 0;
         self.mark = Mark::default();
-        self.replies = Replies::On;
         self.is_timed = false;
         self.begun = None;
         self.out.set_watched(false);
@@ -303,7 +290,8 @@ impl Burst {
 
     /// Requests are going to be run, without a pause between them.
     pub(crate) fn begin(&mut self) {
-        if self.is_timed || self.replies != Replies::On {
+        let is_silent = self.client.as_ref().is_some_and(Client::begin_reply);
+        if self.is_timed || is_silent {
             self.begun = self.is_timed.then(Instant::now);
             self.out.set_watched(true);
         }
@@ -338,11 +326,8 @@ impl Burst {
             self.ledger.times.push((self.next as u32, now - *begun));
             *begun = now;
         }
-        if self.replies != Replies::On {
+        if self.client.as_ref().is_some_and(Client::end_reply) {
             self.out.rewind(self.mark);
-        }
-        if self.replies == Replies::Skip {
-            self.replies = Replies::On;
         }
     }
 

@@ -130,6 +130,12 @@ pub(crate) enum ClientFlag {
     Paused = 1 << 3,
     /// `CLIENT NO-TOUCH`: what it does is no use of a key.
     NoTouch = 1 << 4,
+    /// `CLIENT REPLY OFF`: no reply is sent.
+    RepliesOff = 1 << 5,
+    /// `CLIENT REPLY SKIP` has just been said: the reply to what comes next is not sent.
+    SkipNext = 1 << 6,
+    /// The next reply is not sent.
+    Skip = 1 << 7,
 }
 
 /// Where a connection and the rest of the program meet.
@@ -366,6 +372,22 @@ impl Client {
         } else {
             self.0.flags.fetch_and(!(flag as u8), Relaxed);
         }
+    }
+
+    /// A request is going to be run. Returns whether its reply is not to be sent.
+    pub(crate) fn begin_reply(&self) -> bool {
+        if self.is(ClientFlag::SkipNext) {
+            self.set(ClientFlag::SkipNext, false);
+            self.set(ClientFlag::Skip, true);
+        }
+        self.is(ClientFlag::RepliesOff) || self.is(ClientFlag::Skip)
+    }
+
+    /// A request has been run. Returns whether its reply is not to be sent.
+    pub(crate) fn end_reply(&self) -> bool {
+        let is_skipped = self.is(ClientFlag::Skip);
+        self.set(ClientFlag::Skip, false);
+        is_skipped || self.is(ClientFlag::RepliesOff)
     }
 
     /// How long it has been there, in seconds.

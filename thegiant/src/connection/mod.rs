@@ -24,7 +24,7 @@ use std::{
 use actix::{Actor, ActorContext, AsyncContext, Context, fut::ActorFuture};
 use actix_rt::time::{Sleep, sleep};
 
-pub(crate) use burst::{Burst, MountId, Replies, Target};
+pub(crate) use burst::{Burst, MountId, Target};
 pub use client::{Address, Client};
 pub(crate) use client::{ClientFlag, Ends, Pushed, Wish};
 pub(crate) use clients::Clients;
@@ -255,14 +255,15 @@ impl Connection {
     fn run(&mut self, mut burst: Box<Burst>, cx: &mut TaskContext<'_>) -> Step {
         // An earlier burst may have changed these since this one was read.
         burst.out.set_protocol(self.session.client.protocol());
-        burst.replies = self.session.replies;
-        burst.begin();
         while let Some(target) = burst.next_target() {
             match target {
                 Resolved::Command(target) => match self.gate(&mut burst, target) {
                     Gate::Open if target.mount == MountId::SESSION => self.answer(target, &mut burst),
                     Gate::Open => return self.send_away(burst, target, cx),
-                    Gate::Closed => burst.step(None, |_, out| out.error(&Error::NO_AUTH)),
+                    Gate::Closed => {
+                        burst.begin();
+                        burst.step(None, |_, out| out.error(&Error::NO_AUTH));
+                    }
                     Gate::Waiting => {
                         self.stream.watch(cx);
                         return Step::Wait(Stage::Running(burst));
@@ -274,6 +275,7 @@ impl Connection {
                 }
                 rejected => {
                     let table = self.session.shared.routes.table();
+                    burst.begin();
                     burst.step(None, |call, out| table.answer(rejected, call, out));
                 }
             }
@@ -284,7 +286,6 @@ impl Connection {
         if !burst.has_requests() {
             self.say_what_is_broken(&mut burst);
         }
-        self.session.replies = burst.replies;
         Step::On(Stage::Writing(burst, 0))
     }
 
@@ -340,18 +341,18 @@ impl Connection {
     /// Runs a command of the connection itself.
     fn answer(&mut self, target: Target, burst: &mut Burst) {
         let row = target.row.get::<Session>();
-        self.session.replies = burst.replies;
         burst.begin();
         burst.step(Some(&row.spec), |call, out| (row.run)(&mut self.session, call, &mut (), out));
-        burst.replies = self.session.replies;
         burst.out.set_protocol(self.session.client.protocol());
     }
 
     fn say_what_is_broken(&mut self, burst: &mut Burst) {
         let Some(error) = self.broken.take().filter(|_| !self.session.closing) else { return };
-        let client = self.session.client.addr();
-        tracing::info!(%client, %error, "closed");
-        burst.out.error(&error.reply());
+        let client = &self.session.client;
+        tracing::info!(client = %client.addr(), %error, "closed");
+        if !client.begin_reply() {
+            burst.out.error(&error.reply());
+        }
         self.session.closing = true;
     }
 
@@ -363,7 +364,6 @@ impl Connection {
                 if burst.has_requests() {
                     burst.belong_to(client);
                 }
-                self.session.replies = burst.replies;
                 Step::On(Stage::Running(burst))
             }
             None => Step::Wait(Stage::Away),

@@ -2,7 +2,7 @@
 
 use std::{mem, sync::Arc, time::Duration};
 
-use super::{Burst, Client, ClientFlag, CommandId, Replies, Shared};
+use super::{Burst, Client, ClientFlag, CommandId, Shared};
 use crate::{
     command::{Call, Flags, Receiver},
     resp::{DecodeLimits, Protocol},
@@ -23,8 +23,6 @@ pub(crate) struct Session {
     pub(crate) closing: bool,
     /// The client has said who it is, where that is asked for.
     authenticated: bool,
-    /// Which replies are sent.
-    pub(crate) replies: Replies,
     /// Bytes of its buffers, as they were told last.
     input: usize,
     output: usize,
@@ -34,7 +32,7 @@ impl Session {
     pub(crate) fn new(shared: Arc<Shared>, client: Client) -> Self {
         let authenticated = shared.password.is_none();
         client.set(ClientFlag::Unauthenticated, !authenticated);
-        Session { shared, client, closing: false, authenticated, replies: Replies::On, input: 0, output: 0 }
+        Session { shared, client, closing: false, authenticated, input: 0, output: 0 }
     }
 
     pub(crate) fn is_authenticated(&self) -> bool {
@@ -51,7 +49,7 @@ impl Session {
         self.client.set_protocol(Protocol::Resp2);
         self.client.set_db(0);
         self.client.set_name(None);
-        self.replies = Replies::On;
+        self.client.set(ClientFlag::RepliesOff, false);
         self.client.set(ClientFlag::NoEvict, false);
         self.client.set(ClientFlag::NoTouch, false);
         self.set_monitor(false);
