@@ -228,9 +228,11 @@ impl Burst {
         })
     }
 
-    /// The requests that `mount` is going to run next.
+    /// The requests that `mount` is going to run next, without being asked again in between: the
+    /// connection itself runs one at a time.
     pub(crate) fn coming(&self, mount: MountId) -> impl Iterator<Item = (u32, CommandId)> {
-        let requests = self.requests.iter().zip(0..).skip(self.next);
+        let most = if mount == MountId::SESSION { 1 } else { usize::MAX };
+        let requests = self.requests.iter().zip(0..).skip(self.next).take(most);
         requests.map_while(move |(request, index)| match request.target {
             Resolved::Command(target) if target.mount == mount => Some((index, target.command)),
             _ => None,
