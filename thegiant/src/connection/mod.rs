@@ -264,6 +264,8 @@ impl Connection {
                         burst.begin();
                         burst.step(None, |_, out| out.error(&Error::NO_AUTH));
                     }
+                    // What has been answered before does not have to wait.
+                    Gate::Waiting if burst.out.len() > 0 => return Step::On(Stage::Writing(burst, 0)),
                     Gate::Waiting => {
                         self.stream.watch(cx);
                         return Step::Wait(Stage::Running(burst));
