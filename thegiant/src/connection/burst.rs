@@ -259,7 +259,7 @@ impl Burst {
 
     /// Drops the requests that have not been run.
     pub(crate) fn abandon_requests(&mut self) {
-        self.next = self.requests.len();
+        self.requests.truncate(self.next);
     }
 
     /// Runs the next request and those behind it as long as they are for `mount`.
@@ -325,8 +325,10 @@ impl Burst {
         if let Some(begun) = &mut self.begun {
             // What ends here begins the next one: one look at the clock for each.
             let now = Instant::now();
-            self.ledger.times.push((self.next as u32, now - *begun));
-            *begun = now;
+            let took = now - mem::replace(begun, now);
+            if !is_rejection {
+                self.ledger.times.push((self.next as u32, took));
+            }
         }
         if self.client.as_ref().is_some_and(Client::end_reply) {
             self.out.rewind(self.mark);

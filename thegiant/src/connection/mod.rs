@@ -287,6 +287,7 @@ impl Connection {
         }
         if !burst.has_requests() {
             self.say_what_is_broken(&mut burst);
+            self.session.settle(&mut burst);
         }
         Step::On(Stage::Writing(burst, 0))
     }
@@ -352,6 +353,7 @@ impl Connection {
         let Some(error) = self.broken.take().filter(|_| !self.session.closing) else { return };
         let client = &self.session.client;
         tracing::info!(client = %client.addr(), %error, "closed");
+        self.session.shared.stats.count_error("ERR");
         if !client.begin_reply() {
             burst.out.error(&error.reply());
         }
@@ -395,7 +397,6 @@ impl Connection {
             burst.forget_replies();
             return Ok(Step::On(Stage::Running(burst)));
         }
-        self.session.settle(&mut burst);
         burst.recycle();
         Ok(Step::On(if self.session.closing { Stage::Closing(None) } else { Stage::Reading }))
     }
