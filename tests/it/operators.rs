@@ -30,7 +30,8 @@ fn open_to_operators() -> Served {
 }
 
 fn open_with(app: impl FnOnce() -> App + Send + 'static) -> Served {
-    let configure =
-        |server: Server| -> io::Result<Server> { server.debug_commands(true).allow_shutdown(true).bind(ANY_PORT) };
+    let configure = |server: Server| -> io::Result<Server> {
+        server.debug_commands(true).allow_shutdown(true).bind(ANY_PORT)
+    };
     Served::with(app, configure)
 }

@@ -1,6 +1,7 @@
 use super::{OK, open_to_operators, open_with};
 use crate::support::{
-    Folder, RawClient, Served, app, client_list, eventually, exchange, gated, line, lines, listed, report, request,
+    Folder, RawClient, Served, app, client_list, eventually, exchange, gated, line, lines, listed, report,
+    request,
 };
 
 const FIELDS: &str = "id addr laddr fd name age idle flags db sub psub ssub multi qbuf qbuf-free argv-mem multi-mem \
@@ -38,7 +39,10 @@ fn a_line_has_the_fields_of_redis_in_its_order() {
 
     let of_info = report(&mut client, "CLIENT INFO");
     assert!(of_info.ends_with('\n') && of_info.lines().count() == 1, "{of_info}");
-    assert!(of_info.contains("cmd=client|info ") && of_info.contains(&format!("addr={address} ")), "{of_info}");
+    assert!(
+        of_info.contains("cmd=client|info ") && of_info.contains(&format!("addr={address} ")),
+        "{of_info}"
+    );
 }
 
 #[test]
@@ -121,7 +125,11 @@ fn the_list_is_in_order_and_can_be_filtered() {
         ("TYPE", "syntax error"),
         ("NOPE", "syntax error"),
     ] {
-        assert_eq!(operator.ask(line(&format!("CLIENT LIST {mistake}"))), format!("-ERR {error}\r\n"), "{mistake}");
+        assert_eq!(
+            operator.ask(line(&format!("CLIENT LIST {mistake}"))),
+            format!("-ERR {error}\r\n"),
+            "{mistake}"
+        );
     }
 }
 

@@ -67,7 +67,10 @@ fn shutdown_stops_the_server() {
     gatekeeper.wait();
     assert_eq!(exchange(served.address(), line("SHUTDOWN ABORT")), "-ERR No shutdown in progress.\r\n");
     assert_eq!(exchange(served.address(), line("SHUTDOWN NOPE")), "-ERR syntax error\r\n");
-    assert_eq!(exchange(served.address(), lines("FIRST a \n SHUTDOWN NOSAVE \n FIRST b")), "$7\r\nfirst a\r\n");
+    assert_eq!(
+        exchange(served.address(), lines("FIRST a \n SHUTDOWN NOSAVE \n FIRST b")),
+        "$7\r\nfirst a\r\n"
+    );
     assert_eq!(idle.rest(), "");
     gatekeeper.open();
     assert_eq!(waiting.rest(), "+through\r\n+PONG\r\n");

@@ -1,5 +1,7 @@
 use super::{OK, PONG, open_to_operators, open_with};
-use crate::support::{Folder, RawClient, Served, app, client_list, eventually, gated, line, lines, listed, request};
+use crate::support::{
+    Folder, RawClient, Served, app, client_list, eventually, gated, line, lines, listed, request,
+};
 
 const NO_SUCH_CLIENT: &str = "-ERR No such client\r\n";
 
@@ -78,7 +80,10 @@ fn all_filters_have_to_fit() {
         assert_eq!(operator.ask(line(&format!("CLIENT KILL {mistake}"))), error, "{mistake}");
     }
     assert_eq!(bystander.ask(line("PING")), PONG);
-    kill_one(&mut operator, &format!("ID {id} ADDR {address} LADDR {} TYPE normal USER default", served.address()));
+    kill_one(
+        &mut operator,
+        &format!("ID {id} ADDR {address} LADDR {} TYPE normal USER default", served.address()),
+    );
     assert_eq!(bystander.rest(), "");
 }
 

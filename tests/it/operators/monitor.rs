@@ -17,7 +17,8 @@ fn shown(monitor: &mut RawClient) -> String {
     let (seconds, micros) = time.split_once('.').expect("seconds and microseconds");
     assert!(seconds.parse::<u64>().is_ok() && micros.len() == 6 && micros.parse::<u64>().is_ok(), "{line}");
     let (origin, words) = rest.trim_end().split_once("] ").expect("who sent it");
-    let (db, _address) = origin.strip_prefix('[').and_then(|origin| origin.split_once(' ')).expect("a database");
+    let (db, _address) =
+        origin.strip_prefix('[').and_then(|origin| origin.split_once(' ')).expect("a database");
     format!("{db} {words}")
 }
 
@@ -52,7 +53,8 @@ fn what_is_not_run_or_is_for_operators_is_not_shown() {
     let served = open_to_operators();
     let mut monitor = monitor(&served);
     let mut client = RawClient::connect(served.address());
-    client.send(lines("NOPE \n GET \n CONFIG GET save \n SLOWLOG LEN \n CLIENT LIST \n DEBUG SLEEP 0 \n PING"));
+    client
+        .send(lines("NOPE \n GET \n CONFIG GET save \n SLOWLOG LEN \n CLIENT LIST \n DEBUG SLEEP 0 \n PING"));
     client.replies(7);
     client.send(lines("ECHO before \n QUIT \n ECHO behind"));
     client.rest();
@@ -69,7 +71,8 @@ fn passwords_are_not_shown() {
     monitor.send(lines("AUTH secret \n MONITOR"));
     assert_eq!(monitor.replies(2), "+OK\r\n+OK\r\n");
     let mut client = RawClient::connect(served.address());
-    client.send(lines("GET k \n AUTH wrong \n auth default secret \n HELLO 3 auth default secret SETNAME me"));
+    client
+        .send(lines("GET k \n AUTH wrong \n auth default secret \n HELLO 3 auth default secret SETNAME me"));
     client.replies(4);
     client.send(line("PING"));
     client.reply();

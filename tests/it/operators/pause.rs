@@ -15,7 +15,8 @@ fn unpause(operator: &mut RawClient) {
 /// Returns when so many clients wait.
 fn wait_for_waiting(operator: &mut RawClient, count: usize) {
     eventually(|| {
-        let waiting = client_list(operator, "").iter().filter(|line| line.text("flags").contains('b')).count();
+        let waiting =
+            client_list(operator, "").iter().filter(|line| line.text("flags").contains('b')).count();
         (waiting == count).then_some(())
     });
 }
@@ -118,7 +119,11 @@ fn mistakes() {
         ("-1", "timeout is negative"),
         ("1 NOPE", "CLIENT PAUSE mode must be WRITE or ALL"),
     ] {
-        assert_eq!(operator.ask(line(&format!("CLIENT PAUSE {mistake}"))), format!("-ERR {error}\r\n"), "{mistake}");
+        assert_eq!(
+            operator.ask(line(&format!("CLIENT PAUSE {mistake}"))),
+            format!("-ERR {error}\r\n"),
+            "{mistake}"
+        );
     }
     assert_eq!(operator.ask(line("PING")), PONG);
     assert_eq!(operator.ask(line("CLIENT UNPAUSE")), OK);

@@ -23,7 +23,10 @@ fn answers(pipeline: &str, expected: &str) {
 
 #[test]
 fn off_and_on() {
-    answers("PING \n CLIENT REPLY OFF \n PING \n SET a 1 \n CLIENT REPLY ON \n GET a", "+PONG\r\n+OK\r\n$1\r\n1\r\n");
+    answers(
+        "PING \n CLIENT REPLY OFF \n PING \n SET a 1 \n CLIENT REPLY ON \n GET a",
+        "+PONG\r\n+OK\r\n$1\r\n1\r\n",
+    );
     answers("CLIENT REPLY OFF \n CLIENT REPLY OFF \n PING", "");
     answers("CLIENT REPLY ON \n CLIENT REPLY ON \n PING", "+OK\r\n+OK\r\n+PONG\r\n");
 }
@@ -41,7 +44,10 @@ fn skip_is_for_the_next_request_only() {
 
 #[test]
 fn skip_changes_nothing_while_it_is_off() {
-    answers("CLIENT REPLY OFF \n CLIENT REPLY SKIP \n PING \n PING \n CLIENT REPLY ON \n PING", "+OK\r\n+PONG\r\n");
+    answers(
+        "CLIENT REPLY OFF \n CLIENT REPLY SKIP \n PING \n PING \n CLIENT REPLY ON \n PING",
+        "+OK\r\n+PONG\r\n",
+    );
 }
 
 #[test]
@@ -69,7 +75,10 @@ fn reset_and_the_end_of_the_connection_forget_it() {
     assert_eq!(exchange(served.address(), lines("CLIENT REPLY OFF \n QUIT \n PING")), "");
     for _ in 0..3 {
         // Each has the buffers of the one before.
-        assert_eq!(exchange(served.address(), lines("FIRST a \n CLIENT REPLY OFF \n FIRST b")), "$7\r\nfirst a\r\n");
+        assert_eq!(
+            exchange(served.address(), lines("FIRST a \n CLIENT REPLY OFF \n FIRST b")),
+            "$7\r\nfirst a\r\n"
+        );
     }
     assert_eq!(exchange(served.address(), line("PING")), PONG);
 }
