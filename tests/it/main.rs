@@ -22,7 +22,7 @@ mod limits;
 mod listeners;
 /// What `#[commands]` and `#[derive(Args)]` make of a signature.
 mod macros;
-/// What operators see: the counters and the log.
+/// What operators see of a running server, and how they steer it.
 mod operators;
 /// Replies leave in the order of the requests, whoever answers them.
 mod order;

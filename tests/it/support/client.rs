@@ -113,6 +113,13 @@ impl RawClient {
         socket.set_linger(Some(Duration::ZERO)).expect("it is connected");
     }
 
+    /// Its number at the server.
+    pub(crate) fn id(&mut self) -> u64 {
+        let reply = self.ask("CLIENT ID\r\n");
+        let digits = reply.strip_prefix(b":").and_then(|reply| reply.strip_suffix(b"\r\n"));
+        digits.and_then(|digits| std::str::from_utf8(digits).ok()?.parse().ok()).expect("a number")
+    }
+
     /// All that still comes, up to the end of the connection.
     pub(crate) fn rest(&mut self) -> Bytes {
         let mut rest = Vec::new();

@@ -6,6 +6,7 @@ mod folder;
 mod process;
 mod reader;
 mod reply;
+mod report;
 mod request;
 mod served;
 
@@ -15,6 +16,7 @@ pub(crate) use folder::Folder;
 pub(crate) use process::{Process, binary, cpu_time_of_this_thread};
 pub(crate) use reader::Reader;
 pub(crate) use reply::Reply;
+pub(crate) use report::{Fields, client_list, info, listed, report};
 pub(crate) use request::{line, lines, request};
 pub(crate) use served::{ANY_PORT, Served};
 

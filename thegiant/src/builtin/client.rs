@@ -143,10 +143,12 @@ impl Session {
 }
 
 impl Session {
-    /// Closes the connections that all filters accept; returns how many.
+    /// Closes the connections that all filters accept; returns how many. Those that are about to end
+    /// are not among them.
     fn kill(&mut self, filters: &KillFilters<'_>) -> i64 {
         let mut killed = 0;
-        for client in self.shared.clients.in_order().iter().filter(|client| filters.accept(client)) {
+        let is_killed = |client: &&Client| client.wish() != Wish::Die && filters.accept(client);
+        for client in self.shared.clients.in_order().iter().filter(is_killed) {
             let is_me = client.id() == self.client.id();
             if is_me && filters.skips_me {
                 continue;

@@ -14,6 +14,7 @@ use crate::{
     command::Spec,
     commands,
     connection::{Client, ClientFlag, Session, Shared},
+    info::InfoSection,
     observe::{CommandStats, Counter},
     settings::Setting,
 };
@@ -27,9 +28,12 @@ impl Session {
         let asked = Asked(section.unwrap_or_default());
         let own = SECTIONS.iter().map(|(name, detail, fields)| (*name, *detail, Some(*fields)));
         let is_own = |name: &str| SECTIONS.iter().any(|(own, ..)| own.eq_ignore_ascii_case(name));
-        let mut added: Vec<&str> = shared.info.iter().map(|section| section.name.as_str()).collect();
-        added.retain(|name| !is_own(name));
-        added.dedup();
+        let mut added: Vec<&str> = Vec::new();
+        for InfoSection { name, .. } in &shared.info {
+            if !is_own(name) && !added.iter().any(|known| known.eq_ignore_ascii_case(name)) {
+                added.push(name);
+            }
+        }
         let added = added.into_iter().map(|name| (name, Detail::Default, None));
         let wanted = own.chain(added).filter(|(name, detail, _)| asked.wants(name, *detail));
         let texts = wanted.map(|(name, _, fields)| format!("# {name}\r\n{}", text(name, fields, shared)));

@@ -37,7 +37,7 @@ pub struct Spec {
 
 impl Spec {
     /// What takes every request that no row names.
-    pub(crate) const FALLBACK: Spec = Spec { max_words: None, ..Spec::new("", &[]) };
+    pub(crate) const FALLBACK: Spec = Spec { max_words: None, ..Spec::new("FALLBACK", &[]) };
 
     /// A command of this name with these parameters.
     ///

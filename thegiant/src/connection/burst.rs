@@ -222,9 +222,11 @@ impl Burst {
         })
     }
 
-    /// The requests that `mount` is going to run next.
+    /// The requests that `mount` is going to run next, without being asked again in between: the
+    /// connection itself runs one at a time.
     pub(crate) fn coming(&self, mount: MountId) -> impl Iterator<Item = (u32, CommandId)> {
-        let requests = self.requests.iter().zip(0..).skip(self.next);
+        let most = if mount == MountId::SESSION { 1 } else { usize::MAX };
+        let requests = self.requests.iter().zip(0..).skip(self.next).take(most);
         requests.map_while(move |(request, index)| match request.target {
             Resolved::Command(target) if target.mount == mount => Some((index, target.command)),
             _ => None,
@@ -316,8 +318,10 @@ impl Burst {
         if let Some(begun) = &mut self.begun {
             // What ends here begins the next one: one look at the clock for each.
             let now = Instant::now();
-            self.ledger.times.push((self.next as u32, now - *begun));
-            *begun = now;
+            let took = now - mem::replace(begun, now);
+            if !is_rejection {
+                self.ledger.times.push((self.next as u32, took));
+            }
         }
         match self.out.replies() {
             Replies::On => {}

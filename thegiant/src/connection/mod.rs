@@ -288,10 +288,7 @@ impl Connection {
                     Gate::Open if target.mount == MountId::SESSION => self.answer(target, &mut burst),
                     Gate::Open => return self.send_away(burst, target, cx),
                     Gate::Closed => burst.step(None, |_, out| out.error(&Error::NO_AUTH)),
-                    Gate::Waiting => {
-                        self.stream.watch(cx);
-                        return Step::Wait(Stage::Running(burst));
-                    }
+                    Gate::Waiting => return self.wait_for_gate(burst, cx),
                 },
                 Resolved::CrossProtocol => {
                     self.session.shared.warn_of_cross_protocol(&self.session.client);
@@ -307,9 +304,9 @@ impl Connection {
             }
         }
         if !burst.has_requests() {
+            self.say_what_is_broken(&mut burst);
             // Before the replies are sent: who has them finds them counted, and who leaves is counted too.
             self.session.settle(&mut burst);
-            self.say_what_is_broken(&mut burst);
         }
         self.session.replies = burst.out.replies();
         Step::On(burst.into())
@@ -356,6 +353,16 @@ impl Connection {
         self.session.client.wish() == Wish::Live && commands.any(waits)
     }
 
+    /// The next request has to wait; what has been answered before it has not.
+    fn wait_for_gate(&mut self, burst: Box<Burst>, cx: &mut TaskContext<'_>) -> Step {
+        self.session.replies = burst.out.replies();
+        if !burst.out.is_empty() {
+            return Step::On(burst.into());
+        }
+        self.stream.watch(cx);
+        Step::Wait(Stage::Running(burst))
+    }
+
     fn send_away(&mut self, burst: Box<Burst>, target: Target, cx: &mut TaskContext<'_>) -> Step {
         self.session.client.busy();
         self.session.shared.routes.send(burst, target.mount);
@@ -376,6 +383,7 @@ impl Connection {
         let Some(error) = self.broken.take().filter(|_| !self.session.closing) else { return };
         let client = self.session.client.addr();
         tracing::info!(%client, %error, "closed");
+        self.session.shared.stats.count_error("ERR");
         if burst.out.replies() == Replies::On {
             burst.out.error(&error.reply());
         }

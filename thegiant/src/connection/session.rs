@@ -66,6 +66,10 @@ impl Session {
             self.shared.monitor(&self.client);
         } else {
             self.shared.unmonitor(&self.client);
+            // Behind the reply that ends it, a line would be taken for another reply.
+            if let Some(pushed) = self.client.take_pushed() {
+                self.shared.account(pushed.len, 0);
+            }
         }
     }
 

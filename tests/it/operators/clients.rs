@@ -1,0 +1,224 @@
+use super::{OK, open_to_operators, open_with};
+use crate::support::{
+    Folder, RawClient, Served, app, client_list, eventually, exchange, gated, line, lines, listed, report,
+    request,
+};
+
+const FIELDS: &str = "id addr laddr fd name age idle flags db sub psub ssub multi qbuf qbuf-free argv-mem multi-mem \
+                      rbs rbp obl oll omem tot-mem events cmd user redir resp lib-name lib-ver";
+
+#[test]
+fn a_line_has_the_fields_of_redis_in_its_order() {
+    let served = open_to_operators();
+    let mut client = RawClient::connect(served.address());
+    client.let_server_read();
+    let of_list = client_list(&mut client, "").pop().expect("one line");
+    let names: Vec<&str> = of_list.0.iter().map(|(name, _)| name.as_str()).collect();
+    assert_eq!(names, FIELDS.split_ascii_whitespace().collect::<Vec<_>>());
+    let address = client.local_address();
+    for (name, value) in [
+        ("addr", address.as_str()),
+        ("laddr", served.address()),
+        ("name", ""),
+        ("flags", "N"),
+        ("db", "0"),
+        ("qbuf", "0"),
+        ("obl", "0"),
+        ("omem", "0"),
+        ("events", "r"),
+        ("cmd", "client|list"),
+        ("user", "default"),
+        ("resp", "2"),
+        ("lib-name", ""),
+        ("lib-ver", ""),
+    ] {
+        assert_eq!(of_list.text(name), value, "{name}");
+    }
+    assert!(of_list.number("fd") > 2);
+    assert_eq!(of_list.number("id"), client.id());
+
+    let of_info = report(&mut client, "CLIENT INFO");
+    assert!(of_info.ends_with('\n') && of_info.lines().count() == 1, "{of_info}");
+    assert!(
+        of_info.contains("cmd=client|info ") && of_info.contains(&format!("addr={address} ")),
+        "{of_info}"
+    );
+}
+
+#[test]
+fn what_a_client_has_chosen_is_shown() {
+    let served = open_to_operators();
+    let mut operator = RawClient::connect(served.address());
+    let mut client = RawClient::connect(served.address());
+    let id = client.id();
+    client.send(lines("HELLO 3 SETNAME worker \n SELECT 7 \n CLIENT SETINFO LIB-NAME giant.rs"));
+    client.replies(3);
+    client.send(lines("CLIENT SETINFO LIB-VER 1.2 \n CLIENT NO-EVICT on \n CLIENT NO-TOUCH on \n GET k"));
+    client.replies(4);
+    let shown = listed(&mut operator, id).expect("it is there");
+    let expected = [
+        ("name", "worker"),
+        ("db", "7"),
+        ("resp", "3"),
+        ("flags", "eT"),
+        ("lib-name", "giant.rs"),
+        ("lib-ver", "1.2"),
+        ("cmd", "get"),
+    ];
+    for (name, value) in expected {
+        assert_eq!(shown.text(name), value, "{name}");
+    }
+    client.send(line("RESET"));
+    assert_eq!(client.reply(), "+RESET\r\n");
+    let shown = listed(&mut operator, id).expect("it is there");
+    for (name, value) in [("name", ""), ("db", "0"), ("resp", "2"), ("flags", "N"), ("cmd", "reset")] {
+        assert_eq!(shown.text(name), value, "{name}");
+    }
+}
+
+#[test]
+fn monitors_paused_clients_and_unix_sockets_have_flags() {
+    let folder = Folder::new();
+    let address = folder.socket("list.sock");
+    let bound = address.clone();
+    let served = Served::with(app, move |server| server.bind(bound));
+    let mut operator = RawClient::connect(served.address());
+    let [mut monitor, mut paused] = [(); 2].map(|()| RawClient::connect(served.address()));
+    let (monitor_id, paused_id) = (monitor.id(), paused.id());
+    assert_eq!(monitor.ask(line("MONITOR")), OK);
+    assert_eq!(operator.ask(line("CLIENT PAUSE 600000")), OK);
+    paused.send(line("GET k"));
+    eventually(|| (listed(&mut operator, paused_id)?.text("flags") == "bU").then_some(()));
+    let shown = listed(&mut operator, monitor_id).expect("it is there");
+    assert_eq!((shown.text("flags"), shown.text("cmd")), ("OU", "monitor"));
+    let path = address.trim_start_matches("unix:");
+    assert_eq!((shown.text("addr"), shown.text("laddr")), (&*format!("{path}:0"), &*format!("{path}:0")));
+    assert_eq!(operator.ask(line("CLIENT UNPAUSE")), OK);
+    assert_eq!(paused.reply(), "$-1\r\n");
+    assert_eq!(listed(&mut operator, paused_id).expect("it is there").text("flags"), "U");
+}
+
+#[test]
+fn the_list_is_in_order_and_can_be_filtered() {
+    let served = open_to_operators();
+    let mut clients: Vec<RawClient> = (0..20).map(|_| RawClient::connect(served.address())).collect();
+    let mut ids: Vec<u64> = clients.iter_mut().map(RawClient::id).collect();
+    let operator = &mut clients[7];
+    let shown = |operator: &mut RawClient, options: &str| -> Vec<u64> {
+        client_list(operator, options).iter().map(|line| line.number("id")).collect()
+    };
+    const NOBODY: [u64; 0] = [];
+    ids.sort_unstable();
+    assert_eq!(shown(operator, ""), ids);
+    assert_eq!(shown(operator, "TYPE normal"), ids);
+    assert_eq!(shown(operator, "type NORMAL"), ids);
+    for class in ["pubsub", "master", "replica", "slave"] {
+        assert_eq!(shown(operator, &format!("TYPE {class}")), NOBODY, "{class}");
+    }
+    // As they are asked for.
+    assert_eq!(shown(operator, &format!("ID {} 999 {}", ids[3], ids[1])), [ids[3], ids[1]]);
+    assert_eq!(shown(operator, "ID 999"), NOBODY);
+    for (mistake, error) in [
+        ("ID", "syntax error"),
+        ("ID x", "Invalid client ID"),
+        ("TYPE nope", "Unknown client type 'nope'"),
+        ("TYPE", "syntax error"),
+        ("NOPE", "syntax error"),
+    ] {
+        assert_eq!(
+            operator.ask(line(&format!("CLIENT LIST {mistake}"))),
+            format!("-ERR {error}\r\n"),
+            "{mistake}"
+        );
+    }
+}
+
+#[test]
+fn half_a_request_is_its_qbuf() {
+    let served = open_to_operators();
+    let mut operator = RawClient::connect(served.address());
+    let mut slow = RawClient::connect(served.address());
+    let id = slow.id();
+    slow.send("*2\r\n$4\r\nECHO\r\n$5\r\nhe");
+    let waiting = eventually(|| listed(&mut operator, id).filter(|line| line.number("qbuf") > 0));
+    assert!((20..200).contains(&waiting.number("qbuf")), "{waiting:?}");
+    let idle = listed(&mut operator, operator_id(&served)).is_none();
+    assert!(idle, "who has left is not shown");
+    slow.send("llo\r\n");
+    assert_eq!(slow.reply(), "$5\r\nhello\r\n");
+    assert_eq!(listed(&mut operator, id).expect("it is there").number("qbuf"), 0);
+
+    // A large argument, too, has arrived as far as it has arrived.
+    slow.send("*2\r\n$4\r\nECHO\r\n$1000000\r\n");
+    slow.send(vec![b'x'; 500_000]);
+    eventually(|| (listed(&mut operator, id)?.number("qbuf") >= 500_000).then_some(()));
+    let shown = listed(&mut operator, id).expect("it is there");
+    assert!(shown.number("qbuf") < 600_000 && shown.number("tot-mem") >= shown.number("qbuf"), "{shown:?}");
+}
+
+/// The number of a client that has come and gone.
+fn operator_id(served: &Served) -> u64 {
+    let mut client = RawClient::connect(served.address());
+    let id = client.id();
+    client.send(line("QUIT"));
+    client.rest();
+    id
+}
+
+#[test]
+fn what_a_client_does_not_read_is_its_obl() {
+    let served = open_to_operators();
+    let mut operator = RawClient::connect(served.address());
+    assert_eq!(operator.ask(request([&b"SET"[..], b"k", &[b'x'; 16 << 20]])), OK);
+    let mut deaf = RawClient::connect(served.address());
+    let id = deaf.id();
+    deaf.send(line("GET k"));
+    let waiting = eventually(|| listed(&mut operator, id).filter(|line| line.number("obl") > 0));
+    assert_eq!((waiting.text("events"), waiting.text("omem")), ("rw", "0"));
+    assert_eq!(deaf.reply().len(), "$16777216\r\n\r\n".len() + (16 << 20));
+    let read = eventually(|| listed(&mut operator, id).filter(|line| line.number("obl") == 0));
+    assert_eq!(read.text("events"), "r");
+}
+
+#[test]
+fn what_is_pushed_and_not_read_is_its_omem() {
+    let served = open_to_operators();
+    let mut operator = RawClient::connect(served.address());
+    let mut deaf = RawClient::connect(served.address());
+    let id = deaf.id();
+    assert_eq!(deaf.ask(line("MONITOR")), OK);
+    let echo = request([&b"ECHO"[..], &[b'x'; 100_000]]);
+    eventually(|| {
+        operator.ask(&echo);
+        (listed(&mut operator, id)?.number("omem") > 100_000).then_some(())
+    });
+}
+
+#[test]
+fn time_goes_by() {
+    let (app, gatekeeper) = gated();
+    let served = open_with(app);
+    let mut operator = RawClient::connect(served.address());
+    let [mut silent, mut waiting] = [(); 2].map(|()| RawClient::connect(served.address()));
+    let ids = [silent.id(), waiting.id()];
+    waiting.send(line("GATE"));
+    gatekeeper.wait();
+    let [silent, waiting] = eventually(|| {
+        let lines = ids.map(|id| listed(&mut operator, id).expect("it is there"));
+        (lines[0].number("idle") >= 2).then_some(lines)
+    });
+    assert!(silent.number("age") >= silent.number("idle"), "{silent:?}");
+    // Who waits for an answer is not idle.
+    assert_eq!(waiting.number("idle"), 0);
+    assert!(waiting.number("age") >= 2);
+    gatekeeper.open();
+}
+
+#[test]
+fn a_name_cannot_forge_a_line() {
+    let served = open_to_operators();
+    for name in ["a b", "a\nid=1", "\x7f"] {
+        let error = "-ERR Client names cannot contain spaces, newlines or special characters.\r\n";
+        assert_eq!(exchange(served.address(), request(["CLIENT", "SETNAME", name])), error, "{name:?}");
+    }
+}

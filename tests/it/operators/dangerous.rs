@@ -1,0 +1,78 @@
+use super::{OK, PONG, open_to_operators, open_with};
+use crate::support::{RawClient, Served, app, exchange, gated, line, lines};
+
+const NO_DEBUG: &str = "-ERR DEBUG command not allowed. If the enable-debug-command option is set to \"local\", you can \
+                        run it from a local connection, otherwise you need to set this option in the configuration \
+                        file, and then restart the server.\r\n";
+const NO_SHUTDOWN: &str =
+    "-ERR SHUTDOWN is not allowed. Whoever runs this server can allow it, or stop it by a signal.\r\n";
+
+#[test]
+fn they_are_refused_unless_they_are_allowed() {
+    let served = Served::start(app);
+    let mut client = RawClient::connect(served.address());
+    for debug in ["PROTOCOL string", "SLEEP 100", "ERROR x", "LOG x"] {
+        assert_eq!(client.ask(line(&format!("DEBUG {debug}"))), NO_DEBUG, "{debug}");
+    }
+    for shutdown in ["SHUTDOWN", "SHUTDOWN NOSAVE", "SHUTDOWN NOW FORCE"] {
+        assert_eq!(client.ask(line(shutdown)), NO_SHUTDOWN, "{shutdown}");
+    }
+    // Nor can a client allow it to itself.
+    assert!(client.ask(line("CONFIG SET enable-debug-command yes")).starts_with(b"-ERR CONFIG SET failed"));
+    assert_eq!(client.ask(line("DEBUG SLEEP 100")), NO_DEBUG);
+    assert_eq!(client.ask(line("PING")), PONG);
+}
+
+#[test]
+fn debug_answers_a_value_of_each_type() {
+    let served = open_to_operators();
+    let mut client = RawClient::connect(served.address());
+    assert_eq!(client.ask(line("DEBUG PROTOCOL map")), "*6\r\n:0\r\n:0\r\n:1\r\n:1\r\n:2\r\n:0\r\n");
+    client.send(line("HELLO 3"));
+    client.reply();
+    for (kind, reply) in [
+        ("string", "$11\r\nHello World\r\n"),
+        ("integer", ":12345\r\n"),
+        ("double", ",3.141\r\n"),
+        ("null", "_\r\n"),
+        ("array", "*3\r\n:0\r\n:1\r\n:2\r\n"),
+        ("set", "~3\r\n:0\r\n:1\r\n:2\r\n"),
+        ("map", "%3\r\n:0\r\n#f\r\n:1\r\n#t\r\n:2\r\n#f\r\n"),
+        ("push", ">2\r\n$16\r\nserver-cpu-usage\r\n:42\r\n"),
+        ("verbatim", "=29\r\ntxt:This is a verbatim\nstring\r\n"),
+        ("true", "#t\r\n"),
+        ("FALSE", "#f\r\n"),
+        ("bignum", "(1234567999999999999999999999999999999\r\n"),
+    ] {
+        assert_eq!(client.ask(line(&format!("DEBUG PROTOCOL {kind}"))), reply, "{kind}");
+    }
+    assert!(client.ask(line("DEBUG PROTOCOL nope")).starts_with(b"-ERR Wrong protocol type name."));
+    assert_eq!(client.ask(line("DEBUG ERROR MINE")), "-MINE\r\n");
+    assert_eq!(client.ask(line("DEBUG LOG hello")), OK);
+    for seconds in ["0", "0.001", "-5"] {
+        assert_eq!(client.ask(line(&format!("DEBUG SLEEP {seconds}"))), OK);
+    }
+    assert_eq!(client.ask(line("DEBUG SLEEP soon")), "-ERR value is not a valid float\r\n");
+}
+
+/// In order: what has been read is answered, by everybody.
+#[test]
+fn shutdown_stops_the_server() {
+    let (app, gatekeeper) = gated();
+    let served = open_with(app);
+    let mut idle = RawClient::connect(served.address());
+    idle.let_server_read();
+    let mut waiting = RawClient::connect(served.address());
+    waiting.send(lines("GATE \n PING"));
+    gatekeeper.wait();
+    assert_eq!(exchange(served.address(), line("SHUTDOWN ABORT")), "-ERR No shutdown in progress.\r\n");
+    assert_eq!(exchange(served.address(), line("SHUTDOWN NOPE")), "-ERR syntax error\r\n");
+    assert_eq!(
+        exchange(served.address(), lines("FIRST a \n SHUTDOWN NOSAVE \n FIRST b")),
+        "$7\r\nfirst a\r\n"
+    );
+    assert_eq!(idle.rest(), "");
+    gatekeeper.open();
+    assert_eq!(waiting.rest(), "+through\r\n+PONG\r\n");
+    served.ended().expect("it ends in order");
+}

@@ -1,0 +1,270 @@
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering::Relaxed},
+};
+
+use thegiant::App;
+
+use super::{OK, PONG, open_to_operators, open_with};
+use crate::support::{ANY_PORT, Fields, RawClient, Served, app, exchange, info, line, lines, report};
+
+const USUAL: [&str; 10] = [
+    "Server",
+    "Clients",
+    "Memory",
+    "Persistence",
+    "Stats",
+    "Replication",
+    "CPU",
+    "Errorstats",
+    "Cluster",
+    "Keyspace",
+];
+const ALL: [&str; 12] = [
+    "Server",
+    "Clients",
+    "Memory",
+    "Persistence",
+    "Stats",
+    "Replication",
+    "CPU",
+    "Commandstats",
+    "Errorstats",
+    "Latencystats",
+    "Cluster",
+    "Keyspace",
+];
+
+fn sections(text: &str) -> Vec<&str> {
+    text.lines().filter_map(|line| line.strip_prefix("# ")).collect()
+}
+
+#[test]
+fn sections_are_shown_as_they_are_asked_for() {
+    let served = open_to_operators();
+    let mut client = RawClient::connect(served.address());
+    for (asked, expected) in [
+        ("INFO", &USUAL[..]),
+        ("INFO default", &USUAL),
+        ("INFO all", &ALL),
+        ("INFO EVERYTHING", &ALL),
+        ("INFO server", &["Server"]),
+        ("INFO keyspace Server SERVER", &["Server", "Keyspace"]),
+        ("INFO commandstats default", &ALL[..9].iter().chain(&ALL[10..]).copied().collect::<Vec<_>>()),
+        ("INFO nope", &[]),
+        ("INFO nope cpu", &["CPU"]),
+    ] {
+        assert_eq!(sections(&report(&mut client, asked)), expected, "{asked}");
+    }
+    for section in ALL {
+        let text = report(&mut client, &format!("INFO {section}"));
+        assert!(text.starts_with(&format!("# {section}\r\n")) && text.ends_with("\r\n"), "{text:?}");
+        let are_fields = text.split_terminator("\r\n").skip(1).all(|line| line.contains(':'));
+        assert!(are_fields && !text.replace("\r\n", "").contains(['\r', '\n']), "{text:?}");
+    }
+}
+
+#[test]
+fn clients_are_counted() {
+    let served = Served::with(app, |server| server.max_clients(3).bind(ANY_PORT));
+    let mut clients = [(); 3].map(|()| RawClient::connect(served.address()));
+    clients.iter_mut().for_each(RawClient::let_server_read);
+    for _ in 0..2 {
+        assert!(RawClient::connect(served.address()).rest().starts_with(b"-ERR max number of clients"));
+    }
+    let shown = info(&mut clients[0], "clients stats");
+    for (name, value) in [
+        ("connected_clients", 3),
+        ("maxclients", 3),
+        ("blocked_clients", 0),
+        ("total_connections_received", 3),
+        ("rejected_connections", 2),
+        ("evicted_clients", 0),
+    ] {
+        assert_eq!(shown.number(name), value, "{name}");
+    }
+}
+
+/// Calls, rejected and failed ones of a command.
+fn calls(stats: &Fields, command: &str) -> Option<[u64; 3]> {
+    let fields = stats.get(&format!("cmdstat_{command}"))?;
+    let number = |name: &str| {
+        let field = fields.split(',').find_map(|field| field.strip_prefix(name)?.strip_prefix('='));
+        field.and_then(|number| number.parse().ok()).unwrap_or_else(|| panic!("no {name} in {fields}"))
+    };
+    Some(["calls", "rejected_calls", "failed_calls"].map(number))
+}
+
+#[test]
+fn each_command_is_counted() {
+    let served = open_to_operators();
+    let mut client = RawClient::connect(served.address());
+    client.send(lines(
+        "SET a 1 \n GET a \n GET a \n GET \n GET a b \n PING \n DEL a \n FORGET a \n CLIENT ID \n CLIENT SETNAME \n \
+         SELECT 99 \n PANIC \n NOPE \n NOPE \n CLIENT NOPE \n CONFIG SET nope 1 \n client id \n First x \n SECOND y",
+    ));
+    client.replies(19);
+    let stats = info(&mut client, "commandstats errorstats stats");
+    for (command, expected) in [
+        ("set", [1, 0, 0]),
+        ("get", [2, 2, 0]),
+        ("ping", [1, 0, 0]),
+        ("del", [2, 0, 0]),
+        ("client|id", [2, 0, 0]),
+        ("client|setname", [0, 1, 0]),
+        ("select", [1, 0, 1]),
+        ("panic", [1, 0, 1]),
+        ("config|set", [1, 0, 1]),
+        ("first", [1, 0, 0]),
+        ("second", [1, 0, 0]),
+    ] {
+        assert_eq!(calls(&stats, command), Some(expected), "{command}");
+    }
+    assert_eq!((calls(&stats, "forget"), calls(&stats, "nope"), calls(&stats, "mset")), (None, None, None));
+    assert_eq!(stats.0.iter().filter(|(name, _)| name.starts_with("cmdstat_")).count(), 11);
+    assert_eq!(stats.text("errorstat_ERR"), "count=9");
+    assert_eq!((stats.number("total_error_replies"), stats.number("total_commands_processed")), (9, 13));
+}
+
+#[test]
+fn large_pipelines_are_counted_to_the_last_request() {
+    let served = open_to_operators();
+    let mut client = RawClient::connect(served.address());
+    let value = "x".repeat(10_000);
+    assert_eq!(client.ask(line(&format!("SET k {value}"))), OK);
+    // More than a megabyte of replies, so that they are sent before all have been run; and two targets in turn.
+    let pipeline = lines("GET k \n SECOND x \n PING \n GET \n NOPE").repeat(500);
+    assert_eq!(exchange(served.address(), pipeline).iter().filter(|byte| **byte == b'-').count(), 1000);
+    let stats = info(&mut client, "commandstats errorstats");
+    assert_eq!(calls(&stats, "get"), Some([500, 500, 0]));
+    assert_eq!(calls(&stats, "second"), Some([500, 0, 0]));
+    assert_eq!(calls(&stats, "ping"), Some([500, 0, 0]));
+    assert_eq!(stats.text("errorstat_ERR"), "count=1000");
+}
+
+/// What stands behind the end of a connection is not run, and so not counted.
+#[test]
+fn what_is_not_run_is_not_counted() {
+    let served = open_to_operators();
+    let mut client = RawClient::connect(served.address());
+    assert_eq!(exchange(served.address(), lines("PING \n QUIT \n SET a 1 \n PING")), format!("{PONG}{OK}"));
+    assert_eq!(exchange(served.address(), b"PING\r\nPOST / HTTP/1.1\r\nSET a 1\r\nPING\r\n"), PONG);
+    let stats = info(&mut client, "commandstats errorstats");
+    assert_eq!((calls(&stats, "ping"), calls(&stats, "quit")), (Some([2, 0, 0]), Some([1, 0, 0])));
+    assert_eq!(calls(&stats, "set"), None);
+}
+
+/// Whether a client reads its replies or is gone makes no difference.
+#[test]
+fn what_was_run_is_counted_though_nobody_reads_the_reply() {
+    let served = open_to_operators();
+    let mut operator = RawClient::connect(served.address());
+    let mut deaf = RawClient::connect(served.address());
+    assert_eq!(operator.ask(line(&format!("SET k {}", "x".repeat(16 << 20)))), OK);
+    deaf.send(lines("FIRST a \n GET k"));
+    let mut bystander = RawClient::connect(served.address());
+    bystander.let_server_read();
+    assert_eq!(calls(&info(&mut operator, "commandstats"), "get"), Some([1, 0, 0]));
+    deaf.reset();
+    bystander.let_server_read();
+    let stats = info(&mut operator, "commandstats");
+    assert_eq!((calls(&stats, "get"), calls(&stats, "first")), (Some([1, 0, 0]), Some([1, 0, 0])));
+}
+
+#[test]
+fn who_is_not_let_in_is_counted_as_rejected() {
+    let served = Served::with(app, |server| server.password("secret").bind(ANY_PORT));
+    let mut client = RawClient::connect(served.address());
+    client.send(lines("GET a \n GET a \n SET a 1 \n AUTH wrong \n AUTH secret"));
+    client.replies(5);
+    let stats = info(&mut client, "commandstats errorstats");
+    assert_eq!((calls(&stats, "get"), calls(&stats, "set")), (Some([0, 2, 0]), Some([0, 1, 0])));
+    assert_eq!(calls(&stats, "auth"), Some([2, 0, 1]));
+    assert_eq!((stats.text("errorstat_NOAUTH"), stats.text("errorstat_WRONGPASS")), ("count=3", "count=1"));
+}
+
+#[test]
+fn errors_are_counted_by_their_first_word() {
+    let served = open_to_operators();
+    let mut client = RawClient::connect(served.address());
+    client.send(lines("DEBUG ERROR MINE \n DEBUG ERROR MINE \n DEBUG ERROR WRONGTYPE \n HELLO 9"));
+    client.replies(4);
+    assert!(exchange(served.address(), b"*1\r\n!4\r\n").starts_with(b"-ERR Protocol error"));
+    let stats = info(&mut client, "errorstats");
+    for (code, count) in [("MINE", 2), ("WRONGTYPE", 1), ("NOPROTO", 1), ("ERR", 1)] {
+        assert_eq!(stats.text(&format!("errorstat_{code}")), format!("count={count}"), "{code}");
+    }
+    // However many codes there are, what is kept of them has an end.
+    let codes: Vec<String> = (0..1000).map(|number| format!("DEBUG ERROR CODE{number}")).collect();
+    client.send(lines(&codes.join("\n")));
+    client.replies(1000);
+    assert!(info(&mut client, "errorstats").0.len() <= 128);
+}
+
+#[test]
+fn bytes_are_counted_in_both_directions() {
+    let served = open_to_operators();
+    let mut client = RawClient::connect(served.address());
+    let request = line(&format!("ECHO {}", "x".repeat(100_000)));
+    let count = |client: &mut RawClient| {
+        let stats = info(client, "stats");
+        (stats.number("total_net_input_bytes"), stats.number("total_net_output_bytes"))
+    };
+    let before = count(&mut client);
+    let reply = client.ask(&request);
+    let after = count(&mut client);
+    let asked = line("INFO stats").len() as u64;
+    assert_eq!(after.0 - before.0, request.len() as u64 + asked);
+    // The reply to the first INFO, too, was sent in between.
+    assert!((1..2000).contains(&(after.1 - before.1 - reply.len() as u64)), "{before:?} {after:?}");
+}
+
+#[test]
+fn all_counts_can_be_forgotten() {
+    let served = open_to_operators();
+    let mut client = RawClient::connect(served.address());
+    client.send(lines("PING \n NOPE \n GET"));
+    client.replies(3);
+    assert_eq!(client.ask(line("CONFIG RESETSTAT")), OK);
+    let stats = info(&mut client, "commandstats errorstats stats");
+    assert_eq!(calls(&stats, "ping"), None);
+    assert_eq!(stats.0.iter().filter(|(name, _)| name.starts_with("errorstat_")).count(), 0);
+    for name in
+        ["total_connections_received", "total_error_replies", "rejected_connections", "evicted_clients"]
+    {
+        assert_eq!(stats.number(name), 0, "{name}");
+    }
+    // RESETSTAT itself.
+    assert_eq!(stats.number("total_commands_processed"), 1);
+    assert!(stats.number("total_net_input_bytes") < 200, "{stats:?}");
+}
+
+#[test]
+fn an_application_adds_fields_and_sections() {
+    let waiting = Arc::new(AtomicU64::new(3));
+    let shown = Arc::clone(&waiting);
+    let served = open_with(move || {
+        app()
+            .info("Jobs", move |info| info.field("jobs_waiting", shown.load(Relaxed)))
+            .info("server", |info| info.field("application", "a\r\nforged:1"))
+            .info("Other", |info| info.field("other", 1))
+            .info("JOBS", |info| info.field("jobs_done", 7))
+    });
+    let mut client = RawClient::connect(served.address());
+    assert_eq!(report(&mut client, "INFO jobs"), "# Jobs\r\njobs_waiting:3\r\njobs_done:7\r\n");
+    waiting.store(4, Relaxed);
+    assert_eq!(info(&mut client, "JOBS").number("jobs_waiting"), 4);
+    let server = report(&mut client, "INFO server");
+    assert!(server.starts_with("# Server\r\nredis_version:7.0.15\r\n"), "{server}");
+    assert!(server.ends_with("\r\napplication:a  forged:1\r\n"), "{server}");
+    let expected: Vec<&str> = USUAL.into_iter().chain(["Jobs", "Other"]).collect();
+    assert_eq!(sections(&report(&mut client, "INFO")), expected);
+}
+
+#[test]
+fn a_function_as_application_has_a_name() {
+    let served = open_with(|| App::new().fallback(|_: &thegiant::Call<'_>| "any"));
+    let mut client = RawClient::connect(served.address());
+    assert_eq!(client.ask(line("WHATEVER")), "$3\r\nany\r\n");
+    assert_eq!(calls(&info(&mut client, "commandstats"), "fallback"), Some([1, 0, 0]));
+}
