@@ -66,6 +66,10 @@ impl Session {
             self.shared.monitor(&self.client);
         } else {
             self.shared.unmonitor(&self.client);
+            // Nothing that it was to be shown comes behind the reply that ends it.
+            if let Some(pushed) = self.client.take_pushed() {
+                self.shared.account(pushed.len, 0);
+            }
         }
     }
 
