@@ -158,7 +158,7 @@ impl<'a> FromArg<'a> for Conditions {
 }
 
 fn unsupported(option: &[u8]) -> Error {
-    Error::err(format_args!("Unsupported option {}", String::from_utf8_lossy(option)))
+    Error::from_bytes([b"ERR Unsupported option ", option].concat())
 }
 
 impl Conditions {

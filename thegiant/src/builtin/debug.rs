@@ -15,7 +15,10 @@ impl Session {
     #[command("DEBUG PROTOCOL", admin, noscript, loading, stale)]
     fn debug_protocol(&self, r#type: &[u8]) -> Result<Sample, Error> {
         self.may_debug()?;
-        Sample::named(r#type).ok_or(UNKNOWN_TYPE)
+        match Sample::named(r#type).ok_or(UNKNOWN_TYPE)? {
+            Sample::Push if self.client.protocol() == Protocol::Resp2 => Err(NO_RESP2),
+            sample => Ok(sample),
+        }
     }
 
     /// Has the server, with all that it does on this thread, stand still for so many seconds.
@@ -52,9 +55,10 @@ const NOT_ALLOWED: Error = Error::from_static(
     "ERR DEBUG command not allowed. If the enable-debug-command option is set to \"local\", you can run it from a \
      local connection, otherwise you need to set this option in the configuration file, and then restart the server.",
 );
+const NO_RESP2: Error = Error::from_static("ERR RESP2 is not supported by this command");
 const UNKNOWN_TYPE: Error = Error::from_static(
-    "ERR Wrong protocol type name. Please use one of the following: string|integer|double|null|array|set|map|attrib|\
-     push|verbatim|true|false",
+    "ERR Wrong protocol type name. Please use one of the following: string|integer|double|bignum|null|array|set|map|\
+     attrib|push|verbatim|true|false",
 );
 
 /// A value of each type that there is, those that Redis answers.

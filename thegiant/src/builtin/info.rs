@@ -53,7 +53,7 @@ enum Detail {
 type Fields = fn(&Shared, &mut InfoFields);
 
 /// Under the names of Redis, in its order.
-const SECTIONS: [(&str, Detail, Fields); 12] = [
+const SECTIONS: [(&str, Detail, Fields); 13] = [
     ("Server", Detail::Default, server),
     ("Clients", Detail::Default, clients),
     ("Memory", Detail::Default, memory),
@@ -61,6 +61,7 @@ const SECTIONS: [(&str, Detail, Fields); 12] = [
     ("Stats", Detail::Default, stats),
     ("Replication", Detail::Default, replication),
     ("CPU", Detail::Default, cpu),
+    ("Modules", Detail::Default, |_, _| {}),
     ("Commandstats", Detail::All, commandstats),
     ("Errorstats", Detail::Default, errorstats),
     ("Latencystats", Detail::All, latencystats),

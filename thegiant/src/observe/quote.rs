@@ -4,22 +4,17 @@ use crate::command::Call;
 
 /// The words of a request that may be shown: what is secret in them is not.
 pub(super) fn shown<'a>(call: &'a Call<'_>) -> impl Iterator<Item = &'a [u8]> {
-    let secret = first_secret(call);
-    (0..call.len())
-        .filter_map(|index| call.get(index))
-        .enumerate()
-        .map(move |(index, word)| if index >= secret { &b"(redacted)"[..] } else { word })
+    let shown = |index| if is_secret(call, index) { Some(&b"(redacted)"[..]) } else { call.get(index) };
+    (0..call.len()).filter_map(shown)
 }
 
-/// From where on the words may be a password.
-fn first_secret(call: &Call<'_>) -> usize {
-    if call.is("AUTH") {
-        1
-    } else if call.is("HELLO") {
-        let is_auth = |index: &usize| call.get(*index).is_some_and(|word| word.eq_ignore_ascii_case(b"AUTH"));
-        (2..call.len()).find(is_auth).map_or(usize::MAX, |index| index + 1)
-    } else {
-        usize::MAX
+/// Whether a word may be of a password or its user: rather one too many than one too few.
+fn is_secret(call: &Call<'_>, index: usize) -> bool {
+    let is_auth = |index| call.get(index).is_some_and(|word| word.eq_ignore_ascii_case(b"AUTH"));
+    match index {
+        1.. if call.is("AUTH") => true,
+        3.. if call.is("HELLO") => is_auth(index - 1) || index > 3 && is_auth(index - 2),
+        _ => false,
     }
 }
 
