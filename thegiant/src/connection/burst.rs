@@ -323,7 +323,9 @@ impl Burst {
         if let Some(begun) = &mut self.begun {
             // What ends here begins the next one: one look at the clock for each.
             let now = Instant::now();
-            self.ledger.times.push((self.next as u32, now - *begun));
+            if !is_rejection {
+                self.ledger.times.push((self.next as u32, now - *begun));
+            }
             *begun = now;
         }
         match self.out.replies() {
