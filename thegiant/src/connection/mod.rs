@@ -383,9 +383,10 @@ impl Connection {
         let Some(error) = self.broken.take().filter(|_| !self.session.closing) else { return };
         let client = self.session.client.addr();
         tracing::info!(%client, %error, "closed");
-        self.session.shared.stats.count_error("ERR");
+        let reply = error.reply();
+        self.session.shared.stats.count_error(reply.code());
         if burst.out.replies() == Replies::On {
-            burst.out.error(&error.reply());
+            burst.out.error(&reply);
         }
         self.session.closing = true;
     }
