@@ -1,7 +1,5 @@
 /// `CLIENT LIST` and `CLIENT INFO`.
 mod clients;
-/// What is counted, and what is not.
-mod counts;
 /// `DEBUG`, `SHUTDOWN`: only where they are allowed.
 mod dangerous;
 /// `INFO` and its counters.

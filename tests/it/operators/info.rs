@@ -8,7 +8,7 @@ use thegiant::App;
 use super::{OK, PONG, open_to_operators, open_with};
 use crate::support::{ANY_PORT, Fields, RawClient, Served, app, exchange, info, line, lines, report};
 
-const USUAL: [&str; 10] = [
+const USUAL: [&str; 11] = [
     "Server",
     "Clients",
     "Memory",
@@ -16,11 +16,12 @@ const USUAL: [&str; 10] = [
     "Stats",
     "Replication",
     "CPU",
+    "Modules",
     "Errorstats",
     "Cluster",
     "Keyspace",
 ];
-const ALL: [&str; 12] = [
+const ALL: [&str; 13] = [
     "Server",
     "Clients",
     "Memory",
@@ -28,6 +29,7 @@ const ALL: [&str; 12] = [
     "Stats",
     "Replication",
     "CPU",
+    "Modules",
     "Commandstats",
     "Errorstats",
     "Latencystats",
@@ -50,7 +52,7 @@ fn sections_are_shown_as_they_are_asked_for() {
         ("INFO EVERYTHING", &ALL),
         ("INFO server", &["Server"]),
         ("INFO keyspace Server SERVER", &["Server", "Keyspace"]),
-        ("INFO commandstats default", &ALL[..9].iter().chain(&ALL[10..]).copied().collect::<Vec<_>>()),
+        ("INFO commandstats default", &ALL[..10].iter().chain(&ALL[11..]).copied().collect::<Vec<_>>()),
         ("INFO nope", &[]),
         ("INFO nope cpu", &["CPU"]),
     ] {

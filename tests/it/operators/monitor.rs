@@ -79,7 +79,7 @@ fn passwords_are_not_shown() {
     for line in [
         r#"0 "AUTH" "(redacted)""#,
         r#"0 "auth" "(redacted)" "(redacted)""#,
-        r#"0 "HELLO" "3" "auth" "(redacted)" "(redacted)" "(redacted)" "(redacted)""#,
+        r#"0 "HELLO" "3" "auth" "(redacted)" "(redacted)" "SETNAME" "me""#,
         r#"0 "PING""#,
     ] {
         assert_eq!(shown(&mut monitor), line);
