@@ -4,6 +4,7 @@
 
 mod crowd;
 mod figure;
+mod latency;
 mod load;
 mod machine;
 mod options;
@@ -39,8 +40,11 @@ fn main() -> ExitCode {
 
 fn run(options: &Options) -> Result<()> {
     let programs = options.programs()?;
-    let mut figures = throughput::figures(&programs, options)?;
-    figures.extend(crowd::figures(&programs, options)?);
+    let mut figures = latency::figures(&programs, options)?;
+    if options.latency.is_none() {
+        figures.extend(throughput::figures(&programs, options)?);
+        figures.extend(crowd::figures(&programs, options)?);
+    }
     print(&report::report(&programs, options, &figures))
 }
 

@@ -19,6 +19,7 @@ Usage: tests/bench/run [OPTIONS]
   --server PATH   another server in place of kv
   --against PATH  another server in place of redis-server, such as kv before a change
   --keys N        spread the commands over N random keys (redis-benchmark -r) instead of one
+  --latency N     instead, for N minutes, how long clients wait at half load
   --cpu N         the processor that server and load generator share (default: the last one)
   -h, --help      this text
 ";
@@ -28,6 +29,8 @@ pub(crate) struct Options {
     pub(crate) quick: bool,
     pub(crate) keys: Option<u64>,
     pub(crate) cpu: usize,
+    /// For so many minutes, latencies alone.
+    pub(crate) latency: Option<u64>,
     /// How many connections to open at once.
     pub(crate) crowd: u64,
     only: Vec<String>,
@@ -46,6 +49,7 @@ impl Options {
                 "--server" => options.server = Some(value(&word, words.next())?),
                 "--against" => options.against = Some(value(&word, words.next())?),
                 "--keys" => options.keys = Some(number(&word, words.next())?.max(1)),
+                "--latency" => options.latency = Some(number(&word, words.next())?),
                 "--cpu" => options.cpu = number(&word, words.next())? as usize,
                 _ => return Err(format!("unknown option '{word}'; --help lists them").into()),
             }
@@ -55,7 +59,16 @@ impl Options {
 
     fn new() -> Result<Options> {
         let (cpu, crowd) = (machine::last_cpu()?, crowd::size());
-        Ok(Options { quick: false, keys: None, cpu, crowd, only: Vec::new(), server: None, against: None })
+        Ok(Options {
+            quick: false,
+            keys: None,
+            cpu,
+            latency: None,
+            crowd,
+            only: Vec::new(),
+            server: None,
+            against: None,
+        })
     }
 
     /// Whether the measurement of this name was asked for: `set` stands for `set-1`, `set-16` and so on.
