@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use crate::resp::DecodeLimits;
+use crate::resp::{DecodeLimits, parse_integer};
 
 /// Connections that may wait to be accepted. With less, the kernel drops what overflows when
 /// thousands connect at once, and those clients wait for their retransmits.
@@ -217,9 +217,11 @@ impl Settings {
             }
         }
         let mut values = Vec::new();
-        for ((name, value), changed) in changes.iter().zip(known) {
+        for ((_, value), changed) in changes.iter().zip(known) {
             let value = std::str::from_utf8(value).unwrap_or_default();
-            values.extend(changed.parse(value).map_err(|reason| Refusal { name, reason })?);
+            // From here on, Redis uses its own spelling of the name.
+            let refuse = |reason| Refusal { name: changed.name().as_bytes(), reason };
+            values.extend(changed.parse(value).map_err(refuse)?);
         }
         values.into_iter().for_each(|(setting, value)| self.set(setting, value));
         Ok(())
@@ -291,6 +293,13 @@ impl Changed {
         }
     }
 
+    fn name(&self) -> &'static str {
+        match self {
+            Changed::One(row) => row.name,
+            Changed::OutputLimits => OUTPUT_LIMITS,
+        }
+    }
+
     /// What a value sets: this may have several parts.
     fn parse(&self, value: &str) -> Result<Vec<(Setting, u64)>, Reason> {
         match self {
@@ -306,12 +315,14 @@ fn parse_value(kind: Kind, value: &str) -> Result<u64, Reason> {
     };
     match kind {
         Kind::Number(least, most) => {
-            let number: i64 = value.parse().map_err(|_| "argument couldn't be parsed into an integer")?;
+            let number: i64 =
+                parse_integer(value.as_bytes()).ok_or("argument couldn't be parsed into an integer")?;
             if (least..=most).contains(&number) { Ok(number as u64) } else { Err(between(least, most)) }
         }
         Kind::Memory(least) => {
             let bytes = parse_memory(value).ok_or("argument must be a memory value")?;
-            if bytes >= least { Ok(bytes) } else { Err(between(least as i64, i64::MAX)) }
+            let most = i64::MAX as u64;
+            if (least..=most).contains(&bytes) { Ok(bytes) } else { Err(between(least as i64, i64::MAX)) }
         }
         Kind::Flag if value.eq_ignore_ascii_case("yes") => Ok(1),
         Kind::Flag if value.eq_ignore_ascii_case("no") => Ok(0),
@@ -333,7 +344,7 @@ fn parse_memory(value: &str) -> Option<u64> {
         "gb" => 1 << 30,
         _ => return None,
     };
-    number.parse::<u64>().ok()?.checked_mul(factor).filter(|bytes| i64::try_from(*bytes).is_ok())
+    number.parse::<u64>().ok()?.checked_mul(factor)
 }
 
 /// `CLASS HARD SOFT SECONDS`, for one class or several.
@@ -371,7 +382,7 @@ mod tests {
         assert_eq!(parse_memory("1K"), Some(1_000));
         assert_eq!(parse_memory("1kb"), Some(1_024));
         assert_eq!(parse_memory("2Gb"), Some(2 << 30));
-        for wrong in ["", "kb", "-1", "1 kb", "1x", "99999999999999999999", "9223372036854775808"] {
+        for wrong in ["", "kb", "-1", "1 kb", "1x", "99999999999999999999"] {
             assert_eq!(parse_memory(wrong), None, "{wrong}");
         }
     }

@@ -1,4 +1,4 @@
-//! The command line that the examples have in common: `--bind ADDR` and `--help`.
+//! The command line that the examples have in common: `--bind ADDR`, `--password PASSWORD` and `--help`.
 
 use std::{
     env,
@@ -15,9 +15,10 @@ use tracing::level_filters::LevelFilter;
 const DEFAULT_ADDRESS: &str = "127.0.0.1:6380";
 
 const OPTIONS: &str = "Options:
-  --bind ADDR  listen on ADDR: HOST:PORT, [V6]:PORT or unix:PATH; port 0 takes a free one;
-               can be given several times (127.0.0.1:6380 if it is not)
-  -h, --help   print this
+  --bind ADDR          listen on ADDR: HOST:PORT, [V6]:PORT or unix:PATH; port 0 takes a free one;
+                       can be given several times (127.0.0.1:6380 if it is not)
+  --password PASSWORD  have clients authenticate with PASSWORD, as the user `default`
+  -h, --help           print this
 
 The environment variable RUST_LOG says what is logged to standard error:
 off, error, warn, info (the default), debug or trace.";
@@ -33,9 +34,9 @@ pub async fn serve(app: App) {
             say(format_args!("Usage: {} [OPTIONS]\n\n{OPTIONS}", program()));
             process::exit(0);
         }
-        Ok(Wanted::Serve(addresses)) => {
+        Ok(Wanted::Serve(options)) => {
             log();
-            if let Err(error) = run(app, &addresses).await {
+            if let Err(error) = run(app, options).await {
                 // What is no address is a mistake of the command line.
                 fail(if error.kind() == ErrorKind::InvalidInput { 2 } else { 1 }, &error);
             }
@@ -47,26 +48,35 @@ pub async fn serve(app: App) {
 /// What the command line asks for.
 enum Wanted {
     Help,
-    Serve(Vec<String>),
+    Serve(Options),
+}
+
+#[derive(Default)]
+struct Options {
+    addresses: Vec<String>,
+    password: Option<String>,
 }
 
 fn wanted(mut args: lexopt::Parser) -> Result<Wanted, lexopt::Error> {
-    let mut addresses = Vec::new();
+    let mut options = Options::default();
     while let Some(arg) = args.next()? {
         match arg {
-            Long("bind") => addresses.push(args.value()?.string()?),
+            Long("bind") => options.addresses.push(args.value()?.string()?),
+            Long("password") => options.password = Some(args.value()?.string()?),
             Short('h') | Long("help") => return Ok(Wanted::Help),
             _ => return Err(arg.unexpected()),
         }
     }
-    if addresses.is_empty() {
-        addresses.push(DEFAULT_ADDRESS.to_owned());
+    if options.addresses.is_empty() {
+        options.addresses.push(DEFAULT_ADDRESS.to_owned());
     }
-    Ok(Wanted::Serve(addresses))
+    Ok(Wanted::Serve(options))
 }
 
-async fn run(app: App, addresses: &[String]) -> io::Result<()> {
-    let server = addresses.iter().try_fold(Server::new(app), Server::bind)?;
+async fn run(app: App, options: Options) -> io::Result<()> {
+    // An empty password is none.
+    let server = Server::new(app).password(options.password.unwrap_or_default());
+    let server = options.addresses.iter().try_fold(server, Server::bind)?;
     for address in server.addresses() {
         say(format_args!("listening on {address}"));
     }

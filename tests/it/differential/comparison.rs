@@ -13,7 +13,73 @@ impl Comparison {
                 [Some(kv), Some(redis)] => sorted(kv) == sorted(redis),
                 _ => false,
             },
+            Comparison::Fields => have_same_fields(kv, redis).unwrap_or(false),
+            Comparison::Sections => have_same_sections(kv, redis).unwrap_or(false),
         }
+    }
+}
+
+/// Whether these are lines of `CLIENT LIST` that say the same, as far as it can be the same.
+fn have_same_fields(kv: &[u8], redis: &[u8]) -> Option<bool> {
+    /// What tells of buffers, files and time; and the last command, which `kv` notes once for all that
+    /// came together.
+    const OTHERWISE: [&str; 13] = [
+        "fd",
+        "age",
+        "idle",
+        "qbuf",
+        "qbuf-free",
+        "argv-mem",
+        "rbs",
+        "rbp",
+        "obl",
+        "oll",
+        "omem",
+        "tot-mem",
+        "cmd",
+    ];
+    /// These are of Redis 7.2.
+    const OURS: [&str; 2] = ["lib-name", "lib-ver"];
+    let [kv, redis] = [text(kv)?, text(redis)?];
+    let [kv, redis] = [&kv, &redis].map(|lines| {
+        let fields = lines.split([' ', '\n']).map(|field| field.split_once('=').unwrap_or((field, "")));
+        let known = fields.filter(|(name, _)| !OURS.contains(name));
+        known
+            .map(|(name, value)| (name, if OTHERWISE.contains(&name) { "" } else { value }))
+            .collect::<Vec<_>>()
+    });
+    Some(kv == redis)
+}
+
+/// Whether these have the same sections, each field of `kv` is one of Redis, and what both know has
+/// the same value.
+fn have_same_sections(kv: &[u8], redis: &[u8]) -> Option<bool> {
+    const OURS: &str = "thegiant_version";
+    /// What is the same whenever it is asked for.
+    const SAME: &str = "redis_version redis_mode arch_bits tcp_port connected_clients maxclients blocked_clients \
+                        cluster_connections tracking_clients clients_in_timeout_table maxmemory maxmemory_human \
+                        maxmemory_policy loading rdb_bgsave_in_progress aof_enabled role connected_slaves \
+                        rejected_connections evicted_clients cluster_enabled";
+    let [kv, redis] = [text(kv)?, text(redis)?];
+    let [kv, redis] = [&kv, &redis].map(|text| text.lines().collect::<Vec<_>>());
+    let sections =
+        |lines: &[&str]| lines.iter().filter(|line| line.starts_with('#')).copied().collect::<String>();
+    let is_known = |line: &&str| {
+        let (name, value) = line.split_once(':').unwrap_or((line, ""));
+        let known = redis.iter().filter_map(|line| line.split_once(':')).find(|(known, _)| *known == name);
+        !line.contains(':')
+            || name == OURS
+            || known
+                .is_some_and(|known| known.1 == value || !SAME.split_whitespace().any(|same| same == name))
+    };
+    Some(sections(&kv) == sections(&redis) && kv.iter().all(is_known))
+}
+
+/// The text that a reply is.
+fn text(reply: &[u8]) -> Option<String> {
+    match Reply::only(reply)? {
+        Reply::Bulk(text) | Reply::Verbatim(_, text) => String::from_utf8(text).ok(),
+        _ => None,
     }
 }
 

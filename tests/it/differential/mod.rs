@@ -9,11 +9,14 @@
 //! - `>` bytes as they are but for escapes (`\r \n \t \xHH \\`); a reply to them is not waited for
 //! - `~1000` a request in whose reply numbers may differ by 1000; `~` alone: by anything
 //! - `sorted` a request whose reply is an array or a map in any order
+//! - `fields` a request whose reply is that of `CLIENT LIST`: sizes of buffers may differ
+//! - `sections` a request whose reply is that of `INFO`: counts may differ, fields may be missing
 //!
 //! `{x*1000}` stands for a thousand times `x`, `{id}` for the number of the client.
 
 mod chance;
 mod comparison;
+mod observed;
 mod pair;
 mod script;
 
@@ -25,7 +28,7 @@ use std::{
 
 use thegiant::Bytes;
 
-use pair::{Pair, VARIANTS, Variant};
+use pair::{Pair, Variant};
 use script::{Conversation, Line, conversations};
 
 macro_rules! families {
@@ -36,6 +39,7 @@ macro_rules! families {
 fn families() -> Vec<(&'static str, String)> {
     let written = families! {
         "strings" "keys" "expiry" "connection" "client" "command" "config" "info" "server" "errors" "protocol" "large"
+        "password"
     };
     let made = [
         ("random commands", chance::commands()),
@@ -70,7 +74,8 @@ fn replies_are_those_of_redis() {
 fn what_cannot_be_the_same_is_not() {
     let pair = Pair::start();
     for conversation in conversations(DIFFERENCES) {
-        let differs = VARIANTS.iter().any(|variant| !differences(&pair, &conversation, *variant).is_empty());
+        let differs =
+            pair.variants().iter().any(|variant| !differences(&pair, &conversation, *variant).is_empty());
         assert!(differs, "differences.txt, line {}: no difference any more", conversation.lines[0].number);
     }
 }
@@ -78,14 +83,15 @@ fn what_cannot_be_the_same_is_not() {
 /// Sends the rows of a family in all ways; returns how many byte sequences these were, and where
 /// the answers differ.
 fn play(family: &str, rows: &str) -> (usize, Vec<String>) {
-    let pair = Pair::start();
+    let pair = if family == "password" { Pair::with_password() } else { Pair::start() };
     let conversations = conversations(rows);
-    let variants = conversations.iter().flat_map(|it| VARIANTS.map(|variant| (it, variant)));
+    let variants =
+        conversations.iter().flat_map(|it| pair.variants().iter().map(move |variant| (it, *variant)));
     let found = variants.flat_map(|(conversation, variant)| differences(&pair, conversation, variant));
     let mut found: Vec<_> = found.collect();
     found.sort_by_key(|difference| difference.line.number);
     found.dedup_by_key(|difference| difference.line.number);
-    let sent = conversations.len() * VARIANTS.len();
+    let sent = conversations.len() * pair.variants().len();
     println!("{family}: {sent} byte sequences");
     (sent, found.iter().map(|difference| format!("{family}, {difference}")).collect())
 }

@@ -26,6 +26,10 @@ pub(super) enum Comparison {
     Numbers(u64),
     /// The elements may be in another order.
     Sorted,
+    /// They are text of fields; what tells of buffers and files may differ.
+    Fields,
+    /// They are of `INFO`: sections of fields, of which `kv` may have fewer.
+    Sections,
 }
 
 /// Reads conversations, which are parted by empty lines.
@@ -61,6 +65,8 @@ impl<'s> Line<'s> {
             (_, Some("")) => Comparison::Numbers(u64::MAX),
             (_, Some(distance)) => Comparison::Numbers(distance.parse().expect("a number behind ~")),
             ("sorted", _) => Comparison::Sorted,
+            ("fields", _) => Comparison::Fields,
+            ("sections", _) => Comparison::Sections,
             _ => Comparison::Bytes,
         };
         let is_raw = mark == ">";
@@ -69,8 +75,8 @@ impl<'s> Line<'s> {
     }
 
     /// What is sent, by a client with this number.
-    pub(super) fn bytes(&self, id: &str) -> Vec<u8> {
-        let text = expanded(self.text).replace("{id}", id);
+    pub(super) fn bytes(&self, id: i64) -> Vec<u8> {
+        let text = expanded(self.text).replace("{id}", &id.to_string());
         if self.is_raw { unescaped(text.as_bytes()) } else { crate::support::request(words(&text)) }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::process::{Command, Output, Stdio};
 
-use crate::support::{Folder, Process, RawClient, binary, line};
+use crate::support::{Folder, Process, RawClient, binary, line, request};
 
 fn run(name: &str, args: &[&str]) -> Output {
     Command::new(binary(name)).args(args).stdin(Stdio::null()).output().expect("it can be run")
@@ -40,6 +40,7 @@ fn a_wrong_command_line_is_refused() {
         (&["-p"], "'-p'"),
         (&["6380"], "\"6380\""),
         (&["--bind"], "'--bind'"),
+        (&["--password"], "'--password'"),
         (&["--bind", "nonsense"], "nonsense"),
         (&["--bind=127.0.0.1:99999"], "127.0.0.1:99999"),
     ] {
@@ -47,6 +48,15 @@ fn a_wrong_command_line_is_refused() {
         assert_eq!(code, Some(2), "{args:?}: {said}");
         assert!(said.starts_with("kv: ") && said.contains(text), "{args:?}: {said}");
     }
+}
+
+#[test]
+fn it_asks_for_the_password_that_it_is_given() {
+    let kv = Process::example_like_redis("kv", &["--password", "open sesame"]);
+    let mut client = RawClient::connect(kv.address());
+    assert_eq!(client.ask(line("GET k")), "-NOAUTH Authentication required.\r\n");
+    assert_eq!(client.ask(request(["AUTH", "open sesame"])), "+OK\r\n");
+    assert_eq!(client.ask(line("GET k")), "$-1\r\n");
 }
 
 #[test]

@@ -35,11 +35,12 @@ impl Process {
         Self::start_example(Command::new(binary(name)), addresses, None)
     }
 
-    /// An example, listening where [`redis`](Self::redis) does: what it says of addresses is the same.
-    pub(crate) fn example_like_redis(name: &str) -> Self {
+    /// An example with these options, listening where [`redis`](Self::redis) does: what it says of
+    /// addresses is the same.
+    pub(crate) fn example_like_redis(name: &str, options: &[&str]) -> Self {
         let folder = Folder::new();
         let mut command = Command::new(binary(name));
-        command.current_dir(folder.path());
+        command.args(options).current_dir(folder.path());
         let address = folder.socket(SOCKET);
         let mut process = Self::start_example(command, &[&format!("unix:{SOCKET}")], Some(folder));
         process.addresses = vec![address];
@@ -65,13 +66,14 @@ impl Process {
         process
     }
 
-    /// A redis-server without persistence. It listens on a unix socket, which needs no free port, by a
-    /// path that is relative to a folder of its own.
-    pub(crate) fn redis() -> Self {
+    /// A redis-server with these options, without persistence. It listens on a unix socket, which
+    /// needs no free port, by a path that is relative to a folder of its own.
+    pub(crate) fn redis(options: &[&str]) -> Self {
         let folder = Folder::new();
         let mut command = Command::new("redis-server");
         command
             .args(["--port", "0", "--unixsocket", SOCKET, "--save", "", "--appendonly", "no"])
+            .args(options)
             .current_dir(folder.path());
         let address = folder.socket(SOCKET);
         let mut process = Self::start(command, Some(folder));

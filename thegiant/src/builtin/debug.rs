@@ -140,6 +140,8 @@ impl IntoReply for Sample {
                 out.push(2);
                 out.bulk(b"server-cpu-usage");
                 out.integer(42);
+                // Who asked waits for a reply, and a push is none.
+                out.bulk(b"Some real reply following the push reply");
             }
             Sample::Verbatim => out.verbatim(*b"txt", "This is a verbatim\nstring"),
             Sample::True => out.boolean(true),

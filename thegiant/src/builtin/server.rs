@@ -33,7 +33,8 @@ impl Session {
         let options = option.unwrap_or_default();
         let has = |wanted| options.contains(&wanted);
         if has(ShutdownOption::Abort) {
-            return Err(if options.len() == 1 { NO_SHUTDOWN } else { Error::SYNTAX });
+            let is_alone = options.iter().all(|option| *option == ShutdownOption::Abort);
+            return Err(if is_alone { NO_SHUTDOWN } else { Error::SYNTAX });
         }
         if has(ShutdownOption::Save) && has(ShutdownOption::NoSave) {
             return Err(Error::SYNTAX);
