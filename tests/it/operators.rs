@@ -10,6 +10,8 @@ mod info;
 mod kill;
 /// `SLOWLOG` and `LATENCY`.
 mod latency;
+/// What is logged of clients, and at which level.
+mod log;
 /// `MONITOR`.
 mod monitor;
 /// `CLIENT PAUSE`.

@@ -387,9 +387,12 @@ async fn accept(acceptor: Acceptor, shared: Arc<Shared>) {
         if let Stream::Tcp(stream) = &stream
             && let Err(error) = tune(stream, shared.settings.seconds(Setting::TcpKeepalive))
         {
-            tracing::debug!(client = %client.addr(), %error, "cannot set the options of a socket");
+            tracing::debug!(
+                id = client.id(), client = %client.addr(), %error,
+                "cannot set the options of a socket"
+            );
         }
-        tracing::debug!(client = %client.addr(), "connection opened");
+        tracing::debug!(id = client.id(), client = %client.addr(), "connection opened");
         Connection::start(stream, Arc::clone(&shared), client);
     }
 }

@@ -7,6 +7,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use tracing::{debug_span, span::EnteredSpan};
 
 use super::{Client, CommandId, pool};
 use crate::{
@@ -270,6 +271,7 @@ impl Burst {
             let guarded = catch_unwind(AssertUnwindSafe(|| {
                 while let Some(row) = self.next_row(mount) {
                     let row = row.get::<A>();
+        let _span = self.enter_span();
                     self.step(Some(&row.spec), |call, out| (row.run)(actor, call, context, out));
                 }
             }));
@@ -277,7 +279,9 @@ impl Burst {
                 self.out.rewind(self.mark);
                 let spec = self.next_row(mount).map(|row| &row.get::<A>().spec);
                 self.step(spec, |call, out| {
-                    tracing::error!(command = ?call.quoted_name(), client = %call.client().addr(), "a handler panicked");
+                    let client = call.client();
+                    let command = call.quoted_name();
+                    tracing::error!(id = client.id(), client = %client.addr(), ?command, "a handler panicked");
                     out.error(&Error::INTERNAL);
                 });
             }
@@ -289,6 +293,16 @@ impl Burst {
         if self.is_timed {
             self.begun = Some(Instant::now());
             self.out.set_timed(true);
+    /// What handlers log is said to be about this client, until the span is dropped. It has a target of
+    /// its own, so that an operator can ask for it alone.
+    fn enter_span(&self) -> Option<EnteredSpan> {
+        let client = self.client.as_ref()?;
+        Some(
+            debug_span!(target: "thegiant::burst", "burst", id = client.id(), client = %client.addr())
+                .entered(),
+        )
+    }
+
         }
     }
 

@@ -153,7 +153,6 @@ impl Session {
 
 impl Drop for Session {
     fn drop(&mut self) {
-        tracing::debug!(client = %self.client.addr(), "connection closed");
         self.set_monitor(false);
         let memory = self.client.close();
         self.shared.account(memory, 0);
