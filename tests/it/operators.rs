@@ -12,6 +12,8 @@ mod kill;
 mod latency;
 /// What is logged of clients, and at which level.
 mod log;
+/// The feature `metrics`, by the example that uses it.
+mod metrics;
 /// `MONITOR`.
 mod monitor;
 /// `CLIENT PAUSE`.

@@ -373,17 +373,17 @@ async fn accept(acceptor: Acceptor, shared: Arc<Shared>) {
     loop {
         let (stream, ends) = acceptor.accept().await;
         if is_protected_from(&ends.peer, &shared) {
-            shared.stats.rejected.add(1);
+            shared.stats.rejected();
             refuse(&stream, &PROTECTED);
             continue;
         }
         let most = shared.settings.size(Setting::MaxClients);
         let Some(client) = shared.clients.admit(ends, most, shared.now()) else {
-            shared.stats.rejected.add(1);
+            shared.stats.rejected();
             refuse(&stream, &FULL);
             continue;
         };
-        shared.stats.connections.add(1);
+        shared.stats.accepted();
         if let Stream::Tcp(stream) = &stream
             && let Err(error) = tune(stream, shared.settings.seconds(Setting::TcpKeepalive))
         {

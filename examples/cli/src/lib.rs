@@ -28,6 +28,11 @@ off, error, warn, info (the default), debug or trace.";
 /// It ends the process with exit code 2 if the command line is wrong, and with 1 if the application
 /// cannot be served.
 pub async fn serve(app: App) {
+    serve_with(app, Ok).await;
+}
+
+/// The same, with a server that `configure` has had a look at before it runs.
+pub async fn serve_with(app: App, configure: impl FnOnce(Server) -> io::Result<Server>) {
     match wanted(lexopt::Parser::from_env()) {
         Ok(Wanted::Help) => {
             say(format_args!("Usage: {} [OPTIONS]\n\n{OPTIONS}", program()));
@@ -35,7 +40,7 @@ pub async fn serve(app: App) {
         }
         Ok(Wanted::Serve(addresses)) => {
             log();
-            if let Err(error) = run(app, &addresses).await {
+            if let Err(error) = run(app, &addresses, configure).await {
                 // What is no address is a mistake of the command line.
                 fail(if error.kind() == ErrorKind::InvalidInput { 2 } else { 1 }, &error);
             }
@@ -65,8 +70,12 @@ fn wanted(mut args: lexopt::Parser) -> Result<Wanted, lexopt::Error> {
     Ok(Wanted::Serve(addresses))
 }
 
-async fn run(app: App, addresses: &[String]) -> io::Result<()> {
-    let server = addresses.iter().try_fold(Server::new(app), Server::bind)?;
+async fn run(
+    app: App,
+    addresses: &[String],
+    configure: impl FnOnce(Server) -> io::Result<Server>,
+) -> io::Result<()> {
+    let server = configure(addresses.iter().try_fold(Server::new(app), Server::bind)?)?;
     for address in server.addresses() {
         say(format_args!("listening on {address}"));
     }
@@ -85,7 +94,7 @@ fn log() {
 }
 
 /// Prints a line, if anybody reads it.
-fn say(line: impl std::fmt::Display) {
+pub fn say(line: impl std::fmt::Display) {
     let _ = writeln!(io::stdout(), "{line}");
 }
 

@@ -54,7 +54,7 @@ pub(crate) struct Burst {
 
 impl fmt::Debug for Burst {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Burst").field("requests", &self.requests.len()).finish_non_exhaustive()
+        f.debug_struct("Burst").field("requests", &self.len()).finish_non_exhaustive()
     }
 }
 
@@ -175,6 +175,11 @@ impl Burst {
         self.input.len() + self.spans.len() * size_of::<Span>() + self.large_len + filling
     }
 
+    /// How many requests it has.
+    pub(crate) fn len(&self) -> usize {
+        self.requests.len()
+    }
+
     /// Whether there are requests that have not been run.
     pub(crate) fn has_requests(&self) -> bool {
         self.next < self.requests.len()
@@ -266,12 +271,12 @@ impl Burst {
         actor: &mut A,
         context: &mut A::CommandContext,
     ) {
+        let _span = self.enter_span();
         self.begin();
         while self.next_row(mount).is_some() {
             let guarded = catch_unwind(AssertUnwindSafe(|| {
                 while let Some(row) = self.next_row(mount) {
                     let row = row.get::<A>();
-        let _span = self.enter_span();
                     self.step(Some(&row.spec), |call, out| (row.run)(actor, call, context, out));
                 }
             }));
@@ -288,11 +293,6 @@ impl Burst {
         }
     }
 
-    /// Requests are going to be run, without a pause between them.
-    pub(crate) fn begin(&mut self) {
-        if self.is_timed {
-            self.begun = Some(Instant::now());
-            self.out.set_timed(true);
     /// What handlers log is said to be about this client, until the span is dropped. It has a target of
     /// its own, so that an operator can ask for it alone.
     fn enter_span(&self) -> Option<EnteredSpan> {
@@ -303,6 +303,11 @@ impl Burst {
         )
     }
 
+    /// Requests are going to be run, without a pause between them.
+    pub(crate) fn begin(&mut self) {
+        if self.is_timed {
+            self.begun = Some(Instant::now());
+            self.out.set_timed(true);
         }
     }
 

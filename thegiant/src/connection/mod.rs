@@ -188,7 +188,7 @@ impl Connection {
         match self.poll_read(cx)? {
             Poll::Ready(0) => Ok(Step::End),
             Poll::Ready(read) => {
-                self.session.shared.stats.input.add(read as u64);
+                self.session.shared.stats.received(read);
                 self.decode()
             }
             Poll::Pending => Ok(Step::Wait(Stage::Reading)),
@@ -413,7 +413,7 @@ impl Connection {
         let before = sending.sent;
         let written = self.stream.poll_write(&sending.burst.out, &mut sending.sent, cx)?;
         let progress = sending.sent - before;
-        self.session.shared.stats.output.add(progress as u64);
+        self.session.shared.stats.sent(progress);
         if written.is_pending() {
             self.wait_for_room(&mut sending, progress > 0, cx)?;
             return Ok(Step::Wait(Stage::Writing(sending)));
@@ -462,7 +462,7 @@ impl Connection {
         let unread = |incoming: &Option<Box<Burst>>| incoming.as_ref().map_or(0, |burst| burst.unread_len());
         while unread(&self.incoming) < READ_AHEAD && !self.closes_bulk() {
             match self.poll_read(cx)? {
-                Poll::Ready(read) if read > 0 => self.session.shared.stats.input.add(read as u64),
+                Poll::Ready(read) if read > 0 => self.session.shared.stats.received(read),
                 _ => break,
             }
             self.undecoded = true;

@@ -153,6 +153,7 @@ impl Session {
 
 impl Drop for Session {
     fn drop(&mut self) {
+        self.shared.stats.closed();
         self.set_monitor(false);
         let memory = self.client.close();
         self.shared.account(memory, 0);

@@ -68,7 +68,7 @@ impl Shared {
     pub(crate) fn new(routes: Routes, info: Vec<InfoSection>, parts: Parts) -> Self {
         let Parts { settings, password, stop, addresses } = parts;
         let shared = Shared {
-            stats: Stats::new(routes.commands().len()),
+            stats: Stats::new(routes.commands()),
             routes,
             settings,
             info,
