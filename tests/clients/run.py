@@ -58,6 +58,9 @@ CLIENTS = [
     Client("Perl's Redis", ["perl", HERE / "perl.pl"], protocols=[2]),
     Client("redis-rb", ["ruby", HERE / "ruby.rb"], protocols=[2]),
     Client("phpredis", ["php", HERE / "php.php"], protocols=[2]),
+    Client(
+        "prometheus-redis-exporter", [*PYTHON, HERE / "exporter.py"], protocols=[2], checks=["values", "clients", "log"]
+    ),
     Client("redis-commander", [*NODE, HERE / "web.cjs"], protocols=[2], checks=["keys", "values"]),
 ]
 

@@ -1,11 +1,6 @@
-use std::{
-    io,
-    sync::{Arc, Mutex},
-};
+use tracing::Level;
 
-use tracing::Dispatch;
-
-use crate::support::{RawClient, Served, app, exchange, line, lines};
+use crate::support::{Log, RawClient, Served, app, exchange, line, lines};
 
 const INTERNAL: &str = "-ERR internal error\r\n";
 
@@ -56,49 +51,19 @@ fn a_function_that_panics() {
     assert_eq!(exchange(served.address(), lines("A \n PANIC \n A")), format!(":1\r\n{INTERNAL}:3\r\n"));
 }
 
-/// The log of a server that runs in its own thread.
-#[derive(Clone, Debug, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl Log {
-    /// Keeps what this thread logs from now on.
-    fn keep(&self) {
-        let log = self.clone();
-        let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(move || log.clone()).finish();
-        // As long as there is just one subscriber, an event is for nobody if a thread that has none is
-        // the first to come by it. So there are two.
-        std::mem::forget(Dispatch::new(tracing_subscriber::fmt().with_writer(io::sink).finish()));
-        // For as long as the thread lives.
-        std::mem::forget(tracing::subscriber::set_default(subscriber));
-    }
-
-    fn text(&self) -> String {
-        String::from_utf8(self.0.lock().expect("nobody panics with it").clone()).expect("text")
-    }
-}
-
-impl io::Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().expect("nobody panics with it").write(bytes)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
 #[test]
 fn the_log_names_the_command_that_panicked() {
     let log = Log::default();
     let kept = log.clone();
     let served = Served::start(move || {
-        kept.keep();
+        kept.keep(Level::INFO);
         app()
     });
-    assert_eq!(exchange(served.address(), lines("PING \n panic.Late")), format!("+PONG\r\n{INTERNAL}"));
-    let text = log.text();
-    let line = text.lines().find(|line| line.contains("ERROR")).expect("an error");
-    assert!(line.contains("panicked") && line.contains("panic.Late"), "{line}");
+    let mut client = RawClient::connect(served.address());
+    client.send(lines("PING \n panic.Late"));
+    assert_eq!(client.replies(2), format!("+PONG\r\n{INTERNAL}"));
+    let who = format!("id=1 client={}", client.local_address());
+    assert_eq!(log.lines(), [format!("ERROR a handler panicked {who} command=\"panic.Late\"")]);
 }
 
 #[test]

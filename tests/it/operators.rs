@@ -8,6 +8,10 @@ mod info;
 mod kill;
 /// `SLOWLOG` and `LATENCY`.
 mod latency;
+/// What is logged of clients, and at which level.
+mod log;
+/// The feature `metrics`, by the example that uses it.
+mod metrics;
 /// `MONITOR`.
 mod monitor;
 /// `CLIENT PAUSE`.

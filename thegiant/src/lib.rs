@@ -51,9 +51,62 @@
 //!
 //! # What the operator sees
 //!
-//! The crate logs by way of [`tracing`](https://docs.rs/tracing): connections at debug, protocol errors
-//! at info, handlers that panic (with the command and the client) at error. A program that wants to see
-//! it installs a subscriber, such as `tracing_subscriber::fmt::init()`.
+//! The crate logs by way of [`tracing`](https://docs.rs/tracing); a program that wants to see it installs
+//! a subscriber, such as `tracing_subscriber::fmt::init()`. What is about a client has its `id` and its
+//! address (`client`).
+//!
+//! | level | what |
+//! | --- | --- |
+//! | error | handlers that panic, with the command |
+//! | warn | clients closed for their memory; what an operator should look at |
+//! | info | protocol errors, clients closed for being slow or idle, the stop |
+//! | debug | connections opened, and closed with the reason; the span `burst` around what handlers log |
+//!
+//! The span says whose request it was that a handler logs about. It is made for each burst of requests,
+//! if somebody listens to debug at its target, `thegiant::burst`: with `tracing_subscriber`'s `EnvFilter`,
+//! `info,thegiant::burst=debug` adds the client to a log that is otherwise at info. While nobody does, it
+//! costs a look at the level per burst.
+//!
+//! Clients see the same server by `INFO`, `SLOWLOG`, `LATENCY`, `CLIENT LIST` and `MONITOR`, under the
+//! names that Redis gives to everything: `prometheus-redis-exporter` and other tools for Redis understand
+//! it.
+//!
+//! # Features
+//!
+//! | feature | what it adds |
+//! | --- | --- |
+//! | `metrics` | the server tells its metrics to the recorder of the crate [`metrics`](https://docs.rs/metrics) |
+//!
+//! None is on by default. With `metrics`, the program installs a recorder, such as that of
+//! `metrics-exporter-prometheus`, before it runs the server; the metrics are registered with it once, when
+//! the server starts. `examples/prometheus` in the repository is such a program.
+//!
+//! | metric | kind | what |
+//! | --- | --- | --- |
+//! | `thegiant_commands_total{command}` | counter | commands that were run |
+//! | `thegiant_command_duration_seconds{command}` | histogram | how long a command took, while commands are timed |
+//! | `thegiant_errors_total{code}` | counter | errors that were answered, by their first word |
+//! | `thegiant_bursts_total` | counter | reads that brought commands |
+//! | `thegiant_burst_commands` | histogram | commands that one read brought |
+//! | `thegiant_connections` | gauge | connections at the moment |
+//! | `thegiant_connections_accepted_total` | counter | connections that were served |
+//! | `thegiant_connections_rejected_total` | counter | connections that were turned away |
+//! | `thegiant_received_bytes_total` | counter | bytes that clients sent |
+//! | `thegiant_sent_bytes_total` | counter | bytes that were sent to clients |
+//!
+//! `command` is the name in lower case, with `|` before that of a subcommand, as in `INFO`. Commands are
+//! timed while [`Server::latency_tracking`] or the slow log is on, by the program or by `CONFIG SET`, and
+//! not otherwise: that is the only one of the metrics that costs something per command. Codes of errors
+//! are told apart up to 128 of them. `CONFIG RESETSTAT` leaves metrics alone.
+//!
+//! What it costs, as a ratio to a server without the feature (GET, by the processor time of the server;
+//! the recorder is that of `metrics-exporter-prometheus`):
+//!
+//! | requests in a pipeline | 1 | 16 | 512 |
+//! | --- | ---: | ---: | ---: |
+//! | the feature without a recorder | 1.00 | 1.01 | 1.00 |
+//! | with a recorder | 1.01 | 1.02 | 1.01 |
+//! | and commands timed | 1.04 | 1.14 | 2.2 |
 //!
 //! # Testing an application
 //!

@@ -187,7 +187,8 @@ impl Server {
     }
 
     /// Keeps commands that took at least this long for `SLOWLOG` (`slowlog-log-slower-than`). `None`,
-    /// unless set: none are kept, since each command has to be timed for it (some 50 ns).
+    /// unless set: none are kept, since each command has to be timed for it, which costs what
+    /// [`latency_tracking`](Self::latency_tracking) costs.
     pub fn slowlog_slower_than(self, took: Option<Duration>) -> Self {
         let micros = took.map_or(-1, |took| i64::try_from(took.as_micros()).unwrap_or(i64::MAX));
         self.set(Setting::SlowlogLogSlowerThan, micros as u64)
@@ -199,7 +200,9 @@ impl Server {
     }
 
     /// Whether commands are timed (`latency-tracking`), for `LATENCY HISTOGRAM` and for `INFO`'s
-    /// `commandstats` and `latencystats`. They are not, unless set: it takes some 50 ns a command.
+    /// `commandstats` and `latencystats`. They are not, unless set: it takes some 40 ns a command. To
+    /// clients that wait for each reply that is 1 % of what a command costs, with 16 requests in a pipeline
+    /// 12 %, with 512 of them 70 %.
     pub fn latency_tracking(self, tracked: bool) -> Self {
         self.set(Setting::LatencyTracking, tracked.into())
     }
@@ -373,23 +376,26 @@ async fn accept(acceptor: Acceptor, shared: Arc<Shared>) {
     loop {
         let (stream, ends) = acceptor.accept().await;
         if is_protected_from(&ends.peer, &shared) {
-            shared.stats.rejected.add(1);
+            shared.stats.rejected();
             refuse(&stream, &PROTECTED);
             continue;
         }
         let most = shared.settings.size(Setting::MaxClients);
         let Some(client) = shared.clients.admit(ends, most, shared.now()) else {
-            shared.stats.rejected.add(1);
+            shared.stats.rejected();
             refuse(&stream, &FULL);
             continue;
         };
-        shared.stats.connections.add(1);
+        shared.stats.accepted();
         if let Stream::Tcp(stream) = &stream
             && let Err(error) = tune(stream, shared.settings.seconds(Setting::TcpKeepalive))
         {
-            tracing::debug!(client = %client.addr(), %error, "cannot set the options of a socket");
+            tracing::debug!(
+                id = client.id(), client = %client.addr(), %error,
+                "cannot set the options of a socket"
+            );
         }
-        tracing::debug!(client = %client.addr(), "connection opened");
+        tracing::debug!(id = client.id(), client = %client.addr(), "connection opened");
         Connection::start(stream, Arc::clone(&shared), client);
     }
 }

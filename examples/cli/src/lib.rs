@@ -29,6 +29,11 @@ off, error, warn, info (the default), debug or trace.";
 /// It ends the process with exit code 2 if the command line is wrong, and with 1 if the application
 /// cannot be served.
 pub async fn serve(app: App) {
+    serve_with(app, Ok).await;
+}
+
+/// The same, with a server that `configure` has had a look at before it runs.
+pub async fn serve_with(app: App, configure: impl FnOnce(Server) -> io::Result<Server>) {
     match wanted(lexopt::Parser::from_env()) {
         Ok(Wanted::Help) => {
             say(format_args!("Usage: {} [OPTIONS]\n\n{OPTIONS}", program()));
@@ -36,7 +41,7 @@ pub async fn serve(app: App) {
         }
         Ok(Wanted::Serve(options)) => {
             log();
-            if let Err(error) = run(app, options).await {
+            if let Err(error) = run(app, options, configure).await {
                 // What is no address is a mistake of the command line.
                 fail(if error.kind() == ErrorKind::InvalidInput { 2 } else { 1 }, &error);
             }
@@ -73,10 +78,14 @@ fn wanted(mut args: lexopt::Parser) -> Result<Wanted, lexopt::Error> {
     Ok(Wanted::Serve(options))
 }
 
-async fn run(app: App, options: Options) -> io::Result<()> {
+async fn run(
+    app: App,
+    options: Options,
+    configure: impl FnOnce(Server) -> io::Result<Server>,
+) -> io::Result<()> {
     // An empty password is none.
     let server = Server::new(app).password(options.password.unwrap_or_default());
-    let server = options.addresses.iter().try_fold(server, Server::bind)?;
+    let server = configure(options.addresses.iter().try_fold(server, Server::bind)?)?;
     for address in server.addresses() {
         say(format_args!("listening on {address}"));
     }
@@ -95,7 +104,7 @@ fn log() {
 }
 
 /// Prints a line, if anybody reads it.
-fn say(line: impl std::fmt::Display) {
+pub fn say(line: impl std::fmt::Display) {
     let _ = writeln!(io::stdout(), "{line}");
 }
 

@@ -3,6 +3,7 @@
 mod app;
 mod client;
 mod folder;
+mod log;
 mod process;
 mod reader;
 mod reply;
@@ -13,6 +14,7 @@ mod served;
 pub(crate) use app::{app, gated};
 pub(crate) use client::{PATIENCE, RawClient, exchange};
 pub(crate) use folder::Folder;
+pub(crate) use log::Log;
 pub(crate) use process::{Process, binary, cpu_time_of_this_thread};
 pub(crate) use reader::Reader;
 pub(crate) use reply::Reply;

@@ -54,6 +54,18 @@ impl Process {
         Self::start_example(command, &["127.0.0.1:0"], None)
     }
 
+    /// The example with an endpoint for Prometheus, and the address of that.
+    pub(crate) fn prometheus_example() -> (Self, String) {
+        let mut command = Command::new(binary("prometheus"));
+        command.args(["--bind", "127.0.0.1:0"]).env("METRICS_BIND", "127.0.0.1:0");
+        let mut process = Self::start(command, None);
+        let mut address_behind = |text| process.line_with(text)[text.len()..].to_owned();
+        let endpoint = address_behind("metrics on http://").replace("/metrics", "");
+        let address = address_behind("listening on ");
+        process.addresses.push(address);
+        (process, endpoint)
+    }
+
     fn start_example(mut command: Command, addresses: &[&str], folder: Option<Folder>) -> Self {
         command.args(addresses.iter().flat_map(|address| ["--bind", address])).env("RUST_LOG", "error");
         // What is free goes back to the system: a test looks at what is held, not at what glibc keeps.
@@ -162,6 +174,8 @@ fn cpu_time(thread: &Path) -> Option<Duration> {
 }
 
 /// The binary of an example, built if need be.
+///
+/// (What uses the feature `metrics` is built by itself, so that the others are built without.)
 pub(crate) fn binary(name: &str) -> PathBuf {
     static FOLDER: OnceLock<PathBuf> = OnceLock::new();
     FOLDER.get_or_init(build_examples).join(name)
@@ -178,12 +192,15 @@ fn build_examples() -> PathBuf {
         Some(name) => name,
     };
     let cargo = env::var_os("CARGO").unwrap_or("cargo".into());
-    let status = Command::new(cargo)
-        .args(["build", "--quiet", "--package", "kv", "--package", "hello", "--profile", profile])
-        .arg("--target-dir")
-        .arg(target)
-        .current_dir(Path::new(env!("CARGO_MANIFEST_DIR")))
-        .status();
-    assert!(status.expect("cargo can be run").success(), "the examples do not build");
+    for packages in [&["--package", "kv", "--package", "hello"][..], &["--package", "prometheus"]] {
+        let status = Command::new(&cargo)
+            .args(["build", "--quiet", "--profile", profile])
+            .args(packages)
+            .arg("--target-dir")
+            .arg(target)
+            .current_dir(Path::new(env!("CARGO_MANIFEST_DIR")))
+            .status();
+        assert!(status.expect("cargo can be run").success(), "the examples do not build");
+    }
     folder.to_owned()
 }

@@ -40,7 +40,8 @@ impl Session {
     #[command("DEBUG LOG", admin, noscript, loading, stale)]
     fn debug_log(&self, message: &[u8]) -> Result<(), Error> {
         self.may_debug()?;
-        tracing::warn!(client = %self.client.addr(), "DEBUG LOG: {}", message.escape_ascii());
+        let client = &self.client;
+        tracing::warn!(id = client.id(), client = %client.addr(), "DEBUG LOG: {}", message.escape_ascii());
         Ok(())
     }
 }

@@ -123,13 +123,15 @@ fn clients(shared: &Shared, info: &mut InfoFields) {
 }
 
 fn memory(shared: &Shared, info: &mut InfoFields) {
-    let Usage { memory, peak, .. } = Usage::now();
+    let Usage { memory, peak, total, .. } = Usage::now();
     info.field("used_memory", memory);
     info.field("used_memory_human", human(memory));
     info.field("used_memory_rss", memory);
     info.field("used_memory_rss_human", human(memory));
     info.field("used_memory_peak", peak);
     info.field("used_memory_peak_human", human(peak));
+    info.field("total_system_memory", total);
+    info.field("total_system_memory_human", human(total));
     info.field("maxmemory", 0);
     info.field("maxmemory_human", human(0));
     info.field("maxmemory_policy", "noeviction");
@@ -170,9 +172,12 @@ fn replication(_: &Shared, info: &mut InfoFields) {
 }
 
 fn cpu(_: &Shared, info: &mut InfoFields) {
-    let Usage { system, user, .. } = Usage::now();
-    info.field("used_cpu_sys", format_args!("{system:.6}"));
-    info.field("used_cpu_user", format_args!("{user:.6}"));
+    let usage = Usage::now();
+    let mut seconds = |name: &str, seconds: f64| info.field(name, format_args!("{seconds:.6}"));
+    seconds("used_cpu_sys", usage.system);
+    seconds("used_cpu_user", usage.user);
+    seconds("used_cpu_sys_children", usage.children_system);
+    seconds("used_cpu_user_children", usage.children_user);
 }
 
 /// The commands that have been asked for, with their counters.

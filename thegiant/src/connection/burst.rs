@@ -7,6 +7,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use tracing::{debug_span, level_filters::LevelFilter, span::EnteredSpan};
 
 use super::{Client, CommandId, pool};
 use crate::{
@@ -53,7 +54,7 @@ pub(crate) struct Burst {
 
 impl fmt::Debug for Burst {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Burst").field("requests", &self.requests.len()).finish_non_exhaustive()
+        f.debug_struct("Burst").field("requests", &self.len()).finish_non_exhaustive()
     }
 }
 
@@ -174,6 +175,11 @@ impl Burst {
         self.input.len() + self.spans.len() * size_of::<Span>() + self.large_len + filling
     }
 
+    /// How many requests it has.
+    pub(crate) fn len(&self) -> usize {
+        self.requests.len()
+    }
+
     /// Whether there are requests that have not been run.
     pub(crate) fn has_requests(&self) -> bool {
         self.next < self.requests.len()
@@ -265,6 +271,8 @@ impl Burst {
         actor: &mut A,
         context: &mut A::CommandContext,
     ) {
+        // One look at the level, once for all of them: a span that is made for nobody costs more.
+        let _span = (LevelFilter::current() >= LevelFilter::DEBUG).then(|| self.enter_span());
         self.begin();
         while self.next_row(mount).is_some() {
             let guarded = catch_unwind(AssertUnwindSafe(|| {
@@ -277,11 +285,22 @@ impl Burst {
                 self.out.rewind(self.mark);
                 let spec = self.next_row(mount).map(|row| &row.get::<A>().spec);
                 self.step(spec, |call, out| {
-                    tracing::error!(command = ?call.quoted_name(), client = %call.client().addr(), "a handler panicked");
+                    let client = call.client();
+                    let command = call.quoted_name();
+                    tracing::error!(id = client.id(), client = %client.addr(), ?command, "a handler panicked");
                     out.error(&Error::INTERNAL);
                 });
             }
         }
+    }
+
+    /// What handlers log is said to be about this client, until the span is dropped. It has a target of
+    /// its own, so that an operator can ask for it alone.
+    #[cold]
+    fn enter_span(&self) -> Option<EnteredSpan> {
+        let client = self.client.as_ref()?;
+        let span = debug_span!(target: "thegiant::burst", "burst", id = client.id(), client = %client.addr());
+        Some(span.entered())
     }
 
     /// Requests are going to be run, without a pause between them.

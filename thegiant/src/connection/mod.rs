@@ -188,7 +188,7 @@ impl Connection {
         match self.poll_read(cx)? {
             Poll::Ready(0) => Ok(Step::End),
             Poll::Ready(read) => {
-                self.session.shared.stats.input.add(read as u64);
+                self.session.shared.stats.received(read);
                 self.decode()
             }
             Poll::Pending => Ok(Step::Wait(Stage::Reading)),
@@ -269,8 +269,11 @@ impl Connection {
         self.session.account_input(unread, start > 0);
         let limit = self.session.query_buffer_limit();
         if unread > limit {
-            let client = self.session.client.addr();
-            tracing::warn!(%client, limit, "closed: a request is over the query buffer limit");
+            let client = &self.session.client;
+            tracing::warn!(
+                id = client.id(), client = %client.addr(), limit,
+                "closed: a request is over the query buffer limit"
+            );
             return Err(io::ErrorKind::QuotaExceeded.into());
         }
         Ok(step)
@@ -381,8 +384,8 @@ impl Connection {
 
     fn say_what_is_broken(&mut self, burst: &mut Burst) {
         let Some(error) = self.broken.take().filter(|_| !self.session.closing) else { return };
-        let client = self.session.client.addr();
-        tracing::info!(%client, %error, "closed");
+        let client = &self.session.client;
+        tracing::info!(id = client.id(), client = %client.addr(), %error, "closed");
         let reply = error.reply();
         self.session.shared.stats.count_error(reply.code());
         if burst.out.replies() == Replies::On {
@@ -410,7 +413,7 @@ impl Connection {
         let before = sending.sent;
         let written = self.stream.poll_write(&sending.burst.out, &mut sending.sent, cx)?;
         let progress = sending.sent - before;
-        self.session.shared.stats.output.add(progress as u64);
+        self.session.shared.stats.sent(progress);
         if written.is_pending() {
             self.wait_for_room(&mut sending, progress > 0, cx)?;
             return Ok(Step::Wait(Stage::Writing(sending)));
@@ -435,8 +438,11 @@ impl Connection {
         let waiting = sending.burst.out.len() - sending.sent;
         self.session.account_output(waiting);
         if self.session.is_output_over(waiting) {
-            let client = self.session.client.addr();
-            tracing::warn!(%client, waiting, "closed: it does not read its replies");
+            let client = &self.session.client;
+            tracing::warn!(
+                id = client.id(), client = %client.addr(), waiting,
+                "closed: it does not read its replies"
+            );
             return Err(io::ErrorKind::QuotaExceeded.into());
         }
         if progress {
@@ -456,7 +462,7 @@ impl Connection {
         let unread = |incoming: &Option<Box<Burst>>| incoming.as_ref().map_or(0, |burst| burst.unread_len());
         while unread(&self.incoming) < READ_AHEAD && !self.closes_bulk() {
             match self.poll_read(cx)? {
-                Poll::Ready(read) if read > 0 => self.session.shared.stats.input.add(read as u64),
+                Poll::Ready(read) if read > 0 => self.session.shared.stats.received(read),
                 _ => break,
             }
             self.undecoded = true;
@@ -495,6 +501,22 @@ impl Connection {
     }
 }
 
+impl Connection {
+    /// Why it is over.
+    fn reason(&self, end: io::Result<()>) -> String {
+        if let Err(error) = end {
+            return error.to_string();
+        }
+        let reason = match self.session.client.wish() {
+            Wish::Die => "it was killed",
+            Wish::Finish => "the server stops",
+            Wish::Live if self.session.closing => "it has its last reply",
+            Wish::Live => "the client has left",
+        };
+        reason.to_owned()
+    }
+}
+
 impl Actor for Connection {
     type Context = Context<Self>;
 
@@ -515,9 +537,10 @@ impl ActorFuture<Connection> for Serve {
         context: &mut Context<Connection>,
         cx: &mut TaskContext<'_>,
     ) -> Poll<()> {
-        if let Err(error) = ready!(connection.poll(cx)) {
-            tracing::debug!(client = %connection.session.client.addr(), %error, "connection failed");
-        }
+        let end = ready!(connection.poll(cx));
+        let client = &connection.session.client;
+        let reason = || connection.reason(end);
+        tracing::debug!(id = client.id(), client = %client.addr(), reason = reason(), "connection closed");
         context.stop();
         Poll::Ready(())
     }

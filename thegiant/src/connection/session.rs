@@ -153,7 +153,7 @@ impl Session {
 
 impl Drop for Session {
     fn drop(&mut self) {
-        tracing::debug!(client = %self.client.addr(), "connection closed");
+        self.shared.stats.closed();
         self.set_monitor(false);
         let memory = self.client.close();
         self.shared.account(memory, 0);

@@ -68,7 +68,7 @@ impl Shared {
     pub(crate) fn new(routes: Routes, info: Vec<InfoSection>, parts: Parts) -> Self {
         let Parts { settings, password, stop, addresses } = parts;
         let shared = Shared {
-            stats: Stats::new(routes.commands().len()),
+            stats: Stats::new(routes.commands()),
             routes,
             settings,
             info,
@@ -118,7 +118,10 @@ impl Shared {
         self.account(0, len);
         if self.settings.output_limit(Setting::PushOutputLimit).is_over(waiting) && client.wish() != Wish::Die
         {
-            tracing::warn!(client = %client.addr(), waiting, "closed: it does not read what is pushed");
+            tracing::warn!(
+                id = client.id(), client = %client.addr(), waiting,
+                "closed: it does not read what is pushed"
+            );
             client.ask(Wish::Die);
         }
     }
@@ -134,7 +137,10 @@ impl Shared {
         for client in self.clients.evict(most) {
             self.stats.evicted.fetch_add(1, Relaxed);
             let held = client.memory();
-            tracing::warn!(client = %client.addr(), held, "closed: all clients take too much memory");
+            tracing::warn!(
+                id = client.id(), client = %client.addr(), held,
+                "closed: all clients take too much memory"
+            );
         }
     }
 
@@ -188,7 +194,10 @@ impl Shared {
         let mut last = self.last_warning.lock().unwrap_or_else(PoisonError::into_inner);
         if last.is_none_or(|last| last.elapsed() >= WARNING_INTERVAL) {
             *last = Some(Instant::now());
-            tracing::warn!(client = %client.addr(), "closed: POST or Host: is no command, but what a browser sends");
+            tracing::warn!(
+                id = client.id(), client = %client.addr(),
+                "closed: POST or Host: is no command, but what a browser sends"
+            );
         }
     }
 }

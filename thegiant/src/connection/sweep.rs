@@ -39,7 +39,7 @@ impl Sweep {
             }
             let soft_age = over_soft.get(&client.id()).map(|since| now - since);
             if let Some(reason) = limits.exceeded(client, now, soft_age) {
-                tracing::info!(client = %client.addr(), "closed: {reason}");
+                tracing::info!(id = client.id(), client = %client.addr(), "closed: {reason}");
                 client.ask(Wish::Die);
             }
         }

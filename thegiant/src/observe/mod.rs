@@ -6,6 +6,8 @@
 mod attention;
 mod counter;
 mod ledger;
+#[cfg(feature = "metrics")]
+mod metrics;
 mod monitors;
 mod quote;
 mod slowlog;

@@ -11,9 +11,11 @@ use std::{
 
 use hdrhistogram::Histogram;
 
+#[cfg(feature = "metrics")]
+use super::metrics::{self, Metrics};
 use super::{Counter, Failure};
 use crate::{
-    command::Resolved,
+    command::{Resolved, Spec},
     connection::{Burst, CommandId},
 };
 
@@ -37,7 +39,17 @@ pub(crate) struct Stats {
     before: Counter,
     /// By the number of the command.
     commands: Box<[CommandStats]>,
-    errors: Mutex<BTreeMap<Box<str>, u64>>,
+    errors: Mutex<BTreeMap<Box<str>, ErrorStats>>,
+    #[cfg(feature = "metrics")]
+    metrics: Metrics,
+}
+
+/// The counters of one code of errors.
+#[derive(Debug)]
+struct ErrorStats {
+    count: u64,
+    #[cfg(feature = "metrics")]
+    metric: ::metrics::Counter,
 }
 
 /// The counters of one command.
@@ -54,8 +66,8 @@ pub(crate) struct CommandStats {
 }
 
 impl Stats {
-    /// For so many commands.
-    pub(crate) fn new(commands: usize) -> Self {
+    /// For these commands.
+    pub(crate) fn new(commands: &[&'static Spec]) -> Self {
         Stats {
             connections: Counter::default(),
             rejected: Counter::default(),
@@ -64,8 +76,10 @@ impl Stats {
             output: Counter::default(),
             rate: Counter::default(),
             before: Counter::default(),
-            commands: (0..commands).map(|_| CommandStats::default()).collect(),
+            commands: commands.iter().map(|_| CommandStats::default()).collect(),
             errors: Mutex::default(),
+            #[cfg(feature = "metrics")]
+            metrics: Metrics::new(commands),
         }
     }
 
@@ -86,7 +100,44 @@ impl Stats {
 
     /// Errors answered, by their codes.
     pub(crate) fn errors(&self) -> BTreeMap<Box<str>, u64> {
-        self.lock_errors().clone()
+        self.lock_errors().iter().map(|(code, errors)| (code.clone(), errors.count)).collect()
+    }
+
+    /// A connection is served.
+    pub(crate) fn accepted(&self) {
+        self.connections.add(1);
+        #[cfg(feature = "metrics")]
+        {
+            self.metrics.accepted.increment(1);
+            self.metrics.connections.increment(1.0);
+        }
+    }
+
+    /// A connection that was served is over.
+    pub(crate) fn closed(&self) {
+        #[cfg(feature = "metrics")]
+        self.metrics.connections.decrement(1.0);
+    }
+
+    /// A connection has been turned away.
+    pub(crate) fn rejected(&self) {
+        self.rejected.add(1);
+        #[cfg(feature = "metrics")]
+        self.metrics.rejected.increment(1);
+    }
+
+    /// So many bytes have come.
+    pub(crate) fn received(&self, bytes: usize) {
+        self.input.add(bytes as u64);
+        #[cfg(feature = "metrics")]
+        self.metrics.received.increment(bytes as u64);
+    }
+
+    /// So many bytes have gone.
+    pub(crate) fn sent(&self, bytes: usize) {
+        self.output.add(bytes as u64);
+        #[cfg(feature = "metrics")]
+        self.metrics.sent.increment(bytes as u64);
     }
 
     /// A second has gone by.
@@ -109,7 +160,11 @@ impl Stats {
     pub(crate) fn settle(&self, burst: &Burst) {
         burst.count_calls(|command, calls| {
             self.command(command).calls.add(calls);
+            #[cfg(feature = "metrics")]
+            self.metrics.calls(command, calls);
         });
+        #[cfg(feature = "metrics")]
+        self.metrics.burst(burst.len());
         if !burst.ledger.is_empty() {
             self.settle_ledger(burst);
         }
@@ -120,6 +175,8 @@ impl Stats {
         for (request, took) in &burst.ledger.times {
             if let Some(Resolved::Command(target)) = burst.target(*request) {
                 self.command(target.command).time(*took);
+                #[cfg(feature = "metrics")]
+                self.metrics.time(target.command, *took);
             }
         }
     }
@@ -140,16 +197,30 @@ impl Stats {
     /// Counts an error that was answered.
     pub(crate) fn count_error(&self, code: &str) {
         let mut errors = self.lock_errors();
-        if let Some(count) = errors.get_mut(code) {
-            *count += 1;
+        if let Some(errors) = errors.get_mut(code) {
+            errors.add();
         } else if errors.len() < MAX_CODES {
-            errors.insert(code.into(), 1);
+            let mut new = ErrorStats {
+                count: 0,
+                #[cfg(feature = "metrics")]
+                metric: metrics::errors(code),
+            };
+            new.add();
+            errors.insert(code.into(), new);
         }
     }
 
-    fn lock_errors(&self) -> MutexGuard<'_, BTreeMap<Box<str>, u64>> {
+    fn lock_errors(&self) -> MutexGuard<'_, BTreeMap<Box<str>, ErrorStats>> {
         // Nothing panics while it is held.
         self.errors.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl ErrorStats {
+    fn add(&mut self) {
+        self.count += 1;
+        #[cfg(feature = "metrics")]
+        self.metric.increment(1);
     }
 }
 
