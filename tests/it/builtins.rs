@@ -1,4 +1,4 @@
-use crate::support::{ANY_PORT, Process, RawClient, Reply, Served, app, line, lines, request};
+use crate::support::{Process, RawClient, Reply, Served, app, line, lines, request};
 
 fn text(reply: &Reply) -> String {
     match reply {
@@ -163,47 +163,4 @@ fn info_says_what_clients_wait_for() {
     let replication = "txt:# Replication\r\nrole:master\r\nconnected_slaves:0\r\n";
     let expected = format!("={}\r\n{replication}\r\n", replication.len());
     assert_eq!(client.ask(line("INFO REPLICATION")), expected.as_str());
-}
-
-/// `CLIENT NO-TOUCH` is of Redis 7.2.
-#[test]
-fn a_client_may_leave_no_trace() {
-    let served = Served::start(app);
-    let mut client = RawClient::connect(served.address());
-    let mut flags = |request: &str, reply: &str| {
-        assert_eq!(client.ask(line(request)), reply, "{request}");
-        let shown = text(&ask(&mut client, "CLIENT INFO"));
-        assert!(shown.contains(" cmd=client|info "), "{shown}");
-        let flags = shown.split(' ').find_map(|field| field.strip_prefix("flags="));
-        flags.expect("its flags").to_owned()
-    };
-    assert_eq!(flags("CLIENT NO-TOUCH on", "+OK\r\n"), "T");
-    assert_eq!(flags("CLIENT NO-TOUCH x", "-ERR syntax error\r\n"), "T");
-    assert_eq!(flags("CLIENT NO-TOUCH OFF", "+OK\r\n"), "N");
-    assert_eq!(
-        flags("CLIENT NO-TOUCH", "-ERR wrong number of arguments for 'client|no-touch' command\r\n"),
-        "N"
-    );
-    assert_eq!(flags("CLIENT NO-TOUCH on", "+OK\r\n"), "T");
-    assert_eq!(flags("RESET", "+RESET\r\n"), "N");
-}
-
-#[test]
-fn debug_answers_as_redis_where_it_is_switched_on() {
-    let served = Served::with(app, |server| server.debug_commands(true).bind(ANY_PORT));
-    let redis = Process::redis(&["--enable-debug-command", "yes"]);
-    let types = "string integer double null array set map attrib push verbatim true false bignum nope STRING";
-    let of_types = types.split(' ').map(|name| format!("DEBUG PROTOCOL {name}"));
-    let others = ["DEBUG SLEEP 0", "DEBUG SLEEP 0.01", "DEBUG ERROR CODE", "DEBUG"].map(str::to_owned);
-    let requests: Vec<u8> = of_types.chain(others).flat_map(|request| line(&request)).collect();
-    for protocol in ["HELLO 2", "HELLO 3"] {
-        let [giant, redis] = [served.address(), redis.address()].map(|address| {
-            let mut client = RawClient::connect(address);
-            client.ask(line(protocol));
-            client.send(&requests);
-            client.half_close();
-            client.rest()
-        });
-        assert_eq!(giant, redis, "{protocol}");
-    }
 }

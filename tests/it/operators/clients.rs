@@ -222,3 +222,22 @@ fn a_name_cannot_forge_a_line() {
         assert_eq!(exchange(served.address(), request(["CLIENT", "SETNAME", name])), error, "{name:?}");
     }
 }
+
+/// It is of Redis 7.2.
+#[test]
+fn no_touch_is_switched_on_and_off() {
+    let served = Served::start(app);
+    let mut client = RawClient::connect(served.address());
+    for (switch, reply, is_on) in [
+        ("NO-TOUCH on", "+OK\r\n", true),
+        ("NO-TOUCH x", "-ERR syntax error\r\n", true),
+        ("NO-TOUCH OFF", "+OK\r\n", false),
+        ("NO-TOUCH", "-ERR wrong number of arguments for 'client|no-touch' command\r\n", false),
+        ("no-touch ON", "+OK\r\n", true),
+    ] {
+        assert_eq!(client.ask(line(&format!("CLIENT {switch}"))), reply, "{switch}");
+        let shown = client.ask(line("CLIENT INFO"));
+        let flags = if is_on { " flags=T " } else { " flags=N " };
+        assert!(String::from_utf8_lossy(&shown).contains(flags), "{switch}: {shown:?}");
+    }
+}
