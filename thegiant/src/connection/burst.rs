@@ -414,6 +414,7 @@ impl Burst {
 }
 
 /// Which commands these are, those of the same name in a row as one.
+#[inline]
 fn count_in_a_row(requests: &[Request], count: &mut impl FnMut(CommandId, u64)) {
     let mut same = (None, 0);
     for request in requests {

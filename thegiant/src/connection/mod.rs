@@ -203,6 +203,7 @@ impl Connection {
         burst.into()
     }
 
+    #[inline(always)]
     fn poll_read(&mut self, cx: &mut TaskContext<'_>) -> Poll<io::Result<usize>> {
         if let Some(filling) = self.incoming.as_mut().and_then(|burst| burst.filling.as_mut()) {
             return self.stream.poll_fill(filling, cx);
@@ -429,6 +430,7 @@ impl Connection {
     }
 
     /// The client does not take its replies as fast as they could be sent.
+    #[cold]
     fn wait_for_room(
         &mut self,
         sending: &mut Sending,
@@ -458,6 +460,7 @@ impl Connection {
 
     /// Reads requests that are run later. A client that writes a whole pipeline before it reads any
     /// of the replies, as many do, would otherwise wait for this server, and this server for it.
+    #[cold]
     fn read_ahead(&mut self, cx: &mut TaskContext<'_>) -> io::Result<()> {
         let unread = |incoming: &Option<Box<Burst>>| incoming.as_ref().map_or(0, |burst| burst.unread_len());
         while unread(&self.incoming) < READ_AHEAD && !self.closes_bulk() {
