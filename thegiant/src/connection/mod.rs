@@ -260,10 +260,7 @@ impl Connection {
                 Resolved::Command(target) => match self.gate(&mut burst, target) {
                     Gate::Open if target.mount == MountId::SESSION => self.answer(target, &mut burst),
                     Gate::Open => return self.send_away(burst, target, cx),
-                    Gate::Closed => {
-                        burst.begin();
-                        burst.step(None, |_, out| out.error(&Error::NO_AUTH));
-                    }
+                    Gate::Closed => burst.reject(|_, out| out.error(&Error::NO_AUTH)),
                     // What has been answered before does not have to wait.
                     Gate::Waiting if burst.out.len() > 0 => return Step::On(Stage::Writing(burst, 0)),
                     Gate::Waiting => {
@@ -275,10 +272,12 @@ impl Connection {
                     self.session.shared.warn_of_cross_protocol(&self.session.client);
                     self.session.closing = true;
                 }
+                Resolved::Help(_) if !self.session.is_authenticated() => {
+                    burst.reject(|_, out| out.error(&Error::NO_AUTH));
+                }
                 rejected => {
                     let table = self.session.shared.routes.table();
-                    burst.begin();
-                    burst.step(None, |call, out| table.answer(rejected, call, out));
+                    burst.reject(|call, out| table.answer(rejected, call, out));
                 }
             }
             if self.session.closing {
@@ -398,6 +397,7 @@ impl Connection {
             return Ok(Step::On(Stage::Running(burst)));
         }
         burst.recycle();
+        self.session.wait_for_rest();
         Ok(Step::On(if self.session.closing { Stage::Closing(None) } else { Stage::Reading }))
     }
 
