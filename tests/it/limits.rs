@@ -1,3 +1,14 @@
+/// The memory of all clients.
+mod memory;
+/// What waits to be sent to a client.
+mod output;
+/// A password, and what clients can do without it.
+mod password;
+/// Who is served by a server without a password.
+mod protected;
+/// Clients that take their time.
+mod timers;
+
 use std::{io::ErrorKind, time::Duration};
 
 use crate::support::{ANY_PORT, RawClient, Served, app, eventually, exchange, gated, line, request};
@@ -27,6 +38,39 @@ fn max_clients() {
     assert_eq!(connect().rest(), FULL);
     assert_eq!(successor.ask(line("PING")), "+PONG\r\n");
     assert_eq!(staying.ask(line("PING")), "+PONG\r\n");
+}
+
+/// Has a running server change a setting.
+fn set(operator: &mut RawClient, name: &str, value: &str) {
+    assert_eq!(operator.ask(request(["CONFIG", "SET", name, value])), "+OK\r\n", "{name} {value}");
+}
+
+#[test]
+fn limits_of_connections_and_requests_can_be_changed() {
+    let served = Served::start(app);
+    let mut operator = RawClient::connect(served.address());
+    set(&mut operator, "maxclients", "1");
+    assert_eq!(RawClient::connect(served.address()).rest(), FULL);
+    set(&mut operator, "maxclients", "2");
+    let mut client = RawClient::connect(served.address());
+    assert_eq!(client.ask(line("PING")), "+PONG\r\n");
+
+    let value = "x".repeat(2 << 20);
+    assert_eq!(client.ask(request(["SET", "k", &value])), "+OK\r\n");
+    set(&mut operator, "client-query-buffer-limit", "1mb");
+    // It may be closed before it has sent everything.
+    let _ = client.try_send(&request(["SET", "k", &value])[..(2 << 20) - 10]);
+    assert_eq!(client.rest(), "");
+    set(&mut operator, "client-query-buffer-limit", "1gb");
+
+    let mut client = eventually(|| {
+        let mut client = RawClient::connect(served.address());
+        client.try_send(line("PING")).ok()?;
+        client.try_reply().is_ok_and(|reply| reply == "+PONG\r\n").then_some(client)
+    });
+    set(&mut operator, "proto-max-bulk-len", "1mb");
+    client.send("*2\r\n$4\r\nECHO\r\n$1048577\r\n");
+    assert_eq!(client.rest(), "-ERR Protocol error: invalid bulk length\r\n");
 }
 
 #[test]

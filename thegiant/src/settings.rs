@@ -125,6 +125,11 @@ pub(crate) struct OutputLimit {
 }
 
 impl OutputLimit {
+    /// Whether there is a limit at all.
+    pub(crate) fn is_any(self) -> bool {
+        self.hard != 0 || self.soft != 0
+    }
+
     /// Whether so many bytes are too many, at once.
     pub(crate) fn is_over(self, bytes: usize) -> bool {
         self.hard != 0 && bytes as u64 > self.hard

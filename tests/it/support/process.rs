@@ -49,9 +49,40 @@ impl Process {
 
     /// An example that can have no more than this many files and sockets open.
     pub(crate) fn example_with_descriptors(name: &str, descriptors: usize) -> Self {
-        let mut command = Command::new("sh");
-        command.args(["-c", &format!("ulimit -n {descriptors} && exec \"$0\" \"$@\"")]).arg(binary(name));
-        Self::start_example(command, &["127.0.0.1:0"], None)
+        let ulimit = format!("ulimit -n {descriptors} && exec \"$0\" \"$@\"");
+        Self::example_behind(&["sh", "-c", &ulimit], name, "127.0.0.1:0")
+    }
+
+    /// An example that another program starts, in its own place.
+    pub(crate) fn example_behind(starter: &[&str], name: &str, address: &str) -> Self {
+        let mut command = Command::new(starter[0]);
+        command.args(&starter[1..]).arg(binary(name));
+        Self::start_example(command, &[address], None)
+    }
+
+    /// What it says, up to the end of the connection, to a client in its own network namespace which connects to
+    /// this address, sends a line if it is not empty, and `QUIT`.
+    pub(crate) fn said_within(&self, host: &str, request: &str) -> String {
+        let (_, port) = self.address().rsplit_once(':').expect("a port");
+        let quit = if request.is_empty() { "" } else { "printf '%s\\r\\nQUIT\\r\\n' \"$2\" >&3;" };
+        let script = format!("exec 3<>/dev/tcp/$0/$1; {quit} cat <&3");
+        let pid = self.child.id().to_string();
+        let mut nsenter = Command::new("nsenter");
+        nsenter.args([
+            "--preserve-credentials",
+            "-U",
+            "-n",
+            "-t",
+            &pid,
+            "bash",
+            "-c",
+            &script,
+            host,
+            port,
+            request,
+        ]);
+        let output = nsenter.output().expect("nsenter can be run");
+        String::from_utf8(output.stdout).expect("text")
     }
 
     /// The example with an endpoint for Prometheus, and the address of that.

@@ -311,6 +311,11 @@ impl Burst {
         }
     }
 
+    /// Answers the next request with `answer` instead of running it.
+    pub(crate) fn reject(&mut self, answer: impl FnOnce(&Call<'_>, &mut Encoder)) {
+        self.step(None, answer);
+    }
+
     /// Runs the next request with `run`; with no row, that refuses it.
     pub(crate) fn step(&mut self, spec: Option<&'static Spec>, run: impl FnOnce(&Call<'_>, &mut Encoder)) {
         let (Some(request), Some(client)) = (self.requests.get(self.next), &self.client) else { return };

@@ -106,7 +106,9 @@ struct Inner {
     flags: AtomicU8,
     /// When it was last active, or `BUSY`.
     active: AtomicU32,
-    /// When the request began that has not arrived whole, or `NEVER`.
+    /// Since when a password is asked for, or `NEVER`.
+    unauthenticated_since: AtomicU32,
+    /// Since when the rest of a request is waited for, or `NEVER`.
     request_since: AtomicU32,
     /// The command that it sent last, or `NONE`.
     command: AtomicU32,
@@ -132,12 +134,10 @@ pub(crate) enum ClientFlag {
     NoEvict = 1,
     /// `MONITOR`: it is shown all commands.
     Monitor = 1 << 1,
-    /// A password is asked for, and it has not given it.
-    Unauthenticated = 1 << 2,
     /// It waits for the end of a `CLIENT PAUSE`.
-    Paused = 1 << 3,
+    Paused = 1 << 2,
     /// `CLIENT NO-TOUCH`: what it does is no use of a key.
-    NoTouch = 1 << 4,
+    NoTouch = 1 << 3,
 }
 
 /// Where a connection and the rest of the program meet.
@@ -191,6 +191,7 @@ impl Client {
             signals: AtomicU8::new(Wish::Live as u8),
             flags: AtomicU8::new(0),
             active: AtomicU32::new(now),
+            unauthenticated_since: AtomicU32::new(NEVER),
             request_since: AtomicU32::new(NEVER),
             command: AtomicU32::new(NONE),
             input: AtomicUsize::new(0),
@@ -296,13 +297,12 @@ impl Client {
 
     /// No burst is collected any more, and nothing is pushed. Returns the bytes of its buffers.
     pub(crate) fn close(&self) -> usize {
-        let memory = self.memory();
         let mut door = self.door();
         door.closed = true;
         door.answered = None;
-        door.pushed = None;
         door.waker = None;
-        memory
+        let pushed = door.pushed.take().map_or(0, |pushed| pushed.len);
+        self.input() + self.output() + pushed
     }
 
     /// What is to be done before anything else.
@@ -399,12 +399,23 @@ impl Client {
         }
     }
 
-    /// A part of a request has arrived; or all of it.
+    /// A password is asked for; or not, or not any more.
+    pub(crate) fn unauthenticated_since(&self, since: Option<u32>) {
+        self.0.unauthenticated_since.store(since.unwrap_or(NEVER), Relaxed);
+    }
+
+    /// For how long it has been asked for a password, in seconds.
+    pub(crate) fn unauthenticated_age(&self, now: u32) -> Option<u32> {
+        let since = self.0.unauthenticated_since.load(Relaxed);
+        (since != NEVER).then(|| now.saturating_sub(since))
+    }
+
+    /// The rest of a request is waited for; or not, or not any more.
     pub(crate) fn request_since(&self, since: Option<u32>) {
         self.0.request_since.store(since.unwrap_or(NEVER), Relaxed);
     }
 
-    /// How long it has been sending one request, in seconds.
+    /// For how long the rest of a request has been waited for, in seconds.
     pub(crate) fn request_age(&self, now: u32) -> Option<u32> {
         let since = self.0.request_since.load(Relaxed);
         (since != NEVER).then(|| now.saturating_sub(since))
@@ -464,5 +475,24 @@ impl Door {
 impl fmt::Debug for Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Client").field("id", &self.id()).field("addr", self.addr()).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn loopback_addresses_and_unix_sockets_are_local() {
+        let tcp = |address: &str| Address::Tcp(address.parse().expect("an address"));
+        for local in ["127.0.0.1:1", "127.8.8.8:1", "[::1]:1", "[::ffff:127.0.0.1]:1"] {
+            assert!(tcp(local).is_local(), "{local}");
+        }
+        for other in
+            ["192.0.2.1:1", "0.0.0.0:1", "10.0.0.1:1", "[2001:db8::1]:1", "[::ffff:192.0.2.1]:1", "[::]:1"]
+        {
+            assert!(!tcp(other).is_local(), "{other}");
+        }
+        assert!(Address::Unix(Path::new("/run/app.sock").into()).is_local());
     }
 }

@@ -285,22 +285,24 @@ impl Connection {
         // An earlier burst may have changed these since this one was read.
         burst.out.set_protocol(self.session.client.protocol());
         burst.out.set_replies(self.session.replies);
-        burst.begin();
         while let Some(target) = burst.next_target() {
             match target {
                 Resolved::Command(target) => match self.gate(&mut burst, target) {
                     Gate::Open if target.mount == MountId::SESSION => self.answer(target, &mut burst),
                     Gate::Open => return self.send_away(burst, target, cx),
-                    Gate::Closed => burst.step(None, |_, out| out.error(&Error::NO_AUTH)),
+                    Gate::Closed => burst.reject(|_, out| out.error(&Error::NO_AUTH)),
                     Gate::Waiting => return self.wait_for_gate(burst, cx),
                 },
                 Resolved::CrossProtocol => {
                     self.session.shared.warn_of_cross_protocol(&self.session.client);
                     self.session.closing = true;
                 }
+                Resolved::Help(_) if !self.session.is_authenticated() => {
+                    burst.reject(|_, out| out.error(&Error::NO_AUTH));
+                }
                 rejected => {
                     let table = self.session.shared.routes.table();
-                    burst.step(None, |call, out| table.answer(rejected, call, out));
+                    burst.reject(|call, out| table.answer(rejected, call, out));
                 }
             }
             if self.session.closing {
@@ -426,6 +428,7 @@ impl Connection {
             return Ok(Step::On(Stage::Running(burst)));
         }
         burst.recycle();
+        self.session.wait_for_rest();
         Ok(Step::On(if self.session.closing { Stage::Closing(None) } else { Stage::Reading }))
     }
 

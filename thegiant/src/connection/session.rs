@@ -32,7 +32,9 @@ pub(crate) struct Session {
 impl Session {
     pub(crate) fn new(shared: Arc<Shared>, client: Client) -> Self {
         let authenticated = shared.password.is_none();
-        client.set(ClientFlag::Unauthenticated, !authenticated);
+        if !authenticated {
+            client.unauthenticated_since(Some(shared.now()));
+        }
         Session { shared, client, closing: false, authenticated, replies: Replies::On, input: 0, output: 0 }
     }
 
@@ -41,8 +43,11 @@ impl Session {
     }
 
     pub(crate) fn set_authenticated(&mut self, authenticated: bool) {
-        self.authenticated = authenticated;
-        self.client.set(ClientFlag::Unauthenticated, !authenticated);
+        // Whoever has not said who it is gets no more time by asking to start over.
+        if authenticated != self.authenticated {
+            self.authenticated = authenticated;
+            self.client.unauthenticated_since((!authenticated).then(|| self.shared.now()));
+        }
     }
 
     /// Back to how it was at first.
@@ -78,20 +83,29 @@ impl Session {
         self.shared.settings.decode_limits().with_unauthenticated(!self.authenticated)
     }
 
-    /// Bytes of a request that has not arrived whole. It may have begun behind others that have.
-    /// Usually there are none, and nothing is told.
-    pub(crate) fn account_input(&mut self, input: usize, is_new: bool) {
+    /// Bytes of a request that has not arrived whole. It may have begun behind others that have, which
+    /// are served first. Usually there are none, and nothing is told.
+    pub(crate) fn account_input(&mut self, input: usize, are_others: bool) {
         let before = mem::replace(&mut self.input, input);
         if before == 0 && input == 0 {
             return;
         }
-        if input == 0 {
+        if are_others || input == 0 {
             self.client.request_since(None);
-        } else if before == 0 || is_new {
-            self.client.request_since(Some(self.shared.now()));
+        } else {
+            self.wait_for_rest();
         }
         self.client.set_input(input);
         self.shared.account(before, input);
+    }
+
+    /// If a request has begun, its client is waited for: that is timed, and not how long the client
+    /// waits for the server.
+    pub(crate) fn wait_for_rest(&self) {
+        let now = self.shared.now();
+        if self.input > 0 && self.client.request_age(now).is_none() {
+            self.client.request_since(Some(now));
+        }
     }
 
     /// Bytes of replies that the client has not taken. Usually there are none, and nothing is told.

@@ -104,11 +104,13 @@ impl Shared {
         self.stats.tick();
     }
 
-    /// Commands are timed while somebody wants to know.
+    /// Commands are timed while somebody wants to know, and clients have the memory that they may have
+    /// now. What else is limited is looked at when something comes or goes, or once a second.
     pub(crate) fn settings_changed(&self) {
         let is_timed = self.settings.flag(Setting::LatencyTracking)
             || self.settings.signed(Setting::SlowlogLogSlowerThan) >= 0;
         self.attention.set(Look::Time, is_timed);
+        self.limit_memory(self.clients.memory());
     }
 
     /// Sends a client something that is no reply. If too much waits for it already, it is closed.
@@ -126,12 +128,18 @@ impl Shared {
         }
     }
 
-    /// The buffers of a client have changed in size. If those of all take too much, the biggest
-    /// clients are closed.
+    /// The buffers of a client have changed in size.
     pub(crate) fn account(&self, before: usize, after: usize) {
         let memory = self.clients.account(before, after);
+        if after > before {
+            self.limit_memory(memory);
+        }
+    }
+
+    /// If the buffers of all clients take too much, the biggest clients are closed.
+    fn limit_memory(&self, memory: usize) {
         let most = self.settings.size(Setting::MaxMemoryClients);
-        if most == 0 || memory <= most || after <= before {
+        if most == 0 || memory <= most {
             return;
         }
         for client in self.clients.evict(most) {

@@ -62,8 +62,8 @@ impl Limits {
 
     fn is_any(&self, shared: &Shared) -> bool {
         let times = [self.timeout, self.request_timeout, self.auth_timeout];
-        // What is soft concerns only what waits.
-        let may_wait = shared.clients.memory() > 0 && (self.normal.soft > 0 || self.push.soft > 0);
+        // What waits for nobody can be over no limit.
+        let may_wait = shared.clients.memory() > 0 && (self.normal.is_any() || self.push.is_any());
         may_wait || times.iter().any(Option::is_some)
     }
 
@@ -83,10 +83,13 @@ impl Limits {
             Some("it was idle for too long")
         } else if client.request_age(now).is_some_and(|age| is_over(self.request_timeout, age)) {
             Some("it took too long to send a request")
-        } else if client.is(ClientFlag::Unauthenticated) && is_over(self.auth_timeout, client.age(now)) {
+        } else if client.unauthenticated_age(now).is_some_and(|age| is_over(self.auth_timeout, age)) {
             Some("it took too long to authenticate")
         } else if soft_age.is_some_and(|age| u64::from(age) > soft_seconds) {
             Some("it did not read what waited for it, for too long")
+        } else if self.normal.is_over(client.output()) || self.push.is_over(client.pushed_len()) {
+            // It was not before the limit was changed.
+            Some("it does not read what waits for it")
         } else {
             None
         }

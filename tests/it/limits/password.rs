@@ -1,0 +1,195 @@
+use std::time::Duration;
+
+use crate::support::{ANY_PORT, RawClient, Served, app, exchange, info, line, lines, listed, request};
+
+const NO_AUTH: &str = "-NOAUTH Authentication required.\r\n";
+const WRONG: &str = "-WRONGPASS invalid username-password pair or user is disabled.\r\n";
+const OK: &str = "+OK\r\n";
+
+fn locked() -> Served {
+    Served::with(app, |server| server.password("secret").bind(ANY_PORT))
+}
+
+/// A client that has said who it is.
+fn operator(served: &Served) -> RawClient {
+    let mut operator = RawClient::connect(served.address());
+    assert_eq!(operator.ask(line("AUTH secret")), OK);
+    operator
+}
+
+#[test]
+fn nothing_is_done_before_it_is_given() {
+    let served = locked();
+    let mut client = RawClient::connect(served.address());
+    for refused in [
+        "PING",
+        "GET a",
+        "SET a 1",
+        "INFO",
+        "CONFIG GET save",
+        "CLIENT LIST",
+        "SHUTDOWN",
+        "MONITOR",
+        "COMMAND",
+        "CLIENT HELP",
+    ] {
+        assert_eq!(client.ask(line(refused)), NO_AUTH, "{refused}");
+    }
+    // What is wrong with a request is said first.
+    let unknown = "-ERR unknown command 'NOPE', with args beginning with: 'a' \r\n";
+    assert_eq!(client.ask(line("NOPE a")), unknown);
+    assert_eq!(client.ask(line("GET")), "-ERR wrong number of arguments for 'get' command\r\n");
+    assert_eq!(client.ask(line("CLIENT NOPE")), "-ERR unknown subcommand 'NOPE'. Try CLIENT HELP.\r\n");
+    assert!(client.ask(line("HELLO 3")).starts_with(b"-NOAUTH HELLO must be called with the client already"));
+    assert_eq!(client.ask(line("RESET")), "+RESET\r\n");
+    assert_eq!(client.ask(line("GET a")), NO_AUTH);
+    client.send(line("QUIT"));
+    assert_eq!(client.rest(), OK);
+}
+
+#[test]
+fn it_is_given_in_one_word_in_two_or_with_hello() {
+    let served = locked();
+    for (login, starts) in [
+        ("AUTH secret", "+OK\r\n"),
+        ("AUTH default secret", "+OK\r\n"),
+        ("HELLO 2 AUTH default secret", "*14\r\n"),
+        ("HELLO 3 AUTH default secret SETNAME me", "%7\r\n"),
+    ] {
+        let mut client = RawClient::connect(served.address());
+        assert!(client.ask(line(login)).starts_with(starts.as_bytes()), "{login}");
+        assert_eq!(client.ask(line("FIRST a")), "$7\r\nfirst a\r\n", "{login}");
+    }
+    for wrong in [
+        "AUTH nope",
+        "AUTH secre",
+        "AUTH secret2",
+        "AUTH SECRET",
+        "AUTH other secret",
+        "AUTH default nope",
+        "AUTH Default secret",
+        "HELLO 3 AUTH default nope",
+        "HELLO 3 AUTH other secret",
+    ] {
+        let mut client = RawClient::connect(served.address());
+        assert_eq!(client.ask(line(wrong)), WRONG, "{wrong}");
+        assert_eq!(client.ask(line("GET a")), NO_AUTH, "{wrong}");
+    }
+    let mut client = RawClient::connect(served.address());
+    assert_eq!(client.ask(request(["AUTH", ""])), WRONG);
+    assert_eq!(client.ask(line("AUTH a b c")), "-ERR syntax error\r\n");
+}
+
+#[test]
+fn a_wrong_password_does_not_log_out() {
+    let served = locked();
+    let mut client = operator(&served);
+    assert_eq!(client.ask(line("AUTH nope")), WRONG);
+    assert_eq!(client.ask(line("PING")), "+PONG\r\n");
+}
+
+#[test]
+fn an_empty_password_is_none() {
+    let served = Served::with(app, |server| server.password("").bind(ANY_PORT));
+    assert_eq!(exchange(served.address(), line("PING")), "+PONG\r\n");
+}
+
+#[test]
+fn reset_logs_out_also_in_the_middle_of_a_segment() {
+    let served = locked();
+    let pipeline = "AUTH secret \n FIRST a \n RESET \n FIRST b \n GET k \n NOPE \n AUTH secret \n SECOND c";
+    let unknown = "-ERR unknown command 'NOPE', with args beginning with: \r\n";
+    let expected =
+        format!("{OK}$7\r\nfirst a\r\n+RESET\r\n{NO_AUTH}{NO_AUTH}{unknown}{OK}$8\r\nsecond c\r\n");
+    assert_eq!(exchange(served.address(), lines(pipeline)), expected);
+}
+
+/// What may be sent behind the password is measured by what is known then.
+#[test]
+fn a_large_request_in_the_same_segment() {
+    let served = locked();
+    let value = "x".repeat(20_000);
+    let set = request(["SET", "k", &value]);
+    let many = request(["DEL".to_owned()].into_iter().chain((0..100).map(|key| key.to_string())));
+    let pipeline = [line("AUTH secret"), set.clone(), many, line("GET k")].concat();
+    assert_eq!(exchange(served.address(), &pipeline), format!("{OK}{OK}:0\r\n$20000\r\n{value}\r\n"));
+    // And wherever the segment is cut.
+    for cut in [1, 20, 33, 40, 60, 10_000, 20_050, 20_080] {
+        let mut client = RawClient::connect(served.address());
+        let mut bystander = operator(&served);
+        client.send(&pipeline[..cut]);
+        bystander.let_server_read();
+        client.send(&pipeline[cut..]);
+        assert_eq!(client.replies(3), format!("{OK}{OK}:0\r\n"), "in two at {cut}");
+    }
+    // With the wrong password it is as if nothing had been said.
+    let refused = exchange(served.address(), [line("AUTH nope"), set].concat());
+    assert_eq!(refused, format!("{WRONG}-ERR Protocol error: unauthenticated bulk length\r\n"));
+}
+
+#[test]
+fn before_it_a_request_is_small() {
+    let served = locked();
+    let allowed = request(["FIRST".to_owned(), "x".repeat(16_384)]);
+    assert_eq!(exchange(served.address(), allowed), NO_AUTH);
+    let ten = request(["DEL", "1", "2", "3", "4", "5", "6", "7", "8", "9"]);
+    assert_eq!(exchange(served.address(), ten), NO_AUTH);
+    assert_eq!(
+        exchange(served.address(), "*2\r\n$5\r\nFIRST\r\n$16385\r\n"),
+        "-ERR Protocol error: unauthenticated bulk length\r\n"
+    );
+    assert_eq!(
+        exchange(served.address(), "*11\r\n"),
+        "-ERR Protocol error: unauthenticated multibulk length\r\n"
+    );
+    assert_eq!(
+        exchange(served.address(), "*3000000000\r\n"),
+        "-ERR Protocol error: invalid multibulk length\r\n"
+    );
+    assert_eq!(
+        exchange(served.address(), "*2\r\n$4\r\nECHO\r\n$9999999999\r\n"),
+        "-ERR Protocol error: invalid bulk length\r\n"
+    );
+}
+
+/// A client that asks and asks and never reads is not read either, so one reply waits for it at most (CVE-2025-21605);
+/// nor does asking cost more than asking.
+#[test]
+fn before_it_few_replies_wait() {
+    let served = locked();
+    let mut operator = operator(&served);
+    let mut deaf = RawClient::connect(served.address());
+    assert_eq!(deaf.ask(line("AUTH secret")), OK);
+    let id = deaf.id();
+    assert_eq!(deaf.ask(line("RESET")), "+RESET\r\n");
+    let pings = line("PING").repeat(2_000_000);
+    let sent = deaf.send_until_stuck(&pings, Duration::from_millis(500));
+    assert!(sent < pings.len(), "all {sent} bytes were taken");
+    let waiting = listed(&mut operator, id).expect("it is there");
+    assert!(waiting.number("obl") < 1024 && waiting.number("qbuf") < 1 << 20, "{waiting:?}");
+
+    // Who reads is answered, however much that is.
+    let many = exchange(served.address(), line("PING").repeat(20_000));
+    assert_eq!(many.len(), NO_AUTH.len() * 20_000);
+}
+
+/// Nor does it make the server keep what it sends.
+#[test]
+fn before_it_little_is_kept() {
+    let served = locked();
+    let mut operator = operator(&served);
+    let mut client = RawClient::connect(served.address());
+    let mut bystander = RawClient::connect(served.address());
+    // Ten arguments of 16 KiB are the most that one request can have.
+    client.send("*10\r\n");
+    for _ in 0..9 {
+        client.send(request([[b'x'; 16_384]]).split_off("*1\r\n".len()));
+    }
+    client.send("$16384\r\nbegun");
+    assert_eq!(bystander.ask(line("PING")), NO_AUTH);
+    assert!(info(&mut operator, "memory").number("mem_clients_normal") < 200_000);
+    // A line has an end, too.
+    let line_without_end = vec![b'x'; 2 << 20];
+    let _ = bystander.try_send(&line_without_end);
+    assert_eq!(bystander.rest(), "-ERR Protocol error: too big inline request\r\n");
+}
