@@ -65,7 +65,7 @@
 //! The span says whose request it was that a handler logs about. It is made for each burst of requests,
 //! if somebody listens to debug at its target, `thegiant::burst`: with `tracing_subscriber`'s `EnvFilter`,
 //! `info,thegiant::burst=debug` adds the client to a log that is otherwise at info. While nobody does, it
-//! costs a look at the level per burst.
+//! costs a look at the level per burst; for the log of `tracing_subscriber`, half a microsecond.
 //!
 //! Clients see the same server by `INFO`, `SLOWLOG`, `LATENCY`, `CLIENT LIST` and `MONITOR`, under the
 //! names that Redis gives to everything: `prometheus-redis-exporter` and other tools for Redis understand
