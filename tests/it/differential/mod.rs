@@ -12,6 +12,9 @@
 //! - `fields` a request whose reply is that of `CLIENT LIST`: sizes of buffers may differ
 //! - `sections` a request whose reply is that of `INFO`: counts may differ, fields may be missing
 //!
+//! The rows of `password.txt` go to servers with a password, where each client is a stranger at first;
+//! those of `observed.txt` to servers whose operators look on: what they see is compared.
+//!
 //! `{x*1000}` stands for a thousand times `x`, `{id}` for the number of the client.
 
 mod chance;

@@ -207,7 +207,10 @@ struct Fresh;
 
 impl IntoReply for Fresh {
     fn into_reply(self, out: &mut Encoder) {
-        out.set_replies(Replies::On);
+        // One that is skipped stays so.
+        if out.replies() == Replies::Off {
+            out.set_replies(Replies::On);
+        }
         out.simple("RESET");
     }
 }
