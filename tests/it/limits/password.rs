@@ -1,6 +1,4 @@
-use std::time::Duration;
-
-use crate::support::{ANY_PORT, RawClient, Served, app, exchange, info, line, lines, listed, request};
+use crate::support::{ANY_PORT, RawClient, Served, app, exchange, info, line, lines, request};
 
 const NO_AUTH: &str = "-NOAUTH Authentication required.\r\n";
 const WRONG: &str = "-WRONGPASS invalid username-password pair or user is disabled.\r\n";

@@ -442,7 +442,13 @@ impl Connection {
     ) -> io::Result<()> {
         let waiting = sending.burst.out.len() - sending.sent;
         self.session.account_output(waiting);
-        if self.session.is_output_over(waiting) {
+        if progress {
+            self.session.client.active(self.session.shared.now());
+            sending.stuck = None;
+        }
+        let stuck = sending.stuck.get_or_insert_with(|| Box::pin(sleep(STUCK)));
+        let is_stuck = stuck.as_mut().poll(cx).is_ready();
+        if self.session.is_output_over(waiting, is_stuck) {
             let client = &self.session.client;
             tracing::warn!(
                 id = client.id(), client = %client.addr(), waiting,
@@ -450,15 +456,7 @@ impl Connection {
             );
             return Err(io::ErrorKind::QuotaExceeded.into());
         }
-        if progress {
-            self.session.client.active(self.session.shared.now());
-            sending.stuck = None;
-        }
-        let stuck = sending.stuck.get_or_insert_with(|| Box::pin(sleep(STUCK)));
-        if stuck.as_mut().poll(cx).is_ready() {
-            self.read_ahead(cx)?;
-        }
-        Ok(())
+        if is_stuck { self.read_ahead(cx) } else { Ok(()) }
     }
 
     /// Reads requests that are run later. A client that writes a whole pipeline before it reads any

@@ -123,11 +123,11 @@ impl Session {
         if self.authenticated { limit } else { limit.min(UNAUTHENTICATED_INPUT) }
     }
 
-    /// Whether so many bytes of replies are too many to wait for. They are what the socket has not
-    /// taken: a client that has not said who it is never gets as much as that.
-    pub(crate) fn is_output_over(&self, waiting: usize) -> bool {
+    /// Whether so many bytes of replies are too many to wait for. For a client that has not said who
+    /// it is, any are that do not go on.
+    pub(crate) fn is_output_over(&self, waiting: usize, is_stuck: bool) -> bool {
         let limit = self.shared.settings.output_limit(Setting::NormalOutputLimit);
-        limit.is_over(waiting) || !self.authenticated
+        limit.is_over(waiting) || (is_stuck && !self.authenticated)
     }
 
     /// Shows a command to those who want to see all, unless it is one for operators.
