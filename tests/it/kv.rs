@@ -1,4 +1,5 @@
 //! The example `kv`, where there is nothing to compare with.
 
 mod cli;
+mod keyspace;
 mod life;

@@ -3,6 +3,10 @@
 use std::{
     collections::BTreeSet,
     mem,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
     time::{SystemTime, UNIX_EPOCH},
 };
 
@@ -29,6 +33,15 @@ pub(crate) struct Db {
     /// anew in each process.
     entries: IndexMap<Bytes, Entry, RandomState>,
     deadlines: Deadlines,
+    counts: Arc<Counts>,
+}
+
+/// How many keys there are, and how many of them have a deadline, for who is not the actor. They are
+/// told when that changes, which is not at each command.
+#[derive(Default)]
+pub(crate) struct Counts {
+    keys: AtomicUsize,
+    deadlines: AtomicUsize,
 }
 
 pub(crate) struct Entry {
@@ -49,6 +62,19 @@ impl Db {
     /// The number of keys.
     pub(crate) fn len(&self) -> usize {
         self.entries.len()
+    }
+
+    /// Where that can be seen from elsewhere.
+    pub(crate) fn counts(&self) -> Arc<Counts> {
+        Arc::clone(&self.counts)
+    }
+
+    /// Takes everything out of it.
+    pub(crate) fn take(&mut self) -> Db {
+        let empty = Db { counts: self.counts(), ..Db::default() };
+        let full = mem::replace(self, empty);
+        self.count();
+        full
     }
 
     pub(crate) fn entry(&self, key: &[u8]) -> Option<&Entry> {
@@ -73,12 +99,16 @@ impl Db {
             let kept = || entry.deadline.filter(|_| entry.is_live());
             let deadline = expiry.deadline(kept);
             let before = mem::replace(entry, Entry { value, deadline });
-            self.deadlines.change(key, before.deadline, deadline);
+            if before.deadline != deadline {
+                self.deadlines.change(key, before.deadline, deadline);
+                self.count();
+            }
         } else {
             let key = Bytes::copy_from_slice(key);
             let deadline = expiry.deadline(|| None);
             self.deadlines.change(&key, None, deadline);
             self.entries.insert(key, Entry { value, deadline });
+            self.count();
         }
     }
 
@@ -89,6 +119,7 @@ impl Db {
         } else if let Some((_, key, entry)) = self.entries.get_full_mut(key) {
             let before = mem::replace(&mut entry.deadline, deadline);
             self.deadlines.change(key, before, deadline);
+            self.count();
         }
     }
 
@@ -96,6 +127,7 @@ impl Db {
     pub(crate) fn remove(&mut self, key: &[u8]) -> Option<Entry> {
         let (key, entry) = self.entries.swap_remove_entry(key)?;
         self.deadlines.change(&key, entry.deadline, None);
+        self.count();
         Some(entry).filter(Entry::is_live)
     }
 
@@ -130,7 +162,26 @@ impl Db {
     pub(crate) fn drop_expired(&mut self, limit: usize) -> usize {
         let now = now();
         let expired = (0..limit).map_while(|_| self.deadlines.pop_before(now));
-        expired.filter_map(|key| self.entries.swap_remove(&key)).count()
+        let dropped = expired.filter_map(|key| self.entries.swap_remove(&key)).count();
+        if dropped > 0 {
+            self.count();
+        }
+        dropped
+    }
+
+    fn count(&self) {
+        self.counts.keys.store(self.entries.len(), Relaxed);
+        self.counts.deadlines.store(self.deadlines.0.len(), Relaxed);
+    }
+}
+
+impl Counts {
+    pub(crate) fn keys(&self) -> usize {
+        self.keys.load(Relaxed)
+    }
+
+    pub(crate) fn deadlines(&self) -> usize {
+        self.deadlines.load(Relaxed)
     }
 }
 

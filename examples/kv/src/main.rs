@@ -18,5 +18,6 @@ use thegiant::prelude::*;
 
 #[actix::main]
 async fn main() {
-    cli::serve(App::new().mount(store::Store::default().start())).await;
+    let store = store::Store::default();
+    cli::serve(App::new().info("Keyspace", store.keyspace()).mount(store.start())).await;
 }

@@ -1,9 +1,9 @@
 //! The actor: its databases, the timer that clears them of expired keys, and the commands for
 //! whole databases.
 
-use std::{mem, thread, time::Duration};
+use std::{thread, time::Duration};
 
-use thegiant::prelude::*;
+use thegiant::{InfoFields, prelude::*};
 
 use crate::db::Db;
 
@@ -44,6 +44,18 @@ impl Store {
         &mut self.databases[usize::from(client.db())]
     }
 
+    /// What `INFO keyspace` tells: the databases that have keys, and how many.
+    pub(crate) fn keyspace(&self) -> impl Fn(&mut InfoFields) + Send + Sync + use<> {
+        let counts = self.databases.each_ref().map(Db::counts);
+        move |info| {
+            for (index, counts) in counts.iter().enumerate().filter(|(_, counts)| counts.keys() > 0) {
+                let (keys, expires) = (counts.keys(), counts.deadlines());
+                // How long they still have on average would take a look at each.
+                info.field(&format!("db{index}"), format_args!("keys={keys},expires={expires},avg_ttl=0"));
+            }
+        }
+    }
+
     /// Drops keys whose time has come, then sees to it that it is called again.
     fn drop_expired(&mut self, context: &mut Context<Self>) {
         let dropped: usize = self.databases.iter_mut().map(|db| db.drop_expired(EXPIRE_AT_ONCE)).sum();
@@ -70,13 +82,13 @@ impl Store {
     /// Removes all keys of the database.
     #[command("FLUSHDB", write)]
     fn flushdb(&mut self, client: &Client, mode: Option<Flush>) {
-        discard(mem::take(self.db_mut(client)), mode);
+        discard(self.db_mut(client).take(), mode);
     }
 
     /// Removes all keys of all databases.
     #[command("FLUSHALL", write)]
     fn flushall(&mut self, mode: Option<Flush>) {
-        discard(mem::take(&mut self.databases), mode);
+        discard(self.databases.each_mut().map(Db::take), mode);
     }
 }
 
