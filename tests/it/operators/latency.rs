@@ -248,3 +248,14 @@ fn nothing_is_watched_for_events() {
     assert_eq!(client.ask(line("LATENCY RESET")), ":0\r\n");
     assert_eq!(client.ask(line("LATENCY RESET command")), ":0\r\n");
 }
+
+/// The clock runs for it, but nobody has asked for the rest.
+#[test]
+fn the_slow_log_alone_tracks_no_latencies() {
+    let served = open_to_operators();
+    let mut client = RawClient::connect(served.address());
+    client.ask(line("CONFIG SET slowlog-log-slower-than 0"));
+    client.ask(line("ECHO x"));
+    assert_eq!(client.ask(line("LATENCY HISTOGRAM")), "*0\r\n");
+    assert_ne!(client.ask(line("SLOWLOG LEN")), ":0\r\n");
+}

@@ -157,7 +157,9 @@ impl Stats {
     }
 
     /// Counts the requests of a burst that has been run, and what was noted of them.
-    pub(crate) fn settle(&self, burst: &Burst) {
+    ///
+    /// Commands may have been timed for the slow log alone: then their latencies are not `tracked`.
+    pub(crate) fn settle(&self, burst: &Burst, tracked: bool) {
         burst.count_calls(|command, calls| {
             self.command(command).calls.add(calls);
             #[cfg(feature = "metrics")]
@@ -166,15 +168,15 @@ impl Stats {
         #[cfg(feature = "metrics")]
         self.metrics.burst(burst.len());
         if !burst.ledger.is_empty() {
-            self.settle_ledger(burst);
+            self.settle_ledger(burst, tracked);
         }
     }
 
-    fn settle_ledger(&self, burst: &Burst) {
+    fn settle_ledger(&self, burst: &Burst, tracked: bool) {
         burst.ledger.failures.iter().for_each(|failure| self.count_failure(burst, failure));
         for (request, took) in &burst.ledger.times {
             if let Some(Resolved::Command(target)) = burst.target(*request) {
-                self.command(target.command).time(*took);
+                self.command(target.command).time(*took, tracked);
                 #[cfg(feature = "metrics")]
                 self.metrics.time(target.command, *took);
             }
@@ -235,10 +237,13 @@ impl CommandStats {
         self.lock_latencies().take().is_some()
     }
 
-    fn time(&self, took: Duration) {
+    fn time(&self, took: Duration, tracked: bool) {
         let nanoseconds = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
         self.nanoseconds.add(nanoseconds);
-        self.lock_latencies().get_or_insert_with(|| Box::new(histogram())).saturating_record(nanoseconds);
+        if tracked {
+            let mut latencies = self.lock_latencies();
+            latencies.get_or_insert_with(|| Box::new(histogram())).saturating_record(nanoseconds);
+        }
     }
 
     fn reset(&self) {
