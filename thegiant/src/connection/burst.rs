@@ -2,6 +2,7 @@
 
 use std::{
     fmt, mem,
+    ops::Range,
     panic::{AssertUnwindSafe, catch_unwind},
     time::Instant,
 };
@@ -402,6 +403,19 @@ impl Burst {
             span.rebase(start, kept_large);
         }
         Some(tail)
+    }
+
+    /// Moves its requests, which take this part of the input, to a burst of their own. The input stays
+    /// as it is, so that this can be done for one request after the other.
+    pub(crate) fn copy_requests(&mut self, part: Range<usize>) -> Box<Burst> {
+        let mut copy = Burst::new();
+        copy.input.extend_from_slice(&self.input[part.clone()]);
+        copy.spans.append(&mut self.spans);
+        copy.requests.append(&mut self.requests);
+        copy.large = mem::take(&mut self.large);
+        copy.large_len = mem::take(&mut self.large_len);
+        copy.spans.iter_mut().for_each(|span| span.rebase(part.start, 0));
+        copy
     }
 
     fn next_row(&self, mount: MountId) -> Option<RowId> {

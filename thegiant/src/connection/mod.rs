@@ -15,6 +15,7 @@ use std::{
     cell::RefCell,
     future::Future,
     io, mem,
+    ops::Range,
     pin::Pin,
     sync::Arc,
     task::{Context as TaskContext, Poll, ready},
@@ -224,8 +225,8 @@ impl Connection {
         burst.belong_to(&self.session.client);
         self.session.client.active(self.session.shared.now());
         self.decoder.set_limits(self.session.decode_limits());
-        // What a client may send behind its password is known when that has been looked at.
-        let most = if self.session.is_authenticated() { MAX_BURST } else { 0 };
+        let from = self.decoder.start();
+        let is_authenticated = self.session.is_authenticated();
         let routes = &self.session.shared.routes;
         self.broken = loop {
             if burst.filling.as_ref().is_some_and(|filling| filling.missing > 0) {
@@ -241,18 +242,32 @@ impl Connection {
                 Ok(Progress::Large(len)) => burst.begin_large(self.decoder.position(), len),
                 Err(error) => break Some(error),
             }
-            if self.decoder.start() > most {
+            let read = self.decoder.start();
+            // What a client may send behind its password is known when that has been looked at.
+            if !is_authenticated && burst.has_requests() {
+                return Ok(self.serve_one(burst, from..read));
+            }
+            if read > MAX_BURST {
                 self.undecoded = true;
                 break None;
             }
         };
-        if let Some(command) = burst.last_command() {
-            self.session.client.set_last_command(command);
-        }
+        self.session.note_command(&burst);
         if self.broken.is_some() {
             return Ok(Step::On(Stage::Running(burst)));
         }
         self.set_incomplete_aside(burst)
+    }
+
+    /// Has one request run, which takes this part of what has arrived; the rest stays where it is.
+    fn serve_one(&mut self, mut arrived: Box<Burst>, part: Range<usize>) -> Step {
+        let mut one = arrived.copy_requests(part);
+        one.belong_to(&self.session.client);
+        self.session.note_command(&one);
+        self.session.account_input(arrived.unread_len(), true);
+        self.incoming = Some(arrived);
+        self.undecoded = true;
+        Step::On(Stage::Running(one))
     }
 
     /// Parts the complete requests from the beginning of the next one.

@@ -83,6 +83,13 @@ impl Session {
         self.shared.settings.decode_limits().with_unauthenticated(!self.authenticated)
     }
 
+    /// The last command of a burst is what the client is said to have sent.
+    pub(crate) fn note_command(&self, burst: &Burst) {
+        if let Some(command) = burst.last_command() {
+            self.client.set_last_command(command);
+        }
+    }
+
     /// Bytes of a request that has not arrived whole. It may have begun behind others that have, which
     /// are served first. Usually there are none, and nothing is told.
     pub(crate) fn account_input(&mut self, input: usize, are_others: bool) {
