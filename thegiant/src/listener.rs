@@ -1,6 +1,7 @@
 //! Sockets that connections come in by.
 
 use std::{
+    cell::RefCell,
     fs,
     io::{self, ErrorKind},
     net::{SocketAddr, TcpListener as StdTcpListener, ToSocketAddrs},
@@ -73,17 +74,19 @@ impl Listener {
 
     /// Ties it to the event loop of this thread.
     pub(crate) fn into_acceptor(self) -> io::Result<Acceptor> {
-        let address = self.address()?;
+        let address = Arc::new(self.address()?);
+        let local = RefCell::new(Arc::clone(&address));
         match self {
             Listener::Tcp(listener) => {
                 listener.set_nonblocking(true)?;
-                Ok(Acceptor { socket: AcceptorSocket::Tcp(TcpListener::from_std(listener)?), address })
+                Ok(Acceptor { socket: AcceptorSocket::Tcp(TcpListener::from_std(listener)?), address, local })
             }
             Listener::Unix(listener, path) => {
                 listener.set_nonblocking(true)?;
                 Ok(Acceptor {
                     socket: AcceptorSocket::Unix(UnixListener::from_std(listener)?, path),
                     address,
+                    local,
                 })
             }
         }
@@ -93,7 +96,9 @@ impl Listener {
 /// A socket that connections are accepted from.
 pub(crate) struct Acceptor {
     socket: AcceptorSocket,
-    address: Address,
+    address: Arc<Address>,
+    /// Where the last client has connected to: one of several, if it listens on all.
+    local: RefCell<Arc<Address>>,
 }
 
 enum AcceptorSocket {
@@ -118,17 +123,26 @@ impl Acceptor {
         }
     }
 
+    /// An address of this machine, held in common by the clients that have connected to it.
+    fn shared_address(&self, address: Address) -> Arc<Address> {
+        let mut last = self.local.borrow_mut();
+        if **last != address {
+            *last = Arc::new(address);
+        }
+        Arc::clone(&last)
+    }
+
     async fn try_accept(&self) -> io::Result<(Stream, Ends)> {
         match &self.socket {
             AcceptorSocket::Tcp(listener) => {
                 let (stream, peer) = listener.accept().await?;
-                let local = Address::Tcp(stream.local_addr()?);
+                let local = self.shared_address(Address::Tcp(stream.local_addr()?));
                 let ends = Ends { peer: Address::Tcp(peer), local, descriptor: stream.as_raw_fd() };
                 Ok((Stream::Tcp(stream), ends))
             }
             AcceptorSocket::Unix(listener, _) => {
                 let (stream, _) = listener.accept().await?;
-                let (peer, local) = (self.address.clone(), self.address.clone());
+                let (peer, local) = (Address::clone(&self.address), Arc::clone(&self.address));
                 let ends = Ends { peer, local, descriptor: stream.as_raw_fd() };
                 Ok((Stream::Unix(stream), ends))
             }

@@ -4,11 +4,13 @@ use std::{
     fmt, mem,
     ops::Range,
     panic::{AssertUnwindSafe, catch_unwind},
+    pin::Pin,
     time::Instant,
 };
 
+use actix_rt::time::Sleep;
 use bytes::Bytes;
-use tracing::{debug_span, level_filters::LevelFilter, span::EnteredSpan};
+use tracing::{debug_span, level_filters::LevelFilter};
 
 use super::{Client, CommandId, pool};
 use crate::{
@@ -39,6 +41,10 @@ pub(crate) struct Burst {
     next_span: usize,
     /// The replies.
     pub(crate) out: Encoder,
+    /// Bytes of them that the socket has taken.
+    pub(crate) sent: usize,
+    /// The socket takes nothing, since a while ago; this is when it is said to be stuck.
+    pub(crate) stuck: Option<Pin<Box<Sleep>>>,
     /// Where the replies to requests before the next one end.
     mark: Mark,
     /// Who sent it.
@@ -71,8 +77,9 @@ struct Request {
     target: Resolved<Target>,
 }
 
-/// Who runs a command.
+/// Who runs a command. It is aligned to be copied at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(align(8))]
 pub(crate) struct Target {
     /// The connection itself, or a handler actor.
     pub(crate) mount: MountId,
@@ -113,10 +120,9 @@ impl Burst {
         self.input.shrink_to(pool::KEPT_BYTES);
         self.spans.shrink_to(pool::KEPT_BYTES / size_of::<Span>());
         self.requests.shrink_to(pool::KEPT_BYTES / size_of::<Request>());
-        self.out.clear(pool::KEPT_BYTES);
+        self.forget_replies();
         self.next = 0;
         self.next_span = 0;
-        self.mark = Mark::default();
         self.is_timed = false;
         self.begun = None;
         self.out.set_timed(false);
@@ -255,6 +261,8 @@ impl Burst {
     /// The replies have been sent, and there are requests that have not been run.
     pub(crate) fn forget_replies(&mut self) {
         self.out.clear(pool::KEPT_BYTES);
+        self.sent = 0;
+        self.stuck = None;
         self.mark = Mark::default();
     }
 
@@ -273,7 +281,23 @@ impl Burst {
         context: &mut A::CommandContext,
     ) {
         // One look at the level, once for all of them: a span that is made for nobody costs more.
-        let _span = (LevelFilter::current() >= LevelFilter::DEBUG).then(|| self.enter_span());
+        if LevelFilter::current() >= LevelFilter::DEBUG {
+            self.run_in_span(mount, actor, context);
+        } else {
+            self.run_all(mount, actor, context);
+        }
+    }
+
+    /// What handlers log is said to be about this client. The span has a target of its own, so that an
+    /// operator can ask for it alone.
+    #[cold]
+    fn run_in_span<A: Commands>(&mut self, mount: MountId, actor: &mut A, context: &mut A::CommandContext) {
+        let Some(client) = &self.client else { return };
+        let span = debug_span!(target: "thegiant::burst", "burst", id = client.id(), client = %client.addr());
+        span.in_scope(|| self.run_all(mount, actor, context));
+    }
+
+    fn run_all<A: Commands>(&mut self, mount: MountId, actor: &mut A, context: &mut A::CommandContext) {
         self.begin();
         while self.next_row(mount).is_some() {
             let guarded = catch_unwind(AssertUnwindSafe(|| {
@@ -293,15 +317,6 @@ impl Burst {
                 });
             }
         }
-    }
-
-    /// What handlers log is said to be about this client, until the span is dropped. It has a target of
-    /// its own, so that an operator can ask for it alone.
-    #[cold]
-    fn enter_span(&self) -> Option<EnteredSpan> {
-        let client = self.client.as_ref()?;
-        let span = debug_span!(target: "thegiant::burst", "burst", id = client.id(), client = %client.addr());
-        Some(span.entered())
     }
 
     /// Requests are going to be run, without a pause between them.
@@ -433,21 +448,15 @@ impl Burst {
 }
 
 /// Which commands these are, those of the same name in a row as one.
-#[inline]
-fn count_in_a_row(requests: &[Request], count: &mut impl FnMut(CommandId, u64)) {
-    let mut same = (None, 0);
-    for request in requests {
-        let command = request.command();
-        if command == same.0 {
-            same.1 += 1;
-            continue;
+fn count_in_a_row(mut requests: &[Request], count: &mut impl FnMut(CommandId, u64)) {
+    while let Some(first) = requests.first() {
+        let command = first.command();
+        let others = requests.iter().position(|request| request.command() != command);
+        let (same, rest) = requests.split_at(others.unwrap_or(requests.len()));
+        if let Some(command) = command {
+            count(command, same.len() as u64);
         }
-        if let (Some(command), calls) = mem::replace(&mut same, (command, 1)) {
-            count(command, calls);
-        }
-    }
-    if let (Some(command), calls) = same {
-        count(command, calls);
+        requests = rest;
     }
 }
 

@@ -90,7 +90,8 @@ impl fmt::Display for Address {
 #[derive(Clone, Debug)]
 pub(crate) struct Ends {
     pub(crate) peer: Address,
-    pub(crate) local: Address,
+    /// The same for most connections of a server.
+    pub(crate) local: Arc<Address>,
     pub(crate) descriptor: i32,
 }
 

@@ -92,27 +92,10 @@ enum Stage {
     /// The burst is with a handler actor.
     Away,
     /// The replies are being sent.
-    Writing(Sending),
+    Writing(Box<Burst>),
     /// All has been sent. What the client still sends is read until then, and forgotten: to close a
     /// socket with unread input would take back what it has not received yet.
     Closing(Option<Pin<Box<Sleep>>>),
-}
-
-/// Replies on their way.
-#[derive(Debug)]
-struct Sending {
-    burst: Box<Burst>,
-    /// Bytes that the socket has taken.
-    sent: usize,
-    /// The socket takes nothing, since a while ago; this is when it is said to be stuck.
-    stuck: Option<Pin<Box<Sleep>>>,
-}
-
-impl From<Box<Burst>> for Stage {
-    /// Its replies are to be sent.
-    fn from(burst: Box<Burst>) -> Self {
-        Stage::Writing(Sending { burst, sent: 0, stuck: None })
-    }
 }
 
 /// Whether requests may be run.
@@ -165,7 +148,7 @@ impl Connection {
                 Stage::Reading => self.read(cx)?,
                 Stage::Running(burst) => self.run(burst, cx),
                 Stage::Away => self.collect(cx),
-                Stage::Writing(sending) => self.write(sending, cx)?,
+                Stage::Writing(burst) => self.write(burst, cx)?,
                 Stage::Closing(until) => self.close(until, cx),
             };
             match step {
@@ -201,7 +184,7 @@ impl Connection {
         let mut burst = Burst::new();
         pushed.pieces.iter().for_each(|piece| burst.out.raw_bytes(piece));
         self.session.shared.account(pushed.len, 0);
-        burst.into()
+        Stage::Writing(burst)
     }
 
     #[inline(always)]
@@ -226,7 +209,7 @@ impl Connection {
         self.session.client.active(self.session.shared.now());
         self.decoder.set_limits(self.session.decode_limits());
         let from = self.decoder.start();
-        let is_authenticated = self.session.is_authenticated();
+        let is_usual = self.session.is_authenticated() && burst.input.len() <= MAX_BURST;
         let routes = &self.session.shared.routes;
         self.broken = loop {
             if burst.filling.as_ref().is_some_and(|filling| filling.missing > 0) {
@@ -242,9 +225,12 @@ impl Connection {
                 Ok(Progress::Large(len)) => burst.begin_large(self.decoder.position(), len),
                 Err(error) => break Some(error),
             }
+            if is_usual {
+                continue;
+            }
             let read = self.decoder.start();
             // What a client may send behind its password is known when that has been looked at.
-            if !is_authenticated && burst.has_requests() {
+            if !self.session.is_authenticated() && burst.has_requests() {
                 return Ok(self.serve_one(burst, from..read));
             }
             if read > MAX_BURST {
@@ -330,7 +316,7 @@ impl Connection {
             self.session.settle(&mut burst);
         }
         self.session.replies = burst.out.replies();
-        Step::On(burst.into())
+        Step::On(Stage::Writing(burst))
     }
 
     /// Whether the next requests, as far as they have the same target, may be run now.
@@ -378,7 +364,7 @@ impl Connection {
     fn wait_for_gate(&mut self, burst: Box<Burst>, cx: &mut TaskContext<'_>) -> Step {
         self.session.replies = burst.out.replies();
         if !burst.out.is_empty() {
-            return Step::On(burst.into());
+            return Step::On(Stage::Writing(burst));
         }
         self.stream.watch(cx);
         Step::Wait(Stage::Running(burst))
@@ -427,17 +413,16 @@ impl Connection {
         }
     }
 
-    fn write(&mut self, mut sending: Sending, cx: &mut TaskContext<'_>) -> io::Result<Step> {
-        let before = sending.sent;
-        let written = self.stream.poll_write(&sending.burst.out, &mut sending.sent, cx)?;
-        let progress = sending.sent - before;
+    fn write(&mut self, mut burst: Box<Burst>, cx: &mut TaskContext<'_>) -> io::Result<Step> {
+        let before = burst.sent;
+        let written = self.stream.poll_write(&burst.out, &mut burst.sent, cx)?;
+        let progress = burst.sent - before;
         self.session.shared.stats.sent(progress);
         if written.is_pending() {
-            self.wait_for_room(&mut sending, progress > 0, cx)?;
-            return Ok(Step::Wait(Stage::Writing(sending)));
+            self.wait_for_room(&mut burst, progress > 0, cx)?;
+            return Ok(Step::Wait(Stage::Writing(burst)));
         }
         self.session.account_output(0);
-        let mut burst = sending.burst;
         if burst.has_requests() {
             burst.forget_replies();
             return Ok(Step::On(Stage::Running(burst)));
@@ -451,17 +436,17 @@ impl Connection {
     #[cold]
     fn wait_for_room(
         &mut self,
-        sending: &mut Sending,
+        burst: &mut Burst,
         progress: bool,
         cx: &mut TaskContext<'_>,
     ) -> io::Result<()> {
-        let waiting = sending.burst.out.len() - sending.sent;
+        let waiting = burst.out.len() - burst.sent;
         self.session.account_output(waiting);
         if progress {
             self.session.client.active(self.session.shared.now());
-            sending.stuck = None;
+            burst.stuck = None;
         }
-        let stuck = sending.stuck.get_or_insert_with(|| Box::pin(sleep(STUCK)));
+        let stuck = burst.stuck.get_or_insert_with(|| Box::pin(sleep(STUCK)));
         let is_stuck = stuck.as_mut().poll(cx).is_ready();
         if self.session.is_output_over(waiting, is_stuck) {
             let client = &self.session.client;

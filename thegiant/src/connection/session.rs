@@ -1,6 +1,6 @@
 //! What the connection itself answers: the receiver of the built-in commands.
 
-use std::{mem, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use super::{Burst, Client, ClientFlag, CommandId, Shared};
 use crate::{
@@ -24,9 +24,6 @@ pub(crate) struct Session {
     authenticated: bool,
     /// Which replies are sent.
     pub(crate) replies: Replies,
-    /// Bytes of its buffers, as they were told last.
-    input: usize,
-    output: usize,
 }
 
 impl Session {
@@ -35,7 +32,7 @@ impl Session {
         if !authenticated {
             client.unauthenticated_since(Some(shared.now()));
         }
-        Session { shared, client, closing: false, authenticated, replies: Replies::On, input: 0, output: 0 }
+        Session { shared, client, closing: false, authenticated, replies: Replies::On }
     }
 
     pub(crate) fn is_authenticated(&self) -> bool {
@@ -93,16 +90,16 @@ impl Session {
     /// Bytes of a request that has not arrived whole. It may have begun behind others that have, which
     /// are served first. Usually there are none, and nothing is told.
     pub(crate) fn account_input(&mut self, input: usize, are_others: bool) {
-        let before = mem::replace(&mut self.input, input);
+        let before = self.client.input();
         if before == 0 && input == 0 {
             return;
         }
+        self.client.set_input(input);
         if are_others || input == 0 {
             self.client.request_since(None);
         } else {
             self.wait_for_rest();
         }
-        self.client.set_input(input);
         self.shared.account(before, input);
     }
 
@@ -110,14 +107,14 @@ impl Session {
     /// waits for the server.
     pub(crate) fn wait_for_rest(&self) {
         let now = self.shared.now();
-        if self.input > 0 && self.client.request_age(now).is_none() {
+        if self.client.input() > 0 && self.client.request_age(now).is_none() {
             self.client.request_since(Some(now));
         }
     }
 
     /// Bytes of replies that the client has not taken. Usually there are none, and nothing is told.
     pub(crate) fn account_output(&mut self, output: usize) {
-        let before = mem::replace(&mut self.output, output);
+        let before = self.client.output();
         if before != output {
             self.client.set_output(output);
             self.shared.account(before, output);

@@ -99,19 +99,34 @@ impl DecodeLimits {
     pub fn with_unauthenticated(self, unauthenticated: bool) -> Self {
         DecodeLimits { unauthenticated, ..self }
     }
+}
 
-    fn max_args(&self) -> usize {
-        if self.unauthenticated { self.args.min(UNAUTHENTICATED_ARGS) } else { self.args }
+/// What comes of them, in as few bytes as they need: every connection has some.
+#[derive(Debug)]
+struct Limits {
+    bulk_len: usize,
+    max_args: u32,
+    unauthenticated: bool,
+}
+
+impl From<DecodeLimits> for Limits {
+    fn from(limits: DecodeLimits) -> Self {
+        let DecodeLimits { bulk_len, args, unauthenticated } = limits;
+        let max_args = if unauthenticated { args.min(UNAUTHENTICATED_ARGS) } else { args };
+        // More arguments than that do not fit into the places of an input.
+        Limits { bulk_len, max_args: u32::try_from(max_args).unwrap_or(u32::MAX), unauthenticated }
     }
+}
 
+impl Limits {
     fn max_bulk_len(&self) -> usize {
         if self.unauthenticated { self.bulk_len.min(UNAUTHENTICATED_BULK_LEN) } else { self.bulk_len }
     }
 
     #[cold]
     fn too_many_args(&self, count: usize) -> ProtocolError {
-        let is_too_many_for_all = count > self.args;
-        if is_too_many_for_all {
+        let are_too_many_for_all = count > DecodeLimits::default().args;
+        if are_too_many_for_all || !self.unauthenticated {
             ProtocolError::InvalidMultibulkLength
         } else {
             ProtocolError::UnauthenticatedMultibulkLength
@@ -220,10 +235,7 @@ enum Expect {
 /// ```
 #[derive(Debug)]
 pub struct Decoder {
-    limits: DecodeLimits,
-    /// What comes of the limits.
-    max_args: usize,
-    max_bulk_len: usize,
+    limits: Limits,
     expect: Expect,
     /// Elements of the current request that are still to come.
     missing: usize,
@@ -245,9 +257,7 @@ impl Decoder {
     /// A decoder at the start of a request.
     pub fn new(limits: DecodeLimits) -> Self {
         Decoder {
-            limits,
-            max_args: limits.max_args(),
-            max_bulk_len: limits.max_bulk_len(),
+            limits: limits.into(),
             expect: Expect::Request,
             missing: 0,
             start: 0,
@@ -258,11 +268,7 @@ impl Decoder {
 
     /// From the next header on, other limits hold.
     pub fn set_limits(&mut self, limits: DecodeLimits) {
-        if limits != self.limits {
-            self.limits = limits;
-            self.max_args = limits.max_args();
-            self.max_bulk_len = limits.max_bulk_len();
-        }
+        self.limits = limits.into();
     }
 
     /// Reads on in `input`, at most to the end of one request, and appends to `args` where its
@@ -336,7 +342,7 @@ impl Decoder {
     }
 
     fn expect_elements(&mut self, count: usize) -> Result<Option<Progress>, ProtocolError> {
-        if count > self.max_args {
+        if count > self.limits.max_args as usize {
             return Err(self.limits.too_many_args(count));
         }
         if count > 0 {
@@ -369,7 +375,7 @@ impl Decoder {
             return Ok(Some(Progress::Incomplete));
         };
         let len: usize = parse_integer(line).ok_or(ProtocolError::InvalidBulkLength)?;
-        if len > self.max_bulk_len {
+        if len > self.limits.max_bulk_len() {
             return Err(self.limits.too_long_bulk(len));
         }
         self.expect = Expect::Bulk(len);
