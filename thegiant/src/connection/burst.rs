@@ -212,7 +212,7 @@ impl Burst {
     /// Which commands were run, how often: those of the same name in a row come as one.
     pub(crate) fn count_calls(&self, mut count: impl FnMut(CommandId, u64)) {
         let mut start = 0;
-        for failure in self.ledger.failures.iter().filter(|failure| failure.is_rejection) {
+        for failure in self.ledger.failures().iter().filter(|failure| failure.is_rejection) {
             let rejected = failure.request as usize;
             count_in_a_row(&self.requests[start..rejected], &mut count);
             start = rejected + 1;
@@ -360,7 +360,7 @@ impl Burst {
             let now = Instant::now();
             let took = now - mem::replace(begun, now);
             if !is_rejection {
-                self.ledger.times.push((self.next as u32, took));
+                self.ledger.note_time(self.next as u32, took);
             }
         }
         match self.out.replies() {
@@ -378,7 +378,7 @@ impl Burst {
         let Some(line) = self.out.error_since(self.mark) else { return };
         let code = line.split(|byte| *byte == b' ' || *byte == b'\r').next().unwrap_or_default();
         let code = String::from_utf8_lossy(code).into();
-        self.ledger.failures.push(Failure { request: self.next as u32, code, is_rejection });
+        self.ledger.note_failure(Failure { request: self.next as u32, code, is_rejection });
     }
 
     /// Answers the next request and those behind it, as long as they are for `mount`, with `error`.

@@ -145,7 +145,7 @@ impl Session {
     /// Counts the requests of a burst that has been run, and keeps those that were slow.
     pub(crate) fn settle(&self, burst: &mut Burst) {
         self.shared.stats.settle(burst, self.shared.settings.flag(Setting::LatencyTracking));
-        if burst.ledger.times.is_empty() {
+        if burst.ledger.times().is_empty() {
             return;
         }
         burst.belong_to(&self.client);
@@ -153,7 +153,7 @@ impl Session {
             return;
         };
         let most = self.shared.settings.size(Setting::SlowlogMaxLen);
-        for (request, took) in &burst.ledger.times {
+        for (request, took) in burst.ledger.times() {
             let is_shown = |call: &Call<'_>| !self.is_skipped_by_slowlog(call);
             if *took >= Duration::from_micros(slow)
                 && let Some(call) = burst.call(*request).filter(is_shown)

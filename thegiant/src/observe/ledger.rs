@@ -2,11 +2,15 @@
 
 use std::time::Duration;
 
-/// Of single requests of a burst, by their index. A burst without errors that nobody times has none.
+/// Of single requests of a burst, by their index. A burst without errors that nobody times has none,
+/// and takes no room for them.
 #[derive(Debug, Default)]
-pub(crate) struct Ledger {
-    pub(crate) failures: Vec<Failure>,
-    pub(crate) times: Vec<(u32, Duration)>,
+pub(crate) struct Ledger(Option<Box<Notes>>);
+
+#[derive(Debug, Default)]
+struct Notes {
+    failures: Vec<Failure>,
+    times: Vec<(u32, Duration)>,
 }
 
 /// A request that was answered with an error.
@@ -21,12 +25,28 @@ pub(crate) struct Failure {
 
 impl Ledger {
     pub(crate) fn is_empty(&self) -> bool {
-        self.failures.is_empty() && self.times.is_empty()
+        self.0.is_none()
     }
 
     pub(crate) fn clear(&mut self) {
-        if !self.is_empty() {
-            *self = Ledger::default();
-        }
+        self.0 = None;
+    }
+
+    /// The requests that failed.
+    pub(crate) fn failures(&self) -> &[Failure] {
+        self.0.as_ref().map_or(&[], |notes| &notes.failures)
+    }
+
+    /// How long each request took, if they were timed.
+    pub(crate) fn times(&self) -> &[(u32, Duration)] {
+        self.0.as_ref().map_or(&[], |notes| &notes.times)
+    }
+
+    pub(crate) fn note_failure(&mut self, failure: Failure) {
+        self.0.get_or_insert_default().failures.push(failure);
+    }
+
+    pub(crate) fn note_time(&mut self, request: u32, took: Duration) {
+        self.0.get_or_insert_default().times.push((request, took));
     }
 }

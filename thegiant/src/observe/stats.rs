@@ -173,8 +173,8 @@ impl Stats {
     }
 
     fn settle_ledger(&self, burst: &Burst, tracked: bool) {
-        burst.ledger.failures.iter().for_each(|failure| self.count_failure(burst, failure));
-        for (request, took) in &burst.ledger.times {
+        burst.ledger.failures().iter().for_each(|failure| self.count_failure(burst, failure));
+        for (request, took) in burst.ledger.times() {
             if let Some(Resolved::Command(target)) = burst.target(*request) {
                 self.command(target.command).time(*took, tracked);
                 #[cfg(feature = "metrics")]
