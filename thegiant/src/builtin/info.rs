@@ -1,21 +1,20 @@
 //! `INFO`: the state of the server, as lines of `field:value`.
 
-use std::{
-    process,
-    sync::atomic::Ordering::Relaxed,
-    time::{SystemTime, UNIX_EPOCH},
-};
+use std::{process, sync::atomic::Ordering::Relaxed};
 
 use hdrhistogram::Histogram;
 
-use super::{REDIS_VERSION, Report, process::Usage};
+use super::{
+    REDIS_VERSION, Report,
+    process::{Memory, Processor},
+};
 use crate::{
     Address, InfoFields,
     command::Spec,
     commands,
     connection::{Client, ClientFlag, Session, Shared},
     info::InfoSection,
-    observe::{CommandStats, Counter},
+    observe::{CommandStats, Counter, unix_time},
     settings::Setting,
 };
 
@@ -100,10 +99,7 @@ fn server(shared: &Shared, info: &mut InfoFields) {
     info.field("arch_bits", usize::BITS);
     info.field("process_id", process::id());
     info.field("tcp_port", shared.addresses.iter().find_map(Address::port).unwrap_or(0));
-    info.field(
-        "server_time_usec",
-        SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_micros(),
-    );
+    info.field("server_time_usec", unix_time().as_micros());
     info.field("uptime_in_seconds", uptime);
     info.field("uptime_in_days", uptime / (24 * 60 * 60));
     info.field("thegiant_version", env!("CARGO_PKG_VERSION"));
@@ -123,11 +119,11 @@ fn clients(shared: &Shared, info: &mut InfoFields) {
 }
 
 fn memory(shared: &Shared, info: &mut InfoFields) {
-    let Usage { memory, peak, total, .. } = Usage::now();
-    info.field("used_memory", memory);
-    info.field("used_memory_human", human(memory));
-    info.field("used_memory_rss", memory);
-    info.field("used_memory_rss_human", human(memory));
+    let Memory { used, peak, total } = Memory::now();
+    info.field("used_memory", used);
+    info.field("used_memory_human", human(used));
+    info.field("used_memory_rss", used);
+    info.field("used_memory_rss_human", human(used));
     info.field("used_memory_peak", peak);
     info.field("used_memory_peak_human", human(peak));
     info.field("total_system_memory", total);
@@ -172,7 +168,7 @@ fn replication(_: &Shared, info: &mut InfoFields) {
 }
 
 fn cpu(_: &Shared, info: &mut InfoFields) {
-    let usage = Usage::now();
+    let usage = Processor::now();
     let mut seconds = |name: &str, seconds: f64| info.field(name, format_args!("{seconds:.6}"));
     seconds("used_cpu_sys", usage.system);
     seconds("used_cpu_user", usage.user);

@@ -2,15 +2,32 @@
 
 use std::fs;
 
-/// Of memory and of time; nothing where the system does not tell.
-#[derive(Debug, Default)]
-pub(super) struct Usage {
-    /// Bytes of memory that are in use, and that were at most.
-    pub(super) memory: u64,
+/// Bytes of memory; none where the system does not tell.
+#[derive(Debug)]
+pub(super) struct Memory {
+    /// In use, and at most in use so far.
+    pub(super) used: u64,
     pub(super) peak: u64,
-    /// Bytes of memory that the machine has.
+    /// What the machine has.
     pub(super) total: u64,
-    /// Seconds of processor time, in the kernel and in the program.
+}
+
+impl Memory {
+    pub(super) fn now() -> Self {
+        let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+        let machine = fs::read_to_string("/proc/meminfo").unwrap_or_default();
+        Memory {
+            used: bytes(&status, "VmRSS:"),
+            peak: bytes(&status, "VmHWM:"),
+            total: bytes(&machine, "MemTotal:"),
+        }
+    }
+}
+
+/// Seconds of processor time; none where the system does not tell.
+#[derive(Debug)]
+pub(super) struct Processor {
+    /// In the kernel and in the program.
     pub(super) system: f64,
     pub(super) user: f64,
     /// The same, of processes that it has started and that have ended.
@@ -21,20 +38,15 @@ pub(super) struct Usage {
 /// `/proc` counts time in hundredths of a second, whatever the kernel does.
 const TICKS: f64 = 100.0;
 
-impl Usage {
+impl Processor {
     pub(super) fn now() -> Self {
-        let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
-        let machine = fs::read_to_string("/proc/meminfo").unwrap_or_default();
         let stat = fs::read_to_string("/proc/self/stat").unwrap_or_default();
         // Behind the name of the program, which may contain anything.
         let fields: Vec<&str> =
             stat.rsplit_once(')').map_or(Vec::new(), |(_, rest)| rest.split_ascii_whitespace().collect());
         let seconds =
             |field: usize| fields.get(field).and_then(|ticks| ticks.parse().ok()).unwrap_or(0.0) / TICKS;
-        Usage {
-            memory: bytes(&status, "VmRSS:"),
-            peak: bytes(&status, "VmHWM:"),
-            total: bytes(&machine, "MemTotal:"),
+        Processor {
             system: seconds(12),
             user: seconds(11),
             children_system: seconds(14),

@@ -1,17 +1,14 @@
 //! `TIME`, `LOLWUT`, `MONITOR`, `SHUTDOWN`.
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
 use super::Report;
-use crate::{Args, Error, commands, connection::Session};
+use crate::{Args, Error, commands, connection::Session, observe::unix_time};
 
 #[commands(rows = SERVER, group = "server")]
 impl Session {
     /// Returns the time of the server: seconds since 1970, and microseconds.
     #[command("TIME", fast, loading, stale)]
     fn time(&self) -> [String; 2] {
-        // A clock before 1970 is shown as 1970.
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let now = unix_time();
         [now.as_secs().to_string(), now.subsec_micros().to_string()]
     }
 

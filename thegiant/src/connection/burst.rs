@@ -384,7 +384,7 @@ impl Burst {
     /// Answers the next request and those behind it, as long as they are for `mount`, with `error`.
     pub(crate) fn refuse(&mut self, mount: MountId, error: &Error) {
         while self.next_row(mount).is_some() {
-            self.step(None, |_, out| out.error(error));
+            self.reject(|_, out| out.error(error));
         }
     }
 

@@ -275,9 +275,7 @@ impl Client {
         let mut door = self.door();
         if !door.closed {
             door.answered = Some(burst);
-            if let Some(waker) = &door.waker {
-                waker.wake_by_ref();
-            }
+            door.wake();
         }
     }
 
@@ -324,9 +322,7 @@ impl Client {
 
     /// Has the connection look at its state.
     pub(crate) fn wake(&self) {
-        if let Some(waker) = &self.door().waker {
-            waker.wake_by_ref();
-        }
+        self.door().wake();
     }
 
     /// Adds to what is to be sent between two replies; returns how many bytes of that wait now. A
@@ -341,9 +337,7 @@ impl Client {
         pushed.pieces.push(piece);
         let waiting = pushed.len;
         self.0.signals.fetch_or(PUSHED, Relaxed);
-        if let Some(waker) = &door.waker {
-            waker.wake_by_ref();
-        }
+        door.wake();
         Some(waiting)
     }
 
@@ -407,8 +401,7 @@ impl Client {
 
     /// For how long it has been asked for a password, in seconds.
     pub(crate) fn unauthenticated_age(&self, now: u32) -> Option<u32> {
-        let since = self.0.unauthenticated_since.load(Relaxed);
-        (since != NEVER).then(|| now.saturating_sub(since))
+        age(&self.0.unauthenticated_since, now)
     }
 
     /// The rest of a request is waited for; or not, or not any more.
@@ -418,8 +411,7 @@ impl Client {
 
     /// For how long the rest of a request has been waited for, in seconds.
     pub(crate) fn request_age(&self, now: u32) -> Option<u32> {
-        let since = self.0.request_since.load(Relaxed);
-        (since != NEVER).then(|| now.saturating_sub(since))
+        age(&self.0.request_since, now)
     }
 
     pub(crate) fn set_last_command(&self, command: CommandId) {
@@ -464,7 +456,19 @@ impl Client {
     }
 }
 
+/// How long ago that was, unless it was never.
+fn age(since: &AtomicU32, now: u32) -> Option<u32> {
+    let since = since.load(Relaxed);
+    (since != NEVER).then(|| now.saturating_sub(since))
+}
+
 impl Door {
+    fn wake(&self) {
+        if let Some(waker) = &self.waker {
+            waker.wake_by_ref();
+        }
+    }
+
     fn watch(&mut self, waker: &Waker) {
         match &self.waker {
             Some(known) if known.will_wake(waker) => {}

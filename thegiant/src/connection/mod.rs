@@ -66,7 +66,7 @@ thread_local! {
 ///
 /// It goes round in stages: a burst is read, run (by itself or by handler actors), and its replies
 /// are written; then the next one is read. So replies keep the order of requests, and a client that
-/// does not read its replies is not read either.
+/// does not read its replies is not read either, but for the rest of a long pipeline.
 #[derive(Debug)]
 pub(crate) struct Connection {
     stream: Stream,
@@ -267,7 +267,7 @@ impl Connection {
             self.decoder.rebase();
             Step::On(Stage::Running(burst))
         };
-        let unread = self.incoming.as_ref().map_or(0, |incoming| incoming.unread_len());
+        let unread = self.unread();
         self.session.account_input(unread, start > 0);
         let limit = self.session.query_buffer_limit();
         if unread > limit {
@@ -463,16 +463,20 @@ impl Connection {
     /// of the replies, as many do, would otherwise wait for this server, and this server for it.
     #[cold]
     fn read_ahead(&mut self, cx: &mut TaskContext<'_>) -> io::Result<()> {
-        let unread = |incoming: &Option<Box<Burst>>| incoming.as_ref().map_or(0, |burst| burst.unread_len());
-        while unread(&self.incoming) < READ_AHEAD && !self.closes_bulk() {
+        while self.unread() < READ_AHEAD && !self.closes_bulk() {
             match self.poll_read(cx)? {
                 Poll::Ready(read) if read > 0 => self.session.shared.stats.received(read),
                 _ => break,
             }
             self.undecoded = true;
         }
-        self.session.account_input(unread(&self.incoming), false);
+        self.session.account_input(self.unread(), false);
         Ok(())
+    }
+
+    /// Bytes of requests that have arrived and are not part of a burst that is run.
+    fn unread(&self) -> usize {
+        self.incoming.as_ref().map_or(0, |incoming| incoming.unread_len())
     }
 
     /// A large bulk has arrived whole: what comes next is to be decoded.
@@ -503,9 +507,7 @@ impl Connection {
             Poll::Pending => Step::Wait(Stage::Closing(Some(until))),
         }
     }
-}
 
-impl Connection {
     /// Why it is over.
     fn reason(&self, end: io::Result<()>) -> String {
         if let Err(error) = end {

@@ -13,9 +13,16 @@ mod quote;
 mod slowlog;
 mod stats;
 
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
 pub(crate) use attention::{Attention, Look};
 pub(crate) use counter::Counter;
 pub(crate) use ledger::{Failure, Ledger};
 pub(crate) use monitors::Monitors;
 pub(crate) use slowlog::{Slow, Slowlog};
 pub(crate) use stats::{CommandStats, Stats};
+
+/// The time since 1970. A clock that is before it is shown as there.
+pub(crate) fn unix_time() -> Duration {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
+}

@@ -1,13 +1,13 @@
 //! `MONITOR`: clients that are shown all commands.
 
-use std::{
-    sync::{Mutex, MutexGuard, PoisonError},
-    time::{SystemTime, UNIX_EPOCH},
-};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 
-use super::quote::{quote, shown};
+use super::{
+    quote::{quote, shown},
+    unix_time,
+};
 use crate::{Client, command::Call};
 
 /// The clients that are shown all commands.
@@ -42,8 +42,7 @@ impl Monitors {
 
 /// `+1700000000.123456 [0 127.0.0.1:50000] "set" "k" "v"`
 fn line(call: &Call<'_>) -> Vec<u8> {
-    // A clock before 1970 is shown as 1970.
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let now = unix_time();
     let client = call.client();
     let (seconds, micros) = (now.as_secs(), now.subsec_micros());
     let mut line = format!("+{seconds}.{micros:06} [{} {}]", client.db(), client.addr()).into_bytes();

@@ -6,10 +6,10 @@ use std::{
         Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::Duration,
 };
 
-use super::quote::shown;
+use super::{quote::shown, unix_time};
 use crate::command::Call;
 
 /// As in Redis: of a long request, so many words are kept, and of a long word so many bytes.
@@ -41,7 +41,7 @@ impl Slowlog {
         let client = call.client();
         let entry = Slow {
             id: self.next_id.fetch_add(1, Relaxed),
-            at: SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs(),
+            at: unix_time().as_secs(),
             took,
             words: kept(call),
             client: client.addr().listed(),
