@@ -14,6 +14,8 @@ mod hostile;
 mod hygiene;
 /// The example `kv`, where there is nothing to compare with.
 mod kv;
+/// Replies that come later, pushes, and clients that come and leave.
+mod later;
 /// How a server ends.
 mod lifecycle;
 /// The settings of a server, and clients that are slow to read or to write.

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use syn::{FnArg, GenericParam, Pat, ReceiverKind, Signature, Type};
+use syn::{FnArg, GenericParam, Pat, ReceiverKind, ReturnType, Signature, Type};
 
 use crate::{
     mistakes::Mistakes,
@@ -32,6 +32,12 @@ fn command(command: &Command<'_>, mistakes: &mut Mistakes) {
         mistakes.at(write, "a command is `write` or `readonly`, not both");
     }
     signature(&command.function.sig, mistakes);
+    if command.is_async() {
+        asynchronous(command, mistakes);
+    } else {
+        receiver(&command.function.sig, mistakes);
+    }
+    responder(command, mistakes);
     command.arguments().for_each(|param| argument(param, mistakes));
     for second in command.params.iter().filter(|param| param.role == Role::Context).skip(1) {
         mistakes.at(second.ty, "one `&mut` parameter is the actor's context, and there is no other");
@@ -75,16 +81,41 @@ pub(crate) fn word(word: &str, what: &str) -> Result<(), String> {
 }
 
 fn signature(signature: &Signature, mistakes: &mut Mistakes) {
-    if let Some(asyncness) = &signature.asyncness {
-        let text = "a `#[command]` method cannot be `async` yet: return the value that is to be replied";
-        mistakes.at(asyncness, text);
-    }
     for param in &signature.generics.params {
         if !matches!(param, GenericParam::Lifetime(_)) {
             mistakes.at(param, GENERIC);
         }
     }
-    receiver(signature, mistakes);
+}
+
+/// An `async fn` runs on when others have the actor, and the request is gone.
+fn asynchronous(command: &Command<'_>, mistakes: &mut Mistakes) {
+    if let Some(FnArg::Receiver(receiver)) = command.function.sig.inputs.first() {
+        let text = "an `async fn` would keep its actor from everybody else for as long as it waits: leave out `self` if it \
+                    needs nothing of the actor, or write `fn` and return a `ResponseActFuture<Self, T>`";
+        mistakes.at(receiver, text);
+    }
+    for param in &command.params {
+        if let Some(reference) = types::reference_in(param.ty) {
+            let text = "an `async fn` outlives the request: take what it is to keep, such as `String`, `Bytes` or `Client`";
+            mistakes.at(reference, text);
+        }
+    }
+}
+
+/// There is one reply: what the method returns, or what the responder is given.
+fn responder(command: &Command<'_>, mistakes: &mut Mistakes) {
+    let Some(_) = command.responder() else { return };
+    if let ReturnType::Type(_, ty) = &command.function.sig.output {
+        let text = "a method with a `Responder` returns nothing: the reply is what the responder sends";
+        mistakes.at(ty, text);
+    }
+    if let Some(asyncness) = &command.function.sig.asyncness {
+        mistakes.at(asyncness, "a method with a `Responder` is no `async fn`: its reply comes later anyhow");
+    }
+    for second in command.params.iter().filter(|param| param.role == Role::Responder).skip(1) {
+        mistakes.at(second.ty, "a command has one reply, and so one `Responder`");
+    }
 }
 
 fn receiver(signature: &Signature, mistakes: &mut Mistakes) {

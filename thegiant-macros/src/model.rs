@@ -40,6 +40,10 @@ pub(crate) enum Role {
     Call,
     /// The actor's context.
     Context,
+    /// Who sent it, to be kept.
+    OwnedClient,
+    /// What answers it later.
+    Responder,
 }
 
 impl<'a> Block<'a> {
@@ -75,6 +79,15 @@ impl<'a> Command<'a> {
 
     pub(crate) fn arguments(&self) -> impl Iterator<Item = &Param<'a>> {
         self.params.iter().filter(|param| param.role == Role::Argument)
+    }
+
+    /// The parameter that answers it later, if there is one.
+    pub(crate) fn responder(&self) -> Option<&Param<'a>> {
+        self.params.iter().find(|param| param.role == Role::Responder)
+    }
+
+    pub(crate) fn is_async(&self) -> bool {
+        self.function.sig.asyncness.is_some()
     }
 
     pub(crate) fn cfgs(&self) -> impl Iterator<Item = &'a Attribute> {
@@ -117,6 +130,8 @@ impl Role {
             Type::Reference(reference) if reference.mutability.is_some() => Role::Context,
             Type::Reference(reference) if types::is_named(&reference.elem, "Client") => Role::Client,
             Type::Reference(reference) if types::is_named(&reference.elem, "Call") => Role::Call,
+            ty if types::is_named(ty, "Client") => Role::OwnedClient,
+            ty if types::is_named(ty, "Responder") => Role::Responder,
             _ => Role::Argument,
         }
     }

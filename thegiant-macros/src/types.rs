@@ -1,7 +1,7 @@
 //! What can be told of types and names by their looks.
 
 use syn::{
-    GenericArgument, Generics, Ident, Lifetime, PathArguments, PathSegment, Type,
+    GenericArgument, Generics, Ident, Lifetime, PathArguments, PathSegment, Type, TypeReference,
     ext::IdentExt,
     parse_quote_spanned,
     visit_mut::{self, VisitMut},
@@ -64,6 +64,21 @@ fn last_segment(ty: &Type) -> Option<&PathSegment> {
     match ungrouped(ty) {
         Type::Path(path) => path.path.segments.last(),
         _ => None,
+    }
+}
+
+/// The first reference in the type.
+pub(crate) fn reference_in(ty: &Type) -> Option<TypeReference> {
+    let mut references = References(None);
+    references.visit_type_mut(&mut ty.clone());
+    references.0
+}
+
+struct References(Option<TypeReference>);
+
+impl VisitMut for References {
+    fn visit_type_reference_mut(&mut self, reference: &mut TypeReference) {
+        self.0.get_or_insert_with(|| reference.clone());
     }
 }
 

@@ -2,11 +2,11 @@
 
 use std::{fmt, marker::PhantomData};
 
-use actix::{Actor, Addr, Context, Handler, dev::ToEnvelope};
+use actix::{Actor, Addr, Context, Handler, Recipient, dev::ToEnvelope};
 
 use crate::{
-    command::{Call, Commands, IntoReply, Row, RowId, Spec, split_name},
-    connection::{Consumers, Drain, MountId, Routes, Session, drain},
+    command::{Answer, Call, Commands, Row, RowId, Spec, split_name},
+    connection::{Connected, Consumers, Disconnected, Drain, MountId, Presence, Routes, Session, drain},
     info::{InfoFields, InfoSection},
 };
 
@@ -50,6 +50,7 @@ pub struct App {
     /// Names of built-in commands.
     removed: Vec<String>,
     info: Vec<InfoSection>,
+    presence: Presence,
 }
 
 impl App {
@@ -91,7 +92,7 @@ impl App {
     pub fn fallback<F, R>(mut self, function: F) -> Self
     where
         F: FnMut(&Call<'_>) -> R + Unpin + 'static,
-        R: IntoReply + 'static,
+        R: Answer<Function<F, R>> + 'static,
     {
         let actor = Function { function, reply: PhantomData }.start();
         let mount = self.routes.add_actor(actor.recipient(), false);
@@ -139,8 +140,20 @@ impl App {
         self
     }
 
-    /// The routes, with those of built-in commands where nothing else has their names.
-    pub(crate) fn into_parts(mut self) -> (Routes, Vec<InfoSection>) {
+    /// Has an actor told when a client connects, by the message [`Connected`].
+    pub fn connected(mut self, actor: impl Into<Recipient<Connected>>) -> Self {
+        self.presence.connected.push(actor.into());
+        self
+    }
+
+    /// Has an actor told when a client has gone, by the message [`Disconnected`].
+    pub fn disconnected(mut self, actor: impl Into<Recipient<Disconnected>>) -> Self {
+        self.presence.disconnected.push(actor.into());
+        self
+    }
+
+    /// What a server needs, with the built-in commands where nothing else has their names.
+    pub(crate) fn into_parts(mut self) -> AppParts {
         let is_free = |spec: &Spec| {
             let removed = self.removed.iter().any(|name| names(spec, name));
             // Whoever has a command has its subcommands, too.
@@ -151,8 +164,15 @@ impl App {
             // The names of built-in commands differ from each other.
             let _ = self.routes.add_command(spec, MountId::SESSION, row);
         }
-        (self.routes, self.info)
+        AppParts { routes: self.routes, info: self.info, presence: self.presence }
     }
+}
+
+/// What a server needs of an application.
+pub(crate) struct AppParts {
+    pub(crate) routes: Routes,
+    pub(crate) info: Vec<InfoSection>,
+    pub(crate) presence: Presence,
 }
 
 impl fmt::Debug for App {
@@ -167,7 +187,9 @@ fn names(spec: &Spec, name: &str) -> bool {
 }
 
 /// A function as an actor with one row.
-struct Function<F, R> {
+#[doc(hidden)]
+#[derive(Debug)]
+pub struct Function<F, R> {
     function: F,
     reply: PhantomData<fn() -> R>,
 }
@@ -179,17 +201,18 @@ impl<F: Unpin + 'static, R: 'static> Actor for Function<F, R> {
 impl<F, R> Commands for Function<F, R>
 where
     F: FnMut(&Call<'_>) -> R + Unpin + 'static,
-    R: IntoReply + 'static,
+    R: Answer<Self> + 'static,
 {
-    const ROWS: &'static [&'static [Row<Self>]] = &[&[Row::new(Spec::FALLBACK, |this, call, _, out| {
-        (this.function)(call).into_reply(out);
-    })]];
+    const ROWS: &'static [&'static [Row<Self>]] =
+        &[&[Row::new(Spec::FALLBACK, |this, call, context, out| {
+            (this.function)(call).answer(call, context, out);
+        })]];
 }
 
 impl<F, R> Handler<Drain> for Function<F, R>
 where
     F: FnMut(&Call<'_>) -> R + Unpin + 'static,
-    R: IntoReply + 'static,
+    R: Answer<Self> + 'static,
 {
     type Result = ();
 

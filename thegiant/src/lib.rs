@@ -372,10 +372,10 @@ pub use thegiant_macros::commands;
 pub use crate::{
     app::App,
     command::{Array, Call, Commands, FromArg, IntoReply, Key, Raw, Simple},
-    connection::{Address, Client, Consumers},
+    connection::{Address, Client, Connected, Consumers, Disconnected, Responder},
     info::InfoFields,
     resp::{Error, Value},
-    server::{ClientClass, OutputLimit, Server, ServerHandle},
+    server::{ClientClass, OutputLimit, Server, ServerHandle, SlowConsumers},
 };
 
 /// What an application needs, in one `use`.
@@ -385,22 +385,22 @@ pub mod prelude {
     };
 
     pub use crate::{
-        App, Args, Array, Bytes, Call, Client, Error, IntoReply, Key, Server, Simple, Value, command,
-        commands,
+        App, Args, Array, Bytes, Call, Client, Error, IntoReply, Key, Responder, Server, Simple, Value,
+        command, commands,
     };
 }
 
 /// What the attributes write. It is no part of the interface.
 #[doc(hidden)]
 pub mod __private {
-    pub use actix::{Actor, Handler};
+    pub use actix::{Actor, Handler, ResponseFuture};
 
     pub use crate::{
         command::{
             args::{Once, are_distinct, expect_value},
             keys::check_keys,
         },
-        connection::{Drain, drain},
+        connection::{Drain, drain, responder},
     };
 }
 

@@ -113,6 +113,21 @@ impl Server {
         self.set_seconds(Setting::RequestTimeout, wait)
     }
 
+    /// How long a command may wait for its reply (`reply-timeout`), to the second; then `-TIMEOUT …` is
+    /// answered. `None`, unless set: as long as it takes.
+    ///
+    /// It is for commands that are answered later (see [`Responder`](crate::Responder)) and say nothing of it
+    /// themselves.
+    pub fn reply_timeout(self, wait: Option<Duration>) -> Self {
+        self.set_seconds(Setting::ReplyTimeout, wait)
+    }
+
+    /// What happens to a client for which more is [pushed](crate::Client::push) than its
+    /// [limit](Self::output_limit) allows (`drop-oldest-push`). It is disconnected, unless set.
+    pub fn slow_consumers(self, what: SlowConsumers) -> Self {
+        self.set(Setting::DropOldestPush, (what == SlowConsumers::DropOldest).into())
+    }
+
     /// Has the system probe silent peers after this time (`tcp-keepalive`), so that a connection
     /// whose peer has vanished ends. 300 s unless set.
     pub fn tcp_keepalive(self, idle: Option<Duration>) -> Self {
@@ -264,8 +279,7 @@ impl Server {
             ));
         }
         let stop = allow_shutdown.then(|| handle.stop.clone());
-        let (routes, info) = app.into_parts();
-        let shared = Arc::new(Shared::new(routes, info, Parts { settings, password, stop, addresses }));
+        let shared = Arc::new(Shared::new(app.into_parts(), Parts { settings, password, stop, addresses }));
         let mut stopping = Tasks::default();
         if signals {
             stopping.0.push(stop_at(SignalKind::terminate(), handle.clone())?);
@@ -314,6 +328,17 @@ impl ClientClass {
             ClientClass::PubSub => Setting::PushOutputLimit,
         }
     }
+}
+
+/// What happens to a client that does not read what is pushed to it; see [`Server::slow_consumers`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SlowConsumers {
+    /// It is closed when more waits for it than its limit allows.
+    Disconnect,
+    /// It loses the oldest pushes that wait for it, until the rest is within the hard limit; the soft limit
+    /// is of no importance.
+    DropOldest,
 }
 
 /// How many bytes may wait to be sent to a client; see [`Server::output_limit`].
@@ -380,8 +405,7 @@ async fn accept(acceptor: Acceptor, shared: Arc<Shared>) {
             refuse(&stream, &PROTECTED);
             continue;
         }
-        let most = shared.settings.size(Setting::MaxClients);
-        let Some(client) = shared.clients.admit(ends, most, shared.now()) else {
+        let Some(client) = shared.admit(ends) else {
             shared.stats.rejected();
             refuse(&stream, &FULL);
             continue;

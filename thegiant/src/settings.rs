@@ -30,6 +30,7 @@ pub(crate) enum Setting {
     QueryBufferLimit,
     RequestTimeout,
     AuthTimeout,
+    ReplyTimeout,
     MaxMemoryClients,
     NormalOutputLimit,
     NormalOutputSoftLimit,
@@ -37,6 +38,7 @@ pub(crate) enum Setting {
     PushOutputLimit,
     PushOutputSoftLimit,
     PushOutputSoftSeconds,
+    DropOldestPush,
     ShutdownTimeout,
     ProtectedMode,
     DebugCommands,
@@ -78,7 +80,7 @@ const SECONDS: Kind = Kind::Number(0, i32::MAX as i64);
 const PART: &str = "";
 
 /// All settings, in the order of [`Setting`].
-static ROWS: [Row; 22] = [
+static ROWS: [Row; 24] = [
     row(Setting::MaxClients, "maxclients", Kind::Number(1, u32::MAX as i64), 10_000),
     row(Setting::Timeout, "timeout", SECONDS, 0),
     row(Setting::TcpKeepalive, "tcp-keepalive", SECONDS, 300),
@@ -88,6 +90,7 @@ static ROWS: [Row; 22] = [
     row(Setting::QueryBufferLimit, "client-query-buffer-limit", Kind::Memory(MIB), 1024 * MIB as i64),
     row(Setting::RequestTimeout, "request-timeout", SECONDS, 0),
     row(Setting::AuthTimeout, "auth-timeout", SECONDS, 60),
+    row(Setting::ReplyTimeout, "reply-timeout", SECONDS, 0),
     row(Setting::MaxMemoryClients, "maxmemory-clients", Kind::Memory(0), 0),
     row(Setting::NormalOutputLimit, PART, Kind::Memory(0), 0),
     row(Setting::NormalOutputSoftLimit, PART, Kind::Memory(0), 0),
@@ -95,6 +98,7 @@ static ROWS: [Row; 22] = [
     row(Setting::PushOutputLimit, PART, Kind::Memory(0), 32 * MIB as i64),
     row(Setting::PushOutputSoftLimit, PART, Kind::Memory(0), 8 * MIB as i64),
     row(Setting::PushOutputSoftSeconds, PART, SECONDS, 60),
+    row(Setting::DropOldestPush, "drop-oldest-push", Kind::Flag, 0),
     row(Setting::ShutdownTimeout, "shutdown-timeout", SECONDS, 10),
     row(Setting::ProtectedMode, "protected-mode", Kind::Flag, 1),
     fixed(Setting::DebugCommands, "enable-debug-command", Kind::Flag, 0),
@@ -125,6 +129,8 @@ pub(crate) struct OutputLimit {
 }
 
 impl OutputLimit {
+    pub(crate) const NONE: OutputLimit = OutputLimit { hard: 0, soft: 0, soft_seconds: 0 };
+
     /// Whether there is a limit at all.
     pub(crate) fn is_any(self) -> bool {
         self.hard != 0 || self.soft != 0

@@ -1,4 +1,4 @@
-//! `#[command("NAME", flags…, alias = "…", since = "…", group = "…")]`.
+//! `#[command("NAME", flags…, alias = "…", since = "…", group = "…", timeout = "…")]`.
 
 use syn::{Attribute, Error, Ident, LitStr, Result};
 
@@ -28,7 +28,7 @@ const FLAGS: [&str; 19] = [
     "allow_busy",
 ];
 
-const KEYS: [&str; 3] = ["alias", "since", "group"];
+const KEYS: [&str; 4] = ["alias", "since", "group", "timeout"];
 
 /// What is said of one command.
 pub(crate) struct CommandAttr {
@@ -37,6 +37,8 @@ pub(crate) struct CommandAttr {
     pub(crate) flags: Vec<Ident>,
     pub(crate) since: Option<LitStr>,
     pub(crate) group: Option<LitStr>,
+    /// In milliseconds.
+    pub(crate) timeout: Option<u64>,
 }
 
 impl CommandAttr {
@@ -44,7 +46,14 @@ impl CommandAttr {
     pub(crate) fn read(attr: &Attribute, mistakes: &mut Mistakes) -> Option<Self> {
         let written = mistakes.ok(Written::of(attr))?;
         let name = mistakes.ok(name(attr, &written))?;
-        let mut read = CommandAttr { name, aliases: Vec::new(), flags: Vec::new(), since: None, group: None };
+        let mut read = CommandAttr {
+            name,
+            aliases: Vec::new(),
+            flags: Vec::new(),
+            since: None,
+            group: None,
+            timeout: None,
+        };
         for flag in written.distinct_words(mistakes) {
             if FLAGS.iter().any(|known| flag == known) {
                 read.flags.push(flag);
@@ -78,12 +87,19 @@ impl CommandAttr {
             "alias" => self.aliases.push(value),
             "since" => set_once(&mut self.since, key, value, mistakes),
             "group" => set_once(&mut self.group, key, value, mistakes),
+            "timeout" => match milliseconds(&value.value()) {
+                Some(time) => set_once(&mut self.timeout, key, time, mistakes),
+                None => {
+                    mistakes.at(&value, "a time is a whole number of `ms`, `s` or `m`, such as `\"500ms\"`")
+                }
+            },
             flag if FLAGS.contains(&flag) => {
                 mistakes.at(key, format_args!("`{flag}` is a flag: write it without a value"));
             }
-            _ => {
-                mistakes.at(key, format_args!("unknown key `{key}`: there are `alias`, `since` and `group`"))
-            }
+            _ => mistakes.at(
+                key,
+                format_args!("unknown key `{key}`: there are `alias`, `since`, `group` and `timeout`"),
+            ),
         }
     }
 }
@@ -98,6 +114,19 @@ fn name(attr: &Attribute, written: &Written) -> Result<LitStr> {
             Err(Error::new_spanned(second, text))
         }
     }
+}
+
+/// A time such as `500ms`, `5s` or `1m`, if it is more than none.
+fn milliseconds(time: &str) -> Option<u64> {
+    let digits = time.find(|char: char| !char.is_ascii_digit())?;
+    let (number, unit) = time.split_at(digits);
+    let factor = match unit {
+        "ms" => 1,
+        "s" => 1_000,
+        "m" => 60_000,
+        _ => return None,
+    };
+    number.parse::<u64>().ok()?.checked_mul(factor).filter(|time| *time > 0)
 }
 
 fn unknown_flag(flag: &Ident) -> String {
@@ -128,7 +157,19 @@ fn distance(a: &str, b: &str) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use super::distance;
+    use super::{distance, milliseconds};
+
+    #[test]
+    fn times_have_units() {
+        assert_eq!(milliseconds("500ms"), Some(500));
+        assert_eq!(milliseconds("5s"), Some(5_000));
+        assert_eq!(milliseconds("2m"), Some(120_000));
+        for wrong in
+            ["", "5", "s", "0ms", "-1s", "1.5s", "5 s", "99999999999999999999ms", "9999999999999999999m"]
+        {
+            assert_eq!(milliseconds(wrong), None, "{wrong}");
+        }
+    }
 
     #[test]
     fn distance_counts_letters() {

@@ -24,6 +24,7 @@ fn row(command: &Command<'_>, group: &str) -> TokenStream {
 fn spec(command: &Command<'_>, group: &str) -> TokenStream {
     let attr = &command.attr;
     let (name, aliases, since) = (&attr.name, &attr.aliases, attr.since.iter());
+    let timeout = attr.timeout.iter().map(|time| quote!(::core::time::Duration::from_millis(#time)));
     let args = args(command);
     let flags = attr.flags.iter().map(|flag| Ident::new(&flag.to_string().to_uppercase(), flag.span()));
     let summary = command.summary();
@@ -35,6 +36,7 @@ fn spec(command: &Command<'_>, group: &str) -> TokenStream {
             .summary(#summary)
             .group(#group)
             #(.since(#since))*
+            #(.timeout(#timeout))*
     }
 }
 
@@ -99,14 +101,26 @@ fn reply(command: &Command<'_>) -> TokenStream {
             Role::Client => quote_spanned!(span=> call.client()),
             Role::Call => quote_spanned!(span=> call),
             Role::Context => quote_spanned!(span=> context),
+            Role::OwnedClient => quote_spanned!(span=> ::core::clone::Clone::clone(call.client())),
+            Role::Responder => quote_spanned!(span=> ::thegiant::__private::responder(call, out)),
         }
     });
     let returned = match &signature.output {
         ReturnType::Default => quote!(()),
         ReturnType::Type(_, ty) => types::inferred(ty, &signature.generics).into_token_stream(),
     };
+    if command.responder().is_some() {
+        return quote!(Self::#method(this, #(#values),*));
+    }
+    if command.is_async() {
+        return quote! {
+            let future: ::thegiant::__private::ResponseFuture<#returned> =
+                ::std::boxed::Box::pin(Self::#method(#(#values),*));
+            ::thegiant::command::Answer::<Self>::answer(future, call, context, out)
+        };
+    }
     quote! {
-        <#returned as ::thegiant::command::IntoReply>::into_reply(Self::#method(this, #(#values),*), out)
+        <#returned as ::thegiant::command::Answer<Self>>::answer(Self::#method(this, #(#values),*), call, context, out)
     }
 }
 

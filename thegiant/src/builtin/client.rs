@@ -213,7 +213,7 @@ fn described(client: &Client, shared: &Shared) -> String {
 fn flags(client: &Client) -> String {
     let flags = [
         ('O', client.is(ClientFlag::Monitor)),
-        ('b', client.is(ClientFlag::Paused)),
+        ('b', client.is_blocked()),
         ('A', client.wish() == Wish::Die),
         ('U', matches!(client.addr(), Address::Unix(_))),
         ('e', client.is(ClientFlag::NoEvict)),

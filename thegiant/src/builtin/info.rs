@@ -12,7 +12,7 @@ use crate::{
     Address, InfoFields,
     command::Spec,
     commands,
-    connection::{Client, ClientFlag, Session, Shared},
+    connection::{Client, Session, Shared},
     info::InfoSection,
     observe::{CommandStats, Counter, unix_time},
     settings::Setting,
@@ -113,7 +113,7 @@ fn clients(shared: &Shared, info: &mut InfoFields) {
     info.field("maxclients", shared.settings.get(Setting::MaxClients));
     info.field("client_recent_max_input_buffer", largest(Client::input));
     info.field("client_recent_max_output_buffer", largest(Client::output));
-    info.field("blocked_clients", clients.iter().filter(|client| client.is(ClientFlag::Paused)).count());
+    info.field("blocked_clients", clients.iter().filter(|client| client.is_blocked()).count());
     info.field("tracking_clients", 0);
     info.field("clients_in_timeout_table", 0);
 }

@@ -11,6 +11,7 @@ mod latency;
 mod process;
 mod server;
 mod slowlog;
+mod unblock;
 
 use crate::{
     IntoReply,
@@ -26,6 +27,7 @@ impl Commands for Session {
     const ROWS: &'static [&'static [Row<Self>]] = &[
         Self::CONNECTION,
         Self::CLIENT,
+        Self::UNBLOCK,
         Self::COMMAND,
         Self::CONFIG,
         Self::INFO,

@@ -3,8 +3,10 @@
 //! - [`Row`]: a [`Spec`] (name, arity, flags, keys, arguments, documentation) and the function that
 //!   reads the arguments, calls the method and writes the reply. [`Commands`] is an actor's slice of rows.
 //! - [`FromArg`] reads one parameter, [`IntoReply`] writes what a method returns.
+//! - [`Answer`] is a reply or a future of one.
 //! - [`Call`] is one request as it was sent.
 
+mod answer;
 pub(crate) mod args;
 mod call;
 pub(crate) mod keys;
@@ -13,11 +15,12 @@ mod row;
 mod spec;
 mod table;
 
+pub use answer::Answer;
 pub use args::{ArgKind, ArgSpec, Arguments, FromArg, Key, Tokens};
 pub use call::Call;
 pub(crate) use call::c_text;
 pub use keys::{KeySpec, Keys};
-pub use reply::{Array, IntoReply, Raw, Simple};
+pub use reply::{Array, IntoPush, IntoReply, Raw, Simple};
 pub(crate) use row::RowId;
 pub use row::{Commands, Receiver, Row};
 pub(crate) use spec::split_name;

@@ -61,6 +61,23 @@ pub trait IntoReply {
     fn into_reply(self, out: &mut Encoder);
 }
 
+/// What can be [pushed](crate::Client::push): a reply that is an array, and not a null.
+///
+/// A tuple, a `Vec`, an array, a slice or an [`Array`]; a type of your own that is written as one. The first element
+/// says, by custom, what it is about.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be pushed",
+    label = "not an array",
+    note = "push a tuple, such as `(\"news\", text)`, a `Vec`, an array or an `Array`"
+)]
+pub trait IntoPush: IntoReply {}
+
+impl<T: IntoReply> IntoPush for Vec<T> {}
+impl<T: IntoReply, const N: usize> IntoPush for [T; N] {}
+
+impl<'a, T> IntoPush for &'a [T] where &'a T: IntoReply {}
+impl<I> IntoPush for Array<I> where Array<I>: IntoReply {}
+
 /// A simple string: a short text of one line, such as `PONG`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Simple<T = &'static str>(pub T);
@@ -411,6 +428,8 @@ macro_rules! tuples {
                 $($field.into_reply(out);)*
             }
         }
+
+        impl<$($field: IntoReply),*> IntoPush for ($($field,)*) {}
     };
 }
 

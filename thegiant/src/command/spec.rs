@@ -1,6 +1,6 @@
 //! The declarative half of a row.
 
-use std::fmt;
+use std::{fmt, time::Duration};
 
 use super::{
     KeySpec,
@@ -27,6 +27,8 @@ pub struct Spec {
     pub group: &'static str,
     /// The version of the application that brought it, if said.
     pub since: Option<&'static str>,
+    /// How long it may wait for its reply, if said.
+    pub timeout: Option<Duration>,
     /// The number of words in the name.
     words: usize,
     /// The fewest words a request has, the name included.
@@ -55,6 +57,7 @@ impl Spec {
             summary: "",
             group: "generic",
             since: None,
+            timeout: None,
             words,
             min_words: words + min_len(args),
             max_words: match max_len(args) {
@@ -96,6 +99,13 @@ impl Spec {
     #[must_use]
     pub const fn since(mut self, since: &'static str) -> Self {
         self.since = Some(since);
+        self
+    }
+
+    /// With this limit to how long it may wait for its reply.
+    #[must_use]
+    pub const fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = Some(timeout);
         self
     }
 

@@ -24,7 +24,6 @@ use crate::{
 ///
 /// A burst belongs to whoever runs its next request: the connection, or the handler actor that it
 /// was sent to. It is answered in place and comes back.
-#[derive(Default)]
 pub(crate) struct Burst {
     /// The bytes of the requests, large bulk strings aside.
     pub(crate) input: Vec<u8>,
@@ -45,6 +44,10 @@ pub(crate) struct Burst {
     pub(crate) sent: usize,
     /// The socket takes nothing, since a while ago; this is when it is said to be stuck.
     pub(crate) stuck: Option<Pin<Box<Sleep>>>,
+    /// Requests are run as long as there are less bytes of replies: none while one waits for its reply.
+    room: usize,
+    /// The number of the last push that goes out with the replies.
+    pub(crate) last_push: Option<u64>,
     /// Where the replies to requests before the next one end.
     mark: Mark,
     /// Who sent it.
@@ -62,6 +65,32 @@ pub(crate) struct Burst {
 impl fmt::Debug for Burst {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Burst").field("requests", &self.len()).finish_non_exhaustive()
+    }
+}
+
+impl Default for Burst {
+    fn default() -> Self {
+        Burst {
+            input: Vec::new(),
+            spans: Vec::new(),
+            large: Vec::new(),
+            large_len: 0,
+            filling: None,
+            requests: Vec::new(),
+            next: 0,
+            next_span: 0,
+            out: Encoder::default(),
+            sent: 0,
+            stuck: None,
+            room: HIGH_WATER,
+            last_push: None,
+            mark: Mark::default(),
+            client: None,
+            is_timed: false,
+            begun: None,
+            ledger: Ledger::default(),
+            shown: 0,
+        }
     }
 }
 
@@ -97,6 +126,9 @@ pub(crate) struct MountId(pub(crate) u16);
 /// not read them cannot have them pile up.
 const HIGH_WATER: usize = 1024 * 1024;
 
+/// A burst that waits may have buffers of so many bytes, whatever it needs of them.
+const SMALL: usize = 1024;
+
 impl MountId {
     /// The connection itself.
     pub(crate) const SESSION: MountId = MountId(u16::MAX);
@@ -129,6 +161,7 @@ impl Burst {
         self.out.set_replies(Replies::On);
         self.ledger.clear();
         self.shown = 0;
+        self.room = HIGH_WATER;
         pool::put(self);
     }
 
@@ -193,10 +226,15 @@ impl Burst {
     }
 
     /// What the request to be run next was resolved to; none while there are so many replies that
-    /// they have to be sent first.
+    /// they have to be sent first, or the one before it waits for its reply.
     pub(crate) fn next_target(&self) -> Option<Resolved<Target>> {
         let request = self.requests.get(self.next)?;
-        (self.out.len() < HIGH_WATER).then_some(request.target)
+        (self.out.len() < self.room).then_some(request.target)
+    }
+
+    /// Whether its next request has been run and waits for its reply.
+    pub(crate) fn is_waiting(&self) -> bool {
+        self.room == 0
     }
 
     /// What a request was resolved to.
@@ -262,6 +300,7 @@ impl Burst {
     pub(crate) fn forget_replies(&mut self) {
         self.out.clear(pool::KEPT_BYTES);
         self.sent = 0;
+        self.last_push = None;
         self.stuck = None;
         self.mark = Mark::default();
     }
@@ -307,7 +346,7 @@ impl Burst {
                 }
             }));
             if guarded.is_err() {
-                self.out.rewind(self.mark);
+                self.take_back();
                 let spec = self.next_row(mount).map(|row| &row.get::<A>().spec);
                 self.step(spec, |call, out| {
                     let client = call.client();
@@ -343,15 +382,37 @@ impl Burst {
             client,
         };
         run(&call, &mut self.out);
+        if !self.out.is_noteworthy() || self.take_note(spec.is_none()) {
+            self.advance();
+        }
+    }
+
+    /// Takes the reply that its next request has waited for.
+    pub(crate) fn take_reply(&mut self, mut reply: Box<Burst>) {
+        self.out.append(&mut reply.out);
+        reply.recycle();
+        self.room = HIGH_WATER;
         if self.out.is_noteworthy() {
-            self.take_note(spec.is_none());
+            self.take_note(false);
         }
         self.advance();
     }
 
-    /// Of a request that is not like most.
+    /// The handler of the next request has panicked.
     #[cold]
-    fn take_note(&mut self, is_rejection: bool) {
+    fn take_back(&mut self) {
+        self.out.rewind(self.mark);
+        if self.out.take_deferred()
+            && let Some(client) = &self.client
+        {
+            client.forget_to_wait();
+        }
+    }
+
+    /// Of a request that is not like most. Returns whether it has been answered.
+    #[cold]
+    fn take_note(&mut self, is_rejection: bool) -> bool {
+        let is_deferred = self.out.take_deferred();
         if self.out.take_error() {
             self.note_failure(is_rejection);
         }
@@ -363,6 +424,12 @@ impl Burst {
                 self.ledger.note_time(self.next as u32, took);
             }
         }
+        if is_deferred {
+            // It has been timed: what it waits for is not the handler's doing.
+            self.begun = None;
+            self.room = 0;
+            return false;
+        }
         match self.out.replies() {
             Replies::On => {}
             Replies::Off => self.out.rewind(self.mark),
@@ -372,6 +439,7 @@ impl Burst {
                 self.out.set_replies(Replies::On);
             }
         }
+        true
     }
 
     fn note_failure(&mut self, is_rejection: bool) {
@@ -388,11 +456,31 @@ impl Burst {
         }
     }
 
-    /// Gives the burst back to its connection.
-    pub(crate) fn hand_back(mut self: Box<Self>) {
+    /// Leaves the one who has run it: for its connection, or, if a request waits for its reply, for
+    /// where it is waited for. It stays if that reply is there.
+    pub(crate) fn leave(mut self: Box<Self>) -> Option<Box<Self>> {
         // The client holds it until it is collected, so it must not hold the client.
-        if let Some(client) = self.client.take() {
+        let client = self.client.take()?;
+        if !self.is_waiting() {
             client.hand_back(self);
+            return None;
+        }
+        let mut burst = client.park(self)?;
+        if burst.is_waiting() {
+            client.hand_back(burst);
+            return None;
+        }
+        burst.client = Some(client);
+        Some(burst)
+    }
+
+    /// Keeps no more than it needs: it may have to wait for long.
+    pub(crate) fn make_small(&mut self) {
+        if self.capacity() > size_of::<Self>() + SMALL {
+            self.input.shrink_to_fit();
+            self.spans.shrink_to_fit();
+            self.requests.shrink_to_fit();
+            self.out.clear(0);
         }
     }
 

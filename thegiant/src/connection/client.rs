@@ -1,24 +1,34 @@
 //! The peer of a connection, as everybody else sees it.
 
 use std::{
+    any::{Any, TypeId},
     fmt,
-    net::SocketAddr,
-    path::Path,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU8, AtomicU16, AtomicU32, AtomicUsize, Ordering::Relaxed},
+        Arc, Mutex, MutexGuard, PoisonError, Weak,
+        atomic::{AtomicU8, AtomicU16, AtomicU32, Ordering::Relaxed},
     },
-    task::Waker,
+    task::{Context, Poll, Waker},
+    time::Duration,
 };
 
 use bytes::Bytes;
 
-use super::{Burst, CommandId};
-use crate::resp::Protocol;
+use super::{
+    Address, Burst, CommandId, Shared,
+    door::{Door, Taken},
+    waiting::LATE,
+};
+use crate::{
+    Error,
+    command::IntoPush,
+    resp::{Encoder, Protocol},
+    settings::Setting,
+};
 
 /// Who sent a command: a handle that is cheap to clone and can be kept.
 ///
-/// A `#[command]` method that has a parameter `client: &Client` gets it.
+/// A `#[command]` method that has a parameter `client: &Client` gets it, or with `client: Client` one to
+/// keep. What is kept stays valid when the client has gone, and says so.
 ///
 /// ```
 /// use thegiant::prelude::*;
@@ -38,53 +48,55 @@ use crate::resp::Protocol;
 ///     }
 /// }
 /// ```
+///
+/// # Pushes
+/// A client can be [sent](Self::push) what it has not asked for at that moment. An actor that wants to know when
+/// clients come and leave is told by [`App::connected`](crate::App::connected) and
+/// [`App::disconnected`](crate::App::disconnected).
+///
+/// ```
+/// use thegiant::{Disconnected, prelude::*};
+///
+/// #[derive(Default)]
+/// struct News {
+///     readers: Vec<Client>,
+/// }
+///
+/// impl Actor for News {
+///     type Context = Context<Self>;
+/// }
+///
+/// #[commands]
+/// impl News {
+///     /// Has you told the news.
+///     #[command("READ")]
+///     fn read(&mut self, client: Client) {
+///         self.readers.push(client);
+///     }
+///
+///     /// Tells everybody.
+///     #[command("TELL")]
+///     fn tell(&self, news: &str) -> usize {
+///         self.readers.iter().filter(|reader| reader.push(("news", news)).is_some()).count()
+///     }
+/// }
+///
+/// impl Handler<Disconnected> for News {
+///     type Result = ();
+///
+///     fn handle(&mut self, Disconnected(client): Disconnected, _: &mut Context<Self>) {
+///         self.readers.retain(|reader| reader.id() != client.id());
+///     }
+/// }
+///
+/// # #[actix::main]
+/// # async fn main() {
+/// let news = News::default().start();
+/// let app = App::new().mount(news.clone()).disconnected(news);
+/// # }
+/// ```
 #[derive(Clone)]
 pub struct Client(Arc<Inner>);
-
-/// The address of a peer or of a listener.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Address {
-    /// An address and a port. Displays as `127.0.0.1:6380`.
-    Tcp(SocketAddr),
-    /// The path of a unix socket. Displays as `unix:/run/app.sock`.
-    Unix(Arc<Path>),
-}
-
-impl Address {
-    /// The port; a unix socket has none.
-    pub fn port(&self) -> Option<u16> {
-        match self {
-            Address::Tcp(address) => Some(address.port()),
-            Address::Unix(_) => None,
-        }
-    }
-
-    /// As `CLIENT LIST` has it: that of a unix socket looks as if it had a port.
-    pub(crate) fn listed(&self) -> String {
-        match self {
-            Address::Unix(path) => format!("{}:0", path.display()),
-            Address::Tcp(address) => address.to_string(),
-        }
-    }
-
-    /// Whether it is on this machine: a loopback address or a unix socket.
-    pub(crate) fn is_local(&self) -> bool {
-        match self {
-            Address::Tcp(address) => address.ip().to_canonical().is_loopback(),
-            Address::Unix(_) => true,
-        }
-    }
-}
-
-impl fmt::Display for Address {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Address::Tcp(address) => address.fmt(f),
-            Address::Unix(path) => write!(f, "unix:{}", path.display()),
-        }
-    }
-}
 
 /// Both ends of a connection, and the number of its socket.
 #[derive(Clone, Debug)]
@@ -113,9 +125,11 @@ struct Inner {
     request_since: AtomicU32,
     /// The command that it sent last, or `NONE`.
     command: AtomicU32,
-    /// Bytes of requests that have not arrived whole, and of replies that wait to be sent.
-    input: AtomicUsize,
-    output: AtomicUsize,
+    /// Bytes of requests that have not arrived whole, and of replies that wait to be sent: up to 4 GiB
+    /// are told apart.
+    input: AtomicU32,
+    output: AtomicU32,
+    shared: Weak<Shared>,
     door: Mutex<Door>,
 }
 
@@ -124,9 +138,11 @@ const BUSY: u32 = u32::MAX;
 const NEVER: u32 = u32::MAX;
 const NONE: u32 = u32::MAX;
 
-/// The bits of `signals` that hold a `Wish`, and the one that says that something is to be pushed.
-const WISH: u8 = 0b011;
-const PUSHED: u8 = 0b100;
+/// The bits of `signals` that hold a `Wish`, and those that say that something is to be pushed and
+/// that the connection is no more.
+const WISH: u8 = 0b0011;
+const PUSHED: u8 = 0b0100;
+const CLOSED: u8 = 0b1000;
 
 /// What is set for a client, a bit each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -139,37 +155,29 @@ pub(crate) enum ClientFlag {
     Paused = 1 << 2,
     /// `CLIENT NO-TOUCH`: what it does is no use of a key.
     NoTouch = 1 << 3,
+    /// It has sent something, or gone, and its connection has not looked since.
+    Unseen = 1 << 4,
 }
 
-/// Where a connection and the rest of the program meet.
-#[derive(Default)]
-struct Door {
-    /// Wakes the connection.
-    waker: Option<Waker>,
-    /// A burst that has been answered.
-    answered: Option<Box<Burst>>,
-    /// What is to be sent that is no reply.
-    pushed: Option<Box<Pushed>>,
-    /// Nobody will come for it any more.
-    closed: bool,
-    names: Option<Box<Names>>,
+/// What a connection finds when it looks for its burst.
+pub(crate) enum Collected {
+    Answered(Box<Burst>),
+    /// It is with an actor.
+    Away,
+    /// It waits for the reply to its next command.
+    Parked,
 }
 
-/// What waits to be pushed, each piece whole.
-#[derive(Debug, Default)]
-pub(crate) struct Pushed {
-    pub(crate) pieces: Vec<Bytes>,
-    /// Bytes in all.
+/// What waits to be pushed to a client.
+pub(crate) struct Waits {
+    /// The number of the last piece.
+    pub(crate) number: u64,
+    /// Bytes of all.
     pub(crate) len: usize,
 }
 
-/// What the client says of itself; most say nothing.
-#[derive(Clone, Debug, Default)]
-struct Names {
-    connection: Option<String>,
-    library: Option<String>,
-    library_version: Option<String>,
-}
+/// The reply to a command that waits when the server stops.
+const ENDING: Error = Error::from_static("UNBLOCKED the server stops");
 
 /// What a connection is asked to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -182,7 +190,7 @@ pub(crate) enum Wish {
 }
 
 impl Client {
-    pub(crate) fn new(id: u64, ends: Ends, now: u32) -> Self {
+    pub(crate) fn new(id: u64, ends: Ends, now: u32, shared: Weak<Shared>) -> Self {
         Client(Arc::new(Inner {
             id,
             ends,
@@ -195,8 +203,9 @@ impl Client {
             unauthenticated_since: AtomicU32::new(NEVER),
             request_since: AtomicU32::new(NEVER),
             command: AtomicU32::new(NONE),
-            input: AtomicUsize::new(0),
-            output: AtomicUsize::new(0),
+            input: AtomicU32::new(0),
+            output: AtomicU32::new(0),
+            shared,
             door: Mutex::default(),
         }))
     }
@@ -233,21 +242,96 @@ impl Client {
 
     /// The name given with `CLIENT SETNAME`.
     pub fn name(&self) -> Option<String> {
-        self.door().names.as_ref()?.connection.clone()
+        self.door().extra()?.names.as_ref()?.connection.clone()
     }
 
     /// Name and version of the client library, from `CLIENT SETINFO`.
     pub fn library(&self) -> (Option<String>, Option<String>) {
         let door = self.door();
-        let names = door.names.as_deref();
-        let part = |part: fn(&Names) -> &Option<String>| names.and_then(|names| part(names).clone());
-        (part(|names| &names.library), part(|names| &names.library_version))
+        let names = door.extra().and_then(|extra| extra.names.as_deref());
+        let name = names.and_then(|names| names.library.clone());
+        (name, names.and_then(|names| names.library_version.clone()))
     }
 
     /// Whether it has asked, with `CLIENT NO-TOUCH on`, that its commands do not count as uses of
     /// their keys: for an application that forgets what is not used.
     pub fn is_no_touch(&self) -> bool {
         self.is(ClientFlag::NoTouch)
+    }
+
+    /// Whether it is there. When it has gone, nothing can be sent to it any more.
+    pub fn is_connected(&self) -> bool {
+        self.0.signals.load(Relaxed) & CLOSED == 0
+    }
+
+    /// Closes the connection at once, whatever waits to be sent.
+    pub fn kill(&self) {
+        self.ask(Wish::Die);
+    }
+
+    /// Sends the client something that is no reply: a push in RESP3, the same as an array in RESP2. By
+    /// custom the first element says what it is about.
+    ///
+    /// Pushes keep their order. They leave between two replies, and while a command waits for its
+    /// reply; not while a handler runs. Returns the number of this push on its connection, from 1,
+    /// or `None` if the client has gone.
+    ///
+    /// What waits to be sent is bounded: [`Server::output_limit`](crate::Server::output_limit) says by how
+    /// much, and [`Server::slow_consumers`](crate::Server::slow_consumers) what happens to a client that does
+    /// not keep up.
+    ///
+    /// A client of RESP2 takes what arrives while it waits for a reply to be that reply. So it is
+    /// pushed to only when it has asked for it, and knows that it gets nothing else.
+    pub fn push(&self, message: impl IntoPush) -> Option<u64> {
+        if !self.is_connected() {
+            return None;
+        }
+        let mut out = Encoder::new(self.protocol());
+        message.into_reply(&mut out);
+        out.make_push();
+        self.0.shared.upgrade()?.push(self, out.into_bytes())
+    }
+
+    /// The number of the last push that the socket has taken whole; 0 if there is none. It can still
+    /// be asked for when the client has gone: what was pushed behind that has not been sent.
+    pub fn pushes_taken(&self) -> u64 {
+        self.door().extra().map_or(0, |extra| extra.pushed.taken)
+    }
+
+    /// Keeps a value with the client, for whoever asks for one of that type. It takes the place of
+    /// an earlier one of the same type, and goes with the last handle of the client.
+    ///
+    /// ```
+    /// # use thegiant::Client;
+    /// struct Subscriptions(u32);
+    ///
+    /// fn count(client: &Client) -> u32 {
+    ///     let before = client.attached::<Subscriptions>().map_or(0, |known| known.0);
+    ///     client.attach(Subscriptions(before + 1));
+    ///     before + 1
+    /// }
+    /// ```
+    pub fn attach<T: Any + Send + Sync>(&self, value: T) {
+        let mut door = self.door();
+        let attached = &mut door.extra_mut().attached;
+        let value: Arc<dyn Any + Send + Sync> = Arc::new(value);
+        let before = match attached.iter_mut().find(|(known, _)| *known == TypeId::of::<T>()) {
+            Some((_, before)) => Some(std::mem::replace(before, value)),
+            None => {
+                attached.push((TypeId::of::<T>(), value));
+                None
+            }
+        };
+        // What is dropped may want to know something of the client.
+        drop(door);
+        drop(before);
+    }
+
+    /// The value of this type that is [attached](Self::attach).
+    pub fn attached<T: Any + Send + Sync>(&self) -> Option<Arc<T>> {
+        let door = self.door();
+        let (_, value) = door.extra()?.attached.iter().find(|(known, _)| *known == TypeId::of::<T>())?;
+        Arc::clone(value).downcast().ok()
     }
 
     pub(crate) fn set_db(&self, db: u16) {
@@ -259,15 +343,19 @@ impl Client {
     }
 
     pub(crate) fn set_name(&self, name: Option<String>) {
-        self.door().names.get_or_insert_default().connection = name;
+        let mut door = self.door();
+        // Most have none, and take none back.
+        if name.is_some() || door.extra().is_some() {
+            door.names().connection = name;
+        }
     }
 
     pub(crate) fn set_library(&self, name: &str) {
-        self.door().names.get_or_insert_default().library = Some(name.to_owned());
+        self.door().names().library = Some(name.to_owned());
     }
 
     pub(crate) fn set_library_version(&self, version: &str) {
-        self.door().names.get_or_insert_default().library_version = Some(version.to_owned());
+        self.door().names().library_version = Some(version.to_owned());
     }
 
     /// Puts an answered burst where the connection finds it, and wakes it.
@@ -279,14 +367,29 @@ impl Client {
         }
     }
 
-    /// Takes the answered burst, or has `waker` called when there is one.
-    pub(crate) fn collect(&self, waker: &Waker) -> Option<Box<Burst>> {
+    /// Takes the answered burst, or has the connection woken when there is one. One that is to finish
+    /// does not wait any longer.
+    pub(crate) fn collect(&self, is_ending: bool, cx: &mut Context<'_>) -> Collected {
         let mut door = self.door();
-        let answered = door.answered.take();
-        if answered.is_none() {
-            door.watch(waker);
+        if let Some(answered) = door.answered.take() {
+            return Collected::Answered(answered);
         }
-        answered
+        door.watch(cx.waker());
+        if door.extra().is_none_or(|extra| !extra.waiting.is_parked()) {
+            self.set(ClientFlag::Unseen, true);
+            return Collected::Away;
+        }
+        let waiting = &mut door.extra_mut().waiting;
+        let answered = if is_ending {
+            waiting.answer(self.reply(|out| out.error(&ENDING)))
+        } else if waiting.is_late() {
+            let late = self.reply(|out| waiting.last_word(out, |out| out.error(&LATE)));
+            waiting.answer(late)
+        } else {
+            waiting.set_alarm(cx);
+            None
+        };
+        answered.map_or(Collected::Parked, Collected::Answered)
     }
 
     /// Has `waker` called when the connection is asked for something.
@@ -297,11 +400,105 @@ impl Client {
     /// No burst is collected any more, and nothing is pushed. Returns the bytes of its buffers.
     pub(crate) fn close(&self) -> usize {
         let mut door = self.door();
-        door.closed = true;
-        door.answered = None;
-        door.waker = None;
-        let pushed = door.pushed.take().map_or(0, |pushed| pushed.len);
-        self.input() + self.output() + pushed
+        self.0.signals.fetch_or(CLOSED, Relaxed);
+        self.input() + self.output() + door.close()
+    }
+
+    /// A command begins to wait for its reply. Returns the ticket that the reply is to bring.
+    pub(crate) fn begin_to_wait(&self, timeout: Option<Duration>) -> u32 {
+        let timeout = timeout.or_else(|| self.0.shared.upgrade()?.settings.seconds(Setting::ReplyTimeout));
+        self.door().extra_mut().waiting.begin(timeout)
+    }
+
+    /// The command that waits, or was about to, has been answered otherwise.
+    pub(crate) fn forget_to_wait(&self) {
+        self.door().extra_mut().waiting.end();
+    }
+
+    /// A burst whose next command waits for its reply. It is given back if it need not.
+    pub(crate) fn park(&self, burst: Box<Burst>) -> Option<Box<Burst>> {
+        let mut door = self.door();
+        if door.closed {
+            return None;
+        }
+        let waiting = &mut door.extra_mut().waiting;
+        let parked = waiting.park(burst);
+        if parked.is_none() && (waiting.is_alarm_due() || self.is(ClientFlag::Unseen)) {
+            door.wake();
+        }
+        parked
+    }
+
+    /// Whether the command with this ticket waits.
+    pub(crate) fn is_waiting(&self, ticket: u32) -> bool {
+        self.door().extra().is_some_and(|extra| extra.waiting.is_asked(ticket))
+    }
+
+    /// Whether a command of it waits, for its reply or for the end of a pause.
+    pub(crate) fn is_blocked(&self) -> bool {
+        self.is(ClientFlag::Paused)
+            || self.door().extra().is_some_and(|extra| extra.waiting.ticket().is_some())
+    }
+
+    /// Answers the command with this ticket; `false` if it does not wait.
+    pub(crate) fn answer(&self, ticket: u32, reply: Box<Burst>) -> bool {
+        let mut door = self.door();
+        let waiting = &mut door.extra_mut().waiting;
+        if !waiting.is_asked(ticket) {
+            return false;
+        }
+        if let Some(answered) = waiting.answer(reply) {
+            door.answered = Some(answered);
+            door.wake();
+        }
+        true
+    }
+
+    /// Has the command with this ticket end by itself, with this reply.
+    pub(crate) fn set_timeout(&self, ticket: u32, after: Duration, last_word: Bytes) {
+        let mut door = self.door();
+        let waiting = &mut door.extra_mut().waiting;
+        if waiting.is_asked(ticket) {
+            waiting.set_timeout(after, last_word);
+            if waiting.is_parked() {
+                door.wake();
+            }
+        }
+    }
+
+    /// Is ready when the command with this ticket does not wait any more.
+    pub(crate) fn poll_answered(&self, ticket: u32, cx: &mut Context<'_>) -> Poll<()> {
+        let mut door = self.door();
+        let waiting = &mut door.extra_mut().waiting;
+        if !waiting.is_asked(ticket) {
+            return Poll::Ready(());
+        }
+        waiting.watch(cx.waker());
+        Poll::Pending
+    }
+
+    /// Ends the waiting of its command, as if its time were over or with an error (`CLIENT UNBLOCK`);
+    /// `false` if none waits.
+    pub(crate) fn unblock(&self, error: Option<&Error>) -> bool {
+        let (ticket, reply) = {
+            let door = self.door();
+            let Some(waiting) = door.extra().map(|extra| &extra.waiting) else { return false };
+            let Some(ticket) = waiting.ticket() else { return false };
+            let reply = match error {
+                Some(error) => self.reply(|out| out.error(error)),
+                None => self.reply(|out| waiting.last_word(out, Encoder::null)),
+            };
+            (ticket, reply)
+        };
+        self.answer(ticket, reply)
+    }
+
+    /// A reply that is on its way to its burst.
+    pub(crate) fn reply(&self, write: impl FnOnce(&mut Encoder)) -> Box<Burst> {
+        let mut reply = Burst::new();
+        reply.out.set_protocol(self.protocol());
+        write(&mut reply.out);
+        reply
     }
 
     /// What is to be done before anything else.
@@ -325,38 +522,53 @@ impl Client {
         self.door().wake();
     }
 
-    /// Adds to what is to be sent between two replies; returns how many bytes of that wait now. A
-    /// client that has gone gets nothing.
-    pub(crate) fn push(&self, piece: Bytes) -> Option<usize> {
+    /// Adds to what is to be sent between two replies. A client that has gone gets nothing.
+    pub(crate) fn push_piece(&self, piece: Bytes) -> Option<Waits> {
         let mut door = self.door();
         if door.closed {
             return None;
         }
-        let pushed = door.pushed.get_or_insert_default();
-        pushed.len += piece.len();
-        pushed.pieces.push(piece);
-        let waiting = pushed.len;
+        let pushed = &mut door.extra_mut().pushed;
+        let number = pushed.add(piece);
+        let len = pushed.len();
         self.0.signals.fetch_or(PUSHED, Relaxed);
         door.wake();
-        Some(waiting)
+        Some(Waits { number, len })
     }
 
-    /// Takes what is to be pushed, if there is anything.
-    pub(crate) fn take_pushed(&self) -> Option<Box<Pushed>> {
-        if self.0.signals.load(Relaxed) & PUSHED == 0 {
-            return None;
-        }
+    /// Drops the oldest of what is to be pushed, until at most so many bytes are left; returns how
+    /// many were dropped.
+    pub(crate) fn drop_oldest(&self, most: usize) -> usize {
+        let mut door = self.door();
+        let pushed = &mut door.extra_mut().pushed;
+        let before = pushed.len();
+        pushed.drop_oldest(most);
+        before - pushed.len()
+    }
+
+    /// Whether something is to be pushed.
+    pub(crate) fn is_pushed_to(&self) -> bool {
+        self.0.signals.load(Relaxed) & PUSHED != 0
+    }
+
+    /// Takes what is to be pushed.
+    pub(crate) fn take_pushed(&self) -> Taken {
         let mut door = self.door();
         self.0.signals.fetch_and(!PUSHED, Relaxed);
-        door.pushed.take()
+        door.extra_mut().pushed.take()
+    }
+
+    /// The socket has taken the pushes up to this one.
+    pub(crate) fn pushes_sent(&self, last: u64) {
+        self.door().extra_mut().pushed.taken = last;
     }
 
     /// Bytes that wait to be pushed.
     pub(crate) fn pushed_len(&self) -> usize {
-        if self.0.signals.load(Relaxed) & PUSHED == 0 {
+        if !self.is_pushed_to() {
             return 0;
         }
-        self.door().pushed.as_ref().map_or(0, |pushed| pushed.len)
+        self.door().extra().map_or(0, |extra| extra.pushed.len())
     }
 
     pub(crate) fn is(&self, flag: ClientFlag) -> bool {
@@ -429,20 +641,24 @@ impl Client {
 
     /// Bytes of requests that have not arrived whole.
     pub(crate) fn input(&self) -> usize {
-        self.0.input.load(Relaxed)
+        self.0.input.load(Relaxed) as usize
     }
 
     /// Bytes of replies that wait to be sent, those to be pushed aside.
     pub(crate) fn output(&self) -> usize {
-        self.0.output.load(Relaxed)
+        self.0.output.load(Relaxed) as usize
     }
 
-    pub(crate) fn set_input(&self, input: usize) {
-        self.0.input.store(input, Relaxed);
+    /// Returns the number as it can be told.
+    pub(crate) fn set_input(&self, input: usize) -> usize {
+        self.0.input.store(told(input), Relaxed);
+        self.input()
     }
 
-    pub(crate) fn set_output(&self, output: usize) {
-        self.0.output.store(output, Relaxed);
+    /// Returns the number as it can be told.
+    pub(crate) fn set_output(&self, output: usize) -> usize {
+        self.0.output.store(told(output), Relaxed);
+        self.output()
     }
 
     /// Bytes of memory that it takes, beyond what every connection does.
@@ -456,48 +672,18 @@ impl Client {
     }
 }
 
+fn told(bytes: usize) -> u32 {
+    u32::try_from(bytes).unwrap_or(u32::MAX)
+}
+
 /// How long ago that was, unless it was never.
 fn age(since: &AtomicU32, now: u32) -> Option<u32> {
     let since = since.load(Relaxed);
     (since != NEVER).then(|| now.saturating_sub(since))
 }
 
-impl Door {
-    fn wake(&self) {
-        if let Some(waker) = &self.waker {
-            waker.wake_by_ref();
-        }
-    }
-
-    fn watch(&mut self, waker: &Waker) {
-        match &self.waker {
-            Some(known) if known.will_wake(waker) => {}
-            _ => self.waker = Some(waker.clone()),
-        }
-    }
-}
-
 impl fmt::Debug for Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Client").field("id", &self.id()).field("addr", self.addr()).finish_non_exhaustive()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn loopback_addresses_and_unix_sockets_are_local() {
-        let tcp = |address: &str| Address::Tcp(address.parse().expect("an address"));
-        for local in ["127.0.0.1:1", "127.8.8.8:1", "[::1]:1", "[::ffff:127.0.0.1]:1"] {
-            assert!(tcp(local).is_local(), "{local}");
-        }
-        for other in
-            ["192.0.2.1:1", "0.0.0.0:1", "10.0.0.1:1", "[2001:db8::1]:1", "[::ffff:192.0.2.1]:1", "[::]:1"]
-        {
-            assert!(!tcp(other).is_local(), "{other}");
-        }
-        assert!(Address::Unix(Path::new("/run/app.sock").into()).is_local());
     }
 }

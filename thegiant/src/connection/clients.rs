@@ -12,7 +12,7 @@ use std::{
 
 use tokio::sync::Notify;
 
-use super::{Client, ClientFlag, Ends, Wish};
+use super::{Client, ClientFlag, Wish};
 
 /// The clients of a server, by their numbers.
 #[derive(Debug, Default)]
@@ -27,12 +27,12 @@ pub(crate) struct Clients {
 
 impl Clients {
     /// Lets a client in, if there are less than `most`.
-    pub(crate) fn admit(&self, ends: Ends, most: usize, now: u32) -> Option<Client> {
+    pub(crate) fn admit(&self, most: usize, client: impl FnOnce(u64) -> Client) -> Option<Client> {
         let mut clients = self.lock();
         if clients.len() >= most {
             return None;
         }
-        let client = Client::new(self.last_id.fetch_add(1, Relaxed) + 1, ends, now);
+        let client = client(self.last_id.fetch_add(1, Relaxed) + 1);
         clients.insert(client.id(), client.clone());
         Some(client)
     }

@@ -121,9 +121,12 @@ where
 {
     let Some(inbox) = message.inbox.take() else { return };
     let mut bursts = inbox.take();
-    for mut burst in bursts.drain(..) {
-        burst.run(inbox.mount, actor, context);
-        burst.hand_back();
+    for burst in bursts.drain(..) {
+        let mut next = Some(burst);
+        while let Some(mut burst) = next {
+            burst.run(inbox.mount, actor, context);
+            next = burst.leave();
+        }
     }
     inbox.give_back(bursts);
 }
@@ -134,7 +137,8 @@ impl Drop for Drain {
         let Some(inbox) = self.inbox.take() else { return };
         for mut burst in inbox.take() {
             burst.refuse(inbox.mount, &STOPPED);
-            burst.hand_back();
+            // Nothing that is refused waits.
+            drop(burst.leave());
         }
     }
 }

@@ -1,15 +1,20 @@
 //! The actor per client: reads requests, has them run, writes the replies.
 
+mod address;
 mod burst;
 mod client;
 mod clients;
+mod door;
 mod inbox;
 mod pool;
+mod presence;
+mod responder;
 mod routes;
 mod session;
 mod shared;
 mod stream;
 mod sweep;
+mod waiting;
 
 use std::{
     cell::RefCell,
@@ -25,12 +30,17 @@ use std::{
 use actix::{Actor, ActorContext, AsyncContext, Context, fut::ActorFuture};
 use actix_rt::time::{Sleep, sleep};
 
+pub use address::Address;
 pub(crate) use burst::{Burst, MountId, Target};
-pub use client::{Address, Client};
-pub(crate) use client::{ClientFlag, Ends, Pushed, Wish};
+pub use client::Client;
+use client::Collected;
+pub(crate) use client::{ClientFlag, Ends, Wish};
 pub(crate) use clients::Clients;
 pub(crate) use inbox::Inbox;
 pub use inbox::{Consumers, Drain, drain};
+pub(crate) use presence::Presence;
+pub use presence::{Connected, Disconnected};
+pub use responder::{Responder, responder};
 pub(crate) use routes::{CommandId, Routes};
 pub(crate) use session::Session;
 pub(crate) use shared::{Parts, Pause, Shared};
@@ -48,9 +58,12 @@ use crate::{
 const SCRATCH: usize = 64 * 1024;
 
 /// How long a client may take none of its replies before its requests are read all the same, and how
-/// many bytes of them: see [`Connection::read_ahead`].
+/// many bytes of them: see [`Connection::read_up_to`].
 const STUCK: Duration = Duration::from_secs(1);
 const READ_AHEAD: usize = 64 * 1024 * 1024;
+
+/// So many bytes are read behind a request that waits for its reply.
+const BEHIND_WAITING: usize = 64 * 1024;
 
 /// Of a lot that has been read ahead, requests of so many bytes make a burst.
 const MAX_BURST: usize = 4 * 1024 * 1024;
@@ -81,6 +94,8 @@ pub(crate) struct Connection {
     broken: Option<ProtocolError>,
     /// The client knows whom to wake.
     watching: bool,
+    /// A burst is with an actor, or waits for a reply, whatever is sent in the meantime.
+    is_away: bool,
 }
 
 #[derive(Debug)]
@@ -89,7 +104,7 @@ enum Stage {
     Reading,
     /// Requests of the burst are to be run.
     Running(Box<Burst>),
-    /// The burst is with a handler actor.
+    /// The burst is with a handler actor, or waits for the reply to its next request.
     Away,
     /// The replies are being sent.
     Writing(Box<Burst>),
@@ -105,6 +120,13 @@ enum Gate {
     Closed,
     /// Not yet.
     Waiting,
+}
+
+/// What has been read ahead.
+enum Ahead {
+    More,
+    /// All that there will ever be.
+    End,
 }
 
 /// What comes of a stage.
@@ -130,6 +152,7 @@ impl Connection {
             undecoded: false,
             broken: None,
             watching: false,
+            is_away: false,
         };
         Actor::start(connection);
     }
@@ -147,7 +170,7 @@ impl Connection {
                 Stage::Reading if wish == Wish::Finish => Step::On(Stage::Closing(None)),
                 Stage::Reading => self.read(cx)?,
                 Stage::Running(burst) => self.run(burst, cx),
-                Stage::Away => self.collect(cx),
+                Stage::Away => self.collect(wish, cx)?,
                 Stage::Writing(burst) => self.write(burst, cx)?,
                 Stage::Closing(until) => self.close(until, cx),
             };
@@ -163,8 +186,8 @@ impl Connection {
     }
 
     fn read(&mut self, cx: &mut TaskContext<'_>) -> io::Result<Step> {
-        if let Some(pushed) = self.session.client.take_pushed() {
-            return Ok(Step::On(self.push(*pushed)));
+        if self.session.client.is_pushed_to() {
+            return Ok(Step::On(Stage::Writing(self.take_pushed(Burst::new()))));
         }
         if mem::take(&mut self.undecoded) {
             return self.decode();
@@ -179,12 +202,14 @@ impl Connection {
         }
     }
 
-    /// Sends what is no reply, between two of them.
-    fn push(&mut self, pushed: Pushed) -> Stage {
-        let mut burst = Burst::new();
+    /// Puts what is no reply behind the replies of a burst.
+    #[cold]
+    fn take_pushed(&mut self, mut burst: Box<Burst>) -> Box<Burst> {
+        let pushed = self.session.client.take_pushed();
         pushed.pieces.iter().for_each(|piece| burst.out.raw_bytes(piece));
+        burst.last_push = Some(pushed.last);
         self.session.shared.account(pushed.len, 0);
-        Stage::Writing(burst)
+        burst
     }
 
     #[inline(always)]
@@ -283,6 +308,9 @@ impl Connection {
 
     /// Runs requests until the burst has to be sent away or its replies have to be sent.
     fn run(&mut self, mut burst: Box<Burst>, cx: &mut TaskContext<'_>) -> Step {
+        if burst.is_waiting() {
+            return self.park(burst);
+        }
         // An earlier burst may have changed these since this one was read.
         burst.out.set_protocol(self.session.client.protocol());
         burst.out.set_replies(self.session.replies);
@@ -314,6 +342,10 @@ impl Connection {
             self.say_what_is_broken(&mut burst);
             // Before the replies are sent: who has them finds them counted, and who leaves is counted too.
             self.session.settle(&mut burst);
+            self.session.replies = burst.out.replies();
+            if self.session.client.is_pushed_to() && !self.session.closing {
+                return Step::On(Stage::Writing(self.take_pushed(burst)));
+            }
         }
         self.session.replies = burst.out.replies();
         Step::On(Stage::Writing(burst))
@@ -366,16 +398,36 @@ impl Connection {
         if !burst.out.is_empty() {
             return Step::On(Stage::Writing(burst));
         }
-        self.stream.watch(cx);
+        // What has come already is read later.
+        let _ = self.stream.watch(cx);
         Step::Wait(Stage::Running(burst))
     }
 
     fn send_away(&mut self, burst: Box<Burst>, target: Target, cx: &mut TaskContext<'_>) -> Step {
+        self.is_away = true;
         self.session.client.busy();
         self.session.shared.routes.send(burst, target.mount);
         // The client knows the waker already; it is called even if the answer is there.
-        self.stream.watch(cx);
+        if self.stream.watch(cx).is_ready() {
+            self.session.client.set(ClientFlag::Unseen, true);
+        }
         Step::Wait(Stage::Away)
+    }
+
+    /// The next request waits for its reply. What comes before it is sent first.
+    #[cold]
+    fn park(&mut self, burst: Box<Burst>) -> Step {
+        if !burst.out.is_empty() {
+            return Step::On(Stage::Writing(burst));
+        }
+        match self.session.client.park(burst) {
+            Some(burst) => Step::On(Stage::Running(burst)),
+            None => {
+                self.is_away = true;
+                self.session.client.busy();
+                Step::On(Stage::Away)
+            }
+        }
     }
 
     /// Runs a command of the connection itself.
@@ -398,18 +450,34 @@ impl Connection {
         self.session.closing = true;
     }
 
-    fn collect(&mut self, cx: &mut TaskContext<'_>) -> Step {
+    fn collect(&mut self, wish: Wish, cx: &mut TaskContext<'_>) -> io::Result<Step> {
         let client = &self.session.client;
-        match client.collect(cx.waker()) {
-            Some(mut burst) => {
+        match client.collect(wish == Wish::Finish, cx) {
+            Collected::Answered(mut burst) => {
+                self.is_away = false;
                 client.active(self.session.shared.now());
                 if burst.has_requests() {
                     burst.belong_to(client);
                 }
                 self.session.replies = burst.out.replies();
-                Step::On(Stage::Running(burst))
+                Ok(Step::On(Stage::Running(burst)))
             }
-            None => Step::Wait(Stage::Away),
+            Collected::Away => Ok(Step::Wait(Stage::Away)),
+            Collected::Parked => self.wait_for_reply(cx),
+        }
+    }
+
+    /// A request waits for its reply: until that is there, pushes are sent, and a client that leaves is
+    /// noticed.
+    #[cold]
+    fn wait_for_reply(&mut self, cx: &mut TaskContext<'_>) -> io::Result<Step> {
+        if self.session.client.is_pushed_to() {
+            return Ok(Step::On(Stage::Writing(self.take_pushed(Burst::new()))));
+        }
+        self.session.client.set(ClientFlag::Unseen, false);
+        match self.read_up_to(BEHIND_WAITING, cx)? {
+            Ahead::End => Ok(Step::End),
+            Ahead::More => Ok(Step::Wait(Stage::Away)),
         }
     }
 
@@ -423,11 +491,17 @@ impl Connection {
             return Ok(Step::Wait(Stage::Writing(burst)));
         }
         self.session.account_output(0);
+        if let Some(last) = burst.last_push {
+            self.session.client.pushes_sent(last);
+        }
         if burst.has_requests() {
             burst.forget_replies();
             return Ok(Step::On(Stage::Running(burst)));
         }
         burst.recycle();
+        if self.is_away {
+            return Ok(Step::On(Stage::Away));
+        }
         self.session.wait_for_rest();
         Ok(Step::On(if self.session.closing { Stage::Closing(None) } else { Stage::Reading }))
     }
@@ -456,22 +530,31 @@ impl Connection {
             );
             return Err(io::ErrorKind::QuotaExceeded.into());
         }
-        if is_stuck { self.read_ahead(cx) } else { Ok(()) }
+        if is_stuck {
+            self.read_up_to(READ_AHEAD, cx)?;
+        }
+        Ok(())
     }
 
     /// Reads requests that are run later. A client that writes a whole pipeline before it reads any
-    /// of the replies, as many do, would otherwise wait for this server, and this server for it.
+    /// of the replies, as many do, would otherwise wait for this server, and this server for it. One
+    /// that waits for a reply may leave.
     #[cold]
-    fn read_ahead(&mut self, cx: &mut TaskContext<'_>) -> io::Result<()> {
-        while self.unread() < READ_AHEAD && !self.closes_bulk() {
+    fn read_up_to(&mut self, most: usize, cx: &mut TaskContext<'_>) -> io::Result<Ahead> {
+        let mut ahead = Ahead::More;
+        while self.unread() < most && !self.closes_bulk() {
             match self.poll_read(cx)? {
-                Poll::Ready(read) if read > 0 => self.session.shared.stats.received(read),
-                _ => break,
+                Poll::Ready(0) => {
+                    ahead = Ahead::End;
+                    break;
+                }
+                Poll::Ready(read) => self.session.shared.stats.received(read),
+                Poll::Pending => break,
             }
             self.undecoded = true;
         }
         self.session.account_input(self.unread(), false);
-        Ok(())
+        Ok(ahead)
     }
 
     /// Bytes of requests that have arrived and are not part of a burst that is run.

@@ -69,8 +69,8 @@ impl Session {
         } else {
             self.shared.unmonitor(&self.client);
             // Behind the reply that ends it, a line would be taken for another reply.
-            if let Some(pushed) = self.client.take_pushed() {
-                self.shared.account(pushed.len, 0);
+            if self.client.is_pushed_to() {
+                self.shared.account(self.client.take_pushed().len, 0);
             }
         }
     }
@@ -94,7 +94,7 @@ impl Session {
         if before == 0 && input == 0 {
             return;
         }
-        self.client.set_input(input);
+        let input = self.client.set_input(input);
         if are_others || input == 0 {
             self.client.request_since(None);
         } else {
@@ -116,7 +116,7 @@ impl Session {
     pub(crate) fn account_output(&mut self, output: usize) {
         let before = self.client.output();
         if before != output {
-            self.client.set_output(output);
+            let output = self.client.set_output(output);
             self.shared.account(before, output);
         }
     }
@@ -175,6 +175,7 @@ impl Drop for Session {
         self.set_monitor(false);
         let memory = self.client.close();
         self.shared.account(memory, 0);
+        self.shared.presence.tell_disconnected(&self.client);
         self.shared.clients.forget(&self.client);
     }
 }

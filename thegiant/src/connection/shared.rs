@@ -3,7 +3,7 @@
 use std::{
     fmt,
     sync::{
-        Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU32, Ordering::Relaxed},
     },
     time::{Duration, Instant},
@@ -12,12 +12,13 @@ use std::{
 use bytes::Bytes;
 use tokio::sync::mpsc;
 
-use super::{Address, Client, ClientFlag, Clients, Wish, routes::Routes};
+use super::{Address, Client, ClientFlag, Clients, Ends, Presence, Wish, routes::Routes};
 use crate::{
     Call,
+    app::AppParts,
     info::InfoSection,
     observe::{Attention, Look, Monitors, Slowlog, Stats},
-    settings::{Setting, Settings},
+    settings::{OutputLimit, Setting, Settings},
 };
 
 /// Who is attacked by every page of a browser is warned this often.
@@ -28,6 +29,7 @@ pub(crate) struct Shared {
     pub(crate) routes: Routes,
     pub(crate) settings: Settings,
     pub(crate) info: Vec<InfoSection>,
+    pub(crate) presence: Presence,
     /// What clients have to know, if anything.
     pub(crate) password: Option<Box<[u8]>>,
     /// `SHUTDOWN` is allowed: it sends this.
@@ -65,13 +67,15 @@ pub(crate) struct Parts {
 }
 
 impl Shared {
-    pub(crate) fn new(routes: Routes, info: Vec<InfoSection>, parts: Parts) -> Self {
+    pub(crate) fn new(app: AppParts, parts: Parts) -> Self {
+        let AppParts { routes, info, presence } = app;
         let Parts { settings, password, stop, addresses } = parts;
         let shared = Shared {
             stats: Stats::new(routes.commands()),
             routes,
             settings,
             info,
+            presence,
             password,
             stop,
             addresses,
@@ -113,13 +117,33 @@ impl Shared {
         self.limit_memory(self.clients.memory());
     }
 
-    /// Sends a client something that is no reply. If too much waits for it already, it is closed.
-    pub(crate) fn push(&self, client: &Client, piece: Bytes) {
+    /// Lets a client in, unless there are as many as there may be.
+    pub(crate) fn admit(self: &Arc<Self>, ends: Ends) -> Option<Client> {
+        let client = |id| Client::new(id, ends, self.now(), Arc::downgrade(self));
+        let client = self.clients.admit(self.settings.size(Setting::MaxClients), client)?;
+        self.presence.tell_connected(&client);
+        Some(client)
+    }
+
+    /// Sends a client something that is no reply; returns its number. A client for which too much
+    /// waits already is closed, or loses the oldest of it.
+    pub(crate) fn push(&self, client: &Client, piece: Bytes) -> Option<u64> {
         let len = piece.len();
-        let Some(waiting) = client.push(piece) else { return };
+        let waits = client.push_piece(piece)?;
         self.account(0, len);
-        if self.settings.output_limit(Setting::PushOutputLimit).is_over(waiting) && client.wish() != Wish::Die
-        {
+        let limit = self.settings.output_limit(Setting::PushOutputLimit);
+        if limit.is_over(waits.len) {
+            self.relieve(client, waits.len, limit);
+        }
+        Some(waits.number)
+    }
+
+    #[cold]
+    fn relieve(&self, client: &Client, waiting: usize, limit: OutputLimit) {
+        if self.settings.flag(Setting::DropOldestPush) {
+            let dropped = client.drop_oldest(usize::try_from(limit.hard).unwrap_or(usize::MAX));
+            self.account(dropped, 0);
+        } else if client.wish() != Wish::Die {
             tracing::warn!(
                 id = client.id(), client = %client.addr(), waiting,
                 "closed: it does not read what is pushed"
@@ -166,7 +190,10 @@ impl Shared {
 
     /// Shows a command to those who want to see all.
     pub(crate) fn show(&self, call: &Call<'_>) {
-        self.monitors.show(call, |client, piece| self.push(client, piece));
+        self.monitors.show(call, |client, piece| {
+            // One that has gone is not shown anything.
+            let _ = self.push(client, piece);
+        });
     }
 
     /// Has clients wait.

@@ -76,10 +76,9 @@ impl Stream {
         let _ = either!(self, stream => Pin::new(stream).poll_shutdown(cx));
     }
 
-    /// Has the task woken when the peer sends something or goes away.
-    pub(crate) fn watch(&self, cx: &mut Context<'_>) {
-        // Whether there is something already does not matter: it is read later.
-        let _ = either!(self, stream => stream.poll_read_ready(cx));
+    /// Has the task woken when the peer sends something or goes away, unless it may have done so.
+    pub(crate) fn watch(&self, cx: &mut Context<'_>) -> Poll<()> {
+        either!(self, stream => stream.poll_read_ready(cx)).map(drop)
     }
 
     /// Writes what comes after the first `sent` bytes of `out`, and adds to `sent`, until all of it

@@ -56,7 +56,12 @@ impl Limits {
             request_timeout: settings.seconds(Setting::RequestTimeout),
             auth_timeout: settings.seconds(Setting::AuthTimeout).filter(|_| needs_password),
             normal: settings.output_limit(Setting::NormalOutputLimit),
-            push: settings.output_limit(Setting::PushOutputLimit),
+            // The oldest is dropped, and nobody closed.
+            push: if settings.flag(Setting::DropOldestPush) {
+                OutputLimit::NONE
+            } else {
+                settings.output_limit(Setting::PushOutputLimit)
+            },
         }
     }
 

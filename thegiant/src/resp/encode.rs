@@ -1,6 +1,6 @@
 //! Replies, appended to a buffer.
 
-use std::io::IoSlice;
+use std::{io::IoSlice, mem};
 
 use bytes::Bytes;
 
@@ -41,6 +41,7 @@ pub(crate) enum Replies {
 const ERROR: u8 = 1;
 const TIMED: u8 = 1 << 1;
 const SELECTED: u8 = 1 << 2;
+const DEFERRED: u8 = 1 << 3;
 
 /// Appends replies to a buffer. Each type is written in the form that the connection's
 /// [`Protocol`] knows: what RESP2 lacks becomes what Redis makes of it.
@@ -215,6 +216,39 @@ impl Encoder {
         }
     }
 
+    /// One reply that is encoded already.
+    pub(crate) fn raw_reply(&mut self, encoded: &[u8]) {
+        self.note(ERROR, encoded.first() == Some(&b'-'));
+        self.raw(encoded);
+    }
+
+    /// Adds what has been written elsewhere, a reply at most, and takes it from there.
+    pub(crate) fn append(&mut self, other: &mut Encoder) {
+        self.notes |= other.notes & ERROR;
+        let offset = self.bytes.len();
+        if offset == 0 {
+            mem::swap(&mut self.bytes, &mut other.bytes);
+        } else {
+            self.bytes.append(&mut other.bytes);
+        }
+        self.spliced.extend(other.spliced.drain(..).map(|(at, bytes)| (offset + at, bytes)));
+        self.spliced_len += mem::take(&mut other.spliced_len);
+    }
+
+    /// Makes the array that has been written a push.
+    pub(crate) fn make_push(&mut self) {
+        if self.protocol == Protocol::Resp3
+            && let Some(kind) = self.bytes.first_mut()
+        {
+            *kind = b'>';
+        }
+    }
+
+    /// All that has been written, in one piece.
+    pub(crate) fn into_bytes(self) -> Bytes {
+        if self.spliced.is_empty() { self.bytes.into() } else { self.to_vec().into() }
+    }
+
     /// All that has been written, in one piece.
     pub fn to_vec(&self) -> Vec<u8> {
         let mut all = Vec::with_capacity(self.len());
@@ -246,6 +280,18 @@ impl Encoder {
     /// Has each reply be noteworthy, since somebody wants to know when it is there.
     pub(crate) fn set_timed(&mut self, timed: bool) {
         self.note(TIMED, timed);
+    }
+
+    /// The reply is not written now: somebody else gives it later.
+    pub(crate) fn defer(&mut self) {
+        self.note(DEFERRED, true);
+    }
+
+    /// Whether the reply has been [deferred](Self::defer) since this was last asked.
+    pub(crate) fn take_deferred(&mut self) -> bool {
+        let is_deferred = self.notes & DEFERRED != 0;
+        self.note(DEFERRED, false);
+        is_deferred
     }
 
     pub(crate) fn replies(&self) -> Replies {

@@ -1,0 +1,4 @@
+mod answers;
+mod app;
+mod endings;
+mod pushes;

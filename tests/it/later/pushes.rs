@@ -1,0 +1,175 @@
+//! What is sent to clients that have not asked for it, and clients that come and leave.
+
+use std::time::Duration;
+
+use thegiant::{ClientClass, OutputLimit, SlowConsumers};
+
+use super::app::{app, wait_for_waiting};
+use crate::support::{ANY_PORT, RawClient, Served, eventually, line, lines};
+
+fn connected(served: &Served) -> RawClient {
+    RawClient::connect(served.address())
+}
+
+#[test]
+fn pushes_leave_between_replies_and_while_a_command_waits() {
+    let served = Served::start(app);
+    let (mut client, mut other) = (connected(&served), connected(&served));
+    client.ask(line("HELLO 3"));
+    let id = client.id();
+    let mut push = |text: &str| other.ask(line(&format!("PUSH {id} news {text}")));
+    assert_eq!(push("idle"), ":1\r\n");
+    assert_eq!(client.reply(), ">2\r\n$4\r\nnews\r\n$4\r\nidle\r\n");
+    client.send(lines("SAY a \n AWAIT it \n SAY b"));
+    assert_eq!(client.reply(), "$1\r\na\r\n");
+    for text in ["one", "two"] {
+        push(text);
+        assert_eq!(client.reply(), format!(">2\r\n$4\r\nnews\r\n$3\r\n{text}\r\n"));
+    }
+    other.ask(line("GIVE it x"));
+    assert_eq!(client.replies(2), "$1\r\nx\r\n$1\r\nb\r\n");
+    // Its own come behind the reply.
+    client.send(lines("PUSHME 2 \n SAY c"));
+    let own = |number| format!(">2\r\n$3\r\nown\r\n:{number}\r\n");
+    assert_eq!(client.replies(4), format!(":2\r\n$1\r\nc\r\n{}{}", own(1), own(2)));
+    // In RESP2 the same is an array.
+    client.send(lines("HELLO 2 \n PUSHME 1"));
+    client.reply();
+    assert_eq!(client.replies(2), ":1\r\n*2\r\n$3\r\nown\r\n:1\r\n");
+}
+
+#[test]
+fn pushes_keep_their_order_among_replies() {
+    let served = Served::start(app);
+    let (mut client, mut other) = (connected(&served), connected(&served));
+    client.ask(line("HELLO 3"));
+    let id = client.id();
+    for round in 0..200 {
+        other.send((0..10).map(|n| format!("PUSH {id} n {}\r\n", round * 10 + n)).collect::<String>());
+        client.send("SAY x\r\n".repeat(5));
+        other.replies(10);
+    }
+    let (mut replies, mut pushes) = (0, Vec::new());
+    while replies < 1000 || pushes.len() < 2000 {
+        let reply = client.reply();
+        if reply == "$1\r\nx\r\n" {
+            replies += 1;
+        } else {
+            let text = String::from_utf8(reply.to_vec()).expect("text");
+            pushes.push(text.lines().nth(4).expect("a push").parse::<usize>().expect("a number"));
+        }
+    }
+    assert_eq!(pushes, (0..2000).collect::<Vec<_>>());
+}
+
+#[test]
+fn it_is_known_which_pushes_were_sent() {
+    let served = Served::start(app);
+    let (mut client, mut other) = (connected(&served), connected(&served));
+    let id = client.id();
+    assert_eq!(other.ask(line(&format!("TAKEN {id}"))), ":0\r\n");
+    for number in 1..=3 {
+        assert_eq!(other.ask(line(&format!("PUSH {id} k v"))), format!(":{number}\r\n"));
+        client.reply();
+    }
+    eventually(|| (other.ask(line(&format!("TAKEN {id}"))) == ":3\r\n").then_some(()));
+    // So many bytes are more than a socket takes of a client that does not read.
+    let large = "x".repeat(16 << 20);
+    other.send(format!(
+        "*4\r\n$4\r\nPUSH\r\n${}\r\n{id}\r\n$1\r\nk\r\n${}\r\n{large}\r\n",
+        id.to_string().len(),
+        large.len()
+    ));
+    assert_eq!(other.reply(), ":4\r\n");
+    other.let_server_read();
+    drop(client);
+    eventually(|| (other.ask(line(&format!("ISTHERE {id}"))) == ":0\r\n").then_some(()));
+    assert_eq!(other.ask(line(&format!("TAKEN {id}"))), ":3\r\n");
+    assert_eq!(other.ask(line(&format!("PUSH {id} k v"))), "$-1\r\n");
+}
+
+#[test]
+fn actors_are_told_who_comes_and_who_leaves() {
+    let served = Served::start(app);
+    let mut other = connected(&served);
+    let mut ids = Vec::new();
+    for leave in
+        [drop, RawClient::reset, |mut client: RawClient| assert_eq!(client.ask(line("QUIT")), "+OK\r\n")]
+    {
+        let mut client = connected(&served);
+        let id = client.id();
+        eventually(|| (other.ask(line(&format!("ISTHERE {id}"))) == ":1\r\n").then_some(()));
+        leave(client);
+        eventually(|| (other.ask(line(&format!("ISTHERE {id}"))) == ":0\r\n").then_some(()));
+        ids.push(format!(":{id}\r\n"));
+    }
+    eventually(|| (other.ask(line("GONE")) == format!("*3\r\n{}", ids.concat())).then_some(()));
+}
+
+#[test]
+fn an_actor_closes_a_client() {
+    let served = Served::start(app);
+    let (mut client, mut other) = (connected(&served), connected(&served));
+    let id = client.id();
+    eventually(|| (other.ask(line(&format!("CLOSE {id}"))) == ":1\r\n").then_some(()));
+    assert_eq!(client.rest(), "");
+}
+
+#[test]
+fn what_is_attached_stays_with_its_client() {
+    let served = Served::start(app);
+    let (mut client, mut other) = (connected(&served), connected(&served));
+    for number in 1..=3 {
+        assert_eq!(client.ask(line("VISITS")), format!(":{number}\r\n"));
+    }
+    assert_eq!(other.ask(line("VISITS")), ":1\r\n");
+    client.ask(line("RESET"));
+    assert_eq!(client.ask(line("VISITS")), ":4\r\n", "it is the application's, and not reset");
+}
+
+const LIMIT: usize = 4 << 20;
+
+fn with_limit(slow: SlowConsumers) -> Served {
+    let limit = OutputLimit::hard(LIMIT).soft(LIMIT / 2, Duration::from_secs(1));
+    Served::with(app, move |server| {
+        server.output_limit(ClientClass::PubSub, limit).slow_consumers(slow).bind(ANY_PORT)
+    })
+}
+
+/// Pushes to `id` until ten times the limit has been pushed; returns the replies that were numbers.
+fn flood(other: &mut RawClient, id: u64) -> usize {
+    let value = "x".repeat(LIMIT / 16);
+    let request = format!(
+        "*4\r\n$4\r\nPUSH\r\n${}\r\n{id}\r\n$1\r\nk\r\n${}\r\n{value}\r\n",
+        id.to_string().len(),
+        value.len()
+    );
+    (0..160).filter(|_| other.ask(&request).starts_with(b":")).count()
+}
+
+#[test]
+fn a_client_that_does_not_read_its_pushes_is_cut_off() {
+    let served = with_limit(SlowConsumers::Disconnect);
+    let (mut client, mut other) = (connected(&served), connected(&served));
+    let id = client.id();
+    wait_for_waiting(&mut other, "it", 0);
+    assert!(flood(&mut other, id) < 160);
+    eventually(|| (other.ask(line(&format!("ISTHERE {id}"))) == ":0\r\n").then_some(()));
+}
+
+#[test]
+fn or_it_loses_the_oldest() {
+    let served = with_limit(SlowConsumers::DropOldest);
+    let (mut client, mut other) = (connected(&served), connected(&served));
+    client.ask(line("HELLO 3"));
+    let id = client.id();
+    assert_eq!(flood(&mut other, id), 160);
+    std::thread::sleep(Duration::from_millis(2500));
+    assert_eq!(other.ask(line(&format!("PUSH {id} last one"))), ":161\r\n");
+    let mut received = 0;
+    while client.reply() != ">2\r\n$4\r\nlast\r\n$3\r\none\r\n" {
+        received += 1;
+    }
+    assert!((15..160).contains(&received), "{received} of 160");
+    assert_eq!(client.ask(line("SAY a")), "$1\r\na\r\n");
+}

@@ -1,0 +1,65 @@
+//! `CLIENT UNBLOCK`: ends the wait of a command.
+
+use crate::{
+    Error, FromArg,
+    command::{ArgKind, ArgSpec, Arguments},
+    commands,
+    connection::Session,
+    resp::parse_integer,
+};
+
+#[commands(rows = UNBLOCK, group = "connection")]
+impl Session {
+    /// Ends the wait of another connection's command.
+    #[command("CLIENT UNBLOCK", admin, noscript, loading, stale)]
+    fn client_unblock(&self, client_id: Blocked, unblock_type: Option<UnblockType>) -> i64 {
+        let client = u64::try_from(client_id.0).ok().and_then(|id| self.shared.clients.get(id));
+        let error = matches!(unblock_type, Some(UnblockType::Error)).then_some(UNBLOCKED);
+        client.is_some_and(|client| client.unblock(error.as_ref())).into()
+    }
+}
+
+const UNBLOCKED: Error = Error::from_static("UNBLOCKED client unblocked via CLIENT UNBLOCK");
+const UNKNOWN_TYPE: Error = Error::from_static("ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR");
+
+/// The number of a client.
+struct Blocked(i64);
+
+impl<'a> FromArg<'a> for Blocked {
+    const ARG: ArgSpec = ArgSpec::new(ArgKind::Integer);
+
+    fn from_arg(args: &mut Arguments<'a>) -> Result<Self, Error> {
+        let id = args.take()?;
+        // What is wrong with the type comes first.
+        args.peek().map_or(Ok(UnblockType::Timeout), UnblockType::of)?;
+        parse_integer(id).map(Blocked).ok_or(Error::NOT_AN_INTEGER)
+    }
+}
+
+/// What the client is told.
+enum UnblockType {
+    /// What it would be told if its time were over.
+    Timeout,
+    Error,
+}
+
+impl UnblockType {
+    fn of(word: &[u8]) -> Result<Self, Error> {
+        match word.to_ascii_lowercase().as_slice() {
+            b"timeout" => Ok(UnblockType::Timeout),
+            b"error" => Ok(UnblockType::Error),
+            _ => Err(UNKNOWN_TYPE),
+        }
+    }
+}
+
+impl<'a> FromArg<'a> for UnblockType {
+    const ARG: ArgSpec = ArgSpec::one_of(&[
+        ArgSpec::new(ArgKind::PureToken).named("timeout").token("TIMEOUT"),
+        ArgSpec::new(ArgKind::PureToken).named("error").token("ERROR"),
+    ]);
+
+    fn from_arg(args: &mut Arguments<'a>) -> Result<Self, Error> {
+        UnblockType::of(args.take()?)
+    }
+}

@@ -1,0 +1,132 @@
+//! Where a connection and the rest of the program meet.
+
+use std::{
+    any::{Any, TypeId},
+    collections::VecDeque,
+    sync::Arc,
+    task::Waker,
+};
+
+use bytes::Bytes;
+
+use super::{Burst, waiting::Waiting};
+
+/// What the program leaves for a connection, and what it can be told while others hold its
+/// [`Client`](super::Client).
+#[derive(Default)]
+pub(super) struct Door {
+    /// Wakes the connection.
+    waker: Option<Waker>,
+    /// A burst that has been answered.
+    pub(super) answered: Option<Box<Burst>>,
+    /// Nobody will come for it any more.
+    pub(super) closed: bool,
+    extra: Option<Box<Extra>>,
+}
+
+/// What not every connection has.
+#[derive(Default)]
+pub(super) struct Extra {
+    pub(super) names: Option<Box<Names>>,
+    pub(super) pushed: Pushed,
+    pub(super) waiting: Waiting,
+    /// What the application has attached, one of each type.
+    pub(super) attached: Vec<(TypeId, Arc<dyn Any + Send + Sync>)>,
+}
+
+/// What the client says of itself; most say nothing.
+#[derive(Default)]
+pub(super) struct Names {
+    pub(super) connection: Option<String>,
+    pub(super) library: Option<String>,
+    pub(super) library_version: Option<String>,
+}
+
+/// What is to be sent that is no reply.
+#[derive(Default)]
+pub(super) struct Pushed {
+    /// What waits, each piece whole.
+    pieces: VecDeque<Bytes>,
+    /// Bytes of them.
+    len: usize,
+    /// How many there have ever been, and how many of them the socket has taken.
+    count: u64,
+    pub(super) taken: u64,
+}
+
+impl Door {
+    pub(super) fn wake(&self) {
+        if let Some(waker) = &self.waker {
+            waker.wake_by_ref();
+        }
+    }
+
+    pub(super) fn watch(&mut self, waker: &Waker) {
+        match &self.waker {
+            Some(known) if known.will_wake(waker) => {}
+            _ => self.waker = Some(waker.clone()),
+        }
+    }
+
+    pub(super) fn extra(&self) -> Option<&Extra> {
+        self.extra.as_deref()
+    }
+
+    pub(super) fn extra_mut(&mut self) -> &mut Extra {
+        self.extra.get_or_insert_default()
+    }
+
+    pub(super) fn names(&mut self) -> &mut Names {
+        self.extra_mut().names.get_or_insert_default()
+    }
+
+    /// Nobody comes any more. Returns the bytes that were to be pushed.
+    pub(super) fn close(&mut self) -> usize {
+        self.closed = true;
+        self.answered = None;
+        self.waker = None;
+        let Some(extra) = &mut self.extra else { return 0 };
+        extra.waiting.end();
+        extra.pushed.take().len
+    }
+}
+
+impl Pushed {
+    /// Adds a piece; returns its number.
+    pub(super) fn add(&mut self, piece: Bytes) -> u64 {
+        self.len += piece.len();
+        self.pieces.push_back(piece);
+        self.count += 1;
+        self.count
+    }
+
+    /// Bytes that wait.
+    pub(super) fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Drops the oldest that wait, until those left take at most so many bytes. The last one stays.
+    pub(super) fn drop_oldest(&mut self, most: usize) {
+        while self.len > most && self.pieces.len() > 1 {
+            self.len -= self.pieces.pop_front().map_or(0, |piece| piece.len());
+        }
+    }
+
+    /// All that waits.
+    pub(super) fn take(&mut self) -> Taken {
+        Taken {
+            pieces: std::mem::take(&mut self.pieces),
+            len: std::mem::take(&mut self.len),
+            last: self.count,
+        }
+    }
+}
+
+/// What is pushed next.
+pub(crate) struct Taken {
+    pub(crate) pieces: VecDeque<Bytes>,
+    /// Bytes of them.
+    pub(crate) len: usize,
+    /// The number of the last of them.
+    pub(crate) last: u64,
+}

@@ -1,0 +1,164 @@
+//! A command that is answered later.
+
+use std::{
+    mem,
+    pin::Pin,
+    task::{Context, Waker},
+    time::Duration,
+};
+
+use actix_rt::time::{Instant, Sleep, sleep_until};
+use bytes::Bytes;
+
+use super::Burst;
+use crate::{Error, resp::Encoder};
+
+/// The command of a connection that waits for its reply. There is one at most, since the commands of
+/// a connection run in order.
+#[derive(Default)]
+pub(super) struct Waiting {
+    /// A number that tells it from those before.
+    ticket: u32,
+    reply: Reply,
+    /// When it is not waited for any longer, and what is answered then: an error if that is empty.
+    deadline: Option<Instant>,
+    last_word: Bytes,
+    /// Wakes the connection at the deadline, or before: it stays as it is for the next command,
+    /// whose deadline is later, so that a reply in time does not have to see to it.
+    alarm: Option<Pin<Box<Sleep>>>,
+    /// Of whoever wants to know that it does not wait any more.
+    waker: Option<Waker>,
+}
+
+#[derive(Default)]
+enum Reply {
+    /// No command waits.
+    #[default]
+    None,
+    /// Somebody has it to answer; the burst is still on its way here.
+    Asked,
+    /// It is there before the burst is.
+    Early(Box<Burst>),
+    /// The burst is here.
+    Awaited(Box<Burst>),
+}
+
+impl Waiting {
+    /// A command begins to wait. Returns its ticket.
+    pub(super) fn begin(&mut self, timeout: Option<Duration>) -> u32 {
+        self.end();
+        self.reply = Reply::Asked;
+        self.deadline = timeout.map(|timeout| Instant::now() + timeout);
+        self.ticket
+    }
+
+    /// Nothing waits any more.
+    pub(super) fn end(&mut self) {
+        self.ticket = self.ticket.wrapping_add(1);
+        self.reply = Reply::None;
+        self.last_word = Bytes::new();
+        self.tell();
+    }
+
+    /// Whether this command waits for its reply.
+    pub(super) fn is_asked(&self, ticket: u32) -> bool {
+        self.ticket == ticket && matches!(self.reply, Reply::Asked | Reply::Awaited(_))
+    }
+
+    /// The ticket of the command that waits.
+    pub(super) fn ticket(&self) -> Option<u32> {
+        Some(self.ticket).filter(|ticket| self.is_asked(*ticket))
+    }
+
+    /// Whether a burst is here that waits.
+    pub(super) fn is_parked(&self) -> bool {
+        matches!(self.reply, Reply::Awaited(_))
+    }
+
+    /// Sets when it ends by itself, and the reply then.
+    pub(super) fn set_timeout(&mut self, after: Duration, last_word: Bytes) {
+        self.deadline = Some(Instant::now() + after);
+        self.last_word = last_word;
+    }
+
+    /// Takes the reply to this command. Returns the burst if it is here.
+    pub(super) fn answer(&mut self, reply: Box<Burst>) -> Option<Box<Burst>> {
+        self.tell();
+        match mem::take(&mut self.reply) {
+            Reply::Awaited(mut burst) => {
+                burst.take_reply(reply);
+                Some(burst)
+            }
+            _ => {
+                self.reply = Reply::Early(reply);
+                None
+            }
+        }
+    }
+
+    /// The burst of the command is here. It is given back if it need not wait.
+    pub(super) fn park(&mut self, mut burst: Box<Burst>) -> Option<Box<Burst>> {
+        match mem::take(&mut self.reply) {
+            Reply::Early(reply) => {
+                burst.take_reply(reply);
+                Some(burst)
+            }
+            asked @ Reply::Asked if !burst.out.is_empty() => {
+                // What comes before it has to be sent first.
+                self.reply = asked;
+                Some(burst)
+            }
+            _ => {
+                burst.make_small();
+                self.reply = Reply::Awaited(burst);
+                None
+            }
+        }
+    }
+
+    /// The reply of a command that has waited for too long.
+    pub(super) fn last_word(&self, out: &mut Encoder, default: impl FnOnce(&mut Encoder)) {
+        match self.last_word.as_ref() {
+            [] => default(out),
+            reply => out.raw_reply(reply),
+        }
+    }
+
+    /// Whether it has waited for too long.
+    pub(super) fn is_late(&self) -> bool {
+        self.deadline.is_some_and(|deadline| deadline <= Instant::now())
+    }
+
+    /// Whether the connection has to see to its alarm.
+    pub(super) fn is_alarm_due(&self) -> bool {
+        let Some(deadline) = self.deadline else { return false };
+        self.alarm.as_ref().is_none_or(|alarm| alarm.is_elapsed() || alarm.deadline() > deadline)
+    }
+
+    /// Has the connection woken at the deadline.
+    pub(super) fn set_alarm(&mut self, cx: &mut Context<'_>) {
+        let Some(deadline) = self.deadline else { return };
+        let is_due = self.is_alarm_due();
+        let alarm = self.alarm.get_or_insert_with(|| Box::pin(sleep_until(deadline)));
+        if is_due {
+            alarm.as_mut().reset(deadline);
+        }
+        if alarm.as_mut().poll(cx).is_ready() {
+            cx.waker().wake_by_ref();
+        }
+    }
+
+    /// Has `waker` called when it does not wait any more.
+    pub(super) fn watch(&mut self, waker: &Waker) {
+        self.waker = Some(waker.clone());
+    }
+
+    fn tell(&mut self) {
+        if let Some(waker) = self.waker.take() {
+            waker.wake();
+        }
+    }
+}
+
+/// The reply to a command that has waited for as long as it may.
+pub(super) const LATE: Error = Error::from_static("TIMEOUT the command was not answered in time");
