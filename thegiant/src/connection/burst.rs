@@ -144,8 +144,10 @@ impl Burst {
     pub(crate) fn recycle(mut self: Box<Burst>) {
         self.client = None;
         self.filling = None;
-        self.large = Vec::new();
-        self.large_len = 0;
+        if !self.large.is_empty() {
+            self.large = Vec::new();
+            self.large_len = 0;
+        }
         self.input.clear();
         self.spans.clear();
         self.requests.clear();

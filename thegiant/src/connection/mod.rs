@@ -86,6 +86,8 @@ pub(crate) struct Connection {
     session: Session,
     decoder: Decoder,
     stage: Stage,
+    /// Until it is woken.
+    waits: bool,
     /// The beginning of a request; an idle connection has none.
     incoming: Option<Box<Burst>>,
     /// There may be whole requests in it.
@@ -111,6 +113,8 @@ enum Stage {
     /// All has been sent. What the client still sends is read until then, and forgotten: to close a
     /// socket with unread input would take back what it has not received yet.
     Closing(Option<Pin<Box<Sleep>>>),
+    /// The connection is over.
+    Ended,
 }
 
 /// Whether requests may be run.
@@ -129,16 +133,6 @@ enum Ahead {
     End,
 }
 
-/// What comes of a stage.
-enum Step {
-    /// On with this stage.
-    On(Stage),
-    /// This stage waits to be woken.
-    Wait(Stage),
-    /// The connection is over.
-    End,
-}
-
 impl Connection {
     /// Starts serving a client.
     pub(crate) fn start(stream: Stream, shared: Arc<Shared>, client: Client) {
@@ -148,6 +142,7 @@ impl Connection {
             decoder: Decoder::new(session.decode_limits()),
             session,
             stage: Stage::Reading,
+            waits: false,
             incoming: None,
             undecoded: false,
             broken: None,
@@ -163,42 +158,46 @@ impl Connection {
             self.session.client.watch(cx.waker());
             self.watching = true;
         }
+        let mut stage = mem::replace(&mut self.stage, Stage::Away);
         loop {
             let wish = self.session.client.wish();
-            let step = match mem::replace(&mut self.stage, Stage::Away) {
-                _ if wish == Wish::Die => Step::End,
-                Stage::Reading if wish == Wish::Finish => Step::On(Stage::Closing(None)),
+            stage = match stage {
+                _ if wish == Wish::Die => Stage::Ended,
+                Stage::Reading if wish == Wish::Finish => Stage::Closing(None),
                 Stage::Reading => self.read(cx)?,
                 Stage::Running(burst) => self.run(burst, cx),
                 Stage::Away => self.collect(wish, cx)?,
                 Stage::Writing(burst) => self.write(burst, cx)?,
                 Stage::Closing(until) => self.close(until, cx),
+                Stage::Ended => return Poll::Ready(Ok(())),
             };
-            match step {
-                Step::On(stage) => self.stage = stage,
-                Step::Wait(stage) => {
-                    self.stage = stage;
-                    return Poll::Pending;
-                }
-                Step::End => return Poll::Ready(Ok(())),
+            if mem::take(&mut self.waits) {
+                self.stage = stage;
+                return Poll::Pending;
             }
         }
     }
 
-    fn read(&mut self, cx: &mut TaskContext<'_>) -> io::Result<Step> {
+    /// Goes on with this stage when it is woken.
+    fn wait(&mut self, stage: Stage) -> Stage {
+        self.waits = true;
+        stage
+    }
+
+    fn read(&mut self, cx: &mut TaskContext<'_>) -> io::Result<Stage> {
         if self.session.client.is_pushed_to() {
-            return Ok(Step::On(Stage::Writing(self.take_pushed(Burst::new()))));
+            return Ok(Stage::Writing(self.take_pushed(Burst::new())));
         }
         if mem::take(&mut self.undecoded) {
             return self.decode();
         }
         match self.poll_read(cx)? {
-            Poll::Ready(0) => Ok(Step::End),
+            Poll::Ready(0) => Ok(Stage::Ended),
             Poll::Ready(read) => {
                 self.session.shared.stats.received(read);
                 self.decode()
             }
-            Poll::Pending => Ok(Step::Wait(Stage::Reading)),
+            Poll::Pending => Ok(self.wait(Stage::Reading)),
         }
     }
 
@@ -228,8 +227,8 @@ impl Connection {
     }
 
     /// Makes requests of what has been read. If there are any, they are run next.
-    fn decode(&mut self) -> io::Result<Step> {
-        let Some(mut burst) = self.incoming.take() else { return Ok(Step::On(Stage::Reading)) };
+    fn decode(&mut self) -> io::Result<Stage> {
+        let Some(mut burst) = self.incoming.take() else { return Ok(Stage::Reading) };
         burst.belong_to(&self.session.client);
         self.session.client.active(self.session.shared.now());
         self.decoder.set_limits(self.session.decode_limits());
@@ -265,32 +264,32 @@ impl Connection {
         };
         self.session.note_command(&burst);
         if self.broken.is_some() {
-            return Ok(Step::On(Stage::Running(burst)));
+            return Ok(Stage::Running(burst));
         }
         self.set_incomplete_aside(burst)
     }
 
     /// Has one request run, which takes this part of what has arrived; the rest stays where it is.
-    fn serve_one(&mut self, mut arrived: Box<Burst>, part: Range<usize>) -> Step {
+    fn serve_one(&mut self, mut arrived: Box<Burst>, part: Range<usize>) -> Stage {
         let mut one = arrived.copy_requests(part);
         one.belong_to(&self.session.client);
         self.session.note_command(&one);
         self.session.account_input(arrived.unread_len(), true);
         self.incoming = Some(arrived);
         self.undecoded = true;
-        Step::On(Stage::Running(one))
+        Stage::Running(one)
     }
 
     /// Parts the complete requests from the beginning of the next one.
-    fn set_incomplete_aside(&mut self, mut burst: Box<Burst>) -> io::Result<Step> {
+    fn set_incomplete_aside(&mut self, mut burst: Box<Burst>) -> io::Result<Stage> {
         let start = self.decoder.start();
         let step = if start == 0 {
             self.incoming = Some(burst);
-            Step::On(Stage::Reading)
+            Stage::Reading
         } else {
             self.incoming = burst.split_off(start);
             self.decoder.rebase();
-            Step::On(Stage::Running(burst))
+            Stage::Running(burst)
         };
         let unread = self.unread();
         self.session.account_input(unread, start > 0);
@@ -307,7 +306,7 @@ impl Connection {
     }
 
     /// Runs requests until the burst has to be sent away or its replies have to be sent.
-    fn run(&mut self, mut burst: Box<Burst>, cx: &mut TaskContext<'_>) -> Step {
+    fn run(&mut self, mut burst: Box<Burst>, cx: &mut TaskContext<'_>) -> Stage {
         if burst.is_waiting() {
             return self.park(burst);
         }
@@ -344,11 +343,11 @@ impl Connection {
             self.session.settle(&mut burst);
             self.session.replies = burst.out.replies();
             if self.session.client.is_pushed_to() && !self.session.closing {
-                return Step::On(Stage::Writing(self.take_pushed(burst)));
+                return Stage::Writing(self.take_pushed(burst));
             }
         }
         self.session.replies = burst.out.replies();
-        Step::On(Stage::Writing(burst))
+        Stage::Writing(burst)
     }
 
     /// Whether the next requests, as far as they have the same target, may be run now.
@@ -393,17 +392,17 @@ impl Connection {
     }
 
     /// The next request has to wait; what has been answered before it has not.
-    fn wait_for_gate(&mut self, burst: Box<Burst>, cx: &mut TaskContext<'_>) -> Step {
+    fn wait_for_gate(&mut self, burst: Box<Burst>, cx: &mut TaskContext<'_>) -> Stage {
         self.session.replies = burst.out.replies();
         if !burst.out.is_empty() {
-            return Step::On(Stage::Writing(burst));
+            return Stage::Writing(burst);
         }
         // What has come already is read later.
         let _ = self.stream.watch(cx);
-        Step::Wait(Stage::Running(burst))
+        self.wait(Stage::Running(burst))
     }
 
-    fn send_away(&mut self, burst: Box<Burst>, target: Target, cx: &mut TaskContext<'_>) -> Step {
+    fn send_away(&mut self, burst: Box<Burst>, target: Target, cx: &mut TaskContext<'_>) -> Stage {
         self.is_away = true;
         self.session.client.busy();
         self.session.shared.routes.send(burst, target.mount);
@@ -411,21 +410,21 @@ impl Connection {
         if self.stream.watch(cx).is_ready() {
             self.session.client.set(ClientFlag::Unseen, true);
         }
-        Step::Wait(Stage::Away)
+        self.wait(Stage::Away)
     }
 
     /// The next request waits for its reply. What comes before it is sent first.
     #[cold]
-    fn park(&mut self, burst: Box<Burst>) -> Step {
+    fn park(&mut self, burst: Box<Burst>) -> Stage {
         if !burst.out.is_empty() {
-            return Step::On(Stage::Writing(burst));
+            return Stage::Writing(burst);
         }
         match self.session.client.park(burst) {
-            Some(burst) => Step::On(Stage::Running(burst)),
+            Some(burst) => Stage::Running(burst),
             None => {
                 self.is_away = true;
                 self.session.client.busy();
-                Step::On(Stage::Away)
+                Stage::Away
             }
         }
     }
@@ -450,7 +449,7 @@ impl Connection {
         self.session.closing = true;
     }
 
-    fn collect(&mut self, wish: Wish, cx: &mut TaskContext<'_>) -> io::Result<Step> {
+    fn collect(&mut self, wish: Wish, cx: &mut TaskContext<'_>) -> io::Result<Stage> {
         let client = &self.session.client;
         match client.collect(wish == Wish::Finish, cx) {
             Collected::Answered(mut burst) => {
@@ -460,9 +459,9 @@ impl Connection {
                     burst.belong_to(client);
                 }
                 self.session.replies = burst.out.replies();
-                Ok(Step::On(Stage::Running(burst)))
+                Ok(Stage::Running(burst))
             }
-            Collected::Away => Ok(Step::Wait(Stage::Away)),
+            Collected::Away => Ok(self.wait(Stage::Away)),
             Collected::Parked => self.wait_for_reply(cx),
         }
     }
@@ -470,25 +469,25 @@ impl Connection {
     /// A request waits for its reply: until that is there, pushes are sent, and a client that leaves is
     /// noticed.
     #[cold]
-    fn wait_for_reply(&mut self, cx: &mut TaskContext<'_>) -> io::Result<Step> {
+    fn wait_for_reply(&mut self, cx: &mut TaskContext<'_>) -> io::Result<Stage> {
         if self.session.client.is_pushed_to() {
-            return Ok(Step::On(Stage::Writing(self.take_pushed(Burst::new()))));
+            return Ok(Stage::Writing(self.take_pushed(Burst::new())));
         }
         self.session.client.set(ClientFlag::Unseen, false);
         match self.read_up_to(BEHIND_WAITING, cx)? {
-            Ahead::End => Ok(Step::End),
-            Ahead::More => Ok(Step::Wait(Stage::Away)),
+            Ahead::End => Ok(Stage::Ended),
+            Ahead::More => Ok(self.wait(Stage::Away)),
         }
     }
 
-    fn write(&mut self, mut burst: Box<Burst>, cx: &mut TaskContext<'_>) -> io::Result<Step> {
+    fn write(&mut self, mut burst: Box<Burst>, cx: &mut TaskContext<'_>) -> io::Result<Stage> {
         let before = burst.sent;
         let written = self.stream.poll_write(&burst.out, &mut burst.sent, cx)?;
         let progress = burst.sent - before;
         self.session.shared.stats.sent(progress);
         if written.is_pending() {
             self.wait_for_room(&mut burst, progress > 0, cx)?;
-            return Ok(Step::Wait(Stage::Writing(burst)));
+            return Ok(self.wait(Stage::Writing(burst)));
         }
         self.session.account_output(0);
         if let Some(last) = burst.last_push {
@@ -496,14 +495,14 @@ impl Connection {
         }
         if burst.has_requests() {
             burst.forget_replies();
-            return Ok(Step::On(Stage::Running(burst)));
+            return Ok(Stage::Running(burst));
         }
         burst.recycle();
         if self.is_away {
-            return Ok(Step::On(Stage::Away));
+            return Ok(Stage::Away);
         }
         self.session.wait_for_rest();
-        Ok(Step::On(if self.session.closing { Stage::Closing(None) } else { Stage::Reading }))
+        Ok(if self.session.closing { Stage::Closing(None) } else { Stage::Reading })
     }
 
     /// The client does not take its replies as fast as they could be sent.
@@ -570,24 +569,24 @@ impl Connection {
 
     /// Ends the connection in order: when the client has ended its side, when it has nothing more to
     /// say, or after a while.
-    fn close(&mut self, until: Option<Pin<Box<Sleep>>>, cx: &mut TaskContext<'_>) -> Step {
+    fn close(&mut self, until: Option<Pin<Box<Sleep>>>, cx: &mut TaskContext<'_>) -> Stage {
         self.stream.shutdown(cx);
         let mut is_sending = until.is_some();
         while let Poll::Ready(read) =
             SCRATCH_BUFFER.with_borrow_mut(|scratch| self.stream.poll_read(scratch, cx))
         {
             match read {
-                Ok(0) | Err(_) => return Step::End,
+                Ok(0) | Err(_) => return Stage::Ended,
                 Ok(_) => is_sending = true,
             }
         }
         if !is_sending {
-            return Step::End;
+            return Stage::Ended;
         }
         let mut until = until.unwrap_or_else(|| Box::pin(sleep(LINGER)));
         match until.as_mut().poll(cx) {
-            Poll::Ready(()) => Step::End,
-            Poll::Pending => Step::Wait(Stage::Closing(Some(until))),
+            Poll::Ready(()) => Stage::Ended,
+            Poll::Pending => self.wait(Stage::Closing(Some(until))),
         }
     }
 

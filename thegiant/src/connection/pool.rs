@@ -11,7 +11,6 @@ pub(super) const KEPT_BYTES: usize = 64 * 1024;
 const MAX_BURSTS: usize = 256;
 const MAX_BYTES: usize = 8 * 1024 * 1024;
 
-#[derive(Default)]
 struct Pool {
     #[expect(clippy::vec_box, reason = "a burst travels as a box and keeps it")]
     bursts: Vec<Box<Burst>>,
@@ -19,7 +18,7 @@ struct Pool {
 }
 
 thread_local! {
-    static POOL: RefCell<Pool> = RefCell::default();
+    static POOL: RefCell<Pool> = const { RefCell::new(Pool { bursts: Vec::new(), bytes: 0 }) };
 }
 
 /// An empty burst.

@@ -337,8 +337,10 @@ impl Encoder {
     pub(crate) fn clear(&mut self, capacity: usize) {
         self.bytes.clear();
         self.bytes.shrink_to(capacity);
-        self.spliced = Vec::new();
-        self.spliced_len = 0;
+        if !self.spliced.is_empty() {
+            self.spliced = Vec::new();
+            self.spliced_len = 0;
+        }
     }
 
     /// Bytes of room that it holds.
