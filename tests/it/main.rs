@@ -32,6 +32,8 @@ mod order;
 mod pool;
 /// What holds for any request and any reply.
 mod properties;
+/// The example `timers`.
+mod timers;
 /// Every parameter type and every return type, over the wire.
 mod types;
 /// Mistakes, and what the compiler says to them.

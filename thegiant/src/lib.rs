@@ -34,7 +34,8 @@
 //! - [`commands`](macro@commands) makes an actor of methods: a parameter is a [`FromArg`], such as
 //!   [`Key`], [`Bytes`] or a type with [`#[derive(Args)]`](derive@Args); what is returned is an
 //!   [`IntoReply`], such as [`Simple`], [`Array`], [`Value`] or an [`Error`].
-//! - [`Client`] is who asks, [`Call`] what was asked, as it came.
+//! - A [`Responder`] answers later; so does a method that returns a future, an [`Answer`](command::Answer).
+//! - [`Client`] is who asks, and can be sent something at any time; [`Call`] is what was asked, as it came.
 //! - [`command`](mod@command) describes commands, [`resp`] is the wire, [`glob`] matches patterns.
 //!
 //! # What is promised
@@ -269,6 +270,7 @@ pub use thegiant_macros::Args;
 /// - `alias = "UNLINK"`: another name, of as many words; it can be repeated.
 /// - `since = "1.2.0"`: the version of the application that brought it.
 /// - `group = "generic"`: the group in `COMMAND DOCS`.
+/// - `timeout = "500ms"`: how long the reply may take that comes later, in `ms`, `s` or `m`; see [`Responder`].
 ///
 /// A `#[cfg]` on the method holds for the command as well.
 pub use thegiant_macros::command;
@@ -284,7 +286,9 @@ pub use thegiant_macros::command;
 /// | type | what it is given |
 /// | --- | --- |
 /// | `&Client` | who sent the request: a [`Client`] |
+/// | `Client` | the same, to be kept |
 /// | `&Call<'_>` | the request as it was sent: a [`Call`] |
+/// | `Responder<T>` | the reply, to be given later: a [`Responder`] |
 /// | `&mut Context<Self>` | the actor's context |
 ///
 /// ```
@@ -324,6 +328,10 @@ pub use thegiant_macros::command;
 ///
 /// A method takes `&self` or `&mut self`. It may have lifetimes and no other generics. `Option` parameters come last, and a
 /// `Vec` takes the rest.
+///
+/// An `async fn` takes neither, and nothing that it would have to borrow from the request: it runs on when others have
+/// the actor. What needs the actor behind an `await` is a `fn` that returns a [`ResponseActFuture`](actix::ResponseActFuture);
+/// see [`Answer`](command::Answer).
 ///
 /// # Several blocks
 /// A type has one block with `#[commands]` alone, which implements [`Commands`] for it. Others put their rows into a

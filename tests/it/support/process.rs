@@ -223,7 +223,9 @@ fn build_examples() -> PathBuf {
         Some(name) => name,
     };
     let cargo = env::var_os("CARGO").unwrap_or("cargo".into());
-    for packages in [&["--package", "kv", "--package", "hello"][..], &["--package", "prometheus"]] {
+    for packages in
+        [&["--package", "kv", "--package", "hello", "--package", "timers"][..], &["--package", "prometheus"]]
+    {
         let status = Command::new(&cargo)
             .args(["build", "--quiet", "--profile", profile])
             .args(packages)

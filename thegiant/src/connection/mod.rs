@@ -162,6 +162,7 @@ impl Connection {
         loop {
             let wish = self.session.client.wish();
             stage = match stage {
+                Stage::Ended => return Poll::Ready(Ok(())),
                 _ if wish == Wish::Die => Stage::Ended,
                 Stage::Reading if wish == Wish::Finish => Stage::Closing(None),
                 Stage::Reading => self.read(cx)?,
@@ -169,7 +170,6 @@ impl Connection {
                 Stage::Away => self.collect(wish, cx)?,
                 Stage::Writing(burst) => self.write(burst, cx)?,
                 Stage::Closing(until) => self.close(until, cx),
-                Stage::Ended => return Poll::Ready(Ok(())),
             };
             if mem::take(&mut self.waits) {
                 self.stage = stage;
