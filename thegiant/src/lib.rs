@@ -379,7 +379,7 @@ pub use thegiant_macros::commands;
 
 pub use crate::{
     app::App,
-    command::{Array, Call, Commands, FromArg, IntoReply, Key, Raw, Simple},
+    command::{Array, Call, Commands, FromArg, IntoPush, IntoReply, Key, Raw, Simple},
     connection::{Address, Client, Connected, Consumers, Disconnected, Responder},
     info::InfoFields,
     resp::{Error, Value},

@@ -55,7 +55,7 @@ use crate::Error;
     label = "not a type that a command can take",
     note = "a parameter is `Bytes`, `&[u8]`, `&str`, `String`, an integer, a float, `Key<T>`, `Option<T>`, `Vec<T>`, \
             a tuple of these, or a type with `#[derive(Args)]`",
-    note = "`&Client`, `&Call` and `&mut Context<Self>` are no arguments, and are written just so",
+    note = "`&Client`, `Client`, `&Call`, `&mut Context<Self>` and `Responder<T>` are no arguments, and are written just so",
     note = "a type of your own implements `thegiant::command::FromArg`"
 )]
 pub trait FromArg<'a>: Sized {

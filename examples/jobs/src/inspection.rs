@@ -1,0 +1,118 @@
+//! The commands for whoever looks after the queues.
+
+use std::time::Instant;
+
+use thegiant::prelude::*;
+
+use crate::{
+    job::{Given, Id, Place},
+    server::Jobs,
+};
+
+#[commands(rows = INSPECTION, group = "jobs")]
+impl Jobs {
+    /// Returns how many jobs of a queue are ready to be done.
+    #[command("QLEN", readonly, fast)]
+    fn qlen(&self, queue: Key<&[u8]>) -> u64 {
+        self.queues.queue(&queue).map_or(0, |queue| queue.counts.ready)
+    }
+
+    /// Returns the first jobs of a queue, and leaves them there.
+    #[command("QPEEK", readonly)]
+    fn qpeek(&self, queue: Key<&[u8]>, count: usize) -> Vec<Given> {
+        self.queues.peek(&queue).take(count).map(|job| job.given()).collect()
+    }
+
+    /// Returns what there is to be known of a queue.
+    #[command("QSTAT", readonly)]
+    fn qstat(&self, queue: Key<&[u8]>) -> Option<Value> {
+        let known = self.queues.queue(&queue)?;
+        let oldest = self.queues.peek(&queue).next().map_or(0, |job| age(job.added));
+        let counts = known.counts;
+        let numbers = [
+            ("ready", counts.ready),
+            ("delayed", counts.delayed),
+            ("out", counts.out),
+            ("added", counts.added),
+            ("done", counts.done),
+            ("failed", counts.failed),
+            ("requeued", counts.requeued),
+            ("dead", counts.dead),
+            ("expired", counts.expired),
+            ("oldest-ms", oldest),
+            ("paused", known.paused.into()),
+        ];
+        Some(fields(numbers.map(|(name, number)| (name, number_of(number)))))
+    }
+
+    /// Returns the names of all queues.
+    #[command("QUEUES", readonly)]
+    fn queues(&self) -> Vec<Bytes> {
+        let mut names: Vec<Bytes> = self.queues.all().map(|(name, _)| name.clone()).collect();
+        names.sort_unstable();
+        names
+    }
+
+    /// Returns what there is to be known of a job.
+    #[command("SHOW", readonly)]
+    fn show(&self, id: Id) -> Option<Value> {
+        let job = self.queues.get(id)?;
+        let worker = match job.place {
+            Place::Out { client, .. } => number_of(client),
+            _ => Value::Null,
+        };
+        Some(fields([
+            ("queue", Value::Bulk(job.queue.clone())),
+            ("state", Value::bulk(job.place.name())),
+            ("body", Value::Bulk(job.body.clone())),
+            ("tries", number_of(job.tries.into())),
+            ("age-ms", number_of(age(job.added))),
+            ("worker", worker),
+            ("called", number_of(job.caller.is_some().into())),
+        ]))
+    }
+
+    /// Deletes jobs, wherever they are; returns how many there were.
+    #[command("DELJOB", write)]
+    fn del_job(&mut self, ids: Vec<Id>, context: &mut Context<Self>) -> usize {
+        let jobs = ids.into_iter().filter_map(|id| self.queues.finish(id, |counts| &mut counts.failed));
+        let jobs: Vec<_> = jobs.collect();
+        let count = jobs.len();
+        for job in jobs {
+            self.is_free(&job);
+            job.answer(Err(DELETED));
+        }
+        self.keep_time(context);
+        count
+    }
+
+    /// Gives no jobs of a queue to anybody, until that is resumed.
+    #[command("PAUSE", write)]
+    fn pause(&mut self, queue: Key) {
+        self.queues.queue_mut(&Bytes::from(queue)).paused = true;
+    }
+
+    /// Gives the jobs of a queue again.
+    #[command("RESUME", write)]
+    fn resume(&mut self, queue: Key, context: &mut Context<Self>) {
+        let queue = Bytes::from(queue);
+        self.queues.queue_mut(&queue).paused = false;
+        self.serve(&queue);
+        self.keep_time(context);
+    }
+}
+
+const DELETED: Error = Error::from_static("JOBFAILED it was deleted");
+
+/// How old something is, in milliseconds.
+fn age(since: Instant) -> u64 {
+    u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX)
+}
+
+fn number_of(number: u64) -> Value {
+    Value::Integer(i64::try_from(number).unwrap_or(i64::MAX))
+}
+
+fn fields<const N: usize>(fields: [(&'static str, Value); N]) -> Value {
+    Value::Map(fields.into_iter().map(|(name, value)| (Value::bulk(name), value)).collect())
+}

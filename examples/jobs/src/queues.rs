@@ -1,0 +1,323 @@
+//! The jobs and their queues. What time it is, is told.
+
+use std::{
+    collections::{BTreeSet, HashMap, VecDeque},
+    sync::atomic::{AtomicU64, Ordering::Relaxed},
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use foldhash::fast::RandomState;
+use thegiant::InfoFields;
+
+use crate::job::{Caller, Id, Job, Place};
+
+/// A dead job of the queue `mail` is in the queue `dead:mail`.
+const DEAD: &[u8] = b"dead:";
+
+/// All jobs.
+#[derive(Debug)]
+pub(crate) struct Queues {
+    run: u32,
+    last: u64,
+    jobs: HashMap<u64, Job, RandomState>,
+    queues: HashMap<Bytes, Queue, RandomState>,
+    /// Jobs that are out, by whom they are with.
+    leases: BTreeSet<(u64, u64)>,
+    /// When jobs have to be looked at.
+    deadlines: BTreeSet<(Instant, u64)>,
+}
+
+/// A queue. It may name jobs that are not in it any more.
+#[derive(Debug, Default)]
+pub(crate) struct Queue {
+    ready: VecDeque<u64>,
+    pub(crate) counts: Counts,
+    pub(crate) paused: bool,
+    /// Something has happened since it was last asked.
+    used: bool,
+}
+
+/// How many jobs of a queue are where, and what has become of the others.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Counts {
+    pub(crate) ready: u64,
+    pub(crate) delayed: u64,
+    pub(crate) out: u64,
+    pub(crate) added: u64,
+    pub(crate) done: u64,
+    pub(crate) failed: u64,
+    pub(crate) requeued: u64,
+    pub(crate) dead: u64,
+    pub(crate) expired: u64,
+}
+
+/// What is asked for with a job.
+#[derive(Debug, Default)]
+pub(crate) struct Wanted {
+    pub(crate) delay: Option<Duration>,
+    pub(crate) retry: Option<Duration>,
+    pub(crate) ttl: Option<Duration>,
+    pub(crate) max_tries: Option<u32>,
+    pub(crate) caller: Option<Caller>,
+}
+
+/// What somebody else may look at, while the actor works.
+#[derive(Debug, Default)]
+pub(crate) struct Totals {
+    pub(crate) jobs: AtomicU64,
+    pub(crate) waiting: AtomicU64,
+    pub(crate) queues: AtomicU64,
+}
+
+impl Totals {
+    /// The fields of `INFO`.
+    pub(crate) fn tell(&self, info: &mut InfoFields) {
+        info.field("jobs", self.jobs.load(Relaxed));
+        info.field("jobs_queues", self.queues.load(Relaxed));
+        info.field("jobs_waiting_workers", self.waiting.load(Relaxed));
+    }
+}
+
+impl Queues {
+    pub(crate) fn new(run: u32) -> Self {
+        Queues {
+            run,
+            last: 0,
+            jobs: HashMap::default(),
+            queues: HashMap::default(),
+            leases: BTreeSet::new(),
+            deadlines: BTreeSet::new(),
+        }
+    }
+
+    /// How many jobs and how many queues there are.
+    pub(crate) fn len(&self) -> (usize, usize) {
+        (self.jobs.len(), self.queues.len())
+    }
+
+    pub(crate) fn get(&self, id: Id) -> Option<&Job> {
+        self.jobs.get(&id.number).filter(|job| job.id == id)
+    }
+
+    pub(crate) fn queue(&self, name: &[u8]) -> Option<&Queue> {
+        self.queues.get(name)
+    }
+
+    pub(crate) fn all(&self) -> impl ExactSizeIterator<Item = (&Bytes, &Queue)> {
+        self.queues.iter()
+    }
+
+    /// The queue of this name, made if there is none.
+    pub(crate) fn queue_mut(&mut self, name: &Bytes) -> &mut Queue {
+        let queue = self.queues.entry(name.clone()).or_default();
+        queue.used = true;
+        queue
+    }
+
+    /// Adds a job at the end of its queue, now or later.
+    pub(crate) fn add(&mut self, queue: Bytes, body: Bytes, wanted: Wanted, now: Instant) -> Id {
+        self.last += 1;
+        let id = Id { run: self.run, number: self.last };
+        let Wanted { delay, retry, ttl, max_tries, caller } = wanted;
+        let place = if delay.is_some() { Place::Delayed } else { Place::Ready };
+        let expires = ttl.map(|ttl| now + ttl);
+        let counted = self.queue_mut(&queue);
+        counted.counts.added += 1;
+        *counted.counts.at(place) += 1;
+        if place == Place::Ready {
+            counted.ready.push_back(id.number);
+        }
+        let (tries, due, deadline) = (0, None, None);
+        let job = Job {
+            id,
+            queue,
+            body,
+            tries,
+            max_tries,
+            retry,
+            added: now,
+            place,
+            due,
+            expires,
+            deadline,
+            caller,
+        };
+        self.jobs.insert(id.number, job);
+        self.set_due(id.number, delay.map(|delay| now + delay));
+        id
+    }
+
+    /// Gives the first job of a queue to a client.
+    pub(crate) fn take(&mut self, queue: &[u8], client: u64, now: Instant) -> Option<&mut Job> {
+        let number = loop {
+            let counted = self.queues.get_mut(queue).filter(|queue| !queue.paused)?;
+            counted.used = true;
+            let number = counted.ready.pop_front()?;
+            match self.jobs.get(&number) {
+                Some(job) if job.place == Place::Ready && job.is_abandoned() => drop(self.remove(number)),
+                Some(job) if job.place == Place::Ready => break number,
+                _ => {}
+            }
+        };
+        self.put(number, Place::Out { client, push: None });
+        self.leases.insert((client, number));
+        let retry = self.jobs[&number].retry;
+        self.set_due(number, retry.map(|retry| now + retry));
+        self.jobs.get_mut(&number)
+    }
+
+    /// The first jobs of a queue, which stay there.
+    pub(crate) fn peek(&self, queue: &[u8]) -> impl Iterator<Item = &Job> {
+        let ready = self.queues.get(queue).into_iter().flat_map(|queue| &queue.ready);
+        ready.filter_map(|number| self.jobs.get(number)).filter(|job| job.place == Place::Ready)
+    }
+
+    /// A job is not to be done any more.
+    pub(crate) fn finish(&mut self, id: Id, outcome: fn(&mut Counts) -> &mut u64) -> Option<Job> {
+        self.get(id)?;
+        let job = self.remove(id.number)?;
+        *outcome(&mut self.queue_mut(&job.queue).counts) += 1;
+        Some(job)
+    }
+
+    /// The jobs that a client has, and the pushes that they were.
+    pub(crate) fn of_client(&self, client: u64) -> Vec<(Id, Option<u64>)> {
+        let numbers = self.leases.range((client, 0)..=(client, u64::MAX));
+        let job = |(_, number): &(u64, u64)| match self.jobs.get(number)?.place {
+            Place::Out { push, .. } => Some((self.jobs[number].id, push)),
+            _ => None,
+        };
+        numbers.filter_map(job).collect()
+    }
+
+    /// A job that is out has not been done, and goes back to the head of its queue; or it has been tried too often,
+    /// and is dead. Returns the queue that it is in now.
+    pub(crate) fn give_back(&mut self, id: Id, was_tried: bool) -> Option<Bytes> {
+        let Place::Out { .. } = self.get(id)?.place else { return None };
+        self.put(id.number, Place::Ready);
+        self.set_due(id.number, None);
+        let job = self.jobs.get_mut(&id.number)?;
+        job.tries += u32::from(was_tried);
+        if job.is_abandoned() {
+            self.remove(id.number);
+            return None;
+        }
+        let queue = job.queue.clone();
+        if job.max_tries.is_some_and(|most| job.tries >= most) {
+            return self.bury(id.number);
+        }
+        let counted = self.queue_mut(&queue);
+        counted.counts.requeued += 1;
+        counted.ready.push_front(id.number);
+        Some(queue)
+    }
+
+    /// Moves a job to the queue of the dead.
+    fn bury(&mut self, number: u64) -> Option<Bytes> {
+        let job = self.jobs.get_mut(&number)?;
+        job.max_tries = None;
+        let dead = Bytes::from([DEAD, &job.queue].concat());
+        let queue = std::mem::replace(&mut job.queue, dead.clone());
+        let counts = &mut self.queue_mut(&queue).counts;
+        counts.dead += 1;
+        counts.ready -= 1;
+        let counted = self.queue_mut(&dead);
+        counted.counts.added += 1;
+        counted.counts.ready += 1;
+        counted.ready.push_back(number);
+        Some(dead)
+    }
+
+    /// When something is to be done next.
+    pub(crate) fn next_deadline(&self) -> Option<Instant> {
+        self.deadlines.first().map(|(deadline, _)| *deadline)
+    }
+
+    /// Does what is due for one job, if for any. Returns the queue that has a job more.
+    pub(crate) fn pass(&mut self, now: Instant) -> Option<Option<Bytes>> {
+        let (deadline, number) = *self.deadlines.first()?;
+        if deadline > now {
+            return None;
+        }
+        let job = self.jobs.get(&number)?;
+        let (id, queue) = (job.id, job.queue.clone());
+        let is_due = job.due.is_some_and(|due| due <= now);
+        Some(match job.place {
+            Place::Out { .. } => self.give_back(id, true),
+            Place::Delayed if is_due => {
+                self.put(number, Place::Ready);
+                self.set_due(number, None);
+                self.queue_mut(&queue).ready.push_back(number);
+                Some(queue)
+            }
+            _ => {
+                if let Some(job) = self.finish(id, |counts| &mut counts.expired) {
+                    job.answer(Ok(None));
+                }
+                None
+            }
+        })
+    }
+
+    /// Forgets queues that are empty and have not been used since this was last called, unless somebody wants them.
+    pub(crate) fn tidy(&mut self, is_wanted: impl Fn(&Bytes) -> bool) {
+        self.queues.retain(|name, queue| {
+            let Counts { ready, delayed, out, .. } = queue.counts;
+            let is_used = std::mem::take(&mut queue.used) || queue.paused || ready + delayed + out > 0;
+            is_used || is_wanted(name)
+        });
+    }
+
+    fn remove(&mut self, number: u64) -> Option<Job> {
+        let job = self.jobs.remove(&number)?;
+        if let Some(deadline) = job.deadline {
+            self.deadlines.remove(&(deadline, number));
+        }
+        if let Place::Out { client, .. } = job.place {
+            self.leases.remove(&(client, number));
+        }
+        *self.queue_mut(&job.queue).counts.at(job.place) -= 1;
+        Some(job)
+    }
+
+    /// A job is somewhere else now; its queue has to be told of that by the caller.
+    fn put(&mut self, number: u64, place: Place) {
+        let Some(job) = self.jobs.get_mut(&number) else { return };
+        let before = std::mem::replace(&mut job.place, place);
+        let queue = job.queue.clone();
+        if let Place::Out { client, .. } = before {
+            self.leases.remove(&(client, number));
+        }
+        let counts = &mut self.queue_mut(&queue).counts;
+        *counts.at(before) -= 1;
+        *counts.at(place) += 1;
+    }
+
+    /// Sets when something is due for a job that has just been put where it is.
+    fn set_due(&mut self, number: u64, due: Option<Instant>) {
+        let Some(job) = self.jobs.get_mut(&number) else { return };
+        job.due = due;
+        let expires = job.expires.filter(|_| !matches!(job.place, Place::Out { .. }));
+        let deadline = [due, expires].into_iter().flatten().min();
+        if job.deadline == deadline {
+            return;
+        }
+        if let Some(before) = std::mem::replace(&mut job.deadline, deadline) {
+            self.deadlines.remove(&(before, number));
+        }
+        if let Some(deadline) = deadline {
+            self.deadlines.insert((deadline, number));
+        }
+    }
+}
+
+impl Counts {
+    fn at(&mut self, place: Place) -> &mut u64 {
+        match place {
+            Place::Ready => &mut self.ready,
+            Place::Delayed => &mut self.delayed,
+            Place::Out { .. } => &mut self.out,
+        }
+    }
+}

@@ -1,0 +1,258 @@
+//! The actor, and the commands for producers.
+
+use std::{
+    sync::{Arc, atomic::Ordering::Relaxed},
+    time::{Duration, Instant},
+};
+
+use actix::SpawnHandle;
+use thegiant::{Disconnected, prelude::*};
+
+use crate::{
+    job::{Given, Id, Place, Pushed},
+    queues::{Queues, Totals, Wanted},
+    waiting::{Waiting, Want},
+};
+
+/// Queues and lines that nobody uses are forgotten this often.
+const TIDY: Duration = Duration::from_secs(60);
+
+/// The work queue.
+pub(crate) struct Jobs {
+    pub(crate) queues: Queues,
+    pub(crate) waiting: Waiting,
+    totals: Arc<Totals>,
+    /// When the next deadline is looked at.
+    timer: Option<(Instant, SpawnHandle)>,
+}
+
+impl Actor for Jobs {
+    type Context = Context<Self>;
+
+    fn started(&mut self, context: &mut Self::Context) {
+        context.run_interval(TIDY, |this, _| {
+            this.waiting.tidy();
+            this.queues.tidy(|queue| this.waiting.is_wanted(queue));
+        });
+    }
+}
+
+#[commands(include(WORKERS, INSPECTION), group = "jobs")]
+impl Jobs {
+    /// Adds a job to a queue; returns its id.
+    #[command("ADDJOB", write)]
+    fn add_job(
+        &mut self,
+        queue: Key,
+        body: Bytes,
+        options: AddOptions,
+        context: &mut Context<Self>,
+    ) -> Result<Id, Error> {
+        let queue = Bytes::from(queue);
+        if let Some(most) = options.maxlen {
+            let counts = self.queues.queue(&queue).map(|queue| queue.counts).unwrap_or_default();
+            if counts.ready + counts.delayed >= most {
+                return Err(FULL);
+            }
+        }
+        let id = self.queues.add(queue.clone(), body, options.wanted()?, Instant::now());
+        self.serve(&queue);
+        self.keep_time(context);
+        Ok(id)
+    }
+
+    /// Adds a job to a queue and waits for its result.
+    #[command("CALLJOB", write, blocking)]
+    fn call_job(
+        &mut self,
+        queue: Key,
+        body: Bytes,
+        timeout: Milliseconds,
+        responder: Responder<Result<Option<Bytes>, Error>>,
+        context: &mut Context<Self>,
+    ) {
+        let queue = Bytes::from(queue);
+        let caller = responder.timeout(timeout.0, Ok(None));
+        let wanted = Wanted { ttl: Some(timeout.0), caller: Some(caller), ..Wanted::default() };
+        self.queues.add(queue.clone(), body, wanted, Instant::now());
+        self.serve(&queue);
+        self.keep_time(context);
+    }
+}
+
+impl Jobs {
+    pub(crate) fn new(totals: Arc<Totals>) -> Self {
+        // 0 is the run of no server.
+        let run = fastrand::u32(1..);
+        Jobs { queues: Queues::new(run), waiting: Waiting::default(), totals, timer: None }
+    }
+
+    /// Gives the jobs of a queue to those who wait for them.
+    pub(crate) fn serve(&mut self, queue: &Bytes) {
+        while let Some((client, want)) = self.waiting.first(queue) {
+            let is_served = match want {
+                Want::Push { client, .. } => {
+                    let client = client.clone();
+                    self.push(queue, &client)
+                }
+                Want::Reply { count, .. } => {
+                    let count = *count;
+                    self.reply(queue, client, count)
+                }
+            };
+            if !is_served {
+                break;
+            }
+        }
+    }
+
+    /// Pushes a job to a client; `false` if there is none.
+    fn push(&mut self, queue: &Bytes, client: &Client) -> bool {
+        let id = client.id();
+        let Some(job) = self.queues.take(queue, id, Instant::now()) else { return false };
+        match client.push(Pushed(job.given())) {
+            Some(number) => {
+                job.place = Place::Out { client: id, push: Some(number) };
+                self.waiting.pushed(queue, id);
+            }
+            // The news of that is on its way here.
+            None => {
+                let id = job.id;
+                self.waiting.remove(client.id());
+                self.queues.give_back(id, false);
+            }
+        }
+        true
+    }
+
+    /// Answers the `GETJOB` of a client; `false` if there is nothing to answer.
+    fn reply(&mut self, queue: &Bytes, client: u64, count: usize) -> bool {
+        let given = self.take(queue, client, count);
+        if given.is_empty() {
+            return false;
+        }
+        if let Some(Want::Reply { responder, .. }) = self.waiting.remove(client)
+            && let Err(undelivered) = responder.send(Some(given))
+        {
+            let undelivered = undelivered.unwrap_or_default();
+            undelivered.into_iter().rev().for_each(|job| drop(self.queues.give_back(job.id, false)));
+        }
+        true
+    }
+
+    /// At most so many jobs of a queue, for a client.
+    pub(crate) fn take(&mut self, queue: &[u8], client: u64, count: usize) -> Vec<Given> {
+        let now = Instant::now();
+        let mut given = Vec::new();
+        while given.len() < count
+            && let Some(job) = self.queues.take(queue, client, now)
+        {
+            given.push(job.given());
+        }
+        given
+    }
+
+    /// Sees to it that deadlines are kept, and tells others how much there is.
+    pub(crate) fn keep_time(&mut self, context: &mut Context<Self>) {
+        let (jobs, queues) = self.queues.len();
+        self.totals.jobs.store(jobs as u64, Relaxed);
+        self.totals.queues.store(queues as u64, Relaxed);
+        self.totals.waiting.store(self.waiting.len() as u64, Relaxed);
+        let Some(next) = self.queues.next_deadline() else { return };
+        // One that goes off too early is set anew then, which is less work than to keep it right.
+        if self.timer.is_none_or(|(set, _)| next < set) {
+            if let Some((_, timer)) = self.timer.take() {
+                context.cancel_future(timer);
+            }
+            let wait = next.saturating_duration_since(Instant::now());
+            self.timer = Some((next, context.run_later(wait, Self::pass_deadlines)));
+        }
+    }
+
+    fn pass_deadlines(&mut self, context: &mut Context<Self>) {
+        self.timer = None;
+        let now = Instant::now();
+        while let Some(queue) = self.queues.pass(now) {
+            if let Some(queue) = queue {
+                self.serve(&queue);
+            }
+        }
+        self.keep_time(context);
+    }
+}
+
+impl Handler<Disconnected> for Jobs {
+    type Result = ();
+
+    /// What the client had goes back to the heads of the queues, in the order in which it was. What it was pushed and
+    /// has not even been sent counts as not tried.
+    fn handle(&mut self, Disconnected(client): Disconnected, context: &mut Context<Self>) {
+        self.waiting.remove(client.id());
+        let taken = client.pushes_taken();
+        let mut queues = Vec::new();
+        for (id, push) in self.queues.of_client(client.id()).into_iter().rev() {
+            let was_tried = push.is_none_or(|push| push <= taken);
+            queues.extend(self.queues.give_back(id, was_tried));
+        }
+        queues.iter().for_each(|queue| self.serve(queue));
+        self.keep_time(context);
+    }
+}
+
+const FULL: Error = Error::from_static("MAXLEN the queue is full");
+const NO_TIME: Error = Error::from_static("ERR a time is a number of milliseconds, and not that many");
+
+/// A time, in milliseconds: at most a century, so that it can be reckoned with.
+pub(crate) struct Milliseconds(pub(crate) Duration);
+
+impl<'a> thegiant::FromArg<'a> for Milliseconds {
+    const ARG: thegiant::command::ArgSpec =
+        thegiant::command::ArgSpec::new(thegiant::command::ArgKind::Integer);
+
+    fn from_arg(args: &mut thegiant::command::Arguments<'a>) -> Result<Self, Error> {
+        Self::of(u64::from_arg(args)?)
+    }
+}
+
+impl Milliseconds {
+    const CENTURY: u64 = 100 * 365 * 24 * 60 * 60 * 1000;
+
+    fn of(milliseconds: u64) -> Result<Self, Error> {
+        if milliseconds > Self::CENTURY {
+            Err(NO_TIME)
+        } else {
+            Ok(Milliseconds(Duration::from_millis(milliseconds)))
+        }
+    }
+}
+
+/// `[DELAY ms] [RETRY ms] [TTL ms] [MAXLEN n] [MAXTRIES n]`
+#[derive(Args)]
+struct AddOptions {
+    #[arg("DELAY", name = "ms")]
+    delay: Option<Milliseconds>,
+    #[arg("RETRY", name = "ms")]
+    retry: Option<Milliseconds>,
+    #[arg("TTL", name = "ms")]
+    ttl: Option<Milliseconds>,
+    #[arg("MAXLEN", name = "n")]
+    maxlen: Option<u64>,
+    #[arg("MAXTRIES", name = "n")]
+    maxtries: Option<u32>,
+}
+
+impl AddOptions {
+    /// None of 0 is of any use, and none means that there is none.
+    fn wanted(&self) -> Result<Wanted, Error> {
+        let time =
+            |time: &Option<Milliseconds>| time.as_ref().map(|time| time.0).filter(|time| !time.is_zero());
+        let max_tries = self.maxtries.filter(|most| *most > 0);
+        Ok(Wanted {
+            delay: time(&self.delay),
+            retry: time(&self.retry),
+            ttl: time(&self.ttl),
+            max_tries,
+            caller: None,
+        })
+    }
+}
