@@ -12,6 +12,8 @@ mod dispatch;
 mod hostile;
 /// Generated code in scopes that shadow what it might have relied on.
 mod hygiene;
+/// The example `jobs`.
+mod jobs;
 /// The example `kv`, where there is nothing to compare with.
 mod kv;
 /// Replies that come later, pushes, and clients that come and leave.

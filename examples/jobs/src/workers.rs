@@ -88,22 +88,22 @@ impl Jobs {
         count
     }
 
-    /// Gives the one who called the result; returns whether it was there to take it.
+    /// Gives the one who called the result; returns 1 if it was there to take it, else 0.
     #[command("REPLYJOB", write)]
-    fn reply_job(&mut self, id: Id, result: Bytes, context: &mut Context<Self>) -> bool {
-        let Some(job) = self.queues.finish(id, |counts| &mut counts.done) else { return false };
+    fn reply_job(&mut self, id: Id, result: Bytes, context: &mut Context<Self>) -> i64 {
+        let Some(job) = self.queues.finish(id, |counts| &mut counts.done) else { return 0 };
         self.is_free(&job);
         self.keep_time(context);
-        job.answer(Ok(Some(result)))
+        job.answer(Ok(Some(result))).into()
     }
 
-    /// Tells the one who called that the job failed; returns whether it was there to hear it.
+    /// Tells the one who called that the job failed; returns 1 if it was there to hear it, else 0.
     #[command("FAILJOB", write)]
-    fn fail_job(&mut self, id: Id, reason: &[u8], context: &mut Context<Self>) -> bool {
-        let Some(job) = self.queues.finish(id, |counts| &mut counts.failed) else { return false };
+    fn fail_job(&mut self, id: Id, reason: &[u8], context: &mut Context<Self>) -> i64 {
+        let Some(job) = self.queues.finish(id, |counts| &mut counts.failed) else { return 0 };
         self.is_free(&job);
         self.keep_time(context);
-        job.answer(Err(Error::new("JOBFAILED", String::from_utf8_lossy(reason))))
+        job.answer(Err(Error::new("JOBFAILED", String::from_utf8_lossy(reason)))).into()
     }
 }
 

@@ -223,9 +223,10 @@ fn build_examples() -> PathBuf {
         Some(name) => name,
     };
     let cargo = env::var_os("CARGO").unwrap_or("cargo".into());
-    for packages in
-        [&["--package", "kv", "--package", "hello", "--package", "timers"][..], &["--package", "prometheus"]]
-    {
+    for packages in [
+        &["--package", "kv", "--package", "hello", "--package", "jobs", "--package", "timers"][..],
+        &["--package", "prometheus"],
+    ] {
         let status = Command::new(&cargo)
             .args(["build", "--quiet", "--profile", profile])
             .args(packages)

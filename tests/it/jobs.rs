@@ -1,0 +1,76 @@
+mod calls;
+mod leases;
+mod queue;
+mod workers;
+
+use crate::support::{Process, RawClient, Reply, eventually, line};
+
+fn start() -> Process {
+    Process::example("jobs")
+}
+
+fn connected(jobs: &Process) -> RawClient {
+    RawClient::connect(jobs.address())
+}
+
+/// Adds a job and returns its id.
+#[track_caller]
+fn add(client: &mut RawClient, arguments: &str) -> String {
+    let reply = client.ask(line(&format!("ADDJOB {arguments}")));
+    match Reply::only(&reply) {
+        Some(Reply::Bulk(id)) => String::from_utf8(id).expect("an id is text"),
+        _ => panic!("ADDJOB {arguments} is answered with {reply:?}"),
+    }
+}
+
+/// A job as a worker gets it.
+fn job(queue: &str, id: &str, body: &str, tries: u32) -> String {
+    let text = |text: &str| format!("${}\r\n{text}\r\n", text.len());
+    format!("*4\r\n{}{}{}:{tries}\r\n", text(queue), text(id), text(body))
+}
+
+/// The reply to `GETJOB` with these jobs.
+fn jobs<const N: usize>(jobs: [String; N]) -> String {
+    format!("*{N}\r\n{}", jobs.concat())
+}
+
+/// The id of the first job in a reply or a push.
+#[track_caller]
+fn id_in(reply: &[u8]) -> String {
+    match Reply::only(reply) {
+        Some(Reply::Push(fields)) => bulk(&fields[2]),
+        Some(Reply::Array(fields)) if fields.len() == 5 => bulk(&fields[2]),
+        Some(Reply::Array(jobs)) => match &jobs[0] {
+            Reply::Array(fields) => bulk(&fields[1]),
+            _ => panic!("no job in {reply:?}"),
+        },
+        _ => panic!("no job in {reply:?}"),
+    }
+}
+
+#[track_caller]
+fn bulk(reply: &Reply) -> String {
+    match reply {
+        Reply::Bulk(bytes) => String::from_utf8(bytes.clone()).expect("text"),
+        _ => panic!("{reply:?} is no string"),
+    }
+}
+
+/// A field of `QSTAT`.
+#[track_caller]
+fn stat(client: &mut RawClient, queue: &str, field: &str) -> i64 {
+    let reply = client.ask(line(&format!("QSTAT {queue}")));
+    let Some(Reply::Array(fields)) = Reply::only(&reply) else { panic!("QSTAT is answered with {reply:?}") };
+    let value = fields.chunks(2).find(|pair| bulk(&pair[0]) == field).map(|pair| &pair[1]);
+    match value {
+        Some(Reply::Integer(number)) => *number,
+        _ => panic!("no {field} in {fields:?}"),
+    }
+}
+
+/// Returns when so many workers wait or are pushed to.
+fn wait_for_workers(client: &mut RawClient, count: u64) {
+    eventually(|| {
+        (crate::support::info(client, "jobs").number("jobs_waiting_workers") == count).then_some(())
+    });
+}

@@ -1,0 +1,78 @@
+//! Jobs that somebody waits for.
+
+use super::{add, connected, id_in, start, stat};
+use crate::support::{eventually, line};
+
+#[test]
+fn a_caller_gets_the_result_of_its_job() {
+    let server = start();
+    let (mut caller, mut other, mut worker) = (connected(&server), connected(&server), connected(&server));
+    caller.send(line("CALLJOB q first 100000"));
+    eventually(|| (worker.ask(line("QLEN q")) == ":1\r\n").then_some(()));
+    other.send(line("CALLJOB q second 100000"));
+    let first = id_in(&worker.ask(line("GETJOB FROM q")));
+    let second = id_in(&worker.ask(line("GETJOB FROM q")));
+    assert_eq!(worker.ask(line(&format!("REPLYJOB {second} two"))), ":1\r\n");
+    assert_eq!(worker.ask(line(&format!("REPLYJOB {first} one"))), ":1\r\n");
+    assert_eq!(worker.ask(line(&format!("REPLYJOB {first} again"))), ":0\r\n");
+    assert_eq!(caller.reply(), "$3\r\none\r\n");
+    assert_eq!(other.reply(), "$3\r\ntwo\r\n");
+}
+
+#[test]
+fn a_caller_hears_of_a_failure() {
+    let server = start();
+    let (mut caller, mut worker) = (connected(&server), connected(&server));
+    for (done, error) in [
+        ("FAILJOB {} reason", "JOBFAILED reason"),
+        ("ACKJOB {}", "JOBFAILED it was acknowledged without a result"),
+        ("DELJOB {}", "JOBFAILED it was deleted"),
+    ] {
+        caller.send(line("CALLJOB q body 100000"));
+        let id = id_in(&worker.ask(line("GETJOB FROM q")));
+        assert_eq!(worker.ask(line(&done.replace("{}", &id))), ":1\r\n");
+        assert_eq!(caller.reply(), format!("-{error}\r\n"));
+    }
+}
+
+#[test]
+fn a_caller_waits_only_so_long() {
+    let server = start();
+    let (mut caller, mut worker) = (connected(&server), connected(&server));
+    assert_eq!(caller.ask(line("CALLJOB q body 10")), "$-1\r\n");
+    // Nobody has it, and nobody will.
+    eventually(|| (stat(&mut worker, "q", "expired") == 1).then_some(()));
+    caller.send(line("CALLJOB q body 50"));
+    let id = id_in(&worker.ask(line("GETJOB FROM q")));
+    assert_eq!(caller.reply(), "$-1\r\n");
+    assert_eq!(worker.ask(line(&format!("REPLYJOB {id} late"))), ":0\r\n");
+    assert_eq!((stat(&mut worker, "q", "out"), stat(&mut worker, "q", "done")), (0, 1));
+}
+
+#[test]
+fn the_job_of_a_caller_that_left_is_not_done() {
+    let server = start();
+    let (mut caller, mut worker) = (connected(&server), connected(&server));
+    caller.send(line("CALLJOB q unwanted 100000"));
+    eventually(|| (worker.ask(line("QLEN q")) == ":1\r\n").then_some(()));
+    let id = caller.local_address();
+    drop(caller);
+    eventually(|| {
+        let list = worker.ask(line("CLIENT LIST"));
+        (!list.windows(id.len()).any(|part| part == id.as_bytes())).then_some(())
+    });
+    let wanted = add(&mut worker, "q wanted");
+    assert_eq!(id_in(&worker.ask(line("GETJOB FROM q"))), wanted);
+}
+
+#[test]
+fn a_call_survives_its_worker() {
+    let server = start();
+    let (mut caller, mut first, mut second) = (connected(&server), connected(&server), connected(&server));
+    caller.send(line("CALLJOB q body 100000"));
+    let id = id_in(&first.ask(line("GETJOB FROM q")));
+    drop(first);
+    assert_eq!(id_in(&second.ask(line("GETJOB FROM q"))), id);
+    assert_eq!(second.ask(line(&format!("REPLYJOB {id} result"))), ":1\r\n");
+    assert_eq!(caller.reply(), "$6\r\nresult\r\n");
+}

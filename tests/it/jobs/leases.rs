@@ -1,0 +1,61 @@
+//! Jobs that are out, and come back.
+
+use super::{add, connected, id_in, job, jobs, start, stat, wait_for_workers};
+use crate::support::{RawClient, eventually, line};
+
+#[test]
+fn what_a_worker_had_that_left_goes_back_to_the_head_in_order() {
+    let server = start();
+    let leave: [fn(RawClient); 2] = [drop, RawClient::reset];
+    for leave in leave {
+        let (mut client, mut worker) = (connected(&server), connected(&server));
+        let ids: Vec<String> = (0..4).map(|number| add(&mut client, &format!("q {number}"))).collect();
+        worker.ask(line("GETJOB COUNT 3 FROM q"));
+        leave(worker);
+        eventually(|| (client.ask(line("QLEN q")) == ":4\r\n").then_some(()));
+        let all =
+            [0, 1, 2, 3].map(|number| job("q", &ids[number], &number.to_string(), u32::from(number < 3)));
+        assert_eq!(client.ask(line("GETJOB COUNT 9 FROM q")), jobs(all));
+        client.ask(line(&format!("ACKJOB {}", ids.join(" "))));
+    }
+}
+
+#[test]
+fn it_goes_to_the_next_worker_at_once() {
+    let server = start();
+    let (mut client, mut first, mut second) = (connected(&server), connected(&server), connected(&server));
+    let id = add(&mut client, "q a");
+    first.ask(line("GETJOB FROM q"));
+    second.send(line("GETJOB FROM q"));
+    wait_for_workers(&mut client, 1);
+    drop(first);
+    assert_eq!(second.reply(), jobs([job("q", &id, "a", 1)]));
+}
+
+#[test]
+fn a_worker_may_take_only_so_long() {
+    let server = start();
+    let mut client = connected(&server);
+    let id = add(&mut client, "q a RETRY 30");
+    for tries in 0..3 {
+        assert_eq!(client.ask(line("GETJOB FROM q")), jobs([job("q", &id, "a", tries)]));
+    }
+    assert_eq!(client.ask(line(&format!("ACKJOB {id}"))), ":1\r\n");
+    assert_eq!(client.ask(line("GETJOB TIMEOUT 60 FROM q")), "$-1\r\n");
+}
+
+#[test]
+fn what_was_tried_too_often_is_dead() {
+    let server = start();
+    let mut client = connected(&server);
+    let id = add(&mut client, "q a MAXTRIES 2");
+    for tries in 0..2 {
+        assert_eq!(client.ask(line("GETJOB FROM q")), jobs([job("q", &id, "a", tries)]));
+        assert_eq!(client.ask(line(&format!("NACK {id}"))), ":1\r\n");
+    }
+    assert_eq!(client.ask(line(&format!("NACK {id}"))), ":0\r\n");
+    assert_eq!((client.ask(line("QLEN q")), stat(&mut client, "q", "dead")), (":0\r\n".into(), 1));
+    assert_eq!(id_in(&client.ask(line("GETJOB FROM dead:q"))), id);
+    client.ask(line(&format!("NACK {id}")));
+    assert_eq!(client.ask(line("GETJOB FROM dead:q")), jobs([job("dead:q", &id, "a", 3)]));
+}
