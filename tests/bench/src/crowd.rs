@@ -110,6 +110,18 @@ impl Memory {
     }
 }
 
+/// Resident memory, in KiB, of each of many connections that have sent this and wait for what is not there.
+pub(crate) fn waiting_kib(program: &Program, options: &Options, request: &str) -> Result<f64> {
+    eprintln!("memory of connections that wait: {}", program.label);
+    let server = Server::start(program, options.cpu)?;
+    thread::sleep(PAUSE);
+    let before = server.resident_kib()?;
+    let mut crowd = Crowd::connect(server.address(), options.crowd)?;
+    crowd.streams.iter_mut().try_for_each(|stream| stream.write_all(request.as_bytes()))?;
+    thread::sleep(options.rest());
+    Ok((server.resident_kib()? as f64 - before as f64) / options.crowd as f64)
+}
+
 /// Many connections to one server.
 struct Crowd {
     streams: Vec<TcpStream>,

@@ -2,7 +2,6 @@
 
 use std::fs;
 use std::process::Command;
-use std::thread;
 
 use crate::Result;
 
@@ -20,7 +19,9 @@ fn last_of_list(list: &str) -> Option<usize> {
 
 /// Processor and kernel.
 pub(crate) fn description() -> String {
-    let cpus = thread::available_parallelism().map_or(1, |cpus| cpus.get());
+    // All of them, whichever this process may use.
+    let info = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let cpus = info.lines().filter(|line| line.starts_with("processor")).count();
     let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
     format!("{}, {cpus} CPUs, Linux {}", cpu_model(), kernel.trim())
 }

@@ -2,6 +2,7 @@
 //!
 //! Run with `tests/bench/run`; `--help` lists the options. The table goes to stdout, progress to stderr.
 
+mod calls;
 mod crowd;
 mod figure;
 mod latency;
@@ -39,6 +40,13 @@ fn main() -> ExitCode {
 }
 
 fn run(options: &Options) -> Result<()> {
+    if options.calls {
+        for programs in options.exchanges()? {
+            let figures = calls::figures(&programs, options)?;
+            print(&report::report(&programs, options, &figures))?;
+        }
+        return Ok(());
+    }
     let programs = options.programs()?;
     let mut figures = latency::figures(&programs, options)?;
     if options.latency.is_none() {

@@ -20,6 +20,7 @@ Usage: tests/bench/run [OPTIONS]
   --against PATH  another server in place of redis-server, such as kv before a change
   --keys N        spread the commands over N random keys (redis-benchmark -r) instead of one
   --latency N     instead, for N minutes, how long clients wait at half load
+  --calls         instead, what a call of jobs costs beside the same by lists of Redis, and by nats-server
   --cpu N         the processor that server and load generator share (default: the last one)
   -h, --help      this text
 ";
@@ -31,6 +32,8 @@ pub(crate) struct Options {
     pub(crate) cpu: usize,
     /// For so many minutes, latencies alone.
     pub(crate) latency: Option<u64>,
+    /// What calls cost, alone.
+    pub(crate) calls: bool,
     /// How many connections to open at once.
     pub(crate) crowd: u64,
     only: Vec<String>,
@@ -50,6 +53,7 @@ impl Options {
                 "--against" => options.against = Some(value(&word, words.next())?),
                 "--keys" => options.keys = Some(number(&word, words.next())?.max(1)),
                 "--latency" => options.latency = Some(number(&word, words.next())?),
+                "--calls" => options.calls = true,
                 "--cpu" => options.cpu = number(&word, words.next())? as usize,
                 _ => return Err(format!("unknown option '{word}'; --help lists them").into()),
             }
@@ -64,6 +68,7 @@ impl Options {
             keys: None,
             cpu,
             latency: None,
+            calls: false,
             crowd,
             only: Vec::new(),
             server: None,
@@ -80,9 +85,24 @@ impl Options {
         let baseline = Program::find(self.against.as_deref().unwrap_or("redis-server"))?;
         let subject = match &self.server {
             Some(path) => Program::find(path)?,
-            None => Program::kv()?,
+            None => Program::example("kv")?,
         };
         Ok(Pair { baseline, subject }.told_apart())
+    }
+
+    /// `jobs`, beside each of those that can do the same.
+    pub(crate) fn exchanges(&self) -> Result<Vec<Pair<Program>>> {
+        let beside = |path: &str| -> Result<Pair<Program>> {
+            let subject = match &self.server {
+                Some(path) => Program::find(path)?,
+                None => Program::example("jobs")?,
+            };
+            Ok(Pair { baseline: Program::find(path)?, subject }.told_apart())
+        };
+        match &self.against {
+            Some(path) => Ok(vec![beside(path)?]),
+            None => ["redis-server", "nats-server"].into_iter().map(beside).collect(),
+        }
     }
 
     pub(crate) fn rounds(&self) -> usize {

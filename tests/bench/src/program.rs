@@ -21,14 +21,15 @@ pub(crate) struct Program {
     pub(crate) label: String,
     /// The label with what is known of its version.
     pub(crate) version: String,
-    dialect: Dialect,
+    pub(crate) dialect: Dialect,
 }
 
 /// Whose command line a program understands.
 #[derive(Clone, Copy, PartialEq)]
-enum Dialect {
+pub(crate) enum Dialect {
     Redis,
     Giant,
+    Nats,
 }
 
 impl Program {
@@ -38,16 +39,21 @@ impl Program {
         let dialect = Dialect::of(&label);
         let version = match dialect {
             Dialect::Redis => format!("{label} {}", redis_version(path)?),
-            Dialect::Giant => label.clone(),
+            Dialect::Giant | Dialect::Nats => label.clone(),
         };
         Ok(Program { path: path.to_owned(), label, version, dialect })
     }
 
     /// The example that `tests/bench/run` has built next to this driver.
-    pub(crate) fn kv() -> Result<Program> {
-        let path = env::current_exe()?.with_file_name("kv");
+    pub(crate) fn example(name: &str) -> Result<Program> {
+        let path = env::current_exe()?.with_file_name(name);
         let program = Program::find(&path.to_string_lossy())?;
-        Ok(Program { version: format!("kv {}", machine::source_version()), ..program })
+        Ok(Program { version: format!("{name} {}", machine::source_version()), ..program })
+    }
+
+    /// Whether it is no build of ours, which targets are about.
+    pub(crate) fn is_another(&self) -> bool {
+        self.dialect != Dialect::Giant
     }
 
     pub(crate) fn is_redis(&self) -> bool {
@@ -58,6 +64,7 @@ impl Program {
     pub(crate) fn command_line(&self, address: SocketAddr) -> Vec<String> {
         let line = match self.dialect {
             Dialect::Giant => format!("--bind {address}"),
+            Dialect::Nats => format!("-a {} -p {}", address.ip(), address.port()),
             Dialect::Redis => {
                 let (ip, port) = (address.ip(), address.port());
                 format!("--bind {ip} --port {port} {REDIS_SETTINGS}")
@@ -69,8 +76,11 @@ impl Program {
 
 impl Dialect {
     fn of(file_name: &str) -> Dialect {
-        let is_redis = file_name.contains("redis") || file_name.contains("valkey");
-        if is_redis { Dialect::Redis } else { Dialect::Giant }
+        match file_name {
+            name if name.contains("redis") || name.contains("valkey") => Dialect::Redis,
+            name if name.contains("nats") => Dialect::Nats,
+            _ => Dialect::Giant,
+        }
     }
 }
 

@@ -28,6 +28,16 @@ fn description(program: &Program) -> String {
 }
 
 fn method(options: &Options) -> String {
+    if options.calls {
+        return format!(
+            "Calls: connections of one thread, {VALUE_BYTES}-byte jobs and results, what is answered and what is asked next \
+             in one write; server and load generator share CPU {}; CPU time is the server's, user and system. Medians of {} \
+             alternating rounds of {} s, in brackets the lowest and the highest ratio of a round.",
+            options.cpu,
+            options.rounds(),
+            options.round_time().as_secs_f64(),
+        );
+    }
     let keys = match options.keys {
         Some(keys) => format!("{} random keys (`-r {keys}`)", grouped(keys as f64, 0)),
         None => "one key (no `-r`)".to_owned(),
@@ -57,13 +67,13 @@ fn connections(options: &Options) -> String {
 fn table(programs: &Pair<Program>, figures: &[Figure]) -> Vec<String> {
     let Pair { baseline, subject } = programs.map(|program| program.label.as_str());
     let headings = format!("| | {baseline} | {subject} | ratio | target |");
-    let rows = figures.iter().map(|figure| row(figure, programs.baseline.is_redis()));
+    let rows = figures.iter().map(|figure| row(figure, programs.baseline.is_another()));
     [headings, "| --- | ---: | ---: | ---: | --- |".to_owned()].into_iter().chain(rows).collect()
 }
 
-fn row(figure: &Figure, beside_redis: bool) -> String {
+fn row(figure: &Figure, beside_another: bool) -> String {
     let Pair { baseline, subject } = figure.medians().map(|&value| grouped(value, figure.decimals));
-    let (name, ratio, target) = (&figure.name, ratio(figure), target(figure, beside_redis));
+    let (name, ratio, target) = (&figure.name, ratio(figure), target(figure, beside_another));
     format!("| {name} | {baseline} | {subject} | {ratio} | {target} |")
 }
 
@@ -77,9 +87,9 @@ fn ratio(figure: &Figure) -> String {
 }
 
 /// The target and whether it is met. Those that are parts of Redis' figure mean nothing beside another server.
-fn target(figure: &Figure, beside_redis: bool) -> String {
+fn target(figure: &Figure, beside_another: bool) -> String {
     let (unit, applies) = match figure.target {
-        Some(Limit::Ratio(_)) => ("x", beside_redis),
+        Some(Limit::Ratio(_)) => ("x", beside_another),
         _ => ("", true),
     };
     match figure.verdict().filter(|_| applies) {

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use crate::Result;
 use crate::pinned;
 use crate::proc;
-use crate::program::Program;
+use crate::program::{Dialect, Program};
 
 const START_DEADLINE: Duration = Duration::from_secs(10);
 
@@ -28,7 +28,7 @@ impl Server {
         let child = command.stdout(Stdio::null()).spawn();
         let child = child.map_err(|error| format!("setpriv (of util-linux) cannot be started: {error}"))?;
         let mut server = Server { child, address };
-        server.wait_until_it_answers(&program.label)?;
+        server.wait_until_it_answers(&program.label, program.dialect)?;
         Ok(server)
     }
 
@@ -46,9 +46,9 @@ impl Server {
         proc::resident_kib(self.child.id())
     }
 
-    fn wait_until_it_answers(&mut self, label: &str) -> Result<()> {
+    fn wait_until_it_answers(&mut self, label: &str, dialect: Dialect) -> Result<()> {
         let started = Instant::now();
-        while ping(self.address).is_err() {
+        while ping(self.address, dialect).is_err() {
             if let Some(status) = self.child.try_wait()? {
                 return Err(format!("{label} ended at once ({status})").into());
             }
@@ -75,9 +75,13 @@ fn free_address() -> io::Result<SocketAddr> {
     TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()
 }
 
-fn ping(address: SocketAddr) -> io::Result<()> {
+fn ping(address: SocketAddr, dialect: Dialect) -> io::Result<()> {
     let mut stream = TcpStream::connect(address)?;
     stream.set_read_timeout(Some(START_DEADLINE))?;
+    if dialect == Dialect::Nats {
+        // It speaks first.
+        return stream.read_exact(&mut [0; b"INFO".len()]);
+    }
     stream.write_all(b"PING\r\n")?;
     stream.read_exact(&mut [0; b"+PONG\r\n".len()])
 }

@@ -130,3 +130,22 @@ fn a_worker_may_change_its_mind() {
     assert_eq!(id_in(&worker.reply()), id);
     assert_eq!(client.ask(line("QLEN a")), ":1\r\n");
 }
+
+#[test]
+fn a_worker_that_never_reads_is_cut_off_and_the_others_go_on() {
+    let server = start();
+    let (mut client, mut deaf, mut other) = (connected(&server), connected(&server), connected(&server));
+    assert_eq!(deaf.ask(line("WORKER q WINDOW 1000")), "+OK\r\n");
+    let body = "x".repeat(1 << 20);
+    let request = format!("*3\r\n$6\r\nADDJOB\r\n$1\r\nq\r\n${}\r\n{body}\r\n", body.len());
+    for _ in 0..100 {
+        client.ask(&request);
+    }
+    // 32 MiB may wait to be pushed, and what the kernel took.
+    eventually(|| (stat(&mut client, "q", "ready") == 100).then_some(()));
+    assert_eq!(stat(&mut client, "q", "out"), 0);
+    for _ in 0..100 {
+        let id = id_in(&other.ask(line("GETJOB FROM q")));
+        assert_eq!(other.ask(line(&format!("ACKJOB {id}"))), ":1\r\n");
+    }
+}

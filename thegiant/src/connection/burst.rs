@@ -476,8 +476,9 @@ impl Burst {
         Some(burst)
     }
 
-    /// Keeps no more than it needs: it may have to wait for long.
+    /// Keeps no more than it needs, since it may have to wait for long, and not its client, which holds it.
     pub(crate) fn make_small(&mut self) {
+        self.client = None;
         if self.capacity() > size_of::<Self>() + SMALL {
             self.input.shrink_to_fit();
             self.spans.shrink_to_fit();

@@ -413,14 +413,15 @@ impl Connection {
         self.wait(Stage::Away)
     }
 
-    /// The next request waits for its reply. What comes before it is sent first.
-    #[cold]
+    /// The next request waits for its reply, unless that has come by now. What comes before it is sent
+    /// first.
     fn park(&mut self, burst: Box<Burst>) -> Stage {
-        if !burst.out.is_empty() {
-            return Stage::Writing(burst);
-        }
         match self.session.client.park(burst) {
-            Some(burst) => Stage::Running(burst),
+            Some(burst) if burst.is_waiting() => Stage::Writing(burst),
+            Some(mut burst) => {
+                burst.belong_to(&self.session.client);
+                Stage::Running(burst)
+            }
             None => {
                 self.is_away = true;
                 self.session.client.busy();

@@ -1,0 +1,144 @@
+//! The same exchange in the words of each server.
+
+use crate::load::VALUE_BYTES;
+use crate::program::{Dialect, Program};
+
+/// What is said to a server.
+#[derive(Clone, Copy)]
+pub(crate) enum Exchange {
+    /// `CALLJOB`, `GETJOB` and `REPLYJOB`.
+    Jobs,
+    /// A list of jobs and a list for the results of each caller.
+    Lists,
+    /// A subject with a queue group of workers, and an inbox for each caller.
+    Subjects,
+}
+
+impl Exchange {
+    pub(crate) fn of(program: &Program) -> Self {
+        match program.dialect {
+            Dialect::Giant => Exchange::Jobs,
+            Dialect::Redis => Exchange::Lists,
+            Dialect::Nats => Exchange::Subjects,
+        }
+    }
+
+    /// What is sent first on the connection of a worker, and what is answered to that.
+    pub(crate) fn worker_begins(self) -> String {
+        match self {
+            Exchange::Jobs => "GETJOB FROM q\r\n".to_owned(),
+            Exchange::Lists => "BRPOP q 0\r\n".to_owned(),
+            Exchange::Subjects => format!("{CONNECT}SUB q workers 1\r\n"),
+        }
+    }
+
+    /// What is sent first on the connection of a caller.
+    pub(crate) fn caller_begins(self, caller: usize) -> String {
+        match self {
+            Exchange::Subjects => format!("{CONNECT}SUB inbox.{caller} 1\r\n"),
+            _ => String::new(),
+        }
+    }
+
+    /// A call.
+    pub(crate) fn call(self, caller: usize) -> String {
+        let body = "x".repeat(VALUE_BYTES as usize);
+        match self {
+            Exchange::Jobs => format!("CALLJOB q {body} 60000\r\n"),
+            // The job has to name the caller.
+            Exchange::Lists => format!("LPUSH q {caller:03}{}\r\nBRPOP r{caller:03} 0\r\n", &body[3..]),
+            Exchange::Subjects => format!("PUB q inbox.{caller} {VALUE_BYTES}\r\n{body}\r\n"),
+        }
+    }
+
+    /// What a worker sends when it has been given this message; nothing if that is no job.
+    pub(crate) fn answer(self, message: &[u8], out: &mut Vec<u8>) {
+        let lines: Vec<&[u8]> = message.split(|byte| *byte == b'\n').collect();
+        let word = |line: usize| lines.get(line).map_or(&[][..], |line| line.trim_ascii_end());
+        let result = "y".repeat(VALUE_BYTES as usize);
+        match self {
+            Exchange::Jobs if message.starts_with(b"*") => {
+                out.extend(
+                    [b"REPLYJOB ", word(5), b" ", result.as_bytes(), b"\r\nGETJOB FROM q\r\n"].concat(),
+                );
+            }
+            Exchange::Lists if message.starts_with(b"*") => {
+                let caller = &word(4)[..3];
+                out.extend([b"LPUSH r", caller, b" ", result.as_bytes(), b"\r\nBRPOP q 0\r\n"].concat());
+            }
+            Exchange::Subjects if message.starts_with(b"MSG") => {
+                let inbox = word(0).split(|byte| *byte == b' ').nth(3).unwrap_or_default();
+                let head = format!(" {VALUE_BYTES}\r\n{result}\r\n");
+                out.extend([b"PUB ", inbox, head.as_bytes()].concat());
+            }
+            _ => {}
+        }
+    }
+
+    /// Whether this message to a caller is the result of its call.
+    pub(crate) fn is_result(self, message: &[u8]) -> bool {
+        message.starts_with(match self {
+            Exchange::Jobs => b"$64",
+            Exchange::Lists => b"*2",
+            Exchange::Subjects => b"MSG",
+        })
+    }
+
+    /// The length of the message at the beginning, if all of it is there.
+    pub(crate) fn message(self, bytes: &[u8]) -> Option<usize> {
+        match self {
+            Exchange::Subjects => nats_message(bytes),
+            _ => resp_message(bytes),
+        }
+    }
+}
+
+const CONNECT: &str = "CONNECT {\"verbose\":false,\"pedantic\":false}\r\n";
+
+fn resp_message(bytes: &[u8]) -> Option<usize> {
+    let (mut at, mut missing) = (0, 1);
+    while missing > 0 {
+        let line = line(&bytes[at..])?;
+        let number = || std::str::from_utf8(&line[1..]).ok()?.parse::<usize>().ok();
+        let kind = *line.first()?;
+        at += line.len() + 2;
+        missing -= 1;
+        match kind {
+            b'*' => missing += number().unwrap_or(0),
+            b'$' => at += number().map_or(0, |len| len + 2),
+            _ => {}
+        }
+    }
+    (at <= bytes.len()).then_some(at)
+}
+
+fn nats_message(bytes: &[u8]) -> Option<usize> {
+    let line = line(bytes)?;
+    let body = line.starts_with(b"MSG").then(|| line.rsplit(|byte| *byte == b' ').next());
+    let len = body.flatten().and_then(|len| std::str::from_utf8(len).ok()?.parse::<usize>().ok());
+    let end = line.len() + 2 + len.map_or(0, |len| len + 2);
+    (end <= bytes.len()).then_some(end)
+}
+
+/// Up to its end.
+fn line(bytes: &[u8]) -> Option<&[u8]> {
+    let end = bytes.windows(2).position(|pair| pair == b"\r\n")?;
+    Some(&bytes[..end])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn messages_have_ends() {
+        let list = b"*2\r\n$1\r\nq\r\n$3\r\nabc\r\n";
+        assert_eq!(resp_message(&[&list[..], b":1\r\n"].concat()), Some(list.len()));
+        assert!((0..list.len()).all(|end| resp_message(&list[..end]).is_none()));
+        assert_eq!(resp_message(b"$-1\r\n"), Some(5));
+        let message = b"MSG q 1 inbox.1 3\r\nabc\r\n";
+        assert_eq!(nats_message(message), Some(message.len()));
+        assert!((0..message.len()).all(|end| nats_message(&message[..end]).is_none()));
+        assert_eq!(nats_message(b"PING\r\n"), Some(6));
+    }
+}
