@@ -34,6 +34,8 @@ mod order;
 mod pool;
 /// What holds for any request and any reply.
 mod properties;
+/// The kit for testing applications.
+mod test_kit;
 /// The example `timers`.
 mod timers;
 /// Every parameter type and every return type, over the wire.

@@ -77,6 +77,7 @@
 //! | feature | what it adds |
 //! | --- | --- |
 //! | `metrics` | the server tells its metrics to the recorder of the crate [`metrics`](https://docs.rs/metrics) |
+//! | `test-util` | the module `test`: a kit for testing applications |
 //!
 //! None is on by default. With `metrics`, the program installs a recorder, such as that of
 //! `metrics-exporter-prometheus`, before it runs the server; the metrics are registered with it once, when
@@ -111,7 +112,22 @@
 //!
 //! # Testing an application
 //!
-//! On port 0 a server takes a free port and says which; its handle ends it.
+//! With the feature `test-util` (in `[dev-dependencies]`) the module `test` serves an application without a
+//! socket, has clients for it that know bytes and values, and lets hours pass in a moment:
+//!
+//! ```
+//! # #[cfg(feature = "test-util")]
+//! # actix::System::new().block_on(async {
+//! use thegiant::{prelude::*, test::TestServer};
+//!
+//! // In an `async fn` with `#[actix::test]`:
+//! let server = TestServer::start(App::new().fallback(|call: &Call| call.len()));
+//! let mut client = server.connect();
+//! assert_eq!(client.call(["COUNT", "these"]).await, Value::Integer(2));
+//! # });
+//! ```
+//!
+//! A test with real sockets takes a free port: on port 0 a server says which; its handle ends it.
 //!
 //! ```
 //! use std::io::{Read, Write};
@@ -156,6 +172,8 @@ mod observe;
 pub mod resp;
 mod server;
 mod settings;
+#[cfg(feature = "test-util")]
+pub mod test;
 
 pub use bytes::Bytes;
 /// Makes a parameter of options: `[NX | XX] [GET] [EX seconds | PX milliseconds | KEEPTTL]`.

@@ -269,17 +269,39 @@ impl Server {
     /// # Panics
     /// If it does not run in an actix system.
     pub async fn run(self) -> io::Result<()> {
-        // It holds a sender itself, so the channel outlives the last handle.
-        let addresses = self.addresses();
-        let Server { app, settings, password, allow_shutdown, signals, listeners, handle, mut stops } = self;
-        if listeners.is_empty() {
+        if self.listeners.is_empty() {
             return Err(io::Error::new(
                 io::ErrorKind::InvalidInput,
                 "a server needs an address to listen on",
             ));
         }
+        self.prepare().run().await
+    }
+
+    /// All that connections need is there.
+    pub(crate) fn prepare(self) -> Prepared {
+        let addresses = self.addresses();
+        let Server { app, settings, password, allow_shutdown, signals, listeners, handle, stops } = self;
         let stop = allow_shutdown.then(|| handle.stop.clone());
         let shared = Arc::new(Shared::new(app.into_parts(), Parts { settings, password, stop, addresses }));
+        Prepared { shared, signals, listeners, handle, stops }
+    }
+}
+
+/// A server that may have clients.
+pub(crate) struct Prepared {
+    pub(crate) shared: Arc<Shared>,
+    signals: bool,
+    listeners: Vec<Listener>,
+    /// It holds a sender itself, so the channel outlives the last handle.
+    handle: ServerHandle,
+    stops: mpsc::UnboundedReceiver<()>,
+}
+
+impl Prepared {
+    /// Serves until it is told to stop.
+    pub(crate) async fn run(self) -> io::Result<()> {
+        let Prepared { shared, signals, listeners, handle, mut stops } = self;
         let mut stopping = Tasks::default();
         if signals {
             stopping.0.push(stop_at(SignalKind::terminate(), handle.clone())?);

@@ -30,7 +30,7 @@ impl Actor for Waiters {
     type Context = Context<Self>;
 }
 
-pub(super) fn app() -> App {
+pub(crate) fn app() -> App {
     let waiters = Waiters::default().start();
     App::new().mount(waiters.clone()).connected(waiters.clone()).disconnected(waiters)
 }

@@ -1,9 +1,8 @@
 //! `CLIENT`: what a connection says of itself, and what operators ask of connections.
 
-use std::{
-    fmt::Write,
-    time::{Duration, Instant},
-};
+use std::{fmt::Write, time::Duration};
+
+use actix_rt::time::Instant;
 
 use super::{
     Report,
@@ -104,7 +103,7 @@ impl Session {
         self.shared.pause(pause);
         let shared = self.shared.clone();
         actix_rt::spawn(async move {
-            actix_rt::time::sleep_until(pause.until.into()).await;
+            actix_rt::time::sleep_until(pause.until).await;
             if shared.paused() == Some(pause) {
                 shared.unpause();
             }

@@ -1,0 +1,134 @@
+//! `thegiant::test`, as the users of the toolkit use it.
+
+use std::time::{Duration, Instant};
+
+use actix_rt::{System, time::sleep};
+use thegiant::{
+    prelude::*,
+    test::{TestServer, assert_replies},
+};
+
+use crate::later;
+
+/// Runs a test in an actix system of its own.
+fn run(test: impl Future<Output = ()>) {
+    System::new().block_on(test);
+}
+
+#[test]
+fn values_go_in_and_out() {
+    run(async {
+        let server = TestServer::start(later::app());
+        let mut client = server.connect();
+        assert_eq!(client.call(["SAY", "a"]).await, Value::bulk("a"));
+        assert_eq!(client.call([&b"SAY"[..], b"\0\r\n"]).await, Value::bulk(&b"\0\r\n"[..]));
+        assert!(matches!(client.call(["NOPE"]).await, Value::Error(error) if error.code() == "ERR"));
+        client.send("SAY b\r\nSAY c\r\n").await;
+        client.expect("$1\r\nb\r\n$1\r\nc\r\n").await;
+        let large = "x".repeat(1 << 20);
+        assert_eq!(client.call(["SAY", &large]).await, Value::bulk(large));
+        client.send("SAY d\r\nQUIT\r\n").await;
+        assert_eq!(client.rest().await, "$1\r\nd\r\n+OK\r\n");
+    });
+}
+
+#[test]
+fn clients_come_between_each_other() {
+    run(async {
+        let server = TestServer::start(later::app());
+        let (mut waiting, mut other) = (server.connect(), server.connect());
+        waiting.send("AWAIT it\r\n").await;
+        while other.call(["WAITING", "it"]).await != Value::Integer(1) {}
+        assert_eq!(other.call(["GIVE", "it", "x"]).await, Value::Integer(1));
+        assert_eq!(waiting.reply().await, Value::bulk("x"));
+        waiting.send("AWAIT it\r\n").await;
+        while other.call(["WAITING", "it"]).await != Value::Integer(1) {}
+        drop(waiting);
+        while other.call(["WAITING", "it"]).await != Value::Integer(0) {}
+    });
+}
+
+#[test]
+fn pushes_are_told_from_replies() {
+    run(async {
+        let server = TestServer::start(later::app());
+        let mut client = server.connect().resp3().await;
+        assert_eq!(client.call(["PUSHME", "2"]).await, Value::Integer(2));
+        assert_eq!(client.call(["SAY", "a"]).await, Value::bulk("a"));
+        for number in 1..=2 {
+            assert_eq!(client.pushed().await, [Value::bulk("own"), Value::Integer(number)]);
+        }
+        let mut client = server.connect();
+        client.call(["PUSHME", "1"]).await;
+        assert_eq!(client.pushed().await, [Value::bulk("own"), Value::Integer(1)]);
+    });
+}
+
+#[test]
+fn a_day_takes_a_moment() {
+    let begun = Instant::now();
+    run(async {
+        tokio::time::pause();
+        let day = Duration::from_secs(24 * 60 * 60);
+        let server = TestServer::with(Server::new(later::app()).timeout(Some(day)));
+        let mut client = server.connect().patience(2 * day);
+        let milliseconds = (day.as_millis() / 2).to_string();
+        assert_eq!(client.call(["AWAITFOR", "it", &milliseconds]).await, Value::Null);
+        assert_eq!(client.call(["FUTURE", &milliseconds, "a"]).await, Value::bulk("a"));
+        // And one who says nothing for as long is closed.
+        sleep(day / 2).await;
+        assert_eq!(client.call(["SAY", "a"]).await, Value::bulk("a"));
+        sleep(day + Duration::from_secs(10)).await;
+        assert_eq!(client.rest().await, "");
+    });
+    assert!(begun.elapsed() < Duration::from_secs(12 * 60 * 60));
+}
+
+#[test]
+fn a_stop_is_in_order() {
+    run(async {
+        let server = TestServer::start(later::app());
+        let mut client = server.connect();
+        client.send("AWAIT it\r\n").await;
+        let mut other = server.connect();
+        while other.call(["WAITING", "it"]).await != Value::Integer(1) {}
+        server.stop().await.expect("it ends");
+        assert_eq!(client.rest().await, "-UNBLOCKED the server stops\r\n");
+    });
+}
+
+#[test]
+fn bytes_come_in_pieces() {
+    run(async {
+        let requests = "SAY a\r\n*2\r\n$6\r\nATONCE\r\n$2\r\nbc\r\nFUTURE 0 d\r\n*x\r\n";
+        let replies = "$1\r\na\r\n$2\r\nbc\r\n$1\r\nd\r\n-ERR Protocol error: invalid multibulk length\r\n";
+        assert_replies(later::app, requests, replies).await;
+    });
+}
+
+#[test]
+#[should_panic(expected = r#"b"+NO\r\n" was expected, and b"$1\r\na\r\n" has come"#)]
+fn what_is_not_as_expected_is_shown() {
+    run(async {
+        let server = TestServer::start(later::app());
+        let mut client = server.connect();
+        client.send("SAY a\r\n").await;
+        client.expect("+NO\r\n").await;
+    });
+}
+
+#[test]
+#[should_panic(expected = "a reply was expected, and nothing has come after b\"\"")]
+fn patience_has_an_end() {
+    run(async {
+        tokio::time::pause();
+        let server = TestServer::start(later::app());
+        server.connect().call(["NEVER"]).await;
+    });
+}
+
+#[test]
+#[should_panic(expected = "to requests in 2 pieces, the first of 0 bytes")]
+fn how_the_bytes_were_cut_is_shown() {
+    run(assert_replies(later::app, "SAY a\r\n", "+NO\r\n"));
+}
