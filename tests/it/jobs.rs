@@ -1,6 +1,7 @@
 mod calls;
 mod leases;
 mod queue;
+mod top;
 mod workers;
 
 use crate::support::{Process, RawClient, Reply, eventually, line};

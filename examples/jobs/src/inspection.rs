@@ -26,6 +26,7 @@ impl Jobs {
     /// Returns what there is to be known of a queue.
     #[command("QSTAT", readonly)]
     fn qstat(&self, queue: Key<&[u8]>) -> Option<Value> {
+        let workers = self.waiting.count(&queue);
         let known = self.queues.queue(&queue)?;
         let oldest = self.queues.peek(&queue).next().map_or(0, |job| age(job.added));
         let counts = known.counts;
@@ -33,6 +34,7 @@ impl Jobs {
             ("ready", counts.ready),
             ("delayed", counts.delayed),
             ("out", counts.out),
+            ("workers", workers as u64),
             ("added", counts.added),
             ("done", counts.done),
             ("failed", counts.failed),

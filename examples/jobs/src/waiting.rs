@@ -71,6 +71,12 @@ impl Waiting {
         self.lines.contains_key(queue)
     }
 
+    /// How many stand in front of this queue: those that are pushed to, if they may have another job.
+    pub(crate) fn count(&self, queue: &[u8]) -> usize {
+        let places = self.lines.get(queue).into_iter().flat_map(|line| &line.places);
+        places.filter(|place| is_place(&self.clients, place)).count()
+    }
+
     /// Who is first in line, and what it wants.
     pub(crate) fn first(&mut self, queue: &[u8]) -> Option<(u64, &Want)> {
         let line = self.lines.get_mut(queue)?;
