@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use crate::Result;
 use crate::crowd;
 use crate::figure::{Figure, Limit, Pair};
+use crate::latency::QUANTILES;
 use crate::options::Options;
 use crate::pinned;
 use crate::program::Program;
@@ -26,6 +27,10 @@ const TARGET: f64 = 0.6;
 
 const PILOT: Duration = Duration::from_millis(200);
 
+/// How long it is tried how many calls the other server can do, and how long a round of latencies is.
+const PACE: Duration = Duration::from_secs(2);
+const ROUND: Duration = Duration::from_secs(5);
+
 /// KiB that a worker may take that waits for work.
 const WAITING: f64 = 2.5;
 
@@ -37,6 +42,9 @@ struct Sample {
 
 /// Calls of `jobs` beside those of another server.
 pub(crate) fn figures(programs: &Pair<Program>, options: &Options) -> Result<Vec<Figure>> {
+    if let Some(minutes) = options.latency {
+        return latencies(programs, options, minutes);
+    }
     pinned::stay(options.cpu)?;
     let exchanges = programs.map(Exchange::of);
     let servers = programs.try_map(|program| Server::start(program, options.cpu))?;
@@ -78,6 +86,33 @@ pub(crate) fn figures(programs: &Pair<Program>, options: &Options) -> Result<Vec
         figure(format!("{title}: µs, p50"), |sample| sample.latencies[0], None),
         figure(format!("{title}: µs, p99"), |sample| sample.latencies[1], None),
     ])
+}
+
+/// How long callers wait when there are half as many calls as the other server can do, in rounds that alternate.
+fn latencies(programs: &Pair<Program>, options: &Options, minutes: u64) -> Result<Vec<Figure>> {
+    let exchanges = programs.map(Exchange::of);
+    let servers = programs.try_map(|program| Server::start(program, options.cpu))?;
+    let mut baseline = Peers::connect(servers.baseline.address(), exchanges.baseline, WORKERS, CALLERS)?;
+    let mut subject = Peers::connect(servers.subject.address(), exchanges.subject, WORKERS, CALLERS)?;
+    let rate = baseline.run(PACE)?.len() as f64 / PACE.as_secs_f64() / 2.0;
+    subject.run(PILOT)?;
+    let count = (minutes * 60).div_ceil(2 * ROUND.as_secs());
+    let mut rounds = Vec::new();
+    for round in 1..=count {
+        eprintln!("{rate:.0} calls a second: round {round} of {count}");
+        let (baseline, subject) = (baseline.run_at(rate, ROUND)?, subject.run_at(rate, ROUND)?);
+        rounds.push(Pair { baseline, subject });
+    }
+    let figure = |(name, quantile): (&str, f64)| Figure {
+        name: format!("{rate:.0} calls a second, half of what the first can do: µs, {name}"),
+        rounds: rounds
+            .iter()
+            .map(|pair| pair.map(|all| all.value_at_quantile(quantile) as f64 / 1_000.0))
+            .collect(),
+        decimals: 0,
+        target: None,
+    };
+    Ok(QUANTILES.map(figure).into())
 }
 
 fn sample(server: &Server, peers: &mut Peers, options: &Options) -> Result<Sample> {

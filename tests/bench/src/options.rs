@@ -20,7 +20,8 @@ Usage: tests/bench/run [OPTIONS]
   --against PATH  another server in place of redis-server, such as kv before a change
   --keys N        spread the commands over N random keys (redis-benchmark -r) instead of one
   --latency N     instead, for N minutes, how long clients wait at half load
-  --calls         instead, what a call of jobs costs beside the same by lists of Redis, and by nats-server
+  --calls         instead, what a call of jobs costs beside the same by lists of Redis, and by nats-server;
+                  with --latency, how long callers wait
   --cpu N         the processor that server and load generator share (default: the last one)
   -h, --help      this text
 ";
