@@ -98,7 +98,7 @@ const CONNECT: &str = "CONNECT {\"verbose\":false,\"pedantic\":false}\r\n";
 fn resp_message(bytes: &[u8]) -> Option<usize> {
     let (mut at, mut missing) = (0, 1);
     while missing > 0 {
-        let line = line(&bytes[at..])?;
+        let line = line(bytes.get(at..)?)?;
         let number = || std::str::from_utf8(&line[1..]).ok()?.parse::<usize>().ok();
         let kind = *line.first()?;
         at += line.len() + 2;
