@@ -80,7 +80,7 @@ def calls(server, options, kills):
     """All calls, and what has become of them."""
     begun = time.monotonic()
     # A job takes a moment where workers are killed, so that they are killed in the middle of it.
-    pause = "0.005" if kills else "0"
+    pause = "0.1" if kills else "0"
     workers = Workers(server.port, options.workers, pause)
     killed, tries = asyncio.run(call_all(server.port, options, workers if kills else None))
     ran = workers.end()
@@ -122,7 +122,7 @@ async def call_all(port, options, victims):
         try:
             while victims:
                 await asyncio.sleep(1)
-                victims.kill_one()
+                await asyncio.to_thread(victims.kill_one)
                 killed += 1
         except asyncio.CancelledError:
             pass
@@ -147,24 +147,30 @@ class Workers:
 
     def kill_one(self):
         index = random.randrange(PROCESSES)
+        self.wait_for(self.processes[index])
         self.processes[index].kill()
-        self.processes[index].wait()
+        self.processes[index].communicate()
         self.processes[index] = self.start()
 
     def end(self):
         """Returns how many jobs were run, by those that have not been killed."""
         for process in self.processes:
+            self.wait_for(process)
             process.send_signal(signal.SIGTERM)
-        return sum(int(process.communicate(timeout=30)[0] or 0) for process in self.processes)
+        return sum(int(process.communicate(timeout=30)[0]) for process in self.processes)
+
+    @staticmethod
+    def wait_for(process):
+        """Until its workers have connected: before that there is nothing to be killed, nor to be ended in order."""
+        assert process.stdout.readline() == "connected\n", "a process of workers has ended by itself"
 
 
 async def work(port, count, pause):
     """Workers until SIGTERM; says how many jobs they have run."""
     ran = 0
 
-    async def worker():
+    async def worker(client):
         nonlocal ran
-        client = redis.asyncio.Redis(port=port)
         while True:
             [[_, id, body, tries]] = await client.execute_command("GETJOB", "FROM", "calls")
             if pause:
@@ -173,8 +179,11 @@ async def work(port, count, pause):
             assert answered == 1, "a job that is out has a caller"
             ran += 1
 
-    tasks = [asyncio.create_task(worker()) for _ in range(count)]
+    clients = [redis.asyncio.Redis(port=port, single_connection_client=True) for _ in range(count)]
+    await asyncio.gather(*(client.ping() for client in clients))
+    tasks = [asyncio.create_task(worker(client)) for client in clients]
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, lambda: [task.cancel() for task in tasks])
+    print("connected", flush=True)
     outcomes = await asyncio.gather(*tasks, return_exceptions=True)
     print(ran)
     for outcome in outcomes:
