@@ -78,8 +78,13 @@ fn a_day_takes_a_moment() {
         // And one who says nothing for as long is closed.
         sleep(day / 2).await;
         assert_eq!(client.call(["SAY", "a"]).await, Value::bulk("a"));
+        let mut reader = server.connect().patience(2 * day);
+        reader.call(["PUSHME", "1"]).await;
         sleep(day + Duration::from_secs(10)).await;
         assert_eq!(client.rest().await, "");
+        // But not one who has been pushed something.
+        reader.pushed().await;
+        assert_eq!(reader.call(["SAY", "a"]).await, Value::bulk("a"));
     });
     assert!(begun.elapsed() < Duration::from_secs(12 * 60 * 60));
 }

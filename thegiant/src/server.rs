@@ -102,7 +102,8 @@ impl Server {
     }
 
     /// Closes the connection of a client that has sent nothing for this long (`timeout`), to the
-    /// second. `None`, unless set: never. Who waits for an answer is not idle.
+    /// second. `None`, unless set: never. Who waits for an answer is not idle, nor is
+    /// who has been [pushed](crate::Client::push) something.
     pub fn timeout(self, idle: Option<Duration>) -> Self {
         self.set_seconds(Setting::Timeout, idle)
     }

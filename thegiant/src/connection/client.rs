@@ -546,6 +546,11 @@ impl Client {
         before - pushed.len()
     }
 
+    /// Whether it has ever been pushed anything: it need not say anything to be of use.
+    pub(crate) fn is_subscriber(&self) -> bool {
+        self.door().extra().is_some_and(|extra| extra.pushed.is_any())
+    }
+
     /// Whether something is to be pushed.
     pub(crate) fn is_pushed_to(&self) -> bool {
         self.0.signals.load(Relaxed) & PUSHED != 0

@@ -100,6 +100,11 @@ impl Pushed {
         self.count
     }
 
+    /// Whether there has ever been any.
+    pub(super) fn is_any(&self) -> bool {
+        self.count > 0
+    }
+
     /// Bytes that wait.
     pub(super) fn len(&self) -> usize {
         self.len
