@@ -155,8 +155,8 @@ pub(crate) enum ClientFlag {
     Paused = 1 << 2,
     /// `CLIENT NO-TOUCH`: what it does is no use of a key.
     NoTouch = 1 << 3,
-    /// It has sent something, or gone, and its connection has not looked since.
-    Unseen = 1 << 4,
+    /// Its connection is woken when it sends something or goes.
+    Watched = 1 << 4,
 }
 
 /// What a connection finds when it looks for its burst.
@@ -376,7 +376,7 @@ impl Client {
         }
         door.watch(cx.waker());
         if door.extra().is_none_or(|extra| !extra.waiting.is_parked()) {
-            self.set(ClientFlag::Unseen, true);
+            self.set_watched(false);
             return Collected::Away;
         }
         let waiting = &mut door.extra_mut().waiting;
@@ -423,7 +423,7 @@ impl Client {
         }
         let waiting = &mut door.extra_mut().waiting;
         let parked = waiting.park(burst);
-        if parked.is_none() && (waiting.is_alarm_due() || self.is(ClientFlag::Unseen)) {
+        if parked.is_none() && (waiting.is_alarm_due() || !self.is(ClientFlag::Watched)) {
             door.wake();
         }
         parked
@@ -585,6 +585,15 @@ impl Client {
             self.0.flags.fetch_or(flag as u8, Relaxed);
         } else {
             self.0.flags.fetch_and(!(flag as u8), Relaxed);
+        }
+    }
+
+    /// Whether its connection is going to be woken when it sends something or goes: if not, the connection has to be
+    /// woken when a command of it begins to wait.
+    pub(crate) fn set_watched(&self, watched: bool) {
+        // Most are never watched, and an addition that others see takes its time.
+        if self.is(ClientFlag::Watched) != watched {
+            self.set(ClientFlag::Watched, watched);
         }
     }
 

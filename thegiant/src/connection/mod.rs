@@ -244,7 +244,12 @@ impl Connection {
                 self.decoder.large_bulk_taken(index, &mut burst.spans);
             }
             match self.decoder.decode(&mut burst.input, &mut burst.spans) {
-                Ok(Progress::Request) => burst.push_request(|call| routes.resolve(call)),
+                Ok(Progress::Request) => {
+                    burst.push_request(|call| routes.resolve(call));
+                    if self.decoder.start() == burst.input.len() {
+                        break None;
+                    }
+                }
                 Ok(Progress::Incomplete) => break None,
                 Ok(Progress::Large(len)) => burst.begin_large(self.decoder.position(), len),
                 Err(error) => break Some(error),
@@ -319,7 +324,7 @@ impl Connection {
                     Gate::Open if target.mount == MountId::SESSION => self.answer(target, &mut burst),
                     Gate::Open => return self.send_away(burst, target, cx),
                     Gate::Closed => burst.reject(|_, out| out.error(&Error::NO_AUTH)),
-                    Gate::Waiting => return self.wait_for_gate(burst, cx),
+                    Gate::Waiting => return self.wait_for_gate(burst),
                 },
                 Resolved::CrossProtocol => {
                     self.session.shared.warn_of_cross_protocol(&self.session.client);
@@ -392,24 +397,22 @@ impl Connection {
     }
 
     /// The next request has to wait; what has been answered before it has not.
-    fn wait_for_gate(&mut self, burst: Box<Burst>, cx: &mut TaskContext<'_>) -> Stage {
+    fn wait_for_gate(&mut self, burst: Box<Burst>) -> Stage {
         self.session.replies = burst.out.replies();
         if !burst.out.is_empty() {
             return Stage::Writing(burst);
         }
-        // What has come already is read later.
-        let _ = self.stream.watch(cx);
         self.wait(Stage::Running(burst))
     }
 
     fn send_away(&mut self, burst: Box<Burst>, target: Target, cx: &mut TaskContext<'_>) -> Stage {
         self.is_away = true;
         self.session.client.busy();
-        self.session.shared.routes.send(burst, target.mount);
+        let routes = &self.session.shared.routes;
+        let may_wait = routes.command(target.command).flags.contains(Flags::BLOCKING);
+        self.session.client.set_watched(may_wait && self.stream.watch(cx).is_pending());
         // The client knows the waker already; it is called even if the answer is there.
-        if self.stream.watch(cx).is_ready() {
-            self.session.client.set(ClientFlag::Unseen, true);
-        }
+        routes.send(burst, target.mount);
         self.wait(Stage::Away)
     }
 
@@ -474,7 +477,6 @@ impl Connection {
         if self.session.client.is_pushed_to() {
             return Ok(Stage::Writing(self.take_pushed(Burst::new())));
         }
-        self.session.client.set(ClientFlag::Unseen, false);
         match self.read_up_to(BEHIND_WAITING, cx)? {
             Ahead::End => Ok(Stage::Ended),
             Ahead::More => Ok(self.wait(Stage::Away)),
@@ -553,7 +555,8 @@ impl Connection {
             }
             self.undecoded = true;
         }
-        self.session.account_input(self.unread(), false);
+        // It is the client that waits, and not the server for the rest of a request.
+        self.session.account_input(self.unread(), true);
         Ok(ahead)
     }
 
