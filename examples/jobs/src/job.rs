@@ -1,9 +1,6 @@
 //! A job, and what it is called.
 
-use std::{
-    fmt::Write,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use thegiant::{
@@ -12,8 +9,9 @@ use thegiant::{
     resp::Encoder,
 };
 
-/// Bytes of an id as it is written.
+/// Bytes of an id as it is written, and of its first part.
 const ID_LEN: usize = 25;
+const RUN_LEN: usize = 8;
 
 /// What a job is called: the number of this run of the server and that of the job, so that an id of an earlier run
 /// is not taken for another job. As it is written, `5d1f0c2a-0000000000000001`.
@@ -26,9 +24,28 @@ pub(crate) struct Id {
 impl Id {
     /// The id that is written so; `None` if none is.
     fn read(text: &[u8]) -> Option<Self> {
-        let text = std::str::from_utf8(text).ok().filter(|text| text.len() == ID_LEN)?;
-        let (run, number) = text.split_once('-')?;
-        Some(Id { run: u32::from_str_radix(run, 16).ok()?, number: u64::from_str_radix(number, 16).ok()? })
+        let [run @ .., b'-'] = text.get(..=RUN_LEN)? else { return None };
+        let number = text.get(RUN_LEN + 1..ID_LEN).filter(|_| text.len() == ID_LEN)?;
+        Some(Id { run: u32::try_from(from_hex(run)?).ok()?, number: from_hex(number)? })
+    }
+
+    fn written(self) -> [u8; ID_LEN] {
+        let mut text = [b'-'; ID_LEN];
+        to_hex(self.run.into(), &mut text[..RUN_LEN]);
+        to_hex(self.number, &mut text[RUN_LEN + 1..]);
+        text
+    }
+}
+
+fn from_hex(digits: &[u8]) -> Option<u64> {
+    let add = |number: u64, digit: &u8| Some(number << 4 | u64::from(char::from(*digit).to_digit(16)?));
+    digits.iter().try_fold(0, add)
+}
+
+fn to_hex(mut number: u64, digits: &mut [u8]) {
+    for digit in digits.iter_mut().rev() {
+        *digit = b"0123456789abcdef"[(number & 0xf) as usize];
+        number >>= 4;
     }
 }
 
@@ -43,10 +60,7 @@ impl<'a> FromArg<'a> for Id {
 
 impl IntoReply for Id {
     fn into_reply(self, out: &mut Encoder) {
-        let mut text = String::with_capacity(ID_LEN);
-        // Nothing fails that writes to a string.
-        let _ = write!(text, "{:08x}-{:016x}", self.run, self.number);
-        text.into_reply(out);
+        self.written()[..].into_reply(out);
     }
 }
 
