@@ -26,8 +26,8 @@ impl Exchange {
     /// What is sent first on the connection of a worker, and what is answered to that.
     pub(crate) fn worker_begins(self) -> String {
         match self {
-            Exchange::Jobs => "GETJOB FROM q\r\n".to_owned(),
-            Exchange::Lists => "BRPOP q 0\r\n".to_owned(),
+            Exchange::Jobs => request(&GET_JOB),
+            Exchange::Lists => request(&POP),
             Exchange::Subjects => format!("{CONNECT}SUB q workers 1\r\n"),
         }
     }
@@ -44,32 +44,35 @@ impl Exchange {
     pub(crate) fn call(self, caller: usize) -> String {
         let body = "x".repeat(VALUE_BYTES as usize);
         match self {
-            Exchange::Jobs => format!("CALLJOB q {body} 60000\r\n"),
-            // The job has to name the caller.
-            Exchange::Lists => format!("LPUSH q {caller:03}{}\r\nBRPOP r{caller:03} 0\r\n", &body[3..]),
+            Exchange::Jobs => request(&["CALLJOB", "q", &body, "60000"]),
+            Exchange::Lists => {
+                // The job has to name the caller.
+                let (job, results) = (format!("{caller:03}{}", &body[3..]), format!("r{caller:03}"));
+                request(&["LPUSH", "q", &job]) + &request(&["BRPOP", &results, "0"])
+            }
             Exchange::Subjects => format!("PUB q inbox.{caller} {VALUE_BYTES}\r\n{body}\r\n"),
         }
     }
 
     /// What a worker sends when it has been given this message; nothing if that is no job.
-    pub(crate) fn answer(self, message: &[u8], out: &mut Vec<u8>) {
-        let lines: Vec<&[u8]> = message.split(|byte| *byte == b'\n').collect();
-        let word = |line: usize| lines.get(line).map_or(&[][..], |line| line.trim_ascii_end());
+    pub(crate) fn answer(self, message: &[u8], out: &mut String) {
+        let message = String::from_utf8_lossy(message);
+        let lines: Vec<&str> = message.split("\r\n").collect();
+        let line = |index: usize| lines.get(index).copied().unwrap_or_default();
         let result = "y".repeat(VALUE_BYTES as usize);
         match self {
-            Exchange::Jobs if message.starts_with(b"*") => {
-                out.extend(
-                    [b"REPLYJOB ", word(5), b" ", result.as_bytes(), b"\r\nGETJOB FROM q\r\n"].concat(),
-                );
+            Exchange::Jobs if message.starts_with('*') => {
+                out.push_str(&request(&["REPLYJOB", line(5), &result]));
+                out.push_str(&request(&GET_JOB));
             }
-            Exchange::Lists if message.starts_with(b"*") => {
-                let caller = &word(4)[..3];
-                out.extend([b"LPUSH r", caller, b" ", result.as_bytes(), b"\r\nBRPOP q 0\r\n"].concat());
+            Exchange::Lists if message.starts_with('*') => {
+                let results = format!("r{}", &line(4)[..3]);
+                out.push_str(&request(&["LPUSH", &results, &result]));
+                out.push_str(&request(&POP));
             }
-            Exchange::Subjects if message.starts_with(b"MSG") => {
-                let inbox = word(0).split(|byte| *byte == b' ').nth(3).unwrap_or_default();
-                let head = format!(" {VALUE_BYTES}\r\n{result}\r\n");
-                out.extend([b"PUB ", inbox, head.as_bytes()].concat());
+            Exchange::Subjects if message.starts_with("MSG") => {
+                let inbox = line(0).split(' ').nth(3).unwrap_or_default();
+                out.push_str(&format!("PUB {inbox} {VALUE_BYTES}\r\n{result}\r\n"));
             }
             _ => {}
         }
@@ -93,7 +96,17 @@ impl Exchange {
     }
 }
 
+/// How a worker asks for work.
+const GET_JOB: [&str; 3] = ["GETJOB", "FROM", "q"];
+const POP: [&str; 3] = ["BRPOP", "q", "0"];
+
 const CONNECT: &str = "CONNECT {\"verbose\":false,\"pedantic\":false}\r\n";
+
+/// A command as client libraries send it.
+fn request(words: &[&str]) -> String {
+    let words = words.iter().map(|word| format!("${}\r\n{word}\r\n", word.len()));
+    format!("*{}\r\n", words.len()) + &words.collect::<String>()
+}
 
 fn resp_message(bytes: &[u8]) -> Option<usize> {
     let (mut at, mut missing) = (0, 1);

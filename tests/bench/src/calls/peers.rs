@@ -129,7 +129,7 @@ impl Peers {
     fn answer(&mut self, index: usize) -> Result<bool> {
         let peer = &mut self.peers[index];
         peer.read()?;
-        let (mut answers, mut is_result) = (Vec::new(), false);
+        let (mut answers, mut is_result) = (String::new(), false);
         while let Some(len) = self.exchange.message(&peer.input) {
             let message: Vec<u8> = peer.input.drain(..len).collect();
             if index < self.workers {
@@ -139,7 +139,7 @@ impl Peers {
             }
         }
         // What is sent is small, and is always taken whole.
-        peer.stream.write_all(&answers)?;
+        peer.stream.write_all(answers.as_bytes())?;
         Ok(is_result)
     }
 }
