@@ -2,10 +2,10 @@
 
 use std::{
     fmt, mem,
+    num::NonZeroU64,
     ops::Range,
     panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
-    time::Instant,
 };
 
 use actix_rt::time::Sleep;
@@ -33,7 +33,7 @@ pub(crate) struct Burst {
     large: Vec<Bytes>,
     large_len: usize,
     /// A large bulk string that is being read.
-    pub(crate) filling: Option<Filling>,
+    pub(crate) filling: Option<Box<Filling>>,
     requests: Vec<Request>,
     /// The request to be run next, and its first word.
     next: usize,
@@ -47,19 +47,15 @@ pub(crate) struct Burst {
     /// Requests are run as long as there are less bytes of replies: none while one waits for its reply.
     room: usize,
     /// The number of the last push that goes out with the replies.
-    pub(crate) last_push: Option<u64>,
+    pub(crate) last_push: Option<NonZeroU64>,
     /// Where the replies to requests before the next one end.
     mark: Mark,
     /// Who sent it.
     client: Option<Client>,
     /// Each request is timed.
     pub(crate) is_timed: bool,
-    /// When the one began that runs.
-    begun: Option<Instant>,
     /// What is noted of single requests.
     pub(crate) ledger: Ledger,
-    /// Requests before this one have been shown to those who want to see all.
-    shown: usize,
 }
 
 impl fmt::Debug for Burst {
@@ -87,9 +83,7 @@ impl Default for Burst {
             mark: Mark::default(),
             client: None,
             is_timed: false,
-            begun: None,
             ledger: Ledger::default(),
-            shown: 0,
         }
     }
 }
@@ -158,11 +152,9 @@ impl Burst {
         self.next = 0;
         self.next_span = 0;
         self.is_timed = false;
-        self.begun = None;
         self.out.set_timed(false);
         self.out.set_replies(Replies::On);
         self.ledger.clear();
-        self.shown = 0;
         self.room = HIGH_WATER;
         pool::put(self);
     }
@@ -201,7 +193,7 @@ impl Burst {
     pub(crate) fn begin_large(&mut self, position: usize, len: usize) {
         let arrived = (self.input.len() - position).min(len);
         let bytes = self.input.drain(position..position + arrived).collect();
-        self.filling = Some(Filling { bytes, missing: len - arrived });
+        self.filling = Some(Box::new(Filling { bytes, missing: len - arrived }));
     }
 
     /// Takes in a large bulk that has been read; returns its index.
@@ -288,14 +280,15 @@ impl Burst {
 
     /// Has `show` see the requests that `mount` is going to run next, unless it has seen them.
     pub(crate) fn show(&mut self, mount: MountId, mut show: impl FnMut(&Call<'_>, CommandId)) {
-        let mut shown = self.shown;
-        for (index, command) in self.coming(mount).filter(|(index, _)| *index as usize >= self.shown) {
+        let before = self.ledger.shown();
+        let mut shown = before;
+        for (index, command) in self.coming(mount).filter(|(index, _)| *index >= before) {
             if let Some(call) = self.call(index) {
                 show(&call, command);
             }
-            shown = index as usize + 1;
+            shown = index + 1;
         }
-        self.shown = shown;
+        self.ledger.note_shown(shown);
     }
 
     /// The replies have been sent, and there are requests that have not been run.
@@ -363,7 +356,7 @@ impl Burst {
     /// Requests are going to be run, without a pause between them.
     pub(crate) fn begin(&mut self) {
         if self.is_timed {
-            self.begun = Some(Instant::now());
+            self.ledger.begin();
             self.out.set_timed(true);
         }
     }
@@ -418,17 +411,10 @@ impl Burst {
         if self.out.take_error() {
             self.note_failure(is_rejection);
         }
-        if let Some(begun) = &mut self.begun {
-            // What ends here begins the next one: one look at the clock for each.
-            let now = Instant::now();
-            let took = now - mem::replace(begun, now);
-            if !is_rejection {
-                self.ledger.note_time(self.next as u32, took);
-            }
-        }
+        self.ledger.note_end(self.next as u32, is_rejection);
         if is_deferred {
             // It has been timed: what it waits for is not the handler's doing.
-            self.begun = None;
+            self.ledger.stop();
             self.room = 0;
             return false;
         }
@@ -467,7 +453,7 @@ impl Burst {
             client.hand_back(self);
             return None;
         }
-        let mut burst = client.park(self)?;
+        let mut burst = client.park(self, true)?;
         if burst.is_waiting() {
             client.hand_back(burst);
             return None;

@@ -415,15 +415,16 @@ impl Client {
         self.door().extra_mut().waiting.end();
     }
 
-    /// A burst whose next command waits for its reply. It is given back if it need not.
-    pub(crate) fn park(&self, burst: Box<Burst>) -> Option<Box<Burst>> {
+    /// A burst whose next command waits for its reply. It is given back if it need not. Otherwise, if somebody else
+    /// than the connection calls this, that is woken when it has to see to its socket or its alarm.
+    pub(crate) fn park(&self, burst: Box<Burst>, wakes: bool) -> Option<Box<Burst>> {
         let mut door = self.door();
         if door.closed {
             return None;
         }
         let waiting = &mut door.extra_mut().waiting;
         let parked = waiting.park(burst);
-        if parked.is_none() && (waiting.is_alarm_due() || !self.is(ClientFlag::Watched)) {
+        if parked.is_none() && wakes && (waiting.is_alarm_due() || !self.is(ClientFlag::Watched)) {
             door.wake();
         }
         parked

@@ -20,6 +20,7 @@ use std::{
     cell::RefCell,
     future::Future,
     io, mem,
+    num::NonZeroU64,
     ops::Range,
     pin::Pin,
     sync::Arc,
@@ -206,7 +207,7 @@ impl Connection {
     fn take_pushed(&mut self, mut burst: Box<Burst>) -> Box<Burst> {
         let pushed = self.session.client.take_pushed();
         pushed.pieces.iter().for_each(|piece| burst.out.raw_bytes(piece));
-        burst.last_push = Some(pushed.last);
+        burst.last_push = NonZeroU64::new(pushed.last);
         self.session.shared.account(pushed.len, 0);
         burst
     }
@@ -419,7 +420,7 @@ impl Connection {
     /// The next request waits for its reply, unless that has come by now. What comes before it is sent
     /// first.
     fn park(&mut self, burst: Box<Burst>) -> Stage {
-        match self.session.client.park(burst) {
+        match self.session.client.park(burst, false) {
             Some(burst) if burst.is_waiting() => Stage::Writing(burst),
             Some(mut burst) => {
                 burst.belong_to(&self.session.client);
@@ -494,7 +495,7 @@ impl Connection {
         }
         self.session.account_output(0);
         if let Some(last) = burst.last_push {
-            self.session.client.pushes_sent(last);
+            self.session.client.pushes_sent(last.get());
         }
         if burst.has_requests() {
             burst.forget_replies();

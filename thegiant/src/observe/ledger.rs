@@ -1,6 +1,9 @@
 //! What is noted of a burst while it is run, wherever that is, and told when it is back.
 
-use std::time::Duration;
+use std::{
+    mem,
+    time::{Duration, Instant},
+};
 
 /// Of single requests of a burst, by their index. A burst without errors that nobody times has none,
 /// and takes no room for them.
@@ -11,6 +14,10 @@ pub(crate) struct Ledger(Option<Box<Notes>>);
 struct Notes {
     failures: Vec<Failure>,
     times: Vec<(u32, Duration)>,
+    /// When the one began that runs, if that is timed.
+    begun: Option<Instant>,
+    /// Requests before this one have been shown to those who want to see all.
+    shown: u32,
 }
 
 /// A request that was answered with an error.
@@ -46,7 +53,35 @@ impl Ledger {
         self.0.get_or_insert_default().failures.push(failure);
     }
 
-    pub(crate) fn note_time(&mut self, request: u32, took: Duration) {
-        self.0.get_or_insert_default().times.push((request, took));
+    /// Requests begin to run, and are timed.
+    pub(crate) fn begin(&mut self) {
+        self.0.get_or_insert_default().begun = Some(Instant::now());
+    }
+
+    /// They do not run any more.
+    pub(crate) fn stop(&mut self) {
+        if let Some(notes) = &mut self.0 {
+            notes.begun = None;
+        }
+    }
+
+    /// A request has run, or was refused, and what ends here begins the next one: one look at the clock for each.
+    pub(crate) fn note_end(&mut self, request: u32, is_rejection: bool) {
+        let Some(notes) = &mut self.0 else { return };
+        let Some(begun) = &mut notes.begun else { return };
+        let now = Instant::now();
+        let took = now - mem::replace(begun, now);
+        if !is_rejection {
+            notes.times.push((request, took));
+        }
+    }
+
+    /// The first request that has not been shown.
+    pub(crate) fn shown(&self) -> u32 {
+        self.0.as_ref().map_or(0, |notes| notes.shown)
+    }
+
+    pub(crate) fn note_shown(&mut self, shown: u32) {
+        self.0.get_or_insert_default().shown = shown;
     }
 }
