@@ -10,7 +10,7 @@ use crate::{
 
 #[commands(rows = WORKERS, group = "jobs")]
 impl Jobs {
-    /// Gets jobs, as soon as there are any.
+    /// Gets jobs, as soon as there are any; before that, says what has become of the one before.
     #[command("GETJOB", write, blocking)]
     fn get_job(
         &mut self,
@@ -21,6 +21,11 @@ impl Jobs {
         let client = responder.client().id();
         if self.waiting.is_pushed_to(client) {
             return responder.fail(IS_WORKER);
+        }
+        match options.outcome {
+            Some(Outcome::Reply { id, result }) => drop(self.reply_job(id, result, context)),
+            Some(Outcome::Fail { id, reason }) => drop(self.fail_job(id, &reason, context)),
+            None => {}
         }
         let count = options.count.unwrap_or(1).max(1);
         let mut given = Vec::new();
@@ -149,9 +154,10 @@ const IS_WORKER: Error =
 const NO_RESULT: Error = Error::from_static("JOBFAILED it was acknowledged without a result");
 const NO_WINDOW: Error = Error::from_static("ERR a window is a number of jobs, at least 1");
 
-/// `[NOHANG] [TIMEOUT ms] [COUNT n] FROM queue [queue ...]`
+/// `[REPLY id result | FAIL id reason] [NOHANG] [TIMEOUT ms] [COUNT n] FROM queue [queue ...]`
 #[derive(Args)]
 struct GetOptions {
+    outcome: Option<Outcome>,
     nohang: bool,
     #[arg("TIMEOUT", name = "ms")]
     timeout: Option<Milliseconds>,
@@ -159,4 +165,11 @@ struct GetOptions {
     count: Option<usize>,
     #[arg("FROM", name = "queue")]
     from: Vec<Bytes>,
+}
+
+/// What has become of a job: the same as `REPLYJOB` and `FAILJOB`, without an answer of its own.
+#[derive(Args)]
+enum Outcome {
+    Reply { id: Id, result: Bytes },
+    Fail { id: Id, reason: Bytes },
 }

@@ -3,6 +3,7 @@
 use crate::Result;
 
 /// Something of the server to compare with (Redis) and of the one compared (`kv`), in the order of the rounds.
+#[derive(Clone, Copy)]
 pub(crate) struct Pair<T> {
     pub(crate) baseline: T,
     pub(crate) subject: T,

@@ -36,6 +36,23 @@ fn a_caller_hears_of_a_failure() {
 }
 
 #[test]
+fn a_worker_answers_and_asks_for_more() {
+    let server = start();
+    let (mut caller, mut worker) = (connected(&server), connected(&server));
+    caller.send(line("CALLJOB q first 100000"));
+    let first = id_in(&worker.ask(line("GETJOB FROM q")));
+    worker.send(line(&format!("GETJOB REPLY {first} FROM FROM q")));
+    assert_eq!(caller.reply(), "$4\r\nFROM\r\n");
+    caller.send(line("CALLJOB q second 100000"));
+    let second = id_in(&worker.reply());
+    assert_eq!(worker.ask(line(&format!("GETJOB NOHANG FAIL {second} reason FROM q"))), "$-1\r\n");
+    assert_eq!(caller.reply(), "-JOBFAILED reason\r\n");
+    // Nobody waits for it any more, and the worker does not have to know.
+    assert_eq!(worker.ask(line(&format!("GETJOB REPLY {second} again NOHANG FROM q"))), "$-1\r\n");
+    assert_eq!((stat(&mut worker, "q", "done"), stat(&mut worker, "q", "failed")), (1, 1));
+}
+
+#[test]
 fn a_caller_waits_only_so_long() {
     let server = start();
     let (mut caller, mut worker) = (connected(&server), connected(&server));

@@ -1,5 +1,6 @@
 //! The same exchange in the words of each server.
 
+use crate::figure::Pair;
 use crate::load::VALUE_BYTES;
 use crate::program::{Dialect, Program};
 
@@ -8,6 +9,8 @@ use crate::program::{Dialect, Program};
 pub(crate) enum Exchange {
     /// `CALLJOB`, `GETJOB` and `REPLYJOB`.
     Jobs,
+    /// `CALLJOB`, and `GETJOB` that replies as well.
+    JobsInOne,
     /// A list of jobs and a list for the results of each caller.
     Lists,
     /// A subject with a queue group of workers, and an inbox for each caller.
@@ -15,18 +18,35 @@ pub(crate) enum Exchange {
 }
 
 impl Exchange {
-    pub(crate) fn of(program: &Program) -> Self {
+    /// What to measure: all ways in which the first of these or the second can do it.
+    pub(crate) fn pairs(programs: &Pair<Program>) -> impl Iterator<Item = Pair<Exchange>> {
+        let ways = programs.map(Exchange::of);
+        let most = ways.baseline.len().max(ways.subject.len());
+        (0..most).map(move |index| ways.map(|ways| ways[index.min(ways.len() - 1)]))
+    }
+
+    fn of(program: &Program) -> &'static [Exchange] {
         match program.dialect {
-            Dialect::Giant => Exchange::Jobs,
-            Dialect::Redis => Exchange::Lists,
-            Dialect::Nats => Exchange::Subjects,
+            Dialect::Giant => &[Exchange::Jobs, Exchange::JobsInOne],
+            Dialect::Redis => &[Exchange::Lists],
+            Dialect::Nats => &[Exchange::Subjects],
+        }
+    }
+
+    /// The commands that are used.
+    pub(crate) fn title(self) -> &'static str {
+        match self {
+            Exchange::Jobs => "CALLJOB, REPLYJOB and GETJOB",
+            Exchange::JobsInOne => "CALLJOB and GETJOB REPLY",
+            Exchange::Lists => "LPUSH and BRPOP",
+            Exchange::Subjects => "PUB",
         }
     }
 
     /// What is sent first on the connection of a worker, and what is answered to that.
     pub(crate) fn worker_begins(self) -> String {
         match self {
-            Exchange::Jobs => request(&GET_JOB),
+            Exchange::Jobs | Exchange::JobsInOne => request(&GET_JOB),
             Exchange::Lists => request(&POP),
             Exchange::Subjects => format!("{CONNECT}SUB q workers 1\r\n"),
         }
@@ -44,7 +64,7 @@ impl Exchange {
     pub(crate) fn call(self, caller: usize) -> String {
         let body = "x".repeat(VALUE_BYTES as usize);
         match self {
-            Exchange::Jobs => request(&["CALLJOB", "q", &body, "60000"]),
+            Exchange::Jobs | Exchange::JobsInOne => request(&["CALLJOB", "q", &body, "60000"]),
             Exchange::Lists => {
                 // The job has to name the caller.
                 let (job, results) = (format!("{caller:03}{}", &body[3..]), format!("r{caller:03}"));
@@ -65,6 +85,9 @@ impl Exchange {
                 out.push_str(&request(&["REPLYJOB", line(5), &result]));
                 out.push_str(&request(&GET_JOB));
             }
+            Exchange::JobsInOne if message.starts_with('*') => {
+                out.push_str(&request(&["GETJOB", "REPLY", line(5), &result, "FROM", "q"]));
+            }
             Exchange::Lists if message.starts_with('*') => {
                 let results = format!("r{}", &line(4)[..3]);
                 out.push_str(&request(&["LPUSH", &results, &result]));
@@ -81,7 +104,7 @@ impl Exchange {
     /// Whether this message to a caller is the result of its call.
     pub(crate) fn is_result(self, message: &[u8]) -> bool {
         message.starts_with(match self {
-            Exchange::Jobs => b"$64",
+            Exchange::Jobs | Exchange::JobsInOne => b"$64",
             Exchange::Lists => b"*2",
             Exchange::Subjects => b"MSG",
         })
