@@ -187,7 +187,8 @@ flags! {
     PUBSUB = "pubsub" << 4;
     /// `noscript`: not to be called from a script.
     NOSCRIPT = "noscript" << 5;
-    /// `blocking`: may wait for something before it answers.
+    /// `blocking`: may wait for something before it answers. Whether it does is up to the method, flag or no
+    /// flag; of one with it, the connection expects that.
     BLOCKING = "blocking" << 6;
     /// `loading`: allowed while data is being loaded.
     LOADING = "loading" << 7;
