@@ -1,20 +1,22 @@
 //! A client that sends and receives bytes, and knows values.
 
-use std::{collections::VecDeque, io, time::Duration};
+use std::{collections::VecDeque, fmt, io, time::Duration};
 
-use actix_rt::time::timeout;
+use actix_rt::{net::TcpStream, time::timeout};
 use bytes::Bytes;
-use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
+use tokio::{
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
+    net::ToSocketAddrs,
+};
 
 use super::reply::{self, Received};
 use crate::Value;
 
-/// A client of a [`TestServer`](super::TestServer). When it is dropped, it has gone.
+/// A client of a [`TestServer`](super::TestServer), or of any other server. When it is dropped, it has gone.
 ///
 /// What is not as it should be panics and says what was expected and what has come.
-#[derive(Debug)]
 pub struct TestClient {
-    stream: DuplexStream,
+    stream: Box<dyn Transport>,
     /// What has arrived and has not been looked at.
     input: Vec<u8>,
     /// Pushes that came before a reply that was waited for.
@@ -22,10 +24,37 @@ pub struct TestClient {
     patience: Duration,
 }
 
+/// What bytes are sent and received by.
+pub(super) trait Transport: AsyncRead + AsyncWrite + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Unpin> Transport for T {}
+
 impl TestClient {
-    pub(super) fn new(stream: DuplexStream) -> Self {
+    pub(super) fn new(stream: impl Transport + 'static) -> Self {
         let patience = Duration::from_secs(60);
-        TestClient { stream, input: Vec::new(), pushed: VecDeque::new(), patience }
+        TestClient { stream: Box::new(stream), input: Vec::new(), pushed: VecDeque::new(), patience }
+    }
+
+    /// Connects to a server by TCP: to one in another process, or to one that is bound to a port.
+    ///
+    /// ```
+    /// use thegiant::{App, Server, Value, test::{TestClient, TestServer}};
+    ///
+    /// # async fn has_a_port() -> std::io::Result<()> {
+    /// let server = TestServer::with(Server::new(App::new()).bind("127.0.0.1:0")?);
+    /// let mut client = TestClient::connect(server.addresses()[0].to_string()).await?;
+    /// assert_eq!(client.call(["PING"]).await, Value::Simple("PONG".into()));
+    /// # Ok(())
+    /// # }
+    /// # actix::System::new().block_on(has_a_port()).unwrap();
+    /// ```
+    ///
+    /// # Errors
+    /// If there is none.
+    pub async fn connect(address: impl ToSocketAddrs) -> io::Result<Self> {
+        let stream = TcpStream::connect(address).await?;
+        stream.set_nodelay(true)?;
+        Ok(Self::new(stream))
     }
 
     /// Has it wait for this long for what is expected; a minute, unless this is called.
@@ -175,6 +204,12 @@ impl TestClient {
             Ok(Err(error)) => panic!("{what} was expected: {error}"),
             Err(_) => panic!("{what} was expected, and nothing has come after {:?}", shown(&self.input)),
         }
+    }
+}
+
+impl fmt::Debug for TestClient {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TestClient").field("input", &shown(&self.input)).finish_non_exhaustive()
     }
 }
 

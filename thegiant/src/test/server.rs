@@ -37,7 +37,7 @@ impl TestServer {
         Self::with(Server::new(app))
     }
 
-    /// Serves what this server would serve, with its limits; where it listens does not matter.
+    /// Serves what this server would serve, with its limits, and on its sockets as well if it is bound to any.
     ///
     /// # Panics
     /// If there is no actix system running: use `#[actix::test]`.
@@ -47,6 +47,12 @@ impl TestServer {
         let shared = Arc::clone(&served.shared);
         let running = Some(actix_rt::spawn(served.run()));
         TestServer { shared, handle, running, address: Arc::new(nowhere()) }
+    }
+
+    /// Where it listens, if it is bound: with the port that it was given where port 0 was asked for. That is where
+    /// client libraries can be tried; a [`TestClient`] [connects](TestClient::connect) there, too.
+    pub fn addresses(&self) -> &[Address] {
+        &self.shared.addresses
     }
 
     /// A client that has connected just now. It comes from this machine, and from port 0.
