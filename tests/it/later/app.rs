@@ -48,6 +48,12 @@ impl Waiters {
         self.waiting.entry(name).or_default().push(responder);
     }
 
+    /// Waits for a value, without the flag of a command that waits.
+    #[command("AWAITUNTOLD")]
+    fn wait_untold(&mut self, name: Bytes, responder: Responder<Option<Bytes>>) {
+        self.wait(name, responder);
+    }
+
     /// Waits for a value, but not for ever.
     #[command("AWAITFOR", blocking)]
     fn wait_for(&mut self, name: Bytes, milliseconds: u64, responder: Responder<Option<Bytes>>) {

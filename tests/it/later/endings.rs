@@ -19,7 +19,14 @@ fn a_client_that_leaves_is_noticed_at_once_and_the_value_comes_back() {
         thread::spawn(move || drop(client));
     }];
     for leave in leave {
-        for requests in ["AWAIT it", "SAY a \n AWAIT it", "AWAIT it \n SAY b", "SAY a \n AWAIT it \n SAY b"] {
+        for requests in [
+            "AWAIT it",
+            "AWAITUNTOLD it",
+            "SAY a \n AWAIT it",
+            "AWAIT it \n SAY b",
+            "SAY a \n AWAIT it \n SAY b",
+            "CLIENT REPLY OFF \n SAY a \n AWAIT it",
+        ] {
             let (mut first, mut second) = (connected(&served), connected(&served));
             first.send(lines(requests));
             wait_for_waiting(&mut other, "it", 1);
