@@ -50,8 +50,8 @@ pub(crate) fn figures(programs: &Pair<Program>, options: &Options) -> Result<Vec
     }
     pinned::stay(options.cpu)?;
     let mut figures = vec![waiting(programs, options)?];
-    let servers = programs.try_map(|program| Server::start(program, options.cpu))?;
     for exchanges in Exchange::pairs(programs) {
+        let servers = programs.try_map(|program| Server::start(program, options.cpu))?;
         figures.extend(costs(&servers, exchanges, &programs.baseline.label, options)?);
     }
     Ok(figures)
@@ -115,11 +115,13 @@ fn connect(servers: &Pair<Server>, exchanges: Pair<Exchange>) -> Result<Pair<Pee
 
 /// How long callers wait when there are half as many calls as the other server can do, in rounds that alternate.
 fn latencies(programs: &Pair<Program>, options: &Options, minutes: u64) -> Result<Vec<Figure>> {
-    let servers = programs.try_map(|program| Server::start(program, options.cpu))?;
     let pairs: Vec<_> = Exchange::pairs(programs).collect();
     let rounds = (minutes * 60).div_ceil(2 * ROUND.as_secs() * pairs.len() as u64);
     let other = &programs.baseline.label;
-    let figures = pairs.into_iter().map(|exchanges| latency(&servers, exchanges, other, rounds));
+    let figures = pairs.into_iter().map(|exchanges| {
+        let servers = programs.try_map(|program| Server::start(program, options.cpu))?;
+        latency(&servers, exchanges, other, rounds)
+    });
     Ok(figures.collect::<Result<Vec<_>>>()?.into_iter().flatten().collect())
 }
 

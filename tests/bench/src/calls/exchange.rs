@@ -48,15 +48,23 @@ impl Exchange {
         match self {
             Exchange::Jobs | Exchange::JobsInOne => request(&GET_JOB),
             Exchange::Lists => request(&POP),
-            Exchange::Subjects => format!("{CONNECT}SUB q workers 1\r\n"),
+            Exchange::Subjects => format!("{CONNECT}SUB q workers 1\r\nPING\r\n"),
         }
     }
 
     /// What is sent first on the connection of a caller.
     pub(crate) fn caller_begins(self, caller: usize) -> String {
         match self {
-            Exchange::Subjects => format!("{CONNECT}SUB inbox.{caller} 1\r\n"),
+            Exchange::Subjects => format!("{CONNECT}SUB inbox.{caller} 1\r\nPING\r\n"),
             _ => String::new(),
+        }
+    }
+
+    /// What the server says last to that. NATS drops a message whose subscriber it does not know yet.
+    pub(crate) fn begun(self) -> &'static [u8] {
+        match self {
+            Exchange::Subjects => b"PONG\r\n",
+            _ => b"",
         }
     }
 

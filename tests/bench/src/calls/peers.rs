@@ -47,10 +47,16 @@ impl Peers {
                 Some(caller) => exchange.caller_begins(caller),
             };
             stream.write_all(begins.as_bytes())?;
+            let mut input = Vec::new();
+            while !input.ends_with(exchange.begun()) {
+                let mut byte = [0];
+                stream.read_exact(&mut byte)?;
+                input.extend(byte);
+            }
             stream.set_nonblocking(true)?;
             let mut stream = TcpStream::from_std(stream);
             poll.registry().register(&mut stream, Token(index), Interest::READABLE)?;
-            peers.push(Peer { stream, input: Vec::new(), called: None });
+            peers.push(Peer { stream, input, called: None });
         }
         Ok(Peers { exchange, poll, peers, workers, busy: 0 })
     }
@@ -110,7 +116,7 @@ impl Peers {
         let mut events = Events::with_capacity(1024);
         self.poll.poll(&mut events, Some(wait))?;
         if events.is_empty() && wait == PATIENCE {
-            return Err("a call is not answered".into());
+            return Err(format!("a call by {} is not answered", self.exchange.title()).into());
         }
         let mut answered = Vec::new();
         for event in &events {
