@@ -34,6 +34,8 @@ mod order;
 mod pool;
 /// What holds for any request and any reply.
 mod properties;
+/// Channels, and who listens to them.
+mod pubsub;
 /// The kit for testing applications.
 mod test_kit;
 /// The example `timers`.

@@ -5,6 +5,7 @@ use std::{fmt, marker::PhantomData};
 use actix::{Actor, Addr, Context, Handler, Recipient, dev::ToEnvelope};
 
 use crate::{
+    PubSub,
     command::{Answer, Call, Commands, Row, RowId, Spec, split_name},
     connection::{Connected, Consumers, Disconnected, Drain, MountId, Presence, Routes, Session, drain},
     info::{InfoFields, InfoSection},
@@ -51,6 +52,7 @@ pub struct App {
     removed: Vec<String>,
     info: Vec<InfoSection>,
     presence: Presence,
+    pubsub: PubSub,
 }
 
 impl App {
@@ -115,6 +117,11 @@ impl App {
         self
     }
 
+    /// The channels that clients subscribe to: for actors that publish, or subscribe themselves.
+    pub fn pubsub(&self) -> PubSub {
+        self.pubsub.clone()
+    }
+
     /// Adds fields to a section of `INFO`, or a section of its own.
     ///
     /// They are asked for whenever a client asks, so they should be quick to tell. An actor keeps
@@ -164,7 +171,7 @@ impl App {
             // The names of built-in commands differ from each other.
             let _ = self.routes.add_command(spec, MountId::SESSION, row);
         }
-        AppParts { routes: self.routes, info: self.info, presence: self.presence }
+        AppParts { routes: self.routes, info: self.info, presence: self.presence, pubsub: self.pubsub }
     }
 }
 
@@ -173,6 +180,7 @@ pub(crate) struct AppParts {
     pub(crate) routes: Routes,
     pub(crate) info: Vec<InfoSection>,
     pub(crate) presence: Presence,
+    pub(crate) pubsub: PubSub,
 }
 
 impl fmt::Debug for App {

@@ -169,6 +169,7 @@ pub mod glob;
 mod info;
 mod listener;
 mod observe;
+mod pubsub;
 pub mod resp;
 mod server;
 mod settings;
@@ -400,6 +401,7 @@ pub use crate::{
     command::{Array, Call, Commands, FromArg, IntoPush, IntoReply, Key, Raw, Simple},
     connection::{Address, Client, Connected, Consumers, Disconnected, Responder},
     info::InfoFields,
+    pubsub::{PubSub, Published},
     resp::{Error, Value},
     server::{ClientClass, OutputLimit, Server, ServerHandle, SlowConsumers},
 };

@@ -103,7 +103,7 @@ impl Server {
 
     /// Closes the connection of a client that has sent nothing for this long (`timeout`), to the
     /// second. `None`, unless set: never. Who waits for an answer is not idle, nor is
-    /// who has been [pushed](crate::Client::push) something.
+    /// who has subscribed to something or has been [pushed](crate::Client::push) something.
     pub fn timeout(self, idle: Option<Duration>) -> Self {
         self.set_seconds(Setting::Timeout, idle)
     }

@@ -181,6 +181,7 @@ fn described(client: &Client, shared: &Shared) -> String {
     let command =
         client.last_command().map_or_else(|| "NULL".to_owned(), |id| shared.routes.command(id).full_name());
     let (library, version) = client.library();
+    let [channels, patterns, shards] = client.subscribed();
     let mut line = format!(
         "id={} addr={} laddr={} fd={} name={} ",
         client.id(),
@@ -192,7 +193,7 @@ fn described(client: &Client, shared: &Shared) -> String {
     // Nothing fails that writes to a string.
     let _ = writeln!(
         line,
-        "age={} idle={} flags={} db={} sub=0 psub=0 ssub=0 multi=-1 qbuf={input} qbuf-free=0 argv-mem=0 multi-mem=0 \
+        "age={} idle={} flags={} db={} sub={channels} psub={patterns} ssub={shards} multi=-1 qbuf={input} qbuf-free=0 argv-mem=0 multi-mem=0 \
          rbs=0 rbp=0 obl={output} oll=0 omem={pushed} tot-mem={} events={} cmd={command} user={} redir=-1 resp={} \
          lib-name={} lib-ver={}",
         client.age(now),
@@ -212,6 +213,7 @@ fn described(client: &Client, shared: &Shared) -> String {
 fn flags(client: &Client) -> String {
     let flags = [
         ('O', client.is(ClientFlag::Monitor)),
+        ('P', client.is_subscriber()),
         ('b', client.is_blocked()),
         ('A', client.wish() == Wish::Die),
         ('U', matches!(client.addr(), Address::Unix(_))),
@@ -232,9 +234,9 @@ enum Class {
 }
 
 impl Class {
-    fn of(_client: &Client) -> Self {
+    fn of(client: &Client) -> Self {
         // Those who monitor are normal, too.
-        Class::Normal
+        if client.is_subscriber() { Class::PubSub } else { Class::Normal }
     }
 }
 

@@ -206,7 +206,8 @@ impl IntoReply for Info<'_> {
             Some(spec) => spec.arity(),
         }
         .into_reply(out);
-        names(flags.names(), out);
+        // Redis keeps this one to itself.
+        names(flags.names().filter(|name| *name != "may_replicate"), out);
         let (first, last, step) = keys.map_or((0, 0, 0), |keys| (keys.first, keys.last, keys.step));
         first.into_reply(out);
         last.into_reply(out);

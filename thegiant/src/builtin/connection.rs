@@ -1,8 +1,8 @@
 //! `PING`, `ECHO`, `QUIT`, `RESET`, `SELECT`, `HELLO`, `AUTH`.
 
-use super::REDIS_VERSION;
+use super::{Ahead, REDIS_VERSION};
 use crate::{
-    Error, IntoReply,
+    Error, IntoReply, Simple,
     command::{ArgKind, ArgSpec, Arguments, FromArg, c_text},
     commands,
     connection::Session,
@@ -15,7 +15,7 @@ impl Session {
     /// Answers PONG, or the message.
     #[command("PING", fast)]
     fn ping<'a>(&self, message: Option<&'a [u8]>) -> Pong<'a> {
-        Pong(message)
+        if self.is_listener_only() { Pong::Pushed(message.unwrap_or_default()) } else { Pong::Plain(message) }
     }
 
     /// Answers the message.
@@ -32,9 +32,9 @@ impl Session {
 
     /// Puts the connection into the state it had at first.
     #[command("RESET", fast, noscript, loading, stale, no_auth, allow_busy)]
-    fn reset(&mut self) -> Fresh {
+    fn reset(&mut self) -> Fresh<'_> {
         self.start_over();
-        Fresh
+        Fresh(self)
     }
 
     /// Chooses the database of the connection.
@@ -59,7 +59,7 @@ impl Session {
         &mut self,
         protover: Option<Protover>,
         options: Option<HelloOptions<'_>>,
-    ) -> Result<Hello, Error> {
+    ) -> Result<Ahead<'_, Hello>, Error> {
         // Each does what it says before the next one is looked at.
         for option in options.map_or(Vec::new(), |options| options.0) {
             match option {
@@ -78,7 +78,8 @@ impl Session {
         if let Some(Protover(protocol)) = protover {
             self.client.set_protocol(protocol);
         }
-        Ok(Hello { protocol: self.client.protocol(), id: self.client.id() })
+        // What has been pushed is in the protocol of before.
+        Ok(self.ahead(Hello { protocol: self.client.protocol(), id: self.client.id() }))
     }
 
     /// Authenticates the connection.
@@ -137,13 +138,18 @@ pub(super) fn printable(text: &[u8]) -> Option<&str> {
     std::str::from_utf8(text).ok().filter(|_| visible)
 }
 
-struct Pong<'a>(Option<&'a [u8]>);
+enum Pong<'a> {
+    Plain(Option<&'a [u8]>),
+    /// To one that knows nothing but arrays.
+    Pushed(&'a [u8]),
+}
 
 impl IntoReply for Pong<'_> {
     fn into_reply(self, out: &mut Encoder) {
-        match self.0 {
-            Some(message) => out.bulk(message),
-            None => out.simple("PONG"),
+        match self {
+            Pong::Plain(Some(message)) => out.bulk(message),
+            Pong::Plain(None) => out.simple("PONG"),
+            Pong::Pushed(message) => ("pong", message).into_reply(out),
         }
     }
 }
@@ -203,15 +209,15 @@ impl<'a> FromArg<'a> for HelloOptions<'a> {
 }
 
 /// The reply of a connection that starts over: a simple one of RESP2, whatever was agreed on before.
-struct Fresh;
+struct Fresh<'a>(&'a Session);
 
-impl IntoReply for Fresh {
+impl IntoReply for Fresh<'_> {
     fn into_reply(self, out: &mut Encoder) {
         // One that is skipped stays so.
         if out.replies() == Replies::Off {
             out.set_replies(Replies::On);
         }
-        out.simple("RESET");
+        self.0.ahead(Simple("RESET")).into_reply(out);
     }
 }
 

@@ -9,6 +9,7 @@ mod debug;
 mod info;
 mod latency;
 mod process;
+pub(crate) mod pubsub;
 mod server;
 mod slowlog;
 mod unblock;
@@ -35,6 +36,7 @@ impl Commands for Session {
         Self::SLOWLOG,
         Self::LATENCY,
         Self::DEBUG,
+        Self::PUBSUB,
     ];
 }
 
@@ -44,5 +46,27 @@ struct Report(String);
 impl IntoReply for Report {
     fn into_reply(self, out: &mut Encoder) {
         out.verbatim(*b"txt", &self.0);
+    }
+}
+
+/// A reply behind all that has been pushed by now: what the command did must not be seen to come before it.
+struct Ahead<'a, T> {
+    session: &'a Session,
+    reply: T,
+}
+
+impl Session {
+    fn ahead<T>(&self, reply: T) -> Ahead<'_, T> {
+        Ahead { session: self, reply }
+    }
+}
+
+impl<T: IntoReply> IntoReply for Ahead<'_, T> {
+    fn into_reply(self, out: &mut Encoder) {
+        if self.session.client.is_pushed_to() {
+            self.session.take_pushed(out);
+            out.keep();
+        }
+        self.reply.into_reply(out);
     }
 }

@@ -2,7 +2,6 @@
 
 use std::{
     fmt, mem,
-    num::NonZeroU64,
     ops::Range,
     panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
@@ -46,8 +45,6 @@ pub(crate) struct Burst {
     pub(crate) stuck: Option<Pin<Box<Sleep>>>,
     /// Requests are run as long as there are less bytes of replies: none while one waits for its reply.
     room: usize,
-    /// The number of the last push that goes out with the replies.
-    pub(crate) last_push: Option<NonZeroU64>,
     /// Where the replies to requests before the next one end.
     mark: Mark,
     /// Who sent it.
@@ -79,7 +76,6 @@ impl Default for Burst {
             sent: 0,
             stuck: None,
             room: HIGH_WATER,
-            last_push: None,
             mark: Mark::default(),
             client: None,
             is_timed: false,
@@ -295,7 +291,6 @@ impl Burst {
     pub(crate) fn forget_replies(&mut self) {
         self.out.clear(pool::KEPT_BYTES);
         self.sent = 0;
-        self.last_push = None;
         self.stuck = None;
         self.mark = Mark::default();
     }
@@ -418,12 +413,13 @@ impl Burst {
             self.room = 0;
             return false;
         }
+        let reply = self.out.take_kept(self.mark);
         match self.out.replies() {
             Replies::On => {}
-            Replies::Off => self.out.rewind(self.mark),
+            Replies::Off => self.out.rewind(reply),
             Replies::SkipNext => self.out.set_replies(Replies::Skip),
             Replies::Skip => {
-                self.out.rewind(self.mark);
+                self.out.rewind(reply);
                 self.out.set_replies(Replies::On);
             }
         }

@@ -15,7 +15,7 @@ use bytes::Bytes;
 
 use super::{
     Address, Burst, CommandId, Shared,
-    door::{Door, Taken},
+    door::{Door, Extra},
     waiting::LATE,
 };
 use crate::{
@@ -138,11 +138,12 @@ const BUSY: u32 = u32::MAX;
 const NEVER: u32 = u32::MAX;
 const NONE: u32 = u32::MAX;
 
-/// The bits of `signals` that hold a `Wish`, and those that say that something is to be pushed and
-/// that the connection is no more.
-const WISH: u8 = 0b0011;
-const PUSHED: u8 = 0b0100;
-const CLOSED: u8 = 0b1000;
+/// The bits of `signals` that hold a `Wish`, and those that say that something is to be pushed, that
+/// something that was is being sent, and that the connection is no more.
+const WISH: u8 = 0b0_0011;
+const PUSHED: u8 = 0b0_0100;
+const LEAVING: u8 = 0b0_1000;
+const CLOSED: u8 = 0b1_0000;
 
 /// What is set for a client, a bit each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -295,7 +296,7 @@ impl Client {
     /// The number of the last push that the socket has taken whole; 0 if there is none. It can still
     /// be asked for when the client has gone: what was pushed behind that has not been sent.
     pub fn pushes_taken(&self) -> u64 {
-        self.door().extra().map_or(0, |extra| extra.pushed.taken)
+        self.door().extra().map_or(0, |extra| extra.pushed.taken())
     }
 
     /// Keeps a value with the client, for whoever asks for one of that type. It takes the place of
@@ -532,8 +533,10 @@ impl Client {
         let pushed = &mut door.extra_mut().pushed;
         let number = pushed.add(piece);
         let len = pushed.len();
-        self.0.signals.fetch_or(PUSHED, Relaxed);
-        door.wake();
+        // It has been woken for those that wait already, and takes all of them.
+        if self.0.signals.fetch_or(PUSHED, Relaxed) & PUSHED == 0 {
+            door.wake();
+        }
         Some(Waits { number, len })
     }
 
@@ -547,9 +550,34 @@ impl Client {
         before - pushed.len()
     }
 
-    /// Whether it has ever been pushed anything: it need not say anything to be of use.
+    /// Whether it need not say anything to be of use: it has subscribed, or has ever been pushed anything.
+    pub(crate) fn is_listening(&self) -> bool {
+        let is_listening = |extra: &Extra| extra.subscribed != [0; 3] || extra.pushed.is_any();
+        self.door().extra().is_some_and(is_listening)
+    }
+
+    /// Whether it has subscribed to anything.
     pub(crate) fn is_subscriber(&self) -> bool {
-        self.door().extra().is_some_and(|extra| extra.pushed.is_any())
+        self.subscribed() != [0; 3]
+    }
+
+    /// To how many channels, patterns and channels of shards it has subscribed.
+    pub(crate) fn subscribed(&self) -> [usize; 3] {
+        self.door().extra().map_or([0; 3], |extra| extra.subscribed)
+    }
+
+    pub(crate) fn set_subscribed(&self, subscribed: [usize; 3]) {
+        self.door().extra_mut().subscribed = subscribed;
+    }
+
+    /// Whether it is of this server.
+    pub(crate) fn is_of(&self, server: &Arc<Shared>) -> bool {
+        std::ptr::eq(self.0.shared.as_ptr(), Arc::as_ptr(server))
+    }
+
+    /// The server that it is of, while that is there.
+    pub(crate) fn server(&self) -> Option<Arc<Shared>> {
+        self.0.shared.upgrade()
     }
 
     /// Whether something is to be pushed.
@@ -557,16 +585,20 @@ impl Client {
         self.0.signals.load(Relaxed) & PUSHED != 0
     }
 
-    /// Takes what is to be pushed.
-    pub(crate) fn take_pushed(&self) -> Taken {
+    /// Moves what is to be pushed behind what has been written. Returns its bytes.
+    pub(crate) fn take_pushed(&self, out: &mut Encoder) -> usize {
         let mut door = self.door();
         self.0.signals.fetch_and(!PUSHED, Relaxed);
-        door.extra_mut().pushed.take()
+        self.0.signals.fetch_or(LEAVING, Relaxed);
+        door.extra_mut().pushed.take(out)
     }
 
-    /// The socket has taken the pushes up to this one.
-    pub(crate) fn pushes_sent(&self, last: u64) {
-        self.door().extra_mut().pushed.taken = last;
+    /// The socket has taken all that was to be sent.
+    pub(crate) fn note_sent(&self) {
+        if self.0.signals.load(Relaxed) & LEAVING != 0 {
+            self.0.signals.fetch_and(!LEAVING, Relaxed);
+            self.door().extra_mut().pushed.sent();
+        }
     }
 
     /// Bytes that wait to be pushed.

@@ -10,6 +10,7 @@ use std::{
 use bytes::Bytes;
 
 use super::{Burst, waiting::Waiting};
+use crate::resp::Encoder;
 
 /// What the program leaves for a connection, and what it can be told while others hold its
 /// [`Client`](super::Client).
@@ -30,6 +31,8 @@ pub(super) struct Extra {
     pub(super) names: Option<Box<Names>>,
     pub(super) pushed: Pushed,
     pub(super) waiting: Waiting,
+    /// To how many channels, patterns and channels of shards it has subscribed.
+    pub(super) subscribed: [usize; 3],
     /// What the application has attached, one of each type.
     pub(super) attached: Vec<(TypeId, Arc<dyn Any + Send + Sync>)>,
 }
@@ -49,9 +52,10 @@ pub(super) struct Pushed {
     pieces: VecDeque<Bytes>,
     /// Bytes of them.
     len: usize,
-    /// How many there have ever been, and how many of them the socket has taken.
+    /// How many there have ever been, how many of them are on their way, and how many the socket has taken.
     count: u64,
-    pub(super) taken: u64,
+    leaving: u64,
+    taken: u64,
 }
 
 impl Door {
@@ -87,7 +91,8 @@ impl Door {
         self.waker = None;
         let Some(extra) = &mut self.extra else { return 0 };
         extra.waiting.end();
-        extra.pushed.take().len
+        extra.pushed.pieces.clear();
+        std::mem::take(&mut extra.pushed.len)
     }
 }
 
@@ -117,21 +122,20 @@ impl Pushed {
         }
     }
 
-    /// All that waits.
-    pub(super) fn take(&mut self) -> Taken {
-        Taken {
-            pieces: std::mem::take(&mut self.pieces),
-            len: std::mem::take(&mut self.len),
-            last: self.count,
-        }
+    /// Moves all that waits behind what has been written. Returns its bytes.
+    pub(super) fn take(&mut self, out: &mut Encoder) -> usize {
+        std::mem::take(&mut self.pieces).iter().for_each(|piece| out.raw_bytes(piece));
+        self.leaving = self.count;
+        std::mem::take(&mut self.len)
     }
-}
 
-/// What is pushed next.
-pub(crate) struct Taken {
-    pub(crate) pieces: VecDeque<Bytes>,
-    /// Bytes of them.
-    pub(crate) len: usize,
-    /// The number of the last of them.
-    pub(crate) last: u64,
+    /// What was on its way has been sent.
+    pub(super) fn sent(&mut self) {
+        self.taken = self.leaving;
+    }
+
+    /// The number of the last that the socket has taken.
+    pub(super) fn taken(&self) -> u64 {
+        self.taken
+    }
 }

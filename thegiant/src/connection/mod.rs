@@ -20,7 +20,6 @@ use std::{
     cell::RefCell,
     future::Future,
     io, mem,
-    num::NonZeroU64,
     ops::Range,
     pin::Pin,
     sync::Arc,
@@ -50,6 +49,7 @@ pub(crate) use sweep::Sweep;
 
 use crate::{
     Error,
+    builtin::pubsub::{FOR_LISTENERS, not_for_listeners},
     command::{Flags, Resolved},
     observe::Look,
     resp::{Decoder, Progress, ProtocolError, Replies},
@@ -123,6 +123,8 @@ enum Gate {
     Open,
     /// Not before the client has said who it is.
     Closed,
+    /// Not while the client listens.
+    Listening,
     /// Not yet.
     Waiting,
 }
@@ -205,10 +207,7 @@ impl Connection {
     /// Puts what is no reply behind the replies of a burst.
     #[cold]
     fn take_pushed(&mut self, mut burst: Box<Burst>) -> Box<Burst> {
-        let pushed = self.session.client.take_pushed();
-        pushed.pieces.iter().for_each(|piece| burst.out.raw_bytes(piece));
-        burst.last_push = NonZeroU64::new(pushed.last);
-        self.session.shared.account(pushed.len, 0);
+        self.session.take_pushed(&mut burst.out);
         burst
     }
 
@@ -325,6 +324,10 @@ impl Connection {
                     Gate::Open if target.mount == MountId::SESSION => self.answer(target, &mut burst),
                     Gate::Open => return self.send_away(burst, target, cx),
                     Gate::Closed => burst.reject(|_, out| out.error(&Error::NO_AUTH)),
+                    Gate::Listening => {
+                        let command = self.session.shared.routes.command(target.command);
+                        burst.reject(|_, out| out.error(&not_for_listeners(command)));
+                    }
                     Gate::Waiting => return self.wait_for_gate(burst),
                 },
                 Resolved::CrossProtocol => {
@@ -358,7 +361,7 @@ impl Connection {
 
     /// Whether the next requests, as far as they have the same target, may be run now.
     fn gate(&self, burst: &mut Burst, target: Target) -> Gate {
-        if self.session.is_authenticated() && !self.session.shared.attention.is_any() {
+        if self.session.is_free() && !self.session.shared.attention.is_any() {
             return Gate::Open;
         }
         self.guarded_gate(burst, target)
@@ -368,9 +371,12 @@ impl Connection {
     fn guarded_gate(&self, burst: &mut Burst, target: Target) -> Gate {
         let attention = &self.session.shared.attention;
         // Until it has said who it is, a client has a burst for each request.
-        let flags = self.session.shared.routes.command(target.command).flags;
-        if !self.session.is_authenticated() && !flags.contains(Flags::NO_AUTH) {
+        let command = self.session.shared.routes.command(target.command);
+        if !self.session.is_authenticated() && !command.flags.contains(Flags::NO_AUTH) {
             return Gate::Closed;
+        }
+        if self.session.is_listener_only() && !FOR_LISTENERS.contains(&command.name) {
+            return Gate::Listening;
         }
         let is_paused = attention.is(Look::Pause) && self.is_paused(burst, target);
         self.session.client.set(ClientFlag::Paused, is_paused);
@@ -494,9 +500,7 @@ impl Connection {
             return Ok(self.wait(Stage::Writing(burst)));
         }
         self.session.account_output(0);
-        if let Some(last) = burst.last_push {
-            self.session.client.pushes_sent(last.get());
-        }
+        self.session.client.note_sent();
         if burst.has_requests() {
             burst.forget_replies();
             return Ok(Stage::Running(burst));

@@ -5,7 +5,8 @@ use std::{sync::Arc, time::Duration};
 use super::{Burst, Client, ClientFlag, CommandId, Shared};
 use crate::{
     command::{Call, Flags, Receiver},
-    resp::{DecodeLimits, Protocol, Replies},
+    pubsub::Subscriptions,
+    resp::{DecodeLimits, Encoder, Protocol, Replies},
     settings::Setting,
 };
 
@@ -22,6 +23,8 @@ pub(crate) struct Session {
     pub(crate) closing: bool,
     /// The client has said who it is, where that is asked for.
     authenticated: bool,
+    /// What it has subscribed to, if anything.
+    pub(crate) subscriptions: Option<Box<Subscriptions>>,
     /// Which replies are sent.
     pub(crate) replies: Replies,
 }
@@ -32,7 +35,7 @@ impl Session {
         if !authenticated {
             client.unauthenticated_since(Some(shared.now()));
         }
-        Session { shared, client, closing: false, authenticated, replies: Replies::On }
+        Session { shared, client, closing: false, authenticated, subscriptions: None, replies: Replies::On }
     }
 
     pub(crate) fn is_authenticated(&self) -> bool {
@@ -47,6 +50,31 @@ impl Session {
         }
     }
 
+    /// Whether its client may do whatever it likes.
+    pub(crate) fn is_free(&self) -> bool {
+        self.authenticated && self.subscriptions.is_none()
+    }
+
+    /// Whether its client is told what is published, and can be told hardly anything else: in RESP2, that would look
+    /// the same.
+    pub(crate) fn is_listener_only(&self) -> bool {
+        self.subscriptions.is_some() && self.client.protocol() == Protocol::Resp2
+    }
+
+    /// What its client has subscribed to, and is going to.
+    pub(crate) fn subscriptions(&mut self) -> &mut Subscriptions {
+        self.subscriptions.get_or_insert_with(|| {
+            let pubsub = self.shared.pubsub.clone();
+            Box::new(Subscriptions::new(pubsub, self.client.clone()))
+        })
+    }
+
+    /// Moves what is to be pushed behind what has been written.
+    pub(crate) fn take_pushed(&self, out: &mut Encoder) {
+        let len = self.client.take_pushed(out);
+        self.shared.account(len, 0);
+    }
+
     /// Back to how it was at first.
     pub(crate) fn start_over(&mut self) {
         self.client.set_protocol(Protocol::Resp2);
@@ -55,6 +83,7 @@ impl Session {
         self.client.set(ClientFlag::NoEvict, false);
         self.client.set(ClientFlag::NoTouch, false);
         self.set_monitor(false);
+        self.subscriptions = None;
         self.set_authenticated(self.shared.password.is_none());
     }
 
@@ -70,7 +99,7 @@ impl Session {
             self.shared.unmonitor(&self.client);
             // Behind the reply that ends it, a line would be taken for another reply.
             if self.client.is_pushed_to() {
-                self.shared.account(self.client.take_pushed().len, 0);
+                self.take_pushed(&mut Encoder::default());
             }
         }
     }

@@ -15,7 +15,7 @@ use tokio::sync::mpsc;
 
 use super::{Address, Client, ClientFlag, Clients, Ends, Presence, Wish, routes::Routes};
 use crate::{
-    Call,
+    Call, PubSub,
     app::AppParts,
     info::InfoSection,
     observe::{Attention, Look, Monitors, Slowlog, Stats},
@@ -31,6 +31,7 @@ pub(crate) struct Shared {
     pub(crate) settings: Settings,
     pub(crate) info: Vec<InfoSection>,
     pub(crate) presence: Presence,
+    pub(crate) pubsub: PubSub,
     /// What clients have to know, if anything.
     pub(crate) password: Option<Box<[u8]>>,
     /// `SHUTDOWN` is allowed: it sends this.
@@ -69,7 +70,7 @@ pub(crate) struct Parts {
 
 impl Shared {
     pub(crate) fn new(app: AppParts, parts: Parts) -> Self {
-        let AppParts { routes, info, presence } = app;
+        let AppParts { routes, info, presence, pubsub } = app;
         let Parts { settings, password, stop, addresses } = parts;
         let shared = Shared {
             stats: Stats::new(routes.commands()),
@@ -77,6 +78,7 @@ impl Shared {
             settings,
             info,
             presence,
+            pubsub,
             password,
             stop,
             addresses,

@@ -84,7 +84,7 @@ impl Limits {
         let normal = self.normal.is_over_soft(client.output());
         let soft_seconds = if normal { self.normal.soft_seconds } else { self.push.soft_seconds };
         let may_be_idle =
-            client.is(ClientFlag::Monitor) || client.is(ClientFlag::Paused) || client.is_subscriber();
+            client.is(ClientFlag::Monitor) || client.is(ClientFlag::Paused) || client.is_listening();
         if is_over(self.timeout, client.idle(now)) && !may_be_idle {
             Some("it was idle for too long")
         } else if client.request_age(now).is_some_and(|age| is_over(self.request_timeout, age)) {

@@ -42,6 +42,7 @@ const ERROR: u8 = 1;
 const TIMED: u8 = 1 << 1;
 const SELECTED: u8 = 1 << 2;
 const DEFERRED: u8 = 1 << 3;
+const KEPT: u8 = 1 << 4;
 
 /// Appends replies to a buffer. Each type is written in the form that the connection's
 /// [`Protocol`] knows: what RESP2 lacks becomes what Redis makes of it.
@@ -76,6 +77,8 @@ pub struct Encoder {
     notes: u8,
     /// Which replies are sent.
     replies: Replies,
+    /// What comes before this is sent even if the reply is not.
+    kept: Mark,
 }
 
 impl Encoder {
@@ -292,6 +295,19 @@ impl Encoder {
         let is_deferred = self.notes & DEFERRED != 0;
         self.note(DEFERRED, false);
         is_deferred
+    }
+
+    /// What has been written of the reply is none, and is sent even if the reply is not.
+    pub(crate) fn keep(&mut self) {
+        self.note(KEPT, true);
+        self.kept = self.mark();
+    }
+
+    /// Where the reply since `mark` begins, behind what is kept.
+    pub(crate) fn take_kept(&mut self, mark: Mark) -> Mark {
+        let is_kept = self.notes & KEPT != 0;
+        self.note(KEPT, false);
+        if is_kept { self.kept } else { mark }
     }
 
     pub(crate) fn replies(&self) -> Replies {

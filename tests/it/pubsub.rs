@@ -1,0 +1,234 @@
+//! Channels: between clients, and between clients and actors. What Redis answers is in `differential/pubsub.txt`.
+
+use std::{thread, time::Duration};
+
+use actix_rt::Arbiter;
+use thegiant::{
+    Address, ClientClass, OutputLimit, PubSub, Published, Server, Value,
+    prelude::{Actor, App, AsyncContext, Context, Handler, Responder, commands},
+    test::{TestClient, TestServer},
+};
+
+/// Keeps what it is told.
+#[derive(Default)]
+struct Recorder {
+    heard: Vec<String>,
+    pubsub: PubSub,
+}
+
+impl Actor for Recorder {
+    type Context = Context<Self>;
+}
+
+impl Handler<Published> for Recorder {
+    type Result = ();
+
+    fn handle(&mut self, told: Published, _: &mut Context<Self>) {
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        let pattern = told.pattern.map_or(String::new(), |pattern| format!(" by {}", text(&pattern)));
+        self.heard.push(format!("{}: {}{pattern}", text(&told.channel), text(&told.message)));
+    }
+}
+
+#[commands]
+impl Recorder {
+    /// What it has been told.
+    #[command("HEARD")]
+    fn heard(&self) -> &[String] {
+        &self.heard
+    }
+
+    /// Publishes `count` messages.
+    #[command("SHOUT")]
+    fn shout(&self, channel: &str, count: usize) -> usize {
+        (0..count).map(|number| self.pubsub.publish(channel, number.to_string())).sum()
+    }
+
+    /// Does not listen any more.
+    #[command("DEAFEN")]
+    fn deafen(&self, channel: &str, context: &mut Context<Self>) -> bool {
+        self.pubsub.unsubscribe(channel, &context.address().recipient())
+    }
+}
+
+fn server() -> TestServer {
+    TestServer::start(app())
+}
+
+fn app() -> App {
+    let app = App::new();
+    let pubsub = app.pubsub();
+    let recorder = Recorder { pubsub: pubsub.clone(), ..Recorder::default() }.start();
+    pubsub.subscribe("news", recorder.clone());
+    pubsub.psubscribe("n*", recorder.clone());
+    app.mount(recorder)
+}
+
+fn bulks(texts: &[&str]) -> Vec<Value> {
+    texts.iter().map(|text| Value::bulk(text.to_string())).collect()
+}
+
+async fn subscribed(server: &TestServer, verb: &str, name: &str) -> TestClient {
+    let mut client = server.connect().resp3().await;
+    client.send(format!("{verb} {name}\r\n")).await;
+    assert_eq!(client.pushed().await.len(), 3);
+    client
+}
+
+#[actix::test]
+async fn messages_reach_all_who_listen() {
+    let server = server();
+    let mut channel = subscribed(&server, "SUBSCRIBE", "a").await;
+    let mut pattern = subscribed(&server, "PSUBSCRIBE", "?").await;
+    let mut shard = subscribed(&server, "SSUBSCRIBE", "a").await;
+    let mut plain = server.connect();
+    plain.send("SUBSCRIBE a\r\n").await;
+    plain.expect("*3\r\n$9\r\nsubscribe\r\n$1\r\na\r\n:1\r\n").await;
+    let mut publisher = server.connect();
+    assert_eq!(publisher.call(["PUBLISH", "a", "x"]).await, Value::Integer(3));
+    assert_eq!(publisher.call(["SPUBLISH", "a", "y"]).await, Value::Integer(1));
+    assert_eq!(channel.pushed().await, bulks(&["message", "a", "x"]));
+    assert_eq!(pattern.pushed().await, bulks(&["pmessage", "?", "a", "x"]));
+    assert_eq!(shard.pushed().await, bulks(&["smessage", "a", "y"]));
+    plain.expect("*3\r\n$7\r\nmessage\r\n$1\r\na\r\n$1\r\nx\r\n").await;
+}
+
+#[actix::test]
+async fn actors_publish_and_listen() {
+    let server = server();
+    let mut listener = subscribed(&server, "SUBSCRIBE", "news").await;
+    let mut client = server.connect();
+    assert_eq!(client.call(["SHOUT", "news", "2"]).await, Value::Integer(6));
+    assert_eq!(client.call(["PUBLISH", "no", "x"]).await, Value::Integer(1));
+    for number in ["0", "1"] {
+        assert_eq!(listener.pushed().await, bulks(&["message", "news", number]));
+    }
+    let heard = ["news: 0", "news: 0 by n*", "news: 1", "news: 1 by n*", "no: x by n*"];
+    assert_eq!(client.call(["HEARD"]).await, Value::Array(bulks(&heard)));
+    assert_eq!(client.call(["DEAFEN", "news"]).await, Value::Integer(1));
+    assert_eq!(client.call(["DEAFEN", "news"]).await, Value::Integer(0));
+    assert_eq!(
+        client.call(["PUBSUB", "NUMSUB", "news"]).await,
+        Value::Array(vec![Value::bulk("news"), Value::Integer(1)])
+    );
+}
+
+/// Thinks for a while in a thread of its own, and answers never.
+#[derive(Default)]
+struct Brooder(Vec<Responder<()>>);
+
+impl Actor for Brooder {
+    type Context = Context<Self>;
+}
+
+#[commands]
+impl Brooder {
+    /// Thinks, and never answers.
+    #[command("BROOD", blocking)]
+    fn brood(&mut self, answer: Responder<()>) {
+        self.ponder();
+        self.0.push(answer);
+    }
+
+    /// Thinks.
+    #[command("PONDER")]
+    fn ponder(&self) {
+        thread::sleep(Duration::from_millis(200));
+    }
+}
+
+fn brooding() -> App {
+    App::new().mount(Brooder::start_in_arbiter(&Arbiter::new().handle(), |_| Brooder::default()))
+}
+
+/// It cannot be sent while the actor has the requests, nor is the connection woken for anything else.
+#[actix::test]
+async fn messages_that_come_before_a_command_waits_are_sent_while_it_does() {
+    // Of a socket it is known when there is something to read, and it is not looked at before.
+    let server = TestServer::with(Server::new(brooding()).bind("127.0.0.1:0").expect("a free port"));
+    let Address::Tcp(address) = server.addresses()[0] else { panic!("no port") };
+    let listener = TestClient::connect(address).await.expect("a connection");
+    let mut listener = listener.resp3().await.patience(Duration::from_secs(5));
+    listener.send("SUBSCRIBE a\r\n").await;
+    assert_eq!(listener.pushed().await.len(), 3);
+    listener.send("BROOD\r\n").await;
+    actix_rt::time::sleep(Duration::from_millis(50)).await;
+    assert_eq!(server.connect().call(["PUBLISH", "a", "x"]).await, Value::Integer(1));
+    assert_eq!(listener.pushed().await, bulks(&["message", "a", "x"]));
+}
+
+/// What a client is told behind the end of a subscription, it would take for the reply to something else.
+#[actix::test]
+async fn messages_come_before_the_end_of_a_subscription() {
+    for (ends, ended) in [
+        ("UNSUBSCRIBE a", ">3\r\n$11\r\nunsubscribe\r\n$1\r\na\r\n:0\r\n"),
+        ("RESET", "+RESET\r\n"),
+        ("HELLO 2", "*14\r\n"),
+    ] {
+        let server = TestServer::start(brooding());
+        let mut listener = subscribed(&server, "SUBSCRIBE", "a").await;
+        listener.send(format!("PONDER\r\n{ends}\r\n")).await;
+        actix_rt::time::sleep(Duration::from_millis(50)).await;
+        assert_eq!(server.connect().call(["PUBLISH", "a", "x"]).await, Value::Integer(1));
+        listener.expect("+OK\r\n").await;
+        listener.expect(">3\r\n$7\r\nmessage\r\n$1\r\na\r\n$1\r\nx\r\n").await;
+        listener.expect(ended).await;
+    }
+}
+
+#[actix::test]
+async fn who_has_gone_does_not_listen() {
+    let server = server();
+    let listeners = [
+        subscribed(&server, "SUBSCRIBE", "a").await,
+        subscribed(&server, "PSUBSCRIBE", "a").await,
+        subscribed(&server, "SSUBSCRIBE", "a").await,
+    ];
+    let mut client = server.connect();
+    assert_eq!(client.call(["PUBLISH", "a", "x"]).await, Value::Integer(2));
+    drop(listeners);
+    while client.call(["PUBLISH", "a", "x"]).await != Value::Integer(0) {}
+    while client.call(["SPUBLISH", "a", "x"]).await != Value::Integer(0) {}
+    for names in ["CHANNELS", "SHARDCHANNELS"] {
+        assert_eq!(client.call(["PUBSUB", names, "a"]).await, Value::Array(Vec::new()));
+    }
+    // Only the actor's is left.
+    assert_eq!(client.call(["PUBSUB", "NUMPAT"]).await, Value::Integer(1));
+}
+
+#[actix::test]
+async fn one_who_does_not_read_is_cut_and_the_others_get_everything() {
+    let limit = OutputLimit::hard(1024 * 1024);
+    let server = TestServer::with(Server::new(app()).output_limit(ClientClass::PubSub, limit));
+    let mut slow = subscribed(&server, "SUBSCRIBE", "a").await;
+    let mut listener = subscribed(&server, "SUBSCRIBE", "a").await;
+    let mut publisher = server.connect();
+    let text = "x".repeat(1000);
+    let mut told = Vec::new();
+    for number in 0..4000 {
+        let message = format!("{number} {text}");
+        let Value::Integer(reached) = publisher.call(["PUBLISH", "a", &message]).await else {
+            panic!("no number")
+        };
+        told.push(reached);
+        assert_eq!(listener.pushed().await, bulks(&["message", "a", &message]));
+    }
+    assert_eq!((told[0], told[3999]), (2, 1), "one is cut");
+    let rest = slow.rest().await;
+    assert!(rest.len() < 2 * 1024 * 1024, "{} bytes for one that does not read", rest.len());
+}
+
+#[actix::test]
+async fn listeners_are_not_idle_and_are_of_a_class() {
+    tokio::time::pause();
+    let server = TestServer::with(Server::new(app()).timeout(Some(Duration::from_secs(5))));
+    let mut listener = subscribed(&server, "SUBSCRIBE", "a").await;
+    let mut idle = server.connect();
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    assert!(idle.rest().await.is_empty(), "it is closed");
+    let mut operator = server.connect();
+    operator.call(["PUBLISH", "a", "x"]).await;
+    assert_eq!(listener.pushed().await, bulks(&["message", "a", "x"]));
+    assert_eq!(operator.call(["CLIENT", "KILL", "TYPE", "pubsub"]).await, Value::Integer(1));
+    assert!(listener.rest().await.is_empty(), "it is closed");
+}
