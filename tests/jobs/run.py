@@ -119,19 +119,20 @@ async def call_all(port, options, victims):
 
     async def killer():
         killed = 0
-        try:
-            while victims:
-                await asyncio.sleep(1)
+        while victims and not over.is_set():
+            try:
+                await asyncio.wait_for(over.wait(), 1)
+            except TimeoutError:
+                # It is always ended: half a kill would leave a process that nobody knows of.
                 await asyncio.to_thread(victims.kill_one)
                 killed += 1
-        except asyncio.CancelledError:
-            pass
         return killed
 
+    over = asyncio.Event()
     killing = asyncio.create_task(killer())
     await asyncio.sleep(0)
     await asyncio.gather(*(caller() for _ in range(options.callers)))
-    killing.cancel()
+    over.set()
     return await killing, tries
 
 
@@ -179,7 +180,9 @@ async def work(port, count, pause):
             assert answered == 1, "a job that is out has a caller"
             ran += 1
 
-    clients = [redis.asyncio.Redis(port=port, single_connection_client=True) for _ in range(count)]
+    # Without a time limit of the client's own: a worker may have to wait for long.
+    options = {"port": port, "single_connection_client": True, "socket_timeout": None}
+    clients = [redis.asyncio.Redis(**options) for _ in range(count)]
     await asyncio.gather(*(client.ping() for client in clients))
     tasks = [asyncio.create_task(worker(client)) for client in clients]
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, lambda: [task.cancel() for task in tasks])
