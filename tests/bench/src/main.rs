@@ -12,6 +12,7 @@ mod options;
 mod pinned;
 mod proc;
 mod program;
+mod publish;
 mod report;
 mod server;
 mod throughput;
@@ -52,6 +53,7 @@ fn run(options: &Options) -> Result<()> {
     if options.latency.is_none() {
         figures.extend(throughput::figures(&programs, options)?);
         figures.extend(crowd::figures(&programs, options)?);
+        figures.extend(publish::figures(&programs, options)?);
     }
     print(&report::report(&programs, options, &figures))
 }

@@ -7,6 +7,7 @@ use crate::crowd;
 use crate::figure::Pair;
 use crate::machine;
 use crate::program::Program;
+use crate::publish;
 use crate::throughput::Cell;
 
 pub(crate) const USAGE: &str = "\
@@ -15,7 +16,8 @@ Puts kv beside Redis on this machine and prints what a command and a connection 
 Usage: tests/bench/run [OPTIONS]
 
   --quick         fewer and shorter rounds: half a minute, rough figures
-  --only NAME     only this (repeatable): set, get, set-1, get-16, … (1, 16, 64, 512), open, memory
+  --only NAME     only this (repeatable): set, get, set-1, get-16, … (1, 16, 64, 512), open, memory,
+                  publish, publish-200, publish-200-50, … (200, 1000; 1, 50), publish-memory
   --server PATH   another server in place of kv
   --against PATH  another server in place of redis-server, such as kv before a change
   --keys N        spread the commands over N random keys (redis-benchmark -r) instead of one
@@ -139,7 +141,9 @@ fn number(option: &str, word: Option<String>) -> Result<u64> {
 
 fn known_name(name: String) -> Result<String> {
     let cells = Cell::all().map(|cell| cell.name());
-    let mut known = cells.chain([crowd::OPEN, crowd::MEMORY].map(str::to_owned));
+    let publish = publish::Cell::all().map(|cell| cell.name());
+    let others = [crowd::OPEN, crowd::MEMORY, publish::LISTENING].map(str::to_owned);
+    let mut known = cells.chain(publish).chain(others);
     if known.any(|candidate| stands_for(&name, &candidate)) {
         Ok(name)
     } else {

@@ -1,0 +1,173 @@
+//! What it costs to tell many: processor time per delivery of a message.
+//!
+//! One client publishes, the others have subscribed. It sends a message, or some at once, when all have the ones before;
+//! so nothing is delivered together that was not sent together. All of them are this one thread.
+
+use std::io::{ErrorKind, Read, Write};
+use std::net::{self, SocketAddr};
+use std::time::{Duration, Instant};
+
+use mio::net::TcpStream;
+use mio::{Events, Interest, Poll, Token};
+
+use crate::Result;
+use crate::crowd;
+use crate::figure::{Figure, Limit, Pair};
+use crate::load::VALUE_BYTES;
+use crate::options::Options;
+use crate::pinned;
+use crate::program::Program;
+use crate::server::Server;
+
+const SUBSCRIBERS: [usize; 2] = [200, 1000];
+const DEPTHS: [usize; 2] = [1, 50];
+
+/// The name of the memory of subscribers on the command line.
+pub(crate) const LISTENING: &str = "publish-memory";
+
+/// KiB that a client may take that has subscribed.
+const SUBSCRIBED: f64 = 2.0;
+
+const PILOT: Duration = Duration::from_millis(100);
+const PATIENCE: Duration = Duration::from_secs(30);
+
+const SUBSCRIBE: &str = "SUBSCRIBE news\r\n";
+const SUBSCRIBED_REPLY: &str = "*3\r\n$9\r\nsubscribe\r\n$4\r\nnews\r\n:1\r\n";
+
+/// So many subscribers, and so many messages at once.
+#[derive(Clone, Copy)]
+pub(crate) struct Cell {
+    subscribers: usize,
+    depth: usize,
+}
+
+impl Cell {
+    pub(crate) fn all() -> impl Iterator<Item = Cell> {
+        let depths = |subscribers| DEPTHS.map(|depth| Cell { subscribers, depth });
+        SUBSCRIBERS.into_iter().flat_map(depths)
+    }
+
+    /// Its name on the command line.
+    pub(crate) fn name(self) -> String {
+        format!("publish-{}-{}", self.subscribers, self.depth)
+    }
+
+    /// The part of Redis' processor time that a delivery may cost.
+    fn target(self) -> Limit {
+        Limit::Ratio(if self.depth == 1 { 0.95 } else { 0.75 })
+    }
+
+    fn title(self) -> String {
+        let at_once = if self.depth == 1 { String::new() } else { format!(", {} at once", self.depth) };
+        format!("PUBLISH to {}{at_once}: CPU ns per delivery", self.subscribers)
+    }
+}
+
+/// The figures of published messages, as far as they were asked for.
+pub(crate) fn figures(programs: &Pair<Program>, options: &Options) -> Result<Vec<Figure>> {
+    pinned::stay(options.cpu)?;
+    let cells = Cell::all().filter(|cell| options.wants(&cell.name()));
+    let mut figures = cells.map(|cell| costs(programs, options, cell)).collect::<Result<Vec<_>>>()?;
+    if options.wants(LISTENING) {
+        figures.push(Figure {
+            name: "KiB per connection that has subscribed".to_owned(),
+            rounds: vec![programs.try_map(|program| crowd::waiting_kib(program, options, SUBSCRIBE))?],
+            decimals: 2,
+            target: Some(Limit::Value(SUBSCRIBED)),
+        });
+    }
+    Ok(figures)
+}
+
+fn costs(programs: &Pair<Program>, options: &Options, cell: Cell) -> Result<Figure> {
+    let servers = programs.try_map(|program| Server::start(program, options.cpu))?;
+    let Pair { mut baseline, mut subject } =
+        servers.try_map(|server| Audience::connect(server.address(), cell.subscribers))?;
+    baseline.tell(cell.depth, PILOT)?;
+    subject.tell(cell.depth, PILOT)?;
+    let mut rounds = Vec::new();
+    for round in 1..=options.rounds() {
+        eprintln!("{}: round {round} of {}", cell.name(), options.rounds());
+        rounds.push(Pair {
+            baseline: sample(&servers.baseline, &mut baseline, cell, options)?,
+            subject: sample(&servers.subject, &mut subject, cell, options)?,
+        });
+    }
+    Ok(Figure { name: cell.title(), rounds, decimals: 0, target: Some(cell.target()) })
+}
+
+fn sample(server: &Server, audience: &mut Audience, cell: Cell, options: &Options) -> Result<f64> {
+    let before = server.cpu_nanoseconds()?;
+    let deliveries = audience.tell(cell.depth, options.round_time())?;
+    Ok(server.cpu_nanoseconds()?.saturating_sub(before) as f64 / deliveries as f64)
+}
+
+/// Who publishes, and those who listen.
+struct Audience {
+    poll: Poll,
+    events: Events,
+    /// The first one publishes.
+    streams: Vec<TcpStream>,
+}
+
+impl Audience {
+    fn connect(address: SocketAddr, subscribers: usize) -> Result<Self> {
+        let poll = Poll::new()?;
+        let mut streams = Vec::new();
+        for index in 0..=subscribers {
+            let mut stream = net::TcpStream::connect(address)?;
+            stream.set_nodelay(true)?;
+            if index > 0 {
+                stream.write_all(SUBSCRIBE.as_bytes())?;
+                stream.read_exact(&mut [0; SUBSCRIBED_REPLY.len()])?;
+            }
+            stream.set_nonblocking(true)?;
+            let mut stream = TcpStream::from_std(stream);
+            poll.registry().register(&mut stream, Token(index), Interest::READABLE)?;
+            streams.push(stream);
+        }
+        Ok(Audience { poll, events: Events::with_capacity(1024), streams })
+    }
+
+    /// Publishes for this time, so many messages at once. Returns how many were delivered.
+    fn tell(&mut self, depth: usize, time: Duration) -> Result<usize> {
+        let message = "x".repeat(VALUE_BYTES as usize);
+        let publish =
+            format!("*3\r\n$7\r\nPUBLISH\r\n$4\r\nnews\r\n${VALUE_BYTES}\r\n{message}\r\n").repeat(depth);
+        let subscribers = self.streams.len() - 1;
+        let delivery = format!("*3\r\n$7\r\nmessage\r\n$4\r\nnews\r\n${VALUE_BYTES}\r\n{message}\r\n").len();
+        let reply = format!(":{subscribers}\r\n").len();
+        let (started, mut delivered) = (Instant::now(), 0);
+        while started.elapsed() < time {
+            self.streams[0].write_all(publish.as_bytes())?;
+            self.read(depth * (reply + subscribers * delivery))?;
+            delivered += depth * subscribers;
+        }
+        Ok(delivered)
+    }
+
+    /// Reads so many bytes, of all together.
+    fn read(&mut self, mut missing: usize) -> Result<()> {
+        let mut buffer = [0; 16 * 1024];
+        while missing > 0 {
+            self.poll.poll(&mut self.events, Some(PATIENCE))?;
+            if self.events.is_empty() {
+                return Err("a message is not delivered".into());
+            }
+            for event in &self.events {
+                let stream = &mut self.streams[event.token().0];
+                loop {
+                    match stream.read(&mut buffer) {
+                        Ok(0) => return Err("the server has closed a connection".into()),
+                        Ok(read) => {
+                            missing = missing.checked_sub(read).ok_or("more than was to be delivered")?
+                        }
+                        Err(error) if error.kind() == ErrorKind::WouldBlock => break,
+                        Err(error) => return Err(error.into()),
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+}
