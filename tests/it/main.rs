@@ -2,6 +2,8 @@
 
 /// What the toolkit answers itself, compared with a real redis-server.
 mod builtins;
+/// The example `chat`.
+mod chat;
 /// Handlers that panic and actors that stop: the others go on.
 mod containment;
 /// Byte sequences that `kv` and a real redis-server answer alike.

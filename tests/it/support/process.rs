@@ -224,7 +224,18 @@ fn build_examples() -> PathBuf {
     };
     let cargo = env::var_os("CARGO").unwrap_or("cargo".into());
     for packages in [
-        &["--package", "kv", "--package", "hello", "--package", "jobs", "--package", "timers"][..],
+        &[
+            "--package",
+            "kv",
+            "--package",
+            "hello",
+            "--package",
+            "jobs",
+            "--package",
+            "timers",
+            "--package",
+            "chat",
+        ][..],
         &["--package", "prometheus"],
     ] {
         let status = Command::new(&cargo)

@@ -1,0 +1,109 @@
+//! Run with `cargo run --release -p chat`: a chat, whose rooms are channels.
+//!
+//! Who wants to read subscribes, with what every client has for that; `SAY` publishes. An actor knows who is there, since it
+//! is told who comes and leaves, and remembers what was said, since it has subscribed as well.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    fmt::Display,
+};
+
+use thegiant::{Connected, Disconnected, PubSub, Published, prelude::*};
+
+/// So many lines are remembered, of all rooms together.
+const REMEMBERED: usize = 1000;
+
+struct Chat {
+    rooms: PubSub,
+    /// Who is there, by the numbers of the connections, and the names of those who have said them.
+    guests: BTreeMap<u64, Option<String>>,
+    /// What was said last, and where.
+    lines: VecDeque<(Bytes, Bytes)>,
+}
+
+impl Actor for Chat {
+    type Context = Context<Self>;
+
+    fn started(&mut self, context: &mut Context<Self>) {
+        self.rooms.psubscribe("*", context.address());
+    }
+}
+
+#[commands]
+impl Chat {
+    /// Says who you are, to everybody in the lobby.
+    #[command("NICK")]
+    fn nick(&mut self, name: String, client: &Client) -> Result<(), Error> {
+        if self.guests.values().flatten().any(|taken| *taken == name) {
+            return Err(Error::new("TAKEN", format_args!("{name} is somebody else")));
+        }
+        self.announce(format_args!("{name} is here"));
+        self.guests.insert(client.id(), Some(name));
+        Ok(())
+    }
+
+    /// Says something to all who listen to a room; returns how many do.
+    #[command("SAY")]
+    fn say(&self, room: &[u8], text: &str, client: &Client) -> Result<usize, Error> {
+        let name = self.guests.get(&client.id()).and_then(Option::as_deref).ok_or(NAMELESS)?;
+        // This actor is one of those who listen.
+        Ok(self.rooms.publish(room, format!("{name}: {text}")).saturating_sub(1))
+    }
+
+    /// The names of those who are there.
+    #[command("WHO", readonly)]
+    fn who(&self) -> Vec<&str> {
+        self.guests.values().flatten().map(String::as_str).collect()
+    }
+
+    /// What was said last in a room.
+    #[command("HISTORY", readonly)]
+    fn history(&self, room: &[u8]) -> Vec<&Bytes> {
+        self.lines.iter().filter(|(said_in, _)| said_in == room).map(|(_, line)| line).collect()
+    }
+}
+
+impl Chat {
+    fn announce(&self, news: impl Display) {
+        self.rooms.publish("lobby", format!("* {news}"));
+    }
+}
+
+const NAMELESS: Error = Error::from_static("NONAME say who you are, with NICK");
+
+impl Handler<Connected> for Chat {
+    type Result = ();
+
+    fn handle(&mut self, Connected(client): Connected, _: &mut Context<Self>) {
+        // Who was quick has a name by now.
+        self.guests.entry(client.id()).or_default();
+    }
+}
+
+impl Handler<Disconnected> for Chat {
+    type Result = ();
+
+    fn handle(&mut self, Disconnected(client): Disconnected, _: &mut Context<Self>) {
+        if let Some(Some(name)) = self.guests.remove(&client.id()) {
+            self.announce(format_args!("{name} has left"));
+        }
+    }
+}
+
+impl Handler<Published> for Chat {
+    type Result = ();
+
+    fn handle(&mut self, said: Published, _: &mut Context<Self>) {
+        if self.lines.len() == REMEMBERED {
+            self.lines.pop_front();
+        }
+        self.lines.push_back((said.channel, said.message));
+    }
+}
+
+#[actix::main]
+async fn main() {
+    let app = App::new();
+    let chat = Chat { rooms: app.pubsub(), guests: BTreeMap::new(), lines: VecDeque::new() }.start();
+    cli::serve(app.mount(chat.clone()).connected(chat.clone()).disconnected(chat)).await;
+}
