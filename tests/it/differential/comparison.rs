@@ -59,7 +59,8 @@ fn have_same_sections(kv: &[u8], redis: &[u8]) -> Option<bool> {
     const SAME: &str = "redis_version redis_mode arch_bits tcp_port connected_clients maxclients blocked_clients \
                         cluster_connections tracking_clients clients_in_timeout_table maxmemory maxmemory_human \
                         maxmemory_policy loading rdb_bgsave_in_progress aof_enabled role connected_slaves \
-                        rejected_connections evicted_clients cluster_enabled";
+                        rejected_connections evicted_clients cluster_enabled pubsub_channels pubsub_patterns \
+                        pubsubshard_channels";
     let [kv, redis] = [text(kv)?, text(redis)?];
     let [kv, redis] = [&kv, &redis].map(|text| text.lines().collect::<Vec<_>>());
     let sections =

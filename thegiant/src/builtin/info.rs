@@ -15,6 +15,7 @@ use crate::{
     connection::{Client, Session, Shared},
     info::InfoSection,
     observe::{CommandStats, Counter, unix_time},
+    pubsub::Kind,
     settings::Setting,
 };
 
@@ -158,6 +159,9 @@ fn stats(shared: &Shared, info: &mut InfoFields) {
     count("total_net_output_bytes", &stats.output);
     count("rejected_connections", &stats.rejected);
     info.field("evicted_clients", stats.evicted.load(Relaxed));
+    info.field("pubsub_channels", shared.pubsub.count(Kind::Channel));
+    info.field("pubsub_patterns", shared.pubsub.count(Kind::Pattern));
+    info.field("pubsubshard_channels", shared.pubsub.count(Kind::Shard));
     info.field("total_commands_processed", stats.calls());
     info.field("total_error_replies", stats.errors().values().sum::<u64>());
 }
