@@ -21,6 +21,19 @@ class Ioredis {
     get = (key) => this.client.get(key);
     getBuffer = (key) => this.client.getBuffer(key);
     call = (...words) => this.client.call(...words);
+    // A connection that listens to both, and calls back with what it is told.
+    listen = async (channel, pattern, told) => {
+        const listener = this.client.duplicate();
+        listener.on("message", (channel, message) => told(channel, message));
+        listener.on("pmessage", (_, channel, message) => told(channel, message));
+        await listener.subscribe(channel);
+        await listener.psubscribe(pattern);
+        return async () => {
+            await listener.unsubscribe(channel);
+            await listener.punsubscribe(pattern);
+            await listener.quit();
+        };
+    };
     pipeline = async (commands) => {
         const pipeline = this.client.pipeline();
         for (const words of commands) pipeline.call(...words);
@@ -47,6 +60,17 @@ class NodeRedis {
             ? this.client.withTypeMapping({ [this.types.BLOB_STRING]: Buffer }).get(key)
             : this.client.get(require("redis-4").commandOptions({ returnBuffers: true }), key);
     call = (...words) => this.client.sendCommand(words);
+    listen = async (channel, pattern, told) => {
+        const listener = this.client.duplicate();
+        await listener.connect();
+        await listener.subscribe(channel, (message, channel) => told(channel, message));
+        await listener.pSubscribe(pattern, (message, channel) => told(channel, message));
+        return async () => {
+            await listener.unsubscribe(channel);
+            await listener.pUnsubscribe(pattern);
+            await listener.quit();
+        };
+    };
     // What is called in one turn of the event loop is a pipeline.
     pipeline = async (commands) => {
         const replies = await Promise.allSettled(commands.map((words) => this.client.sendCommand(words)));
@@ -72,6 +96,7 @@ async function main() {
     await check("errors", () => errors(client));
     await check("binary", () => binary(client));
     await check("large", () => large(client));
+    await check("channels", () => channels(client));
     await check("reconnect", () => reconnect(client));
     await client.close();
 }
@@ -130,6 +155,21 @@ async function large(client) {
         await client.set("large", value);
         assert.ok(value.equals(await client.getBuffer("large")));
     }
+}
+
+// A channel and a pattern that it matches, a thousand messages in order, and an end.
+async function channels(client) {
+    const heard = [];
+    const end = await client.listen("news", "n?ws", (channel, message) => heard.push([channel, message]));
+    const expected = [];
+    for (let n = 0; n < 1000; n++) {
+        assert.equal(await client.call("PUBLISH", "news", String(n)), 2);
+        expected.push(["news", String(n)], ["news", String(n)]);
+    }
+    while (heard.length < expected.length) await pause(10);
+    assert.deepEqual(heard, expected);
+    await end();
+    assert.equal(await client.call("PUBLISH", "news", "nobody"), 0);
 }
 
 // The server restarts; the same client goes on, though its first commands may fail.

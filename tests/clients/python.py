@@ -2,6 +2,7 @@
 
 import asyncio
 import importlib.metadata
+import inspect
 import sys
 
 import coredis
@@ -159,6 +160,8 @@ async def main(name, protocol, port):
     await check("errors", errors(client))
     await check("binary", binary(client))
     await check("large", large(client))
+    if isinstance(client, RedisPy):
+        await check("channels", channels(client.client))
     if isinstance(client.client, (redis.Redis, valkey.Valkey)):
         for more in redis_py.CHECKS:
             await check(more.__name__, more(client.client))
@@ -218,6 +221,39 @@ async def large(client):
         value = b"0123456789abcd\r\n" * (length // 16)
         await client.set("large", value)
         assert await client.get("large") == value
+
+
+async def channels(client):
+    """A channel and a pattern that it matches, a thousand messages in order, and an end. Some have to be awaited."""
+
+    async def awaited(reply):
+        return await reply if inspect.isawaitable(reply) else reply
+
+    async def heard():
+        message = None
+        while message is None:
+            message = await awaited(listener.get_message(timeout=1))
+        return message["type"], message["channel"], message["data"]
+
+    listener = client.pubsub()
+    await awaited(listener.subscribe("news"))
+    assert await heard() == ("subscribe", b"news", 1)
+    await awaited(listener.psubscribe("n?ws"))
+    assert await heard() == ("psubscribe", b"n?ws", 2)
+    assert dict(await awaited(client.pubsub_numsub("news"))) == {b"news": 1}
+    for number in range(1000):
+        assert await awaited(client.publish("news", number)) == 2
+    for number in range(1000):
+        told = [await heard() for _ in range(2)]
+        assert told == [(kind, b"news", str(number).encode()) for kind in ("message", "pmessage")], told
+    await awaited(listener.ping())
+    assert (await heard())[0] == "pong"
+    await awaited(listener.unsubscribe())
+    assert await heard() == ("unsubscribe", b"news", 1)
+    await awaited(listener.punsubscribe())
+    assert await heard() == ("punsubscribe", b"n?ws", 0)
+    assert await awaited(client.publish("news", "nobody")) == 0
+    await awaited(listener.aclose() if hasattr(listener, "aclose") else listener.close())
 
 
 async def reconnect(client):

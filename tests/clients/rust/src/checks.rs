@@ -1,8 +1,9 @@
 //! What each client has to do.
 
-use std::{fmt::Debug, io, time::Duration};
+use std::{any::Any, fmt::Debug, io, time::Duration};
 
 use bytes::Bytes;
+use tokio::sync::mpsc::UnboundedReceiver;
 
 const PAIRS: usize = 10_000;
 
@@ -38,6 +39,17 @@ pub trait Client: Sized {
     async fn get(&mut self, key: &[u8]) -> Reply<Option<Vec<u8>>>;
     async fn call(&mut self, words: Words) -> Reply<String>;
     async fn pipeline(&mut self, commands: Vec<Words>) -> Vec<Reply<String>>;
+
+    /// Listens to a channel and to a pattern, where that is tried.
+    async fn listen(_server: Server, _channel: &str, _pattern: &str) -> Option<Reply<Listener>> {
+        None
+    }
+}
+
+/// What is heard, by channel and message, as long as the connection is there.
+pub struct Listener {
+    pub heard: UnboundedReceiver<(String, String)>,
+    pub connection: Box<dyn Any>,
 }
 
 type Verdict = Result<(), String>;
@@ -51,6 +63,9 @@ pub async fn run<C: Client>(server: Server) {
     say("errors", errors(&mut client).await);
     say("binary", binary(&mut client).await);
     say("large", large(&mut client).await);
+    if let Some(listener) = C::listen(server, "news", "n?ws").await {
+        say("channels", channels(&mut client, listener).await);
+    }
     say("reconnect", reconnect(&mut client).await);
 }
 
@@ -132,6 +147,22 @@ async fn large(client: &mut impl Client) -> Verdict {
             return Err(format!("{length} bytes came back differently"));
         }
     }
+    Ok(())
+}
+
+/// A channel and a pattern that it matches, a thousand messages in order, and an end.
+async fn channels(client: &mut impl Client, listener: Reply<Listener>) -> Verdict {
+    let Listener { mut heard, connection } = listener.map_err(|failure| format!("{failure:?}"))?;
+    // Where the server confirms by a push, the client may not wait for that.
+    while client.call(words("PUBSUB NUMPAT")).await.map_err(|failure| format!("{failure:?}"))? != "1" {}
+    for number in 0..1000 {
+        is(client.call(words(&format!("PUBLISH news {number}"))).await, "2".to_owned())?;
+        for _ in 0..2 {
+            is(Ok(heard.recv().await), Some(("news".to_owned(), number.to_string())))?;
+        }
+    }
+    drop(connection);
+    while client.call(words("PUBLISH news nobody")).await.map_err(|failure| format!("{failure:?}"))? != "0" {}
     Ok(())
 }
 

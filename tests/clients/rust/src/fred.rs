@@ -1,10 +1,14 @@
 use fred::{
     cmd,
-    prelude::{ClientLike, Config, Error, ErrorKind, KeysInterface, ReconnectPolicy},
+    prelude::{
+        ClientLike, Config, Error, ErrorKind, EventInterface, KeysInterface, PubsubInterface, ReconnectPolicy,
+    },
     types::{RespVersion, Value, config::ServerConfig},
 };
 
-use crate::checks::{self, Failure, Reply, Server, Words};
+use tokio::{sync::mpsc, task::JoinHandle};
+
+use crate::checks::{self, Failure, Listener, Reply, Server, Words};
 
 /// The `fred` crate.
 pub struct Client(fred::clients::Client);
@@ -44,6 +48,36 @@ impl checks::Client for Client {
             }
         }
         pipeline.try_all().await.into_iter().map(|reply| Ok(reply?)).collect()
+    }
+
+    async fn listen(server: Server, channel: &str, pattern: &str) -> Option<Reply<Listener>> {
+        Some(listen(server, channel, pattern).await)
+    }
+}
+
+async fn listen(server: Server, channel: &str, pattern: &str) -> Reply<Listener> {
+    let Client(client) = connect(server, None).await?;
+    let (tell, heard) = mpsc::unbounded_channel();
+    let listening = client.on_message(move |message| {
+        let _ = tell.send((message.channel.to_string(), message.value.as_string().unwrap_or_default()));
+        std::future::ready(Ok(()))
+    });
+    client.subscribe(channel).await?;
+    client.psubscribe(pattern).await?;
+    Ok(Listener { heard, connection: Box::new(Ends { client, listening }) })
+}
+
+/// A client that goes on until it is told not to.
+struct Ends {
+    client: fred::clients::Client,
+    listening: JoinHandle<Result<(), Error>>,
+}
+
+impl Drop for Ends {
+    fn drop(&mut self) {
+        self.listening.abort();
+        let client = self.client.clone();
+        tokio::spawn(async move { client.quit().await });
     }
 }
 

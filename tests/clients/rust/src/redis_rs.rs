@@ -1,10 +1,13 @@
+use futures_util::StreamExt;
 use redis::{
-    AsyncCommands, ErrorKind, IntoConnectionInfo, ProtocolVersion, RedisError, Value,
-    aio::{ConnectionManager, ConnectionManagerConfig},
+    AsyncCommands, AsyncConnectionConfig, ErrorKind, IntoConnectionInfo, ProtocolVersion, PushInfo, PushKind,
+    RedisError, Value,
+    aio::{ConnectionManager, ConnectionManagerConfig, SendError},
     from_redis_value,
 };
+use tokio::{sync::mpsc, task::JoinHandle};
 
-use crate::checks::{self, Failure, Reply, Server, Words};
+use crate::checks::{self, Failure, Listener, Reply, Server, Words};
 
 /// The `redis` crate, with its connection that mends itself.
 pub struct Client(ConnectionManager);
@@ -47,16 +50,63 @@ impl checks::Client for Client {
             Err(error) => vec![Err(error.into())],
         }
     }
+
+    /// With RESP3 on a connection like any other, as pushes; with RESP2 on one of its own kind.
+    async fn listen(server: Server, channel: &str, pattern: &str) -> Option<Reply<Listener>> {
+        Some(listen(server, channel, pattern).await.map_err(Into::into))
+    }
+}
+
+async fn listen(server: Server, channel: &str, pattern: &str) -> Result<Listener, RedisError> {
+    let (tell, heard) = mpsc::unbounded_channel();
+    let client = client(server, 0)?;
+    if server.resp3 {
+        let told = move |push: PushInfo| {
+            if matches!(push.kind, PushKind::Message | PushKind::PMessage) {
+                let mut words = push.data.into_iter().rev().map(text);
+                let message = words.next().and_then(Result::ok).unwrap_or_default();
+                let channel = words.next().and_then(Result::ok).unwrap_or_default();
+                let _ = tell.send((channel, message));
+            }
+            Ok::<(), SendError>(())
+        };
+        let config = AsyncConnectionConfig::new().set_push_sender(told);
+        let mut connection = client.get_multiplexed_async_connection_with_config(&config).await?;
+        connection.subscribe(channel).await?;
+        connection.psubscribe(pattern).await?;
+        return Ok(Listener { heard, connection: Box::new(connection) });
+    }
+    let (mut sink, mut stream) = client.get_async_pubsub().await?.split();
+    sink.subscribe(channel).await?;
+    sink.psubscribe(pattern).await?;
+    let forward = tokio::spawn(async move {
+        while let Some(message) = stream.next().await {
+            let text = message.get_payload().unwrap_or_default();
+            let _ = tell.send((message.get_channel_name().to_owned(), text));
+        }
+    });
+    Ok(Listener { heard, connection: Box::new((sink, AbortOnDrop(forward))) })
+}
+
+struct AbortOnDrop(JoinHandle<()>);
+
+impl Drop for AbortOnDrop {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
 }
 
 async fn connect(server: Server, database: i64) -> Reply<ConnectionManager> {
+    // It gives up after half a second if not told otherwise, which a busy machine may need.
+    let config = ConnectionManagerConfig::new().set_response_timeout(None);
+    Ok(ConnectionManager::new_with_config(client(server, database)?, config).await?)
+}
+
+fn client(server: Server, database: i64) -> Result<redis::Client, RedisError> {
     let protocol = if server.resp3 { ProtocolVersion::RESP3 } else { ProtocolVersion::RESP2 };
     let info = ("127.0.0.1", server.port).into_connection_info()?;
     let settings = info.redis_settings().clone().set_protocol(protocol).set_db(database);
-    let client = redis::Client::open(info.set_redis_settings(settings))?;
-    // It gives up after half a second if not told otherwise, which a busy machine may need.
-    let config = ConnectionManagerConfig::new().set_response_timeout(None);
-    Ok(ConnectionManager::new_with_config(client, config).await?)
+    redis::Client::open(info.set_redis_settings(settings))
 }
 
 fn command(words: &Words) -> redis::Cmd {
