@@ -127,11 +127,12 @@ def reconnect():
     with Terminal("redis-cli", f"-{PROTOCOL}", "-p", PORT) as terminal:
         terminal.shows(r"127\.0\.0\.1:\d+> ")
         terminal.type("SET greeting hello\r")
-        terminal.shows(r"OK\s")
+        terminal.shows(r"OK\s+127\.0\.0\.1:\d+> ")
         print("restart", flush=True)
         input()
         terminal.type("GET greeting\r")
-        terminal.shows("Error: Server closed the connection")
+        # What is typed before it prompts is lost.
+        terminal.shows(r"Error: Server closed the connection\s+not connected> ")
         terminal.type("GET greeting\r")
         terminal.shows(r"\(nil\)")
 
