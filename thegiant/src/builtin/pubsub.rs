@@ -3,7 +3,9 @@
 use std::borrow::Cow;
 
 use super::Ahead;
-use crate::{Error, IntoReply, command::Spec, commands, connection::Session, pubsub::Kind, resp::Encoder};
+use crate::{
+    Error, IntoReply, Key, command::Spec, commands, connection::Session, pubsub::Kind, resp::Encoder,
+};
 
 #[commands(rows = PUBSUB, group = "pubsub")]
 impl Session {
@@ -21,8 +23,8 @@ impl Session {
 
     /// Listens to channels of shards.
     #[command("SSUBSCRIBE", pubsub, noscript, loading, stale)]
-    fn ssubscribe<'a>(&mut self, shardchannel: Vec<&'a [u8]>) -> Confirmed<'a> {
-        self.add_subscriptions(Kind::Shard, shardchannel)
+    fn ssubscribe<'a>(&mut self, shardchannel: Vec<Key<&'a [u8]>>) -> Confirmed<'a> {
+        self.add_subscriptions(Kind::Shard, names(shardchannel))
     }
 
     /// Stops listening to channels, or to all.
@@ -39,8 +41,8 @@ impl Session {
 
     /// Stops listening to channels of shards, or to all of those.
     #[command("SUNSUBSCRIBE", pubsub, noscript, loading, stale)]
-    fn sunsubscribe<'a>(&mut self, shardchannel: Option<Vec<&'a [u8]>>) -> Ahead<'_, Confirmed<'a>> {
-        self.remove_subscriptions(Kind::Shard, shardchannel)
+    fn sunsubscribe<'a>(&mut self, shardchannel: Option<Vec<Key<&'a [u8]>>>) -> Ahead<'_, Confirmed<'a>> {
+        self.remove_subscriptions(Kind::Shard, shardchannel.map(names))
     }
 
     /// Sends a message to all that listen to a channel; returns how many do.
@@ -51,8 +53,8 @@ impl Session {
 
     /// Sends a message to all that listen to a channel of shards; returns how many do.
     #[command("SPUBLISH", pubsub, loading, stale, fast, may_replicate)]
-    fn spublish(&self, shardchannel: &[u8], message: &[u8]) -> Ahead<'_, usize> {
-        self.ahead(self.shared.pubsub.spublish(shardchannel, message))
+    fn spublish(&self, shardchannel: Key<&[u8]>, message: &[u8]) -> Ahead<'_, usize> {
+        self.ahead(self.shared.pubsub.spublish(shardchannel.0, message))
     }
 
     /// Returns the channels that somebody listens to.
@@ -127,6 +129,11 @@ impl Session {
         let count = |name: &'a [u8]| (name, self.shared.pubsub.listeners(kind, name));
         Listened(names.unwrap_or_default().into_iter().map(count).collect())
     }
+}
+
+/// In a cluster, the channels of shards belong to slots as keys do.
+fn names(keys: Vec<Key<&[u8]>>) -> Vec<&[u8]> {
+    keys.into_iter().map(|Key(name)| name).collect()
 }
 
 /// What a client of RESP2 that listens may still ask for.
