@@ -593,6 +593,13 @@ impl Client {
         door.extra_mut().pushed.take(out)
     }
 
+    /// The socket has taken so many bytes of what is to be sent.
+    pub(crate) fn note_sent_up_to(&self, sent: usize) {
+        if self.0.signals.load(Relaxed) & LEAVING != 0 {
+            self.door().extra_mut().pushed.sent_up_to(sent);
+        }
+    }
+
     /// The socket has taken all that was to be sent.
     pub(crate) fn note_sent(&self) {
         if self.0.signals.load(Relaxed) & LEAVING != 0 {

@@ -45,6 +45,9 @@ pub(super) struct Names {
     pub(super) library_version: Option<String>,
 }
 
+/// Of so many pushes at once it is noted where they end without an allocation.
+const FEW: usize = 4;
+
 /// What is to be sent that is no reply.
 #[derive(Default)]
 pub(super) struct Pushed {
@@ -56,6 +59,8 @@ pub(super) struct Pushed {
     count: u64,
     leaving: u64,
     taken: u64,
+    /// Where those that are on their way end, in what is being sent.
+    ends: Vec<usize>,
 }
 
 impl Door {
@@ -124,7 +129,10 @@ impl Pushed {
 
     /// Moves all that waits behind what has been written. Returns its bytes.
     pub(super) fn take(&mut self, out: &mut Encoder) -> usize {
-        std::mem::take(&mut self.pieces).iter().for_each(|piece| out.raw_bytes(piece));
+        for piece in std::mem::take(&mut self.pieces) {
+            out.raw_bytes(&piece);
+            self.ends.push(out.len());
+        }
         self.leaving = self.count;
         std::mem::take(&mut self.len)
     }
@@ -132,6 +140,14 @@ impl Pushed {
     /// What was on its way has been sent.
     pub(super) fn sent(&mut self) {
         self.taken = self.leaving;
+        self.ends.clear();
+        self.ends.shrink_to(FEW);
+    }
+
+    /// So many bytes of what they are part of have been sent.
+    pub(super) fn sent_up_to(&mut self, sent: usize) {
+        let left = self.ends.iter().rev().take_while(|end| **end > sent).count();
+        self.taken = self.leaving - left as u64;
     }
 
     /// The number of the last that the socket has taken.

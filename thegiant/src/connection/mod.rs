@@ -523,6 +523,7 @@ impl Connection {
     ) -> io::Result<()> {
         let waiting = burst.out.len() - burst.sent;
         self.session.account_output(waiting);
+        self.session.client.note_sent_up_to(burst.sent);
         if progress {
             self.session.client.active(self.session.shared.now());
             burst.stuck = None;
