@@ -4,7 +4,7 @@ First the programs of the README are run as they are written there. Then the cal
 a worker process is killed every second in the middle of its jobs.
 
 What is checked: each caller gets the result of its own call, and no other. No call is lost. In peace, no job is run
-twice; with kills, only one whose worker was killed, and what the server says of its tries is true.
+twice; with kills, jobs of those who were killed have been tried again. In the end no job is left.
 """
 
 import argparse

@@ -90,8 +90,9 @@ impl Jobs {
 
     /// Gives no jobs of a queue to anybody, until that is resumed.
     #[command("PAUSE", write)]
-    fn pause(&mut self, queue: Key) {
+    fn pause(&mut self, queue: Key, context: &mut Context<Self>) {
         self.queues.queue_mut(&Bytes::from(queue)).paused = true;
+        self.keep_time(context);
     }
 
     /// Gives the jobs of a queue again.

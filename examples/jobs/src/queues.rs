@@ -15,6 +15,9 @@ use crate::job::{Caller, Id, Job, Place};
 /// A dead job of the queue `mail` is in the queue `dead:mail`.
 const DEAD: &[u8] = b"dead:";
 
+/// So many numbers of jobs that are gone are no waste.
+const FEW: u64 = 32;
+
 /// All jobs.
 #[derive(Debug)]
 pub(crate) struct Queues {
@@ -24,6 +27,8 @@ pub(crate) struct Queues {
     queues: HashMap<Bytes, Queue, RandomState>,
     /// Jobs that are out, by whom they are with.
     leases: BTreeSet<(u64, u64)>,
+    /// The job that a client has called last.
+    calls: HashMap<u64, u64, RandomState>,
     /// When jobs have to be looked at.
     deadlines: BTreeSet<(Instant, u64)>,
 }
@@ -50,6 +55,15 @@ pub(crate) struct Counts {
     pub(crate) requeued: u64,
     pub(crate) dead: u64,
     pub(crate) expired: u64,
+}
+
+/// What has been due.
+#[derive(Debug)]
+pub(crate) struct Passed {
+    /// The queue that has a job more.
+    pub(crate) queue: Option<Bytes>,
+    /// The client that had been pushed the job, and has it no more.
+    pub(crate) worker: Option<u64>,
 }
 
 /// What is asked for with a job.
@@ -87,6 +101,7 @@ impl Queues {
             jobs: HashMap::default(),
             queues: HashMap::default(),
             leases: BTreeSet::new(),
+            calls: HashMap::default(),
             deadlines: BTreeSet::new(),
         }
     }
@@ -128,6 +143,9 @@ impl Queues {
         if place == Place::Ready {
             counted.ready.push_back(id.number);
         }
+        if let Some(caller) = &caller {
+            self.calls.insert(caller.client().id(), id.number);
+        }
         let (tries, due, deadline) = (0, None, None);
         let job = Job {
             id,
@@ -155,7 +173,7 @@ impl Queues {
             counted.used = true;
             let number = counted.ready.pop_front()?;
             match self.jobs.get(&number) {
-                Some(job) if job.place == Place::Ready && job.is_abandoned() => drop(self.remove(number)),
+                Some(job) if job.place == Place::Ready && job.is_abandoned() => self.abandon(number),
                 Some(job) if job.place == Place::Ready => break number,
                 _ => {}
             }
@@ -191,21 +209,42 @@ impl Queues {
         numbers.filter_map(job).collect()
     }
 
+    /// A client does not wait any more for what it has called. Nobody is given the job from now on.
+    pub(crate) fn forget_call(&mut self, client: u64) {
+        let Some(number) = self.calls.remove(&client) else { return };
+        let is_out = |job: &Job| matches!(job.place, Place::Out { .. });
+        if self.jobs.get(&number).is_some_and(|job| !is_out(job)) {
+            self.abandon(number);
+        }
+    }
+
+    /// A job is of no use any more.
+    fn abandon(&mut self, number: u64) {
+        if let Some(job) = self.remove(number) {
+            self.queue_mut(&job.queue).counts.expired += 1;
+            job.answer(Ok(None));
+        }
+    }
+
     /// A job that is out has not been done, and goes back to the head of its queue; or it has been tried too often,
-    /// and is dead. Returns the queue that it is in now.
-    pub(crate) fn give_back(&mut self, id: Id, was_tried: bool) -> Option<Bytes> {
+    /// and is dead; or it is of no use any more. Returns the queue that it is in now.
+    pub(crate) fn give_back(&mut self, id: Id, was_tried: bool, now: Instant) -> Option<Bytes> {
         let Place::Out { .. } = self.get(id)?.place else { return None };
         self.put(id.number, Place::Ready);
         self.set_due(id.number, None);
         let job = self.jobs.get_mut(&id.number)?;
         job.tries += u32::from(was_tried);
         if job.is_abandoned() {
-            self.remove(id.number);
+            self.abandon(id.number);
             return None;
         }
         let queue = job.queue.clone();
         if job.max_tries.is_some_and(|most| job.tries >= most) {
             return self.bury(id.number);
+        }
+        if job.expires.is_some_and(|expires| expires <= now) {
+            self.abandon(id.number);
+            return None;
         }
         let counted = self.queue_mut(&queue);
         counted.counts.requeued += 1;
@@ -213,10 +252,11 @@ impl Queues {
         Some(queue)
     }
 
-    /// Moves a job to the queue of the dead.
+    /// Moves a job to the queue of the dead, where it stays.
     fn bury(&mut self, number: u64) -> Option<Bytes> {
         let job = self.jobs.get_mut(&number)?;
         job.max_tries = None;
+        job.expires = None;
         let dead = Bytes::from([DEAD, &job.queue].concat());
         let queue = std::mem::replace(&mut job.queue, dead.clone());
         let counts = &mut self.queue_mut(&queue).counts;
@@ -226,6 +266,7 @@ impl Queues {
         counted.counts.added += 1;
         counted.counts.ready += 1;
         counted.ready.push_back(number);
+        self.set_due(number, None);
         Some(dead)
     }
 
@@ -234,8 +275,8 @@ impl Queues {
         self.deadlines.first().map(|(deadline, _)| *deadline)
     }
 
-    /// Does what is due for one job, if for any. Returns the queue that has a job more.
-    pub(crate) fn pass(&mut self, now: Instant) -> Option<Option<Bytes>> {
+    /// Does what is due for one job, if for any.
+    pub(crate) fn pass(&mut self, now: Instant) -> Option<Passed> {
         let (deadline, number) = *self.deadlines.first()?;
         if deadline > now {
             return None;
@@ -244,18 +285,18 @@ impl Queues {
         let (id, queue) = (job.id, job.queue.clone());
         let is_due = job.due.is_some_and(|due| due <= now);
         Some(match job.place {
-            Place::Out { .. } => self.give_back(id, true),
+            Place::Out { client, push } => {
+                Passed { queue: self.give_back(id, true, now), worker: push.map(|_| client) }
+            }
             Place::Delayed if is_due => {
                 self.put(number, Place::Ready);
                 self.set_due(number, None);
                 self.queue_mut(&queue).ready.push_back(number);
-                Some(queue)
+                Passed { queue: Some(queue), worker: None }
             }
             _ => {
-                if let Some(job) = self.finish(id, |counts| &mut counts.expired) {
-                    job.answer(Ok(None));
-                }
-                None
+                self.abandon(number);
+                Passed { queue: None, worker: None }
             }
         })
     }
@@ -277,7 +318,14 @@ impl Queues {
         if let Place::Out { client, .. } = job.place {
             self.leases.remove(&(client, number));
         }
-        *self.queue_mut(&job.queue).counts.at(job.place) -= 1;
+        let queue = self.queue_mut(&job.queue);
+        *queue.counts.at(job.place) -= 1;
+        // Its number stays there, until there are more of such numbers than jobs.
+        if queue.ready.len() as u64 > 2 * queue.counts.ready + FEW {
+            let mut ready = std::mem::take(&mut queue.ready);
+            ready.retain(|number| self.jobs.get(number).is_some_and(|job| job.place == Place::Ready));
+            self.queue_mut(&job.queue).ready = ready;
+        }
         Some(job)
     }
 
@@ -319,5 +367,25 @@ impl Counts {
             Place::Delayed => &mut self.delayed,
             Place::Out { .. } => &mut self.out,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_queue_does_not_keep_what_is_gone() {
+        let mut queues = Queues::new(1);
+        let now = Instant::now();
+        let (queue, body) = (Bytes::from("q"), Bytes::from("x"));
+        let first = queues.add(queue.clone(), body.clone(), Wanted::default(), now);
+        for _ in 0..1000 {
+            let id = queues.add(queue.clone(), body.clone(), Wanted::default(), now);
+            queues.finish(id, |counts| &mut counts.done);
+        }
+        let kept = queues.queue(&queue).map_or(0, |queue| queue.ready.len());
+        assert!(kept < 50, "{kept} numbers of one job");
+        assert_eq!(queues.take(&queue, 1, now).map(|job| job.id), Some(first));
     }
 }

@@ -10,7 +10,7 @@ use thegiant::{Disconnected, prelude::*};
 
 use crate::{
     job::{Given, Id, Place, Pushed},
-    queues::{Queues, Totals, Wanted},
+    queues::{Passed, Queues, Totals, Wanted},
     waiting::{Waiting, Want},
 };
 
@@ -33,6 +33,7 @@ impl Actor for Jobs {
         context.run_interval(TIDY, |this, _| {
             this.waiting.tidy();
             this.queues.tidy(|queue| this.waiting.is_wanted(queue));
+            this.tell_totals();
         });
     }
 }
@@ -49,7 +50,7 @@ impl Jobs {
         context: &mut Context<Self>,
     ) -> Result<Id, Error> {
         let queue = Bytes::from(queue);
-        if let Some(most) = options.maxlen {
+        if let Some(most) = options.maxlen.filter(|most| *most > 0) {
             let counts = self.queues.queue(&queue).map(|queue| queue.counts).unwrap_or_default();
             if counts.ready + counts.delayed >= most {
                 return Err(FULL);
@@ -72,8 +73,12 @@ impl Jobs {
         context: &mut Context<Self>,
     ) {
         let queue = Bytes::from(queue);
-        let caller = responder.timeout(timeout.0, Ok(None));
-        let wanted = Wanted { ttl: Some(timeout.0), caller: Some(caller), ..Wanted::default() };
+        let ttl = Some(timeout.0).filter(|timeout| !timeout.is_zero());
+        let caller = match ttl {
+            Some(timeout) => responder.timeout(timeout, Ok(None)),
+            None => responder,
+        };
+        let wanted = Wanted { ttl, caller: Some(caller), ..Wanted::default() };
         self.queues.add(queue.clone(), body, wanted, Instant::now());
         self.serve(&queue);
         self.keep_time(context);
@@ -108,8 +113,8 @@ impl Jobs {
 
     /// Pushes a job to a client; `false` if there is none.
     fn push(&mut self, queue: &Bytes, client: &Client) -> bool {
-        let id = client.id();
-        let Some(job) = self.queues.take(queue, id, Instant::now()) else { return false };
+        let (id, now) = (client.id(), Instant::now());
+        let Some(job) = self.queues.take(queue, id, now) else { return false };
         match client.push(Pushed(job.given())) {
             Some(number) => {
                 job.place = Place::Out { client: id, push: Some(number) };
@@ -119,7 +124,7 @@ impl Jobs {
             None => {
                 let id = job.id;
                 self.waiting.remove(client.id());
-                self.queues.give_back(id, false);
+                self.queues.give_back(id, false, now);
             }
         }
         true
@@ -135,7 +140,8 @@ impl Jobs {
             && let Err(undelivered) = responder.send(Some(given))
         {
             let undelivered = undelivered.unwrap_or_default();
-            undelivered.into_iter().rev().for_each(|job| drop(self.queues.give_back(job.id, false)));
+            let now = Instant::now();
+            undelivered.into_iter().rev().for_each(|job| drop(self.queues.give_back(job.id, false, now)));
         }
         true
     }
@@ -154,10 +160,7 @@ impl Jobs {
 
     /// Sees to it that deadlines are kept, and tells others how much there is.
     pub(crate) fn keep_time(&mut self, context: &mut Context<Self>) {
-        let (jobs, queues) = self.queues.len();
-        self.totals.jobs.store(jobs as u64, Relaxed);
-        self.totals.queues.store(queues as u64, Relaxed);
-        self.totals.waiting.store(self.waiting.len() as u64, Relaxed);
+        self.tell_totals();
         let Some(next) = self.queues.next_deadline() else { return };
         // One that goes off too early is set anew then, which is less work than to keep it right.
         if self.timer.is_none_or(|(set, _)| next < set) {
@@ -169,13 +172,19 @@ impl Jobs {
         }
     }
 
+    fn tell_totals(&self) {
+        let (jobs, queues) = self.queues.len();
+        self.totals.jobs.store(jobs as u64, Relaxed);
+        self.totals.queues.store(queues as u64, Relaxed);
+        self.totals.waiting.store(self.waiting.len() as u64, Relaxed);
+    }
+
     fn pass_deadlines(&mut self, context: &mut Context<Self>) {
         self.timer = None;
         let now = Instant::now();
-        while let Some(queue) = self.queues.pass(now) {
-            if let Some(queue) = queue {
-                self.serve(&queue);
-            }
+        while let Some(Passed { queue, worker }) = self.queues.pass(now) {
+            worker.into_iter().for_each(|worker| self.answered(worker));
+            queue.iter().for_each(|queue| self.serve(queue));
         }
         self.keep_time(context);
     }
@@ -188,11 +197,12 @@ impl Handler<Disconnected> for Jobs {
     /// has not even been sent counts as not tried.
     fn handle(&mut self, Disconnected(client): Disconnected, context: &mut Context<Self>) {
         self.waiting.remove(client.id());
-        let taken = client.pushes_taken();
+        self.queues.forget_call(client.id());
+        let (taken, now) = (client.pushes_taken(), Instant::now());
         let mut queues = Vec::new();
         for (id, push) in self.queues.of_client(client.id()).into_iter().rev() {
             let was_tried = push.is_none_or(|push| push <= taken);
-            queues.extend(self.queues.give_back(id, was_tried));
+            queues.extend(self.queues.give_back(id, was_tried, now));
         }
         queues.iter().for_each(|queue| self.serve(queue));
         self.keep_time(context);

@@ -52,8 +52,11 @@ impl Waiting {
 
     /// A client waits for jobs of these queues, and for nothing that it has waited for before.
     pub(crate) fn add(&mut self, client: u64, queues: Vec<Bytes>, want: Want) {
+        let is_full = matches!(want, Want::Push { window, out, .. } if out >= window);
         self.clients.insert(client, Waiter { number: 0, queues, want });
-        self.line_up(client);
+        if !is_full {
+            self.line_up(client);
+        }
     }
 
     /// A client does not wait any more.
@@ -83,7 +86,7 @@ impl Waiting {
         let first = loop {
             let (client, number) = *line.places.front()?;
             match self.clients.get(&client) {
-                Some(waiter) if waiter.number == number => break client,
+                Some(waiter) if waiter.number == number && !waiter.want.is_over() => break client,
                 _ => line.places.pop_front(),
             };
         };
@@ -122,8 +125,9 @@ impl Waiting {
         queues
     }
 
-    /// Forgets lines in which nobody stands.
+    /// Forgets those who do not wait any more, and lines in which nobody stands.
     pub(crate) fn tidy(&mut self) {
+        self.clients.retain(|_, waiter| !waiter.want.is_over());
         let clients = &self.clients;
         self.lines.retain(|_, line| {
             line.places.retain(|place| is_place(clients, place));
@@ -148,5 +152,12 @@ impl Waiting {
 }
 
 fn is_place(clients: &HashMap<u64, Waiter, RandomState>, (client, number): &(u64, u64)) -> bool {
-    clients.get(client).is_some_and(|waiter| waiter.number == *number)
+    clients.get(client).is_some_and(|waiter| waiter.number == *number && !waiter.want.is_over())
+}
+
+impl Want {
+    /// The time of its `GETJOB` is over, or somebody has ended it.
+    fn is_over(&self) -> bool {
+        matches!(self, Want::Reply { responder, .. } if responder.is_closed())
+    }
 }

@@ -1,5 +1,7 @@
 //! The commands for workers.
 
+use std::time::Instant;
+
 use thegiant::{Responder, prelude::*};
 
 use crate::{
@@ -28,10 +30,8 @@ impl Jobs {
             None => {}
         }
         let count = options.count.unwrap_or(1).max(1);
-        let mut given = Vec::new();
-        for queue in &options.from {
-            given.extend(self.take(queue, client, count - given.len()));
-        }
+        let mut from = options.from.iter().map(|queue| self.take(queue, client, count));
+        let given = from.find(|given| !given.is_empty()).unwrap_or_default();
         if !given.is_empty() || options.nohang {
             self.answer(responder, Some(given).filter(|given| !given.is_empty()));
         } else {
@@ -83,7 +83,7 @@ impl Jobs {
             let Some(job) = self.queues.get(id) else { continue };
             let Place::Out { client, push } = job.place else { continue };
             count += 1;
-            let queue = self.queues.give_back(id, true);
+            let queue = self.queues.give_back(id, true, Instant::now());
             if push.is_some() {
                 self.answered(client);
             }
@@ -117,7 +117,7 @@ impl Jobs {
         // Nobody has had a look at what comes back.
         if let Err(Some(undelivered)) = responder.send(given) {
             for job in undelivered.into_iter().rev() {
-                let queue = self.queues.give_back(job.id, false);
+                let queue = self.queues.give_back(job.id, false, Instant::now());
                 queue.iter().for_each(|queue| self.serve(queue));
             }
         }
@@ -130,7 +130,7 @@ impl Jobs {
         }
     }
 
-    fn answered(&mut self, client: u64) {
+    pub(crate) fn answered(&mut self, client: u64) {
         let queues = self.waiting.answered(client);
         queues.iter().for_each(|queue| self.serve(queue));
     }

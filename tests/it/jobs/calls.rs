@@ -67,6 +67,16 @@ fn a_caller_waits_only_so_long() {
 }
 
 #[test]
+fn a_caller_without_a_time_limit_waits_for_long() {
+    let server = start();
+    let (mut caller, mut worker) = (connected(&server), connected(&server));
+    caller.send(line("CALLJOB q body 0"));
+    let id = id_in(&worker.ask(line("GETJOB FROM q")));
+    assert_eq!(worker.ask(line(&format!("REPLYJOB {id} result"))), ":1\r\n");
+    assert_eq!(caller.reply(), "$6\r\nresult\r\n");
+}
+
+#[test]
 fn the_job_of_a_caller_that_left_is_not_done() {
     let server = start();
     let (mut caller, mut worker) = (connected(&server), connected(&server));
@@ -78,6 +88,8 @@ fn the_job_of_a_caller_that_left_is_not_done() {
         let list = worker.ask(line("CLIENT LIST"));
         (!list.windows(id.len()).any(|part| part == id.as_bytes())).then_some(())
     });
+    let fields = ["ready", "expired"].map(|field| stat(&mut worker, "q", field));
+    assert_eq!(fields, [0, 1]);
     let wanted = add(&mut worker, "q wanted");
     assert_eq!(id_in(&worker.ask(line("GETJOB FROM q"))), wanted);
 }

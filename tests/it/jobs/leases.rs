@@ -59,3 +59,16 @@ fn what_was_tried_too_often_is_dead() {
     client.ask(line(&format!("NACK {id}")));
     assert_eq!(client.ask(line("GETJOB FROM dead:q")), jobs([job("dead:q", &id, "a", 3)]));
 }
+
+#[test]
+fn what_is_dead_stays_and_what_comes_back_too_late_does_not() {
+    let server = start();
+    let mut client = connected(&server);
+    let (dead, late) = (add(&mut client, "q a TTL 20 MAXTRIES 1"), add(&mut client, "q b TTL 20"));
+    client.ask(line("GETJOB COUNT 2 FROM q"));
+    std::thread::sleep(std::time::Duration::from_millis(50));
+    assert_eq!(client.ask(line(&format!("NACK {dead} {late}"))), ":2\r\n");
+    assert_eq!(stat(&mut client, "q", "expired"), 1);
+    std::thread::sleep(std::time::Duration::from_millis(50));
+    assert_eq!(client.ask(line("GETJOB NOHANG FROM q dead:q")), jobs([job("dead:q", &dead, "a", 1)]));
+}

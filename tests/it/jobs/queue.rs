@@ -48,6 +48,7 @@ fn a_queue_can_be_full() {
     add(&mut client, "q c MAXLEN 3");
     client.ask(line("GETJOB FROM q"));
     add(&mut client, "q d MAXLEN 3");
+    add(&mut client, "q e MAXLEN 0");
 }
 
 #[test]

@@ -99,8 +99,7 @@ fn pushes_go_round_among_workers() {
 #[test]
 fn what_was_pushed_and_not_sent_was_not_tried() {
     let server = start();
-    let (mut client, worker) = (connected(&server), connected(&server));
-    let mut worker = worker;
+    let (mut client, mut worker) = (connected(&server), connected(&server));
     // More than a socket takes of a client that does not read.
     let body = "x".repeat(1 << 20);
     let request = format!(
@@ -112,11 +111,58 @@ fn what_was_pushed_and_not_sent_was_not_tried() {
     }
     assert_eq!(worker.ask(line("WORKER q WINDOW 20")), "+OK\r\n");
     eventually(|| (stat(&mut client, "q", "out") == 20).then_some(()));
+    let read = id_in(&worker.reply());
     drop(worker);
     eventually(|| (stat(&mut client, "q", "out") == 0).then_some(()));
     let (ready, dead) = (stat(&mut client, "q", "ready"), stat(&mut client, "q", "dead"));
     assert_eq!(ready + dead, 20);
     assert!(ready >= 1, "{ready} of 20 have not been sent, and so not been tried");
+    let dead = client.ask(line("GETJOB COUNT 20 FROM dead:q"));
+    assert!(String::from_utf8_lossy(&dead).contains(&read), "what it has read, it has tried");
+}
+
+#[test]
+fn a_worker_that_takes_too_long_is_pushed_other_jobs() {
+    let server = start();
+    let (mut client, mut worker) = (connected(&server), connected(&server));
+    assert_eq!(worker.ask(line("WORKER q")), "+OK\r\n");
+    let first = add(&mut client, "q a RETRY 30");
+    for _ in 0..2 {
+        // Nobody else is there, so it gets it again.
+        assert_eq!(id_in(&worker.reply()), first);
+    }
+    worker.send(line(&format!("ACKJOB {first}")));
+    // It may have been pushed a last time.
+    while !worker.reply().starts_with(b":") {}
+    let second = add(&mut client, "q b");
+    assert_eq!(id_in(&worker.reply()), second);
+}
+
+#[test]
+fn to_say_again_that_one_is_a_worker_is_no_way_to_more_jobs() {
+    let server = start();
+    let (mut client, mut worker) = (connected(&server), connected(&server));
+    let first = add(&mut client, "q a");
+    let second = add(&mut client, "q b");
+    worker.send(line("WORKER q"));
+    assert_eq!(worker.reply(), "+OK\r\n");
+    assert_eq!(id_in(&worker.reply()), first);
+    assert_eq!(worker.ask(line("WORKER q")), "+OK\r\n");
+    assert_eq!(client.ask(line("QLEN q")), ":1\r\n");
+    worker.send(line(&format!("ACKJOB {first}")));
+    let mut answers = [worker.reply(), worker.reply()];
+    answers.sort_by_key(|answer| !answer.starts_with(b":"));
+    assert_eq!((&answers[0][..], id_in(&answers[1])), (&b":1\r\n"[..], second));
+}
+
+#[test]
+fn who_has_given_up_is_not_counted_and_not_served() {
+    let server = start();
+    let (mut client, mut worker) = (connected(&server), connected(&server));
+    assert_eq!(worker.ask(line("GETJOB TIMEOUT 10 FROM q")), "$-1\r\n");
+    add(&mut client, "q x");
+    let fields = ["workers", "requeued", "ready"].map(|field| stat(&mut client, "q", field));
+    assert_eq!(fields, [0, 0, 1]);
 }
 
 #[test]
