@@ -218,6 +218,23 @@ async fn one_who_does_not_read_is_cut_and_the_others_get_everything() {
     assert!(rest.len() < 2 * 1024 * 1024, "{} bytes for one that does not read", rest.len());
 }
 
+/// Names of channels are memory, too.
+#[actix::test]
+async fn one_who_subscribes_to_too_much_is_closed() {
+    let server = TestServer::with(Server::new(app()).max_client_memory(1 << 20));
+    let (mut greedy, mut operator) = (server.connect(), server.connect());
+    for number in 0..900 {
+        let name = format!("{number} {}", "x".repeat(1000));
+        greedy.send(format!("SUBSCRIBE \"{name}\"\r\n")).await;
+        greedy.reply().await;
+    }
+    let last: String = ["a", "b", "c", "d"].map(|name| format!(" {}", name.repeat(15_000))).concat();
+    greedy.send(format!("SUBSCRIBE{last}\r\n")).await;
+    greedy.rest().await;
+    // That of the actor is left.
+    assert_eq!(operator.call(["PUBSUB", "CHANNELS"]).await, Value::Array(bulks(&["news"])));
+}
+
 #[actix::test]
 async fn listeners_are_not_idle_and_are_of_a_class() {
     tokio::time::pause();

@@ -566,8 +566,11 @@ impl Client {
         self.door().extra().map_or([0; 3], |extra| extra.subscribed)
     }
 
-    pub(crate) fn set_subscribed(&self, subscribed: [usize; 3]) {
-        self.door().extra_mut().subscribed = subscribed;
+    /// What it has subscribed to, and the bytes that this takes.
+    pub(crate) fn set_subscribed(&self, subscribed: [usize; 3], memory: usize) {
+        let mut door = self.door();
+        let extra = door.extra_mut();
+        (extra.subscribed, extra.subscribed_memory) = (subscribed, memory);
     }
 
     /// Whether it is of this server.
@@ -717,7 +720,8 @@ impl Client {
 
     /// Bytes of memory that it takes, beyond what every connection does.
     pub(crate) fn memory(&self) -> usize {
-        self.input() + self.output() + self.pushed_len()
+        let subscribed = self.door().extra().map_or(0, |extra| extra.subscribed_memory);
+        self.input() + self.output() + self.pushed_len() + subscribed
     }
 
     fn door(&self) -> MutexGuard<'_, Door> {

@@ -33,6 +33,8 @@ pub(super) struct Extra {
     pub(super) waiting: Waiting,
     /// To how many channels, patterns and channels of shards it has subscribed.
     pub(super) subscribed: [usize; 3],
+    /// Bytes that these take.
+    pub(super) subscribed_memory: usize,
     /// What the application has attached, one of each type.
     pub(super) attached: Vec<(TypeId, Arc<dyn Any + Send + Sync>)>,
 }

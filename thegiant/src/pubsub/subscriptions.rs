@@ -7,17 +7,22 @@ use bytes::Bytes;
 use super::{Kind, PubSub};
 use crate::Client;
 
+/// What a subscription takes beside its name, in bytes, roughly.
+const ENTRY: usize = 100;
+
 /// What one client has subscribed to. It ends with this.
 #[derive(Debug)]
 pub(crate) struct Subscriptions {
     pubsub: PubSub,
     client: Client,
     names: [HashSet<Bytes>; 3],
+    /// Bytes that these take.
+    memory: usize,
 }
 
 impl Subscriptions {
     pub(crate) fn new(pubsub: PubSub, client: Client) -> Self {
-        Subscriptions { pubsub, client, names: Default::default() }
+        Subscriptions { pubsub, client, names: Default::default(), memory: 0 }
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -35,15 +40,15 @@ impl Subscriptions {
         if !names.contains(name) {
             let name = Bytes::copy_from_slice(name);
             names.insert(name.clone());
-            self.pubsub.add_client(kind, name, &self.client);
-            self.tell();
+            self.pubsub.add_client(kind, name.clone(), &self.client);
+            self.account(self.memory + ENTRY + name.len());
         }
     }
 
     pub(crate) fn remove(&mut self, kind: Kind, name: &[u8]) {
         if self.names[kind as usize].remove(name) {
             self.pubsub.remove_client(kind, name, &self.client);
-            self.tell();
+            self.account(self.memory - ENTRY - name.len());
         }
     }
 
@@ -52,9 +57,13 @@ impl Subscriptions {
         self.names[kind as usize].iter().cloned().collect()
     }
 
-    /// Lets others see how many these are.
-    fn tell(&self) {
-        self.client.set_subscribed(self.names.each_ref().map(HashSet::len));
+    /// Lets others see how many these are, and that they take so much.
+    fn account(&mut self, memory: usize) {
+        let before = std::mem::replace(&mut self.memory, memory);
+        self.client.set_subscribed(self.names.each_ref().map(HashSet::len), memory);
+        if let Some(server) = self.client.server() {
+            server.account(before, memory);
+        }
     }
 }
 
@@ -65,6 +74,6 @@ impl Drop for Subscriptions {
                 self.pubsub.remove_client(kind, &name, &self.client);
             }
         }
-        self.tell();
+        self.account(0);
     }
 }
