@@ -36,6 +36,7 @@
 //!   [`IntoReply`], such as [`Simple`], [`Array`], [`Value`] or an [`Error`].
 //! - A [`Responder`] answers later; so does a method that returns a future, an [`Answer`](command::Answer).
 //! - [`Client`] is who asks, and can be sent something at any time; [`Call`] is what was asked, as it came.
+//! - [`PubSub`] has the channels that clients subscribe to: any actor publishes there, or is told by [`Published`].
 //! - [`command`](mod@command) describes commands, [`resp`] is the wire, [`glob`] matches patterns.
 //!
 //! # What is promised
