@@ -42,6 +42,8 @@ mod pubsub;
 mod test_kit;
 /// The example `timers`.
 mod timers;
+/// `MULTI` and `WATCH` where actors take part.
+mod transactions;
 /// Every parameter type and every return type, over the wire.
 mod types;
 /// Mistakes, and what the compiler says to them.

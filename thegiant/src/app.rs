@@ -5,7 +5,7 @@ use std::{fmt, marker::PhantomData};
 use actix::{Actor, Addr, Context, Handler, Recipient, dev::ToEnvelope};
 
 use crate::{
-    PubSub,
+    Keyspace, PubSub,
     command::{Answer, Call, Commands, Row, RowId, Spec, split_name},
     connection::{Connected, Consumers, Disconnected, Drain, MountId, Presence, Routes, Session, drain},
     info::{InfoFields, InfoSection},
@@ -53,6 +53,7 @@ pub struct App {
     info: Vec<InfoSection>,
     presence: Presence,
     pubsub: PubSub,
+    keyspace: Keyspace,
 }
 
 impl App {
@@ -122,6 +123,11 @@ impl App {
         self.pubsub.clone()
     }
 
+    /// Who watches keys: for actors that change keys by themselves.
+    pub fn keyspace(&self) -> Keyspace {
+        self.keyspace.clone()
+    }
+
     /// Adds fields to a section of `INFO`, or a section of its own.
     ///
     /// They are asked for whenever a client asks, so they should be quick to tell. An actor keeps
@@ -171,7 +177,13 @@ impl App {
             // The names of built-in commands differ from each other.
             let _ = self.routes.add_command(spec, MountId::SESSION, row);
         }
-        AppParts { routes: self.routes, info: self.info, presence: self.presence, pubsub: self.pubsub }
+        AppParts {
+            routes: self.routes,
+            info: self.info,
+            presence: self.presence,
+            pubsub: self.pubsub,
+            keyspace: self.keyspace,
+        }
     }
 }
 
@@ -181,6 +193,7 @@ pub(crate) struct AppParts {
     pub(crate) info: Vec<InfoSection>,
     pub(crate) presence: Presence,
     pub(crate) pubsub: PubSub,
+    pub(crate) keyspace: Keyspace,
 }
 
 impl fmt::Debug for App {

@@ -168,6 +168,7 @@ pub mod command;
 mod connection;
 pub mod glob;
 mod info;
+mod keyspace;
 mod listener;
 mod observe;
 mod pubsub;
@@ -402,6 +403,7 @@ pub use crate::{
     command::{Array, Call, Commands, FromArg, IntoPush, IntoReply, Key, Raw, Simple},
     connection::{Address, Client, Connected, Consumers, Disconnected, Responder},
     info::InfoFields,
+    keyspace::Keyspace,
     pubsub::{PubSub, Published},
     resp::{Error, Value},
     server::{ClientClass, OutputLimit, Server, ServerHandle, SlowConsumers},

@@ -14,10 +14,12 @@ mod numbers;
 mod store;
 mod strings;
 
+use store::Store;
 use thegiant::prelude::*;
 
 #[actix::main]
 async fn main() {
-    let store = store::Store::default();
-    cli::serve(App::new().info("Keyspace", store.keyspace()).mount(store.start())).await;
+    let app = App::new();
+    let store = Store::new(app.keyspace());
+    cli::serve(app.info("Keyspace", store.info()).mount(store.start())).await;
 }

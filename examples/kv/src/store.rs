@@ -3,7 +3,7 @@
 
 use std::{thread, time::Duration};
 
-use thegiant::{InfoFields, prelude::*};
+use thegiant::{InfoFields, Keyspace, prelude::*};
 
 use crate::db::Db;
 
@@ -24,6 +24,8 @@ pub(crate) type Result<T> = std::result::Result<T, Error>;
 #[derive(Default)]
 pub(crate) struct Store {
     pub(crate) databases: [Db; DATABASES],
+    /// Is told of keys that expire.
+    keyspace: Keyspace,
 }
 
 impl Actor for Store {
@@ -35,6 +37,10 @@ impl Actor for Store {
 }
 
 impl Store {
+    pub(crate) fn new(keyspace: Keyspace) -> Self {
+        Store { keyspace, ..Store::default() }
+    }
+
     /// The database that a client has chosen.
     pub(crate) fn db(&self, client: &Client) -> &Db {
         &self.databases[usize::from(client.db())]
@@ -45,7 +51,7 @@ impl Store {
     }
 
     /// What `INFO keyspace` tells: the databases that have keys, and how many.
-    pub(crate) fn keyspace(&self) -> impl Fn(&mut InfoFields) + Send + Sync + use<> {
+    pub(crate) fn info(&self) -> impl Fn(&mut InfoFields) + Send + Sync + use<> {
         let counts = self.databases.each_ref().map(Db::counts);
         move |info| {
             for (index, counts) in counts.iter().enumerate().filter(|(_, counts)| counts.keys() > 0) {
@@ -58,7 +64,10 @@ impl Store {
 
     /// Drops keys whose time has come, then sees to it that it is called again.
     fn drop_expired(&mut self, context: &mut Context<Self>) {
-        let dropped: usize = self.databases.iter_mut().map(|db| db.drop_expired(EXPIRE_AT_ONCE)).sum();
+        let mut dropped = 0;
+        for (db, number) in self.databases.iter_mut().zip(0..) {
+            dropped += db.drop_expired(EXPIRE_AT_ONCE, |key| self.keyspace.modified(number, key));
+        }
         let pause = if dropped < EXPIRE_AT_ONCE { EXPIRE_EVERY } else { EXPIRE_MORE_AFTER };
         context.run_later(pause, Self::drop_expired);
     }

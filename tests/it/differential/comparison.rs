@@ -23,13 +23,14 @@ impl Comparison {
 fn have_same_fields(kv: &[u8], redis: &[u8]) -> Option<bool> {
     /// What tells of buffers, files and time; and the last command, which `kv` notes once for all that
     /// came together.
-    const OTHERWISE: [&str; 13] = [
+    const OTHERWISE: [&str; 14] = [
         "fd",
         "age",
         "idle",
         "qbuf",
         "qbuf-free",
         "argv-mem",
+        "multi-mem",
         "rbs",
         "rbp",
         "obl",
@@ -38,8 +39,8 @@ fn have_same_fields(kv: &[u8], redis: &[u8]) -> Option<bool> {
         "tot-mem",
         "cmd",
     ];
-    /// These are of Redis 7.2.
-    const OURS: [&str; 2] = ["lib-name", "lib-ver"];
+    /// These are of Redis 7.2 and 7.4.
+    const OURS: [&str; 3] = ["watch", "lib-name", "lib-ver"];
     let [kv, redis] = [text(kv)?, text(redis)?];
     let [kv, redis] = [&kv, &redis].map(|lines| {
         let fields = lines.split([' ', '\n']).map(|field| field.split_once('=').unwrap_or((field, "")));

@@ -42,7 +42,7 @@ macro_rules! families {
 fn families() -> Vec<(&'static str, String)> {
     let written = families! {
         "strings" "keys" "expiry" "connection" "client" "command" "config" "info" "server" "errors" "protocol" "large"
-        "password" "pubsub"
+        "password" "pubsub" "transactions"
     };
     let made = [
         ("random commands", chance::commands()),

@@ -4,8 +4,8 @@ use crate::support::{
     request,
 };
 
-const FIELDS: &str = "id addr laddr fd name age idle flags db sub psub ssub multi qbuf qbuf-free argv-mem multi-mem \
-                      rbs rbp obl oll omem tot-mem events cmd user redir resp lib-name lib-ver";
+const FIELDS: &str = "id addr laddr fd name age idle flags db sub psub ssub multi watch qbuf qbuf-free argv-mem \
+                      multi-mem rbs rbp obl oll omem tot-mem events cmd user redir resp lib-name lib-ver";
 
 #[test]
 fn a_line_has_the_fields_of_redis_in_its_order() {

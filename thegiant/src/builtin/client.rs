@@ -12,7 +12,7 @@ use crate::{
     Address, Args, Client, Error, FromArg, IntoReply,
     command::{ArgKind, ArgSpec, Arguments},
     commands,
-    connection::{ClientFlag, Pause, Session, Shared, Wish},
+    connection::{ClientFlag, NOT_ALLOWED, Pause, Session, Shared, Wish},
     resp::{Encoder, Replies, parse_integer},
 };
 
@@ -88,8 +88,9 @@ impl Session {
 
     /// Sends replies, or does not.
     #[command("CLIENT REPLY", noscript, loading, stale)]
-    fn client_reply(&self, action: ReplyAction) -> ReplyAction {
-        action
+    fn client_reply(&self, action: ReplyAction) -> Result<ReplyAction, Error> {
+        // An array cannot lack some of its elements.
+        if self.transaction.is_running() { Err(NOT_ALLOWED) } else { Ok(action) }
     }
 
     /// Has clients wait.
@@ -182,6 +183,7 @@ fn described(client: &Client, shared: &Shared) -> String {
         client.last_command().map_or_else(|| "NULL".to_owned(), |id| shared.routes.command(id).full_name());
     let (library, version) = client.library();
     let [channels, patterns, shards] = client.subscribed();
+    let queued = client.queued();
     let mut line = format!(
         "id={} addr={} laddr={} fd={} name={} ",
         client.id(),
@@ -193,13 +195,16 @@ fn described(client: &Client, shared: &Shared) -> String {
     // Nothing fails that writes to a string.
     let _ = writeln!(
         line,
-        "age={} idle={} flags={} db={} sub={channels} psub={patterns} ssub={shards} multi=-1 qbuf={input} qbuf-free=0 argv-mem=0 multi-mem=0 \
+        "age={} idle={} flags={} db={} sub={channels} psub={patterns} ssub={shards} multi={} watch={} qbuf={input} qbuf-free=0 argv-mem=0 multi-mem={} \
          rbs=0 rbp=0 obl={output} oll=0 omem={pushed} tot-mem={} events={} cmd={command} user={} redir=-1 resp={} \
          lib-name={} lib-ver={}",
         client.age(now),
         client.idle(now),
         flags(client),
         client.db(),
+        queued.map_or(-1, |(requests, _)| i64::from(requests)),
+        client.watched_keys(),
+        queued.map_or(0, |(_, memory)| memory),
         IDLE_MEMORY + client.memory(),
         if output > 0 { "rw" } else { "r" },
         client.user(),
@@ -214,7 +219,9 @@ fn flags(client: &Client) -> String {
     let flags = [
         ('O', client.is(ClientFlag::Monitor)),
         ('P', client.is_subscriber()),
+        ('x', client.queued().is_some()),
         ('b', client.is_blocked()),
+        ('d', client.is(ClientFlag::Dirty)),
         ('A', client.wish() == Wish::Die),
         ('U', matches!(client.addr(), Address::Unix(_))),
         ('e', client.is(ClientFlag::NoEvict)),

@@ -12,6 +12,7 @@ mod process;
 pub(crate) mod pubsub;
 mod server;
 mod slowlog;
+pub(crate) mod transaction;
 mod unblock;
 
 use crate::{
@@ -37,6 +38,7 @@ impl Commands for Session {
         Self::LATENCY,
         Self::DEBUG,
         Self::PUBSUB,
+        Self::TRANSACTION,
     ];
 }
 
@@ -63,9 +65,9 @@ impl Session {
 
 impl<T: IntoReply> IntoReply for Ahead<'_, T> {
     fn into_reply(self, out: &mut Encoder) {
-        if self.session.client.is_pushed_to() {
-            self.session.take_pushed(out);
-            out.keep();
+        // Within a transaction, that would be part of an array.
+        if !self.session.transaction.is_running() {
+            self.session.take_pushed_ahead(out);
         }
         self.reply.into_reply(out);
     }

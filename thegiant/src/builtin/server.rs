@@ -20,8 +20,12 @@ impl Session {
 
     /// Shows all commands as they come.
     #[command("MONITOR", admin, noscript, loading, stale)]
-    fn monitor(&self) {
+    fn monitor(&self) -> Result<(), Error> {
+        if self.transaction.is_running() {
+            return Err(Error::from_static("ERR MONITOR isn't allowed for DENY BLOCKING client"));
+        }
         self.set_monitor(true);
+        Ok(())
     }
 
     /// Stops the server in order.

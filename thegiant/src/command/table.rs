@@ -48,6 +48,8 @@ pub(crate) enum Resolved<T> {
     /// No command, but a line of HTTP: a browser was lured into talking to this server. Nothing of
     /// it may be run, and nothing is answered.
     CrossProtocol,
+    /// A request that waits in a transaction: there it has a copy that is run.
+    Queued,
 }
 
 impl<T> Default for Table<T> {
@@ -148,7 +150,7 @@ impl<T: Copy> Table<T> {
             Resolved::WrongArity(_, words) | Resolved::WrongContainerArity(words) => {
                 out.error(&call.wrong_arity_of(usize::from(words)));
             }
-            Resolved::CrossProtocol => {}
+            Resolved::CrossProtocol | Resolved::Queued => {}
         }
     }
 

@@ -1,5 +1,7 @@
 //! What one read brought in.
 
+mod transaction;
+
 use std::{
     fmt, mem,
     ops::Range,
@@ -11,7 +13,9 @@ use actix_rt::time::Sleep;
 use bytes::Bytes;
 use tracing::{debug_span, level_filters::LevelFilter};
 
-use super::{Client, CommandId, pool};
+pub(crate) use transaction::{NOT_ALLOWED, Queue, Transaction};
+
+use super::{Client, CommandId, inbox::Hold, pool};
 use crate::{
     Error,
     command::{Call, Commands, Resolved, RowId, Spec},
@@ -51,6 +55,12 @@ pub(crate) struct Burst {
     client: Option<Client>,
     /// Each request is timed.
     pub(crate) is_timed: bool,
+    /// Somebody wants to know which keys are read and changed.
+    pub(crate) is_observed: bool,
+    /// It is a transaction, whose replies make up one array.
+    is_transaction: bool,
+    /// Of a transaction that has begun with an actor, and goes on with it later.
+    pub(crate) hold: Option<Hold>,
     /// What is noted of single requests.
     pub(crate) ledger: Ledger,
 }
@@ -79,6 +89,9 @@ impl Default for Burst {
             mark: Mark::default(),
             client: None,
             is_timed: false,
+            is_observed: false,
+            is_transaction: false,
+            hold: None,
             ledger: Ledger::default(),
         }
     }
@@ -148,7 +161,10 @@ impl Burst {
         self.next = 0;
         self.next_span = 0;
         self.is_timed = false;
-        self.out.set_timed(false);
+        self.is_observed = false;
+        self.is_transaction = false;
+        self.hold = None;
+        self.out.set_noted(false);
         self.out.set_replies(Replies::On);
         self.ledger.clear();
         self.room = HIGH_WATER;
@@ -309,6 +325,9 @@ impl Burst {
         actor: &mut A,
         context: &mut A::CommandContext,
     ) {
+        if self.is_transaction {
+            self.give_up_if_dirty();
+        }
         // One look at the level, once for all of them: a span that is made for nobody costs more.
         if LevelFilter::current() >= LevelFilter::DEBUG {
             self.run_in_span(mount, actor, context);
@@ -352,7 +371,9 @@ impl Burst {
     pub(crate) fn begin(&mut self) {
         if self.is_timed {
             self.ledger.begin();
-            self.out.set_timed(true);
+        }
+        if self.is_timed || self.is_observed {
+            self.out.set_noted(true);
         }
     }
 
@@ -381,7 +402,7 @@ impl Burst {
     pub(crate) fn take_reply(&mut self, mut reply: Box<Burst>) {
         self.out.append(&mut reply.out);
         reply.recycle();
-        self.room = HIGH_WATER;
+        self.room = if self.is_transaction { usize::MAX } else { HIGH_WATER };
         if self.out.is_noteworthy() {
             self.take_note(false);
         }
@@ -403,7 +424,8 @@ impl Burst {
     #[cold]
     fn take_note(&mut self, is_rejection: bool) -> bool {
         let is_deferred = self.out.take_deferred();
-        if self.out.take_error() {
+        let is_error = self.out.take_error();
+        if is_error {
             self.note_failure(is_rejection);
         }
         self.ledger.note_end(self.next as u32, is_rejection);
@@ -412,6 +434,9 @@ impl Burst {
             self.ledger.stop();
             self.room = 0;
             return false;
+        }
+        if self.is_observed && !is_error {
+            self.tell_of_keys();
         }
         let reply = self.out.take_kept(self.mark);
         match self.out.replies() {
@@ -424,6 +449,17 @@ impl Burst {
             }
         }
         true
+    }
+
+    /// Its next request has been run: tells which keys that has read or changed.
+    fn tell_of_keys(&self) {
+        let Some(client) = &self.client else { return };
+        let command = self.requests.get(self.next).and_then(Request::command);
+        if let (Some(server), Some(command), Some(call)) =
+            (client.server(), command, self.call(self.next as u32))
+        {
+            server.keyspace.ran(server.routes.command(command), &call);
+        }
     }
 
     fn note_failure(&mut self, is_rejection: bool) {
@@ -449,6 +485,9 @@ impl Burst {
             client.hand_back(self);
             return None;
         }
+        if self.is_transaction {
+            self.end_waiting(&client);
+        }
         let mut burst = client.park(self, true)?;
         if burst.is_waiting() {
             client.hand_back(burst);
@@ -461,7 +500,7 @@ impl Burst {
     /// Keeps no more than it needs, since it may have to wait for long, and not its client, which holds it.
     pub(crate) fn make_small(&mut self) {
         self.client = None;
-        if self.capacity() > size_of::<Self>() + SMALL {
+        if !self.is_transaction && self.capacity() > size_of::<Self>() + SMALL {
             self.input.shrink_to_fit();
             self.spans.shrink_to_fit();
             self.requests.shrink_to_fit();

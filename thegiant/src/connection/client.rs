@@ -158,6 +158,8 @@ pub(crate) enum ClientFlag {
     NoTouch = 1 << 3,
     /// Its connection is woken when it sends something or goes.
     Watched = 1 << 4,
+    /// `WATCH`: a key that it watches has changed.
+    Dirty = 1 << 5,
 }
 
 /// What a connection finds when it looks for its burst.
@@ -566,11 +568,38 @@ impl Client {
         self.door().extra().map_or([0; 3], |extra| extra.subscribed)
     }
 
-    /// What it has subscribed to, and the bytes that this takes.
-    pub(crate) fn set_subscribed(&self, subscribed: [usize; 3], memory: usize) {
-        let mut door = self.door();
-        let extra = door.extra_mut();
-        (extra.subscribed, extra.subscribed_memory) = (subscribed, memory);
+    pub(crate) fn set_subscribed(&self, subscribed: [usize; 3]) {
+        self.door().extra_mut().subscribed = subscribed;
+    }
+
+    /// How many requests wait in its transaction, if it has begun one, and the bytes that these take.
+    pub(crate) fn queued(&self) -> Option<(u32, usize)> {
+        self.door().extra()?.queued
+    }
+
+    pub(crate) fn set_queued(&self, queued: Option<(u32, usize)>) {
+        self.door().extra_mut().queued = queued;
+    }
+
+    /// How many keys it watches.
+    pub(crate) fn watched_keys(&self) -> usize {
+        self.door().extra().map_or(0, |extra| extra.watched)
+    }
+
+    pub(crate) fn set_watched_keys(&self, watched: usize) {
+        self.door().extra_mut().watched = watched;
+    }
+
+    /// What it has subscribed to, watches or has queued takes more memory, or less.
+    pub(crate) fn account(&self, before: usize, after: usize) {
+        {
+            let mut door = self.door();
+            let memory = &mut door.extra_mut().memory;
+            *memory = *memory - before + after;
+        }
+        if let Some(server) = self.server() {
+            server.account(before, after);
+        }
     }
 
     /// Whether it is of this server.
@@ -720,8 +749,8 @@ impl Client {
 
     /// Bytes of memory that it takes, beyond what every connection does.
     pub(crate) fn memory(&self) -> usize {
-        let subscribed = self.door().extra().map_or(0, |extra| extra.subscribed_memory);
-        self.input() + self.output() + self.pushed_len() + subscribed
+        let extra = self.door().extra().map_or(0, |extra| extra.memory);
+        self.input() + self.output() + self.pushed_len() + extra
     }
 
     fn door(&self) -> MutexGuard<'_, Door> {

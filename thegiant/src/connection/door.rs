@@ -33,8 +33,12 @@ pub(super) struct Extra {
     pub(super) waiting: Waiting,
     /// To how many channels, patterns and channels of shards it has subscribed.
     pub(super) subscribed: [usize; 3],
-    /// Bytes that these take.
-    pub(super) subscribed_memory: usize,
+    /// How many requests its transaction has, if there is one, and the bytes that these take.
+    pub(super) queued: Option<(u32, usize)>,
+    /// How many keys it watches.
+    pub(super) watched: usize,
+    /// Bytes that all these take.
+    pub(super) memory: usize,
     /// What the application has attached, one of each type.
     pub(super) attached: Vec<(TypeId, Arc<dyn Any + Send + Sync>)>,
 }

@@ -21,6 +21,7 @@ use crate::{Error, command::Commands};
 pub(crate) struct Inbox {
     mount: MountId,
     is_pool: bool,
+    actor: Recipient<Drain>,
     queue: Mutex<Queue>,
 }
 
@@ -29,6 +30,8 @@ struct Queue {
     bursts: VecDeque<Box<Burst>>,
     /// A `Drain` is under way.
     scheduled: bool,
+    /// There is a `Hold`.
+    held: bool,
     /// An empty queue, for the next time that `bursts` is taken.
     spare: VecDeque<Box<Burst>>,
 }
@@ -40,21 +43,29 @@ impl std::fmt::Debug for Queue {
 }
 
 impl Inbox {
-    pub(crate) fn new(mount: MountId, is_pool: bool) -> Arc<Self> {
-        Arc::new(Inbox { mount, is_pool, queue: Mutex::default() })
+    pub(crate) fn new(mount: MountId, is_pool: bool, actor: Recipient<Drain>) -> Arc<Self> {
+        Arc::new(Inbox { mount, is_pool, actor, queue: Mutex::default() })
     }
 
-    /// Queues a burst for `actor`.
-    pub(crate) fn push(self: &Arc<Self>, burst: Box<Burst>, actor: &Recipient<Drain>) {
+    /// Queues a burst; one that holds the inbox comes before all others, and does so no longer.
+    pub(crate) fn push(self: &Arc<Self>, mut burst: Box<Burst>) {
+        if let Some(hold) = burst.hold.take() {
+            self.queue().bursts.push_front(burst);
+            return drop(hold);
+        }
         let scheduled = {
             let mut queue = self.queue();
             queue.bursts.push_back(burst);
             std::mem::replace(&mut queue.scheduled, true)
         };
         if !scheduled || self.is_pool {
-            // To an actor that is gone, this drops the message, which answers the bursts.
-            actor.do_send(Drain { inbox: Some(Arc::clone(self)) });
+            self.schedule();
         }
+    }
+
+    fn schedule(self: &Arc<Self>) {
+        // To an actor that is gone, this drops the message, which answers the bursts.
+        self.actor.do_send(Drain { inbox: Some(Arc::clone(self)) });
     }
 
     /// What one `Drain` is for.
@@ -64,8 +75,32 @@ impl Inbox {
             return queue.bursts.pop_front().into_iter().collect();
         }
         queue.scheduled = false;
+        if queue.held {
+            return VecDeque::new();
+        }
         let spare = std::mem::take(&mut queue.spare);
         std::mem::replace(&mut queue.bursts, spare)
+    }
+
+    /// Has the actor run nothing else until a transaction goes on: not what it has taken, nor what comes.
+    #[cold]
+    fn hold(self: &Arc<Self>, mut taken: VecDeque<Box<Burst>>) -> Hold {
+        let mut queue = self.queue();
+        taken.append(&mut queue.bursts);
+        queue.bursts = taken;
+        queue.held = true;
+        Hold(Arc::clone(self))
+    }
+
+    fn release(self: &Arc<Self>) {
+        let is_due = {
+            let mut queue = self.queue();
+            queue.held = false;
+            !queue.bursts.is_empty() && !std::mem::replace(&mut queue.scheduled, true)
+        };
+        if is_due {
+            self.schedule();
+        }
     }
 
     fn give_back(&self, empty: VecDeque<Box<Burst>>) {
@@ -75,6 +110,15 @@ impl Inbox {
     fn queue(&self) -> MutexGuard<'_, Queue> {
         // Nothing panics while it is held.
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Keeps an inbox from being drained, until it is dropped.
+pub(crate) struct Hold(Arc<Inbox>);
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        self.0.release();
     }
 }
 
@@ -121,10 +165,15 @@ where
 {
     let Some(inbox) = message.inbox.take() else { return };
     let mut bursts = inbox.take();
-    for burst in bursts.drain(..) {
+    while let Some(burst) = bursts.pop_front() {
         let mut next = Some(burst);
         while let Some(mut burst) = next {
             burst.run(inbox.mount, actor, context);
+            if burst.returns_to(inbox.mount) && !inbox.is_pool {
+                burst.hold = Some(inbox.hold(bursts));
+                // It does not wait.
+                return drop(burst.leave());
+            }
             next = burst.leave();
         }
     }

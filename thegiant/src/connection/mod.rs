@@ -31,7 +31,8 @@ use actix::{Actor, ActorContext, AsyncContext, Context, fut::ActorFuture};
 use actix_rt::time::{Sleep, sleep};
 
 pub use address::Address;
-pub(crate) use burst::{Burst, MountId, Target};
+use burst::Queue;
+pub(crate) use burst::{Burst, MountId, NOT_ALLOWED, Target, Transaction};
 pub use client::Client;
 use client::Collected;
 pub(crate) use client::{ClientFlag, Ends, Wish};
@@ -49,8 +50,11 @@ pub(crate) use sweep::Sweep;
 
 use crate::{
     Error,
-    builtin::pubsub::{FOR_LISTENERS, not_for_listeners},
-    command::{Flags, Resolved},
+    builtin::{
+        pubsub::{FOR_LISTENERS, not_for_listeners},
+        transaction::{aborted_by, is_exec},
+    },
+    command::{Flags, Resolved, Spec},
     observe::Look,
     resp::{Decoder, Progress, ProtocolError, Replies},
 };
@@ -125,6 +129,8 @@ enum Gate {
     Closed,
     /// Not while the client listens.
     Listening,
+    /// Not before `EXEC`.
+    Queueing,
     /// Not yet.
     Waiting,
 }
@@ -299,7 +305,7 @@ impl Connection {
         let unread = self.unread();
         self.session.account_input(unread, start > 0);
         let limit = self.session.query_buffer_limit();
-        if unread > limit {
+        if unread + self.session.queued_len() > limit {
             let client = &self.session.client;
             tracing::warn!(
                 id = client.id(), client = %client.addr(), limit,
@@ -318,33 +324,36 @@ impl Connection {
         // An earlier burst may have changed these since this one was read.
         burst.out.set_protocol(self.session.client.protocol());
         burst.out.set_replies(self.session.replies);
-        while let Some(target) = burst.next_target() {
-            match target {
-                Resolved::Command(target) => match self.gate(&mut burst, target) {
-                    Gate::Open if target.mount == MountId::SESSION => self.answer(target, &mut burst),
-                    Gate::Open => return self.send_away(burst, target, cx),
-                    Gate::Closed => burst.reject(|_, out| out.error(&Error::NO_AUTH)),
-                    Gate::Listening => {
-                        let command = self.session.shared.routes.command(target.command);
-                        burst.reject(|_, out| out.error(&not_for_listeners(command)));
-                    }
-                    Gate::Waiting => return self.wait_for_gate(burst),
-                },
-                Resolved::CrossProtocol => {
-                    self.session.shared.warn_of_cross_protocol(&self.session.client);
-                    self.session.closing = true;
+        loop {
+            while let Some(target) = burst.next_target() {
+                match target {
+                    Resolved::Command(target) => match self.gate(&mut burst, target) {
+                        Gate::Open if target.mount == MountId::SESSION => self.answer(target, &mut burst),
+                        Gate::Open => return self.send_away(burst, target, cx),
+                        Gate::Closed => burst.reject(|_, out| out.error(&Error::NO_AUTH)),
+                        Gate::Listening => {
+                            let command = self.session.shared.routes.command(target.command);
+                            burst.reject(|_, out| out.error(&not_for_listeners(command)));
+                        }
+                        Gate::Queueing => self.queue(&mut burst),
+                        Gate::Waiting => return self.wait_for_gate(burst),
+                    },
+                    uncommon => self.answer_uncommon(uncommon, &mut burst),
                 }
-                Resolved::Help(_) if !self.session.is_authenticated() => {
-                    burst.reject(|_, out| out.error(&Error::NO_AUTH));
-                }
-                rejected => {
-                    let table = self.session.shared.routes.table();
-                    burst.reject(|call, out| table.answer(rejected, call, out));
+                if self.session.closing && !burst.is_transaction() {
+                    burst.abandon_requests();
                 }
             }
-            if self.session.closing {
-                burst.abandon_requests();
+            if !burst.is_waiting() && !burst.is_transaction() {
+                break;
             }
+            burst = match self.turn(burst) {
+                Ok(next) => next,
+                Err(stage) => return stage,
+            };
+        }
+        if !self.session.transaction.is_none() {
+            self.session.note_queued();
         }
         if !burst.has_requests() {
             self.say_what_is_broken(&mut burst);
@@ -369,6 +378,10 @@ impl Connection {
 
     #[cold]
     fn guarded_gate(&self, burst: &mut Burst, target: Target) -> Gate {
+        if self.session.transaction.is_running() {
+            self.observe(burst, target.mount);
+            return Gate::Open;
+        }
         let attention = &self.session.shared.attention;
         // Until it has said who it is, a client has a burst for each request.
         let command = self.session.shared.routes.command(target.command);
@@ -383,11 +396,21 @@ impl Connection {
         if is_paused {
             return Gate::Waiting;
         }
-        burst.is_timed = attention.is(Look::Time);
-        if attention.is(Look::Monitor) {
-            burst.show(target.mount, |call, command| self.session.show(call, command));
+        if self.session.transaction.takes(target, command) {
+            return Gate::Queueing;
         }
+        self.observe(burst, target.mount);
         Gate::Open
+    }
+
+    /// Sees to it that what this mount is going to run next is seen by those who want to.
+    fn observe(&self, burst: &mut Burst, mount: MountId) {
+        let attention = &self.session.shared.attention;
+        burst.is_timed = attention.is(Look::Time);
+        burst.is_observed = attention.is(Look::Keys);
+        if attention.is(Look::Monitor) {
+            burst.show(mount, |call, command| self.session.show(call, command));
+        }
     }
 
     /// Whether these requests have to wait. What operators need goes on, and so does a connection
@@ -399,8 +422,10 @@ impl Connection {
             false => !flags.contains(Flags::ADMIN),
         };
         let routes = &self.session.shared.routes;
-        let mut commands = burst.coming(target.mount).map(|(_, command)| routes.command(command).flags);
-        self.session.client.wish() == Wish::Live && commands.any(waits)
+        let mut commands = burst.coming(target.mount).map(|(_, command)| routes.command(command));
+        let queued = self.session.transaction.flags();
+        let flags = |command: &Spec| command.flags.union(if is_exec(command) { queued } else { Flags::NONE });
+        self.session.client.wish() == Wish::Live && commands.any(|command| waits(flags(command)))
     }
 
     /// The next request has to wait; what has been answered before it has not.
@@ -413,14 +438,63 @@ impl Connection {
     }
 
     fn send_away(&mut self, burst: Box<Burst>, target: Target, cx: &mut TaskContext<'_>) -> Stage {
+        let may_wait = self.session.shared.routes.command(target.command).flags.contains(Flags::BLOCKING);
+        self.session.client.set_watched(may_wait && self.stream.watch(cx).is_pending());
+        self.send_to(target.mount, burst)
+    }
+
+    fn send_to(&mut self, mount: MountId, burst: Box<Burst>) -> Stage {
         self.is_away = true;
         self.session.client.busy();
-        let routes = &self.session.shared.routes;
-        let may_wait = routes.command(target.command).flags.contains(Flags::BLOCKING);
-        self.session.client.set_watched(may_wait && self.stream.watch(cx).is_pending());
         // The client knows the waker already; it is called even if the answer is there.
-        routes.send(burst, target.mount);
+        self.session.shared.routes.send(burst, mount);
         self.wait(Stage::Away)
+    }
+
+    /// Has the next request wait for `EXEC`.
+    #[cold]
+    fn queue(&mut self, burst: &mut Burst) {
+        let Some(queue) = self.session.transaction.queue() else { return };
+        match queue.push(burst, &self.session.shared.routes) {
+            Ok(()) => burst.reject(|_, out| out.simple("QUEUED")),
+            Err(error) => burst.reject(|_, out| out.error(&error)),
+        }
+    }
+
+    /// A burst goes no further by itself: it waits, if for its transaction, that is run next; or it is one that has been
+    /// run, and what it has answered is the reply that is waited for.
+    #[cold]
+    fn turn(&mut self, mut burst: Box<Burst>) -> Result<Box<Burst>, Stage> {
+        let session = &mut self.session;
+        if burst.is_waiting() {
+            if burst.is_transaction() {
+                return Err(self.park(burst));
+            }
+            let Transaction::Queueing(queue) = mem::take(&mut session.transaction) else {
+                session.replies = burst.out.replies();
+                return Err(Stage::Writing(burst));
+            };
+            session.client.set_queued(Some(queue.size()));
+            let (mut transaction, actor) = queue.into_burst(&session.client);
+            session.transaction = Transaction::Running(burst);
+            let Some(actor) = actor else { return Ok(transaction) };
+            session.client.set_watched(false);
+            self.observe(&mut transaction, actor);
+            return Err(self.send_to(actor, transaction));
+        }
+        session.settle(&mut burst);
+        let Transaction::Running(mut outer) = mem::take(&mut session.transaction) else {
+            return Err(Stage::Ended);
+        };
+        session.end_transaction();
+        // What it has published comes ahead of its reply, as with any command.
+        session.take_pushed_ahead(&mut outer.out);
+        outer.take_reply(burst);
+        outer.out.set_protocol(session.client.protocol());
+        if session.closing {
+            outer.abandon_requests();
+        }
+        Ok(outer)
     }
 
     /// The next request waits for its reply, unless that has come by now. What comes before it is sent
@@ -436,6 +510,31 @@ impl Connection {
                 self.is_away = true;
                 self.session.client.busy();
                 Stage::Away
+            }
+        }
+    }
+
+    /// Answers a request that was resolved to no command.
+    fn answer_uncommon(&mut self, resolved: Resolved<Target>, burst: &mut Burst) {
+        let routes = &self.session.shared.routes;
+        match resolved {
+            Resolved::CrossProtocol => {
+                self.session.shared.warn_of_cross_protocol(&self.session.client);
+                self.session.closing = true;
+            }
+            Resolved::Help(_) if !self.session.is_authenticated() => {
+                burst.reject(|_, out| out.error(&Error::NO_AUTH));
+            }
+            Resolved::Help(_) if self.session.transaction.queue().is_some() => self.queue(burst),
+            Resolved::WrongArity(Target { mount: MountId::SESSION, command, .. }, _)
+                if is_exec(routes.command(command)) =>
+            {
+                burst.reject(|call, out| out.error(&aborted_by(&call.wrong_arity_of(1))));
+                self.session.end_transaction();
+            }
+            rejected => {
+                burst.reject(|call, out| routes.table().answer(rejected, call, out));
+                self.session.transaction.queue().into_iter().for_each(Queue::spoil);
             }
         }
     }

@@ -20,14 +20,8 @@ pub(crate) struct Routes {
     table: Table<Target>,
     /// By their numbers.
     commands: Vec<&'static Spec>,
-    actors: Vec<Mounted>,
+    actors: Vec<Arc<Inbox>>,
     fallback: Option<Target>,
-}
-
-/// An actor that bursts can be sent to.
-struct Mounted {
-    inbox: Arc<Inbox>,
-    actor: Recipient<Drain>,
 }
 
 impl Routes {
@@ -41,7 +35,7 @@ impl Routes {
         let Some(mount) = next.ok().filter(|mount| *mount != MountId::SESSION) else {
             panic!("more than 65,534 actors are mounted");
         };
-        self.actors.push(Mounted { inbox: Inbox::new(mount, is_pool), actor });
+        self.actors.push(Inbox::new(mount, is_pool, actor));
         mount
     }
 
@@ -110,8 +104,7 @@ impl Routes {
 
     /// Sends a burst to the actor that runs its next request.
     pub(crate) fn send(&self, burst: Box<Burst>, mount: MountId) {
-        let Mounted { inbox, actor } = &self.actors[usize::from(mount.0)];
-        inbox.push(burst, actor);
+        self.actors[usize::from(mount.0)].push(burst);
     }
 }
 

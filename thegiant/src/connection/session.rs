@@ -2,9 +2,10 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::{Burst, Client, ClientFlag, CommandId, Shared};
+use super::{Burst, Client, ClientFlag, CommandId, Shared, Transaction};
 use crate::{
     command::{Call, Flags, Receiver},
+    keyspace::Watch,
     pubsub::Subscriptions,
     resp::{DecodeLimits, Encoder, Protocol, Replies},
     settings::Setting,
@@ -25,6 +26,11 @@ pub(crate) struct Session {
     authenticated: bool,
     /// What it has subscribed to, if anything.
     pub(crate) subscriptions: Option<Box<Subscriptions>>,
+    /// What it has asked for since `MULTI`, and the keys that must not change before `EXEC`.
+    pub(crate) transaction: Transaction,
+    pub(crate) watch: Option<Box<Watch>>,
+    /// Bytes that the requests of the transaction take.
+    queued: usize,
     /// Which replies are sent.
     pub(crate) replies: Replies,
 }
@@ -35,7 +41,17 @@ impl Session {
         if !authenticated {
             client.unauthenticated_since(Some(shared.now()));
         }
-        Session { shared, client, closing: false, authenticated, subscriptions: None, replies: Replies::On }
+        Session {
+            shared,
+            client,
+            closing: false,
+            authenticated,
+            subscriptions: None,
+            transaction: Transaction::None,
+            watch: None,
+            queued: 0,
+            replies: Replies::On,
+        }
     }
 
     pub(crate) fn is_authenticated(&self) -> bool {
@@ -52,7 +68,7 @@ impl Session {
 
     /// Whether its client may do whatever it likes.
     pub(crate) fn is_free(&self) -> bool {
-        self.authenticated && self.subscriptions.is_none()
+        self.authenticated && self.subscriptions.is_none() && self.transaction.is_none()
     }
 
     /// Whether its client is told what is published, and can be told hardly anything else: in RESP2, that would look
@@ -75,6 +91,37 @@ impl Session {
         self.shared.account(len, 0);
     }
 
+    /// The same, ahead of a reply: it is sent even if that is not.
+    pub(crate) fn take_pushed_ahead(&self, out: &mut Encoder) {
+        if self.client.is_pushed_to() {
+            self.take_pushed(out);
+            out.keep();
+        }
+    }
+
+    /// Lets others see what is queued.
+    #[cold]
+    pub(crate) fn note_queued(&mut self) {
+        let queued = self.transaction.queue().map(|queue| queue.size());
+        let memory = queued.map_or(0, |(_, memory)| memory);
+        self.client.set_queued(queued);
+        self.client.account(std::mem::replace(&mut self.queued, memory), memory);
+    }
+
+    /// Bytes that are queued.
+    pub(crate) fn queued_len(&self) -> usize {
+        self.queued
+    }
+
+    /// There is no transaction any more, nor is anything watched.
+    pub(crate) fn end_transaction(&mut self) {
+        self.watch = None;
+        self.transaction = Transaction::None;
+        if self.client.queued().is_some() {
+            self.note_queued();
+        }
+    }
+
     /// Back to how it was at first.
     pub(crate) fn start_over(&mut self) {
         self.client.set_protocol(Protocol::Resp2);
@@ -84,6 +131,7 @@ impl Session {
         self.client.set(ClientFlag::NoTouch, false);
         self.set_monitor(false);
         self.subscriptions = None;
+        self.end_transaction();
         self.set_authenticated(self.shared.password.is_none());
     }
 

@@ -15,7 +15,7 @@ use tokio::sync::mpsc;
 
 use super::{Address, Client, ClientFlag, Clients, Ends, Presence, Wish, routes::Routes};
 use crate::{
-    Call, PubSub,
+    Call, Keyspace, PubSub,
     app::AppParts,
     info::InfoSection,
     observe::{Attention, Look, Monitors, Slowlog, Stats},
@@ -32,6 +32,7 @@ pub(crate) struct Shared {
     pub(crate) info: Vec<InfoSection>,
     pub(crate) presence: Presence,
     pub(crate) pubsub: PubSub,
+    pub(crate) keyspace: Keyspace,
     /// What clients have to know, if anything.
     pub(crate) password: Option<Box<[u8]>>,
     /// `SHUTDOWN` is allowed: it sends this.
@@ -41,7 +42,7 @@ pub(crate) struct Shared {
     pub(crate) clients: Clients,
     pub(crate) stats: Stats,
     pub(crate) slowlog: Slowlog,
-    pub(crate) attention: Attention,
+    pub(crate) attention: Arc<Attention>,
     monitors: Monitors,
     pause: Mutex<Option<Pause>>,
     started: Instant,
@@ -70,7 +71,7 @@ pub(crate) struct Parts {
 
 impl Shared {
     pub(crate) fn new(app: AppParts, parts: Parts) -> Self {
-        let AppParts { routes, info, presence, pubsub } = app;
+        let AppParts { routes, info, presence, pubsub, keyspace } = app;
         let Parts { settings, password, stop, addresses } = parts;
         let shared = Shared {
             stats: Stats::new(routes.commands()),
@@ -79,12 +80,13 @@ impl Shared {
             info,
             presence,
             pubsub,
+            attention: keyspace.attention(),
+            keyspace,
             password,
             stop,
             addresses,
             clients: Clients::default(),
             slowlog: Slowlog::default(),
-            attention: Attention::default(),
             monitors: Monitors::default(),
             pause: Mutex::default(),
             started: Instant::now(),

@@ -103,7 +103,7 @@ impl Waiting {
                 burst.take_reply(reply);
                 Some(burst)
             }
-            asked @ Reply::Asked if !burst.out.is_empty() => {
+            asked @ Reply::Asked if !burst.out.is_empty() && !burst.is_transaction() => {
                 // What comes before it has to be sent first.
                 self.reply = asked;
                 Some(burst)

@@ -15,6 +15,8 @@ pub(crate) enum Look {
     Monitor = 1 << 1,
     /// Some commands have to wait.
     Pause = 1 << 2,
+    /// Somebody wants to know which keys are read and changed.
+    Keys = 1 << 3,
 }
 
 impl Attention {

@@ -59,11 +59,8 @@ impl Subscriptions {
 
     /// Lets others see how many these are, and that they take so much.
     fn account(&mut self, memory: usize) {
-        let before = std::mem::replace(&mut self.memory, memory);
-        self.client.set_subscribed(self.names.each_ref().map(HashSet::len), memory);
-        if let Some(server) = self.client.server() {
-            server.account(before, memory);
-        }
+        self.client.set_subscribed(self.names.each_ref().map(HashSet::len));
+        self.client.account(std::mem::replace(&mut self.memory, memory), memory);
     }
 }
 

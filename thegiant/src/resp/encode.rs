@@ -39,7 +39,7 @@ pub(crate) enum Replies {
 }
 
 const ERROR: u8 = 1;
-const TIMED: u8 = 1 << 1;
+const NOTED: u8 = 1 << 1;
 const SELECTED: u8 = 1 << 2;
 const DEFERRED: u8 = 1 << 3;
 const KEPT: u8 = 1 << 4;
@@ -131,6 +131,15 @@ impl Encoder {
     pub fn null(&mut self) {
         self.bytes.extend_from_slice(match self.protocol {
             Protocol::Resp2 => b"$-1\r\n",
+            Protocol::Resp3 => b"_\r\n",
+        });
+    }
+
+    /// The absent array: `_` in RESP3, `*-1` in RESP2. A command that answers with an array and has waited for it in
+    /// vain says so, and a transaction that was not run.
+    pub fn null_array(&mut self) {
+        self.bytes.extend_from_slice(match self.protocol {
+            Protocol::Resp2 => b"*-1\r\n",
             Protocol::Resp3 => b"_\r\n",
         });
     }
@@ -281,8 +290,8 @@ impl Encoder {
     }
 
     /// Has each reply be noteworthy, since somebody wants to know when it is there.
-    pub(crate) fn set_timed(&mut self, timed: bool) {
-        self.note(TIMED, timed);
+    pub(crate) fn set_noted(&mut self, noted: bool) {
+        self.note(NOTED, noted);
     }
 
     /// The reply is not written now: somebody else gives it later.

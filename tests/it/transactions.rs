@@ -1,0 +1,323 @@
+//! `MULTI` and `WATCH` where actors take part. What Redis answers is in `differential/transactions.txt`.
+
+use std::{
+    sync::{
+        Arc, Barrier,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    thread,
+    time::Duration,
+};
+
+use actix::ResponseFuture;
+use actix_rt::{Arbiter, time::sleep};
+use thegiant::{Keyspace, Value, prelude::*, test::TestServer};
+
+use crate::support::{RawClient, Served, client_list, eventually, exchange, line, lines, listed};
+
+/// Has a few things to do, and tells of what it does by itself.
+#[derive(Default)]
+struct Worker {
+    marks: i64,
+    waiting: Vec<Responder<Option<i64>>>,
+    keyspace: Keyspace,
+    gate: Option<Arc<Barrier>>,
+}
+
+impl Actor for Worker {
+    type Context = Context<Self>;
+}
+
+#[commands]
+impl Worker {
+    /// Counts up.
+    #[command("MARK", write)]
+    fn mark(&mut self, _key: Key<&[u8]>) -> i64 {
+        self.marks += 1;
+        self.marks
+    }
+
+    /// How far it has counted.
+    #[command("MARKS", readonly)]
+    fn marks(&self) -> i64 {
+        self.marks
+    }
+
+    /// Counts up for no key in particular.
+    #[command("MARKALL", write)]
+    fn mark_all(&mut self) -> i64 {
+        self.mark(Key(b""))
+    }
+
+    #[command("PANIC", write)]
+    fn panic(&self) {
+        panic!("as it was told");
+    }
+
+    /// Waits, with all that this actor has to do.
+    #[command("HOLD")]
+    fn hold(&self) {
+        if let Some(gate) = &self.gate {
+            gate.wait();
+        }
+    }
+
+    /// Waits for what never comes.
+    #[command("NEVER", blocking)]
+    fn never(&mut self, responder: Responder<Option<i64>>) {
+        self.waiting.push(responder);
+    }
+
+    /// Waits for what never comes, and answers -1 in the end.
+    #[command("HARDLYEVER", blocking)]
+    fn hardly_ever(&mut self, responder: Responder<Option<i64>>) {
+        self.waiting.push(responder.timeout(Duration::from_secs(60), Some(-1)));
+    }
+
+    /// Takes its time.
+    #[command("SOON")]
+    fn soon(&self) -> ResponseFuture<i64> {
+        Box::pin(async {
+            sleep(Duration::from_millis(20)).await;
+            7
+        })
+    }
+
+    /// Changes a key that it does not name as one.
+    #[command("CHANGE")]
+    fn change(&self, db: u16, key: &[u8]) {
+        self.keyspace.modified(db, key);
+    }
+
+    /// Changes all keys.
+    #[command("CHANGEALL")]
+    fn change_all(&self) {
+        self.keyspace.all_modified();
+    }
+}
+
+struct Other;
+
+impl Actor for Other {
+    type Context = Context<Self>;
+}
+
+#[commands]
+impl Other {
+    #[command("OTHER")]
+    fn other(&self) {}
+}
+
+fn app() -> App {
+    let app = App::new();
+    let worker = Worker { keyspace: app.keyspace(), ..Worker::default() };
+    app.mount(worker.start()).mount(Other.start())
+}
+
+/// The same, with the actor in a thread of its own.
+fn threaded(gate: Option<Arc<Barrier>>) -> App {
+    let worker = |_: &mut Context<Worker>| Worker { gate, ..Worker::default() };
+    App::new().mount(Worker::start_in_arbiter(&Arbiter::new().handle(), worker))
+}
+
+fn numbers(array: Value) -> Vec<i64> {
+    let Value::Array(values) = array else { panic!("no array: {array:?}") };
+    let number = |value: &Value| if let Value::Integer(number) = value { Some(*number) } else { None };
+    values.iter().filter_map(number).collect()
+}
+
+#[test]
+fn nobody_comes_between_its_commands() {
+    let served = Served::start(|| threaded(None));
+    let address = served.address();
+    let is_over = AtomicBool::new(false);
+    thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                let mut other = RawClient::connect(address);
+                while !is_over.load(Relaxed) {
+                    other.send(lines("MARK a\nMARK a\nMARK a"));
+                    other.replies(3);
+                }
+            });
+        }
+        let mut client = RawClient::connect(address);
+        let executed: Vec<_> = (0..300)
+            .map(|_| {
+                client.send(lines("MULTI\nMARK a\nPING\nMARK a\nECHO x\nPUBLISH a b\nMARK a\nEXEC"));
+                client.replies(7);
+                String::from_utf8_lossy(&client.reply()).into_owned()
+            })
+            .collect();
+        is_over.store(true, Relaxed);
+        for reply in executed {
+            let number = |line: &str| line.strip_prefix(':')?.parse().ok();
+            let marks: Vec<i64> = reply.lines().filter_map(number).filter(|number| *number > 0).collect();
+            assert!(marks.len() == 3 && marks[2] - marks[0] == 2, "{reply}");
+        }
+    });
+}
+
+#[test]
+fn who_is_cut_off_in_a_transaction_holds_up_nobody() {
+    let served = Served::start(|| threaded(None));
+    for _ in 0..50 {
+        let mut client = RawClient::connect(served.address());
+        client.send(lines("MULTI\nMARK a\nPING\nMARK a\nPING\nMARK a\nEXEC"));
+        client.reset();
+        exchange(served.address(), lines("MARK a"));
+    }
+}
+
+#[test]
+fn commands_of_two_actors_are_not_mixed() {
+    let served = Served::start(app);
+    let replies = exchange(
+        served.address(),
+        lines("MULTI\nMARK a\nOTHER\nEXEC\nMARKS\nMULTI\nOTHER\nPING\nOTHER\nEXEC"),
+    );
+    let refused = "-ERR 'other' can't be in one transaction with 'mark': another actor answers it\r\n\
+                   -EXECABORT Transaction discarded because of previous errors.\r\n";
+    let rest = "+OK\r\n+QUEUED\r\n+QUEUED\r\n+QUEUED\r\n*3\r\n+OK\r\n+PONG\r\n+OK\r\n";
+    assert_eq!(replies, format!("+OK\r\n+QUEUED\r\n{refused}:0\r\n{rest}"));
+}
+
+#[test]
+fn a_panic_is_one_of_its_replies() {
+    let served = Served::start(app);
+    let replies = exchange(served.address(), lines("MULTI\nMARK a\nPANIC\nMARK a\nEXEC\nPING"));
+    let executed = "*3\r\n:1\r\n-ERR internal error\r\n:2\r\n+PONG\r\n";
+    assert_eq!(replies, format!("+OK\r\n+QUEUED\r\n+QUEUED\r\n+QUEUED\r\n{executed}"));
+}
+
+#[actix::test]
+async fn what_waits_for_something_does_not_and_what_takes_time_does() {
+    let server = TestServer::start(app());
+    let mut client = server.connect();
+    client.send(lines("MULTI\nNEVER\nMARK a\nHARDLYEVER\nPING\nNEVER\nEXEC\nPING")).await;
+    client.expect("+OK\r\n+QUEUED\r\n+QUEUED\r\n+QUEUED\r\n+QUEUED\r\n+QUEUED\r\n").await;
+    client.expect("*5\r\n$-1\r\n:1\r\n:-1\r\n+PONG\r\n$-1\r\n+PONG\r\n").await;
+
+    client.send(lines("MULTI\nMARK a\nSOON\nMARK a\nSOON\nEXEC\nPING")).await;
+    client.expect("+OK\r\n+QUEUED\r\n+QUEUED\r\n+QUEUED\r\n+QUEUED\r\n").await;
+    client.expect("*4\r\n:2\r\n:7\r\n:3\r\n:7\r\n+PONG\r\n").await;
+    server.stop().await.expect("an ordered end");
+}
+
+#[actix::test]
+async fn what_an_actor_changes_by_itself_is_seen() {
+    let server = TestServer::start(app());
+    let mut client = server.connect();
+    for (change, is_dirty) in [
+        ("CHANGE 0 a", true),
+        ("CHANGE 1 a", false),
+        ("CHANGE 0 b", false),
+        ("CHANGEALL", true),
+        ("MARK a", true),
+        ("MARK b", false),
+        ("MARKALL", true),
+        ("MARKS", false),
+        ("PANIC", false),
+        ("MARK", false),
+    ] {
+        client.call(["WATCH", "a"]).await;
+        client.call(change.split(' ')).await;
+        client.call(["MULTI"]).await;
+        client.send(line("EXEC")).await;
+        client.expect(if is_dirty { "*-1\r\n" } else { "*0\r\n" }).await;
+    }
+}
+
+#[actix::test]
+async fn of_many_who_watch_one_comes_through() {
+    let server = TestServer::start(app());
+    let mut clients: Vec<_> = (0..50).map(|_| server.connect()).collect();
+    for client in &mut clients {
+        client.call(["WATCH", "a"]).await;
+    }
+    for client in &mut clients {
+        client.send(lines("MULTI\nMARK a\nEXEC")).await;
+    }
+    let mut executed = Vec::new();
+    for client in &mut clients {
+        client.expect("+OK\r\n+QUEUED\r\n").await;
+        match client.reply().await {
+            Value::Null => {}
+            array => executed.extend(numbers(array)),
+        }
+    }
+    assert_eq!(executed, [1]);
+}
+
+/// A write that was on its way before `EXEC`, and is run before the transaction.
+#[test]
+fn a_change_is_seen_however_late() {
+    let gate = Arc::new(Barrier::new(2));
+    let of_actor = Arc::clone(&gate);
+    let served = Served::start(|| threaded(Some(of_actor)));
+    let [mut operator, mut holder, mut other, mut client] =
+        [(); 4].map(|()| RawClient::connect(served.address()));
+    let other_id = other.id();
+    client.ask(line("WATCH a"));
+    holder.send(line("HOLD"));
+    other.send(line("MARK a"));
+    eventually(|| (listed(&mut operator, other_id)?.text("cmd") == "mark").then_some(()));
+    client.send(lines("MULTI\nMARK a"));
+    assert_eq!(client.replies(2), "+OK\r\n+QUEUED\r\n");
+    client.send(lines("EXEC\nMARKS"));
+    gate.wait();
+    assert_eq!(client.replies(2), "*-1\r\n:1\r\n");
+}
+
+#[test]
+fn it_waits_for_the_end_of_a_pause_if_it_writes() {
+    let served = Served::start(app);
+    let [mut operator, mut writer, mut reader] = [(); 3].map(|()| RawClient::connect(served.address()));
+    let id = writer.id();
+    writer.send(lines("MULTI\nMARK a"));
+    writer.replies(2);
+    operator.ask(line("CLIENT PAUSE 60000 WRITE"));
+    reader.send(lines("MULTI\nMARKS\nPING\nEXEC"));
+    assert_eq!(reader.replies(4), "+OK\r\n+QUEUED\r\n+QUEUED\r\n*2\r\n:0\r\n+PONG\r\n");
+    writer.send(line("EXEC"));
+    eventually(|| (listed(&mut operator, id)?.text("flags") == "xb").then_some(()));
+    operator.ask(line("CLIENT UNPAUSE"));
+    assert_eq!(writer.reply(), "*1\r\n:1\r\n");
+}
+
+#[test]
+fn what_is_queued_counts_as_unread() {
+    const LIMIT: usize = 1024 * 1024;
+    let served = Served::with(app, |server| server.query_buffer_limit(LIMIT).bind("127.0.0.1:0"));
+    let mut client = RawClient::connect(served.address());
+    client.ask(line("MULTI"));
+    let large = line(&format!("MARK {}", "x".repeat(LIMIT / 4)));
+    for queued in 1..=3 {
+        assert_eq!(client.ask(&large), "+QUEUED\r\n");
+        let mut operator = RawClient::connect(served.address());
+        let held = client_list(&mut operator, "").into_iter().find(|fields| fields.text("multi") != "-1");
+        let held = held.expect("a client in a transaction");
+        assert_eq!((held.number("multi"), held.text("flags")), (queued, "x"));
+        assert!(held.number("multi-mem") >= queued * LIMIT as u64 / 4);
+        assert!(held.number("tot-mem") >= held.number("multi-mem"));
+    }
+    client.send(&large);
+    assert_eq!(client.rest(), "");
+    assert_eq!(exchange(served.address(), lines("MARKS")), ":0\r\n");
+}
+
+#[test]
+fn nothing_is_left_of_clients_that_have_gone() {
+    let served = Served::start(app);
+    let mut operator = RawClient::connect(served.address());
+    for ending in ["", "EXEC", "DISCARD", "RESET", "EXEC x", "QUIT"] {
+        let mut client = RawClient::connect(served.address());
+        client.send(lines(&format!("WATCH a b\nMULTI\nMARK a\n{ending}")));
+        client.replies(3);
+        if !ending.is_empty() {
+            client.reply();
+        }
+        drop(client);
+    }
+    eventually(|| (client_list(&mut operator, "").len() == 1).then_some(()));
+}

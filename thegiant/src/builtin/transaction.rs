@@ -1,0 +1,98 @@
+//! `MULTI`, `EXEC` and what belongs to them.
+
+use crate::{
+    Error, IntoReply, Key,
+    command::Spec,
+    commands,
+    connection::{ClientFlag, Session, Transaction},
+    keyspace::Watch,
+    resp::Encoder,
+};
+
+#[commands(rows = TRANSACTION, group = "transactions")]
+impl Session {
+    /// Starts a transaction.
+    #[command("MULTI", noscript, loading, stale, fast, allow_busy)]
+    fn multi(&mut self) -> Result<(), Error> {
+        if !self.transaction.is_none() {
+            return Err(NESTED);
+        }
+        self.transaction = Transaction::Queueing(Box::default());
+        Ok(())
+    }
+
+    /// Executes all commands in a transaction.
+    #[command("EXEC", noscript, loading, stale, skip_slowlog)]
+    fn exec(&mut self) -> Result<Executed, Error> {
+        let queue = self.transaction.queue().ok_or(EXEC_WITHOUT_MULTI)?;
+        if queue.is_spoilt() {
+            self.end_transaction();
+            return Err(ABORTED);
+        }
+        if self.client.is(ClientFlag::Dirty) {
+            self.end_transaction();
+            return Ok(Executed::Not);
+        }
+        Ok(Executed::Begun)
+    }
+
+    /// Discards a transaction.
+    #[command("DISCARD", noscript, loading, stale, fast, allow_busy)]
+    fn discard(&mut self) -> Result<(), Error> {
+        self.transaction.queue().ok_or(DISCARD_WITHOUT_MULTI)?;
+        self.end_transaction();
+        Ok(())
+    }
+
+    /// Monitors changes to keys to determine the execution of a transaction.
+    #[command("WATCH", noscript, loading, stale, fast, allow_busy)]
+    fn watch(&mut self, key: Vec<Key<&[u8]>>) -> Result<(), Error> {
+        if !self.transaction.is_none() {
+            return Err(WATCH_INSIDE_MULTI);
+        }
+        let (keyspace, client) = (&self.shared.keyspace, &self.client);
+        let watch = self.watch.get_or_insert_with(|| Box::new(Watch::new(keyspace.clone(), client.clone())));
+        key.into_iter().for_each(|Key(key)| watch.add(key));
+        Ok(())
+    }
+
+    /// Forgets about watched keys of a transaction.
+    #[command("UNWATCH", noscript, loading, stale, fast, allow_busy)]
+    fn unwatch(&mut self) {
+        self.watch = None;
+    }
+}
+
+const NESTED: Error = Error::from_static("ERR MULTI calls can not be nested");
+const EXEC_WITHOUT_MULTI: Error = Error::from_static("ERR EXEC without MULTI");
+const DISCARD_WITHOUT_MULTI: Error = Error::from_static("ERR DISCARD without MULTI");
+const WATCH_INSIDE_MULTI: Error = Error::from_static("ERR WATCH inside MULTI is not allowed");
+const ABORTED: Error = Error::from_static("EXECABORT Transaction discarded because of previous errors.");
+
+/// Whether it is the command that runs a transaction.
+pub(crate) fn is_exec(command: &Spec) -> bool {
+    command.name == "EXEC"
+}
+
+/// Why a transaction is not run whose `EXEC` is refused.
+pub(crate) fn aborted_by(error: &Error) -> Error {
+    let reason = error.as_bytes().strip_prefix(b"ERR ").unwrap_or(error.as_bytes());
+    Error::from_bytes([b"EXECABORT Transaction discarded because of: ", reason].concat())
+}
+
+/// The reply of `EXEC`.
+enum Executed {
+    /// The connection sees to it: what is queued is going to answer.
+    Begun,
+    /// A watched key has changed.
+    Not,
+}
+
+impl IntoReply for Executed {
+    fn into_reply(self, out: &mut Encoder) {
+        match self {
+            Executed::Begun => out.defer(),
+            Executed::Not => out.null_array(),
+        }
+    }
+}

@@ -1,0 +1,80 @@
+//! `WATCH`: a transaction that is run only if keys have not changed.
+
+use std::collections::{HashMap, HashSet};
+
+use bytes::Bytes;
+
+use super::Keyspace;
+use crate::{Client, connection::ClientFlag};
+
+/// What a watched key takes beside its name, in bytes, roughly.
+const ENTRY: usize = 100;
+
+/// Who watches which key, each in its database.
+#[derive(Debug, Default)]
+pub(super) struct Watchers(HashMap<Bytes, Vec<(u16, Client)>>);
+
+impl Watchers {
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub(super) fn modified(&self, db: u16, key: &[u8]) {
+        let watchers = self.0.get(key).into_iter().flatten();
+        watchers.filter(|(of, _)| *of == db).for_each(|(_, client)| client.set(ClientFlag::Dirty, true));
+    }
+
+    pub(super) fn all_modified(&self) {
+        self.0.values().flatten().for_each(|(_, client)| client.set(ClientFlag::Dirty, true));
+    }
+
+    fn remove(&mut self, client: &Client, key: &Bytes) {
+        if let Some(watchers) = self.0.get_mut(key) {
+            watchers.retain(|(_, watcher)| watcher.id() != client.id());
+            if watchers.is_empty() {
+                self.0.remove(key);
+            }
+        }
+    }
+}
+
+/// What one client watches. It ends with this.
+#[derive(Debug)]
+pub(crate) struct Watch {
+    keyspace: Keyspace,
+    client: Client,
+    keys: HashSet<(u16, Bytes)>,
+    /// Bytes that these take.
+    memory: usize,
+}
+
+impl Watch {
+    pub(crate) fn new(keyspace: Keyspace, client: Client) -> Self {
+        Watch { keyspace, client, keys: HashSet::new(), memory: 0 }
+    }
+
+    /// Watches a key of the client's database.
+    pub(crate) fn add(&mut self, key: &[u8]) {
+        let (db, key) = (self.client.db(), Bytes::copy_from_slice(key));
+        if self.keys.insert((db, key.clone())) {
+            self.account(self.memory + ENTRY + key.len());
+            let watcher = (db, self.client.clone());
+            self.keyspace.rewatch(|watchers| watchers.0.entry(key).or_default().push(watcher));
+        }
+    }
+
+    /// Lets others see how many these are, and that they take so much.
+    fn account(&mut self, memory: usize) {
+        self.client.set_watched_keys(self.keys.len());
+        self.client.account(std::mem::replace(&mut self.memory, memory), memory);
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        let keys = std::mem::take(&mut self.keys);
+        self.keyspace.rewatch(|watchers| keys.iter().for_each(|(_, key)| watchers.remove(&self.client, key)));
+        self.client.set(ClientFlag::Dirty, false);
+        self.account(0);
+    }
+}
