@@ -5,6 +5,7 @@
 mod calls;
 mod crowd;
 mod figure;
+mod keys;
 mod latency;
 mod load;
 mod machine;
@@ -54,6 +55,7 @@ fn run(options: &Options) -> Result<()> {
         figures.extend(throughput::figures(&programs, options)?);
         figures.extend(crowd::figures(&programs, options)?);
         figures.extend(publish::figures(&programs, options)?);
+        figures.extend(keys::figures(&programs, options)?);
     }
     print(&report::report(&programs, options, &figures))
 }

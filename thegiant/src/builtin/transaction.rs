@@ -4,7 +4,7 @@ use crate::{
     Error, IntoReply, Key,
     command::Spec,
     commands,
-    connection::{ClientFlag, Session, Transaction},
+    connection::{ClientFlag, Queue, Session, Transaction},
     keyspace::Watch,
     resp::Encoder,
 };
@@ -17,7 +17,7 @@ impl Session {
         if !self.transaction.is_none() {
             return Err(NESTED);
         }
-        self.transaction = Transaction::Queueing(Box::default());
+        self.transaction = Transaction::Queueing(Box::new(Queue::new()));
         Ok(())
     }
 

@@ -31,8 +31,7 @@ use actix::{Actor, ActorContext, AsyncContext, Context, fut::ActorFuture};
 use actix_rt::time::{Sleep, sleep};
 
 pub use address::Address;
-use burst::Queue;
-pub(crate) use burst::{Burst, MountId, NOT_ALLOWED, Target, Transaction};
+pub(crate) use burst::{Burst, MountId, NOT_ALLOWED, Queue, Target, Transaction};
 pub use client::Client;
 use client::Collected;
 pub(crate) use client::{ClientFlag, Ends, Wish};
@@ -456,7 +455,7 @@ impl Connection {
     fn queue(&mut self, burst: &mut Burst) {
         let Some(queue) = self.session.transaction.queue() else { return };
         match queue.push(burst, &self.session.shared.routes) {
-            Ok(()) => burst.reject(|_, out| out.simple("QUEUED")),
+            Ok(()) => burst.reject(|_, out| out.raw(b"+QUEUED\r\n")),
             Err(error) => burst.reject(|_, out| out.error(&error)),
         }
     }

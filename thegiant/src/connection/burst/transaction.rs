@@ -26,7 +26,7 @@ pub(crate) enum Transaction {
 }
 
 /// What has been asked for since `MULTI`.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Queue {
     requests: Box<Burst>,
     /// Who answers it, and the first command for which that is so.
@@ -75,6 +75,10 @@ impl Transaction {
 }
 
 impl Queue {
+    pub(crate) fn new() -> Self {
+        Queue { requests: Burst::new(), actor: None, flags: Flags::NONE, is_spoilt: false }
+    }
+
     /// How many requests these are, and the bytes that they take.
     pub(crate) fn size(&self) -> (u32, usize) {
         (u32::try_from(self.requests.len()).unwrap_or(u32::MAX), self.requests.unread_len())
