@@ -10,6 +10,7 @@ const [name, protocol, port] = [process.argv[2], Number(process.argv[3]), Number
 class Ioredis {
     constructor(packageName, options = {}) {
         const Redis = require(packageName);
+        this.packageName = packageName;
         this.Error = Redis.ReplyError;
         this.client = new Redis({ port, protocol, ...options });
         this.client.on("error", (error) => console.log(`on error: ${error}`));
@@ -34,6 +35,13 @@ class Ioredis {
             await listener.quit();
         };
     };
+    // Nothing, if a watched key has changed.
+    transaction = async (commands) => {
+        const transaction = this.client.multi();
+        for (const words of commands) transaction.call(...words);
+        return (await transaction.exec())?.map(([error, reply]) => error ?? reply);
+    };
+    another = async () => new Ioredis(this.packageName);
     pipeline = async (commands) => {
         const pipeline = this.client.pipeline();
         for (const words of commands) pipeline.call(...words);
@@ -43,7 +51,9 @@ class Ioredis {
 
 class NodeRedis {
     constructor(packageName, options = {}) {
-        const { createClient, ErrorReply, RESP_TYPES } = require(packageName);
+        const { createClient, ErrorReply, RESP_TYPES, WatchError } = require(packageName);
+        this.packageName = packageName;
+        this.WatchError = WatchError;
         this.Error = ErrorReply;
         this.types = RESP_TYPES;
         this.client = createClient({ socket: { port }, ...(RESP_TYPES && { RESP: protocol }), ...options });
@@ -71,6 +81,18 @@ class NodeRedis {
             await listener.quit();
         };
     };
+    transaction = async (commands) => {
+        const transaction = this.client.multi();
+        for (const words of commands) transaction.addCommand(words);
+        const { WatchError } = this;
+        // With errors among the replies, it throws all of them.
+        return await transaction.exec().catch((error) => (error instanceof WatchError ? undefined : error.replies));
+    };
+    another = async () => {
+        const other = new NodeRedis(this.packageName);
+        await other.connect();
+        return other;
+    };
     // What is called in one turn of the event loop is a pipeline.
     pipeline = async (commands) => {
         const replies = await Promise.allSettled(commands.map((words) => this.client.sendCommand(words)));
@@ -94,6 +116,7 @@ async function main() {
     await check("options", () => options(client, Client.named(packageName)));
     await check("pipeline", () => pipeline(client));
     await check("errors", () => errors(client));
+    await check("transactions", () => transactions(client));
     await check("binary", () => binary(client));
     await check("large", () => large(client));
     await check("channels", () => channels(client));
@@ -158,6 +181,27 @@ async function large(client) {
 }
 
 // A channel and a pattern that it matches, a thousand messages in order, and an end.
+// Some commands as one; then fifty who count up one key that they watch.
+async function transactions(client) {
+    await client.set("word", "abc");
+    const commands = ["SET n 1", "INCR n", "INCR word", "ECHO among", "GET n"].map((line) => line.split(" "));
+    const replies = await client.transaction(commands);
+    const [error] = replies.splice(2, 1);
+    assert.match(error.message, /not an integer/);
+    assert.deepEqual(replies, ["OK", 2, "among", "2"]);
+    const countUp = async () => {
+        const other = await client.another();
+        for (let done = 0; done < 20; ) {
+            await other.call("WATCH", "total");
+            const value = Number((await other.get("total")) ?? 0);
+            if (await other.transaction([["SET", "total", String(value + 1)]])) done++;
+        }
+        await other.close();
+    };
+    await Promise.all(Array.from({ length: 50 }, countUp));
+    assert.equal(await client.get("total"), "1000");
+}
+
 async function channels(client) {
     const heard = [];
     const end = await client.listen("news", "n?ws", (channel, message) => heard.push([channel, message]));

@@ -39,11 +39,15 @@ class RedisPy:
     async def call(self, *words):
         return self.client.execute_command(*words)
 
-    async def pipeline(self, commands):
-        pipeline = self.client.pipeline(transaction=False)
+    async def pipeline(self, commands, atomic=False):
+        pipeline = self.client.pipeline(transaction=atomic)
         for words in commands:
             pipeline.execute_command(*words)
         return pipeline.execute(raise_on_error=False)
+
+    async def count_up(self, key, times):
+        for _ in range(times):
+            await asyncio.to_thread(self.client.transaction, count_up(key), key)
 
 
 class ValkeyPy(RedisPy):
@@ -67,8 +71,28 @@ class RedisPyAsyncio(RedisPy):
     async def call(self, *words):
         return await self.client.execute_command(*words)
 
-    async def pipeline(self, commands):
-        return await (await super().pipeline(commands))
+    async def pipeline(self, commands, atomic=False):
+        return await (await super().pipeline(commands, atomic))
+
+    async def count_up(self, key, times):
+        async def step(pipeline):
+            value = int(await pipeline.get(key) or 0)
+            pipeline.multi()
+            pipeline.set(key, value + 1)
+
+        for _ in range(times):
+            await self.client.transaction(step, key)
+
+
+def count_up(key):
+    """One up, by a value that must not have changed when it is written."""
+
+    def step(pipeline):
+        value = int(pipeline.get(key) or 0)
+        pipeline.multi()
+        pipeline.set(key, value + 1)
+
+    return step
 
 
 class Coredis:
@@ -93,8 +117,8 @@ class Coredis:
     async def call(self, name, *words):
         return await self.client.create_request(name.encode(), *words, callback=as_it_is)
 
-    async def pipeline(self, commands):
-        async with self.client.pipeline(transaction=False, raise_on_error=False) as pipeline:
+    async def pipeline(self, commands, atomic=False):
+        async with self.client.pipeline(transaction=atomic, raise_on_error=False) as pipeline:
             for name, *words in commands:
                 pipeline.create_request(name.encode(), *words, callback=as_it_is)
         return list(pipeline.results)
@@ -133,8 +157,8 @@ class Glide:
     async def call(self, *words):
         return await self.client.custom_command([*words])
 
-    async def pipeline(self, commands):
-        batch = glide.Batch(is_atomic=False)
+    async def pipeline(self, commands, atomic=False):
+        batch = glide.Batch(is_atomic=atomic)
         for words in commands:
             batch.custom_command([*words])
         return await self.client.exec(batch, raise_on_error=False)
@@ -158,6 +182,7 @@ async def main(name, protocol, port):
     await check("options", options(client, make(int(protocol), int(port), name="tester", database=3)))
     await check("pipeline", pipeline(client))
     await check("errors", errors(client))
+    await check("transactions", transactions(client))
     await check("binary", binary(client))
     await check("large", large(client))
     if isinstance(client, RedisPy):
@@ -192,6 +217,18 @@ async def pipeline(client):
     assert isinstance(error, client.Error) and "unknown command 'NOPE'" in str(error), repr(error)
     assert all(reply in (True, "OK", b"OK") for reply in replies[0::2])
     assert list(replies[1::2]) == [str(n).encode() for n in range(10_000)]
+
+
+async def transactions(client):
+    """Some commands as one; then fifty who count up one key that they watch, where the client has words for that."""
+    await client.set("word", "abc")
+    commands = [["SET", "n", "1"], ["INCR", "n"], ["INCR", "word"], ["ECHO", "among"], ["GET", "n"]]
+    stored, sum, error, among, value = await client.pipeline(commands, atomic=True)
+    assert stored in (True, "OK", b"OK") and (sum, among, value) == (2, b"among", b"2"), (stored, sum, among, value)
+    assert isinstance(error, client.Error) and "not an integer" in str(error), repr(error)
+    if hasattr(client, "count_up"):
+        await asyncio.gather(*(client.count_up("total", 20) for _ in range(50)))
+        assert await client.get("total") == b"1000"
 
 
 async def errors(client):

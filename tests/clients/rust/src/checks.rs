@@ -40,6 +40,11 @@ pub trait Client: Sized {
     async fn call(&mut self, words: Words) -> Reply<String>;
     async fn pipeline(&mut self, commands: Vec<Words>) -> Vec<Reply<String>>;
 
+    /// Runs some commands as one, where that is tried.
+    async fn transaction(&mut self, _commands: Vec<Words>) -> Option<Reply<Vec<String>>> {
+        None
+    }
+
     /// Listens to a channel and to a pattern, where that is tried.
     async fn listen(_server: Server, _channel: &str, _pattern: &str) -> Option<Reply<Listener>> {
         None
@@ -63,6 +68,10 @@ pub async fn run<C: Client>(server: Server) {
     say("errors", errors(&mut client).await);
     say("binary", binary(&mut client).await);
     say("large", large(&mut client).await);
+    let commands = ["SET n 1", "INCR n", "ECHO among", "GET n"].map(words);
+    if let Some(replies) = client.transaction(commands.into()).await {
+        say("transactions", is(replies, ["OK", "2", "among", "2"].map(str::to_owned).into()));
+    }
     if let Some(listener) = C::listen(server, "news", "n?ws").await {
         say("channels", channels(&mut client, listener).await);
     }

@@ -2,6 +2,7 @@ use fred::{
     cmd,
     prelude::{
         ClientLike, Config, Error, ErrorKind, EventInterface, KeysInterface, PubsubInterface, ReconnectPolicy,
+        TransactionInterface,
     },
     types::{RespVersion, Value, config::ServerConfig},
 };
@@ -48,6 +49,16 @@ impl checks::Client for Client {
             }
         }
         pipeline.try_all().await.into_iter().map(|reply| Ok(reply?)).collect()
+    }
+
+    async fn transaction(&mut self, commands: Vec<Words>) -> Option<Reply<Vec<String>>> {
+        let transaction = self.0.multi();
+        for words in &commands {
+            if let Err(error) = custom::<Value>(&transaction, words).await {
+                return Some(Err(error.into()));
+            }
+        }
+        Some(transaction.exec(true).await.map_err(Into::into))
     }
 
     async fn listen(server: Server, channel: &str, pattern: &str) -> Option<Reply<Listener>> {

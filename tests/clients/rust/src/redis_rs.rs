@@ -51,6 +51,15 @@ impl checks::Client for Client {
         }
     }
 
+    async fn transaction(&mut self, commands: Vec<Words>) -> Option<Reply<Vec<String>>> {
+        let mut pipeline = redis::pipe();
+        pipeline.atomic();
+        for words in &commands {
+            pipeline.add_command(command(words));
+        }
+        Some(pipeline.query_async(&mut self.0).await.map_err(Into::into))
+    }
+
     /// With RESP3 on a connection like any other, as pushes; with RESP2 on one of its own kind.
     async fn listen(server: Server, channel: &str, pattern: &str) -> Option<Reply<Listener>> {
         Some(listen(server, channel, pattern).await.map_err(Into::into))
