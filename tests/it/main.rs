@@ -42,6 +42,8 @@ mod pubsub;
 mod test_kit;
 /// The example `timers`.
 mod timers;
+/// `CLIENT TRACKING` where actors take part.
+mod tracking;
 /// `MULTI` and `WATCH` where actors take part.
 mod transactions;
 /// Every parameter type and every return type, over the wire.

@@ -223,6 +223,13 @@ impl Server {
         self.set(Setting::LatencyTracking, tracked.into())
     }
 
+    /// Of how many keys it is known who has read them, for clients that keep what they read
+    /// (`tracking-table-max-keys`). Whoever has read one beyond that is told that it may have changed. 1,000,000
+    /// unless set; 0 is no limit.
+    pub fn tracking_table_max_keys(self, keys: usize) -> Self {
+        self.set(Setting::TrackingTableMaxKeys, keys as u64)
+    }
+
     /// How long a stop waits for clients to take their last replies (`shutdown-timeout`), to the
     /// second. 10 s unless set.
     pub fn shutdown_timeout(self, wait: Duration) -> Self {

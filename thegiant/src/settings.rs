@@ -45,6 +45,7 @@ pub(crate) enum Setting {
     SlowlogLogSlowerThan,
     SlowlogMaxLen,
     LatencyTracking,
+    TrackingTableMaxKeys,
 }
 
 /// How the value of a setting is written.
@@ -80,7 +81,7 @@ const SECONDS: Kind = Kind::Number(0, i32::MAX as i64);
 const PART: &str = "";
 
 /// All settings, in the order of [`Setting`].
-static ROWS: [Row; 24] = [
+static ROWS: [Row; 25] = [
     row(Setting::MaxClients, "maxclients", Kind::Number(1, u32::MAX as i64), 10_000),
     row(Setting::Timeout, "timeout", SECONDS, 0),
     row(Setting::TcpKeepalive, "tcp-keepalive", SECONDS, 300),
@@ -105,6 +106,7 @@ static ROWS: [Row; 24] = [
     row(Setting::SlowlogLogSlowerThan, "slowlog-log-slower-than", Kind::Number(-1, i64::MAX), -1),
     row(Setting::SlowlogMaxLen, "slowlog-max-len", Kind::Number(0, i64::MAX), 128),
     row(Setting::LatencyTracking, "latency-tracking", Kind::Flag, 0),
+    row(Setting::TrackingTableMaxKeys, "tracking-table-max-keys", Kind::Number(0, i64::MAX), 1_000_000),
 ];
 
 /// Three numbers for each class of clients.

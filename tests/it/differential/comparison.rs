@@ -61,7 +61,7 @@ fn have_same_sections(kv: &[u8], redis: &[u8]) -> Option<bool> {
                         cluster_connections tracking_clients clients_in_timeout_table maxmemory maxmemory_human \
                         maxmemory_policy loading rdb_bgsave_in_progress aof_enabled role connected_slaves \
                         rejected_connections evicted_clients cluster_enabled pubsub_channels pubsub_patterns \
-                        pubsubshard_channels";
+                        pubsubshard_channels tracking_total_keys tracking_total_items tracking_total_prefixes";
     let [kv, redis] = [text(kv)?, text(redis)?];
     let [kv, redis] = [&kv, &redis].map(|text| text.lines().collect::<Vec<_>>());
     let sections =

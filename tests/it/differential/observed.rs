@@ -54,7 +54,7 @@ impl Seen {
         watcher.ask(request(["MONITOR"]));
         for conversation in conversations(TALK) {
             let mut talker = RawClient::connect(address);
-            in_turn(&mut talker, &conversation, 0);
+            in_turn(&mut talker, None, &conversation, [0; 2]);
             talker.half_close();
             talker.rest();
         }

@@ -1,5 +1,7 @@
 //! Both servers, and the ways to send them a conversation.
 
+use std::io;
+
 use thegiant::Bytes;
 
 use super::script::Conversation;
@@ -60,9 +62,11 @@ impl Pair {
         [self.kv.address(), self.redis.address()]
     }
 
-    /// The ways to send a conversation. A client that is not known yet speaks RESP2.
-    pub(super) fn variants(&self) -> &'static [Variant] {
-        if self.has_password { &VARIANTS[..3] } else { &VARIANTS }
+    /// The ways to send a conversation. A client that is not known yet speaks RESP2; two clients speak in turn.
+    pub(super) fn variants(&self, conversation: &Conversation<'_>) -> impl Iterator<Item = Variant> + use<> {
+        let known = if self.has_password { &VARIANTS[..3] } else { &VARIANTS };
+        let has_other = conversation.has_other();
+        known.iter().copied().filter(move |variant| !has_other || variant.way == Way::InTurn)
     }
 
     /// Lets the next client of each have the same number: it is in some replies.
@@ -91,12 +95,16 @@ impl Pair {
         [&self.kv, &self.redis].map(|server| {
             let mut client = RawClient::connect(server.address());
             let id = if self.has_password { 0 } else { prepare(&mut client, variant.protocol) };
+            let mut other = conversation.has_other().then(|| RawClient::connect(server.address()));
+            let ids = [id, other.as_mut().map_or(0, self::id)];
             let mut answers = match variant.way {
-                Way::InTurn => in_turn(&mut client, conversation, id),
-                way => at_once(&mut client, conversation, id, way),
+                Way::InTurn => in_turn(&mut client, other.as_mut(), conversation, ids),
+                way => at_once(&mut client, conversation, ids, way),
             };
-            client.half_close();
-            answers.push(client.rest());
+            for mut client in [client].into_iter().chain(other) {
+                client.half_close();
+                answers.push(client.rest());
+            }
             answers
         })
     }
@@ -118,11 +126,17 @@ fn id(client: &mut RawClient) -> i64 {
     }
 }
 
-pub(super) fn in_turn(client: &mut RawClient, conversation: &Conversation<'_>, id: i64) -> Vec<Bytes> {
+pub(super) fn in_turn(
+    client: &mut RawClient,
+    mut other: Option<&mut RawClient>,
+    conversation: &Conversation<'_>,
+    ids: [i64; 2],
+) -> Vec<Bytes> {
     let mut replies = Vec::new();
     for line in &conversation.lines {
-        let bytes = line.bytes(id);
-        let reply = client.while_sending(&[&bytes], |client| (!line.is_raw).then(|| client.try_reply()));
+        let bytes = line.bytes(ids[0], ids[1]);
+        let speaker = other.as_deref_mut().filter(|_| line.is_of_other).unwrap_or(client);
+        let reply = speaker.while_sending(&[&bytes], |client| (!line.is_raw).then(|| answer(client)));
         match reply {
             Some(Ok(reply)) => replies.push(reply),
             Some(Err(_)) => break,
@@ -132,12 +146,24 @@ pub(super) fn in_turn(client: &mut RawClient, conversation: &Conversation<'_>, i
     replies
 }
 
-fn at_once(client: &mut RawClient, conversation: &Conversation<'_>, id: i64, way: Way) -> Vec<Bytes> {
+/// The next reply, with what is told of keys before it.
+fn answer(client: &mut RawClient) -> io::Result<Bytes> {
+    const TOLD: [&[u8]; 2] = [b">2\r\n$10\r\ninvalidate\r\n", b">2\r\n$21\r\ntracking-redir-broken\r\n"];
+    let mut all = Vec::new();
+    loop {
+        let reply = client.try_reply()?;
+        all.extend_from_slice(&reply);
+        if !TOLD.iter().any(|told| reply.starts_with(told)) {
+            return Ok(all.into());
+        }
+    }
+}
+
+fn at_once(client: &mut RawClient, conversation: &Conversation<'_>, ids: [i64; 2], way: Way) -> Vec<Bytes> {
     const MOST_PIECES: usize = 4096;
-    let bytes: Vec<u8> = conversation.lines.iter().flat_map(|line| line.bytes(id)).collect();
+    let bytes: Vec<u8> = conversation.lines.iter().flat_map(|line| line.bytes(ids[0], ids[1])).collect();
     let piece = if way == Way::Whole { bytes.len() } else { bytes.len() / MOST_PIECES + 1 };
     let pieces: Vec<&[u8]> = bytes.chunks(piece).collect();
-    client.while_sending(&pieces, |client| {
-        conversation.requests().map_while(|_| client.try_reply().ok()).collect()
-    })
+    client
+        .while_sending(&pieces, |client| conversation.requests().map_while(|_| answer(client).ok()).collect())
 }

@@ -15,6 +15,8 @@ pub(super) struct Line<'s> {
     pub(super) text: &'s str,
     /// Raw bytes need not be answered, and are not waited for.
     pub(super) is_raw: bool,
+    /// Another client says it.
+    pub(super) is_of_other: bool,
     pub(super) comparison: Comparison,
 }
 
@@ -52,6 +54,11 @@ impl<'s> Conversation<'s> {
         self.lines.iter().filter(|line| !line.is_raw)
     }
 
+    /// Whether two clients take part in it.
+    pub(super) fn has_other(&self) -> bool {
+        self.lines.iter().any(|line| line.is_of_other)
+    }
+
     /// The line that this reply belongs to. What comes beyond one for each belongs to the last.
     pub(super) fn line_answered(&self, reply: usize) -> &Line<'s> {
         self.requests().nth(reply).unwrap_or(&self.lines[self.lines.len() - 1])
@@ -60,6 +67,8 @@ impl<'s> Conversation<'s> {
 
 impl<'s> Line<'s> {
     fn parse(line: &'s str, number: usize) -> Self {
+        let of_other = line.strip_prefix("other ");
+        let line = of_other.unwrap_or(line);
         let (mark, rest) = line.split_once(' ').unwrap_or((line, ""));
         let comparison = match (mark, mark.strip_prefix('~')) {
             (_, Some("")) => Comparison::Numbers(u64::MAX),
@@ -71,12 +80,19 @@ impl<'s> Line<'s> {
         };
         let is_raw = mark == ">";
         let is_marked = is_raw || comparison != Comparison::Bytes;
-        Line { number, text: if is_marked { rest } else { line }, is_raw, comparison }
+        Line {
+            number,
+            text: if is_marked { rest } else { line },
+            is_raw,
+            is_of_other: of_other.is_some(),
+            comparison,
+        }
     }
 
-    /// What is sent, by a client with this number.
-    pub(super) fn bytes(&self, id: i64) -> Vec<u8> {
-        let text = expanded(self.text).replace("{id}", &id.to_string());
+    /// What is sent, where the clients have these numbers.
+    pub(super) fn bytes(&self, id: i64, other: i64) -> Vec<u8> {
+        let text =
+            expanded(self.text).replace("{id}", &id.to_string()).replace("{other}", &other.to_string());
         if self.is_raw { unescaped(text.as_bytes()) } else { crate::support::request(words(&text)) }
     }
 }

@@ -13,6 +13,7 @@ use crate::{
     command::{ArgKind, ArgSpec, Arguments},
     commands,
     connection::{ClientFlag, NOT_ALLOWED, Pause, Session, Shared, Wish},
+    keyspace::{Mode, Tracked},
     resp::{Encoder, Replies, parse_integer},
 };
 
@@ -128,18 +129,6 @@ impl Session {
     fn client_no_touch(&self, enabled: Switch) {
         self.client.set(ClientFlag::NoTouch, enabled.is_on());
     }
-
-    /// Returns the ID of the connection that gets the current one's invalidations: there is none.
-    #[command("CLIENT GETREDIR", noscript, loading, stale)]
-    fn client_getredir(&self) -> i64 {
-        -1
-    }
-
-    /// Describes the tracking of keys for the current connection: it is off.
-    #[command("CLIENT TRACKINGINFO", noscript, loading, stale)]
-    fn client_trackinginfo(&self) -> TrackingInfo {
-        TrackingInfo
-    }
 }
 
 impl Session {
@@ -184,6 +173,7 @@ fn described(client: &Client, shared: &Shared) -> String {
     let (library, version) = client.library();
     let [channels, patterns, shards] = client.subscribed();
     let queued = client.queued();
+    let tracked = shared.keyspace.tracked(client);
     let mut line = format!(
         "id={} addr={} laddr={} fd={} name={} ",
         client.id(),
@@ -196,11 +186,11 @@ fn described(client: &Client, shared: &Shared) -> String {
     let _ = writeln!(
         line,
         "age={} idle={} flags={} db={} sub={channels} psub={patterns} ssub={shards} multi={} watch={} qbuf={input} qbuf-free=0 argv-mem=0 multi-mem={} \
-         rbs=0 rbp=0 obl={output} oll=0 omem={pushed} tot-mem={} events={} cmd={command} user={} redir=-1 resp={} \
+         rbs=0 rbp=0 obl={output} oll=0 omem={pushed} tot-mem={} events={} cmd={command} user={} redir={} resp={} \
          lib-name={} lib-ver={}",
         client.age(now),
         client.idle(now),
-        flags(client),
+        flags(client, &tracked),
         client.db(),
         queued.map_or(-1, |(requests, _)| i64::from(requests)),
         client.watched_keys(),
@@ -208,6 +198,7 @@ fn described(client: &Client, shared: &Shared) -> String {
         IDLE_MEMORY + client.memory(),
         if output > 0 { "rw" } else { "r" },
         client.user(),
+        tracked.redirect.as_i64(),
         client.protocol().version(),
         library.unwrap_or_default(),
         version.unwrap_or_default(),
@@ -215,12 +206,15 @@ fn described(client: &Client, shared: &Shared) -> String {
     line
 }
 
-fn flags(client: &Client) -> String {
+fn flags(client: &Client, tracked: &Tracked) -> String {
     let flags = [
         ('O', client.is(ClientFlag::Monitor)),
         ('P', client.is_subscriber()),
         ('x', client.queued().is_some()),
         ('b', client.is_blocked()),
+        ('t', tracked.is_on()),
+        ('R', tracked.is_broken),
+        ('B', tracked.mode == Mode::Broadcast),
         ('d', client.is(ClientFlag::Dirty)),
         ('A', client.wish() == Wish::Die),
         ('U', matches!(client.addr(), Address::Unix(_))),
@@ -471,22 +465,6 @@ impl<'a> FromArg<'a> for PauseMode {
 
     fn from_arg(args: &mut Arguments<'a>) -> Result<Self, Error> {
         PauseMode::of(args.take()?)
-    }
-}
-
-/// Of a client that does not track anything.
-struct TrackingInfo;
-
-impl IntoReply for TrackingInfo {
-    fn into_reply(self, out: &mut Encoder) {
-        out.map(3);
-        "flags".into_reply(out);
-        out.set(1);
-        "off".into_reply(out);
-        "redirect".into_reply(out);
-        out.integer(-1);
-        "prefixes".into_reply(out);
-        out.array(0);
     }
 }
 

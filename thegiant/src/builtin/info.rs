@@ -115,7 +115,7 @@ fn clients(shared: &Shared, info: &mut InfoFields) {
     info.field("client_recent_max_input_buffer", largest(Client::input));
     info.field("client_recent_max_output_buffer", largest(Client::output));
     info.field("blocked_clients", clients.iter().filter(|client| client.is_blocked()).count());
-    info.field("tracking_clients", 0);
+    info.field("tracking_clients", shared.keyspace.tracking_counts().clients);
     info.field("clients_in_timeout_table", 0);
 }
 
@@ -162,6 +162,10 @@ fn stats(shared: &Shared, info: &mut InfoFields) {
     info.field("pubsub_channels", shared.pubsub.count(Kind::Channel));
     info.field("pubsub_patterns", shared.pubsub.count(Kind::Pattern));
     info.field("pubsubshard_channels", shared.pubsub.count(Kind::Shard));
+    let tracking = shared.keyspace.tracking_counts();
+    info.field("tracking_total_keys", tracking.keys);
+    info.field("tracking_total_items", tracking.items);
+    info.field("tracking_total_prefixes", tracking.prefixes);
     info.field("total_commands_processed", stats.calls());
     info.field("total_error_replies", stats.errors().values().sum::<u64>());
 }

@@ -12,6 +12,7 @@ mod process;
 pub(crate) mod pubsub;
 mod server;
 mod slowlog;
+mod tracking;
 pub(crate) mod transaction;
 mod unblock;
 
@@ -29,6 +30,7 @@ impl Commands for Session {
     const ROWS: &'static [&'static [Row<Self>]] = &[
         Self::CONNECTION,
         Self::CLIENT,
+        Self::TRACKING,
         Self::UNBLOCK,
         Self::COMMAND,
         Self::CONFIG,

@@ -19,6 +19,7 @@ use super::{Client, CommandId, inbox::Hold, pool};
 use crate::{
     Error,
     command::{Call, Commands, Resolved, RowId, Spec},
+    keyspace::Ran,
     observe::{Failure, Ledger},
     resp::{Encoder, Mark, Replies, Span},
 };
@@ -55,8 +56,9 @@ pub(crate) struct Burst {
     client: Option<Client>,
     /// Each request is timed.
     pub(crate) is_timed: bool,
-    /// Somebody wants to know which keys are read and changed.
-    pub(crate) is_observed: bool,
+    /// Somebody wants to know which keys are read and changed; told it is of the requests before this one.
+    is_observed: bool,
+    told: usize,
     /// It is a transaction, whose replies make up one array.
     is_transaction: bool,
     /// Of a transaction that has begun with an actor, and goes on with it later.
@@ -90,6 +92,7 @@ impl Default for Burst {
             client: None,
             is_timed: false,
             is_observed: false,
+            told: 0,
             is_transaction: false,
             hold: None,
             ledger: Ledger::default(),
@@ -164,7 +167,7 @@ impl Burst {
         self.is_observed = false;
         self.is_transaction = false;
         self.hold = None;
-        self.out.set_noted(false);
+        self.out.set_timed(false);
         self.out.set_replies(Replies::On);
         self.ledger.clear();
         self.room = HIGH_WATER;
@@ -290,6 +293,48 @@ impl Burst {
         })
     }
 
+    /// From its next request on, it is told which keys are read and changed.
+    pub(crate) fn observe(&mut self) {
+        if !mem::replace(&mut self.is_observed, true) {
+            self.told = self.next;
+        }
+    }
+
+    pub(crate) fn is_observed(&self) -> bool {
+        self.is_observed
+    }
+
+    /// Tells which keys have been read and changed by what has been run since this was last done.
+    #[cold]
+    pub(crate) fn tell_of_keys(&mut self) {
+        let told = mem::replace(&mut self.told, self.next);
+        let Some(client) = &self.client else { return };
+        let Some(server) = client.server() else { return };
+        let failures = self.ledger.failures();
+        let ran = (told..self.next).filter_map(|index| {
+            let command = server.routes.command(self.requests[index].command()?);
+            let request = index as u32;
+            let has_written = !failures.iter().any(|failure| failure.request == request);
+            Some(Ran { command, call: self.call(request)?, has_written })
+        });
+        server.keyspace.ran(&server, client, ran, !self.is_transaction);
+    }
+
+    /// Tells which keys a member of a pool is going to read, where others change them meanwhile.
+    #[cold]
+    pub(crate) fn tell_of_reads(&self, mount: MountId) {
+        let Some(client) = &self.client else { return };
+        let Some(server) = client.server() else { return };
+        let reads = self.coming(mount).filter_map(|(request, command)| {
+            Some(Ran {
+                command: server.routes.command(command),
+                call: self.call(request)?,
+                has_written: false,
+            })
+        });
+        server.keyspace.ran(&server, client, reads, false);
+    }
+
     /// Has `show` see the requests that `mount` is going to run next, unless it has seen them.
     pub(crate) fn show(&mut self, mount: MountId, mut show: impl FnMut(&Call<'_>, CommandId)) {
         let before = self.ledger.shown();
@@ -334,6 +379,9 @@ impl Burst {
         } else {
             self.run_all(mount, actor, context);
         }
+        if self.is_observed {
+            self.tell_of_keys();
+        }
     }
 
     /// What handlers log is said to be about this client. The span has a target of its own, so that an
@@ -371,9 +419,7 @@ impl Burst {
     pub(crate) fn begin(&mut self) {
         if self.is_timed {
             self.ledger.begin();
-        }
-        if self.is_timed || self.is_observed {
-            self.out.set_noted(true);
+            self.out.set_timed(true);
         }
     }
 
@@ -424,8 +470,7 @@ impl Burst {
     #[cold]
     fn take_note(&mut self, is_rejection: bool) -> bool {
         let is_deferred = self.out.take_deferred();
-        let is_error = self.out.take_error();
-        if is_error {
+        if self.out.take_error() {
             self.note_failure(is_rejection);
         }
         self.ledger.note_end(self.next as u32, is_rejection);
@@ -434,9 +479,6 @@ impl Burst {
             self.ledger.stop();
             self.room = 0;
             return false;
-        }
-        if self.is_observed && !is_error {
-            self.tell_of_keys();
         }
         let reply = self.out.take_kept(self.mark);
         match self.out.replies() {
@@ -449,17 +491,6 @@ impl Burst {
             }
         }
         true
-    }
-
-    /// Its next request has been run: tells which keys that has read or changed.
-    fn tell_of_keys(&self) {
-        let Some(client) = &self.client else { return };
-        let command = self.requests.get(self.next).and_then(Request::command);
-        if let (Some(server), Some(command), Some(call)) =
-            (client.server(), command, self.call(self.next as u32))
-        {
-            server.keyspace.ran(server.routes.command(command), &call);
-        }
     }
 
     fn note_failure(&mut self, is_rejection: bool) {

@@ -160,6 +160,8 @@ pub(crate) enum ClientFlag {
     Watched = 1 << 4,
     /// `WATCH`: a key that it watches has changed.
     Dirty = 1 << 5,
+    /// `CLIENT TRACKING`: it is told when what it has read has changed.
+    Tracking = 1 << 6,
 }
 
 /// What a connection finds when it looks for its burst.

@@ -168,6 +168,9 @@ where
     while let Some(burst) = bursts.pop_front() {
         let mut next = Some(burst);
         while let Some(mut burst) = next {
+            if inbox.is_pool && burst.is_observed() {
+                burst.tell_of_reads(inbox.mount);
+            }
             burst.run(inbox.mount, actor, context);
             if burst.returns_to(inbox.mount) && !inbox.is_pool {
                 burst.hold = Some(inbox.hold(bursts));

@@ -320,6 +320,9 @@ impl Connection {
         if burst.is_waiting() {
             return self.park(burst);
         }
+        if burst.is_observed() {
+            burst.tell_of_keys();
+        }
         // An earlier burst may have changed these since this one was read.
         burst.out.set_protocol(self.session.client.protocol());
         burst.out.set_replies(self.session.replies);
@@ -406,7 +409,9 @@ impl Connection {
     fn observe(&self, burst: &mut Burst, mount: MountId) {
         let attention = &self.session.shared.attention;
         burst.is_timed = attention.is(Look::Time);
-        burst.is_observed = attention.is(Look::Keys);
+        if attention.is(Look::Keys) {
+            burst.observe();
+        }
         if attention.is(Look::Monitor) {
             burst.show(mount, |call, command| self.session.show(call, command));
         }
@@ -486,8 +491,6 @@ impl Connection {
             return Err(Stage::Ended);
         };
         session.end_transaction();
-        // What it has published comes ahead of its reply, as with any command.
-        session.take_pushed_ahead(&mut outer.out);
         outer.take_reply(burst);
         outer.out.set_protocol(session.client.protocol());
         if session.closing {
@@ -544,6 +547,9 @@ impl Connection {
         burst.begin();
         burst.step(Some(&row.spec), |call, out| (row.run)(&mut self.session, call, &mut (), out));
         burst.out.set_protocol(self.session.client.protocol());
+        if burst.is_observed() {
+            burst.tell_of_keys();
+        }
     }
 
     fn say_what_is_broken(&mut self, burst: &mut Burst) {
@@ -564,7 +570,7 @@ impl Connection {
             Collected::Answered(mut burst) => {
                 self.is_away = false;
                 client.active(self.session.shared.now());
-                if burst.has_requests() {
+                if burst.has_requests() || burst.is_observed() {
                     burst.belong_to(client);
                 }
                 self.session.replies = burst.out.replies();

@@ -132,6 +132,7 @@ impl Session {
         self.set_monitor(false);
         self.subscriptions = None;
         self.end_transaction();
+        self.shared.keyspace.untrack(&self.client);
         self.set_authenticated(self.shared.password.is_none());
     }
 
@@ -250,6 +251,7 @@ impl Drop for Session {
     fn drop(&mut self) {
         self.shared.stats.closed();
         self.set_monitor(false);
+        self.shared.keyspace.untrack(&self.client);
         let memory = self.client.close();
         self.shared.account(memory, 0);
         self.shared.presence.tell_disconnected(&self.client);

@@ -1,5 +1,6 @@
 //! Keys: who wants to know that they have changed.
 
+mod tracking;
 mod watch;
 
 use std::{
@@ -7,21 +8,26 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
+pub(crate) use tracking::{Mode, Redirect, Tracked, TrackingCounts, TrackingOptions};
+use tracking::{Tracking, Write};
 pub(crate) use watch::Watch;
 use watch::Watchers;
 
 use crate::{
-    Call,
+    Call, Client, Error,
     command::{Flags, Spec},
+    connection::{ClientFlag, Shared},
     observe::{Attention, Look},
+    settings::Setting,
 };
 
-/// The keys of an application, as those see them who want to know that they have changed (`WATCH`): a handle that is
-/// cheap to clone, for actors that change keys by themselves.
+/// The keys of an application, as those see them who want to know that they have changed (`WATCH`, `CLIENT TRACKING`): a
+/// handle that is cheap to clone, for actors that change keys by themselves.
 ///
 /// What a command changes need not be told. A row with the flag `write` that has been run, and has not answered with an
-/// error, has changed all [`Key`](crate::Key)s among its parameters, and if it has none, any. Who watches a key on which
-/// nothing has been changed, by `DEL` of one that is not there for example, has to try again, and loses nothing.
+/// error, has changed all [`Key`](crate::Key)s among its parameters, and if it has none, any. A row with the flag
+/// `readonly` has read them. Who watches a key on which nothing has been changed, by `DEL` of one that is not there for
+/// example, has to try again, and loses nothing.
 ///
 /// ```
 /// use thegiant::{Keyspace, prelude::*};
@@ -53,21 +59,38 @@ pub struct Keyspace(Arc<Inner>);
 #[derive(Default)]
 struct Inner {
     attention: Arc<Attention>,
-    watchers: Mutex<Watchers>,
+    observers: Mutex<Observers>,
+}
+
+/// Who wants to know.
+#[derive(Default)]
+struct Observers {
+    watchers: Watchers,
+    tracking: Tracking,
+}
+
+/// A request that has been run.
+pub(crate) struct Ran<'a> {
+    pub(crate) command: &'static Spec,
+    pub(crate) call: Call<'a>,
+    /// If it writes, it has done so.
+    pub(crate) has_written: bool,
 }
 
 impl Keyspace {
     /// An actor has changed a key, or removed it, and no command has told it to.
     pub fn modified(&self, db: u16, key: impl AsRef<[u8]>) {
         if self.is_observed() {
-            self.watchers().modified(db, key.as_ref());
+            let mut observers = self.lock();
+            observers.modified(db, key.as_ref(), None);
+            observers.tracking.broadcast();
         }
     }
 
     /// As [`modified`](Self::modified), for all keys of all databases.
     pub fn all_modified(&self) {
         if self.is_observed() {
-            self.watchers().all_modified();
+            self.lock().all_modified();
         }
     }
 
@@ -76,32 +99,108 @@ impl Keyspace {
         Arc::clone(&self.0.attention)
     }
 
-    /// A command has been run, and has not failed.
-    pub(crate) fn ran(&self, command: &Spec, call: &Call<'_>) {
-        if !command.flags.contains(Flags::WRITE) {
-            return;
+    /// A client's commands have been run, one after the other. What it has said of the next one alone
+    /// (`CLIENT CACHING`) holds for all of them while they are part of something greater.
+    pub(crate) fn ran<'a>(
+        &self,
+        server: &Shared,
+        client: &Client,
+        commands: impl Iterator<Item = Ran<'a>>,
+        are_by_themselves: bool,
+    ) {
+        let is_tracking = client.is(ClientFlag::Tracking);
+        let mut observers = None;
+        for Ran { command, call, has_written } in commands {
+            let writes = command.flags.contains(Flags::WRITE) && has_written;
+            if !writes && !is_tracking {
+                continue;
+            }
+            let observers = observers.get_or_insert_with(|| self.lock());
+            let positions = command.keys.map(|keys| keys.positions(call.len()));
+            let mut keys = positions.into_iter().flatten().filter_map(|position| call.get(position));
+            if is_tracking
+                && command.flags.contains(Flags::READONLY)
+                && !command.flags.contains(Flags::PUBSUB)
+            {
+                let most = server.settings.size(Setting::TrackingTableMaxKeys);
+                observers.tracking.remember(client, keys.by_ref(), most);
+            }
+            if writes && command.keys.is_none() {
+                observers.all_modified();
+            } else if writes {
+                keys.for_each(|key| observers.modified(client.db(), key, Some(client.id())));
+            }
+            if is_tracking && are_by_themselves {
+                observers.tracking.command_ran(client, command);
+            }
         }
-        let Some(keys) = &command.keys else { return self.all_modified() };
-        let db = call.client().db();
-        for key in keys.positions(call.len()).filter_map(|position| call.get(position)) {
-            self.modified(db, key);
+        if let Some(mut observers) = observers {
+            observers.tracking.broadcast();
         }
+    }
+
+    /// Has a client told when what it has read has changed.
+    ///
+    /// # Errors
+    /// If that does not go together with what it has asked for before.
+    pub(crate) fn track(&self, client: &Client, options: TrackingOptions) -> Result<(), Error> {
+        self.change(|observers| observers.tracking.add(client, options))
+    }
+
+    /// A client is not told any more.
+    pub(crate) fn untrack(&self, client: &Client) {
+        if client.is(ClientFlag::Tracking) {
+            self.change(|observers| observers.tracking.remove(client));
+        }
+    }
+
+    /// What it reads next is to be remembered, or not, other than usual: `yes` or `no`.
+    ///
+    /// # Errors
+    /// If that is not what it has agreed on.
+    pub(crate) fn set_caching(&self, client: &Client, answer: &[u8]) -> Result<(), Error> {
+        self.lock().tracking.set_caching(client, answer)
+    }
+
+    /// How a client is told.
+    pub(crate) fn tracked(&self, client: &Client) -> Tracked {
+        if !client.is(ClientFlag::Tracking) {
+            return Tracked::default();
+        }
+        self.lock().tracking.tracked(client)
+    }
+
+    pub(crate) fn tracking_counts(&self) -> TrackingCounts {
+        self.lock().tracking.counts()
     }
 
     fn is_observed(&self) -> bool {
         self.0.attention.is(Look::Keys)
     }
 
-    /// Changes who watches what.
-    fn rewatch(&self, change: impl FnOnce(&mut Watchers)) {
-        let mut watchers = self.watchers();
-        change(&mut watchers);
-        self.0.attention.set(Look::Keys, !watchers.is_empty());
+    /// Changes who wants to know.
+    fn change<T>(&self, change: impl FnOnce(&mut Observers) -> T) -> T {
+        let mut observers = self.lock();
+        let changed = change(&mut observers);
+        self.0.attention.set(Look::Keys, !observers.watchers.is_empty() || !observers.tracking.is_empty());
+        changed
     }
 
-    fn watchers(&self) -> MutexGuard<'_, Watchers> {
+    fn lock(&self) -> MutexGuard<'_, Observers> {
         // Nothing panics while it is held.
-        self.0.watchers.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.observers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Observers {
+    fn modified(&mut self, db: u16, key: &[u8], by: Option<u64>) {
+        self.watchers.modified(db, key);
+        self.tracking.modified(Write { key, by });
+    }
+
+    fn all_modified(&mut self) {
+        self.watchers.all_modified();
+        self.tracking.all_modified();
     }
 }
 

@@ -59,7 +59,7 @@ impl Watch {
         if self.keys.insert((db, key.clone())) {
             self.account(self.memory + ENTRY + key.len());
             let watcher = (db, self.client.clone());
-            self.keyspace.rewatch(|watchers| watchers.0.entry(key).or_default().push(watcher));
+            self.keyspace.change(|observers| observers.watchers.0.entry(key).or_default().push(watcher));
         }
     }
 
@@ -73,7 +73,9 @@ impl Watch {
 impl Drop for Watch {
     fn drop(&mut self) {
         let keys = std::mem::take(&mut self.keys);
-        self.keyspace.rewatch(|watchers| keys.iter().for_each(|(_, key)| watchers.remove(&self.client, key)));
+        self.keyspace.change(|observers| {
+            keys.iter().for_each(|(_, key)| observers.watchers.remove(&self.client, key));
+        });
         self.client.set(ClientFlag::Dirty, false);
         self.account(0);
     }

@@ -39,7 +39,7 @@ pub(crate) enum Replies {
 }
 
 const ERROR: u8 = 1;
-const NOTED: u8 = 1 << 1;
+const TIMED: u8 = 1 << 1;
 const SELECTED: u8 = 1 << 2;
 const DEFERRED: u8 = 1 << 3;
 const KEPT: u8 = 1 << 4;
@@ -290,8 +290,8 @@ impl Encoder {
     }
 
     /// Has each reply be noteworthy, since somebody wants to know when it is there.
-    pub(crate) fn set_noted(&mut self, noted: bool) {
-        self.note(NOTED, noted);
+    pub(crate) fn set_timed(&mut self, timed: bool) {
+        self.note(TIMED, timed);
     }
 
     /// The reply is not written now: somebody else gives it later.

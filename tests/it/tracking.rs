@@ -1,0 +1,188 @@
+//! `CLIENT TRACKING` where actors take part. What Redis answers is in `differential/tracking.txt`.
+
+use std::time::Duration;
+
+use actix::{ResponseFuture, SyncArbiter, SyncContext};
+use actix_rt::time::sleep;
+use thegiant::{
+    Keyspace, Server, Value,
+    prelude::*,
+    test::{TestClient, TestServer},
+};
+
+use crate::support::{RawClient, Served, eventually, info, lines, listed};
+
+/// Has no values, but commands for them.
+#[derive(Default)]
+struct Store {
+    keyspace: Keyspace,
+}
+
+impl Actor for Store {
+    type Context = Context<Self>;
+}
+
+#[commands]
+impl Store {
+    #[command("GET", readonly)]
+    fn get(&self, _key: Key<&[u8]>) {}
+
+    #[command("SET", write)]
+    fn set(&self, _key: Key<&[u8]>) {}
+
+    #[command("FAIL", write)]
+    fn fail(&self, _key: Key<&[u8]>) -> Result<(), Error> {
+        Err(Error::SYNTAX)
+    }
+
+    #[command("GETLATER", readonly)]
+    fn get_later(&self, _key: Key<&[u8]>) -> ResponseFuture<()> {
+        Box::pin(sleep(Duration::from_millis(5)))
+    }
+
+    #[command("SETLATER", write)]
+    fn set_later(&self, _key: Key<&[u8]>) -> ResponseFuture<()> {
+        Box::pin(sleep(Duration::from_millis(5)))
+    }
+
+    /// Has changed by itself.
+    #[command("CHANGED")]
+    fn changed(&self, key: &[u8]) {
+        self.keyspace.modified(0, key);
+    }
+
+    #[command("ALLCHANGED")]
+    fn all_changed(&self) {
+        self.keyspace.all_modified();
+    }
+}
+
+fn app() -> App {
+    let app = App::new();
+    let store = Store { keyspace: app.keyspace() };
+    app.mount(store.start())
+}
+
+/// A client that has been told to keep what it reads.
+async fn keeper(server: &TestServer, options: &str) -> TestClient {
+    let mut client = server.connect().resp3().await;
+    client.call(format!("CLIENT TRACKING ON {options}").trim().split(' ')).await;
+    client
+}
+
+async fn told(client: &mut TestClient) -> String {
+    let push = client.pushed().await;
+    match &push[..] {
+        [what, Value::Array(keys)] if *what == Value::bulk("invalidate") => {
+            let text = |key: &Value| format!("{key:?}").split('"').nth(1).unwrap_or_default().to_owned();
+            keys.iter().map(text).collect::<Vec<_>>().join(" ")
+        }
+        [_, Value::Null] => "all".to_owned(),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[actix::test]
+async fn what_an_actor_changes_is_told_at_once_or_later() {
+    let server = TestServer::start(app());
+    let mut reader = keeper(&server, "").await;
+    let mut all = keeper(&server, "BCAST PREFIX k").await;
+    let mut writer = server.connect();
+    for change in ["SET key", "SETLATER key", "CHANGED key"] {
+        for read in ["GET key", "GETLATER key"] {
+            reader.call(read.split(' ')).await;
+            writer.call(["FAIL", "key"]).await;
+            writer.call(["CHANGED", "other"]).await;
+            writer.call(change.split(' ')).await;
+            assert_eq!(told(&mut reader).await, "key", "{change}");
+            assert_eq!(told(&mut all).await, "key", "{change}");
+        }
+    }
+    writer.call(["ALLCHANGED"]).await;
+    assert_eq!([told(&mut reader).await, told(&mut all).await], ["all", "all"]);
+}
+
+#[actix::test]
+async fn what_came_together_is_told_together() {
+    let server = TestServer::start(app());
+    let mut all = keeper(&server, "BCAST").await;
+    let mut writer = server.connect();
+    writer.send(lines("SET c\nSET a\nFAIL x\nSET b\nSET a")).await;
+    assert_eq!(told(&mut all).await, "a b c");
+}
+
+#[actix::test]
+async fn who_has_read_too_much_is_told_to_forget_some() {
+    const MOST: usize = 10;
+    let server = TestServer::with(Server::new(app()).tracking_table_max_keys(MOST));
+    let mut reader = keeper(&server, "").await;
+    let mut forgotten = Vec::new();
+    for number in 0..3 * MOST {
+        reader.call(["GET", &format!("key-{number}")]).await;
+        if number >= MOST {
+            forgotten.push(told(&mut reader).await);
+        }
+    }
+    let mut writer = server.connect();
+    for number in 0..3 * MOST {
+        writer.call(["SET", &format!("key-{number}")]).await;
+    }
+    for _ in 0..MOST {
+        forgotten.push(told(&mut reader).await);
+    }
+    forgotten.sort();
+    let mut keys: Vec<_> = (0..3 * MOST).map(|number| format!("key-{number}")).collect();
+    keys.sort();
+    assert_eq!(forgotten, keys);
+}
+
+#[test]
+fn nothing_is_left_of_clients_that_have_gone() {
+    let served = Served::start(app);
+    let mut operator = RawClient::connect(served.address());
+    for options in ["", " BCAST", " BCAST PREFIX a PREFIX b", " OPTOUT NOLOOP"] {
+        let mut client = RawClient::connect(served.address());
+        client.send(lines(&format!("CLIENT TRACKING ON{options}\nGET a\nGET b")));
+        client.replies(3);
+        assert_eq!(info(&mut operator, "clients").number("tracking_clients"), 1);
+        drop(client);
+        eventually(|| (info(&mut operator, "clients").number("tracking_clients") == 0).then_some(()));
+        let stats = info(&mut operator, "stats");
+        for kind in ["keys", "items", "prefixes"] {
+            assert_eq!(stats.number(&format!("tracking_total_{kind}")), 0, "{kind}");
+        }
+    }
+}
+
+/// One of a pool, where a key can be changed while another member reads it.
+struct Member;
+
+impl Actor for Member {
+    type Context = SyncContext<Self>;
+}
+
+#[commands]
+impl Member {
+    /// Reads, while somebody else writes.
+    #[command("READ", readonly)]
+    fn read(&self, _key: Key<&[u8]>) {
+        std::thread::sleep(Duration::from_millis(300));
+    }
+
+    #[command("WRITE", write)]
+    fn write(&self, _key: Key<&[u8]>) {}
+}
+
+#[test]
+fn in_a_pool_it_is_known_who_is_going_to_read() {
+    let served = Served::start(|| App::new().mount(SyncArbiter::start(2, || Member)));
+    let mut reader = RawClient::connect(served.address());
+    reader.send(lines("HELLO 3\nCLIENT TRACKING ON"));
+    reader.replies(2);
+    let id = reader.id();
+    reader.send(lines("READ key"));
+    let mut operator = RawClient::connect(served.address());
+    eventually(|| (listed(&mut operator, id)?.text("cmd") == "read").then_some(()));
+    operator.ask(lines("WRITE key"));
+    assert_eq!(reader.replies(2), "+OK\r\n>2\r\n$10\r\ninvalidate\r\n*1\r\n$3\r\nkey\r\n");
+}

@@ -1,0 +1,197 @@
+//! `CLIENT TRACKING` and what belongs to it.
+
+use bytes::Bytes;
+
+use crate::{
+    Error, FromArg, IntoReply,
+    command::{ArgKind, ArgSpec, Arguments},
+    commands,
+    connection::Session,
+    keyspace::{Mode, Redirect, Tracked, TrackingOptions},
+    resp::{Encoder, parse_integer},
+};
+
+#[commands(rows = TRACKING, group = "connection")]
+impl Session {
+    /// Has the connection told when keys that it has read have changed.
+    #[command("CLIENT TRACKING", noscript, loading, stale)]
+    fn client_tracking(
+        &mut self,
+        status: Status<'_>,
+        options: Option<TrackingWords<'_>>,
+    ) -> Result<(), Error> {
+        let options = self.read_options(options.map_or(Vec::new(), |options| options.0))?;
+        match status.0.to_ascii_lowercase().as_slice() {
+            b"on" => self.shared.keyspace.track(&self.client, options.checked()?),
+            b"off" => {
+                self.shared.keyspace.untrack(&self.client);
+                Ok(())
+            }
+            _ => Err(Error::SYNTAX),
+        }
+    }
+
+    /// Says whether the keys that the next command reads are kept.
+    #[command("CLIENT CACHING", noscript, loading, stale)]
+    fn client_caching(&mut self, mode: &[u8]) -> Result<(), Error> {
+        self.shared.keyspace.set_caching(&self.client, mode)
+    }
+
+    /// Returns the ID of the connection that gets the current one's invalidations.
+    #[command("CLIENT GETREDIR", noscript, loading, stale)]
+    fn client_getredir(&self) -> i64 {
+        self.shared.keyspace.tracked(&self.client).redirect.as_i64()
+    }
+
+    /// Describes the tracking of keys for the current connection.
+    #[command("CLIENT TRACKINGINFO", noscript, loading, stale)]
+    fn client_trackinginfo(&self) -> Tracked {
+        self.shared.keyspace.tracked(&self.client)
+    }
+}
+
+impl Session {
+    /// What is wrong is told in the order of the words.
+    fn read_options(&self, words: Vec<TrackingOption<'_>>) -> Result<Options, Error> {
+        let mut options = Options::default();
+        for word in words {
+            match word {
+                TrackingOption::Redirect(_) if options.redirect.is_some() => return Err(SEVERAL_REDIRECTS),
+                TrackingOption::Redirect(id) => {
+                    let id: i64 = parse_integer(id).ok_or(Error::NOT_AN_INTEGER)?;
+                    let client = u64::try_from(id).ok().and_then(|id| self.shared.clients.get(id));
+                    options.redirect = Some(client.ok_or(NO_SUCH_REDIRECT)?.id());
+                }
+                TrackingOption::Prefix(prefix) => options.prefixes.push(Bytes::copy_from_slice(prefix)),
+                TrackingOption::Bcast => options.bcast = true,
+                TrackingOption::OptIn => options.optin = true,
+                TrackingOption::OptOut => options.optout = true,
+                TrackingOption::NoLoop => options.noloop = true,
+                TrackingOption::Unknown => return Err(Error::SYNTAX),
+            }
+        }
+        Ok(options)
+    }
+}
+
+const SEVERAL_REDIRECTS: Error =
+    Error::from_static("ERR A client can only redirect to a single other client");
+const NO_SUCH_REDIRECT: Error = Error::from_static("ERR The client ID you want redirect to does not exist");
+const PREFIX_WITHOUT_BCAST: Error = Error::from_static("ERR PREFIX option requires BCAST mode to be enabled");
+const BCAST_WITH_OPTIN: Error = Error::from_static("ERR OPTIN and OPTOUT are not compatible with BCAST");
+const OPTIN_AND_OPTOUT: Error = Error::from_static("ERR You can't specify both OPTIN mode and OPTOUT mode");
+
+/// Read late, since the options are looked at first.
+struct Status<'a>(&'a [u8]);
+
+impl<'a> FromArg<'a> for Status<'a> {
+    const ARG: ArgSpec = ArgSpec::one_of(&[
+        ArgSpec::new(ArgKind::PureToken).named("on").token("ON"),
+        ArgSpec::new(ArgKind::PureToken).named("off").token("OFF"),
+    ]);
+
+    fn from_arg(args: &mut Arguments<'a>) -> Result<Self, Error> {
+        args.take().map(Status)
+    }
+}
+
+struct TrackingWords<'a>(Vec<TrackingOption<'a>>);
+
+enum TrackingOption<'a> {
+    Redirect(&'a [u8]),
+    Prefix(&'a [u8]),
+    Bcast,
+    OptIn,
+    OptOut,
+    NoLoop,
+    Unknown,
+}
+
+impl<'a> FromArg<'a> for TrackingWords<'a> {
+    const ARG: ArgSpec = ArgSpec::options(&[
+        ArgSpec::new(ArgKind::Integer).named("client-id").token("REDIRECT").optional(),
+        ArgSpec::new(ArgKind::String).named("prefix").token("PREFIX").optional().multiple(),
+        ArgSpec::new(ArgKind::PureToken).named("bcast").token("BCAST").optional(),
+        ArgSpec::new(ArgKind::PureToken).named("optin").token("OPTIN").optional(),
+        ArgSpec::new(ArgKind::PureToken).named("optout").token("OPTOUT").optional(),
+        ArgSpec::new(ArgKind::PureToken).named("noloop").token("NOLOOP").optional(),
+    ]);
+
+    fn from_arg(args: &mut Arguments<'a>) -> Result<Self, Error> {
+        let mut options = Vec::new();
+        while !args.is_empty() {
+            let has_value = args.len() > 1;
+            options.push(if has_value && args.accept("REDIRECT") {
+                TrackingOption::Redirect(args.take()?)
+            } else if has_value && args.accept("PREFIX") {
+                TrackingOption::Prefix(args.take()?)
+            } else if args.accept("BCAST") {
+                TrackingOption::Bcast
+            } else if args.accept("OPTIN") {
+                TrackingOption::OptIn
+            } else if args.accept("OPTOUT") {
+                TrackingOption::OptOut
+            } else if args.accept("NOLOOP") {
+                TrackingOption::NoLoop
+            } else {
+                args.take()?;
+                TrackingOption::Unknown
+            });
+        }
+        Ok(TrackingWords(options))
+    }
+}
+
+/// The options as they were said.
+#[derive(Default)]
+struct Options {
+    redirect: Option<u64>,
+    prefixes: Vec<Bytes>,
+    bcast: bool,
+    optin: bool,
+    optout: bool,
+    noloop: bool,
+}
+
+impl Options {
+    /// What they mean, if they go together.
+    fn checked(self) -> Result<TrackingOptions, Error> {
+        let mode = match (self.bcast, self.optin, self.optout) {
+            (false, ..) if !self.prefixes.is_empty() => return Err(PREFIX_WITHOUT_BCAST),
+            (true, false, false) => Mode::Broadcast,
+            (true, ..) => return Err(BCAST_WITH_OPTIN),
+            (false, true, true) => return Err(OPTIN_AND_OPTOUT),
+            (false, true, false) => Mode::OptIn,
+            (false, false, true) => Mode::OptOut,
+            (false, false, false) => Mode::Reads,
+        };
+        let redirect = self.redirect.map_or(Redirect::Itself, Redirect::To);
+        Ok(TrackingOptions { mode, redirect, no_loop: self.noloop, prefixes: self.prefixes })
+    }
+}
+
+impl IntoReply for Tracked {
+    fn into_reply(self, out: &mut Encoder) {
+        let flags = [
+            ("off", self.mode == Mode::Off),
+            ("on", self.mode != Mode::Off),
+            ("bcast", self.mode == Mode::Broadcast),
+            ("optin", self.mode == Mode::OptIn),
+            ("caching-yes", self.mode == Mode::OptIn && self.is_caching),
+            ("optout", self.mode == Mode::OptOut),
+            ("caching-no", self.mode == Mode::OptOut && self.is_caching),
+            ("noloop", self.no_loop),
+            ("broken_redirect", self.is_broken),
+        ];
+        let set: Vec<&str> = flags.into_iter().filter(|(_, is_set)| *is_set).map(|(flag, _)| flag).collect();
+        out.map(3);
+        "flags".into_reply(out);
+        out.set(set.len());
+        set.iter().for_each(|flag| flag.into_reply(out));
+        "redirect".into_reply(out);
+        self.redirect.as_i64().into_reply(out);
+        "prefixes".into_reply(out);
+        out.array(self.prefixes.len());
+        self.prefixes.iter().for_each(|prefix| out.bulk(prefix));
+    }
+}
