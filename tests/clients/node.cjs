@@ -120,6 +120,7 @@ async function main() {
     await check("binary", () => binary(client));
     await check("large", () => large(client));
     await check("channels", () => channels(client));
+    if (name === "node-redis 6" && protocol === 3) await check("cache", () => cache(client, packageName));
     await check("reconnect", () => reconnect(client));
     await client.close();
 }
@@ -200,6 +201,23 @@ async function transactions(client) {
     };
     await Promise.all(Array.from({ length: 50 }, countUp));
     assert.equal(await client.get("total"), "1000");
+}
+
+// What it has read is asked for once, until somebody changes it.
+async function cache(client, packageName) {
+    const keeper = new NodeRedis(packageName, { clientSideCache: { ttl: 0, maxEntries: 100 } });
+    await keeper.connect();
+    const calls = async () => Number(/cmdstat_get:calls=(\d+)/.exec(await client.call("INFO", "commandstats"))[1]);
+    for (const value of ["one", "two", "three"]) {
+        await client.set("kept", value);
+        while ((await keeper.get("kept")) !== value) await pause(1);
+        const before = await calls();
+        for (let n = 0; n < 100; n++) assert.equal(await keeper.get("kept"), value);
+        assert.equal(await calls(), before);
+    }
+    await client.call("FLUSHALL");
+    while ((await keeper.get("kept")) !== null) await pause(1);
+    await keeper.close();
 }
 
 async function channels(client) {

@@ -9,6 +9,7 @@ import coredis
 import glide
 import redis
 import redis.asyncio
+import redis.cache
 import valkey
 
 import redis_py
@@ -187,6 +188,8 @@ async def main(name, protocol, port):
     await check("large", large(client))
     if isinstance(client, RedisPy):
         await check("channels", channels(client.client))
+    if type(client) is RedisPy and int(protocol) == 3:
+        await check("cache", cache(client, int(port)))
     if isinstance(client.client, (redis.Redis, valkey.Valkey)):
         for more in redis_py.CHECKS:
             await check(more.__name__, more(client.client))
@@ -258,6 +261,30 @@ async def large(client):
         value = b"0123456789abcd\r\n" * (length // 16)
         await client.set("large", value)
         assert await client.get("large") == value
+
+
+async def cache(client, port):
+    """What it has read is asked for once, until somebody changes it."""
+    keeper = redis.Redis(port=port, protocol=3, cache_config=redis.cache.CacheConfig())
+
+    def calls():
+        return client.client.info("commandstats")["cmdstat_get"]["calls"]
+
+    await client.set("kept", "one")
+    for value in ("one", "two", "three"):
+        await client.set("kept", value)
+        assert keeper.get("kept") == value.encode()
+        before = calls()
+        assert [keeper.get("kept") for _ in range(100)] == [value.encode()] * 100
+        assert calls() == before
+    await client.call("FLUSHALL")
+    assert keeper.get("kept") is None
+    # It goes though nobody changes it.
+    client.client.set("kept", "brief", px=50)
+    assert keeper.get("kept") == b"brief"
+    while keeper.get("kept") is not None:
+        await asyncio.sleep(0.01)
+    keeper.close()
 
 
 async def channels(client):

@@ -1,5 +1,6 @@
 //! What it costs to see to keys: processor time of a transaction, and of a command while others track keys.
 
+use std::error::Error;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{self, SocketAddr};
 use std::time::{Duration, Instant};
@@ -20,10 +21,16 @@ pub(crate) const MULTI: &str = "multi";
 
 /// Who sends transactions, and how many commands each has.
 const CLIENTS: usize = 50;
+/// How many commands are sent at once beside those who track.
+pub(crate) const DEPTHS: [usize; 2] = [1, 16];
 const COMMANDS: usize = 10;
 
 /// The part of Redis' processor time that a transaction may cost.
 const TARGET: f64 = 0.6;
+
+/// Who track, and how much more a command of others may cost for that.
+const TRACKERS: usize = 1000;
+const TRACKED: f64 = 1.05;
 
 const PILOT: Duration = Duration::from_millis(100);
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -35,7 +42,76 @@ pub(crate) fn figures(programs: &Pair<Program>, options: &Options) -> Result<Vec
         pinned::stay(options.cpu)?;
         figures.push(transactions(programs, options)?);
     }
+    for depth in DEPTHS {
+        if options.wants(&tracked_name(depth)) {
+            pinned::stay(options.cpu)?;
+            figures.push(tracked(programs, options, depth)?);
+        }
+    }
     Ok(figures)
+}
+
+/// The name of commands beside those who track, on the command line.
+pub(crate) fn tracked_name(depth: usize) -> String {
+    format!("tracked-{depth}")
+}
+
+/// What a SET costs while others track other keys, as a part of what it costs without them.
+fn tracked(programs: &Pair<Program>, options: &Options, depth: usize) -> Result<Figure> {
+    let set = words(&["SET", "key", &"x".repeat(VALUE_BYTES as usize)]);
+    let request = set.repeat(depth);
+    let exchange = Exchange { request: request.as_bytes(), reply: depth * "+OK\r\n".len() };
+    let alone = programs.try_map(|program| Server::start(program, options.cpu))?;
+    let beside = programs.try_map(|program| Server::start(program, options.cpu))?;
+    let mut clients_alone = alone.try_map(|server| Clients::connect(server.address(), CLIENTS))?;
+    let mut clients_beside = beside.try_map(|server| Clients::connect(server.address(), CLIENTS))?;
+    let _trackers = beside.try_map(|server| trackers(server.address()))?;
+    let mut rounds = Vec::new();
+    for round in 1..=options.rounds() {
+        eprintln!("{}: round {round} of {}", tracked_name(depth), options.rounds());
+        let ratio = |beside: &Server, with: &mut Clients, alone: &Server, without: &mut Clients| {
+            let without = cost(alone, without, &exchange, options)?;
+            Ok::<_, Box<dyn Error>>(cost(beside, with, &exchange, options)? / without)
+        };
+        rounds.push(Pair {
+            baseline: ratio(
+                &beside.baseline,
+                &mut clients_beside.baseline,
+                &alone.baseline,
+                &mut clients_alone.baseline,
+            )?,
+            subject: ratio(
+                &beside.subject,
+                &mut clients_beside.subject,
+                &alone.subject,
+                &mut clients_alone.subject,
+            )?,
+        });
+    }
+    let name =
+        format!("SET, {depth} deep, beside {TRACKERS} who track other keys: CPU, as a part of that without");
+    Ok(Figure { name, rounds, decimals: 3, target: Some(Limit::Value(TRACKED)) })
+}
+
+/// Clients that have read a key each, and want to know when it changes.
+fn trackers(address: SocketAddr) -> Result<Vec<net::TcpStream>> {
+    let tracker = |index| {
+        let mut stream = net::TcpStream::connect(address)?;
+        let key = format!("other:{index}");
+        let requests =
+            [&["HELLO", "3"][..], &["CLIENT", "TRACKING", "ON"], &["GET", &key]].map(words).concat();
+        stream.write_all(requests.as_bytes())?;
+        let (mut reply, end) = (Vec::new(), b"+OK\r\n_\r\n");
+        while !reply.ends_with(end) {
+            let mut buffer = [0; 1024];
+            match stream.read(&mut buffer)? {
+                0 => return Err("the server has closed a connection".into()),
+                read => reply.extend_from_slice(&buffer[..read]),
+            }
+        }
+        Ok(stream)
+    };
+    (0..TRACKERS).map(tracker).collect()
 }
 
 fn transactions(programs: &Pair<Program>, options: &Options) -> Result<Figure> {

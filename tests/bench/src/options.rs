@@ -18,7 +18,7 @@ Usage: tests/bench/run [OPTIONS]
 
   --quick         fewer and shorter rounds: half a minute, rough figures
   --only NAME     only this (repeatable): set, get, set-1, get-16, … (1, 16, 64, 512), open, memory,
-                  publish, publish-200, publish-200-50, … (200, 1000; 1, 50), publish-memory, multi
+                  publish, publish-200, publish-200-50, … (200, 1000; 1, 50), publish-memory, multi, tracked, tracked-1, tracked-16
   --server PATH   another server in place of kv
   --against PATH  another server in place of redis-server, such as kv before a change
   --keys N        spread the commands over N random keys (redis-benchmark -r) instead of one
@@ -144,7 +144,8 @@ fn known_name(name: String) -> Result<String> {
     let cells = Cell::all().map(|cell| cell.name());
     let publish = publish::Cell::all().map(|cell| cell.name());
     let others = [crowd::OPEN, crowd::MEMORY, publish::LISTENING, keys::MULTI].map(str::to_owned);
-    let mut known = cells.chain(publish).chain(others);
+    let tracked = keys::DEPTHS.map(keys::tracked_name);
+    let mut known = cells.chain(publish).chain(others).chain(tracked);
     if known.any(|candidate| stands_for(&name, &candidate)) {
         Ok(name)
     } else {

@@ -57,7 +57,7 @@ fn have_same_fields(kv: &[u8], redis: &[u8]) -> Option<bool> {
 fn have_same_sections(kv: &[u8], redis: &[u8]) -> Option<bool> {
     const OURS: &str = "thegiant_version";
     /// What is the same whenever it is asked for.
-    const SAME: &str = "redis_version redis_mode arch_bits tcp_port connected_clients maxclients blocked_clients \
+    const SAME: &str = "redis_mode arch_bits tcp_port connected_clients maxclients blocked_clients \
                         cluster_connections tracking_clients clients_in_timeout_table maxmemory maxmemory_human \
                         maxmemory_policy loading rdb_bgsave_in_progress aof_enabled role connected_slaves \
                         rejected_connections evicted_clients cluster_enabled pubsub_channels pubsub_patterns \

@@ -92,7 +92,7 @@ impl Pair {
     /// All that `kv` says in a conversation, and all that redis-server does: a reply per request,
     /// unless the connection ends before, then the rest.
     pub(super) fn answers(&self, conversation: &Conversation<'_>, variant: Variant) -> [Vec<Bytes>; 2] {
-        [&self.kv, &self.redis].map(|server| {
+        let [kv, redis] = [&self.kv, &self.redis].map(|server| {
             let mut client = RawClient::connect(server.address());
             let id = if self.has_password { 0 } else { prepare(&mut client, variant.protocol) };
             let mut other = conversation.has_other().then(|| RawClient::connect(server.address()));
@@ -106,7 +106,8 @@ impl Pair {
                 answers.push(client.rest());
             }
             answers
-        })
+        });
+        [kv, redis.iter().map(as_told_by_kv).collect()]
     }
 }
 
@@ -144,6 +145,16 @@ pub(super) fn in_turn(
         }
     }
     replies
+}
+
+/// With the version of Redis that `kv` tells of, where redis-server tells its own.
+fn as_told_by_kv(answer: &Bytes) -> Bytes {
+    const OWN: &[u8] = b"version\r\n$6\r\n7.0.15\r\n";
+    const TOLD: &[u8] = b"version\r\n$5\r\n7.4.0\r\n";
+    let Some(at) = answer.windows(OWN.len()).position(|part| part == OWN) else { return answer.clone() };
+    let (before, rest) = answer.split_at(at);
+    let behind = as_told_by_kv(&answer.slice_ref(&rest[OWN.len()..]));
+    [before, TOLD, &behind].concat().into()
 }
 
 /// The next reply, with what is told of keys before it.

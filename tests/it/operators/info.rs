@@ -249,7 +249,7 @@ fn an_application_adds_fields_and_sections() {
     waiting.store(4, Relaxed);
     assert_eq!(info(&mut client, "JOBS").number("jobs_waiting"), 4);
     let server = report(&mut client, "INFO server");
-    assert!(server.starts_with("# Server\r\nredis_version:7.0.15\r\n"), "{server}");
+    assert!(server.starts_with("# Server\r\nredis_version:7.4.0\r\n"), "{server}");
     assert!(server.ends_with("\r\napplication:a  forged:1\r\n"), "{server}");
     let expected: Vec<&str> = usual().into_iter().chain(["Jobs", "Other"]).collect();
     assert_eq!(sections(&report(&mut client, "INFO")), expected);

@@ -23,8 +23,9 @@ use crate::{
     resp::Encoder,
 };
 
-/// The version of Redis whose replies, errors and limits these are.
-const REDIS_VERSION: &str = "7.0.15";
+/// The version of Redis that clients are told. Replies, errors and limits are those of 7.0, but clients that keep what
+/// they read (`CLIENT TRACKING`) do so only if it is 7.4 or later, as redis-py and Jedis.
+const REDIS_VERSION: &str = "7.4.0";
 
 impl Commands for Session {
     const ROWS: &'static [&'static [Row<Self>]] = &[

@@ -308,6 +308,9 @@ impl Burst {
     #[cold]
     pub(crate) fn tell_of_keys(&mut self) {
         let told = mem::replace(&mut self.told, self.next);
+        if told == self.next {
+            return;
+        }
         let Some(client) = &self.client else { return };
         let Some(server) = client.server() else { return };
         let failures = self.ledger.failures();

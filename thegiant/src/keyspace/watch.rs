@@ -3,6 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use bytes::Bytes;
+use foldhash::quality::RandomState;
 
 use super::Keyspace;
 use crate::{Client, connection::ClientFlag};
@@ -12,7 +13,7 @@ const ENTRY: usize = 100;
 
 /// Who watches which key, each in its database.
 #[derive(Debug, Default)]
-pub(super) struct Watchers(HashMap<Bytes, Vec<(u16, Client)>>);
+pub(super) struct Watchers(HashMap<Bytes, Vec<(u16, Client)>, RandomState>);
 
 impl Watchers {
     pub(super) fn is_empty(&self) -> bool {

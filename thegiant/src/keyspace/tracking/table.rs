@@ -3,11 +3,12 @@
 use std::collections::HashMap;
 
 use bytes::Bytes;
+use foldhash::quality::RandomState;
 
 /// Keys, and the numbers of the clients that have read them.
 #[derive(Debug, Default)]
 pub(super) struct Table {
-    entries: HashMap<Bytes, Entry>,
+    entries: HashMap<Bytes, Entry, RandomState>,
     /// All keys, for one to be taken when there are too many: a hand goes round among them.
     keys: Vec<Bytes>,
     hand: usize,
