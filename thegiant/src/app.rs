@@ -52,7 +52,6 @@ pub struct App {
     removed: Vec<String>,
     info: Vec<InfoSection>,
     presence: Presence,
-    pubsub: PubSub,
     keyspace: Keyspace,
 }
 
@@ -120,7 +119,7 @@ impl App {
 
     /// The channels that clients subscribe to: for actors that publish, or subscribe themselves.
     pub fn pubsub(&self) -> PubSub {
-        self.pubsub.clone()
+        self.keyspace.pubsub()
     }
 
     /// Who watches keys: for actors that change keys by themselves.
@@ -177,13 +176,7 @@ impl App {
             // The names of built-in commands differ from each other.
             let _ = self.routes.add_command(spec, MountId::SESSION, row);
         }
-        AppParts {
-            routes: self.routes,
-            info: self.info,
-            presence: self.presence,
-            pubsub: self.pubsub,
-            keyspace: self.keyspace,
-        }
+        AppParts { routes: self.routes, info: self.info, presence: self.presence, keyspace: self.keyspace }
     }
 }
 
@@ -192,7 +185,6 @@ pub(crate) struct AppParts {
     pub(crate) routes: Routes,
     pub(crate) info: Vec<InfoSection>,
     pub(crate) presence: Presence,
-    pub(crate) pubsub: PubSub,
     pub(crate) keyspace: Keyspace,
 }
 

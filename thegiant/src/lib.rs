@@ -37,12 +37,16 @@
 //! - A [`Responder`] answers later; so does a method that returns a future, an [`Answer`](command::Answer).
 //! - [`Client`] is who asks, and can be sent something at any time; [`Call`] is what was asked, as it came.
 //! - [`PubSub`] has the channels that clients subscribe to: any actor publishes there, or is told by [`Published`].
+//! - [`Keyspace`] is told of keys that an actor changes by itself: clients watch keys and keep what they have read.
 //! - [`command`](mod@command) describes commands, [`resp`] is the wire, [`glob`] matches patterns.
 //!
 //! # What is promised
 //!
 //! - Replies leave in the order of the requests, and a client's commands run in that order. A
 //!   client that does not read its replies is not read from.
+//! - A transaction (`MULTI`, `EXEC`) is run by its actor without another client's command in between, but for what
+//!   comes while a command of it is waited for. It is for one actor, and the built-in commands; of a pool of
+//!   actors, others go on meanwhile.
 //! - Requests do not go through the actor's mailbox one by one: a request may be run before a message
 //!   that was sent to its actor earlier. Where that matters, have the actor itself answer.
 //! - A handler that panics is answered with `-ERR internal error`; its client stays connected, and
@@ -291,6 +295,8 @@ pub use thegiant_macros::Args;
 /// - `alias = "UNLINK"`: another name, of as many words; it can be repeated.
 /// - `since = "1.2.0"`: the version of the application that brought it.
 /// - `group = "generic"`: the group in `COMMAND DOCS`.
+/// - `event = "incrby"`: what a command that writes is said to do to its keys, if that is not its name; see
+///   [`Server::notify_keyspace_events`]. With several words, each is of one key.
 /// - `timeout = "500ms"`: how long the reply may take that comes later, in `ms`, `s` or `m`; see [`Responder`].
 ///
 /// A `#[cfg]` on the method holds for the command as well.
@@ -403,7 +409,7 @@ pub use crate::{
     command::{Array, Call, Commands, FromArg, IntoPush, IntoReply, Key, Raw, Simple},
     connection::{Address, Client, Connected, Consumers, Disconnected, Responder},
     info::InfoFields,
-    keyspace::Keyspace,
+    keyspace::{EventClass, Keyspace},
     pubsub::{PubSub, Published},
     resp::{Error, Value},
     server::{ClientClass, OutputLimit, Server, ServerHandle, SlowConsumers},

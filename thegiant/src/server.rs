@@ -20,6 +20,7 @@ use tokio::{
 use crate::{
     App, Error,
     connection::{Address, Connection, Parts, Shared, Stream, Sweep, Wish},
+    keyspace::Events,
     listener::{Acceptor, Listener, tune},
     resp::Encoder,
     settings::{self, Setting, Settings},
@@ -228,6 +229,24 @@ impl Server {
     /// unless set; 0 is no limit.
     pub fn tracking_table_max_keys(self, keys: usize) -> Self {
         self.set(Setting::TrackingTableMaxKeys, keys as u64)
+    }
+
+    /// Which events of keys are published (`notify-keyspace-events`): letters for [classes](crate::EventClass) of
+    /// them, `A` for all of these, and where, `K` for the channel `__keyspace@0__:key`, `E` for
+    /// `__keyevent@0__:event`. None are, unless set.
+    ///
+    /// An event is published for each key that a row with the flag `write` has changed, see
+    /// [`Keyspace`](crate::Keyspace). Its name is that of the command, `set`, unless the row says otherwise,
+    /// `event = "incrby"`; its class comes from the group of the row.
+    ///
+    /// # Panics
+    /// If a letter means nothing.
+    #[track_caller]
+    pub fn notify_keyspace_events(self, letters: &str) -> Self {
+        let Some(events) = Events::parse(letters) else {
+            panic!("{letters:?} is not made of letters of `Ag$lshzxeKEtmdn`");
+        };
+        self.set(Setting::NotifyKeyspaceEvents, events.bits())
     }
 
     /// How long a stop waits for clients to take their last replies (`shutdown-timeout`), to the

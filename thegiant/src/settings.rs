@@ -7,7 +7,10 @@ use std::{
     time::Duration,
 };
 
-use crate::resp::{DecodeLimits, parse_integer};
+use crate::{
+    keyspace::Events,
+    resp::{DecodeLimits, parse_integer},
+};
 
 /// Connections that may wait to be accepted. With less, the kernel drops what overflows when
 /// thousands connect at once, and those clients wait for their retransmits.
@@ -46,6 +49,7 @@ pub(crate) enum Setting {
     SlowlogMaxLen,
     LatencyTracking,
     TrackingTableMaxKeys,
+    NotifyKeyspaceEvents,
 }
 
 /// How the value of a setting is written.
@@ -57,6 +61,8 @@ enum Kind {
     Memory(u64),
     /// `yes` or `no`.
     Flag,
+    /// Letters for classes of events.
+    Events,
 }
 
 struct Row {
@@ -81,7 +87,7 @@ const SECONDS: Kind = Kind::Number(0, i32::MAX as i64);
 const PART: &str = "";
 
 /// All settings, in the order of [`Setting`].
-static ROWS: [Row; 25] = [
+static ROWS: [Row; 26] = [
     row(Setting::MaxClients, "maxclients", Kind::Number(1, u32::MAX as i64), 10_000),
     row(Setting::Timeout, "timeout", SECONDS, 0),
     row(Setting::TcpKeepalive, "tcp-keepalive", SECONDS, 300),
@@ -107,6 +113,7 @@ static ROWS: [Row; 25] = [
     row(Setting::SlowlogMaxLen, "slowlog-max-len", Kind::Number(0, i64::MAX), 128),
     row(Setting::LatencyTracking, "latency-tracking", Kind::Flag, 0),
     row(Setting::TrackingTableMaxKeys, "tracking-table-max-keys", Kind::Number(0, i64::MAX), 1_000_000),
+    row(Setting::NotifyKeyspaceEvents, "notify-keyspace-events", Kind::Events, 0),
 ];
 
 /// Three numbers for each class of clients.
@@ -245,6 +252,7 @@ impl Settings {
             Kind::Number(..) => self.signed(row.setting).to_string(),
             Kind::Memory(_) => self.get(row.setting).to_string(),
             Kind::Flag => (if self.flag(row.setting) { "yes" } else { "no" }).to_owned(),
+            Kind::Events => Events::from_bits(self.get(row.setting)).letters(),
         }
     }
 
@@ -340,6 +348,9 @@ fn parse_value(kind: Kind, value: &str) -> Result<u64, Reason> {
         Kind::Flag if value.eq_ignore_ascii_case("yes") => Ok(1),
         Kind::Flag if value.eq_ignore_ascii_case("no") => Ok(0),
         Kind::Flag => Err("argument must be 'yes' or 'no'".into()),
+        Kind::Events => Events::parse(value)
+            .map(Events::bits)
+            .ok_or_else(|| "Invalid event class character. Use 'Ag$lshzxeKEtmdn'.".into()),
     }
 }
 

@@ -27,7 +27,7 @@ impl Store {
     }
 
     /// Lets a key expire in so many milliseconds.
-    #[command("PEXPIRE", write, fast)]
+    #[command("PEXPIRE", write, fast, event = "expire")]
     fn pexpire(
         &mut self,
         client: &Client,
@@ -40,7 +40,7 @@ impl Store {
     }
 
     /// Lets a key expire at a time, in seconds since 1970.
-    #[command("EXPIREAT", write, fast)]
+    #[command("EXPIREAT", write, fast, event = "expire")]
     fn expireat(
         &mut self,
         client: &Client,
@@ -53,7 +53,7 @@ impl Store {
     }
 
     /// Lets a key expire at a time, in milliseconds since 1970.
-    #[command("PEXPIREAT", write, fast)]
+    #[command("PEXPIREAT", write, fast, event = "expire")]
     fn pexpireat(
         &mut self,
         client: &Client,

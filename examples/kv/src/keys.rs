@@ -21,7 +21,7 @@ impl Store {
     }
 
     /// Removes keys, and returns how many there were.
-    #[command("UNLINK", write, fast)]
+    #[command("UNLINK", write, fast, event = "del")]
     fn unlink(&mut self, client: &Client, keys: Vec<Key<&[u8]>>) -> usize {
         self.del(client, keys)
     }
@@ -73,7 +73,7 @@ impl Store {
     }
 
     /// Gives a value another key, and overwrites what that one had.
-    #[command("RENAME", write)]
+    #[command("RENAME", write, event = "rename_from rename_to")]
     fn rename(&mut self, client: &Client, key: Key<&[u8]>, newkey: Key<&[u8]>) -> Result<()> {
         let db = self.db_mut(client);
         // It also keeps its place, so that a scan under way does not miss it.
@@ -86,7 +86,7 @@ impl Store {
     }
 
     /// Gives a value another key, if that one does not exist.
-    #[command("RENAMENX", write, fast)]
+    #[command("RENAMENX", write, fast, event = "rename_from rename_to")]
     fn renamenx(&mut self, client: &Client, key: Key<&[u8]>, newkey: Key<&[u8]>) -> Result<i64> {
         let db = self.db(client);
         if db.contains(*key) && db.contains(*newkey) {
@@ -96,7 +96,7 @@ impl Store {
     }
 
     /// Copies a value to another key, perhaps in another database.
-    #[command("COPY", write, denyoom)]
+    #[command("COPY", write, denyoom, event = "copy_from copy_to")]
     fn copy(
         &mut self,
         client: &Client,

@@ -3,7 +3,7 @@
 
 use std::{thread, time::Duration};
 
-use thegiant::{InfoFields, Keyspace, prelude::*};
+use thegiant::{EventClass, InfoFields, Keyspace, prelude::*};
 
 use crate::db::Db;
 
@@ -66,7 +66,10 @@ impl Store {
     fn drop_expired(&mut self, context: &mut Context<Self>) {
         let mut dropped = 0;
         for (db, number) in self.databases.iter_mut().zip(0..) {
-            dropped += db.drop_expired(EXPIRE_AT_ONCE, |key| self.keyspace.modified(number, key));
+            dropped += db.drop_expired(EXPIRE_AT_ONCE, |key| {
+                self.keyspace.modified(number, key);
+                self.keyspace.notify(EventClass::Expired, "expired", number, key);
+            });
         }
         let pause = if dropped < EXPIRE_AT_ONCE { EXPIRE_EVERY } else { EXPIRE_MORE_AFTER };
         context.run_later(pause, Self::drop_expired);

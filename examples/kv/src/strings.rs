@@ -48,13 +48,13 @@ impl Store {
     }
 
     /// Sets the value of a key that does not exist.
-    #[command("SETNX", write, denyoom, fast)]
+    #[command("SETNX", write, denyoom, fast, event = "set")]
     fn setnx(&mut self, client: &Client, key: Key<&[u8]>, value: Bytes) -> i64 {
         self.msetnx(client, vec![(key, value)])
     }
 
     /// Sets the value of a key that expires in so many seconds.
-    #[command("SETEX", write, denyoom)]
+    #[command("SETEX", write, denyoom, event = "set")]
     fn setex(&mut self, client: &Client, key: Key<&[u8]>, seconds: Number<'_>, value: Bytes) -> Result<()> {
         let time = lifetime("setex", &seconds, SECOND, now())?;
         self.db_mut(client).set(*key, value, Expiry::At(time));
@@ -62,7 +62,7 @@ impl Store {
     }
 
     /// Sets the value of a key that expires in so many milliseconds.
-    #[command("PSETEX", write, denyoom)]
+    #[command("PSETEX", write, denyoom, event = "set")]
     fn psetex(
         &mut self,
         client: &Client,
@@ -76,7 +76,7 @@ impl Store {
     }
 
     /// Sets the value of a key, and returns the one it had.
-    #[command("GETSET", write, denyoom, fast)]
+    #[command("GETSET", write, denyoom, fast, event = "set")]
     fn getset(&mut self, client: &Client, key: Key<&[u8]>, value: Bytes) -> Option<Bytes> {
         let db = self.db_mut(client);
         let old = db.get(*key).cloned();
@@ -85,7 +85,7 @@ impl Store {
     }
 
     /// Removes a key, and returns its value.
-    #[command("GETDEL", write, fast)]
+    #[command("GETDEL", write, fast, event = "del")]
     fn getdel(&mut self, client: &Client, key: Key<&[u8]>) -> Option<Bytes> {
         self.db_mut(client).remove(*key).map(|entry| entry.value)
     }
@@ -134,13 +134,13 @@ impl Store {
     }
 
     /// Adds one to the integer that a key has as its value.
-    #[command("INCR", write, denyoom, fast)]
+    #[command("INCR", write, denyoom, fast, event = "incrby")]
     fn incr(&mut self, client: &Client, key: Key<&[u8]>) -> Result<i64> {
         self.add(client, *key, 1)
     }
 
     /// Subtracts one from the integer that a key has as its value.
-    #[command("DECR", write, denyoom, fast)]
+    #[command("DECR", write, denyoom, fast, event = "incrby")]
     fn decr(&mut self, client: &Client, key: Key<&[u8]>) -> Result<i64> {
         self.add(client, *key, -1)
     }
@@ -152,7 +152,7 @@ impl Store {
     }
 
     /// Subtracts from the integer that a key has as its value.
-    #[command("DECRBY", write, denyoom, fast)]
+    #[command("DECRBY", write, denyoom, fast, event = "incrby")]
     fn decrby(&mut self, client: &Client, key: Key<&[u8]>, decrement: i64) -> Result<i64> {
         self.add(client, *key, decrement.checked_neg().ok_or(DECREMENT_OVERFLOW)?)
     }
@@ -175,7 +175,7 @@ impl Store {
     }
 
     /// Sets the values of several keys.
-    #[command("MSET", write, denyoom)]
+    #[command("MSET", write, denyoom, event = "set")]
     fn mset(&mut self, client: &Client, pairs: Vec<(Key<&[u8]>, Bytes)>) {
         let db = self.db_mut(client);
         for (key, value) in pairs {
@@ -184,7 +184,7 @@ impl Store {
     }
 
     /// Sets the values of several keys, none of which exists.
-    #[command("MSETNX", write, denyoom)]
+    #[command("MSETNX", write, denyoom, event = "set")]
     fn msetnx(&mut self, client: &Client, pairs: Vec<(Key<&[u8]>, Bytes)>) -> i64 {
         let db = self.db(client);
         if pairs.iter().any(|(key, _)| db.contains(key)) {

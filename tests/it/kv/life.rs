@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use crate::support::{Process, RawClient, Reply, eventually, line, request};
+use crate::support::{Process, RawClient, Reply, eventually, line, lines, request};
 
 fn ask(client: &mut RawClient, text: &str) -> Reply {
     Reply::only(&client.ask(line(text))).expect("a whole reply")
@@ -25,6 +25,26 @@ fn expired_keys_go_without_being_asked_for() {
         eventually(|| (ask(&mut client, "DBSIZE") == Reply::Integer(1)).then_some(()));
         assert_eq!(client.ask(line("GET stays")), "$1\r\nv\r\n");
     }
+}
+
+/// Who watches a key, who keeps it, and who wants to know what happens to keys.
+#[test]
+fn it_is_told_that_a_key_has_expired() {
+    let kv = Process::example("kv");
+    let [mut watcher, mut keeper, mut listener, mut writer] =
+        [(); 4].map(|()| RawClient::connect(kv.address()));
+    writer.ask(line("CONFIG SET notify-keyspace-events Ex"));
+    writer.ask(line("SELECT 9"));
+    writer.ask(line("SET brief v PX 50"));
+    watcher.send(lines("SELECT 9\nWATCH brief"));
+    keeper.send(lines("SELECT 9\nHELLO 3\nCLIENT TRACKING ON\nGET brief"));
+    listener.ask(line("SUBSCRIBE __keyevent@9__:expired"));
+    assert_eq!(watcher.replies(2), "+OK\r\n+OK\r\n");
+    keeper.replies(4);
+    assert_eq!(listener.reply(), "*3\r\n$7\r\nmessage\r\n$22\r\n__keyevent@9__:expired\r\n$5\r\nbrief\r\n");
+    assert_eq!(keeper.reply(), ">2\r\n$10\r\ninvalidate\r\n*1\r\n$5\r\nbrief\r\n");
+    watcher.send(lines("MULTI\nSET brief w\nEXEC"));
+    assert_eq!(watcher.replies(3), "+OK\r\n+QUEUED\r\n*-1\r\n");
 }
 
 #[test]

@@ -1,4 +1,5 @@
-//! `#[command("NAME", flags…, alias = "…", since = "…", group = "…", timeout = "…")]`.
+//! `#[command("NAME", flags…, alias = "…", since = "…", group = "…", event = "…",
+//! timeout = "…")]`.
 
 use syn::{Attribute, Error, Ident, LitStr, Result};
 
@@ -28,7 +29,7 @@ const FLAGS: [&str; 19] = [
     "allow_busy",
 ];
 
-const KEYS: [&str; 4] = ["alias", "since", "group", "timeout"];
+const KEYS: [&str; 5] = ["alias", "since", "group", "event", "timeout"];
 
 /// What is said of one command.
 pub(crate) struct CommandAttr {
@@ -37,6 +38,7 @@ pub(crate) struct CommandAttr {
     pub(crate) flags: Vec<Ident>,
     pub(crate) since: Option<LitStr>,
     pub(crate) group: Option<LitStr>,
+    pub(crate) event: Option<LitStr>,
     /// In milliseconds.
     pub(crate) timeout: Option<u64>,
 }
@@ -52,6 +54,7 @@ impl CommandAttr {
             flags: Vec::new(),
             since: None,
             group: None,
+            event: None,
             timeout: None,
         };
         for flag in written.distinct_words(mistakes) {
@@ -87,6 +90,7 @@ impl CommandAttr {
             "alias" => self.aliases.push(value),
             "since" => set_once(&mut self.since, key, value, mistakes),
             "group" => set_once(&mut self.group, key, value, mistakes),
+            "event" => set_once(&mut self.event, key, value, mistakes),
             "timeout" => match milliseconds(&value.value()) {
                 Some(time) => set_once(&mut self.timeout, key, time, mistakes),
                 None => {
@@ -98,7 +102,9 @@ impl CommandAttr {
             }
             _ => mistakes.at(
                 key,
-                format_args!("unknown key `{key}`: there are `alias`, `since`, `group` and `timeout`"),
+                format_args!(
+                    "unknown key `{key}`: there are `alias`, `since`, `group`, `event` and `timeout`"
+                ),
             ),
         }
     }

@@ -23,7 +23,7 @@ fn row(command: &Command<'_>, group: &str) -> TokenStream {
 
 fn spec(command: &Command<'_>, group: &str) -> TokenStream {
     let attr = &command.attr;
-    let (name, aliases, since) = (&attr.name, &attr.aliases, attr.since.iter());
+    let (name, aliases, since, event) = (&attr.name, &attr.aliases, attr.since.iter(), attr.event.iter());
     let timeout = attr.timeout.iter().map(|time| quote!(::core::time::Duration::from_millis(#time)));
     let args = args(command);
     let flags = attr.flags.iter().map(|flag| Ident::new(&flag.to_string().to_uppercase(), flag.span()));
@@ -36,6 +36,7 @@ fn spec(command: &Command<'_>, group: &str) -> TokenStream {
             .summary(#summary)
             .group(#group)
             #(.since(#since))*
+            #(.event(#event))*
             #(.timeout(#timeout))*
     }
 }

@@ -27,6 +27,9 @@ pub struct Spec {
     pub group: &'static str,
     /// The version of the application that brought it, if said.
     pub since: Option<&'static str>,
+    /// What it does to its keys (`notify-keyspace-events`), if that is not its name: a word for each, the last one
+    /// for all that follow.
+    pub event: Option<&'static str>,
     /// How long it may wait for its reply, if said.
     pub timeout: Option<Duration>,
     /// The number of words in the name.
@@ -57,6 +60,7 @@ impl Spec {
             summary: "",
             group: "generic",
             since: None,
+            event: None,
             timeout: None,
             words,
             min_words: words + min_len(args),
@@ -99,6 +103,13 @@ impl Spec {
     #[must_use]
     pub const fn since(mut self, since: &'static str) -> Self {
         self.since = Some(since);
+        self
+    }
+
+    /// Doing this to its keys.
+    #[must_use]
+    pub const fn event(mut self, event: &'static str) -> Self {
+        self.event = Some(event);
         self
     }
 

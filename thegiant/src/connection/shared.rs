@@ -18,6 +18,7 @@ use crate::{
     Call, Keyspace, PubSub,
     app::AppParts,
     info::InfoSection,
+    keyspace::Events,
     observe::{Attention, Look, Monitors, Slowlog, Stats},
     settings::{OutputLimit, Setting, Settings},
 };
@@ -71,7 +72,7 @@ pub(crate) struct Parts {
 
 impl Shared {
     pub(crate) fn new(app: AppParts, parts: Parts) -> Self {
-        let AppParts { routes, info, presence, pubsub, keyspace } = app;
+        let AppParts { routes, info, presence, keyspace } = app;
         let Parts { settings, password, stop, addresses } = parts;
         let shared = Shared {
             stats: Stats::new(routes.commands()),
@@ -79,7 +80,7 @@ impl Shared {
             settings,
             info,
             presence,
-            pubsub,
+            pubsub: keyspace.pubsub(),
             attention: keyspace.attention(),
             keyspace,
             password,
@@ -119,6 +120,7 @@ impl Shared {
         let is_timed = self.settings.flag(Setting::LatencyTracking)
             || self.settings.signed(Setting::SlowlogLogSlowerThan) >= 0;
         self.attention.set(Look::Time, is_timed);
+        self.keyspace.set_events(Events::from_bits(self.settings.get(Setting::NotifyKeyspaceEvents)));
         self.limit_memory(self.clients.memory());
     }
 

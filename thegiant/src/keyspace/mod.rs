@@ -1,5 +1,6 @@
 //! Keys: who wants to know that they have changed.
 
+mod events;
 mod tracking;
 mod watch;
 
@@ -8,13 +9,15 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
+pub use events::EventClass;
+pub(crate) use events::Events;
 pub(crate) use tracking::{Mode, Redirect, Tracked, TrackingCounts, TrackingOptions};
 use tracking::{Tracking, Write};
 pub(crate) use watch::Watch;
 use watch::Watchers;
 
 use crate::{
-    Call, Client, Error,
+    Call, Client, Error, PubSub,
     command::{Flags, Spec},
     connection::{ClientFlag, Shared},
     observe::{Attention, Look},
@@ -59,6 +62,7 @@ pub struct Keyspace(Arc<Inner>);
 #[derive(Default)]
 struct Inner {
     attention: Arc<Attention>,
+    pubsub: PubSub,
     observers: Mutex<Observers>,
 }
 
@@ -67,6 +71,7 @@ struct Inner {
 struct Observers {
     watchers: Watchers,
     tracking: Tracking,
+    events: Events,
 }
 
 /// A request that has been run.
@@ -92,6 +97,35 @@ impl Keyspace {
         if self.is_observed() {
             self.lock().all_modified();
         }
+    }
+
+    /// Something has happened to a key, and no command has done it: publishes that, if operators want to know
+    /// ([`notify-keyspace-events`](crate::Server::notify_keyspace_events)). If it has changed the key, that is
+    /// [said](Self::modified) as well.
+    ///
+    /// ```
+    /// # use thegiant::{EventClass, Keyspace};
+    /// # fn expire(keyspace: &Keyspace, key: &[u8]) {
+    /// keyspace.modified(0, key);
+    /// keyspace.notify(EventClass::Expired, "expired", 0, key);
+    /// # }
+    /// ```
+    pub fn notify(&self, class: EventClass, event: &str, db: u16, key: impl AsRef<[u8]>) {
+        if self.is_observed() {
+            // What is published may reach an actor that has something to say here.
+            let events = self.lock().events;
+            events.publish(&self.0.pubsub, class, event, db, key.as_ref());
+        }
+    }
+
+    /// Where it is published.
+    pub(crate) fn pubsub(&self) -> PubSub {
+        self.0.pubsub.clone()
+    }
+
+    /// Which events are published.
+    pub(crate) fn set_events(&self, events: Events) {
+        self.change(|observers| observers.events = events);
     }
 
     /// Where it is said that somebody wants to know which commands are run.
@@ -128,7 +162,14 @@ impl Keyspace {
             if writes && command.keys.is_none() {
                 observers.all_modified();
             } else if writes {
-                keys.for_each(|key| observers.modified(client.db(), key, Some(client.id())));
+                let db = client.db();
+                keys.clone().for_each(|key| observers.modified(db, key, Some(client.id())));
+                if observers.events.is_any() {
+                    let class = EventClass::of(command);
+                    for (key, event) in keys.zip(events::events(command)) {
+                        observers.events.publish(&self.0.pubsub, class, &event, db, key);
+                    }
+                }
             }
             if is_tracking && are_by_themselves {
                 observers.tracking.command_ran(client, command);
@@ -182,7 +223,7 @@ impl Keyspace {
     fn change<T>(&self, change: impl FnOnce(&mut Observers) -> T) -> T {
         let mut observers = self.lock();
         let changed = change(&mut observers);
-        self.0.attention.set(Look::Keys, !observers.watchers.is_empty() || !observers.tracking.is_empty());
+        self.0.attention.set(Look::Keys, observers.is_any());
         changed
     }
 
@@ -193,6 +234,10 @@ impl Keyspace {
 }
 
 impl Observers {
+    fn is_any(&self) -> bool {
+        !self.watchers.is_empty() || !self.tracking.is_empty() || self.events.is_any()
+    }
+
     fn modified(&mut self, db: u16, key: &[u8], by: Option<u64>) {
         self.watchers.modified(db, key);
         self.tracking.modified(Write { key, by });

@@ -1,0 +1,168 @@
+//! `notify-keyspace-events`: what happens to keys, as messages on channels.
+
+use crate::{PubSub, command::Spec};
+
+/// What kind of thing has happened to a key. Operators choose by these which events are published
+/// ([`notify-keyspace-events`](crate::Server::notify_keyspace_events)), each by its letter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum EventClass {
+    /// `g`: of any type of key, such as `del` and `expire`.
+    Generic,
+    /// `$`: of strings.
+    String,
+    /// `l`: of lists.
+    List,
+    /// `s`: of sets.
+    Set,
+    /// `h`: of hashes.
+    Hash,
+    /// `z`: of sorted sets.
+    SortedSet,
+    /// `x`: a key's time has come.
+    Expired,
+    /// `e`: a key has gone to make room.
+    Evicted,
+    /// `t`: of streams.
+    Stream,
+    /// `d`: of an application's own types.
+    Module,
+    /// `n`: a key has come. It is not among `A`, all classes.
+    New,
+    /// `m`: a key was asked for that is not there. It is not among `A`, all classes.
+    KeyMiss,
+}
+
+/// Which events are published, and where.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Events(u32);
+
+/// The letters of the classes, in the order in which Redis writes them.
+const LETTERS: [(char, EventClass); 12] = [
+    ('g', EventClass::Generic),
+    ('$', EventClass::String),
+    ('l', EventClass::List),
+    ('s', EventClass::Set),
+    ('h', EventClass::Hash),
+    ('z', EventClass::SortedSet),
+    ('x', EventClass::Expired),
+    ('e', EventClass::Evicted),
+    ('t', EventClass::Stream),
+    ('d', EventClass::Module),
+    ('n', EventClass::New),
+    ('m', EventClass::KeyMiss),
+];
+
+/// `A`: ten of them.
+const ALL: u32 = (1 << 10) - 1;
+
+/// On a channel of the key, and on one of the event.
+const BY_KEY: u32 = 1 << 12;
+const BY_EVENT: u32 = 1 << 13;
+
+impl EventClass {
+    /// That of what a command does, from its group.
+    pub(super) fn of(command: &Spec) -> EventClass {
+        match command.group {
+            "generic" => EventClass::Generic,
+            "string" => EventClass::String,
+            "list" => EventClass::List,
+            "set" => EventClass::Set,
+            "hash" => EventClass::Hash,
+            "sorted-set" => EventClass::SortedSet,
+            "stream" => EventClass::Stream,
+            _ => EventClass::Module,
+        }
+    }
+}
+
+impl Events {
+    /// From letters such as `KEA`; `None` if one of them means nothing.
+    pub(crate) fn parse(letters: &str) -> Option<Events> {
+        let bits = letters.chars().map(|letter| match letter {
+            'A' => Some(ALL),
+            'K' => Some(BY_KEY),
+            'E' => Some(BY_EVENT),
+            _ => LETTERS.iter().find(|(known, _)| *known == letter).map(|(_, class)| 1 << *class as u32),
+        });
+        bits.into_iter().try_fold(0, |all, bits| Some(all | bits?)).map(Events)
+    }
+
+    pub(crate) fn from_bits(bits: u64) -> Events {
+        Events(u32::try_from(bits).unwrap_or_default())
+    }
+
+    pub(crate) fn bits(self) -> u64 {
+        self.0.into()
+    }
+
+    /// The letters, as Redis writes them: with all classes there is no `n`.
+    pub(crate) fn letters(self) -> String {
+        let is_all = self.0 & ALL == ALL;
+        let is_shown = |class: EventClass| match class {
+            EventClass::KeyMiss => false,
+            class => !is_all && self.0 & (1 << class as u32) != 0,
+        };
+        let classes = LETTERS.iter().filter(|(_, class)| is_shown(*class)).map(|(letter, _)| *letter);
+        let all = is_all.then_some('A').into_iter().chain(classes);
+        let rest = [('K', BY_KEY), ('E', BY_EVENT), ('m', 1 << EventClass::KeyMiss as u32)];
+        all.chain(rest.into_iter().filter(|(_, bit)| self.0 & bit != 0).map(|(letter, _)| letter)).collect()
+    }
+
+    /// Whether anything is published anywhere.
+    pub(super) fn is_any(self) -> bool {
+        self.0 & (BY_KEY | BY_EVENT) != 0 && self.0 & !(BY_KEY | BY_EVENT) != 0
+    }
+
+    pub(super) fn publish(self, pubsub: &PubSub, class: EventClass, event: &str, db: u16, key: &[u8]) {
+        if self.0 & (1 << class as u32) == 0 {
+            return;
+        }
+        if self.0 & BY_KEY != 0 {
+            pubsub.publish([format!("__keyspace@{db}__:").as_bytes(), key].concat(), event);
+        }
+        if self.0 & BY_EVENT != 0 {
+            pubsub.publish(format!("__keyevent@{db}__:{event}"), key);
+        }
+    }
+}
+
+/// What a command that writes does to its keys, in the order of these: the last one is of all others.
+pub(super) fn events(command: &Spec) -> impl Iterator<Item = String> {
+    let said = command.event.map_or_else(|| command.full_name(), str::to_owned);
+    let mut last = String::new();
+    let mut said = said.split(' ').map(str::to_owned).collect::<Vec<_>>().into_iter();
+    std::iter::from_fn(move || {
+        if let Some(next) = said.next() {
+            last = next;
+        }
+        Some(last.clone())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn letters_are_those_of_redis() {
+        for (given, shown) in [
+            ("", ""),
+            ("KEA", "AKE"),
+            ("KEAmn", "AKEm"),
+            ("g$lshzxetdKE", "AKE"),
+            ("nmKl", "lnKm"),
+            ("xE", "xE"),
+            ("ExexE", "xeE"),
+        ] {
+            assert_eq!(Events::parse(given).map(Events::letters).as_deref(), Some(shown), "{given}");
+        }
+        assert_eq!(Events::parse("KEAq"), None);
+    }
+
+    #[test]
+    fn events_have_somewhere_to_go() {
+        let is_any = |letters| Events::parse(letters).is_some_and(Events::is_any);
+        assert_eq!(["", "K", "A", "gx", "Kg", "Em"].map(is_any), [false, false, false, false, true, true]);
+    }
+}
