@@ -13,7 +13,7 @@ use actix::ResponseFuture;
 use actix_rt::{Arbiter, time::sleep};
 use thegiant::{Keyspace, Value, prelude::*, test::TestServer};
 
-use crate::support::{RawClient, Served, client_list, eventually, exchange, line, lines, listed};
+use crate::support::{RawClient, Served, client_list, eventually, exchange, info, line, lines, listed};
 
 /// Has a few things to do, and tells of what it does by itself.
 #[derive(Default)]
@@ -320,4 +320,5 @@ fn nothing_is_left_of_clients_that_have_gone() {
         drop(client);
     }
     eventually(|| (client_list(&mut operator, "").len() == 1).then_some(()));
+    assert_eq!(info(&mut operator, "memory").number("mem_clients_normal"), 0);
 }

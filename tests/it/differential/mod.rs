@@ -77,9 +77,9 @@ fn replies_are_those_of_redis() {
 fn what_cannot_be_the_same_is_not() {
     let pair = Pair::start();
     for conversation in conversations(DIFFERENCES) {
-        let differs = pair
-            .variants(&conversation)
-            .any(|variant| !differences(&pair, &conversation, variant).is_empty());
+        let differ =
+            |variant| !differences(&conversation, variant, pair.answers(&conversation, variant)).is_empty();
+        let differs = pair.variants(&conversation).any(differ);
         assert!(differs, "differences.txt, line {}: no difference any more", conversation.lines[0].number);
     }
 }
@@ -91,8 +91,9 @@ fn play(family: &str, rows: &str) -> (usize, Vec<String>) {
     let conversations = conversations(rows);
     let variants = conversations.iter().flat_map(|it| pair.variants(it).map(move |variant| (it, variant)));
     let variants: Vec<_> = variants.collect();
-    let found =
-        variants.iter().flat_map(|(conversation, variant)| differences(&pair, conversation, *variant));
+    let found = variants.iter().flat_map(|(conversation, variant)| {
+        differences(conversation, *variant, whole_answers(&pair, conversation, *variant))
+    });
     let mut found: Vec<_> = found.collect();
     found.sort_by_key(|difference| difference.line.number);
     found.dedup_by_key(|difference| difference.line.number);
@@ -102,13 +103,31 @@ fn play(family: &str, rows: &str) -> (usize, Vec<String>) {
 }
 
 /// Where the answers to a conversation differ.
-fn differences<'s>(pair: &Pair, conversation: &'s Conversation<'s>, variant: Variant) -> Vec<Difference<'s>> {
-    let [kv, redis] = pair.answers(conversation, variant);
+fn differences<'s>(
+    conversation: &'s Conversation<'s>,
+    variant: Variant,
+    [kv, redis]: [Vec<Bytes>; 2],
+) -> Vec<Difference<'s>> {
     let answers = (0..kv.len().max(redis.len())).map(|index| {
         let [kv, redis] = [&kv, &redis].map(|answers| answers.get(index).cloned().unwrap_or_default());
         Difference { line: conversation.line_answered(index), variant, kv, redis }
     });
     answers.filter(|answer| !answer.line.comparison.holds(&answer.kv, &answer.redis)).collect()
+}
+
+/// Redis drops the replies that it could not write at once when the client ends its side, as happens on a busy machine.
+/// So if it has said less than `kv`, and nothing else, both are asked again.
+fn whole_answers(pair: &Pair, conversation: &Conversation<'_>, variant: Variant) -> [Vec<Bytes>; 2] {
+    const ATTEMPTS: usize = 5;
+    let mut answers = pair.answers(conversation, variant);
+    for _ in 1..ATTEMPTS {
+        let [kv, redis] = answers.each_ref().map(|answers| answers.concat());
+        if kv.len() == redis.len() || !kv.starts_with(&redis) {
+            break;
+        }
+        answers = pair.answers(conversation, variant);
+    }
+    answers
 }
 
 /// What both say to a line.

@@ -406,7 +406,12 @@ impl Client {
     pub(crate) fn close(&self) -> usize {
         let mut door = self.door();
         self.0.signals.fetch_or(CLOSED, Relaxed);
-        self.input() + self.output() + door.close()
+        let answered = door.answered.take();
+        let memory = self.input() + self.output() + door.close();
+        // It may hold an inbox, and so have to do with others.
+        drop(door);
+        drop(answered);
+        memory
     }
 
     /// A command begins to wait for its reply. Returns the ticket that the reply is to bring.

@@ -98,7 +98,6 @@ impl Door {
     /// Nobody comes any more. Returns the bytes that were to be pushed.
     pub(super) fn close(&mut self) -> usize {
         self.closed = true;
-        self.answered = None;
         self.waker = None;
         let Some(extra) = &mut self.extra else { return 0 };
         extra.waiting.end();

@@ -332,7 +332,7 @@ impl Connection {
                     Resolved::Command(target) => match self.gate(&mut burst, target) {
                         Gate::Open if target.mount == MountId::SESSION => self.answer(target, &mut burst),
                         Gate::Open => return self.send_away(burst, target, cx),
-                        Gate::Closed => burst.reject(|_, out| out.error(&Error::NO_AUTH)),
+                        Gate::Closed => self.refuse_unknown(target, &mut burst),
                         Gate::Listening => {
                             let command = self.session.shared.routes.command(target.command);
                             burst.reject(|_, out| out.error(&not_for_listeners(command)));
@@ -381,7 +381,8 @@ impl Connection {
     #[cold]
     fn guarded_gate(&self, burst: &mut Burst, target: Target) -> Gate {
         if self.session.transaction.is_running() {
-            self.observe(burst, target.mount);
+            self.observe(burst);
+            self.show(burst, target.mount);
             return Gate::Open;
         }
         let attention = &self.session.shared.attention;
@@ -401,18 +402,26 @@ impl Connection {
         if self.session.transaction.takes(target, command) {
             return Gate::Queueing;
         }
-        self.observe(burst, target.mount);
+        self.observe(burst);
+        // A transaction is shown as it is run, and then what has run it.
+        if !is_exec(command) || !self.session.can_execute() {
+            self.show(burst, target.mount);
+        }
         Gate::Open
     }
 
-    /// Sees to it that what this mount is going to run next is seen by those who want to.
-    fn observe(&self, burst: &mut Burst, mount: MountId) {
+    /// Sees to it that what is run next is timed, and told of, if somebody wants to know.
+    fn observe(&self, burst: &mut Burst) {
         let attention = &self.session.shared.attention;
         burst.is_timed = attention.is(Look::Time);
         if attention.is(Look::Keys) {
             burst.observe();
         }
-        if attention.is(Look::Monitor) {
+    }
+
+    /// Shows what this mount is going to run next to those who want to see all.
+    fn show(&self, burst: &mut Burst, mount: MountId) {
+        if self.session.shared.attention.is(Look::Monitor) {
             burst.show(mount, |call, command| self.session.show(call, command));
         }
     }
@@ -455,6 +464,14 @@ impl Connection {
         self.wait(Stage::Away)
     }
 
+    /// A client that has not said who it is may not do this.
+    #[cold]
+    fn refuse_unknown(&self, target: Target, burst: &mut Burst) {
+        let is_exec = is_exec(self.session.shared.routes.command(target.command));
+        let error = if is_exec { aborted_by(&Error::NO_AUTH) } else { Error::NO_AUTH };
+        burst.reject(|_, out| out.error(&error));
+    }
+
     /// Has the next request wait for `EXEC`.
     #[cold]
     fn queue(&mut self, burst: &mut Burst) {
@@ -483,7 +500,8 @@ impl Connection {
             session.transaction = Transaction::Running(burst);
             let Some(actor) = actor else { return Ok(transaction) };
             session.client.set_watched(false);
-            self.observe(&mut transaction, actor);
+            self.observe(&mut transaction);
+            self.show(&mut transaction, actor);
             return Err(self.send_to(actor, transaction));
         }
         session.settle(&mut burst);
@@ -491,9 +509,10 @@ impl Connection {
             return Err(Stage::Ended);
         };
         session.end_transaction();
+        self.show(&mut outer, MountId::SESSION);
         outer.take_reply(burst);
-        outer.out.set_protocol(session.client.protocol());
-        if session.closing {
+        outer.out.set_protocol(self.session.client.protocol());
+        if self.session.closing {
             outer.abandon_requests();
         }
         Ok(outer)

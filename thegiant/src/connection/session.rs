@@ -113,6 +113,12 @@ impl Session {
         self.queued
     }
 
+    /// Whether `EXEC` would run what is queued.
+    pub(crate) fn can_execute(&self) -> bool {
+        let is_ready = matches!(&self.transaction, Transaction::Queueing(queue) if !queue.is_spoilt());
+        is_ready && !self.client.is(ClientFlag::Dirty)
+    }
+
     /// There is no transaction any more, nor is anything watched.
     pub(crate) fn end_transaction(&mut self) {
         self.watch = None;
@@ -250,6 +256,7 @@ impl Session {
 impl Drop for Session {
     fn drop(&mut self) {
         self.shared.stats.closed();
+        self.end_transaction();
         self.set_monitor(false);
         self.shared.keyspace.untrack(&self.client);
         let memory = self.client.close();
