@@ -543,7 +543,8 @@ impl Client {
         let number = pushed.add(piece);
         let len = pushed.len();
         // It has been woken for those that wait already, and takes all of them.
-        if self.0.signals.fetch_or(PUSHED, Relaxed) & PUSHED == 0 {
+        if !self.is_pushed_to() {
+            self.0.signals.fetch_or(PUSHED, Relaxed);
             door.wake();
         }
         Some(Waits { number, len })
@@ -607,11 +608,6 @@ impl Client {
         if let Some(server) = self.server() {
             server.account(before, after);
         }
-    }
-
-    /// Whether it is of this server.
-    pub(crate) fn is_of(&self, server: &Arc<Shared>) -> bool {
-        std::ptr::eq(self.0.shared.as_ptr(), Arc::as_ptr(server))
     }
 
     /// The server that it is of, while that is there.

@@ -20,6 +20,7 @@ use crate::{
     info::InfoSection,
     keyspace::Events,
     observe::{Attention, Look, Monitors, Slowlog, Stats},
+    resp::Protocol,
     settings::{OutputLimit, Setting, Settings},
 };
 
@@ -135,9 +136,32 @@ impl Shared {
     /// Sends a client something that is no reply; returns its number. A client for which too much
     /// waits already is closed, or loses the oldest of it.
     pub(crate) fn push(&self, client: &Client, piece: Bytes) -> Option<u64> {
+        self.account(0, piece.len());
+        self.push_accounted(client, piece)
+    }
+
+    /// Sends each of these clients a piece of so many bytes; returns how many were there. What they take is counted
+    /// once for all.
+    pub(crate) fn push_to_all(
+        &self,
+        clients: &[Client],
+        len: usize,
+        mut piece: impl FnMut(Protocol) -> Bytes,
+    ) -> usize {
+        self.account(0, clients.len() * len);
+        clients
+            .iter()
+            .filter(|client| self.push_accounted(client, piece(client.protocol())).is_some())
+            .count()
+    }
+
+    /// Sends what has been counted already.
+    fn push_accounted(&self, client: &Client, piece: Bytes) -> Option<u64> {
         let len = piece.len();
-        let waits = client.push_piece(piece)?;
-        self.account(0, len);
+        let Some(waits) = client.push_piece(piece) else {
+            self.account(len, 0);
+            return None;
+        };
         let limit = self.settings.output_limit(Setting::PushOutputLimit);
         if limit.is_over(waits.len) {
             self.relieve(client, waits.len, limit);

@@ -1,14 +1,11 @@
 //! Who listens to one channel or pattern, and how a message reaches them.
 
-use std::sync::Arc;
-
 use actix::Recipient;
 use bytes::Bytes;
 
 use super::Published;
 use crate::{
     Client,
-    connection::Shared,
     resp::{Encoder, Protocol},
 };
 
@@ -60,26 +57,31 @@ impl Listeners {
 pub(super) struct Delivery<'a> {
     channel: &'a [u8],
     message: &'a [u8],
-    /// The server of the last client: usually that of all.
-    server: Option<Arc<Shared>>,
 }
 
 impl<'a> Delivery<'a> {
     pub(super) fn new(channel: &'a [u8], message: &'a [u8]) -> Self {
-        Delivery { channel, message, server: None }
+        Delivery { channel, message }
     }
 
     /// Tells all these. It is encoded once for all that speak the same protocol. Returns how many were told.
-    pub(super) fn send(&mut self, what: &str, pattern: Option<&Bytes>, listeners: &Listeners) -> usize {
-        let mut encoded: [Option<Bytes>; 2] = [None, None];
-        let mut told = 0;
-        for client in &listeners.clients {
-            let protocol = client.protocol();
-            let for_protocol = &mut encoded[usize::from(protocol == Protocol::Resp3)];
-            let piece = for_protocol.get_or_insert_with(|| self.encode(protocol, what, pattern));
-            told += usize::from(self.push(client, piece.clone()));
-        }
-        told + listeners.actors.iter().filter(|actor| self.tell(actor, pattern)).count()
+    pub(super) fn send(&self, what: &str, pattern: Option<&Bytes>, listeners: &Listeners) -> usize {
+        let told = listeners.actors.iter().filter(|actor| self.tell(actor, pattern)).count();
+        // All clients are of the server that has these channels.
+        let Some(server) = listeners.clients.first().and_then(Client::server) else { return told };
+        let first = listeners.clients[0].protocol();
+        let usual = self.encode(first, what, pattern);
+        let mut other = None;
+        // Of the same length, whatever the protocol: it is another letter at the beginning.
+        let len = usual.len();
+        told + server.push_to_all(&listeners.clients, len, |protocol| {
+            let encoded = if protocol == first {
+                &usual
+            } else {
+                other.get_or_insert_with(|| self.encode(protocol, what, pattern))
+            };
+            encoded.clone()
+        })
     }
 
     fn encode(&self, protocol: Protocol, what: &str, pattern: Option<&Bytes>) -> Bytes {
@@ -90,14 +92,6 @@ impl<'a> Delivery<'a> {
         out.bulk(self.channel);
         out.bulk(self.message);
         out.into_bytes()
-    }
-
-    /// Returns whether the client is there to be told.
-    fn push(&mut self, client: &Client, piece: Bytes) -> bool {
-        if self.server.as_ref().is_none_or(|server| !client.is_of(server)) {
-            self.server = client.server();
-        }
-        self.server.as_ref().is_some_and(|server| server.push(client, piece).is_some())
     }
 
     /// Returns whether the actor is there to be told.

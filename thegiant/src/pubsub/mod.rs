@@ -108,7 +108,7 @@ impl PubSub {
         let (channel, message) = (channel.as_ref(), message.as_ref());
         let topics = self.lock();
         let listeners = topics[Kind::Channel as usize].get(channel);
-        let mut delivery = Delivery::new(channel, message);
+        let delivery = Delivery::new(channel, message);
         let told = listeners.map_or(0, |listeners| delivery.send("message", None, listeners));
         let patterns = topics[Kind::Pattern as usize].iter();
         let matching = patterns.filter(|(pattern, _)| glob::matches(pattern, channel));
