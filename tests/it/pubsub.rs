@@ -1,6 +1,11 @@
 //! Channels: between clients, and between clients and actors. What Redis answers is in `differential/pubsub.txt`.
 
-use std::{thread, time::Duration};
+use std::{
+    io::{Read, Write},
+    net::TcpStream,
+    thread,
+    time::Duration,
+};
 
 use actix_rt::Arbiter;
 use thegiant::{
@@ -8,6 +13,8 @@ use thegiant::{
     prelude::{Actor, App, AsyncContext, Context, Handler, Responder, commands},
     test::{TestClient, TestServer},
 };
+
+use crate::support::{PATIENCE, Process};
 
 /// Keeps what it is told.
 #[derive(Default)]
@@ -248,4 +255,57 @@ async fn listeners_are_not_idle_and_are_of_a_class() {
     assert_eq!(listener.pushed().await, bulks(&["message", "a", "x"]));
     assert_eq!(operator.call(["CLIENT", "KILL", "TYPE", "pubsub"]).await, Value::Integer(1));
     assert!(listener.rest().await.is_empty(), "it is closed");
+}
+
+/// All others get all of ten million messages, in order, whatever becomes of the one that reads none.
+#[test]
+fn of_ten_million_deliveries_none_is_lost() {
+    const LISTENERS: usize = 50;
+    const BATCHES: usize = 1000;
+    const AT_ONCE: usize = 200;
+    let kv = Process::example("kv");
+    let connect = || {
+        let stream = TcpStream::connect(kv.address()).expect("it listens");
+        stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
+        stream
+    };
+    let listen = || {
+        let mut listener = connect();
+        listener.write_all(b"SUBSCRIBE news\r\n").expect("it is read");
+        receive(&mut listener, b"*3\r\n$9\r\nsubscribe\r\n$4\r\nnews\r\n:1\r\n");
+        listener
+    };
+    let mut deaf = listen();
+    let mut listeners: Vec<_> = (0..LISTENERS).map(|_| listen()).collect();
+    let mut publisher = connect();
+    publisher.write_all(b"CONFIG SET client-output-buffer-limit \"pubsub 1mb 0 0\"\r\n").expect("it is read");
+    receive(&mut publisher, b"+OK\r\n");
+    let mut told = Vec::new();
+    for batch in 0..BATCHES {
+        let numbers = batch * AT_ONCE..(batch + 1) * AT_ONCE;
+        let message = |number: usize| format!("$4\r\nnews\r\n$64\r\n{number:064}\r\n");
+        let all =
+            |head: &str| numbers.clone().map(|number| [head, &message(number)].concat()).collect::<String>();
+        publisher.write_all(all("*3\r\n$7\r\nPUBLISH\r\n").as_bytes()).expect("it is read");
+        let due = all("*3\r\n$7\r\nmessage\r\n");
+        listeners.iter_mut().for_each(|listener| receive(listener, due.as_bytes()));
+        for _ in 0..AT_ONCE {
+            let mut count = [0; 5];
+            publisher.read_exact(&mut count).expect("a reply");
+            told.push(count);
+        }
+    }
+    let cut = told.iter().position(|count| count == b":50\r\n").expect("it is cut");
+    assert!(told[..cut].iter().all(|count| count == b":51\r\n"));
+    assert!(told[cut..].iter().all(|count| count == b":50\r\n"));
+    // What had been sent to it is what it still gets.
+    let mut rest = Vec::new();
+    let _ = deaf.read_to_end(&mut rest);
+    assert!(rest.len() < 16 * 1024 * 1024, "{}", rest.len());
+}
+
+fn receive(stream: &mut TcpStream, due: &[u8]) {
+    let mut bytes = vec![0; due.len()];
+    stream.read_exact(&mut bytes).expect("all that is due");
+    assert!(bytes == due, "{:?} was due", String::from_utf8_lossy(&due[..200.min(due.len())]));
 }
