@@ -20,6 +20,29 @@ pub(super) fn commands() -> String {
     paragraphs(50, 100, || chance.command())
 }
 
+/// Transactions of one client, or of two that get in each other's way.
+pub(super) fn transactions() -> String {
+    let mut chance = Chance(7);
+    let alone = paragraphs(50, 40, || chance.step());
+    let mut chance = Chance(8);
+    let together = paragraphs(100, 60, || {
+        let speaker = if chance.below(3) == 0 { "other " } else { "" };
+        format!("{speaker}{}", chance.step())
+    });
+    alone + &together
+}
+
+/// Two clients that keep what they read, each in its way.
+pub(super) fn tracking() -> String {
+    let mut chance = Chance(9);
+    let talk = |chance: &mut Chance| {
+        let speaker = if chance.below(2) == 0 { "other " } else { "" };
+        format!("{speaker}{}", chance.tracked_step())
+    };
+    let begin = "HELLO 3\nother HELLO 3\nCLIENT TRACKING ON\nother CLIENT TRACKING ON BCAST PREFIX a\n";
+    (0..150).map(|_| begin.to_owned() + &paragraphs(1, 60, || talk(&mut chance))).collect()
+}
+
 /// Sums of decimal fractions.
 pub(super) fn sums() -> String {
     let mut chance = Chance(7);
@@ -57,6 +80,51 @@ impl Chance {
     fn pick(&mut self, from: &'static str) -> &'static str {
         let count = from.split_whitespace().count();
         from.split_whitespace().nth(self.below(count)).expect("one of them")
+    }
+
+    /// A row of what can happen around a transaction.
+    fn step(&mut self) -> String {
+        let key = self.pick(KEYS);
+        let step = match self.below(20) {
+            0..3 => format!("WATCH {key}"),
+            3 => format!("WATCH {key} {}", self.pick(KEYS)),
+            4..7 => "MULTI".to_owned(),
+            7..10 => "EXEC".to_owned(),
+            10 => self.pick("DISCARD UNWATCH GET NOPE PING").to_owned(),
+            11 => format!("SELECT {}", self.below(2)),
+            12 => format!("ECHO {key}"),
+            13..15 => format!("SET {key} {}", self.pick("1 x 17")),
+            15 => format!("INCR {key}"),
+            16 => format!("MSET {key} 1 {} 2", self.pick(KEYS)),
+            17 => format!("APPEND {key} 1"),
+            18 => format!("MGET {key} {}", self.pick(KEYS)),
+            _ => format!("GET {key}"),
+        };
+        step + "\n"
+    }
+
+    /// A row of what can happen around a key that somebody keeps.
+    fn tracked_step(&mut self) -> String {
+        let key = self.pick("a ab b c");
+        let step = match self.below(24) {
+            0 => format!("CLIENT TRACKING ON {}", self.pick("OPTIN OPTOUT NOLOOP BCAST")),
+            1 => format!("CLIENT TRACKING ON BCAST PREFIX {key}"),
+            2 => format!("CLIENT TRACKING ON REDIRECT {}", self.pick("99999 x")),
+            3 => "CLIENT TRACKING ON".to_owned(),
+            4 => "CLIENT TRACKING OFF".to_owned(),
+            5 => format!("CLIENT CACHING {}", self.pick("YES NO")),
+            6 => "CLIENT TRACKINGINFO".to_owned(),
+            7 => "MULTI".to_owned(),
+            8..10 => "EXEC".to_owned(),
+            10 => format!("SELECT {}", self.below(2)),
+            11 => format!("INCR {key}"),
+            12 => format!("MSET {key} 1 {} 2", self.pick("a ab b c")),
+            13..16 => format!("SET {key} {}", self.pick("1 x 17")),
+            16 => self.pick("FLUSHALL PING NOPE DISCARD GET").to_owned(),
+            17 => format!("MGET {key} {}", self.pick("a ab b c")),
+            _ => format!("{} {key}", self.pick("GET EXISTS TTL STRLEN")),
+        };
+        step + "\n"
     }
 
     /// A row with a command, often a right one.

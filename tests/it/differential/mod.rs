@@ -47,6 +47,8 @@ fn families() -> Vec<(&'static str, String)> {
     let made = [
         ("random commands", chance::commands()),
         ("random sums", chance::sums()),
+        ("random transactions", chance::transactions()),
+        ("random tracking", chance::tracking()),
         ("all ranges", chance::ranges()),
         ("all types of a bulk", chance::bulk_types()),
     ];

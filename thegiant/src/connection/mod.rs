@@ -510,8 +510,14 @@ impl Connection {
         };
         session.end_transaction();
         self.show(&mut outer, MountId::SESSION);
+        if burst.is_observed() {
+            self.session.shared.keyspace.broadcast();
+        }
         outer.take_reply(burst);
         outer.out.set_protocol(self.session.client.protocol());
+        if outer.is_observed() {
+            outer.tell_of_keys();
+        }
         if self.session.closing {
             outer.abandon_requests();
         }

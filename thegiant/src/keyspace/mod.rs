@@ -133,8 +133,9 @@ impl Keyspace {
         Arc::clone(&self.0.attention)
     }
 
-    /// A client's commands have been run, one after the other. What it has said of the next one alone
-    /// (`CLIENT CACHING`) holds for all of them while they are part of something greater.
+    /// A client's commands have been run, one after the other. While they are part of something greater, what it has
+    /// said of the next one alone (`CLIENT CACHING`) holds for all of them, and what is told of prefixes waits for the
+    /// [end](Self::broadcast).
     pub(crate) fn ran<'a>(
         &self,
         server: &Shared,
@@ -175,9 +176,14 @@ impl Keyspace {
                 observers.tracking.command_ran(client, command);
             }
         }
-        if let Some(mut observers) = observers {
+        if let Some(mut observers) = observers.filter(|_| are_by_themselves) {
             observers.tracking.broadcast();
         }
+    }
+
+    /// A transaction has been run.
+    pub(crate) fn broadcast(&self) {
+        self.lock().tracking.broadcast();
     }
 
     /// Has a client told when what it has read has changed.
