@@ -23,6 +23,19 @@ impl Batch {
         self.ends.push((self.requests.len(), self.replies.len()));
     }
 
+    /// The same, as one transaction. A request that cannot be queued has none of them run, which the caller has to know.
+    pub(crate) fn in_transaction(self) -> Batch {
+        let mut batch = Batch::of(&[b"MULTI"], "+OK\r\n");
+        let mut begin = 0;
+        for (end, _) in &self.ends {
+            batch.push(&self.requests[begin..*end], "+QUEUED\r\n");
+            begin = *end;
+        }
+        let head = format!("*{}\r\n", self.len());
+        batch.push(&request(&[b"EXEC"]), [head.as_bytes(), &self.replies].concat());
+        batch
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.ends.len()
     }

@@ -64,7 +64,7 @@ fn exchange(soak: &Soak, connection: &mut Connection, model: &mut Model, rng: &m
         10..19 => rng.usize(1..30),
         _ => rng.usize(1..600),
     };
-    let batch = model.batch(depth);
+    let batch = if rng.u8(..8) == 0 { model.right_batch(depth).in_transaction() } else { model.batch(depth) };
     let sent = send_in_pieces(connection, &batch, rng)?;
     connection.expect(&batch)?;
     soak.took(sent.elapsed());

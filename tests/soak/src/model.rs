@@ -48,6 +48,8 @@ pub(crate) struct Model {
     briefs: u64,
     expiring: Vec<(u64, Duration)>,
     gone: VecDeque<(u64, Instant)>,
+    /// No request is refused before it is run.
+    is_right: bool,
 }
 
 #[derive(Clone, Default)]
@@ -69,6 +71,7 @@ impl Model {
             briefs: 0,
             expiring: Vec::new(),
             gone: VecDeque::new(),
+            is_right: false,
         }
     }
 
@@ -85,6 +88,14 @@ impl Model {
         while batch.len() < depth && batch.replies.len() < FULL {
             self.command(&mut batch);
         }
+        batch
+    }
+
+    /// At most `depth` commands, none of which is refused before it is run.
+    pub(crate) fn right_batch(&mut self, depth: usize) -> Batch {
+        self.is_right = true;
+        let batch = self.batch(depth);
+        self.is_right = false;
         batch
     }
 
@@ -399,7 +410,8 @@ impl Model {
 
     fn mistake(&mut self, batch: &mut Batch) {
         let name = self.key(0);
-        let (words, reply): (&[&[u8]], &str) = match self.rng.u8(..5) {
+        let first = if self.is_right { 2 } else { 0 };
+        let (words, reply): (&[&[u8]], &str) = match self.rng.u8(first..5) {
             0 => (&[b"GET"], "wrong number of arguments for 'get' command"),
             1 => (&[b"NOPE", b"a"], "unknown command 'NOPE', with args beginning with: 'a' "),
             2 => (&[b"SET", &name, b"v", b"NX", b"XX"], "syntax error"),

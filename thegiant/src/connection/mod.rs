@@ -14,6 +14,7 @@ mod session;
 mod shared;
 mod stream;
 mod sweep;
+mod transaction;
 mod waiting;
 
 use std::{
@@ -346,10 +347,14 @@ impl Connection {
                     burst.abandon_requests();
                 }
             }
-            if !burst.is_waiting() && !burst.is_transaction() {
+            let next = if burst.is_waiting() {
+                self.run_transaction(burst)
+            } else if burst.is_transaction() {
+                self.end_transaction(burst)
+            } else {
                 break;
-            }
-            burst = match self.turn(burst) {
+            };
+            burst = match next {
                 Ok(next) => next,
                 Err(stage) => return stage,
             };
@@ -470,58 +475,6 @@ impl Connection {
         let is_exec = is_exec(self.session.shared.routes.command(target.command));
         let error = if is_exec { aborted_by(&Error::NO_AUTH) } else { Error::NO_AUTH };
         burst.reject(|_, out| out.error(&error));
-    }
-
-    /// Has the next request wait for `EXEC`.
-    #[cold]
-    fn queue(&mut self, burst: &mut Burst) {
-        let Some(queue) = self.session.transaction.queue() else { return };
-        match queue.push(burst, &self.session.shared.routes) {
-            Ok(()) => burst.reject(|_, out| out.raw(b"+QUEUED\r\n")),
-            Err(error) => burst.reject(|_, out| out.error(&error)),
-        }
-    }
-
-    /// A burst goes no further by itself: it waits, if for its transaction, that is run next; or it is one that has been
-    /// run, and what it has answered is the reply that is waited for.
-    #[cold]
-    fn turn(&mut self, mut burst: Box<Burst>) -> Result<Box<Burst>, Stage> {
-        let session = &mut self.session;
-        if burst.is_waiting() {
-            if burst.is_transaction() {
-                return Err(self.park(burst));
-            }
-            let Transaction::Queueing(queue) = mem::take(&mut session.transaction) else {
-                session.replies = burst.out.replies();
-                return Err(Stage::Writing(burst));
-            };
-            session.client.set_queued(Some(queue.size()));
-            let (mut transaction, actor) = queue.into_burst(&session.client);
-            session.transaction = Transaction::Running(burst);
-            let Some(actor) = actor else { return Ok(transaction) };
-            session.client.set_watched(false);
-            self.observe(&mut transaction);
-            self.show(&mut transaction, actor);
-            return Err(self.send_to(actor, transaction));
-        }
-        session.settle(&mut burst);
-        let Transaction::Running(mut outer) = mem::take(&mut session.transaction) else {
-            return Err(Stage::Ended);
-        };
-        session.end_transaction();
-        self.show(&mut outer, MountId::SESSION);
-        if burst.is_observed() {
-            self.session.shared.keyspace.broadcast();
-        }
-        outer.take_reply(burst);
-        outer.out.set_protocol(self.session.client.protocol());
-        if outer.is_observed() {
-            outer.tell_of_keys();
-        }
-        if self.session.closing {
-            outer.abandon_requests();
-        }
-        Ok(outer)
     }
 
     /// The next request waits for its reply, unless that has come by now. What comes before it is sent
