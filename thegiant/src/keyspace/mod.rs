@@ -30,7 +30,8 @@ use crate::{
 /// What a command changes need not be told. A row with the flag `write` that has been run, and has not answered with an
 /// error, has changed all [`Key`](crate::Key)s among its parameters, and if it has none, any. A row with the flag
 /// `readonly` has read them. Who watches a key on which nothing has been changed, by `DEL` of one that is not there for
-/// example, has to try again, and loses nothing.
+/// example, has to try again, and loses nothing. What a [fallback](crate::App::fallback) does is not known: it has no row
+/// that could say so.
 ///
 /// ```
 /// use thegiant::{Keyspace, prelude::*};
