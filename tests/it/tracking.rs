@@ -136,6 +136,20 @@ async fn who_has_read_too_much_is_told_to_forget_some() {
     assert_eq!(forgotten, keys);
 }
 
+#[actix::test]
+async fn a_key_of_some_size_is_not_remembered() {
+    let server = TestServer::start(app());
+    let mut reader = keeper(&server, "").await;
+    let [short, long] = [1024, 1025].map(|len| "k".repeat(len));
+    reader.call(["GET", &long]).await;
+    assert_eq!(told(&mut reader).await, long);
+    reader.call(["GET", &short]).await;
+    let mut writer = server.connect();
+    writer.call(["SET", &long]).await;
+    writer.call(["SET", &short]).await;
+    assert_eq!(told(&mut reader).await, short);
+}
+
 #[test]
 fn nothing_is_left_of_clients_that_have_gone() {
     let served = Served::start(app);

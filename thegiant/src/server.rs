@@ -225,8 +225,8 @@ impl Server {
     }
 
     /// Of how many keys it is known who has read them, for clients that keep what they read
-    /// (`tracking-table-max-keys`). Whoever has read one beyond that is told that it may have changed. 1,000,000
-    /// unless set; 0 is no limit.
+    /// (`tracking-table-max-keys`). Whoever has read one beyond that, or one of more than 1 KiB, is told that it may
+    /// have changed. 1,000,000 unless set; 0 is no limit.
     pub fn tracking_table_max_keys(self, keys: usize) -> Self {
         self.set(Setting::TrackingTableMaxKeys, keys as u64)
     }

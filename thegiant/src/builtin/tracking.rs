@@ -192,6 +192,6 @@ impl IntoReply for Tracked {
         self.redirect.as_i64().into_reply(out);
         "prefixes".into_reply(out);
         out.array(self.prefixes.len());
-        self.prefixes.iter().for_each(|prefix| out.bulk(prefix));
+        self.prefixes.keys().for_each(|prefix| out.bulk(prefix));
     }
 }

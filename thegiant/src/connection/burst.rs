@@ -317,7 +317,7 @@ impl Burst {
         let ran = (told..self.next).filter_map(|index| {
             let command = server.routes.command(self.requests[index].command()?);
             let request = index as u32;
-            let has_written = !failures.iter().any(|failure| failure.request == request);
+            let has_written = failures.binary_search_by_key(&request, |failure| failure.request).is_err();
             Some(Ran { command, call: self.call(request)?, has_written })
         });
         server.keyspace.ran(&server, client, ran, !self.is_transaction);

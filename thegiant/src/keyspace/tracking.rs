@@ -1,5 +1,6 @@
 //! `CLIENT TRACKING`: clients that keep what they have read are told when it has changed.
 
+mod prefixes;
 mod table;
 
 use std::{
@@ -19,6 +20,10 @@ use table::Table;
 
 /// The channel by which a client of RESP2 is told.
 const CHANNEL: &str = "__redis__:invalidate";
+
+/// Keys of more bytes are not remembered, since the table is bounded by their number: who reads one is told at once that it
+/// may have changed.
+const MAX_KEY: usize = 1024;
 
 /// Who is to be told of which keys. Databases are not told apart, as in Redis.
 #[derive(Default)]
@@ -57,7 +62,7 @@ pub(crate) struct Tracked {
     pub(crate) is_broken: bool,
     /// `CLIENT CACHING` has been said.
     pub(crate) is_caching: bool,
-    pub(crate) prefixes: BTreeSet<Bytes>,
+    pub(crate) prefixes: BTreeMap<Bytes, ()>,
 }
 
 /// Of which keys a client is told.
@@ -170,7 +175,7 @@ impl Tracking {
         });
         for prefix in prefixes {
             self.prefixes.entry(prefix.clone()).or_default().trackers.insert(client.id());
-            tracker.options.prefixes.insert(prefix);
+            tracker.options.prefixes.insert(prefix, ());
         }
         let prefixes = mem::take(&mut tracker.options.prefixes);
         tracker.options = Tracked { mode, redirect, no_loop, prefixes, ..Tracked::default() };
@@ -181,7 +186,7 @@ impl Tracking {
     pub(super) fn remove(&mut self, client: &Client) {
         client.set(ClientFlag::Tracking, false);
         let Some(tracker) = self.trackers.remove(&client.id()) else { return };
-        for name in tracker.options.prefixes {
+        for name in tracker.options.prefixes.into_keys() {
             if let Some(prefix) = self.prefixes.get_mut(&name) {
                 prefix.trackers.remove(&client.id());
                 if prefix.trackers.is_empty() {
@@ -222,7 +227,13 @@ impl Tracking {
         if !is_kept {
             return;
         }
-        keys.for_each(|key| self.table.add(key, client.id()));
+        for key in keys {
+            if key.len() <= MAX_KEY {
+                self.table.add(key, client.id());
+            } else {
+                self.tell_readers(Write { key, by: None }, &[client.id()]);
+            }
+        }
         while most > 0 && self.table.keys() > most {
             let Some((key, readers)) = self.table.take_any() else { return };
             self.tell_readers(Write { key: &key, by: None }, &readers);
@@ -238,8 +249,9 @@ impl Tracking {
     }
 
     pub(super) fn modified(&mut self, write: Write<'_>) {
-        for (name, prefix) in &mut self.prefixes {
-            if write.key.starts_with(name) {
+        let names: Vec<_> = prefixes::of(&self.prefixes, write.key).cloned().collect();
+        for name in names {
+            if let Some(prefix) = self.prefixes.get_mut(&name) {
                 prefix.changed.insert(Bytes::copy_from_slice(write.key), write.by);
             }
         }
@@ -350,30 +362,25 @@ fn check_change(before: Mode, after: Mode) -> Result<(), Error> {
 }
 
 /// Whether the prefixes that a client asks for are apart from each other, and from those that it has.
-fn check_prefixes(known: Option<&BTreeSet<Bytes>>, prefixes: &[Bytes]) -> Result<(), Error> {
-    let overlaps = |one: &Bytes, other: &Bytes| one.starts_with(other) || other.starts_with(one);
-    for (index, prefix) in prefixes.iter().enumerate() {
-        let known = known.into_iter().flatten().find(|known| overlaps(known, prefix));
-        let provided = || prefixes[index + 1..].iter().find(|other| overlaps(other, prefix));
-        let (what, other) = match (known, provided()) {
-            (Some(known), _) => (&b"an existing"[..], known),
-            (None, Some(provided)) => (&b"another provided"[..], provided),
-            (None, None) => continue,
-        };
-        return Err(Error::from_bytes(
-            [
-                &b"ERR Prefix '"[..],
-                prefix,
-                b"' overlaps with ",
-                what,
-                b" prefix '",
-                other,
-                b"'. Prefixes for a single client must not overlap.",
-            ]
-            .concat(),
-        ));
+fn check_prefixes(known: Option<&BTreeMap<Bytes, ()>>, prefixes: &[Bytes]) -> Result<(), Error> {
+    let mut behind = BTreeMap::new();
+    let mut first = Ok(());
+    for prefix in prefixes.iter().rev() {
+        let existing = known.and_then(|known| prefixes::overlapping(known, prefix));
+        let provided = prefixes::overlapping(&behind, prefix);
+        if let Some(other) = existing {
+            first = Err(overlap(prefix, b"an existing", other));
+        } else if let Some(other) = provided {
+            first = Err(overlap(prefix, b"another provided", other));
+        }
+        behind.insert(prefix.clone(), ());
     }
-    Ok(())
+    first
+}
+
+fn overlap(prefix: &[u8], what: &[u8], other: &[u8]) -> Error {
+    const END: &[u8] = b"'. Prefixes for a single client must not overlap.";
+    Error::from_bytes([b"ERR Prefix '", prefix, b"' overlaps with ", what, b" prefix '", other, END].concat())
 }
 
 const CACHING_WITHOUT_TRACKING: Error = Error::from_static(

@@ -39,7 +39,7 @@ impl Ledger {
         self.0 = None;
     }
 
-    /// The requests that failed.
+    /// The requests that failed, in their order.
     pub(crate) fn failures(&self) -> &[Failure] {
         self.0.as_ref().map_or(&[], |notes| &notes.failures)
     }
