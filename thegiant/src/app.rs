@@ -122,7 +122,7 @@ impl App {
         self.keyspace.pubsub()
     }
 
-    /// Who watches keys: for actors that change keys by themselves.
+    /// Who watches keys, keeps them or wants to know what happens to them: for actors that change keys by themselves.
     pub fn keyspace(&self) -> Keyspace {
         self.keyspace.clone()
     }

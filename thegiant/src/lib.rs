@@ -53,7 +53,8 @@
 //!   everything else goes on. (With `panic = "abort"` in the profile, that cannot be.)
 //! - What a client sends can neither end the process nor make it reserve memory for a length that
 //!   was merely declared.
-//! - Errors, limits and handshakes are those of Redis 7.0.
+//! - Errors, limits and handshakes are those of Redis 7.0. Clients are told that it is 7.4: some keep nothing that an
+//!   older server says (`CLIENT TRACKING`).
 //!
 //! # What the operator sees
 //!
