@@ -1,12 +1,11 @@
 //! What it costs to see to keys: processor time of a transaction, and of a command while others track keys.
 
-use std::error::Error;
-use std::io::{ErrorKind, Read, Write};
+use std::io::{Read, Write};
 use std::net::{self, SocketAddr};
 use std::time::{Duration, Instant};
 
 use mio::net::TcpStream;
-use mio::{Events, Interest, Poll, Token};
+use mio::{Events, Poll};
 
 use crate::Result;
 use crate::figure::{Figure, Limit, Pair};
@@ -15,21 +14,21 @@ use crate::options::Options;
 use crate::pinned;
 use crate::program::Program;
 use crate::server::Server;
+use crate::wire::{self, request};
 
 /// The name of transactions on the command line.
 pub(crate) const MULTI: &str = "multi";
 
-/// Who sends transactions, and how many commands each has.
+/// Who sends commands.
 const CLIENTS: usize = 50;
-/// How many commands are sent at once beside those who track.
-pub(crate) const DEPTHS: [usize; 2] = [1, 16];
-const COMMANDS: usize = 10;
 
-/// The part of Redis' processor time that a transaction may cost.
+/// How many commands a transaction has, and the part of Redis' processor time that it may cost.
+const COMMANDS: usize = 10;
 const TARGET: f64 = 0.6;
 
-/// Who track, and how much more a command of others may cost for that.
+/// Who track other keys, how many commands are sent at once beside them, and how much more these may cost for that.
 const TRACKERS: usize = 1000;
+pub(crate) const DEPTHS: [usize; 2] = [1, 16];
 const TRACKED: f64 = 1.05;
 
 const PILOT: Duration = Duration::from_millis(100);
@@ -58,34 +57,18 @@ pub(crate) fn tracked_name(depth: usize) -> String {
 
 /// What a SET costs while others track other keys, as a part of what it costs without them.
 fn tracked(programs: &Pair<Program>, options: &Options, depth: usize) -> Result<Figure> {
-    let set = words(&["SET", "key", &"x".repeat(VALUE_BYTES as usize)]);
-    let request = set.repeat(depth);
-    let exchange = Exchange { request: request.as_bytes(), reply: depth * "+OK\r\n".len() };
-    let alone = programs.try_map(|program| Server::start(program, options.cpu))?;
-    let beside = programs.try_map(|program| Server::start(program, options.cpu))?;
-    let mut clients_alone = alone.try_map(|server| Clients::connect(server.address(), CLIENTS))?;
-    let mut clients_beside = beside.try_map(|server| Clients::connect(server.address(), CLIENTS))?;
-    let _trackers = beside.try_map(|server| trackers(server.address()))?;
+    let exchange = Exchange { request: set().repeat(depth), reply: depth * "+OK\r\n".len() };
+    let mut alone = programs.try_map(|program| Busy::start(program, options))?;
+    let mut beside = programs.try_map(|program| Busy::start(program, options))?;
+    let _trackers = beside.try_map(|busy| trackers(busy.server.address()))?;
     let mut rounds = Vec::new();
     for round in 1..=options.rounds() {
         eprintln!("{}: round {round} of {}", tracked_name(depth), options.rounds());
-        let ratio = |beside: &Server, with: &mut Clients, alone: &Server, without: &mut Clients| {
-            let without = cost(alone, without, &exchange, options)?;
-            Ok::<_, Box<dyn Error>>(cost(beside, with, &exchange, options)? / without)
-        };
+        let without = alone.cost(&exchange, options)?;
+        let with = beside.cost(&exchange, options)?;
         rounds.push(Pair {
-            baseline: ratio(
-                &beside.baseline,
-                &mut clients_beside.baseline,
-                &alone.baseline,
-                &mut clients_alone.baseline,
-            )?,
-            subject: ratio(
-                &beside.subject,
-                &mut clients_beside.subject,
-                &alone.subject,
-                &mut clients_alone.subject,
-            )?,
+            baseline: with.baseline / without.baseline,
+            subject: with.subject / without.subject,
         });
     }
     let name =
@@ -99,7 +82,7 @@ fn trackers(address: SocketAddr) -> Result<Vec<net::TcpStream>> {
         let mut stream = net::TcpStream::connect(address)?;
         let key = format!("other:{index}");
         let requests =
-            [&["HELLO", "3"][..], &["CLIENT", "TRACKING", "ON"], &["GET", &key]].map(words).concat();
+            [&["HELLO", "3"][..], &["CLIENT", "TRACKING", "ON"], &["GET", &key]].map(request).concat();
         stream.write_all(requests.as_bytes())?;
         let (mut reply, end) = (Vec::new(), b"+OK\r\n_\r\n");
         while !reply.ends_with(end) {
@@ -115,41 +98,61 @@ fn trackers(address: SocketAddr) -> Result<Vec<net::TcpStream>> {
 }
 
 fn transactions(programs: &Pair<Program>, options: &Options) -> Result<Figure> {
-    let set = words(&["SET", "key", &"x".repeat(VALUE_BYTES as usize)]);
-    let request = [words(&["MULTI"]), set.repeat(COMMANDS), words(&["EXEC"])].concat();
-    let reply = ["+OK\r\n", &"+QUEUED\r\n".repeat(COMMANDS), "*10\r\n", &"+OK\r\n".repeat(COMMANDS)].concat();
-    let servers = programs.try_map(|program| Server::start(program, options.cpu))?;
-    let mut clients = servers.try_map(|server| Clients::connect(server.address(), CLIENTS))?;
-    let exchange = Exchange { request: request.as_bytes(), reply: reply.len() };
-    clients.baseline.exchange(&exchange, PILOT)?;
-    clients.subject.exchange(&exchange, PILOT)?;
+    let queued = "+QUEUED\r\n".len() * COMMANDS;
+    let executed = format!("*{COMMANDS}\r\n").len() + "+OK\r\n".len() * COMMANDS;
+    let exchange = Exchange {
+        request: [request(&["MULTI"]), set().repeat(COMMANDS), request(&["EXEC"])].concat(),
+        reply: "+OK\r\n".len() + queued + executed,
+    };
+    let mut busy = programs.try_map(|program| Busy::start(program, options))?;
+    busy.baseline.clients.exchange(&exchange, PILOT)?;
+    busy.subject.clients.exchange(&exchange, PILOT)?;
     let mut rounds = Vec::new();
     for round in 1..=options.rounds() {
         eprintln!("{MULTI}: round {round} of {}", options.rounds());
-        rounds.push(Pair {
-            baseline: cost(&servers.baseline, &mut clients.baseline, &exchange, options)?,
-            subject: cost(&servers.subject, &mut clients.subject, &exchange, options)?,
-        });
+        rounds.push(busy.cost(&exchange, options)?);
     }
     let name = format!("MULTI, {COMMANDS} SETs, EXEC: CPU ns per transaction");
     Ok(Figure { name, rounds, decimals: 0, target: Some(Limit::Ratio(TARGET)) })
 }
 
-fn cost(server: &Server, clients: &mut Clients, exchange: &Exchange<'_>, options: &Options) -> Result<f64> {
-    let before = server.cpu_nanoseconds()?;
-    let exchanges = clients.exchange(exchange, options.round_time())?;
-    Ok(server.cpu_nanoseconds()?.saturating_sub(before) as f64 / exchanges as f64)
+fn set() -> String {
+    request(&["SET", "key", &"x".repeat(VALUE_BYTES as usize)])
 }
 
-/// A request, as clients send it.
-fn words(words: &[&str]) -> String {
-    let words = words.iter().map(|word| format!("${}\r\n{word}\r\n", word.len())).collect::<Vec<_>>();
-    format!("*{}\r\n{}", words.len(), words.concat())
+/// A server, and the clients that keep it busy.
+struct Busy {
+    server: Server,
+    clients: Clients,
+}
+
+impl Busy {
+    fn start(program: &Program, options: &Options) -> Result<Self> {
+        let server = Server::start(program, options.cpu)?;
+        let clients = Clients::connect(server.address(), CLIENTS)?;
+        Ok(Busy { server, clients })
+    }
+
+    /// Processor time of the server per exchange, in nanoseconds.
+    fn cost(&mut self, exchange: &Exchange, options: &Options) -> Result<f64> {
+        let before = self.server.cpu_nanoseconds()?;
+        let exchanges = self.clients.exchange(exchange, options.round_time())?;
+        Ok(self.server.cpu_nanoseconds()?.saturating_sub(before) as f64 / exchanges as f64)
+    }
+}
+
+impl Pair<Busy> {
+    fn cost(&mut self, exchange: &Exchange, options: &Options) -> Result<Pair<f64>> {
+        Ok(Pair {
+            baseline: self.baseline.cost(exchange, options)?,
+            subject: self.subject.cost(exchange, options)?,
+        })
+    }
 }
 
 /// What each client sends, and how many bytes it gets.
-struct Exchange<'a> {
-    request: &'a [u8],
+struct Exchange {
+    request: String,
     reply: usize,
 }
 
@@ -168,19 +171,16 @@ impl Clients {
         for index in 0..count {
             let stream = net::TcpStream::connect(address)?;
             stream.set_nodelay(true)?;
-            stream.set_nonblocking(true)?;
-            let mut stream = TcpStream::from_std(stream);
-            poll.registry().register(&mut stream, Token(index), Interest::READABLE)?;
-            streams.push((stream, 0));
+            streams.push((wire::watched(stream, &poll, index)?, 0));
         }
         Ok(Clients { poll, events: Events::with_capacity(1024), streams })
     }
 
     /// Has each ask and be answered, again and again for this time. Returns how often that was done.
-    fn exchange(&mut self, exchange: &Exchange<'_>, time: Duration) -> Result<usize> {
+    fn exchange(&mut self, exchange: &Exchange, time: Duration) -> Result<usize> {
         let started = Instant::now();
         for (stream, missing) in &mut self.streams {
-            stream.write_all(exchange.request)?;
+            stream.write_all(exchange.request.as_bytes())?;
             *missing = exchange.reply;
         }
         let (mut done, mut waiting) = (0, self.streams.len());
@@ -191,11 +191,14 @@ impl Clients {
             }
             for event in &self.events {
                 let (stream, missing) = &mut self.streams[event.token().0];
-                read_some(stream, missing)?;
+                wire::read_all(stream, |read| {
+                    *missing = missing.checked_sub(read.len()).ok_or("more than was to be answered")?;
+                    Ok(())
+                })?;
                 if *missing == 0 {
                     done += 1;
                     if started.elapsed() < time {
-                        stream.write_all(exchange.request)?;
+                        stream.write_all(exchange.request.as_bytes())?;
                         *missing = exchange.reply;
                     } else {
                         waiting -= 1;
@@ -204,18 +207,5 @@ impl Clients {
             }
         }
         Ok(done)
-    }
-}
-
-/// Reads what there is.
-fn read_some(stream: &mut TcpStream, missing: &mut usize) -> Result<()> {
-    let mut buffer = [0; 4096];
-    loop {
-        match stream.read(&mut buffer) {
-            Ok(0) => return Err("the server has closed a connection".into()),
-            Ok(read) => *missing = missing.checked_sub(read).ok_or("more than was to be answered")?,
-            Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
-            Err(error) => return Err(error.into()),
-        }
     }
 }

@@ -17,6 +17,7 @@ mod publish;
 mod report;
 mod server;
 mod throughput;
+mod wire;
 
 use std::env;
 use std::error::Error;

@@ -3,12 +3,12 @@
 //! One client publishes, the others have subscribed. It sends a message, or some at once, when all have the ones before;
 //! so nothing is delivered together that was not sent together. All of them are this one thread.
 
-use std::io::{ErrorKind, Read, Write};
+use std::io::{Read, Write};
 use std::net::{self, SocketAddr};
 use std::time::{Duration, Instant};
 
 use mio::net::TcpStream;
-use mio::{Events, Interest, Poll, Token};
+use mio::{Events, Poll};
 
 use crate::Result;
 use crate::crowd;
@@ -18,6 +18,7 @@ use crate::options::Options;
 use crate::pinned;
 use crate::program::Program;
 use crate::server::Server;
+use crate::wire;
 
 const SUBSCRIBERS: [usize; 2] = [200, 1000];
 const DEPTHS: [usize; 2] = [1, 50];
@@ -121,10 +122,7 @@ impl Audience {
                 stream.write_all(SUBSCRIBE.as_bytes())?;
                 stream.read_exact(&mut [0; SUBSCRIBED_REPLY.len()])?;
             }
-            stream.set_nonblocking(true)?;
-            let mut stream = TcpStream::from_std(stream);
-            poll.registry().register(&mut stream, Token(index), Interest::READABLE)?;
-            streams.push(stream);
+            streams.push(wire::watched(stream, &poll, index)?);
         }
         Ok(Audience { poll, events: Events::with_capacity(1024), streams })
     }
@@ -148,24 +146,16 @@ impl Audience {
 
     /// Reads so many bytes, of all together.
     fn read(&mut self, mut missing: usize) -> Result<()> {
-        let mut buffer = [0; 16 * 1024];
         while missing > 0 {
             self.poll.poll(&mut self.events, Some(PATIENCE))?;
             if self.events.is_empty() {
                 return Err("a message is not delivered".into());
             }
             for event in &self.events {
-                let stream = &mut self.streams[event.token().0];
-                loop {
-                    match stream.read(&mut buffer) {
-                        Ok(0) => return Err("the server has closed a connection".into()),
-                        Ok(read) => {
-                            missing = missing.checked_sub(read).ok_or("more than was to be delivered")?
-                        }
-                        Err(error) if error.kind() == ErrorKind::WouldBlock => break,
-                        Err(error) => return Err(error.into()),
-                    }
-                }
+                wire::read_all(&mut self.streams[event.token().0], |read| {
+                    missing = missing.checked_sub(read.len()).ok_or("more than was to be delivered")?;
+                    Ok(())
+                })?;
             }
         }
         Ok(())

@@ -3,6 +3,7 @@
 use crate::figure::Pair;
 use crate::load::VALUE_BYTES;
 use crate::program::{Dialect, Program};
+use crate::wire::request;
 
 /// What is said to a server.
 #[derive(Clone, Copy)]
@@ -132,12 +133,6 @@ const GET_JOB: [&str; 3] = ["GETJOB", "FROM", "q"];
 const POP: [&str; 3] = ["BRPOP", "q", "0"];
 
 const CONNECT: &str = "CONNECT {\"verbose\":false,\"pedantic\":false}\r\n";
-
-/// A command as client libraries send it.
-fn request(words: &[&str]) -> String {
-    let words = words.iter().map(|word| format!("${}\r\n{word}\r\n", word.len()));
-    format!("*{}\r\n", words.len()) + &words.collect::<String>()
-}
 
 fn resp_message(bytes: &[u8]) -> Option<usize> {
     let (mut at, mut missing) = (0, 1);

@@ -1,15 +1,15 @@
 //! Workers and callers, all in one thread.
 
-use std::io::{ErrorKind, Read, Write};
+use std::io::{Read, Write};
 use std::net::{self, SocketAddr};
 use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
 use mio::net::TcpStream;
-use mio::{Events, Interest, Poll, Token};
+use mio::{Events, Poll};
 
 use super::exchange::Exchange;
-use crate::Result;
+use crate::{Result, wire};
 
 /// Nothing that works takes as long.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -53,10 +53,7 @@ impl Peers {
                 stream.read_exact(&mut byte)?;
                 input.extend(byte);
             }
-            stream.set_nonblocking(true)?;
-            let mut stream = TcpStream::from_std(stream);
-            poll.registry().register(&mut stream, Token(index), Interest::READABLE)?;
-            peers.push(Peer { stream, input, called: None });
+            peers.push(Peer { stream: wire::watched(stream, &poll, index)?, input, called: None });
         }
         Ok(Peers { exchange, poll, peers, workers, busy: 0 })
     }
@@ -134,7 +131,10 @@ impl Peers {
     /// Reads what has arrived on a connection, and answers it if it is a worker's. Returns whether it was a result.
     fn answer(&mut self, index: usize) -> Result<bool> {
         let peer = &mut self.peers[index];
-        peer.read()?;
+        wire::read_all(&mut peer.stream, |read| {
+            peer.input.extend_from_slice(read);
+            Ok(())
+        })?;
         let (mut answers, mut is_result) = (String::new(), false);
         while let Some(len) = self.exchange.message(&peer.input) {
             let message: Vec<u8> = peer.input.drain(..len).collect();
@@ -152,19 +152,4 @@ impl Peers {
 
 fn histogram() -> Result<Histogram<u64>> {
     Ok(Histogram::new_with_bounds(1_000, 60_000_000_000, 3)?)
-}
-
-impl Peer {
-    /// Reads all that has arrived: it is not told of that again.
-    fn read(&mut self) -> Result<()> {
-        let mut buffer = [0; 4096];
-        loop {
-            match self.stream.read(&mut buffer) {
-                Ok(0) => return Err("the server has closed a connection".into()),
-                Ok(read) => self.input.extend_from_slice(&buffer[..read]),
-                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
-                Err(error) => return Err(error.into()),
-            }
-        }
-    }
 }

@@ -1,0 +1,36 @@
+//! What all connections of the driver have in common, whatever they are for.
+
+use std::io::{ErrorKind, Read};
+use std::net;
+
+use mio::net::TcpStream;
+use mio::{Interest, Poll, Token};
+
+use crate::Result;
+
+/// A request, as clients send it.
+pub(crate) fn request(words: &[&str]) -> String {
+    let words = words.iter().map(|word| format!("${}\r\n{word}\r\n", word.len()));
+    format!("*{}\r\n", words.len()) + &words.collect::<String>()
+}
+
+/// A connection that is told of by this number when something has arrived.
+pub(crate) fn watched(stream: net::TcpStream, poll: &Poll, number: usize) -> Result<TcpStream> {
+    stream.set_nonblocking(true)?;
+    let mut stream = TcpStream::from_std(stream);
+    poll.registry().register(&mut stream, Token(number), Interest::READABLE)?;
+    Ok(stream)
+}
+
+/// Reads all that has arrived: it is not told of that again.
+pub(crate) fn read_all(stream: &mut TcpStream, mut take: impl FnMut(&[u8]) -> Result<()>) -> Result<()> {
+    let mut buffer = [0; 16 * 1024];
+    loop {
+        match stream.read(&mut buffer) {
+            Ok(0) => return Err("the server has closed a connection".into()),
+            Ok(read) => take(&buffer[..read])?,
+            Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
