@@ -158,7 +158,7 @@ impl Db {
         (start, page.map(|(key, _)| key))
     }
 
-    /// Drops keys whose time has come, at most `limit` of them, and returns how many.
+    /// Drops keys whose time has come, at most `limit` of them, and returns how many. Each is told before it goes.
     pub(crate) fn drop_expired(&mut self, limit: usize, mut tell: impl FnMut(&[u8])) -> usize {
         let now = now();
         let expired = (0..limit).map_while(|_| self.deadlines.pop_before(now));

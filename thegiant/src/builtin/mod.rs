@@ -69,8 +69,9 @@ impl Session {
 impl<T: IntoReply> IntoReply for Ahead<'_, T> {
     fn into_reply(self, out: &mut Encoder) {
         // Within a transaction, that would be part of an array.
-        if !self.session.transaction.is_running() {
-            self.session.take_pushed_ahead(out);
+        if self.session.client.is_pushed_to() && !self.session.transaction.is_running() {
+            self.session.take_pushed(out);
+            out.keep();
         }
         self.reply.into_reply(out);
     }

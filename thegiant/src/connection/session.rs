@@ -91,14 +91,6 @@ impl Session {
         self.shared.account(len, 0);
     }
 
-    /// The same, ahead of a reply: it is sent even if that is not.
-    pub(crate) fn take_pushed_ahead(&self, out: &mut Encoder) {
-        if self.client.is_pushed_to() {
-            self.take_pushed(out);
-            out.keep();
-        }
-    }
-
     /// Lets others see what is queued.
     #[cold]
     pub(crate) fn note_queued(&mut self) {

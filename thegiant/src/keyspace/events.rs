@@ -127,19 +127,6 @@ impl Events {
     }
 }
 
-/// What a command that writes does to its keys, in the order of these: the last one is of all others.
-pub(super) fn events(command: &Spec) -> impl Iterator<Item = String> {
-    let said = command.event.map_or_else(|| command.full_name(), str::to_owned);
-    let mut last = String::new();
-    let mut said = said.split(' ').map(str::to_owned).collect::<Vec<_>>().into_iter();
-    std::iter::from_fn(move || {
-        if let Some(next) = said.next() {
-            last = next;
-        }
-        Some(last.clone())
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -167,10 +167,7 @@ impl Keyspace {
                 let db = client.db();
                 keys.clone().for_each(|key| observers.modified(db, key, Some(client.id())));
                 if observers.events.is_any() {
-                    let class = EventClass::of(command);
-                    for (key, event) in keys.zip(events::events(command)) {
-                        observers.events.publish(&self.0.pubsub, class, &event, db, key);
-                    }
+                    self.publish(observers.events, command, db, keys);
                 }
             }
             if is_tracking && are_by_themselves {
@@ -220,6 +217,18 @@ impl Keyspace {
 
     pub(crate) fn tracking_counts(&self) -> TrackingCounts {
         self.lock().tracking.counts()
+    }
+
+    /// Publishes what a command has done to its keys. What the row says is of one key after the other, and the last
+    /// word of all that follow.
+    fn publish<'a>(&self, events: Events, command: &Spec, db: u16, keys: impl Iterator<Item = &'a [u8]>) {
+        let said = command.event.map_or_else(|| command.full_name(), str::to_owned);
+        let mut said = said.split(' ');
+        let mut event = "";
+        for key in keys {
+            event = said.next().unwrap_or(event);
+            events.publish(&self.0.pubsub, EventClass::of(command), event, db, key);
+        }
     }
 
     fn is_observed(&self) -> bool {

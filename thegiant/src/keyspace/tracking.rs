@@ -39,8 +39,6 @@ pub(super) struct Tracking {
 struct Tracker {
     client: Client,
     options: Tracked,
-    /// The next command is an exception from what is usual for it.
-    is_caching: bool,
 }
 
 /// Those who are told of some keys, whoever has read them.
@@ -60,7 +58,7 @@ pub(crate) struct Tracked {
     pub(crate) no_loop: bool,
     /// Whoever was to be told in its place has gone.
     pub(crate) is_broken: bool,
-    /// `CLIENT CACHING` has been said.
+    /// The next command is an exception from what is usual for it (`CLIENT CACHING`).
     pub(crate) is_caching: bool,
     pub(crate) prefixes: BTreeMap<Bytes, ()>,
 }
@@ -150,11 +148,7 @@ impl Tracking {
     }
 
     pub(super) fn tracked(&self, client: &Client) -> Tracked {
-        let tracker = self.trackers.get(&client.id());
-        tracker.map_or_else(Tracked::default, |tracker| Tracked {
-            is_caching: tracker.is_caching,
-            ..tracker.options.clone()
-        })
+        self.trackers.get(&client.id()).map(|tracker| tracker.options.clone()).unwrap_or_default()
     }
 
     pub(super) fn add(&mut self, client: &Client, options: TrackingOptions) -> Result<(), Error> {
@@ -168,17 +162,14 @@ impl Tracking {
             prefixes.push(Bytes::new());
         }
         client.set(ClientFlag::Tracking, true);
-        let tracker = self.trackers.entry(client.id()).or_insert_with(|| Tracker {
-            client: client.clone(),
-            options: Tracked::default(),
-            is_caching: false,
-        });
+        let tracker = Tracker { client: client.clone(), options: Tracked::default() };
+        let options = &mut self.trackers.entry(client.id()).or_insert(tracker).options;
+        (options.mode, options.redirect, options.no_loop) = (mode, redirect, no_loop);
+        options.is_broken = false;
         for prefix in prefixes {
             self.prefixes.entry(prefix.clone()).or_default().trackers.insert(client.id());
-            tracker.options.prefixes.insert(prefix, ());
+            options.prefixes.insert(prefix, ());
         }
-        let prefixes = mem::take(&mut tracker.options.prefixes);
-        tracker.options = Tracked { mode, redirect, no_loop, prefixes, ..Tracked::default() };
         Ok(())
     }
 
@@ -202,7 +193,7 @@ impl Tracking {
     pub(super) fn set_caching(&mut self, client: &Client, answer: &[u8]) -> Result<(), Error> {
         let tracker = self.trackers.get_mut(&client.id()).ok_or(CACHING_WITHOUT_TRACKING)?;
         match (answer.to_ascii_lowercase().as_slice(), tracker.options.mode) {
-            (b"yes", Mode::OptIn) | (b"no", Mode::OptOut) => tracker.is_caching = true,
+            (b"yes", Mode::OptIn) | (b"no", Mode::OptOut) => tracker.options.is_caching = true,
             (b"yes", _) => return Err(CACHING_WITHOUT_OPTIN),
             (b"no", _) => return Err(NO_CACHING_WITHOUT_OPTOUT),
             _ => return Err(Error::SYNTAX),
@@ -220,8 +211,8 @@ impl Tracking {
         let Some(tracker) = self.trackers.get(&client.id()) else { return };
         let is_kept = match tracker.options.mode {
             Mode::Reads => true,
-            Mode::OptIn => tracker.is_caching,
-            Mode::OptOut => !tracker.is_caching,
+            Mode::OptIn => tracker.options.is_caching,
+            Mode::OptOut => !tracker.options.is_caching,
             Mode::Off | Mode::Broadcast => false,
         };
         if !is_kept {
@@ -244,7 +235,7 @@ impl Tracking {
     pub(super) fn command_ran(&mut self, client: &Client, command: &Spec) {
         let is_of_client = command.name.starts_with("CLIENT ") || command.name == "MULTI";
         if let Some(tracker) = self.trackers.get_mut(&client.id()).filter(|_| !is_of_client) {
-            tracker.is_caching = false;
+            tracker.options.is_caching = false;
         }
     }
 

@@ -101,7 +101,7 @@ impl Queue {
         if let Some(Resolved::Command(target)) = burst.next_target() {
             self.admit(target, routes.command(target.command)).inspect_err(|_| self.spoil())?;
         }
-        burst.move_next(&mut self.requests);
+        burst.copy_next(&mut self.requests);
         Ok(())
     }
 
@@ -137,7 +137,7 @@ impl Queue {
 
 impl Burst {
     /// Copies its next request to another burst, where it is going to be run.
-    fn move_next(&mut self, other: &mut Burst) {
+    fn copy_next(&mut self, other: &mut Burst) {
         let Some(request) = self.requests.get_mut(self.next) else { return };
         for word in &self.spans[self.next_span..request.end as usize] {
             let copy = match word {
