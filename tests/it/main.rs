@@ -38,6 +38,8 @@ mod pool;
 mod properties;
 /// Channels, and who listens to them.
 mod pubsub;
+/// Replies that wait until what they say holds.
+mod settle;
 /// The kit for testing applications.
 mod test_kit;
 /// The example `timers`.

@@ -20,6 +20,11 @@ pub(crate) fn block(block: &Block<'_>, mistakes: &mut Mistakes) {
     if let (Some(_), Some(included)) = (&block.attr.rows, block.attr.include.first()) {
         mistakes.at(included, "a block with `rows` includes no others: do that in the block without `rows`");
     }
+    if let (Some(_), Some(settle)) = (&block.attr.rows, &block.attr.settle) {
+        let text =
+            "a block with `rows` does not say how the actor settles: do that in the block without `rows`";
+        mistakes.at(settle, text);
+    }
     for command in &block.commands {
         self::command(command, mistakes);
     }

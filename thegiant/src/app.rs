@@ -74,7 +74,7 @@ impl App {
         A: Actor + Commands + Handler<Drain>,
         A::Context: Consumers + ToEnvelope<A, Drain>,
     {
-        let mount = self.routes.add_actor(actor.recipient(), A::Context::MANY);
+        let mount = self.routes.add_actor(actor.recipient(), A::Context::MANY, A::SETTLES);
         for (row, spec) in RowId::all::<A>() {
             if let Err(name) = self.routes.add_command(spec, mount, row) {
                 panic!("the command {name} is mounted already");
@@ -97,7 +97,7 @@ impl App {
         R: Answer<Function<F, R>> + 'static,
     {
         let actor = Function { function, reply: PhantomData }.start();
-        let mount = self.routes.add_actor(actor.recipient(), false);
+        let mount = self.routes.add_actor(actor.recipient(), false, false);
         for (row, spec) in RowId::all::<Function<F, R>>() {
             self.routes.set_fallback(spec, mount, row);
         }

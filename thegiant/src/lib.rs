@@ -36,6 +36,7 @@
 //!   [`IntoReply`], such as [`Simple`], [`Array`], [`Value`] or an [`Error`].
 //! - A [`Responder`] answers later; so does a method that returns a future, an [`Answer`](command::Answer).
 //! - [`Client`] is who asks, and can be sent something at any time; [`Call`] is what was asked, as it came.
+//! - An actor that implements [`Settle`] has its replies wait until what they say is on disk, for many at once.
 //! - [`PubSub`] has the channels that clients subscribe to: any actor publishes there, or is told by [`Published`].
 //! - [`Keyspace`] is told of keys that an actor changes by itself: clients watch keys and keep what they have read.
 //! - [`command`](mod@command) describes commands, [`resp`] is the wire, [`glob`] matches patterns.
@@ -403,12 +404,13 @@ pub use thegiant_macros::command;
 /// - `group = "string"` is the group of its commands in `COMMAND DOCS`; without it, that is the type's name in lower case.
 /// - `rows = STRINGS` makes the constant.
 /// - `include(STRINGS, KEYS)` adds the rows of other blocks behind its own.
+/// - `settle` has all replies of the actor wait until it has settled, as [`Settle`] says. It stands at the block without `rows`.
 pub use thegiant_macros::commands;
 
 pub use crate::{
     app::App,
     command::{Array, Call, Commands, FromArg, IntoPush, IntoReply, Key, Raw, Simple},
-    connection::{Address, Client, Connected, Consumers, Disconnected, Responder},
+    connection::{Address, Client, Connected, Consumers, Disconnected, Responder, Settle, Settlement},
     info::InfoFields,
     keyspace::{EventClass, Keyspace},
     pubsub::{PubSub, Published},
@@ -438,7 +440,7 @@ pub mod __private {
             args::{Once, are_distinct, expect_value},
             keys::check_keys,
         },
-        connection::{Drain, drain, responder},
+        connection::{Drain, drain, drain_settled, responder},
     };
 }
 

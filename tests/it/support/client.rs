@@ -2,6 +2,7 @@
 
 use std::{
     io::{self, BufRead, BufReader, ErrorKind, Read, Write},
+    mem::MaybeUninit,
     net::{Shutdown, SocketAddr, TcpStream},
     os::unix::net::UnixStream,
     thread,
@@ -100,6 +101,16 @@ impl RawClient {
     pub(crate) fn ask(&mut self, bytes: impl AsRef<[u8]>) -> Bytes {
         self.send(bytes);
         self.reply()
+    }
+
+    /// Whether nothing has come that was not read.
+    pub(crate) fn is_silent(&self) -> bool {
+        let socket = either!(self.socket.get_ref(), socket => SockRef::from(socket));
+        socket.set_nonblocking(true).expect("it can be set");
+        let mut byte = [MaybeUninit::uninit()];
+        let is_silent = matches!(socket.peek(&mut byte), Err(error) if error.kind() == ErrorKind::WouldBlock);
+        socket.set_nonblocking(false).expect("it can be set");
+        self.socket.buffer().is_empty() && is_silent
     }
 
     /// Sends no more, but still receives.

@@ -1,7 +1,7 @@
-//! `#[commands(group = "…", rows = NAME, include(NAME, …))]`.
+//! `#[commands(group = "…", rows = NAME, include(NAME, …), settle)]`.
 
 use proc_macro2::TokenStream;
-use syn::{Ident, LitStr, Result, Token, meta::ParseNestedMeta, parse::Parser, punctuated::Punctuated};
+use syn::{Ident, LitStr, Path, Result, Token, meta::ParseNestedMeta, parse::Parser, punctuated::Punctuated};
 
 use crate::mistakes::Mistakes;
 
@@ -14,6 +14,8 @@ pub(crate) struct BlockAttr {
     pub(crate) rows: Option<Ident>,
     /// The constants of other blocks.
     pub(crate) include: Vec<Ident>,
+    /// The word that has replies wait until the actor has settled.
+    pub(crate) settle: Option<Path>,
 }
 
 impl BlockAttr {
@@ -34,8 +36,12 @@ impl BlockAttr {
             let names;
             syn::parenthesized!(names in meta.input);
             self.include.extend(Punctuated::<Ident, Token![,]>::parse_terminated(&names)?);
+        } else if meta.path.is_ident("settle") {
+            self.settle = Some(meta.path.clone());
         } else {
-            return Err(meta.error("there are `group = \"…\"`, `rows = NAME` and `include(NAME, …)`"));
+            return Err(
+                meta.error("there are `group = \"…\"`, `rows = NAME`, `include(NAME, …)` and `settle`")
+            );
         }
         Ok(())
     }

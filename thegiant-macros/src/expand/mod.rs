@@ -3,8 +3,8 @@
 mod row;
 
 use proc_macro2::{Span, TokenStream};
-use quote::quote;
-use syn::{Error, Ident, ImplItem, Item, ItemImpl, parse_quote};
+use quote::{quote, quote_spanned};
+use syn::{Error, Ident, ImplItem, Item, ItemImpl, parse_quote, spanned::Spanned};
 
 use crate::{
     attr::BlockAttr,
@@ -91,12 +91,21 @@ fn traits(block: &Block<'_>, rows: &[TokenStream]) -> TokenStream {
     generics.make_where_clause().predicates.push(parse_quote!(#ty: ::thegiant::__private::Actor));
     let (generics, _, bounds) = generics.split_for_impl();
     let include = &block.attr.include;
+    let drain = match &block.attr.settle {
+        // What is missing is said of this word.
+        Some(settle) => {
+            quote_spanned!(settle.span()=> ::thegiant::__private::drain_settled(self, message, context))
+        }
+        None => quote!(::thegiant::__private::drain(self, message, context)),
+    };
+    let settles = block.attr.settle.is_some();
     quote! {
         #[automatically_derived]
         #[allow(deprecated)]
         impl #generics ::thegiant::command::Commands for #ty #bounds {
             const ROWS: &'static [&'static [::thegiant::command::Row<Self>]] =
                 &[&[#(#rows),*], #(Self::#include),*];
+            const SETTLES: bool = #settles;
         }
 
         #[automatically_derived]
@@ -108,7 +117,7 @@ fn traits(block: &Block<'_>, rows: &[TokenStream]) -> TokenStream {
                 message: ::thegiant::__private::Drain,
                 context: &mut <Self as ::thegiant::__private::Actor>::Context,
             ) {
-                ::thegiant::__private::drain(self, message, context)
+                #drain
             }
         }
     }

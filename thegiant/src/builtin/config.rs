@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
     Error, commands,
-    connection::Session,
+    connection::{Session, Settled},
     glob,
     settings::{Reason, Refusal},
 };
@@ -45,6 +45,7 @@ impl Session {
     #[command("CONFIG RESETSTAT", admin, noscript, loading, stale)]
     fn config_resetstat(&self) {
         self.shared.stats.reset();
+        self.shared.routes.settled().for_each(Settled::reset);
     }
 
     /// Writes the settings to the configuration file: there is none.

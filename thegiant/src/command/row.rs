@@ -18,6 +18,9 @@ use crate::resp::Encoder;
 pub trait Commands: Receiver {
     /// A row per command, by the `impl` blocks that they come from.
     const ROWS: &'static [&'static [Row<Self>]];
+
+    /// Whether replies wait until it has [settled](crate::Settle).
+    const SETTLES: bool = false;
 }
 
 /// Where a row stands in [`Commands::ROWS`].

@@ -1,5 +1,6 @@
 //! What one read brought in.
 
+mod again;
 mod transaction;
 
 use std::{
@@ -13,6 +14,7 @@ use actix_rt::time::Sleep;
 use bytes::Bytes;
 use tracing::{debug_span, level_filters::LevelFilter};
 
+pub(crate) use again::Place;
 pub(crate) use transaction::{NOT_ALLOWED, Queue, Transaction};
 
 use super::{Client, CommandId, inbox::Hold, pool};
@@ -406,16 +408,27 @@ impl Burst {
                 }
             }));
             if guarded.is_err() {
-                self.take_back();
                 let spec = self.next_row(mount).map(|row| &row.get::<A>().spec);
-                self.step(spec, |call, out| {
-                    let client = call.client();
-                    let command = call.quoted_name();
-                    tracing::error!(id = client.id(), client = %client.addr(), ?command, "a handler panicked");
-                    out.error(&Error::INTERNAL);
-                });
+                self.answer_panic(spec);
             }
         }
+    }
+
+    /// The handler of the next request has panicked.
+    #[cold]
+    fn answer_panic(&mut self, spec: Option<&'static Spec>) {
+        self.out.rewind(self.mark);
+        if self.out.take_deferred()
+            && let Some(client) = &self.client
+        {
+            client.forget_to_wait();
+        }
+        self.step(spec, |call, out| {
+            let client = call.client();
+            let command = call.quoted_name();
+            tracing::error!(id = client.id(), client = %client.addr(), ?command, "a handler panicked");
+            out.error(&Error::INTERNAL);
+        });
     }
 
     /// Requests are going to be run, without a pause between them.
@@ -456,17 +469,6 @@ impl Burst {
             self.take_note(false);
         }
         self.advance();
-    }
-
-    /// The handler of the next request has panicked.
-    #[cold]
-    fn take_back(&mut self) {
-        self.out.rewind(self.mark);
-        if self.out.take_deferred()
-            && let Some(client) = &self.client
-        {
-            client.forget_to_wait();
-        }
     }
 
     /// Of a request that is not like most. Returns whether it has been answered.

@@ -16,6 +16,7 @@ use bytes::Bytes;
 use super::{
     Address, Burst, CommandId, Shared,
     door::{Door, Extra},
+    group::Keeper,
     waiting::LATE,
 };
 use crate::{
@@ -385,7 +386,9 @@ impl Client {
             return Collected::Away;
         }
         let waiting = &mut door.extra_mut().waiting;
-        let answered = if is_ending {
+        let answered = if waiting.is_kept() {
+            None
+        } else if is_ending {
             waiting.answer(self.reply(|out| out.error(&ENDING)))
         } else if waiting.is_late() {
             let late = self.reply(|out| waiting.last_word(out, |out| out.error(&LATE)));
@@ -440,6 +443,12 @@ impl Client {
         parked
     }
 
+    /// Has the reply that its command waits for come by way of this keeper; unless it is there: then it is returned.
+    pub(crate) fn keep_by(&self, keeper: Keeper) -> Option<Box<Burst>> {
+        let mut door = self.door();
+        if door.closed { None } else { door.extra_mut().waiting.keep_by(keeper) }
+    }
+
     /// Whether the command with this ticket waits.
     pub(crate) fn is_waiting(&self, ticket: u32) -> bool {
         self.door().extra().is_some_and(|extra| extra.waiting.is_asked(ticket))
@@ -458,11 +467,22 @@ impl Client {
         if !waiting.is_asked(ticket) {
             return false;
         }
+        if let Some(keeper) = waiting.take_keeper() {
+            drop(door);
+            keeper.keep(self.clone(), ticket, reply);
+            return true;
+        }
         if let Some(answered) = waiting.answer(reply) {
             door.answered = Some(answered);
             door.wake();
         }
         true
+    }
+
+    /// Answers the command with this ticket with what a keeper has kept.
+    pub(crate) fn answer_kept(&self, ticket: u32, reply: Box<Burst>) {
+        self.door().extra_mut().waiting.let_in(ticket);
+        self.answer(ticket, reply);
     }
 
     /// Has the command with this ticket end by itself, with this reply.

@@ -7,7 +7,11 @@ use std::{
 
 use actix::{Actor, Context, Message, Recipient, SyncContext};
 
-use super::{Burst, burst::MountId};
+use super::{
+    Burst,
+    burst::MountId,
+    group::{Group, Settled, abandon},
+};
 use crate::{Error, command::Commands};
 
 /// The bursts that wait for one handler actor.
@@ -21,8 +25,10 @@ use crate::{Error, command::Commands};
 pub(crate) struct Inbox {
     mount: MountId,
     is_pool: bool,
+    settles: bool,
     actor: Recipient<Drain>,
     queue: Mutex<Queue>,
+    settled: Settled,
 }
 
 #[derive(Default)]
@@ -34,6 +40,8 @@ struct Queue {
     held: bool,
     /// An empty queue, for the next time that `bursts` is taken.
     spare: VecDeque<Box<Burst>>,
+    /// Of an actor that settles.
+    group: Option<Box<Group>>,
 }
 
 impl std::fmt::Debug for Queue {
@@ -43,8 +51,15 @@ impl std::fmt::Debug for Queue {
 }
 
 impl Inbox {
-    pub(crate) fn new(mount: MountId, is_pool: bool, actor: Recipient<Drain>) -> Arc<Self> {
-        Arc::new(Inbox { mount, is_pool, actor, queue: Mutex::default() })
+    pub(crate) fn new(mount: MountId, is_pool: bool, settles: bool, actor: Recipient<Drain>) -> Arc<Self> {
+        Arc::new(Inbox {
+            mount,
+            is_pool,
+            settles,
+            actor,
+            queue: Mutex::default(),
+            settled: Settled::default(),
+        })
     }
 
     /// Queues a burst; one that holds the inbox comes before all others, and does so no longer.
@@ -63,13 +78,20 @@ impl Inbox {
         }
     }
 
+    /// Has the actor have a look, though no burst may have come.
+    pub(super) fn call(self: &Arc<Self>) {
+        if !std::mem::replace(&mut self.queue().scheduled, true) {
+            self.schedule();
+        }
+    }
+
     fn schedule(self: &Arc<Self>) {
         // To an actor that is gone, this drops the message, which answers the bursts.
         self.actor.do_send(Drain { inbox: Some(Arc::clone(self)) });
     }
 
     /// What one `Drain` is for.
-    fn take(&self) -> VecDeque<Box<Burst>> {
+    pub(super) fn take(&self) -> VecDeque<Box<Burst>> {
         let mut queue = self.queue();
         if self.is_pool {
             return queue.bursts.pop_front().into_iter().collect();
@@ -82,9 +104,9 @@ impl Inbox {
         std::mem::replace(&mut queue.bursts, spare)
     }
 
-    /// Has the actor run nothing else until a transaction goes on: not what it has taken, nor what comes.
+    /// Has the actor run nothing else for a while: not what it has taken, nor what comes.
     #[cold]
-    fn hold(self: &Arc<Self>, mut taken: VecDeque<Box<Burst>>) -> Hold {
+    pub(super) fn hold(self: &Arc<Self>, mut taken: VecDeque<Box<Burst>>) -> Hold {
         let mut queue = self.queue();
         taken.append(&mut queue.bursts);
         queue.bursts = taken;
@@ -96,15 +118,37 @@ impl Inbox {
         let is_due = {
             let mut queue = self.queue();
             queue.held = false;
-            !queue.bursts.is_empty() && !std::mem::replace(&mut queue.scheduled, true)
+            let is_any = !queue.bursts.is_empty() || queue.group.as_ref().is_some_and(|group| group.is_any());
+            is_any && !std::mem::replace(&mut queue.scheduled, true)
         };
         if is_due {
             self.schedule();
         }
     }
 
-    fn give_back(&self, empty: VecDeque<Box<Burst>>) {
+    pub(super) fn give_back(&self, empty: VecDeque<Box<Burst>>) {
         self.queue().spare = empty;
+    }
+
+    pub(super) fn mount(&self) -> MountId {
+        self.mount
+    }
+
+    /// Looks at what has not been settled, and is told whether the inbox is held.
+    pub(super) fn group<T>(&self, look: impl FnOnce(&mut Group, bool) -> T) -> T {
+        let mut queue = self.queue();
+        let is_held = queue.held;
+        look(queue.group.get_or_insert_default(), is_held)
+    }
+
+    /// Whether its actor settles.
+    pub(crate) fn settles(&self) -> bool {
+        self.settles
+    }
+
+    /// The counters of an actor that settles.
+    pub(crate) fn settled(&self) -> &Settled {
+        &self.settled
     }
 
     fn queue(&self) -> MutexGuard<'_, Queue> {
@@ -154,6 +198,12 @@ pub struct Drain {
     inbox: Option<Arc<Inbox>>,
 }
 
+impl Drain {
+    pub(super) fn take_inbox(&mut self) -> Option<Arc<Inbox>> {
+        self.inbox.take()
+    }
+}
+
 impl Message for Drain {
     type Result = ();
 }
@@ -163,7 +213,7 @@ pub fn drain<A>(actor: &mut A, mut message: Drain, context: &mut <A as Actor>::C
 where
     A: Actor + Commands<CommandContext = <A as Actor>::Context>,
 {
-    let Some(inbox) = message.inbox.take() else { return };
+    let Some(inbox) = message.take_inbox() else { return };
     let mut bursts = inbox.take();
     while let Some(burst) = bursts.pop_front() {
         let mut next = Some(burst);
@@ -186,7 +236,10 @@ where
 impl Drop for Drain {
     /// The actor has stopped: its clients get an error rather than no answer.
     fn drop(&mut self) {
-        let Some(inbox) = self.inbox.take() else { return };
+        let Some(inbox) = self.take_inbox() else { return };
+        if inbox.settles {
+            abandon(&inbox);
+        }
         for mut burst in inbox.take() {
             burst.refuse(inbox.mount, &STOPPED);
             // Nothing that is refused waits.
@@ -195,4 +248,4 @@ impl Drop for Drain {
     }
 }
 
-const STOPPED: Error = Error::from_static("ERR the actor that answers this command has stopped");
+pub(super) const STOPPED: Error = Error::from_static("ERR the actor that answers this command has stopped");

@@ -5,12 +5,14 @@ mod burst;
 mod client;
 mod clients;
 mod door;
+mod group;
 mod inbox;
 mod pool;
 mod presence;
 mod responder;
 mod routes;
 mod session;
+mod settle;
 mod shared;
 mod stream;
 mod sweep;
@@ -37,6 +39,8 @@ pub use client::Client;
 use client::Collected;
 pub(crate) use client::{ClientFlag, Ends, Wish};
 pub(crate) use clients::Clients;
+pub(crate) use group::Settled;
+pub use group::drain_settled;
 pub(crate) use inbox::Inbox;
 pub use inbox::{Consumers, Drain, drain};
 pub(crate) use presence::Presence;
@@ -44,6 +48,7 @@ pub use presence::{Connected, Disconnected};
 pub use responder::{Responder, responder};
 pub(crate) use routes::{CommandId, Routes};
 pub(crate) use session::Session;
+pub use settle::{Settle, Settlement};
 pub(crate) use shared::{Parts, Pause, Shared};
 pub(crate) use stream::Stream;
 pub(crate) use sweep::Sweep;
@@ -365,7 +370,7 @@ impl Connection {
         if !burst.has_requests() {
             self.say_what_is_broken(&mut burst);
             // Before the replies are sent: who has them finds them counted, and who leaves is counted too.
-            self.session.settle(&mut burst);
+            self.session.tally(&mut burst);
             self.session.replies = burst.out.replies();
             if self.session.client.is_pushed_to() && !self.session.closing {
                 return Stage::Writing(self.take_pushed(burst));

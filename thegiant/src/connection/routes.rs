@@ -7,6 +7,7 @@ use actix::Recipient;
 use super::{
     Burst, Drain, Inbox,
     burst::{MountId, Target},
+    group::Settled,
 };
 use crate::command::{Call, Resolved, RowId, Spec, Table};
 
@@ -30,12 +31,12 @@ impl Routes {
     /// # Panics
     /// If there are more actors than numbers for them.
     #[track_caller]
-    pub(crate) fn add_actor(&mut self, actor: Recipient<Drain>, is_pool: bool) -> MountId {
+    pub(crate) fn add_actor(&mut self, actor: Recipient<Drain>, is_pool: bool, settles: bool) -> MountId {
         let next = u16::try_from(self.actors.len()).map(MountId);
         let Some(mount) = next.ok().filter(|mount| *mount != MountId::SESSION) else {
             panic!("more than 65,534 actors are mounted");
         };
-        self.actors.push(Inbox::new(mount, is_pool, actor));
+        self.actors.push(Inbox::new(mount, is_pool, settles, actor));
         mount
     }
 
@@ -100,6 +101,11 @@ impl Routes {
             }
             (resolved, _) => resolved,
         }
+    }
+
+    /// The counters of the actors that settle.
+    pub(crate) fn settled(&self) -> impl Iterator<Item = &Settled> {
+        self.actors.iter().filter(|inbox| inbox.settles()).map(|inbox| inbox.settled())
     }
 
     /// Sends a burst to the actor that runs its next request.

@@ -219,8 +219,8 @@ impl Session {
     }
 
     /// Counts the requests of a burst that has been run, and keeps those that were slow.
-    pub(crate) fn settle(&self, burst: &mut Burst) {
-        self.shared.stats.settle(burst, self.shared.settings.flag(Setting::LatencyTracking));
+    pub(crate) fn tally(&self, burst: &mut Burst) {
+        self.shared.stats.tally(burst, self.shared.settings.flag(Setting::LatencyTracking));
         if burst.ledger.times().is_empty() {
             return;
         }

@@ -41,7 +41,7 @@ impl Connection {
     #[cold]
     pub(super) fn end_transaction(&mut self, mut transaction: Box<Burst>) -> Result<Box<Burst>, Stage> {
         let session = &mut self.session;
-        session.settle(&mut transaction);
+        session.tally(&mut transaction);
         let Transaction::Running(mut burst) = mem::take(&mut session.transaction) else {
             return Err(Stage::Ended);
         };

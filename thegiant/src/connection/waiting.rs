@@ -10,7 +10,7 @@ use std::{
 use actix_rt::time::{Instant, Sleep, sleep_until};
 use bytes::Bytes;
 
-use super::Burst;
+use super::{Burst, group::Keeper};
 use crate::{Error, resp::Encoder};
 
 /// The command of a connection that waits for its reply. There is one at most, since the commands of
@@ -23,6 +23,9 @@ pub(super) struct Waiting {
     /// When it is not waited for any longer, and what is answered then: an error if that is empty.
     deadline: Option<Instant>,
     last_word: Bytes,
+    /// Who has the reply come in its own time, and whether it has been given to that one.
+    keeper: Option<Keeper>,
+    is_kept: bool,
     /// Wakes the connection at the deadline, or before: it stays as it is for the next command,
     /// whose deadline is later, so that a reply in time does not have to see to it.
     alarm: Option<Pin<Box<Sleep>>>,
@@ -57,12 +60,39 @@ impl Waiting {
         self.ticket = self.ticket.wrapping_add(1);
         self.reply = Reply::None;
         self.last_word = Bytes::new();
+        self.keeper = None;
+        self.is_kept = false;
         self.tell();
+    }
+
+    /// Has the reply come by way of this keeper; unless it is there: then it is returned.
+    pub(super) fn keep_by(&mut self, keeper: Keeper) -> Option<Box<Burst>> {
+        match mem::take(&mut self.reply) {
+            Reply::Early(reply) => Some(reply),
+            reply => {
+                self.reply = reply;
+                self.keeper = Some(keeper);
+                None
+            }
+        }
+    }
+
+    /// The one who is to be given the reply. Then the command does not wait for another.
+    pub(super) fn take_keeper(&mut self) -> Option<Keeper> {
+        let keeper = self.keeper.take()?;
+        self.is_kept = true;
+        self.tell();
+        Some(keeper)
+    }
+
+    /// The reply to this command comes from its keeper.
+    pub(super) fn let_in(&mut self, ticket: u32) {
+        self.is_kept &= self.ticket != ticket;
     }
 
     /// Whether this command waits for its reply.
     pub(super) fn is_asked(&self, ticket: u32) -> bool {
-        self.ticket == ticket && matches!(self.reply, Reply::Asked | Reply::Awaited(_))
+        self.ticket == ticket && !self.is_kept && matches!(self.reply, Reply::Asked | Reply::Awaited(_))
     }
 
     /// The ticket of the command that waits.
@@ -122,6 +152,11 @@ impl Waiting {
             [] => default(out),
             reply => out.raw_reply(reply),
         }
+    }
+
+    /// Whether it has its reply, by way of a keeper.
+    pub(super) fn is_kept(&self) -> bool {
+        self.is_kept
     }
 
     /// Whether it has waited for too long.

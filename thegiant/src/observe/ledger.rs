@@ -53,6 +53,14 @@ impl Ledger {
         self.0.get_or_insert_default().failures.push(failure);
     }
 
+    /// This request and those behind it are answered again.
+    pub(crate) fn forget_from(&mut self, request: u32) {
+        if let Some(notes) = &mut self.0 {
+            notes.failures.retain(|failure| failure.request < request);
+            notes.times.retain(|(index, _)| *index < request);
+        }
+    }
+
     /// Requests begin to run, and are timed.
     pub(crate) fn begin(&mut self) {
         self.0.get_or_insert_default().begun = Some(Instant::now());

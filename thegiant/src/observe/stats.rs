@@ -159,7 +159,7 @@ impl Stats {
     /// Counts the requests of a burst that has been run, and what was noted of them.
     ///
     /// Commands may have been timed for the slow log alone: then their latencies are not `tracked`.
-    pub(crate) fn settle(&self, burst: &Burst, tracked: bool) {
+    pub(crate) fn tally(&self, burst: &Burst, tracked: bool) {
         burst.count_calls(|command, calls| {
             self.command(command).calls.add(calls);
             #[cfg(feature = "metrics")]
@@ -168,11 +168,11 @@ impl Stats {
         #[cfg(feature = "metrics")]
         self.metrics.burst(burst.len());
         if !burst.ledger.is_empty() {
-            self.settle_ledger(burst, tracked);
+            self.tally_ledger(burst, tracked);
         }
     }
 
-    fn settle_ledger(&self, burst: &Burst, tracked: bool) {
+    fn tally_ledger(&self, burst: &Burst, tracked: bool) {
         burst.ledger.failures().iter().for_each(|failure| self.count_failure(burst, failure));
         for (request, took) in burst.ledger.times() {
             if let Some(Resolved::Command(target)) = burst.target(*request) {

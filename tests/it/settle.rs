@@ -1,0 +1,4 @@
+mod app;
+mod failures;
+mod groups;
+mod later;

@@ -1,0 +1,424 @@
+//! What has been answered and waits to be settled.
+
+use std::{
+    future::Future,
+    mem,
+    panic::{AssertUnwindSafe, catch_unwind},
+    pin::Pin,
+    sync::Arc,
+    task::{Context as TaskContext, Poll, ready},
+    time::{Duration, Instant},
+};
+
+use actix::{ActorContext, ActorState, AsyncContext, Context, ResponseFuture, fut::ActorFuture};
+use actix_rt::time::{Sleep, sleep};
+
+use super::{
+    Burst, Client, Drain, Inbox, Settle, Settlement,
+    burst::Place,
+    inbox::{Hold, STOPPED},
+    settle::Ending,
+};
+use crate::{Error, observe::Counter};
+
+/// What an actor that settles has done since it began to settle for the last time.
+#[derive(Default)]
+pub(super) struct Group {
+    /// What must not be sent before it is settled, and how many commands these are.
+    gathered: Vec<Held>,
+    commands: usize,
+    /// Something may have been changed.
+    is_dirty: bool,
+    /// What is being settled, and how many commands that is.
+    settling: Vec<Held>,
+    settling_commands: usize,
+    phase: Phase,
+    /// There are so many commands that no others are run.
+    full: Option<Hold>,
+    /// Why what a transaction has done that has yet to go on was taken back.
+    lost: Option<Error>,
+}
+
+#[derive(Clone, Copy, Default)]
+enum Phase {
+    #[default]
+    Idle,
+    /// Others are waited for.
+    Gathering,
+    /// They have been waited for.
+    Gathered,
+    /// A settlement is under way, since then.
+    Settling(Instant),
+}
+
+/// What must not be sent yet.
+enum Held {
+    /// A burst that the actor has answered from that place on.
+    Burst(Box<Burst>, Place),
+    /// The reply that the command with this ticket waits for.
+    Reply(Client, u32, Box<Burst>),
+}
+
+/// What is to be done with a group.
+enum Step {
+    Nothing,
+    Release(Vec<Held>),
+    Gather(Duration),
+    Settle,
+}
+
+/// Has the reply that a command waits for belong to the group of the moment at which it comes.
+pub(crate) struct Keeper {
+    inbox: Arc<Inbox>,
+    /// Whether the command may change something.
+    may_write: bool,
+}
+
+/// The counters of an actor that settles.
+#[derive(Debug, Default)]
+pub(crate) struct Settled {
+    pub(crate) groups: Counter,
+    pub(crate) commands: Counter,
+    pub(crate) nanoseconds: Counter,
+    pub(crate) failures: Counter,
+    /// 1 if the last settlement has failed.
+    pub(crate) has_failed: Counter,
+}
+
+impl Settled {
+    pub(crate) fn reset(&self) {
+        [&self.groups, &self.commands, &self.nanoseconds, &self.failures]
+            .into_iter()
+            .for_each(|count| count.set(0));
+    }
+}
+
+impl Keeper {
+    pub(super) fn keep(self, client: Client, ticket: u32, reply: Box<Burst>) {
+        self.inbox.group(|group, _| {
+            group.gathered.push(Held::Reply(client, ticket, reply));
+            group.commands += 1;
+            group.is_dirty |= self.may_write;
+        });
+        self.inbox.call();
+    }
+}
+
+impl Group {
+    /// Whether there is anything in it.
+    pub(super) fn is_any(&self) -> bool {
+        self.is_dirty || !self.gathered.is_empty()
+    }
+
+    /// Takes in what an actor has answered from this place on; it is given back if it can be sent at once.
+    fn keep(&mut self, burst: Box<Burst>, place: Place, has_written: bool) -> Option<Box<Burst>> {
+        let commands = burst.answered_since(&place);
+        let is_settled = !self.is_dirty && !matches!(self.phase, Phase::Settling(_));
+        if commands == 0 || (is_settled && !has_written) {
+            return Some(burst);
+        }
+        self.gathered.push(Held::Burst(burst, place));
+        self.commands += commands;
+        self.is_dirty |= has_written;
+        None
+    }
+
+    fn step(&mut self, is_held: bool, max: usize, gather: Duration) -> Step {
+        let is_full = self.commands >= max;
+        match self.phase {
+            // A transaction is to be settled as a whole.
+            _ if is_held => Step::Nothing,
+            Phase::Settling(_) => Step::Nothing,
+            _ if !self.is_any() => Step::Nothing,
+            _ if !self.is_dirty => {
+                self.commands = 0;
+                Step::Release(mem::take(&mut self.gathered))
+            }
+            Phase::Idle if !gather.is_zero() && !is_full => {
+                self.phase = Phase::Gathering;
+                Step::Gather(gather)
+            }
+            Phase::Gathering if !is_full => Step::Nothing,
+            _ => {
+                self.settling = mem::take(&mut self.gathered);
+                self.settling_commands = mem::take(&mut self.commands);
+                self.is_dirty = false;
+                self.phase = Phase::Settling(Instant::now());
+                Step::Settle
+            }
+        }
+    }
+
+    /// A settlement has ended. Returns what was waiting for that; if it has failed, also what has been done since.
+    fn end(&mut self, is_held: bool, failure: Option<&Error>, counters: &Settled) -> Vec<Held> {
+        if let Phase::Settling(since) = self.phase {
+            counters.nanoseconds.add(u64::try_from(since.elapsed().as_nanos()).unwrap_or(u64::MAX));
+        }
+        let Some(error) = failure else {
+            counters.groups.add(1);
+            counters.commands.add(mem::take(&mut self.settling_commands) as u64);
+            self.phase = Phase::Idle;
+            return mem::take(&mut self.settling);
+        };
+        counters.failures.add(1);
+        if is_held && self.full.is_none() {
+            self.lost = Some(error.clone());
+        }
+        self.take_all()
+    }
+
+    fn take_all(&mut self) -> Vec<Held> {
+        let mut all = mem::take(&mut self.settling);
+        all.append(&mut self.gathered);
+        self.commands = 0;
+        self.settling_commands = 0;
+        self.is_dirty = false;
+        self.phase = Phase::Idle;
+        all
+    }
+}
+
+impl Held {
+    fn release(self, inbox: &Arc<Inbox>) {
+        match self {
+            Held::Burst(burst, _) => leave(burst, inbox),
+            Held::Reply(client, ticket, reply) => client.answer_kept(ticket, reply),
+        }
+    }
+
+    fn refuse(self, inbox: &Arc<Inbox>, error: &Error) {
+        match self {
+            Held::Burst(mut burst, place) => {
+                burst.answer_with(place, error);
+                leave(burst, inbox);
+            }
+            Held::Reply(client, ticket, _) => {
+                let reply = client.reply(|out| out.error(error));
+                client.answer_kept(ticket, reply);
+            }
+        }
+    }
+
+    fn answer_again<A: Settle>(
+        self,
+        inbox: &Arc<Inbox>,
+        error: &Error,
+        actor: &mut A,
+        context: &mut Context<A>,
+    ) {
+        match self {
+            Held::Burst(mut burst, place) => {
+                burst.answer_again(place, error, actor, context);
+                leave(burst, inbox);
+            }
+            reply => reply.refuse(inbox, error),
+        }
+    }
+}
+
+/// Lets a burst go. If what it waits for is there by now, its actor goes on with it.
+fn leave(burst: Box<Burst>, inbox: &Arc<Inbox>) {
+    if let Some(burst) = burst.leave() {
+        inbox.push(burst);
+    }
+}
+
+/// Runs all bursts that wait for `actor`, and lets go of none before what they did is settled; what
+/// `#[commands(settle)]` puts into `Handler<Drain>`.
+pub fn drain_settled<A: Settle>(actor: &mut A, mut message: Drain, context: &mut Context<A>) {
+    let Some(inbox) = message.take_inbox() else { return };
+    let mut bursts = inbox.take();
+    if let Some(first) = bursts.front_mut()
+        && let Some(error) = inbox.group(|group, _| group.lost.take())
+        && first.is_transaction()
+    {
+        first.abort(&error);
+    }
+    while let Some(mut burst) = bursts.pop_front() {
+        let place = burst.place();
+        run(&mut burst, actor, &inbox, context);
+        let has_written = burst.has_written_since::<A>(&place);
+        if burst.returns_to(inbox.mount()) {
+            // What it has done is settled with the rest of it.
+            inbox.group(|group, _| group.is_dirty |= has_written);
+            burst.hold = Some(inbox.hold(bursts));
+            return drop(burst.leave());
+        }
+        if let Some(burst) = inbox.group(|group, _| group.keep(burst, place, has_written)) {
+            leave(burst, &inbox);
+        }
+        let max = actor.max_group();
+        let is_full = || inbox.group(|group, _| group.commands >= max);
+        if is_full() {
+            settle_what_is_due(actor, &inbox, context);
+        }
+        if is_full() {
+            let full = inbox.hold(bursts);
+            return inbox.group(|group, _| group.full = Some(full));
+        }
+    }
+    inbox.give_back(bursts);
+    settle_what_is_due(actor, &inbox, context);
+}
+
+/// Runs what the actor has to answer of a burst. What comes later is kept, too.
+fn run<A: Settle>(burst: &mut Burst, actor: &mut A, inbox: &Arc<Inbox>, context: &mut Context<A>) {
+    loop {
+        burst.run(inbox.mount(), actor, context);
+        if !burst.is_waiting() {
+            return;
+        }
+        burst.answer_by_way_of::<A>(|may_write| Keeper { inbox: Arc::clone(inbox), may_write });
+        if burst.is_waiting() {
+            return;
+        }
+    }
+}
+
+fn settle_what_is_due<A: Settle>(actor: &mut A, inbox: &Arc<Inbox>, context: &mut Context<A>) {
+    loop {
+        let (max, gather) = (actor.max_group(), actor.gather());
+        match inbox.group(|group, is_held| group.step(is_held, max, gather)) {
+            Step::Nothing => return,
+            Step::Release(held) => held.into_iter().for_each(|held| held.release(inbox)),
+            Step::Gather(time) => {
+                let until = Box::pin(sleep(time));
+                context.spawn(Gathering { until, guard: Guard(Some(Arc::clone(inbox))) });
+                return;
+            }
+            Step::Settle => match settle(actor, context).0 {
+                Ending::Now(result) => end(actor, inbox, context, result),
+                Ending::Later(ending) => {
+                    context.spawn(Settling { ending, guard: Guard(Some(Arc::clone(inbox))) });
+                    return;
+                }
+            },
+        }
+    }
+}
+
+fn settle<A: Settle>(actor: &mut A, context: &mut Context<A>) -> Settlement {
+    let settlement = catch_unwind(AssertUnwindSafe(|| actor.settle(context)));
+    settlement.unwrap_or_else(|_| Settlement(Ending::Now(Err(Error::INTERNAL))))
+}
+
+/// A settlement has ended: lets go of what has waited for that.
+fn end<A: Settle>(actor: &mut A, inbox: &Arc<Inbox>, context: &mut Context<A>, result: Result<(), Error>) {
+    let failure = result.err();
+    let counters = inbox.settled();
+    let held = inbox.group(|group, is_held| group.end(is_held, failure.as_ref(), counters));
+    tell(inbox.settled(), failure.as_ref(), held.len());
+    match failure {
+        None => held.into_iter().for_each(|held| held.release(inbox)),
+        Some(error) => take_back(actor, inbox, context, held, &error),
+    }
+    // The next ones may come, now that there is room for them.
+    drop(inbox.group(|group, _| group.full.take()));
+}
+
+/// The operator is told of the first failure of many, and of its end.
+fn tell(counters: &Settled, failure: Option<&Error>, held: usize) {
+    let had_failed = counters.has_failed.get() == 1;
+    counters.has_failed.set(u64::from(failure.is_some()));
+    match failure {
+        Some(error) if !had_failed => {
+            tracing::error!(%error, held, "nothing can be settled: writes are refused")
+        }
+        None if had_failed => tracing::warn!("what is written is settled again"),
+        _ => {}
+    }
+}
+
+#[cold]
+fn take_back<A: Settle>(
+    actor: &mut A,
+    inbox: &Arc<Inbox>,
+    context: &mut Context<A>,
+    held: Vec<Held>,
+    error: &Error,
+) {
+    if catch_unwind(AssertUnwindSafe(|| actor.take_back(error, context))).is_err() {
+        tracing::error!(
+            "an actor has panicked when it was to take back what could not be settled: it is stopped"
+        );
+        context.stop();
+    }
+    for held in held {
+        if context.state() == ActorState::Running {
+            held.answer_again(inbox, error, actor, context);
+        } else {
+            held.refuse(inbox, error);
+        }
+    }
+}
+
+/// Answers with an error if the actor stops before it has settled.
+struct Guard(Option<Arc<Inbox>>);
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        if let Some(inbox) = self.0.take() {
+            abandon(&inbox);
+        }
+    }
+}
+
+/// The actor has stopped: nothing of it is going to be settled.
+pub(super) fn abandon(inbox: &Arc<Inbox>) {
+    let (held, full) = inbox.group(|group, _| (group.take_all(), group.full.take()));
+    held.into_iter().for_each(|held| held.refuse(inbox, &STOPPED));
+    drop(full);
+}
+
+/// Until others have been waited for.
+struct Gathering {
+    until: Pin<Box<Sleep>>,
+    guard: Guard,
+}
+
+impl<A: Settle> ActorFuture<A> for Gathering {
+    type Output = ();
+
+    fn poll(
+        mut self: Pin<&mut Self>,
+        actor: &mut A,
+        context: &mut Context<A>,
+        cx: &mut TaskContext<'_>,
+    ) -> Poll<()> {
+        ready!(self.until.as_mut().poll(cx));
+        if let Some(inbox) = self.guard.0.take() {
+            inbox.group(|group, _| {
+                if matches!(group.phase, Phase::Gathering) {
+                    group.phase = Phase::Gathered;
+                }
+            });
+            settle_what_is_due(actor, &inbox, context);
+        }
+        Poll::Ready(())
+    }
+}
+
+/// Until a settlement has ended.
+struct Settling {
+    ending: ResponseFuture<Result<(), Error>>,
+    guard: Guard,
+}
+
+impl<A: Settle> ActorFuture<A> for Settling {
+    type Output = ();
+
+    fn poll(
+        mut self: Pin<&mut Self>,
+        actor: &mut A,
+        context: &mut Context<A>,
+        cx: &mut TaskContext<'_>,
+    ) -> Poll<()> {
+        let ending = catch_unwind(AssertUnwindSafe(|| self.ending.as_mut().poll(cx)));
+        let result = ready!(ending.unwrap_or(Poll::Ready(Err(Error::INTERNAL))));
+        if let Some(inbox) = self.guard.0.take() {
+            end(actor, &inbox, context, result);
+            settle_what_is_due(actor, &inbox, context);
+        }
+        Poll::Ready(())
+    }
+}
