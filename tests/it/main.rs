@@ -10,6 +10,8 @@ mod containment;
 mod differential;
 /// From a name to who answers it: actors, built-in commands, the fallback.
 mod dispatch;
+/// Arrays that are written as their client takes them.
+mod elements;
 /// What brought other servers down, and clients that ask for too much.
 mod hostile;
 /// Generated code in scopes that shadow what it might have relied on.

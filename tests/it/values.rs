@@ -2,7 +2,9 @@ use std::thread;
 
 use thegiant::Bytes;
 
-use crate::support::{PATIENCE, RawClient, Served, allow_many_connections, app, line, request};
+use crate::support::{
+    PATIENCE, Process, RawClient, Served, allow_many_connections, app, info, line, lines, request,
+};
 
 /// Bytes that look like the protocol, different for each `seed`.
 fn value(len: usize, seed: usize) -> Vec<u8> {
@@ -111,6 +113,36 @@ fn set_and_get(address: &str, number: usize) {
         assert_eq!(client.ask(request([b"SET".as_slice(), key.as_bytes(), &value])), "+OK\r\n");
         assert_is(&client.ask(request(["GET", &key])), &bulk(&value));
     }
+}
+
+/// A value takes its own bytes once: the buffer that it is read into becomes the value, and it is sent from there. What
+/// comes on top is bounded, whatever its length.
+#[test]
+fn a_large_value_is_in_memory_once() {
+    let kv = Process::example("kv");
+    let mut client = RawClient::connect(kv.address());
+    let peak = |client: &mut RawClient| info(client, "memory").number("used_memory_peak") >> 20;
+    let before = peak(&mut client);
+    let (set, value) = (request(["SET", "k", ""]), vec![b'x'; 100 << 20]);
+    let header = String::from_utf8(set).expect("text").replace("$0\r\n\r\n", "$104857600\r\n");
+    client
+        .while_sending(&[header.as_bytes(), &value, b"\r\n"], |client| assert_eq!(client.reply(), "+OK\r\n"));
+    assert!(peak(&mut client) <= before + 100 + 2, "{} MiB after SET, {before} before", peak(&mut client));
+
+    // Some read it at the same time, one of them never.
+    let mut stuck = RawClient::connect(kv.address());
+    stuck.send(line("GET k"));
+    thread::scope(|scope| {
+        for _ in 0..3 {
+            scope.spawn(|| assert!(RawClient::connect(kv.address()).ask(line("GET k")).len() > 100 << 20));
+        }
+    });
+    assert!(peak(&mut client) <= before + 100 + 2, "{} MiB after GET, {before} before", peak(&mut client));
+
+    // In a transaction, it is copied as little.
+    client.send(lines("MULTI \n GETSET k small \n SET l other \n EXEC"));
+    assert!(client.replies(4).len() > 100 << 20);
+    assert!(peak(&mut client) <= before + 100 + 2, "{} MiB after EXEC, {before} before", peak(&mut client));
 }
 
 #[test]

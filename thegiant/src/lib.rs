@@ -33,7 +33,8 @@
 //! - [`App`] composes it: actors, a function, the commands that the toolkit answers itself.
 //! - [`commands`](macro@commands) makes an actor of methods: a parameter is a [`FromArg`], such as
 //!   [`Key`], [`Bytes`] or a type with [`#[derive(Args)]`](derive@Args); what is returned is an
-//!   [`IntoReply`], such as [`Simple`], [`Array`], [`Value`] or an [`Error`].
+//!   [`IntoReply`], such as [`Simple`], [`Array`], [`Value`] or an [`Error`], or [`Elements`] that are written as the
+//!   client takes them.
 //! - A [`Responder`] answers later; so does a method that returns a future, an [`Answer`](command::Answer).
 //! - [`Client`] is who asks, and can be sent something at any time; [`Call`] is what was asked, as it came.
 //! - An actor that implements [`Settle`] has its replies wait until what they say is on disk, for many at once.
@@ -56,6 +57,25 @@
 //!   was merely declared.
 //! - Errors, limits and handshakes are those of Redis 7.0. Clients are told that it is 7.4: some keep nothing that an
 //!   older server says (`CLIENT TRACKING`).
+//!
+//! # What a large value costs
+//!
+//! An argument of less than 16 KiB is copied, once, out of the buffer that all reads share. A larger one has a buffer of
+//! its own, into which it is read; that buffer grows as the bytes come, whatever length was declared.
+//!
+//! | path | memory for a value of `n` bytes |
+//! | --- | --- |
+//! | an argument, as [`Bytes`] or [`Key`] | `n`: the buffer that was read becomes the value |
+//! | an argument, as `&[u8]` or `&str` | `n`, until the command has run |
+//! | an argument, as `String` or `Vec<u8>` | `2 n`, until the command has run: it is copied |
+//! | a reply, as [`Bytes`] or [`Raw`] | nothing: it is sent from where it is, to however many clients |
+//! | a reply of another type | `n` per client, until it has been taken |
+//! | what is [pushed](Client::push) or [published](PubSub::publish) | `n` for each protocol that is spoken |
+//! | a queued command of a transaction | nothing more than the argument |
+//! | [`Elements`] | some 64 KiB, however many elements there are |
+//!
+//! On top of it comes at most 64 KiB that are read ahead per connection while it waits, and a megabyte of replies that
+//! are not taken.
 //!
 //! # What the operator sees
 //!
@@ -409,7 +429,7 @@ pub use thegiant_macros::commands;
 
 pub use crate::{
     app::App,
-    command::{Array, Call, Commands, FromArg, IntoPush, IntoReply, Key, Raw, Simple},
+    command::{Array, Call, Commands, Elements, FromArg, IntoPush, IntoReply, Key, Raw, Simple},
     connection::{Address, Client, Connected, Consumers, Disconnected, Responder, Settle, Settlement},
     info::InfoFields,
     keyspace::{EventClass, Keyspace},

@@ -10,7 +10,7 @@ use std::{
 };
 
 use actix::{ResponseFuture, clock::sleep};
-use thegiant::{Settle, Settlement, prelude::*};
+use thegiant::{Elements, Settle, Settlement, prelude::*};
 use tokio::sync::Semaphore;
 
 use crate::support::{RawClient, Served, line};
@@ -152,6 +152,12 @@ impl Store {
             sleep(Duration::from_millis(5)).await;
             text
         })
+    }
+
+    /// All values, as they are when it is run.
+    #[command("VALUES", readonly)]
+    fn values(&self) -> Elements {
+        Elements::of(self.values.values().cloned().collect::<Vec<_>>())
     }
 
     #[command("PANIC", readonly)]

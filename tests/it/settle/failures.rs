@@ -26,6 +26,18 @@ fn writes_fail_and_reads_are_true() {
     assert_eq!(counts(&mut client)[3..], ["settle_failures:2", "last_settle_status:ok"]);
 }
 
+/// Elements are made again, too.
+#[test]
+fn what_is_written_as_it_is_taken() {
+    let (served, disk) = serve(Options::default());
+    let [mut client] = clients(&served);
+    client.ask(line("SET a 1"));
+    disk.set_full(true);
+    client.send(lines("SET b 2 \n VALUES \n GET b"));
+    assert_eq!(client.replies(2), format!("{FULL}*1\r\n$1\r\n1\r\n"));
+    assert_eq!(client.reply(), "$-1\r\n");
+}
+
 #[test]
 fn commands_that_were_taken_back_are_counted_once() {
     let (served, disk) = serve(Options::default());

@@ -17,6 +17,7 @@ use crate::{Error, Responder, resp::Encoder};
 /// | type | what it does |
 /// | --- | --- |
 /// | any [`IntoReply`] | is written as the reply |
+/// | [`Elements`](crate::Elements) | is written as the client takes it |
 /// | [`ResponseFuture<T>`](actix::ResponseFuture) | runs by itself, on the thread of the actor |
 /// | [`ResponseActFuture<Self, T>`](actix::ResponseActFuture) | gets the actor whenever it is polled |
 ///

@@ -112,7 +112,7 @@ impl<T: AsRef<str>> IntoReply for Simple<T> {
 
 impl IntoReply for Raw {
     fn into_reply(self, out: &mut Encoder) {
-        out.raw(&self.0);
+        out.raw_bytes(&self.0);
     }
 }
 

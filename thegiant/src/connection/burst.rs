@@ -1,6 +1,7 @@
 //! What one read brought in.
 
 mod again;
+mod tail;
 mod transaction;
 
 use std::{
@@ -23,7 +24,7 @@ use crate::{
     command::{Call, Commands, Resolved, RowId, Spec},
     keyspace::Ran,
     observe::{Failure, Ledger},
-    resp::{Encoder, Mark, Replies, Span},
+    resp::{Encoder, Mark, Replies, Span, Tail},
 };
 
 /// The requests that one read brought in, and the replies to those that have been run.
@@ -50,8 +51,11 @@ pub(crate) struct Burst {
     pub(crate) sent: usize,
     /// The socket takes nothing, since a while ago; this is when it is said to be stuck.
     pub(crate) stuck: Option<Pin<Box<Sleep>>>,
-    /// Requests are run as long as there are less bytes of replies: none while one waits for its reply.
+    /// Requests are run as long as there are less bytes of replies: none while one waits for its reply, or for the rest
+    /// of it.
     room: usize,
+    /// The rest of the reply to the request before the next one.
+    tail: Option<Box<dyn Tail>>,
     /// Where the replies to requests before the next one end.
     mark: Mark,
     /// Who sent it.
@@ -90,6 +94,7 @@ impl Default for Burst {
             sent: 0,
             stuck: None,
             room: HIGH_WATER,
+            tail: None,
             mark: Mark::default(),
             client: None,
             is_timed: false,
@@ -169,6 +174,7 @@ impl Burst {
         self.is_observed = false;
         self.is_transaction = false;
         self.hold = None;
+        self.tail = None;
         self.out.set_timed(false);
         self.out.set_replies(Replies::On);
         self.ledger.clear();
@@ -245,7 +251,7 @@ impl Burst {
 
     /// Whether its next request has been run and waits for its reply.
     pub(crate) fn is_waiting(&self) -> bool {
-        self.room == 0
+        self.room == 0 && self.tail.is_none()
     }
 
     /// What a request was resolved to.
@@ -476,7 +482,7 @@ impl Burst {
     fn take_note(&mut self, is_rejection: bool) -> bool {
         let is_deferred = self.out.take_deferred();
         if self.out.take_error() {
-            self.note_failure(is_rejection);
+            self.note_failure(self.next, is_rejection);
         }
         self.ledger.note_end(self.next as u32, is_rejection);
         if is_deferred {
@@ -495,14 +501,17 @@ impl Burst {
                 self.out.set_replies(Replies::On);
             }
         }
+        if let Some(tail) = self.out.take_tail() {
+            self.begin_tail(tail);
+        }
         true
     }
 
-    fn note_failure(&mut self, is_rejection: bool) {
+    fn note_failure(&mut self, request: usize, is_rejection: bool) {
         let Some(line) = self.out.error_since(self.mark) else { return };
         let code = line.split(|byte| *byte == b' ' || *byte == b'\r').next().unwrap_or_default();
         let code = String::from_utf8_lossy(code).into();
-        self.ledger.note_failure(Failure { request: self.next as u32, code, is_rejection });
+        self.ledger.note_failure(Failure { request: request as u32, code, is_rejection });
     }
 
     /// Answers the next request and those behind it, as long as they are for `mount`, with `error`.

@@ -180,7 +180,10 @@ impl Connection {
                 _ if wish == Wish::Die => Stage::Ended,
                 Stage::Reading if wish == Wish::Finish => Stage::Closing(None),
                 Stage::Reading => self.read(cx)?,
-                Stage::Running(burst) => self.run(burst, cx),
+                Stage::Running(burst) => match self.run(burst, cx) {
+                    Stage::Writing(burst) if burst.has_tail() => self.write_tail(burst, cx)?,
+                    stage => stage,
+                },
                 Stage::Away => self.collect(wish, cx)?,
                 Stage::Writing(burst) => self.write(burst, cx)?,
                 Stage::Closing(until) => self.close(until, cx),
@@ -367,7 +370,7 @@ impl Connection {
         if !self.session.transaction.is_none() {
             self.session.note_queued();
         }
-        if !burst.has_requests() {
+        if !burst.has_requests() && !burst.has_tail() {
             self.say_what_is_broken(&mut burst);
             // Before the replies are sent: who has them finds them counted, and who leaves is counted too.
             self.session.tally(&mut burst);
@@ -588,6 +591,10 @@ impl Connection {
         }
         self.session.account_output(0);
         self.session.client.note_sent();
+        if burst.has_tail() {
+            burst.forget_replies();
+            return self.write_tail(burst, cx);
+        }
         if burst.has_requests() {
             burst.forget_replies();
             return Ok(Stage::Running(burst));
@@ -598,6 +605,28 @@ impl Connection {
         }
         self.session.wait_for_rest();
         Ok(if self.session.closing { Stage::Closing(None) } else { Stage::Reading })
+    }
+
+    /// A reply has a rest: some of that is sent next.
+    #[cold]
+    fn write_tail(&mut self, mut burst: Box<Burst>, cx: &mut TaskContext<'_>) -> io::Result<Stage> {
+        self.session.client.active(self.session.shared.now());
+        match burst.poll_tail(cx)? {
+            Poll::Ready(true) => Ok(Stage::Running(burst)),
+            Poll::Ready(false) => {
+                // Others have their turn between two parts.
+                cx.waker().wake_by_ref();
+                Ok(self.wait(Stage::Writing(burst)))
+            }
+            Poll::Pending if !burst.out.is_empty() => Ok(Stage::Writing(burst)),
+            Poll::Pending => {
+                self.session.client.busy();
+                match self.read_up_to(BEHIND_WAITING, cx)? {
+                    Ahead::End => Ok(Stage::Ended),
+                    Ahead::More => Ok(self.wait(Stage::Writing(burst))),
+                }
+            }
+        }
     }
 
     /// The client does not take its replies as fast as they could be sent.

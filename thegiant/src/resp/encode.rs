@@ -4,7 +4,7 @@ use std::{io::IoSlice, mem};
 
 use bytes::Bytes;
 
-use super::{Error, LARGE_BULK};
+use super::{Error, LARGE_BULK, Tail};
 
 /// The version of the protocol that a connection speaks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -43,6 +43,7 @@ const TIMED: u8 = 1 << 1;
 const SELECTED: u8 = 1 << 2;
 const DEFERRED: u8 = 1 << 3;
 const KEPT: u8 = 1 << 4;
+const TAILED: u8 = 1 << 5;
 
 /// Appends replies to a buffer. Each type is written in the form that the connection's
 /// [`Protocol`] knows: what RESP2 lacks becomes what Redis makes of it.
@@ -79,6 +80,8 @@ pub struct Encoder {
     replies: Replies,
     /// What comes before this is sent even if the reply is not.
     kept: Mark,
+    /// The rest of the reply.
+    tail: Option<Box<dyn Tail>>,
 }
 
 impl Encoder {
@@ -319,6 +322,18 @@ impl Encoder {
         if is_kept { self.kept } else { mark }
     }
 
+    /// The rest of the reply is written later, as the client takes it.
+    pub(crate) fn set_tail(&mut self, tail: Box<dyn Tail>) {
+        self.note(TAILED, true);
+        self.tail = Some(tail);
+    }
+
+    /// The rest of the reply, if it has been left for later.
+    pub(crate) fn take_tail(&mut self) -> Option<Box<dyn Tail>> {
+        self.note(TAILED, false);
+        self.tail.take()
+    }
+
     pub(crate) fn replies(&self) -> Replies {
         self.replies
     }
@@ -353,6 +368,7 @@ impl Encoder {
     /// Takes back what was written since `mark`.
     pub(crate) fn rewind(&mut self, mark: Mark) {
         self.bytes.truncate(mark.bytes);
+        self.take_tail();
         for (_, bytes) in self.spliced.drain(mark.spliced..) {
             self.spliced_len -= bytes.len();
         }

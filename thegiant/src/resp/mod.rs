@@ -13,6 +13,7 @@ mod encode;
 mod error;
 mod inline;
 mod number;
+mod tail;
 mod value;
 
 pub use decode::{DecodeLimits, Decoder, LARGE_BULK, Progress, ProtocolError, Span};
@@ -20,4 +21,5 @@ pub use encode::{Encoder, Protocol};
 pub(crate) use encode::{Mark, Replies};
 pub use error::Error;
 pub use number::{parse_float, parse_integer};
+pub(crate) use tail::{Tail, Written};
 pub use value::Value;

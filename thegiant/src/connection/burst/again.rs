@@ -96,6 +96,7 @@ impl Burst {
     /// Returns how far it was.
     fn go_back(&mut self, place: Place) -> usize {
         let until = self.next;
+        self.forget_tail();
         self.next = place.next;
         self.next_span = place.next_span;
         self.mark = place.mark;
@@ -114,6 +115,7 @@ impl Burst {
         }
         self.requests.clear();
         self.next = 0;
+        self.tail = None;
         self.room = usize::MAX;
         self.forget_replies();
         self.ledger.clear();
