@@ -453,7 +453,7 @@ pub mod prelude {
 /// What the attributes write. It is no part of the interface.
 #[doc(hidden)]
 pub mod __private {
-    pub use actix::{Actor, Handler, ResponseFuture};
+    pub use actix::{Actor, Context, Handler, ResponseFuture};
 
     pub use crate::{
         command::{

@@ -7,12 +7,12 @@ use thegiant::{
 };
 
 use crate::{
-    db::{Time, now},
-    store::{Result, Store},
+    databases::{Databases, Result, Time, now},
+    store::Store,
 };
 
 #[commands(rows = EXPIRY, group = "generic")]
-impl Store {
+impl<D: Databases> Store<D> {
     /// Lets a key expire in so many seconds.
     #[command("EXPIRE", write, fast)]
     fn expire(
@@ -23,7 +23,7 @@ impl Store {
         condition: Conditions,
     ) -> Result<i64> {
         let deadline = time("expire", &seconds, SECOND, now())?;
-        Ok(self.set_deadline(client, *key, deadline, &condition))
+        self.set_deadline(client, *key, deadline, &condition)
     }
 
     /// Lets a key expire in so many milliseconds.
@@ -36,7 +36,7 @@ impl Store {
         condition: Conditions,
     ) -> Result<i64> {
         let deadline = time("pexpire", &milliseconds, MILLISECOND, now())?;
-        Ok(self.set_deadline(client, *key, deadline, &condition))
+        self.set_deadline(client, *key, deadline, &condition)
     }
 
     /// Lets a key expire at a time, in seconds since 1970.
@@ -49,7 +49,7 @@ impl Store {
         condition: Conditions,
     ) -> Result<i64> {
         let deadline = time("expireat", &unix_time_seconds, SECOND, 0)?;
-        Ok(self.set_deadline(client, *key, deadline, &condition))
+        self.set_deadline(client, *key, deadline, &condition)
     }
 
     /// Lets a key expire at a time, in milliseconds since 1970.
@@ -62,60 +62,65 @@ impl Store {
         condition: Conditions,
     ) -> Result<i64> {
         let deadline = time("pexpireat", &unix_time_milliseconds, MILLISECOND, 0)?;
-        Ok(self.set_deadline(client, *key, deadline, &condition))
+        self.set_deadline(client, *key, deadline, &condition)
     }
 
     /// Returns when a key expires, in seconds since 1970.
     #[command("EXPIRETIME", readonly, fast)]
-    fn expiretime(&self, client: &Client, key: Key<&[u8]>) -> i64 {
+    fn expiretime(&self, client: &Client, key: Key<&[u8]>) -> Result<i64> {
         self.expiry(client, *key, rounded_to_seconds)
     }
 
     /// Returns when a key expires, in milliseconds since 1970.
     #[command("PEXPIRETIME", readonly, fast)]
-    fn pexpiretime(&self, client: &Client, key: Key<&[u8]>) -> i64 {
+    fn pexpiretime(&self, client: &Client, key: Key<&[u8]>) -> Result<i64> {
         self.expiry(client, *key, |deadline| deadline)
     }
 
     /// Returns in how many seconds a key expires.
     #[command("TTL", readonly, fast)]
-    fn ttl(&self, client: &Client, key: Key<&[u8]>) -> i64 {
+    fn ttl(&self, client: &Client, key: Key<&[u8]>) -> Result<i64> {
         self.expiry(client, *key, |deadline| rounded_to_seconds(from_now(deadline)))
     }
 
     /// Returns in how many milliseconds a key expires.
     #[command("PTTL", readonly, fast)]
-    fn pttl(&self, client: &Client, key: Key<&[u8]>) -> i64 {
+    fn pttl(&self, client: &Client, key: Key<&[u8]>) -> Result<i64> {
         self.expiry(client, *key, from_now)
     }
 
     /// Keeps a key from expiring.
     #[command("PERSIST", write, fast)]
-    fn persist(&mut self, client: &Client, key: Key<&[u8]>) -> i64 {
-        let db = self.db_mut(client);
-        let expires = db.entry(*key).is_some_and(|entry| entry.deadline.is_some());
+    fn persist(&mut self, client: &Client, key: Key<&[u8]>) -> Result<i64> {
+        let expires = self.data.entry(client.db(), *key)?.is_some_and(|entry| entry.deadline.is_some());
         if expires {
-            db.set_deadline(*key, None);
+            self.data.set_deadline(client.db(), *key, None)?;
         }
-        i64::from(expires)
+        Ok(i64::from(expires))
     }
 }
 
-impl Store {
+impl<D: Databases> Store<D> {
     /// Has a key go at `deadline`, if the conditions allow it: 1 or 0.
-    fn set_deadline(&mut self, client: &Client, key: &[u8], deadline: Time, conditions: &Conditions) -> i64 {
-        let db = self.db_mut(client);
-        let allowed = db.entry(key).is_some_and(|entry| conditions.allow(entry.deadline, deadline));
+    fn set_deadline(
+        &mut self,
+        client: &Client,
+        key: &[u8],
+        deadline: Time,
+        conditions: &Conditions,
+    ) -> Result<i64> {
+        let entry = self.data.entry(client.db(), key)?;
+        let allowed = entry.is_some_and(|entry| conditions.allow(entry.deadline, deadline));
         if allowed {
-            db.set_deadline(key, Some(deadline));
+            self.data.set_deadline(client.db(), key, Some(deadline))?;
         }
-        i64::from(allowed)
+        Ok(i64::from(allowed))
     }
 
     /// When a key goes, as `reckon` has it; -1 if it stays, -2 if there is none.
-    fn expiry(&self, client: &Client, key: &[u8], reckon: fn(Time) -> i64) -> i64 {
-        let Some(entry) = self.db(client).entry(key) else { return -2 };
-        entry.deadline.map_or(-1, reckon)
+    fn expiry(&self, client: &Client, key: &[u8], reckon: fn(Time) -> i64) -> Result<i64> {
+        let entry = self.data.entry(client.db(), key)?;
+        Ok(entry.map_or(-2, |entry| entry.deadline.map_or(-1, reckon)))
     }
 }
 

@@ -7,48 +7,50 @@ use thegiant::{
 };
 
 use crate::{
-    db::Entry,
-    store::{DATABASES, Result, Store},
+    databases::{DATABASES, Databases, Entry, Result},
+    store::Store,
 };
 
 #[commands(rows = KEYS, group = "generic")]
-impl Store {
+impl<D: Databases> Store<D> {
     /// Removes keys, and returns how many there were.
     #[command("DEL", write)]
-    fn del(&mut self, client: &Client, keys: Vec<Key<&[u8]>>) -> usize {
-        let db = self.db_mut(client);
-        keys.iter().filter(|key| db.remove(key).is_some()).count()
+    fn del(&mut self, client: &Client, keys: Vec<Key<&[u8]>>) -> Result<usize> {
+        count(keys, |key| Ok(self.data.remove(client.db(), key)?.is_some()))
     }
 
     /// Removes keys, and returns how many there were.
     #[command("UNLINK", write, fast, event = "del")]
-    fn unlink(&mut self, client: &Client, keys: Vec<Key<&[u8]>>) -> usize {
+    fn unlink(&mut self, client: &Client, keys: Vec<Key<&[u8]>>) -> Result<usize> {
         self.del(client, keys)
     }
 
     /// Returns how many of these keys exist.
     #[command("EXISTS", readonly, fast)]
-    fn exists(&self, client: &Client, keys: Vec<Key<&[u8]>>) -> usize {
-        let db = self.db(client);
-        keys.iter().filter(|key| db.contains(key)).count()
+    fn exists(&self, client: &Client, keys: Vec<Key<&[u8]>>) -> Result<usize> {
+        count(keys, |key| self.data.contains(client.db(), key))
     }
 
     /// Returns how many of these keys exist.
     #[command("TOUCH", readonly, fast)]
-    fn touch(&self, client: &Client, keys: Vec<Key<&[u8]>>) -> usize {
+    fn touch(&self, client: &Client, keys: Vec<Key<&[u8]>>) -> Result<usize> {
         self.exists(client, keys)
     }
 
     /// Returns the type of the value of a key.
     #[command("TYPE", readonly, fast)]
-    fn r#type(&self, client: &Client, key: Key<&[u8]>) -> Simple {
-        Simple(if self.db(client).contains(*key) { STRING } else { "none" })
+    fn r#type(&self, client: &Client, key: Key<&[u8]>) -> Result<Simple> {
+        let exists = self.data.contains(client.db(), *key)?;
+        Ok(Simple(if exists { STRING } else { "none" }))
     }
 
     /// Returns the keys that match a pattern.
     #[command("KEYS", readonly)]
-    fn keys(&self, client: &Client, pattern: &[u8]) -> Vec<&Bytes> {
-        self.db(client).keys().filter(|key| glob::matches(pattern, key)).collect()
+    fn keys(&self, client: &Client, pattern: &[u8]) -> Result<Vec<D::Found<'_>>> {
+        let matches = |key: &Result<D::Found<'_>>| {
+            key.as_ref().map_or(true, |key| glob::matches(pattern, key.as_ref()))
+        };
+        self.data.keys(client.db()).filter(matches).collect()
     }
 
     /// Returns some keys, and a cursor to ask for the next ones with.
@@ -58,38 +60,37 @@ impl Store {
         client: &Client,
         cursor: Cursor,
         options: ScanOptions<'_>,
-    ) -> Result<(String, Vec<&Bytes>)> {
+    ) -> Result<(String, Vec<D::Found<'_>>)> {
         let count = options.count.unwrap_or(10);
         let count = usize::try_from(count).ok().filter(|count| *count > 0).ok_or(Error::SYNTAX)?;
-        let (next, page) = self.db(client).scan(cursor.0, count);
-        let page = page.filter(|key| options.wants(key)).collect();
+        let (next, mut page) = self.data.scan(client.db(), cursor.0, count)?;
+        page.retain(|key| options.wants(key.as_ref()));
         Ok((next.to_string(), page))
     }
 
     /// Returns any key.
     #[command("RANDOMKEY", readonly)]
-    fn randomkey(&self, client: &Client) -> Option<&Bytes> {
-        self.db(client).random_key()
+    fn randomkey(&self, client: &Client) -> Result<Option<D::Found<'_>>> {
+        self.data.random_key(client.db())
     }
 
     /// Gives a value another key, and overwrites what that one had.
     #[command("RENAME", write, event = "rename_from rename_to")]
     fn rename(&mut self, client: &Client, key: Key<&[u8]>, newkey: Key<&[u8]>) -> Result<()> {
-        let db = self.db_mut(client);
+        let db = client.db();
         // It also keeps its place, so that a scan under way does not miss it.
         if key == newkey {
-            return db.contains(*key).then_some(()).ok_or(Error::NO_SUCH_KEY);
+            return self.data.contains(db, *key)?.then_some(()).ok_or(Error::NO_SUCH_KEY);
         }
-        let Entry { value, deadline } = db.remove(*key).ok_or(Error::NO_SUCH_KEY)?;
-        db.set(*newkey, value, deadline.into());
-        Ok(())
+        let Entry { value, deadline } = self.data.remove(db, *key)?.ok_or(Error::NO_SUCH_KEY)?;
+        self.data.set(db, *newkey, value, deadline.into())
     }
 
     /// Gives a value another key, if that one does not exist.
     #[command("RENAMENX", write, fast, event = "rename_from rename_to")]
     fn renamenx(&mut self, client: &Client, key: Key<&[u8]>, newkey: Key<&[u8]>) -> Result<i64> {
-        let db = self.db(client);
-        if db.contains(*key) && db.contains(*newkey) {
+        let db = client.db();
+        if self.data.contains(db, *key)? && self.data.contains(db, *newkey)? {
             return Ok(0);
         }
         self.rename(client, key, newkey).map(|()| 1)
@@ -104,30 +105,35 @@ impl Store {
         destination: Key<&[u8]>,
         options: CopyOptions,
     ) -> Result<i64> {
-        let from = usize::from(client.db());
+        let from = client.db();
         let to = options.db.map_or(from, |Database(number)| number);
         if from == to && source == destination {
             return Err(SAME_OBJECT);
         }
-        let Some(entry) = self.databases[from].entry(*source) else { return Ok(0) };
-        let (value, expiry) = (entry.value.clone(), entry.deadline.into());
-        let db = &mut self.databases[to];
-        if db.contains(*destination) && !options.replace {
+        let entry = self.data.entry(from, *source)?;
+        let copy = entry.map(|entry| (D::kept(entry.value), entry.deadline.into()));
+        let Some((value, expiry)) = copy else { return Ok(0) };
+        if self.data.contains(to, *destination)? && !options.replace {
             return Ok(0);
         }
-        db.set(*destination, value, expiry);
+        self.data.set(to, *destination, value, expiry)?;
         Ok(1)
     }
+}
+
+/// How many of these keys are what is asked.
+fn count(keys: Vec<Key<&[u8]>>, mut is: impl FnMut(&[u8]) -> Result<bool>) -> Result<usize> {
+    keys.iter().try_fold(0, |count, key| Ok(count + usize::from(is(key)?)))
 }
 
 /// The type of all values.
 const STRING: &str = "string";
 
 /// Where a scan goes on.
-struct Cursor(usize);
+struct Cursor(u64);
 
 impl<'a> FromArg<'a> for Cursor {
-    const ARG: ArgSpec = <usize as FromArg<'_>>::ARG;
+    const ARG: ArgSpec = <u64 as FromArg<'_>>::ARG;
 
     /// As lenient as Redis, which takes what C's `strtoul` does: `""`, `00`, `-1`.
     fn from_arg(args: &mut Arguments<'a>) -> Result<Self> {
@@ -137,7 +143,7 @@ impl<'a> FromArg<'a> for Cursor {
             None => (text, false),
         };
         let only_digits = digits.bytes().all(|byte| byte.is_ascii_digit());
-        let number = match digits.parse::<usize>() {
+        let number = match digits.parse::<u64>() {
             _ if text.is_empty() => 0,
             Ok(number) if only_digits => number,
             _ => return Err(INVALID_CURSOR),
@@ -173,7 +179,7 @@ struct CopyOptions {
 }
 
 /// The number of a database.
-struct Database(usize);
+struct Database(u16);
 
 impl<'a> FromArg<'a> for Database {
     const ARG: ArgSpec = ArgSpec::new(ArgKind::Integer);
@@ -181,7 +187,7 @@ impl<'a> FromArg<'a> for Database {
     fn from_arg(args: &mut Arguments<'a>) -> Result<Self> {
         let number: i64 = args.take_integer()?;
         i32::try_from(number).map_err(|_| Error::OUT_OF_INT_RANGE)?;
-        let number = usize::try_from(number).ok().filter(|number| *number < DATABASES);
+        let number = u16::try_from(number).ok().filter(|number| usize::from(*number) < DATABASES);
         number.map(Database).ok_or(Error::DB_OUT_OF_RANGE)
     }
 }

@@ -8,7 +8,7 @@ use thegiant::{
     prelude::*,
 };
 
-use crate::store::Result;
+use crate::databases::Result;
 
 /// A floating point number as `INCRBYFLOAT` has it. Redis reckons in the 80 bits of an x86, and
 /// prints so many digits that it shows: 0.1 and 0.2 make 0.3, not the 0.30000000000000004 of `f64`.

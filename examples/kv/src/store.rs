@@ -3,32 +3,25 @@
 
 use std::{thread, time::Duration};
 
-use thegiant::{EventClass, InfoFields, Keyspace, prelude::*};
+use thegiant::{EventClass, InfoFields, Keyspace, Settle, Settlement, prelude::*};
 
-use crate::db::Db;
-
-/// As many as a server has unless it is told otherwise.
-pub(crate) const DATABASES: usize = 16;
+use crate::databases::{DATABASES, Databases, Result};
 
 /// How often expired keys are looked for.
 const EXPIRE_EVERY: Duration = Duration::from_millis(100);
-/// How many of a database are dropped before clients have their turn again, and how soon the next
+/// How many are dropped before clients have their turn again, and how soon the next
 /// are.
 const EXPIRE_AT_ONCE: usize = 1000;
 const EXPIRE_MORE_AFTER: Duration = Duration::from_millis(1);
 
-/// What a command returns that can fail.
-pub(crate) type Result<T> = std::result::Result<T, Error>;
-
 /// Keys with their values, in several databases.
-#[derive(Default)]
-pub(crate) struct Store {
-    pub(crate) databases: [Db; DATABASES],
+pub struct Store<D> {
+    pub(crate) data: D,
     /// Is told of keys that expire.
     keyspace: Keyspace,
 }
 
-impl Actor for Store {
+impl<D: Databases> Actor for Store<D> {
     type Context = Context<Self>;
 
     fn started(&mut self, context: &mut Self::Context) {
@@ -36,23 +29,15 @@ impl Actor for Store {
     }
 }
 
-impl Store {
-    pub(crate) fn new(keyspace: Keyspace) -> Self {
-        Store { keyspace, ..Store::default() }
-    }
-
-    /// The database that a client has chosen.
-    pub(crate) fn db(&self, client: &Client) -> &Db {
-        &self.databases[usize::from(client.db())]
-    }
-
-    pub(crate) fn db_mut(&mut self, client: &Client) -> &mut Db {
-        &mut self.databases[usize::from(client.db())]
+impl<D: Databases> Store<D> {
+    /// Commands for these databases.
+    pub fn new(data: D, keyspace: Keyspace) -> Self {
+        Store { data, keyspace }
     }
 
     /// What `INFO keyspace` tells: the databases that have keys, and how many.
-    pub(crate) fn info(&self) -> impl Fn(&mut InfoFields) + Send + Sync + use<> {
-        let counts = self.databases.each_ref().map(Db::counts);
+    pub fn info(&self) -> impl Fn(&mut InfoFields) + Send + Sync + use<D> {
+        let counts = self.data.counts();
         move |info| {
             for (index, counts) in counts.iter().enumerate().filter(|(_, counts)| counts.keys() > 0) {
                 let (keys, expires) = (counts.keys(), counts.deadlines());
@@ -64,15 +49,29 @@ impl Store {
 
     /// Drops keys whose time has come, then sees to it that it is called again.
     fn drop_expired(&mut self, context: &mut Context<Self>) {
-        let mut dropped = 0;
-        for (db, number) in self.databases.iter_mut().zip(0..) {
-            dropped += db.drop_expired(EXPIRE_AT_ONCE, |key| {
-                self.keyspace.modified(number, key);
-                self.keyspace.notify(EventClass::Expired, "expired", number, key);
-            });
+        let dropped = self.data.drop_expired(EXPIRE_AT_ONCE, |number, key| {
+            self.keyspace.modified(number, key);
+            self.keyspace.notify(EventClass::Expired, "expired", number, key);
+        });
+        // What cannot be dropped now is tried again.
+        let is_more = dropped.is_ok_and(|dropped| dropped >= EXPIRE_AT_ONCE);
+        context.run_later(if is_more { EXPIRE_MORE_AFTER } else { EXPIRE_EVERY }, Self::drop_expired);
+    }
+}
+
+/// Where changes hold only when they are settled, replies wait for that.
+impl<D: Databases> Settle for Store<D> {
+    const SETTLES: bool = D::SETTLES;
+
+    fn settle(&mut self, _: &mut Context<Self>) -> Settlement {
+        self.data.settle()
+    }
+
+    fn take_back(&mut self, _: &Error, context: &mut Context<Self>) {
+        if let Err(error) = self.data.take_back() {
+            tracing::error!(%error, "what was not settled cannot be taken back either");
+            context.stop();
         }
-        let pause = if dropped < EXPIRE_AT_ONCE { EXPIRE_EVERY } else { EXPIRE_MORE_AFTER };
-        context.run_later(pause, Self::drop_expired);
     }
 }
 
@@ -83,24 +82,27 @@ enum Flush {
     Sync,
 }
 
-#[commands(include(STRINGS, KEYS, EXPIRY), group = "server")]
-impl Store {
+#[commands(include(STRINGS, KEYS, EXPIRY), group = "server", settle)]
+impl<D: Databases> Store<D> {
     /// Returns the number of keys in the database.
     #[command("DBSIZE", readonly, fast)]
     fn dbsize(&self, client: &Client) -> usize {
-        self.db(client).len()
+        self.data.counts()[usize::from(client.db())].keys()
     }
 
     /// Removes all keys of the database.
     #[command("FLUSHDB", write)]
-    fn flushdb(&mut self, client: &Client, mode: Option<Flush>) {
-        discard(self.db_mut(client).take(), mode);
+    fn flushdb(&mut self, client: &Client, mode: Option<Flush>) -> Result<()> {
+        discard(self.data.clear(client.db())?, mode);
+        Ok(())
     }
 
     /// Removes all keys of all databases.
     #[command("FLUSHALL", write)]
-    fn flushall(&mut self, mode: Option<Flush>) {
-        discard(self.databases.each_mut().map(Db::take), mode);
+    fn flushall(&mut self, mode: Option<Flush>) -> Result<()> {
+        let cleared = (0..DATABASES as u16).map(|number| self.data.clear(number));
+        discard(cleared.collect::<Result<Vec<_>>>()?, mode);
+        Ok(())
     }
 }
 

@@ -1,26 +1,25 @@
 //! The string commands.
 
-use std::{mem, ops::Range};
+use std::ops::Range;
 
-use bytes::BytesMut;
 use thegiant::{
     prelude::*,
     resp::{Encoder, parse_integer},
 };
 
 use crate::{
-    db::{Expiry, now},
+    databases::{Databases, Expiry, Result, now},
     expiry::{Expiration, MILLISECOND, Number, SECOND, lifetime},
     numbers::LongDouble,
-    store::{Result, Store},
+    store::Store,
 };
 
 #[commands(rows = STRINGS, group = "string")]
-impl Store {
+impl<D: Databases> Store<D> {
     /// Returns the value of a key.
     #[command("GET", readonly, fast)]
-    fn get(&self, client: &Client, key: Key<&[u8]>) -> Option<&Bytes> {
-        self.db(client).get(*key)
+    fn get(&self, client: &Client, key: Key<&[u8]>) -> Result<Option<D::Found<'_>>> {
+        self.data.get(client.db(), *key)
     }
 
     /// Sets the value of a key.
@@ -33,12 +32,11 @@ impl Store {
         options: SetOptions<'_>,
     ) -> Result<SetReply> {
         let expiry = options.expiry()?;
-        let db = self.db_mut(client);
         let looks = options.get || options.condition.is_some();
-        let old = if looks { db.get(*key).cloned() } else { None };
+        let old = if looks { self.old(client, *key)? } else { None };
         let refused = options.condition.is_some_and(|condition| condition.refuses(old.is_some()));
         if !refused {
-            db.set(*key, value, expiry);
+            self.data.set(client.db(), *key, value, expiry)?;
         }
         Ok(match options.get {
             true => SetReply::Value(old),
@@ -49,7 +47,7 @@ impl Store {
 
     /// Sets the value of a key that does not exist.
     #[command("SETNX", write, denyoom, fast, event = "set")]
-    fn setnx(&mut self, client: &Client, key: Key<&[u8]>, value: Bytes) -> i64 {
+    fn setnx(&mut self, client: &Client, key: Key<&[u8]>, value: Bytes) -> Result<i64> {
         self.msetnx(client, vec![(key, value)])
     }
 
@@ -57,8 +55,7 @@ impl Store {
     #[command("SETEX", write, denyoom, event = "set")]
     fn setex(&mut self, client: &Client, key: Key<&[u8]>, seconds: Number<'_>, value: Bytes) -> Result<()> {
         let time = lifetime("setex", &seconds, SECOND, now())?;
-        self.db_mut(client).set(*key, value, Expiry::At(time));
-        Ok(())
+        self.data.set(client.db(), *key, value, Expiry::At(time))
     }
 
     /// Sets the value of a key that expires in so many milliseconds.
@@ -71,23 +68,21 @@ impl Store {
         value: Bytes,
     ) -> Result<()> {
         let time = lifetime("psetex", &milliseconds, MILLISECOND, now())?;
-        self.db_mut(client).set(*key, value, Expiry::At(time));
-        Ok(())
+        self.data.set(client.db(), *key, value, Expiry::At(time))
     }
 
     /// Sets the value of a key, and returns the one it had.
     #[command("GETSET", write, denyoom, fast, event = "set")]
-    fn getset(&mut self, client: &Client, key: Key<&[u8]>, value: Bytes) -> Option<Bytes> {
-        let db = self.db_mut(client);
-        let old = db.get(*key).cloned();
-        db.set(*key, value, Expiry::Never);
-        old
+    fn getset(&mut self, client: &Client, key: Key<&[u8]>, value: Bytes) -> Result<Option<Bytes>> {
+        let old = self.old(client, *key)?;
+        self.data.set(client.db(), *key, value, Expiry::Never)?;
+        Ok(old)
     }
 
     /// Removes a key, and returns its value.
     #[command("GETDEL", write, fast, event = "del")]
-    fn getdel(&mut self, client: &Client, key: Key<&[u8]>) -> Option<Bytes> {
-        self.db_mut(client).remove(*key).map(|entry| entry.value)
+    fn getdel(&mut self, client: &Client, key: Key<&[u8]>) -> Result<Option<Bytes>> {
+        Ok(self.data.remove(client.db(), *key)?.map(|entry| entry.value))
     }
 
     /// Returns the value of a key, and sets when it expires.
@@ -98,39 +93,32 @@ impl Store {
         key: Key<&[u8]>,
         options: GetexOptions<'_>,
     ) -> Result<Option<Bytes>> {
-        let db = self.db_mut(client);
         let GetexOptions { expiration, persist } = options;
         if persist && expiration.is_some() {
             return Err(Error::SYNTAX);
         }
-        let Some(value) = db.get(*key).cloned() else { return Ok(None) };
+        let Some(value) = self.old(client, *key)? else { return Ok(None) };
         if persist || expiration.is_some() {
             let time = expiration.map(|expiration| expiration.time("getex")).transpose()?;
-            db.set_deadline(*key, time);
+            self.data.set_deadline(client.db(), *key, time)?;
         }
         Ok(Some(value))
     }
 
     /// Appends to the value of a key, and returns its length.
     #[command("APPEND", write, denyoom, fast)]
-    fn append(&mut self, client: &Client, key: Key<&[u8]>, value: Bytes) -> Result<usize> {
-        let db = self.db_mut(client);
-        let Some(stored) = db.get_mut(*key) else {
-            let len = value.len();
-            db.set(*key, value, Expiry::Never);
-            return Ok(len);
-        };
-        let len = checked_len(stored.len(), value.len())?;
-        let mut longer = BytesMut::from(mem::take(stored));
-        longer.extend_from_slice(&value);
-        *stored = longer.freeze();
-        Ok(len)
+    fn append(&mut self, client: &Client, key: Key<&[u8]>, value: &[u8]) -> Result<usize> {
+        self.data.update(client.db(), *key, |stored| {
+            let len = checked_len(stored.len(), value.len())?;
+            stored.extend_from_slice(value);
+            Ok(len)
+        })
     }
 
     /// Returns the length of the value of a key.
     #[command("STRLEN", readonly, fast)]
-    fn strlen(&self, client: &Client, key: Key<&[u8]>) -> usize {
-        self.db(client).get(*key).map_or(0, Bytes::len)
+    fn strlen(&self, client: &Client, key: Key<&[u8]>) -> Result<usize> {
+        Ok(self.data.get(client.db(), *key)?.map_or(0, |value| value.as_ref().len()))
     }
 
     /// Adds one to the integer that a key has as its value.
@@ -160,50 +148,48 @@ impl Store {
     /// Adds to the floating point number that a key has as its value.
     #[command("INCRBYFLOAT", write, denyoom, fast)]
     fn incrbyfloat(&mut self, client: &Client, key: Key<&[u8]>, increment: LongDouble) -> Result<Bytes> {
-        let db = self.db_mut(client);
-        let number = db.get(*key).map_or(Ok(LongDouble::ZERO), |value| LongDouble::parse(value))?;
+        let value = self.data.get(client.db(), *key)?;
+        let number = value.map_or(Ok(LongDouble::ZERO), |value| LongDouble::parse(value.as_ref()))?;
         let sum = Bytes::from(number.checked_add(increment).ok_or(NOT_FINITE)?.to_string());
-        db.set(*key, sum.clone(), Expiry::Keep);
+        self.data.set(client.db(), *key, sum.clone(), Expiry::Keep)?;
         Ok(sum)
     }
 
     /// Returns the values of several keys.
     #[command("MGET", readonly, fast)]
     fn mget(&self, client: &Client, keys: Vec<Key<&[u8]>>) -> impl IntoReply {
-        let db = self.db(client);
-        Array(keys.into_iter().map(|key| db.get(*key)))
+        Array(keys.into_iter().map(|key| self.data.get(client.db(), *key)))
     }
 
     /// Sets the values of several keys.
     #[command("MSET", write, denyoom, event = "set")]
-    fn mset(&mut self, client: &Client, pairs: Vec<(Key<&[u8]>, Bytes)>) {
-        let db = self.db_mut(client);
-        for (key, value) in pairs {
-            db.set(*key, value, Expiry::Never);
-        }
+    fn mset(&mut self, client: &Client, pairs: Vec<(Key<&[u8]>, Bytes)>) -> Result<()> {
+        pairs.into_iter().try_for_each(|(key, value)| self.data.set(client.db(), *key, value, Expiry::Never))
     }
 
     /// Sets the values of several keys, none of which exists.
     #[command("MSETNX", write, denyoom, event = "set")]
-    fn msetnx(&mut self, client: &Client, pairs: Vec<(Key<&[u8]>, Bytes)>) -> i64 {
-        let db = self.db(client);
-        if pairs.iter().any(|(key, _)| db.contains(key)) {
-            return 0;
+    fn msetnx(&mut self, client: &Client, pairs: Vec<(Key<&[u8]>, Bytes)>) -> Result<i64> {
+        for (key, _) in &pairs {
+            if self.data.contains(client.db(), key)? {
+                return Ok(0);
+            }
         }
-        self.mset(client, pairs);
-        1
+        self.mset(client, pairs)?;
+        Ok(1)
     }
 
     /// Returns a part of the value of a key.
     #[command("GETRANGE", readonly)]
-    fn getrange(&self, client: &Client, key: Key<&[u8]>, start: i64, end: i64) -> Bytes {
-        let value = self.db(client).get(*key);
-        value.map_or_else(Bytes::new, |value| value.slice(range(value.len(), start, end)))
+    fn getrange(&self, client: &Client, key: Key<&[u8]>, start: i64, end: i64) -> Result<Bytes> {
+        let Some(value) = self.data.get(client.db(), *key)? else { return Ok(Bytes::new()) };
+        let range = range(value.as_ref().len(), start, end);
+        Ok(D::kept(value).slice(range))
     }
 
     /// Returns a part of the value of a key, as GETRANGE does.
     #[command("SUBSTR", readonly)]
-    fn substr(&self, client: &Client, key: Key<&[u8]>, start: i64, end: i64) -> Bytes {
+    fn substr(&self, client: &Client, key: Key<&[u8]>, start: i64, end: i64) -> Result<Bytes> {
         self.getrange(client, key, start, end)
     }
 
@@ -211,27 +197,30 @@ impl Store {
     #[command("SETRANGE", write, denyoom)]
     fn setrange(&mut self, client: &Client, key: Key<&[u8]>, offset: i64, value: &[u8]) -> Result<usize> {
         let offset = usize::try_from(offset).map_err(|_| OFFSET_OUT_OF_RANGE)?;
-        let db = self.db_mut(client);
         if value.is_empty() {
-            return Ok(db.get(*key).map_or(0, Bytes::len));
+            return self.strlen(client, key);
         }
         let end = checked_len(offset, value.len())?;
-        let mut bytes = db.get_mut(*key).map(mem::take).map_or_else(BytesMut::new, BytesMut::from);
-        bytes.resize(bytes.len().max(end), 0);
-        bytes[offset..end].copy_from_slice(value);
-        let len = bytes.len();
-        db.set(*key, bytes.freeze(), Expiry::Keep);
-        Ok(len)
+        self.data.update(client.db(), *key, |bytes| {
+            bytes.resize(bytes.len().max(end), 0);
+            bytes[offset..end].copy_from_slice(value);
+            Ok(bytes.len())
+        })
     }
 }
 
-impl Store {
+impl<D: Databases> Store<D> {
+    /// The value of a key that is going to have another.
+    fn old(&self, client: &Client, key: &[u8]) -> Result<Option<Bytes>> {
+        Ok(self.data.get(client.db(), key)?.map(D::kept))
+    }
+
     fn add(&mut self, client: &Client, key: &[u8], increment: i64) -> Result<i64> {
-        let db = self.db_mut(client);
+        let value = self.data.get(client.db(), key)?;
         let number: i64 =
-            db.get(key).map_or(Some(0), |value| parse_integer(value)).ok_or(Error::NOT_AN_INTEGER)?;
+            value.map_or(Some(0), |value| parse_integer(value.as_ref())).ok_or(Error::NOT_AN_INTEGER)?;
         let sum = number.checked_add(increment).ok_or(Error::OVERFLOW)?;
-        db.set(key, sum.to_string().into(), Expiry::Keep);
+        self.data.set(client.db(), key, sum.to_string().into(), Expiry::Keep)?;
         Ok(sum)
     }
 }

@@ -88,7 +88,12 @@ fn traits(block: &Block<'_>, rows: &[TokenStream]) -> TokenStream {
     let ty = &block.item.self_ty;
     // The bound is what rustc blames for a type that is no actor, once and not in every line below.
     let mut generics = block.item.generics.clone();
-    generics.make_where_clause().predicates.push(parse_quote!(#ty: ::thegiant::__private::Actor));
+    generics.make_where_clause().predicates.push(match &block.attr.settle {
+        Some(_) => parse_quote! {
+            #ty: ::thegiant::__private::Actor<Context = ::thegiant::__private::Context<#ty>>
+        },
+        None => parse_quote!(#ty: ::thegiant::__private::Actor),
+    });
     let (generics, _, bounds) = generics.split_for_impl();
     let include = &block.attr.include;
     let drain = match &block.attr.settle {
@@ -98,7 +103,10 @@ fn traits(block: &Block<'_>, rows: &[TokenStream]) -> TokenStream {
         }
         None => quote!(::thegiant::__private::drain(self, message, context)),
     };
-    let settles = block.attr.settle.is_some();
+    let settles = match &block.attr.settle {
+        Some(settle) => quote_spanned!(settle.span()=> <Self as ::thegiant::Settle>::SETTLES),
+        None => quote!(false),
+    };
     quote! {
         #[automatically_derived]
         #[allow(deprecated)]

@@ -70,7 +70,7 @@ use crate::{Error, Responder, resp::Encoder};
     message = "`{Self}` cannot be written as a reply",
     label = "not a type that a command can return",
     note = "a reply is `()` for OK, `Simple`, a string, `Bytes`, an integer, a float, `bool`, `Option`, `Vec`, `Array`, a \
-            map, a set, a tuple, `Result<T, E>`, `Value` or `Raw`, or a `ResponseFuture` or `ResponseActFuture` of one",
+            map, a set, a tuple, `Result<T, E>`, `Value` or `Raw`, or a `ResponseFuture` or `ResponseActFuture` of one; or `Elements`",
     note = "a type of your own implements `thegiant::IntoReply`"
 )]
 pub trait Answer<A: Receiver> {

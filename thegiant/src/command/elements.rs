@@ -118,12 +118,14 @@ impl Elements {
     }
 }
 
+#[diagnostic::do_not_recommend]
 impl<A: Receiver> Answer<A> for Elements {
     fn answer(self, _: &Call<'_>, _: &mut A::CommandContext, out: &mut Encoder) {
         self.write(out);
     }
 }
 
+#[diagnostic::do_not_recommend]
 impl<A: Receiver> Answer<A> for Option<Elements> {
     fn answer(self, _: &Call<'_>, _: &mut A::CommandContext, out: &mut Encoder) {
         match self {
@@ -133,6 +135,7 @@ impl<A: Receiver> Answer<A> for Option<Elements> {
     }
 }
 
+#[diagnostic::do_not_recommend]
 impl<A: Receiver, E: Into<Error>> Answer<A> for Result<Elements, E> {
     fn answer(self, _: &Call<'_>, _: &mut A::CommandContext, out: &mut Encoder) {
         match self {

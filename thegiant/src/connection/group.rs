@@ -16,7 +16,7 @@ use actix_rt::time::{Sleep, sleep};
 use super::{
     Burst, Client, Drain, Inbox, Settle, Settlement,
     burst::Place,
-    inbox::{Hold, STOPPED},
+    inbox::{Hold, STOPPED, drain},
     settle::Ending,
 };
 use crate::{Error, observe::Counter};
@@ -226,6 +226,9 @@ fn leave(burst: Box<Burst>, inbox: &Arc<Inbox>) {
 /// Runs all bursts that wait for `actor`, and lets go of none before what they did is settled; what
 /// `#[commands(settle)]` puts into `Handler<Drain>`.
 pub fn drain_settled<A: Settle>(actor: &mut A, mut message: Drain, context: &mut Context<A>) {
+    if !<A as Settle>::SETTLES {
+        return drain(actor, message, context);
+    }
     let Some(inbox) = message.take_inbox() else { return };
     let mut bursts = inbox.take();
     if let Some(first) = bursts.front_mut()

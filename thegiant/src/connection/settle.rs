@@ -113,6 +113,10 @@ use crate::{Error, command::Commands};
     note = "an actor in a `SyncArbiter` cannot settle: start it on an `Arbiter` of its own instead"
 )]
 pub trait Settle: Actor<Context = Context<Self>> + Commands<CommandContext = Context<Self>> {
+    /// Whether there is anything to settle: `false` for an actor that is generic over where it keeps things, and keeps
+    /// them in memory. That costs what it would without `#[commands(settle)]`.
+    const SETTLES: bool = true;
+
     /// Makes what has been done since the last time hold: writes it to the disk, commits it.
     ///
     /// Its own [`max_group`](Self::max_group) and [`gather`](Self::gather) say when.
