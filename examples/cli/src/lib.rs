@@ -1,7 +1,8 @@
-//! The command line that the examples have in common: `--bind ADDR`, `--password PASSWORD` and `--help`.
+//! The command line that the examples have in common: `--bind ADDR`, `--password PASSWORD` and `--help`, and options of
+//! their own.
 
 use std::{
-    env,
+    env, fmt,
     io::{self, ErrorKind, Write},
     panic,
     path::Path,
@@ -14,8 +15,8 @@ use tracing::level_filters::LevelFilter;
 
 const DEFAULT_ADDRESS: &str = "127.0.0.1:6380";
 
-const OPTIONS: &str = "Options:
-  --bind ADDR          listen on ADDR: HOST:PORT, [V6]:PORT or unix:PATH; port 0 takes a free one;
+const OPTIONS: &str =
+    "  --bind ADDR          listen on ADDR: HOST:PORT, [V6]:PORT or unix:PATH; port 0 takes a free one;
                        can be given several times (127.0.0.1:6380 if it is not)
   --password PASSWORD  have clients authenticate with PASSWORD, as the user `default`
   -h, --help           print this
@@ -34,53 +35,98 @@ pub async fn serve(app: App) {
 
 /// The same, with a server that `configure` has had a look at before it runs.
 pub async fn serve_with(app: App, configure: impl FnOnce(Server) -> io::Result<Server>) {
-    match wanted(lexopt::Parser::from_env()) {
-        Ok(Wanted::Help) => {
-            say(format_args!("Usage: {} [OPTIONS]\n\n{OPTIONS}", program()));
-            process::exit(0);
-        }
-        Ok(Wanted::Serve(options)) => {
-            log();
-            if let Err(error) = run(app, options, configure).await {
-                // What is no address is a mistake of the command line.
-                fail(if error.kind() == ErrorKind::InvalidInput { 2 } else { 1 }, &error);
+    CommandLine::read("", |_, _| Ok(false)).serve_with(app, configure).await;
+}
+
+/// What is wrong with a command line.
+pub type Mistake = lexopt::Error;
+
+/// What comes behind an option.
+pub struct Values<'a>(&'a mut lexopt::Parser);
+
+impl Values<'_> {
+    /// The next value of the option.
+    ///
+    /// # Errors
+    /// There is none, or it is no text.
+    pub fn take(&mut self) -> Result<String, Mistake> {
+        self.0.value()?.string()
+    }
+}
+
+/// A command line that has been read, for an example that has options of its own.
+#[derive(Default)]
+pub struct CommandLine {
+    addresses: Vec<String>,
+    password: Option<String>,
+}
+
+impl CommandLine {
+    /// Reads it, and begins to log. `set` takes an option by its name and says whether there is one; `help` has the lines
+    /// that say what these are for.
+    ///
+    /// It ends the process with exit code 2 if the command line is wrong, and with 0 if help is asked for.
+    pub fn read(help: &str, set: impl FnMut(&str, &mut Values<'_>) -> Result<bool, Mistake>) -> Self {
+        match wanted(lexopt::Parser::from_env(), set) {
+            Ok(Wanted::Help) => {
+                say(format_args!("Usage: {} [OPTIONS]\n\nOptions:\n{help}{OPTIONS}", program()));
+                process::exit(0);
             }
+            Ok(Wanted::Serve(command_line)) => {
+                log();
+                command_line
+            }
+            Err(error) => fail(2, &error),
         }
-        Err(error) => fail(2, &error),
+    }
+
+    /// Serves `app`, as [`serve`] does.
+    pub async fn serve(self, app: App) {
+        self.serve_with(app, Ok).await;
+    }
+
+    async fn serve_with(self, app: App, configure: impl FnOnce(Server) -> io::Result<Server>) {
+        if let Err(error) = run(app, self, configure).await {
+            // What is no address is a mistake of the command line.
+            fail(if error.kind() == ErrorKind::InvalidInput { 2 } else { 1 }, &error);
+        }
     }
 }
 
 /// What the command line asks for.
 enum Wanted {
     Help,
-    Serve(Options),
+    Serve(CommandLine),
 }
 
-#[derive(Default)]
-struct Options {
-    addresses: Vec<String>,
-    password: Option<String>,
-}
-
-fn wanted(mut args: lexopt::Parser) -> Result<Wanted, lexopt::Error> {
-    let mut options = Options::default();
+fn wanted(
+    mut args: lexopt::Parser,
+    mut set: impl FnMut(&str, &mut Values<'_>) -> Result<bool, Mistake>,
+) -> Result<Wanted, Mistake> {
+    let mut command_line = CommandLine::default();
     while let Some(arg) = args.next()? {
         match arg {
-            Long("bind") => options.addresses.push(args.value()?.string()?),
-            Long("password") => options.password = Some(args.value()?.string()?),
+            Long("bind") => command_line.addresses.push(args.value()?.string()?),
+            Long("password") => command_line.password = Some(args.value()?.string()?),
             Short('h') | Long("help") => return Ok(Wanted::Help),
+            Long(name) => {
+                let name = name.to_owned();
+                if !set(&name, &mut Values(&mut args))? {
+                    return Err(Mistake::UnexpectedOption(format!("--{name}")));
+                }
+            }
             _ => return Err(arg.unexpected()),
         }
     }
-    if options.addresses.is_empty() {
-        options.addresses.push(DEFAULT_ADDRESS.to_owned());
+    if command_line.addresses.is_empty() {
+        command_line.addresses.push(DEFAULT_ADDRESS.to_owned());
     }
-    Ok(Wanted::Serve(options))
+    Ok(Wanted::Serve(command_line))
 }
 
 async fn run(
     app: App,
-    options: Options,
+    options: CommandLine,
     configure: impl FnOnce(Server) -> io::Result<Server>,
 ) -> io::Result<()> {
     // An empty password is none.
@@ -104,13 +150,13 @@ fn log() {
 }
 
 /// Prints a line, if anybody reads it.
-pub fn say(line: impl std::fmt::Display) {
+pub fn say(line: impl fmt::Display) {
     let _ = writeln!(io::stdout(), "{line}");
 }
 
 /// Ends the process. It does not return from `main`: actors that have been started but have not run
 /// yet would do so while their runtime is taken down, and panic if they set a timer.
-fn fail(code: i32, error: &dyn std::error::Error) -> ! {
+pub fn fail(code: i32, error: &dyn fmt::Display) -> ! {
     let _ = writeln!(io::stderr(), "{}: {error}", program());
     process::exit(code)
 }

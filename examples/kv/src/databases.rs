@@ -28,7 +28,7 @@ pub fn now() -> Time {
 
 /// Keys with their values, in several databases, which have numbers from 0 on.
 ///
-/// A key whose time has come is as good as gone, for every method but [`counts`](Self::counts); it is
+/// A key whose time has come is as good as gone, for every method but [`len`](Self::len); it is
 /// dropped by [`drop_expired`](Self::drop_expired).
 pub trait Databases: Unpin + 'static {
     /// A key or a value, as it is found.
@@ -39,6 +39,9 @@ pub trait Databases: Unpin + 'static {
 
     /// The numbers of keys, which can be seen from elsewhere.
     fn counts(&self) -> Arc<[Counts; DATABASES]>;
+
+    /// The number of keys in a database.
+    fn len(&self, db: u16) -> usize;
 
     /// What was found, to be kept.
     fn kept(found: Self::Found<'_>) -> Bytes;

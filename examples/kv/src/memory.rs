@@ -58,6 +58,10 @@ impl Databases for Memory {
         Arc::clone(&self.counts)
     }
 
+    fn len(&self, db: u16) -> usize {
+        self.db(db).entries.len()
+    }
+
     fn kept(found: &Bytes) -> Bytes {
         found.clone()
     }

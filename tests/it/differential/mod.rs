@@ -60,9 +60,24 @@ const DIFFERENCES: &str = include_str!("differences.txt");
 
 #[test]
 fn replies_are_those_of_redis() {
-    let families = families();
+    let servers = |family: &str| if family == "password" { Pair::with_password() } else { Pair::start() };
+    assert_same("differential", &families(), servers);
+}
+
+/// The commands are the same; what keeps the keys is not.
+#[test]
+fn keys_on_disk_are_as_in_redis() {
+    const ABOUT_KEYS: [&str; 6] =
+        ["strings", "keys", "expiry", "transactions", "random commands", "random tracking"];
+    let families: Vec<_> = families().into_iter().filter(|(name, _)| ABOUT_KEYS.contains(name)).collect();
+    for engine in ["lsm", "sqlite"] {
+        assert_same(&format!("kv-disk, {engine}"), &families, |_| Pair::of("kv-disk", &["--engine", engine]));
+    }
+}
+
+fn assert_same(what: &str, families: &[(&str, String)], servers: impl Fn(&str) -> Pair + Copy + Send) {
     let (sent, differences) = thread::scope(|scope| {
-        let play = |(name, rows)| scope.spawn(move || play(name, rows));
+        let play = |(name, rows)| scope.spawn(move || play(name, rows, servers(name)));
         let threads: Vec<_> = families.iter().map(|(name, rows)| (*name, rows.as_str())).map(play).collect();
         let played = threads.into_iter().map(|thread| thread.join().expect("it is played to the end"));
         played.fold((0, Vec::new()), |(sent, differences), (more_sent, more)| {
@@ -70,7 +85,7 @@ fn replies_are_those_of_redis() {
         })
     });
     // Past the test's own output, which is shown only if it fails.
-    let _ = writeln!(io::stderr(), "differential: {sent} byte sequences compared with redis-server");
+    let _ = writeln!(io::stderr(), "{what}: {sent} byte sequences compared with redis-server");
     let first: Vec<_> = differences.iter().take(20).map(String::as_str).collect();
     assert!(differences.is_empty(), "{} differences\n{}", differences.len(), first.join("\n"));
 }
@@ -88,8 +103,7 @@ fn what_cannot_be_the_same_is_not() {
 
 /// Sends the rows of a family in all ways; returns how many byte sequences these were, and where
 /// the answers differ.
-fn play(family: &str, rows: &str) -> (usize, Vec<String>) {
-    let pair = if family == "password" { Pair::with_password() } else { Pair::start() };
+fn play(family: &str, rows: &str, pair: Pair) -> (usize, Vec<String>) {
     let conversations = conversations(rows);
     let variants = conversations.iter().flat_map(|it| pair.variants(it).map(move |variant| (it, variant)));
     let variants: Vec<_> = variants.collect();

@@ -47,7 +47,12 @@ pub(super) struct Pair {
 
 impl Pair {
     pub(super) fn start() -> Self {
-        let (kv, redis) = (Process::example_like_redis("kv", &[]), Process::redis(&[]));
+        Self::of("kv", &[])
+    }
+
+    /// Another example with the commands of `kv`.
+    pub(super) fn of(example: &str, options: &[&str]) -> Self {
+        let (kv, redis) = (Process::example_like_redis(example, options), Process::redis(&[]));
         Pair { kv, redis, has_password: false }.aligned()
     }
 

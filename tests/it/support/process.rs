@@ -237,6 +237,7 @@ fn build_examples() -> PathBuf {
             "chat",
         ][..],
         &["--package", "prometheus"],
+        &["--package", "kv-disk"],
     ] {
         let status = Command::new(&cargo)
             .args(["build", "--quiet", "--profile", profile])

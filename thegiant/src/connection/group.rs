@@ -4,7 +4,7 @@ use std::{
     future::Future,
     mem,
     panic::{AssertUnwindSafe, catch_unwind},
-    pin::Pin,
+    pin::{Pin, pin},
     sync::Arc,
     task::{Context as TaskContext, Poll, ready},
     time::{Duration, Instant},
@@ -12,6 +12,7 @@ use std::{
 
 use actix::{ActorContext, ActorState, AsyncContext, Context, ResponseFuture, fut::ActorFuture};
 use actix_rt::time::{Sleep, sleep};
+use tokio::task::yield_now;
 
 use super::{
     Burst, Client, Drain, Inbox, Settle, Settlement,
@@ -134,7 +135,7 @@ impl Group {
                 self.commands = 0;
                 Step::Release(mem::take(&mut self.gathered))
             }
-            Phase::Idle if !gather.is_zero() && !is_full => {
+            Phase::Idle if !is_full => {
                 self.phase = Phase::Gathering;
                 Step::Gather(gather)
             }
@@ -285,8 +286,8 @@ fn settle_what_is_due<A: Settle>(actor: &mut A, inbox: &Arc<Inbox>, context: &mu
             Step::Nothing => return,
             Step::Release(held) => held.into_iter().for_each(|held| held.release(inbox)),
             Step::Gather(time) => {
-                let until = Box::pin(sleep(time));
-                context.spawn(Gathering { until, guard: Guard(Some(Arc::clone(inbox))) });
+                let until = (!time.is_zero()).then(|| Box::pin(sleep(time)));
+                context.spawn(Gathering { until, seen: 0, guard: Guard(Some(Arc::clone(inbox))) });
                 return;
             }
             Step::Settle => match settle(actor, context).0 {
@@ -375,7 +376,10 @@ pub(super) fn abandon(inbox: &Arc<Inbox>) {
 
 /// Until others have been waited for.
 struct Gathering {
-    until: Pin<Box<Sleep>>,
+    /// As long as this; if it is not said how long, as long as a turn of the event loop brings more.
+    until: Option<Pin<Box<Sleep>>>,
+    /// Commands that there were a turn ago.
+    seen: usize,
     guard: Guard,
 }
 
@@ -388,7 +392,16 @@ impl<A: Settle> ActorFuture<A> for Gathering {
         context: &mut Context<A>,
         cx: &mut TaskContext<'_>,
     ) -> Poll<()> {
-        ready!(self.until.as_mut().poll(cx));
+        if let Some(until) = &mut self.until {
+            ready!(until.as_mut().poll(cx));
+        } else if let Some(inbox) = &self.guard.0 {
+            let commands = inbox.group(|group, _| group.commands);
+            if mem::replace(&mut self.seen, commands) != commands {
+                // Sockets are looked at before this is polled again.
+                let _ = pin!(yield_now()).poll(cx);
+                return Poll::Pending;
+            }
+        }
         if let Some(inbox) = self.guard.0.take() {
             inbox.group(|group, _| {
                 if matches!(group.phase, Phase::Gathering) {

@@ -9,8 +9,8 @@ use crate::{Error, command::Commands};
 /// An actor whose replies wait until what they say holds: a store whose clients get an `OK` only for what is on disk.
 ///
 /// What `#[commands(settle)]` asks for. Whatever requests of whichever clients the actor finds when it has its turn, it
-/// runs; then [`settle`](Self::settle) is called, once for this **group** of commands, and when it has succeeded the
-/// replies leave. So 50 clients that write at the same time share one write to the disk. Nobody else waits: not the
+/// runs. When the next turn brings no more, [`settle`](Self::settle) is called, once for this **group** of commands, and
+/// when it has succeeded the replies leave. So 50 clients that write at the same time share one write to the disk. Nobody else waits: not the
 /// clients of other actors, and no client for anything that comes after its own command.
 ///
 /// A log of all values, and the values in memory, is a store that survives the loss of power:
@@ -133,9 +133,11 @@ pub trait Settle: Actor<Context = Context<Self>> + Commands<CommandContext = Con
         10_000
     }
 
-    /// How long a group that has something to be settled waits for more: no time at all, unless it is said otherwise.
+    /// How long a group that has something to be settled waits for more. Unless it is said otherwise, that is as long as
+    /// each turn of the event loop brings more: some microseconds, and never longer than there are clients that do not wait.
     ///
-    /// This is for disks whose writes are few and dear: every writer waits for as long.
+    /// To wait longer is for disks whose writes are few and dear, since every writer waits for as long. A
+    /// millisecond is the least.
     fn gather(&self) -> Duration {
         Duration::ZERO
     }

@@ -1,0 +1,370 @@
+//! The databases of `kv`, on disk.
+
+use std::{collections::BTreeMap, iter, mem, sync::Arc};
+
+use bytes::{Bytes, BytesMut};
+use kv::{Counts, DATABASES, Databases, Entry, Expiry, Result, Time, now};
+use thegiant::{Error, Settlement};
+
+use crate::{
+    engine::{self, Changes, Engine},
+    layout::{self, LAST_PLACE, Places, Slot, Summary},
+};
+
+/// Databases in an engine, and what has been changed since they were settled. Commands see a change at once; the disk
+/// gets all changes of a group as one.
+pub(crate) struct Disk<E> {
+    engine: E,
+    /// Whether the disk has to hold what is settled.
+    is_sync: bool,
+    places: Places,
+    changes: Changes,
+    databases: [Summary; DATABASES],
+    /// As they are on disk.
+    settled: [Summary; DATABASES],
+    /// The next slot that nobody has had.
+    next_slot: Slot,
+    counts: Arc<[Counts; DATABASES]>,
+}
+
+/// So many expired keys are looked at to find one that is not, when any key is asked for.
+const TRIES: usize = 1000;
+
+impl<E: Engine> Disk<E> {
+    /// What an engine has, or new databases; with `is_sync`, the disk is to hold what is settled.
+    pub(crate) fn open(mut engine: E, is_sync: bool) -> engine::Result<Self> {
+        let mut changes = Changes::new();
+        let seed = match engine.get(&layout::SEED)? {
+            Some(seed) => seed[..].try_into()?,
+            None => {
+                let seed: [u8; 16] = fastrand::u128(..).to_be_bytes();
+                changes.insert(layout::SEED, Some(Bytes::copy_from_slice(&seed)));
+                seed
+            }
+        };
+        let mut databases = [Summary::default(); DATABASES];
+        for (number, database) in (0..).zip(&mut databases) {
+            match engine.get(&layout::database(number))? {
+                Some(summary) => *database = Summary::read(&summary)?,
+                None => {
+                    database.slot = number.into();
+                    changes.insert(layout::database(number), Some(database.to_bytes()));
+                }
+            }
+        }
+        engine.commit(&changes, true)?;
+        let next_slot = databases.iter().map(|database| database.slot).max().unwrap_or_default() + 1;
+        let disk = Disk {
+            engine,
+            is_sync,
+            places: Places::new(seed),
+            changes: Changes::new(),
+            databases,
+            settled: databases,
+            next_slot,
+            counts: Arc::default(),
+        };
+        disk.count();
+        Ok(disk)
+    }
+
+    /// Has the disk hold what has been settled.
+    pub(crate) fn syncer(&self) -> impl Fn() -> engine::Result<()> + Clone + Send + 'static + use<E> {
+        self.engine.syncer()
+    }
+
+    fn slot(&self, db: u16) -> Slot {
+        self.databases[usize::from(db)].slot
+    }
+
+    /// What is there under a key of the layout.
+    fn look_up(&self, key: &[u8]) -> Result<Option<Bytes>> {
+        match self.changes.get(key) {
+            Some(changed) => Ok(changed.clone()),
+            None => self.engine.get(key).map_err(unreadable),
+        }
+    }
+
+    /// All that is there from a key of the layout on.
+    fn range(&self, start: Bytes) -> impl Iterator<Item = Result<(Bytes, Bytes)>> {
+        let mut stored = self.engine.range(&start).peekable();
+        let mut changed = self.changes.range(start..).peekable();
+        iter::from_fn(move || {
+            loop {
+                let is_changed = match (changed.peek(), stored.peek()) {
+                    (Some((changed, _)), Some(Ok((stored, _)))) => *changed <= stored,
+                    (Some(_), None) => true,
+                    _ => false,
+                };
+                if !is_changed {
+                    return Some(stored.next()?.map_err(unreadable));
+                }
+                let (key, value) = changed.next()?;
+                stored.next_if(|entry| entry.as_ref().is_ok_and(|(stored, _)| stored == key));
+                if let Some(value) = value {
+                    return Some(Ok((key.clone(), value.clone())));
+                }
+            }
+        })
+    }
+
+    /// The keys from this place on, each with its own.
+    fn keys_from(
+        &self,
+        db: u16,
+        place: layout::Place,
+    ) -> impl Iterator<Item = Result<(layout::Place, Bytes)>> {
+        let slot = self.slot(db);
+        let entries = self.range(layout::first(slot, place));
+        let keys = entries.map_while(move |found| match found {
+            Ok((at, value)) => Some(Ok((layout::key(slot, &at)?, value))),
+            Err(error) => Some(Err(error)),
+        });
+        keys.filter_map(|found| {
+            let live = found.and_then(|(key, value)| {
+                let entry = layout::entry(&value).map_err(unreadable)?;
+                Ok(entry.is_live().then(|| (self.places.of(&key), key)))
+            });
+            live.transpose()
+        })
+    }
+
+    /// The entry of a key, even if its time has come.
+    fn stored(&self, at: &[u8]) -> Result<Option<Entry<Bytes>>> {
+        self.look_up(at)?.map(|value| layout::entry(&value).map_err(unreadable)).transpose()
+    }
+
+    /// Gives a key an entry, or takes it away. Returns what it had, if its time had not come.
+    fn put(
+        &mut self,
+        db: u16,
+        key: &[u8],
+        change: impl FnOnce(Option<&Entry<Bytes>>) -> Result<Option<(Bytes, Option<Time>)>>,
+    ) -> Result<Option<Entry<Bytes>>> {
+        let slot = self.slot(db);
+        let at = self.places.entry(slot, key);
+        let before = self.stored(&at)?;
+        let after = change(before.as_ref().filter(|entry| entry.is_live()))?;
+        let deadlines = [
+            before.as_ref().and_then(|entry| entry.deadline),
+            after.as_ref().and_then(|(_, deadline)| *deadline),
+        ];
+        let database = &mut self.databases[usize::from(db)];
+        database.keys = database.keys - u64::from(before.is_some()) + u64::from(after.is_some());
+        let [old, new] = deadlines.map(|deadline| u64::from(deadline.is_some()));
+        database.deadlines = database.deadlines - old + new;
+        if deadlines[0] != deadlines[1] {
+            for (deadline, value) in deadlines.into_iter().zip([None, Some(Bytes::new())]) {
+                if let Some(time) = deadline {
+                    self.changes.insert(layout::deadline(time, slot, key), value);
+                }
+            }
+        }
+        if before.is_some() || after.is_some() {
+            let value = after.map(|(value, deadline)| layout::value(&value, deadline));
+            self.changes.insert(at, value);
+        }
+        Ok(before.filter(Entry::is_live))
+    }
+
+    /// Writes changes, and what has become of the databases thereby.
+    fn commit(&mut self, mut changes: Changes, databases: [Summary; DATABASES], sync: bool) -> Result<()> {
+        for (number, (now, before)) in (0..).zip(databases.iter().zip(&self.settled)) {
+            if now != before {
+                changes.insert(layout::database(number), Some(now.to_bytes()));
+            }
+        }
+        if !changes.is_empty() {
+            self.engine.commit(&changes, sync).map_err(unwritable)?;
+        }
+        self.settled = databases;
+        self.count();
+        Ok(())
+    }
+
+    fn count(&self) {
+        for (counts, database) in self.counts.iter().zip(&self.databases) {
+            counts.set(database.keys as usize, database.deadlines as usize);
+        }
+    }
+
+    /// Removes entries of databases that have been cleared, at most so many.
+    fn drop_garbage(&mut self, limit: usize) -> Result<usize> {
+        let slots = self
+            .engine
+            .range(layout::ALL_GARBAGE)
+            .map(|found| found.map(|(key, _)| layout::read_garbage(&key)));
+        let Some(slot) = slots.map(|slot| slot.map_err(unreadable)).next().transpose()?.flatten() else {
+            return Ok(0);
+        };
+        let mut changes = Changes::new();
+        for found in self.engine.range(&layout::first(slot, 0)).take(limit) {
+            let (at, value) = found.map_err(unreadable)?;
+            let Some(key) = layout::key(slot, &at) else { break };
+            if let Some(time) = layout::entry(&value).map_err(unreadable)?.deadline {
+                changes.insert(layout::deadline(time, slot, &key), None);
+            }
+            changes.insert(at, None);
+        }
+        let dropped = changes.len();
+        if dropped == 0 {
+            changes.insert(layout::garbage(slot), None);
+        }
+        self.commit(changes, self.settled, false)?;
+        Ok(dropped)
+    }
+}
+
+impl<E: Engine> Databases for Disk<E> {
+    type Found<'a> = Bytes;
+
+    const SETTLES: bool = true;
+
+    fn counts(&self) -> Arc<[Counts; DATABASES]> {
+        Arc::clone(&self.counts)
+    }
+
+    fn kept(found: Bytes) -> Bytes {
+        found
+    }
+
+    fn len(&self, db: u16) -> usize {
+        self.databases[usize::from(db)].keys as usize
+    }
+
+    fn entry(&self, db: u16, key: &[u8]) -> Result<Option<Entry<Bytes>>> {
+        Ok(self.stored(&self.places.entry(self.slot(db), key))?.filter(Entry::is_live))
+    }
+
+    fn set(&mut self, db: u16, key: &[u8], value: Bytes, expiry: Expiry) -> Result<()> {
+        self.put(db, key, |before| {
+            let deadline = expiry.deadline(|| before.and_then(|entry| entry.deadline));
+            Ok(Some((value, deadline)))
+        })?;
+        Ok(())
+    }
+
+    fn update<T>(
+        &mut self,
+        db: u16,
+        key: &[u8],
+        change: impl FnOnce(&mut BytesMut) -> Result<T>,
+    ) -> Result<T> {
+        let mut changed = None;
+        self.put(db, key, |before| {
+            let mut value = before.map_or_else(BytesMut::new, |entry| BytesMut::from(&entry.value[..]));
+            changed = Some(change(&mut value)?);
+            Ok(Some((value.freeze(), before.and_then(|entry| entry.deadline))))
+        })?;
+        changed.ok_or(Error::INTERNAL)
+    }
+
+    fn set_deadline(&mut self, db: u16, key: &[u8], deadline: Option<Time>) -> Result<()> {
+        self.put(db, key, |before| {
+            let stays = deadline.is_none_or(|deadline| deadline > now());
+            Ok(before.filter(|_| stays).map(|entry| (entry.value.clone(), deadline)))
+        })?;
+        Ok(())
+    }
+
+    fn remove(&mut self, db: u16, key: &[u8]) -> Result<Option<Entry<Bytes>>> {
+        self.put(db, key, |_| Ok(None))
+    }
+
+    fn clear(&mut self, db: u16) -> Result<impl Send + 'static + use<E>> {
+        let database = &mut self.databases[usize::from(db)];
+        if database.keys > 0 {
+            self.changes.insert(layout::garbage(database.slot), Some(Bytes::new()));
+            *database = Summary { slot: self.next_slot, ..Summary::default() };
+            self.next_slot += 1;
+        }
+        Ok(())
+    }
+
+    fn keys(&self, db: u16) -> impl Iterator<Item = Result<Bytes>> {
+        self.keys_from(db, 0).map(|found| found.map(|(_, key)| key))
+    }
+
+    fn random_key(&self, db: u16) -> Result<Option<Bytes>> {
+        let from = self.keys_from(db, fastrand::u64(..=LAST_PLACE));
+        let mut around = from.chain(self.keys_from(db, 0)).take(TRIES);
+        Ok(around.next().transpose()?.map(|(_, key)| key))
+    }
+
+    /// Keys of one place are on one page, and the cursor is the place of the next.
+    fn scan(&self, db: u16, cursor: u64, count: usize) -> Result<(u64, Vec<Bytes>)> {
+        let mut page = Vec::new();
+        let mut last = 0;
+        for found in self.keys_from(db, cursor.min(LAST_PLACE)) {
+            let (place, key) = found?;
+            if page.len() >= count && place > last {
+                return Ok((place, page));
+            }
+            last = place;
+            page.push(key);
+        }
+        Ok((0, page))
+    }
+
+    /// These are not part of what commands have done, and are written by themselves: what commands have touched is
+    /// left for the next time.
+    fn drop_expired(&mut self, limit: usize, mut tell: impl FnMut(u16, &[u8])) -> Result<usize> {
+        let (mut changes, mut dropped) = (Changes::new(), Vec::new());
+        let numbers: BTreeMap<Slot, u16> =
+            self.databases.iter().map(|database| database.slot).zip(0..).collect();
+        let now = now();
+        for found in self.engine.range(layout::DEADLINES).take(limit) {
+            let (at, _) = found.map_err(unreadable)?;
+            let Some((time, slot, key)) = layout::read_deadline(&at).filter(|(time, ..)| *time < now) else {
+                break;
+            };
+            let entry = self.places.entry(slot, &key);
+            if self.changes.contains_key(&at) || self.changes.contains_key(&entry) {
+                continue;
+            }
+            changes.insert(at, None);
+            // Of a database that has been cleared, the rest goes as well.
+            if let Some(number) = numbers.get(&slot) {
+                changes.insert(entry, None);
+                dropped.push((*number, key, time));
+            }
+        }
+        if changes.is_empty() {
+            return self.drop_garbage(limit);
+        }
+        let count = changes.len();
+        let mut settled = self.settled;
+        let before = self.databases;
+        for databases in [&mut settled, &mut self.databases] {
+            for (number, ..) in &dropped {
+                let database = &mut databases[usize::from(*number)];
+                database.keys -= 1;
+                database.deadlines -= 1;
+            }
+        }
+        self.commit(changes, settled, false).inspect_err(|_| self.databases = before)?;
+        dropped.iter().for_each(|(number, key, _)| tell(*number, key));
+        Ok(count)
+    }
+
+    fn settle(&mut self) -> Settlement {
+        let changes = mem::take(&mut self.changes);
+        self.commit(changes, self.databases, self.is_sync).into()
+    }
+
+    fn take_back(&mut self) -> Result<()> {
+        self.changes.clear();
+        self.databases = self.settled;
+        self.count();
+        Ok(())
+    }
+}
+
+/// In the words that clients know.
+fn unwritable(error: engine::Error) -> Error {
+    Error::new("MISCONF", format_args!("Errors writing to the disk: {error}"))
+}
+
+fn unreadable(error: engine::Error) -> Error {
+    Error::err(format_args!("Error reading from the disk: {error}"))
+}
