@@ -20,6 +20,8 @@ mod hygiene;
 mod jobs;
 /// The example `kv`, where there is nothing to compare with.
 mod kv;
+/// The example `kv-disk`: what is there when it is started again.
+mod kv_disk;
 /// Replies that come later, pushes, and clients that come and leave.
 mod later;
 /// How a server ends.

@@ -2,7 +2,7 @@
 
 use std::{
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use bytes::Bytes;
@@ -18,7 +18,6 @@ pub(crate) struct Lsm {
     current: Arc<Mutex<Option<Database>>>,
 }
 
-#[derive(Clone)]
 struct Open {
     database: Database,
     entries: Keyspace,
@@ -29,7 +28,7 @@ impl Engine for Lsm {
 
     fn open(folder: &Path) -> Result<Self> {
         let mut lsm = Lsm { folder: folder.to_owned(), open: None, current: Arc::default() };
-        lsm.reopen()?;
+        lsm.reopen().map_err(plain)?;
         Ok(lsm)
     }
 
@@ -49,23 +48,11 @@ impl Engine for Lsm {
     }
 
     fn commit(&mut self, changes: &Changes, sync: bool) -> Result<()> {
-        if self.open.is_none() {
-            self.reopen()?;
-        }
-        let open = self.opened()?;
-        let mode = if sync { PersistMode::SyncData } else { PersistMode::Buffer };
-        let mut batch = open.database.batch().durability(Some(mode));
-        for (key, value) in changes {
-            match value {
-                Some(value) => batch.insert(&open.entries, key.clone(), value.clone()),
-                None => batch.remove(&open.entries, key.clone()),
-            }
-        }
-        let committed = batch.commit();
-        if committed.is_err() {
-            // It takes nothing more, since it does not know what is in the journal. That is known when it is read again.
-            let _ = self.reopen();
-        }
+        let committed = match self.try_to_commit(changes, sync) {
+            // Something has gone wrong in the background: what that was shows in a second attempt.
+            Err(fjall::Error::Poisoned) => self.try_to_commit(changes, sync),
+            committed => committed,
+        };
         committed.map_err(plain)
     }
 
@@ -83,19 +70,39 @@ impl Lsm {
         self.open.as_ref().ok_or_else(|| "it could not be opened again after an error".into())
     }
 
-    fn set(&mut self, open: Option<Open>) {
-        let database = open.as_ref().map(|open| open.database.clone());
-        *self.current.lock().unwrap_or_else(PoisonError::into_inner) = database;
-        self.open = open;
+    fn try_to_commit(&mut self, changes: &Changes, sync: bool) -> fjall::Result<()> {
+        let open = match &self.open {
+            Some(open) => open,
+            None => self.reopen()?,
+        };
+        let mode = if sync { PersistMode::SyncData } else { PersistMode::Buffer };
+        let mut batch = open.database.batch().durability(Some(mode));
+        for (key, value) in changes {
+            match value {
+                Some(value) => batch.insert(&open.entries, key.clone(), value.clone()),
+                None => batch.remove(&open.entries, key.clone()),
+            }
+        }
+        let committed = batch.commit();
+        if committed.is_err() {
+            // It takes nothing more, since it does not know what is in the journal. That is known when it is read again.
+            let _ = self.reopen();
+        }
+        committed
     }
 
-    fn reopen(&mut self) -> Result<()> {
-        // It is locked as long as it is open.
-        self.set(None);
-        let database = Database::builder(&self.folder).open().map_err(plain)?;
-        let entries = database.keyspace("entries", KeyspaceCreateOptions::default).map_err(plain)?;
-        self.set(Some(Open { database, entries }));
-        Ok(())
+    fn reopen(&mut self) -> fjall::Result<&Open> {
+        // It is locked as long as anybody has it open.
+        self.open = None;
+        *self.current() = None;
+        let database = Database::builder(&self.folder).open()?;
+        let entries = database.keyspace("entries", KeyspaceCreateOptions::default)?;
+        *self.current() = Some(database.clone());
+        Ok(self.open.insert(Open { database, entries }))
+    }
+
+    fn current(&self) -> MutexGuard<'_, Option<Database>> {
+        self.current.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -1,6 +1,10 @@
 //! The command line.
 
-use std::{fs, io, path::PathBuf, time::Duration};
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use cli::Values;
 
@@ -87,7 +91,15 @@ impl Options {
             let text = format!("{} was made with --engine {other}", self.folder.display());
             return Err(io::Error::other(text));
         }
-        let opened = fs::create_dir_all(&folder).map_err(engine::Error::from).and_then(|()| E::open(&folder));
+        let writable = fs::create_dir_all(&folder).and_then(|()| try_to_write(&folder));
+        let opened = writable.map_err(engine::Error::from).and_then(|()| E::open(&folder));
         opened.map_err(|error| io::Error::other(format!("{}: {error}", folder.display())))
     }
+}
+
+/// What an engine says of a folder that can only be read is less clear.
+fn try_to_write(folder: &Path) -> io::Result<()> {
+    let file = folder.join("can-be-written");
+    fs::write(&file, [])?;
+    fs::remove_file(file)
 }

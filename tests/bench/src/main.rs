@@ -4,6 +4,7 @@
 
 mod calls;
 mod crowd;
+mod disk;
 mod figure;
 mod keys;
 mod latency;
@@ -49,6 +50,11 @@ fn run(options: &Options) -> Result<()> {
             print(&report::report(&programs, options, &figures))?;
         }
         return Ok(());
+    }
+    if options.disk {
+        let programs = options.on_disk()?;
+        let figures = disk::figures(&programs, options)?;
+        return print(&report::report(&programs, options, &figures));
     }
     let programs = options.programs()?;
     let mut figures = latency::figures(&programs, options)?;

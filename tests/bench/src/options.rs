@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::Result;
 use crate::crowd;
+use crate::disk;
 use crate::figure::Pair;
 use crate::keys;
 use crate::machine;
@@ -25,6 +26,7 @@ Usage: tests/bench/run [OPTIONS]
   --latency N     instead, for N minutes, how long clients wait at half load
   --calls         instead, what a call of jobs costs beside the same by lists of Redis, and by nats-server;
                   with --latency, how long callers wait
+  --disk          instead, what a SET costs that is on disk before it is answered: kv-disk beside redis-server
   --cpu N         the processor that server and load generator share (default: the last one)
   -h, --help      this text
 ";
@@ -38,6 +40,8 @@ pub(crate) struct Options {
     pub(crate) latency: Option<u64>,
     /// What calls cost, alone.
     pub(crate) calls: bool,
+    /// What it costs to have writes on disk, alone.
+    pub(crate) disk: bool,
     /// How many connections to open at once.
     pub(crate) crowd: u64,
     only: Vec<String>,
@@ -58,6 +62,10 @@ impl Options {
                 "--keys" => options.keys = Some(number(&word, words.next())?.max(1)),
                 "--latency" => options.latency = Some(number(&word, words.next())?),
                 "--calls" => options.calls = true,
+                "--disk" => {
+                    options.disk = true;
+                    options.keys.get_or_insert(disk::KEYS);
+                }
                 "--cpu" => options.cpu = number(&word, words.next())? as usize,
                 _ => return Err(format!("unknown option '{word}'; --help lists them").into()),
             }
@@ -73,6 +81,7 @@ impl Options {
             cpu,
             latency: None,
             calls: false,
+            disk: false,
             crowd,
             only: Vec::new(),
             server: None,
@@ -92,6 +101,20 @@ impl Options {
             None => Program::example("kv")?,
         };
         Ok(Pair { baseline, subject }.told_apart())
+    }
+
+    /// `kv-disk`, beside a server that can do the same.
+    pub(crate) fn on_disk(&self) -> Result<Pair<Program>> {
+        let baseline = Program::find(self.against.as_deref().unwrap_or("redis-server"))?;
+        let subject = match &self.server {
+            Some(path) => Program::find(path)?,
+            None => Program::example("kv-disk")?,
+        };
+        let mut programs = Pair { baseline, subject }.told_apart();
+        if programs.baseline.is_redis() {
+            programs.baseline = programs.baseline.with(disk::REDIS_SETTINGS.to_owned());
+        }
+        Ok(programs)
     }
 
     /// `jobs`, beside each of those that can do the same.

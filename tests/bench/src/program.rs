@@ -15,6 +15,7 @@ use crate::machine;
 pub(crate) const REDIS_SETTINGS: &str = "--save '' --appendonly no --maxclients 20000 --tcp-backlog 4096";
 
 /// A server program.
+#[derive(Clone)]
 pub(crate) struct Program {
     path: String,
     /// What the table's column is headed.
@@ -22,6 +23,8 @@ pub(crate) struct Program {
     /// The label with what is known of its version.
     pub(crate) version: String,
     pub(crate) dialect: Dialect,
+    /// What it is told beside its address.
+    pub(crate) settings: String,
 }
 
 /// Whose command line a program understands.
@@ -41,7 +44,8 @@ impl Program {
             Dialect::Redis => format!("{label} {}", redis_version(path)?),
             Dialect::Giant | Dialect::Nats => label.clone(),
         };
-        Ok(Program { path: path.to_owned(), label, version, dialect })
+        let settings = if dialect == Dialect::Redis { REDIS_SETTINGS } else { "" }.to_owned();
+        Ok(Program { path: path.to_owned(), label, version, dialect, settings })
     }
 
     /// The example that `tests/bench/run` has built next to this driver.
@@ -49,6 +53,11 @@ impl Program {
         let path = env::current_exe()?.with_file_name(name);
         let program = Program::find(&path.to_string_lossy())?;
         Ok(Program { version: format!("{name} {}", machine::source_version()), ..program })
+    }
+
+    /// Told this, beside its address.
+    pub(crate) fn with(self, settings: String) -> Program {
+        Program { settings, ..self }
     }
 
     /// Whether it is no build of ours, which targets are about.
@@ -62,15 +71,13 @@ impl Program {
 
     /// The words that start this server on an address.
     pub(crate) fn command_line(&self, address: SocketAddr) -> Vec<String> {
+        let (ip, port, settings) = (address.ip(), address.port(), &self.settings);
         let line = match self.dialect {
-            Dialect::Giant => format!("--bind {address}"),
-            Dialect::Nats => format!("-a {} -p {}", address.ip(), address.port()),
-            Dialect::Redis => {
-                let (ip, port) = (address.ip(), address.port());
-                format!("--bind {ip} --port {port} {REDIS_SETTINGS}")
-            }
+            Dialect::Giant => format!("--bind {address} {settings}"),
+            Dialect::Nats => format!("-a {ip} -p {port} {settings}"),
+            Dialect::Redis => format!("--bind {ip} --port {port} {settings}"),
         };
-        iter::once(self.path.clone()).chain(line.split(' ').map(unquoted)).collect()
+        iter::once(self.path.clone()).chain(line.split_whitespace().map(unquoted)).collect()
     }
 }
 

@@ -5,7 +5,7 @@ use crate::figure::{Figure, Limit, Pair, median};
 use crate::load::{CONNECTIONS, VALUE_BYTES};
 use crate::machine;
 use crate::options::Options;
-use crate::program::{Program, REDIS_SETTINGS};
+use crate::program::Program;
 
 pub(crate) fn report(programs: &Pair<Program>, options: &Options, figures: &[Figure]) -> String {
     let mut lines = vec![circumstances(programs), String::new(), method(options), String::new()];
@@ -22,7 +22,7 @@ fn circumstances(programs: &Pair<Program>) -> String {
 
 fn description(program: &Program) -> String {
     match program.is_redis() {
-        true => format!("{} (`{REDIS_SETTINGS}`)", program.version),
+        true => format!("{} (`{}`)", program.version, program.settings),
         false => program.version.clone(),
     }
 }

@@ -31,6 +31,13 @@ impl Cell {
         format!("{}-{}", self.command.to_lowercase(), self.pipeline)
     }
 
+    fn title(self) -> String {
+        match self.pipeline {
+            1 => format!("{}, no pipeline", self.command),
+            depth => format!("{}, {depth} deep", self.command),
+        }
+    }
+
     /// `requests`, rounded up to what is sent exactly: redis-benchmark only sends whole pipelines.
     fn whole(self, requests: u64) -> u64 {
         requests.next_multiple_of(self.pipeline)
@@ -53,7 +60,7 @@ struct Sample {
 }
 
 /// A cell with the requests of its rounds and what these gave.
-struct Series {
+pub(crate) struct Series {
     cell: Cell,
     requests: u64,
     samples: Vec<Pair<Sample>>,
@@ -66,14 +73,14 @@ pub(crate) fn figures(programs: &Pair<Program>, options: &Options) -> Result<Vec
         return Ok(Vec::new());
     }
     let series = measure(programs, options, &cells)?;
-    let cpu = series.iter().map(Series::cpu_figure);
-    let speed = series.iter().map(Series::speed_figure);
+    let cpu = series.iter().map(|series| series.cpu_figure(&series.cell.title(), Some(series.cell.target())));
+    let speed = series.iter().map(|series| series.speed_figure(&series.cell.title()));
     Ok(cpu.chain(speed).collect())
 }
 
 /// A round is all cells, each on both servers one after the other: whatever disturbs the machine for a while
 /// then disturbs both alike, and its ratio is the round's own.
-fn measure(programs: &Pair<Program>, options: &Options, cells: &[Cell]) -> Result<Vec<Series>> {
+pub(crate) fn measure(programs: &Pair<Program>, options: &Options, cells: &[Cell]) -> Result<Vec<Series>> {
     let load = Load { cpu: options.cpu, keys: options.keys };
     let servers = programs.try_map(|program| Server::start(program, options.cpu))?;
     servers.try_map(|server| fill(server, &load))?;
@@ -110,22 +117,13 @@ fn sample(server: &Server, load: &Load, cell: Cell, requests: u64) -> Result<Sam
 }
 
 impl Series {
-    fn cpu_figure(&self) -> Figure {
-        let name = format!("{}: CPU ns per command", self.title());
+    pub(crate) fn cpu_figure(&self, title: &str, target: Option<Limit>) -> Figure {
         let rounds = self.samples.iter().map(|pair| pair.map(|sample| sample.nanoseconds)).collect();
-        Figure { name, rounds, decimals: 0, target: Some(self.cell.target()) }
+        Figure { name: format!("{title}: CPU ns per command"), rounds, decimals: 0, target }
     }
 
-    fn speed_figure(&self) -> Figure {
-        let name = format!("{}: commands per second", self.title());
+    pub(crate) fn speed_figure(&self, title: &str) -> Figure {
         let rounds = self.samples.iter().map(|pair| pair.map(|sample| sample.per_second)).collect();
-        Figure { name, rounds, decimals: 0, target: None }
-    }
-
-    fn title(&self) -> String {
-        match self.cell.pipeline {
-            1 => format!("{}, no pipeline", self.cell.command),
-            depth => format!("{}, {depth} deep", self.cell.command),
-        }
+        Figure { name: format!("{title}: commands per second"), rounds, decimals: 0, target: None }
     }
 }

@@ -35,6 +35,13 @@ impl Process {
         Self::start_example(Command::new(binary(name)), addresses, None)
     }
 
+    /// An example with these options, listening on a free port.
+    pub(crate) fn example_with(name: &str, options: &[&str]) -> Self {
+        let mut command = Command::new(binary(name));
+        command.args(options);
+        Self::start_example(command, &["127.0.0.1:0"], None)
+    }
+
     /// An example with these options, listening where [`redis`](Self::redis) does: what it says of
     /// addresses is the same.
     pub(crate) fn example_like_redis(name: &str, options: &[&str]) -> Self {

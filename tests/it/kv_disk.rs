@@ -1,0 +1,18 @@
+mod full;
+mod kills;
+mod restarts;
+
+use std::path::Path;
+
+use crate::support::{Process, RawClient};
+
+const ENGINES: [&str; 2] = ["lsm", "sqlite"];
+
+/// With what is in this folder, and these options.
+fn start(engine: &str, folder: &Path, options: &[&str]) -> (Process, RawClient) {
+    let folder = folder.to_str().expect("text");
+    let process =
+        Process::example_with("kv-disk", &[&["--engine", engine, "--dir", folder], options].concat());
+    let client = RawClient::connect(process.address());
+    (process, client)
+}

@@ -1,0 +1,110 @@
+//! Many write while the process is killed, again and again.
+
+use std::{env, path::Path, thread, time::Duration};
+
+use super::{ENGINES, start};
+use crate::support::{Folder, RawClient, Reply, line, lines};
+
+const WRITERS: usize = 50;
+
+/// How often it is killed. `KILLS=2000 cargo test … kills` is for a day on which there is time.
+fn rounds() -> usize {
+    env::var("KILLS").ok().and_then(|rounds| rounds.parse().ok()).unwrap_or(100)
+}
+
+/// How far a writer has come: the numbers that have been acknowledged, and the one that was sent last.
+#[derive(Clone, Copy, Debug, Default)]
+struct Progress {
+    acknowledged: i64,
+    sent: i64,
+}
+
+#[test]
+fn nothing_that_was_acknowledged_is_lost() {
+    for engine in ENGINES {
+        let folder = Folder::new();
+        let mut progress = [Progress::default(); WRITERS];
+        for round in 0..rounds() {
+            write_until_killed(engine, folder.path(), &mut progress, round);
+            check(engine, folder.path(), &mut progress, round);
+        }
+        let total: i64 = progress.iter().map(|progress| progress.acknowledged).sum();
+        assert!(total > 0);
+        println!("{engine}: killed {} times, {total} writes", rounds());
+    }
+}
+
+fn write_until_killed(engine: &str, folder: &Path, progress: &mut [Progress; WRITERS], round: usize) {
+    let (process, _) = start(engine, folder, &[]);
+    let address = process.address().to_owned();
+    thread::scope(|scope| {
+        for (writer, progress) in progress.iter_mut().enumerate() {
+            let client = RawClient::connect(&address);
+            scope.spawn(move || write(client, writer, progress));
+        }
+        // Now and then before any has written, now and then after many have.
+        thread::sleep(Duration::from_millis((round * 7 % 60) as u64));
+        drop(process);
+    });
+}
+
+/// Writes the next numbers, in ways that change several keys at once, until nobody answers.
+fn write(mut client: RawClient, writer: usize, progress: &mut Progress) {
+    loop {
+        let number = progress.acknowledged + 1;
+        progress.sent = number;
+        let request = match number % 3 {
+            0 => lines(&format!("MSET a:{writer} {number} b:{writer} {number} \n INCR count:{writer}")),
+            1 => lines(&format!(
+                "MULTI \n SET a:{writer} {number} \n SET b:{writer} {number} EX 10000 \n INCR count:{writer} \n EXEC"
+            )),
+            // `PUBLISH` is run by the connection, in the middle of it.
+            _ => lines(&format!(
+                "MULTI \n SET a:{writer} {number} \n PUBLISH c m \n SET b:{writer} {number} \n INCR count:{writer} \n EXEC"
+            )),
+        };
+        let replies = match number % 3 {
+            0 => 2,
+            1 => 5,
+            _ => 6,
+        };
+        if client.try_send(request).is_err() {
+            return;
+        }
+        for _ in 0..replies {
+            match client.try_reply() {
+                Ok(reply) => assert!(!reply.starts_with(b"-"), "{reply:?}"),
+                Err(_) => return,
+            }
+        }
+        progress.acknowledged = number;
+    }
+}
+
+/// Each has all that was acknowledged, and perhaps what was sent then, as a whole.
+fn check(engine: &str, folder: &Path, progress: &mut [Progress; WRITERS], round: usize) {
+    let (_process, mut client) = start(engine, folder, &[]);
+    for (writer, progress) in progress.iter_mut().enumerate() {
+        let reply = client.ask(line(&format!("MGET a:{writer} b:{writer} count:{writer}")));
+        let Some(Reply::Array(values)) = Reply::only(&reply) else { panic!("{reply:?}") };
+        let numbers: Vec<i64> = values.iter().map(number).collect();
+        let what = format!("{engine}, round {round}, writer {writer}: {numbers:?} after {progress:?}");
+        assert!(numbers[0] == numbers[1], "half of it: {what}");
+        assert!((progress.acknowledged..=progress.sent).contains(&numbers[0]), "{what}");
+        // In a pipeline of two, the first may be there alone.
+        let is_pipeline = progress.sent % 3 == 0 && numbers[0] == progress.sent;
+        assert!(numbers[2] == numbers[0] || (is_pipeline && numbers[2] == numbers[0] - 1), "{what}");
+        if numbers[2] != numbers[0] {
+            client.ask(line(&format!("INCR count:{writer}")));
+        }
+        *progress = Progress { acknowledged: numbers[0], sent: numbers[0] };
+    }
+}
+
+fn number(value: &Reply) -> i64 {
+    match value {
+        Reply::Null => 0,
+        Reply::Bulk(digits) => String::from_utf8_lossy(digits).parse().expect("a number"),
+        other => panic!("{other:?}"),
+    }
+}
