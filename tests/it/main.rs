@@ -4,6 +4,8 @@
 mod builtins;
 /// The example `chat`.
 mod chat;
+/// The example `collector`.
+mod collector;
 /// Handlers that panic and actors that stop: the others go on.
 mod containment;
 /// Byte sequences that `kv` and a real redis-server answer alike.

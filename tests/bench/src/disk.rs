@@ -1,4 +1,5 @@
-//! What a write costs that is on disk before it is answered: `kv-disk` beside Redis with `appendfsync always`.
+//! What a write costs that is on disk before it is answered: `kv-disk` and `collector` beside Redis with `appendfsync
+//! always`.
 
 use std::env;
 use std::fs;
@@ -23,6 +24,7 @@ pub(crate) const KEYS: u64 = 1_000_000;
 const TARGET: f64 = 1.0;
 
 const SET: Cell = Cell { command: "SET", pipeline: 1 };
+const XADD: Cell = Cell { command: "XADD", pipeline: 1 };
 
 /// The figures of each engine, beside the same server.
 pub(crate) fn figures(programs: &Pair<Program>, options: &Options) -> Result<Vec<Figure>> {
@@ -41,6 +43,18 @@ pub(crate) fn figures(programs: &Pair<Program>, options: &Options) -> Result<Vec
             let target = (engine == "lsm").then_some(Limit::Ratio(TARGET));
             figures.push(series.cpu_figure(&title, target));
             figures.push(series.speed_figure(&title));
+        }
+    }
+    if let Some(collector) = options.collector()? {
+        let folders = Folders::new("collector")?;
+        let Pair { baseline, .. } = programs;
+        let told = Pair {
+            baseline: baseline.clone().with(format!("{REDIS_SETTINGS} --dir {}", folders.of(baseline)?)),
+            subject: collector.clone().with(format!("--dir {}", folders.of(&collector)?)),
+        };
+        for series in throughput::measure(&told, options, &[XADD])? {
+            figures.push(series.cpu_figure("XADD on disk, collector", None));
+            figures.push(series.speed_figure("XADD on disk, collector"));
         }
     }
     Ok(figures)

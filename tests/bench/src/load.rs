@@ -37,11 +37,16 @@ impl Load {
         let (test, pipeline) = (cell.command.to_lowercase(), cell.pipeline);
         let mut line = format!(
             "timeout {DEADLINE_SECONDS} redis-benchmark -h {ip} -p {port} -c {CONNECTIONS} -d {VALUE_BYTES} \
-             -n {requests} -t {test} -P {pipeline} --csv"
+             -n {requests} -P {pipeline} --csv"
         );
         if let Some(keys) = self.keys {
             line.push_str(&format!(" -r {keys}"));
         }
+        line.push_str(&match cell.command {
+            // It has no test of its own.
+            "XADD" => format!(" XADD events * value {}", "x".repeat(VALUE_BYTES as usize)),
+            _ => format!(" -t {test}"),
+        });
         line.split(' ').map(str::to_owned).collect()
     }
 }
@@ -49,7 +54,8 @@ impl Load {
 /// The second column of `"GET","123456.78","0.203",…`.
 fn commands_per_second(csv: &str, command: &str) -> Option<f64> {
     let mut rows = csv.lines().map(|line| line.split(',').map(|cell| cell.trim_matches('"')));
-    let mut row = rows.find_map(|mut row| (row.next() == Some(command)).then_some(row))?;
+    let is_of = |name: &str| name.split(' ').next() == Some(command);
+    let mut row = rows.find_map(|mut row| row.next().is_some_and(is_of).then_some(row))?;
     row.next()?.parse().ok()
 }
 

@@ -26,7 +26,8 @@ Usage: tests/bench/run [OPTIONS]
   --latency N     instead, for N minutes, how long clients wait at half load
   --calls         instead, what a call of jobs costs beside the same by lists of Redis, and by nats-server;
                   with --latency, how long callers wait
-  --disk          instead, what a SET costs that is on disk before it is answered: kv-disk beside redis-server
+  --disk          instead, what a write costs that is on disk before it is answered: SET of kv-disk and XADD of
+                  collector beside redis-server
   --cpu N         the processor that server and load generator share (default: the last one)
   -h, --help      this text
 ";
@@ -115,6 +116,11 @@ impl Options {
             programs.baseline = programs.baseline.with(disk::REDIS_SETTINGS.to_owned());
         }
         Ok(programs)
+    }
+
+    /// `collector`, unless another server is put in the place of examples.
+    pub(crate) fn collector(&self) -> Result<Option<Program>> {
+        if self.server.is_some() { Ok(None) } else { Program::example("collector").map(Some) }
     }
 
     /// `jobs`, beside each of those that can do the same.

@@ -75,6 +75,12 @@ fn keys_on_disk_are_as_in_redis() {
     }
 }
 
+#[test]
+fn streams_are_those_of_redis() {
+    let families = [("streams", include_str!("streams.txt").to_owned())];
+    assert_same("collector", &families, |_| Pair::of("collector", &[]));
+}
+
 fn assert_same(what: &str, families: &[(&str, String)], servers: impl Fn(&str) -> Pair + Copy + Send) {
     let (sent, differences) = thread::scope(|scope| {
         let play = |(name, rows)| scope.spawn(move || play(name, rows, servers(name)));

@@ -181,7 +181,7 @@ impl Process {
         fs::read_dir(format!("/proc/{}/fd", self.child.id())).expect("it runs").count()
     }
 
-    fn line_with(&mut self, text: &str) -> String {
+    pub(crate) fn line_with(&mut self, text: &str) -> String {
         let mut line = String::new();
         while self.output.read_line(&mut line).expect("text") > 0 {
             if line.contains(text) {
@@ -244,7 +244,7 @@ fn build_examples() -> PathBuf {
             "chat",
         ][..],
         &["--package", "prometheus"],
-        &["--package", "kv-disk"],
+        &["--package", "kv-disk", "--package", "collector"],
     ] {
         let status = Command::new(&cargo)
             .args(["build", "--quiet", "--profile", profile])

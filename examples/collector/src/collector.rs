@@ -1,0 +1,255 @@
+//! The actor: what is known of all streams, and when it is on disk.
+
+use std::{
+    collections::{BTreeSet, HashMap},
+    mem,
+    sync::Arc,
+    time::Duration,
+};
+
+use thegiant::{Connected, Disconnected, Settle, Settlement, prelude::*};
+
+use crate::{
+    fields::Fields,
+    id::{Id, NewId, now},
+    options::Retention,
+    reading::Waiting,
+    stats::Stats,
+    store::{self, Event, Limit, Range, Store, Stream},
+};
+
+/// How often the clock is looked at for what is to go, how many events go at once, and how soon the next do.
+const SWEEP_EVERY: Duration = Duration::from_secs(1);
+const SWEEP_AT_ONCE: i64 = 1000;
+const SWEEP_MORE_AFTER: Duration = Duration::from_millis(5);
+
+pub(crate) type Result<T> = std::result::Result<T, Error>;
+
+/// Streams of events.
+pub(crate) struct Collector {
+    store: Store,
+    streams: HashMap<Bytes, Stream>,
+    /// Those of which something has changed that is not written.
+    changed: BTreeSet<Bytes>,
+    /// Those that events have come to since somebody was told.
+    pub(crate) fed: BTreeSet<Bytes>,
+    next_number: i64,
+    pub(crate) waiting: Waiting,
+    retention: Retention,
+    pub(crate) stats: Arc<Stats>,
+}
+
+impl Collector {
+    pub(crate) fn new(store: Store, retention: Retention, stats: Arc<Stats>) -> store::Result<Self> {
+        let (streams, next_number) = store.streams()?;
+        let collector = Collector {
+            store,
+            streams,
+            changed: BTreeSet::new(),
+            fed: BTreeSet::new(),
+            next_number,
+            waiting: Waiting::default(),
+            retention,
+            stats,
+        };
+        collector.tell();
+        Ok(collector)
+    }
+
+    pub(crate) fn stream(&self, name: &[u8]) -> Option<&Stream> {
+        self.streams.get(name)
+    }
+
+    pub(crate) fn names(&self) -> impl Iterator<Item = &Bytes> {
+        self.streams.keys()
+    }
+
+    /// The stream of this name, which is made if it is not there, to be changed.
+    pub(crate) fn stream_to_change(&mut self, name: &[u8]) -> &mut Stream {
+        let name = match self.streams.get_key_value(name) {
+            Some((name, _)) => name.clone(),
+            None => Bytes::copy_from_slice(name),
+        };
+        self.changed.insert(name.clone());
+        self.streams.entry(name).or_insert_with(|| {
+            let number = self.next_number;
+            self.next_number += 1;
+            Stream { number, last: Id::MIN, max_deleted: Id::MIN, length: 0, added: 0 }
+        })
+    }
+
+    /// Adds an event.
+    pub(crate) fn add(&mut self, name: &[u8], id: NewId, fields: &Fields) -> Result<Id> {
+        let last = self.stream(name).map_or(Id::MIN, |stream| stream.last);
+        let id = id.behind(last)?;
+        let stream = self.stream_to_change(name);
+        stream.last = id;
+        stream.length += 1;
+        stream.added += 1;
+        let number = stream.number;
+        self.store.add(number, id, fields).map_err(unwritable)?;
+        self.stats.added(fields);
+        self.fed.insert(Bytes::copy_from_slice(name));
+        Ok(id)
+    }
+
+    pub(crate) fn range(&self, stream: &Stream, range: Range) -> Result<Vec<Event>> {
+        self.store.range(stream.number, range).map_err(unreadable)
+    }
+
+    /// Removes events; returns how many there were.
+    pub(crate) fn remove(&mut self, name: &[u8], ids: &[Id]) -> Result<i64> {
+        let Some(number) = self.stream(name).map(|stream| stream.number) else { return Ok(0) };
+        let mut removed = 0;
+        for id in ids {
+            if self.store.remove(number, *id).map_err(unwritable)? {
+                let stream = self.stream_to_change(name);
+                stream.length -= 1;
+                stream.max_deleted = stream.max_deleted.max(*id);
+                removed += 1;
+            }
+        }
+        Ok(removed)
+    }
+
+    /// Removes the oldest events of a stream; returns how many these were.
+    pub(crate) fn trim(&mut self, name: &[u8], limit: Limit, at_most: Option<i64>) -> Result<i64> {
+        let Some(stream) = self.stream(name) else { return Ok(0) };
+        let (last, excess) = match limit {
+            Limit::MaxLen(len) => (Some(Id::MAX), (stream.length - len).max(0)),
+            Limit::MinId(id) => (id.previous(), stream.length),
+        };
+        let (Some(last), number) = (last, stream.number) else { return Ok(0) };
+        let count = at_most.map_or(excess, |most| excess.min(most));
+        if count == 0 {
+            return Ok(0);
+        }
+        let removed = self.store.remove_oldest(number, last, count).map_err(unwritable)?;
+        if removed > 0 {
+            self.stream_to_change(name).length -= removed;
+        }
+        Ok(removed)
+    }
+
+    /// Removes a stream; says whether there was one.
+    pub(crate) fn remove_stream(&mut self, name: &[u8]) -> Result<bool> {
+        let Some(stream) = self.streams.remove(name) else { return Ok(false) };
+        self.changed.remove(name);
+        self.store.remove_stream(stream.number).map_err(unwritable)?;
+        Ok(true)
+    }
+
+    fn write_changed(&mut self) -> store::Result<()> {
+        for name in mem::take(&mut self.changed) {
+            if let Some(stream) = self.streams.get(&name) {
+                self.store.set_stream(&name, stream)?;
+            }
+        }
+        self.store.commit()
+    }
+
+    /// Removes what is too old or too much, then sees to it that it is called again.
+    fn sweep(&mut self, context: &mut Context<Self>) {
+        // What commands have begun is theirs to settle.
+        let swept = if self.store.is_open() { Ok(true) } else { self.sweep_some() };
+        self.waiting.forget_closed();
+        let is_more = swept.unwrap_or_else(|error| {
+            tracing::warn!(%error, "old events could not be removed");
+            self.roll_back(context);
+            false
+        });
+        context.run_later(if is_more { SWEEP_MORE_AFTER } else { SWEEP_EVERY }, Self::sweep);
+    }
+
+    /// Says whether there is more.
+    fn sweep_some(&mut self) -> Result<bool> {
+        let mut is_more = self.store.remove_garbage(SWEEP_AT_ONCE).map_err(unwritable)?;
+        let names: Vec<Bytes> = self.streams.keys().cloned().collect();
+        if let Some(age) = self.retention.max_age {
+            let first = Id { ms: now().saturating_sub(age), seq: 0 };
+            for name in &names {
+                is_more |= self.trim(name, Limit::MinId(first), Some(SWEEP_AT_ONCE))? == SWEEP_AT_ONCE;
+            }
+        }
+        if let Some(size) = self.retention.max_size
+            && self.store.size().map_err(unreadable)? > size
+        {
+            // From all, in the proportion of their lengths: the oldest of each.
+            let total: i64 = self.streams.values().map(|stream| stream.length).sum();
+            for name in &names {
+                let length = self.stream(name).map_or(0, |stream| stream.length);
+                let share = length * SWEEP_AT_ONCE / total.max(1) + 1;
+                is_more |= self.trim(name, Limit::MaxLen(0), Some(share))? > 0;
+            }
+        }
+        self.write_changed().map_err(unwritable)?;
+        self.tell();
+        Ok(is_more)
+    }
+
+    /// Goes back to what is on disk.
+    fn roll_back(&mut self, context: &mut Context<Self>) {
+        self.changed.clear();
+        self.fed.clear();
+        match self.store.roll_back().and_then(|()| self.store.streams()) {
+            Ok((streams, _)) => self.streams = streams,
+            Err(error) => {
+                tracing::error!(%error, "what was not written cannot be taken back");
+                context.stop();
+            }
+        }
+    }
+
+    fn tell(&self) {
+        let events = self.streams.values().map(|stream| stream.length).sum();
+        self.stats.tell(self.streams.len(), events, self.store.file_size());
+    }
+}
+
+#[commands(include(EVENTS, STREAMS, READING, INFO), settle)]
+impl Collector {}
+
+impl Actor for Collector {
+    type Context = Context<Self>;
+
+    fn started(&mut self, context: &mut Self::Context) {
+        self.sweep(context);
+    }
+}
+
+impl Settle for Collector {
+    fn settle(&mut self, _: &mut Context<Self>) -> Settlement {
+        // Whoever waits for events is told of those that this group has brought; the answers are kept as well.
+        self.feed();
+        self.write_changed().map_err(unwritable).into()
+    }
+
+    fn take_back(&mut self, _: &Error, context: &mut Context<Self>) {
+        self.roll_back(context);
+    }
+}
+
+impl Handler<Connected> for Collector {
+    type Result = ();
+
+    fn handle(&mut self, _: Connected, _: &mut Context<Self>) {
+        self.stats.clients(1);
+    }
+}
+
+impl Handler<Disconnected> for Collector {
+    type Result = ();
+
+    fn handle(&mut self, _: Disconnected, _: &mut Context<Self>) {
+        self.stats.clients(-1);
+    }
+}
+
+/// In the words that clients know.
+pub(crate) fn unwritable(error: rusqlite::Error) -> Error {
+    Error::new("MISCONF", format_args!("Errors writing to the disk: {error}"))
+}
+
+pub(crate) fn unreadable(error: rusqlite::Error) -> Error {
+    Error::err(format_args!("Error reading from the disk: {error}"))
+}

@@ -1,0 +1,293 @@
+//! The commands for events, and for streams as a whole.
+
+use std::mem;
+
+use thegiant::{
+    command::{ArgKind, ArgSpec, Arguments, FromArg},
+    glob,
+    prelude::*,
+    resp::Encoder,
+};
+
+use crate::{
+    collector::{Collector, Result},
+    fields::Fields,
+    id::{Bound, Id, NewId},
+    store::{Event, Limit, Range},
+};
+
+#[commands(rows = EVENTS, group = "stream")]
+impl Collector {
+    /// Adds an event to a stream, and returns its id.
+    #[command("XADD", write, denyoom, fast)]
+    fn xadd(&mut self, key: Key<&[u8]>, event: NewEvent) -> Result<Option<Id>> {
+        if event.is_for_existing && self.stream(*key).is_none() {
+            return Ok(None);
+        }
+        let id = self.add(*key, event.id, &event.fields)?;
+        if let Some(trim) = event.trim {
+            self.trim(*key, trim.limit, trim.at_most)?;
+        }
+        Ok(Some(id))
+    }
+
+    /// Returns how many events a stream has.
+    #[command("XLEN", readonly, fast)]
+    fn xlen(&self, key: Key<&[u8]>) -> i64 {
+        self.stream(*key).map_or(0, |stream| stream.length)
+    }
+
+    /// Returns events in the order of their ids.
+    #[command("XRANGE", readonly)]
+    fn xrange(&self, key: Key<&[u8]>, start: Bound, end: Bound, options: RangeOptions) -> Result<Listed> {
+        self.events(*key, start.first?, end.last?, &options, false)
+    }
+
+    /// Returns events in the order of their ids, the last one first.
+    #[command("XREVRANGE", readonly)]
+    fn xrevrange(&self, key: Key<&[u8]>, end: Bound, start: Bound, options: RangeOptions) -> Result<Listed> {
+        self.events(*key, start.first?, end.last?, &options, true)
+    }
+
+    /// Removes events, and returns how many there were.
+    #[command("XDEL", write, fast)]
+    fn xdel(&mut self, key: Key<&[u8]>, ids: Vec<&[u8]>) -> Result<i64> {
+        if self.stream(*key).is_none() {
+            return Ok(0);
+        }
+        let ids: Vec<Id> = ids.into_iter().map(|id| Id::parse(id, 0)).collect::<Result<_>>()?;
+        self.remove(*key, &ids)
+    }
+
+    /// Removes the oldest events, and returns how many these were.
+    #[command("XTRIM", write)]
+    fn xtrim(&mut self, key: Key<&[u8]>, trim: Trim) -> Result<i64> {
+        self.trim(*key, trim.limit, trim.at_most)
+    }
+}
+
+#[commands(rows = STREAMS, group = "generic")]
+impl Collector {
+    /// Removes streams, and returns how many there were.
+    #[command("DEL", write)]
+    fn del(&mut self, keys: Vec<Key<&[u8]>>) -> Result<usize> {
+        let mut removed = 0;
+        for key in keys {
+            removed += usize::from(self.remove_stream(*key)?);
+        }
+        Ok(removed)
+    }
+
+    /// Removes streams, and returns how many there were.
+    #[command("UNLINK", write, fast, event = "del")]
+    fn unlink(&mut self, keys: Vec<Key<&[u8]>>) -> Result<usize> {
+        self.del(keys)
+    }
+
+    /// Returns how many of these streams exist.
+    #[command("EXISTS", readonly, fast)]
+    fn exists(&self, keys: Vec<Key<&[u8]>>) -> usize {
+        keys.iter().filter(|key| self.stream(key).is_some()).count()
+    }
+
+    /// Returns the type of a key: a stream, or none.
+    #[command("TYPE", readonly, fast)]
+    fn r#type(&self, key: Key<&[u8]>) -> Simple {
+        Simple(if self.stream(*key).is_some() { "stream" } else { "none" })
+    }
+
+    /// Returns the streams whose names match a pattern.
+    #[command("KEYS", readonly)]
+    fn keys(&self, pattern: &[u8]) -> Vec<&Bytes> {
+        self.names().filter(|name| glob::matches(pattern, name)).collect()
+    }
+
+    /// Returns how many streams there are.
+    #[command("DBSIZE", readonly, fast)]
+    fn dbsize(&self) -> usize {
+        self.names().count()
+    }
+
+    /// Removes all streams.
+    #[command("FLUSHALL", write, alias = "FLUSHDB")]
+    fn flushall(&mut self) -> Result<()> {
+        let names: Vec<Bytes> = self.names().cloned().collect();
+        names.iter().try_for_each(|name| self.remove_stream(name).map(drop))
+    }
+}
+
+impl Collector {
+    fn events(
+        &self,
+        name: &[u8],
+        first: Id,
+        last: Id,
+        options: &RangeOptions,
+        is_reverse: bool,
+    ) -> Result<Listed> {
+        let Some(stream) = self.stream(name) else { return Ok(Listed(Some(Vec::new()))) };
+        let count = options.count.map(|count| count.max(0));
+        if count == Some(0) {
+            return Ok(Listed(None));
+        }
+        let events = self.range(stream, Range { first, last, count, is_reverse })?;
+        Ok(Listed(Some(events)))
+    }
+}
+
+/// Events; who wants none of them gets the absent array.
+struct Listed(Option<Vec<Event>>);
+
+impl IntoReply for Listed {
+    fn into_reply(self, out: &mut Encoder) {
+        match self.0 {
+            Some(events) => events.into_reply(out),
+            None => out.null_array(),
+        }
+    }
+}
+
+/// The options of `XRANGE`.
+#[derive(Args)]
+struct RangeOptions {
+    #[arg("COUNT")]
+    count: Option<i64>,
+}
+
+/// What stands behind the name of the stream in `XADD`.
+struct NewEvent {
+    is_for_existing: bool,
+    trim: Option<Trim>,
+    id: NewId,
+    fields: Fields,
+}
+
+/// `[NOMKSTREAM] [MAXLEN|MINID …] *|id field value …`. Read by hand, since an id is whatever is no option.
+impl<'a> FromArg<'a> for NewEvent {
+    const ARG: ArgSpec = ArgSpec::block(&[
+        ArgSpec::new(ArgKind::PureToken).token("NOMKSTREAM").optional(),
+        Trim::ARG.optional(),
+        ArgSpec::new(ArgKind::String).named("id-selector"),
+        ArgSpec::block(&[
+            ArgSpec::new(ArgKind::String).named("field"),
+            ArgSpec::new(ArgKind::String).named("value"),
+        ])
+        .multiple()
+        .named("data"),
+    ]);
+
+    fn from_arg(args: &mut Arguments<'a>) -> Result<Self> {
+        let (mut is_for_existing, mut trim) = (false, Unchecked::default());
+        loop {
+            if args.accept("NOMKSTREAM") {
+                is_for_existing = true;
+            } else if !trim.read(args)? {
+                break;
+            }
+        }
+        let id = NewId::parse(args.take()?)?;
+        let mut fields = Vec::with_capacity(args.len());
+        while !args.is_empty() {
+            fields.push(args.take_bytes()?);
+        }
+        if fields.is_empty() || !fields.len().is_multiple_of(2) {
+            return Err(Error::from_static("ERR wrong number of arguments for 'xadd' command"));
+        }
+        Ok(NewEvent { is_for_existing, trim: trim.check()?, id, fields: Fields(fields) })
+    }
+}
+
+/// `MAXLEN|MINID [=|~] threshold [LIMIT count]`.
+pub(crate) struct Trim {
+    limit: Limit,
+    at_most: Option<i64>,
+}
+
+/// The same, while it is read, and in any order.
+#[derive(Default)]
+struct Unchecked {
+    limit: Option<Limit>,
+    is_about: bool,
+    at_most: Option<i64>,
+}
+
+impl Unchecked {
+    /// Reads a part of it; `false` if what comes next is something else.
+    fn read(&mut self, args: &mut Arguments<'_>) -> Result<bool> {
+        const BOTH: Error = Error::from_static(
+            "ERR syntax error, MAXLEN and MINID options at the same time are not compatible",
+        );
+        const NEGATIVE: Error = Error::from_static("ERR The MAXLEN argument must be >= 0.");
+        const NEGATIVE_LIMIT: Error = Error::from_static("ERR The LIMIT argument must be >= 0.");
+        if args.len() < 2 {
+            return Ok(false);
+        }
+        if args.accept("LIMIT") {
+            let most: i64 = args.take_integer()?;
+            self.at_most = Some(if most < 0 { return Err(NEGATIVE_LIMIT) } else { most });
+            return Ok(true);
+        }
+        let is_len = args.accept("MAXLEN");
+        if !is_len && !args.accept("MINID") {
+            return Ok(false);
+        }
+        self.is_about = args.len() > 1 && args.accept("~");
+        if !self.is_about && args.len() > 1 {
+            args.accept("=");
+        }
+        let limit = if is_len {
+            let len: i64 = args.take_integer()?;
+            if len < 0 {
+                return Err(NEGATIVE);
+            }
+            Limit::MaxLen(len)
+        } else {
+            Limit::MinId(Id::parse(args.take()?, 0)?)
+        };
+        if self.limit.is_some_and(|other| mem::discriminant(&other) != mem::discriminant(&limit)) {
+            return Err(BOTH);
+        }
+        self.limit = Some(limit);
+        Ok(true)
+    }
+
+    fn check(self) -> Result<Option<Trim>> {
+        const NO_STRATEGY: Error = Error::from_static(
+            "ERR syntax error, LIMIT cannot be used without specifying a trimming strategy",
+        );
+        const NOT_EXACT: Error =
+            Error::from_static("ERR syntax error, LIMIT cannot be used without the special ~ option");
+        match self.limit {
+            None if self.at_most.is_some() => Err(NO_STRATEGY),
+            Some(_) if self.at_most.is_some() && !self.is_about => Err(NOT_EXACT),
+            // 0 is no limit. What may be trimmed about is trimmed exactly: that is not dear here.
+            limit => Ok(limit.map(|limit| Trim { limit, at_most: self.at_most.filter(|most| *most > 0) })),
+        }
+    }
+}
+
+impl<'a> FromArg<'a> for Trim {
+    const ARG: ArgSpec = ArgSpec::block(&[
+        ArgSpec::one_of(&[
+            ArgSpec::new(ArgKind::PureToken).token("MAXLEN"),
+            ArgSpec::new(ArgKind::PureToken).token("MINID"),
+        ])
+        .named("strategy"),
+        ArgSpec::one_of(&[
+            ArgSpec::new(ArgKind::PureToken).token("="),
+            ArgSpec::new(ArgKind::PureToken).token("~"),
+        ])
+        .named("operator")
+        .optional(),
+        ArgSpec::new(ArgKind::String).named("threshold"),
+        ArgSpec::new(ArgKind::Integer).token("LIMIT").named("count").optional(),
+    ])
+    .named("trim");
+
+    fn from_arg(args: &mut Arguments<'a>) -> Result<Self> {
+        let mut trim = Unchecked::default();
+        while trim.read(args)? {}
+        args.finish()?;
+        trim.check()?.ok_or(Error::SYNTAX)
+    }
+}

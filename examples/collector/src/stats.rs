@@ -1,0 +1,70 @@
+//! Figures for operators.
+
+use std::{
+    mem,
+    sync::atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering::Relaxed},
+};
+
+use thegiant::InfoFields;
+
+use crate::fields::Fields;
+
+/// Told by the actor, and read by whoever wants to know.
+#[derive(Debug, Default)]
+pub(crate) struct Stats {
+    added: AtomicU64,
+    bytes: AtomicU64,
+    streams: AtomicUsize,
+    events: AtomicI64,
+    size: AtomicU64,
+    clients: AtomicI64,
+}
+
+/// What had been added when somebody looked.
+#[derive(Debug, Default)]
+pub(crate) struct Seen {
+    added: u64,
+    bytes: u64,
+}
+
+impl Stats {
+    pub(crate) fn added(&self, fields: &Fields) {
+        self.added.fetch_add(1, Relaxed);
+        self.bytes.fetch_add(fields.0.iter().map(|bytes| bytes.len() as u64).sum(), Relaxed);
+    }
+
+    pub(crate) fn tell(&self, streams: usize, events: i64, size: u64) {
+        self.streams.store(streams, Relaxed);
+        self.events.store(events, Relaxed);
+        self.size.store(size, Relaxed);
+    }
+
+    /// So many clients have come, or gone.
+    pub(crate) fn clients(&self, more: i64) {
+        self.clients.fetch_add(more, Relaxed);
+    }
+
+    /// Fields of `INFO`.
+    pub(crate) fn info(&self, info: &mut InfoFields) {
+        info.field("streams", self.streams.load(Relaxed));
+        info.field("events", self.events.load(Relaxed));
+        info.field("events_added", self.added.load(Relaxed));
+        info.field("bytes_added", self.bytes.load(Relaxed));
+        info.field("disk_bytes", self.size.load(Relaxed));
+    }
+
+    /// What `--stats` prints: what has come since it was printed last.
+    pub(crate) fn line(&self, seen: &mut Seen) -> String {
+        let now = Seen { added: self.added.load(Relaxed), bytes: self.bytes.load(Relaxed) };
+        let before = mem::replace(seen, Seen { ..now });
+        format!(
+            "{} events/s, {} bytes/s; {} events in {} streams, {} bytes on disk; {} clients",
+            seen.added - before.added,
+            seen.bytes - before.bytes,
+            self.events.load(Relaxed),
+            self.streams.load(Relaxed),
+            self.size.load(Relaxed),
+            self.clients.load(Relaxed),
+        )
+    }
+}

@@ -1,0 +1,214 @@
+//! The streams on disk: all that is said to SQLite.
+
+use std::{
+    collections::HashMap,
+    fs,
+    path::{Path, PathBuf},
+};
+
+use bytes::Bytes;
+use rusqlite::{CachedStatement, Connection, OptionalExtension, Row, named_params, params};
+
+use crate::{fields::Fields, id::Id};
+
+pub(crate) type Result<T> = rusqlite::Result<T>;
+
+/// What is known of a stream without looking at its events.
+#[derive(Clone, Debug)]
+pub(crate) struct Stream {
+    /// Its number in the database. No two streams ever have the same.
+    pub(crate) number: i64,
+    pub(crate) last: Id,
+    pub(crate) max_deleted: Id,
+    pub(crate) length: i64,
+    /// How many events it has ever had.
+    pub(crate) added: i64,
+}
+
+/// An event.
+pub(crate) type Event = (Id, Fields);
+
+/// Which events are asked for, both ends included.
+#[derive(Clone, Copy)]
+pub(crate) struct Range {
+    pub(crate) first: Id,
+    pub(crate) last: Id,
+    /// None is all.
+    pub(crate) count: Option<i64>,
+    pub(crate) is_reverse: bool,
+}
+
+/// What goes when a stream is trimmed: the oldest events, beyond so many or before an id.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Limit {
+    MaxLen(i64),
+    MinId(Id),
+}
+
+/// A database. What is written is not there for others, nor on disk, before it is committed.
+pub(crate) struct Store {
+    connection: Connection,
+    path: PathBuf,
+    /// Something is written that is not committed.
+    is_open: bool,
+}
+
+impl Store {
+    /// Opens what is in a folder, or begins it.
+    pub(crate) fn open(folder: &Path) -> Result<Self> {
+        let path = folder.join("events.db");
+        let connection = Connection::open(&path)?;
+        connection.pragma_update(None, "journal_mode", "WAL")?;
+        connection.pragma_update(None, "synchronous", "FULL")?;
+        // Whoever reads in another process does not hold this one up for long.
+        connection.busy_timeout(std::time::Duration::from_secs(5))?;
+        connection.set_prepared_statement_cache_capacity(64);
+        connection.execute_batch(include_str!("schema.sql"))?;
+        Ok(Store { connection, path, is_open: false })
+    }
+
+    /// All streams by their names, and the next number that none has had.
+    pub(crate) fn streams(&self) -> Result<(HashMap<Bytes, Stream>, i64)> {
+        let mut select = self.connection.prepare(
+            "SELECT name, id, last_ms, last_seq, max_deleted_ms, max_deleted_seq, length, added FROM streams",
+        )?;
+        let streams = select.query_map([], |row| {
+            let stream = Stream {
+                number: row.get(1)?,
+                last: id(row, 2)?,
+                max_deleted: id(row, 4)?,
+                length: row.get(6)?,
+                added: row.get(7)?,
+            };
+            Ok((Bytes::from(row.get::<_, Vec<u8>>(0)?), stream))
+        })?;
+        let last = "SELECT max(coalesce((SELECT max(id) FROM streams), 0), coalesce((SELECT max(stream) FROM garbage), 0))";
+        let last: i64 = self.connection.query_row(last, [], |row| row.get(0))?;
+        Ok((streams.collect::<Result<_>>()?, last + 1))
+    }
+
+    /// Writes what is known of a stream.
+    pub(crate) fn set_stream(&mut self, name: &[u8], stream: &Stream) -> Result<()> {
+        self.write(
+            "INSERT OR REPLACE INTO streams VALUES (:id, :name, :last_ms, :last_seq, :max_ms, :max_seq, :length, :added)",
+        )?
+        .execute(named_params! {
+            ":id": stream.number, ":name": name,
+            ":last_ms": stream.last.ms, ":last_seq": stream.last.seq,
+            ":max_ms": stream.max_deleted.ms, ":max_seq": stream.max_deleted.seq,
+            ":length": stream.length, ":added": stream.added,
+        })?;
+        Ok(())
+    }
+
+    /// Removes a stream; its events go by and by.
+    pub(crate) fn remove_stream(&mut self, number: i64) -> Result<()> {
+        self.write("DELETE FROM streams WHERE id = ?")?.execute([number])?;
+        self.write("INSERT INTO garbage VALUES (?)")?.execute([number])?;
+        Ok(())
+    }
+
+    /// Removes some events of streams that are no more; says whether there may be others.
+    pub(crate) fn remove_garbage(&mut self, at_most: i64) -> Result<bool> {
+        let number: Option<i64> =
+            self.read("SELECT min(stream) FROM garbage")?.query_row([], |row| row.get(0))?;
+        let Some(number) = number else { return Ok(false) };
+        let removed = self.remove_oldest(number, Id::MAX, at_most)?;
+        if removed == 0 {
+            self.write("DELETE FROM garbage WHERE stream = ?")?.execute([number])?;
+        }
+        Ok(true)
+    }
+
+    pub(crate) fn add(&mut self, stream: i64, id: Id, fields: &Fields) -> Result<()> {
+        self.write("INSERT INTO entries VALUES (?, ?, ?, ?)")?.execute(params![
+            stream,
+            id.ms,
+            id.seq,
+            fields.stored()
+        ])?;
+        Ok(())
+    }
+
+    pub(crate) fn range(&self, stream: i64, range: Range) -> Result<Vec<Event>> {
+        let sql = if range.is_reverse {
+            "SELECT ms, seq, fields FROM entries WHERE stream = ? AND (ms, seq) BETWEEN (?, ?) AND (?, ?)
+             ORDER BY ms DESC, seq DESC LIMIT ?"
+        } else {
+            "SELECT ms, seq, fields FROM entries WHERE stream = ? AND (ms, seq) BETWEEN (?, ?) AND (?, ?)
+             ORDER BY ms, seq LIMIT ?"
+        };
+        let Range { first, last, count, .. } = range;
+        let mut select = self.read(sql)?;
+        let values = params![stream, first.ms, first.seq, last.ms, last.seq, count.unwrap_or(-1)];
+        let events = select.query_map(values, |row| Ok((id(row, 0)?, Fields::read(row.get_ref(2)?))))?;
+        events.collect()
+    }
+
+    /// Removes an event; says whether there was one.
+    pub(crate) fn remove(&mut self, stream: i64, id: Id) -> Result<bool> {
+        let sql = "DELETE FROM entries WHERE stream = ? AND ms = ? AND seq = ?";
+        Ok(self.write(sql)?.execute(params![stream, id.ms, id.seq])? > 0)
+    }
+
+    /// Removes the oldest events of a stream up to this one, at most so many; returns how many there were.
+    pub(crate) fn remove_oldest(&mut self, stream: i64, last: Id, at_most: i64) -> Result<i64> {
+        let nth = self
+            .read("SELECT ms, seq FROM entries WHERE stream = ? ORDER BY ms, seq LIMIT 1 OFFSET ?")?
+            .query_row(params![stream, at_most - 1], |row| id(row, 0))
+            .optional()?;
+        let last = nth.map_or(last, |nth| nth.min(last));
+        let sql = "DELETE FROM entries WHERE stream = ? AND (ms, seq) <= (?, ?)";
+        Ok(self.write(sql)?.execute(params![stream, last.ms, last.seq])? as i64)
+    }
+
+    /// Whether something is written that is not committed.
+    pub(crate) fn is_open(&self) -> bool {
+        self.is_open
+    }
+
+    /// Makes all that was written hold, on disk.
+    pub(crate) fn commit(&mut self) -> Result<()> {
+        if self.is_open {
+            self.connection.execute_batch("COMMIT")?;
+            self.is_open = false;
+        }
+        Ok(())
+    }
+
+    /// Takes back what was written.
+    pub(crate) fn roll_back(&mut self) -> Result<()> {
+        self.is_open = false;
+        // After some errors, SQLite has done it by itself.
+        if self.connection.is_autocommit() { Ok(()) } else { self.connection.execute_batch("ROLLBACK") }
+    }
+
+    /// Bytes that the events take, without the room that is free.
+    pub(crate) fn size(&self) -> Result<i64> {
+        let sql = "SELECT (page_count - freelist_count) * page_size
+            FROM pragma_page_count, pragma_freelist_count, pragma_page_size";
+        self.read(sql)?.query_row([], |row| row.get(0))
+    }
+
+    /// Bytes that its files take.
+    pub(crate) fn file_size(&self) -> u64 {
+        let size = |path: &Path| fs::metadata(path).map_or(0, |metadata| metadata.len());
+        size(&self.path) + size(&self.path.with_extension("db-wal"))
+    }
+
+    fn read(&self, sql: &str) -> Result<CachedStatement<'_>> {
+        self.connection.prepare_cached(sql)
+    }
+
+    fn write(&mut self, sql: &str) -> Result<CachedStatement<'_>> {
+        if !self.is_open {
+            self.connection.execute_batch("BEGIN IMMEDIATE")?;
+            self.is_open = true;
+        }
+        self.connection.prepare_cached(sql)
+    }
+}
+
+fn id(row: &Row<'_>, at: usize) -> Result<Id> {
+    Ok(Id { ms: row.get(at)?, seq: row.get(at + 1)? })
+}

@@ -1,0 +1,117 @@
+//! Many collect while the process is killed, again and again.
+
+use std::{env, path::Path, thread, time::Duration};
+
+use super::start;
+use crate::support::{Folder, RawClient, Reply, line, lines};
+
+const WRITERS: usize = 50;
+
+/// How often it is killed. `KILLS=2000 cargo test … kills` is for a day on which there is time.
+fn rounds() -> usize {
+    env::var("KILLS").ok().and_then(|rounds| rounds.parse().ok()).unwrap_or(200)
+}
+
+/// The numbers that a writer has sent, and how many of them were acknowledged.
+#[derive(Clone, Copy, Debug, Default)]
+struct Progress {
+    acknowledged: i64,
+    sent: i64,
+}
+
+#[test]
+fn nothing_that_was_acknowledged_is_lost() {
+    let folder = Folder::new();
+    let mut progress = [Progress::default(); WRITERS];
+    let mut last = String::new();
+    for round in 0..rounds() {
+        collect_until_killed(folder.path(), &mut progress, round);
+        last = check(folder.path(), &mut progress, round, &last);
+    }
+    assert!(progress.iter().map(|progress| progress.acknowledged).sum::<i64>() > 0);
+}
+
+fn collect_until_killed(folder: &Path, progress: &mut [Progress; WRITERS], round: usize) {
+    let (process, _) = start(folder, &[]);
+    let address = process.address().to_owned();
+    thread::scope(|scope| {
+        for (writer, progress) in progress.iter_mut().enumerate() {
+            let client = RawClient::connect(&address);
+            scope.spawn(move || collect(client, writer, progress));
+        }
+        thread::sleep(Duration::from_millis((round * 7 % 60) as u64));
+        drop(process);
+    });
+}
+
+/// Adds the next number to a stream of all and, in one transaction, to one of its own.
+fn collect(mut client: RawClient, writer: usize, progress: &mut Progress) {
+    loop {
+        let number = progress.acknowledged + 1;
+        progress.sent = number;
+        let request = lines(&format!(
+            "MULTI \n XADD all * writer {writer} number {number} \n XADD own:{writer} * number {number} \n EXEC"
+        ));
+        if client.try_send(request).is_err() {
+            return;
+        }
+        for _ in 0..4 {
+            match client.try_reply() {
+                Ok(reply) => assert!(!reply.starts_with(b"-"), "{reply:?}"),
+                Err(_) => return,
+            }
+        }
+        progress.acknowledged = number;
+    }
+}
+
+/// Each has all that was acknowledged, and perhaps what was sent then, in both streams. Returns the last id of all.
+fn check(folder: &Path, progress: &mut [Progress; WRITERS], round: usize, before: &str) -> String {
+    let (_process, mut client) = start(folder, &[]);
+    let from = if before.is_empty() { "-".to_owned() } else { format!("({before}") };
+    let new = Reply::only(&client.ask(line(&format!("XRANGE all {from} +"))));
+    let Some(Reply::Array(new)) = new else { panic!("{new:?}") };
+    let mut last = before.to_owned();
+    let (mut numbers, mut seen) = ([0; WRITERS], [0; WRITERS]);
+    for event in &new {
+        let (id, fields) = event_of(event);
+        assert!(parts(&id) > parts(&last), "{id} behind {last}");
+        last = id;
+        let [_, writer, _, number] = &fields[..] else { panic!("{fields:?}") };
+        seen[writer.parse::<usize>().expect("a number")] = number.parse().expect("a number");
+    }
+    for (writer, progress) in progress.iter_mut().enumerate() {
+        let own = Reply::only(&client.ask(line(&format!("XREVRANGE own:{writer} + - COUNT 1"))));
+        let Some(Reply::Array(own)) = own else { panic!("{own:?}") };
+        let number = own.first().map_or(0, |event| event_of(event).1[1].parse().expect("a number"));
+        let what = format!("round {round}, writer {writer}: {number} after {progress:?}");
+        assert!((progress.acknowledged..=progress.sent).contains(&number), "{what}");
+        assert_eq!(
+            Reply::only(&client.ask(line(&format!("XLEN own:{writer}")))),
+            Some(Reply::Integer(number)),
+            "{what}"
+        );
+        // What is in its own stream is in that of all.
+        numbers[writer] = number;
+        assert!(seen[writer] == 0 || seen[writer] == number, "half of it: {what}, {}", seen[writer]);
+        *progress = Progress { acknowledged: number, sent: number };
+    }
+    let total = Reply::only(&client.ask(line("XLEN all")));
+    assert_eq!(total, Some(Reply::Integer(numbers.iter().sum())), "round {round}");
+    last
+}
+
+fn parts(id: &str) -> (u64, u64) {
+    let (ms, seq) = id.split_once('-').unwrap_or(("0", "0"));
+    (ms.parse().expect("a number"), seq.parse().expect("a number"))
+}
+
+fn event_of(event: &Reply) -> (String, Vec<String>) {
+    let text = |reply: &Reply| match reply {
+        Reply::Bulk(bytes) => String::from_utf8_lossy(bytes).into_owned(),
+        other => panic!("{other:?}"),
+    };
+    let Reply::Array(parts) = event else { panic!("{event:?}") };
+    let [id, Reply::Array(fields)] = &parts[..] else { panic!("{parts:?}") };
+    (text(id), fields.iter().map(text).collect())
+}
