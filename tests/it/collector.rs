@@ -1,6 +1,5 @@
 mod kills;
 mod life;
-mod scripts;
 
 use std::path::Path;
 

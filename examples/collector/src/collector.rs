@@ -1,7 +1,7 @@
 //! The actor: what is known of all streams, and when it is on disk.
 
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     mem,
     sync::Arc,
     time::Duration,
@@ -27,8 +27,8 @@ pub(crate) type Result<T> = std::result::Result<T, Error>;
 
 /// Streams of events.
 pub(crate) struct Collector {
-    store: Store,
-    streams: HashMap<Bytes, Stream>,
+    pub(crate) store: Store,
+    pub(crate) streams: HashMap<Bytes, Stream>,
     /// Those of which something has changed that is not written.
     changed: BTreeSet<Bytes>,
     /// Those that events have come to since somebody was told.
@@ -74,7 +74,14 @@ impl Collector {
         self.streams.entry(name).or_insert_with(|| {
             let number = self.next_number;
             self.next_number += 1;
-            Stream { number, last: Id::MIN, max_deleted: Id::MIN, length: 0, added: 0 }
+            Stream {
+                number,
+                last: Id::MIN,
+                max_deleted: Id::MIN,
+                length: 0,
+                added: 0,
+                groups: BTreeMap::new(),
+            }
         })
     }
 
@@ -135,6 +142,11 @@ impl Collector {
     pub(crate) fn remove_stream(&mut self, name: &[u8]) -> Result<bool> {
         let Some(stream) = self.streams.remove(name) else { return Ok(false) };
         self.changed.remove(name);
+        // Those of groups are told that theirs is gone.
+        self.fed.insert(Bytes::copy_from_slice(name));
+        for group in stream.groups.values() {
+            self.store.remove_group(group.number).map_err(unwritable)?;
+        }
         self.store.remove_stream(stream.number).map_err(unwritable)?;
         Ok(true)
     }
@@ -206,7 +218,7 @@ impl Collector {
     }
 }
 
-#[commands(include(EVENTS, STREAMS, READING, INFO), settle)]
+#[commands(include(EVENTS, STREAMS, READING, GROUPS, PENDING, INFO, INFO_GROUPS), settle)]
 impl Collector {}
 
 impl Actor for Collector {

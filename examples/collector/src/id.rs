@@ -143,9 +143,14 @@ impl<'a> FromArg<'a> for Bound {
     const ARG: ArgSpec = ArgSpec::new(ArgKind::String);
 
     fn from_arg(args: &mut Arguments<'a>) -> Result<Self, Error> {
+        Bound::parse(args.take()?)
+    }
+}
+
+impl Bound {
+    pub(crate) fn parse(text: &[u8]) -> Result<Self, Error> {
         const START: Error = Error::from_static("ERR invalid start ID for the interval");
         const END: Error = Error::from_static("ERR invalid end ID for the interval");
-        let text = args.take()?;
         match text {
             b"-" => return Ok(Bound { first: Ok(Id::MIN), last: Ok(Id::MIN) }),
             b"+" => return Ok(Bound { first: Ok(Id::MAX), last: Ok(Id::MAX) }),

@@ -1,5 +1,7 @@
 //! `XINFO`: what there is to know of a stream.
 
+use std::collections::HashMap;
+
 use thegiant::{
     command::{ArgKind, ArgSpec, Arguments, FromArg},
     prelude::*,
@@ -7,9 +9,10 @@ use thegiant::{
 };
 
 use crate::{
-    collector::{Collector, Result},
-    id::Id,
-    store::{Event, Range},
+    collector::{Collector, Result, unreadable},
+    groups::{no_such_group, wrong_syntax},
+    id::{Id, now},
+    store::{Consumer, Event, Group, Of, Pending, Range, Stream},
 };
 
 #[commands(rows = INFO, group = "stream")]
@@ -17,23 +20,102 @@ impl Collector {
     /// Returns what is known of a stream.
     #[command("XINFO STREAM", readonly)]
     fn xinfo_stream(&self, call: &Call<'_>, key: Key<&[u8]>, full: Full) -> Result<About> {
-        let full = full.0.map_err(|NotThat| wrong_syntax(call))?;
+        let full = full.0.map_err(|NotThat| wrong_syntax("XINFO", call))?;
         let stream = self.stream(*key).ok_or(Error::NO_SUCH_KEY)?;
         let some = |count, is_reverse| {
             self.range(stream, Range { first: Id::MIN, last: Id::MAX, count: Some(count), is_reverse })
         };
         let [first, last] = [some(1, false)?, some(1, true)?].map(|events| events.into_iter().next());
         let entries = full.map(|count| some(count, false)).transpose()?;
+        let groups = match full.is_some() {
+            true => self.groups_in_full(stream, full.unwrap_or_default())?,
+            false => Vec::new(),
+        };
         Ok(About {
+            groups: stream.groups.len(),
+            in_full: entries.map(|entries| (entries, groups)),
             length: stream.length,
             last_id: stream.last,
             max_deleted: stream.max_deleted,
             added: stream.added,
             first_id: first.as_ref().map_or(Id::MIN, |(id, _)| *id),
-            entries,
             first,
             last,
         })
+    }
+}
+
+#[commands(rows = INFO_GROUPS, group = "stream")]
+impl Collector {
+    /// Returns what is known of the groups of a stream.
+    #[command("XINFO GROUPS", readonly)]
+    fn xinfo_groups(&self, key: Key<&[u8]>) -> Result<Vec<AboutGroup>> {
+        let stream = self.stream(*key).ok_or(Error::NO_SUCH_KEY)?;
+        let groups = stream.groups.iter().map(|(name, group)| {
+            Ok(AboutGroup {
+                name: name.clone(),
+                consumers: group.consumers.len(),
+                pending: self.count_pending(Of::Group(group.number))?,
+                last: group.last,
+                read: group.read,
+                lag: self.lag(stream, group)?,
+            })
+        });
+        groups.collect()
+    }
+
+    /// Returns what is known of the consumers of a group.
+    #[command("XINFO CONSUMERS", readonly)]
+    fn xinfo_consumers(&self, key: Key<&[u8]>, group: &[u8]) -> Result<Vec<AboutConsumer>> {
+        let stream = self.stream(*key).ok_or(Error::NO_SUCH_KEY)?;
+        let group = stream.groups.get(group).ok_or_else(|| no_such_group(*key, group))?;
+        let consumers = group.consumers.iter().map(|(name, consumer)| {
+            Ok(AboutConsumer {
+                name: name.clone(),
+                pending: self.count_pending(Of::Consumer(consumer.number))?,
+                idle: (now() - consumer.seen).max(0),
+            })
+        });
+        consumers.collect()
+    }
+}
+
+impl Collector {
+    /// How many events a group has not had, if that can be said.
+    fn lag(&self, stream: &Stream, group: &Group) -> Result<Option<i64>> {
+        if stream.added == 0 {
+            return Ok(Some(0));
+        }
+        if let Some(read) = group.read
+            && !stream.has_gaps_from(group.last)
+        {
+            return Ok(Some(stream.added - read));
+        }
+        let first =
+            self.range(stream, Range { first: Id::MIN, last: Id::MAX, count: Some(1), is_reverse: false })?;
+        let first = first.first().map_or(Id::MIN, |(id, _)| *id);
+        Ok(stream.added_up_to(group.last, first).map(|read| stream.added - read))
+    }
+
+    /// Groups, with so many of what is pending.
+    fn groups_in_full(&self, stream: &Stream, count: i64) -> Result<Vec<GroupInFull>> {
+        let pending = |of| self.store.pending(of, Id::MIN, Id::MAX, i64::MAX, count).map_err(unreadable);
+        let groups = stream.groups.iter().map(|(name, group)| {
+            let consumers = group.consumers.iter().map(|(name, consumer)| {
+                let of = Of::Consumer(consumer.number);
+                Ok((name.clone(), *consumer, self.count_pending(of)?, pending(of)?))
+            });
+            Ok(GroupInFull {
+                name: name.clone(),
+                last: group.last,
+                read: group.read,
+                lag: self.lag(stream, group)?,
+                count: self.count_pending(Of::Group(group.number))?,
+                pending: pending(Of::Group(group.number))?,
+                consumers: consumers.collect::<Result<_>>()?,
+            })
+        });
+        groups.collect()
     }
 }
 
@@ -71,11 +153,6 @@ impl<'a> FromArg<'a> for Full {
     }
 }
 
-fn wrong_syntax(call: &Call<'_>) -> Error {
-    let word = String::from_utf8_lossy(call.get(1).unwrap_or_default());
-    Error::err(format_args!("unknown subcommand or wrong number of arguments for '{word}'. Try XINFO HELP."))
-}
-
 /// What `XINFO STREAM` says.
 struct About {
     length: i64,
@@ -83,19 +160,48 @@ struct About {
     max_deleted: Id,
     added: i64,
     first_id: Id,
-    /// In full.
-    entries: Option<Vec<Event>>,
+    groups: usize,
+    in_full: Option<(Vec<Event>, Vec<GroupInFull>)>,
     first: Option<Event>,
     last: Option<Event>,
 }
 
+/// A group, as `XINFO STREAM … FULL` shows it.
+struct GroupInFull {
+    name: Bytes,
+    last: Id,
+    read: Option<i64>,
+    lag: Option<i64>,
+    count: i64,
+    pending: Vec<Pending>,
+    consumers: Vec<(Bytes, Consumer, i64, Vec<Pending>)>,
+}
+
+/// A group, as `XINFO GROUPS` shows it.
+struct AboutGroup {
+    name: Bytes,
+    consumers: usize,
+    pending: i64,
+    last: Id,
+    read: Option<i64>,
+    lag: Option<i64>,
+}
+
+/// A consumer, as `XINFO CONSUMERS` shows it.
+struct AboutConsumer {
+    name: Bytes,
+    pending: i64,
+    idle: i64,
+}
+
+fn field(out: &mut Encoder, name: &str, value: impl IntoReply) {
+    name.into_reply(out);
+    value.into_reply(out);
+}
+
 impl IntoReply for About {
     fn into_reply(self, out: &mut Encoder) {
-        fn field(out: &mut Encoder, name: &str, value: impl IntoReply) {
-            name.into_reply(out);
-            value.into_reply(out);
-        }
-        out.map(if self.entries.is_some() { 9 } else { 10 });
+        out.map(if self.in_full.is_some() { 9 } else { 10 });
         field(out, "length", self.length);
         // There is no radix tree: what Redis says of a small one.
         field(out, "radix-tree-keys", i64::from(self.length > 0));
@@ -104,16 +210,65 @@ impl IntoReply for About {
         field(out, "max-deleted-entry-id", self.max_deleted);
         field(out, "entries-added", self.added);
         field(out, "recorded-first-entry-id", self.first_id);
-        match self.entries {
-            Some(entries) => {
+        match self.in_full {
+            Some((entries, groups)) => {
                 field(out, "entries", entries);
-                field(out, "groups", Vec::<Id>::new());
+                field(out, "groups", groups);
             }
             None => {
-                field(out, "groups", 0);
+                field(out, "groups", self.groups);
                 field(out, "first-entry", self.first);
                 field(out, "last-entry", self.last);
             }
         }
+    }
+}
+
+impl IntoReply for GroupInFull {
+    fn into_reply(self, out: &mut Encoder) {
+        let names: HashMap<i64, Bytes> =
+            self.consumers.iter().map(|(name, consumer, ..)| (consumer.number, name.clone())).collect();
+        let name = |number| names.get(&number).cloned().unwrap_or_default();
+        out.map(7);
+        field(out, "name", self.name);
+        field(out, "last-delivered-id", self.last);
+        field(out, "entries-read", self.read);
+        field(out, "lag", self.lag);
+        field(out, "pel-count", self.count);
+        let all = self.pending.into_iter();
+        let all =
+            all.map(|pending| (pending.id, name(pending.consumer), pending.delivered, pending.deliveries));
+        field(out, "pending", Array(all));
+        "consumers".into_reply(out);
+        out.array(self.consumers.len());
+        for (name, consumer, count, pending) in self.consumers {
+            out.map(4);
+            field(out, "name", name);
+            field(out, "seen-time", consumer.seen);
+            field(out, "pel-count", count);
+            let all = pending.into_iter().map(|pending| (pending.id, pending.delivered, pending.deliveries));
+            field(out, "pending", Array(all));
+        }
+    }
+}
+
+impl IntoReply for AboutGroup {
+    fn into_reply(self, out: &mut Encoder) {
+        out.map(6);
+        field(out, "name", self.name);
+        field(out, "consumers", self.consumers);
+        field(out, "pending", self.pending);
+        field(out, "last-delivered-id", self.last);
+        field(out, "entries-read", self.read);
+        field(out, "lag", self.lag);
+    }
+}
+
+impl IntoReply for AboutConsumer {
+    fn into_reply(self, out: &mut Encoder) {
+        out.map(3);
+        field(out, "name", self.name);
+        field(out, "pending", self.pending);
+        field(out, "idle", self.idle);
     }
 }

@@ -3,16 +3,19 @@
 //! Collects events from many servers on disk, by the stream commands that every Redis client has methods for.
 //!
 //! - `collector`: the actor, and when what it has done is on disk; `store`: all that is said to SQLite
-//! - `events`: the commands for events; `reading`: reading them, and waiting for them; `info`: what there is to know
+//! - `events`: the commands for events; `reading`: reading them, and waiting for them; `groups`, `pending`: consumers who
+//!   share what comes, and what they have not acknowledged; `info`: what there is to know
 //! - `id`: the ids of events; `fields`: their fields
 //! - `options`: the command line; `stats`: figures for operators
 
 mod collector;
 mod events;
 mod fields;
+mod groups;
 mod id;
 mod info;
 mod options;
+mod pending;
 mod reading;
 mod stats;
 mod store;

@@ -1,4 +1,4 @@
-//! `XREAD`: what has come behind an id, now or later.
+//! `XREAD` and `XREADGROUP`: what has come behind an id, now or later.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -13,9 +13,11 @@ use thegiant::{
 };
 
 use crate::{
-    collector::{Collector, Result},
-    id::Id,
-    store::{Event, Range},
+    collector::{Collector, Result, unreadable, unwritable},
+    fields::Fields,
+    groups::no_such_key_or_group,
+    id::{Id, now},
+    store::{Event, Of, Pending, Range},
 };
 
 #[commands(rows = READING, group = "stream")]
@@ -23,36 +25,128 @@ impl Collector {
     /// Returns events that lie behind these ids, and waits for them if it is asked to.
     #[command("XREAD", readonly, blocking)]
     fn xread(&mut self, options: ReadOptions, responder: Responder<Streams>) {
-        let wanted = options.streams.into_iter().map(|(name, from)| {
-            let last = self.stream(&name).map_or(Id::MIN, |stream| stream.last);
-            (name, from.unwrap_or(last))
+        let wanted = options.streams.into_iter().map(|(name, from)| match from {
+            Wanted::Last => {
+                let last = self.stream(&name).map_or(Id::MIN, |stream| stream.last);
+                (name, Wanted::Behind(last))
+            }
+            wanted => (name, wanted),
         });
-        let reader = Reader { wanted: wanted.collect(), count: options.count, responder };
-        match (self.read(&reader), options.block) {
-            (Ok(streams), None) => drop(reader.responder.send(streams)),
-            (Ok(streams), _) if !streams.0.is_empty() => drop(reader.responder.send(streams)),
-            (Ok(_), Some(time)) => self.waiting.add(reader, time),
-            (Err(error), _) => reader.responder.fail(error),
-        }
+        let wanted = wanted.collect();
+        self.read_or_wait(Reader { wanted, count: options.count, group: None, responder }, options.block);
+    }
+
+    /// Returns events for a consumer of a group, and waits for them if it is asked to.
+    #[command("XREADGROUP", write, blocking)]
+    fn xreadgroup(&mut self, options: GroupReadOptions, responder: Responder<Streams>) {
+        let GroupReadOptions { group, read: ReadOptions { count, block, streams } } = options;
+        // Only what is new can be waited for.
+        let block = block.filter(|_| streams.iter().any(|(_, wanted)| *wanted == Wanted::New));
+        self.read_or_wait(Reader { wanted: streams, count, group: Some(group), responder }, block);
     }
 }
 
 impl Collector {
+    fn read_or_wait(&mut self, reader: Reader, block: Option<Duration>) {
+        match (self.read(&reader), block) {
+            (Ok(streams), Some(time)) if streams.0.is_empty() => self.waiting.add(reader, time),
+            (Ok(streams), _) => drop(reader.responder.send(streams)),
+            (Err(error), _) => reader.responder.fail(error),
+        }
+    }
+
     /// What there is for a reader.
-    fn read(&self, reader: &Reader) -> Result<Streams> {
-        let mut streams = Vec::new();
-        for (name, from) in &reader.wanted {
-            let (Some(stream), Some(first)) = (self.stream(name), from.next()) else { continue };
-            if stream.last < first {
-                continue;
-            }
-            let range = Range { first, last: Id::MAX, count: reader.count, is_reverse: false };
-            let events = self.range(stream, range)?;
-            if !events.is_empty() {
-                streams.push((name.clone(), events));
+    fn read(&mut self, reader: &Reader) -> Result<Streams> {
+        if let Some(group) = &reader.group {
+            for (name, _) in &reader.wanted {
+                self.group(name, &group.name).ok_or_else(|| no_such_group(name, &group.name))?;
             }
         }
+        let mut streams = Vec::new();
+        for (name, wanted) in &reader.wanted {
+            let events = match (&reader.group, wanted) {
+                (Some(group), Wanted::Behind(id)) => Some(self.history(name, group, *id, reader.count)?),
+                (Some(group), _) => self.deliver(name, group, reader.count)?,
+                (None, wanted) => self.behind(name, wanted.id(), reader.count)?.map(all_there),
+            };
+            streams.extend(events.map(|events| (name.clone(), events)));
+        }
         Ok(Streams(streams))
+    }
+
+    /// Events of a stream behind an id, if there are any.
+    fn behind(&self, name: &[u8], id: Id, count: Option<i64>) -> Result<Option<Vec<Event>>> {
+        let (Some(stream), Some(first)) = (self.stream(name), id.next()) else { return Ok(None) };
+        if stream.last < first {
+            return Ok(None);
+        }
+        let events = self.range(stream, Range { first, last: Id::MAX, count, is_reverse: false })?;
+        Ok(Some(events).filter(|events| !events.is_empty()))
+    }
+
+    /// Delivers events to a consumer that its group has not had, if there are any.
+    fn deliver(
+        &mut self,
+        name: &[u8],
+        to: &Membership,
+        count: Option<i64>,
+    ) -> Result<Option<Vec<Delivered>>> {
+        let group = self.group(name, &to.name).ok_or_else(|| no_such_group(name, &to.name))?;
+        let (number, mut last, mut read) = (group.number, group.last, group.read);
+        let Some(stream) = self.stream(name).filter(|stream| stream.last > last) else { return Ok(None) };
+        let first =
+            self.range(stream, Range { first: Id::MIN, last: Id::MAX, count: Some(1), is_reverse: false })?;
+        let first = first.first().map_or(Id::MIN, |(id, _)| *id);
+        let events = self.behind(name, last, count)?.unwrap_or_default();
+        for (id, _) in &events {
+            if let Some(stream) = self.stream(name) {
+                read = match read {
+                    Some(read) if !stream.has_gaps_from(*id) => Some(read + 1),
+                    _ if stream.added > 0 => stream.added_up_to(*id, first),
+                    read => read,
+                };
+            }
+            last = *id;
+        }
+        let consumer = self.consumer(name, &to.name, &to.consumer)?.number;
+        if !events.is_empty() {
+            let group = self.group_to_change(name, &to.name)?;
+            (group.last, group.read) = (last, read);
+            self.store.set_group(number, last, read).map_err(unwritable)?;
+        }
+        if !to.is_acknowledged {
+            let delivered = now();
+            for (id, _) in &events {
+                let pending = Pending { id: *id, consumer, delivered, deliveries: 1 };
+                self.store.set_pending(number, pending).map_err(unwritable)?;
+            }
+        }
+        Ok(Some(all_there(events)).filter(|events| !events.is_empty()))
+    }
+
+    /// What a consumer was given and has not acknowledged, behind an id. An event may be there no more.
+    fn history(
+        &mut self,
+        name: &[u8],
+        to: &Membership,
+        id: Id,
+        count: Option<i64>,
+    ) -> Result<Vec<Delivered>> {
+        let number = self.group(name, &to.name).ok_or_else(|| no_such_group(name, &to.name))?.number;
+        let consumer = self.consumer(name, &to.name, &to.consumer)?.number;
+        let Some(first) = id.next() else { return Ok(Vec::new()) };
+        let pending =
+            self.store.pending(Of::Consumer(consumer), first, Id::MAX, i64::MAX, count.unwrap_or(-1));
+        let mut events = Vec::new();
+        for pending in pending.map_err(unreadable)? {
+            let event = self.event(name, pending.id)?;
+            if event.is_some() {
+                let again = Pending { delivered: now(), deliveries: pending.deliveries + 1, ..pending };
+                self.store.set_pending(number, again).map_err(unwritable)?;
+            }
+            events.push(Delivered(pending.id, event.map(|(_, fields)| fields)));
+        }
+        Ok(events)
     }
 
     /// Answers those who wait for events that have come.
@@ -60,15 +154,21 @@ impl Collector {
         for name in mem::take(&mut self.fed) {
             for number in self.waiting.by_stream.remove(&name).unwrap_or_default() {
                 let Some(reader) = self.waiting.readers.remove(&number) else { continue };
+                if reader.responder.is_closed() {
+                    continue;
+                }
                 match self.read(&reader) {
                     Ok(streams) if streams.0.is_empty() => self.waiting.put_back(number, &name, reader),
                     Ok(streams) => drop(reader.responder.send(streams)),
-                    Err(error) => reader.responder.fail(error),
+                    Err(_) => reader.responder.fail(GROUP_IS_GONE),
                 }
             }
         }
     }
 }
+
+/// A hundred years.
+const FOR_EVER: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
 
 /// Who waits for events, in the order in which they came, and by the streams that these may come to.
 #[derive(Default)]
@@ -78,19 +178,48 @@ pub(crate) struct Waiting {
     next: u64,
 }
 
-/// Somebody who wants what lies behind these ids.
+/// Somebody who wants events.
 struct Reader {
-    wanted: Vec<(Bytes, Id)>,
+    wanted: Vec<(Bytes, Wanted)>,
     count: Option<i64>,
+    group: Option<Membership>,
     responder: Responder<Streams>,
+}
+
+/// A consumer of a group.
+struct Membership {
+    name: Bytes,
+    consumer: Bytes,
+    /// What it is given counts as acknowledged.
+    is_acknowledged: bool,
+}
+
+/// Which events of a stream are wanted.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Wanted {
+    /// Those behind an id.
+    Behind(Id),
+    /// `$`: those behind the last one.
+    Last,
+    /// `>`: those that the group has not had.
+    New,
+}
+
+impl Wanted {
+    fn id(self) -> Id {
+        match self {
+            Wanted::Behind(id) => id,
+            Wanted::Last | Wanted::New => Id::MAX,
+        }
+    }
 }
 
 impl Waiting {
     /// Has somebody wait, for ever if the time is zero.
     fn add(&mut self, mut reader: Reader, time: Duration) {
-        if !time.is_zero() {
-            reader.responder = reader.responder.timeout(time, Streams(Vec::new()));
-        }
+        // Whatever ends the waiting answers that there are none.
+        let time = if time.is_zero() { FOR_EVER } else { time };
+        reader.responder = reader.responder.timeout(time, Streams(Vec::new()));
         let number = self.next;
         self.next += 1;
         for (name, _) in &reader.wanted {
@@ -114,8 +243,26 @@ impl Waiting {
     }
 }
 
+/// An event that is given to somebody; its fields are missing if it is there no more.
+pub(crate) struct Delivered(Id, Option<Fields>);
+
+fn all_there(events: Vec<Event>) -> Vec<Delivered> {
+    events.into_iter().map(|(id, fields)| Delivered(id, Some(fields))).collect()
+}
+
+impl IntoReply for Delivered {
+    fn into_reply(self, out: &mut Encoder) {
+        out.array(2);
+        self.0.into_reply(out);
+        match self.1 {
+            Some(fields) => fields.into_reply(out),
+            None => out.null_array(),
+        }
+    }
+}
+
 /// Events by their streams: in RESP3 a map, in RESP2 an array of pairs. None are the absent array.
-pub(crate) struct Streams(pub(crate) Vec<(Bytes, Vec<Event>)>);
+pub(crate) struct Streams(Vec<(Bytes, Vec<Delivered>)>);
 
 impl IntoReply for Streams {
     fn into_reply(self, out: &mut Encoder) {
@@ -137,21 +284,26 @@ impl IntoReply for Streams {
 struct ReadOptions {
     count: Option<i64>,
     block: Option<Duration>,
-    /// The streams, and what is wanted of each: what lies behind an id, or behind the last event.
-    streams: Vec<(Bytes, Option<Id>)>,
+    streams: Vec<(Bytes, Wanted)>,
 }
 
+/// `GROUP group consumer [COUNT count] [BLOCK milliseconds] [NOACK] STREAMS key [key …] id [id …]`.
+struct GroupReadOptions {
+    group: Membership,
+    read: ReadOptions,
+}
+
+const COUNT: ArgSpec = ArgSpec::new(ArgKind::Integer).token("COUNT").named("count").optional();
+const BLOCK: ArgSpec = ArgSpec::new(ArgKind::Integer).token("BLOCK").named("milliseconds").optional();
+const STREAMS: ArgSpec = ArgSpec::block(&[
+    ArgSpec::new(ArgKind::String).named("key").multiple(),
+    ArgSpec::new(ArgKind::String).named("id").multiple(),
+])
+.token("STREAMS")
+.named("streams");
+
 impl<'a> FromArg<'a> for ReadOptions {
-    const ARG: ArgSpec = ArgSpec::block(&[
-        ArgSpec::new(ArgKind::Integer).token("COUNT").named("count").optional(),
-        ArgSpec::new(ArgKind::Integer).token("BLOCK").named("milliseconds").optional(),
-        ArgSpec::block(&[
-            ArgSpec::new(ArgKind::String).named("key").multiple(),
-            ArgSpec::new(ArgKind::String).named("id").multiple(),
-        ])
-        .token("STREAMS")
-        .named("streams"),
-    ]);
+    const ARG: ArgSpec = ArgSpec::block(&[COUNT, BLOCK, STREAMS]);
 
     fn from_arg(args: &mut Arguments<'a>) -> Result<Self> {
         let (mut count, mut block) = (None, None);
@@ -160,24 +312,78 @@ impl<'a> FromArg<'a> for ReadOptions {
                 count = Some(args.take_integer::<i64>()?).filter(|count| *count > 0);
             } else if args.len() > 1 && args.accept("BLOCK") {
                 block = Some(timeout(args)?);
-            } else if args.accept("STREAMS") && !args.is_empty() {
+            } else if args.len() > 1 && args.accept("STREAMS") {
+                break;
+            } else {
+                return Err(if args.is_any_of(&["GROUP", "NOACK"]) {
+                    option_of_groups(args)
+                } else {
+                    Error::SYNTAX
+                });
+            }
+        }
+        let streams = streams(args, |id| match id {
+            b"$" => Ok(Wanted::Last),
+            b">" => Err(FOR_GROUPS),
+            id => Id::parse(id, 0).map(Wanted::Behind),
+        })?;
+        Ok(ReadOptions { count, block, streams })
+    }
+}
+
+impl<'a> FromArg<'a> for GroupReadOptions {
+    const ARG: ArgSpec = ArgSpec::block(&[
+        ArgSpec::block(&[
+            ArgSpec::new(ArgKind::String).named("group"),
+            ArgSpec::new(ArgKind::String).named("consumer"),
+        ])
+        .token("GROUP")
+        .named("group-block"),
+        COUNT,
+        BLOCK,
+        ArgSpec::new(ArgKind::PureToken).token("NOACK").named("noack").optional(),
+        STREAMS,
+    ]);
+
+    fn from_arg(args: &mut Arguments<'a>) -> Result<Self> {
+        let (mut count, mut block, mut group, mut is_acknowledged) = (None, None, None, false);
+        loop {
+            if args.len() > 1 && args.accept("COUNT") {
+                count = Some(args.take_integer::<i64>()?).filter(|count| *count > 0);
+            } else if args.len() > 1 && args.accept("BLOCK") {
+                block = Some(timeout(args)?);
+            } else if args.len() > 2 && args.accept("GROUP") {
+                group = Some((args.take_bytes()?, args.take_bytes()?));
+            } else if args.accept("NOACK") {
+                is_acknowledged = true;
+            } else if args.len() > 1 && args.accept("STREAMS") {
                 break;
             } else {
                 return Err(Error::SYNTAX);
             }
         }
-        let words = args.len();
-        if !words.is_multiple_of(2) {
-            return Err(UNBALANCED);
-        }
-        let names: Vec<Bytes> = (0..words / 2).map(|_| args.take_bytes()).collect::<Result<_>>()?;
-        let streams = names.into_iter().map(|name| match args.take()? {
-            b"$" => Ok((name, None)),
-            b">" => Err(FOR_GROUPS),
-            id => Ok((name, Some(Id::parse(id, 0)?))),
-        });
-        Ok(ReadOptions { count, block, streams: streams.collect::<Result<_>>()? })
+        let streams = streams(args, |id| match id {
+            b"$" => Err(MEANINGLESS),
+            b">" => Ok(Wanted::New),
+            id => Id::parse(id, 0).map(Wanted::Behind),
+        })?;
+        let (name, consumer) = group.ok_or(NO_GROUP)?;
+        let group = Membership { name, consumer, is_acknowledged };
+        Ok(GroupReadOptions { group, read: ReadOptions { count, block, streams } })
     }
+}
+
+/// As many names as ids.
+fn streams(
+    args: &mut Arguments<'_>,
+    wanted: impl Fn(&[u8]) -> Result<Wanted>,
+) -> Result<Vec<(Bytes, Wanted)>> {
+    let words = args.len();
+    if !words.is_multiple_of(2) {
+        return Err(UNBALANCED);
+    }
+    let names: Vec<Bytes> = (0..words / 2).map(|_| args.take_bytes()).collect::<Result<_>>()?;
+    names.into_iter().map(|name| Ok((name, wanted(args.take()?)?))).collect()
 }
 
 /// How long somebody waits; 0 is for ever.
@@ -188,9 +394,34 @@ fn timeout(args: &mut Arguments<'_>) -> Result<Duration> {
     u64::try_from(milliseconds).map(Duration::from_millis).map_err(|_| NEGATIVE)
 }
 
+fn option_of_groups(args: &Arguments<'_>) -> Error {
+    match args.is_any_of(&["GROUP"]) {
+        true if args.len() > 2 => GROUP_OF_XREAD,
+        true => Error::SYNTAX,
+        false => NOACK_OF_XREAD,
+    }
+}
+
+fn no_such_group(key: &[u8], group: &[u8]) -> Error {
+    Error::from_bytes(
+        [no_such_key_or_group(key, group).as_bytes(), b" in XREADGROUP with GROUP option"].concat(),
+    )
+}
+
 const UNBALANCED: Error = Error::from_static(
     "ERR Unbalanced XREAD list of streams: for each stream key an ID or '$' must be specified.",
 );
 const FOR_GROUPS: Error = Error::from_static(
     "ERR The > ID can be specified only when calling XREADGROUP using the GROUP <group> <consumer> option.",
 );
+const MEANINGLESS: Error = Error::from_static(
+    "ERR The $ ID is meaningless in the context of XREADGROUP: you want to read the history of this consumer by specifying \
+     a proper ID, or use the > ID to get new messages. The $ ID would just return an empty result set.",
+);
+const NO_GROUP: Error = Error::from_static("ERR Missing GROUP option for XREADGROUP");
+const GROUP_OF_XREAD: Error =
+    Error::from_static("ERR The GROUP option is only supported by XREADGROUP. You called XREAD instead.");
+const NOACK_OF_XREAD: Error =
+    Error::from_static("ERR The NOACK option is only supported by XREADGROUP. You called XREAD instead.");
+const GROUP_IS_GONE: Error =
+    Error::from_static("NOGROUP the consumer group this client was blocked on no longer exists");

@@ -23,6 +23,39 @@ CREATE TABLE IF NOT EXISTS entries (
     PRIMARY KEY (stream, ms, seq)
 ) STRICT, WITHOUT ROWID;
 
+CREATE TABLE IF NOT EXISTS groups (
+    id INTEGER PRIMARY KEY,
+    stream INTEGER NOT NULL,
+    name BLOB NOT NULL,
+    last_ms INTEGER NOT NULL,
+    last_seq INTEGER NOT NULL,
+    -- How many events it has read, if that is known.
+    read INTEGER,
+    UNIQUE (stream, name)
+) STRICT;
+
+CREATE TABLE IF NOT EXISTS consumers (
+    id INTEGER PRIMARY KEY,
+    group_id INTEGER NOT NULL,
+    name BLOB NOT NULL,
+    -- Milliseconds since 1970.
+    seen INTEGER NOT NULL,
+    UNIQUE (group_id, name)
+) STRICT;
+
+-- What was delivered and has not been acknowledged.
+CREATE TABLE IF NOT EXISTS pending (
+    group_id INTEGER NOT NULL,
+    ms INTEGER NOT NULL,
+    seq INTEGER NOT NULL,
+    consumer INTEGER NOT NULL,
+    delivered INTEGER NOT NULL,
+    deliveries INTEGER NOT NULL,
+    PRIMARY KEY (group_id, ms, seq)
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX IF NOT EXISTS pending_of_consumers ON pending (consumer, ms, seq);
+
 -- For people: the stream by its name, the time in UTC, the fields as JSON.
 CREATE VIEW IF NOT EXISTS events AS
     SELECT CAST(streams.name AS TEXT) AS stream,

@@ -1,7 +1,7 @@
 //! The streams on disk: all that is said to SQLite.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     fs,
     path::{Path, PathBuf},
 };
@@ -14,7 +14,7 @@ use crate::{fields::Fields, id::Id};
 pub(crate) type Result<T> = rusqlite::Result<T>;
 
 /// What is known of a stream without looking at its events.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) struct Stream {
     /// Its number in the database. No two streams ever have the same.
     pub(crate) number: i64,
@@ -23,6 +23,43 @@ pub(crate) struct Stream {
     pub(crate) length: i64,
     /// How many events it has ever had.
     pub(crate) added: i64,
+    pub(crate) groups: BTreeMap<Bytes, Group>,
+}
+
+/// Consumers who share what comes.
+#[derive(Debug)]
+pub(crate) struct Group {
+    pub(crate) number: i64,
+    /// The last event that was delivered.
+    pub(crate) last: Id,
+    /// How many events it has read, if that is known.
+    pub(crate) read: Option<i64>,
+    pub(crate) consumers: BTreeMap<Bytes, Consumer>,
+}
+
+/// One of them.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Consumer {
+    pub(crate) number: i64,
+    /// When it was last heard of.
+    pub(crate) seen: i64,
+}
+
+/// An event that was delivered and has not been acknowledged.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Pending {
+    pub(crate) id: Id,
+    /// The number of its consumer.
+    pub(crate) consumer: i64,
+    pub(crate) delivered: i64,
+    pub(crate) deliveries: i64,
+}
+
+/// Whose pending events are asked for.
+#[derive(Clone, Copy)]
+pub(crate) enum Of {
+    Group(i64),
+    Consumer(i64),
 }
 
 /// An event.
@@ -79,12 +116,17 @@ impl Store {
                 max_deleted: id(row, 4)?,
                 length: row.get(6)?,
                 added: row.get(7)?,
+                groups: BTreeMap::new(),
             };
-            Ok((Bytes::from(row.get::<_, Vec<u8>>(0)?), stream))
+            Ok((name(row, 0)?, stream))
         })?;
+        let mut streams: HashMap<Bytes, Stream> = streams.collect::<Result<_>>()?;
+        for stream in streams.values_mut() {
+            stream.groups = self.groups(stream.number)?;
+        }
         let last = "SELECT max(coalesce((SELECT max(id) FROM streams), 0), coalesce((SELECT max(stream) FROM garbage), 0))";
         let last: i64 = self.connection.query_row(last, [], |row| row.get(0))?;
-        Ok((streams.collect::<Result<_>>()?, last + 1))
+        Ok((streams, last + 1))
     }
 
     /// Writes what is known of a stream.
@@ -106,6 +148,144 @@ impl Store {
         self.write("DELETE FROM streams WHERE id = ?")?.execute([number])?;
         self.write("INSERT INTO garbage VALUES (?)")?.execute([number])?;
         Ok(())
+    }
+
+    fn groups(&self, stream: i64) -> Result<BTreeMap<Bytes, Group>> {
+        let mut select =
+            self.read("SELECT name, id, last_ms, last_seq, read FROM groups WHERE stream = ?")?;
+        let groups = select.query_map([stream], |row| {
+            let number = row.get(1)?;
+            let consumers = self.consumers(number)?;
+            Ok((name(row, 0)?, Group { number, last: id(row, 2)?, read: row.get(4)?, consumers }))
+        })?;
+        groups.collect()
+    }
+
+    fn consumers(&self, group: i64) -> Result<BTreeMap<Bytes, Consumer>> {
+        let mut select = self.read("SELECT name, id, seen FROM consumers WHERE group_id = ?")?;
+        let consumers = select.query_map([group], |row| {
+            Ok((name(row, 0)?, Consumer { number: row.get(1)?, seen: row.get(2)? }))
+        })?;
+        consumers.collect()
+    }
+
+    /// Makes a group.
+    pub(crate) fn add_group(
+        &mut self,
+        stream: i64,
+        name: &[u8],
+        last: Id,
+        read: Option<i64>,
+    ) -> Result<Group> {
+        self.write("INSERT INTO groups (stream, name, last_ms, last_seq, read) VALUES (?, ?, ?, ?, ?)")?
+            .execute(params![stream, name, last.ms, last.seq, read])?;
+        let number = self.connection.last_insert_rowid();
+        Ok(Group { number, last, read, consumers: BTreeMap::new() })
+    }
+
+    /// Writes how far a group has come.
+    pub(crate) fn set_group(&mut self, number: i64, last: Id, read: Option<i64>) -> Result<()> {
+        self.write("UPDATE groups SET last_ms = ?, last_seq = ?, read = ? WHERE id = ?")?
+            .execute(params![last.ms, last.seq, read, number])?;
+        Ok(())
+    }
+
+    /// Removes a group, its consumers and what these have not acknowledged.
+    pub(crate) fn remove_group(&mut self, number: i64) -> Result<()> {
+        for sql in [
+            "DELETE FROM pending WHERE group_id = ?",
+            "DELETE FROM consumers WHERE group_id = ?",
+            "DELETE FROM groups WHERE id = ?",
+        ] {
+            self.write(sql)?.execute([number])?;
+        }
+        Ok(())
+    }
+
+    /// Makes a consumer.
+    pub(crate) fn add_consumer(&mut self, group: i64, name: &[u8], seen: i64) -> Result<Consumer> {
+        self.write("INSERT INTO consumers (group_id, name, seen) VALUES (?, ?, ?)")?
+            .execute(params![group, name, seen])?;
+        Ok(Consumer { number: self.connection.last_insert_rowid(), seen })
+    }
+
+    /// Writes when a consumer was last heard of.
+    pub(crate) fn set_seen(&mut self, consumer: i64, seen: i64) -> Result<()> {
+        self.write("UPDATE consumers SET seen = ? WHERE id = ?")?.execute([seen, consumer])?;
+        Ok(())
+    }
+
+    /// Removes a consumer; returns how many events it had not acknowledged.
+    pub(crate) fn remove_consumer(&mut self, consumer: i64) -> Result<usize> {
+        let pending = self.write("DELETE FROM pending WHERE consumer = ?")?.execute([consumer])?;
+        self.write("DELETE FROM consumers WHERE id = ?")?.execute([consumer])?;
+        Ok(pending)
+    }
+
+    /// Notes that an event was delivered.
+    pub(crate) fn set_pending(&mut self, group: i64, pending: Pending) -> Result<()> {
+        let Pending { id, consumer, delivered, deliveries } = pending;
+        self.write("INSERT OR REPLACE INTO pending VALUES (?, ?, ?, ?, ?, ?)")?
+            .execute(params![group, id.ms, id.seq, consumer, delivered, deliveries])?;
+        Ok(())
+    }
+
+    /// Notes that an event was acknowledged, or is not there any more; says whether it was pending.
+    pub(crate) fn remove_pending(&mut self, group: i64, id: Id) -> Result<bool> {
+        let sql = "DELETE FROM pending WHERE group_id = ? AND ms = ? AND seq = ?";
+        Ok(self.write(sql)?.execute([group, id.ms, id.seq])? > 0)
+    }
+
+    /// Pending events of this range, in their order, at most so many (-1: all), which were delivered at this time at the latest.
+    pub(crate) fn pending(
+        &self,
+        of: Of,
+        first: Id,
+        last: Id,
+        until: i64,
+        count: i64,
+    ) -> Result<Vec<Pending>> {
+        let (sql, number) = match of {
+            Of::Group(number) => (
+                "SELECT ms, seq, consumer, delivered, deliveries FROM pending WHERE group_id = ?
+                 AND (ms, seq) BETWEEN (?, ?) AND (?, ?) AND delivered <= ? ORDER BY ms, seq LIMIT ?",
+                number,
+            ),
+            Of::Consumer(number) => (
+                "SELECT ms, seq, consumer, delivered, deliveries FROM pending WHERE consumer = ?
+                 AND (ms, seq) BETWEEN (?, ?) AND (?, ?) AND delivered <= ? ORDER BY ms, seq LIMIT ?",
+                number,
+            ),
+        };
+        let mut select = self.read(sql)?;
+        let values = params![number, first.ms, first.seq, last.ms, last.seq, until, count];
+        let pending = select.query_map(values, |row| {
+            Ok(Pending {
+                id: id(row, 0)?,
+                consumer: row.get(2)?,
+                delivered: row.get(3)?,
+                deliveries: row.get(4)?,
+            })
+        })?;
+        pending.collect()
+    }
+
+    /// How many events are pending.
+    pub(crate) fn count_pending(&self, of: Of) -> Result<i64> {
+        let (sql, number) = match of {
+            Of::Group(number) => ("SELECT count(*) FROM pending WHERE group_id = ?", number),
+            Of::Consumer(number) => ("SELECT count(*) FROM pending WHERE consumer = ?", number),
+        };
+        self.read(sql)?.query_row([number], |row| row.get(0))
+    }
+
+    /// The first or the last pending event of a group.
+    pub(crate) fn end_of_pending(&self, group: i64, is_last: bool) -> Result<Option<Id>> {
+        let sql = match is_last {
+            false => "SELECT ms, seq FROM pending WHERE group_id = ? ORDER BY ms, seq LIMIT 1",
+            true => "SELECT ms, seq FROM pending WHERE group_id = ? ORDER BY ms DESC, seq DESC LIMIT 1",
+        };
+        self.read(sql)?.query_row([group], |row| id(row, 0)).optional()
     }
 
     /// Removes some events of streams that are no more; says whether there may be others.
@@ -207,6 +387,10 @@ impl Store {
         }
         self.connection.prepare_cached(sql)
     }
+}
+
+fn name(row: &Row<'_>, at: usize) -> Result<Bytes> {
+    Ok(row.get::<_, Vec<u8>>(at)?.into())
 }
 
 fn id(row: &Row<'_>, at: usize) -> Result<Id> {

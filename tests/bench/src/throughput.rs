@@ -83,7 +83,9 @@ pub(crate) fn figures(programs: &Pair<Program>, options: &Options) -> Result<Vec
 pub(crate) fn measure(programs: &Pair<Program>, options: &Options, cells: &[Cell]) -> Result<Vec<Series>> {
     let load = Load { cpu: options.cpu, keys: options.keys };
     let servers = programs.try_map(|program| Server::start(program, options.cpu))?;
-    servers.try_map(|server| fill(server, &load))?;
+    if cells.iter().any(|cell| cell.command != "XADD") {
+        servers.try_map(|server| fill(server, &load))?;
+    }
     let pilots = cells.iter().map(|&cell| pilot(cell, &servers, &load, options));
     let mut series = pilots.collect::<Result<Vec<_>>>()?;
     for round in 1..=options.rounds() {

@@ -1,0 +1,110 @@
+"""Has the scripts of the README of `collector` ship a log, asks its queries while it runs, and tries redis-py's methods.
+
+What is checked: each line of the log is an event, whatever is in it. The queries say what is in the database. redis-py's
+stream methods for events return what they do with Redis.
+"""
+
+import os
+import re
+import sqlite3
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+
+import redis
+
+README = os.path.join(os.path.dirname(__file__), "../../examples/collector/README.md")
+
+# Lines that a script could stumble over.
+LOG = b"first line\n  spaces  \n\n\"quotes\" 'and' $HOME `pwd` \\n %s\nan error, and \xc3\xa9\nlast line\n"
+
+
+def main():
+    with open(README, encoding="utf-8") as file:
+        blocks = dict(re.findall(r"```\w+ (\w+)\n(.*?)```", file.read().replace("```sh ship", "```sh shell"), re.DOTALL))
+    with tempfile.TemporaryDirectory() as folder, Server(folder) as server:
+        ship(server, blocks, folder)
+        ask(blocks["queries"], folder)
+        methods(redis.Redis(port=server.port, decode_responses=True))
+
+
+class Server:
+    def __init__(self, folder):
+        self.folder = folder
+
+    def __enter__(self):
+        command = [os.environ["COLLECTOR"], "--bind", "127.0.0.1:0", "--dir", self.folder]
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        self.port = int(self.process.stdout.readline().rsplit(":", 1)[1])
+        return self
+
+    def __exit__(self, *_):
+        self.process.terminate()
+        assert self.process.wait(30) == 0, "the server does not end in order"
+
+
+def ship(server, blocks, folder):
+    """Both scripts ship a log, one into the stream of the queries."""
+    log, script = os.path.join(folder, "log"), os.path.join(folder, "ship")
+    with open(log, "wb") as file:
+        file.write(LOG)
+    with open(script, "w", encoding="utf-8") as file:
+        file.write(blocks["shell"])
+    subprocess.run([sys.executable, "-c", blocks["ship"], str(server.port), "logs", log], timeout=60, check=True)
+    with open(log, "rb") as lines:
+        shell = ["sh", script, str(server.port), "shell"]
+        subprocess.run(shell, stdin=lines, stdout=subprocess.DEVNULL, timeout=60, check=True)
+    client = redis.Redis(port=server.port)
+    for stream in ("logs", "shell"):
+        shipped = [fields[b"line"] for _, fields in client.xrange(stream)]
+        assert shipped == LOG.splitlines(), (stream, shipped)
+    print("the scripts of the README: ok")
+
+
+def ask(queries, folder):
+    """The queries of the README, by another process than the server's."""
+    database = sqlite3.connect(os.path.join(folder, "events.db"))
+    hosts, errors, minutes = (database.execute(query).fetchall() for query in queries.split(";")[:3])
+    count = len(LOG.splitlines())
+    assert [events for _, events in hosts] == [count], hosts
+    assert [line for *_, line in errors] == ["an error, and é"], errors
+    assert sum(events for _, events, _ in minutes) == count, minutes
+    print("the queries of the README: ok")
+
+
+def methods(client):
+    """redis-py's methods, as with Redis."""
+    ids = [client.xadd("s", {"n": number}) for number in range(5)]
+    assert ids == sorted(ids, key=lambda id: tuple(map(int, id.split("-")))) and len(set(ids)) == 5
+    assert client.xadd("s", {"n": 5}, id="99999999999999-1", maxlen=4, approximate=False) == "99999999999999-1"
+    assert client.xadd("none", {"n": 1}, nomkstream=True) is None
+    assert client.xlen("s") == 4
+    assert [fields for _, fields in client.xrange("s", count=2)] == [{"n": "2"}, {"n": "3"}]
+    assert client.xrevrange("s", count=1) == [("99999999999999-1", {"n": "5"})]
+    assert client.xrange("s", min="(" + ids[4]) == [("99999999999999-1", {"n": "5"})]
+    assert client.xread({"s": ids[4]}, count=10) == [["s", [("99999999999999-1", {"n": "5"})]]]
+    assert client.xread({"s": "$"}, block=20) in ([], None)
+    assert client.xdel("s", ids[2], "1-1") == 1
+    assert client.xtrim("s", maxlen=2, approximate=False) == 1
+    assert client.xtrim("s", minid="99999999999999-0") in (0, 1)
+    about = client.xinfo_stream("s")
+    assert (about["entries-added"], about["last-generated-id"]) == (6, "99999999999999-1"), about
+    assert about["last-entry"] == ("99999999999999-1", {"n": "5"}), about
+    assert client.xinfo_stream("s", full=True)["entries"], "in full"
+
+    threading.Thread(target=lambda: (time.sleep(0.2), client.xadd("later", {"n": 1}, id="1-1"))).start()
+    assert client.xread({"s": "$", "later": "$"}, block=0) == [["later", [("1-1", {"n": "1"})]]]
+    try:
+        client.xadd("later", {"n": 2}, id="1-1")
+    except redis.ResponseError as error:
+        assert "equal or smaller than the target stream top item" in str(error)
+    else:
+        raise AssertionError("an id that is there already")
+    assert client.delete("s", "later") == 2 and client.exists("s") == 0
+    print("the methods of redis-py: ok")
+
+
+if __name__ == "__main__":
+    main()
