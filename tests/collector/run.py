@@ -103,7 +103,37 @@ def methods(client):
     else:
         raise AssertionError("an id that is there already")
     assert client.delete("s", "later") == 2 and client.exists("s") == 0
+    groups(client)
     print("the methods of redis-py: ok")
+
+
+def groups(client):
+    """Two consumers share what comes, and one takes over from the other."""
+    assert client.xgroup_create("jobs", "g", id="0", mkstream=True)
+    try:
+        client.xgroup_create("jobs", "g")
+    except redis.ResponseError as error:
+        assert str(error).startswith("BUSYGROUP"), error
+    ids = [client.xadd("jobs", {"n": number}) for number in range(4)]
+    [[_, first]] = client.xreadgroup("g", "one", {"jobs": ">"}, count=2)
+    [[_, second]] = client.xreadgroup("g", "two", {"jobs": ">"}, count=10, block=100)
+    assert [id for id, _ in first + second] == ids
+    assert client.xack("jobs", "g", *ids[:2]) == 2
+    summary = client.xpending("jobs", "g")
+    assert (summary["pending"], summary["min"], summary["max"]) == (2, ids[2], ids[3]), summary
+    assert summary["consumers"] == [{"name": "two", "pending": 2}], summary
+    pending = client.xpending_range("jobs", "g", "-", "+", 10, consumername="two")
+    assert [(entry["message_id"], entry["times_delivered"]) for entry in pending] == [(ids[2], 1), (ids[3], 1)], pending
+    assert client.xclaim("jobs", "g", "one", 0, [ids[2]]) == [(ids[2], {"n": "2"})]
+    assert client.xclaim("jobs", "g", "one", 0, [ids[2]], justid=True) == [ids[2]]
+    assert client.xautoclaim("jobs", "g", "one", 0)[1] == [(ids[2], {"n": "2"}), (ids[3], {"n": "3"})]
+    assert client.xreadgroup("g", "one", {"jobs": "0"})[0][1] == [(ids[2], {"n": "2"}), (ids[3], {"n": "3"})]
+    [about] = client.xinfo_groups("jobs")
+    assert (about["consumers"], about["pending"], about["lag"]) == (2, 2, 0), about
+    assert {consumer["name"] for consumer in client.xinfo_consumers("jobs", "g")} == {"one", "two"}
+    assert client.xgroup_setid("jobs", "g", "$") and client.xgroup_createconsumer("jobs", "g", "three") == 1
+    assert client.xgroup_delconsumer("jobs", "g", "one") == 2
+    assert client.xgroup_destroy("jobs", "g") == 1
 
 
 if __name__ == "__main__":
