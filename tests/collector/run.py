@@ -1,7 +1,7 @@
 """Has the scripts of the README of `collector` ship a log, asks its queries while it runs, and tries redis-py's methods.
 
 What is checked: each line of the log is an event, whatever is in it. The queries say what is in the database. redis-py's
-stream methods for events return what they do with Redis.
+stream methods return what they do with Redis, and so do those of other clients, whose programs are the arguments.
 """
 
 import os
@@ -28,6 +28,8 @@ def main():
         ship(server, blocks, folder)
         ask(blocks["queries"], folder)
         methods(redis.Redis(port=server.port, decode_responses=True))
+        for program in sys.argv[1:]:
+            subprocess.run([*program.split(), str(server.port)], timeout=60, check=True)
 
 
 class Server:

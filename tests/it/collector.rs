@@ -1,3 +1,4 @@
+mod full;
 mod groups;
 mod kills;
 mod life;

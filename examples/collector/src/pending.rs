@@ -122,7 +122,6 @@ impl Collector {
             attempts.saturating_add(1),
         );
         let looked_at = looked_at.map_err(unreadable)?;
-        let consumer = self.consumer(*key, group, consumer)?.number;
         let (mut events, mut deleted, mut left, mut next) = (Vec::new(), Vec::new(), count, Id::MIN);
         for (pending, attempt) in looked_at.into_iter().zip(0..) {
             if left == 0 || attempt == attempts {
@@ -139,6 +138,7 @@ impl Collector {
             if time - pending.delivered < min_idle {
                 continue;
             }
+            let consumer = self.consumer(*key, group, consumer)?.number;
             let deliveries = pending.deliveries + i64::from(!options.justid);
             let now = Pending { id, consumer, delivered: time, deliveries };
             self.store.set_pending(number, now).map_err(unwritable)?;

@@ -97,7 +97,7 @@ impl Collector {
         let first =
             self.range(stream, Range { first: Id::MIN, last: Id::MAX, count: Some(1), is_reverse: false })?;
         let first = first.first().map_or(Id::MIN, |(id, _)| *id);
-        let events = self.behind(name, last, count)?.unwrap_or_default();
+        let Some(events) = self.behind(name, last, count)? else { return Ok(None) };
         for (id, _) in &events {
             if let Some(stream) = self.stream(name) {
                 read = match read {
@@ -109,11 +109,9 @@ impl Collector {
             last = *id;
         }
         let consumer = self.consumer(name, &to.name, &to.consumer)?.number;
-        if !events.is_empty() {
-            let group = self.group_to_change(name, &to.name)?;
-            (group.last, group.read) = (last, read);
-            self.store.set_group(number, last, read).map_err(unwritable)?;
-        }
+        let group = self.group_to_change(name, &to.name)?;
+        (group.last, group.read) = (last, read);
+        self.store.set_group(number, last, read).map_err(unwritable)?;
         if !to.is_acknowledged {
             let delivered = now();
             for (id, _) in &events {
@@ -121,7 +119,7 @@ impl Collector {
                 self.store.set_pending(number, pending).map_err(unwritable)?;
             }
         }
-        Ok(Some(all_there(events)).filter(|events| !events.is_empty()))
+        Ok(Some(all_there(events)))
     }
 
     /// What a consumer was given and has not acknowledged, behind an id. An event may be there no more.

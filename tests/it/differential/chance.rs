@@ -43,6 +43,12 @@ pub(super) fn tracking() -> String {
     (0..150).map(|_| begin.to_owned() + &paragraphs(1, 60, || talk(&mut chance))).collect()
 }
 
+/// Streams of two names, and their groups.
+pub(super) fn streams() -> String {
+    let mut chance = Chance(11);
+    paragraphs(60, 60, || chance.stream_step())
+}
+
 /// Sums of decimal fractions.
 pub(super) fn sums() -> String {
     let mut chance = Chance(7);
@@ -70,6 +76,43 @@ fn paragraphs(count: usize, len: usize, mut row: impl FnMut() -> String) -> Stri
 struct Chance(u64);
 
 impl Chance {
+    /// A command for streams; of what depends on the time, that may differ.
+    fn stream_step(&mut self) -> String {
+        let (key, group, consumer) = (self.pick("s t"), self.pick("g h"), self.pick("c d"));
+        let mut id = || format!("{}-{}", self.below(5), self.below(4));
+        let [one, two] = [id(), id()];
+        let number = self.below(4);
+        let step = match self.below(28) {
+            0..=6 => format!("XADD {key} {}-* n {number}", self.below(5)),
+            7 => format!("XADD {key} {one} n {number}"),
+            8 => format!("XADD {key} MAXLEN {} 9-* n {number}", self.below(9)),
+            9 => format!("XDEL {key} {one} {two}"),
+            10 => format!("XTRIM {key} MINID {one}"),
+            11 => format!("XRANGE {key} {one} {two}"),
+            12 => format!("XREVRANGE {key} + ({one} COUNT {number}"),
+            13 => format!("XREAD COUNT {number} STREAMS s t {one} {two}"),
+            14 => format!("XINFO STREAM {key}"),
+            15..=16 => format!("XGROUP CREATE {key} {group} {one}"),
+            17 => format!("XGROUP SETID {key} {group} {one}"),
+            18 => format!("XGROUP DELCONSUMER {key} {group} {consumer}"),
+            19..=21 => format!("XREADGROUP GROUP {group} {consumer} COUNT {number} STREAMS {key} >"),
+            22 => format!("XREADGROUP GROUP {group} {consumer} STREAMS {key} {one}"),
+            23 => format!("XACK {key} {group} {one} {two}"),
+            24 => format!("XPENDING {key} {group}"),
+            25 => {
+                format!("XCLAIM {key} {group} {consumer} 0 {one} {two}{}", self.pick_options("FORCE JUSTID"))
+            }
+            26 => format!("XAUTOCLAIM {key} {group} {consumer} 0 {one} COUNT {}", number + 1),
+            _ => format!("XINFO GROUPS {key}"),
+        };
+        step + "\n"
+    }
+
+    /// Some of these words, each with a space before it.
+    fn pick_options(&mut self, words: &'static str) -> String {
+        words.split(' ').filter(|_| self.below(3) == 0).map(|word| format!(" {word}")).collect()
+    }
+
     fn below(&mut self, bound: usize) -> usize {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);

@@ -77,7 +77,8 @@ fn keys_on_disk_are_as_in_redis() {
 
 #[test]
 fn streams_are_those_of_redis() {
-    let families = [("streams", include_str!("streams.txt").to_owned())];
+    let families =
+        [("streams", include_str!("streams.txt").to_owned()), ("random streams", chance::streams())];
     assert_same("collector", &families, |_| Pair::of("collector", &[]));
 }
 

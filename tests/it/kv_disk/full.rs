@@ -3,37 +3,7 @@
 use std::{fs, process::Command};
 
 use super::{ENGINES, start};
-use crate::support::{Folder, RawClient, eventually, line, lines, request};
-
-/// A small file system in memory, mounted in a folder.
-struct Small(Folder);
-
-impl Small {
-    fn mount(megabytes: usize) -> Self {
-        let folder = Folder::new();
-        let size = format!("size={megabytes}m");
-        let mount =
-            Command::new("mount").args(["-t", "tmpfs", "-o", &size, "tmpfs"]).arg(folder.path()).status();
-        assert!(
-            mount.is_ok_and(|status| status.success()),
-            "this test needs the rights to mount a file system"
-        );
-        Small(folder)
-    }
-
-    /// Whether it can be written to.
-    fn remount(&self, mode: &str) {
-        let options = format!("remount,{mode}");
-        let mount = Command::new("mount").args(["-o", &options]).arg(self.0.path()).status();
-        assert!(mount.is_ok_and(|status| status.success()));
-    }
-}
-
-impl Drop for Small {
-    fn drop(&mut self) {
-        let _ = Command::new("umount").arg("--lazy").arg(self.0.path()).status();
-    }
-}
+use crate::support::{RawClient, Small, eventually, line, lines, request};
 
 const MISCONF: &[u8] = b"-MISCONF Errors writing to the disk: ";
 
@@ -55,9 +25,9 @@ fn fill(client: &mut RawClient) -> (usize, String) {
 fn a_full_disk() {
     for engine in ENGINES {
         let disk = Small::mount(160);
-        let ballast = disk.0.path().join("ballast");
+        let ballast = disk.path().join("ballast");
         fs::write(&ballast, vec![1; 60 << 20]).expect("there is room");
-        let (process, mut client) = start(engine, &disk.0.path().join("data"), &[]);
+        let (process, mut client) = start(engine, &disk.path().join("data"), &[]);
         assert_eq!(client.ask(line("SET a before")), "+OK\r\n");
         let (filled, refusal) = fill(&mut client);
         assert!(refusal.as_bytes().starts_with(MISCONF), "{engine}: {refusal}");
@@ -78,7 +48,7 @@ fn a_full_disk() {
         fs::remove_file(&ballast).expect("it is there");
         eventually(|| (client.ask(line("SET a after")) == "+OK\r\n").then_some(()));
         drop(process);
-        let (_process, mut client) = start(engine, &disk.0.path().join("data"), &[]);
+        let (_process, mut client) = start(engine, &disk.path().join("data"), &[]);
         let keys = (0..filled).map(|number| format!("filling:{number}"));
         let exists: Vec<String> = ["EXISTS".to_owned()].into_iter().chain(keys).collect();
         assert_eq!(
@@ -94,11 +64,11 @@ fn a_full_disk() {
 fn a_disk_that_can_only_be_read() {
     for engine in ENGINES {
         let disk = Small::mount(200);
-        let (process, mut client) = start(engine, disk.0.path(), &[]);
+        let (process, mut client) = start(engine, disk.path(), &[]);
         assert_eq!(client.ask(line("SET a before")), "+OK\r\n");
         drop(process);
         disk.remount("ro");
-        let folder = disk.0.path().to_str().expect("text");
+        let folder = disk.path().to_str().expect("text");
         let output = Command::new(crate::support::binary("kv-disk"))
             .args(["--engine", engine, "--dir", folder, "--bind", "127.0.0.1:0"])
             .output()
@@ -108,7 +78,7 @@ fn a_disk_that_can_only_be_read() {
         assert!(said.starts_with("kv-disk: ") && said.contains(folder), "{said}");
         assert!(said.contains("Read-only file system"), "{said}");
         disk.remount("rw");
-        let (_process, mut client) = start(engine, disk.0.path(), &[]);
+        let (_process, mut client) = start(engine, disk.path(), &[]);
         assert_eq!(client.ask(line("GET a")), "$6\r\nbefore\r\n");
     }
 }

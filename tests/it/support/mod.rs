@@ -10,6 +10,7 @@ mod reply;
 mod report;
 mod request;
 mod served;
+mod small;
 
 pub(crate) use app::{app, gated};
 pub(crate) use client::{PATIENCE, RawClient, exchange};
@@ -21,6 +22,7 @@ pub(crate) use reply::Reply;
 pub(crate) use report::{Fields, client_list, info, listed, report};
 pub(crate) use request::{line, lines, request};
 pub(crate) use served::{ANY_PORT, Served};
+pub(crate) use small::Small;
 
 /// Repeats `attempt` until it yields something; for what nobody announces.
 pub(crate) fn eventually<T>(mut attempt: impl FnMut() -> Option<T>) -> T {
