@@ -49,6 +49,7 @@
 //! - A transaction (`MULTI`, `EXEC`) is run by its actor without another client's command in between, but for what
 //!   comes while a command of it is waited for. It is for one actor, and the built-in commands; of a pool of
 //!   actors, others go on meanwhile.
+//! - Nobody has a reply of an actor that settles before it holds what the actor has done up to then ([`Settle`]).
 //! - Requests do not go through the actor's mailbox one by one: a request may be run before a message
 //!   that was sent to its actor earlier. Where that matters, have the actor itself answer.
 //! - A handler that panics is answered with `-ERR internal error`; its client stays connected, and

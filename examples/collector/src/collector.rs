@@ -233,6 +233,7 @@ impl Settle for Collector {
     fn settle(&mut self, _: &mut Context<Self>) -> Settlement {
         // Whoever waits for events is told of those that this group has brought; the answers are kept as well.
         self.feed();
+        self.stats.written();
         self.write_changed().map_err(unwritable).into()
     }
 

@@ -14,6 +14,8 @@ use crate::fields::Fields;
 pub(crate) struct Stats {
     added: AtomicU64,
     bytes: AtomicU64,
+    /// Of events that were written to the disk at once.
+    groups: AtomicU64,
     streams: AtomicUsize,
     events: AtomicI64,
     size: AtomicU64,
@@ -21,16 +23,22 @@ pub(crate) struct Stats {
 }
 
 /// What had been added when somebody looked.
-#[derive(Debug, Default)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Seen {
     added: u64,
     bytes: u64,
+    groups: u64,
 }
 
 impl Stats {
     pub(crate) fn added(&self, fields: &Fields) {
         self.added.fetch_add(1, Relaxed);
         self.bytes.fetch_add(fields.0.iter().map(|bytes| bytes.len() as u64).sum(), Relaxed);
+    }
+
+    /// A group has been written.
+    pub(crate) fn written(&self) {
+        self.groups.fetch_add(1, Relaxed);
     }
 
     pub(crate) fn tell(&self, streams: usize, events: i64, size: u64) {
@@ -55,12 +63,14 @@ impl Stats {
 
     /// What `--stats` prints: what has come since it was printed last.
     pub(crate) fn line(&self, seen: &mut Seen) -> String {
-        let now = Seen { added: self.added.load(Relaxed), bytes: self.bytes.load(Relaxed) };
-        let before = mem::replace(seen, Seen { ..now });
+        let [added, bytes, groups] =
+            [&self.added, &self.bytes, &self.groups].map(|count| count.load(Relaxed));
+        let before = mem::replace(seen, Seen { added, bytes, groups });
         format!(
-            "{} events/s, {} bytes/s; {} events in {} streams, {} bytes on disk; {} clients",
-            seen.added - before.added,
-            seen.bytes - before.bytes,
+            "{} events/s, {} bytes/s, {} groups/s; {} events in {} streams, {} bytes on disk; {} clients",
+            added - before.added,
+            bytes - before.bytes,
+            groups - before.groups,
             self.events.load(Relaxed),
             self.streams.load(Relaxed),
             self.size.load(Relaxed),

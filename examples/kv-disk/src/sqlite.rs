@@ -2,6 +2,7 @@
 
 use std::{
     fs::File,
+    io::ErrorKind,
     iter,
     path::{Path, PathBuf},
 };
@@ -88,8 +89,12 @@ impl Engine for Sqlite {
 
     fn syncer(&self) -> impl Fn() -> Result<()> + Clone + Send + 'static + use<> {
         let log = self.log.clone();
-        // What has left the log has been synced before.
-        move || Ok(File::open(&log)?.sync_data()?)
+        // What has left the log has been synced before, and there is none before anything is written.
+        move || match File::open(&log) {
+            Ok(log) => Ok(log.sync_data()?),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+            Err(error) => Err(error.into()),
+        }
     }
 }
 
