@@ -18,7 +18,7 @@ pub(crate) const REDIS_SETTINGS: &str = "--save '' --appendonly yes --appendfsyn
 const ENGINES: [&str; 2] = ["lsm", "sqlite"];
 
 /// Random keys, unless the command line says otherwise: what is written to one key alone is written once.
-pub(crate) const KEYS: u64 = 1_000_000;
+pub(crate) const KEYS: u64 = 200_000;
 
 /// The part of Redis' processor time that a SET in an LSM tree may cost.
 const TARGET: f64 = 1.0;
