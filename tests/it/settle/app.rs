@@ -87,6 +87,10 @@ impl Disk {
     }
 }
 
+pub(super) fn clients<const N: usize>(served: &Served) -> [RawClient; N] {
+    std::array::from_fn(|_| RawClient::connect(served.address()))
+}
+
 /// Returns when the store has seen what was sent before by any client.
 pub(super) fn let_store_run(client: &mut RawClient) {
     for _ in 0..3 {

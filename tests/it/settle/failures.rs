@@ -2,12 +2,8 @@
 
 use std::sync::atomic::Ordering::SeqCst;
 
-use super::app::{FULL, Options, counts, is_held, later, let_store_run, serve};
-use crate::support::{RawClient, Served, line, lines};
-
-fn clients<const N: usize>(served: &Served) -> [RawClient; N] {
-    std::array::from_fn(|_| RawClient::connect(served.address()))
-}
+use super::app::{FULL, Options, clients, counts, is_held, later, let_store_run, serve};
+use crate::support::{line, lines};
 
 #[test]
 fn writes_fail_and_reads_are_true() {

@@ -2,12 +2,8 @@
 
 use std::time::Duration;
 
-use super::app::{Options, counts, is_held, later, let_store_run, serve};
-use crate::support::{RawClient, Served, line, lines};
-
-fn clients<const N: usize>(served: &Served) -> [RawClient; N] {
-    std::array::from_fn(|_| RawClient::connect(served.address()))
-}
+use super::app::{Options, clients, counts, is_held, later, let_store_run, serve};
+use crate::support::{RawClient, line, lines};
 
 #[test]
 fn no_reply_leaves_before_it_is_settled() {

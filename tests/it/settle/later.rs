@@ -1,11 +1,7 @@
 //! What is answered later is settled as well.
 
-use super::app::{FULL, Options, is_held, later, let_store_run, serve};
-use crate::support::{RawClient, Served, line, lines};
-
-fn clients<const N: usize>(served: &Served) -> [RawClient; N] {
-    std::array::from_fn(|_| RawClient::connect(served.address()))
-}
+use super::app::{FULL, Options, clients, is_held, later, let_store_run, serve};
+use crate::support::{line, lines};
 
 #[test]
 fn who_waits_is_told_when_it_holds() {
