@@ -7,7 +7,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use rusqlite::{CachedStatement, Connection, OptionalExtension, Row, named_params, params};
+use rusqlite::{CachedStatement, Connection, OptionalExtension, Params, Row, ffi, named_params, params};
 
 use crate::{fields::Fields, id::Id};
 
@@ -88,6 +88,8 @@ pub(crate) struct Store {
     path: PathBuf,
     /// Something is written that is not committed.
     is_open: bool,
+    /// Why something of that could not be written.
+    failure: Option<ffi::Error>,
 }
 
 impl Store {
@@ -101,7 +103,7 @@ impl Store {
         connection.busy_timeout(std::time::Duration::from_secs(5))?;
         connection.set_prepared_statement_cache_capacity(64);
         connection.execute_batch(include_str!("schema.sql"))?;
-        Ok(Store { connection, path, is_open: false })
+        Ok(Store { connection, path, is_open: false, failure: None })
     }
 
     /// All streams by their names, and the next number that none has had.
@@ -131,10 +133,7 @@ impl Store {
 
     /// Writes what is known of a stream.
     pub(crate) fn set_stream(&mut self, name: &[u8], stream: &Stream) -> Result<()> {
-        self.write(
-            "INSERT OR REPLACE INTO streams VALUES (:id, :name, :last_ms, :last_seq, :max_ms, :max_seq, :length, :added)",
-        )?
-        .execute(named_params! {
+        self.change("INSERT OR REPLACE INTO streams VALUES (:id, :name, :last_ms, :last_seq, :max_ms, :max_seq, :length, :added)", named_params! {
             ":id": stream.number, ":name": name,
             ":last_ms": stream.last.ms, ":last_seq": stream.last.seq,
             ":max_ms": stream.max_deleted.ms, ":max_seq": stream.max_deleted.seq,
@@ -145,8 +144,8 @@ impl Store {
 
     /// Removes a stream; its events go by and by.
     pub(crate) fn remove_stream(&mut self, number: i64) -> Result<()> {
-        self.write("DELETE FROM streams WHERE id = ?")?.execute([number])?;
-        self.write("INSERT INTO garbage VALUES (?)")?.execute([number])?;
+        self.change("DELETE FROM streams WHERE id = ?", [number])?;
+        self.change("INSERT INTO garbage VALUES (?)", [number])?;
         Ok(())
     }
 
@@ -177,16 +176,20 @@ impl Store {
         last: Id,
         read: Option<i64>,
     ) -> Result<Group> {
-        self.write("INSERT INTO groups (stream, name, last_ms, last_seq, read) VALUES (?, ?, ?, ?, ?)")?
-            .execute(params![stream, name, last.ms, last.seq, read])?;
+        self.change(
+            "INSERT INTO groups (stream, name, last_ms, last_seq, read) VALUES (?, ?, ?, ?, ?)",
+            params![stream, name, last.ms, last.seq, read],
+        )?;
         let number = self.connection.last_insert_rowid();
         Ok(Group { number, last, read, consumers: BTreeMap::new() })
     }
 
     /// Writes how far a group has come.
     pub(crate) fn set_group(&mut self, number: i64, last: Id, read: Option<i64>) -> Result<()> {
-        self.write("UPDATE groups SET last_ms = ?, last_seq = ?, read = ? WHERE id = ?")?
-            .execute(params![last.ms, last.seq, read, number])?;
+        self.change(
+            "UPDATE groups SET last_ms = ?, last_seq = ?, read = ? WHERE id = ?",
+            params![last.ms, last.seq, read, number],
+        )?;
         Ok(())
     }
 
@@ -197,43 +200,47 @@ impl Store {
             "DELETE FROM consumers WHERE group_id = ?",
             "DELETE FROM groups WHERE id = ?",
         ] {
-            self.write(sql)?.execute([number])?;
+            self.change(sql, [number])?;
         }
         Ok(())
     }
 
     /// Makes a consumer.
     pub(crate) fn add_consumer(&mut self, group: i64, name: &[u8], seen: i64) -> Result<Consumer> {
-        self.write("INSERT INTO consumers (group_id, name, seen) VALUES (?, ?, ?)")?
-            .execute(params![group, name, seen])?;
+        self.change(
+            "INSERT INTO consumers (group_id, name, seen) VALUES (?, ?, ?)",
+            params![group, name, seen],
+        )?;
         Ok(Consumer { number: self.connection.last_insert_rowid(), seen })
     }
 
     /// Writes when a consumer was last heard of.
     pub(crate) fn set_seen(&mut self, consumer: i64, seen: i64) -> Result<()> {
-        self.write("UPDATE consumers SET seen = ? WHERE id = ?")?.execute([seen, consumer])?;
+        self.change("UPDATE consumers SET seen = ? WHERE id = ?", [seen, consumer])?;
         Ok(())
     }
 
     /// Removes a consumer; returns how many events it had not acknowledged.
     pub(crate) fn remove_consumer(&mut self, consumer: i64) -> Result<usize> {
-        let pending = self.write("DELETE FROM pending WHERE consumer = ?")?.execute([consumer])?;
-        self.write("DELETE FROM consumers WHERE id = ?")?.execute([consumer])?;
+        let pending = self.change("DELETE FROM pending WHERE consumer = ?", [consumer])?;
+        self.change("DELETE FROM consumers WHERE id = ?", [consumer])?;
         Ok(pending)
     }
 
     /// Notes that an event was delivered.
     pub(crate) fn set_pending(&mut self, group: i64, pending: Pending) -> Result<()> {
         let Pending { id, consumer, delivered, deliveries } = pending;
-        self.write("INSERT OR REPLACE INTO pending VALUES (?, ?, ?, ?, ?, ?)")?
-            .execute(params![group, id.ms, id.seq, consumer, delivered, deliveries])?;
+        self.change(
+            "INSERT OR REPLACE INTO pending VALUES (?, ?, ?, ?, ?, ?)",
+            params![group, id.ms, id.seq, consumer, delivered, deliveries],
+        )?;
         Ok(())
     }
 
     /// Notes that an event was acknowledged, or is not there any more; says whether it was pending.
     pub(crate) fn remove_pending(&mut self, group: i64, id: Id) -> Result<bool> {
         let sql = "DELETE FROM pending WHERE group_id = ? AND ms = ? AND seq = ?";
-        Ok(self.write(sql)?.execute([group, id.ms, id.seq])? > 0)
+        Ok(self.change(sql, [group, id.ms, id.seq])? > 0)
     }
 
     /// Pending events of this range, in their order, at most so many (-1: all), which were delivered at this time at the latest.
@@ -295,18 +302,16 @@ impl Store {
         let Some(number) = number else { return Ok(false) };
         let removed = self.remove_oldest(number, Id::MAX, at_most)?;
         if removed == 0 {
-            self.write("DELETE FROM garbage WHERE stream = ?")?.execute([number])?;
+            self.change("DELETE FROM garbage WHERE stream = ?", [number])?;
         }
         Ok(true)
     }
 
     pub(crate) fn add(&mut self, stream: i64, id: Id, fields: &Fields) -> Result<()> {
-        self.write("INSERT INTO entries VALUES (?, ?, ?, ?)")?.execute(params![
-            stream,
-            id.ms,
-            id.seq,
-            fields.stored()
-        ])?;
+        self.change(
+            "INSERT INTO entries VALUES (?, ?, ?, ?)",
+            params![stream, id.ms, id.seq, fields.stored()],
+        )?;
         Ok(())
     }
 
@@ -328,7 +333,7 @@ impl Store {
     /// Removes an event; says whether there was one.
     pub(crate) fn remove(&mut self, stream: i64, id: Id) -> Result<bool> {
         let sql = "DELETE FROM entries WHERE stream = ? AND ms = ? AND seq = ?";
-        Ok(self.write(sql)?.execute(params![stream, id.ms, id.seq])? > 0)
+        Ok(self.change(sql, params![stream, id.ms, id.seq])? > 0)
     }
 
     /// Removes the oldest events of a stream up to this one, at most so many; returns how many there were.
@@ -339,7 +344,7 @@ impl Store {
             .optional()?;
         let last = nth.map_or(last, |nth| nth.min(last));
         let sql = "DELETE FROM entries WHERE stream = ? AND (ms, seq) <= (?, ?)";
-        Ok(self.write(sql)?.execute(params![stream, last.ms, last.seq])? as i64)
+        Ok(self.change(sql, params![stream, last.ms, last.seq])? as i64)
     }
 
     /// Whether something is written that is not committed.
@@ -348,7 +353,13 @@ impl Store {
     }
 
     /// Makes all that was written hold, on disk.
+    ///
+    /// # Errors
+    /// It cannot, or something of it could not even be written. What was written is to be [taken back](Self::roll_back) then.
     pub(crate) fn commit(&mut self) -> Result<()> {
+        if let Some(failure) = self.failure {
+            return Err(rusqlite::Error::SqliteFailure(failure, None));
+        }
         if self.is_open {
             self.connection.execute_batch("COMMIT")?;
             self.is_open = false;
@@ -359,6 +370,7 @@ impl Store {
     /// Takes back what was written.
     pub(crate) fn roll_back(&mut self) -> Result<()> {
         self.is_open = false;
+        self.failure = None;
         // After some errors, SQLite has done it by itself.
         if self.connection.is_autocommit() { Ok(()) } else { self.connection.execute_batch("ROLLBACK") }
     }
@@ -380,12 +392,17 @@ impl Store {
         self.connection.prepare_cached(sql)
     }
 
-    fn write(&mut self, sql: &str) -> Result<CachedStatement<'_>> {
+    /// Writes something; returns how many rows that has changed.
+    fn change(&mut self, sql: &str, values: impl Params) -> Result<usize> {
         if !self.is_open {
             self.connection.execute_batch("BEGIN IMMEDIATE")?;
             self.is_open = true;
         }
-        self.connection.prepare_cached(sql)
+        let changed = self.connection.prepare_cached(sql)?.execute(values);
+        // Whoever asked for it has changed what is known in memory, too: nothing of it must be committed.
+        self.failure =
+            self.failure.or(changed.as_ref().err().and_then(rusqlite::Error::sqlite_error).copied());
+        changed
     }
 }
 
@@ -395,4 +412,28 @@ fn name(row: &Row<'_>, at: usize) -> Result<Bytes> {
 
 fn id(row: &Row<'_>, at: usize) -> Result<Id> {
     Ok(Id { ms: row.get(at)?, seq: row.get(at + 1)? })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{env, process};
+
+    use super::*;
+
+    /// Whoever wrote something has changed what is in memory as well, so half of it must not be kept.
+    #[test]
+    fn where_something_could_not_be_written_nothing_is_committed() {
+        let folder = env::temp_dir().join(format!("collector-{}", process::id()));
+        fs::create_dir_all(&folder).expect("it can be made");
+        let mut store = Store::open(&folder).expect("it can be opened");
+        let (id, fields) = (Id { ms: 1, seq: 1 }, Fields::default());
+        store.add(1, id, &fields).expect("it is new");
+        store.add(1, id, &fields).expect_err("it is there");
+        store.commit().expect_err("something is missing");
+        store.roll_back().expect("it can be taken back");
+        store.add(1, id, &fields).expect("it is new again");
+        store.commit().expect("all of it is written");
+        drop(store);
+        fs::remove_dir_all(&folder).expect("it can be removed");
+    }
 }
