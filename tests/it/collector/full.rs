@@ -3,19 +3,11 @@
 use std::{fs, process::Command};
 
 use super::start;
-use crate::support::{RawClient, Small, binary, eventually, line, lines, request};
+use crate::support::{RawClient, Small, binary, eventually, line, lines, request, until_refused};
 
-/// Adds events of 100 KiB until that is refused; returns how many could be, and the refusal.
-fn fill(client: &mut RawClient) -> (u64, String) {
+fn fill(client: &mut RawClient) -> (usize, String) {
     let value = vec![b'x'; 100 * 1024];
-    for number in 0.. {
-        let reply = client.ask(request([b"XADD".as_slice(), b"s", b"*", b"value", &value]));
-        if reply.starts_with(b"-") {
-            return (number, String::from_utf8_lossy(&reply).into_owned());
-        }
-        assert!(number < 10_000, "it never becomes full");
-    }
-    unreachable!("it never becomes full")
+    until_refused(client, |_| request([b"XADD".as_slice(), b"s", b"*", b"value", &value]))
 }
 
 #[test]

@@ -1,16 +1,11 @@
 //! Many collect while the process is killed, again and again.
 
-use std::{env, path::Path, thread, time::Duration};
+use std::{path::Path, thread, time::Duration};
 
 use super::start;
-use crate::support::{Folder, RawClient, Reply, line, lines};
+use crate::support::{Folder, RawClient, Reply, kills, line, lines};
 
 const WRITERS: usize = 50;
-
-/// How often it is killed. `KILLS=2000 cargo test … kills` is for a day on which there is time.
-fn rounds() -> usize {
-    env::var("KILLS").ok().and_then(|rounds| rounds.parse().ok()).unwrap_or(200)
-}
 
 /// The numbers that a writer has sent, and how many of them were acknowledged.
 #[derive(Clone, Copy, Debug, Default)]
@@ -24,7 +19,7 @@ fn nothing_that_was_acknowledged_is_lost() {
     let folder = Folder::new();
     let mut progress = [Progress::default(); WRITERS];
     let mut last = String::new();
-    for round in 0..rounds() {
+    for round in 0..kills(200) {
         collect_until_killed(folder.path(), &mut progress, round);
         last = check(folder.path(), &mut progress, round, &last);
     }

@@ -3,22 +3,15 @@
 use std::{fs, process::Command};
 
 use super::{ENGINES, start};
-use crate::support::{RawClient, Small, eventually, line, lines, request};
+use crate::support::{RawClient, Small, eventually, line, lines, request, until_refused};
 
 const MISCONF: &[u8] = b"-MISCONF Errors writing to the disk: ";
 
-/// Sets keys to a value of 100 KiB until that is refused; returns how many could be, and the refusal.
 fn fill(client: &mut RawClient) -> (usize, String) {
     let value = vec![b'x'; 100 * 1024];
-    for number in 0.. {
-        let key = format!("filling:{number}");
-        let reply = client.ask(request([b"SET".as_slice(), key.as_bytes(), &value]));
-        if reply.starts_with(b"-") {
-            return (number, String::from_utf8_lossy(&reply).into_owned());
-        }
-        assert!(number < 10_000, "it never becomes full");
-    }
-    unreachable!("it never becomes full")
+    until_refused(client, |number| {
+        request([b"SET".as_slice(), format!("filling:{number}").as_bytes(), &value])
+    })
 }
 
 #[test]

@@ -1,16 +1,11 @@
 //! Many write while the process is killed, again and again.
 
-use std::{env, path::Path, thread, time::Duration};
+use std::{path::Path, thread, time::Duration};
 
 use super::{ENGINES, start};
-use crate::support::{Folder, RawClient, Reply, line, lines};
+use crate::support::{Folder, RawClient, Reply, kills, line, lines};
 
 const WRITERS: usize = 50;
-
-/// How often it is killed. `KILLS=2000 cargo test … kills` is for a day on which there is time.
-fn rounds() -> usize {
-    env::var("KILLS").ok().and_then(|rounds| rounds.parse().ok()).unwrap_or(100)
-}
 
 /// How far a writer has come: the numbers that have been acknowledged, and the one that was sent last.
 #[derive(Clone, Copy, Debug, Default)]
@@ -24,13 +19,13 @@ fn nothing_that_was_acknowledged_is_lost() {
     for engine in ENGINES {
         let folder = Folder::new();
         let mut progress = [Progress::default(); WRITERS];
-        for round in 0..rounds() {
+        for round in 0..kills(100) {
             write_until_killed(engine, folder.path(), &mut progress, round);
             check(engine, folder.path(), &mut progress, round);
         }
         let total: i64 = progress.iter().map(|progress| progress.acknowledged).sum();
         assert!(total > 0);
-        println!("{engine}: killed {} times, {total} writes", rounds());
+        println!("{engine}: killed {} times, {total} writes", kills(100));
     }
 }
 

@@ -22,7 +22,7 @@ pub(crate) use reply::Reply;
 pub(crate) use report::{Fields, client_list, info, listed, report};
 pub(crate) use request::{line, lines, request};
 pub(crate) use served::{ANY_PORT, Served};
-pub(crate) use small::Small;
+pub(crate) use small::{Small, until_refused};
 
 /// Repeats `attempt` until it yields something; for what nobody announces.
 pub(crate) fn eventually<T>(mut attempt: impl FnMut() -> Option<T>) -> T {
@@ -34,6 +34,11 @@ pub(crate) fn eventually<T>(mut attempt: impl FnMut() -> Option<T>) -> T {
         assert!(std::time::Instant::now() < deadline, "it did not happen in {PATIENCE:?}");
         std::thread::sleep(std::time::Duration::from_millis(5));
     }
+}
+
+/// How often something is killed: `KILLS=2000 cargo test … kills` is for a day on which there is time.
+pub(crate) fn kills(usually: usize) -> usize {
+    std::env::var("KILLS").ok().and_then(|kills| kills.parse().ok()).unwrap_or(usually)
 }
 
 /// Lets this process, and those that it starts, have thousands of connections.

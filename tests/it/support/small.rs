@@ -2,7 +2,7 @@
 
 use std::{path::Path, process::Command};
 
-use super::Folder;
+use super::{Folder, RawClient};
 
 /// A small file system in memory, mounted in a folder.
 #[derive(Debug)]
@@ -39,4 +39,19 @@ impl Drop for Small {
     fn drop(&mut self) {
         let _ = Command::new("umount").arg("--lazy").arg(self.0.path()).status();
     }
+}
+
+/// Sends a request after the other until one is refused; returns how many were not, and the refusal.
+pub(crate) fn until_refused(
+    client: &mut RawClient,
+    mut request: impl FnMut(usize) -> Vec<u8>,
+) -> (usize, String) {
+    for number in 0.. {
+        let reply = client.ask(request(number));
+        if reply.starts_with(b"-") {
+            return (number, String::from_utf8_lossy(&reply).into_owned());
+        }
+        assert!(number < 10_000, "it never becomes full");
+    }
+    unreachable!("it never becomes full")
 }
