@@ -58,6 +58,8 @@ mod transactions;
 mod types;
 /// Mistakes, and what the compiler says to them.
 mod ui;
+/// Requests that are sent on to another server.
+mod upstream;
 /// Large values, and many clients.
 mod values;
 /// Requests in pieces of any size.

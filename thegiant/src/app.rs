@@ -9,6 +9,7 @@ use crate::{
     command::{Answer, Call, Commands, Row, RowId, Spec, split_name},
     connection::{Connected, Consumers, Disconnected, Drain, MountId, Presence, Routes, Session, drain},
     info::{InfoFields, InfoSection},
+    upstream::{Relay, UpstreamHandle},
 };
 
 /// The commands of a server, and who answers them: actors, a function, the toolkit itself.
@@ -53,6 +54,8 @@ pub struct App {
     info: Vec<InfoSection>,
     presence: Presence,
     keyspace: Keyspace,
+    /// What other commands are sent on to.
+    relay: Option<MountId>,
 }
 
 impl App {
@@ -102,6 +105,53 @@ impl App {
             self.routes.set_fallback(spec, mount, row);
         }
         self
+    }
+
+    /// Sends every command on that no row names, as it came, to another server; its reply comes back as it was sent.
+    ///
+    /// ```no_run
+    /// use thegiant::{Upstream, prelude::*};
+    ///
+    /// struct Front;
+    ///
+    /// impl Actor for Front {
+    ///     type Context = Context<Self>;
+    /// }
+    ///
+    /// #[commands]
+    /// impl Front {
+    ///     /// Is not for everybody.
+    ///     #[command("FLUSHALL", write)]
+    ///     fn flush_all(&self) -> Result<(), Error> {
+    ///         Err(Error::new("NOPERM", "nobody flushes this one"))
+    ///     }
+    /// }
+    ///
+    /// #[actix::main]
+    /// async fn main() -> std::io::Result<()> {
+    ///     let redis = Upstream::new("127.0.0.1:6379").start();
+    ///     let app = App::new().mount(Front.start()).relay(redis);
+    ///     Server::new(app).bind("127.0.0.1:6380")?.run().await
+    /// }
+    /// ```
+    ///
+    /// The server itself goes on answering what is about a connection to it (`HELLO`, `AUTH`, `SELECT`, `QUIT`, `RESET`,
+    /// `CLIENT`), and what its operators need (`INFO`, `CONFIG`, `SLOWLOG`, `LATENCY`, `MONITOR`, `SHUTDOWN`, `DEBUG`). All
+    /// else is the upstream's: `PING`, `COMMAND`, transactions, channels. `CLIENT TRACKING` is refused.
+    ///
+    /// What changes a connection has one of its own, for as long as it is needed: after `WATCH` or `MULTI` up to `EXEC`,
+    /// unless the whole transaction comes at once; after `SUBSCRIBE` until nothing is subscribed to; and a command that
+    /// waits, such as `BLPOP` or whatever the upstream's `COMMAND` says so of. There, `SELECT` and `HELLO` have to come
+    /// before, and commands of actors are run at once, also between `MULTI` and `EXEC`. If it is lost, the next
+    /// command is told; a client that listens is disconnected, as it would be by the upstream.
+    ///
+    /// It takes the place of a [`fallback`](Self::fallback). `INFO` has a section `Upstream`.
+    pub fn relay(mut self, upstream: UpstreamHandle) -> Self {
+        let relay = upstream.relay();
+        let mount = self.routes.add_actor(relay.clone().recipient(), false, false);
+        self.relay = Some(mount);
+        self.presence.disconnected.push(relay.recipient());
+        self.info("Upstream", move |info| upstream.add_to(info))
     }
 
     /// Removes a built-in command, `"SELECT"`, a subcommand, `"CLIENT SETNAME"`, or a whole
@@ -166,6 +216,15 @@ impl App {
 
     /// What a server needs, with the built-in commands where nothing else has their names.
     pub(crate) fn into_parts(mut self) -> AppParts {
+        if let Some(mount) = self.relay {
+            for (row, spec) in RowId::all::<Relay>() {
+                match row.index() {
+                    0 => self.routes.set_fallback(spec, mount, row),
+                    // An actor that is mounted comes before it.
+                    _ => drop(self.routes.add_command(spec, mount, row)),
+                }
+            }
+        }
         let is_free = |spec: &Spec| {
             let removed = self.removed.iter().any(|name| names(spec, name));
             // Whoever has a command has its subcommands, too.

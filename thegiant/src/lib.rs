@@ -38,6 +38,7 @@
 //! - A [`Responder`] answers later; so does a method that returns a future, an [`Answer`](command::Answer).
 //! - [`Client`] is who asks, and can be sent something at any time; [`Call`] is what was asked, as it came.
 //! - An actor that implements [`Settle`] has its replies wait until what they say is on disk, for many at once.
+//! - [`Upstream`] is another server, to which [`App::relay`] sends what is not answered here, and which handlers can ask.
 //! - [`PubSub`] has the channels that clients subscribe to: any actor publishes there, or is told by [`Published`].
 //! - [`Keyspace`] is told of keys that an actor changes by itself: clients watch keys and keep what they have read.
 //! - [`command`](mod@command) describes commands, [`resp`] is the wire, [`glob`] matches patterns.
@@ -183,8 +184,9 @@
 //! # Layout
 //!
 //! `resp/` is the wire, without I/O; `command/` what a command is; `connection/` the actor per
-//! client; `builtin/` the commands that it answers itself; `app.rs` and `server.rs` put them
-//! together. What was decided, and why, is in the repository's `DESIGN.md`.
+//! client; `upstream/` the connections to other servers; `builtin/` the commands that a connection
+//! answers itself; `app.rs` and `server.rs` put them together. What was decided, and why, is in the
+//! repository's `DESIGN.md`.
 
 // The attributes write `::thegiant::…`, which has to mean this crate in here too.
 extern crate self as thegiant;
@@ -204,6 +206,7 @@ mod server;
 mod settings;
 #[cfg(feature = "test-util")]
 pub mod test;
+mod upstream;
 
 pub use bytes::Bytes;
 /// Makes a parameter of options: `[NX | XX] [GET] [EX seconds | PX milliseconds | KEEPTTL]`.
@@ -437,6 +440,7 @@ pub use crate::{
     pubsub::{PubSub, Published},
     resp::{Error, Value},
     server::{ClientClass, OutputLimit, Server, ServerHandle, SlowConsumers},
+    upstream::{Upstream, UpstreamHandle},
 };
 
 /// What an application needs, in one `use`.

@@ -82,6 +82,26 @@ fn streams_are_those_of_redis() {
     assert_same("collector", &families, |_| Pair::of("collector", &[]));
 }
 
+/// What is sent on to a redis-server comes back as if that had been asked.
+#[test]
+fn what_is_relayed_is_as_in_redis() {
+    const RELAYED: [&str; 9] = [
+        "strings",
+        "keys",
+        "expiry",
+        "errors",
+        "protocol",
+        "large",
+        "random commands",
+        "random sums",
+        "all ranges",
+    ];
+    let mut families: Vec<_> = families().into_iter().filter(|(name, _)| RELAYED.contains(name)).collect();
+    families.push(("relay", include_str!("relay.txt").to_owned()));
+    families.push(("streams", include_str!("streams.txt").to_owned()));
+    assert_same("relay", &families, |_| Pair::relayed());
+}
+
 fn assert_same(what: &str, families: &[(&str, String)], servers: impl Fn(&str) -> Pair + Copy + Send) {
     let (sent, differences) = thread::scope(|scope| {
         let play = |(name, rows)| scope.spawn(move || play(name, rows, servers(name)));

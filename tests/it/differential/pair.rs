@@ -2,10 +2,10 @@
 
 use std::io;
 
-use thegiant::Bytes;
+use thegiant::{App, Bytes, Upstream};
 
 use super::script::Conversation;
-use crate::support::{Process, RawClient, Reply, line};
+use crate::support::{Folder, Process, RawClient, Reply, Served, line};
 
 /// How a conversation becomes a sequence of bytes.
 #[derive(Clone, Copy, Debug)]
@@ -40,9 +40,27 @@ const AUTH: &str = "AUTH secret";
 /// `kv` and redis-server, on sockets of the same name.
 #[derive(Debug)]
 pub(super) struct Pair {
-    kv: Process,
+    kv: Subject,
     redis: Process,
     has_password: bool,
+}
+
+/// What is compared with redis-server.
+#[derive(Debug)]
+enum Subject {
+    Example(Process),
+    /// Another redis-server, and what is in front of it.
+    #[expect(dead_code, reason = "what it needs is there as long as it is")]
+    Relay(Served, Process, Folder),
+}
+
+impl Subject {
+    fn address(&self) -> &str {
+        match self {
+            Subject::Example(process) => process.address(),
+            Subject::Relay(relay, ..) => relay.address(),
+        }
+    }
 }
 
 impl Pair {
@@ -52,13 +70,25 @@ impl Pair {
 
     /// Another example with the commands of `kv`.
     pub(super) fn of(example: &str, options: &[&str]) -> Self {
-        let (kv, redis) = (Process::example_like_redis(example, options), Process::redis(&[]));
-        Pair { kv, redis, has_password: false }.aligned()
+        let kv = Subject::Example(Process::example_like_redis(example, options));
+        Pair { kv, redis: Process::redis(&[]), has_password: false }.aligned()
+    }
+
+    /// Another redis-server, by way of [`App::relay`].
+    pub(super) fn relayed() -> Self {
+        let upstream = Process::redis(&[]);
+        let address = upstream.address().to_owned();
+        let folder = Folder::new();
+        let socket = folder.socket("relay.sock");
+        let app = || App::new().relay(Upstream::new(address).start());
+        let relay = Served::with(app, move |server| server.bind(socket));
+        let kv = Subject::Relay(relay, upstream, folder);
+        Pair { kv, redis: Process::redis(&[]), has_password: false }.aligned()
     }
 
     /// Both want the password `secret`.
     pub(super) fn with_password() -> Self {
-        let kv = Process::example_like_redis("kv", &["--password", "secret"]);
+        let kv = Subject::Example(Process::example_like_redis("kv", &["--password", "secret"]));
         let redis = Process::redis(&["--requirepass", "secret"]);
         Pair { kv, redis, has_password: true }.aligned()
     }
@@ -76,19 +106,19 @@ impl Pair {
 
     /// Lets the next client of each have the same number: it is in some replies.
     fn aligned(self) -> Self {
-        let next = |server: &Process| {
-            let mut client = RawClient::connect(server.address());
+        let next = |address: &str| {
+            let mut client = RawClient::connect(address);
             if self.has_password {
                 client.ask(line(AUTH));
             }
             id(&mut client)
         };
-        let (mut kv, mut redis) = (next(&self.kv), next(&self.redis));
+        let (mut kv, mut redis) = (next(self.kv.address()), next(self.redis.address()));
         while kv != redis {
             if kv < redis {
-                kv = next(&self.kv);
+                kv = next(self.kv.address());
             } else {
-                redis = next(&self.redis);
+                redis = next(self.redis.address());
             }
         }
         self
@@ -97,10 +127,10 @@ impl Pair {
     /// All that `kv` says in a conversation, and all that redis-server does: a reply per request,
     /// unless the connection ends before, then the rest.
     pub(super) fn answers(&self, conversation: &Conversation<'_>, variant: Variant) -> [Vec<Bytes>; 2] {
-        let [kv, redis] = [&self.kv, &self.redis].map(|server| {
-            let mut client = RawClient::connect(server.address());
+        let [kv, redis] = self.addresses().map(|address| {
+            let mut client = RawClient::connect(address);
             let id = if self.has_password { 0 } else { prepare(&mut client, variant.protocol) };
-            let mut other = conversation.has_other().then(|| RawClient::connect(server.address()));
+            let mut other = conversation.has_other().then(|| RawClient::connect(address));
             let ids = [id, other.as_mut().map_or(0, self::id)];
             let mut answers = match variant.way {
                 Way::InTurn => in_turn(&mut client, other.as_mut(), conversation, ids),

@@ -66,6 +66,14 @@ impl<'a> Call<'a> {
         }
     }
 
+    /// The `index`th word, if it has a buffer of its own.
+    pub(crate) fn large(&self, index: usize) -> Option<&'a Bytes> {
+        match self.spans.get(index)? {
+            Span::Large(index) => self.large.get(*index as usize),
+            Span::Input { .. } => None,
+        }
+    }
+
     /// The number of words: the name and the arguments.
     #[expect(clippy::len_without_is_empty, reason = "a request has at least its name")]
     pub fn len(&self) -> usize {

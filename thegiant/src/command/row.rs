@@ -35,6 +35,11 @@ impl RowId {
         &S::ROWS[usize::from(self.block)][usize::from(self.row)]
     }
 
+    /// Where it stands in its slice.
+    pub(crate) fn index(self) -> usize {
+        usize::from(self.row)
+    }
+
     /// All rows of `S`.
     pub(crate) fn all<S: Commands>() -> impl Iterator<Item = (RowId, &'static Spec)> {
         S::ROWS.iter().zip(0..).flat_map(|(rows, block)| {

@@ -42,7 +42,7 @@ pub struct Spec {
 
 impl Spec {
     /// What takes every request that no row names.
-    pub(crate) const FALLBACK: Spec = Spec { max_words: None, ..Spec::new("FALLBACK", &[]) };
+    pub(crate) const FALLBACK: Spec = Spec::new("FALLBACK", &[]).any_args();
 
     /// A command of this name with these parameters.
     ///
@@ -69,6 +69,12 @@ impl Spec {
                 None => None,
             },
         }
+    }
+
+    /// With any number of arguments, which only somebody else knows.
+    pub(crate) const fn any_args(mut self) -> Self {
+        self.max_words = None;
+        self
     }
 
     /// With these flags.

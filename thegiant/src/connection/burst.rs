@@ -1,6 +1,7 @@
 //! What one read brought in.
 
 mod again;
+mod relayed;
 mod tail;
 mod transaction;
 

@@ -163,6 +163,8 @@ pub(crate) enum ClientFlag {
     Dirty = 1 << 5,
     /// `CLIENT TRACKING`: it is told when what it has read has changed.
     Tracking = 1 << 6,
+    /// `RESET`: what it had of others is of the time before.
+    StartedOver = 1 << 7,
 }
 
 /// What a connection finds when it looks for its burst.

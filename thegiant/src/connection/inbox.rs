@@ -91,7 +91,7 @@ impl Inbox {
     }
 
     /// What one `Drain` is for.
-    pub(super) fn take(&self) -> VecDeque<Box<Burst>> {
+    pub(crate) fn take(&self) -> VecDeque<Box<Burst>> {
         let mut queue = self.queue();
         if self.is_pool {
             return queue.bursts.pop_front().into_iter().collect();
@@ -126,11 +126,11 @@ impl Inbox {
         }
     }
 
-    pub(super) fn give_back(&self, empty: VecDeque<Box<Burst>>) {
+    pub(crate) fn give_back(&self, empty: VecDeque<Box<Burst>>) {
         self.queue().spare = empty;
     }
 
-    pub(super) fn mount(&self) -> MountId {
+    pub(crate) fn mount(&self) -> MountId {
         self.mount
     }
 
@@ -199,7 +199,7 @@ pub struct Drain {
 }
 
 impl Drain {
-    pub(super) fn take_inbox(&mut self) -> Option<Arc<Inbox>> {
+    pub(crate) fn take_inbox(&mut self) -> Option<Arc<Inbox>> {
         self.inbox.take()
     }
 }

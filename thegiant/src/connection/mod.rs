@@ -85,6 +85,11 @@ thread_local! {
     static SCRATCH_BUFFER: RefCell<Vec<u8>> = RefCell::new(vec![0; SCRATCH]);
 }
 
+/// Reads into the buffer of this thread, and has that looked at.
+pub(crate) fn with_scratch<T>(read: impl FnOnce(&mut [u8]) -> T) -> T {
+    SCRATCH_BUFFER.with_borrow_mut(|scratch| read(scratch))
+}
+
 /// A client's connection.
 ///
 /// It goes round in stages: a burst is read, run (by itself or by handler actors), and its replies
@@ -230,7 +235,7 @@ impl Connection {
         if let Some(filling) = self.incoming.as_mut().and_then(|burst| burst.filling.as_mut()) {
             return self.stream.poll_fill(filling, cx);
         }
-        SCRATCH_BUFFER.with_borrow_mut(|scratch| {
+        with_scratch(|scratch| {
             let read = ready!(self.stream.poll_read(scratch, cx))?;
             if read > 0 {
                 let burst = self.incoming.get_or_insert_with(Burst::new);
@@ -698,9 +703,7 @@ impl Connection {
     fn close(&mut self, until: Option<Pin<Box<Sleep>>>, cx: &mut TaskContext<'_>) -> Stage {
         self.stream.shutdown(cx);
         let mut is_sending = until.is_some();
-        while let Poll::Ready(read) =
-            SCRATCH_BUFFER.with_borrow_mut(|scratch| self.stream.poll_read(scratch, cx))
-        {
+        while let Poll::Ready(read) = with_scratch(|scratch| self.stream.poll_read(scratch, cx)) {
             match read {
                 Ok(0) | Err(_) => return Stage::Ended,
                 Ok(_) => is_sending = true,

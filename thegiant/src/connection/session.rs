@@ -127,6 +127,7 @@ impl Session {
         self.client.set_name(None);
         self.client.set(ClientFlag::NoEvict, false);
         self.client.set(ClientFlag::NoTouch, false);
+        self.client.set(ClientFlag::StartedOver, true);
         self.set_monitor(false);
         self.subscriptions = None;
         self.end_transaction();

@@ -237,6 +237,13 @@ impl Encoder {
         self.raw(encoded);
     }
 
+    /// What has been written since `mark` is a reply that was encoded already.
+    pub(crate) fn note_relayed(&mut self, mark: Mark) {
+        if self.bytes.get(mark.bytes) == Some(&b'-') {
+            self.notes |= ERROR;
+        }
+    }
+
     /// Adds what has been written elsewhere, a reply at most, and takes it from there.
     pub(crate) fn append(&mut self, other: &mut Encoder) {
         self.notes |= other.notes & ERROR;

@@ -11,8 +11,10 @@
 mod decode;
 mod encode;
 mod error;
+mod frames;
 mod inline;
 mod number;
+pub(crate) mod read;
 mod tail;
 mod value;
 
@@ -20,6 +22,8 @@ pub use decode::{DecodeLimits, Decoder, LARGE_BULK, Progress, ProtocolError, Spa
 pub use encode::{Encoder, Protocol};
 pub(crate) use encode::{Mark, Replies};
 pub use error::Error;
+pub(crate) use frames::Frames;
 pub use number::{parse_float, parse_integer};
+pub(crate) use read::Received;
 pub(crate) use tail::{Tail, Written};
 pub use value::Value;

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::{Encoder, Error};
+use super::{Encoder, Error, Received, read};
 
 /// A reply of any type, for handlers that cannot say it in their signature.
 ///
@@ -48,6 +48,14 @@ impl Value {
     /// A string of any bytes.
     pub fn bulk(bytes: impl Into<Bytes>) -> Self {
         Value::Bulk(bytes.into())
+    }
+
+    /// The value that these bytes are as a whole.
+    pub(crate) fn parse(bytes: &[u8]) -> Option<Self> {
+        match read::parse(bytes) {
+            Ok(Some((Received::Reply(value), len))) if len == bytes.len() => Some(value),
+            _ => None,
+        }
     }
 
     /// Appends the value. It recurses as deep as the value is nested.

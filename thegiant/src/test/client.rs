@@ -9,8 +9,10 @@ use tokio::{
     net::ToSocketAddrs,
 };
 
-use super::reply::{self, Received};
-use crate::Value;
+use crate::{
+    Value,
+    resp::{Received, read},
+};
 
 /// A client of a [`TestServer`](super::TestServer), or of any other server. When it is dropped, it has gone.
 ///
@@ -181,7 +183,7 @@ impl TestClient {
 
     async fn receive(&mut self, what: &str) -> Received {
         loop {
-            match reply::parse(&self.input) {
+            match read::parse(&self.input) {
                 Ok(Some((received, len))) => {
                     self.input.drain(..len);
                     return received;

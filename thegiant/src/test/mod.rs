@@ -66,7 +66,6 @@
 
 mod client;
 mod pieces;
-mod reply;
 mod server;
 
 pub use client::TestClient;

@@ -1,19 +1,19 @@
-//! Reading replies.
+//! Replies as values.
 
 use bytes::Bytes;
 
-use crate::{Error, Value};
+use super::{Error, Value};
 
 /// What a server sends.
 #[derive(Debug, PartialEq)]
-pub(super) enum Received {
+pub(crate) enum Received {
     Reply(Value),
     Push(Vec<Value>),
 }
 
 /// What is at the beginning, and how long it is; `None` if not all of it is there.
-pub(super) fn parse(bytes: &[u8]) -> Result<Option<(Received, usize)>, &'static str> {
-    let mut reader = Reader { bytes, at: 0 };
+pub(crate) fn parse(bytes: &[u8]) -> Result<Option<(Received, usize)>, &'static str> {
+    let mut reader = Reader { bytes, at: 0, depth: 0 };
     let received = match bytes.first() {
         Some(b'>') => reader.line().and_then(|line| reader.values(line)).map(Received::Push),
         Some(_) => reader.value().map(Received::Reply),
@@ -29,7 +29,12 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Option<(Received, usize)>, &'static 
 struct Reader<'a> {
     bytes: &'a [u8],
     at: usize,
+    /// In so many values is what is read next.
+    depth: usize,
 }
+
+/// Values are read by recursion, and another server is not to have this one run out of stack.
+const DEEPEST: usize = 128;
 
 /// Why there is no value.
 enum Stop {
@@ -66,11 +71,23 @@ impl<'a> Reader<'a> {
     }
 
     fn values(&mut self, line: &[u8]) -> Read<Vec<Value>> {
-        (0..number::<usize>(line)?).map(|_| self.value()).collect()
+        self.deeper(|reader| (0..number::<usize>(line)?).map(|_| reader.value()).collect())
     }
 
     fn pairs(&mut self, line: &[u8]) -> Read<Vec<(Value, Value)>> {
-        (0..number::<usize>(line)?).map(|_| Ok((self.value()?, self.value()?))).collect()
+        self.deeper(|reader| {
+            (0..number::<usize>(line)?).map(|_| Ok((reader.value()?, reader.value()?))).collect()
+        })
+    }
+
+    fn deeper<T>(&mut self, read: impl FnOnce(&mut Self) -> Read<T>) -> Read<T> {
+        if self.depth == DEEPEST {
+            return Err(Stop::Wrong("too many values in each other"));
+        }
+        self.depth += 1;
+        let values = read(self);
+        self.depth -= 1;
+        values
     }
 
     fn string(&mut self, line: &[u8]) -> Read<&'a [u8]> {
@@ -132,5 +149,8 @@ mod tests {
         let push = vec![Value::bulk("news"), Value::Integer(1)];
         assert_eq!(parse(b">2\r\n$4\r\nnews\r\n:1\r\n:2\r\n"), Ok(Some((Received::Push(push), 18))));
         assert!(parse(b"what\r\n").is_err());
+        let nested = |depth: usize| ["*1\r\n".repeat(depth), ":1\r\n".to_owned()].concat();
+        assert!(parse(nested(DEEPEST).as_bytes()).is_ok_and(|parsed| parsed.is_some()));
+        assert!(parse(nested(1_000_000).as_bytes()).is_err());
     }
 }

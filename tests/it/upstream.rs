@@ -1,0 +1,4 @@
+mod down;
+mod private;
+mod server;
+mod shared;

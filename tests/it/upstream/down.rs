@@ -1,0 +1,144 @@
+//! The upstream is not there, goes, and comes back.
+
+use std::time::Duration;
+
+use super::server::{Place, kill, relay};
+use crate::support::{Process, RawClient, Served, eventually, info, line, lines};
+
+/// Asks until the upstream is there again.
+fn ask_until_up(client: &mut RawClient) {
+    eventually(|| (client.ask(line("PING")) == "+PONG\r\n").then_some(()));
+}
+
+#[test]
+fn what_was_sent_may_have_been_run_and_what_comes_then_is_not_sent() {
+    let place = Place::new();
+    let (upstream, asks) = place.open();
+    let relay = relay(&place.address(), |upstream| upstream);
+    let mut client = RawClient::connect(relay.address());
+    client.send(lines("PING \n HOLD first \n HOLD second"));
+    assert_eq!(asks.recv().as_deref(), Ok("first"));
+    let [mut other, mut bystander] = [(); 2].map(|()| RawClient::connect(relay.address()));
+    other.send(line("HOLD other"));
+    eventually(|| (info(&mut bystander, "upstream").number("upstream_commands") == 4).then_some(()));
+    kill(upstream);
+
+    let lost = format!(
+        "-UPSTREAM {} was lost (it has closed the connection) before it replied: the command may have been run\r\n",
+        place.address()
+    );
+    assert_eq!(client.replies(3), ["+PONG\r\n", &lost, &lost].concat());
+    assert_eq!(other.reply(), lost);
+    let down = client.ask(line("GET x"));
+    let start = format!("-UPSTREAMDOWN {} cannot be reached (", place.address());
+    assert!(
+        down.starts_with(start.as_bytes()) && down.ends_with(b"): the command was not sent\r\n"),
+        "{down:?}"
+    );
+
+    let (_upstream, _asks) = place.open();
+    ask_until_up(&mut client);
+    let told = info(&mut client, "upstream");
+    assert_eq!(
+        (told.number("upstream_commands_lost"), told.text("upstream_address")),
+        (3, &place.address()[..])
+    );
+    assert!(told.number("upstream_commands_unsent") > 0);
+    assert_eq!((told.number("upstream_connections"), told.number("upstream_private_connections")), (1, 0));
+}
+
+#[test]
+fn it_need_not_be_there_at_first() {
+    let place = Place::new();
+    let relay = relay(&place.address(), |upstream| upstream);
+    let mut client = RawClient::connect(relay.address());
+    let expected = format!(
+        "-UPSTREAMDOWN {} cannot be reached (no such file or directory): the command was not sent\r\n",
+        place.address()
+    );
+    assert_eq!(client.ask(line("GET x")), expected);
+    // A command that gets a connection of its own, too.
+    assert_eq!(client.ask(line("BLPOP x 0")), expected);
+    assert_eq!(client.ask(line("CLIENT GETNAME")), "$-1\r\n");
+    let (_upstream, _asks) = place.open();
+    ask_until_up(&mut client);
+}
+
+#[test]
+fn an_upstream_that_says_nothing_is_given_up() {
+    let place = Place::new();
+    let (_upstream, asks) = place.open();
+    let relay = relay(&place.address(), |upstream| upstream.reply_timeout(Duration::from_secs(1)));
+    let mut client = RawClient::connect(relay.address());
+    client.send(line("HOLD it"));
+    let reply = client.reply();
+    assert!(asks.recv().is_ok());
+    let reply = String::from_utf8_lossy(&reply).into_owned();
+    assert!(reply.contains("(nothing has come from it for 1 s)"), "{reply}");
+    ask_until_up(&mut client);
+}
+
+#[test]
+fn a_signal_of_life_is_asked_for() {
+    let redis = Process::redis(&[]);
+    let relay = relay(redis.address(), |upstream| upstream.reply_timeout(Duration::from_secs(1)));
+    let mut client = RawClient::connect(relay.address());
+    assert_eq!(client.ask(line("PING")), "+PONG\r\n");
+    // It is there, but does nothing.
+    redis.signal("STOP");
+    let down = |client: &mut RawClient| info(client, "upstream").number("upstream_connections") == 0;
+    eventually(|| down(&mut client).then_some(()));
+    assert!(client.ask(line("PING")).starts_with(b"-UPSTREAMDOWN "));
+    redis.signal("CONT");
+    ask_until_up(&mut client);
+}
+
+#[test]
+fn who_listens_is_disconnected_and_who_has_begun_something_is_told() {
+    let place = Place::new();
+    let (upstream, asks) = place.open();
+    let relay = relay(&place.address(), |upstream| upstream);
+    let [mut listener, mut writer, mut waiting] = [(); 3].map(|()| RawClient::connect(relay.address()));
+    listener.ask(line("SUBSCRIBE news"));
+    writer.ask(line("WATCH x"));
+    writer.ask(line("MULTI"));
+    waiting.send(line("WAITFOR it"));
+    let clients = |relay: &Served| {
+        let mut client = RawClient::connect(relay.address());
+        info(&mut client, "upstream").number("upstream_private_connections")
+    };
+    eventually(|| (clients(&relay) == 3).then_some(()));
+    assert_eq!(asks.recv().as_deref(), Ok("it"));
+    kill(upstream);
+    assert_eq!(listener.rest(), "");
+    assert!(waiting.reply().starts_with(b"-UPSTREAM "));
+    assert!(writer.ask(line("SET x 1")).starts_with(b"-UPSTREAM "));
+    let (_upstream, _asks) = place.open();
+    ask_until_up(&mut writer);
+    assert_eq!(writer.ask(line("EXEC")), "-ERR EXEC without MULTI\r\n");
+}
+
+#[test]
+fn what_it_says_to_a_wrong_password_is_told() {
+    let redis = Process::redis(&["--requirepass", "secret"]);
+    let wrong = relay(redis.address(), |upstream| upstream.password("wrong"));
+    let mut client = RawClient::connect(wrong.address());
+    let reply = client.ask(line("GET x"));
+    let expected = "cannot be reached (WRONGPASS invalid username-password pair or user is disabled.)";
+    assert!(String::from_utf8_lossy(&reply).contains(expected), "{reply:?}");
+
+    let none = relay(redis.address(), |upstream| upstream);
+    let reply = RawClient::connect(none.address()).ask(line("GET x"));
+    assert!(String::from_utf8_lossy(&reply).contains("(NOAUTH Authentication required.)"), "{reply:?}");
+
+    for with_user in [false, true] {
+        let right = relay(redis.address(), move |upstream| {
+            let upstream = upstream.password("secret");
+            if with_user { upstream.user("default") } else { upstream }
+        });
+        let mut client = RawClient::connect(right.address());
+        assert_eq!(client.ask(line("GET x")), "$-1\r\n");
+        client.ask(line("HELLO 3"));
+        assert_eq!(client.ask(line("GET x")), "_\r\n");
+    }
+}

@@ -1,0 +1,127 @@
+//! Connections that a client has for itself.
+
+use std::{thread, time::Duration};
+
+use super::server::{Place, relay};
+use crate::support::{Process, RawClient, eventually, info, line, lines};
+
+#[test]
+fn a_client_that_leaves_takes_nothing_with_it() {
+    let redis = Process::redis(&[]);
+    let relay = relay(redis.address(), |upstream| upstream);
+    let mut observer = RawClient::connect(redis.address());
+    let mut blocked = |count: u64| {
+        eventually(|| (info(&mut observer, "clients").number("blocked_clients") == count).then_some(()));
+    };
+    let mut client = RawClient::connect(relay.address());
+    client.send(line("BLPOP list 0"));
+    blocked(1);
+    drop(client);
+    blocked(0);
+    let mut client = RawClient::connect(relay.address());
+    assert_eq!(client.ask(line("RPUSH list value")), ":1\r\n");
+    assert_eq!(client.ask(line("BLPOP list 0")), "*2\r\n$4\r\nlist\r\n$5\r\nvalue\r\n");
+}
+
+#[test]
+fn who_waits_does_not_hold_up_others() {
+    let redis = Process::redis(&[]);
+    let relay = relay(redis.address(), |upstream| upstream);
+    let mut waiting: Vec<_> = (0..50).map(|_| RawClient::connect(relay.address())).collect();
+    waiting.iter_mut().for_each(|client| client.send(lines("BLPOP list 0 \n GET after")));
+    let mut client = RawClient::connect(relay.address());
+    client.ask(line("SET after all"));
+    for (served, _) in waiting.iter().enumerate() {
+        assert_eq!(client.ask(format!("RPUSH list {served}\r\n")), ":1\r\n");
+    }
+    for client in &mut waiting {
+        assert!(client.reply().starts_with(b"*2\r\n$4\r\nlist\r\n"));
+        assert_eq!(client.reply(), "$3\r\nall\r\n");
+    }
+    // What they had is used again.
+    let mut other = RawClient::connect(redis.address());
+    let before = info(&mut other, "stats").number("total_connections_received");
+    client.ask(line("RPUSH list one two three"));
+    (0..3).for_each(|_| drop(client.ask(line("BLPOP list 0"))));
+    assert_eq!(info(&mut other, "stats").number("total_connections_received"), before);
+}
+
+#[test]
+fn the_upstream_says_which_of_its_commands_wait() {
+    let place = Place::new();
+    let (_upstream, asks) = place.open();
+    let relay = relay(&place.address(), |upstream| upstream);
+    let mut client = RawClient::connect(relay.address());
+    // It has said so by now.
+    assert_eq!(client.ask(line("PING")), "+PONG\r\n");
+    client.send(line("WAITFOR it"));
+    assert_eq!(asks.recv().as_deref(), Ok("it"));
+    let mut other = RawClient::connect(relay.address());
+    assert_eq!(other.ask(line("PING")), "+PONG\r\n");
+    assert_eq!(other.ask(line("OPEN")), ":1\r\n");
+    assert_eq!(client.reply(), "+open\r\n");
+}
+
+#[test]
+fn messages_come_at_any_time() {
+    let redis = Process::redis(&[]);
+    let relay = relay(redis.address(), |upstream| upstream);
+    let [mut old, mut new] = [(); 2].map(|()| RawClient::connect(relay.address()));
+    new.ask(line("HELLO 3"));
+    for listener in [&mut old, &mut new] {
+        listener.ask(line("SUBSCRIBE news"));
+    }
+    let mut writer = RawClient::connect(relay.address());
+    for message in ["one", "two"] {
+        assert_eq!(writer.ask(format!("PUBLISH news {message}\r\n")), ":2\r\n");
+        let told = format!("3\r\n$7\r\nmessage\r\n$4\r\nnews\r\n$3\r\n{message}\r\n");
+        assert_eq!(old.reply(), format!("*{told}"));
+        assert_eq!(new.reply(), format!(">{told}"));
+    }
+    // One that hears of nothing is noticed when it leaves.
+    drop((old, new));
+    eventually(|| (writer.ask(line("PUBSUB NUMSUB news")) == "*2\r\n$4\r\nnews\r\n:0\r\n").then_some(()));
+}
+
+#[test]
+fn what_is_watched_is_watched_by_one() {
+    let redis = Process::redis(&[]);
+    let relay = relay(redis.address(), |upstream| upstream);
+    let add = |times: usize| {
+        let mut client = RawClient::connect(relay.address());
+        for _ in 0..times {
+            loop {
+                client.ask(line("WATCH sum"));
+                let reply = client.ask(line("GET sum"));
+                let text = String::from_utf8_lossy(&reply);
+                let sum: u64 = text.split("\r\n").nth(1).unwrap_or_default().parse().unwrap_or_default();
+                let transaction = format!("MULTI\r\nSET sum {}\r\nEXEC\r\n", sum + 1);
+                client.send(transaction);
+                if client.replies(3).ends_with(b"*1\r\n+OK\r\n") {
+                    break;
+                }
+            }
+        }
+    };
+    thread::scope(|scope| (0..4).for_each(|_| drop(scope.spawn(|| add(25)))));
+    assert_eq!(RawClient::connect(relay.address()).ask(line("GET sum")), "$3\r\n100\r\n");
+}
+
+#[test]
+fn what_would_change_the_shared_connection_is_refused() {
+    let redis = Process::redis(&[]);
+    let relay = relay(redis.address(), |upstream| upstream.connect_timeout(Duration::from_secs(10)));
+    let mut client = RawClient::connect(relay.address());
+    for request in ["CLIENT TRACKING on", "SYNC", "PSYNC ? -1", "READONLY"] {
+        let name = request.split(' ').next().unwrap_or_default();
+        assert_eq!(client.ask(line(request)), format!("-ERR {name} cannot be sent on to an upstream\r\n"));
+    }
+    client.ask(line("WATCH x"));
+    assert_eq!(client.ask(line("SYNC")), "-ERR SYNC cannot be sent on to an upstream\r\n");
+    client.ask(line("SELECT 1"));
+    assert!(client.ask(line("GET x")).starts_with(b"-ERR SELECT and HELLO cannot be sent on"));
+    client.ask(line("SELECT 0"));
+    assert_eq!(client.ask(line("UNWATCH")), "+OK\r\n");
+    client.ask(line("SELECT 1"));
+    assert_eq!(client.ask(line("GET x")), "$-1\r\n");
+}

@@ -1,0 +1,165 @@
+//! Connections that clients share.
+
+use std::{thread, time::Duration};
+
+use actix::ResponseFuture;
+use thegiant::{Upstream, UpstreamHandle, prelude::*};
+
+use super::server::{Place, relay};
+use crate::support::{ANY_PORT, Process, RawClient, Served, info, line, lines, request};
+
+#[test]
+fn each_has_its_own_replies() {
+    let redis = Process::redis(&[]);
+    let relay = relay(redis.address(), |upstream| upstream.connections(2));
+    let address = relay.address();
+    let work = |number: usize| {
+        let mut client = RawClient::connect(address);
+        for round in 0..20 {
+            // Of one to two hundred requests, more than are sent at once.
+            let count = 1 + (number * 37 + round * 53) % 200;
+            let value = |at: usize| format!("{number}-{round}-{at}-{}", "x".repeat(at * 7 % 1000));
+            let pairs = (0..count).map(|at| {
+                let key = format!("{number}:{at}");
+                [request(["SET", &key, &value(at)]), request(["GET", &key])].concat()
+            });
+            let requests: Vec<u8> = pairs.flatten().collect();
+            client.while_sending(&[&requests], |client| {
+                for at in 0..count {
+                    assert_eq!(client.reply(), "+OK\r\n");
+                    let value = value(at);
+                    assert_eq!(client.reply(), format!("${}\r\n{value}\r\n", value.len()));
+                }
+            });
+        }
+    };
+    thread::scope(|scope| (0..40).for_each(|number| drop(scope.spawn(move || work(number)))));
+    let mut client = RawClient::connect(redis.address());
+    let connections = info(&mut client, "clients").number("connected_clients");
+    assert_eq!(connections, 3, "two of the relay, and this one");
+}
+
+#[test]
+fn large_values_pass() {
+    let redis = Process::redis(&[]);
+    let relay = relay(redis.address(), |upstream| upstream);
+    let mut client = RawClient::connect(relay.address());
+    let value: Vec<u8> = (0..8 << 20).map(|at: u32| (at * 7 + at / 1000) as u8).collect();
+    let set = request([&b"SET"[..], b"large", &value]);
+    assert_eq!(client.while_sending(&[&set], |client| client.reply()), "+OK\r\n");
+    client.send(lines("GET large \n STRLEN large \n GET large"));
+    let expected = [format!("${}\r\n", value.len()).as_bytes(), &value, b"\r\n"].concat();
+    assert!(client.reply() == expected);
+    assert_eq!(client.reply(), format!(":{}\r\n", value.len()));
+    assert!(client.reply() == expected);
+}
+
+#[test]
+fn a_reply_that_is_too_long_is_an_error() {
+    let redis = Process::redis(&[]);
+    let relay = relay(redis.address(), |upstream| upstream.max_reply_len(100_000));
+    let mut client = RawClient::connect(relay.address());
+    client.ask(request(["SET", "short", &"x".repeat(99_000)]));
+    client.ask(request(["SET", "long", &"x".repeat(1_000_000)]));
+    client.send(lines("STRLEN short \n GET long \n STRLEN long"));
+    assert_eq!(client.reply(), ":99000\r\n");
+    assert_eq!(client.reply(), format!("-UPSTREAM the reply of {} is too long\r\n", redis.address()));
+    assert_eq!(client.reply(), ":1000000\r\n");
+}
+
+/// Has some commands of its own.
+struct Front {
+    redis: UpstreamHandle,
+}
+
+impl Actor for Front {
+    type Context = Context<Self>;
+}
+
+#[commands]
+impl Front {
+    /// Is answered here.
+    #[command("OWN")]
+    fn own(&self, word: String) -> String {
+        format!("own {word}")
+    }
+
+    /// Is not for everybody.
+    #[command("FLUSHALL", write)]
+    fn flush_all(&self) -> Result<(), Error> {
+        Err(Error::new("NOPERM", "nobody flushes this one"))
+    }
+
+    /// Counts up by two.
+    #[command("INCRTWICE", write)]
+    fn incr_twice(&self, key: String) -> ResponseFuture<Result<Value, Error>> {
+        let redis = self.redis.clone();
+        Box::pin(async move {
+            redis.call(["INCR", &key]).await?;
+            redis.call(["INCR", &key]).await
+        })
+    }
+}
+
+/// Serves that.
+fn front(address: &str) -> Served {
+    let upstream = Upstream::new(address);
+    let app = || {
+        let redis = upstream.start();
+        App::new().mount(Front { redis: redis.clone() }.start()).relay(redis)
+    };
+    Served::with(app, |server| server.bind(ANY_PORT))
+}
+
+#[test]
+fn own_commands_come_first_and_replies_keep_their_order() {
+    let redis = Process::redis(&[]);
+    let front = front(redis.address());
+    let mut client = RawClient::connect(front.address());
+    client.send(lines(
+        "SET n 1 \n OWN a \n GET n \n FLUSHALL \n INCRTWICE n \n GET n \n CLIENT GETNAME \n OWN b \n INCRTWICE front \n LPUSH n x",
+    ));
+    let expected = "+OK\r\n$5\r\nown a\r\n$1\r\n1\r\n-NOPERM nobody flushes this one\r\n:3\r\n$1\r\n3\r\n$-1\r\n$5\r\nown b\r\n:2\r\n";
+    assert_eq!(client.replies(9), expected);
+    assert!(client.reply().starts_with(b"-WRONGTYPE "));
+    client.ask(line("SET n x"));
+    assert_eq!(client.ask(line("INCRTWICE n")), "-ERR value is not an integer or out of range\r\n");
+}
+
+#[test]
+fn replies_that_are_not_wanted_are_not_sent() {
+    let redis = Process::redis(&[]);
+    let relay = relay(redis.address(), |upstream| upstream);
+    let mut client = RawClient::connect(relay.address());
+    client.send(lines("CLIENT REPLY OFF \n SET a 1 \n GET a \n WATCH a \n UNWATCH \n CLIENT REPLY ON \n GET a \n CLIENT REPLY SKIP \n GET a \n ECHO b"));
+    assert_eq!(client.replies(3), "+OK\r\n$1\r\n1\r\n$1\r\nb\r\n");
+}
+
+#[test]
+fn one_upstream_can_be_behind_two_servers() {
+    let place = Place::new();
+    let (_upstream, _asks) = place.open();
+    let address = place.address();
+    let (sender, handle) = std::sync::mpsc::channel();
+    let first = Served::with(
+        move || {
+            let upstream = Upstream::new(address).start();
+            sender.send(upstream.clone()).expect("the test waits for it");
+            App::new().relay(upstream)
+        },
+        |server| server.bind(ANY_PORT),
+    );
+    let handle = handle.recv_timeout(Duration::from_secs(60)).expect("it has been started");
+    let second = Served::with(
+        || {
+            App::new()
+                .fallback(|_: &Call| "unused")
+                .mount(Front { redis: handle.clone() }.start())
+                .relay(handle)
+        },
+        |server| server.bind(ANY_PORT),
+    );
+    for served in [&first, &second] {
+        assert_eq!(RawClient::connect(served.address()).ask(line("ECHO it")), "$2\r\nit\r\n");
+    }
+}

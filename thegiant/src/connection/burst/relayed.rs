@@ -1,0 +1,55 @@
+//! Requests that are answered by another server.
+
+use super::{Burst, MountId, Target};
+use crate::{Client, command::Resolved};
+
+impl Burst {
+    /// Who sent it, while it is with an actor.
+    pub(crate) fn client(&self) -> Option<&Client> {
+        self.client.as_ref()
+    }
+
+    /// The requests that `mount` is going to run next, by their numbers.
+    pub(crate) fn coming_for(&self, mount: MountId) -> impl Iterator<Item = (u32, Target)> + Clone {
+        let is_any = self.next_target().is_some();
+        let requests = self.requests.iter().zip(0..).skip(self.next).take_while(move |_| is_any);
+        requests.map_while(move |(request, index)| match request.target {
+            Resolved::Command(target) if target.mount == mount => Some((index, target)),
+            _ => None,
+        })
+    }
+
+    /// The number of the request to be run next.
+    pub(crate) fn next_request(&self) -> u32 {
+        self.next as u32
+    }
+
+    /// Bytes of replies that it may have before more requests are run.
+    pub(crate) fn room(&self) -> usize {
+        self.room.saturating_sub(self.out.len())
+    }
+
+    /// Requests are sent on: what their replies wait for is nobody's doing here, and is not timed.
+    pub(crate) fn send_on(&mut self) {
+        self.ledger.stop();
+    }
+
+    /// A part of the reply to its next request has arrived.
+    pub(crate) fn relay(&mut self, part: &[u8]) {
+        self.out.raw(part);
+    }
+
+    /// The parts of the reply to its next request do not count.
+    pub(crate) fn forget_relayed(&mut self) {
+        self.out.rewind(self.mark);
+    }
+
+    /// The reply to its next request has arrived whole.
+    pub(crate) fn end_relayed(&mut self) {
+        self.out.note_relayed(self.mark);
+        if self.out.is_noteworthy() {
+            self.take_note(false);
+        }
+        self.advance();
+    }
+}

@@ -1,0 +1,128 @@
+//! Commands that are not like others for whoever sends them on.
+
+use std::collections::HashSet;
+
+use foldhash::quality::RandomState;
+
+use super::Relay;
+use crate::{
+    Error, Value,
+    command::{Commands, Flags, Row, Spec},
+};
+
+/// What is to be done with a command.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// It is sent on by a connection that clients share.
+    Plain,
+    /// It may wait, and would have others wait.
+    Blocks,
+    /// `MULTI`
+    Multi,
+    /// `EXEC`, `DISCARD`: a transaction ends, and what was watched for it is not any more.
+    Ends,
+    Watch,
+    Unwatch,
+    /// With the number of what is subscribed to: channels, patterns, channels of shards.
+    Subscribe(usize),
+    Unsubscribe(usize),
+    /// It would change what a connection is that others use, too.
+    Refused,
+}
+
+/// The commands that are rows of a relay, beside the first one, which is for all that has none.
+const COMMANDS: &[(&str, Kind)] = &[
+    // What the server would answer itself if there were no upstream.
+    ("PING", Kind::Plain),
+    ("ECHO", Kind::Plain),
+    ("TIME", Kind::Plain),
+    ("LOLWUT", Kind::Plain),
+    ("COMMAND", Kind::Plain),
+    ("PUBLISH", Kind::Plain),
+    ("SPUBLISH", Kind::Plain),
+    ("PUBSUB", Kind::Plain),
+    ("MULTI", Kind::Multi),
+    ("EXEC", Kind::Ends),
+    ("DISCARD", Kind::Ends),
+    ("WATCH", Kind::Watch),
+    ("UNWATCH", Kind::Unwatch),
+    ("SUBSCRIBE", Kind::Subscribe(0)),
+    ("PSUBSCRIBE", Kind::Subscribe(1)),
+    ("SSUBSCRIBE", Kind::Subscribe(2)),
+    ("UNSUBSCRIBE", Kind::Unsubscribe(0)),
+    ("PUNSUBSCRIBE", Kind::Unsubscribe(1)),
+    ("SUNSUBSCRIBE", Kind::Unsubscribe(2)),
+    // The connection of the client would be that of the relay.
+    ("CLIENT TRACKING", Kind::Refused),
+    ("CLIENT TRACKINGINFO", Kind::Refused),
+    ("CLIENT CACHING", Kind::Refused),
+    ("CLIENT GETREDIR", Kind::Refused),
+    ("ASKING", Kind::Refused),
+    ("READONLY", Kind::Refused),
+    ("READWRITE", Kind::Refused),
+    ("SYNC", Kind::Refused),
+    ("PSYNC", Kind::Refused),
+    ("REPLCONF", Kind::Refused),
+    ("BLPOP", Kind::Blocks),
+    ("BRPOP", Kind::Blocks),
+    ("BRPOPLPUSH", Kind::Blocks),
+    ("BLMOVE", Kind::Blocks),
+    ("BLMPOP", Kind::Blocks),
+    ("BZPOPMIN", Kind::Blocks),
+    ("BZPOPMAX", Kind::Blocks),
+    ("BZMPOP", Kind::Blocks),
+    ("XREAD", Kind::Blocks),
+    ("XREADGROUP", Kind::Blocks),
+    ("WAIT", Kind::Blocks),
+    ("WAITAOF", Kind::Blocks),
+];
+
+/// What is to be done with the command of this row.
+pub(super) fn kind_of(row: usize) -> Kind {
+    row.checked_sub(1).map_or(Kind::Plain, |index| COMMANDS[index].1)
+}
+
+/// Those of an upstream's own commands that may wait, and are not known for it: `commands` is its reply to `COMMAND`.
+pub(super) fn blocking(commands: &[u8]) -> HashSet<Box<[u8]>, RandomState> {
+    let Some(Value::Array(commands)) = Value::parse(commands) else { return HashSet::default() };
+    let waits = |flag: &Value| matches!(flag, Value::Simple(flag) if flag == "blocking");
+    let named = commands.into_iter().filter_map(|command| {
+        let Value::Array(command) = command else { return None };
+        let (Some(Value::Bulk(name)), Some(Value::Array(flags) | Value::Set(flags))) =
+            (command.first(), command.get(2))
+        else {
+            return None;
+        };
+        flags.iter().any(waits).then(|| name.to_ascii_lowercase().into_boxed_slice())
+    });
+    let is_known =
+        |name: &[u8]| COMMANDS.iter().any(|(known, _)| known.as_bytes().eq_ignore_ascii_case(name));
+    named.filter(|name| !is_known(name)).collect()
+}
+
+const ROWS: [Row<Relay>; COMMANDS.len() + 1] = {
+    let mut rows = [const { row(Spec::FALLBACK) }; COMMANDS.len() + 1];
+    let mut at = 0;
+    while at < COMMANDS.len() {
+        rows[at + 1] = row(spec(COMMANDS[at]));
+        at += 1;
+    }
+    rows
+};
+
+const fn spec((name, kind): (&'static str, Kind)) -> Spec {
+    let spec = Spec::new(name, &[]).any_args().group("upstream").summary("Is sent on to the upstream.");
+    match kind {
+        Kind::Blocks => spec.flags(Flags::BLOCKING),
+        _ => spec,
+    }
+}
+
+/// Bursts are not run here, but sent on.
+const fn row(spec: Spec) -> Row<Relay> {
+    Row::new(spec, |_, _, _, out| out.error(&Error::INTERNAL))
+}
+
+impl Commands for Relay {
+    const ROWS: &'static [&'static [Row<Self>]] = &[&ROWS];
+}

@@ -1,0 +1,175 @@
+//! Connecting to an upstream, and what is said first.
+
+use std::{hash::BuildHasher, io, sync::Arc, time::Duration};
+
+use actix_rt::{
+    net::{TcpStream, UnixStream},
+    time::timeout,
+};
+use foldhash::quality::RandomState;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+use super::Upstream;
+use crate::{
+    connection::Stream,
+    resp::{Encoder, Frames, Protocol},
+};
+
+/// What clients have in common whose requests share connections.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Lane {
+    pub(super) protocol: Protocol,
+    pub(super) db: u16,
+}
+
+/// Why there is no connection.
+pub(super) type Reason = Arc<str>;
+
+/// A connection on which all has been said that the requests of a lane need.
+pub(super) async fn dial(upstream: &Upstream, lane: Lane) -> Result<Stream, Reason> {
+    match timeout(upstream.connect_timeout, connect(upstream, lane)).await {
+        Ok(dialled) => dialled,
+        Err(_) => Err("it does not answer".into()),
+    }
+}
+
+async fn connect(upstream: &Upstream, lane: Lane) -> Result<Stream, Reason> {
+    let hello = hello(upstream, lane);
+    if let Some(path) = upstream.address.strip_prefix("unix:") {
+        let mut stream = UnixStream::connect(path).await.map_err(reason)?;
+        greet(&mut stream, &hello).await?;
+        Ok(Stream::Unix(stream))
+    } else {
+        let mut stream = TcpStream::connect(&upstream.address).await.map_err(reason)?;
+        stream.set_nodelay(true).map_err(reason)?;
+        greet(&mut stream, &hello).await?;
+        Ok(Stream::Tcp(stream))
+    }
+}
+
+/// In the words of the system, without its number.
+pub(super) fn reason(error: io::Error) -> Reason {
+    let text = error.to_string();
+    text.split(" (os error").next().unwrap_or_default().to_lowercase().into()
+}
+
+/// Requests, and how many they are.
+#[derive(Default)]
+struct Hello {
+    out: Encoder,
+    requests: usize,
+}
+
+impl Hello {
+    fn say(&mut self, words: &[&str]) {
+        self.out.array(words.len());
+        words.iter().for_each(|word| self.out.bulk(word.as_bytes()));
+        self.requests += 1;
+    }
+}
+
+fn hello(upstream: &Upstream, lane: Lane) -> Hello {
+    let mut hello = Hello::default();
+    let user = upstream.user.as_deref();
+    match (lane.protocol, upstream.password.as_deref()) {
+        (Protocol::Resp2, None) => {}
+        (Protocol::Resp2, Some(password)) => match user {
+            Some(user) => hello.say(&["AUTH", user, password]),
+            None => hello.say(&["AUTH", password]),
+        },
+        (Protocol::Resp3, None) => hello.say(&["HELLO", "3"]),
+        (Protocol::Resp3, Some(password)) => {
+            hello.say(&["HELLO", "3", "AUTH", user.unwrap_or("default"), password]);
+        }
+    }
+    if lane.db != 0 {
+        hello.say(&["SELECT", &lane.db.to_string()]);
+    }
+    // A server that wants to know who asks says so to this one, too.
+    hello.say(&["PING"]);
+    hello
+}
+
+/// Says hello; the first error in reply is why there is no connection.
+async fn greet(
+    stream: &mut (impl AsyncReadExt + AsyncWriteExt + Unpin),
+    hello: &Hello,
+) -> Result<(), Reason> {
+    stream.write_all(&hello.out.to_vec()).await.map_err(reason)?;
+    let (mut frames, mut reply, mut replies) = (Frames::default(), Vec::new(), 0);
+    let mut buffer = [0; 512];
+    while replies < hello.requests {
+        let read = stream.read(&mut buffer).await.map_err(reason)?;
+        let mut rest = &buffer[..read];
+        if rest.is_empty() {
+            return Err("it has closed the connection".into());
+        }
+        while !rest.is_empty() {
+            let (used, done) = frames.advance(rest).map_err(|malformed| malformed.to_string())?;
+            reply.extend_from_slice(&rest[..used]);
+            rest = &rest[used..];
+            if done {
+                if let Some(error) = reply.strip_prefix(b"-") {
+                    return Err(String::from_utf8_lossy(error).trim_end().into());
+                }
+                reply.clear();
+                replies += 1;
+            }
+        }
+        if reply.len() > MAX_HELLO {
+            return Err("it says more than was asked for".into());
+        }
+    }
+    Ok(())
+}
+
+const MAX_HELLO: usize = 64 * 1024;
+
+/// How long to wait before the next attempt.
+#[derive(Debug, Default)]
+pub(super) struct Backoff {
+    failures: u32,
+}
+
+impl Backoff {
+    const FIRST: Duration = Duration::from_millis(100);
+    const LONGEST: Duration = Duration::from_secs(5);
+
+    /// After a failure.
+    pub(super) fn next(&mut self) -> Duration {
+        let doubled = Self::FIRST.saturating_mul(1 << self.failures.min(10)).min(Self::LONGEST);
+        self.failures += 1;
+        // Those that have lost the same server do not come back at the same moment.
+        doubled.mul_f64(1.0 - chance() / 2.0)
+    }
+
+    pub(super) fn reset(&mut self) {
+        self.failures = 0;
+    }
+}
+
+/// From 0 to 1.
+fn chance() -> f64 {
+    // Each has a seed of its own.
+    let bits = RandomState::default().hash_one(0);
+    (bits >> 11) as f64 / (1_u64 << 53) as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn attempts_become_rarer_and_not_all_at_once() {
+        let mut backoff = Backoff::default();
+        let waits: Vec<_> = (0..100).map(|_| backoff.next()).collect();
+        let is_within = |(attempt, wait): (u32, &Duration)| {
+            let most = Backoff::FIRST.saturating_mul(1 << attempt.min(20)).min(Backoff::LONGEST);
+            (most / 2..=most).contains(wait)
+        };
+        assert!((0..).zip(&waits).all(is_within), "{waits:?}");
+        assert!(waits[20..].iter().any(|wait| *wait != waits[20]), "{waits:?}");
+        backoff.reset();
+        assert!(backoff.next() <= Backoff::FIRST);
+    }
+}

@@ -1,0 +1,136 @@
+//! Other servers, to which requests are sent on.
+//!
+//! - `relay`: the actor that has the connections of one upstream; bursts of clients go there and come back answered
+//! - `link`: a connection that the requests of many clients share; `private`: one that a single client has for a while
+//! - `dial`: connecting, and what is said first; `commands`: which commands are not like others
+
+mod commands;
+mod dial;
+mod handle;
+mod link;
+mod private;
+mod relay;
+
+use std::{fmt, time::Duration};
+
+use actix::Actor;
+
+pub use handle::UpstreamHandle;
+pub(crate) use relay::Relay;
+
+/// Another server that speaks RESP, and how it is reached: the requests of many clients are sent on over few connections.
+///
+/// [`start`](Self::start) starts the actor that holds these, on the thread that calls it. What it returns is given to
+/// [`App::relay`](crate::App::relay), or is [asked](UpstreamHandle::call) by handlers.
+///
+/// ```no_run
+/// use thegiant::{Upstream, prelude::*};
+///
+/// #[actix::main]
+/// async fn main() -> std::io::Result<()> {
+///     let redis = Upstream::new("127.0.0.1:6379").start();
+///     Server::new(App::new().relay(redis)).bind("127.0.0.1:6380")?.run().await
+/// }
+/// ```
+///
+/// # What becomes of requests
+/// Replies come back as the upstream has sent them, in the order of the requests. A client that has said `HELLO 3` gets
+/// those of RESP3, and one that has chosen a database with `SELECT` those of that database: the upstream has connections
+/// for each of these, which are opened when they are needed.
+///
+/// | error | when |
+/// | --- | --- |
+/// | `UPSTREAMDOWN …` | the upstream cannot be reached: the command was not sent |
+/// | `UPSTREAM …` | the connection was lost before the reply came: the command may have been run, or not |
+///
+/// A connection that is lost is opened again, after times that grow from a tenth of a second to five seconds, each of them
+/// up to a half shorter by chance. While it is down, commands fail at once.
+#[derive(Clone)]
+#[must_use]
+pub struct Upstream {
+    address: String,
+    connections: usize,
+    user: Option<String>,
+    password: Option<String>,
+    connect_timeout: Duration,
+    reply_timeout: Duration,
+    max_reply_len: usize,
+}
+
+impl Upstream {
+    /// The server at an address and a port, `10.0.0.7:6379` or `redis.internal:6379`, or at the path of a unix socket,
+    /// `unix:/run/redis.sock`. A name is looked up whenever a connection is opened.
+    pub fn new(address: impl Into<String>) -> Self {
+        Upstream {
+            address: address.into(),
+            connections: 1,
+            user: None,
+            password: None,
+            connect_timeout: Duration::from_secs(3),
+            reply_timeout: Duration::from_secs(30),
+            max_reply_len: 512 * 1024 * 1024,
+        }
+    }
+
+    /// Has the clients share so many connections; one, unless this is called. More are of use where one reply is large
+    /// and others have to wait behind it.
+    ///
+    /// # Panics
+    /// If it is 0.
+    #[track_caller]
+    pub fn connections(mut self, connections: usize) -> Self {
+        assert!(connections > 0, "an upstream has at least one connection");
+        self.connections = connections;
+        self
+    }
+
+    /// Says who it is with this password (`AUTH`).
+    pub fn password(mut self, password: impl Into<String>) -> Self {
+        self.password = Some(password.into());
+        self
+    }
+
+    /// Says that it is this user, whose password is that of [`password`](Self::password).
+    pub fn user(mut self, user: impl Into<String>) -> Self {
+        self.user = Some(user.into());
+        self
+    }
+
+    /// Gives up connecting after this time: three seconds, unless this is called.
+    pub fn connect_timeout(mut self, timeout: Duration) -> Self {
+        self.connect_timeout = timeout;
+        self
+    }
+
+    /// Takes a connection for lost on which replies are waited for and nothing has come for this time: half a minute,
+    /// unless this is called. It is looked at once a second. One on which nothing happens is asked for a sign of life
+    /// (`PING`) as often.
+    ///
+    /// Commands that wait on purpose, such as `BLPOP`, may wait for longer.
+    pub fn reply_timeout(mut self, timeout: Duration) -> Self {
+        self.reply_timeout = timeout;
+        self
+    }
+
+    /// Answers an error in place of a reply of more bytes: 512 MiB, unless this is called.
+    pub fn max_reply_len(mut self, bytes: usize) -> Self {
+        self.max_reply_len = bytes;
+        self
+    }
+
+    /// Starts the actor that holds the connections, and opens the first.
+    ///
+    /// # Panics
+    /// If there is no actix system running.
+    pub fn start(self) -> UpstreamHandle {
+        let (relay, stats) = Relay::new(self);
+        UpstreamHandle::new(relay.start(), stats)
+    }
+}
+
+impl fmt::Debug for Upstream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Not the password.
+        f.debug_struct("Upstream").field("address", &self.address).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,436 @@
+//! A connection to an upstream that one client has for a while: what it has done there is about the connection.
+
+use std::{
+    cell::RefCell,
+    collections::HashSet,
+    future::poll_fn,
+    mem,
+    rc::{Rc, Weak},
+    sync::{Arc, atomic::Ordering::Relaxed},
+    task::{Context, Poll, ready},
+};
+
+use bytes::Bytes;
+use tokio::sync::mpsc;
+
+use super::{
+    Upstream,
+    commands::Kind,
+    dial::{Lane, Reason, dial, reason},
+    handle::Stats,
+    relay::{Core, lost, unsent},
+};
+use crate::{
+    Client, Error, IntoPush, IntoReply, Raw, Responder, Value,
+    command::Call,
+    connection::{Burst, MountId, Stream, with_scratch},
+    resp::{Encoder, Frames, Protocol, Received, read},
+};
+
+/// What the relay has of such a connection. When it is dropped, the connection is closed.
+pub(super) struct Private {
+    requests: mpsc::UnboundedSender<Request>,
+}
+
+/// What the client asks: one thing at a time, since the next one waits for the reply.
+struct Request {
+    bytes: Bytes,
+    kind: Kind,
+    /// The words behind the name.
+    args: usize,
+    lane: Lane,
+    who: Who,
+}
+
+/// Who waits for a reply.
+pub(super) enum Who {
+    /// A burst, whose next request it is.
+    Burst(Box<Burst>, MountId),
+    /// Of a command that may wait for long: the client may leave meanwhile.
+    Client(Responder<Raw>),
+}
+
+/// The other end.
+struct Session {
+    core: Weak<RefCell<Core>>,
+    upstream: Rc<Upstream>,
+    stats: Arc<Stats>,
+    client: Client,
+    lane: Lane,
+    requests: mpsc::UnboundedReceiver<Request>,
+    frames: Frames,
+    /// What has come of a reply.
+    reply: Vec<u8>,
+    /// What is sent, and how much of it has been.
+    out: Encoder,
+    sent: usize,
+    asked: Option<Asked>,
+    is_in_transaction: bool,
+    is_watching: bool,
+    /// By what they were subscribed with: channels, patterns, channels of shards.
+    subscribed: [HashSet<Bytes>; 3],
+}
+
+/// A request that waits for its reply.
+struct Asked {
+    kind: Kind,
+    /// What is answered to it comes in so many parts.
+    parts: usize,
+    answer: Vec<u8>,
+    who: Who,
+}
+
+/// Has a connection opened for a client, unless there is one already.
+pub(super) fn open(
+    core: Weak<RefCell<Core>>,
+    upstream: Rc<Upstream>,
+    stats: Arc<Stats>,
+    client: &Client,
+    lane: Lane,
+    stream: Option<Stream>,
+) -> Private {
+    let (sender, requests) = mpsc::unbounded_channel();
+    stats.private.fetch_add(1, Relaxed);
+    let session = Session {
+        core,
+        upstream,
+        stats,
+        client: client.clone(),
+        lane,
+        requests,
+        frames: Frames::default(),
+        reply: Vec::new(),
+        out: Encoder::default(),
+        sent: 0,
+        asked: None,
+        is_in_transaction: false,
+        is_watching: false,
+        subscribed: Default::default(),
+    };
+    actix_rt::spawn(session.serve(stream));
+    Private { requests: sender }
+}
+
+impl Private {
+    /// Sends the next request of a burst, which goes on when it has its reply.
+    pub(super) fn send(&self, burst: Box<Burst>, mount: MountId, kind: Kind) {
+        if let Some(call) = burst.call(burst.next_request()) {
+            let request = Request::new(&call, kind);
+            self.push(request, Who::Burst(burst, mount));
+        }
+    }
+
+    /// Sends a request whose client is to be heard while it waits.
+    pub(super) fn send_blocking(&self, call: &Call<'_>, out: &mut Encoder) {
+        let request = Request::new(call, Kind::Blocks);
+        self.push(request, Who::Client(Responder::new(call, out)));
+    }
+
+    fn push(&self, request: impl FnOnce(Who) -> Request, who: Who) {
+        // Nobody takes it if its client has left.
+        let _ = self.requests.send(request(who));
+    }
+}
+
+impl Request {
+    fn new(call: &Call<'_>, kind: Kind) -> impl FnOnce(Who) -> Self + use<> {
+        let mut request = Encoder::default();
+        request.array(call.len());
+        (0..call.len()).filter_map(|index| call.get(index)).for_each(|word| request.bulk(word));
+        let (bytes, args, client) = (request.into_bytes(), call.len() - 1, call.client());
+        let lane = Lane { protocol: client.protocol(), db: client.db() };
+        move |who| Request { bytes, kind, args, lane, who }
+    }
+}
+
+/// Why the connection is not there any more.
+enum End {
+    /// Its client has left, or does not wait for the reply any more.
+    Left,
+    /// Nothing is left of what it was opened for.
+    Done,
+    Lost(Reason),
+}
+
+impl Session {
+    async fn serve(mut self, stream: Option<Stream>) {
+        let dialled = match stream {
+            Some(stream) => Ok(stream),
+            None => dial(&self.upstream, self.lane).await,
+        };
+        let end = match dialled {
+            Ok(stream) => {
+                let mut stream = Some(stream);
+                poll_fn(|cx| self.poll(&mut stream, cx)).await
+            }
+            Err(reason) => return self.refuse(&reason).await,
+        };
+        match end {
+            End::Done => {}
+            End::Left => self.end(None),
+            End::Lost(reason) => self.fail(&reason).await,
+        }
+    }
+
+    /// The relay knows of it no longer; unless it has done away with it already.
+    fn end(&self, stream: Option<Stream>) {
+        if let Some(core) = self.core.upgrade().filter(|_| !self.requests.is_closed()) {
+            core.borrow_mut().end_private(self.client.id(), self.lane, stream);
+        }
+    }
+
+    /// There is no connection.
+    async fn refuse(mut self, reason: &Reason) {
+        let request = self.requests.recv().await;
+        self.end(None);
+        if let Some(request) = request {
+            self.stats.unsent.fetch_add(1, Relaxed);
+            self.answer(request.who, Err(unsent(&self.upstream.address, reason)));
+        }
+    }
+
+    /// The connection was lost. Who listens notices that only when its own is lost, too; who does not is told with the next
+    /// reply.
+    async fn fail(mut self, reason: &Reason) {
+        if self.is_subscribed() {
+            self.end(None);
+            tracing::info!(id = self.client.id(), client = %self.client.addr(), %reason, "closed: it has listened to an upstream that is lost");
+            return self.client.kill();
+        }
+        let who = match self.asked.take() {
+            Some(asked) => Some(asked.who),
+            None => self.requests.recv().await.map(|request| request.who),
+        };
+        self.end(None);
+        if let Some(who) = who {
+            self.stats.lost.fetch_add(1, Relaxed);
+            self.answer(who, Err(lost(&self.upstream.address, reason)));
+        }
+    }
+
+    fn answer(&self, who: Who, answer: Result<Vec<u8>, Error>) {
+        match (who, answer) {
+            (Who::Burst(mut burst, mount), answer) => {
+                match answer {
+                    Ok(reply) => {
+                        burst.relay(&reply);
+                        burst.end_relayed();
+                    }
+                    Err(error) => burst.reject(|_, out| out.error(&error)),
+                }
+                if let Some(core) = self.core.upgrade() {
+                    core.borrow_mut().go_on(burst, mount);
+                }
+            }
+            // Who has left does not read it.
+            (Who::Client(responder), Ok(reply)) => drop(responder.send(Raw(reply.into()))),
+            (Who::Client(responder), Err(error)) => responder.fail(error),
+        }
+    }
+
+    fn poll(&mut self, stream: &mut Option<Stream>, cx: &mut Context<'_>) -> Poll<End> {
+        loop {
+            while self.asked.is_none() {
+                match self.requests.poll_recv(cx) {
+                    Poll::Ready(Some(request)) => self.ask(request),
+                    Poll::Ready(None) => return Poll::Ready(End::Left),
+                    Poll::Pending => break,
+                }
+            }
+            if let Some(Asked { who: Who::Client(responder), .. }) = &self.asked
+                && responder.poll_closed(cx).is_ready()
+            {
+                return Poll::Ready(End::Left);
+            }
+            let Some(socket) = stream else { return Poll::Ready(End::Done) };
+            match self.poll_socket(socket, cx) {
+                Poll::Ready(Ok(None)) => {}
+                Poll::Ready(Ok(Some(answered))) => {
+                    let is_over = !self.is_needed();
+                    if is_over {
+                        // Before its client asks for more.
+                        self.end(stream.take());
+                    }
+                    self.answer(answered.who, Ok(answered.answer));
+                    if is_over {
+                        return Poll::Ready(End::Done);
+                    }
+                }
+                Poll::Ready(Err(reason)) => return Poll::Ready(End::Lost(reason)),
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+    }
+
+    /// Writes and reads; returns what has been answered.
+    fn poll_socket(
+        &mut self,
+        socket: &mut Stream,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Option<Asked>, Reason>> {
+        if socket.poll_write(&self.out, &mut self.sent, cx).map_err(reason)?.is_ready() {
+            self.out.clear(KEPT);
+            self.sent = 0;
+        }
+        with_scratch(|scratch| {
+            let taken = match ready!(socket.poll_read(scratch, cx)).map_err(reason)? {
+                0 => Err("it has closed the connection".into()),
+                read => self.take(&scratch[..read]),
+            };
+            Poll::Ready(taken)
+        })
+    }
+
+    fn ask(&mut self, request: Request) {
+        let Request { bytes, mut kind, args, lane, who } = request;
+        if lane != self.lane {
+            return self.answer(who, Err(OTHER_LANE));
+        }
+        // With arguments, that is an error and nothing more.
+        if args > 0 && matches!(kind, Kind::Multi | Kind::Ends | Kind::Unwatch) {
+            kind = Kind::Plain;
+        }
+        let parts = match kind {
+            Kind::Subscribe(_) => args.max(1),
+            Kind::Unsubscribe(what) if args == 0 => self.subscribed[what].len().max(1),
+            Kind::Unsubscribe(_) => args,
+            _ => 1,
+        };
+        self.out.raw(&bytes);
+        self.asked = Some(Asked { kind, parts, answer: Vec::new(), who });
+    }
+
+    fn take(&mut self, mut input: &[u8]) -> Result<Option<Asked>, Reason> {
+        let mut answered = None;
+        while !input.is_empty() {
+            let (used, done) = self.frames.advance(input).map_err(|malformed| malformed.to_string())?;
+            self.reply.extend_from_slice(&input[..used]);
+            input = &input[used..];
+            if self.reply.len() > self.upstream.max_reply_len {
+                return Err(TOO_LONG.into());
+            }
+            if done {
+                let reply = mem::take(&mut self.reply);
+                answered = self.take_reply(reply)?.or(answered);
+            }
+        }
+        Ok(answered)
+    }
+
+    /// A reply, a part of one, or a message.
+    fn take_reply(&mut self, reply: Vec<u8>) -> Result<Option<Asked>, Reason> {
+        let said = self.said_to_listener(&reply);
+        let is_message = said == Some(Said::Message) || (said.is_none() && self.frames.is_push());
+        // What is told while a reply is on its way is told before it.
+        let Some(asked) = self.asked.as_mut().filter(|asked| !is_message || asked.kind != Kind::Blocks)
+        else {
+            if !is_message {
+                return Err("it has replied to what was not asked".into());
+            }
+            self.client.push(Message(reply.into()));
+            return Ok(None);
+        };
+        asked.answer.extend_from_slice(&reply);
+        if is_message {
+            return Ok(None);
+        }
+        asked.parts = if reply.starts_with(b"-") { 0 } else { asked.parts - 1 };
+        let kind = asked.kind;
+        self.note(kind, &reply);
+        Ok(self.asked.take_if(|asked| asked.parts == 0))
+    }
+
+    /// What the reply says of the state of the connection.
+    fn note(&mut self, kind: Kind, reply: &[u8]) {
+        let is_ok = reply == b"+OK\r\n";
+        match kind {
+            Kind::Multi if is_ok => self.is_in_transaction = true,
+            // If it could not be run, it is over all the same.
+            Kind::Ends => {
+                self.is_in_transaction = false;
+                self.is_watching = false;
+            }
+            Kind::Watch if is_ok => self.is_watching = true,
+            Kind::Unwatch if is_ok => self.is_watching = false,
+            _ => {}
+        }
+    }
+
+    /// What somebody is told who has subscribed, or is about to.
+    fn said_to_listener(&mut self, reply: &[u8]) -> Option<Said> {
+        let asks = self
+            .asked
+            .as_ref()
+            .is_some_and(|asked| matches!(asked.kind, Kind::Subscribe(_) | Kind::Unsubscribe(_)));
+        let is_listener = self.lane.protocol == Protocol::Resp2 && (asks || self.is_subscribed());
+        if !self.frames.is_push() && !is_listener {
+            return None;
+        }
+        let mut words = match read::parse(reply) {
+            Ok(Some((Received::Push(words) | Received::Reply(Value::Array(words)), _))) => words.into_iter(),
+            _ => return None,
+        };
+        let (Some(Value::Bulk(word)), channel) = (words.next(), words.next()) else { return None };
+        let (what, is_on) = match &word[..] {
+            b"subscribe" => (0, true),
+            b"psubscribe" => (1, true),
+            b"ssubscribe" => (2, true),
+            b"unsubscribe" => (0, false),
+            b"punsubscribe" => (1, false),
+            b"sunsubscribe" => (2, false),
+            b"message" | b"pmessage" | b"smessage" => return Some(Said::Message),
+            _ => return None,
+        };
+        if let Some(Value::Bulk(channel)) = channel {
+            match is_on {
+                true => self.subscribed[what].insert(channel),
+                false => self.subscribed[what].remove(&channel),
+            };
+        }
+        // A cluster that has moved a channel says so unasked.
+        Some(if asks { Said::Part } else { Said::Message })
+    }
+
+    fn is_subscribed(&self) -> bool {
+        self.subscribed.iter().any(|channels| !channels.is_empty())
+    }
+
+    /// Whether the connection is still the client's.
+    fn is_needed(&self) -> bool {
+        self.is_in_transaction || self.is_watching || self.is_subscribed()
+    }
+}
+
+/// What a listener is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Said {
+    Message,
+    /// A part of what is answered to a request.
+    Part,
+}
+
+/// What comes unasked, as it came.
+struct Message(Bytes);
+
+impl IntoReply for Message {
+    fn into_reply(self, out: &mut Encoder) {
+        out.raw_bytes(&self.0);
+    }
+}
+
+impl IntoPush for Message {}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        self.stats.private.fetch_sub(1, Relaxed);
+    }
+}
+
+/// Small buffers are kept.
+const KEPT: usize = 4096;
+
+const TOO_LONG: &str = "its reply is too long";
+
+const OTHER_LANE: Error = Error::from_static(
+    "ERR SELECT and HELLO cannot be sent on to an upstream while there is a transaction, a watched key or a subscription",
+);

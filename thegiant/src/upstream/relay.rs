@@ -1,0 +1,713 @@
+//! The actor that has the connections to an upstream.
+
+use std::{
+    cell::RefCell,
+    collections::{HashMap, HashSet},
+    future::poll_fn,
+    mem,
+    rc::{Rc, Weak},
+    sync::{Arc, atomic::Ordering::Relaxed},
+    task::{Context as TaskContext, Poll},
+    time::{Duration, Instant},
+};
+
+use actix::{Actor, AsyncContext, Context, Handler, Message, ResponseFuture};
+use actix_rt::time::sleep;
+use bytes::Bytes;
+use foldhash::quality::RandomState;
+use tokio::sync::oneshot;
+
+use super::{
+    Upstream,
+    commands::{Kind, kind_of},
+    dial::{Backoff, Lane, Reason, dial},
+    handle::{Reply, Stats},
+    link::{Link, Silence},
+    private::{self, Private},
+};
+use crate::{
+    Client, Disconnected, Error,
+    command::Spec,
+    connection::{Burst, ClientFlag, Drain, MountId, Stream, Target},
+    resp::Protocol,
+};
+
+/// The actor that has the connections to an upstream, and answers the requests that nobody else does.
+#[derive(Debug)]
+pub(crate) struct Relay(Rc<RefCell<Core>>);
+
+/// What the actor and the tasks of its connections have in common: all are on one thread.
+pub(super) struct Core {
+    pub(super) upstream: Rc<Upstream>,
+    me: Weak<RefCell<Core>>,
+    links: Vec<Link>,
+    flights: Flights,
+    /// Connections that single clients have, by the clients' numbers.
+    privates: HashMap<u64, Private, RandomState>,
+    /// Connections that clients have had, for others.
+    idle: Vec<(Lane, Stream)>,
+    /// Commands that may wait, as far as only the upstream knows of them.
+    blocking: HashSet<Box<[u8]>, RandomState>,
+    /// Links with something to be sent.
+    dirty: Vec<usize>,
+    /// Bursts that wait for room.
+    waiting: Vec<(Box<Burst>, MountId)>,
+    pub(super) stats: Arc<Stats>,
+}
+
+/// So many requests of one client are sent at once at first. When it is known how long replies are, it is as many as have
+/// about as many bytes of replies as a client may have.
+const FIRST: usize = 64;
+const MOST: usize = 4096;
+
+/// So many connections that a client has had are kept for others.
+const IDLE: usize = 16;
+
+/// So often the links are looked at.
+const TICK: Duration = Duration::from_secs(1);
+
+/// A connection that holds for so long is not taken for one that is lost again at once.
+const STABLE: Duration = Duration::from_secs(1);
+
+impl std::fmt::Debug for Core {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Core").field("links", &self.links.len()).finish_non_exhaustive()
+    }
+}
+
+impl Relay {
+    pub(super) fn new(upstream: Upstream) -> (Self, Arc<Stats>) {
+        let stats = Arc::new(Stats { address: upstream.address.clone(), ..Stats::default() });
+        let core = Rc::new_cyclic(|me| {
+            RefCell::new(Core {
+                flights: Flights::new(&upstream, Arc::clone(&stats)),
+                upstream: Rc::new(upstream),
+                me: Weak::clone(me),
+                links: Vec::new(),
+                privates: HashMap::default(),
+                idle: Vec::new(),
+                blocking: HashSet::default(),
+                dirty: Vec::new(),
+                waiting: Vec::new(),
+                stats: Arc::clone(&stats),
+            })
+        });
+        (Relay(core), stats)
+    }
+}
+
+impl Actor for Relay {
+    type Context = Context<Self>;
+
+    fn started(&mut self, context: &mut Self::Context) {
+        self.0.borrow_mut().open(Lane { protocol: Protocol::Resp2, db: 0 });
+        context.run_interval(TICK, |relay, _| relay.0.borrow_mut().tick());
+    }
+}
+
+impl Handler<Drain> for Relay {
+    type Result = ();
+
+    fn handle(&mut self, mut message: Drain, _: &mut Self::Context) {
+        let Some(inbox) = message.take_inbox() else { return };
+        let mut core = self.0.borrow_mut();
+        let mount = inbox.mount();
+        let mut bursts = inbox.take();
+        for burst in bursts.drain(..) {
+            core.run(burst, mount, FIRST);
+        }
+        inbox.give_back(bursts);
+        core.flush();
+    }
+}
+
+impl Handler<Disconnected> for Relay {
+    type Result = ();
+
+    fn handle(&mut self, Disconnected(client): Disconnected, _: &mut Self::Context) {
+        self.0.borrow_mut().privates.remove(&client.id());
+    }
+}
+
+/// A request of the program.
+#[derive(Debug, Message)]
+#[rtype(result = "Reply")]
+pub(super) struct Ask(pub(super) Bytes);
+
+impl Handler<Ask> for Relay {
+    type Result = ResponseFuture<Reply>;
+
+    fn handle(&mut self, Ask(request): Ask, _: &mut Self::Context) -> Self::Result {
+        let reply = self.0.borrow_mut().ask(&request);
+        Box::pin(async move { reply?.await.unwrap_or_else(|_| Err(Error::INTERNAL)) })
+    }
+}
+
+/// What is to be done with a burst next.
+enum Step {
+    /// So many of its next requests are sent on.
+    SendOn(usize),
+    /// Its next request goes by the connection that its client has for itself.
+    SendPrivately(Kind),
+    /// Its next request has been answered.
+    Go,
+    /// Its next request waits for its reply, or is not for this one, or there is no room for the reply.
+    Leave,
+    /// It waits for room.
+    Wait,
+}
+
+impl Core {
+    /// Sends requests of a burst on, at most so many. It comes back when they have been answered.
+    fn run(&mut self, burst: Box<Burst>, mount: MountId, most: usize) {
+        let mut next = Some(burst);
+        while let Some(mut burst) = next.take() {
+            match self.step(&mut burst, mount, most) {
+                Step::SendOn(count) => self.send_on(burst, mount, count),
+                Step::Go => next = Some(burst),
+                Step::Leave => next = burst.leave(),
+                Step::SendPrivately(kind) => self.send_privately(burst, mount, kind),
+                Step::Wait => self.waiting.push((burst, mount)),
+            }
+        }
+    }
+
+    fn step(&mut self, burst: &mut Burst, mount: MountId, most: usize) -> Step {
+        let (Some((_, first)), Some(client)) = (burst.coming_for(mount).next(), burst.client()) else {
+            return Step::Leave;
+        };
+        if !self.privates.is_empty() && self.has_private(client) {
+            return self.step_privately(burst, mount);
+        }
+        let count = self.count_shared(burst, mount, most);
+        if count == 0 {
+            return match self.kind(burst, burst.next_request(), first.row.index()) {
+                Kind::Refused => {
+                    refuse(burst);
+                    Step::Go
+                }
+                _ => {
+                    let client = client.clone();
+                    self.open_private(&client);
+                    self.step_privately(burst, mount)
+                }
+            };
+        }
+        let link = self.link_for(client);
+        if let Some(reason) = self.links[link].down() {
+            let error = self.flights.unsent(reason, 1);
+            burst.reject(|_, out| out.error(&error));
+            return Step::Go;
+        }
+        if self.links[link].is_full() { Step::Wait } else { Step::SendOn(count) }
+    }
+
+    /// How many of its next requests may go by a connection that others use, too.
+    fn count_shared(&self, burst: &Burst, mount: MountId, most: usize) -> usize {
+        let mut count = 0;
+        let mut coming = burst.coming_for(mount);
+        while count < most
+            && let Some((request, target)) = coming.next()
+        {
+            count += match self.kind(burst, request, target.row.index()) {
+                Kind::Plain | Kind::Ends | Kind::Unwatch => 1,
+                // A transaction that is there as a whole has no need of a connection of its own.
+                Kind::Multi => match self.rest_of_transaction(burst, coming.clone()) {
+                    Some(rest) => {
+                        coming.nth(rest - 1);
+                        1 + rest
+                    }
+                    None => break,
+                },
+                _ => break,
+            };
+        }
+        count
+    }
+
+    fn kind(&self, burst: &Burst, request: u32, row: usize) -> Kind {
+        let kind = kind_of(row);
+        if kind == Kind::Plain && !self.blocking.is_empty() {
+            let name = burst.call(request).map(|call| call.name().to_ascii_lowercase());
+            if name.is_some_and(|name| self.blocking.contains(&name[..])) {
+                return Kind::Blocks;
+            }
+        }
+        kind
+    }
+
+    /// How many requests a transaction has that has just begun, its end included, if that is there and nothing of it needs a
+    /// connection of its own.
+    fn rest_of_transaction(
+        &self,
+        burst: &Burst,
+        coming: impl Iterator<Item = (u32, Target)>,
+    ) -> Option<usize> {
+        for (before, (request, target)) in coming.enumerate() {
+            match self.kind(burst, request, target.row.index()) {
+                Kind::Ends if burst.call(request).is_some_and(|call| call.len() == 1) => {
+                    return Some(before + 1);
+                }
+                Kind::Subscribe(_) | Kind::Unsubscribe(_) | Kind::Refused => return None,
+                _ => {}
+            }
+        }
+        None
+    }
+
+    fn send_on(&mut self, mut burst: Box<Burst>, mount: MountId, count: usize) {
+        let Some(client) = burst.client() else { return };
+        let index = self.link_for(client);
+        let link = &mut self.links[index];
+        let first = burst.next_request();
+        let flight = self.flights.next_id();
+        link.announce(flight, count as u32);
+        for request in first..first + count as u32 {
+            if let Some(call) = burst.call(request) {
+                link.write(&call);
+            }
+        }
+        burst.send_on();
+        let room = burst.room();
+        let count = count as u32;
+        self.flights.depart(flight, Flight::Burst { burst, mount, left: count, count, room });
+        self.stats.commands.fetch_add(u64::from(count), Relaxed);
+        if self.dirty.last() != Some(&index) {
+            self.dirty.push(index);
+        }
+    }
+
+    /// Sends what has been written.
+    fn flush(&mut self) {
+        for index in mem::take(&mut self.dirty) {
+            self.links[index].flush();
+        }
+    }
+
+    /// Goes on with what has been answered.
+    fn land(&mut self) {
+        for landed in mem::take(&mut self.flights.landed) {
+            let Some(Flight::Burst { burst, mount, count, room, .. }) = self.flights.arrive(landed) else {
+                continue;
+            };
+            let replies = room.saturating_sub(burst.room()).max(1);
+            let as_many = (room / (replies / count as usize).max(1)).clamp(1, MOST);
+            self.run(burst, mount, as_many);
+        }
+        self.flush();
+    }
+
+    /// Those that wait for room have another try.
+    fn retry(&mut self) {
+        for (burst, mount) in mem::take(&mut self.waiting) {
+            self.run(burst, mount, FIRST);
+        }
+        self.flush();
+    }
+
+    fn lane_of(client: &Client) -> Lane {
+        Lane { protocol: client.protocol(), db: client.db() }
+    }
+
+    /// The connection that this client shares with others.
+    fn link_for(&mut self, client: &Client) -> usize {
+        let lane = Self::lane_of(client);
+        let first = match self.links.iter().position(|link| link.lane == lane) {
+            Some(first) => first,
+            None => self.open(lane),
+        };
+        first + (client.id() % self.upstream.connections as u64) as usize
+    }
+
+    /// Opens the connections of a lane; returns the first.
+    fn open(&mut self, lane: Lane) -> usize {
+        let first = self.links.len();
+        for index in first..first + self.upstream.connections {
+            self.links.push(Link::new(lane));
+            actix_rt::spawn(keep_up(Weak::clone(&self.me), index));
+        }
+        first
+    }
+
+    fn ask(&mut self, request: &[u8]) -> Result<oneshot::Receiver<Reply>, Error> {
+        let link = &mut self.links[0];
+        if let Some(reason) = link.down() {
+            return Err(self.flights.unsent(reason, 1));
+        }
+        let (answer, reply) = oneshot::channel();
+        let flight = self.flights.next_id();
+        link.announce(flight, 1);
+        link.write_raw(request);
+        self.flights.depart(flight, Flight::Ask { reply: Vec::new(), answer });
+        self.stats.commands.fetch_add(1, Relaxed);
+        link.flush();
+        Ok(reply)
+    }
+
+    /// Gives up connections that have gone silent, and has those that say nothing show that they are there.
+    fn tick(&mut self) {
+        let longest = u32::try_from(self.upstream.reply_timeout.as_secs().max(1)).unwrap_or(u32::MAX);
+        for link in &mut self.links {
+            match link.tick() {
+                Silence::Waited(seconds) if seconds >= longest => {
+                    link.give_up(format!("nothing has come from it for {seconds} s").into());
+                }
+                Silence::Idle(seconds) if seconds >= longest => {
+                    let flight = self.flights.next_id();
+                    link.announce(flight, 1);
+                    link.write_raw(b"*1\r\n$4\r\nPING\r\n");
+                    self.flights.depart(flight, Flight::Nobody);
+                    link.flush();
+                }
+                _ => {}
+            }
+        }
+        self.retry();
+    }
+
+    /// Whether this client has a connection of its own.
+    fn has_private(&mut self, client: &Client) -> bool {
+        if !self.privates.contains_key(&client.id()) {
+            return false;
+        }
+        // It has started over: so has what it had.
+        if client.is(ClientFlag::StartedOver) {
+            self.privates.remove(&client.id());
+        }
+        client.set(ClientFlag::StartedOver, false);
+        self.privates.contains_key(&client.id())
+    }
+
+    fn open_private(&mut self, client: &Client) {
+        let lane = Self::lane_of(client);
+        let idle = self.idle.iter().rposition(|(known, _)| *known == lane);
+        let stream = idle.map(|index| self.idle.swap_remove(index).1);
+        client.set(ClientFlag::StartedOver, false);
+        let private = private::open(
+            Weak::clone(&self.me),
+            Rc::clone(&self.upstream),
+            Arc::clone(&self.stats),
+            client,
+            lane,
+            stream,
+        );
+        self.privates.insert(client.id(), private);
+    }
+
+    /// What is to be done with the next request of a client that has a connection for itself.
+    fn step_privately(&mut self, burst: &mut Burst, mount: MountId) -> Step {
+        let Some((request, target)) = burst.coming_for(mount).next() else { return Step::Leave };
+        match self.kind(burst, request, target.row.index()) {
+            Kind::Refused => {
+                refuse(burst);
+                Step::Go
+            }
+            Kind::Blocks => {
+                let Some(private) = burst.client().and_then(|client| self.privates.get(&client.id())) else {
+                    return Step::Leave;
+                };
+                self.stats.commands.fetch_add(1, Relaxed);
+                burst.step(Some(&Spec::FALLBACK), |call, out| private.send_blocking(call, out));
+                Step::Leave
+            }
+            kind => Step::SendPrivately(kind),
+        }
+    }
+
+    fn send_privately(&mut self, mut burst: Box<Burst>, mount: MountId, kind: Kind) {
+        burst.send_on();
+        if let Some(private) = burst.client().and_then(|client| self.privates.get(&client.id())) {
+            self.stats.commands.fetch_add(1, Relaxed);
+            private.send(burst, mount, kind);
+        }
+    }
+
+    /// A burst has a reply that did not come by a link.
+    pub(super) fn go_on(&mut self, burst: Box<Burst>, mount: MountId) {
+        self.run(burst, mount, FIRST);
+        self.flush();
+    }
+
+    /// A client does not need its connection any more.
+    pub(super) fn end_private(&mut self, client: u64, lane: Lane, stream: Option<Stream>) {
+        self.privates.remove(&client);
+        if let Some(stream) = stream.filter(|_| self.idle.len() < IDLE) {
+            self.idle.push((lane, stream));
+        }
+    }
+
+    /// What the upstream says of its commands.
+    fn learn(&mut self, commands: &[u8]) {
+        self.blocking = super::commands::blocking(commands);
+    }
+}
+
+/// Its next request is not sent on.
+fn refuse(burst: &mut Burst) {
+    burst.reject(|call, out| {
+        let name = String::from_utf8_lossy(call.name()).to_uppercase();
+        out.error(&Error::err(format_args!("{name} cannot be sent on to an upstream")));
+    });
+}
+
+impl Drop for Core {
+    /// The tasks of the links end when they find that it is not there any more.
+    fn drop(&mut self) {
+        self.links.iter().for_each(Link::wake);
+    }
+}
+
+/// Keeps a connection up, as long as there is a relay.
+async fn keep_up(core: Weak<RefCell<Core>>, index: usize) {
+    let mut backoff = Backoff::default();
+    let mut was_told = false;
+    loop {
+        let Some((upstream, lane)) = core.upgrade().map(|core| {
+            let core = core.borrow();
+            (Rc::clone(&core.upstream), core.links[index].lane)
+        }) else {
+            return;
+        };
+        let lost = match dial(&upstream, lane).await {
+            Ok(stream) => {
+                if mem::take(&mut was_told) {
+                    tracing::info!(upstream = upstream.address, "the upstream is there again");
+                }
+                let since = Instant::now();
+                let Some(lost) = serve(&core, index, stream).await else { return };
+                if since.elapsed() >= STABLE {
+                    backoff.reset();
+                }
+                lost
+            }
+            Err(reason) => reason,
+        };
+        if !mem::replace(&mut was_told, true) {
+            tracing::warn!(upstream = upstream.address, reason = &*lost, "the upstream is down");
+        }
+        let Some(core) = core.upgrade() else { return };
+        {
+            let mut core = core.borrow_mut();
+            let core = &mut *core;
+            core.links[index].disconnected(&lost, &mut core.flights);
+            core.land();
+            core.retry();
+        }
+        drop(core);
+        sleep(backoff.next()).await;
+    }
+}
+
+/// Has a connection read and written until it is lost. None: there is no relay any more.
+async fn serve(core: &Weak<RefCell<Core>>, index: usize, stream: Stream) -> Option<Reason> {
+    {
+        let core = core.upgrade()?;
+        let mut core = core.borrow_mut();
+        core.links[index].connected(stream);
+        core.stats.connections.fetch_add(1, Relaxed);
+        if index == 0 {
+            core.ask_for_commands();
+        }
+        core.retry();
+    }
+    let lost = poll_fn(|cx| match core.upgrade() {
+        Some(core) => core.borrow_mut().poll_link(index, cx).map(Some),
+        None => Poll::Ready(None),
+    })
+    .await?;
+    core.upgrade()?.borrow().stats.connections.fetch_sub(1, Relaxed);
+    Some(lost)
+}
+
+impl Core {
+    fn poll_link(&mut self, index: usize, cx: &mut TaskContext<'_>) -> Poll<Reason> {
+        let polled = self.links[index].poll(&mut self.flights, cx);
+        if let Some(commands) = self.flights.commands.take() {
+            self.learn(&commands);
+        }
+        self.land();
+        if !self.waiting.is_empty() {
+            self.retry();
+        }
+        polled
+    }
+
+    /// Which commands may wait is asked whenever there is a new connection, which may be to another version.
+    fn ask_for_commands(&mut self) {
+        let link = &mut self.links[0];
+        let flight = self.flights.next_id();
+        link.announce(flight, 1);
+        link.write_raw(b"*1\r\n$7\r\nCOMMAND\r\n");
+        self.flights.depart(flight, Flight::Commands(Vec::new()));
+        link.flush();
+    }
+}
+
+/// A number of a flight; it is used again when that has landed.
+pub(super) type FlightId = usize;
+
+/// Requests that have been sent on together, and for whom.
+enum Flight {
+    Burst {
+        burst: Box<Burst>,
+        mount: MountId,
+        /// How many have not been answered yet, and how many there were.
+        left: u32,
+        count: u32,
+        /// Bytes of replies that there was room for.
+        room: usize,
+    },
+    Ask {
+        reply: Vec<u8>,
+        answer: oneshot::Sender<Reply>,
+    },
+    Commands(Vec<u8>),
+    Nobody,
+}
+
+/// All requests that have been sent on and not been answered.
+pub(super) struct Flights {
+    flights: Vec<Option<Flight>>,
+    free: Vec<FlightId>,
+    /// Those of bursts that have all their replies.
+    landed: Vec<FlightId>,
+    /// What the upstream has said of its commands.
+    commands: Option<Vec<u8>>,
+    max_reply_len: usize,
+    address: String,
+    stats: Arc<Stats>,
+}
+
+impl Flights {
+    fn new(upstream: &Upstream, stats: Arc<Stats>) -> Self {
+        Flights {
+            flights: Vec::new(),
+            free: Vec::new(),
+            landed: Vec::new(),
+            commands: None,
+            max_reply_len: upstream.max_reply_len,
+            address: upstream.address.clone(),
+            stats,
+        }
+    }
+
+    /// The number of the flight that departs next.
+    fn next_id(&mut self) -> FlightId {
+        self.free.pop().unwrap_or_else(|| {
+            self.flights.push(None);
+            self.flights.len() - 1
+        })
+    }
+
+    fn depart(&mut self, id: FlightId, flight: Flight) {
+        self.flights[id] = Some(flight);
+    }
+
+    fn arrive(&mut self, id: FlightId) -> Option<Flight> {
+        self.free.push(id);
+        self.flights[id].take()
+    }
+
+    /// A part of the reply to its next request has come, which has so many bytes with it.
+    pub(super) fn take(&mut self, id: FlightId, part: &[u8], len: usize, done: bool) {
+        let is_too_long = len > self.max_reply_len;
+        match &mut self.flights[id] {
+            Some(Flight::Burst { burst, left, .. }) => {
+                if is_too_long {
+                    burst.forget_relayed();
+                } else {
+                    burst.relay(part);
+                }
+                if done {
+                    if is_too_long {
+                        burst.reject(|_, out| out.error(&too_long(&self.address)));
+                    } else {
+                        burst.end_relayed();
+                    }
+                    *left -= 1;
+                    if *left == 0 {
+                        self.landed.push(id);
+                    }
+                }
+            }
+            Some(Flight::Ask { reply, .. } | Flight::Commands(reply)) => {
+                if is_too_long {
+                    *reply = Vec::new();
+                } else {
+                    reply.extend_from_slice(part);
+                }
+                if done {
+                    self.end(id);
+                }
+            }
+            Some(Flight::Nobody) if done => self.end(id),
+            _ => {}
+        }
+    }
+
+    /// Of one that is no burst's, the reply is there.
+    fn end(&mut self, id: FlightId) {
+        match self.arrive(id) {
+            Some(Flight::Ask { reply, answer }) => {
+                let reply = if reply.is_empty() { Err(too_long(&self.address)) } else { Ok(reply.into()) };
+                // Who has asked may have gone.
+                let _ = answer.send(reply);
+            }
+            Some(Flight::Commands(reply)) => self.commands = Some(reply),
+            _ => {}
+        }
+    }
+
+    /// The connection has gone: there are no replies to so many requests, which may have been sent, or have not.
+    pub(super) fn fail(&mut self, id: FlightId, count: u32, reason: &Reason, were_sent: bool) {
+        let Some(flight) = &mut self.flights[id] else { return };
+        let count = if matches!(flight, Flight::Nobody | Flight::Commands(_)) { 0 } else { u64::from(count) };
+        let error = if were_sent {
+            self.stats.lost.fetch_add(count, Relaxed);
+            lost(&self.address, reason)
+        } else {
+            self.stats.unsent.fetch_add(count, Relaxed);
+            unsent(&self.address, reason)
+        };
+        match flight {
+            Flight::Burst { burst, .. } => {
+                burst.forget_relayed();
+                for _ in 0..count {
+                    burst.reject(|_, out| out.error(&error));
+                }
+                self.landed.push(id);
+            }
+            _ => {
+                if let Some(Flight::Ask { answer, .. }) = self.arrive(id) {
+                    let _ = answer.send(Err(error));
+                }
+            }
+        }
+    }
+
+    /// What is answered where nothing can be sent.
+    fn unsent(&self, reason: &Reason, count: u64) -> Error {
+        self.stats.unsent.fetch_add(count, Relaxed);
+        unsent(&self.address, reason)
+    }
+}
+
+/// The connection was lost before the reply came.
+pub(super) fn lost(address: &str, reason: &Reason) -> Error {
+    Error::new(
+        "UPSTREAM",
+        format_args!("{address} was lost ({reason}) before it replied: the command may have been run"),
+    )
+}
+
+/// There was none.
+pub(super) fn unsent(address: &str, reason: &Reason) -> Error {
+    Error::new(
+        "UPSTREAMDOWN",
+        format_args!("{address} cannot be reached ({reason}): the command was not sent"),
+    )
+}
+
+pub(super) fn too_long(address: &str) -> Error {
+    Error::new("UPSTREAM", format_args!("the reply of {address} is too long"))
+}
