@@ -39,6 +39,7 @@
 //! - [`Client`] is who asks, and can be sent something at any time; [`Call`] is what was asked, as it came.
 //! - An actor that implements [`Settle`] has its replies wait until what they say is on disk, for many at once.
 //! - [`Upstream`] is another server, to which [`App::relay`] sends what is not answered here, and which handlers can ask.
+//! - [`SingleFlight`] computes once what many ask for at the same time.
 //! - [`PubSub`] has the channels that clients subscribe to: any actor publishes there, or is told by [`Published`].
 //! - [`Keyspace`] is told of keys that an actor changes by itself: clients watch keys and keep what they have read.
 //! - [`command`](mod@command) describes commands, [`resp`] is the wire, [`glob`] matches patterns.
@@ -204,6 +205,7 @@ mod pubsub;
 pub mod resp;
 mod server;
 mod settings;
+mod single_flight;
 #[cfg(feature = "test-util")]
 pub mod test;
 mod upstream;
@@ -440,6 +442,7 @@ pub use crate::{
     pubsub::{PubSub, Published},
     resp::{Error, Value},
     server::{ClientClass, OutputLimit, Server, ServerHandle, SlowConsumers},
+    single_flight::{Flight, SingleFlight},
     upstream::{Upstream, UpstreamHandle},
 };
 
