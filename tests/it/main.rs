@@ -44,6 +44,8 @@ mod pool;
 mod properties;
 /// Channels, and who listens to them.
 mod pubsub;
+/// The example `readthrough`, with SQLite and with a PostgreSQL server.
+mod readthrough;
 /// Replies that wait until what they say holds.
 mod settle;
 /// The kit for testing applications.

@@ -245,6 +245,7 @@ fn build_examples() -> PathBuf {
         ][..],
         &["--package", "prometheus"],
         &["--package", "kv-disk", "--package", "collector"],
+        &["--package", "readthrough"],
     ] {
         let status = Command::new(&cargo)
             .args(["build", "--quiet", "--profile", profile])

@@ -1,0 +1,303 @@
+//! The commands.
+
+use std::{
+    cell::{Cell, RefCell},
+    collections::HashMap,
+    rc::Rc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    time::{Duration, Instant},
+};
+
+use actix::ResponseFuture;
+use bytes::Bytes;
+use thegiant::{InfoFields, SingleFlight, command::Answer, prelude::*, resp::Encoder};
+
+use crate::{
+    cache::{Cache, Known},
+    database::{Database, Failure},
+};
+
+/// Answers from memory what it can, and asks the database for the rest.
+pub(crate) struct Reader(Rc<Inner>);
+
+struct Inner {
+    database: Database,
+    cache: RefCell<Cache>,
+    now: Cell<Instant>,
+    being_read: SingleFlight<Bytes, Result<Option<Bytes>, Failure>>,
+    stats: Arc<Stats>,
+}
+
+/// What `INFO` tells.
+#[derive(Debug, Default)]
+pub(crate) struct Stats {
+    hits: AtomicU64,
+    stale_hits: AtomicU64,
+    misses: AtomicU64,
+    coalesced: AtomicU64,
+    queries: AtomicU64,
+    failures: AtomicU64,
+    query_usec: AtomicU64,
+    keys: AtomicU64,
+    bytes: AtomicU64,
+}
+
+/// What is answered at once, or when the database has.
+enum Answered<T> {
+    Now(T),
+    Later(ResponseFuture<Result<T, Error>>),
+}
+
+impl<T: IntoReply + 'static> Answer<Reader> for Answered<T> {
+    fn answer(self, call: &Call<'_>, context: &mut Context<Reader>, out: &mut Encoder) {
+        match self {
+            Answered::Now(value) => value.into_reply(out),
+            Answered::Later(value) => Answer::<Reader>::answer(value, call, context, out),
+        }
+    }
+}
+
+/// So often the time is looked at, which would be much of what a command costs.
+const TICK: Duration = Duration::from_millis(100);
+
+impl Actor for Reader {
+    type Context = Context<Self>;
+
+    fn started(&mut self, context: &mut Self::Context) {
+        context.run_interval(TICK, |reader, _| reader.0.now.set(Instant::now()));
+    }
+}
+
+impl Reader {
+    pub(crate) fn new(database: Database, cache: Cache) -> Self {
+        Reader(Rc::new(Inner {
+            database,
+            cache: RefCell::new(cache),
+            now: Cell::new(Instant::now()),
+            being_read: SingleFlight::new(),
+            stats: Arc::default(),
+        }))
+    }
+
+    /// Its section of `INFO`.
+    pub(crate) fn info(&self) -> impl Fn(&mut InfoFields) + Send + Sync + 'static {
+        let stats = Arc::clone(&self.0.stats);
+        move |info| stats.add_to(info)
+    }
+}
+
+#[commands]
+impl Reader {
+    /// The value of a key: from memory, or from the database.
+    #[command("GET", readonly, fast)]
+    fn get(&self, key: Key<&[u8]>) -> Answered<Option<Bytes>> {
+        let inner = &self.0;
+        let known = inner.cache.borrow().get(&key, inner.now.get());
+        match known {
+            Known::Fresh(value) => {
+                add(&inner.stats.hits, 1);
+                Answered::Now(value)
+            }
+            Known::Stale(value) => {
+                add(&inner.stats.stale_hits, 1);
+                inner.refresh(&key);
+                Answered::Now(value)
+            }
+            Known::Nothing => {
+                add(&inner.stats.misses, 1);
+                let read = inner.read(Bytes::copy_from_slice(&key));
+                Answered::Later(Box::pin(async { read.await.map_err(failed) }))
+            }
+        }
+    }
+
+    /// The values of several keys: those that are not in memory by one query.
+    #[command("MGET", readonly, fast)]
+    fn mget(&self, keys: Vec<Key<Bytes>>) -> Answered<Vec<Option<Bytes>>> {
+        let now = self.0.now.get();
+        let known: Vec<_> = {
+            let cache = self.0.cache.borrow();
+            keys.iter().map(|key| cache.get(key, now)).collect()
+        };
+        let stats = &self.0.stats;
+        let mut missing: Vec<Bytes> = Vec::new();
+        let values = known.into_iter().zip(&keys).map(|(known, key)| match known {
+            Known::Fresh(value) => {
+                add(&stats.hits, 1);
+                Ok(value)
+            }
+            Known::Stale(value) => {
+                add(&stats.stale_hits, 1);
+                self.0.refresh(key);
+                Ok(value)
+            }
+            Known::Nothing => {
+                add(&stats.misses, 1);
+                missing.push(key.0.clone());
+                Err(key.0.clone())
+            }
+        });
+        let values: Vec<Result<Option<Bytes>, Bytes>> = values.collect();
+        if missing.is_empty() {
+            return Answered::Now(values.into_iter().map(Result::unwrap_or_default).collect());
+        }
+        missing.sort_unstable();
+        missing.dedup();
+        let inner = Rc::clone(&self.0);
+        Answered::Later(Box::pin(async move {
+            let read = inner.read_all(missing).await.map_err(failed)?;
+            let value = |value: Result<_, Bytes>| value.unwrap_or_else(|key| read.get(&key).cloned());
+            Ok(values.into_iter().map(value).collect())
+        }))
+    }
+
+    /// Gives a key a value, in the database.
+    #[command("SET", write)]
+    fn set(&self, key: Key<Bytes>, value: Bytes) -> ResponseFuture<Result<(), Error>> {
+        let database = self.0.database.clone();
+        let key = key.0;
+        self.0.write(vec![key.clone()], async move { database.set(key, value).await })
+    }
+
+    /// Removes keys from the database; returns how many there were.
+    #[command("DEL", write)]
+    fn del(&self, keys: Vec<Key<Bytes>>) -> ResponseFuture<Result<u64, Error>> {
+        let database = self.0.database.clone();
+        let keys: Vec<Bytes> = keys.into_iter().map(|key| key.0).collect();
+        self.0.write(keys.clone(), async move { database.delete(&keys).await })
+    }
+}
+
+impl Inner {
+    /// Reads a key, once for all who want to know meanwhile.
+    fn read(self: &Rc<Self>, key: Bytes) -> thegiant::Flight<Bytes, Result<Option<Bytes>, Failure>> {
+        let mut is_first = false;
+        let flight = self.being_read.run(&key, || {
+            is_first = true;
+            let (inner, key) = (Rc::clone(self), key.clone());
+            async move {
+                let reading = Reading::begin(&inner, vec![key]);
+                let read = inner.timed(inner.database.get(&reading.keys[0])).await;
+                if let Ok(value) = &read {
+                    reading.end(|_| value.clone());
+                }
+                read
+            }
+        });
+        if !is_first {
+            add(&self.stats.coalesced, 1);
+        }
+        flight
+    }
+
+    /// Reads a key again that has been answered already.
+    fn refresh(self: &Rc<Self>, key: &[u8]) {
+        let read = self.read(Bytes::copy_from_slice(key));
+        actix::spawn(async move {
+            // If it cannot be read, it is asked for again by the next one who wants it.
+            drop(read.await);
+        });
+    }
+
+    /// Reads keys; those that there are have values.
+    async fn read_all(self: &Rc<Self>, keys: Vec<Bytes>) -> Result<HashMap<Bytes, Bytes>, Failure> {
+        let reading = Reading::begin(self, keys);
+        let read = self.timed(self.database.get_all(&reading.keys)).await?;
+        let read: HashMap<Bytes, Bytes> = read.into_iter().collect();
+        reading.end(|key| read.get(key).cloned());
+        Ok(read)
+    }
+
+    /// Writes keys, to the end even if the client leaves. Whatever comes of it, what is known of them is not true any more.
+    fn write<T: 'static>(
+        self: &Rc<Self>,
+        keys: Vec<Bytes>,
+        write: impl Future<Output = Result<T, Failure>> + 'static,
+    ) -> ResponseFuture<Result<T, Error>> {
+        let inner = Rc::clone(self);
+        let written = actix::spawn(async move {
+            let written = inner.timed(write).await;
+            keys.iter().for_each(|key| inner.cache.borrow_mut().forget(key));
+            inner.count();
+            written.map_err(failed)
+        });
+        Box::pin(async move { written.await.unwrap_or(Err(Error::INTERNAL)) })
+    }
+
+    async fn timed<T>(&self, query: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+        let begun = Instant::now();
+        let answer = query.await;
+        add(&self.stats.queries, 1);
+        add(&self.stats.query_usec, u64::try_from(begun.elapsed().as_micros()).unwrap_or(u64::MAX));
+        if let Err(failure) = &answer {
+            add(&self.stats.failures, 1);
+            tracing::debug!(failure, "the database has failed");
+        }
+        answer
+    }
+
+    fn count(&self) {
+        let (keys, bytes) = self.cache.borrow().size();
+        self.stats.keys.store(keys as u64, Relaxed);
+        self.stats.bytes.store(bytes, Relaxed);
+    }
+}
+
+/// Keys that are being read, until that is dropped.
+struct Reading {
+    inner: Rc<Inner>,
+    keys: Vec<Bytes>,
+}
+
+impl Reading {
+    fn begin(inner: &Rc<Inner>, keys: Vec<Bytes>) -> Self {
+        keys.iter().for_each(|key| inner.cache.borrow_mut().begin_to_read(key));
+        Reading { inner: Rc::clone(inner), keys }
+    }
+
+    fn end(mut self, value: impl Fn(&Bytes) -> Option<Bytes>) {
+        for key in std::mem::take(&mut self.keys) {
+            let value = value(&key);
+            self.inner.cache.borrow_mut().end_to_read(&key, Some(value));
+        }
+        self.inner.count();
+    }
+}
+
+impl Drop for Reading {
+    /// What is left could not be read, or nobody waits for it any more.
+    fn drop(&mut self) {
+        self.keys.iter().for_each(|key| self.inner.cache.borrow_mut().end_to_read(key, None));
+    }
+}
+
+impl Stats {
+    fn add_to(&self, info: &mut InfoFields) {
+        let fields = [
+            ("hits", &self.hits),
+            ("stale_hits", &self.stale_hits),
+            ("misses", &self.misses),
+            ("coalesced", &self.coalesced),
+            ("queries", &self.queries),
+            ("query_failures", &self.failures),
+            ("query_usec", &self.query_usec),
+            ("cached_keys", &self.keys),
+            ("cached_bytes", &self.bytes),
+        ];
+        for (name, value) in fields {
+            info.field(name, value.load(Relaxed));
+        }
+    }
+}
+
+/// Only the thread of the reader adds.
+fn add(counter: &AtomicU64, more: u64) {
+    counter.store(counter.load(Relaxed) + more, Relaxed);
+}
+
+fn failed(failure: Failure) -> Error {
+    Error::new("DATABASE", failure)
+}

@@ -1,0 +1,37 @@
+mod database;
+mod down;
+mod many;
+
+use crate::support::{Folder, Postgres, Process, RawClient};
+
+/// A database, and what it needs.
+enum Database {
+    Sqlite(Folder),
+    Postgres(Postgres),
+}
+
+impl Database {
+    fn all() -> [Self; 2] {
+        [Database::Sqlite(Folder::new()), Database::Postgres(Postgres::start())]
+    }
+
+    fn url(&self) -> String {
+        match self {
+            Database::Sqlite(folder) => format!("sqlite:{}", folder.path().join("entries.db").display()),
+            Database::Postgres(postgres) => postgres.url(),
+        }
+    }
+
+    /// The example in front of it, with these options.
+    fn serve(&self, options: &[&str]) -> (Process, RawClient) {
+        let url = self.url();
+        let process = Process::example_with("readthrough", &[&["--database", &url], options].concat());
+        let client = RawClient::connect(process.address());
+        (process, client)
+    }
+}
+
+/// A field of its section of `INFO`.
+fn told(client: &mut RawClient, field: &str) -> u64 {
+    crate::support::info(client, "readthrough").number(field)
+}

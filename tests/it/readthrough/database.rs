@@ -1,0 +1,112 @@
+//! What is asked of the database, and what is not.
+
+use std::{thread, time::Duration};
+
+use super::{Database, told};
+use crate::support::{RawClient, eventually, line, lines, request};
+
+#[test]
+fn what_has_been_read_is_not_asked_for_again() {
+    for database in Database::all() {
+        let (process, mut client) = database.serve(&[]);
+        client.send(lines(
+            "SET a 1 \n SET b 2 \n GET none \n GET none \n GET a \n GET a \n GET b \n SET a 3 \n GET a",
+        ));
+        assert_eq!(
+            client.replies(9),
+            "+OK\r\n+OK\r\n$-1\r\n$-1\r\n$1\r\n1\r\n$1\r\n1\r\n$1\r\n2\r\n+OK\r\n$1\r\n3\r\n"
+        );
+        assert_eq!((told(&mut client, "hits"), told(&mut client, "misses")), (2, 4));
+        assert_eq!(told(&mut client, "queries"), 7);
+        client.send(lines("DEL a none a \n GET a \n MGET a b c b d \n MGET c b d \n DEL a"));
+        assert_eq!(
+            client.replies(5),
+            ":1\r\n$-1\r\n*5\r\n$-1\r\n$1\r\n2\r\n$-1\r\n$1\r\n2\r\n$-1\r\n*3\r\n$-1\r\n$1\r\n2\r\n$-1\r\n:0\r\n"
+        );
+        // Two for `DEL`, one for `GET a`, one for `c` and `d`.
+        assert_eq!((told(&mut client, "queries"), told(&mut client, "query_failures")), (11, 0));
+        assert_eq!(told(&mut client, "cached_keys"), 3);
+
+        // Another process finds it.
+        drop(process);
+        let (_process, mut client) = database.serve(&[]);
+        assert_eq!(client.ask(line("GET b")), "$1\r\n2\r\n");
+    }
+}
+
+#[test]
+fn keys_and_values_are_any_bytes() {
+    for database in Database::all() {
+        let (_process, mut client) = database.serve(&[]);
+        let large: Vec<u8> = (0..1 << 20).map(|at: u32| (at / 7) as u8).collect();
+        let values: [&[u8]; 4] = [b"", b"\0\r\n\xff", b"$1; DROP TABLE entries", &large];
+        for value in values {
+            let key = [&b"key\0\xff'"[..], &value[..value.len().min(20)]].concat();
+            assert_eq!(client.ask(request([&b"SET"[..], &key, value])), "+OK\r\n");
+            let expected = [format!("${}\r\n", value.len()).as_bytes(), value, b"\r\n"].concat();
+            for _ in 0..2 {
+                assert!(client.ask(request([&b"GET"[..], &key])) == expected);
+            }
+            let all = [b"*1\r\n", &expected[..]].concat();
+            assert!(client.ask(request([&b"MGET"[..], &key])) == all);
+        }
+    }
+}
+
+#[test]
+fn what_is_old_is_answered_and_read_again() {
+    for database in Database::all() {
+        let (_process, mut client) = database.serve(&["--ttl", "0.05", "--stale", "1000"]);
+        let (_other, mut writer) = database.serve(&[]);
+        client.ask(line("SET a old"));
+        assert_eq!(client.ask(line("GET a")), "$3\r\nold\r\n");
+        // Another process writes: this one does not know.
+        writer.ask(line("SET a new"));
+        thread::sleep(Duration::from_millis(300));
+        assert_eq!(client.ask(line("GET a")), "$3\r\nold\r\n");
+        eventually(|| (client.ask(line("GET a")) == "$3\r\nnew\r\n").then_some(()));
+        assert!(told(&mut client, "stale_hits") > 0);
+    }
+}
+
+#[test]
+fn who_has_written_reads_that() {
+    for database in Database::all() {
+        let (process, _) = database.serve(&["--memory", "1"]);
+        let address = process.address();
+        let write = |writer: usize| {
+            let mut client = RawClient::connect(address);
+            for number in 0..50 {
+                assert_eq!(client.ask(format!("SET key:{writer} {number}\r\n")), "+OK\r\n");
+                let expected = format!("${}\r\n{number}\r\n", number.to_string().len());
+                assert_eq!(client.ask(format!("GET key:{writer}\r\n")), expected);
+                assert_eq!(client.ask(format!("MGET key:{writer}\r\n")), format!("*1\r\n{expected}"));
+            }
+        };
+        // They read what is being written, and would keep what is old.
+        let read = |reader: usize| {
+            let mut client = RawClient::connect(address);
+            for number in 0..1000 {
+                client.ask(format!("GET key:{}\r\n", (reader + number) % 8));
+            }
+        };
+        thread::scope(|scope| {
+            for number in 0..8 {
+                scope.spawn(move || write(number));
+                scope.spawn(move || read(number));
+            }
+        });
+    }
+}
+
+#[test]
+fn a_database_that_cannot_be_opened_is_named() {
+    let options = ["--database", "sqlite:/nowhere/at/all.db"];
+    let output = std::process::Command::new(crate::support::binary("readthrough"))
+        .args(options)
+        .output()
+        .expect("it can be run");
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("the database cannot be opened: ") && said.contains("unable to open"), "{said}");
+}

@@ -1,0 +1,89 @@
+//! Many ask for one thing.
+
+use std::{
+    io::Write,
+    process::{Child, Stdio},
+};
+
+use super::{Database, told};
+use crate::support::{Postgres, RawClient, allow_many_connections, eventually, line};
+
+/// Has nobody read the table, until it is dropped.
+struct Lock(Child);
+
+impl Lock {
+    fn take(postgres: &Postgres) -> Self {
+        let mut psql = postgres.psql().stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("psql");
+        let input = psql.stdin.as_mut().expect("it is piped");
+        let sql = "BEGIN;\nLOCK TABLE entries IN ACCESS EXCLUSIVE MODE;\n\\echo locked\n";
+        input.write_all(sql.as_bytes()).expect("psql reads it");
+        let mut said = [0; 7];
+        std::io::Read::read_exact(psql.stdout.as_mut().expect("it is piped"), &mut said)
+            .expect("psql says it");
+        assert_eq!(&said, b"locked\n");
+        Lock(psql)
+    }
+}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // It ends with its input, and rolls back.
+        drop(self.0.stdin.take());
+        let _ = self.0.wait();
+    }
+}
+
+const CLIENTS: usize = 1000;
+
+#[test]
+fn a_thousand_clients_make_one_query() {
+    allow_many_connections();
+    let postgres = Postgres::start();
+    let database = Database::Postgres(postgres);
+    let (process, mut client) = database.serve(&["--patience", "60000"]);
+    let Database::Postgres(postgres) = &database else { return };
+    client.ask(line("SET wanted value"));
+    let lock = Lock::take(postgres);
+    let mut clients: Vec<_> = (0..CLIENTS).map(|_| RawClient::connect(process.address())).collect();
+    clients.iter_mut().for_each(|client| client.send(line("GET wanted")));
+    eventually(|| (told(&mut client, "misses") == CLIENTS as u64).then_some(()));
+    assert_eq!(told(&mut client, "coalesced"), CLIENTS as u64 - 1);
+    // Some have no patience.
+    clients.truncate(CLIENTS / 2);
+    drop(lock);
+    for client in &mut clients {
+        assert_eq!(client.reply(), "$5\r\nvalue\r\n");
+    }
+    // That, and the `SET`.
+    assert_eq!(told(&mut client, "queries"), 2);
+}
+
+#[test]
+fn a_query_that_nobody_waits_for_is_given_up() {
+    let database = Database::Postgres(Postgres::start());
+    let (process, mut client) = database.serve(&["--patience", "60000", "--connections", "1"]);
+    let Database::Postgres(postgres) = &database else { return };
+    let lock = Lock::take(postgres);
+    let mut impatient = RawClient::connect(process.address());
+    impatient.send(line("GET x"));
+    eventually(|| (told(&mut client, "misses") == 1).then_some(()));
+    drop(impatient);
+    drop(lock);
+    // The only connection can be used again.
+    assert_eq!(client.ask(line("GET y")), "$-1\r\n");
+    assert_eq!(told(&mut client, "queries"), 1);
+}
+
+#[test]
+fn an_answer_that_does_not_come_is_said_so() {
+    let database = Database::Postgres(Postgres::start());
+    let (_process, mut client) = database.serve(&["--patience", "100"]);
+    let Database::Postgres(postgres) = &database else { return };
+    let lock = Lock::take(postgres);
+    let late = "-DATABASE it does not answer in time\r\n";
+    for request in ["GET x", "MGET x y", "SET x 1", "DEL x"] {
+        assert_eq!(client.ask(line(request)), late, "{request}");
+    }
+    drop(lock);
+    eventually(|| (client.ask(line("GET y")) == "$-1\r\n").then_some(()));
+}
