@@ -9,7 +9,7 @@ use crate::{
     command::{Answer, Call, Commands, Row, RowId, Spec, split_name},
     connection::{Connected, Consumers, Disconnected, Drain, MountId, Presence, Routes, Session, drain},
     info::{InfoFields, InfoSection},
-    upstream::{Relay, UpstreamHandle},
+    upstream::{Relay, UpstreamHandle, is_behind_builtins},
 };
 
 /// The commands of a server, and who answers them: actors, a function, the toolkit itself.
@@ -137,7 +137,7 @@ impl App {
     ///
     /// The server itself goes on answering what is about a connection to it (`HELLO`, `AUTH`, `SELECT`, `QUIT`, `RESET`,
     /// `CLIENT`), and what its operators need (`INFO`, `CONFIG`, `SLOWLOG`, `LATENCY`, `MONITOR`, `SHUTDOWN`, `DEBUG`). All
-    /// else is the upstream's: `PING`, `COMMAND`, transactions, channels. `CLIENT TRACKING` is refused.
+    /// else is the upstream's: `PING`, `COMMAND`, transactions, channels. There is no `CLIENT TRACKING`.
     ///
     /// What changes a connection has one of its own, for as long as it is needed: after `WATCH` or `MULTI` up to `EXEC`,
     /// unless the whole transaction comes at once; after `SUBSCRIBE` until nothing is subscribed to; and a command that
@@ -216,15 +216,7 @@ impl App {
 
     /// What a server needs, with the built-in commands where nothing else has their names.
     pub(crate) fn into_parts(mut self) -> AppParts {
-        if let Some(mount) = self.relay {
-            for (row, spec) in RowId::all::<Relay>() {
-                match row.index() {
-                    0 => self.routes.set_fallback(spec, mount, row),
-                    // An actor that is mounted comes before it.
-                    _ => drop(self.routes.add_command(spec, mount, row)),
-                }
-            }
-        }
+        self.add_relay(|row| !is_behind_builtins(row));
         let is_free = |spec: &Spec| {
             let removed = self.removed.iter().any(|name| names(spec, name));
             // Whoever has a command has its subcommands, too.
@@ -235,7 +227,21 @@ impl App {
             // The names of built-in commands differ from each other.
             let _ = self.routes.add_command(spec, MountId::SESSION, row);
         }
+        self.add_relay(is_behind_builtins);
         AppParts { routes: self.routes, info: self.info, presence: self.presence, keyspace: self.keyspace }
+    }
+
+    /// Adds those rows of what other commands are sent on to whose names are not in use.
+    fn add_relay(&mut self, is_wanted: impl Fn(usize) -> bool) {
+        let Some(mount) = self.relay else { return };
+        for (row, spec) in RowId::all::<Relay>().filter(|(row, _)| is_wanted(row.index())) {
+            if row.index() == 0 {
+                self.routes.set_fallback(spec, mount, row);
+            } else if !self.routes.has(spec.name) {
+                // It is not in use.
+                let _ = self.routes.add_command(spec, mount, row);
+            }
+        }
     }
 }
 

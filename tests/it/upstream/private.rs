@@ -1,9 +1,11 @@
 //! Connections that a client has for itself.
 
-use std::{thread, time::Duration};
+use std::{sync::mpsc, thread, time::Duration};
+
+use thegiant::{Upstream, prelude::*};
 
 use super::server::{Place, relay};
-use crate::support::{Process, RawClient, eventually, info, line, lines};
+use crate::support::{Process, RawClient, Served, eventually, info, line, lines};
 
 #[test]
 fn a_client_that_leaves_takes_nothing_with_it() {
@@ -107,12 +109,70 @@ fn what_is_watched_is_watched_by_one() {
     assert_eq!(RawClient::connect(relay.address()).ask(line("GET sum")), "$3\r\n100\r\n");
 }
 
+/// Clients of two servers may have the same number.
+#[test]
+fn two_servers_may_share_an_upstream() {
+    let redis = Process::redis(&[]);
+    let address = redis.address().to_owned();
+    let (sender, handle) = mpsc::channel();
+    let first = Served::start(move || {
+        let upstream = Upstream::new(address).start();
+        sender.send(upstream.clone()).expect("the test waits for it");
+        App::new().relay(upstream)
+    });
+    let handle = handle.recv().expect("it has been started");
+    let second = Served::start(|| App::new().mount(Own.start()).relay(handle));
+    let mut clients = [&first, &second].map(|served| RawClient::connect(served.address()));
+    let [one, other] = &mut clients;
+    assert_eq!(one.id(), other.id());
+    assert_eq!(one.ask(line("MULTI")), "+OK\r\n");
+    assert_eq!(other.ask(line("SET a 1")), "+OK\r\n");
+    assert_eq!(one.ask(line("GET a")), "+QUEUED\r\n");
+    assert_eq!(other.ask(line("OWN")), "+OK\r\n");
+    assert_eq!(one.ask(line("EXEC")), "*1\r\n$1\r\n1\r\n");
+}
+
+/// Takes the first number of those who answer: the upstream has another one.
+struct Own;
+
+impl Actor for Own {
+    type Context = Context<Self>;
+}
+
+#[commands]
+impl Own {
+    /// Is answered here.
+    #[command("OWN")]
+    fn own(&self) {}
+}
+
+#[test]
+fn what_the_server_does_not_answer_is_refused_if_it_is_about_the_connection() {
+    let redis = Process::redis(&[]);
+    let address = redis.address().to_owned();
+    let served = Served::start(|| {
+        let app = App::new().relay(Upstream::new(address).start());
+        ["SELECT", "HELLO", "AUTH", "RESET", "QUIT", "MONITOR", "CLIENT"].into_iter().fold(app, App::without)
+    });
+    let mut client = RawClient::connect(served.address());
+    for request in ["SELECT 1", "HELLO 3", "AUTH x", "RESET", "QUIT", "MONITOR"] {
+        let name = request.split(' ').next().unwrap_or_default();
+        assert_eq!(client.ask(line(request)), format!("-ERR {name} cannot be sent on to an upstream\r\n"));
+    }
+    assert_eq!(client.ask(line("CLIENT REPLY OFF")), "-ERR unknown subcommand 'REPLY'. Try CLIENT HELP.\r\n");
+    assert_eq!(client.ask(line("PING")), "+PONG\r\n");
+}
+
 #[test]
 fn what_would_change_the_shared_connection_is_refused() {
     let redis = Process::redis(&[]);
     let relay = relay(redis.address(), |upstream| upstream.connect_timeout(Duration::from_secs(10)));
     let mut client = RawClient::connect(relay.address());
-    for request in ["CLIENT TRACKING on", "SYNC", "PSYNC ? -1", "READONLY"] {
+    for word in ["TRACKING", "CAPA"] {
+        let unknown = format!("-ERR unknown subcommand '{word}'. Try CLIENT HELP.\r\n");
+        assert_eq!(client.ask(line(&format!("CLIENT {word} on"))), unknown);
+    }
+    for request in ["SYNC", "PSYNC ? -1", "READONLY"] {
         let name = request.split(' ').next().unwrap_or_default();
         assert_eq!(client.ask(line(request)), format!("-ERR {name} cannot be sent on to an upstream\r\n"));
     }

@@ -1,11 +1,11 @@
 //! Connections that clients share.
 
-use std::{thread, time::Duration};
+use std::thread;
 
 use actix::ResponseFuture;
 use thegiant::{Upstream, UpstreamHandle, prelude::*};
 
-use super::server::{Place, relay};
+use super::server::relay;
 use crate::support::{ANY_PORT, Process, RawClient, Served, info, line, lines, request};
 
 #[test]
@@ -133,33 +133,4 @@ fn replies_that_are_not_wanted_are_not_sent() {
     let mut client = RawClient::connect(relay.address());
     client.send(lines("CLIENT REPLY OFF \n SET a 1 \n GET a \n WATCH a \n UNWATCH \n CLIENT REPLY ON \n GET a \n CLIENT REPLY SKIP \n GET a \n ECHO b"));
     assert_eq!(client.replies(3), "+OK\r\n$1\r\n1\r\n$1\r\nb\r\n");
-}
-
-#[test]
-fn one_upstream_can_be_behind_two_servers() {
-    let place = Place::new();
-    let (_upstream, _asks) = place.open();
-    let address = place.address();
-    let (sender, handle) = std::sync::mpsc::channel();
-    let first = Served::with(
-        move || {
-            let upstream = Upstream::new(address).start();
-            sender.send(upstream.clone()).expect("the test waits for it");
-            App::new().relay(upstream)
-        },
-        |server| server.bind(ANY_PORT),
-    );
-    let handle = handle.recv_timeout(Duration::from_secs(60)).expect("it has been started");
-    let second = Served::with(
-        || {
-            App::new()
-                .fallback(|_: &Call| "unused")
-                .mount(Front { redis: handle.clone() }.start())
-                .relay(handle)
-        },
-        |server| server.bind(ANY_PORT),
-    );
-    for served in [&first, &second] {
-        assert_eq!(RawClient::connect(served.address()).ask(line("ECHO it")), "$2\r\nit\r\n");
-    }
 }

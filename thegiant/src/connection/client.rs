@@ -223,6 +223,11 @@ impl Client {
         self.0.id
     }
 
+    /// A number that no other client has, of whatever server, as long as there is a handle of this one.
+    pub(crate) fn identity(&self) -> usize {
+        Arc::as_ptr(&self.0).addr()
+    }
+
     /// Where the client is; over a unix socket, the path of the listener.
     pub fn addr(&self) -> &Address {
         &self.0.ends.peer

@@ -75,7 +75,23 @@ const COMMANDS: &[(&str, Kind)] = &[
     ("XREADGROUP", Kind::Blocks),
     ("WAIT", Kind::Blocks),
     ("WAITAOF", Kind::Blocks),
+    // The server answers these itself, unless it has been told not to.
+    ("AUTH", Kind::Refused),
+    ("CLIENT", Kind::Refused),
+    ("HELLO", Kind::Refused),
+    ("MONITOR", Kind::Refused),
+    ("QUIT", Kind::Refused),
+    ("RESET", Kind::Refused),
+    ("SELECT", Kind::Refused),
 ];
+
+/// How many of them, the last ones, come behind the commands that the server answers itself.
+const BEHIND_BUILTINS: usize = 7;
+
+/// Whether the command of this row comes behind those that the server answers itself.
+pub(crate) fn is_behind_builtins(row: usize) -> bool {
+    row > COMMANDS.len() - BEHIND_BUILTINS
+}
 
 /// What is to be done with the command of this row.
 pub(super) fn kind_of(row: usize) -> Kind {

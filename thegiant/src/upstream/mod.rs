@@ -15,6 +15,7 @@ use std::{fmt, time::Duration};
 
 use actix::Actor;
 
+pub(crate) use commands::is_behind_builtins;
 pub use handle::UpstreamHandle;
 pub(crate) use relay::Relay;
 

@@ -175,7 +175,7 @@ impl Session {
     /// The relay knows of it no longer; unless it has done away with it already.
     fn end(&self, stream: Option<Stream>) {
         if let Some(core) = self.core.upgrade().filter(|_| !self.requests.is_closed()) {
-            core.borrow_mut().end_private(self.client.id(), self.lane, stream);
+            core.borrow_mut().end_private(&self.client, self.lane, stream);
         }
     }
 

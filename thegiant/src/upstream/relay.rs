@@ -42,8 +42,8 @@ pub(super) struct Core {
     me: Weak<RefCell<Core>>,
     links: Vec<Link>,
     flights: Flights,
-    /// Connections that single clients have, by the clients' numbers.
-    privates: HashMap<u64, Private, RandomState>,
+    /// Connections that single clients have, by the clients' identities.
+    privates: HashMap<usize, Private, RandomState>,
     /// Connections that clients have had, for others.
     idle: Vec<(Lane, Stream)>,
     /// Commands that may wait, as far as only the upstream knows of them.
@@ -125,7 +125,7 @@ impl Handler<Disconnected> for Relay {
     type Result = ();
 
     fn handle(&mut self, Disconnected(client): Disconnected, _: &mut Self::Context) {
-        self.0.borrow_mut().privates.remove(&client.id());
+        self.0.borrow_mut().privates.remove(&client.identity());
     }
 }
 
@@ -367,15 +367,15 @@ impl Core {
 
     /// Whether this client has a connection of its own.
     fn has_private(&mut self, client: &Client) -> bool {
-        if !self.privates.contains_key(&client.id()) {
+        if !self.privates.contains_key(&client.identity()) {
             return false;
         }
         // It has started over: so has what it had.
         if client.is(ClientFlag::StartedOver) {
-            self.privates.remove(&client.id());
+            self.privates.remove(&client.identity());
         }
         client.set(ClientFlag::StartedOver, false);
-        self.privates.contains_key(&client.id())
+        self.privates.contains_key(&client.identity())
     }
 
     fn open_private(&mut self, client: &Client) {
@@ -391,7 +391,7 @@ impl Core {
             lane,
             stream,
         );
-        self.privates.insert(client.id(), private);
+        self.privates.insert(client.identity(), private);
     }
 
     /// What is to be done with the next request of a client that has a connection for itself.
@@ -403,7 +403,8 @@ impl Core {
                 Step::Go
             }
             Kind::Blocks => {
-                let Some(private) = burst.client().and_then(|client| self.privates.get(&client.id())) else {
+                let Some(private) = burst.client().and_then(|client| self.privates.get(&client.identity()))
+                else {
                     return Step::Leave;
                 };
                 self.stats.commands.fetch_add(1, Relaxed);
@@ -416,7 +417,7 @@ impl Core {
 
     fn send_privately(&mut self, mut burst: Box<Burst>, mount: MountId, kind: Kind) {
         burst.send_on();
-        if let Some(private) = burst.client().and_then(|client| self.privates.get(&client.id())) {
+        if let Some(private) = burst.client().and_then(|client| self.privates.get(&client.identity())) {
             self.stats.commands.fetch_add(1, Relaxed);
             private.send(burst, mount, kind);
         }
@@ -429,8 +430,8 @@ impl Core {
     }
 
     /// A client does not need its connection any more.
-    pub(super) fn end_private(&mut self, client: u64, lane: Lane, stream: Option<Stream>) {
-        self.privates.remove(&client);
+    pub(super) fn end_private(&mut self, client: &Client, lane: Lane, stream: Option<Stream>) {
+        self.privates.remove(&client.identity());
         if let Some(stream) = stream.filter(|_| self.idle.len() < IDLE) {
             self.idle.push((lane, stream));
         }
@@ -445,8 +446,14 @@ impl Core {
 /// Its next request is not sent on.
 fn refuse(burst: &mut Burst) {
     burst.reject(|call, out| {
-        let name = String::from_utf8_lossy(call.name()).to_uppercase();
-        out.error(&Error::err(format_args!("{name} cannot be sent on to an upstream")));
+        out.error(&match (call.is("CLIENT"), call.len()) {
+            (true, 1) => call.wrong_arity_of(1),
+            (true, _) => call.unknown_subcommand("CLIENT"),
+            (false, _) => {
+                let name = String::from_utf8_lossy(call.name()).to_uppercase();
+                Error::err(format_args!("{name} cannot be sent on to an upstream"))
+            }
+        });
     });
 }
 
