@@ -1,4 +1,5 @@
 mod down;
+mod hostile;
 mod private;
 mod server;
 mod shared;

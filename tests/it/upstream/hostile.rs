@@ -1,0 +1,108 @@
+//! An upstream that says what it should not.
+
+use std::{
+    io::{Read, Write},
+    net::{TcpListener, TcpStream},
+    thread,
+};
+
+use super::server::relay;
+use crate::support::{RawClient, eventually, line, lines};
+
+/// Answers `PING` and `COMMAND` as is right, and everything else with these bytes; says where it is.
+fn upstream(answer: impl Fn(&[u8]) -> Vec<u8> + Clone + Send + 'static) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = listener.local_addr().expect("it is bound").to_string();
+    thread::spawn(move || {
+        for stream in listener.incoming().map_while(Result::ok) {
+            let answer = answer.clone();
+            thread::spawn(move || serve(stream, answer));
+        }
+    });
+    address
+}
+
+/// What it is sent is short, and arrives as it was written.
+fn serve(mut stream: TcpStream, answer: impl Fn(&[u8]) -> Vec<u8>) {
+    let mut buffer = [0; 65536];
+    while let Ok(read @ 1..) = stream.read(&mut buffer) {
+        let request = &buffer[..read];
+        let reply = match request {
+            b"*1\r\n$4\r\nPING\r\n" => b"+PONG\r\n".to_vec(),
+            b"*1\r\n$7\r\nCOMMAND\r\n" => b"*0\r\n".to_vec(),
+            other => answer(other),
+        };
+        if stream.write_all(&reply).is_err() {
+            return;
+        }
+    }
+}
+
+#[test]
+fn what_is_no_reply_ends_the_connection() {
+    for wrong in ["GET / HTTP/1.1\r\n", "$x\r\n", "$1\r\nab\r\n", "*99999999999999999999\r\n", "\r\n"] {
+        let relay = relay(&upstream(|_| wrong.into()), |upstream| upstream);
+        let mut client = RawClient::connect(relay.address());
+        let reply = eventually(|| {
+            Some(client.ask(line("GET x"))).filter(|reply| !reply.starts_with(b"-UPSTREAMDOWN"))
+        });
+        let text = String::from_utf8_lossy(&reply).into_owned();
+        assert!(text.contains("(it does not speak the protocol of Redis)"), "{wrong:?}: {text}");
+        eventually(|| (client.ask(line("PING")) == "+PONG\r\n").then_some(()));
+    }
+}
+
+#[test]
+fn more_replies_than_requests_end_it_too() {
+    let relay = relay(&upstream(|_| b"+first\r\n+second\r\n".to_vec()), |upstream| upstream);
+    let [mut client, mut other] = [(); 2].map(|()| RawClient::connect(relay.address()));
+    assert_eq!(client.ask(line("GET x")), "+first\r\n");
+    // Nobody else is told what is left.
+    let reply = eventually(|| Some(other.ask(line("PING"))).filter(|reply| !reply.starts_with(b"-")));
+    assert_eq!(reply, "+PONG\r\n");
+}
+
+#[test]
+fn what_is_said_unasked_is_for_nobody() {
+    let relay = relay(&upstream(|_| b">2\r\n+news\r\n+of others\r\n+mine\r\n".to_vec()), |upstream| upstream);
+    let mut client = RawClient::connect(relay.address());
+    client.send(lines("HELLO 3 \n GET x"));
+    client.reply();
+    assert_eq!(client.reply(), "+mine\r\n");
+}
+
+#[test]
+fn a_reply_that_breaks_off_is_an_error_alone() {
+    let broken = upstream(|request| {
+        let replies = request.windows(3).filter(|window| window == b"GET").count();
+        let mut answer = b"$5\r\nwhole\r\n".repeat(replies - 1);
+        answer.extend_from_slice(b"$1000\r\nhalf of it, then nonsense");
+        answer.resize(answer.len() + 1000, b'x');
+        answer
+    });
+    let relay = relay(&broken, |upstream| upstream);
+    let mut client = RawClient::connect(relay.address());
+    eventually(|| (client.ask(line("PING")) == "+PONG\r\n").then_some(()));
+    client.send(lines("GET a \n GET b \n GET c"));
+    assert_eq!(client.replies(2), "$5\r\nwhole\r\n$5\r\nwhole\r\n");
+    assert!(client.reply().starts_with(b"-UPSTREAM "));
+}
+
+#[test]
+fn nested_values_do_not_exhaust_the_stack() {
+    let deep = || [&b"*1\r\n".repeat(1_000_000)[..], b":1\r\n"].concat();
+    let relay = relay(&upstream(move |_| deep()), |upstream| upstream);
+    let mut client = RawClient::connect(relay.address());
+    eventually(|| (client.ask(line("PING")) == "+PONG\r\n").then_some(()));
+    // The test's own reader would not survive it either: nothing but the length is looked at.
+    client.send(line("GET x"));
+    client.half_close();
+    assert_eq!(client.rest().len(), 4_000_004);
+    // A command that gets a connection of its own, whose replies are looked at.
+    let mut client = RawClient::connect(relay.address());
+    client.send(line("SUBSCRIBE x"));
+    client.half_close();
+    client.rest();
+    let mut other = RawClient::connect(relay.address());
+    assert_eq!(other.ask(line("PING")), "+PONG\r\n");
+}
