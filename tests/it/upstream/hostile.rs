@@ -26,12 +26,19 @@ fn upstream(answer: impl Fn(&[u8]) -> Vec<u8> + Clone + Send + 'static) -> Strin
 fn serve(mut stream: TcpStream, answer: impl Fn(&[u8]) -> Vec<u8>) {
     let mut buffer = [0; 65536];
     while let Ok(read @ 1..) = stream.read(&mut buffer) {
-        let request = &buffer[..read];
-        let reply = match request {
-            b"*1\r\n$4\r\nPING\r\n" => b"+PONG\r\n".to_vec(),
-            b"*1\r\n$7\r\nCOMMAND\r\n" => b"*0\r\n".to_vec(),
-            other => answer(other),
-        };
+        let (mut rest, mut reply) = (&buffer[..read], Vec::new());
+        while !rest.is_empty() {
+            if let Some(behind) = rest.strip_prefix(b"*1\r\n$4\r\nPING\r\n") {
+                reply.extend_from_slice(b"+PONG\r\n");
+                rest = behind;
+            } else if let Some(behind) = rest.strip_prefix(b"*1\r\n$7\r\nCOMMAND\r\n") {
+                reply.extend_from_slice(b"*0\r\n");
+                rest = behind;
+            } else {
+                reply.extend(answer(rest));
+                rest = &[];
+            }
+        }
         if stream.write_all(&reply).is_err() {
             return;
         }
