@@ -6,7 +6,7 @@ use actix::ResponseFuture;
 use thegiant::{Upstream, UpstreamHandle, prelude::*};
 
 use super::server::relay;
-use crate::support::{ANY_PORT, Process, RawClient, Served, info, line, lines, request};
+use crate::support::{ANY_PORT, Folder, Process, RawClient, Served, info, line, lines, request};
 
 #[test]
 fn each_has_its_own_replies() {
@@ -133,4 +133,42 @@ fn replies_that_are_not_wanted_are_not_sent() {
     let mut client = RawClient::connect(relay.address());
     client.send(lines("CLIENT REPLY OFF \n SET a 1 \n GET a \n WATCH a \n UNWATCH \n CLIENT REPLY ON \n GET a \n CLIENT REPLY SKIP \n GET a \n ECHO b"));
     assert_eq!(client.replies(3), "+OK\r\n$1\r\n1\r\n$1\r\nb\r\n");
+}
+
+#[test]
+fn an_upstream_need_not_speak_resp3() {
+    let place = Folder::new();
+    let address = place.socket("upstream.sock");
+    let bound = address.clone();
+    let app = || {
+        App::new().without("HELLO").fallback(|call: &Call| match call.is("ANY") {
+            true => Ok(Value::Array(vec![Value::Null, Value::bulk("a"), Value::Error(Error::SYNTAX)])),
+            false => Err(call.unknown_command()),
+        })
+    };
+    let _upstream = Served::with(app, move |server| server.bind(bound));
+    let relay = relay(&address, |upstream| upstream);
+    let mut client = RawClient::connect(relay.address());
+    let [old, new] = [("$-1", "*"), ("_", ">")].map(|(null, push)| {
+        let array = format!("*3\r\n{null}\r\n$1\r\na\r\n-ERR syntax error\r\n");
+        let subscribed = format!("{push}3\r\n$9\r\nsubscribe\r\n$1\r\nc\r\n:1\r\n");
+        let told = format!("{push}3\r\n$7\r\nmessage\r\n$1\r\nc\r\n$5\r\nhello\r\n");
+        let ended = format!("{push}3\r\n$11\r\nunsubscribe\r\n$1\r\nc\r\n:0\r\n");
+        [array.clone(), format!("{array}{array}"), subscribed, told, ended, array]
+    });
+    let mut other = RawClient::connect(relay.address());
+    for expected in [old, new] {
+        let [single, double, subscribed, told, ended, transaction] = expected;
+        assert_eq!(client.ask(line("ANY")), single);
+        client.send(lines("ANY \n ANY"));
+        assert_eq!(client.replies(2), double);
+        assert_eq!(client.ask(line("SUBSCRIBE c")), subscribed);
+        assert_eq!(other.ask(line("PUBLISH c hello")), ":1\r\n");
+        assert_eq!(client.reply(), told);
+        assert_eq!(client.ask(line("UNSUBSCRIBE c")), ended);
+        client.send(lines("MULTI \n ANY \n EXEC"));
+        assert_eq!(client.replies(3), format!("+OK\r\n+QUEUED\r\n*1\r\n{transaction}"));
+        client.send(line("HELLO 3"));
+        client.reply();
+    }
 }

@@ -11,6 +11,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::Upstream;
 use crate::{
+    Value,
     connection::Stream,
     resp::{Encoder, Frames, Protocol},
 };
@@ -26,11 +27,41 @@ pub(super) struct Lane {
 pub(super) type Reason = Arc<str>;
 
 /// A connection on which all has been said that the requests of a lane need.
-pub(super) async fn dial(upstream: &Upstream, lane: Lane) -> Result<Stream, Reason> {
-    match timeout(upstream.connect_timeout, connect(upstream, lane)).await {
+pub(super) struct Dialled {
+    pub(super) stream: Stream,
+    /// It speaks RESP2 only, and its clients RESP3.
+    pub(super) is_older: bool,
+}
+
+/// Opens a connection for a lane.
+pub(super) async fn dial(upstream: &Upstream, lane: Lane) -> Result<Dialled, Reason> {
+    match timeout(upstream.connect_timeout, dial_either(upstream, lane)).await {
         Ok(dialled) => dialled,
         Err(_) => Err("it does not answer".into()),
     }
+}
+
+async fn dial_either(upstream: &Upstream, lane: Lane) -> Result<Dialled, Reason> {
+    match connect(upstream, lane).await {
+        Err(reason) if lane.protocol == Protocol::Resp3 && is_about_hello(&reason) => {
+            let stream = connect(upstream, Lane { protocol: Protocol::Resp2, ..lane }).await?;
+            Ok(Dialled { stream, is_older: true })
+        }
+        dialled => Ok(Dialled { stream: dialled?, is_older: false }),
+    }
+}
+
+/// Whether this is said by a server that has never heard of RESP3.
+fn is_about_hello(reason: &str) -> bool {
+    reason.starts_with("ERR unknown command") || reason.starts_with("NOPROTO")
+}
+
+/// A reply in RESP2 as RESP3 has it.
+pub(super) fn as_resp3(reply: Vec<u8>) -> Vec<u8> {
+    let Some(value) = Value::parse(&reply) else { return reply };
+    let mut out = Encoder::new(Protocol::Resp3);
+    value.encode(&mut out);
+    out.to_vec()
 }
 
 async fn connect(upstream: &Upstream, lane: Lane) -> Result<Stream, Reason> {

@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::{
-    dial::{Lane, Reason, reason},
+    dial::{Dialled, Lane, Reason, as_resp3, reason},
     relay::{FlightId, Flights},
 };
 use crate::{
@@ -29,8 +29,9 @@ pub(super) struct Link {
     /// The requests that wait for their replies, in their order.
     queue: VecDeque<Pending>,
     frames: Frames,
-    /// Bytes of the reply that has begun.
+    /// Bytes of the reply that has begun; and these, if it has to be put in other words.
     begun: usize,
+    older: Option<Vec<u8>>,
     /// Of the task that reads, writes and connects.
     waker: Option<Waker>,
     /// Whether something has come, or has begun to be waited for, since the last second; and for how many seconds not.
@@ -87,6 +88,7 @@ impl Link {
             queue: VecDeque::new(),
             frames: Frames::default(),
             begun: 0,
+            older: None,
             waker: None,
             has_moved: true,
             silence: 0,
@@ -159,8 +161,9 @@ impl Link {
     }
 
     /// There is a connection.
-    pub(super) fn connected(&mut self, stream: Stream) {
+    pub(super) fn connected(&mut self, Dialled { stream, is_older }: Dialled) {
         self.state = State::Up(stream);
+        self.older = is_older.then(Vec::new);
         self.has_moved = true;
         self.silence = 0;
         self.flush();
@@ -224,12 +227,13 @@ impl Link {
 
     fn poll_read(&mut self, flights: &mut Flights, cx: &mut Context<'_>) -> Result<Poll<()>, Reason> {
         let State::Up(stream) = &mut self.state else { return Ok(Poll::Pending) };
-        let (frames, queue, begun) = (&mut self.frames, &mut self.queue, &mut self.begun);
+        let (frames, queue, begun, older) =
+            (&mut self.frames, &mut self.queue, &mut self.begun, &mut self.older);
         let read = with_scratch(|scratch| {
             let read = ready!(stream.poll_read(scratch, cx)).map_err(reason);
             let taken = read.and_then(|read| match read {
                 0 => Err("it has closed the connection".into()),
-                read => take(&scratch[..read], frames, queue, begun, flights),
+                read => take(&scratch[..read], frames, queue, begun, older, flights),
             });
             Poll::Ready(taken)
         });
@@ -256,6 +260,7 @@ fn take(
     frames: &mut Frames,
     queue: &mut VecDeque<Pending>,
     begun: &mut usize,
+    older: &mut Option<Vec<u8>>,
     flights: &mut Flights,
 ) -> Result<(), Reason> {
     while !input.is_empty() {
@@ -270,7 +275,17 @@ fn take(
             return Err("it has replied to what was not asked".into());
         };
         *begun += used;
-        flights.take(pending.flight, part, *begun, done);
+        match older {
+            None => flights.take(pending.flight, part, *begun, done),
+            Some(reply) => {
+                if flights.is_wanted(*begun) {
+                    reply.extend_from_slice(part);
+                }
+                if done {
+                    flights.take(pending.flight, &as_resp3(mem::take(reply)), *begun, true);
+                }
+            }
+        }
         if done {
             *begun = 0;
             pending.left -= 1;

@@ -37,7 +37,8 @@ pub(crate) use relay::Relay;
 /// # What becomes of requests
 /// Replies come back as the upstream has sent them, in the order of the requests. A client that has said `HELLO 3` gets
 /// those of RESP3, and one that has chosen a database with `SELECT` those of that database: the upstream has connections
-/// for each of these, which are opened when they are needed.
+/// for each of these, which are opened when they are needed. Of a server that does not know `HELLO`, replies are put in the
+/// words of RESP3.
 ///
 /// | error | when |
 /// | --- | --- |

@@ -16,7 +16,7 @@ use tokio::sync::mpsc;
 use super::{
     Upstream,
     commands::Kind,
-    dial::{Lane, Reason, dial, reason},
+    dial::{Dialled, Lane, Reason, as_resp3, dial, reason},
     handle::Stats,
     relay::{Core, lost, unsent},
 };
@@ -57,6 +57,8 @@ struct Session {
     stats: Arc<Stats>,
     client: Client,
     lane: Lane,
+    /// Its replies are to be put in the words of RESP3.
+    is_older: bool,
     requests: mpsc::UnboundedReceiver<Request>,
     frames: Frames,
     /// What has come of a reply.
@@ -87,7 +89,7 @@ pub(super) fn open(
     stats: Arc<Stats>,
     client: &Client,
     lane: Lane,
-    stream: Option<Stream>,
+    dialled: Option<Dialled>,
 ) -> Private {
     let (sender, requests) = mpsc::unbounded_channel();
     stats.private.fetch_add(1, Relaxed);
@@ -97,6 +99,7 @@ pub(super) fn open(
         stats,
         client: client.clone(),
         lane,
+        is_older: false,
         requests,
         frames: Frames::default(),
         reply: Vec::new(),
@@ -107,7 +110,7 @@ pub(super) fn open(
         is_watching: false,
         subscribed: Default::default(),
     };
-    actix_rt::spawn(session.serve(stream));
+    actix_rt::spawn(session.serve(dialled));
     Private { requests: sender }
 }
 
@@ -153,15 +156,16 @@ enum End {
 }
 
 impl Session {
-    async fn serve(mut self, stream: Option<Stream>) {
-        let dialled = match stream {
-            Some(stream) => Ok(stream),
+    async fn serve(mut self, dialled: Option<Dialled>) {
+        let dialled = match dialled {
+            Some(dialled) => Ok(dialled),
             None => dial(&self.upstream, self.lane).await,
         };
         let end = match dialled {
-            Ok(stream) => {
-                let mut stream = Some(stream);
-                poll_fn(|cx| self.poll(&mut stream, cx)).await
+            Ok(dialled) => {
+                self.is_older = dialled.is_older;
+                let mut dialled = Some(dialled);
+                poll_fn(|cx| self.poll(&mut dialled, cx)).await
             }
             Err(reason) => return self.refuse(&reason).await,
         };
@@ -173,9 +177,9 @@ impl Session {
     }
 
     /// The relay knows of it no longer; unless it has done away with it already.
-    fn end(&self, stream: Option<Stream>) {
+    fn end(&self, dialled: Option<Dialled>) {
         if let Some(core) = self.core.upgrade().filter(|_| !self.requests.is_closed()) {
-            core.borrow_mut().end_private(&self.client, self.lane, stream);
+            core.borrow_mut().end_private(&self.client, self.lane, dialled);
         }
     }
 
@@ -228,7 +232,7 @@ impl Session {
         }
     }
 
-    fn poll(&mut self, stream: &mut Option<Stream>, cx: &mut Context<'_>) -> Poll<End> {
+    fn poll(&mut self, dialled: &mut Option<Dialled>, cx: &mut Context<'_>) -> Poll<End> {
         loop {
             while self.asked.is_none() {
                 match self.requests.poll_recv(cx) {
@@ -242,14 +246,14 @@ impl Session {
             {
                 return Poll::Ready(End::Left);
             }
-            let Some(socket) = stream else { return Poll::Ready(End::Done) };
-            match self.poll_socket(socket, cx) {
+            let Some(Dialled { stream, .. }) = dialled else { return Poll::Ready(End::Done) };
+            match self.poll_socket(stream, cx) {
                 Poll::Ready(Ok(None)) => {}
                 Poll::Ready(Ok(Some(answered))) => {
                     let is_over = !self.is_needed();
                     if is_over {
                         // Before its client asks for more.
-                        self.end(stream.take());
+                        self.end(dialled.take());
                     }
                     self.answer(answered.who, Ok(answered.answer));
                     if is_over {
@@ -318,8 +322,14 @@ impl Session {
     }
 
     /// A reply, a part of one, or a message.
-    fn take_reply(&mut self, reply: Vec<u8>) -> Result<Option<Asked>, Reason> {
+    fn take_reply(&mut self, mut reply: Vec<u8>) -> Result<Option<Asked>, Reason> {
         let said = self.said_to_listener(&reply);
+        if self.is_older {
+            reply = as_resp3(reply);
+            if let (Some(_), Some(kind)) = (said, reply.first_mut()) {
+                *kind = b'>';
+            }
+        }
         let is_message = said == Some(Said::Message) || (said.is_none() && self.frames.is_push());
         // What is told while a reply is on its way is told before it.
         let Some(asked) = self.asked.as_mut().filter(|asked| !is_message || asked.kind != Kind::Blocks)
@@ -362,7 +372,8 @@ impl Session {
             .asked
             .as_ref()
             .is_some_and(|asked| matches!(asked.kind, Kind::Subscribe(_) | Kind::Unsubscribe(_)));
-        let is_listener = self.lane.protocol == Protocol::Resp2 && (asks || self.is_subscribed());
+        let is_resp2 = self.lane.protocol == Protocol::Resp2 || self.is_older;
+        let is_listener = is_resp2 && (asks || self.is_subscribed());
         if !self.frames.is_push() && !is_listener {
             return None;
         }

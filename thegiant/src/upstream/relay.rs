@@ -20,7 +20,7 @@ use tokio::sync::oneshot;
 use super::{
     Upstream,
     commands::{Kind, kind_of},
-    dial::{Backoff, Lane, Reason, dial},
+    dial::{Backoff, Dialled, Lane, Reason, dial},
     handle::{Reply, Stats},
     link::{Link, Silence},
     private::{self, Private},
@@ -28,7 +28,7 @@ use super::{
 use crate::{
     Client, Disconnected, Error,
     command::Spec,
-    connection::{Burst, ClientFlag, Drain, MountId, Stream, Target},
+    connection::{Burst, ClientFlag, Drain, MountId, Target},
     resp::Protocol,
 };
 
@@ -45,7 +45,7 @@ pub(super) struct Core {
     /// Connections that single clients have, by the clients' identities.
     privates: HashMap<usize, Private, RandomState>,
     /// Connections that clients have had, for others.
-    idle: Vec<(Lane, Stream)>,
+    idle: Vec<(Lane, Dialled)>,
     /// Commands that may wait, as far as only the upstream knows of them.
     blocking: HashSet<Box<[u8]>, RandomState>,
     /// Links with something to be sent.
@@ -381,7 +381,7 @@ impl Core {
     fn open_private(&mut self, client: &Client) {
         let lane = Self::lane_of(client);
         let idle = self.idle.iter().rposition(|(known, _)| *known == lane);
-        let stream = idle.map(|index| self.idle.swap_remove(index).1);
+        let dialled = idle.map(|index| self.idle.swap_remove(index).1);
         client.set(ClientFlag::StartedOver, false);
         let private = private::open(
             Weak::clone(&self.me),
@@ -389,7 +389,7 @@ impl Core {
             Arc::clone(&self.stats),
             client,
             lane,
-            stream,
+            dialled,
         );
         self.privates.insert(client.identity(), private);
     }
@@ -430,10 +430,10 @@ impl Core {
     }
 
     /// A client does not need its connection any more.
-    pub(super) fn end_private(&mut self, client: &Client, lane: Lane, stream: Option<Stream>) {
+    pub(super) fn end_private(&mut self, client: &Client, lane: Lane, dialled: Option<Dialled>) {
         self.privates.remove(&client.identity());
-        if let Some(stream) = stream.filter(|_| self.idle.len() < IDLE) {
-            self.idle.push((lane, stream));
+        if let Some(dialled) = dialled.filter(|_| self.idle.len() < IDLE) {
+            self.idle.push((lane, dialled));
         }
     }
 
@@ -476,12 +476,12 @@ async fn keep_up(core: Weak<RefCell<Core>>, index: usize) {
             return;
         };
         let lost = match dial(&upstream, lane).await {
-            Ok(stream) => {
+            Ok(dialled) => {
                 if mem::take(&mut was_told) {
                     tracing::info!(upstream = upstream.address, "the upstream is there again");
                 }
                 let since = Instant::now();
-                let Some(lost) = serve(&core, index, stream).await else { return };
+                let Some(lost) = serve(&core, index, dialled).await else { return };
                 if since.elapsed() >= STABLE {
                     backoff.reset();
                 }
@@ -506,11 +506,11 @@ async fn keep_up(core: Weak<RefCell<Core>>, index: usize) {
 }
 
 /// Has a connection read and written until it is lost. None: there is no relay any more.
-async fn serve(core: &Weak<RefCell<Core>>, index: usize, stream: Stream) -> Option<Reason> {
+async fn serve(core: &Weak<RefCell<Core>>, index: usize, dialled: Dialled) -> Option<Reason> {
     {
         let core = core.upgrade()?;
         let mut core = core.borrow_mut();
-        core.links[index].connected(stream);
+        core.links[index].connected(dialled);
         core.stats.connections.fetch_add(1, Relaxed);
         if index == 0 {
             core.ask_for_commands();
@@ -615,9 +615,14 @@ impl Flights {
         self.flights[id].take()
     }
 
+    /// Whether a reply may have so many bytes.
+    pub(super) fn is_wanted(&self, len: usize) -> bool {
+        len <= self.max_reply_len
+    }
+
     /// A part of the reply to its next request has come, which has so many bytes with it.
     pub(super) fn take(&mut self, id: FlightId, part: &[u8], len: usize, done: bool) {
-        let is_too_long = len > self.max_reply_len;
+        let is_too_long = !self.is_wanted(len);
         match &mut self.flights[id] {
             Some(Flight::Burst { burst, left, .. }) => {
                 if is_too_long {
