@@ -79,6 +79,18 @@ fn an_upstream_that_says_nothing_is_given_up() {
 }
 
 #[test]
+fn so_is_one_that_says_nothing_in_a_transaction() {
+    let redis = Process::redis(&[]);
+    let relay = relay(redis.address(), |upstream| upstream.reply_timeout(Duration::from_secs(1)));
+    let mut client = RawClient::connect(relay.address());
+    assert_eq!(client.ask(line("WATCH x")), "+OK\r\n");
+    redis.signal("STOP");
+    let reply = String::from_utf8_lossy(&client.ask(line("GET x"))).into_owned();
+    assert!(reply.contains("(nothing has come from it for 1 s)"), "{reply}");
+    redis.signal("CONT");
+}
+
+#[test]
 fn a_signal_of_life_is_asked_for() {
     let redis = Process::redis(&[]);
     let relay = relay(redis.address(), |upstream| upstream.reply_timeout(Duration::from_secs(1)));

@@ -7,6 +7,7 @@ use actix_rt::{
     time::timeout,
 };
 use foldhash::quality::RandomState;
+use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::Upstream;
@@ -73,6 +74,10 @@ async fn connect(upstream: &Upstream, lane: Lane) -> Result<Stream, Reason> {
     } else {
         let mut stream = TcpStream::connect(&upstream.address).await.map_err(reason)?;
         stream.set_nodelay(true).map_err(reason)?;
+        // A command may wait for long; that the other machine is there shows in this alone.
+        SockRef::from(&stream)
+            .set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEPALIVE))
+            .map_err(reason)?;
         greet(&mut stream, &hello).await?;
         Ok(Stream::Tcp(stream))
     }
@@ -82,6 +87,11 @@ async fn connect(upstream: &Upstream, lane: Lane) -> Result<Stream, Reason> {
 pub(super) fn reason(error: io::Error) -> Reason {
     let text = error.to_string();
     text.split(" (os error").next().unwrap_or_default().to_lowercase().into()
+}
+
+/// It has not replied for so many seconds.
+pub(super) fn silence(seconds: u64) -> Reason {
+    format!("nothing has come from it for {seconds} s").into()
 }
 
 /// Requests, and how many they are.
@@ -153,6 +163,8 @@ async fn greet(
     }
     Ok(())
 }
+
+const KEEPALIVE: Duration = Duration::from_secs(60);
 
 const MAX_HELLO: usize = 64 * 1024;
 

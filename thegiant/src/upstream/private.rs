@@ -3,20 +3,22 @@
 use std::{
     cell::RefCell,
     collections::HashSet,
-    future::poll_fn,
+    future::{Future, poll_fn},
     mem,
+    pin::Pin,
     rc::{Rc, Weak},
     sync::{Arc, atomic::Ordering::Relaxed},
     task::{Context, Poll, ready},
 };
 
+use actix_rt::time::{Sleep, sleep};
 use bytes::Bytes;
 use tokio::sync::mpsc;
 
 use super::{
     Upstream,
     commands::Kind,
-    dial::{Dialled, Lane, Reason, as_resp3, dial, reason},
+    dial::{Dialled, Lane, Reason, as_resp3, dial, reason, silence},
     handle::Stats,
     relay::{Core, lost, unsent},
 };
@@ -76,6 +78,8 @@ struct Session {
 /// A request that waits for its reply.
 struct Asked {
     kind: Kind,
+    /// When it has been waited for too long; a command that may wait itself has no such time.
+    patience: Option<Pin<Box<Sleep>>>,
     /// What is answered to it comes in so many parts.
     parts: usize,
     answer: Vec<u8>,
@@ -246,6 +250,11 @@ impl Session {
             {
                 return Poll::Ready(End::Left);
             }
+            if let Some(Asked { patience: Some(patience), .. }) = &mut self.asked
+                && patience.as_mut().poll(cx).is_ready()
+            {
+                return Poll::Ready(End::Lost(silence(self.upstream.reply_timeout.as_secs())));
+            }
             let Some(Dialled { stream, .. }) = dialled else { return Poll::Ready(End::Done) };
             match self.poll_socket(stream, cx) {
                 Poll::Ready(Ok(None)) => {}
@@ -301,7 +310,11 @@ impl Session {
             _ => 1,
         };
         self.out.raw(&bytes);
-        self.asked = Some(Asked { kind, parts, answer: Vec::new(), who });
+        let patience = match kind {
+            Kind::Blocks => None,
+            _ => Some(Box::pin(sleep(self.upstream.reply_timeout))),
+        };
+        self.asked = Some(Asked { kind, patience, parts, answer: Vec::new(), who });
     }
 
     fn take(&mut self, mut input: &[u8]) -> Result<Option<Asked>, Reason> {

@@ -20,7 +20,7 @@ use tokio::sync::oneshot;
 use super::{
     Upstream,
     commands::{Kind, kind_of},
-    dial::{Backoff, Dialled, Lane, Reason, dial},
+    dial::{Backoff, Dialled, Lane, Reason, dial, silence},
     handle::{Reply, Stats},
     link::{Link, Silence},
     private::{self, Private},
@@ -350,7 +350,7 @@ impl Core {
         for link in &mut self.links {
             match link.tick() {
                 Silence::Waited(seconds) if seconds >= longest => {
-                    link.give_up(format!("nothing has come from it for {seconds} s").into());
+                    link.give_up(silence(seconds.into()));
                 }
                 Silence::Idle(seconds) if seconds >= longest => {
                     let flight = self.flights.next_id();
