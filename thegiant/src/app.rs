@@ -90,7 +90,8 @@ impl App {
     /// is the whole application.
     ///
     /// It sees the arguments and the client ([`Call`]), and may keep state: it runs in an actor of
-    /// its own, one call at a time. A later fallback takes the place of an earlier one.
+    /// its own, one call at a time. A later fallback takes the place of an earlier one, and of a
+    /// [`relay`](Self::relay).
     ///
     /// # Panics
     /// If there is no actix system running.
@@ -104,6 +105,7 @@ impl App {
         for (row, spec) in RowId::all::<Function<F, R>>() {
             self.routes.set_fallback(spec, mount, row);
         }
+        self.relay = None;
         self
     }
 
@@ -142,10 +144,12 @@ impl App {
     /// What changes a connection has one of its own, for as long as it is needed: after `WATCH` or `MULTI` up to `EXEC`,
     /// unless the whole transaction comes at once; after `SUBSCRIBE` until nothing is subscribed to; and a command that
     /// waits, such as `BLPOP` or whatever the upstream's `COMMAND` says so of. There, `SELECT` and `HELLO` have to come
-    /// before, and commands of actors are run at once, also between `MULTI` and `EXEC`. If it is lost, the next
-    /// command is told; a client that listens is disconnected, as it would be by the upstream.
+    /// before, and commands of actors are run at once, also between `MULTI` and `EXEC`. If it is lost, all
+    /// commands are told up to the one that ends what was begun (`EXEC`, `DISCARD`, `UNWATCH`); a client that listens is
+    /// disconnected, as it would be by the upstream.
     ///
-    /// It takes the place of a [`fallback`](Self::fallback). `INFO` has a section `Upstream`.
+    /// `WAIT` is refused, as it would wait for what another connection has written. It takes the place of a
+    /// [`fallback`](Self::fallback). `INFO` has a section `Upstream`.
     pub fn relay(mut self, upstream: UpstreamHandle) -> Self {
         let relay = upstream.relay();
         let mount = self.routes.add_actor(relay.clone().recipient(), false, false);

@@ -90,6 +90,12 @@ impl<K: Clone + Eq + Hash + 'static, T: Clone + 'static> SingleFlight<K, T> {
         Flight { result, _computation: computation }
     }
 
+    /// Has the next one who asks begin anew: what is under way is too old for those who ask from now on. Who waits for it
+    /// already gets it all the same.
+    pub fn forget(&self, key: &K) {
+        self.0.borrow_mut().remove(key);
+    }
+
     /// How many computations are under way.
     pub fn len(&self) -> usize {
         self.0.borrow().len()
@@ -181,7 +187,7 @@ impl<K: Eq + Hash, T> Future for Flight<K, T> {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<T> {
         match ready!(Pin::new(&mut self.result).poll(cx)) {
             Ok(result) => Poll::Ready(result),
-            Err(_) => panic!("what was waited for has panicked"),
+            Err(_) => panic!("what was waited for has ended without a result"),
         }
     }
 }
@@ -252,6 +258,22 @@ mod tests {
         assert_eq!(ask().await, Ok(1));
         sleep(Duration::from_millis(20)).await;
         assert_eq!(work.0.get(), (2, 1));
+    }
+
+    #[actix::test]
+    async fn what_is_forgotten_is_begun_anew() {
+        let flights = SingleFlight::new();
+        let ask = |value: u8| {
+            flights.run(&1, move || async move {
+                sleep(Duration::from_millis(5)).await;
+                value
+            })
+        };
+        let old = ask(1);
+        flights.forget(&1);
+        let (new, joined) = (ask(2), ask(3));
+        assert_eq!((old.await, new.await, joined.await), (1, 2, 2));
+        assert!(flights.is_empty());
     }
 
     #[actix::test]

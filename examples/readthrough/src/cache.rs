@@ -23,9 +23,14 @@ pub(crate) struct Lifetimes {
 pub(crate) struct Cache {
     entries: unsync::Cache<Bytes, Entry, Size, RandomState>,
     lifetimes: Lifetimes,
-    /// Keys that are being read, and whether they have been written meanwhile: then what is read may be old.
+    /// How often anything has been written.
+    writes: Writes,
+    /// Keys that are being read, and when they were last written meanwhile: who began before that may have read what is old.
     being_read: HashMap<Bytes, Reading, RandomState>,
 }
+
+/// A number of writes, which tells what was before another.
+pub(crate) type Writes = u64;
 
 #[derive(Clone, Debug)]
 struct Entry {
@@ -37,7 +42,7 @@ struct Entry {
 #[derive(Debug, Default)]
 struct Reading {
     readers: usize,
-    is_outdated: bool,
+    written: Writes,
 }
 
 /// What is known of a key.
@@ -70,7 +75,7 @@ impl Cache {
         let room = bytes as u64;
         let entries =
             unsync::Cache::with(bytes / 512, room, Size, RandomState::default(), Default::default());
-        Cache { entries, lifetimes, being_read: HashMap::default() }
+        Cache { entries, lifetimes, writes: 0, being_read: HashMap::default() }
     }
 
     pub(crate) fn get(&self, key: &[u8], now: Instant) -> Known {
@@ -85,16 +90,19 @@ impl Cache {
         }
     }
 
-    /// A key is going to be read.
-    pub(crate) fn begin_to_read(&mut self, key: &Bytes) {
-        self.being_read.entry(key.clone()).or_default().readers += 1;
+    /// Keys are going to be read. Returns what has been written before.
+    pub(crate) fn begin_to_read(&mut self, keys: &[Bytes]) -> Writes {
+        for key in keys {
+            self.being_read.entry(key.clone()).or_default().readers += 1;
+        }
+        self.writes
     }
 
-    /// It has been, or could not be: then there is nothing to keep.
-    pub(crate) fn end_to_read(&mut self, key: &Bytes, read: Option<Option<Bytes>>) {
+    /// One of them has been read, or could not be: then there is nothing to keep.
+    pub(crate) fn end_to_read(&mut self, key: &Bytes, since: Writes, read: Option<Option<Bytes>>) {
         let Some(reading) = self.being_read.get_mut(key) else { return };
         reading.readers -= 1;
-        let is_outdated = reading.is_outdated;
+        let is_outdated = reading.written > since;
         if reading.readers == 0 {
             self.being_read.remove(key);
         }
@@ -108,8 +116,9 @@ impl Cache {
     /// A key has been written, or may have been.
     pub(crate) fn forget(&mut self, key: &[u8]) {
         self.entries.remove(key);
+        self.writes += 1;
         if let Some(reading) = self.being_read.get_mut(key) {
-            reading.is_outdated = true;
+            reading.written = self.writes;
         }
     }
 
@@ -140,8 +149,8 @@ mod tests {
     fn what_is_read_is_fresh_then_stale_then_forgotten() {
         let mut cache = cache();
         for (value, fresh) in [(Some(Bytes::from_static(b"value")), 60), (None, 5)] {
-            cache.begin_to_read(&key());
-            cache.end_to_read(&key(), Some(value.clone()));
+            let since = cache.begin_to_read(&[key()]);
+            cache.end_to_read(&key(), since, Some(value.clone()));
             assert_eq!(cache.get(b"key", in_seconds(fresh * 8 / 10)), Known::Fresh(value.clone()));
             assert_eq!(cache.get(b"key", in_seconds(fresh * 12 / 10)), Known::Stale(value.clone()));
             assert_eq!(cache.get(b"key", in_seconds(fresh * 12 / 10 + 600)), Known::Nothing);
@@ -152,17 +161,20 @@ mod tests {
     #[test]
     fn what_is_written_while_it_is_read_is_not_kept() {
         let mut cache = cache();
-        cache.begin_to_read(&key());
-        cache.begin_to_read(&key());
+        let (first, second) = (cache.begin_to_read(&[key()]), cache.begin_to_read(&[key()]));
         cache.forget(b"key");
-        cache.end_to_read(&key(), Some(None));
-        assert_eq!(cache.get(b"key", Instant::now()), Known::Nothing);
-        cache.end_to_read(&key(), Some(None));
-        assert_eq!(cache.get(b"key", Instant::now()), Known::Nothing);
+        let third = cache.begin_to_read(&[key()]);
+        for since in [first, second] {
+            cache.end_to_read(&key(), since, Some(None));
+            assert_eq!(cache.get(b"key", Instant::now()), Known::Nothing);
+        }
+        cache.end_to_read(&key(), third, Some(None));
+        assert_eq!(cache.get(b"key", Instant::now()), Known::Fresh(None));
         assert!(cache.being_read.is_empty());
-        // What could not be read is not kept either.
-        cache.begin_to_read(&key());
-        cache.end_to_read(&key(), None);
+        // What could not be read is not kept.
+        cache.forget(b"key");
+        let since = cache.begin_to_read(&[key()]);
+        cache.end_to_read(&key(), since, None);
         assert_eq!(cache.get(b"key", Instant::now()), Known::Nothing);
     }
 
@@ -171,8 +183,8 @@ mod tests {
         let mut cache = cache();
         for number in 0..10_000 {
             let key = Bytes::from(format!("key:{number}"));
-            cache.begin_to_read(&key);
-            cache.end_to_read(&key, Some(Some(vec![0; 1000].into())));
+            let since = cache.begin_to_read(std::slice::from_ref(&key));
+            cache.end_to_read(&key, since, Some(Some(vec![0; 1000].into())));
         }
         let (keys, bytes) = cache.size();
         assert!(keys > 500 && bytes <= 1 << 20, "{keys} keys of {bytes} bytes");

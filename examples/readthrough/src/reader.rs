@@ -16,7 +16,7 @@ use bytes::Bytes;
 use thegiant::{InfoFields, SingleFlight, command::Answer, prelude::*, resp::Encoder};
 
 use crate::{
-    cache::{Cache, Known},
+    cache::{Cache, Known, Writes},
     database::{Database, Failure},
 };
 
@@ -220,7 +220,11 @@ impl Inner {
         let inner = Rc::clone(self);
         let written = actix::spawn(async move {
             let written = inner.timed(write).await;
-            keys.iter().for_each(|key| inner.cache.borrow_mut().forget(key));
+            for key in &keys {
+                inner.cache.borrow_mut().forget(key);
+                // Who asks from now on is not told what was read before.
+                inner.being_read.forget(key);
+            }
             inner.count();
             written.map_err(failed)
         });
@@ -246,22 +250,23 @@ impl Inner {
     }
 }
 
-/// Keys that are being read, until that is dropped.
+/// Keys that are being read, until that is dropped, and what has been written before.
 struct Reading {
     inner: Rc<Inner>,
     keys: Vec<Bytes>,
+    since: Writes,
 }
 
 impl Reading {
     fn begin(inner: &Rc<Inner>, keys: Vec<Bytes>) -> Self {
-        keys.iter().for_each(|key| inner.cache.borrow_mut().begin_to_read(key));
-        Reading { inner: Rc::clone(inner), keys }
+        let since = inner.cache.borrow_mut().begin_to_read(&keys);
+        Reading { inner: Rc::clone(inner), keys, since }
     }
 
     fn end(mut self, value: impl Fn(&Bytes) -> Option<Bytes>) {
         for key in std::mem::take(&mut self.keys) {
             let value = value(&key);
-            self.inner.cache.borrow_mut().end_to_read(&key, Some(value));
+            self.inner.cache.borrow_mut().end_to_read(&key, self.since, Some(value));
         }
         self.inner.count();
     }
@@ -270,7 +275,7 @@ impl Reading {
 impl Drop for Reading {
     /// What is left could not be read, or nobody waits for it any more.
     fn drop(&mut self) {
-        self.keys.iter().for_each(|key| self.inner.cache.borrow_mut().end_to_read(key, None));
+        self.keys.iter().for_each(|key| self.inner.cache.borrow_mut().end_to_read(key, self.since, None));
     }
 }
 

@@ -124,10 +124,18 @@ fn who_listens_is_disconnected_and_who_has_begun_something_is_told() {
     kill(upstream);
     assert_eq!(listener.rest(), "");
     assert!(waiting.reply().starts_with(b"-UPSTREAM "));
+    // Nothing of the transaction is run as if there were none.
     assert!(writer.ask(line("SET x 1")).starts_with(b"-UPSTREAM "));
     let (_upstream, _asks) = place.open();
-    ask_until_up(&mut writer);
-    assert_eq!(writer.ask(line("EXEC")), "-ERR EXEC without MULTI\r\n");
+    ask_until_up(&mut waiting);
+    for request in ["SET x 1", "PING", "UNWATCH", "EXEC"] {
+        let reply = String::from_utf8_lossy(&writer.ask(line(request))).into_owned();
+        assert!(
+            reply.ends_with("was lost: what was watched or begun there is gone\r\n"),
+            "{request}: {reply}"
+        );
+    }
+    assert_eq!(writer.ask(line("PING")), "+PONG\r\n");
 }
 
 #[test]

@@ -34,6 +34,9 @@ fn serve(mut stream: TcpStream, answer: impl Fn(&[u8]) -> Vec<u8>) {
             } else if let Some(behind) = rest.strip_prefix(b"*1\r\n$7\r\nCOMMAND\r\n") {
                 reply.extend_from_slice(b"*0\r\n");
                 rest = behind;
+            } else if let Some(behind) = rest.strip_prefix(b"*2\r\n$5\r\nHELLO\r\n$1\r\n3\r\n") {
+                reply.extend_from_slice(b">1\r\n+welcome\r\n%0\r\n");
+                rest = behind;
             } else {
                 reply.extend(answer(rest));
                 rest = &[];

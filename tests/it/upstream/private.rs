@@ -185,3 +185,82 @@ fn what_would_change_the_shared_connection_is_refused() {
     client.ask(line("SELECT 1"));
     assert_eq!(client.ask(line("GET x")), "$-1\r\n");
 }
+
+#[test]
+fn nobody_gets_what_another_one_has_left() {
+    let redis = Process::redis(&[]);
+    let relay = relay(redis.address(), |upstream| upstream);
+    let [mut client, mut other] = [(); 2].map(|()| RawClient::connect(relay.address()));
+    // Redis would subscribe in the midst of a transaction.
+    assert_eq!(client.ask(line("MULTI")), "+OK\r\n");
+    let refused = "-ERR SUBSCRIBE and its like cannot be sent on to an upstream within a transaction\r\n";
+    assert_eq!(client.ask(line("SUBSCRIBE a b")), refused);
+    assert_eq!(client.ask(line("EXEC")), "*0\r\n");
+    // What is watched is still watched when there was no transaction.
+    client.send(lines("WATCH x \n EXEC \n DISCARD"));
+    assert_eq!(client.replies(3), "+OK\r\n-ERR EXEC without MULTI\r\n-ERR DISCARD without MULTI\r\n");
+    other.ask(line("SET x 1"));
+    client.send(lines("MULTI \n GET x \n EXEC"));
+    assert_eq!(client.replies(3), "+OK\r\n+QUEUED\r\n*-1\r\n");
+}
+
+#[test]
+fn a_command_that_was_given_up_takes_what_was_watched_with_it() {
+    let redis = Process::redis(&[]);
+    let relay = relay(redis.address(), |upstream| upstream);
+    let [mut client, mut other] = [(); 2].map(|()| RawClient::connect(relay.address()));
+    let id = client.id();
+    client.ask(line("WATCH x"));
+    client.send(line("BLPOP list 0"));
+    eventually(|| (other.ask(format!("CLIENT UNBLOCK {id}\r\n")) == ":1\r\n").then_some(()));
+    assert_eq!(client.reply(), "$-1\r\n");
+    other.ask(line("SET x 1"));
+    // Nothing of this is run as if nothing had been watched.
+    client.send(lines("MULTI \n SET x 2 \n EXEC \n GET x"));
+    let gone = format!("-UPSTREAM {} was lost: what was watched or begun there is gone\r\n", redis.address());
+    assert_eq!(client.replies(4), format!("{gone}{gone}{gone}$1\r\n1\r\n"));
+    // What waited takes nothing any more.
+    assert_eq!(other.ask(line("RPUSH list a")), ":1\r\n");
+    assert_eq!(other.ask(line("LLEN list")), ":1\r\n");
+}
+
+#[test]
+fn who_gives_up_a_command_can_go_on() {
+    // Nobody accepts: a connection is waited for, until the time is over.
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = listener.local_addr().expect("it is bound").to_string();
+    let relay = relay(&address, |upstream| upstream.connect_timeout(Duration::from_secs(1)));
+    let [mut client, mut other] = [(); 2].map(|()| RawClient::connect(relay.address()));
+    let id = client.id();
+    client.send(line("BLPOP list 0"));
+    eventually(|| (other.ask(format!("CLIENT UNBLOCK {id}\r\n")) == ":1\r\n").then_some(()));
+    assert_eq!(client.reply(), "$-1\r\n");
+    assert!(client.ask(line("GET x")).starts_with(b"-UPSTREAMDOWN "));
+}
+
+#[test]
+fn nobody_listens_any_more_who_has_started_over() {
+    let redis = Process::redis(&[]);
+    let relay = relay(redis.address(), |upstream| upstream);
+    let [mut client, mut other] = [(); 2].map(|()| RawClient::connect(relay.address()));
+    client.ask(line("SUBSCRIBE news"));
+    assert_eq!(client.ask(line("RESET")), "+RESET\r\n");
+    other.ask(line("PUBLISH news hello"));
+    eventually(|| (other.ask(line("PUBSUB NUMSUB news")) == "*2\r\n$4\r\nnews\r\n:0\r\n").then_some(()));
+    assert!(client.is_silent());
+    assert_eq!(client.ask(line("PING")), "+PONG\r\n");
+}
+
+#[test]
+fn connections_that_have_gone_are_not_used_again() {
+    let redis = Process::redis(&[]);
+    let relay = relay(redis.address(), |upstream| upstream);
+    let mut client = RawClient::connect(relay.address());
+    client.ask(line("WATCH x"));
+    client.ask(line("UNWATCH"));
+    // It is idle now, and the shared one is not.
+    let mut direct = RawClient::connect(redis.address());
+    direct.ask(line("CLIENT KILL TYPE normal SKIPME yes"));
+    eventually(|| (client.ask(line("PING")) == "+PONG\r\n").then_some(()));
+    assert_eq!(client.ask(line("WATCH x")), "+OK\r\n");
+}

@@ -90,6 +90,13 @@ impl Front {
         Err(Error::new("NOPERM", "nobody flushes this one"))
     }
 
+    /// Sends on what it is given.
+    #[command("SEND")]
+    fn send(&self, words: Option<Vec<String>>) -> ResponseFuture<Result<Value, Error>> {
+        let redis = self.redis.clone();
+        Box::pin(async move { redis.call(words.unwrap_or_default()).await })
+    }
+
     /// Counts up by two.
     #[command("INCRTWICE", write)]
     fn incr_twice(&self, key: String) -> ResponseFuture<Result<Value, Error>> {
@@ -124,6 +131,20 @@ fn own_commands_come_first_and_replies_keep_their_order() {
     assert!(client.reply().starts_with(b"-WRONGTYPE "));
     client.ask(line("SET n x"));
     assert_eq!(client.ask(line("INCRTWICE n")), "-ERR value is not an integer or out of range\r\n");
+}
+
+#[test]
+fn handlers_do_not_change_the_shared_connection() {
+    let redis = Process::redis(&[]);
+    let front = front(redis.address());
+    let mut client = RawClient::connect(front.address());
+    assert_eq!(client.ask(line("SEND")), "-ERR a command has a name\r\n");
+    for request in ["SELECT 1", "MULTI", "BLPOP x 0", "client reply off", "SCRIPT DEBUG YES", "EXEC"] {
+        let reply = String::from_utf8_lossy(&client.ask(line(&format!("SEND {request}")))).into_owned();
+        assert!(reply.ends_with(" cannot be sent by a connection that others use\r\n"), "{request}: {reply}");
+    }
+    assert_eq!(client.ask(line("SEND SCRIPT EXISTS x")), "*1\r\n:0\r\n");
+    assert_eq!(client.ask(line("SEND PING")), "+PONG\r\n");
 }
 
 #[test]

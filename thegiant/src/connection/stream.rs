@@ -110,6 +110,18 @@ impl Stream {
         Ok(true)
     }
 
+    /// Whether it is there, and nothing has come that was not read.
+    pub(crate) fn is_quiet(&self) -> bool {
+        let mut byte = [0];
+        let read = match self {
+            Stream::Tcp(stream) => stream.try_read(&mut byte),
+            Stream::Unix(stream) => stream.try_read(&mut byte),
+            #[cfg(feature = "test-util")]
+            Stream::Memory(_) => return false,
+        };
+        read.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
+    }
+
     /// Ends the outgoing side.
     pub(crate) fn shutdown(&mut self, cx: &mut Context<'_>) {
         // It does not wait, and a connection that is broken already has nothing to end.

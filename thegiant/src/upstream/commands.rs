@@ -17,10 +17,9 @@ pub(super) enum Kind {
     Plain,
     /// It may wait, and would have others wait.
     Blocks,
-    /// `MULTI`
     Multi,
-    /// `EXEC`, `DISCARD`: a transaction ends, and what was watched for it is not any more.
-    Ends,
+    Exec,
+    Discard,
     Watch,
     Unwatch,
     /// With the number of what is subscribed to: channels, patterns, channels of shards.
@@ -42,8 +41,8 @@ const COMMANDS: &[(&str, Kind)] = &[
     ("SPUBLISH", Kind::Plain),
     ("PUBSUB", Kind::Plain),
     ("MULTI", Kind::Multi),
-    ("EXEC", Kind::Ends),
-    ("DISCARD", Kind::Ends),
+    ("EXEC", Kind::Exec),
+    ("DISCARD", Kind::Discard),
     ("WATCH", Kind::Watch),
     ("UNWATCH", Kind::Unwatch),
     ("SUBSCRIBE", Kind::Subscribe(0)),
@@ -73,8 +72,20 @@ const COMMANDS: &[(&str, Kind)] = &[
     ("BZMPOP", Kind::Blocks),
     ("XREAD", Kind::Blocks),
     ("XREADGROUP", Kind::Blocks),
-    ("WAIT", Kind::Blocks),
-    ("WAITAOF", Kind::Blocks),
+    // What a connection has written before is waited for, and that was another one.
+    ("WAIT", Kind::Refused),
+    ("WAITAOF", Kind::Refused),
+    // They would turn the connection into something else.
+    ("SCRIPT DEBUG", Kind::Refused),
+    ("CLUSTER SYNCSLOTS", Kind::Refused),
+    ("DFLY", Kind::Refused),
+    // They have to get past what they end.
+    ("SCRIPT KILL", Kind::Blocks),
+    ("FUNCTION KILL", Kind::Blocks),
+    // The upstream knows more of these than there is here.
+    ("SCRIPT HELP", Kind::Plain),
+    ("FUNCTION HELP", Kind::Plain),
+    ("CLUSTER HELP", Kind::Plain),
     // The server answers these itself, unless it has been told not to.
     ("AUTH", Kind::Refused),
     ("CLIENT", Kind::Refused),
@@ -96,6 +107,23 @@ pub(crate) fn is_behind_builtins(row: usize) -> bool {
 /// What is to be done with the command of this row.
 pub(super) fn kind_of(row: usize) -> Kind {
     row.checked_sub(1).map_or(Kind::Plain, |index| COMMANDS[index].1)
+}
+
+/// The name of the command of this row.
+pub(super) fn name_of(row: usize) -> &'static str {
+    row.checked_sub(1).map_or("", |index| COMMANDS[index].0)
+}
+
+/// What is to be done with the command of these words.
+pub(super) fn kind_of_words(name: &[u8], second: Option<&[u8]>) -> Kind {
+    let is_it = |known: &str| match known.split_once(' ') {
+        None => known.as_bytes().eq_ignore_ascii_case(name),
+        Some((word, subcommand)) => {
+            word.as_bytes().eq_ignore_ascii_case(name)
+                && second.is_some_and(|second| second.eq_ignore_ascii_case(subcommand.as_bytes()))
+        }
+    };
+    COMMANDS.iter().find(|(known, _)| is_it(known)).map_or(Kind::Plain, |(_, kind)| *kind)
 }
 
 /// Those of an upstream's own commands that may wait, and are not known for it: `commands` is its reply to `COMMAND`.

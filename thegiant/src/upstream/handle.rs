@@ -11,7 +11,11 @@ use std::{
 use actix::Addr;
 use bytes::Bytes;
 
-use super::{Relay, relay::Ask};
+use super::{
+    Relay,
+    commands::{Kind, kind_of_words},
+    relay::Ask,
+};
 use crate::{Error, Value, info::InfoFields, resp::Encoder};
 
 /// An [`Upstream`](super::Upstream) that has been started: a handle that is cheap to clone.
@@ -25,7 +29,7 @@ pub struct UpstreamHandle {
 #[derive(Debug, Default)]
 pub(super) struct Stats {
     pub(super) address: String,
-    /// Connections that are there, and of these how many are one client's.
+    /// Connections that clients share, and those that are one client's.
     pub(super) connections: AtomicUsize,
     pub(super) private: AtomicUsize,
     /// Commands that have been sent on, that may have been run without a reply, and that could not be sent.
@@ -63,10 +67,18 @@ impl UpstreamHandle {
     /// }
     /// ```
     ///
+    /// The connection is one that others use, too: a command that would change it, such as `SELECT` or `MULTI`, or that may
+    /// wait, such as `BLPOP`, is not sent.
+    ///
     /// # Errors
     /// The error that is replied, or why there is no reply.
     pub async fn call<W: AsRef<[u8]>>(&self, words: impl IntoIterator<Item = W>) -> Result<Value, Error> {
         let words: Vec<W> = words.into_iter().collect();
+        let Some(name) = words.first().map(AsRef::as_ref) else { return Err(NO_WORDS) };
+        if kind_of_words(name, words.get(1).map(AsRef::as_ref)) != Kind::Plain {
+            let name = String::from_utf8_lossy(name).to_uppercase();
+            return Err(Error::err(format_args!("{name} cannot be sent by a connection that others use")));
+        }
         let mut request = Encoder::default();
         request.array(words.len());
         words.iter().for_each(|word| request.bulk(word.as_ref()));
@@ -103,6 +115,8 @@ impl UpstreamHandle {
         info.field("upstream_commands_unsent", stats.unsent.load(Relaxed));
     }
 }
+
+const NO_WORDS: Error = Error::from_static("ERR a command has a name");
 
 const STOPPED: Error = Error::from_static("UPSTREAMDOWN it has been stopped");
 

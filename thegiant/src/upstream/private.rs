@@ -17,15 +17,15 @@ use tokio::sync::mpsc;
 
 use super::{
     Upstream,
-    commands::Kind,
+    commands::{Kind, kind_of},
     dial::{Dialled, Lane, Reason, as_resp3, dial, reason, silence},
     handle::Stats,
-    relay::{Core, lost, unsent},
+    relay::{Core, STOPPED, lost, unsent},
 };
 use crate::{
     Client, Error, IntoPush, IntoReply, Raw, Responder, Value,
     command::Call,
-    connection::{Burst, MountId, Stream, with_scratch},
+    connection::{Burst, ClientFlag, MountId, Stream, with_scratch},
     resp::{Encoder, Frames, Protocol, Received, read},
 };
 
@@ -34,7 +34,7 @@ pub(super) struct Private {
     requests: mpsc::UnboundedSender<Request>,
 }
 
-/// What the client asks: one thing at a time, since the next one waits for the reply.
+/// What the client asks: one thing at a time, unless it has given up waiting for the reply.
 struct Request {
     bytes: Bytes,
     kind: Kind,
@@ -152,11 +152,15 @@ impl Request {
 
 /// Why the connection is not there any more.
 enum End {
-    /// Its client has left, or does not wait for the reply any more.
-    Left,
     /// Nothing is left of what it was opened for.
     Done,
+    /// Its client has left or started over.
+    Left,
+    /// Its client does not wait for a reply any more, which is still to come.
+    GivenUp,
     Lost(Reason),
+    /// There has never been one.
+    Unreachable(Reason),
 }
 
 impl Session {
@@ -171,49 +175,101 @@ impl Session {
                 let mut dialled = Some(dialled);
                 poll_fn(|cx| self.poll(&mut dialled, cx)).await
             }
-            Err(reason) => return self.refuse(&reason).await,
+            Err(reason) => End::Unreachable(reason),
         };
         match end {
-            End::Done => {}
-            End::Left => self.end(None),
+            End::Done | End::Left => {}
+            End::GivenUp if !self.client.is_connected() => {}
+            End::GivenUp => self.fail(&"a command was given up".into()).await,
             End::Lost(reason) => self.fail(&reason).await,
+            End::Unreachable(reason) => self.refuse(&reason).await,
+        }
+        self.end(None);
+        // Who has given up a command may have sent another one, which finds its way anew.
+        while let Ok(request) = self.requests.try_recv() {
+            match request.who {
+                Who::Burst(burst, mount) => self.go_on(burst, mount),
+                Who::Client(responder) => responder.fail(self.gone()),
+            }
         }
     }
 
     /// The relay knows of it no longer; unless it has done away with it already.
-    fn end(&self, dialled: Option<Dialled>) {
+    fn end(&mut self, dialled: Option<Dialled>) {
         if let Some(core) = self.core.upgrade().filter(|_| !self.requests.is_closed()) {
             core.borrow_mut().end_private(&self.client, self.lane, dialled);
         }
+        self.requests.close();
     }
 
-    /// There is no connection.
-    async fn refuse(mut self, reason: &Reason) {
-        let request = self.requests.recv().await;
+    /// There is no connection. What belongs to the first request is not run without it.
+    async fn refuse(&mut self, reason: &Reason) {
+        let Some(request) = self.requests.recv().await else { return };
         self.end(None);
-        if let Some(request) = request {
-            self.stats.unsent.fetch_add(1, Relaxed);
-            self.answer(request.who, Err(unsent(&self.upstream.address, reason)));
+        self.stats.unsent.fetch_add(1, Relaxed);
+        let error = unsent(&self.upstream.address, reason);
+        match request.who {
+            Who::Burst(mut burst, mount) if matches!(request.kind, Kind::Multi | Kind::Watch) => {
+                loop {
+                    let coming = burst.coming_for(mount).next();
+                    let Some(kind) = coming.map(|(_, target)| kind_of(target.row.index())) else { break };
+                    burst.reject(|_, out| out.error(&error));
+                    if matches!(kind, Kind::Exec | Kind::Discard) {
+                        break;
+                    }
+                }
+                self.go_on(burst, mount);
+            }
+            who => self.answer(who, Err(error)),
         }
     }
 
-    /// The connection was lost. Who listens notices that only when its own is lost, too; who does not is told with the next
-    /// reply.
-    async fn fail(mut self, reason: &Reason) {
+    /// The connection was lost. Who listens notices that only when its own is lost, too.
+    async fn fail(&mut self, reason: &Reason) {
         if self.is_subscribed() {
+            let client = &self.client;
+            tracing::info!(id = client.id(), client = %client.addr(), %reason, "closed: it has listened to an upstream that is lost");
+            return client.kill();
+        }
+        let is_needed = self.is_needed();
+        if !is_needed {
+            // Before its client asks for more.
             self.end(None);
-            tracing::info!(id = self.client.id(), client = %self.client.addr(), %reason, "closed: it has listened to an upstream that is lost");
-            return self.client.kill();
         }
-        let who = match self.asked.take() {
-            Some(asked) => Some(asked.who),
-            None => self.requests.recv().await.map(|request| request.who),
-        };
-        self.end(None);
-        if let Some(who) = who {
+        if let Some(asked) = self.asked.take() {
             self.stats.lost.fetch_add(1, Relaxed);
-            self.answer(who, Err(lost(&self.upstream.address, reason)));
+            self.answer(asked.who, Err(lost(&self.upstream.address, reason)));
         }
+        // Nothing of a transaction is run as if there were none: it has to be ended first.
+        while is_needed && let Some(request) = self.requests.recv().await {
+            let is_over = match request.kind {
+                Kind::Exec | Kind::Discard => true,
+                Kind::Unwatch => !self.is_in_transaction,
+                _ => false,
+            };
+            if is_over {
+                self.end(None);
+            }
+            let is_done = is_over && request.kind != Kind::Exec;
+            self.answer(request.who, if is_done { Ok(OK.to_vec()) } else { Err(self.gone()) });
+            if is_over {
+                return;
+            }
+        }
+    }
+
+    fn gone(&self) -> Error {
+        let address = &self.upstream.address;
+        Error::new("UPSTREAM", format_args!("{address} was lost: what was watched or begun there is gone"))
+    }
+
+    fn go_on(&self, mut burst: Box<Burst>, mount: MountId) {
+        if let Some(core) = self.core.upgrade() {
+            return core.borrow_mut().go_on(burst, mount);
+        }
+        burst.refuse(mount, &STOPPED);
+        // What is refused does not wait.
+        drop(burst.leave());
     }
 
     fn answer(&self, who: Who, answer: Result<Vec<u8>, Error>) {
@@ -226,9 +282,7 @@ impl Session {
                     }
                     Err(error) => burst.reject(|_, out| out.error(&error)),
                 }
-                if let Some(core) = self.core.upgrade() {
-                    core.borrow_mut().go_on(burst, mount);
-                }
+                self.go_on(burst, mount);
             }
             // Who has left does not read it.
             (Who::Client(responder), Ok(reply)) => drop(responder.send(Raw(reply.into()))),
@@ -238,6 +292,9 @@ impl Session {
 
     fn poll(&mut self, dialled: &mut Option<Dialled>, cx: &mut Context<'_>) -> Poll<End> {
         loop {
+            if self.client.is(ClientFlag::StartedOver) {
+                return Poll::Ready(End::Left);
+            }
             while self.asked.is_none() {
                 match self.requests.poll_recv(cx) {
                     Poll::Ready(Some(request)) => self.ask(request),
@@ -248,7 +305,7 @@ impl Session {
             if let Some(Asked { who: Who::Client(responder), .. }) = &self.asked
                 && responder.poll_closed(cx).is_ready()
             {
-                return Poll::Ready(End::Left);
+                return Poll::Ready(End::GivenUp);
             }
             if let Some(Asked { patience: Some(patience), .. }) = &mut self.asked
                 && patience.as_mut().poll(cx).is_ready()
@@ -262,7 +319,8 @@ impl Session {
                     let is_over = !self.is_needed();
                     if is_over {
                         // Before its client asks for more.
-                        self.end(dialled.take());
+                        let is_clean = self.out.is_empty() && self.reply.is_empty();
+                        self.end(dialled.take().filter(|_| is_clean));
                     }
                     self.answer(answered.who, Ok(answered.answer));
                     if is_over {
@@ -300,8 +358,12 @@ impl Session {
             return self.answer(who, Err(OTHER_LANE));
         }
         // With arguments, that is an error and nothing more.
-        if args > 0 && matches!(kind, Kind::Multi | Kind::Ends | Kind::Unwatch) {
+        if args > 0 && matches!(kind, Kind::Multi | Kind::Exec | Kind::Discard | Kind::Unwatch) {
             kind = Kind::Plain;
+        }
+        // What it leads to would be told in the midst of the reply to `EXEC`.
+        if self.is_in_transaction && matches!(kind, Kind::Subscribe(_) | Kind::Unsubscribe(_)) {
+            return self.answer(who, Err(IN_TRANSACTION));
         }
         let parts = match kind {
             Kind::Subscribe(_) => args.max(1),
@@ -365,11 +427,14 @@ impl Session {
 
     /// What the reply says of the state of the connection.
     fn note(&mut self, kind: Kind, reply: &[u8]) {
-        let is_ok = reply == b"+OK\r\n";
+        let is_ok = reply == OK;
         match kind {
             Kind::Multi if is_ok => self.is_in_transaction = true,
-            // If it could not be run, it is over all the same.
-            Kind::Ends => {
+            // If nothing of it was run, it is over all the same.
+            Kind::Exec | Kind::Discard
+                if self.is_in_transaction
+                    && (!reply.starts_with(b"-") || reply.starts_with(b"-EXECABORT")) =>
+            {
                 self.is_in_transaction = false;
                 self.is_watching = false;
             }
@@ -411,6 +476,7 @@ impl Session {
                 false => self.subscribed[what].remove(&channel),
             };
         }
+        self.client.set_subscribed(self.subscribed.each_ref().map(HashSet::len));
         // A cluster that has moved a channel says so unasked.
         Some(if asks { Said::Part } else { Said::Message })
     }
@@ -446,12 +512,20 @@ impl IntoPush for Message {}
 
 impl Drop for Session {
     fn drop(&mut self) {
+        if self.is_subscribed() {
+            self.client.set_subscribed([0; 3]);
+        }
         self.stats.private.fetch_sub(1, Relaxed);
     }
 }
 
 /// Small buffers are kept.
 const KEPT: usize = 4096;
+
+const OK: &[u8] = b"+OK\r\n";
+
+const IN_TRANSACTION: Error =
+    Error::from_static("ERR SUBSCRIBE and its like cannot be sent on to an upstream within a transaction");
 
 const TOO_LONG: &str = "its reply is too long";
 

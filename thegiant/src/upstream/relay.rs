@@ -19,7 +19,7 @@ use tokio::sync::oneshot;
 
 use super::{
     Upstream,
-    commands::{Kind, kind_of},
+    commands::{Kind, kind_of, name_of},
     dial::{Backoff, Dialled, Lane, Reason, dial, silence},
     handle::{Reply, Stats},
     link::{Link, Silence},
@@ -176,6 +176,10 @@ impl Core {
         let (Some((_, first)), Some(client)) = (burst.coming_for(mount).next(), burst.client()) else {
             return Step::Leave;
         };
+        // Nobody would be told that this one has gone.
+        if !client.is_connected() {
+            return Step::Leave;
+        }
         if !self.privates.is_empty() && self.has_private(client) {
             return self.step_privately(burst, mount);
         }
@@ -183,7 +187,7 @@ impl Core {
         if count == 0 {
             return match self.kind(burst, burst.next_request(), first.row.index()) {
                 Kind::Refused => {
-                    refuse(burst);
+                    refuse(burst, first.row.index());
                     Step::Go
                 }
                 _ => {
@@ -210,7 +214,7 @@ impl Core {
             && let Some((request, target)) = coming.next()
         {
             count += match self.kind(burst, request, target.row.index()) {
-                Kind::Plain | Kind::Ends | Kind::Unwatch => 1,
+                Kind::Plain | Kind::Exec | Kind::Discard | Kind::Unwatch => 1,
                 // A transaction that is there as a whole has no need of a connection of its own.
                 Kind::Multi => match self.rest_of_transaction(burst, coming.clone()) {
                     Some(rest) => {
@@ -245,7 +249,7 @@ impl Core {
     ) -> Option<usize> {
         for (before, (request, target)) in coming.enumerate() {
             match self.kind(burst, request, target.row.index()) {
-                Kind::Ends if burst.call(request).is_some_and(|call| call.len() == 1) => {
+                Kind::Exec | Kind::Discard if burst.call(request).is_some_and(|call| call.len() == 1) => {
                     return Some(before + 1);
                 }
                 Kind::Subscribe(_) | Kind::Unsubscribe(_) | Kind::Refused => return None,
@@ -334,6 +338,9 @@ impl Core {
         if let Some(reason) = link.down() {
             return Err(self.flights.unsent(reason, 1));
         }
+        if link.is_full() {
+            return Err(self.flights.unsent(&"it takes no more at the moment".into(), 1));
+        }
         let (answer, reply) = oneshot::channel();
         let flight = self.flights.next_id();
         link.announce(flight, 1);
@@ -380,6 +387,7 @@ impl Core {
 
     fn open_private(&mut self, client: &Client) {
         let lane = Self::lane_of(client);
+        self.idle.retain(|(_, dialled)| dialled.stream.is_quiet());
         let idle = self.idle.iter().rposition(|(known, _)| *known == lane);
         let dialled = idle.map(|index| self.idle.swap_remove(index).1);
         client.set(ClientFlag::StartedOver, false);
@@ -399,7 +407,7 @@ impl Core {
         let Some((request, target)) = burst.coming_for(mount).next() else { return Step::Leave };
         match self.kind(burst, request, target.row.index()) {
             Kind::Refused => {
-                refuse(burst);
+                refuse(burst, target.row.index());
                 Step::Go
             }
             Kind::Blocks => {
@@ -444,15 +452,12 @@ impl Core {
 }
 
 /// Its next request is not sent on.
-fn refuse(burst: &mut Burst) {
+fn refuse(burst: &mut Burst, row: usize) {
     burst.reject(|call, out| {
         out.error(&match (call.is("CLIENT"), call.len()) {
             (true, 1) => call.wrong_arity_of(1),
             (true, _) => call.unknown_subcommand("CLIENT"),
-            (false, _) => {
-                let name = String::from_utf8_lossy(call.name()).to_uppercase();
-                Error::err(format_args!("{name} cannot be sent on to an upstream"))
-            }
+            (false, _) => Error::err(format_args!("{} cannot be sent on to an upstream", name_of(row))),
         });
     });
 }
@@ -461,6 +466,16 @@ impl Drop for Core {
     /// The tasks of the links end when they find that it is not there any more.
     fn drop(&mut self) {
         self.links.iter().for_each(Link::wake);
+        let flying = self.flights.flights.drain(..).filter_map(|flight| match flight {
+            Some(Flight::Burst { burst, mount, .. }) => Some((burst, mount)),
+            _ => None,
+        });
+        for (mut burst, mount) in flying.chain(self.waiting.drain(..)) {
+            burst.forget_relayed();
+            burst.refuse(mount, &STOPPED);
+            // What is refused does not wait.
+            drop(burst.leave());
+        }
     }
 }
 
@@ -496,6 +511,7 @@ async fn keep_up(core: Weak<RefCell<Core>>, index: usize) {
         {
             let mut core = core.borrow_mut();
             let core = &mut *core;
+            core.idle.clear();
             core.links[index].disconnected(&lost, &mut core.flights);
             core.land();
             core.retry();
@@ -703,6 +719,8 @@ impl Flights {
         unsent(&self.address, reason)
     }
 }
+
+pub(super) const STOPPED: Error = Error::from_static("ERR the actor that answers this command has stopped");
 
 /// The connection was lost before the reply came.
 pub(super) fn lost(address: &str, reason: &Reason) -> Error {
