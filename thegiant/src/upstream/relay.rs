@@ -2,7 +2,7 @@
 
 use std::{
     cell::RefCell,
-    collections::{HashMap, HashSet},
+    collections::{HashMap, HashSet, VecDeque},
     future::poll_fn,
     mem,
     rc::{Rc, Weak},
@@ -283,14 +283,14 @@ impl Core {
 
     /// Sends what has been written.
     fn flush(&mut self) {
-        for index in mem::take(&mut self.dirty) {
+        while let Some(index) = self.dirty.pop() {
             self.links[index].flush();
         }
     }
 
     /// Goes on with what has been answered.
     fn land(&mut self) {
-        for landed in mem::take(&mut self.flights.landed) {
+        while let Some(landed) = self.flights.landed.pop_front() {
             let Some(Flight::Burst { burst, mount, count, room, .. }) = self.flights.arrive(landed) else {
                 continue;
             };
@@ -593,7 +593,7 @@ pub(super) struct Flights {
     flights: Vec<Option<Flight>>,
     free: Vec<FlightId>,
     /// Those of bursts that have all their replies.
-    landed: Vec<FlightId>,
+    landed: VecDeque<FlightId>,
     /// What the upstream has said of its commands.
     commands: Option<Vec<u8>>,
     max_reply_len: usize,
@@ -606,7 +606,7 @@ impl Flights {
         Flights {
             flights: Vec::new(),
             free: Vec::new(),
-            landed: Vec::new(),
+            landed: VecDeque::new(),
             commands: None,
             max_reply_len: upstream.max_reply_len,
             address: upstream.address.clone(),
@@ -654,7 +654,7 @@ impl Flights {
                     }
                     *left -= 1;
                     if *left == 0 {
-                        self.landed.push(id);
+                        self.landed.push_back(id);
                     }
                 }
             }
@@ -703,7 +703,7 @@ impl Flights {
                 for _ in 0..count {
                     burst.reject(|_, out| out.error(&error));
                 }
-                self.landed.push(id);
+                self.landed.push_back(id);
             }
             _ => {
                 if let Some(Flight::Ask { answer, .. }) = self.arrive(id) {
