@@ -1,6 +1,6 @@
 //! The table that is read through.
 
-use std::{fmt, str::FromStr, time::Duration};
+use std::{fmt, slice, str::FromStr, time::Duration};
 
 use bytes::Bytes;
 use sqlx::{
@@ -44,19 +44,16 @@ impl Database {
     }
 
     /// The value of a key.
-    pub(crate) async fn get(&self, key: &[u8]) -> Result<Option<Bytes>, Failure> {
-        let found = sqlx::query("SELECT value FROM entries WHERE key = $1").bind(key.to_vec());
-        let row = self.within(found.fetch_optional(&self.pool)).await?;
-        row.map(|row| row.try_get::<Vec<u8>, _>(0).map(Bytes::from).map_err(told)).transpose()
+    pub(crate) async fn get(&self, key: &Bytes) -> Result<Option<Bytes>, Failure> {
+        let sql = "SELECT value FROM entries WHERE key = $1".to_owned();
+        let row = self.within(query(sql, slice::from_ref(key)).fetch_optional(&self.pool)).await?;
+        row.map(|row| bytes(&row, 0)).transpose()
     }
 
     /// Those keys that there are, with their values, by one query.
     pub(crate) async fn get_all(&self, keys: &[Bytes]) -> Result<Vec<(Bytes, Bytes)>, Failure> {
         let sql = format!("SELECT key, value FROM entries WHERE key IN {}", places(keys.len()));
         let rows = self.within(query(sql, keys).fetch_all(&self.pool)).await?;
-        let bytes = |row: &AnyRow, column: usize| -> Result<Bytes, Failure> {
-            row.try_get::<Vec<u8>, _>(column).map(Bytes::from).map_err(told)
-        };
         rows.iter().map(|row| Ok((bytes(row, 0)?, bytes(row, 1)?))).collect()
     }
 
@@ -93,6 +90,11 @@ fn query(sql: String, arguments: &[Bytes]) -> Query<'static, Any, AnyArguments> 
 fn places(count: usize) -> String {
     let places: Vec<String> = (1..=count).map(|place| format!("${place}")).collect();
     format!("({})", places.join(", "))
+}
+
+/// What a row has in a column.
+fn bytes(row: &AnyRow, column: usize) -> Result<Bytes, Failure> {
+    row.try_get::<Vec<u8>, _>(column).map(Bytes::from).map_err(told)
 }
 
 /// In one line.

@@ -5,7 +5,10 @@ use std::fmt;
 use bytes::Bytes;
 
 use super::{Arguments, Spec};
-use crate::{Client, Error, resp::Span};
+use crate::{
+    Client, Error,
+    resp::{Encoder, Span},
+};
 
 /// One request: the name of the command, its arguments, and who sent it.
 ///
@@ -66,11 +69,16 @@ impl<'a> Call<'a> {
         }
     }
 
-    /// The `index`th word, if it has a buffer of its own.
-    pub(crate) fn large(&self, index: usize) -> Option<&'a Bytes> {
-        match self.spans.get(index)? {
-            Span::Large(index) => self.large.get(*index as usize),
-            Span::Input { .. } => None,
+    /// Writes it again, to be sent to another server. What is large is not copied.
+    pub(crate) fn write(&self, out: &mut Encoder) {
+        out.array(self.len());
+        for (index, span) in self.spans.iter().enumerate() {
+            match span {
+                Span::Large(large) => {
+                    self.large.get(*large as usize).into_iter().for_each(|large| out.bulk_bytes(large))
+                }
+                Span::Input { .. } => out.bulk(self.get(index).unwrap_or_default()),
+            }
         }
     }
 

@@ -293,11 +293,11 @@ impl Burst {
 
     /// The requests that `mount` is going to run next, without being asked again in between: the
     /// connection itself runs one at a time.
-    pub(crate) fn coming(&self, mount: MountId) -> impl Iterator<Item = (u32, CommandId)> {
+    pub(crate) fn coming(&self, mount: MountId) -> impl Iterator<Item = (u32, Target)> + Clone {
         let most = if mount == MountId::SESSION { 1 } else { usize::MAX };
         let requests = self.requests.iter().zip(0..).skip(self.next).take(most);
         requests.map_while(move |(request, index)| match request.target {
-            Resolved::Command(target) if target.mount == mount => Some((index, target.command)),
+            Resolved::Command(target) if target.mount == mount => Some((index, target)),
             _ => None,
         })
     }
@@ -337,9 +337,9 @@ impl Burst {
     pub(crate) fn tell_of_reads(&self, mount: MountId) {
         let Some(client) = &self.client else { return };
         let Some(server) = client.server() else { return };
-        let reads = self.coming(mount).filter_map(|(request, command)| {
+        let reads = self.coming(mount).filter_map(|(request, target)| {
             Some(Ran {
-                command: server.routes.command(command),
+                command: server.routes.command(target.command),
                 call: self.call(request)?,
                 has_written: false,
             })
@@ -351,9 +351,9 @@ impl Burst {
     pub(crate) fn show(&mut self, mount: MountId, mut show: impl FnMut(&Call<'_>, CommandId)) {
         let before = self.ledger.shown();
         let mut shown = before;
-        for (index, command) in self.coming(mount).filter(|(index, _)| *index >= before) {
+        for (index, target) in self.coming(mount).filter(|(index, _)| *index >= before) {
             if let Some(call) = self.call(index) {
-                show(&call, command);
+                show(&call, target.command);
             }
             shown = index + 1;
         }

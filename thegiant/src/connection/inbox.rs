@@ -248,4 +248,4 @@ impl Drop for Drain {
     }
 }
 
-pub(super) const STOPPED: Error = Error::from_static("ERR the actor that answers this command has stopped");
+pub(crate) const STOPPED: Error = Error::from_static("ERR the actor that answers this command has stopped");

@@ -41,8 +41,8 @@ pub(crate) use client::{ClientFlag, Ends, Wish};
 pub(crate) use clients::Clients;
 pub(crate) use group::Settled;
 pub use group::drain_settled;
-pub(crate) use inbox::Inbox;
 pub use inbox::{Consumers, Drain, drain};
+pub(crate) use inbox::{Inbox, STOPPED};
 pub(crate) use presence::Presence;
 pub use presence::{Connected, Disconnected};
 pub use responder::{Responder, responder};
@@ -453,7 +453,7 @@ impl Connection {
             false => !flags.contains(Flags::ADMIN),
         };
         let routes = &self.session.shared.routes;
-        let mut commands = burst.coming(target.mount).map(|(_, command)| routes.command(command));
+        let mut commands = burst.coming(target.mount).map(|(_, target)| routes.command(target.command));
         let queued = self.session.transaction.flags();
         let flags = |command: &Spec| command.flags.union(if is_exec(command) { queued } else { Flags::NONE });
         self.session.client.wish() == Wish::Live && commands.any(|command| waits(flags(command)))

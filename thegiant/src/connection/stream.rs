@@ -83,33 +83,6 @@ impl Stream {
         };
     }
 
-    /// Writes as [`poll_write`](Self::poll_write) does, for a task that has it go on if the socket is full: then, this is
-    /// false.
-    pub(crate) fn write_now(&self, out: &Encoder, sent: &mut usize) -> io::Result<bool> {
-        while *sent < out.len() {
-            let mut slices = [IoSlice::new(&[]); MAX_PIECES];
-            let filled = match out.contiguous(*sent) {
-                Some(bytes) => {
-                    slices[0] = IoSlice::new(bytes);
-                    1
-                }
-                None => out.gather(*sent, &mut slices),
-            };
-            let written = match self {
-                Stream::Tcp(stream) => stream.try_write_vectored(&slices[..filled]),
-                Stream::Unix(stream) => stream.try_write_vectored(&slices[..filled]),
-                #[cfg(feature = "test-util")]
-                Stream::Memory(_) => return Ok(false),
-            };
-            match written {
-                Ok(written) => *sent += written,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(true)
-    }
-
     /// Whether it is there, and nothing has come that was not read.
     pub(crate) fn is_quiet(&self) -> bool {
         let mut byte = [0];

@@ -217,6 +217,12 @@ impl Encoder {
         self.aggregate(b'>', len);
     }
 
+    /// A request of these words: what a client sends.
+    pub(crate) fn request<W: AsRef<[u8]>>(&mut self, words: &[W]) {
+        self.array(words.len());
+        words.iter().for_each(|word| self.bulk(word.as_ref()));
+    }
+
     /// Bytes that are encoded already. Whoever calls this vouches for them.
     pub fn raw(&mut self, encoded: &[u8]) {
         self.bytes.extend_from_slice(encoded);

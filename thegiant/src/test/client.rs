@@ -11,7 +11,7 @@ use tokio::{
 
 use crate::{
     Value,
-    resp::{Received, read},
+    resp::{Encoder, Received, read},
 };
 
 /// A client of a [`TestServer`](super::TestServer), or of any other server. When it is dropped, it has gone.
@@ -82,12 +82,9 @@ impl TestClient {
     /// If none comes.
     pub async fn call<W: AsRef<[u8]>>(&mut self, words: impl IntoIterator<Item = W>) -> Value {
         let words: Vec<W> = words.into_iter().collect();
-        let mut request = format!("*{}\r\n", words.len()).into_bytes();
-        for word in words.iter().map(AsRef::as_ref) {
-            request.extend(format!("${}\r\n", word.len()).into_bytes());
-            request.extend([word, b"\r\n"].concat());
-        }
-        self.send(request).await;
+        let mut request = Encoder::default();
+        request.request(&words);
+        self.send(request.to_vec()).await;
         self.reply().await
     }
 

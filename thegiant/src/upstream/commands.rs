@@ -27,6 +27,8 @@ pub(super) enum Kind {
     Unsubscribe(usize),
     /// It would change what a connection is that others use, too.
     Refused,
+    /// So would this, but the server answers it itself, unless it has been told not to.
+    Own,
 }
 
 /// The commands that are rows of a relay, beside the first one, which is for all that has none.
@@ -86,22 +88,18 @@ const COMMANDS: &[(&str, Kind)] = &[
     ("SCRIPT HELP", Kind::Plain),
     ("FUNCTION HELP", Kind::Plain),
     ("CLUSTER HELP", Kind::Plain),
-    // The server answers these itself, unless it has been told not to.
-    ("AUTH", Kind::Refused),
-    ("CLIENT", Kind::Refused),
-    ("HELLO", Kind::Refused),
-    ("MONITOR", Kind::Refused),
-    ("QUIT", Kind::Refused),
-    ("RESET", Kind::Refused),
-    ("SELECT", Kind::Refused),
+    ("AUTH", Kind::Own),
+    ("CLIENT", Kind::Own),
+    ("HELLO", Kind::Own),
+    ("MONITOR", Kind::Own),
+    ("QUIT", Kind::Own),
+    ("RESET", Kind::Own),
+    ("SELECT", Kind::Own),
 ];
-
-/// How many of them, the last ones, come behind the commands that the server answers itself.
-const BEHIND_BUILTINS: usize = 7;
 
 /// Whether the command of this row comes behind those that the server answers itself.
 pub(crate) fn is_behind_builtins(row: usize) -> bool {
-    row > COMMANDS.len() - BEHIND_BUILTINS
+    kind_of(row) == Kind::Own
 }
 
 /// What is to be done with the command of this row.

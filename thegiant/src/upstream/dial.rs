@@ -12,7 +12,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::Upstream;
 use crate::{
-    Value,
+    Client, Value,
     connection::Stream,
     resp::{Encoder, Frames, Protocol},
 };
@@ -22,6 +22,13 @@ use crate::{
 pub(super) struct Lane {
     pub(super) protocol: Protocol,
     pub(super) db: u16,
+}
+
+impl Lane {
+    /// That of the requests of this client.
+    pub(super) fn of(client: &Client) -> Self {
+        Lane { protocol: client.protocol(), db: client.db() }
+    }
 }
 
 /// Why there is no connection.
@@ -103,8 +110,7 @@ struct Hello {
 
 impl Hello {
     fn say(&mut self, words: &[&str]) {
-        self.out.array(words.len());
-        words.iter().for_each(|word| self.out.bulk(word.as_bytes()));
+        self.out.request(words);
         self.requests += 1;
     }
 }

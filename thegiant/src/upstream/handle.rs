@@ -80,8 +80,7 @@ impl UpstreamHandle {
             return Err(Error::err(format_args!("{name} cannot be sent by a connection that others use")));
         }
         let mut request = Encoder::default();
-        request.array(words.len());
-        words.iter().for_each(|word| request.bulk(word.as_ref()));
+        request.request(&words);
         let reply = self.relay.send(Ask(request.into_bytes())).await.map_err(|_| STOPPED)??;
         match Value::parse(&reply) {
             Some(Value::Error(error)) => Err(error),

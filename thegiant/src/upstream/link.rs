@@ -2,7 +2,7 @@
 
 use std::{
     collections::VecDeque,
-    mem,
+    io, mem,
     task::{Context, Poll, Waker, ready},
 };
 
@@ -20,18 +20,8 @@ use crate::{
 pub(super) struct Link {
     pub(super) lane: Lane,
     state: State,
-    /// What is being written, and how much of it has been; and what comes behind it.
-    writing: Encoder,
-    written: usize,
-    behind: Encoder,
-    /// Where what is being written begins in all that has ever been.
-    base: u64,
-    /// The requests that wait for their replies, in their order.
-    queue: VecDeque<Pending>,
-    frames: Frames,
-    /// Bytes of the reply that has begun; and these, if it has to be put in other words.
-    begun: usize,
-    older: Option<Vec<u8>>,
+    outgoing: Outgoing,
+    awaited: Awaited,
     /// Of the task that reads, writes and connects.
     waker: Option<Waker>,
     /// Whether something has come, or has begun to be waited for, since the last second; and for how many seconds not.
@@ -46,6 +36,28 @@ enum State {
     /// It is to be given up.
     Broken(Reason),
     Down(Reason),
+}
+
+/// What is to be written.
+#[derive(Default)]
+struct Outgoing {
+    /// What is being written, and how much of it has been; and what comes behind it.
+    writing: Encoder,
+    written: usize,
+    behind: Encoder,
+    /// Where what is being written begins in all that has ever been.
+    base: u64,
+}
+
+/// The replies that are to come.
+#[derive(Default)]
+struct Awaited {
+    /// The requests that wait for them, in their order.
+    queue: VecDeque<Pending>,
+    frames: Frames,
+    /// Bytes of the reply that has begun; and these, if it has to be put in other words.
+    begun: usize,
+    older: Option<Vec<u8>>,
 }
 
 /// Requests in a row that are of one flight.
@@ -81,14 +93,8 @@ impl Link {
         Link {
             lane,
             state: State::New,
-            writing: Encoder::default(),
-            written: 0,
-            behind: Encoder::default(),
-            base: 0,
-            queue: VecDeque::new(),
-            frames: Frames::default(),
-            begun: 0,
-            older: None,
+            outgoing: Outgoing::default(),
+            awaited: Awaited::default(),
             waker: None,
             has_moved: true,
             silence: 0,
@@ -105,44 +111,36 @@ impl Link {
 
     /// Whether so much waits to be written that more has to wait.
     pub(super) fn is_full(&self) -> bool {
-        self.writing.len() - self.written + self.behind.len() > HIGH_WATER
+        let Outgoing { writing, written, behind, .. } = &self.outgoing;
+        writing.len() - written + behind.len() > HIGH_WATER
     }
 
     /// So many requests of a flight are written next.
     pub(super) fn announce(&mut self, flight: FlightId, left: u32) {
-        if self.queue.is_empty() {
+        if self.awaited.queue.is_empty() {
             self.has_moved = true;
         }
-        let from = self.base + (self.writing.len() + self.behind.len()) as u64;
-        self.queue.push_back(Pending { flight, left, from });
+        self.awaited.queue.push_back(Pending { flight, left, from: self.outgoing.end() });
     }
 
     /// Writes a request that has been announced.
     pub(super) fn write(&mut self, call: &Call<'_>) {
-        self.behind.array(call.len());
-        for index in 0..call.len() {
-            match call.large(index) {
-                Some(large) => self.behind.bulk_bytes(large),
-                None => self.behind.bulk(call.get(index).unwrap_or_default()),
-            }
-        }
+        call.write(&mut self.outgoing.behind);
     }
 
     /// Writes an announced request that is encoded already.
     pub(super) fn write_raw(&mut self, request: &[u8]) {
-        self.behind.raw(request);
+        self.outgoing.behind.raw(request);
     }
 
     /// Sends what has been written; what the socket does not take now is left to the task.
     pub(super) fn flush(&mut self) {
-        let State::Up(stream) = &self.state else { return };
-        loop {
-            match stream.write_now(&self.writing, &mut self.written) {
-                Ok(true) if self.behind.is_empty() => return,
-                Ok(true) => turn(&mut self.base, &mut self.writing, &mut self.written, &mut self.behind),
-                Ok(false) => break self.wake(),
-                Err(error) => return self.give_up(reason(error)),
-            }
+        let State::Up(stream) = &mut self.state else { return };
+        // The task is woken to have its own waker known.
+        match self.outgoing.poll_write(stream, &mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(Ok(())) => {}
+            Poll::Ready(Err(error)) => self.give_up(reason(error)),
+            Poll::Pending => self.wake(),
         }
     }
 
@@ -163,7 +161,7 @@ impl Link {
     /// There is a connection.
     pub(super) fn connected(&mut self, Dialled { stream, is_older }: Dialled) {
         self.state = State::Up(stream);
-        self.older = is_older.then(Vec::new);
+        self.awaited.older = is_older.then(Vec::new);
         self.has_moved = true;
         self.silence = 0;
         self.flush();
@@ -172,17 +170,10 @@ impl Link {
     /// There is none. What waits for its reply is told.
     pub(super) fn disconnected(&mut self, reason: &Reason, flights: &mut Flights) {
         self.state = State::Down(Reason::clone(reason));
-        // Of what comes behind these bytes, nothing has been sent.
-        let written = self.base + self.written as u64;
-        for pending in mem::take(&mut self.queue) {
-            flights.fail(pending.flight, pending.left, reason, pending.from < written);
+        let sent = mem::take(&mut self.outgoing).sent();
+        for pending in mem::take(&mut self.awaited).queue {
+            flights.fail(pending.flight, pending.left, reason, pending.from < sent);
         }
-        self.writing = Encoder::default();
-        self.behind = Encoder::default();
-        self.base = 0;
-        self.written = 0;
-        self.frames = Frames::default();
-        self.begun = 0;
     }
 
     /// A second has gone.
@@ -191,7 +182,11 @@ impl Link {
             return Silence::Down;
         }
         self.silence = if mem::take(&mut self.has_moved) { 0 } else { self.silence + 1 };
-        if self.queue.is_empty() { Silence::Idle(self.silence) } else { Silence::Waited(self.silence) }
+        if self.awaited.queue.is_empty() {
+            Silence::Idle(self.silence)
+        } else {
+            Silence::Waited(self.silence)
+        }
     }
 
     /// Reads and writes as far as it can; is ready when the connection is lost.
@@ -211,10 +206,8 @@ impl Link {
             State::Broken(reason) => return Err(Reason::clone(reason)),
             State::New | State::Down(_) => return Ok(()),
         };
-        while stream.poll_write(&self.writing, &mut self.written, cx).map_err(reason)?.is_ready()
-            && !self.behind.is_empty()
-        {
-            turn(&mut self.base, &mut self.writing, &mut self.written, &mut self.behind);
+        if let Poll::Ready(written) = self.outgoing.poll_write(stream, cx) {
+            written.map_err(reason)?;
         }
         for _ in 0..READS {
             if self.poll_read(flights, cx)?.is_pending() {
@@ -227,15 +220,13 @@ impl Link {
 
     fn poll_read(&mut self, flights: &mut Flights, cx: &mut Context<'_>) -> Result<Poll<()>, Reason> {
         let State::Up(stream) = &mut self.state else { return Ok(Poll::Pending) };
-        let (frames, queue, begun, older) =
-            (&mut self.frames, &mut self.queue, &mut self.begun, &mut self.older);
+        let awaited = &mut self.awaited;
         let read = with_scratch(|scratch| {
             let read = ready!(stream.poll_read(scratch, cx)).map_err(reason);
-            let taken = read.and_then(|read| match read {
+            Poll::Ready(read.and_then(|read| match read {
                 0 => Err("it has closed the connection".into()),
-                read => take(&scratch[..read], frames, queue, begun, older, flights),
-            });
-            Poll::Ready(taken)
+                read => awaited.take(&scratch[..read], flights),
+            }))
         });
         match read {
             Poll::Pending => Ok(Poll::Pending),
@@ -247,52 +238,65 @@ impl Link {
     }
 }
 
-/// All has been written: what is behind it is next.
-fn turn(base: &mut u64, writing: &mut Encoder, written: &mut usize, behind: &mut Encoder) {
-    *base += mem::take(written) as u64;
-    writing.clear(KEPT);
-    mem::swap(writing, behind);
-}
+impl Outgoing {
+    /// Where what is written next begins, in all that has ever been.
+    fn end(&self) -> u64 {
+        self.base + (self.writing.len() + self.behind.len()) as u64
+    }
 
-/// Gives replies to whom they are for.
-fn take(
-    mut input: &[u8],
-    frames: &mut Frames,
-    queue: &mut VecDeque<Pending>,
-    begun: &mut usize,
-    older: &mut Option<Vec<u8>>,
-    flights: &mut Flights,
-) -> Result<(), Reason> {
-    while !input.is_empty() {
-        let (used, done) = frames.advance(input).map_err(|malformed| malformed.to_string())?;
-        let (part, rest) = input.split_at(used);
-        input = rest;
-        // What it says unasked is for nobody: it has not been told who is behind this connection.
-        if frames.is_push() {
-            continue;
-        }
-        let Some(pending) = queue.front_mut() else {
-            return Err("it has replied to what was not asked".into());
-        };
-        *begun += used;
-        match older {
-            None => flights.take(pending.flight, part, *begun, done),
-            Some(reply) => {
-                if flights.is_wanted(*begun) {
-                    reply.extend_from_slice(part);
-                }
-                if done {
-                    flights.take(pending.flight, &as_resp3(mem::take(reply)), *begun, true);
-                }
+    /// Of what comes behind these bytes, nothing has been sent.
+    fn sent(&self) -> u64 {
+        self.base + self.written as u64
+    }
+
+    /// Writes until there is nothing more or the socket is full.
+    fn poll_write(&mut self, stream: &mut Stream, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        loop {
+            ready!(stream.poll_write(&self.writing, &mut self.written, cx))?;
+            if self.behind.is_empty() {
+                return Poll::Ready(Ok(()));
             }
-        }
-        if done {
-            *begun = 0;
-            pending.left -= 1;
-            if pending.left == 0 {
-                queue.pop_front();
-            }
+            self.base += mem::take(&mut self.written) as u64;
+            self.writing.clear(KEPT);
+            mem::swap(&mut self.writing, &mut self.behind);
         }
     }
-    Ok(())
+}
+
+impl Awaited {
+    /// Gives replies to whom they are for.
+    fn take(&mut self, mut input: &[u8], flights: &mut Flights) -> Result<(), Reason> {
+        while !input.is_empty() {
+            let (used, done) = self.frames.advance(input).map_err(|malformed| malformed.to_string())?;
+            let (part, rest) = input.split_at(used);
+            input = rest;
+            // What it says unasked is for nobody: it has not been told who is behind this connection.
+            if self.frames.is_push() {
+                continue;
+            }
+            let Some(pending) = self.queue.front_mut() else {
+                return Err("it has replied to what was not asked".into());
+            };
+            self.begun += used;
+            match &mut self.older {
+                None => flights.take(pending.flight, part, self.begun, done),
+                Some(reply) => {
+                    if flights.is_wanted(self.begun) {
+                        reply.extend_from_slice(part);
+                    }
+                    if done {
+                        flights.take(pending.flight, &as_resp3(mem::take(reply)), self.begun, true);
+                    }
+                }
+            }
+            if done {
+                self.begun = 0;
+                pending.left -= 1;
+                if pending.left == 0 {
+                    self.queue.pop_front();
+                }
+            }
+        }
+        Ok(())
+    }
 }

@@ -20,18 +20,18 @@ use super::{
     commands::{Kind, kind_of},
     dial::{Dialled, Lane, Reason, as_resp3, dial, reason, silence},
     handle::Stats,
-    relay::{Core, STOPPED, lost, unsent},
+    relay::{Core, lost, unsent},
 };
 use crate::{
     Client, Error, IntoPush, IntoReply, Raw, Responder, Value,
     command::Call,
-    connection::{Burst, ClientFlag, MountId, Stream, with_scratch},
+    connection::{Burst, ClientFlag, MountId, STOPPED, Stream, with_scratch},
     resp::{Encoder, Frames, Protocol, Received, read},
 };
 
 /// What the relay has of such a connection. When it is dropped, the connection is closed.
 pub(super) struct Private {
-    requests: mpsc::UnboundedSender<Request>,
+    requests: mpsc::UnboundedSender<(Request, Who)>,
 }
 
 /// What the client asks: one thing at a time, unless it has given up waiting for the reply.
@@ -41,11 +41,10 @@ struct Request {
     /// The words behind the name.
     args: usize,
     lane: Lane,
-    who: Who,
 }
 
 /// Who waits for a reply.
-pub(super) enum Who {
+enum Who {
     /// A burst, whose next request it is.
     Burst(Box<Burst>, MountId),
     /// Of a command that may wait for long: the client may leave meanwhile.
@@ -61,7 +60,7 @@ struct Session {
     lane: Lane,
     /// Its replies are to be put in the words of RESP3.
     is_older: bool,
-    requests: mpsc::UnboundedReceiver<Request>,
+    requests: mpsc::UnboundedReceiver<(Request, Who)>,
     frames: Frames,
     /// What has come of a reply.
     reply: Vec<u8>,
@@ -121,32 +120,28 @@ pub(super) fn open(
 impl Private {
     /// Sends the next request of a burst, which goes on when it has its reply.
     pub(super) fn send(&self, burst: Box<Burst>, mount: MountId, kind: Kind) {
-        if let Some(call) = burst.call(burst.next_request()) {
-            let request = Request::new(&call, kind);
+        let request = burst.call(burst.next_request()).map(|call| Request::new(&call, kind));
+        if let Some(request) = request {
             self.push(request, Who::Burst(burst, mount));
         }
     }
 
     /// Sends a request whose client is to be heard while it waits.
     pub(super) fn send_blocking(&self, call: &Call<'_>, out: &mut Encoder) {
-        let request = Request::new(call, Kind::Blocks);
-        self.push(request, Who::Client(Responder::new(call, out)));
+        self.push(Request::new(call, Kind::Blocks), Who::Client(Responder::new(call, out)));
     }
 
-    fn push(&self, request: impl FnOnce(Who) -> Request, who: Who) {
+    fn push(&self, request: Request, who: Who) {
         // Nobody takes it if its client has left.
-        let _ = self.requests.send(request(who));
+        let _ = self.requests.send((request, who));
     }
 }
 
 impl Request {
-    fn new(call: &Call<'_>, kind: Kind) -> impl FnOnce(Who) -> Self + use<> {
-        let mut request = Encoder::default();
-        request.array(call.len());
-        (0..call.len()).filter_map(|index| call.get(index)).for_each(|word| request.bulk(word));
-        let (bytes, args, client) = (request.into_bytes(), call.len() - 1, call.client());
-        let lane = Lane { protocol: client.protocol(), db: client.db() };
-        move |who| Request { bytes, kind, args, lane, who }
+    fn new(call: &Call<'_>, kind: Kind) -> Self {
+        let mut bytes = Encoder::default();
+        call.write(&mut bytes);
+        Request { bytes: bytes.into_bytes(), kind, args: call.len() - 1, lane: Lane::of(call.client()) }
     }
 }
 
@@ -186,8 +181,8 @@ impl Session {
         }
         self.end(None);
         // Who has given up a command may have sent another one, which finds its way anew.
-        while let Ok(request) = self.requests.try_recv() {
-            match request.who {
+        while let Ok((_, who)) = self.requests.try_recv() {
+            match who {
                 Who::Burst(burst, mount) => self.go_on(burst, mount),
                 Who::Client(responder) => responder.fail(self.gone()),
             }
@@ -204,11 +199,11 @@ impl Session {
 
     /// There is no connection. What belongs to the first request is not run without it.
     async fn refuse(&mut self, reason: &Reason) {
-        let Some(request) = self.requests.recv().await else { return };
+        let Some((request, who)) = self.requests.recv().await else { return };
         self.end(None);
         self.stats.unsent.fetch_add(1, Relaxed);
         let error = unsent(&self.upstream.address, reason);
-        match request.who {
+        match who {
             Who::Burst(mut burst, mount) if matches!(request.kind, Kind::Multi | Kind::Watch) => {
                 loop {
                     let coming = burst.coming_for(mount).next();
@@ -241,7 +236,7 @@ impl Session {
             self.answer(asked.who, Err(lost(&self.upstream.address, reason)));
         }
         // Nothing of a transaction is run as if there were none: it has to be ended first.
-        while is_needed && let Some(request) = self.requests.recv().await {
+        while is_needed && let Some((request, who)) = self.requests.recv().await {
             let is_over = match request.kind {
                 Kind::Exec | Kind::Discard => true,
                 Kind::Unwatch => !self.is_in_transaction,
@@ -251,7 +246,7 @@ impl Session {
                 self.end(None);
             }
             let is_done = is_over && request.kind != Kind::Exec;
-            self.answer(request.who, if is_done { Ok(OK.to_vec()) } else { Err(self.gone()) });
+            self.answer(who, if is_done { Ok(OK.to_vec()) } else { Err(self.gone()) });
             if is_over {
                 return;
             }
@@ -297,7 +292,7 @@ impl Session {
             }
             while self.asked.is_none() {
                 match self.requests.poll_recv(cx) {
-                    Poll::Ready(Some(request)) => self.ask(request),
+                    Poll::Ready(Some((request, who))) => self.ask(request, who),
                     Poll::Ready(None) => return Poll::Ready(End::Left),
                     Poll::Pending => break,
                 }
@@ -352,8 +347,8 @@ impl Session {
         })
     }
 
-    fn ask(&mut self, request: Request) {
-        let Request { bytes, mut kind, args, lane, who } = request;
+    fn ask(&mut self, request: Request, who: Who) {
+        let Request { bytes, mut kind, args, lane } = request;
         if lane != self.lane {
             return self.answer(who, Err(OTHER_LANE));
         }

@@ -19,7 +19,7 @@ use tokio::sync::oneshot;
 
 use super::{
     Upstream,
-    commands::{Kind, kind_of, name_of},
+    commands::{Kind, blocking, kind_of, name_of},
     dial::{Backoff, Dialled, Lane, Reason, dial, silence},
     handle::{Reply, Stats},
     link::{Link, Silence},
@@ -28,7 +28,7 @@ use super::{
 use crate::{
     Client, Disconnected, Error,
     command::Spec,
-    connection::{Burst, ClientFlag, Drain, MountId, Target},
+    connection::{Burst, ClientFlag, Drain, MountId, STOPPED, Target},
     resp::Protocol,
 };
 
@@ -38,7 +38,7 @@ pub(crate) struct Relay(Rc<RefCell<Core>>);
 
 /// What the actor and the tasks of its connections have in common: all are on one thread.
 pub(super) struct Core {
-    pub(super) upstream: Rc<Upstream>,
+    upstream: Rc<Upstream>,
     me: Weak<RefCell<Core>>,
     links: Vec<Link>,
     flights: Flights,
@@ -52,7 +52,7 @@ pub(super) struct Core {
     dirty: Vec<usize>,
     /// Bursts that wait for room.
     waiting: Vec<(Box<Burst>, MountId)>,
-    pub(super) stats: Arc<Stats>,
+    stats: Arc<Stats>,
 }
 
 /// So many requests of one client are sent at once at first. When it is known how long replies are, it is as many as have
@@ -145,8 +145,8 @@ impl Handler<Ask> for Relay {
 
 /// What is to be done with a burst next.
 enum Step {
-    /// So many of its next requests are sent on.
-    SendOn(usize),
+    /// So many of its next requests are sent on, by this link.
+    SendOn(usize, usize),
     /// Its next request goes by the connection that its client has for itself.
     SendPrivately(Kind),
     /// Its next request has been answered.
@@ -163,7 +163,7 @@ impl Core {
         let mut next = Some(burst);
         while let Some(mut burst) = next.take() {
             match self.step(&mut burst, mount, most) {
-                Step::SendOn(count) => self.send_on(burst, mount, count),
+                Step::SendOn(count, link) => self.send_on(burst, mount, count, link),
                 Step::Go => next = Some(burst),
                 Step::Leave => next = burst.leave(),
                 Step::SendPrivately(kind) => self.send_privately(burst, mount, kind),
@@ -173,29 +173,25 @@ impl Core {
     }
 
     fn step(&mut self, burst: &mut Burst, mount: MountId, most: usize) -> Step {
-        let (Some((_, first)), Some(client)) = (burst.coming_for(mount).next(), burst.client()) else {
+        let (Some((request, first)), Some(client)) = (burst.coming_for(mount).next(), burst.client()) else {
             return Step::Leave;
         };
         // Nobody would be told that this one has gone.
         if !client.is_connected() {
             return Step::Leave;
         }
+        let kind = self.kind(burst, request, first.row.index());
+        if matches!(kind, Kind::Refused | Kind::Own) {
+            refuse(burst, first.row.index());
+            return Step::Go;
+        }
         if !self.privates.is_empty() && self.has_private(client) {
-            return self.step_privately(burst, mount);
+            return self.step_privately(burst, kind);
         }
         let count = self.count_shared(burst, mount, most);
         if count == 0 {
-            return match self.kind(burst, burst.next_request(), first.row.index()) {
-                Kind::Refused => {
-                    refuse(burst, first.row.index());
-                    Step::Go
-                }
-                _ => {
-                    let client = client.clone();
-                    self.open_private(&client);
-                    self.step_privately(burst, mount)
-                }
-            };
+            self.open_private(&client.clone());
+            return self.step_privately(burst, kind);
         }
         let link = self.link_for(client);
         if let Some(reason) = self.links[link].down() {
@@ -203,7 +199,7 @@ impl Core {
             burst.reject(|_, out| out.error(&error));
             return Step::Go;
         }
-        if self.links[link].is_full() { Step::Wait } else { Step::SendOn(count) }
+        if self.links[link].is_full() { Step::Wait } else { Step::SendOn(count, link) }
     }
 
     /// How many of its next requests may go by a connection that others use, too.
@@ -252,28 +248,25 @@ impl Core {
                 Kind::Exec | Kind::Discard if burst.call(request).is_some_and(|call| call.len() == 1) => {
                     return Some(before + 1);
                 }
-                Kind::Subscribe(_) | Kind::Unsubscribe(_) | Kind::Refused => return None,
+                Kind::Subscribe(_) | Kind::Unsubscribe(_) | Kind::Refused | Kind::Own => return None,
                 _ => {}
             }
         }
         None
     }
 
-    fn send_on(&mut self, mut burst: Box<Burst>, mount: MountId, count: usize) {
-        let Some(client) = burst.client() else { return };
-        let index = self.link_for(client);
+    fn send_on(&mut self, mut burst: Box<Burst>, mount: MountId, count: usize, index: usize) {
         let link = &mut self.links[index];
-        let first = burst.next_request();
+        let (first, count) = (burst.next_request(), count as u32);
         let flight = self.flights.next_id();
-        link.announce(flight, count as u32);
-        for request in first..first + count as u32 {
+        link.announce(flight, count);
+        for request in first..first + count {
             if let Some(call) = burst.call(request) {
                 link.write(&call);
             }
         }
         burst.send_on();
         let room = burst.room();
-        let count = count as u32;
         self.flights.depart(flight, Flight::Burst { burst, mount, left: count, count, room });
         self.stats.commands.fetch_add(u64::from(count), Relaxed);
         if self.dirty.last() != Some(&index) {
@@ -309,13 +302,9 @@ impl Core {
         self.flush();
     }
 
-    fn lane_of(client: &Client) -> Lane {
-        Lane { protocol: client.protocol(), db: client.db() }
-    }
-
     /// The connection that this client shares with others.
     fn link_for(&mut self, client: &Client) -> usize {
-        let lane = Self::lane_of(client);
+        let lane = Lane::of(client);
         let first = match self.links.iter().position(|link| link.lane == lane) {
             Some(first) => first,
             None => self.open(lane),
@@ -342,12 +331,8 @@ impl Core {
             return Err(self.flights.unsent(&"it takes no more at the moment".into(), 1));
         }
         let (answer, reply) = oneshot::channel();
-        let flight = self.flights.next_id();
-        link.announce(flight, 1);
-        link.write_raw(request);
-        self.flights.depart(flight, Flight::Ask { reply: Vec::new(), answer });
+        self.flights.launch(link, request, Flight::Ask { reply: Vec::new(), answer });
         self.stats.commands.fetch_add(1, Relaxed);
-        link.flush();
         Ok(reply)
     }
 
@@ -360,11 +345,7 @@ impl Core {
                     link.give_up(silence(seconds.into()));
                 }
                 Silence::Idle(seconds) if seconds >= longest => {
-                    let flight = self.flights.next_id();
-                    link.announce(flight, 1);
-                    link.write_raw(b"*1\r\n$4\r\nPING\r\n");
-                    self.flights.depart(flight, Flight::Nobody);
-                    link.flush();
+                    self.flights.launch(link, b"*1\r\n$4\r\nPING\r\n", Flight::Nobody);
                 }
                 _ => {}
             }
@@ -386,7 +367,7 @@ impl Core {
     }
 
     fn open_private(&mut self, client: &Client) {
-        let lane = Self::lane_of(client);
+        let lane = Lane::of(client);
         self.idle.retain(|(_, dialled)| dialled.stream.is_quiet());
         let idle = self.idle.iter().rposition(|(known, _)| *known == lane);
         let dialled = idle.map(|index| self.idle.swap_remove(index).1);
@@ -402,30 +383,25 @@ impl Core {
         self.privates.insert(client.identity(), private);
     }
 
-    /// What is to be done with the next request of a client that has a connection for itself.
-    fn step_privately(&mut self, burst: &mut Burst, mount: MountId) -> Step {
-        let Some((request, target)) = burst.coming_for(mount).next() else { return Step::Leave };
-        match self.kind(burst, request, target.row.index()) {
-            Kind::Refused => {
-                refuse(burst, target.row.index());
-                Step::Go
-            }
-            Kind::Blocks => {
-                let Some(private) = burst.client().and_then(|client| self.privates.get(&client.identity()))
-                else {
-                    return Step::Leave;
-                };
-                self.stats.commands.fetch_add(1, Relaxed);
-                burst.step(Some(&Spec::FALLBACK), |call, out| private.send_blocking(call, out));
-                Step::Leave
-            }
-            kind => Step::SendPrivately(kind),
+    /// What is to be done with the next request, which is of this kind, of a client that has a connection for itself.
+    fn step_privately(&self, burst: &mut Burst, kind: Kind) -> Step {
+        if kind != Kind::Blocks {
+            return Step::SendPrivately(kind);
         }
+        if let Some(private) = self.private_of(burst) {
+            self.stats.commands.fetch_add(1, Relaxed);
+            burst.step(Some(&Spec::FALLBACK), |call, out| private.send_blocking(call, out));
+        }
+        Step::Leave
+    }
+
+    fn private_of(&self, burst: &Burst) -> Option<&Private> {
+        self.privates.get(&burst.client()?.identity())
     }
 
     fn send_privately(&mut self, mut burst: Box<Burst>, mount: MountId, kind: Kind) {
         burst.send_on();
-        if let Some(private) = burst.client().and_then(|client| self.privates.get(&client.identity())) {
+        if let Some(private) = self.private_of(&burst) {
             self.stats.commands.fetch_add(1, Relaxed);
             private.send(burst, mount, kind);
         }
@@ -443,11 +419,6 @@ impl Core {
         if let Some(dialled) = dialled.filter(|_| self.idle.len() < IDLE) {
             self.idle.push((lane, dialled));
         }
-    }
-
-    /// What the upstream says of its commands.
-    fn learn(&mut self, commands: &[u8]) {
-        self.blocking = super::commands::blocking(commands);
     }
 }
 
@@ -546,23 +517,17 @@ impl Core {
     fn poll_link(&mut self, index: usize, cx: &mut TaskContext<'_>) -> Poll<Reason> {
         let polled = self.links[index].poll(&mut self.flights, cx);
         if let Some(commands) = self.flights.commands.take() {
-            self.learn(&commands);
+            self.blocking = blocking(&commands);
         }
         self.land();
-        if !self.waiting.is_empty() {
-            self.retry();
-        }
+        self.retry();
         polled
     }
 
     /// Which commands may wait is asked whenever there is a new connection, which may be to another version.
     fn ask_for_commands(&mut self) {
-        let link = &mut self.links[0];
-        let flight = self.flights.next_id();
-        link.announce(flight, 1);
-        link.write_raw(b"*1\r\n$7\r\nCOMMAND\r\n");
-        self.flights.depart(flight, Flight::Commands(Vec::new()));
-        link.flush();
+        let commands = Flight::Commands(Vec::new());
+        self.flights.launch(&mut self.links[0], b"*1\r\n$7\r\nCOMMAND\r\n", commands);
     }
 }
 
@@ -597,7 +562,6 @@ pub(super) struct Flights {
     /// What the upstream has said of its commands.
     commands: Option<Vec<u8>>,
     max_reply_len: usize,
-    address: String,
     stats: Arc<Stats>,
 }
 
@@ -609,7 +573,6 @@ impl Flights {
             landed: VecDeque::new(),
             commands: None,
             max_reply_len: upstream.max_reply_len,
-            address: upstream.address.clone(),
             stats,
         }
     }
@@ -620,6 +583,15 @@ impl Flights {
             self.flights.push(None);
             self.flights.len() - 1
         })
+    }
+
+    /// Sends a request of its own.
+    fn launch(&mut self, link: &mut Link, request: &[u8], flight: Flight) {
+        let id = self.next_id();
+        link.announce(id, 1);
+        link.write_raw(request);
+        self.depart(id, flight);
+        link.flush();
     }
 
     fn depart(&mut self, id: FlightId, flight: Flight) {
@@ -648,7 +620,7 @@ impl Flights {
                 }
                 if done {
                     if is_too_long {
-                        burst.reject(|_, out| out.error(&too_long(&self.address)));
+                        burst.reject(|_, out| out.error(&too_long(&self.stats.address)));
                     } else {
                         burst.end_relayed();
                     }
@@ -677,7 +649,8 @@ impl Flights {
     fn end(&mut self, id: FlightId) {
         match self.arrive(id) {
             Some(Flight::Ask { reply, answer }) => {
-                let reply = if reply.is_empty() { Err(too_long(&self.address)) } else { Ok(reply.into()) };
+                let reply =
+                    if reply.is_empty() { Err(too_long(&self.stats.address)) } else { Ok(reply.into()) };
                 // Who has asked may have gone.
                 let _ = answer.send(reply);
             }
@@ -692,10 +665,10 @@ impl Flights {
         let count = if matches!(flight, Flight::Nobody | Flight::Commands(_)) { 0 } else { u64::from(count) };
         let error = if were_sent {
             self.stats.lost.fetch_add(count, Relaxed);
-            lost(&self.address, reason)
+            lost(&self.stats.address, reason)
         } else {
             self.stats.unsent.fetch_add(count, Relaxed);
-            unsent(&self.address, reason)
+            unsent(&self.stats.address, reason)
         };
         match flight {
             Flight::Burst { burst, .. } => {
@@ -716,11 +689,9 @@ impl Flights {
     /// What is answered where nothing can be sent.
     fn unsent(&self, reason: &Reason, count: u64) -> Error {
         self.stats.unsent.fetch_add(count, Relaxed);
-        unsent(&self.address, reason)
+        unsent(&self.stats.address, reason)
     }
 }
-
-pub(super) const STOPPED: Error = Error::from_static("ERR the actor that answers this command has stopped");
 
 /// The connection was lost before the reply came.
 pub(super) fn lost(address: &str, reason: &Reason) -> Error {
@@ -738,6 +709,6 @@ pub(super) fn unsent(address: &str, reason: &Reason) -> Error {
     )
 }
 
-pub(super) fn too_long(address: &str) -> Error {
+fn too_long(address: &str) -> Error {
     Error::new("UPSTREAM", format_args!("the reply of {address} is too long"))
 }

@@ -1,7 +1,7 @@
 //! Requests that are answered by another server.
 
 use super::{Burst, MountId, Target};
-use crate::{Client, command::Resolved};
+use crate::Client;
 
 impl Burst {
     /// Who sent it, while it is with an actor.
@@ -9,14 +9,10 @@ impl Burst {
         self.client.as_ref()
     }
 
-    /// The requests that `mount` is going to run next, by their numbers.
+    /// The requests that are [coming](Self::coming), as far as there is room for their replies.
     pub(crate) fn coming_for(&self, mount: MountId) -> impl Iterator<Item = (u32, Target)> + Clone {
-        let is_any = self.next_target().is_some();
-        let requests = self.requests.iter().zip(0..).skip(self.next).take_while(move |_| is_any);
-        requests.map_while(move |(request, index)| match request.target {
-            Resolved::Command(target) if target.mount == mount => Some((index, target)),
-            _ => None,
-        })
+        let is_room = self.next_target().is_some();
+        self.coming(mount).take_while(move |_| is_room)
     }
 
     /// The number of the request to be run next.
