@@ -8,7 +8,7 @@ use std::{
 
 use super::{
     dial::{Dialled, Lane, Reason, as_resp3, reason},
-    relay::{FlightId, Flights},
+    flights::{FlightId, Flights},
 };
 use crate::{
     command::Call,

@@ -1,11 +1,13 @@
 //! Other servers, to which requests are sent on.
 //!
-//! - `relay`: the actor that has the connections of one upstream; bursts of clients go there and come back answered
+//! - `relay`: the actor that has the connections of one upstream; bursts of clients go there and come back answered;
+//!   `flights`: those that are under way; `handle`: what the program has of it
 //! - `link`: a connection that the requests of many clients share; `private`: one that a single client has for a while
 //! - `dial`: connecting, and what is said first; `commands`: which commands are not like others
 
 mod commands;
 mod dial;
+mod flights;
 mod handle;
 mod link;
 mod private;

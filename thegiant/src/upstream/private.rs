@@ -19,8 +19,9 @@ use super::{
     Upstream,
     commands::{Kind, kind_of},
     dial::{Dialled, Lane, Reason, as_resp3, dial, reason, silence},
+    flights::{lost, unsent},
     handle::Stats,
-    relay::{Core, lost, unsent},
+    relay::Core,
 };
 use crate::{
     Client, Error, IntoPush, IntoReply, Raw, Responder, Value,
