@@ -208,7 +208,7 @@ mod settings;
 mod single_flight;
 #[cfg(feature = "test-util")]
 pub mod test;
-mod upstream;
+pub mod upstream;
 
 pub use bytes::Bytes;
 /// Makes a parameter of options: `[NX | XX] [GET] [EX seconds | PX milliseconds | KEEPTTL]`.

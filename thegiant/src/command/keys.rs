@@ -60,9 +60,9 @@ impl KeySpec {
 /// The positions of a request's keys.
 #[derive(Clone, Debug)]
 pub struct Keys {
-    next: usize,
-    last: usize,
-    step: usize,
+    pub(crate) next: usize,
+    pub(crate) last: usize,
+    pub(crate) step: usize,
 }
 
 impl Iterator for Keys {

@@ -92,6 +92,11 @@ impl Error {
         &self.0
     }
 
+    /// The reply that it is.
+    pub(crate) fn to_reply(&self) -> Vec<u8> {
+        [b"-", self.as_bytes(), b"\r\n"].concat()
+    }
+
     /// A whole line, code and text, that quotes bytes of a client, whatever they are.
     ///
     /// ```

@@ -1,12 +1,8 @@
 //! Commands that are not like others for whoever sends them on.
 
-use std::collections::HashSet;
-
-use foldhash::quality::RandomState;
-
 use super::Relay;
 use crate::{
-    Error, Value,
+    Error,
     command::{Commands, Flags, Row, Spec},
 };
 
@@ -124,22 +120,9 @@ pub(super) fn kind_of_words(name: &[u8], second: Option<&[u8]>) -> Kind {
     COMMANDS.iter().find(|(known, _)| is_it(known)).map_or(Kind::Plain, |(_, kind)| *kind)
 }
 
-/// Those of an upstream's own commands that may wait, and are not known for it: `commands` is its reply to `COMMAND`.
-pub(super) fn blocking(commands: &[u8]) -> HashSet<Box<[u8]>, RandomState> {
-    let Some(Value::Array(commands)) = Value::parse(commands) else { return HashSet::default() };
-    let waits = |flag: &Value| matches!(flag, Value::Simple(flag) if flag == "blocking");
-    let named = commands.into_iter().filter_map(|command| {
-        let Value::Array(command) = command else { return None };
-        let (Some(Value::Bulk(name)), Some(Value::Array(flags) | Value::Set(flags))) =
-            (command.first(), command.get(2))
-        else {
-            return None;
-        };
-        flags.iter().any(waits).then(|| name.to_ascii_lowercase().into_boxed_slice())
-    });
-    let is_known =
-        |name: &[u8]| COMMANDS.iter().any(|(known, _)| known.as_bytes().eq_ignore_ascii_case(name));
-    named.filter(|name| !is_known(name)).collect()
+/// Whether it is known here what is to be done with the command of this name.
+pub(super) fn is_known(name: &[u8]) -> bool {
+    COMMANDS.iter().any(|(known, _)| known.as_bytes().eq_ignore_ascii_case(name))
 }
 
 const ROWS: [Row<Relay>; COMMANDS.len() + 1] = {

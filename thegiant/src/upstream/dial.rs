@@ -25,6 +25,9 @@ pub(super) struct Lane {
 }
 
 impl Lane {
+    /// The one that is always there: by it, the program asks, and it is known whether an upstream is there.
+    pub(super) const FIRST: Lane = Lane { protocol: Protocol::Resp2, db: 0 };
+
     /// That of the requests of this client.
     pub(super) fn of(client: &Client) -> Self {
         Lane { protocol: client.protocol(), db: client.db() }

@@ -1,67 +1,176 @@
 //! Requests that have been sent on and wait for their replies.
 
-use std::{
-    collections::VecDeque,
-    sync::{Arc, atomic::Ordering::Relaxed},
-};
+use std::{collections::VecDeque, mem};
 
+use bytes::Bytes;
 use tokio::sync::oneshot;
 
 use super::{
-    Upstream,
-    dial::Reason,
-    handle::{Reply, Stats},
-    link::Link,
+    dial::Lane,
+    handle::Reply,
+    router::{Merge, Words},
 };
 use crate::{
-    Error,
+    Error, Value,
     connection::{Burst, MountId},
 };
 
 /// A number of a flight; it is used again when that has landed.
 pub(super) type FlightId = usize;
 
-/// Requests that have been sent on together, and for whom.
+/// Requests that have been sent on together, and for whom. Each has a place among them, its slot.
 pub(super) enum Flight {
-    Burst {
-        burst: Box<Burst>,
-        mount: MountId,
-        /// How many have not been answered yet, and how many there were.
-        left: u32,
-        count: u32,
-        /// Bytes of replies that there was room for.
-        room: usize,
-    },
+    /// Requests of a burst in a row.
+    Burst(Run),
+    /// A request that has been sent in parts.
+    Split(Parts),
+    /// A request of the program.
     Ask {
+        words: Vec<Bytes>,
         reply: Vec<u8>,
         answer: oneshot::Sender<Reply>,
+        turns: u32,
     },
     Commands(Vec<u8>),
     Nobody,
 }
 
+/// Requests of a burst in a row: replies are appended to those of the burst in the order of the requests.
+pub(super) struct Run {
+    pub(super) burst: Box<Burst>,
+    pub(super) mount: MountId,
+    /// The request in the first slot.
+    pub(super) first: u32,
+    /// The slot whose reply is next, and how many there are.
+    next: u32,
+    count: u32,
+    /// Bytes of replies that there was room for.
+    room: usize,
+    /// What has come before its turn, which happens where there are several upstreams.
+    early: Vec<Slot>,
+    /// So many requests may be sent once more.
+    pub(super) turns: u32,
+}
+
+/// A request that has been sent in parts, and for whom.
+pub(super) struct Parts {
+    pub(super) who: Who,
+    pub(super) parts: Vec<Vec<Bytes>>,
+    replies: Vec<Slot>,
+    left: usize,
+    merge: Merge,
+    pub(super) turns: u32,
+}
+
+/// Who waits for one reply that is made of several.
+pub(super) enum Who {
+    /// A burst, whose next request it is.
+    Burst(Box<Burst>, MountId),
+    Program(oneshot::Sender<Reply>),
+}
+
+/// A reply that is not needed yet.
+#[derive(Default)]
+struct Slot {
+    bytes: Vec<u8>,
+    is_whole: bool,
+}
+
+/// A request that may have to be sent elsewhere.
+pub(super) struct Turned {
+    pub(super) flight: FlightId,
+    pub(super) slot: u32,
+    /// It belongs to a transaction, which cannot be sent elsewhere in part.
+    pub(super) is_bound: bool,
+    pub(super) why: Why,
+}
+
+pub(super) enum Why {
+    /// This was replied: an error.
+    Replied(Vec<u8>),
+    /// It has not been sent: what is answered if that is so of all that it could be sent to.
+    Unsent(Error),
+}
+
 /// All requests that have been sent on and not been answered.
+#[derive(Default)]
 pub(super) struct Flights {
-    pub(super) flights: Vec<Option<Flight>>,
+    flights: Vec<Option<Flight>>,
     free: Vec<FlightId>,
     /// Those of bursts that have all their replies.
     pub(super) landed: VecDeque<FlightId>,
-    /// What the upstream has said of its commands.
+    /// Those for which there might be another upstream.
+    pub(super) turned: Vec<Turned>,
+    /// Whether there might be.
+    pub(super) has_router: bool,
+    /// What an upstream has said of its commands.
     pub(super) commands: Option<Vec<u8>>,
-    max_reply_len: usize,
-    stats: Arc<Stats>,
+    /// Lists that are not in use.
+    spare: Vec<Vec<Slot>>,
+}
+
+/// So many requests of a flight may be sent once more, for each that it has.
+pub(super) const TURNS: u32 = 5;
+
+/// So many lists of early replies are kept, and so many bytes of each reply.
+const SPARE: usize = 64;
+const KEPT: usize = 512;
+
+impl Run {
+    pub(super) fn new(burst: Box<Burst>, mount: MountId, first: u32, count: u32) -> Self {
+        let room = burst.room();
+        Run {
+            burst,
+            mount,
+            first,
+            next: 0,
+            count,
+            room,
+            early: Vec::new(),
+            turns: count.saturating_mul(TURNS),
+        }
+    }
+
+    /// How many requests there is room for, if replies go on being as long as these were.
+    pub(super) fn as_many(&self) -> usize {
+        let replies = self.room.saturating_sub(self.burst.room()).max(1);
+        self.room / (replies / self.count as usize).max(1)
+    }
+
+    /// The reply to the next request is there; so may be those behind it.
+    fn advance(&mut self) {
+        self.burst.end_relayed();
+        self.next += 1;
+        while let Some(slot) = self.early.get_mut(self.next as usize) {
+            self.burst.relay(&slot.bytes);
+            slot.bytes.clear();
+            if !mem::take(&mut slot.is_whole) {
+                break;
+            }
+            self.burst.end_relayed();
+            self.next += 1;
+        }
+    }
+}
+
+impl Parts {
+    pub(super) fn new(who: Who, parts: Vec<Vec<Bytes>>, merge: Merge) -> Self {
+        let left = parts.len();
+        let replies = parts.iter().map(|_| Slot::default()).collect();
+        Parts { who, turns: TURNS * left as u32, parts, replies, left, merge }
+    }
+
+    /// All replies are there.
+    pub(super) fn merge(self) -> (Who, Value) {
+        let unreadable = || Value::Error(UNREADABLE);
+        let replies = self.replies.iter().map(|slot| Value::parse(&slot.bytes).unwrap_or_else(unreadable));
+        (self.who, (self.merge)(replies.collect()))
+    }
 }
 
 impl Flights {
-    pub(super) fn new(upstream: &Upstream, stats: Arc<Stats>) -> Self {
-        Flights {
-            flights: Vec::new(),
-            free: Vec::new(),
-            landed: VecDeque::new(),
-            commands: None,
-            max_reply_len: upstream.max_reply_len,
-            stats,
-        }
+    pub(super) fn new(has_router: bool) -> Self {
+        Flights { has_router, ..Flights::default() }
     }
 
     /// The number of the flight that departs next.
@@ -70,15 +179,6 @@ impl Flights {
             self.flights.push(None);
             self.flights.len() - 1
         })
-    }
-
-    /// Sends a request of its own.
-    pub(super) fn launch(&mut self, link: &mut Link, request: &[u8], flight: Flight) {
-        let id = self.next_id();
-        link.announce(id, 1);
-        link.write_raw(request);
-        self.depart(id, flight);
-        link.flush();
     }
 
     pub(super) fn depart(&mut self, id: FlightId, flight: Flight) {
@@ -90,112 +190,132 @@ impl Flights {
         self.flights[id].take()
     }
 
-    /// Whether a reply may have so many bytes.
-    pub(super) fn is_wanted(&self, len: usize) -> bool {
-        len <= self.max_reply_len
+    /// All that are under way.
+    pub(super) fn drain(&mut self) -> impl Iterator<Item = Flight> {
+        self.flights.drain(..).flatten()
     }
 
-    /// A part of the reply to its next request has come, which has so many bytes with it.
-    pub(super) fn take(&mut self, id: FlightId, part: &[u8], len: usize, done: bool) {
-        let is_too_long = !self.is_wanted(len);
-        match &mut self.flights[id] {
-            Some(Flight::Burst { burst, left, .. }) => {
-                if is_too_long {
-                    burst.forget_relayed();
-                } else {
-                    burst.relay(part);
-                }
-                if done {
-                    if is_too_long {
-                        burst.reject(|_, out| out.error(&too_long(&self.stats.address)));
-                    } else {
-                        burst.end_relayed();
-                    }
-                    *left -= 1;
-                    if *left == 0 {
-                        self.landed.push_back(id);
-                    }
-                }
-            }
-            Some(Flight::Ask { reply, .. } | Flight::Commands(reply)) => {
-                if is_too_long {
-                    *reply = Vec::new();
-                } else {
-                    reply.extend_from_slice(part);
-                }
-                if done {
-                    self.end(id);
+    /// Whether somebody has asked for it.
+    pub(super) fn is_asked_for(&self, id: FlightId) -> bool {
+        !matches!(self.flights[id], Some(Flight::Nobody | Flight::Commands(_)) | None)
+    }
+
+    /// Whether a request of this flight may be sent once more.
+    pub(super) fn may_turn(&mut self, id: FlightId) -> bool {
+        let turns = match &mut self.flights[id] {
+            Some(
+                Flight::Burst(Run { turns, .. })
+                | Flight::Split(Parts { turns, .. })
+                | Flight::Ask { turns, .. },
+            ) => turns,
+            _ => return false,
+        };
+        *turns = turns.saturating_sub(1);
+        *turns > 0
+    }
+
+    /// Gives `write` the words of a request.
+    pub(super) fn with_words(&self, id: FlightId, slot: u32, write: impl FnOnce(Words<'_>)) {
+        match &self.flights[id] {
+            Some(Flight::Burst(run)) => {
+                if let Some(call) = run.burst.call(run.first + slot) {
+                    write(Words::Call(&call));
                 }
             }
-            Some(Flight::Nobody) if done => self.end(id),
+            Some(Flight::Split(parts)) => write(Words::Own(&parts.parts[slot as usize])),
+            Some(Flight::Ask { words, .. }) => write(Words::Own(words)),
             _ => {}
         }
     }
 
-    /// Of one that is no burst's, the reply is there.
-    fn end(&mut self, id: FlightId) {
+    /// By which lane a request of this flight goes, and the number of who sends it.
+    pub(super) fn sender(&self, id: FlightId) -> Option<(Lane, u64)> {
+        match &self.flights[id] {
+            Some(
+                Flight::Burst(Run { burst, .. }) | Flight::Split(Parts { who: Who::Burst(burst, _), .. }),
+            ) => burst.client().map(|client| (Lane::of(client), client.id())),
+            Some(_) => Some((Lane::FIRST, 0)),
+            None => None,
+        }
+    }
+
+    /// A part of the reply to a request has come.
+    pub(super) fn part(&mut self, id: FlightId, slot: u32, part: &[u8]) {
+        match &mut self.flights[id] {
+            Some(Flight::Burst(run)) if slot == run.next => run.burst.relay(part),
+            Some(Flight::Burst(run)) => {
+                if run.early.is_empty() {
+                    run.early = self.spare.pop().unwrap_or_default();
+                    run.early.resize_with(run.count as usize, Slot::default);
+                }
+                run.early[slot as usize].bytes.extend_from_slice(part);
+            }
+            Some(Flight::Split(parts)) => parts.replies[slot as usize].bytes.extend_from_slice(part),
+            Some(Flight::Ask { reply, .. } | Flight::Commands(reply)) => reply.extend_from_slice(part),
+            Some(Flight::Nobody) | None => {}
+        }
+    }
+
+    /// The reply to a request, of which a part has come, is there as a whole.
+    pub(super) fn end(&mut self, id: FlightId, slot: u32) {
+        let is_over = match &mut self.flights[id] {
+            Some(Flight::Burst(run)) if slot == run.next => {
+                run.advance();
+                run.next == run.count
+            }
+            Some(Flight::Burst(run)) => {
+                run.early[slot as usize].is_whole = true;
+                false
+            }
+            Some(Flight::Split(parts)) => {
+                parts.left -= 1;
+                parts.left == 0
+            }
+            _ => return self.end_own(id),
+        };
+        if is_over {
+            self.landed.push_back(id);
+        }
+    }
+
+    /// Of one that is no client's, the reply is there.
+    fn end_own(&mut self, id: FlightId) {
         match self.arrive(id) {
-            Some(Flight::Ask { reply, answer }) => {
-                let reply =
-                    if reply.is_empty() { Err(too_long(&self.stats.address)) } else { Ok(reply.into()) };
+            Some(Flight::Ask { reply, answer, .. }) => {
                 // Who has asked may have gone.
-                let _ = answer.send(reply);
+                let _ = answer.send(Value::parse(&reply).ok_or(UNREADABLE));
             }
             Some(Flight::Commands(reply)) => self.commands = Some(reply),
             _ => {}
         }
     }
 
-    /// The connection has gone: there are no replies to so many requests, which may have been sent, or have not.
-    pub(super) fn fail(&mut self, id: FlightId, count: u32, reason: &Reason, were_sent: bool) {
-        let Some(flight) = &mut self.flights[id] else { return };
-        let count = if matches!(flight, Flight::Nobody | Flight::Commands(_)) { 0 } else { u64::from(count) };
-        let error = if were_sent {
-            self.stats.lost.fetch_add(count, Relaxed);
-            lost(&self.stats.address, reason)
-        } else {
-            self.stats.unsent.fetch_add(count, Relaxed);
-            unsent(&self.stats.address, reason)
-        };
-        match flight {
-            Flight::Burst { burst, .. } => {
-                burst.forget_relayed();
-                for _ in 0..count {
-                    burst.reject(|_, out| out.error(&error));
-                }
-                self.landed.push_back(id);
-            }
-            _ => {
-                if let Some(Flight::Ask { answer, .. }) = self.arrive(id) {
-                    let _ = answer.send(Err(error));
+    /// This is answered in place of the reply to a request, of which a part may have come.
+    pub(super) fn fail(&mut self, id: FlightId, slot: u32, error: &Error) {
+        match &mut self.flights[id] {
+            Some(Flight::Burst(run)) if slot == run.next => run.burst.forget_relayed(),
+            Some(Flight::Burst(run)) => {
+                if let Some(early) = run.early.get_mut(slot as usize) {
+                    early.bytes.clear();
                 }
             }
+            Some(Flight::Split(parts)) => parts.replies[slot as usize].bytes.clear(),
+            Some(Flight::Ask { reply, .. }) => reply.clear(),
+            Some(Flight::Commands(_) | Flight::Nobody) | None => return drop(self.arrive(id)),
         }
+        self.part(id, slot, &error.to_reply());
+        self.end(id, slot);
     }
 
-    /// What is answered where nothing can be sent.
-    pub(super) fn unsent(&self, reason: &Reason, count: u64) -> Error {
-        self.stats.unsent.fetch_add(count, Relaxed);
-        unsent(&self.stats.address, reason)
+    /// Of a flight that has landed, the list is kept.
+    pub(super) fn keep(&mut self, run: &mut Run) {
+        if run.early.is_empty() || self.spare.len() >= SPARE {
+            return;
+        }
+        let mut early = mem::take(&mut run.early);
+        early.iter_mut().for_each(|slot| slot.bytes.shrink_to(KEPT));
+        self.spare.push(early);
     }
 }
 
-/// The connection was lost before the reply came.
-pub(super) fn lost(address: &str, reason: &Reason) -> Error {
-    Error::new(
-        "UPSTREAM",
-        format_args!("{address} was lost ({reason}) before it replied: the command may have been run"),
-    )
-}
-
-/// There was none.
-pub(super) fn unsent(address: &str, reason: &Reason) -> Error {
-    Error::new(
-        "UPSTREAMDOWN",
-        format_args!("{address} cannot be reached ({reason}): the command was not sent"),
-    )
-}
-
-fn too_long(address: &str) -> Error {
-    Error::new("UPSTREAM", format_args!("the reply of {address} is too long"))
-}
+const UNREADABLE: Error = Error::from_static("UPSTREAM the reply cannot be read");

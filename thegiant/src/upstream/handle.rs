@@ -3,7 +3,7 @@
 use std::{
     fmt,
     sync::{
-        Arc,
+        Arc, MutexGuard, PoisonError,
         atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed},
     },
 };
@@ -14,15 +14,17 @@ use bytes::Bytes;
 use super::{
     Relay,
     commands::{Kind, kind_of_words},
+    dial::Reason,
     relay::Ask,
+    servers::AllStats,
 };
-use crate::{Error, Value, info::InfoFields, resp::Encoder};
+use crate::{Error, Value, info::InfoFields};
 
-/// An [`Upstream`](super::Upstream) that has been started: a handle that is cheap to clone.
+/// An [`Upstream`](super::Upstream) that has been started, or several: a handle that is cheap to clone.
 #[derive(Clone)]
 pub struct UpstreamHandle {
     relay: Addr<Relay>,
-    stats: Arc<Stats>,
+    stats: AllStats,
 }
 
 /// What is told of an upstream.
@@ -38,8 +40,31 @@ pub(super) struct Stats {
     pub(super) unsent: AtomicU64,
 }
 
+impl Stats {
+    /// The connection was lost before so many replies came: what is answered.
+    pub(super) fn lost(&self, reason: &Reason, count: u32) -> Error {
+        self.lost.fetch_add(count.into(), Relaxed);
+        Error::new(
+            "UPSTREAM",
+            format_args!(
+                "{} was lost ({reason}) before it replied: the command may have been run",
+                self.address
+            ),
+        )
+    }
+
+    /// There was none for so many requests: what is answered.
+    pub(super) fn unsent(&self, reason: &Reason, count: u32) -> Error {
+        self.unsent.fetch_add(count.into(), Relaxed);
+        Error::new(
+            "UPSTREAMDOWN",
+            format_args!("{} cannot be reached ({reason}): the command was not sent", self.address),
+        )
+    }
+}
+
 impl UpstreamHandle {
-    pub(super) fn new(relay: Addr<Relay>, stats: Arc<Stats>) -> Self {
+    pub(super) fn new(relay: Addr<Relay>, stats: AllStats) -> Self {
         UpstreamHandle { relay, stats }
     }
 
@@ -73,45 +98,63 @@ impl UpstreamHandle {
     /// # Errors
     /// The error that is replied, or why there is no reply.
     pub async fn call<W: AsRef<[u8]>>(&self, words: impl IntoIterator<Item = W>) -> Result<Value, Error> {
-        let words: Vec<W> = words.into_iter().collect();
-        let Some(name) = words.first().map(AsRef::as_ref) else { return Err(NO_WORDS) };
+        let words = words.into_iter().map(|word| Bytes::copy_from_slice(word.as_ref()));
+        let words: Vec<Bytes> = words.collect();
+        let Some(name) = words.first() else { return Err(NO_WORDS) };
         if kind_of_words(name, words.get(1).map(AsRef::as_ref)) != Kind::Plain {
             let name = String::from_utf8_lossy(name).to_uppercase();
             return Err(Error::err(format_args!("{name} cannot be sent by a connection that others use")));
         }
-        let mut request = Encoder::default();
-        request.request(&words);
-        let reply = self.relay.send(Ask(request.into_bytes())).await.map_err(|_| STOPPED)??;
-        match Value::parse(&reply) {
-            Some(Value::Error(error)) => Err(error),
-            Some(value) => Ok(value),
-            None => Err(Error::new("UPSTREAM", "the reply cannot be read")),
+        match self.relay.send(Ask(words)).await.map_err(|_| STOPPED)?? {
+            Value::Error(error) => Err(error),
+            value => Ok(value),
         }
     }
 
-    /// Whether there is a connection to it at this moment.
+    /// Whether there is a connection at this moment; of several upstreams, to any of them.
     pub fn is_connected(&self) -> bool {
-        self.stats.connections.load(Relaxed) > 0
-    }
-
-    /// Its address, as it was given.
-    pub fn address(&self) -> &str {
-        &self.stats.address
+        self.stats().iter().any(|stats| stats.connections.load(Relaxed) > 0)
     }
 
     pub(crate) fn relay(&self) -> Addr<Relay> {
         self.relay.clone()
     }
 
-    /// For `INFO`.
+    fn stats(&self) -> MutexGuard<'_, Vec<Arc<Stats>>> {
+        self.stats.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// For `INFO`: all together, and each of several.
     pub(crate) fn add_to(&self, info: &mut InfoFields) {
-        let stats = &self.stats;
-        info.field("upstream_address", &stats.address);
-        info.field("upstream_connections", stats.connections.load(Relaxed));
-        info.field("upstream_private_connections", stats.private.load(Relaxed));
-        info.field("upstream_commands", stats.commands.load(Relaxed));
-        info.field("upstream_commands_lost", stats.lost.load(Relaxed));
-        info.field("upstream_commands_unsent", stats.unsent.load(Relaxed));
+        let all = self.stats();
+        if let [only] = &all[..] {
+            info.field("upstream_address", &only.address);
+        }
+        let connections = |count: fn(&Stats) -> &AtomicUsize| -> usize {
+            all.iter().map(|stats| count(stats).load(Relaxed)).sum()
+        };
+        let commands = |count: fn(&Stats) -> &AtomicU64| -> u64 {
+            all.iter().map(|stats| count(stats).load(Relaxed)).sum()
+        };
+        info.field("upstream_connections", connections(|stats| &stats.connections));
+        info.field("upstream_private_connections", connections(|stats| &stats.private));
+        info.field("upstream_commands", commands(|stats| &stats.commands));
+        info.field("upstream_commands_lost", commands(|stats| &stats.lost));
+        info.field("upstream_commands_unsent", commands(|stats| &stats.unsent));
+        for (index, stats) in all.iter().enumerate().filter(|_| all.len() > 1) {
+            info.field(
+                &format!("upstream{index}"),
+                format_args!(
+                    "address={},connections={},private_connections={},commands={},commands_lost={},commands_unsent={}",
+                    stats.address,
+                    stats.connections.load(Relaxed),
+                    stats.private.load(Relaxed),
+                    stats.commands.load(Relaxed),
+                    stats.lost.load(Relaxed),
+                    stats.unsent.load(Relaxed),
+                ),
+            );
+        }
     }
 }
 
@@ -119,11 +162,12 @@ const NO_WORDS: Error = Error::from_static("ERR a command has a name");
 
 const STOPPED: Error = Error::from_static("UPSTREAMDOWN it has been stopped");
 
-/// A reply as it came.
-pub(super) type Reply = Result<Bytes, Error>;
+/// What is replied, errors included, or why there is no reply.
+pub(super) type Reply = Result<Value, Error>;
 
 impl fmt::Debug for UpstreamHandle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("UpstreamHandle").field("address", &self.address()).finish_non_exhaustive()
+        let addresses: Vec<String> = self.stats().iter().map(|stats| stats.address.clone()).collect();
+        f.debug_struct("UpstreamHandle").field("addresses", &addresses).finish_non_exhaustive()
     }
 }

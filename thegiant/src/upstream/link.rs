@@ -3,22 +3,27 @@
 use std::{
     collections::VecDeque,
     io, mem,
+    sync::{Arc, atomic::Ordering::Relaxed},
     task::{Context, Poll, Waker, ready},
 };
 
 use super::{
     dial::{Dialled, Lane, Reason, as_resp3, reason},
-    flights::{FlightId, Flights},
+    flights::{FlightId, Flights, Turned, Why},
+    handle::Stats,
+    router::Words,
 };
 use crate::{
-    command::Call,
+    Error,
     connection::{Stream, with_scratch},
     resp::{Encoder, Frames},
 };
 
 /// A connection, or the attempts to have one.
 pub(super) struct Link {
+    pub(super) server: usize,
     pub(super) lane: Lane,
+    pub(super) stats: Arc<Stats>,
     state: State,
     outgoing: Outgoing,
     awaited: Awaited,
@@ -55,15 +60,22 @@ struct Awaited {
     /// The requests that wait for them, in their order.
     queue: VecDeque<Pending>,
     frames: Frames,
-    /// Bytes of the reply that has begun; and these, if it has to be put in other words.
+    /// Bytes of the reply that has begun.
     begun: usize,
-    older: Option<Vec<u8>>,
+    /// These are held until all of it is there: it is an error, or has to be put in other words.
+    held: Vec<u8>,
+    is_held: bool,
+    is_older: bool,
+    max_len: usize,
 }
 
-/// Requests in a row that are of one flight.
+/// Requests whose slots in one flight are in a row.
 struct Pending {
     flight: FlightId,
+    slot: u32,
     left: u32,
+    /// They belong together, and cannot be sent elsewhere one by one.
+    is_bound: bool,
     /// Where they begin in all that is ever written.
     from: u64,
 }
@@ -89,24 +101,31 @@ const KEPT: usize = 64 * 1024;
 const HIGH_WATER: usize = 4 * 1024 * 1024;
 
 impl Link {
-    pub(super) fn new(lane: Lane) -> Self {
+    pub(super) fn new(server: usize, lane: Lane, stats: Arc<Stats>, max_reply_len: usize) -> Self {
         Link {
+            server,
             lane,
+            stats,
             state: State::New,
             outgoing: Outgoing::default(),
-            awaited: Awaited::default(),
+            awaited: Awaited { max_len: max_reply_len, ..Awaited::default() },
             waker: None,
             has_moved: true,
             silence: 0,
         }
     }
 
-    /// Why nothing can be sent, if so.
-    pub(super) fn down(&self) -> Option<&Reason> {
+    /// If so many requests cannot be sent: what is answered.
+    pub(super) fn unsent(&self, count: u32) -> Option<Error> {
         match &self.state {
             State::New | State::Up(_) => None,
-            State::Broken(reason) | State::Down(reason) => Some(reason),
+            State::Broken(reason) | State::Down(reason) => Some(self.stats.unsent(reason, count)),
         }
+    }
+
+    /// So many requests are sent by it.
+    pub(super) fn count(&self, requests: u32) {
+        self.stats.commands.fetch_add(requests.into(), Relaxed);
     }
 
     /// Whether so much waits to be written that more has to wait.
@@ -115,22 +134,23 @@ impl Link {
         writing.len() - written + behind.len() > HIGH_WATER
     }
 
-    /// So many requests of a flight are written next.
-    pub(super) fn announce(&mut self, flight: FlightId, left: u32) {
-        if self.awaited.queue.is_empty() {
-            self.has_moved = true;
+    /// Writes a request. If it is bound, it belongs to those of the same flight that come before and behind it.
+    pub(super) fn write(&mut self, flight: FlightId, slot: u32, is_bound: bool, words: Words<'_>) {
+        match self.awaited.queue.back_mut() {
+            Some(last)
+                if last.flight == flight && last.slot + last.left == slot && last.is_bound == is_bound =>
+            {
+                last.left += 1;
+            }
+            last => {
+                if last.is_none() {
+                    self.has_moved = true;
+                }
+                let from = self.outgoing.end();
+                self.awaited.queue.push_back(Pending { flight, slot, left: 1, is_bound, from });
+            }
         }
-        self.awaited.queue.push_back(Pending { flight, left, from: self.outgoing.end() });
-    }
-
-    /// Writes a request that has been announced.
-    pub(super) fn write(&mut self, call: &Call<'_>) {
-        call.write(&mut self.outgoing.behind);
-    }
-
-    /// Writes an announced request that is encoded already.
-    pub(super) fn write_raw(&mut self, request: &[u8]) {
-        self.outgoing.behind.raw(request);
+        words.write(&mut self.outgoing.behind);
     }
 
     /// Sends what has been written; what the socket does not take now is left to the task.
@@ -161,7 +181,7 @@ impl Link {
     /// There is a connection.
     pub(super) fn connected(&mut self, Dialled { stream, is_older }: Dialled) {
         self.state = State::Up(stream);
-        self.awaited.older = is_older.then(Vec::new);
+        self.awaited.is_older = is_older;
         self.has_moved = true;
         self.silence = 0;
         self.flush();
@@ -171,8 +191,31 @@ impl Link {
     pub(super) fn disconnected(&mut self, reason: &Reason, flights: &mut Flights) {
         self.state = State::Down(Reason::clone(reason));
         let sent = mem::take(&mut self.outgoing).sent();
-        for pending in mem::take(&mut self.awaited).queue {
-            flights.fail(pending.flight, pending.left, reason, pending.from < sent);
+        let max_len = self.awaited.max_len;
+        for pending in mem::replace(&mut self.awaited, Awaited { max_len, ..Awaited::default() }).queue {
+            let Pending { flight, slot, left, is_bound, from } = pending;
+            let count = if flights.is_asked_for(flight) { left } else { 0 };
+            let were_sent = from < sent;
+            if !were_sent && flights.has_router && count > 0 {
+                let error = self.stats.unsent(reason, 0);
+                for slot in slot..slot + left {
+                    let why = Why::Unsent(error.clone());
+                    flights.turned.push(Turned { flight, slot, is_bound, why });
+                }
+                continue;
+            }
+            let error =
+                if were_sent { self.stats.lost(reason, count) } else { self.stats.unsent(reason, count) };
+            for slot in slot..slot + left {
+                flights.fail(flight, slot, &error);
+            }
+        }
+    }
+
+    /// There was no connection, but there soon will be: what is to be sent waits for it.
+    pub(super) fn expect(&mut self) {
+        if let State::Down(_) = self.state {
+            self.state = State::New;
         }
     }
 
@@ -220,12 +263,12 @@ impl Link {
 
     fn poll_read(&mut self, flights: &mut Flights, cx: &mut Context<'_>) -> Result<Poll<()>, Reason> {
         let State::Up(stream) = &mut self.state else { return Ok(Poll::Pending) };
-        let awaited = &mut self.awaited;
+        let (awaited, stats) = (&mut self.awaited, &self.stats);
         let read = with_scratch(|scratch| {
             let read = ready!(stream.poll_read(scratch, cx)).map_err(reason);
             Poll::Ready(read.and_then(|read| match read {
                 0 => Err("it has closed the connection".into()),
-                read => awaited.take(&scratch[..read], flights),
+                read => awaited.take(&scratch[..read], flights, stats),
             }))
         });
         match read {
@@ -265,7 +308,7 @@ impl Outgoing {
 
 impl Awaited {
     /// Gives replies to whom they are for.
-    fn take(&mut self, mut input: &[u8], flights: &mut Flights) -> Result<(), Reason> {
+    fn take(&mut self, mut input: &[u8], flights: &mut Flights, stats: &Stats) -> Result<(), Reason> {
         while !input.is_empty() {
             let (used, done) = self.frames.advance(input).map_err(|malformed| malformed.to_string())?;
             let (part, rest) = input.split_at(used);
@@ -277,26 +320,42 @@ impl Awaited {
             let Some(pending) = self.queue.front_mut() else {
                 return Err("it has replied to what was not asked".into());
             };
+            if self.begun == 0 {
+                self.is_held = self.is_older || part.starts_with(b"-");
+            }
             self.begun += used;
-            match &mut self.older {
-                None => flights.take(pending.flight, part, self.begun, done),
-                Some(reply) => {
-                    if flights.is_wanted(self.begun) {
-                        reply.extend_from_slice(part);
-                    }
-                    if done {
-                        flights.take(pending.flight, &as_resp3(mem::take(reply)), self.begun, true);
-                    }
-                }
+            let is_wanted = self.begun <= self.max_len;
+            match (self.is_held, is_wanted) {
+                (false, true) => flights.part(pending.flight, pending.slot, part),
+                (true, true) => self.held.extend_from_slice(part),
+                (_, false) => {}
             }
             if done {
-                self.begun = 0;
+                let Pending { flight, slot, is_bound, .. } = *pending;
                 pending.left -= 1;
+                pending.slot += 1;
                 if pending.left == 0 {
                     self.queue.pop_front();
+                }
+                self.begun = 0;
+                let held = mem::take(&mut self.held);
+                if !is_wanted {
+                    flights.fail(flight, slot, &too_long(&stats.address));
+                } else if flights.has_router && held.starts_with(b"-") {
+                    flights.turned.push(Turned { flight, slot, is_bound, why: Why::Replied(held) });
+                } else {
+                    if self.is_held {
+                        let held = if self.is_older { as_resp3(held) } else { held };
+                        flights.part(flight, slot, &held);
+                    }
+                    flights.end(flight, slot);
                 }
             }
         }
         Ok(())
     }
+}
+
+fn too_long(address: &str) -> Error {
+    Error::new("UPSTREAM", format_args!("the reply of {address} is too long"))
 }

@@ -1,9 +1,33 @@
-//! Other servers, to which requests are sent on.
+//! Other servers, to which requests are sent on: [`Upstream`], and what decides among several, a [`Router`].
 //!
-//! - `relay`: the actor that has the connections of one upstream; bursts of clients go there and come back answered;
-//!   `flights`: those that are under way; `handle`: what the program has of it
-//! - `link`: a connection that the requests of many clients share; `private`: one that a single client has for a while
-//! - `dial`: connecting, and what is said first; `commands`: which commands are not like others
+//! ```no_run
+//! use thegiant::{
+//!     prelude::*,
+//!     upstream::{Request, Route, Router, Servers, Upstream},
+//! };
+//!
+//! /// What is read goes to the second, all else to the first.
+//! struct Reads;
+//!
+//! impl Router for Reads {
+//!     fn route(&mut self, request: &Request<'_>, servers: &mut Servers) -> Route {
+//!         Route::To(if request.is_readonly() && servers.is_up(1) { 1 } else { 0 })
+//!     }
+//! }
+//!
+//! #[actix::main]
+//! async fn main() -> std::io::Result<()> {
+//!     let upstreams = ["10.0.0.1:6379", "10.0.0.2:6379"].map(Upstream::new);
+//!     let app = App::new().relay(Upstream::start_all(upstreams, Reads));
+//!     Server::new(app).bind("127.0.0.1:6380")?.run().await
+//! }
+//! ```
+
+// - `relay`: the actor that has the connections; bursts of clients go there and come back answered; `flights`: those that
+//   are under way; `handle`: what the program has of it
+// - `router`: what decides among several upstreams; `servers`: these; `table`: what they say of their commands
+// - `link`: a connection that the requests of many clients share; `private`: one that a single client has for a while
+// - `dial`: connecting, and what is said first; `commands`: which commands are not like others
 
 mod commands;
 mod dial;
@@ -12,6 +36,9 @@ mod handle;
 mod link;
 mod private;
 mod relay;
+mod router;
+mod servers;
+mod table;
 
 use std::{fmt, time::Duration};
 
@@ -20,6 +47,8 @@ use actix::Actor;
 pub(crate) use commands::is_behind_builtins;
 pub use handle::UpstreamHandle;
 pub(crate) use relay::Relay;
+pub use router::{Redirect, Request, Route, Router, Split};
+pub use servers::Servers;
 
 /// Another server that speaks RESP, and how it is reached: the requests of many clients are sent on over few connections.
 ///
@@ -127,7 +156,22 @@ impl Upstream {
     /// # Panics
     /// If there is no actix system running.
     pub fn start(self) -> UpstreamHandle {
-        let (relay, stats) = Relay::new(self);
+        let (relay, stats) = Relay::new(vec![self], None);
+        UpstreamHandle::new(relay.start(), stats)
+    }
+
+    /// Starts one actor that holds the connections to several upstreams, and asks `router` where each request goes.
+    ///
+    /// Replies come in the order of the requests, whichever upstream they are from. What could not be sent to one that is
+    /// lost is sent to another, if `router` names one.
+    ///
+    /// # Panics
+    /// If there are no upstreams, or there is no actix system running.
+    #[track_caller]
+    pub fn start_all(upstreams: impl IntoIterator<Item = Upstream>, router: impl Router) -> UpstreamHandle {
+        let upstreams: Vec<Upstream> = upstreams.into_iter().collect();
+        assert!(!upstreams.is_empty(), "there is at least one upstream");
+        let (relay, stats) = Relay::new(upstreams, Some(Box::new(router)));
         UpstreamHandle::new(relay.start(), stats)
     }
 }

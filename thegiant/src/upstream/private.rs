@@ -1,7 +1,7 @@
 //! A connection to an upstream that one client has for a while: what it has done there is about the connection.
 
 use std::{
-    cell::RefCell,
+    cell::{Cell, RefCell},
     collections::HashSet,
     future::{Future, poll_fn},
     mem,
@@ -9,6 +9,7 @@ use std::{
     rc::{Rc, Weak},
     sync::{Arc, atomic::Ordering::Relaxed},
     task::{Context, Poll, ready},
+    time::Duration,
 };
 
 use actix_rt::time::{Sleep, sleep};
@@ -19,9 +20,9 @@ use super::{
     Upstream,
     commands::{Kind, kind_of},
     dial::{Dialled, Lane, Reason, as_resp3, dial, reason, silence},
-    flights::{lost, unsent},
     handle::Stats,
-    relay::Core,
+    relay::{CROSSED, Core, HAS_MOVED},
+    router::Redirect,
 };
 use crate::{
     Client, Error, IntoPush, IntoReply, Raw, Responder, Value,
@@ -33,6 +34,15 @@ use crate::{
 /// What the relay has of such a connection. When it is dropped, the connection is closed.
 pub(super) struct Private {
     requests: mpsc::UnboundedSender<(Request, Who)>,
+    state: Rc<State>,
+}
+
+/// What the relay has to know of the other end, to see what has to go there.
+#[derive(Default)]
+struct State {
+    /// The upstream, which is not known as long as nothing of a transaction shows where it belongs.
+    server: Cell<Option<usize>>,
+    is_in_transaction: Cell<bool>,
 }
 
 /// What the client asks: one thing at a time, unless it has given up waiting for the reply.
@@ -42,6 +52,8 @@ struct Request {
     /// The words behind the name.
     args: usize,
     lane: Lane,
+    /// The upstream; none is any, and an error is what is answered.
+    to: Result<Option<usize>, Error>,
 }
 
 /// Who waits for a reply.
@@ -55,10 +67,13 @@ enum Who {
 /// The other end.
 struct Session {
     core: Weak<RefCell<Core>>,
-    upstream: Rc<Upstream>,
-    stats: Arc<Stats>,
     client: Client,
     lane: Lane,
+    state: Rc<State>,
+    /// How it is reached, when it is known which one it is.
+    reached: Option<(Rc<Upstream>, Arc<Stats>)>,
+    /// There is a connection.
+    is_open: bool,
     /// Its replies are to be put in the words of RESP3.
     is_older: bool,
     requests: mpsc::UnboundedReceiver<(Request, Who)>,
@@ -68,8 +83,15 @@ struct Session {
     /// What is sent, and how much of it has been.
     out: Encoder,
     sent: usize,
+    /// So many replies are to what was sent before what is asked.
+    unasked: u32,
     asked: Option<Asked>,
-    is_in_transaction: bool,
+    /// Where what is asked has to go instead.
+    redirect: Option<Redirect>,
+    /// Something has been answered here, so that nothing of it can be sent elsewhere.
+    is_settled: bool,
+    /// Something of a transaction was not accepted, so that nothing of it is run.
+    is_spoilt: bool,
     is_watching: bool,
     /// By what they were subscribed with: channels, patterns, channels of shards.
     subscribed: [HashSet<Bytes>; 3],
@@ -77,6 +99,7 @@ struct Session {
 
 /// A request that waits for its reply.
 struct Asked {
+    bytes: Bytes,
     kind: Kind,
     /// When it has been waited for too long; a command that may wait itself has no such time.
     patience: Option<Pin<Box<Sleep>>>,
@@ -86,50 +109,64 @@ struct Asked {
     who: Who,
 }
 
-/// Has a connection opened for a client, unless there is one already.
+/// Has a connection opened for a client, to this upstream if it is known which one it has to be.
 pub(super) fn open(
     core: Weak<RefCell<Core>>,
-    upstream: Rc<Upstream>,
-    stats: Arc<Stats>,
     client: &Client,
     lane: Lane,
+    server: Option<usize>,
     dialled: Option<Dialled>,
 ) -> Private {
     let (sender, requests) = mpsc::unbounded_channel();
-    stats.private.fetch_add(1, Relaxed);
+    let state = Rc::new(State { server: Cell::new(server), ..State::default() });
     let session = Session {
         core,
-        upstream,
-        stats,
         client: client.clone(),
         lane,
+        state: Rc::clone(&state),
+        reached: None,
+        is_open: false,
         is_older: false,
         requests,
         frames: Frames::default(),
         reply: Vec::new(),
         out: Encoder::default(),
         sent: 0,
+        unasked: 0,
         asked: None,
-        is_in_transaction: false,
+        redirect: None,
+        is_settled: false,
+        is_spoilt: false,
         is_watching: false,
         subscribed: Default::default(),
     };
     actix_rt::spawn(session.serve(dialled));
-    Private { requests: sender }
+    Private { requests: sender, state }
 }
 
 impl Private {
+    /// Where it goes, and whether there is a transaction.
+    pub(super) fn state(&self) -> (Option<usize>, bool) {
+        (self.state.server.get(), self.state.is_in_transaction.get())
+    }
+
     /// Sends the next request of a burst, which goes on when it has its reply.
-    pub(super) fn send(&self, burst: Box<Burst>, mount: MountId, kind: Kind) {
-        let request = burst.call(burst.next_request()).map(|call| Request::new(&call, kind));
+    pub(super) fn send(
+        &self,
+        burst: Box<Burst>,
+        mount: MountId,
+        kind: Kind,
+        to: Result<Option<usize>, Error>,
+    ) {
+        let request = burst.call(burst.next_request()).map(|call| Request::new(&call, kind, to));
         if let Some(request) = request {
             self.push(request, Who::Burst(burst, mount));
         }
     }
 
     /// Sends a request whose client is to be heard while it waits.
-    pub(super) fn send_blocking(&self, call: &Call<'_>, out: &mut Encoder) {
-        self.push(Request::new(call, Kind::Blocks), Who::Client(Responder::new(call, out)));
+    pub(super) fn send_blocking(&self, call: &Call<'_>, to: Result<Option<usize>, Error>, out: &mut Encoder) {
+        self.push(Request::new(call, Kind::Blocks, to), Who::Client(Responder::new(call, out)));
     }
 
     fn push(&self, request: Request, who: Who) {
@@ -139,10 +176,11 @@ impl Private {
 }
 
 impl Request {
-    fn new(call: &Call<'_>, kind: Kind) -> Self {
+    fn new(call: &Call<'_>, kind: Kind, to: Result<Option<usize>, Error>) -> Self {
         let mut bytes = Encoder::default();
         call.write(&mut bytes);
-        Request { bytes: bytes.into_bytes(), kind, args: call.len() - 1, lane: Lane::of(call.client()) }
+        let lane = Lane::of(call.client());
+        Request { bytes: bytes.into_bytes(), kind, args: call.len() - 1, lane, to }
     }
 }
 
@@ -157,28 +195,18 @@ enum End {
     Lost(Reason),
     /// There has never been one.
     Unreachable(Reason),
+    /// What is asked has to go elsewhere, and nothing has come before it.
+    Elsewhere(Redirect),
 }
 
 impl Session {
     async fn serve(mut self, dialled: Option<Dialled>) {
-        let dialled = match dialled {
-            Some(dialled) => Ok(dialled),
-            None => dial(&self.upstream, self.lane).await,
-        };
-        let end = match dialled {
-            Ok(dialled) => {
-                self.is_older = dialled.is_older;
-                let mut dialled = Some(dialled);
-                poll_fn(|cx| self.poll(&mut dialled, cx)).await
-            }
-            Err(reason) => End::Unreachable(reason),
-        };
-        match end {
-            End::Done | End::Left => {}
+        match self.attend(dialled).await {
             End::GivenUp if !self.client.is_connected() => {}
             End::GivenUp => self.fail(&"a command was given up".into()).await,
             End::Lost(reason) => self.fail(&reason).await,
             End::Unreachable(reason) => self.refuse(&reason).await,
+            End::Done | End::Left | End::Elsewhere(_) => {}
         }
         self.end(None);
         // Who has given up a command may have sent another one, which finds its way anew.
@@ -190,9 +218,82 @@ impl Session {
         }
     }
 
+    /// Sends what its client asks where it has to go, as long as there is a need.
+    async fn attend(&mut self, mut dialled: Option<Dialled>) -> End {
+        let mut is_asking = false;
+        loop {
+            let Some(server) = self.whereto().await else { return End::Left };
+            let Some(core) = self.core.upgrade() else { return End::Left };
+            let (upstream, stats) = core.borrow().server(server);
+            drop(core);
+            stats.private.fetch_add(1, Relaxed);
+            if let Some((_, stats)) = self.reached.replace((Rc::clone(&upstream), stats)) {
+                stats.private.fetch_sub(1, Relaxed);
+            }
+            let connection = match dialled.take() {
+                Some(dialled) => dialled,
+                None => match dial(&upstream, self.lane).await {
+                    Ok(dialled) => dialled,
+                    Err(reason) => return End::Unreachable(reason),
+                },
+            };
+            self.begin(connection.is_older, is_asking);
+            let mut connection = Some(connection);
+            match poll_fn(|cx| self.poll(&mut connection, cx)).await {
+                End::Elsewhere(redirect) => {
+                    self.state.server.set(Some(redirect.server));
+                    is_asking = redirect.asking;
+                }
+                end => return end,
+            }
+        }
+    }
+
+    /// The upstream that it has to be, for which a transaction has to be looked into. None: the client has left.
+    async fn whereto(&mut self) -> Option<usize> {
+        while self.state.server.get().is_none() {
+            let (request, who) = self.requests.recv().await?;
+            match (request.kind, &request.to) {
+                (Kind::Multi, _) if request.args == 0 && !self.state.is_in_transaction.get() => {
+                    self.state.is_in_transaction.set(true);
+                    self.answer(who, Ok(OK.to_vec()));
+                }
+                // An error shows nothing.
+                (_, Err(_)) => self.ask(request, who),
+                (_, Ok(to)) => {
+                    let any = || Some(self.core.upgrade()?.borrow().any_server(&self.client));
+                    let to = to.or_else(any)?;
+                    self.state.server.set(Some(to));
+                    self.ask(request, who);
+                }
+            }
+        }
+        self.state.server.get()
+    }
+
+    /// There is a connection, on which nothing has been asked yet.
+    fn begin(&mut self, is_older: bool, is_asking: bool) {
+        self.is_open = true;
+        self.is_older = is_older;
+        self.frames = Frames::default();
+        self.reply.clear();
+        self.out = Encoder::default();
+        self.sent = 0;
+        let before = [("MULTI", self.state.is_in_transaction.get()), ("ASKING", is_asking)];
+        self.unasked = 0;
+        for (word, _) in before.iter().filter(|(_, is_needed)| *is_needed) {
+            self.out.request(&[word]);
+            self.unasked += 1;
+        }
+        if let Some(asked) = &self.asked {
+            self.out.raw(&asked.bytes);
+        }
+    }
+
     /// The relay knows of it no longer; unless it has done away with it already.
     fn end(&mut self, dialled: Option<Dialled>) {
         if let Some(core) = self.core.upgrade().filter(|_| !self.requests.is_closed()) {
+            let dialled = self.state.server.get().zip(dialled);
             core.borrow_mut().end_private(&self.client, self.lane, dialled);
         }
         self.requests.close();
@@ -200,12 +301,19 @@ impl Session {
 
     /// There is no connection. What belongs to the first request is not run without it.
     async fn refuse(&mut self, reason: &Reason) {
-        let Some((request, who)) = self.requests.recv().await else { return };
+        if self.asked.is_none() {
+            let Some((request, who)) = self.requests.recv().await else { return };
+            self.ask(request, who);
+        }
+        let (Some(asked), Some((_, stats))) = (self.asked.take(), &self.reached) else { return };
+        let error = stats.unsent(reason, 1);
+        if self.is_needed() {
+            self.answer(asked.who, Err(error));
+            return self.fail(reason).await;
+        }
         self.end(None);
-        self.stats.unsent.fetch_add(1, Relaxed);
-        let error = unsent(&self.upstream.address, reason);
-        match who {
-            Who::Burst(mut burst, mount) if matches!(request.kind, Kind::Multi | Kind::Watch) => {
+        match asked.who {
+            Who::Burst(mut burst, mount) if matches!(asked.kind, Kind::Multi | Kind::Watch) => {
                 loop {
                     let coming = burst.coming_for(mount).next();
                     let Some(kind) = coming.map(|(_, target)| kind_of(target.row.index())) else { break };
@@ -232,15 +340,15 @@ impl Session {
             // Before its client asks for more.
             self.end(None);
         }
-        if let Some(asked) = self.asked.take() {
-            self.stats.lost.fetch_add(1, Relaxed);
-            self.answer(asked.who, Err(lost(&self.upstream.address, reason)));
+        if let (Some(asked), Some((_, stats))) = (self.asked.take(), &self.reached) {
+            let error = stats.lost(reason, 1);
+            self.answer(asked.who, Err(error));
         }
         // Nothing of a transaction is run as if there were none: it has to be ended first.
         while is_needed && let Some((request, who)) = self.requests.recv().await {
             let is_over = match request.kind {
                 Kind::Exec | Kind::Discard => true,
-                Kind::Unwatch => !self.is_in_transaction,
+                Kind::Unwatch => !self.state.is_in_transaction.get(),
                 _ => false,
             };
             if is_over {
@@ -255,7 +363,7 @@ impl Session {
     }
 
     fn gone(&self) -> Error {
-        let address = &self.upstream.address;
+        let address = self.reached.as_ref().map_or("the upstream", |(upstream, _)| &upstream.address);
         Error::new("UPSTREAM", format_args!("{address} was lost: what was watched or begun there is gone"))
     }
 
@@ -306,12 +414,17 @@ impl Session {
             if let Some(Asked { patience: Some(patience), .. }) = &mut self.asked
                 && patience.as_mut().poll(cx).is_ready()
             {
-                return Poll::Ready(End::Lost(silence(self.upstream.reply_timeout.as_secs())));
+                return Poll::Ready(End::Lost(silence(self.patience().as_secs())));
             }
             let Some(Dialled { stream, .. }) = dialled else { return Poll::Ready(End::Done) };
             match self.poll_socket(stream, cx) {
-                Poll::Ready(Ok(None)) => {}
+                Poll::Ready(Ok(None)) => {
+                    if let Some(redirect) = self.redirect.take() {
+                        return Poll::Ready(End::Elsewhere(redirect));
+                    }
+                }
                 Poll::Ready(Ok(Some(answered))) => {
+                    self.is_settled = true;
                     let is_over = !self.is_needed();
                     if is_over {
                         // Before its client asks for more.
@@ -349,17 +462,29 @@ impl Session {
     }
 
     fn ask(&mut self, request: Request, who: Who) {
-        let Request { bytes, mut kind, args, lane } = request;
+        let Request { mut bytes, mut kind, args, lane, to } = request;
         if lane != self.lane {
             return self.answer(who, Err(OTHER_LANE));
+        }
+        let refused = match to {
+            Ok(Some(to)) if self.state.server.get() != Some(to) => Some(CROSSED),
+            Ok(_) => None,
+            Err(error) => Some(error),
+        };
+        if let Some(error) = refused {
+            self.is_spoilt |= self.state.is_in_transaction.get();
+            return self.answer(who, Err(error));
         }
         // With arguments, that is an error and nothing more.
         if args > 0 && matches!(kind, Kind::Multi | Kind::Exec | Kind::Discard | Kind::Unwatch) {
             kind = Kind::Plain;
         }
         // What it leads to would be told in the midst of the reply to `EXEC`.
-        if self.is_in_transaction && matches!(kind, Kind::Subscribe(_) | Kind::Unsubscribe(_)) {
+        if self.state.is_in_transaction.get() && matches!(kind, Kind::Subscribe(_) | Kind::Unsubscribe(_)) {
             return self.answer(who, Err(IN_TRANSACTION));
+        }
+        if kind == Kind::Exec && self.is_spoilt {
+            bytes = Bytes::from_static(b"*1\r\n$7\r\nDISCARD\r\n");
         }
         let parts = match kind {
             Kind::Subscribe(_) => args.max(1),
@@ -367,12 +492,19 @@ impl Session {
             Kind::Unsubscribe(_) => args,
             _ => 1,
         };
-        self.out.raw(&bytes);
+        if self.is_open {
+            self.out.raw(&bytes);
+        }
         let patience = match kind {
             Kind::Blocks => None,
-            _ => Some(Box::pin(sleep(self.upstream.reply_timeout))),
+            _ => Some(Box::pin(sleep(self.patience()))),
         };
-        self.asked = Some(Asked { kind, patience, parts, answer: Vec::new(), who });
+        self.asked = Some(Asked { bytes, kind, patience, parts, answer: Vec::new(), who });
+    }
+
+    /// For so long a reply is waited for.
+    fn patience(&self) -> Duration {
+        self.reached.as_ref().map_or(CONNECTING, |(upstream, _)| upstream.reply_timeout)
     }
 
     fn take(&mut self, mut input: &[u8]) -> Result<Option<Asked>, Reason> {
@@ -381,7 +513,7 @@ impl Session {
             let (used, done) = self.frames.advance(input).map_err(|malformed| malformed.to_string())?;
             self.reply.extend_from_slice(&input[..used]);
             input = &input[used..];
-            if self.reply.len() > self.upstream.max_reply_len {
+            if self.reached.as_ref().is_some_and(|(upstream, _)| self.reply.len() > upstream.max_reply_len) {
                 return Err(TOO_LONG.into());
             }
             if done {
@@ -394,6 +526,24 @@ impl Session {
 
     /// A reply, a part of one, or a message.
     fn take_reply(&mut self, mut reply: Vec<u8>) -> Result<Option<Asked>, Reason> {
+        if self.unasked > 0 && !self.frames.is_push() {
+            self.unasked -= 1;
+            return match reply.strip_prefix(b"-") {
+                Some(error) => Err(String::from_utf8_lossy(error).trim_end().into()),
+                None => Ok(None),
+            };
+        }
+        if reply.starts_with(b"-")
+            && let Some(core) = self.core.upgrade()
+            && let Some(redirect) = core.borrow_mut().redirect(&reply)
+        {
+            if !self.is_settled {
+                self.redirect = Some(redirect);
+                return Ok(None);
+            }
+            reply = HAS_MOVED.to_reply();
+            self.is_spoilt = self.state.is_in_transaction.get();
+        }
         let said = self.said_to_listener(&reply);
         if self.is_older {
             reply = as_resp3(reply);
@@ -416,6 +566,9 @@ impl Session {
             return Ok(None);
         }
         asked.parts = if reply.starts_with(b"-") { 0 } else { asked.parts - 1 };
+        if self.is_spoilt && asked.kind == Kind::Exec {
+            asked.answer = EXEC_ABORT.to_reply();
+        }
         let kind = asked.kind;
         self.note(kind, &reply);
         Ok(self.asked.take_if(|asked| asked.parts == 0))
@@ -424,14 +577,18 @@ impl Session {
     /// What the reply says of the state of the connection.
     fn note(&mut self, kind: Kind, reply: &[u8]) {
         let is_ok = reply == OK;
+        let is_in_transaction = &self.state.is_in_transaction;
         match kind {
-            Kind::Multi if is_ok => self.is_in_transaction = true,
+            Kind::Multi if is_ok => is_in_transaction.set(true),
             // If nothing of it was run, it is over all the same.
             Kind::Exec | Kind::Discard
-                if self.is_in_transaction
-                    && (!reply.starts_with(b"-") || reply.starts_with(b"-EXECABORT")) =>
+                if is_in_transaction.get()
+                    && (!reply.starts_with(b"-")
+                        || reply.starts_with(b"-EXECABORT")
+                        || reply.starts_with(b"-TRYAGAIN")) =>
             {
-                self.is_in_transaction = false;
+                is_in_transaction.set(false);
+                self.is_spoilt = false;
                 self.is_watching = false;
             }
             Kind::Watch if is_ok => self.is_watching = true,
@@ -483,7 +640,7 @@ impl Session {
 
     /// Whether the connection is still the client's.
     fn is_needed(&self) -> bool {
-        self.is_in_transaction || self.is_watching || self.is_subscribed()
+        self.state.is_in_transaction.get() || self.is_watching || self.is_subscribed()
     }
 }
 
@@ -511,9 +668,16 @@ impl Drop for Session {
         if self.is_subscribed() {
             self.client.set_subscribed([0; 3]);
         }
-        self.stats.private.fetch_sub(1, Relaxed);
+        if let Some((_, stats)) = &self.reached {
+            stats.private.fetch_sub(1, Relaxed);
+        }
     }
 }
+
+/// For so long a reply may take to what is asked before there is a connection.
+const CONNECTING: Duration = Duration::from_secs(60);
+
+const EXEC_ABORT: Error = Error::from_static("EXECABORT Transaction discarded because of previous errors.");
 
 /// Small buffers are kept.
 const KEPT: usize = 4096;

@@ -1,0 +1,224 @@
+//! What decides to which of several upstreams a request goes.
+
+use std::fmt;
+
+use bytes::Bytes;
+
+use super::{
+    servers::Servers,
+    table::{KeyPositions, Known},
+};
+use crate::{Client, Error, Value, command::Call, resp::Encoder};
+
+/// Decides to which of several upstreams a request goes; see [`Upstream::start_all`](super::Upstream::start_all).
+///
+/// ```
+/// use thegiant::upstream::{Request, Route, Router, Servers};
+///
+/// /// Each key is on the server that the sum of its bytes says.
+/// struct Sum;
+///
+/// impl Router for Sum {
+///     fn route(&mut self, request: &Request<'_>, servers: &mut Servers) -> Route {
+///         match request.keys().next() {
+///             Some(key) => Route::To(key.iter().map(|byte| usize::from(*byte)).sum::<usize>() % servers.len()),
+///             None => Route::Any,
+///         }
+///     }
+/// }
+/// ```
+pub trait Router: 'static {
+    /// Where a request goes.
+    ///
+    /// It is asked about every request, so it should be quick; and about some of them twice, such as those that come behind
+    /// one that has to be waited for.
+    fn route(&mut self, request: &Request<'_>, servers: &mut Servers) -> Route;
+
+    /// An error has been replied, such as `MOVED 866 10.0.0.7:6379`. If it says that the request has not been run, and
+    /// where it has to go, it is sent there; otherwise, which is what happens unless this is written, the client gets the
+    /// error.
+    ///
+    /// Requests of a transaction are not sent again: their clients get `TRYAGAIN` in place of an error of which this knows
+    /// where to go.
+    fn redirect(&mut self, error: &str, servers: &mut Servers) -> Option<Redirect> {
+        let _ = (error, servers);
+        None
+    }
+}
+
+/// Where a request goes.
+#[derive(Debug)]
+pub enum Route {
+    /// To this one of the [`Servers`].
+    To(usize),
+    /// To any that is there.
+    Any,
+    /// To several.
+    Split(Split),
+    /// To none: this is answered.
+    Refuse(Error),
+}
+
+/// Where a request goes that has been sent to the wrong one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Redirect {
+    /// To this one of the [`Servers`].
+    pub server: usize,
+    /// It is told before that it is to answer, though what is asked for is not its own yet (`ASKING`).
+    pub asking: bool,
+}
+
+/// A request that is sent as several ones, whose replies become one.
+///
+/// ```
+/// use thegiant::{Value, upstream::Split};
+///
+/// let sizes = Split::new((0..3).map(|server| (server, ["DBSIZE"])), |replies| {
+///     let sizes = replies.iter().filter_map(|reply| match reply {
+///         Value::Integer(size) => Some(size),
+///         _ => None,
+///     });
+///     Value::Integer(sizes.sum())
+/// });
+/// # let _ = sizes;
+/// ```
+pub struct Split {
+    pub(super) parts: Vec<(usize, Vec<Bytes>)>,
+    pub(super) merge: Merge,
+}
+
+/// Makes one reply of several.
+pub(super) type Merge = Box<dyn FnOnce(Vec<Value>) -> Value>;
+
+impl Split {
+    /// Requests with the servers that they go to, and what makes one reply of theirs, which are in the same order.
+    ///
+    /// Where a reply is an error, `merge` does not see it: the first error is what the client gets, unless the split is
+    /// made to be [lenient](Self::lenient).
+    pub fn new<W: AsRef<[u8]>>(
+        parts: impl IntoIterator<Item = (usize, impl IntoIterator<Item = W>)>,
+        merge: impl FnOnce(Vec<Value>) -> Value + 'static,
+    ) -> Self {
+        Self::lenient(parts, |replies| {
+            let is_error = |reply: &Value| matches!(reply, Value::Error(_));
+            match replies.iter().position(is_error) {
+                Some(error) => replies.into_iter().nth(error).unwrap_or(Value::Null),
+                None => merge(replies),
+            }
+        })
+    }
+
+    /// The same, with a `merge` that sees errors, too.
+    pub fn lenient<W: AsRef<[u8]>>(
+        parts: impl IntoIterator<Item = (usize, impl IntoIterator<Item = W>)>,
+        merge: impl FnOnce(Vec<Value>) -> Value + 'static,
+    ) -> Self {
+        let to_bytes = |word: W| Bytes::copy_from_slice(word.as_ref());
+        let parts = parts.into_iter();
+        let parts =
+            parts.map(|(server, words)| (server, words.into_iter().map(to_bytes).collect())).collect();
+        Split { parts, merge: Box::new(merge) }
+    }
+}
+
+impl fmt::Debug for Split {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Split").field("parts", &self.parts).finish_non_exhaustive()
+    }
+}
+
+/// A request that is to be sent to one of several upstreams, or to some of them.
+#[derive(Clone, Copy, Debug)]
+pub struct Request<'a> {
+    words: Words<'a>,
+    known: Option<&'a Known>,
+}
+
+/// The words of a request.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Words<'a> {
+    /// Of a client.
+    Call(&'a Call<'a>),
+    /// Of the program, or a part of a request.
+    Own(&'a [Bytes]),
+}
+
+impl<'a> Request<'a> {
+    pub(super) fn new(words: Words<'a>, known: Option<&'a Known>) -> Self {
+        Request { words, known }
+    }
+
+    /// The command, as it was sent.
+    pub fn name(&self) -> &'a [u8] {
+        self.get(0).unwrap_or_default()
+    }
+
+    /// Whether it is this command, in any case.
+    pub fn is(&self, name: &str) -> bool {
+        self.name().eq_ignore_ascii_case(name.as_bytes())
+    }
+
+    /// The `index`th word; 0 is the name.
+    pub fn get(&self, index: usize) -> Option<&'a [u8]> {
+        self.words.get(index)
+    }
+
+    /// The number of words: the name and the arguments.
+    #[expect(clippy::len_without_is_empty, reason = "a request has at least its name")]
+    pub fn len(&self) -> usize {
+        self.words.len()
+    }
+
+    /// All words, from the name on.
+    pub fn words(&self) -> impl Iterator<Item = &'a [u8]> + use<'a> {
+        let words = self.words;
+        (0..words.len()).filter_map(move |index| words.get(index))
+    }
+
+    /// The keys, by what the upstreams' `COMMAND` says of the command. One that it does not know has none.
+    pub fn keys(&self) -> impl Iterator<Item = &'a [u8]> + use<'a> {
+        let words = self.words;
+        self.key_positions().filter_map(move |index| words.get(index))
+    }
+
+    /// Where the keys are among the words.
+    pub fn key_positions(&self) -> impl Iterator<Item = usize> + use<'a> {
+        KeyPositions::new(self.known, self.words)
+    }
+
+    /// Whether it changes nothing, by what the upstreams' `COMMAND` says.
+    pub fn is_readonly(&self) -> bool {
+        self.known.is_some_and(|known| known.is_readonly)
+    }
+
+    /// Who sent it; the program, if it is none.
+    pub fn client(&self) -> Option<&'a Client> {
+        match self.words {
+            Words::Call(call) => Some(call.client()),
+            Words::Own(_) => None,
+        }
+    }
+}
+
+impl<'a> Words<'a> {
+    pub(super) fn get(self, index: usize) -> Option<&'a [u8]> {
+        match self {
+            Words::Call(call) => call.get(index),
+            Words::Own(words) => words.get(index).map(|word| &word[..]),
+        }
+    }
+
+    pub(super) fn len(self) -> usize {
+        match self {
+            Words::Call(call) => call.len(),
+            Words::Own(words) => words.len(),
+        }
+    }
+
+    pub(super) fn write(self, out: &mut Encoder) {
+        match self {
+            Words::Call(call) => call.write(out),
+            Words::Own(words) => out.request(words),
+        }
+    }
+}
