@@ -2,7 +2,9 @@
 //! their own.
 
 use std::{
-    env, fmt,
+    env,
+    ffi::OsString,
+    fmt,
     io::{self, ErrorKind, Write},
     panic,
     path::Path,
@@ -41,16 +43,26 @@ pub async fn serve_with(app: App, configure: impl FnOnce(Server) -> io::Result<S
 /// What is wrong with a command line.
 pub type Mistake = lexopt::Error;
 
-/// What comes behind an option.
-pub struct Values<'a>(&'a mut lexopt::Parser);
+/// What comes behind an option, or an argument that has none.
+pub struct Values<'a>(ValuesOf<'a>);
+
+enum ValuesOf<'a> {
+    Option(&'a mut lexopt::Parser),
+    Argument(Option<OsString>),
+}
 
 impl Values<'_> {
-    /// The next value of the option.
+    /// The next value of the option, or the argument.
     ///
     /// # Errors
     /// There is none, or it is no text.
     pub fn take(&mut self) -> Result<String, Mistake> {
-        self.0.value()?.string()
+        match &mut self.0 {
+            ValuesOf::Option(parser) => parser.value()?.string(),
+            ValuesOf::Argument(argument) => {
+                argument.take().ok_or(Mistake::MissingValue { option: None })?.string()
+            }
+        }
     }
 }
 
@@ -67,9 +79,18 @@ impl CommandLine {
     ///
     /// It ends the process with exit code 2 if the command line is wrong, and with 0 if help is asked for.
     pub fn read(help: &str, set: impl FnMut(&str, &mut Values<'_>) -> Result<bool, Mistake>) -> Self {
+        Self::read_with("[OPTIONS]", help, set)
+    }
+
+    /// The same, for a program that takes arguments that are no options, too, as `usage` says: their name is empty.
+    pub fn read_with(
+        usage: &str,
+        help: &str,
+        set: impl FnMut(&str, &mut Values<'_>) -> Result<bool, Mistake>,
+    ) -> Self {
         match wanted(lexopt::Parser::from_env(), set) {
             Ok(Wanted::Help) => {
-                say(format_args!("Usage: {} [OPTIONS]\n\nOptions:\n{help}{OPTIONS}", program()));
+                say(format_args!("Usage: {} {usage}\n\nOptions:\n{help}{OPTIONS}", program()));
                 process::exit(0);
             }
             Ok(Wanted::Serve(command_line)) => {
@@ -111,8 +132,13 @@ fn wanted(
             Short('h') | Long("help") => return Ok(Wanted::Help),
             Long(name) => {
                 let name = name.to_owned();
-                if !set(&name, &mut Values(&mut args))? {
+                if !set(&name, &mut Values(ValuesOf::Option(&mut args)))? {
                     return Err(Mistake::UnexpectedOption(format!("--{name}")));
+                }
+            }
+            Value(argument) => {
+                if !set("", &mut Values(ValuesOf::Argument(Some(argument.clone()))))? {
+                    return Err(Mistake::UnexpectedArgument(argument));
                 }
             }
             _ => return Err(arg.unexpected()),

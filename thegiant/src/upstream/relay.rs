@@ -30,7 +30,7 @@ use super::{
     table::Table,
 };
 use crate::{
-    Client, Disconnected, Error,
+    Client, Disconnected, Error, Value,
     command::{Call, Spec},
     connection::{Burst, ClientFlag, Drain, MountId, STOPPED, Target},
 };
@@ -170,9 +170,15 @@ enum Way {
     /// By the connection that its client has for itself: to this one, or to the one that is there; or the error is what the
     /// client is told there.
     Private(Kind, Result<Option<usize>, Error>),
-    Refuse(Error),
+    Answer(Value),
     /// There is no room, or it is not known yet where it goes.
     Wait,
+}
+
+impl From<Error> for Way {
+    fn from(error: Error) -> Self {
+        Way::Answer(Value::Error(error))
+    }
 }
 
 impl Core {
@@ -187,8 +193,8 @@ impl Core {
                 Some(Way::Link(link, bound)) => self.send_on(burst, mount, most, (link, bound)),
                 Some(Way::Split(split)) => self.send_split(burst, mount, split),
                 Some(Way::Private(kind, to)) => next = self.send_privately(burst, mount, kind, to),
-                Some(Way::Refuse(error)) => {
-                    burst.reject(|_, out| out.error(&error));
+                Some(Way::Answer(reply)) => {
+                    answer(&mut burst, &reply);
                     next = Some(burst);
                 }
                 Some(Way::Wait) => self.waiting.push((burst, mount)),
@@ -216,7 +222,7 @@ impl Core {
         let words = Words::Call(&call);
         let kind = self.kind(words, row);
         if matches!(kind, Kind::Refused | Kind::Own) {
-            return Way::Refuse(refusal(&call, row));
+            return refusal(&call, row).into();
         }
         if !self.is_ready() {
             return Way::Wait;
@@ -228,7 +234,7 @@ impl Core {
         }
         let number = call.client().id();
         let (server, bound) = match kind {
-            Kind::Plain => match self.route(words) {
+            Kind::Plain => match self.route(words, false) {
                 Route::To(server) => (server, 0),
                 // It need not have a way of its own.
                 Route::Any => match before {
@@ -236,7 +242,7 @@ impl Core {
                     None => (self.servers.any(number), 0),
                 },
                 Route::Split(split) => return Way::Split(split),
-                Route::Refuse(error) => return Way::Refuse(error),
+                Route::Answer(reply) => return Way::Answer(reply),
             },
             Kind::Exec | Kind::Discard | Kind::Unwatch => (self.servers.any(number), 0),
             // A transaction that is there as a whole has no need of a connection of its own.
@@ -250,7 +256,7 @@ impl Core {
             _ => {
                 return match self.destination(words) {
                     Ok(to) => Way::Private(kind, Ok(Some(to.unwrap_or_else(|| self.servers.any(number))))),
-                    Err(error) => Way::Refuse(error),
+                    Err(error) => error.into(),
                 };
             }
         };
@@ -259,7 +265,7 @@ impl Core {
         }
         let link = self.link_for(server, Lane::of(call.client()), number);
         match self.links[link].unsent(1) {
-            Some(error) => Way::Refuse(error),
+            Some(error) => error.into(),
             None if self.links[link].is_full() => Way::Wait,
             None => Way::Link(link, bound),
         }
@@ -273,13 +279,13 @@ impl Core {
         }
         // What is neither about the connection nor about what is there need not go there.
         let is_free = kind == Kind::Plain && !is_in_transaction;
-        let to = match self.route(words) {
+        let to = match self.route(words, true) {
             Route::To(server) if is_free && own.is_some_and(|own| own != server) => return None,
-            Route::Split(_) | Route::Refuse(_) if is_free => return None,
+            Route::Split(_) | Route::Answer(_) if is_free => return None,
             Route::To(server) => Ok(Some(server)),
             Route::Any => Ok(None),
-            Route::Split(_) => Err(CROSSED),
-            Route::Refuse(error) => Err(error),
+            Route::Answer(Value::Error(error)) => Err(error),
+            Route::Split(_) | Route::Answer(_) => Err(CROSSED),
         };
         Some(Way::Private(kind, to))
     }
@@ -303,22 +309,22 @@ impl Core {
             || (0..self.servers.len()).all(|server| !self.servers.is_up(server))
     }
 
-    fn route(&mut self, words: Words<'_>) -> Route {
+    fn route(&mut self, words: Words<'_>, is_in_transaction: bool) -> Route {
         let Some(router) = &mut self.router else { return Route::To(0) };
         let known = self.table.as_ref().and_then(|table| table.find(words));
-        match router.route(&Request::new(words, known), &mut self.servers) {
-            Route::To(server) if server >= self.servers.len() => Route::Refuse(Error::INTERNAL),
+        match router.route(&Request::new(words, known, is_in_transaction), &mut self.servers) {
+            Route::To(server) if server >= self.servers.len() => Error::INTERNAL.into(),
             route => route,
         }
     }
 
-    /// The one upstream that a request goes to; none is any.
+    /// The one upstream that a request goes to which others belong to; none is any.
     fn destination(&mut self, words: Words<'_>) -> Result<Option<usize>, Error> {
-        match self.route(words) {
+        match self.route(words, true) {
             Route::To(server) => Ok(Some(server)),
             Route::Any => Ok(None),
-            Route::Split(_) => Err(CROSSED),
-            Route::Refuse(error) => Err(error),
+            Route::Answer(Value::Error(error)) => Err(error),
+            Route::Split(_) | Route::Answer(_) => Err(CROSSED),
         }
     }
 
@@ -415,6 +421,9 @@ impl Core {
     fn depart_in_parts(&mut self, who: Who, lane: Lane, number: u64, Split { parts, merge }: Split) {
         let flight = self.flights.next_id();
         let (servers, parts): (Vec<usize>, Vec<Vec<Bytes>>) = parts.into_iter().unzip();
+        if parts.is_empty() {
+            self.flights.landed.push_back(flight);
+        }
         self.flights.depart(flight, Flight::Split(Parts::new(who, parts, merge)));
         for (server, slot) in servers.into_iter().zip(0..) {
             if let Err(error) = self.send(flight, slot, Redirect { server, asking: false }, lane, number) {
@@ -487,7 +496,7 @@ impl Core {
     fn land_in_parts(&mut self, parts: Parts) {
         match parts.merge() {
             (Who::Burst(mut burst, mount), reply) => {
-                burst.step(Some(&Spec::FALLBACK), |_, out| reply.encode(out));
+                answer(&mut burst, &reply);
                 self.run(burst, mount, FIRST);
             }
             // Who has asked may have gone.
@@ -531,12 +540,12 @@ impl Core {
         let mut route = None;
         self.flights.with_words(flight, slot, |words| {
             let known = table.as_ref().and_then(|table| table.find(words));
-            route = Some(router.route(&Request::new(words, known), servers));
+            route = Some(router.route(&Request::new(words, known, false), servers));
         });
         match route? {
             Route::To(server) => Some(Redirect { server, asking: false }),
             Route::Any => Some(Redirect { server: self.servers.any(slot.into()), asking: false }),
-            Route::Split(_) | Route::Refuse(_) => None,
+            Route::Split(_) | Route::Answer(_) => None,
         }
     }
 
@@ -590,14 +599,14 @@ impl Core {
         }
         self.asks += 1;
         let number = self.asks;
-        let server = match self.route(Words::Own(&words)) {
+        let server = match self.route(Words::Own(&words), false) {
             Route::To(server) => server,
             Route::Any => self.servers.any(number),
             Route::Split(split) => {
                 return self.depart_in_parts(Who::Program(answer), Lane::FIRST, number, split);
             }
             // Who has asked may have gone.
-            Route::Refuse(error) => return drop(answer.send(Err(error))),
+            Route::Answer(reply) => return drop(answer.send(Ok(reply))),
         };
         let index = self.link_for(server, Lane::FIRST, number);
         let link = &self.links[index];
@@ -688,6 +697,14 @@ impl Core {
         if let Some((server, dialled)) = dialled.filter(|_| self.idle.len() < IDLE) {
             self.idle.push((server, lane, dialled));
         }
+    }
+}
+
+/// Answers the next request of a burst.
+fn answer(burst: &mut Burst, reply: &Value) {
+    match reply {
+        Value::Error(error) => burst.reject(|_, out| out.error(error)),
+        reply => burst.step(Some(&Spec::FALLBACK), |_, out| reply.encode(out)),
     }
 }
 

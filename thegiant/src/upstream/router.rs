@@ -56,7 +56,14 @@ pub enum Route {
     /// To several.
     Split(Split),
     /// To none: this is answered.
-    Refuse(Error),
+    Answer(Value),
+}
+
+/// The error is answered.
+impl From<Error> for Route {
+    fn from(error: Error) -> Self {
+        Route::Answer(Value::Error(error))
+    }
 }
 
 /// Where a request goes that has been sent to the wrong one.
@@ -132,6 +139,7 @@ impl fmt::Debug for Split {
 pub struct Request<'a> {
     words: Words<'a>,
     known: Option<&'a Known>,
+    is_in_transaction: bool,
 }
 
 /// The words of a request.
@@ -144,8 +152,8 @@ pub(super) enum Words<'a> {
 }
 
 impl<'a> Request<'a> {
-    pub(super) fn new(words: Words<'a>, known: Option<&'a Known>) -> Self {
-        Request { words, known }
+    pub(super) fn new(words: Words<'a>, known: Option<&'a Known>, is_in_transaction: bool) -> Self {
+        Request { words, known, is_in_transaction }
     }
 
     /// The command, as it was sent.
@@ -189,6 +197,12 @@ impl<'a> Request<'a> {
     /// Whether it changes nothing, by what the upstreams' `COMMAND` says.
     pub fn is_readonly(&self) -> bool {
         self.known.is_some_and(|known| known.is_readonly)
+    }
+
+    /// Whether it is part of a transaction, or its client watches keys or listens: it has to go where the others have gone,
+    /// so it should not go to a replica even if it changes nothing.
+    pub fn is_in_transaction(&self) -> bool {
+        self.is_in_transaction
     }
 
     /// Who sent it; the program, if it is none.

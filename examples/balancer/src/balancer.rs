@@ -1,0 +1,151 @@
+//! Which requests go where.
+
+use thegiant::{
+    Error, Value,
+    upstream::{Redirect, Request, Route, Router, Servers, Split},
+};
+
+use crate::{
+    merge::{Merge, in_order},
+    scan::scan,
+    spread::Spread,
+};
+
+/// Sends requests where their keys are. Those with keys of several servers are split if that can be, those without keys go to
+/// one server or to all.
+#[derive(Debug)]
+pub struct Balancer<S> {
+    spread: S,
+}
+
+/// What is done with commands of several keys: so many words belong to each, and one reply is made of several like this.
+const OF_KEYS: &[(&str, usize, Merge)] = &[
+    ("DEL", 1, Merge::Sum),
+    ("UNLINK", 1, Merge::Sum),
+    ("EXISTS", 1, Merge::Sum),
+    ("TOUCH", 1, Merge::Sum),
+    ("MGET", 1, Merge::Keys),
+    ("MSET", 2, Merge::First),
+];
+
+/// Commands without keys that go to all servers. All else goes to any.
+const OF_ALL: &[(&str, Merge)] = &[
+    ("DBSIZE", Merge::Sum),
+    ("KEYS", Merge::Concat),
+    ("SCRIPT EXISTS", Merge::Least),
+    ("SCRIPT LOAD", Merge::First),
+    ("SCRIPT FLUSH", Merge::First),
+    ("FUNCTION LOAD", Merge::First),
+    ("FUNCTION DELETE", Merge::First),
+    ("FUNCTION FLUSH", Merge::First),
+    ("FUNCTION RESTORE", Merge::First),
+    ("FLUSHALL", Merge::First),
+    ("FLUSHDB", Merge::First),
+    ("SWAPDB", Merge::First),
+    ("SAVE", Merge::First),
+    ("BGSAVE", Merge::First),
+    ("BGREWRITEAOF", Merge::First),
+];
+
+/// Commands that are about channels.
+const OF_CHANNELS: &[&str] = &["PUBLISH", "SUBSCRIBE", "PSUBSCRIBE", "UNSUBSCRIBE", "PUNSUBSCRIBE", "PUBSUB"];
+
+/// What Redis Cluster says of keys that cannot be in one request.
+const CROSSED: Error = Error::from_static("CROSSSLOT Keys in request don't hash to the same slot");
+
+const NONE_UP: Error = Error::from_static("UPSTREAMDOWN no server can be reached: the command was not sent");
+
+impl<S: Spread> Balancer<S> {
+    /// Sends requests to where `spread` says that keys are.
+    pub fn new(spread: S) -> Self {
+        Balancer { spread }
+    }
+
+    /// Of a request with several keys, all have to be together, unless it can be split.
+    fn route_keys(&mut self, request: &Request<'_>, servers: &mut Servers) -> Route {
+        let is_read = is_read(request);
+        // Each group of keys, with where its keys are among all.
+        let mut groups: Vec<((usize, u16), Vec<usize>)> = Vec::new();
+        for (index, key) in request.keys().enumerate() {
+            let group = (self.spread.server_of(key, false, servers), self.spread.group_of(key));
+            match groups.iter_mut().find(|(known, _)| *known == group) {
+                Some((_, keys)) => keys.push(index),
+                None => groups.push((group, vec![index])),
+            }
+        }
+        let first = request.keys().next().unwrap_or_default();
+        if groups.len() == 1 {
+            return Route::To(self.spread.server_of(first, is_read, servers));
+        }
+        let Some((_, words, merge)) = OF_KEYS.iter().find(|(name, ..)| request.is(name)) else {
+            return CROSSED.into();
+        };
+        let at: Vec<usize> = request.key_positions().collect();
+        let mut order = Vec::with_capacity(at.len());
+        let parts = groups.into_iter().map(|((server, _), keys)| {
+            let of_key = |key: &usize| (at[*key]..at[*key] + words).filter_map(|index| request.get(index));
+            let part = [request.name()].into_iter().chain(keys.iter().flat_map(of_key)).collect::<Vec<_>>();
+            order.extend(keys);
+            (server, part)
+        });
+        let parts: Vec<_> = parts.collect();
+        let merge = *merge;
+        Route::Split(Split::new(parts, move |replies| match merge {
+            Merge::Keys => in_order(&order, replies),
+            merge => merge.merge(replies),
+        }))
+    }
+
+    fn route_keyless(&mut self, request: &Request<'_>, servers: &mut Servers) -> Route {
+        if OF_CHANNELS.iter().any(|name| request.is(name)) {
+            return self.spread.channels(servers);
+        }
+        if request.is("SCAN") {
+            return scan(request, &self.spread.all(servers));
+        }
+        let Some((_, merge)) = OF_ALL.iter().find(|(name, _)| is_named(request, name)) else {
+            return Route::Any;
+        };
+        let all = self.spread.all(servers);
+        if all.is_empty() {
+            return NONE_UP.into();
+        }
+        let parts = all.into_iter().map(|server| (server, request.words()));
+        let merge = *merge;
+        Route::Split(Split::new(parts, move |replies: Vec<Value>| merge.merge(replies)))
+    }
+}
+
+/// Whether it may be answered by a replica.
+fn is_read(request: &Request<'_>) -> bool {
+    request.is_readonly() && !request.is_in_transaction()
+}
+
+/// Whether it is this command, or this subcommand.
+fn is_named(request: &Request<'_>, name: &str) -> bool {
+    match name.split_once(' ') {
+        None => request.is(name),
+        Some((name, subcommand)) => {
+            request.is(name)
+                && request.get(1).is_some_and(|word| word.eq_ignore_ascii_case(subcommand.as_bytes()))
+        }
+    }
+}
+
+impl<S: Spread> Router for Balancer<S> {
+    fn route(&mut self, request: &Request<'_>, servers: &mut Servers) -> Route {
+        if let Some(error) = self.spread.refuse(request) {
+            return error.into();
+        }
+        let mut keys = request.keys();
+        match (keys.next(), keys.next()) {
+            (Some(key), None) => Route::To(self.spread.server_of(key, is_read(request), servers)),
+            (Some(_), Some(_)) => self.route_keys(request, servers),
+            (None, _) => self.route_keyless(request, servers),
+        }
+    }
+
+    fn redirect(&mut self, error: &str, servers: &mut Servers) -> Option<Redirect> {
+        self.spread.redirect(error, servers)
+    }
+}

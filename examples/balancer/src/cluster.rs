@@ -1,0 +1,188 @@
+//! The nodes of a Redis Cluster.
+
+use std::{cell::RefCell, rc::Rc, time::Duration};
+
+use thegiant::{
+    Error, UpstreamHandle, Value,
+    upstream::{Redirect, Request, Route, Servers},
+};
+use tokio::{sync::Notify, time};
+
+use crate::{
+    hash::{SLOTS, slot_of},
+    spread::Spread,
+};
+
+/// A Redis Cluster, which says itself where its keys are. What it redirects is sent again.
+#[derive(Debug)]
+pub struct Cluster {
+    /// The server of each slot.
+    slots: Vec<Option<usize>>,
+    told: Rc<Told>,
+}
+
+/// What the cluster has said of itself: the router, which runs for each request, is told of it by who asks.
+#[derive(Debug, Default)]
+struct Told {
+    /// The slots of addresses, when they have been told anew.
+    ranges: RefCell<Option<Vec<Range>>>,
+    /// They are not true any more.
+    changed: Notify,
+}
+
+/// Slots from the first to the last, and who has them.
+#[derive(Debug, PartialEq, Eq)]
+struct Range {
+    first: usize,
+    last: usize,
+    address: String,
+}
+
+/// Asks a cluster again and again where its slots are.
+#[derive(Debug)]
+pub struct Watch(Rc<Told>);
+
+/// So often it is asked, and at most so often if it is known to have changed.
+const EVERY: Duration = Duration::from_secs(2);
+const AT_MOST_EVERY: Duration = Duration::from_millis(100);
+
+const NO_CLUSTER: Error = Error::from_static("ERR This instance has cluster support disabled");
+
+impl Cluster {
+    /// A cluster of which nothing is known yet, and what is to [run](Watch::run) for it to be known.
+    pub fn new() -> (Self, Watch) {
+        let told = Rc::new(Told::default());
+        (Cluster { slots: vec![None; SLOTS], told: Rc::clone(&told) }, Watch(told))
+    }
+
+    /// Takes note of what has been told.
+    fn update(&mut self, servers: &mut Servers) {
+        let Some(ranges) = self.told.ranges.take() else { return };
+        self.slots.fill(None);
+        for Range { first, last, address } in ranges {
+            let server = servers.find_or_add(&address);
+            self.slots[first..=last].fill(Some(server));
+        }
+    }
+}
+
+impl Watch {
+    /// Goes on as long as there is the cluster.
+    pub async fn run(self, nodes: UpstreamHandle) {
+        let Watch(told) = self;
+        while Rc::strong_count(&told) > 1 {
+            match nodes.call(["CLUSTER", "SLOTS"]).await {
+                Ok(slots) => *told.ranges.borrow_mut() = Some(ranges(slots)),
+                Err(error) => tracing::debug!(%error, "the cluster does not say where its slots are"),
+            }
+            time::sleep(AT_MOST_EVERY).await;
+            let _ = time::timeout(EVERY, told.changed.notified()).await;
+        }
+    }
+}
+
+/// What a reply to `CLUSTER SLOTS` says: of each range the first and the last slot, then its nodes, the master first.
+fn ranges(slots: Value) -> Vec<Range> {
+    let range = |value: Value| {
+        let Value::Array(fields) = value else { return None };
+        let [Value::Integer(first), Value::Integer(last), Value::Array(master), ..] = &fields[..] else {
+            return None;
+        };
+        let [Value::Bulk(host), Value::Integer(port), ..] = &master[..] else { return None };
+        let (first, last) = (usize::try_from(*first).ok()?, usize::try_from(*last).ok()?);
+        let address = address(std::str::from_utf8(host).ok()?, &port.to_string())?;
+        (first <= last && last < SLOTS).then_some(Range { first, last, address })
+    };
+    let Value::Array(slots) = slots else { return Vec::new() };
+    slots.into_iter().filter_map(range).collect()
+}
+
+/// A node that does not know its own address says nothing of it.
+fn address(host: &str, port: &str) -> Option<String> {
+    match host {
+        "" | "?" => None,
+        host if host.contains(':') => Some(format!("[{host}]:{port}")),
+        host => Some(format!("{host}:{port}")),
+    }
+}
+
+impl Spread for Cluster {
+    fn server_of(&mut self, key: &[u8], _is_read: bool, servers: &mut Servers) -> usize {
+        self.update(servers);
+        match self.slots[usize::from(slot_of(key))] {
+            Some(server) => {
+                if !servers.is_up(server) {
+                    self.told.changed.notify_one();
+                }
+                server
+            }
+            // Whoever it is says where it has to go.
+            None => (0..servers.len()).find(|server| servers.is_up(*server)).unwrap_or(0),
+        }
+    }
+
+    fn group_of(&self, key: &[u8]) -> u16 {
+        slot_of(key)
+    }
+
+    fn all(&mut self, servers: &mut Servers) -> Vec<usize> {
+        self.update(servers);
+        let mut all: Vec<usize> = self.slots.iter().flatten().copied().collect();
+        all.sort_unstable();
+        all.dedup();
+        // As long as nothing is known, it is those that were given.
+        if all.is_empty() { (0..servers.len()).collect() } else { all }
+    }
+
+    /// What is published at one node is heard at all of them.
+    fn channels(&mut self, _: &mut Servers) -> Route {
+        Route::Any
+    }
+
+    /// Clients are not told of nodes that they would go to by themselves.
+    fn refuse(&self, request: &Request<'_>) -> Option<Error> {
+        (request.client().is_some() && request.is("CLUSTER")).then_some(NO_CLUSTER)
+    }
+
+    fn redirect(&mut self, error: &str, servers: &mut Servers) -> Option<Redirect> {
+        let mut words = error.split(' ');
+        let (kind, slot, address) = (words.next()?, words.next(), words.next());
+        let asking = match kind {
+            "MOVED" => false,
+            "ASK" => true,
+            "CLUSTERDOWN" => {
+                self.told.changed.notify_one();
+                return None;
+            }
+            _ => return None,
+        };
+        let (slot, (host, port)) = (slot?.parse::<usize>().ok()?, address?.rsplit_once(':')?);
+        let server = servers.find_or_add(&self::address(host, port)?);
+        if !asking {
+            *self.slots.get_mut(slot)? = Some(server);
+            self.told.changed.notify_one();
+        }
+        Some(Redirect { server, asking })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slots_are_read() {
+        let node = |host: &str| {
+            Value::Array(vec![Value::bulk(host.to_owned()), Value::Integer(7000), Value::bulk("id")])
+        };
+        let slots = Value::Array(vec![
+            Value::Array(vec![Value::Integer(0), Value::Integer(99), node("10.0.0.1"), node("10.0.0.2")]),
+            Value::Array(vec![Value::Integer(100), Value::Integer(100), node("::1")]),
+            // What is not known, or is no range, is passed over.
+            Value::Array(vec![Value::Integer(101), Value::Integer(102), node("")]),
+            Value::Array(vec![Value::Integer(5), Value::Integer(16384), node("10.0.0.3")]),
+        ]);
+        let range = |first, last, address: &str| Range { first, last, address: address.to_owned() };
+        assert_eq!(ranges(slots), [range(0, 99, "10.0.0.1:7000"), range(100, 100, "[::1]:7000")]);
+    }
+}

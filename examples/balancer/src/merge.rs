@@ -1,0 +1,62 @@
+//! One reply of several.
+
+use thegiant::Value;
+
+/// What one reply is made like of several.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Merge {
+    /// All say the same.
+    First,
+    /// The sum of all numbers.
+    Sum,
+    /// Of each place, the least number.
+    Least,
+    /// One list behind the other.
+    Concat,
+    /// Each value at the place of its key.
+    Keys,
+}
+
+impl Merge {
+    /// None of the replies is an error.
+    pub(crate) fn merge(self, replies: Vec<Value>) -> Value {
+        match self {
+            Merge::First => replies.into_iter().next().unwrap_or(Value::Null),
+            Merge::Sum => Value::Integer(replies.iter().filter_map(number).sum()),
+            Merge::Least => {
+                let lists = replies.into_iter().map(list);
+                let least = |left: Vec<Value>, right: Vec<Value>| {
+                    left.into_iter()
+                        .zip(right)
+                        .map(|(left, right)| if number(&left) <= number(&right) { left } else { right })
+                        .collect()
+                };
+                Value::Array(lists.reduce(least).unwrap_or_default())
+            }
+            Merge::Concat | Merge::Keys => Value::Array(replies.into_iter().flat_map(list).collect()),
+        }
+    }
+}
+
+/// The values of several replies, each at the place that `order` says.
+pub(crate) fn in_order(order: &[usize], replies: Vec<Value>) -> Value {
+    let mut values = vec![Value::Null; order.len()];
+    for (index, value) in order.iter().zip(replies.into_iter().flat_map(list)) {
+        values[*index] = value;
+    }
+    Value::Array(values)
+}
+
+fn number(value: &Value) -> Option<i64> {
+    match value {
+        Value::Integer(number) => Some(*number),
+        _ => None,
+    }
+}
+
+fn list(value: Value) -> Vec<Value> {
+    match value {
+        Value::Array(values) | Value::Set(values) => values,
+        _ => Vec::new(),
+    }
+}

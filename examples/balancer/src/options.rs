@@ -1,0 +1,101 @@
+//! The command line.
+
+use std::time::Duration;
+
+use cli::{Mistake, Values};
+use thegiant::Upstream;
+
+use crate::hash::HashKind;
+
+/// What the options are for.
+pub const HELP: &str =
+    "  --hash KIND          spread keys as KIND: ketama, as twemproxy does, rendezvous, or slots, as Redis Cluster
+                       numbers them (ketama)
+  --keep               keys of a server that is down are not given to others meanwhile
+  --cluster            the addresses are nodes of a Redis Cluster, which says itself where keys are
+  --connections N      at most so many connections to each server, which all clients share (1)
+  --server-user USER, --server-password PASSWORD
+                       say this to the servers
+  --timeout MS         take a server for lost that says nothing for so long while it is asked (5000)
+";
+
+/// The usage, behind the name of the program.
+pub const USAGE: &str = "[OPTIONS] ADDR[,REPLICA ...] ...";
+
+/// What the command line says.
+#[derive(Debug)]
+pub struct Options {
+    /// Addresses of servers, each with its replicas behind it.
+    pub groups: Vec<Vec<String>>,
+    /// How keys are spread.
+    pub hash: HashKind,
+    /// Whether keys of a server that is down stay there.
+    pub keep: bool,
+    /// Whether it is a cluster.
+    pub cluster: bool,
+    connections: usize,
+    user: Option<String>,
+    password: Option<String>,
+    timeout: Duration,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Options {
+            groups: Vec::new(),
+            hash: HashKind::default(),
+            keep: false,
+            cluster: false,
+            connections: 1,
+            user: None,
+            password: None,
+            timeout: Duration::from_secs(5),
+        }
+    }
+}
+
+impl Options {
+    /// Takes an option, if there is one of this name; what has no name is an address.
+    ///
+    /// # Errors
+    /// It cannot be what it is.
+    pub fn set(&mut self, name: &str, values: &mut Values<'_>) -> Result<bool, Mistake> {
+        match name {
+            "" => self.groups.push(values.take()?.split(',').map(str::to_owned).collect()),
+            "hash" => {
+                self.hash = values.take()?.parse::<HashKind>().map_err(|wrong| format!("--hash: {wrong}"))?
+            }
+            "keep" => self.keep = true,
+            "cluster" => self.cluster = true,
+            "connections" => self.connections = number(name, values)?,
+            "server-user" => self.user = Some(values.take()?),
+            "server-password" => self.password = Some(values.take()?),
+            "timeout" => self.timeout = Duration::from_millis(number(name, values)? as u64),
+            _ => return Ok(false),
+        }
+        Ok(true)
+    }
+
+    /// The servers, in the order in which they were given.
+    pub fn upstreams(&self) -> impl Iterator<Item = Upstream> {
+        self.groups.iter().flatten().map(|address| {
+            let mut upstream =
+                Upstream::new(address).connections(self.connections).reply_timeout(self.timeout);
+            if let Some(user) = &self.user {
+                upstream = upstream.user(user);
+            }
+            if let Some(password) = &self.password {
+                upstream = upstream.password(password);
+            }
+            upstream
+        })
+    }
+}
+
+fn number(name: &str, values: &mut Values<'_>) -> Result<usize, Mistake> {
+    let value = values.take()?;
+    match value.parse() {
+        Ok(number) if number > 0 => Ok(number),
+        _ => Err(format!("--{name} {value}: that is not a number it can be").into()),
+    }
+}

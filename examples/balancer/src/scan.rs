@@ -1,0 +1,55 @@
+//! `SCAN` over all servers, one after the other.
+
+use bytes::Bytes;
+use thegiant::{
+    Error, Value,
+    upstream::{Request, Route, Split},
+};
+
+/// A cursor says in its lower bits which server is read, and above what the cursor is there.
+const SERVERS: u64 = 1 << 10;
+
+const INVALID: Error = Error::from_static("ERR invalid cursor");
+
+/// Reads on where the cursor of the request says, among these servers.
+pub(crate) fn scan(request: &Request<'_>, all: &[usize]) -> Route {
+    let Some(cursor) = request.get(1) else { return Route::Any };
+    let Some(cursor) = number(cursor) else { return INVALID.into() };
+    let (inner, from) = (cursor / SERVERS, (cursor % SERVERS) as usize);
+    // One that has gone meanwhile is passed over.
+    let mut left = all.iter().copied().filter(|server| *server >= from);
+    let Some(server) = left.next() else {
+        return Route::Answer(page(0, Value::Array(Vec::new())));
+    };
+    let inner = if server == from { inner } else { 0 };
+    let next = left.next();
+    let words = [request.name().to_vec(), inner.to_string().into_bytes()];
+    let rest = request.words().skip(2).map(<[u8]>::to_vec);
+    let words: Vec<_> = words.into_iter().chain(rest).collect();
+    Route::Split(Split::new([(server, words)], move |mut replies| match replies.pop() {
+        Some(Value::Array(mut fields)) if fields.len() == 2 => {
+            let keys = fields.pop().unwrap_or(Value::Null);
+            let inner = match fields.pop() {
+                Some(Value::Bulk(inner)) => number(&inner),
+                _ => None,
+            };
+            let cursor = match (inner, next) {
+                (Some(0), Some(next)) => Some(next as u64),
+                (Some(0), None) => Some(0),
+                (Some(inner), _) => inner.checked_mul(SERVERS).map(|inner| inner + server as u64),
+                (None, _) => None,
+            };
+            cursor.map_or(Value::Error(INVALID), |cursor| page(cursor, keys))
+        }
+        Some(other) => other,
+        None => Value::Null,
+    }))
+}
+
+fn page(cursor: u64, keys: Value) -> Value {
+    Value::Array(vec![Value::Bulk(Bytes::from(cursor.to_string())), keys])
+}
+
+fn number(text: &[u8]) -> Option<u64> {
+    std::str::from_utf8(text).ok()?.parse().ok()
+}
