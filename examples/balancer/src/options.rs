@@ -9,8 +9,8 @@ use crate::hash::HashKind;
 
 /// What the options are for.
 pub const HELP: &str =
-    "  --hash KIND          spread keys as KIND: ketama, as twemproxy does, rendezvous, or slots, as Redis Cluster
-                       numbers them (ketama)
+    "  --hash KIND          spread keys as KIND: rendezvous, most evenly, ketama, as twemproxy does, or slots, as Redis
+                       Cluster numbers them (rendezvous)
   --keep               keys of a server that is down are not given to others meanwhile
   --cluster            the addresses are nodes of a Redis Cluster, which says itself where keys are
   --connections N      at most so many connections to each server, which all clients share (1)

@@ -64,7 +64,7 @@ fn open_seconds(program: &Program, options: &Options) -> Result<f64> {
     Ok(started.elapsed().as_secs_f64())
 }
 
-fn memory_figures(programs: &Pair<Program>, options: &Options) -> Result<Vec<Figure>> {
+pub(crate) fn memory_figures(programs: &Pair<Program>, options: &Options) -> Result<Vec<Figure>> {
     let memory = programs.try_map(|program| Memory::measure(program, options))?;
     let figure = |moment: String, read: fn(&Memory) -> f64, target| Figure {
         name: format!("KiB per connection, {moment}"),

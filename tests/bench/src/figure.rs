@@ -32,6 +32,8 @@ pub(crate) struct Figure {
 pub(crate) enum Limit {
     /// As a part of Redis' figure.
     Ratio(f64),
+    /// As a part of that of another program of ours.
+    OwnRatio(f64),
     /// As such.
     Value(f64),
 }
@@ -50,7 +52,7 @@ impl Figure {
     /// The limit and whether the figure keeps it.
     pub(crate) fn verdict(&self) -> Option<(f64, bool)> {
         self.target.map(|target| match target {
-            Limit::Ratio(limit) => (limit, median(self.ratios()) <= limit),
+            Limit::Ratio(limit) | Limit::OwnRatio(limit) => (limit, median(self.ratios()) <= limit),
             Limit::Value(limit) => (limit, self.medians().subject <= limit),
         })
     }

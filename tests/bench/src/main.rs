@@ -14,6 +14,7 @@ mod options;
 mod pinned;
 mod proc;
 mod program;
+mod proxy;
 mod publish;
 mod report;
 mod server;
@@ -25,7 +26,9 @@ use std::error::Error;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
+use figure::Pair;
 use options::{Options, USAGE};
+use program::Program;
 
 type Result<T, E = Box<dyn Error>> = std::result::Result<T, E>;
 
@@ -55,6 +58,12 @@ fn run(options: &Options) -> Result<()> {
         let programs = options.on_disk()?;
         let figures = disk::figures(&programs, options)?;
         return print(&report::report(&programs, options, &figures));
+    }
+    if options.proxy {
+        let programs = options.proxies()?;
+        print(&report::report(&programs, options, &proxy::figures(&programs, options)?))?;
+        let cached = Pair { baseline: Program::example("kv")?, subject: Program::example("readthrough")? };
+        return print(&report::report(&cached, options, &proxy::hits(&cached, options)?));
     }
     let programs = options.programs()?;
     let mut figures = latency::figures(&programs, options)?;

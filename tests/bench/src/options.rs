@@ -28,6 +28,8 @@ Usage: tests/bench/run [OPTIONS]
                   with --latency, how long callers wait
   --disk          instead, what a write costs that is on disk before it is answered: SET of kv-disk and XADD of
                   collector beside redis-server
+  --proxy         instead, what a GET costs by way of balancer beside the same by twemproxy (nutcracker), both before one
+                  redis-server; and what a hit of readthrough costs beside a GET of kv
   --cpu N         the processor that server and load generator share (default: the last one)
   -h, --help      this text
 ";
@@ -43,6 +45,8 @@ pub(crate) struct Options {
     pub(crate) calls: bool,
     /// What it costs to have writes on disk, alone.
     pub(crate) disk: bool,
+    /// What it costs to be in front of another server, alone.
+    pub(crate) proxy: bool,
     /// How many connections to open at once.
     pub(crate) crowd: u64,
     only: Vec<String>,
@@ -67,6 +71,7 @@ impl Options {
                     options.disk = true;
                     options.keys.get_or_insert(disk::KEYS);
                 }
+                "--proxy" => options.proxy = true,
                 "--cpu" => options.cpu = number(&word, words.next())? as usize,
                 _ => return Err(format!("unknown option '{word}'; --help lists them").into()),
             }
@@ -83,6 +88,7 @@ impl Options {
             latency: None,
             calls: false,
             disk: false,
+            proxy: false,
             crowd,
             only: Vec::new(),
             server: None,
@@ -121,6 +127,16 @@ impl Options {
     /// `collector`, unless another server is put in the place of examples.
     pub(crate) fn collector(&self) -> Result<Option<Program>> {
         if self.server.is_some() { Ok(None) } else { Program::example("collector").map(Some) }
+    }
+
+    /// `balancer`, beside another proxy.
+    pub(crate) fn proxies(&self) -> Result<Pair<Program>> {
+        let baseline = Program::find(self.against.as_deref().unwrap_or("nutcracker"))?;
+        let subject = match &self.server {
+            Some(path) => Program::find(path)?,
+            None => Program::example("balancer")?,
+        };
+        Ok(Pair { baseline, subject }.told_apart())
     }
 
     /// `jobs`, beside each of those that can do the same.

@@ -25,6 +25,8 @@ pub(crate) struct Program {
     pub(crate) dialect: Dialect,
     /// What it is told beside its address.
     pub(crate) settings: String,
+    /// Where it listens, if it has been told by another way than its command line.
+    pub(crate) address: Option<SocketAddr>,
 }
 
 /// Whose command line a program understands.
@@ -33,6 +35,7 @@ pub(crate) enum Dialect {
     Redis,
     Giant,
     Nats,
+    Twemproxy,
 }
 
 impl Program {
@@ -42,10 +45,10 @@ impl Program {
         let dialect = Dialect::of(&label);
         let version = match dialect {
             Dialect::Redis => format!("{label} {}", redis_version(path)?),
-            Dialect::Giant | Dialect::Nats => label.clone(),
+            Dialect::Giant | Dialect::Nats | Dialect::Twemproxy => label.clone(),
         };
         let settings = if dialect == Dialect::Redis { REDIS_SETTINGS } else { "" }.to_owned();
-        Ok(Program { path: path.to_owned(), label, version, dialect, settings })
+        Ok(Program { path: path.to_owned(), label, version, dialect, settings, address: None })
     }
 
     /// The example that `tests/bench/run` has built next to this driver.
@@ -58,6 +61,11 @@ impl Program {
     /// Told this, beside its address.
     pub(crate) fn with(self, settings: String) -> Program {
         Program { settings, ..self }
+    }
+
+    /// Told where to listen by its settings.
+    pub(crate) fn at(self, address: SocketAddr) -> Program {
+        Program { address: Some(address), ..self }
     }
 
     /// Whether it is no build of ours, which targets are about.
@@ -76,6 +84,7 @@ impl Program {
             Dialect::Giant => format!("--bind {address} {settings}"),
             Dialect::Nats => format!("-a {ip} -p {port} {settings}"),
             Dialect::Redis => format!("--bind {ip} --port {port} {settings}"),
+            Dialect::Twemproxy => settings.clone(),
         };
         iter::once(self.path.clone()).chain(line.split_whitespace().map(unquoted)).collect()
     }
@@ -86,6 +95,7 @@ impl Dialect {
         match file_name {
             name if name.contains("redis") || name.contains("valkey") => Dialect::Redis,
             name if name.contains("nats") => Dialect::Nats,
+            name if name.contains("nutcracker") => Dialect::Twemproxy,
             _ => Dialect::Giant,
         }
     }

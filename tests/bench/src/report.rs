@@ -90,6 +90,7 @@ fn ratio(figure: &Figure) -> String {
 fn target(figure: &Figure, beside_another: bool) -> String {
     let (unit, applies) = match figure.target {
         Some(Limit::Ratio(_)) => ("x", beside_another),
+        Some(Limit::OwnRatio(_)) => ("x", true),
         _ => ("", true),
     };
     match figure.verdict().filter(|_| applies) {

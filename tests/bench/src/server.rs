@@ -22,7 +22,7 @@ pub(crate) struct Server {
 impl Server {
     /// Starts a program on a free port and waits until it answers.
     pub(crate) fn start(program: &Program, cpu: usize) -> Result<Server> {
-        let address = free_address()?;
+        let address = program.address.map_or_else(free_address, Ok)?;
         // Wedged or not, it has nothing to save: KILL.
         let mut command = pinned::command(cpu, "KILL", &program.command_line(address));
         let child = command.stdout(Stdio::null()).spawn();
@@ -71,7 +71,7 @@ impl Drop for Server {
 
 /// A port of the kernel's choice: every server gets a new one, so that the closed connections of the one before
 /// never use up the addresses.
-fn free_address() -> io::Result<SocketAddr> {
+pub(crate) fn free_address() -> io::Result<SocketAddr> {
     TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()
 }
 
@@ -82,6 +82,7 @@ fn ping(address: SocketAddr, dialect: Dialect) -> io::Result<()> {
         // It speaks first.
         return stream.read_exact(&mut [0; b"INFO".len()]);
     }
-    stream.write_all(b"PING\r\n")?;
+    // Not every one knows inline commands.
+    stream.write_all(b"*1\r\n$4\r\nPING\r\n")?;
     stream.read_exact(&mut [0; b"+PONG\r\n".len()])
 }

@@ -31,7 +31,7 @@ impl Cell {
         format!("{}-{}", self.command.to_lowercase(), self.pipeline)
     }
 
-    fn title(self) -> String {
+    pub(crate) fn title(self) -> String {
         match self.pipeline {
             1 => format!("{}, no pipeline", self.command),
             depth => format!("{}, {depth} deep", self.command),
@@ -61,7 +61,7 @@ struct Sample {
 
 /// A cell with the requests of its rounds and what these gave.
 pub(crate) struct Series {
-    cell: Cell,
+    pub(crate) cell: Cell,
     requests: u64,
     samples: Vec<Pair<Sample>>,
 }

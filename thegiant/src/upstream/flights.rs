@@ -23,7 +23,7 @@ pub(super) enum Flight {
     /// Requests of a burst in a row.
     Burst(Run),
     /// A request that has been sent in parts.
-    Split(Parts),
+    Split(Box<Parts>),
     /// A request of the program.
     Ask {
         words: Vec<Bytes>,
@@ -203,11 +203,8 @@ impl Flights {
     /// Whether a request of this flight may be sent once more.
     pub(super) fn may_turn(&mut self, id: FlightId) -> bool {
         let turns = match &mut self.flights[id] {
-            Some(
-                Flight::Burst(Run { turns, .. })
-                | Flight::Split(Parts { turns, .. })
-                | Flight::Ask { turns, .. },
-            ) => turns,
+            Some(Flight::Burst(Run { turns, .. }) | Flight::Ask { turns, .. }) => turns,
+            Some(Flight::Split(parts)) => &mut parts.turns,
             _ => return false,
         };
         *turns = turns.saturating_sub(1);
@@ -230,12 +227,17 @@ impl Flights {
 
     /// By which lane a request of this flight goes, and the number of who sends it.
     pub(super) fn sender(&self, id: FlightId) -> Option<(Lane, u64)> {
-        match &self.flights[id] {
-            Some(
-                Flight::Burst(Run { burst, .. }) | Flight::Split(Parts { who: Who::Burst(burst, _), .. }),
-            ) => burst.client().map(|client| (Lane::of(client), client.id())),
-            Some(_) => Some((Lane::FIRST, 0)),
-            None => None,
+        let burst = match self.flights[id].as_ref()? {
+            Flight::Burst(run) => Some(&run.burst),
+            Flight::Split(parts) => match &parts.who {
+                Who::Burst(burst, _) => Some(burst),
+                Who::Program(_) => None,
+            },
+            _ => None,
+        };
+        match burst {
+            Some(burst) => burst.client().map(|client| (Lane::of(client), client.id())),
+            None => Some((Lane::FIRST, 0)),
         }
     }
 
@@ -305,6 +307,17 @@ impl Flights {
         }
         self.part(id, slot, &error.to_reply());
         self.end(id, slot);
+    }
+
+    /// If none is under way, gives back what many have needed.
+    pub(super) fn tidy(&mut self) {
+        if self.free.len() == self.flights.len() {
+            self.flights.clear();
+            self.free.clear();
+            self.flights.shrink_to(SPARE);
+            self.free.shrink_to(SPARE);
+            self.landed.shrink_to(SPARE);
+        }
     }
 
     /// Of a flight that has landed, the list is kept.

@@ -226,6 +226,7 @@ impl Link {
         }
         self.silence = if mem::take(&mut self.has_moved) { 0 } else { self.silence + 1 };
         if self.awaited.queue.is_empty() {
+            self.awaited.queue.shrink_to(KEPT / size_of::<Pending>());
             Silence::Idle(self.silence)
         } else {
             Silence::Waited(self.silence)

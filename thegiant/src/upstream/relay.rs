@@ -424,7 +424,7 @@ impl Core {
         if parts.is_empty() {
             self.flights.landed.push_back(flight);
         }
-        self.flights.depart(flight, Flight::Split(Parts::new(who, parts, merge)));
+        self.flights.depart(flight, Flight::Split(Box::new(Parts::new(who, parts, merge))));
         for (server, slot) in servers.into_iter().zip(0..) {
             if let Err(error) = self.send(flight, slot, Redirect { server, asking: false }, lane, number) {
                 self.flights.fail(flight, slot, &error);
@@ -486,7 +486,7 @@ impl Core {
                     let most = run.as_many().clamp(1, MOST);
                     self.run(run.burst, run.mount, most);
                 }
-                Some(Flight::Split(parts)) => self.land_in_parts(parts),
+                Some(Flight::Split(parts)) => self.land_in_parts(*parts),
                 _ => {}
             }
         }
@@ -638,6 +638,7 @@ impl Core {
                 _ => {}
             }
         }
+        self.flights.tidy();
         self.retry();
     }
 
@@ -736,8 +737,11 @@ impl Drop for Core {
     fn drop(&mut self) {
         self.links.iter().for_each(Link::wake);
         let flying = self.flights.drain().filter_map(|flight| match flight {
-            Flight::Burst(Run { burst, mount, .. })
-            | Flight::Split(Parts { who: Who::Burst(burst, mount), .. }) => Some((burst, mount)),
+            Flight::Burst(Run { burst, mount, .. }) => Some((burst, mount)),
+            Flight::Split(parts) => match parts.who {
+                Who::Burst(burst, mount) => Some((burst, mount)),
+                Who::Program(_) => None,
+            },
             _ => None,
         });
         for (mut burst, mount) in flying.chain(self.waiting.drain(..)) {

@@ -31,6 +31,8 @@ impl Exchange {
             Dialect::Giant => &[Exchange::Jobs, Exchange::JobsInOne],
             Dialect::Redis => &[Exchange::Lists],
             Dialect::Nats => &[Exchange::Subjects],
+            // It has no exchange.
+            Dialect::Twemproxy => &[],
         }
     }
 
