@@ -38,7 +38,8 @@
 //! - A [`Responder`] answers later; so does a method that returns a future, an [`Answer`](command::Answer).
 //! - [`Client`] is who asks, and can be sent something at any time; [`Call`] is what was asked, as it came.
 //! - An actor that implements [`Settle`] has its replies wait until what they say is on disk, for many at once.
-//! - [`Upstream`] is another server, to which [`App::relay`] sends what is not answered here, and which handlers can ask.
+//! - [`Upstream`] is another server, to which [`App::relay`] sends what is not answered here, and which handlers can ask;
+//!   [`upstream`] says how there can be several.
 //! - [`SingleFlight`] computes once what many ask for at the same time.
 //! - [`PubSub`] has the channels that clients subscribe to: any actor publishes there, or is told by [`Published`].
 //! - [`Keyspace`] is told of keys that an actor changes by itself: clients watch keys and keep what they have read.
