@@ -2,4 +2,5 @@ mod down;
 mod hostile;
 mod private;
 mod server;
+mod several;
 mod shared;

@@ -1,0 +1,312 @@
+//! Several upstreams, and a router that says where requests go.
+
+use std::thread;
+
+use thegiant::{
+    Upstream,
+    prelude::*,
+    upstream::{Redirect, Request, Route, Router, Servers, Split},
+};
+
+use crate::support::{ANY_PORT, Folder, Process, RawClient, Served, eventually, info, line, lines, request};
+
+/// A key begins with the number of its server. While that is down, it belongs to the next.
+struct Numbered;
+
+impl Router for Numbered {
+    fn route(&mut self, request: &Request<'_>, servers: &mut Servers) -> Route {
+        let number = |key: &[u8]| usize::from(key.first().copied().unwrap_or_default().wrapping_sub(b'0'));
+        let mut numbers = request.keys().map(number);
+        let Some(first) = numbers.next() else {
+            return match request.is("DBSIZE") {
+                true => Route::Split(Split::new((0..servers.len()).map(|server| (server, ["DBSIZE"])), sum)),
+                false => Route::Any,
+            };
+        };
+        if numbers.any(|number| number != first) {
+            return Error::err("that is not together").into();
+        }
+        Route::To(if servers.is_up(first) || first >= servers.len() {
+            first
+        } else {
+            (first + 1) % servers.len()
+        })
+    }
+}
+
+fn sum(replies: Vec<Value>) -> Value {
+    let number = |reply: &Value| match reply {
+        Value::Integer(number) => *number,
+        _ => 0,
+    };
+    Value::Integer(replies.iter().map(number).sum())
+}
+
+/// What is in front of these upstreams.
+fn relay(addresses: &[&str], router: impl Router + Send) -> Served {
+    let addresses: Vec<String> = addresses.iter().map(|address| (*address).to_owned()).collect();
+    let app = || App::new().relay(Upstream::start_all(addresses.into_iter().map(Upstream::new), router));
+    Served::with(app, |server| server.bind(ANY_PORT))
+}
+
+fn two() -> ([Process; 2], Served) {
+    let upstreams = [(); 2].map(|()| Process::redis(&[]));
+    let relay = relay(&[upstreams[0].address(), upstreams[1].address()], Numbered);
+    (upstreams, relay)
+}
+
+#[test]
+fn replies_come_in_the_order_of_the_requests() {
+    let (upstreams, relay) = two();
+    let address = relay.address();
+    let work = |number: usize| {
+        let mut client = RawClient::connect(address);
+        for round in 0..20 {
+            let count = 1 + (number * 37 + round * 53) % 200;
+            let value = |at: usize| format!("{number}-{round}-{at}-{}", "x".repeat(at * at * 7 % 9000));
+            let pairs = (0..count).map(|at| {
+                // Sometimes to the same as before, sometimes to the other.
+                let key = format!("{}:{number}:{at}", (at * at / 3 + round) % 2);
+                [request(["SET", &key, &value(at)]), request(["GET", &key])].concat()
+            });
+            let requests: Vec<u8> = pairs.flatten().collect();
+            client.while_sending(&[&requests], |client| {
+                for at in 0..count {
+                    assert_eq!(client.reply(), "+OK\r\n");
+                    let value = value(at);
+                    assert_eq!(client.reply(), format!("${}\r\n{value}\r\n", value.len()));
+                }
+            });
+        }
+    };
+    thread::scope(|scope| (0..20).for_each(|number| drop(scope.spawn(move || work(number)))));
+    for upstream in &upstreams {
+        let mut client = RawClient::connect(upstream.address());
+        assert!(info(&mut client, "keyspace").text("db0").starts_with("keys="), "each has had some");
+    }
+}
+
+#[test]
+fn a_slow_one_does_not_hold_up_others() {
+    let (upstreams, relay) = two();
+    let [mut slow, mut quick] = [(); 2].map(|()| RawClient::connect(relay.address()));
+    slow.ask(line("SET 0:a 1"));
+    upstreams[0].signal("STOP");
+    slow.send(lines("GET 1:a \n GET 0:a \n GET 1:a"));
+    assert_eq!(quick.ask(line("SET 1:a 2")), "+OK\r\n");
+    assert!(slow.is_silent());
+    upstreams[0].signal("CONT");
+    // What came before its turn was answered then.
+    assert_eq!(slow.replies(3), "$-1\r\n$1\r\n1\r\n$-1\r\n");
+}
+
+#[test]
+fn requests_are_split_and_answered_by_the_router() {
+    let (_upstreams, relay) = two();
+    let mut client = RawClient::connect(relay.address());
+    client.send(lines("MSET 0:a 1 0:b 2 \n SET 1:a 3 \n DBSIZE \n MGET 0:a 1:a \n GET 7:a \n DBSIZE"));
+    let expected = "+OK\r\n+OK\r\n:3\r\n-ERR that is not together\r\n-ERR internal error\r\n:3\r\n";
+    assert_eq!(client.replies(6), expected);
+}
+
+#[test]
+fn what_was_not_sent_goes_to_another_one() {
+    let (mut upstreams, relay) = two();
+    let mut client = RawClient::connect(relay.address());
+    assert_eq!(client.ask(line("SET 0:first 1")), "+OK\r\n");
+    upstreams[0].signal("STOP");
+    // More than sockets take, and more than may wait to be sent.
+    let value = "x".repeat(100_000);
+    let mut clients: Vec<RawClient> = (0..150)
+        .map(|number| {
+            let mut client = RawClient::connect(relay.address());
+            client.send(request(["SET", &format!("0:{number}"), &value]));
+            client
+        })
+        .collect();
+    let [sent, _] = &mut upstreams;
+    eventually(|| (info(&mut client, "upstream").number("upstream_commands") > 40).then_some(()));
+    sent.signal("KILL");
+    let replies: Vec<_> = clients.iter_mut().map(RawClient::reply).collect();
+    let lost = replies.iter().filter(|reply| reply.starts_with(b"-UPSTREAM ")).count();
+    let kept = replies.iter().filter(|reply| **reply == "+OK\r\n").count();
+    assert_eq!(lost + kept, 150, "{:?}", replies.iter().find(|reply| reply.starts_with(b"-UPSTREAMDOWN")));
+    assert!(lost > 0 && kept > 0, "{lost} lost, {kept} kept");
+    let mut other = RawClient::connect(upstreams[1].address());
+    assert_eq!(other.ask(line("DBSIZE")), format!(":{kept}\r\n"));
+    assert_eq!(info(&mut client, "upstream").number("upstream_commands_lost"), lost as u64);
+}
+
+#[test]
+fn a_transaction_is_of_one() {
+    let (upstreams, relay) = two();
+    let mut client = RawClient::connect(relay.address());
+    // As a whole, and one command after the other.
+    client.send(lines("MULTI \n PING \n SET 1:a 1 \n GET 1:a \n EXEC"));
+    assert_eq!(
+        client.replies(5),
+        "+OK\r\n+QUEUED\r\n+QUEUED\r\n+QUEUED\r\n*3\r\n+PONG\r\n+OK\r\n$1\r\n1\r\n"
+    );
+    for (request, expected) in [
+        ("MULTI", "+OK\r\n"),
+        ("INCR 1:a", "+QUEUED\r\n"),
+        ("EXEC", "*1\r\n:2\r\n"),
+        ("MULTI", "+OK\r\n"),
+        ("DISCARD", "+OK\r\n"),
+        ("MULTI", "+OK\r\n"),
+        ("EXEC", "*0\r\n"),
+        ("MULTI", "+OK\r\n"),
+        ("MULTI", "-ERR MULTI calls can not be nested\r\n"),
+        ("EXEC", "*0\r\n"),
+    ] {
+        assert_eq!(client.ask(line(request)), expected, "{request}");
+    }
+    let crossed = "-CROSSSLOT Keys in request don't hash to the same slot\r\n";
+    let aborted = "-EXECABORT Transaction discarded because of previous errors.\r\n";
+    client.send(lines("MULTI \n SET 1:a x \n SET 0:a x \n EXEC \n GET 1:a"));
+    assert_eq!(client.replies(5), ["+OK\r\n+QUEUED\r\n", crossed, aborted, "$1\r\n2\r\n"].concat());
+    for (request, expected) in [
+        ("WATCH 1:a", "+OK\r\n"),
+        // What is not about what is watched goes where it has to go.
+        ("SET 0:a 5", "+OK\r\n"),
+        ("GET 0:a", "$1\r\n5\r\n"),
+        ("WATCH 0:a", crossed),
+        ("MULTI", "+OK\r\n"),
+        ("GET 0:a", crossed),
+        ("GET 1:a", "+QUEUED\r\n"),
+        ("EXEC", aborted),
+        ("GET 1:a", "$1\r\n2\r\n"),
+    ] {
+        assert_eq!(client.ask(line(request)), expected, "{request}");
+    }
+    let mut other = RawClient::connect(relay.address());
+    assert_eq!(client.ask(line("WATCH 1:a")), "+OK\r\n");
+    other.ask(line("INCR 1:a"));
+    client.send(lines("MULTI \n GET 1:a \n EXEC"));
+    assert_eq!(client.replies(3), "+OK\r\n+QUEUED\r\n*-1\r\n");
+    // None is left behind.
+    assert_eq!(info(&mut client, "upstream").number("upstream_private_connections"), 0);
+    drop(upstreams);
+}
+
+#[test]
+fn what_waits_is_where_its_keys_are() {
+    let (_upstreams, relay) = two();
+    let [mut waiting, mut client] = [(); 2].map(|()| RawClient::connect(relay.address()));
+    waiting.send(lines("BLPOP 1:list 0 \n BLPOP 0:list 0 \n GET 1:a"));
+    assert!(waiting.is_silent());
+    client.send(lines("RPUSH 0:list zero \n RPUSH 1:list one"));
+    assert_eq!(waiting.reply(), "*2\r\n$6\r\n1:list\r\n$3\r\none\r\n");
+    assert_eq!(waiting.reply(), "*2\r\n$6\r\n0:list\r\n$4\r\nzero\r\n");
+    assert_eq!(waiting.reply(), "$-1\r\n");
+    assert_eq!(client.ask(line("BLPOP 0:list 1:list 0")), ":1\r\n");
+    assert_eq!(client.reply(), ":1\r\n");
+    assert_eq!(client.reply(), "-ERR that is not together\r\n");
+}
+
+#[test]
+fn who_goes_is_missed_by_nobody_and_welcome_back() {
+    let places = [(); 2].map(|()| Folder::new());
+    let addresses = places.each_ref().map(|place| place.socket("upstream.sock"));
+    let stored = |address: &str| {
+        let address = address.to_owned();
+        Served::with(|| App::new().mount(Store(Vec::new()).start()), move |server| server.bind(address))
+    };
+    let [first, _second] = addresses.each_ref().map(|address| stored(address));
+    let relay = relay(&[&addresses[0], &addresses[1]], Numbered);
+    let mut client = RawClient::connect(relay.address());
+    assert_eq!(client.ask(line("PUT 0:a")), ":1\r\n");
+    drop(first);
+    // The other one has had none.
+    eventually(|| (client.ask(line("PUT 0:a")).starts_with(b":")).then_some(()));
+    // Also by a connection for another protocol.
+    client.ask(line("HELLO 3"));
+    assert!(client.ask(line("PUT 0:a")).starts_with(b":"));
+    let _first = stored(&addresses[0]);
+    eventually(|| (client.ask(line("PUT 0:b")) == ":1\r\n").then_some(()));
+    assert_eq!(
+        info(&mut client, "upstream").text("upstream0").split(',').next(),
+        Some(&*format!("address={}", addresses[0]))
+    );
+}
+
+/// Counts what it is given.
+struct Store(Vec<Key>);
+
+impl Actor for Store {
+    type Context = Context<Self>;
+}
+
+#[commands]
+impl Store {
+    /// Keeps a key.
+    #[command("PUT", write)]
+    fn put(&mut self, key: Key) -> usize {
+        self.0.push(key);
+        self.0.len()
+    }
+}
+
+/// Is always wrong.
+struct Wrong(&'static str);
+
+impl Actor for Wrong {
+    type Context = Context<Self>;
+}
+
+#[commands]
+impl Wrong {
+    /// Is elsewhere.
+    #[command("GET", readonly)]
+    fn get(&self, _key: Key) -> Error {
+        Error::new("MOVED", self.0)
+    }
+}
+
+/// Goes to the first, and then where that says.
+struct Obedient;
+
+impl Router for Obedient {
+    fn route(&mut self, _: &Request<'_>, _: &mut Servers) -> Route {
+        Route::To(0)
+    }
+
+    fn redirect(&mut self, error: &str, servers: &mut Servers) -> Option<Redirect> {
+        let address = error.strip_prefix("MOVED ")?;
+        Some(Redirect { server: servers.find_or_add(address), asking: false })
+    }
+}
+
+#[test]
+fn a_redirect_is_followed_and_one_that_never_ends_is_told() {
+    let redis = Process::redis(&[]);
+    RawClient::connect(redis.address()).ask(line("SET a there"));
+    let moved = |to: String| {
+        let to: &'static str = to.leak();
+        Served::start(move || App::new().mount(Wrong(to).start()))
+    };
+    let once = moved(redis.address().to_owned());
+    let front = relay(&[once.address()], Obedient);
+    let mut client = RawClient::connect(front.address());
+    client.send(lines("GET a \n GET b \n GET a"));
+    assert_eq!(client.replies(3), "$5\r\nthere\r\n$-1\r\n$5\r\nthere\r\n");
+    // A request of a transaction is not sent elsewhere alone.
+    client.send(lines("MULTI \n GET a \n EXEC"));
+    let moved_away = "-TRYAGAIN what the transaction is about has moved: nothing of it is run\r\n";
+    assert_eq!(client.reply(), "+OK\r\n");
+    assert!([moved_away, "+QUEUED\r\n"].contains(&&*String::from_utf8_lossy(&client.reply())));
+
+    let folder = Folder::new();
+    let [here, there] = ["here.sock", "there.sock"].map(|name| folder.socket(name));
+    let loops = |at: String, to: String| {
+        let to: &'static str = to.leak();
+        Served::with(move || App::new().mount(Wrong(to).start()), move |server| server.bind(at))
+    };
+    let _here = loops(here.clone(), there.clone());
+    let _there = loops(there.clone(), here.clone());
+    let front = relay(&[&here], Obedient);
+    let mut client = RawClient::connect(front.address());
+    let told = String::from_utf8_lossy(&client.ask(line("GET a"))).into_owned();
+    assert!(told.starts_with("-MOVED "), "{told}");
+    assert_eq!(client.ask(line("PING")), "+PONG\r\n");
+}
