@@ -13,6 +13,8 @@ mod link;
 mod private;
 mod relay;
 
+#[cfg(feature = "tls")]
+use std::io;
 use std::{fmt, time::Duration};
 
 use actix::Actor;
@@ -20,6 +22,9 @@ use actix::Actor;
 pub(crate) use commands::is_behind_builtins;
 pub use handle::UpstreamHandle;
 pub(crate) use relay::Relay;
+
+#[cfg(feature = "tls")]
+use crate::tls::{ClientTls, Connector};
 
 /// Another server that speaks RESP, and how it is reached: the requests of many clients are sent on over few connections.
 ///
@@ -59,6 +64,8 @@ pub struct Upstream {
     connect_timeout: Duration,
     reply_timeout: Duration,
     max_reply_len: usize,
+    #[cfg(feature = "tls")]
+    tls: Option<Connector>,
 }
 
 impl Upstream {
@@ -73,6 +80,8 @@ impl Upstream {
             connect_timeout: Duration::from_secs(3),
             reply_timeout: Duration::from_secs(30),
             max_reply_len: 512 * 1024 * 1024,
+            #[cfg(feature = "tls")]
+            tls: None,
         }
     }
 
@@ -98,6 +107,26 @@ impl Upstream {
     pub fn user(mut self, user: impl Into<String>) -> Self {
         self.user = Some(user.into());
         self
+    }
+
+    /// Speaks TLS with it. A certificate that is not as it should be is the reason of an `UPSTREAMDOWN`.
+    ///
+    /// ```no_run
+    /// # fn main() -> std::io::Result<()> {
+    /// use thegiant::{ClientTls, Upstream};
+    ///
+    /// let redis = Upstream::new("redis.internal:6379").tls(ClientTls::new().ca("/etc/app/ca.crt"))?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// If a file cannot be used: which, and why. If the address has no name that a certificate could be for, as that of a unix
+    /// socket.
+    #[cfg(feature = "tls")]
+    pub fn tls(mut self, tls: ClientTls) -> io::Result<Self> {
+        self.tls = Some(tls.connector(&self.address)?);
+        Ok(self)
     }
 
     /// Gives up connecting after this time: three seconds, unless this is called.

@@ -369,7 +369,7 @@ impl Core {
 
     fn open_private(&mut self, client: &Client) {
         let lane = Lane::of(client);
-        self.idle.retain(|(_, dialled)| dialled.stream.is_quiet());
+        self.idle.retain_mut(|(_, dialled)| dialled.stream.is_quiet());
         let idle = self.idle.iter().rposition(|(known, _)| *known == lane);
         let dialled = idle.map(|index| self.idle.swap_remove(index).1);
         client.set(ClientFlag::StartedOver, false);
