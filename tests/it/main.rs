@@ -52,6 +52,8 @@ mod settle;
 mod test_kit;
 /// The example `timers`.
 mod timers;
+/// TLS, with clients and with upstreams: against real ones.
+mod tls;
 /// `CLIENT TRACKING` where actors take part.
 mod tracking;
 /// `MULTI` and `WATCH` where actors take part.

@@ -40,6 +40,7 @@
 //! - An actor that implements [`Settle`] has its replies wait until what they say is on disk, for many at once.
 //! - [`Upstream`] is another server, to which [`App::relay`] sends what is not answered here, and which handlers can ask;
 //!   [`upstream`] says how there can be several.
+//! - With the feature `tls`, a `ServerTls` says what clients are shown, and a `ClientTls` whom an upstream has to be.
 //! - [`SingleFlight`] computes once what many ask for at the same time.
 //! - [`PubSub`] has the channels that clients subscribe to: any actor publishes there, or is told by [`Published`].
 //! - [`Keyspace`] is told of keys that an actor changes by itself: clients watch keys and keep what they have read.
@@ -91,7 +92,7 @@
 //! | --- | --- |
 //! | error | handlers that panic, with the command |
 //! | warn | clients closed for their memory; what an operator should look at |
-//! | info | protocol errors, clients closed for being slow or idle, the stop |
+//! | info | protocol errors, TLS handshakes that fail, clients closed for being slow or idle, the stop |
 //! | debug | connections opened, and closed with the reason; the span `burst` around what handlers log |
 //!
 //! The span says whose request it was that a handler logs about. It is made for each burst of requests,
@@ -109,6 +110,7 @@
 //! | --- | --- |
 //! | `metrics` | the server tells its metrics to the recorder of the crate [`metrics`](https://docs.rs/metrics) |
 //! | `test-util` | the module `test`: a kit for testing applications |
+//! | `tls` | TLS, with clients (`Server::bind_tls`) and with other servers (`Upstream::tls`) |
 //!
 //! None is on by default. With `metrics`, the program installs a recorder, such as that of
 //! `metrics-exporter-prometheus`, before it runs the server; the metrics are registered with it once, when
@@ -209,6 +211,8 @@ mod settings;
 mod single_flight;
 #[cfg(feature = "test-util")]
 pub mod test;
+#[cfg(feature = "tls")]
+mod tls;
 pub mod upstream;
 
 pub use bytes::Bytes;
@@ -434,6 +438,8 @@ pub use thegiant_macros::command;
 /// - `settle` has all replies of the actor wait until it has settled, as [`Settle`] says. It stands at the block without `rows`.
 pub use thegiant_macros::commands;
 
+#[cfg(feature = "tls")]
+pub use crate::tls::{ClientTls, ServerTls};
 pub use crate::{
     app::App,
     command::{Array, Call, Commands, Elements, FromArg, IntoPush, IntoReply, Key, Raw, Simple},

@@ -20,8 +20,12 @@ use std::{
 use actix_rt::net::{TcpListener, TcpStream, UnixListener};
 use socket2::{Domain, SockRef, Socket, TcpKeepalive, Type};
 
+#[cfg(feature = "tls")]
+use crate::tls::{ServerConfig, ServerTls, Tls};
 use crate::{
+    Error,
     connection::{Address, Ends, Stream},
+    resp::Encoder,
     settings::BACKLOG,
 };
 
@@ -31,6 +35,9 @@ pub(crate) enum Listener {
     Tcp(StdTcpListener),
     /// A unix socket, and its path if this server made it and is to remove it.
     Unix(StdUnixListener, Option<OwnedPath>),
+    /// A TCP socket whose clients speak TLS.
+    #[cfg(feature = "tls")]
+    Tls(StdTcpListener, Arc<ServerConfig>),
 }
 
 /// A socket file that is removed when it is not listened on any more.
@@ -61,10 +68,24 @@ impl Listener {
         })
     }
 
+    /// Listens on `host:port` for clients that speak TLS.
+    #[cfg(feature = "tls")]
+    pub(crate) fn bind_tls(address: &str, tls: &ServerTls) -> io::Result<Self> {
+        if !address.starts_with("unix:")
+            && let Listener::Tcp(listener) = Self::bind(address)?
+        {
+            return Ok(Listener::Tls(listener, tls.config()?));
+        }
+        let why = format!("cannot listen on {address} with TLS (that is for HOST:PORT and [V6]:PORT)");
+        Err(io::Error::new(ErrorKind::InvalidInput, why))
+    }
+
     /// Where it listens.
     pub(crate) fn address(&self) -> io::Result<Address> {
         match self {
             Listener::Tcp(listener) => listener.local_addr().map(Address::Tcp),
+            #[cfg(feature = "tls")]
+            Listener::Tls(listener, _) => listener.local_addr().map(Address::Tcp),
             Listener::Unix(listener, _) => {
                 let address = listener.local_addr()?;
                 Ok(Address::Unix(address.as_pathname().unwrap_or(Path::new("")).into()))
@@ -79,7 +100,17 @@ impl Listener {
         match self {
             Listener::Tcp(listener) => {
                 listener.set_nonblocking(true)?;
-                Ok(Acceptor { socket: AcceptorSocket::Tcp(TcpListener::from_std(listener)?), address, local })
+                Ok(Acceptor {
+                    socket: AcceptorSocket::Tcp(TcpListener::from_std(listener)?),
+                    address,
+                    local,
+                    #[cfg(feature = "tls")]
+                    tls: None,
+                })
+            }
+            #[cfg(feature = "tls")]
+            Listener::Tls(listener, tls) => {
+                Ok(Acceptor { tls: Some(tls), ..Listener::Tcp(listener).into_acceptor()? })
             }
             Listener::Unix(listener, path) => {
                 listener.set_nonblocking(true)?;
@@ -87,6 +118,8 @@ impl Listener {
                     socket: AcceptorSocket::Unix(UnixListener::from_std(listener)?, path),
                     address,
                     local,
+                    #[cfg(feature = "tls")]
+                    tls: None,
                 })
             }
         }
@@ -99,6 +132,9 @@ pub(crate) struct Acceptor {
     address: Arc<Address>,
     /// Where the last client has connected to: one of several, if it listens on all.
     local: RefCell<Arc<Address>>,
+    /// What its clients are shown who speak TLS.
+    #[cfg(feature = "tls")]
+    tls: Option<Arc<ServerConfig>>,
 }
 
 enum AcceptorSocket {
@@ -120,6 +156,27 @@ impl Acceptor {
                     actix_rt::time::sleep(Duration::from_millis(100)).await;
                 }
             }
+        }
+    }
+
+    /// Tells a client that it is not served; if its socket does not take that at once, so be it.
+    pub(crate) fn refuse(&self, stream: &Stream, error: &Error) {
+        // As little as by Redis: who waits for a handshake would take it for the beginning of one.
+        #[cfg(feature = "tls")]
+        if self.tls.is_some() {
+            return;
+        }
+        let mut out = Encoder::default();
+        out.error(error);
+        stream.send_now(&out.to_vec());
+    }
+
+    /// The connection of a client that is admitted, which has so much time for a handshake.
+    #[cfg(feature = "tls")]
+    pub(crate) fn open(&self, stream: Stream, limit: Option<Duration>) -> Stream {
+        match (&self.tls, stream) {
+            (Some(tls), Stream::Tcp(socket)) => Stream::Tls(Tls::accept(tls, socket, limit)),
+            (_, stream) => stream,
         }
     }
 

@@ -17,12 +17,13 @@ use tokio::{
     task::JoinHandle,
 };
 
+#[cfg(feature = "tls")]
+use crate::tls::ServerTls;
 use crate::{
     App, Error,
     connection::{Address, Connection, Parts, Shared, Stream, Sweep, Wish},
     keyspace::Events,
     listener::{Acceptor, Listener, tune},
-    resp::Encoder,
     settings::{self, Setting, Settings},
 };
 
@@ -82,6 +83,31 @@ impl Server {
     /// If the address cannot be understood, or is in use.
     pub fn bind(mut self, address: impl AsRef<str>) -> io::Result<Self> {
         self.listeners.push(Listener::bind(address.as_ref())?);
+        Ok(self)
+    }
+
+    /// Listens on an address as [`bind`](Self::bind) does, for clients that speak TLS. It cannot be the path of a unix socket.
+    ///
+    /// A client is one of [`max_clients`](Self::max_clients) from the start, and has as much time for its handshake as for its
+    /// password ([`auth_timeout`](Self::auth_timeout)). To one that is turned away, because there are too many or because of
+    /// [`protected_mode`](Self::protected_mode), nothing can be said before that: it is closed without a word.
+    ///
+    /// ```no_run
+    /// use thegiant::{ServerTls, prelude::*};
+    ///
+    /// #[actix::main]
+    /// async fn main() -> std::io::Result<()> {
+    ///     let app = App::new().fallback(|_: &Call| Simple("hello"));
+    ///     let tls = ServerTls::new("server.crt", "server.key");
+    ///     Server::new(app).bind("127.0.0.1:6380")?.bind_tls("0.0.0.0:6381", tls)?.password("secret").run().await
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    /// As those of [`bind`](Self::bind); and if a file of `tls` cannot be used: which, and why.
+    #[cfg(feature = "tls")]
+    pub fn bind_tls(mut self, address: impl AsRef<str>, tls: ServerTls) -> io::Result<Self> {
+        self.listeners.push(Listener::bind_tls(address.as_ref(), &tls)?);
         Ok(self)
     }
 
@@ -179,7 +205,8 @@ impl Server {
     }
 
     /// How long a client may take to [authenticate](Self::password) before it is closed
-    /// (`auth-timeout`), to the second. 60 s unless set; `None` is never.
+    /// (`auth-timeout`), to the second. 60 s unless set; `None` is never. A client that speaks TLS has as long for its
+    /// handshake, whether there is a password or not.
     pub fn auth_timeout(self, wait: Option<Duration>) -> Self {
         self.set_seconds(Setting::AuthTimeout, wait)
     }
@@ -451,12 +478,12 @@ async fn accept(acceptor: Acceptor, shared: Arc<Shared>) {
         let (stream, ends) = acceptor.accept().await;
         if is_protected_from(&ends.peer, &shared) {
             shared.stats.rejected();
-            refuse(&stream, &PROTECTED);
+            acceptor.refuse(&stream, &PROTECTED);
             continue;
         }
         let Some(client) = shared.admit(ends) else {
             shared.stats.rejected();
-            refuse(&stream, &FULL);
+            acceptor.refuse(&stream, &FULL);
             continue;
         };
         shared.stats.accepted();
@@ -469,6 +496,8 @@ async fn accept(acceptor: Acceptor, shared: Arc<Shared>) {
             );
         }
         tracing::debug!(id = client.id(), client = %client.addr(), "connection opened");
+        #[cfg(feature = "tls")]
+        let stream = acceptor.open(stream, shared.settings.seconds(Setting::AuthTimeout));
         Connection::start(stream, Arc::clone(&shared), client);
     }
 }
@@ -488,13 +517,6 @@ const PROTECTED: Error = Error::from_static(
 fn is_protected_from(peer: &Address, shared: &Shared) -> bool {
     let is_protected = shared.settings.flag(Setting::ProtectedMode) && shared.password.is_none();
     is_protected && !peer.is_local()
-}
-
-/// Tells a client that it is not served; if its socket does not take that at once, so be it.
-fn refuse(stream: &Stream, error: &Error) {
-    let mut out = Encoder::default();
-    out.error(error);
-    stream.send_now(&out.to_vec());
 }
 
 /// Tells the time, and looks after the clients.

@@ -15,6 +15,8 @@ mod options;
 mod scan;
 mod spread;
 
+use std::io;
+
 pub use balancer::Balancer;
 pub use cluster::{Cluster, Watch};
 pub use hash::{Hash, HashKind};
@@ -25,17 +27,21 @@ use thegiant::{Upstream, UpstreamHandle};
 
 /// Starts what the command line asks for.
 ///
+/// # Errors
+/// Of options for TLS: which cannot be used, and why.
+///
 /// # Panics
 /// If there are no addresses, or there is no actix system running.
-pub fn start(options: &Options) -> UpstreamHandle {
+pub fn start(options: &Options) -> io::Result<UpstreamHandle> {
+    let upstreams = options.upstreams()?;
     if !options.cluster {
         let nodes = Nodes::new(options.hash, &options.groups, options.keep);
-        return Upstream::start_all(options.upstreams(), Balancer::new(nodes));
+        return Ok(Upstream::start_all(upstreams, Balancer::new(nodes)));
     }
     let (cluster, watch) = Cluster::new();
-    let handle = Upstream::start_all(options.upstreams(), Balancer::new(cluster));
+    let handle = Upstream::start_all(upstreams, Balancer::new(cluster));
     tokio::task::spawn_local(watch.run(handle.clone()));
-    handle
+    Ok(handle)
 }
 
 /// The examples of the README are compiled like all others.

@@ -1,9 +1,9 @@
 //! The command line.
 
-use std::time::Duration;
+use std::{io, time::Duration};
 
 use cli::{Mistake, Values};
-use thegiant::Upstream;
+use thegiant::{ClientTls, Upstream};
 
 use crate::hash::HashKind;
 
@@ -16,6 +16,11 @@ pub const HELP: &str =
   --connections N      at most so many connections to each server, which all clients share (1)
   --server-user USER, --server-password PASSWORD
                        say this to the servers
+  --server-tls         speak TLS with the servers; their certificates are of an authority that this system trusts,
+                       unless it is said which one
+  --server-ca FILE     of this one (PEM)
+  --server-cert FILE, --server-key FILE
+                       show them this certificate, and have its private key
   --timeout MS         take a server for lost that says nothing for so long while it is asked (5000)
 ";
 
@@ -37,6 +42,10 @@ pub struct Options {
     user: Option<String>,
     password: Option<String>,
     timeout: Duration,
+    tls: bool,
+    ca: Option<String>,
+    certificate: Option<String>,
+    key: Option<String>,
 }
 
 impl Default for Options {
@@ -50,6 +59,10 @@ impl Default for Options {
             user: None,
             password: None,
             timeout: Duration::from_secs(5),
+            tls: false,
+            ca: None,
+            certificate: None,
+            key: None,
         }
     }
 }
@@ -70,6 +83,10 @@ impl Options {
             "connections" => self.connections = number(name, values)?,
             "server-user" => self.user = Some(values.take()?),
             "server-password" => self.password = Some(values.take()?),
+            "server-tls" => self.tls = true,
+            "server-ca" => self.ca = Some(values.take()?),
+            "server-cert" => self.certificate = Some(values.take()?),
+            "server-key" => self.key = Some(values.take()?),
             "timeout" => self.timeout = Duration::from_millis(number(name, values)? as u64),
             _ => return Ok(false),
         }
@@ -77,8 +94,12 @@ impl Options {
     }
 
     /// The servers, in the order in which they were given.
-    pub fn upstreams(&self) -> impl Iterator<Item = Upstream> {
-        self.groups.iter().flatten().map(|address| {
+    ///
+    /// # Errors
+    /// Of options for TLS: which cannot be used, and why.
+    pub fn upstreams(&self) -> io::Result<Vec<Upstream>> {
+        let tls = self.tls()?;
+        let upstream = |address: &String| {
             let mut upstream =
                 Upstream::new(address).connections(self.connections).reply_timeout(self.timeout);
             if let Some(user) = &self.user {
@@ -87,8 +108,31 @@ impl Options {
             if let Some(password) = &self.password {
                 upstream = upstream.password(password);
             }
-            upstream
-        })
+            match &tls {
+                Some(tls) => upstream.tls(tls.clone()),
+                None => Ok(upstream),
+            }
+        };
+        self.groups.iter().flatten().map(upstream).collect()
+    }
+
+    fn tls(&self) -> io::Result<Option<ClientTls>> {
+        let wrong = |why| Err(io::Error::new(io::ErrorKind::InvalidInput, why));
+        if !self.tls {
+            return match (&self.ca, &self.certificate, &self.key) {
+                (None, None, None) => Ok(None),
+                _ => wrong("--server-ca, --server-cert and --server-key are for --server-tls"),
+            };
+        }
+        let mut tls = ClientTls::new();
+        if let Some(ca) = &self.ca {
+            tls = tls.ca(ca);
+        }
+        match (&self.certificate, &self.key) {
+            (Some(certificate), Some(key)) => Ok(Some(tls.certificate(certificate, key))),
+            (None, None) => Ok(Some(tls)),
+            _ => wrong("--server-cert and --server-key go together"),
+        }
     }
 }
 

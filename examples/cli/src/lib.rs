@@ -11,6 +11,9 @@ use std::{
     process,
 };
 
+#[cfg(feature = "tls")]
+mod tls;
+
 use lexopt::prelude::*;
 use thegiant::{App, Server};
 use tracing::level_filters::LevelFilter;
@@ -22,7 +25,18 @@ const OPTIONS: &str =
                        can be given several times (127.0.0.1:6380 if it is not)
   --password PASSWORD  have clients authenticate with PASSWORD, as the user `default`
   -h, --help           print this
+";
 
+#[cfg(not(feature = "tls"))]
+const TLS_OPTIONS: &str = "";
+
+#[cfg(feature = "tls")]
+const TLS_OPTIONS: &str = "  --tls-cert FILE      speak TLS at each HOST:PORT, with this certificate (PEM)
+  --tls-key FILE       the private key of that
+  --tls-ca FILE        turn away clients that have no certificate of this authority
+";
+
+const ENVIRONMENT: &str = "
 The environment variable RUST_LOG says what is logged to standard error:
 off, error, warn, info (the default), debug or trace.";
 
@@ -71,6 +85,8 @@ impl Values<'_> {
 pub struct CommandLine {
     addresses: Vec<String>,
     password: Option<String>,
+    #[cfg(feature = "tls")]
+    tls: tls::Options,
 }
 
 impl CommandLine {
@@ -90,7 +106,10 @@ impl CommandLine {
     ) -> Self {
         match wanted(lexopt::Parser::from_env(), set) {
             Ok(Wanted::Help) => {
-                say(format_args!("Usage: {} {usage}\n\nOptions:\n{help}{OPTIONS}", program()));
+                say(format_args!(
+                    "Usage: {} {usage}\n\nOptions:\n{help}{TLS_OPTIONS}{OPTIONS}{ENVIRONMENT}",
+                    program()
+                ));
                 process::exit(0);
             }
             Ok(Wanted::Serve(command_line)) => {
@@ -130,6 +149,11 @@ fn wanted(
             Long("bind") => command_line.addresses.push(args.value()?.string()?),
             Long("password") => command_line.password = Some(args.value()?.string()?),
             Short('h') | Long("help") => return Ok(Wanted::Help),
+            #[cfg(feature = "tls")]
+            Long(name @ ("tls-cert" | "tls-key" | "tls-ca")) => {
+                let option = command_line.tls.option(name);
+                *option = Some(args.value()?.into());
+            }
             Long(name) => {
                 let name = name.to_owned();
                 if !set(&name, &mut Values(ValuesOf::Option(&mut args)))? {
@@ -157,7 +181,11 @@ async fn run(
 ) -> io::Result<()> {
     // An empty password is none.
     let server = Server::new(app).password(options.password.unwrap_or_default());
-    let server = configure(options.addresses.iter().try_fold(server, Server::bind)?)?;
+    #[cfg(feature = "tls")]
+    let bind = options.tls.bind()?;
+    #[cfg(not(feature = "tls"))]
+    let bind = Server::bind;
+    let server = configure(options.addresses.iter().try_fold(server, bind)?)?;
     for address in server.addresses() {
         say(format_args!("listening on {address}"));
     }

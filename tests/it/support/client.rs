@@ -177,7 +177,7 @@ pub(crate) fn exchange(address: &str, bytes: impl AsRef<[u8]> + Send) -> Bytes {
 }
 
 /// Reads one reply of either protocol, with all its elements.
-fn read_reply(from: &mut impl BufRead) -> io::Result<Vec<u8>> {
+pub(crate) fn read_reply(from: &mut impl BufRead) -> io::Result<Vec<u8>> {
     let mut reply = Vec::new();
     let mut missing = 1;
     while missing > 0 {

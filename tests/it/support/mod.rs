@@ -14,7 +14,7 @@ mod served;
 mod small;
 
 pub(crate) use app::{app, gated};
-pub(crate) use client::{PATIENCE, RawClient, exchange};
+pub(crate) use client::{PATIENCE, RawClient, exchange, read_reply};
 pub(crate) use folder::Folder;
 pub(crate) use log::Log;
 pub(crate) use postgres::Postgres;

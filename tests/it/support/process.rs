@@ -37,9 +37,14 @@ impl Process {
 
     /// An example with these options, listening on a free port.
     pub(crate) fn example_with(name: &str, options: &[&str]) -> Self {
+        Self::example_with_on(name, options, &["127.0.0.1:0"])
+    }
+
+    /// An example with these options, listening on these addresses.
+    pub(crate) fn example_with_on(name: &str, options: &[&str], addresses: &[&str]) -> Self {
         let mut command = Command::new(binary(name));
         command.args(options);
-        Self::start_example(command, &["127.0.0.1:0"], None)
+        Self::start_example(command, addresses, None)
     }
 
     /// An example with these options, listening where [`redis`](Self::redis) does: what it says of
@@ -242,6 +247,8 @@ fn build_examples() -> PathBuf {
             "timers",
             "--package",
             "chat",
+            "--features",
+            "kv/tls",
         ][..],
         &["--package", "prometheus"],
         &["--package", "kv-disk", "--package", "collector"],

@@ -93,7 +93,7 @@ fn a_slow_one_does_not_hold_up_others() {
     slow.ask(line("SET 0:a 1"));
     upstreams[0].signal("STOP");
     slow.send(lines("GET 1:a \n GET 0:a \n GET 1:a"));
-    assert_eq!(quick.ask(line("SET 1:a 2")), "+OK\r\n");
+    assert_eq!(quick.ask(line("SET 1:b 2")), "+OK\r\n");
     assert!(slow.is_silent());
     upstreams[0].signal("CONT");
     // What came before its turn was answered then.

@@ -719,6 +719,20 @@ impl Connection {
         }
     }
 
+    /// A handshake that fails may be a matter of this server's certificate, or of a client that nobody knows. Who connects
+    /// and leaves again has not begun one.
+    #[cfg(feature = "tls")]
+    fn tell_of_handshake(&self, end: &io::Result<()>) {
+        use io::ErrorKind::{InvalidData, TimedOut};
+        if let (Stream::Tls(tls), Err(error)) = (&self.stream, end)
+            && tls.has_failed()
+            && matches!(error.kind(), InvalidData | TimedOut)
+        {
+            let client = &self.session.client;
+            tracing::info!(id = client.id(), client = %client.addr(), %error, "closed: its TLS handshake has failed");
+        }
+    }
+
     /// Why it is over.
     fn reason(&self, end: io::Result<()>) -> String {
         if let Err(error) = end {
@@ -755,6 +769,8 @@ impl ActorFuture<Connection> for Serve {
         cx: &mut TaskContext<'_>,
     ) -> Poll<()> {
         let end = ready!(connection.poll(cx));
+        #[cfg(feature = "tls")]
+        connection.tell_of_handshake(&end);
         let client = &connection.session.client;
         let reason = || connection.reason(end);
         tracing::debug!(id = client.id(), client = %client.addr(), reason = reason(), "connection closed");

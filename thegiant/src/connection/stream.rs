@@ -15,12 +15,16 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 
 use super::burst::Filling;
 use crate::resp::Encoder;
+#[cfg(feature = "tls")]
+use crate::tls::Tls;
 
 /// A connected socket.
 #[derive(Debug)]
 pub(crate) enum Stream {
     Tcp(TcpStream),
     Unix(UnixStream),
+    #[cfg(feature = "tls")]
+    Tls(Tls),
     /// One end of a pipe in memory.
     #[cfg(feature = "test-util")]
     Memory(DuplexStream),
@@ -38,6 +42,8 @@ macro_rules! either {
         match $stream {
             Stream::Tcp($name) => $call,
             Stream::Unix($name) => $call,
+            #[cfg(feature = "tls")]
+            Stream::Tls($name) => $call,
             #[cfg(feature = "test-util")]
             Stream::Memory($name) => $call,
         }
@@ -77,6 +83,9 @@ impl Stream {
         let _ = match self {
             Stream::Tcp(stream) => SockRef::from(stream).send(bytes),
             Stream::Unix(stream) => SockRef::from(stream).send(bytes),
+            // Nothing can be said before the handshake.
+            #[cfg(feature = "tls")]
+            Stream::Tls(_) => Ok(0),
             // It is not refused anything.
             #[cfg(feature = "test-util")]
             Stream::Memory(_) => Ok(0),
@@ -84,11 +93,13 @@ impl Stream {
     }
 
     /// Whether it is there, and nothing has come that was not read.
-    pub(crate) fn is_quiet(&self) -> bool {
+    pub(crate) fn is_quiet(&mut self) -> bool {
         let mut byte = [0];
         let read = match self {
             Stream::Tcp(stream) => stream.try_read(&mut byte),
             Stream::Unix(stream) => stream.try_read(&mut byte),
+            #[cfg(feature = "tls")]
+            Stream::Tls(stream) => return stream.is_quiet(),
             #[cfg(feature = "test-util")]
             Stream::Memory(_) => return false,
         };
@@ -102,10 +113,12 @@ impl Stream {
     }
 
     /// Has the task woken when the peer sends something or goes away, unless it may have done so.
-    pub(crate) fn watch(&self, cx: &mut Context<'_>) -> Poll<()> {
+    pub(crate) fn watch(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         match self {
             Stream::Tcp(stream) => stream.poll_read_ready(cx).map(drop),
             Stream::Unix(stream) => stream.poll_read_ready(cx).map(drop),
+            #[cfg(feature = "tls")]
+            Stream::Tls(stream) => stream.poll_readable(cx),
             // It can only be asked for what it has.
             #[cfg(feature = "test-util")]
             Stream::Memory(_) => Poll::Ready(()),
@@ -135,6 +148,11 @@ impl Stream {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
             *sent += written;
+        }
+        // What it has taken may still be with it.
+        #[cfg(feature = "tls")]
+        if let Stream::Tls(stream) = self {
+            return Pin::new(stream).poll_flush(cx);
         }
         Poll::Ready(Ok(()))
     }

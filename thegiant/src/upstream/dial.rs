@@ -11,6 +11,8 @@ use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::Upstream;
+#[cfg(feature = "tls")]
+use crate::tls::Tls;
 use crate::{
     Client, Value,
     connection::Stream,
@@ -88,6 +90,12 @@ async fn connect(upstream: &Upstream, lane: Lane) -> Result<Stream, Reason> {
         SockRef::from(&stream)
             .set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEPALIVE))
             .map_err(reason)?;
+        #[cfg(feature = "tls")]
+        if let Some(connector) = &upstream.tls {
+            let mut stream = Tls::connect(connector, stream).await.map_err(reason)?;
+            greet(&mut stream, &hello).await?;
+            return Ok(Stream::Tls(stream));
+        }
         greet(&mut stream, &hello).await?;
         Ok(Stream::Tcp(stream))
     }
@@ -146,6 +154,7 @@ async fn greet(
     hello: &Hello,
 ) -> Result<(), Reason> {
     stream.write_all(&hello.out.to_vec()).await.map_err(reason)?;
+    stream.flush().await.map_err(reason)?;
     let (mut frames, mut reply, mut replies) = (Frames::default(), Vec::new(), 0);
     let mut buffer = [0; 512];
     while replies < hello.requests {

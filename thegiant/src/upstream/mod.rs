@@ -40,6 +40,8 @@ mod router;
 mod servers;
 mod table;
 
+#[cfg(feature = "tls")]
+use std::io;
 use std::{fmt, time::Duration};
 
 use actix::Actor;
@@ -49,6 +51,9 @@ pub use handle::UpstreamHandle;
 pub(crate) use relay::Relay;
 pub use router::{Redirect, Request, Route, Router, Split};
 pub use servers::Servers;
+
+#[cfg(feature = "tls")]
+use crate::tls::{ClientTls, Connector};
 
 /// Another server that speaks RESP, and how it is reached: the requests of many clients are sent on over few connections.
 ///
@@ -88,6 +93,8 @@ pub struct Upstream {
     connect_timeout: Duration,
     reply_timeout: Duration,
     max_reply_len: usize,
+    #[cfg(feature = "tls")]
+    tls: Option<Connector>,
 }
 
 impl Upstream {
@@ -102,6 +109,8 @@ impl Upstream {
             connect_timeout: Duration::from_secs(3),
             reply_timeout: Duration::from_secs(30),
             max_reply_len: 512 * 1024 * 1024,
+            #[cfg(feature = "tls")]
+            tls: None,
         }
     }
 
@@ -129,6 +138,26 @@ impl Upstream {
         self
     }
 
+    /// Speaks TLS with it. A certificate that is not as it should be is the reason of an `UPSTREAMDOWN`.
+    ///
+    /// ```no_run
+    /// # fn main() -> std::io::Result<()> {
+    /// use thegiant::{ClientTls, Upstream};
+    ///
+    /// let redis = Upstream::new("redis.internal:6379").tls(ClientTls::new().ca("/etc/app/ca.crt"))?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// If a file cannot be used: which, and why. If the address has no name that a certificate could be for, as that of a unix
+    /// socket.
+    #[cfg(feature = "tls")]
+    pub fn tls(mut self, tls: ClientTls) -> io::Result<Self> {
+        self.tls = Some(tls.connector(&self.address)?);
+        Ok(self)
+    }
+
     /// Gives up connecting after this time: three seconds, unless this is called.
     pub fn connect_timeout(mut self, timeout: Duration) -> Self {
         self.connect_timeout = timeout;
@@ -149,6 +178,16 @@ impl Upstream {
     pub fn max_reply_len(mut self, bytes: usize) -> Self {
         self.max_reply_len = bytes;
         self
+    }
+
+    /// The same at another address.
+    fn at(&self, address: &str) -> Self {
+        Upstream {
+            address: address.to_owned(),
+            #[cfg(feature = "tls")]
+            tls: self.tls.clone().map(|tls| tls.at(address)),
+            ..self.clone()
+        }
     }
 
     /// Starts the actor that holds the connections, and opens the first.

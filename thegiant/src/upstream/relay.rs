@@ -667,7 +667,7 @@ impl Core {
 
     fn open_private(&mut self, client: &Client, server: Option<usize>) {
         let lane = Lane::of(client);
-        self.idle.retain(|(_, _, dialled)| dialled.stream.is_quiet());
+        self.idle.retain_mut(|(_, _, dialled)| dialled.stream.is_quiet());
         let idle = self.idle.iter().rposition(|(of, known, _)| Some(*of) == server && *known == lane);
         let dialled = idle.map(|index| self.idle.swap_remove(index).2);
         client.set(ClientFlag::StartedOver, false);

@@ -72,8 +72,7 @@ impl Servers {
     pub fn find_or_add(&mut self, address: &str) -> usize {
         let known = self.list.iter().position(|server| server.upstream.address == address);
         known.unwrap_or_else(|| {
-            let upstream =
-                Upstream { address: address.to_owned(), ..Upstream::clone(&self.list[0].upstream) };
+            let upstream = self.list[0].upstream.at(address);
             self.push(upstream);
             self.list.len() - 1
         })

@@ -1,0 +1,7 @@
+mod authority;
+mod client;
+mod command_line;
+mod files;
+mod handshakes;
+mod listener;
+mod upstream;

@@ -1,0 +1,83 @@
+//! Who issues certificates for a test.
+
+use std::{
+    cell::Cell,
+    fs,
+    sync::atomic::{AtomicUsize, Ordering::Relaxed},
+};
+
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, KeyUsagePurpose};
+
+use crate::support::Folder;
+
+/// An authority that nobody else knows. Its files go with it.
+pub(super) struct Authority {
+    issuer: CertifiedIssuer<'static, KeyPair>,
+    folder: Folder,
+    issued: Cell<usize>,
+    /// Where its own certificate is.
+    pub(super) ca: String,
+}
+
+/// Where a certificate and its key are.
+#[derive(Clone)]
+pub(super) struct Identity {
+    pub(super) certificate: String,
+    pub(super) key: String,
+}
+
+impl Authority {
+    pub(super) fn new() -> Self {
+        static AUTHORITIES: AtomicUsize = AtomicUsize::new(0);
+        Self::named(&format!("authority {}", AUTHORITIES.fetch_add(1, Relaxed)))
+    }
+
+    /// One that has this name, perhaps not alone.
+    pub(super) fn named(name: &str) -> Self {
+        let mut params = CertificateParams::default();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::DigitalSignature];
+        params.distinguished_name.push(DnType::CommonName, name);
+        let issuer = CertifiedIssuer::self_signed(params, new_key()).expect("it signs itself");
+        let folder = Folder::new();
+        let ca = write(&folder, "ca.crt", &issuer.pem());
+        Authority { issuer, folder, issued: Cell::new(0), ca }
+    }
+
+    /// A certificate for this name.
+    pub(super) fn issue(&self, name: &str) -> Identity {
+        self.issue_as(name, |_| {})
+    }
+
+    /// One that is not valid any more.
+    pub(super) fn issue_expired(&self, name: &str) -> Identity {
+        self.issue_as(name, |params| params.not_after = rcgen::date_time_ymd(2001, 1, 1))
+    }
+
+    fn issue_as(&self, name: &str, change: impl FnOnce(&mut CertificateParams)) -> Identity {
+        let mut params = CertificateParams::new([name.to_owned()]).expect("a name");
+        change(&mut params);
+        let key = new_key();
+        let certificate = params.signed_by(&key, &self.issuer).expect("it is signed");
+        let number = self.issued.replace(self.issued.get() + 1);
+        Identity {
+            certificate: self.file(&format!("{number}.crt"), &certificate.pem()),
+            key: self.file(&format!("{number}.key"), &key.serialize_pem()),
+        }
+    }
+
+    /// A file beside those that it has issued.
+    pub(super) fn file(&self, name: &str, text: &str) -> String {
+        write(&self.folder, name, text)
+    }
+}
+
+fn new_key() -> KeyPair {
+    KeyPair::generate().expect("a key")
+}
+
+fn write(folder: &Folder, name: &str, text: &str) -> String {
+    let path = folder.path().join(name);
+    fs::write(&path, text).expect("it can be written");
+    path.to_str().expect("text").to_owned()
+}

@@ -1,0 +1,103 @@
+//! Files that cannot be used, and addresses that have no TLS: one line that says which, and why.
+
+use std::{fs, io::ErrorKind};
+
+use thegiant::{App, ClientTls, Server, ServerTls, Upstream};
+
+use super::authority::{Authority, Identity};
+use crate::support::{ANY_PORT, Folder, Served, app};
+
+fn refusal(tls: ServerTls) -> String {
+    let error = Server::new(App::new()).bind_tls(ANY_PORT, tls).expect_err("it cannot be used");
+    let text = error.to_string();
+    assert_eq!(text.lines().count(), 1, "{text}");
+    text
+}
+
+#[test]
+fn of_a_server() {
+    let authority = Authority::new();
+    let Identity { certificate, key } = authority.issue("localhost");
+    let other = authority.issue("localhost").key;
+    let file = |name: &str, text: &str| authority.file(name, text);
+    let (empty, nonsense) =
+        (file("empty", ""), file("nonsense", "-----BEGIN CERTIFICATE-----\n!\n-----END CERTIFICATE-----\n"));
+    let pem = fs::read_to_string(&certificate).expect("it is there");
+    let half = file("half", &pem[..pem.len() / 2]);
+    let encrypted = file(
+        "encrypted",
+        "-----BEGIN ENCRYPTED PRIVATE KEY-----\nMAA=\n-----END ENCRYPTED PRIVATE KEY-----\n",
+    );
+    let wrong = file("wrong", "-----BEGIN CERTIFICATE-----\nMAA=\n-----END CERTIFICATE-----\n");
+    let wrong_key = file("wrong.key", "-----BEGIN PRIVATE KEY-----\nMAA=\n-----END PRIVATE KEY-----\n");
+    for (certificate, key, what, path, why) in [
+        ("/nowhere.crt", &*key, "certificate", "/nowhere.crt", "No such file"),
+        (&certificate, "/nowhere.key", "key", "/nowhere.key", "No such file"),
+        (&empty, &key, "certificate", &empty, "it has none in the PEM format"),
+        (&key, &key, "certificate", &key, "it has none in the PEM format"),
+        (&nonsense, &key, "certificate", &nonsense, "it is not as the PEM format has it"),
+        (&half, &key, "certificate", &half, "it ends too early"),
+        (&certificate, &empty, "key", &empty, "it has none that can be read without a password"),
+        (&certificate, &encrypted, "key", &encrypted, "it has none that can be read without a password"),
+        (&certificate, &other, "key", &other, &format!("it is not that of the certificate {certificate}")),
+        (&wrong, &key, "certificate", &wrong, "BadEncoding"),
+        (&certificate, &wrong_key, "key", &wrong_key, ""),
+    ] {
+        let said = refusal(ServerTls::new(certificate, key));
+        assert!(said.starts_with(&format!("cannot use the {what} {path}: ")), "{said}");
+        assert!(said.contains(why), "{said}");
+    }
+    for (ca, why) in [
+        ("/nowhere.crt", "No such file"),
+        (&*empty, "it has none in the PEM format"),
+        (&wrong, "BadEncoding"),
+    ] {
+        let said = refusal(ServerTls::new(&certificate, &key).client_ca(ca));
+        assert!(
+            said.starts_with(&format!("cannot use the certificate {ca}: ")) && said.contains(why),
+            "{said}"
+        );
+    }
+}
+
+#[test]
+fn of_a_client() {
+    let authority = Authority::new();
+    let Identity { certificate, key } = authority.issue("somebody");
+    let tls = |address: &str, tls: ClientTls| {
+        let error = Upstream::new(address).tls(tls).expect_err("it cannot be used");
+        let text = error.to_string();
+        assert_eq!(text.lines().count(), 1, "{text}");
+        text
+    };
+    let said = tls("localhost:1", ClientTls::new().ca("/nowhere.crt"));
+    assert!(said.starts_with("cannot use the certificate /nowhere.crt: No such file"), "{said}");
+    let said = tls("localhost:1", ClientTls::new().ca(&authority.ca).certificate(&certificate, &certificate));
+    assert!(said.starts_with(&format!("cannot use the key {certificate}: it has none")), "{said}");
+    let said = tls("localhost:1", ClientTls::new().ca(&authority.ca).server_name("no name"));
+    assert_eq!(said, "\"no name\" is no name that a certificate could be for");
+    let said = tls("unix:/run/redis.sock", ClientTls::new().ca(&authority.ca));
+    assert_eq!(said, "unix:/run/redis.sock cannot be reached by TLS (that is for HOST:PORT)");
+    for address in ["localhost:1", "10.0.0.7:1", "[::1]:1"] {
+        let tls = ClientTls::new().ca(&authority.ca).certificate(&certificate, &key);
+        assert!(Upstream::new(address).tls(tls).is_ok(), "{address}");
+    }
+}
+
+#[test]
+fn where_there_is_no_tls() {
+    let authority = Authority::new();
+    let Identity { certificate, key } = authority.issue("localhost");
+    let tls = ServerTls::new(certificate, key);
+    let bind = |address: &str| {
+        Server::new(App::new()).bind_tls(address, tls.clone()).expect_err("nobody can listen there")
+    };
+    let folder = Folder::new();
+    let address = folder.socket("app.sock");
+    let error = bind(&address);
+    assert_eq!(error.kind(), ErrorKind::InvalidInput);
+    assert!(error.to_string().starts_with(&format!("cannot listen on {address} with TLS")), "{error}");
+    assert_eq!(bind("nonsense").kind(), ErrorKind::InvalidInput);
+    let served = Served::start(app);
+    assert_eq!(bind(served.address()).kind(), ErrorKind::AddrInUse);
+}

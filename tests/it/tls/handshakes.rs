@@ -1,0 +1,151 @@
+//! Handshakes that fail: one line in the log, and the others go on.
+
+use std::time::Duration;
+
+use thegiant::{ClientTls, Upstream, prelude::*};
+use tracing::Level;
+
+use super::{
+    authority::{Authority, Identity},
+    client::TlsClient,
+    listener::serve,
+};
+use crate::support::{Log, RawClient, Served, app, eventually, info, line};
+
+/// A server with TLS, and what it logs.
+fn logged(
+    identity: Identity,
+    configure: impl FnOnce(Server, thegiant::ServerTls) -> (Server, thegiant::ServerTls) + Send + 'static,
+) -> (Served, Log) {
+    let log = Log::default();
+    let kept = log.clone();
+    let app = move || {
+        kept.keep(Level::INFO);
+        app()
+    };
+    (serve(app, identity, configure), log)
+}
+
+/// The first line of the log, without the client in it.
+fn first_line(log: &Log) -> String {
+    let line = eventually(|| log.lines().first().cloned());
+    line.split(' ')
+        .filter(|word| !word.starts_with("id=") && !word.starts_with("client="))
+        .collect::<Vec<_>>()
+        .join(" ")
+}
+
+fn failure(reason: &str) -> String {
+    format!("INFO closed: its TLS handshake has failed error={reason}")
+}
+
+#[track_caller]
+fn assert_serves(served: &Served, authority: &Authority) {
+    assert_eq!(TlsClient::connect(served.address(), authority).ask(line("PING")), "+PONG\r\n");
+}
+
+#[test]
+fn of_a_client_that_does_not_speak_tls() {
+    let authority = Authority::new();
+    let (served, log) = logged(authority.issue("localhost"), |server, tls| (server, tls));
+    let mut client = RawClient::connect(served.address());
+    client.send(line("PING"));
+    // What comes may be an alert, but it is no reply.
+    assert!(!client.rest().starts_with(b"+"));
+    assert_eq!(first_line(&log), failure("it does not speak TLS"));
+    assert_serves(&served, &authority);
+    assert_eq!(log.lines().len(), 1);
+}
+
+#[test]
+fn of_a_client_that_does_not_know_the_authority() {
+    let [authority, other] = [(); 2].map(|()| Authority::new());
+    let (served, log) = logged(authority.issue("localhost"), |server, tls| (server, tls));
+    TlsClient::try_connect(served.address(), &other, None).err().expect("it is not trusted");
+    assert_eq!(first_line(&log), failure("it does not know who has issued the certificate"));
+    assert_serves(&served, &authority);
+}
+
+/// It has the time that it would have for a password, and nobody waits for it.
+#[test]
+fn of_a_client_that_says_nothing() {
+    let authority = Authority::new();
+    let (served, log) = logged(authority.issue("localhost"), |server, tls| {
+        (server.auth_timeout(Some(Duration::from_secs(1))), tls)
+    });
+    let mut silent: Vec<_> = (0..5).map(|_| RawClient::connect(served.address())).collect();
+    assert_serves(&served, &authority);
+    let mut client = TlsClient::connect(served.address(), &authority);
+    for client in &mut silent {
+        assert_eq!(client.rest(), "");
+    }
+    assert_eq!(first_line(&log), failure("it took too long"));
+    eventually(|| (log.lines().len() == 5).then_some(()));
+    // The limit is one of the handshake alone.
+    assert_eq!(client.ask(line("PING")), "+PONG\r\n");
+}
+
+/// Who looks whether a port is open is nothing that an operator has to look at.
+#[test]
+fn a_client_that_leaves_again_is_not_logged() {
+    let authority = Authority::new();
+    let (served, log) = logged(authority.issue("localhost"), |server, tls| (server, tls));
+    drop(RawClient::connect(served.address()));
+    RawClient::connect(served.address()).reset();
+    let mut observer = RawClient::connect(&served.addresses()[1]);
+    eventually(|| (info(&mut observer, "clients").number("connected_clients") == 1).then_some(()));
+    assert_eq!(info(&mut observer, "stats").number("total_connections_received"), 3);
+    assert_eq!(log.lines(), [""; 0]);
+}
+
+#[test]
+fn of_clients_without_a_certificate() {
+    let [authority, other] = [(); 2].map(|()| Authority::new());
+    let ca = authority.ca.clone();
+    let (served, log) = logged(authority.issue("localhost"), |server, tls| (server, tls.client_ca(ca)));
+    let connect = |identity: Option<&Identity>| {
+        TlsClient::try_connect(served.address(), &authority, identity)?.try_ask(line("PING"))
+    };
+    assert_eq!(connect(Some(&authority.issue("somebody"))).expect("it is known"), "+PONG\r\n");
+    let refusal = connect(None).expect_err("it has none").to_string();
+    assert!(refusal.contains("CertificateRequired"), "{refusal}");
+    assert_eq!(first_line(&log), failure("it has no certificate"));
+    connect(Some(&other.issue("somebody"))).expect_err("it is of somebody else");
+    let lines = eventually(|| Some(log.lines()).filter(|lines| lines.len() == 2));
+    assert!(lines[1].ends_with("error=its certificate is of an unknown authority"), "{}", lines[1]);
+}
+
+#[test]
+fn a_client_in_its_handshake_is_one_of_those_that_are_allowed() {
+    let authority = Authority::new();
+    let served = serve(app, authority.issue("localhost"), |server, tls| (server.max_clients(2), tls));
+    let mut observer = RawClient::connect(&served.addresses()[1]);
+    observer.let_server_read();
+    let silent = RawClient::connect(served.address());
+    let connected = |count| info(&mut observer, "clients").number("connected_clients") == count;
+    let mut connected = connected;
+    eventually(|| connected(2).then_some(()));
+    // It is not told why: that would not be understood.
+    assert_eq!(RawClient::connect(served.address()).rest(), "");
+    TlsClient::try_connect(served.address(), &authority, None).err().expect("there are too many");
+    drop(silent);
+    eventually(|| connected(1).then_some(()));
+    assert_serves(&served, &authority);
+}
+
+/// Both sides are this toolkit's.
+#[test]
+fn of_an_upstream_that_asks_for_a_certificate() {
+    let authority = Authority::new();
+    let ca = authority.ca.clone();
+    let (served, log) = logged(authority.issue("127.0.0.1"), |server, tls| (server, tls.client_ca(ca)));
+    let address = served.address().to_owned();
+    let tls = ClientTls::new().ca(&authority.ca);
+    let relay = Served::start(move || {
+        App::new().relay(Upstream::new(address).tls(tls).expect("the files are there").start())
+    });
+    let reply = RawClient::connect(relay.address()).ask(line("GET x"));
+    let reply = String::from_utf8_lossy(&reply).into_owned();
+    assert!(reply.starts_with("-UPSTREAMDOWN ") && reply.contains("(it asks for a certificate)"), "{reply}");
+    assert_eq!(first_line(&log), failure("it has no certificate"));
+}

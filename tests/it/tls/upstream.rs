@@ -1,0 +1,233 @@
+//! A redis-server that speaks TLS, with a relay in front of it.
+
+use std::{net::TcpListener, time::Duration};
+
+use thegiant::{ClientTls, Upstream, prelude::*};
+
+use super::authority::{Authority, Identity};
+use crate::support::{Process, RawClient, Served, eventually, info, line, lines, request};
+
+/// A redis-server with this certificate, and where it speaks TLS. (Its own address is a unix socket.)
+fn redis(authority: &Authority, identity: &Identity, options: &[&str]) -> (Process, String) {
+    let port = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
+    let port = port.expect("a free port").port().to_string();
+    let files = [
+        "--tls-port",
+        &port,
+        "--tls-cert-file",
+        &identity.certificate,
+        "--tls-key-file",
+        &identity.key,
+        "--tls-ca-cert-file",
+        &authority.ca,
+    ];
+    let default = ["--tls-auth-clients", "no"];
+    let redis = Process::redis(&[&files[..], &default, options].concat());
+    (redis, format!("127.0.0.1:{port}"))
+}
+
+fn relay(address: &str, tls: ClientTls) -> Served {
+    relay_with(address, tls, |upstream| upstream)
+}
+
+fn relay_with(
+    address: &str,
+    tls: ClientTls,
+    configure: impl FnOnce(Upstream) -> Upstream + Send + 'static,
+) -> Served {
+    let upstream = Upstream::new(address).tls(tls).expect("the files are there");
+    Served::start(|| App::new().relay(configure(upstream).start()))
+}
+
+/// Why the upstream cannot be reached.
+fn reason(relay: &Served) -> String {
+    let reply = RawClient::connect(relay.address()).ask(line("GET x"));
+    let text = String::from_utf8_lossy(&reply).into_owned();
+    let reason = text.split_once(" cannot be reached (").and_then(|(down, reason)| {
+        down.starts_with("-UPSTREAMDOWN ").then_some(reason.strip_suffix("): the command was not sent\r\n")?)
+    });
+    reason.unwrap_or_else(|| panic!("{text}")).to_owned()
+}
+
+#[test]
+fn requests_and_replies_pass() {
+    let authority = Authority::new();
+    let (_redis, address) = redis(&authority, &authority.issue("127.0.0.1"), &[]);
+    let relay = relay(&address, ClientTls::new().ca(&authority.ca));
+    let mut client = RawClient::connect(relay.address());
+    let value: Vec<u8> = (0..8 << 20).map(|at: u32| (at * 7 + at / 1000) as u8).collect();
+    let set = request([&b"SET"[..], b"large", &value]);
+    for _ in 0..3 {
+        assert_eq!(client.while_sending(&[&set], |client| client.reply()), "+OK\r\n");
+        client.send(lines("GET large \n STRLEN large \n GET large"));
+        let expected = [format!("${}\r\n", value.len()).as_bytes(), &value, b"\r\n"].concat();
+        assert!(client.reply() == expected);
+        assert_eq!(client.reply(), format!(":{}\r\n", value.len()));
+        assert!(client.reply() == expected);
+    }
+    let requests: Vec<u8> = (0..20_000).flat_map(|number| line(&format!("ECHO {number}"))).collect();
+    client.while_sending(&[&requests], |client| {
+        for number in 0..20_000 {
+            let text = number.to_string();
+            assert_eq!(client.reply(), format!("${}\r\n{text}\r\n", text.len()));
+        }
+    });
+    client.send(line("HELLO 3"));
+    client.reply();
+    assert_eq!(client.ask(line("GET nothing")), "_\r\n");
+}
+
+#[test]
+fn so_does_what_needs_a_connection_of_its_own() {
+    let authority = Authority::new();
+    let (redis, address) = redis(&authority, &authority.issue("127.0.0.1"), &[]);
+    let relay = relay(&address, ClientTls::new().ca(&authority.ca));
+    let [mut client, mut other] = [(); 2].map(|()| RawClient::connect(relay.address()));
+    assert_eq!(client.ask(line("SUBSCRIBE news")), "*3\r\n$9\r\nsubscribe\r\n$4\r\nnews\r\n:1\r\n");
+    for _ in 0..2 {
+        assert_eq!(other.ask(line("PUBLISH news hello")), ":1\r\n");
+        assert_eq!(client.reply(), "*3\r\n$7\r\nmessage\r\n$4\r\nnews\r\n$5\r\nhello\r\n");
+    }
+    client.ask(line("UNSUBSCRIBE news"));
+    let mut observer = RawClient::connect(redis.address());
+    let before = info(&mut observer, "stats").number("total_connections_received");
+    // All of these have the same one, which is used again.
+    for _ in 0..5 {
+        assert_eq!(client.ask(line("WATCH x")), "+OK\r\n");
+        client.send(lines("MULTI \n INCR x \n EXEC"));
+        assert!(client.replies(3).starts_with(b"+OK\r\n+QUEUED\r\n*1\r\n:"));
+        client.ask(line("RPUSH list value"));
+        assert_eq!(client.ask(line("BLPOP list 0")), "*2\r\n$4\r\nlist\r\n$5\r\nvalue\r\n");
+    }
+    assert_eq!(info(&mut observer, "stats").number("total_connections_received"), before);
+    assert_eq!(info(&mut client, "upstream").number("upstream_private_connections"), 0);
+}
+
+/// One that redis has closed meanwhile is not used again.
+#[test]
+fn a_connection_that_is_gone_is_not_used_again() {
+    let authority = Authority::new();
+    let (redis, address) = redis(&authority, &authority.issue("127.0.0.1"), &[]);
+    let relay = relay(&address, ClientTls::new().ca(&authority.ca));
+    let mut client = RawClient::connect(relay.address());
+    let mut observer = RawClient::connect(redis.address());
+    for _ in 0..5 {
+        assert_eq!(client.ask(line("WATCH x")), "+OK\r\n");
+        let private = observer.ask(line("CLIENT LIST"));
+        let private = String::from_utf8_lossy(&private).into_owned();
+        let private = private.lines().find(|line| line.contains("cmd=watch")).expect("it watches");
+        let id = private.split(' ').find_map(|field| field.strip_prefix("id=")).expect("a number").to_owned();
+        assert_eq!(client.ask(line("UNWATCH")), "+OK\r\n");
+        assert_eq!(observer.ask(line(&format!("CLIENT KILL ID {id}"))), ":1\r\n");
+    }
+}
+
+#[test]
+fn tls_1_2_is_spoken() {
+    let authority = Authority::new();
+    let (_redis, address) = redis(&authority, &authority.issue("127.0.0.1"), &["--tls-protocols", "TLSv1.2"]);
+    let relay = relay(&address, ClientTls::new().ca(&authority.ca));
+    assert_eq!(RawClient::connect(relay.address()).ask(line("PING")), "+PONG\r\n");
+}
+
+#[test]
+fn a_certificate_of_somebody_else() {
+    let [authority, other] = [(); 2].map(|()| Authority::new());
+    let (_redis, address) = redis(&authority, &authority.issue("127.0.0.1"), &[]);
+    let wrong = relay(&address, ClientTls::new().ca(&other.ca));
+    assert_eq!(reason(&wrong), "its certificate is of an unknown authority");
+    // Of those that the system trusts, it is none.
+    let system = relay(&address, ClientTls::new());
+    assert_eq!(reason(&system), "its certificate is of an unknown authority");
+}
+
+#[test]
+fn an_authority_that_has_been_made_anew() {
+    let [authority, other] = [(); 2].map(|()| Authority::named("ours"));
+    let (_redis, address) = redis(&authority, &authority.issue("127.0.0.1"), &[]);
+    let wrong = relay(&address, ClientTls::new().ca(&other.ca));
+    assert_eq!(reason(&wrong), "its certificate is not signed by the authority that is trusted");
+}
+
+#[test]
+fn a_certificate_for_another_name() {
+    let authority = Authority::new();
+    let (_redis, address) = redis(&authority, &authority.issue("redis.internal"), &[]);
+    let trust = || ClientTls::new().ca(&authority.ca);
+    assert_eq!(
+        reason(&relay(&address, trust())),
+        "its certificate is not for 127.0.0.1 but for redis.internal"
+    );
+    assert_eq!(
+        reason(&relay(&address, trust().server_name("redis.external"))),
+        "its certificate is not for redis.external but for redis.internal"
+    );
+    let right = relay(&address, trust().server_name("redis.internal"));
+    assert_eq!(RawClient::connect(right.address()).ask(line("PING")), "+PONG\r\n");
+}
+
+#[test]
+fn a_certificate_that_has_expired() {
+    let authority = Authority::new();
+    let (_redis, address) = redis(&authority, &authority.issue_expired("127.0.0.1"), &[]);
+    let relay = relay(&address, ClientTls::new().ca(&authority.ca));
+    assert_eq!(reason(&relay), "its certificate has expired");
+}
+
+#[test]
+fn a_certificate_is_shown_where_it_is_asked_for() {
+    let authority = Authority::new();
+    let (_redis, address) = redis(&authority, &authority.issue("127.0.0.1"), &["--tls-auth-clients", "yes"]);
+    let trust = || ClientTls::new().ca(&authority.ca);
+    assert_eq!(reason(&relay(&address, trust())), "it asks for a certificate");
+    let Identity { certificate, key } = authority.issue("a relay");
+    let relay = relay(&address, trust().certificate(certificate, key));
+    assert_eq!(RawClient::connect(relay.address()).ask(line("PING")), "+PONG\r\n");
+}
+
+#[test]
+fn a_server_that_does_not_speak_tls() {
+    let authority = Authority::new();
+    // It does not read what it gets, and says what it says to all.
+    let plain = Served::with(App::new, |server| server.max_clients(1).bind("127.0.0.1:0"));
+    let _only = RawClient::connect(plain.address());
+    let full = relay(plain.address(), ClientTls::new().ca(&authority.ca));
+    assert_eq!(reason(&full), "it does not speak tls");
+    // One that says nothing at all.
+    let silent = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = silent.local_addr().expect("it is bound").to_string();
+    let relay = relay_with(&address, ClientTls::new().ca(&authority.ca), |upstream| {
+        upstream.connect_timeout(Duration::from_millis(200))
+    });
+    assert_eq!(reason(&relay), "it does not answer");
+}
+
+#[test]
+fn it_is_reached_when_its_certificate_is_right_again() {
+    let authority = Authority::new();
+    let (redis, address) = redis(&authority, &authority.issue("redis.old"), &[]);
+    let relay = relay(&address, ClientTls::new().ca(&authority.ca));
+    assert_eq!(reason(&relay), "its certificate is not for 127.0.0.1 but for redis.old");
+    let Identity { certificate, key } = authority.issue("127.0.0.1");
+    let set = request(["CONFIG", "SET", "tls-cert-file", &certificate, "tls-key-file", &key]);
+    assert_eq!(RawClient::connect(redis.address()).ask(set), "+OK\r\n");
+    let mut client = RawClient::connect(relay.address());
+    eventually(|| (client.ask(line("PING")) == "+PONG\r\n").then_some(()));
+    // And when it has been away.
+    drop(redis);
+    eventually(|| client.ask(line("PING")).starts_with(b"-UPSTREAMDOWN ").then_some(()));
+    let port = address.rsplit_once(':').expect("a port").1;
+    let _redis = Process::redis(&[
+        "--tls-port",
+        port,
+        "--tls-cert-file",
+        &certificate,
+        "--tls-key-file",
+        &key,
+        "--tls-ca-cert-file",
+        &authority.ca,
+        "--tls-auth-clients",
+        "no",
+    ]);
+    eventually(|| (client.ask(line("PING")) == "+PONG\r\n").then_some(()));
+}

@@ -1,0 +1,70 @@
+//! What a listener shows its clients, and asks of them.
+
+use std::{io, path::PathBuf, sync::Arc};
+
+use tokio_rustls::rustls::{ServerConfig, server::WebPkiClientVerifier};
+
+use super::{
+    files::{CERTIFICATE, Identity, authorities, unusable},
+    provider,
+    words::misfit,
+};
+
+/// The certificate of a server, and what it asks of its clients, for [`Server::bind_tls`](crate::Server::bind_tls).
+///
+/// All of it lies in files in the PEM format, which are read when the server is bound. TLS 1.2 and 1.3 are spoken.
+///
+/// ```no_run
+/// use thegiant::{ServerTls, prelude::*};
+///
+/// #[actix::main]
+/// async fn main() -> std::io::Result<()> {
+///     let tls = ServerTls::new("/etc/app/server.crt", "/etc/app/server.key").client_ca("/etc/app/clients.crt");
+///     let app = App::new().fallback(|_: &Call| Simple("hello"));
+///     Server::new(app).bind_tls("127.0.0.1:6380", tls)?.run().await
+/// }
+/// ```
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct ServerTls {
+    certificate: PathBuf,
+    key: PathBuf,
+    client_ca: Option<PathBuf>,
+}
+
+impl ServerTls {
+    /// A server with this certificate, behind which come those of the authorities in between, and the private key of it.
+    pub fn new(certificate: impl Into<PathBuf>, key: impl Into<PathBuf>) -> Self {
+        ServerTls { certificate: certificate.into(), key: key.into(), client_ca: None }
+    }
+
+    /// Turns away clients that have no certificate of one of these authorities. Without this, clients need none.
+    pub fn client_ca(mut self, certificates: impl Into<PathBuf>) -> Self {
+        self.client_ca = Some(certificates.into());
+        self
+    }
+
+    /// Reads the files.
+    ///
+    /// # Errors
+    /// Which of them cannot be used, and why.
+    pub(crate) fn config(&self) -> io::Result<Arc<ServerConfig>> {
+        let config = ServerConfig::builder_with_provider(provider())
+            .with_safe_default_protocol_versions()
+            .map_err(io::Error::other)?;
+        let config = match &self.client_ca {
+            None => config.with_no_client_auth(),
+            Some(path) => {
+                let verifier =
+                    WebPkiClientVerifier::builder_with_provider(authorities(path)?, provider()).build();
+                config
+                    .with_client_cert_verifier(verifier.map_err(|error| unusable(CERTIFICATE, path, error))?)
+            }
+        };
+        let Identity { chain, key } = Identity::read(&self.certificate, &self.key)?;
+        let config = config
+            .with_single_cert(chain, key)
+            .map_err(|error| misfit(&self.certificate, &self.key, &error))?;
+        Ok(Arc::new(config))
+    }
+}
