@@ -1,4 +1,5 @@
 mod alike;
+mod cluster;
 mod down;
 mod spread;
 
