@@ -61,7 +61,7 @@ impl Three {
     fn keys_apart(&self) -> [String; 3] {
         let mut client = self.client();
         for number in 0..200 {
-            client.ask(format!("SET apart:{number} 1\r\n"));
+            client.ask(format!("SET apart:{number}:key 1\r\n"));
         }
         let keys = [0, 1, 2].map(|server| match Reply::only(&self.direct(server).ask(line("RANDOMKEY"))) {
             Some(Reply::Bulk(key)) => String::from_utf8(key).expect("text"),

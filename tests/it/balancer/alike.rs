@@ -51,9 +51,8 @@ pub(super) const TRANSACTIONS: &str = "
     EXEC
     DISCARD
     MULTI
-    MULTI
-    NOSUCH {t}n
     SET {t}n 6
+    NOSUCH {t}n
     EXEC
     MULTI
     INCR

@@ -21,8 +21,7 @@ fn before(seeds: &[&str]) -> Process {
 fn a_cluster_is_like_one_server() {
     let cluster = Cluster::start();
     let addresses = cluster.addresses();
-    // Nobody is there, and the other one is a replica.
-    let balancer = before(&["127.0.0.1:1", addresses[4]]);
+    let balancer = before(&addresses);
     for script in [alike::SEVERAL_KEYS, alike::TRANSACTIONS, alike::SCRIPTS] {
         answered_alike(&balancer, script);
     }
@@ -31,6 +30,21 @@ fn a_cluster_is_like_one_server() {
     alike::waits(&balancer, &addresses[..3]);
     alike::hears(&balancer);
     alike::pipelined_alike(&balancer, 2000);
+}
+
+#[test]
+fn any_node_tells_where_the_others_are() {
+    let cluster = Cluster::start();
+    // Nobody is there, and the other one is a replica.
+    let balancer = before(&["127.0.0.1:1", cluster.addresses()[4]]);
+    let mut client = RawClient::connect(balancer.address());
+    for number in 0..30 {
+        client.send(format!("SET key:{number} value\r\n"));
+    }
+    assert_eq!(client.replies(30), "+OK\r\n".repeat(30));
+    assert_eq!(client.ask(line("DBSIZE")), ":30\r\n");
+    assert_eq!(client.ask(line("FLUSHALL")), "+OK\r\n");
+    assert_eq!(client.ask(line("EXISTS key:1 key:2 key:3")), ":0\r\n");
 }
 
 #[test]
@@ -188,6 +202,7 @@ struct Course {
 impl Course {
     /// Writes the keys of one stage, then those of the other.
     fn write(&self, writer: usize) {
+        let _over = Over(self);
         let mut client = RawClient::connect(self.balancer.address());
         while !self.is_over.load(SeqCst) {
             let is_killed = self.is_killed.load(SeqCst);
@@ -231,18 +246,18 @@ impl Course {
 
     /// Counts in the slot that moves, many at once: nothing is counted twice, left out, or out of turn.
     fn count(&self) {
+        let _over = Over(self);
         let mut client = RawClient::connect(self.balancer.address());
         let many = lines("INCR {moving}:counter").repeat(300);
         let mut count = 0;
-        while !self.is_killed.load(SeqCst) {
+        while !self.is_over.load(SeqCst) {
             client.send(&many);
             for reply in (0..300).map(|_| client.reply()) {
                 count += 1;
-                if self.is_killed.load(SeqCst) {
-                    continue;
+                if !self.is_lost(&reply) && !self.is_killed.load(SeqCst) {
+                    assert_eq!(reply, format!(":{count}\r\n"));
+                    self.counted.store(count, SeqCst);
                 }
-                assert_eq!(reply, format!(":{count}\r\n"));
-                self.counted.store(count, SeqCst);
             }
         }
     }
@@ -251,22 +266,30 @@ impl Course {
     fn goes_on(&self, stage: &[Vec<Record>]) {
         for record in stage.iter().flatten() {
             let before = record.acknowledged();
-            eventually(|| (record.acknowledged() > before + 1).then_some(()));
+            self.until(|| record.acknowledged() > before + 1);
         }
     }
 
-    fn end(&self) {
-        self.is_killed.store(true, SeqCst);
-        self.is_over.store(true, SeqCst);
+    /// Returns when it has been counted on.
+    fn counts_on(&self) {
+        let before = self.counted.load(SeqCst);
+        self.until(|| self.counted.load(SeqCst) > before);
+    }
+
+    fn until(&self, is_so: impl Fn() -> bool) {
+        eventually(|| {
+            assert!(!self.is_over.load(SeqCst), "a client has failed");
+            is_so().then_some(())
+        });
     }
 }
 
-/// Ends the writers, also when the test fails.
+/// It is over when this goes: also when a client, or the test, fails.
 struct Over<'c>(&'c Course);
 
 impl Drop for Over<'_> {
     fn drop(&mut self) {
-        self.0.end();
+        self.0.is_over.store(true, SeqCst);
     }
 }
 
@@ -296,8 +319,7 @@ fn what_was_acknowledged_is_there_when_slots_move_and_a_master_dies() {
 
         let moving = cluster.begin_to_move(slot, &victim);
         while moving.step(1) {
-            let counted = course.counted.load(SeqCst);
-            eventually(|| (course.counted.load(SeqCst) > counted).then_some(()));
+            course.counts_on();
         }
         moving.finish();
         course.goes_on(&course.before);

@@ -24,6 +24,7 @@ struct Course {
 impl Course {
     /// Writes and reads until it is over. Only what is under way when a server is killed may be lost.
     fn write(&self, address: &str, writer: usize) {
+        let _over = Over(&self.is_over);
         let mut client = RawClient::connect(address);
         let mut lost = 0;
         for round in 0.. {
@@ -60,7 +61,10 @@ impl Course {
     fn goes_on(&self) {
         for rounds in &self.rounds {
             let before = rounds.load(SeqCst);
-            eventually(|| (rounds.load(SeqCst) > before + 5).then_some(()));
+            eventually(|| {
+                assert!(!self.is_over.load(SeqCst), "a writer has failed");
+                (rounds.load(SeqCst) > before + 5).then_some(())
+            });
         }
     }
 }
@@ -105,7 +109,7 @@ fn a_server_that_dies_is_taken_out_and_comes_back() {
     }
 }
 
-/// Ends the writers, also when the test fails.
+/// It is over when this goes: also when a writer, or the test, fails.
 struct Over<'o>(&'o AtomicBool);
 
 impl Drop for Over<'_> {

@@ -16,7 +16,7 @@ fn each_key_is_on_one_server() {
         let three = Three::start(way);
         let mut client = three.client();
         for number in 0..600 {
-            client.send(format!("SET key:{number} {number}\r\n"));
+            client.send(format!("SET user:{number}:name {number}\r\n"));
         }
         assert_eq!(client.replies(600), "+OK\r\n".repeat(600));
         let sizes = three.sizes();
@@ -30,7 +30,7 @@ fn each_key_is_on_one_server() {
         for number in 0..600 {
             let value = number.to_string();
             let expected = format!("${}\r\n{value}\r\n", value.len());
-            assert_eq!(client.ask(format!("GET key:{number}\r\n")), expected);
+            assert_eq!(client.ask(format!("GET user:{number}:name\r\n")), expected);
         }
         assert_eq!(client.ask(line("FLUSHALL")), "+OK\r\n");
         assert_eq!(three.sizes(), [0; 3]);
