@@ -162,7 +162,7 @@ fn who_waits_is_woken() {
 
 #[test]
 fn who_listens_hears_all_in_order() {
-    alike::hears(&Three::start(&[]).balancer);
+    alike::hears(&Three::start(&[]).balancer, Some(2));
 }
 
 #[test]
