@@ -9,7 +9,7 @@ import time
 import urllib.request
 
 PATIENCE = 60
-[PROGRAM, _, PORT] = sys.argv[1:]
+[PROGRAM, _, PORT, _] = sys.argv[1:]
 
 # All that it can ask for, but single keys and what scripts or clusters have.
 OPTIONS = ["-debug", "-export-client-list", "-include-config-metrics", "-include-system-metrics"]

@@ -1,4 +1,4 @@
-"""The server that the clients are tried on, and the front door through which they reach it."""
+"""The servers that the clients are tried on, and the front door through which they reach them."""
 
 import os
 import socket
@@ -13,19 +13,24 @@ HELLO_IN_RESP3 = b"%7\r\n$6\r\nserver\r\n"
 class Server:
     """The example `kv`, whose binary the variable KV names, behind a door that stays when it restarts."""
 
+    name = "kv"
+
     def __init__(self):
         self.log = tempfile.TemporaryFile("w+")
         self.door = Door()
         self.start()
 
     def start(self):
-        command = [os.environ["KV"], "--bind", "127.0.0.1:0"]
+        command = [os.environ[self.name.upper()], "--bind", "127.0.0.1:0", *self.options()]
         environment = {**os.environ, "RUST_LOG": "warn"}
         self.process = subprocess.Popen(
             command, stdout=subprocess.PIPE, stderr=self.log, text=True, env=environment
         )
         line = self.process.stdout.readline()
         self.door.leads_to = int(line.removeprefix("listening on 127.0.0.1:"))
+
+    def options(self):
+        return []
 
     def stop(self):
         """Stops it in order; what went wrong, if anything did, is an AssertionError."""
@@ -34,12 +39,40 @@ class Server:
         self.process.stdout.close()
         code = self.process.wait(timeout=60)
         self.log.seek(0)
-        assert code == 0, f"kv ended with {code}"
-        assert not (warnings := self.log.read()), f"kv logged {warnings!r}"
+        assert code == 0, f"{self.name} ended with {code}"
+        assert not (warnings := self.log.read()), f"{self.name} logged {warnings!r}"
 
     def restart(self):
         self.stop()
         self.start()
+
+
+class Balancer(Server):
+    """The example `balancer` before three redis-servers, which lose all they have when it restarts."""
+
+    name = "balancer"
+
+    def options(self):
+        self.folder = tempfile.TemporaryDirectory()
+        sockets = [f"{self.folder.name}/{number}.sock" for number in range(3)]
+        self.redis = [start_redis(socket) for socket in sockets]
+        return [f"unix:{socket}" for socket in sockets]
+
+    def stop(self):
+        super().stop()
+        for redis in self.redis:
+            redis.kill()
+            redis.stdout.close()
+            redis.wait()
+        self.folder.cleanup()
+
+
+def start_redis(socket):
+    command = ["redis-server", "--port", "0", "--unixsocket", socket, "--save", "", "--appendonly", "no"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    while "eady to accept connections" not in (line := process.stdout.readline()):
+        assert line, f"redis-server ended with {process.wait()}"
+    return process
 
 
 class Door:

@@ -1,10 +1,11 @@
-// The clients of Node.js: `node node.cjs CLIENT PROTOCOL PORT`; NODE_PATH names the folder of their packages.
+// The clients of Node.js: `node node.cjs CLIENT PROTOCOL PORT SERVER`; NODE_PATH names the folder of their packages.
 
 const assert = require("node:assert/strict");
 const { createInterface } = require("node:readline/promises");
 
 const EVERY_BYTE = Buffer.concat([Buffer.from([...Array(256).keys()]), Buffer.from("\r\n$5\r\n*1\r\n")]);
-const [name, protocol, port] = [process.argv[2], Number(process.argv[3]), Number(process.argv[4])];
+const [name, server] = [process.argv[2], process.argv[5]];
+const [protocol, port] = [Number(process.argv[3]), Number(process.argv[4])];
 
 // What the checks need of a client, on top of the packages' own names.
 class Ioredis {
@@ -120,6 +121,7 @@ async function main() {
     await check("binary", () => binary(client));
     await check("large", () => large(client));
     await check("channels", () => channels(client));
+    if (server === "balancer") await check("lists", () => lists(client));
     if (name === "node-redis 6" && protocol === 3) await check("cache", () => cache(client, packageName));
     await check("reconnect", () => reconnect(client));
     await client.close();
@@ -184,8 +186,10 @@ async function large(client) {
 // A channel and a pattern that it matches, a thousand messages in order, and an end.
 // Some commands as one; then fifty who count up one key that they watch.
 async function transactions(client) {
-    await client.set("word", "abc");
-    const commands = ["SET n 1", "INCR n", "INCR word", "ECHO among", "GET n"].map((line) => line.split(" "));
+    // What is in braces keeps keys on one server, if there are several.
+    await client.set("{t}word", "abc");
+    const lines = ["SET {t}n 1", "INCR {t}n", "INCR {t}word", "ECHO among", "GET {t}n"];
+    const commands = lines.map((line) => line.split(" "));
     const replies = await client.transaction(commands);
     const [error] = replies.splice(2, 1);
     assert.match(error.message, /not an integer/);
@@ -201,6 +205,17 @@ async function transactions(client) {
     };
     await Promise.all(Array.from({ length: 50 }, countUp));
     assert.equal(await client.get("total"), "1000");
+}
+
+// One waits for what another one has, again and again.
+async function lists(client) {
+    const other = await client.another();
+    for (let n = 0; n < 50; n++) {
+        const waiting = other.call("BLPOP", `list-${n}`, "60");
+        assert.equal(await client.call("RPUSH", `list-${n}`, String(n)), 1);
+        assert.deepEqual(await waiting, [`list-${n}`, String(n)]);
+    }
+    await other.close();
 }
 
 // What it has read is asked for once, until somebody changes it.

@@ -1,4 +1,4 @@
-"""The clients of Python: `python.py CLIENT PROTOCOL PORT`."""
+"""The clients of Python: `python.py CLIENT PROTOCOL PORT SERVER`."""
 
 import asyncio
 import importlib.metadata
@@ -174,7 +174,7 @@ CLIENTS = {
 }
 
 
-async def main(name, protocol, port):
+async def main(name, protocol, port, server):
     make = CLIENTS[name]
     print("version", importlib.metadata.version(make.package))
     client = make(int(protocol), int(port))
@@ -188,7 +188,9 @@ async def main(name, protocol, port):
     await check("large", large(client))
     if isinstance(client, RedisPy):
         await check("channels", channels(client.client))
-    if type(client) is RedisPy and int(protocol) == 3:
+    if server == "balancer":
+        await check("lists", lists(client))
+    elif type(client) is RedisPy and int(protocol) == 3:
         await check("cache", cache(client, int(port)))
     if isinstance(client.client, (redis.Redis, valkey.Valkey)):
         for more in redis_py.CHECKS:
@@ -224,14 +226,23 @@ async def pipeline(client):
 
 async def transactions(client):
     """Some commands as one; then fifty who count up one key that they watch, where the client has words for that."""
-    await client.set("word", "abc")
-    commands = [["SET", "n", "1"], ["INCR", "n"], ["INCR", "word"], ["ECHO", "among"], ["GET", "n"]]
+    # What is in braces keeps keys on one server, if there are several.
+    await client.set("{t}word", "abc")
+    commands = [["SET", "{t}n", "1"], ["INCR", "{t}n"], ["INCR", "{t}word"], ["ECHO", "among"], ["GET", "{t}n"]]
     stored, sum, error, among, value = await client.pipeline(commands, atomic=True)
     assert stored in (True, "OK", b"OK") and (sum, among, value) == (2, b"among", b"2"), (stored, sum, among, value)
     assert isinstance(error, client.Error) and "not an integer" in str(error), repr(error)
     if hasattr(client, "count_up"):
         await asyncio.gather(*(client.count_up("total", 20) for _ in range(50)))
         assert await client.get("total") == b"1000"
+
+
+async def lists(client):
+    """One waits for what another one has, again and again."""
+    for number in range(50):
+        waiting = asyncio.create_task(asyncio.to_thread(client.client.blpop, f"list-{number}", PATIENCE))
+        assert await client.call("RPUSH", f"list-{number}", number) == 1
+        assert [*await waiting] == [b"list-%d" % number, b"%d" % number]
 
 
 async def errors(client):

@@ -1,7 +1,7 @@
-"""Tries all clients on `kv`: `run.py [--write] [CLIENT ...]`.
+"""Tries all clients on `kv`, and some on `balancer`: `run.py [--write] [CLIENT ...]`.
 
-A client's program is called with the name of the client, the protocol (2 or 3) and the port, does the checks
-and says on its standard output how each of them went:
+A client's program is called with the name of the client, the protocol (2 or 3), the port and the name of the server,
+does the checks and says on its standard output how each of them went:
 
     version 8.1.0
     ok values
@@ -19,7 +19,7 @@ import subprocess
 import sys
 import threading
 
-from kv import Server
+from kv import Balancer, Server
 
 HERE = pathlib.Path(__file__).parent
 TARGET = HERE.parent.parent / "target/clients"
@@ -27,6 +27,7 @@ PATIENCE = 180
 
 # What each client has to do; its program may do more.
 COMMON = ["options", "values", "pipeline", "errors", "binary", "large", "reconnect"]
+ON_BALANCER = [*COMMON, "transactions", "channels", "lists"]
 
 PYTHON = [TARGET / "python/bin/python", "-B"]
 NODE = [TARGET / "node/node_modules/.bin/node"]
@@ -34,8 +35,12 @@ os.environ["NODE_PATH"] = str(TARGET / "node/node_modules")
 
 
 class Client:
-    def __init__(self, name, program, protocols=(2, 3), checks=COMMON):
+    def __init__(self, name, program, protocols=(2, 3), checks=COMMON, server=Server):
         self.name, self.program, self.protocols, self.checks = name, program, protocols, checks
+        self.server = server
+
+    def title(self):
+        return self.name if self.server is Server else f"{self.name} on `{self.server.name}`"
 
 
 CLIENTS = [
@@ -62,19 +67,23 @@ CLIENTS = [
         "prometheus-redis-exporter", [*PYTHON, HERE / "exporter.py"], protocols=[2], checks=["values", "clients", "log"]
     ),
     Client("redis-commander", [*NODE, HERE / "web.cjs"], protocols=[2], checks=["keys", "values"]),
+    Client("redis-cli", [*PYTHON, HERE / "tools.py"], checks=[*ON_BALANCER, "scan"], server=Balancer),
+    Client("redis-py", [*PYTHON, HERE / "python.py"], checks=[*ON_BALANCER, "scan"], server=Balancer),
+    Client("ioredis 6", [*NODE, HERE / "node.cjs"], checks=ON_BALANCER, server=Balancer),
+    Client("redis-rs", [TARGET / "rust/debug/rust-clients"], checks=ON_BALANCER, server=Balancer),
 ]
 
 
 def main():
     parser = argparse.ArgumentParser(description="Tries the clients on kv")
     parser.add_argument("--write", action="store_true", help="write the table into README.md")
-    parser.add_argument("clients", nargs="*", help="the clients to try (all)")
+    parser.add_argument("clients", nargs="*", help="the clients to try, or all on `balancer` (all)")
     wanted = parser.parse_args()
     runs = [
         Run(client, protocol)
         for client in CLIENTS
         for protocol in client.protocols
-        if not wanted.clients or client.name in wanted.clients
+        if not wanted.clients or {client.name, client.server.name}.intersection(wanted.clients)
     ]
     for run in runs:
         run.run()
@@ -95,8 +104,8 @@ class Run:
         self.passed, self.failed, self.said = [], [], []
 
     def run(self):
-        print(f"{self.client.name}, RESP{self.protocol}", flush=True)
-        self.server = Server()
+        print(f"{self.client.title()}, RESP{self.protocol}", flush=True)
+        self.server = self.client.server()
         self.use()
         for check in self.client.checks:
             if check not in self.passed + self.failed:
@@ -107,7 +116,8 @@ class Run:
             print(*self.said, sep="\n")
 
     def use(self):
-        command = [*self.client.program, self.client.name, str(self.protocol), str(self.server.door.port)]
+        words = [self.client.name, self.protocol, self.server.door.port, self.server.name]
+        command = [*self.client.program, *map(str, words)]
         try:
             program = subprocess.Popen(
                 command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
@@ -161,7 +171,7 @@ class Run:
         if self.failed:
             checks += f", not {', '.join(self.failed)}"
         greeting = ", ".join(f"`{' '.join(words)}`" for words in self.server.door.greeting) or "nothing"
-        return f"| {self.client.name} | {self.version} | {self.protocol} | {checks} | {greeting} |\n"
+        return f"| {self.client.title()} | {self.version} | {self.protocol} | {checks} | {greeting} |\n"
 
 
 def write(runs):

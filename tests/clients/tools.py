@@ -1,4 +1,4 @@
-"""redis-cli and redis-benchmark: `tools.py CLIENT PROTOCOL PORT`."""
+"""redis-cli and redis-benchmark: `tools.py CLIENT PROTOCOL PORT SERVER`."""
 
 import fcntl
 import os
@@ -13,12 +13,14 @@ import time
 
 PATIENCE = 60
 EVERY_BYTE = bytes(range(256)) + b"\r\n$5\r\n*1\r\n"
-[CLIENT, PROTOCOL, PORT] = sys.argv[1:]
+[CLIENT, PROTOCOL, PORT, SERVER] = sys.argv[1:]
 
 
 def main():
     print("version", run(CLIENT, "--version").decode().split()[1])
     checks = {"redis-cli": CLI, "redis-benchmark": BENCHMARK}[CLIENT]
+    if SERVER == "balancer":
+        checks |= ON_BALANCER
     for name, steps in checks.items():
         check(name, steps)
 
@@ -122,6 +124,35 @@ def latency():
         terminal.shows(r"min: \d+, max: \d+, avg: [\d.]+ \([1-9]\d* samples\)")
 
 
+def transactions():
+    """A key that is watched: nobody changes it, then somebody does."""
+    lines = b"WATCH {t}n\nMULTI\nSET {t}n 1\nINCR {t}n\nEXEC\n"
+    is_equal(cli(input=lines), b"OK\nOK\nQUEUED\nQUEUED\nOK\n2\n")
+    with Terminal("redis-cli", f"-{PROTOCOL}", "-p", PORT) as terminal:
+        terminal.shows(r"127\.0\.0\.1:\d+> ")
+        for line, shown in [("WATCH {t}n", "OK"), ("MULTI", "OK"), ("SET {t}n 9", "QUEUED")]:
+            terminal.type(line + "\r")
+            terminal.shows(rf"{re.escape(line)}\s+{shown}\s+127\.0\.0\.1:\d+(\(TX\))?> ")
+        is_equal(cli("SET", "{t}n", "5"), b"OK\n")
+        terminal.type("EXEC\r")
+        terminal.shows(r"EXEC\s+\(nil\)")
+    is_equal(cli("GET", "{t}n"), b"5\n")
+
+
+def channels():
+    with Terminal("redis-cli", f"-{PROTOCOL}", "-p", PORT, "PSUBSCRIBE", "n?ws") as terminal:
+        terminal.shows(r'"psubscribe"\s+2\) "n\?ws"\s+3\) \(integer\) 1')
+        for message in ("one", "two"):
+            is_equal(cli("PUBLISH", "news", message), b"1\n")
+            terminal.shows(rf'"pmessage"\s+2\) "n\?ws"\s+3\) "news"\s+4\) "{message}"')
+
+
+def lists():
+    with Terminal("redis-cli", f"-{PROTOCOL}", "-p", PORT, "BLPOP", "list", "0") as terminal:
+        is_equal(cli("RPUSH", "list", "value"), b"1\n")
+        terminal.shows(r'1\) "list"\s+2\) "value"')
+
+
 def reconnect():
     """The server restarts; the next command shows that the connection is lost, the one after it is answered."""
     with Terminal("redis-cli", f"-{PROTOCOL}", "-p", PORT) as terminal:
@@ -162,6 +193,12 @@ CLI = {
     "stat": stat,
     "latency": latency,
     "reconnect": reconnect,
+}
+
+ON_BALANCER = {
+    "transactions": transactions,
+    "channels": channels,
+    "lists": lists,
 }
 
 BENCHMARK = {

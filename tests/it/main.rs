@@ -1,5 +1,7 @@
 //! All integration tests, in one binary.
 
+/// The example `balancer`: several servers, and a cluster, behind one address.
+mod balancer;
 /// What the toolkit answers itself, compared with a real redis-server.
 mod builtins;
 /// The example `chat`.

@@ -102,6 +102,22 @@ fn what_is_relayed_is_as_in_redis() {
     assert_same("relay", &families, |_| Pair::relayed());
 }
 
+/// Which of several servers has a key does not show, unless a command is about keys of two of them.
+#[test]
+fn what_is_balanced_is_as_in_redis() {
+    const BALANCED: [&str; 7] =
+        ["strings", "expiry", "errors", "protocol", "large", "random sums", "all ranges"];
+    const CROSSING: [&str; 4] = ["RENAME", "COPY", "MSETNX", "STREAMS S T"];
+    let crosses = |line: &str| CROSSING.iter().any(|name| line.to_uppercase().contains(name));
+    let mut families: Vec<_> = families().into_iter().filter(|(name, _)| BALANCED.contains(name)).collect();
+    families.push(("streams", include_str!("streams.txt").to_owned()));
+    for (_, rows) in &mut families {
+        let kept: Vec<_> = rows.lines().filter(|line| !crosses(line)).collect();
+        *rows = kept.join("\n");
+    }
+    assert_same("balancer", &families, |_| Pair::balanced());
+}
+
 fn assert_same(what: &str, families: &[(&str, String)], servers: impl Fn(&str) -> Pair + Copy + Send) {
     let (sent, differences) = thread::scope(|scope| {
         let play = |(name, rows)| scope.spawn(move || play(name, rows, servers(name)));

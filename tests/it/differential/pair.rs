@@ -52,12 +52,15 @@ enum Subject {
     /// Another redis-server, and what is in front of it.
     #[expect(dead_code, reason = "what it needs is there as long as it is")]
     Relay(Served, Process, Folder),
+    /// The same of three.
+    #[expect(dead_code, reason = "what it needs is there as long as it is")]
+    Balancer(Process, [Process; 3]),
 }
 
 impl Subject {
     fn address(&self) -> &str {
         match self {
-            Subject::Example(process) => process.address(),
+            Subject::Example(process) | Subject::Balancer(process, _) => process.address(),
             Subject::Relay(relay, ..) => relay.address(),
         }
     }
@@ -84,6 +87,14 @@ impl Pair {
         let relay = Served::with(app, move |server| server.bind(socket));
         let kv = Subject::Relay(relay, upstream, folder);
         Pair { kv, redis: Process::redis(&[]), has_password: false }.aligned()
+    }
+
+    /// Three other redis-servers, by way of the example `balancer`.
+    pub(super) fn balanced() -> Self {
+        let upstreams = [(); 3].map(|()| Process::redis(&[]));
+        let balancer = Process::example_like_redis("balancer", &upstreams.each_ref().map(Process::address));
+        Pair { kv: Subject::Balancer(balancer, upstreams), redis: Process::redis(&[]), has_password: false }
+            .aligned()
     }
 
     /// Both want the password `secret`.

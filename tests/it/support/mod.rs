@@ -2,6 +2,7 @@
 
 mod app;
 mod client;
+mod cluster;
 mod folder;
 mod log;
 mod postgres;
@@ -15,6 +16,7 @@ mod small;
 
 pub(crate) use app::{app, gated};
 pub(crate) use client::{PATIENCE, RawClient, exchange, read_reply};
+pub(crate) use cluster::Cluster;
 pub(crate) use folder::Folder;
 pub(crate) use log::Log;
 pub(crate) use postgres::Postgres;

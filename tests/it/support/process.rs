@@ -125,15 +125,21 @@ impl Process {
     /// needs no free port, by a path that is relative to a folder of its own.
     pub(crate) fn redis(options: &[&str]) -> Self {
         let folder = Folder::new();
+        let mut process = Self::redis_in(&folder, options);
+        process._folder = Some(folder);
+        process
+    }
+
+    /// The same, in a folder that stays when it goes: another one can come in its place.
+    pub(crate) fn redis_in(folder: &Folder, options: &[&str]) -> Self {
         let mut command = Command::new("redis-server");
         command
             .args(["--port", "0", "--unixsocket", SOCKET, "--save", "", "--appendonly", "no"])
             .args(options)
             .current_dir(folder.path());
-        let address = folder.socket(SOCKET);
-        let mut process = Self::start(command, Some(folder));
+        let mut process = Self::start(command, None);
         process.line_with("eady to accept connections");
-        process.addresses.push(address);
+        process.addresses.push(folder.socket(SOCKET));
         process
     }
 
@@ -247,6 +253,8 @@ fn build_examples() -> PathBuf {
             "timers",
             "--package",
             "chat",
+            "--package",
+            "balancer",
             "--features",
             "kv/tls",
         ][..],

@@ -12,6 +12,8 @@ const PAIRS: usize = 10_000;
 pub struct Server {
     pub resp3: bool,
     pub port: u16,
+    /// Whether it knows the commands for lists.
+    pub has_lists: bool,
 }
 
 /// Why there is no reply: the client's own kinds of error, told apart.
@@ -74,6 +76,9 @@ pub async fn run<C: Client>(server: Server) {
     }
     if let Some(listener) = C::listen(server, "news", "n?ws").await {
         say("channels", channels(&mut client, listener).await);
+    }
+    if server.has_lists {
+        say("lists", lists(&mut client, server).await);
     }
     say("reconnect", reconnect(&mut client).await);
 }
@@ -172,6 +177,20 @@ async fn channels(client: &mut impl Client, listener: Reply<Listener>) -> Verdic
     }
     drop(connection);
     while client.call(words("PUBLISH news nobody")).await.map_err(|failure| format!("{failure:?}"))? != "0" {}
+    Ok(())
+}
+
+/// One waits for what another one has, again and again.
+async fn lists<C: Client>(client: &mut C, server: Server) -> Verdict {
+    let mut other = C::connect(server).await.map_err(|failure| format!("{failure:?}"))?;
+    for number in 0..50 {
+        // The reply to BLPOP is none that all clients have a common type for.
+        let wait = words(&format!("BRPOPLPUSH {{list-{number}}} {{list-{number}}}:taken 60"));
+        let push = words(&format!("RPUSH {{list-{number}}} {number}"));
+        let (taken, pushed) = tokio::join!(other.call(wait), client.call(push));
+        is(pushed, "1".to_owned())?;
+        is(taken, number.to_string())?;
+    }
     Ok(())
 }
 

@@ -1,4 +1,4 @@
-//! The clients of Rust: `rust-clients CLIENT PROTOCOL PORT`.
+//! The clients of Rust: `rust-clients CLIENT PROTOCOL PORT SERVER`.
 
 mod checks;
 mod fred;
@@ -12,8 +12,11 @@ use crate::checks::Server;
 #[tokio::main(flavor = "current_thread")]
 async fn main() {
     let words: Vec<String> = env::args().collect();
-    let [_, client, protocol, port] = words.as_slice() else { panic!("rust-clients CLIENT PROTOCOL PORT") };
-    let server = Server { resp3: protocol == "3", port: port.parse().expect("a port") };
+    let [_, client, protocol, port, server] = words.as_slice() else {
+        panic!("rust-clients CLIENT PROTOCOL PORT SERVER")
+    };
+    let (resp3, has_lists) = (protocol == "3", server == "balancer");
+    let server = Server { resp3, port: port.parse().expect("a port"), has_lists };
     match client.as_str() {
         "redis-rs" => checks::run::<redis_rs::Client>(server).await,
         "fred" => checks::run::<fred::Client>(server).await,

@@ -1,0 +1,364 @@
+//! A Redis Cluster, which is like one server.
+
+use std::{
+    sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst},
+    thread,
+    time::Duration,
+};
+
+use super::{
+    alike::{self, answered_alike},
+    is_error,
+};
+use crate::support::{Cluster, Process, RawClient, Reply, eventually, info, line, lines, request};
+
+/// The example before a cluster of which it is told some nodes.
+fn before(seeds: &[&str]) -> Process {
+    Process::example_with("balancer", &[&["--cluster"], seeds].concat())
+}
+
+#[test]
+fn a_cluster_is_like_one_server() {
+    let cluster = Cluster::start();
+    let addresses = cluster.addresses();
+    let balancer = before(&addresses);
+    for script in [alike::SEVERAL_KEYS, alike::TRANSACTIONS, alike::SCRIPTS] {
+        answered_alike(&balancer, script);
+    }
+    alike::finds_all(&balancer);
+    alike::watches(&balancer);
+    alike::waits(&balancer, &addresses[..3]);
+    // A node says how many have heard it who are connected to that node.
+    alike::hears(&balancer, None);
+    alike::pipelined_alike(&balancer, 2000);
+}
+
+#[test]
+fn any_node_tells_where_the_others_are() {
+    let cluster = Cluster::start();
+    // Nobody is there, and the other one is a replica.
+    let balancer = before(&["127.0.0.1:1", cluster.addresses()[4]]);
+    let mut client = RawClient::connect(balancer.address());
+    for number in 0..30 {
+        client.send(format!("SET key:{number} value\r\n"));
+    }
+    assert_eq!(client.replies(30), "+OK\r\n".repeat(30));
+    assert_eq!(client.ask(line("DBSIZE")), ":30\r\n");
+    assert_eq!(client.ask(line("FLUSHALL")), "+OK\r\n");
+    assert_eq!(client.ask(line("EXISTS key:1 key:2 key:3")), ":0\r\n");
+}
+
+#[test]
+fn keys_are_where_the_cluster_says() {
+    let cluster = Cluster::start();
+    let balancer = before(&cluster.addresses()[..1]);
+    let mut client = RawClient::connect(balancer.address());
+    for number in 0..1000 {
+        client.send(lines(&format!("SET key:{number} {number} \n GET key:{number}")));
+    }
+    for number in 0..1000 {
+        let value = number.to_string();
+        assert_eq!(client.replies(2), format!("+OK\r\n${}\r\n{value}\r\n", value.len()));
+    }
+    for number in (0..1000).step_by(25) {
+        let found = cluster.ask(line(&format!("GET key:{number}")));
+        assert_eq!(found, client.ask(format!("GET key:{number}\r\n")));
+        assert_ne!(found, "$-1\r\n");
+    }
+    // What no single slot has is not run, and the words are those of Redis.
+    let crossing = "-CROSSSLOT Keys in request don't hash to the same slot\r\n";
+    for request in ["RENAME one two", "MSETNX one 1 two 2", "EVAL return(1) 2 one two", "BLPOP one two 0"] {
+        assert_eq!(client.ask(line(request)), crossing, "{request}");
+    }
+    client.send(lines("MULTI \n SET one 1 \n SET two 2 \n EXEC \n EXISTS one two"));
+    let replies = [(); 5].map(|()| client.reply());
+    assert!(is_error(&replies[3], "EXECABORT") || is_error(&replies[3], "CROSSSLOT"), "{replies:?}");
+    assert_eq!(replies[4], ":0\r\n");
+}
+
+/// Keys of one slot.
+const MOVING: usize = 20;
+
+#[test]
+fn a_slot_on_its_way_is_at_both_ends() {
+    let cluster = Cluster::start();
+    let balancer = before(&cluster.addresses());
+    let [mut client, mut waiting] = [(); 2].map(|()| RawClient::connect(balancer.address()));
+    let slot = cluster.slot_of("{moving}");
+    let target = cluster.another_master(&cluster.master_of(slot));
+    let keys: Vec<_> = (0..MOVING).map(|number| format!("{{moving}}:{number}")).collect();
+    for key in &keys {
+        assert_eq!(client.ask(format!("SET {key} {key}\r\n")), "+OK\r\n");
+    }
+    waiting.send(line("BLPOP {moving}:list 0"));
+    let mut source = RawClient::connect(&cluster.master_of(slot));
+    eventually(|| (info(&mut source, "clients").number("blocked_clients") == 1).then_some(()));
+
+    let half = cluster.begin_to_move(slot, &target);
+    assert!(half.step(MOVING / 2));
+    let is_there = |key: &&String| source.ask(format!("EXISTS {key}\r\n")) == ":1\r\n";
+    let (staying, gone): (Vec<_>, Vec<_>) = keys.iter().partition(is_there);
+    assert_eq!((staying.len(), gone.len()), (MOVING / 2, MOVING / 2));
+    for key in staying.iter().chain(&gone) {
+        let value = format!("${}\r\n{key}\r\n", key.len());
+        client.send(lines(&format!("GET {key} \n SET {key} new \n APPEND {key} er \n GET {key}")));
+        assert_eq!(client.replies(4), format!("{value}+OK\r\n:5\r\n$5\r\nnewer\r\n"), "{key}");
+    }
+    client.send(lines("SET {moving}:new 1 \n INCR {moving}:new \n DEL {moving}:new \n GET {moving}:new"));
+    assert_eq!(client.replies(4), "+OK\r\n:2\r\n:1\r\n$-1\r\n");
+    // Neither node has all of these, and says so (`TRYAGAIN`); who asks key by key gets them.
+    let reply = client.ask(line(&format!("MGET {} {}", staying[0], gone[0])));
+    assert!(reply == "*2\r\n$5\r\nnewer\r\n$5\r\nnewer\r\n" || is_error(&reply, "TRYAGAIN"), "{reply:?}");
+    // All of it is run, or nothing.
+    for (key, other) in [(staying[1], staying[2]), (gone[1], gone[2]), (staying[3], gone[3])] {
+        client.send(lines(&format!(
+            "MULTI \n APPEND {key} ! \n APPEND {other} ! \n EXEC \n GET {key} \n GET {other}"
+        )));
+        let replies = [(); 6].map(|()| client.reply());
+        match replies[3].starts_with(b"-") {
+            true => assert_eq!(replies[4..], ["$5\r\nnewer\r\n"; 2]),
+            false => {
+                assert_eq!(replies[3], "*2\r\n:6\r\n:6\r\n");
+                assert_eq!(replies[4..], ["$6\r\nnewer!\r\n"; 2]);
+            }
+        }
+        assert!(
+            replies.iter().all(|reply| !is_error(reply, "ASK") && !is_error(reply, "MOVED")),
+            "{replies:?}"
+        );
+    }
+    half.finish();
+
+    // A transaction may be what finds out that the slot is elsewhere: then nothing of it is run.
+    eventually(|| {
+        client.send(lines("MULTI \n SET {moving}:0 1 \n INCR {moving}:0 \n EXEC \n GET {moving}:0"));
+        let [.., end, value] = [(); 5].map(|()| client.reply());
+        match is_error(&end, "EXECABORT") {
+            true => assert_eq!(value, "$5\r\nnewer\r\n"),
+            false => assert_eq!((&end[..], &value[..]), (&b"*2\r\n+OK\r\n:2\r\n"[..], &b"$1\r\n2\r\n"[..])),
+        }
+        (!is_error(&end, "EXECABORT")).then_some(())
+    });
+    // Who has waited still does.
+    assert_eq!(client.ask(line("RPUSH {moving}:list value")), ":1\r\n");
+    assert_eq!(waiting.reply(), "*2\r\n$13\r\n{moving}:list\r\n$5\r\nvalue\r\n");
+}
+
+const WRITERS: usize = 20;
+
+/// A key that one writer alone writes, greater values behind smaller ones.
+struct Record {
+    key: String,
+    attempted: AtomicU64,
+    acknowledged: AtomicU64,
+}
+
+impl Record {
+    /// Those of a writer: some are in the slot that moves, the others anywhere.
+    fn of(writer: usize, stage: &str) -> Vec<Self> {
+        let moving = (0..3).map(|number| format!("{{moving}}:{stage}:{writer}:{number}"));
+        let others = (0..9).map(|number| format!("{stage}:{writer}:{number}"));
+        let record = |key| Record { key, attempted: AtomicU64::new(0), acknowledged: AtomicU64::new(0) };
+        moving.chain(others).map(record).collect()
+    }
+
+    fn next(&self) -> u64 {
+        self.attempted.fetch_add(1, SeqCst) + 1
+    }
+
+    fn acknowledged(&self) -> u64 {
+        self.acknowledged.load(SeqCst)
+    }
+
+    /// What the cluster itself has; 0, if nothing.
+    fn direct(&self, cluster: &Cluster) -> u64 {
+        value(&cluster.ask(request(["GET", &self.key])))
+    }
+
+    /// Whether the cluster has what was acknowledged, if not something newer that was sent.
+    #[track_caller]
+    fn is_kept(&self, cluster: &Cluster) {
+        let acknowledged = self.acknowledged();
+        let direct = self.direct(cluster);
+        let attempted = self.attempted.load(SeqCst);
+        let is_kept = acknowledged <= direct && direct <= attempted;
+        assert!(is_kept, "{}: {acknowledged} <= {direct} <= {attempted}", self.key);
+    }
+}
+
+/// A number in a reply.
+#[track_caller]
+fn value(reply: &[u8]) -> u64 {
+    match Reply::only(reply) {
+        Some(Reply::Null) => 0,
+        Some(Reply::Bulk(value)) => String::from_utf8_lossy(&value).parse().expect("a number"),
+        reply => panic!("{reply:?} is no value"),
+    }
+}
+
+/// What writers have to know.
+struct Course {
+    balancer: Process,
+    /// A master has been killed: errors are allowed.
+    is_killed: AtomicBool,
+    is_over: AtomicBool,
+    before: Vec<Vec<Record>>,
+    after: Vec<Vec<Record>>,
+    counted: AtomicU64,
+}
+
+impl Course {
+    /// Writes the keys of one stage, then those of the other.
+    fn write(&self, writer: usize) {
+        let _over = Over(self);
+        let mut client = RawClient::connect(self.balancer.address());
+        while !self.is_over.load(SeqCst) {
+            let is_killed = self.is_killed.load(SeqCst);
+            let records = if is_killed { &self.after[writer] } else { &self.before[writer] };
+            self.write_all(&mut client, records);
+        }
+    }
+
+    /// Writes the next value of each key, and reads it.
+    fn write_all(&self, client: &mut RawClient, records: &[Record]) {
+        let values: Vec<_> = records.iter().map(Record::next).collect();
+        for (record, value) in records.iter().zip(&values) {
+            client.send(
+                [request(["SET", &record.key, &value.to_string()]), request(["GET", &record.key])].concat(),
+            );
+        }
+        for (record, written) in records.iter().zip(values) {
+            let [set, get] = [client.reply(), client.reply()];
+            let is_lost = self.is_lost(&set) | self.is_lost(&get);
+            if set == "+OK\r\n" {
+                record.acknowledged.store(written, SeqCst);
+            }
+            if is_lost {
+                // Until there is another master.
+                thread::sleep(Duration::from_millis(5));
+            } else if !self.is_killed.load(SeqCst) {
+                assert_eq!((&set[..], value(&get)), (&b"+OK\r\n"[..], written), "{}", record.key);
+            }
+        }
+    }
+
+    /// Whether a reply is an error that is allowed for.
+    fn is_lost(&self, reply: &[u8]) -> bool {
+        let is_error = reply.starts_with(b"-");
+        let is_allowed =
+            ["UPSTREAM", "UPSTREAMDOWN", "CLUSTERDOWN"].iter().any(|code| self::is_error(reply, code));
+        let is_killed = self.is_killed.load(SeqCst);
+        assert!(!is_error || is_killed && is_allowed, "{:?}", String::from_utf8_lossy(reply));
+        is_error
+    }
+
+    /// Counts in the slot that moves, many at once: nothing is counted twice, left out, or out of turn.
+    fn count(&self) {
+        let _over = Over(self);
+        let mut client = RawClient::connect(self.balancer.address());
+        let many = lines("INCR {moving}:counter").repeat(300);
+        let mut count = 0;
+        while !self.is_over.load(SeqCst) {
+            client.send(&many);
+            for reply in (0..300).map(|_| client.reply()) {
+                count += 1;
+                if !self.is_lost(&reply) && !self.is_killed.load(SeqCst) {
+                    assert_eq!(reply, format!(":{count}\r\n"));
+                    self.counted.store(count, SeqCst);
+                }
+            }
+        }
+    }
+
+    /// Returns when all that is written in this stage has been acknowledged again.
+    fn goes_on(&self, stage: &[Vec<Record>]) {
+        for record in stage.iter().flatten() {
+            let before = record.acknowledged();
+            self.until(|| record.acknowledged() > before + 1);
+        }
+    }
+
+    /// Returns when it has been counted on.
+    fn counts_on(&self) {
+        let before = self.counted.load(SeqCst);
+        self.until(|| self.counted.load(SeqCst) > before);
+    }
+
+    fn until(&self, is_so: impl Fn() -> bool) {
+        eventually(|| {
+            assert!(!self.is_over.load(SeqCst), "a client has failed");
+            is_so().then_some(())
+        });
+    }
+}
+
+/// It is over when this goes: also when a client, or the test, fails.
+struct Over<'c>(&'c Course);
+
+impl Drop for Over<'_> {
+    fn drop(&mut self) {
+        self.0.is_over.store(true, SeqCst);
+    }
+}
+
+#[test]
+fn what_was_acknowledged_is_there_when_slots_move_and_a_master_dies() {
+    let mut cluster = Cluster::start();
+    let stage = |stage| (0..WRITERS).map(|writer| Record::of(writer, stage)).collect();
+    let course = Course {
+        balancer: before(&cluster.addresses()[..2]),
+        is_killed: AtomicBool::new(false),
+        is_over: AtomicBool::new(false),
+        before: stage("before"),
+        after: stage("after"),
+        counted: AtomicU64::new(0),
+    };
+    let slot = cluster.slot_of("{moving}");
+    let victim = cluster.another_master(&cluster.master_of(slot));
+    let mut of_the_victim = Vec::new();
+    thread::scope(|scope| {
+        let _over = Over(&course);
+        let course = &course;
+        for writer in 0..WRITERS {
+            scope.spawn(move || course.write(writer));
+        }
+        scope.spawn(|| course.count());
+        course.goes_on(&course.before);
+
+        let moving = cluster.begin_to_move(slot, &victim);
+        while moving.step(1) {
+            course.counts_on();
+        }
+        moving.finish();
+        course.goes_on(&course.before);
+        for record in course.before.iter().flatten() {
+            record.is_kept(&cluster);
+        }
+        let counted = course.counted.load(SeqCst);
+        assert!(value(&cluster.ask(line("GET {moving}:counter"))) >= counted);
+
+        let slots = cluster.slots_of(&victim);
+        let is_there = |record: &&Record| slots.contains(&cluster.slot_of(&record.key));
+        of_the_victim = course.before.iter().flatten().filter(is_there).map(|record| &record.key).collect();
+        course.is_killed.store(true, SeqCst);
+        cluster.kill(&victim);
+        cluster.is_taken_over();
+        course.goes_on(&course.after);
+    });
+
+    // Replication does not wait: some of the last writes of the master that was killed may be lost, those of others not.
+    let mut client = RawClient::connect(course.balancer.address());
+    for record in course.before.iter().chain(&course.after).flatten() {
+        assert_eq!(
+            value(&client.ask(request(["GET", &record.key]))),
+            record.direct(&cluster),
+            "{}",
+            record.key
+        );
+        if of_the_victim.contains(&&record.key) {
+            assert!(record.direct(&cluster) <= record.attempted.load(SeqCst), "{}", record.key);
+        } else {
+            record.is_kept(&cluster);
+        }
+    }
+}

@@ -1,0 +1,195 @@
+//! Servers go, and come back.
+
+use std::{
+    sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst},
+    thread,
+};
+
+use super::{Three, is_error, number};
+use crate::support::{RawClient, Reply, eventually, info, line, lines, request};
+
+const WRITERS: usize = 24;
+/// Of each writer; it writes and reads all of them in one pipeline.
+const KEYS: usize = 8;
+
+/// What writers have done, and what has been done to the servers.
+#[derive(Default)]
+struct Course {
+    is_over: AtomicBool,
+    kills: AtomicU64,
+    /// Of each writer, rounds without an error.
+    rounds: [AtomicU64; WRITERS],
+}
+
+impl Course {
+    /// Writes and reads until it is over. Only what is under way when a server is killed may be lost.
+    fn write(&self, address: &str, writer: usize) {
+        let _over = Over(&self.is_over);
+        let mut client = RawClient::connect(address);
+        let mut lost = 0;
+        for round in 0.. {
+            if self.is_over.load(SeqCst) {
+                break;
+            }
+            let requests = (0..KEYS).flat_map(|key| {
+                let key = format!("{writer}:{key}");
+                let value = format!("{key}:{round}");
+                [request(["SET", &key, &value]), request(["GET", &key])].concat()
+            });
+            client.send(requests.collect::<Vec<_>>());
+            let replies: Vec<_> = (0..KEYS).map(|_| [client.reply(), client.reply()]).collect();
+            let kills = self.kills.load(SeqCst);
+            let before = lost;
+            for (key, [set, get]) in replies.iter().enumerate() {
+                lost += [set, get].iter().filter(|reply| is_error(reply, "UPSTREAM")).count() as u64;
+                assert!(set == "+OK\r\n" || is_error(set, "UPSTREAM"), "{set:?}");
+                match Reply::only(get) {
+                    // Another server has not been told, or has been told long ago.
+                    Some(Reply::Null) if kills > 0 => {}
+                    Some(Reply::Bulk(value)) => is_of(&value, &format!("{writer}:{key}:"), round, kills > 0),
+                    _ => assert!(is_error(get, "UPSTREAM"), "{get:?}"),
+                }
+            }
+            assert!(lost <= kills * 2 * KEYS as u64, "{lost} are lost, after {kills} kills");
+            if lost == before {
+                self.rounds[writer].fetch_add(1, SeqCst);
+            }
+        }
+    }
+
+    /// Returns when each of the writers has got on.
+    fn goes_on(&self) {
+        for rounds in &self.rounds {
+            let before = rounds.load(SeqCst);
+            eventually(|| {
+                assert!(!self.is_over.load(SeqCst), "a writer has failed");
+                (rounds.load(SeqCst) > before + 5).then_some(())
+            });
+        }
+    }
+}
+
+/// It is the value of this round, or at most an older one.
+#[track_caller]
+fn is_of(value: &[u8], key: &str, round: u64, may_be_old: bool) {
+    let value = String::from_utf8_lossy(value);
+    let of = value.strip_prefix(key).and_then(|of| of.parse::<u64>().ok());
+    assert!(
+        of.is_some_and(|of| of == round || of < round && may_be_old),
+        "{value}, in round {round} of {key}"
+    );
+}
+
+#[test]
+fn a_server_that_dies_is_taken_out_and_comes_back() {
+    let mut three = Three::start(&[]);
+    let address = three.balancer.address().to_owned();
+    let course = Course::default();
+    thread::scope(|scope| {
+        for writer in 0..WRITERS {
+            let (course, address) = (&course, &address);
+            scope.spawn(move || course.write(address, writer));
+        }
+        let _over = Over(&course.is_over);
+        course.goes_on();
+        for victim in [1, 2] {
+            course.kills.fetch_add(1, SeqCst);
+            three.kill(victim);
+            course.goes_on();
+            three.restart(victim);
+            eventually(|| (number(&three.direct(victim).ask(line("DBSIZE"))) > 0).then_some(()));
+            course.goes_on();
+        }
+    });
+    // Each key has its server again.
+    let mut client = three.client();
+    for key in (0..WRITERS).flat_map(|writer| (0..KEYS).map(move |key| format!("{writer}:{key}"))) {
+        client.send(lines(&format!("SET {key} end \n GET {key}")));
+        assert_eq!(client.replies(2), "+OK\r\n$3\r\nend\r\n");
+    }
+}
+
+/// It is over when this goes: also when a writer, or the test, fails.
+struct Over<'o>(&'o AtomicBool);
+
+impl Drop for Over<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, SeqCst);
+    }
+}
+
+#[test]
+fn a_server_need_not_be_there_at_first() {
+    let mut three = Three::with([true, false, true], &[]);
+    let mut client = three.client();
+    let mut write = || {
+        for key in 0..100 {
+            client.send(format!("SET key:{key} {key}\r\n"));
+        }
+        client.replies(100) == "+OK\r\n".repeat(100)
+    };
+    eventually(|| write().then_some(()));
+    three.restart(1);
+    eventually(|| (write() && three.sizes()[1] > 0).then_some(()));
+}
+
+#[test]
+fn when_none_is_there_nothing_is_sent() {
+    let mut three = Three::with([false; 3], &[]);
+    let mut client = three.client();
+    for request in ["GET a", "MGET a b c", "SET a 1", "DEL a b", "DBSIZE", "SCAN 0", "BLPOP a 0", "WATCH a"] {
+        let reply = client.ask(line(request));
+        assert!(is_error(&reply, "UPSTREAMDOWN"), "{request}: {reply:?}");
+    }
+    for server in 0..3 {
+        three.restart(server);
+    }
+    eventually(|| {
+        (client.ask(line("MGET a b c d e f")) == "*6\r\n$-1\r\n$-1\r\n$-1\r\n$-1\r\n$-1\r\n$-1\r\n")
+            .then_some(())
+    });
+}
+
+#[test]
+fn its_keys_wait_for_a_server_if_they_are_kept() {
+    let mut three = Three::start(&["--keep"]);
+    let mut client = three.client();
+    let [a, b, c] = three.keys_apart();
+    three.kill(1);
+    let ask = format!("SET {b} 1");
+    eventually(|| is_error(&client.ask(line(&ask)), "UPSTREAMDOWN").then_some(()));
+    for key in [&a, &c] {
+        client.send(lines(&format!("SET {key} 1 \n GET {key}")));
+        assert_eq!(client.replies(2), "+OK\r\n$1\r\n1\r\n");
+    }
+    let reply = client.ask(format!("MGET {a} {b} {c}\r\n"));
+    assert!(is_error(&reply, "UPSTREAMDOWN"), "{reply:?}");
+    three.restart(1);
+    eventually(|| (client.ask(line(&ask)) == "+OK\r\n").then_some(()));
+    assert_eq!(three.sizes(), [1; 3]);
+}
+
+#[test]
+fn who_waits_or_has_begun_something_there_is_told() {
+    let mut three = Three::start(&[]);
+    let [_, key, _] = three.keys_apart();
+    let [mut waiting, mut writer] = [(); 2].map(|()| three.client());
+    waiting.send(line(&format!("BLPOP {key} 0")));
+    for request in [format!("WATCH {key}"), "MULTI".to_owned(), format!("SET {key} 1")] {
+        let reply = writer.ask(line(&request));
+        assert!(reply.starts_with(b"+"), "{request}: {reply:?}");
+    }
+    let blocked = |three: &Three| info(&mut three.direct(1), "clients").number("blocked_clients");
+    eventually(|| (blocked(&three) == 1).then_some(()));
+    three.kill(1);
+    let reply = waiting.reply();
+    assert!(is_error(&reply, "UPSTREAM"), "{reply:?}");
+    let reply = writer.ask(line("EXEC"));
+    assert!(reply.starts_with(b"-"), "{reply:?}");
+    eventually(|| (writer.ask(line("DBSIZE")) == ":0\r\n").then_some(()));
+    // Both go on, with another server.
+    for client in [&mut waiting, &mut writer] {
+        eventually(|| (client.ask(format!("SET {key} 1\r\n")) == "+OK\r\n").then_some(()));
+        assert_eq!(client.ask(format!("GET {key}\r\n")), "$1\r\n1\r\n");
+    }
+}
