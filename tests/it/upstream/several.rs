@@ -310,3 +310,64 @@ fn a_redirect_is_followed_and_one_that_never_ends_is_told() {
     assert!(told.starts_with("-MOVED "), "{told}");
     assert_eq!(client.ask(line("PING")), "+PONG\r\n");
 }
+
+/// Answers the keys of each request.
+struct Keys;
+
+impl Router for Keys {
+    fn route(&mut self, request: &Request<'_>, _: &mut Servers) -> Route {
+        Route::Answer(Value::Array(request.keys().map(|key| Value::bulk(key.to_vec())).collect()))
+    }
+}
+
+#[test]
+fn keys_are_what_the_upstream_takes_for_keys() {
+    let redis = Process::redis(&[]);
+    let front = relay(&[redis.address()], Keys);
+    let [mut redis, mut client] = [redis.address(), front.address()].map(RawClient::connect);
+    for request in [
+        "GET a",
+        "get a",
+        "MSET a 1 b 2 c 3",
+        "DEL a b c",
+        "RENAME a b",
+        "OBJECT ENCODING a",
+        "XGROUP CREATE a group 0",
+        "MEMORY USAGE a SAMPLES 0",
+        "EVAL return(1) 2 a b c",
+        "EVALSHA abc 1 a 5",
+        "ZUNIONSTORE to 2 a b WEIGHTS 1 2",
+        "ZUNION 2 a b",
+        "XREAD COUNT 2 STREAMS a b 0 0",
+        "XREADGROUP GROUP STREAMS c STREAMS a > ",
+        "GEORADIUS a 1 2 3 m STORE b",
+        "GEORADIUS a 1 2 3 m ASC STOREDIST b",
+        "MIGRATE host 1 a 0 5000",
+        "BITOP AND to a b c",
+        "LMPOP 2 a b LEFT",
+        "BLMOVE a b LEFT RIGHT 0",
+        "SORT a BY x",
+        "LCS a b LEN",
+        "PFMERGE to a b",
+        "SINTERCARD 2 a b LIMIT 1",
+    ] {
+        let words: Vec<&str> = request.split_whitespace().collect();
+        let keys = redis.ask(self::request([&["COMMAND", "GETKEYS"], &words[..]].concat()));
+        assert!(keys.starts_with(b"*"), "{request}: {keys:?}");
+        assert_eq!(client.ask(self::request(words)), keys, "{request}");
+    }
+    for none in [
+        "PING",
+        "TIME",
+        "EVAL return(1) 0 a",
+        "EVAL return(1) many a",
+        "NOSUCH a b",
+        "CONFIGURE",
+        "XREAD COUNT 1",
+    ] {
+        let words: Vec<&str> = none.split_whitespace().collect();
+        assert_eq!(client.ask(self::request(words)), "*0\r\n", "{none}");
+    }
+    // More than there are.
+    assert_eq!(client.ask(line("EVAL return(1) 18446744073709551615 a")), "*1\r\n$1\r\na\r\n");
+}

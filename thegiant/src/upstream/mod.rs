@@ -24,10 +24,10 @@
 //! ```
 
 // - `relay`: the actor that has the connections; bursts of clients go there and come back answered; `flights`: those that
-//   are under way; `handle`: what the program has of it
+//   are under way; `way`: where each request goes; `handle`: what the program has of it
 // - `router`: what decides among several upstreams; `servers`: these; `table`: what they say of their commands
 // - `link`: a connection that the requests of many clients share; `private`: one that a single client has for a while
-// - `dial`: connecting, and what is said first; `commands`: which commands are not like others
+// - `upkeep`: connections are opened, lost and opened again; `dial`: connecting, and what is said first; `commands`: which commands are not like others
 
 mod commands;
 mod dial;
@@ -39,6 +39,8 @@ mod relay;
 mod router;
 mod servers;
 mod table;
+mod upkeep;
+mod way;
 
 #[cfg(feature = "tls")]
 use std::io;

@@ -21,8 +21,9 @@ use super::{
     commands::{Kind, kind_of},
     dial::{Dialled, Lane, Reason, as_resp3, dial, reason, silence},
     handle::Stats,
-    relay::{CROSSED, Core, HAS_MOVED},
+    relay::{Core, HAS_MOVED},
     router::Redirect,
+    way::CROSSED,
 };
 use crate::{
     Client, Error, IntoPush, IntoReply, Raw, Responder, Value,

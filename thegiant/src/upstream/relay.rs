@@ -3,24 +3,21 @@
 use std::{
     cell::RefCell,
     collections::HashMap,
-    future::poll_fn,
     mem,
     rc::{Rc, Weak},
-    sync::{Arc, atomic::Ordering::Relaxed},
-    task::{Context as TaskContext, Poll},
-    time::{Duration, Instant},
+    sync::Arc,
+    time::Duration,
 };
 
 use actix::{Actor, AsyncContext, Context, Handler, Message, ResponseFuture};
-use actix_rt::time::{sleep, timeout};
 use bytes::Bytes;
 use foldhash::quality::RandomState;
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::oneshot;
 
 use super::{
     Upstream,
-    commands::{Kind, kind_of, name_of},
-    dial::{Backoff, Dialled, Lane, Reason, dial, silence},
+    commands::Kind,
+    dial::{Dialled, Lane, silence},
     flights::{Flight, FlightId, Flights, Parts, Run, TURNS, Turned, Who, Why},
     handle::{Reply, Stats},
     link::{Link, Silence},
@@ -28,11 +25,13 @@ use super::{
     router::{Redirect, Request, Route, Router, Split, Words},
     servers::{AllStats, Servers},
     table::Table,
+    upkeep::keep_up,
+    way::Way,
 };
 use crate::{
     Client, Disconnected, Error, Value,
-    command::{Call, Spec},
-    connection::{Burst, ClientFlag, Drain, MountId, STOPPED, Target},
+    command::Spec,
+    connection::{Burst, ClientFlag, Drain, MountId, STOPPED},
 };
 
 /// The actor that has the connections to upstreams, and answers the requests that nobody else does.
@@ -41,25 +40,25 @@ pub(crate) struct Relay(Rc<RefCell<Core>>);
 
 /// What the actor and the tasks of its connections have in common: all are on one thread.
 pub(super) struct Core {
-    me: Weak<RefCell<Core>>,
-    servers: Servers,
+    pub(super) me: Weak<RefCell<Core>>,
+    pub(super) servers: Servers,
     /// There is none where there is one upstream.
-    router: Option<Box<dyn Router>>,
+    pub(super) router: Option<Box<dyn Router>>,
     /// The upstreams' commands, when they have been told.
-    table: Option<Table>,
-    links: Vec<Link>,
-    flights: Flights,
+    pub(super) table: Option<Table>,
+    pub(super) links: Vec<Link>,
+    pub(super) flights: Flights,
     /// Connections that single clients have, by the clients' identities.
-    privates: HashMap<usize, Private, RandomState>,
+    pub(super) privates: HashMap<usize, Private, RandomState>,
     /// Connections that clients have had, for others.
-    idle: Vec<(usize, Lane, Dialled)>,
+    pub(super) idle: Vec<(usize, Lane, Dialled)>,
     /// Links with something to be sent.
-    dirty: Vec<usize>,
+    pub(super) dirty: Vec<usize>,
     /// What waits for room, or for the commands to be known.
-    waiting: Vec<(Box<Burst>, MountId)>,
-    asked: Vec<Question>,
+    pub(super) waiting: Vec<(Box<Burst>, MountId)>,
+    pub(super) asked: Vec<Question>,
     /// How often the program has asked.
-    asks: u64,
+    pub(super) asks: u64,
 }
 
 /// What the program has asked.
@@ -75,9 +74,6 @@ const IDLE: usize = 16;
 
 /// So often the links are looked at.
 const TICK: Duration = Duration::from_secs(1);
-
-/// A connection that holds for so long is not taken for one that is lost again at once.
-const STABLE: Duration = Duration::from_secs(1);
 
 impl std::fmt::Debug for Core {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -161,26 +157,6 @@ impl Handler<Ask> for Relay {
     }
 }
 
-/// Where a request of a burst goes.
-enum Way {
-    /// By this link, with so many behind it that belong to it.
-    Link(usize, u32),
-    /// In parts.
-    Split(Split),
-    /// By the connection that its client has for itself: to this one, or to the one that is there; or the error is what the
-    /// client is told there.
-    Private(Kind, Result<Option<usize>, Error>),
-    Answer(Value),
-    /// There is no room, or it is not known yet where it goes.
-    Wait,
-}
-
-impl From<Error> for Way {
-    fn from(error: Error) -> Self {
-        Way::Answer(Value::Error(error))
-    }
-}
-
 impl Core {
     /// Sends requests of a burst on, at most so many. It comes back when they have been answered.
     fn run(&mut self, burst: Box<Burst>, mount: MountId, most: usize) {
@@ -200,167 +176,6 @@ impl Core {
                 Some(Way::Wait) => self.waiting.push((burst, mount)),
             }
         }
-    }
-
-    /// Where its next request goes.
-    fn next_way(&mut self, burst: &Burst, mount: MountId) -> Option<Way> {
-        let mut coming = burst.coming_for(mount);
-        let first = coming.next().filter(|_| burst.client().is_some_and(Client::is_connected))?;
-        Some(self.way(burst, first, coming, None))
-    }
-
-    /// Where a request goes, which others come behind. The link of the one before it is known to have room.
-    fn way(
-        &mut self,
-        burst: &Burst,
-        (request, target): (u32, Target),
-        behind: impl Iterator<Item = (u32, Target)>,
-        before: Option<usize>,
-    ) -> Way {
-        let Some(call) = burst.call(request) else { return Way::Wait };
-        let row = target.row.index();
-        let words = Words::Call(&call);
-        let kind = self.kind(words, row);
-        if matches!(kind, Kind::Refused | Kind::Own) {
-            return refusal(&call, row).into();
-        }
-        if !self.is_ready() {
-            return Way::Wait;
-        }
-        if !self.privates.is_empty()
-            && let Some(way) = self.way_of_own(words, call.client(), kind)
-        {
-            return way;
-        }
-        let number = call.client().id();
-        let (server, bound) = match kind {
-            Kind::Plain => match self.route(words, false) {
-                Route::To(server) => (server, 0),
-                // It need not have a way of its own.
-                Route::Any => match before {
-                    Some(link) => return Way::Link(link, 0),
-                    None => (self.servers.any(number), 0),
-                },
-                Route::Split(split) => return Way::Split(split),
-                Route::Answer(reply) => return Way::Answer(reply),
-            },
-            Kind::Exec | Kind::Discard | Kind::Unwatch => (self.servers.any(number), 0),
-            // A transaction that is there as a whole has no need of a connection of its own.
-            Kind::Multi => match self.rest_of_transaction(burst, behind) {
-                Some((rest, server)) => (server.unwrap_or_else(|| self.servers.any(number)), rest),
-                None => {
-                    let is_one = self.router.is_none();
-                    return Way::Private(kind, Ok(is_one.then_some(0)));
-                }
-            },
-            _ => {
-                return match self.destination(words) {
-                    Ok(to) => Way::Private(kind, Ok(Some(to.unwrap_or_else(|| self.servers.any(number))))),
-                    Err(error) => error.into(),
-                };
-            }
-        };
-        if let Some(link) = before.filter(|link| self.links[*link].server == server) {
-            return Way::Link(link, bound);
-        }
-        let link = self.link_for(server, Lane::of(call.client()), number);
-        match self.links[link].unsent(1) {
-            Some(error) => error.into(),
-            None if self.links[link].is_full() => Way::Wait,
-            None => Way::Link(link, bound),
-        }
-    }
-
-    /// Where a request goes whose client has a connection for itself, if not where others go.
-    fn way_of_own(&mut self, words: Words<'_>, client: &Client, kind: Kind) -> Option<Way> {
-        let (own, is_in_transaction) = self.own(client)?;
-        if matches!(kind, Kind::Multi | Kind::Exec | Kind::Discard | Kind::Unwatch) {
-            return Some(Way::Private(kind, Ok(None)));
-        }
-        // What is neither about the connection nor about what is there need not go there.
-        let is_free = kind == Kind::Plain && !is_in_transaction;
-        let to = match self.route(words, true) {
-            Route::To(server) if is_free && own.is_some_and(|own| own != server) => return None,
-            Route::Split(_) | Route::Answer(_) if is_free => return None,
-            Route::To(server) => Ok(Some(server)),
-            Route::Any => Ok(None),
-            Route::Answer(Value::Error(error)) => Err(error),
-            Route::Split(_) | Route::Answer(_) => Err(CROSSED),
-        };
-        Some(Way::Private(kind, to))
-    }
-
-    /// Where the connection goes that this client has for itself, and whether it is in a transaction there.
-    fn own(&mut self, client: &Client) -> Option<(Option<usize>, bool)> {
-        let identity = client.identity();
-        self.privates.get(&identity)?;
-        // It has started over: so has what it had.
-        if client.is(ClientFlag::StartedOver) {
-            self.privates.remove(&identity);
-        }
-        client.set(ClientFlag::StartedOver, false);
-        self.privates.get(&identity).map(Private::state)
-    }
-
-    /// Whether it is known where requests go: without the upstreams' commands, it is not known which words are keys.
-    fn is_ready(&self) -> bool {
-        self.router.is_none()
-            || self.table.is_some()
-            || (0..self.servers.len()).all(|server| !self.servers.is_up(server))
-    }
-
-    fn route(&mut self, words: Words<'_>, is_in_transaction: bool) -> Route {
-        let Some(router) = &mut self.router else { return Route::To(0) };
-        let known = self.table.as_ref().and_then(|table| table.find(words));
-        match router.route(&Request::new(words, known, is_in_transaction), &mut self.servers) {
-            Route::To(server) if server >= self.servers.len() => Error::INTERNAL.into(),
-            route => route,
-        }
-    }
-
-    /// The one upstream that a request goes to which others belong to; none is any.
-    fn destination(&mut self, words: Words<'_>) -> Result<Option<usize>, Error> {
-        match self.route(words, true) {
-            Route::To(server) => Ok(Some(server)),
-            Route::Any => Ok(None),
-            Route::Answer(Value::Error(error)) => Err(error),
-            Route::Split(_) | Route::Answer(_) => Err(CROSSED),
-        }
-    }
-
-    fn kind(&self, words: Words<'_>, row: usize) -> Kind {
-        let kind = kind_of(row);
-        if kind == Kind::Plain
-            && let Some(table) = self.table.as_ref().filter(|table| table.has_blocking())
-            && table.find(words).is_some_and(|known| known.is_blocking)
-        {
-            return Kind::Blocks;
-        }
-        kind
-    }
-
-    /// How many requests a transaction has that has just begun, its end included, and where it goes; if its end is there,
-    /// and nothing of it needs a connection of its own.
-    fn rest_of_transaction(
-        &mut self,
-        burst: &Burst,
-        coming: impl Iterator<Item = (u32, Target)>,
-    ) -> Option<(u32, Option<usize>)> {
-        let mut server = None;
-        for (before, (request, target)) in (0..).zip(coming) {
-            let call = burst.call(request)?;
-            let words = Words::Call(&call);
-            match self.kind(words, target.row.index()) {
-                Kind::Exec | Kind::Discard if call.len() == 1 => return Some((before + 1, server)),
-                Kind::Subscribe(_) | Kind::Unsubscribe(_) | Kind::Refused | Kind::Own => return None,
-                Kind::Multi | Kind::Exec | Kind::Discard | Kind::Unwatch => {}
-                _ => match self.destination(words).ok()? {
-                    Some(to) if server.is_some_and(|server| server != to) => return None,
-                    to => server = server.or(to),
-                },
-            }
-        }
-        None
     }
 
     fn send_on(&mut self, mut burst: Box<Burst>, mount: MountId, most: usize, first: (usize, u32)) {
@@ -513,10 +328,9 @@ impl Core {
         };
         match (redirect, why) {
             (Some(_), _) if is_bound => self.flights.fail(flight, slot, &HAS_MOVED),
-            (Some(redirect), why) if self.flights.may_turn(flight) => {
+            (Some(redirect), _) if self.flights.may_turn(flight) => {
                 let Some((lane, number)) = self.flights.sender(flight) else { return };
                 if let Err(error) = self.send(flight, slot, redirect, lane, number) {
-                    let error = if let Why::Unsent(error) = why { error } else { error };
                     self.flights.fail(flight, slot, &error);
                 }
             }
@@ -550,7 +364,7 @@ impl Core {
     }
 
     /// Those that wait have another try.
-    fn retry(&mut self) {
+    pub(super) fn retry(&mut self) {
         if !self.is_ready() {
             return;
         }
@@ -564,7 +378,7 @@ impl Core {
     }
 
     /// The connection to an upstream which those of this number share with others.
-    fn link_for(&mut self, server: usize, lane: Lane, number: u64) -> usize {
+    pub(super) fn link_for(&mut self, server: usize, lane: Lane, number: u64) -> usize {
         let lanes = &self.servers.get(server).lanes;
         let first = match lanes.iter().find(|(known, _)| *known == lane) {
             Some((_, first)) => *first,
@@ -710,25 +524,14 @@ fn answer(burst: &mut Burst, reply: &Value) {
 }
 
 /// Sends a request of its own.
-fn launch(flights: &mut Flights, link: &mut Link, request: &'static str, flight: Flight) {
+pub(super) fn launch(flights: &mut Flights, link: &mut Link, request: &'static str, flight: Flight) {
     let id = flights.next_id();
     link.write(id, 0, false, Words::Own(&[Bytes::from_static(request.as_bytes())]));
     flights.depart(id, flight);
     link.flush();
 }
 
-/// Why a request is not sent on.
-fn refusal(call: &Call<'_>, row: usize) -> Error {
-    match (call.is("CLIENT"), call.len()) {
-        (true, 1) => call.wrong_arity_of(1),
-        (true, _) => call.unknown_subcommand("CLIENT"),
-        (false, _) => Error::err(format_args!("{} cannot be sent on to an upstream", name_of(row))),
-    }
-}
-
-/// What Redis Cluster says of keys of several nodes.
-pub(super) const CROSSED: Error = Error::from_static("CROSSSLOT Keys in request don't hash to the same slot");
-
+/// What is said where a request of a transaction would have to be sent elsewhere.
 pub(super) const HAS_MOVED: Error =
     Error::from_static("TRYAGAIN what the transaction is about has moved: nothing of it is run");
 
@@ -750,102 +553,5 @@ impl Drop for Core {
             // What is refused does not wait.
             drop(burst.leave());
         }
-    }
-}
-
-/// Keeps a connection up, as long as there is a relay. By the first of an upstream it is known whether that is there.
-async fn keep_up(core: Weak<RefCell<Core>>, index: usize, is_first: bool) {
-    let mut backoff = Backoff::default();
-    let mut was_told = false;
-    loop {
-        let Some((upstream, lane, back)) = core.upgrade().map(|core| core.borrow().how_to_dial(index)) else {
-            return;
-        };
-        let lost = match dial(&upstream, lane).await {
-            Ok(dialled) => {
-                if mem::take(&mut was_told) {
-                    tracing::info!(upstream = upstream.address, "the upstream is there again");
-                }
-                let since = Instant::now();
-                let Some(lost) = serve(&core, index, is_first, dialled).await else { return };
-                if since.elapsed() >= STABLE {
-                    backoff.reset();
-                }
-                lost
-            }
-            Err(reason) => reason,
-        };
-        if !mem::replace(&mut was_told, true) {
-            tracing::warn!(upstream = upstream.address, reason = &*lost, "the upstream is down");
-        }
-        let Some(core) = core.upgrade() else { return };
-        core.borrow_mut().is_down(index, is_first, &lost);
-        drop(core);
-        let wait = backoff.next();
-        if is_first {
-            sleep(wait).await;
-        } else {
-            // It need not wait if it is heard that it is there.
-            let _ = timeout(wait, back.notified()).await;
-        }
-    }
-}
-
-/// Has a connection read and written until it is lost. None: there is no relay any more.
-async fn serve(core: &Weak<RefCell<Core>>, index: usize, is_first: bool, dialled: Dialled) -> Option<Reason> {
-    core.upgrade()?.borrow_mut().is_up(index, is_first, dialled);
-    let lost = poll_fn(|cx| match core.upgrade() {
-        Some(core) => core.borrow_mut().poll_link(index, cx).map(Some),
-        None => Poll::Ready(None),
-    })
-    .await?;
-    core.upgrade()?.borrow().links[index].stats.connections.fetch_sub(1, Relaxed);
-    Some(lost)
-}
-
-impl Core {
-    fn how_to_dial(&self, index: usize) -> (Rc<Upstream>, Lane, Rc<Notify>) {
-        let link = &self.links[index];
-        let server = self.servers.get(link.server);
-        (Rc::clone(&server.upstream), link.lane, Rc::clone(&server.back))
-    }
-
-    /// A link has a connection.
-    fn is_up(&mut self, index: usize, is_first: bool, dialled: Dialled) {
-        let link = &mut self.links[index];
-        link.connected(dialled);
-        link.stats.connections.fetch_add(1, Relaxed);
-        if is_first {
-            // Which commands there are is asked whenever there is a new connection, which may be to another version.
-            launch(&mut self.flights, link, "COMMAND", Flight::Commands(Vec::new()));
-            let of = link.server;
-            self.links.iter_mut().filter(|link| link.server == of).for_each(Link::expect);
-            let server = self.servers.get_mut(of);
-            server.is_down = false;
-            server.back.notify_waiters();
-        }
-        self.retry();
-    }
-
-    /// A link has none.
-    fn is_down(&mut self, index: usize, is_first: bool, reason: &Reason) {
-        let server = self.links[index].server;
-        if is_first {
-            self.servers.get_mut(server).is_down = true;
-        }
-        self.idle.retain(|(of, _, _)| *of != server);
-        self.links[index].disconnected(reason, &mut self.flights);
-        self.land();
-        self.retry();
-    }
-
-    fn poll_link(&mut self, index: usize, cx: &mut TaskContext<'_>) -> Poll<Reason> {
-        let polled = self.links[index].poll(&mut self.flights, cx);
-        if let Some(commands) = self.flights.commands.take() {
-            self.table = Some(Table::read(&commands));
-        }
-        self.land();
-        self.retry();
-        polled
     }
 }

@@ -1,0 +1,123 @@
+//! Connections that are kept up, and what is done when one comes or goes.
+
+use std::{
+    cell::RefCell,
+    future::poll_fn,
+    mem,
+    rc::{Rc, Weak},
+    sync::atomic::Ordering::Relaxed,
+    task::{Context, Poll},
+    time::{Duration, Instant},
+};
+
+use actix_rt::time::{sleep, timeout};
+use tokio::sync::Notify;
+
+use super::{
+    Upstream,
+    dial::{Backoff, Dialled, Lane, Reason, dial},
+    flights::Flight,
+    link::Link,
+    relay::{Core, launch},
+    table::Table,
+};
+
+/// A connection that holds for so long is not taken for one that is lost again at once.
+const STABLE: Duration = Duration::from_secs(1);
+
+/// Keeps a connection up, as long as there is a relay. By the first of an upstream it is known whether that is there.
+pub(super) async fn keep_up(core: Weak<RefCell<Core>>, index: usize, is_first: bool) {
+    let mut backoff = Backoff::default();
+    let mut was_told = false;
+    loop {
+        let Some((upstream, lane, back)) = core.upgrade().map(|core| core.borrow().how_to_dial(index)) else {
+            return;
+        };
+        let lost = match dial(&upstream, lane).await {
+            Ok(dialled) => {
+                if mem::take(&mut was_told) {
+                    tracing::info!(upstream = upstream.address, "the upstream is there again");
+                }
+                let since = Instant::now();
+                let Some(lost) = serve(&core, index, is_first, dialled).await else { return };
+                if since.elapsed() >= STABLE {
+                    backoff.reset();
+                }
+                lost
+            }
+            Err(reason) => reason,
+        };
+        if !mem::replace(&mut was_told, true) {
+            tracing::warn!(upstream = upstream.address, reason = &*lost, "the upstream is down");
+        }
+        let Some(core) = core.upgrade() else { return };
+        core.borrow_mut().is_down(index, is_first, &lost);
+        drop(core);
+        let wait = backoff.next();
+        if is_first {
+            sleep(wait).await;
+        } else {
+            // It need not wait if it is heard that it is there.
+            let _ = timeout(wait, back.notified()).await;
+        }
+    }
+}
+
+/// Has a connection read and written until it is lost. None: there is no relay any more.
+async fn serve(core: &Weak<RefCell<Core>>, index: usize, is_first: bool, dialled: Dialled) -> Option<Reason> {
+    core.upgrade()?.borrow_mut().is_up(index, is_first, dialled);
+    let lost = poll_fn(|cx| match core.upgrade() {
+        Some(core) => core.borrow_mut().poll_link(index, cx).map(Some),
+        None => Poll::Ready(None),
+    })
+    .await?;
+    core.upgrade()?.borrow().links[index].stats.connections.fetch_sub(1, Relaxed);
+    Some(lost)
+}
+
+impl Core {
+    fn how_to_dial(&self, index: usize) -> (Rc<Upstream>, Lane, Rc<Notify>) {
+        let link = &self.links[index];
+        let server = self.servers.get(link.server);
+        (Rc::clone(&server.upstream), link.lane, Rc::clone(&server.back))
+    }
+
+    /// A link has a connection.
+    fn is_up(&mut self, index: usize, is_first: bool, dialled: Dialled) {
+        let link = &mut self.links[index];
+        link.connected(dialled);
+        link.stats.connections.fetch_add(1, Relaxed);
+        if is_first {
+            // Which commands there are is asked whenever there is a new connection, which may be to another version.
+            launch(&mut self.flights, link, "COMMAND", Flight::Commands(Vec::new()));
+            let of = link.server;
+            self.links.iter_mut().filter(|link| link.server == of).for_each(Link::expect);
+            let server = self.servers.get_mut(of);
+            server.is_down = false;
+            server.back.notify_waiters();
+        }
+        self.retry();
+    }
+
+    /// A link has none.
+    fn is_down(&mut self, index: usize, is_first: bool, reason: &Reason) {
+        let server = self.links[index].server;
+        if is_first {
+            self.servers.get_mut(server).is_down = true;
+        }
+        self.idle.retain(|(of, _, _)| *of != server);
+        self.links[index].disconnected(reason, &mut self.flights);
+        self.land();
+        self.retry();
+    }
+
+    fn poll_link(&mut self, index: usize, cx: &mut Context<'_>) -> Poll<Reason> {
+        let polled = self.links[index].poll(&mut self.flights, cx);
+        if let Some(commands) = self.flights.commands.take() {
+            self.table = Some(Table::read(&commands));
+        }
+        self.land();
+        self.retry();
+        polled
+    }
+}

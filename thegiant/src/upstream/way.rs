@@ -1,0 +1,211 @@
+//! Where each request of a burst goes.
+
+use super::{
+    commands::{Kind, kind_of, name_of},
+    dial::Lane,
+    private::Private,
+    relay::Core,
+    router::{Request, Route, Split, Words},
+};
+use crate::{
+    Client, Error, Value,
+    command::Call,
+    connection::{Burst, ClientFlag, MountId, Target},
+};
+
+/// Where a request of a burst goes.
+pub(super) enum Way {
+    /// By this link, with so many behind it that belong to it.
+    Link(usize, u32),
+    /// In parts.
+    Split(Split),
+    /// By the connection that its client has for itself: to this one, or to the one that is there; or the error is what the
+    /// client is told there.
+    Private(Kind, Result<Option<usize>, Error>),
+    Answer(Value),
+    /// There is no room, or it is not known yet where it goes.
+    Wait,
+}
+
+impl From<Error> for Way {
+    fn from(error: Error) -> Self {
+        Way::Answer(Value::Error(error))
+    }
+}
+
+impl Core {
+    /// Where its next request goes.
+    pub(super) fn next_way(&mut self, burst: &Burst, mount: MountId) -> Option<Way> {
+        let mut coming = burst.coming_for(mount);
+        let first = coming.next().filter(|_| burst.client().is_some_and(Client::is_connected))?;
+        Some(self.way(burst, first, coming, None))
+    }
+
+    /// Where a request goes, which others come behind. The link of the one before it is known to have room.
+    pub(super) fn way(
+        &mut self,
+        burst: &Burst,
+        (request, target): (u32, Target),
+        behind: impl Iterator<Item = (u32, Target)>,
+        before: Option<usize>,
+    ) -> Way {
+        let Some(call) = burst.call(request) else { return Way::Wait };
+        let row = target.row.index();
+        let words = Words::Call(&call);
+        let kind = self.kind(words, row);
+        if matches!(kind, Kind::Refused | Kind::Own) {
+            return refusal(&call, row).into();
+        }
+        if !self.is_ready() {
+            return Way::Wait;
+        }
+        if !self.privates.is_empty()
+            && let Some(way) = self.way_of_own(words, call.client(), kind)
+        {
+            return way;
+        }
+        let number = call.client().id();
+        let (server, bound) = match kind {
+            Kind::Plain => match self.route(words, false) {
+                Route::To(server) => (server, 0),
+                // It need not have a way of its own.
+                Route::Any => match before {
+                    Some(link) => return Way::Link(link, 0),
+                    None => (self.servers.any(number), 0),
+                },
+                Route::Split(split) => return Way::Split(split),
+                Route::Answer(reply) => return Way::Answer(reply),
+            },
+            Kind::Exec | Kind::Discard | Kind::Unwatch => (self.servers.any(number), 0),
+            // A transaction that is there as a whole has no need of a connection of its own.
+            Kind::Multi => match self.rest_of_transaction(burst, behind) {
+                Some((rest, server)) => (server.unwrap_or_else(|| self.servers.any(number)), rest),
+                None => {
+                    let is_one = self.router.is_none();
+                    return Way::Private(kind, Ok(is_one.then_some(0)));
+                }
+            },
+            _ => {
+                return match self.route(words, true) {
+                    Route::To(server) => Way::Private(kind, Ok(Some(server))),
+                    Route::Any => Way::Private(kind, Ok(Some(self.servers.any(number)))),
+                    Route::Split(_) => CROSSED.into(),
+                    Route::Answer(reply) => Way::Answer(reply),
+                };
+            }
+        };
+        if let Some(link) = before.filter(|link| self.links[*link].server == server) {
+            return Way::Link(link, bound);
+        }
+        let link = self.link_for(server, Lane::of(call.client()), number);
+        match self.links[link].unsent(1) {
+            Some(error) => error.into(),
+            None if self.links[link].is_full() => Way::Wait,
+            None => Way::Link(link, bound),
+        }
+    }
+
+    /// Where a request goes whose client has a connection for itself, if not where others go.
+    fn way_of_own(&mut self, words: Words<'_>, client: &Client, kind: Kind) -> Option<Way> {
+        let (own, is_in_transaction) = self.own(client)?;
+        if matches!(kind, Kind::Multi | Kind::Exec | Kind::Discard | Kind::Unwatch) {
+            return Some(Way::Private(kind, Ok(None)));
+        }
+        // What is neither about the connection nor about what is there need not go there.
+        let is_free = kind == Kind::Plain && !is_in_transaction;
+        let to = match self.route(words, true) {
+            Route::To(server) if is_free && own.is_some_and(|own| own != server) => return None,
+            Route::Split(_) | Route::Answer(_) if is_free => return None,
+            Route::To(server) => Ok(Some(server)),
+            Route::Any => Ok(None),
+            Route::Answer(Value::Error(error)) => Err(error),
+            Route::Split(_) | Route::Answer(_) => Err(CROSSED),
+        };
+        Some(Way::Private(kind, to))
+    }
+
+    /// Where the connection goes that this client has for itself, and whether it is in a transaction there.
+    pub(super) fn own(&mut self, client: &Client) -> Option<(Option<usize>, bool)> {
+        let identity = client.identity();
+        self.privates.get(&identity)?;
+        // It has started over: so has what it had.
+        if client.is(ClientFlag::StartedOver) {
+            self.privates.remove(&identity);
+        }
+        client.set(ClientFlag::StartedOver, false);
+        self.privates.get(&identity).map(Private::state)
+    }
+
+    /// Whether it is known where requests go: without the upstreams' commands, it is not known which words are keys.
+    pub(super) fn is_ready(&self) -> bool {
+        self.router.is_none()
+            || self.table.is_some()
+            || (0..self.servers.len()).all(|server| !self.servers.is_up(server))
+    }
+
+    pub(super) fn route(&mut self, words: Words<'_>, is_in_transaction: bool) -> Route {
+        let Some(router) = &mut self.router else { return Route::To(0) };
+        let known = self.table.as_ref().and_then(|table| table.find(words));
+        match router.route(&Request::new(words, known, is_in_transaction), &mut self.servers) {
+            Route::To(server) if server >= self.servers.len() => Error::INTERNAL.into(),
+            route => route,
+        }
+    }
+
+    /// The one upstream that a request goes to which others belong to; none is any.
+    fn destination(&mut self, words: Words<'_>) -> Result<Option<usize>, Error> {
+        match self.route(words, true) {
+            Route::To(server) => Ok(Some(server)),
+            Route::Any => Ok(None),
+            Route::Answer(Value::Error(error)) => Err(error),
+            Route::Split(_) | Route::Answer(_) => Err(CROSSED),
+        }
+    }
+
+    fn kind(&self, words: Words<'_>, row: usize) -> Kind {
+        let kind = kind_of(row);
+        if kind == Kind::Plain
+            && let Some(table) = self.table.as_ref().filter(|table| table.has_blocking())
+            && table.find(words).is_some_and(|known| known.is_blocking)
+        {
+            return Kind::Blocks;
+        }
+        kind
+    }
+
+    /// How many requests a transaction has that has just begun, its end included, and where it goes; if its end is there,
+    /// and nothing of it needs a connection of its own.
+    fn rest_of_transaction(
+        &mut self,
+        burst: &Burst,
+        coming: impl Iterator<Item = (u32, Target)>,
+    ) -> Option<(u32, Option<usize>)> {
+        let mut server = None;
+        for (before, (request, target)) in (0..).zip(coming) {
+            let call = burst.call(request)?;
+            let words = Words::Call(&call);
+            match self.kind(words, target.row.index()) {
+                Kind::Exec | Kind::Discard if call.len() == 1 => return Some((before + 1, server)),
+                Kind::Subscribe(_) | Kind::Unsubscribe(_) | Kind::Refused | Kind::Own => return None,
+                Kind::Multi | Kind::Exec | Kind::Discard | Kind::Unwatch => {}
+                _ => match self.destination(words).ok()? {
+                    Some(to) if server.is_some_and(|server| server != to) => return None,
+                    to => server = server.or(to),
+                },
+            }
+        }
+        None
+    }
+}
+
+/// Why a request is not sent on.
+fn refusal(call: &Call<'_>, row: usize) -> Error {
+    match (call.is("CLIENT"), call.len()) {
+        (true, 1) => call.wrong_arity_of(1),
+        (true, _) => call.unknown_subcommand("CLIENT"),
+        (false, _) => Error::err(format_args!("{} cannot be sent on to an upstream", name_of(row))),
+    }
+}
+
+/// What Redis Cluster says of keys of several nodes.
+pub(super) const CROSSED: Error = Error::from_static("CROSSSLOT Keys in request don't hash to the same slot");
