@@ -53,6 +53,8 @@ const OF_CHANNELS: &[&str] = &["PUBLISH", "SUBSCRIBE", "PSUBSCRIBE", "UNSUBSCRIB
 /// What Redis Cluster says of keys that cannot be in one request.
 const CROSSED: Error = Error::from_static("CROSSSLOT Keys in request don't hash to the same slot");
 
+const WRONG_PAIRS: Error = Error::from_static("ERR wrong number of arguments for 'mset' command");
+
 const NONE_UP: Error = Error::from_static("UPSTREAMDOWN no server can be reached: the command was not sent");
 
 impl<S: Spread> Balancer<S> {
@@ -80,6 +82,10 @@ impl<S: Spread> Balancer<S> {
         let Some((_, words, merge)) = OF_KEYS.iter().find(|(name, ..)| request.is(name)) else {
             return CROSSED.into();
         };
+        // Nothing of it is run, as would be of those parts that are whole.
+        if (request.len() - 1) % words != 0 {
+            return WRONG_PAIRS.into();
+        }
         let at: Vec<usize> = request.key_positions().collect();
         let mut order = Vec::with_capacity(at.len());
         let parts = groups.into_iter().map(|((server, _), keys)| {
