@@ -23,7 +23,7 @@ pub(super) const SEVERAL_KEYS: &str = "
     MGET a
     MGET
     MSET a
-    MSET a 1 b
+    MSET a 1 b 2 c 3 d 4 g 5 h
     DEL
     UNLINK
     EXISTS

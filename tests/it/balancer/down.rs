@@ -32,7 +32,7 @@ impl Course {
                 break;
             }
             let requests = (0..KEYS).flat_map(|key| {
-                let key = format!("{writer}:{key}");
+                let key = format!("{writer}:{key}:value");
                 let value = format!("{key}:{round}");
                 [request(["SET", &key, &value]), request(["GET", &key])].concat()
             });
@@ -46,7 +46,9 @@ impl Course {
                 match Reply::only(get) {
                     // Another server has not been told, or has been told long ago.
                     Some(Reply::Null) if kills > 0 => {}
-                    Some(Reply::Bulk(value)) => is_of(&value, &format!("{writer}:{key}:"), round, kills > 0),
+                    Some(Reply::Bulk(value)) => {
+                        is_of(&value, &format!("{writer}:{key}:value:"), round, kills > 0)
+                    }
                     _ => assert!(is_error(get, "UPSTREAM"), "{get:?}"),
                 }
             }
@@ -103,7 +105,7 @@ fn a_server_that_dies_is_taken_out_and_comes_back() {
     });
     // Each key has its server again.
     let mut client = three.client();
-    for key in (0..WRITERS).flat_map(|writer| (0..KEYS).map(move |key| format!("{writer}:{key}"))) {
+    for key in (0..WRITERS).flat_map(|writer| (0..KEYS).map(move |key| format!("{writer}:{key}:value"))) {
         client.send(lines(&format!("SET {key} end \n GET {key}")));
         assert_eq!(client.replies(2), "+OK\r\n$3\r\nend\r\n");
     }
@@ -124,7 +126,7 @@ fn a_server_need_not_be_there_at_first() {
     let mut client = three.client();
     let mut write = || {
         for key in 0..100 {
-            client.send(format!("SET key:{key} {key}\r\n"));
+            client.send(format!("SET user:{key}:name {key}\r\n"));
         }
         client.replies(100) == "+OK\r\n".repeat(100)
     };

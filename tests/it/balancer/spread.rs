@@ -50,7 +50,7 @@ fn what_is_in_braces_keeps_keys_together() {
         assert_eq!(sizes, [0, 0, 100], "{way:?}");
         // Nothing is in these.
         for number in 0..100 {
-            client.ask(format!("SET {{}}:{number} 1\r\n"));
+            client.ask(format!("SET {{}}:{number}:name 1\r\n"));
         }
         let mut sizes = three.sizes();
         sizes.sort_unstable();
