@@ -106,16 +106,16 @@ impl<S: Spread> Balancer<S> {
         if OF_CHANNELS.iter().any(|name| request.is(name)) {
             return self.spread.channels(servers);
         }
-        if request.is("SCAN") {
-            return scan(request, &self.spread.all(servers));
-        }
-        let Some((_, merge)) = OF_ALL.iter().find(|(name, _)| is_named(request, name)) else {
+        let of_all = OF_ALL.iter().find(|(name, _)| is_named(request, name));
+        let is_scan = request.is("SCAN");
+        if of_all.is_none() && !is_scan {
             return Route::Any;
-        };
+        }
         let all = self.spread.all(servers);
         if all.is_empty() {
             return NONE_UP.into();
         }
+        let Some((_, merge)) = of_all else { return scan(request, &all) };
         let parts = all.into_iter().map(|server| (server, request.words()));
         let merge = *merge;
         Route::Split(Split::new(parts, move |replies: Vec<Value>| merge.merge(replies)))

@@ -46,6 +46,9 @@ pub struct Watch(Rc<Told>);
 const EVERY: Duration = Duration::from_secs(2);
 const AT_MOST_EVERY: Duration = Duration::from_millis(100);
 
+/// So often it is asked before clients are served.
+const ATTEMPTS: usize = 10;
+
 const NO_CLUSTER: Error = Error::from_static("ERR This instance has cluster support disabled");
 
 impl Cluster {
@@ -67,17 +70,36 @@ impl Cluster {
 }
 
 impl Watch {
-    /// Goes on as long as there is the cluster.
-    pub async fn run(self, nodes: UpstreamHandle) {
-        let Watch(told) = self;
-        while Rc::strong_count(&told) > 1 {
-            match nodes.call(["CLUSTER", "SLOTS"]).await {
-                Ok(slots) => *told.ranges.borrow_mut() = Some(ranges(slots)),
-                Err(error) => tracing::debug!(%error, "the cluster does not say where its slots are"),
+    /// Asks until it is told, or gives up for now.
+    pub async fn begin(&self, nodes: &UpstreamHandle) {
+        for _ in 0..ATTEMPTS {
+            match self.ask(nodes).await {
+                Ok(()) => return,
+                Err(error) => tracing::warn!(%error, "the cluster does not say where its slots are"),
             }
             time::sleep(AT_MOST_EVERY).await;
-            let _ = time::timeout(EVERY, told.changed.notified()).await;
         }
+    }
+
+    /// Goes on as long as there is the cluster.
+    pub async fn run(self, nodes: UpstreamHandle) {
+        while Rc::strong_count(&self.0) > 1 {
+            time::sleep(AT_MOST_EVERY).await;
+            // It is told that it has to, or it is time.
+            let _ = time::timeout(EVERY, self.0.changed.notified()).await;
+            if let Err(error) = self.ask(&nodes).await {
+                tracing::debug!(%error, "the cluster does not say where its slots are");
+            }
+        }
+    }
+
+    async fn ask(&self, nodes: &UpstreamHandle) -> Result<(), Error> {
+        let ranges = ranges(nodes.call(["CLUSTER", "SLOTS"]).await?);
+        if ranges.is_empty() {
+            return Err(Error::new("CLUSTERDOWN", "no slot is served"));
+        }
+        *self.0.ranges.borrow_mut() = Some(ranges);
+        Ok(())
     }
 }
 
@@ -130,8 +152,7 @@ impl Spread for Cluster {
         let mut all: Vec<usize> = self.slots.iter().flatten().copied().collect();
         all.sort_unstable();
         all.dedup();
-        // As long as nothing is known, it is those that were given.
-        if all.is_empty() { (0..servers.len()).collect() } else { all }
+        all
     }
 
     /// What is published at one node is heard at all of them.

@@ -25,14 +25,14 @@ pub use options::{HELP, Options, USAGE};
 pub use spread::Spread;
 use thegiant::{Upstream, UpstreamHandle};
 
-/// Starts what the command line asks for.
+/// Starts what the command line asks for; of a cluster, it is then known where its slots are, if it says so.
 ///
 /// # Errors
 /// Of options for TLS: which cannot be used, and why.
 ///
 /// # Panics
 /// If there are no addresses, or there is no actix system running.
-pub fn start(options: &Options) -> io::Result<UpstreamHandle> {
+pub async fn start(options: &Options) -> io::Result<UpstreamHandle> {
     let upstreams = options.upstreams()?;
     if !options.cluster {
         let nodes = Nodes::new(options.hash, &options.groups, options.keep);
@@ -40,6 +40,7 @@ pub fn start(options: &Options) -> io::Result<UpstreamHandle> {
     }
     let (cluster, watch) = Cluster::new();
     let handle = Upstream::start_all(upstreams, Balancer::new(cluster));
+    watch.begin(&handle).await;
     tokio::task::spawn_local(watch.run(handle.clone()));
     Ok(handle)
 }

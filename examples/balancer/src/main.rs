@@ -11,6 +11,6 @@ async fn main() {
     if options.groups.is_empty() {
         cli::fail(2, &"there is no address of a server");
     }
-    let servers = balancer::start(&options).unwrap_or_else(|wrong| cli::fail(2, &wrong));
+    let servers = balancer::start(&options).await.unwrap_or_else(|wrong| cli::fail(2, &wrong));
     command_line.serve(App::new().relay(servers)).await;
 }

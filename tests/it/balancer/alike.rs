@@ -268,7 +268,10 @@ pub(super) fn hears(front: &Process, heard_by: Option<i64>) {
         listener.send(lines("UNSUBSCRIBE \n PUNSUBSCRIBE"));
         let ends: Vec<_> = (0..channels.len() + 2).map(|_| told(&mut listener).pop()).collect();
         assert_eq!(ends.last(), Some(&Some("0".to_owned())));
-        assert_eq!(other.ask(line("PUBLISH news:1 nobody")), ":0\r\n");
+        // Where nodes tell each other, that takes a while, and the next one to listen would hear it.
+        if heard_by.is_some() {
+            assert_eq!(other.ask(line("PUBLISH news:1 nobody")), ":0\r\n");
+        }
         assert_eq!(listener.ask(line("GET none")), if protocol == 2 { "$-1\r\n" } else { "_\r\n" });
     }
 }

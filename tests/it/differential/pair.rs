@@ -54,7 +54,7 @@ enum Subject {
     Relay(Served, Process, Folder),
     /// The same of three.
     #[expect(dead_code, reason = "what it needs is there as long as it is")]
-    Balancer(Process, [Process; 3]),
+    Balancer(Process, Vec<Process>),
 }
 
 impl Subject {
@@ -91,8 +91,9 @@ impl Pair {
 
     /// Three other redis-servers, by way of the example `balancer`.
     pub(super) fn balanced() -> Self {
-        let upstreams = [(); 3].map(|()| Process::redis(&[]));
-        let balancer = Process::example_like_redis("balancer", &upstreams.each_ref().map(Process::address));
+        let upstreams: Vec<_> = (0..3).map(|_| Process::redis(&[])).collect();
+        let addresses: Vec<_> = upstreams.iter().map(Process::address).collect();
+        let balancer = Process::example_like_redis("balancer", &addresses);
         Pair { kv: Subject::Balancer(balancer, upstreams), redis: Process::redis(&[]), has_password: false }
             .aligned()
     }

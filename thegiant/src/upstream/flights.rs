@@ -100,7 +100,7 @@ pub(super) struct Flights {
     /// Those of bursts that have all their replies.
     pub(super) landed: VecDeque<FlightId>,
     /// Those for which there might be another upstream.
-    pub(super) turned: Vec<Turned>,
+    pub(super) turned: VecDeque<Turned>,
     /// Whether there might be.
     pub(super) has_router: bool,
     /// What an upstream has said of its commands.

@@ -200,7 +200,7 @@ impl Link {
                 let error = self.stats.unsent(reason, 0);
                 for slot in slot..slot + left {
                     let why = Why::Unsent(error.clone());
-                    flights.turned.push(Turned { flight, slot, is_bound, why });
+                    flights.turned.push_back(Turned { flight, slot, is_bound, why });
                 }
                 continue;
             }
@@ -343,7 +343,7 @@ impl Awaited {
                 if !is_wanted {
                     flights.fail(flight, slot, &too_long(&stats.address));
                 } else if flights.has_router && held.starts_with(b"-") {
-                    flights.turned.push(Turned { flight, slot, is_bound, why: Why::Replied(held) });
+                    flights.turned.push_back(Turned { flight, slot, is_bound, why: Why::Replied(held) });
                 } else {
                     if self.is_held {
                         let held = if self.is_older { as_resp3(held) } else { held };

@@ -280,7 +280,8 @@ impl Session {
         self.reply.clear();
         self.out = Encoder::default();
         self.sent = 0;
-        let before = [("MULTI", self.state.is_in_transaction.get()), ("ASKING", is_asking)];
+        // Within a transaction, `ASKING` would be a part of it; before, it is for the whole.
+        let before = [("ASKING", is_asking), ("MULTI", self.state.is_in_transaction.get())];
         self.unasked = 0;
         for (word, _) in before.iter().filter(|(_, is_needed)| *is_needed) {
             self.out.request(&[word]);

@@ -291,7 +291,8 @@ impl Core {
     /// Goes on with what has been answered, and with what has to be sent elsewhere.
     pub(super) fn land(&mut self) {
         loop {
-            while let Some(turned) = self.flights.turned.pop() {
+            // In the order in which they were sent: one may be about what another one has written.
+            while let Some(turned) = self.flights.turned.pop_front() {
                 self.turn(turned);
             }
             let Some(landed) = self.flights.landed.pop_front() else { break };
