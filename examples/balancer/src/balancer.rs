@@ -83,7 +83,7 @@ impl<S: Spread> Balancer<S> {
             return CROSSED.into();
         };
         // Nothing of it is run, as would be of those parts that are whole.
-        if (request.len() - 1) % words != 0 {
+        if !(request.len() - 1).is_multiple_of(*words) {
             return WRONG_PAIRS.into();
         }
         let at: Vec<usize> = request.key_positions().collect();

@@ -2,7 +2,7 @@
 //! have commands of their own in front.
 //!
 //! - [`Balancer`]: which requests go where; `merge` and `scan`: how one reply is made of several
-//! - [`Nodes`]: servers that know nothing of each other; [`Hash`]: how keys are spread over them
+//! - [`Nodes`]: servers that know nothing of each other; [`Hash`](enum@Hash): how keys are spread over them
 //! - [`Cluster`]: the nodes of a Redis Cluster
 //! - [`Options`]: the command line
 
