@@ -1,5 +1,7 @@
 //! Which requests go where.
 
+use std::collections::HashMap;
+
 use thegiant::{
     Error, Value,
     upstream::{Redirect, Request, Route, Router, Servers, Split},
@@ -67,13 +69,15 @@ impl<S: Spread> Balancer<S> {
     fn route_keys(&mut self, request: &Request<'_>, servers: &mut Servers) -> Route {
         let is_read = is_read(request);
         // Each group of keys, with where its keys are among all.
-        let mut groups: Vec<((usize, u16), Vec<usize>)> = Vec::new();
+        let mut groups: Vec<(usize, Vec<usize>)> = Vec::new();
+        let mut known = HashMap::new();
         for (index, key) in request.keys().enumerate() {
-            let group = (self.spread.server_of(key, false, servers), self.spread.group_of(key));
-            match groups.iter_mut().find(|(known, _)| *known == group) {
-                Some((_, keys)) => keys.push(index),
-                None => groups.push((group, vec![index])),
-            }
+            let server = self.spread.server_of(key, false, servers);
+            let group = *known.entry((server, self.spread.group_of(key))).or_insert_with(|| {
+                groups.push((server, Vec::new()));
+                groups.len() - 1
+            });
+            groups[group].1.push(index);
         }
         let first = request.keys().next().unwrap_or_default();
         if groups.len() == 1 {
@@ -88,7 +92,7 @@ impl<S: Spread> Balancer<S> {
         }
         let at: Vec<usize> = request.key_positions().collect();
         let mut order = Vec::with_capacity(at.len());
-        let parts = groups.into_iter().map(|((server, _), keys)| {
+        let parts = groups.into_iter().map(|(server, keys)| {
             let of_key = |key: &usize| (at[*key]..at[*key] + words).filter_map(|index| request.get(index));
             let part = [request.name()].into_iter().chain(keys.iter().flat_map(of_key)).collect::<Vec<_>>();
             order.extend(keys);
@@ -104,12 +108,12 @@ impl<S: Spread> Balancer<S> {
 
     fn route_keyless(&mut self, request: &Request<'_>, servers: &mut Servers) -> Route {
         if OF_CHANNELS.iter().any(|name| request.is(name)) {
-            return self.spread.channels(servers);
+            return self.spread.channels(request, servers);
         }
         let of_all = OF_ALL.iter().find(|(name, _)| is_named(request, name));
         let is_scan = request.is("SCAN");
         if of_all.is_none() && !is_scan {
-            return Route::Any;
+            return self.spread.any(request, servers);
         }
         let all = self.spread.all(servers);
         if all.is_empty() {

@@ -18,6 +18,10 @@ use crate::{
 pub struct Cluster {
     /// The server of each slot.
     slots: Vec<Option<usize>>,
+    /// All that have slots.
+    masters: Vec<usize>,
+    /// How often the program has asked what any of them can answer.
+    asked: u64,
     told: Rc<Told>,
 }
 
@@ -52,10 +56,13 @@ const ATTEMPTS: usize = 10;
 const NO_CLUSTER: Error = Error::from_static("ERR This instance has cluster support disabled");
 
 impl Cluster {
-    /// A cluster of which nothing is known yet, and what is to [run](Watch::run) for it to be known.
+    /// A cluster of which nothing is known yet, and what has to [run](Watch::run) for it to be known.
     pub fn new() -> (Self, Watch) {
         let told = Rc::new(Told::default());
-        (Cluster { slots: vec![None; SLOTS], told: Rc::clone(&told) }, Watch(told))
+        (
+            Cluster { slots: vec![None; SLOTS], masters: Vec::new(), asked: 0, told: Rc::clone(&told) },
+            Watch(told),
+        )
     }
 
     /// Takes note of what has been told.
@@ -66,6 +73,9 @@ impl Cluster {
             let server = servers.find_or_add(&address);
             self.slots[first..=last].fill(Some(server));
         }
+        self.masters = self.slots.iter().flatten().copied().collect();
+        self.masters.sort_unstable();
+        self.masters.dedup();
     }
 }
 
@@ -81,9 +91,9 @@ impl Watch {
         }
     }
 
-    /// Goes on as long as there is the cluster.
+    /// Goes on without an end.
     pub async fn run(self, nodes: UpstreamHandle) {
-        while Rc::strong_count(&self.0) > 1 {
+        loop {
             time::sleep(AT_MOST_EVERY).await;
             // It is told that it has to, or it is time.
             let _ = time::timeout(EVERY, self.0.changed.notified()).await;
@@ -149,15 +159,28 @@ impl Spread for Cluster {
 
     fn all(&mut self, servers: &mut Servers) -> Vec<usize> {
         self.update(servers);
-        let mut all: Vec<usize> = self.slots.iter().flatten().copied().collect();
-        all.sort_unstable();
-        all.dedup();
-        all
+        self.masters.clone()
+    }
+
+    /// One that has slots: others may have left the cluster, or have been left behind. What a client publishes has an order, so
+    /// it is always the same.
+    fn any(&mut self, request: &Request<'_>, servers: &mut Servers) -> Route {
+        if request.is_in_transaction() {
+            return Route::Any;
+        }
+        self.update(servers);
+        self.asked = self.asked.wrapping_add(1);
+        let number = request.client().map_or(self.asked, |client| client.id());
+        let up: Vec<usize> = self.masters.iter().copied().filter(|server| servers.is_up(*server)).collect();
+        match up.len() {
+            0 => Route::Any,
+            len => Route::To(up[(number % len as u64) as usize]),
+        }
     }
 
     /// What is published at one node is heard at all of them.
-    fn channels(&mut self, _: &mut Servers) -> Route {
-        Route::Any
+    fn channels(&mut self, request: &Request<'_>, servers: &mut Servers) -> Route {
+        self.any(request, servers)
     }
 
     /// Clients are not told of nodes that they would go to by themselves.
@@ -178,7 +201,12 @@ impl Spread for Cluster {
             _ => return None,
         };
         let (slot, (host, port)) = (slot?.parse::<usize>().ok()?, address?.rsplit_once(':')?);
-        let server = servers.find_or_add(&self::address(host, port)?);
+        // A node that does not know its own address may know those of others.
+        let Some(address) = self::address(host, port) else {
+            self.told.changed.notify_one();
+            return None;
+        };
+        let server = servers.find_or_add(&address);
         if !asking {
             *self.slots.get_mut(slot)? = Some(server);
             self.told.changed.notify_one();

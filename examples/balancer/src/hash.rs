@@ -1,6 +1,6 @@
 //! To which of several servers a key belongs, by its bytes alone.
 
-use std::{ops::Range, str::FromStr};
+use std::str::FromStr;
 
 use crc::{CRC_16_XMODEM, Crc};
 use md5::{Digest, Md5};
@@ -10,8 +10,8 @@ use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 /// the keys of that one move.
 #[derive(Clone, Debug)]
 pub enum Hash {
-    /// A ring on which each server has 160 points; a key belongs to the next one. Keys are where twemproxy has them with
-    /// `distribution: ketama` and `hash: fnv1a_64`, which are what it does unless told otherwise.
+    /// A ring on which each server has about 160 points; a key belongs to the next one. Keys are where twemproxy has them with
+    /// `distribution: ketama` and `hash: fnv1a_64`, which are what it does unless told otherwise, and with `hash_tag: "{}"`.
     Ketama(Vec<(u32, usize)>),
     /// A key belongs to the server that it has the highest number with, which spreads keys most evenly. The seeds of the
     /// servers.
@@ -113,12 +113,17 @@ fn tagged(key: &[u8]) -> &[u8] {
     }
 }
 
-/// So many points have each four of them from one digest.
-const DIGESTS: Range<u32> = 0..40;
+/// So many points has each of so many servers, as twemproxy reckons: of 25, it is 156.
+fn points_of_each(servers: usize) -> u32 {
+    let part = 1.0 / servers as f32;
+    let digests = part * 160.0 / 4.0 * servers as f32;
+    (f64::from(digests) + 1e-10) as f32 as u32 * 4
+}
 
 fn ring(names: &[&str]) -> Vec<(u32, usize)> {
+    let digests = points_of_each(names.len()) / 4;
     let points = names.iter().enumerate().flat_map(|(server, name)| {
-        DIGESTS.flat_map(move |number| {
+        (0..digests).flat_map(move |number| {
             let digest = Md5::digest(format!("{name}-{number}"));
             let point =
                 |at: usize| u32::from_le_bytes([digest[at], digest[at + 1], digest[at + 2], digest[at + 3]]);
@@ -173,6 +178,11 @@ mod tests {
                 assert_eq!(hash.server_of(&key, |_| false), before);
             }
         }
+    }
+
+    #[test]
+    fn servers_have_as_many_points_as_with_twemproxy() {
+        assert_eq!([1, 3, 10, 25, 47, 50, 100].map(points_of_each), [160, 160, 160, 156, 156, 156, 156]);
     }
 
     #[test]

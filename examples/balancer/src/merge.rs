@@ -1,6 +1,6 @@
 //! One reply of several.
 
-use thegiant::Value;
+use thegiant::{Error, Value};
 
 /// What one reply is made like of several.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,14 +38,22 @@ impl Merge {
     }
 }
 
-/// The values of several replies, each at the place that `order` says.
+/// The values of several replies, each at the place that `order` says. If there are more or less of them, none is where it
+/// belongs.
 pub(crate) fn in_order(order: &[usize], replies: Vec<Value>) -> Value {
+    let found: Vec<Value> = replies.into_iter().flat_map(list).collect();
+    if found.len() != order.len() {
+        return Value::Error(NOT_AS_MANY);
+    }
     let mut values = vec![Value::Null; order.len()];
-    for (index, value) in order.iter().zip(replies.into_iter().flat_map(list)) {
+    for (index, value) in order.iter().zip(found) {
         values[*index] = value;
     }
     Value::Array(values)
 }
+
+const NOT_AS_MANY: Error =
+    Error::from_static("UPSTREAM a server has not replied as many values as there are keys");
 
 fn number(value: &Value) -> Option<i64> {
     match value {

@@ -1,6 +1,6 @@
 //! Servers that know nothing of each other.
 
-use thegiant::upstream::{Route, Servers};
+use thegiant::upstream::{Request, Route, Servers};
 
 use crate::{
     hash::{Hash, HashKind},
@@ -14,6 +14,8 @@ pub struct Nodes {
     nodes: Vec<Node>,
     /// Keys keep their server while that is down.
     keep: bool,
+    /// The node that has the channels.
+    channels: usize,
 }
 
 #[derive(Debug)]
@@ -35,7 +37,7 @@ impl Nodes {
             let numbers = take(group.len());
             Node { server: numbers[0], replicas: numbers[1..].to_vec(), reads: 0 }
         });
-        Nodes { hash: Hash::new(kind, &names), nodes: nodes.collect(), keep }
+        Nodes { hash: Hash::new(kind, &names), nodes: nodes.collect(), keep, channels: 0 }
     }
 }
 
@@ -67,9 +69,14 @@ impl Spread for Nodes {
         self.nodes.iter().filter(is_wanted).map(|node| node.server).collect()
     }
 
-    /// Who publishes has to meet who listens: all channels are on the first server that is up.
-    fn channels(&mut self, servers: &mut Servers) -> Route {
-        let first = self.nodes.iter().find(|node| node.is_up(servers));
-        Route::To(first.map_or(0, |node| node.server))
+    /// Who publishes has to meet who listens: all channels are on one server, until that is down and listeners are told so by
+    /// the end of their connections.
+    fn channels(&mut self, _: &Request<'_>, servers: &mut Servers) -> Route {
+        let len = self.nodes.len();
+        let mut next = (self.channels..len).chain(0..self.channels);
+        if let Some(up) = next.find(|node| self.nodes[*node].is_up(servers)) {
+            self.channels = up;
+        }
+        Route::To(self.nodes[self.channels].server)
     }
 }

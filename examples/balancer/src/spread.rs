@@ -16,8 +16,14 @@ pub trait Spread: 'static {
     /// All servers that have keys.
     fn all(&mut self, servers: &mut Servers) -> Vec<usize>;
 
+    /// Where a request goes that any server can answer.
+    fn any(&mut self, request: &Request<'_>, servers: &mut Servers) -> Route {
+        let _ = (request, servers);
+        Route::Any
+    }
+
     /// Where channels are.
-    fn channels(&mut self, servers: &mut Servers) -> Route;
+    fn channels(&mut self, request: &Request<'_>, servers: &mut Servers) -> Route;
 
     /// A request that is not for everybody: what it is told.
     fn refuse(&self, request: &Request<'_>) -> Option<thegiant::Error> {

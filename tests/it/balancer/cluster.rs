@@ -74,6 +74,22 @@ fn keys_are_where_the_cluster_says() {
     let replies = [(); 5].map(|()| client.reply());
     assert!(is_error(&replies[3], "EXECABORT") || is_error(&replies[3], "CROSSSLOT"), "{replies:?}");
     assert_eq!(replies[4], ":0\r\n");
+    // The same, a command at a time, and by keys whose slots one node has: it is over all the same.
+    let of_one =
+        |key: &String| cluster.master_of(cluster.slot_of(key)) == cluster.master_of(cluster.slot_of("one"));
+    let near = (0..).map(|number| format!("near:{number}")).find(of_one).expect("there are many");
+    for other in ["two", &near] {
+        client.ask(line("MULTI"));
+        client.ask(line("SET one 1"));
+        client.ask(format!("SET {other} 2\r\n"));
+        let end = client.ask(line("EXEC"));
+        assert!(is_error(&end, "EXECABORT") || is_error(&end, "CROSSSLOT"), "{end:?}");
+        for (request, reply) in
+            [("MULTI", "+OK\r\n"), ("GET three", "+QUEUED\r\n"), ("EXEC", "*1\r\n$-1\r\n")]
+        {
+            assert_eq!(client.ask(line(request)), reply, "{request}, after {other}");
+        }
+    }
 }
 
 /// Keys of one slot.

@@ -1,11 +1,14 @@
 //! A redis-server that speaks TLS, with a relay in front of it.
 
-use std::{net::TcpListener, time::Duration};
+use std::{net::TcpListener, process::Command, time::Duration};
 
 use thegiant::{ClientTls, Upstream, prelude::*};
 
-use super::authority::{Authority, Identity};
-use crate::support::{Process, RawClient, Served, eventually, info, line, lines, request};
+use super::{
+    authority::{Authority, Identity},
+    client::TlsClient,
+};
+use crate::support::{Process, RawClient, Served, binary, eventually, info, line, lines, request};
 
 /// A redis-server with this certificate, and where it speaks TLS. (Its own address is a unix socket.)
 fn redis(authority: &Authority, identity: &Identity, options: &[&str]) -> (Process, String) {
@@ -230,4 +233,49 @@ fn it_is_reached_when_its_certificate_is_right_again() {
         "no",
     ]);
     eventually(|| (client.ask(line("PING")) == "+PONG\r\n").then_some(()));
+}
+
+/// A password and TLS on both sides of `balancer`, which shows two servers a certificate that they ask for.
+#[test]
+fn a_proxy_speaks_tls_on_both_sides() {
+    let authority = Authority::new();
+    let [server, own] = ["127.0.0.1", "localhost"].map(|name| authority.issue(name));
+    let wanted = ["--requirepass", "behind", "--tls-auth-clients", "yes"];
+    let [(_first, first), (_second, second)] = [(); 2].map(|()| redis(&authority, &server, &wanted));
+    let options = [
+        "--server-tls",
+        "--server-ca",
+        &authority.ca,
+        "--server-cert",
+        &own.certificate,
+        "--server-key",
+        &own.key,
+        "--server-password",
+        "behind",
+        "--tls-cert",
+        &own.certificate,
+        "--tls-key",
+        &own.key,
+        "--password",
+        "before",
+        &first,
+        &second,
+    ];
+    let balancer = Process::example_with("balancer", &options);
+    let mut client =
+        TlsClient::try_connect(balancer.address(), &authority, None).expect("it need not be known");
+    assert_eq!(client.ask(line("GET a")), "-NOAUTH Authentication required.\r\n");
+    assert_eq!(client.ask(line("AUTH before")), "+OK\r\n");
+    for number in 0..20 {
+        assert_eq!(client.ask(request(["SET", &format!("key:{number}"), "value"])), "+OK\r\n");
+    }
+    assert_eq!(client.ask(line("DBSIZE")), ":20\r\n");
+    assert_eq!(client.ask(line("WATCH key:1")), "+OK\r\n");
+    assert_eq!(client.ask(line("UNWATCH")), "+OK\r\n");
+
+    let mistaken = Command::new(binary("balancer")).args(["--server-ca", "x", &first]).output();
+    let mistaken = mistaken.expect("it can be run");
+    let said = String::from_utf8(mistaken.stderr).expect("text");
+    assert_eq!(mistaken.status.code(), Some(2));
+    assert_eq!(said, "balancer: --server-ca, --server-cert and --server-key are for --server-tls\n");
 }

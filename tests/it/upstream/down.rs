@@ -162,3 +162,19 @@ fn what_it_says_to_a_wrong_password_is_told() {
         assert_eq!(client.ask(line("GET x")), "_\r\n");
     }
 }
+
+#[test]
+fn who_has_ended_something_need_not_end_it_again() {
+    let redis = Process::redis(&[]);
+    let relay = relay(redis.address(), |upstream| upstream.reply_timeout(Duration::from_secs(1)));
+    let mut client = RawClient::connect(relay.address());
+    for request in ["WATCH x", "MULTI", "SET x 1"] {
+        assert!(client.ask(line(request)).starts_with(b"+"), "{request}");
+    }
+    redis.signal("STOP");
+    assert!(client.ask(line("EXEC")).starts_with(b"-UPSTREAM "));
+    redis.signal("CONT");
+    ask_until_up(&mut client);
+    assert!(client.ask(line("GET x")).starts_with(b"$"));
+    assert_eq!(info(&mut client, "upstream").number("upstream_private_connections"), 0);
+}

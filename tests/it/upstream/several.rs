@@ -1,6 +1,6 @@
 //! Several upstreams, and a router that says where requests go.
 
-use std::thread;
+use std::{thread, time::Duration};
 
 use thegiant::{
     Upstream,
@@ -370,4 +370,66 @@ fn keys_are_what_the_upstream_takes_for_keys() {
     }
     // More than there are.
     assert_eq!(client.ask(line("EVAL return(1) 18446744073709551615 a")), "*1\r\n$1\r\na\r\n");
+}
+
+#[test]
+fn a_lost_connection_is_not_a_lost_server() {
+    let (upstreams, relay) = two();
+    let mut client = RawClient::connect(relay.address());
+    assert_eq!(client.ask(line("SET 0:a 1")), "+OK\r\n");
+    // One that has held for a while.
+    thread::sleep(Duration::from_millis(1100));
+    let mut first = RawClient::connect(upstreams[0].address());
+    assert_ne!(first.ask(line("CLIENT KILL TYPE normal")), ":0\r\n");
+    let reply = client.ask(line("SET 0:b 1"));
+    assert!(reply == "+OK\r\n" || reply.starts_with(b"-UPSTREAM "), "{reply:?}");
+    assert_eq!(client.ask(line("SET 0:c 1")), "+OK\r\n");
+    assert_eq!(RawClient::connect(upstreams[1].address()).ask(line("DBSIZE")), ":0\r\n");
+}
+
+#[test]
+fn what_are_keys_has_to_be_known() {
+    let silent = [(); 2].map(|()| Process::redis(&["--rename-command", "COMMAND", ""]));
+    let front = relay(&[silent[0].address(), silent[1].address()], Numbered);
+    let mut client = RawClient::connect(front.address());
+    let refused = client.ask(line("SET 0:a 1"));
+    assert!(refused.starts_with(b"-UPSTREAMDOWN no upstream says which commands it has"), "{refused:?}");
+    // One that says it is enough.
+    let other = Process::redis(&[]);
+    let front = relay(&[silent[0].address(), other.address()], Numbered);
+    let mut client = RawClient::connect(front.address());
+    eventually(|| (client.ask(line("SET 0:a 1")) == "+OK\r\n").then_some(()));
+    assert_eq!(RawClient::connect(silent[0].address()).ask(line("DBSIZE")), ":1\r\n");
+}
+
+/// Does not get far.
+struct Panics;
+
+impl Router for Panics {
+    fn route(&mut self, request: &Request<'_>, _: &mut Servers) -> Route {
+        match request.name() {
+            b"ROUTE" => panic!("on purpose"),
+            b"MERGE" => Route::Split(Split::new([(0, ["PING"])], |_| panic!("on purpose"))),
+            b"EMPTY" => Route::Split(Split::new([(0, [""; 0])], |_| Value::Null)),
+            b"CHANGE" => Route::Split(Split::new([(0, ["MULTI"])], |_| Value::Null)),
+            _ => Route::Any,
+        }
+    }
+
+    fn redirect(&mut self, _: &str, _: &mut Servers) -> Option<Redirect> {
+        panic!("on purpose")
+    }
+}
+
+#[test]
+fn a_router_that_panics_is_an_internal_error() {
+    let redis = Process::redis(&[]);
+    let front = relay(&[redis.address()], Panics);
+    let mut client = RawClient::connect(front.address());
+    client.send(lines("PING \n ROUTE \n MERGE \n EMPTY \n CHANGE \n NOSUCH \n PING"));
+    let internal = "-ERR internal error\r\n";
+    let not_plain = "-ERR this cannot be sent in parts\r\n";
+    assert_eq!(client.replies(5), ["+PONG\r\n", internal, internal, not_plain, not_plain].concat());
+    assert!(client.reply().starts_with(b"-ERR unknown command 'NOSUCH'"));
+    assert_eq!(client.reply(), "+PONG\r\n");
 }

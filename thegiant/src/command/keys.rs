@@ -70,7 +70,7 @@ impl Iterator for Keys {
 
     fn next(&mut self) -> Option<usize> {
         let position = self.next;
-        self.next += self.step;
+        self.next = self.next.saturating_add(self.step);
         (position <= self.last).then_some(position)
     }
 }

@@ -6,9 +6,11 @@ use bytes::Bytes;
 use tokio::sync::oneshot;
 
 use super::{
+    commands::{Kind, kind_of_words},
     dial::Lane,
     handle::Reply,
     router::{Merge, Words},
+    way::guarded,
 };
 use crate::{
     Error, Value,
@@ -112,8 +114,9 @@ pub(super) struct Flights {
 /// So many requests of a flight may be sent once more, for each that it has.
 pub(super) const TURNS: u32 = 5;
 
-/// So many lists of early replies are kept, and so many bytes of each reply.
-const SPARE: usize = 64;
+/// So many lists of early replies are kept, of so many replies, and so many bytes of each.
+const SPARE: usize = 16;
+const LONGEST: usize = 256;
 const KEPT: usize = 512;
 
 impl Run {
@@ -164,7 +167,9 @@ impl Parts {
     pub(super) fn merge(self) -> (Who, Value) {
         let unreadable = || Value::Error(UNREADABLE);
         let replies = self.replies.iter().map(|slot| Value::parse(&slot.bytes).unwrap_or_else(unreadable));
-        (self.who, (self.merge)(replies.collect()))
+        let replies = replies.collect();
+        let merged = guarded(|| (self.merge)(replies));
+        (self.who, merged.unwrap_or(Value::Error(Error::INTERNAL)))
     }
 }
 
@@ -209,6 +214,15 @@ impl Flights {
         };
         *turns = turns.saturating_sub(1);
         *turns > 0
+    }
+
+    /// Whether a part of a request can be sent by a connection that others use.
+    pub(super) fn is_plain(&self, id: FlightId, slot: u32) -> bool {
+        let mut is_plain = false;
+        self.with_words(id, slot, |words| {
+            is_plain = words.get(0).is_some_and(|name| kind_of_words(name, words.get(1)) == Kind::Plain);
+        });
+        is_plain
     }
 
     /// Gives `write` the words of a request.
@@ -303,7 +317,8 @@ impl Flights {
             }
             Some(Flight::Split(parts)) => parts.replies[slot as usize].bytes.clear(),
             Some(Flight::Ask { reply, .. }) => reply.clear(),
-            Some(Flight::Commands(_) | Flight::Nobody) | None => return drop(self.arrive(id)),
+            Some(Flight::Commands(reply)) => reply.clear(),
+            Some(Flight::Nobody) | None => return drop(self.arrive(id)),
         }
         self.part(id, slot, &error.to_reply());
         self.end(id, slot);
@@ -314,6 +329,7 @@ impl Flights {
         if self.free.len() == self.flights.len() {
             self.flights.clear();
             self.free.clear();
+            self.spare.clear();
             self.flights.shrink_to(SPARE);
             self.free.shrink_to(SPARE);
             self.landed.shrink_to(SPARE);
@@ -322,7 +338,7 @@ impl Flights {
 
     /// Of a flight that has landed, the list is kept.
     pub(super) fn keep(&mut self, run: &mut Run) {
-        if run.early.is_empty() || self.spare.len() >= SPARE {
+        if !(1..=LONGEST).contains(&run.early.len()) || self.spare.len() >= SPARE {
             return;
         }
         let mut early = mem::take(&mut run.early);

@@ -115,12 +115,17 @@ impl Link {
         }
     }
 
-    /// If so many requests cannot be sent: what is answered.
-    pub(super) fn unsent(&self, count: u32) -> Option<Error> {
+    /// Why nothing can be sent, if so.
+    pub(super) fn down(&self) -> Option<&Reason> {
         match &self.state {
             State::New | State::Up(_) => None,
-            State::Broken(reason) | State::Down(reason) => Some(self.stats.unsent(reason, count)),
+            State::Broken(reason) | State::Down(reason) => Some(reason),
         }
+    }
+
+    /// What is answered to a request that cannot be sent.
+    pub(super) fn refuse(&self) -> Error {
+        self.stats.unsent(self.down().unwrap_or(&"there is no connection".into()), 1)
     }
 
     /// So many requests are sent by it.
@@ -342,7 +347,7 @@ impl Awaited {
                 let held = mem::take(&mut self.held);
                 if !is_wanted {
                     flights.fail(flight, slot, &too_long(&stats.address));
-                } else if flights.has_router && held.starts_with(b"-") {
+                } else if flights.has_router && held.starts_with(b"-") && flights.is_asked_for(flight) {
                     flights.turned.push_back(Turned { flight, slot, is_bound, why: Why::Replied(held) });
                 } else {
                     if self.is_held {

@@ -20,6 +20,7 @@ use super::{
     Upstream,
     commands::{Kind, kind_of},
     dial::{Dialled, Lane, Reason, as_resp3, dial, reason, silence},
+    flights::TURNS,
     handle::Stats,
     relay::{Core, HAS_MOVED},
     router::Redirect,
@@ -89,10 +90,14 @@ struct Session {
     asked: Option<Asked>,
     /// Where what is asked has to go instead.
     redirect: Option<Redirect>,
+    /// How often it had to go elsewhere.
+    redirects: u32,
     /// Something has been answered here, so that nothing of it can be sent elsewhere.
     is_settled: bool,
     /// Something of a transaction was not accepted, so that nothing of it is run.
     is_spoilt: bool,
+    /// There might be a transaction yet, so that nobody else gets the connection.
+    is_doubtful: bool,
     is_watching: bool,
     /// By what they were subscribed with: channels, patterns, channels of shards.
     subscribed: [HashSet<Bytes>; 3],
@@ -138,6 +143,8 @@ pub(super) fn open(
         redirect: None,
         is_settled: false,
         is_spoilt: false,
+        is_doubtful: false,
+        redirects: 0,
         is_watching: false,
         subscribed: Default::default(),
     };
@@ -289,6 +296,14 @@ impl Session {
         }
         if let Some(asked) = &self.asked {
             self.out.raw(&asked.bytes);
+            self.count();
+        }
+    }
+
+    /// One more request is sent.
+    fn count(&self) {
+        if let Some((_, stats)) = &self.reached {
+            stats.commands.fetch_add(1, Relaxed);
         }
     }
 
@@ -309,6 +324,7 @@ impl Session {
         }
         let (Some(asked), Some((_, stats))) = (self.asked.take(), &self.reached) else { return };
         let error = stats.unsent(reason, 1);
+        self.note_end(asked.kind);
         if self.is_needed() {
             self.answer(asked.who, Err(error));
             return self.fail(reason).await;
@@ -337,6 +353,9 @@ impl Session {
             tracing::info!(id = client.id(), client = %client.addr(), %reason, "closed: it has listened to an upstream that is lost");
             return client.kill();
         }
+        if let Some(asked) = &self.asked {
+            self.note_end(asked.kind);
+        }
         let is_needed = self.is_needed();
         if !is_needed {
             // Before its client asks for more.
@@ -361,6 +380,19 @@ impl Session {
             if is_over {
                 return;
             }
+        }
+    }
+
+    /// What has been begun is over for the client that has asked this, whatever became of it.
+    fn note_end(&mut self, kind: Kind) {
+        let is_in_transaction = &self.state.is_in_transaction;
+        match kind {
+            Kind::Exec | Kind::Discard if is_in_transaction.replace(false) => {
+                self.is_spoilt = false;
+                self.is_watching = false;
+            }
+            Kind::Unwatch if !is_in_transaction.get() => self.is_watching = false,
+            _ => {}
         }
     }
 
@@ -430,7 +462,7 @@ impl Session {
                     let is_over = !self.is_needed();
                     if is_over {
                         // Before its client asks for more.
-                        let is_clean = self.out.is_empty() && self.reply.is_empty();
+                        let is_clean = self.out.is_empty() && self.reply.is_empty() && !self.is_doubtful;
                         self.end(dialled.take().filter(|_| is_clean));
                     }
                     self.answer(answered.who, Ok(answered.answer));
@@ -496,6 +528,7 @@ impl Session {
         };
         if self.is_open {
             self.out.raw(&bytes);
+            self.count();
         }
         let patience = match kind {
             Kind::Blocks => None,
@@ -539,12 +572,14 @@ impl Session {
             && let Some(core) = self.core.upgrade()
             && let Some(redirect) = core.borrow_mut().redirect(&reply)
         {
-            if !self.is_settled {
+            if self.is_settled {
+                reply = HAS_MOVED.to_reply();
+                self.is_spoilt = self.state.is_in_transaction.get();
+            } else if self.redirects < TURNS {
+                self.redirects += 1;
                 self.redirect = Some(redirect);
                 return Ok(None);
             }
-            reply = HAS_MOVED.to_reply();
-            self.is_spoilt = self.state.is_in_transaction.get();
         }
         let said = self.said_to_listener(&reply);
         if self.is_older {
@@ -579,19 +614,12 @@ impl Session {
     /// What the reply says of the state of the connection.
     fn note(&mut self, kind: Kind, reply: &[u8]) {
         let is_ok = reply == OK;
-        let is_in_transaction = &self.state.is_in_transaction;
         match kind {
-            Kind::Multi if is_ok => is_in_transaction.set(true),
-            // If nothing of it was run, it is over all the same.
-            Kind::Exec | Kind::Discard
-                if is_in_transaction.get()
-                    && (!reply.starts_with(b"-")
-                        || reply.starts_with(b"-EXECABORT")
-                        || reply.starts_with(b"-TRYAGAIN")) =>
-            {
-                is_in_transaction.set(false);
-                self.is_spoilt = false;
-                self.is_watching = false;
+            Kind::Multi if is_ok => self.state.is_in_transaction.set(true),
+            // Whatever it says: a client does not end it twice.
+            Kind::Exec | Kind::Discard => {
+                self.is_doubtful |= reply.starts_with(b"-") && !reply.starts_with(b"-EXECABORT");
+                self.note_end(kind);
             }
             Kind::Watch if is_ok => self.is_watching = true,
             Kind::Unwatch if is_ok => self.is_watching = false,

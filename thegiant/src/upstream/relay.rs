@@ -26,7 +26,7 @@ use super::{
     servers::{AllStats, Servers},
     table::Table,
     upkeep::keep_up,
-    way::Way,
+    way::{Readiness, Way, guarded},
 };
 use crate::{
     Client, Disconnected, Error, Value,
@@ -46,6 +46,8 @@ pub(super) struct Core {
     pub(super) router: Option<Box<dyn Router>>,
     /// The upstreams' commands, when they have been told.
     pub(super) table: Option<Table>,
+    /// They do not tell.
+    pub(super) is_table_refused: bool,
     pub(super) links: Vec<Link>,
     pub(super) flights: Flights,
     /// Connections that single clients have, by the clients' identities.
@@ -91,6 +93,7 @@ impl Relay {
                 flights: Flights::new(router.is_some()),
                 router,
                 table: None,
+                is_table_refused: false,
                 links: Vec::new(),
                 privates: HashMap::default(),
                 idle: Vec::new(),
@@ -173,6 +176,11 @@ impl Core {
                     answer(&mut burst, &reply);
                     next = Some(burst);
                 }
+                Some(Way::Down(link)) => {
+                    let error = self.links[link].refuse();
+                    burst.reject(|_, out| out.error(&error));
+                    next = Some(burst);
+                }
                 Some(Way::Wait) => self.waiting.push((burst, mount)),
             }
         }
@@ -241,7 +249,12 @@ impl Core {
         }
         self.flights.depart(flight, Flight::Split(Box::new(Parts::new(who, parts, merge))));
         for (server, slot) in servers.into_iter().zip(0..) {
-            if let Err(error) = self.send(flight, slot, Redirect { server, asking: false }, lane, number) {
+            let is_plain = self.flights.is_plain(flight, slot);
+            if !is_plain {
+                self.flights.fail(flight, slot, &NOT_IN_PARTS);
+            } else if let Err(error) =
+                self.send(flight, slot, Redirect { server, asking: false }, lane, number)
+            {
                 self.flights.fail(flight, slot, &error);
             }
         }
@@ -260,10 +273,10 @@ impl Core {
             return Err(Error::INTERNAL);
         }
         let index = self.link_for(to.server, lane, number);
-        if let Some(error) = self.links[index].unsent(1) {
-            return Err(error);
-        }
         let link = &mut self.links[index];
+        if link.down().is_some() {
+            return Err(link.refuse());
+        }
         if to.asking {
             let asking = self.flights.next_id();
             self.flights.depart(asking, Flight::Nobody);
@@ -346,16 +359,18 @@ impl Core {
     /// Where the router says that a request has to go which has been answered by an error.
     pub(super) fn redirect(&mut self, error: &[u8]) -> Option<Redirect> {
         let error = std::str::from_utf8(error.strip_prefix(b"-")?).ok()?.trim_end();
-        self.router.as_mut()?.redirect(error, &mut self.servers)
+        let router = self.router.as_mut()?;
+        let redirect = guarded(|| router.redirect(error, &mut self.servers))??;
+        (redirect.server < self.servers.len()).then_some(redirect)
     }
 
     /// Where a request may go that has not been sent.
     fn another_way(&mut self, flight: FlightId, slot: u32) -> Option<Redirect> {
-        let (router, table, servers) = (self.router.as_mut()?, &self.table, &mut self.servers);
+        let (router, table, servers) = (self.router.as_mut()?, self.table.as_ref()?, &mut self.servers);
         let mut route = None;
         self.flights.with_words(flight, slot, |words| {
-            let known = table.as_ref().and_then(|table| table.find(words));
-            route = Some(router.route(&Request::new(words, known, false), servers));
+            let request = Request::new(words, table.find(words), false);
+            route = guarded(|| router.route(&request, servers));
         });
         match route? {
             Route::To(server) => Some(Redirect { server, asking: false }),
@@ -366,7 +381,7 @@ impl Core {
 
     /// Those that wait have another try.
     pub(super) fn retry(&mut self) {
-        if !self.is_ready() {
+        if matches!(self.readiness(), Readiness::Soon) {
             return;
         }
         for question in mem::take(&mut self.asked) {
@@ -409,8 +424,11 @@ impl Core {
 
     /// A request of the program.
     fn ask(&mut self, (words, answer): Question) {
-        if !self.is_ready() {
-            return self.asked.push((words, answer));
+        match self.readiness() {
+            Readiness::Ready => {}
+            Readiness::Soon => return self.asked.push((words, answer)),
+            // Who has asked may have gone.
+            Readiness::Not(error) => return drop(answer.send(Err(error))),
         }
         self.asks += 1;
         let number = self.asks;
@@ -425,10 +443,12 @@ impl Core {
         };
         let index = self.link_for(server, Lane::FIRST, number);
         let link = &self.links[index];
-        let full = "it takes no more at the moment";
-        let error = link.unsent(1).or_else(|| link.is_full().then(|| link.stats.unsent(&full.into(), 1)));
-        if let Some(error) = error {
-            return drop(answer.send(Err(error)));
+        if link.down().is_some() {
+            return drop(answer.send(Err(link.refuse())));
+        }
+        if link.is_full() {
+            let full = "it takes no more at the moment";
+            return drop(answer.send(Err(link.stats.unsent(&full.into(), 1))));
         }
         let flight = self.flights.next_id();
         self.flights.depart(flight, Flight::Ask { words, reply: Vec::new(), answer, turns: TURNS });
@@ -531,6 +551,9 @@ pub(super) fn launch(flights: &mut Flights, link: &mut Link, request: &'static s
     flights.depart(id, flight);
     link.flush();
 }
+
+/// A router has made parts of what would change a connection that others use, or of nothing.
+const NOT_IN_PARTS: Error = Error::from_static("ERR this cannot be sent in parts");
 
 /// What is said where a request of a transaction would have to be sent elsewhere.
 pub(super) const HAS_MOVED: Error =

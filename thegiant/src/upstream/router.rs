@@ -200,7 +200,7 @@ impl<'a> Request<'a> {
     }
 
     /// Whether it is part of a transaction, or its client watches keys or listens: it has to go where the others have gone,
-    /// so it should not go to a replica even if it changes nothing.
+    /// so it should not go to a replica even if it changes nothing, and [`Any`](Route::Any) is where these have gone.
     pub fn is_in_transaction(&self) -> bool {
         self.is_in_transaction
     }

@@ -52,17 +52,17 @@ enum Find {
 }
 
 impl Table {
-    /// The commands that a reply to `COMMAND` tells of.
-    pub(super) fn read(reply: &[u8]) -> Self {
+    /// The commands that a reply to `COMMAND` tells of. None: it does not, since it is an error.
+    pub(super) fn read(reply: &[u8]) -> Option<Self> {
         let mut table = Table::default();
-        let Some(Value::Array(commands)) = Value::parse(reply) else { return table };
+        let Some(Value::Array(commands)) = Value::parse(reply) else { return None };
         for command in commands {
             let Some((name, known)) = Known::read(command) else { continue };
             table.has_blocking |= known.is_blocking;
             table.places.insert(name.clone(), table.commands.len());
             table.commands.push((name, known));
         }
-        table
+        Some(table)
     }
 
     /// Whether there are commands that may wait and are not known for it.
@@ -174,11 +174,13 @@ impl KeysAt {
                 let end = if limit > 1 { begin + len.checked_sub(begin)? / limit } else { len };
                 (begin, end.checked_sub(usize::try_from(last.unsigned_abs()).ok()?)?, step)
             }
-            Find::Range { last, step, .. } => (begin, begin + usize::try_from(last).ok()?, step),
+            Find::Range { last, step, .. } => {
+                (begin, begin.saturating_add(usize::try_from(last).ok()?), step)
+            }
             Find::Count { at, first, step } => {
                 let count = std::str::from_utf8(words.get(begin + at)?).ok()?.parse::<usize>().ok()?;
                 let first = begin + first;
-                (first, first + count.checked_sub(1)?.min(len) * step, step)
+                (first, count.checked_sub(1)?.min(len).saturating_mul(step).saturating_add(first), step)
             }
         };
         Some(Keys { next: first, last: last.min(len.checked_sub(1)?), step })

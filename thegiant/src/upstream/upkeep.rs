@@ -41,7 +41,11 @@ pub(super) async fn keep_up(core: Weak<RefCell<Core>>, index: usize, is_first: b
                 let since = Instant::now();
                 let Some(lost) = serve(&core, index, is_first, dialled).await else { return };
                 if since.elapsed() >= STABLE {
+                    // It may be the connection alone.
                     backoff.reset();
+                    let Some(core) = core.upgrade() else { return };
+                    core.borrow_mut().is_lost(index, &lost);
+                    continue;
                 }
                 lost
             }
@@ -99,6 +103,16 @@ impl Core {
         self.retry();
     }
 
+    /// A link has lost its connection, and will have another one at once or not at all for now: what can wait waits.
+    fn is_lost(&mut self, index: usize, reason: &Reason) {
+        let server = self.links[index].server;
+        self.idle.retain(|(of, _, _)| *of != server);
+        self.links[index].disconnected(reason, &mut self.flights);
+        self.links[index].expect();
+        self.land();
+        self.retry();
+    }
+
     /// A link has none.
     fn is_down(&mut self, index: usize, is_first: bool, reason: &Reason) {
         let server = self.links[index].server;
@@ -113,11 +127,27 @@ impl Core {
 
     fn poll_link(&mut self, index: usize, cx: &mut Context<'_>) -> Poll<Reason> {
         let polled = self.links[index].poll(&mut self.flights, cx);
+        // Nothing more is written to one that is lost.
+        if polled.is_ready() {
+            return polled;
+        }
         if let Some(commands) = self.flights.commands.take() {
-            self.table = Some(Table::read(&commands));
+            self.take_table(index, &commands);
         }
         self.land();
         self.retry();
-        polled
+        Poll::Pending
+    }
+
+    /// Takes note of what an upstream has said of its commands.
+    fn take_table(&mut self, index: usize, commands: &[u8]) {
+        match Table::read(commands) {
+            Some(table) => self.table = Some(table),
+            None => {
+                self.is_table_refused = true;
+                let upstream = &self.links[index].stats.address;
+                tracing::warn!(upstream, "the upstream does not say which commands it has (COMMAND)");
+            }
+        }
     }
 }

@@ -1,5 +1,7 @@
 //! Where each request of a burst goes.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
 use super::{
     commands::{Kind, kind_of, name_of},
     dial::Lane,
@@ -23,8 +25,25 @@ pub(super) enum Way {
     /// client is told there.
     Private(Kind, Result<Option<usize>, Error>),
     Answer(Value),
+    /// By this link, which there is not.
+    Down(usize),
     /// There is no room, or it is not known yet where it goes.
     Wait,
+}
+
+/// Whether it is known where requests go.
+pub(super) enum Readiness {
+    Ready,
+    /// It will be.
+    Soon,
+    /// This is answered.
+    Not(Error),
+}
+
+/// Runs what the application has written. None: it has panicked.
+pub(super) fn guarded<T>(run: impl FnOnce() -> T) -> Option<T> {
+    let done = catch_unwind(AssertUnwindSafe(run));
+    done.inspect_err(|_| tracing::error!("a router has panicked")).ok()
 }
 
 impl From<Error> for Way {
@@ -56,8 +75,10 @@ impl Core {
         if matches!(kind, Kind::Refused | Kind::Own) {
             return refusal(&call, row).into();
         }
-        if !self.is_ready() {
-            return Way::Wait;
+        match self.readiness() {
+            Readiness::Ready => {}
+            Readiness::Soon => return Way::Wait,
+            Readiness::Not(error) => return error.into(),
         }
         if !self.privates.is_empty()
             && let Some(way) = self.way_of_own(words, call.client(), kind)
@@ -86,7 +107,7 @@ impl Core {
                 }
             },
             _ => {
-                return match self.route(words, true) {
+                return match self.route(words, false) {
                     Route::To(server) => Way::Private(kind, Ok(Some(server))),
                     Route::Any => Way::Private(kind, Ok(Some(self.servers.any(number)))),
                     Route::Split(_) => CROSSED.into(),
@@ -98,17 +119,18 @@ impl Core {
             return Way::Link(link, bound);
         }
         let link = self.link_for(server, Lane::of(call.client()), number);
-        match self.links[link].unsent(1) {
-            Some(error) => error.into(),
-            None if self.links[link].is_full() => Way::Wait,
-            None => Way::Link(link, bound),
+        match &self.links[link] {
+            down if down.down().is_some() => Way::Down(link),
+            full if full.is_full() => Way::Wait,
+            _ => Way::Link(link, bound),
         }
     }
 
     /// Where a request goes whose client has a connection for itself, if not where others go.
     fn way_of_own(&mut self, words: Words<'_>, client: &Client, kind: Kind) -> Option<Way> {
         let (own, is_in_transaction) = self.own(client)?;
-        if matches!(kind, Kind::Multi | Kind::Exec | Kind::Discard | Kind::Unwatch) {
+        // They are about what is there.
+        if matches!(kind, Kind::Multi | Kind::Exec | Kind::Discard | Kind::Unwatch | Kind::Unsubscribe(_)) {
             return Some(Way::Private(kind, Ok(None)));
         }
         // What is neither about the connection nor about what is there need not go there.
@@ -137,16 +159,22 @@ impl Core {
     }
 
     /// Whether it is known where requests go: without the upstreams' commands, it is not known which words are keys.
-    pub(super) fn is_ready(&self) -> bool {
-        self.router.is_none()
-            || self.table.is_some()
-            || (0..self.servers.len()).all(|server| !self.servers.is_up(server))
+    pub(super) fn readiness(&self) -> Readiness {
+        if self.router.is_none() || self.table.is_some() {
+            return Readiness::Ready;
+        }
+        if (0..self.servers.len()).all(|server| !self.servers.is_up(server)) {
+            return Readiness::Not(NONE_THERE);
+        }
+        if self.is_table_refused { Readiness::Not(NO_TABLE) } else { Readiness::Soon }
     }
 
     pub(super) fn route(&mut self, words: Words<'_>, is_in_transaction: bool) -> Route {
         let Some(router) = &mut self.router else { return Route::To(0) };
         let known = self.table.as_ref().and_then(|table| table.find(words));
-        match router.route(&Request::new(words, known, is_in_transaction), &mut self.servers) {
+        let request = Request::new(words, known, is_in_transaction);
+        let route = guarded(|| router.route(&request, &mut self.servers));
+        match route.unwrap_or(Error::INTERNAL.into()) {
             Route::To(server) if server >= self.servers.len() => Error::INTERNAL.into(),
             route => route,
         }
@@ -209,3 +237,10 @@ fn refusal(call: &Call<'_>, row: usize) -> Error {
 
 /// What Redis Cluster says of keys of several nodes.
 pub(super) const CROSSED: Error = Error::from_static("CROSSSLOT Keys in request don't hash to the same slot");
+
+const NONE_THERE: Error =
+    Error::from_static("UPSTREAMDOWN no upstream can be reached: the command was not sent");
+
+const NO_TABLE: Error = Error::from_static(
+    "UPSTREAMDOWN no upstream says which commands it has (COMMAND), so that it is not known what are keys: the command was not sent",
+);
