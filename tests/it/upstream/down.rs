@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
+use thegiant::prelude::*;
+
 use super::server::{Place, kill, relay};
-use crate::support::{Process, RawClient, Served, eventually, info, line, lines};
+use crate::support::{Folder, Process, RawClient, Served, eventually, info, line, lines};
 
 /// Asks until the upstream is there again.
 fn ask_until_up(client: &mut RawClient) {
@@ -177,4 +179,60 @@ fn who_has_ended_something_need_not_end_it_again() {
     ask_until_up(&mut client);
     assert!(client.ask(line("GET x")).starts_with(b"$"));
     assert_eq!(info(&mut client, "upstream").number("upstream_private_connections"), 0);
+}
+
+#[test]
+fn nothing_of_a_transaction_that_has_no_connection_is_run() {
+    let redis = Process::redis(&[]);
+    let relay = relay(redis.address(), |upstream| upstream);
+    let [mut operator, mut client] = [redis.address(), relay.address()].map(RawClient::connect);
+    assert_eq!(client.ask(line("GET a")), "$-1\r\n");
+    // It takes no connection more than those that are there.
+    assert_eq!(operator.ask(line("CONFIG SET maxclients 1")), "+OK\r\n");
+    client.send(lines("MULTI \n SET a 1"));
+    assert_eq!(client.reply(), "+OK\r\n");
+    let reply = String::from_utf8_lossy(&client.reply()).into_owned();
+    assert!(reply.contains("(ERR max number of clients reached)"), "{reply}");
+    client.send(lines("SET b 1 \n EXEC \n MGET a b"));
+    for request in ["SET b", "EXEC"] {
+        assert!(client.reply().starts_with(b"-UPSTREAM "), "{request}");
+    }
+    assert_eq!(client.reply(), "*2\r\n$-1\r\n$-1\r\n");
+    assert_eq!(operator.ask(line("CONFIG SET maxclients 100")), "+OK\r\n");
+    for (request, reply) in [("MULTI", "+OK\r\n"), ("SET a 2", "+QUEUED\r\n"), ("EXEC", "*1\r\n+OK\r\n")] {
+        assert_eq!(client.ask(line(request)), reply, "{request}");
+    }
+}
+
+/// Has yet to read what it had.
+struct Loading {
+    pings: usize,
+}
+
+impl Actor for Loading {
+    type Context = Context<Self>;
+}
+
+#[commands]
+impl Loading {
+    /// Is ready at the third time.
+    #[command("PING")]
+    fn ping(&mut self) -> Result<Simple, Error> {
+        self.pings += 1;
+        if self.pings < 3 { Err(Error::new("LOADING", "it takes a while")) } else { Ok(Simple("PONG")) }
+    }
+}
+
+#[test]
+fn who_is_not_ready_is_not_there() {
+    let place = Folder::new();
+    let address = place.socket("upstream.sock");
+    let at = address.clone();
+    let _upstream =
+        Served::with(|| App::new().mount(Loading { pings: 0 }.start()), move |server| server.bind(at));
+    let relay = relay(&address, |upstream| upstream);
+    let mut client = RawClient::connect(relay.address());
+    let reply = String::from_utf8_lossy(&client.ask(line("PING"))).into_owned();
+    assert!(reply.starts_with("-UPSTREAMDOWN ") && reply.contains("(LOADING it takes a while)"), "{reply}");
+    ask_until_up(&mut client);
 }

@@ -153,14 +153,16 @@ async fn greet(
     stream: &mut (impl AsyncReadExt + AsyncWriteExt + Unpin),
     hello: &Hello,
 ) -> Result<(), Reason> {
-    stream.write_all(&hello.out.to_vec()).await.map_err(reason)?;
-    stream.flush().await.map_err(reason)?;
+    let hello_bytes = hello.out.to_vec();
+    let written = async { stream.write_all(&hello_bytes).await.and(stream.flush().await) }.await;
     let (mut frames, mut reply, mut replies) = (Frames::default(), Vec::new(), 0);
     let mut buffer = [0; 512];
     while replies < hello.requests {
         let read = stream.read(&mut buffer).await.map_err(reason)?;
         let mut rest = &buffer[..read];
         if rest.is_empty() {
+            // One that does not want to hear anything has said why.
+            written.map_err(reason)?;
             return Err("it has closed the connection".into());
         }
         while !rest.is_empty() {
@@ -172,9 +174,10 @@ async fn greet(
                     reply.clear();
                     continue;
                 }
-                // Of the last one, anything shows that it is there, unless a password is asked for.
+                // Of the last one, nearly anything shows that it is there.
                 let is_last = replies + 1 == hello.requests;
-                let error = reply.strip_prefix(b"-").filter(|error| !is_last || error.starts_with(b"NOAUTH"));
+                let is_refusal = |error: &[u8]| REFUSALS.iter().any(|refusal| error.starts_with(refusal));
+                let error = reply.strip_prefix(b"-").filter(|error| !is_last || is_refusal(error));
                 if let Some(error) = error {
                     return Err(String::from_utf8_lossy(error).trim_end().into());
                 }
@@ -188,6 +191,9 @@ async fn greet(
     }
     Ok(())
 }
+
+/// What is replied to `PING` by a server that is not there for anybody, or not for this one.
+const REFUSALS: [&[u8]; 3] = [b"NOAUTH", b"LOADING", b"ERR max number of clients"];
 
 const KEEPALIVE: Duration = Duration::from_secs(60);
 

@@ -18,7 +18,7 @@ use tokio::sync::mpsc;
 
 use super::{
     Upstream,
-    commands::{Kind, kind_of},
+    commands::Kind,
     dial::{Dialled, Lane, Reason, as_resp3, dial, reason, silence},
     flights::TURNS,
     handle::Stats,
@@ -116,13 +116,7 @@ struct Asked {
 }
 
 /// Has a connection opened for a client, to this upstream if it is known which one it has to be.
-pub(super) fn open(
-    core: Weak<RefCell<Core>>,
-    client: &Client,
-    lane: Lane,
-    server: Option<usize>,
-    dialled: Option<Dialled>,
-) -> Private {
+pub(super) fn open(core: Weak<RefCell<Core>>, client: &Client, lane: Lane, server: Option<usize>) -> Private {
     let (sender, requests) = mpsc::unbounded_channel();
     let state = Rc::new(State { server: Cell::new(server), ..State::default() });
     let session = Session {
@@ -148,7 +142,7 @@ pub(super) fn open(
         is_watching: false,
         subscribed: Default::default(),
     };
-    actix_rt::spawn(session.serve(dialled));
+    actix_rt::spawn(session.serve());
     Private { requests: sender, state }
 }
 
@@ -208,8 +202,8 @@ enum End {
 }
 
 impl Session {
-    async fn serve(mut self, dialled: Option<Dialled>) {
-        match self.attend(dialled).await {
+    async fn serve(mut self) {
+        match self.attend().await {
             End::GivenUp if !self.client.is_connected() => {}
             End::GivenUp => self.fail(&"a command was given up".into()).await,
             End::Lost(reason) => self.fail(&reason).await,
@@ -227,18 +221,19 @@ impl Session {
     }
 
     /// Sends what its client asks where it has to go, as long as there is a need.
-    async fn attend(&mut self, mut dialled: Option<Dialled>) -> End {
+    async fn attend(&mut self) -> End {
         let mut is_asking = false;
         loop {
             let Some(server) = self.whereto().await else { return End::Left };
             let Some(core) = self.core.upgrade() else { return End::Left };
             let (upstream, stats) = core.borrow().server(server);
+            let idle = core.borrow_mut().take_idle(server, self.lane);
             drop(core);
             stats.private.fetch_add(1, Relaxed);
             if let Some((_, stats)) = self.reached.replace((Rc::clone(&upstream), stats)) {
                 stats.private.fetch_sub(1, Relaxed);
             }
-            let connection = match dialled.take() {
+            let connection = match idle {
                 Some(dialled) => dialled,
                 None => match dial(&upstream, self.lane).await {
                     Ok(dialled) => dialled,
@@ -316,7 +311,7 @@ impl Session {
         self.requests.close();
     }
 
-    /// There is no connection. What belongs to the first request is not run without it.
+    /// There is no connection.
     async fn refuse(&mut self, reason: &Reason) {
         if self.asked.is_none() {
             let Some((request, who)) = self.requests.recv().await else { return };
@@ -325,25 +320,12 @@ impl Session {
         let (Some(asked), Some((_, stats))) = (self.asked.take(), &self.reached) else { return };
         let error = stats.unsent(reason, 1);
         self.note_end(asked.kind);
-        if self.is_needed() {
-            self.answer(asked.who, Err(error));
-            return self.fail(reason).await;
+        if !self.is_needed() {
+            // Before its client asks for more.
+            self.end(None);
         }
-        self.end(None);
-        match asked.who {
-            Who::Burst(mut burst, mount) if matches!(asked.kind, Kind::Multi | Kind::Watch) => {
-                loop {
-                    let coming = burst.coming_for(mount).next();
-                    let Some(kind) = coming.map(|(_, target)| kind_of(target.row.index())) else { break };
-                    burst.reject(|_, out| out.error(&error));
-                    if matches!(kind, Kind::Exec | Kind::Discard) {
-                        break;
-                    }
-                }
-                self.go_on(burst, mount);
-            }
-            who => self.answer(who, Err(error)),
-        }
+        self.answer(asked.who, Err(error));
+        self.fail(reason).await;
     }
 
     /// The connection was lost. Who listens notices that only when its own is lost, too.

@@ -501,13 +501,16 @@ impl Core {
     }
 
     fn open_private(&mut self, client: &Client, server: Option<usize>) {
-        let lane = Lane::of(client);
-        self.idle.retain_mut(|(_, _, dialled)| dialled.stream.is_quiet());
-        let idle = self.idle.iter().rposition(|(of, known, _)| Some(*of) == server && *known == lane);
-        let dialled = idle.map(|index| self.idle.swap_remove(index).2);
         client.set(ClientFlag::StartedOver, false);
-        let private = private::open(Weak::clone(&self.me), client, lane, server, dialled);
+        let private = private::open(Weak::clone(&self.me), client, Lane::of(client), server);
         self.privates.insert(client.identity(), private);
+    }
+
+    /// A connection that a client has had and does not need any more.
+    pub(super) fn take_idle(&mut self, server: usize, lane: Lane) -> Option<Dialled> {
+        self.idle.retain_mut(|(_, _, dialled)| dialled.stream.is_quiet());
+        let idle = self.idle.iter().rposition(|(of, known, _)| *of == server && *known == lane)?;
+        Some(self.idle.swap_remove(idle).2)
     }
 
     /// How an upstream is reached, for a connection that is a client's own, and what is told of it.

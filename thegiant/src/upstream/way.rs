@@ -101,10 +101,7 @@ impl Core {
             // A transaction that is there as a whole has no need of a connection of its own.
             Kind::Multi => match self.rest_of_transaction(burst, behind) {
                 Some((rest, server)) => (server.unwrap_or_else(|| self.servers.any(number)), rest),
-                None => {
-                    let is_one = self.router.is_none();
-                    return Way::Private(kind, Ok(is_one.then_some(0)));
-                }
+                None => return Way::Private(kind, Ok(None)),
             },
             _ => {
                 return match self.route(words, false) {
