@@ -1,6 +1,7 @@
 mod alike;
 mod cluster;
 mod down;
+mod places;
 mod spread;
 
 use crate::support::{Folder, Process, RawClient, Reply, line};
