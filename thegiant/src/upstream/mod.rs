@@ -83,8 +83,9 @@ use crate::tls::{ClientTls, Connector};
 /// | `UPSTREAMDOWN …` | the upstream cannot be reached: the command was not sent |
 /// | `UPSTREAM …` | the connection was lost before the reply came: the command may have been run, or not |
 ///
-/// A connection that is lost is opened again, after times that grow from a tenth of a second to five seconds, each of them
-/// up to a half shorter by chance. While it is down, commands fail at once.
+/// A connection that is lost is opened again: at once if it has held for a second, and commands wait for that; then after
+/// times that grow from a tenth of a second to five seconds, each of them up to a half shorter by chance. While it is down,
+/// commands fail at once. A server that is loading its data is not there yet.
 #[derive(Clone)]
 #[must_use]
 pub struct Upstream {
