@@ -19,7 +19,7 @@ pub(crate) fn scan(request: &Request<'_>, all: &[usize]) -> Route {
     // One that has gone meanwhile is passed over.
     let mut left = all.iter().copied().filter(|server| *server >= from);
     let Some(server) = left.next() else {
-        return Route::Answer(page(0, Value::Array(Vec::new())));
+        return Route::Reply(page(0, Value::Array(Vec::new())));
     };
     let inner = if server == from { inner } else { 0 };
     let next = left.next();

@@ -316,7 +316,7 @@ struct Keys;
 
 impl Router for Keys {
     fn route(&mut self, request: &Request<'_>, _: &mut Servers) -> Route {
-        Route::Answer(Value::Array(request.keys().map(|key| Value::bulk(key.to_vec())).collect()))
+        Route::Reply(Value::Array(request.keys().map(|key| Value::bulk(key.to_vec())).collect()))
     }
 }
 

@@ -375,7 +375,7 @@ impl Core {
         match route? {
             Route::To(server) => Some(Redirect { server, asking: false }),
             Route::Any => Some(Redirect { server: self.servers.any(slot.into()), asking: false }),
-            Route::Split(_) | Route::Answer(_) => None,
+            Route::Split(_) | Route::Reply(_) => None,
         }
     }
 
@@ -439,7 +439,7 @@ impl Core {
                 return self.depart_in_parts(Who::Program(answer), Lane::FIRST, number, split);
             }
             // Who has asked may have gone.
-            Route::Answer(reply) => return drop(answer.send(Ok(reply))),
+            Route::Reply(reply) => return drop(answer.send(Ok(reply))),
         };
         let index = self.link_for(server, Lane::FIRST, number);
         let link = &self.links[index];

@@ -56,13 +56,13 @@ pub enum Route {
     /// To several.
     Split(Split),
     /// To none: this is answered.
-    Answer(Value),
+    Reply(Value),
 }
 
 /// The error is answered.
 impl From<Error> for Route {
     fn from(error: Error) -> Self {
-        Route::Answer(Value::Error(error))
+        Route::Reply(Value::Error(error))
     }
 }
 

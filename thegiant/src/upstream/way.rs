@@ -95,7 +95,7 @@ impl Core {
                     None => (self.servers.any(number), 0),
                 },
                 Route::Split(split) => return Way::Split(split),
-                Route::Answer(reply) => return Way::Answer(reply),
+                Route::Reply(reply) => return Way::Answer(reply),
             },
             Kind::Exec | Kind::Discard | Kind::Unwatch => (self.servers.any(number), 0),
             // A transaction that is there as a whole has no need of a connection of its own.
@@ -108,7 +108,7 @@ impl Core {
                     Route::To(server) => Way::Private(kind, Ok(Some(server))),
                     Route::Any => Way::Private(kind, Ok(Some(self.servers.any(number)))),
                     Route::Split(_) => CROSSED.into(),
-                    Route::Answer(reply) => Way::Answer(reply),
+                    Route::Reply(reply) => Way::Answer(reply),
                 };
             }
         };
@@ -134,11 +134,11 @@ impl Core {
         let is_free = kind == Kind::Plain && !is_in_transaction;
         let to = match self.route(words, true) {
             Route::To(server) if is_free && own.is_some_and(|own| own != server) => return None,
-            Route::Split(_) | Route::Answer(_) if is_free => return None,
+            Route::Split(_) | Route::Reply(_) if is_free => return None,
             Route::To(server) => Ok(Some(server)),
             Route::Any => Ok(None),
-            Route::Answer(Value::Error(error)) => Err(error),
-            Route::Split(_) | Route::Answer(_) => Err(CROSSED),
+            Route::Reply(Value::Error(error)) => Err(error),
+            Route::Split(_) | Route::Reply(_) => Err(CROSSED),
         };
         Some(Way::Private(kind, to))
     }
@@ -182,8 +182,8 @@ impl Core {
         match self.route(words, true) {
             Route::To(server) => Ok(Some(server)),
             Route::Any => Ok(None),
-            Route::Answer(Value::Error(error)) => Err(error),
-            Route::Split(_) | Route::Answer(_) => Err(CROSSED),
+            Route::Reply(Value::Error(error)) => Err(error),
+            Route::Split(_) | Route::Reply(_) => Err(CROSSED),
         }
     }
 
