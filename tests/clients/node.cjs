@@ -121,7 +121,10 @@ async function main() {
     await check("binary", () => binary(client));
     await check("large", () => large(client));
     await check("channels", () => channels(client));
-    if (server === "balancer") await check("lists", () => lists(client));
+    if (server === "balancer") {
+        await check("lists", () => lists(client));
+        await check("scan", () => scan(client));
+    }
     if (name === "node-redis 6" && protocol === 3) await check("cache", () => cache(client, packageName));
     await check("reconnect", () => reconnect(client));
     await client.close();
@@ -216,6 +219,15 @@ async function lists(client) {
         assert.deepEqual(await waiting, [`list-${n}`, String(n)]);
     }
     await other.close();
+}
+
+// Each key is found once.
+async function scan(client) {
+    const wanted = [...Array(500).keys()].map((number) => `scanned-${number}`);
+    for (const key of wanted) await client.set(key, "1");
+    const found = [];
+    for await (const keys of client.client.scanStream({ match: "scanned-*", count: 30 })) found.push(...keys);
+    assert.deepEqual(found.sort(), wanted.sort());
 }
 
 // What it has read is asked for once, until somebody changes it.

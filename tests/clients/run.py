@@ -27,7 +27,7 @@ PATIENCE = 180
 
 # What each client has to do; its program may do more.
 COMMON = ["options", "values", "pipeline", "errors", "binary", "large", "reconnect"]
-ON_BALANCER = [*COMMON, "transactions", "channels", "lists"]
+ON_BALANCER = [*COMMON, "transactions", "channels", "lists", "scan"]
 
 PYTHON = [TARGET / "python/bin/python", "-B"]
 NODE = [TARGET / "node/node_modules/.bin/node"]
@@ -67,10 +67,10 @@ CLIENTS = [
         "prometheus-redis-exporter", [*PYTHON, HERE / "exporter.py"], protocols=[2], checks=["values", "clients", "log"]
     ),
     Client("redis-commander", [*NODE, HERE / "web.cjs"], protocols=[2], checks=["keys", "values"]),
-    Client("redis-cli", [*PYTHON, HERE / "tools.py"], checks=[*ON_BALANCER, "scan"], server=Balancer),
-    Client("redis-py", [*PYTHON, HERE / "python.py"], checks=[*ON_BALANCER, "scan"], server=Balancer),
+    Client("redis-cli", [*PYTHON, HERE / "tools.py"], checks=ON_BALANCER, server=Balancer),
+    Client("redis-py", [*PYTHON, HERE / "python.py"], checks=ON_BALANCER, server=Balancer),
     Client("ioredis 6", [*NODE, HERE / "node.cjs"], checks=ON_BALANCER, server=Balancer),
-    Client("redis-rs", [TARGET / "rust/debug/rust-clients"], checks=ON_BALANCER, server=Balancer),
+    Client("redis-rs", [TARGET / "rust/debug/rust-clients"], checks=[*ON_BALANCER, "watch"], server=Balancer),
 ]
 
 

@@ -52,9 +52,6 @@ const OF_ALL: &[(&str, Merge)] = &[
 /// Commands that are about channels.
 const OF_CHANNELS: &[&str] = &["PUBLISH", "SUBSCRIBE", "PSUBSCRIBE", "UNSUBSCRIBE", "PUNSUBSCRIBE", "PUBSUB"];
 
-/// What Redis Cluster says of keys that cannot be in one request.
-const CROSSED: Error = Error::from_static("CROSSSLOT Keys in request don't hash to the same slot");
-
 const WRONG_PAIRS: Error = Error::from_static("ERR wrong number of arguments for 'mset' command");
 
 const NONE_UP: Error = Error::from_static("UPSTREAMDOWN no server can be reached: the command was not sent");
@@ -84,7 +81,7 @@ impl<S: Spread> Balancer<S> {
             return Route::To(self.spread.server_of(first, is_read, servers));
         }
         let Some((_, words, merge)) = OF_KEYS.iter().find(|(name, ..)| request.is(name)) else {
-            return CROSSED.into();
+            return Error::CROSS_SLOT.into();
         };
         // Nothing of it is run, as would be of those parts that are whole.
         if !(request.len() - 1).is_multiple_of(*words) {
@@ -110,7 +107,7 @@ impl<S: Spread> Balancer<S> {
         if OF_CHANNELS.iter().any(|name| request.is(name)) {
             return self.spread.channels(request, servers);
         }
-        let of_all = OF_ALL.iter().find(|(name, _)| is_named(request, name));
+        let of_all = OF_ALL.iter().find(|(name, _)| request.is(name));
         let is_scan = request.is("SCAN");
         if of_all.is_none() && !is_scan {
             return self.spread.any(request, servers);
@@ -129,17 +126,6 @@ impl<S: Spread> Balancer<S> {
 /// Whether it may be answered by a replica.
 fn is_read(request: &Request<'_>) -> bool {
     request.is_readonly() && !request.is_in_transaction()
-}
-
-/// Whether it is this command, or this subcommand.
-fn is_named(request: &Request<'_>, name: &str) -> bool {
-    match name.split_once(' ') {
-        None => request.is(name),
-        Some((name, subcommand)) => {
-            request.is(name)
-                && request.get(1).is_some_and(|word| word.eq_ignore_ascii_case(subcommand.as_bytes()))
-        }
-    }
 }
 
 impl<S: Spread> Router for Balancer<S> {

@@ -22,13 +22,17 @@ impl Merge {
     pub(crate) fn merge(self, replies: Vec<Value>) -> Value {
         match self {
             Merge::First => replies.into_iter().next().unwrap_or(Value::Null),
-            Merge::Sum => Value::Integer(replies.iter().filter_map(number).sum()),
+            Merge::Sum => Value::Integer(replies.iter().filter_map(Value::as_integer).sum()),
             Merge::Least => {
                 let lists = replies.into_iter().map(list);
                 let least = |left: Vec<Value>, right: Vec<Value>| {
                     left.into_iter()
                         .zip(right)
-                        .map(|(left, right)| if number(&left) <= number(&right) { left } else { right })
+                        .map(
+                            |(left, right)| {
+                                if left.as_integer() <= right.as_integer() { left } else { right }
+                            },
+                        )
                         .collect()
                 };
                 Value::Array(lists.reduce(least).unwrap_or_default())
@@ -55,16 +59,6 @@ pub(crate) fn in_order(order: &[usize], replies: Vec<Value>) -> Value {
 const NOT_AS_MANY: Error =
     Error::from_static("UPSTREAM a server has not replied as many values as there are keys");
 
-fn number(value: &Value) -> Option<i64> {
-    match value {
-        Value::Integer(number) => Some(*number),
-        _ => None,
-    }
-}
-
 fn list(value: Value) -> Vec<Value> {
-    match value {
-        Value::Array(values) | Value::Set(values) => values,
-        _ => Vec::new(),
-    }
+    value.into_array().unwrap_or_default()
 }

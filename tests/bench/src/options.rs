@@ -102,26 +102,26 @@ impl Options {
     }
 
     pub(crate) fn programs(&self) -> Result<Pair<Program>> {
-        let baseline = Program::find(self.against.as_deref().unwrap_or("redis-server"))?;
-        let subject = match &self.server {
-            Some(path) => Program::find(path)?,
-            None => Program::example("kv")?,
-        };
-        Ok(Pair { baseline, subject }.told_apart())
+        self.pair("redis-server", "kv")
     }
 
     /// `kv-disk`, beside a server that can do the same.
     pub(crate) fn on_disk(&self) -> Result<Pair<Program>> {
-        let baseline = Program::find(self.against.as_deref().unwrap_or("redis-server"))?;
-        let subject = match &self.server {
-            Some(path) => Program::find(path)?,
-            None => Program::example("kv-disk")?,
-        };
-        let mut programs = Pair { baseline, subject }.told_apart();
+        let mut programs = self.pair("redis-server", "kv-disk")?;
         if programs.baseline.is_redis() {
             programs.baseline = programs.baseline.with(disk::REDIS_SETTINGS.to_owned());
         }
         Ok(programs)
+    }
+
+    /// An example beside another server, unless the command line says otherwise.
+    fn pair(&self, baseline: &str, example: &str) -> Result<Pair<Program>> {
+        let baseline = Program::find(self.against.as_deref().unwrap_or(baseline))?;
+        let subject = match &self.server {
+            Some(path) => Program::find(path)?,
+            None => Program::example(example)?,
+        };
+        Ok(Pair { baseline, subject }.told_apart())
     }
 
     /// `collector`, unless another server is put in the place of examples.
@@ -131,27 +131,14 @@ impl Options {
 
     /// `balancer`, beside another proxy.
     pub(crate) fn proxies(&self) -> Result<Pair<Program>> {
-        let baseline = Program::find(self.against.as_deref().unwrap_or("nutcracker"))?;
-        let subject = match &self.server {
-            Some(path) => Program::find(path)?,
-            None => Program::example("balancer")?,
-        };
-        Ok(Pair { baseline, subject }.told_apart())
+        self.pair("nutcracker", "balancer")
     }
 
     /// `jobs`, beside each of those that can do the same.
     pub(crate) fn exchanges(&self) -> Result<Vec<Pair<Program>>> {
-        let beside = |path: &str| -> Result<Pair<Program>> {
-            let subject = match &self.server {
-                Some(path) => Program::find(path)?,
-                None => Program::example("jobs")?,
-            };
-            Ok(Pair { baseline: Program::find(path)?, subject }.told_apart())
-        };
-        match &self.against {
-            Some(path) => Ok(vec![beside(path)?]),
-            None => ["redis-server", "nats-server"].into_iter().map(beside).collect(),
-        }
+        let others = ["redis-server", "nats-server"];
+        let most = if self.against.is_some() { 1 } else { others.len() };
+        others[..most].iter().map(|other| self.pair(other, "jobs")).collect()
     }
 
     pub(crate) fn rounds(&self) -> usize {

@@ -5,7 +5,7 @@ use super::{
     alike::{self, answered_alike},
     is_error, number,
 };
-use crate::support::{RawClient, line, lines, request};
+use crate::support::{RawClient, large_value, line, lines, request};
 
 /// The ways to spread keys.
 const WAYS: [&[&str]; 4] = [&[], &["--hash", "ketama"], &["--hash", "rendezvous"], &["--hash", "slots"]];
@@ -68,7 +68,7 @@ fn large_values_pass() {
     let three = Three::start(&[]);
     let [a, b, c] = three.keys_apart();
     let mut client = three.client();
-    let value: Vec<u8> = (0..8 << 20).map(|at: u32| (at * 7 + at / 1000) as u8).collect();
+    let value = large_value();
     let words = [b"MSET", a.as_bytes(), &value, b.as_bytes(), b"small", c.as_bytes(), &value];
     assert_eq!(client.while_sending(&[&request(words)], |client| client.reply()), "+OK\r\n");
     assert_eq!(three.sizes(), [1; 3]);

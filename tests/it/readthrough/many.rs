@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::{Database, told};
-use crate::support::{Postgres, RawClient, allow_many_connections, eventually, line};
+use crate::support::{Postgres, RawClient, allow_many_connections, eventually, info, line};
 
 /// Has nobody read the table, until it is dropped.
 struct Lock(Child);
@@ -68,6 +68,8 @@ fn a_query_that_nobody_waits_for_is_given_up() {
     impatient.send(line("GET x"));
     eventually(|| (told(&mut client, "misses") == 1).then_some(()));
     drop(impatient);
+    // Otherwise it might be answered before it is known to have left.
+    eventually(|| (info(&mut client, "clients").number("connected_clients") == 1).then_some(()));
     drop(lock);
     // The only connection can be used again.
     assert_eq!(client.ask(line("GET y")), "$-1\r\n");

@@ -10,7 +10,8 @@ use super::{
     client::{TlsClient, redis_cli},
 };
 use crate::support::{
-    ANY_PORT, Log, RawClient, Served, app, cpu_time_of_this_thread, eventually, info, line, lines, request,
+    ANY_PORT, Log, RawClient, Served, app, cpu_time_of_this_thread, eventually, info, large_value, line,
+    lines, request,
 };
 
 /// Serves an application with TLS, and at a second address without.
@@ -24,10 +25,6 @@ pub(super) fn serve(
         let (server, tls) = configure(server, tls);
         server.bind_tls(ANY_PORT, tls)?.bind(ANY_PORT)
     })
-}
-
-fn large() -> Vec<u8> {
-    (0..8 << 20).map(|at: u32| (at * 7 + at / 1000) as u8).collect()
 }
 
 #[test]
@@ -50,7 +47,7 @@ fn large_values_pass() {
     let authority = Authority::new();
     let served = serve(app, authority.issue("localhost"), |server, tls| (server, tls));
     let mut client = TlsClient::connect(served.address(), &authority);
-    let value = large();
+    let value = large_value();
     for _ in 0..3 {
         assert_eq!(client.ask(request([&b"SET"[..], b"large", &value])), "+OK\r\n");
         let expected = [format!("${}\r\n", value.len()).as_bytes(), &value, b"\r\n"].concat();

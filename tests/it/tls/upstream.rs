@@ -8,7 +8,9 @@ use super::{
     authority::{Authority, Identity},
     client::TlsClient,
 };
-use crate::support::{Process, RawClient, Served, binary, eventually, info, line, lines, request};
+use crate::support::{
+    Process, RawClient, Served, binary, eventually, info, large_value_passes, line, lines, request,
+};
 
 /// A redis-server with this certificate, and where it speaks TLS. (Its own address is a unix socket.)
 fn redis(authority: &Authority, identity: &Identity, options: &[&str]) -> (Process, String) {
@@ -58,15 +60,8 @@ fn requests_and_replies_pass() {
     let (_redis, address) = redis(&authority, &authority.issue("127.0.0.1"), &[]);
     let relay = relay(&address, ClientTls::new().ca(&authority.ca));
     let mut client = RawClient::connect(relay.address());
-    let value: Vec<u8> = (0..8 << 20).map(|at: u32| (at * 7 + at / 1000) as u8).collect();
-    let set = request([&b"SET"[..], b"large", &value]);
     for _ in 0..3 {
-        assert_eq!(client.while_sending(&[&set], |client| client.reply()), "+OK\r\n");
-        client.send(lines("GET large \n STRLEN large \n GET large"));
-        let expected = [format!("${}\r\n", value.len()).as_bytes(), &value, b"\r\n"].concat();
-        assert!(client.reply() == expected);
-        assert_eq!(client.reply(), format!(":{}\r\n", value.len()));
-        assert!(client.reply() == expected);
+        large_value_passes(&mut client);
     }
     let requests: Vec<u8> = (0..20_000).flat_map(|number| line(&format!("ECHO {number}"))).collect();
     client.while_sending(&[&requests], |client| {

@@ -4,7 +4,7 @@ use std::sync::mpsc;
 
 use thegiant::{Responder, Upstream, prelude::*};
 
-use crate::support::{ANY_PORT, Folder, RawClient, Served, line};
+use crate::support::{ANY_PORT, Folder, RawClient, Served, line, request};
 
 /// Holds what it is asked to, and says so.
 pub(super) struct Holder {
@@ -82,4 +82,26 @@ pub(super) fn kill(upstream: Served) {
 pub(super) fn relay(address: &str, configure: impl FnOnce(Upstream) -> Upstream + Send + 'static) -> Served {
     let upstream = Upstream::new(address);
     Served::with(|| App::new().relay(configure(upstream).start()), |server| server.bind(ANY_PORT))
+}
+
+/// Client of this number stores values and reads them, in pipelines of up to four hundred requests, which is more than are
+/// sent at once. Of each, `key` makes the key from its place and the round; values have less bytes than `longest`.
+pub(super) fn converse(address: &str, number: usize, longest: usize, key: impl Fn(usize, usize) -> String) {
+    let mut client = RawClient::connect(address);
+    for round in 0..20 {
+        let count = 1 + (number * 37 + round * 53) % 200;
+        let value = |at: usize| format!("{number}-{round}-{at}-{}", "x".repeat(at * at * 7 % longest));
+        let pairs = (0..count).map(|at| {
+            let key = key(at, round);
+            [request(["SET", &key, &value(at)]), request(["GET", &key])].concat()
+        });
+        let requests: Vec<u8> = pairs.flatten().collect();
+        client.while_sending(&[&requests], |client| {
+            for at in 0..count {
+                assert_eq!(client.reply(), "+OK\r\n");
+                let value = value(at);
+                assert_eq!(client.reply(), format!("${}\r\n{value}\r\n", value.len()));
+            }
+        });
+    }
 }

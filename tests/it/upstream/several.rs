@@ -8,6 +8,7 @@ use thegiant::{
     upstream::{Redirect, Request, Route, Router, Servers, Split},
 };
 
+use super::server::converse;
 use crate::support::{ANY_PORT, Folder, Process, RawClient, Served, eventually, info, line, lines, request};
 
 /// A key begins with the number of its server. While that is down, it belongs to the next.
@@ -59,26 +60,9 @@ fn two() -> ([Process; 2], Served) {
 fn replies_come_in_the_order_of_the_requests() {
     let (upstreams, relay) = two();
     let address = relay.address();
-    let work = |number: usize| {
-        let mut client = RawClient::connect(address);
-        for round in 0..20 {
-            let count = 1 + (number * 37 + round * 53) % 200;
-            let value = |at: usize| format!("{number}-{round}-{at}-{}", "x".repeat(at * at * 7 % 9000));
-            let pairs = (0..count).map(|at| {
-                // Sometimes to the same as before, sometimes to the other.
-                let key = format!("{}:{number}:{at}", (at * at / 3 + round) % 2);
-                [request(["SET", &key, &value(at)]), request(["GET", &key])].concat()
-            });
-            let requests: Vec<u8> = pairs.flatten().collect();
-            client.while_sending(&[&requests], |client| {
-                for at in 0..count {
-                    assert_eq!(client.reply(), "+OK\r\n");
-                    let value = value(at);
-                    assert_eq!(client.reply(), format!("${}\r\n{value}\r\n", value.len()));
-                }
-            });
-        }
-    };
+    // Sometimes to the same as before, sometimes to the other.
+    let key = |number: usize, at: usize, round: usize| format!("{}:{number}:{at}", (at * at / 3 + round) % 2);
+    let work = |number| converse(address, number, 9000, |at, round| key(number, at, round));
     thread::scope(|scope| (0..20).for_each(|number| drop(scope.spawn(move || work(number)))));
     for upstream in &upstreams {
         let mut client = RawClient::connect(upstream.address());

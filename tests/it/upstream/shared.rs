@@ -5,34 +5,17 @@ use std::thread;
 use actix::ResponseFuture;
 use thegiant::{Upstream, UpstreamHandle, prelude::*};
 
-use super::server::relay;
-use crate::support::{ANY_PORT, Folder, Process, RawClient, Served, info, line, lines, request};
+use super::server::{converse, relay};
+use crate::support::{
+    ANY_PORT, Folder, Process, RawClient, Served, info, large_value_passes, line, lines, request,
+};
 
 #[test]
 fn each_has_its_own_replies() {
     let redis = Process::redis(&[]);
     let relay = relay(redis.address(), |upstream| upstream.connections(2));
     let address = relay.address();
-    let work = |number: usize| {
-        let mut client = RawClient::connect(address);
-        for round in 0..20 {
-            // Of one to two hundred requests, more than are sent at once.
-            let count = 1 + (number * 37 + round * 53) % 200;
-            let value = |at: usize| format!("{number}-{round}-{at}-{}", "x".repeat(at * 7 % 1000));
-            let pairs = (0..count).map(|at| {
-                let key = format!("{number}:{at}");
-                [request(["SET", &key, &value(at)]), request(["GET", &key])].concat()
-            });
-            let requests: Vec<u8> = pairs.flatten().collect();
-            client.while_sending(&[&requests], |client| {
-                for at in 0..count {
-                    assert_eq!(client.reply(), "+OK\r\n");
-                    let value = value(at);
-                    assert_eq!(client.reply(), format!("${}\r\n{value}\r\n", value.len()));
-                }
-            });
-        }
-    };
+    let work = |number| converse(address, number, 1000, |at, _| format!("{number}:{at}"));
     thread::scope(|scope| (0..40).for_each(|number| drop(scope.spawn(move || work(number)))));
     let mut client = RawClient::connect(redis.address());
     let connections = info(&mut client, "clients").number("connected_clients");
@@ -44,14 +27,7 @@ fn large_values_pass() {
     let redis = Process::redis(&[]);
     let relay = relay(redis.address(), |upstream| upstream);
     let mut client = RawClient::connect(relay.address());
-    let value: Vec<u8> = (0..8 << 20).map(|at: u32| (at * 7 + at / 1000) as u8).collect();
-    let set = request([&b"SET"[..], b"large", &value]);
-    assert_eq!(client.while_sending(&[&set], |client| client.reply()), "+OK\r\n");
-    client.send(lines("GET large \n STRLEN large \n GET large"));
-    let expected = [format!("${}\r\n", value.len()).as_bytes(), &value, b"\r\n"].concat();
-    assert!(client.reply() == expected);
-    assert_eq!(client.reply(), format!(":{}\r\n", value.len()));
-    assert!(client.reply() == expected);
+    large_value_passes(&mut client);
 }
 
 #[test]

@@ -27,7 +27,7 @@ impl Session {
         let queue = self.transaction.queue().ok_or(EXEC_WITHOUT_MULTI)?;
         if queue.is_spoilt() {
             self.end_transaction();
-            return Err(ABORTED);
+            return Err(Error::EXEC_ABORT);
         }
         if self.client.is(ClientFlag::Dirty) {
             self.end_transaction();
@@ -67,7 +67,6 @@ const NESTED: Error = Error::from_static("ERR MULTI calls can not be nested");
 const EXEC_WITHOUT_MULTI: Error = Error::from_static("ERR EXEC without MULTI");
 const DISCARD_WITHOUT_MULTI: Error = Error::from_static("ERR DISCARD without MULTI");
 const WATCH_INSIDE_MULTI: Error = Error::from_static("ERR WATCH inside MULTI is not allowed");
-const ABORTED: Error = Error::from_static("EXECABORT Transaction discarded because of previous errors.");
 
 /// Whether it is the command that runs a transaction.
 pub(crate) fn is_exec(command: &Spec) -> bool {

@@ -53,6 +53,11 @@ impl Error {
     pub const DB_OUT_OF_RANGE: Error = Error::from_static("ERR DB index is out of range");
     /// `NOAUTH Authentication required.`
     pub const NO_AUTH: Error = Error::from_static("NOAUTH Authentication required.");
+    /// `CROSSSLOT Keys in request don't hash to the same slot`
+    pub const CROSS_SLOT: Error = Error::from_static("CROSSSLOT Keys in request don't hash to the same slot");
+    /// `EXECABORT Transaction discarded because of previous errors.`
+    pub const EXEC_ABORT: Error =
+        Error::from_static("EXECABORT Transaction discarded because of previous errors.");
     /// `ERR internal error`, which is answered for a handler that panicked.
     pub const INTERNAL: Error = Error::from_static("ERR internal error");
 

@@ -50,6 +50,36 @@ impl Value {
         Value::Bulk(bytes.into())
     }
 
+    /// The number, if it is an integer.
+    ///
+    /// ```
+    /// use thegiant::Value;
+    ///
+    /// assert_eq!(Value::Integer(7).as_integer(), Some(7));
+    /// assert_eq!(Value::bulk("7").as_integer(), None);
+    /// ```
+    pub fn as_integer(&self) -> Option<i64> {
+        match self {
+            Value::Integer(number) => Some(*number),
+            _ => None,
+        }
+    }
+
+    /// The values, if it is an array or a set: which of them it is depends on the protocol.
+    ///
+    /// ```
+    /// use thegiant::Value;
+    ///
+    /// assert_eq!(Value::Set(vec![Value::Null]).into_array(), Some(vec![Value::Null]));
+    /// assert_eq!(Value::Null.into_array(), None);
+    /// ```
+    pub fn into_array(self) -> Option<Vec<Value>> {
+        match self {
+            Value::Array(values) | Value::Set(values) => Some(values),
+            _ => None,
+        }
+    }
+
     /// The value that these bytes are as a whole.
     pub(crate) fn parse(bytes: &[u8]) -> Option<Self> {
         match read::parse(bytes) {

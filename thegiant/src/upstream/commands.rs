@@ -1,6 +1,6 @@
 //! Commands that are not like others for whoever sends them on.
 
-use super::Relay;
+use super::{Relay, router::Words};
 use crate::{
     Error,
     command::{Commands, Flags, Row, Spec},
@@ -109,15 +109,8 @@ pub(super) fn name_of(row: usize) -> &'static str {
 }
 
 /// What is to be done with the command of these words.
-pub(super) fn kind_of_words(name: &[u8], second: Option<&[u8]>) -> Kind {
-    let is_it = |known: &str| match known.split_once(' ') {
-        None => known.as_bytes().eq_ignore_ascii_case(name),
-        Some((word, subcommand)) => {
-            word.as_bytes().eq_ignore_ascii_case(name)
-                && second.is_some_and(|second| second.eq_ignore_ascii_case(subcommand.as_bytes()))
-        }
-    };
-    COMMANDS.iter().find(|(known, _)| is_it(known)).map_or(Kind::Plain, |(_, kind)| *kind)
+pub(super) fn kind_of_words(words: Words<'_>) -> Kind {
+    COMMANDS.iter().find(|(known, _)| words.is(known)).map_or(Kind::Plain, |(_, kind)| *kind)
 }
 
 /// Whether it is known here what is to be done with the command of this name.

@@ -58,7 +58,7 @@ pub(super) struct Run {
 pub(super) struct Parts {
     pub(super) who: Who,
     pub(super) parts: Vec<Vec<Bytes>>,
-    replies: Vec<Slot>,
+    replies: Vec<Vec<u8>>,
     left: usize,
     merge: Merge,
     pub(super) turns: u32,
@@ -159,14 +159,14 @@ impl Run {
 impl Parts {
     pub(super) fn new(who: Who, parts: Vec<Vec<Bytes>>, merge: Merge) -> Self {
         let left = parts.len();
-        let replies = parts.iter().map(|_| Slot::default()).collect();
+        let replies = vec![Vec::new(); left];
         Parts { who, turns: TURNS * left as u32, parts, replies, left, merge }
     }
 
     /// All replies are there.
     pub(super) fn merge(self) -> (Who, Value) {
         let unreadable = || Value::Error(UNREADABLE);
-        let replies = self.replies.iter().map(|slot| Value::parse(&slot.bytes).unwrap_or_else(unreadable));
+        let replies = self.replies.iter().map(|reply| Value::parse(reply).unwrap_or_else(unreadable));
         let replies = replies.collect();
         let merged = guarded(|| (self.merge)(replies));
         (self.who, merged.unwrap_or(Value::Error(Error::INTERNAL)))
@@ -220,7 +220,7 @@ impl Flights {
     pub(super) fn is_plain(&self, id: FlightId, slot: u32) -> bool {
         let mut is_plain = false;
         self.with_words(id, slot, |words| {
-            is_plain = words.get(0).is_some_and(|name| kind_of_words(name, words.get(1)) == Kind::Plain);
+            is_plain = words.len() > 0 && kind_of_words(words) == Kind::Plain;
         });
         is_plain
     }
@@ -266,7 +266,7 @@ impl Flights {
                 }
                 run.early[slot as usize].bytes.extend_from_slice(part);
             }
-            Some(Flight::Split(parts)) => parts.replies[slot as usize].bytes.extend_from_slice(part),
+            Some(Flight::Split(parts)) => parts.replies[slot as usize].extend_from_slice(part),
             Some(Flight::Ask { reply, .. } | Flight::Commands(reply)) => reply.extend_from_slice(part),
             Some(Flight::Nobody) | None => {}
         }
@@ -315,9 +315,8 @@ impl Flights {
                     early.bytes.clear();
                 }
             }
-            Some(Flight::Split(parts)) => parts.replies[slot as usize].bytes.clear(),
-            Some(Flight::Ask { reply, .. }) => reply.clear(),
-            Some(Flight::Commands(reply)) => reply.clear(),
+            Some(Flight::Split(parts)) => parts.replies[slot as usize].clear(),
+            Some(Flight::Ask { reply, .. } | Flight::Commands(reply)) => reply.clear(),
             Some(Flight::Nobody) | None => return drop(self.arrive(id)),
         }
         self.part(id, slot, &error.to_reply());

@@ -16,6 +16,7 @@ use super::{
     commands::{Kind, kind_of_words},
     dial::Reason,
     relay::Ask,
+    router::Words,
     servers::AllStats,
 };
 use crate::{Error, Value, info::InfoFields};
@@ -101,7 +102,7 @@ impl UpstreamHandle {
         let words = words.into_iter().map(|word| Bytes::copy_from_slice(word.as_ref()));
         let words: Vec<Bytes> = words.collect();
         let Some(name) = words.first() else { return Err(NO_WORDS) };
-        if kind_of_words(name, words.get(1).map(AsRef::as_ref)) != Kind::Plain {
+        if kind_of_words(Words::Own(&words)) != Kind::Plain {
             let name = String::from_utf8_lossy(name).to_uppercase();
             return Err(Error::err(format_args!("{name} cannot be sent by a connection that others use")));
         }

@@ -350,15 +350,20 @@ impl Awaited {
                 } else if flights.has_router && held.starts_with(b"-") && flights.is_asked_for(flight) {
                     flights.turned.push_back(Turned { flight, slot, is_bound, why: Why::Replied(held) });
                 } else {
-                    if self.is_held {
-                        let held = if self.is_older { as_resp3(held) } else { held };
-                        flights.part(flight, slot, &held);
-                    }
-                    flights.end(flight, slot);
+                    self.end(flight, slot, held, flights);
                 }
             }
         }
         Ok(())
+    }
+
+    /// A reply is there, of which what has been held has not been given yet.
+    fn end(&self, flight: FlightId, slot: u32, held: Vec<u8>, flights: &mut Flights) {
+        if self.is_held {
+            let held = if self.is_older { as_resp3(held) } else { held };
+            flights.part(flight, slot, &held);
+        }
+        flights.end(flight, slot);
     }
 }
 

@@ -207,6 +207,25 @@ impl Upstream {
     /// Replies come in the order of the requests, whichever upstream they are from. What could not be sent to one that is
     /// lost is sent to another, if `router` names one.
     ///
+    /// ```no_run
+    /// use thegiant::{prelude::*, upstream::{Request, Route, Router, Servers, Upstream}};
+    ///
+    /// /// The first that is up has everything.
+    /// struct Failover;
+    ///
+    /// impl Router for Failover {
+    ///     fn route(&mut self, _: &Request<'_>, servers: &mut Servers) -> Route {
+    ///         Route::To((0..servers.len()).find(|server| servers.is_up(*server)).unwrap_or(0))
+    ///     }
+    /// }
+    ///
+    /// #[actix::main]
+    /// async fn main() -> std::io::Result<()> {
+    ///     let redis = Upstream::start_all(["10.0.0.1:6379", "10.0.0.2:6379"].map(Upstream::new), Failover);
+    ///     Server::new(App::new().relay(redis)).bind("127.0.0.1:6380")?.run().await
+    /// }
+    /// ```
+    ///
     /// # Panics
     /// If there are no upstreams, or there is no actix system running.
     #[track_caller]

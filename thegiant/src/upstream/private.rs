@@ -24,7 +24,6 @@ use super::{
     handle::Stats,
     relay::{Core, HAS_MOVED},
     router::Redirect,
-    way::CROSSED,
 };
 use crate::{
     Client, Error, IntoPush, IntoReply, Raw, Responder, Value,
@@ -35,13 +34,13 @@ use crate::{
 
 /// What the relay has of such a connection. When it is dropped, the connection is closed.
 pub(super) struct Private {
-    requests: mpsc::UnboundedSender<(Request, Who)>,
-    state: Rc<State>,
+    requests: mpsc::UnboundedSender<(Request, Asker)>,
+    state: Rc<Shared>,
 }
 
 /// What the relay has to know of the other end, to see what has to go there.
 #[derive(Default)]
-struct State {
+struct Shared {
     /// The upstream, which is not known as long as nothing of a transaction shows where it belongs.
     server: Cell<Option<usize>>,
     is_in_transaction: Cell<bool>,
@@ -59,7 +58,7 @@ struct Request {
 }
 
 /// Who waits for a reply.
-enum Who {
+enum Asker {
     /// A burst, whose next request it is.
     Burst(Box<Burst>, MountId),
     /// Of a command that may wait for long: the client may leave meanwhile.
@@ -71,14 +70,14 @@ struct Session {
     core: Weak<RefCell<Core>>,
     client: Client,
     lane: Lane,
-    state: Rc<State>,
+    state: Rc<Shared>,
     /// How it is reached, when it is known which one it is.
     reached: Option<(Rc<Upstream>, Arc<Stats>)>,
     /// There is a connection.
     is_open: bool,
     /// Its replies are to be put in the words of RESP3.
     is_older: bool,
-    requests: mpsc::UnboundedReceiver<(Request, Who)>,
+    requests: mpsc::UnboundedReceiver<(Request, Asker)>,
     frames: Frames,
     /// What has come of a reply.
     reply: Vec<u8>,
@@ -112,13 +111,13 @@ struct Asked {
     /// What is answered to it comes in so many parts.
     parts: usize,
     answer: Vec<u8>,
-    who: Who,
+    who: Asker,
 }
 
 /// Has a connection opened for a client, to this upstream if it is known which one it has to be.
 pub(super) fn open(core: Weak<RefCell<Core>>, client: &Client, lane: Lane, server: Option<usize>) -> Private {
     let (sender, requests) = mpsc::unbounded_channel();
-    let state = Rc::new(State { server: Cell::new(server), ..State::default() });
+    let state = Rc::new(Shared { server: Cell::new(server), ..Shared::default() });
     let session = Session {
         core,
         client: client.clone(),
@@ -162,16 +161,16 @@ impl Private {
     ) {
         let request = burst.call(burst.next_request()).map(|call| Request::new(&call, kind, to));
         if let Some(request) = request {
-            self.push(request, Who::Burst(burst, mount));
+            self.push(request, Asker::Burst(burst, mount));
         }
     }
 
     /// Sends a request whose client is to be heard while it waits.
     pub(super) fn send_blocking(&self, call: &Call<'_>, to: Result<Option<usize>, Error>, out: &mut Encoder) {
-        self.push(Request::new(call, Kind::Blocks, to), Who::Client(Responder::new(call, out)));
+        self.push(Request::new(call, Kind::Blocks, to), Asker::Client(Responder::new(call, out)));
     }
 
-    fn push(&self, request: Request, who: Who) {
+    fn push(&self, request: Request, who: Asker) {
         // Nobody takes it if its client has left.
         let _ = self.requests.send((request, who));
     }
@@ -214,8 +213,8 @@ impl Session {
         // Who has given up a command may have sent another one, which finds its way anew.
         while let Ok((_, who)) = self.requests.try_recv() {
             match who {
-                Who::Burst(burst, mount) => self.go_on(burst, mount),
-                Who::Client(responder) => responder.fail(self.gone()),
+                Asker::Burst(burst, mount) => self.go_on(burst, mount),
+                Asker::Client(responder) => responder.fail(self.gone()),
             }
         }
     }
@@ -392,9 +391,9 @@ impl Session {
         drop(burst.leave());
     }
 
-    fn answer(&self, who: Who, answer: Result<Vec<u8>, Error>) {
+    fn answer(&self, who: Asker, answer: Result<Vec<u8>, Error>) {
         match (who, answer) {
-            (Who::Burst(mut burst, mount), answer) => {
+            (Asker::Burst(mut burst, mount), answer) => {
                 match answer {
                     Ok(reply) => {
                         burst.relay(&reply);
@@ -405,8 +404,8 @@ impl Session {
                 self.go_on(burst, mount);
             }
             // Who has left does not read it.
-            (Who::Client(responder), Ok(reply)) => drop(responder.send(Raw(reply.into()))),
-            (Who::Client(responder), Err(error)) => responder.fail(error),
+            (Asker::Client(responder), Ok(reply)) => drop(responder.send(Raw(reply.into()))),
+            (Asker::Client(responder), Err(error)) => responder.fail(error),
         }
     }
 
@@ -422,7 +421,7 @@ impl Session {
                     Poll::Pending => break,
                 }
             }
-            if let Some(Asked { who: Who::Client(responder), .. }) = &self.asked
+            if let Some(Asked { who: Asker::Client(responder), .. }) = &self.asked
                 && responder.poll_closed(cx).is_ready()
             {
                 return Poll::Ready(End::GivenUp);
@@ -477,13 +476,13 @@ impl Session {
         })
     }
 
-    fn ask(&mut self, request: Request, who: Who) {
+    fn ask(&mut self, request: Request, who: Asker) {
         let Request { mut bytes, mut kind, args, lane, to } = request;
         if lane != self.lane {
             return self.answer(who, Err(OTHER_LANE));
         }
         let refused = match to {
-            Ok(Some(to)) if self.state.server.get() != Some(to) => Some(CROSSED),
+            Ok(Some(to)) if self.state.server.get() != Some(to) => Some(Error::CROSS_SLOT),
             Ok(_) => None,
             Err(error) => Some(error),
         };
@@ -586,7 +585,7 @@ impl Session {
         }
         asked.parts = if reply.starts_with(b"-") { 0 } else { asked.parts - 1 };
         if self.is_spoilt && asked.kind == Kind::Exec {
-            asked.answer = EXEC_ABORT.to_reply();
+            asked.answer = Error::EXEC_ABORT.to_reply();
         }
         let kind = asked.kind;
         self.note(kind, &reply);
@@ -688,8 +687,6 @@ impl Drop for Session {
 
 /// For so long a reply may take to what is asked before there is a connection.
 const CONNECTING: Duration = Duration::from_secs(60);
-
-const EXEC_ABORT: Error = Error::from_static("EXECABORT Transaction discarded because of previous errors.");
 
 /// Small buffers are kept.
 const KEPT: usize = 4096;

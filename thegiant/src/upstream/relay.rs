@@ -1,4 +1,4 @@
-//! The actor that has the connections to an upstream.
+//! The actor that has the connections to upstreams, and sends requests on.
 
 use std::{
     cell::RefCell,
@@ -22,11 +22,11 @@ use super::{
     handle::{Reply, Stats},
     link::{Link, Silence},
     private::{self, Private},
-    router::{Redirect, Request, Route, Router, Split, Words},
+    router::{Redirect, Route, Router, Split, Words},
     servers::{AllStats, Servers},
     table::Table,
     upkeep::keep_up,
-    way::{Readiness, Way, guarded},
+    way::{Readiness, Way, guarded, route},
 };
 use crate::{
     Client, Disconnected, Error, Value,
@@ -249,33 +249,23 @@ impl Core {
         }
         self.flights.depart(flight, Flight::Split(Box::new(Parts::new(who, parts, merge))));
         for (server, slot) in servers.into_iter().zip(0..) {
-            let is_plain = self.flights.is_plain(flight, slot);
-            if !is_plain {
+            if self.flights.is_plain(flight, slot) {
+                self.send_or_fail(flight, slot, Redirect { server, asking: false }, lane, number);
+            } else {
                 self.flights.fail(flight, slot, &NOT_IN_PARTS);
-            } else if let Err(error) =
-                self.send(flight, slot, Redirect { server, asking: false }, lane, number)
-            {
-                self.flights.fail(flight, slot, &error);
             }
         }
     }
 
-    /// Sends a request of a flight; with an error, that has not been done.
-    fn send(
-        &mut self,
-        flight: FlightId,
-        slot: u32,
-        to: Redirect,
-        lane: Lane,
-        number: u64,
-    ) -> Result<(), Error> {
+    /// Sends a request of a flight; if there is no connection, that is what is answered.
+    fn send_or_fail(&mut self, flight: FlightId, slot: u32, to: Redirect, lane: Lane, number: u64) {
         if to.server >= self.servers.len() {
-            return Err(Error::INTERNAL);
+            return self.flights.fail(flight, slot, &Error::INTERNAL);
         }
         let index = self.link_for(to.server, lane, number);
         let link = &mut self.links[index];
         if link.down().is_some() {
-            return Err(link.refuse());
+            return self.flights.fail(flight, slot, &link.refuse());
         }
         if to.asking {
             let asking = self.flights.next_id();
@@ -285,7 +275,6 @@ impl Core {
         link.count(1);
         self.flights.with_words(flight, slot, |words| link.write(flight, slot, false, words));
         self.make_dirty(index);
-        Ok(())
     }
 
     fn make_dirty(&mut self, link: usize) {
@@ -340,19 +329,19 @@ impl Core {
             Why::Unsent(_) if is_bound => None,
             Why::Unsent(_) => self.another_way(flight, slot),
         };
-        match (redirect, why) {
-            (Some(_), _) if is_bound => self.flights.fail(flight, slot, &HAS_MOVED),
-            (Some(redirect), _) if self.flights.may_turn(flight) => {
+        match redirect {
+            Some(_) if is_bound => self.flights.fail(flight, slot, &HAS_MOVED),
+            Some(redirect) if self.flights.may_turn(flight) => {
                 let Some((lane, number)) = self.flights.sender(flight) else { return };
-                if let Err(error) = self.send(flight, slot, redirect, lane, number) {
-                    self.flights.fail(flight, slot, &error);
+                self.send_or_fail(flight, slot, redirect, lane, number);
+            }
+            _ => match why {
+                Why::Replied(error) => {
+                    self.flights.part(flight, slot, &error);
+                    self.flights.end(flight, slot);
                 }
-            }
-            (_, Why::Replied(error)) => {
-                self.flights.part(flight, slot, &error);
-                self.flights.end(flight, slot);
-            }
-            (_, Why::Unsent(error)) => self.flights.fail(flight, slot, &error),
+                Why::Unsent(error) => self.flights.fail(flight, slot, &error),
+            },
         }
     }
 
@@ -366,17 +355,12 @@ impl Core {
 
     /// Where a request may go that has not been sent.
     fn another_way(&mut self, flight: FlightId, slot: u32) -> Option<Redirect> {
-        let (router, table, servers) = (self.router.as_mut()?, self.table.as_ref()?, &mut self.servers);
-        let mut route = None;
-        self.flights.with_words(flight, slot, |words| {
-            let request = Request::new(words, table.find(words), false);
-            route = guarded(|| router.route(&request, servers));
-        });
-        match route? {
-            Route::To(server) => Some(Redirect { server, asking: false }),
-            Route::Any => Some(Redirect { server: self.servers.any(slot.into()), asking: false }),
-            Route::Split(_) | Route::Reply(_) => None,
-        }
+        let Core { router, table, servers, flights, .. } = self;
+        let table = Some(table.as_ref()?);
+        let mut found = None;
+        flights.with_words(flight, slot, |words| found = Some(route(router, table, servers, words, false)));
+        let server = found?.into_one().ok()?.unwrap_or_else(|| self.servers.any(slot.into()));
+        Some(Redirect { server, asking: false })
     }
 
     /// Those that wait have another try.
@@ -443,19 +427,13 @@ impl Core {
         };
         let index = self.link_for(server, Lane::FIRST, number);
         let link = &self.links[index];
-        if link.down().is_some() {
-            return drop(answer.send(Err(link.refuse())));
-        }
         if link.is_full() {
             let full = "it takes no more at the moment";
             return drop(answer.send(Err(link.stats.unsent(&full.into(), 1))));
         }
         let flight = self.flights.next_id();
         self.flights.depart(flight, Flight::Ask { words, reply: Vec::new(), answer, turns: TURNS });
-        let to = Redirect { server, asking: false };
-        if let Err(error) = self.send(flight, 0, to, Lane::FIRST, number) {
-            self.flights.fail(flight, 0, &error);
-        }
+        self.send_or_fail(flight, 0, Redirect { server, asking: false }, Lane::FIRST, number);
     }
 
     /// Gives up connections that have gone silent, and has those that say nothing show that they are there.

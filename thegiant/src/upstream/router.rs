@@ -8,7 +8,11 @@ use super::{
     servers::Servers,
     table::{KeyPositions, Known},
 };
-use crate::{Client, Error, Value, command::Call, resp::Encoder};
+use crate::{
+    Client, Error, Value,
+    command::{Call, split_name},
+    resp::Encoder,
+};
 
 /// Decides to which of several upstreams a request goes; see [`Upstream::start_all`](super::Upstream::start_all).
 ///
@@ -47,6 +51,16 @@ pub trait Router: 'static {
 }
 
 /// Where a request goes.
+///
+/// An error is a route, too: it is answered.
+///
+/// ```
+/// use thegiant::{Error, upstream::{Request, Route}};
+///
+/// fn route(request: &Request<'_>) -> Route {
+///     if request.is("FLUSHALL") { Error::new("NOPERM", "not here").into() } else { Route::Any }
+/// }
+/// ```
 #[derive(Debug)]
 pub enum Route {
     /// To this one of the [`Servers`].
@@ -59,6 +73,18 @@ pub enum Route {
     Reply(Value),
 }
 
+impl Route {
+    /// The one upstream that it is, where it cannot be several; none is any.
+    pub(super) fn into_one(self) -> Result<Option<usize>, Error> {
+        match self {
+            Route::To(server) => Ok(Some(server)),
+            Route::Any => Ok(None),
+            Route::Reply(Value::Error(error)) => Err(error),
+            Route::Split(_) | Route::Reply(_) => Err(Error::CROSS_SLOT),
+        }
+    }
+}
+
 /// The error is answered.
 impl From<Error> for Route {
     fn from(error: Error) -> Self {
@@ -66,7 +92,17 @@ impl From<Error> for Route {
     }
 }
 
-/// Where a request goes that has been sent to the wrong one.
+/// Where a request goes that has been sent to the wrong one; see [`Router::redirect`].
+///
+/// ```
+/// use thegiant::upstream::{Redirect, Servers};
+///
+/// /// `MOVED SLOT ADDRESS`, as Redis Cluster says it.
+/// fn moved(error: &str, servers: &mut Servers) -> Option<Redirect> {
+///     let (_, address) = error.strip_prefix("MOVED ")?.split_once(' ')?;
+///     Some(Redirect { server: servers.find_or_add(address), asking: false })
+/// }
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Redirect {
     /// To this one of the [`Servers`].
@@ -81,11 +117,7 @@ pub struct Redirect {
 /// use thegiant::{Value, upstream::Split};
 ///
 /// let sizes = Split::new((0..3).map(|server| (server, ["DBSIZE"])), |replies| {
-///     let sizes = replies.iter().filter_map(|reply| match reply {
-///         Value::Integer(size) => Some(size),
-///         _ => None,
-///     });
-///     Value::Integer(sizes.sum())
+///     Value::Integer(replies.iter().filter_map(Value::as_integer).sum())
 /// });
 /// # let _ = sizes;
 /// ```
@@ -116,6 +148,17 @@ impl Split {
     }
 
     /// The same, with a `merge` that sees errors, too.
+    ///
+    /// ```
+    /// use thegiant::{Value, upstream::Split};
+    ///
+    /// // How many of them answer.
+    /// let present = Split::lenient((0..3).map(|server| (server, ["PING"])), |replies| {
+    ///     let is_there = |reply: &&Value| !matches!(reply, Value::Error(_));
+    ///     Value::Integer(replies.iter().filter(is_there).count() as i64)
+    /// });
+    /// # let _ = present;
+    /// ```
     pub fn lenient<W: AsRef<[u8]>>(
         parts: impl IntoIterator<Item = (usize, impl IntoIterator<Item = W>)>,
         merge: impl FnOnce(Vec<Value>) -> Value + 'static,
@@ -135,6 +178,15 @@ impl fmt::Debug for Split {
 }
 
 /// A request that is to be sent to one of several upstreams, or to some of them.
+///
+/// ```
+/// use thegiant::upstream::Request;
+///
+/// /// What the keys of a request have in common, up to the first colon.
+/// fn tenant<'a>(request: &Request<'a>) -> Option<&'a [u8]> {
+///     request.keys().next()?.split(|byte| *byte == b':').next()
+/// }
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct Request<'a> {
     words: Words<'a>,
@@ -161,9 +213,9 @@ impl<'a> Request<'a> {
         self.get(0).unwrap_or_default()
     }
 
-    /// Whether it is this command, in any case.
+    /// Whether it is this command, in any case; with two words, such as `SCRIPT LOAD`, this subcommand.
     pub fn is(&self, name: &str) -> bool {
-        self.name().eq_ignore_ascii_case(name.as_bytes())
+        self.words.is(name)
     }
 
     /// The `index`th word; 0 is the name.
@@ -227,6 +279,15 @@ impl<'a> Words<'a> {
             Words::Call(call) => call.len(),
             Words::Own(words) => words.len(),
         }
+    }
+
+    /// Whether it is this command, or this subcommand.
+    pub(super) fn is(self, name: &str) -> bool {
+        let (name, subcommand) = split_name(name);
+        let is_word = |index: usize, known: &str| {
+            self.get(index).is_some_and(|word| word.eq_ignore_ascii_case(known.as_bytes()))
+        };
+        is_word(0, name) && subcommand.is_none_or(|subcommand| is_word(1, subcommand))
     }
 
     pub(super) fn write(self, out: &mut Encoder) {

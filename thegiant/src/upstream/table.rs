@@ -95,14 +95,14 @@ impl Known {
         let Value::Array(fields) = command else { return None };
         let mut fields = fields.into_iter();
         let Value::Bulk(name) = fields.next()? else { return None };
-        let flags = fields.nth(1).map(list).unwrap_or_default();
+        let flags = fields.nth(1).and_then(Value::into_array).unwrap_or_default();
         let has =
             |flag: &str| flags.iter().any(|known| matches!(known, Value::Simple(known) if known == flag));
-        let mut place = || fields.next().as_ref().and_then(integer).unwrap_or(0);
+        let mut place = || fields.next().and_then(|place| place.as_integer()).unwrap_or(0);
         let (first, last, step) = (place(), place(), place());
         // Behind these are the categories of ACL, and tips.
-        let specs = fields.nth(2).map(list).unwrap_or_default();
-        let subcommands = fields.next().map(list).unwrap_or_default();
+        let specs = fields.nth(2).and_then(Value::into_array).unwrap_or_default();
+        let subcommands = fields.next().and_then(Value::into_array).unwrap_or_default();
         let mut keys: Vec<KeysAt> = specs.into_iter().filter_map(KeysAt::read).collect();
         if keys.is_empty() && first > 0 {
             let last = if last < 0 { last } else { last - first };
@@ -238,20 +238,6 @@ impl Fields {
     }
 
     fn number(&self, name: &str) -> Option<i64> {
-        integer(&self.get(name)?)
-    }
-}
-
-fn integer(value: &Value) -> Option<i64> {
-    match value {
-        Value::Integer(number) => Some(*number),
-        _ => None,
-    }
-}
-
-fn list(value: Value) -> Vec<Value> {
-    match value {
-        Value::Array(values) | Value::Set(values) => values,
-        _ => Vec::new(),
+        self.get(name)?.as_integer()
     }
 }

@@ -105,22 +105,25 @@ impl Core {
 
     /// A link has lost its connection, and will have another one at once or not at all for now: what can wait waits.
     fn is_lost(&mut self, index: usize, reason: &Reason) {
-        let server = self.links[index].server;
-        self.idle.retain(|(of, _, _)| *of != server);
         self.links[index].disconnected(reason, &mut self.flights);
         self.links[index].expect();
-        self.land();
-        self.retry();
+        self.go_on_without(index);
     }
 
     /// A link has none.
     fn is_down(&mut self, index: usize, is_first: bool, reason: &Reason) {
-        let server = self.links[index].server;
+        let link = &mut self.links[index];
         if is_first {
-            self.servers.get_mut(server).is_down = true;
+            self.servers.get_mut(link.server).is_down = true;
         }
+        link.disconnected(reason, &mut self.flights);
+        self.go_on_without(index);
+    }
+
+    /// Goes on with what a lost connection has left.
+    fn go_on_without(&mut self, index: usize) {
+        let server = self.links[index].server;
         self.idle.retain(|(of, _, _)| *of != server);
-        self.links[index].disconnected(reason, &mut self.flights);
         self.land();
         self.retry();
     }

@@ -7,7 +7,9 @@ use super::{
     dial::Lane,
     private::Private,
     relay::Core,
-    router::{Request, Route, Split, Words},
+    router::{Request, Route, Router, Split, Words},
+    servers::Servers,
+    table::Table,
 };
 use crate::{
     Client, Error, Value,
@@ -107,7 +109,7 @@ impl Core {
                 return match self.route(words, false) {
                     Route::To(server) => Way::Private(kind, Ok(Some(server))),
                     Route::Any => Way::Private(kind, Ok(Some(self.servers.any(number)))),
-                    Route::Split(_) => CROSSED.into(),
+                    Route::Split(_) => Error::CROSS_SLOT.into(),
                     Route::Reply(reply) => Way::Answer(reply),
                 };
             }
@@ -115,11 +117,19 @@ impl Core {
         if let Some(link) = before.filter(|link| self.links[*link].server == server) {
             return Way::Link(link, bound);
         }
-        let link = self.link_for(server, Lane::of(call.client()), number);
-        match &self.links[link] {
-            down if down.down().is_some() => Way::Down(link),
-            full if full.is_full() => Way::Wait,
-            _ => Way::Link(link, bound),
+        self.way_by_link(server, call.client(), bound)
+    }
+
+    /// By a link to this upstream, if there is a connection, and room.
+    fn way_by_link(&mut self, server: usize, client: &Client, bound: u32) -> Way {
+        let index = self.link_for(server, Lane::of(client), client.id());
+        let link = &self.links[index];
+        if link.down().is_some() {
+            Way::Down(index)
+        } else if link.is_full() {
+            Way::Wait
+        } else {
+            Way::Link(index, bound)
         }
     }
 
@@ -135,10 +145,7 @@ impl Core {
         let to = match self.route(words, true) {
             Route::To(server) if is_free && own.is_some_and(|own| own != server) => return None,
             Route::Split(_) | Route::Reply(_) if is_free => return None,
-            Route::To(server) => Ok(Some(server)),
-            Route::Any => Ok(None),
-            Route::Reply(Value::Error(error)) => Err(error),
-            Route::Split(_) | Route::Reply(_) => Err(CROSSED),
+            route => route.into_one(),
         };
         Some(Way::Private(kind, to))
     }
@@ -167,24 +174,8 @@ impl Core {
     }
 
     pub(super) fn route(&mut self, words: Words<'_>, is_in_transaction: bool) -> Route {
-        let Some(router) = &mut self.router else { return Route::To(0) };
-        let known = self.table.as_ref().and_then(|table| table.find(words));
-        let request = Request::new(words, known, is_in_transaction);
-        let route = guarded(|| router.route(&request, &mut self.servers));
-        match route.unwrap_or(Error::INTERNAL.into()) {
-            Route::To(server) if server >= self.servers.len() => Error::INTERNAL.into(),
-            route => route,
-        }
-    }
-
-    /// The one upstream that a request goes to which others belong to; none is any.
-    fn destination(&mut self, words: Words<'_>) -> Result<Option<usize>, Error> {
-        match self.route(words, true) {
-            Route::To(server) => Ok(Some(server)),
-            Route::Any => Ok(None),
-            Route::Reply(Value::Error(error)) => Err(error),
-            Route::Split(_) | Route::Reply(_) => Err(CROSSED),
-        }
+        let Core { router, table, servers, .. } = self;
+        route(router, table.as_ref(), servers, words, is_in_transaction)
     }
 
     fn kind(&self, words: Words<'_>, row: usize) -> Kind {
@@ -213,13 +204,30 @@ impl Core {
                 Kind::Exec | Kind::Discard if call.len() == 1 => return Some((before + 1, server)),
                 Kind::Subscribe(_) | Kind::Unsubscribe(_) | Kind::Refused | Kind::Own => return None,
                 Kind::Multi | Kind::Exec | Kind::Discard | Kind::Unwatch => {}
-                _ => match self.destination(words).ok()? {
+                _ => match self.route(words, true).into_one().ok()? {
                     Some(to) if server.is_some_and(|server| server != to) => return None,
                     to => server = server.or(to),
                 },
             }
         }
         None
+    }
+}
+
+/// What the router says, if there is one.
+pub(super) fn route(
+    router: &mut Option<Box<dyn Router>>,
+    table: Option<&Table>,
+    servers: &mut Servers,
+    words: Words<'_>,
+    is_in_transaction: bool,
+) -> Route {
+    let Some(router) = router else { return Route::To(0) };
+    let request = Request::new(words, table.and_then(|table| table.find(words)), is_in_transaction);
+    match guarded(|| router.route(&request, servers)) {
+        Some(Route::To(server)) if server >= servers.len() => Error::INTERNAL.into(),
+        Some(route) => route,
+        None => Error::INTERNAL.into(),
     }
 }
 
@@ -231,9 +239,6 @@ fn refusal(call: &Call<'_>, row: usize) -> Error {
         (false, _) => Error::err(format_args!("{} cannot be sent on to an upstream", name_of(row))),
     }
 }
-
-/// What Redis Cluster says of keys of several nodes.
-pub(super) const CROSSED: Error = Error::from_static("CROSSSLOT Keys in request don't hash to the same slot");
 
 const NONE_THERE: Error =
     Error::from_static("UPSTREAMDOWN no upstream can be reached: the command was not sent");

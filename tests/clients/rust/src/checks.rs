@@ -47,6 +47,21 @@ pub trait Client: Sized {
         None
     }
 
+    /// Adds one to a number that it watches meanwhile, where that is tried; false if somebody else has changed it.
+    async fn count_up(&mut self, _key: &str) -> Option<Reply<bool>> {
+        None
+    }
+
+    /// Takes what is first in a list, or will be, where that is tried.
+    async fn pop(&mut self, _list: &str) -> Option<Reply<(String, String)>> {
+        None
+    }
+
+    /// All keys that begin like this, where that is tried.
+    async fn scan(&mut self, _prefix: &str) -> Option<Reply<Vec<String>>> {
+        None
+    }
+
     /// Listens to a channel and to a pattern, where that is tried.
     async fn listen(_server: Server, _channel: &str, _pattern: &str) -> Option<Reply<Listener>> {
         None
@@ -79,6 +94,8 @@ pub async fn run<C: Client>(server: Server) {
     }
     if server.has_lists {
         say("lists", lists(&mut client, server).await);
+        say("watch", watching(&mut client, server).await);
+        say("scan", scan(&mut client).await);
     }
     say("reconnect", reconnect(&mut client).await);
 }
@@ -182,16 +199,49 @@ async fn channels(client: &mut impl Client, listener: Reply<Listener>) -> Verdic
 
 /// One waits for what another one has, again and again.
 async fn lists<C: Client>(client: &mut C, server: Server) -> Verdict {
-    let mut other = C::connect(server).await.map_err(|failure| format!("{failure:?}"))?;
+    let mut other = connected::<C>(server).await?;
     for number in 0..50 {
-        // The reply to BLPOP is none that all clients have a common type for.
-        let wait = words(&format!("BRPOPLPUSH {{list-{number}}} {{list-{number}}}:taken 60"));
-        let push = words(&format!("RPUSH {{list-{number}}} {number}"));
-        let (taken, pushed) = tokio::join!(other.call(wait), client.call(push));
+        let (list, number) = (format!("list-{number}"), number.to_string());
+        let push = words(&format!("RPUSH {list} {number}"));
+        let (taken, pushed) = tokio::join!(other.pop(&list), client.call(push));
         is(pushed, "1".to_owned())?;
-        is(taken, number.to_string())?;
+        is(taken.ok_or("it is not tried")?, (list, number))?;
     }
     Ok(())
+}
+
+/// Four count up one number that they watch.
+async fn watching<C: Client>(client: &mut C, server: Server) -> Verdict {
+    let count_up = || async {
+        let mut other = connected::<C>(server).await?;
+        let mut left = 20;
+        while left > 0 {
+            let counted = other.count_up("total").await.ok_or("it is not tried")?;
+            left -= i32::from(counted.map_err(|failure| format!("{failure:?}"))?);
+        }
+        Ok::<(), String>(())
+    };
+    tokio::try_join!(count_up(), count_up(), count_up(), count_up())?;
+    is(client.get(b"total").await, Some(b"80".to_vec()))
+}
+
+/// Each key is found once.
+async fn scan(client: &mut impl Client) -> Verdict {
+    for number in 0..500 {
+        is(client.set(format!("scanned-{number}").as_bytes(), b"1").await, ())?;
+    }
+    let mut wanted: Vec<_> = (0..500).map(|number| format!("scanned-{number}")).collect();
+    let found = client.scan("scanned-").await.ok_or("it is not tried")?;
+    wanted.sort_unstable();
+    let sorted = found.map(|mut keys| {
+        keys.sort_unstable();
+        keys
+    });
+    is(sorted, wanted)
+}
+
+async fn connected<C: Client>(server: Server) -> Result<C, String> {
+    C::connect(server).await.map_err(|failure| format!("{failure:?}"))
 }
 
 /// The server restarts; the same client goes on, though its first commands may fail.

@@ -60,9 +60,41 @@ impl checks::Client for Client {
         Some(pipeline.query_async(&mut self.0).await.map_err(Into::into))
     }
 
+    async fn count_up(&mut self, key: &str) -> Option<Reply<bool>> {
+        Some(self.try_to_count_up(key).await.map_err(Into::into))
+    }
+
+    async fn pop(&mut self, list: &str) -> Option<Reply<(String, String)>> {
+        Some(self.0.blpop(list, 60.0).await.map_err(Into::into))
+    }
+
+    async fn scan(&mut self, prefix: &str) -> Option<Reply<Vec<String>>> {
+        Some(self.try_to_scan(prefix).await.map_err(Into::into))
+    }
+
     /// With RESP3 on a connection like any other, as pushes; with RESP2 on one of its own kind.
     async fn listen(server: Server, channel: &str, pattern: &str) -> Option<Reply<Listener>> {
         Some(listen(server, channel, pattern).await.map_err(Into::into))
+    }
+}
+
+impl Client {
+    async fn try_to_count_up(&mut self, key: &str) -> Result<bool, RedisError> {
+        let () = redis::cmd("WATCH").arg(key).query_async(&mut self.0).await?;
+        let number: Option<i64> = self.0.get(key).await?;
+        let mut transaction = redis::pipe();
+        transaction.atomic().set(key, number.unwrap_or(0) + 1).ignore();
+        let counted: Option<()> = transaction.query_async(&mut self.0).await?;
+        Ok(counted.is_some())
+    }
+
+    async fn try_to_scan(&mut self, prefix: &str) -> Result<Vec<String>, RedisError> {
+        let mut found = self.0.scan_match(format!("{prefix}*")).await?;
+        let mut keys = Vec::new();
+        while let Some(key) = found.next_item().await {
+            keys.push(key?);
+        }
+        Ok(keys)
     }
 }
 
