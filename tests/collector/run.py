@@ -15,7 +15,7 @@ import time
 
 import redis
 
-README = os.path.join(os.path.dirname(__file__), "../../examples/collector/README.md")
+README = os.path.join(os.path.dirname(__file__), "../../apps/collector/README.md")
 
 # Lines that a script could stumble over.
 LOG = b"first line\n  spaces  \n\n\"quotes\" 'and' $HOME `pwd` \\n %s\nan error, and \xc3\xa9\nlast line\n"

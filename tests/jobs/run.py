@@ -59,7 +59,7 @@ class Server:
 
 def readme(server):
     """The producer and the worker of the README do what it says."""
-    path = os.path.join(os.path.dirname(__file__), "../../examples/jobs/README.md")
+    path = os.path.join(os.path.dirname(__file__), "../../apps/jobs/README.md")
     with open(path, encoding="utf-8") as file:
         programs = dict(re.findall(r"```python (\w+)\n(.*?)```", file.read(), re.DOTALL))
     command = [sys.executable, "-c"]
