@@ -7,7 +7,7 @@ use actix::{Actor, Addr, Context, Handler, Recipient, dev::ToEnvelope};
 use crate::{
     Keyspace, PubSub,
     command::{Answer, Call, Commands, Row, RowId, Spec, split_name},
-    connection::{Connected, Consumers, Disconnected, Drain, MountId, Presence, Routes, Session, drain},
+    connection::{Connected, Consumers, Disconnected, RunBatches, MountId, Presence, Routes, Session, run_batches},
     info::{InfoFields, InfoSection},
     upstream::{Relay, UpstreamHandle, is_behind_builtins},
 };
@@ -74,8 +74,8 @@ impl App {
     #[track_caller]
     pub fn mount<A>(mut self, actor: Addr<A>) -> Self
     where
-        A: Actor + Commands + Handler<Drain>,
-        A::Context: Consumers + ToEnvelope<A, Drain>,
+        A: Actor + Commands + Handler<RunBatches>,
+        A::Context: Consumers + ToEnvelope<A, RunBatches>,
     {
         let mount = self.routes.add_actor(actor.recipient(), A::Context::MANY, A::SETTLES);
         for (row, spec) in RowId::all::<A>() {
@@ -291,14 +291,14 @@ where
         })]];
 }
 
-impl<F, R> Handler<Drain> for Function<F, R>
+impl<F, R> Handler<RunBatches> for Function<F, R>
 where
     F: FnMut(&Call<'_>) -> R + Unpin + 'static,
     R: Answer<Self> + 'static,
 {
     type Result = ();
 
-    fn handle(&mut self, message: Drain, context: &mut Self::Context) {
-        drain(self, message, context);
+    fn handle(&mut self, message: RunBatches, context: &mut Self::Context) {
+        run_batches(self, message, context);
     }
 }

@@ -93,12 +93,12 @@
 //! | error | handlers that panic, with the command |
 //! | warn | clients closed for their memory; what an operator should look at |
 //! | info | protocol errors, TLS handshakes that fail, clients closed for being slow or idle, the stop |
-//! | debug | connections opened, and closed with the reason; the span `burst` around what handlers log |
+//! | debug | connections opened, and closed with the reason; the span `batch` around what handlers log |
 //!
-//! The span says whose request it was that a handler logs about. It is made for each burst of requests,
-//! if somebody listens to debug at its target, `thegiant::burst`: with `tracing_subscriber`'s `EnvFilter`,
-//! `info,thegiant::burst=debug` adds the client to a log that is otherwise at info. While nobody does, it
-//! costs a look at the level per burst; for the log of `tracing_subscriber`, half a microsecond.
+//! The span says whose request it was that a handler logs about. It is made for each batch of requests,
+//! if somebody listens to debug at its target, `thegiant::batch`: with `tracing_subscriber`'s `EnvFilter`,
+//! `info,thegiant::batch=debug` adds the client to a log that is otherwise at info. While nobody does, it
+//! costs a look at the level per batch; for the log of `tracing_subscriber`, half a microsecond.
 //!
 //! Clients see the same server by `INFO`, `SLOWLOG`, `LATENCY`, `CLIENT LIST` and `MONITOR`, under the
 //! names that Redis gives to everything: `prometheus-redis-exporter` and other tools for Redis understand
@@ -121,8 +121,8 @@
 //! | `thegiant_commands_total{command}` | counter | commands that were run |
 //! | `thegiant_command_duration_seconds{command}` | histogram | how long a command took, while commands are timed |
 //! | `thegiant_errors_total{code}` | counter | errors that were answered, by their first word |
-//! | `thegiant_bursts_total` | counter | reads that brought commands |
-//! | `thegiant_burst_commands` | histogram | commands that one read brought |
+//! | `thegiant_batches_total` | counter | reads that brought commands |
+//! | `thegiant_batch_commands` | histogram | commands that one read brought |
 //! | `thegiant_connections` | gauge | connections at the moment |
 //! | `thegiant_connections_accepted_total` | counter | connections that were served |
 //! | `thegiant_connections_rejected_total` | counter | connections that were turned away |
@@ -475,7 +475,7 @@ pub mod __private {
             args::{Once, are_distinct, expect_value},
             keys::check_keys,
         },
-        connection::{Drain, drain, drain_settled, responder},
+        connection::{RunBatches, run_batches, run_batches_in_groups, responder},
     };
 }
 

@@ -373,7 +373,7 @@ impl Prepared {
         tracing::info!(clients = shared.clients.len(), "stopping");
         drop(serving);
         let wait = shared.settings.seconds(Setting::ShutdownTimeout).unwrap_or_default();
-        let drained = actix_rt::time::timeout(wait, shared.clients.drain());
+        let drained = actix_rt::time::timeout(wait, shared.clients.run_batches());
         let outcome = match first(drained, stops.recv()).await {
             First::Left(_) => Ok(()),
             First::Right(_) => Err(io::Error::new(io::ErrorKind::Interrupted, "stopped by a second signal")),

@@ -26,7 +26,7 @@ pub(crate) fn serve(address: &str) -> io::Result<()> {
     Ok(())
 }
 
-/// Seconds for commands, and numbers of them for bursts.
+/// Seconds for commands, and numbers of them for batches.
 const BUCKETS: [f64; 9] = [1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0, 100.0];
 
 /// Bytes of a request.

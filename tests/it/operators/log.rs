@@ -32,7 +32,7 @@ fn the_log_tells_the_life_of_a_connection() {
     drop(client);
     let mut expected = vec![
         format!("DEBUG connection opened {one}"),
-        format!("INFO burst{{{one}}}: ONE"),
+        format!("INFO batch{{{one}}}: ONE"),
         format!("INFO closed {one} error=Protocol error: invalid multibulk length"),
         format!("DEBUG connection closed {one} reason=\"it has its last reply\""),
     ];

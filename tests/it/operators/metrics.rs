@@ -38,9 +38,9 @@ fn metrics_are_scraped() {
         assert!(seconds.is_some_and(|seconds| seconds > 0.0), "{seconds:?} for {command}");
     }
     let expected = [
-        ("thegiant_burst_commands_count", 2.0),
-        ("thegiant_burst_commands_sum", 7.0),
-        ("thegiant_bursts_total", 2.0),
+        ("thegiant_batch_commands_count", 2.0),
+        ("thegiant_batch_commands_sum", 7.0),
+        ("thegiant_batches_total", 2.0),
         ("thegiant_command_duration_seconds_count{command=\"vote\"}", 3.0),
         ("thegiant_command_duration_seconds_count{command=\"votes\"}", 2.0),
         ("thegiant_commands_total{command=\"vote\"}", 3.0),

@@ -96,12 +96,12 @@ fn traits(block: &Block<'_>, rows: &[TokenStream]) -> TokenStream {
     });
     let (generics, _, bounds) = generics.split_for_impl();
     let include = &block.attr.include;
-    let drain = match &block.attr.settle {
+    let run_batches = match &block.attr.settle {
         // What is missing is said of this word.
         Some(settle) => {
-            quote_spanned!(settle.span()=> ::thegiant::__private::drain_settled(self, message, context))
+            quote_spanned!(settle.span()=> ::thegiant::__private::run_batches_in_groups(self, message, context))
         }
-        None => quote!(::thegiant::__private::drain(self, message, context)),
+        None => quote!(::thegiant::__private::run_batches(self, message, context)),
     };
     let settles = match &block.attr.settle {
         Some(settle) => quote_spanned!(settle.span()=> <Self as ::thegiant::Settle>::SETTLES),
@@ -117,15 +117,15 @@ fn traits(block: &Block<'_>, rows: &[TokenStream]) -> TokenStream {
         }
 
         #[automatically_derived]
-        impl #generics ::thegiant::__private::Handler<::thegiant::__private::Drain> for #ty #bounds {
+        impl #generics ::thegiant::__private::Handler<::thegiant::__private::RunBatches> for #ty #bounds {
             type Result = ();
 
             fn handle(
                 &mut self,
-                message: ::thegiant::__private::Drain,
+                message: ::thegiant::__private::RunBatches,
                 context: &mut <Self as ::thegiant::__private::Actor>::Context,
             ) {
-                #drain
+                #run_batches
             }
         }
     }

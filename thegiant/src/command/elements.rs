@@ -11,7 +11,7 @@ use futures_core::Stream;
 use super::{Answer, Call, IntoReply, Receiver};
 use crate::{
     Error,
-    resp::{Encoder, Tail, Written},
+    resp::{Encoder, StreamingReply, Streamed},
 };
 
 /// An array that is written as its client takes it, and is never in memory as a whole: of an iterator or a stream.
@@ -46,7 +46,7 @@ use crate::{
 pub struct Elements {
     /// If it is known.
     len: Option<usize>,
-    tail: Box<dyn Tail>,
+    tail: Box<dyn StreamingReply>,
 }
 
 impl Elements {
@@ -114,7 +114,7 @@ impl Elements {
         if let Some(len) = self.len {
             out.array(len);
         }
-        out.set_tail(self.tail);
+        out.set_streaming(self.tail);
     }
 }
 
@@ -157,26 +157,26 @@ struct Known<F> {
     left: usize,
 }
 
-impl<T: IntoReply, F> Tail for Known<F>
+impl<T: IntoReply, F> StreamingReply for Known<F>
 where
     F: FnMut(&mut Context<'_>) -> Poll<Option<T>> + Send,
 {
-    fn poll_write(&mut self, out: &mut Encoder, most: usize, cx: &mut Context<'_>) -> Poll<Written> {
+    fn poll_write(&mut self, out: &mut Encoder, most: usize, cx: &mut Context<'_>) -> Poll<Streamed> {
         while self.left > 0 {
             if out.len() >= most {
-                return Poll::Ready(Written::More);
+                return Poll::Ready(Streamed::More);
             }
             let Some(element) = ready!((self.next)(cx)) else {
                 tracing::error!(
                     missing = self.left,
                     "a reply ended before it had as many elements as it should have"
                 );
-                return Poll::Ready(Written::Broken);
+                return Poll::Ready(Streamed::Broken);
             };
             element.into_reply(out);
             self.left -= 1;
         }
-        Poll::Ready(Written::Done)
+        Poll::Ready(Streamed::Done)
     }
 }
 
@@ -188,18 +188,18 @@ struct Collected<S> {
     written: Encoder,
 }
 
-impl<S> Tail for Collected<S>
+impl<S> StreamingReply for Collected<S>
 where
     S: Stream<Item: IntoReply> + Send,
 {
-    fn poll_write(&mut self, out: &mut Encoder, most: usize, cx: &mut Context<'_>) -> Poll<Written> {
+    fn poll_write(&mut self, out: &mut Encoder, most: usize, cx: &mut Context<'_>) -> Poll<Streamed> {
         self.written.set_protocol(out.protocol());
         let pause = self.written.len().saturating_add(most);
         while self.written.len() < pause {
             let Some(element) = ready!(self.elements.as_mut().poll_next(cx)) else {
                 out.array(self.count);
                 out.append(&mut self.written);
-                return Poll::Ready(Written::Done);
+                return Poll::Ready(Streamed::Done);
             };
             let mark = self.written.mark();
             element.into_reply(&mut self.written);
@@ -216,11 +216,11 @@ where
             }
             self.count += 1;
         }
-        Poll::Ready(Written::More)
+        Poll::Ready(Streamed::More)
     }
 }
 
-fn fail(error: Error, out: &mut Encoder) -> Poll<Written> {
+fn fail(error: Error, out: &mut Encoder) -> Poll<Streamed> {
     out.error(&error);
-    Poll::Ready(Written::Failed)
+    Poll::Ready(Streamed::Failed)
 }

@@ -14,7 +14,7 @@ use std::{
 use bytes::Bytes;
 
 use super::{
-    Address, Burst, CommandId, Shared,
+    Address, Batch, CommandId, Shared,
     door::{Door, Extra},
     group::Keeper,
     waiting::LATE,
@@ -167,9 +167,9 @@ pub(crate) enum ClientFlag {
     StartedOver = 1 << 7,
 }
 
-/// What a connection finds when it looks for its burst.
+/// What a connection finds when it looks for its batch.
 pub(crate) enum Collected {
-    Answered(Box<Burst>),
+    Answered(Box<Batch>),
     /// It is with an actor.
     Away,
     /// It waits for the reply to its next command.
@@ -371,16 +371,16 @@ impl Client {
         self.door().names().library_version = Some(version.to_owned());
     }
 
-    /// Puts an answered burst where the connection finds it, and wakes it.
-    pub(crate) fn hand_back(&self, burst: Box<Burst>) {
+    /// Puts an answered batch where the connection finds it, and wakes it.
+    pub(crate) fn hand_back(&self, batch: Box<Batch>) {
         let mut door = self.door();
         if !door.closed {
-            door.answered = Some(burst);
+            door.answered = Some(batch);
             door.wake();
         }
     }
 
-    /// Takes the answered burst, or has the connection woken when there is one. One that is to finish
+    /// Takes the answered batch, or has the connection woken when there is one. One that is to finish
     /// does not wait any longer.
     pub(crate) fn collect(&self, is_ending: bool, cx: &mut Context<'_>) -> Collected {
         let mut door = self.door();
@@ -412,7 +412,7 @@ impl Client {
         self.door().watch(waker);
     }
 
-    /// No burst is collected any more, and nothing is pushed. Returns the bytes of its buffers.
+    /// No batch is collected any more, and nothing is pushed. Returns the bytes of its buffers.
     pub(crate) fn close(&self) -> usize {
         let mut door = self.door();
         self.0.signals.fetch_or(CLOSED, Relaxed);
@@ -435,15 +435,15 @@ impl Client {
         self.door().extra_mut().waiting.end();
     }
 
-    /// A burst whose next command waits for its reply. It is given back if it need not. Otherwise, if somebody else
+    /// A batch whose next command waits for its reply. It is given back if it need not. Otherwise, if somebody else
     /// than the connection calls this, that is woken when it has to see to its socket or its alarm.
-    pub(crate) fn park(&self, burst: Box<Burst>, wakes: bool) -> Option<Box<Burst>> {
+    pub(crate) fn park(&self, batch: Box<Batch>, wakes: bool) -> Option<Box<Batch>> {
         let mut door = self.door();
         if door.closed {
             return None;
         }
         let waiting = &mut door.extra_mut().waiting;
-        let parked = waiting.park(burst);
+        let parked = waiting.park(batch);
         if parked.is_none() && wakes && (waiting.is_alarm_due() || !self.is(ClientFlag::Watched)) {
             door.wake();
         }
@@ -451,7 +451,7 @@ impl Client {
     }
 
     /// Has the reply that its command waits for come by way of this keeper; unless it is there: then it is returned.
-    pub(crate) fn keep_by(&self, keeper: Keeper) -> Option<Box<Burst>> {
+    pub(crate) fn keep_by(&self, keeper: Keeper) -> Option<Box<Batch>> {
         let mut door = self.door();
         if door.closed { None } else { door.extra_mut().waiting.keep_by(keeper) }
     }
@@ -468,7 +468,7 @@ impl Client {
     }
 
     /// Answers the command with this ticket; `false` if it does not wait.
-    pub(crate) fn answer(&self, ticket: u32, reply: Box<Burst>) -> bool {
+    pub(crate) fn answer(&self, ticket: u32, reply: Box<Batch>) -> bool {
         let mut door = self.door();
         let waiting = &mut door.extra_mut().waiting;
         if !waiting.is_asked(ticket) {
@@ -487,7 +487,7 @@ impl Client {
     }
 
     /// Answers the command with this ticket with what a keeper has kept.
-    pub(crate) fn answer_kept(&self, ticket: u32, reply: Box<Burst>) {
+    pub(crate) fn answer_kept(&self, ticket: u32, reply: Box<Batch>) {
         self.door().extra_mut().waiting.let_in(ticket);
         self.answer(ticket, reply);
     }
@@ -531,9 +531,9 @@ impl Client {
         self.answer(ticket, reply)
     }
 
-    /// A reply that is on its way to its burst.
-    pub(crate) fn reply(&self, write: impl FnOnce(&mut Encoder)) -> Box<Burst> {
-        let mut reply = Burst::new();
+    /// A reply that is on its way to its batch.
+    pub(crate) fn reply(&self, write: impl FnOnce(&mut Encoder)) -> Box<Batch> {
+        let mut reply = Batch::new();
         reply.out.set_protocol(self.protocol());
         write(&mut reply.out);
         reply

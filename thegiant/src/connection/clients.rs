@@ -49,7 +49,7 @@ impl Clients {
     }
 
     /// Asks all clients to finish, and waits until they have.
-    pub(crate) async fn drain(&self) {
+    pub(crate) async fn run_batches(&self) {
         let mut empty = pin!(self.empty.notified());
         // From now on it hears of the last one.
         empty.as_mut().enable();

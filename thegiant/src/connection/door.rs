@@ -9,7 +9,7 @@ use std::{
 
 use bytes::Bytes;
 
-use super::{Burst, waiting::Waiting};
+use super::{Batch, waiting::Waiting};
 use crate::resp::Encoder;
 
 /// What the program leaves for a connection, and what it can be told while others hold its
@@ -18,8 +18,8 @@ use crate::resp::Encoder;
 pub(super) struct Door {
     /// Wakes the connection.
     waker: Option<Waker>,
-    /// A burst that has been answered.
-    pub(super) answered: Option<Box<Burst>>,
+    /// A batch that has been answered.
+    pub(super) answered: Option<Box<Batch>>,
     /// Nobody will come for it any more.
     pub(super) closed: bool,
     extra: Option<Box<Extra>>,

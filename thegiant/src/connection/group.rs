@@ -15,9 +15,9 @@ use actix_rt::time::{Sleep, sleep};
 use tokio::task::yield_now;
 
 use super::{
-    Burst, Client, Drain, Inbox, Settle, Settlement,
-    burst::Place,
-    inbox::{Hold, STOPPED, drain},
+    Batch, Client, RunBatches, BatchQueue, Settle, Settlement,
+    batch::BatchCheckpoint,
+    batch_queue::{Exclusive, STOPPED, run_batches},
     settle::Ending,
 };
 use crate::{Error, observe::Counter};
@@ -35,7 +35,7 @@ pub(super) struct Group {
     settling_commands: usize,
     phase: Phase,
     /// There are so many commands that no others are run.
-    full: Option<Hold>,
+    full: Option<Exclusive>,
     /// Why what a transaction has done that has yet to go on was taken back.
     lost: Option<Error>,
 }
@@ -54,10 +54,10 @@ enum Phase {
 
 /// What must not be sent yet.
 enum Held {
-    /// A burst that the actor has answered from that place on.
-    Burst(Box<Burst>, Place),
+    /// A batch that the actor has answered from that place on.
+    Batch(Box<Batch>, BatchCheckpoint),
     /// The reply that the command with this ticket waits for.
-    Reply(Client, u32, Box<Burst>),
+    Reply(Client, u32, Box<Batch>),
 }
 
 /// What is to be done with a group.
@@ -70,7 +70,7 @@ enum Step {
 
 /// Has the reply that a command waits for belong to the group of the moment at which it comes.
 pub(crate) struct Keeper {
-    inbox: Arc<Inbox>,
+    queue: Arc<BatchQueue>,
     /// Whether the command may change something.
     may_write: bool,
 }
@@ -95,13 +95,13 @@ impl Settled {
 }
 
 impl Keeper {
-    pub(super) fn keep(self, client: Client, ticket: u32, reply: Box<Burst>) {
-        self.inbox.group(|group, _| {
+    pub(super) fn keep(self, client: Client, ticket: u32, reply: Box<Batch>) {
+        self.queue.group(|group, _| {
             group.gathered.push(Held::Reply(client, ticket, reply));
             group.commands += 1;
             group.is_dirty |= self.may_write;
         });
-        self.inbox.call();
+        self.queue.call();
     }
 }
 
@@ -112,13 +112,13 @@ impl Group {
     }
 
     /// Takes in what an actor has answered from this place on; it is given back if it can be sent at once.
-    fn keep(&mut self, burst: Box<Burst>, place: Place, has_written: bool) -> Option<Box<Burst>> {
-        let commands = burst.answered_since(&place);
+    fn keep(&mut self, batch: Box<Batch>, checkpoint: BatchCheckpoint, has_written: bool) -> Option<Box<Batch>> {
+        let commands = batch.answered_since(&checkpoint);
         let is_settled = !self.is_dirty && !matches!(self.phase, Phase::Settling(_));
         if commands == 0 || (is_settled && !has_written) {
-            return Some(burst);
+            return Some(batch);
         }
-        self.gathered.push(Held::Burst(burst, place));
+        self.gathered.push(Held::Batch(batch, checkpoint));
         self.commands += commands;
         self.is_dirty |= has_written;
         None
@@ -180,18 +180,18 @@ impl Group {
 }
 
 impl Held {
-    fn release(self, inbox: &Arc<Inbox>) {
+    fn release(self, queue: &Arc<BatchQueue>) {
         match self {
-            Held::Burst(burst, _) => leave(burst, inbox),
+            Held::Batch(batch, _) => leave(batch, queue),
             Held::Reply(client, ticket, reply) => client.answer_kept(ticket, reply),
         }
     }
 
-    fn refuse(self, inbox: &Arc<Inbox>, error: &Error) {
+    fn refuse(self, queue: &Arc<BatchQueue>, error: &Error) {
         match self {
-            Held::Burst(mut burst, place) => {
-                burst.answer_with(place, error);
-                leave(burst, inbox);
+            Held::Batch(mut batch, checkpoint) => {
+                batch.answer_with(checkpoint, error);
+                leave(batch, queue);
             }
             Held::Reply(client, ticket, _) => {
                 let reply = client.reply(|out| out.error(error));
@@ -202,98 +202,98 @@ impl Held {
 
     fn answer_again<A: Settle>(
         self,
-        inbox: &Arc<Inbox>,
+        queue: &Arc<BatchQueue>,
         error: &Error,
         actor: &mut A,
         context: &mut Context<A>,
     ) {
         match self {
-            Held::Burst(mut burst, place) => {
-                burst.answer_again(place, error, actor, context);
-                leave(burst, inbox);
+            Held::Batch(mut batch, checkpoint) => {
+                batch.answer_again(checkpoint, error, actor, context);
+                leave(batch, queue);
             }
-            reply => reply.refuse(inbox, error),
+            reply => reply.refuse(queue, error),
         }
     }
 }
 
-/// Lets a burst go. If what it waits for is there by now, its actor goes on with it.
-fn leave(burst: Box<Burst>, inbox: &Arc<Inbox>) {
-    if let Some(burst) = burst.leave() {
-        inbox.push(burst);
+/// Lets a batch go. If what it waits for is there by now, its actor goes on with it.
+fn leave(batch: Box<Batch>, queue: &Arc<BatchQueue>) {
+    if let Some(batch) = batch.leave() {
+        queue.push(batch);
     }
 }
 
-/// Runs all bursts that wait for `actor`, and lets go of none before what they did is settled; what
-/// `#[commands(settle)]` puts into `Handler<Drain>`.
-pub fn drain_settled<A: Settle>(actor: &mut A, mut message: Drain, context: &mut Context<A>) {
+/// Runs all batches that wait for `actor`, and lets go of none before what they did is settled; what
+/// `#[commands(settle)]` puts into `Handler<RunBatches>`.
+pub fn run_batches_in_groups<A: Settle>(actor: &mut A, mut message: RunBatches, context: &mut Context<A>) {
     if !<A as Settle>::SETTLES {
-        return drain(actor, message, context);
+        return run_batches(actor, message, context);
     }
-    let Some(inbox) = message.take_inbox() else { return };
-    let mut bursts = inbox.take();
-    if let Some(first) = bursts.front_mut()
-        && let Some(error) = inbox.group(|group, _| group.lost.take())
+    let Some(queue) = message.take_queue() else { return };
+    let mut batches = queue.take();
+    if let Some(first) = batches.front_mut()
+        && let Some(error) = queue.group(|group, _| group.lost.take())
         && first.is_transaction()
     {
         first.abort(&error);
     }
-    while let Some(mut burst) = bursts.pop_front() {
-        let place = burst.place();
-        run(&mut burst, actor, &inbox, context);
-        let has_written = burst.has_written_since::<A>(&place);
-        if burst.returns_to(inbox.mount()) {
+    while let Some(mut batch) = batches.pop_front() {
+        let checkpoint = batch.checkpoint();
+        run(&mut batch, actor, &queue, context);
+        let has_written = batch.has_written_since::<A>(&checkpoint);
+        if batch.returns_to(queue.mount()) {
             // What it has done is settled with the rest of it.
-            inbox.group(|group, _| group.is_dirty |= has_written);
-            burst.hold = Some(inbox.hold(bursts));
-            return drop(burst.leave());
+            queue.group(|group, _| group.is_dirty |= has_written);
+            batch.exclusive = Some(queue.exclusive(batches));
+            return drop(batch.leave());
         }
-        if let Some(burst) = inbox.group(|group, _| group.keep(burst, place, has_written)) {
-            leave(burst, &inbox);
+        if let Some(batch) = queue.group(|group, _| group.keep(batch, checkpoint, has_written)) {
+            leave(batch, &queue);
         }
         let max = actor.max_group();
-        let is_full = || inbox.group(|group, _| group.commands >= max);
+        let is_full = || queue.group(|group, _| group.commands >= max);
         if is_full() {
-            settle_what_is_due(actor, &inbox, context);
+            settle_what_is_due(actor, &queue, context);
         }
         if is_full() {
-            let full = inbox.hold(bursts);
-            return inbox.group(|group, _| group.full = Some(full));
+            let full = queue.exclusive(batches);
+            return queue.group(|group, _| group.full = Some(full));
         }
     }
-    inbox.give_back(bursts);
-    settle_what_is_due(actor, &inbox, context);
+    queue.give_back(batches);
+    settle_what_is_due(actor, &queue, context);
 }
 
-/// Runs what the actor has to answer of a burst. What comes later is kept, too.
-fn run<A: Settle>(burst: &mut Burst, actor: &mut A, inbox: &Arc<Inbox>, context: &mut Context<A>) {
+/// Runs what the actor has to answer of a batch. What comes later is kept, too.
+fn run<A: Settle>(batch: &mut Batch, actor: &mut A, queue: &Arc<BatchQueue>, context: &mut Context<A>) {
     loop {
-        burst.run(inbox.mount(), actor, context);
-        if !burst.is_waiting() {
+        batch.run(queue.mount(), actor, context);
+        if !batch.is_waiting() {
             return;
         }
-        burst.answer_by_way_of::<A>(|may_write| Keeper { inbox: Arc::clone(inbox), may_write });
-        if burst.is_waiting() {
+        batch.answer_by_way_of::<A>(|may_write| Keeper { queue: Arc::clone(queue), may_write });
+        if batch.is_waiting() {
             return;
         }
     }
 }
 
-fn settle_what_is_due<A: Settle>(actor: &mut A, inbox: &Arc<Inbox>, context: &mut Context<A>) {
+fn settle_what_is_due<A: Settle>(actor: &mut A, queue: &Arc<BatchQueue>, context: &mut Context<A>) {
     loop {
         let (max, gather) = (actor.max_group(), actor.gather());
-        match inbox.group(|group, is_held| group.step(is_held, max, gather)) {
+        match queue.group(|group, is_held| group.step(is_held, max, gather)) {
             Step::Nothing => return,
-            Step::Release(held) => held.into_iter().for_each(|held| held.release(inbox)),
+            Step::Release(held) => held.into_iter().for_each(|held| held.release(queue)),
             Step::Gather(time) => {
                 let until = (!time.is_zero()).then(|| Box::pin(sleep(time)));
-                context.spawn(Gathering { until, seen: 0, guard: Guard(Some(Arc::clone(inbox))) });
+                context.spawn(Gathering { until, seen: 0, guard: Guard(Some(Arc::clone(queue))) });
                 return;
             }
             Step::Settle => match settle(actor, context).0 {
-                Ending::Now(result) => end(actor, inbox, context, result),
+                Ending::Now(result) => end(actor, queue, context, result),
                 Ending::Later(ending) => {
-                    context.spawn(Settling { ending, guard: Guard(Some(Arc::clone(inbox))) });
+                    context.spawn(Settling { ending, guard: Guard(Some(Arc::clone(queue))) });
                     return;
                 }
             },
@@ -307,17 +307,17 @@ fn settle<A: Settle>(actor: &mut A, context: &mut Context<A>) -> Settlement {
 }
 
 /// A settlement has ended: lets go of what has waited for that.
-fn end<A: Settle>(actor: &mut A, inbox: &Arc<Inbox>, context: &mut Context<A>, result: Result<(), Error>) {
+fn end<A: Settle>(actor: &mut A, queue: &Arc<BatchQueue>, context: &mut Context<A>, result: Result<(), Error>) {
     let failure = result.err();
-    let counters = inbox.settled();
-    let held = inbox.group(|group, is_held| group.end(is_held, failure.as_ref(), counters));
-    tell(inbox.settled(), failure.as_ref(), held.len());
+    let counters = queue.settled();
+    let held = queue.group(|group, is_held| group.end(is_held, failure.as_ref(), counters));
+    tell(queue.settled(), failure.as_ref(), held.len());
     match failure {
-        None => held.into_iter().for_each(|held| held.release(inbox)),
-        Some(error) => take_back(actor, inbox, context, held, &error),
+        None => held.into_iter().for_each(|held| held.release(queue)),
+        Some(error) => take_back(actor, queue, context, held, &error),
     }
     // The next ones may come, now that there is room for them.
-    drop(inbox.group(|group, _| group.full.take()));
+    drop(queue.group(|group, _| group.full.take()));
 }
 
 /// The operator is told of the first failure of many, and of its end.
@@ -328,7 +328,7 @@ fn tell(counters: &Settled, failure: Option<&Error>, held: usize) {
         Some(error) if !had_failed => {
             tracing::error!(%error, held, "nothing can be settled: writes are refused")
         }
-        None if had_failed => tracing::warn!("what is written is settled again"),
+        None if had_failed => tracing::warn!("what is written is settled checkpoint"),
         _ => {}
     }
 }
@@ -336,7 +336,7 @@ fn tell(counters: &Settled, failure: Option<&Error>, held: usize) {
 #[cold]
 fn take_back<A: Settle>(
     actor: &mut A,
-    inbox: &Arc<Inbox>,
+    queue: &Arc<BatchQueue>,
     context: &mut Context<A>,
     held: Vec<Held>,
     error: &Error,
@@ -349,28 +349,28 @@ fn take_back<A: Settle>(
     }
     for held in held {
         if context.state() == ActorState::Running {
-            held.answer_again(inbox, error, actor, context);
+            held.answer_again(queue, error, actor, context);
         } else {
-            held.refuse(inbox, error);
+            held.refuse(queue, error);
         }
     }
 }
 
 /// Answers with an error if the actor stops before it has settled.
-struct Guard(Option<Arc<Inbox>>);
+struct Guard(Option<Arc<BatchQueue>>);
 
 impl Drop for Guard {
     fn drop(&mut self) {
-        if let Some(inbox) = self.0.take() {
-            abandon(&inbox);
+        if let Some(queue) = self.0.take() {
+            abandon(&queue);
         }
     }
 }
 
 /// The actor has stopped: nothing of it is going to be settled.
-pub(super) fn abandon(inbox: &Arc<Inbox>) {
-    let (held, full) = inbox.group(|group, _| (group.take_all(), group.full.take()));
-    held.into_iter().for_each(|held| held.refuse(inbox, &STOPPED));
+pub(super) fn abandon(queue: &Arc<BatchQueue>) {
+    let (held, full) = queue.group(|group, _| (group.take_all(), group.full.take()));
+    held.into_iter().for_each(|held| held.refuse(queue, &STOPPED));
     drop(full);
 }
 
@@ -394,21 +394,21 @@ impl<A: Settle> ActorFuture<A> for Gathering {
     ) -> Poll<()> {
         if let Some(until) = &mut self.until {
             ready!(until.as_mut().poll(cx));
-        } else if let Some(inbox) = &self.guard.0 {
-            let commands = inbox.group(|group, _| group.commands);
+        } else if let Some(queue) = &self.guard.0 {
+            let commands = queue.group(|group, _| group.commands);
             if mem::replace(&mut self.seen, commands) != commands {
                 // Sockets are looked at before this is polled again.
                 let _ = pin!(yield_now()).poll(cx);
                 return Poll::Pending;
             }
         }
-        if let Some(inbox) = self.guard.0.take() {
-            inbox.group(|group, _| {
+        if let Some(queue) = self.guard.0.take() {
+            queue.group(|group, _| {
                 if matches!(group.phase, Phase::Gathering) {
                     group.phase = Phase::Gathered;
                 }
             });
-            settle_what_is_due(actor, &inbox, context);
+            settle_what_is_due(actor, &queue, context);
         }
         Poll::Ready(())
     }
@@ -431,9 +431,9 @@ impl<A: Settle> ActorFuture<A> for Settling {
     ) -> Poll<()> {
         let ending = catch_unwind(AssertUnwindSafe(|| self.ending.as_mut().poll(cx)));
         let result = ready!(ending.unwrap_or(Poll::Ready(Err(Error::INTERNAL))));
-        if let Some(inbox) = self.guard.0.take() {
-            end(actor, &inbox, context, result);
-            settle_what_is_due(actor, &inbox, context);
+        if let Some(queue) = self.guard.0.take() {
+            end(actor, &queue, context, result);
+            settle_what_is_due(actor, &queue, context);
         }
         Poll::Ready(())
     }

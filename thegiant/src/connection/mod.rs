@@ -1,13 +1,13 @@
 //! The actor per client: reads requests, has them run, writes the replies.
 
 mod address;
-mod burst;
+mod batch;
 mod client;
 mod clients;
 mod door;
 mod group;
-mod inbox;
-mod pool;
+mod batch_queue;
+mod batch_pool;
 mod presence;
 mod responder;
 mod routes;
@@ -34,15 +34,15 @@ use actix::{Actor, ActorContext, AsyncContext, Context, fut::ActorFuture};
 use actix_rt::time::{Sleep, sleep};
 
 pub use address::Address;
-pub(crate) use burst::{Burst, MountId, NOT_ALLOWED, Queue, Target, Transaction};
+pub(crate) use batch::{Batch, MountId, NOT_ALLOWED, Queue, Target, Transaction};
 pub use client::Client;
 use client::Collected;
 pub(crate) use client::{ClientFlag, Ends, Wish};
 pub(crate) use clients::Clients;
 pub(crate) use group::Settled;
-pub use group::drain_settled;
-pub use inbox::{Consumers, Drain, drain};
-pub(crate) use inbox::{Inbox, STOPPED};
+pub use group::run_batches_in_groups;
+pub use batch_queue::{Consumers, RunBatches, run_batches};
+pub(crate) use batch_queue::{BatchQueue, STOPPED};
 pub(crate) use presence::Presence;
 pub use presence::{Connected, Disconnected};
 pub use responder::{Responder, responder};
@@ -75,8 +75,8 @@ const READ_AHEAD: usize = 64 * 1024 * 1024;
 /// So many bytes are read behind a request that waits for its reply.
 const BEHIND_WAITING: usize = 64 * 1024;
 
-/// Of a lot that has been read ahead, requests of so many bytes make a burst.
-const MAX_BURST: usize = 4 * 1024 * 1024;
+/// Of a lot that has been read ahead, requests of so many bytes make a batch.
+const MAX_BATCH: usize = 4 * 1024 * 1024;
 
 /// How long a connection that is to be closed is read, for its client to notice.
 const LINGER: Duration = Duration::from_secs(1);
@@ -92,7 +92,7 @@ pub(crate) fn with_scratch<T>(read: impl FnOnce(&mut [u8]) -> T) -> T {
 
 /// A client's connection.
 ///
-/// It goes round in stages: a burst is read, run (by itself or by handler actors), and its replies
+/// It goes round in stages: a batch is read, run (by itself or by handler actors), and its replies
 /// are written; then the next one is read. So replies keep the order of requests, and a client that
 /// does not read its replies is not read either, but for the rest of a long pipeline.
 #[derive(Debug)]
@@ -104,14 +104,14 @@ pub(crate) struct Connection {
     /// Until it is woken.
     waits: bool,
     /// The beginning of a request; an idle connection has none.
-    incoming: Option<Box<Burst>>,
+    incoming: Option<Box<Batch>>,
     /// There may be whole requests in it.
     undecoded: bool,
     /// Why nothing more can be read; said when what came before has been answered.
     broken: Option<ProtocolError>,
     /// The client knows whom to wake.
     watching: bool,
-    /// A burst is with an actor, or waits for a reply, whatever is sent in the meantime.
+    /// A batch is with an actor, or waits for a reply, whatever is sent in the meantime.
     is_away: bool,
 }
 
@@ -119,12 +119,12 @@ pub(crate) struct Connection {
 enum Stage {
     /// Waiting for requests.
     Reading,
-    /// Requests of the burst are to be run.
-    Running(Box<Burst>),
-    /// The burst is with a handler actor, or waits for the reply to its next request.
+    /// Requests of the batch are to be run.
+    Running(Box<Batch>),
+    /// The batch is with a handler actor, or waits for the reply to its next request.
     Away,
     /// The replies are being sent.
-    Writing(Box<Burst>),
+    Writing(Box<Batch>),
     /// All has been sent. What the client still sends is read until then, and forgotten: to close a
     /// socket with unread input would take back what it has not received yet.
     Closing(Option<Pin<Box<Sleep>>>),
@@ -185,12 +185,12 @@ impl Connection {
                 _ if wish == Wish::Die => Stage::Ended,
                 Stage::Reading if wish == Wish::Finish => Stage::Closing(None),
                 Stage::Reading => self.read(cx)?,
-                Stage::Running(burst) => match self.run(burst, cx) {
-                    Stage::Writing(burst) if burst.has_tail() => self.write_tail(burst, cx)?,
+                Stage::Running(batch) => match self.run(batch, cx) {
+                    Stage::Writing(batch) if batch.is_streaming() => self.write_streaming(batch, cx)?,
                     stage => stage,
                 },
                 Stage::Away => self.collect(wish, cx)?,
-                Stage::Writing(burst) => self.write(burst, cx)?,
+                Stage::Writing(batch) => self.write(batch, cx)?,
                 Stage::Closing(until) => self.close(until, cx),
             };
             if mem::take(&mut self.waits) {
@@ -208,7 +208,7 @@ impl Connection {
 
     fn read(&mut self, cx: &mut TaskContext<'_>) -> io::Result<Stage> {
         if self.session.client.is_pushed_to() {
-            return Ok(Stage::Writing(self.take_pushed(Burst::new())));
+            return Ok(Stage::Writing(self.take_pushed(Batch::new())));
         }
         if mem::take(&mut self.undecoded) {
             return self.decode();
@@ -223,23 +223,23 @@ impl Connection {
         }
     }
 
-    /// Puts what is no reply behind the replies of a burst.
+    /// Puts what is no reply behind the replies of a batch.
     #[cold]
-    fn take_pushed(&mut self, mut burst: Box<Burst>) -> Box<Burst> {
-        self.session.take_pushed(&mut burst.out);
-        burst
+    fn take_pushed(&mut self, mut batch: Box<Batch>) -> Box<Batch> {
+        self.session.take_pushed(&mut batch.out);
+        batch
     }
 
     #[inline(always)]
     fn poll_read(&mut self, cx: &mut TaskContext<'_>) -> Poll<io::Result<usize>> {
-        if let Some(filling) = self.incoming.as_mut().and_then(|burst| burst.filling.as_mut()) {
-            return self.stream.poll_fill(filling, cx);
+        if let Some(partial_bulk) = self.incoming.as_mut().and_then(|batch| batch.partial_bulk.as_mut()) {
+            return self.stream.poll_fill(partial_bulk, cx);
         }
         with_scratch(|scratch| {
             let read = ready!(self.stream.poll_read(scratch, cx))?;
             if read > 0 {
-                let burst = self.incoming.get_or_insert_with(Burst::new);
-                burst.input.extend_from_slice(&scratch[..read]);
+                let batch = self.incoming.get_or_insert_with(Batch::new);
+                batch.input.extend_from_slice(&scratch[..read]);
             }
             Poll::Ready(Ok(read))
         })
@@ -247,30 +247,30 @@ impl Connection {
 
     /// Makes requests of what has been read. If there are any, they are run next.
     fn decode(&mut self) -> io::Result<Stage> {
-        let Some(mut burst) = self.incoming.take() else { return Ok(Stage::Reading) };
-        burst.belong_to(&self.session.client);
+        let Some(mut batch) = self.incoming.take() else { return Ok(Stage::Reading) };
+        batch.belong_to(&self.session.client);
         self.session.client.active(self.session.shared.now());
         self.decoder.set_limits(self.session.decode_limits());
         let from = self.decoder.start();
-        let is_usual = self.session.is_authenticated() && burst.input.len() <= MAX_BURST;
+        let is_usual = self.session.is_authenticated() && batch.input.len() <= MAX_BATCH;
         let routes = &self.session.shared.routes;
         self.broken = loop {
-            if burst.filling.as_ref().is_some_and(|filling| filling.missing > 0) {
+            if batch.partial_bulk.as_ref().is_some_and(|partial_bulk| partial_bulk.missing > 0) {
                 break None;
             }
-            if let Some(filling) = burst.filling.take() {
-                let index = burst.push_large(filling.bytes.into());
-                self.decoder.large_bulk_taken(index, &mut burst.spans);
+            if let Some(partial_bulk) = batch.partial_bulk.take() {
+                let index = batch.push_large(partial_bulk.bytes.into());
+                self.decoder.large_bulk_taken(index, &mut batch.spans);
             }
-            match self.decoder.decode(&mut burst.input, &mut burst.spans) {
+            match self.decoder.decode(&mut batch.input, &mut batch.spans) {
                 Ok(Progress::Request) => {
-                    burst.push_request(|call| routes.resolve(call));
-                    if self.decoder.start() == burst.input.len() {
+                    batch.push_request(|call| routes.resolve(call));
+                    if self.decoder.start() == batch.input.len() {
                         break None;
                     }
                 }
                 Ok(Progress::Incomplete) => break None,
-                Ok(Progress::Large(len)) => burst.begin_large(self.decoder.position(), len),
+                Ok(Progress::Large(len)) => batch.begin_large(self.decoder.position(), len),
                 Err(error) => break Some(error),
             }
             if is_usual {
@@ -278,23 +278,23 @@ impl Connection {
             }
             let read = self.decoder.start();
             // What a client may send behind its password is known when that has been looked at.
-            if !self.session.is_authenticated() && burst.has_requests() {
-                return Ok(self.serve_one(burst, from..read));
+            if !self.session.is_authenticated() && batch.has_requests() {
+                return Ok(self.serve_one(batch, from..read));
             }
-            if read > MAX_BURST {
+            if read > MAX_BATCH {
                 self.undecoded = true;
                 break None;
             }
         };
-        self.session.note_command(&burst);
+        self.session.note_command(&batch);
         if self.broken.is_some() {
-            return Ok(Stage::Running(burst));
+            return Ok(Stage::Running(batch));
         }
-        self.set_incomplete_aside(burst)
+        self.set_incomplete_aside(batch)
     }
 
     /// Has one request run, which takes this part of what has arrived; the rest stays where it is.
-    fn serve_one(&mut self, mut arrived: Box<Burst>, part: Range<usize>) -> Stage {
+    fn serve_one(&mut self, mut arrived: Box<Batch>, part: Range<usize>) -> Stage {
         let mut one = arrived.copy_requests(part);
         one.belong_to(&self.session.client);
         self.session.note_command(&one);
@@ -305,15 +305,15 @@ impl Connection {
     }
 
     /// Parts the complete requests from the beginning of the next one.
-    fn set_incomplete_aside(&mut self, mut burst: Box<Burst>) -> io::Result<Stage> {
+    fn set_incomplete_aside(&mut self, mut batch: Box<Batch>) -> io::Result<Stage> {
         let start = self.decoder.start();
         let step = if start == 0 {
-            self.incoming = Some(burst);
+            self.incoming = Some(batch);
             Stage::Reading
         } else {
-            self.incoming = burst.split_off(start);
+            self.incoming = batch.split_off(start);
             self.decoder.rebase();
-            Stage::Running(burst)
+            Stage::Running(batch)
         };
         let unread = self.unread();
         self.session.account_input(unread, start > 0);
@@ -329,45 +329,45 @@ impl Connection {
         Ok(step)
     }
 
-    /// Runs requests until the burst has to be sent away or its replies have to be sent.
-    fn run(&mut self, mut burst: Box<Burst>, cx: &mut TaskContext<'_>) -> Stage {
-        if burst.is_waiting() {
-            return self.park(burst);
+    /// Runs requests until the batch has to be sent away or its replies have to be sent.
+    fn run(&mut self, mut batch: Box<Batch>, cx: &mut TaskContext<'_>) -> Stage {
+        if batch.is_waiting() {
+            return self.park(batch);
         }
-        if burst.is_observed() {
-            burst.tell_of_keys();
+        if batch.is_observed() {
+            batch.tell_of_keys();
         }
-        // An earlier burst may have changed these since this one was read.
-        burst.out.set_protocol(self.session.client.protocol());
-        burst.out.set_replies(self.session.replies);
+        // An earlier batch may have changed these since this one was read.
+        batch.out.set_protocol(self.session.client.protocol());
+        batch.out.set_replies(self.session.replies);
         loop {
-            while let Some(target) = burst.next_target() {
+            while let Some(target) = batch.next_target() {
                 match target {
-                    Resolved::Command(target) => match self.gate(&mut burst, target) {
-                        Gate::Open if target.mount == MountId::SESSION => self.answer(target, &mut burst),
-                        Gate::Open => return self.send_away(burst, target, cx),
-                        Gate::Closed => self.refuse_unknown(target, &mut burst),
+                    Resolved::Command(target) => match self.gate(&mut batch, target) {
+                        Gate::Open if target.mount == MountId::SESSION => self.answer(target, &mut batch),
+                        Gate::Open => return self.send_away(batch, target, cx),
+                        Gate::Closed => self.refuse_unknown(target, &mut batch),
                         Gate::Listening => {
                             let command = self.session.shared.routes.command(target.command);
-                            burst.reject(|_, out| out.error(&not_for_listeners(command)));
+                            batch.reject(|_, out| out.error(&not_for_listeners(command)));
                         }
-                        Gate::Queueing => self.queue(&mut burst),
-                        Gate::Waiting => return self.wait_for_gate(burst),
+                        Gate::Queueing => self.queue(&mut batch),
+                        Gate::Waiting => return self.wait_for_gate(batch),
                     },
-                    uncommon => self.answer_uncommon(uncommon, &mut burst),
+                    uncommon => self.answer_uncommon(uncommon, &mut batch),
                 }
-                if self.session.closing && !burst.is_transaction() {
-                    burst.abandon_requests();
+                if self.session.closing && !batch.is_transaction() {
+                    batch.abandon_requests();
                 }
             }
-            let next = if burst.is_waiting() {
-                self.run_transaction(burst)
-            } else if burst.is_transaction() {
-                self.end_transaction(burst)
+            let next = if batch.is_waiting() {
+                self.run_transaction(batch)
+            } else if batch.is_transaction() {
+                self.end_transaction(batch)
             } else {
                 break;
             };
-            burst = match next {
+            batch = match next {
                 Ok(next) => next,
                 Err(stage) => return stage,
             };
@@ -375,36 +375,36 @@ impl Connection {
         if !self.session.transaction.is_none() {
             self.session.note_queued();
         }
-        if !burst.has_requests() && !burst.has_tail() {
-            self.say_what_is_broken(&mut burst);
+        if !batch.has_requests() && !batch.is_streaming() {
+            self.say_what_is_broken(&mut batch);
             // Before the replies are sent: who has them finds them counted, and who leaves is counted too.
-            self.session.tally(&mut burst);
-            self.session.replies = burst.out.replies();
+            self.session.tally(&mut batch);
+            self.session.replies = batch.out.replies();
             if self.session.client.is_pushed_to() && !self.session.closing {
-                return Stage::Writing(self.take_pushed(burst));
+                return Stage::Writing(self.take_pushed(batch));
             }
         }
-        self.session.replies = burst.out.replies();
-        Stage::Writing(burst)
+        self.session.replies = batch.out.replies();
+        Stage::Writing(batch)
     }
 
     /// Whether the next requests, as far as they have the same target, may be run now.
-    fn gate(&self, burst: &mut Burst, target: Target) -> Gate {
+    fn gate(&self, batch: &mut Batch, target: Target) -> Gate {
         if self.session.is_free() && !self.session.shared.attention.is_any() {
             return Gate::Open;
         }
-        self.guarded_gate(burst, target)
+        self.guarded_gate(batch, target)
     }
 
     #[cold]
-    fn guarded_gate(&self, burst: &mut Burst, target: Target) -> Gate {
+    fn guarded_gate(&self, batch: &mut Batch, target: Target) -> Gate {
         if self.session.transaction.is_running() {
-            self.observe(burst);
-            self.show(burst, target.mount);
+            self.observe(batch);
+            self.show(batch, target.mount);
             return Gate::Open;
         }
         let attention = &self.session.shared.attention;
-        // Until it has said who it is, a client has a burst for each request.
+        // Until it has said who it is, a client has a batch for each request.
         let command = self.session.shared.routes.command(target.command);
         if !self.session.is_authenticated() && !command.flags.contains(Flags::NO_AUTH) {
             return Gate::Closed;
@@ -412,7 +412,7 @@ impl Connection {
         if self.session.is_listener_only() && !FOR_LISTENERS.contains(&command.name) {
             return Gate::Listening;
         }
-        let is_paused = attention.is(Look::Pause) && self.is_paused(burst, target);
+        let is_paused = attention.is(Look::Pause) && self.is_paused(batch, target);
         self.session.client.set(ClientFlag::Paused, is_paused);
         if is_paused {
             return Gate::Waiting;
@@ -420,84 +420,84 @@ impl Connection {
         if self.session.transaction.takes(target, command) {
             return Gate::Queueing;
         }
-        self.observe(burst);
+        self.observe(batch);
         // A transaction is shown as it is run, and then what has run it.
         if !is_exec(command) || !self.session.can_execute() {
-            self.show(burst, target.mount);
+            self.show(batch, target.mount);
         }
         Gate::Open
     }
 
     /// Sees to it that what is run next is timed, and told of, if somebody wants to know.
-    fn observe(&self, burst: &mut Burst) {
+    fn observe(&self, batch: &mut Batch) {
         let attention = &self.session.shared.attention;
-        burst.is_timed = attention.is(Look::Time);
+        batch.is_timed = attention.is(Look::Time);
         if attention.is(Look::Keys) {
-            burst.observe();
+            batch.observe();
         }
     }
 
     /// Shows what this mount is going to run next to those who want to see all.
-    fn show(&self, burst: &mut Burst, mount: MountId) {
+    fn show(&self, batch: &mut Batch, mount: MountId) {
         if self.session.shared.attention.is(Look::Monitor) {
-            burst.show(mount, |call, command| self.session.show(call, command));
+            batch.show(mount, |call, command| self.session.show(call, command));
         }
     }
 
     /// Whether these requests have to wait. What operators need goes on, and so does a connection
     /// that is to finish.
-    fn is_paused(&self, burst: &Burst, target: Target) -> bool {
+    fn is_paused(&self, batch: &Batch, target: Target) -> bool {
         let Some(pause) = self.session.shared.paused() else { return false };
         let waits = |flags: Flags| match pause.writes_only {
             true => flags.contains(Flags::WRITE) || flags.contains(Flags::MAY_REPLICATE),
             false => !flags.contains(Flags::ADMIN),
         };
         let routes = &self.session.shared.routes;
-        let mut commands = burst.coming(target.mount).map(|(_, target)| routes.command(target.command));
+        let mut commands = batch.coming(target.mount).map(|(_, target)| routes.command(target.command));
         let queued = self.session.transaction.flags();
         let flags = |command: &Spec| command.flags.union(if is_exec(command) { queued } else { Flags::NONE });
         self.session.client.wish() == Wish::Live && commands.any(|command| waits(flags(command)))
     }
 
     /// The next request has to wait; what has been answered before it has not.
-    fn wait_for_gate(&mut self, burst: Box<Burst>) -> Stage {
-        self.session.replies = burst.out.replies();
-        if !burst.out.is_empty() {
-            return Stage::Writing(burst);
+    fn wait_for_gate(&mut self, batch: Box<Batch>) -> Stage {
+        self.session.replies = batch.out.replies();
+        if !batch.out.is_empty() {
+            return Stage::Writing(batch);
         }
-        self.wait(Stage::Running(burst))
+        self.wait(Stage::Running(batch))
     }
 
-    fn send_away(&mut self, burst: Box<Burst>, target: Target, cx: &mut TaskContext<'_>) -> Stage {
+    fn send_away(&mut self, batch: Box<Batch>, target: Target, cx: &mut TaskContext<'_>) -> Stage {
         let may_wait = self.session.shared.routes.command(target.command).flags.contains(Flags::BLOCKING);
         self.session.client.set_watched(may_wait && self.stream.watch(cx).is_pending());
-        self.send_to(target.mount, burst)
+        self.send_to(target.mount, batch)
     }
 
-    fn send_to(&mut self, mount: MountId, burst: Box<Burst>) -> Stage {
+    fn send_to(&mut self, mount: MountId, batch: Box<Batch>) -> Stage {
         self.is_away = true;
         self.session.client.busy();
         // The client knows the waker already; it is called even if the answer is there.
-        self.session.shared.routes.send(burst, mount);
+        self.session.shared.routes.send(batch, mount);
         self.wait(Stage::Away)
     }
 
     /// A client that has not said who it is may not do this.
     #[cold]
-    fn refuse_unknown(&self, target: Target, burst: &mut Burst) {
+    fn refuse_unknown(&self, target: Target, batch: &mut Batch) {
         let is_exec = is_exec(self.session.shared.routes.command(target.command));
         let error = if is_exec { aborted_by(&Error::NO_AUTH) } else { Error::NO_AUTH };
-        burst.reject(|_, out| out.error(&error));
+        batch.reject(|_, out| out.error(&error));
     }
 
     /// The next request waits for its reply, unless that has come by now. What comes before it is sent
     /// first.
-    fn park(&mut self, burst: Box<Burst>) -> Stage {
-        match self.session.client.park(burst, false) {
-            Some(burst) if burst.is_waiting() => Stage::Writing(burst),
-            Some(mut burst) => {
-                burst.belong_to(&self.session.client);
-                Stage::Running(burst)
+    fn park(&mut self, batch: Box<Batch>) -> Stage {
+        match self.session.client.park(batch, false) {
+            Some(batch) if batch.is_waiting() => Stage::Writing(batch),
+            Some(mut batch) => {
+                batch.belong_to(&self.session.client);
+                Stage::Running(batch)
             }
             None => {
                 self.is_away = true;
@@ -508,7 +508,7 @@ impl Connection {
     }
 
     /// Answers a request that was resolved to no command.
-    fn answer_uncommon(&mut self, resolved: Resolved<Target>, burst: &mut Burst) {
+    fn answer_uncommon(&mut self, resolved: Resolved<Target>, batch: &mut Batch) {
         let routes = &self.session.shared.routes;
         match resolved {
             Resolved::CrossProtocol => {
@@ -516,41 +516,41 @@ impl Connection {
                 self.session.closing = true;
             }
             Resolved::Help(_) if !self.session.is_authenticated() => {
-                burst.reject(|_, out| out.error(&Error::NO_AUTH));
+                batch.reject(|_, out| out.error(&Error::NO_AUTH));
             }
-            Resolved::Help(_) if self.session.transaction.queue().is_some() => self.queue(burst),
+            Resolved::Help(_) if self.session.transaction.queue().is_some() => self.queue(batch),
             Resolved::WrongArity(Target { mount: MountId::SESSION, command, .. }, _)
                 if is_exec(routes.command(command)) =>
             {
-                burst.reject(|call, out| out.error(&aborted_by(&call.wrong_arity_of(1))));
+                batch.reject(|call, out| out.error(&aborted_by(&call.wrong_arity_of(1))));
                 self.session.end_transaction();
             }
             rejected => {
-                burst.reject(|call, out| routes.table().answer(rejected, call, out));
+                batch.reject(|call, out| routes.table().answer(rejected, call, out));
                 self.session.transaction.queue().into_iter().for_each(Queue::spoil);
             }
         }
     }
 
     /// Runs a command of the connection itself.
-    fn answer(&mut self, target: Target, burst: &mut Burst) {
+    fn answer(&mut self, target: Target, batch: &mut Batch) {
         let row = target.row.get::<Session>();
-        burst.begin();
-        burst.step(Some(&row.spec), |call, out| (row.run)(&mut self.session, call, &mut (), out));
-        burst.out.set_protocol(self.session.client.protocol());
-        if burst.is_observed() {
-            burst.tell_of_keys();
+        batch.begin();
+        batch.step(Some(&row.spec), |call, out| (row.run)(&mut self.session, call, &mut (), out));
+        batch.out.set_protocol(self.session.client.protocol());
+        if batch.is_observed() {
+            batch.tell_of_keys();
         }
     }
 
-    fn say_what_is_broken(&mut self, burst: &mut Burst) {
+    fn say_what_is_broken(&mut self, batch: &mut Batch) {
         let Some(error) = self.broken.take().filter(|_| !self.session.closing) else { return };
         let client = &self.session.client;
         tracing::info!(id = client.id(), client = %client.addr(), %error, "closed");
         let reply = error.reply();
         self.session.shared.stats.count_error(reply.code());
-        if burst.out.replies() == Replies::On {
-            burst.out.error(&reply);
+        if batch.out.replies() == Replies::On {
+            batch.out.error(&reply);
         }
         self.session.closing = true;
     }
@@ -558,14 +558,14 @@ impl Connection {
     fn collect(&mut self, wish: Wish, cx: &mut TaskContext<'_>) -> io::Result<Stage> {
         let client = &self.session.client;
         match client.collect(wish == Wish::Finish, cx) {
-            Collected::Answered(mut burst) => {
+            Collected::Answered(mut batch) => {
                 self.is_away = false;
                 client.active(self.session.shared.now());
-                if burst.has_requests() || burst.is_observed() {
-                    burst.belong_to(client);
+                if batch.has_requests() || batch.is_observed() {
+                    batch.belong_to(client);
                 }
-                self.session.replies = burst.out.replies();
-                Ok(Stage::Running(burst))
+                self.session.replies = batch.out.replies();
+                Ok(Stage::Running(batch))
             }
             Collected::Away => Ok(self.wait(Stage::Away)),
             Collected::Parked => self.wait_for_reply(cx),
@@ -577,7 +577,7 @@ impl Connection {
     #[cold]
     fn wait_for_reply(&mut self, cx: &mut TaskContext<'_>) -> io::Result<Stage> {
         if self.session.client.is_pushed_to() {
-            return Ok(Stage::Writing(self.take_pushed(Burst::new())));
+            return Ok(Stage::Writing(self.take_pushed(Batch::new())));
         }
         match self.read_up_to(BEHIND_WAITING, cx)? {
             Ahead::End => Ok(Stage::Ended),
@@ -585,26 +585,26 @@ impl Connection {
         }
     }
 
-    fn write(&mut self, mut burst: Box<Burst>, cx: &mut TaskContext<'_>) -> io::Result<Stage> {
-        let before = burst.sent;
-        let written = self.stream.poll_write(&burst.out, &mut burst.sent, cx)?;
-        let progress = burst.sent - before;
+    fn write(&mut self, mut batch: Box<Batch>, cx: &mut TaskContext<'_>) -> io::Result<Stage> {
+        let before = batch.sent;
+        let written = self.stream.poll_write(&batch.out, &mut batch.sent, cx)?;
+        let progress = batch.sent - before;
         self.session.shared.stats.sent(progress);
         if written.is_pending() {
-            self.wait_for_room(&mut burst, progress > 0, cx)?;
-            return Ok(self.wait(Stage::Writing(burst)));
+            self.wait_for_room(&mut batch, progress > 0, cx)?;
+            return Ok(self.wait(Stage::Writing(batch)));
         }
         self.session.account_output(0);
         self.session.client.note_sent();
-        if burst.has_tail() {
-            burst.forget_replies();
-            return self.write_tail(burst, cx);
+        if batch.is_streaming() {
+            batch.forget_replies();
+            return self.write_streaming(batch, cx);
         }
-        if burst.has_requests() {
-            burst.forget_replies();
-            return Ok(Stage::Running(burst));
+        if batch.has_requests() {
+            batch.forget_replies();
+            return Ok(Stage::Running(batch));
         }
-        burst.recycle();
+        batch.recycle();
         if self.is_away {
             return Ok(Stage::Away);
         }
@@ -614,21 +614,21 @@ impl Connection {
 
     /// A reply has a rest: some of that is sent next.
     #[cold]
-    fn write_tail(&mut self, mut burst: Box<Burst>, cx: &mut TaskContext<'_>) -> io::Result<Stage> {
+    fn write_streaming(&mut self, mut batch: Box<Batch>, cx: &mut TaskContext<'_>) -> io::Result<Stage> {
         self.session.client.active(self.session.shared.now());
-        match burst.poll_tail(cx)? {
-            Poll::Ready(true) => Ok(Stage::Running(burst)),
+        match batch.poll_streaming(cx)? {
+            Poll::Ready(true) => Ok(Stage::Running(batch)),
             Poll::Ready(false) => {
                 // Others have their turn between two parts.
                 cx.waker().wake_by_ref();
-                Ok(self.wait(Stage::Writing(burst)))
+                Ok(self.wait(Stage::Writing(batch)))
             }
-            Poll::Pending if !burst.out.is_empty() => Ok(Stage::Writing(burst)),
+            Poll::Pending if !batch.out.is_empty() => Ok(Stage::Writing(batch)),
             Poll::Pending => {
                 self.session.client.busy();
                 match self.read_up_to(BEHIND_WAITING, cx)? {
                     Ahead::End => Ok(Stage::Ended),
-                    Ahead::More => Ok(self.wait(Stage::Writing(burst))),
+                    Ahead::More => Ok(self.wait(Stage::Writing(batch))),
                 }
             }
         }
@@ -638,18 +638,18 @@ impl Connection {
     #[cold]
     fn wait_for_room(
         &mut self,
-        burst: &mut Burst,
+        batch: &mut Batch,
         progress: bool,
         cx: &mut TaskContext<'_>,
     ) -> io::Result<()> {
-        let waiting = burst.out.len() - burst.sent;
+        let waiting = batch.out.len() - batch.sent;
         self.session.account_output(waiting);
-        self.session.client.note_sent_up_to(burst.sent);
+        self.session.client.note_sent_up_to(batch.sent);
         if progress {
             self.session.client.active(self.session.shared.now());
-            burst.stuck = None;
+            batch.stuck = None;
         }
-        let stuck = burst.stuck.get_or_insert_with(|| Box::pin(sleep(STUCK)));
+        let stuck = batch.stuck.get_or_insert_with(|| Box::pin(sleep(STUCK)));
         let is_stuck = stuck.as_mut().poll(cx).is_ready();
         if self.session.is_output_over(waiting, is_stuck) {
             let client = &self.session.client;
@@ -687,15 +687,15 @@ impl Connection {
         Ok(ahead)
     }
 
-    /// Bytes of requests that have arrived and are not part of a burst that is run.
+    /// Bytes of requests that have arrived and are not part of a batch that is run.
     fn unread(&self) -> usize {
         self.incoming.as_ref().map_or(0, |incoming| incoming.unread_len())
     }
 
     /// A large bulk has arrived whole: what comes next is to be decoded.
     fn closes_bulk(&self) -> bool {
-        let filling = self.incoming.as_ref().and_then(|burst| burst.filling.as_ref());
-        filling.is_some_and(|filling| filling.missing == 0)
+        let partial_bulk = self.incoming.as_ref().and_then(|batch| batch.partial_bulk.as_ref());
+        partial_bulk.is_some_and(|partial_bulk| partial_bulk.missing == 0)
     }
 
     /// Ends the connection in order: when the client has ended its side, when it has nothing more to

@@ -5,8 +5,8 @@ use std::{fmt, sync::Arc};
 use actix::Recipient;
 
 use super::{
-    Burst, Drain, Inbox,
-    burst::{MountId, Target},
+    Batch, RunBatches, BatchQueue,
+    batch::{MountId, Target},
     group::Settled,
 };
 use crate::command::{Call, Resolved, RowId, Spec, Table};
@@ -21,7 +21,7 @@ pub(crate) struct Routes {
     table: Table<Target>,
     /// By their numbers.
     commands: Vec<&'static Spec>,
-    actors: Vec<Arc<Inbox>>,
+    actors: Vec<Arc<BatchQueue>>,
     fallback: Option<Target>,
 }
 
@@ -31,12 +31,12 @@ impl Routes {
     /// # Panics
     /// If there are more actors than numbers for them.
     #[track_caller]
-    pub(crate) fn add_actor(&mut self, actor: Recipient<Drain>, is_pool: bool, settles: bool) -> MountId {
+    pub(crate) fn add_actor(&mut self, actor: Recipient<RunBatches>, is_pool: bool, settles: bool) -> MountId {
         let next = u16::try_from(self.actors.len()).map(MountId);
         let Some(mount) = next.ok().filter(|mount| *mount != MountId::SESSION) else {
             panic!("more than 65,534 actors are mounted");
         };
-        self.actors.push(Inbox::new(mount, is_pool, settles, actor));
+        self.actors.push(BatchQueue::new(mount, is_pool, settles, actor));
         mount
     }
 
@@ -105,12 +105,12 @@ impl Routes {
 
     /// The counters of the actors that settle.
     pub(crate) fn settled(&self) -> impl Iterator<Item = &Settled> {
-        self.actors.iter().filter(|inbox| inbox.settles()).map(|inbox| inbox.settled())
+        self.actors.iter().filter(|queue| queue.settles()).map(|queue| queue.settled())
     }
 
-    /// Sends a burst to the actor that runs its next request.
-    pub(crate) fn send(&self, burst: Box<Burst>, mount: MountId) {
-        self.actors[usize::from(mount.0)].push(burst);
+    /// Sends a batch to the actor that runs its next request.
+    pub(crate) fn send(&self, batch: Box<Batch>, mount: MountId) {
+        self.actors[usize::from(mount.0)].push(batch);
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::{Burst, Client, ClientFlag, CommandId, Shared, Transaction};
+use super::{Batch, Client, ClientFlag, CommandId, Shared, Transaction};
 use crate::{
     command::{Call, Flags, Receiver},
     keyspace::Watch,
@@ -157,9 +157,9 @@ impl Session {
         self.shared.settings.decode_limits().with_unauthenticated(!self.authenticated)
     }
 
-    /// The last command of a burst is what the client is said to have sent.
-    pub(crate) fn note_command(&self, burst: &Burst) {
-        if let Some(command) = burst.last_command() {
+    /// The last command of a batch is what the client is said to have sent.
+    pub(crate) fn note_command(&self, batch: &Batch) {
+        if let Some(command) = batch.last_command() {
             self.client.set_last_command(command);
         }
     }
@@ -219,21 +219,21 @@ impl Session {
         }
     }
 
-    /// Counts the requests of a burst that has been run, and keeps those that were slow.
-    pub(crate) fn tally(&self, burst: &mut Burst) {
-        self.shared.stats.tally(burst, self.shared.settings.flag(Setting::LatencyTracking));
-        if burst.ledger.times().is_empty() {
+    /// Counts the requests of a batch that has been run, and keeps those that were slow.
+    pub(crate) fn tally(&self, batch: &mut Batch) {
+        self.shared.stats.tally(batch, self.shared.settings.flag(Setting::LatencyTracking));
+        if batch.ledger.times().is_empty() {
             return;
         }
-        burst.belong_to(&self.client);
+        batch.belong_to(&self.client);
         let Ok(slow) = u64::try_from(self.shared.settings.signed(Setting::SlowlogLogSlowerThan)) else {
             return;
         };
         let most = self.shared.settings.size(Setting::SlowlogMaxLen);
-        for (request, took) in burst.ledger.times() {
+        for (request, took) in batch.ledger.times() {
             let is_shown = |call: &Call<'_>| !self.is_skipped_by_slowlog(call);
             if *took >= Duration::from_micros(slow)
-                && let Some(call) = burst.call(*request).filter(is_shown)
+                && let Some(call) = batch.call(*request).filter(is_shown)
             {
                 self.shared.slowlog.add(&call, *took, most);
             }

@@ -13,7 +13,7 @@ use socket2::SockRef;
 use tokio::io::DuplexStream;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 
-use super::burst::Filling;
+use super::batch::PartialBulk;
 use crate::resp::Encoder;
 #[cfg(feature = "tls")]
 use crate::tls::Tls;
@@ -61,18 +61,18 @@ impl Stream {
     /// Reads into the buffer of a large bulk; 0 is the end.
     pub(crate) fn poll_fill(
         &mut self,
-        filling: &mut Filling,
+        partial_bulk: &mut PartialBulk,
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<usize>> {
-        if filling.bytes.len() == filling.bytes.capacity() {
-            let ahead = filling.bytes.len().max(GROWTH).min(filling.missing);
+        if partial_bulk.bytes.len() == partial_bulk.bytes.capacity() {
+            let ahead = partial_bulk.bytes.len().max(GROWTH).min(partial_bulk.missing);
             // Exactly: the buffer becomes the value, and may be kept for long.
-            filling.bytes.reserve_exact(ahead);
+            partial_bulk.bytes.reserve_exact(ahead);
         }
-        let mut rest = (&mut filling.bytes).limit(filling.missing);
+        let mut rest = (&mut partial_bulk.bytes).limit(partial_bulk.missing);
         // The future has no state of its own, so it can be made anew at each poll.
         let read = ready!(either!(self, stream => pin!(stream.read_buf(&mut rest)).poll(cx)))?;
-        filling.missing -= read;
+        partial_bulk.missing -= read;
         Poll::Ready(Ok(read))
     }
 

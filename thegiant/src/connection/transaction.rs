@@ -2,33 +2,33 @@
 
 use std::mem;
 
-use super::{Burst, Connection, MountId, Stage, Transaction};
+use super::{Batch, Connection, MountId, Stage, Transaction};
 
 impl Connection {
     /// Has the next request wait for `EXEC`.
     #[cold]
-    pub(super) fn queue(&mut self, burst: &mut Burst) {
+    pub(super) fn queue(&mut self, batch: &mut Batch) {
         let Some(queue) = self.session.transaction.queue() else { return };
-        match queue.push(burst, &self.session.shared.routes) {
-            Ok(()) => burst.reject(|_, out| out.raw(b"+QUEUED\r\n")),
-            Err(error) => burst.reject(|_, out| out.error(&error)),
+        match queue.push(batch, &self.session.shared.routes) {
+            Ok(()) => batch.reject(|_, out| out.raw(b"+QUEUED\r\n")),
+            Err(error) => batch.reject(|_, out| out.error(&error)),
         }
     }
 
     /// The next request waits for its reply. If it is `EXEC`, that is what has been queued, and is run next.
     #[cold]
-    pub(super) fn run_transaction(&mut self, burst: Box<Burst>) -> Result<Box<Burst>, Stage> {
-        if burst.is_transaction() {
-            return Err(self.park(burst));
+    pub(super) fn run_transaction(&mut self, batch: Box<Batch>) -> Result<Box<Batch>, Stage> {
+        if batch.is_transaction() {
+            return Err(self.park(batch));
         }
         let session = &mut self.session;
         let Transaction::Queueing(queue) = mem::take(&mut session.transaction) else {
-            session.replies = burst.out.replies();
-            return Err(Stage::Writing(burst));
+            session.replies = batch.out.replies();
+            return Err(Stage::Writing(batch));
         };
         session.client.set_queued(Some(queue.size()));
-        let (mut transaction, actor) = queue.into_burst(&session.client);
-        session.transaction = Transaction::Running(burst);
+        let (mut transaction, actor) = queue.into_batch(&session.client);
+        session.transaction = Transaction::Running(batch);
         let Some(actor) = actor else { return Ok(transaction) };
         // Its actor begins it, whatever comes first: there it is known whether what was watched has changed.
         session.client.set_watched(false);
@@ -39,25 +39,25 @@ impl Connection {
 
     /// A transaction has been run: what it has answered is the reply that its `EXEC` waits for.
     #[cold]
-    pub(super) fn end_transaction(&mut self, mut transaction: Box<Burst>) -> Result<Box<Burst>, Stage> {
+    pub(super) fn end_transaction(&mut self, mut transaction: Box<Batch>) -> Result<Box<Batch>, Stage> {
         let session = &mut self.session;
         session.tally(&mut transaction);
-        let Transaction::Running(mut burst) = mem::take(&mut session.transaction) else {
+        let Transaction::Running(mut batch) = mem::take(&mut session.transaction) else {
             return Err(Stage::Ended);
         };
         session.end_transaction();
         if transaction.is_observed() {
             session.shared.keyspace.broadcast();
         }
-        self.show(&mut burst, MountId::SESSION);
-        burst.take_reply(transaction);
-        burst.out.set_protocol(self.session.client.protocol());
-        if burst.is_observed() {
-            burst.tell_of_keys();
+        self.show(&mut batch, MountId::SESSION);
+        batch.take_reply(transaction);
+        batch.out.set_protocol(self.session.client.protocol());
+        if batch.is_observed() {
+            batch.tell_of_keys();
         }
         if self.session.closing {
-            burst.abandon_requests();
+            batch.abandon_requests();
         }
-        Ok(burst)
+        Ok(batch)
     }
 }

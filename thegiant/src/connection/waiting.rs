@@ -10,7 +10,7 @@ use std::{
 use actix_rt::time::{Instant, Sleep, sleep_until};
 use bytes::Bytes;
 
-use super::{Burst, group::Keeper};
+use super::{Batch, group::Keeper};
 use crate::{Error, resp::Encoder};
 
 /// The command of a connection that waits for its reply. There is one at most, since the commands of
@@ -38,12 +38,12 @@ enum Reply {
     /// No command waits.
     #[default]
     None,
-    /// Somebody has it to answer; the burst is still on its way here.
+    /// Somebody has it to answer; the batch is still on its way here.
     Asked,
-    /// It is there before the burst is.
-    Early(Box<Burst>),
-    /// The burst is here.
-    Awaited(Box<Burst>),
+    /// It is there before the batch is.
+    Early(Box<Batch>),
+    /// The batch is here.
+    Awaited(Box<Batch>),
 }
 
 impl Waiting {
@@ -66,7 +66,7 @@ impl Waiting {
     }
 
     /// Has the reply come by way of this keeper; unless it is there: then it is returned.
-    pub(super) fn keep_by(&mut self, keeper: Keeper) -> Option<Box<Burst>> {
+    pub(super) fn keep_by(&mut self, keeper: Keeper) -> Option<Box<Batch>> {
         match mem::take(&mut self.reply) {
             Reply::Early(reply) => Some(reply),
             reply => {
@@ -100,7 +100,7 @@ impl Waiting {
         Some(self.ticket).filter(|ticket| self.is_asked(*ticket))
     }
 
-    /// Whether a burst is here that waits.
+    /// Whether a batch is here that waits.
     pub(super) fn is_parked(&self) -> bool {
         matches!(self.reply, Reply::Awaited(_))
     }
@@ -111,13 +111,13 @@ impl Waiting {
         self.last_word = last_word;
     }
 
-    /// Takes the reply to this command. Returns the burst if it is here.
-    pub(super) fn answer(&mut self, reply: Box<Burst>) -> Option<Box<Burst>> {
+    /// Takes the reply to this command. Returns the batch if it is here.
+    pub(super) fn answer(&mut self, reply: Box<Batch>) -> Option<Box<Batch>> {
         self.tell();
         match mem::take(&mut self.reply) {
-            Reply::Awaited(mut burst) => {
-                burst.take_reply(reply);
-                Some(burst)
+            Reply::Awaited(mut batch) => {
+                batch.take_reply(reply);
+                Some(batch)
             }
             _ => {
                 self.reply = Reply::Early(reply);
@@ -126,21 +126,21 @@ impl Waiting {
         }
     }
 
-    /// The burst of the command is here. It is given back if it need not wait.
-    pub(super) fn park(&mut self, mut burst: Box<Burst>) -> Option<Box<Burst>> {
+    /// The batch of the command is here. It is given back if it need not wait.
+    pub(super) fn park(&mut self, mut batch: Box<Batch>) -> Option<Box<Batch>> {
         match mem::take(&mut self.reply) {
             Reply::Early(reply) => {
-                burst.take_reply(reply);
-                Some(burst)
+                batch.take_reply(reply);
+                Some(batch)
             }
-            asked @ Reply::Asked if !burst.out.is_empty() && !burst.is_transaction() => {
+            asked @ Reply::Asked if !batch.out.is_empty() && !batch.is_transaction() => {
                 // What comes before it has to be sent first.
                 self.reply = asked;
-                Some(burst)
+                Some(batch)
             }
             _ => {
-                burst.make_small();
-                self.reply = Reply::Awaited(burst);
+                batch.make_small();
+                self.reply = Reply::Awaited(batch);
                 None
             }
         }

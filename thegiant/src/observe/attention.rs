@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
 
-/// What the bursts of a server have to be looked at for: usually nothing, which is one load per burst.
+/// What the batches of a server have to be looked at for: usually nothing, which is one load per batch.
 #[derive(Debug, Default)]
 pub(crate) struct Attention(AtomicU8);
 

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 /// Counted by one thread, that of the connections, and read by any: so it takes no locked
-/// instruction, of which three per burst were 2 % of an unpipelined command.
+/// instruction, of which three per batch were 2 % of an unpipelined command.
 #[derive(Debug, Default)]
 pub(crate) struct Counter(AtomicU64);
 

@@ -1,11 +1,11 @@
-//! What is noted of a burst while it is run, wherever that is, and told when it is back.
+//! What is noted of a batch while it is run, wherever that is, and told when it is back.
 
 use std::{
     mem,
     time::{Duration, Instant},
 };
 
-/// Of single requests of a burst, by their index. A burst without errors that nobody times has none,
+/// Of single requests of a batch, by their index. A batch without errors that nobody times has none,
 /// and takes no room for them.
 #[derive(Debug, Default)]
 pub(crate) struct Ledger(Option<Box<Notes>>);

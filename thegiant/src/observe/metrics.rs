@@ -12,8 +12,8 @@ use crate::{command::Spec, connection::CommandId};
 const COMMANDS: &str = "thegiant_commands_total";
 const COMMAND_SECONDS: &str = "thegiant_command_duration_seconds";
 const ERRORS: &str = "thegiant_errors_total";
-const BURSTS: &str = "thegiant_bursts_total";
-const BURST_COMMANDS: &str = "thegiant_burst_commands";
+const BATCHES: &str = "thegiant_batches_total";
+const BATCH_COMMANDS: &str = "thegiant_batch_commands";
 const CONNECTIONS: &str = "thegiant_connections";
 const ACCEPTED: &str = "thegiant_connections_accepted_total";
 const REJECTED: &str = "thegiant_connections_rejected_total";
@@ -28,8 +28,8 @@ pub(super) struct Metrics {
     pub(super) rejected: Counter,
     pub(super) received: Counter,
     pub(super) sent: Counter,
-    bursts: Counter,
-    burst_commands: Histogram,
+    batches: Counter,
+    batch_commands: Histogram,
     /// By the number of the command.
     commands: Box<[CommandMetrics]>,
 }
@@ -50,17 +50,17 @@ impl Metrics {
             rejected: counter!(REJECTED),
             received: counter!(RECEIVED),
             sent: counter!(SENT),
-            bursts: counter!(BURSTS),
-            burst_commands: histogram!(BURST_COMMANDS),
+            batches: counter!(BATCHES),
+            batch_commands: histogram!(BATCH_COMMANDS),
             commands: commands.iter().map(|spec| CommandMetrics::new(spec)).collect(),
         }
     }
 
-    /// A burst of so many commands has been run.
-    pub(super) fn burst(&self, commands: usize) {
+    /// A batch of so many commands has been run.
+    pub(super) fn batch(&self, commands: usize) {
         if commands > 0 {
-            self.bursts.increment(1);
-            self.burst_commands.record(commands as f64);
+            self.batches.increment(1);
+            self.batch_commands.record(commands as f64);
         }
     }
 
@@ -94,8 +94,8 @@ fn describe() {
     describe_counter!(COMMANDS, Unit::Count, "Commands that were run.");
     describe_histogram!(COMMAND_SECONDS, Unit::Seconds, "How long a command took, while commands are timed.");
     describe_counter!(ERRORS, Unit::Count, "Errors that were answered.");
-    describe_counter!(BURSTS, Unit::Count, "Reads that brought commands.");
-    describe_histogram!(BURST_COMMANDS, Unit::Count, "Commands that one read brought.");
+    describe_counter!(BATCHES, Unit::Count, "Reads that brought commands.");
+    describe_histogram!(BATCH_COMMANDS, Unit::Count, "Commands that one read brought.");
     describe_gauge!(CONNECTIONS, Unit::Count, "Connections at the moment.");
     describe_counter!(ACCEPTED, Unit::Count, "Connections that were served.");
     describe_counter!(REJECTED, Unit::Count, "Connections that were turned away.");

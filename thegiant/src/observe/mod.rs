@@ -1,6 +1,6 @@
 //! What operators see of a server: counters, latencies, slow commands, and all commands as they come.
 //!
-//! What is always counted is counted per burst. What costs something per command is looked at only
+//! What is always counted is counted per batch. What costs something per command is looked at only
 //! while somebody asks for it ([`Attention`]).
 
 mod attention;

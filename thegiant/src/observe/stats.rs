@@ -16,7 +16,7 @@ use super::metrics::{self, Metrics};
 use super::{Counter, Failure};
 use crate::{
     command::{Resolved, Spec},
-    connection::{Burst, CommandId},
+    connection::{Batch, CommandId},
 };
 
 /// Codes of errors are counted one by one up to so many; clients may be able to make them up.
@@ -156,26 +156,26 @@ impl Stats {
         self.lock_errors().clear();
     }
 
-    /// Counts the requests of a burst that has been run, and what was noted of them.
+    /// Counts the requests of a batch that has been run, and what was noted of them.
     ///
     /// Commands may have been timed for the slow log alone: then their latencies are not `tracked`.
-    pub(crate) fn tally(&self, burst: &Burst, tracked: bool) {
-        burst.count_calls(|command, calls| {
+    pub(crate) fn tally(&self, batch: &Batch, tracked: bool) {
+        batch.count_calls(|command, calls| {
             self.command(command).calls.add(calls);
             #[cfg(feature = "metrics")]
             self.metrics.calls(command, calls);
         });
         #[cfg(feature = "metrics")]
-        self.metrics.burst(burst.len());
-        if !burst.ledger.is_empty() {
-            self.tally_ledger(burst, tracked);
+        self.metrics.batch(batch.len());
+        if !batch.ledger.is_empty() {
+            self.tally_ledger(batch, tracked);
         }
     }
 
-    fn tally_ledger(&self, burst: &Burst, tracked: bool) {
-        burst.ledger.failures().iter().for_each(|failure| self.count_failure(burst, failure));
-        for (request, took) in burst.ledger.times() {
-            if let Some(Resolved::Command(target)) = burst.target(*request) {
+    fn tally_ledger(&self, batch: &Batch, tracked: bool) {
+        batch.ledger.failures().iter().for_each(|failure| self.count_failure(batch, failure));
+        for (request, took) in batch.ledger.times() {
+            if let Some(Resolved::Command(target)) = batch.target(*request) {
                 self.command(target.command).time(*took, tracked);
                 #[cfg(feature = "metrics")]
                 self.metrics.time(target.command, *took);
@@ -183,8 +183,8 @@ impl Stats {
         }
     }
 
-    fn count_failure(&self, burst: &Burst, failure: &Failure) {
-        match burst.target(failure.request) {
+    fn count_failure(&self, batch: &Batch, failure: &Failure) {
+        match batch.target(failure.request) {
             Some(Resolved::Command(target)) if !failure.is_rejection => {
                 self.command(target.command).failed.add(1);
             }

@@ -4,7 +4,7 @@ use std::{io::IoSlice, mem};
 
 use bytes::Bytes;
 
-use super::{Error, LARGE_BULK, Tail};
+use super::{Error, LARGE_BULK, StreamingReply};
 
 /// The version of the protocol that a connection speaks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -43,7 +43,7 @@ const TIMED: u8 = 1 << 1;
 const SELECTED: u8 = 1 << 2;
 const DEFERRED: u8 = 1 << 3;
 const KEPT: u8 = 1 << 4;
-const TAILED: u8 = 1 << 5;
+const STREAMING: u8 = 1 << 5;
 
 /// Appends replies to a buffer. Each type is written in the form that the connection's
 /// [`Protocol`] knows: what RESP2 lacks becomes what Redis makes of it.
@@ -81,7 +81,7 @@ pub struct Encoder {
     /// What comes before this is sent even if the reply is not.
     kept: Mark,
     /// The rest of the reply.
-    tail: Option<Box<dyn Tail>>,
+    streaming: Option<Box<dyn StreamingReply>>,
 }
 
 impl Encoder {
@@ -336,15 +336,15 @@ impl Encoder {
     }
 
     /// The rest of the reply is written later, as the client takes it.
-    pub(crate) fn set_tail(&mut self, tail: Box<dyn Tail>) {
-        self.note(TAILED, true);
-        self.tail = Some(tail);
+    pub(crate) fn set_streaming(&mut self, streaming: Box<dyn StreamingReply>) {
+        self.note(STREAMING, true);
+        self.streaming = Some(streaming);
     }
 
     /// The rest of the reply, if it has been left for later.
-    pub(crate) fn take_tail(&mut self) -> Option<Box<dyn Tail>> {
-        self.note(TAILED, false);
-        self.tail.take()
+    pub(crate) fn take_streaming(&mut self) -> Option<Box<dyn StreamingReply>> {
+        self.note(STREAMING, false);
+        self.streaming.take()
     }
 
     pub(crate) fn replies(&self) -> Replies {
@@ -381,7 +381,7 @@ impl Encoder {
     /// Takes back what was written since `mark`.
     pub(crate) fn rewind(&mut self, mark: Mark) {
         self.bytes.truncate(mark.bytes);
-        self.take_tail();
+        self.take_streaming();
         for (_, bytes) in self.spliced.drain(mark.spliced..) {
             self.spliced_len -= bytes.len();
         }

@@ -15,7 +15,7 @@ mod frames;
 mod inline;
 mod number;
 pub(crate) mod read;
-mod tail;
+mod streaming;
 mod value;
 
 pub use decode::{DecodeLimits, Decoder, LARGE_BULK, Progress, ProtocolError, Span};
@@ -25,5 +25,5 @@ pub use error::Error;
 pub(crate) use frames::Frames;
 pub use number::{parse_float, parse_integer};
 pub(crate) use read::Received;
-pub(crate) use tail::{Tail, Written};
+pub(crate) use streaming::{StreamingReply, Streamed};
 pub use value::Value;

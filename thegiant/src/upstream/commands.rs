@@ -136,7 +136,7 @@ const fn spec((name, kind): (&'static str, Kind)) -> Spec {
     }
 }
 
-/// Bursts are not run here, but sent on.
+/// Batches are not run here, but sent on.
 const fn row(spec: Spec) -> Row<Relay> {
     Row::new(spec, |_, _, _, out| out.error(&Error::INTERNAL))
 }

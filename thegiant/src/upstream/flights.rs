@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     Error, Value,
-    connection::{Burst, MountId},
+    connection::{Batch, MountId},
 };
 
 /// A number of a flight; it is used again when that has landed.
@@ -22,8 +22,8 @@ pub(super) type FlightId = usize;
 
 /// Requests that have been sent on together, and for whom. Each has a place among them, its slot.
 pub(super) enum Flight {
-    /// Requests of a burst in a row.
-    Burst(Run),
+    /// Requests of a batch in a row.
+    Batch(Run),
     /// A request that has been sent in parts.
     Split(Box<Parts>),
     /// A request of the program.
@@ -37,9 +37,9 @@ pub(super) enum Flight {
     Nobody,
 }
 
-/// Requests of a burst in a row: replies are appended to those of the burst in the order of the requests.
+/// Requests of a batch in a row: replies are appended to those of the batch in the order of the requests.
 pub(super) struct Run {
-    pub(super) burst: Box<Burst>,
+    pub(super) batch: Box<Batch>,
     pub(super) mount: MountId,
     /// The request in the first slot.
     pub(super) first: u32,
@@ -66,8 +66,8 @@ pub(super) struct Parts {
 
 /// Who waits for one reply that is made of several.
 pub(super) enum Who {
-    /// A burst, whose next request it is.
-    Burst(Box<Burst>, MountId),
+    /// A batch, whose next request it is.
+    Batch(Box<Batch>, MountId),
     Program(oneshot::Sender<Reply>),
 }
 
@@ -99,7 +99,7 @@ pub(super) enum Why {
 pub(super) struct Flights {
     flights: Vec<Option<Flight>>,
     free: Vec<FlightId>,
-    /// Those of bursts that have all their replies.
+    /// Those of batches that have all their replies.
     pub(super) landed: VecDeque<FlightId>,
     /// Those for which there might be another upstream.
     pub(super) turned: VecDeque<Turned>,
@@ -120,10 +120,10 @@ const LONGEST: usize = 256;
 const KEPT: usize = 512;
 
 impl Run {
-    pub(super) fn new(burst: Box<Burst>, mount: MountId, first: u32, count: u32) -> Self {
-        let room = burst.room();
+    pub(super) fn new(batch: Box<Batch>, mount: MountId, first: u32, count: u32) -> Self {
+        let room = batch.room();
         Run {
-            burst,
+            batch,
             mount,
             first,
             next: 0,
@@ -136,21 +136,21 @@ impl Run {
 
     /// How many requests there is room for, if replies go on being as long as these were.
     pub(super) fn as_many(&self) -> usize {
-        let replies = self.room.saturating_sub(self.burst.room()).max(1);
+        let replies = self.room.saturating_sub(self.batch.room()).max(1);
         self.room / (replies / self.count as usize).max(1)
     }
 
     /// The reply to the next request is there; so may be those behind it.
     fn advance(&mut self) {
-        self.burst.end_relayed();
+        self.batch.end_relayed();
         self.next += 1;
         while let Some(slot) = self.early.get_mut(self.next as usize) {
-            self.burst.relay(&slot.bytes);
+            self.batch.relay(&slot.bytes);
             slot.bytes.clear();
             if !mem::take(&mut slot.is_whole) {
                 break;
             }
-            self.burst.end_relayed();
+            self.batch.end_relayed();
             self.next += 1;
         }
     }
@@ -196,7 +196,7 @@ impl Flights {
     }
 
     /// All that are under way.
-    pub(super) fn drain(&mut self) -> impl Iterator<Item = Flight> {
+    pub(super) fn run_batches(&mut self) -> impl Iterator<Item = Flight> {
         self.flights.drain(..).flatten()
     }
 
@@ -208,7 +208,7 @@ impl Flights {
     /// Whether a request of this flight may be sent once more.
     pub(super) fn may_turn(&mut self, id: FlightId) -> bool {
         let turns = match &mut self.flights[id] {
-            Some(Flight::Burst(Run { turns, .. }) | Flight::Ask { turns, .. }) => turns,
+            Some(Flight::Batch(Run { turns, .. }) | Flight::Ask { turns, .. }) => turns,
             Some(Flight::Split(parts)) => &mut parts.turns,
             _ => return false,
         };
@@ -228,8 +228,8 @@ impl Flights {
     /// Gives `write` the words of a request.
     pub(super) fn with_words(&self, id: FlightId, slot: u32, write: impl FnOnce(Words<'_>)) {
         match &self.flights[id] {
-            Some(Flight::Burst(run)) => {
-                if let Some(call) = run.burst.call(run.first + slot) {
+            Some(Flight::Batch(run)) => {
+                if let Some(call) = run.batch.call(run.first + slot) {
                     write(Words::Call(&call));
                 }
             }
@@ -241,16 +241,16 @@ impl Flights {
 
     /// By which lane a request of this flight goes, and the number of who sends it.
     pub(super) fn sender(&self, id: FlightId) -> Option<(Lane, u64)> {
-        let burst = match self.flights[id].as_ref()? {
-            Flight::Burst(run) => Some(&run.burst),
+        let batch = match self.flights[id].as_ref()? {
+            Flight::Batch(run) => Some(&run.batch),
             Flight::Split(parts) => match &parts.who {
-                Who::Burst(burst, _) => Some(burst),
+                Who::Batch(batch, _) => Some(batch),
                 Who::Program(_) => None,
             },
             _ => None,
         };
-        match burst {
-            Some(burst) => burst.client().map(|client| (Lane::of(client), client.id())),
+        match batch {
+            Some(batch) => batch.client().map(|client| (Lane::of(client), client.id())),
             None => Some((Lane::FIRST, 0)),
         }
     }
@@ -258,8 +258,8 @@ impl Flights {
     /// A part of the reply to a request has come.
     pub(super) fn part(&mut self, id: FlightId, slot: u32, part: &[u8]) {
         match &mut self.flights[id] {
-            Some(Flight::Burst(run)) if slot == run.next => run.burst.relay(part),
-            Some(Flight::Burst(run)) => {
+            Some(Flight::Batch(run)) if slot == run.next => run.batch.relay(part),
+            Some(Flight::Batch(run)) => {
                 if run.early.is_empty() {
                     run.early = self.spare.pop().unwrap_or_default();
                     run.early.resize_with(run.count as usize, Slot::default);
@@ -275,11 +275,11 @@ impl Flights {
     /// The reply to a request, of which a part has come, is there as a whole.
     pub(super) fn end(&mut self, id: FlightId, slot: u32) {
         let is_over = match &mut self.flights[id] {
-            Some(Flight::Burst(run)) if slot == run.next => {
+            Some(Flight::Batch(run)) if slot == run.next => {
                 run.advance();
                 run.next == run.count
             }
-            Some(Flight::Burst(run)) => {
+            Some(Flight::Batch(run)) => {
                 run.early[slot as usize].is_whole = true;
                 false
             }
@@ -309,8 +309,8 @@ impl Flights {
     /// This is answered in place of the reply to a request, of which a part may have come.
     pub(super) fn fail(&mut self, id: FlightId, slot: u32, error: &Error) {
         match &mut self.flights[id] {
-            Some(Flight::Burst(run)) if slot == run.next => run.burst.forget_relayed(),
-            Some(Flight::Burst(run)) => {
+            Some(Flight::Batch(run)) if slot == run.next => run.batch.forget_relayed(),
+            Some(Flight::Batch(run)) => {
                 if let Some(early) = run.early.get_mut(slot as usize) {
                     early.bytes.clear();
                 }

@@ -23,7 +23,7 @@
 //! }
 //! ```
 
-// - `relay`: the actor that has the connections; bursts of clients go there and come back answered; `flights`: those that
+// - `relay`: the actor that has the connections; batches of clients go there and come back answered; `flights`: those that
 //   are under way; `way`: where each request goes; `handle`: what the program has of it
 // - `router`: what decides among several upstreams; `servers`: these; `table`: what they say of their commands
 // - `link`: a connection that the requests of many clients share; `private`: one that a single client has for a while

@@ -28,7 +28,7 @@ use super::{
 use crate::{
     Client, Error, IntoPush, IntoReply, Raw, Responder, Value,
     command::Call,
-    connection::{Burst, ClientFlag, MountId, STOPPED, Stream, with_scratch},
+    connection::{Batch, ClientFlag, MountId, STOPPED, Stream, with_scratch},
     resp::{Encoder, Frames, Protocol, Received, read},
 };
 
@@ -59,8 +59,8 @@ struct Request {
 
 /// Who waits for a reply.
 enum Asker {
-    /// A burst, whose next request it is.
-    Burst(Box<Burst>, MountId),
+    /// A batch, whose next request it is.
+    Batch(Box<Batch>, MountId),
     /// Of a command that may wait for long: the client may leave meanwhile.
     Client(Responder<Raw>),
 }
@@ -151,17 +151,17 @@ impl Private {
         (self.state.server.get(), self.state.is_in_transaction.get())
     }
 
-    /// Sends the next request of a burst, which goes on when it has its reply.
+    /// Sends the next request of a batch, which goes on when it has its reply.
     pub(super) fn send(
         &self,
-        burst: Box<Burst>,
+        batch: Box<Batch>,
         mount: MountId,
         kind: Kind,
         to: Result<Option<usize>, Error>,
     ) {
-        let request = burst.call(burst.next_request()).map(|call| Request::new(&call, kind, to));
+        let request = batch.call(batch.next_request()).map(|call| Request::new(&call, kind, to));
         if let Some(request) = request {
-            self.push(request, Asker::Burst(burst, mount));
+            self.push(request, Asker::Batch(batch, mount));
         }
     }
 
@@ -213,7 +213,7 @@ impl Session {
         // Who has given up a command may have sent another one, which finds its way anew.
         while let Ok((_, who)) = self.requests.try_recv() {
             match who {
-                Asker::Burst(burst, mount) => self.go_on(burst, mount),
+                Asker::Batch(batch, mount) => self.go_on(batch, mount),
                 Asker::Client(responder) => responder.fail(self.gone()),
             }
         }
@@ -382,26 +382,26 @@ impl Session {
         Error::new("UPSTREAM", format_args!("{address} was lost: what was watched or begun there is gone"))
     }
 
-    fn go_on(&self, mut burst: Box<Burst>, mount: MountId) {
+    fn go_on(&self, mut batch: Box<Batch>, mount: MountId) {
         if let Some(core) = self.core.upgrade() {
-            return core.borrow_mut().go_on(burst, mount);
+            return core.borrow_mut().go_on(batch, mount);
         }
-        burst.refuse(mount, &STOPPED);
+        batch.refuse(mount, &STOPPED);
         // What is refused does not wait.
-        drop(burst.leave());
+        drop(batch.leave());
     }
 
     fn answer(&self, who: Asker, answer: Result<Vec<u8>, Error>) {
         match (who, answer) {
-            (Asker::Burst(mut burst, mount), answer) => {
+            (Asker::Batch(mut batch, mount), answer) => {
                 match answer {
                     Ok(reply) => {
-                        burst.relay(&reply);
-                        burst.end_relayed();
+                        batch.relay(&reply);
+                        batch.end_relayed();
                     }
-                    Err(error) => burst.reject(|_, out| out.error(&error)),
+                    Err(error) => batch.reject(|_, out| out.error(&error)),
                 }
-                self.go_on(burst, mount);
+                self.go_on(batch, mount);
             }
             // Who has left does not read it.
             (Asker::Client(responder), Ok(reply)) => drop(responder.send(Raw(reply.into()))),

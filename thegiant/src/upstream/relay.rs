@@ -31,7 +31,7 @@ use super::{
 use crate::{
     Client, Disconnected, Error, Value,
     command::Spec,
-    connection::{Burst, ClientFlag, Drain, MountId, STOPPED},
+    connection::{Batch, ClientFlag, RunBatches, MountId, STOPPED},
 };
 
 /// The actor that has the connections to upstreams, and answers the requests that nobody else does.
@@ -57,7 +57,7 @@ pub(super) struct Core {
     /// Links with something to be sent.
     pub(super) dirty: Vec<usize>,
     /// What waits for room, or for the commands to be known.
-    pub(super) waiting: Vec<(Box<Burst>, MountId)>,
+    pub(super) waiting: Vec<(Box<Batch>, MountId)>,
     pub(super) asked: Vec<Question>,
     /// How often the program has asked.
     pub(super) asks: u64,
@@ -119,18 +119,18 @@ impl Actor for Relay {
     }
 }
 
-impl Handler<Drain> for Relay {
+impl Handler<RunBatches> for Relay {
     type Result = ();
 
-    fn handle(&mut self, mut message: Drain, _: &mut Self::Context) {
-        let Some(inbox) = message.take_inbox() else { return };
+    fn handle(&mut self, mut message: RunBatches, _: &mut Self::Context) {
+        let Some(queue) = message.take_queue() else { return };
         let mut core = self.0.borrow_mut();
-        let mount = inbox.mount();
-        let mut bursts = inbox.take();
-        for burst in bursts.drain(..) {
-            core.run(burst, mount, FIRST);
+        let mount = queue.mount();
+        let mut batches = queue.take();
+        for batch in batches.drain(..) {
+            core.run(batch, mount, FIRST);
         }
-        inbox.give_back(bursts);
+        queue.give_back(batches);
         core.land();
     }
 }
@@ -161,50 +161,50 @@ impl Handler<Ask> for Relay {
 }
 
 impl Core {
-    /// Sends requests of a burst on, at most so many. It comes back when they have been answered.
-    fn run(&mut self, burst: Box<Burst>, mount: MountId, most: usize) {
-        let mut next = Some(burst);
-        while let Some(mut burst) = next.take() {
-            match self.next_way(&burst, mount) {
+    /// Sends requests of a batch on, at most so many. It comes back when they have been answered.
+    fn run(&mut self, batch: Box<Batch>, mount: MountId, most: usize) {
+        let mut next = Some(batch);
+        while let Some(mut batch) = next.take() {
+            match self.next_way(&batch, mount) {
                 // It waits for its reply, or is not for this one, or there is no room for the reply; or nobody would be told
                 // that its client has gone.
-                None => next = burst.leave(),
-                Some(Way::Link(link, bound)) => self.send_on(burst, mount, most, (link, bound)),
-                Some(Way::Split(split)) => self.send_split(burst, mount, split),
-                Some(Way::Private(kind, to)) => next = self.send_privately(burst, mount, kind, to),
+                None => next = batch.leave(),
+                Some(Way::Link(link, bound)) => self.send_on(batch, mount, most, (link, bound)),
+                Some(Way::Split(split)) => self.send_split(batch, mount, split),
+                Some(Way::Private(kind, to)) => next = self.send_privately(batch, mount, kind, to),
                 Some(Way::Answer(reply)) => {
-                    answer(&mut burst, &reply);
-                    next = Some(burst);
+                    answer(&mut batch, &reply);
+                    next = Some(batch);
                 }
                 Some(Way::Down(link)) => {
                     let error = self.links[link].refuse();
-                    burst.reject(|_, out| out.error(&error));
-                    next = Some(burst);
+                    batch.reject(|_, out| out.error(&error));
+                    next = Some(batch);
                 }
-                Some(Way::Wait) => self.waiting.push((burst, mount)),
+                Some(Way::Wait) => self.waiting.push((batch, mount)),
             }
         }
     }
 
-    fn send_on(&mut self, mut burst: Box<Burst>, mount: MountId, most: usize, first: (usize, u32)) {
+    fn send_on(&mut self, mut batch: Box<Batch>, mount: MountId, most: usize, first: (usize, u32)) {
         let flight = self.flights.next_id();
-        let count = self.write(flight, &burst, mount, most, first);
-        burst.send_on();
-        let first = burst.next_request();
-        self.flights.depart(flight, Flight::Burst(Run::new(burst, mount, first, count)));
+        let count = self.write(flight, &batch, mount, most, first);
+        batch.send_on();
+        let first = batch.next_request();
+        self.flights.depart(flight, Flight::Batch(Run::new(batch, mount, first, count)));
     }
 
-    /// Writes requests of a burst to links, as long as they go by any, and at most so many; the first goes by this one, with
+    /// Writes requests of a batch to links, as long as they go by any, and at most so many; the first goes by this one, with
     /// so many behind it. Returns how many.
     fn write(
         &mut self,
         flight: FlightId,
-        burst: &Burst,
+        batch: &Batch,
         mount: MountId,
         most: usize,
         first: (usize, u32),
     ) -> u32 {
-        let mut coming = burst.coming_for(mount);
+        let mut coming = batch.coming_for(mount);
         let (mut count, mut next) = (0, Some(first));
         // Of one link in a row, they are counted as one.
         let (mut counted, mut last) = (0, first.0);
@@ -214,7 +214,7 @@ impl Core {
                 (counted, last) = (count, link);
             }
             for (request, _) in coming.by_ref().take(bound as usize + 1) {
-                if let Some(call) = burst.call(request) {
+                if let Some(call) = batch.call(request) {
                     self.links[link].write(flight, count, bound > 0, Words::Call(&call));
                     count += 1;
                 }
@@ -222,7 +222,7 @@ impl Core {
             self.make_dirty(link);
             let mut behind = coming.clone();
             next = match behind.next().filter(|_| (count as usize) < most) {
-                Some(request) => match self.way(burst, request, behind, Some(link)) {
+                Some(request) => match self.way(batch, request, behind, Some(link)) {
                     Way::Link(link, bound) => Some((link, bound)),
                     _ => None,
                 },
@@ -234,11 +234,11 @@ impl Core {
     }
 
     /// Sends a request in parts.
-    fn send_split(&mut self, mut burst: Box<Burst>, mount: MountId, split: Split) {
-        let Some(client) = burst.client() else { return };
+    fn send_split(&mut self, mut batch: Box<Batch>, mount: MountId, split: Split) {
+        let Some(client) = batch.client() else { return };
         let (lane, number) = (Lane::of(client), client.id());
-        burst.send_on();
-        self.depart_in_parts(Who::Burst(burst, mount), lane, number, split);
+        batch.send_on();
+        self.depart_in_parts(Who::Batch(batch, mount), lane, number, split);
     }
 
     fn depart_in_parts(&mut self, who: Who, lane: Lane, number: u64, Split { parts, merge }: Split) {
@@ -299,10 +299,10 @@ impl Core {
             }
             let Some(landed) = self.flights.landed.pop_front() else { break };
             match self.flights.arrive(landed) {
-                Some(Flight::Burst(mut run)) => {
+                Some(Flight::Batch(mut run)) => {
                     self.flights.keep(&mut run);
                     let most = run.as_many().clamp(1, MOST);
-                    self.run(run.burst, run.mount, most);
+                    self.run(run.batch, run.mount, most);
                 }
                 Some(Flight::Split(parts)) => self.land_in_parts(*parts),
                 _ => {}
@@ -313,9 +313,9 @@ impl Core {
 
     fn land_in_parts(&mut self, parts: Parts) {
         match parts.merge() {
-            (Who::Burst(mut burst, mount), reply) => {
-                answer(&mut burst, &reply);
-                self.run(burst, mount, FIRST);
+            (Who::Batch(mut batch, mount), reply) => {
+                answer(&mut batch, &reply);
+                self.run(batch, mount, FIRST);
             }
             // Who has asked may have gone.
             (Who::Program(answer), reply) => drop(answer.send(Ok(reply))),
@@ -371,8 +371,8 @@ impl Core {
         for question in mem::take(&mut self.asked) {
             self.ask(question);
         }
-        for (burst, mount) in mem::take(&mut self.waiting) {
-            self.run(burst, mount, FIRST);
+        for (batch, mount) in mem::take(&mut self.waiting) {
+            self.run(batch, mount, FIRST);
         }
         self.land();
     }
@@ -458,23 +458,23 @@ impl Core {
     /// Has a request sent by the connection that its client has for itself, which it is given if there is none.
     fn send_privately(
         &mut self,
-        mut burst: Box<Burst>,
+        mut batch: Box<Batch>,
         mount: MountId,
         kind: Kind,
         to: Result<Option<usize>, Error>,
-    ) -> Option<Box<Burst>> {
-        let client = burst.client()?.clone();
+    ) -> Option<Box<Batch>> {
+        let client = batch.client()?.clone();
         if self.own(&client).is_none() {
             self.open_private(&client, to.clone().ok().flatten());
         }
         let private = self.privates.get(&client.identity())?;
         if kind == Kind::Blocks {
             // Its client is to be heard while it waits.
-            burst.step(Some(&Spec::FALLBACK), |call, out| private.send_blocking(call, to, out));
-            return burst.leave();
+            batch.step(Some(&Spec::FALLBACK), |call, out| private.send_blocking(call, to, out));
+            return batch.leave();
         }
-        burst.send_on();
-        private.send(burst, mount, kind, to);
+        batch.send_on();
+        private.send(batch, mount, kind, to);
         None
     }
 
@@ -502,9 +502,9 @@ impl Core {
         self.servers.any(client.id())
     }
 
-    /// A burst has a reply that did not come by a link.
-    pub(super) fn go_on(&mut self, burst: Box<Burst>, mount: MountId) {
-        self.run(burst, mount, FIRST);
+    /// A batch has a reply that did not come by a link.
+    pub(super) fn go_on(&mut self, batch: Box<Batch>, mount: MountId) {
+        self.run(batch, mount, FIRST);
         self.land();
     }
 
@@ -517,11 +517,11 @@ impl Core {
     }
 }
 
-/// Answers the next request of a burst.
-fn answer(burst: &mut Burst, reply: &Value) {
+/// Answers the next request of a batch.
+fn answer(batch: &mut Batch, reply: &Value) {
     match reply {
-        Value::Error(error) => burst.reject(|_, out| out.error(error)),
-        reply => burst.step(Some(&Spec::FALLBACK), |_, out| reply.encode(out)),
+        Value::Error(error) => batch.reject(|_, out| out.error(error)),
+        reply => batch.step(Some(&Spec::FALLBACK), |_, out| reply.encode(out)),
     }
 }
 
@@ -544,19 +544,19 @@ impl Drop for Core {
     /// The tasks of the links end when they find that it is not there any more.
     fn drop(&mut self) {
         self.links.iter().for_each(Link::wake);
-        let flying = self.flights.drain().filter_map(|flight| match flight {
-            Flight::Burst(Run { burst, mount, .. }) => Some((burst, mount)),
+        let flying = self.flights.run_batches().filter_map(|flight| match flight {
+            Flight::Batch(Run { batch, mount, .. }) => Some((batch, mount)),
             Flight::Split(parts) => match parts.who {
-                Who::Burst(burst, mount) => Some((burst, mount)),
+                Who::Batch(batch, mount) => Some((batch, mount)),
                 Who::Program(_) => None,
             },
             _ => None,
         });
-        for (mut burst, mount) in flying.chain(self.waiting.drain(..)) {
-            burst.forget_relayed();
-            burst.refuse(mount, &STOPPED);
+        for (mut batch, mount) in flying.chain(self.waiting.drain(..)) {
+            batch.forget_relayed();
+            batch.refuse(mount, &STOPPED);
             // What is refused does not wait.
-            drop(burst.leave());
+            drop(batch.leave());
         }
     }
 }

@@ -76,9 +76,9 @@ impl Table {
         let known = match last {
             Some((_, known)) => known,
             None => {
-                let place = *self.places.get(&name.to_ascii_lowercase()[..])?;
-                self.last.set(place);
-                &self.commands[place].1
+                let checkpoint = *self.places.get(&name.to_ascii_lowercase()[..])?;
+                self.last.set(checkpoint);
+                &self.commands[checkpoint].1
             }
         };
         if known.subcommands.is_empty() {
@@ -98,8 +98,8 @@ impl Known {
         let flags = fields.nth(1).and_then(Value::into_array).unwrap_or_default();
         let has =
             |flag: &str| flags.iter().any(|known| matches!(known, Value::Simple(known) if known == flag));
-        let mut place = || fields.next().and_then(|place| place.as_integer()).unwrap_or(0);
-        let (first, last, step) = (place(), place(), place());
+        let mut checkpoint = || fields.next().and_then(|checkpoint| checkpoint.as_integer()).unwrap_or(0);
+        let (first, last, step) = (checkpoint(), checkpoint(), checkpoint());
         // Behind these are the categories of ACL, and tips.
         let specs = fields.nth(2).and_then(Value::into_array).unwrap_or_default();
         let subcommands = fields.next().and_then(Value::into_array).unwrap_or_default();

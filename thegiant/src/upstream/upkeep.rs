@@ -36,7 +36,7 @@ pub(super) async fn keep_up(core: Weak<RefCell<Core>>, index: usize, is_first: b
         let lost = match dial(&upstream, lane).await {
             Ok(dialled) => {
                 if mem::take(&mut was_told) {
-                    tracing::info!(upstream = upstream.address, "the upstream is there again");
+                    tracing::info!(upstream = upstream.address, "the upstream is there checkpoint");
                 }
                 let since = Instant::now();
                 let Some(lost) = serve(&core, index, is_first, dialled).await else { return };

@@ -1,4 +1,4 @@
-//! Where each request of a burst goes.
+//! Where each request of a batch goes.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -14,10 +14,10 @@ use super::{
 use crate::{
     Client, Error, Value,
     command::Call,
-    connection::{Burst, ClientFlag, MountId, Target},
+    connection::{Batch, ClientFlag, MountId, Target},
 };
 
-/// Where a request of a burst goes.
+/// Where a request of a batch goes.
 pub(super) enum Way {
     /// By this link, with so many behind it that belong to it.
     Link(usize, u32),
@@ -56,21 +56,21 @@ impl From<Error> for Way {
 
 impl Core {
     /// Where its next request goes.
-    pub(super) fn next_way(&mut self, burst: &Burst, mount: MountId) -> Option<Way> {
-        let mut coming = burst.coming_for(mount);
-        let first = coming.next().filter(|_| burst.client().is_some_and(Client::is_connected))?;
-        Some(self.way(burst, first, coming, None))
+    pub(super) fn next_way(&mut self, batch: &Batch, mount: MountId) -> Option<Way> {
+        let mut coming = batch.coming_for(mount);
+        let first = coming.next().filter(|_| batch.client().is_some_and(Client::is_connected))?;
+        Some(self.way(batch, first, coming, None))
     }
 
     /// Where a request goes, which others come behind. The link of the one before it is known to have room.
     pub(super) fn way(
         &mut self,
-        burst: &Burst,
+        batch: &Batch,
         (request, target): (u32, Target),
         behind: impl Iterator<Item = (u32, Target)>,
         before: Option<usize>,
     ) -> Way {
-        let Some(call) = burst.call(request) else { return Way::Wait };
+        let Some(call) = batch.call(request) else { return Way::Wait };
         let row = target.row.index();
         let words = Words::Call(&call);
         let kind = self.kind(words, row);
@@ -101,7 +101,7 @@ impl Core {
             },
             Kind::Exec | Kind::Discard | Kind::Unwatch => (self.servers.any(number), 0),
             // A transaction that is there as a whole has no need of a connection of its own.
-            Kind::Multi => match self.rest_of_transaction(burst, behind) {
+            Kind::Multi => match self.rest_of_transaction(batch, behind) {
                 Some((rest, server)) => (server.unwrap_or_else(|| self.servers.any(number)), rest),
                 None => return Way::Private(kind, Ok(None)),
             },
@@ -193,12 +193,12 @@ impl Core {
     /// and nothing of it needs a connection of its own.
     fn rest_of_transaction(
         &mut self,
-        burst: &Burst,
+        batch: &Batch,
         coming: impl Iterator<Item = (u32, Target)>,
     ) -> Option<(u32, Option<usize>)> {
         let mut server = None;
         for (before, (request, target)) in (0..).zip(coming) {
-            let call = burst.call(request)?;
+            let call = batch.call(request)?;
             let words = Words::Call(&call);
             match self.kind(words, target.row.index()) {
                 Kind::Exec | Kind::Discard if call.len() == 1 => return Some((before + 1, server)),

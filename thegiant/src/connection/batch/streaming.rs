@@ -6,37 +6,37 @@ use std::{
     task::{Context, Poll, Waker, ready},
 };
 
-use super::{Burst, HIGH_WATER, pool};
+use super::{Batch, HIGH_WATER, batch_pool};
 use crate::{
     Error,
-    resp::{Tail, Written},
+    resp::{StreamingReply, Streamed},
 };
 
-impl Burst {
+impl Batch {
     /// Whether the reply to the last request that was run has a rest that is to be written.
-    pub(crate) fn has_tail(&self) -> bool {
-        self.tail.is_some()
+    pub(crate) fn is_streaming(&self) -> bool {
+        self.streaming.is_some()
     }
 
     /// The rest of the reply that has just been begun comes later; in a transaction, which has one reply, at once.
     #[cold]
-    pub(super) fn begin_tail(&mut self, tail: Box<dyn Tail>) {
+    pub(super) fn begin_streaming(&mut self, streaming: Box<dyn StreamingReply>) {
         if self.is_transaction {
-            return self.write_whole(tail);
+            return self.write_whole(streaming);
         }
-        self.tail = Some(tail);
+        self.streaming = Some(streaming);
         self.room = 0;
     }
 
-    fn write_whole(&mut self, mut tail: Box<dyn Tail>) {
+    fn write_whole(&mut self, mut streaming: Box<dyn StreamingReply>) {
         let mut cx = Context::from_waker(Waker::noop());
         let written = loop {
-            match poll(&mut *tail, self, usize::MAX, &mut cx) {
-                Poll::Ready(Written::More) => {}
+            match poll(&mut *streaming, self, usize::MAX, &mut cx) {
+                Poll::Ready(Streamed::More) => {}
                 written => break written,
             }
         };
-        if matches!(written, Poll::Pending | Poll::Ready(Written::Broken)) {
+        if matches!(written, Poll::Pending | Poll::Ready(Streamed::Broken)) {
             self.out.rewind(self.mark);
             let error = if written.is_pending() { NOT_AT_ONCE } else { Error::INTERNAL };
             self.out.error(&error);
@@ -47,36 +47,36 @@ impl Burst {
     }
 
     /// Writes some of the rest; returns whether that was all. If it is pending, there may be something to be sent.
-    pub(crate) fn poll_tail(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<bool>> {
-        let Some(mut tail) = self.tail.take() else { return Poll::Ready(Ok(true)) };
-        let polled = poll(&mut *tail, self, pool::KEPT_BYTES, cx);
-        self.tail = Some(tail);
+    pub(crate) fn poll_streaming(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<bool>> {
+        let Some(mut streaming) = self.streaming.take() else { return Poll::Ready(Ok(true)) };
+        let polled = poll(&mut *streaming, self, batch_pool::KEPT_BYTES, cx);
+        self.streaming = Some(streaming);
         // An element may be an error; the reply is none.
         self.out.take_error();
         match ready!(polled) {
-            Written::More => return Poll::Ready(Ok(false)),
-            Written::Done => {}
-            Written::Failed => self.note_failure(self.next - 1, false),
-            Written::Broken => return Poll::Ready(Err(io::Error::other("a reply could not be completed"))),
+            Streamed::More => return Poll::Ready(Ok(false)),
+            Streamed::Done => {}
+            Streamed::Failed => self.note_failure(self.next - 1, false),
+            Streamed::Broken => return Poll::Ready(Err(io::Error::other("a reply could not be completed"))),
         }
-        self.forget_tail();
+        self.end_streaming();
         self.mark = self.out.mark();
         Poll::Ready(Ok(true))
     }
 
     /// What comes next is not the rest of a reply.
-    pub(super) fn forget_tail(&mut self) {
-        if mem::take(&mut self.tail).is_some() {
+    pub(super) fn end_streaming(&mut self) {
+        if mem::take(&mut self.streaming).is_some() {
             self.room = HIGH_WATER;
         }
     }
 }
 
-fn poll(tail: &mut dyn Tail, burst: &mut Burst, most: usize, cx: &mut Context<'_>) -> Poll<Written> {
-    let write = AssertUnwindSafe(|| tail.poll_write(&mut burst.out, most, cx));
+fn poll(streaming: &mut dyn StreamingReply, batch: &mut Batch, most: usize, cx: &mut Context<'_>) -> Poll<Streamed> {
+    let write = AssertUnwindSafe(|| streaming.poll_write(&mut batch.out, most, cx));
     catch_unwind(write).unwrap_or_else(|_| {
         tracing::error!("what was to write the rest of a reply has panicked");
-        Poll::Ready(Written::Broken)
+        Poll::Ready(Streamed::Broken)
     })
 }
 

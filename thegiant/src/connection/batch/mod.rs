@@ -1,8 +1,8 @@
 //! What one read brought in.
 
-mod again;
-mod relayed;
-mod tail;
+mod checkpoint;
+mod proxied;
+mod streaming;
 mod transaction;
 
 use std::{
@@ -16,23 +16,23 @@ use actix_rt::time::Sleep;
 use bytes::Bytes;
 use tracing::{debug_span, level_filters::LevelFilter};
 
-pub(crate) use again::Place;
+pub(crate) use checkpoint::BatchCheckpoint;
 pub(crate) use transaction::{NOT_ALLOWED, Queue, Transaction};
 
-use super::{Client, CommandId, inbox::Hold, pool};
+use super::{Client, CommandId, batch_queue::Exclusive, batch_pool};
 use crate::{
     Error,
     command::{Call, Commands, Resolved, RowId, Spec},
     keyspace::Ran,
     observe::{Failure, Ledger},
-    resp::{Encoder, Mark, Replies, Span, Tail},
+    resp::{Encoder, Mark, Replies, Span, StreamingReply},
 };
 
 /// The requests that one read brought in, and the replies to those that have been run.
 ///
-/// A burst belongs to whoever runs its next request: the connection, or the handler actor that it
+/// A batch belongs to whoever runs its next request: the connection, or the handler actor that it
 /// was sent to. It is answered in place and comes back.
-pub(crate) struct Burst {
+pub(crate) struct Batch {
     /// The bytes of the requests, large bulk strings aside.
     pub(crate) input: Vec<u8>,
     /// The words of all requests, one after the other.
@@ -41,7 +41,7 @@ pub(crate) struct Burst {
     large: Vec<Bytes>,
     large_len: usize,
     /// A large bulk string that is being read.
-    pub(crate) filling: Option<Box<Filling>>,
+    pub(crate) partial_bulk: Option<Box<PartialBulk>>,
     requests: Vec<Request>,
     /// The request to be run next, and its first word.
     next: usize,
@@ -56,7 +56,7 @@ pub(crate) struct Burst {
     /// of it.
     room: usize,
     /// The rest of the reply to the request before the next one.
-    tail: Option<Box<dyn Tail>>,
+    streaming: Option<Box<dyn StreamingReply>>,
     /// Where the replies to requests before the next one end.
     mark: Mark,
     /// Who sent it.
@@ -69,25 +69,25 @@ pub(crate) struct Burst {
     /// It is a transaction, whose replies make up one array.
     is_transaction: bool,
     /// Of a transaction that has begun with an actor, and goes on with it later.
-    pub(crate) hold: Option<Hold>,
+    pub(crate) exclusive: Option<Exclusive>,
     /// What is noted of single requests.
     pub(crate) ledger: Ledger,
 }
 
-impl fmt::Debug for Burst {
+impl fmt::Debug for Batch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Burst").field("requests", &self.len()).finish_non_exhaustive()
+        f.debug_struct("Batch").field("requests", &self.len()).finish_non_exhaustive()
     }
 }
 
-impl Default for Burst {
+impl Default for Batch {
     fn default() -> Self {
-        Burst {
+        Batch {
             input: Vec::new(),
             spans: Vec::new(),
             large: Vec::new(),
             large_len: 0,
-            filling: None,
+            partial_bulk: None,
             requests: Vec::new(),
             next: 0,
             next_span: 0,
@@ -95,21 +95,21 @@ impl Default for Burst {
             sent: 0,
             stuck: None,
             room: HIGH_WATER,
-            tail: None,
+            streaming: None,
             mark: Mark::default(),
             client: None,
             is_timed: false,
             is_observed: false,
             told: 0,
             is_transaction: false,
-            hold: None,
+            exclusive: None,
             ledger: Ledger::default(),
         }
     }
 }
 
 /// A large bulk string, and the bytes of it that are still to come.
-pub(crate) struct Filling {
+pub(crate) struct PartialBulk {
     pub(crate) bytes: Vec<u8>,
     pub(crate) missing: usize,
 }
@@ -140,7 +140,7 @@ pub(crate) struct MountId(pub(crate) u16);
 /// not read them cannot have them pile up.
 const HIGH_WATER: usize = 1024 * 1024;
 
-/// A burst that waits may have buffers of so many bytes, whatever it needs of them.
+/// A batch that waits may have buffers of so many bytes, whatever it needs of them.
 const SMALL: usize = 1024;
 
 impl MountId {
@@ -148,16 +148,16 @@ impl MountId {
     pub(crate) const SESSION: MountId = MountId(u16::MAX);
 }
 
-impl Burst {
-    /// An empty burst, with the allocations of an earlier one if there is any.
-    pub(crate) fn new() -> Box<Burst> {
-        pool::take()
+impl Batch {
+    /// An empty batch, with the allocations of an earlier one if there is any.
+    pub(crate) fn new() -> Box<Batch> {
+        batch_pool::take()
     }
 
-    /// Keeps the allocations for another burst.
-    pub(crate) fn recycle(mut self: Box<Burst>) {
+    /// Keeps the allocations for another batch.
+    pub(crate) fn recycle(mut self: Box<Batch>) {
         self.client = None;
-        self.filling = None;
+        self.partial_bulk = None;
         if !self.large.is_empty() {
             self.large = Vec::new();
             self.large_len = 0;
@@ -165,22 +165,22 @@ impl Burst {
         self.input.clear();
         self.spans.clear();
         self.requests.clear();
-        self.input.shrink_to(pool::KEPT_BYTES);
-        self.spans.shrink_to(pool::KEPT_BYTES / size_of::<Span>());
-        self.requests.shrink_to(pool::KEPT_BYTES / size_of::<Request>());
+        self.input.shrink_to(batch_pool::KEPT_BYTES);
+        self.spans.shrink_to(batch_pool::KEPT_BYTES / size_of::<Span>());
+        self.requests.shrink_to(batch_pool::KEPT_BYTES / size_of::<Request>());
         self.forget_replies();
         self.next = 0;
         self.next_span = 0;
         self.is_timed = false;
         self.is_observed = false;
         self.is_transaction = false;
-        self.hold = None;
-        self.tail = None;
+        self.exclusive = None;
+        self.streaming = None;
         self.out.set_timed(false);
         self.out.set_replies(Replies::On);
         self.ledger.clear();
         self.room = HIGH_WATER;
-        pool::put(self);
+        batch_pool::put(self);
     }
 
     /// Bytes that it holds on to.
@@ -217,7 +217,7 @@ impl Burst {
     pub(crate) fn begin_large(&mut self, position: usize, len: usize) {
         let arrived = (self.input.len() - position).min(len);
         let bytes = self.input.drain(position..position + arrived).collect();
-        self.filling = Some(Box::new(Filling { bytes, missing: len - arrived }));
+        self.partial_bulk = Some(Box::new(PartialBulk { bytes, missing: len - arrived }));
     }
 
     /// Takes in a large bulk that has been read; returns its index.
@@ -229,8 +229,8 @@ impl Burst {
 
     /// Bytes of memory that its requests take.
     pub(crate) fn unread_len(&self) -> usize {
-        let filling = self.filling.as_ref().map_or(0, |filling| filling.bytes.len());
-        self.input.len() + self.spans.len() * size_of::<Span>() + self.large_len + filling
+        let partial_bulk = self.partial_bulk.as_ref().map_or(0, |partial_bulk| partial_bulk.bytes.len());
+        self.input.len() + self.spans.len() * size_of::<Span>() + self.large_len + partial_bulk
     }
 
     /// How many requests it has.
@@ -252,7 +252,7 @@ impl Burst {
 
     /// Whether its next request has been run and waits for its reply.
     pub(crate) fn is_waiting(&self) -> bool {
-        self.room == 0 && self.tail.is_none()
+        self.room == 0 && self.streaming.is_none()
     }
 
     /// What a request was resolved to.
@@ -362,7 +362,7 @@ impl Burst {
 
     /// The replies have been sent, and there are requests that have not been run.
     pub(crate) fn forget_replies(&mut self) {
-        self.out.clear(pool::KEPT_BYTES);
+        self.out.clear(batch_pool::KEPT_BYTES);
         self.sent = 0;
         self.stuck = None;
         self.mark = Mark::default();
@@ -401,7 +401,7 @@ impl Burst {
     #[cold]
     fn run_in_span<A: Commands>(&mut self, mount: MountId, actor: &mut A, context: &mut A::CommandContext) {
         let Some(client) = &self.client else { return };
-        let span = debug_span!(target: "thegiant::burst", "burst", id = client.id(), client = %client.addr());
+        let span = debug_span!(target: "thegiant::batch", "batch", id = client.id(), client = %client.addr());
         span.in_scope(|| self.run_all(mount, actor, context));
     }
 
@@ -468,7 +468,7 @@ impl Burst {
     }
 
     /// Takes the reply that its next request has waited for.
-    pub(crate) fn take_reply(&mut self, mut reply: Box<Burst>) {
+    pub(crate) fn take_reply(&mut self, mut reply: Box<Batch>) {
         self.out.append(&mut reply.out);
         reply.recycle();
         self.room = if self.is_transaction { usize::MAX } else { HIGH_WATER };
@@ -502,8 +502,8 @@ impl Burst {
                 self.out.set_replies(Replies::On);
             }
         }
-        if let Some(tail) = self.out.take_tail() {
-            self.begin_tail(tail);
+        if let Some(streaming) = self.out.take_streaming() {
+            self.begin_streaming(streaming);
         }
         true
     }
@@ -534,13 +534,13 @@ impl Burst {
         if self.is_transaction {
             self.end_waiting(&client);
         }
-        let mut burst = client.park(self, true)?;
-        if burst.is_waiting() {
-            client.hand_back(burst);
+        let mut batch = client.park(self, true)?;
+        if batch.is_waiting() {
+            client.hand_back(batch);
             return None;
         }
-        burst.client = Some(client);
-        Some(burst)
+        batch.client = Some(client);
+        Some(batch)
     }
 
     /// Keeps no more than it needs, since it may have to wait for long, and not its client, which holds it.
@@ -555,33 +555,33 @@ impl Burst {
     }
 
     /// Moves what is not part of a complete request, everything from `start` of the input, to a
-    /// burst of its own. That one is as small as it can be, since its client may take its time.
-    pub(crate) fn split_off(&mut self, start: usize) -> Option<Box<Burst>> {
+    /// batch of its own. That one is as small as it can be, since its client may take its time.
+    pub(crate) fn split_off(&mut self, start: usize) -> Option<Box<Batch>> {
         let complete = self.end_of_requests();
-        if start == self.input.len() && complete == self.spans.len() && self.filling.is_none() {
+        if start == self.input.len() && complete == self.spans.len() && self.partial_bulk.is_none() {
             return None;
         }
-        let mut tail = Box::new(Burst {
+        let mut streaming = Box::new(Batch {
             input: self.input.split_off(start),
             spans: self.spans.split_off(complete),
-            filling: self.filling.take(),
-            ..Burst::default()
+            partial_bulk: self.partial_bulk.take(),
+            ..Batch::default()
         });
         let is_large = |span: &&Span| matches!(span, Span::Large(_));
-        let kept_large = self.large.len() - tail.spans.iter().filter(is_large).count();
-        tail.large = self.large.split_off(kept_large);
-        tail.large_len = tail.large.iter().map(Bytes::len).sum();
-        self.large_len -= tail.large_len;
-        for span in &mut tail.spans {
+        let kept_large = self.large.len() - streaming.spans.iter().filter(is_large).count();
+        streaming.large = self.large.split_off(kept_large);
+        streaming.large_len = streaming.large.iter().map(Bytes::len).sum();
+        self.large_len -= streaming.large_len;
+        for span in &mut streaming.spans {
             span.rebase(start, kept_large);
         }
-        Some(tail)
+        Some(streaming)
     }
 
-    /// Moves its requests, which take this part of the input, to a burst of their own. The input stays
+    /// Moves its requests, which take this part of the input, to a batch of their own. The input stays
     /// as it is, so that this can be done for one request after the other.
-    pub(crate) fn copy_requests(&mut self, part: Range<usize>) -> Box<Burst> {
-        let mut copy = Burst::new();
+    pub(crate) fn copy_requests(&mut self, part: Range<usize>) -> Box<Batch> {
+        let mut copy = Batch::new();
         copy.input.extend_from_slice(&self.input[part.clone()]);
         copy.spans.append(&mut self.spans);
         copy.requests.append(&mut self.requests);

@@ -8,15 +8,15 @@ use std::{
 use super::Encoder;
 
 /// Writes the rest of a reply, a part at a time.
-pub(crate) trait Tail: Send {
+pub(crate) trait StreamingReply: Send {
     /// Adds to what has been written, until that is so many bytes. What has been written when it is pending can
     /// be sent.
-    fn poll_write(&mut self, out: &mut Encoder, most: usize, cx: &mut Context<'_>) -> Poll<Written>;
+    fn poll_write(&mut self, out: &mut Encoder, most: usize, cx: &mut Context<'_>) -> Poll<Streamed>;
 }
 
 /// How far a reply has come.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Written {
+pub(crate) enum Streamed {
     /// There is more.
     More,
     /// It is whole.
@@ -27,8 +27,8 @@ pub(crate) enum Written {
     Broken,
 }
 
-impl fmt::Debug for dyn Tail {
+impl fmt::Debug for dyn StreamingReply {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Tail")
+        f.write_str("StreamingReply")
     }
 }

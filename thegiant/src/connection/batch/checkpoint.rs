@@ -2,7 +2,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use super::{Burst, MountId};
+use super::{Batch, MountId};
 use crate::{
     Error,
     builtin::transaction::aborted_by,
@@ -11,29 +11,29 @@ use crate::{
     resp::{Mark, Replies},
 };
 
-/// Where a burst is before something of it is run.
+/// Where a batch is before something of it is run.
 #[derive(Debug)]
-pub(crate) struct Place {
+pub(crate) struct BatchCheckpoint {
     next: usize,
     next_span: usize,
     mark: Mark,
     replies: Replies,
 }
 
-impl Burst {
+impl Batch {
     /// Where it is.
-    pub(crate) fn place(&self) -> Place {
-        Place { next: self.next, next_span: self.next_span, mark: self.mark, replies: self.out.replies() }
+    pub(crate) fn checkpoint(&self) -> BatchCheckpoint {
+        BatchCheckpoint { next: self.next, next_span: self.next_span, mark: self.mark, replies: self.out.replies() }
     }
 
     /// How many requests have been answered since.
-    pub(crate) fn answered_since(&self, place: &Place) -> usize {
-        self.next - place.next
+    pub(crate) fn answered_since(&self, checkpoint: &BatchCheckpoint) -> usize {
+        self.next - checkpoint.next
     }
 
     /// Whether one of those that the actor has answered since may have changed something.
-    pub(crate) fn has_written_since<A: Commands>(&self, place: &Place) -> bool {
-        (place.next..self.next).filter_map(|index| self.row_of(index)).any(|row| writes::<A>(row))
+    pub(crate) fn has_written_since<A: Commands>(&self, checkpoint: &BatchCheckpoint) -> bool {
+        (checkpoint.next..self.next).filter_map(|index| self.row_of(index)).any(|row| writes::<A>(row))
     }
 
     /// Has what its next request waits for come by way of a keeper. If the reply is there already, it waits no longer.
@@ -52,7 +52,7 @@ impl Burst {
     /// something with `error`, and what has only read by reading again. Of a transaction nothing was run.
     pub(crate) fn answer_again<A: Commands>(
         &mut self,
-        place: Place,
+        checkpoint: BatchCheckpoint,
         error: &Error,
         actor: &mut A,
         context: &mut A::CommandContext,
@@ -60,7 +60,7 @@ impl Burst {
         if self.is_transaction {
             return self.abort(error);
         }
-        let until = self.go_back(place);
+        let until = self.go_back(checkpoint);
         self.begin();
         while self.next < until {
             let before = self.next;
@@ -83,26 +83,26 @@ impl Burst {
     }
 
     /// Answers what has been answered since with `error`, where its actor cannot be asked any more.
-    pub(crate) fn answer_with(&mut self, place: Place, error: &Error) {
+    pub(crate) fn answer_with(&mut self, checkpoint: BatchCheckpoint, error: &Error) {
         if self.is_transaction {
             return self.abort(error);
         }
-        let until = self.go_back(place);
+        let until = self.go_back(checkpoint);
         while self.next < until {
             self.reject(|_, out| out.error(error));
         }
     }
 
     /// Returns how far it was.
-    fn go_back(&mut self, place: Place) -> usize {
+    fn go_back(&mut self, checkpoint: BatchCheckpoint) -> usize {
         let until = self.next;
-        self.forget_tail();
-        self.next = place.next;
-        self.next_span = place.next_span;
-        self.mark = place.mark;
-        self.out.rewind(place.mark);
-        self.out.set_replies(place.replies);
-        self.ledger.forget_from(place.next as u32);
+        self.end_streaming();
+        self.next = checkpoint.next;
+        self.next_span = checkpoint.next_span;
+        self.mark = checkpoint.mark;
+        self.out.rewind(checkpoint.mark);
+        self.out.set_replies(checkpoint.replies);
+        self.ledger.forget_from(checkpoint.next as u32);
         until
     }
 
@@ -115,7 +115,7 @@ impl Burst {
         }
         self.requests.clear();
         self.next = 0;
-        self.tail = None;
+        self.streaming = None;
         self.room = usize::MAX;
         self.forget_replies();
         self.ledger.clear();

@@ -1,9 +1,9 @@
 //! Requests that are answered by another server.
 
-use super::{Burst, MountId, Target};
+use super::{Batch, MountId, Target};
 use crate::Client;
 
-impl Burst {
+impl Batch {
     /// Who sent it, while it is with an actor.
     pub(crate) fn client(&self) -> Option<&Client> {
         self.client.as_ref()

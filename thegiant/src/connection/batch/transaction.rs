@@ -2,7 +2,7 @@
 
 use std::mem;
 
-use super::{Burst, MountId, Request, Target, pool};
+use super::{Batch, MountId, Request, Target, batch_pool};
 use crate::{
     Client, Error,
     command::{Flags, Resolved, Spec},
@@ -12,7 +12,7 @@ use crate::{
 
 /// How far a client is with its transaction.
 ///
-/// What comes behind `MULTI` is copied to a burst of its own. `EXEC` waits for that burst as for any reply that is given
+/// What comes behind `MULTI` is copied to a batch of its own. `EXEC` waits for that batch as for any reply that is given
 /// later: it is sent to its actor, which runs it as one, and what it has answered is the reply.
 #[derive(Debug, Default)]
 pub(crate) enum Transaction {
@@ -21,14 +21,14 @@ pub(crate) enum Transaction {
     None,
     /// Requests are queued.
     Queueing(Box<Queue>),
-    /// They are run. This is the burst whose `EXEC` waits.
-    Running(Box<Burst>),
+    /// They are run. This is the batch whose `EXEC` waits.
+    Running(Box<Batch>),
 }
 
 /// What has been asked for since `MULTI`.
 #[derive(Debug)]
 pub(crate) struct Queue {
-    requests: Box<Burst>,
+    requests: Box<Batch>,
     /// Who answers it, and the first command for which that is so.
     actor: Option<(MountId, &'static Spec)>,
     /// The flags of all commands.
@@ -76,7 +76,7 @@ impl Transaction {
 
 impl Queue {
     pub(crate) fn new() -> Self {
-        Queue { requests: Burst::new(), actor: None, flags: Flags::NONE, is_spoilt: false }
+        Queue { requests: Batch::new(), actor: None, flags: Flags::NONE, is_spoilt: false }
     }
 
     /// How many requests these are, and the bytes that they take.
@@ -93,15 +93,15 @@ impl Queue {
         self.is_spoilt
     }
 
-    /// Copies the next request of a burst.
+    /// Copies the next request of a batch.
     ///
     /// # Errors
     /// If it may not be part of this transaction, which is spoilt then.
-    pub(crate) fn push(&mut self, burst: &mut Burst, routes: &Routes) -> Result<(), Error> {
-        if let Some(Resolved::Command(target)) = burst.next_target() {
+    pub(crate) fn push(&mut self, batch: &mut Batch, routes: &Routes) -> Result<(), Error> {
+        if let Some(Resolved::Command(target)) = batch.next_target() {
             self.admit(target, routes.command(target.command)).inspect_err(|_| self.spoil())?;
         }
-        burst.copy_next(&mut self.requests);
+        batch.copy_next(&mut self.requests);
         Ok(())
     }
 
@@ -122,22 +122,22 @@ impl Queue {
         Ok(())
     }
 
-    /// The requests as a burst that can be run, and the actor that has to begin it.
-    pub(crate) fn into_burst(self, client: &Client) -> (Box<Burst>, Option<MountId>) {
-        let mut burst = self.requests;
-        burst.belong_to(client);
-        burst.is_transaction = true;
-        burst.room = usize::MAX;
-        burst.out.set_protocol(client.protocol());
-        burst.out.array(burst.requests.len());
-        burst.mark = burst.out.mark();
-        (burst, self.actor.map(|(actor, _)| actor))
+    /// The requests as a batch that can be run, and the actor that has to begin it.
+    pub(crate) fn into_batch(self, client: &Client) -> (Box<Batch>, Option<MountId>) {
+        let mut batch = self.requests;
+        batch.belong_to(client);
+        batch.is_transaction = true;
+        batch.room = usize::MAX;
+        batch.out.set_protocol(client.protocol());
+        batch.out.array(batch.requests.len());
+        batch.mark = batch.out.mark();
+        (batch, self.actor.map(|(actor, _)| actor))
     }
 }
 
-impl Burst {
-    /// Copies its next request to another burst, where it is going to be run.
-    fn copy_next(&mut self, other: &mut Burst) {
+impl Batch {
+    /// Copies its next request to another batch, where it is going to be run.
+    fn copy_next(&mut self, other: &mut Batch) {
         let Some(request) = self.requests.get_mut(self.next) else { return };
         for word in &self.spans[self.next_span..request.end as usize] {
             let copy = match word {
@@ -174,7 +174,7 @@ impl Burst {
         let is_dirty = |client: &Client| client.is(ClientFlag::Dirty);
         if self.next == 0 && self.client.as_ref().is_some_and(is_dirty) {
             self.requests.clear();
-            self.out.clear(pool::KEPT_BYTES);
+            self.out.clear(batch_pool::KEPT_BYTES);
             self.out.null_array();
         }
     }
