@@ -49,7 +49,7 @@ mod pubsub;
 /// The example `readthrough`, with SQLite and with a PostgreSQL server.
 mod readthrough;
 /// Replies that wait until what they say holds.
-mod settle;
+mod group_commit;
 /// The kit for testing applications.
 mod test_kit;
 /// The example `timers`.

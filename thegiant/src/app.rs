@@ -77,7 +77,7 @@ impl App {
         A: Actor + Commands + Handler<RunBatches>,
         A::Context: Consumers + ToEnvelope<A, RunBatches>,
     {
-        let mount = self.routes.add_actor(actor.recipient(), A::Context::MANY, A::SETTLES);
+        let mount = self.routes.add_actor(actor.recipient(), A::Context::MANY, A::USES_GROUP_COMMIT);
         for (row, spec) in RowId::all::<A>() {
             if let Err(name) = self.routes.add_command(spec, mount, row) {
                 panic!("the command {name} is mounted already");

@@ -37,7 +37,7 @@
 //!   client takes them.
 //! - A [`Responder`] answers later; so does a method that returns a future, an [`Answer`](command::Answer).
 //! - [`Client`] is who asks, and can be sent something at any time; [`Call`] is what was asked, as it came.
-//! - An actor that implements [`Settle`] has its replies wait until what they say is on disk, for many at once.
+//! - An actor that implements [`GroupCommit`] has its replies wait until what they say is on disk, for many at once.
 //! - [`Upstream`] is another server, to which [`App::relay`] sends what is not answered here, and which handlers can ask;
 //!   [`upstream`] says how there can be several.
 //! - With the feature `tls`, a `ServerTls` says what clients are shown, and a `ClientTls` whom an upstream has to be.
@@ -53,7 +53,7 @@
 //! - A transaction (`MULTI`, `EXEC`) is run by its actor without another client's command in between, but for what
 //!   comes while a command of it is waited for. It is for one actor, and the built-in commands; of a pool of
 //!   actors, others go on meanwhile.
-//! - Nobody has a reply of an actor that settles before it holds what the actor has done up to then ([`Settle`]).
+//! - Nobody has a reply of an actor that commits before it holds what the actor has done up to then ([`GroupCommit`]).
 //! - Requests do not go through the actor's mailbox one by one: a request may be run before a message
 //!   that was sent to its actor earlier. Where that matters, have the actor itself answer.
 //! - A handler that panics is answered with `-ERR internal error`; its client stays connected, and
@@ -435,7 +435,7 @@ pub use thegiant_macros::command;
 /// - `group = "string"` is the group of its commands in `COMMAND DOCS`; without it, that is the type's name in lower case.
 /// - `rows = STRINGS` makes the constant.
 /// - `include(STRINGS, KEYS)` adds the rows of other blocks behind its own.
-/// - `settle` has all replies of the actor wait until it has settled, as [`Settle`] says. It stands at the block without `rows`.
+/// - `group_commit` has all replies of the actor wait until it has committed, as [`GroupCommit`] says. It stands at the block without `rows`.
 pub use thegiant_macros::commands;
 
 #[cfg(feature = "tls")]
@@ -443,7 +443,7 @@ pub use crate::tls::{ClientTls, ServerTls};
 pub use crate::{
     app::App,
     command::{Array, Call, Commands, Elements, FromArg, IntoPush, IntoReply, Key, Raw, Simple},
-    connection::{Address, Client, Connected, Consumers, Disconnected, Responder, Settle, Settlement},
+    connection::{Address, Client, Connected, Consumers, Disconnected, Responder, GroupCommit, Commit},
     info::InfoFields,
     keyspace::{EventClass, Keyspace},
     pubsub::{PubSub, Published},

@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use thegiant::{Connected, Disconnected, Settle, Settlement, prelude::*};
+use thegiant::{Connected, Disconnected, GroupCommit, Commit, prelude::*};
 
 use crate::{
     fields::Fields,
@@ -162,7 +162,7 @@ impl Collector {
 
     /// Removes what is too old or too much, then sees to it that it is called again.
     fn sweep(&mut self, context: &mut Context<Self>) {
-        // What commands have begun is theirs to settle.
+        // What commands have begun is theirs to commit.
         let swept = if self.store.is_open() { Ok(true) } else { self.sweep_some() };
         self.waiting.forget_closed();
         let is_more = swept.unwrap_or_else(|error| {
@@ -218,7 +218,7 @@ impl Collector {
     }
 }
 
-#[commands(include(EVENTS, STREAMS, READING, GROUPS, PENDING, INFO, INFO_GROUPS), settle)]
+#[commands(include(EVENTS, STREAMS, READING, GROUPS, PENDING, INFO, INFO_GROUPS), group_commit)]
 impl Collector {}
 
 impl Actor for Collector {
@@ -229,15 +229,15 @@ impl Actor for Collector {
     }
 }
 
-impl Settle for Collector {
-    fn settle(&mut self, _: &mut Context<Self>) -> Settlement {
+impl GroupCommit for Collector {
+    fn commit(&mut self, _: &mut Context<Self>) -> Commit {
         // Whoever waits for events is told of those that this group has brought; the answers are kept as well.
         self.feed();
         self.stats.written();
         self.write_changed().map_err(unwritable).into()
     }
 
-    fn take_back(&mut self, _: &Error, context: &mut Context<Self>) {
+    fn rollback(&mut self, _: &Error, context: &mut Context<Self>) {
         self.roll_back(context);
     }
 }

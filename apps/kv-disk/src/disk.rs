@@ -4,24 +4,24 @@ use std::{collections::BTreeMap, iter, mem, sync::Arc};
 
 use bytes::{Bytes, BytesMut};
 use kv::{Counts, DATABASES, Databases, Entry, Expiry, Result, Time, now};
-use thegiant::{Error, Settlement};
+use thegiant::{Error, Commit};
 
 use crate::{
     engine::{self, Changes, Engine},
     layout::{self, LAST_PLACE, Places, Slot, Summary},
 };
 
-/// Databases in an engine, and what has been changed since they were settled. Commands see a change at once; the disk
+/// Databases in an engine, and what has been changed since they were committed. Commands see a change at once; the disk
 /// gets all changes of a group as one.
 pub(crate) struct Disk<E> {
     engine: E,
-    /// Whether the disk has to hold what is settled.
+    /// Whether the disk has to hold what is committed.
     is_sync: bool,
     places: Places,
     changes: Changes,
     databases: [Summary; DATABASES],
     /// As they are on disk.
-    settled: [Summary; DATABASES],
+    committed: [Summary; DATABASES],
     /// The next slot that nobody has had.
     next_slot: Slot,
     counts: Arc<[Counts; DATABASES]>,
@@ -31,7 +31,7 @@ pub(crate) struct Disk<E> {
 const TRIES: usize = 1000;
 
 impl<E: Engine> Disk<E> {
-    /// What an engine has, or new databases; with `is_sync`, the disk is to hold what is settled.
+    /// What an engine has, or new databases; with `is_sync`, the disk is to hold what is committed.
     pub(crate) fn open(mut engine: E, is_sync: bool) -> engine::Result<Self> {
         let mut changes = Changes::new();
         let seed = match engine.get(&layout::SEED)? {
@@ -60,7 +60,7 @@ impl<E: Engine> Disk<E> {
             places: Places::new(seed),
             changes: Changes::new(),
             databases,
-            settled: databases,
+            committed: databases,
             next_slot,
             counts: Arc::default(),
         };
@@ -68,7 +68,7 @@ impl<E: Engine> Disk<E> {
         Ok(disk)
     }
 
-    /// Has the disk hold what has been settled.
+    /// Has the disk hold what has been committed.
     pub(crate) fn syncer(&self) -> impl Fn() -> engine::Result<()> + Clone + Send + 'static + use<E> {
         self.engine.syncer()
     }
@@ -169,7 +169,7 @@ impl<E: Engine> Disk<E> {
 
     /// Writes changes, and what has become of the databases thereby.
     fn commit(&mut self, mut changes: Changes, databases: [Summary; DATABASES], sync: bool) -> Result<()> {
-        for (number, (now, before)) in (0..).zip(databases.iter().zip(&self.settled)) {
+        for (number, (now, before)) in (0..).zip(databases.iter().zip(&self.committed)) {
             if now != before {
                 changes.insert(layout::database(number), Some(now.to_bytes()));
             }
@@ -177,7 +177,7 @@ impl<E: Engine> Disk<E> {
         if !changes.is_empty() {
             self.engine.commit(&changes, sync).map_err(unwritable)?;
         }
-        self.settled = databases;
+        self.committed = databases;
         self.count();
         Ok(())
     }
@@ -210,7 +210,7 @@ impl<E: Engine> Disk<E> {
         if dropped == 0 {
             changes.insert(layout::garbage(slot), None);
         }
-        self.commit(changes, self.settled, false)?;
+        self.commit(changes, self.committed, false)?;
         Ok(dropped)
     }
 }
@@ -218,7 +218,7 @@ impl<E: Engine> Disk<E> {
 impl<E: Engine> Databases for Disk<E> {
     type Found<'a> = Bytes;
 
-    const SETTLES: bool = true;
+    const USES_GROUP_COMMIT: bool = true;
 
     fn counts(&self) -> Arc<[Counts; DATABASES]> {
         Arc::clone(&self.counts)
@@ -333,28 +333,28 @@ impl<E: Engine> Databases for Disk<E> {
             return self.drop_garbage(limit);
         }
         let count = changes.len();
-        let mut settled = self.settled;
+        let mut committed = self.committed;
         let before = self.databases;
-        for databases in [&mut settled, &mut self.databases] {
+        for databases in [&mut committed, &mut self.databases] {
             for (number, ..) in &dropped {
                 let database = &mut databases[usize::from(*number)];
                 database.keys -= 1;
                 database.deadlines -= 1;
             }
         }
-        self.commit(changes, settled, false).inspect_err(|_| self.databases = before)?;
+        self.commit(changes, committed, false).inspect_err(|_| self.databases = before)?;
         dropped.iter().for_each(|(number, key, _)| tell(*number, key));
         Ok(count)
     }
 
-    fn settle(&mut self) -> Settlement {
+    fn commit(&mut self) -> Commit {
         let changes = mem::take(&mut self.changes);
         self.commit(changes, self.databases, self.is_sync).into()
     }
 
-    fn take_back(&mut self) -> Result<()> {
+    fn rollback(&mut self) -> Result<()> {
         self.changes.clear();
-        self.databases = self.settled;
+        self.databases = self.committed;
         self.count();
         Ok(())
     }

@@ -9,7 +9,7 @@ use std::{
 };
 
 use bytes::BytesMut;
-use thegiant::{Settlement, prelude::*};
+use thegiant::{Commit, prelude::*};
 
 /// As many as a server has unless it is told otherwise.
 pub const DATABASES: usize = 16;
@@ -34,8 +34,8 @@ pub trait Databases: Unpin + 'static {
     /// A key or a value, as it is found.
     type Found<'a>: AsRef<[u8]> + IntoReply;
 
-    /// Whether changes hold only when they are [settled](Self::settle).
-    const SETTLES: bool;
+    /// Whether changes hold only when they are [committed](Self::commit).
+    const USES_GROUP_COMMIT: bool;
 
     /// The numbers of keys, which can be seen from elsewhere.
     fn counts(&self) -> Arc<[Counts; DATABASES]>;
@@ -86,16 +86,16 @@ pub trait Databases: Unpin + 'static {
     /// Drops keys whose time has come, at most `limit` of them, and returns how many. Each is told before it goes.
     fn drop_expired(&mut self, limit: usize, tell: impl FnMut(u16, &[u8])) -> Result<usize>;
 
-    /// Makes all changes hold: [`Settle::settle`](thegiant::Settle::settle).
-    fn settle(&mut self) -> Settlement {
+    /// Makes all changes hold: [`GroupCommit::commit`](thegiant::GroupCommit::commit).
+    fn commit(&mut self) -> Commit {
         Ok::<(), Error>(()).into()
     }
 
-    /// Goes back to what was settled last.
+    /// Goes back to what was committed last.
     ///
     /// # Errors
     /// It cannot, nor go on.
-    fn take_back(&mut self) -> Result<()> {
+    fn rollback(&mut self) -> Result<()> {
         Ok(())
     }
 

@@ -52,7 +52,7 @@ impl Memory {
 impl Databases for Memory {
     type Found<'a> = &'a Bytes;
 
-    const SETTLES: bool = false;
+    const USES_GROUP_COMMIT: bool = false;
 
     fn counts(&self) -> Arc<[Counts; DATABASES]> {
         Arc::clone(&self.counts)

@@ -3,7 +3,7 @@
 
 use std::{thread, time::Duration};
 
-use thegiant::{EventClass, InfoFields, Keyspace, Settle, Settlement, prelude::*};
+use thegiant::{EventClass, InfoFields, Keyspace, GroupCommit, Commit, prelude::*};
 
 use crate::databases::{DATABASES, Databases, Result};
 
@@ -59,17 +59,17 @@ impl<D: Databases> Store<D> {
     }
 }
 
-/// Where changes hold only when they are settled, replies wait for that.
-impl<D: Databases> Settle for Store<D> {
-    const SETTLES: bool = D::SETTLES;
+/// Where changes hold only when they are committed, replies wait for that.
+impl<D: Databases> GroupCommit for Store<D> {
+    const USES_GROUP_COMMIT: bool = D::USES_GROUP_COMMIT;
 
-    fn settle(&mut self, _: &mut Context<Self>) -> Settlement {
-        self.data.settle()
+    fn commit(&mut self, _: &mut Context<Self>) -> Commit {
+        self.data.commit()
     }
 
-    fn take_back(&mut self, _: &Error, context: &mut Context<Self>) {
-        if let Err(error) = self.data.take_back() {
-            tracing::error!(%error, "what was not settled cannot be taken back either");
+    fn rollback(&mut self, _: &Error, context: &mut Context<Self>) {
+        if let Err(error) = self.data.rollback() {
+            tracing::error!(%error, "what was not committed cannot be taken back either");
             context.stop();
         }
     }
@@ -82,7 +82,7 @@ enum Flush {
     Sync,
 }
 
-#[commands(include(STRINGS, KEYS, EXPIRY), group = "server", settle)]
+#[commands(include(STRINGS, KEYS, EXPIRY), group = "server", group_commit)]
 impl<D: Databases> Store<D> {
     /// Returns the number of keys in the database.
     #[command("DBSIZE", readonly, fast)]

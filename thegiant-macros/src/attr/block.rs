@@ -1,4 +1,4 @@
-//! `#[commands(group = "…", rows = NAME, include(NAME, …), settle)]`.
+//! `#[commands(group = "…", rows = NAME, include(NAME, …), group_commit)]`.
 
 use proc_macro2::TokenStream;
 use syn::{Ident, LitStr, Path, Result, Token, meta::ParseNestedMeta, parse::Parser, punctuated::Punctuated};
@@ -14,8 +14,8 @@ pub(crate) struct BlockAttr {
     pub(crate) rows: Option<Ident>,
     /// The constants of other blocks.
     pub(crate) include: Vec<Ident>,
-    /// The word that has replies wait until the actor has settled.
-    pub(crate) settle: Option<Path>,
+    /// The word that has replies wait until the actor has committed.
+    pub(crate) group_commit: Option<Path>,
 }
 
 impl BlockAttr {
@@ -36,11 +36,11 @@ impl BlockAttr {
             let names;
             syn::parenthesized!(names in meta.input);
             self.include.extend(Punctuated::<Ident, Token![,]>::parse_terminated(&names)?);
-        } else if meta.path.is_ident("settle") {
-            self.settle = Some(meta.path.clone());
+        } else if meta.path.is_ident("group_commit") {
+            self.group_commit = Some(meta.path.clone());
         } else {
             return Err(
-                meta.error("there are `group = \"…\"`, `rows = NAME`, `include(NAME, …)` and `settle`")
+                meta.error("there are `group = \"…\"`, `rows = NAME`, `include(NAME, …)` and `group_commit`")
             );
         }
         Ok(())

@@ -88,7 +88,7 @@ fn traits(block: &Block<'_>, rows: &[TokenStream]) -> TokenStream {
     let ty = &block.item.self_ty;
     // The bound is what rustc blames for a type that is no actor, once and not in every line below.
     let mut generics = block.item.generics.clone();
-    generics.make_where_clause().predicates.push(match &block.attr.settle {
+    generics.make_where_clause().predicates.push(match &block.attr.group_commit {
         Some(_) => parse_quote! {
             #ty: ::thegiant::__private::Actor<Context = ::thegiant::__private::Context<#ty>>
         },
@@ -96,15 +96,15 @@ fn traits(block: &Block<'_>, rows: &[TokenStream]) -> TokenStream {
     });
     let (generics, _, bounds) = generics.split_for_impl();
     let include = &block.attr.include;
-    let run_batches = match &block.attr.settle {
+    let run_batches = match &block.attr.group_commit {
         // What is missing is said of this word.
-        Some(settle) => {
-            quote_spanned!(settle.span()=> ::thegiant::__private::run_batches_in_groups(self, message, context))
+        Some(group_commit) => {
+            quote_spanned!(group_commit.span()=> ::thegiant::__private::run_batches_in_groups(self, message, context))
         }
         None => quote!(::thegiant::__private::run_batches(self, message, context)),
     };
-    let settles = match &block.attr.settle {
-        Some(settle) => quote_spanned!(settle.span()=> <Self as ::thegiant::Settle>::SETTLES),
+    let uses_group_commit = match &block.attr.group_commit {
+        Some(group_commit) => quote_spanned!(group_commit.span()=> <Self as ::thegiant::GroupCommit>::USES_GROUP_COMMIT),
         None => quote!(false),
     };
     quote! {
@@ -113,7 +113,7 @@ fn traits(block: &Block<'_>, rows: &[TokenStream]) -> TokenStream {
         impl #generics ::thegiant::command::Commands for #ty #bounds {
             const ROWS: &'static [&'static [::thegiant::command::Row<Self>]] =
                 &[&[#(#rows),*], #(Self::#include),*];
-            const SETTLES: bool = #settles;
+            const USES_GROUP_COMMIT: bool = #uses_group_commit;
         }
 
         #[automatically_derived]

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
     Error, commands,
-    connection::{Session, Settled},
+    connection::{Session, GroupCommitStats},
     glob,
     settings::{Reason, Refusal},
 };
@@ -45,7 +45,7 @@ impl Session {
     #[command("CONFIG RESETSTAT", admin, noscript, loading, stale)]
     fn config_resetstat(&self) {
         self.shared.stats.reset();
-        self.shared.routes.settled().for_each(Settled::reset);
+        self.shared.routes.group_commit_stats().for_each(GroupCommitStats::reset);
     }
 
     /// Writes the settings to the configuration file: there is none.

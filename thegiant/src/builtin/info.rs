@@ -12,7 +12,7 @@ use crate::{
     Address, InfoFields,
     command::Spec,
     commands,
-    connection::{Client, Session, Settled, Shared},
+    connection::{Client, Session, GroupCommitStats, Shared},
     info::InfoSection,
     observe::{CommandStats, Counter, unix_time},
     pubsub::Kind,
@@ -148,25 +148,25 @@ fn persistence(shared: &Shared, info: &mut InfoFields) {
     info.field("rdb_changes_since_last_save", 0);
     info.field("rdb_bgsave_in_progress", 0);
     info.field("aof_enabled", 0);
-    if shared.routes.settled().next().is_some() {
-        settled(shared, info);
+    if shared.routes.group_commit_stats().next().is_some() {
+        group_commit_stats(shared, info);
     }
 }
 
 /// What no Redis has: an application may say when its replies hold.
-fn settled(shared: &Shared, info: &mut InfoFields) {
-    let sum = |count: fn(&Settled) -> &Counter| -> u64 {
-        shared.routes.settled().map(|settled| count(settled).get()).sum()
+fn group_commit_stats(shared: &Shared, info: &mut InfoFields) {
+    let sum = |count: fn(&GroupCommitStats) -> &Counter| -> u64 {
+        shared.routes.group_commit_stats().map(|group_commit_stats| count(group_commit_stats).get()).sum()
     };
-    let (groups, commands) = (sum(|settled| &settled.groups), sum(|settled| &settled.commands));
+    let (groups, commands) = (sum(|group_commit_stats| &group_commit_stats.groups), sum(|group_commit_stats| &group_commit_stats.commands));
     let each = if groups == 0 { 0.0 } else { commands as f64 / groups as f64 };
-    let has_failed = sum(|settled| &settled.has_failed) > 0;
-    info.field("settled_groups", groups);
-    info.field("settled_commands", commands);
-    info.field("settled_commands_per_group", format_args!("{each:.2}"));
-    info.field("settle_usec", sum(|settled| &settled.nanoseconds) / 1_000);
-    info.field("settle_failures", sum(|settled| &settled.failures));
-    info.field("last_settle_status", if has_failed { "err" } else { "ok" });
+    let has_failed = sum(|group_commit_stats| &group_commit_stats.has_failed) > 0;
+    info.field("committed_groups", groups);
+    info.field("committed_commands", commands);
+    info.field("committed_commands_per_group", format_args!("{each:.2}"));
+    info.field("commit_usec", sum(|group_commit_stats| &group_commit_stats.nanoseconds) / 1_000);
+    info.field("commit_failures", sum(|group_commit_stats| &group_commit_stats.failures));
+    info.field("last_commit_status", if has_failed { "err" } else { "ok" });
 }
 
 fn stats(shared: &Shared, info: &mut InfoFields) {

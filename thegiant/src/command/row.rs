@@ -19,8 +19,8 @@ pub trait Commands: Receiver {
     /// A row per command, by the `impl` blocks that they come from.
     const ROWS: &'static [&'static [Row<Self>]];
 
-    /// Whether replies wait until it has [settled](crate::Settle).
-    const SETTLES: bool = false;
+    /// Whether replies wait until it has [committed](crate::GroupCommit).
+    const USES_GROUP_COMMIT: bool = false;
 }
 
 /// Where a row stands in [`Commands::ROWS`].

@@ -10,7 +10,7 @@ use actix::{Actor, Context, Message, Recipient, SyncContext};
 use super::{
     Batch,
     batch::MountId,
-    group::{Group, Settled, abandon},
+    commit_group::{CommitGroup, GroupCommitStats, abandon},
 };
 use crate::{Error, command::Commands};
 
@@ -25,10 +25,10 @@ use crate::{Error, command::Commands};
 pub(crate) struct BatchQueue {
     mount: MountId,
     is_pool: bool,
-    settles: bool,
+    uses_group_commit: bool,
     actor: Recipient<RunBatches>,
     waiting: Mutex<Waiting>,
-    settled: Settled,
+    group_commit_stats: GroupCommitStats,
 }
 
 #[derive(Default)]
@@ -40,8 +40,8 @@ struct Waiting {
     held: bool,
     /// An empty queue, for the next time that `batches` is taken.
     spare: VecDeque<Box<Batch>>,
-    /// Of an actor that settles.
-    group: Option<Box<Group>>,
+    /// Of an actor that commits.
+    group: Option<Box<CommitGroup>>,
 }
 
 impl std::fmt::Debug for Waiting {
@@ -51,14 +51,14 @@ impl std::fmt::Debug for Waiting {
 }
 
 impl BatchQueue {
-    pub(crate) fn new(mount: MountId, is_pool: bool, settles: bool, actor: Recipient<RunBatches>) -> Arc<Self> {
+    pub(crate) fn new(mount: MountId, is_pool: bool, uses_group_commit: bool, actor: Recipient<RunBatches>) -> Arc<Self> {
         Arc::new(BatchQueue {
             mount,
             is_pool,
-            settles,
+            uses_group_commit,
             actor,
             waiting: Mutex::default(),
-            settled: Settled::default(),
+            group_commit_stats: GroupCommitStats::default(),
         })
     }
 
@@ -134,21 +134,21 @@ impl BatchQueue {
         self.mount
     }
 
-    /// Looks at what has not been settled, and is told whether the inbox is held.
-    pub(super) fn group<T>(&self, look: impl FnOnce(&mut Group, bool) -> T) -> T {
+    /// Looks at what has not been committed, and is told whether the inbox is held.
+    pub(super) fn group<T>(&self, look: impl FnOnce(&mut CommitGroup, bool) -> T) -> T {
         let mut waiting = self.waiting();
         let is_held = waiting.held;
         look(waiting.group.get_or_insert_default(), is_held)
     }
 
-    /// Whether its actor settles.
-    pub(crate) fn settles(&self) -> bool {
-        self.settles
+    /// Whether its actor commits.
+    pub(crate) fn uses_group_commit(&self) -> bool {
+        self.uses_group_commit
     }
 
-    /// The counters of an actor that settles.
-    pub(crate) fn settled(&self) -> &Settled {
-        &self.settled
+    /// The counters of an actor that commits.
+    pub(crate) fn group_commit_stats(&self) -> &GroupCommitStats {
+        &self.group_commit_stats
     }
 
     fn waiting(&self) -> MutexGuard<'_, Waiting> {
@@ -237,7 +237,7 @@ impl Drop for RunBatches {
     /// The actor has stopped: its clients get an error rather than no answer.
     fn drop(&mut self) {
         let Some(queue) = self.take_queue() else { return };
-        if queue.settles {
+        if queue.uses_group_commit {
             abandon(&queue);
         }
         for mut batch in queue.take() {

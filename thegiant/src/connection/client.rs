@@ -16,7 +16,7 @@ use bytes::Bytes;
 use super::{
     Address, Batch, CommandId, Shared,
     door::{Door, Extra},
-    group::Keeper,
+    commit_group::ReplyHolder,
     waiting::LATE,
 };
 use crate::{
@@ -451,7 +451,7 @@ impl Client {
     }
 
     /// Has the reply that its command waits for come by way of this keeper; unless it is there: then it is returned.
-    pub(crate) fn keep_by(&self, keeper: Keeper) -> Option<Box<Batch>> {
+    pub(crate) fn keep_by(&self, keeper: ReplyHolder) -> Option<Box<Batch>> {
         let mut door = self.door();
         if door.closed { None } else { door.extra_mut().waiting.keep_by(keeper) }
     }

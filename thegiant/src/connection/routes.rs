@@ -7,7 +7,7 @@ use actix::Recipient;
 use super::{
     Batch, RunBatches, BatchQueue,
     batch::{MountId, Target},
-    group::Settled,
+    commit_group::GroupCommitStats,
 };
 use crate::command::{Call, Resolved, RowId, Spec, Table};
 
@@ -31,12 +31,12 @@ impl Routes {
     /// # Panics
     /// If there are more actors than numbers for them.
     #[track_caller]
-    pub(crate) fn add_actor(&mut self, actor: Recipient<RunBatches>, is_pool: bool, settles: bool) -> MountId {
+    pub(crate) fn add_actor(&mut self, actor: Recipient<RunBatches>, is_pool: bool, uses_group_commit: bool) -> MountId {
         let next = u16::try_from(self.actors.len()).map(MountId);
         let Some(mount) = next.ok().filter(|mount| *mount != MountId::SESSION) else {
             panic!("more than 65,534 actors are mounted");
         };
-        self.actors.push(BatchQueue::new(mount, is_pool, settles, actor));
+        self.actors.push(BatchQueue::new(mount, is_pool, uses_group_commit, actor));
         mount
     }
 
@@ -103,9 +103,9 @@ impl Routes {
         }
     }
 
-    /// The counters of the actors that settle.
-    pub(crate) fn settled(&self) -> impl Iterator<Item = &Settled> {
-        self.actors.iter().filter(|queue| queue.settles()).map(|queue| queue.settled())
+    /// The counters of the actors that commit.
+    pub(crate) fn group_commit_stats(&self) -> impl Iterator<Item = &GroupCommitStats> {
+        self.actors.iter().filter(|queue| queue.uses_group_commit()).map(|queue| queue.group_commit_stats())
     }
 
     /// Sends a batch to the actor that runs its next request.

@@ -10,7 +10,7 @@ use std::{
 use actix_rt::time::{Instant, Sleep, sleep_until};
 use bytes::Bytes;
 
-use super::{Batch, group::Keeper};
+use super::{Batch, commit_group::ReplyHolder};
 use crate::{Error, resp::Encoder};
 
 /// The command of a connection that waits for its reply. There is one at most, since the commands of
@@ -24,7 +24,7 @@ pub(super) struct Waiting {
     deadline: Option<Instant>,
     last_word: Bytes,
     /// Who has the reply come in its own time, and whether it has been given to that one.
-    keeper: Option<Keeper>,
+    keeper: Option<ReplyHolder>,
     is_kept: bool,
     /// Wakes the connection at the deadline, or before: it stays as it is for the next command,
     /// whose deadline is later, so that a reply in time does not have to see to it.
@@ -66,7 +66,7 @@ impl Waiting {
     }
 
     /// Has the reply come by way of this keeper; unless it is there: then it is returned.
-    pub(super) fn keep_by(&mut self, keeper: Keeper) -> Option<Box<Batch>> {
+    pub(super) fn keep_by(&mut self, keeper: ReplyHolder) -> Option<Box<Batch>> {
         match mem::take(&mut self.reply) {
             Reply::Early(reply) => Some(reply),
             reply => {
@@ -78,7 +78,7 @@ impl Waiting {
     }
 
     /// The one who is to be given the reply. Then the command does not wait for another.
-    pub(super) fn take_keeper(&mut self) -> Option<Keeper> {
+    pub(super) fn take_keeper(&mut self) -> Option<ReplyHolder> {
         let keeper = self.keeper.take()?;
         self.is_kept = true;
         self.tell();

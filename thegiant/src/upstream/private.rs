@@ -92,7 +92,7 @@ struct Session {
     /// How often it had to go elsewhere.
     redirects: u32,
     /// Something has been answered here, so that nothing of it can be sent elsewhere.
-    is_settled: bool,
+    is_committed: bool,
     /// Something of a transaction was not accepted, so that nothing of it is run.
     is_spoilt: bool,
     /// There might be a transaction yet, so that nobody else gets the connection.
@@ -134,7 +134,7 @@ pub(super) fn open(core: Weak<RefCell<Core>>, client: &Client, lane: Lane, serve
         unasked: 0,
         asked: None,
         redirect: None,
-        is_settled: false,
+        is_committed: false,
         is_spoilt: false,
         is_doubtful: false,
         redirects: 0,
@@ -439,7 +439,7 @@ impl Session {
                     }
                 }
                 Poll::Ready(Ok(Some(answered))) => {
-                    self.is_settled = true;
+                    self.is_committed = true;
                     let is_over = !self.is_needed();
                     if is_over {
                         // Before its client asks for more.
@@ -553,7 +553,7 @@ impl Session {
             && let Some(core) = self.core.upgrade()
             && let Some(redirect) = core.borrow_mut().redirect(&reply)
         {
-            if self.is_settled {
+            if self.is_committed {
                 reply = HAS_MOVED.to_reply();
                 self.is_spoilt = self.state.is_in_transaction.get();
             } else if self.redirects < TURNS {

@@ -7,7 +7,7 @@ use crate::{
     Error,
     builtin::transaction::aborted_by,
     command::{Commands, Flags, Resolved, RowId},
-    connection::group::Keeper,
+    connection::commit_group::ReplyHolder,
     resp::{Mark, Replies},
 };
 
@@ -37,7 +37,7 @@ impl Batch {
     }
 
     /// Has what its next request waits for come by way of a keeper. If the reply is there already, it waits no longer.
-    pub(crate) fn answer_by_way_of<A: Commands>(&mut self, keeper: impl FnOnce(bool) -> Keeper) {
+    pub(crate) fn answer_by_way_of<A: Commands>(&mut self, keeper: impl FnOnce(bool) -> ReplyHolder) {
         let Some(client) = self.client.clone() else { return };
         if self.is_transaction {
             self.end_waiting(&client);

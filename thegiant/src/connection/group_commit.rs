@@ -1,4 +1,4 @@
-//! What an actor says of how it settles.
+//! What an actor says of how it commits.
 
 use std::{fmt, future::Future, time::Duration};
 
@@ -8,8 +8,8 @@ use crate::{Error, command::Commands};
 
 /// An actor whose replies wait until what they say holds: a store whose clients get an `OK` only for what is on disk.
 ///
-/// What `#[commands(settle)]` asks for. Whatever requests of whichever clients the actor finds when it has its turn, it
-/// runs. When the next turn brings no more, [`settle`](Self::settle) is called, once for this **group** of commands, and
+/// What `#[commands(group_commit)]` asks for. Whatever requests of whichever clients the actor finds when it has its turn, it
+/// runs. When the next turn brings no more, [`group_commit`](Self::commit) is called, once for this **group** of commands, and
 /// when it has succeeded the replies leave. So 50 clients that write at the same time share one write to the disk. Nobody else waits: not the
 /// clients of other actors, and no client for anything that comes after its own command.
 ///
@@ -17,14 +17,14 @@ use crate::{Error, command::Commands};
 ///
 /// ```
 /// use std::{collections::HashMap, fs::File, io::{self, BufRead, BufReader, Write}};
-/// use thegiant::{Settle, Settlement, prelude::*};
+/// use thegiant::{GroupCommit, Commit, prelude::*};
 ///
-/// struct Store { log: File, settled: u64, unwritten: Vec<u8>, values: HashMap<String, String> }
+/// struct Store { log: File, committed: u64, unwritten: Vec<u8>, values: HashMap<String, String> }
 ///
 /// impl Store {
 ///     fn open(path: &str) -> io::Result<Self> {
 ///         let log = File::options().create(true).read(true).append(true).open(path)?;
-///         let mut store = Store { log, settled: 0, unwritten: Vec::new(), values: HashMap::new() };
+///         let mut store = Store { log, committed: 0, unwritten: Vec::new(), values: HashMap::new() };
 ///         store.read_back()?;
 ///         Ok(store)
 ///     }
@@ -34,21 +34,21 @@ use crate::{Error, command::Commands};
 ///         let mut lines = BufReader::new(&self.log);
 ///         let mut line = String::new();
 ///         io::Seek::rewind(&mut lines)?;
-///         (self.settled, self.values) = (0, HashMap::new());
+///         (self.committed, self.values) = (0, HashMap::new());
 ///         while lines.read_line(&mut line)? > 0 && line.ends_with('\n') {
-///             self.settled += line.len() as u64;
+///             self.committed += line.len() as u64;
 ///             if let Some((key, value)) = line.trim_end_matches('\n').split_once(' ') {
 ///                 self.values.insert(key.to_owned(), value.to_owned());
 ///             }
 ///             line.clear();
 ///         }
-///         self.log.set_len(self.settled)
+///         self.log.set_len(self.committed)
 ///     }
 /// }
 ///
 /// impl Actor for Store { type Context = Context<Self>; }
 ///
-/// #[commands(settle)]
+/// #[commands(group_commit)]
 /// impl Store {
 ///     /// Sets the value of a key.
 ///     #[command("SET", write)]
@@ -65,19 +65,19 @@ use crate::{Error, command::Commands};
 ///     }
 /// }
 ///
-/// impl Settle for Store {
-///     fn settle(&mut self, _: &mut Context<Self>) -> Settlement {
+/// impl GroupCommit for Store {
+///     fn commit(&mut self, _: &mut Context<Self>) -> Commit {
 ///         let unwritten = std::mem::take(&mut self.unwritten);
 ///         let written = self.log.write_all(&unwritten).and_then(|()| self.log.sync_data());
 ///         if written.is_ok() {
-///             self.settled += unwritten.len() as u64;
+///             self.committed += unwritten.len() as u64;
 ///         }
 ///         written.into()
 ///     }
 ///
-///     fn take_back(&mut self, _: &Error, context: &mut Context<Self>) {
+///     fn rollback(&mut self, _: &Error, context: &mut Context<Self>) {
 ///         self.unwritten.clear();
-///         if self.log.set_len(self.settled).and_then(|()| self.read_back()).is_err() {
+///         if self.log.set_len(self.committed).and_then(|()| self.read_back()).is_err() {
 ///             context.stop(); // What it would say from now on could not be trusted.
 ///         }
 ///     }
@@ -85,100 +85,100 @@ use crate::{Error, command::Commands};
 /// ```
 ///
 /// # Which commands are waited for
-/// All but those with the flag `readonly` are held to have changed something. Of a group without any, nothing is settled,
-/// and its replies leave at once. A read whose group has something to be settled waits with the others: what it has seen
+/// All but those with the flag `readonly` are held to have changed something. Of a group without any, nothing is committed,
+/// and its replies leave at once. A read whose group has something to be committed waits with the others: what it has seen
 /// may not hold yet.
 ///
 /// A [`Responder`](crate::Responder) of such an actor, and a future that one of its methods has returned, may answer at any
 /// time: the answer belongs to the group of that moment. What is [pushed](crate::Client::push) is not held back.
 ///
 /// # Off the event loop
-/// A [`Settlement::later`] lets the actor go on meanwhile. What it runs then makes the next group, which is settled
-/// after this one; there is never more than one settlement under way. A group is given no more commands than
-/// [`max_group`](Self::max_group): what exceeds it waits in front of the actor.
+/// A [`Commit::later`] lets the actor go on meanwhile. What it runs then makes the next group, which is committed
+/// after this one; there is never more than one commit under way. A group is given no more commands than
+/// [`max_group_size`](Self::max_group_size): what exceeds it waits in front of the actor.
 ///
 /// # Errors
-/// When it fails, the actor is to [take back](Self::take_back) what was not settled, this group and the one that has
+/// When it fails, the actor is to [take back](Self::rollback) what was not committed, this group and the one that has
 /// been run since. Then every command of these that may have changed something is answered with the error; what has only
-/// read is run again, so that its reply is true; of a transaction, nothing has been run. A settlement that panics has
+/// read is run again, so that its reply is true; of a transaction, nothing has been run. A commit that panics has
 /// failed.
 ///
 /// # Counters
-/// `INFO persistence` tells `settled_groups`, `settled_commands`, `settled_commands_per_group`, `settle_usec` (how long
-/// settlements have taken, in microseconds, with the time in which the actor has done something else), `settle_failures` and
-/// `last_settle_status` (`ok` or `err`).
+/// `INFO persistence` tells `committed_groups`, `committed_commands`, `committed_commands_per_group`, `commit_usec` (how long
+/// commits have taken, in microseconds, with the time in which the actor has done something else), `commit_failures` and
+/// `last_commit_status` (`ok` or `err`).
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` does not say how it settles",
-    label = "`#[commands(settle)]` needs `impl Settle for {Self}`",
-    note = "an actor in a `SyncArbiter` cannot settle: start it on an `Arbiter` of its own instead"
+    message = "`{Self}` does not say how it uses_group_commit",
+    label = "`#[commands(group_commit)]` needs `impl GroupCommit for {Self}`",
+    note = "an actor in a `SyncArbiter` cannot commit: start it on an `Arbiter` of its own instead"
 )]
-pub trait Settle: Actor<Context = Context<Self>> + Commands<CommandContext = Context<Self>> {
-    /// Whether there is anything to settle: `false` for an actor that is generic over where it keeps things, and keeps
-    /// them in memory. That costs what it would without `#[commands(settle)]`.
-    const SETTLES: bool = true;
+pub trait GroupCommit: Actor<Context = Context<Self>> + Commands<CommandContext = Context<Self>> {
+    /// Whether there is anything to commit: `false` for an actor that is generic over where it keeps things, and keeps
+    /// them in memory. That costs what it would without `#[commands(group_commit)]`.
+    const USES_GROUP_COMMIT: bool = true;
 
     /// Makes what has been done since the last time hold: writes it to the disk, commits it.
     ///
-    /// Its own [`max_group`](Self::max_group) and [`gather`](Self::gather) say when.
-    fn settle(&mut self, context: &mut Context<Self>) -> Settlement;
+    /// Its own [`max_group_size`](Self::max_group_size) and [`commit_delay`](Self::commit_delay) say when.
+    fn commit(&mut self, context: &mut Context<Self>) -> Commit;
 
-    /// A settlement has failed: goes back to what was settled last.
+    /// A commit has failed: goes back to what was committed last.
     ///
     /// An actor that cannot go back should stop, or end the program, rather than answer what may not be so.
-    fn take_back(&mut self, error: &Error, context: &mut Context<Self>);
+    fn rollback(&mut self, error: &Error, context: &mut Context<Self>);
 
-    /// A group with so many commands is settled before others are run; the requests that came with the last one
+    /// A group with so many commands is committed before others are run; the requests that came with the last one
     /// belong to it as well. 10,000, unless it is said otherwise.
-    fn max_group(&self) -> usize {
+    fn max_group_size(&self) -> usize {
         10_000
     }
 
-    /// How long a group that has something to be settled waits for more. Unless it is said otherwise, that is as long as
+    /// How long a group that has something to be committed waits for more. Unless it is said otherwise, that is as long as
     /// each turn of the event loop brings more: some microseconds, and never longer than there are clients that do not wait.
     ///
     /// To wait longer is for disks whose writes are few and dear, since every writer waits for as long. A
     /// millisecond is the least.
-    fn gather(&self) -> Duration {
+    fn commit_delay(&self) -> Duration {
         Duration::ZERO
     }
 }
 
-/// How a settlement ends: now or later.
-pub struct Settlement(pub(super) Ending);
+/// How a commit ends: now or later.
+pub struct Commit(pub(super) CommitResult);
 
-pub(super) enum Ending {
+pub(super) enum CommitResult {
     Now(Result<(), Error>),
     Later(ResponseFuture<Result<(), Error>>),
 }
 
-impl Settlement {
-    /// A settlement that takes its time, on a thread for blocking work for example.
+impl Commit {
+    /// A commit that takes its time, on a thread for blocking work for example.
     ///
     /// ```
     /// use std::{fs::File, sync::Arc};
     /// use actix_rt::task::spawn_blocking;
-    /// use thegiant::Settlement;
+    /// use thegiant::Commit;
     ///
-    /// fn sync(log: Arc<File>) -> Settlement {
-    ///     Settlement::later(async move { spawn_blocking(move || log.sync_data()).await? })
+    /// fn sync(log: Arc<File>) -> Commit {
+    ///     Commit::later(async move { spawn_blocking(move || log.sync_data()).await? })
     /// }
     /// ```
     pub fn later<E: Into<Error>>(ending: impl Future<Output = Result<(), E>> + 'static) -> Self {
-        Settlement(Ending::Later(Box::pin(async { ending.await.map_err(Into::into) })))
+        Commit(CommitResult::Later(Box::pin(async { ending.await.map_err(Into::into) })))
     }
 }
 
-impl<E: Into<Error>> From<Result<(), E>> for Settlement {
+impl<E: Into<Error>> From<Result<(), E>> for Commit {
     fn from(result: Result<(), E>) -> Self {
-        Settlement(Ending::Now(result.map_err(Into::into)))
+        Commit(CommitResult::Now(result.map_err(Into::into)))
     }
 }
 
-impl fmt::Debug for Settlement {
+impl fmt::Debug for Commit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
-            Ending::Now(result) => f.debug_tuple("Now").field(result).finish(),
-            Ending::Later(_) => f.write_str("Later"),
+            CommitResult::Now(result) => f.debug_tuple("Now").field(result).finish(),
+            CommitResult::Later(_) => f.write_str("Later"),
         }
     }
 }

@@ -10,7 +10,7 @@ use std::{
 };
 
 use actix::{ResponseFuture, clock::sleep};
-use thegiant::{Elements, Settle, Settlement, prelude::*};
+use thegiant::{Elements, GroupCommit, Commit, prelude::*};
 use tokio::sync::Semaphore;
 
 use crate::support::{RawClient, Served, line};
@@ -20,19 +20,19 @@ pub(super) const FULL: &str = "-MISCONF the disk is full\r\n";
 /// What the test sees of the disk, and how it is.
 #[derive(Debug)]
 pub(super) struct Disk {
-    /// How many changes each settlement was for.
-    pub(super) settled: Mutex<Vec<usize>>,
+    /// How many changes each commit was for.
+    pub(super) committed: Mutex<Vec<usize>>,
     pub(super) is_full: AtomicBool,
     pub(super) panics: AtomicBool,
-    /// One permit for each settlement that may end, where they end later.
+    /// One permit for each commit that may end, where they end later.
     gate: Semaphore,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Options {
     pub(super) is_later: bool,
-    pub(super) max_group: Option<usize>,
-    pub(super) gather: Duration,
+    pub(super) max_group_size: Option<usize>,
+    pub(super) commit_delay: Duration,
 }
 
 pub(super) struct Store {
@@ -45,10 +45,10 @@ pub(super) struct Store {
     waiting: Vec<(Bytes, Responder<Option<Bytes>>)>,
 }
 
-/// A server with such a store and an actor that does not settle.
+/// A server with such a store and an actor that does not commit.
 pub(super) fn serve(options: Options) -> (Served, Arc<Disk>) {
     let disk = Arc::new(Disk {
-        settled: Mutex::default(),
+        committed: Mutex::default(),
         is_full: AtomicBool::new(false),
         panics: AtomicBool::new(false),
         gate: Semaphore::new(0),
@@ -73,13 +73,13 @@ pub(super) fn later() -> Options {
 }
 
 impl Disk {
-    /// One settlement may end.
+    /// One commit may end.
     pub(super) fn let_one_end(&self) {
         self.gate.add_permits(1);
     }
 
-    pub(super) fn settled(&self) -> Vec<usize> {
-        self.settled.lock().expect("nobody panics with it").clone()
+    pub(super) fn committed(&self) -> Vec<usize> {
+        self.committed.lock().expect("nobody panics with it").clone()
     }
 
     pub(super) fn set_full(&self, is_full: bool) {
@@ -108,7 +108,7 @@ impl Actor for Store {
     type Context = Context<Self>;
 }
 
-#[commands(settle)]
+#[commands(group_commit)]
 impl Store {
     #[command("SET", write)]
     fn set(&mut self, key: Key, value: Bytes) {
@@ -176,43 +176,43 @@ impl Store {
     }
 }
 
-impl Settle for Store {
-    fn settle(&mut self, _: &mut Context<Self>) -> Settlement {
+impl GroupCommit for Store {
+    fn commit(&mut self, _: &mut Context<Self>) -> Commit {
         let disk = Arc::clone(&self.disk);
         let changes = std::mem::take(&mut self.changes);
-        disk.settled.lock().expect("nobody panics with it").push(changes);
+        disk.committed.lock().expect("nobody panics with it").push(changes);
         assert!(!disk.panics.load(SeqCst), "as the test asks for");
-        let settled = self.values.clone();
+        let committed = self.values.clone();
         if !self.options.is_later {
             let result = disk.result();
             if result.is_ok() {
-                self.on_disk = settled;
+                self.on_disk = committed;
             }
             return result.into();
         }
         // On the disk it is known at once; of its end the clients hear later.
-        let before = std::mem::replace(&mut self.on_disk, settled);
+        let before = std::mem::replace(&mut self.on_disk, committed);
         if disk.is_full.load(SeqCst) {
             self.on_disk = before;
         }
-        Settlement::later(async move {
+        Commit::later(async move {
             disk.gate.acquire().await.map_err(Error::err)?.forget();
             disk.result()
         })
     }
 
-    fn take_back(&mut self, _: &Error, _: &mut Context<Self>) {
+    fn rollback(&mut self, _: &Error, _: &mut Context<Self>) {
         assert!(!self.disk.panics.load(SeqCst), "as the test asks for");
         self.values = self.on_disk.clone();
         self.changes = 0;
     }
 
-    fn max_group(&self) -> usize {
-        self.options.max_group.unwrap_or(10_000)
+    fn max_group_size(&self) -> usize {
+        self.options.max_group_size.unwrap_or(10_000)
     }
 
-    fn gather(&self) -> Duration {
-        self.options.gather
+    fn commit_delay(&self) -> Duration {
+        self.options.commit_delay
     }
 }
 
@@ -222,7 +222,7 @@ impl Disk {
     }
 }
 
-/// An actor that does not settle.
+/// An actor that does not commit.
 struct Memory;
 
 impl Actor for Memory {
@@ -237,10 +237,10 @@ impl Memory {
     }
 }
 
-/// What `INFO` says of settlements, but for the time.
+/// What `INFO` says of commits, but for the time.
 pub(super) fn counts(client: &mut RawClient) -> Vec<String> {
     let info = client.ask(line("INFO persistence"));
     let text = String::from_utf8_lossy(&info).into_owned();
-    let is_count = |line: &&str| line.contains("settle") && !line.contains("usec");
+    let is_count = |line: &&str| line.contains("group_commit") && !line.contains("usec");
     text.lines().filter(is_count).map(str::to_owned).collect()
 }

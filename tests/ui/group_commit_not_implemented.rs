@@ -6,7 +6,7 @@ impl Actor for Store {
     type Context = Context<Self>;
 }
 
-#[commands(settle)]
+#[commands(group_commit)]
 impl Store {
     #[command("SET", write)]
     fn set(&mut self, _key: Key, _value: Bytes) {}

@@ -1,4 +1,4 @@
-//! What cannot be settled has not been done.
+//! What cannot be committed has not been done.
 
 use std::sync::atomic::Ordering::SeqCst;
 
@@ -15,11 +15,11 @@ fn writes_fail_and_reads_are_true() {
     let expected = format!("$3\r\nold\r\n{FULL}$3\r\nold\r\n$5\r\nother\r\n{FULL}$-1\r\n+PONG\r\n");
     assert_eq!(client.replies(7), expected);
     assert_eq!(client.ask(line("GET k")), "$3\r\nold\r\n");
-    assert_eq!(counts(&mut client)[3..], ["settle_failures:2", "last_settle_status:err"]);
+    assert_eq!(counts(&mut client)[3..], ["commit_failures:2", "last_commit_status:err"]);
     disk.set_full(false);
     assert_eq!(client.ask(line("SET k new")), "+OK\r\n");
     assert_eq!(client.ask(line("GET k")), "$3\r\nnew\r\n");
-    assert_eq!(counts(&mut client)[3..], ["settle_failures:2", "last_settle_status:ok"]);
+    assert_eq!(counts(&mut client)[3..], ["commit_failures:2", "last_commit_status:ok"]);
 }
 
 /// Elements are made again, too.
@@ -56,7 +56,7 @@ fn commands_that_were_taken_back_are_counted_once() {
     assert_eq!(of("panic"), "calls=1 rejected_calls=0 failed_calls=1");
 }
 
-/// What was run while a settlement was under way has been run on what that was to make hold.
+/// What was run while a commit was under way has been run on what that was to make hold.
 #[test]
 fn what_came_after_fails_as_well() {
     let (served, disk) = serve(later());
@@ -70,7 +70,7 @@ fn what_came_after_fails_as_well() {
     disk.let_one_end();
     assert_eq!((first.reply(), second.reply()), (FULL.into(), FULL.into()));
     assert_eq!(reader.replies(2), "$-1\r\n$-1\r\n");
-    assert_eq!(disk.settled(), [1], "there is nothing left to be settled");
+    assert_eq!(disk.committed(), [1], "there is nothing left to be committed");
     disk.set_full(false);
     disk.let_one_end();
     assert_eq!(first.ask(line("SET k 1")), "+OK\r\n");
@@ -105,7 +105,7 @@ fn replies_that_nobody_wants_stay_unsent() {
 }
 
 #[test]
-fn a_settlement_that_panics_has_failed() {
+fn a_commit_that_panics_has_failed() {
     let (served, disk) = serve(Options::default());
     let [mut client, mut other] = clients(&served);
     disk.panics.store(true, SeqCst);
