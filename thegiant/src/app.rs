@@ -7,7 +7,7 @@ use actix::{Actor, Addr, Context, Handler, Recipient, dev::ToEnvelope};
 use crate::{
     Keyspace, PubSub,
     command::{Answer, Call, Commands, Row, RowId, Spec, split_name},
-    connection::{Connected, Consumers, Disconnected, RunBatches, MountId, Presence, Routes, Session, run_batches},
+    connection::{Connected, Consumers, Disconnected, RunBatches, ActorId, ConnectionEvents, Routes, ConnectionState, run_batches},
     info::{InfoFields, InfoSection},
     upstream::{Relay, UpstreamHandle, is_behind_builtins},
 };
@@ -52,10 +52,10 @@ pub struct App {
     /// Names of built-in commands.
     removed: Vec<String>,
     info: Vec<InfoSection>,
-    presence: Presence,
+    connection_events: ConnectionEvents,
     keyspace: Keyspace,
     /// What other commands are sent on to.
-    relay: Option<MountId>,
+    relay: Option<ActorId>,
 }
 
 impl App {
@@ -154,7 +154,7 @@ impl App {
         let relay = upstream.relay();
         let mount = self.routes.add_actor(relay.clone().recipient(), false, false);
         self.relay = Some(mount);
-        self.presence.disconnected.push(relay.recipient());
+        self.connection_events.disconnected.push(relay.recipient());
         self.info("Upstream", move |info| upstream.add_to(info))
     }
 
@@ -166,7 +166,7 @@ impl App {
     #[track_caller]
     pub fn without(mut self, name: &str) -> Self {
         let is_named = |(_, spec): (_, &'static Spec)| names(spec, name);
-        assert!(RowId::all::<Session>().any(is_named), "there is no built-in command {name}");
+        assert!(RowId::all::<ConnectionState>().any(is_named), "there is no built-in command {name}");
         self.removed.push(name.to_owned());
         self
     }
@@ -208,31 +208,31 @@ impl App {
 
     /// Has an actor told when a client connects, by the message [`Connected`].
     pub fn connected(mut self, actor: impl Into<Recipient<Connected>>) -> Self {
-        self.presence.connected.push(actor.into());
+        self.connection_events.connected.push(actor.into());
         self
     }
 
     /// Has an actor told when a client has gone, by the message [`Disconnected`].
     pub fn disconnected(mut self, actor: impl Into<Recipient<Disconnected>>) -> Self {
-        self.presence.disconnected.push(actor.into());
+        self.connection_events.disconnected.push(actor.into());
         self
     }
 
     /// What a server needs, with the built-in commands where nothing else has their names.
-    pub(crate) fn into_parts(mut self) -> AppParts {
+    pub(crate) fn into_parts(mut self) -> AppConfig {
         self.add_relay(|row| !is_behind_builtins(row));
         let is_free = |spec: &Spec| {
             let removed = self.removed.iter().any(|name| names(spec, name));
             // Whoever has a command has its subcommands, too.
             !removed && !self.routes.has(spec.name) && !self.routes.has(split_name(spec.name).0)
         };
-        let free: Vec<_> = RowId::all::<Session>().filter(|(_, spec)| is_free(spec)).collect();
+        let free: Vec<_> = RowId::all::<ConnectionState>().filter(|(_, spec)| is_free(spec)).collect();
         for (row, spec) in free {
             // The names of built-in commands differ from each other.
-            let _ = self.routes.add_command(spec, MountId::SESSION, row);
+            let _ = self.routes.add_command(spec, ActorId::CONNECTION, row);
         }
         self.add_relay(is_behind_builtins);
-        AppParts { routes: self.routes, info: self.info, presence: self.presence, keyspace: self.keyspace }
+        AppConfig { routes: self.routes, info: self.info, connection_events: self.connection_events, keyspace: self.keyspace }
     }
 
     /// Adds those rows of what other commands are sent on to whose names are not in use.
@@ -250,10 +250,10 @@ impl App {
 }
 
 /// What a server needs of an application.
-pub(crate) struct AppParts {
+pub(crate) struct AppConfig {
     pub(crate) routes: Routes,
     pub(crate) info: Vec<InfoSection>,
-    pub(crate) presence: Presence,
+    pub(crate) connection_events: ConnectionEvents,
     pub(crate) keyspace: Keyspace,
 }
 

@@ -21,7 +21,7 @@ use tokio::{
 use crate::tls::ServerTls;
 use crate::{
     App, Error,
-    connection::{Address, Connection, Parts, Shared, Stream, Sweep, Wish},
+    connection::{Address, Connection, ServerConfig, ServerState, Stream, ClientsCron, CloseRequest},
     keyspace::Events,
     listener::{Acceptor, Listener, tune},
     settings::{self, Setting, Settings},
@@ -333,18 +333,18 @@ impl Server {
     }
 
     /// All that connections need is there.
-    pub(crate) fn prepare(self) -> Prepared {
+    pub(crate) fn prepare(self) -> BoundServer {
         let addresses = self.addresses();
         let Server { app, settings, password, allow_shutdown, signals, listeners, handle, stops } = self;
         let stop = allow_shutdown.then(|| handle.stop.clone());
-        let shared = Arc::new(Shared::new(app.into_parts(), Parts { settings, password, stop, addresses }));
-        Prepared { shared, signals, listeners, handle, stops }
+        let server = Arc::new(ServerState::new(app.into_parts(), ServerConfig { settings, password, stop, addresses }));
+        BoundServer { server, signals, listeners, handle, stops }
     }
 }
 
 /// A server that may have clients.
-pub(crate) struct Prepared {
-    pub(crate) shared: Arc<Shared>,
+pub(crate) struct BoundServer {
+    pub(crate) server: Arc<ServerState>,
     signals: bool,
     listeners: Vec<Listener>,
     /// It holds a sender itself, so the channel outlives the last handle.
@@ -352,37 +352,37 @@ pub(crate) struct Prepared {
     stops: mpsc::UnboundedReceiver<()>,
 }
 
-impl Prepared {
+impl BoundServer {
     /// Serves until it is told to stop.
     pub(crate) async fn run(self) -> io::Result<()> {
-        let Prepared { shared, signals, listeners, handle, mut stops } = self;
+        let BoundServer { server, signals, listeners, handle, mut stops } = self;
         let mut stopping = Tasks::default();
         if signals {
             stopping.0.push(stop_at(SignalKind::terminate(), handle.clone())?);
             stopping.0.push(stop_at(SignalKind::interrupt(), handle.clone())?);
         }
         let mut keeping = Tasks::default();
-        keeping.0.push(actix_rt::spawn(keep_house(Arc::clone(&shared))));
+        keeping.0.push(actix_rt::spawn(keep_house(Arc::clone(&server))));
         let mut serving = Tasks::default();
         for listener in listeners {
             let acceptor = listener.into_acceptor()?;
-            serving.0.push(actix_rt::spawn(accept(acceptor, Arc::clone(&shared))));
+            serving.0.push(actix_rt::spawn(accept(acceptor, Arc::clone(&server))));
         }
 
         stops.recv().await;
-        tracing::info!(clients = shared.clients.len(), "stopping");
+        tracing::info!(clients = server.clients.len(), "stopping");
         drop(serving);
-        let wait = shared.settings.seconds(Setting::ShutdownTimeout).unwrap_or_default();
-        let drained = actix_rt::time::timeout(wait, shared.clients.run_batches());
+        let wait = server.settings.seconds(Setting::ShutdownTimeout).unwrap_or_default();
+        let drained = actix_rt::time::timeout(wait, server.clients.run_batches());
         let outcome = match first(drained, stops.recv()).await {
             First::Left(_) => Ok(()),
             First::Right(_) => Err(io::Error::new(io::ErrorKind::Interrupted, "stopped by a second signal")),
         };
-        let left = shared.clients.all();
+        let left = server.clients.all();
         if !left.is_empty() {
             tracing::warn!(clients = left.len(), "stopped before these clients took their replies");
         }
-        left.iter().for_each(|client| client.ask(Wish::Die));
+        left.iter().for_each(|client| client.ask(CloseRequest::Now));
         outcome
     }
 }
@@ -473,22 +473,22 @@ impl ServerHandle {
 }
 
 /// Accepts connections for ever.
-async fn accept(acceptor: Acceptor, shared: Arc<Shared>) {
+async fn accept(acceptor: Acceptor, server: Arc<ServerState>) {
     loop {
         let (stream, ends) = acceptor.accept().await;
-        if is_protected_from(&ends.peer, &shared) {
-            shared.stats.rejected();
+        if is_protected_from(&ends.peer, &server) {
+            server.stats.rejected();
             acceptor.refuse(&stream, &PROTECTED);
             continue;
         }
-        let Some(client) = shared.admit(ends) else {
-            shared.stats.rejected();
+        let Some(client) = server.admit(ends) else {
+            server.stats.rejected();
             acceptor.refuse(&stream, &FULL);
             continue;
         };
-        shared.stats.accepted();
+        server.stats.accepted();
         if let Stream::Tcp(stream) = &stream
-            && let Err(error) = tune(stream, shared.settings.seconds(Setting::TcpKeepalive))
+            && let Err(error) = tune(stream, server.settings.seconds(Setting::TcpKeepalive))
         {
             tracing::debug!(
                 id = client.id(), client = %client.addr(), %error,
@@ -497,8 +497,8 @@ async fn accept(acceptor: Acceptor, shared: Arc<Shared>) {
         }
         tracing::debug!(id = client.id(), client = %client.addr(), "connection opened");
         #[cfg(feature = "tls")]
-        let stream = acceptor.open(stream, shared.settings.seconds(Setting::AuthTimeout));
-        Connection::start(stream, Arc::clone(&shared), client);
+        let stream = acceptor.open(stream, server.settings.seconds(Setting::AuthTimeout));
+        Connection::start(stream, Arc::clone(&server), client);
     }
 }
 
@@ -514,19 +514,19 @@ const PROTECTED: Error = Error::from_static(
 );
 
 /// Whether it is a client from elsewhere, at a server that is meant for this machine.
-fn is_protected_from(peer: &Address, shared: &Shared) -> bool {
-    let is_protected = shared.settings.flag(Setting::ProtectedMode) && shared.password.is_none();
+fn is_protected_from(peer: &Address, server: &ServerState) -> bool {
+    let is_protected = server.settings.flag(Setting::ProtectedMode) && server.password.is_none();
     is_protected && !peer.is_local()
 }
 
 /// Tells the time, and looks after the clients.
-async fn keep_house(shared: Arc<Shared>) {
-    let mut sweep = Sweep::default();
+async fn keep_house(server: Arc<ServerState>) {
+    let mut clients_cron = ClientsCron::default();
     let mut every_second = actix_rt::time::interval(Duration::from_secs(1));
     loop {
         every_second.tick().await;
-        shared.tick();
-        sweep.run(&shared);
+        server.tick();
+        clients_cron.run(&server);
     }
 }
 

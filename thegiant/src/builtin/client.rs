@@ -12,13 +12,13 @@ use crate::{
     Address, Args, Client, Error, FromArg, IntoReply,
     command::{ArgKind, ArgSpec, Arguments},
     commands,
-    connection::{ClientFlag, NOT_ALLOWED, Pause, Session, Shared, Wish},
+    connection::{ClientFlag, NOT_ALLOWED, Pause, ConnectionState, ServerState, CloseRequest},
     keyspace::{Mode, Tracked},
     resp::{Encoder, Replies, parse_integer},
 };
 
 #[commands(rows = CLIENT, group = "connection")]
-impl Session {
+impl ConnectionState {
     /// Returns the ID of the current connection.
     #[command("CLIENT ID", noscript, loading, stale)]
     fn client_id(&self) -> u64 {
@@ -53,24 +53,24 @@ impl Session {
     /// Describes the current connection.
     #[command("CLIENT INFO", noscript, loading, stale)]
     fn client_info(&self) -> Report {
-        Report(described(&self.client, &self.shared))
+        Report(described(&self.client, &self.server))
     }
 
     /// Describes the connections, one a line.
     #[command("CLIENT LIST", admin, noscript, loading, stale)]
     fn client_list(&self, filter: Option<ListFilter>) -> Report {
         let clients = match filter {
-            None => self.shared.clients.in_order(),
+            None => self.server.clients.in_order(),
             Some(ListFilter::Class(class)) => {
                 let is_of = |client: &Client| class == Class::of(client);
-                self.shared.clients.in_order().into_iter().filter(is_of).collect()
+                self.server.clients.in_order().into_iter().filter(is_of).collect()
             }
             Some(ListFilter::Ids(ids)) => {
-                let known = |id: &i64| self.shared.clients.get(u64::try_from(*id).ok()?);
+                let known = |id: &i64| self.server.clients.get(u64::try_from(*id).ok()?);
                 ids.iter().filter_map(known).collect()
             }
         };
-        Report(clients.iter().map(|client| described(client, &self.shared)).collect())
+        Report(clients.iter().map(|client| described(client, &self.server)).collect())
     }
 
     /// Closes connections.
@@ -100,14 +100,14 @@ impl Session {
         let until = Instant::now() + timeout.0;
         let writes_only = matches!(mode, Some(PauseMode(true)));
         // A pause under way is never weakened.
-        let before = self.shared.paused().unwrap_or(Pause { until, writes_only });
+        let before = self.server.paused().unwrap_or(Pause { until, writes_only });
         let pause = Pause { until: until.max(before.until), writes_only: writes_only && before.writes_only };
-        self.shared.pause(pause);
-        let shared = self.shared.clone();
+        self.server.pause(pause);
+        let server = self.server.clone();
         actix_rt::spawn(async move {
             actix_rt::time::sleep_until(pause.until).await;
-            if shared.paused() == Some(pause) {
-                shared.unpause();
+            if server.paused() == Some(pause) {
+                server.unpause();
             }
         });
     }
@@ -115,7 +115,7 @@ impl Session {
     /// Lets clients go on.
     #[command("CLIENT UNPAUSE", admin, noscript, loading, stale)]
     fn client_unpause(&self) {
-        self.shared.unpause();
+        self.server.unpause();
     }
 
     /// Keeps the connection when all clients take too much memory.
@@ -131,13 +131,13 @@ impl Session {
     }
 }
 
-impl Session {
+impl ConnectionState {
     /// Closes the connections that all filters accept; returns how many. Those that are about to end
     /// are not among them.
     fn kill(&mut self, filters: &KillFilters<'_>) -> i64 {
         let mut killed = 0;
-        let is_killed = |client: &&Client| client.wish() != Wish::Die && filters.accept(client);
-        for client in self.shared.clients.in_order().iter().filter(is_killed) {
+        let is_killed = |client: &&Client| client.close_request() != CloseRequest::Now && filters.accept(client);
+        for client in self.server.clients.in_order().iter().filter(is_killed) {
             let is_me = client.id() == self.client.id();
             if is_me && filters.skips_me {
                 continue;
@@ -146,7 +146,7 @@ impl Session {
                 // Not before it has the reply.
                 self.closing = true;
             } else {
-                client.ask(Wish::Die);
+                client.ask(CloseRequest::Now);
             }
             killed += 1;
         }
@@ -165,15 +165,15 @@ const UNKNOWN_PAUSE_MODE: Error = Error::from_static("ERR CLIENT PAUSE mode must
 const IDLE_MEMORY: usize = 1400;
 
 /// A line of `CLIENT LIST`, with the fields of Redis 7.2.
-fn described(client: &Client, shared: &Shared) -> String {
-    let now = shared.now();
+fn described(client: &Client, server: &ServerState) -> String {
+    let now = server.now();
     let (input, output, pushed) = (client.input(), client.output(), client.pushed_len());
     let command =
-        client.last_command().map_or_else(|| "NULL".to_owned(), |id| shared.routes.command(id).full_name());
+        client.last_command().map_or_else(|| "NULL".to_owned(), |id| server.routes.command(id).full_name());
     let (library, version) = client.library();
     let [channels, patterns, shards] = client.subscribed();
     let queued = client.queued();
-    let tracked = shared.keyspace.tracked(client);
+    let tracked = server.keyspace.tracked(client);
     let mut line = format!(
         "id={} addr={} laddr={} fd={} name={} ",
         client.id(),
@@ -216,7 +216,7 @@ fn flags(client: &Client, tracked: &Tracked) -> String {
         ('R', tracked.is_broken),
         ('B', tracked.mode == Mode::Broadcast),
         ('d', client.is(ClientFlag::Dirty)),
-        ('A', client.wish() == Wish::Die),
+        ('A', client.close_request() == CloseRequest::Now),
         ('U', matches!(client.addr(), Address::Unix(_))),
         ('e', client.is(ClientFlag::NoEvict)),
         ('T', client.is(ClientFlag::NoTouch)),

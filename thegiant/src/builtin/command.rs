@@ -4,13 +4,13 @@ use crate::{
     Args, Array, Error, IntoReply,
     command::{ArgKind, ArgSpec, Entry, Flags, KeySpec, Spec},
     commands,
-    connection::{Session, Target},
+    connection::{ConnectionState, CommandRef},
     glob,
     resp::Encoder,
 };
 
 #[commands(rows = COMMAND, group = "server")]
-impl Session {
+impl ConnectionState {
     /// Describes all commands.
     #[command("COMMAND", loading, stale)]
     fn command(&self) -> Array<impl ExactSizeIterator<Item = Info<'_>>> {
@@ -70,13 +70,13 @@ impl Session {
     }
 }
 
-impl Session {
+impl ConnectionState {
     fn keys_of<'a>(
         &self,
         command: &'a [u8],
         args: &[&'a [u8]],
     ) -> Result<(Vec<&'a [u8]>, &'static Spec), Error> {
-        let table = self.shared.routes.table();
+        let table = self.server.routes.table();
         let spec = table.spec(command, args.first().copied()).ok_or(INVALID_COMMAND)?;
         let keys = spec.keys.ok_or(NO_KEYS)?;
         let words = 1 + args.len();
@@ -91,15 +91,15 @@ const INVALID_COMMAND: Error = Error::from_static("ERR Invalid command specified
 const NO_KEYS: Error = Error::from_static("ERR The command has no key arguments");
 const INVALID_ARITY: Error = Error::from_static("ERR Invalid number of arguments specified for command");
 
-impl Session {
-    fn entries(&self) -> &[Entry<Target>] {
-        self.shared.routes.table().entries()
+impl ConnectionState {
+    fn entries(&self) -> &[Entry<CommandRef>] {
+        self.server.routes.table().entries()
     }
 
     /// The command of a name as `COMMAND` writes it: `get`, `config` or `config|get`.
     fn described(&self, name: &[u8]) -> Option<Described<'_>> {
         let mut words = name.splitn(2, |byte| *byte == b'|');
-        let entry = self.shared.routes.table().get(words.next()?)?;
+        let entry = self.server.routes.table().get(words.next()?)?;
         match words.next() {
             Some(subcommand) => {
                 Described::Entry(entry).subcommands().find(|described| described.is_named(subcommand))
@@ -141,12 +141,12 @@ impl Filter<'_> {
 /// What `COMMAND` describes: a command with its subcommands, or one subcommand.
 #[derive(Clone, Copy)]
 enum Described<'a> {
-    Entry(&'a Entry<Target>),
-    Subcommand(&'a Entry<Target>, &'static str, &'static Spec),
+    Entry(&'a Entry<CommandRef>),
+    Subcommand(&'a Entry<CommandRef>, &'static str, &'static Spec),
 }
 
 impl<'a> Described<'a> {
-    fn all_of(entry: &'a Entry<Target>) -> impl Iterator<Item = Described<'a>> {
+    fn all_of(entry: &'a Entry<CommandRef>) -> impl Iterator<Item = Described<'a>> {
         [Described::Entry(entry)].into_iter().chain(Described::Entry(entry).subcommands())
     }
 

@@ -4,17 +4,17 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
     Error, commands,
-    connection::{Session, GroupCommitStats},
+    connection::{ConnectionState, GroupCommitStats},
     glob,
     settings::{Reason, Refusal},
 };
 
 #[commands(rows = CONFIG, group = "server")]
-impl Session {
+impl ConnectionState {
     /// Returns the settings whose names match.
     #[command("CONFIG GET", admin, noscript, loading, stale)]
     fn config_get(&self, parameter: Vec<&[u8]>) -> BTreeMap<String, String> {
-        let settings: Vec<_> = self.shared.settings.all().collect();
+        let settings: Vec<_> = self.server.settings.all().collect();
         let mut asked = BTreeSet::new();
         let mut found = BTreeMap::new();
         for pattern in parameter {
@@ -36,16 +36,16 @@ impl Session {
         let first = [(parameter, value)];
         let changes: Vec<_> =
             first.into_iter().chain(pairs.iter().map(|[name, value]| (*name, *value))).collect();
-        self.shared.settings.change(&changes).map_err(|refusal| refused(&refusal))?;
-        self.shared.settings_changed();
+        self.server.settings.change(&changes).map_err(|refusal| refused(&refusal))?;
+        self.server.settings_changed();
         Ok(())
     }
 
     /// Forgets all counts of INFO.
     #[command("CONFIG RESETSTAT", admin, noscript, loading, stale)]
     fn config_resetstat(&self) {
-        self.shared.stats.reset();
-        self.shared.routes.group_commit_stats().for_each(GroupCommitStats::reset);
+        self.server.stats.reset();
+        self.server.routes.group_commit_stats().for_each(GroupCommitStats::reset);
     }
 
     /// Writes the settings to the configuration file: there is none.

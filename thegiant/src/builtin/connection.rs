@@ -5,13 +5,13 @@ use crate::{
     Error, IntoReply, Simple,
     command::{ArgKind, ArgSpec, Arguments, FromArg, c_text},
     commands,
-    connection::Session,
+    connection::ConnectionState,
     resp::{Encoder, Protocol, Replies},
     settings::Setting,
 };
 
 #[commands(rows = CONNECTION, group = "connection")]
-impl Session {
+impl ConnectionState {
     /// Answers PONG, or the message.
     #[command("PING", fast)]
     fn ping<'a>(&self, message: Option<&'a [u8]>) -> Pong<'a> {
@@ -43,7 +43,7 @@ impl Session {
         if i32::try_from(index).is_err() {
             return Err(Error::OUT_OF_INT_RANGE);
         }
-        let databases = self.shared.settings.get(Setting::Databases);
+        let databases = self.server.settings.get(Setting::Databases);
         match u16::try_from(index) {
             Ok(index) if u64::from(index) < databases => {
                 self.client.set_db(index);
@@ -86,7 +86,7 @@ impl Session {
     #[command("AUTH", fast, noscript, loading, stale, no_auth, allow_busy)]
     fn auth(&mut self, words: Vec<&[u8]>) -> Result<(), Error> {
         match words[..] {
-            [_] if self.shared.password.is_none() => Err(NO_PASSWORD_CONFIGURED),
+            [_] if self.server.password.is_none() => Err(NO_PASSWORD_CONFIGURED),
             [password] => self.log_in(DEFAULT_USER, password),
             [user, password] => self.log_in(user, password),
             _ => Err(Error::SYNTAX),
@@ -95,7 +95,7 @@ impl Session {
 
     /// Without a password configured, the default user has any. There is no other user.
     fn log_in(&mut self, user: &[u8], password: &[u8]) -> Result<(), Error> {
-        let is_right = self.shared.password.as_ref().is_none_or(|right| is_same(right, password));
+        let is_right = self.server.password.as_ref().is_none_or(|right| is_same(right, password));
         if user != DEFAULT_USER || !is_right {
             return Err(WRONG_PASSWORD);
         }
@@ -209,7 +209,7 @@ impl<'a> FromArg<'a> for HelloOptions<'a> {
 }
 
 /// The reply of a connection that starts over: a simple one of RESP2, whatever was agreed on before.
-struct Fresh<'a>(&'a Session);
+struct Fresh<'a>(&'a ConnectionState);
 
 impl IntoReply for Fresh<'_> {
     fn into_reply(self, out: &mut Encoder) {

@@ -4,13 +4,13 @@ use std::{thread, time::Duration};
 
 use crate::{
     Error, IntoReply, commands,
-    connection::Session,
+    connection::ConnectionState,
     resp::{Encoder, Protocol},
     settings::Setting,
 };
 
 #[commands(rows = DEBUG, group = "server")]
-impl Session {
+impl ConnectionState {
     /// Answers a value of a type.
     #[command("DEBUG PROTOCOL", admin, noscript, loading, stale)]
     fn debug_protocol(&self, r#type: &[u8]) -> Result<Sample, Error> {
@@ -46,9 +46,9 @@ impl Session {
     }
 }
 
-impl Session {
+impl ConnectionState {
     fn may_debug(&self) -> Result<(), Error> {
-        if self.shared.settings.flag(Setting::DebugCommands) { Ok(()) } else { Err(NOT_ALLOWED) }
+        if self.server.settings.flag(Setting::DebugCommands) { Ok(()) } else { Err(NOT_ALLOWED) }
     }
 }
 

@@ -12,7 +12,7 @@ use crate::{
     Address, InfoFields,
     command::Spec,
     commands,
-    connection::{Client, Session, GroupCommitStats, Shared},
+    connection::{Client, ConnectionState, GroupCommitStats, ServerState},
     info::InfoSection,
     observe::{CommandStats, Counter, unix_time},
     pubsub::Kind,
@@ -20,23 +20,23 @@ use crate::{
 };
 
 #[commands(rows = INFO, group = "server")]
-impl Session {
+impl ConnectionState {
     /// Returns information about the server.
     #[command("INFO", loading, stale)]
     fn info(&self, section: Option<Vec<&[u8]>>) -> Report {
-        let shared = &self.shared;
+        let server = &self.server;
         let asked = Asked(section.unwrap_or_default());
         let own = SECTIONS.iter().map(|(name, detail, fields)| (*name, *detail, Some(*fields)));
         let is_own = |name: &str| SECTIONS.iter().any(|(own, ..)| own.eq_ignore_ascii_case(name));
         let mut added: Vec<&str> = Vec::new();
-        for InfoSection { name, .. } in &shared.info {
+        for InfoSection { name, .. } in &server.info {
             if !is_own(name) && !added.iter().any(|known| known.eq_ignore_ascii_case(name)) {
                 added.push(name);
             }
         }
         let added = added.into_iter().map(|name| (name, Detail::Default, None));
         let wanted = own.chain(added).filter(|(name, detail, _)| asked.wants(name, *detail));
-        let texts = wanted.map(|(name, _, fields)| format!("# {name}\r\n{}", text(name, fields, shared)));
+        let texts = wanted.map(|(name, _, fields)| format!("# {name}\r\n{}", text(name, fields, server)));
         Report(texts.collect::<Vec<_>>().join("\r\n"))
     }
 }
@@ -50,7 +50,7 @@ enum Detail {
     All,
 }
 
-type Fields = fn(&Shared, &mut InfoFields);
+type Fields = fn(&ServerState, &mut InfoFields);
 
 /// Under the names of Redis, in its order.
 const SECTIONS: [(&str, Detail, Fields); 13] = [
@@ -81,45 +81,45 @@ impl Asked<'_> {
 }
 
 /// The lines of a section, those of the application behind the toolkit's.
-fn text(name: &str, fields: Option<Fields>, shared: &Shared) -> String {
+fn text(name: &str, fields: Option<Fields>, server: &ServerState) -> String {
     let mut lines = InfoFields::default();
     if let Some(fields) = fields {
-        fields(shared, &mut lines);
+        fields(server, &mut lines);
     }
-    let of_application = shared.info.iter().filter(|section| section.name.eq_ignore_ascii_case(name));
+    let of_application = server.info.iter().filter(|section| section.name.eq_ignore_ascii_case(name));
     of_application.for_each(|section| section.add_to(&mut lines));
     lines.into_text()
 }
 
 /// Clients wait for `loading:0` and want a master.
-fn server(shared: &Shared, info: &mut InfoFields) {
-    let uptime = shared.uptime().as_secs();
+fn server(server: &ServerState, info: &mut InfoFields) {
+    let uptime = server.uptime().as_secs();
     info.field("redis_version", REDIS_VERSION);
     info.field("redis_mode", "standalone");
     info.field("os", std::env::consts::OS);
     info.field("arch_bits", usize::BITS);
     info.field("process_id", process::id());
-    info.field("tcp_port", shared.addresses.iter().find_map(Address::port).unwrap_or(0));
+    info.field("tcp_port", server.addresses.iter().find_map(Address::port).unwrap_or(0));
     info.field("server_time_usec", unix_time().as_micros());
     info.field("uptime_in_seconds", uptime);
     info.field("uptime_in_days", uptime / (24 * 60 * 60));
     info.field("thegiant_version", env!("CARGO_PKG_VERSION"));
 }
 
-fn clients(shared: &Shared, info: &mut InfoFields) {
-    let clients = shared.clients.all();
+fn clients(server: &ServerState, info: &mut InfoFields) {
+    let clients = server.clients.all();
     let largest = |bytes: fn(&Client) -> usize| clients.iter().map(bytes).max().unwrap_or(0);
     info.field("connected_clients", clients.len());
     info.field("cluster_connections", 0);
-    info.field("maxclients", shared.settings.get(Setting::MaxClients));
+    info.field("maxclients", server.settings.get(Setting::MaxClients));
     info.field("client_recent_max_input_buffer", largest(Client::input));
     info.field("client_recent_max_output_buffer", largest(Client::output));
     info.field("blocked_clients", clients.iter().filter(|client| client.is_blocked()).count());
-    info.field("tracking_clients", shared.keyspace.tracking_counts().clients);
+    info.field("tracking_clients", server.keyspace.tracking_counts().clients);
     info.field("clients_in_timeout_table", 0);
 }
 
-fn memory(shared: &Shared, info: &mut InfoFields) {
+fn memory(server: &ServerState, info: &mut InfoFields) {
     let Memory { used, peak, total } = Memory::now();
     info.field("used_memory", used);
     info.field("used_memory_human", human(used));
@@ -132,7 +132,7 @@ fn memory(shared: &Shared, info: &mut InfoFields) {
     info.field("maxmemory", 0);
     info.field("maxmemory_human", human(0));
     info.field("maxmemory_policy", "noeviction");
-    info.field("mem_clients_normal", shared.clients.memory());
+    info.field("mem_clients_normal", server.clients.memory());
 }
 
 /// Bytes as Redis shows them: `1.50M`.
@@ -143,20 +143,20 @@ fn human(bytes: u64) -> String {
     unit.map_or_else(|| format!("{bytes}B"), |(name, unit)| format!("{:.2}{name}", amount / unit))
 }
 
-fn persistence(shared: &Shared, info: &mut InfoFields) {
+fn persistence(server: &ServerState, info: &mut InfoFields) {
     info.field("loading", 0);
     info.field("rdb_changes_since_last_save", 0);
     info.field("rdb_bgsave_in_progress", 0);
     info.field("aof_enabled", 0);
-    if shared.routes.group_commit_stats().next().is_some() {
-        group_commit_stats(shared, info);
+    if server.routes.group_commit_stats().next().is_some() {
+        group_commit_stats(server, info);
     }
 }
 
 /// What no Redis has: an application may say when its replies hold.
-fn group_commit_stats(shared: &Shared, info: &mut InfoFields) {
+fn group_commit_stats(server: &ServerState, info: &mut InfoFields) {
     let sum = |count: fn(&GroupCommitStats) -> &Counter| -> u64 {
-        shared.routes.group_commit_stats().map(|group_commit_stats| count(group_commit_stats).get()).sum()
+        server.routes.group_commit_stats().map(|group_commit_stats| count(group_commit_stats).get()).sum()
     };
     let (groups, commands) = (sum(|group_commit_stats| &group_commit_stats.groups), sum(|group_commit_stats| &group_commit_stats.commands));
     let each = if groups == 0 { 0.0 } else { commands as f64 / groups as f64 };
@@ -169,8 +169,8 @@ fn group_commit_stats(shared: &Shared, info: &mut InfoFields) {
     info.field("last_commit_status", if has_failed { "err" } else { "ok" });
 }
 
-fn stats(shared: &Shared, info: &mut InfoFields) {
-    let stats = &shared.stats;
+fn stats(server: &ServerState, info: &mut InfoFields) {
+    let stats = &server.stats;
     let mut count = |name: &str, count: &Counter| info.field(name, count.get());
     count("total_connections_received", &stats.connections);
     count("instantaneous_ops_per_sec", &stats.rate);
@@ -178,10 +178,10 @@ fn stats(shared: &Shared, info: &mut InfoFields) {
     count("total_net_output_bytes", &stats.output);
     count("rejected_connections", &stats.rejected);
     info.field("evicted_clients", stats.evicted.load(Relaxed));
-    info.field("pubsub_channels", shared.pubsub.count(Kind::Channel));
-    info.field("pubsub_patterns", shared.pubsub.count(Kind::Pattern));
-    info.field("pubsubshard_channels", shared.pubsub.count(Kind::Shard));
-    let tracking = shared.keyspace.tracking_counts();
+    info.field("pubsub_channels", server.pubsub.count(Kind::Channel));
+    info.field("pubsub_patterns", server.pubsub.count(Kind::Pattern));
+    info.field("pubsubshard_channels", server.pubsub.count(Kind::Shard));
+    let tracking = server.keyspace.tracking_counts();
     info.field("tracking_total_keys", tracking.keys);
     info.field("tracking_total_items", tracking.items);
     info.field("tracking_total_prefixes", tracking.prefixes);
@@ -189,12 +189,12 @@ fn stats(shared: &Shared, info: &mut InfoFields) {
     info.field("total_error_replies", stats.errors().values().sum::<u64>());
 }
 
-fn replication(_: &Shared, info: &mut InfoFields) {
+fn replication(_: &ServerState, info: &mut InfoFields) {
     info.field("role", "master");
     info.field("connected_slaves", 0);
 }
 
-fn cpu(_: &Shared, info: &mut InfoFields) {
+fn cpu(_: &ServerState, info: &mut InfoFields) {
     let usage = Processor::now();
     let mut seconds = |name: &str, seconds: f64| info.field(name, format_args!("{seconds:.6}"));
     seconds("used_cpu_sys", usage.system);
@@ -204,13 +204,13 @@ fn cpu(_: &Shared, info: &mut InfoFields) {
 }
 
 /// The commands that have been asked for, with their counters.
-fn used(shared: &Shared) -> impl Iterator<Item = (&'static Spec, &CommandStats)> {
-    let all = shared.routes.commands().iter().copied().zip(shared.stats.commands());
+fn used(server: &ServerState) -> impl Iterator<Item = (&'static Spec, &CommandStats)> {
+    let all = server.routes.commands().iter().copied().zip(server.stats.commands());
     all.filter(|(_, stats)| stats.calls.get() + stats.rejected.get() > 0)
 }
 
-fn commandstats(shared: &Shared, info: &mut InfoFields) {
-    for (spec, stats) in used(shared) {
+fn commandstats(server: &ServerState, info: &mut InfoFields) {
+    for (spec, stats) in used(server) {
         let [calls, nanoseconds, rejected, failed] =
             [&stats.calls, &stats.nanoseconds, &stats.rejected, &stats.failed].map(Counter::get);
         let micros = nanoseconds / 1_000;
@@ -224,14 +224,14 @@ fn commandstats(shared: &Shared, info: &mut InfoFields) {
     }
 }
 
-fn errorstats(shared: &Shared, info: &mut InfoFields) {
-    for (code, count) in shared.stats.errors() {
+fn errorstats(server: &ServerState, info: &mut InfoFields) {
+    for (code, count) in server.stats.errors() {
         info.field(&format!("errorstat_{code}"), format_args!("count={count}"));
     }
 }
 
-fn latencystats(shared: &Shared, info: &mut InfoFields) {
-    for (spec, stats) in used(shared) {
+fn latencystats(server: &ServerState, info: &mut InfoFields) {
+    for (spec, stats) in used(server) {
         let Some(latencies) = stats.latencies() else { continue };
         let at = |quantile: f64| micros_at(&latencies, quantile);
         info.field(
@@ -245,7 +245,7 @@ fn micros_at(latencies: &Histogram<u64>, quantile: f64) -> f64 {
     latencies.value_at_quantile(quantile) as f64 / 1_000.0
 }
 
-fn cluster(_: &Shared, info: &mut InfoFields) {
+fn cluster(_: &ServerState, info: &mut InfoFields) {
     info.field("cluster_enabled", 0);
 }
 

@@ -2,14 +2,14 @@
 
 use hdrhistogram::Histogram;
 
-use crate::{Array, IntoReply, command::Spec, commands, connection::Session, resp::Encoder};
+use crate::{Array, IntoReply, command::Spec, commands, connection::ConnectionState, resp::Encoder};
 
 #[commands(rows = LATENCY, group = "server")]
-impl Session {
+impl ConnectionState {
     /// Returns how long the calls of commands took, by powers of two.
     #[command("LATENCY HISTOGRAM", admin, noscript, loading, stale)]
     fn latency_histogram(&self, command: Option<Vec<&[u8]>>) -> Distributions {
-        let routes = &self.shared.routes;
+        let routes = &self.server.routes;
         let is_asked = |spec: &Spec| {
             let Some(names) = &command else { return true };
             let (name, container) = (spec.full_name(), spec.name.split(' ').next().unwrap_or_default());
@@ -19,7 +19,7 @@ impl Session {
             };
             names.iter().any(is_named)
         };
-        let timed = routes.commands().iter().zip(self.shared.stats.commands());
+        let timed = routes.commands().iter().zip(self.server.stats.commands());
         let asked = timed.filter(|(spec, _)| is_asked(spec));
         Distributions(
             asked.filter_map(|(spec, stats)| Some((spec.full_name(), stats.latencies()?))).collect(),

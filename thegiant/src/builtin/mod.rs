@@ -19,7 +19,7 @@ mod unblock;
 use crate::{
     IntoReply,
     command::{Commands, Row},
-    connection::Session,
+    connection::ConnectionState,
     resp::Encoder,
 };
 
@@ -27,7 +27,7 @@ use crate::{
 /// they read (`CLIENT TRACKING`) do so only if it is 7.4 or later, as redis-py and Jedis.
 const REDIS_VERSION: &str = "7.4.0";
 
-impl Commands for Session {
+impl Commands for ConnectionState {
     const ROWS: &'static [&'static [Row<Self>]] = &[
         Self::CONNECTION,
         Self::CLIENT,
@@ -56,21 +56,21 @@ impl IntoReply for Report {
 
 /// A reply behind all that has been pushed by now: what the command did must not be seen to come before it.
 struct Ahead<'a, T> {
-    session: &'a Session,
+    state: &'a ConnectionState,
     reply: T,
 }
 
-impl Session {
+impl ConnectionState {
     fn ahead<T>(&self, reply: T) -> Ahead<'_, T> {
-        Ahead { session: self, reply }
+        Ahead { state: self, reply }
     }
 }
 
 impl<T: IntoReply> IntoReply for Ahead<'_, T> {
     fn into_reply(self, out: &mut Encoder) {
         // Within a transaction, that would be part of an array.
-        if self.session.client.is_pushed_to() && !self.session.transaction.is_running() {
-            self.session.take_pushed(out);
+        if self.state.client.is_pushed_to() && !self.state.transaction.is_running() {
+            self.state.take_pushed(out);
             out.keep();
         }
         self.reply.into_reply(out);

@@ -4,11 +4,11 @@ use std::borrow::Cow;
 
 use super::Ahead;
 use crate::{
-    Error, IntoReply, Key, command::Spec, commands, connection::Session, pubsub::Kind, resp::Encoder,
+    Error, IntoReply, Key, command::Spec, commands, connection::ConnectionState, pubsub::Kind, resp::Encoder,
 };
 
 #[commands(rows = PUBSUB, group = "pubsub")]
-impl Session {
+impl ConnectionState {
     /// Listens to channels.
     #[command("SUBSCRIBE", pubsub, noscript, loading, stale)]
     fn subscribe<'a>(&mut self, channel: Vec<&'a [u8]>) -> Confirmed<'a> {
@@ -48,19 +48,19 @@ impl Session {
     /// Sends a message to all that listen to a channel; returns how many do.
     #[command("PUBLISH", pubsub, loading, stale, fast, may_replicate)]
     fn publish(&self, channel: &[u8], message: &[u8]) -> Ahead<'_, usize> {
-        self.ahead(self.shared.pubsub.publish(channel, message))
+        self.ahead(self.server.pubsub.publish(channel, message))
     }
 
     /// Sends a message to all that listen to a channel of shards; returns how many do.
     #[command("SPUBLISH", pubsub, loading, stale, fast, may_replicate)]
     fn spublish(&self, shardchannel: Key<&[u8]>, message: &[u8]) -> Ahead<'_, usize> {
-        self.ahead(self.shared.pubsub.spublish(shardchannel.0, message))
+        self.ahead(self.server.pubsub.spublish(shardchannel.0, message))
     }
 
     /// Returns the channels that somebody listens to.
     #[command("PUBSUB CHANNELS", pubsub, loading, stale)]
     fn pubsub_channels(&self, pattern: Option<&[u8]>) -> Vec<crate::Bytes> {
-        self.shared.pubsub.names(Kind::Channel, pattern)
+        self.server.pubsub.names(Kind::Channel, pattern)
     }
 
     /// Returns how many listen to channels.
@@ -72,13 +72,13 @@ impl Session {
     /// Returns the number of patterns that somebody listens to.
     #[command("PUBSUB NUMPAT", pubsub, loading, stale)]
     fn pubsub_numpat(&self) -> usize {
-        self.shared.pubsub.count(Kind::Pattern)
+        self.server.pubsub.count(Kind::Pattern)
     }
 
     /// Returns the channels of shards that somebody listens to.
     #[command("PUBSUB SHARDCHANNELS", pubsub, loading, stale)]
     fn pubsub_shardchannels(&self, pattern: Option<&[u8]>) -> Vec<crate::Bytes> {
-        self.shared.pubsub.names(Kind::Shard, pattern)
+        self.server.pubsub.names(Kind::Shard, pattern)
     }
 
     /// Returns how many listen to channels of shards.
@@ -88,7 +88,7 @@ impl Session {
     }
 }
 
-impl Session {
+impl ConnectionState {
     fn add_subscriptions<'a>(&mut self, kind: Kind, names: Vec<&'a [u8]>) -> Confirmed<'a> {
         let subscriptions = self.subscriptions();
         let added = names.into_iter().map(|name| {
@@ -126,7 +126,7 @@ impl Session {
     }
 
     fn listened<'a>(&self, kind: Kind, names: Option<Vec<&'a [u8]>>) -> Listened<'a> {
-        let count = |name: &'a [u8]| (name, self.shared.pubsub.listeners(kind, name));
+        let count = |name: &'a [u8]| (name, self.server.pubsub.listeners(kind, name));
         Listened(names.unwrap_or_default().into_iter().map(count).collect())
     }
 }

@@ -1,10 +1,10 @@
 //! `TIME`, `LOLWUT`, `MONITOR`, `SHUTDOWN`.
 
 use super::Report;
-use crate::{Args, Error, commands, connection::Session, observe::unix_time};
+use crate::{Args, Error, commands, connection::ConnectionState, observe::unix_time};
 
 #[commands(rows = SERVER, group = "server")]
-impl Session {
+impl ConnectionState {
     /// Returns the time of the server: seconds since 1970, and microseconds.
     #[command("TIME", fast, loading, stale)]
     fn time(&self) -> [String; 2] {
@@ -40,7 +40,7 @@ impl Session {
         if has(ShutdownOption::Save) && has(ShutdownOption::NoSave) {
             return Err(Error::SYNTAX);
         }
-        let stop = self.shared.stop.as_ref().ok_or(SHUTDOWN_NOT_ALLOWED)?;
+        let stop = self.server.stop.as_ref().ok_or(SHUTDOWN_NOT_ALLOWED)?;
         // A server that has ended needs no telling.
         let _ = stop.send(());
         self.closing = true;

@@ -4,29 +4,29 @@ use crate::{
     Error, FromArg, IntoReply,
     command::{ArgKind, ArgSpec, Arguments},
     commands,
-    connection::Session,
+    connection::ConnectionState,
     observe::Slow,
     resp::{Encoder, parse_integer},
 };
 
 #[commands(rows = SLOWLOG, group = "server")]
-impl Session {
+impl ConnectionState {
     /// Returns the commands that took long, last first: ten, or so many, or all with -1.
     #[command("SLOWLOG GET", admin, loading, stale)]
     fn slowlog_get(&self, count: Option<Count>) -> Vec<Slow> {
-        self.shared.slowlog.last(count.map_or(10, |count| count.0))
+        self.server.slowlog.last(count.map_or(10, |count| count.0))
     }
 
     /// Returns how many there are.
     #[command("SLOWLOG LEN", admin, loading, stale)]
     fn slowlog_len(&self) -> usize {
-        self.shared.slowlog.len()
+        self.server.slowlog.len()
     }
 
     /// Forgets them.
     #[command("SLOWLOG RESET", admin, loading, stale)]
     fn slowlog_reset(&self) {
-        self.shared.slowlog.clear();
+        self.server.slowlog.clear();
     }
 }
 

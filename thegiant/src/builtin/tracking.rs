@@ -6,13 +6,13 @@ use crate::{
     Error, FromArg, IntoReply,
     command::{ArgKind, ArgSpec, Arguments},
     commands,
-    connection::Session,
+    connection::ConnectionState,
     keyspace::{Mode, Redirect, Tracked, TrackingOptions},
     resp::{Encoder, parse_integer},
 };
 
 #[commands(rows = TRACKING, group = "connection")]
-impl Session {
+impl ConnectionState {
     /// Has the connection told when keys that it has read have changed.
     #[command("CLIENT TRACKING", noscript, loading, stale)]
     fn client_tracking(
@@ -22,9 +22,9 @@ impl Session {
     ) -> Result<(), Error> {
         let options = self.read_options(options.map_or(Vec::new(), |options| options.0))?;
         match status.0.to_ascii_lowercase().as_slice() {
-            b"on" => self.shared.keyspace.track(&self.client, options.checked()?),
+            b"on" => self.server.keyspace.track(&self.client, options.checked()?),
             b"off" => {
-                self.shared.keyspace.untrack(&self.client);
+                self.server.keyspace.untrack(&self.client);
                 Ok(())
             }
             _ => Err(Error::SYNTAX),
@@ -34,23 +34,23 @@ impl Session {
     /// Says whether the keys that the next command reads are kept.
     #[command("CLIENT CACHING", noscript, loading, stale)]
     fn client_caching(&mut self, mode: &[u8]) -> Result<(), Error> {
-        self.shared.keyspace.set_caching(&self.client, mode)
+        self.server.keyspace.set_caching(&self.client, mode)
     }
 
     /// Returns the ID of the connection that gets the current one's invalidations.
     #[command("CLIENT GETREDIR", noscript, loading, stale)]
     fn client_getredir(&self) -> i64 {
-        self.shared.keyspace.tracked(&self.client).redirect.as_i64()
+        self.server.keyspace.tracked(&self.client).redirect.as_i64()
     }
 
     /// Describes the tracking of keys for the current connection.
     #[command("CLIENT TRACKINGINFO", noscript, loading, stale)]
     fn client_trackinginfo(&self) -> Tracked {
-        self.shared.keyspace.tracked(&self.client)
+        self.server.keyspace.tracked(&self.client)
     }
 }
 
-impl Session {
+impl ConnectionState {
     /// What is wrong is told in the order of the words.
     fn read_options(&self, words: Vec<TrackingOption<'_>>) -> Result<Options, Error> {
         let mut options = Options::default();
@@ -59,7 +59,7 @@ impl Session {
                 TrackingOption::Redirect(_) if options.redirect.is_some() => return Err(SEVERAL_REDIRECTS),
                 TrackingOption::Redirect(id) => {
                     let id: i64 = parse_integer(id).ok_or(Error::NOT_AN_INTEGER)?;
-                    let client = u64::try_from(id).ok().and_then(|id| self.shared.clients.get(id));
+                    let client = u64::try_from(id).ok().and_then(|id| self.server.clients.get(id));
                     options.redirect = Some(client.ok_or(NO_SUCH_REDIRECT)?.id());
                 }
                 TrackingOption::Prefix(prefix) => options.prefixes.push(Bytes::copy_from_slice(prefix)),

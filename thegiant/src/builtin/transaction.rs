@@ -4,20 +4,20 @@ use crate::{
     Error, IntoReply, Key,
     command::Spec,
     commands,
-    connection::{ClientFlag, Queue, Session, Transaction},
+    connection::{ClientFlag, Queue, ConnectionState, Transaction},
     keyspace::Watch,
     resp::Encoder,
 };
 
 #[commands(rows = TRANSACTION, group = "transactions")]
-impl Session {
+impl ConnectionState {
     /// Starts a transaction.
     #[command("MULTI", noscript, loading, stale, fast, allow_busy)]
     fn multi(&mut self) -> Result<(), Error> {
         if !self.transaction.is_none() {
             return Err(NESTED);
         }
-        self.transaction = Transaction::Queueing(Box::new(Queue::new()));
+        self.transaction = Transaction::Queued(Box::new(Queue::new()));
         Ok(())
     }
 
@@ -25,7 +25,7 @@ impl Session {
     #[command("EXEC", noscript, loading, stale, skip_slowlog)]
     fn exec(&mut self) -> Result<Executed, Error> {
         let queue = self.transaction.queue().ok_or(EXEC_WITHOUT_MULTI)?;
-        if queue.is_spoilt() {
+        if queue.is_aborted() {
             self.end_transaction();
             return Err(Error::EXEC_ABORT);
         }
@@ -50,7 +50,7 @@ impl Session {
         if !self.transaction.is_none() {
             return Err(WATCH_INSIDE_MULTI);
         }
-        let (keyspace, client) = (&self.shared.keyspace, &self.client);
+        let (keyspace, client) = (&self.server.keyspace, &self.client);
         let watch = self.watch.get_or_insert_with(|| Box::new(Watch::new(keyspace.clone(), client.clone())));
         key.into_iter().for_each(|Key(key)| watch.add(key));
         Ok(())

@@ -4,16 +4,16 @@ use crate::{
     Error, FromArg,
     command::{ArgKind, ArgSpec, Arguments},
     commands,
-    connection::Session,
+    connection::ConnectionState,
     resp::parse_integer,
 };
 
 #[commands(rows = UNBLOCK, group = "connection")]
-impl Session {
+impl ConnectionState {
     /// Ends the wait of another connection's command.
     #[command("CLIENT UNBLOCK", admin, noscript, loading, stale)]
     fn client_unblock(&self, client_id: Blocked, unblock_type: Option<UnblockType>) -> i64 {
-        let client = u64::try_from(client_id.0).ok().and_then(|id| self.shared.clients.get(id));
+        let client = u64::try_from(client_id.0).ok().and_then(|id| self.server.clients.get(id));
         let error = matches!(unblock_type, Some(UnblockType::Error)).then_some(UNBLOCKED);
         client.is_some_and(|client| client.unblock(error.as_ref())).into()
     }

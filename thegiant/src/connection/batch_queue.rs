@@ -9,7 +9,7 @@ use actix::{Actor, Context, Message, Recipient, SyncContext};
 
 use super::{
     Batch,
-    batch::MountId,
+    batch::ActorId,
     commit_group::{CommitGroup, GroupCommitStats, abandon},
 };
 use crate::{Error, command::Commands};
@@ -23,7 +23,7 @@ use crate::{Error, command::Commands};
 /// so that every member of the pool finds work.
 #[derive(Debug)]
 pub(crate) struct BatchQueue {
-    mount: MountId,
+    actor_id: ActorId,
     is_pool: bool,
     uses_group_commit: bool,
     actor: Recipient<RunBatches>,
@@ -51,9 +51,9 @@ impl std::fmt::Debug for Waiting {
 }
 
 impl BatchQueue {
-    pub(crate) fn new(mount: MountId, is_pool: bool, uses_group_commit: bool, actor: Recipient<RunBatches>) -> Arc<Self> {
+    pub(crate) fn new(actor_id: ActorId, is_pool: bool, uses_group_commit: bool, actor: Recipient<RunBatches>) -> Arc<Self> {
         Arc::new(BatchQueue {
-            mount,
+            actor_id,
             is_pool,
             uses_group_commit,
             actor,
@@ -130,8 +130,8 @@ impl BatchQueue {
         self.waiting().spare = empty;
     }
 
-    pub(crate) fn mount(&self) -> MountId {
-        self.mount
+    pub(crate) fn actor_id(&self) -> ActorId {
+        self.actor_id
     }
 
     /// Looks at what has not been committed, and is told whether the inbox is held.
@@ -219,10 +219,10 @@ where
         let mut next = Some(batch);
         while let Some(mut batch) = next {
             if queue.is_pool && batch.is_observed() {
-                batch.tell_of_reads(queue.mount);
+                batch.tell_of_reads(queue.actor_id);
             }
-            batch.run(queue.mount, actor, context);
-            if batch.returns_to(queue.mount) && !queue.is_pool {
+            batch.run(queue.actor_id, actor, context);
+            if batch.returns_to(queue.actor_id) && !queue.is_pool {
                 batch.exclusive = Some(queue.exclusive(batches));
                 // It does not wait.
                 return drop(batch.leave());
@@ -241,7 +241,7 @@ impl Drop for RunBatches {
             abandon(&queue);
         }
         for mut batch in queue.take() {
-            batch.refuse(queue.mount, &STOPPED);
+            batch.refuse(queue.actor_id, &STOPPED);
             // Nothing that is refused waits.
             drop(batch.leave());
         }

@@ -14,10 +14,10 @@ use std::{
 use bytes::Bytes;
 
 use super::{
-    Address, Batch, CommandId, Shared,
-    door::{Door, Extra},
+    Address, Batch, CommandId, ServerState,
+    client_slot::{ClientSlot, SlotExtras},
     commit_group::ReplyHolder,
-    waiting::LATE,
+    blocked::LATE,
 };
 use crate::{
     Error,
@@ -115,7 +115,7 @@ struct Inner {
     since: u32,
     db: AtomicU16,
     protocol: AtomicU8,
-    /// What the connection is to do, see `Wish`, and whether there is something to be pushed.
+    /// What the connection is to do, see `CloseRequest`, and whether there is something to be pushed.
     signals: AtomicU8,
     flags: AtomicU8,
     /// When it was last active, or `BUSY`.
@@ -130,8 +130,8 @@ struct Inner {
     /// are told apart.
     input: AtomicU32,
     output: AtomicU32,
-    shared: Weak<Shared>,
-    door: Mutex<Door>,
+    server: Weak<ServerState>,
+    slot: Mutex<ClientSlot>,
 }
 
 /// In place of a time or a command.
@@ -139,9 +139,9 @@ const BUSY: u32 = u32::MAX;
 const NEVER: u32 = u32::MAX;
 const NONE: u32 = u32::MAX;
 
-/// The bits of `signals` that hold a `Wish`, and those that say that something is to be pushed, that
+/// The bits of `signals` that hold a `CloseRequest`, and those that say that something is to be pushed, that
 /// something that was is being sent, and that the connection is no more.
-const WISH: u8 = 0b0_0011;
+const CLOSE_REQUEST: u8 = 0b0_0011;
 const PUSHED: u8 = 0b0_0100;
 const LEAVING: u8 = 0b0_1000;
 const CLOSED: u8 = 0b1_0000;
@@ -171,13 +171,13 @@ pub(crate) enum ClientFlag {
 pub(crate) enum Collected {
     Answered(Box<Batch>),
     /// It is with an actor.
-    Away,
+    Dispatched,
     /// It waits for the reply to its next command.
-    Parked,
+    Blocked,
 }
 
 /// What waits to be pushed to a client.
-pub(crate) struct Waits {
+pub(crate) struct PendingPushes {
     /// The number of the last piece.
     pub(crate) number: u64,
     /// Bytes of all.
@@ -189,23 +189,23 @@ const ENDING: Error = Error::from_static("UNBLOCKED the server stops");
 
 /// What a connection is asked to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Wish {
-    Live = 0,
+pub(crate) enum CloseRequest {
+    None = 0,
     /// Answer what has been read, then close.
-    Finish = 1,
+    Graceful = 1,
     /// Close at once.
-    Die = 2,
+    Now = 2,
 }
 
 impl Client {
-    pub(crate) fn new(id: u64, ends: Ends, now: u32, shared: Weak<Shared>) -> Self {
+    pub(crate) fn new(id: u64, ends: Ends, now: u32, server: Weak<ServerState>) -> Self {
         Client(Arc::new(Inner {
             id,
             ends,
             since: now,
             db: AtomicU16::new(0),
             protocol: AtomicU8::new(2),
-            signals: AtomicU8::new(Wish::Live as u8),
+            signals: AtomicU8::new(CloseRequest::None as u8),
             flags: AtomicU8::new(0),
             active: AtomicU32::new(now),
             unauthenticated_since: AtomicU32::new(NEVER),
@@ -213,8 +213,8 @@ impl Client {
             command: AtomicU32::new(NONE),
             input: AtomicU32::new(0),
             output: AtomicU32::new(0),
-            shared,
-            door: Mutex::default(),
+            server,
+            slot: Mutex::default(),
         }))
     }
 
@@ -255,13 +255,13 @@ impl Client {
 
     /// The name given with `CLIENT SETNAME`.
     pub fn name(&self) -> Option<String> {
-        self.door().extra()?.names.as_ref()?.connection.clone()
+        self.slot().extra()?.names.as_ref()?.connection.clone()
     }
 
     /// Name and version of the client library, from `CLIENT SETINFO`.
     pub fn library(&self) -> (Option<String>, Option<String>) {
-        let door = self.door();
-        let names = door.extra().and_then(|extra| extra.names.as_deref());
+        let slot = self.slot();
+        let names = slot.extra().and_then(|extra| extra.names.as_deref());
         let name = names.and_then(|names| names.library.clone());
         (name, names.and_then(|names| names.library_version.clone()))
     }
@@ -279,7 +279,7 @@ impl Client {
 
     /// Closes the connection at once, whatever waits to be sent.
     pub fn kill(&self) {
-        self.ask(Wish::Die);
+        self.ask(CloseRequest::Now);
     }
 
     /// Sends the client something that is no reply: a push in RESP3, the same as an array in RESP2. By
@@ -302,13 +302,13 @@ impl Client {
         let mut out = Encoder::new(self.protocol());
         message.into_reply(&mut out);
         out.make_push();
-        self.0.shared.upgrade()?.push(self, out.into_bytes())
+        self.0.server.upgrade()?.push(self, out.into_bytes())
     }
 
     /// The number of the last push that the socket has taken whole; 0 if there is none. It can still
     /// be asked for when the client has gone: what was pushed behind that has not been sent.
     pub fn pushes_taken(&self) -> u64 {
-        self.door().extra().map_or(0, |extra| extra.pushed.taken())
+        self.slot().extra().map_or(0, |extra| extra.pushed.taken())
     }
 
     /// Keeps a value with the client, for whoever asks for one of that type. It takes the place of
@@ -325,8 +325,8 @@ impl Client {
     /// }
     /// ```
     pub fn attach<T: Any + Send + Sync>(&self, value: T) {
-        let mut door = self.door();
-        let attached = &mut door.extra_mut().attached;
+        let mut slot = self.slot();
+        let attached = &mut slot.extra_mut().attached;
         let value: Arc<dyn Any + Send + Sync> = Arc::new(value);
         let before = match attached.iter_mut().find(|(known, _)| *known == TypeId::of::<T>()) {
             Some((_, before)) => Some(std::mem::replace(before, value)),
@@ -336,14 +336,14 @@ impl Client {
             }
         };
         // What is dropped may want to know something of the client.
-        drop(door);
+        drop(slot);
         drop(before);
     }
 
     /// The value of this type that is [attached](Self::attach).
     pub fn attached<T: Any + Send + Sync>(&self) -> Option<Arc<T>> {
-        let door = self.door();
-        let (_, value) = door.extra()?.attached.iter().find(|(known, _)| *known == TypeId::of::<T>())?;
+        let slot = self.slot();
+        let (_, value) = slot.extra()?.attached.iter().find(|(known, _)| *known == TypeId::of::<T>())?;
         Arc::clone(value).downcast().ok()
     }
 
@@ -356,159 +356,159 @@ impl Client {
     }
 
     pub(crate) fn set_name(&self, name: Option<String>) {
-        let mut door = self.door();
+        let mut slot = self.slot();
         // Most have none, and take none back.
-        if name.is_some() || door.extra().is_some() {
-            door.names().connection = name;
+        if name.is_some() || slot.extra().is_some() {
+            slot.names().connection = name;
         }
     }
 
     pub(crate) fn set_library(&self, name: &str) {
-        self.door().names().library = Some(name.to_owned());
+        self.slot().names().library = Some(name.to_owned());
     }
 
     pub(crate) fn set_library_version(&self, version: &str) {
-        self.door().names().library_version = Some(version.to_owned());
+        self.slot().names().library_version = Some(version.to_owned());
     }
 
     /// Puts an answered batch where the connection finds it, and wakes it.
     pub(crate) fn hand_back(&self, batch: Box<Batch>) {
-        let mut door = self.door();
-        if !door.closed {
-            door.answered = Some(batch);
-            door.wake();
+        let mut slot = self.slot();
+        if !slot.closed {
+            slot.answered = Some(batch);
+            slot.wake();
         }
     }
 
     /// Takes the answered batch, or has the connection woken when there is one. One that is to finish
     /// does not wait any longer.
     pub(crate) fn collect(&self, is_ending: bool, cx: &mut Context<'_>) -> Collected {
-        let mut door = self.door();
-        if let Some(answered) = door.answered.take() {
+        let mut slot = self.slot();
+        if let Some(answered) = slot.answered.take() {
             return Collected::Answered(answered);
         }
-        door.watch(cx.waker());
-        if door.extra().is_none_or(|extra| !extra.waiting.is_parked()) {
+        slot.watch(cx.waker());
+        if slot.extra().is_none_or(|extra| !extra.waiting.has_batch()) {
             self.set_watched(false);
-            return Collected::Away;
+            return Collected::Dispatched;
         }
-        let waiting = &mut door.extra_mut().waiting;
-        let answered = if waiting.is_kept() {
+        let waiting = &mut slot.extra_mut().waiting;
+        let answered = if waiting.is_held() {
             None
         } else if is_ending {
             waiting.answer(self.reply(|out| out.error(&ENDING)))
         } else if waiting.is_late() {
-            let late = self.reply(|out| waiting.last_word(out, |out| out.error(&LATE)));
+            let late = self.reply(|out| waiting.timeout_reply(out, |out| out.error(&LATE)));
             waiting.answer(late)
         } else {
             waiting.set_alarm(cx);
             None
         };
-        answered.map_or(Collected::Parked, Collected::Answered)
+        answered.map_or(Collected::Blocked, Collected::Answered)
     }
 
     /// Has `waker` called when the connection is asked for something.
     pub(crate) fn watch(&self, waker: &Waker) {
-        self.door().watch(waker);
+        self.slot().watch(waker);
     }
 
     /// No batch is collected any more, and nothing is pushed. Returns the bytes of its buffers.
     pub(crate) fn close(&self) -> usize {
-        let mut door = self.door();
+        let mut slot = self.slot();
         self.0.signals.fetch_or(CLOSED, Relaxed);
-        let answered = door.answered.take();
-        let memory = self.input() + self.output() + door.close();
+        let answered = slot.answered.take();
+        let memory = self.input() + self.output() + slot.close();
         // It may hold an inbox, and so have to do with others.
-        drop(door);
+        drop(slot);
         drop(answered);
         memory
     }
 
     /// A command begins to wait for its reply. Returns the ticket that the reply is to bring.
-    pub(crate) fn begin_to_wait(&self, timeout: Option<Duration>) -> u32 {
-        let timeout = timeout.or_else(|| self.0.shared.upgrade()?.settings.seconds(Setting::ReplyTimeout));
-        self.door().extra_mut().waiting.begin(timeout)
+    pub(crate) fn begin_wait(&self, timeout: Option<Duration>) -> u32 {
+        let timeout = timeout.or_else(|| self.0.server.upgrade()?.settings.seconds(Setting::ReplyTimeout));
+        self.slot().extra_mut().waiting.begin(timeout)
     }
 
     /// The command that waits, or was about to, has been answered otherwise.
-    pub(crate) fn forget_to_wait(&self) {
-        self.door().extra_mut().waiting.end();
+    pub(crate) fn cancel_wait(&self) {
+        self.slot().extra_mut().waiting.end();
     }
 
     /// A batch whose next command waits for its reply. It is given back if it need not. Otherwise, if somebody else
     /// than the connection calls this, that is woken when it has to see to its socket or its alarm.
-    pub(crate) fn park(&self, batch: Box<Batch>, wakes: bool) -> Option<Box<Batch>> {
-        let mut door = self.door();
-        if door.closed {
+    pub(crate) fn block(&self, batch: Box<Batch>, wakes: bool) -> Option<Box<Batch>> {
+        let mut slot = self.slot();
+        if slot.closed {
             return None;
         }
-        let waiting = &mut door.extra_mut().waiting;
-        let parked = waiting.park(batch);
-        if parked.is_none() && wakes && (waiting.is_alarm_due() || !self.is(ClientFlag::Watched)) {
-            door.wake();
+        let waiting = &mut slot.extra_mut().waiting;
+        let blocked = waiting.block(batch);
+        if blocked.is_none() && wakes && (waiting.is_alarm_due() || !self.is(ClientFlag::Watched)) {
+            slot.wake();
         }
-        parked
+        blocked
     }
 
     /// Has the reply that its command waits for come by way of this keeper; unless it is there: then it is returned.
-    pub(crate) fn keep_by(&self, keeper: ReplyHolder) -> Option<Box<Batch>> {
-        let mut door = self.door();
-        if door.closed { None } else { door.extra_mut().waiting.keep_by(keeper) }
+    pub(crate) fn hold_reply_by(&self, reply_holder: ReplyHolder) -> Option<Box<Batch>> {
+        let mut slot = self.slot();
+        if slot.closed { None } else { slot.extra_mut().waiting.hold_reply_by(reply_holder) }
     }
 
     /// Whether the command with this ticket waits.
-    pub(crate) fn is_waiting(&self, ticket: u32) -> bool {
-        self.door().extra().is_some_and(|extra| extra.waiting.is_asked(ticket))
+    pub(crate) fn is_waiting(&self, wait_id: u32) -> bool {
+        self.slot().extra().is_some_and(|extra| extra.waiting.is_asked(wait_id))
     }
 
     /// Whether a command of it waits, for its reply or for the end of a pause.
     pub(crate) fn is_blocked(&self) -> bool {
         self.is(ClientFlag::Paused)
-            || self.door().extra().is_some_and(|extra| extra.waiting.ticket().is_some())
+            || self.slot().extra().is_some_and(|extra| extra.waiting.wait_id().is_some())
     }
 
     /// Answers the command with this ticket; `false` if it does not wait.
-    pub(crate) fn answer(&self, ticket: u32, reply: Box<Batch>) -> bool {
-        let mut door = self.door();
-        let waiting = &mut door.extra_mut().waiting;
-        if !waiting.is_asked(ticket) {
+    pub(crate) fn answer(&self, wait_id: u32, reply: Box<Batch>) -> bool {
+        let mut slot = self.slot();
+        let waiting = &mut slot.extra_mut().waiting;
+        if !waiting.is_asked(wait_id) {
             return false;
         }
-        if let Some(keeper) = waiting.take_keeper() {
-            drop(door);
-            keeper.keep(self.clone(), ticket, reply);
+        if let Some(reply_holder) = waiting.take_reply_holder() {
+            drop(slot);
+            reply_holder.keep(self.clone(), wait_id, reply);
             return true;
         }
         if let Some(answered) = waiting.answer(reply) {
-            door.answered = Some(answered);
-            door.wake();
+            slot.answered = Some(answered);
+            slot.wake();
         }
         true
     }
 
     /// Answers the command with this ticket with what a keeper has kept.
-    pub(crate) fn answer_kept(&self, ticket: u32, reply: Box<Batch>) {
-        self.door().extra_mut().waiting.let_in(ticket);
-        self.answer(ticket, reply);
+    pub(crate) fn answer_held(&self, wait_id: u32, reply: Box<Batch>) {
+        self.slot().extra_mut().waiting.let_in(wait_id);
+        self.answer(wait_id, reply);
     }
 
     /// Has the command with this ticket end by itself, with this reply.
-    pub(crate) fn set_timeout(&self, ticket: u32, after: Duration, last_word: Bytes) {
-        let mut door = self.door();
-        let waiting = &mut door.extra_mut().waiting;
-        if waiting.is_asked(ticket) {
-            waiting.set_timeout(after, last_word);
-            if waiting.is_parked() {
-                door.wake();
+    pub(crate) fn set_timeout(&self, wait_id: u32, after: Duration, timeout_reply: Bytes) {
+        let mut slot = self.slot();
+        let waiting = &mut slot.extra_mut().waiting;
+        if waiting.is_asked(wait_id) {
+            waiting.set_timeout(after, timeout_reply);
+            if waiting.has_batch() {
+                slot.wake();
             }
         }
     }
 
     /// Is ready when the command with this ticket does not wait any more.
-    pub(crate) fn poll_answered(&self, ticket: u32, cx: &mut Context<'_>) -> Poll<()> {
-        let mut door = self.door();
-        let waiting = &mut door.extra_mut().waiting;
-        if !waiting.is_asked(ticket) {
+    pub(crate) fn poll_answered(&self, wait_id: u32, cx: &mut Context<'_>) -> Poll<()> {
+        let mut slot = self.slot();
+        let waiting = &mut slot.extra_mut().waiting;
+        if !waiting.is_asked(wait_id) {
             return Poll::Ready(());
         }
         waiting.watch(cx.waker());
@@ -518,17 +518,17 @@ impl Client {
     /// Ends the waiting of its command, as if its time were over or with an error (`CLIENT UNBLOCK`);
     /// `false` if none waits.
     pub(crate) fn unblock(&self, error: Option<&Error>) -> bool {
-        let (ticket, reply) = {
-            let door = self.door();
-            let Some(waiting) = door.extra().map(|extra| &extra.waiting) else { return false };
-            let Some(ticket) = waiting.ticket() else { return false };
+        let (wait_id, reply) = {
+            let slot = self.slot();
+            let Some(waiting) = slot.extra().map(|extra| &extra.waiting) else { return false };
+            let Some(wait_id) = waiting.wait_id() else { return false };
             let reply = match error {
                 Some(error) => self.reply(|out| out.error(error)),
-                None => self.reply(|out| waiting.last_word(out, Encoder::null)),
+                None => self.reply(|out| waiting.timeout_reply(out, Encoder::null)),
             };
-            (ticket, reply)
+            (wait_id, reply)
         };
-        self.answer(ticket, reply)
+        self.answer(wait_id, reply)
     }
 
     /// A reply that is on its way to its batch.
@@ -540,48 +540,48 @@ impl Client {
     }
 
     /// What is to be done before anything else.
-    pub(crate) fn wish(&self) -> Wish {
-        match self.0.signals.load(Relaxed) & WISH {
-            0 => Wish::Live,
-            1 => Wish::Finish,
-            _ => Wish::Die,
+    pub(crate) fn close_request(&self) -> CloseRequest {
+        match self.0.signals.load(Relaxed) & CLOSE_REQUEST {
+            0 => CloseRequest::None,
+            1 => CloseRequest::Graceful,
+            _ => CloseRequest::Now,
         }
     }
 
     /// Asks the connection for more than it was asked before.
-    pub(crate) fn ask(&self, wish: Wish) {
-        let more = |signals: u8| Some((signals & !WISH) | (signals & WISH).max(wish as u8));
+    pub(crate) fn ask(&self, close_request: CloseRequest) {
+        let more = |signals: u8| Some((signals & !CLOSE_REQUEST) | (signals & CLOSE_REQUEST).max(close_request as u8));
         let _ = self.0.signals.fetch_update(Relaxed, Relaxed, more);
         self.wake();
     }
 
     /// Has the connection look at its state.
     pub(crate) fn wake(&self) {
-        self.door().wake();
+        self.slot().wake();
     }
 
     /// Adds to what is to be sent between two replies. A client that has gone gets nothing.
-    pub(crate) fn push_piece(&self, piece: Bytes) -> Option<Waits> {
-        let mut door = self.door();
-        if door.closed {
+    pub(crate) fn push_piece(&self, piece: Bytes) -> Option<PendingPushes> {
+        let mut slot = self.slot();
+        if slot.closed {
             return None;
         }
-        let pushed = &mut door.extra_mut().pushed;
+        let pushed = &mut slot.extra_mut().pushed;
         let number = pushed.add(piece);
         let len = pushed.len();
         // It has been woken for those that wait already, and takes all of them.
         if !self.is_pushed_to() {
             self.0.signals.fetch_or(PUSHED, Relaxed);
-            door.wake();
+            slot.wake();
         }
-        Some(Waits { number, len })
+        Some(PendingPushes { number, len })
     }
 
     /// Drops the oldest of what is to be pushed, until at most so many bytes are left; returns how
     /// many were dropped.
     pub(crate) fn drop_oldest(&self, most: usize) -> usize {
-        let mut door = self.door();
-        let pushed = &mut door.extra_mut().pushed;
+        let mut slot = self.slot();
+        let pushed = &mut slot.extra_mut().pushed;
         let before = pushed.len();
         pushed.drop_oldest(most);
         before - pushed.len()
@@ -589,8 +589,8 @@ impl Client {
 
     /// Whether it need not say anything to be of use: it has subscribed, or has ever been pushed anything.
     pub(crate) fn is_listening(&self) -> bool {
-        let is_listening = |extra: &Extra| extra.subscribed != [0; 3] || extra.pushed.is_any();
-        self.door().extra().is_some_and(is_listening)
+        let is_listening = |extra: &SlotExtras| extra.subscribed != [0; 3] || extra.pushed.is_any();
+        self.slot().extra().is_some_and(is_listening)
     }
 
     /// Whether it has subscribed to anything.
@@ -600,36 +600,36 @@ impl Client {
 
     /// To how many channels, patterns and channels of shards it has subscribed.
     pub(crate) fn subscribed(&self) -> [usize; 3] {
-        self.door().extra().map_or([0; 3], |extra| extra.subscribed)
+        self.slot().extra().map_or([0; 3], |extra| extra.subscribed)
     }
 
     pub(crate) fn set_subscribed(&self, subscribed: [usize; 3]) {
-        self.door().extra_mut().subscribed = subscribed;
+        self.slot().extra_mut().subscribed = subscribed;
     }
 
     /// How many requests wait in its transaction, if it has begun one, and the bytes that these take.
     pub(crate) fn queued(&self) -> Option<(u32, usize)> {
-        self.door().extra()?.queued
+        self.slot().extra()?.queued
     }
 
     pub(crate) fn set_queued(&self, queued: Option<(u32, usize)>) {
-        self.door().extra_mut().queued = queued;
+        self.slot().extra_mut().queued = queued;
     }
 
     /// How many keys it watches.
     pub(crate) fn watched_keys(&self) -> usize {
-        self.door().extra().map_or(0, |extra| extra.watched)
+        self.slot().extra().map_or(0, |extra| extra.watched)
     }
 
     pub(crate) fn set_watched_keys(&self, watched: usize) {
-        self.door().extra_mut().watched = watched;
+        self.slot().extra_mut().watched = watched;
     }
 
     /// What it has subscribed to, watches or has queued takes more memory, or less.
     pub(crate) fn account(&self, before: usize, after: usize) {
         {
-            let mut door = self.door();
-            let memory = &mut door.extra_mut().memory;
+            let mut slot = self.slot();
+            let memory = &mut slot.extra_mut().memory;
             *memory = *memory - before + after;
         }
         if let Some(server) = self.server() {
@@ -638,8 +638,8 @@ impl Client {
     }
 
     /// The server that it is of, while that is there.
-    pub(crate) fn server(&self) -> Option<Arc<Shared>> {
-        self.0.shared.upgrade()
+    pub(crate) fn server(&self) -> Option<Arc<ServerState>> {
+        self.0.server.upgrade()
     }
 
     /// Whether something is to be pushed.
@@ -649,16 +649,16 @@ impl Client {
 
     /// Moves what is to be pushed behind what has been written. Returns its bytes.
     pub(crate) fn take_pushed(&self, out: &mut Encoder) -> usize {
-        let mut door = self.door();
+        let mut slot = self.slot();
         self.0.signals.fetch_and(!PUSHED, Relaxed);
         self.0.signals.fetch_or(LEAVING, Relaxed);
-        door.extra_mut().pushed.take(out)
+        slot.extra_mut().pushed.take(out)
     }
 
     /// The socket has taken so many bytes of what is to be sent.
     pub(crate) fn note_sent_up_to(&self, sent: usize) {
         if self.0.signals.load(Relaxed) & LEAVING != 0 {
-            self.door().extra_mut().pushed.sent_up_to(sent);
+            self.slot().extra_mut().pushed.sent_up_to(sent);
         }
     }
 
@@ -666,7 +666,7 @@ impl Client {
     pub(crate) fn note_sent(&self) {
         if self.0.signals.load(Relaxed) & LEAVING != 0 {
             self.0.signals.fetch_and(!LEAVING, Relaxed);
-            self.door().extra_mut().pushed.sent();
+            self.slot().extra_mut().pushed.sent();
         }
     }
 
@@ -675,7 +675,7 @@ impl Client {
         if !self.is_pushed_to() {
             return 0;
         }
-        self.door().extra().map_or(0, |extra| extra.pushed.len())
+        self.slot().extra().map_or(0, |extra| extra.pushed.len())
     }
 
     pub(crate) fn is(&self, flag: ClientFlag) -> bool {
@@ -779,13 +779,13 @@ impl Client {
 
     /// Bytes of memory that it takes, beyond what every connection does.
     pub(crate) fn memory(&self) -> usize {
-        let extra = self.door().extra().map_or(0, |extra| extra.memory);
+        let extra = self.slot().extra().map_or(0, |extra| extra.memory);
         self.input() + self.output() + self.pushed_len() + extra
     }
 
-    fn door(&self) -> MutexGuard<'_, Door> {
+    fn slot(&self) -> MutexGuard<'_, ClientSlot> {
         // Nothing panics while it is held.
-        self.0.door.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.slot.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -12,7 +12,7 @@ use std::{
 
 use tokio::sync::Notify;
 
-use super::{Client, ClientFlag, Wish};
+use super::{Client, ClientFlag, CloseRequest};
 
 /// The clients of a server, by their numbers.
 #[derive(Debug, Default)]
@@ -54,7 +54,7 @@ impl Clients {
         // From now on it hears of the last one.
         empty.as_mut().enable();
         let clients = self.all();
-        clients.iter().for_each(|client| client.ask(Wish::Finish));
+        clients.iter().for_each(|client| client.ask(CloseRequest::Graceful));
         if !clients.is_empty() {
             empty.await;
         }
@@ -98,7 +98,7 @@ impl Clients {
     /// Closes the biggest clients until the rest takes at most so many bytes; returns them.
     pub(crate) fn evict(&self, most: usize) -> Vec<Client> {
         let (dying, mut living): (Vec<_>, Vec<_>) =
-            self.all().into_iter().partition(|client| client.wish() == Wish::Die);
+            self.all().into_iter().partition(|client| client.close_request() == CloseRequest::Now);
         living.retain(|client| !client.is(ClientFlag::NoEvict) && client.memory() > 0);
         living.sort_by_cached_key(|client| Reverse(client.memory()));
         let freed: usize = dying.iter().map(Client::memory).sum();
@@ -109,7 +109,7 @@ impl Clients {
             is_needed
         });
         let evicted: Vec<Client> = needed.cloned().collect();
-        evicted.iter().for_each(|client| client.ask(Wish::Die));
+        evicted.iter().for_each(|client| client.ask(CloseRequest::Now));
         evicted
     }
 

@@ -95,9 +95,9 @@ impl GroupCommitStats {
 }
 
 impl ReplyHolder {
-    pub(super) fn keep(self, client: Client, ticket: u32, reply: Box<Batch>) {
+    pub(super) fn keep(self, client: Client, wait_id: u32, reply: Box<Batch>) {
         self.queue.group(|group, _| {
-            group.held.push(HeldReply::Reply(client, ticket, reply));
+            group.held.push(HeldReply::Reply(client, wait_id, reply));
             group.commands += 1;
             group.is_dirty |= self.may_write;
         });
@@ -183,7 +183,7 @@ impl HeldReply {
     fn release(self, queue: &Arc<BatchQueue>) {
         match self {
             HeldReply::Batch(batch, _) => leave(batch, queue),
-            HeldReply::Reply(client, ticket, reply) => client.answer_kept(ticket, reply),
+            HeldReply::Reply(client, wait_id, reply) => client.answer_held(wait_id, reply),
         }
     }
 
@@ -193,9 +193,9 @@ impl HeldReply {
                 batch.answer_with(checkpoint, error);
                 leave(batch, queue);
             }
-            HeldReply::Reply(client, ticket, _) => {
+            HeldReply::Reply(client, wait_id, _) => {
                 let reply = client.reply(|out| out.error(error));
-                client.answer_kept(ticket, reply);
+                client.answer_held(wait_id, reply);
             }
         }
     }
@@ -242,7 +242,7 @@ pub fn run_batches_in_groups<A: GroupCommit>(actor: &mut A, mut message: RunBatc
         let checkpoint = batch.checkpoint();
         run(&mut batch, actor, &queue, context);
         let has_written = batch.has_written_since::<A>(&checkpoint);
-        if batch.returns_to(queue.mount()) {
+        if batch.returns_to(queue.actor_id()) {
             // What it has done is committed with the rest of it.
             queue.group(|group, _| group.is_dirty |= has_written);
             batch.exclusive = Some(queue.exclusive(batches));
@@ -268,11 +268,11 @@ pub fn run_batches_in_groups<A: GroupCommit>(actor: &mut A, mut message: RunBatc
 /// Runs what the actor has to answer of a batch. What comes later is kept, too.
 fn run<A: GroupCommit>(batch: &mut Batch, actor: &mut A, queue: &Arc<BatchQueue>, context: &mut Context<A>) {
     loop {
-        batch.run(queue.mount(), actor, context);
+        batch.run(queue.actor_id(), actor, context);
         if !batch.is_waiting() {
             return;
         }
-        batch.answer_by_way_of::<A>(|may_write| ReplyHolder { queue: Arc::clone(queue), may_write });
+        batch.hold_reply::<A>(|may_write| ReplyHolder { queue: Arc::clone(queue), may_write });
         if batch.is_waiting() {
             return;
         }

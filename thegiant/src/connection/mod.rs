@@ -4,20 +4,20 @@ mod address;
 mod batch;
 mod client;
 mod clients;
-mod door;
+mod client_slot;
 mod commit_group;
 mod batch_queue;
 mod batch_pool;
-mod presence;
+mod connection_events;
 mod responder;
 mod routes;
-mod session;
+mod state;
 mod group_commit;
-mod shared;
+mod server_state;
 mod stream;
-mod sweep;
+mod clients_cron;
 mod transaction;
-mod waiting;
+mod blocked;
 
 use std::{
     cell::RefCell,
@@ -34,24 +34,24 @@ use actix::{Actor, ActorContext, AsyncContext, Context, fut::ActorFuture};
 use actix_rt::time::{Sleep, sleep};
 
 pub use address::Address;
-pub(crate) use batch::{Batch, MountId, NOT_ALLOWED, Queue, Target, Transaction};
+pub(crate) use batch::{Batch, ActorId, NOT_ALLOWED, Queue, CommandRef, Transaction};
 pub use client::Client;
 use client::Collected;
-pub(crate) use client::{ClientFlag, Ends, Wish};
+pub(crate) use client::{ClientFlag, Ends, CloseRequest};
 pub(crate) use clients::Clients;
 pub(crate) use commit_group::GroupCommitStats;
 pub use commit_group::run_batches_in_groups;
 pub use batch_queue::{Consumers, RunBatches, run_batches};
 pub(crate) use batch_queue::{BatchQueue, STOPPED};
-pub(crate) use presence::Presence;
-pub use presence::{Connected, Disconnected};
+pub(crate) use connection_events::ConnectionEvents;
+pub use connection_events::{Connected, Disconnected};
 pub use responder::{Responder, responder};
 pub(crate) use routes::{CommandId, Routes};
-pub(crate) use session::Session;
+pub(crate) use state::ConnectionState;
 pub use group_commit::{GroupCommit, Commit};
-pub(crate) use shared::{Parts, Pause, Shared};
+pub(crate) use server_state::{ServerConfig, Pause, ServerState};
 pub(crate) use stream::Stream;
-pub(crate) use sweep::Sweep;
+pub(crate) use clients_cron::ClientsCron;
 
 use crate::{
     Error,
@@ -60,7 +60,7 @@ use crate::{
         transaction::{aborted_by, is_exec},
     },
     command::{Flags, Resolved, Spec},
-    observe::Look,
+    observe::Hook,
     resp::{Decoder, Progress, ProtocolError, Replies},
 };
 
@@ -98,7 +98,7 @@ pub(crate) fn with_scratch<T>(read: impl FnOnce(&mut [u8]) -> T) -> T {
 #[derive(Debug)]
 pub(crate) struct Connection {
     stream: Stream,
-    session: Session,
+    state: ConnectionState,
     decoder: Decoder,
     stage: Stage,
     /// Until it is woken.
@@ -112,17 +112,17 @@ pub(crate) struct Connection {
     /// The client knows whom to wake.
     watching: bool,
     /// A batch is with an actor, or waits for a reply, whatever is sent in the meantime.
-    is_away: bool,
+    is_dispatched: bool,
 }
 
 #[derive(Debug)]
 enum Stage {
-    /// Waiting for requests.
+    /// BlockedCommand for requests.
     Reading,
     /// Requests of the batch are to be run.
     Running(Box<Batch>),
     /// The batch is with a handler actor, or waits for the reply to its next request.
-    Away,
+    Dispatched,
     /// The replies are being sent.
     Writing(Box<Batch>),
     /// All has been sent. What the client still sends is read until then, and forgotten: to close a
@@ -133,16 +133,16 @@ enum Stage {
 }
 
 /// Whether requests may be run.
-enum Gate {
-    Open,
+enum Admission {
+    Run,
     /// Not before the client has said who it is.
-    Closed,
+    NeedsAuth,
     /// Not while the client listens.
-    Listening,
+    PubSubOnly,
     /// Not before `EXEC`.
-    Queueing,
+    Queue,
     /// Not yet.
-    Waiting,
+    BlockedCommand,
 }
 
 /// What has been read ahead.
@@ -154,19 +154,19 @@ enum Ahead {
 
 impl Connection {
     /// Starts serving a client.
-    pub(crate) fn start(stream: Stream, shared: Arc<Shared>, client: Client) {
-        let session = Session::new(shared, client);
+    pub(crate) fn start(stream: Stream, server: Arc<ServerState>, client: Client) {
+        let state = ConnectionState::new(server, client);
         let connection = Connection {
             stream,
-            decoder: Decoder::new(session.decode_limits()),
-            session,
+            decoder: Decoder::new(state.decode_limits()),
+            state,
             stage: Stage::Reading,
             waits: false,
             incoming: None,
             undecoded: false,
             broken: None,
             watching: false,
-            is_away: false,
+            is_dispatched: false,
         };
         Actor::start(connection);
     }
@@ -174,22 +174,22 @@ impl Connection {
     /// Goes on as far as it can. It is ready when the connection is over.
     fn poll(&mut self, cx: &mut TaskContext<'_>) -> Poll<io::Result<()>> {
         if !self.watching {
-            self.session.client.watch(cx.waker());
+            self.state.client.watch(cx.waker());
             self.watching = true;
         }
-        let mut stage = mem::replace(&mut self.stage, Stage::Away);
+        let mut stage = mem::replace(&mut self.stage, Stage::Dispatched);
         loop {
-            let wish = self.session.client.wish();
+            let close_request = self.state.client.close_request();
             stage = match stage {
                 Stage::Ended => return Poll::Ready(Ok(())),
-                _ if wish == Wish::Die => Stage::Ended,
-                Stage::Reading if wish == Wish::Finish => Stage::Closing(None),
+                _ if close_request == CloseRequest::Now => Stage::Ended,
+                Stage::Reading if close_request == CloseRequest::Graceful => Stage::Closing(None),
                 Stage::Reading => self.read(cx)?,
                 Stage::Running(batch) => match self.run(batch, cx) {
                     Stage::Writing(batch) if batch.is_streaming() => self.write_streaming(batch, cx)?,
                     stage => stage,
                 },
-                Stage::Away => self.collect(wish, cx)?,
+                Stage::Dispatched => self.collect(close_request, cx)?,
                 Stage::Writing(batch) => self.write(batch, cx)?,
                 Stage::Closing(until) => self.close(until, cx),
             };
@@ -207,7 +207,7 @@ impl Connection {
     }
 
     fn read(&mut self, cx: &mut TaskContext<'_>) -> io::Result<Stage> {
-        if self.session.client.is_pushed_to() {
+        if self.state.client.is_pushed_to() {
             return Ok(Stage::Writing(self.take_pushed(Batch::new())));
         }
         if mem::take(&mut self.undecoded) {
@@ -216,7 +216,7 @@ impl Connection {
         match self.poll_read(cx)? {
             Poll::Ready(0) => Ok(Stage::Ended),
             Poll::Ready(read) => {
-                self.session.shared.stats.received(read);
+                self.state.server.stats.received(read);
                 self.decode()
             }
             Poll::Pending => Ok(self.wait(Stage::Reading)),
@@ -226,7 +226,7 @@ impl Connection {
     /// Puts what is no reply behind the replies of a batch.
     #[cold]
     fn take_pushed(&mut self, mut batch: Box<Batch>) -> Box<Batch> {
-        self.session.take_pushed(&mut batch.out);
+        self.state.take_pushed(&mut batch.out);
         batch
     }
 
@@ -248,12 +248,12 @@ impl Connection {
     /// Makes requests of what has been read. If there are any, they are run next.
     fn decode(&mut self) -> io::Result<Stage> {
         let Some(mut batch) = self.incoming.take() else { return Ok(Stage::Reading) };
-        batch.belong_to(&self.session.client);
-        self.session.client.active(self.session.shared.now());
-        self.decoder.set_limits(self.session.decode_limits());
+        batch.belong_to(&self.state.client);
+        self.state.client.active(self.state.server.now());
+        self.decoder.set_limits(self.state.decode_limits());
         let from = self.decoder.start();
-        let is_usual = self.session.is_authenticated() && batch.input.len() <= MAX_BATCH;
-        let routes = &self.session.shared.routes;
+        let is_usual = self.state.is_authenticated() && batch.input.len() <= MAX_BATCH;
+        let routes = &self.state.server.routes;
         self.broken = loop {
             if batch.partial_bulk.as_ref().is_some_and(|partial_bulk| partial_bulk.missing > 0) {
                 break None;
@@ -278,7 +278,7 @@ impl Connection {
             }
             let read = self.decoder.start();
             // What a client may send behind its password is known when that has been looked at.
-            if !self.session.is_authenticated() && batch.has_requests() {
+            if !self.state.is_authenticated() && batch.has_requests() {
                 return Ok(self.serve_one(batch, from..read));
             }
             if read > MAX_BATCH {
@@ -286,7 +286,7 @@ impl Connection {
                 break None;
             }
         };
-        self.session.note_command(&batch);
+        self.state.note_command(&batch);
         if self.broken.is_some() {
             return Ok(Stage::Running(batch));
         }
@@ -296,15 +296,15 @@ impl Connection {
     /// Has one request run, which takes this part of what has arrived; the rest stays where it is.
     fn serve_one(&mut self, mut arrived: Box<Batch>, part: Range<usize>) -> Stage {
         let mut one = arrived.copy_requests(part);
-        one.belong_to(&self.session.client);
-        self.session.note_command(&one);
-        self.session.account_input(arrived.unread_len(), true);
+        one.belong_to(&self.state.client);
+        self.state.note_command(&one);
+        self.state.account_input(arrived.unread_len(), true);
         self.incoming = Some(arrived);
         self.undecoded = true;
         Stage::Running(one)
     }
 
-    /// Parts the complete requests from the beginning of the next one.
+    /// ServerConfig the complete requests from the beginning of the next one.
     fn set_incomplete_aside(&mut self, mut batch: Box<Batch>) -> io::Result<Stage> {
         let start = self.decoder.start();
         let step = if start == 0 {
@@ -316,10 +316,10 @@ impl Connection {
             Stage::Running(batch)
         };
         let unread = self.unread();
-        self.session.account_input(unread, start > 0);
-        let limit = self.session.query_buffer_limit();
-        if unread + self.session.queued_len() > limit {
-            let client = &self.session.client;
+        self.state.account_input(unread, start > 0);
+        let limit = self.state.query_buffer_limit();
+        if unread + self.state.queued_len() > limit {
+            let client = &self.state.client;
             tracing::warn!(
                 id = client.id(), client = %client.addr(), limit,
                 "closed: a request is over the query buffer limit"
@@ -332,31 +332,31 @@ impl Connection {
     /// Runs requests until the batch has to be sent away or its replies have to be sent.
     fn run(&mut self, mut batch: Box<Batch>, cx: &mut TaskContext<'_>) -> Stage {
         if batch.is_waiting() {
-            return self.park(batch);
+            return self.block(batch);
         }
         if batch.is_observed() {
             batch.tell_of_keys();
         }
         // An earlier batch may have changed these since this one was read.
-        batch.out.set_protocol(self.session.client.protocol());
-        batch.out.set_replies(self.session.replies);
+        batch.out.set_protocol(self.state.client.protocol());
+        batch.out.set_replies(self.state.replies);
         loop {
             while let Some(target) = batch.next_target() {
                 match target {
-                    Resolved::Command(target) => match self.gate(&mut batch, target) {
-                        Gate::Open if target.mount == MountId::SESSION => self.answer(target, &mut batch),
-                        Gate::Open => return self.send_away(batch, target, cx),
-                        Gate::Closed => self.refuse_unknown(target, &mut batch),
-                        Gate::Listening => {
-                            let command = self.session.shared.routes.command(target.command);
+                    Resolved::Command(target) => match self.admission(&mut batch, target) {
+                        Admission::Run if target.actor_id == ActorId::CONNECTION => self.answer(target, &mut batch),
+                        Admission::Run => return self.dispatch(batch, target, cx),
+                        Admission::NeedsAuth => self.refuse_unknown(target, &mut batch),
+                        Admission::PubSubOnly => {
+                            let command = self.state.server.routes.command(target.command);
                             batch.reject(|_, out| out.error(&not_for_listeners(command)));
                         }
-                        Gate::Queueing => self.queue(&mut batch),
-                        Gate::Waiting => return self.wait_for_gate(batch),
+                        Admission::Queue => self.queue(&mut batch),
+                        Admission::BlockedCommand => return self.wait_for_unpause(batch),
                     },
                     uncommon => self.answer_uncommon(uncommon, &mut batch),
                 }
-                if self.session.closing && !batch.is_transaction() {
+                if self.state.closing && !batch.is_transaction() {
                     batch.abandon_requests();
                 }
             }
@@ -372,203 +372,203 @@ impl Connection {
                 Err(stage) => return stage,
             };
         }
-        if !self.session.transaction.is_none() {
-            self.session.note_queued();
+        if !self.state.transaction.is_none() {
+            self.state.note_queued();
         }
         if !batch.has_requests() && !batch.is_streaming() {
             self.say_what_is_broken(&mut batch);
             // Before the replies are sent: who has them finds them counted, and who leaves is counted too.
-            self.session.tally(&mut batch);
-            self.session.replies = batch.out.replies();
-            if self.session.client.is_pushed_to() && !self.session.closing {
+            self.state.tally(&mut batch);
+            self.state.replies = batch.out.replies();
+            if self.state.client.is_pushed_to() && !self.state.closing {
                 return Stage::Writing(self.take_pushed(batch));
             }
         }
-        self.session.replies = batch.out.replies();
+        self.state.replies = batch.out.replies();
         Stage::Writing(batch)
     }
 
     /// Whether the next requests, as far as they have the same target, may be run now.
-    fn gate(&self, batch: &mut Batch, target: Target) -> Gate {
-        if self.session.is_free() && !self.session.shared.attention.is_any() {
-            return Gate::Open;
+    fn admission(&self, batch: &mut Batch, target: CommandRef) -> Admission {
+        if self.state.is_free() && !self.state.server.hooks.is_any() {
+            return Admission::Run;
         }
-        self.guarded_gate(batch, target)
+        self.check_admission(batch, target)
     }
 
     #[cold]
-    fn guarded_gate(&self, batch: &mut Batch, target: Target) -> Gate {
-        if self.session.transaction.is_running() {
+    fn check_admission(&self, batch: &mut Batch, target: CommandRef) -> Admission {
+        if self.state.transaction.is_running() {
             self.observe(batch);
-            self.show(batch, target.mount);
-            return Gate::Open;
+            self.show(batch, target.actor_id);
+            return Admission::Run;
         }
-        let attention = &self.session.shared.attention;
+        let hooks = &self.state.server.hooks;
         // Until it has said who it is, a client has a batch for each request.
-        let command = self.session.shared.routes.command(target.command);
-        if !self.session.is_authenticated() && !command.flags.contains(Flags::NO_AUTH) {
-            return Gate::Closed;
+        let command = self.state.server.routes.command(target.command);
+        if !self.state.is_authenticated() && !command.flags.contains(Flags::NO_AUTH) {
+            return Admission::NeedsAuth;
         }
-        if self.session.is_listener_only() && !FOR_LISTENERS.contains(&command.name) {
-            return Gate::Listening;
+        if self.state.is_listener_only() && !FOR_LISTENERS.contains(&command.name) {
+            return Admission::PubSubOnly;
         }
-        let is_paused = attention.is(Look::Pause) && self.is_paused(batch, target);
-        self.session.client.set(ClientFlag::Paused, is_paused);
+        let is_paused = hooks.is(Hook::Pause) && self.is_paused(batch, target);
+        self.state.client.set(ClientFlag::Paused, is_paused);
         if is_paused {
-            return Gate::Waiting;
+            return Admission::BlockedCommand;
         }
-        if self.session.transaction.takes(target, command) {
-            return Gate::Queueing;
+        if self.state.transaction.takes(target, command) {
+            return Admission::Queue;
         }
         self.observe(batch);
         // A transaction is shown as it is run, and then what has run it.
-        if !is_exec(command) || !self.session.can_execute() {
-            self.show(batch, target.mount);
+        if !is_exec(command) || !self.state.can_execute() {
+            self.show(batch, target.actor_id);
         }
-        Gate::Open
+        Admission::Run
     }
 
     /// Sees to it that what is run next is timed, and told of, if somebody wants to know.
     fn observe(&self, batch: &mut Batch) {
-        let attention = &self.session.shared.attention;
-        batch.is_timed = attention.is(Look::Time);
-        if attention.is(Look::Keys) {
+        let hooks = &self.state.server.hooks;
+        batch.is_timed = hooks.is(Hook::Time);
+        if hooks.is(Hook::Keys) {
             batch.observe();
         }
     }
 
     /// Shows what this mount is going to run next to those who want to see all.
-    fn show(&self, batch: &mut Batch, mount: MountId) {
-        if self.session.shared.attention.is(Look::Monitor) {
-            batch.show(mount, |call, command| self.session.show(call, command));
+    fn show(&self, batch: &mut Batch, actor_id: ActorId) {
+        if self.state.server.hooks.is(Hook::Monitor) {
+            batch.show(actor_id, |call, command| self.state.show(call, command));
         }
     }
 
     /// Whether these requests have to wait. What operators need goes on, and so does a connection
     /// that is to finish.
-    fn is_paused(&self, batch: &Batch, target: Target) -> bool {
-        let Some(pause) = self.session.shared.paused() else { return false };
+    fn is_paused(&self, batch: &Batch, target: CommandRef) -> bool {
+        let Some(pause) = self.state.server.paused() else { return false };
         let waits = |flags: Flags| match pause.writes_only {
             true => flags.contains(Flags::WRITE) || flags.contains(Flags::MAY_REPLICATE),
             false => !flags.contains(Flags::ADMIN),
         };
-        let routes = &self.session.shared.routes;
-        let mut commands = batch.coming(target.mount).map(|(_, target)| routes.command(target.command));
-        let queued = self.session.transaction.flags();
+        let routes = &self.state.server.routes;
+        let mut commands = batch.coming(target.actor_id).map(|(_, target)| routes.command(target.command));
+        let queued = self.state.transaction.flags();
         let flags = |command: &Spec| command.flags.union(if is_exec(command) { queued } else { Flags::NONE });
-        self.session.client.wish() == Wish::Live && commands.any(|command| waits(flags(command)))
+        self.state.client.close_request() == CloseRequest::None && commands.any(|command| waits(flags(command)))
     }
 
     /// The next request has to wait; what has been answered before it has not.
-    fn wait_for_gate(&mut self, batch: Box<Batch>) -> Stage {
-        self.session.replies = batch.out.replies();
+    fn wait_for_unpause(&mut self, batch: Box<Batch>) -> Stage {
+        self.state.replies = batch.out.replies();
         if !batch.out.is_empty() {
             return Stage::Writing(batch);
         }
         self.wait(Stage::Running(batch))
     }
 
-    fn send_away(&mut self, batch: Box<Batch>, target: Target, cx: &mut TaskContext<'_>) -> Stage {
-        let may_wait = self.session.shared.routes.command(target.command).flags.contains(Flags::BLOCKING);
-        self.session.client.set_watched(may_wait && self.stream.watch(cx).is_pending());
-        self.send_to(target.mount, batch)
+    fn dispatch(&mut self, batch: Box<Batch>, target: CommandRef, cx: &mut TaskContext<'_>) -> Stage {
+        let may_wait = self.state.server.routes.command(target.command).flags.contains(Flags::BLOCKING);
+        self.state.client.set_watched(may_wait && self.stream.watch(cx).is_pending());
+        self.send_to(target.actor_id, batch)
     }
 
-    fn send_to(&mut self, mount: MountId, batch: Box<Batch>) -> Stage {
-        self.is_away = true;
-        self.session.client.busy();
+    fn send_to(&mut self, actor_id: ActorId, batch: Box<Batch>) -> Stage {
+        self.is_dispatched = true;
+        self.state.client.busy();
         // The client knows the waker already; it is called even if the answer is there.
-        self.session.shared.routes.send(batch, mount);
-        self.wait(Stage::Away)
+        self.state.server.routes.send(batch, actor_id);
+        self.wait(Stage::Dispatched)
     }
 
     /// A client that has not said who it is may not do this.
     #[cold]
-    fn refuse_unknown(&self, target: Target, batch: &mut Batch) {
-        let is_exec = is_exec(self.session.shared.routes.command(target.command));
+    fn refuse_unknown(&self, target: CommandRef, batch: &mut Batch) {
+        let is_exec = is_exec(self.state.server.routes.command(target.command));
         let error = if is_exec { aborted_by(&Error::NO_AUTH) } else { Error::NO_AUTH };
         batch.reject(|_, out| out.error(&error));
     }
 
     /// The next request waits for its reply, unless that has come by now. What comes before it is sent
     /// first.
-    fn park(&mut self, batch: Box<Batch>) -> Stage {
-        match self.session.client.park(batch, false) {
+    fn block(&mut self, batch: Box<Batch>) -> Stage {
+        match self.state.client.block(batch, false) {
             Some(batch) if batch.is_waiting() => Stage::Writing(batch),
             Some(mut batch) => {
-                batch.belong_to(&self.session.client);
+                batch.belong_to(&self.state.client);
                 Stage::Running(batch)
             }
             None => {
-                self.is_away = true;
-                self.session.client.busy();
-                Stage::Away
+                self.is_dispatched = true;
+                self.state.client.busy();
+                Stage::Dispatched
             }
         }
     }
 
     /// Answers a request that was resolved to no command.
-    fn answer_uncommon(&mut self, resolved: Resolved<Target>, batch: &mut Batch) {
-        let routes = &self.session.shared.routes;
+    fn answer_uncommon(&mut self, resolved: Resolved<CommandRef>, batch: &mut Batch) {
+        let routes = &self.state.server.routes;
         match resolved {
             Resolved::CrossProtocol => {
-                self.session.shared.warn_of_cross_protocol(&self.session.client);
-                self.session.closing = true;
+                self.state.server.warn_of_cross_protocol(&self.state.client);
+                self.state.closing = true;
             }
-            Resolved::Help(_) if !self.session.is_authenticated() => {
+            Resolved::Help(_) if !self.state.is_authenticated() => {
                 batch.reject(|_, out| out.error(&Error::NO_AUTH));
             }
-            Resolved::Help(_) if self.session.transaction.queue().is_some() => self.queue(batch),
-            Resolved::WrongArity(Target { mount: MountId::SESSION, command, .. }, _)
+            Resolved::Help(_) if self.state.transaction.queue().is_some() => self.queue(batch),
+            Resolved::WrongArity(CommandRef { actor_id: ActorId::CONNECTION, command, .. }, _)
                 if is_exec(routes.command(command)) =>
             {
                 batch.reject(|call, out| out.error(&aborted_by(&call.wrong_arity_of(1))));
-                self.session.end_transaction();
+                self.state.end_transaction();
             }
             rejected => {
                 batch.reject(|call, out| routes.table().answer(rejected, call, out));
-                self.session.transaction.queue().into_iter().for_each(Queue::spoil);
+                self.state.transaction.queue().into_iter().for_each(Queue::abort);
             }
         }
     }
 
     /// Runs a command of the connection itself.
-    fn answer(&mut self, target: Target, batch: &mut Batch) {
-        let row = target.row.get::<Session>();
+    fn answer(&mut self, target: CommandRef, batch: &mut Batch) {
+        let row = target.row.get::<ConnectionState>();
         batch.begin();
-        batch.step(Some(&row.spec), |call, out| (row.run)(&mut self.session, call, &mut (), out));
-        batch.out.set_protocol(self.session.client.protocol());
+        batch.step(Some(&row.spec), |call, out| (row.run)(&mut self.state, call, &mut (), out));
+        batch.out.set_protocol(self.state.client.protocol());
         if batch.is_observed() {
             batch.tell_of_keys();
         }
     }
 
     fn say_what_is_broken(&mut self, batch: &mut Batch) {
-        let Some(error) = self.broken.take().filter(|_| !self.session.closing) else { return };
-        let client = &self.session.client;
+        let Some(error) = self.broken.take().filter(|_| !self.state.closing) else { return };
+        let client = &self.state.client;
         tracing::info!(id = client.id(), client = %client.addr(), %error, "closed");
         let reply = error.reply();
-        self.session.shared.stats.count_error(reply.code());
+        self.state.server.stats.count_error(reply.code());
         if batch.out.replies() == Replies::On {
             batch.out.error(&reply);
         }
-        self.session.closing = true;
+        self.state.closing = true;
     }
 
-    fn collect(&mut self, wish: Wish, cx: &mut TaskContext<'_>) -> io::Result<Stage> {
-        let client = &self.session.client;
-        match client.collect(wish == Wish::Finish, cx) {
+    fn collect(&mut self, close_request: CloseRequest, cx: &mut TaskContext<'_>) -> io::Result<Stage> {
+        let client = &self.state.client;
+        match client.collect(close_request == CloseRequest::Graceful, cx) {
             Collected::Answered(mut batch) => {
-                self.is_away = false;
-                client.active(self.session.shared.now());
+                self.is_dispatched = false;
+                client.active(self.state.server.now());
                 if batch.has_requests() || batch.is_observed() {
                     batch.belong_to(client);
                 }
-                self.session.replies = batch.out.replies();
+                self.state.replies = batch.out.replies();
                 Ok(Stage::Running(batch))
             }
-            Collected::Away => Ok(self.wait(Stage::Away)),
-            Collected::Parked => self.wait_for_reply(cx),
+            Collected::Dispatched => Ok(self.wait(Stage::Dispatched)),
+            Collected::Blocked => self.wait_for_reply(cx),
         }
     }
 
@@ -576,12 +576,12 @@ impl Connection {
     /// noticed.
     #[cold]
     fn wait_for_reply(&mut self, cx: &mut TaskContext<'_>) -> io::Result<Stage> {
-        if self.session.client.is_pushed_to() {
+        if self.state.client.is_pushed_to() {
             return Ok(Stage::Writing(self.take_pushed(Batch::new())));
         }
         match self.read_up_to(BEHIND_WAITING, cx)? {
             Ahead::End => Ok(Stage::Ended),
-            Ahead::More => Ok(self.wait(Stage::Away)),
+            Ahead::More => Ok(self.wait(Stage::Dispatched)),
         }
     }
 
@@ -589,13 +589,13 @@ impl Connection {
         let before = batch.sent;
         let written = self.stream.poll_write(&batch.out, &mut batch.sent, cx)?;
         let progress = batch.sent - before;
-        self.session.shared.stats.sent(progress);
+        self.state.server.stats.sent(progress);
         if written.is_pending() {
             self.wait_for_room(&mut batch, progress > 0, cx)?;
             return Ok(self.wait(Stage::Writing(batch)));
         }
-        self.session.account_output(0);
-        self.session.client.note_sent();
+        self.state.account_output(0);
+        self.state.client.note_sent();
         if batch.is_streaming() {
             batch.forget_replies();
             return self.write_streaming(batch, cx);
@@ -605,17 +605,17 @@ impl Connection {
             return Ok(Stage::Running(batch));
         }
         batch.recycle();
-        if self.is_away {
-            return Ok(Stage::Away);
+        if self.is_dispatched {
+            return Ok(Stage::Dispatched);
         }
-        self.session.wait_for_rest();
-        Ok(if self.session.closing { Stage::Closing(None) } else { Stage::Reading })
+        self.state.wait_for_rest();
+        Ok(if self.state.closing { Stage::Closing(None) } else { Stage::Reading })
     }
 
     /// A reply has a rest: some of that is sent next.
     #[cold]
     fn write_streaming(&mut self, mut batch: Box<Batch>, cx: &mut TaskContext<'_>) -> io::Result<Stage> {
-        self.session.client.active(self.session.shared.now());
+        self.state.client.active(self.state.server.now());
         match batch.poll_streaming(cx)? {
             Poll::Ready(true) => Ok(Stage::Running(batch)),
             Poll::Ready(false) => {
@@ -625,7 +625,7 @@ impl Connection {
             }
             Poll::Pending if !batch.out.is_empty() => Ok(Stage::Writing(batch)),
             Poll::Pending => {
-                self.session.client.busy();
+                self.state.client.busy();
                 match self.read_up_to(BEHIND_WAITING, cx)? {
                     Ahead::End => Ok(Stage::Ended),
                     Ahead::More => Ok(self.wait(Stage::Writing(batch))),
@@ -643,16 +643,16 @@ impl Connection {
         cx: &mut TaskContext<'_>,
     ) -> io::Result<()> {
         let waiting = batch.out.len() - batch.sent;
-        self.session.account_output(waiting);
-        self.session.client.note_sent_up_to(batch.sent);
+        self.state.account_output(waiting);
+        self.state.client.note_sent_up_to(batch.sent);
         if progress {
-            self.session.client.active(self.session.shared.now());
+            self.state.client.active(self.state.server.now());
             batch.stuck = None;
         }
         let stuck = batch.stuck.get_or_insert_with(|| Box::pin(sleep(STUCK)));
         let is_stuck = stuck.as_mut().poll(cx).is_ready();
-        if self.session.is_output_over(waiting, is_stuck) {
-            let client = &self.session.client;
+        if self.state.is_output_over(waiting, is_stuck) {
+            let client = &self.state.client;
             tracing::warn!(
                 id = client.id(), client = %client.addr(), waiting,
                 "closed: it does not read its replies"
@@ -677,13 +677,13 @@ impl Connection {
                     ahead = Ahead::End;
                     break;
                 }
-                Poll::Ready(read) => self.session.shared.stats.received(read),
+                Poll::Ready(read) => self.state.server.stats.received(read),
                 Poll::Pending => break,
             }
             self.undecoded = true;
         }
         // It is the client that waits, and not the server for the rest of a request.
-        self.session.account_input(self.unread(), true);
+        self.state.account_input(self.unread(), true);
         Ok(ahead)
     }
 
@@ -728,7 +728,7 @@ impl Connection {
             && tls.has_failed()
             && matches!(error.kind(), InvalidData | TimedOut)
         {
-            let client = &self.session.client;
+            let client = &self.state.client;
             tracing::info!(id = client.id(), client = %client.addr(), %error, "closed: its TLS handshake has failed");
         }
     }
@@ -738,11 +738,11 @@ impl Connection {
         if let Err(error) = end {
             return error.to_string();
         }
-        let reason = match self.session.client.wish() {
-            Wish::Die => "it was killed",
-            Wish::Finish => "the server stops",
-            Wish::Live if self.session.closing => "it has its last reply",
-            Wish::Live => "the client has left",
+        let reason = match self.state.client.close_request() {
+            CloseRequest::Now => "it was killed",
+            CloseRequest::Graceful => "the server stops",
+            CloseRequest::None if self.state.closing => "it has its last reply",
+            CloseRequest::None => "the client has left",
         };
         reason.to_owned()
     }
@@ -771,7 +771,7 @@ impl ActorFuture<Connection> for Serve {
         let end = ready!(connection.poll(cx));
         #[cfg(feature = "tls")]
         connection.tell_of_handshake(&end);
-        let client = &connection.session.client;
+        let client = &connection.state.client;
         let reason = || connection.reason(end);
         tracing::debug!(id = client.id(), client = %client.addr(), reason = reason(), "connection closed");
         context.stop();

@@ -74,7 +74,7 @@ use crate::{
 #[must_use = "a responder that is dropped answers an error"]
 pub struct Responder<T> {
     client: Client,
-    ticket: u32,
+    wait_id: u32,
     value: PhantomData<fn(T)>,
 }
 
@@ -83,8 +83,8 @@ impl<T> Responder<T> {
     pub(crate) fn new(call: &Call<'_>, out: &mut Encoder) -> Self {
         out.defer();
         let client = call.client().clone();
-        let ticket = client.begin_to_wait(call.spec.and_then(|spec| spec.timeout));
-        Responder { client, ticket, value: PhantomData }
+        let wait_id = client.begin_wait(call.spec.and_then(|spec| spec.timeout));
+        Responder { client, wait_id, value: PhantomData }
     }
 
     /// Who waits.
@@ -94,10 +94,10 @@ impl<T> Responder<T> {
 
     /// Whether nobody waits any more. What is sent then comes back.
     pub fn is_closed(&self) -> bool {
-        !self.client.is_waiting(self.ticket)
+        !self.client.is_waiting(self.wait_id)
     }
 
-    /// Waits until nobody waits any more: for work that is of no use then.
+    /// PendingPushes until nobody waits any more: for work that is of no use then.
     ///
     /// One of a responder's futures is woken: the one that was polled last.
     pub fn closed(&self) -> impl Future<Output = ()> {
@@ -105,7 +105,7 @@ impl<T> Responder<T> {
     }
 
     pub(crate) fn poll_closed(&self, cx: &mut Context<'_>) -> Poll<()> {
-        self.client.poll_answered(self.ticket, cx)
+        self.client.poll_answered(self.wait_id, cx)
     }
 
     /// An error instead of a value. Nothing happens if nobody waits any more.
@@ -116,7 +116,7 @@ impl<T> Responder<T> {
 
     /// `false` if nobody waits.
     fn answer(&self, write: impl FnOnce(&mut Encoder)) -> bool {
-        self.client.answer(self.ticket, self.client.reply(write))
+        self.client.answer(self.wait_id, self.client.reply(write))
     }
 }
 
@@ -142,7 +142,7 @@ impl<T: IntoReply> Responder<T> {
     pub fn timeout(self, after: Duration, reply: T) -> Self {
         let mut out = Encoder::new(self.client.protocol());
         reply.into_reply(&mut out);
-        self.client.set_timeout(self.ticket, after, out.into_bytes());
+        self.client.set_timeout(self.wait_id, after, out.into_bytes());
         self
     }
 }

@@ -6,7 +6,7 @@ use actix::Recipient;
 
 use super::{
     Batch, RunBatches, BatchQueue,
-    batch::{MountId, Target},
+    batch::{ActorId, CommandRef},
     commit_group::GroupCommitStats,
 };
 use crate::command::{Call, Resolved, RowId, Spec, Table};
@@ -18,11 +18,11 @@ pub(crate) struct CommandId(pub(crate) u16);
 /// The commands of an application, and who answers them.
 #[derive(Default)]
 pub(crate) struct Routes {
-    table: Table<Target>,
+    table: Table<CommandRef>,
     /// By their numbers.
     commands: Vec<&'static Spec>,
     actors: Vec<Arc<BatchQueue>>,
-    fallback: Option<Target>,
+    fallback: Option<CommandRef>,
 }
 
 impl Routes {
@@ -31,13 +31,13 @@ impl Routes {
     /// # Panics
     /// If there are more actors than numbers for them.
     #[track_caller]
-    pub(crate) fn add_actor(&mut self, actor: Recipient<RunBatches>, is_pool: bool, uses_group_commit: bool) -> MountId {
-        let next = u16::try_from(self.actors.len()).map(MountId);
-        let Some(mount) = next.ok().filter(|mount| *mount != MountId::SESSION) else {
+    pub(crate) fn add_actor(&mut self, actor: Recipient<RunBatches>, is_pool: bool, uses_group_commit: bool) -> ActorId {
+        let next = u16::try_from(self.actors.len()).map(ActorId);
+        let Some(actor_id) = next.ok().filter(|actor_id| *actor_id != ActorId::CONNECTION) else {
             panic!("more than 65,534 actors are mounted");
         };
-        self.actors.push(BatchQueue::new(mount, is_pool, uses_group_commit, actor));
-        mount
+        self.actors.push(BatchQueue::new(actor_id, is_pool, uses_group_commit, actor));
+        actor_id
     }
 
     /// Adds a command.
@@ -51,26 +51,26 @@ impl Routes {
     pub(crate) fn add_command(
         &mut self,
         spec: &'static Spec,
-        mount: MountId,
+        actor_id: ActorId,
         row: RowId,
     ) -> Result<(), &'static str> {
-        let target = self.number(spec, mount, row);
+        let target = self.number(spec, actor_id, row);
         self.table.insert(spec, target)
     }
 
     /// What answers commands that no row names.
     #[track_caller]
-    pub(crate) fn set_fallback(&mut self, spec: &'static Spec, mount: MountId, row: RowId) {
-        self.fallback = Some(self.number(spec, mount, row));
+    pub(crate) fn set_fallback(&mut self, spec: &'static Spec, actor_id: ActorId, row: RowId) {
+        self.fallback = Some(self.number(spec, actor_id, row));
     }
 
     #[track_caller]
-    fn number(&mut self, spec: &'static Spec, mount: MountId, row: RowId) -> Target {
+    fn number(&mut self, spec: &'static Spec, actor_id: ActorId, row: RowId) -> CommandRef {
         let Ok(number) = u16::try_from(self.commands.len()) else {
             panic!("more than 65,536 commands are mounted");
         };
         self.commands.push(spec);
-        Target { mount, row, command: CommandId(number) }
+        CommandRef { actor_id, row, command: CommandId(number) }
     }
 
     /// Whether a command or subcommand has this name.
@@ -89,12 +89,12 @@ impl Routes {
     }
 
     /// The commands by name.
-    pub(crate) fn table(&self) -> &Table<Target> {
+    pub(crate) fn table(&self) -> &Table<CommandRef> {
         &self.table
     }
 
     /// Who answers a request.
-    pub(crate) fn resolve(&self, call: &Call<'_>) -> Resolved<Target> {
+    pub(crate) fn resolve(&self, call: &Call<'_>) -> Resolved<CommandRef> {
         match (self.table.resolve(call), self.fallback) {
             (Resolved::Unknown | Resolved::UnknownSubcommand(_), Some(fallback)) => {
                 Resolved::Command(fallback)
@@ -109,8 +109,8 @@ impl Routes {
     }
 
     /// Sends a batch to the actor that runs its next request.
-    pub(crate) fn send(&self, batch: Box<Batch>, mount: MountId) {
-        self.actors[usize::from(mount.0)].push(batch);
+    pub(crate) fn send(&self, batch: Box<Batch>, actor_id: ActorId) {
+        self.actors[usize::from(actor_id.0)].push(batch);
     }
 }
 

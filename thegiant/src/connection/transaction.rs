@@ -2,14 +2,14 @@
 
 use std::mem;
 
-use super::{Batch, Connection, MountId, Stage, Transaction};
+use super::{Batch, Connection, ActorId, Stage, Transaction};
 
 impl Connection {
     /// Has the next request wait for `EXEC`.
     #[cold]
     pub(super) fn queue(&mut self, batch: &mut Batch) {
-        let Some(queue) = self.session.transaction.queue() else { return };
-        match queue.push(batch, &self.session.shared.routes) {
+        let Some(queue) = self.state.transaction.queue() else { return };
+        match queue.push(batch, &self.state.server.routes) {
             Ok(()) => batch.reject(|_, out| out.raw(b"+QUEUED\r\n")),
             Err(error) => batch.reject(|_, out| out.error(&error)),
         }
@@ -19,19 +19,19 @@ impl Connection {
     #[cold]
     pub(super) fn run_transaction(&mut self, batch: Box<Batch>) -> Result<Box<Batch>, Stage> {
         if batch.is_transaction() {
-            return Err(self.park(batch));
+            return Err(self.block(batch));
         }
-        let session = &mut self.session;
-        let Transaction::Queueing(queue) = mem::take(&mut session.transaction) else {
-            session.replies = batch.out.replies();
+        let state = &mut self.state;
+        let Transaction::Queued(queue) = mem::take(&mut state.transaction) else {
+            state.replies = batch.out.replies();
             return Err(Stage::Writing(batch));
         };
-        session.client.set_queued(Some(queue.size()));
-        let (mut transaction, actor) = queue.into_batch(&session.client);
-        session.transaction = Transaction::Running(batch);
+        state.client.set_queued(Some(queue.size()));
+        let (mut transaction, actor) = queue.into_batch(&state.client);
+        state.transaction = Transaction::Running(batch);
         let Some(actor) = actor else { return Ok(transaction) };
         // Its actor begins it, whatever comes first: there it is known whether what was watched has changed.
-        session.client.set_watched(false);
+        state.client.set_watched(false);
         self.observe(&mut transaction);
         self.show(&mut transaction, actor);
         Err(self.send_to(actor, transaction))
@@ -40,22 +40,22 @@ impl Connection {
     /// A transaction has been run: what it has answered is the reply that its `EXEC` waits for.
     #[cold]
     pub(super) fn end_transaction(&mut self, mut transaction: Box<Batch>) -> Result<Box<Batch>, Stage> {
-        let session = &mut self.session;
-        session.tally(&mut transaction);
-        let Transaction::Running(mut batch) = mem::take(&mut session.transaction) else {
+        let state = &mut self.state;
+        state.tally(&mut transaction);
+        let Transaction::Running(mut batch) = mem::take(&mut state.transaction) else {
             return Err(Stage::Ended);
         };
-        session.end_transaction();
+        state.end_transaction();
         if transaction.is_observed() {
-            session.shared.keyspace.broadcast();
+            state.server.keyspace.broadcast();
         }
-        self.show(&mut batch, MountId::SESSION);
+        self.show(&mut batch, ActorId::CONNECTION);
         batch.take_reply(transaction);
-        batch.out.set_protocol(self.session.client.protocol());
+        batch.out.set_protocol(self.state.client.protocol());
         if batch.is_observed() {
             batch.tell_of_keys();
         }
-        if self.session.closing {
+        if self.state.closing {
             batch.abandon_requests();
         }
         Ok(batch)

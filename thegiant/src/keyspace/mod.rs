@@ -19,8 +19,8 @@ use watch::Watchers;
 use crate::{
     Call, Client, Error, PubSub,
     command::{Flags, Spec},
-    connection::{ClientFlag, Shared},
-    observe::{Attention, Look},
+    connection::{ClientFlag, ServerState},
+    observe::{Hooks, Hook},
     settings::Setting,
 };
 
@@ -62,7 +62,7 @@ pub struct Keyspace(Arc<Inner>);
 
 #[derive(Default)]
 struct Inner {
-    attention: Arc<Attention>,
+    hooks: Arc<Hooks>,
     pubsub: PubSub,
     observers: Mutex<Observers>,
 }
@@ -130,8 +130,8 @@ impl Keyspace {
     }
 
     /// Where it is said that somebody wants to know which commands are run.
-    pub(crate) fn attention(&self) -> Arc<Attention> {
-        Arc::clone(&self.0.attention)
+    pub(crate) fn hooks(&self) -> Arc<Hooks> {
+        Arc::clone(&self.0.hooks)
     }
 
     /// A client's commands have been run, one after the other. While they are part of something greater, what it has
@@ -139,7 +139,7 @@ impl Keyspace {
     /// [end](Self::broadcast).
     pub(crate) fn ran<'a>(
         &self,
-        server: &Shared,
+        server: &ServerState,
         client: &Client,
         commands: impl Iterator<Item = Ran<'a>>,
         are_by_themselves: bool,
@@ -232,14 +232,14 @@ impl Keyspace {
     }
 
     fn is_observed(&self) -> bool {
-        self.0.attention.is(Look::Keys)
+        self.0.hooks.is(Hook::Keys)
     }
 
     /// Changes who wants to know.
     fn change<T>(&self, change: impl FnOnce(&mut Observers) -> T) -> T {
         let mut observers = self.lock();
         let changed = change(&mut observers);
-        self.0.attention.set(Look::Keys, observers.is_any());
+        self.0.hooks.set(Hook::Keys, observers.is_any());
         changed
     }
 

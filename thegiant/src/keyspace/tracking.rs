@@ -13,7 +13,7 @@ use bytes::Bytes;
 use crate::{
     Client, Error,
     command::Spec,
-    connection::{ClientFlag, Shared},
+    connection::{ClientFlag, ServerState},
     resp::{Encoder, Protocol},
 };
 use table::Table;
@@ -209,13 +209,13 @@ impl Tracking {
         most: usize,
     ) {
         let Some(tracker) = self.trackers.get(&client.id()) else { return };
-        let is_kept = match tracker.options.mode {
+        let is_held = match tracker.options.mode {
             Mode::Reads => true,
             Mode::OptIn => tracker.options.is_caching,
             Mode::OptOut => !tracker.options.is_caching,
             Mode::Off | Mode::Broadcast => false,
         };
-        if !is_kept {
+        if !is_held {
             return;
         }
         for key in keys {
@@ -329,7 +329,7 @@ impl Tracker {
         let _ = server.push(told, out.into_bytes());
     }
 
-    fn tell_that_it_is_broken(&mut self, server: &Shared, gone: u64) {
+    fn tell_that_it_is_broken(&mut self, server: &ServerState, gone: u64) {
         self.options.is_broken = true;
         if self.client.protocol() == Protocol::Resp3 {
             let mut out = Encoder::new(Protocol::Resp3);

@@ -1,11 +1,11 @@
 //! What operators see of a server: counters, latencies, slow commands, and all commands as they come.
 //!
 //! What is always counted is counted per batch. What costs something per command is looked at only
-//! while somebody asks for it ([`Attention`]).
+//! while somebody asks for it ([`Hooks`]).
 
-mod attention;
+mod hooks;
 mod counter;
-mod ledger;
+mod batch_stats;
 #[cfg(feature = "metrics")]
 mod metrics;
 mod monitors;
@@ -15,9 +15,9 @@ mod stats;
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-pub(crate) use attention::{Attention, Look};
+pub(crate) use hooks::{Hooks, Hook};
 pub(crate) use counter::Counter;
-pub(crate) use ledger::{Failure, Ledger};
+pub(crate) use batch_stats::{Failure, BatchStats};
 pub(crate) use monitors::Monitors;
 pub(crate) use slowlog::{Slow, Slowlog};
 pub(crate) use stats::{CommandStats, Stats};

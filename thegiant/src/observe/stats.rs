@@ -167,14 +167,14 @@ impl Stats {
         });
         #[cfg(feature = "metrics")]
         self.metrics.batch(batch.len());
-        if !batch.ledger.is_empty() {
+        if !batch.stats.is_empty() {
             self.tally_ledger(batch, tracked);
         }
     }
 
     fn tally_ledger(&self, batch: &Batch, tracked: bool) {
-        batch.ledger.failures().iter().for_each(|failure| self.count_failure(batch, failure));
-        for (request, took) in batch.ledger.times() {
+        batch.stats.failures().iter().for_each(|failure| self.count_failure(batch, failure));
+        for (request, took) in batch.stats.times() {
             if let Some(Resolved::Command(target)) = batch.target(*request) {
                 self.command(target.command).time(*took, tracked);
                 #[cfg(feature = "metrics")]

@@ -330,9 +330,9 @@ impl Encoder {
 
     /// Where the reply since `mark` begins, behind what is kept.
     pub(crate) fn take_kept(&mut self, mark: Mark) -> Mark {
-        let is_kept = self.notes & KEPT != 0;
+        let is_held = self.notes & KEPT != 0;
         self.note(KEPT, false);
-        if is_kept { self.kept } else { mark }
+        if is_held { self.kept } else { mark }
     }
 
     /// The rest of the reply is written later, as the client takes it.

@@ -12,7 +12,7 @@ use tokio::io::duplex;
 use super::TestClient;
 use crate::{
     App, Server,
-    connection::{Address, Connection, Ends, Shared, Stream},
+    connection::{Address, Connection, Ends, ServerState, Stream},
 };
 
 /// So many bytes are on their way between client and server at most, in each direction.
@@ -22,7 +22,7 @@ const IN_FLIGHT: usize = 64 * 1024;
 ///
 /// The [module](crate::test) says how it is used.
 pub struct TestServer {
-    shared: Arc<Shared>,
+    server: Arc<ServerState>,
     handle: crate::ServerHandle,
     running: Option<JoinHandle<io::Result<()>>>,
     address: Arc<Address>,
@@ -44,15 +44,15 @@ impl TestServer {
     pub fn with(server: Server) -> Self {
         let handle = server.handle();
         let served = server.disable_signals().prepare();
-        let shared = Arc::clone(&served.shared);
+        let server = Arc::clone(&served.server);
         let running = Some(actix_rt::spawn(served.run()));
-        TestServer { shared, handle, running, address: Arc::new(nowhere()) }
+        TestServer { server, handle, running, address: Arc::new(nowhere()) }
     }
 
     /// Where it listens, if it is bound: with the port that it was given where port 0 was asked for. That is where
     /// client libraries can be tried; a [`TestClient`] [connects](TestClient::connect) there, too.
     pub fn addresses(&self) -> &[Address] {
-        &self.shared.addresses
+        &self.server.addresses
     }
 
     /// A client that has connected just now. It comes from this machine, and from port 0.
@@ -62,9 +62,9 @@ impl TestServer {
     pub fn connect(&self) -> TestClient {
         let (ours, theirs) = duplex(IN_FLIGHT);
         let ends = Ends { peer: nowhere(), local: Arc::clone(&self.address), descriptor: -1 };
-        let client = self.shared.admit(ends).expect("there are fewer clients than the server may have");
-        self.shared.stats.accepted();
-        Connection::start(Stream::Memory(theirs), Arc::clone(&self.shared), client);
+        let client = self.server.admit(ends).expect("there are fewer clients than the server may have");
+        self.server.stats.accepted();
+        Connection::start(Stream::Memory(theirs), Arc::clone(&self.server), client);
         TestClient::new(ours)
     }
 
@@ -89,7 +89,7 @@ impl Drop for TestServer {
 
 impl fmt::Debug for TestServer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("TestServer").field("clients", &self.shared.clients.len()).finish_non_exhaustive()
+        f.debug_struct("TestServer").field("clients", &self.server.clients.len()).finish_non_exhaustive()
     }
 }
 

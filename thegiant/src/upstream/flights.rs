@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     Error, Value,
-    connection::{Batch, MountId},
+    connection::{Batch, ActorId},
 };
 
 /// A number of a flight; it is used again when that has landed.
@@ -40,7 +40,7 @@ pub(super) enum Flight {
 /// Requests of a batch in a row: replies are appended to those of the batch in the order of the requests.
 pub(super) struct Run {
     pub(super) batch: Box<Batch>,
-    pub(super) mount: MountId,
+    pub(super) actor_id: ActorId,
     /// The request in the first slot.
     pub(super) first: u32,
     /// The slot whose reply is next, and how many there are.
@@ -67,7 +67,7 @@ pub(super) struct Parts {
 /// Who waits for one reply that is made of several.
 pub(super) enum Who {
     /// A batch, whose next request it is.
-    Batch(Box<Batch>, MountId),
+    Batch(Box<Batch>, ActorId),
     Program(oneshot::Sender<Reply>),
 }
 
@@ -120,11 +120,11 @@ const LONGEST: usize = 256;
 const KEPT: usize = 512;
 
 impl Run {
-    pub(super) fn new(batch: Box<Batch>, mount: MountId, first: u32, count: u32) -> Self {
+    pub(super) fn new(batch: Box<Batch>, actor_id: ActorId, first: u32, count: u32) -> Self {
         let room = batch.room();
         Run {
             batch,
-            mount,
+            actor_id,
             first,
             next: 0,
             count,

@@ -28,7 +28,7 @@ use super::{
 use crate::{
     Client, Error, IntoPush, IntoReply, Raw, Responder, Value,
     command::Call,
-    connection::{Batch, ClientFlag, MountId, STOPPED, Stream, with_scratch},
+    connection::{Batch, ClientFlag, ActorId, STOPPED, Stream, with_scratch},
     resp::{Encoder, Frames, Protocol, Received, read},
 };
 
@@ -60,7 +60,7 @@ struct Request {
 /// Who waits for a reply.
 enum Asker {
     /// A batch, whose next request it is.
-    Batch(Box<Batch>, MountId),
+    Batch(Box<Batch>, ActorId),
     /// Of a command that may wait for long: the client may leave meanwhile.
     Client(Responder<Raw>),
 }
@@ -94,7 +94,7 @@ struct Session {
     /// Something has been answered here, so that nothing of it can be sent elsewhere.
     is_committed: bool,
     /// Something of a transaction was not accepted, so that nothing of it is run.
-    is_spoilt: bool,
+    is_aborted: bool,
     /// There might be a transaction yet, so that nobody else gets the connection.
     is_doubtful: bool,
     is_watching: bool,
@@ -135,7 +135,7 @@ pub(super) fn open(core: Weak<RefCell<Core>>, client: &Client, lane: Lane, serve
         asked: None,
         redirect: None,
         is_committed: false,
-        is_spoilt: false,
+        is_aborted: false,
         is_doubtful: false,
         redirects: 0,
         is_watching: false,
@@ -155,13 +155,13 @@ impl Private {
     pub(super) fn send(
         &self,
         batch: Box<Batch>,
-        mount: MountId,
+        actor_id: ActorId,
         kind: Kind,
         to: Result<Option<usize>, Error>,
     ) {
         let request = batch.call(batch.next_request()).map(|call| Request::new(&call, kind, to));
         if let Some(request) = request {
-            self.push(request, Asker::Batch(batch, mount));
+            self.push(request, Asker::Batch(batch, actor_id));
         }
     }
 
@@ -213,7 +213,7 @@ impl Session {
         // Who has given up a command may have sent another one, which finds its way anew.
         while let Ok((_, who)) = self.requests.try_recv() {
             match who {
-                Asker::Batch(batch, mount) => self.go_on(batch, mount),
+                Asker::Batch(batch, actor_id) => self.go_on(batch, actor_id),
                 Asker::Client(responder) => responder.fail(self.gone()),
             }
         }
@@ -369,7 +369,7 @@ impl Session {
         let is_in_transaction = &self.state.is_in_transaction;
         match kind {
             Kind::Exec | Kind::Discard if is_in_transaction.replace(false) => {
-                self.is_spoilt = false;
+                self.is_aborted = false;
                 self.is_watching = false;
             }
             Kind::Unwatch if !is_in_transaction.get() => self.is_watching = false,
@@ -382,18 +382,18 @@ impl Session {
         Error::new("UPSTREAM", format_args!("{address} was lost: what was watched or begun there is gone"))
     }
 
-    fn go_on(&self, mut batch: Box<Batch>, mount: MountId) {
+    fn go_on(&self, mut batch: Box<Batch>, actor_id: ActorId) {
         if let Some(core) = self.core.upgrade() {
-            return core.borrow_mut().go_on(batch, mount);
+            return core.borrow_mut().go_on(batch, actor_id);
         }
-        batch.refuse(mount, &STOPPED);
+        batch.refuse(actor_id, &STOPPED);
         // What is refused does not wait.
         drop(batch.leave());
     }
 
     fn answer(&self, who: Asker, answer: Result<Vec<u8>, Error>) {
         match (who, answer) {
-            (Asker::Batch(mut batch, mount), answer) => {
+            (Asker::Batch(mut batch, actor_id), answer) => {
                 match answer {
                     Ok(reply) => {
                         batch.relay(&reply);
@@ -401,7 +401,7 @@ impl Session {
                     }
                     Err(error) => batch.reject(|_, out| out.error(&error)),
                 }
-                self.go_on(batch, mount);
+                self.go_on(batch, actor_id);
             }
             // Who has left does not read it.
             (Asker::Client(responder), Ok(reply)) => drop(responder.send(Raw(reply.into()))),
@@ -487,7 +487,7 @@ impl Session {
             Err(error) => Some(error),
         };
         if let Some(error) = refused {
-            self.is_spoilt |= self.state.is_in_transaction.get();
+            self.is_aborted |= self.state.is_in_transaction.get();
             return self.answer(who, Err(error));
         }
         // With arguments, that is an error and nothing more.
@@ -498,7 +498,7 @@ impl Session {
         if self.state.is_in_transaction.get() && matches!(kind, Kind::Subscribe(_) | Kind::Unsubscribe(_)) {
             return self.answer(who, Err(IN_TRANSACTION));
         }
-        if kind == Kind::Exec && self.is_spoilt {
+        if kind == Kind::Exec && self.is_aborted {
             bytes = Bytes::from_static(b"*1\r\n$7\r\nDISCARD\r\n");
         }
         let parts = match kind {
@@ -555,7 +555,7 @@ impl Session {
         {
             if self.is_committed {
                 reply = HAS_MOVED.to_reply();
-                self.is_spoilt = self.state.is_in_transaction.get();
+                self.is_aborted = self.state.is_in_transaction.get();
             } else if self.redirects < TURNS {
                 self.redirects += 1;
                 self.redirect = Some(redirect);
@@ -584,7 +584,7 @@ impl Session {
             return Ok(None);
         }
         asked.parts = if reply.starts_with(b"-") { 0 } else { asked.parts - 1 };
-        if self.is_spoilt && asked.kind == Kind::Exec {
+        if self.is_aborted && asked.kind == Kind::Exec {
             asked.answer = Error::EXEC_ABORT.to_reply();
         }
         let kind = asked.kind;

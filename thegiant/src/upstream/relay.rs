@@ -31,7 +31,7 @@ use super::{
 use crate::{
     Client, Disconnected, Error, Value,
     command::Spec,
-    connection::{Batch, ClientFlag, RunBatches, MountId, STOPPED},
+    connection::{Batch, ClientFlag, RunBatches, ActorId, STOPPED},
 };
 
 /// The actor that has the connections to upstreams, and answers the requests that nobody else does.
@@ -57,7 +57,7 @@ pub(super) struct Core {
     /// Links with something to be sent.
     pub(super) dirty: Vec<usize>,
     /// What waits for room, or for the commands to be known.
-    pub(super) waiting: Vec<(Box<Batch>, MountId)>,
+    pub(super) waiting: Vec<(Box<Batch>, ActorId)>,
     pub(super) asked: Vec<Question>,
     /// How often the program has asked.
     pub(super) asks: u64,
@@ -125,10 +125,10 @@ impl Handler<RunBatches> for Relay {
     fn handle(&mut self, mut message: RunBatches, _: &mut Self::Context) {
         let Some(queue) = message.take_queue() else { return };
         let mut core = self.0.borrow_mut();
-        let mount = queue.mount();
+        let actor_id = queue.actor_id();
         let mut batches = queue.take();
         for batch in batches.drain(..) {
-            core.run(batch, mount, FIRST);
+            core.run(batch, actor_id, FIRST);
         }
         queue.give_back(batches);
         core.land();
@@ -162,16 +162,16 @@ impl Handler<Ask> for Relay {
 
 impl Core {
     /// Sends requests of a batch on, at most so many. It comes back when they have been answered.
-    fn run(&mut self, batch: Box<Batch>, mount: MountId, most: usize) {
+    fn run(&mut self, batch: Box<Batch>, actor_id: ActorId, most: usize) {
         let mut next = Some(batch);
         while let Some(mut batch) = next.take() {
-            match self.next_way(&batch, mount) {
+            match self.next_way(&batch, actor_id) {
                 // It waits for its reply, or is not for this one, or there is no room for the reply; or nobody would be told
                 // that its client has gone.
                 None => next = batch.leave(),
-                Some(Way::Link(link, bound)) => self.send_on(batch, mount, most, (link, bound)),
-                Some(Way::Split(split)) => self.send_split(batch, mount, split),
-                Some(Way::Private(kind, to)) => next = self.send_privately(batch, mount, kind, to),
+                Some(Way::Link(link, bound)) => self.send_on(batch, actor_id, most, (link, bound)),
+                Some(Way::Split(split)) => self.send_split(batch, actor_id, split),
+                Some(Way::Private(kind, to)) => next = self.send_privately(batch, actor_id, kind, to),
                 Some(Way::Answer(reply)) => {
                     answer(&mut batch, &reply);
                     next = Some(batch);
@@ -181,17 +181,17 @@ impl Core {
                     batch.reject(|_, out| out.error(&error));
                     next = Some(batch);
                 }
-                Some(Way::Wait) => self.waiting.push((batch, mount)),
+                Some(Way::Wait) => self.waiting.push((batch, actor_id)),
             }
         }
     }
 
-    fn send_on(&mut self, mut batch: Box<Batch>, mount: MountId, most: usize, first: (usize, u32)) {
+    fn send_on(&mut self, mut batch: Box<Batch>, actor_id: ActorId, most: usize, first: (usize, u32)) {
         let flight = self.flights.next_id();
-        let count = self.write(flight, &batch, mount, most, first);
+        let count = self.write(flight, &batch, actor_id, most, first);
         batch.send_on();
         let first = batch.next_request();
-        self.flights.depart(flight, Flight::Batch(Run::new(batch, mount, first, count)));
+        self.flights.depart(flight, Flight::Batch(Run::new(batch, actor_id, first, count)));
     }
 
     /// Writes requests of a batch to links, as long as they go by any, and at most so many; the first goes by this one, with
@@ -200,11 +200,11 @@ impl Core {
         &mut self,
         flight: FlightId,
         batch: &Batch,
-        mount: MountId,
+        actor_id: ActorId,
         most: usize,
         first: (usize, u32),
     ) -> u32 {
-        let mut coming = batch.coming_for(mount);
+        let mut coming = batch.coming_for(actor_id);
         let (mut count, mut next) = (0, Some(first));
         // Of one link in a row, they are counted as one.
         let (mut counted, mut last) = (0, first.0);
@@ -234,11 +234,11 @@ impl Core {
     }
 
     /// Sends a request in parts.
-    fn send_split(&mut self, mut batch: Box<Batch>, mount: MountId, split: Split) {
+    fn send_split(&mut self, mut batch: Box<Batch>, actor_id: ActorId, split: Split) {
         let Some(client) = batch.client() else { return };
         let (lane, number) = (Lane::of(client), client.id());
         batch.send_on();
-        self.depart_in_parts(Who::Batch(batch, mount), lane, number, split);
+        self.depart_in_parts(Who::Batch(batch, actor_id), lane, number, split);
     }
 
     fn depart_in_parts(&mut self, who: Who, lane: Lane, number: u64, Split { parts, merge }: Split) {
@@ -302,7 +302,7 @@ impl Core {
                 Some(Flight::Batch(mut run)) => {
                     self.flights.keep(&mut run);
                     let most = run.as_many().clamp(1, MOST);
-                    self.run(run.batch, run.mount, most);
+                    self.run(run.batch, run.actor_id, most);
                 }
                 Some(Flight::Split(parts)) => self.land_in_parts(*parts),
                 _ => {}
@@ -313,9 +313,9 @@ impl Core {
 
     fn land_in_parts(&mut self, parts: Parts) {
         match parts.merge() {
-            (Who::Batch(mut batch, mount), reply) => {
+            (Who::Batch(mut batch, actor_id), reply) => {
                 answer(&mut batch, &reply);
-                self.run(batch, mount, FIRST);
+                self.run(batch, actor_id, FIRST);
             }
             // Who has asked may have gone.
             (Who::Program(answer), reply) => drop(answer.send(Ok(reply))),
@@ -371,8 +371,8 @@ impl Core {
         for question in mem::take(&mut self.asked) {
             self.ask(question);
         }
-        for (batch, mount) in mem::take(&mut self.waiting) {
-            self.run(batch, mount, FIRST);
+        for (batch, actor_id) in mem::take(&mut self.waiting) {
+            self.run(batch, actor_id, FIRST);
         }
         self.land();
     }
@@ -459,7 +459,7 @@ impl Core {
     fn send_privately(
         &mut self,
         mut batch: Box<Batch>,
-        mount: MountId,
+        actor_id: ActorId,
         kind: Kind,
         to: Result<Option<usize>, Error>,
     ) -> Option<Box<Batch>> {
@@ -474,7 +474,7 @@ impl Core {
             return batch.leave();
         }
         batch.send_on();
-        private.send(batch, mount, kind, to);
+        private.send(batch, actor_id, kind, to);
         None
     }
 
@@ -503,8 +503,8 @@ impl Core {
     }
 
     /// A batch has a reply that did not come by a link.
-    pub(super) fn go_on(&mut self, batch: Box<Batch>, mount: MountId) {
-        self.run(batch, mount, FIRST);
+    pub(super) fn go_on(&mut self, batch: Box<Batch>, actor_id: ActorId) {
+        self.run(batch, actor_id, FIRST);
         self.land();
     }
 
@@ -545,16 +545,16 @@ impl Drop for Core {
     fn drop(&mut self) {
         self.links.iter().for_each(Link::wake);
         let flying = self.flights.run_batches().filter_map(|flight| match flight {
-            Flight::Batch(Run { batch, mount, .. }) => Some((batch, mount)),
+            Flight::Batch(Run { batch, actor_id, .. }) => Some((batch, actor_id)),
             Flight::Split(parts) => match parts.who {
-                Who::Batch(batch, mount) => Some((batch, mount)),
+                Who::Batch(batch, actor_id) => Some((batch, actor_id)),
                 Who::Program(_) => None,
             },
             _ => None,
         });
-        for (mut batch, mount) in flying.chain(self.waiting.drain(..)) {
+        for (mut batch, actor_id) in flying.chain(self.waiting.drain(..)) {
             batch.forget_relayed();
-            batch.refuse(mount, &STOPPED);
+            batch.refuse(actor_id, &STOPPED);
             // What is refused does not wait.
             drop(batch.leave());
         }

@@ -14,7 +14,7 @@ use super::{
 use crate::{
     Client, Error, Value,
     command::Call,
-    connection::{Batch, ClientFlag, MountId, Target},
+    connection::{Batch, ClientFlag, ActorId, CommandRef},
 };
 
 /// Where a request of a batch goes.
@@ -56,8 +56,8 @@ impl From<Error> for Way {
 
 impl Core {
     /// Where its next request goes.
-    pub(super) fn next_way(&mut self, batch: &Batch, mount: MountId) -> Option<Way> {
-        let mut coming = batch.coming_for(mount);
+    pub(super) fn next_way(&mut self, batch: &Batch, actor_id: ActorId) -> Option<Way> {
+        let mut coming = batch.coming_for(actor_id);
         let first = coming.next().filter(|_| batch.client().is_some_and(Client::is_connected))?;
         Some(self.way(batch, first, coming, None))
     }
@@ -66,8 +66,8 @@ impl Core {
     pub(super) fn way(
         &mut self,
         batch: &Batch,
-        (request, target): (u32, Target),
-        behind: impl Iterator<Item = (u32, Target)>,
+        (request, target): (u32, CommandRef),
+        behind: impl Iterator<Item = (u32, CommandRef)>,
         before: Option<usize>,
     ) -> Way {
         let Some(call) = batch.call(request) else { return Way::Wait };
@@ -194,7 +194,7 @@ impl Core {
     fn rest_of_transaction(
         &mut self,
         batch: &Batch,
-        coming: impl Iterator<Item = (u32, Target)>,
+        coming: impl Iterator<Item = (u32, CommandRef)>,
     ) -> Option<(u32, Option<usize>)> {
         let mut server = None;
         for (before, (request, target)) in (0..).zip(coming) {

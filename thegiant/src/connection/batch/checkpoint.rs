@@ -2,7 +2,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use super::{Batch, MountId};
+use super::{Batch, ActorId};
 use crate::{
     Error,
     builtin::transaction::aborted_by,
@@ -37,13 +37,13 @@ impl Batch {
     }
 
     /// Has what its next request waits for come by way of a keeper. If the reply is there already, it waits no longer.
-    pub(crate) fn answer_by_way_of<A: Commands>(&mut self, keeper: impl FnOnce(bool) -> ReplyHolder) {
+    pub(crate) fn hold_reply<A: Commands>(&mut self, reply_holder: impl FnOnce(bool) -> ReplyHolder) {
         let Some(client) = self.client.clone() else { return };
         if self.is_transaction {
-            self.end_waiting(&client);
+            self.end_wait(&client);
         }
         let may_write = self.row_of(self.next).is_some_and(|row| writes::<A>(row));
-        if let Some(reply) = client.keep_by(keeper(may_write)) {
+        if let Some(reply) = client.hold_reply_by(reply_holder(may_write)) {
             self.take_reply(reply);
         }
     }
@@ -102,7 +102,7 @@ impl Batch {
         self.mark = checkpoint.mark;
         self.out.rewind(checkpoint.mark);
         self.out.set_replies(checkpoint.replies);
-        self.ledger.forget_from(checkpoint.next as u32);
+        self.stats.forget_from(checkpoint.next as u32);
         until
     }
 
@@ -111,20 +111,20 @@ impl Batch {
         if self.is_waiting()
             && let Some(client) = &self.client
         {
-            client.forget_to_wait();
+            client.cancel_wait();
         }
         self.requests.clear();
         self.next = 0;
         self.streaming = None;
         self.room = usize::MAX;
         self.forget_replies();
-        self.ledger.clear();
+        self.stats.clear();
         self.out.error(&aborted_by(error));
     }
 
     fn row_of(&self, index: usize) -> Option<RowId> {
         match self.requests.get(index)?.target {
-            Resolved::Command(target) if target.mount != MountId::SESSION => Some(target.row),
+            Resolved::Command(target) if target.actor_id != ActorId::CONNECTION => Some(target.row),
             _ => None,
         }
     }

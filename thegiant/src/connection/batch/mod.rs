@@ -24,7 +24,7 @@ use crate::{
     Error,
     command::{Call, Commands, Resolved, RowId, Spec},
     keyspace::Ran,
-    observe::{Failure, Ledger},
+    observe::{Failure, BatchStats},
     resp::{Encoder, Mark, Replies, Span, StreamingReply},
 };
 
@@ -71,7 +71,7 @@ pub(crate) struct Batch {
     /// Of a transaction that has begun with an actor, and goes on with it later.
     pub(crate) exclusive: Option<Exclusive>,
     /// What is noted of single requests.
-    pub(crate) ledger: Ledger,
+    pub(crate) stats: BatchStats,
 }
 
 impl fmt::Debug for Batch {
@@ -103,7 +103,7 @@ impl Default for Batch {
             told: 0,
             is_transaction: false,
             exclusive: None,
-            ledger: Ledger::default(),
+            stats: BatchStats::default(),
         }
     }
 }
@@ -117,15 +117,15 @@ pub(crate) struct PartialBulk {
 struct Request {
     /// The end of its words in `spans`: these have less than 32 bits, since places in the input do.
     end: u32,
-    target: Resolved<Target>,
+    target: Resolved<CommandRef>,
 }
 
 /// Who runs a command. It is aligned to be copied at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(align(8))]
-pub(crate) struct Target {
+pub(crate) struct CommandRef {
     /// The connection itself, or a handler actor.
-    pub(crate) mount: MountId,
+    pub(crate) actor_id: ActorId,
     /// The row among those of the mount.
     pub(crate) row: RowId,
     /// The number among all commands.
@@ -134,7 +134,7 @@ pub(crate) struct Target {
 
 /// A number that tells mounted actors apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct MountId(pub(crate) u16);
+pub(crate) struct ActorId(pub(crate) u16);
 
 /// With so many bytes of replies, they are sent before more requests are run: a client that does
 /// not read them cannot have them pile up.
@@ -143,9 +143,9 @@ const HIGH_WATER: usize = 1024 * 1024;
 /// A batch that waits may have buffers of so many bytes, whatever it needs of them.
 const SMALL: usize = 1024;
 
-impl MountId {
+impl ActorId {
     /// The connection itself.
-    pub(crate) const SESSION: MountId = MountId(u16::MAX);
+    pub(crate) const CONNECTION: ActorId = ActorId(u16::MAX);
 }
 
 impl Batch {
@@ -178,7 +178,7 @@ impl Batch {
         self.streaming = None;
         self.out.set_timed(false);
         self.out.set_replies(Replies::On);
-        self.ledger.clear();
+        self.stats.clear();
         self.room = HIGH_WATER;
         batch_pool::put(self);
     }
@@ -192,13 +192,13 @@ impl Batch {
             + self.out.capacity()
     }
 
-    /// Names the client; it is nobody's while it waits to be collected.
+    /// ClientNames the client; it is nobody's while it waits to be collected.
     pub(crate) fn belong_to(&mut self, client: &Client) {
         self.client.get_or_insert_with(|| client.clone());
     }
 
     /// Adds the request whose words have been appended to `spans`.
-    pub(crate) fn push_request(&mut self, resolve: impl FnOnce(&Call<'_>) -> Resolved<Target>) {
+    pub(crate) fn push_request(&mut self, resolve: impl FnOnce(&Call<'_>) -> Resolved<CommandRef>) {
         let start = self.end_of_requests();
         let Some(client) = &self.client else { return };
         let call =
@@ -245,7 +245,7 @@ impl Batch {
 
     /// What the request to be run next was resolved to; none while there are so many replies that
     /// they have to be sent first, or the one before it waits for its reply.
-    pub(crate) fn next_target(&self) -> Option<Resolved<Target>> {
+    pub(crate) fn next_target(&self) -> Option<Resolved<CommandRef>> {
         let request = self.requests.get(self.next)?;
         (self.out.len() < self.room).then_some(request.target)
     }
@@ -256,7 +256,7 @@ impl Batch {
     }
 
     /// What a request was resolved to.
-    pub(crate) fn target(&self, request: u32) -> Option<Resolved<Target>> {
+    pub(crate) fn target(&self, request: u32) -> Option<Resolved<CommandRef>> {
         self.requests.get(request as usize).map(|request| request.target)
     }
 
@@ -268,7 +268,7 @@ impl Batch {
     /// Which commands were run, how often: those of the same name in a row come as one.
     pub(crate) fn count_calls(&self, mut count: impl FnMut(CommandId, u64)) {
         let mut start = 0;
-        for failure in self.ledger.failures().iter().filter(|failure| failure.is_rejection) {
+        for failure in self.stats.failures().iter().filter(|failure| failure.is_rejection) {
             let rejected = failure.request as usize;
             count_in_a_row(&self.requests[start..rejected], &mut count);
             start = rejected + 1;
@@ -293,11 +293,11 @@ impl Batch {
 
     /// The requests that `mount` is going to run next, without being asked again in between: the
     /// connection itself runs one at a time.
-    pub(crate) fn coming(&self, mount: MountId) -> impl Iterator<Item = (u32, Target)> + Clone {
-        let most = if mount == MountId::SESSION { 1 } else { usize::MAX };
+    pub(crate) fn coming(&self, actor_id: ActorId) -> impl Iterator<Item = (u32, CommandRef)> + Clone {
+        let most = if actor_id == ActorId::CONNECTION { 1 } else { usize::MAX };
         let requests = self.requests.iter().zip(0..).skip(self.next).take(most);
         requests.map_while(move |(request, index)| match request.target {
-            Resolved::Command(target) if target.mount == mount => Some((index, target)),
+            Resolved::Command(target) if target.actor_id == actor_id => Some((index, target)),
             _ => None,
         })
     }
@@ -322,7 +322,7 @@ impl Batch {
         }
         let Some(client) = &self.client else { return };
         let Some(server) = client.server() else { return };
-        let failures = self.ledger.failures();
+        let failures = self.stats.failures();
         let ran = (told..self.next).filter_map(|index| {
             let command = server.routes.command(self.requests[index].command()?);
             let request = index as u32;
@@ -334,10 +334,10 @@ impl Batch {
 
     /// Tells which keys a member of a pool is going to read, where others change them meanwhile.
     #[cold]
-    pub(crate) fn tell_of_reads(&self, mount: MountId) {
+    pub(crate) fn tell_of_reads(&self, actor_id: ActorId) {
         let Some(client) = &self.client else { return };
         let Some(server) = client.server() else { return };
-        let reads = self.coming(mount).filter_map(|(request, target)| {
+        let reads = self.coming(actor_id).filter_map(|(request, target)| {
             Some(Ran {
                 command: server.routes.command(target.command),
                 call: self.call(request)?,
@@ -348,16 +348,16 @@ impl Batch {
     }
 
     /// Has `show` see the requests that `mount` is going to run next, unless it has seen them.
-    pub(crate) fn show(&mut self, mount: MountId, mut show: impl FnMut(&Call<'_>, CommandId)) {
-        let before = self.ledger.shown();
+    pub(crate) fn show(&mut self, actor_id: ActorId, mut show: impl FnMut(&Call<'_>, CommandId)) {
+        let before = self.stats.shown();
         let mut shown = before;
-        for (index, target) in self.coming(mount).filter(|(index, _)| *index >= before) {
+        for (index, target) in self.coming(actor_id).filter(|(index, _)| *index >= before) {
             if let Some(call) = self.call(index) {
                 show(&call, target.command);
             }
             shown = index + 1;
         }
-        self.ledger.note_shown(shown);
+        self.stats.note_shown(shown);
     }
 
     /// The replies have been sent, and there are requests that have not been run.
@@ -378,7 +378,7 @@ impl Batch {
     /// A handler that panics is answered with an internal error; the rest goes on.
     pub(crate) fn run<A: Commands>(
         &mut self,
-        mount: MountId,
+        actor_id: ActorId,
         actor: &mut A,
         context: &mut A::CommandContext,
     ) {
@@ -387,9 +387,9 @@ impl Batch {
         }
         // One look at the level, once for all of them: a span that is made for nobody costs more.
         if LevelFilter::current() >= LevelFilter::DEBUG {
-            self.run_in_span(mount, actor, context);
+            self.run_in_span(actor_id, actor, context);
         } else {
-            self.run_all(mount, actor, context);
+            self.run_all(actor_id, actor, context);
         }
         if self.is_observed {
             self.tell_of_keys();
@@ -399,23 +399,23 @@ impl Batch {
     /// What handlers log is said to be about this client. The span has a target of its own, so that an
     /// operator can ask for it alone.
     #[cold]
-    fn run_in_span<A: Commands>(&mut self, mount: MountId, actor: &mut A, context: &mut A::CommandContext) {
+    fn run_in_span<A: Commands>(&mut self, actor_id: ActorId, actor: &mut A, context: &mut A::CommandContext) {
         let Some(client) = &self.client else { return };
         let span = debug_span!(target: "thegiant::batch", "batch", id = client.id(), client = %client.addr());
-        span.in_scope(|| self.run_all(mount, actor, context));
+        span.in_scope(|| self.run_all(actor_id, actor, context));
     }
 
-    fn run_all<A: Commands>(&mut self, mount: MountId, actor: &mut A, context: &mut A::CommandContext) {
+    fn run_all<A: Commands>(&mut self, actor_id: ActorId, actor: &mut A, context: &mut A::CommandContext) {
         self.begin();
-        while self.next_row(mount).is_some() {
+        while self.next_row(actor_id).is_some() {
             let guarded = catch_unwind(AssertUnwindSafe(|| {
-                while let Some(row) = self.next_row(mount) {
+                while let Some(row) = self.next_row(actor_id) {
                     let row = row.get::<A>();
                     self.step(Some(&row.spec), |call, out| (row.run)(actor, call, context, out));
                 }
             }));
             if guarded.is_err() {
-                let spec = self.next_row(mount).map(|row| &row.get::<A>().spec);
+                let spec = self.next_row(actor_id).map(|row| &row.get::<A>().spec);
                 self.answer_panic(spec);
             }
         }
@@ -428,7 +428,7 @@ impl Batch {
         if self.out.take_deferred()
             && let Some(client) = &self.client
         {
-            client.forget_to_wait();
+            client.cancel_wait();
         }
         self.step(spec, |call, out| {
             let client = call.client();
@@ -441,7 +441,7 @@ impl Batch {
     /// Requests are going to be run, without a pause between them.
     pub(crate) fn begin(&mut self) {
         if self.is_timed {
-            self.ledger.begin();
+            self.stats.begin();
             self.out.set_timed(true);
         }
     }
@@ -485,10 +485,10 @@ impl Batch {
         if self.out.take_error() {
             self.note_failure(self.next, is_rejection);
         }
-        self.ledger.note_end(self.next as u32, is_rejection);
+        self.stats.note_end(self.next as u32, is_rejection);
         if is_deferred {
             // It has been timed: what it waits for is not the handler's doing.
-            self.ledger.stop();
+            self.stats.stop();
             self.room = 0;
             return false;
         }
@@ -512,12 +512,12 @@ impl Batch {
         let Some(line) = self.out.error_since(self.mark) else { return };
         let code = line.split(|byte| *byte == b' ' || *byte == b'\r').next().unwrap_or_default();
         let code = String::from_utf8_lossy(code).into();
-        self.ledger.note_failure(Failure { request: request as u32, code, is_rejection });
+        self.stats.note_failure(Failure { request: request as u32, code, is_rejection });
     }
 
     /// Answers the next request and those behind it, as long as they are for `mount`, with `error`.
-    pub(crate) fn refuse(&mut self, mount: MountId, error: &Error) {
-        while self.next_row(mount).is_some() {
+    pub(crate) fn refuse(&mut self, actor_id: ActorId, error: &Error) {
+        while self.next_row(actor_id).is_some() {
             self.reject(|_, out| out.error(error));
         }
     }
@@ -532,9 +532,9 @@ impl Batch {
             return None;
         }
         if self.is_transaction {
-            self.end_waiting(&client);
+            self.end_wait(&client);
         }
-        let mut batch = client.park(self, true)?;
+        let mut batch = client.block(self, true)?;
         if batch.is_waiting() {
             client.hand_back(batch);
             return None;
@@ -591,9 +591,9 @@ impl Batch {
         copy
     }
 
-    fn next_row(&self, mount: MountId) -> Option<RowId> {
+    fn next_row(&self, actor_id: ActorId) -> Option<RowId> {
         match self.next_target()? {
-            Resolved::Command(target) if target.mount == mount => Some(target.row),
+            Resolved::Command(target) if target.actor_id == actor_id => Some(target.row),
             _ => None,
         }
     }

@@ -1,6 +1,6 @@
 //! Requests that are answered by another server.
 
-use super::{Batch, MountId, Target};
+use super::{Batch, ActorId, CommandRef};
 use crate::Client;
 
 impl Batch {
@@ -10,9 +10,9 @@ impl Batch {
     }
 
     /// The requests that are [coming](Self::coming), as far as there is room for their replies.
-    pub(crate) fn coming_for(&self, mount: MountId) -> impl Iterator<Item = (u32, Target)> + Clone {
+    pub(crate) fn coming_for(&self, actor_id: ActorId) -> impl Iterator<Item = (u32, CommandRef)> + Clone {
         let is_room = self.next_target().is_some();
-        self.coming(mount).take_while(move |_| is_room)
+        self.coming(actor_id).take_while(move |_| is_room)
     }
 
     /// The number of the request to be run next.
@@ -27,7 +27,7 @@ impl Batch {
 
     /// Requests are sent on: what their replies wait for is nobody's doing here, and is not timed.
     pub(crate) fn send_on(&mut self) {
-        self.ledger.stop();
+        self.stats.stop();
     }
 
     /// A part of the reply to its next request has arrived.

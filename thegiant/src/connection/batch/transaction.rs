@@ -2,7 +2,7 @@
 
 use std::mem;
 
-use super::{Batch, MountId, Request, Target, batch_pool};
+use super::{Batch, ActorId, Request, CommandRef, batch_pool};
 use crate::{
     Client, Error,
     command::{Flags, Resolved, Spec},
@@ -20,7 +20,7 @@ pub(crate) enum Transaction {
     #[default]
     None,
     /// Requests are queued.
-    Queueing(Box<Queue>),
+    Queued(Box<Queue>),
     /// They are run. This is the batch whose `EXEC` waits.
     Running(Box<Batch>),
 }
@@ -30,11 +30,11 @@ pub(crate) enum Transaction {
 pub(crate) struct Queue {
     requests: Box<Batch>,
     /// Who answers it, and the first command for which that is so.
-    actor: Option<(MountId, &'static Spec)>,
+    actor: Option<(ActorId, &'static Spec)>,
     /// The flags of all commands.
     flags: Flags,
     /// Something could not be queued: nothing is going to be run.
-    is_spoilt: bool,
+    is_aborted: bool,
 }
 
 /// Built-in commands that are not queued.
@@ -44,9 +44,9 @@ pub(crate) const NOT_ALLOWED: Error = Error::from_static("ERR Command not allowe
 
 impl Transaction {
     /// Whether this command is to be queued.
-    pub(crate) fn takes(&self, target: Target, command: &Spec) -> bool {
-        let is_at_once = || target.mount == MountId::SESSION && AT_ONCE.contains(&command.name);
-        matches!(self, Transaction::Queueing(_)) && !is_at_once()
+    pub(crate) fn takes(&self, target: CommandRef, command: &Spec) -> bool {
+        let is_at_once = || target.actor_id == ActorId::CONNECTION && AT_ONCE.contains(&command.name);
+        matches!(self, Transaction::Queued(_)) && !is_at_once()
     }
 
     pub(crate) fn is_none(&self) -> bool {
@@ -60,7 +60,7 @@ impl Transaction {
     /// What is queued.
     pub(crate) fn queue(&mut self) -> Option<&mut Queue> {
         match self {
-            Transaction::Queueing(queue) => Some(queue),
+            Transaction::Queued(queue) => Some(queue),
             _ => None,
         }
     }
@@ -68,7 +68,7 @@ impl Transaction {
     /// The flags of all commands that are queued.
     pub(crate) fn flags(&self) -> Flags {
         match self {
-            Transaction::Queueing(queue) => queue.flags,
+            Transaction::Queued(queue) => queue.flags,
             _ => Flags::NONE,
         }
     }
@@ -76,7 +76,7 @@ impl Transaction {
 
 impl Queue {
     pub(crate) fn new() -> Self {
-        Queue { requests: Batch::new(), actor: None, flags: Flags::NONE, is_spoilt: false }
+        Queue { requests: Batch::new(), actor: None, flags: Flags::NONE, is_aborted: false }
     }
 
     /// How many requests these are, and the bytes that they take.
@@ -85,12 +85,12 @@ impl Queue {
     }
 
     /// A request has been refused.
-    pub(crate) fn spoil(&mut self) {
-        self.is_spoilt = true;
+    pub(crate) fn abort(&mut self) {
+        self.is_aborted = true;
     }
 
-    pub(crate) fn is_spoilt(&self) -> bool {
-        self.is_spoilt
+    pub(crate) fn is_aborted(&self) -> bool {
+        self.is_aborted
     }
 
     /// Copies the next request of a batch.
@@ -99,19 +99,19 @@ impl Queue {
     /// If it may not be part of this transaction, which is spoilt then.
     pub(crate) fn push(&mut self, batch: &mut Batch, routes: &Routes) -> Result<(), Error> {
         if let Some(Resolved::Command(target)) = batch.next_target() {
-            self.admit(target, routes.command(target.command)).inspect_err(|_| self.spoil())?;
+            self.admit(target, routes.command(target.command)).inspect_err(|_| self.abort())?;
         }
         batch.copy_next(&mut self.requests);
         Ok(())
     }
 
-    fn admit(&mut self, target: Target, command: &'static Spec) -> Result<(), Error> {
+    fn admit(&mut self, target: CommandRef, command: &'static Spec) -> Result<(), Error> {
         if command.flags.contains(Flags::NO_MULTI) {
             return Err(NOT_ALLOWED);
         }
-        if target.mount != MountId::SESSION {
-            let (actor, first) = *self.actor.get_or_insert((target.mount, command));
-            if actor != target.mount {
+        if target.actor_id != ActorId::CONNECTION {
+            let (actor, first) = *self.actor.get_or_insert((target.actor_id, command));
+            if actor != target.actor_id {
                 let [command, first] = [command, first].map(Spec::full_name);
                 return Err(Error::err(format_args!(
                     "'{command}' can't be in one transaction with '{first}': another actor answers it"
@@ -123,7 +123,7 @@ impl Queue {
     }
 
     /// The requests as a batch that can be run, and the actor that has to begin it.
-    pub(crate) fn into_batch(self, client: &Client) -> (Box<Batch>, Option<MountId>) {
+    pub(crate) fn into_batch(self, client: &Client) -> (Box<Batch>, Option<ActorId>) {
         let mut batch = self.requests;
         batch.belong_to(client);
         batch.is_transaction = true;
@@ -163,8 +163,8 @@ impl Batch {
     }
 
     /// Whether it is a transaction that goes on with this actor, after what the connection has to do.
-    pub(crate) fn returns_to(&self, mount: MountId) -> bool {
-        let is_for = |request: &Request| matches!(request.target, Resolved::Command(to) if to.mount == mount);
+    pub(crate) fn returns_to(&self, actor_id: ActorId) -> bool {
+        let is_for = |request: &Request| matches!(request.target, Resolved::Command(to) if to.actor_id == actor_id);
         self.is_transaction && !self.is_waiting() && self.requests[self.next..].iter().any(is_for)
     }
 
@@ -182,7 +182,7 @@ impl Batch {
     /// A command that waits for something to happen does not do so in a transaction: it ends as if its time were
     /// over. One that is merely answered later is waited for.
     #[cold]
-    pub(super) fn end_waiting(&self, client: &Client) {
+    pub(super) fn end_wait(&self, client: &Client) {
         let command = self.requests.get(self.next).and_then(Request::command);
         if let (Some(server), Some(command)) = (client.server(), command)
             && server.routes.command(command).flags.contains(Flags::BLOCKING)

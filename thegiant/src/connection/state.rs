@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::{Batch, Client, ClientFlag, CommandId, Shared, Transaction};
+use super::{Batch, Client, ClientFlag, CommandId, ServerState, Transaction};
 use crate::{
     command::{Call, Flags, Receiver},
     keyspace::Watch,
@@ -17,8 +17,8 @@ const UNAUTHENTICATED_INPUT: usize = 1024 * 1024;
 /// The state of a connection that commands can see and change. The built-in commands are its
 /// methods, written with the same attribute as those of any application.
 #[derive(Debug)]
-pub(crate) struct Session {
-    pub(crate) shared: Arc<Shared>,
+pub(crate) struct ConnectionState {
+    pub(crate) server: Arc<ServerState>,
     pub(crate) client: Client,
     /// Nothing more is read or run; what has been answered is sent.
     pub(crate) closing: bool,
@@ -35,14 +35,14 @@ pub(crate) struct Session {
     pub(crate) replies: Replies,
 }
 
-impl Session {
-    pub(crate) fn new(shared: Arc<Shared>, client: Client) -> Self {
-        let authenticated = shared.password.is_none();
+impl ConnectionState {
+    pub(crate) fn new(server: Arc<ServerState>, client: Client) -> Self {
+        let authenticated = server.password.is_none();
         if !authenticated {
-            client.unauthenticated_since(Some(shared.now()));
+            client.unauthenticated_since(Some(server.now()));
         }
-        Session {
-            shared,
+        ConnectionState {
+            server,
             client,
             closing: false,
             authenticated,
@@ -62,7 +62,7 @@ impl Session {
         // Whoever has not said who it is gets no more time by asking to start over.
         if authenticated != self.authenticated {
             self.authenticated = authenticated;
-            self.client.unauthenticated_since((!authenticated).then(|| self.shared.now()));
+            self.client.unauthenticated_since((!authenticated).then(|| self.server.now()));
         }
     }
 
@@ -80,7 +80,7 @@ impl Session {
     /// What its client has subscribed to, and is going to.
     pub(crate) fn subscriptions(&mut self) -> &mut Subscriptions {
         self.subscriptions.get_or_insert_with(|| {
-            let pubsub = self.shared.pubsub.clone();
+            let pubsub = self.server.pubsub.clone();
             Box::new(Subscriptions::new(pubsub, self.client.clone()))
         })
     }
@@ -88,7 +88,7 @@ impl Session {
     /// Moves what is to be pushed behind what has been written.
     pub(crate) fn take_pushed(&self, out: &mut Encoder) {
         let len = self.client.take_pushed(out);
-        self.shared.account(len, 0);
+        self.server.account(len, 0);
     }
 
     /// Lets others see what is queued.
@@ -107,7 +107,7 @@ impl Session {
 
     /// Whether `EXEC` would run what is queued.
     pub(crate) fn can_execute(&self) -> bool {
-        let is_ready = matches!(&self.transaction, Transaction::Queueing(queue) if !queue.is_spoilt());
+        let is_ready = matches!(&self.transaction, Transaction::Queued(queue) if !queue.is_aborted());
         is_ready && !self.client.is(ClientFlag::Dirty)
     }
 
@@ -131,8 +131,8 @@ impl Session {
         self.set_monitor(false);
         self.subscriptions = None;
         self.end_transaction();
-        self.shared.keyspace.untrack(&self.client);
-        self.set_authenticated(self.shared.password.is_none());
+        self.server.keyspace.untrack(&self.client);
+        self.set_authenticated(self.server.password.is_none());
     }
 
     /// Whether it is shown all commands.
@@ -142,9 +142,9 @@ impl Session {
         }
         self.client.set(ClientFlag::Monitor, on);
         if on {
-            self.shared.monitor(&self.client);
+            self.server.monitor(&self.client);
         } else {
-            self.shared.unmonitor(&self.client);
+            self.server.unmonitor(&self.client);
             // Behind the reply that ends it, a line would be taken for another reply.
             if self.client.is_pushed_to() {
                 self.take_pushed(&mut Encoder::default());
@@ -154,7 +154,7 @@ impl Session {
 
     /// What the client may send at this moment.
     pub(crate) fn decode_limits(&self) -> DecodeLimits {
-        self.shared.settings.decode_limits().with_unauthenticated(!self.authenticated)
+        self.server.settings.decode_limits().with_unauthenticated(!self.authenticated)
     }
 
     /// The last command of a batch is what the client is said to have sent.
@@ -177,13 +177,13 @@ impl Session {
         } else {
             self.wait_for_rest();
         }
-        self.shared.account(before, input);
+        self.server.account(before, input);
     }
 
     /// If a request has begun, its client is waited for: that is timed, and not how long the client
     /// waits for the server.
     pub(crate) fn wait_for_rest(&self) {
-        let now = self.shared.now();
+        let now = self.server.now();
         if self.client.input() > 0 && self.client.request_age(now).is_none() {
             self.client.request_since(Some(now));
         }
@@ -194,71 +194,71 @@ impl Session {
         let before = self.client.output();
         if before != output {
             let output = self.client.set_output(output);
-            self.shared.account(before, output);
+            self.server.account(before, output);
         }
     }
 
     /// Bytes that a request may have before it is whole.
     pub(crate) fn query_buffer_limit(&self) -> usize {
-        let limit = self.shared.settings.query_buffer_limit();
+        let limit = self.server.settings.query_buffer_limit();
         if self.authenticated { limit } else { limit.min(UNAUTHENTICATED_INPUT) }
     }
 
     /// Whether so many bytes of replies are too many to wait for. For a client that has not said who
     /// it is, any are that do not go on.
     pub(crate) fn is_output_over(&self, waiting: usize, is_stuck: bool) -> bool {
-        let limit = self.shared.settings.output_limit(Setting::NormalOutputLimit);
+        let limit = self.server.settings.output_limit(Setting::NormalOutputLimit);
         limit.is_over(waiting) || (is_stuck && !self.authenticated)
     }
 
     /// Shows a command to those who want to see all, unless it is one for operators.
     pub(crate) fn show(&self, call: &Call<'_>, command: CommandId) {
-        let flags = self.shared.routes.command(command).flags;
+        let flags = self.server.routes.command(command).flags;
         if !flags.contains(Flags::ADMIN) && !flags.contains(Flags::SKIP_MONITOR) {
-            self.shared.show(call);
+            self.server.show(call);
         }
     }
 
     /// Counts the requests of a batch that has been run, and keeps those that were slow.
     pub(crate) fn tally(&self, batch: &mut Batch) {
-        self.shared.stats.tally(batch, self.shared.settings.flag(Setting::LatencyTracking));
-        if batch.ledger.times().is_empty() {
+        self.server.stats.tally(batch, self.server.settings.flag(Setting::LatencyTracking));
+        if batch.stats.times().is_empty() {
             return;
         }
         batch.belong_to(&self.client);
-        let Ok(slow) = u64::try_from(self.shared.settings.signed(Setting::SlowlogLogSlowerThan)) else {
+        let Ok(slow) = u64::try_from(self.server.settings.signed(Setting::SlowlogLogSlowerThan)) else {
             return;
         };
-        let most = self.shared.settings.size(Setting::SlowlogMaxLen);
-        for (request, took) in batch.ledger.times() {
+        let most = self.server.settings.size(Setting::SlowlogMaxLen);
+        for (request, took) in batch.stats.times() {
             let is_shown = |call: &Call<'_>| !self.is_skipped_by_slowlog(call);
             if *took >= Duration::from_micros(slow)
                 && let Some(call) = batch.call(*request).filter(is_shown)
             {
-                self.shared.slowlog.add(&call, *took, most);
+                self.server.slowlog.add(&call, *took, most);
             }
         }
     }
 
     fn is_skipped_by_slowlog(&self, call: &Call<'_>) -> bool {
-        let spec = self.shared.routes.table().spec(call.name(), call.get(1));
+        let spec = self.server.routes.table().spec(call.name(), call.get(1));
         spec.is_some_and(|spec| spec.flags.contains(Flags::SKIP_SLOWLOG))
     }
 }
 
-impl Drop for Session {
+impl Drop for ConnectionState {
     fn drop(&mut self) {
-        self.shared.stats.closed();
+        self.server.stats.closed();
         self.end_transaction();
         self.set_monitor(false);
-        self.shared.keyspace.untrack(&self.client);
+        self.server.keyspace.untrack(&self.client);
         let memory = self.client.close();
-        self.shared.account(memory, 0);
-        self.shared.presence.tell_disconnected(&self.client);
-        self.shared.clients.forget(&self.client);
+        self.server.account(memory, 0);
+        self.server.connection_events.tell_disconnected(&self.client);
+        self.server.clients.forget(&self.client);
     }
 }
 
-impl Receiver for Session {
+impl Receiver for ConnectionState {
     type CommandContext = ();
 }

@@ -4,11 +4,11 @@ use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
 
 /// What the batches of a server have to be looked at for: usually nothing, which is one load per batch.
 #[derive(Debug, Default)]
-pub(crate) struct Attention(AtomicU8);
+pub(crate) struct Hooks(AtomicU8);
 
 /// A reason to look, a bit each.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Look {
+pub(crate) enum Hook {
     /// Each command is timed.
     Time = 1,
     /// Each command is shown to somebody.
@@ -19,17 +19,17 @@ pub(crate) enum Look {
     Keys = 1 << 3,
 }
 
-impl Attention {
+impl Hooks {
     /// Whether there is any reason at all.
     pub(crate) fn is_any(&self) -> bool {
         self.0.load(Relaxed) != 0
     }
 
-    pub(crate) fn is(&self, look: Look) -> bool {
+    pub(crate) fn is(&self, look: Hook) -> bool {
         self.0.load(Relaxed) & look as u8 != 0
     }
 
-    pub(crate) fn set(&self, look: Look, on: bool) {
+    pub(crate) fn set(&self, look: Hook, on: bool) {
         if on {
             self.0.fetch_or(look as u8, Relaxed);
         } else {

@@ -2,12 +2,12 @@
 
 use std::{collections::HashMap, time::Duration};
 
-use super::{Client, ClientFlag, Shared, Wish};
+use super::{Client, ClientFlag, ServerState, CloseRequest};
 use crate::settings::{OutputLimit, Setting};
 
 /// A look at all clients. With no limit that needs it, none is looked at.
 #[derive(Debug, Default)]
-pub(crate) struct Sweep {
+pub(crate) struct ClientsCron {
     /// Since when so much waits for a client that it may not be so for long.
     over_soft: HashMap<u64, u32>,
 }
@@ -21,16 +21,16 @@ struct Limits {
     push: OutputLimit,
 }
 
-impl Sweep {
+impl ClientsCron {
     /// Closes clients that are over a limit.
-    pub(crate) fn run(&mut self, shared: &Shared) {
-        let limits = Limits::of(shared);
-        if !limits.is_any(shared) {
+    pub(crate) fn run(&mut self, server: &ServerState) {
+        let limits = Limits::of(server);
+        if !limits.is_any(server) {
             self.over_soft.clear();
             return;
         }
-        let now = shared.now();
-        let clients = shared.clients.all();
+        let now = server.now();
+        let clients = server.clients.all();
         let mut over_soft = HashMap::new();
         for client in &clients {
             if limits.is_over_soft(client) {
@@ -40,7 +40,7 @@ impl Sweep {
             let soft_age = over_soft.get(&client.id()).map(|since| now - since);
             if let Some(reason) = limits.exceeded(client, now, soft_age) {
                 tracing::info!(id = client.id(), client = %client.addr(), "closed: {reason}");
-                client.ask(Wish::Die);
+                client.ask(CloseRequest::Now);
             }
         }
         self.over_soft = over_soft;
@@ -48,9 +48,9 @@ impl Sweep {
 }
 
 impl Limits {
-    fn of(shared: &Shared) -> Self {
-        let settings = &shared.settings;
-        let needs_password = shared.password.is_some();
+    fn of(server: &ServerState) -> Self {
+        let settings = &server.settings;
+        let needs_password = server.password.is_some();
         Limits {
             timeout: settings.seconds(Setting::Timeout),
             request_timeout: settings.seconds(Setting::RequestTimeout),
@@ -65,10 +65,10 @@ impl Limits {
         }
     }
 
-    fn is_any(&self, shared: &Shared) -> bool {
+    fn is_any(&self, server: &ServerState) -> bool {
         let times = [self.timeout, self.request_timeout, self.auth_timeout];
         // What waits for nobody can be over no limit.
-        let may_wait = shared.clients.memory() > 0 && (self.normal.is_any() || self.push.is_any());
+        let may_wait = server.clients.memory() > 0 && (self.normal.is_any() || self.push.is_any());
         may_wait || times.iter().any(Option::is_some)
     }
 

@@ -9,28 +9,28 @@ use std::{
 
 use bytes::Bytes;
 
-use super::{Batch, waiting::Waiting};
+use super::{Batch, blocked::BlockedCommand};
 use crate::resp::Encoder;
 
 /// What the program leaves for a connection, and what it can be told while others hold its
 /// [`Client`](super::Client).
 #[derive(Default)]
-pub(super) struct Door {
+pub(super) struct ClientSlot {
     /// Wakes the connection.
     waker: Option<Waker>,
     /// A batch that has been answered.
     pub(super) answered: Option<Box<Batch>>,
     /// Nobody will come for it any more.
     pub(super) closed: bool,
-    extra: Option<Box<Extra>>,
+    extra: Option<Box<SlotExtras>>,
 }
 
 /// What not every connection has.
 #[derive(Default)]
-pub(super) struct Extra {
-    pub(super) names: Option<Box<Names>>,
-    pub(super) pushed: Pushed,
-    pub(super) waiting: Waiting,
+pub(super) struct SlotExtras {
+    pub(super) names: Option<Box<ClientNames>>,
+    pub(super) pushed: PushQueue,
+    pub(super) waiting: BlockedCommand,
     /// To how many channels, patterns and channels of shards it has subscribed.
     pub(super) subscribed: [usize; 3],
     /// How many requests its transaction has, if there is one, and the bytes that these take.
@@ -45,7 +45,7 @@ pub(super) struct Extra {
 
 /// What the client says of itself; most say nothing.
 #[derive(Default)]
-pub(super) struct Names {
+pub(super) struct ClientNames {
     pub(super) connection: Option<String>,
     pub(super) library: Option<String>,
     pub(super) library_version: Option<String>,
@@ -56,7 +56,7 @@ const FEW: usize = 4;
 
 /// What is to be sent that is no reply.
 #[derive(Default)]
-pub(super) struct Pushed {
+pub(super) struct PushQueue {
     /// What waits, each piece whole.
     pieces: VecDeque<Bytes>,
     /// Bytes of them.
@@ -69,7 +69,7 @@ pub(super) struct Pushed {
     ends: Vec<usize>,
 }
 
-impl Door {
+impl ClientSlot {
     pub(super) fn wake(&self) {
         if let Some(waker) = &self.waker {
             waker.wake_by_ref();
@@ -83,15 +83,15 @@ impl Door {
         }
     }
 
-    pub(super) fn extra(&self) -> Option<&Extra> {
+    pub(super) fn extra(&self) -> Option<&SlotExtras> {
         self.extra.as_deref()
     }
 
-    pub(super) fn extra_mut(&mut self) -> &mut Extra {
+    pub(super) fn extra_mut(&mut self) -> &mut SlotExtras {
         self.extra.get_or_insert_default()
     }
 
-    pub(super) fn names(&mut self) -> &mut Names {
+    pub(super) fn names(&mut self) -> &mut ClientNames {
         self.extra_mut().names.get_or_insert_default()
     }
 
@@ -106,7 +106,7 @@ impl Door {
     }
 }
 
-impl Pushed {
+impl PushQueue {
     /// Adds a piece; returns its number.
     pub(super) fn add(&mut self, piece: Bytes) -> u64 {
         self.len += piece.len();

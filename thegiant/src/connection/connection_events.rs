@@ -21,12 +21,12 @@ pub struct Disconnected(pub Client);
 
 /// The actors that are told.
 #[derive(Default)]
-pub(crate) struct Presence {
+pub(crate) struct ConnectionEvents {
     pub(crate) connected: Vec<Recipient<Connected>>,
     pub(crate) disconnected: Vec<Recipient<Disconnected>>,
 }
 
-impl Presence {
+impl ConnectionEvents {
     pub(crate) fn tell_connected(&self, client: &Client) {
         self.connected.iter().for_each(|actor| actor.do_send(Connected(client.clone())));
     }

@@ -13,13 +13,13 @@ use actix_rt::time::Instant;
 use bytes::Bytes;
 use tokio::sync::mpsc;
 
-use super::{Address, Client, ClientFlag, Clients, Ends, Presence, Wish, routes::Routes};
+use super::{Address, Client, ClientFlag, Clients, Ends, ConnectionEvents, CloseRequest, routes::Routes};
 use crate::{
     Call, Keyspace, PubSub,
-    app::AppParts,
+    app::AppConfig,
     info::InfoSection,
     keyspace::Events,
-    observe::{Attention, Look, Monitors, Slowlog, Stats},
+    observe::{Hooks, Hook, Monitors, Slowlog, Stats},
     resp::Protocol,
     settings::{OutputLimit, Setting, Settings},
 };
@@ -28,11 +28,11 @@ use crate::{
 const WARNING_INTERVAL: Duration = Duration::from_secs(60);
 
 /// The routes, the settings, the clients and the counters of a server.
-pub(crate) struct Shared {
+pub(crate) struct ServerState {
     pub(crate) routes: Routes,
     pub(crate) settings: Settings,
     pub(crate) info: Vec<InfoSection>,
-    pub(crate) presence: Presence,
+    pub(crate) connection_events: ConnectionEvents,
     pub(crate) pubsub: PubSub,
     pub(crate) keyspace: Keyspace,
     /// What clients have to know, if anything.
@@ -44,7 +44,7 @@ pub(crate) struct Shared {
     pub(crate) clients: Clients,
     pub(crate) stats: Stats,
     pub(crate) slowlog: Slowlog,
-    pub(crate) attention: Arc<Attention>,
+    pub(crate) hooks: Arc<Hooks>,
     monitors: Monitors,
     pause: Mutex<Option<Pause>>,
     started: Instant,
@@ -64,25 +64,25 @@ pub(crate) struct Pause {
 
 /// What a server is made of, beside its application.
 #[derive(Debug, Default)]
-pub(crate) struct Parts {
+pub(crate) struct ServerConfig {
     pub(crate) settings: Settings,
     pub(crate) password: Option<Box<[u8]>>,
     pub(crate) stop: Option<mpsc::UnboundedSender<()>>,
     pub(crate) addresses: Vec<Address>,
 }
 
-impl Shared {
-    pub(crate) fn new(app: AppParts, parts: Parts) -> Self {
-        let AppParts { routes, info, presence, keyspace } = app;
-        let Parts { settings, password, stop, addresses } = parts;
-        let shared = Shared {
+impl ServerState {
+    pub(crate) fn new(app: AppConfig, parts: ServerConfig) -> Self {
+        let AppConfig { routes, info, connection_events, keyspace } = app;
+        let ServerConfig { settings, password, stop, addresses } = parts;
+        let server = ServerState {
             stats: Stats::new(routes.commands()),
             routes,
             settings,
             info,
-            presence,
+            connection_events,
             pubsub: keyspace.pubsub(),
-            attention: keyspace.attention(),
+            hooks: keyspace.hooks(),
             keyspace,
             password,
             stop,
@@ -95,8 +95,8 @@ impl Shared {
             now: AtomicU32::new(0),
             last_warning: Mutex::default(),
         };
-        shared.settings_changed();
-        shared
+        server.settings_changed();
+        server
     }
 
     /// How long the server has been there.
@@ -120,7 +120,7 @@ impl Shared {
     pub(crate) fn settings_changed(&self) {
         let is_timed = self.settings.flag(Setting::LatencyTracking)
             || self.settings.signed(Setting::SlowlogLogSlowerThan) >= 0;
-        self.attention.set(Look::Time, is_timed);
+        self.hooks.set(Hook::Time, is_timed);
         self.keyspace.set_events(Events::from_bits(self.settings.get(Setting::NotifyKeyspaceEvents)));
         self.limit_memory(self.clients.memory());
     }
@@ -129,7 +129,7 @@ impl Shared {
     pub(crate) fn admit(self: &Arc<Self>, ends: Ends) -> Option<Client> {
         let client = |id| Client::new(id, ends, self.now(), Arc::downgrade(self));
         let client = self.clients.admit(self.settings.size(Setting::MaxClients), client)?;
-        self.presence.tell_connected(&client);
+        self.connection_events.tell_connected(&client);
         Some(client)
     }
 
@@ -174,12 +174,12 @@ impl Shared {
         if self.settings.flag(Setting::DropOldestPush) {
             let dropped = client.drop_oldest(usize::try_from(limit.hard).unwrap_or(usize::MAX));
             self.account(dropped, 0);
-        } else if client.wish() != Wish::Die {
+        } else if client.close_request() != CloseRequest::Now {
             tracing::warn!(
                 id = client.id(), client = %client.addr(), waiting,
                 "closed: it does not read what is pushed"
             );
-            client.ask(Wish::Die);
+            client.ask(CloseRequest::Now);
         }
     }
 
@@ -210,13 +210,13 @@ impl Shared {
     /// Shows this client all commands.
     pub(crate) fn monitor(&self, client: &Client) {
         self.monitors.add(client);
-        self.attention.set(Look::Monitor, true);
+        self.hooks.set(Hook::Monitor, true);
     }
 
     /// Shows this client no more than its replies.
     pub(crate) fn unmonitor(&self, client: &Client) {
         let are_others = self.monitors.remove(client);
-        self.attention.set(Look::Monitor, are_others);
+        self.hooks.set(Hook::Monitor, are_others);
     }
 
     /// Shows a command to those who want to see all.
@@ -230,13 +230,13 @@ impl Shared {
     /// Has clients wait.
     pub(crate) fn pause(&self, pause: Pause) {
         *self.lock_pause() = Some(pause);
-        self.attention.set(Look::Pause, true);
+        self.hooks.set(Hook::Pause, true);
     }
 
     /// Lets clients go on.
     pub(crate) fn unpause(&self) {
         if self.lock_pause().take().is_some() {
-            self.attention.set(Look::Pause, false);
+            self.hooks.set(Hook::Pause, false);
             for client in self.clients.all() {
                 client.set(ClientFlag::Paused, false);
                 client.wake();
@@ -268,8 +268,8 @@ impl Shared {
     }
 }
 
-impl fmt::Debug for Shared {
+impl fmt::Debug for ServerState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Shared").field("addresses", &self.addresses).finish_non_exhaustive()
+        f.debug_struct("ServerState").field("addresses", &self.addresses).finish_non_exhaustive()
     }
 }

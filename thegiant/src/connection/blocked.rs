@@ -16,16 +16,16 @@ use crate::{Error, resp::Encoder};
 /// The command of a connection that waits for its reply. There is one at most, since the commands of
 /// a connection run in order.
 #[derive(Default)]
-pub(super) struct Waiting {
+pub(super) struct BlockedCommand {
     /// A number that tells it from those before.
-    ticket: u32,
+    wait_id: u32,
     reply: Reply,
     /// When it is not waited for any longer, and what is answered then: an error if that is empty.
     deadline: Option<Instant>,
-    last_word: Bytes,
+    timeout_reply: Bytes,
     /// Who has the reply come in its own time, and whether it has been given to that one.
-    keeper: Option<ReplyHolder>,
-    is_kept: bool,
+    reply_holder: Option<ReplyHolder>,
+    is_held: bool,
     /// Wakes the connection at the deadline, or before: it stays as it is for the next command,
     /// whose deadline is later, so that a reply in time does not have to see to it.
     alarm: Option<Pin<Box<Sleep>>>,
@@ -46,69 +46,69 @@ enum Reply {
     Awaited(Box<Batch>),
 }
 
-impl Waiting {
+impl BlockedCommand {
     /// A command begins to wait. Returns its ticket.
     pub(super) fn begin(&mut self, timeout: Option<Duration>) -> u32 {
         self.end();
         self.reply = Reply::Asked;
         self.deadline = timeout.map(|timeout| Instant::now() + timeout);
-        self.ticket
+        self.wait_id
     }
 
     /// Nothing waits any more.
     pub(super) fn end(&mut self) {
-        self.ticket = self.ticket.wrapping_add(1);
+        self.wait_id = self.wait_id.wrapping_add(1);
         self.reply = Reply::None;
-        self.last_word = Bytes::new();
-        self.keeper = None;
-        self.is_kept = false;
+        self.timeout_reply = Bytes::new();
+        self.reply_holder = None;
+        self.is_held = false;
         self.tell();
     }
 
     /// Has the reply come by way of this keeper; unless it is there: then it is returned.
-    pub(super) fn keep_by(&mut self, keeper: ReplyHolder) -> Option<Box<Batch>> {
+    pub(super) fn hold_reply_by(&mut self, reply_holder: ReplyHolder) -> Option<Box<Batch>> {
         match mem::take(&mut self.reply) {
             Reply::Early(reply) => Some(reply),
             reply => {
                 self.reply = reply;
-                self.keeper = Some(keeper);
+                self.reply_holder = Some(reply_holder);
                 None
             }
         }
     }
 
     /// The one who is to be given the reply. Then the command does not wait for another.
-    pub(super) fn take_keeper(&mut self) -> Option<ReplyHolder> {
-        let keeper = self.keeper.take()?;
-        self.is_kept = true;
+    pub(super) fn take_reply_holder(&mut self) -> Option<ReplyHolder> {
+        let reply_holder = self.reply_holder.take()?;
+        self.is_held = true;
         self.tell();
-        Some(keeper)
+        Some(reply_holder)
     }
 
     /// The reply to this command comes from its keeper.
-    pub(super) fn let_in(&mut self, ticket: u32) {
-        self.is_kept &= self.ticket != ticket;
+    pub(super) fn let_in(&mut self, wait_id: u32) {
+        self.is_held &= self.wait_id != wait_id;
     }
 
     /// Whether this command waits for its reply.
-    pub(super) fn is_asked(&self, ticket: u32) -> bool {
-        self.ticket == ticket && !self.is_kept && matches!(self.reply, Reply::Asked | Reply::Awaited(_))
+    pub(super) fn is_asked(&self, wait_id: u32) -> bool {
+        self.wait_id == wait_id && !self.is_held && matches!(self.reply, Reply::Asked | Reply::Awaited(_))
     }
 
     /// The ticket of the command that waits.
-    pub(super) fn ticket(&self) -> Option<u32> {
-        Some(self.ticket).filter(|ticket| self.is_asked(*ticket))
+    pub(super) fn wait_id(&self) -> Option<u32> {
+        Some(self.wait_id).filter(|wait_id| self.is_asked(*wait_id))
     }
 
     /// Whether a batch is here that waits.
-    pub(super) fn is_parked(&self) -> bool {
+    pub(super) fn has_batch(&self) -> bool {
         matches!(self.reply, Reply::Awaited(_))
     }
 
     /// Sets when it ends by itself, and the reply then.
-    pub(super) fn set_timeout(&mut self, after: Duration, last_word: Bytes) {
+    pub(super) fn set_timeout(&mut self, after: Duration, timeout_reply: Bytes) {
         self.deadline = Some(Instant::now() + after);
-        self.last_word = last_word;
+        self.timeout_reply = timeout_reply;
     }
 
     /// Takes the reply to this command. Returns the batch if it is here.
@@ -127,7 +127,7 @@ impl Waiting {
     }
 
     /// The batch of the command is here. It is given back if it need not wait.
-    pub(super) fn park(&mut self, mut batch: Box<Batch>) -> Option<Box<Batch>> {
+    pub(super) fn block(&mut self, mut batch: Box<Batch>) -> Option<Box<Batch>> {
         match mem::take(&mut self.reply) {
             Reply::Early(reply) => {
                 batch.take_reply(reply);
@@ -147,16 +147,16 @@ impl Waiting {
     }
 
     /// The reply of a command that has waited for too long.
-    pub(super) fn last_word(&self, out: &mut Encoder, default: impl FnOnce(&mut Encoder)) {
-        match self.last_word.as_ref() {
+    pub(super) fn timeout_reply(&self, out: &mut Encoder, default: impl FnOnce(&mut Encoder)) {
+        match self.timeout_reply.as_ref() {
             [] => default(out),
             reply => out.raw_reply(reply),
         }
     }
 
     /// Whether it has its reply, by way of a keeper.
-    pub(super) fn is_kept(&self) -> bool {
-        self.is_kept
+    pub(super) fn is_held(&self) -> bool {
+        self.is_held
     }
 
     /// Whether it has waited for too long.

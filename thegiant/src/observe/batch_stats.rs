@@ -8,7 +8,7 @@ use std::{
 /// Of single requests of a batch, by their index. A batch without errors that nobody times has none,
 /// and takes no room for them.
 #[derive(Debug, Default)]
-pub(crate) struct Ledger(Option<Box<Notes>>);
+pub(crate) struct BatchStats(Option<Box<Notes>>);
 
 #[derive(Debug, Default)]
 struct Notes {
@@ -30,7 +30,7 @@ pub(crate) struct Failure {
     pub(crate) is_rejection: bool,
 }
 
-impl Ledger {
+impl BatchStats {
     pub(crate) fn is_empty(&self) -> bool {
         self.0.is_none()
     }
