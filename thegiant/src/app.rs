@@ -9,7 +9,7 @@ use crate::{
     command::{Answer, Call, Commands, Row, RowId, Spec, split_name},
     connection::{Connected, Consumers, Disconnected, RunBatches, ActorId, ConnectionEvents, Routes, ConnectionState, run_batches},
     info::{InfoFields, InfoSection},
-    upstream::{Relay, UpstreamHandle, is_behind_builtins},
+    upstream::{Proxy, UpstreamHandle, is_behind_builtins},
 };
 
 /// The commands of a server, and who answers them: actors, a function, the toolkit itself.
@@ -55,7 +55,7 @@ pub struct App {
     connection_events: ConnectionEvents,
     keyspace: Keyspace,
     /// What other commands are sent on to.
-    relay: Option<ActorId>,
+    proxy: Option<ActorId>,
 }
 
 impl App {
@@ -91,7 +91,7 @@ impl App {
     ///
     /// It sees the arguments and the client ([`Call`]), and may keep state: it runs in an actor of
     /// its own, one call at a time. A later fallback takes the place of an earlier one, and of a
-    /// [`relay`](Self::relay).
+    /// [`proxy`](Self::proxy).
     ///
     /// # Panics
     /// If there is no actix system running.
@@ -105,7 +105,7 @@ impl App {
         for (row, spec) in RowId::all::<Function<F, R>>() {
             self.routes.set_fallback(spec, mount, row);
         }
-        self.relay = None;
+        self.proxy = None;
         self
     }
 
@@ -132,7 +132,7 @@ impl App {
     /// #[actix::main]
     /// async fn main() -> std::io::Result<()> {
     ///     let redis = Upstream::new("127.0.0.1:6379").start();
-    ///     let app = App::new().mount(Front.start()).relay(redis);
+    ///     let app = App::new().mount(Front.start()).proxy(redis);
     ///     Server::new(app).bind("127.0.0.1:6380")?.run().await
     /// }
     /// ```
@@ -150,11 +150,11 @@ impl App {
     ///
     /// `WAIT` is refused, as it would wait for what another connection has written. It takes the place of a
     /// [`fallback`](Self::fallback). `INFO` has a section `Upstream`.
-    pub fn relay(mut self, upstream: UpstreamHandle) -> Self {
-        let relay = upstream.relay();
-        let mount = self.routes.add_actor(relay.clone().recipient(), false, false);
-        self.relay = Some(mount);
-        self.connection_events.disconnected.push(relay.recipient());
+    pub fn proxy(mut self, upstream: UpstreamHandle) -> Self {
+        let proxy = upstream.proxy();
+        let mount = self.routes.add_actor(proxy.clone().recipient(), false, false);
+        self.proxy = Some(mount);
+        self.connection_events.disconnected.push(proxy.recipient());
         self.info("Upstream", move |info| upstream.add_to(info))
     }
 
@@ -220,7 +220,7 @@ impl App {
 
     /// What a server needs, with the built-in commands where nothing else has their names.
     pub(crate) fn into_parts(mut self) -> AppConfig {
-        self.add_relay(|row| !is_behind_builtins(row));
+        self.add_proxy(|row| !is_behind_builtins(row));
         let is_free = |spec: &Spec| {
             let removed = self.removed.iter().any(|name| names(spec, name));
             // Whoever has a command has its subcommands, too.
@@ -231,14 +231,14 @@ impl App {
             // The names of built-in commands differ from each other.
             let _ = self.routes.add_command(spec, ActorId::CONNECTION, row);
         }
-        self.add_relay(is_behind_builtins);
+        self.add_proxy(is_behind_builtins);
         AppConfig { routes: self.routes, info: self.info, connection_events: self.connection_events, keyspace: self.keyspace }
     }
 
     /// Adds those rows of what other commands are sent on to whose names are not in use.
-    fn add_relay(&mut self, is_wanted: impl Fn(usize) -> bool) {
-        let Some(mount) = self.relay else { return };
-        for (row, spec) in RowId::all::<Relay>().filter(|(row, _)| is_wanted(row.index())) {
+    fn add_proxy(&mut self, is_wanted: impl Fn(usize) -> bool) {
+        let Some(mount) = self.proxy else { return };
+        for (row, spec) in RowId::all::<Proxy>().filter(|(row, _)| is_wanted(row.index())) {
             if row.index() == 0 {
                 self.routes.set_fallback(spec, mount, row);
             } else if !self.routes.has(spec.name) {

@@ -38,7 +38,7 @@
 //! - A [`Responder`] answers later; so does a method that returns a future, an [`Answer`](command::Answer).
 //! - [`Client`] is who asks, and can be sent something at any time; [`Call`] is what was asked, as it came.
 //! - An actor that implements [`GroupCommit`] has its replies wait until what they say is on disk, for many at once.
-//! - [`Upstream`] is another server, to which [`App::relay`] sends what is not answered here, and which handlers can ask;
+//! - [`Upstream`] is another server, to which [`App::proxy`] sends what is not answered here, and which handlers can ask;
 //!   [`upstream`] says how there can be several.
 //! - With the feature `tls`, a `ServerTls` says what clients are shown, and a `ClientTls` whom an upstream has to be.
 //! - [`SingleFlight`] computes once what many ask for at the same time.

@@ -12,5 +12,5 @@ async fn main() {
         cli::fail(2, &"there is no address of a server");
     }
     let servers = balancer::start(&options).await.unwrap_or_else(|wrong| cli::fail(2, &wrong));
-    command_line.serve(App::new().relay(servers)).await;
+    command_line.serve(App::new().proxy(servers)).await;
 }

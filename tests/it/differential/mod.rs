@@ -84,7 +84,7 @@ fn streams_are_those_of_redis() {
 
 /// What is sent on to a redis-server comes back as if that had been asked.
 #[test]
-fn what_is_relayed_is_as_in_redis() {
+fn what_is_proxied_is_as_in_redis() {
     const RELAYED: [&str; 9] = [
         "strings",
         "keys",
@@ -97,9 +97,9 @@ fn what_is_relayed_is_as_in_redis() {
         "all ranges",
     ];
     let mut families: Vec<_> = families().into_iter().filter(|(name, _)| RELAYED.contains(name)).collect();
-    families.push(("relay", include_str!("relay.txt").to_owned()));
+    families.push(("proxy", include_str!("proxy.txt").to_owned()));
     families.push(("streams", include_str!("streams.txt").to_owned()));
-    assert_same("relay", &families, |_| Pair::relayed());
+    assert_same("proxy", &families, |_| Pair::proxied());
 }
 
 /// Which of several servers has a key does not show, unless a command is about keys of two of them.

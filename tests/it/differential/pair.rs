@@ -51,7 +51,7 @@ enum Subject {
     Example(Process),
     /// Another redis-server, and what is in front of it.
     #[expect(dead_code, reason = "what it needs is there as long as it is")]
-    Relay(Served, Process, Folder),
+    Proxy(Served, Process, Folder),
     /// The same of three.
     #[expect(dead_code, reason = "what it needs is there as long as it is")]
     Balancer(Process, Vec<Process>),
@@ -61,7 +61,7 @@ impl Subject {
     fn address(&self) -> &str {
         match self {
             Subject::Example(process) | Subject::Balancer(process, _) => process.address(),
-            Subject::Relay(relay, ..) => relay.address(),
+            Subject::Proxy(proxy, ..) => proxy.address(),
         }
     }
 }
@@ -77,15 +77,15 @@ impl Pair {
         Pair { kv, redis: Process::redis(&[]), has_password: false }.aligned()
     }
 
-    /// Another redis-server, by way of [`App::relay`].
-    pub(super) fn relayed() -> Self {
+    /// Another redis-server, by way of [`App::proxy`].
+    pub(super) fn proxied() -> Self {
         let upstream = Process::redis(&[]);
         let address = upstream.address().to_owned();
         let folder = Folder::new();
-        let socket = folder.socket("relay.sock");
-        let app = || App::new().relay(Upstream::new(address).start());
-        let relay = Served::with(app, move |server| server.bind(socket));
-        let kv = Subject::Relay(relay, upstream, folder);
+        let socket = folder.socket("proxy.sock");
+        let app = || App::new().proxy(Upstream::new(address).start());
+        let proxy = Served::with(app, move |server| server.bind(socket));
+        let kv = Subject::Proxy(proxy, upstream, folder);
         Pair { kv, redis: Process::redis(&[]), has_password: false }.aligned()
     }
 

@@ -141,10 +141,10 @@ fn of_an_upstream_that_asks_for_a_certificate() {
     let (served, log) = logged(authority.issue("127.0.0.1"), |server, tls| (server, tls.client_ca(ca)));
     let address = served.address().to_owned();
     let tls = ClientTls::new().ca(&authority.ca);
-    let relay = Served::start(move || {
-        App::new().relay(Upstream::new(address).tls(tls).expect("the files are there").start())
+    let proxy = Served::start(move || {
+        App::new().proxy(Upstream::new(address).tls(tls).expect("the files are there").start())
     });
-    let reply = RawClient::connect(relay.address()).ask(line("GET x"));
+    let reply = RawClient::connect(proxy.address()).ask(line("GET x"));
     let reply = String::from_utf8_lossy(&reply).into_owned();
     assert!(reply.starts_with("-UPSTREAMDOWN ") && reply.contains("(it asks for a certificate)"), "{reply}");
     assert_eq!(first_line(&log), failure("it has no certificate"));

@@ -1,4 +1,4 @@
-//! A redis-server that speaks TLS, with a relay in front of it.
+//! A redis-server that speaks TLS, with a proxy in front of it.
 
 use std::{net::TcpListener, process::Command, time::Duration};
 
@@ -31,22 +31,22 @@ fn redis(authority: &Authority, identity: &Identity, options: &[&str]) -> (Proce
     (redis, format!("127.0.0.1:{port}"))
 }
 
-fn relay(address: &str, tls: ClientTls) -> Served {
-    relay_with(address, tls, |upstream| upstream)
+fn proxy(address: &str, tls: ClientTls) -> Served {
+    proxy_with(address, tls, |upstream| upstream)
 }
 
-fn relay_with(
+fn proxy_with(
     address: &str,
     tls: ClientTls,
     configure: impl FnOnce(Upstream) -> Upstream + Send + 'static,
 ) -> Served {
     let upstream = Upstream::new(address).tls(tls).expect("the files are there");
-    Served::start(|| App::new().relay(configure(upstream).start()))
+    Served::start(|| App::new().proxy(configure(upstream).start()))
 }
 
 /// Why the upstream cannot be reached.
-fn reason(relay: &Served) -> String {
-    let reply = RawClient::connect(relay.address()).ask(line("GET x"));
+fn reason(proxy: &Served) -> String {
+    let reply = RawClient::connect(proxy.address()).ask(line("GET x"));
     let text = String::from_utf8_lossy(&reply).into_owned();
     let reason = text.split_once(" cannot be reached (").and_then(|(down, reason)| {
         down.starts_with("-UPSTREAMDOWN ").then_some(reason.strip_suffix("): the command was not sent\r\n")?)
@@ -58,8 +58,8 @@ fn reason(relay: &Served) -> String {
 fn requests_and_replies_pass() {
     let authority = Authority::new();
     let (_redis, address) = redis(&authority, &authority.issue("127.0.0.1"), &[]);
-    let relay = relay(&address, ClientTls::new().ca(&authority.ca));
-    let mut client = RawClient::connect(relay.address());
+    let proxy = proxy(&address, ClientTls::new().ca(&authority.ca));
+    let mut client = RawClient::connect(proxy.address());
     for _ in 0..3 {
         large_value_passes(&mut client);
     }
@@ -79,8 +79,8 @@ fn requests_and_replies_pass() {
 fn so_does_what_needs_a_connection_of_its_own() {
     let authority = Authority::new();
     let (redis, address) = redis(&authority, &authority.issue("127.0.0.1"), &[]);
-    let relay = relay(&address, ClientTls::new().ca(&authority.ca));
-    let [mut client, mut other] = [(); 2].map(|()| RawClient::connect(relay.address()));
+    let proxy = proxy(&address, ClientTls::new().ca(&authority.ca));
+    let [mut client, mut other] = [(); 2].map(|()| RawClient::connect(proxy.address()));
     assert_eq!(client.ask(line("SUBSCRIBE news")), "*3\r\n$9\r\nsubscribe\r\n$4\r\nnews\r\n:1\r\n");
     for _ in 0..2 {
         assert_eq!(other.ask(line("PUBLISH news hello")), ":1\r\n");
@@ -106,8 +106,8 @@ fn so_does_what_needs_a_connection_of_its_own() {
 fn a_connection_that_is_gone_is_not_used_again() {
     let authority = Authority::new();
     let (redis, address) = redis(&authority, &authority.issue("127.0.0.1"), &[]);
-    let relay = relay(&address, ClientTls::new().ca(&authority.ca));
-    let mut client = RawClient::connect(relay.address());
+    let proxy = proxy(&address, ClientTls::new().ca(&authority.ca));
+    let mut client = RawClient::connect(proxy.address());
     let mut observer = RawClient::connect(redis.address());
     for _ in 0..5 {
         assert_eq!(client.ask(line("WATCH x")), "+OK\r\n");
@@ -124,18 +124,18 @@ fn a_connection_that_is_gone_is_not_used_again() {
 fn tls_1_2_is_spoken() {
     let authority = Authority::new();
     let (_redis, address) = redis(&authority, &authority.issue("127.0.0.1"), &["--tls-protocols", "TLSv1.2"]);
-    let relay = relay(&address, ClientTls::new().ca(&authority.ca));
-    assert_eq!(RawClient::connect(relay.address()).ask(line("PING")), "+PONG\r\n");
+    let proxy = proxy(&address, ClientTls::new().ca(&authority.ca));
+    assert_eq!(RawClient::connect(proxy.address()).ask(line("PING")), "+PONG\r\n");
 }
 
 #[test]
 fn a_certificate_of_somebody_else() {
     let [authority, other] = [(); 2].map(|()| Authority::new());
     let (_redis, address) = redis(&authority, &authority.issue("127.0.0.1"), &[]);
-    let wrong = relay(&address, ClientTls::new().ca(&other.ca));
+    let wrong = proxy(&address, ClientTls::new().ca(&other.ca));
     assert_eq!(reason(&wrong), "its certificate is of an unknown authority");
     // Of those that the system trusts, it is none.
-    let system = relay(&address, ClientTls::new());
+    let system = proxy(&address, ClientTls::new());
     assert_eq!(reason(&system), "its certificate is of an unknown authority");
 }
 
@@ -143,7 +143,7 @@ fn a_certificate_of_somebody_else() {
 fn an_authority_that_has_been_made_anew() {
     let [authority, other] = [(); 2].map(|()| Authority::named("ours"));
     let (_redis, address) = redis(&authority, &authority.issue("127.0.0.1"), &[]);
-    let wrong = relay(&address, ClientTls::new().ca(&other.ca));
+    let wrong = proxy(&address, ClientTls::new().ca(&other.ca));
     assert_eq!(reason(&wrong), "its certificate is not signed by the authority that is trusted");
 }
 
@@ -153,14 +153,14 @@ fn a_certificate_for_another_name() {
     let (_redis, address) = redis(&authority, &authority.issue("redis.internal"), &[]);
     let trust = || ClientTls::new().ca(&authority.ca);
     assert_eq!(
-        reason(&relay(&address, trust())),
+        reason(&proxy(&address, trust())),
         "its certificate is not for 127.0.0.1 but for redis.internal"
     );
     assert_eq!(
-        reason(&relay(&address, trust().server_name("redis.external"))),
+        reason(&proxy(&address, trust().server_name("redis.external"))),
         "its certificate is not for redis.external but for redis.internal"
     );
-    let right = relay(&address, trust().server_name("redis.internal"));
+    let right = proxy(&address, trust().server_name("redis.internal"));
     assert_eq!(RawClient::connect(right.address()).ask(line("PING")), "+PONG\r\n");
 }
 
@@ -168,8 +168,8 @@ fn a_certificate_for_another_name() {
 fn a_certificate_that_has_expired() {
     let authority = Authority::new();
     let (_redis, address) = redis(&authority, &authority.issue_expired("127.0.0.1"), &[]);
-    let relay = relay(&address, ClientTls::new().ca(&authority.ca));
-    assert_eq!(reason(&relay), "its certificate has expired");
+    let proxy = proxy(&address, ClientTls::new().ca(&authority.ca));
+    assert_eq!(reason(&proxy), "its certificate has expired");
 }
 
 #[test]
@@ -177,10 +177,10 @@ fn a_certificate_is_shown_where_it_is_asked_for() {
     let authority = Authority::new();
     let (_redis, address) = redis(&authority, &authority.issue("127.0.0.1"), &["--tls-auth-clients", "yes"]);
     let trust = || ClientTls::new().ca(&authority.ca);
-    assert_eq!(reason(&relay(&address, trust())), "it asks for a certificate");
-    let Identity { certificate, key } = authority.issue("a relay");
-    let relay = relay(&address, trust().certificate(certificate, key));
-    assert_eq!(RawClient::connect(relay.address()).ask(line("PING")), "+PONG\r\n");
+    assert_eq!(reason(&proxy(&address, trust())), "it asks for a certificate");
+    let Identity { certificate, key } = authority.issue("a proxy");
+    let proxy = proxy(&address, trust().certificate(certificate, key));
+    assert_eq!(RawClient::connect(proxy.address()).ask(line("PING")), "+PONG\r\n");
 }
 
 #[test]
@@ -189,27 +189,27 @@ fn a_server_that_does_not_speak_tls() {
     // It does not read what it gets, and says what it says to all.
     let plain = Served::with(App::new, |server| server.max_clients(1).bind("127.0.0.1:0"));
     let _only = RawClient::connect(plain.address());
-    let full = relay(plain.address(), ClientTls::new().ca(&authority.ca));
+    let full = proxy(plain.address(), ClientTls::new().ca(&authority.ca));
     assert_eq!(reason(&full), "it does not speak tls");
     // One that says nothing at all.
     let silent = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let address = silent.local_addr().expect("it is bound").to_string();
-    let relay = relay_with(&address, ClientTls::new().ca(&authority.ca), |upstream| {
+    let proxy = proxy_with(&address, ClientTls::new().ca(&authority.ca), |upstream| {
         upstream.connect_timeout(Duration::from_millis(200))
     });
-    assert_eq!(reason(&relay), "it does not answer");
+    assert_eq!(reason(&proxy), "it does not answer");
 }
 
 #[test]
 fn it_is_reached_when_its_certificate_is_right_again() {
     let authority = Authority::new();
     let (redis, address) = redis(&authority, &authority.issue("redis.old"), &[]);
-    let relay = relay(&address, ClientTls::new().ca(&authority.ca));
-    assert_eq!(reason(&relay), "its certificate is not for 127.0.0.1 but for redis.old");
+    let proxy = proxy(&address, ClientTls::new().ca(&authority.ca));
+    assert_eq!(reason(&proxy), "its certificate is not for 127.0.0.1 but for redis.old");
     let Identity { certificate, key } = authority.issue("127.0.0.1");
     let set = request(["CONFIG", "SET", "tls-cert-file", &certificate, "tls-key-file", &key]);
     assert_eq!(RawClient::connect(redis.address()).ask(set), "+OK\r\n");
-    let mut client = RawClient::connect(relay.address());
+    let mut client = RawClient::connect(proxy.address());
     eventually(|| (client.ask(line("PING")) == "+PONG\r\n").then_some(()));
     // And when it has been away.
     drop(redis);

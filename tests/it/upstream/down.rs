@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use thegiant::prelude::*;
 
-use super::server::{Place, kill, relay};
+use super::server::{Place, kill, proxy};
 use crate::support::{Folder, Process, RawClient, Served, eventually, info, line, lines};
 
 /// Asks until the upstream is there again.
@@ -16,11 +16,11 @@ fn ask_until_up(client: &mut RawClient) {
 fn what_was_sent_may_have_been_run_and_what_comes_then_is_not_sent() {
     let place = Place::new();
     let (upstream, asks) = place.open();
-    let relay = relay(&place.address(), |upstream| upstream);
-    let mut client = RawClient::connect(relay.address());
+    let proxy = proxy(&place.address(), |upstream| upstream);
+    let mut client = RawClient::connect(proxy.address());
     client.send(lines("PING \n HOLD first \n HOLD second"));
     assert_eq!(asks.recv().as_deref(), Ok("first"));
-    let [mut other, mut bystander] = [(); 2].map(|()| RawClient::connect(relay.address()));
+    let [mut other, mut bystander] = [(); 2].map(|()| RawClient::connect(proxy.address()));
     other.send(line("HOLD other"));
     eventually(|| (info(&mut bystander, "upstream").number("upstream_commands") == 4).then_some(()));
     kill(upstream);
@@ -52,8 +52,8 @@ fn what_was_sent_may_have_been_run_and_what_comes_then_is_not_sent() {
 #[test]
 fn it_need_not_be_there_at_first() {
     let place = Place::new();
-    let relay = relay(&place.address(), |upstream| upstream);
-    let mut client = RawClient::connect(relay.address());
+    let proxy = proxy(&place.address(), |upstream| upstream);
+    let mut client = RawClient::connect(proxy.address());
     let expected = format!(
         "-UPSTREAMDOWN {} cannot be reached (no such file or directory): the command was not sent\r\n",
         place.address()
@@ -70,8 +70,8 @@ fn it_need_not_be_there_at_first() {
 fn an_upstream_that_says_nothing_is_given_up() {
     let place = Place::new();
     let (_upstream, asks) = place.open();
-    let relay = relay(&place.address(), |upstream| upstream.reply_timeout(Duration::from_secs(1)));
-    let mut client = RawClient::connect(relay.address());
+    let proxy = proxy(&place.address(), |upstream| upstream.reply_timeout(Duration::from_secs(1)));
+    let mut client = RawClient::connect(proxy.address());
     client.send(line("HOLD it"));
     let reply = client.reply();
     assert!(asks.recv().is_ok());
@@ -83,8 +83,8 @@ fn an_upstream_that_says_nothing_is_given_up() {
 #[test]
 fn so_is_one_that_says_nothing_in_a_transaction() {
     let redis = Process::redis(&[]);
-    let relay = relay(redis.address(), |upstream| upstream.reply_timeout(Duration::from_secs(1)));
-    let mut client = RawClient::connect(relay.address());
+    let proxy = proxy(redis.address(), |upstream| upstream.reply_timeout(Duration::from_secs(1)));
+    let mut client = RawClient::connect(proxy.address());
     assert_eq!(client.ask(line("WATCH x")), "+OK\r\n");
     redis.signal("STOP");
     let reply = String::from_utf8_lossy(&client.ask(line("GET x"))).into_owned();
@@ -95,8 +95,8 @@ fn so_is_one_that_says_nothing_in_a_transaction() {
 #[test]
 fn a_signal_of_life_is_asked_for() {
     let redis = Process::redis(&[]);
-    let relay = relay(redis.address(), |upstream| upstream.reply_timeout(Duration::from_secs(1)));
-    let mut client = RawClient::connect(relay.address());
+    let proxy = proxy(redis.address(), |upstream| upstream.reply_timeout(Duration::from_secs(1)));
+    let mut client = RawClient::connect(proxy.address());
     assert_eq!(client.ask(line("PING")), "+PONG\r\n");
     // It is there, but does nothing.
     redis.signal("STOP");
@@ -111,17 +111,17 @@ fn a_signal_of_life_is_asked_for() {
 fn who_listens_is_disconnected_and_who_has_begun_something_is_told() {
     let place = Place::new();
     let (upstream, asks) = place.open();
-    let relay = relay(&place.address(), |upstream| upstream);
-    let [mut listener, mut writer, mut waiting] = [(); 3].map(|()| RawClient::connect(relay.address()));
+    let proxy = proxy(&place.address(), |upstream| upstream);
+    let [mut listener, mut writer, mut waiting] = [(); 3].map(|()| RawClient::connect(proxy.address()));
     listener.ask(line("SUBSCRIBE news"));
     writer.ask(line("WATCH x"));
     writer.ask(line("MULTI"));
     waiting.send(line("WAITFOR it"));
-    let clients = |relay: &Served| {
-        let mut client = RawClient::connect(relay.address());
+    let clients = |proxy: &Served| {
+        let mut client = RawClient::connect(proxy.address());
         info(&mut client, "upstream").number("upstream_private_connections")
     };
-    eventually(|| (clients(&relay) == 3).then_some(()));
+    eventually(|| (clients(&proxy) == 3).then_some(()));
     assert_eq!(asks.recv().as_deref(), Ok("it"));
     kill(upstream);
     assert_eq!(listener.rest(), "");
@@ -143,18 +143,18 @@ fn who_listens_is_disconnected_and_who_has_begun_something_is_told() {
 #[test]
 fn what_it_says_to_a_wrong_password_is_told() {
     let redis = Process::redis(&["--requirepass", "secret"]);
-    let wrong = relay(redis.address(), |upstream| upstream.password("wrong"));
+    let wrong = proxy(redis.address(), |upstream| upstream.password("wrong"));
     let mut client = RawClient::connect(wrong.address());
     let reply = client.ask(line("GET x"));
     let expected = "cannot be reached (WRONGPASS invalid username-password pair or user is disabled.)";
     assert!(String::from_utf8_lossy(&reply).contains(expected), "{reply:?}");
 
-    let none = relay(redis.address(), |upstream| upstream);
+    let none = proxy(redis.address(), |upstream| upstream);
     let reply = RawClient::connect(none.address()).ask(line("GET x"));
     assert!(String::from_utf8_lossy(&reply).contains("(NOAUTH Authentication required.)"), "{reply:?}");
 
     for with_user in [false, true] {
-        let right = relay(redis.address(), move |upstream| {
+        let right = proxy(redis.address(), move |upstream| {
             let upstream = upstream.password("secret");
             if with_user { upstream.user("default") } else { upstream }
         });
@@ -168,8 +168,8 @@ fn what_it_says_to_a_wrong_password_is_told() {
 #[test]
 fn who_has_ended_something_need_not_end_it_again() {
     let redis = Process::redis(&[]);
-    let relay = relay(redis.address(), |upstream| upstream.reply_timeout(Duration::from_secs(1)));
-    let mut client = RawClient::connect(relay.address());
+    let proxy = proxy(redis.address(), |upstream| upstream.reply_timeout(Duration::from_secs(1)));
+    let mut client = RawClient::connect(proxy.address());
     for request in ["WATCH x", "MULTI", "SET x 1"] {
         assert!(client.ask(line(request)).starts_with(b"+"), "{request}");
     }
@@ -184,8 +184,8 @@ fn who_has_ended_something_need_not_end_it_again() {
 #[test]
 fn nothing_of_a_transaction_that_has_no_connection_is_run() {
     let redis = Process::redis(&[]);
-    let relay = relay(redis.address(), |upstream| upstream);
-    let [mut operator, mut client] = [redis.address(), relay.address()].map(RawClient::connect);
+    let proxy = proxy(redis.address(), |upstream| upstream);
+    let [mut operator, mut client] = [redis.address(), proxy.address()].map(RawClient::connect);
     assert_eq!(client.ask(line("GET a")), "$-1\r\n");
     // It takes no connection more than those that are there.
     assert_eq!(operator.ask(line("CONFIG SET maxclients 1")), "+OK\r\n");
@@ -230,8 +230,8 @@ fn who_is_not_ready_is_not_there() {
     let at = address.clone();
     let _upstream =
         Served::with(|| App::new().mount(Loading { pings: 0 }.start()), move |server| server.bind(at));
-    let relay = relay(&address, |upstream| upstream);
-    let mut client = RawClient::connect(relay.address());
+    let proxy = proxy(&address, |upstream| upstream);
+    let mut client = RawClient::connect(proxy.address());
     let reply = String::from_utf8_lossy(&client.ask(line("PING"))).into_owned();
     assert!(reply.starts_with("-UPSTREAMDOWN ") && reply.contains("(LOADING it takes a while)"), "{reply}");
     ask_until_up(&mut client);

@@ -6,7 +6,7 @@ use std::{
     thread,
 };
 
-use super::server::relay;
+use super::server::proxy;
 use crate::support::{RawClient, eventually, line, lines};
 
 /// Answers `PING` and `COMMAND` as is right, and everything else with these bytes; says where it is.
@@ -51,8 +51,8 @@ fn serve(mut stream: TcpStream, answer: impl Fn(&[u8]) -> Vec<u8>) {
 #[test]
 fn what_is_no_reply_ends_the_connection() {
     for wrong in ["GET / HTTP/1.1\r\n", "$x\r\n", "$1\r\nab\r\n", "*99999999999999999999\r\n", "\r\n"] {
-        let relay = relay(&upstream(|_| wrong.into()), |upstream| upstream);
-        let mut client = RawClient::connect(relay.address());
+        let proxy = proxy(&upstream(|_| wrong.into()), |upstream| upstream);
+        let mut client = RawClient::connect(proxy.address());
         let reply = eventually(|| {
             Some(client.ask(line("GET x"))).filter(|reply| !reply.starts_with(b"-UPSTREAMDOWN"))
         });
@@ -64,8 +64,8 @@ fn what_is_no_reply_ends_the_connection() {
 
 #[test]
 fn more_replies_than_requests_end_it_too() {
-    let relay = relay(&upstream(|_| b"+first\r\n+second\r\n".to_vec()), |upstream| upstream);
-    let [mut client, mut other] = [(); 2].map(|()| RawClient::connect(relay.address()));
+    let proxy = proxy(&upstream(|_| b"+first\r\n+second\r\n".to_vec()), |upstream| upstream);
+    let [mut client, mut other] = [(); 2].map(|()| RawClient::connect(proxy.address()));
     // Nothing else is under way then, of which it could be the reply.
     assert_eq!(client.ask(line("PING")), "+PONG\r\n");
     assert_eq!(client.ask(line("GET x")), "+first\r\n");
@@ -76,8 +76,8 @@ fn more_replies_than_requests_end_it_too() {
 
 #[test]
 fn what_is_said_unasked_is_for_nobody() {
-    let relay = relay(&upstream(|_| b">2\r\n+news\r\n+of others\r\n+mine\r\n".to_vec()), |upstream| upstream);
-    let mut client = RawClient::connect(relay.address());
+    let proxy = proxy(&upstream(|_| b">2\r\n+news\r\n+of others\r\n+mine\r\n".to_vec()), |upstream| upstream);
+    let mut client = RawClient::connect(proxy.address());
     client.send(lines("HELLO 3 \n GET x"));
     client.reply();
     assert_eq!(client.reply(), "+mine\r\n");
@@ -92,8 +92,8 @@ fn a_reply_that_breaks_off_is_an_error_alone() {
         answer.resize(answer.len() + 1000, b'x');
         answer
     });
-    let relay = relay(&broken, |upstream| upstream);
-    let mut client = RawClient::connect(relay.address());
+    let proxy = proxy(&broken, |upstream| upstream);
+    let mut client = RawClient::connect(proxy.address());
     eventually(|| (client.ask(line("PING")) == "+PONG\r\n").then_some(()));
     client.send(lines("GET a \n GET b \n GET c"));
     assert_eq!(client.replies(2), "$5\r\nwhole\r\n$5\r\nwhole\r\n");
@@ -103,18 +103,18 @@ fn a_reply_that_breaks_off_is_an_error_alone() {
 #[test]
 fn nested_values_do_not_exhaust_the_stack() {
     let deep = || [&b"*1\r\n".repeat(1_000_000)[..], b":1\r\n"].concat();
-    let relay = relay(&upstream(move |_| deep()), |upstream| upstream);
-    let mut client = RawClient::connect(relay.address());
+    let proxy = proxy(&upstream(move |_| deep()), |upstream| upstream);
+    let mut client = RawClient::connect(proxy.address());
     eventually(|| (client.ask(line("PING")) == "+PONG\r\n").then_some(()));
     // The test's own reader would not survive it either: nothing but the length is looked at.
     client.send(line("GET x"));
     client.half_close();
     assert_eq!(client.rest().len(), 4_000_004);
     // A command that gets a connection of its own, whose replies are looked at.
-    let mut client = RawClient::connect(relay.address());
+    let mut client = RawClient::connect(proxy.address());
     client.send(line("SUBSCRIBE x"));
     client.half_close();
     client.rest();
-    let mut other = RawClient::connect(relay.address());
+    let mut other = RawClient::connect(proxy.address());
     assert_eq!(other.ask(line("PING")), "+PONG\r\n");
 }

@@ -4,23 +4,23 @@ use std::{sync::mpsc, thread, time::Duration};
 
 use thegiant::{Upstream, prelude::*};
 
-use super::server::{Place, relay};
+use super::server::{Place, proxy};
 use crate::support::{Process, RawClient, Served, eventually, info, line, lines};
 
 #[test]
 fn a_client_that_leaves_takes_nothing_with_it() {
     let redis = Process::redis(&[]);
-    let relay = relay(redis.address(), |upstream| upstream);
+    let proxy = proxy(redis.address(), |upstream| upstream);
     let mut observer = RawClient::connect(redis.address());
     let mut blocked = |count: u64| {
         eventually(|| (info(&mut observer, "clients").number("blocked_clients") == count).then_some(()));
     };
-    let mut client = RawClient::connect(relay.address());
+    let mut client = RawClient::connect(proxy.address());
     client.send(line("BLPOP list 0"));
     blocked(1);
     drop(client);
     blocked(0);
-    let mut client = RawClient::connect(relay.address());
+    let mut client = RawClient::connect(proxy.address());
     assert_eq!(client.ask(line("RPUSH list value")), ":1\r\n");
     assert_eq!(client.ask(line("BLPOP list 0")), "*2\r\n$4\r\nlist\r\n$5\r\nvalue\r\n");
 }
@@ -28,10 +28,10 @@ fn a_client_that_leaves_takes_nothing_with_it() {
 #[test]
 fn who_waits_does_not_hold_up_others() {
     let redis = Process::redis(&[]);
-    let relay = relay(redis.address(), |upstream| upstream);
-    let mut waiting: Vec<_> = (0..50).map(|_| RawClient::connect(relay.address())).collect();
+    let proxy = proxy(redis.address(), |upstream| upstream);
+    let mut waiting: Vec<_> = (0..50).map(|_| RawClient::connect(proxy.address())).collect();
     waiting.iter_mut().for_each(|client| client.send(lines("BLPOP list 0 \n GET after")));
-    let mut client = RawClient::connect(relay.address());
+    let mut client = RawClient::connect(proxy.address());
     client.ask(line("SET after all"));
     for (served, _) in waiting.iter().enumerate() {
         assert_eq!(client.ask(format!("RPUSH list {served}\r\n")), ":1\r\n");
@@ -52,13 +52,13 @@ fn who_waits_does_not_hold_up_others() {
 fn the_upstream_says_which_of_its_commands_wait() {
     let place = Place::new();
     let (_upstream, asks) = place.open();
-    let relay = relay(&place.address(), |upstream| upstream);
-    let mut client = RawClient::connect(relay.address());
+    let proxy = proxy(&place.address(), |upstream| upstream);
+    let mut client = RawClient::connect(proxy.address());
     // It has said so by now.
     assert_eq!(client.ask(line("PING")), "+PONG\r\n");
     client.send(line("WAITFOR it"));
     assert_eq!(asks.recv().as_deref(), Ok("it"));
-    let mut other = RawClient::connect(relay.address());
+    let mut other = RawClient::connect(proxy.address());
     assert_eq!(other.ask(line("PING")), "+PONG\r\n");
     assert_eq!(other.ask(line("OPEN")), ":1\r\n");
     assert_eq!(client.reply(), "+open\r\n");
@@ -67,13 +67,13 @@ fn the_upstream_says_which_of_its_commands_wait() {
 #[test]
 fn messages_come_at_any_time() {
     let redis = Process::redis(&[]);
-    let relay = relay(redis.address(), |upstream| upstream);
-    let [mut old, mut new] = [(); 2].map(|()| RawClient::connect(relay.address()));
+    let proxy = proxy(redis.address(), |upstream| upstream);
+    let [mut old, mut new] = [(); 2].map(|()| RawClient::connect(proxy.address()));
     new.ask(line("HELLO 3"));
     for listener in [&mut old, &mut new] {
         listener.ask(line("SUBSCRIBE news"));
     }
-    let mut writer = RawClient::connect(relay.address());
+    let mut writer = RawClient::connect(proxy.address());
     for message in ["one", "two"] {
         assert_eq!(writer.ask(format!("PUBLISH news {message}\r\n")), ":2\r\n");
         let told = format!("3\r\n$7\r\nmessage\r\n$4\r\nnews\r\n$3\r\n{message}\r\n");
@@ -88,9 +88,9 @@ fn messages_come_at_any_time() {
 #[test]
 fn what_is_watched_is_watched_by_one() {
     let redis = Process::redis(&[]);
-    let relay = relay(redis.address(), |upstream| upstream);
+    let proxy = proxy(redis.address(), |upstream| upstream);
     let add = |times: usize| {
-        let mut client = RawClient::connect(relay.address());
+        let mut client = RawClient::connect(proxy.address());
         for _ in 0..times {
             loop {
                 client.ask(line("WATCH sum"));
@@ -106,7 +106,7 @@ fn what_is_watched_is_watched_by_one() {
         }
     };
     thread::scope(|scope| (0..4).for_each(|_| drop(scope.spawn(|| add(25)))));
-    assert_eq!(RawClient::connect(relay.address()).ask(line("GET sum")), "$3\r\n100\r\n");
+    assert_eq!(RawClient::connect(proxy.address()).ask(line("GET sum")), "$3\r\n100\r\n");
 }
 
 /// Clients of two servers may have the same number.
@@ -118,10 +118,10 @@ fn two_servers_may_share_an_upstream() {
     let first = Served::start(move || {
         let upstream = Upstream::new(address).start();
         sender.send(upstream.clone()).expect("the test waits for it");
-        App::new().relay(upstream)
+        App::new().proxy(upstream)
     });
     let handle = handle.recv().expect("it has been started");
-    let second = Served::start(|| App::new().mount(Own.start()).relay(handle));
+    let second = Served::start(|| App::new().mount(Own.start()).proxy(handle));
     let mut clients = [&first, &second].map(|served| RawClient::connect(served.address()));
     let [one, other] = &mut clients;
     assert_eq!(one.id(), other.id());
@@ -151,7 +151,7 @@ fn what_the_server_does_not_answer_is_refused_if_it_is_about_the_connection() {
     let redis = Process::redis(&[]);
     let address = redis.address().to_owned();
     let served = Served::start(|| {
-        let app = App::new().relay(Upstream::new(address).start());
+        let app = App::new().proxy(Upstream::new(address).start());
         ["SELECT", "HELLO", "AUTH", "RESET", "QUIT", "MONITOR", "CLIENT"].into_iter().fold(app, App::without)
     });
     let mut client = RawClient::connect(served.address());
@@ -166,8 +166,8 @@ fn what_the_server_does_not_answer_is_refused_if_it_is_about_the_connection() {
 #[test]
 fn what_would_change_the_shared_connection_is_refused() {
     let redis = Process::redis(&[]);
-    let relay = relay(redis.address(), |upstream| upstream.connect_timeout(Duration::from_secs(10)));
-    let mut client = RawClient::connect(relay.address());
+    let proxy = proxy(redis.address(), |upstream| upstream.connect_timeout(Duration::from_secs(10)));
+    let mut client = RawClient::connect(proxy.address());
     for word in ["TRACKING", "CAPA"] {
         let unknown = format!("-ERR unknown subcommand '{word}'. Try CLIENT HELP.\r\n");
         assert_eq!(client.ask(line(&format!("CLIENT {word} on"))), unknown);
@@ -189,8 +189,8 @@ fn what_would_change_the_shared_connection_is_refused() {
 #[test]
 fn nobody_gets_what_another_one_has_left() {
     let redis = Process::redis(&[]);
-    let relay = relay(redis.address(), |upstream| upstream);
-    let [mut client, mut other] = [(); 2].map(|()| RawClient::connect(relay.address()));
+    let proxy = proxy(redis.address(), |upstream| upstream);
+    let [mut client, mut other] = [(); 2].map(|()| RawClient::connect(proxy.address()));
     // Redis would subscribe in the midst of a transaction.
     assert_eq!(client.ask(line("MULTI")), "+OK\r\n");
     let refused = "-ERR SUBSCRIBE and its like cannot be sent on to an upstream within a transaction\r\n";
@@ -207,8 +207,8 @@ fn nobody_gets_what_another_one_has_left() {
 #[test]
 fn a_command_that_was_given_up_takes_what_was_watched_with_it() {
     let redis = Process::redis(&[]);
-    let relay = relay(redis.address(), |upstream| upstream);
-    let [mut client, mut other] = [(); 2].map(|()| RawClient::connect(relay.address()));
+    let proxy = proxy(redis.address(), |upstream| upstream);
+    let [mut client, mut other] = [(); 2].map(|()| RawClient::connect(proxy.address()));
     let id = client.id();
     client.ask(line("WATCH x"));
     client.send(line("BLPOP list 0"));
@@ -229,8 +229,8 @@ fn who_gives_up_a_command_can_go_on() {
     // Nobody accepts: a connection is waited for, until the time is over.
     let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
     let address = listener.local_addr().expect("it is bound").to_string();
-    let relay = relay(&address, |upstream| upstream.connect_timeout(Duration::from_secs(1)));
-    let [mut client, mut other] = [(); 2].map(|()| RawClient::connect(relay.address()));
+    let proxy = proxy(&address, |upstream| upstream.connect_timeout(Duration::from_secs(1)));
+    let [mut client, mut other] = [(); 2].map(|()| RawClient::connect(proxy.address()));
     let id = client.id();
     client.send(line("BLPOP list 0"));
     eventually(|| (other.ask(format!("CLIENT UNBLOCK {id}\r\n")) == ":1\r\n").then_some(()));
@@ -241,8 +241,8 @@ fn who_gives_up_a_command_can_go_on() {
 #[test]
 fn nobody_listens_any_more_who_has_started_over() {
     let redis = Process::redis(&[]);
-    let relay = relay(redis.address(), |upstream| upstream);
-    let [mut client, mut other] = [(); 2].map(|()| RawClient::connect(relay.address()));
+    let proxy = proxy(redis.address(), |upstream| upstream);
+    let [mut client, mut other] = [(); 2].map(|()| RawClient::connect(proxy.address()));
     client.ask(line("SUBSCRIBE news"));
     assert_eq!(client.ask(line("RESET")), "+RESET\r\n");
     other.ask(line("PUBLISH news hello"));
@@ -254,8 +254,8 @@ fn nobody_listens_any_more_who_has_started_over() {
 #[test]
 fn connections_that_have_gone_are_not_used_again() {
     let redis = Process::redis(&[]);
-    let relay = relay(redis.address(), |upstream| upstream);
-    let mut client = RawClient::connect(relay.address());
+    let proxy = proxy(redis.address(), |upstream| upstream);
+    let mut client = RawClient::connect(proxy.address());
     client.ask(line("WATCH x"));
     client.ask(line("UNWATCH"));
     // It is idle now, and the shared one is not.

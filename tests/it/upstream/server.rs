@@ -1,4 +1,4 @@
-//! An upstream that keeps its clients waiting, and the relay in front of it.
+//! An upstream that keeps its clients waiting, and the proxy in front of it.
 
 use std::sync::mpsc;
 
@@ -79,9 +79,9 @@ pub(super) fn kill(upstream: Served) {
 }
 
 /// What is in front of the upstream there.
-pub(super) fn relay(address: &str, configure: impl FnOnce(Upstream) -> Upstream + Send + 'static) -> Served {
+pub(super) fn proxy(address: &str, configure: impl FnOnce(Upstream) -> Upstream + Send + 'static) -> Served {
     let upstream = Upstream::new(address);
-    Served::with(|| App::new().relay(configure(upstream).start()), |server| server.bind(ANY_PORT))
+    Served::with(|| App::new().proxy(configure(upstream).start()), |server| server.bind(ANY_PORT))
 }
 
 /// Client of this number stores values and reads them, in pipelines of up to four hundred requests, which is more than are

@@ -44,22 +44,22 @@ fn sum(replies: Vec<Value>) -> Value {
 }
 
 /// What is in front of these upstreams.
-fn relay(addresses: &[&str], router: impl Router + Send) -> Served {
+fn proxy(addresses: &[&str], router: impl Router + Send) -> Served {
     let addresses: Vec<String> = addresses.iter().map(|address| (*address).to_owned()).collect();
-    let app = || App::new().relay(Upstream::start_all(addresses.into_iter().map(Upstream::new), router));
+    let app = || App::new().proxy(Upstream::start_all(addresses.into_iter().map(Upstream::new), router));
     Served::with(app, |server| server.bind(ANY_PORT))
 }
 
 fn two() -> ([Process; 2], Served) {
     let upstreams = [(); 2].map(|()| Process::redis(&[]));
-    let relay = relay(&[upstreams[0].address(), upstreams[1].address()], Numbered);
-    (upstreams, relay)
+    let proxy = proxy(&[upstreams[0].address(), upstreams[1].address()], Numbered);
+    (upstreams, proxy)
 }
 
 #[test]
 fn replies_come_in_the_order_of_the_requests() {
-    let (upstreams, relay) = two();
-    let address = relay.address();
+    let (upstreams, proxy) = two();
+    let address = proxy.address();
     // Sometimes to the same as before, sometimes to the other.
     let key = |number: usize, at: usize, round: usize| format!("{}:{number}:{at}", (at * at / 3 + round) % 2);
     let work = |number| converse(address, number, 9000, |at, round| key(number, at, round));
@@ -72,8 +72,8 @@ fn replies_come_in_the_order_of_the_requests() {
 
 #[test]
 fn a_slow_one_does_not_hold_up_others() {
-    let (upstreams, relay) = two();
-    let [mut slow, mut quick] = [(); 2].map(|()| RawClient::connect(relay.address()));
+    let (upstreams, proxy) = two();
+    let [mut slow, mut quick] = [(); 2].map(|()| RawClient::connect(proxy.address()));
     slow.ask(line("SET 0:a 1"));
     upstreams[0].signal("STOP");
     slow.send(lines("GET 1:a \n GET 0:a \n GET 1:a"));
@@ -86,8 +86,8 @@ fn a_slow_one_does_not_hold_up_others() {
 
 #[test]
 fn requests_are_split_and_answered_by_the_router() {
-    let (_upstreams, relay) = two();
-    let mut client = RawClient::connect(relay.address());
+    let (_upstreams, proxy) = two();
+    let mut client = RawClient::connect(proxy.address());
     client.send(lines("MSET 0:a 1 0:b 2 \n SET 1:a 3 \n DBSIZE \n MGET 0:a 1:a \n GET 7:a \n DBSIZE"));
     let expected = "+OK\r\n+OK\r\n:3\r\n-ERR that is not together\r\n-ERR internal error\r\n:3\r\n";
     assert_eq!(client.replies(6), expected);
@@ -95,15 +95,15 @@ fn requests_are_split_and_answered_by_the_router() {
 
 #[test]
 fn what_was_not_sent_goes_to_another_one() {
-    let (mut upstreams, relay) = two();
-    let mut client = RawClient::connect(relay.address());
+    let (mut upstreams, proxy) = two();
+    let mut client = RawClient::connect(proxy.address());
     assert_eq!(client.ask(line("SET 0:first 1")), "+OK\r\n");
     upstreams[0].signal("STOP");
     // More than sockets take, and more than may wait to be sent.
     let value = "x".repeat(100_000);
     let mut clients: Vec<RawClient> = (0..150)
         .map(|number| {
-            let mut client = RawClient::connect(relay.address());
+            let mut client = RawClient::connect(proxy.address());
             client.send(request(["SET", &format!("0:{number}"), &value]));
             client
         })
@@ -123,8 +123,8 @@ fn what_was_not_sent_goes_to_another_one() {
 
 #[test]
 fn a_transaction_is_of_one() {
-    let (upstreams, relay) = two();
-    let mut client = RawClient::connect(relay.address());
+    let (upstreams, proxy) = two();
+    let mut client = RawClient::connect(proxy.address());
     // As a whole, and one command after the other.
     client.send(lines("MULTI \n PING \n SET 1:a 1 \n GET 1:a \n EXEC"));
     assert_eq!(
@@ -163,7 +163,7 @@ fn a_transaction_is_of_one() {
     ] {
         assert_eq!(client.ask(line(request)), expected, "{request}");
     }
-    let mut other = RawClient::connect(relay.address());
+    let mut other = RawClient::connect(proxy.address());
     assert_eq!(client.ask(line("WATCH 1:a")), "+OK\r\n");
     other.ask(line("INCR 1:a"));
     client.send(lines("MULTI \n GET 1:a \n EXEC"));
@@ -175,8 +175,8 @@ fn a_transaction_is_of_one() {
 
 #[test]
 fn what_waits_is_where_its_keys_are() {
-    let (_upstreams, relay) = two();
-    let [mut waiting, mut client] = [(); 2].map(|()| RawClient::connect(relay.address()));
+    let (_upstreams, proxy) = two();
+    let [mut waiting, mut client] = [(); 2].map(|()| RawClient::connect(proxy.address()));
     waiting.send(lines("BLPOP 1:list 0 \n BLPOP 0:list 0 \n GET 1:a"));
     assert!(waiting.is_silent());
     client.send(lines("RPUSH 0:list zero \n RPUSH 1:list one"));
@@ -197,8 +197,8 @@ fn who_goes_is_missed_by_nobody_and_welcome_back() {
         Served::with(|| App::new().mount(Store(Vec::new()).start()), move |server| server.bind(address))
     };
     let [first, _second] = addresses.each_ref().map(|address| stored(address));
-    let relay = relay(&[&addresses[0], &addresses[1]], Numbered);
-    let mut client = RawClient::connect(relay.address());
+    let proxy = proxy(&[&addresses[0], &addresses[1]], Numbered);
+    let mut client = RawClient::connect(proxy.address());
     assert_eq!(client.ask(line("PUT 0:a")), ":1\r\n");
     drop(first);
     // The other one has had none.
@@ -270,7 +270,7 @@ fn a_redirect_is_followed_and_one_that_never_ends_is_told() {
         Served::start(move || App::new().mount(Wrong(to).start()))
     };
     let once = moved(redis.address().to_owned());
-    let front = relay(&[once.address()], Obedient);
+    let front = proxy(&[once.address()], Obedient);
     let mut client = RawClient::connect(front.address());
     client.send(lines("GET a \n GET b \n GET a"));
     assert_eq!(client.replies(3), "$5\r\nthere\r\n$-1\r\n$5\r\nthere\r\n");
@@ -288,7 +288,7 @@ fn a_redirect_is_followed_and_one_that_never_ends_is_told() {
     };
     let _here = loops(here.clone(), there.clone());
     let _there = loops(there.clone(), here.clone());
-    let front = relay(&[&here], Obedient);
+    let front = proxy(&[&here], Obedient);
     let mut client = RawClient::connect(front.address());
     let told = String::from_utf8_lossy(&client.ask(line("GET a"))).into_owned();
     assert!(told.starts_with("-MOVED "), "{told}");
@@ -307,7 +307,7 @@ impl Router for Keys {
 #[test]
 fn keys_are_what_the_upstream_takes_for_keys() {
     let redis = Process::redis(&[]);
-    let front = relay(&[redis.address()], Keys);
+    let front = proxy(&[redis.address()], Keys);
     let [mut redis, mut client] = [redis.address(), front.address()].map(RawClient::connect);
     for request in [
         "GET a",
@@ -358,8 +358,8 @@ fn keys_are_what_the_upstream_takes_for_keys() {
 
 #[test]
 fn a_lost_connection_is_not_a_lost_server() {
-    let (upstreams, relay) = two();
-    let mut client = RawClient::connect(relay.address());
+    let (upstreams, proxy) = two();
+    let mut client = RawClient::connect(proxy.address());
     assert_eq!(client.ask(line("SET 0:a 1")), "+OK\r\n");
     // One that has held for a while.
     thread::sleep(Duration::from_millis(1100));
@@ -374,13 +374,13 @@ fn a_lost_connection_is_not_a_lost_server() {
 #[test]
 fn what_are_keys_has_to_be_known() {
     let silent = [(); 2].map(|()| Process::redis(&["--rename-command", "COMMAND", ""]));
-    let front = relay(&[silent[0].address(), silent[1].address()], Numbered);
+    let front = proxy(&[silent[0].address(), silent[1].address()], Numbered);
     let mut client = RawClient::connect(front.address());
     let refused = client.ask(line("SET 0:a 1"));
     assert!(refused.starts_with(b"-UPSTREAMDOWN no upstream says which commands it has"), "{refused:?}");
     // One that says it is enough.
     let other = Process::redis(&[]);
-    let front = relay(&[silent[0].address(), other.address()], Numbered);
+    let front = proxy(&[silent[0].address(), other.address()], Numbered);
     let mut client = RawClient::connect(front.address());
     eventually(|| (client.ask(line("SET 0:a 1")) == "+OK\r\n").then_some(()));
     assert_eq!(RawClient::connect(silent[0].address()).ask(line("DBSIZE")), ":1\r\n");
@@ -408,7 +408,7 @@ impl Router for Panics {
 #[test]
 fn a_router_that_panics_is_an_internal_error() {
     let redis = Process::redis(&[]);
-    let front = relay(&[redis.address()], Panics);
+    let front = proxy(&[redis.address()], Panics);
     let mut client = RawClient::connect(front.address());
     client.send(lines("PING \n ROUTE \n MERGE \n EMPTY \n CHANGE \n NOSUCH \n PING"));
     let internal = "-ERR internal error\r\n";

@@ -5,7 +5,7 @@ use std::thread;
 use actix::ResponseFuture;
 use thegiant::{Upstream, UpstreamHandle, prelude::*};
 
-use super::server::{converse, relay};
+use super::server::{converse, proxy};
 use crate::support::{
     ANY_PORT, Folder, Process, RawClient, Served, info, large_value_passes, line, lines, request,
 };
@@ -13,28 +13,28 @@ use crate::support::{
 #[test]
 fn each_has_its_own_replies() {
     let redis = Process::redis(&[]);
-    let relay = relay(redis.address(), |upstream| upstream.connections(2));
-    let address = relay.address();
+    let proxy = proxy(redis.address(), |upstream| upstream.connections(2));
+    let address = proxy.address();
     let work = |number| converse(address, number, 1000, |at, _| format!("{number}:{at}"));
     thread::scope(|scope| (0..40).for_each(|number| drop(scope.spawn(move || work(number)))));
     let mut client = RawClient::connect(redis.address());
     let connections = info(&mut client, "clients").number("connected_clients");
-    assert_eq!(connections, 3, "two of the relay, and this one");
+    assert_eq!(connections, 3, "two of the proxy, and this one");
 }
 
 #[test]
 fn large_values_pass() {
     let redis = Process::redis(&[]);
-    let relay = relay(redis.address(), |upstream| upstream);
-    let mut client = RawClient::connect(relay.address());
+    let proxy = proxy(redis.address(), |upstream| upstream);
+    let mut client = RawClient::connect(proxy.address());
     large_value_passes(&mut client);
 }
 
 #[test]
 fn a_reply_that_is_too_long_is_an_error() {
     let redis = Process::redis(&[]);
-    let relay = relay(redis.address(), |upstream| upstream.max_reply_len(100_000));
-    let mut client = RawClient::connect(relay.address());
+    let proxy = proxy(redis.address(), |upstream| upstream.max_reply_len(100_000));
+    let mut client = RawClient::connect(proxy.address());
     client.ask(request(["SET", "short", &"x".repeat(99_000)]));
     client.ask(request(["SET", "long", &"x".repeat(1_000_000)]));
     client.send(lines("STRLEN short \n GET long \n STRLEN long"));
@@ -89,7 +89,7 @@ fn front(address: &str) -> Served {
     let upstream = Upstream::new(address);
     let app = || {
         let redis = upstream.start();
-        App::new().mount(Front { redis: redis.clone() }.start()).relay(redis)
+        App::new().mount(Front { redis: redis.clone() }.start()).proxy(redis)
     };
     Served::with(app, |server| server.bind(ANY_PORT))
 }
@@ -126,8 +126,8 @@ fn handlers_do_not_change_the_shared_connection() {
 #[test]
 fn replies_that_are_not_wanted_are_not_sent() {
     let redis = Process::redis(&[]);
-    let relay = relay(redis.address(), |upstream| upstream);
-    let mut client = RawClient::connect(relay.address());
+    let proxy = proxy(redis.address(), |upstream| upstream);
+    let mut client = RawClient::connect(proxy.address());
     client.send(lines("CLIENT REPLY OFF \n SET a 1 \n GET a \n WATCH a \n UNWATCH \n CLIENT REPLY ON \n GET a \n CLIENT REPLY SKIP \n GET a \n ECHO b"));
     assert_eq!(client.replies(3), "+OK\r\n$1\r\n1\r\n$1\r\nb\r\n");
 }
@@ -144,8 +144,8 @@ fn an_upstream_need_not_speak_resp3() {
         })
     };
     let _upstream = Served::with(app, move |server| server.bind(bound));
-    let relay = relay(&address, |upstream| upstream);
-    let mut client = RawClient::connect(relay.address());
+    let proxy = proxy(&address, |upstream| upstream);
+    let mut client = RawClient::connect(proxy.address());
     let [old, new] = [("$-1", "*"), ("_", ">")].map(|(null, push)| {
         let array = format!("*3\r\n{null}\r\n$1\r\na\r\n-ERR syntax error\r\n");
         let subscribed = format!("{push}3\r\n$9\r\nsubscribe\r\n$1\r\nc\r\n:1\r\n");
@@ -153,7 +153,7 @@ fn an_upstream_need_not_speak_resp3() {
         let ended = format!("{push}3\r\n$11\r\nunsubscribe\r\n$1\r\nc\r\n:0\r\n");
         [array.clone(), format!("{array}{array}"), subscribed, told, ended, array]
     });
-    let mut other = RawClient::connect(relay.address());
+    let mut other = RawClient::connect(proxy.address());
     for expected in [old, new] {
         let [single, double, subscribed, told, ended, transaction] = expected;
         assert_eq!(client.ask(line("ANY")), single);

@@ -244,7 +244,7 @@ impl Encoder {
     }
 
     /// What has been written since `mark` is a reply that was encoded already.
-    pub(crate) fn note_relayed(&mut self, mark: Mark) {
+    pub(crate) fn note_proxied(&mut self, mark: Mark) {
         if self.bytes.get(mark.bytes) == Some(&b'-') {
             self.notes |= ERROR;
         }

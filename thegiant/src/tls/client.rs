@@ -27,7 +27,7 @@ use super::{
 /// async fn main() -> std::io::Result<()> {
 ///     let tls = ClientTls::new().ca("/etc/app/ca.crt").certificate("/etc/app/client.crt", "/etc/app/client.key");
 ///     let redis = Upstream::new("redis.internal:6379").tls(tls)?.start();
-///     Server::new(App::new().relay(redis)).bind("127.0.0.1:6380")?.run().await
+///     Server::new(App::new().proxy(redis)).bind("127.0.0.1:6380")?.run().await
 /// }
 /// ```
 #[derive(Clone, Debug, Default)]

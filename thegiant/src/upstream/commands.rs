@@ -1,6 +1,6 @@
 //! Commands that are not like others for whoever sends them on.
 
-use super::{Relay, router::Words};
+use super::{Proxy, router::Words};
 use crate::{
     Error,
     command::{Commands, Flags, Row, Spec},
@@ -8,7 +8,7 @@ use crate::{
 
 /// What is to be done with a command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum CommandKind {
     /// It is sent on by a connection that clients share.
     Plain,
     /// It may wait, and would have others wait.
@@ -27,80 +27,80 @@ pub(super) enum Kind {
     Own,
 }
 
-/// The commands that are rows of a relay, beside the first one, which is for all that has none.
-const COMMANDS: &[(&str, Kind)] = &[
+/// The commands that are rows of a proxy, beside the first one, which is for all that has none.
+const COMMANDS: &[(&str, CommandKind)] = &[
     // What the server would answer itself if there were no upstream.
-    ("PING", Kind::Plain),
-    ("ECHO", Kind::Plain),
-    ("TIME", Kind::Plain),
-    ("LOLWUT", Kind::Plain),
-    ("COMMAND", Kind::Plain),
-    ("PUBLISH", Kind::Plain),
-    ("SPUBLISH", Kind::Plain),
-    ("PUBSUB", Kind::Plain),
-    ("MULTI", Kind::Multi),
-    ("EXEC", Kind::Exec),
-    ("DISCARD", Kind::Discard),
-    ("WATCH", Kind::Watch),
-    ("UNWATCH", Kind::Unwatch),
-    ("SUBSCRIBE", Kind::Subscribe(0)),
-    ("PSUBSCRIBE", Kind::Subscribe(1)),
-    ("SSUBSCRIBE", Kind::Subscribe(2)),
-    ("UNSUBSCRIBE", Kind::Unsubscribe(0)),
-    ("PUNSUBSCRIBE", Kind::Unsubscribe(1)),
-    ("SUNSUBSCRIBE", Kind::Unsubscribe(2)),
-    // The connection of the client would be that of the relay.
-    ("CLIENT TRACKING", Kind::Refused),
-    ("CLIENT TRACKINGINFO", Kind::Refused),
-    ("CLIENT CACHING", Kind::Refused),
-    ("CLIENT GETREDIR", Kind::Refused),
-    ("ASKING", Kind::Refused),
-    ("READONLY", Kind::Refused),
-    ("READWRITE", Kind::Refused),
-    ("SYNC", Kind::Refused),
-    ("PSYNC", Kind::Refused),
-    ("REPLCONF", Kind::Refused),
-    ("BLPOP", Kind::Blocks),
-    ("BRPOP", Kind::Blocks),
-    ("BRPOPLPUSH", Kind::Blocks),
-    ("BLMOVE", Kind::Blocks),
-    ("BLMPOP", Kind::Blocks),
-    ("BZPOPMIN", Kind::Blocks),
-    ("BZPOPMAX", Kind::Blocks),
-    ("BZMPOP", Kind::Blocks),
-    ("XREAD", Kind::Blocks),
-    ("XREADGROUP", Kind::Blocks),
+    ("PING", CommandKind::Plain),
+    ("ECHO", CommandKind::Plain),
+    ("TIME", CommandKind::Plain),
+    ("LOLWUT", CommandKind::Plain),
+    ("COMMAND", CommandKind::Plain),
+    ("PUBLISH", CommandKind::Plain),
+    ("SPUBLISH", CommandKind::Plain),
+    ("PUBSUB", CommandKind::Plain),
+    ("MULTI", CommandKind::Multi),
+    ("EXEC", CommandKind::Exec),
+    ("DISCARD", CommandKind::Discard),
+    ("WATCH", CommandKind::Watch),
+    ("UNWATCH", CommandKind::Unwatch),
+    ("SUBSCRIBE", CommandKind::Subscribe(0)),
+    ("PSUBSCRIBE", CommandKind::Subscribe(1)),
+    ("SSUBSCRIBE", CommandKind::Subscribe(2)),
+    ("UNSUBSCRIBE", CommandKind::Unsubscribe(0)),
+    ("PUNSUBSCRIBE", CommandKind::Unsubscribe(1)),
+    ("SUNSUBSCRIBE", CommandKind::Unsubscribe(2)),
+    // The connection of the client would be that of the proxy.
+    ("CLIENT TRACKING", CommandKind::Refused),
+    ("CLIENT TRACKINGINFO", CommandKind::Refused),
+    ("CLIENT CACHING", CommandKind::Refused),
+    ("CLIENT GETREDIR", CommandKind::Refused),
+    ("ASKING", CommandKind::Refused),
+    ("READONLY", CommandKind::Refused),
+    ("READWRITE", CommandKind::Refused),
+    ("SYNC", CommandKind::Refused),
+    ("PSYNC", CommandKind::Refused),
+    ("REPLCONF", CommandKind::Refused),
+    ("BLPOP", CommandKind::Blocks),
+    ("BRPOP", CommandKind::Blocks),
+    ("BRPOPLPUSH", CommandKind::Blocks),
+    ("BLMOVE", CommandKind::Blocks),
+    ("BLMPOP", CommandKind::Blocks),
+    ("BZPOPMIN", CommandKind::Blocks),
+    ("BZPOPMAX", CommandKind::Blocks),
+    ("BZMPOP", CommandKind::Blocks),
+    ("XREAD", CommandKind::Blocks),
+    ("XREADGROUP", CommandKind::Blocks),
     // What a connection has written before is waited for, and that was another one.
-    ("WAIT", Kind::Refused),
-    ("WAITAOF", Kind::Refused),
+    ("WAIT", CommandKind::Refused),
+    ("WAITAOF", CommandKind::Refused),
     // They would turn the connection into something else.
-    ("SCRIPT DEBUG", Kind::Refused),
-    ("CLUSTER SYNCSLOTS", Kind::Refused),
-    ("DFLY", Kind::Refused),
+    ("SCRIPT DEBUG", CommandKind::Refused),
+    ("CLUSTER SYNCSLOTS", CommandKind::Refused),
+    ("DFLY", CommandKind::Refused),
     // They have to get past what they end.
-    ("SCRIPT KILL", Kind::Blocks),
-    ("FUNCTION KILL", Kind::Blocks),
+    ("SCRIPT KILL", CommandKind::Blocks),
+    ("FUNCTION KILL", CommandKind::Blocks),
     // The upstream knows more of these than there is here.
-    ("SCRIPT HELP", Kind::Plain),
-    ("FUNCTION HELP", Kind::Plain),
-    ("CLUSTER HELP", Kind::Plain),
-    ("AUTH", Kind::Own),
-    ("CLIENT", Kind::Own),
-    ("HELLO", Kind::Own),
-    ("MONITOR", Kind::Own),
-    ("QUIT", Kind::Own),
-    ("RESET", Kind::Own),
-    ("SELECT", Kind::Own),
+    ("SCRIPT HELP", CommandKind::Plain),
+    ("FUNCTION HELP", CommandKind::Plain),
+    ("CLUSTER HELP", CommandKind::Plain),
+    ("AUTH", CommandKind::Own),
+    ("CLIENT", CommandKind::Own),
+    ("HELLO", CommandKind::Own),
+    ("MONITOR", CommandKind::Own),
+    ("QUIT", CommandKind::Own),
+    ("RESET", CommandKind::Own),
+    ("SELECT", CommandKind::Own),
 ];
 
 /// Whether the command of this row comes behind those that the server answers itself.
 pub(crate) fn is_behind_builtins(row: usize) -> bool {
-    kind_of(row) == Kind::Own
+    kind_of(row) == CommandKind::Own
 }
 
 /// What is to be done with the command of this row.
-pub(super) fn kind_of(row: usize) -> Kind {
-    row.checked_sub(1).map_or(Kind::Plain, |index| COMMANDS[index].1)
+pub(super) fn kind_of(row: usize) -> CommandKind {
+    row.checked_sub(1).map_or(CommandKind::Plain, |index| COMMANDS[index].1)
 }
 
 /// The name of the command of this row.
@@ -109,8 +109,8 @@ pub(super) fn name_of(row: usize) -> &'static str {
 }
 
 /// What is to be done with the command of these words.
-pub(super) fn kind_of_words(words: Words<'_>) -> Kind {
-    COMMANDS.iter().find(|(known, _)| words.is(known)).map_or(Kind::Plain, |(_, kind)| *kind)
+pub(super) fn kind_of_words(words: Words<'_>) -> CommandKind {
+    COMMANDS.iter().find(|(known, _)| words.is(known)).map_or(CommandKind::Plain, |(_, kind)| *kind)
 }
 
 /// Whether it is known here what is to be done with the command of this name.
@@ -118,7 +118,7 @@ pub(super) fn is_known(name: &[u8]) -> bool {
     COMMANDS.iter().any(|(known, _)| known.as_bytes().eq_ignore_ascii_case(name))
 }
 
-const ROWS: [Row<Relay>; COMMANDS.len() + 1] = {
+const ROWS: [Row<Proxy>; COMMANDS.len() + 1] = {
     let mut rows = [const { row(Spec::FALLBACK) }; COMMANDS.len() + 1];
     let mut at = 0;
     while at < COMMANDS.len() {
@@ -128,19 +128,19 @@ const ROWS: [Row<Relay>; COMMANDS.len() + 1] = {
     rows
 };
 
-const fn spec((name, kind): (&'static str, Kind)) -> Spec {
+const fn spec((name, kind): (&'static str, CommandKind)) -> Spec {
     let spec = Spec::new(name, &[]).any_args().group("upstream").summary("Is sent on to the upstream.");
     match kind {
-        Kind::Blocks => spec.flags(Flags::BLOCKING),
+        CommandKind::Blocks => spec.flags(Flags::BLOCKING),
         _ => spec,
     }
 }
 
 /// Batches are not run here, but sent on.
-const fn row(spec: Spec) -> Row<Relay> {
+const fn row(spec: Spec) -> Row<Proxy> {
     Row::new(spec, |_, _, _, out| out.error(&Error::INTERNAL))
 }
 
-impl Commands for Relay {
+impl Commands for Proxy {
     const ROWS: &'static [&'static [Row<Self>]] = &[&ROWS];
 }

@@ -21,22 +21,22 @@ use crate::{
 
 /// What clients have in common whose requests share connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Lane {
+pub(super) struct PoolKey {
     pub(super) protocol: Protocol,
     pub(super) db: u16,
 }
 
-impl Lane {
+impl PoolKey {
     /// The one that is always there: by it, the program asks, and it is known whether an upstream is there.
-    pub(super) const FIRST: Lane = Lane { protocol: Protocol::Resp2, db: 0 };
+    pub(super) const FIRST: PoolKey = PoolKey { protocol: Protocol::Resp2, db: 0 };
 
     /// That of the requests of this client.
     pub(super) fn of(client: &Client) -> Self {
-        Lane { protocol: client.protocol(), db: client.db() }
+        PoolKey { protocol: client.protocol(), db: client.db() }
     }
 }
 
-/// Why there is no connection.
+/// RetryReason there is no connection.
 pub(super) type Reason = Arc<str>;
 
 /// A connection on which all has been said that the requests of a lane need.
@@ -47,17 +47,17 @@ pub(super) struct Dialled {
 }
 
 /// Opens a connection for a lane.
-pub(super) async fn dial(upstream: &Upstream, lane: Lane) -> Result<Dialled, Reason> {
-    match timeout(upstream.connect_timeout, dial_either(upstream, lane)).await {
+pub(super) async fn dial(upstream: &Upstream, key: PoolKey) -> Result<Dialled, Reason> {
+    match timeout(upstream.connect_timeout, dial_either(upstream, key)).await {
         Ok(dialled) => dialled,
         Err(_) => Err("it does not answer".into()),
     }
 }
 
-async fn dial_either(upstream: &Upstream, lane: Lane) -> Result<Dialled, Reason> {
-    match connect(upstream, lane).await {
-        Err(reason) if lane.protocol == Protocol::Resp3 && is_about_hello(&reason) => {
-            let stream = connect(upstream, Lane { protocol: Protocol::Resp2, ..lane }).await?;
+async fn dial_either(upstream: &Upstream, key: PoolKey) -> Result<Dialled, Reason> {
+    match connect(upstream, key).await {
+        Err(reason) if key.protocol == Protocol::Resp3 && is_about_hello(&reason) => {
+            let stream = connect(upstream, PoolKey { protocol: Protocol::Resp2, ..key }).await?;
             Ok(Dialled { stream, is_older: true })
         }
         dialled => Ok(Dialled { stream: dialled?, is_older: false }),
@@ -77,8 +77,8 @@ pub(super) fn as_resp3(reply: Vec<u8>) -> Vec<u8> {
     out.to_vec()
 }
 
-async fn connect(upstream: &Upstream, lane: Lane) -> Result<Stream, Reason> {
-    let hello = hello(upstream, lane);
+async fn connect(upstream: &Upstream, key: PoolKey) -> Result<Stream, Reason> {
+    let hello = hello(upstream, key);
     if let Some(path) = upstream.address.strip_prefix("unix:") {
         let mut stream = UnixStream::connect(path).await.map_err(reason)?;
         greet(&mut stream, &hello).await?;
@@ -126,10 +126,10 @@ impl Hello {
     }
 }
 
-fn hello(upstream: &Upstream, lane: Lane) -> Hello {
+fn hello(upstream: &Upstream, key: PoolKey) -> Hello {
     let mut hello = Hello::default();
     let user = upstream.user.as_deref();
-    match (lane.protocol, upstream.password.as_deref()) {
+    match (key.protocol, upstream.password.as_deref()) {
         (Protocol::Resp2, None) => {}
         (Protocol::Resp2, Some(password)) => match user {
             Some(user) => hello.say(&["AUTH", user, password]),
@@ -140,8 +140,8 @@ fn hello(upstream: &Upstream, lane: Lane) -> Hello {
             hello.say(&["HELLO", "3", "AUTH", user.unwrap_or("default"), password]);
         }
     }
-    if lane.db != 0 {
-        hello.say(&["SELECT", &lane.db.to_string()]);
+    if key.db != 0 {
+        hello.say(&["SELECT", &key.db.to_string()]);
     }
     // A server that wants to know who asks says so to this one, too.
     hello.say(&["PING"]);

@@ -12,10 +12,10 @@ use actix::Addr;
 use bytes::Bytes;
 
 use super::{
-    Relay,
-    commands::{Kind, kind_of_words},
+    Proxy,
+    commands::{CommandKind, kind_of_words},
     dial::Reason,
-    relay::Ask,
+    proxy::Ask,
     router::Words,
     servers::AllStats,
 };
@@ -24,7 +24,7 @@ use crate::{Error, Value, info::InfoFields};
 /// An [`Upstream`](super::Upstream) that has been started, or several: a handle that is cheap to clone.
 #[derive(Clone)]
 pub struct UpstreamHandle {
-    relay: Addr<Relay>,
+    proxy: Addr<Proxy>,
     stats: AllStats,
 }
 
@@ -65,8 +65,8 @@ impl Stats {
 }
 
 impl UpstreamHandle {
-    pub(super) fn new(relay: Addr<Relay>, stats: AllStats) -> Self {
-        UpstreamHandle { relay, stats }
+    pub(super) fn new(proxy: Addr<Proxy>, stats: AllStats) -> Self {
+        UpstreamHandle { proxy, stats }
     }
 
     /// Sends a command, and waits for its reply: in RESP2, of the database 0.
@@ -102,11 +102,11 @@ impl UpstreamHandle {
         let words = words.into_iter().map(|word| Bytes::copy_from_slice(word.as_ref()));
         let words: Vec<Bytes> = words.collect();
         let Some(name) = words.first() else { return Err(NO_WORDS) };
-        if kind_of_words(Words::Own(&words)) != Kind::Plain {
+        if kind_of_words(Words::Own(&words)) != CommandKind::Plain {
             let name = String::from_utf8_lossy(name).to_uppercase();
             return Err(Error::err(format_args!("{name} cannot be sent by a connection that others use")));
         }
-        match self.relay.send(Ask(words)).await.map_err(|_| STOPPED)?? {
+        match self.proxy.send(Ask(words)).await.map_err(|_| STOPPED)?? {
             Value::Error(error) => Err(error),
             value => Ok(value),
         }
@@ -117,8 +117,8 @@ impl UpstreamHandle {
         self.stats().iter().any(|stats| stats.connections.load(Relaxed) > 0)
     }
 
-    pub(crate) fn relay(&self) -> Addr<Relay> {
-        self.relay.clone()
+    pub(crate) fn proxy(&self) -> Addr<Proxy> {
+        self.proxy.clone()
     }
 
     fn stats(&self) -> MutexGuard<'_, Vec<Arc<Stats>>> {

@@ -18,12 +18,12 @@
 //! #[actix::main]
 //! async fn main() -> std::io::Result<()> {
 //!     let upstreams = ["10.0.0.1:6379", "10.0.0.2:6379"].map(Upstream::new);
-//!     let app = App::new().relay(Upstream::start_all(upstreams, Reads));
+//!     let app = App::new().proxy(Upstream::start_all(upstreams, Reads));
 //!     Server::new(app).bind("127.0.0.1:6380")?.run().await
 //! }
 //! ```
 
-// - `relay`: the actor that has the connections; batches of clients go there and come back answered; `flights`: those that
+// - `proxy`: the actor that has the connections; batches of clients go there and come back answered; `flights`: those that
 //   are under way; `way`: where each request goes; `handle`: what the program has of it
 // - `router`: what decides among several upstreams; `servers`: these; `table`: what they say of their commands
 // - `link`: a connection that the requests of many clients share; `private`: one that a single client has for a while
@@ -31,16 +31,16 @@
 
 mod commands;
 mod dial;
-mod flights;
+mod in_flight;
 mod handle;
-mod link;
-mod private;
-mod relay;
+mod multiplexed;
+mod dedicated;
+mod proxy;
 mod router;
 mod servers;
-mod table;
-mod upkeep;
-mod way;
+mod key_table;
+mod reconnect;
+mod destination;
 
 #[cfg(feature = "tls")]
 use std::io;
@@ -50,7 +50,7 @@ use actix::Actor;
 
 pub(crate) use commands::is_behind_builtins;
 pub use handle::UpstreamHandle;
-pub(crate) use relay::Relay;
+pub(crate) use proxy::Proxy;
 pub use router::{Redirect, Request, Route, Router, Split};
 pub use servers::Servers;
 
@@ -60,7 +60,7 @@ use crate::tls::{ClientTls, Connector};
 /// Another server that speaks RESP, and how it is reached: the requests of many clients are sent on over few connections.
 ///
 /// [`start`](Self::start) starts the actor that holds these, on the thread that calls it. What it returns is given to
-/// [`App::relay`](crate::App::relay), or is [asked](UpstreamHandle::call) by handlers.
+/// [`App::proxy`](crate::App::proxy), or is [asked](UpstreamHandle::call) by handlers.
 ///
 /// ```no_run
 /// use thegiant::{Upstream, prelude::*};
@@ -68,7 +68,7 @@ use crate::tls::{ClientTls, Connector};
 /// #[actix::main]
 /// async fn main() -> std::io::Result<()> {
 ///     let redis = Upstream::new("127.0.0.1:6379").start();
-///     Server::new(App::new().relay(redis)).bind("127.0.0.1:6380")?.run().await
+///     Server::new(App::new().proxy(redis)).bind("127.0.0.1:6380")?.run().await
 /// }
 /// ```
 ///
@@ -198,8 +198,8 @@ impl Upstream {
     /// # Panics
     /// If there is no actix system running.
     pub fn start(self) -> UpstreamHandle {
-        let (relay, stats) = Relay::new(vec![self], None);
-        UpstreamHandle::new(relay.start(), stats)
+        let (proxy, stats) = Proxy::new(vec![self], None);
+        UpstreamHandle::new(proxy.start(), stats)
     }
 
     /// Starts one actor that holds the connections to several upstreams, and asks `router` where each request goes.
@@ -222,7 +222,7 @@ impl Upstream {
     /// #[actix::main]
     /// async fn main() -> std::io::Result<()> {
     ///     let redis = Upstream::start_all(["10.0.0.1:6379", "10.0.0.2:6379"].map(Upstream::new), Failover);
-    ///     Server::new(App::new().relay(redis)).bind("127.0.0.1:6380")?.run().await
+    ///     Server::new(App::new().proxy(redis)).bind("127.0.0.1:6380")?.run().await
     /// }
     /// ```
     ///
@@ -232,8 +232,8 @@ impl Upstream {
     pub fn start_all(upstreams: impl IntoIterator<Item = Upstream>, router: impl Router) -> UpstreamHandle {
         let upstreams: Vec<Upstream> = upstreams.into_iter().collect();
         assert!(!upstreams.is_empty(), "there is at least one upstream");
-        let (relay, stats) = Relay::new(upstreams, Some(Box::new(router)));
-        UpstreamHandle::new(relay.start(), stats)
+        let (proxy, stats) = Proxy::new(upstreams, Some(Box::new(router)));
+        UpstreamHandle::new(proxy.start(), stats)
     }
 }
 

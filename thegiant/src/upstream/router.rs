@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use super::{
     servers::Servers,
-    table::{KeyPositions, Known},
+    key_table::{KeyPositions, KnownCommand},
 };
 use crate::{
     Client, Error, Value,
@@ -190,7 +190,7 @@ impl fmt::Debug for Split {
 #[derive(Clone, Copy, Debug)]
 pub struct Request<'a> {
     words: Words<'a>,
-    known: Option<&'a Known>,
+    known: Option<&'a KnownCommand>,
     is_in_transaction: bool,
 }
 
@@ -204,7 +204,7 @@ pub(super) enum Words<'a> {
 }
 
 impl<'a> Request<'a> {
-    pub(super) fn new(words: Words<'a>, known: Option<&'a Known>, is_in_transaction: bool) -> Self {
+    pub(super) fn new(words: Words<'a>, known: Option<&'a KnownCommand>, is_in_transaction: bool) -> Self {
         Request { words, known, is_in_transaction }
     }
 
@@ -257,7 +257,7 @@ impl<'a> Request<'a> {
         self.is_in_transaction
     }
 
-    /// Who sent it; the program, if it is none.
+    /// Requester sent it; the program, if it is none.
     pub fn client(&self) -> Option<&'a Client> {
         match self.words {
             Words::Call(call) => Some(call.client()),

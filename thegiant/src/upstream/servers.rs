@@ -1,4 +1,4 @@
-//! The upstreams that a relay has.
+//! The upstreams that a proxy has.
 
 use std::{
     fmt,
@@ -8,7 +8,7 @@ use std::{
 
 use tokio::sync::Notify;
 
-use super::{Upstream, dial::Lane, handle::Stats};
+use super::{Upstream, dial::PoolKey, handle::Stats};
 
 /// The upstreams among which a [`Router`](super::Router) has to choose: they have numbers, from 0 on, in the order in which they were given.
 pub struct Servers {
@@ -24,7 +24,7 @@ pub(super) struct Server {
     pub(super) upstream: Rc<Upstream>,
     pub(super) stats: Arc<Stats>,
     /// Where the links of a lane begin.
-    pub(super) lanes: Vec<(Lane, usize)>,
+    pub(super) lanes: Vec<(PoolKey, usize)>,
     /// The connection by which that is known has been lost, or could not be opened.
     pub(super) is_down: bool,
     /// It is there again, though it was not.

@@ -31,18 +31,18 @@ impl Batch {
     }
 
     /// A part of the reply to its next request has arrived.
-    pub(crate) fn relay(&mut self, part: &[u8]) {
+    pub(crate) fn proxy(&mut self, part: &[u8]) {
         self.out.raw(part);
     }
 
     /// The parts of the reply to its next request do not count.
-    pub(crate) fn forget_relayed(&mut self) {
+    pub(crate) fn forget_proxied(&mut self) {
         self.out.rewind(self.mark);
     }
 
     /// The reply to its next request has arrived whole.
-    pub(crate) fn end_relayed(&mut self) {
-        self.out.note_relayed(self.mark);
+    pub(crate) fn end_proxied(&mut self) {
+        self.out.note_proxied(self.mark);
         if self.out.is_noteworthy() {
             self.take_note(false);
         }

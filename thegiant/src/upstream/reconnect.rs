@@ -15,25 +15,25 @@ use tokio::sync::Notify;
 
 use super::{
     Upstream,
-    dial::{Backoff, Dialled, Lane, Reason, dial},
-    flights::Flight,
-    link::Link,
-    relay::{Core, launch},
-    table::Table,
+    dial::{Backoff, Dialled, PoolKey, Reason, dial},
+    in_flight::InFlight,
+    multiplexed::MultiplexedConnection,
+    proxy::{ProxyState, launch},
+    key_table::KeyTable,
 };
 
 /// A connection that holds for so long is not taken for one that is lost again at once.
 const STABLE: Duration = Duration::from_secs(1);
 
-/// Keeps a connection up, as long as there is a relay. By the first of an upstream it is known whether that is there.
-pub(super) async fn keep_up(core: Weak<RefCell<Core>>, index: usize, is_first: bool) {
+/// Keeps a connection up, as long as there is a proxy. By the first of an upstream it is known whether that is there.
+pub(super) async fn keep_up(core: Weak<RefCell<ProxyState>>, index: usize, is_first: bool) {
     let mut backoff = Backoff::default();
     let mut was_told = false;
     loop {
-        let Some((upstream, lane, back)) = core.upgrade().map(|core| core.borrow().how_to_dial(index)) else {
+        let Some((upstream, key, back)) = core.upgrade().map(|core| core.borrow().how_to_dial(index)) else {
             return;
         };
-        let lost = match dial(&upstream, lane).await {
+        let lost = match dial(&upstream, key).await {
             Ok(dialled) => {
                 if mem::take(&mut was_told) {
                     tracing::info!(upstream = upstream.address, "the upstream is there checkpoint");
@@ -67,35 +67,35 @@ pub(super) async fn keep_up(core: Weak<RefCell<Core>>, index: usize, is_first: b
     }
 }
 
-/// Has a connection read and written until it is lost. None: there is no relay any more.
-async fn serve(core: &Weak<RefCell<Core>>, index: usize, is_first: bool, dialled: Dialled) -> Option<Reason> {
+/// Has a connection read and written until it is lost. None: there is no proxy any more.
+async fn serve(core: &Weak<RefCell<ProxyState>>, index: usize, is_first: bool, dialled: Dialled) -> Option<Reason> {
     core.upgrade()?.borrow_mut().is_up(index, is_first, dialled);
     let lost = poll_fn(|cx| match core.upgrade() {
-        Some(core) => core.borrow_mut().poll_link(index, cx).map(Some),
+        Some(core) => core.borrow_mut().poll_connection(index, cx).map(Some),
         None => Poll::Ready(None),
     })
     .await?;
-    core.upgrade()?.borrow().links[index].stats.connections.fetch_sub(1, Relaxed);
+    core.upgrade()?.borrow().connections[index].stats.connections.fetch_sub(1, Relaxed);
     Some(lost)
 }
 
-impl Core {
-    fn how_to_dial(&self, index: usize) -> (Rc<Upstream>, Lane, Rc<Notify>) {
-        let link = &self.links[index];
-        let server = self.servers.get(link.server);
-        (Rc::clone(&server.upstream), link.lane, Rc::clone(&server.back))
+impl ProxyState {
+    fn how_to_dial(&self, index: usize) -> (Rc<Upstream>, PoolKey, Rc<Notify>) {
+        let connection = &self.connections[index];
+        let server = self.servers.get(connection.server);
+        (Rc::clone(&server.upstream), connection.key, Rc::clone(&server.back))
     }
 
     /// A link has a connection.
     fn is_up(&mut self, index: usize, is_first: bool, dialled: Dialled) {
-        let link = &mut self.links[index];
-        link.connected(dialled);
-        link.stats.connections.fetch_add(1, Relaxed);
+        let connection = &mut self.connections[index];
+        connection.connected(dialled);
+        connection.stats.connections.fetch_add(1, Relaxed);
         if is_first {
             // Which commands there are is asked whenever there is a new connection, which may be to another version.
-            launch(&mut self.flights, link, "COMMAND", Flight::Commands(Vec::new()));
-            let of = link.server;
-            self.links.iter_mut().filter(|link| link.server == of).for_each(Link::expect);
+            launch(&mut self.in_flight, connection, "COMMAND", InFlight::Commands(Vec::new()));
+            let of = connection.server;
+            self.connections.iter_mut().filter(|connection| connection.server == of).for_each(MultiplexedConnection::expect);
             let server = self.servers.get_mut(of);
             server.is_down = false;
             server.back.notify_waiters();
@@ -105,50 +105,50 @@ impl Core {
 
     /// A link has lost its connection, and will have another one at once or not at all for now: what can wait waits.
     fn is_lost(&mut self, index: usize, reason: &Reason) {
-        self.links[index].disconnected(reason, &mut self.flights);
-        self.links[index].expect();
+        self.connections[index].disconnected(reason, &mut self.in_flight);
+        self.connections[index].expect();
         self.go_on_without(index);
     }
 
     /// A link has none.
     fn is_down(&mut self, index: usize, is_first: bool, reason: &Reason) {
-        let link = &mut self.links[index];
+        let connection = &mut self.connections[index];
         if is_first {
-            self.servers.get_mut(link.server).is_down = true;
+            self.servers.get_mut(connection.server).is_down = true;
         }
-        link.disconnected(reason, &mut self.flights);
+        connection.disconnected(reason, &mut self.in_flight);
         self.go_on_without(index);
     }
 
     /// Goes on with what a lost connection has left.
     fn go_on_without(&mut self, index: usize) {
-        let server = self.links[index].server;
+        let server = self.connections[index].server;
         self.idle.retain(|(of, _, _)| *of != server);
-        self.land();
+        self.complete();
         self.retry();
     }
 
-    fn poll_link(&mut self, index: usize, cx: &mut Context<'_>) -> Poll<Reason> {
-        let polled = self.links[index].poll(&mut self.flights, cx);
+    fn poll_connection(&mut self, index: usize, cx: &mut Context<'_>) -> Poll<Reason> {
+        let polled = self.connections[index].poll(&mut self.in_flight, cx);
         // Nothing more is written to one that is lost.
         if polled.is_ready() {
             return polled;
         }
-        if let Some(commands) = self.flights.commands.take() {
+        if let Some(commands) = self.in_flight.commands.take() {
             self.take_table(index, &commands);
         }
-        self.land();
+        self.complete();
         self.retry();
         Poll::Pending
     }
 
     /// Takes note of what an upstream has said of its commands.
     fn take_table(&mut self, index: usize, commands: &[u8]) {
-        match Table::read(commands) {
+        match KeyTable::read(commands) {
             Some(table) => self.table = Some(table),
             None => {
                 self.is_table_refused = true;
-                let upstream = &self.links[index].stats.address;
+                let upstream = &self.connections[index].stats.address;
                 tracing::warn!(upstream, "the upstream does not say which commands it has (COMMAND)");
             }
         }

@@ -6,11 +6,11 @@ use bytes::Bytes;
 use tokio::sync::oneshot;
 
 use super::{
-    commands::{Kind, kind_of_words},
-    dial::Lane,
+    commands::{CommandKind, kind_of_words},
+    dial::PoolKey,
     handle::Reply,
     router::{Merge, Words},
-    way::guarded,
+    destination::guarded,
 };
 use crate::{
     Error, Value,
@@ -18,14 +18,14 @@ use crate::{
 };
 
 /// A number of a flight; it is used again when that has landed.
-pub(super) type FlightId = usize;
+pub(super) type InFlightId = usize;
 
 /// Requests that have been sent on together, and for whom. Each has a place among them, its slot.
-pub(super) enum Flight {
+pub(super) enum InFlight {
     /// Requests of a batch in a row.
-    Batch(Run),
+    Batch(BatchRun),
     /// A request that has been sent in parts.
-    Split(Box<Parts>),
+    Split(Box<SplitRequest>),
     /// A request of the program.
     Ask {
         words: Vec<Bytes>,
@@ -38,7 +38,7 @@ pub(super) enum Flight {
 }
 
 /// Requests of a batch in a row: replies are appended to those of the batch in the order of the requests.
-pub(super) struct Run {
+pub(super) struct BatchRun {
     pub(super) batch: Box<Batch>,
     pub(super) actor_id: ActorId,
     /// The request in the first slot.
@@ -55,8 +55,8 @@ pub(super) struct Run {
 }
 
 /// A request that has been sent in parts, and for whom.
-pub(super) struct Parts {
-    pub(super) who: Who,
+pub(super) struct SplitRequest {
+    pub(super) who: Requester,
     pub(super) parts: Vec<Vec<Bytes>>,
     replies: Vec<Vec<u8>>,
     left: usize,
@@ -64,8 +64,8 @@ pub(super) struct Parts {
     pub(super) turns: u32,
 }
 
-/// Who waits for one reply that is made of several.
-pub(super) enum Who {
+/// Requester waits for one reply that is made of several.
+pub(super) enum Requester {
     /// A batch, whose next request it is.
     Batch(Box<Batch>, ActorId),
     Program(oneshot::Sender<Reply>),
@@ -79,15 +79,15 @@ struct Slot {
 }
 
 /// A request that may have to be sent elsewhere.
-pub(super) struct Turned {
-    pub(super) flight: FlightId,
+pub(super) struct Retry {
+    pub(super) entry: InFlightId,
     pub(super) slot: u32,
     /// It belongs to a transaction, which cannot be sent elsewhere in part.
     pub(super) is_bound: bool,
-    pub(super) why: Why,
+    pub(super) why: RetryReason,
 }
 
-pub(super) enum Why {
+pub(super) enum RetryReason {
     /// This was replied: an error.
     Replied(Vec<u8>),
     /// It has not been sent: what is answered if that is so of all that it could be sent to.
@@ -96,13 +96,13 @@ pub(super) enum Why {
 
 /// All requests that have been sent on and not been answered.
 #[derive(Default)]
-pub(super) struct Flights {
-    flights: Vec<Option<Flight>>,
-    free: Vec<FlightId>,
+pub(super) struct InFlightTable {
+    in_flight: Vec<Option<InFlight>>,
+    free: Vec<InFlightId>,
     /// Those of batches that have all their replies.
-    pub(super) landed: VecDeque<FlightId>,
+    pub(super) completed: VecDeque<InFlightId>,
     /// Those for which there might be another upstream.
-    pub(super) turned: VecDeque<Turned>,
+    pub(super) retries: VecDeque<Retry>,
     /// Whether there might be.
     pub(super) has_router: bool,
     /// What an upstream has said of its commands.
@@ -112,17 +112,17 @@ pub(super) struct Flights {
 }
 
 /// So many requests of a flight may be sent once more, for each that it has.
-pub(super) const TURNS: u32 = 5;
+pub(super) const MAX_RETRIES: u32 = 5;
 
 /// So many lists of early replies are kept, of so many replies, and so many bytes of each.
 const SPARE: usize = 16;
 const LONGEST: usize = 256;
 const KEPT: usize = 512;
 
-impl Run {
+impl BatchRun {
     pub(super) fn new(batch: Box<Batch>, actor_id: ActorId, first: u32, count: u32) -> Self {
         let room = batch.room();
-        Run {
+        BatchRun {
             batch,
             actor_id,
             first,
@@ -130,7 +130,7 @@ impl Run {
             count,
             room,
             early: Vec::new(),
-            turns: count.saturating_mul(TURNS),
+            turns: count.saturating_mul(MAX_RETRIES),
         }
     }
 
@@ -142,29 +142,29 @@ impl Run {
 
     /// The reply to the next request is there; so may be those behind it.
     fn advance(&mut self) {
-        self.batch.end_relayed();
+        self.batch.end_proxied();
         self.next += 1;
         while let Some(slot) = self.early.get_mut(self.next as usize) {
-            self.batch.relay(&slot.bytes);
+            self.batch.proxy(&slot.bytes);
             slot.bytes.clear();
             if !mem::take(&mut slot.is_whole) {
                 break;
             }
-            self.batch.end_relayed();
+            self.batch.end_proxied();
             self.next += 1;
         }
     }
 }
 
-impl Parts {
-    pub(super) fn new(who: Who, parts: Vec<Vec<Bytes>>, merge: Merge) -> Self {
+impl SplitRequest {
+    pub(super) fn new(who: Requester, parts: Vec<Vec<Bytes>>, merge: Merge) -> Self {
         let left = parts.len();
         let replies = vec![Vec::new(); left];
-        Parts { who, turns: TURNS * left as u32, parts, replies, left, merge }
+        SplitRequest { who, turns: MAX_RETRIES * left as u32, parts, replies, left, merge }
     }
 
     /// All replies are there.
-    pub(super) fn merge(self) -> (Who, Value) {
+    pub(super) fn merge(self) -> (Requester, Value) {
         let unreadable = || Value::Error(UNREADABLE);
         let replies = self.replies.iter().map(|reply| Value::parse(reply).unwrap_or_else(unreadable));
         let replies = replies.collect();
@@ -173,43 +173,43 @@ impl Parts {
     }
 }
 
-impl Flights {
+impl InFlightTable {
     pub(super) fn new(has_router: bool) -> Self {
-        Flights { has_router, ..Flights::default() }
+        InFlightTable { has_router, ..InFlightTable::default() }
     }
 
     /// The number of the flight that departs next.
-    pub(super) fn next_id(&mut self) -> FlightId {
+    pub(super) fn next_id(&mut self) -> InFlightId {
         self.free.pop().unwrap_or_else(|| {
-            self.flights.push(None);
-            self.flights.len() - 1
+            self.in_flight.push(None);
+            self.in_flight.len() - 1
         })
     }
 
-    pub(super) fn depart(&mut self, id: FlightId, flight: Flight) {
-        self.flights[id] = Some(flight);
+    pub(super) fn insert(&mut self, id: InFlightId, entry: InFlight) {
+        self.in_flight[id] = Some(entry);
     }
 
-    pub(super) fn arrive(&mut self, id: FlightId) -> Option<Flight> {
+    pub(super) fn arrive(&mut self, id: InFlightId) -> Option<InFlight> {
         self.free.push(id);
-        self.flights[id].take()
+        self.in_flight[id].take()
     }
 
     /// All that are under way.
-    pub(super) fn run_batches(&mut self) -> impl Iterator<Item = Flight> {
-        self.flights.drain(..).flatten()
+    pub(super) fn run_batches(&mut self) -> impl Iterator<Item = InFlight> {
+        self.in_flight.drain(..).flatten()
     }
 
     /// Whether somebody has asked for it.
-    pub(super) fn is_asked_for(&self, id: FlightId) -> bool {
-        !matches!(self.flights[id], Some(Flight::Nobody | Flight::Commands(_)) | None)
+    pub(super) fn is_asked_for(&self, id: InFlightId) -> bool {
+        !matches!(self.in_flight[id], Some(InFlight::Nobody | InFlight::Commands(_)) | None)
     }
 
     /// Whether a request of this flight may be sent once more.
-    pub(super) fn may_turn(&mut self, id: FlightId) -> bool {
-        let turns = match &mut self.flights[id] {
-            Some(Flight::Batch(Run { turns, .. }) | Flight::Ask { turns, .. }) => turns,
-            Some(Flight::Split(parts)) => &mut parts.turns,
+    pub(super) fn may_turn(&mut self, id: InFlightId) -> bool {
+        let turns = match &mut self.in_flight[id] {
+            Some(InFlight::Batch(BatchRun { turns, .. }) | InFlight::Ask { turns, .. }) => turns,
+            Some(InFlight::Split(parts)) => &mut parts.turns,
             _ => return false,
         };
         *turns = turns.saturating_sub(1);
@@ -217,107 +217,107 @@ impl Flights {
     }
 
     /// Whether a part of a request can be sent by a connection that others use.
-    pub(super) fn is_plain(&self, id: FlightId, slot: u32) -> bool {
+    pub(super) fn is_plain(&self, id: InFlightId, slot: u32) -> bool {
         let mut is_plain = false;
         self.with_words(id, slot, |words| {
-            is_plain = words.len() > 0 && kind_of_words(words) == Kind::Plain;
+            is_plain = words.len() > 0 && kind_of_words(words) == CommandKind::Plain;
         });
         is_plain
     }
 
     /// Gives `write` the words of a request.
-    pub(super) fn with_words(&self, id: FlightId, slot: u32, write: impl FnOnce(Words<'_>)) {
-        match &self.flights[id] {
-            Some(Flight::Batch(run)) => {
+    pub(super) fn with_words(&self, id: InFlightId, slot: u32, write: impl FnOnce(Words<'_>)) {
+        match &self.in_flight[id] {
+            Some(InFlight::Batch(run)) => {
                 if let Some(call) = run.batch.call(run.first + slot) {
                     write(Words::Call(&call));
                 }
             }
-            Some(Flight::Split(parts)) => write(Words::Own(&parts.parts[slot as usize])),
-            Some(Flight::Ask { words, .. }) => write(Words::Own(words)),
+            Some(InFlight::Split(parts)) => write(Words::Own(&parts.parts[slot as usize])),
+            Some(InFlight::Ask { words, .. }) => write(Words::Own(words)),
             _ => {}
         }
     }
 
     /// By which lane a request of this flight goes, and the number of who sends it.
-    pub(super) fn sender(&self, id: FlightId) -> Option<(Lane, u64)> {
-        let batch = match self.flights[id].as_ref()? {
-            Flight::Batch(run) => Some(&run.batch),
-            Flight::Split(parts) => match &parts.who {
-                Who::Batch(batch, _) => Some(batch),
-                Who::Program(_) => None,
+    pub(super) fn sender(&self, id: InFlightId) -> Option<(PoolKey, u64)> {
+        let batch = match self.in_flight[id].as_ref()? {
+            InFlight::Batch(run) => Some(&run.batch),
+            InFlight::Split(parts) => match &parts.who {
+                Requester::Batch(batch, _) => Some(batch),
+                Requester::Program(_) => None,
             },
             _ => None,
         };
         match batch {
-            Some(batch) => batch.client().map(|client| (Lane::of(client), client.id())),
-            None => Some((Lane::FIRST, 0)),
+            Some(batch) => batch.client().map(|client| (PoolKey::of(client), client.id())),
+            None => Some((PoolKey::FIRST, 0)),
         }
     }
 
     /// A part of the reply to a request has come.
-    pub(super) fn part(&mut self, id: FlightId, slot: u32, part: &[u8]) {
-        match &mut self.flights[id] {
-            Some(Flight::Batch(run)) if slot == run.next => run.batch.relay(part),
-            Some(Flight::Batch(run)) => {
+    pub(super) fn part(&mut self, id: InFlightId, slot: u32, part: &[u8]) {
+        match &mut self.in_flight[id] {
+            Some(InFlight::Batch(run)) if slot == run.next => run.batch.proxy(part),
+            Some(InFlight::Batch(run)) => {
                 if run.early.is_empty() {
                     run.early = self.spare.pop().unwrap_or_default();
                     run.early.resize_with(run.count as usize, Slot::default);
                 }
                 run.early[slot as usize].bytes.extend_from_slice(part);
             }
-            Some(Flight::Split(parts)) => parts.replies[slot as usize].extend_from_slice(part),
-            Some(Flight::Ask { reply, .. } | Flight::Commands(reply)) => reply.extend_from_slice(part),
-            Some(Flight::Nobody) | None => {}
+            Some(InFlight::Split(parts)) => parts.replies[slot as usize].extend_from_slice(part),
+            Some(InFlight::Ask { reply, .. } | InFlight::Commands(reply)) => reply.extend_from_slice(part),
+            Some(InFlight::Nobody) | None => {}
         }
     }
 
     /// The reply to a request, of which a part has come, is there as a whole.
-    pub(super) fn end(&mut self, id: FlightId, slot: u32) {
-        let is_over = match &mut self.flights[id] {
-            Some(Flight::Batch(run)) if slot == run.next => {
+    pub(super) fn end(&mut self, id: InFlightId, slot: u32) {
+        let is_over = match &mut self.in_flight[id] {
+            Some(InFlight::Batch(run)) if slot == run.next => {
                 run.advance();
                 run.next == run.count
             }
-            Some(Flight::Batch(run)) => {
+            Some(InFlight::Batch(run)) => {
                 run.early[slot as usize].is_whole = true;
                 false
             }
-            Some(Flight::Split(parts)) => {
+            Some(InFlight::Split(parts)) => {
                 parts.left -= 1;
                 parts.left == 0
             }
             _ => return self.end_own(id),
         };
         if is_over {
-            self.landed.push_back(id);
+            self.completed.push_back(id);
         }
     }
 
     /// Of one that is no client's, the reply is there.
-    fn end_own(&mut self, id: FlightId) {
+    fn end_own(&mut self, id: InFlightId) {
         match self.arrive(id) {
-            Some(Flight::Ask { reply, answer, .. }) => {
-                // Who has asked may have gone.
+            Some(InFlight::Ask { reply, answer, .. }) => {
+                // Requester has asked may have gone.
                 let _ = answer.send(Value::parse(&reply).ok_or(UNREADABLE));
             }
-            Some(Flight::Commands(reply)) => self.commands = Some(reply),
+            Some(InFlight::Commands(reply)) => self.commands = Some(reply),
             _ => {}
         }
     }
 
     /// This is answered in place of the reply to a request, of which a part may have come.
-    pub(super) fn fail(&mut self, id: FlightId, slot: u32, error: &Error) {
-        match &mut self.flights[id] {
-            Some(Flight::Batch(run)) if slot == run.next => run.batch.forget_relayed(),
-            Some(Flight::Batch(run)) => {
+    pub(super) fn fail(&mut self, id: InFlightId, slot: u32, error: &Error) {
+        match &mut self.in_flight[id] {
+            Some(InFlight::Batch(run)) if slot == run.next => run.batch.forget_proxied(),
+            Some(InFlight::Batch(run)) => {
                 if let Some(early) = run.early.get_mut(slot as usize) {
                     early.bytes.clear();
                 }
             }
-            Some(Flight::Split(parts)) => parts.replies[slot as usize].clear(),
-            Some(Flight::Ask { reply, .. } | Flight::Commands(reply)) => reply.clear(),
-            Some(Flight::Nobody) | None => return drop(self.arrive(id)),
+            Some(InFlight::Split(parts)) => parts.replies[slot as usize].clear(),
+            Some(InFlight::Ask { reply, .. } | InFlight::Commands(reply)) => reply.clear(),
+            Some(InFlight::Nobody) | None => return drop(self.arrive(id)),
         }
         self.part(id, slot, &error.to_reply());
         self.end(id, slot);
@@ -325,18 +325,18 @@ impl Flights {
 
     /// If none is under way, gives back what many have needed.
     pub(super) fn tidy(&mut self) {
-        if self.free.len() == self.flights.len() {
-            self.flights.clear();
+        if self.free.len() == self.in_flight.len() {
+            self.in_flight.clear();
             self.free.clear();
             self.spare.clear();
-            self.flights.shrink_to(SPARE);
+            self.in_flight.shrink_to(SPARE);
             self.free.shrink_to(SPARE);
-            self.landed.shrink_to(SPARE);
+            self.completed.shrink_to(SPARE);
         }
     }
 
     /// Of a flight that has landed, the list is kept.
-    pub(super) fn keep(&mut self, run: &mut Run) {
+    pub(super) fn keep(&mut self, run: &mut BatchRun) {
         if !(1..=LONGEST).contains(&run.early.len()) || self.spare.len() >= SPARE {
             return;
         }

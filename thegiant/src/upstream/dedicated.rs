@@ -18,11 +18,11 @@ use tokio::sync::mpsc;
 
 use super::{
     Upstream,
-    commands::Kind,
-    dial::{Dialled, Lane, Reason, as_resp3, dial, reason, silence},
-    flights::TURNS,
+    commands::CommandKind,
+    dial::{Dialled, PoolKey, Reason, as_resp3, dial, reason, silence},
+    in_flight::MAX_RETRIES,
     handle::Stats,
-    relay::{Core, HAS_MOVED},
+    proxy::{ProxyState, HAS_MOVED},
     router::Redirect,
 };
 use crate::{
@@ -32,32 +32,32 @@ use crate::{
     resp::{Encoder, Frames, Protocol, Received, read},
 };
 
-/// What the relay has of such a connection. When it is dropped, the connection is closed.
-pub(super) struct Private {
-    requests: mpsc::UnboundedSender<(Request, Asker)>,
-    state: Rc<Shared>,
+/// What the proxy has of such a connection. When it is dropped, the connection is closed.
+pub(super) struct DedicatedConnection {
+    requests: mpsc::UnboundedSender<(DedicatedRequest, Asker)>,
+    state: Rc<DedicatedState>,
 }
 
-/// What the relay has to know of the other end, to see what has to go there.
+/// What the proxy has to know of the other end, to see what has to go there.
 #[derive(Default)]
-struct Shared {
+struct DedicatedState {
     /// The upstream, which is not known as long as nothing of a transaction shows where it belongs.
     server: Cell<Option<usize>>,
     is_in_transaction: Cell<bool>,
 }
 
 /// What the client asks: one thing at a time, unless it has given up waiting for the reply.
-struct Request {
+struct DedicatedRequest {
     bytes: Bytes,
-    kind: Kind,
+    kind: CommandKind,
     /// The words behind the name.
     args: usize,
-    lane: Lane,
+    key: PoolKey,
     /// The upstream; none is any, and an error is what is answered.
     to: Result<Option<usize>, Error>,
 }
 
-/// Who waits for a reply.
+/// Requester waits for a reply.
 enum Asker {
     /// A batch, whose next request it is.
     Batch(Box<Batch>, ActorId),
@@ -66,18 +66,18 @@ enum Asker {
 }
 
 /// The other end.
-struct Session {
-    core: Weak<RefCell<Core>>,
+struct DedicatedSession {
+    core: Weak<RefCell<ProxyState>>,
     client: Client,
-    lane: Lane,
-    state: Rc<Shared>,
+    key: PoolKey,
+    state: Rc<DedicatedState>,
     /// How it is reached, when it is known which one it is.
     reached: Option<(Rc<Upstream>, Arc<Stats>)>,
     /// There is a connection.
     is_open: bool,
     /// Its replies are to be put in the words of RESP3.
     is_older: bool,
-    requests: mpsc::UnboundedReceiver<(Request, Asker)>,
+    requests: mpsc::UnboundedReceiver<(DedicatedRequest, Asker)>,
     frames: Frames,
     /// What has come of a reply.
     reply: Vec<u8>,
@@ -86,7 +86,7 @@ struct Session {
     sent: usize,
     /// So many replies are to what was sent before what is asked.
     unasked: u32,
-    asked: Option<Asked>,
+    asked: Option<PendingRequest>,
     /// Where what is asked has to go instead.
     redirect: Option<Redirect>,
     /// How often it had to go elsewhere.
@@ -96,16 +96,16 @@ struct Session {
     /// Something of a transaction was not accepted, so that nothing of it is run.
     is_aborted: bool,
     /// There might be a transaction yet, so that nobody else gets the connection.
-    is_doubtful: bool,
+    is_unusable: bool,
     is_watching: bool,
     /// By what they were subscribed with: channels, patterns, channels of shards.
     subscribed: [HashSet<Bytes>; 3],
 }
 
 /// A request that waits for its reply.
-struct Asked {
+struct PendingRequest {
     bytes: Bytes,
-    kind: Kind,
+    kind: CommandKind,
     /// When it has been waited for too long; a command that may wait itself has no such time.
     patience: Option<Pin<Box<Sleep>>>,
     /// What is answered to it comes in so many parts.
@@ -115,13 +115,13 @@ struct Asked {
 }
 
 /// Has a connection opened for a client, to this upstream if it is known which one it has to be.
-pub(super) fn open(core: Weak<RefCell<Core>>, client: &Client, lane: Lane, server: Option<usize>) -> Private {
+pub(super) fn open(core: Weak<RefCell<ProxyState>>, client: &Client, key: PoolKey, server: Option<usize>) -> DedicatedConnection {
     let (sender, requests) = mpsc::unbounded_channel();
-    let state = Rc::new(Shared { server: Cell::new(server), ..Shared::default() });
-    let session = Session {
+    let state = Rc::new(DedicatedState { server: Cell::new(server), ..DedicatedState::default() });
+    let session = DedicatedSession {
         core,
         client: client.clone(),
-        lane,
+        key,
         state: Rc::clone(&state),
         reached: None,
         is_open: false,
@@ -136,16 +136,16 @@ pub(super) fn open(core: Weak<RefCell<Core>>, client: &Client, lane: Lane, serve
         redirect: None,
         is_committed: false,
         is_aborted: false,
-        is_doubtful: false,
+        is_unusable: false,
         redirects: 0,
         is_watching: false,
         subscribed: Default::default(),
     };
     actix_rt::spawn(session.serve());
-    Private { requests: sender, state }
+    DedicatedConnection { requests: sender, state }
 }
 
-impl Private {
+impl DedicatedConnection {
     /// Where it goes, and whether there is a transaction.
     pub(super) fn state(&self) -> (Option<usize>, bool) {
         (self.state.server.get(), self.state.is_in_transaction.get())
@@ -156,10 +156,10 @@ impl Private {
         &self,
         batch: Box<Batch>,
         actor_id: ActorId,
-        kind: Kind,
+        kind: CommandKind,
         to: Result<Option<usize>, Error>,
     ) {
-        let request = batch.call(batch.next_request()).map(|call| Request::new(&call, kind, to));
+        let request = batch.call(batch.next_request()).map(|call| DedicatedRequest::new(&call, kind, to));
         if let Some(request) = request {
             self.push(request, Asker::Batch(batch, actor_id));
         }
@@ -167,25 +167,25 @@ impl Private {
 
     /// Sends a request whose client is to be heard while it waits.
     pub(super) fn send_blocking(&self, call: &Call<'_>, to: Result<Option<usize>, Error>, out: &mut Encoder) {
-        self.push(Request::new(call, Kind::Blocks, to), Asker::Client(Responder::new(call, out)));
+        self.push(DedicatedRequest::new(call, CommandKind::Blocks, to), Asker::Client(Responder::new(call, out)));
     }
 
-    fn push(&self, request: Request, who: Asker) {
+    fn push(&self, request: DedicatedRequest, who: Asker) {
         // Nobody takes it if its client has left.
         let _ = self.requests.send((request, who));
     }
 }
 
-impl Request {
-    fn new(call: &Call<'_>, kind: Kind, to: Result<Option<usize>, Error>) -> Self {
+impl DedicatedRequest {
+    fn new(call: &Call<'_>, kind: CommandKind, to: Result<Option<usize>, Error>) -> Self {
         let mut bytes = Encoder::default();
         call.write(&mut bytes);
-        let lane = Lane::of(call.client());
-        Request { bytes: bytes.into_bytes(), kind, args: call.len() - 1, lane, to }
+        let key = PoolKey::of(call.client());
+        DedicatedRequest { bytes: bytes.into_bytes(), kind, args: call.len() - 1, key, to }
     }
 }
 
-/// Why the connection is not there any more.
+/// RetryReason the connection is not there any more.
 enum End {
     /// Nothing is left of what it was opened for.
     Done,
@@ -200,7 +200,7 @@ enum End {
     Elsewhere(Redirect),
 }
 
-impl Session {
+impl DedicatedSession {
     async fn serve(mut self) {
         match self.attend().await {
             End::GivenUp if !self.client.is_connected() => {}
@@ -210,7 +210,7 @@ impl Session {
             End::Done | End::Left | End::Elsewhere(_) => {}
         }
         self.end(None);
-        // Who has given up a command may have sent another one, which finds its way anew.
+        // Requester has given up a command may have sent another one, which finds its way anew.
         while let Ok((_, who)) = self.requests.try_recv() {
             match who {
                 Asker::Batch(batch, actor_id) => self.go_on(batch, actor_id),
@@ -226,7 +226,7 @@ impl Session {
             let Some(server) = self.whereto().await else { return End::Left };
             let Some(core) = self.core.upgrade() else { return End::Left };
             let (upstream, stats) = core.borrow().server(server);
-            let idle = core.borrow_mut().take_idle(server, self.lane);
+            let idle = core.borrow_mut().take_idle(server, self.key);
             drop(core);
             stats.private.fetch_add(1, Relaxed);
             if let Some((_, stats)) = self.reached.replace((Rc::clone(&upstream), stats)) {
@@ -234,7 +234,7 @@ impl Session {
             }
             let connection = match idle {
                 Some(dialled) => dialled,
-                None => match dial(&upstream, self.lane).await {
+                None => match dial(&upstream, self.key).await {
                     Ok(dialled) => dialled,
                     Err(reason) => return End::Unreachable(reason),
                 },
@@ -256,7 +256,7 @@ impl Session {
         while self.state.server.get().is_none() {
             let (request, who) = self.requests.recv().await?;
             match (request.kind, &request.to) {
-                (Kind::Multi, _) if request.args == 0 && !self.state.is_in_transaction.get() => {
+                (CommandKind::Multi, _) if request.args == 0 && !self.state.is_in_transaction.get() => {
                     self.state.is_in_transaction.set(true);
                     self.answer(who, Ok(OK.to_vec()));
                 }
@@ -301,11 +301,11 @@ impl Session {
         }
     }
 
-    /// The relay knows of it no longer; unless it has done away with it already.
+    /// The proxy knows of it no longer; unless it has done away with it already.
     fn end(&mut self, dialled: Option<Dialled>) {
         if let Some(core) = self.core.upgrade().filter(|_| !self.requests.is_closed()) {
             let dialled = self.state.server.get().zip(dialled);
-            core.borrow_mut().end_private(&self.client, self.lane, dialled);
+            core.borrow_mut().end_dedicated(&self.client, self.key, dialled);
         }
         self.requests.close();
     }
@@ -327,7 +327,7 @@ impl Session {
         self.fail(reason).await;
     }
 
-    /// The connection was lost. Who listens notices that only when its own is lost, too.
+    /// The connection was lost. Requester listens notices that only when its own is lost, too.
     async fn fail(&mut self, reason: &Reason) {
         if self.is_subscribed() {
             let client = &self.client;
@@ -349,14 +349,14 @@ impl Session {
         // Nothing of a transaction is run as if there were none: it has to be ended first.
         while is_needed && let Some((request, who)) = self.requests.recv().await {
             let is_over = match request.kind {
-                Kind::Exec | Kind::Discard => true,
-                Kind::Unwatch => !self.state.is_in_transaction.get(),
+                CommandKind::Exec | CommandKind::Discard => true,
+                CommandKind::Unwatch => !self.state.is_in_transaction.get(),
                 _ => false,
             };
             if is_over {
                 self.end(None);
             }
-            let is_done = is_over && request.kind != Kind::Exec;
+            let is_done = is_over && request.kind != CommandKind::Exec;
             self.answer(who, if is_done { Ok(OK.to_vec()) } else { Err(self.gone()) });
             if is_over {
                 return;
@@ -365,14 +365,14 @@ impl Session {
     }
 
     /// What has been begun is over for the client that has asked this, whatever became of it.
-    fn note_end(&mut self, kind: Kind) {
+    fn note_end(&mut self, kind: CommandKind) {
         let is_in_transaction = &self.state.is_in_transaction;
         match kind {
-            Kind::Exec | Kind::Discard if is_in_transaction.replace(false) => {
+            CommandKind::Exec | CommandKind::Discard if is_in_transaction.replace(false) => {
                 self.is_aborted = false;
                 self.is_watching = false;
             }
-            Kind::Unwatch if !is_in_transaction.get() => self.is_watching = false,
+            CommandKind::Unwatch if !is_in_transaction.get() => self.is_watching = false,
             _ => {}
         }
     }
@@ -396,14 +396,14 @@ impl Session {
             (Asker::Batch(mut batch, actor_id), answer) => {
                 match answer {
                     Ok(reply) => {
-                        batch.relay(&reply);
-                        batch.end_relayed();
+                        batch.proxy(&reply);
+                        batch.end_proxied();
                     }
                     Err(error) => batch.reject(|_, out| out.error(&error)),
                 }
                 self.go_on(batch, actor_id);
             }
-            // Who has left does not read it.
+            // Requester has left does not read it.
             (Asker::Client(responder), Ok(reply)) => drop(responder.send(Raw(reply.into()))),
             (Asker::Client(responder), Err(error)) => responder.fail(error),
         }
@@ -421,12 +421,12 @@ impl Session {
                     Poll::Pending => break,
                 }
             }
-            if let Some(Asked { who: Asker::Client(responder), .. }) = &self.asked
+            if let Some(PendingRequest { who: Asker::Client(responder), .. }) = &self.asked
                 && responder.poll_closed(cx).is_ready()
             {
                 return Poll::Ready(End::GivenUp);
             }
-            if let Some(Asked { patience: Some(patience), .. }) = &mut self.asked
+            if let Some(PendingRequest { patience: Some(patience), .. }) = &mut self.asked
                 && patience.as_mut().poll(cx).is_ready()
             {
                 return Poll::Ready(End::Lost(silence(self.patience().as_secs())));
@@ -443,7 +443,7 @@ impl Session {
                     let is_over = !self.is_needed();
                     if is_over {
                         // Before its client asks for more.
-                        let is_clean = self.out.is_empty() && self.reply.is_empty() && !self.is_doubtful;
+                        let is_clean = self.out.is_empty() && self.reply.is_empty() && !self.is_unusable;
                         self.end(dialled.take().filter(|_| is_clean));
                     }
                     self.answer(answered.who, Ok(answered.answer));
@@ -462,7 +462,7 @@ impl Session {
         &mut self,
         socket: &mut Stream,
         cx: &mut Context<'_>,
-    ) -> Poll<Result<Option<Asked>, Reason>> {
+    ) -> Poll<Result<Option<PendingRequest>, Reason>> {
         if socket.poll_write(&self.out, &mut self.sent, cx).map_err(reason)?.is_ready() {
             self.out.clear(KEPT);
             self.sent = 0;
@@ -476,9 +476,9 @@ impl Session {
         })
     }
 
-    fn ask(&mut self, request: Request, who: Asker) {
-        let Request { mut bytes, mut kind, args, lane, to } = request;
-        if lane != self.lane {
+    fn ask(&mut self, request: DedicatedRequest, who: Asker) {
+        let DedicatedRequest { mut bytes, mut kind, args, key, to } = request;
+        if key != self.key {
             return self.answer(who, Err(OTHER_LANE));
         }
         let refused = match to {
@@ -491,20 +491,20 @@ impl Session {
             return self.answer(who, Err(error));
         }
         // With arguments, that is an error and nothing more.
-        if args > 0 && matches!(kind, Kind::Multi | Kind::Exec | Kind::Discard | Kind::Unwatch) {
-            kind = Kind::Plain;
+        if args > 0 && matches!(kind, CommandKind::Multi | CommandKind::Exec | CommandKind::Discard | CommandKind::Unwatch) {
+            kind = CommandKind::Plain;
         }
         // What it leads to would be told in the midst of the reply to `EXEC`.
-        if self.state.is_in_transaction.get() && matches!(kind, Kind::Subscribe(_) | Kind::Unsubscribe(_)) {
+        if self.state.is_in_transaction.get() && matches!(kind, CommandKind::Subscribe(_) | CommandKind::Unsubscribe(_)) {
             return self.answer(who, Err(IN_TRANSACTION));
         }
-        if kind == Kind::Exec && self.is_aborted {
+        if kind == CommandKind::Exec && self.is_aborted {
             bytes = Bytes::from_static(b"*1\r\n$7\r\nDISCARD\r\n");
         }
         let parts = match kind {
-            Kind::Subscribe(_) => args.max(1),
-            Kind::Unsubscribe(what) if args == 0 => self.subscribed[what].len().max(1),
-            Kind::Unsubscribe(_) => args,
+            CommandKind::Subscribe(_) => args.max(1),
+            CommandKind::Unsubscribe(what) if args == 0 => self.subscribed[what].len().max(1),
+            CommandKind::Unsubscribe(_) => args,
             _ => 1,
         };
         if self.is_open {
@@ -512,10 +512,10 @@ impl Session {
             self.count();
         }
         let patience = match kind {
-            Kind::Blocks => None,
+            CommandKind::Blocks => None,
             _ => Some(Box::pin(sleep(self.patience()))),
         };
-        self.asked = Some(Asked { bytes, kind, patience, parts, answer: Vec::new(), who });
+        self.asked = Some(PendingRequest { bytes, kind, patience, parts, answer: Vec::new(), who });
     }
 
     /// For so long a reply is waited for.
@@ -523,7 +523,7 @@ impl Session {
         self.reached.as_ref().map_or(CONNECTING, |(upstream, _)| upstream.reply_timeout)
     }
 
-    fn take(&mut self, mut input: &[u8]) -> Result<Option<Asked>, Reason> {
+    fn take(&mut self, mut input: &[u8]) -> Result<Option<PendingRequest>, Reason> {
         let mut answered = None;
         while !input.is_empty() {
             let (used, done) = self.frames.advance(input).map_err(|malformed| malformed.to_string())?;
@@ -541,7 +541,7 @@ impl Session {
     }
 
     /// A reply, a part of one, or a message.
-    fn take_reply(&mut self, mut reply: Vec<u8>) -> Result<Option<Asked>, Reason> {
+    fn take_reply(&mut self, mut reply: Vec<u8>) -> Result<Option<PendingRequest>, Reason> {
         if self.unasked > 0 && !self.frames.is_push() {
             self.unasked -= 1;
             return match reply.strip_prefix(b"-") {
@@ -556,7 +556,7 @@ impl Session {
             if self.is_committed {
                 reply = HAS_MOVED.to_reply();
                 self.is_aborted = self.state.is_in_transaction.get();
-            } else if self.redirects < TURNS {
+            } else if self.redirects < MAX_RETRIES {
                 self.redirects += 1;
                 self.redirect = Some(redirect);
                 return Ok(None);
@@ -571,7 +571,7 @@ impl Session {
         }
         let is_message = said == Some(Said::Message) || (said.is_none() && self.frames.is_push());
         // What is told while a reply is on its way is told before it.
-        let Some(asked) = self.asked.as_mut().filter(|asked| !is_message || asked.kind != Kind::Blocks)
+        let Some(asked) = self.asked.as_mut().filter(|asked| !is_message || asked.kind != CommandKind::Blocks)
         else {
             if !is_message {
                 return Err("it has replied to what was not asked".into());
@@ -584,7 +584,7 @@ impl Session {
             return Ok(None);
         }
         asked.parts = if reply.starts_with(b"-") { 0 } else { asked.parts - 1 };
-        if self.is_aborted && asked.kind == Kind::Exec {
+        if self.is_aborted && asked.kind == CommandKind::Exec {
             asked.answer = Error::EXEC_ABORT.to_reply();
         }
         let kind = asked.kind;
@@ -593,17 +593,17 @@ impl Session {
     }
 
     /// What the reply says of the state of the connection.
-    fn note(&mut self, kind: Kind, reply: &[u8]) {
+    fn note(&mut self, kind: CommandKind, reply: &[u8]) {
         let is_ok = reply == OK;
         match kind {
-            Kind::Multi if is_ok => self.state.is_in_transaction.set(true),
+            CommandKind::Multi if is_ok => self.state.is_in_transaction.set(true),
             // Whatever it says: a client does not end it twice.
-            Kind::Exec | Kind::Discard => {
-                self.is_doubtful |= reply.starts_with(b"-") && !reply.starts_with(b"-EXECABORT");
+            CommandKind::Exec | CommandKind::Discard => {
+                self.is_unusable |= reply.starts_with(b"-") && !reply.starts_with(b"-EXECABORT");
                 self.note_end(kind);
             }
-            Kind::Watch if is_ok => self.is_watching = true,
-            Kind::Unwatch if is_ok => self.is_watching = false,
+            CommandKind::Watch if is_ok => self.is_watching = true,
+            CommandKind::Unwatch if is_ok => self.is_watching = false,
             _ => {}
         }
     }
@@ -613,8 +613,8 @@ impl Session {
         let asks = self
             .asked
             .as_ref()
-            .is_some_and(|asked| matches!(asked.kind, Kind::Subscribe(_) | Kind::Unsubscribe(_)));
-        let is_resp2 = self.lane.protocol == Protocol::Resp2 || self.is_older;
+            .is_some_and(|asked| matches!(asked.kind, CommandKind::Subscribe(_) | CommandKind::Unsubscribe(_)));
+        let is_resp2 = self.key.protocol == Protocol::Resp2 || self.is_older;
         let is_listener = is_resp2 && (asks || self.is_subscribed());
         if !self.frames.is_push() && !is_listener {
             return None;
@@ -674,7 +674,7 @@ impl IntoReply for Message {
 
 impl IntoPush for Message {}
 
-impl Drop for Session {
+impl Drop for DedicatedSession {
     fn drop(&mut self) {
         if self.is_subscribed() {
             self.client.set_subscribed([0; 3]);

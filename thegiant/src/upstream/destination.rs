@@ -3,13 +3,13 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::{
-    commands::{Kind, kind_of, name_of},
-    dial::Lane,
-    private::Private,
-    relay::Core,
+    commands::{CommandKind, kind_of, name_of},
+    dial::PoolKey,
+    dedicated::DedicatedConnection,
+    proxy::ProxyState,
     router::{Request, Route, Router, Split, Words},
     servers::Servers,
-    table::Table,
+    key_table::KeyTable,
 };
 use crate::{
     Client, Error, Value,
@@ -18,15 +18,15 @@ use crate::{
 };
 
 /// Where a request of a batch goes.
-pub(super) enum Way {
+pub(super) enum Destination {
     /// By this link, with so many behind it that belong to it.
-    Link(usize, u32),
+    MultiplexedConnection(usize, u32),
     /// In parts.
     Split(Split),
     /// By the connection that its client has for itself: to this one, or to the one that is there; or the error is what the
     /// client is told there.
-    Private(Kind, Result<Option<usize>, Error>),
-    Answer(Value),
+    DedicatedConnection(CommandKind, Result<Option<usize>, Error>),
+    Reply(Value),
     /// By this link, which there is not.
     Down(usize),
     /// There is no room, or it is not known yet where it goes.
@@ -48,118 +48,118 @@ pub(super) fn guarded<T>(run: impl FnOnce() -> T) -> Option<T> {
     done.inspect_err(|_| tracing::error!("a router has panicked")).ok()
 }
 
-impl From<Error> for Way {
+impl From<Error> for Destination {
     fn from(error: Error) -> Self {
-        Way::Answer(Value::Error(error))
+        Destination::Reply(Value::Error(error))
     }
 }
 
-impl Core {
+impl ProxyState {
     /// Where its next request goes.
-    pub(super) fn next_way(&mut self, batch: &Batch, actor_id: ActorId) -> Option<Way> {
+    pub(super) fn next_destination(&mut self, batch: &Batch, actor_id: ActorId) -> Option<Destination> {
         let mut coming = batch.coming_for(actor_id);
         let first = coming.next().filter(|_| batch.client().is_some_and(Client::is_connected))?;
-        Some(self.way(batch, first, coming, None))
+        Some(self.destination(batch, first, coming, None))
     }
 
     /// Where a request goes, which others come behind. The link of the one before it is known to have room.
-    pub(super) fn way(
+    pub(super) fn destination(
         &mut self,
         batch: &Batch,
         (request, target): (u32, CommandRef),
         behind: impl Iterator<Item = (u32, CommandRef)>,
         before: Option<usize>,
-    ) -> Way {
-        let Some(call) = batch.call(request) else { return Way::Wait };
+    ) -> Destination {
+        let Some(call) = batch.call(request) else { return Destination::Wait };
         let row = target.row.index();
         let words = Words::Call(&call);
         let kind = self.kind(words, row);
-        if matches!(kind, Kind::Refused | Kind::Own) {
+        if matches!(kind, CommandKind::Refused | CommandKind::Own) {
             return refusal(&call, row).into();
         }
         match self.readiness() {
             Readiness::Ready => {}
-            Readiness::Soon => return Way::Wait,
+            Readiness::Soon => return Destination::Wait,
             Readiness::Not(error) => return error.into(),
         }
-        if !self.privates.is_empty()
-            && let Some(way) = self.way_of_own(words, call.client(), kind)
+        if !self.dedicated.is_empty()
+            && let Some(destination) = self.dedicated_destination(words, call.client(), kind)
         {
-            return way;
+            return destination;
         }
         let number = call.client().id();
         let (server, bound) = match kind {
-            Kind::Plain => match self.route(words, false) {
+            CommandKind::Plain => match self.route(words, false) {
                 Route::To(server) => (server, 0),
                 // It need not have a way of its own.
                 Route::Any => match before {
-                    Some(link) => return Way::Link(link, 0),
+                    Some(connection) => return Destination::MultiplexedConnection(connection, 0),
                     None => (self.servers.any(number), 0),
                 },
-                Route::Split(split) => return Way::Split(split),
-                Route::Reply(reply) => return Way::Answer(reply),
+                Route::Split(split) => return Destination::Split(split),
+                Route::Reply(reply) => return Destination::Reply(reply),
             },
-            Kind::Exec | Kind::Discard | Kind::Unwatch => (self.servers.any(number), 0),
+            CommandKind::Exec | CommandKind::Discard | CommandKind::Unwatch => (self.servers.any(number), 0),
             // A transaction that is there as a whole has no need of a connection of its own.
-            Kind::Multi => match self.rest_of_transaction(batch, behind) {
+            CommandKind::Multi => match self.rest_of_transaction(batch, behind) {
                 Some((rest, server)) => (server.unwrap_or_else(|| self.servers.any(number)), rest),
-                None => return Way::Private(kind, Ok(None)),
+                None => return Destination::DedicatedConnection(kind, Ok(None)),
             },
             _ => {
                 return match self.route(words, false) {
-                    Route::To(server) => Way::Private(kind, Ok(Some(server))),
-                    Route::Any => Way::Private(kind, Ok(Some(self.servers.any(number)))),
+                    Route::To(server) => Destination::DedicatedConnection(kind, Ok(Some(server))),
+                    Route::Any => Destination::DedicatedConnection(kind, Ok(Some(self.servers.any(number)))),
                     Route::Split(_) => Error::CROSS_SLOT.into(),
-                    Route::Reply(reply) => Way::Answer(reply),
+                    Route::Reply(reply) => Destination::Reply(reply),
                 };
             }
         };
-        if let Some(link) = before.filter(|link| self.links[*link].server == server) {
-            return Way::Link(link, bound);
+        if let Some(connection) = before.filter(|connection| self.connections[*connection].server == server) {
+            return Destination::MultiplexedConnection(connection, bound);
         }
-        self.way_by_link(server, call.client(), bound)
+        self.multiplexed_destination(server, call.client(), bound)
     }
 
     /// By a link to this upstream, if there is a connection, and room.
-    fn way_by_link(&mut self, server: usize, client: &Client, bound: u32) -> Way {
-        let index = self.link_for(server, Lane::of(client), client.id());
-        let link = &self.links[index];
-        if link.down().is_some() {
-            Way::Down(index)
-        } else if link.is_full() {
-            Way::Wait
+    fn multiplexed_destination(&mut self, server: usize, client: &Client, bound: u32) -> Destination {
+        let index = self.connection_for(server, PoolKey::of(client), client.id());
+        let connection = &self.connections[index];
+        if connection.down().is_some() {
+            Destination::Down(index)
+        } else if connection.is_full() {
+            Destination::Wait
         } else {
-            Way::Link(index, bound)
+            Destination::MultiplexedConnection(index, bound)
         }
     }
 
     /// Where a request goes whose client has a connection for itself, if not where others go.
-    fn way_of_own(&mut self, words: Words<'_>, client: &Client, kind: Kind) -> Option<Way> {
+    fn dedicated_destination(&mut self, words: Words<'_>, client: &Client, kind: CommandKind) -> Option<Destination> {
         let (own, is_in_transaction) = self.own(client)?;
         // They are about what is there.
-        if matches!(kind, Kind::Multi | Kind::Exec | Kind::Discard | Kind::Unwatch | Kind::Unsubscribe(_)) {
-            return Some(Way::Private(kind, Ok(None)));
+        if matches!(kind, CommandKind::Multi | CommandKind::Exec | CommandKind::Discard | CommandKind::Unwatch | CommandKind::Unsubscribe(_)) {
+            return Some(Destination::DedicatedConnection(kind, Ok(None)));
         }
         // What is neither about the connection nor about what is there need not go there.
-        let is_free = kind == Kind::Plain && !is_in_transaction;
+        let is_free = kind == CommandKind::Plain && !is_in_transaction;
         let to = match self.route(words, true) {
             Route::To(server) if is_free && own.is_some_and(|own| own != server) => return None,
             Route::Split(_) | Route::Reply(_) if is_free => return None,
             route => route.into_one(),
         };
-        Some(Way::Private(kind, to))
+        Some(Destination::DedicatedConnection(kind, to))
     }
 
     /// Where the connection goes that this client has for itself, and whether it is in a transaction there.
     pub(super) fn own(&mut self, client: &Client) -> Option<(Option<usize>, bool)> {
         let identity = client.identity();
-        self.privates.get(&identity)?;
+        self.dedicated.get(&identity)?;
         // It has started over: so has what it had.
         if client.is(ClientFlag::StartedOver) {
-            self.privates.remove(&identity);
+            self.dedicated.remove(&identity);
         }
         client.set(ClientFlag::StartedOver, false);
-        self.privates.get(&identity).map(Private::state)
+        self.dedicated.get(&identity).map(DedicatedConnection::state)
     }
 
     /// Whether it is known where requests go: without the upstreams' commands, it is not known which words are keys.
@@ -174,17 +174,17 @@ impl Core {
     }
 
     pub(super) fn route(&mut self, words: Words<'_>, is_in_transaction: bool) -> Route {
-        let Core { router, table, servers, .. } = self;
+        let ProxyState { router, table, servers, .. } = self;
         route(router, table.as_ref(), servers, words, is_in_transaction)
     }
 
-    fn kind(&self, words: Words<'_>, row: usize) -> Kind {
+    fn kind(&self, words: Words<'_>, row: usize) -> CommandKind {
         let kind = kind_of(row);
-        if kind == Kind::Plain
+        if kind == CommandKind::Plain
             && let Some(table) = self.table.as_ref().filter(|table| table.has_blocking())
             && table.find(words).is_some_and(|known| known.is_blocking)
         {
-            return Kind::Blocks;
+            return CommandKind::Blocks;
         }
         kind
     }
@@ -201,9 +201,9 @@ impl Core {
             let call = batch.call(request)?;
             let words = Words::Call(&call);
             match self.kind(words, target.row.index()) {
-                Kind::Exec | Kind::Discard if call.len() == 1 => return Some((before + 1, server)),
-                Kind::Subscribe(_) | Kind::Unsubscribe(_) | Kind::Refused | Kind::Own => return None,
-                Kind::Multi | Kind::Exec | Kind::Discard | Kind::Unwatch => {}
+                CommandKind::Exec | CommandKind::Discard if call.len() == 1 => return Some((before + 1, server)),
+                CommandKind::Subscribe(_) | CommandKind::Unsubscribe(_) | CommandKind::Refused | CommandKind::Own => return None,
+                CommandKind::Multi | CommandKind::Exec | CommandKind::Discard | CommandKind::Unwatch => {}
                 _ => match self.route(words, true).into_one().ok()? {
                     Some(to) if server.is_some_and(|server| server != to) => return None,
                     to => server = server.or(to),
@@ -217,7 +217,7 @@ impl Core {
 /// What the router says, if there is one.
 pub(super) fn route(
     router: &mut Option<Box<dyn Router>>,
-    table: Option<&Table>,
+    table: Option<&KeyTable>,
     servers: &mut Servers,
     words: Words<'_>,
     is_in_transaction: bool,
@@ -231,7 +231,7 @@ pub(super) fn route(
     }
 }
 
-/// Why a request is not sent on.
+/// RetryReason a request is not sent on.
 fn refusal(call: &Call<'_>, row: usize) -> Error {
     match (call.is("CLIENT"), call.len()) {
         (true, 1) => call.wrong_arity_of(1),

@@ -9,9 +9,9 @@ use crate::{Bytes, Value, command::Keys};
 
 /// The commands of an upstream, by its reply to `COMMAND`.
 #[derive(Debug, Default)]
-pub(super) struct Table {
+pub(super) struct KeyTable {
     places: HashMap<Box<[u8]>, usize, RandomState>,
-    commands: Vec<(Box<[u8]>, Known)>,
+    commands: Vec<(Box<[u8]>, KnownCommand)>,
     /// The one that was looked for before: it is often the same.
     last: Cell<usize>,
     /// Some may wait that are not known for it.
@@ -20,13 +20,13 @@ pub(super) struct Table {
 
 /// What is known of a command.
 #[derive(Debug, Default)]
-pub(super) struct Known {
+pub(super) struct KnownCommand {
     pub(super) is_readonly: bool,
     /// It may wait, which only the upstream knows of.
     pub(super) is_blocking: bool,
     keys: Vec<KeysAt>,
     /// By the second word.
-    subcommands: Vec<(Box<[u8]>, Known)>,
+    subcommands: Vec<(Box<[u8]>, KnownCommand)>,
 }
 
 /// Where keys are, as Redis describes it (<https://redis.io/docs/latest/develop/reference/key-specs/>).
@@ -51,13 +51,13 @@ enum Find {
     Count { at: usize, first: usize, step: usize },
 }
 
-impl Table {
+impl KeyTable {
     /// The commands that a reply to `COMMAND` tells of. None: it does not, since it is an error.
     pub(super) fn read(reply: &[u8]) -> Option<Self> {
-        let mut table = Table::default();
+        let mut table = KeyTable::default();
         let Some(Value::Array(commands)) = Value::parse(reply) else { return None };
         for command in commands {
-            let Some((name, known)) = Known::read(command) else { continue };
+            let Some((name, known)) = KnownCommand::read(command) else { continue };
             table.has_blocking |= known.is_blocking;
             table.places.insert(name.clone(), table.commands.len());
             table.commands.push((name, known));
@@ -70,7 +70,7 @@ impl Table {
         self.has_blocking
     }
 
-    pub(super) fn find(&self, words: Words<'_>) -> Option<&Known> {
+    pub(super) fn find(&self, words: Words<'_>) -> Option<&KnownCommand> {
         let name = words.get(0)?;
         let last = self.commands.get(self.last.get()).filter(|(last, _)| name.eq_ignore_ascii_case(last));
         let known = match last {
@@ -85,13 +85,13 @@ impl Table {
             return Some(known);
         }
         let second = words.get(1).unwrap_or_default();
-        let is_it = |(name, _): &&(Box<[u8]>, Known)| second.eq_ignore_ascii_case(name);
+        let is_it = |(name, _): &&(Box<[u8]>, KnownCommand)| second.eq_ignore_ascii_case(name);
         Some(known.subcommands.iter().find(is_it).map_or(known, |(_, known)| known))
     }
 }
 
-impl Known {
-    fn read(command: Value) -> Option<(Box<[u8]>, Known)> {
+impl KnownCommand {
+    fn read(command: Value) -> Option<(Box<[u8]>, KnownCommand)> {
         let Value::Array(fields) = command else { return None };
         let mut fields = fields.into_iter();
         let Value::Bulk(name) = fields.next()? else { return None };
@@ -111,11 +111,11 @@ impl Known {
         }
         // What is below a command has its name, too.
         let short = name.rsplit(|byte| *byte == b'|').next().unwrap_or_default();
-        let known = Known {
+        let known = KnownCommand {
             is_readonly: has("readonly"),
             is_blocking: has("blocking") && !is_known(&name),
             keys,
-            subcommands: subcommands.into_iter().filter_map(Known::read).collect(),
+            subcommands: subcommands.into_iter().filter_map(KnownCommand::read).collect(),
         };
         Some((short.to_ascii_lowercase().into(), known))
     }
@@ -195,7 +195,7 @@ pub(super) struct KeyPositions<'a> {
 }
 
 impl<'a> KeyPositions<'a> {
-    pub(super) fn new(known: Option<&'a Known>, words: Words<'a>) -> Self {
+    pub(super) fn new(known: Option<&'a KnownCommand>, words: Words<'a>) -> Self {
         let more = known.map_or(&[][..], |known| &known.keys).iter();
         KeyPositions { words, more, current: None }
     }

@@ -8,8 +8,8 @@ use std::{
 };
 
 use super::{
-    dial::{Dialled, Lane, Reason, as_resp3, reason},
-    flights::{FlightId, Flights, Turned, Why},
+    dial::{Dialled, PoolKey, Reason, as_resp3, reason},
+    in_flight::{InFlightId, InFlightTable, Retry, RetryReason},
     handle::Stats,
     router::Words,
 };
@@ -20,9 +20,9 @@ use crate::{
 };
 
 /// A connection, or the attempts to have one.
-pub(super) struct Link {
+pub(super) struct MultiplexedConnection {
     pub(super) server: usize,
-    pub(super) lane: Lane,
+    pub(super) key: PoolKey,
     pub(super) stats: Arc<Stats>,
     state: State,
     outgoing: Outgoing,
@@ -71,7 +71,7 @@ struct Awaited {
 
 /// Requests whose slots in one flight are in a row.
 struct Pending {
-    flight: FlightId,
+    entry: InFlightId,
     slot: u32,
     left: u32,
     /// They belong together, and cannot be sent elsewhere one by one.
@@ -100,11 +100,11 @@ const KEPT: usize = 64 * 1024;
 /// So many bytes may wait to be written; who wants to send more has to wait.
 const HIGH_WATER: usize = 4 * 1024 * 1024;
 
-impl Link {
-    pub(super) fn new(server: usize, lane: Lane, stats: Arc<Stats>, max_reply_len: usize) -> Self {
-        Link {
+impl MultiplexedConnection {
+    pub(super) fn new(server: usize, key: PoolKey, stats: Arc<Stats>, max_reply_len: usize) -> Self {
+        MultiplexedConnection {
             server,
-            lane,
+            key,
             stats,
             state: State::New,
             outgoing: Outgoing::default(),
@@ -115,7 +115,7 @@ impl Link {
         }
     }
 
-    /// Why nothing can be sent, if so.
+    /// RetryReason nothing can be sent, if so.
     pub(super) fn down(&self) -> Option<&Reason> {
         match &self.state {
             State::New | State::Up(_) => None,
@@ -140,10 +140,10 @@ impl Link {
     }
 
     /// Writes a request. If it is bound, it belongs to those of the same flight that come before and behind it.
-    pub(super) fn write(&mut self, flight: FlightId, slot: u32, is_bound: bool, words: Words<'_>) {
+    pub(super) fn write(&mut self, entry: InFlightId, slot: u32, is_bound: bool, words: Words<'_>) {
         match self.awaited.queue.back_mut() {
             Some(last)
-                if last.flight == flight && last.slot + last.left == slot && last.is_bound == is_bound =>
+                if last.entry == entry && last.slot + last.left == slot && last.is_bound == is_bound =>
             {
                 last.left += 1;
             }
@@ -152,7 +152,7 @@ impl Link {
                     self.has_moved = true;
                 }
                 let from = self.outgoing.end();
-                self.awaited.queue.push_back(Pending { flight, slot, left: 1, is_bound, from });
+                self.awaited.queue.push_back(Pending { entry, slot, left: 1, is_bound, from });
             }
         }
         words.write(&mut self.outgoing.behind);
@@ -193,26 +193,26 @@ impl Link {
     }
 
     /// There is none. What waits for its reply is told.
-    pub(super) fn disconnected(&mut self, reason: &Reason, flights: &mut Flights) {
+    pub(super) fn disconnected(&mut self, reason: &Reason, in_flight: &mut InFlightTable) {
         self.state = State::Down(Reason::clone(reason));
         let sent = mem::take(&mut self.outgoing).sent();
         let max_len = self.awaited.max_len;
         for pending in mem::replace(&mut self.awaited, Awaited { max_len, ..Awaited::default() }).queue {
-            let Pending { flight, slot, left, is_bound, from } = pending;
-            let count = if flights.is_asked_for(flight) { left } else { 0 };
+            let Pending { entry, slot, left, is_bound, from } = pending;
+            let count = if in_flight.is_asked_for(entry) { left } else { 0 };
             let were_sent = from < sent;
-            if !were_sent && flights.has_router && count > 0 {
+            if !were_sent && in_flight.has_router && count > 0 {
                 let error = self.stats.unsent(reason, 0);
                 for slot in slot..slot + left {
-                    let why = Why::Unsent(error.clone());
-                    flights.turned.push_back(Turned { flight, slot, is_bound, why });
+                    let why = RetryReason::Unsent(error.clone());
+                    in_flight.retries.push_back(Retry { entry, slot, is_bound, why });
                 }
                 continue;
             }
             let error =
                 if were_sent { self.stats.lost(reason, count) } else { self.stats.unsent(reason, count) };
             for slot in slot..slot + left {
-                flights.fail(flight, slot, &error);
+                in_flight.fail(entry, slot, &error);
             }
         }
     }
@@ -239,17 +239,17 @@ impl Link {
     }
 
     /// Reads and writes as far as it can; is ready when the connection is lost.
-    pub(super) fn poll(&mut self, flights: &mut Flights, cx: &mut Context<'_>) -> Poll<Reason> {
+    pub(super) fn poll(&mut self, in_flight: &mut InFlightTable, cx: &mut Context<'_>) -> Poll<Reason> {
         if self.waker.as_ref().is_none_or(|waker| !waker.will_wake(cx.waker())) {
             self.waker = Some(cx.waker().clone());
         }
-        match self.try_poll(flights, cx) {
+        match self.try_poll(in_flight, cx) {
             Ok(()) => Poll::Pending,
             Err(reason) => Poll::Ready(reason),
         }
     }
 
-    fn try_poll(&mut self, flights: &mut Flights, cx: &mut Context<'_>) -> Result<(), Reason> {
+    fn try_poll(&mut self, in_flight: &mut InFlightTable, cx: &mut Context<'_>) -> Result<(), Reason> {
         let stream = match &mut self.state {
             State::Up(stream) => stream,
             State::Broken(reason) => return Err(Reason::clone(reason)),
@@ -259,7 +259,7 @@ impl Link {
             written.map_err(reason)?;
         }
         for _ in 0..READS {
-            if self.poll_read(flights, cx)?.is_pending() {
+            if self.poll_read(in_flight, cx)?.is_pending() {
                 return Ok(());
             }
         }
@@ -267,14 +267,14 @@ impl Link {
         Ok(())
     }
 
-    fn poll_read(&mut self, flights: &mut Flights, cx: &mut Context<'_>) -> Result<Poll<()>, Reason> {
+    fn poll_read(&mut self, in_flight: &mut InFlightTable, cx: &mut Context<'_>) -> Result<Poll<()>, Reason> {
         let State::Up(stream) = &mut self.state else { return Ok(Poll::Pending) };
         let (awaited, stats) = (&mut self.awaited, &self.stats);
         let read = with_scratch(|scratch| {
             let read = ready!(stream.poll_read(scratch, cx)).map_err(reason);
             Poll::Ready(read.and_then(|read| match read {
                 0 => Err("it has closed the connection".into()),
-                read => awaited.take(&scratch[..read], flights, stats),
+                read => awaited.take(&scratch[..read], in_flight, stats),
             }))
         });
         match read {
@@ -314,7 +314,7 @@ impl Outgoing {
 
 impl Awaited {
     /// Gives replies to whom they are for.
-    fn take(&mut self, mut input: &[u8], flights: &mut Flights, stats: &Stats) -> Result<(), Reason> {
+    fn take(&mut self, mut input: &[u8], in_flight: &mut InFlightTable, stats: &Stats) -> Result<(), Reason> {
         while !input.is_empty() {
             let (used, done) = self.frames.advance(input).map_err(|malformed| malformed.to_string())?;
             let (part, rest) = input.split_at(used);
@@ -332,12 +332,12 @@ impl Awaited {
             self.begun += used;
             let is_wanted = self.begun <= self.max_len;
             match (self.is_held, is_wanted) {
-                (false, true) => flights.part(pending.flight, pending.slot, part),
+                (false, true) => in_flight.part(pending.entry, pending.slot, part),
                 (true, true) => self.held.extend_from_slice(part),
                 (_, false) => {}
             }
             if done {
-                let Pending { flight, slot, is_bound, .. } = *pending;
+                let Pending { entry, slot, is_bound, .. } = *pending;
                 pending.left -= 1;
                 pending.slot += 1;
                 if pending.left == 0 {
@@ -346,11 +346,11 @@ impl Awaited {
                 self.begun = 0;
                 let held = mem::take(&mut self.held);
                 if !is_wanted {
-                    flights.fail(flight, slot, &too_long(&stats.address));
-                } else if flights.has_router && held.starts_with(b"-") && flights.is_asked_for(flight) {
-                    flights.turned.push_back(Turned { flight, slot, is_bound, why: Why::Replied(held) });
+                    in_flight.fail(entry, slot, &too_long(&stats.address));
+                } else if in_flight.has_router && held.starts_with(b"-") && in_flight.is_asked_for(entry) {
+                    in_flight.retries.push_back(Retry { entry, slot, is_bound, why: RetryReason::Replied(held) });
                 } else {
-                    self.end(flight, slot, held, flights);
+                    self.end(entry, slot, held, in_flight);
                 }
             }
         }
@@ -358,12 +358,12 @@ impl Awaited {
     }
 
     /// A reply is there, of which what has been held has not been given yet.
-    fn end(&self, flight: FlightId, slot: u32, held: Vec<u8>, flights: &mut Flights) {
+    fn end(&self, entry: InFlightId, slot: u32, held: Vec<u8>, in_flight: &mut InFlightTable) {
         if self.is_held {
             let held = if self.is_older { as_resp3(held) } else { held };
-            flights.part(flight, slot, &held);
+            in_flight.part(entry, slot, &held);
         }
-        flights.end(flight, slot);
+        in_flight.end(entry, slot);
     }
 }
 
