@@ -54,7 +54,7 @@ pub(crate) enum Setting {
 
 /// How the value of a setting is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
+enum SettingKind {
     /// A number between these.
     Number(i64, i64),
     /// Bytes, at least so many; `2mb` is understood.
@@ -65,55 +65,55 @@ enum Kind {
     Events,
 }
 
-struct Row {
+struct SettingRow {
     setting: Setting,
     name: &'static str,
-    kind: Kind,
+    kind: SettingKind,
     /// Fixed when the server starts.
     fixed: bool,
     default: i64,
 }
 
-const fn row(setting: Setting, name: &'static str, kind: Kind, default: i64) -> Row {
-    Row { setting, name, kind, fixed: false, default }
+const fn row(setting: Setting, name: &'static str, kind: SettingKind, default: i64) -> SettingRow {
+    SettingRow { setting, name, kind, fixed: false, default }
 }
 
-const fn fixed(setting: Setting, name: &'static str, kind: Kind, default: i64) -> Row {
-    Row { setting, name, kind, fixed: true, default }
+const fn fixed(setting: Setting, name: &'static str, kind: SettingKind, default: i64) -> SettingRow {
+    SettingRow { setting, name, kind, fixed: true, default }
 }
 
-const SECONDS: Kind = Kind::Number(0, i32::MAX as i64);
+const SECONDS: SettingKind = SettingKind::Number(0, i32::MAX as i64);
 /// The part of a setting with several, which is not shown by itself.
 const PART: &str = "";
 
 /// All settings, in the order of [`Setting`].
-static ROWS: [Row; 26] = [
-    row(Setting::MaxClients, "maxclients", Kind::Number(1, u32::MAX as i64), 10_000),
+static ROWS: [SettingRow; 26] = [
+    row(Setting::MaxClients, "maxclients", SettingKind::Number(1, u32::MAX as i64), 10_000),
     row(Setting::Timeout, "timeout", SECONDS, 0),
     row(Setting::TcpKeepalive, "tcp-keepalive", SECONDS, 300),
-    fixed(Setting::TcpBacklog, "tcp-backlog", Kind::Number(0, i32::MAX as i64), BACKLOG as i64),
-    fixed(Setting::Databases, "databases", Kind::Number(1, u16::MAX as i64), 16),
-    row(Setting::MaxBulkLen, "proto-max-bulk-len", Kind::Memory(MIB), 512 * MIB as i64),
-    row(Setting::QueryBufferLimit, "client-query-buffer-limit", Kind::Memory(MIB), 1024 * MIB as i64),
+    fixed(Setting::TcpBacklog, "tcp-backlog", SettingKind::Number(0, i32::MAX as i64), BACKLOG as i64),
+    fixed(Setting::Databases, "databases", SettingKind::Number(1, u16::MAX as i64), 16),
+    row(Setting::MaxBulkLen, "proto-max-bulk-len", SettingKind::Memory(MIB), 512 * MIB as i64),
+    row(Setting::QueryBufferLimit, "client-query-buffer-limit", SettingKind::Memory(MIB), 1024 * MIB as i64),
     row(Setting::RequestTimeout, "request-timeout", SECONDS, 0),
     row(Setting::AuthTimeout, "auth-timeout", SECONDS, 60),
     row(Setting::ReplyTimeout, "reply-timeout", SECONDS, 0),
-    row(Setting::MaxMemoryClients, "maxmemory-clients", Kind::Memory(0), 0),
-    row(Setting::NormalOutputLimit, PART, Kind::Memory(0), 0),
-    row(Setting::NormalOutputSoftLimit, PART, Kind::Memory(0), 0),
+    row(Setting::MaxMemoryClients, "maxmemory-clients", SettingKind::Memory(0), 0),
+    row(Setting::NormalOutputLimit, PART, SettingKind::Memory(0), 0),
+    row(Setting::NormalOutputSoftLimit, PART, SettingKind::Memory(0), 0),
     row(Setting::NormalOutputSoftSeconds, PART, SECONDS, 0),
-    row(Setting::PushOutputLimit, PART, Kind::Memory(0), 32 * MIB as i64),
-    row(Setting::PushOutputSoftLimit, PART, Kind::Memory(0), 8 * MIB as i64),
+    row(Setting::PushOutputLimit, PART, SettingKind::Memory(0), 32 * MIB as i64),
+    row(Setting::PushOutputSoftLimit, PART, SettingKind::Memory(0), 8 * MIB as i64),
     row(Setting::PushOutputSoftSeconds, PART, SECONDS, 60),
-    row(Setting::DropOldestPush, "drop-oldest-push", Kind::Flag, 0),
+    row(Setting::DropOldestPush, "drop-oldest-push", SettingKind::Flag, 0),
     row(Setting::ShutdownTimeout, "shutdown-timeout", SECONDS, 10),
-    row(Setting::ProtectedMode, "protected-mode", Kind::Flag, 1),
-    fixed(Setting::DebugCommands, "enable-debug-command", Kind::Flag, 0),
-    row(Setting::SlowlogLogSlowerThan, "slowlog-log-slower-than", Kind::Number(-1, i64::MAX), -1),
-    row(Setting::SlowlogMaxLen, "slowlog-max-len", Kind::Number(0, i64::MAX), 128),
-    row(Setting::LatencyTracking, "latency-tracking", Kind::Flag, 0),
-    row(Setting::TrackingTableMaxKeys, "tracking-table-max-keys", Kind::Number(0, i64::MAX), 1_000_000),
-    row(Setting::NotifyKeyspaceEvents, "notify-keyspace-events", Kind::Events, 0),
+    row(Setting::ProtectedMode, "protected-mode", SettingKind::Flag, 1),
+    fixed(Setting::DebugCommands, "enable-debug-command", SettingKind::Flag, 0),
+    row(Setting::SlowlogLogSlowerThan, "slowlog-log-slower-than", SettingKind::Number(-1, i64::MAX), -1),
+    row(Setting::SlowlogMaxLen, "slowlog-max-len", SettingKind::Number(0, i64::MAX), 128),
+    row(Setting::LatencyTracking, "latency-tracking", SettingKind::Flag, 0),
+    row(Setting::TrackingTableMaxKeys, "tracking-table-max-keys", SettingKind::Number(0, i64::MAX), 1_000_000),
+    row(Setting::NotifyKeyspaceEvents, "notify-keyspace-events", SettingKind::Events, 0),
 ];
 
 /// Three numbers for each class of clients.
@@ -233,7 +233,7 @@ impl Settings {
             let refuse = |reason| Refusal { name, reason };
             known.push(Changed::of(name).map_err(refuse)?);
             if changes[..index].iter().any(|(before, _)| before.eq_ignore_ascii_case(name)) {
-                return Err(refuse(Reason::Duplicate));
+                return Err(refuse(RefusalReason::Duplicate));
             }
         }
         let mut values = Vec::new();
@@ -247,12 +247,12 @@ impl Settings {
         Ok(())
     }
 
-    fn text(&self, row: &Row) -> String {
+    fn text(&self, row: &SettingRow) -> String {
         match row.kind {
-            Kind::Number(..) => self.signed(row.setting).to_string(),
-            Kind::Memory(_) => self.get(row.setting).to_string(),
-            Kind::Flag => (if self.flag(row.setting) { "yes" } else { "no" }).to_owned(),
-            Kind::Events => Events::from_bits(self.get(row.setting)).letters(),
+            SettingKind::Number(..) => self.signed(row.setting).to_string(),
+            SettingKind::Memory(_) => self.get(row.setting).to_string(),
+            SettingKind::Flag => (if self.flag(row.setting) { "yes" } else { "no" }).to_owned(),
+            SettingKind::Events => Events::from_bits(self.get(row.setting)).letters(),
         }
     }
 
@@ -275,32 +275,32 @@ impl fmt::Debug for Settings {
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Refusal<'a> {
     pub(crate) name: &'a [u8],
-    pub(crate) reason: Reason,
+    pub(crate) reason: RefusalReason,
 }
 
 /// Why a change is refused.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Reason {
+pub(crate) enum RefusalReason {
     Unknown,
     /// In the words of Redis.
     Text(String),
     Duplicate,
 }
 
-impl From<&str> for Reason {
+impl From<&str> for RefusalReason {
     fn from(text: &str) -> Self {
-        Reason::Text(text.to_owned())
+        RefusalReason::Text(text.to_owned())
     }
 }
 
 /// What can be changed under a name.
 enum Changed {
-    One(&'static Row),
+    One(&'static SettingRow),
     OutputLimits,
 }
 
 impl Changed {
-    fn of(name: &[u8]) -> Result<Self, Reason> {
+    fn of(name: &[u8]) -> Result<Self, RefusalReason> {
         let is_named = |known: &str| known.as_bytes().eq_ignore_ascii_case(name);
         if is_named(OUTPUT_LIMITS) {
             return Ok(Changed::OutputLimits);
@@ -309,7 +309,7 @@ impl Changed {
         let row = ROWS.iter().find(|row| row.name != PART && is_named(row.name));
         match row {
             Some(row) if !row.fixed => Ok(Changed::One(row)),
-            None if !is_constant => Err(Reason::Unknown),
+            None if !is_constant => Err(RefusalReason::Unknown),
             _ => Err("can't set immutable config".into()),
         }
     }
@@ -322,7 +322,7 @@ impl Changed {
     }
 
     /// What a value sets: this may have several parts.
-    fn parse(&self, value: &str) -> Result<Vec<(Setting, u64)>, Reason> {
+    fn parse(&self, value: &str) -> Result<Vec<(Setting, u64)>, RefusalReason> {
         match self {
             Changed::One(row) => Ok(vec![(row.setting, parse_value(row.kind, value)?)]),
             Changed::OutputLimits => parse_output_limits(value),
@@ -330,25 +330,25 @@ impl Changed {
     }
 }
 
-fn parse_value(kind: Kind, value: &str) -> Result<u64, Reason> {
+fn parse_value(kind: SettingKind, value: &str) -> Result<u64, RefusalReason> {
     let between = |least: i64, most: i64| {
-        Reason::Text(format!("argument must be between {least} and {most} inclusive"))
+        RefusalReason::Text(format!("argument must be between {least} and {most} inclusive"))
     };
     match kind {
-        Kind::Number(least, most) => {
+        SettingKind::Number(least, most) => {
             let number: i64 =
                 parse_integer(value.as_bytes()).ok_or("argument couldn't be parsed into an integer")?;
             if (least..=most).contains(&number) { Ok(number as u64) } else { Err(between(least, most)) }
         }
-        Kind::Memory(least) => {
+        SettingKind::Memory(least) => {
             let bytes = parse_memory(value).ok_or("argument must be a memory value")?;
             let most = i64::MAX as u64;
             if (least..=most).contains(&bytes) { Ok(bytes) } else { Err(between(least as i64, i64::MAX)) }
         }
-        Kind::Flag if value.eq_ignore_ascii_case("yes") => Ok(1),
-        Kind::Flag if value.eq_ignore_ascii_case("no") => Ok(0),
-        Kind::Flag => Err("argument must be 'yes' or 'no'".into()),
-        Kind::Events => Events::parse(value)
+        SettingKind::Flag if value.eq_ignore_ascii_case("yes") => Ok(1),
+        SettingKind::Flag if value.eq_ignore_ascii_case("no") => Ok(0),
+        SettingKind::Flag => Err("argument must be 'yes' or 'no'".into()),
+        SettingKind::Events => Events::parse(value)
             .map(Events::bits)
             .ok_or_else(|| "Invalid event class character. Use 'Ag$lshzxeKEtmdn'.".into()),
     }
@@ -372,7 +372,7 @@ fn parse_memory(value: &str) -> Option<u64> {
 }
 
 /// `CLASS HARD SOFT SECONDS`, for one class or several.
-fn parse_output_limits(value: &str) -> Result<Vec<(Setting, u64)>, Reason> {
+fn parse_output_limits(value: &str) -> Result<Vec<(Setting, u64)>, RefusalReason> {
     let words: Vec<&str> = value.split_ascii_whitespace().collect();
     let (classes, []) = words.as_chunks::<4>() else {
         return Err("Wrong number of arguments in buffer limit configuration.".into());
@@ -414,13 +414,13 @@ mod tests {
     #[test]
     fn all_or_nothing_is_changed() {
         let settings = Settings::default();
-        let text = |text: &str| Reason::Text(text.to_owned());
+        let text = |text: &str| RefusalReason::Text(text.to_owned());
         let change = |changes: &[(&'static str, &str)]| {
             let bytes: Vec<_> = changes.iter().map(|(name, to)| (name.as_bytes(), to.as_bytes())).collect();
             settings.change(&bytes).map_err(|refusal| refusal.reason)
         };
-        assert_eq!(change(&[("timeout", "5"), ("nope", "1")]), Err(Reason::Unknown));
-        assert_eq!(change(&[("timeout", "5"), ("TIMEOUT", "6")]), Err(Reason::Duplicate));
+        assert_eq!(change(&[("timeout", "5"), ("nope", "1")]), Err(RefusalReason::Unknown));
+        assert_eq!(change(&[("timeout", "5"), ("TIMEOUT", "6")]), Err(RefusalReason::Duplicate));
         assert_eq!(change(&[("timeout", "5"), ("databases", "6")]), Err(text("can't set immutable config")));
         assert_eq!(settings.get(Setting::Timeout), 0);
         assert_eq!(change(&[("timeout", "5"), ("Protected-Mode", "NO")]), Ok(()));

@@ -13,7 +13,7 @@ use crate::{
     command::{ArgKind, ArgSpec, Arguments},
     commands,
     connection::{ClientFlag, NOT_ALLOWED, Pause, ConnectionState, ServerState, CloseRequest},
-    keyspace::{Mode, Tracked},
+    keyspace::{TrackingMode, Tracked},
     resp::{Encoder, Replies, parse_integer},
 };
 
@@ -58,14 +58,14 @@ impl ConnectionState {
 
     /// Describes the connections, one a line.
     #[command("CLIENT LIST", admin, noscript, loading, stale)]
-    fn client_list(&self, filter: Option<ListFilter>) -> Report {
+    fn client_list(&self, filter: Option<ClientFilter>) -> Report {
         let clients = match filter {
             None => self.server.clients.in_order(),
-            Some(ListFilter::Class(class)) => {
+            Some(ClientFilter::Class(class)) => {
                 let is_of = |client: &Client| class == Class::of(client);
                 self.server.clients.in_order().into_iter().filter(is_of).collect()
             }
-            Some(ListFilter::Ids(ids)) => {
+            Some(ClientFilter::Ids(ids)) => {
                 let known = |id: &i64| self.server.clients.get(u64::try_from(*id).ok()?);
                 ids.iter().filter_map(known).collect()
             }
@@ -214,7 +214,7 @@ fn flags(client: &Client, tracked: &Tracked) -> String {
         ('b', client.is_blocked()),
         ('t', tracked.is_on()),
         ('R', tracked.is_broken),
-        ('B', tracked.mode == Mode::Broadcast),
+        ('B', tracked.mode == TrackingMode::Broadcast),
         ('d', client.is(ClientFlag::Dirty)),
         ('A', client.close_request() == CloseRequest::Now),
         ('U', matches!(client.addr(), Address::Unix(_))),
@@ -262,12 +262,12 @@ impl<'a> FromArg<'a> for Class {
 }
 
 /// `TYPE class` or `ID id …`.
-enum ListFilter {
+enum ClientFilter {
     Class(Class),
     Ids(Vec<i64>),
 }
 
-impl<'a> FromArg<'a> for ListFilter {
+impl<'a> FromArg<'a> for ClientFilter {
     const ARG: ArgSpec = ArgSpec::options(&[
         Class::ARG.named("client-type").token("TYPE").optional(),
         ArgSpec::new(ArgKind::Integer).named("client-id").token("ID").optional().multiple(),
@@ -275,11 +275,11 @@ impl<'a> FromArg<'a> for ListFilter {
 
     fn from_arg(args: &mut Arguments<'a>) -> Result<Self, Error> {
         if args.len() == 2 && args.accept("TYPE") {
-            return Class::from_arg(args).map(ListFilter::Class);
+            return Class::from_arg(args).map(ClientFilter::Class);
         }
         if args.len() > 1 && args.accept("ID") {
             let ids = args.map(|id| parse_integer(id).ok_or(INVALID_ID));
-            return ids.collect::<Result<_, _>>().map(ListFilter::Ids);
+            return ids.collect::<Result<_, _>>().map(ClientFilter::Ids);
         }
         Err(Error::SYNTAX)
     }

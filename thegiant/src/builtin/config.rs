@@ -6,7 +6,7 @@ use crate::{
     Error, commands,
     connection::{ConnectionState, GroupCommitStats},
     glob,
-    settings::{Reason, Refusal},
+    settings::{RefusalReason, Refusal},
 };
 
 #[commands(rows = CONFIG, group = "server")]
@@ -59,14 +59,14 @@ const NO_CONFIG_FILE: Error = Error::from_static("ERR The server is running with
 
 fn refused(refusal: &Refusal<'_>) -> Error {
     let text = match &refusal.reason {
-        Reason::Unknown => {
+        RefusalReason::Unknown => {
             return Error::from_bytes(
                 [b"ERR Unknown option or number of arguments for CONFIG SET - '", refusal.name, b"'"]
                     .concat(),
             );
         }
-        Reason::Duplicate => "duplicate parameter",
-        Reason::Text(text) => text,
+        RefusalReason::Duplicate => "duplicate parameter",
+        RefusalReason::Text(text) => text,
     };
     let before: &[u8] = b"ERR CONFIG SET failed (possibly related to argument '";
     Error::from_bytes([before, refusal.name, b"') - ", text.as_bytes()].concat())

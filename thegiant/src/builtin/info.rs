@@ -6,7 +6,7 @@ use hdrhistogram::Histogram;
 
 use super::{
     REDIS_VERSION, Report,
-    process::{Memory, Processor},
+    process::{MemoryUsage, CpuUsage},
 };
 use crate::{
     Address, InfoFields,
@@ -15,7 +15,7 @@ use crate::{
     connection::{Client, ConnectionState, GroupCommitStats, ServerState},
     info::InfoSection,
     observe::{CommandStats, Counter, unix_time},
-    pubsub::Kind,
+    pubsub::ChannelKind,
     settings::Setting,
 };
 
@@ -25,7 +25,7 @@ impl ConnectionState {
     #[command("INFO", loading, stale)]
     fn info(&self, section: Option<Vec<&[u8]>>) -> Report {
         let server = &self.server;
-        let asked = Asked(section.unwrap_or_default());
+        let asked = RequestedSections(section.unwrap_or_default());
         let own = SECTIONS.iter().map(|(name, detail, fields)| (*name, *detail, Some(*fields)));
         let is_own = |name: &str| SECTIONS.iter().any(|(own, ..)| own.eq_ignore_ascii_case(name));
         let mut added: Vec<&str> = Vec::new();
@@ -50,13 +50,13 @@ enum Detail {
     All,
 }
 
-type Fields = fn(&ServerState, &mut InfoFields);
+type WriteFields = fn(&ServerState, &mut InfoFields);
 
 /// Under the names of Redis, in its order.
-const SECTIONS: [(&str, Detail, Fields); 13] = [
+const SECTIONS: [(&str, Detail, WriteFields); 13] = [
     ("Server", Detail::Default, server),
     ("Clients", Detail::Default, clients),
-    ("Memory", Detail::Default, memory),
+    ("MemoryUsage", Detail::Default, memory),
     ("Persistence", Detail::Default, persistence),
     ("Stats", Detail::Default, stats),
     ("Replication", Detail::Default, replication),
@@ -70,9 +70,9 @@ const SECTIONS: [(&str, Detail, Fields); 13] = [
 ];
 
 /// The names behind `INFO`; none means the usual ones.
-struct Asked<'a>(Vec<&'a [u8]>);
+struct RequestedSections<'a>(Vec<&'a [u8]>);
 
-impl Asked<'_> {
+impl RequestedSections<'_> {
     fn wants(&self, name: &str, detail: Detail) -> bool {
         let is_asked = |word: &str| self.0.iter().any(|asked| asked.eq_ignore_ascii_case(word.as_bytes()));
         let is_usual = detail == Detail::Default && (self.0.is_empty() || is_asked("default"));
@@ -81,7 +81,7 @@ impl Asked<'_> {
 }
 
 /// The lines of a section, those of the application behind the toolkit's.
-fn text(name: &str, fields: Option<Fields>, server: &ServerState) -> String {
+fn text(name: &str, fields: Option<WriteFields>, server: &ServerState) -> String {
     let mut lines = InfoFields::default();
     if let Some(fields) = fields {
         fields(server, &mut lines);
@@ -120,7 +120,7 @@ fn clients(server: &ServerState, info: &mut InfoFields) {
 }
 
 fn memory(server: &ServerState, info: &mut InfoFields) {
-    let Memory { used, peak, total } = Memory::now();
+    let MemoryUsage { used, peak, total } = MemoryUsage::now();
     info.field("used_memory", used);
     info.field("used_memory_human", human(used));
     info.field("used_memory_rss", used);
@@ -178,9 +178,9 @@ fn stats(server: &ServerState, info: &mut InfoFields) {
     count("total_net_output_bytes", &stats.output);
     count("rejected_connections", &stats.rejected);
     info.field("evicted_clients", stats.evicted.load(Relaxed));
-    info.field("pubsub_channels", server.pubsub.count(Kind::Channel));
-    info.field("pubsub_patterns", server.pubsub.count(Kind::Pattern));
-    info.field("pubsubshard_channels", server.pubsub.count(Kind::Shard));
+    info.field("pubsub_channels", server.pubsub.count(ChannelKind::Channel));
+    info.field("pubsub_patterns", server.pubsub.count(ChannelKind::Pattern));
+    info.field("pubsubshard_channels", server.pubsub.count(ChannelKind::Shard));
     let tracking = server.keyspace.tracking_counts();
     info.field("tracking_total_keys", tracking.keys);
     info.field("tracking_total_items", tracking.items);
@@ -195,7 +195,7 @@ fn replication(_: &ServerState, info: &mut InfoFields) {
 }
 
 fn cpu(_: &ServerState, info: &mut InfoFields) {
-    let usage = Processor::now();
+    let usage = CpuUsage::now();
     let mut seconds = |name: &str, seconds: f64| info.field(name, format_args!("{seconds:.6}"));
     seconds("used_cpu_sys", usage.system);
     seconds("used_cpu_user", usage.user);

@@ -4,7 +4,7 @@ use std::fs;
 
 /// Bytes of memory; none where the system does not tell.
 #[derive(Debug)]
-pub(super) struct Memory {
+pub(super) struct MemoryUsage {
     /// In use, and at most in use so far.
     pub(super) used: u64,
     pub(super) peak: u64,
@@ -12,11 +12,11 @@ pub(super) struct Memory {
     pub(super) total: u64,
 }
 
-impl Memory {
+impl MemoryUsage {
     pub(super) fn now() -> Self {
         let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
         let machine = fs::read_to_string("/proc/meminfo").unwrap_or_default();
-        Memory {
+        MemoryUsage {
             used: bytes(&status, "VmRSS:"),
             peak: bytes(&status, "VmHWM:"),
             total: bytes(&machine, "MemTotal:"),
@@ -26,7 +26,7 @@ impl Memory {
 
 /// Seconds of processor time; none where the system does not tell.
 #[derive(Debug)]
-pub(super) struct Processor {
+pub(super) struct CpuUsage {
     /// In the kernel and in the program.
     pub(super) system: f64,
     pub(super) user: f64,
@@ -38,7 +38,7 @@ pub(super) struct Processor {
 /// `/proc` counts time in hundredths of a second, whatever the kernel does.
 const TICKS: f64 = 100.0;
 
-impl Processor {
+impl CpuUsage {
     pub(super) fn now() -> Self {
         let stat = fs::read_to_string("/proc/self/stat").unwrap_or_default();
         // Behind the name of the program, which may contain anything.
@@ -46,7 +46,7 @@ impl Processor {
             stat.rsplit_once(')').map_or(Vec::new(), |(_, rest)| rest.split_ascii_whitespace().collect());
         let seconds =
             |field: usize| fields.get(field).and_then(|ticks| ticks.parse().ok()).unwrap_or(0.0) / TICKS;
-        Processor {
+        CpuUsage {
             system: seconds(12),
             user: seconds(11),
             children_system: seconds(14),

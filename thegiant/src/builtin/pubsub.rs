@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use super::Ahead;
 use crate::{
-    Error, IntoReply, Key, command::Spec, commands, connection::ConnectionState, pubsub::Kind, resp::Encoder,
+    Error, IntoReply, Key, command::Spec, commands, connection::ConnectionState, pubsub::ChannelKind, resp::Encoder,
 };
 
 #[commands(rows = PUBSUB, group = "pubsub")]
@@ -12,37 +12,37 @@ impl ConnectionState {
     /// Listens to channels.
     #[command("SUBSCRIBE", pubsub, noscript, loading, stale)]
     fn subscribe<'a>(&mut self, channel: Vec<&'a [u8]>) -> Confirmed<'a> {
-        self.add_subscriptions(Kind::Channel, channel)
+        self.add_subscriptions(ChannelKind::Channel, channel)
     }
 
     /// Listens to all channels that match patterns.
     #[command("PSUBSCRIBE", pubsub, noscript, loading, stale)]
     fn psubscribe<'a>(&mut self, pattern: Vec<&'a [u8]>) -> Confirmed<'a> {
-        self.add_subscriptions(Kind::Pattern, pattern)
+        self.add_subscriptions(ChannelKind::Pattern, pattern)
     }
 
     /// Listens to channels of shards.
     #[command("SSUBSCRIBE", pubsub, noscript, loading, stale)]
     fn ssubscribe<'a>(&mut self, shardchannel: Vec<Key<&'a [u8]>>) -> Confirmed<'a> {
-        self.add_subscriptions(Kind::Shard, names(shardchannel))
+        self.add_subscriptions(ChannelKind::Shard, names(shardchannel))
     }
 
     /// Stops listening to channels, or to all.
     #[command("UNSUBSCRIBE", pubsub, noscript, loading, stale)]
     fn unsubscribe<'a>(&mut self, channel: Option<Vec<&'a [u8]>>) -> Ahead<'_, Confirmed<'a>> {
-        self.remove_subscriptions(Kind::Channel, channel)
+        self.remove_subscriptions(ChannelKind::Channel, channel)
     }
 
     /// Stops listening to channels that match patterns, or to all of those.
     #[command("PUNSUBSCRIBE", pubsub, noscript, loading, stale)]
     fn punsubscribe<'a>(&mut self, pattern: Option<Vec<&'a [u8]>>) -> Ahead<'_, Confirmed<'a>> {
-        self.remove_subscriptions(Kind::Pattern, pattern)
+        self.remove_subscriptions(ChannelKind::Pattern, pattern)
     }
 
     /// Stops listening to channels of shards, or to all of those.
     #[command("SUNSUBSCRIBE", pubsub, noscript, loading, stale)]
     fn sunsubscribe<'a>(&mut self, shardchannel: Option<Vec<Key<&'a [u8]>>>) -> Ahead<'_, Confirmed<'a>> {
-        self.remove_subscriptions(Kind::Shard, shardchannel.map(names))
+        self.remove_subscriptions(ChannelKind::Shard, shardchannel.map(names))
     }
 
     /// Sends a message to all that listen to a channel; returns how many do.
@@ -60,36 +60,36 @@ impl ConnectionState {
     /// Returns the channels that somebody listens to.
     #[command("PUBSUB CHANNELS", pubsub, loading, stale)]
     fn pubsub_channels(&self, pattern: Option<&[u8]>) -> Vec<crate::Bytes> {
-        self.server.pubsub.names(Kind::Channel, pattern)
+        self.server.pubsub.names(ChannelKind::Channel, pattern)
     }
 
     /// Returns how many listen to channels.
     #[command("PUBSUB NUMSUB", pubsub, loading, stale)]
     fn pubsub_numsub<'a>(&self, channel: Option<Vec<&'a [u8]>>) -> Listened<'a> {
-        self.listened(Kind::Channel, channel)
+        self.listened(ChannelKind::Channel, channel)
     }
 
     /// Returns the number of patterns that somebody listens to.
     #[command("PUBSUB NUMPAT", pubsub, loading, stale)]
     fn pubsub_numpat(&self) -> usize {
-        self.server.pubsub.count(Kind::Pattern)
+        self.server.pubsub.count(ChannelKind::Pattern)
     }
 
     /// Returns the channels of shards that somebody listens to.
     #[command("PUBSUB SHARDCHANNELS", pubsub, loading, stale)]
     fn pubsub_shardchannels(&self, pattern: Option<&[u8]>) -> Vec<crate::Bytes> {
-        self.server.pubsub.names(Kind::Shard, pattern)
+        self.server.pubsub.names(ChannelKind::Shard, pattern)
     }
 
     /// Returns how many listen to channels of shards.
     #[command("PUBSUB SHARDNUMSUB", pubsub, loading, stale)]
     fn pubsub_shardnumsub<'a>(&self, shardchannel: Option<Vec<&'a [u8]>>) -> Listened<'a> {
-        self.listened(Kind::Shard, shardchannel)
+        self.listened(ChannelKind::Shard, shardchannel)
     }
 }
 
 impl ConnectionState {
-    fn add_subscriptions<'a>(&mut self, kind: Kind, names: Vec<&'a [u8]>) -> Confirmed<'a> {
+    fn add_subscriptions<'a>(&mut self, kind: ChannelKind, names: Vec<&'a [u8]>) -> Confirmed<'a> {
         let subscriptions = self.subscriptions();
         let added = names.into_iter().map(|name| {
             subscriptions.add(kind, name);
@@ -100,7 +100,7 @@ impl ConnectionState {
 
     fn remove_subscriptions<'a>(
         &mut self,
-        kind: Kind,
+        kind: ChannelKind,
         names: Option<Vec<&'a [u8]>>,
     ) -> Ahead<'_, Confirmed<'a>> {
         let names: Vec<Cow<'a, [u8]>> = match (names, &self.subscriptions) {
@@ -125,7 +125,7 @@ impl ConnectionState {
         self.ahead(Confirmed { what: kind.unsubscribed(), counts })
     }
 
-    fn listened<'a>(&self, kind: Kind, names: Option<Vec<&'a [u8]>>) -> Listened<'a> {
+    fn listened<'a>(&self, kind: ChannelKind, names: Option<Vec<&'a [u8]>>) -> Listened<'a> {
         let count = |name: &'a [u8]| (name, self.server.pubsub.listeners(kind, name));
         Listened(names.unwrap_or_default().into_iter().map(count).collect())
     }

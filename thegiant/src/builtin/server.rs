@@ -30,7 +30,7 @@ impl ConnectionState {
 
     /// Stops the server in order.
     #[command("SHUTDOWN", admin, noscript, loading, stale, no_multi, allow_busy)]
-    fn shutdown(&mut self, option: Option<Vec<ShutdownOption>>) -> Result<Silence, Error> {
+    fn shutdown(&mut self, option: Option<Vec<ShutdownOption>>) -> Result<NoReply, Error> {
         let options = option.unwrap_or_default();
         let has = |wanted| options.contains(&wanted);
         if has(ShutdownOption::Abort) {
@@ -44,7 +44,7 @@ impl ConnectionState {
         // A server that has ended needs no telling.
         let _ = stop.send(());
         self.closing = true;
-        Ok(Silence)
+        Ok(NoReply)
     }
 }
 
@@ -63,9 +63,9 @@ enum ShutdownOption {
 }
 
 /// No reply: the end of the connection says it.
-struct Silence;
+struct NoReply;
 
-impl crate::IntoReply for Silence {
+impl crate::IntoReply for NoReply {
     fn into_reply(self, _: &mut crate::resp::Encoder) {}
 }
 

@@ -7,7 +7,7 @@ use crate::{
     command::{ArgKind, ArgSpec, Arguments},
     commands,
     connection::ConnectionState,
-    keyspace::{Mode, Redirect, Tracked, TrackingOptions},
+    keyspace::{TrackingMode, TrackingRedirect, Tracked, TrackingOptions},
     resp::{Encoder, parse_integer},
 };
 
@@ -56,8 +56,8 @@ impl ConnectionState {
         let mut options = Options::default();
         for word in words {
             match word {
-                TrackingOption::Redirect(_) if options.redirect.is_some() => return Err(SEVERAL_REDIRECTS),
-                TrackingOption::Redirect(id) => {
+                TrackingOption::TrackingRedirect(_) if options.redirect.is_some() => return Err(SEVERAL_REDIRECTS),
+                TrackingOption::TrackingRedirect(id) => {
                     let id: i64 = parse_integer(id).ok_or(Error::NOT_AN_INTEGER)?;
                     let client = u64::try_from(id).ok().and_then(|id| self.server.clients.get(id));
                     options.redirect = Some(client.ok_or(NO_SUCH_REDIRECT)?.id());
@@ -98,7 +98,7 @@ impl<'a> FromArg<'a> for Status<'a> {
 struct TrackingWords<'a>(Vec<TrackingOption<'a>>);
 
 enum TrackingOption<'a> {
-    Redirect(&'a [u8]),
+    TrackingRedirect(&'a [u8]),
     Prefix(&'a [u8]),
     Bcast,
     OptIn,
@@ -122,7 +122,7 @@ impl<'a> FromArg<'a> for TrackingWords<'a> {
         while !args.is_empty() {
             let has_value = args.len() > 1;
             options.push(if has_value && args.accept("REDIRECT") {
-                TrackingOption::Redirect(args.take()?)
+                TrackingOption::TrackingRedirect(args.take()?)
             } else if has_value && args.accept("PREFIX") {
                 TrackingOption::Prefix(args.take()?)
             } else if args.accept("BCAST") {
@@ -158,14 +158,14 @@ impl Options {
     fn checked(self) -> Result<TrackingOptions, Error> {
         let mode = match (self.bcast, self.optin, self.optout) {
             (false, ..) if !self.prefixes.is_empty() => return Err(PREFIX_WITHOUT_BCAST),
-            (true, false, false) => Mode::Broadcast,
+            (true, false, false) => TrackingMode::Broadcast,
             (true, ..) => return Err(BCAST_WITH_OPTIN),
             (false, true, true) => return Err(OPTIN_AND_OPTOUT),
-            (false, true, false) => Mode::OptIn,
-            (false, false, true) => Mode::OptOut,
-            (false, false, false) => Mode::Reads,
+            (false, true, false) => TrackingMode::OptIn,
+            (false, false, true) => TrackingMode::OptOut,
+            (false, false, false) => TrackingMode::Reads,
         };
-        let redirect = self.redirect.map_or(Redirect::Itself, Redirect::To);
+        let redirect = self.redirect.map_or(TrackingRedirect::Itself, TrackingRedirect::To);
         Ok(TrackingOptions { mode, redirect, no_loop: self.noloop, prefixes: self.prefixes })
     }
 }
@@ -173,13 +173,13 @@ impl Options {
 impl IntoReply for Tracked {
     fn into_reply(self, out: &mut Encoder) {
         let flags = [
-            ("off", self.mode == Mode::Off),
-            ("on", self.mode != Mode::Off),
-            ("bcast", self.mode == Mode::Broadcast),
-            ("optin", self.mode == Mode::OptIn),
-            ("caching-yes", self.mode == Mode::OptIn && self.is_caching),
-            ("optout", self.mode == Mode::OptOut),
-            ("caching-no", self.mode == Mode::OptOut && self.is_caching),
+            ("off", self.mode == TrackingMode::Off),
+            ("on", self.mode != TrackingMode::Off),
+            ("bcast", self.mode == TrackingMode::Broadcast),
+            ("optin", self.mode == TrackingMode::OptIn),
+            ("caching-yes", self.mode == TrackingMode::OptIn && self.is_caching),
+            ("optout", self.mode == TrackingMode::OptOut),
+            ("caching-no", self.mode == TrackingMode::OptOut && self.is_caching),
             ("noloop", self.no_loop),
             ("broken_redirect", self.is_broken),
         ];

@@ -99,7 +99,7 @@ impl Elements {
         S: Stream<Item: IntoReply> + Send + 'static,
     {
         let tail =
-            Collected { elements: Box::pin(elements), count: 0, max_bytes, written: Encoder::default() };
+            CollectedStream { elements: Box::pin(elements), count: 0, max_bytes, written: Encoder::default() };
         Elements { len: None, tail: Box::new(tail) }
     }
 
@@ -107,7 +107,7 @@ impl Elements {
     where
         F: FnMut(&mut Context<'_>) -> Poll<Option<T>> + Send + 'static,
     {
-        Elements { len: Some(len), tail: Box::new(Known { next, left: len }) }
+        Elements { len: Some(len), tail: Box::new(KnownLen { next, left: len }) }
     }
 
     fn write(self, out: &mut Encoder) {
@@ -152,12 +152,12 @@ impl fmt::Debug for Elements {
 }
 
 /// As many elements as its header has said.
-struct Known<F> {
+struct KnownLen<F> {
     next: F,
     left: usize,
 }
 
-impl<T: IntoReply, F> StreamingReply for Known<F>
+impl<T: IntoReply, F> StreamingReply for KnownLen<F>
 where
     F: FnMut(&mut Context<'_>) -> Poll<Option<T>> + Send,
 {
@@ -181,14 +181,14 @@ where
 }
 
 /// Elements that are counted first.
-struct Collected<S> {
+struct CollectedStream<S> {
     elements: Pin<Box<S>>,
     count: usize,
     max_bytes: usize,
     written: Encoder,
 }
 
-impl<S> StreamingReply for Collected<S>
+impl<S> StreamingReply for CollectedStream<S>
 where
     S: Stream<Item: IntoReply> + Send,
 {

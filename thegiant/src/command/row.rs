@@ -59,19 +59,19 @@ impl<A: Actor> Receiver for A {
 }
 
 /// Reads the arguments, calls the method, writes the reply.
-type Run<S> = fn(&mut S, &Call<'_>, &mut <S as Receiver>::CommandContext, &mut Encoder);
+type RunFn<S> = fn(&mut S, &Call<'_>, &mut <S as Receiver>::CommandContext, &mut Encoder);
 
 /// A command: what is known of it, and the function that runs it.
 #[non_exhaustive]
 pub struct Row<S: Receiver> {
     /// What is known of it.
     pub spec: Spec,
-    pub(crate) run: Run<S>,
+    pub(crate) run: RunFn<S>,
 }
 
 impl<S: Receiver> Row<S> {
     /// A row, as `#[commands]` makes it.
-    pub const fn new(spec: Spec, run: Run<S>) -> Self {
+    pub const fn new(spec: Spec, run: RunFn<S>) -> Self {
         Row { spec, run }
     }
 }

@@ -5,14 +5,14 @@ use crate::{Error, resp::Encoder};
 
 /// All commands of an application, found by name in any case and without allocating.
 #[derive(Debug)]
-pub(crate) struct Table<T> {
+pub(crate) struct CommandTable<T> {
     entries: Vec<Entry<T>>,
     /// Open addressing; at most half of it is in use.
-    slots: Vec<Option<Slot>>,
+    slots: Vec<Option<NameSlot>>,
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Slot {
+struct NameSlot {
     folded: u64,
     len: usize,
     /// Into the entries.
@@ -52,13 +52,13 @@ pub(crate) enum Resolved<T> {
     Queued,
 }
 
-impl<T> Default for Table<T> {
+impl<T> Default for CommandTable<T> {
     fn default() -> Self {
-        Table { entries: Vec::new(), slots: Vec::new() }
+        CommandTable { entries: Vec::new(), slots: Vec::new() }
     }
 }
 
-impl<T: Copy> Table<T> {
+impl<T: Copy> CommandTable<T> {
     /// Adds a command under its name and its aliases.
     ///
     /// # Errors
@@ -176,7 +176,7 @@ impl<T: Copy> Table<T> {
             while self.slots[at].is_some() {
                 at = (at + 1) & (size - 1);
             }
-            self.slots[at] = Some(Slot { folded, len: name.len(), index });
+            self.slots[at] = Some(NameSlot { folded, len: name.len(), index });
         }
     }
 
@@ -196,7 +196,7 @@ impl<T: Copy> Table<T> {
         None
     }
 
-    fn is_named(&self, slot: Slot, name: &[u8]) -> bool {
+    fn is_named(&self, slot: NameSlot, name: &[u8]) -> bool {
         // What is folded without loss need not be compared again.
         name.len() <= size_of::<u64>()
             || self.entries[slot.index as usize].name.as_bytes().eq_ignore_ascii_case(name)
@@ -244,14 +244,14 @@ fn first_slot(folded: u64, size: usize) -> usize {
 mod tests {
     use super::*;
 
-    fn table() -> Table<usize> {
+    fn table() -> CommandTable<usize> {
         static SPECS: [Spec; 4] = [
             Spec::new("GET", &[]),
             Spec::new("DEL", &[]).aliases(&["UNLINK"]),
             Spec::new("CONFIG GET", &[]),
             Spec::new("CONFIG SET", &[]),
         ];
-        let mut table = Table::default();
+        let mut table = CommandTable::default();
         for (target, spec) in SPECS.iter().enumerate() {
             table.insert(spec, target).expect("a free name");
         }
@@ -285,7 +285,7 @@ mod tests {
     fn many_names() {
         let names: Vec<&'static str> =
             (0..500).map(|n| &*Box::leak(format!("COMMAND{n}").into_boxed_str())).collect();
-        let mut table = Table::default();
+        let mut table = CommandTable::default();
         for (target, name) in names.iter().enumerate() {
             let spec: &'static Spec = Box::leak(Box::new(Spec::new(name, &[])));
             table.insert(spec, target).expect("a free name");

@@ -19,7 +19,7 @@ use crate::{Error, resp::Encoder};
 pub(super) struct BlockedCommand {
     /// A number that tells it from those before.
     wait_id: u32,
-    reply: Reply,
+    reply: AwaitedReply,
     /// When it is not waited for any longer, and what is answered then: an error if that is empty.
     deadline: Option<Instant>,
     timeout_reply: Bytes,
@@ -34,7 +34,7 @@ pub(super) struct BlockedCommand {
 }
 
 #[derive(Default)]
-enum Reply {
+enum AwaitedReply {
     /// No command waits.
     #[default]
     None,
@@ -50,7 +50,7 @@ impl BlockedCommand {
     /// A command begins to wait. Returns its ticket.
     pub(super) fn begin(&mut self, timeout: Option<Duration>) -> u32 {
         self.end();
-        self.reply = Reply::Asked;
+        self.reply = AwaitedReply::Asked;
         self.deadline = timeout.map(|timeout| Instant::now() + timeout);
         self.wait_id
     }
@@ -58,7 +58,7 @@ impl BlockedCommand {
     /// Nothing waits any more.
     pub(super) fn end(&mut self) {
         self.wait_id = self.wait_id.wrapping_add(1);
-        self.reply = Reply::None;
+        self.reply = AwaitedReply::None;
         self.timeout_reply = Bytes::new();
         self.reply_holder = None;
         self.is_held = false;
@@ -68,7 +68,7 @@ impl BlockedCommand {
     /// Has the reply come by way of this keeper; unless it is there: then it is returned.
     pub(super) fn hold_reply_by(&mut self, reply_holder: ReplyHolder) -> Option<Box<Batch>> {
         match mem::take(&mut self.reply) {
-            Reply::Early(reply) => Some(reply),
+            AwaitedReply::Early(reply) => Some(reply),
             reply => {
                 self.reply = reply;
                 self.reply_holder = Some(reply_holder);
@@ -92,7 +92,7 @@ impl BlockedCommand {
 
     /// Whether this command waits for its reply.
     pub(super) fn is_asked(&self, wait_id: u32) -> bool {
-        self.wait_id == wait_id && !self.is_held && matches!(self.reply, Reply::Asked | Reply::Awaited(_))
+        self.wait_id == wait_id && !self.is_held && matches!(self.reply, AwaitedReply::Asked | AwaitedReply::Awaited(_))
     }
 
     /// The ticket of the command that waits.
@@ -102,7 +102,7 @@ impl BlockedCommand {
 
     /// Whether a batch is here that waits.
     pub(super) fn has_batch(&self) -> bool {
-        matches!(self.reply, Reply::Awaited(_))
+        matches!(self.reply, AwaitedReply::Awaited(_))
     }
 
     /// Sets when it ends by itself, and the reply then.
@@ -115,12 +115,12 @@ impl BlockedCommand {
     pub(super) fn answer(&mut self, reply: Box<Batch>) -> Option<Box<Batch>> {
         self.tell();
         match mem::take(&mut self.reply) {
-            Reply::Awaited(mut batch) => {
+            AwaitedReply::Awaited(mut batch) => {
                 batch.take_reply(reply);
                 Some(batch)
             }
             _ => {
-                self.reply = Reply::Early(reply);
+                self.reply = AwaitedReply::Early(reply);
                 None
             }
         }
@@ -129,18 +129,18 @@ impl BlockedCommand {
     /// The batch of the command is here. It is given back if it need not wait.
     pub(super) fn block(&mut self, mut batch: Box<Batch>) -> Option<Box<Batch>> {
         match mem::take(&mut self.reply) {
-            Reply::Early(reply) => {
+            AwaitedReply::Early(reply) => {
                 batch.take_reply(reply);
                 Some(batch)
             }
-            asked @ Reply::Asked if !batch.out.is_empty() && !batch.is_transaction() => {
+            asked @ AwaitedReply::Asked if !batch.out.is_empty() && !batch.is_transaction() => {
                 // What comes before it has to be sent first.
                 self.reply = asked;
                 Some(batch)
             }
             _ => {
                 batch.make_small();
-                self.reply = Reply::Awaited(batch);
+                self.reply = AwaitedReply::Awaited(batch);
                 None
             }
         }

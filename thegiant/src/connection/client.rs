@@ -97,7 +97,7 @@ use crate::{
 /// # }
 /// ```
 #[derive(Clone)]
-pub struct Client(Arc<Inner>);
+pub struct Client(Arc<ClientInner>);
 
 /// Both ends of a connection, and the number of its socket.
 #[derive(Clone, Debug)]
@@ -108,7 +108,7 @@ pub(crate) struct Ends {
     pub(crate) descriptor: i32,
 }
 
-struct Inner {
+struct ClientInner {
     id: u64,
     ends: Ends,
     /// When it came, in seconds of the server's clock; so are all times here.
@@ -199,7 +199,7 @@ pub(crate) enum CloseRequest {
 
 impl Client {
     pub(crate) fn new(id: u64, ends: Ends, now: u32, server: Weak<ServerState>) -> Self {
-        Client(Arc::new(Inner {
+        Client(Arc::new(ClientInner {
             id,
             ends,
             since: now,

@@ -13,7 +13,7 @@ pub(crate) struct ClientsCron {
 }
 
 /// The limits of a moment.
-struct Limits {
+struct ClientLimits {
     timeout: Option<Duration>,
     request_timeout: Option<Duration>,
     auth_timeout: Option<Duration>,
@@ -24,7 +24,7 @@ struct Limits {
 impl ClientsCron {
     /// Closes clients that are over a limit.
     pub(crate) fn run(&mut self, server: &ServerState) {
-        let limits = Limits::of(server);
+        let limits = ClientLimits::of(server);
         if !limits.is_any(server) {
             self.over_soft.clear();
             return;
@@ -47,11 +47,11 @@ impl ClientsCron {
     }
 }
 
-impl Limits {
+impl ClientLimits {
     fn of(server: &ServerState) -> Self {
         let settings = &server.settings;
         let needs_password = server.password.is_some();
-        Limits {
+        ClientLimits {
             timeout: settings.seconds(Setting::Timeout),
             request_timeout: settings.seconds(Setting::RequestTimeout),
             auth_timeout: settings.seconds(Setting::AuthTimeout).filter(|_| needs_password),

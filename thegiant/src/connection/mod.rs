@@ -146,7 +146,7 @@ enum Admission {
 }
 
 /// What has been read ahead.
-enum Ahead {
+enum ReadAhead {
     More,
     /// All that there will ever be.
     End,
@@ -580,8 +580,8 @@ impl Connection {
             return Ok(Stage::Writing(self.take_pushed(Batch::new())));
         }
         match self.read_up_to(BEHIND_WAITING, cx)? {
-            Ahead::End => Ok(Stage::Ended),
-            Ahead::More => Ok(self.wait(Stage::Dispatched)),
+            ReadAhead::End => Ok(Stage::Ended),
+            ReadAhead::More => Ok(self.wait(Stage::Dispatched)),
         }
     }
 
@@ -627,8 +627,8 @@ impl Connection {
             Poll::Pending => {
                 self.state.client.busy();
                 match self.read_up_to(BEHIND_WAITING, cx)? {
-                    Ahead::End => Ok(Stage::Ended),
-                    Ahead::More => Ok(self.wait(Stage::Writing(batch))),
+                    ReadAhead::End => Ok(Stage::Ended),
+                    ReadAhead::More => Ok(self.wait(Stage::Writing(batch))),
                 }
             }
         }
@@ -669,12 +669,12 @@ impl Connection {
     /// of the replies, as many do, would otherwise wait for this server, and this server for it. One
     /// that waits for a reply may leave.
     #[cold]
-    fn read_up_to(&mut self, most: usize, cx: &mut TaskContext<'_>) -> io::Result<Ahead> {
-        let mut ahead = Ahead::More;
+    fn read_up_to(&mut self, most: usize, cx: &mut TaskContext<'_>) -> io::Result<ReadAhead> {
+        let mut ahead = ReadAhead::More;
         while self.unread() < most && !self.closes_bulk() {
             match self.poll_read(cx)? {
                 Poll::Ready(0) => {
-                    ahead = Ahead::End;
+                    ahead = ReadAhead::End;
                     break;
                 }
                 Poll::Ready(read) => self.state.server.stats.received(read),

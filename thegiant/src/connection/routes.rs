@@ -9,7 +9,7 @@ use super::{
     batch::{ActorId, CommandRef},
     commit_group::GroupCommitStats,
 };
-use crate::command::{Call, Resolved, RowId, Spec, Table};
+use crate::command::{Call, Resolved, RowId, Spec, CommandTable};
 
 /// A number that tells the commands of a server apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,7 +18,7 @@ pub(crate) struct CommandId(pub(crate) u16);
 /// The commands of an application, and who answers them.
 #[derive(Default)]
 pub(crate) struct Routes {
-    table: Table<CommandRef>,
+    table: CommandTable<CommandRef>,
     /// By their numbers.
     commands: Vec<&'static Spec>,
     actors: Vec<Arc<BatchQueue>>,
@@ -89,7 +89,7 @@ impl Routes {
     }
 
     /// The commands by name.
-    pub(crate) fn table(&self) -> &Table<CommandRef> {
+    pub(crate) fn table(&self) -> &CommandTable<CommandRef> {
         &self.table
     }
 

@@ -11,7 +11,7 @@ use std::{
 
 pub use events::EventClass;
 pub(crate) use events::Events;
-pub(crate) use tracking::{Mode, Redirect, Tracked, TrackingCounts, TrackingOptions};
+pub(crate) use tracking::{TrackingMode, TrackingRedirect, Tracked, TrackingCounts, TrackingOptions};
 use tracking::{Tracking, Write};
 pub(crate) use watch::Watch;
 use watch::Watchers;
@@ -58,10 +58,10 @@ use crate::{
 /// # }
 /// ```
 #[derive(Clone, Default)]
-pub struct Keyspace(Arc<Inner>);
+pub struct Keyspace(Arc<KeyspaceInner>);
 
 #[derive(Default)]
-struct Inner {
+struct KeyspaceInner {
     hooks: Arc<Hooks>,
     pubsub: PubSub,
     observers: Mutex<Observers>,

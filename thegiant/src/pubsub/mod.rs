@@ -75,7 +75,7 @@ pub struct Published {
 
 /// What can be subscribed to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub(crate) enum ChannelKind {
     /// A channel.
     Channel,
     /// All channels that match a glob pattern.
@@ -87,8 +87,8 @@ pub(crate) enum Kind {
 /// Who listens, by kind and name.
 type Topics = [HashMap<Bytes, Listeners>; 3];
 
-impl Kind {
-    pub(crate) const ALL: [Kind; 3] = [Kind::Channel, Kind::Pattern, Kind::Shard];
+impl ChannelKind {
+    pub(crate) const ALL: [ChannelKind; 3] = [ChannelKind::Channel, ChannelKind::Pattern, ChannelKind::Shard];
 
     /// What a subscriber is told first.
     pub(crate) fn subscribed(self) -> &'static str {
@@ -107,10 +107,10 @@ impl PubSub {
     pub fn publish(&self, channel: impl AsRef<[u8]>, message: impl AsRef<[u8]>) -> usize {
         let (channel, message) = (channel.as_ref(), message.as_ref());
         let topics = self.lock();
-        let listeners = topics[Kind::Channel as usize].get(channel);
+        let listeners = topics[ChannelKind::Channel as usize].get(channel);
         let delivery = Delivery::new(channel, message);
         let told = listeners.map_or(0, |listeners| delivery.send("message", None, listeners));
-        let patterns = topics[Kind::Pattern as usize].iter();
+        let patterns = topics[ChannelKind::Pattern as usize].iter();
         let matching = patterns.filter(|(pattern, _)| glob::matches(pattern, channel));
         told + matching.map(|(pattern, them)| delivery.send("pmessage", Some(pattern), them)).sum::<usize>()
     }
@@ -120,67 +120,67 @@ impl PubSub {
     pub fn spublish(&self, channel: impl AsRef<[u8]>, message: impl AsRef<[u8]>) -> usize {
         let (channel, message) = (channel.as_ref(), message.as_ref());
         let topics = self.lock();
-        let listeners = topics[Kind::Shard as usize].get(channel);
+        let listeners = topics[ChannelKind::Shard as usize].get(channel);
         listeners.map_or(0, |listeners| Delivery::new(channel, message).send("smessage", None, listeners))
     }
 
     /// Has an actor told what is published on a channel, by the message [`Published`], until it ends or
     /// [unsubscribes](Self::unsubscribe).
     pub fn subscribe(&self, channel: impl Into<Bytes>, actor: impl Into<Recipient<Published>>) {
-        self.topic(Kind::Channel, channel.into(), |listeners| listeners.add_actor(actor.into()));
+        self.topic(ChannelKind::Channel, channel.into(), |listeners| listeners.add_actor(actor.into()));
     }
 
     /// As [`subscribe`](Self::subscribe), for all channels that match a [glob](crate::glob) pattern (`PSUBSCRIBE`).
     pub fn psubscribe(&self, pattern: impl Into<Bytes>, actor: impl Into<Recipient<Published>>) {
-        self.topic(Kind::Pattern, pattern.into(), |listeners| listeners.add_actor(actor.into()));
+        self.topic(ChannelKind::Pattern, pattern.into(), |listeners| listeners.add_actor(actor.into()));
     }
 
     /// An actor is not told any more what is published on a channel; `false` if it was not.
     pub fn unsubscribe(&self, channel: impl AsRef<[u8]>, actor: &Recipient<Published>) -> bool {
-        self.leave(Kind::Channel, channel.as_ref(), |listeners| listeners.remove_actor(actor))
+        self.leave(ChannelKind::Channel, channel.as_ref(), |listeners| listeners.remove_actor(actor))
     }
 
     /// An actor is not told any more what is published on channels that match a pattern; `false` if it was not.
     pub fn punsubscribe(&self, pattern: impl AsRef<[u8]>, actor: &Recipient<Published>) -> bool {
-        self.leave(Kind::Pattern, pattern.as_ref(), |listeners| listeners.remove_actor(actor))
+        self.leave(ChannelKind::Pattern, pattern.as_ref(), |listeners| listeners.remove_actor(actor))
     }
 
     /// How many have subscribed to the channel, patterns aside (`PUBSUB NUMSUB`).
     pub fn subscribers(&self, channel: impl AsRef<[u8]>) -> usize {
-        self.listeners(Kind::Channel, channel.as_ref())
+        self.listeners(ChannelKind::Channel, channel.as_ref())
     }
 
     /// How many have subscribed to this.
-    pub(crate) fn listeners(&self, kind: Kind, name: &[u8]) -> usize {
+    pub(crate) fn listeners(&self, kind: ChannelKind, name: &[u8]) -> usize {
         self.lock()[kind as usize].get(name).map_or(0, Listeners::len)
     }
 
     /// What somebody has subscribed to, if it matches the pattern.
-    pub(crate) fn names(&self, kind: Kind, pattern: Option<&[u8]>) -> Vec<Bytes> {
+    pub(crate) fn names(&self, kind: ChannelKind, pattern: Option<&[u8]>) -> Vec<Bytes> {
         let topics = &self.lock()[kind as usize];
         let heard = topics.iter().filter(|(_, listeners)| listeners.len() > 0).map(|(name, _)| name);
         heard.filter(|name| pattern.is_none_or(|pattern| glob::matches(pattern, name))).cloned().collect()
     }
 
     /// To how much of this kind somebody has subscribed.
-    pub(crate) fn count(&self, kind: Kind) -> usize {
+    pub(crate) fn count(&self, kind: ChannelKind) -> usize {
         self.lock()[kind as usize].values().filter(|listeners| listeners.len() > 0).count()
     }
 
-    fn add_client(&self, kind: Kind, name: Bytes, client: &Client) {
+    fn add_client(&self, kind: ChannelKind, name: Bytes, client: &Client) {
         self.topic(kind, name, |listeners| listeners.add_client(client));
     }
 
-    fn remove_client(&self, kind: Kind, name: &[u8], client: &Client) {
+    fn remove_client(&self, kind: ChannelKind, name: &[u8], client: &Client) {
         self.leave(kind, name, |listeners| listeners.remove_client(client));
     }
 
-    fn topic(&self, kind: Kind, name: Bytes, join: impl FnOnce(&mut Listeners)) {
+    fn topic(&self, kind: ChannelKind, name: Bytes, join: impl FnOnce(&mut Listeners)) {
         join(self.lock()[kind as usize].entry(name).or_default());
     }
 
     /// What nobody listens to is forgotten.
-    fn leave(&self, kind: Kind, name: &[u8], leave: impl FnOnce(&mut Listeners) -> bool) -> bool {
+    fn leave(&self, kind: ChannelKind, name: &[u8], leave: impl FnOnce(&mut Listeners) -> bool) -> bool {
         let topics = &mut self.lock()[kind as usize];
         let Some(listeners) = topics.get_mut(name) else { return false };
         let has_left = leave(listeners);
@@ -198,7 +198,7 @@ impl PubSub {
 
 impl fmt::Debug for PubSub {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let [channels, patterns, shards] = Kind::ALL.map(|kind| self.count(kind));
+        let [channels, patterns, shards] = ChannelKind::ALL.map(|kind| self.count(kind));
         f.debug_struct("PubSub")
             .field("channels", &channels)
             .field("patterns", &patterns)

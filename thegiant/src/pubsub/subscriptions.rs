@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use bytes::Bytes;
 
-use super::{Kind, PubSub};
+use super::{ChannelKind, PubSub};
 use crate::Client;
 
 /// What a subscription takes beside its name, in bytes, roughly.
@@ -30,12 +30,12 @@ impl Subscriptions {
     }
 
     /// What it is told of how many it has: shards are counted apart.
-    pub(crate) fn count(&self, kind: Kind) -> usize {
+    pub(crate) fn count(&self, kind: ChannelKind) -> usize {
         let [channels, patterns, shards] = &self.names;
-        if kind == Kind::Shard { shards.len() } else { channels.len() + patterns.len() }
+        if kind == ChannelKind::Shard { shards.len() } else { channels.len() + patterns.len() }
     }
 
-    pub(crate) fn add(&mut self, kind: Kind, name: &[u8]) {
+    pub(crate) fn add(&mut self, kind: ChannelKind, name: &[u8]) {
         let names = &mut self.names[kind as usize];
         if !names.contains(name) {
             let name = Bytes::copy_from_slice(name);
@@ -45,7 +45,7 @@ impl Subscriptions {
         }
     }
 
-    pub(crate) fn remove(&mut self, kind: Kind, name: &[u8]) {
+    pub(crate) fn remove(&mut self, kind: ChannelKind, name: &[u8]) {
         if self.names[kind as usize].remove(name) {
             self.pubsub.remove_client(kind, name, &self.client);
             self.account(self.memory - ENTRY - name.len());
@@ -53,7 +53,7 @@ impl Subscriptions {
     }
 
     /// All of a kind.
-    pub(crate) fn names(&self, kind: Kind) -> Vec<Bytes> {
+    pub(crate) fn names(&self, kind: ChannelKind) -> Vec<Bytes> {
         self.names[kind as usize].iter().cloned().collect()
     }
 
@@ -66,7 +66,7 @@ impl Subscriptions {
 
 impl Drop for Subscriptions {
     fn drop(&mut self) {
-        for kind in Kind::ALL {
+        for kind in ChannelKind::ALL {
             for name in std::mem::take(&mut self.names[kind as usize]) {
                 self.pubsub.remove_client(kind, &name, &self.client);
             }

@@ -79,7 +79,7 @@ pub struct Encoder {
     /// Which replies are sent.
     replies: Replies,
     /// What comes before this is sent even if the reply is not.
-    kept: Mark,
+    kept: BufferPosition,
     /// The rest of the reply.
     streaming: Option<Box<dyn StreamingReply>>,
 }
@@ -244,7 +244,7 @@ impl Encoder {
     }
 
     /// What has been written since `mark` is a reply that was encoded already.
-    pub(crate) fn note_proxied(&mut self, mark: Mark) {
+    pub(crate) fn note_proxied(&mut self, mark: BufferPosition) {
         if self.bytes.get(mark.bytes) == Some(&b'-') {
             self.notes |= ERROR;
         }
@@ -329,7 +329,7 @@ impl Encoder {
     }
 
     /// Where the reply since `mark` begins, behind what is kept.
-    pub(crate) fn take_kept(&mut self, mark: Mark) -> Mark {
+    pub(crate) fn take_kept(&mut self, mark: BufferPosition) -> BufferPosition {
         let is_held = self.notes & KEPT != 0;
         self.note(KEPT, false);
         if is_held { self.kept } else { mark }
@@ -369,17 +369,17 @@ impl Encoder {
     }
 
     /// The line of the error that is the whole reply since `mark`, if it is one.
-    pub(crate) fn error_since(&self, mark: Mark) -> Option<&[u8]> {
+    pub(crate) fn error_since(&self, mark: BufferPosition) -> Option<&[u8]> {
         self.bytes[mark.bytes..].strip_prefix(b"-")
     }
 
     /// A point to come back to with [`rewind`](Self::rewind).
-    pub(crate) fn mark(&self) -> Mark {
-        Mark { bytes: self.bytes.len(), spliced: self.spliced.len() }
+    pub(crate) fn mark(&self) -> BufferPosition {
+        BufferPosition { bytes: self.bytes.len(), spliced: self.spliced.len() }
     }
 
     /// Takes back what was written since `mark`.
-    pub(crate) fn rewind(&mut self, mark: Mark) {
+    pub(crate) fn rewind(&mut self, mark: BufferPosition) {
         self.bytes.truncate(mark.bytes);
         self.take_streaming();
         for (_, bytes) in self.spliced.drain(mark.spliced..) {
@@ -490,7 +490,7 @@ impl Encoder {
 
 /// A point in an [`Encoder`]'s output.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Mark {
+pub(crate) struct BufferPosition {
     bytes: usize,
     spliced: usize,
 }

@@ -11,7 +11,7 @@
 mod decode;
 mod encode;
 mod error;
-mod frames;
+mod frame_scanner;
 mod inline;
 mod number;
 pub(crate) mod read;
@@ -20,10 +20,10 @@ mod value;
 
 pub use decode::{DecodeLimits, Decoder, LARGE_BULK, Progress, ProtocolError, Span};
 pub use encode::{Encoder, Protocol};
-pub(crate) use encode::{Mark, Replies};
+pub(crate) use encode::{BufferPosition, Replies};
 pub use error::Error;
-pub(crate) use frames::Frames;
+pub(crate) use frame_scanner::FrameScanner;
 pub use number::{parse_float, parse_integer};
-pub(crate) use read::Received;
+pub(crate) use read::Incoming;
 pub(crate) use streaming::{StreamingReply, Streamed};
 pub use value::Value;

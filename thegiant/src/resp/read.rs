@@ -6,17 +6,17 @@ use super::{Error, Value};
 
 /// What a server sends.
 #[derive(Debug, PartialEq)]
-pub(crate) enum Received {
+pub(crate) enum Incoming {
     Reply(Value),
     Push(Vec<Value>),
 }
 
 /// What is at the beginning, and how long it is; `None` if not all of it is there.
-pub(crate) fn parse(bytes: &[u8]) -> Result<Option<(Received, usize)>, &'static str> {
+pub(crate) fn parse(bytes: &[u8]) -> Result<Option<(Incoming, usize)>, &'static str> {
     let mut reader = Reader { bytes, at: 0, depth: 0 };
     let received = match bytes.first() {
-        Some(b'>') => reader.line().and_then(|line| reader.values(line)).map(Received::Push),
-        Some(_) => reader.value().map(Received::Reply),
+        Some(b'>') => reader.line().and_then(|line| reader.values(line)).map(Incoming::Push),
+        Some(_) => reader.value().map(Incoming::Reply),
         None => Err(Stop::Incomplete),
     };
     match received {
@@ -144,10 +144,10 @@ mod tests {
         let mut out = Encoder::new(Protocol::Resp3);
         value.encode(&mut out);
         let bytes = out.to_vec();
-        assert_eq!(parse(&bytes), Ok(Some((Received::Reply(value), bytes.len()))));
+        assert_eq!(parse(&bytes), Ok(Some((Incoming::Reply(value), bytes.len()))));
         assert!((0..bytes.len()).all(|end| parse(&bytes[..end]) == Ok(None)));
         let push = vec![Value::bulk("news"), Value::Integer(1)];
-        assert_eq!(parse(b">2\r\n$4\r\nnews\r\n:1\r\n:2\r\n"), Ok(Some((Received::Push(push), 18))));
+        assert_eq!(parse(b">2\r\n$4\r\nnews\r\n:1\r\n:2\r\n"), Ok(Some((Incoming::Push(push), 18))));
         assert!(parse(b"what\r\n").is_err());
         let nested = |depth: usize| ["*1\r\n".repeat(depth), ":1\r\n".to_owned()].concat();
         assert!(parse(nested(DEEPEST).as_bytes()).is_ok_and(|parsed| parsed.is_some()));

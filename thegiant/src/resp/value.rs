@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::{Encoder, Error, Received, read};
+use super::{Encoder, Error, Incoming, read};
 
 /// A reply of any type, for handlers that cannot say it in their signature.
 ///
@@ -83,7 +83,7 @@ impl Value {
     /// The value that these bytes are as a whole.
     pub(crate) fn parse(bytes: &[u8]) -> Option<Self> {
         match read::parse(bytes) {
-            Ok(Some((Received::Reply(value), len))) if len == bytes.len() => Some(value),
+            Ok(Some((Incoming::Reply(value), len))) if len == bytes.len() => Some(value),
             _ => None,
         }
     }

@@ -11,7 +11,7 @@ use tokio::{
 
 use crate::{
     Value,
-    resp::{Encoder, Received, read},
+    resp::{Encoder, Incoming, read},
 };
 
 /// A client of a [`TestServer`](super::TestServer), or of any other server. When it is dropped, it has gone.
@@ -108,8 +108,8 @@ impl TestClient {
     pub async fn reply(&mut self) -> Value {
         loop {
             match self.receive("a reply").await {
-                Received::Reply(value) => return value,
-                Received::Push(push) => self.pushed.push_back(push),
+                Incoming::Reply(value) => return value,
+                Incoming::Push(push) => self.pushed.push_back(push),
             }
         }
     }
@@ -123,8 +123,8 @@ impl TestClient {
             return push;
         }
         match self.receive("a push").await {
-            Received::Push(push) | Received::Reply(Value::Array(push)) => push,
-            Received::Reply(value) => panic!("a push was expected, and the reply {value:?} has come"),
+            Incoming::Push(push) | Incoming::Reply(Value::Array(push)) => push,
+            Incoming::Reply(value) => panic!("a push was expected, and the reply {value:?} has come"),
         }
     }
 
@@ -178,7 +178,7 @@ impl TestClient {
         let _ = self.stream.shutdown().await;
     }
 
-    async fn receive(&mut self, what: &str) -> Received {
+    async fn receive(&mut self, what: &str) -> Incoming {
         loop {
             match read::parse(&self.input) {
                 Ok(Some((received, len))) => {

@@ -19,9 +19,9 @@ use tokio::sync::mpsc;
 use super::{
     Upstream,
     commands::CommandKind,
-    dial::{Dialled, PoolKey, Reason, as_resp3, dial, reason, silence},
+    dial::{Dialled, PoolKey, LossReason, as_resp3, dial, reason, silence},
     in_flight::MAX_RETRIES,
-    handle::Stats,
+    handle::UpstreamStats,
     proxy::{ProxyState, HAS_MOVED},
     router::Redirect,
 };
@@ -29,12 +29,12 @@ use crate::{
     Client, Error, IntoPush, IntoReply, Raw, Responder, Value,
     command::Call,
     connection::{Batch, ClientFlag, ActorId, STOPPED, Stream, with_scratch},
-    resp::{Encoder, Frames, Protocol, Received, read},
+    resp::{Encoder, FrameScanner, Protocol, Incoming, read},
 };
 
 /// What the proxy has of such a connection. When it is dropped, the connection is closed.
 pub(super) struct DedicatedConnection {
-    requests: mpsc::UnboundedSender<(DedicatedRequest, Asker)>,
+    requests: mpsc::UnboundedSender<(DedicatedRequest, DedicatedRequester)>,
     state: Rc<DedicatedState>,
 }
 
@@ -58,7 +58,7 @@ struct DedicatedRequest {
 }
 
 /// Requester waits for a reply.
-enum Asker {
+enum DedicatedRequester {
     /// A batch, whose next request it is.
     Batch(Box<Batch>, ActorId),
     /// Of a command that may wait for long: the client may leave meanwhile.
@@ -72,13 +72,13 @@ struct DedicatedSession {
     key: PoolKey,
     state: Rc<DedicatedState>,
     /// How it is reached, when it is known which one it is.
-    reached: Option<(Rc<Upstream>, Arc<Stats>)>,
+    reached: Option<(Rc<Upstream>, Arc<UpstreamStats>)>,
     /// There is a connection.
     is_open: bool,
     /// Its replies are to be put in the words of RESP3.
     is_older: bool,
-    requests: mpsc::UnboundedReceiver<(DedicatedRequest, Asker)>,
-    frames: Frames,
+    requests: mpsc::UnboundedReceiver<(DedicatedRequest, DedicatedRequester)>,
+    frames: FrameScanner,
     /// What has come of a reply.
     reply: Vec<u8>,
     /// What is sent, and how much of it has been.
@@ -111,7 +111,7 @@ struct PendingRequest {
     /// What is answered to it comes in so many parts.
     parts: usize,
     answer: Vec<u8>,
-    who: Asker,
+    who: DedicatedRequester,
 }
 
 /// Has a connection opened for a client, to this upstream if it is known which one it has to be.
@@ -127,7 +127,7 @@ pub(super) fn open(core: Weak<RefCell<ProxyState>>, client: &Client, key: PoolKe
         is_open: false,
         is_older: false,
         requests,
-        frames: Frames::default(),
+        frames: FrameScanner::default(),
         reply: Vec::new(),
         out: Encoder::default(),
         sent: 0,
@@ -161,16 +161,16 @@ impl DedicatedConnection {
     ) {
         let request = batch.call(batch.next_request()).map(|call| DedicatedRequest::new(&call, kind, to));
         if let Some(request) = request {
-            self.push(request, Asker::Batch(batch, actor_id));
+            self.push(request, DedicatedRequester::Batch(batch, actor_id));
         }
     }
 
     /// Sends a request whose client is to be heard while it waits.
     pub(super) fn send_blocking(&self, call: &Call<'_>, to: Result<Option<usize>, Error>, out: &mut Encoder) {
-        self.push(DedicatedRequest::new(call, CommandKind::Blocks, to), Asker::Client(Responder::new(call, out)));
+        self.push(DedicatedRequest::new(call, CommandKind::Blocks, to), DedicatedRequester::Client(Responder::new(call, out)));
     }
 
-    fn push(&self, request: DedicatedRequest, who: Asker) {
+    fn push(&self, request: DedicatedRequest, who: DedicatedRequester) {
         // Nobody takes it if its client has left.
         let _ = self.requests.send((request, who));
     }
@@ -193,9 +193,9 @@ enum End {
     Left,
     /// Its client does not wait for a reply any more, which is still to come.
     GivenUp,
-    Lost(Reason),
+    Lost(LossReason),
     /// There has never been one.
-    Unreachable(Reason),
+    Unreachable(LossReason),
     /// What is asked has to go elsewhere, and nothing has come before it.
     Elsewhere(Redirect),
 }
@@ -213,8 +213,8 @@ impl DedicatedSession {
         // Requester has given up a command may have sent another one, which finds its way anew.
         while let Ok((_, who)) = self.requests.try_recv() {
             match who {
-                Asker::Batch(batch, actor_id) => self.go_on(batch, actor_id),
-                Asker::Client(responder) => responder.fail(self.gone()),
+                DedicatedRequester::Batch(batch, actor_id) => self.go_on(batch, actor_id),
+                DedicatedRequester::Client(responder) => responder.fail(self.gone()),
             }
         }
     }
@@ -277,7 +277,7 @@ impl DedicatedSession {
     fn begin(&mut self, is_older: bool, is_asking: bool) {
         self.is_open = true;
         self.is_older = is_older;
-        self.frames = Frames::default();
+        self.frames = FrameScanner::default();
         self.reply.clear();
         self.out = Encoder::default();
         self.sent = 0;
@@ -311,7 +311,7 @@ impl DedicatedSession {
     }
 
     /// There is no connection.
-    async fn refuse(&mut self, reason: &Reason) {
+    async fn refuse(&mut self, reason: &LossReason) {
         if self.asked.is_none() {
             let Some((request, who)) = self.requests.recv().await else { return };
             self.ask(request, who);
@@ -328,7 +328,7 @@ impl DedicatedSession {
     }
 
     /// The connection was lost. Requester listens notices that only when its own is lost, too.
-    async fn fail(&mut self, reason: &Reason) {
+    async fn fail(&mut self, reason: &LossReason) {
         if self.is_subscribed() {
             let client = &self.client;
             tracing::info!(id = client.id(), client = %client.addr(), %reason, "closed: it has listened to an upstream that is lost");
@@ -391,9 +391,9 @@ impl DedicatedSession {
         drop(batch.leave());
     }
 
-    fn answer(&self, who: Asker, answer: Result<Vec<u8>, Error>) {
+    fn answer(&self, who: DedicatedRequester, answer: Result<Vec<u8>, Error>) {
         match (who, answer) {
-            (Asker::Batch(mut batch, actor_id), answer) => {
+            (DedicatedRequester::Batch(mut batch, actor_id), answer) => {
                 match answer {
                     Ok(reply) => {
                         batch.proxy(&reply);
@@ -404,8 +404,8 @@ impl DedicatedSession {
                 self.go_on(batch, actor_id);
             }
             // Requester has left does not read it.
-            (Asker::Client(responder), Ok(reply)) => drop(responder.send(Raw(reply.into()))),
-            (Asker::Client(responder), Err(error)) => responder.fail(error),
+            (DedicatedRequester::Client(responder), Ok(reply)) => drop(responder.send(Raw(reply.into()))),
+            (DedicatedRequester::Client(responder), Err(error)) => responder.fail(error),
         }
     }
 
@@ -421,7 +421,7 @@ impl DedicatedSession {
                     Poll::Pending => break,
                 }
             }
-            if let Some(PendingRequest { who: Asker::Client(responder), .. }) = &self.asked
+            if let Some(PendingRequest { who: DedicatedRequester::Client(responder), .. }) = &self.asked
                 && responder.poll_closed(cx).is_ready()
             {
                 return Poll::Ready(End::GivenUp);
@@ -462,7 +462,7 @@ impl DedicatedSession {
         &mut self,
         socket: &mut Stream,
         cx: &mut Context<'_>,
-    ) -> Poll<Result<Option<PendingRequest>, Reason>> {
+    ) -> Poll<Result<Option<PendingRequest>, LossReason>> {
         if socket.poll_write(&self.out, &mut self.sent, cx).map_err(reason)?.is_ready() {
             self.out.clear(KEPT);
             self.sent = 0;
@@ -476,7 +476,7 @@ impl DedicatedSession {
         })
     }
 
-    fn ask(&mut self, request: DedicatedRequest, who: Asker) {
+    fn ask(&mut self, request: DedicatedRequest, who: DedicatedRequester) {
         let DedicatedRequest { mut bytes, mut kind, args, key, to } = request;
         if key != self.key {
             return self.answer(who, Err(OTHER_LANE));
@@ -523,7 +523,7 @@ impl DedicatedSession {
         self.reached.as_ref().map_or(CONNECTING, |(upstream, _)| upstream.reply_timeout)
     }
 
-    fn take(&mut self, mut input: &[u8]) -> Result<Option<PendingRequest>, Reason> {
+    fn take(&mut self, mut input: &[u8]) -> Result<Option<PendingRequest>, LossReason> {
         let mut answered = None;
         while !input.is_empty() {
             let (used, done) = self.frames.advance(input).map_err(|malformed| malformed.to_string())?;
@@ -541,7 +541,7 @@ impl DedicatedSession {
     }
 
     /// A reply, a part of one, or a message.
-    fn take_reply(&mut self, mut reply: Vec<u8>) -> Result<Option<PendingRequest>, Reason> {
+    fn take_reply(&mut self, mut reply: Vec<u8>) -> Result<Option<PendingRequest>, LossReason> {
         if self.unasked > 0 && !self.frames.is_push() {
             self.unasked -= 1;
             return match reply.strip_prefix(b"-") {
@@ -569,7 +569,7 @@ impl DedicatedSession {
                 *kind = b'>';
             }
         }
-        let is_message = said == Some(Said::Message) || (said.is_none() && self.frames.is_push());
+        let is_message = said == Some(UpstreamMessage::Message) || (said.is_none() && self.frames.is_push());
         // What is told while a reply is on its way is told before it.
         let Some(asked) = self.asked.as_mut().filter(|asked| !is_message || asked.kind != CommandKind::Blocks)
         else {
@@ -609,7 +609,7 @@ impl DedicatedSession {
     }
 
     /// What somebody is told who has subscribed, or is about to.
-    fn said_to_listener(&mut self, reply: &[u8]) -> Option<Said> {
+    fn said_to_listener(&mut self, reply: &[u8]) -> Option<UpstreamMessage> {
         let asks = self
             .asked
             .as_ref()
@@ -620,7 +620,7 @@ impl DedicatedSession {
             return None;
         }
         let mut words = match read::parse(reply) {
-            Ok(Some((Received::Push(words) | Received::Reply(Value::Array(words)), _))) => words.into_iter(),
+            Ok(Some((Incoming::Push(words) | Incoming::Reply(Value::Array(words)), _))) => words.into_iter(),
             _ => return None,
         };
         let (Some(Value::Bulk(word)), channel) = (words.next(), words.next()) else { return None };
@@ -631,7 +631,7 @@ impl DedicatedSession {
             b"unsubscribe" => (0, false),
             b"punsubscribe" => (1, false),
             b"sunsubscribe" => (2, false),
-            b"message" | b"pmessage" | b"smessage" => return Some(Said::Message),
+            b"message" | b"pmessage" | b"smessage" => return Some(UpstreamMessage::Message),
             _ => return None,
         };
         if let Some(Value::Bulk(channel)) = channel {
@@ -642,7 +642,7 @@ impl DedicatedSession {
         }
         self.client.set_subscribed(self.subscribed.each_ref().map(HashSet::len));
         // A cluster that has moved a channel says so unasked.
-        Some(if asks { Said::Part } else { Said::Message })
+        Some(if asks { UpstreamMessage::Part } else { UpstreamMessage::Message })
     }
 
     fn is_subscribed(&self) -> bool {
@@ -657,7 +657,7 @@ impl DedicatedSession {
 
 /// What a listener is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Said {
+enum UpstreamMessage {
     Message,
     /// A part of what is answered to a request.
     Part,

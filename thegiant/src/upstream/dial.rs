@@ -16,7 +16,7 @@ use crate::tls::Tls;
 use crate::{
     Client, Value,
     connection::Stream,
-    resp::{Encoder, Frames, Protocol},
+    resp::{Encoder, FrameScanner, Protocol},
 };
 
 /// What clients have in common whose requests share connections.
@@ -37,7 +37,7 @@ impl PoolKey {
 }
 
 /// RetryReason there is no connection.
-pub(super) type Reason = Arc<str>;
+pub(super) type LossReason = Arc<str>;
 
 /// A connection on which all has been said that the requests of a lane need.
 pub(super) struct Dialled {
@@ -47,14 +47,14 @@ pub(super) struct Dialled {
 }
 
 /// Opens a connection for a lane.
-pub(super) async fn dial(upstream: &Upstream, key: PoolKey) -> Result<Dialled, Reason> {
+pub(super) async fn dial(upstream: &Upstream, key: PoolKey) -> Result<Dialled, LossReason> {
     match timeout(upstream.connect_timeout, dial_either(upstream, key)).await {
         Ok(dialled) => dialled,
         Err(_) => Err("it does not answer".into()),
     }
 }
 
-async fn dial_either(upstream: &Upstream, key: PoolKey) -> Result<Dialled, Reason> {
+async fn dial_either(upstream: &Upstream, key: PoolKey) -> Result<Dialled, LossReason> {
     match connect(upstream, key).await {
         Err(reason) if key.protocol == Protocol::Resp3 && is_about_hello(&reason) => {
             let stream = connect(upstream, PoolKey { protocol: Protocol::Resp2, ..key }).await?;
@@ -77,7 +77,7 @@ pub(super) fn as_resp3(reply: Vec<u8>) -> Vec<u8> {
     out.to_vec()
 }
 
-async fn connect(upstream: &Upstream, key: PoolKey) -> Result<Stream, Reason> {
+async fn connect(upstream: &Upstream, key: PoolKey) -> Result<Stream, LossReason> {
     let hello = hello(upstream, key);
     if let Some(path) = upstream.address.strip_prefix("unix:") {
         let mut stream = UnixStream::connect(path).await.map_err(reason)?;
@@ -102,32 +102,32 @@ async fn connect(upstream: &Upstream, key: PoolKey) -> Result<Stream, Reason> {
 }
 
 /// In the words of the system, without its number.
-pub(super) fn reason(error: io::Error) -> Reason {
+pub(super) fn reason(error: io::Error) -> LossReason {
     let text = error.to_string();
     text.split(" (os error").next().unwrap_or_default().to_lowercase().into()
 }
 
 /// It has not replied for so many seconds.
-pub(super) fn silence(seconds: u64) -> Reason {
+pub(super) fn silence(seconds: u64) -> LossReason {
     format!("nothing has come from it for {seconds} s").into()
 }
 
 /// Requests, and how many they are.
 #[derive(Default)]
-struct Hello {
+struct Handshake {
     out: Encoder,
     requests: usize,
 }
 
-impl Hello {
+impl Handshake {
     fn say(&mut self, words: &[&str]) {
         self.out.request(words);
         self.requests += 1;
     }
 }
 
-fn hello(upstream: &Upstream, key: PoolKey) -> Hello {
-    let mut hello = Hello::default();
+fn hello(upstream: &Upstream, key: PoolKey) -> Handshake {
+    let mut hello = Handshake::default();
     let user = upstream.user.as_deref();
     match (key.protocol, upstream.password.as_deref()) {
         (Protocol::Resp2, None) => {}
@@ -151,11 +151,11 @@ fn hello(upstream: &Upstream, key: PoolKey) -> Hello {
 /// Says hello; the first error in reply is why there is no connection.
 async fn greet(
     stream: &mut (impl AsyncReadExt + AsyncWriteExt + Unpin),
-    hello: &Hello,
-) -> Result<(), Reason> {
+    hello: &Handshake,
+) -> Result<(), LossReason> {
     let hello_bytes = hello.out.to_vec();
     let written = async { stream.write_all(&hello_bytes).await.and(stream.flush().await) }.await;
-    let (mut frames, mut reply, mut replies) = (Frames::default(), Vec::new(), 0);
+    let (mut frames, mut reply, mut replies) = (FrameScanner::default(), Vec::new(), 0);
     let mut buffer = [0; 512];
     while replies < hello.requests {
         let read = stream.read(&mut buffer).await.map_err(reason)?;

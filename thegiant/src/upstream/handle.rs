@@ -14,10 +14,10 @@ use bytes::Bytes;
 use super::{
     Proxy,
     commands::{CommandKind, kind_of_words},
-    dial::Reason,
-    proxy::Ask,
+    dial::LossReason,
+    proxy::SendCommand,
     router::Words,
-    servers::AllStats,
+    servers::AllUpstreamStats,
 };
 use crate::{Error, Value, info::InfoFields};
 
@@ -25,12 +25,12 @@ use crate::{Error, Value, info::InfoFields};
 #[derive(Clone)]
 pub struct UpstreamHandle {
     proxy: Addr<Proxy>,
-    stats: AllStats,
+    stats: AllUpstreamStats,
 }
 
 /// What is told of an upstream.
 #[derive(Debug, Default)]
-pub(super) struct Stats {
+pub(super) struct UpstreamStats {
     pub(super) address: String,
     /// Connections that clients share, and those that are one client's.
     pub(super) connections: AtomicUsize,
@@ -41,9 +41,9 @@ pub(super) struct Stats {
     pub(super) unsent: AtomicU64,
 }
 
-impl Stats {
+impl UpstreamStats {
     /// The connection was lost before so many replies came: what is answered.
-    pub(super) fn lost(&self, reason: &Reason, count: u32) -> Error {
+    pub(super) fn lost(&self, reason: &LossReason, count: u32) -> Error {
         self.lost.fetch_add(count.into(), Relaxed);
         Error::new(
             "UPSTREAM",
@@ -55,7 +55,7 @@ impl Stats {
     }
 
     /// There was none for so many requests: what is answered.
-    pub(super) fn unsent(&self, reason: &Reason, count: u32) -> Error {
+    pub(super) fn unsent(&self, reason: &LossReason, count: u32) -> Error {
         self.unsent.fetch_add(count.into(), Relaxed);
         Error::new(
             "UPSTREAMDOWN",
@@ -65,7 +65,7 @@ impl Stats {
 }
 
 impl UpstreamHandle {
-    pub(super) fn new(proxy: Addr<Proxy>, stats: AllStats) -> Self {
+    pub(super) fn new(proxy: Addr<Proxy>, stats: AllUpstreamStats) -> Self {
         UpstreamHandle { proxy, stats }
     }
 
@@ -106,7 +106,7 @@ impl UpstreamHandle {
             let name = String::from_utf8_lossy(name).to_uppercase();
             return Err(Error::err(format_args!("{name} cannot be sent by a connection that others use")));
         }
-        match self.proxy.send(Ask(words)).await.map_err(|_| STOPPED)?? {
+        match self.proxy.send(SendCommand(words)).await.map_err(|_| STOPPED)?? {
             Value::Error(error) => Err(error),
             value => Ok(value),
         }
@@ -121,7 +121,7 @@ impl UpstreamHandle {
         self.proxy.clone()
     }
 
-    fn stats(&self) -> MutexGuard<'_, Vec<Arc<Stats>>> {
+    fn stats(&self) -> MutexGuard<'_, Vec<Arc<UpstreamStats>>> {
         self.stats.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -131,10 +131,10 @@ impl UpstreamHandle {
         if let [only] = &all[..] {
             info.field("upstream_address", &only.address);
         }
-        let connections = |count: fn(&Stats) -> &AtomicUsize| -> usize {
+        let connections = |count: fn(&UpstreamStats) -> &AtomicUsize| -> usize {
             all.iter().map(|stats| count(stats).load(Relaxed)).sum()
         };
-        let commands = |count: fn(&Stats) -> &AtomicU64| -> u64 {
+        let commands = |count: fn(&UpstreamStats) -> &AtomicU64| -> u64 {
             all.iter().map(|stats| count(stats).load(Relaxed)).sum()
         };
         info.field("upstream_connections", connections(|stats| &stats.connections));

@@ -27,7 +27,7 @@ pub(super) enum InFlight {
     /// A request that has been sent in parts.
     Split(Box<SplitRequest>),
     /// A request of the program.
-    Ask {
+    SendCommand {
         words: Vec<Bytes>,
         reply: Vec<u8>,
         answer: oneshot::Sender<Reply>,
@@ -49,7 +49,7 @@ pub(super) struct BatchRun {
     /// Bytes of replies that there was room for.
     room: usize,
     /// What has come before its turn, which happens where there are several upstreams.
-    early: Vec<Slot>,
+    early: Vec<PartSlot>,
     /// So many requests may be sent once more.
     pub(super) turns: u32,
 }
@@ -73,7 +73,7 @@ pub(super) enum Requester {
 
 /// A reply that is not needed yet.
 #[derive(Default)]
-struct Slot {
+struct PartSlot {
     bytes: Vec<u8>,
     is_whole: bool,
 }
@@ -108,7 +108,7 @@ pub(super) struct InFlightTable {
     /// What an upstream has said of its commands.
     pub(super) commands: Option<Vec<u8>>,
     /// Lists that are not in use.
-    spare: Vec<Vec<Slot>>,
+    spare: Vec<Vec<PartSlot>>,
 }
 
 /// So many requests of a flight may be sent once more, for each that it has.
@@ -208,7 +208,7 @@ impl InFlightTable {
     /// Whether a request of this flight may be sent once more.
     pub(super) fn may_turn(&mut self, id: InFlightId) -> bool {
         let turns = match &mut self.in_flight[id] {
-            Some(InFlight::Batch(BatchRun { turns, .. }) | InFlight::Ask { turns, .. }) => turns,
+            Some(InFlight::Batch(BatchRun { turns, .. }) | InFlight::SendCommand { turns, .. }) => turns,
             Some(InFlight::Split(parts)) => &mut parts.turns,
             _ => return false,
         };
@@ -234,7 +234,7 @@ impl InFlightTable {
                 }
             }
             Some(InFlight::Split(parts)) => write(Words::Own(&parts.parts[slot as usize])),
-            Some(InFlight::Ask { words, .. }) => write(Words::Own(words)),
+            Some(InFlight::SendCommand { words, .. }) => write(Words::Own(words)),
             _ => {}
         }
     }
@@ -262,12 +262,12 @@ impl InFlightTable {
             Some(InFlight::Batch(run)) => {
                 if run.early.is_empty() {
                     run.early = self.spare.pop().unwrap_or_default();
-                    run.early.resize_with(run.count as usize, Slot::default);
+                    run.early.resize_with(run.count as usize, PartSlot::default);
                 }
                 run.early[slot as usize].bytes.extend_from_slice(part);
             }
             Some(InFlight::Split(parts)) => parts.replies[slot as usize].extend_from_slice(part),
-            Some(InFlight::Ask { reply, .. } | InFlight::Commands(reply)) => reply.extend_from_slice(part),
+            Some(InFlight::SendCommand { reply, .. } | InFlight::Commands(reply)) => reply.extend_from_slice(part),
             Some(InFlight::Nobody) | None => {}
         }
     }
@@ -297,7 +297,7 @@ impl InFlightTable {
     /// Of one that is no client's, the reply is there.
     fn end_own(&mut self, id: InFlightId) {
         match self.arrive(id) {
-            Some(InFlight::Ask { reply, answer, .. }) => {
+            Some(InFlight::SendCommand { reply, answer, .. }) => {
                 // Requester has asked may have gone.
                 let _ = answer.send(Value::parse(&reply).ok_or(UNREADABLE));
             }
@@ -316,7 +316,7 @@ impl InFlightTable {
                 }
             }
             Some(InFlight::Split(parts)) => parts.replies[slot as usize].clear(),
-            Some(InFlight::Ask { reply, .. } | InFlight::Commands(reply)) => reply.clear(),
+            Some(InFlight::SendCommand { reply, .. } | InFlight::Commands(reply)) => reply.clear(),
             Some(InFlight::Nobody) | None => return drop(self.arrive(id)),
         }
         self.part(id, slot, &error.to_reply());

@@ -123,9 +123,9 @@ impl KnownCommand {
 
 impl KeysAt {
     fn read(spec: Value) -> Option<Self> {
-        let spec = Fields::of(spec);
-        let begin = Fields::of(spec.get("begin_search")?);
-        let begin_spec = Fields::of(begin.get("spec")?);
+        let spec = CommandFields::of(spec);
+        let begin = CommandFields::of(spec.get("begin_search")?);
+        let begin_spec = CommandFields::of(begin.get("spec")?);
         let begin = match &begin.text("type")?[..] {
             b"index" => Begin::Index(usize::try_from(begin_spec.number("index")?).ok()?),
             b"keyword" => {
@@ -133,8 +133,8 @@ impl KeysAt {
             }
             _ => return None,
         };
-        let find = Fields::of(spec.get("find_keys")?);
-        let find_spec = Fields::of(find.get("spec")?);
+        let find = CommandFields::of(spec.get("find_keys")?);
+        let find_spec = CommandFields::of(find.get("spec")?);
         let step = usize::try_from(find_spec.number("keystep").unwrap_or(1)).ok()?.max(1);
         let find = match &find.text("type")?[..] {
             b"range" => Find::Range {
@@ -216,13 +216,13 @@ impl Iterator for KeyPositions<'_> {
 }
 
 /// What is a map in RESP3, and names and values in a row in RESP2.
-struct Fields(Vec<(Value, Value)>);
+struct CommandFields(Vec<(Value, Value)>);
 
-impl Fields {
+impl CommandFields {
     fn of(value: Value) -> Self {
-        let Value::Array(values) = value else { return Fields(Vec::new()) };
+        let Value::Array(values) = value else { return CommandFields(Vec::new()) };
         let mut values = values.into_iter();
-        Fields(std::iter::from_fn(|| Some((values.next()?, values.next()?))).collect())
+        CommandFields(std::iter::from_fn(|| Some((values.next()?, values.next()?))).collect())
     }
 
     fn get(&self, name: &str) -> Option<Value> {

@@ -8,22 +8,22 @@ use std::{
 };
 
 use super::{
-    dial::{Dialled, PoolKey, Reason, as_resp3, reason},
+    dial::{Dialled, PoolKey, LossReason, as_resp3, reason},
     in_flight::{InFlightId, InFlightTable, Retry, RetryReason},
-    handle::Stats,
+    handle::UpstreamStats,
     router::Words,
 };
 use crate::{
     Error,
     connection::{Stream, with_scratch},
-    resp::{Encoder, Frames},
+    resp::{Encoder, FrameScanner},
 };
 
 /// A connection, or the attempts to have one.
 pub(super) struct MultiplexedConnection {
     pub(super) server: usize,
     pub(super) key: PoolKey,
-    pub(super) stats: Arc<Stats>,
+    pub(super) stats: Arc<UpstreamStats>,
     state: State,
     outgoing: Outgoing,
     awaited: Awaited,
@@ -39,8 +39,8 @@ enum State {
     New,
     Up(Stream),
     /// It is to be given up.
-    Broken(Reason),
-    Down(Reason),
+    Broken(LossReason),
+    Down(LossReason),
 }
 
 /// What is to be written.
@@ -59,7 +59,7 @@ struct Outgoing {
 struct Awaited {
     /// The requests that wait for them, in their order.
     queue: VecDeque<Pending>,
-    frames: Frames,
+    frames: FrameScanner,
     /// Bytes of the reply that has begun.
     begun: usize,
     /// These are held until all of it is there: it is an error, or has to be put in other words.
@@ -101,7 +101,7 @@ const KEPT: usize = 64 * 1024;
 const HIGH_WATER: usize = 4 * 1024 * 1024;
 
 impl MultiplexedConnection {
-    pub(super) fn new(server: usize, key: PoolKey, stats: Arc<Stats>, max_reply_len: usize) -> Self {
+    pub(super) fn new(server: usize, key: PoolKey, stats: Arc<UpstreamStats>, max_reply_len: usize) -> Self {
         MultiplexedConnection {
             server,
             key,
@@ -116,7 +116,7 @@ impl MultiplexedConnection {
     }
 
     /// RetryReason nothing can be sent, if so.
-    pub(super) fn down(&self) -> Option<&Reason> {
+    pub(super) fn down(&self) -> Option<&LossReason> {
         match &self.state {
             State::New | State::Up(_) => None,
             State::Broken(reason) | State::Down(reason) => Some(reason),
@@ -176,7 +176,7 @@ impl MultiplexedConnection {
     }
 
     /// It is of no use any more.
-    pub(super) fn give_up(&mut self, reason: Reason) {
+    pub(super) fn give_up(&mut self, reason: LossReason) {
         if let State::Up(_) = self.state {
             self.state = State::Broken(reason);
             self.wake();
@@ -193,8 +193,8 @@ impl MultiplexedConnection {
     }
 
     /// There is none. What waits for its reply is told.
-    pub(super) fn disconnected(&mut self, reason: &Reason, in_flight: &mut InFlightTable) {
-        self.state = State::Down(Reason::clone(reason));
+    pub(super) fn disconnected(&mut self, reason: &LossReason, in_flight: &mut InFlightTable) {
+        self.state = State::Down(LossReason::clone(reason));
         let sent = mem::take(&mut self.outgoing).sent();
         let max_len = self.awaited.max_len;
         for pending in mem::replace(&mut self.awaited, Awaited { max_len, ..Awaited::default() }).queue {
@@ -239,7 +239,7 @@ impl MultiplexedConnection {
     }
 
     /// Reads and writes as far as it can; is ready when the connection is lost.
-    pub(super) fn poll(&mut self, in_flight: &mut InFlightTable, cx: &mut Context<'_>) -> Poll<Reason> {
+    pub(super) fn poll(&mut self, in_flight: &mut InFlightTable, cx: &mut Context<'_>) -> Poll<LossReason> {
         if self.waker.as_ref().is_none_or(|waker| !waker.will_wake(cx.waker())) {
             self.waker = Some(cx.waker().clone());
         }
@@ -249,10 +249,10 @@ impl MultiplexedConnection {
         }
     }
 
-    fn try_poll(&mut self, in_flight: &mut InFlightTable, cx: &mut Context<'_>) -> Result<(), Reason> {
+    fn try_poll(&mut self, in_flight: &mut InFlightTable, cx: &mut Context<'_>) -> Result<(), LossReason> {
         let stream = match &mut self.state {
             State::Up(stream) => stream,
-            State::Broken(reason) => return Err(Reason::clone(reason)),
+            State::Broken(reason) => return Err(LossReason::clone(reason)),
             State::New | State::Down(_) => return Ok(()),
         };
         if let Poll::Ready(written) = self.outgoing.poll_write(stream, cx) {
@@ -267,7 +267,7 @@ impl MultiplexedConnection {
         Ok(())
     }
 
-    fn poll_read(&mut self, in_flight: &mut InFlightTable, cx: &mut Context<'_>) -> Result<Poll<()>, Reason> {
+    fn poll_read(&mut self, in_flight: &mut InFlightTable, cx: &mut Context<'_>) -> Result<Poll<()>, LossReason> {
         let State::Up(stream) = &mut self.state else { return Ok(Poll::Pending) };
         let (awaited, stats) = (&mut self.awaited, &self.stats);
         let read = with_scratch(|scratch| {
@@ -314,7 +314,7 @@ impl Outgoing {
 
 impl Awaited {
     /// Gives replies to whom they are for.
-    fn take(&mut self, mut input: &[u8], in_flight: &mut InFlightTable, stats: &Stats) -> Result<(), Reason> {
+    fn take(&mut self, mut input: &[u8], in_flight: &mut InFlightTable, stats: &UpstreamStats) -> Result<(), LossReason> {
         while !input.is_empty() {
             let (used, done) = self.frames.advance(input).map_err(|malformed| malformed.to_string())?;
             let (part, rest) = input.split_at(used);

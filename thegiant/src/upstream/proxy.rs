@@ -19,11 +19,11 @@ use super::{
     commands::CommandKind,
     dial::{Dialled, PoolKey, silence},
     in_flight::{InFlight, InFlightId, InFlightTable, SplitRequest, BatchRun, MAX_RETRIES, Retry, Requester, RetryReason},
-    handle::{Reply, Stats},
+    handle::{Reply, UpstreamStats},
     multiplexed::{MultiplexedConnection, Silence},
     dedicated::{self, DedicatedConnection},
     router::{Redirect, Route, Router, Split, Words},
-    servers::{AllStats, Servers},
+    servers::{AllUpstreamStats, Servers},
     key_table::KeyTable,
     reconnect::keep_up,
     destination::{Readiness, Destination, guarded, route},
@@ -84,7 +84,7 @@ impl std::fmt::Debug for ProxyState {
 }
 
 impl Proxy {
-    pub(super) fn new(upstreams: Vec<Upstream>, router: Option<Box<dyn Router>>) -> (Self, AllStats) {
+    pub(super) fn new(upstreams: Vec<Upstream>, router: Option<Box<dyn Router>>) -> (Self, AllUpstreamStats) {
         let (servers, stats) = Servers::new(upstreams);
         let core = Rc::new_cyclic(|me| {
             RefCell::new(ProxyState {
@@ -146,12 +146,12 @@ impl Handler<Disconnected> for Proxy {
 /// A request of the program.
 #[derive(Debug, Message)]
 #[rtype(result = "Reply")]
-pub(super) struct Ask(pub(super) Vec<Bytes>);
+pub(super) struct SendCommand(pub(super) Vec<Bytes>);
 
-impl Handler<Ask> for Proxy {
+impl Handler<SendCommand> for Proxy {
     type Result = ResponseFuture<Reply>;
 
-    fn handle(&mut self, Ask(words): Ask, _: &mut Self::Context) -> Self::Result {
+    fn handle(&mut self, SendCommand(words): SendCommand, _: &mut Self::Context) -> Self::Result {
         let (answer, reply) = oneshot::channel();
         let mut core = self.0.borrow_mut();
         core.ask((words, answer));
@@ -432,7 +432,7 @@ impl ProxyState {
             return drop(answer.send(Err(connection.stats.unsent(&full.into(), 1))));
         }
         let entry = self.in_flight.next_id();
-        self.in_flight.insert(entry, InFlight::Ask { words, reply: Vec::new(), answer, turns: MAX_RETRIES });
+        self.in_flight.insert(entry, InFlight::SendCommand { words, reply: Vec::new(), answer, turns: MAX_RETRIES });
         self.send_or_fail(entry, 0, Redirect { server, asking: false }, PoolKey::FIRST, number);
     }
 
@@ -492,7 +492,7 @@ impl ProxyState {
     }
 
     /// How an upstream is reached, for a connection that is a client's own, and what is told of it.
-    pub(super) fn server(&self, server: usize) -> (Rc<Upstream>, Arc<Stats>) {
+    pub(super) fn server(&self, server: usize) -> (Rc<Upstream>, Arc<UpstreamStats>) {
         let server = self.servers.get(server);
         (Rc::clone(&server.upstream), Arc::clone(&server.stats))
     }

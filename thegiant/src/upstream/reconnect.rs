@@ -15,7 +15,7 @@ use tokio::sync::Notify;
 
 use super::{
     Upstream,
-    dial::{Backoff, Dialled, PoolKey, Reason, dial},
+    dial::{Backoff, Dialled, PoolKey, LossReason, dial},
     in_flight::InFlight,
     multiplexed::MultiplexedConnection,
     proxy::{ProxyState, launch},
@@ -68,7 +68,7 @@ pub(super) async fn keep_up(core: Weak<RefCell<ProxyState>>, index: usize, is_fi
 }
 
 /// Has a connection read and written until it is lost. None: there is no proxy any more.
-async fn serve(core: &Weak<RefCell<ProxyState>>, index: usize, is_first: bool, dialled: Dialled) -> Option<Reason> {
+async fn serve(core: &Weak<RefCell<ProxyState>>, index: usize, is_first: bool, dialled: Dialled) -> Option<LossReason> {
     core.upgrade()?.borrow_mut().is_up(index, is_first, dialled);
     let lost = poll_fn(|cx| match core.upgrade() {
         Some(core) => core.borrow_mut().poll_connection(index, cx).map(Some),
@@ -104,14 +104,14 @@ impl ProxyState {
     }
 
     /// A link has lost its connection, and will have another one at once or not at all for now: what can wait waits.
-    fn is_lost(&mut self, index: usize, reason: &Reason) {
+    fn is_lost(&mut self, index: usize, reason: &LossReason) {
         self.connections[index].disconnected(reason, &mut self.in_flight);
         self.connections[index].expect();
         self.go_on_without(index);
     }
 
     /// A link has none.
-    fn is_down(&mut self, index: usize, is_first: bool, reason: &Reason) {
+    fn is_down(&mut self, index: usize, is_first: bool, reason: &LossReason) {
         let connection = &mut self.connections[index];
         if is_first {
             self.servers.get_mut(connection.server).is_down = true;
@@ -128,7 +128,7 @@ impl ProxyState {
         self.retry();
     }
 
-    fn poll_connection(&mut self, index: usize, cx: &mut Context<'_>) -> Poll<Reason> {
+    fn poll_connection(&mut self, index: usize, cx: &mut Context<'_>) -> Poll<LossReason> {
         let polled = self.connections[index].poll(&mut self.in_flight, cx);
         // Nothing more is written to one that is lost.
         if polled.is_ready() {

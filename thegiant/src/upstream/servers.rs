@@ -8,21 +8,21 @@ use std::{
 
 use tokio::sync::Notify;
 
-use super::{Upstream, dial::PoolKey, handle::Stats};
+use super::{Upstream, dial::PoolKey, handle::UpstreamStats};
 
 /// The upstreams among which a [`Router`](super::Router) has to choose: they have numbers, from 0 on, in the order in which they were given.
 pub struct Servers {
     list: Vec<Server>,
-    stats: AllStats,
+    stats: AllUpstreamStats,
 }
 
 /// What is told of all of them.
-pub(super) type AllStats = Arc<Mutex<Vec<Arc<Stats>>>>;
+pub(super) type AllUpstreamStats = Arc<Mutex<Vec<Arc<UpstreamStats>>>>;
 
 /// One of them.
 pub(super) struct Server {
     pub(super) upstream: Rc<Upstream>,
-    pub(super) stats: Arc<Stats>,
+    pub(super) stats: Arc<UpstreamStats>,
     /// Where the links of a lane begin.
     pub(super) lanes: Vec<(PoolKey, usize)>,
     /// The connection by which that is known has been lost, or could not be opened.
@@ -32,15 +32,15 @@ pub(super) struct Server {
 }
 
 impl Servers {
-    pub(super) fn new(upstreams: Vec<Upstream>) -> (Self, AllStats) {
-        let stats = AllStats::default();
+    pub(super) fn new(upstreams: Vec<Upstream>) -> (Self, AllUpstreamStats) {
+        let stats = AllUpstreamStats::default();
         let mut servers = Servers { list: Vec::new(), stats: Arc::clone(&stats) };
         upstreams.into_iter().for_each(|upstream| servers.push(upstream));
         (servers, stats)
     }
 
     fn push(&mut self, upstream: Upstream) {
-        let stats = Arc::new(Stats { address: upstream.address.clone(), ..Stats::default() });
+        let stats = Arc::new(UpstreamStats { address: upstream.address.clone(), ..UpstreamStats::default() });
         self.stats.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(&stats));
         self.list.push(Server {
             upstream: Rc::new(upstream),

@@ -8,7 +8,7 @@ use crate::{
     builtin::transaction::aborted_by,
     command::{Commands, Flags, Resolved, RowId},
     connection::commit_group::ReplyHolder,
-    resp::{Mark, Replies},
+    resp::{BufferPosition, Replies},
 };
 
 /// Where a batch is before something of it is run.
@@ -16,7 +16,7 @@ use crate::{
 pub(crate) struct BatchCheckpoint {
     next: usize,
     next_span: usize,
-    mark: Mark,
+    mark: BufferPosition,
     replies: Replies,
 }
 

@@ -25,7 +25,7 @@ use crate::{
     command::{Call, Commands, Resolved, RowId, Spec},
     keyspace::Ran,
     observe::{Failure, BatchStats},
-    resp::{Encoder, Mark, Replies, Span, StreamingReply},
+    resp::{Encoder, BufferPosition, Replies, Span, StreamingReply},
 };
 
 /// The requests that one read brought in, and the replies to those that have been run.
@@ -58,7 +58,7 @@ pub(crate) struct Batch {
     /// The rest of the reply to the request before the next one.
     streaming: Option<Box<dyn StreamingReply>>,
     /// Where the replies to requests before the next one end.
-    mark: Mark,
+    mark: BufferPosition,
     /// Who sent it.
     client: Option<Client>,
     /// Each request is timed.
@@ -96,7 +96,7 @@ impl Default for Batch {
             stuck: None,
             room: HIGH_WATER,
             streaming: None,
-            mark: Mark::default(),
+            mark: BufferPosition::default(),
             client: None,
             is_timed: false,
             is_observed: false,
@@ -365,7 +365,7 @@ impl Batch {
         self.out.clear(batch_pool::KEPT_BYTES);
         self.sent = 0;
         self.stuck = None;
-        self.mark = Mark::default();
+        self.mark = BufferPosition::default();
     }
 
     /// Drops the requests that have not been run.

@@ -7,8 +7,8 @@ use foldhash::quality::RandomState;
 
 /// Keys, and the numbers of the clients that have read them.
 #[derive(Debug, Default)]
-pub(super) struct Table {
-    entries: HashMap<Bytes, Entry, RandomState>,
+pub(super) struct TrackingTable {
+    entries: HashMap<Bytes, TrackedKey, RandomState>,
     /// All keys, for one to be taken when there are too many: a hand goes round among them.
     keys: Vec<Bytes>,
     hand: usize,
@@ -16,14 +16,14 @@ pub(super) struct Table {
 }
 
 #[derive(Debug)]
-struct Entry {
+struct TrackedKey {
     /// In order.
     readers: Vec<u64>,
     /// Its place among the keys.
     place: usize,
 }
 
-impl Table {
+impl TrackingTable {
     /// How many keys there are.
     pub(super) fn keys(&self) -> usize {
         self.keys.len()
@@ -37,7 +37,7 @@ impl Table {
     pub(super) fn add(&mut self, key: &[u8], reader: u64) {
         let Some(entry) = self.entries.get_mut(key) else {
             let key = Bytes::copy_from_slice(key);
-            self.entries.insert(key.clone(), Entry { readers: vec![reader], place: self.keys.len() });
+            self.entries.insert(key.clone(), TrackedKey { readers: vec![reader], place: self.keys.len() });
             self.keys.push(key);
             self.items += 1;
             return;
@@ -50,7 +50,7 @@ impl Table {
 
     /// Removes a key. Returns its readers.
     pub(super) fn take(&mut self, key: &[u8]) -> Option<Vec<u64>> {
-        let Entry { readers, place } = self.entries.remove(key)?;
+        let TrackedKey { readers, place } = self.entries.remove(key)?;
         self.items -= readers.len();
         self.keys.swap_remove(place);
         if let Some(moved) = self.keys.get(place).and_then(|moved| self.entries.get_mut(moved)) {
@@ -76,7 +76,7 @@ mod tests {
 
     #[test]
     fn each_key_is_taken_once_with_all_its_readers() {
-        let mut table = Table::default();
+        let mut table = TrackingTable::default();
         for number in 0..100u64 {
             let key = (number % 10).to_string();
             table.add(key.as_bytes(), number);

@@ -5,8 +5,8 @@ use std::fmt;
 /// Finds the ends of replies in a stream of bytes that arrives in pieces of any size. It keeps no bytes and reserves
 /// nothing for lengths that were declared, and it does not recurse.
 #[derive(Debug, Default)]
-pub(crate) struct Frames {
-    expect: Expect,
+pub(crate) struct FrameScanner {
+    expect: ExpectFrame,
     /// Values of the current reply that are still to end; 0 between two replies.
     missing: u64,
     /// The first byte of the current reply.
@@ -14,7 +14,7 @@ pub(crate) struct Frames {
 }
 
 #[derive(Clone, Copy, Debug, Default)]
-enum Expect {
+enum ExpectFrame {
     /// The first byte of a value.
     #[default]
     Kind,
@@ -42,7 +42,7 @@ impl fmt::Display for Malformed {
     }
 }
 
-impl Frames {
+impl FrameScanner {
     /// How many of these bytes belong to the current reply, and whether that ends with them. There is at least one byte,
     /// and at least one is taken.
     pub(crate) fn advance(&mut self, input: &[u8]) -> Result<(usize, bool), Malformed> {
@@ -53,62 +53,62 @@ impl Frames {
         }
         while let Some(byte) = input.get(at) {
             match self.expect {
-                Expect::Kind => {
+                ExpectFrame::Kind => {
                     self.expect = match byte {
-                        b'+' | b'-' | b':' | b'_' | b',' | b'#' | b'(' => Expect::Line,
+                        b'+' | b'-' | b':' | b'_' | b',' | b'#' | b'(' => ExpectFrame::Line,
                         b'$' | b'*' | b'%' | b'~' | b'>' | b'=' | b'!' | b'|' => {
-                            Expect::Length { kind: *byte, number: 0, is_negative: false, has_digits: false }
+                            ExpectFrame::Length { kind: *byte, number: 0, is_negative: false, has_digits: false }
                         }
                         _ => return Err(Malformed),
                     };
                     at += 1;
                 }
-                Expect::Line => match input[at..].iter().position(|byte| *byte == b'\n') {
+                ExpectFrame::Line => match input[at..].iter().position(|byte| *byte == b'\n') {
                     Some(end) => {
                         at += end + 1;
                         self.end_value();
                     }
                     None => at = input.len(),
                 },
-                Expect::Length { kind, number, is_negative, has_digits } => {
+                ExpectFrame::Length { kind, number, is_negative, has_digits } => {
                     at += 1;
                     self.expect = match byte {
                         digit @ b'0'..=b'9' => {
                             let digit = u64::from(digit - b'0');
                             let number = number.checked_mul(10).and_then(|number| number.checked_add(digit));
                             let number = number.filter(|number| *number <= MAX_LEN).ok_or(Malformed)?;
-                            Expect::Length { kind, number, is_negative, has_digits: true }
+                            ExpectFrame::Length { kind, number, is_negative, has_digits: true }
                         }
                         b'-' if !has_digits && !is_negative => {
-                            Expect::Length { kind, number, is_negative: true, has_digits }
+                            ExpectFrame::Length { kind, number, is_negative: true, has_digits }
                         }
                         b'\r' if has_digits => {
-                            Expect::LengthEnd { kind, len: (!is_negative).then_some(number) }
+                            ExpectFrame::LengthEnd { kind, len: (!is_negative).then_some(number) }
                         }
                         _ => return Err(Malformed),
                     };
                 }
-                Expect::LengthEnd { kind, len } => {
+                ExpectFrame::LengthEnd { kind, len } => {
                     if *byte != b'\n' {
                         return Err(Malformed);
                     }
                     at += 1;
                     self.begin_contents(kind, len)?;
                 }
-                Expect::Body(len) => {
+                ExpectFrame::Body(len) => {
                     let here = (input.len() - at).min(usize::try_from(len).unwrap_or(usize::MAX));
                     at += here;
                     let rest = len - here as u64;
-                    self.expect = if rest == 0 { Expect::BodyEnd } else { Expect::Body(rest) };
+                    self.expect = if rest == 0 { ExpectFrame::BodyEnd } else { ExpectFrame::Body(rest) };
                 }
-                Expect::BodyEnd => {
+                ExpectFrame::BodyEnd => {
                     if *byte != b'\r' {
                         return Err(Malformed);
                     }
                     at += 1;
-                    self.expect = Expect::BodyEndLf;
+                    self.expect = ExpectFrame::BodyEndLf;
                 }
-                Expect::BodyEndLf => {
+                ExpectFrame::BodyEndLf => {
                     if *byte != b'\n' {
                         return Err(Malformed);
                     }
@@ -133,7 +133,7 @@ impl Frames {
             // The absent string or array.
             (_, None) => 0,
             (b'$' | b'=' | b'!', Some(len)) => {
-                self.expect = if len == 0 { Expect::BodyEnd } else { Expect::Body(len) };
+                self.expect = if len == 0 { ExpectFrame::BodyEnd } else { ExpectFrame::Body(len) };
                 return Ok(());
             }
             // An attribute is no value, but comes before one.
@@ -148,7 +148,7 @@ impl Frames {
 
     fn end_value(&mut self) {
         self.missing -= 1;
-        self.expect = Expect::Kind;
+        self.expect = ExpectFrame::Kind;
     }
 }
 
@@ -161,7 +161,7 @@ mod tests {
 
     /// The lengths of the replies in `input`, which arrives in pieces of `size` bytes, and what is left of the last one.
     fn lengths(input: &[u8], size: usize) -> Result<(Vec<usize>, usize), Malformed> {
-        let (mut frames, mut lengths, mut begun) = (Frames::default(), Vec::new(), 0);
+        let (mut frames, mut lengths, mut begun) = (FrameScanner::default(), Vec::new(), 0);
         for mut piece in input.chunks(size) {
             while !piece.is_empty() {
                 let (used, done) = frames.advance(piece)?;

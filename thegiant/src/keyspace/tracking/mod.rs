@@ -16,7 +16,7 @@ use crate::{
     connection::{ClientFlag, ServerState},
     resp::{Encoder, Protocol},
 };
-use table::Table;
+use table::TrackingTable;
 
 /// The channel by which a client of RESP2 is told.
 const CHANNEL: &str = "__redis__:invalidate";
@@ -31,7 +31,7 @@ pub(super) struct Tracking {
     /// By their numbers.
     trackers: HashMap<u64, Tracker>,
     /// Who has read what.
-    table: Table,
+    table: TrackingTable,
     /// Who is told of all keys that begin so.
     prefixes: BTreeMap<Bytes, Prefix>,
 }
@@ -52,8 +52,8 @@ struct Prefix {
 /// How a client is told of changes.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Tracked {
-    pub(crate) mode: Mode,
-    pub(crate) redirect: Redirect,
+    pub(crate) mode: TrackingMode,
+    pub(crate) redirect: TrackingRedirect,
     /// It is not told of its own changes.
     pub(crate) no_loop: bool,
     /// Whoever was to be told in its place has gone.
@@ -65,7 +65,7 @@ pub(crate) struct Tracked {
 
 /// Of which keys a client is told.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum Mode {
+pub(crate) enum TrackingMode {
     #[default]
     Off,
     /// Those it has read.
@@ -80,7 +80,7 @@ pub(crate) enum Mode {
 
 /// Who is told in place of a client.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum Redirect {
+pub(crate) enum TrackingRedirect {
     /// It does not matter: the client is not told.
     #[default]
     Off,
@@ -92,8 +92,8 @@ pub(crate) enum Redirect {
 /// What a client asks for.
 #[derive(Debug)]
 pub(crate) struct TrackingOptions {
-    pub(crate) mode: Mode,
-    pub(crate) redirect: Redirect,
+    pub(crate) mode: TrackingMode,
+    pub(crate) redirect: TrackingRedirect,
     pub(crate) no_loop: bool,
     pub(crate) prefixes: Vec<Bytes>,
 }
@@ -116,20 +116,20 @@ pub(crate) struct TrackingCounts {
     pub(crate) prefixes: usize,
 }
 
-impl Redirect {
+impl TrackingRedirect {
     /// As `CLIENT GETREDIR` has it.
     pub(crate) fn as_i64(self) -> i64 {
         match self {
-            Redirect::Off => -1,
-            Redirect::Itself => 0,
-            Redirect::To(id) => i64::try_from(id).unwrap_or(i64::MAX),
+            TrackingRedirect::Off => -1,
+            TrackingRedirect::Itself => 0,
+            TrackingRedirect::To(id) => i64::try_from(id).unwrap_or(i64::MAX),
         }
     }
 }
 
 impl Tracked {
     pub(crate) fn is_on(&self) -> bool {
-        self.mode != Mode::Off
+        self.mode != TrackingMode::Off
     }
 }
 
@@ -158,7 +158,7 @@ impl Tracking {
             check_change(before.mode, mode)?;
         }
         check_prefixes(before.map(|before| &before.prefixes), &prefixes)?;
-        if mode == Mode::Broadcast && prefixes.is_empty() {
+        if mode == TrackingMode::Broadcast && prefixes.is_empty() {
             prefixes.push(Bytes::new());
         }
         client.set(ClientFlag::Tracking, true);
@@ -186,14 +186,14 @@ impl Tracking {
             }
         }
         if self.trackers.is_empty() {
-            self.table = Table::default();
+            self.table = TrackingTable::default();
         }
     }
 
     pub(super) fn set_caching(&mut self, client: &Client, answer: &[u8]) -> Result<(), Error> {
         let tracker = self.trackers.get_mut(&client.id()).ok_or(CACHING_WITHOUT_TRACKING)?;
         match (answer.to_ascii_lowercase().as_slice(), tracker.options.mode) {
-            (b"yes", Mode::OptIn) | (b"no", Mode::OptOut) => tracker.options.is_caching = true,
+            (b"yes", TrackingMode::OptIn) | (b"no", TrackingMode::OptOut) => tracker.options.is_caching = true,
             (b"yes", _) => return Err(CACHING_WITHOUT_OPTIN),
             (b"no", _) => return Err(NO_CACHING_WITHOUT_OPTOUT),
             _ => return Err(Error::SYNTAX),
@@ -210,10 +210,10 @@ impl Tracking {
     ) {
         let Some(tracker) = self.trackers.get(&client.id()) else { return };
         let is_held = match tracker.options.mode {
-            Mode::Reads => true,
-            Mode::OptIn => tracker.options.is_caching,
-            Mode::OptOut => !tracker.options.is_caching,
-            Mode::Off | Mode::Broadcast => false,
+            TrackingMode::Reads => true,
+            TrackingMode::OptIn => tracker.options.is_caching,
+            TrackingMode::OptOut => !tracker.options.is_caching,
+            TrackingMode::Off | TrackingMode::Broadcast => false,
         };
         if !is_held {
             return;
@@ -252,7 +252,7 @@ impl Tracking {
     }
 
     pub(super) fn all_modified(&mut self) {
-        self.table = Table::default();
+        self.table = TrackingTable::default();
         for tracker in self.trackers.values_mut() {
             let protocol = tracker.client.protocol();
             tracker.tell(|out| {
@@ -288,7 +288,7 @@ impl Tracking {
         for id in readers {
             let Some(tracker) = self.trackers.get_mut(id) else { continue };
             let is_own = tracker.options.no_loop && write.by == Some(*id);
-            if tracker.options.mode != Mode::Broadcast && !is_own {
+            if tracker.options.mode != TrackingMode::Broadcast && !is_own {
                 tracker.tell(|out| {
                     out.array(1);
                     out.bulk(write.key);
@@ -303,11 +303,11 @@ impl Tracker {
     fn tell(&mut self, write: impl FnOnce(&mut Encoder)) {
         let Some(server) = self.client.server() else { return };
         let other = match self.options.redirect {
-            Redirect::To(id) => match server.clients.get(id) {
+            TrackingRedirect::To(id) => match server.clients.get(id) {
                 None => return self.tell_that_it_is_broken(&server, id),
                 found => found,
             },
-            Redirect::Off | Redirect::Itself => None,
+            TrackingRedirect::Off | TrackingRedirect::Itself => None,
         };
         let told = other.as_ref().unwrap_or(&self.client);
         let mut out = Encoder::new(told.protocol());
@@ -342,12 +342,12 @@ impl Tracker {
 }
 
 /// Whether a client that is told of some keys may be told of others.
-fn check_change(before: Mode, after: Mode) -> Result<(), Error> {
-    if (before == Mode::Broadcast) != (after == Mode::Broadcast) {
+fn check_change(before: TrackingMode, after: TrackingMode) -> Result<(), Error> {
+    if (before == TrackingMode::Broadcast) != (after == TrackingMode::Broadcast) {
         return Err(NO_SWITCH_OF_BCAST);
     }
     match (before, after) {
-        (Mode::OptIn, Mode::OptOut) | (Mode::OptOut, Mode::OptIn) => Err(NO_SWITCH_OF_OPTIN),
+        (TrackingMode::OptIn, TrackingMode::OptOut) | (TrackingMode::OptOut, TrackingMode::OptIn) => Err(NO_SWITCH_OF_OPTIN),
         _ => Ok(()),
     }
 }
