@@ -16,6 +16,8 @@ mod differential;
 mod dispatch;
 /// Arrays that are written as their client takes them.
 mod elements;
+/// Replies that wait until what they say holds.
+mod group_commit;
 /// What brought other servers down, and clients that ask for too much.
 mod hostile;
 /// Generated code in scopes that shadow what it might have relied on.
@@ -48,8 +50,6 @@ mod properties;
 mod pubsub;
 /// The example `readthrough`, with SQLite and with a PostgreSQL server.
 mod readthrough;
-/// Replies that wait until what they say holds.
-mod group_commit;
 /// The kit for testing applications.
 mod test_kit;
 /// The example `timers`.

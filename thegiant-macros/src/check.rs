@@ -21,8 +21,7 @@ pub(crate) fn block(block: &Block<'_>, mistakes: &mut Mistakes) {
         mistakes.at(included, "a block with `rows` includes no others: do that in the block without `rows`");
     }
     if let (Some(_), Some(group_commit)) = (&block.attr.rows, &block.attr.group_commit) {
-        let text =
-            "a block with `rows` does not say how the actor uses_group_commit: do that in the block without `rows`";
+        let text = "a block with `rows` does not say how the actor uses_group_commit: do that in the block without `rows`";
         mistakes.at(group_commit, text);
     }
     for command in &block.commands {

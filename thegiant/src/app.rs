@@ -7,7 +7,10 @@ use actix::{Actor, Addr, Context, Handler, Recipient, dev::ToEnvelope};
 use crate::{
     Keyspace, PubSub,
     command::{Answer, Call, Commands, Row, RowId, Spec, split_name},
-    connection::{Connected, Consumers, Disconnected, RunBatches, ActorId, ConnectionEvents, Routes, ConnectionState, run_batches},
+    connection::{
+        ActorId, Connected, ConnectionEvents, ConnectionState, Consumers, Disconnected, Routes, RunBatches,
+        run_batches,
+    },
     info::{InfoFields, InfoSection},
     upstream::{Proxy, UpstreamHandle, is_behind_builtins},
 };
@@ -232,7 +235,12 @@ impl App {
             let _ = self.routes.add_command(spec, ActorId::CONNECTION, row);
         }
         self.add_proxy(is_behind_builtins);
-        AppConfig { routes: self.routes, info: self.info, connection_events: self.connection_events, keyspace: self.keyspace }
+        AppConfig {
+            routes: self.routes,
+            info: self.info,
+            connection_events: self.connection_events,
+            keyspace: self.keyspace,
+        }
     }
 
     /// Adds those rows of what other commands are sent on to whose names are not in use.

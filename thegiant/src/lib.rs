@@ -443,7 +443,7 @@ pub use crate::tls::{ClientTls, ServerTls};
 pub use crate::{
     app::App,
     command::{Array, Call, Commands, Elements, FromArg, IntoPush, IntoReply, Key, Raw, Simple},
-    connection::{Address, Client, Connected, Consumers, Disconnected, Responder, GroupCommit, Commit},
+    connection::{Address, Client, Commit, Connected, Consumers, Disconnected, GroupCommit, Responder},
     info::InfoFields,
     keyspace::{EventClass, Keyspace},
     pubsub::{PubSub, Published},
@@ -475,7 +475,7 @@ pub mod __private {
             args::{Once, are_distinct, expect_value},
             keys::check_keys,
         },
-        connection::{RunBatches, run_batches, run_batches_in_groups, responder},
+        connection::{RunBatches, responder, run_batches, run_batches_in_groups},
     };
 }
 

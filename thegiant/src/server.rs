@@ -21,7 +21,7 @@ use tokio::{
 use crate::tls::ServerTls;
 use crate::{
     App, Error,
-    connection::{Address, Connection, ServerConfig, ServerState, Stream, ClientsCron, CloseRequest},
+    connection::{Address, ClientsCron, CloseRequest, Connection, ServerConfig, ServerState, Stream},
     keyspace::Events,
     listener::{Acceptor, Listener, tune},
     settings::{self, Setting, Settings},
@@ -337,7 +337,10 @@ impl Server {
         let addresses = self.addresses();
         let Server { app, settings, password, allow_shutdown, signals, listeners, handle, stops } = self;
         let stop = allow_shutdown.then(|| handle.stop.clone());
-        let server = Arc::new(ServerState::new(app.into_parts(), ServerConfig { settings, password, stop, addresses }));
+        let server = Arc::new(ServerState::new(
+            app.into_parts(),
+            ServerConfig { settings, password, stop, addresses },
+        ));
         BoundServer { server, signals, listeners, handle, stops }
     }
 }

@@ -112,7 +112,12 @@ static ROWS: [SettingRow; 26] = [
     row(Setting::SlowlogLogSlowerThan, "slowlog-log-slower-than", SettingKind::Number(-1, i64::MAX), -1),
     row(Setting::SlowlogMaxLen, "slowlog-max-len", SettingKind::Number(0, i64::MAX), 128),
     row(Setting::LatencyTracking, "latency-tracking", SettingKind::Flag, 0),
-    row(Setting::TrackingTableMaxKeys, "tracking-table-max-keys", SettingKind::Number(0, i64::MAX), 1_000_000),
+    row(
+        Setting::TrackingTableMaxKeys,
+        "tracking-table-max-keys",
+        SettingKind::Number(0, i64::MAX),
+        1_000_000,
+    ),
     row(Setting::NotifyKeyspaceEvents, "notify-keyspace-events", SettingKind::Events, 0),
 ];
 

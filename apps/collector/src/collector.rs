@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use thegiant::{Connected, Disconnected, GroupCommit, Commit, prelude::*};
+use thegiant::{Commit, Connected, Disconnected, GroupCommit, prelude::*};
 
 use crate::{
     fields::Fields,

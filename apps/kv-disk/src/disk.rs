@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, iter, mem, sync::Arc};
 
 use bytes::{Bytes, BytesMut};
 use kv::{Counts, DATABASES, Databases, Entry, Expiry, Result, Time, now};
-use thegiant::{Error, Commit};
+use thegiant::{Commit, Error};
 
 use crate::{
     engine::{self, Changes, Engine},

@@ -3,7 +3,7 @@
 
 use std::{thread, time::Duration};
 
-use thegiant::{EventClass, InfoFields, Keyspace, GroupCommit, Commit, prelude::*};
+use thegiant::{Commit, EventClass, GroupCommit, InfoFields, Keyspace, prelude::*};
 
 use crate::databases::{DATABASES, Databases, Result};
 

@@ -10,7 +10,7 @@ use std::{
 };
 
 use actix::{ResponseFuture, clock::sleep};
-use thegiant::{Elements, GroupCommit, Commit, prelude::*};
+use thegiant::{Commit, Elements, GroupCommit, prelude::*};
 use tokio::sync::Semaphore;
 
 use crate::support::{RawClient, Served, line};

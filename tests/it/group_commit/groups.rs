@@ -87,7 +87,8 @@ fn others_are_waited_for_a_while() {
 #[test]
 fn a_full_group_waits_for_nobody() {
     let hours = Duration::from_secs(36_000);
-    let (served, disk) = serve(Options { commit_delay: hours, max_group_size: Some(3), ..Options::default() });
+    let (served, disk) =
+        serve(Options { commit_delay: hours, max_group_size: Some(3), ..Options::default() });
     let [mut first, mut second, mut other] = clients(&served);
     first.send(line("SET a 1"));
     assert!(is_held(&mut first, &mut other));

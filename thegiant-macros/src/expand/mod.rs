@@ -104,7 +104,9 @@ fn traits(block: &Block<'_>, rows: &[TokenStream]) -> TokenStream {
         None => quote!(::thegiant::__private::run_batches(self, message, context)),
     };
     let uses_group_commit = match &block.attr.group_commit {
-        Some(group_commit) => quote_spanned!(group_commit.span()=> <Self as ::thegiant::GroupCommit>::USES_GROUP_COMMIT),
+        Some(group_commit) => {
+            quote_spanned!(group_commit.span()=> <Self as ::thegiant::GroupCommit>::USES_GROUP_COMMIT)
+        }
         None => quote!(false),
     };
     quote! {

@@ -12,8 +12,8 @@ use crate::{
     Address, Args, Client, Error, FromArg, IntoReply,
     command::{ArgKind, ArgSpec, Arguments},
     commands,
-    connection::{ClientFlag, NOT_ALLOWED, Pause, ConnectionState, ServerState, CloseRequest},
-    keyspace::{TrackingMode, Tracked},
+    connection::{ClientFlag, CloseRequest, ConnectionState, NOT_ALLOWED, Pause, ServerState},
+    keyspace::{Tracked, TrackingMode},
     resp::{Encoder, Replies, parse_integer},
 };
 
@@ -136,7 +136,8 @@ impl ConnectionState {
     /// are not among them.
     fn kill(&mut self, filters: &KillFilters<'_>) -> i64 {
         let mut killed = 0;
-        let is_killed = |client: &&Client| client.close_request() != CloseRequest::Now && filters.accept(client);
+        let is_killed =
+            |client: &&Client| client.close_request() != CloseRequest::Now && filters.accept(client);
         for client in self.server.clients.in_order().iter().filter(is_killed) {
             let is_me = client.id() == self.client.id();
             if is_me && filters.skips_me {

@@ -4,7 +4,7 @@ use crate::{
     Args, Array, Error, IntoReply,
     command::{ArgKind, ArgSpec, Entry, Flags, KeySpec, Spec},
     commands,
-    connection::{ConnectionState, CommandRef},
+    connection::{CommandRef, ConnectionState},
     glob,
     resp::Encoder,
 };

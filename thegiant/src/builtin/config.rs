@@ -6,7 +6,7 @@ use crate::{
     Error, commands,
     connection::{ConnectionState, GroupCommitStats},
     glob,
-    settings::{RefusalReason, Refusal},
+    settings::{Refusal, RefusalReason},
 };
 
 #[commands(rows = CONFIG, group = "server")]

@@ -6,7 +6,7 @@ use hdrhistogram::Histogram;
 
 use super::{
     REDIS_VERSION, Report,
-    process::{MemoryUsage, CpuUsage},
+    process::{CpuUsage, MemoryUsage},
 };
 use crate::{
     Address, InfoFields,
@@ -158,7 +158,10 @@ fn group_commit_stats(server: &ServerState, info: &mut InfoFields) {
     let sum = |count: fn(&GroupCommitStats) -> &Counter| -> u64 {
         server.routes.group_commit_stats().map(|group_commit_stats| count(group_commit_stats).get()).sum()
     };
-    let (groups, commands) = (sum(|group_commit_stats| &group_commit_stats.groups), sum(|group_commit_stats| &group_commit_stats.commands));
+    let (groups, commands) = (
+        sum(|group_commit_stats| &group_commit_stats.groups),
+        sum(|group_commit_stats| &group_commit_stats.commands),
+    );
     let each = if groups == 0 { 0.0 } else { commands as f64 / groups as f64 };
     let has_failed = sum(|group_commit_stats| &group_commit_stats.has_failed) > 0;
     info.field("committed_groups", groups);

@@ -4,7 +4,8 @@ use std::borrow::Cow;
 
 use super::Ahead;
 use crate::{
-    Error, IntoReply, Key, command::Spec, commands, connection::ConnectionState, pubsub::ChannelKind, resp::Encoder,
+    Error, IntoReply, Key, command::Spec, commands, connection::ConnectionState, pubsub::ChannelKind,
+    resp::Encoder,
 };
 
 #[commands(rows = PUBSUB, group = "pubsub")]

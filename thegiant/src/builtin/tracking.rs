@@ -7,7 +7,7 @@ use crate::{
     command::{ArgKind, ArgSpec, Arguments},
     commands,
     connection::ConnectionState,
-    keyspace::{TrackingMode, TrackingRedirect, Tracked, TrackingOptions},
+    keyspace::{Tracked, TrackingMode, TrackingOptions, TrackingRedirect},
     resp::{Encoder, parse_integer},
 };
 
@@ -56,7 +56,9 @@ impl ConnectionState {
         let mut options = Options::default();
         for word in words {
             match word {
-                TrackingOption::TrackingRedirect(_) if options.redirect.is_some() => return Err(SEVERAL_REDIRECTS),
+                TrackingOption::TrackingRedirect(_) if options.redirect.is_some() => {
+                    return Err(SEVERAL_REDIRECTS);
+                }
                 TrackingOption::TrackingRedirect(id) => {
                     let id: i64 = parse_integer(id).ok_or(Error::NOT_AN_INTEGER)?;
                     let client = u64::try_from(id).ok().and_then(|id| self.server.clients.get(id));

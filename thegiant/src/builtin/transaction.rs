@@ -4,7 +4,7 @@ use crate::{
     Error, IntoReply, Key,
     command::Spec,
     commands,
-    connection::{ClientFlag, Queue, ConnectionState, Transaction},
+    connection::{ClientFlag, ConnectionState, Queue, Transaction},
     keyspace::Watch,
     resp::Encoder,
 };

@@ -11,7 +11,7 @@ use futures_core::Stream;
 use super::{Answer, Call, IntoReply, Receiver};
 use crate::{
     Error,
-    resp::{Encoder, StreamingReply, Streamed},
+    resp::{Encoder, Streamed, StreamingReply},
 };
 
 /// An array that is written as its client takes it, and is never in memory as a whole: of an iterator or a stream.
@@ -98,8 +98,12 @@ impl Elements {
     where
         S: Stream<Item: IntoReply> + Send + 'static,
     {
-        let tail =
-            CollectedStream { elements: Box::pin(elements), count: 0, max_bytes, written: Encoder::default() };
+        let tail = CollectedStream {
+            elements: Box::pin(elements),
+            count: 0,
+            max_bytes,
+            written: Encoder::default(),
+        };
         Elements { len: None, tail: Box::new(tail) }
     }
 

@@ -27,4 +27,4 @@ pub(crate) use row::RowId;
 pub use row::{Commands, Receiver, Row};
 pub(crate) use spec::split_name;
 pub use spec::{Flags, Spec};
-pub(crate) use table::{Entry, Resolved, CommandTable};
+pub(crate) use table::{CommandTable, Entry, Resolved};

@@ -51,7 +51,12 @@ impl std::fmt::Debug for Waiting {
 }
 
 impl BatchQueue {
-    pub(crate) fn new(actor_id: ActorId, is_pool: bool, uses_group_commit: bool, actor: Recipient<RunBatches>) -> Arc<Self> {
+    pub(crate) fn new(
+        actor_id: ActorId,
+        is_pool: bool,
+        uses_group_commit: bool,
+        actor: Recipient<RunBatches>,
+    ) -> Arc<Self> {
         Arc::new(BatchQueue {
             actor_id,
             is_pool,
@@ -118,7 +123,8 @@ impl BatchQueue {
         let is_due = {
             let mut waiting = self.waiting();
             waiting.held = false;
-            let is_any = !waiting.batches.is_empty() || waiting.group.as_ref().is_some_and(|group| group.is_any());
+            let is_any =
+                !waiting.batches.is_empty() || waiting.group.as_ref().is_some_and(|group| group.is_any());
             is_any && !std::mem::replace(&mut waiting.scheduled, true)
         };
         if is_due {

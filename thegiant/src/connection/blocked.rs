@@ -92,7 +92,9 @@ impl BlockedCommand {
 
     /// Whether this command waits for its reply.
     pub(super) fn is_asked(&self, wait_id: u32) -> bool {
-        self.wait_id == wait_id && !self.is_held && matches!(self.reply, AwaitedReply::Asked | AwaitedReply::Awaited(_))
+        self.wait_id == wait_id
+            && !self.is_held
+            && matches!(self.reply, AwaitedReply::Asked | AwaitedReply::Awaited(_))
     }
 
     /// The ticket of the command that waits.

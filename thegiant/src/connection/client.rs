@@ -15,9 +15,9 @@ use bytes::Bytes;
 
 use super::{
     Address, Batch, CommandId, ServerState,
+    blocked::LATE,
     client_slot::{ClientSlot, SlotExtras},
     commit_group::ReplyHolder,
-    blocked::LATE,
 };
 use crate::{
     Error,
@@ -550,7 +550,9 @@ impl Client {
 
     /// Asks the connection for more than it was asked before.
     pub(crate) fn ask(&self, close_request: CloseRequest) {
-        let more = |signals: u8| Some((signals & !CLOSE_REQUEST) | (signals & CLOSE_REQUEST).max(close_request as u8));
+        let more = |signals: u8| {
+            Some((signals & !CLOSE_REQUEST) | (signals & CLOSE_REQUEST).max(close_request as u8))
+        };
         let _ = self.0.signals.fetch_update(Relaxed, Relaxed, more);
         self.wake();
     }

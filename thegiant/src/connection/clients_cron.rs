@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, time::Duration};
 
-use super::{Client, ClientFlag, ServerState, CloseRequest};
+use super::{Client, ClientFlag, CloseRequest, ServerState};
 use crate::settings::{OutputLimit, Setting};
 
 /// A look at all clients. With no limit that needs it, none is looked at.

@@ -15,7 +15,7 @@ use actix_rt::time::{Sleep, sleep};
 use tokio::task::yield_now;
 
 use super::{
-    Batch, Client, RunBatches, BatchQueue, GroupCommit, Commit,
+    Batch, BatchQueue, Client, Commit, GroupCommit, RunBatches,
     batch::BatchCheckpoint,
     batch_queue::{Exclusive, STOPPED, run_batches},
     group_commit::CommitResult,
@@ -112,7 +112,12 @@ impl CommitGroup {
     }
 
     /// Takes in what an actor has answered from this place on; it is given back if it can be sent at once.
-    fn keep(&mut self, batch: Box<Batch>, checkpoint: BatchCheckpoint, has_written: bool) -> Option<Box<Batch>> {
+    fn keep(
+        &mut self,
+        batch: Box<Batch>,
+        checkpoint: BatchCheckpoint,
+        has_written: bool,
+    ) -> Option<Box<Batch>> {
         let commands = batch.answered_since(&checkpoint);
         let is_committed = !self.is_dirty && !matches!(self.phase, Phase::Committing(_));
         if commands == 0 || (is_committed && !has_written) {
@@ -226,7 +231,11 @@ fn leave(batch: Box<Batch>, queue: &Arc<BatchQueue>) {
 
 /// Runs all batches that wait for `actor`, and lets go of none before what they did is committed; what
 /// `#[commands(group_commit)]` puts into `Handler<RunBatches>`.
-pub fn run_batches_in_groups<A: GroupCommit>(actor: &mut A, mut message: RunBatches, context: &mut Context<A>) {
+pub fn run_batches_in_groups<A: GroupCommit>(
+    actor: &mut A,
+    mut message: RunBatches,
+    context: &mut Context<A>,
+) {
     if !<A as GroupCommit>::USES_GROUP_COMMIT {
         return run_batches(actor, message, context);
     }
@@ -307,7 +316,12 @@ fn begin_commit<A: GroupCommit>(actor: &mut A, context: &mut Context<A>) -> Comm
 }
 
 /// A commit has ended: lets go of what has waited for that.
-fn end<A: GroupCommit>(actor: &mut A, queue: &Arc<BatchQueue>, context: &mut Context<A>, result: Result<(), Error>) {
+fn end<A: GroupCommit>(
+    actor: &mut A,
+    queue: &Arc<BatchQueue>,
+    context: &mut Context<A>,
+    result: Result<(), Error>,
+) {
     let failure = result.err();
     let counters = queue.group_commit_stats();
     let held = queue.group(|group, is_held| group.end(is_held, failure.as_ref(), counters));

@@ -2,22 +2,22 @@
 
 mod address;
 mod batch;
-mod client;
-mod clients;
-mod client_slot;
-mod commit_group;
-mod batch_queue;
 mod batch_pool;
+mod batch_queue;
+mod blocked;
+mod client;
+mod client_slot;
+mod clients;
+mod clients_cron;
+mod commit_group;
 mod connection_events;
+mod group_commit;
 mod responder;
 mod routes;
-mod state;
-mod group_commit;
 mod server_state;
+mod state;
 mod stream;
-mod clients_cron;
 mod transaction;
-mod blocked;
 
 use std::{
     cell::RefCell,
@@ -34,24 +34,24 @@ use actix::{Actor, ActorContext, AsyncContext, Context, fut::ActorFuture};
 use actix_rt::time::{Sleep, sleep};
 
 pub use address::Address;
-pub(crate) use batch::{Batch, ActorId, NOT_ALLOWED, Queue, CommandRef, Transaction};
+pub(crate) use batch::{ActorId, Batch, CommandRef, NOT_ALLOWED, Queue, Transaction};
+pub(crate) use batch_queue::{BatchQueue, STOPPED};
+pub use batch_queue::{Consumers, RunBatches, run_batches};
 pub use client::Client;
 use client::Collected;
-pub(crate) use client::{ClientFlag, Ends, CloseRequest};
+pub(crate) use client::{ClientFlag, CloseRequest, Ends};
 pub(crate) use clients::Clients;
+pub(crate) use clients_cron::ClientsCron;
 pub(crate) use commit_group::GroupCommitStats;
 pub use commit_group::run_batches_in_groups;
-pub use batch_queue::{Consumers, RunBatches, run_batches};
-pub(crate) use batch_queue::{BatchQueue, STOPPED};
 pub(crate) use connection_events::ConnectionEvents;
 pub use connection_events::{Connected, Disconnected};
+pub use group_commit::{Commit, GroupCommit};
 pub use responder::{Responder, responder};
 pub(crate) use routes::{CommandId, Routes};
+pub(crate) use server_state::{Pause, ServerConfig, ServerState};
 pub(crate) use state::ConnectionState;
-pub use group_commit::{GroupCommit, Commit};
-pub(crate) use server_state::{ServerConfig, Pause, ServerState};
 pub(crate) use stream::Stream;
-pub(crate) use clients_cron::ClientsCron;
 
 use crate::{
     Error,
@@ -344,7 +344,9 @@ impl Connection {
             while let Some(target) = batch.next_target() {
                 match target {
                     Resolved::Command(target) => match self.admission(&mut batch, target) {
-                        Admission::Run if target.actor_id == ActorId::CONNECTION => self.answer(target, &mut batch),
+                        Admission::Run if target.actor_id == ActorId::CONNECTION => {
+                            self.answer(target, &mut batch)
+                        }
                         Admission::Run => return self.dispatch(batch, target, cx),
                         Admission::NeedsAuth => self.refuse_unknown(target, &mut batch),
                         Admission::PubSubOnly => {
@@ -456,7 +458,8 @@ impl Connection {
         let mut commands = batch.coming(target.actor_id).map(|(_, target)| routes.command(target.command));
         let queued = self.state.transaction.flags();
         let flags = |command: &Spec| command.flags.union(if is_exec(command) { queued } else { Flags::NONE });
-        self.state.client.close_request() == CloseRequest::None && commands.any(|command| waits(flags(command)))
+        self.state.client.close_request() == CloseRequest::None
+            && commands.any(|command| waits(flags(command)))
     }
 
     /// The next request has to wait; what has been answered before it has not.

@@ -5,11 +5,11 @@ use std::{fmt, sync::Arc};
 use actix::Recipient;
 
 use super::{
-    Batch, RunBatches, BatchQueue,
+    Batch, BatchQueue, RunBatches,
     batch::{ActorId, CommandRef},
     commit_group::GroupCommitStats,
 };
-use crate::command::{Call, Resolved, RowId, Spec, CommandTable};
+use crate::command::{Call, CommandTable, Resolved, RowId, Spec};
 
 /// A number that tells the commands of a server apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,7 +31,12 @@ impl Routes {
     /// # Panics
     /// If there are more actors than numbers for them.
     #[track_caller]
-    pub(crate) fn add_actor(&mut self, actor: Recipient<RunBatches>, is_pool: bool, uses_group_commit: bool) -> ActorId {
+    pub(crate) fn add_actor(
+        &mut self,
+        actor: Recipient<RunBatches>,
+        is_pool: bool,
+        uses_group_commit: bool,
+    ) -> ActorId {
         let next = u16::try_from(self.actors.len()).map(ActorId);
         let Some(actor_id) = next.ok().filter(|actor_id| *actor_id != ActorId::CONNECTION) else {
             panic!("more than 65,534 actors are mounted");

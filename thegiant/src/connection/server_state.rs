@@ -13,13 +13,13 @@ use actix_rt::time::Instant;
 use bytes::Bytes;
 use tokio::sync::mpsc;
 
-use super::{Address, Client, ClientFlag, Clients, Ends, ConnectionEvents, CloseRequest, routes::Routes};
+use super::{Address, Client, ClientFlag, Clients, CloseRequest, ConnectionEvents, Ends, routes::Routes};
 use crate::{
     Call, Keyspace, PubSub,
     app::AppConfig,
     info::InfoSection,
     keyspace::Events,
-    observe::{Hooks, Hook, Monitors, Slowlog, Stats},
+    observe::{Hook, Hooks, Monitors, Slowlog, Stats},
     resp::Protocol,
     settings::{OutputLimit, Setting, Settings},
 };

@@ -2,7 +2,7 @@
 
 use std::mem;
 
-use super::{Batch, Connection, ActorId, Stage, Transaction};
+use super::{ActorId, Batch, Connection, Stage, Transaction};
 
 impl Connection {
     /// Has the next request wait for `EXEC`.

@@ -11,7 +11,7 @@ use std::{
 
 pub use events::EventClass;
 pub(crate) use events::Events;
-pub(crate) use tracking::{TrackingMode, TrackingRedirect, Tracked, TrackingCounts, TrackingOptions};
+pub(crate) use tracking::{Tracked, TrackingCounts, TrackingMode, TrackingOptions, TrackingRedirect};
 use tracking::{Tracking, Write};
 pub(crate) use watch::Watch;
 use watch::Watchers;
@@ -20,7 +20,7 @@ use crate::{
     Call, Client, Error, PubSub,
     command::{Flags, Spec},
     connection::{ClientFlag, ServerState},
-    observe::{Hooks, Hook},
+    observe::{Hook, Hooks},
     settings::Setting,
 };
 

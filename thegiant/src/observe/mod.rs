@@ -3,9 +3,9 @@
 //! What is always counted is counted per batch. What costs something per command is looked at only
 //! while somebody asks for it ([`Hooks`]).
 
-mod hooks;
-mod counter;
 mod batch_stats;
+mod counter;
+mod hooks;
 #[cfg(feature = "metrics")]
 mod metrics;
 mod monitors;
@@ -15,9 +15,9 @@ mod stats;
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-pub(crate) use hooks::{Hooks, Hook};
+pub(crate) use batch_stats::{BatchStats, Failure};
 pub(crate) use counter::Counter;
-pub(crate) use batch_stats::{Failure, BatchStats};
+pub(crate) use hooks::{Hook, Hooks};
 pub(crate) use monitors::Monitors;
 pub(crate) use slowlog::{Slow, Slowlog};
 pub(crate) use stats::{CommandStats, Stats};

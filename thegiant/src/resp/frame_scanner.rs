@@ -56,9 +56,12 @@ impl FrameScanner {
                 ExpectFrame::Kind => {
                     self.expect = match byte {
                         b'+' | b'-' | b':' | b'_' | b',' | b'#' | b'(' => ExpectFrame::Line,
-                        b'$' | b'*' | b'%' | b'~' | b'>' | b'=' | b'!' | b'|' => {
-                            ExpectFrame::Length { kind: *byte, number: 0, is_negative: false, has_digits: false }
-                        }
+                        b'$' | b'*' | b'%' | b'~' | b'>' | b'=' | b'!' | b'|' => ExpectFrame::Length {
+                            kind: *byte,
+                            number: 0,
+                            is_negative: false,
+                            has_digits: false,
+                        },
                         _ => return Err(Malformed),
                     };
                     at += 1;

@@ -19,11 +19,11 @@ mod streaming;
 mod value;
 
 pub use decode::{DecodeLimits, Decoder, LARGE_BULK, Progress, ProtocolError, Span};
-pub use encode::{Encoder, Protocol};
 pub(crate) use encode::{BufferPosition, Replies};
+pub use encode::{Encoder, Protocol};
 pub use error::Error;
 pub(crate) use frame_scanner::FrameScanner;
 pub use number::{parse_float, parse_integer};
 pub(crate) use read::Incoming;
-pub(crate) use streaming::{StreamingReply, Streamed};
+pub(crate) use streaming::{Streamed, StreamingReply};
 pub use value::Value;

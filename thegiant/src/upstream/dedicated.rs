@@ -19,17 +19,17 @@ use tokio::sync::mpsc;
 use super::{
     Upstream,
     commands::CommandKind,
-    dial::{Dialled, PoolKey, LossReason, as_resp3, dial, reason, silence},
-    in_flight::MAX_RETRIES,
+    dial::{Dialled, LossReason, PoolKey, as_resp3, dial, reason, silence},
     handle::UpstreamStats,
-    proxy::{ProxyState, HAS_MOVED},
+    in_flight::MAX_RETRIES,
+    proxy::{HAS_MOVED, ProxyState},
     router::Redirect,
 };
 use crate::{
     Client, Error, IntoPush, IntoReply, Raw, Responder, Value,
     command::Call,
-    connection::{Batch, ClientFlag, ActorId, STOPPED, Stream, with_scratch},
-    resp::{Encoder, FrameScanner, Protocol, Incoming, read},
+    connection::{ActorId, Batch, ClientFlag, STOPPED, Stream, with_scratch},
+    resp::{Encoder, FrameScanner, Incoming, Protocol, read},
 };
 
 /// What the proxy has of such a connection. When it is dropped, the connection is closed.
@@ -115,7 +115,12 @@ struct PendingRequest {
 }
 
 /// Has a connection opened for a client, to this upstream if it is known which one it has to be.
-pub(super) fn open(core: Weak<RefCell<ProxyState>>, client: &Client, key: PoolKey, server: Option<usize>) -> DedicatedConnection {
+pub(super) fn open(
+    core: Weak<RefCell<ProxyState>>,
+    client: &Client,
+    key: PoolKey,
+    server: Option<usize>,
+) -> DedicatedConnection {
     let (sender, requests) = mpsc::unbounded_channel();
     let state = Rc::new(DedicatedState { server: Cell::new(server), ..DedicatedState::default() });
     let session = DedicatedSession {
@@ -167,7 +172,10 @@ impl DedicatedConnection {
 
     /// Sends a request whose client is to be heard while it waits.
     pub(super) fn send_blocking(&self, call: &Call<'_>, to: Result<Option<usize>, Error>, out: &mut Encoder) {
-        self.push(DedicatedRequest::new(call, CommandKind::Blocks, to), DedicatedRequester::Client(Responder::new(call, out)));
+        self.push(
+            DedicatedRequest::new(call, CommandKind::Blocks, to),
+            DedicatedRequester::Client(Responder::new(call, out)),
+        );
     }
 
     fn push(&self, request: DedicatedRequest, who: DedicatedRequester) {
@@ -491,11 +499,18 @@ impl DedicatedSession {
             return self.answer(who, Err(error));
         }
         // With arguments, that is an error and nothing more.
-        if args > 0 && matches!(kind, CommandKind::Multi | CommandKind::Exec | CommandKind::Discard | CommandKind::Unwatch) {
+        if args > 0
+            && matches!(
+                kind,
+                CommandKind::Multi | CommandKind::Exec | CommandKind::Discard | CommandKind::Unwatch
+            )
+        {
             kind = CommandKind::Plain;
         }
         // What it leads to would be told in the midst of the reply to `EXEC`.
-        if self.state.is_in_transaction.get() && matches!(kind, CommandKind::Subscribe(_) | CommandKind::Unsubscribe(_)) {
+        if self.state.is_in_transaction.get()
+            && matches!(kind, CommandKind::Subscribe(_) | CommandKind::Unsubscribe(_))
+        {
             return self.answer(who, Err(IN_TRANSACTION));
         }
         if kind == CommandKind::Exec && self.is_aborted {
@@ -571,7 +586,8 @@ impl DedicatedSession {
         }
         let is_message = said == Some(UpstreamMessage::Message) || (said.is_none() && self.frames.is_push());
         // What is told while a reply is on its way is told before it.
-        let Some(asked) = self.asked.as_mut().filter(|asked| !is_message || asked.kind != CommandKind::Blocks)
+        let Some(asked) =
+            self.asked.as_mut().filter(|asked| !is_message || asked.kind != CommandKind::Blocks)
         else {
             if !is_message {
                 return Err("it has replied to what was not asked".into());
@@ -610,10 +626,9 @@ impl DedicatedSession {
 
     /// What somebody is told who has subscribed, or is about to.
     fn said_to_listener(&mut self, reply: &[u8]) -> Option<UpstreamMessage> {
-        let asks = self
-            .asked
-            .as_ref()
-            .is_some_and(|asked| matches!(asked.kind, CommandKind::Subscribe(_) | CommandKind::Unsubscribe(_)));
+        let asks = self.asked.as_ref().is_some_and(|asked| {
+            matches!(asked.kind, CommandKind::Subscribe(_) | CommandKind::Unsubscribe(_))
+        });
         let is_resp2 = self.key.protocol == Protocol::Resp2 || self.is_older;
         let is_listener = is_resp2 && (asks || self.is_subscribed());
         if !self.frames.is_push() && !is_listener {

@@ -4,17 +4,17 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::{
     commands::{CommandKind, kind_of, name_of},
-    dial::PoolKey,
     dedicated::DedicatedConnection,
+    dial::PoolKey,
+    key_table::KeyTable,
     proxy::ProxyState,
     router::{Request, Route, Router, Split, Words},
     servers::Servers,
-    key_table::KeyTable,
 };
 use crate::{
     Client, Error, Value,
     command::Call,
-    connection::{Batch, ClientFlag, ActorId, CommandRef},
+    connection::{ActorId, Batch, ClientFlag, CommandRef},
 };
 
 /// Where a request of a batch goes.
@@ -134,10 +134,22 @@ impl ProxyState {
     }
 
     /// Where a request goes whose client has a connection for itself, if not where others go.
-    fn dedicated_destination(&mut self, words: Words<'_>, client: &Client, kind: CommandKind) -> Option<Destination> {
+    fn dedicated_destination(
+        &mut self,
+        words: Words<'_>,
+        client: &Client,
+        kind: CommandKind,
+    ) -> Option<Destination> {
         let (own, is_in_transaction) = self.own(client)?;
         // They are about what is there.
-        if matches!(kind, CommandKind::Multi | CommandKind::Exec | CommandKind::Discard | CommandKind::Unwatch | CommandKind::Unsubscribe(_)) {
+        if matches!(
+            kind,
+            CommandKind::Multi
+                | CommandKind::Exec
+                | CommandKind::Discard
+                | CommandKind::Unwatch
+                | CommandKind::Unsubscribe(_)
+        ) {
             return Some(Destination::DedicatedConnection(kind, Ok(None)));
         }
         // What is neither about the connection nor about what is there need not go there.
@@ -201,8 +213,13 @@ impl ProxyState {
             let call = batch.call(request)?;
             let words = Words::Call(&call);
             match self.kind(words, target.row.index()) {
-                CommandKind::Exec | CommandKind::Discard if call.len() == 1 => return Some((before + 1, server)),
-                CommandKind::Subscribe(_) | CommandKind::Unsubscribe(_) | CommandKind::Refused | CommandKind::Own => return None,
+                CommandKind::Exec | CommandKind::Discard if call.len() == 1 => {
+                    return Some((before + 1, server));
+                }
+                CommandKind::Subscribe(_)
+                | CommandKind::Unsubscribe(_)
+                | CommandKind::Refused
+                | CommandKind::Own => return None,
                 CommandKind::Multi | CommandKind::Exec | CommandKind::Discard | CommandKind::Unwatch => {}
                 _ => match self.route(words, true).into_one().ok()? {
                     Some(to) if server.is_some_and(|server| server != to) => return None,

@@ -7,14 +7,14 @@ use tokio::sync::oneshot;
 
 use super::{
     commands::{CommandKind, kind_of_words},
+    destination::guarded,
     dial::PoolKey,
     handle::Reply,
     router::{Merge, Words},
-    destination::guarded,
 };
 use crate::{
     Error, Value,
-    connection::{Batch, ActorId},
+    connection::{ActorId, Batch},
 };
 
 /// A number of a flight; it is used again when that has landed.
@@ -267,7 +267,9 @@ impl InFlightTable {
                 run.early[slot as usize].bytes.extend_from_slice(part);
             }
             Some(InFlight::Split(parts)) => parts.replies[slot as usize].extend_from_slice(part),
-            Some(InFlight::SendCommand { reply, .. } | InFlight::Commands(reply)) => reply.extend_from_slice(part),
+            Some(InFlight::SendCommand { reply, .. } | InFlight::Commands(reply)) => {
+                reply.extend_from_slice(part)
+            }
             Some(InFlight::Nobody) | None => {}
         }
     }

@@ -30,17 +30,17 @@
 // - `upkeep`: connections are opened, lost and opened again; `dial`: connecting, and what is said first; `commands`: which commands are not like others
 
 mod commands;
-mod dial;
-mod in_flight;
-mod handle;
-mod multiplexed;
 mod dedicated;
+mod destination;
+mod dial;
+mod handle;
+mod in_flight;
+mod key_table;
+mod multiplexed;
 mod proxy;
+mod reconnect;
 mod router;
 mod servers;
-mod key_table;
-mod reconnect;
-mod destination;
 
 #[cfg(feature = "tls")]
 use std::io;

@@ -8,9 +8,9 @@ use std::{
 };
 
 use super::{
-    dial::{Dialled, PoolKey, LossReason, as_resp3, reason},
-    in_flight::{InFlightId, InFlightTable, Retry, RetryReason},
+    dial::{Dialled, LossReason, PoolKey, as_resp3, reason},
     handle::UpstreamStats,
+    in_flight::{InFlightId, InFlightTable, Retry, RetryReason},
     router::Words,
 };
 use crate::{
@@ -267,7 +267,11 @@ impl MultiplexedConnection {
         Ok(())
     }
 
-    fn poll_read(&mut self, in_flight: &mut InFlightTable, cx: &mut Context<'_>) -> Result<Poll<()>, LossReason> {
+    fn poll_read(
+        &mut self,
+        in_flight: &mut InFlightTable,
+        cx: &mut Context<'_>,
+    ) -> Result<Poll<()>, LossReason> {
         let State::Up(stream) = &mut self.state else { return Ok(Poll::Pending) };
         let (awaited, stats) = (&mut self.awaited, &self.stats);
         let read = with_scratch(|scratch| {
@@ -314,7 +318,12 @@ impl Outgoing {
 
 impl Awaited {
     /// Gives replies to whom they are for.
-    fn take(&mut self, mut input: &[u8], in_flight: &mut InFlightTable, stats: &UpstreamStats) -> Result<(), LossReason> {
+    fn take(
+        &mut self,
+        mut input: &[u8],
+        in_flight: &mut InFlightTable,
+        stats: &UpstreamStats,
+    ) -> Result<(), LossReason> {
         while !input.is_empty() {
             let (used, done) = self.frames.advance(input).map_err(|malformed| malformed.to_string())?;
             let (part, rest) = input.split_at(used);
@@ -348,7 +357,12 @@ impl Awaited {
                 if !is_wanted {
                     in_flight.fail(entry, slot, &too_long(&stats.address));
                 } else if in_flight.has_router && held.starts_with(b"-") && in_flight.is_asked_for(entry) {
-                    in_flight.retries.push_back(Retry { entry, slot, is_bound, why: RetryReason::Replied(held) });
+                    in_flight.retries.push_back(Retry {
+                        entry,
+                        slot,
+                        is_bound,
+                        why: RetryReason::Replied(held),
+                    });
                 } else {
                     self.end(entry, slot, held, in_flight);
                 }

@@ -17,21 +17,24 @@ use tokio::sync::oneshot;
 use super::{
     Upstream,
     commands::CommandKind,
-    dial::{Dialled, PoolKey, silence},
-    in_flight::{InFlight, InFlightId, InFlightTable, SplitRequest, BatchRun, MAX_RETRIES, Retry, Requester, RetryReason},
-    handle::{Reply, UpstreamStats},
-    multiplexed::{MultiplexedConnection, Silence},
     dedicated::{self, DedicatedConnection},
+    destination::{Destination, Readiness, guarded, route},
+    dial::{Dialled, PoolKey, silence},
+    handle::{Reply, UpstreamStats},
+    in_flight::{
+        BatchRun, InFlight, InFlightId, InFlightTable, MAX_RETRIES, Requester, Retry, RetryReason,
+        SplitRequest,
+    },
+    key_table::KeyTable,
+    multiplexed::{MultiplexedConnection, Silence},
+    reconnect::keep_up,
     router::{Redirect, Route, Router, Split, Words},
     servers::{AllUpstreamStats, Servers},
-    key_table::KeyTable,
-    reconnect::keep_up,
-    destination::{Readiness, Destination, guarded, route},
 };
 use crate::{
     Client, Disconnected, Error, Value,
     command::Spec,
-    connection::{Batch, ClientFlag, RunBatches, ActorId, STOPPED},
+    connection::{ActorId, Batch, ClientFlag, RunBatches, STOPPED},
 };
 
 /// The actor that has the connections to upstreams, and answers the requests that nobody else does.
@@ -169,9 +172,13 @@ impl ProxyState {
                 // It waits for its reply, or is not for this one, or there is no room for the reply; or nobody would be told
                 // that its client has gone.
                 None => next = batch.leave(),
-                Some(Destination::MultiplexedConnection(connection, bound)) => self.send_on(batch, actor_id, most, (connection, bound)),
+                Some(Destination::MultiplexedConnection(connection, bound)) => {
+                    self.send_on(batch, actor_id, most, (connection, bound))
+                }
                 Some(Destination::Split(split)) => self.send_split(batch, actor_id, split),
-                Some(Destination::DedicatedConnection(kind, to)) => next = self.send_dedicated(batch, actor_id, kind, to),
+                Some(Destination::DedicatedConnection(kind, to)) => {
+                    next = self.send_dedicated(batch, actor_id, kind, to)
+                }
                 Some(Destination::Reply(reply)) => {
                     answer(&mut batch, &reply);
                     next = Some(batch);
@@ -400,7 +407,12 @@ impl ProxyState {
         known.lanes.push((key, first));
         for index in first..first + known.upstream.connections {
             let stats = Arc::clone(&known.stats);
-            self.connections.push(MultiplexedConnection::new(server, key, stats, known.upstream.max_reply_len));
+            self.connections.push(MultiplexedConnection::new(
+                server,
+                key,
+                stats,
+                known.upstream.max_reply_len,
+            ));
             actix_rt::spawn(keep_up(Weak::clone(&self.me), index, is_first && index == first));
         }
         first
@@ -432,7 +444,8 @@ impl ProxyState {
             return drop(answer.send(Err(connection.stats.unsent(&full.into(), 1))));
         }
         let entry = self.in_flight.next_id();
-        self.in_flight.insert(entry, InFlight::SendCommand { words, reply: Vec::new(), answer, turns: MAX_RETRIES });
+        self.in_flight
+            .insert(entry, InFlight::SendCommand { words, reply: Vec::new(), answer, turns: MAX_RETRIES });
         self.send_or_fail(entry, 0, Redirect { server, asking: false }, PoolKey::FIRST, number);
     }
 
@@ -526,7 +539,12 @@ fn answer(batch: &mut Batch, reply: &Value) {
 }
 
 /// Sends a request of its own.
-pub(super) fn launch(in_flight: &mut InFlightTable, connection: &mut MultiplexedConnection, request: &'static str, entry: InFlight) {
+pub(super) fn launch(
+    in_flight: &mut InFlightTable,
+    connection: &mut MultiplexedConnection,
+    request: &'static str,
+    entry: InFlight,
+) {
     let id = in_flight.next_id();
     connection.write(id, 0, false, Words::Own(&[Bytes::from_static(request.as_bytes())]));
     in_flight.insert(id, entry);

@@ -15,11 +15,11 @@ use tokio::sync::Notify;
 
 use super::{
     Upstream,
-    dial::{Backoff, Dialled, PoolKey, LossReason, dial},
+    dial::{Backoff, Dialled, LossReason, PoolKey, dial},
     in_flight::InFlight,
+    key_table::KeyTable,
     multiplexed::MultiplexedConnection,
     proxy::{ProxyState, launch},
-    key_table::KeyTable,
 };
 
 /// A connection that holds for so long is not taken for one that is lost again at once.
@@ -68,7 +68,12 @@ pub(super) async fn keep_up(core: Weak<RefCell<ProxyState>>, index: usize, is_fi
 }
 
 /// Has a connection read and written until it is lost. None: there is no proxy any more.
-async fn serve(core: &Weak<RefCell<ProxyState>>, index: usize, is_first: bool, dialled: Dialled) -> Option<LossReason> {
+async fn serve(
+    core: &Weak<RefCell<ProxyState>>,
+    index: usize,
+    is_first: bool,
+    dialled: Dialled,
+) -> Option<LossReason> {
     core.upgrade()?.borrow_mut().is_up(index, is_first, dialled);
     let lost = poll_fn(|cx| match core.upgrade() {
         Some(core) => core.borrow_mut().poll_connection(index, cx).map(Some),
@@ -95,7 +100,10 @@ impl ProxyState {
             // Which commands there are is asked whenever there is a new connection, which may be to another version.
             launch(&mut self.in_flight, connection, "COMMAND", InFlight::Commands(Vec::new()));
             let of = connection.server;
-            self.connections.iter_mut().filter(|connection| connection.server == of).for_each(MultiplexedConnection::expect);
+            self.connections
+                .iter_mut()
+                .filter(|connection| connection.server == of)
+                .for_each(MultiplexedConnection::expect);
             let server = self.servers.get_mut(of);
             server.is_down = false;
             server.back.notify_waiters();

@@ -5,8 +5,8 @@ use std::fmt;
 use bytes::Bytes;
 
 use super::{
-    servers::Servers,
     key_table::{KeyPositions, KnownCommand},
+    servers::Servers,
 };
 use crate::{
     Client, Error, Value,

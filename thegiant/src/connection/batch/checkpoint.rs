@@ -2,7 +2,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use super::{Batch, ActorId};
+use super::{ActorId, Batch};
 use crate::{
     Error,
     builtin::transaction::aborted_by,
@@ -23,7 +23,12 @@ pub(crate) struct BatchCheckpoint {
 impl Batch {
     /// Where it is.
     pub(crate) fn checkpoint(&self) -> BatchCheckpoint {
-        BatchCheckpoint { next: self.next, next_span: self.next_span, mark: self.mark, replies: self.out.replies() }
+        BatchCheckpoint {
+            next: self.next,
+            next_span: self.next_span,
+            mark: self.mark,
+            replies: self.out.replies(),
+        }
     }
 
     /// How many requests have been answered since.

@@ -19,13 +19,13 @@ use tracing::{debug_span, level_filters::LevelFilter};
 pub(crate) use checkpoint::BatchCheckpoint;
 pub(crate) use transaction::{NOT_ALLOWED, Queue, Transaction};
 
-use super::{Client, CommandId, batch_queue::Exclusive, batch_pool};
+use super::{Client, CommandId, batch_pool, batch_queue::Exclusive};
 use crate::{
     Error,
     command::{Call, Commands, Resolved, RowId, Spec},
     keyspace::Ran,
-    observe::{Failure, BatchStats},
-    resp::{Encoder, BufferPosition, Replies, Span, StreamingReply},
+    observe::{BatchStats, Failure},
+    resp::{BufferPosition, Encoder, Replies, Span, StreamingReply},
 };
 
 /// The requests that one read brought in, and the replies to those that have been run.
@@ -399,7 +399,12 @@ impl Batch {
     /// What handlers log is said to be about this client. The span has a target of its own, so that an
     /// operator can ask for it alone.
     #[cold]
-    fn run_in_span<A: Commands>(&mut self, actor_id: ActorId, actor: &mut A, context: &mut A::CommandContext) {
+    fn run_in_span<A: Commands>(
+        &mut self,
+        actor_id: ActorId,
+        actor: &mut A,
+        context: &mut A::CommandContext,
+    ) {
         let Some(client) = &self.client else { return };
         let span = debug_span!(target: "thegiant::batch", "batch", id = client.id(), client = %client.addr());
         span.in_scope(|| self.run_all(actor_id, actor, context));

@@ -1,6 +1,6 @@
 //! Requests that are answered by another server.
 
-use super::{Batch, ActorId, CommandRef};
+use super::{ActorId, Batch, CommandRef};
 use crate::Client;
 
 impl Batch {

@@ -9,7 +9,7 @@ use std::{
 use super::{Batch, HIGH_WATER, batch_pool};
 use crate::{
     Error,
-    resp::{StreamingReply, Streamed},
+    resp::{Streamed, StreamingReply},
 };
 
 impl Batch {
@@ -72,7 +72,12 @@ impl Batch {
     }
 }
 
-fn poll(streaming: &mut dyn StreamingReply, batch: &mut Batch, most: usize, cx: &mut Context<'_>) -> Poll<Streamed> {
+fn poll(
+    streaming: &mut dyn StreamingReply,
+    batch: &mut Batch,
+    most: usize,
+    cx: &mut Context<'_>,
+) -> Poll<Streamed> {
     let write = AssertUnwindSafe(|| streaming.poll_write(&mut batch.out, most, cx));
     catch_unwind(write).unwrap_or_else(|_| {
         tracing::error!("what was to write the rest of a reply has panicked");

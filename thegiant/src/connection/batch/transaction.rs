@@ -2,7 +2,7 @@
 
 use std::mem;
 
-use super::{Batch, ActorId, Request, CommandRef, batch_pool};
+use super::{ActorId, Batch, CommandRef, Request, batch_pool};
 use crate::{
     Client, Error,
     command::{Flags, Resolved, Spec},
@@ -164,7 +164,8 @@ impl Batch {
 
     /// Whether it is a transaction that goes on with this actor, after what the connection has to do.
     pub(crate) fn returns_to(&self, actor_id: ActorId) -> bool {
-        let is_for = |request: &Request| matches!(request.target, Resolved::Command(to) if to.actor_id == actor_id);
+        let is_for =
+            |request: &Request| matches!(request.target, Resolved::Command(to) if to.actor_id == actor_id);
         self.is_transaction && !self.is_waiting() && self.requests[self.next..].iter().any(is_for)
     }
 

@@ -193,7 +193,9 @@ impl Tracking {
     pub(super) fn set_caching(&mut self, client: &Client, answer: &[u8]) -> Result<(), Error> {
         let tracker = self.trackers.get_mut(&client.id()).ok_or(CACHING_WITHOUT_TRACKING)?;
         match (answer.to_ascii_lowercase().as_slice(), tracker.options.mode) {
-            (b"yes", TrackingMode::OptIn) | (b"no", TrackingMode::OptOut) => tracker.options.is_caching = true,
+            (b"yes", TrackingMode::OptIn) | (b"no", TrackingMode::OptOut) => {
+                tracker.options.is_caching = true
+            }
             (b"yes", _) => return Err(CACHING_WITHOUT_OPTIN),
             (b"no", _) => return Err(NO_CACHING_WITHOUT_OPTOUT),
             _ => return Err(Error::SYNTAX),
@@ -347,7 +349,9 @@ fn check_change(before: TrackingMode, after: TrackingMode) -> Result<(), Error> 
         return Err(NO_SWITCH_OF_BCAST);
     }
     match (before, after) {
-        (TrackingMode::OptIn, TrackingMode::OptOut) | (TrackingMode::OptOut, TrackingMode::OptIn) => Err(NO_SWITCH_OF_OPTIN),
+        (TrackingMode::OptIn, TrackingMode::OptOut) | (TrackingMode::OptOut, TrackingMode::OptIn) => {
+            Err(NO_SWITCH_OF_OPTIN)
+        }
         _ => Ok(()),
     }
 }
