@@ -2,7 +2,7 @@
 
 use std::mem;
 
-use super::{ActorId, Batch, Connection, Stage, Transaction};
+use super::{ActorId, Batch, Connection, Transaction, actor::Stage};
 
 impl Connection {
     /// Has the next request wait for `EXEC`.
