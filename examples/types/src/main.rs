@@ -1,0 +1,120 @@
+//! Run with `cargo run -p types`: argument types, options and errors of your own.
+
+use std::collections::HashMap;
+
+use thegiant::{
+    command::{ArgKind, ArgSpec, Arguments, FromArg},
+    prelude::*,
+};
+
+/// An amount of money in cents. Reads a positive integer.
+struct Cents(i64);
+
+impl<'a> FromArg<'a> for Cents {
+    const ARG: ArgSpec = ArgSpec::new(ArgKind::Integer);
+
+    fn from_arg(args: &mut Arguments<'a>) -> Result<Self, Error> {
+        let cents = i64::from_arg(args)?;
+        if cents <= 0 {
+            return Err(Error::err("the amount must be positive"));
+        }
+        Ok(Cents(cents))
+    }
+}
+
+/// Reads `[OVERDRAFT cents] [DRYRUN]`, in any order.
+#[derive(Args)]
+struct Options {
+    #[arg("OVERDRAFT")]
+    overdraft: Option<Cents>,
+    #[arg("DRYRUN")]
+    dry_run: bool,
+}
+
+enum BankError {
+    UnknownAccount,
+    Overdrawn { missing: i64 },
+}
+
+impl From<BankError> for Error {
+    fn from(error: BankError) -> Self {
+        match error {
+            BankError::UnknownAccount => Error::from_static("NOACCOUNT no such account"),
+            BankError::Overdrawn { missing } => {
+                Error::new("OVERDRAWN", format_args!("{missing} cents are missing"))
+            }
+        }
+    }
+}
+
+#[derive(Default)]
+struct Bank {
+    accounts: HashMap<Bytes, i64>,
+}
+
+impl Actor for Bank {
+    type Context = Context<Self>;
+}
+
+#[commands]
+impl Bank {
+    /// Adds an amount to an account and returns its balance.
+    #[command("DEPOSIT", write)]
+    fn deposit(&mut self, account: Key, amount: Cents) -> i64 {
+        let balance = self.accounts.entry(account.into()).or_default();
+        *balance = balance.saturating_add(amount.0);
+        *balance
+    }
+
+    /// Takes an amount from an account and returns its balance.
+    #[command("WITHDRAW", write)]
+    fn withdraw(&mut self, account: Key<&[u8]>, amount: Cents, options: Options) -> Result<i64, BankError> {
+        let balance = self.accounts.get_mut(*account).ok_or(BankError::UnknownAccount)?;
+        let allowed = options.overdraft.map_or(0, |Cents(cents)| cents);
+        let left = balance.saturating_sub(amount.0);
+        if left < -allowed {
+            return Err(BankError::Overdrawn { missing: -allowed - left });
+        }
+        if !options.dry_run {
+            *balance = left;
+        }
+        Ok(left)
+    }
+}
+
+fn app() -> App {
+    App::new().mount(Bank::default().start())
+}
+
+#[actix::main]
+async fn main() -> std::io::Result<()> {
+    Server::new(app()).bind("127.0.0.1:6380")?.run().await
+}
+
+#[cfg(test)]
+mod tests {
+    use thegiant::test::TestServer;
+
+    use super::*;
+
+    #[actix::test]
+    async fn replies_with_errors_of_its_own() {
+        let server = TestServer::start(app());
+        let mut client = server.connect();
+        client.send("DEPOSIT a 0\r\nWITHDRAW a 1\r\nDEPOSIT a 100\r\nWITHDRAW a 150\r\n").await;
+        client.expect("-ERR the amount must be positive\r\n-NOACCOUNT no such account\r\n").await;
+        client.expect(":100\r\n-OVERDRAWN 50 cents are missing\r\n").await;
+    }
+
+    #[actix::test]
+    async fn reads_options_in_any_order() {
+        let server = TestServer::start(app());
+        let mut client = server.connect();
+        client
+            .send("DEPOSIT a 100\r\nWITHDRAW a 150 DRYRUN OVERDRAFT 60\r\nWITHDRAW a 1 overdraft 60\r\n")
+            .await;
+        client.expect(":100\r\n:-50\r\n:99\r\n").await;
+        client.send("WITHDRAW a 1 OVERDRAFT 0\r\nWITHDRAW a 1 DRYRUN DRYRUN\r\n").await;
+        client.expect("-ERR the amount must be positive\r\n-ERR syntax error\r\n").await;
+    }
+}
