@@ -48,6 +48,8 @@ mod pool;
 mod properties;
 /// Channels, and who listens to them.
 mod pubsub;
+/// The README: its programs, its list of commands and the links of all texts.
+mod readme;
 /// The example `readthrough`, with SQLite and with a PostgreSQL server.
 mod readthrough;
 /// The kit for testing applications.

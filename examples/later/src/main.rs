@@ -1,6 +1,6 @@
 //! Run with `cargo run -p later`: three ways to reply later, while the server runs the commands of other clients.
 //!
-//! - A [`Responder`] is a handle to the reply. The actor keeps it until the reply is known, as `BLPOP` does in Redis.
+//! - A [`Responder`] is a handle to the reply. The actor keeps it until it has the reply, as `BLPOP` does in Redis.
 //! - An `async fn` without `self` replies with its result.
 //! - A [`ResponseActFuture`] has the actor back behind the `await`.
 

@@ -29,7 +29,7 @@ fn is_prime(number: u32) -> bool {
     (2..).take_while(|divisor| divisor * divisor <= number).all(|divisor| number % divisor != 0)
 }
 
-/// Collects lines on a thread of its own, where it may block.
+/// Collects lines, on another thread than the server's.
 #[derive(Default)]
 struct Archive {
     lines: Vec<String>,
