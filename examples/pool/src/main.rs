@@ -26,7 +26,7 @@ impl Worker {
 }
 
 fn is_prime(number: u32) -> bool {
-    (2..).take_while(|divisor| divisor * divisor <= number).all(|divisor| number % divisor != 0)
+    (2..).take_while(|divisor| *divisor <= number / divisor).all(|divisor| !number.is_multiple_of(divisor))
 }
 
 /// Collects lines, on another thread than the server's.
