@@ -1,5 +1,6 @@
-//! Run its tests with `cargo test -p testing`, and the server with `cargo run -p testing`: an application that is tested
-//! without sockets, and a timeout of an hour without waiting.
+//! Test with `cargo test -p testing`; run with `cargo run -p testing`, then try `redis-cli -p 6380 LOCK door 60`.
+//!
+//! It teaches tests without sockets, and how a test passes a timeout of an hour in no time.
 
 use std::{collections::HashSet, time::Duration};
 

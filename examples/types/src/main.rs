@@ -1,4 +1,6 @@
-//! Run with `cargo run -p types`: argument types, options and errors of your own.
+//! Run with `cargo run -p types`, then try `redis-cli -p 6380 DEPOSIT ann 1000`.
+//!
+//! It teaches argument types, options and errors of your own.
 
 use std::collections::HashMap;
 
