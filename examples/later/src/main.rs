@@ -4,7 +4,7 @@
 //!
 //! - A [`Responder`] is a handle to the reply. The actor keeps it until it has the reply, as `BLPOP` does in Redis.
 //! - An `async fn` without `self` replies with its result.
-//! - A [`ResponseActFuture`] has the actor back behind the `await`.
+//! - A [`ResponseActFuture`] can use the actor again when its future has ended.
 
 use std::{collections::VecDeque, time::Duration};
 

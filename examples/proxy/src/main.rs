@@ -2,7 +2,7 @@
 //! `redis-cli -p 6380 VISIT home`.
 //!
 //! It teaches your own commands in front of Redis. The server answers the commands of its actor and sends all others on.
-//! Commands of its actor run at once, also between `MULTI` and `EXEC`: such transactions belong to Redis.
+//! Commands of its actor run at once, also between `MULTI` and `EXEC`.
 
 use actix::ResponseFuture;
 use thegiant::{Upstream, UpstreamHandle, prelude::*};
