@@ -445,8 +445,8 @@ impl OutputLimit {
         OutputLimit(settings::OutputLimit { hard: bytes as u64, soft: 0, soft_millis: 0 })
     }
 
-    /// Also so many bytes for so long. The server looks at its clients once a second: it closes a client that is over
-    /// this limit up to two seconds after the time has passed.
+    /// Adds a soft limit: the server closes a client for which more bytes wait for longer than `time`. The server looks
+    /// at its clients once a second, so it closes this one up to two seconds after the time has passed.
     pub const fn soft(mut self, bytes: usize, time: Duration) -> Self {
         self.0.soft = bytes as u64;
         self.0.soft_millis = settings::whole_millis(time);

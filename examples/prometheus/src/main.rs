@@ -1,7 +1,7 @@
 //! Run with `cargo run -p prometheus`, then send `VOTE` with any Redis client and read the metrics:
 //! `curl http://127.0.0.1:9100/metrics`. The environment variable METRICS_BIND sets another address for them.
 //!
-//! It teaches metrics: those of the toolkit and those of an application, exported to Prometheus.
+//! It teaches metrics: an endpoint exports the toolkit's and the application's own to Prometheus.
 
 mod endpoint;
 
