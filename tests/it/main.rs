@@ -42,6 +42,8 @@ mod macros;
 mod operators;
 /// Replies leave in the order of the requests, whoever answers them.
 mod order;
+/// Passwords that stay out of the process list.
+mod passwords;
 /// Actors that share an address, each in a thread of its own.
 mod pool;
 /// What holds for any request and any reply.

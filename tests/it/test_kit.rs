@@ -137,3 +137,28 @@ fn patience_has_an_end() {
 fn how_the_bytes_were_cut_is_shown() {
     run(assert_replies(later::app, "SAY a\r\n", "+NO\r\n"));
 }
+
+#[test]
+fn times_of_less_than_a_second_are_kept() {
+    const BRIEF: Duration = Duration::from_millis(200);
+    run(async {
+        tokio::time::pause();
+        let server = Server::new(later::app()).reply_timeout(Some(BRIEF)).shutdown_timeout(BRIEF);
+        let server = TestServer::with(server);
+        let mut client = server.connect();
+        // The clock stands still but for timers, so these are no measurements.
+        let begun = tokio::time::Instant::now();
+        assert!(matches!(client.call(["NEVER"]).await, Value::Error(error) if error.code() == "TIMEOUT"));
+        assert!((BRIEF..2 * BRIEF).contains(&begun.elapsed()), "{:?}", begun.elapsed());
+        for (name, seconds) in [("reply-timeout", "1"), ("shutdown-timeout", "1")] {
+            let shown = Value::Array(vec![Value::bulk(name), Value::bulk(seconds)]);
+            assert_eq!(client.call(["CONFIG", "GET", name]).await, shown);
+        }
+        // It does not read its reply.
+        let large = "x".repeat(8 << 20);
+        client.send(format!("*2\r\n$3\r\nSAY\r\n${}\r\n{large}\r\n", large.len())).await;
+        let begun = tokio::time::Instant::now();
+        server.stop().await.expect("it ends in order");
+        assert!((BRIEF..2 * BRIEF).contains(&begun.elapsed()), "{:?}", begun.elapsed());
+    });
+}

@@ -211,6 +211,8 @@ impl Acceptor {
 pub(crate) fn tune(stream: &TcpStream, keepalive: Option<Duration>) -> io::Result<()> {
     stream.set_nodelay(true)?;
     let Some(idle) = keepalive else { return Ok(()) };
+    // The system takes whole seconds, and no time of 0.
+    let idle = Duration::from_secs(idle.as_millis().div_ceil(1000) as u64);
     // As Redis: three probes, spread over as much time again.
     let interval = (idle / 3).max(Duration::from_secs(1));
     let keepalive = TcpKeepalive::new().with_time(idle).with_interval(interval).with_retries(3);

@@ -128,26 +128,30 @@ impl Server {
         self.set(Setting::MaxClients, clients as u64)
     }
 
-    /// Closes the connection of a client that has sent nothing for this long (`timeout`), to the
-    /// second. `None`, unless set: never. Who waits for an answer is not idle, nor is
-    /// who has subscribed to something or has been [pushed](crate::Client::push) something.
+    /// Closes the connection of a client that has sent nothing for this long (`timeout`). `None` (the default) is never.
+    /// A client that waits for a reply is not idle, nor is a client that has subscribed to something or has been
+    /// [pushed](crate::Client::push) something.
+    ///
+    /// The server looks at its clients once a second, and closes this one up to two seconds after the time has passed.
+    /// The same holds for [`request_timeout`](Self::request_timeout), [`auth_timeout`](Self::auth_timeout) and
+    /// [`OutputLimit::soft`]. `CONFIG GET` shows a time in seconds, rounded up.
     pub fn timeout(self, idle: Option<Duration>) -> Self {
-        self.set_seconds(Setting::Timeout, idle)
+        self.set_time(Setting::Timeout, idle)
     }
 
     /// Closes the connection of a client that has begun a request and not ended it after this long
-    /// (`request-timeout`), to the second. `None`, unless set: never.
+    /// (`request-timeout`); see [`timeout`](Self::timeout) for its precision. `None` (the default) is never.
     pub fn request_timeout(self, wait: Option<Duration>) -> Self {
-        self.set_seconds(Setting::RequestTimeout, wait)
+        self.set_time(Setting::RequestTimeout, wait)
     }
 
-    /// How long a command may wait for its reply (`reply-timeout`), to the second; then `-TIMEOUT …` is
-    /// answered. `None`, unless set: as long as it takes.
+    /// How long a command may wait for its reply (`reply-timeout`); then the server answers `-TIMEOUT …`. `None` (the
+    /// default) is for as long as it takes.
     ///
     /// It is for commands that are answered later (see [`Responder`](crate::Responder)) and say nothing of it
     /// themselves.
     pub fn reply_timeout(self, wait: Option<Duration>) -> Self {
-        self.set_seconds(Setting::ReplyTimeout, wait)
+        self.set_time(Setting::ReplyTimeout, wait)
     }
 
     /// What happens to a client for which more is [pushed](crate::Client::push) than its
@@ -157,9 +161,9 @@ impl Server {
     }
 
     /// Has the system probe silent peers after this time (`tcp-keepalive`), so that a connection
-    /// whose peer has vanished ends. 300 s unless set.
+    /// whose peer has vanished ends. 300 s unless set. The system counts whole seconds, so the time is rounded up.
     pub fn tcp_keepalive(self, idle: Option<Duration>) -> Self {
-        self.set_seconds(Setting::TcpKeepalive, idle)
+        self.set_time(Setting::TcpKeepalive, idle)
     }
 
     /// Databases that `SELECT` can choose from (`databases`): see [`Client::db`](crate::Client::db).
@@ -205,10 +209,10 @@ impl Server {
     }
 
     /// How long a client may take to [authenticate](Self::password) before it is closed
-    /// (`auth-timeout`), to the second. 60 s unless set; `None` is never. A client that speaks TLS has as long for its
-    /// handshake, whether there is a password or not.
+    /// (`auth-timeout`); see [`timeout`](Self::timeout) for its precision. 60 s unless set; `None` is never. A client
+    /// that speaks TLS has as long for its handshake, whether there is a password or not.
     pub fn auth_timeout(self, wait: Option<Duration>) -> Self {
-        self.set_seconds(Setting::AuthTimeout, wait)
+        self.set_time(Setting::AuthTimeout, wait)
     }
 
     /// Whether clients from other machines are turned away as long as there is no
@@ -276,10 +280,9 @@ impl Server {
         self.set(Setting::NotifyKeyspaceEvents, events.bits())
     }
 
-    /// How long a stop waits for clients to take their last replies (`shutdown-timeout`), to the
-    /// second. 10 s unless set.
+    /// How long a stop waits for clients to take their last replies (`shutdown-timeout`). 10 s unless set.
     pub fn shutdown_timeout(self, wait: Duration) -> Self {
-        self.set_seconds(Setting::ShutdownTimeout, Some(wait))
+        self.set_time(Setting::ShutdownTimeout, Some(wait))
     }
 
     /// Leaves SIGTERM and SIGINT to the rest of the program, which stops the server by its
@@ -294,8 +297,8 @@ impl Server {
         self
     }
 
-    fn set_seconds(self, setting: Setting, time: Option<Duration>) -> Self {
-        self.settings.set_seconds(setting, time);
+    fn set_time(self, setting: Setting, time: Option<Duration>) -> Self {
+        self.settings.set_time(setting, time);
         self
     }
 
@@ -375,7 +378,7 @@ impl BoundServer {
         stops.recv().await;
         tracing::info!(clients = server.clients.len(), "stopping");
         drop(serving);
-        let wait = server.settings.seconds(Setting::ShutdownTimeout).unwrap_or_default();
+        let wait = server.settings.time(Setting::ShutdownTimeout).unwrap_or_default();
         let drained = actix_rt::time::timeout(wait, server.clients.run_batches());
         let outcome = match first(drained, stops.recv()).await {
             First::Left(_) => Ok(()),
@@ -431,7 +434,7 @@ pub enum SlowConsumers {
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
-pub struct OutputLimit(settings::OutputLimit);
+pub struct OutputLimit(pub(crate) settings::OutputLimit);
 
 impl OutputLimit {
     /// No limit.
@@ -439,13 +442,14 @@ impl OutputLimit {
 
     /// So many bytes at once, and the client is closed. 0 is no limit.
     pub const fn hard(bytes: usize) -> Self {
-        OutputLimit(settings::OutputLimit { hard: bytes as u64, soft: 0, soft_seconds: 0 })
+        OutputLimit(settings::OutputLimit { hard: bytes as u64, soft: 0, soft_millis: 0 })
     }
 
-    /// Also so many bytes for so long, to the second.
+    /// Adds a soft limit: the server closes a client for which more bytes wait for longer than `time`. The server looks
+    /// at its clients once a second, so it closes this one up to two seconds after the time has passed.
     pub const fn soft(mut self, bytes: usize, time: Duration) -> Self {
         self.0.soft = bytes as u64;
-        self.0.soft_seconds = time.as_secs();
+        self.0.soft_millis = settings::whole_millis(time);
         self
     }
 }
@@ -491,7 +495,7 @@ async fn accept(acceptor: Acceptor, server: Arc<ServerState>) {
         };
         server.stats.accepted();
         if let Stream::Tcp(stream) = &stream
-            && let Err(error) = tune(stream, server.settings.seconds(Setting::TcpKeepalive))
+            && let Err(error) = tune(stream, server.settings.time(Setting::TcpKeepalive))
         {
             tracing::debug!(
                 id = client.id(), client = %client.addr(), %error,
@@ -500,7 +504,7 @@ async fn accept(acceptor: Acceptor, server: Arc<ServerState>) {
         }
         tracing::debug!(id = client.id(), client = %client.addr(), "connection opened");
         #[cfg(feature = "tls")]
-        let stream = acceptor.open(stream, server.settings.seconds(Setting::AuthTimeout));
+        let stream = acceptor.open(stream, server.settings.time(Setting::AuthTimeout));
         Connection::start(stream, Arc::clone(&server), client);
     }
 }

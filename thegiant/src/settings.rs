@@ -37,10 +37,10 @@ pub(crate) enum Setting {
     MaxMemoryClients,
     NormalOutputLimit,
     NormalOutputSoftLimit,
-    NormalOutputSoftSeconds,
+    NormalOutputSoftTime,
     PushOutputLimit,
     PushOutputSoftLimit,
-    PushOutputSoftSeconds,
+    PushOutputSoftTime,
     DropOldestPush,
     ShutdownTimeout,
     ProtectedMode,
@@ -57,6 +57,8 @@ pub(crate) enum Setting {
 enum SettingKind {
     /// A number between these.
     Number(i64, i64),
+    /// A time: the setting has milliseconds, `CONFIG` reads and writes seconds.
+    Time,
     /// Bytes, at least so many; `2mb` is understood.
     Memory(u64),
     /// `yes` or `no`.
@@ -82,31 +84,30 @@ const fn fixed(setting: Setting, name: &'static str, kind: SettingKind, default:
     SettingRow { setting, name, kind, fixed: true, default }
 }
 
-const SECONDS: SettingKind = SettingKind::Number(0, i32::MAX as i64);
 /// The part of a setting with several, which is not shown by itself.
 const PART: &str = "";
 
 /// All settings, in the order of [`Setting`].
 static ROWS: [SettingRow; 26] = [
     row(Setting::MaxClients, "maxclients", SettingKind::Number(1, u32::MAX as i64), 10_000),
-    row(Setting::Timeout, "timeout", SECONDS, 0),
-    row(Setting::TcpKeepalive, "tcp-keepalive", SECONDS, 300),
+    row(Setting::Timeout, "timeout", SettingKind::Time, 0),
+    row(Setting::TcpKeepalive, "tcp-keepalive", SettingKind::Time, 300_000),
     fixed(Setting::TcpBacklog, "tcp-backlog", SettingKind::Number(0, i32::MAX as i64), BACKLOG as i64),
     fixed(Setting::Databases, "databases", SettingKind::Number(1, u16::MAX as i64), 16),
     row(Setting::MaxBulkLen, "proto-max-bulk-len", SettingKind::Memory(MIB), 512 * MIB as i64),
     row(Setting::QueryBufferLimit, "client-query-buffer-limit", SettingKind::Memory(MIB), 1024 * MIB as i64),
-    row(Setting::RequestTimeout, "request-timeout", SECONDS, 0),
-    row(Setting::AuthTimeout, "auth-timeout", SECONDS, 60),
-    row(Setting::ReplyTimeout, "reply-timeout", SECONDS, 0),
+    row(Setting::RequestTimeout, "request-timeout", SettingKind::Time, 0),
+    row(Setting::AuthTimeout, "auth-timeout", SettingKind::Time, 60_000),
+    row(Setting::ReplyTimeout, "reply-timeout", SettingKind::Time, 0),
     row(Setting::MaxMemoryClients, "maxmemory-clients", SettingKind::Memory(0), 0),
     row(Setting::NormalOutputLimit, PART, SettingKind::Memory(0), 0),
     row(Setting::NormalOutputSoftLimit, PART, SettingKind::Memory(0), 0),
-    row(Setting::NormalOutputSoftSeconds, PART, SECONDS, 0),
+    row(Setting::NormalOutputSoftTime, PART, SettingKind::Time, 0),
     row(Setting::PushOutputLimit, PART, SettingKind::Memory(0), 32 * MIB as i64),
     row(Setting::PushOutputSoftLimit, PART, SettingKind::Memory(0), 8 * MIB as i64),
-    row(Setting::PushOutputSoftSeconds, PART, SECONDS, 60),
+    row(Setting::PushOutputSoftTime, PART, SettingKind::Time, 60_000),
     row(Setting::DropOldestPush, "drop-oldest-push", SettingKind::Flag, 0),
-    row(Setting::ShutdownTimeout, "shutdown-timeout", SECONDS, 10),
+    row(Setting::ShutdownTimeout, "shutdown-timeout", SettingKind::Time, 10_000),
     row(Setting::ProtectedMode, "protected-mode", SettingKind::Flag, 1),
     fixed(Setting::DebugCommands, "enable-debug-command", SettingKind::Flag, 0),
     row(Setting::SlowlogLogSlowerThan, "slowlog-log-slower-than", SettingKind::Number(-1, i64::MAX), -1),
@@ -139,11 +140,11 @@ pub(crate) struct OutputLimit {
     pub(crate) hard: u64,
     /// At so many, for so long.
     pub(crate) soft: u64,
-    pub(crate) soft_seconds: u64,
+    pub(crate) soft_millis: u64,
 }
 
 impl OutputLimit {
-    pub(crate) const NONE: OutputLimit = OutputLimit { hard: 0, soft: 0, soft_seconds: 0 };
+    pub(crate) const NONE: OutputLimit = OutputLimit { hard: 0, soft: 0, soft_millis: 0 };
 
     /// Whether there is a limit at all.
     pub(crate) fn is_any(self) -> bool {
@@ -186,30 +187,29 @@ impl Settings {
         usize::try_from(self.get(setting)).unwrap_or(usize::MAX)
     }
 
-    /// A time of whole seconds; 0 is none.
-    pub(crate) fn seconds(&self, setting: Setting) -> Option<Duration> {
-        Some(self.get(setting)).filter(|seconds| *seconds > 0).map(Duration::from_secs)
+    /// Returns a time; 0 is none.
+    pub(crate) fn time(&self, setting: Setting) -> Option<Duration> {
+        Some(self.get(setting)).filter(|millis| *millis > 0).map(Duration::from_millis)
     }
 
     pub(crate) fn set(&self, setting: Setting, value: u64) {
         self.0[setting as usize].store(value, Relaxed);
     }
 
-    /// Sets a time: a part of a second counts as a whole one, none as never.
-    pub(crate) fn set_seconds(&self, setting: Setting, time: Option<Duration>) {
-        let seconds = time.map_or(0, |time| time.as_secs() + u64::from(time.subsec_nanos() > 0));
-        self.set(setting, seconds);
+    /// Sets a time; `None` is 0.
+    pub(crate) fn set_time(&self, setting: Setting, time: Option<Duration>) {
+        self.set(setting, time.map_or(0, whole_millis));
     }
 
     pub(crate) fn set_output_limit(&self, hard: Setting, limit: OutputLimit) {
-        let values = [limit.hard, limit.soft, limit.soft_seconds];
+        let values = [limit.hard, limit.soft, limit.soft_millis];
         self.0[hard as usize..].iter().zip(values).for_each(|(cell, value)| cell.store(value, Relaxed));
     }
 
     /// The limit of a class, named by its first part.
     pub(crate) fn output_limit(&self, hard: Setting) -> OutputLimit {
-        let [hard, soft, soft_seconds] = [0, 1, 2].map(|part| self.0[hard as usize + part].load(Relaxed));
-        OutputLimit { hard, soft, soft_seconds }
+        let [hard, soft, soft_millis] = [0, 1, 2].map(|part| self.0[hard as usize + part].load(Relaxed));
+        OutputLimit { hard, soft, soft_millis }
     }
 
     pub(crate) fn query_buffer_limit(&self) -> usize {
@@ -255,6 +255,7 @@ impl Settings {
     fn text(&self, row: &SettingRow) -> String {
         match row.kind {
             SettingKind::Number(..) => self.signed(row.setting).to_string(),
+            SettingKind::Time => shown_seconds(self.get(row.setting)).to_string(),
             SettingKind::Memory(_) => self.get(row.setting).to_string(),
             SettingKind::Flag => (if self.flag(row.setting) { "yes" } else { "no" }).to_owned(),
             SettingKind::Events => Events::from_bits(self.get(row.setting)).letters(),
@@ -263,8 +264,8 @@ impl Settings {
 
     fn output_limits_text(&self) -> String {
         let class = |(class, hard)| {
-            let OutputLimit { hard, soft, soft_seconds } = self.output_limit(hard);
-            format!("{class} {hard} {soft} {soft_seconds}")
+            let OutputLimit { hard, soft, soft_millis } = self.output_limit(hard);
+            format!("{class} {hard} {soft} {}", shown_seconds(soft_millis))
         };
         OUTPUT_CLASSES.map(class).join(" ")
     }
@@ -335,6 +336,17 @@ impl Changed {
     }
 }
 
+/// Milliseconds of a time. A part of one counts as a whole one, so that a short time never becomes 0, which is no limit.
+pub(crate) const fn whole_millis(time: Duration) -> u64 {
+    let millis = time.as_nanos().div_ceil(1_000_000);
+    if millis > i64::MAX as u128 { i64::MAX as u64 } else { millis as u64 }
+}
+
+/// Seconds as `CONFIG GET` shows them: a part of one as a whole one, since 0 is no limit.
+fn shown_seconds(millis: u64) -> u64 {
+    millis.div_ceil(1000)
+}
+
 fn parse_value(kind: SettingKind, value: &str) -> Result<u64, RefusalReason> {
     let between = |least: i64, most: i64| {
         RefusalReason::Text(format!("argument must be between {least} and {most} inclusive"))
@@ -344,6 +356,9 @@ fn parse_value(kind: SettingKind, value: &str) -> Result<u64, RefusalReason> {
             let number: i64 =
                 parse_integer(value.as_bytes()).ok_or("argument couldn't be parsed into an integer")?;
             if (least..=most).contains(&number) { Ok(number as u64) } else { Err(between(least, most)) }
+        }
+        SettingKind::Time => {
+            parse_value(SettingKind::Number(0, i32::MAX.into()), value).map(|seconds| seconds * 1000)
         }
         SettingKind::Memory(least) => {
             let bytes = parse_memory(value).ok_or("argument must be a memory value")?;
@@ -386,7 +401,8 @@ fn parse_output_limits(value: &str) -> Result<Vec<(Setting, u64)>, RefusalReason
     for [class, hard, soft, seconds] in classes {
         let known = OUTPUT_CLASSES.iter().find(|(known, _)| known.eq_ignore_ascii_case(class));
         let (_, first) = known.ok_or("Invalid client class specified in buffer limit configuration.")?;
-        let numbers = [parse_memory(hard), parse_memory(soft), seconds.parse().ok()];
+        let time = seconds.parse().ok().and_then(|seconds: u64| seconds.checked_mul(1000));
+        let numbers = [parse_memory(hard), parse_memory(soft), time];
         for (part, number) in numbers.into_iter().enumerate() {
             let number =
                 number.ok_or("Error in hard, soft or soft_seconds setting in buffer limit configuration.")?;
@@ -429,12 +445,42 @@ mod tests {
         assert_eq!(change(&[("timeout", "5"), ("databases", "6")]), Err(text("can't set immutable config")));
         assert_eq!(settings.get(Setting::Timeout), 0);
         assert_eq!(change(&[("timeout", "5"), ("Protected-Mode", "NO")]), Ok(()));
-        assert_eq!((settings.get(Setting::Timeout), settings.flag(Setting::ProtectedMode)), (5, false));
+        assert_eq!((settings.get(Setting::Timeout), settings.flag(Setting::ProtectedMode)), (5000, false));
         assert_eq!(change(&[("client-output-buffer-limit", "pubsub 1mb 2k 3")]), Ok(()));
-        let expected = OutputLimit { hard: 1 << 20, soft: 2_000, soft_seconds: 3 };
+        let expected = OutputLimit { hard: 1 << 20, soft: 2_000, soft_millis: 3000 };
         assert_eq!(settings.output_limit(Setting::PushOutputLimit), expected);
         assert_eq!(settings.output_limits_text(), "normal 0 0 0 pubsub 1048576 2000 3");
         assert_eq!(change(&[("slowlog-log-slower-than", "-1")]), Ok(()));
         assert_eq!(settings.signed(Setting::SlowlogLogSlowerThan), -1);
+    }
+
+    #[test]
+    fn a_time_keeps_its_milliseconds_and_is_shown_in_whole_seconds() {
+        let settings = Settings::default();
+        let shown = |name| settings.all().find(|(known, _)| *known == name).map(|(_, value)| value);
+        for (nanos, millis, seconds) in
+            [(1, 1, "1"), (200_000_000, 200, "1"), (1_000_000_000, 1000, "1"), (1_000_000_001, 1001, "2")]
+        {
+            settings.set_time(Setting::ShutdownTimeout, Some(Duration::from_nanos(nanos)));
+            assert_eq!(settings.time(Setting::ShutdownTimeout), Some(Duration::from_millis(millis)));
+            assert_eq!(shown("shutdown-timeout").as_deref(), Some(seconds));
+        }
+        settings.set_time(Setting::ShutdownTimeout, Some(Duration::MAX));
+        assert!(settings.time(Setting::ShutdownTimeout) > Some(Duration::from_secs(u32::MAX.into())));
+        assert_eq!(settings.change(&[(b"shutdown-timeout", b"2")]), Ok(()));
+        assert_eq!(settings.time(Setting::ShutdownTimeout), Some(Duration::from_secs(2)));
+    }
+
+    #[test]
+    fn the_time_of_a_soft_limit_keeps_its_milliseconds() {
+        let settings = Settings::default();
+        let limit = crate::OutputLimit::hard(2).soft(1, Duration::from_millis(500));
+        settings.set_output_limit(Setting::NormalOutputLimit, limit.0);
+        assert_eq!(settings.output_limit(Setting::NormalOutputLimit).soft_millis, 500);
+        assert!(settings.output_limits_text().starts_with("normal 2 1 1 "));
+        let too_long = format!("normal 0 1 {}", u64::MAX);
+        settings
+            .change(&[(b"client-output-buffer-limit", too_long.as_bytes())])
+            .expect_err("too long a time");
     }
 }

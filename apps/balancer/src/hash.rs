@@ -1,7 +1,6 @@
 //! To which of several servers a key belongs, by its bytes alone.
 
-use std::str::FromStr;
-
+use clap::ValueEnum;
 use crc::{CRC_16_XMODEM, Crc};
 use md5::{Digest, Md5};
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
@@ -21,28 +20,15 @@ pub enum Hash {
 }
 
 /// The name of a way to spread keys.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum HashKind {
-    /// See [`Hash::Ketama`].
+    /// Ring of points, compatible with twemproxy's `ketama` and `fnv1a_64`
     Ketama,
-    /// See [`Hash::Rendezvous`].
+    /// Highest random weight, which spreads keys most evenly
     #[default]
     Rendezvous,
-    /// See [`Hash::Slots`].
+    /// The 16384 slots of Redis Cluster, an equal part of them for each server
     Slots,
-}
-
-impl FromStr for HashKind {
-    type Err = String;
-
-    fn from_str(name: &str) -> Result<Self, Self::Err> {
-        match name {
-            "ketama" => Ok(HashKind::Ketama),
-            "rendezvous" => Ok(HashKind::Rendezvous),
-            "slots" => Ok(HashKind::Slots),
-            other => Err(format!("{other} is neither ketama, rendezvous nor slots")),
-        }
-    }
 }
 
 impl Hash {

@@ -21,21 +21,21 @@ pub use balancer::Balancer;
 pub use cluster::{Cluster, Watch};
 pub use hash::{Hash, HashKind};
 pub use nodes::Nodes;
-pub use options::{HELP, Options, USAGE};
+pub use options::Options;
 pub use spread::Spread;
 use thegiant::{Upstream, UpstreamHandle};
 
 /// Starts what the command line asks for; of a cluster, it is then known where its slots are, if it says so.
 ///
 /// # Errors
-/// Of options for TLS: which cannot be used, and why.
+/// If the password or a file for TLS cannot be read.
 ///
 /// # Panics
 /// If there are no addresses, or there is no actix system running.
 pub async fn start(options: &Options) -> io::Result<UpstreamHandle> {
     let upstreams = options.upstreams()?;
     if !options.cluster {
-        let nodes = Nodes::new(options.hash, &options.groups, options.keep);
+        let nodes = Nodes::new(options.hash, &options.groups(), options.no_eject);
         return Ok(Upstream::start_all(upstreams, Balancer::new(nodes)));
     }
     let (cluster, watch) = Cluster::new();

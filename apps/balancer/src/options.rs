@@ -1,111 +1,80 @@
 //! The command line.
 
-use std::{io, time::Duration};
+use std::{io, num::NonZeroUsize, path::PathBuf, time::Duration};
 
-use cli::{Mistake, Values};
+use clap::Parser;
+use cli::{Secret, ServerOptions};
 use thegiant::{ClientTls, Upstream};
 
 use crate::hash::HashKind;
 
-/// What the options are for.
-pub const HELP: &str =
-    "  --hash KIND          spread keys as KIND: rendezvous, most evenly, ketama, as twemproxy does, or slots, as Redis
-                       Cluster numbers them (rendezvous)
-  --keep               keys of a server that is down are not given to others meanwhile
-  --cluster            the addresses are nodes of a Redis Cluster, which says itself where keys are
-  --connections N      at most so many connections to each server, which all clients share (1)
-  --server-user USER, --server-password PASSWORD
-                       say this to the servers
-  --server-tls         speak TLS with the servers; their certificates are of an authority that this system trusts,
-                       unless it is said which one
-  --server-ca FILE     of this one (PEM)
-  --server-cert FILE, --server-key FILE
-                       show them this certificate, and have its private key
-  --timeout MS         take a server for lost that says nothing for so long while it is asked (5000)
-";
-
-/// The usage, behind the name of the program.
-pub const USAGE: &str = "[OPTIONS] ADDR[,REPLICA ...] ...";
-
-/// What the command line says.
-#[derive(Debug)]
+/// Proxy that spreads keys over several Redis servers, or stands for a Redis Cluster
+#[derive(Parser)]
+#[command(version)]
 pub struct Options {
-    /// Addresses of servers, each with its replicas behind it.
-    pub groups: Vec<Vec<String>>,
-    /// How keys are spread.
+    /// Address of a Redis server, HOST:PORT or unix:PATH, and the addresses of its replicas
+    #[arg(required = true, value_name = "ADDR[,REPLICA...]")]
+    addresses: Vec<String>,
+    /// How keys are spread over the servers
+    #[arg(long, value_name = "KIND", default_value = "rendezvous", conflicts_with = "cluster")]
     pub hash: HashKind,
-    /// Whether keys of a server that is down stay there.
-    pub keep: bool,
-    /// Whether it is a cluster.
+    /// Keep the keys of a server that is down; without this option they go to the other servers
+    #[arg(long, conflicts_with = "cluster")]
+    pub no_eject: bool,
+    /// Treat the addresses as nodes of a Redis Cluster
+    #[arg(long)]
     pub cluster: bool,
-    connections: usize,
-    user: Option<String>,
-    password: Option<String>,
+    /// Maximum number of connections to each server, which all clients share
+    #[arg(long, value_name = "N", default_value = "1")]
+    connections: NonZeroUsize,
+    /// Upstream reply timeout, in ms
+    #[arg(long, value_name = "MS", default_value = "5000", value_parser = cli::millis)]
     timeout: Duration,
-    tls: bool,
-    ca: Option<String>,
-    certificate: Option<String>,
-    key: Option<String>,
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        Options {
-            groups: Vec::new(),
-            hash: HashKind::default(),
-            keep: false,
-            cluster: false,
-            connections: 1,
-            user: None,
-            password: None,
-            timeout: Duration::from_secs(5),
-            tls: false,
-            ca: None,
-            certificate: None,
-            key: None,
-        }
-    }
+    /// User name for the servers
+    #[arg(long, value_name = "USER")]
+    server_user: Option<String>,
+    /// Password for the servers (other users of this machine see it in the process list)
+    #[arg(long, value_name = "PASSWORD", allow_hyphen_values = true)]
+    server_password: Option<String>,
+    /// File with the password for the servers; the environment variable BALANCER_SERVER_PASSWORD is another place for it
+    #[arg(long, value_name = "FILE")]
+    server_password_file: Option<PathBuf>,
+    /// Speak TLS with the servers
+    #[arg(long)]
+    server_tls: bool,
+    /// Certificate authority of the servers (PEM) [default: those that this system trusts]
+    #[arg(long, value_name = "FILE", requires = "server_tls")]
+    server_ca: Option<PathBuf>,
+    /// Client certificate for the servers (PEM)
+    #[arg(long, value_name = "FILE", requires_all = ["server_tls", "server_key"])]
+    server_cert: Option<PathBuf>,
+    /// Private key of the client certificate (PEM)
+    #[arg(long, value_name = "FILE", requires = "server_cert")]
+    server_key: Option<PathBuf>,
+    /// Options that every app has.
+    #[command(flatten)]
+    pub server: ServerOptions,
 }
 
 impl Options {
-    /// Takes an option, if there is one of this name; what has no name is an address.
-    ///
-    /// # Errors
-    /// It cannot be what it is.
-    pub fn set(&mut self, name: &str, values: &mut Values<'_>) -> Result<bool, Mistake> {
-        match name {
-            "" => self.groups.push(values.take()?.split(',').map(str::to_owned).collect()),
-            "hash" => {
-                self.hash = values.take()?.parse::<HashKind>().map_err(|wrong| format!("--hash: {wrong}"))?
-            }
-            "keep" => self.keep = true,
-            "cluster" => self.cluster = true,
-            "connections" => self.connections = number(name, values)?,
-            "server-user" => self.user = Some(values.take()?),
-            "server-password" => self.password = Some(values.take()?),
-            "server-tls" => self.tls = true,
-            "server-ca" => self.ca = Some(values.take()?),
-            "server-cert" => self.certificate = Some(values.take()?),
-            "server-key" => self.key = Some(values.take()?),
-            "timeout" => self.timeout = Duration::from_millis(number(name, values)? as u64),
-            _ => return Ok(false),
-        }
-        Ok(true)
+    /// Returns the addresses of the servers, each with its replicas behind it.
+    pub fn groups(&self) -> Vec<Vec<&str>> {
+        self.addresses.iter().map(|group| group.split(',').collect()).collect()
     }
 
-    /// The servers, in the order in which they were given.
+    /// Returns the servers, in the order in which they were given.
     ///
     /// # Errors
-    /// Of options for TLS: which cannot be used, and why.
+    /// If the password or a file for TLS cannot be read.
     pub fn upstreams(&self) -> io::Result<Vec<Upstream>> {
-        let tls = self.tls()?;
-        let upstream = |address: &String| {
+        let (password, tls) = (self.password()?, self.tls());
+        let upstream = |address: &str| {
             let mut upstream =
-                Upstream::new(address).connections(self.connections).reply_timeout(self.timeout);
-            if let Some(user) = &self.user {
+                Upstream::new(address).connections(self.connections.get()).reply_timeout(self.timeout);
+            if let Some(user) = &self.server_user {
                 upstream = upstream.user(user);
             }
-            if let Some(password) = &self.password {
+            if let Some(password) = &password {
                 upstream = upstream.password(password);
             }
             match &tls {
@@ -113,33 +82,27 @@ impl Options {
                 None => Ok(upstream),
             }
         };
-        self.groups.iter().flatten().map(upstream).collect()
+        self.groups().into_iter().flatten().map(upstream).collect()
     }
 
-    fn tls(&self) -> io::Result<Option<ClientTls>> {
-        let wrong = |why| Err(io::Error::new(io::ErrorKind::InvalidInput, why));
-        if !self.tls {
-            return match (&self.ca, &self.certificate, &self.key) {
-                (None, None, None) => Ok(None),
-                _ => wrong("--server-ca, --server-cert and --server-key are for --server-tls"),
-            };
+    fn password(&self) -> io::Result<Option<String>> {
+        Secret {
+            option: "--server-password",
+            value: self.server_password.as_deref(),
+            file: self.server_password_file.as_deref(),
+            variable: "BALANCER_SERVER_PASSWORD",
         }
-        let mut tls = ClientTls::new();
-        if let Some(ca) = &self.ca {
+        .read()
+    }
+
+    fn tls(&self) -> Option<ClientTls> {
+        let mut tls = self.server_tls.then(ClientTls::new)?;
+        if let Some(ca) = &self.server_ca {
             tls = tls.ca(ca);
         }
-        match (&self.certificate, &self.key) {
-            (Some(certificate), Some(key)) => Ok(Some(tls.certificate(certificate, key))),
-            (None, None) => Ok(Some(tls)),
-            _ => wrong("--server-cert and --server-key go together"),
+        if let (Some(certificate), Some(key)) = (&self.server_cert, &self.server_key) {
+            tls = tls.certificate(certificate, key);
         }
-    }
-}
-
-fn number(name: &str, values: &mut Values<'_>) -> Result<usize, Mistake> {
-    let value = values.take()?;
-    match value.parse() {
-        Ok(number) if number > 0 => Ok(number),
-        _ => Err(format!("--{name} {value}: that is not a number it can be").into()),
+        Some(tls)
     }
 }

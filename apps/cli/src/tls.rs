@@ -1,40 +1,36 @@
-//! What the command line says of TLS.
+//! Options for TLS.
 
 use std::{io, path::PathBuf};
 
+use clap::Args;
 use thegiant::{Server, ServerTls};
 
-#[derive(Default)]
-pub(super) struct Options {
-    certificate: Option<PathBuf>,
-    key: Option<PathBuf>,
-    ca: Option<PathBuf>,
+#[derive(Args)]
+pub(super) struct TlsOptions {
+    /// Certificate (PEM): the server speaks TLS on every HOST:PORT
+    #[arg(long, value_name = "FILE", requires = "tls_key")]
+    tls_cert: Option<PathBuf>,
+    /// Private key of the certificate (PEM)
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    tls_key: Option<PathBuf>,
+    /// Certificate authority (PEM): the server refuses clients without a certificate from it
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    tls_ca: Option<PathBuf>,
 }
 
-impl Options {
-    /// Where the value of this option belongs.
-    pub(super) fn option(&mut self, name: &str) -> &mut Option<PathBuf> {
-        match name {
-            "tls-cert" => &mut self.certificate,
-            "tls-key" => &mut self.key,
-            _ => &mut self.ca,
-        }
-    }
-
-    /// How a server listens at an address: without TLS at a unix socket, or if there is none at all.
-    pub(super) fn bind(self) -> io::Result<impl Fn(Server, &String) -> io::Result<Server>> {
-        let tls = match (self.certificate, self.key, self.ca) {
-            (Some(certificate), Some(key), None) => Some(ServerTls::new(certificate, key)),
-            (Some(certificate), Some(key), Some(ca)) => Some(ServerTls::new(certificate, key).client_ca(ca)),
-            (None, None, None) => None,
-            _ => {
-                let why = "for TLS there have to be both --tls-cert and --tls-key";
-                return Err(io::Error::new(io::ErrorKind::InvalidInput, why));
+impl TlsOptions {
+    /// Returns how a server listens on an address. A unix socket has no TLS.
+    pub(super) fn bind(&self) -> impl Fn(Server, &String) -> io::Result<Server> {
+        let tls = self.tls_cert.as_ref().zip(self.tls_key.as_ref()).map(|(certificate, key)| {
+            let tls = ServerTls::new(certificate, key);
+            match &self.tls_ca {
+                Some(ca) => tls.client_ca(ca),
+                None => tls,
             }
-        };
-        Ok(move |server: Server, address: &String| match &tls {
+        });
+        move |server, address| match &tls {
             Some(tls) if !address.starts_with("unix:") => server.bind_tls(address, tls.clone()),
             _ => server.bind(address),
-        })
+        }
     }
 }

@@ -20,10 +20,9 @@ mod reading;
 mod stats;
 mod store;
 
-use std::{sync::Arc, time::Duration};
+use std::{io, sync::Arc, time::Duration};
 
 use actix_rt::time::interval;
-use cli::CommandLine;
 use collector::Collector;
 use options::Options;
 use stats::{Seen, Stats};
@@ -31,13 +30,14 @@ use thegiant::prelude::*;
 
 #[actix::main]
 async fn main() {
-    let mut options = Options::default();
-    let command_line = CommandLine::read(options::HELP, |name, values| options.set(name, values));
-    let store = options.open().unwrap_or_else(|error| cli::fail(1, &error));
+    cli::run(serve).await;
+}
+
+async fn serve(options: Options) -> io::Result<()> {
     let stats = Arc::new(Stats::default());
-    let collector = Collector::new(store, options.retention, Arc::clone(&stats));
-    let collector = collector.unwrap_or_else(|error| cli::fail(1, &error)).start();
-    if options.prints_stats {
+    let collector = Collector::new(options.open()?, options.retention, Arc::clone(&stats));
+    let collector = collector.map_err(io::Error::other)?.start();
+    if options.stats {
         print_stats(Arc::clone(&stats));
     }
     let app = App::new()
@@ -47,7 +47,7 @@ async fn main() {
         .connected(collector.clone())
         .disconnected(collector)
         .info("Collector", move |info| stats.info(info));
-    command_line.serve(app).await;
+    options.server.serve(app).await
 }
 
 /// Prints a line a second.

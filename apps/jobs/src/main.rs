@@ -17,35 +17,47 @@ mod top;
 mod waiting;
 mod workers;
 
-use std::{env, process::ExitCode, sync::Arc};
+use std::{io, sync::Arc};
 
+use clap::{Parser, Subcommand};
+use cli::{Password, ServerOptions};
 use thegiant::prelude::*;
 
-fn main() -> ExitCode {
-    let words: Vec<String> = env::args().skip(1).collect();
-    match words.as_slice() {
-        [top, address] if top == "top" => match top::run(address) {
-            Ok(()) => ExitCode::SUCCESS,
-            Err(error) => {
-                eprintln!("jobs: {address}: {error}");
-                ExitCode::FAILURE
-            }
-        },
-        [top, ..] if top == "top" => {
-            eprintln!("jobs: which server? Write `jobs top ADDR`, such as `jobs top 127.0.0.1:6380`");
-            ExitCode::from(2)
-        }
-        _ => {
-            serve();
-            ExitCode::SUCCESS
-        }
-    }
+/// Work queue with request and reply
+#[derive(Parser)]
+#[command(version, args_conflicts_with_subcommands = true)]
+struct Options {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    server: ServerOptions,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Show the queues of a running server, once a second
+    Top {
+        /// Address of the server, HOST:PORT or unix:PATH
+        #[arg(value_name = "ADDR")]
+        address: String,
+        #[command(flatten)]
+        password: Password,
+    },
 }
 
 #[actix::main]
-async fn serve() {
+async fn main() {
+    cli::run(async |options: Options| match options.command {
+        Some(Command::Top { address, password }) => top::run(&address, password.read()?.as_deref())
+            .map_err(|error| io::Error::other(format!("{address}: {error}"))),
+        None => serve(&options.server).await,
+    })
+    .await;
+}
+
+async fn serve(server: &ServerOptions) -> io::Result<()> {
     let totals = Arc::new(queues::Totals::default());
     let jobs = server::Jobs::new(Arc::clone(&totals)).start();
     let app = App::new().mount(jobs.clone()).disconnected(jobs).info("Jobs", move |info| totals.tell(info));
-    cli::serve(app).await;
+    server.serve(app).await
 }

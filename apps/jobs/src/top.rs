@@ -28,12 +28,15 @@ const COLUMNS: [(&str, &str); 6] = [
 ];
 
 /// Shows the queues of the server at `address` until somebody presses `q`.
-pub(crate) fn run(address: &str) -> Result<(), Box<dyn std::error::Error>> {
+pub(crate) fn run(address: &str, password: Option<&str>) -> Result<(), Box<dyn std::error::Error>> {
     let url = match address.strip_prefix("unix:") {
         Some(path) => format!("redis+unix://{path}"),
         None => format!("redis://{address}"),
     };
     let mut connection = Client::open(url)?.get_connection_with_timeout(Duration::from_secs(5))?;
+    if let Some(password) = password {
+        redis::cmd("AUTH").arg(password).exec(&mut connection)?;
+    }
     let mut snapshot = Snapshot::take(&mut connection, None)?;
     let mut terminal = ratatui::try_init()?;
     let shown = show(&mut terminal, &mut snapshot, &mut connection, address);

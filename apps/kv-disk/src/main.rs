@@ -13,10 +13,9 @@ mod lsm;
 mod options;
 mod sqlite;
 
-use std::time::Duration;
+use std::{io, time::Duration};
 
 use actix_rt::{task::spawn_blocking, time::interval};
-use cli::CommandLine;
 use kv::Store;
 use thegiant::prelude::*;
 
@@ -30,24 +29,22 @@ use crate::{
 
 #[actix::main]
 async fn main() {
-    let mut options = Options::default();
-    let command_line = CommandLine::read(options::HELP, |name, values| options.set(name, values));
-    match options.engine {
-        EngineName::Lsm => serve::<Lsm>(command_line, &options).await,
-        EngineName::Sqlite => serve::<Sqlite>(command_line, &options).await,
-    }
+    cli::run(async |options: Options| match options.engine {
+        EngineName::Lsm => serve::<Lsm>(&options).await,
+        EngineName::Sqlite => serve::<Sqlite>(&options).await,
+    })
+    .await;
 }
 
-async fn serve<E: Engine>(command_line: CommandLine, options: &Options) {
-    let engine = options.open::<E>().unwrap_or_else(|error| cli::fail(1, &error));
-    let disk = Disk::open(engine, options.durability == Durability::Always);
-    let disk = disk.unwrap_or_else(|error| cli::fail(1, &error));
+async fn serve<E: Engine>(options: &Options) -> io::Result<()> {
+    let engine = options.open::<E>()?;
+    let disk = Disk::open(engine, options.durability == Durability::Always).map_err(io::Error::other)?;
     if let Durability::Every(time) = options.durability {
         sync_every(time, disk.syncer());
     }
     let app = App::new();
     let store = Store::new(disk, app.keyspace());
-    command_line.serve(app.info("Keyspace", store.info()).mount(store.start())).await;
+    options.server.serve(app.info("Keyspace", store.info()).mount(store.start())).await
 }
 
 /// Has the disk hold what has been written, from time to time, in a thread for what takes its time.

@@ -3,92 +3,68 @@
 use std::{
     fs, io,
     path::{Path, PathBuf},
+    str::FromStr,
     time::Duration,
 };
 
-use cli::Values;
+use clap::{Parser, ValueEnum};
+use cli::ServerOptions;
 
 use crate::engine::{self, Engine};
 
-pub(crate) const HELP: &str =
-    "  --engine ENGINE      keep the keys in an LSM tree (lsm, the default) or in SQLite (sqlite)
-  --dir PATH           keep them in this folder, which is made if it is not there (kv-disk.data)
-  --durability WHEN    when the disk has to hold what is written:
-                         always     before it is answered (the default)
-                         every MS   that many milliseconds later at the latest
-                         os         when the operating system sees fit
-";
+/// Key-value server that keeps its keys on disk, with the string and generic key commands of Redis 7.0
+#[derive(Parser)]
+#[command(version)]
+pub(crate) struct Options {
+    /// Storage engine
+    #[arg(long, default_value = "lsm")]
+    pub(crate) engine: EngineName,
+    /// Folder for the keys; the server creates it if it does not exist
+    #[arg(long, value_name = "PATH", default_value = "kv-disk.data")]
+    dir: PathBuf,
+    /// When a write reaches the disk: always (before its reply), every=MS (at most MS milliseconds later) or os
+    #[arg(long, value_name = "WHEN", default_value = "always")]
+    pub(crate) durability: Durability,
+    #[command(flatten)]
+    pub(crate) server: ServerOptions,
+}
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum EngineName {
-    #[default]
+    /// LSM tree (fjall)
     Lsm,
+    /// SQLite
     Sqlite,
 }
 
 /// When the disk has to hold what has been written.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Durability {
-    #[default]
     Always,
     Every(Duration),
     Os,
 }
 
-#[derive(Debug)]
-pub(crate) struct Options {
-    pub(crate) engine: EngineName,
-    pub(crate) durability: Durability,
-    folder: PathBuf,
-}
+impl FromStr for Durability {
+    type Err = String;
 
-impl Default for Options {
-    fn default() -> Self {
-        Options {
-            engine: EngineName::default(),
-            durability: Durability::default(),
-            folder: "kv-disk.data".into(),
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match (text, text.strip_prefix("every=")) {
+            ("always", _) => Ok(Durability::Always),
+            ("os", _) => Ok(Durability::Os),
+            (_, Some(time)) => cli::millis(time).map(Durability::Every),
+            _ => Err("expected always, every=MS or os".to_owned()),
         }
     }
 }
 
 impl Options {
-    /// Takes an option, if there is one of this name.
-    pub(crate) fn set(&mut self, name: &str, values: &mut Values<'_>) -> Result<bool, cli::Mistake> {
-        match name {
-            "dir" => self.folder = values.take()?.into(),
-            "engine" => {
-                self.engine = match values.take()?.as_str() {
-                    "lsm" => EngineName::Lsm,
-                    "sqlite" => EngineName::Sqlite,
-                    other => return Err(format!("there is no engine {other}: it is lsm or sqlite").into()),
-                }
-            }
-            "durability" => {
-                self.durability = match values.take()?.as_str() {
-                    "always" => Durability::Always,
-                    "os" => Durability::Os,
-                    "every" => match values.take()?.parse() {
-                        Ok(milliseconds @ 1..) => Durability::Every(Duration::from_millis(milliseconds)),
-                        _ => return Err("every how many milliseconds? Write --durability every 1000".into()),
-                    },
-                    other => {
-                        return Err(format!("{other} is not a time: it is always, every MS or os").into());
-                    }
-                }
-            }
-            _ => return Ok(false),
-        }
-        Ok(true)
-    }
-
     /// Opens what is in the folder, or begins it.
     pub(crate) fn open<E: Engine>(&self) -> io::Result<E> {
-        let folder = self.folder.join(E::NAME);
-        let other =
-            engine::NAMES.into_iter().find(|name| *name != E::NAME && self.folder.join(name).exists());
+        let folder = self.dir.join(E::NAME);
+        let other = engine::NAMES.into_iter().find(|name| *name != E::NAME && self.dir.join(name).exists());
         if let Some(other) = other {
-            let text = format!("{} was made with --engine {other}", self.folder.display());
+            let text = format!("{} was made with --engine {other}", self.dir.display());
             return Err(io::Error::other(text));
         }
         let writable = fs::create_dir_all(&folder).and_then(|()| try_to_write(&folder));

@@ -2,12 +2,28 @@
 //!
 //! An in-memory key-value server with the string and the generic key commands of Redis 7.0.
 
+use std::io;
+
+use clap::Parser;
+use cli::ServerOptions;
 use kv::{Memory, Store};
 use thegiant::prelude::*;
 
+/// In-memory key-value server with the string and generic key commands of Redis 7.0
+#[derive(Parser)]
+#[command(version)]
+struct Options {
+    #[command(flatten)]
+    server: ServerOptions,
+}
+
 #[actix::main]
 async fn main() {
+    cli::run(serve).await;
+}
+
+async fn serve(options: Options) -> io::Result<()> {
     let app = App::new();
     let store = Store::new(Memory::default(), app.keyspace());
-    cli::serve(app.info("Keyspace", store.info()).mount(store.start())).await;
+    options.server.serve(app.info("Keyspace", store.info()).mount(store.start())).await
 }

@@ -10,20 +10,23 @@ mod database;
 mod options;
 mod reader;
 
-use cli::CommandLine;
+use std::io;
+
 use thegiant::prelude::*;
 
 use crate::{cache::Cache, database::Database, options::Options, reader::Reader};
 
 #[actix::main]
 async fn main() {
-    let mut options = Options::default();
-    let command_line = CommandLine::read(options::HELP, |name, values| options.set(name, values));
-    let database = Database::open(&options.database, options.connections, options.patience).await;
-    let database = database.unwrap_or_else(|failure| {
-        cli::fail(1, &std::io::Error::other(format!("the database cannot be opened: {failure}")))
-    });
-    let reader = Reader::new(database, Cache::new(options.memory, options.lifetimes));
+    cli::run(serve).await;
+}
+
+async fn serve(options: Options) -> io::Result<()> {
+    let database =
+        Database::open(&options.database()?, options.connections.get(), options.query_timeout).await;
+    let database =
+        database.map_err(|failure| io::Error::other(format!("the database cannot be opened: {failure}")))?;
+    let reader = Reader::new(database, Cache::new(options.memory(), options.lifetimes()));
     let app = App::new().info("Readthrough", reader.info());
-    command_line.serve(app.mount(reader.start())).await;
+    options.server.serve(app.mount(reader.start())).await
 }

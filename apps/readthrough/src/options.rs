@@ -1,66 +1,63 @@
 //! The command line.
 
-use std::{str::FromStr, time::Duration};
+use std::{io, num::NonZeroU32, path::PathBuf, time::Duration};
 
-use cli::{Mistake, Values};
+use clap::Parser;
+use cli::{Secret, ServerOptions};
 
 use crate::cache::Lifetimes;
 
-pub(crate) const HELP: &str =
-    "  --database URL       read through to this database: sqlite:PATH or postgres://USER:PASSWORD@HOST/NAME
-                       (sqlite:readthrough.db); its table `entries` is made if it is not there
-  --connections N      at most so many connections to it (8)
-  --patience MS        wait for its answers for so long (2000)
-  --ttl SECONDS        take a value for true for so long, a tenth more or less (60)
-  --negative-ttl SECONDS
-                       the same, of a key that there is not (5)
-  --stale SECONDS      answer what is older for so long while it is read again, or cannot be (3600)
-  --memory MIB         keep so much in memory (64)
-";
-
-#[derive(Debug)]
+/// Cache in front of an SQL database
+#[derive(Parser)]
+#[command(version)]
 pub(crate) struct Options {
-    pub(crate) database: String,
-    pub(crate) connections: u32,
-    pub(crate) patience: Duration,
-    pub(crate) lifetimes: Lifetimes,
-    pub(crate) memory: usize,
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        let seconds = Duration::from_secs;
-        Options {
-            database: "sqlite:readthrough.db".to_owned(),
-            connections: 8,
-            patience: seconds(2),
-            lifetimes: Lifetimes { value: seconds(60), absence: seconds(5), stale: seconds(3600) },
-            memory: 64 << 20,
-        }
-    }
+    /// Database URL, sqlite:PATH or postgres://USER@HOST/NAME [default: sqlite:readthrough.db]
+    #[arg(long, value_name = "URL")]
+    database: Option<String>,
+    /// File with the database URL, for a URL with a password; the environment variable DATABASE_URL is another place for it
+    #[arg(long, value_name = "FILE")]
+    database_file: Option<PathBuf>,
+    /// Maximum number of database connections
+    #[arg(long, value_name = "N", default_value = "8")]
+    pub(crate) connections: NonZeroU32,
+    /// Database query timeout, in ms
+    #[arg(long, value_name = "MS", default_value = "2000", value_parser = cli::millis)]
+    pub(crate) query_timeout: Duration,
+    /// Maximum size of the cache, in MiB
+    #[arg(long, value_name = "MIB", default_value = "64")]
+    memory: NonZeroU32,
+    /// Time for which a cached value is fresh, in seconds, give or take a tenth
+    #[arg(long, value_name = "SECONDS", default_value = "60", value_parser = cli::seconds)]
+    ttl: Duration,
+    /// Time for which the cache remembers that a key does not exist, in seconds, give or take a tenth
+    #[arg(long, value_name = "SECONDS", default_value = "5", value_parser = cli::seconds)]
+    negative_ttl: Duration,
+    /// Time for which the cache still serves an expired value while it reads the new one, in seconds
+    #[arg(long, value_name = "SECONDS", default_value = "3600", value_parser = cli::seconds)]
+    stale: Duration,
+    #[command(flatten)]
+    pub(crate) server: ServerOptions,
 }
 
 impl Options {
-    /// Takes an option, if there is one of this name.
-    pub(crate) fn set(&mut self, name: &str, values: &mut Values<'_>) -> Result<bool, Mistake> {
-        match name {
-            "database" => self.database = values.take()?,
-            "connections" => self.connections = number(name, values, 1)?,
-            "patience" => self.patience = Duration::from_millis(number(name, values, 1)?),
-            "ttl" => self.lifetimes.value = Duration::from_secs_f64(number(name, values, 0.0)?),
-            "negative-ttl" => self.lifetimes.absence = Duration::from_secs_f64(number(name, values, 0.0)?),
-            "stale" => self.lifetimes.stale = Duration::from_secs_f64(number(name, values, 0.0)?),
-            "memory" => self.memory = number::<usize>(name, values, 1)?.min(usize::MAX >> 20) << 20,
-            _ => return Ok(false),
-        }
-        Ok(true)
+    /// Returns the URL of the database.
+    pub(crate) fn database(&self) -> io::Result<String> {
+        let url = Secret {
+            option: "--database",
+            value: self.database.as_deref(),
+            file: self.database_file.as_deref(),
+            variable: "DATABASE_URL",
+        };
+        Ok(url.read()?.unwrap_or_else(|| "sqlite:readthrough.db".to_owned()))
     }
-}
 
-fn number<T: FromStr + PartialOrd>(name: &str, values: &mut Values<'_>, least: T) -> Result<T, Mistake> {
-    let value = values.take()?;
-    match value.parse() {
-        Ok(number) if number >= least => Ok(number),
-        _ => Err(format!("--{name} {value}: that is not a number it can be").into()),
+    /// Returns how long the cache keeps a value.
+    pub(crate) fn lifetimes(&self) -> Lifetimes {
+        Lifetimes { value: self.ttl, absence: self.negative_ttl, stale: self.stale }
+    }
+
+    /// Returns the size of the cache, in bytes.
+    pub(crate) fn memory(&self) -> usize {
+        usize::try_from(u64::from(self.memory.get()) << 20).unwrap_or(usize::MAX)
     }
 }

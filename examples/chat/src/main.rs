@@ -1,11 +1,14 @@
-//! Run with `cargo run --release -p chat`: a chat, whose rooms are channels.
+//! Run with `cargo run -p chat`; `README.md` shows a conversation.
 //!
-//! Who wants to read subscribes, with what every client has for that; `SAY` publishes. An actor knows who is there, since it
-//! is told who comes and leaves, and remembers what was said, since it has subscribed as well.
+//! It teaches publish and subscribe: the rooms of a chat are channels. Clients read a room with `SUBSCRIBE`, and `SAY`
+//! publishes a line. The actor receives [`Connected`] and [`Disconnected`], so it knows the guests; it has subscribed to
+//! all channels itself, so it remembers the last lines.
 
 use std::{
     collections::{BTreeMap, VecDeque},
+    env,
     fmt::Display,
+    io,
 };
 
 use thegiant::{Connected, Disconnected, PubSub, Published, prelude::*};
@@ -102,8 +105,14 @@ impl Handler<Published> for Chat {
 }
 
 #[actix::main]
-async fn main() {
+async fn main() -> io::Result<()> {
+    let address = env::args().nth(1).unwrap_or("127.0.0.1:6380".to_owned());
     let app = App::new();
     let chat = Chat { rooms: app.pubsub(), guests: BTreeMap::new(), lines: VecDeque::new() }.start();
-    cli::serve(app.mount(chat.clone()).connected(chat.clone()).disconnected(chat)).await;
+    let app = app.mount(chat.clone()).connected(chat.clone()).disconnected(chat);
+    let server = Server::new(app).bind(address)?;
+    for address in server.addresses() {
+        println!("listening on {address}");
+    }
+    server.run().await
 }

@@ -17,7 +17,7 @@ pub(crate) fn serve(address: &str) -> io::Result<()> {
     let listener = StdTcpListener::bind(address)?;
     listener.set_nonblocking(true)?;
     let listener = TcpListener::from_std(listener)?;
-    cli::say(format_args!("metrics on http://{}/metrics", listener.local_addr()?));
+    println!("metrics on http://{}/metrics", listener.local_addr()?);
     // With buckets, a histogram is exported as one, so that those of several servers can be added up.
     let builder = PrometheusBuilder::new().set_buckets(&BUCKETS).map_err(io::Error::other)?;
     let recorder = builder.install_recorder().map_err(io::Error::other)?;

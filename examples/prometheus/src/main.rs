@@ -1,10 +1,11 @@
-//! Run with `cargo run --release -p prometheus`, then send `VOTE` with any Redis client and look at
-//! the numbers: `curl http://127.0.0.1:9100/metrics`. The environment variable METRICS_BIND names
-//! another address for them.
+//! Run with `cargo run -p prometheus`, then send `VOTE` with any Redis client and read the metrics:
+//! `curl http://127.0.0.1:9100/metrics`. The environment variable METRICS_BIND sets another address for them.
+//!
+//! It teaches metrics: an endpoint exports the toolkit's and the application's own to Prometheus.
 
 mod endpoint;
 
-use std::{collections::HashMap, env};
+use std::{collections::HashMap, env, io};
 
 use metrics::counter;
 use thegiant::prelude::*;
@@ -39,10 +40,16 @@ impl Ballot {
 }
 
 #[actix::main]
-async fn main() {
+async fn main() -> io::Result<()> {
+    let address = env::args().nth(1).unwrap_or("127.0.0.1:6380".to_owned());
+    let metrics_address = env::var("METRICS_BIND").unwrap_or("127.0.0.1:9100".to_owned());
     let app = App::new().mount(Ballot::default().start());
-    let address = env::var("METRICS_BIND").unwrap_or("127.0.0.1:9100".to_owned());
-    // The recorder has to be there when the server starts. Latencies are known while commands are timed.
-    let configure = |server: Server| endpoint::serve(&address).map(|()| server.latency_tracking(true));
-    cli::serve_with(app, configure).await;
+    // Without latency tracking, the server does not time commands and exports no latencies.
+    let server = Server::new(app).latency_tracking(true).bind(address)?;
+    // The server registers its metrics when it runs, so the recorder comes first.
+    endpoint::serve(&metrics_address)?;
+    for address in server.addresses() {
+        println!("listening on {address}");
+    }
+    server.run().await
 }

@@ -1,6 +1,6 @@
-//! Run with `cargo run --release -p timers`: timers and deferred work, which are those of actix.
+//! Run with `cargo run -p timers`, then send `NOTE`, `WRITE EVERY 1000` and `JOURNAL` with any Redis client.
 //!
-//! A buffer of lines that is written to a journal now and then:
+//! It teaches timers and deferred work, which are those of actix, with a buffer of lines that an actor writes to a journal:
 //!
 //! - [`run_interval`](AsyncContext::run_interval) starts a timer that repeats, `run_later` one that does
 //!   not; both return a [`SpawnHandle`].
@@ -9,7 +9,7 @@
 //!   are there have been run. Whoever defers the same work many times and wants it done once keeps a note
 //!   that it is deferred already.
 
-use std::time::Duration;
+use std::{env, io, time::Duration};
 
 use actix::SpawnHandle;
 use thegiant::prelude::*;
@@ -108,6 +108,12 @@ impl Handler<Write> for Journal {
 }
 
 #[actix::main]
-async fn main() {
-    cli::serve(App::new().mount(Journal::default().start())).await;
+async fn main() -> io::Result<()> {
+    let address = env::args().nth(1).unwrap_or("127.0.0.1:6380".to_owned());
+    let app = App::new().mount(Journal::default().start());
+    let server = Server::new(app).bind(address)?;
+    for address in server.addresses() {
+        println!("listening on {address}");
+    }
+    server.run().await
 }

@@ -154,7 +154,7 @@ fn when_none_is_there_nothing_is_sent() {
 
 #[test]
 fn its_keys_wait_for_a_server_if_they_are_kept() {
-    let mut three = Three::start(&["--keep"]);
+    let mut three = Three::start(&["--no-eject"]);
     let mut client = three.client();
     let [a, b, c] = three.keys_apart();
     three.kill(1);

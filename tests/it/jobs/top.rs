@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::{add, connected, start};
-use crate::support::{binary, line};
+use crate::support::{Folder, Process, binary, line};
 
 /// What is on the screen when `text` is, and how the program ends when `q` is pressed then.
 fn top(address: &str, text: &str) -> (String, bool) {
@@ -45,6 +45,22 @@ fn it_shows_the_queues_until_q_is_pressed() {
     let (shown, ended) = top(server.address(), "squares");
     assert!(shown.contains("1 queues, 5 ready, 2 out"), "{shown:?}");
     assert!(ended);
+}
+
+#[test]
+fn it_has_a_password_for_the_server() {
+    let folder = Folder::new();
+    let file = folder.path().join("secret");
+    std::fs::write(&file, "secret").expect("the folder can be written to");
+    let options = ["--password-file", file.to_str().expect("text")];
+    let server = Process::example_with("jobs", &options);
+    let address = server.address();
+    let (_, ended) = top(&format!("{address} {}", options.join(" ")), "0 queues");
+    assert!(ended);
+    let output = Command::new(binary("jobs")).args(["top", address]).output().expect("it can be started");
+    assert_eq!(output.status.code(), Some(1));
+    let error = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(error.contains("NOAUTH"), "{error}");
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! The command line of the examples.
+//! The command line of the apps.
 
 use std::process::{Command, Output, Stdio};
 
@@ -38,11 +38,20 @@ fn a_wrong_command_line_is_refused() {
     for (args, text) in [
         (&["--bnid", "x"][..], "'--bnid'"),
         (&["-p"], "'-p'"),
-        (&["6380"], "\"6380\""),
-        (&["--bind"], "'--bind'"),
-        (&["--password"], "'--password'"),
-        (&["--bind", "nonsense"], "nonsense"),
+        (&["6380"], "'6380'"),
+        (&["--bind"], "'--bind <ADDR>'"),
+        (&["--password"], "'--password <PASSWORD>'"),
+    ] {
+        let output = run("kv", args);
+        let said = String::from_utf8(output.stderr).expect("text");
+        assert_eq!((output.status.code(), output.stdout.len()), (Some(2), 0), "{args:?}: {said}");
+        let first = said.lines().next().unwrap_or_default();
+        assert!(first.starts_with("error: ") && first.contains(text), "{args:?}: {said}");
+    }
+    for (args, text) in [
+        (&["--bind", "nonsense"][..], "nonsense"),
         (&["--bind=127.0.0.1:99999"], "127.0.0.1:99999"),
+        (&["--password", ""], "--password is empty"),
     ] {
         let (code, said) = refusal(args);
         assert_eq!(code, Some(2), "{args:?}: {said}");
@@ -69,9 +78,25 @@ fn an_address_in_use_is_named() {
 
 #[test]
 fn help_is_no_error() {
-    let output = run("kv", &["--help"]);
-    assert!(output.status.success() && output.stderr.is_empty());
-    assert!(String::from_utf8_lossy(&output.stdout).contains("--bind ADDR"));
+    for (app, option) in [
+        ("kv", "--password-file <FILE>"),
+        ("kv", "--tls-cert <FILE>"),
+        ("kv-disk", "--durability <WHEN>"),
+        ("collector", "--max-age <TIME>"),
+        ("readthrough", "--query-timeout <MS>"),
+        ("balancer", "--no-eject"),
+        ("jobs", "Commands:\n  top "),
+    ] {
+        for ask in ["--help", "-h"] {
+            let output = run(app, &[ask]);
+            assert!(output.status.success() && output.stderr.is_empty());
+            let help = String::from_utf8(output.stdout).expect("text");
+            assert!(help.contains("--bind <ADDR>") && help.contains(option), "{app}: {help}");
+        }
+        let version = run(app, &["--version"]);
+        assert!(version.status.success());
+        assert_eq!(version.stdout, format!("{app} {}\n", env!("CARGO_PKG_VERSION")).into_bytes());
+    }
 }
 
 #[test]

@@ -109,7 +109,7 @@ fn what_was_cleared_is_removed() {
 #[test]
 fn whenever_the_disk_gets_it() {
     for engine in ENGINES {
-        for durability in [&["--durability", "os"][..], &["--durability", "every", "20"]] {
+        for durability in [&["--durability", "os"][..], &["--durability", "every=20"]] {
             let folder = Folder::new();
             let (process, mut client) = start(engine, folder.path(), durability);
             client.send((0..1000).flat_map(|n| line(&format!("SET {n} v"))).collect::<Vec<_>>());

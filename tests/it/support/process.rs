@@ -11,6 +11,9 @@ use std::{
 
 use super::{Folder, eventually};
 
+/// The programs of `examples/`; all others are of `apps/`.
+const EXAMPLES: [&str; 4] = ["hello", "chat", "timers", "prometheus"];
+
 /// Where servers listen that have a folder of their own.
 const SOCKET: &str = "server.sock";
 
@@ -32,7 +35,7 @@ impl Process {
 
     /// An example, listening on these addresses.
     pub(crate) fn example_on(name: &str, addresses: &[&str]) -> Self {
-        Self::start_example(Command::new(binary(name)), addresses, None)
+        Self::example_with_on(name, &[], addresses)
     }
 
     /// An example with these options, listening on a free port.
@@ -44,7 +47,7 @@ impl Process {
     pub(crate) fn example_with_on(name: &str, options: &[&str], addresses: &[&str]) -> Self {
         let mut command = Command::new(binary(name));
         command.args(options);
-        Self::start_example(command, addresses, None)
+        Self::start_example(command, name, addresses, None)
     }
 
     /// An example with these options, listening where [`redis`](Self::redis) does: what it says of
@@ -54,7 +57,7 @@ impl Process {
         let mut command = Command::new(binary(name));
         command.args(options).current_dir(folder.path());
         let address = folder.socket(SOCKET);
-        let mut process = Self::start_example(command, &[&format!("unix:{SOCKET}")], Some(folder));
+        let mut process = Self::start_example(command, name, &[&format!("unix:{SOCKET}")], Some(folder));
         process.addresses = vec![address];
         process
     }
@@ -69,7 +72,7 @@ impl Process {
     pub(crate) fn example_behind(starter: &[&str], name: &str, address: &str) -> Self {
         let mut command = Command::new(starter[0]);
         command.args(&starter[1..]).arg(binary(name));
-        Self::start_example(command, &[address], None)
+        Self::start_example(command, name, &[address], None)
     }
 
     /// What it says, up to the end of the connection, to a client in its own network namespace which connects to
@@ -100,7 +103,7 @@ impl Process {
     /// The example with an endpoint for Prometheus, and the address of that.
     pub(crate) fn prometheus_example() -> (Self, String) {
         let mut command = Command::new(binary("prometheus"));
-        command.args(["--bind", "127.0.0.1:0"]).env("METRICS_BIND", "127.0.0.1:0");
+        command.arg("127.0.0.1:0").env("METRICS_BIND", "127.0.0.1:0");
         let mut process = Self::start(command, None);
         let mut address_behind = |text| process.line_with(text)[text.len()..].to_owned();
         let endpoint = address_behind("metrics on http://").replace("/metrics", "");
@@ -109,8 +112,12 @@ impl Process {
         (process, endpoint)
     }
 
-    fn start_example(mut command: Command, addresses: &[&str], folder: Option<Folder>) -> Self {
-        command.args(addresses.iter().flat_map(|address| ["--bind", address])).env("RUST_LOG", "error");
+    fn start_example(mut command: Command, name: &str, addresses: &[&str], folder: Option<Folder>) -> Self {
+        for address in addresses {
+            // An example has no options: its argument is the address.
+            command.args((!EXAMPLES.contains(&name)).then_some("--bind")).arg(address);
+        }
+        command.env("RUST_LOG", "error");
         // What is free goes back to the system: a test looks at what is held, not at what glibc keeps.
         command.env("MALLOC_TRIM_THRESHOLD_", "131072");
         let mut process = Self::start(command, folder);
@@ -159,6 +166,12 @@ impl Process {
 
     pub(crate) fn addresses(&self) -> &[String] {
         &self.addresses
+    }
+
+    /// Its command line, as every user of the machine sees it.
+    pub(crate) fn command_line(&self) -> String {
+        let line = fs::read(format!("/proc/{}/cmdline", self.child.id())).expect("it runs");
+        String::from_utf8_lossy(&line).replace('\0', " ")
     }
 
     /// Sends a signal, such as `TERM`.

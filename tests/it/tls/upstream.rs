@@ -272,5 +272,5 @@ fn a_proxy_speaks_tls_on_both_sides() {
     let mistaken = mistaken.expect("it can be run");
     let said = String::from_utf8(mistaken.stderr).expect("text");
     assert_eq!(mistaken.status.code(), Some(2));
-    assert_eq!(said, "balancer: --server-ca, --server-cert and --server-key are for --server-tls\n");
+    assert!(said.contains("required arguments were not provided:\n  --server-tls\n"), "{said}");
 }

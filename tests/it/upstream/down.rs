@@ -93,6 +93,22 @@ fn so_is_one_that_says_nothing_in_a_transaction() {
 }
 
 #[test]
+fn a_part_of_a_second_counts_as_well() {
+    let redis = Process::redis(&[]);
+    let served = |millis| proxy(redis.address(), move |up| up.reply_timeout(Duration::from_millis(millis)));
+    let (brief, longer) = (served(500), served(1001));
+    let [mut brief, mut longer] = [&brief, &longer].map(|served| RawClient::connect(served.address()));
+    assert_eq!(brief.ask(line("WATCH x")), "+OK\r\n");
+    assert_eq!(longer.ask(line("PING")), "+PONG\r\n");
+    redis.signal("STOP");
+    for (client, seconds) in [(&mut brief, "0.5"), (&mut longer, "2")] {
+        let reply = String::from_utf8_lossy(&client.ask(line("GET x"))).into_owned();
+        assert!(reply.contains(&format!("(nothing has come from it for {seconds} s)")), "{reply}");
+    }
+    redis.signal("CONT");
+}
+
+#[test]
 fn a_signal_of_life_is_asked_for() {
     let redis = Process::redis(&[]);
     let proxy = proxy(redis.address(), |upstream| upstream.reply_timeout(Duration::from_secs(1)));

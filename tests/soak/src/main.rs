@@ -19,27 +19,19 @@ mod watch;
 
 use std::{error::Error, process::ExitCode};
 
-use options::{Options, Wanted};
+use clap::Parser;
+use options::Options;
 
 type Result<T, E = Box<dyn Error + Send + Sync>> = std::result::Result<T, E>;
 
 fn main() -> ExitCode {
-    match Options::from_command_line() {
-        Ok(Wanted::Help) => {
-            print!("{}", options::USAGE);
-            ExitCode::SUCCESS
-        }
-        Ok(Wanted::Soak(options)) => match watch::run(&options) {
-            Ok(()) => ExitCode::SUCCESS,
-            Err(error) => {
-                eprintln!("soak: {error}");
-                eprintln!("soak: failed with --seed {}", options.seed);
-                ExitCode::FAILURE
-            }
-        },
-        Err(mistake) => {
-            eprintln!("soak: {mistake}");
-            ExitCode::from(2)
+    let options = Options::parse();
+    match watch::run(&options) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("soak: {error}");
+            eprintln!("soak: failed with --seed {}", options.seed);
+            ExitCode::FAILURE
         }
     }
 }

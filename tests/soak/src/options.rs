@@ -1,55 +1,32 @@
 //! The command line.
 
-use std::{env, path::PathBuf, time::Duration};
+use std::{env, io, path::PathBuf, time::Duration};
 
-use lexopt::prelude::*;
+use clap::Parser;
 
-use crate::Result;
-
-pub(crate) const USAGE: &str = "\
-Runs kv under load and trouble and checks every reply.
-
-Usage: tests/soak/run [OPTIONS]
-
-  --minutes N    how long: 0.5 is half a minute, 120 are two hours (5)
-  --seed N       what is sent, and how it is cut, follows from this number (a new one each time)
-  --server PATH  another build of kv
-  -h, --help     this text
-";
-
-/// What the command line asks for.
-pub(crate) enum Wanted {
-    Help,
-    Soak(Options),
-}
-
+/// Runs kv under load and trouble and checks every reply
+#[derive(Parser)]
+#[command(bin_name = "tests/soak/run")]
 pub(crate) struct Options {
-    pub(crate) time: Duration,
+    /// Running time, in minutes
+    #[arg(long, value_name = "N", default_value = "5", value_parser = minutes)]
+    pub(crate) minutes: Duration,
+    /// Seed of the requests and of the places where they are cut [default: a random number]
+    #[arg(long, value_name = "N", default_value_t = fastrand::u64(..), hide_default_value = true)]
     pub(crate) seed: u64,
-    pub(crate) server: PathBuf,
+    /// Another build of kv
+    #[arg(long, value_name = "PATH")]
+    server: Option<PathBuf>,
 }
 
 impl Options {
-    pub(crate) fn from_command_line() -> Result<Wanted> {
-        let mut options = Options {
-            time: Duration::from_secs(300),
-            seed: fastrand::u64(..),
-            // `tests/soak/run` has built it next to this driver.
-            server: env::current_exe()?.with_file_name("kv"),
-        };
-        let mut arguments = lexopt::Parser::from_env();
-        while let Some(argument) = arguments.next()? {
-            match argument {
-                Long("minutes") => {
-                    let minutes: f64 = arguments.value()?.parse()?;
-                    options.time = Duration::try_from_secs_f64(minutes * 60.0)?;
-                }
-                Long("seed") => options.seed = arguments.value()?.parse()?,
-                Long("server") => options.server = arguments.value()?.into(),
-                Short('h') | Long("help") => return Ok(Wanted::Help),
-                other => return Err(other.unexpected().into()),
-            }
-        }
-        Ok(Wanted::Soak(options))
+    /// Returns the path of kv. `tests/soak/run` has built it next to this driver.
+    pub(crate) fn server(&self) -> io::Result<PathBuf> {
+        self.server.clone().map_or_else(|| Ok(env::current_exe()?.with_file_name("kv")), Ok)
     }
+}
+
+fn minutes(text: &str) -> Result<Duration, String> {
+    let minutes: f64 = text.parse().map_err(|_| "expected a number".to_owned())?;
+    Duration::try_from_secs_f64(minutes * 60.0).map_err(|error| error.to_string())
 }

@@ -49,14 +49,14 @@ struct Third {
 
 pub(crate) fn run(options: &Options) -> Result<()> {
     rlimit::increase_nofile_limit(20_000)?;
-    println!("seed {}, {:.1} minutes", options.seed, options.time.as_secs_f64() / 60.0);
-    let mut server = Server::start(&options.server)?;
+    println!("seed {}, {:.1} minutes", options.seed, options.minutes.as_secs_f64() / 60.0);
+    let mut server = Server::start(&options.server()?)?;
     let soak = Soak::new(server.address);
     let idle = base_level(&server, &soak)?;
 
     let thirds = thread::scope(|scope| {
         soak.start(scope, options.seed);
-        let thirds = watch(&mut server, &soak, options.time);
+        let thirds = watch(&mut server, &soak, options.minutes);
         // Whatever has happened: the scope waits for all.
         soak.end();
         thirds

@@ -426,7 +426,7 @@ impl Client {
 
     /// A command begins to wait for its reply. Returns the ticket that the reply is to bring.
     pub(crate) fn begin_wait(&self, timeout: Option<Duration>) -> u32 {
-        let timeout = timeout.or_else(|| self.0.server.upgrade()?.settings.seconds(Setting::ReplyTimeout));
+        let timeout = timeout.or_else(|| self.0.server.upgrade()?.settings.time(Setting::ReplyTimeout));
         self.slot().extra_mut().waiting.begin(timeout)
     }
 

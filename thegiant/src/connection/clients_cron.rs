@@ -52,9 +52,9 @@ impl ClientLimits {
         let settings = &server.settings;
         let needs_password = server.password.is_some();
         ClientLimits {
-            timeout: settings.seconds(Setting::Timeout),
-            request_timeout: settings.seconds(Setting::RequestTimeout),
-            auth_timeout: settings.seconds(Setting::AuthTimeout).filter(|_| needs_password),
+            timeout: settings.time(Setting::Timeout),
+            request_timeout: settings.time(Setting::RequestTimeout),
+            auth_timeout: settings.time(Setting::AuthTimeout).filter(|_| needs_password),
             normal: settings.output_limit(Setting::NormalOutputLimit),
             // The oldest is dropped, and nobody closed.
             push: if settings.flag(Setting::DropOldestPush) {
@@ -78,11 +78,12 @@ impl ClientLimits {
 
     /// Which limit a client is over.
     fn exceeded(&self, client: &Client, now: u32, soft_age: Option<u32>) -> Option<&'static str> {
+        // An age counts ticks. It began up to a second before its first one, so the last second may not have passed yet.
         let is_over = |limit: Option<Duration>, age: u32| {
-            limit.is_some_and(|limit| Duration::from_secs(age.into()) > limit)
+            limit.is_some_and(|limit| age > 0 && Duration::from_secs(u64::from(age) - 1) >= limit)
         };
         let normal = self.normal.is_over_soft(client.output());
-        let soft_seconds = if normal { self.normal.soft_seconds } else { self.push.soft_seconds };
+        let soft_millis = if normal { self.normal.soft_millis } else { self.push.soft_millis };
         let may_be_idle =
             client.is(ClientFlag::Monitor) || client.is(ClientFlag::Paused) || client.is_listening();
         if is_over(self.timeout, client.idle(now)) && !may_be_idle {
@@ -91,7 +92,7 @@ impl ClientLimits {
             Some("it took too long to send a request")
         } else if client.unauthenticated_age(now).is_some_and(|age| is_over(self.auth_timeout, age)) {
             Some("it took too long to authenticate")
-        } else if soft_age.is_some_and(|age| u64::from(age) > soft_seconds) {
+        } else if soft_age.is_some_and(|age| u64::from(age) * 1000 > soft_millis) {
             Some("it did not read what waited for it, for too long")
         } else if self.normal.is_over(client.output()) || self.push.is_over(client.pushed_len()) {
             // It was not before the limit was changed.

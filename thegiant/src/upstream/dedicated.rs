@@ -437,7 +437,7 @@ impl DedicatedSession {
             if let Some(PendingRequest { patience: Some(patience), .. }) = &mut self.asked
                 && patience.as_mut().poll(cx).is_ready()
             {
-                return Poll::Ready(End::Lost(silence(self.patience().as_secs())));
+                return Poll::Ready(End::Lost(silence(self.patience())));
             }
             let Some(Dialled { stream, .. }) = dialled else { return Poll::Ready(End::Done) };
             match self.poll_socket(stream, cx) {

@@ -107,9 +107,9 @@ pub(super) fn reason(error: io::Error) -> LossReason {
     text.split(" (os error").next().unwrap_or_default().to_lowercase().into()
 }
 
-/// It has not replied for so many seconds.
-pub(super) fn silence(seconds: u64) -> LossReason {
-    format!("nothing has come from it for {seconds} s").into()
+/// It has not replied for this time.
+pub(super) fn silence(time: Duration) -> LossReason {
+    format!("nothing has come from it for {} s", time.as_secs_f64()).into()
 }
 
 /// Requests, and how many they are.

@@ -168,8 +168,8 @@ impl Upstream {
     }
 
     /// Takes a connection for lost on which replies are waited for and nothing has come for this time: half a minute,
-    /// unless this is called. It is looked at once a second. One on which nothing happens is asked for a sign of life
-    /// (`PING`) as often.
+    /// unless this is called. A shared connection is looked at once a second, so its time is rounded up to whole seconds.
+    /// The toolkit sends `PING` on a connection that is idle this long.
     ///
     /// Commands that wait on purpose, such as `BLPOP`, may wait for longer.
     pub fn reply_timeout(mut self, timeout: Duration) -> Self {

@@ -453,10 +453,10 @@ impl ProxyState {
     fn tick(&mut self) {
         for connection in &mut self.connections {
             let patience = self.servers.get(connection.server).upstream.reply_timeout;
-            let longest = u32::try_from(patience.as_secs().max(1)).unwrap_or(u32::MAX);
+            let longest = u32::try_from(patience.as_millis().div_ceil(1000).max(1)).unwrap_or(u32::MAX);
             match connection.tick() {
                 Silence::Waited(seconds) if seconds >= longest => {
-                    connection.give_up(silence(seconds.into()));
+                    connection.give_up(silence(Duration::from_secs(seconds.into())));
                 }
                 Silence::Idle(seconds) if seconds >= longest => {
                     launch(&mut self.in_flight, connection, "PING", InFlight::Nobody);
