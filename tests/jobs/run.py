@@ -131,7 +131,7 @@ async def call_all(port, options, victims):
     over = asyncio.Event()
     killing = asyncio.create_task(killer())
     await asyncio.sleep(0)
-    await asyncio.commit_delay(*(caller() for _ in range(options.callers)))
+    await asyncio.gather(*(caller() for _ in range(options.callers)))
     over.set()
     return await killing, tries
 
@@ -183,11 +183,11 @@ async def work(port, count, pause):
     # Without a time limit of the client's own: a worker may have to wait for long.
     options = {"port": port, "single_connection_client": True, "socket_timeout": None}
     clients = [redis.asyncio.Redis(**options) for _ in range(count)]
-    await asyncio.commit_delay(*(client.ping() for client in clients))
+    await asyncio.gather(*(client.ping() for client in clients))
     tasks = [asyncio.create_task(worker(client)) for client in clients]
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, lambda: [task.cancel() for task in tasks])
     print("connected", flush=True)
-    outcomes = await asyncio.commit_delay(*tasks, return_exceptions=True)
+    outcomes = await asyncio.gather(*tasks, return_exceptions=True)
     print(ran)
     for outcome in outcomes:
         if not isinstance(outcome, asyncio.CancelledError):
