@@ -338,7 +338,7 @@ impl Server {
         let Server { app, settings, password, allow_shutdown, signals, listeners, handle, stops } = self;
         let stop = allow_shutdown.then(|| handle.stop.clone());
         let server = Arc::new(ServerState::new(
-            app.into_parts(),
+            app.into_config(),
             ServerConfig { settings, password, stop, addresses },
         ));
         BoundServer { server, signals, listeners, handle, stops }
@@ -365,7 +365,7 @@ impl BoundServer {
             stopping.0.push(stop_at(SignalKind::interrupt(), handle.clone())?);
         }
         let mut keeping = Tasks::default();
-        keeping.0.push(actix_rt::spawn(keep_house(Arc::clone(&server))));
+        keeping.0.push(actix_rt::spawn(run_cron(Arc::clone(&server))));
         let mut serving = Tasks::default();
         for listener in listeners {
             let acceptor = listener.into_acceptor()?;
@@ -385,7 +385,7 @@ impl BoundServer {
         if !left.is_empty() {
             tracing::warn!(clients = left.len(), "stopped before these clients took their replies");
         }
-        left.iter().for_each(|client| client.ask(CloseRequest::Now));
+        left.iter().for_each(|client| client.request_close(CloseRequest::Now));
         outcome
     }
 }
@@ -523,7 +523,7 @@ fn is_protected_from(peer: &Address, server: &ServerState) -> bool {
 }
 
 /// Tells the time, and looks after the clients.
-async fn keep_house(server: Arc<ServerState>) {
+async fn run_cron(server: Arc<ServerState>) {
     let mut clients_cron = ClientsCron::default();
     let mut every_second = actix_rt::time::interval(Duration::from_secs(1));
     loop {

@@ -36,7 +36,7 @@ fn first_line(log: &Log) -> String {
 }
 
 fn failure(reason: &str) -> String {
-    format!("INFO closed: its TLS handshake has failed error={reason}")
+    format!("INFO closed: the TLS handshake failed error={reason}")
 }
 
 #[track_caller]

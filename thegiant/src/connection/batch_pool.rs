@@ -5,7 +5,7 @@ use std::cell::RefCell;
 use super::Batch;
 
 /// A batch keeps at most this much of each of its buffers.
-pub(super) const KEPT_BYTES: usize = 64 * 1024;
+pub(super) const MAX_KEPT_BYTES: usize = 64 * 1024;
 
 /// As many as can be under way at once when connections are many; the bytes bound the memory.
 const MAX_BATCHES: usize = 256;

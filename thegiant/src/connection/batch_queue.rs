@@ -225,15 +225,15 @@ where
         let mut next = Some(batch);
         while let Some(mut batch) = next {
             if queue.is_pool && batch.is_observed() {
-                batch.tell_of_reads(queue.actor_id);
+                batch.report_reads(queue.actor_id);
             }
             batch.run(queue.actor_id, actor, context);
             if batch.returns_to(queue.actor_id) && !queue.is_pool {
                 batch.exclusive = Some(queue.exclusive(batches));
                 // It does not wait.
-                return drop(batch.leave());
+                return drop(batch.return_to_client());
             }
-            next = batch.leave();
+            next = batch.return_to_client();
         }
     }
     queue.give_back(batches);
@@ -249,7 +249,7 @@ impl Drop for RunBatches {
         for mut batch in queue.take() {
             batch.refuse(queue.actor_id, &STOPPED);
             // Nothing that is refused waits.
-            drop(batch.leave());
+            drop(batch.return_to_client());
         }
     }
 }

@@ -141,7 +141,7 @@ impl BlockedCommand {
                 Some(batch)
             }
             _ => {
-                batch.make_small();
+                batch.shrink();
                 self.reply = AwaitedReply::Awaited(batch);
                 None
             }

@@ -164,7 +164,7 @@ pub(crate) enum ClientFlag {
     /// `CLIENT TRACKING`: it is told when what it has read has changed.
     Tracking = 1 << 6,
     /// `RESET`: what it had of others is of the time before.
-    StartedOver = 1 << 7,
+    WasReset = 1 << 7,
 }
 
 /// What a connection finds when it looks for its batch.
@@ -279,7 +279,7 @@ impl Client {
 
     /// Closes the connection at once, whatever waits to be sent.
     pub fn kill(&self) {
-        self.ask(CloseRequest::Now);
+        self.request_close(CloseRequest::Now);
     }
 
     /// Sends the client something that is no reply: a push in RESP3, the same as an array in RESP2. By
@@ -549,7 +549,7 @@ impl Client {
     }
 
     /// Asks the connection for more than it was asked before.
-    pub(crate) fn ask(&self, close_request: CloseRequest) {
+    pub(crate) fn request_close(&self, close_request: CloseRequest) {
         let more = |signals: u8| {
             Some((signals & !CLOSE_REQUEST) | (signals & CLOSE_REQUEST).max(close_request as u8))
         };
@@ -572,7 +572,7 @@ impl Client {
         let number = pushed.add(piece);
         let len = pushed.len();
         // It has been woken for those that wait already, and takes all of them.
-        if !self.is_pushed_to() {
+        if !self.has_pending_pushes() {
             self.0.signals.fetch_or(PUSHED, Relaxed);
             slot.wake();
         }
@@ -645,12 +645,12 @@ impl Client {
     }
 
     /// Whether something is to be pushed.
-    pub(crate) fn is_pushed_to(&self) -> bool {
+    pub(crate) fn has_pending_pushes(&self) -> bool {
         self.0.signals.load(Relaxed) & PUSHED != 0
     }
 
     /// Moves what is to be pushed behind what has been written. Returns its bytes.
-    pub(crate) fn take_pushed(&self, out: &mut Encoder) -> usize {
+    pub(crate) fn take_pushes(&self, out: &mut Encoder) -> usize {
         let mut slot = self.slot();
         self.0.signals.fetch_and(!PUSHED, Relaxed);
         self.0.signals.fetch_or(LEAVING, Relaxed);
@@ -674,7 +674,7 @@ impl Client {
 
     /// Bytes that wait to be pushed.
     pub(crate) fn pushed_len(&self) -> usize {
-        if !self.is_pushed_to() {
+        if !self.has_pending_pushes() {
             return 0;
         }
         self.slot().extra().map_or(0, |extra| extra.pushed.len())

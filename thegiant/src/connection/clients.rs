@@ -54,7 +54,7 @@ impl Clients {
         // From now on it hears of the last one.
         empty.as_mut().enable();
         let clients = self.all();
-        clients.iter().for_each(|client| client.ask(CloseRequest::Graceful));
+        clients.iter().for_each(|client| client.request_close(CloseRequest::Graceful));
         if !clients.is_empty() {
             empty.await;
         }
@@ -75,7 +75,7 @@ impl Clients {
     }
 
     /// The clients of this moment, in the order in which they came.
-    pub(crate) fn in_order(&self) -> Vec<Client> {
+    pub(crate) fn sorted_by_id(&self) -> Vec<Client> {
         let mut clients = self.all();
         clients.sort_unstable_by_key(Client::id);
         clients
@@ -109,7 +109,7 @@ impl Clients {
             is_needed
         });
         let evicted: Vec<Client> = needed.cloned().collect();
-        evicted.iter().for_each(|client| client.ask(CloseRequest::Now));
+        evicted.iter().for_each(|client| client.request_close(CloseRequest::Now));
         evicted
     }
 

@@ -40,7 +40,7 @@ impl ClientsCron {
             let soft_age = over_soft.get(&client.id()).map(|since| now - since);
             if let Some(reason) = limits.exceeded(client, now, soft_age) {
                 tracing::info!(id = client.id(), client = %client.addr(), "closed: {reason}");
-                client.ask(CloseRequest::Now);
+                client.request_close(CloseRequest::Now);
             }
         }
         self.over_soft = over_soft;

@@ -224,7 +224,7 @@ impl HeldReply {
 
 /// Lets a batch go. If what it waits for is there by now, its actor goes on with it.
 fn leave(batch: Box<Batch>, queue: &Arc<BatchQueue>) {
-    if let Some(batch) = batch.leave() {
+    if let Some(batch) = batch.return_to_client() {
         queue.push(batch);
     }
 }
@@ -255,7 +255,7 @@ pub fn run_batches_in_groups<A: GroupCommit>(
             // What it has done is committed with the rest of it.
             queue.group(|group, _| group.is_dirty |= has_written);
             batch.exclusive = Some(queue.exclusive(batches));
-            return drop(batch.leave());
+            return drop(batch.return_to_client());
         }
         if let Some(batch) = queue.group(|group, _| group.keep(batch, checkpoint, has_written)) {
             leave(batch, &queue);

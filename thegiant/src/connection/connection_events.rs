@@ -27,11 +27,11 @@ pub(crate) struct ConnectionEvents {
 }
 
 impl ConnectionEvents {
-    pub(crate) fn tell_connected(&self, client: &Client) {
+    pub(crate) fn send_connected(&self, client: &Client) {
         self.connected.iter().for_each(|actor| actor.do_send(Connected(client.clone())));
     }
 
-    pub(crate) fn tell_disconnected(&self, client: &Client) {
+    pub(crate) fn send_disconnected(&self, client: &Client) {
         self.disconnected.iter().for_each(|actor| actor.do_send(Disconnected(client.clone())));
     }
 }

@@ -20,7 +20,7 @@ mod state;
 mod stream;
 mod transaction;
 
-pub(crate) use actor::{Connection, with_scratch};
+pub(crate) use actor::{Connection, with_read_buffer};
 pub use address::Address;
 pub(crate) use batch::{ActorId, Batch, CommandRef, NOT_ALLOWED, Queue, Transaction};
 pub(crate) use batch_queue::{BatchQueue, STOPPED};

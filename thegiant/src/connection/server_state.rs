@@ -129,7 +129,7 @@ impl ServerState {
     pub(crate) fn admit(self: &Arc<Self>, ends: Ends) -> Option<Client> {
         let client = |id| Client::new(id, ends, self.now(), Arc::downgrade(self));
         let client = self.clients.admit(self.settings.size(Setting::MaxClients), client)?;
-        self.connection_events.tell_connected(&client);
+        self.connection_events.send_connected(&client);
         Some(client)
     }
 
@@ -179,7 +179,7 @@ impl ServerState {
                 id = client.id(), client = %client.addr(), waiting,
                 "closed: it does not read what is pushed"
             );
-            client.ask(CloseRequest::Now);
+            client.request_close(CloseRequest::Now);
         }
     }
 
@@ -256,7 +256,7 @@ impl ServerState {
 
     /// A client has sent what a browser would send for a page of somebody else's; see
     /// [`Resolved::CrossProtocol`](crate::command::Resolved).
-    pub(crate) fn warn_of_cross_protocol(&self, client: &Client) {
+    pub(crate) fn log_cross_protocol(&self, client: &Client) {
         let mut last = self.last_warning.lock().unwrap_or_else(PoisonError::into_inner);
         if last.is_none_or(|last| last.elapsed() >= WARNING_INTERVAL) {
             *last = Some(Instant::now());

@@ -67,13 +67,13 @@ impl ConnectionState {
     }
 
     /// Whether its client may do whatever it likes.
-    pub(crate) fn is_free(&self) -> bool {
+    pub(crate) fn is_unrestricted(&self) -> bool {
         self.authenticated && self.subscriptions.is_none() && self.transaction.is_none()
     }
 
     /// Whether its client is told what is published, and can be told hardly anything else: in RESP2, that would look
     /// the same.
-    pub(crate) fn is_listener_only(&self) -> bool {
+    pub(crate) fn is_pubsub_only(&self) -> bool {
         self.subscriptions.is_some() && self.client.protocol() == Protocol::Resp2
     }
 
@@ -86,14 +86,14 @@ impl ConnectionState {
     }
 
     /// Moves what is to be pushed behind what has been written.
-    pub(crate) fn take_pushed(&self, out: &mut Encoder) {
-        let len = self.client.take_pushed(out);
+    pub(crate) fn take_pushes(&self, out: &mut Encoder) {
+        let len = self.client.take_pushes(out);
         self.server.account(len, 0);
     }
 
     /// Lets others see what is queued.
     #[cold]
-    pub(crate) fn note_queued(&mut self) {
+    pub(crate) fn publish_queued(&mut self) {
         let queued = self.transaction.queue().map(|queue| queue.size());
         let memory = queued.map_or(0, |(_, memory)| memory);
         self.client.set_queued(queued);
@@ -116,18 +116,18 @@ impl ConnectionState {
         self.watch = None;
         self.transaction = Transaction::None;
         if self.client.queued().is_some() {
-            self.note_queued();
+            self.publish_queued();
         }
     }
 
     /// Back to how it was at first.
-    pub(crate) fn start_over(&mut self) {
+    pub(crate) fn reset_state(&mut self) {
         self.client.set_protocol(Protocol::Resp2);
         self.client.set_db(0);
         self.client.set_name(None);
         self.client.set(ClientFlag::NoEvict, false);
         self.client.set(ClientFlag::NoTouch, false);
-        self.client.set(ClientFlag::StartedOver, true);
+        self.client.set(ClientFlag::WasReset, true);
         self.set_monitor(false);
         self.subscriptions = None;
         self.end_transaction();
@@ -146,8 +146,8 @@ impl ConnectionState {
         } else {
             self.server.unmonitor(&self.client);
             // Behind the reply that ends it, a line would be taken for another reply.
-            if self.client.is_pushed_to() {
-                self.take_pushed(&mut Encoder::default());
+            if self.client.has_pending_pushes() {
+                self.take_pushes(&mut Encoder::default());
             }
         }
     }
@@ -158,7 +158,7 @@ impl ConnectionState {
     }
 
     /// The last command of a batch is what the client is said to have sent.
-    pub(crate) fn note_command(&self, batch: &Batch) {
+    pub(crate) fn publish_last_command(&self, batch: &Batch) {
         if let Some(command) = batch.last_command() {
             self.client.set_last_command(command);
         }
@@ -175,14 +175,14 @@ impl ConnectionState {
         if are_others || input == 0 {
             self.client.request_since(None);
         } else {
-            self.wait_for_rest();
+            self.start_request_timeout();
         }
         self.server.account(before, input);
     }
 
     /// If a request has begun, its client is waited for: that is timed, and not how long the client
     /// waits for the server.
-    pub(crate) fn wait_for_rest(&self) {
+    pub(crate) fn start_request_timeout(&self) {
         let now = self.server.now();
         if self.client.input() > 0 && self.client.request_age(now).is_none() {
             self.client.request_since(Some(now));
@@ -220,12 +220,12 @@ impl ConnectionState {
     }
 
     /// Counts the requests of a batch that has been run, and keeps those that were slow.
-    pub(crate) fn tally(&self, batch: &mut Batch) {
+    pub(crate) fn record_stats(&self, batch: &mut Batch) {
         self.server.stats.tally(batch, self.server.settings.flag(Setting::LatencyTracking));
         if batch.stats.times().is_empty() {
             return;
         }
-        batch.belong_to(&self.client);
+        batch.set_client(&self.client);
         let Ok(slow) = u64::try_from(self.server.settings.signed(Setting::SlowlogLogSlowerThan)) else {
             return;
         };
@@ -254,7 +254,7 @@ impl Drop for ConnectionState {
         self.server.keyspace.untrack(&self.client);
         let memory = self.client.close();
         self.server.account(memory, 0);
-        self.server.connection_events.tell_disconnected(&self.client);
+        self.server.connection_events.send_disconnected(&self.client);
         self.server.clients.forget(&self.client);
     }
 }

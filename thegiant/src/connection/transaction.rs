@@ -41,7 +41,7 @@ impl Connection {
     #[cold]
     pub(super) fn end_transaction(&mut self, mut transaction: Box<Batch>) -> Result<Box<Batch>, Stage> {
         let state = &mut self.state;
-        state.tally(&mut transaction);
+        state.record_stats(&mut transaction);
         let Transaction::Running(mut batch) = mem::take(&mut state.transaction) else {
             return Err(Stage::Ended);
         };
@@ -53,7 +53,7 @@ impl Connection {
         batch.take_reply(transaction);
         batch.out.set_protocol(self.state.client.protocol());
         if batch.is_observed() {
-            batch.tell_of_keys();
+            batch.report_keys();
         }
         if self.state.closing {
             batch.abandon_requests();

@@ -122,7 +122,7 @@ impl Batch {
         self.next = 0;
         self.streaming = None;
         self.room = usize::MAX;
-        self.forget_replies();
+        self.clear_replies();
         self.stats.clear();
         self.out.error(&aborted_by(error));
     }

@@ -165,10 +165,10 @@ impl Batch {
         self.input.clear();
         self.spans.clear();
         self.requests.clear();
-        self.input.shrink_to(batch_pool::KEPT_BYTES);
-        self.spans.shrink_to(batch_pool::KEPT_BYTES / size_of::<Span>());
-        self.requests.shrink_to(batch_pool::KEPT_BYTES / size_of::<Request>());
-        self.forget_replies();
+        self.input.shrink_to(batch_pool::MAX_KEPT_BYTES);
+        self.spans.shrink_to(batch_pool::MAX_KEPT_BYTES / size_of::<Span>());
+        self.requests.shrink_to(batch_pool::MAX_KEPT_BYTES / size_of::<Request>());
+        self.clear_replies();
         self.next = 0;
         self.next_span = 0;
         self.is_timed = false;
@@ -193,7 +193,7 @@ impl Batch {
     }
 
     /// ClientNames the client; it is nobody's while it waits to be collected.
-    pub(crate) fn belong_to(&mut self, client: &Client) {
+    pub(crate) fn set_client(&mut self, client: &Client) {
         self.client.get_or_insert_with(|| client.clone());
     }
 
@@ -228,7 +228,7 @@ impl Batch {
     }
 
     /// Bytes of memory that its requests take.
-    pub(crate) fn unread_len(&self) -> usize {
+    pub(crate) fn request_bytes(&self) -> usize {
         let partial_bulk = self.partial_bulk.as_ref().map_or(0, |partial_bulk| partial_bulk.bytes.len());
         self.input.len() + self.spans.len() * size_of::<Span>() + self.large_len + partial_bulk
     }
@@ -293,7 +293,7 @@ impl Batch {
 
     /// The requests that `mount` is going to run next, without being asked again in between: the
     /// connection itself runs one at a time.
-    pub(crate) fn coming(&self, actor_id: ActorId) -> impl Iterator<Item = (u32, CommandRef)> + Clone {
+    pub(crate) fn upcoming(&self, actor_id: ActorId) -> impl Iterator<Item = (u32, CommandRef)> + Clone {
         let most = if actor_id == ActorId::CONNECTION { 1 } else { usize::MAX };
         let requests = self.requests.iter().zip(0..).skip(self.next).take(most);
         requests.map_while(move |(request, index)| match request.target {
@@ -315,7 +315,7 @@ impl Batch {
 
     /// Tells which keys have been read and changed by what has been run since this was last done.
     #[cold]
-    pub(crate) fn tell_of_keys(&mut self) {
+    pub(crate) fn report_keys(&mut self) {
         let told = mem::replace(&mut self.told, self.next);
         if told == self.next {
             return;
@@ -334,10 +334,10 @@ impl Batch {
 
     /// Tells which keys a member of a pool is going to read, where others change them meanwhile.
     #[cold]
-    pub(crate) fn tell_of_reads(&self, actor_id: ActorId) {
+    pub(crate) fn report_reads(&self, actor_id: ActorId) {
         let Some(client) = &self.client else { return };
         let Some(server) = client.server() else { return };
-        let reads = self.coming(actor_id).filter_map(|(request, target)| {
+        let reads = self.upcoming(actor_id).filter_map(|(request, target)| {
             Some(Ran {
                 command: server.routes.command(target.command),
                 call: self.call(request)?,
@@ -351,7 +351,7 @@ impl Batch {
     pub(crate) fn show(&mut self, actor_id: ActorId, mut show: impl FnMut(&Call<'_>, CommandId)) {
         let before = self.stats.shown();
         let mut shown = before;
-        for (index, target) in self.coming(actor_id).filter(|(index, _)| *index >= before) {
+        for (index, target) in self.upcoming(actor_id).filter(|(index, _)| *index >= before) {
             if let Some(call) = self.call(index) {
                 show(&call, target.command);
             }
@@ -361,8 +361,8 @@ impl Batch {
     }
 
     /// The replies have been sent, and there are requests that have not been run.
-    pub(crate) fn forget_replies(&mut self) {
-        self.out.clear(batch_pool::KEPT_BYTES);
+    pub(crate) fn clear_replies(&mut self) {
+        self.out.clear(batch_pool::MAX_KEPT_BYTES);
         self.sent = 0;
         self.stuck = None;
         self.mark = BufferPosition::default();
@@ -383,7 +383,7 @@ impl Batch {
         context: &mut A::CommandContext,
     ) {
         if self.is_transaction {
-            self.give_up_if_dirty();
+            self.abort_if_dirty();
         }
         // One look at the level, once for all of them: a span that is made for nobody costs more.
         if LevelFilter::current() >= LevelFilter::DEBUG {
@@ -392,7 +392,7 @@ impl Batch {
             self.run_all(actor_id, actor, context);
         }
         if self.is_observed {
-            self.tell_of_keys();
+            self.report_keys();
         }
     }
 
@@ -467,7 +467,7 @@ impl Batch {
             client,
         };
         run(&call, &mut self.out);
-        if !self.out.is_noteworthy() || self.take_note(spec.is_none()) {
+        if !self.out.is_noteworthy() || self.complete_special_reply(spec.is_none()) {
             self.advance();
         }
     }
@@ -478,14 +478,14 @@ impl Batch {
         reply.recycle();
         self.room = if self.is_transaction { usize::MAX } else { HIGH_WATER };
         if self.out.is_noteworthy() {
-            self.take_note(false);
+            self.complete_special_reply(false);
         }
         self.advance();
     }
 
     /// Of a request that is not like most. Returns whether it has been answered.
     #[cold]
-    fn take_note(&mut self, is_rejection: bool) -> bool {
+    fn complete_special_reply(&mut self, is_rejection: bool) -> bool {
         let is_deferred = self.out.take_deferred();
         if self.out.take_error() {
             self.note_failure(self.next, is_rejection);
@@ -529,7 +529,7 @@ impl Batch {
 
     /// Leaves the one who has run it: for its connection, or, if a request waits for its reply, for
     /// where it is waited for. It stays if that reply is there.
-    pub(crate) fn leave(mut self: Box<Self>) -> Option<Box<Self>> {
+    pub(crate) fn return_to_client(mut self: Box<Self>) -> Option<Box<Self>> {
         // The client holds it until it is collected, so it must not hold the client.
         let client = self.client.take()?;
         if !self.is_waiting() {
@@ -549,7 +549,7 @@ impl Batch {
     }
 
     /// Keeps no more than it needs, since it may have to wait for long, and not its client, which holds it.
-    pub(crate) fn make_small(&mut self) {
+    pub(crate) fn shrink(&mut self) {
         self.client = None;
         if !self.is_transaction && self.capacity() > size_of::<Self>() + SMALL {
             self.input.shrink_to_fit();

@@ -9,10 +9,13 @@ impl Batch {
         self.client.as_ref()
     }
 
-    /// The requests that are [coming](Self::coming), as far as there is room for their replies.
-    pub(crate) fn coming_for(&self, actor_id: ActorId) -> impl Iterator<Item = (u32, CommandRef)> + Clone {
+    /// The requests that are [coming](Self::upcoming), as far as there is room for their replies.
+    pub(crate) fn upcoming_with_room(
+        &self,
+        actor_id: ActorId,
+    ) -> impl Iterator<Item = (u32, CommandRef)> + Clone {
         let is_room = self.next_target().is_some();
-        self.coming(actor_id).take_while(move |_| is_room)
+        self.upcoming(actor_id).take_while(move |_| is_room)
     }
 
     /// The number of the request to be run next.
@@ -26,7 +29,7 @@ impl Batch {
     }
 
     /// Requests are sent on: what their replies wait for is nobody's doing here, and is not timed.
-    pub(crate) fn send_on(&mut self) {
+    pub(crate) fn stop_timing(&mut self) {
         self.stats.stop();
     }
 
@@ -36,7 +39,7 @@ impl Batch {
     }
 
     /// The parts of the reply to its next request do not count.
-    pub(crate) fn forget_proxied(&mut self) {
+    pub(crate) fn discard_proxied(&mut self) {
         self.out.rewind(self.mark);
     }
 
@@ -44,7 +47,7 @@ impl Batch {
     pub(crate) fn end_proxied(&mut self) {
         self.out.note_proxied(self.mark);
         if self.out.is_noteworthy() {
-            self.take_note(false);
+            self.complete_special_reply(false);
         }
         self.advance();
     }

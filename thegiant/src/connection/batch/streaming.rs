@@ -49,7 +49,7 @@ impl Batch {
     /// Writes some of the rest; returns whether that was all. If it is pending, there may be something to be sent.
     pub(crate) fn poll_streaming(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<bool>> {
         let Some(mut streaming) = self.streaming.take() else { return Poll::Ready(Ok(true)) };
-        let polled = poll(&mut *streaming, self, batch_pool::KEPT_BYTES, cx);
+        let polled = poll(&mut *streaming, self, batch_pool::MAX_KEPT_BYTES, cx);
         self.streaming = Some(streaming);
         // An element may be an error; the reply is none.
         self.out.take_error();

@@ -81,7 +81,7 @@ impl Queue {
 
     /// How many requests these are, and the bytes that they take.
     pub(crate) fn size(&self) -> (u32, usize) {
-        (u32::try_from(self.requests.len()).unwrap_or(u32::MAX), self.requests.unread_len())
+        (u32::try_from(self.requests.len()).unwrap_or(u32::MAX), self.requests.request_bytes())
     }
 
     /// A request has been refused.
@@ -125,7 +125,7 @@ impl Queue {
     /// The requests as a batch that can be run, and the actor that has to begin it.
     pub(crate) fn into_batch(self, client: &Client) -> (Box<Batch>, Option<ActorId>) {
         let mut batch = self.requests;
-        batch.belong_to(client);
+        batch.set_client(client);
         batch.is_transaction = true;
         batch.room = usize::MAX;
         batch.out.set_protocol(client.protocol());
@@ -171,11 +171,11 @@ impl Batch {
 
     /// If what its client has read for it has been changed since, nothing of it is run.
     #[cold]
-    pub(super) fn give_up_if_dirty(&mut self) {
+    pub(super) fn abort_if_dirty(&mut self) {
         let is_dirty = |client: &Client| client.is(ClientFlag::Dirty);
         if self.next == 0 && self.client.as_ref().is_some_and(is_dirty) {
             self.requests.clear();
-            self.out.clear(batch_pool::KEPT_BYTES);
+            self.out.clear(batch_pool::MAX_KEPT_BYTES);
             self.out.null_array();
         }
     }
