@@ -24,7 +24,7 @@ use socket2::{Domain, SockRef, Socket, TcpKeepalive, Type};
 use crate::tls::{ServerConfig, ServerTls, Tls};
 use crate::{
     Error,
-    connection::{Address, Ends, Stream},
+    connection::{Address, Endpoints, Stream},
     resp::Encoder,
     settings::BACKLOG,
 };
@@ -145,7 +145,7 @@ enum AcceptorSocket {
 impl Acceptor {
     /// The next connection, and where its ends are. It does not give up: an error is logged and
     /// waited out.
-    pub(crate) async fn accept(&self) -> (Stream, Ends) {
+    pub(crate) async fn accept(&self) -> (Stream, Endpoints) {
         loop {
             match self.try_accept().await {
                 Ok(accepted) => return accepted,
@@ -189,19 +189,19 @@ impl Acceptor {
         Arc::clone(&last)
     }
 
-    async fn try_accept(&self) -> io::Result<(Stream, Ends)> {
+    async fn try_accept(&self) -> io::Result<(Stream, Endpoints)> {
         match &self.socket {
             AcceptorSocket::Tcp(listener) => {
                 let (stream, peer) = listener.accept().await?;
                 let local = self.shared_address(Address::Tcp(stream.local_addr()?));
-                let ends = Ends { peer: Address::Tcp(peer), local, descriptor: stream.as_raw_fd() };
-                Ok((Stream::Tcp(stream), ends))
+                let endpoints = Endpoints { peer: Address::Tcp(peer), local, descriptor: stream.as_raw_fd() };
+                Ok((Stream::Tcp(stream), endpoints))
             }
             AcceptorSocket::Unix(listener, _) => {
                 let (stream, _) = listener.accept().await?;
                 let (peer, local) = (Address::clone(&self.address), Arc::clone(&self.address));
-                let ends = Ends { peer, local, descriptor: stream.as_raw_fd() };
-                Ok((Stream::Unix(stream), ends))
+                let endpoints = Endpoints { peer, local, descriptor: stream.as_raw_fd() };
+                Ok((Stream::Unix(stream), endpoints))
             }
         }
     }

@@ -478,13 +478,13 @@ impl ServerHandle {
 /// Accepts connections for ever.
 async fn accept(acceptor: Acceptor, server: Arc<ServerState>) {
     loop {
-        let (stream, ends) = acceptor.accept().await;
-        if is_protected_from(&ends.peer, &server) {
+        let (stream, endpoints) = acceptor.accept().await;
+        if is_protected_from(&endpoints.peer, &server) {
             server.stats.rejected();
             acceptor.refuse(&stream, &PROTECTED);
             continue;
         }
-        let Some(client) = server.admit(ends) else {
+        let Some(client) = server.admit(endpoints) else {
             server.stats.rejected();
             acceptor.refuse(&stream, &FULL);
             continue;

@@ -115,7 +115,7 @@ fn a_stop_ends_it() {
     assert_eq!(client.reply(), "$1\r\na\r\n");
     wait_for_waiting(&mut other, "it", 1);
     served.stop().expect("it ends in order");
-    let stops = "-UNBLOCKED the server stops\r\n";
+    let stops = "-UNBLOCKED the server is shutting down\r\n";
     assert_eq!(client.rest(), format!("{stops}$1\r\nb\r\n{stops}{stops}"));
 }
 

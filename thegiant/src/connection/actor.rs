@@ -219,7 +219,7 @@ impl Connection {
     fn decode(&mut self) -> io::Result<Stage> {
         let Some(mut batch) = self.incoming.take() else { return Ok(Stage::Reading) };
         batch.set_client(&self.state.client);
-        self.state.client.active(self.state.server.now());
+        self.state.client.set_active(self.state.server.now());
         self.decoder.set_limits(self.state.decode_limits());
         let from = self.decoder.start();
         let can_run_all = self.state.is_authenticated() && batch.input.len() <= MAX_BATCH;
@@ -451,7 +451,7 @@ impl Connection {
 
     pub(super) fn send_to(&mut self, actor_id: ActorId, batch: Box<Batch>) -> Stage {
         self.is_dispatched = true;
-        self.state.client.busy();
+        self.state.client.set_busy();
         // The waker is registered already. The actor calls it even if the reply arrives before this returns.
         self.state.server.routes.send(batch, actor_id);
         self.wait(Stage::Dispatched)
@@ -477,7 +477,7 @@ impl Connection {
             }
             None => {
                 self.is_dispatched = true;
-                self.state.client.busy();
+                self.state.client.set_busy();
                 Stage::Dispatched
             }
         }
@@ -536,7 +536,7 @@ impl Connection {
         match client.collect(close_request == CloseRequest::Graceful, cx) {
             Collected::Answered(mut batch) => {
                 self.is_dispatched = false;
-                client.active(self.state.server.now());
+                client.set_active(self.state.server.now());
                 if batch.has_requests() || batch.is_observed() {
                     batch.set_client(client);
                 }
@@ -570,7 +570,7 @@ impl Connection {
             return Ok(self.wait(Stage::Writing(batch)));
         }
         self.state.account_output(0);
-        self.state.client.note_sent();
+        self.state.client.record_sent();
         if batch.is_streaming() {
             batch.clear_replies();
             return self.write_streaming(batch, cx);
@@ -590,7 +590,7 @@ impl Connection {
     /// Writes the next part of a streaming reply.
     #[cold]
     fn write_streaming(&mut self, mut batch: Box<Batch>, cx: &mut TaskContext<'_>) -> io::Result<Stage> {
-        self.state.client.active(self.state.server.now());
+        self.state.client.set_active(self.state.server.now());
         match batch.poll_streaming(cx)? {
             Poll::Ready(true) => Ok(Stage::Running(batch)),
             Poll::Ready(false) => {
@@ -600,7 +600,7 @@ impl Connection {
             }
             Poll::Pending if !batch.out.is_empty() => Ok(Stage::Writing(batch)),
             Poll::Pending => {
-                self.state.client.busy();
+                self.state.client.set_busy();
                 match self.read_ahead(MAX_READ_WHILE_BLOCKED, cx)? {
                     ReadAhead::End => Ok(Stage::Ended),
                     ReadAhead::Open => Ok(self.wait(Stage::Writing(batch))),
@@ -621,9 +621,9 @@ impl Connection {
     ) -> io::Result<()> {
         let waiting = batch.out.len() - batch.sent;
         self.state.account_output(waiting);
-        self.state.client.note_sent_up_to(batch.sent);
+        self.state.client.record_sent_up_to(batch.sent);
         if progress {
-            self.state.client.active(self.state.server.now());
+            self.state.client.set_active(self.state.server.now());
             batch.stuck = None;
         }
         let stuck = batch.stuck.get_or_insert_with(|| Box::pin(sleep(STUCK_AFTER)));

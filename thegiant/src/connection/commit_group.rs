@@ -95,7 +95,7 @@ impl GroupCommitStats {
 }
 
 impl ReplyHolder {
-    pub(super) fn keep(self, client: Client, wait_id: u32, reply: Box<Batch>) {
+    pub(super) fn hold(self, client: Client, wait_id: u32, reply: Box<Batch>) {
         self.queue.group(|group, _| {
             group.held.push(HeldReply::Reply(client, wait_id, reply));
             group.commands += 1;

@@ -26,7 +26,7 @@ pub(crate) use batch::{ActorId, Batch, CommandRef, NOT_ALLOWED, Queue, Transacti
 pub(crate) use batch_queue::{BatchQueue, STOPPED};
 pub use batch_queue::{Consumers, RunBatches, run_batches};
 pub use client::Client;
-pub(crate) use client::{ClientFlag, CloseRequest, Ends};
+pub(crate) use client::{ClientFlag, CloseRequest, Endpoints};
 pub(crate) use clients::Clients;
 pub(crate) use clients_cron::ClientsCron;
 pub(crate) use commit_group::GroupCommitStats;

@@ -13,7 +13,9 @@ use actix_rt::time::Instant;
 use bytes::Bytes;
 use tokio::sync::mpsc;
 
-use super::{Address, Client, ClientFlag, Clients, CloseRequest, ConnectionEvents, Ends, routes::Routes};
+use super::{
+    Address, Client, ClientFlag, Clients, CloseRequest, ConnectionEvents, Endpoints, routes::Routes,
+};
 use crate::{
     Call, Keyspace, PubSub,
     app::AppConfig,
@@ -126,8 +128,8 @@ impl ServerState {
     }
 
     /// Lets a client in, unless there are as many as there may be.
-    pub(crate) fn admit(self: &Arc<Self>, ends: Ends) -> Option<Client> {
-        let client = |id| Client::new(id, ends, self.now(), Arc::downgrade(self));
+    pub(crate) fn admit(self: &Arc<Self>, endpoints: Endpoints) -> Option<Client> {
+        let client = |id| Client::new(id, endpoints, self.now(), Arc::downgrade(self));
         let client = self.clients.admit(self.settings.size(Setting::MaxClients), client)?;
         self.connection_events.send_connected(&client);
         Some(client)

@@ -39,7 +39,7 @@ impl ConnectionState {
     pub(crate) fn new(server: Arc<ServerState>, client: Client) -> Self {
         let authenticated = server.password.is_none();
         if !authenticated {
-            client.unauthenticated_since(Some(server.now()));
+            client.set_unauthenticated_since(Some(server.now()));
         }
         ConnectionState {
             server,
@@ -62,7 +62,7 @@ impl ConnectionState {
         // Whoever has not said who it is gets no more time by asking to start over.
         if authenticated != self.authenticated {
             self.authenticated = authenticated;
-            self.client.unauthenticated_since((!authenticated).then(|| self.server.now()));
+            self.client.set_unauthenticated_since((!authenticated).then(|| self.server.now()));
         }
     }
 
@@ -173,7 +173,7 @@ impl ConnectionState {
         }
         let input = self.client.set_input(input);
         if are_others || input == 0 {
-            self.client.request_since(None);
+            self.client.set_request_since(None);
         } else {
             self.start_request_timeout();
         }
@@ -185,7 +185,7 @@ impl ConnectionState {
     pub(crate) fn start_request_timeout(&self) {
         let now = self.server.now();
         if self.client.input() > 0 && self.client.request_age(now).is_none() {
-            self.client.request_since(Some(now));
+            self.client.set_request_since(Some(now));
         }
     }
 
