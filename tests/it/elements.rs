@@ -213,7 +213,7 @@ fn of_unknown_length() {
 
     begin(&mut client, 8);
     (1..=3).for_each(|number| lists.give(Ok(number)));
-    assert_eq!(client.replies(2), "-ERR the reply takes more than 8 bytes\r\n$6\r\nbehind\r\n");
+    assert_eq!(client.replies(2), "-ERR the reply exceeds 8 bytes\r\n$6\r\nbehind\r\n");
 
     begin(&mut client, 1000);
     lists.give(Ok(1));

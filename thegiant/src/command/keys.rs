@@ -30,9 +30,9 @@ impl KeySpec {
             let arg = &args[at];
             keys = match (key_in(arg), position) {
                 (Some(found), Some(position)) => Some(extend(keys, found.at(position))),
-                (Some(_), None) => panic!(
-                    "the position of this `Key` varies: put it before the optional parameters"
-                ),
+                (Some(_), None) => {
+                    panic!("the position of this `Key` varies: put it before the optional parameters")
+                }
                 (None, _) => keys,
             };
             position = match (position, arg.max_len()) {
