@@ -301,7 +301,7 @@ impl Connection {
 
     /// Runs requests until the batch has to go to an actor or its replies have to be sent.
     fn run(&mut self, mut batch: Box<Batch>, cx: &mut TaskContext<'_>) -> Stage {
-        if batch.is_waiting() {
+        if batch.is_blocked() {
             return self.block(batch);
         }
         if batch.is_observed() {
@@ -332,7 +332,7 @@ impl Connection {
                     batch.abandon_requests();
                 }
             }
-            let next = if batch.is_waiting() {
+            let next = if batch.is_blocked() {
                 self.run_transaction(batch)
             } else if batch.is_transaction() {
                 self.end_transaction(batch)
@@ -390,7 +390,7 @@ impl Connection {
         if is_paused {
             return Admission::Paused;
         }
-        if self.state.transaction.takes(target, command) {
+        if self.state.transaction.must_queue(target, command) {
             return Admission::Queue;
         }
         self.observe(batch);
@@ -470,7 +470,7 @@ impl Connection {
     /// Replies to earlier requests are sent first.
     pub(super) fn block(&mut self, batch: Box<Batch>) -> Stage {
         match self.state.client.block(batch, false) {
-            Some(batch) if batch.is_waiting() => Stage::Writing(batch),
+            Some(batch) if batch.is_blocked() => Stage::Writing(batch),
             Some(mut batch) => {
                 batch.set_client(&self.state.client);
                 Stage::Running(batch)

@@ -278,11 +278,11 @@ pub fn run_batches_in_groups<A: GroupCommit>(
 fn run<A: GroupCommit>(batch: &mut Batch, actor: &mut A, queue: &Arc<BatchQueue>, context: &mut Context<A>) {
     loop {
         batch.run(queue.actor_id(), actor, context);
-        if !batch.is_waiting() {
+        if !batch.is_blocked() {
             return;
         }
         batch.hold_reply::<A>(|may_write| ReplyHolder { queue: Arc::clone(queue), may_write });
-        if batch.is_waiting() {
+        if batch.is_blocked() {
             return;
         }
     }
