@@ -376,7 +376,7 @@ impl BoundServer {
         tracing::info!(clients = server.clients.len(), "stopping");
         drop(serving);
         let wait = server.settings.seconds(Setting::ShutdownTimeout).unwrap_or_default();
-        let drained = actix_rt::time::timeout(wait, server.clients.run_batches());
+        let drained = actix_rt::time::timeout(wait, server.clients.close_all());
         let outcome = match first(drained, stops.recv()).await {
             First::Left(_) => Ok(()),
             First::Right(_) => Err(io::Error::new(io::ErrorKind::Interrupted, "stopped by a second signal")),

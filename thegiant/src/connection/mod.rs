@@ -1,4 +1,4 @@
-//! The actor per client: reads requests, has them run, writes the replies.
+//! Everything between the socket and the actors: connections, batches, clients and group commit.
 
 mod actor;
 mod address;
