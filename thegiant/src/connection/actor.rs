@@ -45,7 +45,7 @@ const MAX_READ_AHEAD: usize = 64 * 1024 * 1024;
 const MAX_READ_WHILE_BLOCKED: usize = 64 * 1024;
 
 /// Maximum input in bytes of one batch, when more was read ahead.
-const MAX_BATCH: usize = 4 * 1024 * 1024;
+const MAX_BATCH_BYTES: usize = 4 * 1024 * 1024;
 
 /// Maximum time to read from a client after the outgoing side of its socket was shut down.
 const LINGER: Duration = Duration::from_secs(1);
@@ -222,7 +222,7 @@ impl Connection {
         self.state.client.set_active(self.state.server.now());
         self.decoder.set_limits(self.state.decode_limits());
         let from = self.decoder.start();
-        let can_run_all = self.state.is_authenticated() && batch.input.len() <= MAX_BATCH;
+        let can_run_all = self.state.is_authenticated() && batch.input.len() <= MAX_BATCH_BYTES;
         let routes = &self.state.server.routes;
         self.protocol_error = loop {
             if batch.partial_bulk.as_ref().is_some_and(|partial_bulk| partial_bulk.missing > 0) {
@@ -251,7 +251,7 @@ impl Connection {
             if !self.state.is_authenticated() && batch.has_requests() {
                 return Ok(self.run_one(batch, from..read));
             }
-            if read > MAX_BATCH {
+            if read > MAX_BATCH_BYTES {
                 self.has_undecoded = true;
                 break None;
             }
