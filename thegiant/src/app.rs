@@ -46,8 +46,8 @@ use crate::{
 /// # }
 /// ```
 ///
-/// If an actor has a command with the name of a built-in command, it replaces that command and all its subcommands.
-/// The fallback gets the commands that neither an actor nor the toolkit has.
+/// If an actor has a command with the name of a built-in command, it replaces that command and all its
+/// subcommands. The fallback gets the commands that neither an actor nor the toolkit has.
 #[derive(Default)]
 #[must_use]
 pub struct App {
@@ -90,9 +90,9 @@ impl App {
 
     /// Sets the function that answers all commands without a row.
     ///
-    /// Without mounted actors, this function is the whole application. Its parameter is the request ([`Call`]). It may
-    /// have state, because it runs in its own actor, one call at a time. It replaces an earlier fallback or
-    /// [`proxy`](Self::proxy).
+    /// Without mounted actors, this function is the whole application. Its parameter is the request
+    /// ([`Call`]). It may have state, because it runs in its own actor, one call at a time. It replaces an
+    /// earlier fallback or [`proxy`](Self::proxy).
     ///
     /// # Panics
     /// Panics if no actix system is running.
@@ -140,26 +140,27 @@ impl App {
     /// }
     /// ```
     ///
-    /// The server still answers the commands about the client's connection (`HELLO`, `AUTH`, `SELECT`, `QUIT`, `RESET`,
-    /// `CLIENT`) and the commands for its operators (`INFO`, `CONFIG`, `SLOWLOG`, `LATENCY`, `MONITOR`, `SHUTDOWN`,
-    /// `DEBUG`). The upstream answers everything else: `PING`, `COMMAND`, transactions, channels. `CLIENT TRACKING` is
-    /// not available.
+    /// The server still answers the commands about the client's connection (`HELLO`, `AUTH`, `SELECT`,
+    /// `QUIT`, `RESET`, `CLIENT`) and the commands for its operators (`INFO`, `CONFIG`, `SLOWLOG`, `LATENCY`,
+    /// `MONITOR`, `SHUTDOWN`, `DEBUG`). The upstream answers everything else: `PING`, `COMMAND`,
+    /// transactions, channels. `CLIENT TRACKING` is not available.
     ///
-    /// Most requests use multiplexed connections, which clients share. A client gets a dedicated connection for commands that change
-    /// the state of a connection:
+    /// Most requests use multiplexed connections, which clients share. A client gets a dedicated connection
+    /// for commands that change the state of a connection:
     ///
     /// - from `WATCH` or `MULTI` to `EXEC`, unless the whole transaction arrives at once;
     /// - from `SUBSCRIBE` until the client has no subscription left;
     /// - for a command that blocks, such as `BLPOP`, according to the upstream's `COMMAND` reply.
     ///
-    /// While a client has a dedicated connection, `SELECT` and `HELLO` are errors. Commands of mounted actors run at
-    /// once, even between `MULTI` and `EXEC`.
+    /// While a client has a dedicated connection, `SELECT` and `HELLO` are errors. Commands of mounted actors
+    /// run at once, even between `MULTI` and `EXEC`.
     ///
-    /// When a dedicated connection is lost, the client's commands fail up to the one that ends the transaction
-    /// (`EXEC`, `DISCARD`, `UNWATCH`). A client with subscriptions is disconnected, as the upstream would do.
+    /// When a dedicated connection is lost, the client's commands fail up to the one that ends the
+    /// transaction (`EXEC`, `DISCARD`, `UNWATCH`). A client with subscriptions is disconnected, as the
+    /// upstream would do.
     ///
-    /// The proxy refuses `WAIT`, because that command is about the writes of one connection. The proxy replaces an
-    /// earlier [`fallback`](Self::fallback). It adds a section `Upstream` to `INFO`.
+    /// The proxy refuses `WAIT`, because that command is about the writes of one connection. The proxy
+    /// replaces an earlier [`fallback`](Self::fallback). It adds a section `Upstream` to `INFO`.
     pub fn proxy(mut self, upstream: UpstreamHandle) -> Self {
         let proxy = upstream.proxy();
         let mount = self.routes.add_actor(proxy.clone().recipient(), false, false);
@@ -197,8 +198,8 @@ impl App {
 
     /// Adds fields to a section of `INFO`; a new name adds a section.
     ///
-    /// Each `INFO` command calls the function, on the thread of the connection, so it should be fast. An actor shares
-    /// its figures with the function, for example in an atomic counter:
+    /// Each `INFO` command calls the function, on the thread of the connection, so it should be fast. An
+    /// actor shares its figures with the function, for example in an atomic counter:
     ///
     /// ```
     /// use std::sync::{

@@ -40,33 +40,35 @@
 //! | run one computation for many concurrent callers | [`SingleFlight`] |
 //! | encrypt connections (feature `tls`) | `ServerTls`, `ClientTls` |
 //!
-//! The module [`command`](mod@command) describes commands, [`resp`] encodes and decodes the protocol, and [`glob`]
-//! matches patterns.
+//! The module [`command`](mod@command) describes commands, [`resp`] encodes and decodes the protocol, and
+//! [`glob`] matches patterns.
 //!
 //! # Guarantees
 //!
-//! - **Order.** A client's commands run in the order in which the client sent them. The replies have the same order.
-//! - **Backpressure.** While a client does not read its replies, the server runs none of its further requests.
-//! - **Transactions.** An actor runs the commands between `MULTI` and `EXEC` without another client's command in
-//!   between. There are two exceptions: the actor serves other clients while a command of the transaction waits
-//!   for a future, and the other actors of a pool keep running. A transaction may use one actor and the built-in
-//!   commands.
-//! - **Durability.** If an actor uses [`GroupCommit`], no client sees a reply before the actor has committed all
-//!   the data that the reply depends on.
-//! - **Panics.** If a handler panics, its client gets `-ERR internal error` and stays connected. The server keeps
-//!   running. (With `panic = "abort"` in the profile, a panic ends the process.)
-//! - **Hostile input.** A client can neither crash the server, nor make it allocate memory for a length that the
-//!   client declared without sending the bytes.
-//! - **Compatibility.** Errors, limits and handshakes are those of Redis 7.0. The server reports version 7.4, because
-//!   some client libraries refuse client-side caching (`CLIENT TRACKING`) on older versions.
+//! - **Order.** A client's commands run in the order in which the client sent them. The replies have the same
+//!   order.
+//! - **Backpressure.** While a client does not read its replies, the server runs none of its further
+//!   requests.
+//! - **Transactions.** An actor runs the commands between `MULTI` and `EXEC` without another client's command
+//!   in between. There are two exceptions: the actor serves other clients while a command of the transaction
+//!   waits for a future, and the other actors of a pool keep running. A transaction may use one actor and the
+//!   built-in commands.
+//! - **Durability.** If an actor uses [`GroupCommit`], no client sees a reply before the actor has committed
+//!   all the data that the reply depends on.
+//! - **Panics.** If a handler panics, its client gets `-ERR internal error` and stays connected. The server
+//!   keeps running. (With `panic = "abort"` in the profile, a panic ends the process.)
+//! - **Hostile input.** A client can neither crash the server, nor make it allocate memory for a length that
+//!   the client declared without sending the bytes.
+//! - **Compatibility.** Errors, limits and handshakes are those of Redis 7.0. The server reports version 7.4,
+//!   because some client libraries refuse client-side caching (`CLIENT TRACKING`) on older versions.
 //!
-//! Requests bypass the actor's mailbox. A request can therefore run before a message that was sent to the same actor
-//! earlier. Where that order matters, let the actor itself send the reply.
+//! Requests bypass the actor's mailbox. A request can therefore run before a message that was sent to the
+//! same actor earlier. Where that order matters, let the actor itself send the reply.
 //!
 //! # Memory per value
 //!
-//! All connections of a thread read into one shared buffer. The server copies an argument below 16 KiB out of that
-//! buffer once. It reads a larger argument straight into a buffer of its own, which grows as the bytes arrive.
+//! All connections of a thread read into one shared buffer. The server copies an argument below 16 KiB out of
+//! that buffer once. It reads a larger argument into a separate buffer, which grows as the bytes arrive.
 //!
 //! | value of `n` bytes | memory |
 //! | --- | --- |
@@ -79,14 +81,14 @@
 //! | queued command of a transaction | the arguments only |
 //! | [`Elements`] | about 64 KiB, for any number of elements |
 //!
-//! In addition, each connection reads ahead up to 64 KiB while its command is blocked, and buffers up to 1 MiB of
-//! unread replies.
+//! In addition, each connection reads ahead up to 64 KiB while its command is blocked, and buffers up to
+//! 1 MiB of unread replies.
 //!
 //! # Logs
 //!
-//! The crate logs through [`tracing`](https://docs.rs/tracing). To see the log, the program installs a subscriber,
-//! for example `tracing_subscriber::fmt::init()`. Events about a client have the fields `id` and `client` (its
-//! address).
+//! The crate logs through [`tracing`](https://docs.rs/tracing). To see the log, the program installs a
+//! subscriber, for example `tracing_subscriber::fmt::init()`. Events about a client have the fields `id` and
+//! `client` (its address).
 //!
 //! | level | events |
 //! | --- | --- |
@@ -95,13 +97,14 @@
 //! | info | protocol errors, failed TLS handshakes, clients closed for being slow or idle, the shutdown |
 //! | debug | connections opened, connections closed and the reason; the span `batch` around the logs of handlers |
 //!
-//! The span `batch` names the client whose request a handler works on. The server creates the span once per batch,
-//! and only if debug is enabled for the target `thegiant::batch`. With the `EnvFilter` of `tracing_subscriber`, the
-//! directive `info,thegiant::batch=debug` adds the client to a log at level info. A disabled span costs one level
-//! check per batch. An enabled span costs about 0.5 µs with the formatter of `tracing_subscriber`.
+//! The span `batch` names the client whose request a handler works on. The server creates the span once per
+//! batch, and only if debug is enabled for the target `thegiant::batch`. With the `EnvFilter` of
+//! `tracing_subscriber`, the directive `info,thegiant::batch=debug` adds the client to a log at level info. A
+//! disabled span costs one level check per batch. An enabled span costs about 0.5 µs with the formatter of
+//! `tracing_subscriber`.
 //!
-//! `INFO`, `SLOWLOG`, `LATENCY`, `CLIENT LIST` and `MONITOR` show the same server to its clients. They use the field
-//! names of Redis, so `prometheus-redis-exporter` and other Redis tools work unchanged.
+//! `INFO`, `SLOWLOG`, `LATENCY`, `CLIENT LIST` and `MONITOR` show the same server to its clients. They use
+//! the field names of Redis, so `prometheus-redis-exporter` and other Redis tools work unchanged.
 //!
 //! # Features
 //!
@@ -111,9 +114,9 @@
 //! | `test-util` | the module `test`: a test kit for applications |
 //! | `tls` | TLS for clients (`Server::bind_tls`) and for upstreams (`Upstream::tls`) |
 //!
-//! All features are off by default. With `metrics`, the program installs a recorder before it runs the server, for
-//! example `metrics-exporter-prometheus`. The server registers its metrics once, when it starts. See
-//! `examples/prometheus` in the repository.
+//! All features are off by default. With `metrics`, the program installs a recorder before it runs the
+//! server, for example `metrics-exporter-prometheus`. The server registers its metrics once, when it starts.
+//! See `examples/prometheus` in the repository.
 //!
 //! | metric | kind | meaning |
 //! | --- | --- | --- |
@@ -128,14 +131,14 @@
 //! | `thegiant_received_bytes_total` | counter | bytes received from clients |
 //! | `thegiant_sent_bytes_total` | counter | bytes sent to clients |
 //!
-//! The label `command` is the name in lower case; a subcommand follows after `|`, as in `INFO`. The label `code` has
-//! at most 128 different values. `CONFIG RESETSTAT` does not reset metrics.
+//! The label `command` is the name in lower case; a subcommand follows after `|`, as in `INFO`. The label
+//! `code` has at most 128 different values. `CONFIG RESETSTAT` does not reset metrics.
 //!
 //! The server times commands only while [`Server::latency_tracking`] or the slow log is on. The program or
 //! `CONFIG SET` switches them on. Timing is the only part of the metrics that costs something per command.
 //!
-//! The table shows the processor time of the server relative to a server without the feature. (The command is `GET`,
-//! and the recorder comes from `metrics-exporter-prometheus`.)
+//! The table shows the processor time of the server relative to a server without the feature. (The command is
+//! `GET`, and the recorder comes from `metrics-exporter-prometheus`.)
 //!
 //! | requests in a pipeline | 1 | 16 | 512 |
 //! | --- | ---: | ---: | ---: |
@@ -145,8 +148,8 @@
 //!
 //! # Testing an application
 //!
-//! The feature `test-util` (for `[dev-dependencies]`) adds the module `test`. It serves an application in memory, has
-//! clients that send and receive bytes or values, and works with tokio's paused clock:
+//! The feature `test-util` (for `[dev-dependencies]`) adds the module `test`. It serves an application in
+//! memory, has clients that send and receive bytes or values, and works with tokio's paused clock:
 //!
 //! ```
 //! # #[cfg(feature = "test-util")]
@@ -160,8 +163,8 @@
 //! # });
 //! ```
 //!
-//! A test with real sockets binds port 0, reads the port from [`Server::addresses`], and stops the server with its
-//! [`ServerHandle`]:
+//! A test with real sockets binds port 0, reads the port from [`Server::addresses`], and stops the server
+//! with its [`ServerHandle`]:
 //!
 //! ```
 //! use std::io::{Read, Write};
@@ -229,9 +232,9 @@ pub mod upstream;
 pub use bytes::Bytes;
 /// Makes a struct or an enum a command parameter that reads options.
 ///
-/// The example reads `[NX | XX] [GET] [EX seconds | PX milliseconds | KEEPTTL]`. A struct reads its fields in any
-/// order, each at most once. An enum reads one of its variants and recognizes it by its token, the first word.
-/// Tokens match in upper and lower case. If the arguments do not match, the client gets `ERR syntax error`.
+/// The example reads `[NX | XX] [GET] [EX seconds | PX milliseconds | KEEPTTL]`. A struct reads its fields in
+/// any order, each at most once. An enum reads one of its variants and recognizes it by its token, the first
+/// word. Tokens match in upper and lower case. If the arguments do not match, the reply is a syntax error.
 ///
 /// ```
 /// use thegiant::{Commands, prelude::*};
@@ -289,21 +292,22 @@ pub use bytes::Bytes;
 /// | `expiry: Option<Expiry>` | an `Expiry`, if one of its tokens is next | no |
 /// | `direction: Direction` | a `Direction` | yes |
 ///
-/// A struct stops reading at the first argument that is not one of its tokens. The next parameter reads that argument.
+/// A struct stops reading at the first argument that is not one of its tokens. The next parameter reads that
+/// argument.
 ///
 /// A variant of an enum is a token and its values: `Nx`, `Ex(u64)`, `Limit(i64, i64)` or
 /// `Limit { offset: i64, count: i64 }`.
 ///
 /// `#[arg(…)]` on a field or a variant takes, in any order:
 ///
-/// - `"TOKEN"`: the token, in capitals. By default, the token of a `bool` field or a variant is its name in capitals:
-///   `KeepTtl` becomes `KEEPTTL`, `with_scores` becomes `WITH_SCORES`.
-/// - `name = "seconds"`: the name in `COMMAND DOCS`. By default, it is the field's name, or the variant's token in
-///   lower case.
+/// - `"TOKEN"`: the token, in capitals. By default, the token of a `bool` field or a variant is its name in
+///   capitals: `KeepTtl` becomes `KEEPTTL`, `with_scores` becomes `WITH_SCORES`.
+/// - `name = "seconds"`: the name in `COMMAND DOCS`. By default, it is the field's name, or the variant's
+///   token in lower case.
 /// - `pattern` or `unix_time`: the type of the value in `COMMAND DOCS`.
 ///
-/// The type may have one lifetime, which borrows from the request. Two options with the same token are a compile
-/// error.
+/// The type may have one lifetime, which borrows from the request. Two options with the same token are a
+/// compile error.
 pub use thegiant_macros::Args;
 /// Makes a method a command, inside an `impl` block with [`#[commands]`](macro@commands).
 ///
@@ -333,16 +337,19 @@ pub use thegiant_macros::Args;
 /// # assert_eq!(Store::ROWS[0][1].spec.words(), 2);
 /// ```
 ///
-/// The first argument is the name, in capitals. A name of two words is a subcommand. After the name, in any order:
+/// The first argument is the name, in capitals. A name of two words is a subcommand. After the name, in any
+/// order:
 ///
-/// - flags of Redis: `write`, `readonly`, `denyoom`, `admin`, `pubsub`, `noscript`, `blocking`, `loading`, `stale`,
-///   `skip_monitor`, `skip_slowlog`, `asking`, `fast`, `no_auth`, `may_replicate`, `no_mandatory_keys`,
-///   `no_async_loading`, `no_multi`, `allow_busy`. [`Flags`](command::Flags) documents each.
+/// - flags of Redis: `write`, `readonly`, `denyoom`, `admin`, `pubsub`, `noscript`, `blocking`, `loading`,
+///   `stale`, `skip_monitor`, `skip_slowlog`, `asking`, `fast`, `no_auth`, `may_replicate`,
+///   `no_mandatory_keys`, `no_async_loading`, `no_multi`, `allow_busy`. [`Flags`](command::Flags) documents
+///   each.
 /// - `alias = "UNLINK"`: another name with the same number of words. It can be repeated.
 /// - `since = "1.2.0"`: the version of the application that introduced the command.
 /// - `group = "generic"`: the group in `COMMAND DOCS`.
-/// - `event = "incrby"`: the keyspace event of a command that writes. By default, it is the command's name in lower
-///   case. With several words, each word is the event of one key. See [`Server::notify_keyspace_events`].
+/// - `event = "incrby"`: the keyspace event of a command that writes. By default, it is the command's name in
+///   lower case. With several words, each word is the event of one key. See
+///   [`Server::notify_keyspace_events`].
 /// - `timeout = "500ms"`: the maximum time until a later reply, in `ms`, `s` or `m`. See [`Responder`].
 ///
 /// A `#[cfg]` on the method applies to the command, too.
@@ -350,9 +357,9 @@ pub use thegiant_macros::command;
 /// Makes the methods with [`#[command]`](macro@command) in an `impl` block the commands of an actor.
 ///
 /// The signature of a method describes its command. The server reads each parameter from the arguments of the
-/// request, in order ([`FromArg`]). The return value is the reply ([`IntoReply`]). The attribute computes arity,
-/// key positions and `COMMAND DOCS` from the same types. The name of a parameter is its name in `COMMAND DOCS`:
-/// `max_len` becomes `max-len`, and a `Vec` called `keys` becomes `key [key ...]`.
+/// request, in order ([`FromArg`]). The return value is the reply ([`IntoReply`]). The attribute computes
+/// arity, key positions and `COMMAND DOCS` from the same types. The name of a parameter is its name in
+/// `COMMAND DOCS`: `max_len` becomes `max-len`, and a `Vec` called `keys` becomes `key [key ...]`.
 ///
 /// Parameters of these types are not arguments:
 ///
@@ -399,17 +406,17 @@ pub use thegiant_macros::command;
 /// assert!(set.keys.is_some());
 /// ```
 ///
-/// A method takes `&self` or `&mut self`. Its only generics may be lifetimes. `Option` parameters come last. A `Vec`
-/// reads all remaining arguments.
+/// A method takes `&self` or `&mut self`. Its only generics may be lifetimes. `Option` parameters come last.
+/// A `Vec` reads all remaining arguments.
 ///
-/// An `async fn` has no `self` and borrows nothing from the request, because the actor runs other commands while the
-/// future waits. To use the actor after an `await`, write a `fn` that returns a
+/// An `async fn` has no `self` and borrows nothing from the request, because the actor runs other commands
+/// while the future waits. To use the actor after an `await`, write a `fn` that returns a
 /// [`ResponseActFuture`](actix::ResponseActFuture). See [`Answer`](command::Answer).
 ///
 /// # Several blocks
-/// Several blocks can spread the commands of an actor over several files. One block, without `rows`, implements
-/// [`Commands`] for the type. Each other block puts its rows into a constant of the type, and the first block includes
-/// the constants:
+/// Several blocks can spread the commands of an actor over several files. One block, without `rows`,
+/// implements [`Commands`] for the type. Each other block puts its rows into a constant of the type, and the
+/// first block includes the constants:
 ///
 /// ```
 /// use thegiant::{Commands, prelude::*};
@@ -446,12 +453,12 @@ pub use thegiant_macros::command;
 /// assert_eq!(groups, ["store", "string", "store"]);
 /// ```
 ///
-/// - `group = "string"` sets the group of the block's commands in `COMMAND DOCS`. By default, it is the type's name in
-///   lower case.
+/// - `group = "string"` sets the group of the block's commands in `COMMAND DOCS`. By default, it is the
+///   type's name in lower case.
 /// - `rows = STRINGS` names the constant for the rows of this block.
 /// - `include(STRINGS, KEYS)` adds the rows of other blocks.
-/// - `group_commit` holds the replies of the actor back until it has committed; see [`GroupCommit`]. It belongs on the
-///   block without `rows`.
+/// - `group_commit` holds the replies of the actor back until it has committed; see [`GroupCommit`]. It
+///   belongs on the block without `rows`.
 pub use thegiant_macros::commands;
 
 #[cfg(feature = "tls")]

@@ -23,8 +23,8 @@ use crate::{Error, Responder, resp::Encoder};
 ///
 /// The future is dropped when its client disconnects or its timeout expires.
 ///
-/// An actix actor polls all its `ResponseActFuture`s whenever one of them wakes up. For thousands of blocked clients,
-/// use a [`Responder`] instead.
+/// An actix actor polls all its `ResponseActFuture`s whenever one of them wakes up. For thousands of blocked
+/// clients, use a [`Responder`] instead.
 ///
 /// ```
 /// use std::time::Duration;

@@ -12,8 +12,8 @@ use crate::{
 
 /// One request: the name of the command, its arguments and its client.
 ///
-/// It is the parameter of a fallback function ([`App::fallback`](crate::App::fallback)). A `#[command]` method gets its
-/// arguments as separate parameters, and can take a `&Call` as well.
+/// It is the parameter of a fallback function ([`App::fallback`](crate::App::fallback)). A `#[command]`
+/// method gets its arguments as separate parameters, and can take a `&Call` as well.
 ///
 /// ```no_run
 /// use thegiant::prelude::*;

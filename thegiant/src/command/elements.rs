@@ -16,8 +16,8 @@ use crate::{
 
 /// An array that the connection streams to the client, from an iterator or a stream.
 ///
-/// The connection writes about 64 KiB at a time, as fast as the client reads. The array is never in memory as a whole.
-/// The server answers other clients in between, so a slow reader blocks neither them nor the actor.
+/// The connection writes about 64 KiB at a time, as fast as the client reads. The array is never in memory as
+/// a whole. The server answers other clients in between, so a slow reader blocks neither them nor the actor.
 ///
 /// ```
 /// use thegiant::{Elements, prelude::*};
@@ -36,13 +36,14 @@ use crate::{
 /// }
 /// ```
 ///
-/// A method returns `Elements`, or a `Result` or an `Option` of it. It cannot be an element of another reply; use an
-/// [`Array`](super::Array) there.
+/// A method returns `Elements`, or a `Result` or an `Option` of it. It cannot be an element of another reply;
+/// use an [`Array`](super::Array) there.
 ///
-/// If the iterator or stream panics or yields too few elements, the server closes the connection, because it has
-/// already sent a part of the reply. The server does not read surplus elements.
+/// If the iterator or stream panics or yields too few elements, the server closes the connection, because it
+/// has already sent a part of the reply. The server does not read surplus elements.
 ///
-/// In a transaction, the server writes the whole array at once. There, a stream that is not ready is an error.
+/// In a transaction, the server writes the whole array at once. There, a stream that is not ready is an
+/// error.
 pub struct Elements {
     /// The number of elements; `None` if the stream determines it.
     len: Option<usize>,
@@ -63,8 +64,8 @@ impl Elements {
 
     /// Returns an array of `len` elements from a stream, such as the receiver of a channel.
     ///
-    /// While the stream is not ready, the connection sends the elements that it already has. With a bounded channel,
-    /// the client's reading speed limits the producer:
+    /// While the stream is not ready, the connection sends the elements that it already has. With a bounded
+    /// channel, the client's reading speed limits the producer:
     ///
     /// ```
     /// use thegiant::{Elements, prelude::*};
@@ -91,9 +92,9 @@ impl Elements {
 
     /// Returns an array of all elements of a stream of unknown length.
     ///
-    /// An array begins with its length, so the connection collects the encoded elements first, up to `max_bytes`. If
-    /// they exceed `max_bytes`, the reply is an error. If an element is an error, that error is the reply. In both cases
-    /// the stream is dropped.
+    /// An array begins with its length, so the connection collects the encoded elements first, up to
+    /// `max_bytes`. If they exceed `max_bytes`, the reply is an error. If an element is an error, that error
+    /// is the reply. In both cases the stream is dropped.
     pub fn collect<S>(max_bytes: usize, elements: S) -> Self
     where
         S: Stream<Item: IntoReply> + Send + 'static,

@@ -1,7 +1,7 @@
 //! Commands: their rows, parameters and replies.
 //!
-//! - A [`Row`] describes a command. It has a [`Spec`] (name, arity, flags, keys, arguments, documentation) and a function
-//!   that reads the arguments, calls the method and writes the reply.
+//! - A [`Row`] describes a command. It has a [`Spec`] (name, arity, flags, keys, arguments, documentation)
+//!   and a function that reads the arguments, calls the method and writes the reply.
 //! - [`Commands`] lists the rows of an actor.
 //! - [`FromArg`] reads one parameter. [`IntoReply`] writes a return value as a reply.
 //! - [`Answer`] is a reply, or a future of one. [`Elements`] streams an array.

@@ -31,8 +31,8 @@ use crate::{
 /// | [`Error`] | error | |
 /// | [`Value`], [`Raw`] | the value that they contain | |
 ///
-/// A method may return a reference into its actor. References to numbers, strings, options, vectors, maps and sets
-/// are written like the values themselves.
+/// A method may return a reference into its actor. References to numbers, strings, options, vectors, maps and
+/// sets are written like the values themselves.
 ///
 /// ```
 /// use thegiant::{IntoReply, resp::Encoder};
@@ -63,8 +63,8 @@ pub trait IntoReply {
 
 /// A type that can be [pushed](crate::Client::push) to a client.
 ///
-/// A push is an array: a tuple, a `Vec`, an array, a slice or an [`Array`]. Implement it for your own type if its
-/// reply is an array and never null. By convention, the first element names the kind of push.
+/// A push is an array: a tuple, a `Vec`, an array, a slice or an [`Array`]. Implement it for your own type if
+/// its reply is an array and never null. By convention, the first element names the kind of push.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be pushed",
     label = "a push is an array",
@@ -279,8 +279,8 @@ where
 
 /// Writes a header, then each item.
 ///
-/// If the iterator does not yield as many items as its length promises, the client could not tell where the reply
-/// ends. The reply is then an internal error.
+/// If the iterator does not yield as many items as its length promises, the client could not tell where the
+/// reply ends. The reply is then an internal error.
 fn write_elements<I>(items: I, header: fn(&mut Encoder, usize), out: &mut Encoder)
 where
     I: IntoIterator,

@@ -29,7 +29,8 @@ pub struct Spec {
     pub since: Option<&'static str>,
     /// The keyspace event (`notify-keyspace-events`); `None` means the command's name.
     ///
-    /// With several words, each word is the event of one key. The last word is also the event of all further keys.
+    /// With several words, each word is the event of one key. The last word is also the event of all further
+    /// keys.
     pub event: Option<&'static str>,
     /// The maximum time until a later reply.
     pub timeout: Option<Duration>,
@@ -48,7 +49,8 @@ impl Spec {
     /// Returns a command with this name and these parameters.
     ///
     /// # Panics
-    /// Panics if first, last and step cannot describe the positions of the keys. In a `const`, this is a compile error.
+    /// Panics if first, last and step cannot describe the positions of the keys. In a `const`, this is a
+    /// compile error.
     pub const fn new(name: &'static str, args: &'static [ArgSpec]) -> Self {
         let words = word_count(name);
         Spec {

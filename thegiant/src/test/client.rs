@@ -16,7 +16,8 @@ use crate::{
 
 /// A client of a [`TestServer`](super::TestServer) or of any other server. Dropping it closes the connection.
 ///
-/// If the server does not behave as expected, the methods panic. The message shows the expected and the received bytes.
+/// If the server does not behave as expected, the methods panic. The message shows the expected and the
+/// received bytes.
 pub struct TestClient {
     stream: Box<dyn Transport>,
     /// Received bytes that no method has returned yet.

@@ -1,7 +1,7 @@
 //! Test kit for applications. *Feature `test-util`.*
 //!
-//! A [`TestServer`] serves an application in memory, and [`TestClient`]s connect to it. Everything runs on the thread
-//! of the test. No test needs a free port.
+//! A [`TestServer`] serves an application in memory, and [`TestClient`]s connect to it. Everything runs on
+//! the thread of the test. No test needs a free port.
 //!
 //! ```
 //! use thegiant::{prelude::*, test::TestServer};
@@ -29,10 +29,10 @@
 //! ```
 //!
 //! # Time
-//! With tokio's paused clock (`tokio::time::pause()`, feature `test-util` of tokio), a test of a timeout takes no
-//! time. Whenever all tasks wait, the clock jumps to the next timer. The paused clock controls actix' timers
-//! (`run_later`, `run_interval`), `sleep`, and all timeouts of the server and its commands. It does not control
-//! [`std::time::Instant`], which measures the durations in `SLOWLOG` and `LATENCY`.
+//! With tokio's paused clock (`tokio::time::pause()`, feature `test-util` of tokio), a test of a timeout
+//! takes no time. Whenever all tasks wait, the clock jumps to the next timer. The paused clock controls
+//! actix' timers (`run_later`, `run_interval`), `sleep`, and all timeouts of the server and its commands. It
+//! does not control [`std::time::Instant`], which measures the durations in `SLOWLOG` and `LATENCY`.
 //!
 //! ```
 //! use std::time::Duration;
@@ -61,8 +61,8 @@
 //! ```
 //!
 //! # Split input
-//! [`assert_replies`] sends the same bytes in one piece, byte by byte, and split in two at each position. It checks
-//! that the replies are the same. Use it for commands that have their own parser.
+//! [`assert_replies`] sends the same bytes in one piece, byte by byte, and split in two at each position. It
+//! checks that the replies are the same. Use it for commands that have their own parser.
 
 mod client;
 mod pieces;

@@ -8,7 +8,8 @@ use crate::App;
 
 /// Checks that requests get exactly these replies, for each way to split the requests.
 ///
-/// It sends the requests in one piece, byte by byte, and split in two at each position, each time to a new application.
+/// It sends the requests in one piece, byte by byte, and split in two at each position, each time to a new
+/// application.
 ///
 /// ```
 /// use thegiant::{prelude::*, test};

@@ -47,8 +47,8 @@ impl<'a> Arguments<'a> {
 
     /// Reads one argument as owned bytes.
     ///
-    /// It copies a small argument, so that the argument does not keep the whole request in memory. It returns a large
-    /// argument (from 16 KiB) without a copy.
+    /// It copies a small argument, so that the argument does not keep the whole request in memory. It returns
+    /// a large argument (from 16 KiB) without a copy.
     ///
     /// # Errors
     /// `ERR wrong number of arguments for '…' command` if no argument is left.

@@ -9,11 +9,11 @@ use crate::Error;
 
 /// An argument that names a key.
 ///
-/// This type tells the toolkit the positions of a command's keys. `COMMAND GETKEYS`, `WATCH`, client-side caching and
-/// keyspace events depend on it.
+/// This type tells the toolkit the positions of a command's keys. `COMMAND GETKEYS`, `WATCH`, client-side
+/// caching and keyspace events depend on it.
 ///
-/// `Key` without a parameter is `Key<Bytes>`, which can be stored. `Key<&[u8]>` borrows from the request. A `Key`
-/// dereferences to its inner value.
+/// `Key` without a parameter is `Key<Bytes>`, which can be stored. `Key<&[u8]>` borrows from the request. A
+/// `Key` dereferences to its inner value.
 ///
 /// ```
 /// use std::collections::HashMap;

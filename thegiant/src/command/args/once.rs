@@ -48,7 +48,8 @@ impl<T> Once<T> {
 
 /// Checks that enough arguments are left for the value of a token.
 ///
-/// As in Redis, a token without its value is a syntax error. A missing parameter is a wrong number of arguments.
+/// As in Redis, a token without its value is a syntax error. A missing parameter is a wrong number of
+/// arguments.
 ///
 /// # Errors
 /// [`Error::SYNTAX`] if the value needs more arguments than are left.

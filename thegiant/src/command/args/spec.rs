@@ -146,8 +146,8 @@ impl ArgSpec {
 
     /// Returns the maximum number of arguments that it reads; `None` means no limit.
     ///
-    /// Options and optional choices have no limit here. As in Redis, a mistake in them is a syntax error, and not a
-    /// wrong number of arguments.
+    /// Options and optional choices have no limit here. As in Redis, a mistake in them is a syntax error, and
+    /// not a wrong number of arguments.
     pub const fn max_len(&self) -> Option<usize> {
         if self.multiple {
             return None;
