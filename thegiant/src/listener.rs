@@ -144,8 +144,9 @@ enum AcceptorSocket {
 }
 
 impl Acceptor {
-    /// Returns the next connection and its endpoints. An error does not end it: it logs the error, waits, and
-    /// tries again.
+    /// Returns the next connection and its endpoints.
+    ///
+    /// An error does not end it: it logs the error, waits, and tries again.
     pub(crate) async fn accept(&self) -> (Stream, Endpoints) {
         loop {
             match self.try_accept().await {
@@ -172,7 +173,9 @@ impl Acceptor {
         stream.send_now(&out.to_vec());
     }
 
-    /// Prepares the stream of an admitted client. `limit` is the time for a TLS handshake.
+    /// Prepares the stream of an admitted client.
+    ///
+    /// `limit` is the time for a TLS handshake.
     #[cfg(feature = "tls")]
     pub(crate) fn open(&self, stream: Stream, limit: Option<Duration>) -> Stream {
         match (&self.tls, stream) {

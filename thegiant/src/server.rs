@@ -87,7 +87,9 @@ impl Server {
         Ok(self)
     }
 
-    /// Listens on an address for TLS clients, as [`bind`](Self::bind) does. Unix sockets are not supported.
+    /// Listens on an address for TLS clients, as [`bind`](Self::bind) does.
+    ///
+    /// Unix sockets are not supported.
     ///
     /// A client counts towards [`max_clients`](Self::max_clients) before its handshake. The handshake has the
     /// same timeout as the authentication ([`auth_timeout`](Self::auth_timeout)). A client that is refused,
@@ -191,8 +193,9 @@ impl Server {
         self.set(Setting::QueryBufferLimit, bytes as u64)
     }
 
-    /// Limits the unsent bytes of one client (`client-output-buffer-limit`). A client that exceeds the limit
-    /// is closed.
+    /// Limits the unsent bytes of one client (`client-output-buffer-limit`).
+    ///
+    /// A client that exceeds the limit is closed.
     ///
     /// By default, replies have no limit. The limit for pushes is 32 MiB, or 8 MiB for 60 s.
     pub fn output_limit(self, class: ClientClass, limit: OutputLimit) -> Self {
@@ -208,7 +211,9 @@ impl Server {
         self.set(Setting::MaxMemoryClients, bytes as u64)
     }
 
-    /// Sets the password of the user `default`. Clients authenticate with `AUTH` or `HELLO … AUTH`.
+    /// Sets the password of the user `default`.
+    ///
+    /// Clients authenticate with `AUTH` or `HELLO … AUTH`.
     ///
     /// Before that, other commands get a `NOAUTH` error, and the size of requests is limited. An empty
     /// password means none.
@@ -489,8 +494,9 @@ pub struct ServerHandle {
 }
 
 impl ServerHandle {
-    /// Stops the server as SIGTERM does: gracefully at the first call, at once at the second. It does not
-    /// wait.
+    /// Stops the server as SIGTERM does: gracefully at the first call, at once at the second.
+    ///
+    /// It does not wait.
     pub fn stop(&self) {
         // The server may have stopped already.
         let _ = self.stop.send(());
@@ -529,7 +535,9 @@ async fn accept(acceptor: Acceptor, server: Arc<ServerState>) {
 
 const FULL: Error = Error::from_static("ERR max number of clients reached");
 
-/// The first two sentences are from Redis. The advice differs, because a toolkit has no configuration file.
+/// The first two sentences are from Redis.
+///
+/// The advice differs, because a toolkit has no configuration file.
 const PROTECTED: Error = Error::from_static(
     "DENIED Redis is running in protected mode because protected mode is enabled and no password is set for the \
      default user. In this mode connections are only accepted from the loopback interface. If you want to connect \

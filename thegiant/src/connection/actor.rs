@@ -141,7 +141,9 @@ impl Connection {
         Actor::start(connection);
     }
 
-    /// Runs the stages until one has to wait. Returns `Ready` when the connection is closed.
+    /// Runs the stages until one has to wait.
+    ///
+    /// Returns `Ready` when the connection is closed.
     fn poll(&mut self, cx: &mut TaskContext<'_>) -> Poll<io::Result<()>> {
         if !self.has_waker_set {
             self.state.client.watch(cx.waker());
@@ -263,7 +265,9 @@ impl Connection {
         self.split_incomplete(batch)
     }
 
-    /// Runs the one request in this range of the input. The input behind it stays in `incoming`.
+    /// Runs the one request in this range of the input.
+    ///
+    /// The input behind it stays in `incoming`.
     fn run_one(&mut self, mut incoming: Box<Batch>, part: Range<usize>) -> Stage {
         let mut one = incoming.copy_requests(part);
         one.set_client(&self.state.client);

@@ -67,7 +67,9 @@ impl BatchQueue {
         })
     }
 
-    /// Adds a batch. A batch with exclusive access goes to the front and gives its access up.
+    /// Adds a batch.
+    ///
+    /// A batch with exclusive access goes to the front and gives its access up.
     pub(crate) fn push(self: &Arc<Self>, mut batch: Box<Batch>) {
         if let Some(exclusive) = batch.exclusive.take() {
             self.lock().batches.push_front(batch);

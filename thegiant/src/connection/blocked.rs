@@ -13,7 +13,9 @@ use bytes::Bytes;
 use super::{Batch, commit_group::ReplyHolder};
 use crate::{Error, resp::Encoder};
 
-/// The blocked command of a client. A client has at most one, since its commands run in order.
+/// The blocked command of a client.
+///
+/// A client has at most one, since its commands run in order.
 #[derive(Default)]
 pub(super) struct BlockedCommand {
     /// Changes with each wait, so that a late reply does not answer a later command.
@@ -127,7 +129,9 @@ impl BlockedCommand {
         }
     }
 
-    /// Takes the batch. Returns it if it need not wait, or has earlier replies to send first.
+    /// Takes the batch.
+    ///
+    /// Returns it if it need not wait, or has earlier replies to send first.
     pub(super) fn block(&mut self, mut batch: Box<Batch>) -> Option<Box<Batch>> {
         match mem::take(&mut self.state) {
             WaitState::Early(reply) => {

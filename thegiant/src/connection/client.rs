@@ -229,7 +229,9 @@ impl Client {
         Arc::as_ptr(&self.0).addr()
     }
 
-    /// Returns the address of the client. For a unix socket this is the path of the listener.
+    /// Returns the address of the client.
+    ///
+    /// For a unix socket this is the path of the listener.
     pub fn addr(&self) -> &Address {
         &self.0.endpoints.peer
     }
@@ -249,7 +251,9 @@ impl Client {
         if self.0.protocol.load(Relaxed) == 3 { Protocol::Resp3 } else { Protocol::Resp2 }
     }
 
-    /// Returns the user name of the client. It is always `default`, since there are no other users.
+    /// Returns the user name of the client.
+    ///
+    /// It is always `default`, since there are no other users.
     pub fn user(&self) -> &str {
         "default"
     }
@@ -418,7 +422,9 @@ impl Client {
         self.slot().watch(waker);
     }
 
-    /// Disconnects the client: later batches and pushes are dropped. Returns the bytes of its buffers.
+    /// Disconnects the client: later batches and pushes are dropped.
+    ///
+    /// Returns the bytes of its buffers.
     pub(crate) fn close(&self) -> usize {
         let mut slot = self.slot();
         self.0.signals.fetch_or(CLOSED, Relaxed);
@@ -430,7 +436,9 @@ impl Client {
         memory
     }
 
-    /// Starts the wait of a command for its reply. Returns the wait id that the reply must carry.
+    /// Starts the wait of a command for its reply.
+    ///
+    /// Returns the wait id that the reply must carry.
     pub(crate) fn begin_wait(&self, timeout: Option<Duration>) -> u32 {
         let timeout = timeout.or_else(|| self.0.server.upgrade()?.settings.seconds(Setting::ReplyTimeout));
         self.slot().extra_mut().blocked.begin(timeout)
@@ -441,7 +449,9 @@ impl Client {
         self.slot().extra_mut().blocked.end();
     }
 
-    /// Blocks a batch until its next command has its reply. Returns the batch if it need not wait.
+    /// Blocks a batch until its next command has its reply.
+    ///
+    /// Returns the batch if it need not wait.
     ///
     /// With `wakes`, this wakes the connection if it has to watch its socket or set its alarm. The connection
     /// itself passes `false`.
@@ -588,7 +598,9 @@ impl Client {
         Some(PendingPushes { number, len })
     }
 
-    /// Drops the oldest pushes until at most `max_bytes` are left. Returns the number of dropped bytes.
+    /// Drops the oldest pushes until at most `max_bytes` are left.
+    ///
+    /// Returns the number of dropped bytes.
     pub(crate) fn drop_oldest(&self, max_bytes: usize) -> usize {
         let mut slot = self.slot();
         let pushed = &mut slot.extra_mut().pushed;

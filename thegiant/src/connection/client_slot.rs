@@ -49,7 +49,9 @@ pub(super) struct ClientNames {
     pub(super) library_version: Option<String>,
 }
 
-/// Capacity that `ends` keeps after its pushes were sent. It saves an allocation for the next few pushes.
+/// Capacity that `ends` keeps after its pushes were sent.
+///
+/// It saves an allocation for the next few pushes.
 const KEPT_ENDS: usize = 4;
 
 /// The pushes of a client.

@@ -86,7 +86,9 @@ impl Clients {
         self.memory.load(Relaxed)
     }
 
-    /// Accounts for a change in the buffers of a client. Returns the new size of all buffers.
+    /// Accounts for a change in the buffers of a client.
+    ///
+    /// Returns the new size of all buffers.
     pub(crate) fn account(&self, before: usize, after: usize) -> usize {
         if after >= before {
             self.memory.fetch_add(after - before, Relaxed) + (after - before)
@@ -95,8 +97,9 @@ impl Clients {
         }
     }
 
-    /// Closes the clients with the largest buffers until the rest uses at most `max_bytes`. Returns the
-    /// closed clients.
+    /// Closes the clients with the largest buffers until the rest uses at most `max_bytes`.
+    ///
+    /// Returns the closed clients.
     pub(crate) fn evict(&self, max_bytes: usize) -> Vec<Client> {
         let (closing, mut open): (Vec<_>, Vec<_>) =
             self.all().into_iter().partition(|client| client.close_request() == CloseRequest::Now);

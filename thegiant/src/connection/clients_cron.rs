@@ -5,7 +5,9 @@ use std::{collections::HashMap, time::Duration};
 use super::{Client, ClientFlag, CloseRequest, ServerState};
 use crate::settings::{OutputLimit, Setting};
 
-/// The state of the periodic check. Clients are not checked if no limit needs it.
+/// The state of the periodic check.
+///
+/// Clients are not checked if no limit needs it.
 #[derive(Debug, Default)]
 pub(crate) struct ClientsCron {
     /// The time since which each client exceeds its soft output limit, by client id.

@@ -111,7 +111,9 @@ impl CommitGroup {
         self.is_dirty || !self.held.is_empty()
     }
 
-    /// Holds a batch back if the requests since `checkpoint` need a commit. Otherwise returns it.
+    /// Holds a batch back if the requests since `checkpoint` need a commit.
+    ///
+    /// Otherwise returns it.
     fn hold(
         &mut self,
         batch: Box<Batch>,
@@ -155,7 +157,9 @@ impl CommitGroup {
         }
     }
 
-    /// Ends a commit. Returns the replies that it held back; if it failed, also those of the next group.
+    /// Ends a commit.
+    ///
+    /// Returns the replies that it held back; if it failed, also those of the next group.
     fn end_commit(
         &mut self,
         is_exclusive: bool,
@@ -227,8 +231,9 @@ impl HeldReply {
     }
 }
 
-/// Returns a batch to its connection. If its awaited reply is there already, the actor continues with the
-/// batch.
+/// Returns a batch to its connection.
+///
+/// If its awaited reply is there already, the actor continues with the batch.
 fn leave(batch: Box<Batch>, queue: &Arc<BatchQueue>) {
     if let Some(batch) = batch.return_to_client() {
         queue.push(batch);

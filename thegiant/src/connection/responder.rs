@@ -92,7 +92,9 @@ impl<T> Responder<T> {
         &self.client
     }
 
-    /// Returns whether the client no longer waits for the reply. [`send`](Self::send) then returns its value.
+    /// Returns whether the client no longer waits for the reply.
+    ///
+    /// [`send`](Self::send) then returns its value.
     pub fn is_closed(&self) -> bool {
         !self.client.is_waiting(self.wait_id)
     }
@@ -135,8 +137,9 @@ impl<T: IntoReply> Responder<T> {
         Ok(())
     }
 
-    /// Sets a timeout. If there is no other reply by then, the client gets `reply`, and the responder is
-    /// closed.
+    /// Sets a timeout.
+    ///
+    /// If there is no other reply by then, the client gets `reply`, and the responder is closed.
     ///
     /// It replaces every other timeout of the command. `CLIENT UNBLOCK … TIMEOUT` also sends `reply`; without
     /// a timeout here, it sends null.

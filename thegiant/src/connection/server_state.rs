@@ -26,8 +26,9 @@ use crate::{
     settings::{OutputLimit, Setting, Settings},
 };
 
-/// Minimum time between two warnings of a cross-protocol attack. A browser may attack with every page it
-/// loads.
+/// Minimum time between two warnings of a cross-protocol attack.
+///
+/// A browser may attack with every page it loads.
 const WARNING_INTERVAL: Duration = Duration::from_secs(60);
 
 /// The routes, the settings, the clients and the counters of a server.
@@ -136,7 +137,9 @@ impl ServerState {
         Some(client)
     }
 
-    /// Sends a push to a client. Returns its number, or `None` if the client has disconnected.
+    /// Sends a push to a client.
+    ///
+    /// Returns its number, or `None` if the client has disconnected.
     ///
     /// If the pushes exceed the output limit, the client is closed or loses the oldest ones.
     pub(crate) fn push(&self, client: &Client, piece: Bytes) -> Option<u64> {
@@ -144,7 +147,9 @@ impl ServerState {
         self.push_accounted(client, piece)
     }
 
-    /// Sends each client a push of `len` bytes. Returns the number of clients that were connected.
+    /// Sends each client a push of `len` bytes.
+    ///
+    /// Returns the number of clients that were connected.
     ///
     /// The memory is accounted for once for all pushes.
     pub(crate) fn push_to_all(

@@ -184,8 +184,9 @@ impl ConnectionState {
         self.server.account(before, input);
     }
 
-    /// Starts the request timeout if a request is incomplete. It measures how long the server waits for the
-    /// client, not the reverse.
+    /// Starts the request timeout if a request is incomplete.
+    ///
+    /// It measures how long the server waits for the client, not the reverse.
     pub(crate) fn start_request_timeout(&self) {
         let now = self.server.now();
         if self.client.input() > 0 && self.client.request_age(now).is_none() {

@@ -33,8 +33,9 @@ pub(crate) enum Stream {
 /// Maximum number of slices in one vectored write.
 const MAX_PIECES: usize = 64;
 
-/// Minimum growth in bytes of the buffer of a large bulk string. Each step doubles the buffer, but never
-/// exceeds the length of the bulk.
+/// Minimum growth in bytes of the buffer of a large bulk string.
+///
+/// Each step doubles the buffer, but never exceeds the length of the bulk.
 const GROWTH: usize = 64 * 1024;
 
 macro_rules! either {
@@ -58,7 +59,9 @@ impl Stream {
         Poll::Ready(Ok(read_buf.filled().len()))
     }
 
-    /// Reads into the buffer of a large bulk string. Returns 0 at the end of the stream.
+    /// Reads into the buffer of a large bulk string.
+    ///
+    /// Returns 0 at the end of the stream.
     pub(crate) fn poll_fill(
         &mut self,
         partial_bulk: &mut PartialBulk,
@@ -112,8 +115,9 @@ impl Stream {
         let _ = either!(self, stream => Pin::new(stream).poll_shutdown(cx));
     }
 
-    /// Wakes the task when the peer sends something or disconnects. Returns `Ready` if that may have happened
-    /// already.
+    /// Wakes the task when the peer sends something or disconnects.
+    ///
+    /// Returns `Ready` if that may have happened already.
     pub(crate) fn watch(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         match self {
             Stream::Tcp(stream) => stream.poll_read_ready(cx).map(drop),

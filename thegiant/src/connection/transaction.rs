@@ -15,8 +15,9 @@ impl Connection {
         }
     }
 
-    /// Runs the queued requests if the next request is `EXEC`. Otherwise the replies so far are written, and
-    /// the client is blocked.
+    /// Runs the queued requests if the next request is `EXEC`.
+    ///
+    /// Otherwise the replies so far are written, and the client is blocked.
     #[cold]
     pub(super) fn run_transaction(&mut self, batch: Box<Batch>) -> Result<Box<Batch>, Stage> {
         if batch.is_transaction() {

@@ -41,8 +41,9 @@ impl Batch {
         (checkpoint.next..self.next).filter_map(|index| self.row_of(index)).any(|row| writes::<A>(row))
     }
 
-    /// Routes the awaited reply to the next request through a [`ReplyHolder`]. A reply that is there already
-    /// is used at once.
+    /// Routes the awaited reply to the next request through a [`ReplyHolder`].
+    ///
+    /// A reply that is there already is used at once.
     pub(crate) fn hold_reply<A: Commands>(&mut self, reply_holder: impl FnOnce(bool) -> ReplyHolder) {
         let Some(client) = self.client.clone() else { return };
         if self.is_transaction {

@@ -63,9 +63,9 @@ pub(crate) struct Batch {
     client: Option<Client>,
     /// The time of each request is measured.
     pub(crate) is_timed: bool,
-    /// The keys that the requests read and write are reported: so far, those of the requests before
-    /// `reported`.
+    /// The keys that the requests read and write are reported to the keyspace.
     is_observed: bool,
+    /// Number of requests whose keys were reported.
     reported: usize,
     /// The batch is a transaction. Its replies form one array.
     is_transaction: bool,
@@ -116,12 +116,14 @@ pub(crate) struct PartialBulk {
 }
 
 struct Request {
-    /// The end of its spans in `spans`. 32 bits are enough, because the input has at most 2 GiB.
+    /// The end of the request in `spans`. 32 bits are enough, because the input has at most 2 GiB.
     end: u32,
     target: Resolved<CommandRef>,
 }
 
-/// A reference to a command: its actor, its row and its id. The alignment lets it be copied as one word.
+/// A reference to a command: its actor, its row and its id.
+///
+/// The alignment lets it be copied as one word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(align(8))]
 pub(crate) struct CommandRef {
@@ -137,8 +139,9 @@ pub(crate) struct CommandRef {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct ActorId(pub(crate) u16);
 
-/// Maximum size of unsent replies before the next request runs. It bounds the memory of a client that does
-/// not read.
+/// Maximum size of unsent replies before the next request runs.
+///
+/// It bounds the memory of a client that does not read.
 const MAX_UNSENT: usize = 1024 * 1024;
 
 /// A blocked batch keeps its buffers if they take no more than this many bytes.
@@ -193,7 +196,9 @@ impl Batch {
             + self.out.capacity()
     }
 
-    /// Sets the client, if the batch has none. A batch has no client while it waits in the slot.
+    /// Sets the client, if the batch has none.
+    ///
+    /// A batch has no client while it waits in the slot.
     pub(crate) fn set_client(&mut self, client: &Client) {
         self.client.get_or_insert_with(|| client.clone());
     }
@@ -213,8 +218,9 @@ impl Batch {
         self.requests.last().map_or(0, |request| request.end as usize)
     }
 
-    /// Starts a large bulk string of `len` bytes at this position of the input. Bytes that have arrived move
-    /// to its own buffer.
+    /// Starts a large bulk string of `len` bytes at this position of the input.
+    ///
+    /// Bytes that have arrived move to its own buffer.
     pub(crate) fn begin_large(&mut self, position: usize, len: usize) {
         let arrived = (self.input.len() - position).min(len);
         let bytes = self.input.drain(position..position + arrived).collect();
@@ -352,7 +358,9 @@ impl Batch {
         server.keyspace.ran(&server, client, reads, false);
     }
 
-    /// Passes the requests that this actor runs next to `show`, for `MONITOR`. Each request is shown once.
+    /// Passes the requests that this actor runs next to `show`, for `MONITOR`.
+    ///
+    /// Each request is shown once.
     pub(crate) fn show(&mut self, actor_id: ActorId, mut show: impl FnMut(&Call<'_>, CommandId)) {
         let before = self.stats.shown();
         let mut shown = before;
@@ -449,7 +457,7 @@ impl Batch {
         });
     }
 
-    /// Starts the clock for requests that run without a pause between them.
+    /// Starts the clock, if the requests are timed.
     pub(crate) fn begin(&mut self) {
         if self.is_timed {
             self.stats.begin();
@@ -490,7 +498,9 @@ impl Batch {
     }
 
     /// Handles a reply with special properties: an error, a later reply, a streaming reply, or one that the
-    /// client switched off. Returns whether the request has its reply.
+    /// client switched off.
+    ///
+    /// Returns whether the request has its reply.
     #[cold]
     fn complete_special_reply(&mut self, is_rejection: bool) -> bool {
         let is_deferred = self.out.take_deferred();
@@ -568,8 +578,9 @@ impl Batch {
         }
     }
 
-    /// Splits the input at `start`, behind the last complete request. Returns the rest as a new batch, if
-    /// there is any.
+    /// Splits the input at `start`, behind the last complete request.
+    ///
+    /// Returns the rest as a new batch, if there is any.
     ///
     /// The new batch has buffers of minimal size, since its client may take a long time to complete the
     /// request.
@@ -595,8 +606,9 @@ impl Batch {
         Some(rest)
     }
 
-    /// Moves the requests, whose bytes are this part of the input, to a new batch. The input itself does not
-    /// change.
+    /// Moves the requests, whose bytes are this part of the input, to a new batch.
+    ///
+    /// The input itself does not change.
     pub(crate) fn copy_requests(&mut self, part: Range<usize>) -> Box<Batch> {
         let mut copy = Batch::new();
         copy.input.extend_from_slice(&self.input[part.clone()]);

@@ -18,8 +18,9 @@ impl Batch {
         self.streaming.is_some()
     }
 
-    /// Keeps the rest of the reply for later. In a transaction, which has one reply, it writes everything at
-    /// once.
+    /// Keeps the rest of the reply for later.
+    ///
+    /// In a transaction, which has one reply, it writes everything at once.
     #[cold]
     pub(super) fn begin_streaming(&mut self, streaming: Box<dyn StreamingReply>) {
         if self.is_transaction {
@@ -47,7 +48,9 @@ impl Batch {
         }
     }
 
-    /// Writes the next part. Returns whether the reply is complete. `Pending` may also leave bytes to send.
+    /// Writes the next part.
+    ///
+    /// Returns whether the reply is complete. `Pending` may also leave bytes to send.
     pub(crate) fn poll_streaming(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<bool>> {
         let Some(mut streaming) = self.streaming.take() else { return Poll::Ready(Ok(true)) };
         let polled = poll(&mut *streaming, self, batch_pool::MAX_KEPT_BYTES, cx);

@@ -182,7 +182,9 @@ impl Batch {
     }
 
     /// Ends the wait of a command such as `BLPOP` as if its timeout had expired, since a transaction cannot
-    /// block. Commands that are merely answered later are waited for.
+    /// block.
+    ///
+    /// Commands that are merely answered later are waited for.
     #[cold]
     pub(super) fn end_wait(&self, client: &Client) {
         let command = self.requests.get(self.next).and_then(Request::command);
