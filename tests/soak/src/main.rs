@@ -2,10 +2,10 @@
 //!
 //! Run with `tests/soak/run`; `--help` lists the options.
 //!
-//! - `load`: valid commands from many connections; a `model` of what each has stored knows every reply
-//! - `trouble`: all that a server should bear meanwhile
-//! - `soak`: what they share; `watch`: what is measured, and what is asked of it in the end
-//! - `server`, `connection`, `batch`: the process, a client of it, requests beside the replies that are due
+//! - `load`: valid commands from many connections; a `model` of the stored keys predicts every reply
+//! - `trouble`: misbehaving clients that the server has to tolerate meanwhile
+//! - `soak`: the state that all threads share; `watch`: the measurements and the final checks
+//! - `server`, `connection`, `batch`: the server process, a client, requests with their expected replies
 
 mod batch;
 mod connection;
@@ -19,17 +19,17 @@ mod watch;
 
 use std::{error::Error, process::ExitCode};
 
-use options::{Options, Wanted};
+use options::{Invocation, Options};
 
 type Result<T, E = Box<dyn Error + Send + Sync>> = std::result::Result<T, E>;
 
 fn main() -> ExitCode {
     match Options::from_command_line() {
-        Ok(Wanted::Help) => {
+        Ok(Invocation::Help) => {
             print!("{}", options::USAGE);
             ExitCode::SUCCESS
         }
-        Ok(Wanted::Soak(options)) => match watch::run(&options) {
+        Ok(Invocation::Soak(options)) => match watch::run(&options) {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => {
                 eprintln!("soak: {error}");

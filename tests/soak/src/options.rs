@@ -7,18 +7,18 @@ use lexopt::prelude::*;
 use crate::Result;
 
 pub(crate) const USAGE: &str = "\
-Runs kv under load and trouble and checks every reply.
+Runs kv under load and with misbehaving clients, and checks every reply.
 
 Usage: tests/soak/run [OPTIONS]
 
-  --minutes N    how long: 0.5 is half a minute, 120 are two hours (5)
-  --seed N       what is sent, and how it is cut, follows from this number (a new one each time)
-  --server PATH  another build of kv
-  -h, --help     this text
+  --minutes N    duration, such as 0.5 or 120 (default 5)
+  --seed N       seed of the random requests (default: random)
+  --server PATH  use another build of kv
+  -h, --help     print this text
 ";
 
-/// What the command line asks for.
-pub(crate) enum Wanted {
+/// The action that the command line requests.
+pub(crate) enum Invocation {
     Help,
     Soak(Options),
 }
@@ -30,7 +30,7 @@ pub(crate) struct Options {
 }
 
 impl Options {
-    pub(crate) fn from_command_line() -> Result<Wanted> {
+    pub(crate) fn from_command_line() -> Result<Invocation> {
         let mut options = Options {
             time: Duration::from_secs(300),
             seed: fastrand::u64(..),
@@ -46,10 +46,10 @@ impl Options {
                 }
                 Long("seed") => options.seed = arguments.value()?.parse()?,
                 Long("server") => options.server = arguments.value()?.into(),
-                Short('h') | Long("help") => return Ok(Wanted::Help),
+                Short('h') | Long("help") => return Ok(Invocation::Help),
                 other => return Err(other.unexpected().into()),
             }
         }
-        Ok(Wanted::Soak(options))
+        Ok(Invocation::Soak(options))
     }
 }
