@@ -398,7 +398,7 @@ impl BoundServer {
         }
 
         stops.recv().await;
-        tracing::info!(clients = server.clients.len(), "signal_tasks");
+        tracing::info!(clients = server.clients.len(), "stopping");
         drop(accept_tasks);
         let wait = server.settings.seconds(Setting::ShutdownTimeout).unwrap_or_default();
         let closed = actix_rt::time::timeout(wait, server.clients.close_all());
