@@ -1,4 +1,4 @@
-"""prometheus-redis-exporter, which asks for all that an operator may want to see: `exporter.py CLIENT PROTOCOL PORT`."""
+"""Checks the metrics of prometheus-redis-exporter: `exporter.py CLIENT PROTOCOL PORT`."""
 
 import os
 import re
@@ -11,10 +11,10 @@ import urllib.request
 PATIENCE = 60
 [PROGRAM, _, PORT, _] = sys.argv[1:]
 
-# All that it can ask for, but single keys and what scripts or clusters have.
+# Enables all metrics except those of single keys, scripts and clusters.
 OPTIONS = ["-debug", "-export-client-list", "-include-config-metrics", "-include-system-metrics"]
 
-# What these do is counted between two scrapes.
+# Runs between two scrapes.
 COMMANDS = b"""
 CONFIG SET latency-tracking yes
 CONFIG SET slowlog-log-slower-than 0
@@ -26,7 +26,7 @@ INCR a
 GET
 """
 
-# How much more the second scrape has than the first one.
+# Metrics with the increase from the first to the second scrape.
 MORE = {
     'redis_commands_total{cmd="set"}': 1,
     'redis_commands_total{cmd="get"}': 3,
@@ -37,7 +37,7 @@ MORE = {
     "redis_exporter_scrapes_total": 1,
 }
 
-# What both have.
+# Metrics with the same value in both scrapes.
 SAME = {
     "redis_up": 1,
     'redis_exporter_last_scrape_error{err=""}': 0,
@@ -50,7 +50,7 @@ SAME = {
     "redis_rejected_connections_total": 0,
 }
 
-# What the second one has some of.
+# Metrics that are positive in the second scrape.
 SOME = [
     "redis_commands_processed_total",
     'redis_commands_duration_seconds_total{cmd="set"}',
@@ -66,7 +66,7 @@ SOME = [
     "redis_process_id",
 ]
 
-# What it has, however much.
+# Metrics that are present in the second scrape with any value.
 ANY = [
     "redis_cpu_sys_seconds_total",
     "redis_cpu_user_seconds_total",
@@ -96,7 +96,7 @@ def main():
         lines = log.read().decode().splitlines()
     check("values", lambda: values(first, second))
     check("clients", lambda: clients(second))
-    check("log", lambda: is_without_complaint(lines))
+    check("log", lambda: has_no_warnings(lines))
 
 
 def values(first, second):
@@ -115,21 +115,21 @@ def clients(samples):
     assert len(own) == 1 and 'name="redis_exporter"' in own[0], own
 
 
-def is_without_complaint(lines):
+def has_no_warnings(lines):
     assert any("running command: INFO" in line for line in lines), lines
-    complaints = [line for line in lines if not re.search(r" level=(info|debug) ", line) or "- err: " in line]
-    assert not complaints, complaints
+    warnings = [line for line in lines if not re.search(r" level=(info|debug) ", line) or "- err: " in line]
+    assert not warnings, warnings
 
 
 def scrape(url):
-    """The samples: what stands before each value, and the value."""
+    """Returns the values of the metrics by name."""
     with urllib.request.urlopen(url, timeout=PATIENCE) as response:
         lines = response.read().decode().splitlines()
     return {name: float(value) for name, value in (line.rsplit(" ", 1) for line in lines if line.startswith("redis_"))}
 
 
 def port_of(process):
-    """It does not say which port it has taken, but the system does."""
+    """Finds the exporter's port in /proc, because the exporter does not print it."""
     deadline = time.monotonic() + PATIENCE
     while process.poll() is None and time.monotonic() < deadline:
         with open(f"/proc/{process.pid}/net/tcp") as table:
@@ -139,12 +139,12 @@ def port_of(process):
             if state == "0A" and f"socket:[{inode}]" in own:
                 return int(local.split(":")[1], 16)
         time.sleep(0.02)
-    raise AssertionError("it does not listen")
+    raise AssertionError("the exporter does not listen")
 
 
 def descriptors(process):
     folder = f"/proc/{process.pid}/fd"
-    # Some are closed in between.
+    # Skips descriptors that are closed meanwhile.
     return {os.readlink(f"{folder}/{name}") for name in os.listdir(folder) if os.path.islink(f"{folder}/{name}")}
 
 

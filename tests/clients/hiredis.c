@@ -8,7 +8,7 @@
 #define PAIRS 10000
 #define LARGE (8 << 20)
 
-/* What a check found wrong, if anything. */
+/* The failure that a check found, if any. */
 typedef const char *verdict;
 
 #define demand(what) \
@@ -37,7 +37,7 @@ static verdict values(redisContext *client) {
     return NULL;
 }
 
-/* It has no options for a name and a database; a program sends the commands. */
+/* hiredis has no options for a name and a database, so the program sends the commands. */
 static verdict options(redisContext *client) {
     redisContext *tester = redisConnect("127.0.0.1", client->tcp.port);
     demand(tester && !tester->err);
@@ -51,7 +51,7 @@ static verdict options(redisContext *client) {
     return NULL;
 }
 
-/* Ten thousand pairs of SET and GET, and an error in their middle. */
+/* Sends ten thousand pairs of SET and GET in one pipeline, with an error in the middle. */
 static verdict pipeline(redisContext *client) {
     for (int n = 0; n < PAIRS; n++) {
         if (n == PAIRS / 2) redisAppendCommand(client, "NOPE");
@@ -105,7 +105,7 @@ static verdict large(redisContext *client) {
     return NULL;
 }
 
-/* The server restarts; the lost connection is an error, and redisReconnect mends it. */
+/* After a restart of the server a command fails, and redisReconnect restores the connection. */
 static verdict reconnect(redisContext *client) {
     char line[64];
     puts("restart");
@@ -116,7 +116,7 @@ static verdict reconnect(redisContext *client) {
     return values(client);
 }
 
-/* Does a check and says how it went. */
+/* Runs a check and prints its result. */
 static void check(const char *name, verdict (*steps)(redisContext *), redisContext *client) {
     verdict wrong = steps(client);
     if (wrong) printf("failed %s: %s (%s)\n", name, wrong, client->errstr);

@@ -1,4 +1,4 @@
-"""The servers that the clients are tried on, and the front door through which they reach them."""
+"""The servers under test, and the recording proxy through which the clients reach them."""
 
 import os
 import socket
@@ -6,18 +6,18 @@ import subprocess
 import tempfile
 import threading
 
-# How the answer to HELLO begins in RESP3 alone: as a map.
+# The start of the reply to HELLO in RESP3: a map.
 HELLO_IN_RESP3 = b"%7\r\n$6\r\nserver\r\n"
 
 
 class Server:
-    """The example `kv`, whose binary the variable KV names, behind a door that stays when it restarts."""
+    """The program `kv` (the variable KV names its binary), behind a proxy that survives restarts."""
 
     name = "kv"
 
     def __init__(self):
         self.log = tempfile.TemporaryFile("w+")
-        self.door = Door()
+        self.proxy = RecordingProxy()
         self.start()
 
     def start(self):
@@ -27,14 +27,14 @@ class Server:
             command, stdout=subprocess.PIPE, stderr=self.log, text=True, env=environment
         )
         line = self.process.stdout.readline()
-        self.door.leads_to = int(line.removeprefix("listening on 127.0.0.1:"))
+        self.proxy.server_port = int(line.removeprefix("listening on 127.0.0.1:"))
 
     def options(self):
         return []
 
     def stop(self):
-        """Stops it in order; what went wrong, if anything did, is an AssertionError."""
-        self.door.leads_to = None
+        """Stops the server gracefully. Raises AssertionError if it fails or has logged warnings."""
+        self.proxy.server_port = None
         self.process.terminate()
         self.process.stdout.close()
         code = self.process.wait(timeout=60)
@@ -48,7 +48,7 @@ class Server:
 
 
 class Balancer(Server):
-    """The example `balancer` before three redis-servers, which lose all they have when it restarts."""
+    """The program `balancer` in front of three redis-servers, which lose their data when it restarts."""
 
     name = "balancer"
 
@@ -75,40 +75,40 @@ def start_redis(socket):
     return process
 
 
-class Door:
-    """Listens on a port of its own, forwards what comes, and notes what a client sends before its first SET or SCAN.
+class RecordingProxy:
+    """Forwards connections to the server, and records the requests of a client before its first SET or SCAN.
 
-    While it leads nowhere it closes whatever knocks, as a server does that is down.
+    While the server is down, the proxy closes new connections.
     """
 
     def __init__(self):
-        self.leads_to = None
-        # What the first connection has sent, and the requests in it; nothing is noted after the first SET or SCAN.
+        self.server_port = None
+        # The bytes and the requests of the first connection. Recording ends at the first SET or SCAN.
         self.requests = b""
         self.greeting = []
         self.spoke_resp3 = False
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.port = self.listener.getsockname()[1]
-        threading.Thread(target=self.welcome, daemon=True).start()
+        threading.Thread(target=self.accept, daemon=True).start()
 
-    def welcome(self):
+    def accept(self):
         first = True
         while True:
             client, _ = self.listener.accept()
             try:
-                server = socket.create_connection(("127.0.0.1", self.leads_to))
+                server = socket.create_connection(("127.0.0.1", self.server_port))
             except (OSError, TypeError):
                 client.close()
                 continue
             for end in (client, server):
                 end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            listen = self.greeted if first else lambda _request: None
-            threading.Thread(target=forward, args=(client, server, listen), daemon=True).start()
-            threading.Thread(target=forward, args=(server, client, self.answered), daemon=True).start()
+            record = self.record_request if first else lambda _request: None
+            threading.Thread(target=forward, args=(client, server, record), daemon=True).start()
+            threading.Thread(target=forward, args=(server, client, self.record_reply), daemon=True).start()
             first = False
 
-    def greeted(self, data):
-        """Takes notes of what comes on the first connection."""
+    def record_request(self, data):
+        """Records the requests of the first connection."""
         if self.requests is None:
             return
         self.requests += data
@@ -119,13 +119,13 @@ class Door:
                 return
             self.greeting.append(words)
 
-    def answered(self, data):
+    def record_reply(self, data):
         if HELLO_IN_RESP3 in data:
             self.spoke_resp3 = True
 
 
 def whole_requests(data):
-    """The words of each request in `data` that is complete, those in a line of text included."""
+    """Returns the words of each complete request in `data`, including inline requests."""
     while b"\r\n" in data:
         head, _, data = data.partition(b"\r\n")
         if not head.startswith(b"*"):
@@ -141,11 +141,11 @@ def whole_requests(data):
         yield words
 
 
-def forward(source, target, note):
-    """Carries bytes from one end to the other, and closes both as soon as one of them is closed."""
+def forward(source, target, record):
+    """Forwards bytes, and closes both sockets as soon as one of them is closed."""
     try:
         while data := source.recv(1 << 18):
-            note(data)
+            record(data)
             target.sendall(data)
     except OSError:
         pass

@@ -1,4 +1,4 @@
-// The clients of Node.js: `node node.cjs CLIENT PROTOCOL PORT SERVER`; NODE_PATH names the folder of their packages.
+// The Node.js clients: `node node.cjs CLIENT PROTOCOL PORT SERVER`; NODE_PATH names the folder of their packages.
 
 const assert = require("node:assert/strict");
 const { createInterface } = require("node:readline/promises");
@@ -7,7 +7,7 @@ const EVERY_BYTE = Buffer.concat([Buffer.from([...Array(256).keys()]), Buffer.fr
 const [name, server] = [process.argv[2], process.argv[5]];
 const [protocol, port] = [Number(process.argv[3]), Number(process.argv[4])];
 
-// What the checks need of a client, on top of the packages' own names.
+// Wraps the packages with the methods that the checks use.
 class Ioredis {
     constructor(packageName, options = {}) {
         const Redis = require(packageName);
@@ -23,11 +23,11 @@ class Ioredis {
     get = (key) => this.client.get(key);
     getBuffer = (key) => this.client.getBuffer(key);
     call = (...words) => this.client.call(...words);
-    // A connection that listens to both, and calls back with what it is told.
-    listen = async (channel, pattern, told) => {
+    // Subscribes to a channel and a pattern on a new connection. Calls `receive` for each message.
+    listen = async (channel, pattern, receive) => {
         const listener = this.client.duplicate();
-        listener.on("message", (channel, message) => told(channel, message));
-        listener.on("pmessage", (_, channel, message) => told(channel, message));
+        listener.on("message", (channel, message) => receive(channel, message));
+        listener.on("pmessage", (_, channel, message) => receive(channel, message));
         await listener.subscribe(channel);
         await listener.psubscribe(pattern);
         return async () => {
@@ -36,7 +36,7 @@ class Ioredis {
             await listener.quit();
         };
     };
-    // Nothing, if a watched key has changed.
+    // The result is null if a watched key has changed.
     transaction = async (commands) => {
         const transaction = this.client.multi();
         for (const words of commands) transaction.call(...words);
@@ -65,17 +65,17 @@ class NodeRedis {
     close = () => this.client.quit();
     set = (key, value) => this.client.set(key, value);
     get = (key) => this.client.get(key);
-    // Version 4 has one way to ask for buffers, those after it have another.
+    // The option for buffers differs between version 4 and later versions.
     getBuffer = (key) =>
         this.types
             ? this.client.withTypeMapping({ [this.types.BLOB_STRING]: Buffer }).get(key)
             : this.client.get(require("redis-4").commandOptions({ returnBuffers: true }), key);
     call = (...words) => this.client.sendCommand(words);
-    listen = async (channel, pattern, told) => {
+    listen = async (channel, pattern, receive) => {
         const listener = this.client.duplicate();
         await listener.connect();
-        await listener.subscribe(channel, (message, channel) => told(channel, message));
-        await listener.pSubscribe(pattern, (message, channel) => told(channel, message));
+        await listener.subscribe(channel, (message, channel) => receive(channel, message));
+        await listener.pSubscribe(pattern, (message, channel) => receive(channel, message));
         return async () => {
             await listener.unsubscribe(channel);
             await listener.pUnsubscribe(pattern);
@@ -86,7 +86,7 @@ class NodeRedis {
         const transaction = this.client.multi();
         for (const words of commands) transaction.addCommand(words);
         const { WatchError } = this;
-        // With errors among the replies, it throws all of them.
+        // If a reply is an error, the method throws an error with all replies.
         return await transaction.exec().catch((error) => (error instanceof WatchError ? undefined : error.replies));
     };
     another = async () => {
@@ -94,7 +94,7 @@ class NodeRedis {
         await other.connect();
         return other;
     };
-    // What is called in one turn of the event loop is a pipeline.
+    // The client sends all calls of one turn of the event loop as a pipeline.
     pipeline = async (commands) => {
         const replies = await Promise.allSettled(commands.map((words) => this.client.sendCommand(words)));
         return replies.map(({ reason, value }) => reason ?? value);
@@ -145,7 +145,7 @@ async function options(client, tester) {
     await tester.close();
 }
 
-// Ten thousand pairs of SET and GET, and an error in their middle.
+// Sends ten thousand pairs of SET and GET in one pipeline, with an error in the middle.
 async function pipeline(client) {
     const commands = [];
     for (let n = 0; n < 10_000; n++) commands.push(["SET", `key-${n}`, String(n)], ["GET", `key-${n}`]);
@@ -186,10 +186,10 @@ async function large(client) {
     }
 }
 
-// A channel and a pattern that it matches, a thousand messages in order, and an end.
-// Some commands as one; then fifty who count up one key that they watch.
+// Receives a thousand messages in order from a channel and from a matching pattern, then unsubscribes.
+// Runs a transaction. Fifty clients then increment one watched key.
 async function transactions(client) {
-    // What is in braces keeps keys on one server, if there are several.
+    // The hash tag in braces maps all keys to one server.
     await client.set("{t}word", "abc");
     const lines = ["SET {t}n 1", "INCR {t}n", "INCR {t}word", "ECHO among", "GET {t}n"];
     const commands = lines.map((line) => line.split(" "));
@@ -210,7 +210,7 @@ async function transactions(client) {
     assert.equal(await client.get("total"), "1000");
 }
 
-// One waits for what another one has, again and again.
+// A blocked client receives an element that another client pushes, repeatedly.
 async function lists(client) {
     const other = await client.another();
     for (let n = 0; n < 50; n++) {
@@ -221,7 +221,7 @@ async function lists(client) {
     await other.close();
 }
 
-// Each key is found once.
+// A scan returns each key once.
 async function scan(client) {
     const wanted = [...Array(500).keys()].map((number) => `scanned-${number}`);
     for (const key of wanted) await client.set(key, "1");
@@ -230,7 +230,7 @@ async function scan(client) {
     assert.deepEqual(found.sort(), wanted.sort());
 }
 
-// What it has read is asked for once, until somebody changes it.
+// The client reads a key from its cache until another client changes the key.
 async function cache(client, packageName) {
     const keeper = new NodeRedis(packageName, { clientSideCache: { ttl: 0, maxEntries: 100 } });
     await keeper.connect();
@@ -261,7 +261,7 @@ async function channels(client) {
     assert.equal(await client.call("PUBLISH", "news", "nobody"), 0);
 }
 
-// The server restarts; the same client goes on, though its first commands may fail.
+// The same client works after a restart of the server. Its first commands may fail.
 async function reconnect(client) {
     await client.set("greeting", "hello world");
     await restart();
@@ -285,7 +285,7 @@ function explain(lost) {
 
 const pause = (milliseconds) => new Promise((resolve) => setTimeout(resolve, milliseconds));
 
-// Does a check and says how it went.
+// Runs a check and prints its result.
 async function check(what, steps) {
     try {
         await steps();

@@ -27,7 +27,7 @@ check(options => sub {
     $tester->quit;
 });
 
-# Ten thousand pairs of SET and GET, and an error in their middle.
+# Sends ten thousand pairs of SET and GET in one pipeline, with an error in the middle.
 check(pipeline => sub {
     my @replies;
     my $answered = sub { push @replies, $_[1] // $_[0] };
@@ -63,7 +63,7 @@ check(large => sub {
     }
 });
 
-# The server restarts; the client promises that no command fails.
+# The client works after a restart of the server without a failed command, as it promises.
 check(reconnect => sub {
     $client->set(greeting => 'hello world');
     print "restart\n";
@@ -80,7 +80,7 @@ sub values_ {
     is($client->get('missing'), undef);
 }
 
-# Does a check and says how it went.
+# Runs a check and prints its result.
 sub check {
     my ($name, $steps) = @_;
     if (eval { $steps->(); 1 }) {

@@ -20,7 +20,7 @@ check("options", function () use ($client, $port) {
     $tester->close();
 });
 
-// Ten thousand pairs of SET and GET, and an error in their middle.
+// Sends ten thousand pairs of SET and GET in one pipeline, with an error in the middle.
 check("pipeline", function () use ($client) {
     $pipeline = $client->multi(Redis::PIPELINE);
     for ($n = 0; $n < 10_000; $n++) {
@@ -61,7 +61,7 @@ check("large", function () use ($client) {
     }
 });
 
-// The server restarts; the client promises that no command fails.
+// The client works after a restart of the server without a failed command, as it promises.
 check("reconnect", function () use ($client) {
     $client->set("greeting", "hello world");
     echo "restart\n";
@@ -86,7 +86,7 @@ function values(Redis $client): void
     is($client->get("missing"), false);
 }
 
-// It gives `false` for an error, and keeps the text.
+// phpredis returns `false` for an error and stores its text.
 function fails(Redis $client, string $text, string ...$words): void
 {
     $client->clearLastError();
@@ -108,7 +108,7 @@ function is(mixed $found, mixed $wanted): void
     }
 }
 
-// Does a check and says how it went.
+// Runs a check and prints its result.
 function check(string $name, callable $steps): void
 {
     try {

@@ -1,4 +1,4 @@
-"""The clients of Python: `python.py CLIENT PROTOCOL PORT SERVER`."""
+"""The Python clients: `python.py CLIENT PROTOCOL PORT SERVER`."""
 
 import asyncio
 import importlib.metadata
@@ -52,7 +52,7 @@ class RedisPy:
 
 
 class ValkeyPy(RedisPy):
-    """In valkey-py everything else has the names of redis-py."""
+    """valkey-py uses the names of redis-py for everything else."""
 
     package, library, make = "valkey", valkey, valkey.Valkey
 
@@ -86,7 +86,7 @@ class RedisPyAsyncio(RedisPy):
 
 
 def count_up(key):
-    """One up, by a value that must not have changed when it is written."""
+    """Increments a watched key in a transaction, which fails if the key has changed."""
 
     def step(pipeline):
         value = int(pipeline.get(key) or 0)
@@ -139,7 +139,7 @@ class Glide:
             protocol=glide.ProtocolVersion.RESP2 if protocol == 2 else glide.ProtocolVersion.RESP3,
             client_name=name,
             database_id=database,
-            # It gives up after a quarter of a second if not told otherwise, which a busy machine may need.
+            # The default timeout of 250 ms is too short for a busy machine.
             request_timeout=PATIENCE * 1000,
         )
 
@@ -215,7 +215,7 @@ async def options(client, tester):
 
 
 async def pipeline(client):
-    """Ten thousand pairs of SET and GET, and an error in their middle."""
+    """Sends ten thousand pairs of SET and GET in one pipeline, with an error in the middle."""
     commands = [words for n in range(10_000) for words in (["SET", f"key-{n}", str(n)], ["GET", f"key-{n}"])]
     replies = await client.pipeline(commands[:10_000] + [["NOPE"]] + commands[10_000:])
     error = replies.pop(10_000)
@@ -225,20 +225,20 @@ async def pipeline(client):
 
 
 async def transactions(client):
-    """Some commands as one; then fifty who count up one key that they watch, where the client has words for that."""
-    # What is in braces keeps keys on one server, if there are several.
+    """Runs a transaction. If the client supports WATCH, fifty clients then increment one watched key."""
+    # The hash tag in braces maps all keys to one server.
     await client.set("{t}word", "abc")
     commands = [["SET", "{t}n", "1"], ["INCR", "{t}n"], ["INCR", "{t}word"], ["ECHO", "among"], ["GET", "{t}n"]]
     stored, sum, error, among, value = await client.pipeline(commands, atomic=True)
     assert stored in (True, "OK", b"OK") and (sum, among, value) == (2, b"among", b"2"), (stored, sum, among, value)
     assert isinstance(error, client.Error) and "not an integer" in str(error), repr(error)
     if hasattr(client, "count_up"):
-        await asyncio.commit_delay(*(client.count_up("total", 20) for _ in range(50)))
+        await asyncio.gather(*(client.count_up("total", 20) for _ in range(50)))
         assert await client.get("total") == b"1000"
 
 
 async def lists(client):
-    """One waits for what another one has, again and again."""
+    """A blocked client receives an element that another client pushes, repeatedly."""
     for number in range(50):
         waiting = asyncio.create_task(asyncio.to_thread(client.client.blpop, f"list-{number}", PATIENCE))
         assert await client.call("RPUSH", f"list-{number}", number) == 1
@@ -275,7 +275,7 @@ async def large(client):
 
 
 async def cache(client, port):
-    """What it has read is asked for once, until somebody changes it."""
+    """The client reads a key from its cache until another client changes the key."""
     keeper = redis.Redis(port=port, protocol=3, cache_config=redis.cache.CacheConfig())
 
     def calls():
@@ -290,7 +290,7 @@ async def cache(client, port):
         assert calls() == before
     await client.call("FLUSHALL")
     assert keeper.get("kept") is None
-    # It goes though nobody changes it.
+    # An expired key is also invalidated.
     client.client.set("kept", "brief", px=50)
     assert keeper.get("kept") == b"brief"
     while keeper.get("kept") is not None:
@@ -299,7 +299,7 @@ async def cache(client, port):
 
 
 async def channels(client):
-    """A channel and a pattern that it matches, a thousand messages in order, and an end. Some have to be awaited."""
+    """Receives a thousand messages in order from a channel and from a matching pattern, then unsubscribes."""
 
     async def awaited(reply):
         return await reply if inspect.isawaitable(reply) else reply
@@ -332,7 +332,7 @@ async def channels(client):
 
 
 async def reconnect(client):
-    """The server restarts; the same client goes on, though its first commands may fail."""
+    """The same client works after a restart of the server. Its first commands may fail."""
     await client.set("greeting", "hello world")
     print("restart", flush=True)
     input()
@@ -348,7 +348,7 @@ async def reconnect(client):
 
 
 async def check(name, steps):
-    """Does a check and says how it went."""
+    """Runs a check and prints its result."""
     try:
         await asyncio.wait_for(steps, PATIENCE)
     except Exception as error:

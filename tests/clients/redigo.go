@@ -13,7 +13,7 @@ import (
 	"github.com/gomodule/redigo/redis"
 )
 
-// The version of Debian's package, which the library itself does not know; the build sets it.
+// The version of Debian's package. The build sets it, because the library does not contain it.
 var version string
 
 var address = "127.0.0.1:" + os.Args[3]
@@ -72,7 +72,7 @@ func options(client redis.Conn) error {
 	return missing(client, "where")
 }
 
-// Ten thousand pairs of SET and GET, and an error in their middle.
+// Sends ten thousand pairs of SET and GET in one pipeline, with an error in the middle.
 func pipeline(client redis.Conn) error {
 	const pairs = 10_000
 	for n := 0; n < pairs; n++ {
@@ -122,7 +122,7 @@ func failures(client redis.Conn) error {
 	return nil
 }
 
-// Whether an error is the library's own for what a server answers, and contains the text.
+// Returns whether an error is the library's type for server errors and contains the text.
 func says(err error, text string) error {
 	var answered redis.Error
 	if !errors.As(err, &answered) || !strings.Contains(err.Error(), text) {
@@ -158,7 +158,7 @@ func comesBack(client redis.Conn, key, value []byte) error {
 	return nil
 }
 
-// The server restarts; a connection is lost for good, and a pool replaces it.
+// After a restart of the server a lost connection stays lost, and the pool opens a new one.
 func reconnect() error {
 	pool := &redis.Pool{
 		Dial:         func() (redis.Conn, error) { return redis.Dial("tcp", address) },
@@ -182,7 +182,7 @@ func reconnect() error {
 	return values(after)
 }
 
-// Does a check and says how it went.
+// Runs a check and prints its result.
 func check(name string, steps func() error) {
 	if err := steps(); err != nil {
 		fmt.Printf("failed %s: %s\n", name, strings.ReplaceAll(err.Error(), "\n", " "))

@@ -1,4 +1,4 @@
-"""What redis-py, and valkey-py like it, makes of the replies to more commands."""
+"""Checks further commands with redis-py and valkey-py."""
 
 import concurrent.futures
 import time
@@ -29,7 +29,7 @@ async def expiry(client):
     assert client.ttl("long") == 100
     assert client.persist("long") is True
     assert (client.ttl("long"), client.ttl("missing")) == (-1, -2)
-    # It goes though nobody asks for it.
+    # The server removes an expired key even if no client reads it.
     deadline = time.monotonic() + 30
     while client.dbsize() == 2:
         assert time.monotonic() < deadline
@@ -61,7 +61,7 @@ async def config(client):
 
 
 async def fifty(client):
-    """Fifty threads with a connection each, out of the client's pool."""
+    """Runs fifty threads, each with a connection from the client's pool."""
     client.flushall()
 
     def work(number):
@@ -75,7 +75,7 @@ async def fifty(client):
 
 
 def texts(replies):
-    """As text, which redis-py makes of some replies, depending on the protocol."""
+    """Converts replies to text. Depending on the protocol, redis-py has already done so for some."""
     return [reply if isinstance(reply, str) else reply.decode() for reply in replies]
 
 

@@ -7,7 +7,7 @@ EVERY_BYTE = (0..255).to_a.pack("C*") + "\r\n$5\r\n*1\r\n".b
 $stdout.sync = true
 PORT = Integer(ARGV[2])
 
-# Does a check and says how it went.
+# Runs a check and prints its result.
 def check(name)
   yield
   puts "ok #{name}"
@@ -48,7 +48,7 @@ check("options") do
   tester.quit
 end
 
-# Ten thousand pairs of SET and GET, and a pipeline with an error in its middle, which fails as a whole.
+# Sends ten thousand pairs of SET and GET, and another pipeline with an error, which fails as a whole.
 check("pipeline") do
   replies = client.pipelined do |pipeline|
     10_000.times { |n| pipeline.set("key-#{n}", n); pipeline.get("key-#{n}") }
@@ -85,7 +85,7 @@ check("large") do
   end
 end
 
-# The server restarts; the client promises that no command fails.
+# The client works after a restart of the server without a failed command, as it promises.
 check("reconnect") do
   client.set("greeting", "hello world")
   puts "restart"

@@ -1,15 +1,15 @@
-"""Tries all clients on `kv`, and some on `balancer`: `run.py [--write] [CLIENT ...]`.
+"""Tests all clients with `kv`, and some with `balancer`: `run.py [--write] [CLIENT ...]`.
 
-A client's program is called with the name of the client, the protocol (2 or 3), the port and the name of the server,
-does the checks and says on its standard output how each of them went:
+The arguments of a client's program are the name of the client, the protocol (2 or 3), the port and the name of the
+server. The program runs the checks and prints the result of each to standard output:
 
     version 8.1.0
     ok values
     failed errors: what went wrong
     restart
 
-At the last one the server is restarted, and the program gets a line on its standard input when it is there
-again. Whatever else it says is shown if a check fails. With `--write` the results become the table in README.md.
+The line `restart` requests a restart of the server. The program then reads a line from standard input when the
+server runs again. All other output is printed if a check fails. `--write` writes the results into README.md.
 """
 
 import argparse
@@ -25,7 +25,7 @@ HERE = pathlib.Path(__file__).parent
 TARGET = HERE.parent.parent / "target/clients"
 PATIENCE = 180
 
-# What each client has to do; its program may do more.
+# The required checks of each client. A program may run more.
 COMMON = ["options", "values", "pipeline", "errors", "binary", "large", "reconnect"]
 ON_BALANCER = [*COMMON, "transactions", "channels", "lists", "scan"]
 
@@ -75,9 +75,9 @@ CLIENTS = [
 
 
 def main():
-    parser = argparse.ArgumentParser(description="Tries the clients on kv")
+    parser = argparse.ArgumentParser(description="Tests the clients with kv and balancer")
     parser.add_argument("--write", action="store_true", help="write the table into README.md")
-    parser.add_argument("clients", nargs="*", help="the clients to try, or all on `balancer` (all)")
+    parser.add_argument("clients", nargs="*", help="client names, or `balancer` for all of its clients (default: all)")
     wanted = parser.parse_args()
     runs = [
         Run(client, protocol)
@@ -96,12 +96,12 @@ def main():
 
 
 class Run:
-    """A client that speaks one of its protocols with a server of its own."""
+    """One client with one of its protocols, and with its own server."""
 
     def __init__(self, client, protocol):
         self.client, self.protocol = client, protocol
         self.version = "?"
-        self.passed, self.failed, self.said = [], [], []
+        self.passed, self.failed, self.output = [], [], []
 
     def run(self):
         print(f"{self.client.title()}, RESP{self.protocol}", flush=True)
@@ -109,14 +109,14 @@ class Run:
         self.use()
         for check in self.client.checks:
             if check not in self.passed + self.failed:
-                self.fails(check, "it was not done")
-        self.decide("protocol", self.speaks_the_protocol)
-        self.decide("server", self.server.stop)
+                self.fails(check, "the program did not run it")
+        self.run_check("protocol", self.check_protocol)
+        self.run_check("server", self.server.stop)
         if self.failed:
-            print(*self.said, sep="\n")
+            print(*self.output, sep="\n")
 
     def use(self):
-        words = [self.client.name, self.protocol, self.server.door.port, self.server.name]
+        words = [self.client.name, self.protocol, self.server.proxy.port, self.server.name]
         command = [*self.client.program, *map(str, words)]
         try:
             program = subprocess.Popen(
@@ -125,15 +125,15 @@ class Run:
         except OSError as error:
             self.fails("program", error)
             return
-        patience = threading.Timer(PATIENCE, program.kill)
-        patience.start()
+        timeout = threading.Timer(PATIENCE, program.kill)
+        timeout.start()
         for line in program.stdout:
-            self.hear(line.rstrip("\n"), program)
+            self.handle_line(line.rstrip("\n"), program)
         if code := program.wait():
-            self.fails("program", f"it ended with {code}")
-        patience.cancel()
+            self.fails("program", f"exited with {code}")
+        timeout.cancel()
 
-    def hear(self, line, program):
+    def handle_line(self, line, program):
         word, _, rest = line.partition(" ")
         if word == "version":
             self.version = rest
@@ -142,17 +142,17 @@ class Run:
         elif word == "failed":
             self.fails(*rest.split(": ", 1))
         elif line == "restart":
-            self.decide("restart", self.server.restart)
+            self.run_check("restart", self.server.restart)
             print("restarted", file=program.stdin, flush=True)
         else:
-            self.said.append(line)
+            self.output.append(line)
 
-    def speaks_the_protocol(self):
-        assert self.server.door.spoke_resp3 == (self.protocol == 3), "it spoke the other one"
+    def check_protocol(self):
+        assert self.server.proxy.spoke_resp3 == (self.protocol == 3), "the client spoke the other protocol"
 
-    def decide(self, check, what):
+    def run_check(self, check, step):
         try:
-            what()
+            step()
         except AssertionError as error:
             self.fails(check, error)
         else:
@@ -170,7 +170,7 @@ class Run:
         checks = f"{len(self.passed)} of {len(self.passed) + len(self.failed)}"
         if self.failed:
             checks += f", not {', '.join(self.failed)}"
-        greeting = ", ".join(f"`{' '.join(words)}`" for words in self.server.door.greeting) or "nothing"
+        greeting = ", ".join(f"`{' '.join(words)}`" for words in self.server.proxy.greeting) or "nothing"
         return f"| {self.client.title()} | {self.version} | {self.protocol} | {checks} | {greeting} |\n"
 
 

@@ -1,4 +1,4 @@
-// The stream methods of ioredis, as with Redis: `node streams.cjs PORT`; NODE_PATH names the folder of the packages.
+// Checks that the stream methods of ioredis work as with Redis: `node streams.cjs PORT`; NODE_PATH names the folder of the packages.
 
 const assert = require("node:assert/strict");
 

@@ -42,14 +42,14 @@ def values():
 
 
 def options():
-    """A database; the name is for a program to set."""
+    """Selects a database with an option. The client name has no option, so the check sends the command."""
     output = cli("-n", "3", input=b"CLIENT SETNAME tester\nCLIENT GETNAME\nSET where in-3\nGET where\n")
     is_equal(output, b"OK\ntester\nOK\nin-3\n")
     is_equal(cli("--no-raw", "GET", "where"), b"(nil)\n")
 
 
 def pipeline():
-    """Twenty thousand commands and an error in their middle, with --pipe."""
+    """Sends twenty thousand commands with --pipe, then again with an error in the middle."""
     commands = [request(b"SET", b"mass-%05d" % number, b"%05d" % number) for number in range(20_000)]
     output = cli("-n", "7", "--pipe", input=b"".join(commands)).decode()
     contains(output, "errors: 0, replies: 20000")
@@ -62,7 +62,7 @@ def pipeline():
 
 
 def errors():
-    """Lines on standard input: an error is shown, and the next line goes on."""
+    """Reads lines from standard input. redis-cli prints an error and continues with the next line."""
     output = cli(input=b'SET "a b" word\nNOPE a\nGET\nINCR "a b"\nGET "a b"\n').decode()
     contains(output, "ERR unknown command 'NOPE', with args beginning with: 'a'")
     contains(output, "ERR wrong number of arguments for 'get' command")
@@ -83,7 +83,7 @@ def large():
 
 
 def hints():
-    """What it shows while one types: the arguments, which it has asked the server for."""
+    """While the user types, redis-cli shows the arguments that COMMAND DOCS reports."""
     with Terminal("redis-cli", f"-{PROTOCOL}", "-p", PORT) as terminal:
         terminal.shows(r"127\.0\.0\.1:\d+> ")
         terminal.type("SET ")
@@ -115,7 +115,7 @@ def bigkeys():
 def stat():
     with Terminal("redis-cli", f"-{PROTOCOL}", "-p", PORT, "--stat") as terminal:
         terminal.shows(r"keys +mem +clients +blocked +requests +connections")
-        # The number of keys is that of database 0; two lines, so that one of them is a second later.
+        # Waits for two lines, so that one of them is a second after the first.
         terminal.shows(r"(?m)(^\d+ +[\d.]+[BKMG]? +\d+ +\d+ +\d+ \(\+\d+\) +\d+\s+){2}")
 
 
@@ -125,7 +125,7 @@ def latency():
 
 
 def transactions():
-    """A key that is watched: nobody changes it, then somebody does."""
+    """Runs a transaction with an unchanged watched key, then one with a changed key."""
     lines = b"WATCH {t}n\nMULTI\nSET {t}n 1\nINCR {t}n\nEXEC\n"
     is_equal(cli(input=lines), b"OK\nOK\nQUEUED\nQUEUED\nOK\n2\n")
     with Terminal("redis-cli", f"-{PROTOCOL}", "-p", PORT) as terminal:
@@ -154,7 +154,7 @@ def lists():
 
 
 def reconnect():
-    """The server restarts; the next command shows that the connection is lost, the one after it is answered."""
+    """After a restart of the server, the first command fails and the second one succeeds."""
     with Terminal("redis-cli", f"-{PROTOCOL}", "-p", PORT) as terminal:
         terminal.shows(r"127\.0\.0\.1:\d+> ")
         terminal.type("SET greeting hello\r")
@@ -162,17 +162,17 @@ def reconnect():
         print("restart", flush=True)
         input()
         terminal.type("GET greeting\r")
-        # What is typed before it prompts is lost.
+        # redis-cli discards input that arrives before its prompt.
         terminal.shows(r"Error: Server closed the connection\s+not connected> ")
         terminal.type("GET greeting\r")
         terminal.shows(r"\(nil\)")
 
 
 def benchmark(*arguments):
-    """The tests SET and GET; each has a result, and nothing is warned of."""
+    """Runs the tests SET and GET. Each prints a result and no warning."""
     options = ["-3"] if PROTOCOL == "3" else []
     output = run("redis-benchmark", "-p", PORT, *options, "-t", "set,get", "-q", *arguments).decode()
-    # The progress of each test is overwritten, up to the result.
+    # Carriage returns separate the progress lines of a test. The last one is the result.
     results = [line.split("\r")[-1] for line in output.split("\n") if line.strip()]
     is_equal([result.split(":")[0] for result in results], ["SET", "GET"])
     assert all(re.match(r"... ?: [0-9.]+ requests per second", result) for result in results), results
@@ -209,7 +209,7 @@ BENCHMARK = {
 
 
 class Terminal:
-    """A program at a terminal, and who sits before it."""
+    """Runs a program in a pseudo-terminal and types into it."""
 
     def __init__(self, *command):
         self.terminal, other_end = pty.openpty()
@@ -231,11 +231,11 @@ class Terminal:
         os.write(self.terminal, text.encode())
 
     def shows(self, pattern):
-        """Reads until what is shown, without colours and cursor movements, matches."""
+        """Reads until the output matches, without colours and cursor movements."""
         deadline = time.monotonic() + PATIENCE
         while not re.search(pattern, re.sub(r"\x1b\[[0-9;]*[A-Za-z]", "", self.shown)):
             ready, _, _ = select.select([self.terminal], [], [], max(0, deadline - time.monotonic()))
-            assert ready, f"{pattern!r} is not shown: {self.shown[-300:]!r}"
+            assert ready, f"{pattern!r} did not appear: {self.shown[-300:]!r}"
             self.shown += os.read(self.terminal, 4096).decode(errors="replace")
 
 
@@ -244,7 +244,7 @@ def request(*words):
 
 
 def is_equal(found, wanted):
-    assert found == wanted, f"{found!r} instead of {wanted!r}"
+    assert found == wanted, f"got {found!r}, expected {wanted!r}"
 
 
 def contains(found, wanted):
@@ -252,7 +252,7 @@ def contains(found, wanted):
 
 
 def check(name, steps):
-    """Does a check and says how it went."""
+    """Runs a check and prints its result."""
     try:
         steps()
     except Exception as error:

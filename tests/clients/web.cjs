@@ -1,5 +1,5 @@
 // redis-commander, a web page that shows a server's keys, in headless Chromium: `node web.cjs CLIENT PROTOCOL PORT`.
-// A picture of the page is left where the variable SCREENSHOT names a file.
+// If the variable SCREENSHOT names a file, the program saves a screenshot of the page there.
 
 const assert = require("node:assert/strict");
 const { spawn } = require("node:child_process");
@@ -43,7 +43,7 @@ async function store() {
     await client.quit();
 }
 
-// The tree has the keys of database 0, those with a common beginning in a folder.
+// The tree lists the keys of database 0. Keys with a common prefix are in a folder.
 async function keys(page) {
     const shown = await showsInTree(page, "greeting");
     assert.match(shown, /folder:\*? ?\(2\)/);
@@ -70,7 +70,7 @@ async function showsInTree(page, text) {
     return page.$eval("#keyTree", (tree) => tree.textContent);
 }
 
-// Waits until a program has said something that contains the text.
+// Waits until a program's output contains the text.
 async function said(program, text) {
     let output = "";
     for await (const [data] of on(program.stdout, "data", { signal: AbortSignal.timeout(PATIENCE) })) {
@@ -88,7 +88,7 @@ async function freePort() {
     return port;
 }
 
-// Does a check and says how it went.
+// Runs a check and prints its result.
 async function check(what, steps) {
     try {
         await steps();

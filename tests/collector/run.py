@@ -1,7 +1,7 @@
-"""Has the scripts of the README of `collector` ship a log, asks its queries while it runs, and tries redis-py's methods.
+"""Runs the scripts and queries of `collector`'s README, and tests the stream methods of clients.
 
-What is checked: each line of the log is an event, whatever is in it. The queries say what is in the database. redis-py's
-stream methods return what they do with Redis, and so do those of other clients, whose programs are the arguments.
+The checks: the scripts turn every line of a log into an event. The queries return the events in the database. The
+stream methods of redis-py return the same as with Redis. The arguments are programs that check other clients.
 """
 
 import os
@@ -17,7 +17,7 @@ import redis
 
 README = os.path.join(os.path.dirname(__file__), "../../apps/collector/README.md")
 
-# Lines that a script could stumble over.
+# Lines with spaces, quotes and other characters that need care in a script.
 LOG = b"first line\n  spaces  \n\n\"quotes\" 'and' $HOME `pwd` \\n %s\nan error, and \xc3\xa9\nlast line\n"
 
 
@@ -26,7 +26,7 @@ def main():
         blocks = dict(re.findall(r"```\w+ (\w+)\n(.*?)```", file.read().replace("```sh ship", "```sh shell"), re.DOTALL))
     with tempfile.TemporaryDirectory() as folder, Server(folder) as server:
         ship(server, blocks, folder)
-        ask(blocks["queries"], folder)
+        run_queries(blocks["queries"], folder)
         methods(redis.Redis(port=server.port, decode_responses=True))
         for program in sys.argv[1:]:
             subprocess.run([*program.split(), str(server.port)], timeout=60, check=True)
@@ -44,11 +44,11 @@ class Server:
 
     def __exit__(self, *_):
         self.process.terminate()
-        assert self.process.wait(30) == 0, "the server does not end in order"
+        assert self.process.wait(30) == 0, "the server does not exit gracefully"
 
 
 def ship(server, blocks, folder):
-    """Both scripts ship a log, one into the stream of the queries."""
+    """Both scripts ship a log, one of them into the stream that the queries read."""
     log, script = os.path.join(folder, "log"), os.path.join(folder, "ship")
     with open(log, "wb") as file:
         file.write(LOG)
@@ -65,8 +65,8 @@ def ship(server, blocks, folder):
     print("the scripts of the README: ok")
 
 
-def ask(queries, folder):
-    """The queries of the README, by another process than the server's."""
+def run_queries(queries, folder):
+    """Runs the queries of the README while the server uses the database."""
     database = sqlite3.connect(os.path.join(folder, "events.db"))
     hosts, errors, minutes = (database.execute(query).fetchall() for query in queries.split(";")[:3])
     count = len(LOG.splitlines())
@@ -77,7 +77,7 @@ def ask(queries, folder):
 
 
 def methods(client):
-    """redis-py's methods, as with Redis."""
+    """Checks that redis-py's methods return the same as with Redis."""
     ids = [client.xadd("s", {"n": number}) for number in range(5)]
     assert ids == sorted(ids, key=lambda id: tuple(map(int, id.split("-")))) and len(set(ids)) == 5
     assert client.xadd("s", {"n": 5}, id="99999999999999-1", maxlen=4, approximate=False) == "99999999999999-1"
@@ -103,14 +103,14 @@ def methods(client):
     except redis.ResponseError as error:
         assert "equal or smaller than the target stream top item" in str(error)
     else:
-        raise AssertionError("an id that is there already")
+        raise AssertionError("XADD accepted an existing ID")
     assert client.delete("s", "later") == 2 and client.exists("s") == 0
     groups(client)
     print("the methods of redis-py: ok")
 
 
 def groups(client):
-    """Two consumers share what comes, and one takes over from the other."""
+    """Two consumers share the events, and one claims the pending events of the other."""
     assert client.xgroup_create("jobs", "g", id="0", mkstream=True)
     try:
         client.xgroup_create("jobs", "g")

@@ -213,7 +213,7 @@ fn of_unknown_length() {
 
     begin(&mut client, 8);
     (1..=3).for_each(|number| lists.give(Ok(number)));
-    assert_eq!(client.replies(2), "-ERR the reply takes more than 8 bytes\r\n$6\r\nbehind\r\n");
+    assert_eq!(client.replies(2), "-ERR the reply exceeds 8 bytes\r\n$6\r\nbehind\r\n");
 
     begin(&mut client, 1000);
     lists.give(Ok(1));
@@ -245,11 +245,11 @@ fn in_a_transaction() {
     client
         .send(lines("MULTI \n NUMBERS 3 \n STREAM 2 \n SHORT \n PANICS \n NUMBERS 1 \n EXEC \n ECHO behind"));
     client.replies(6);
-    let not_at_once = "-ERR this reply has to be waited for, which it cannot be in a transaction\r\n";
+    let refused = "-ERR a transaction cannot wait for this reply\r\n";
     let internal = "-ERR internal error\r\n";
     assert_eq!(
         client.replies(2),
-        format!("*5\r\n{}{not_at_once}{internal}{internal}{}$6\r\nbehind\r\n", numbers(3), numbers(1))
+        format!("*5\r\n{}{refused}{internal}{internal}{}$6\r\nbehind\r\n", numbers(3), numbers(1))
     );
     assert!(lists.is_given_up());
 }

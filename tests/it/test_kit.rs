@@ -98,7 +98,7 @@ fn a_stop_is_in_order() {
         let mut other = server.connect();
         while other.call(["WAITING", "it"]).await != Value::Integer(1) {}
         server.stop().await.expect("it ends");
-        assert_eq!(client.rest().await, "-UNBLOCKED the server stops\r\n");
+        assert_eq!(client.rest().await, "-UNBLOCKED the server is shutting down\r\n");
     });
 }
 
@@ -112,7 +112,7 @@ fn bytes_come_in_pieces() {
 }
 
 #[test]
-#[should_panic(expected = r#"b"+NO\r\n" was expected, and b"$1\r\na\r\n" has come"#)]
+#[should_panic(expected = r#"expected b"+NO\r\n", received b"$1\r\na\r\n""#)]
 fn what_is_not_as_expected_is_shown() {
     run(async {
         let server = TestServer::start(later::app());
@@ -123,7 +123,7 @@ fn what_is_not_as_expected_is_shown() {
 }
 
 #[test]
-#[should_panic(expected = "a reply was expected, and nothing has come after b\"\"")]
+#[should_panic(expected = "expected a reply, received nothing in time after b\"\"")]
 fn patience_has_an_end() {
     run(async {
         tokio::time::pause();
@@ -133,7 +133,7 @@ fn patience_has_an_end() {
 }
 
 #[test]
-#[should_panic(expected = "to requests in 2 pieces, the first of 0 bytes")]
+#[should_panic(expected = "for requests in 2 pieces, the first of 0 bytes")]
 fn how_the_bytes_were_cut_is_shown() {
     run(assert_replies(later::app, "SAY a\r\n", "+NO\r\n"));
 }

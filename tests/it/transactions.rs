@@ -176,7 +176,7 @@ fn commands_of_two_actors_are_not_mixed() {
         served.address(),
         lines("MULTI\nMARK a\nOTHER\nEXEC\nMARKS\nMULTI\nOTHER\nPING\nOTHER\nEXEC"),
     );
-    let refused = "-ERR 'other' can't be in one transaction with 'mark': another actor answers it\r\n\
+    let refused = "-ERR 'other' can't be in one transaction with 'mark': they belong to different actors\r\n\
                    -EXECABORT Transaction discarded because of previous errors.\r\n";
     let rest = "+OK\r\n+QUEUED\r\n+QUEUED\r\n+QUEUED\r\n*3\r\n+OK\r\n+PONG\r\n+OK\r\n";
     assert_eq!(replies, format!("+OK\r\n+QUEUED\r\n{refused}:0\r\n{rest}"));

@@ -1,10 +1,10 @@
-"""Has 1,000 callers and 100 workers exchange jobs and results over `jobs`, and checks every result.
+"""Exchanges jobs and results between 1,000 callers and 100 workers through `jobs`, and checks every result.
 
-First the programs of the README are run as they are written there. Then the calls are made twice: in peace, and while
-a worker process is killed every second in the middle of its jobs.
+First the test runs the programs of the README. Then it makes all calls twice: undisturbed, and while it kills a worker
+process every second in the middle of its jobs.
 
-What is checked: each caller gets the result of its own call, and no other. No call is lost. In peace, no job is run
-twice; with kills, jobs of those who were killed have been tried again. In the end no job is left.
+The checks: each caller gets the result of its own call. No call is lost. Undisturbed, no job runs twice. With kills,
+other workers run the jobs of killed workers again. At the end no job is left.
 """
 
 import argparse
@@ -54,11 +54,11 @@ class Server:
 
     def __exit__(self, *_):
         self.process.terminate()
-        assert self.process.wait(30) == 0, "the server does not end in order"
+        assert self.process.wait(30) == 0, "the server does not exit gracefully"
 
 
 def readme(server):
-    """The producer and the worker of the README do what it says."""
+    """Runs the producer and the worker of the README."""
     path = os.path.join(os.path.dirname(__file__), "../../apps/jobs/README.md")
     with open(path, encoding="utf-8") as file:
         programs = dict(re.findall(r"```python (\w+)\n(.*?)```", file.read(), re.DOTALL))
@@ -77,15 +77,15 @@ def readme(server):
 
 
 def calls(server, options, kills):
-    """All calls, and what has become of them."""
+    """Makes all calls and checks their results."""
     begun = time.monotonic()
-    # A job takes a moment where workers are killed, so that they are killed in the middle of it.
+    # With kills, a job takes 0.1 s, so that a kill hits it in the middle.
     pause = "0.1" if kills else "0"
     workers = Workers(server.port, options.workers, pause)
     killed, tries = asyncio.run(call_all(server.port, options, workers if kills else None))
     ran = workers.end()
     seconds = time.monotonic() - begun
-    assert len(tries) == options.calls, "every call has been answered"
+    assert len(tries) == options.calls, "not every call got a result"
     retried = sum(tries.values())
     if not kills:
         assert retried == 0, f"{retried} jobs were given to a worker more than once"
@@ -101,7 +101,7 @@ def calls(server, options, kills):
 
 
 async def call_all(port, options, victims):
-    """Makes all calls. Returns how many processes were killed, and how often each job was tried before its last time."""
+    """Makes all calls. Returns the number of killed processes and the number of failed tries of each job."""
     tries = {}
     left = iter(range(options.calls))
 
@@ -111,8 +111,8 @@ async def call_all(port, options, victims):
             secret = os.urandom(8).hex()
             result = await client.execute_command("CALLJOB", "calls", f"{number}:{secret}", 120_000)
             assert result is not None, f"call {number} is lost"
-            told, tried = result.decode().rsplit(":", 1)
-            assert told == f"{number}:{secret}"[::-1], f"call {number} got the result {told}"
+            reversed_job, tried = result.decode().rsplit(":", 1)
+            assert reversed_job == f"{number}:{secret}"[::-1], f"call {number} got the result {reversed_job}"
             assert number not in tries
             tries[number] = int(tried)
         await client.aclose()
@@ -123,7 +123,7 @@ async def call_all(port, options, victims):
             try:
                 await asyncio.wait_for(over.wait(), 1)
             except TimeoutError:
-                # It is always ended: half a kill would leave a process that nobody knows of.
+                # Runs to its end, because an interrupted kill_one could leave an untracked process behind.
                 await asyncio.to_thread(victims.kill_one)
                 killed += 1
         return killed
@@ -131,13 +131,13 @@ async def call_all(port, options, victims):
     over = asyncio.Event()
     killing = asyncio.create_task(killer())
     await asyncio.sleep(0)
-    await asyncio.commit_delay(*(caller() for _ in range(options.callers)))
+    await asyncio.gather(*(caller() for _ in range(options.callers)))
     over.set()
     return await killing, tries
 
 
 class Workers:
-    """Processes with some workers each, on a connection of their own each."""
+    """Processes of several workers. Each worker has its own connection."""
 
     def __init__(self, port, count, pause):
         self.command = [sys.executable, "-B", __file__, "--worker", str(port), str(count // PROCESSES), pause]
@@ -154,7 +154,7 @@ class Workers:
         self.processes[index] = self.start()
 
     def end(self):
-        """Returns how many jobs were run, by those that have not been killed."""
+        """Ends the processes. Returns the number of jobs that they ran, without those of killed processes."""
         for process in self.processes:
             self.wait_for(process)
             process.send_signal(signal.SIGTERM)
@@ -162,12 +162,12 @@ class Workers:
 
     @staticmethod
     def wait_for(process):
-        """Until its workers have connected: before that there is nothing to be killed, nor to be ended in order."""
-        assert process.stdout.readline() == "connected\n", "a process of workers has ended by itself"
+        """Waits until the workers have connected. Before that, the process has no job and no SIGTERM handler."""
+        assert process.stdout.readline() == "connected\n", "a worker process has exited"
 
 
 async def work(port, count, pause):
-    """Workers until SIGTERM; says how many jobs they have run."""
+    """Runs workers until SIGTERM, then prints the number of jobs that they ran."""
     ran = 0
 
     async def worker(client):
@@ -177,17 +177,17 @@ async def work(port, count, pause):
             if pause:
                 await asyncio.sleep(pause)
             answered = await client.execute_command("REPLYJOB", id, f"{body.decode()[::-1]}:{tries}")
-            assert answered == 1, "a job that is out has a caller"
+            assert answered == 1, "no caller waits for the job"
             ran += 1
 
-    # Without a time limit of the client's own: a worker may have to wait for long.
+    # No client-side timeout, because a worker may wait long for a job.
     options = {"port": port, "single_connection_client": True, "socket_timeout": None}
     clients = [redis.asyncio.Redis(**options) for _ in range(count)]
-    await asyncio.commit_delay(*(client.ping() for client in clients))
+    await asyncio.gather(*(client.ping() for client in clients))
     tasks = [asyncio.create_task(worker(client)) for client in clients]
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, lambda: [task.cancel() for task in tasks])
     print("connected", flush=True)
-    outcomes = await asyncio.commit_delay(*tasks, return_exceptions=True)
+    outcomes = await asyncio.gather(*tasks, return_exceptions=True)
     print(ran)
     for outcome in outcomes:
         if not isinstance(outcome, asyncio.CancelledError):

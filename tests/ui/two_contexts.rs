@@ -11,7 +11,7 @@ impl Actor for Store {
 #[commands]
 impl Store {
     #[command("STOP")]
-    fn stop(&mut self, ours: &mut Context<Self>, theirs: &mut Context<Self>) {}
+    fn stop(&mut self, first: &mut Context<Self>, second: &mut Context<Self>) {}
 }
 
 fn main() {

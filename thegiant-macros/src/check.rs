@@ -1,4 +1,4 @@
-//! What is wrong with an `impl` block with commands, as far as it shows before types are known.
+//! Finds the mistakes in an `impl` block that are visible in its syntax.
 
 use std::collections::HashMap;
 
@@ -10,18 +10,21 @@ use crate::{
     types,
 };
 
-const GENERIC: &str = "a `#[command]` method cannot be generic: name the type that is read";
+const GENERIC: &str = "a command method cannot be generic: write the concrete type";
 
-/// Notes every mistake in the block.
+/// Adds all mistakes in the block.
 pub(crate) fn block(block: &Block<'_>, mistakes: &mut Mistakes) {
     if let Some((path, _)) = &block.item.trait_ {
-        mistakes.at(path, "`#[commands]` belongs above an `impl` block of the type itself, not of a trait");
+        mistakes.at(path, "`#[commands]` does not support trait impls: use an `impl` block of the type");
     }
     if let (Some(_), Some(included)) = (&block.attr.rows, block.attr.include.first()) {
-        mistakes.at(included, "a block with `rows` includes no others: do that in the block without `rows`");
+        mistakes.at(
+            included,
+            "a block with `rows` cannot include other blocks: move `include` to the block without `rows`",
+        );
     }
     if let (Some(_), Some(group_commit)) = (&block.attr.rows, &block.attr.group_commit) {
-        let text = "a block with `rows` does not say how the actor uses_group_commit: do that in the block without `rows`";
+        let text = "a block with `rows` cannot have `group_commit`: move it to the block without `rows`";
         mistakes.at(group_commit, text);
     }
     for command in &block.commands {
@@ -33,7 +36,7 @@ pub(crate) fn block(block: &Block<'_>, mistakes: &mut Mistakes) {
 fn command(command: &Command<'_>, mistakes: &mut Mistakes) {
     names(command, mistakes);
     if let (Some(write), Some(_)) = (command.attr.flag("write"), command.attr.flag("readonly")) {
-        mistakes.at(write, "a command is `write` or `readonly`, not both");
+        mistakes.at(write, "a command cannot be both `write` and `readonly`: remove one");
     }
     signature(&command.function.sig, mistakes);
     if command.is_async() {
@@ -44,7 +47,8 @@ fn command(command: &Command<'_>, mistakes: &mut Mistakes) {
     responder(command, mistakes);
     command.arguments().for_each(|param| argument(param, mistakes));
     for second in command.params.iter().filter(|param| param.role == Role::Context).skip(1) {
-        mistakes.at(second.ty, "one `&mut` parameter is the actor's context, and there is no other");
+        mistakes
+            .at(second.ty, "a second `&mut` parameter: only the actor's context is `&mut`, so remove one");
     }
     order(command.arguments().map(|param| param.ty), mistakes);
 }
@@ -54,7 +58,7 @@ fn names(command: &Command<'_>, mistakes: &mut Mistakes) {
         if let Err(message) = self::name(&name.value()) {
             mistakes.at(name, message);
         } else if name.value().split(' ').count() != command.attr.words() {
-            mistakes.at(name, "an alias has as many words as the name");
+            mistakes.at(name, "this alias has another number of words than the name: use the same number");
         }
     }
 }
@@ -62,24 +66,24 @@ fn names(command: &Command<'_>, mistakes: &mut Mistakes) {
 fn name(name: &str) -> Result<(), String> {
     let words: Vec<&str> = name.split(' ').collect();
     if name.is_empty() {
-        return Err("the name is empty: write the command's, such as `\"GET\"`".to_owned());
+        return Err("the command name is empty: write a name such as `\"GET\"`".to_owned());
     }
     if words.contains(&"") {
-        return Err("one space separates the words of a name, and nothing else is around them".to_owned());
+        return Err("surplus space in a command name: separate the two words with one space".to_owned());
     }
     if words.len() > 2 {
-        return Err("a name has at most two words: a command and its subcommand".to_owned());
+        return Err("a command name has more than two words: use a command and a subcommand".to_owned());
     }
-    words.into_iter().try_for_each(|part| word(part, "command names"))
+    words.into_iter().try_for_each(|part| word(part, "command name"))
 }
 
-/// Whether a word can be told from others in any case: in capitals, and ASCII.
-pub(crate) fn word(word: &str, what: &str) -> Result<(), String> {
+/// Checks that a word is printable ASCII in capitals. `kind` names it in the error.
+pub(crate) fn word(word: &str, kind: &str) -> Result<(), String> {
     if word.contains(|c: char| !c.is_ascii_graphic() || c == '"' || c == '\'') {
-        return Err(format!("{what} are printable ASCII without spaces and quotes"));
+        return Err(format!("invalid {kind}: use printable ASCII without spaces and quotes"));
     }
     if word.contains(|c: char| c.is_ascii_lowercase()) {
-        return Err(format!("{what} are written in capitals: `\"{}\"`", word.to_ascii_uppercase()));
+        return Err(format!("{kind} in lower case: write `\"{}\"`", word.to_ascii_uppercase()));
     }
     Ok(())
 }
@@ -92,33 +96,37 @@ fn signature(signature: &Signature, mistakes: &mut Mistakes) {
     }
 }
 
-/// An `async fn` runs on when others have the actor, and the request is gone.
+/// An `async fn` runs longer than its request, while the actor runs other commands.
 fn asynchronous(command: &Command<'_>, mistakes: &mut Mistakes) {
     if let Some(FnArg::Receiver(receiver)) = command.function.sig.inputs.first() {
-        let text = "an `async fn` would keep its actor from everybody else for as long as it waits: leave out `self` if it \
-                    needs nothing of the actor, or write `fn` and return a `ResponseActFuture<Self, T>`";
+        let text = "an `async fn` cannot borrow the actor while it waits: remove `self`, or write a `fn` that \
+                    returns a `ResponseActFuture<Self, T>`";
         mistakes.at(receiver, text);
     }
     for param in &command.params {
         if let Some(reference) = types::reference_in(param.ty) {
-            let text = "an `async fn` outlives the request: take what it is to keep, such as `String`, `Bytes` or `Client`";
+            let text = "an `async fn` cannot borrow from the request: take `String`, `Bytes`, `Client` or another \
+                        owned type";
             mistakes.at(reference, text);
         }
     }
 }
 
-/// There is one reply: what the method returns, or what the responder is given.
+/// The reply is either the return value or the value that the responder sends.
 fn responder(command: &Command<'_>, mistakes: &mut Mistakes) {
     let Some(_) = command.responder() else { return };
     if let ReturnType::Type(_, ty) = &command.function.sig.output {
-        let text = "a method with a `Responder` returns nothing: the reply is what the responder sends";
+        let text = "a method with a `Responder` cannot return a value: send the reply with the `Responder`";
         mistakes.at(ty, text);
     }
     if let Some(asyncness) = &command.function.sig.asyncness {
-        mistakes.at(asyncness, "a method with a `Responder` is no `async fn`: its reply comes later anyhow");
+        mistakes.at(
+            asyncness,
+            "a method with a `Responder` cannot be an `async fn`: remove `async` or the `Responder`",
+        );
     }
     for second in command.params.iter().filter(|param| param.role == Role::Responder).skip(1) {
-        mistakes.at(second.ty, "a command has one reply, and so one `Responder`");
+        mistakes.at(second.ty, "a second `Responder`: a command has one reply, so remove one");
     }
 }
 
@@ -126,10 +134,12 @@ fn receiver(signature: &Signature, mistakes: &mut Mistakes) {
     match signature.inputs.first() {
         Some(FnArg::Receiver(receiver)) if matches!(receiver.kind, ReceiverKind::Reference(..)) => {}
         Some(FnArg::Receiver(receiver)) => {
-            mistakes.at(receiver, "the actor outlives a command: take `&self` or `&mut self`");
+            mistakes
+                .at(receiver, "a command cannot take ownership of its actor: take `&self` or `&mut self`");
         }
-        _ => mistakes
-            .at(&signature.ident, "a command is a method of its actor: take `&self` or `&mut self` first"),
+        _ => {
+            mistakes.at(&signature.ident, "a command method without a receiver: take `&self` or `&mut self`")
+        }
     }
 }
 
@@ -139,29 +149,31 @@ fn argument(param: &Param<'_>, mistakes: &mut Mistakes) {
     }
     match param.pat {
         Pat::Ident(pat) if pat.by_ref.is_none() && pat.subpat.is_none() => {}
-        pat => mistakes.at(pat, "give the parameter a name: it is the argument's name in the documentation"),
+        pat => mistakes.at(pat, "this parameter has no name: give it one for `COMMAND DOCS`"),
     }
 }
 
-/// What a position holds may not depend on what comes behind it.
+/// Checks that optional and repeated parameters come last, because arguments have no names.
 pub(crate) fn order<'a>(types: impl Iterator<Item = &'a Type>, mistakes: &mut Mistakes) {
     let (mut optional, mut rest) = (None, false);
     for ty in types {
         if rest {
-            return mistakes.at(ty, "the `Vec` in front of this takes all that is left: put the `Vec` last");
+            return mistakes.at(
+                ty,
+                "the `Vec` before this parameter reads all remaining arguments: move the `Vec` to the end",
+            );
         }
         if types::is_named(ty, "Option") {
             optional = optional.or(Some(ty));
         } else if let Some(optional) = optional {
-            let text =
-                "an `Option` comes last: move it behind what is required, or make that an `Option` too";
+            let text = "an `Option` before a required parameter: move it to the end, or make that parameter optional";
             return mistakes.at(optional, text);
         }
         rest = types::is_rest(ty);
     }
 }
 
-/// A name of two methods that can exist at the same time.
+/// Finds names that two methods share, unless both are conditional (`#[cfg]`).
 fn duplicates(commands: &[Command<'_>], mistakes: &mut Mistakes) {
     let mut seen: HashMap<String, &Command<'_>> = HashMap::new();
     for command in commands {
@@ -170,7 +182,12 @@ fn duplicates(commands: &[Command<'_>], mistakes: &mut Mistakes) {
             match seen.get(&folded) {
                 Some(first) if !(is_conditional(first) && is_conditional(command)) => {
                     let method = &first.function.sig.ident;
-                    mistakes.at(name, format_args!("`{folded}` is taken already: `{method}` answers it"));
+                    mistakes.at(
+                        name,
+                        format_args!(
+                            "duplicate command name `{folded}`: the method `{method}` has it already"
+                        ),
+                    );
                 }
                 _ => drop(seen.insert(folded, command)),
             }

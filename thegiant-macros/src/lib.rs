@@ -1,9 +1,9 @@
-//! The attributes and derives of `thegiant`. Use them through that crate: what they write names its
-//! items.
+//! The attributes and derives of `thegiant`.
 //!
-//! Both follow the same path: `attr` reads what stands in an attribute, `model` is what was
-//! written, `check` finds what is wrong with it, `expand` writes the code. `args` has the same
-//! four files for the derive.
+//! Use them through `thegiant`, because the generated code names items of that crate.
+//!
+//! The attributes take four steps: `attr` parses an attribute, `model` represents the item, `check` finds
+//! mistakes, and `expand` generates the code. The folder `args` has the same four steps for the derive.
 
 mod args;
 mod attr;

@@ -1,21 +1,21 @@
-//! Everything that is wrong with an item, so that all of it is said at once.
+//! Collects all mistakes in an item, so that one compilation reports them all.
 
 use std::fmt::Display;
 
 use proc_macro2::TokenStream;
 use quote::ToTokens;
 
-/// The mistakes found so far. As tokens they are a `compile_error!` each.
+/// The mistakes found so far. Each becomes a `compile_error!`.
 #[derive(Default)]
 pub(crate) struct Mistakes(Option<syn::Error>);
 
 impl Mistakes {
-    /// Notes a mistake at these tokens.
+    /// Adds a mistake at these tokens.
     pub(crate) fn at(&mut self, tokens: impl ToTokens, message: impl Display) {
         self.add(syn::Error::new_spanned(tokens, message));
     }
 
-    /// Notes the mistake for which something could not be parsed.
+    /// Returns the parsed value, or adds the parse error.
     pub(crate) fn ok<T>(&mut self, parsed: syn::Result<T>) -> Option<T> {
         parsed.map_err(|error| self.add(error)).ok()
     }

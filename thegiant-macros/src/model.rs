@@ -1,4 +1,4 @@
-//! An `impl` block with commands, as it was written.
+//! The syntax of an `impl` block with commands.
 
 use syn::{Attribute, Expr, ExprLit, FnArg, ImplItem, ImplItemFn, ItemImpl, Lit, Meta, Pat, Type};
 
@@ -22,27 +22,27 @@ pub(crate) struct Command<'a> {
     pub(crate) params: Vec<Param<'a>>,
 }
 
-/// A parameter behind the receiver.
+/// A parameter after the receiver.
 pub(crate) struct Param<'a> {
     pub(crate) pat: &'a Pat,
     pub(crate) ty: &'a Type,
     pub(crate) role: Role,
 }
 
-/// What a parameter is given.
+/// The source of a parameter's value.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Role {
-    /// Arguments of the request.
+    /// The arguments of the request.
     Argument,
-    /// Who sent it.
+    /// The client that sent the request, borrowed.
     Client,
-    /// The request as it was sent.
+    /// The request as the client sent it.
     Call,
     /// The actor's context.
     Context,
-    /// Who sent it, to be kept.
+    /// The client that sent the request, owned.
     OwnedClient,
-    /// What answers it later.
+    /// The handle that sends the reply later.
     Responder,
 }
 
@@ -56,7 +56,7 @@ impl<'a> Block<'a> {
         Block { attr, item, commands }
     }
 
-    /// The group of its commands that name none.
+    /// Returns the default group of the block's commands.
     pub(crate) fn group(&self) -> String {
         match &self.attr.group {
             Some(group) => group.value(),
@@ -66,12 +66,12 @@ impl<'a> Block<'a> {
 }
 
 impl<'a> Command<'a> {
-    /// `None` if the method has no `#[command]`, or none that can be read.
+    /// Reads a method. Returns `None` if it has no valid `#[command]`.
     fn read(function: &'a ImplItemFn, mistakes: &mut Mistakes) -> Option<Self> {
         let mut attrs = function.attrs.iter().filter(|attr| is_command(attr));
         let attr = CommandAttr::read(attrs.next()?, mistakes)?;
         if let Some(second) = attrs.next() {
-            mistakes.at(second, "a method is one command: give it another name with `alias = \"…\"`");
+            mistakes.at(second, "a method has one `#[command]`: add another name with `alias = \"…\"`");
         }
         let params = function.sig.inputs.iter().filter_map(Param::of).collect();
         Some(Command { attr, function, params })
@@ -81,7 +81,7 @@ impl<'a> Command<'a> {
         self.params.iter().filter(|param| param.role == Role::Argument)
     }
 
-    /// The parameter that answers it later, if there is one.
+    /// Returns the `Responder` parameter.
     pub(crate) fn responder(&self) -> Option<&Param<'a>> {
         self.params.iter().find(|param| param.role == Role::Responder)
     }
@@ -94,7 +94,7 @@ impl<'a> Command<'a> {
         cfgs(&self.function.attrs)
     }
 
-    /// The first paragraph of the doc comment as a line; like those of Redis, without its full stop.
+    /// Returns the first paragraph of the doc comment as one line, without the full stop, as in Redis.
     pub(crate) fn summary(&self) -> String {
         let lines: Vec<String> = self.function.attrs.iter().filter_map(doc).collect();
         let text = lines.join("\n");
@@ -106,7 +106,7 @@ impl<'a> Command<'a> {
 }
 
 impl<'a> Param<'a> {
-    /// `None` for the receiver.
+    /// Returns `None` for the receiver.
     fn of(input: &'a FnArg) -> Option<Self> {
         match input {
             FnArg::Receiver(_) => None,
@@ -114,7 +114,7 @@ impl<'a> Param<'a> {
         }
     }
 
-    /// The name in the documentation. A parameter that the method does not use has one too.
+    /// Returns the name in `COMMAND DOCS`, without the leading `_` of an unused parameter.
     pub(crate) fn name(&self) -> String {
         match self.pat {
             Pat::Ident(pat) if types::is_rest(self.ty) => types::singular(types::documented(&pat.ident)),
@@ -137,17 +137,17 @@ impl Role {
     }
 }
 
-/// Whether it is `#[command]`, by whatever path.
+/// Whether the attribute is `#[command]`, with any path.
 pub(crate) fn is_command(attr: &Attribute) -> bool {
     attr.path().segments.last().is_some_and(|segment| segment.ident == "command")
 }
 
-/// The attributes under which an item exists at all.
+/// Returns the `#[cfg]` attributes.
 pub(crate) fn cfgs(attrs: &[Attribute]) -> impl Iterator<Item = &Attribute> {
     attrs.iter().filter(|attr| attr.path().is_ident("cfg"))
 }
 
-/// A line, or for `/** … */` lines, of a doc comment.
+/// Returns the text of a doc attribute: one line, or several for `/** … */`.
 fn doc(attr: &Attribute) -> Option<String> {
     match &attr.meta {
         Meta::NameValue(meta) if meta.path.is_ident("doc") => match &meta.value {

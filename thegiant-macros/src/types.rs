@@ -1,4 +1,4 @@
-//! What can be told of types and names by their looks.
+//! Recognizes types and names by their tokens.
 
 use syn::{
     GenericArgument, Generics, Ident, Lifetime, PathArguments, PathSegment, Type, TypeReference,
@@ -7,23 +7,24 @@ use syn::{
     visit_mut::{self, VisitMut},
 };
 
-/// Whether the last word of the type's path is `name`: a macro cannot resolve names, and sees
-/// neither through `type` nor through `use … as`.
+/// Whether the last segment of the type's path is `name`.
+///
+/// A macro cannot resolve names, so it does not recognize a `type` alias or a `use … as`.
 pub(crate) fn is_named(ty: &Type, name: &str) -> bool {
     last_segment(ty).is_some_and(|segment| segment.ident == name)
 }
 
-/// The last word of the type's path; of another type, nothing.
+/// Returns the last segment of the type's path; empty for a type without a path.
 pub(crate) fn name(ty: &Type) -> String {
     last_segment(ty).map(|segment| segment.ident.unraw().to_string()).unwrap_or_default()
 }
 
-/// A name as `COMMAND DOCS` writes it: `_max_len` is `max-len`.
+/// Converts a name to the style of `COMMAND DOCS`: `_max_len` becomes `max-len`.
 pub(crate) fn documented(ident: &Ident) -> String {
     ident.unraw().to_string().trim_start_matches('_').replace('_', "-")
 }
 
-/// The `T` of an `Option<T>`.
+/// Returns the `T` of an `Option<T>`.
 pub(crate) fn inside_option(ty: &Type) -> Option<&Type> {
     inside(ty, "Option")
 }
@@ -37,13 +38,13 @@ fn inside<'t>(ty: &'t Type, name: &str) -> Option<&'t Type> {
     }
 }
 
-/// Whether it takes the rest of the arguments: a `Vec`, but not of bytes, which is a string.
+/// Whether the type reads all remaining arguments: a `Vec`, except `Vec<u8>`, which is a string.
 pub(crate) fn is_rest(ty: &Type) -> bool {
     let ty = inside_option(ty).unwrap_or(ty);
     inside(ty, "Vec").is_some_and(|element| !is_named(element, "u8"))
 }
 
-/// The name of one of them: `keys` are `key [key ...]`.
+/// Removes the plural `s` of a repeated argument: `keys` becomes `key [key ...]`.
 pub(crate) fn singular(name: String) -> String {
     match name.strip_suffix('s') {
         Some(one) if !one.is_empty() && !one.ends_with('s') => one.to_owned(),
@@ -51,7 +52,7 @@ pub(crate) fn singular(name: String) -> String {
     }
 }
 
-/// Without the groups that `macro_rules!` puts around a `$t:ty`, and without parentheses.
+/// Removes parentheses and the group that `macro_rules!` puts around a `$t:ty`.
 pub(crate) fn ungrouped(ty: &Type) -> &Type {
     match ty {
         Type::Group(group) => ungrouped(&group.elem),
@@ -67,7 +68,7 @@ fn last_segment(ty: &Type) -> Option<&PathSegment> {
     }
 }
 
-/// The first reference in the type.
+/// Returns the first reference in the type.
 pub(crate) fn reference_in(ty: &Type) -> Option<TypeReference> {
     let mut references = References(None);
     references.visit_type_mut(&mut ty.clone());
@@ -82,8 +83,9 @@ impl VisitMut for References {
     }
 }
 
-/// The type as it is written in an expression outside of its item: what only that item can name, its
-/// lifetimes and each `impl Trait`, is left to inference.
+/// Returns the type for use outside of its item.
+///
+/// Only the item itself can name its lifetimes and each `impl Trait`, so these become `'_` and `_`.
 pub(crate) fn inferred(ty: &Type, generics: &Generics) -> Type {
     let mut ty = ty.clone();
     Inferred(generics).visit_type_mut(&mut ty);

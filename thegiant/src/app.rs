@@ -1,4 +1,4 @@
-//! Composing actors, functions and built-in commands into one application.
+//! Composes actors, functions and built-in commands into one application.
 
 use std::{fmt, marker::PhantomData};
 
@@ -15,7 +15,7 @@ use crate::{
     upstream::{Proxy, UpstreamHandle, is_behind_builtins},
 };
 
-/// The commands of a server, and who answers them: actors, a function, the toolkit itself.
+/// The commands of a server: mounted actors, a fallback function and the built-in commands.
 ///
 /// ```
 /// use thegiant::prelude::*;
@@ -46,34 +46,33 @@ use crate::{
 /// # }
 /// ```
 ///
-/// Where a name is known more than once, an actor's command comes before the toolkit's own, with all
-/// its subcommands; what no row names goes to the fallback.
+/// If an actor has a command with the name of a built-in command, it replaces that command and all its
+/// subcommands. The fallback gets the commands that neither an actor nor the toolkit has.
 #[derive(Default)]
 #[must_use]
 pub struct App {
     routes: Routes,
-    /// Names of built-in commands.
+    /// The names of built-in commands that `without` removed.
     removed: Vec<String>,
     info: Vec<InfoSection>,
     connection_events: ConnectionEvents,
     keyspace: Keyspace,
-    /// What other commands are sent on to.
+    /// The actor that sends all other commands on to an upstream.
     proxy: Option<ActorId>,
 }
 
 impl App {
-    /// An application of nothing but the built-in commands.
+    /// Returns an application with only the built-in commands.
     pub fn new() -> Self {
         App::default()
     }
 
     /// Adds the commands of an actor.
     ///
-    /// The actor runs wherever it was started: on this thread, on an arbiter of its own, or in a
-    /// `SyncArbiter`.
+    /// The actor can run on this thread, on another arbiter, or in a `SyncArbiter`.
     ///
     /// # Panics
-    /// If another mounted actor has a command of the same name.
+    /// Panics if another mounted actor has a command of the same name.
     #[track_caller]
     pub fn mount<A>(mut self, actor: Addr<A>) -> Self
     where
@@ -89,15 +88,14 @@ impl App {
         self
     }
 
-    /// Has a function answer every command that no row names. With nothing mounted, that function
-    /// is the whole application.
+    /// Sets the function that answers all commands without a row.
     ///
-    /// It sees the arguments and the client ([`Call`]), and may keep state: it runs in an actor of
-    /// its own, one call at a time. A later fallback takes the place of an earlier one, and of a
-    /// [`proxy`](Self::proxy).
+    /// Without mounted actors, this function is the whole application. Its parameter is the request
+    /// ([`Call`]). It may have state, because it runs in its own actor, one call at a time. It replaces an
+    /// earlier fallback or [`proxy`](Self::proxy).
     ///
     /// # Panics
-    /// If there is no actix system running.
+    /// Panics if no actix system is running.
     pub fn fallback<F, R>(mut self, function: F) -> Self
     where
         F: FnMut(&Call<'_>) -> R + Unpin + 'static,
@@ -112,7 +110,9 @@ impl App {
         self
     }
 
-    /// Sends every command on that no row names, as it came, to another server; its reply comes back as it was sent.
+    /// Forwards all commands without a row to an upstream.
+    ///
+    /// The proxy changes neither the request nor the reply.
     ///
     /// ```no_run
     /// use thegiant::{Upstream, prelude::*};
@@ -125,10 +125,10 @@ impl App {
     ///
     /// #[commands]
     /// impl Front {
-    ///     /// Is not for everybody.
+    ///     /// Refuses to delete all keys.
     ///     #[command("FLUSHALL", write)]
     ///     fn flush_all(&self) -> Result<(), Error> {
-    ///         Err(Error::new("NOPERM", "nobody flushes this one"))
+    ///         Err(Error::new("NOPERM", "FLUSHALL is disabled"))
     ///     }
     /// }
     ///
@@ -140,19 +140,27 @@ impl App {
     /// }
     /// ```
     ///
-    /// The server itself goes on answering what is about a connection to it (`HELLO`, `AUTH`, `SELECT`, `QUIT`, `RESET`,
-    /// `CLIENT`), and what its operators need (`INFO`, `CONFIG`, `SLOWLOG`, `LATENCY`, `MONITOR`, `SHUTDOWN`, `DEBUG`). All
-    /// else is the upstream's: `PING`, `COMMAND`, transactions, channels. There is no `CLIENT TRACKING`.
+    /// The server still answers the commands about the client's connection (`HELLO`, `AUTH`, `SELECT`,
+    /// `QUIT`, `RESET`, `CLIENT`) and the commands for its operators (`INFO`, `CONFIG`, `SLOWLOG`, `LATENCY`,
+    /// `MONITOR`, `SHUTDOWN`, `DEBUG`). The upstream answers everything else: `PING`, `COMMAND`,
+    /// transactions, channels. `CLIENT TRACKING` is not available.
     ///
-    /// What changes a connection has one of its own, for as long as it is needed: after `WATCH` or `MULTI` up to `EXEC`,
-    /// unless the whole transaction comes at once; after `SUBSCRIBE` until nothing is subscribed to; and a command that
-    /// waits, such as `BLPOP` or whatever the upstream's `COMMAND` says so of. There, `SELECT` and `HELLO` have to come
-    /// before, and commands of actors are run at once, also between `MULTI` and `EXEC`. If it is lost, all
-    /// commands are told up to the one that ends what was begun (`EXEC`, `DISCARD`, `UNWATCH`); a client that listens is
-    /// disconnected, as it would be by the upstream.
+    /// Most requests use multiplexed connections, which clients share. A client gets a dedicated connection
+    /// for commands that change the state of a connection:
     ///
-    /// `WAIT` is refused, as it would wait for what another connection has written. It takes the place of a
-    /// [`fallback`](Self::fallback). `INFO` has a section `Upstream`.
+    /// - from `WATCH` or `MULTI` to `EXEC`, unless the whole transaction arrives at once;
+    /// - from `SUBSCRIBE` until the client has no subscription left;
+    /// - for a command that blocks, such as `BLPOP`, according to the upstream's `COMMAND` reply.
+    ///
+    /// While a client has a dedicated connection, `SELECT` and `HELLO` are errors. Commands of mounted actors
+    /// run at once, even between `MULTI` and `EXEC`.
+    ///
+    /// When a dedicated connection is lost, the client's commands fail up to the one that ends the
+    /// transaction (`EXEC`, `DISCARD`, `UNWATCH`). A client with subscriptions is disconnected, as the
+    /// upstream would do.
+    ///
+    /// The proxy refuses `WAIT`, because that command is about the writes of one connection. The proxy
+    /// replaces an earlier [`fallback`](Self::fallback). It adds a section `Upstream` to `INFO`.
     pub fn proxy(mut self, upstream: UpstreamHandle) -> Self {
         let proxy = upstream.proxy();
         let mount = self.routes.add_actor(proxy.clone().recipient(), false, false);
@@ -161,33 +169,37 @@ impl App {
         self.info("Upstream", move |info| upstream.add_to(info))
     }
 
-    /// Removes a built-in command, `"SELECT"`, a subcommand, `"CLIENT SETNAME"`, or a whole
-    /// container, `"CLIENT"`. What is removed is unknown, or goes to the fallback.
+    /// Removes a built-in command.
+    ///
+    /// The name can be a command (`"SELECT"`), a subcommand (`"CLIENT SETNAME"`) or a container with all its
+    /// subcommands (`"CLIENT"`). Afterwards the command is unknown, or the fallback gets it.
     ///
     /// # Panics
-    /// If there is no built-in command of that name.
+    /// Panics if there is no built-in command of that name.
     #[track_caller]
     pub fn without(mut self, name: &str) -> Self {
-        let is_named = |(_, spec): (_, &'static Spec)| names(spec, name);
-        assert!(RowId::all::<ConnectionState>().any(is_named), "there is no built-in command {name}");
+        let exists = RowId::all::<ConnectionState>().any(|(_, spec)| is_named(spec, name));
+        assert!(exists, "there is no built-in command {name}");
         self.removed.push(name.to_owned());
         self
     }
 
-    /// The channels that clients subscribe to: for actors that publish, or subscribe themselves.
+    /// Returns a handle to the channels, for actors that publish or subscribe.
     pub fn pubsub(&self) -> PubSub {
         self.keyspace.pubsub()
     }
 
-    /// Who watches keys, keeps them or wants to know what happens to them: for actors that change keys by themselves.
+    /// Returns a handle for actors that change keys outside of a command.
+    ///
+    /// The actor reports these changes, for `WATCH`, client-side caching and keyspace events.
     pub fn keyspace(&self) -> Keyspace {
         self.keyspace.clone()
     }
 
-    /// Adds fields to a section of `INFO`, or a section of its own.
+    /// Adds fields to a section of `INFO`; a new name adds a section.
     ///
-    /// They are asked for whenever a client asks, so they should be quick to tell. An actor keeps
-    /// what it wants to show where both can reach it, in an atomic counter for example:
+    /// Each `INFO` command calls the function, on the thread of the connection, so it should be fast. An
+    /// actor shares its figures with the function, for example in an atomic counter:
     ///
     /// ```
     /// use std::sync::{
@@ -196,7 +208,7 @@ impl App {
     /// };
     /// use thegiant::App;
     ///
-    /// let waiting = Arc::new(AtomicU64::new(0)); // the actor has it, too
+    /// let waiting = Arc::new(AtomicU64::new(0)); // the actor has a clone
     /// let app = App::new().info("Jobs", move |info| {
     ///     info.field("jobs_waiting", waiting.load(Relaxed));
     /// });
@@ -209,29 +221,29 @@ impl App {
         self
     }
 
-    /// Has an actor told when a client connects, by the message [`Connected`].
+    /// Sends the actor a [`Connected`] message for each new client.
     pub fn connected(mut self, actor: impl Into<Recipient<Connected>>) -> Self {
         self.connection_events.connected.push(actor.into());
         self
     }
 
-    /// Has an actor told when a client has gone, by the message [`Disconnected`].
+    /// Sends the actor a [`Disconnected`] message for each client that has disconnected.
     pub fn disconnected(mut self, actor: impl Into<Recipient<Disconnected>>) -> Self {
         self.connection_events.disconnected.push(actor.into());
         self
     }
 
-    /// What a server needs, with the built-in commands where nothing else has their names.
-    pub(crate) fn into_parts(mut self) -> AppConfig {
+    /// Adds the built-in commands whose names are free, and returns the parts that a server needs.
+    pub(crate) fn into_config(mut self) -> AppConfig {
         self.add_proxy(|row| !is_behind_builtins(row));
         let is_free = |spec: &Spec| {
-            let removed = self.removed.iter().any(|name| names(spec, name));
-            // Whoever has a command has its subcommands, too.
+            let removed = self.removed.iter().any(|name| is_named(spec, name));
+            // An actor's command also replaces the subcommands.
             !removed && !self.routes.has(spec.name) && !self.routes.has(split_name(spec.name).0)
         };
         let free: Vec<_> = RowId::all::<ConnectionState>().filter(|(_, spec)| is_free(spec)).collect();
         for (row, spec) in free {
-            // The names of built-in commands differ from each other.
+            // This cannot fail: the names of built-in commands differ from each other.
             let _ = self.routes.add_command(spec, ActorId::CONNECTION, row);
         }
         self.add_proxy(is_behind_builtins);
@@ -243,21 +255,21 @@ impl App {
         }
     }
 
-    /// Adds those rows of what other commands are sent on to whose names are not in use.
+    /// Adds the wanted rows of the proxy whose names are free.
     fn add_proxy(&mut self, is_wanted: impl Fn(usize) -> bool) {
         let Some(mount) = self.proxy else { return };
         for (row, spec) in RowId::all::<Proxy>().filter(|(row, _)| is_wanted(row.index())) {
             if row.index() == 0 {
                 self.routes.set_fallback(spec, mount, row);
             } else if !self.routes.has(spec.name) {
-                // It is not in use.
+                // This cannot fail: the name is free.
                 let _ = self.routes.add_command(spec, mount, row);
             }
         }
     }
 }
 
-/// What a server needs of an application.
+/// The parts of an application that a server needs.
 pub(crate) struct AppConfig {
     pub(crate) routes: Routes,
     pub(crate) info: Vec<InfoSection>,
@@ -271,12 +283,12 @@ impl fmt::Debug for App {
     }
 }
 
-/// Whether `name` means this command, or the container that it is in.
-fn names(spec: &Spec, name: &str) -> bool {
+/// Whether `name` is the name of this command or of its container.
+fn is_named(spec: &Spec, name: &str) -> bool {
     spec.name.eq_ignore_ascii_case(name) || split_name(spec.name).0.eq_ignore_ascii_case(name)
 }
 
-/// A function as an actor with one row.
+/// Actor of a fallback function, with one row.
 #[doc(hidden)]
 #[derive(Debug)]
 pub struct Function<F, R> {

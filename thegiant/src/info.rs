@@ -1,4 +1,4 @@
-//! What `INFO` tells: sections of fields.
+//! Sections and fields of `INFO`.
 
 use std::fmt::{self, Display, Write};
 
@@ -13,7 +13,7 @@ impl InfoSection {
         InfoSection { name: name.to_owned(), fields: Box::new(fields) }
     }
 
-    /// Adds what it has to tell at this moment.
+    /// Adds the current fields.
     pub(crate) fn add_to(&self, fields: &mut InfoFields) {
         (self.fields)(fields);
     }
@@ -25,7 +25,7 @@ impl fmt::Debug for InfoSection {
     }
 }
 
-/// The fields of a section of `INFO`, to be added to; see [`App::info`](crate::App::info).
+/// The fields of a section of `INFO`; see [`App::info`](crate::App::info).
 #[derive(Debug, Default)]
 pub struct InfoFields(String);
 
@@ -33,7 +33,7 @@ impl InfoFields {
     /// Adds a line `name:value`. Line breaks become spaces: a field has one line.
     pub fn field(&mut self, name: &str, value: impl Display) {
         let start = self.0.len();
-        // Nothing fails that writes to a string.
+        // Writing to a `String` cannot fail.
         let _ = write!(self.0, "{name}:{value}");
         if self.0[start..].contains(['\r', '\n']) {
             let line = self.0[start..].replace(['\r', '\n'], " ");
@@ -43,7 +43,7 @@ impl InfoFields {
         self.0.push_str("\r\n");
     }
 
-    /// The lines.
+    /// Returns the lines as text.
     pub(crate) fn into_text(self) -> String {
         self.0
     }

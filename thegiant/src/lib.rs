@@ -1,152 +1,155 @@
-//! The toolkit for writing servers that speak the Redis protocol.
+//! A toolkit for writing servers that speak the Redis protocol, on top of actix actors.
 //!
 //! ```no_run
 //! use thegiant::prelude::*;
 //!
 //! struct Greeter;
-//!
-//! impl Actor for Greeter {
-//!     type Context = Context<Self>;
-//! }
+//! impl Actor for Greeter { type Context = Context<Self>; }
 //!
 //! #[commands]
 //! impl Greeter {
-//!     /// Greets someone.
 //!     #[command("GREET", fast)]
-//!     fn greet(&self, name: &str) -> String {
-//!         format!("hello, {name}")
-//!     }
+//!     fn greet(&self, name: &str) -> String { format!("hello, {name}") }
 //! }
 //!
 //! #[actix::main]
 //! async fn main() -> std::io::Result<()> {
-//!     let app = App::new().mount(Greeter.start());
-//!     Server::new(app).bind("127.0.0.1:6380")?.run().await
+//!     Server::new(App::new().mount(Greeter.start())).bind("127.0.0.1:6380")?.run().await
 //! }
 //! ```
 //!
-//! Every Redis client in every language is a client of that server: `redis-cli -p 6380 GREET you`.
+//! Any Redis client can talk to this server: `redis-cli -p 6380 GREET you` prints `hello, you`.
 //!
-//! # A map of the types
+//! # Map of the types
 //!
-//! - [`Server`] listens, limits and stops; a [`ServerHandle`] stops it from elsewhere.
-//! - [`App`] composes it: actors, a function, the commands that the toolkit answers itself.
-//! - [`commands`](macro@commands) makes an actor of methods: a parameter is a [`FromArg`], such as
-//!   [`Key`], [`Bytes`] or a type with [`#[derive(Args)]`](derive@Args); what is returned is an
-//!   [`IntoReply`], such as [`Simple`], [`Array`], [`Value`] or an [`Error`], or [`Elements`] that are written as the
-//!   client takes them.
-//! - A [`Responder`] answers later; so does a method that returns a future, an [`Answer`](command::Answer).
-//! - [`Client`] is who asks, and can be sent something at any time; [`Call`] is what was asked, as it came.
-//! - An actor that implements [`GroupCommit`] has its replies wait until what they say is on disk, for many at once.
-//! - [`Upstream`] is another server, to which [`App::proxy`] sends what is not answered here, and which handlers can ask;
-//!   [`upstream`] says how there can be several.
-//! - With the feature `tls`, a `ServerTls` says what clients are shown, and a `ClientTls` whom an upstream has to be.
-//! - [`SingleFlight`] computes once what many ask for at the same time.
-//! - [`PubSub`] has the channels that clients subscribe to: any actor publishes there, or is told by [`Published`].
-//! - [`Keyspace`] is told of keys that an actor changes by itself: clients watch keys and keep what they have read.
-//! - [`command`](mod@command) describes commands, [`resp`] is the wire, [`glob`] matches patterns.
-//!
-//! # What is promised
-//!
-//! - Replies leave in the order of the requests, and a client's commands run in that order. A
-//!   client that does not read its replies is not read from.
-//! - A transaction (`MULTI`, `EXEC`) is run by its actor without another client's command in between, but for what
-//!   comes while a command of it is waited for. It is for one actor, and the built-in commands; of a pool of
-//!   actors, others go on meanwhile.
-//! - Nobody has a reply of an actor that commits before it holds what the actor has done up to then ([`GroupCommit`]).
-//! - Requests do not go through the actor's mailbox one by one: a request may be run before a message
-//!   that was sent to its actor earlier. Where that matters, have the actor itself answer.
-//! - A handler that panics is answered with `-ERR internal error`; its client stays connected, and
-//!   everything else goes on. (With `panic = "abort"` in the profile, that cannot be.)
-//! - What a client sends can neither end the process nor make it reserve memory for a length that
-//!   was merely declared.
-//! - Errors, limits and handshakes are those of Redis 7.0. Clients are told that it is 7.4: some keep nothing that an
-//!   older server says (`CLIENT TRACKING`).
-//!
-//! # What a large value costs
-//!
-//! An argument of less than 16 KiB is copied, once, out of the buffer that all reads share. A larger one has a buffer of
-//! its own, into which it is read; that buffer grows as the bytes come, whatever length was declared.
-//!
-//! | path | memory for a value of `n` bytes |
+//! | to do this | use |
 //! | --- | --- |
-//! | an argument, as [`Bytes`] or [`Key`] | `n`: the buffer that was read becomes the value |
-//! | an argument, as `&[u8]` or `&str` | `n`, until the command has run |
-//! | an argument, as `String` or `Vec<u8>` | `2 n`, until the command has run: it is copied |
-//! | a reply, as [`Bytes`] or [`Raw`] | nothing: it is sent from where it is, to however many clients |
-//! | a reply of another type | `n` per client, until it has been taken |
-//! | what is [pushed](Client::push) or [published](PubSub::publish) | `n` for each protocol that is spoken |
-//! | a queued command of a transaction | nothing more than the argument |
-//! | [`Elements`] | some 64 KiB, however many elements there are |
+//! | listen, set limits and timeouts, stop | [`Server`], [`ServerHandle`] |
+//! | compose actors, a fallback function, a proxy and the built-in commands | [`App`] |
+//! | turn the methods of an actor into commands | [`#[commands]`](macro@commands), [`#[command]`](macro@command) |
+//! | read arguments | [`FromArg`]: [`Key`], [`Bytes`], `&str`, numbers, [`#[derive(Args)]`](derive@Args) |
+//! | return a reply | [`IntoReply`]: [`Simple`], [`Array`], [`Value`], [`Error`], strings, numbers, collections |
+//! | stream a long array to the client | [`Elements`] |
+//! | reply later | [`Responder`], or a method that returns a future ([`Answer`](command::Answer)) |
+//! | see the request as the client sent it | [`Call`] |
+//! | identify a client, push messages to it, close it | [`Client`] |
+//! | reply only after the data is on disk | [`GroupCommit`] |
+//! | publish to channels, subscribe an actor to them | [`PubSub`], [`Published`] |
+//! | change keys outside of a command (`WATCH`, client-side caching, keyspace events) | [`Keyspace`] |
+//! | forward commands to other servers, or call those servers from a handler | [`App::proxy`], [`Upstream`], [`upstream`] |
+//! | run one computation for many concurrent callers | [`SingleFlight`] |
+//! | encrypt connections (feature `tls`) | `ServerTls`, `ClientTls` |
 //!
-//! On top of it comes at most 64 KiB that are read ahead per connection while it waits, and a megabyte of replies that
-//! are not taken.
+//! The module [`command`](mod@command) describes commands, [`resp`] encodes and decodes the protocol, and
+//! [`glob`] matches patterns.
 //!
-//! # What the operator sees
+//! # Guarantees
 //!
-//! The crate logs by way of [`tracing`](https://docs.rs/tracing); a program that wants to see it installs
-//! a subscriber, such as `tracing_subscriber::fmt::init()`. What is about a client has its `id` and its
-//! address (`client`).
+//! - **Order.** A client's commands run in the order in which the client sent them. The replies have the same
+//!   order.
+//! - **Backpressure.** While a client does not read its replies, the server runs none of its further
+//!   requests.
+//! - **Transactions.** An actor runs the commands between `MULTI` and `EXEC` without another client's command
+//!   in between. There are two exceptions: the actor serves other clients while a command of the transaction
+//!   waits for its later reply, and the other actors of a pool keep running. A transaction may use one actor
+//!   and the built-in commands.
+//! - **Durability.** If an actor uses [`GroupCommit`], no client sees a reply before the actor has committed
+//!   all the data that the reply depends on.
+//! - **Panics.** If a handler panics, its client gets `-ERR internal error` and stays connected. The server
+//!   keeps running. (With `panic = "abort"` in the profile, a panic ends the process.)
+//! - **Hostile input.** A client can neither crash the server, nor make it allocate memory for a length that
+//!   the client declared without sending the bytes.
+//! - **Compatibility.** Errors, limits and handshakes are those of Redis 7.0. The server reports version 7.4,
+//!   because some client libraries refuse client-side caching (`CLIENT TRACKING`) on older versions.
 //!
-//! | level | what |
+//! Requests bypass the actor's mailbox. A request can therefore run before a message that was sent to the
+//! same actor earlier. Where that order matters, let the actor itself send the reply.
+//!
+//! # Memory per value
+//!
+//! All connections of a thread read into one shared buffer. The server copies an argument below 16 KiB out of
+//! that buffer once. It reads a larger argument into a separate buffer, which grows as the bytes arrive.
+//!
+//! | value of `n` bytes | memory |
 //! | --- | --- |
-//! | error | handlers that panic, with the command |
-//! | warn | clients closed for their memory; what an operator should look at |
-//! | info | protocol errors, TLS handshakes that fail, clients closed for being slow or idle, the stop |
-//! | debug | connections opened, and closed with the reason; the span `batch` around what handlers log |
+//! | argument as [`Bytes`] or [`Key`] | `n`: the receive buffer becomes the value |
+//! | argument as `&[u8]` or `&str` | `n` until the command has run |
+//! | argument as `String` or `Vec<u8>` | `2 n` until the command has run, because the argument is copied |
+//! | reply as [`Bytes`] or [`Raw`] | none: all clients share the buffer |
+//! | reply of another type | `n` per client until the client has read it |
+//! | [push](Client::push) or [published message](PubSub::publish) | `n` per protocol version in use |
+//! | queued command of a transaction | the arguments only |
+//! | [`Elements`] | about 64 KiB, for any number of elements |
 //!
-//! The span says whose request it was that a handler logs about. It is made for each batch of requests,
-//! if somebody listens to debug at its target, `thegiant::batch`: with `tracing_subscriber`'s `EnvFilter`,
-//! `info,thegiant::batch=debug` adds the client to a log that is otherwise at info. While nobody does, it
-//! costs a look at the level per batch; for the log of `tracing_subscriber`, half a microsecond.
+//! In addition, each connection reads ahead up to 64 KiB while its command is blocked, and buffers up to
+//! 1 MiB of unread replies.
 //!
-//! Clients see the same server by `INFO`, `SLOWLOG`, `LATENCY`, `CLIENT LIST` and `MONITOR`, under the
-//! names that Redis gives to everything: `prometheus-redis-exporter` and other tools for Redis understand
-//! it.
+//! # Logs
+//!
+//! The crate logs through [`tracing`](https://docs.rs/tracing). To see the log, the program installs a
+//! subscriber, for example `tracing_subscriber::fmt::init()`. Events about a client have the fields `id` and
+//! `client` (its address).
+//!
+//! | level | events |
+//! | --- | --- |
+//! | error | panics of handlers, with the command |
+//! | warn | clients closed for exceeding a memory limit; conditions that need an operator |
+//! | info | protocol errors, failed TLS handshakes, clients closed for being slow or idle, the shutdown |
+//! | debug | connections opened, connections closed and the reason; the span `batch` around the logs of handlers |
+//!
+//! The span `batch` names the client whose request a handler works on. The server creates the span once per
+//! batch, and only if debug is enabled for the target `thegiant::batch`. With the `EnvFilter` of
+//! `tracing_subscriber`, the directive `info,thegiant::batch=debug` adds the client to a log at level info. A
+//! disabled span costs one level check per batch. An enabled span costs about 0.5 µs with the formatter of
+//! `tracing_subscriber`.
+//!
+//! `INFO`, `SLOWLOG`, `LATENCY`, `CLIENT LIST` and `MONITOR` show the same server to its clients. They use
+//! the field names of Redis, so `prometheus-redis-exporter` and other Redis tools work unchanged.
 //!
 //! # Features
 //!
-//! | feature | what it adds |
+//! | feature | adds |
 //! | --- | --- |
-//! | `metrics` | the server tells its metrics to the recorder of the crate [`metrics`](https://docs.rs/metrics) |
-//! | `test-util` | the module `test`: a kit for testing applications |
-//! | `tls` | TLS, with clients (`Server::bind_tls`) and with other servers (`Upstream::tls`) |
+//! | `metrics` | metrics for the recorder of the crate [`metrics`](https://docs.rs/metrics) |
+//! | `test-util` | the module `test`: a test kit for applications |
+//! | `tls` | TLS for clients (`Server::bind_tls`) and for upstreams (`Upstream::tls`) |
 //!
-//! None is on by default. With `metrics`, the program installs a recorder, such as that of
-//! `metrics-exporter-prometheus`, before it runs the server; the metrics are registered with it once, when
-//! the server starts. `examples/prometheus` in the repository is such a program.
+//! All features are off by default. With `metrics`, the program installs a recorder before it runs the
+//! server, for example `metrics-exporter-prometheus`. The server registers its metrics once, when it starts.
+//! See `examples/prometheus` in the repository.
 //!
-//! | metric | kind | what |
+//! | metric | kind | meaning |
 //! | --- | --- | --- |
-//! | `thegiant_commands_total{command}` | counter | commands that were run |
-//! | `thegiant_command_duration_seconds{command}` | histogram | how long a command took, while commands are timed |
-//! | `thegiant_errors_total{code}` | counter | errors that were answered, by their first word |
-//! | `thegiant_batches_total` | counter | reads that brought commands |
-//! | `thegiant_batch_commands` | histogram | commands that one read brought |
-//! | `thegiant_connections` | gauge | connections at the moment |
-//! | `thegiant_connections_accepted_total` | counter | connections that were served |
-//! | `thegiant_connections_rejected_total` | counter | connections that were turned away |
-//! | `thegiant_received_bytes_total` | counter | bytes that clients sent |
-//! | `thegiant_sent_bytes_total` | counter | bytes that were sent to clients |
+//! | `thegiant_commands_total{command}` | counter | commands that the server ran |
+//! | `thegiant_command_duration_seconds{command}` | histogram | duration of commands, while the server times them |
+//! | `thegiant_errors_total{code}` | counter | error replies, by their first word |
+//! | `thegiant_batches_total` | counter | reads that contained commands |
+//! | `thegiant_batch_commands` | histogram | commands per batch |
+//! | `thegiant_connections` | gauge | open connections |
+//! | `thegiant_connections_accepted_total` | counter | accepted connections |
+//! | `thegiant_connections_rejected_total` | counter | rejected connections |
+//! | `thegiant_received_bytes_total` | counter | bytes received from clients |
+//! | `thegiant_sent_bytes_total` | counter | bytes sent to clients |
 //!
-//! `command` is the name in lower case, with `|` before that of a subcommand, as in `INFO`. Commands are
-//! timed while [`Server::latency_tracking`] or the slow log is on, by the program or by `CONFIG SET`, and
-//! not otherwise: that is the only one of the metrics that costs something per command. Codes of errors
-//! are told apart up to 128 of them. `CONFIG RESETSTAT` leaves metrics alone.
+//! The label `command` is the name in lower case; a subcommand follows after `|`, as in `INFO`. The label
+//! `code` has at most 128 different values. `CONFIG RESETSTAT` does not reset metrics.
 //!
-//! What it costs, as a ratio to a server without the feature (GET, by the processor time of the server;
-//! the recorder is that of `metrics-exporter-prometheus`):
+//! The server times commands only while [`Server::latency_tracking`] or the slow log is on. The program or
+//! `CONFIG SET` switches them on. Timing is the only part of the metrics that costs something per command.
+//!
+//! The table shows the processor time of the server relative to a server without the feature. (The command is
+//! `GET`, and the recorder comes from `metrics-exporter-prometheus`.)
 //!
 //! | requests in a pipeline | 1 | 16 | 512 |
 //! | --- | ---: | ---: | ---: |
-//! | the feature without a recorder | 1.00 | 1.01 | 1.00 |
+//! | feature without a recorder | 1.00 | 1.01 | 1.00 |
 //! | with a recorder | 1.01 | 1.02 | 1.01 |
-//! | and commands timed | 1.04 | 1.14 | 2.2 |
+//! | with a recorder and timed commands | 1.04 | 1.14 | 2.2 |
 //!
 //! # Testing an application
 //!
-//! With the feature `test-util` (in `[dev-dependencies]`) the module `test` serves an application without a
-//! socket, has clients for it that know bytes and values, and lets hours pass in a moment:
+//! The feature `test-util` (for `[dev-dependencies]`) adds the module `test`. It serves an application in
+//! memory, has clients that send and receive bytes or values, and works with tokio's paused clock:
 //!
 //! ```
 //! # #[cfg(feature = "test-util")]
@@ -160,7 +163,8 @@
 //! # });
 //! ```
 //!
-//! A test with real sockets takes a free port: on port 0 a server says which; its handle ends it.
+//! A test with real sockets binds port 0, reads the port from [`Server::addresses`], and stops the server
+//! with its [`ServerHandle`]:
 //!
 //! ```
 //! use std::io::{Read, Write};
@@ -187,12 +191,22 @@
 //!
 //! # Layout
 //!
-//! `resp/` is the wire, without I/O; `command/` what a command is; `connection/` the actor per
-//! client; `upstream/` the connections to other servers; `builtin/` the commands that a connection
-//! answers itself; `app.rs` and `server.rs` put them together. What was decided, and why, is in the
-//! repository's `DESIGN.md`.
+//! | module | contents |
+//! | --- | --- |
+//! | `app` | [`App`]: which actor or function runs which command |
+//! | `server`, `listener`, `settings` | [`Server`]: sockets, accepting connections, configuration |
+//! | `command` | rows, parameters, replies, and the table that finds a command by its name |
+//! | `connection` | one actor per client connection: reading, batches, dispatch, transactions, group commit, writing |
+//! | `builtin` | the built-in commands, one file per family |
+//! | `upstream` | connections to upstreams, the proxy and its routers |
+//! | `keyspace`, `pubsub` | watched keys, client-side caching, keyspace events; channels |
+//! | `observe`, `info` | statistics, slow log, `MONITOR`, metrics; sections of `INFO` |
+//! | `resp`, `glob` | the protocol, without I/O; glob patterns |
+//! | `single_flight`, `tls`, `test` | [`SingleFlight`]; TLS; the test kit |
+//!
+//! `DESIGN.md` in the repository explains the design decisions.
 
-// The attributes write `::thegiant::…`, which has to mean this crate in here too.
+// The code that the attributes generate names `::thegiant::…`, also when they are used inside this crate.
 extern crate self as thegiant;
 
 mod app;
@@ -216,10 +230,11 @@ mod tls;
 pub mod upstream;
 
 pub use bytes::Bytes;
-/// Makes a parameter of options: `[NX | XX] [GET] [EX seconds | PX milliseconds | KEEPTTL]`.
+/// Makes a struct or an enum a command parameter that reads options.
 ///
-/// A struct is options in any order, each at most once. An enum is one of several, known by its first word. Words are
-/// found in any case. What is wrong is a syntax error.
+/// The example reads `[NX | XX] [GET] [EX seconds | PX milliseconds | KEEPTTL]`. A struct reads its fields in
+/// any order, each at most once. An enum reads one of its variants and recognizes it by its token, the first
+/// word. Tokens match in upper and lower case. If the arguments do not match, the reply is a syntax error.
 ///
 /// ```
 /// use thegiant::{Commands, prelude::*};
@@ -266,33 +281,35 @@ pub use bytes::Bytes;
 /// # assert_eq!(Store::ROWS[0][0].spec.arity(), -3);
 /// ```
 ///
-/// What a field reads:
+/// The fields of a struct:
 ///
-/// | field | reads |
-/// | --- | --- |
-/// | `get: bool` | the word `GET`, if it is there |
-/// | `#[arg("COUNT")] count: Option<u64>` | `COUNT` and a number, if it is there |
-/// | `#[arg("TO")] to: i64` | `TO` and a number; it has to be there |
-/// | `#[arg("FROM")] from: Vec<&'a [u8]>` | `FROM` and all that comes behind it |
-/// | `expiry: Option<Expiry>` | an `Expiry`, if one of its words is there |
-/// | `direction: Direction` | a `Direction`; it has to be there |
+/// | field | reads | required |
+/// | --- | --- | --- |
+/// | `get: bool` | the token `GET` | no |
+/// | `#[arg("COUNT")] count: Option<u64>` | `COUNT` and a number | no |
+/// | `#[arg("TO")] to: i64` | `TO` and a number | yes |
+/// | `#[arg("FROM")] from: Vec<&'a [u8]>` | `FROM` and all arguments after it | yes |
+/// | `expiry: Option<Expiry>` | an `Expiry`, if one of its tokens is next | no |
+/// | `direction: Direction` | a `Direction` | yes |
 ///
-/// Reading ends at the first word that no field wants: that is for the next parameter.
+/// A struct stops reading at the first argument that is not one of its tokens. The next parameter reads that
+/// argument.
 ///
-/// A variant is a word and its values: `Nx`, `Ex(u64)`, `Limit(i64, i64)` or `Limit { offset: i64, count: i64 }`.
+/// A variant of an enum is a token and its values: `Nx`, `Ex(u64)`, `Limit(i64, i64)` or
+/// `Limit { offset: i64, count: i64 }`.
 ///
-/// `#[arg(…)]` on a field or a variant says, in this order or another:
+/// `#[arg(…)]` on a field or a variant takes, in any order:
 ///
-/// - `"TOKEN"`: the word, in capitals. Without it, that of a `bool` or a variant is its name in capitals: `KeepTtl` is
-///   `KEEPTTL`, `with_scores` is `WITH_SCORES`.
-/// - `name = "seconds"`: the name in the documentation. Without it, that is the field's name, or the variant's word in
-///   lower case.
-/// - `pattern` or `unix_time`: what the value is, for the documentation.
+/// - `"TOKEN"`: the token, in capitals. By default, the token of a `bool` field or a variant is its name in
+///   capitals: `KeepTtl` becomes `KEEPTTL`, `with_scores` becomes `WITH_SCORES`.
+/// - `name = "seconds"`: the name in `COMMAND DOCS`. By default, it is the field's name, or the variant's
+///   token in lower case.
+/// - `pattern` or `unix_time`: the type of the value in `COMMAND DOCS`.
 ///
-/// A type may have one lifetime, that of the request. A word can introduce one thing only; that is checked when the
-/// options are compiled.
+/// The type may have one lifetime, which borrows from the request. Two options with the same token are a
+/// compile error.
 pub use thegiant_macros::Args;
-/// Makes a command of a method, in an `impl` block with [`#[commands]`](macro@commands).
+/// Makes a method a command, inside an `impl` block with [`#[commands]`](macro@commands).
 ///
 /// The first paragraph of the method's doc comment is the command's summary.
 ///
@@ -320,35 +337,38 @@ pub use thegiant_macros::Args;
 /// # assert_eq!(Store::ROWS[0][1].spec.words(), 2);
 /// ```
 ///
-/// First the name, in capitals. Two words are a subcommand. Behind it, in any order:
+/// The first argument is the name, in capitals. A name of two words is a subcommand. After the name, in any
+/// order:
 ///
-/// - flags of Redis: `write`, `readonly`, `denyoom`, `admin`, `pubsub`, `noscript`, `blocking`, `loading`, `stale`,
-///   `skip_monitor`, `skip_slowlog`, `asking`, `fast`, `no_auth`, `may_replicate`, `no_mandatory_keys`,
-///   `no_async_loading`, `no_multi`, `allow_busy`. [`Flags`](command::Flags) says what each means.
-/// - `alias = "UNLINK"`: another name, of as many words; it can be repeated.
-/// - `since = "1.2.0"`: the version of the application that brought it.
+/// - flags of Redis: `write`, `readonly`, `denyoom`, `admin`, `pubsub`, `noscript`, `blocking`, `loading`,
+///   `stale`, `skip_monitor`, `skip_slowlog`, `asking`, `fast`, `no_auth`, `may_replicate`,
+///   `no_mandatory_keys`, `no_async_loading`, `no_multi`, `allow_busy`. [`Flags`](command::Flags) documents
+///   each.
+/// - `alias = "UNLINK"`: another name with the same number of words. It can be repeated.
+/// - `since = "1.2.0"`: the version of the application that introduced the command.
 /// - `group = "generic"`: the group in `COMMAND DOCS`.
-/// - `event = "incrby"`: what a command that writes is said to do to its keys, if that is not its name; see
-///   [`Server::notify_keyspace_events`]. With several words, each is of one key.
-/// - `timeout = "500ms"`: how long the reply may take that comes later, in `ms`, `s` or `m`; see [`Responder`].
+/// - `event = "incrby"`: the keyspace event of a command that writes. By default, it is the command's name in
+///   lower case. With several words, each word is the event of one key. See
+///   [`Server::notify_keyspace_events`].
+/// - `timeout = "500ms"`: the maximum time until a later reply, in `ms`, `s` or `m`. See [`Responder`].
 ///
-/// A `#[cfg]` on the method holds for the command as well.
+/// A `#[cfg]` on the method applies to the command, too.
 pub use thegiant_macros::command;
-/// Makes commands of the methods of an actor: those with [`#[command]`](macro@command) in this `impl` block.
+/// Makes the methods with [`#[command]`](macro@command) in an `impl` block the commands of an actor.
 ///
-/// The signature says the rest. Each parameter that implements [`FromArg`] is read from the arguments of the request, in
-/// order; what the method returns, an [`IntoReply`], is the reply. Arity, key positions and `COMMAND DOCS` follow from the
-/// same types. The name of a parameter is the name in the documentation: `max_len` is `max-len`, and a
-/// `Vec` called `keys` is `key [key ...]`.
+/// The signature of a method describes its command. The server reads each parameter from the arguments of the
+/// request, in order ([`FromArg`]). The return value is the reply ([`IntoReply`]). The attribute computes
+/// arity, key positions and `COMMAND DOCS` from the same types. The name of a parameter is its name in
+/// `COMMAND DOCS`: `max_len` becomes `max-len`, and a `Vec` called `keys` becomes `key [key ...]`.
 ///
-/// Some parameters are no arguments:
+/// Parameters of these types are not arguments:
 ///
-/// | type | what it is given |
+/// | type | value |
 /// | --- | --- |
-/// | `&Client` | who sent the request: a [`Client`] |
-/// | `Client` | the same, to be kept |
-/// | `&Call<'_>` | the request as it was sent: a [`Call`] |
-/// | `Responder<T>` | the reply, to be given later: a [`Responder`] |
+/// | `&Client` | the [`Client`] that sent the request |
+/// | `Client` | the same, owned |
+/// | `&Call<'_>` | the request as the client sent it: a [`Call`] |
+/// | `Responder<T>` | sends the reply later: a [`Responder`] |
 /// | `&mut Context<Self>` | the actor's context |
 ///
 /// ```
@@ -386,16 +406,17 @@ pub use thegiant_macros::command;
 /// assert!(set.keys.is_some());
 /// ```
 ///
-/// A method takes `&self` or `&mut self`. It may have lifetimes and no other generics. `Option` parameters come last, and a
-/// `Vec` takes the rest.
+/// A method takes `&self` or `&mut self`. Its only generics may be lifetimes. `Option` parameters come last.
+/// A `Vec` reads all remaining arguments.
 ///
-/// An `async fn` takes neither, and nothing that it would have to borrow from the request: it runs on when others have
-/// the actor. What needs the actor behind an `await` is a `fn` that returns a [`ResponseActFuture`](actix::ResponseActFuture);
-/// see [`Answer`](command::Answer).
+/// An `async fn` has no `self` and borrows nothing from the request, because the actor runs other commands
+/// while the future waits. To use the actor after an `await`, write a `fn` that returns a
+/// [`ResponseActFuture`](actix::ResponseActFuture). See [`Answer`](command::Answer).
 ///
 /// # Several blocks
-/// A type has one block with `#[commands]` alone, which implements [`Commands`] for it. Others put their rows into a
-/// constant of the type, for that block to include, so that the commands of an actor can be spread over files:
+/// Several blocks can spread the commands of an actor over several files. One block, without `rows`,
+/// implements [`Commands`] for the type. Each other block puts its rows into a constant of the type, and the
+/// first block includes the constants:
 ///
 /// ```
 /// use thegiant::{Commands, prelude::*};
@@ -432,10 +453,12 @@ pub use thegiant_macros::command;
 /// assert_eq!(groups, ["store", "string", "store"]);
 /// ```
 ///
-/// - `group = "string"` is the group of its commands in `COMMAND DOCS`; without it, that is the type's name in lower case.
-/// - `rows = STRINGS` makes the constant.
-/// - `include(STRINGS, KEYS)` adds the rows of other blocks behind its own.
-/// - `group_commit` has all replies of the actor wait until it has committed, as [`GroupCommit`] says. It stands at the block without `rows`.
+/// - `group = "string"` sets the group of the block's commands in `COMMAND DOCS`. By default, it is the
+///   type's name in lower case.
+/// - `rows = STRINGS` names the constant for the rows of this block.
+/// - `include(STRINGS, KEYS)` adds the rows of other blocks.
+/// - `group_commit` holds the replies of the actor back until it has committed; see [`GroupCommit`]. It
+///   belongs on the block without `rows`.
 pub use thegiant_macros::commands;
 
 #[cfg(feature = "tls")]
@@ -453,7 +476,7 @@ pub use crate::{
     upstream::{Upstream, UpstreamHandle},
 };
 
-/// What an application needs, in one `use`.
+/// The items that most applications need, for one `use`.
 pub mod prelude {
     pub use actix::{
         Actor, ActorContext, Addr, AsyncContext, Context, Handler, Message, SyncArbiter, SyncContext,
@@ -465,7 +488,7 @@ pub mod prelude {
     };
 }
 
-/// What the attributes write. It is no part of the interface.
+/// Items that generated code names. They are not part of the public API.
 #[doc(hidden)]
 pub mod __private {
     pub use actix::{Actor, Context, Handler, ResponseFuture};
@@ -479,7 +502,7 @@ pub mod __private {
     };
 }
 
-/// The examples of the README are compiled like all others.
+/// Compiles the examples of the README as doctests.
 #[cfg(doctest)]
 #[doc = include_str!("../../README.md")]
 struct Readme;

@@ -1,4 +1,4 @@
-//! Sockets that connections come in by.
+//! The sockets on which a server listens.
 
 use std::{
     cell::RefCell,
@@ -24,29 +24,29 @@ use socket2::{Domain, SockRef, Socket, TcpKeepalive, Type};
 use crate::tls::{ServerConfig, ServerTls, Tls};
 use crate::{
     Error,
-    connection::{Address, Ends, Stream},
+    connection::{Address, Endpoints, Stream},
     resp::Encoder,
     settings::BACKLOG,
 };
 
-/// A socket that listens, not yet tied to an event loop.
+/// A listening socket that is not yet registered with an event loop.
 #[derive(Debug)]
 pub(crate) enum Listener {
     Tcp(StdTcpListener),
-    /// A unix socket, and its path if this server made it and is to remove it.
+    /// A unix socket. It has a path if this server created the file and has to remove it.
     Unix(StdUnixListener, Option<OwnedPath>),
     /// A TCP socket whose clients speak TLS.
     #[cfg(feature = "tls")]
     Tls(StdTcpListener, Arc<ServerConfig>),
 }
 
-/// A socket file that is removed when it is not listened on any more.
+/// The path of a socket file. The file is removed on drop.
 #[derive(Debug)]
 pub(crate) struct OwnedPath(Arc<Path>);
 
 impl Drop for OwnedPath {
     fn drop(&mut self) {
-        // It may be gone already; there is nobody to tell.
+        // The file may have been removed already, and there is no caller to report an error to.
         let _ = fs::remove_file(&self.0);
     }
 }
@@ -55,13 +55,13 @@ impl Listener {
     /// Listens on `host:port` or on `unix:PATH`.
     pub(crate) fn bind(address: &str) -> io::Result<Self> {
         let listener = match address.strip_prefix("unix:") {
-            Some("") => Err(io::Error::new(ErrorKind::InvalidInput, "a path is missing")),
+            Some("") => Err(io::Error::new(ErrorKind::InvalidInput, "the path is missing")),
             Some(path) => bind_unix(Path::new(path)),
             None => bind_first(address),
         };
         listener.map_err(|error| {
             let forms = match error.kind() {
-                ErrorKind::InvalidInput => " (it is HOST:PORT, [V6]:PORT or unix:PATH)",
+                ErrorKind::InvalidInput => " (expected HOST:PORT, [V6]:PORT or unix:PATH)",
                 _ => "",
             };
             io::Error::new(error.kind(), format!("cannot listen on {address}: {error}{forms}"))
@@ -76,11 +76,11 @@ impl Listener {
         {
             return Ok(Listener::Tls(listener, tls.config()?));
         }
-        let why = format!("cannot listen on {address} with TLS (that is for HOST:PORT and [V6]:PORT)");
+        let why = format!("cannot listen on {address} with TLS (expected HOST:PORT or [V6]:PORT)");
         Err(io::Error::new(ErrorKind::InvalidInput, why))
     }
 
-    /// Where it listens.
+    /// Returns the address of the socket.
     pub(crate) fn address(&self) -> io::Result<Address> {
         match self {
             Listener::Tcp(listener) => listener.local_addr().map(Address::Tcp),
@@ -93,7 +93,7 @@ impl Listener {
         }
     }
 
-    /// Ties it to the event loop of this thread.
+    /// Registers the socket with the event loop of this thread.
     pub(crate) fn into_acceptor(self) -> io::Result<Acceptor> {
         let address = Arc::new(self.address()?);
         let local = RefCell::new(Arc::clone(&address));
@@ -126,13 +126,14 @@ impl Listener {
     }
 }
 
-/// A socket that connections are accepted from.
+/// A socket that accepts connections.
 pub(crate) struct Acceptor {
     socket: AcceptorSocket,
     address: Arc<Address>,
-    /// Where the last client has connected to: one of several, if it listens on all.
+    /// The local address of the last connection, which is one of several if the socket listens on all of
+    /// them.
     local: RefCell<Arc<Address>>,
-    /// What its clients are shown who speak TLS.
+    /// The TLS configuration, if the clients use TLS.
     #[cfg(feature = "tls")]
     tls: Option<Arc<ServerConfig>>,
 }
@@ -143,15 +144,16 @@ enum AcceptorSocket {
 }
 
 impl Acceptor {
-    /// The next connection, and where its ends are. It does not give up: an error is logged and
-    /// waited out.
-    pub(crate) async fn accept(&self) -> (Stream, Ends) {
+    /// Returns the next connection and its endpoints.
+    ///
+    /// An error does not end it: it logs the error, waits, and tries again.
+    pub(crate) async fn accept(&self) -> (Stream, Endpoints) {
         loop {
             match self.try_accept().await {
                 Ok(accepted) => return accepted,
-                Err(error) if is_of_one_connection(&error) => {}
+                Err(error) if is_connection_error(&error) => {}
                 Err(error) => {
-                    // Most likely out of descriptors: others must close before there is one.
+                    // The process is probably out of file descriptors. Some connections have to close first.
                     tracing::warn!(address = %self.address, %error, "cannot accept connections");
                     actix_rt::time::sleep(Duration::from_millis(100)).await;
                 }
@@ -159,9 +161,9 @@ impl Acceptor {
         }
     }
 
-    /// Tells a client that it is not served; if its socket does not take that at once, so be it.
+    /// Sends an error to a rejected client, best effort, without waiting for the socket.
     pub(crate) fn refuse(&self, stream: &Stream, error: &Error) {
-        // As little as by Redis: who waits for a handshake would take it for the beginning of one.
+        // A TLS client would take the error for the beginning of a handshake. Redis sends nothing either.
         #[cfg(feature = "tls")]
         if self.tls.is_some() {
             return;
@@ -171,7 +173,9 @@ impl Acceptor {
         stream.send_now(&out.to_vec());
     }
 
-    /// The connection of a client that is admitted, which has so much time for a handshake.
+    /// Prepares the stream of an admitted client.
+    ///
+    /// `limit` is the time for a TLS handshake.
     #[cfg(feature = "tls")]
     pub(crate) fn open(&self, stream: Stream, limit: Option<Duration>) -> Stream {
         match (&self.tls, stream) {
@@ -180,7 +184,7 @@ impl Acceptor {
         }
     }
 
-    /// An address of this machine, held in common by the clients that have connected to it.
+    /// Returns a local address that is shared by the clients that have connected to it.
     fn shared_address(&self, address: Address) -> Arc<Address> {
         let mut last = self.local.borrow_mut();
         if **last != address {
@@ -189,38 +193,38 @@ impl Acceptor {
         Arc::clone(&last)
     }
 
-    async fn try_accept(&self) -> io::Result<(Stream, Ends)> {
+    async fn try_accept(&self) -> io::Result<(Stream, Endpoints)> {
         match &self.socket {
             AcceptorSocket::Tcp(listener) => {
                 let (stream, peer) = listener.accept().await?;
                 let local = self.shared_address(Address::Tcp(stream.local_addr()?));
-                let ends = Ends { peer: Address::Tcp(peer), local, descriptor: stream.as_raw_fd() };
-                Ok((Stream::Tcp(stream), ends))
+                let endpoints = Endpoints { peer: Address::Tcp(peer), local, descriptor: stream.as_raw_fd() };
+                Ok((Stream::Tcp(stream), endpoints))
             }
             AcceptorSocket::Unix(listener, _) => {
                 let (stream, _) = listener.accept().await?;
                 let (peer, local) = (Address::clone(&self.address), Arc::clone(&self.address));
-                let ends = Ends { peer, local, descriptor: stream.as_raw_fd() };
-                Ok((Stream::Unix(stream), ends))
+                let endpoints = Endpoints { peer, local, descriptor: stream.as_raw_fd() };
+                Ok((Stream::Unix(stream), endpoints))
             }
         }
     }
 }
 
-/// Sets the options of an accepted connection.
+/// Sets the socket options of an accepted connection.
 pub(crate) fn tune(stream: &TcpStream, keepalive: Option<Duration>) -> io::Result<()> {
     stream.set_nodelay(true)?;
     let Some(idle) = keepalive else { return Ok(()) };
-    // The system takes whole seconds, and no time of 0.
+    // The kernel takes whole seconds, and does not accept 0.
     let idle = Duration::from_secs(idle.as_millis().div_ceil(1000) as u64);
-    // As Redis: three probes, spread over as much time again.
+    // As in Redis: three probes, which together take as long as the idle time.
     let interval = (idle / 3).max(Duration::from_secs(1));
     let keepalive = TcpKeepalive::new().with_time(idle).with_interval(interval).with_retries(3);
     SockRef::from(stream).set_tcp_keepalive(&keepalive)
 }
 
-/// The error says something of the connection that was to be accepted, not of this process.
-fn is_of_one_connection(error: &io::Error) -> bool {
+/// Returns whether the error concerns one incoming connection, and not this process.
+fn is_connection_error(error: &io::Error) -> bool {
     use ErrorKind::{
         ConnectionAborted, ConnectionRefused, ConnectionReset, HostUnreachable, Interrupted, NetworkDown,
         NetworkUnreachable, PermissionDenied,
@@ -239,7 +243,7 @@ fn is_of_one_connection(error: &io::Error) -> bool {
 }
 
 fn bind_first(address: &str) -> io::Result<Listener> {
-    let mut last = io::Error::new(ErrorKind::InvalidInput, "the name has no address");
+    let mut last = io::Error::new(ErrorKind::InvalidInput, "the host name has no address");
     for address in address.to_socket_addrs()? {
         match bind_tcp(address) {
             Ok(listener) => return Ok(Listener::Tcp(listener)),
@@ -252,7 +256,7 @@ fn bind_first(address: &str) -> io::Result<Listener> {
 fn bind_tcp(address: SocketAddr) -> io::Result<StdTcpListener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
     if address.is_ipv6() {
-        // Otherwise `[::]` would take the port of `0.0.0.0` too.
+        // Without this, `[::]` would also occupy the port of `0.0.0.0`.
         socket.set_only_v6(true)?;
     }
     socket.set_reuse_address(true)?;
@@ -269,7 +273,7 @@ fn bind_unix(path: &Path) -> io::Result<Listener> {
     Ok(Listener::Unix(socket.into(), Some(OwnedPath(path.into()))))
 }
 
-/// Removes a socket that a process left behind which did not end in order.
+/// Removes the socket file of a process that has crashed.
 fn remove_stale(path: &Path) -> io::Result<()> {
     let is_socket = fs::symlink_metadata(path).is_ok_and(|metadata| metadata.file_type().is_socket());
     let refused =

@@ -1,4 +1,4 @@
-//! Serving an application.
+//! The server: listeners, settings and graceful shutdown.
 
 use std::{
     future::{Future, poll_fn},
@@ -27,7 +27,7 @@ use crate::{
     settings::{self, Setting, Settings},
 };
 
-/// Serves an [`App`] to any number of clients, on the thread it runs on.
+/// Serves an [`App`] on the thread that runs it.
 ///
 /// ```no_run
 /// use thegiant::prelude::*;
@@ -43,13 +43,13 @@ use crate::{
 /// }
 /// ```
 #[derive(Debug)]
-#[must_use = "a server serves when it is run"]
+#[must_use = "a server does nothing until it is run"]
 pub struct Server {
     app: App,
     settings: Settings,
     password: Option<Box<[u8]>>,
     allow_shutdown: bool,
-    /// SIGTERM and SIGINT stop it.
+    /// SIGTERM and SIGINT stop the server.
     signals: bool,
     listeners: Vec<Listener>,
     handle: ServerHandle,
@@ -57,7 +57,7 @@ pub struct Server {
 }
 
 impl Server {
-    /// A server of this application that listens nowhere yet.
+    /// Creates a server that does not listen yet.
     pub fn new(app: App) -> Self {
         let (stop, stops) = mpsc::unbounded_channel();
         let handle = ServerHandle { stop };
@@ -73,24 +73,28 @@ impl Server {
         }
     }
 
-    /// Listens on an address: `127.0.0.1:6380`, `[::1]:6380`, `localhost:6380` or
-    /// `unix:/run/app.sock`. Port 0 takes a free one, which [`addresses`](Self::addresses) tells.
-    /// It can be called several times.
+    /// Listens on an address: `127.0.0.1:6380`, `[::1]:6380`, `localhost:6380` or `unix:/run/app.sock`.
     ///
-    /// A socket file that nobody listens on is replaced; the server removes its own when it ends.
+    /// Port 0 selects a free port, which [`addresses`](Self::addresses) returns. This method can be called
+    /// several times.
+    ///
+    /// A stale socket file is replaced. The server removes its own socket files when it stops.
     ///
     /// # Errors
-    /// If the address cannot be understood, or is in use.
+    /// If the address is invalid or in use.
     pub fn bind(mut self, address: impl AsRef<str>) -> io::Result<Self> {
         self.listeners.push(Listener::bind(address.as_ref())?);
         Ok(self)
     }
 
-    /// Listens on an address as [`bind`](Self::bind) does, for clients that speak TLS. It cannot be the path of a unix socket.
+    /// Listens on an address for TLS clients, as [`bind`](Self::bind) does.
     ///
-    /// A client is one of [`max_clients`](Self::max_clients) from the start, and has as much time for its handshake as for its
-    /// password ([`auth_timeout`](Self::auth_timeout)). To one that is turned away, because there are too many or because of
-    /// [`protected_mode`](Self::protected_mode), nothing can be said before that: it is closed without a word.
+    /// Unix sockets are not supported.
+    ///
+    /// A client counts towards [`max_clients`](Self::max_clients) before its handshake. The handshake has the
+    /// same timeout as the authentication ([`auth_timeout`](Self::auth_timeout)). A client that is refused,
+    /// by `max_clients` or by [`protected_mode`](Self::protected_mode), gets no error: its connection is
+    /// closed.
     ///
     /// ```no_run
     /// use thegiant::{ServerTls, prelude::*};
@@ -104,189 +108,209 @@ impl Server {
     /// ```
     ///
     /// # Errors
-    /// As those of [`bind`](Self::bind); and if a file of `tls` cannot be used: which, and why.
+    /// As [`bind`](Self::bind); also if a file of `tls` cannot be used. The error names the file and the
+    /// reason.
     #[cfg(feature = "tls")]
     pub fn bind_tls(mut self, address: impl AsRef<str>, tls: ServerTls) -> io::Result<Self> {
         self.listeners.push(Listener::bind_tls(address.as_ref(), &tls)?);
         Ok(self)
     }
 
-    /// Takes connections from a socket that listens already, perhaps inherited from a supervisor.
+    /// Accepts connections from a listening socket, for example one that a supervisor has passed on.
     pub fn listen(mut self, listener: TcpListener) -> Self {
         self.listeners.push(Listener::Tcp(listener));
         self
     }
 
-    /// Takes connections from a unix socket that listens already. Its file is not removed.
+    /// Accepts connections from a listening unix socket. The server does not remove its file.
     pub fn listen_unix(mut self, listener: UnixListener) -> Self {
         self.listeners.push(Listener::Unix(listener, None));
         self
     }
 
-    /// Clients served at once (`maxclients`); one more gets an error and is closed. 10,000 unless set.
+    /// Sets the maximum number of clients (`maxclients`, default 10,000).
+    ///
+    /// Further clients get an error and are closed.
     pub fn max_clients(self, clients: usize) -> Self {
         self.set(Setting::MaxClients, clients as u64)
     }
 
-    /// Closes the connection of a client that has sent nothing for this long (`timeout`). `None` (the default) is never.
-    /// A client that waits for a reply is not idle, nor is a client that has subscribed to something or has been
-    /// [pushed](crate::Client::push) something.
+    /// Closes clients that are idle for this time (`timeout`, default `None`: never).
     ///
-    /// The server looks at its clients once a second, and closes this one up to two seconds after the time has passed.
-    /// The same holds for [`request_timeout`](Self::request_timeout), [`auth_timeout`](Self::auth_timeout) and
-    /// [`OutputLimit::soft`]. `CONFIG GET` shows a time in seconds, rounded up.
+    /// A client is not idle while it waits for a reply. A client that has subscribed, or was sent a
+    /// [push](crate::Client::push), is never idle.
+    ///
+    /// The server checks its clients once a second, so it closes a client up to two seconds after the time has
+    /// passed. The same holds for [`request_timeout`](Self::request_timeout), [`auth_timeout`](Self::auth_timeout)
+    /// and [`OutputLimit::soft`]. `CONFIG GET` shows times in seconds, rounded up.
     pub fn timeout(self, idle: Option<Duration>) -> Self {
         self.set_time(Setting::Timeout, idle)
     }
 
-    /// Closes the connection of a client that has begun a request and not ended it after this long
-    /// (`request-timeout`); see [`timeout`](Self::timeout) for its precision. `None` (the default) is never.
+    /// Closes clients that take longer than this to send one request (`request-timeout`, default `None`:
+    /// never). See [`timeout`](Self::timeout) for the precision.
     pub fn request_timeout(self, wait: Option<Duration>) -> Self {
         self.set_time(Setting::RequestTimeout, wait)
     }
 
-    /// How long a command may wait for its reply (`reply-timeout`); then the server answers `-TIMEOUT …`. `None` (the
-    /// default) is for as long as it takes.
+    /// Limits the time that a command is blocked (`reply-timeout`, default `None`: no limit).
     ///
-    /// It is for commands that are answered later (see [`Responder`](crate::Responder)) and say nothing of it
-    /// themselves.
+    /// The client then gets `-TIMEOUT …`. The limit applies to commands with a later reply (see
+    /// [`Responder`](crate::Responder)) that have no timeout of their own.
     pub fn reply_timeout(self, wait: Option<Duration>) -> Self {
         self.set_time(Setting::ReplyTimeout, wait)
     }
 
-    /// What happens to a client for which more is [pushed](crate::Client::push) than its
-    /// [limit](Self::output_limit) allows (`drop-oldest-push`). It is disconnected, unless set.
-    pub fn slow_consumers(self, what: SlowConsumers) -> Self {
-        self.set(Setting::DropOldestPush, (what == SlowConsumers::DropOldest).into())
+    /// Chooses how the server treats a client whose unsent [pushes](crate::Client::push) exceed the
+    /// [limit](Self::output_limit) (`drop-oldest-push`, default [`SlowConsumers::Disconnect`]).
+    pub fn slow_consumers(self, action: SlowConsumers) -> Self {
+        self.set(Setting::DropOldestPush, (action == SlowConsumers::DropOldest).into())
     }
 
-    /// Has the system probe silent peers after this time (`tcp-keepalive`), so that a connection
-    /// whose peer has vanished ends. 300 s unless set. The system counts whole seconds, so the time is rounded up.
+    /// Enables TCP keepalive probes after this idle time (`tcp-keepalive`, default 300 s). The kernel takes whole
+    /// seconds, so the time is rounded up.
+    ///
+    /// They end a connection whose peer has vanished.
     pub fn tcp_keepalive(self, idle: Option<Duration>) -> Self {
         self.set_time(Setting::TcpKeepalive, idle)
     }
 
-    /// Databases that `SELECT` can choose from (`databases`): see [`Client::db`](crate::Client::db).
-    /// 16 unless set.
+    /// Sets the number of databases for `SELECT` (`databases`, default 16); see
+    /// [`Client::db`](crate::Client::db).
     pub fn databases(self, databases: u16) -> Self {
         self.set(Setting::Databases, databases.into())
     }
 
-    /// Bytes of one argument (`proto-max-bulk-len`); more is a protocol error. 512 MiB unless set.
+    /// Sets the maximum size of an argument in bytes (`proto-max-bulk-len`, default 512 MiB).
+    ///
+    /// A larger argument is a protocol error.
     pub fn max_bulk_len(self, bytes: usize) -> Self {
         self.set(Setting::MaxBulkLen, bytes as u64)
     }
 
-    /// Bytes of one request that is not complete yet (`client-query-buffer-limit`); a client that
-    /// sends more is closed. 1 GiB unless set, and at most 2 GiB.
+    /// Sets the maximum size of an incomplete request in bytes (`client-query-buffer-limit`, default 1 GiB,
+    /// at most 2 GiB).
+    ///
+    /// A client that exceeds it is closed.
     pub fn query_buffer_limit(self, bytes: usize) -> Self {
         self.set(Setting::QueryBufferLimit, bytes as u64)
     }
 
-    /// Bytes that may wait to be sent to one client (`client-output-buffer-limit`); a client for
-    /// which more waits is closed. Unless set, there is no limit for replies, and for what is pushed
-    /// it is 32 MiB, or 8 MiB for 60 s.
+    /// Limits the unsent bytes of one client (`client-output-buffer-limit`).
+    ///
+    /// A client that exceeds the limit is closed.
+    ///
+    /// By default, replies have no limit. The limit for pushes is 32 MiB, or 8 MiB for 60 s.
     pub fn output_limit(self, class: ClientClass, limit: OutputLimit) -> Self {
         self.settings.set_output_limit(class.setting(), limit.0);
         self
     }
 
-    /// Bytes that the buffers of all clients may take (`maxmemory-clients`): of requests that have not
-    /// arrived whole, and of what waits to be sent. Beyond that, the clients with the biggest are
-    /// closed, those aside that said `CLIENT NO-EVICT on`. Unless set, there is no limit.
+    /// Limits the memory in bytes of all client buffers together (`maxmemory-clients`, default: no limit).
+    ///
+    /// The buffers contain incomplete requests and unsent data. When they exceed the limit, the server closes
+    /// the clients with the largest buffers, except those with `CLIENT NO-EVICT on`.
     pub fn max_client_memory(self, bytes: usize) -> Self {
         self.set(Setting::MaxMemoryClients, bytes as u64)
     }
 
-    /// Has clients authenticate with this password, as the user `default`: by `AUTH` or `HELLO … AUTH`.
-    /// Before they have, other commands are answered with `NOAUTH`, and only little is read. An empty
-    /// password is none.
+    /// Sets the password of the user `default`.
     ///
-    /// An application that has an `AUTH` of its own answers that itself; then none is to be set here.
+    /// Clients authenticate with `AUTH` or `HELLO … AUTH`.
+    ///
+    /// Before that, other commands get a `NOAUTH` error, and the size of requests is limited. An empty
+    /// password means none.
+    ///
+    /// An application with its own `AUTH` command must not set a password here.
     pub fn password(mut self, password: impl Into<Vec<u8>>) -> Self {
         self.password = Some(password.into().into_boxed_slice()).filter(|password| !password.is_empty());
         self
     }
 
-    /// How long a client may take to [authenticate](Self::password) before it is closed
-    /// (`auth-timeout`); see [`timeout`](Self::timeout) for its precision. 60 s unless set; `None` is never. A client
-    /// that speaks TLS has as long for its handshake, whether there is a password or not.
+    /// Limits the time for [authentication](Self::password) (`auth-timeout`, default 60 s; `None`: no limit). See
+    /// [`timeout`](Self::timeout) for the precision.
+    ///
+    /// A client that does not authenticate in time is closed. The limit also applies to a TLS handshake, even
+    /// without a password.
     pub fn auth_timeout(self, wait: Option<Duration>) -> Self {
         self.set_time(Setting::AuthTimeout, wait)
     }
 
-    /// Whether clients from other machines are turned away as long as there is no
-    /// [password](Self::password) (`protected-mode`). They are, unless set: whoever listens on all
-    /// addresses should know what that means.
+    /// Sets whether the server refuses clients from other machines while it has no [password](Self::password)
+    /// (`protected-mode`, default `true`).
     pub fn protected_mode(self, protected: bool) -> Self {
         self.set(Setting::ProtectedMode, protected.into())
     }
 
-    /// Whether `DEBUG` is answered (`enable-debug-command`): for tests of clients. It is not, unless
-    /// set.
+    /// Enables the `DEBUG` command, for tests of clients (`enable-debug-command`, default `false`).
     pub fn debug_commands(self, enabled: bool) -> Self {
         self.set(Setting::DebugCommands, enabled.into())
     }
 
-    /// Whether a client may stop the server with `SHUTDOWN`. It may not, unless set.
+    /// Sets whether a client may stop the server with `SHUTDOWN` (default `false`).
     pub fn allow_shutdown(mut self, allowed: bool) -> Self {
         self.allow_shutdown = allowed;
         self
     }
 
-    /// Keeps commands that took at least this long for `SLOWLOG` (`slowlog-log-slower-than`). `None`,
-    /// unless set: none are kept, since each command has to be timed for it, which costs what
-    /// [`latency_tracking`](Self::latency_tracking) costs.
+    /// Sets the minimum duration of the commands in `SLOWLOG` (`slowlog-log-slower-than`, default `None`:
+    /// off).
+    ///
+    /// It requires that each command is timed, at the cost that [`latency_tracking`](Self::latency_tracking)
+    /// documents.
     pub fn slowlog_slower_than(self, took: Option<Duration>) -> Self {
         let micros = took.map_or(-1, |took| i64::try_from(took.as_micros()).unwrap_or(i64::MAX));
         self.set(Setting::SlowlogLogSlowerThan, micros as u64)
     }
 
-    /// How many commands `SLOWLOG` keeps (`slowlog-max-len`). 128 unless set.
+    /// Sets the maximum number of entries of `SLOWLOG` (`slowlog-max-len`, default 128).
     pub fn slowlog_max_len(self, entries: usize) -> Self {
         self.set(Setting::SlowlogMaxLen, entries as u64)
     }
 
-    /// Whether commands are timed (`latency-tracking`), for `LATENCY HISTOGRAM` and for `INFO`'s
-    /// `commandstats` and `latencystats`. They are not, unless set: it takes some 40 ns a command. To
-    /// clients that wait for each reply that is 1 % of what a command costs, with 16 requests in a pipeline
-    /// 12 %, with 512 of them 70 %.
+    /// Sets whether commands are timed (`latency-tracking`, default `false`), for `LATENCY HISTOGRAM` and the
+    /// sections `commandstats` and `latencystats` of `INFO`.
+    ///
+    /// Timing costs about 40 ns per command. That is 1 % of a command without pipelining, 12 % with 16
+    /// requests in a pipeline, and 70 % with 512.
     pub fn latency_tracking(self, tracked: bool) -> Self {
         self.set(Setting::LatencyTracking, tracked.into())
     }
 
-    /// Of how many keys it is known who has read them, for clients that keep what they read
-    /// (`tracking-table-max-keys`). Whoever has read one beyond that, or one of more than 1 KiB, is told that it may
-    /// have changed. 1,000,000 unless set; 0 is no limit.
+    /// Sets the maximum number of keys in the client-side caching table (`tracking-table-max-keys`, default
+    /// 1,000,000; 0: no limit).
+    ///
+    /// When the table is full, the server evicts keys and sends an invalidation to their readers. Keys of
+    /// more than 1 KiB are not stored: their readers get an invalidation at once.
     pub fn tracking_table_max_keys(self, keys: usize) -> Self {
         self.set(Setting::TrackingTableMaxKeys, keys as u64)
     }
 
-    /// Which events of keys are published (`notify-keyspace-events`): letters for [classes](crate::EventClass) of
-    /// them, `A` for all of these, and where, `K` for the channel `__keyspace@0__:key`, `E` for
-    /// `__keyevent@0__:event`. None are, unless set.
+    /// Sets the keyspace events that are published (`notify-keyspace-events`, default none).
     ///
-    /// An event is published for each key that a row with the flag `write` has changed, see
-    /// [`Keyspace`](crate::Keyspace). Its name is that of the command, `set`, unless the row says otherwise,
-    /// `event = "incrby"`; its class comes from the group of the row.
+    /// The letters stand for [classes](crate::EventClass) of events, with `A` for all classes. `K` publishes
+    /// to the channel `__keyspace@0__:key`, and `E` to `__keyevent@0__:event`.
+    ///
+    /// A command with the flag `write` publishes an event for each key that it has changed, see
+    /// [`Keyspace`](crate::Keyspace). The event has the name of the command, such as `set`, unless its row
+    /// sets another, as with `event = "incrby"`. Its class comes from the group of the row.
     ///
     /// # Panics
-    /// If a letter means nothing.
+    /// If a letter is unknown.
     #[track_caller]
     pub fn notify_keyspace_events(self, letters: &str) -> Self {
         let Some(events) = Events::parse(letters) else {
-            panic!("{letters:?} is not made of letters of `Ag$lshzxeKEtmdn`");
+            panic!("{letters:?} contains letters other than `Ag$lshzxeKEtmdn`");
         };
         self.set(Setting::NotifyKeyspaceEvents, events.bits())
     }
 
-    /// How long a stop waits for clients to take their last replies (`shutdown-timeout`). 10 s unless set.
+    /// Limits the time that a stop waits for clients to read their last replies (`shutdown-timeout`, default 10 s).
     pub fn shutdown_timeout(self, wait: Duration) -> Self {
         self.set_time(Setting::ShutdownTimeout, Some(wait))
     }
 
-    /// Leaves SIGTERM and SIGINT to the rest of the program, which stops the server by its
-    /// [`handle`](Self::handle).
+    /// Does not handle SIGTERM and SIGINT. The program stops the server with its [`handle`](Self::handle).
     pub fn disable_signals(mut self) -> Self {
         self.signals = false;
         self
@@ -302,29 +326,29 @@ impl Server {
         self
     }
 
-    /// Where it listens.
+    /// Returns the addresses of the listeners.
     pub fn addresses(&self) -> Vec<Address> {
         self.listeners.iter().filter_map(|listener| listener.address().ok()).collect()
     }
 
-    /// A handle that stops it from elsewhere.
+    /// Returns a handle that stops the server.
     pub fn handle(&self) -> ServerHandle {
         self.handle.clone()
     }
 
-    /// Serves until it is told to stop, by SIGTERM, SIGINT or a [`ServerHandle`].
+    /// Serves until SIGTERM, SIGINT or a [`ServerHandle`] stops the server.
     ///
-    /// A stop is graceful: no more connections are accepted, what has been read is answered, and
-    /// each client is closed when it has its replies, or after the
-    /// [`shutdown_timeout`](Self::shutdown_timeout). A second signal ends it at once. The signals
-    /// stay with the server for as long as the process lives, unless they are
+    /// The stop is graceful. The server accepts no more connections and answers the requests that it has
+    /// read. It closes each client after its last reply, or after the
+    /// [`shutdown_timeout`](Self::shutdown_timeout). A second signal stops the server at once. The signal
+    /// handlers stay installed for the life of the process, unless they are
     /// [disabled](Self::disable_signals).
     ///
     /// # Errors
-    /// If there is no listener, if one cannot be used, or if a second signal ended it.
+    /// If there is no listener, if a listener cannot be used, or if a second signal stopped the server.
     ///
     /// # Panics
-    /// If it does not run in an actix system.
+    /// If it runs outside of an actix system.
     pub async fn run(self) -> io::Result<()> {
         if self.listeners.is_empty() {
             return Err(io::Error::new(
@@ -335,71 +359,72 @@ impl Server {
         self.prepare().run().await
     }
 
-    /// All that connections need is there.
+    /// Creates the state that connections need.
     pub(crate) fn prepare(self) -> BoundServer {
         let addresses = self.addresses();
         let Server { app, settings, password, allow_shutdown, signals, listeners, handle, stops } = self;
         let stop = allow_shutdown.then(|| handle.stop.clone());
         let server = Arc::new(ServerState::new(
-            app.into_parts(),
+            app.into_config(),
             ServerConfig { settings, password, stop, addresses },
         ));
         BoundServer { server, signals, listeners, handle, stops }
     }
 }
 
-/// A server that may have clients.
+/// A server that is ready to accept clients.
 pub(crate) struct BoundServer {
     pub(crate) server: Arc<ServerState>,
     signals: bool,
     listeners: Vec<Listener>,
-    /// It holds a sender itself, so the channel outlives the last handle.
+    /// Keeps the channel open after the last handle of the program is dropped.
     handle: ServerHandle,
     stops: mpsc::UnboundedReceiver<()>,
 }
 
 impl BoundServer {
-    /// Serves until it is told to stop.
+    /// Serves until it is stopped.
     pub(crate) async fn run(self) -> io::Result<()> {
         let BoundServer { server, signals, listeners, handle, mut stops } = self;
-        let mut stopping = Tasks::default();
+        let mut signal_tasks = Tasks::default();
         if signals {
-            stopping.0.push(stop_at(SignalKind::terminate(), handle.clone())?);
-            stopping.0.push(stop_at(SignalKind::interrupt(), handle.clone())?);
+            signal_tasks.0.push(stop_at(SignalKind::terminate(), handle.clone())?);
+            signal_tasks.0.push(stop_at(SignalKind::interrupt(), handle.clone())?);
         }
-        let mut keeping = Tasks::default();
-        keeping.0.push(actix_rt::spawn(keep_house(Arc::clone(&server))));
-        let mut serving = Tasks::default();
+        let mut cron_task = Tasks::default();
+        cron_task.0.push(actix_rt::spawn(run_cron(Arc::clone(&server))));
+        let mut accept_tasks = Tasks::default();
         for listener in listeners {
             let acceptor = listener.into_acceptor()?;
-            serving.0.push(actix_rt::spawn(accept(acceptor, Arc::clone(&server))));
+            accept_tasks.0.push(actix_rt::spawn(accept(acceptor, Arc::clone(&server))));
         }
 
         stops.recv().await;
         tracing::info!(clients = server.clients.len(), "stopping");
-        drop(serving);
+        drop(accept_tasks);
         let wait = server.settings.time(Setting::ShutdownTimeout).unwrap_or_default();
-        let drained = actix_rt::time::timeout(wait, server.clients.run_batches());
-        let outcome = match first(drained, stops.recv()).await {
+        let closed = actix_rt::time::timeout(wait, server.clients.close_all());
+        let outcome = match first(closed, stops.recv()).await {
             First::Left(_) => Ok(()),
             First::Right(_) => Err(io::Error::new(io::ErrorKind::Interrupted, "stopped by a second signal")),
         };
         let left = server.clients.all();
         if !left.is_empty() {
-            tracing::warn!(clients = left.len(), "stopped before these clients took their replies");
+            tracing::warn!(clients = left.len(), "stopped before these clients had taken their replies");
         }
-        left.iter().for_each(|client| client.ask(CloseRequest::Now));
+        left.iter().for_each(|client| client.request_close(CloseRequest::Now));
         outcome
     }
 }
 
-/// What waits to be sent to a client: `client-output-buffer-limit` has a limit for each.
+/// The classes of unsent data that `client-output-buffer-limit` distinguishes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ClientClass {
-    /// `normal`: replies. While there are a megabyte of them, no more requests are run.
+    /// `normal`: replies. While a client has more than a megabyte of unsent replies, its next requests do not
+    /// run.
     Normal,
-    /// `pubsub`: what is pushed, which nobody has asked for at this moment.
+    /// `pubsub`: pushes.
     PubSub,
 }
 
@@ -412,18 +437,18 @@ impl ClientClass {
     }
 }
 
-/// What happens to a client that does not read what is pushed to it; see [`Server::slow_consumers`].
+/// The treatment of a client that does not read its pushes; see [`Server::slow_consumers`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SlowConsumers {
-    /// It is closed when more waits for it than its limit allows.
+    /// The server closes a client whose unsent pushes exceed the limit.
     Disconnect,
-    /// It loses the oldest pushes that wait for it, until the rest is within the hard limit; the soft limit
-    /// is of no importance.
+    /// The server drops the oldest unsent pushes until the rest is within the hard limit. The soft limit is
+    /// ignored.
     DropOldest,
 }
 
-/// How many bytes may wait to be sent to a client; see [`Server::output_limit`].
+/// A limit on the unsent bytes of a client; see [`Server::output_limit`].
 ///
 /// ```
 /// use std::time::Duration;
@@ -440,13 +465,15 @@ impl OutputLimit {
     /// No limit.
     pub const NONE: OutputLimit = OutputLimit::hard(0);
 
-    /// So many bytes at once, and the client is closed. 0 is no limit.
+    /// Creates a limit that closes a client as soon as it has more than this many unsent bytes; 0 means no
+    /// limit.
     pub const fn hard(bytes: usize) -> Self {
         OutputLimit(settings::OutputLimit { hard: bytes as u64, soft: 0, soft_millis: 0 })
     }
 
-    /// Adds a soft limit: the server closes a client for which more bytes wait for longer than `time`. The server looks
-    /// at its clients once a second, so it closes this one up to two seconds after the time has passed.
+    /// Adds a soft limit: the server closes a client that has more than `bytes` unsent bytes for longer than `time`.
+    ///
+    /// The server checks its clients once a second, so it closes a client up to two seconds after the time has passed.
     pub const fn soft(mut self, bytes: usize, time: Duration) -> Self {
         self.0.soft = bytes as u64;
         self.0.soft_millis = settings::whole_millis(time);
@@ -454,7 +481,7 @@ impl OutputLimit {
     }
 }
 
-/// Tasks that end with their owner.
+/// Tasks that are aborted on drop.
 #[derive(Default)]
 struct Tasks(Vec<JoinHandle<()>>);
 
@@ -464,31 +491,32 @@ impl Drop for Tasks {
     }
 }
 
-/// Stops a [`Server`] from elsewhere. It is cheap to clone.
+/// Stops a [`Server`] from another task or thread. It is cheap to clone.
 #[derive(Clone, Debug)]
 pub struct ServerHandle {
     stop: mpsc::UnboundedSender<()>,
 }
 
 impl ServerHandle {
-    /// Tells the server to stop, as SIGTERM does: at the first call in order, at the second at once.
+    /// Stops the server as SIGTERM does: gracefully at the first call, at once at the second.
+    ///
     /// It does not wait.
     pub fn stop(&self) {
-        // A server that has ended needs no telling.
+        // The server may have stopped already.
         let _ = self.stop.send(());
     }
 }
 
-/// Accepts connections for ever.
+/// Accepts connections in an endless loop.
 async fn accept(acceptor: Acceptor, server: Arc<ServerState>) {
     loop {
-        let (stream, ends) = acceptor.accept().await;
-        if is_protected_from(&ends.peer, &server) {
+        let (stream, endpoints) = acceptor.accept().await;
+        if is_protected_from(&endpoints.peer, &server) {
             server.stats.rejected();
             acceptor.refuse(&stream, &PROTECTED);
             continue;
         }
-        let Some(client) = server.admit(ends) else {
+        let Some(client) = server.admit(endpoints) else {
             server.stats.rejected();
             acceptor.refuse(&stream, &FULL);
             continue;
@@ -499,7 +527,7 @@ async fn accept(acceptor: Acceptor, server: Arc<ServerState>) {
         {
             tracing::debug!(
                 id = client.id(), client = %client.addr(), %error,
-                "cannot set the options of a socket"
+                "cannot set the socket options"
             );
         }
         tracing::debug!(id = client.id(), client = %client.addr(), "connection opened");
@@ -511,7 +539,9 @@ async fn accept(acceptor: Acceptor, server: Arc<ServerState>) {
 
 const FULL: Error = Error::from_static("ERR max number of clients reached");
 
-/// The first two sentences are those of Redis; what can be done about it is not the same.
+/// The first two sentences are from Redis.
+///
+/// The advice differs, because a toolkit has no configuration file.
 const PROTECTED: Error = Error::from_static(
     "DENIED Redis is running in protected mode because protected mode is enabled and no password is set for the \
      default user. In this mode connections are only accepted from the loopback interface. If you want to connect \
@@ -520,14 +550,14 @@ const PROTECTED: Error = Error::from_static(
      server is running. 2) Have the program switch protected mode off. 3) Have the program set a password.",
 );
 
-/// Whether it is a client from elsewhere, at a server that is meant for this machine.
+/// Returns whether protected mode refuses this peer.
 fn is_protected_from(peer: &Address, server: &ServerState) -> bool {
     let is_protected = server.settings.flag(Setting::ProtectedMode) && server.password.is_none();
     is_protected && !peer.is_local()
 }
 
-/// Tells the time, and looks after the clients.
-async fn keep_house(server: Arc<ServerState>) {
+/// Updates the clock and checks the clients, once a second.
+async fn run_cron(server: Arc<ServerState>) {
     let mut clients_cron = ClientsCron::default();
     let mut every_second = actix_rt::time::interval(Duration::from_secs(1));
     loop {
@@ -537,10 +567,10 @@ async fn keep_house(server: Arc<ServerState>) {
     }
 }
 
-/// Has each signal of this kind tell the server to stop.
+/// Stops the server at each signal of this kind.
 ///
-/// In a task of its own: the event loop polls the future that it blocks on at every turn, which
-/// should cost next to nothing.
+/// It runs as a separate task. The event loop polls its main future at every turn, so that future must be
+/// cheap to poll.
 fn stop_at(kind: SignalKind, handle: ServerHandle) -> io::Result<JoinHandle<()>> {
     let mut signals = signal(kind)?;
     Ok(actix_rt::spawn(async move {
@@ -550,7 +580,7 @@ fn stop_at(kind: SignalKind, handle: ServerHandle) -> io::Result<JoinHandle<()>>
     }))
 }
 
-/// Which of two futures was ready first.
+/// The output of the first of two futures.
 enum First<L, R> {
     Left(L),
     Right(R),

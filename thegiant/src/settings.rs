@@ -1,5 +1,5 @@
-//! What a server allows, under the names of Redis' configuration. Each setting can be changed while
-//! the server runs, by any thread, unless it is fixed when the server starts.
+//! The settings of a server, under their names in Redis. A setting can be changed at run time by any thread,
+//! unless it is fixed when the server starts.
 
 use std::{
     fmt,
@@ -12,8 +12,8 @@ use crate::{
     resp::{DecodeLimits, parse_integer},
 };
 
-/// Connections that may wait to be accepted. With less, the kernel drops what overflows when
-/// thousands connect at once, and those clients wait for their retransmits.
+/// Length of the queue of connections that were not accepted yet. With a shorter queue, thousands of
+/// simultaneous connects overflow it. The kernel drops those, and the clients wait for a retransmission.
 pub(crate) const BACKLOG: i32 = 4096;
 
 /// The decoder counts bytes of unread requests in 32 bits.
@@ -21,7 +21,7 @@ const MAX_QUERY_BUFFER: u64 = 1 << 31;
 
 const MIB: u64 = 1024 * 1024;
 
-/// A setting, by its place in [`ROWS`].
+/// A setting. Its number is its index in [`ROWS`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Setting {
     MaxClients,
@@ -52,14 +52,14 @@ pub(crate) enum Setting {
     NotifyKeyspaceEvents,
 }
 
-/// How the value of a setting is written.
+/// The syntax of the value of a setting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum SettingKind {
-    /// A number between these.
+    /// A number in this inclusive range.
     Number(i64, i64),
-    /// A time: the setting has milliseconds, `CONFIG` reads and writes seconds.
+    /// A time: stored in milliseconds, read and written by `CONFIG` in seconds.
     Time,
-    /// Bytes, at least so many; `2mb` is understood.
+    /// A number of bytes with this minimum, such as `2mb`.
     Memory(u64),
     /// `yes` or `no`.
     Flag,
@@ -84,7 +84,7 @@ const fn fixed(setting: Setting, name: &'static str, kind: SettingKind, default:
     SettingRow { setting, name, kind, fixed: true, default }
 }
 
-/// The part of a setting with several, which is not shown by itself.
+/// The name of a row that is one part of a setting and is not shown by itself.
 const PART: &str = "";
 
 /// All settings, in the order of [`Setting`].
@@ -122,21 +122,21 @@ static ROWS: [SettingRow; 26] = [
     row(Setting::NotifyKeyspaceEvents, "notify-keyspace-events", SettingKind::Events, 0),
 ];
 
-/// Three numbers for each class of clients.
+/// A setting with three numbers for each class of clients.
 const OUTPUT_LIMITS: &str = "client-output-buffer-limit";
 const OUTPUT_CLASSES: [(&str, Setting); 2] =
     [("normal", Setting::NormalOutputLimit), ("pubsub", Setting::PushOutputLimit)];
 
-/// What a toolkit cannot know; tools ask for it and want an answer.
+/// Settings that have no meaning here, but that tools read.
 const CONSTANTS: [(&str, &str); 2] = [("save", ""), ("appendonly", "no")];
 
 /// The settings of a server. [`Server`](crate::Server) documents each at the method that sets it.
 pub(crate) struct Settings([AtomicU64; ROWS.len()]);
 
-/// Of the bytes that wait to be sent to a client, when it is closed.
+/// A limit on the unsent bytes of a client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct OutputLimit {
-    /// At so many at once; 0 is no limit.
+    /// The client is closed at once when it has more unsent bytes; 0 means no limit.
     pub(crate) hard: u64,
     /// At so many, for so long.
     pub(crate) soft: u64,
@@ -146,17 +146,17 @@ pub(crate) struct OutputLimit {
 impl OutputLimit {
     pub(crate) const NONE: OutputLimit = OutputLimit { hard: 0, soft: 0, soft_millis: 0 };
 
-    /// Whether there is a limit at all.
+    /// Returns whether there is a limit.
     pub(crate) fn is_any(self) -> bool {
         self.hard != 0 || self.soft != 0
     }
 
-    /// Whether so many bytes are too many, at once.
+    /// Returns whether this many bytes exceed the hard limit.
     pub(crate) fn is_over(self, bytes: usize) -> bool {
         self.hard != 0 && bytes as u64 > self.hard
     }
 
-    /// Whether so many bytes are too many, in the long run.
+    /// Returns whether this many bytes exceed the soft limit.
     pub(crate) fn is_over_soft(self, bytes: usize) -> bool {
         self.soft != 0 && bytes as u64 > self.soft
     }
@@ -173,7 +173,7 @@ impl Settings {
         self.0[setting as usize].load(Relaxed)
     }
 
-    /// A number that may be negative.
+    /// Returns a number that may be negative.
     pub(crate) fn signed(&self, setting: Setting) -> i64 {
         self.get(setting) as i64
     }
@@ -182,7 +182,7 @@ impl Settings {
         self.get(setting) != 0
     }
 
-    /// A number of things in memory.
+    /// Returns a number as `usize`.
     pub(crate) fn size(&self, setting: Setting) -> usize {
         usize::try_from(self.get(setting)).unwrap_or(usize::MAX)
     }
@@ -206,7 +206,7 @@ impl Settings {
         self.0[hard as usize..].iter().zip(values).for_each(|(cell, value)| cell.store(value, Relaxed));
     }
 
-    /// The limit of a class, named by its first part.
+    /// Returns the limit of a class, named by its first setting.
     pub(crate) fn output_limit(&self, hard: Setting) -> OutputLimit {
         let [hard, soft, soft_millis] = [0, 1, 2].map(|part| self.0[hard as usize + part].load(Relaxed));
         OutputLimit { hard, soft, soft_millis }
@@ -220,19 +220,19 @@ impl Settings {
         DecodeLimits::default().with_bulk_len(self.size(Setting::MaxBulkLen))
     }
 
-    /// The settings as `CONFIG GET` shows them.
+    /// Returns the settings as `CONFIG GET` shows them.
     pub(crate) fn all(&self) -> impl Iterator<Item = (&'static str, String)> {
         let rows = ROWS.iter().filter(|row| row.name != PART).map(|row| (row.name, self.text(row)));
         let constants = CONSTANTS.into_iter().map(|(name, value)| (name, value.to_owned()));
         rows.chain([(OUTPUT_LIMITS, self.output_limits_text())]).chain(constants)
     }
 
-    /// Changes settings, all or none, as `CONFIG SET` does.
+    /// Changes all of these settings or none, as `CONFIG SET` does.
     ///
     /// # Errors
-    /// Which one cannot be changed, and why.
+    /// The name of the setting that cannot be changed, and the reason.
     pub(crate) fn change<'a>(&self, changes: &[(&'a [u8], &[u8])]) -> Result<(), Refusal<'a>> {
-        // All names are looked at before any value.
+        // As in Redis, check all names before any value.
         let mut known = Vec::new();
         for (index, (name, _)) in changes.iter().enumerate() {
             let refuse = |reason| Refusal { name, reason };
@@ -277,18 +277,18 @@ impl fmt::Debug for Settings {
     }
 }
 
-/// A change that is refused.
+/// A refused change.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Refusal<'a> {
     pub(crate) name: &'a [u8],
     pub(crate) reason: RefusalReason,
 }
 
-/// Why a change is refused.
+/// The reason of a refusal.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum RefusalReason {
     Unknown,
-    /// In the words of Redis.
+    /// The error text of Redis.
     Text(String),
     Duplicate,
 }
@@ -299,7 +299,7 @@ impl From<&str> for RefusalReason {
     }
 }
 
-/// What can be changed under a name.
+/// The setting that a name refers to.
 enum Changed {
     One(&'static SettingRow),
     OutputLimits,
@@ -327,7 +327,7 @@ impl Changed {
         }
     }
 
-    /// What a value sets: this may have several parts.
+    /// Parses a value, which may set several parts.
     fn parse(&self, value: &str) -> Result<Vec<(Setting, u64)>, RefusalReason> {
         match self {
             Changed::One(row) => Ok(vec![(row.setting, parse_value(row.kind, value)?)]),
@@ -374,7 +374,7 @@ fn parse_value(kind: SettingKind, value: &str) -> Result<u64, RefusalReason> {
     }
 }
 
-/// Bytes, as `100`, `100b`, `1k` (1,000), `1kb` (1,024), and so on.
+/// Parses a number of bytes: `100`, `100b`, `1k` (1,000), `1kb` (1,024), and so on.
 fn parse_memory(value: &str) -> Option<u64> {
     let digits = value.find(|char: char| !char.is_ascii_digit()).unwrap_or(value.len());
     let (number, unit) = value.split_at(digits);
@@ -391,7 +391,7 @@ fn parse_memory(value: &str) -> Option<u64> {
     number.parse::<u64>().ok()?.checked_mul(factor)
 }
 
-/// `CLASS HARD SOFT SECONDS`, for one class or several.
+/// Parses `CLASS HARD SOFT SECONDS`, for one class or several.
 fn parse_output_limits(value: &str) -> Result<Vec<(Setting, u64)>, RefusalReason> {
     let words: Vec<&str> = value.split_ascii_whitespace().collect();
     let (classes, []) = words.as_chunks::<4>() else {

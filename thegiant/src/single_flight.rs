@@ -1,4 +1,4 @@
-//! One computation for all who ask for the same at the same time.
+//! Shares one computation between concurrent requests for the same key.
 
 use std::{
     cell::RefCell,
@@ -16,11 +16,12 @@ use actix_rt::task::JoinHandle;
 use foldhash::quality::RandomState;
 use tokio::sync::oneshot;
 
-/// One computation per key, however many ask for it at once: for handlers that ask a database, or another server, for what
-/// many clients want at the same moment.
+/// Runs at most one computation per key at a time, and shares its result.
 ///
-/// It belongs to one thread, as an actor does. What is computed is cloned for each who has asked, an error as well. It goes
-/// on as long as anybody waits for it: when all clients have left, it is dropped.
+/// A handler uses it when many clients request the same data at once from a database or another server.
+///
+/// A `SingleFlight` belongs to one thread, as an actor does. Every waiting caller gets a clone of the result,
+/// which may be an error. When all callers have dropped their [`Flight`]s, the computation is dropped too.
 ///
 /// ```
 /// use actix::ResponseFuture;
@@ -28,7 +29,7 @@ use tokio::sync::oneshot;
 ///
 /// #[derive(Default)]
 /// struct Reports {
-///     being_made: SingleFlight<String, String>,
+///     pending: SingleFlight<String, String>,
 /// }
 ///
 /// impl Actor for Reports {
@@ -37,28 +38,28 @@ use tokio::sync::oneshot;
 ///
 /// #[commands]
 /// impl Reports {
-///     /// Makes a report, once for all who ask meanwhile.
+///     /// Writes a report, once for all clients that request it meanwhile.
 ///     #[command("REPORT")]
 ///     fn report(&self, about: String) -> ResponseFuture<String> {
-///         let report = self.being_made.run(&about, || make_report(about.clone()));
+///         let report = self.pending.run(&about, || write_report(about.clone()));
 ///         Box::pin(report)
 ///     }
 /// }
 ///
-/// async fn make_report(about: String) -> String {
-///     // It takes its time.
+/// async fn write_report(about: String) -> String {
+///     // A slow database query, for example.
 ///     format!("All is well with {about}.")
 /// }
 /// ```
-pub struct SingleFlight<K: Eq + Hash, T>(Rc<Flights<K, T>>);
+pub struct SingleFlight<K: Eq + Hash, T>(Rc<Computations<K, T>>);
 
-type Flights<K, T> = RefCell<HashMap<K, Weak<Computation<K, T>>, RandomState>>;
+type Computations<K, T> = RefCell<HashMap<K, Weak<Computation<K, T>>, RandomState>>;
 
-/// A computation, which those have who wait for it.
+/// A running computation, owned by the [`Flight`]s that wait for it.
 struct Computation<K: Eq + Hash, T> {
     key: K,
-    all: Weak<Flights<K, T>>,
-    waiting: RefCell<Vec<oneshot::Sender<T>>>,
+    all: Weak<Computations<K, T>>,
+    waiters: RefCell<Vec<oneshot::Sender<T>>>,
     task: RefCell<Option<JoinHandle<()>>>,
 }
 
@@ -69,58 +70,60 @@ impl<K: Eq + Hash, T> Default for SingleFlight<K, T> {
 }
 
 impl<K: Clone + Eq + Hash + 'static, T: Clone + 'static> SingleFlight<K, T> {
-    /// Nothing is being computed.
+    /// Creates an instance without running computations.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Waits for the computation of this key that is under way, or else begins `compute`. That goes on by itself, on this
-    /// thread, until it is done or what this returns has been dropped by all.
+    /// Joins the running computation of this key, or starts `compute`.
+    ///
+    /// The computation runs as a task on this thread. It stops early when all of its [`Flight`]s are dropped.
     ///
     /// # Panics
-    /// If there is no actix system running. What this returns panics if the computation has.
+    /// If no actix system is running. The returned future panics if the computation has panicked.
     pub fn run<F>(&self, key: &K, compute: impl FnOnce() -> F) -> Flight<K, T>
     where
         F: Future<Output = T> + 'static,
     {
-        let known = self.0.borrow().get(key).and_then(Weak::upgrade);
-        let computation = known.unwrap_or_else(|| self.begin(key, compute()));
+        let running = self.0.borrow().get(key).and_then(Weak::upgrade);
+        let computation = running.unwrap_or_else(|| self.start(key, compute()));
         let (sender, result) = oneshot::channel();
-        computation.waiting.borrow_mut().push(sender);
+        computation.waiters.borrow_mut().push(sender);
         Flight { result, _computation: computation }
     }
 
-    /// Has the next one who asks begin anew: what is under way is too old for those who ask from now on. Who waits for it
-    /// already gets it all the same.
+    /// Makes the next call of [`run`](Self::run) start a new computation for this key.
+    ///
+    /// Use it when the data has changed. Callers that already wait still get the result of the old computation.
     pub fn forget(&self, key: &K) {
         self.0.borrow_mut().remove(key);
     }
 
-    /// How many computations are under way.
+    /// Returns the number of running computations.
     pub fn len(&self) -> usize {
         self.0.borrow().len()
     }
 
-    /// Whether none is.
+    /// Returns whether no computation is running.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    fn begin(&self, key: &K, computation: impl Future<Output = T> + 'static) -> Rc<Computation<K, T>> {
-        let flight = Rc::new(Computation {
+    fn start(&self, key: &K, compute: impl Future<Output = T> + 'static) -> Rc<Computation<K, T>> {
+        let computation = Rc::new(Computation {
             key: key.clone(),
             all: Rc::downgrade(&self.0),
-            waiting: RefCell::default(),
+            waiters: RefCell::default(),
             task: RefCell::default(),
         });
-        self.0.borrow_mut().insert(key.clone(), Rc::downgrade(&flight));
-        let landing = Landing(Rc::downgrade(&flight));
+        self.0.borrow_mut().insert(key.clone(), Rc::downgrade(&computation));
+        let completion = Completion(Rc::downgrade(&computation));
         let task = actix_rt::spawn(async move {
-            let result = computation.await;
-            landing.tell(&result);
+            let result = compute.await;
+            completion.send(&result);
         });
-        *flight.task.borrow_mut() = Some(task);
-        flight
+        *computation.task.borrow_mut() = Some(task);
+        computation
     }
 }
 
@@ -128,8 +131,8 @@ impl<K: Eq + Hash, T> Computation<K, T> {
     fn forget(&self) {
         if let Some(all) = self.all.upgrade() {
             let mut all = all.borrow_mut();
-            // It may have been begun anew.
-            if all.get(&self.key).is_some_and(|known| std::ptr::eq(known.as_ptr(), self)) {
+            // After `SingleFlight::forget`, the key may belong to a newer computation.
+            if all.get(&self.key).is_some_and(|current| std::ptr::eq(current.as_ptr(), self)) {
                 all.remove(&self.key);
             }
         }
@@ -137,7 +140,7 @@ impl<K: Eq + Hash, T> Computation<K, T> {
 }
 
 impl<K: Eq + Hash, T> Drop for Computation<K, T> {
-    /// Nobody waits any more.
+    /// Aborts the task, because no caller waits for it.
     fn drop(&mut self) {
         self.forget();
         if let Some(task) = self.task.take() {
@@ -146,36 +149,36 @@ impl<K: Eq + Hash, T> Drop for Computation<K, T> {
     }
 }
 
-/// The end of a computation, even if it panics.
-struct Landing<K: Eq + Hash, T>(Weak<Computation<K, T>>);
+/// Ends a computation, even if it panics: dropping the senders wakes all waiters.
+struct Completion<K: Eq + Hash, T>(Weak<Computation<K, T>>);
 
-impl<K: Eq + Hash, T> Landing<K, T> {
-    /// Who asks from now on may want to know what has changed since.
-    fn waiting(&self) -> Vec<oneshot::Sender<T>> {
-        let Some(flight) = self.0.upgrade() else { return Vec::new() };
-        flight.forget();
-        mem::take(&mut *flight.waiting.borrow_mut())
+impl<K: Eq + Hash, T> Completion<K, T> {
+    /// Removes the computation, so that later calls start a new one, and returns its waiters.
+    fn take_waiters(&self) -> Vec<oneshot::Sender<T>> {
+        let Some(computation) = self.0.upgrade() else { return Vec::new() };
+        computation.forget();
+        mem::take(&mut *computation.waiters.borrow_mut())
     }
 
-    fn tell(&self, result: &T)
+    fn send(&self, result: &T)
     where
         T: Clone,
     {
-        for sender in self.waiting() {
-            // Some may have left.
+        for sender in self.take_waiters() {
+            // Sending fails if the caller has dropped its `Flight`.
             let _ = sender.send(result.clone());
         }
     }
 }
 
-impl<K: Eq + Hash, T> Drop for Landing<K, T> {
+impl<K: Eq + Hash, T> Drop for Completion<K, T> {
     fn drop(&mut self) {
-        drop(self.waiting());
+        drop(self.take_waiters());
     }
 }
 
-/// The result of a computation that others may wait for, too: what [`SingleFlight::run`] returns.
-#[must_use = "a computation that nobody waits for is dropped"]
+/// A future of the result of a shared computation, returned by [`SingleFlight::run`].
+#[must_use = "a computation is dropped when no `Flight` waits for it"]
 pub struct Flight<K: Eq + Hash, T> {
     result: oneshot::Receiver<T>,
     _computation: Rc<Computation<K, T>>,
@@ -187,7 +190,7 @@ impl<K: Eq + Hash, T> Future for Flight<K, T> {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<T> {
         match ready!(Pin::new(&mut self.result).poll(cx)) {
             Ok(result) => Poll::Ready(result),
-            Err(_) => panic!("what was waited for has ended without a result"),
+            Err(_) => panic!("the shared computation has panicked"),
         }
     }
 }
@@ -200,7 +203,7 @@ impl<K: Eq + Hash, T> fmt::Debug for Flight<K, T> {
 
 impl<K: Eq + Hash, T> fmt::Debug for SingleFlight<K, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SingleFlight").field("under_way", &self.0.borrow().len()).finish()
+        f.debug_struct("SingleFlight").field("running", &self.0.borrow().len()).finish()
     }
 }
 
@@ -212,23 +215,23 @@ mod tests {
 
     use super::*;
 
-    /// Counts how often it is begun and ended.
+    /// Counts its starts and ends.
     #[derive(Clone, Default)]
     struct Work(Rc<Cell<(u32, u32)>>);
 
     impl Work {
         async fn run(self, result: Result<u8, &'static str>) -> Result<u8, &'static str> {
-            let (begun, ended) = self.0.get();
-            self.0.set((begun + 1, ended));
+            let (started, ended) = self.0.get();
+            self.0.set((started + 1, ended));
             sleep(Duration::from_millis(5)).await;
-            let (begun, ended) = self.0.get();
-            self.0.set((begun, ended + 1));
+            let (started, ended) = self.0.get();
+            self.0.set((started, ended + 1));
             result
         }
     }
 
     #[actix::test]
-    async fn all_who_ask_at_once_have_one_result() {
+    async fn concurrent_callers_share_one_result() {
         let (flights, work) = (SingleFlight::new(), Work::default());
         let ask = |key: &'static str, result| {
             let work = work.clone();
@@ -237,7 +240,7 @@ mod tests {
         let (first, second, other) = (ask("a", Ok(1)), ask("a", Ok(2)), ask("b", Err("no")));
         let another = ask("b", Ok(3));
         assert_eq!(flights.len(), 2);
-        // Who began it may leave.
+        // The computation continues without the caller that started it.
         drop(first);
         assert_eq!((second.await, other.await, another.await), (Ok(1), Err("no"), Err("no")));
         assert_eq!((work.0.get(), flights.len()), ((2, 2), 0));
@@ -245,7 +248,7 @@ mod tests {
     }
 
     #[actix::test]
-    async fn what_nobody_waits_for_is_dropped() {
+    async fn a_computation_without_waiters_is_dropped() {
         let (flights, work) = (SingleFlight::new(), Work::default());
         let ask = || {
             let work = work.clone();
@@ -261,7 +264,7 @@ mod tests {
     }
 
     #[actix::test]
-    async fn what_is_forgotten_is_begun_anew() {
+    async fn a_forgotten_computation_starts_again() {
         let flights = SingleFlight::new();
         let ask = |value: u8| {
             flights.run(&1, move || async move {
@@ -277,9 +280,9 @@ mod tests {
     }
 
     #[actix::test]
-    async fn a_panic_is_everybodys() {
+    async fn a_panic_reaches_all_callers() {
         let flights = SingleFlight::<_, u8>::new();
-        let ask = || actix_rt::spawn(flights.run(&1, || async { panic!("it was to be") }));
+        let ask = || actix_rt::spawn(flights.run(&1, || async { panic!("expected by the test") }));
         let (first, second) = (ask(), ask());
         assert!(first.await.is_err() && second.await.is_err());
         assert!(flights.is_empty());

@@ -1,8 +1,8 @@
-//! What it costs to have somebody else do something: a call of `jobs`, beside the same exchange by other servers.
+//! Measures a call of `jobs`, compared with the same exchange through other servers.
 //!
-//! A hundred workers wait for work on a connection each, and so do a hundred callers for their results. Whoever has
-//! an answer sends it with the next question, whatever the server; `jobs` has a command for both as well. All of them
-//! are this one thread.
+//! A hundred workers wait for jobs, and a hundred callers wait for results, each on its own connection. A
+//! worker sends a result and its next request in one write. `jobs` also has one command for both. One thread
+//! runs all clients.
 
 mod exchange;
 mod peers;
@@ -25,30 +25,31 @@ use peers::Peers;
 const WORKERS: usize = 100;
 const CALLERS: usize = 100;
 
-/// The part of the other server's processor time that a call may cost.
+/// Maximum CPU time of a call, relative to the other server.
 const TARGET: f64 = 0.6;
 
 const PILOT: Duration = Duration::from_millis(200);
 
-/// How long it is tried how many calls the other server can do, and how long a round of latencies is.
-const PACE: Duration = Duration::from_secs(2);
+/// Duration of the run that determines the maximum rate of the other server.
+const MAX_RATE_RUN: Duration = Duration::from_secs(2);
+/// Duration of a latency round.
 const ROUND: Duration = Duration::from_secs(5);
 
-/// KiB that a worker may take that waits for work.
-const WAITING: f64 = 2.5;
+/// Maximum memory of a waiting worker, in KiB.
+const MAX_WAITING_KIB: f64 = 2.5;
 
-/// What one round of one server gave.
+/// The result of one round of one server.
 struct Sample {
     nanoseconds: f64,
     latencies: [f64; 2],
 }
 
-/// Calls of `jobs` beside those of another server.
+/// Measures the calls of `jobs` and of another server.
 pub(crate) fn figures(programs: &Pair<Program>, options: &Options) -> Result<Vec<Figure>> {
     if let Some(minutes) = options.latency {
         return latencies(programs, options, minutes);
     }
-    pinned::stay(options.cpu)?;
+    pinned::pin_driver(options.cpu)?;
     let mut figures = vec![waiting(programs, options)?];
     for exchanges in Exchange::pairs(programs) {
         let servers = programs.try_map(|program| Server::start(program, options.cpu))?;
@@ -57,23 +58,23 @@ pub(crate) fn figures(programs: &Pair<Program>, options: &Options) -> Result<Vec
     Ok(figures)
 }
 
-/// What a worker takes that waits for work.
+/// Measures the memory of a waiting worker.
 fn waiting(programs: &Pair<Program>, options: &Options) -> Result<Figure> {
-    let begins = Exchange::pairs(programs).next().ok_or("nothing to measure")?.map(|it| it.worker_begins());
+    let setup = Exchange::pairs(programs).next().ok_or("no exchange to measure")?.map(|it| it.worker_setup());
     let Pair { baseline, subject } = programs;
     let waiting = Pair {
-        baseline: crowd::waiting_kib(baseline, options, &begins.baseline)?,
-        subject: crowd::waiting_kib(subject, options, &begins.subject)?,
+        baseline: crowd::kib_after(baseline, options, &setup.baseline)?,
+        subject: crowd::kib_after(subject, options, &setup.subject)?,
     };
     Ok(Figure {
-        name: format!("KiB per waiting worker, of {}, beside {}", options.crowd, baseline.label),
+        name: format!("KiB per waiting worker, of {}, compared with {}", options.crowd, baseline.label),
         rounds: vec![waiting],
         decimals: 2,
-        target: Some(Limit::Value(WAITING)),
+        target: Some(Limit::Value(MAX_WAITING_KIB)),
     })
 }
 
-/// What a call costs.
+/// Measures the CPU time and the latency of a call.
 fn costs(
     servers: &Pair<Server>,
     exchanges: Pair<Exchange>,
@@ -83,7 +84,7 @@ fn costs(
     let mut peers = connect(servers, exchanges)?;
     peers.baseline.run(PILOT)?;
     peers.subject.run(PILOT)?;
-    let title = format!("{}, beside {other}", exchanges.subject.title());
+    let title = format!("{}, compared with {other}", exchanges.subject.title());
     let mut rounds = Vec::new();
     for round in 1..=options.rounds() {
         eprintln!("{title}: round {round} of {}", options.rounds());
@@ -113,7 +114,7 @@ fn connect(servers: &Pair<Server>, exchanges: Pair<Exchange>) -> Result<Pair<Pee
     })
 }
 
-/// How long callers wait when there are half as many calls as the other server can do, in rounds that alternate.
+/// Measures the latency at half of the other server's maximum rate, in alternating rounds.
 fn latencies(programs: &Pair<Program>, options: &Options, minutes: u64) -> Result<Vec<Figure>> {
     let pairs: Vec<_> = Exchange::pairs(programs).collect();
     let rounds = (minutes * 60).div_ceil(2 * ROUND.as_secs() * pairs.len() as u64);
@@ -132,9 +133,10 @@ fn latency(
     count: u64,
 ) -> Result<[Figure; 3]> {
     let Pair { mut baseline, mut subject } = connect(servers, exchanges)?;
-    let rate = baseline.run(PACE)?.len() as f64 / PACE.as_secs_f64() / 2.0;
+    let rate = baseline.run(MAX_RATE_RUN)?.len() as f64 / MAX_RATE_RUN.as_secs_f64() / 2.0;
     subject.run(PILOT)?;
-    let title = format!("{} at {rate:.0} a second, half of what {other} can do", exchanges.subject.title());
+    let title =
+        format!("{} at {rate:.0} a second, half of the maximum of {other}", exchanges.subject.title());
     let mut rounds = Vec::new();
     for round in 1..=count {
         eprintln!("{title}: round {round} of {count}");

@@ -1,4 +1,4 @@
-//! What ten thousand connections cost: time to open, and memory.
+//! Measures ten thousand connections: the time to open them, and their memory.
 
 use std::io::{self, BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -12,33 +12,33 @@ use crate::proc;
 use crate::program::Program;
 use crate::server::Server;
 
-/// The names of the two measurements on the command line.
+/// Names of the two measurements on the command line.
 pub(crate) const OPEN: &str = "open";
 pub(crate) const MEMORY: &str = "memory";
 
-/// How many connections are opened where the descriptor limit allows it.
+/// Number of connections to open, if the descriptor limit allows them.
 pub(crate) const WANTED: u64 = 10_000;
-/// Descriptors that driver and servers need for other things; Redis alone sets 32 aside.
+/// Descriptors that the driver and the servers need for other purposes. Redis reserves 32.
 const SPARE_DESCRIPTORS: u64 = 64;
 
 pub(crate) const OPEN_ROUNDS: usize = 3;
-/// What a server may still be doing when all its connections are answered is done after this.
+/// Time for a server to finish its work after the last reply.
 const PAUSE: Duration = Duration::from_millis(500);
 const REPLY_DEADLINE: Duration = Duration::from_secs(60);
 const REQUEST: &[u8] = b"*2\r\n$3\r\nGET\r\n$7\r\nmissing\r\n";
 
-/// How many connections are opened: ten thousand, or what the descriptor limit leaves.
+/// Returns the number of connections to open: ten thousand, or fewer if the descriptor limit is lower.
 pub(crate) fn size() -> u64 {
     proc::descriptor_limit().saturating_sub(SPARE_DESCRIPTORS).clamp(1, WANTED)
 }
 
-/// The figures of connections, as far as they were asked for.
+/// Runs the selected measurements.
 pub(crate) fn figures(programs: &Pair<Program>, options: &Options) -> Result<Vec<Figure>> {
     let mut figures = Vec::new();
-    if options.wants(OPEN) {
+    if options.selects(OPEN) {
         figures.push(open_figure(programs, options)?);
     }
-    if options.wants(MEMORY) {
+    if options.selects(MEMORY) {
         figures.extend(memory_figures(programs, options)?);
     }
     Ok(figures)
@@ -60,7 +60,7 @@ fn open_seconds(program: &Program, options: &Options) -> Result<f64> {
     let started = Instant::now();
     let mut crowd = Crowd::connect(server.address(), options.crowd)?;
     crowd.ask()?;
-    // Taken before the crowd is dropped: closing is not part of it.
+    // Dropping the crowd closes the connections, which is not part of the measurement.
     Ok(started.elapsed().as_secs_f64())
 }
 
@@ -81,7 +81,7 @@ pub(crate) fn memory_figures(programs: &Pair<Program>, options: &Options) -> Res
     ])
 }
 
-/// Resident memory per connection, in KiB, beyond what the server had before them.
+/// Growth of the resident memory per connection, in KiB.
 struct Memory {
     unused: f64,
     used: f64,
@@ -110,9 +110,9 @@ impl Memory {
     }
 }
 
-/// Resident memory, in KiB, of each of many connections that have sent this and wait for what is not there.
-pub(crate) fn waiting_kib(program: &Program, options: &Options, request: &str) -> Result<f64> {
-    eprintln!("memory of connections that wait: {}", program.label);
+/// Returns the resident memory, in KiB, of a connection that has sent `request`, such as a blocking command.
+pub(crate) fn kib_after(program: &Program, options: &Options, request: &str) -> Result<f64> {
+    eprintln!("memory of connections after a request: {}", program.label);
     let server = Server::start(program, options.cpu)?;
     thread::sleep(PAUSE);
     let before = server.resident_kib()?;
@@ -143,7 +143,7 @@ impl Crowd {
         self.streams.iter().try_for_each(read_reply)
     }
 
-    /// Asks on the connection opened last: once it is answered, the server has accepted all of them.
+    /// Sends one request on the newest connection. Its reply shows that the server has accepted all connections.
     fn ask_last(&mut self) -> Result<()> {
         match self.streams.last_mut() {
             Some(stream) => {
@@ -161,6 +161,6 @@ fn read_reply(stream: &TcpStream) -> Result<()> {
     match reply.trim_end() {
         "$-1" => Ok(()),
         "" => Err("the server closed a connection without a reply".into()),
-        other => Err(format!("GET of a missing key was answered '{other}'").into()),
+        other => Err(format!("unexpected reply to GET of a missing key: '{other}'").into()),
     }
 }

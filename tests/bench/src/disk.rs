@@ -1,5 +1,4 @@
-//! What a write costs that is on disk before it is answered: `kv-disk` and `collector` beside Redis with `appendfsync
-//! always`.
+//! Measures durable writes: `kv-disk` and `collector`, compared with Redis and `appendfsync always`.
 
 use std::env;
 use std::fs;
@@ -12,26 +11,26 @@ use crate::options::Options;
 use crate::program::Program;
 use crate::throughput::{self, Cell};
 
-/// A write is on disk before it is answered.
+/// Settings with which Redis replies to a write after it is on disk.
 pub(crate) const REDIS_SETTINGS: &str = "--save '' --appendonly yes --appendfsync always";
 
 const ENGINES: [&str; 2] = ["lsm", "sqlite"];
 
-/// Random keys, unless the command line says otherwise: what is written to one key alone is written once.
+/// Default number of random keys. With a single key, group commit would write one value per group.
 pub(crate) const KEYS: u64 = 200_000;
 
-/// The part of Redis' processor time that a SET in an LSM tree may cost.
+/// Maximum CPU time of a SET with the LSM engine, relative to Redis.
 const TARGET: f64 = 1.0;
 
 const SET: Cell = Cell { command: "SET", pipeline: 1 };
 const XADD: Cell = Cell { command: "XADD", pipeline: 1 };
 
-/// The figures of each engine, beside the same server.
+/// Measures each engine, and `collector`.
 pub(crate) fn figures(programs: &Pair<Program>, options: &Options) -> Result<Vec<Figure>> {
     let mut figures = Vec::new();
     for engine in ENGINES {
         let folders = Folders::new(engine)?;
-        let told = programs.try_map(|program| {
+        let configured = programs.try_map(|program| {
             let folder = folders.of(program)?;
             Ok(program.clone().with(match program.is_redis() {
                 true => format!("{REDIS_SETTINGS} --dir {folder}"),
@@ -39,7 +38,7 @@ pub(crate) fn figures(programs: &Pair<Program>, options: &Options) -> Result<Vec
             }))
         })?;
         let title = format!("SET on disk, {engine}");
-        for series in throughput::measure(&told, options, &[SET])? {
+        for series in throughput::measure(&configured, options, &[SET])? {
             let target = (engine == "lsm").then_some(Limit::Ratio(TARGET));
             figures.push(series.cpu_figure(&title, target));
             figures.push(series.speed_figure(&title));
@@ -48,11 +47,11 @@ pub(crate) fn figures(programs: &Pair<Program>, options: &Options) -> Result<Vec
     if let Some(collector) = options.collector()? {
         let folders = Folders::new("collector")?;
         let Pair { baseline, .. } = programs;
-        let told = Pair {
+        let configured = Pair {
             baseline: baseline.clone().with(format!("{REDIS_SETTINGS} --dir {}", folders.of(baseline)?)),
             subject: collector.clone().with(format!("--dir {}", folders.of(&collector)?)),
         };
-        for series in throughput::measure(&told, options, &[XADD])? {
+        for series in throughput::measure(&configured, options, &[XADD])? {
             figures.push(series.cpu_figure("XADD on disk, collector", None));
             figures.push(series.speed_figure("XADD on disk, collector"));
         }
@@ -60,7 +59,7 @@ pub(crate) fn figures(programs: &Pair<Program>, options: &Options) -> Result<Vec
     Ok(figures)
 }
 
-/// Where the servers keep what they are sent, on the disk that this program is on. It is removed in the end.
+/// The data folders of the servers, next to the driver's binary. Dropping it removes them.
 struct Folders(PathBuf);
 
 impl Folders {
@@ -79,7 +78,7 @@ impl Folders {
 
 impl Drop for Folders {
     fn drop(&mut self) {
-        // What is left behind is in a folder that is cleaned now and then.
+        // A leftover folder is harmless: it is in the target folder.
         let _ = fs::remove_dir_all(&self.0);
     }
 }

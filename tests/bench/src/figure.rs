@@ -1,8 +1,8 @@
-//! Figures of two servers, round by round.
+//! Measured figures of two servers, per round.
 
 use crate::Result;
 
-/// Something of the server to compare with (Redis) and of the one compared (`kv`), in the order of the rounds.
+/// A value for the baseline server (Redis) and one for the server under test (`kv`).
 #[derive(Clone, Copy)]
 pub(crate) struct Pair<T> {
     pub(crate) baseline: T,
@@ -19,7 +19,7 @@ impl<T> Pair<T> {
     }
 }
 
-/// One line of the table. Lower is better wherever there is a target.
+/// A line of the table. For figures with a target, lower is better.
 pub(crate) struct Figure {
     pub(crate) name: String,
     pub(crate) rounds: Vec<Pair<f64>>,
@@ -27,29 +27,29 @@ pub(crate) struct Figure {
     pub(crate) target: Option<Limit>,
 }
 
-/// The most that a figure should be.
+/// The maximum of a figure.
 #[derive(Clone, Copy)]
 pub(crate) enum Limit {
-    /// As a part of Redis' figure.
+    /// Relative to the figure of a foreign server, such as Redis.
     Ratio(f64),
-    /// As a part of that of another program of ours.
+    /// Relative to the figure of another program of this workspace.
     OwnRatio(f64),
-    /// As such.
+    /// Absolute.
     Value(f64),
 }
 
 impl Figure {
     pub(crate) fn medians(&self) -> Pair<f64> {
-        let of = |read: fn(&Pair<f64>) -> f64| median(self.rounds.iter().map(read).collect());
-        Pair { baseline: of(|round| round.baseline), subject: of(|round| round.subject) }
+        let median_of = |read: fn(&Pair<f64>) -> f64| median(self.rounds.iter().map(read).collect());
+        Pair { baseline: median_of(|round| round.baseline), subject: median_of(|round| round.subject) }
     }
 
-    /// The ratio of each round, lowest first.
+    /// Returns the ratio of each round, in ascending order.
     pub(crate) fn ratios(&self) -> Vec<f64> {
         sorted(self.rounds.iter().map(|round| round.subject / round.baseline).collect())
     }
 
-    /// The limit and whether the figure keeps it.
+    /// Returns the limit, and whether the figure meets it.
     pub(crate) fn verdict(&self) -> Option<(f64, bool)> {
         self.target.map(|target| match target {
             Limit::Ratio(limit) | Limit::OwnRatio(limit) => (limit, median(self.ratios()) <= limit),
@@ -58,7 +58,7 @@ impl Figure {
     }
 }
 
-/// The middle value, or the mean of the two in the middle.
+/// Returns the middle value, or the mean of the two middle values.
 pub(crate) fn median(values: Vec<f64>) -> f64 {
     let values = sorted(values);
     let middle = values.len() / 2;
@@ -84,21 +84,21 @@ mod tests {
     }
 
     #[test]
-    fn the_median_is_in_the_middle() {
+    fn median_of_odd_even_and_no_values() {
         assert_eq!(median(vec![9.0, 1.0, 2.0]), 2.0);
         assert_eq!(median(vec![4.0, 1.0, 2.0, 9.0]), 3.0);
         assert!(median(Vec::new()).is_nan());
     }
 
     #[test]
-    fn a_ratio_is_taken_round_by_round() {
+    fn ratios_are_computed_per_round() {
         let drifting = figure(&[(100.0, 50.0), (200.0, 100.0), (400.0, 240.0)], Limit::Ratio(0.5));
         assert_eq!(drifting.ratios(), [0.5, 0.5, 0.6]);
         assert_eq!(drifting.verdict(), Some((0.5, true)));
     }
 
     #[test]
-    fn a_value_is_judged_without_the_baseline() {
+    fn an_absolute_limit_ignores_the_baseline() {
         assert_eq!(figure(&[(9.0, 1.1)], Limit::Value(1.0)).verdict(), Some((1.0, false)));
     }
 }

@@ -1,4 +1,4 @@
-//! What it costs to see to keys: processor time of a transaction, and of a command while others track keys.
+//! Measures the CPU time of transactions, and of commands while other clients track keys.
 
 use std::io::{Read, Write};
 use std::net::{self, SocketAddr};
@@ -16,51 +16,54 @@ use crate::program::Program;
 use crate::server::Server;
 use crate::wire::{self, request};
 
-/// The name of transactions on the command line.
+/// Name of the transaction measurement on the command line.
 pub(crate) const MULTI: &str = "multi";
 
-/// Who sends commands.
+/// Number of clients that send commands.
 const CLIENTS: usize = 50;
 
-/// How many commands a transaction has, and the part of Redis' processor time that it may cost.
+/// Number of commands in a transaction.
 const COMMANDS: usize = 10;
+/// Maximum CPU time of a transaction, relative to Redis.
 const TARGET: f64 = 0.6;
 
-/// Who track other keys, how many commands are sent at once beside them, and how much more these may cost for that.
+/// Number of clients that track other keys.
 const TRACKERS: usize = 1000;
+/// Pipeline depths of the commands sent meanwhile.
 pub(crate) const DEPTHS: [usize; 2] = [1, 16];
+/// Maximum CPU time of a command, relative to a server without tracking clients.
 const TRACKED: f64 = 1.05;
 
 const PILOT: Duration = Duration::from_millis(100);
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// The figures of keys, as far as they were asked for.
+/// Runs the selected measurements.
 pub(crate) fn figures(programs: &Pair<Program>, options: &Options) -> Result<Vec<Figure>> {
     let mut figures = Vec::new();
-    if options.wants(MULTI) {
-        pinned::stay(options.cpu)?;
+    if options.selects(MULTI) {
+        pinned::pin_driver(options.cpu)?;
         figures.push(transactions(programs, options)?);
     }
     for depth in DEPTHS {
-        if options.wants(&tracked_name(depth)) {
-            pinned::stay(options.cpu)?;
+        if options.selects(&tracked_name(depth)) {
+            pinned::pin_driver(options.cpu)?;
             figures.push(tracked(programs, options, depth)?);
         }
     }
     Ok(figures)
 }
 
-/// The name of commands beside those who track, on the command line.
+/// Returns the name of a tracking measurement on the command line.
 pub(crate) fn tracked_name(depth: usize) -> String {
     format!("tracked-{depth}")
 }
 
-/// What a SET costs while others track other keys, as a part of what it costs without them.
+/// Measures the CPU time of SET with tracking clients, relative to a server without them.
 fn tracked(programs: &Pair<Program>, options: &Options, depth: usize) -> Result<Figure> {
     let exchange = Exchange { request: set().repeat(depth), reply: depth * "+OK\r\n".len() };
-    let mut alone = programs.try_map(|program| Busy::start(program, options))?;
-    let mut beside = programs.try_map(|program| Busy::start(program, options))?;
-    let _trackers = beside.try_map(|busy| trackers(busy.server.address()))?;
+    let mut alone = programs.try_map(|program| Loaded::start(program, options))?;
+    let mut beside = programs.try_map(|program| Loaded::start(program, options))?;
+    let _trackers = beside.try_map(|loaded| trackers(loaded.server.address()))?;
     let mut rounds = Vec::new();
     for round in 1..=options.rounds() {
         eprintln!("{}: round {round} of {}", tracked_name(depth), options.rounds());
@@ -71,12 +74,13 @@ fn tracked(programs: &Pair<Program>, options: &Options, depth: usize) -> Result<
             subject: with.subject / without.subject,
         });
     }
-    let name =
-        format!("SET, {depth} deep, beside {TRACKERS} who track other keys: CPU, as a part of that without");
+    let name = format!(
+        "SET, {depth} deep, with {TRACKERS} clients tracking other keys: CPU relative to no tracking"
+    );
     Ok(Figure { name, rounds, decimals: 3, target: Some(Limit::Value(TRACKED)) })
 }
 
-/// Clients that have read a key each, and want to know when it changes.
+/// Connects clients that each track one key.
 fn trackers(address: SocketAddr) -> Result<Vec<net::TcpStream>> {
     let tracker = |index| {
         let mut stream = net::TcpStream::connect(address)?;
@@ -104,13 +108,13 @@ fn transactions(programs: &Pair<Program>, options: &Options) -> Result<Figure> {
         request: [request(&["MULTI"]), set().repeat(COMMANDS), request(&["EXEC"])].concat(),
         reply: "+OK\r\n".len() + queued + executed,
     };
-    let mut busy = programs.try_map(|program| Busy::start(program, options))?;
-    busy.baseline.clients.exchange(&exchange, PILOT)?;
-    busy.subject.clients.exchange(&exchange, PILOT)?;
+    let mut loaded = programs.try_map(|program| Loaded::start(program, options))?;
+    loaded.baseline.clients.exchange(&exchange, PILOT)?;
+    loaded.subject.clients.exchange(&exchange, PILOT)?;
     let mut rounds = Vec::new();
     for round in 1..=options.rounds() {
         eprintln!("{MULTI}: round {round} of {}", options.rounds());
-        rounds.push(busy.cost(&exchange, options)?);
+        rounds.push(loaded.cost(&exchange, options)?);
     }
     let name = format!("MULTI, {COMMANDS} SETs, EXEC: CPU ns per transaction");
     Ok(Figure { name, rounds, decimals: 0, target: Some(Limit::Ratio(TARGET)) })
@@ -120,20 +124,20 @@ fn set() -> String {
     request(&["SET", "key", &"x".repeat(VALUE_BYTES as usize)])
 }
 
-/// A server, and the clients that keep it busy.
-struct Busy {
+/// A server with its clients.
+struct Loaded {
     server: Server,
     clients: Clients,
 }
 
-impl Busy {
+impl Loaded {
     fn start(program: &Program, options: &Options) -> Result<Self> {
         let server = Server::start(program, options.cpu)?;
         let clients = Clients::connect(server.address(), CLIENTS)?;
-        Ok(Busy { server, clients })
+        Ok(Loaded { server, clients })
     }
 
-    /// Processor time of the server per exchange, in nanoseconds.
+    /// Returns the CPU time of the server per exchange, in nanoseconds.
     fn cost(&mut self, exchange: &Exchange, options: &Options) -> Result<f64> {
         let before = self.server.cpu_nanoseconds()?;
         let exchanges = self.clients.exchange(exchange, options.round_time())?;
@@ -141,7 +145,7 @@ impl Busy {
     }
 }
 
-impl Pair<Busy> {
+impl Pair<Loaded> {
     fn cost(&mut self, exchange: &Exchange, options: &Options) -> Result<Pair<f64>> {
         Ok(Pair {
             baseline: self.baseline.cost(exchange, options)?,
@@ -150,17 +154,17 @@ impl Pair<Busy> {
     }
 }
 
-/// What each client sends, and how many bytes it gets.
+/// A request and the length of its reply in bytes.
 struct Exchange {
     request: String,
     reply: usize,
 }
 
-/// Clients that ask again as soon as they are answered.
+/// Clients that send the next request as soon as they have the reply.
 struct Clients {
     poll: Poll,
     events: Events,
-    /// With the bytes that each still waits for.
+    /// Each connection with the number of missing reply bytes.
     streams: Vec<(TcpStream, usize)>,
 }
 
@@ -171,12 +175,12 @@ impl Clients {
         for index in 0..count {
             let stream = net::TcpStream::connect(address)?;
             stream.set_nodelay(true)?;
-            streams.push((wire::watched(stream, &poll, index)?, 0));
+            streams.push((wire::register(stream, &poll, index)?, 0));
         }
         Ok(Clients { poll, events: Events::with_capacity(1024), streams })
     }
 
-    /// Has each ask and be answered, again and again for this time. Returns how often that was done.
+    /// Repeats the exchange on all connections for this time. Returns the number of exchanges.
     fn exchange(&mut self, exchange: &Exchange, time: Duration) -> Result<usize> {
         let started = Instant::now();
         for (stream, missing) in &mut self.streams {
@@ -187,12 +191,12 @@ impl Clients {
         while waiting > 0 {
             self.poll.poll(&mut self.events, Some(PATIENCE))?;
             if self.events.is_empty() {
-                return Err("a client is not answered".into());
+                return Err("timeout: a client got no reply".into());
             }
             for event in &self.events {
                 let (stream, missing) = &mut self.streams[event.token().0];
                 wire::read_all(stream, |read| {
-                    *missing = missing.checked_sub(read.len()).ok_or("more than was to be answered")?;
+                    *missing = missing.checked_sub(read.len()).ok_or("a reply is longer than expected")?;
                     Ok(())
                 })?;
                 if *missing == 0 {

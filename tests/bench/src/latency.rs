@@ -1,4 +1,4 @@
-//! How long a client waits when the server has half as much to do as it could.
+//! Measures the latency at half of the maximum load.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -14,7 +14,7 @@ use crate::options::Options;
 use crate::program::Program;
 use crate::server::Server;
 
-/// How long one server has the load before the other one gets it.
+/// Time under load of one server, before the other server gets the load.
 const ROUND: Duration = Duration::from_secs(10);
 const PILOT: Duration = Duration::from_secs(2);
 
@@ -22,12 +22,12 @@ const REQUEST: &[u8] = b"*2\r\n$3\r\nGET\r\n$3\r\nkey\r\n";
 
 pub(crate) const QUANTILES: [(&str, f64); 3] = [("p50", 0.5), ("p99", 0.99), ("p99.9", 0.999)];
 
-/// Rounds that alternate, for as long as was asked for.
+/// Measures both servers in alternating rounds, for the time in the options.
 pub(crate) fn figures(programs: &Pair<Program>, options: &Options) -> Result<Vec<Figure>> {
     let Some(minutes) = options.latency else { return Ok(Vec::new()) };
     let servers = programs.try_map(|program| Server::start(program, options.cpu))?;
     servers.try_map(|server| set(server.address()))?;
-    let period = 2 * servers.try_map(|server| fastest(server.address()))?.baseline;
+    let period = 2 * servers.try_map(|server| min_period(server.address()))?.baseline;
     let rate = CONNECTIONS as f64 / period.as_secs_f64();
     let rounds = (minutes * 60).div_ceil(2 * ROUND.as_secs());
     let mut latencies = Vec::new();
@@ -41,7 +41,7 @@ pub(crate) fn figures(programs: &Pair<Program>, options: &Options) -> Result<Vec
 fn figure(name: &str, quantile: f64, rate: f64, latencies: &[Pair<Histogram<u64>>]) -> Figure {
     let micros = |latencies: &Histogram<u64>| latencies.value_at_quantile(quantile) as f64 / 1_000.0;
     Figure {
-        name: format!("GET at {rate:.0} a second, half of what the first can do: µs, {name}"),
+        name: format!("GET at {rate:.0} a second, half of the baseline's maximum: µs, {name}"),
         rounds: latencies.iter().map(|pair| pair.map(micros)).collect(),
         decimals: 0,
         target: None,
@@ -55,17 +55,17 @@ fn set(address: SocketAddr) -> Result<()> {
     Ok(stream.read_exact(&mut [0; b"+OK\r\n".len()])?)
 }
 
-/// How often each connection can ask, if all do nothing else.
-fn fastest(address: SocketAddr) -> Result<Duration> {
+/// Returns the shortest time between two requests of a connection that the server sustains.
+fn min_period(address: SocketAddr) -> Result<Duration> {
     let requests = load(address, Duration::ZERO, PILOT)?.len();
     Ok(PILOT.mul_f64(CONNECTIONS as f64 / requests as f64))
 }
 
-/// All connections ask once in each `period`. Latencies are in nanoseconds.
+/// Sends one request per `period` on each connection. Returns the latencies in nanoseconds.
 fn load(address: SocketAddr, period: Duration, time: Duration) -> Result<Histogram<u64>> {
     let start = Instant::now() + Duration::from_millis(100);
     let ask = |index: u64| {
-        // Not all at once.
+        // Spreads the connections evenly over the period.
         let first = start + period.mul_f64(index as f64 / CONNECTIONS as f64);
         thread::spawn(move || ask(address, first, period, start + time).map_err(|error| error.to_string()))
     };
@@ -85,19 +85,19 @@ fn ask(address: SocketAddr, first: Instant, period: Duration, end: Instant) -> R
     let mut latencies = histogram()?;
     let mut due = first;
     while due < end {
-        let asked = match due.checked_duration_since(Instant::now()) {
-            // To have slept for too long is not the server's fault.
+        let sent = match due.checked_duration_since(Instant::now()) {
+            // The latency excludes oversleeping, which the driver causes.
             Some(wait) if !wait.is_zero() => {
                 thread::sleep(wait);
                 Instant::now()
             }
-            // To be late because the reply before was late is.
+            // The latency includes the delay by a late previous reply, which the server causes.
             _ if period.is_zero() => Instant::now(),
             _ => due,
         };
         stream.write_all(REQUEST)?;
         stream.read_exact(&mut reply)?;
-        latencies.saturating_record(asked.elapsed().as_nanos() as u64);
+        latencies.saturating_record(sent.elapsed().as_nanos() as u64);
         due = if period.is_zero() { Instant::now() } else { due + period };
     }
     Ok(latencies)

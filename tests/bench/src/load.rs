@@ -10,19 +10,19 @@ use crate::throughput::Cell;
 pub(crate) const CONNECTIONS: u64 = 50;
 pub(crate) const VALUE_BYTES: u64 = 64;
 
-/// Far more than any round takes; a server that stops answering ends the bench instead of hanging it.
+/// Time limit of a run, far above the length of any round. It ends the bench if a server hangs.
 const DEADLINE_SECONDS: u64 = 60;
 
-/// What is the same in every run.
+/// The parameters that all runs share.
 pub(crate) struct Load {
     pub(crate) cpu: usize,
     pub(crate) keys: Option<u64>,
 }
 
 impl Load {
-    /// Sends `requests` commands and returns how many were answered per second.
+    /// Sends `requests` commands and returns the number of replies per second.
     pub(crate) fn run(&self, server: &Server, cell: Cell, requests: u64) -> Result<f64> {
-        // `timeout` passes TERM on to redis-benchmark.
+        // `timeout` forwards TERM to redis-benchmark.
         let mut command = pinned::command(self.cpu, "TERM", &self.command_line(server, cell, requests));
         let output = command.output()?;
         let text = String::from_utf8_lossy(&output.stdout);
@@ -43,7 +43,7 @@ impl Load {
             line.push_str(&format!(" -r {keys}"));
         }
         line.push_str(&match cell.command {
-            // It has no test of its own.
+            // redis-benchmark has no test of this name.
             "XADD" => format!(" XADD events * value {}", "x".repeat(VALUE_BYTES as usize)),
             _ => format!(" -t {test}"),
         });
@@ -51,11 +51,11 @@ impl Load {
     }
 }
 
-/// The second column of `"GET","123456.78","0.203",…`.
+/// Parses the second column of `"GET","123456.78","0.203",…`.
 fn commands_per_second(csv: &str, command: &str) -> Option<f64> {
     let mut rows = csv.lines().map(|line| line.split(',').map(|cell| cell.trim_matches('"')));
-    let is_of = |name: &str| name.split(' ').next() == Some(command);
-    let mut row = rows.find_map(|mut row| row.next().is_some_and(is_of).then_some(row))?;
+    let is_command = |name: &str| name.split(' ').next() == Some(command);
+    let mut row = rows.find_map(|mut row| row.next().is_some_and(is_command).then_some(row))?;
     row.next()?.parse().ok()
 }
 
@@ -73,7 +73,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_figure_is_found_behind_the_headings() {
+    fn parses_the_row_of_a_command() {
         let csv = "\"test\",\"rps\",\"avg_latency_ms\"\n\"GET\",\"196850.39\",\"0.203\"\n";
         assert_eq!(commands_per_second(csv, "GET"), Some(196_850.39));
         assert_eq!(commands_per_second(csv, "SET"), None);

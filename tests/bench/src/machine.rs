@@ -1,25 +1,25 @@
-//! Where, and of what, the figures are.
+//! Describes the machine and the versions of the measured programs.
 
 use std::fs;
 use std::process::Command;
 
 use crate::Result;
 
-/// The last processor that this process may use: the first ones serve most interrupts.
+/// Returns the last CPU that this process may use, because the first ones serve most interrupts.
 pub(crate) fn last_cpu() -> Result<usize> {
     let status = fs::read_to_string("/proc/self/status")?;
     let allowed = status.lines().find_map(|line| line.strip_prefix("Cpus_allowed_list:"));
-    allowed.and_then(last_of_list).ok_or_else(|| "/proc/self/status names no processors".into())
+    allowed.and_then(last_of_list).ok_or_else(|| "/proc/self/status lists no CPUs".into())
 }
 
-/// `3`, from `0-1,3` or `2-3`.
+/// Returns `3` for `0-1,3` or `2-3`.
 fn last_of_list(list: &str) -> Option<usize> {
     list.trim().rsplit([',', '-']).next()?.parse().ok()
 }
 
-/// Processor and kernel.
+/// Describes the processor and the kernel.
 pub(crate) fn description() -> String {
-    // All of them, whichever this process may use.
+    // Counts all CPUs, including those that this process may not use.
     let info = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let cpus = info.lines().filter(|line| line.starts_with("processor")).count();
     let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
@@ -41,7 +41,7 @@ pub(crate) fn load_generator_version() -> String {
     first_line("redis-benchmark", &["--version"]).unwrap_or_else(|| "redis-benchmark".to_owned())
 }
 
-/// The version of this workspace, with the commit where git knows it.
+/// Returns the version of this workspace, with the commit if git reports one.
 pub(crate) fn source_version() -> String {
     let version = env!("CARGO_PKG_VERSION");
     let describe = ["-C", env!("CARGO_MANIFEST_DIR"), "describe", "--always", "--dirty=, changed"];
@@ -62,7 +62,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_last_processor_ends_the_list() {
+    fn last_cpu_of_a_list() {
         assert_eq!(["0-1\n", " 0-1,3", "5"].map(last_of_list), [Some(1), Some(3), Some(5)]);
         assert_eq!(last_of_list(""), None);
     }

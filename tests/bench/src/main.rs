@@ -1,6 +1,6 @@
-//! Puts `kv` beside Redis on this machine and prints what a command and a connection cost each of them.
+//! Compares `kv` with Redis on this machine: the cost of a command and of a connection.
 //!
-//! Run with `tests/bench/run`; `--help` lists the options. The table goes to stdout, progress to stderr.
+//! Run with `tests/bench/run`; `--help` lists the options. It prints the table to stdout and the progress to stderr.
 
 mod calls;
 mod crowd;
@@ -62,7 +62,8 @@ fn run(options: &Options) -> Result<()> {
     if options.proxy {
         let programs = options.proxies()?;
         print(&report::report(&programs, options, &proxy::figures(&programs, options)?))?;
-        let cached = Pair { baseline: Program::example("kv")?, subject: Program::example("readthrough")? };
+        let cached =
+            Pair { baseline: Program::workspace("kv")?, subject: Program::workspace("readthrough")? };
         return print(&report::report(&cached, options, &proxy::hits(&cached, options)?));
     }
     let programs = options.programs()?;

@@ -13,41 +13,41 @@ use crate::publish;
 use crate::throughput::Cell;
 
 pub(crate) const USAGE: &str = "\
-Puts kv beside Redis on this machine and prints what a command and a connection cost each of them.
+Compares kv with Redis on this machine: the cost of a command and of a connection.
 
 Usage: tests/bench/run [OPTIONS]
 
-  --quick         fewer and shorter rounds: half a minute, rough figures
-  --only NAME     only this (repeatable): set, get, set-1, get-16, … (1, 16, 64, 512), open, memory,
-                  publish, publish-200, publish-200-50, … (200, 1000; 1, 50), publish-memory, multi, tracked, tracked-1, tracked-16
-  --server PATH   another server in place of kv
-  --against PATH  another server in place of redis-server, such as kv before a change
-  --keys N        spread the commands over N random keys (redis-benchmark -r) instead of one
-  --latency N     instead, for N minutes, how long clients wait at half load
-  --calls         instead, what a call of jobs costs beside the same by lists of Redis, and by nats-server;
-                  with --latency, how long callers wait
-  --disk          instead, what a write costs that is on disk before it is answered: SET of kv-disk and XADD of
-                  collector beside redis-server
-  --proxy         instead, what a GET costs by way of balancer beside the same by twemproxy (nutcracker), both before one
-                  redis-server; and what a hit of readthrough costs beside a GET of kv
-  --cpu N         the processor that server and load generator share (default: the last one)
-  -h, --help      this text
+  --quick         run fewer and shorter rounds: half a minute, rough figures
+  --only NAME     run only this measurement (repeatable): set, get, set-1, get-16, … (1, 16, 64, 512),
+                  open, memory, publish, publish-200, publish-200-50, … (200, 1000; 1, 50), publish-memory,
+                  multi, tracked, tracked-1, tracked-16
+  --server PATH   measure another server in place of kv
+  --against PATH  compare with another server in place of redis-server, such as kv before a change
+  --keys N        spread the commands over N random keys (redis-benchmark -r) instead of one key
+  --latency N     measure only the latency at half load, for N minutes
+  --calls         measure only the calls of jobs, compared with Redis lists and with nats-server;
+                  with --latency, their latency
+  --disk          measure only durable writes: SET of kv-disk and XADD of collector, compared with redis-server
+  --proxy         measure only proxies: a GET through balancer, compared with twemproxy (nutcracker), and a
+                  cached GET of readthrough, compared with kv
+  --cpu N         the CPU that server and load generator share (default: the last one)
+  -h, --help      print this text
 ";
 
-/// What to measure, and how.
+/// The measurements to run, and their parameters.
 pub(crate) struct Options {
     pub(crate) quick: bool,
     pub(crate) keys: Option<u64>,
     pub(crate) cpu: usize,
-    /// For so many minutes, latencies alone.
+    /// Measure only latencies, for this number of minutes.
     pub(crate) latency: Option<u64>,
-    /// What calls cost, alone.
+    /// Measure only calls.
     pub(crate) calls: bool,
-    /// What it costs to have writes on disk, alone.
+    /// Measure only durable writes.
     pub(crate) disk: bool,
-    /// What it costs to be in front of another server, alone.
+    /// Measure only proxies.
     pub(crate) proxy: bool,
-    /// How many connections to open at once.
+    /// Number of connections to open at once.
     pub(crate) crowd: u64,
     only: Vec<String>,
     server: Option<String>,
@@ -96,16 +96,16 @@ impl Options {
         })
     }
 
-    /// Whether the measurement of this name was asked for: `set` stands for `set-1`, `set-16` and so on.
-    pub(crate) fn wants(&self, name: &str) -> bool {
-        self.only.is_empty() || self.only.iter().any(|only| stands_for(only, name))
+    /// Returns whether the measurement `name` is selected. `set` selects `set-1`, `set-16` and so on.
+    pub(crate) fn selects(&self, name: &str) -> bool {
+        self.only.is_empty() || self.only.iter().any(|only| selects(only, name))
     }
 
     pub(crate) fn programs(&self) -> Result<Pair<Program>> {
         self.pair("redis-server", "kv")
     }
 
-    /// `kv-disk`, beside a server that can do the same.
+    /// Returns `kv-disk` and `redis-server` with durable writes.
     pub(crate) fn on_disk(&self) -> Result<Pair<Program>> {
         let mut programs = self.pair("redis-server", "kv-disk")?;
         if programs.baseline.is_redis() {
@@ -114,43 +114,43 @@ impl Options {
         Ok(programs)
     }
 
-    /// An example beside another server, unless the command line says otherwise.
-    fn pair(&self, baseline: &str, example: &str) -> Result<Pair<Program>> {
+    /// Returns a program of this workspace and its baseline, unless the command line names others.
+    fn pair(&self, baseline: &str, subject: &str) -> Result<Pair<Program>> {
         let baseline = Program::find(self.against.as_deref().unwrap_or(baseline))?;
         let subject = match &self.server {
             Some(path) => Program::find(path)?,
-            None => Program::example(example)?,
+            None => Program::workspace(subject)?,
         };
-        Ok(Pair { baseline, subject }.told_apart())
+        Ok(Pair { baseline, subject }.with_distinct_labels())
     }
 
-    /// `collector`, unless another server is put in the place of examples.
+    /// Returns `collector`, or `None` if the command line names another server to measure.
     pub(crate) fn collector(&self) -> Result<Option<Program>> {
-        if self.server.is_some() { Ok(None) } else { Program::example("collector").map(Some) }
+        if self.server.is_some() { Ok(None) } else { Program::workspace("collector").map(Some) }
     }
 
-    /// `balancer`, beside another proxy.
+    /// Returns `balancer` and twemproxy.
     pub(crate) fn proxies(&self) -> Result<Pair<Program>> {
         self.pair("nutcracker", "balancer")
     }
 
-    /// `jobs`, beside each of those that can do the same.
+    /// Returns `jobs` with each server that offers a similar exchange.
     pub(crate) fn exchanges(&self) -> Result<Vec<Pair<Program>>> {
         let others = ["redis-server", "nats-server"];
-        let most = if self.against.is_some() { 1 } else { others.len() };
-        others[..most].iter().map(|other| self.pair(other, "jobs")).collect()
+        let count = if self.against.is_some() { 1 } else { others.len() };
+        others[..count].iter().map(|other| self.pair(other, "jobs")).collect()
     }
 
     pub(crate) fn rounds(&self) -> usize {
         if self.quick { 3 } else { 7 }
     }
 
-    /// How long a round of one server and one command takes, as Redis does it.
+    /// Returns the duration of a round of one server and one command. The baseline's speed determines its size.
     pub(crate) fn round_time(&self) -> Duration {
         Duration::from_millis(if self.quick { 250 } else { 700 })
     }
 
-    /// How long used connections are left alone before their memory is read again.
+    /// Returns the idle time of used connections before the second reading of their memory.
     pub(crate) fn rest(&self) -> Duration {
         Duration::from_secs(if self.quick { 5 } else { 20 })
     }
@@ -175,17 +175,17 @@ fn number(option: &str, word: Option<String>) -> Result<u64> {
 fn known_name(name: String) -> Result<String> {
     let cells = Cell::all().map(|cell| cell.name());
     let publish = publish::Cell::all().map(|cell| cell.name());
-    let others = [crowd::OPEN, crowd::MEMORY, publish::LISTENING, keys::MULTI].map(str::to_owned);
+    let others = [crowd::OPEN, crowd::MEMORY, publish::MEMORY, keys::MULTI].map(str::to_owned);
     let tracked = keys::DEPTHS.map(keys::tracked_name);
     let mut known = cells.chain(publish).chain(others).chain(tracked);
-    if known.any(|candidate| stands_for(&name, &candidate)) {
+    if known.any(|candidate| selects(&name, &candidate)) {
         Ok(name)
     } else {
-        Err(format!("nothing to measure is named '{name}'; --help lists the names").into())
+        Err(format!("unknown measurement '{name}'; --help lists the names").into())
     }
 }
 
-fn stands_for(only: &str, name: &str) -> bool {
+fn selects(only: &str, name: &str) -> bool {
     name.strip_prefix(only).is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
 }
 
@@ -198,21 +198,21 @@ mod tests {
     }
 
     #[test]
-    fn a_command_stands_for_all_its_pipelines() -> Result<()> {
+    fn a_command_selects_all_its_pipelines() -> Result<()> {
         let options = parse("--only=get --only set-1")?;
-        let wanted = ["get-1", "get-512", "set-1", "set-16", "memory"].map(|name| options.wants(name));
-        assert_eq!(wanted, [true, true, true, false, false]);
+        let selected = ["get-1", "get-512", "set-1", "set-16", "memory"].map(|name| options.selects(name));
+        assert_eq!(selected, [true, true, true, false, false]);
         Ok(())
     }
 
     #[test]
-    fn everything_is_wanted_unless_something_is_named() -> Result<()> {
-        assert!(parse("--quick")?.wants("memory"));
+    fn all_measurements_are_selected_by_default() -> Result<()> {
+        assert!(parse("--quick")?.selects("memory"));
         Ok(())
     }
 
     #[test]
-    fn mistakes_are_told() {
+    fn invalid_options_are_errors() {
         for line in ["--only ge", "--only", "--keys many", "--fast", "stray"] {
             assert!(parse(line).is_err(), "{line}");
         }

@@ -1,36 +1,37 @@
-//! What the kernel tells about a process.
+//! Reads the CPU time and memory of a process from `/proc`.
 
 use std::fs;
 
 use crate::Result;
 
-/// The processor time of all threads, user and system. `schedstat` counts nanoseconds, where `stat` has ticks
-/// of 10 ms.
+/// Returns the CPU time of all threads, user and system.
+///
+/// `schedstat` counts nanoseconds, whereas `stat` counts ticks of 10 ms.
 pub(crate) fn cpu_nanoseconds(pid: u32) -> Result<u64> {
     let threads = fs::read_dir(format!("/proc/{pid}/task"))?.filter_map(|entry| entry.ok());
-    // A thread may end between being listed and being read.
+    // Skips a thread that ends between the listing and the reading.
     let texts = threads.filter_map(|thread| fs::read_to_string(thread.path().join("schedstat")).ok());
     match texts.filter_map(|text| first_number(&text)).sum() {
-        0 => Err(format!("/proc/{pid}/task/*/schedstat tells nothing").into()),
+        0 => Err(format!("/proc/{pid}/task/*/schedstat reports no CPU time").into()),
         nanoseconds => Ok(nanoseconds),
     }
 }
 
-/// The resident memory.
+/// Returns the resident memory.
 pub(crate) fn resident_kib(pid: u32) -> Result<u64> {
     field(&format!("/proc/{pid}/status"), "VmRSS:")
 }
 
-/// How many descriptors this process, and so each server that it starts, may have.
+/// Returns the descriptor limit of this process, which the servers inherit.
 pub(crate) fn descriptor_limit() -> u64 {
-    // Where there is no number, there is the word "unlimited".
+    // Without a limit, the field is the word "unlimited".
     field("/proc/self/limits", "Max open files").unwrap_or(u64::MAX)
 }
 
 fn field(path: &str, name: &str) -> Result<u64> {
     let text = fs::read_to_string(path).map_err(|error| format!("{path}: {error}"))?;
     let line = text.lines().find_map(|line| line.strip_prefix(name));
-    line.and_then(first_number).ok_or_else(|| format!("{path} has no number for '{name}'").into())
+    line.and_then(first_number).ok_or_else(|| format!("{path}: no number in the field '{name}'").into())
 }
 
 fn first_number(text: &str) -> Option<u64> {

@@ -1,4 +1,4 @@
-//! The servers that can be measured, and how each is started.
+//! The measurable servers and their command lines.
 
 use std::env;
 use std::iter;
@@ -10,26 +10,28 @@ use crate::Result;
 use crate::figure::Pair;
 use crate::machine;
 
-/// Nothing is kept on disk. The backlog is that of thegiant: with Redis' own 511 the kernel drops connections
-/// when thousands come at once, and the time to open them would be that of the retransmits.
+/// Settings of Redis without persistence, and with thegiant's backlog.
+///
+/// With Redis' default backlog of 511, the kernel drops connections when thousands arrive at once. The
+/// measurement would then show the time of the retransmits.
 pub(crate) const REDIS_SETTINGS: &str = "--save '' --appendonly no --maxclients 20000 --tcp-backlog 4096";
 
 /// A server program.
 #[derive(Clone)]
 pub(crate) struct Program {
     path: String,
-    /// What the table's column is headed.
+    /// The heading of the table's column.
     pub(crate) label: String,
-    /// The label with what is known of its version.
+    /// The label with the version, if known.
     pub(crate) version: String,
     pub(crate) dialect: Dialect,
-    /// What it is told beside its address.
+    /// Further command line words besides the address.
     pub(crate) settings: String,
-    /// Where it listens, if it has been told by another way than its command line.
+    /// The listening address, if a configuration file sets it.
     pub(crate) address: Option<SocketAddr>,
 }
 
-/// Whose command line a program understands.
+/// The style of a program's command line.
 #[derive(Clone, Copy, PartialEq)]
 pub(crate) enum Dialect {
     Redis,
@@ -39,7 +41,7 @@ pub(crate) enum Dialect {
 }
 
 impl Program {
-    /// A server by its path, or by its name alone where that is on the `PATH`.
+    /// Finds a server by its path, or by its name on the `PATH`.
     pub(crate) fn find(path: &str) -> Result<Program> {
         let label = file_name(path);
         let dialect = Dialect::of(&label);
@@ -51,25 +53,25 @@ impl Program {
         Ok(Program { path: path.to_owned(), label, version, dialect, settings, address: None })
     }
 
-    /// The example that `tests/bench/run` has built next to this driver.
-    pub(crate) fn example(name: &str) -> Result<Program> {
+    /// Returns a program of this workspace, which `tests/bench/run` has built next to this driver.
+    pub(crate) fn workspace(name: &str) -> Result<Program> {
         let path = env::current_exe()?.with_file_name(name);
         let program = Program::find(&path.to_string_lossy())?;
         Ok(Program { version: format!("{name} {}", machine::source_version()), ..program })
     }
 
-    /// Told this, beside its address.
+    /// Replaces the settings.
     pub(crate) fn with(self, settings: String) -> Program {
         Program { settings, ..self }
     }
 
-    /// Told where to listen by its settings.
+    /// Sets the address that the settings already contain.
     pub(crate) fn at(self, address: SocketAddr) -> Program {
         Program { address: Some(address), ..self }
     }
 
-    /// Whether it is no build of ours, which targets are about.
-    pub(crate) fn is_another(&self) -> bool {
+    /// Returns whether the program is not part of this workspace. Ratio targets compare with foreign programs.
+    pub(crate) fn is_foreign(&self) -> bool {
         self.dialect != Dialect::Giant
     }
 
@@ -77,7 +79,7 @@ impl Program {
         self.dialect == Dialect::Redis
     }
 
-    /// The words that start this server on an address.
+    /// Returns the command line that starts this server on an address.
     pub(crate) fn command_line(&self, address: SocketAddr) -> Vec<String> {
         let (ip, port, settings) = (address.ip(), address.port(), &self.settings);
         let line = match self.dialect {
@@ -102,8 +104,8 @@ impl Dialect {
 }
 
 impl Pair<Program> {
-    /// Two builds of one program get labels that differ.
-    pub(crate) fn told_apart(mut self) -> Pair<Program> {
+    /// Distinguishes two builds of the same program by their labels.
+    pub(crate) fn with_distinct_labels(mut self) -> Pair<Program> {
         if self.baseline.label == self.subject.label {
             self.baseline.label.push_str(" before");
             self.subject.label.push_str(" after");
@@ -112,7 +114,7 @@ impl Pair<Program> {
     }
 }
 
-/// A word as the shell would hand it over: `''` is an empty one.
+/// Removes the quotes of a word, as a shell does. `''` becomes an empty word.
 fn unquoted(word: &str) -> String {
     word.trim_matches('\'').to_owned()
 }
@@ -122,10 +124,10 @@ fn file_name(path: &str) -> String {
     name.to_string_lossy().into_owned()
 }
 
-/// `7.0.15`, from `Redis server v=7.0.15 sha=…`.
+/// Returns `7.0.15` for `Redis server v=7.0.15 sha=…`.
 fn redis_version(path: &str) -> Result<String> {
     let output = Command::new(path).arg("--version").output();
-    let output = output.map_err(|error| format!("{path} cannot be started: {error}"))?;
+    let output = output.map_err(|error| format!("cannot start {path}: {error}"))?;
     let text = String::from_utf8_lossy(&output.stdout);
     let version = text.split_whitespace().find_map(|word| word.strip_prefix("v="));
     Ok(version.unwrap_or("of unknown version").to_owned())

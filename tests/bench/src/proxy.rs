@@ -1,5 +1,4 @@
-//! What it costs to be in front of another server: `balancer` beside twemproxy, and what `readthrough` has in its memory
-//! beside `kv`.
+//! Measures proxies: `balancer` compared with twemproxy, and cached values of `readthrough` compared with `kv`.
 
 use std::env;
 use std::fs;
@@ -16,62 +15,62 @@ use crate::program::{Dialect, Program};
 use crate::server::{Server, free_address};
 use crate::throughput::{self, Cell};
 
-/// The part of twemproxy's processor time that a GET may cost by its depth.
-const THROUGH: [(u64, f64); 3] = [(1, 0.8), (16, 0.45), (64, 0.45)];
+/// Pipeline depths, each with the maximum CPU time of a GET, relative to twemproxy.
+const DEPTHS: [(u64, f64); 3] = [(1, 0.8), (16, 0.45), (64, 0.45)];
 
-/// The part of the processor time of a GET of `kv` that a hit may cost.
+/// Maximum CPU time of a cache hit, relative to a GET of `kv`.
 const HIT: f64 = 1.3;
 const HIT_DEPTHS: [u64; 4] = [1, 16, 64, 512];
 
-/// So many connections to the server do ten thousand clients share.
+/// Number of upstream connections that ten thousand clients share.
 const CONNECTIONS: u64 = 8;
 
-/// Commands of ten thousand clients that ask as fast as they can.
+/// Number of commands that ten thousand clients send at full speed.
 const CROWDED: u64 = 300_000;
 const CROWDED_ROUNDS: usize = 3;
 
-/// A GET by way of each, which have the same server behind them; and what ten thousand clients are to them.
+/// Measures a GET through each proxy to the same server, and ten thousand clients of each proxy.
 pub(crate) fn figures(programs: &Pair<Program>, options: &Options) -> Result<Vec<Figure>> {
     let upstream = Server::start(&Program::find("redis-server")?, options.cpu)?;
     let folder = Folder::new()?;
-    let told = programs.try_map(|program| folder.in_front_of(program, &upstream, 1))?;
-    let cells = THROUGH.map(|(pipeline, _)| Cell { command: "GET", pipeline });
+    let configured = programs.try_map(|program| folder.in_front_of(program, &upstream, 1))?;
+    let cells = DEPTHS.map(|(pipeline, _)| Cell { command: "GET", pipeline });
     let mut figures = Vec::new();
-    for (series, (_, target)) in throughput::measure(&told, options, &cells)?.iter().zip(THROUGH) {
-        let title = format!("{} by way of each", series.cell.title());
+    for (series, (_, target)) in throughput::measure(&configured, options, &cells)?.iter().zip(DEPTHS) {
+        let title = format!("{} through the proxy", series.cell.title());
         figures.push(series.cpu_figure(&title, Some(Limit::Ratio(target))));
         figures.push(series.speed_figure(&title));
     }
-    let told = programs.try_map(|program| folder.in_front_of(program, &upstream, CONNECTIONS))?;
-    figures.extend(crowd::memory_figures(&told, options)?);
-    let told = programs.try_map(|program| folder.in_front_of(program, &upstream, CONNECTIONS))?;
-    let servers = told.try_map(|program| Server::start(program, options.cpu))?;
+    let configured = programs.try_map(|program| folder.in_front_of(program, &upstream, CONNECTIONS))?;
+    figures.extend(crowd::memory_figures(&configured, options)?);
+    let configured = programs.try_map(|program| folder.in_front_of(program, &upstream, CONNECTIONS))?;
+    let servers = configured.try_map(|program| Server::start(program, options.cpu))?;
     let mut rounds = Vec::new();
     for round in 1..=CROWDED_ROUNDS {
         eprintln!("many clients: round {round} of {CROWDED_ROUNDS}");
         rounds.push(servers.try_map(|server| p99(server.address(), options))?);
     }
-    let name = format!("GET of {} clients as fast as they can: ms, p99", options.crowd);
+    let name = format!("GET of {} clients at full speed: ms, p99", options.crowd);
     figures.push(Figure { name, rounds, decimals: 1, target: None });
     Ok(figures)
 }
 
-/// A GET of what is in memory.
+/// Measures a GET of a cached value.
 pub(crate) fn hits(programs: &Pair<Program>, options: &Options) -> Result<Vec<Figure>> {
     let folder = Folder::new()?;
     let database = folder.0.join("hits.db");
-    let told = Pair {
+    let configured = Pair {
         baseline: programs.baseline.clone(),
         subject: programs.subject.clone().with(format!("--database sqlite:{}", database.display())),
     };
     let cells = HIT_DEPTHS.map(|pipeline| Cell { command: "GET", pipeline });
-    let series = throughput::measure(&told, options, &cells)?;
+    let series = throughput::measure(&configured, options, &cells)?;
     let figure =
         |series: &throughput::Series| series.cpu_figure(&series.cell.title(), Some(Limit::OwnRatio(HIT)));
     Ok(series.iter().map(figure).collect())
 }
 
-/// What redis-benchmark says that one of a hundred of very many clients has waited, in milliseconds.
+/// Returns redis-benchmark's 99th percentile of the latency with many clients, in milliseconds.
 fn p99(address: SocketAddr, options: &Options) -> Result<f64> {
     let (ip, port, clients) = (address.ip(), address.port(), options.crowd);
     let line =
@@ -87,7 +86,7 @@ fn p99(address: SocketAddr, options: &Options) -> Result<f64> {
         .ok_or_else(|| format!("redis-benchmark failed: {}", String::from_utf8_lossy(&output.stderr)).into())
 }
 
-/// Where files are kept for as long as it is measured.
+/// A temporary folder. Dropping it removes it.
 struct Folder(PathBuf);
 
 impl Folder {
@@ -97,11 +96,11 @@ impl Folder {
         Ok(Folder(path))
     }
 
-    /// The proxy, told which server is behind it.
+    /// Returns the proxy, configured for the upstream server.
     fn in_front_of(&self, program: &Program, upstream: &Server, connections: u64) -> Result<Program> {
-        let behind = upstream.address();
+        let upstream = upstream.address();
         if program.dialect != Dialect::Twemproxy {
-            return Ok(program.clone().with(format!("--connections {connections} {behind}")));
+            return Ok(program.clone().with(format!("--connections {connections} {upstream}")));
         }
         let (address, stats) = (free_address()?, free_address()?.port());
         let file = self.0.join(address.port().to_string());
@@ -109,7 +108,7 @@ impl Folder {
             &file,
             format!(
                 "measured:\n  listen: {address}\n  redis: true\n  hash: fnv1a_64\n  distribution: ketama\n  \
-                 backlog: 4096\n  server_connections: {connections}\n  servers:\n   - {behind}:1\n"
+                 backlog: 4096\n  server_connections: {connections}\n  servers:\n   - {upstream}:1\n"
             ),
         )?;
         let settings = format!("-c {} -s {stats} -a 127.0.0.1", file.display());
@@ -119,7 +118,7 @@ impl Folder {
 
 impl Drop for Folder {
     fn drop(&mut self) {
-        // What is left behind is in a folder that is cleaned now and then.
+        // A leftover folder is harmless: it is in the system's temporary folder.
         let _ = fs::remove_dir_all(&self.0);
     }
 }

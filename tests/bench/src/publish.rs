@@ -1,7 +1,8 @@
-//! What it costs to tell many: processor time per delivery of a message.
+//! Measures publish/subscribe: CPU time per delivery of a message.
 //!
-//! One client publishes, the others have subscribed. It sends a message, or some at once, when all have the ones before;
-//! so nothing is delivered together that was not sent together. All of them are this one thread.
+//! One client publishes one or more messages at once, and all other clients are subscribers. It publishes
+//! again when all subscribers have the previous messages, so the server cannot merge separate messages into
+//! one write. One thread runs all clients.
 
 use std::io::{Read, Write};
 use std::net::{self, SocketAddr};
@@ -23,11 +24,11 @@ use crate::wire;
 const SUBSCRIBERS: [usize; 2] = [200, 1000];
 const DEPTHS: [usize; 2] = [1, 50];
 
-/// The name of the memory of subscribers on the command line.
-pub(crate) const LISTENING: &str = "publish-memory";
+/// Name of the measurement of the subscribers' memory on the command line.
+pub(crate) const MEMORY: &str = "publish-memory";
 
-/// KiB that a client may take that has subscribed.
-const SUBSCRIBED: f64 = 2.0;
+/// Maximum memory of a subscriber, in KiB.
+const MAX_KIB: f64 = 2.0;
 
 const PILOT: Duration = Duration::from_millis(100);
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -35,7 +36,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 const SUBSCRIBE: &str = "SUBSCRIBE news\r\n";
 const SUBSCRIBED_REPLY: &str = "*3\r\n$9\r\nsubscribe\r\n$4\r\nnews\r\n:1\r\n";
 
-/// So many subscribers, and so many messages at once.
+/// One number of subscribers and one number of messages at once.
 #[derive(Clone, Copy)]
 pub(crate) struct Cell {
     subscribers: usize,
@@ -48,12 +49,12 @@ impl Cell {
         SUBSCRIBERS.into_iter().flat_map(depths)
     }
 
-    /// Its name on the command line.
+    /// Returns the name of the measurement on the command line.
     pub(crate) fn name(self) -> String {
         format!("publish-{}-{}", self.subscribers, self.depth)
     }
 
-    /// The part of Redis' processor time that a delivery may cost.
+    /// Returns the maximum CPU time of a delivery, relative to Redis.
     fn target(self) -> Limit {
         Limit::Ratio(if self.depth == 1 { 0.95 } else { 0.75 })
     }
@@ -64,17 +65,17 @@ impl Cell {
     }
 }
 
-/// The figures of published messages, as far as they were asked for.
+/// Runs the selected measurements.
 pub(crate) fn figures(programs: &Pair<Program>, options: &Options) -> Result<Vec<Figure>> {
-    pinned::stay(options.cpu)?;
-    let cells = Cell::all().filter(|cell| options.wants(&cell.name()));
+    pinned::pin_driver(options.cpu)?;
+    let cells = Cell::all().filter(|cell| options.selects(&cell.name()));
     let mut figures = cells.map(|cell| costs(programs, options, cell)).collect::<Result<Vec<_>>>()?;
-    if options.wants(LISTENING) {
+    if options.selects(MEMORY) {
         figures.push(Figure {
-            name: "KiB per connection that has subscribed".to_owned(),
-            rounds: vec![programs.try_map(|program| crowd::waiting_kib(program, options, SUBSCRIBE))?],
+            name: "KiB per subscriber".to_owned(),
+            rounds: vec![programs.try_map(|program| crowd::kib_after(program, options, SUBSCRIBE))?],
             decimals: 2,
-            target: Some(Limit::Value(SUBSCRIBED)),
+            target: Some(Limit::Value(MAX_KIB)),
         });
     }
     Ok(figures)
@@ -84,8 +85,8 @@ fn costs(programs: &Pair<Program>, options: &Options, cell: Cell) -> Result<Figu
     let servers = programs.try_map(|program| Server::start(program, options.cpu))?;
     let Pair { mut baseline, mut subject } =
         servers.try_map(|server| Audience::connect(server.address(), cell.subscribers))?;
-    baseline.tell(cell.depth, PILOT)?;
-    subject.tell(cell.depth, PILOT)?;
+    baseline.publish(cell.depth, PILOT)?;
+    subject.publish(cell.depth, PILOT)?;
     let mut rounds = Vec::new();
     for round in 1..=options.rounds() {
         eprintln!("{}: round {round} of {}", cell.name(), options.rounds());
@@ -99,11 +100,11 @@ fn costs(programs: &Pair<Program>, options: &Options, cell: Cell) -> Result<Figu
 
 fn sample(server: &Server, audience: &mut Audience, cell: Cell, options: &Options) -> Result<f64> {
     let before = server.cpu_nanoseconds()?;
-    let deliveries = audience.tell(cell.depth, options.round_time())?;
+    let deliveries = audience.publish(cell.depth, options.round_time())?;
     Ok(server.cpu_nanoseconds()?.saturating_sub(before) as f64 / deliveries as f64)
 }
 
-/// Who publishes, and those who listen.
+/// The publisher and the subscribers.
 struct Audience {
     poll: Poll,
     events: Events,
@@ -122,38 +123,38 @@ impl Audience {
                 stream.write_all(SUBSCRIBE.as_bytes())?;
                 stream.read_exact(&mut [0; SUBSCRIBED_REPLY.len()])?;
             }
-            streams.push(wire::watched(stream, &poll, index)?);
+            streams.push(wire::register(stream, &poll, index)?);
         }
         Ok(Audience { poll, events: Events::with_capacity(1024), streams })
     }
 
-    /// Publishes for this time, so many messages at once. Returns how many were delivered.
-    fn tell(&mut self, depth: usize, time: Duration) -> Result<usize> {
+    /// Publishes `depth` messages at once, repeatedly for this time. Returns the number of deliveries.
+    fn publish(&mut self, depth: usize, time: Duration) -> Result<usize> {
         let message = "x".repeat(VALUE_BYTES as usize);
-        let publish =
+        let request =
             format!("*3\r\n$7\r\nPUBLISH\r\n$4\r\nnews\r\n${VALUE_BYTES}\r\n{message}\r\n").repeat(depth);
         let subscribers = self.streams.len() - 1;
         let delivery = format!("*3\r\n$7\r\nmessage\r\n$4\r\nnews\r\n${VALUE_BYTES}\r\n{message}\r\n").len();
         let reply = format!(":{subscribers}\r\n").len();
         let (started, mut delivered) = (Instant::now(), 0);
         while started.elapsed() < time {
-            self.streams[0].write_all(publish.as_bytes())?;
+            self.streams[0].write_all(request.as_bytes())?;
             self.read(depth * (reply + subscribers * delivery))?;
             delivered += depth * subscribers;
         }
         Ok(delivered)
     }
 
-    /// Reads so many bytes, of all together.
+    /// Reads `missing` bytes in total from all connections.
     fn read(&mut self, mut missing: usize) -> Result<()> {
         while missing > 0 {
             self.poll.poll(&mut self.events, Some(PATIENCE))?;
             if self.events.is_empty() {
-                return Err("a message is not delivered".into());
+                return Err("timeout: a message was not delivered".into());
             }
             for event in &self.events {
                 wire::read_all(&mut self.streams[event.token().0], |read| {
-                    missing = missing.checked_sub(read.len()).ok_or("more than was to be delivered")?;
+                    missing = missing.checked_sub(read.len()).ok_or("received more bytes than expected")?;
                     Ok(())
                 })?;
             }

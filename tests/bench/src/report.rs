@@ -1,4 +1,4 @@
-//! The Markdown that is printed.
+//! Renders the figures as Markdown.
 
 use crate::crowd::{OPEN_ROUNDS, WANTED};
 use crate::figure::{Figure, Limit, Pair, median};
@@ -30,9 +30,9 @@ fn description(program: &Program) -> String {
 fn method(options: &Options) -> String {
     if options.calls {
         return format!(
-            "Calls: connections of one thread, {VALUE_BYTES}-byte jobs and results, what is answered and what is asked next \
-             in one write; server and load generator share CPU {}; CPU time is the server's, user and system. Medians of {} \
-             alternating rounds of {} s, in brackets the lowest and the highest ratio of a round.",
+            "Calls: all connections in one thread, {VALUE_BYTES}-byte jobs and results, a reply and the next request in one \
+            write; server and load generator share CPU {}; CPU time is the server's, user and system. Medians of {} \
+            alternating rounds of {} s, in brackets the lowest and the highest ratio of a round.",
             options.cpu,
             options.rounds(),
             options.round_time().as_secs_f64(),
@@ -59,21 +59,21 @@ fn connections(options: &Options) -> String {
         _ => " (the descriptor limit allows no more)",
     };
     format!(
-        "Connections: {size}{reason}, opened {OPEN_ROUNDS} times; memory, read once, is what is resident beyond the \
-         server's without them."
+        "Connections: {size}{reason}, opened {OPEN_ROUNDS} times; memory, read once, is the growth of the server's \
+        resident memory."
     )
 }
 
 fn table(programs: &Pair<Program>, figures: &[Figure]) -> Vec<String> {
     let Pair { baseline, subject } = programs.map(|program| program.label.as_str());
     let headings = format!("| | {baseline} | {subject} | ratio | target |");
-    let rows = figures.iter().map(|figure| row(figure, programs.baseline.is_another()));
+    let rows = figures.iter().map(|figure| row(figure, programs.baseline.is_foreign()));
     [headings, "| --- | ---: | ---: | ---: | --- |".to_owned()].into_iter().chain(rows).collect()
 }
 
-fn row(figure: &Figure, beside_another: bool) -> String {
+fn row(figure: &Figure, against_foreign: bool) -> String {
     let Pair { baseline, subject } = figure.medians().map(|&value| grouped(value, figure.decimals));
-    let (name, ratio, target) = (&figure.name, ratio(figure), target(figure, beside_another));
+    let (name, ratio, target) = (&figure.name, ratio(figure), target(figure, against_foreign));
     format!("| {name} | {baseline} | {subject} | {ratio} | {target} |")
 }
 
@@ -86,10 +86,12 @@ fn ratio(figure: &Figure) -> String {
     }
 }
 
-/// The target and whether it is met. Those that are parts of Redis' figure mean nothing beside another server.
-fn target(figure: &Figure, beside_another: bool) -> String {
+/// Returns the target and whether the figure meets it.
+///
+/// Ratio targets do not apply if the baseline is also a build of this workspace.
+fn target(figure: &Figure, against_foreign: bool) -> String {
     let (unit, applies) = match figure.target {
-        Some(Limit::Ratio(_)) => ("x", beside_another),
+        Some(Limit::Ratio(_)) => ("x", against_foreign),
         Some(Limit::OwnRatio(_)) => ("x", true),
         _ => ("", true),
     };
@@ -100,7 +102,7 @@ fn target(figure: &Figure, beside_another: bool) -> String {
     }
 }
 
-/// A number with its thousands apart.
+/// Formats a number with thousands separators.
 fn grouped(value: f64, decimals: usize) -> String {
     let text = format!("{value:.decimals$}");
     let (whole, fraction) = text.split_at(text.find('.').unwrap_or(text.len()));
@@ -120,7 +122,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn thousands_stand_apart() {
+    fn thousands_have_separators() {
         let texts = [grouped(7.0, 0), grouped(1234.5, 2), grouped(123456.0, 0), grouped(-123456.0, 0)];
         assert_eq!(texts, ["7", "1,234.50", "123,456", "-123,456"]);
     }

@@ -1,4 +1,4 @@
-//! What a command costs: processor time and commands per second.
+//! Measures the cost of a command: CPU time and commands per second.
 
 use crate::Result;
 use crate::figure::{Figure, Limit, Pair};
@@ -10,7 +10,7 @@ use crate::server::Server;
 const COMMANDS: [&str; 2] = ["SET", "GET"];
 const PIPELINES: [u64; 4] = [1, 16, 64, 512];
 
-/// Commands of a run that only prepares.
+/// Number of commands of a warm-up run.
 const PILOT: u64 = 20_000;
 
 /// One command at one depth of pipelining.
@@ -26,7 +26,7 @@ impl Cell {
         COMMANDS.into_iter().flat_map(pipelines)
     }
 
-    /// Its name on the command line.
+    /// Returns the name of the measurement on the command line.
     pub(crate) fn name(self) -> String {
         format!("{}-{}", self.command.to_lowercase(), self.pipeline)
     }
@@ -38,12 +38,12 @@ impl Cell {
         }
     }
 
-    /// `requests`, rounded up to what is sent exactly: redis-benchmark only sends whole pipelines.
+    /// Rounds `requests` up to a multiple of the pipeline, because redis-benchmark only sends whole pipelines.
     fn whole(self, requests: u64) -> u64 {
         requests.next_multiple_of(self.pipeline)
     }
 
-    /// The part of Redis' processor time that a command may cost.
+    /// Returns the maximum CPU time of a command, relative to Redis.
     fn target(self) -> Limit {
         Limit::Ratio(match self.pipeline {
             1 => 0.90,
@@ -53,22 +53,22 @@ impl Cell {
     }
 }
 
-/// What one round of one server gave.
+/// The result of one round of one server.
 struct Sample {
     nanoseconds: f64,
     per_second: f64,
 }
 
-/// A cell with the requests of its rounds and what these gave.
+/// A cell with the size and the results of its rounds.
 pub(crate) struct Series {
     pub(crate) cell: Cell,
     requests: u64,
     samples: Vec<Pair<Sample>>,
 }
 
-/// Processor time of every cell that was asked for, then commands per second.
+/// Returns the CPU time of every selected cell, then its commands per second.
 pub(crate) fn figures(programs: &Pair<Program>, options: &Options) -> Result<Vec<Figure>> {
-    let cells: Vec<Cell> = Cell::all().filter(|cell| options.wants(&cell.name())).collect();
+    let cells: Vec<Cell> = Cell::all().filter(|cell| options.selects(&cell.name())).collect();
     if cells.is_empty() {
         return Ok(Vec::new());
     }
@@ -78,8 +78,10 @@ pub(crate) fn figures(programs: &Pair<Program>, options: &Options) -> Result<Vec
     Ok(cpu.chain(speed).collect())
 }
 
-/// A round is all cells, each on both servers one after the other: whatever disturbs the machine for a while
-/// then disturbs both alike, and its ratio is the round's own.
+/// Measures all cells in rounds.
+///
+/// Each round runs each cell on both servers, one after the other. A disturbance of the machine then affects
+/// both servers alike, and hardly changes the round's ratio.
 pub(crate) fn measure(programs: &Pair<Program>, options: &Options, cells: &[Cell]) -> Result<Vec<Series>> {
     let load = Load { cpu: options.cpu, keys: options.keys };
     let servers = programs.try_map(|program| Server::start(program, options.cpu))?;
@@ -97,14 +99,14 @@ pub(crate) fn measure(programs: &Pair<Program>, options: &Options, cells: &[Cell
     Ok(series)
 }
 
-/// Stores what GET will read; of random keys so many that all but one in a hundred are there.
+/// Stores the keys that GET reads. Five writes per random key leave fewer than 1 % of the keys missing.
 fn fill(server: &Server, load: &Load) -> Result<f64> {
     let cell = Cell { command: "SET", pipeline: 64 };
     let requests = 5 * load.keys.unwrap_or(0);
     load.run(server, cell, cell.whole(requests.max(PILOT)))
 }
 
-/// Warms both servers up and finds how many requests fill a round.
+/// Warms up both servers and determines the number of requests of a round.
 fn pilot(cell: Cell, servers: &Pair<Server>, load: &Load, options: &Options) -> Result<Series> {
     let speed = servers.try_map(|server| load.run(server, cell, cell.whole(PILOT)))?.baseline;
     let requests = (speed * options.round_time().as_secs_f64()) as u64;

@@ -1,4 +1,4 @@
-//! What all connections of the driver have in common, whatever they are for.
+//! Helpers for the driver's connections.
 
 use std::io::{ErrorKind, Read};
 use std::net;
@@ -8,21 +8,21 @@ use mio::{Interest, Poll, Token};
 
 use crate::Result;
 
-/// A request, as clients send it.
+/// Encodes a request.
 pub(crate) fn request(words: &[&str]) -> String {
     let words = words.iter().map(|word| format!("${}\r\n{word}\r\n", word.len()));
     format!("*{}\r\n", words.len()) + &words.collect::<String>()
 }
 
-/// A connection that is told of by this number when something has arrived.
-pub(crate) fn watched(stream: net::TcpStream, poll: &Poll, number: usize) -> Result<TcpStream> {
+/// Registers a connection for read events with the token `number`.
+pub(crate) fn register(stream: net::TcpStream, poll: &Poll, number: usize) -> Result<TcpStream> {
     stream.set_nonblocking(true)?;
     let mut stream = TcpStream::from_std(stream);
     poll.registry().register(&mut stream, Token(number), Interest::READABLE)?;
     Ok(stream)
 }
 
-/// Reads all that has arrived: it is not told of that again.
+/// Reads until the socket is empty. Events are edge-triggered, so unread data raises no further event.
 pub(crate) fn read_all(stream: &mut TcpStream, mut take: impl FnMut(&[u8]) -> Result<()>) -> Result<()> {
     let mut buffer = [0; 16 * 1024];
     loop {

@@ -241,6 +241,6 @@ impl Memory {
 pub(super) fn counts(client: &mut RawClient) -> Vec<String> {
     let info = client.ask(line("INFO persistence"));
     let text = String::from_utf8_lossy(&info).into_owned();
-    let is_count = |line: &&str| line.contains("group_commit") && !line.contains("usec");
+    let is_count = |line: &&str| line.contains("commit") && !line.contains("usec");
     text.lines().filter(is_count).map(str::to_owned).collect()
 }

@@ -115,7 +115,7 @@ fn a_stop_ends_it() {
     assert_eq!(client.reply(), "$1\r\na\r\n");
     wait_for_waiting(&mut other, "it", 1);
     served.stop().expect("it ends in order");
-    let stops = "-UNBLOCKED the server stops\r\n";
+    let stops = "-UNBLOCKED the server is shutting down\r\n";
     assert_eq!(client.rest(), format!("{stops}$1\r\nb\r\n{stops}{stops}"));
 }
 
@@ -126,7 +126,7 @@ fn what_is_given_up_is_an_error() {
     client.send(lines("AWAIT it \n SAY a"));
     wait_for_waiting(&mut other, "it", 1);
     assert_eq!(other.ask(line("FORGET it")), ":1\r\n");
-    assert_eq!(client.replies(2), "-ERR the command was given up unanswered\r\n$1\r\na\r\n");
+    assert_eq!(client.replies(2), "-ERR the command was dropped without a reply\r\n$1\r\na\r\n");
 }
 
 #[test]

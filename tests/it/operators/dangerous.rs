@@ -5,7 +5,7 @@ const NO_DEBUG: &str = "-ERR DEBUG command not allowed. If the enable-debug-comm
                         run it from a local connection, otherwise you need to set this option in the configuration \
                         file, and then restart the server.\r\n";
 const NO_SHUTDOWN: &str =
-    "-ERR SHUTDOWN is not allowed. Whoever runs this server can allow it, or stop it by a signal.\r\n";
+    "-ERR SHUTDOWN is not allowed. The operator can allow it, or stop the server with a signal.\r\n";
 
 #[test]
 fn they_are_refused_unless_they_are_allowed() {

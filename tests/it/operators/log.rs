@@ -33,8 +33,8 @@ fn the_log_tells_the_life_of_a_connection() {
     let mut expected = vec![
         format!("DEBUG connection opened {one}"),
         format!("INFO batch{{{one}}}: ONE"),
-        format!("INFO closed {one} error=Protocol error: invalid multibulk length"),
-        format!("DEBUG connection closed {one} reason=\"it has its last reply\""),
+        format!("INFO closed: protocol error {one} error=Protocol error: invalid multibulk length"),
+        format!("DEBUG connection closed {one} reason=\"the last reply was sent\""),
     ];
     assert_eq!(lines_of(&log, 4), expected);
 
@@ -47,7 +47,7 @@ fn the_log_tells_the_life_of_a_connection() {
     assert_eq!(killed.rest(), "");
     expected.push(format!("DEBUG connection opened {two}"));
     expected.push(format!("DEBUG connection opened {three}"));
-    expected.push(format!("DEBUG connection closed {two} reason=\"it was killed\""));
+    expected.push(format!("DEBUG connection closed {two} reason=\"the client was killed\""));
     assert_eq!(lines_of(&log, 7), expected);
     drop(client);
     expected.push(format!("DEBUG connection closed {three} reason=\"the client has left\""));
@@ -60,7 +60,7 @@ fn the_log_tells_the_life_of_a_connection() {
     assert_eq!(last.rest(), "");
     expected.push(format!("DEBUG connection opened {four}"));
     expected.push("INFO stopping clients=1".to_owned());
-    expected.push(format!("DEBUG connection closed {four} reason=\"the server stops\""));
+    expected.push(format!("DEBUG connection closed {four} reason=\"the server is shutting down\""));
     drop(last);
     assert_eq!(lines_of(&log, 11), expected);
 }

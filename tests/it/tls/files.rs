@@ -33,13 +33,19 @@ fn of_a_server() {
     for (certificate, key, what, path, why) in [
         ("/nowhere.crt", &*key, "certificate", "/nowhere.crt", "No such file"),
         (&certificate, "/nowhere.key", "key", "/nowhere.key", "No such file"),
-        (&empty, &key, "certificate", &empty, "it has none in the PEM format"),
-        (&key, &key, "certificate", &key, "it has none in the PEM format"),
-        (&nonsense, &key, "certificate", &nonsense, "it is not as the PEM format has it"),
-        (&half, &key, "certificate", &half, "it ends too early"),
-        (&certificate, &empty, "key", &empty, "it has none that can be read without a password"),
-        (&certificate, &encrypted, "key", &encrypted, "it has none that can be read without a password"),
-        (&certificate, &other, "key", &other, &format!("it is not that of the certificate {certificate}")),
+        (&empty, &key, "certificate", &empty, "no PEM certificate in the file"),
+        (&key, &key, "certificate", &key, "no PEM certificate in the file"),
+        (&nonsense, &key, "certificate", &nonsense, "the file is not valid PEM"),
+        (&half, &key, "certificate", &half, "the file is truncated"),
+        (&certificate, &empty, "key", &empty, "no unencrypted PEM key in the file"),
+        (&certificate, &encrypted, "key", &encrypted, "no unencrypted PEM key in the file"),
+        (
+            &certificate,
+            &other,
+            "key",
+            &other,
+            &format!("it does not belong to the certificate {certificate}"),
+        ),
         (&wrong, &key, "certificate", &wrong, "BadEncoding"),
         (&certificate, &wrong_key, "key", &wrong_key, ""),
     ] {
@@ -49,7 +55,7 @@ fn of_a_server() {
     }
     for (ca, why) in [
         ("/nowhere.crt", "No such file"),
-        (&*empty, "it has none in the PEM format"),
+        (&*empty, "no PEM certificate in the file"),
         (&wrong, "BadEncoding"),
     ] {
         let said = refusal(ServerTls::new(&certificate, &key).client_ca(ca));
@@ -73,11 +79,11 @@ fn of_a_client() {
     let said = tls("localhost:1", ClientTls::new().ca("/nowhere.crt"));
     assert!(said.starts_with("cannot use the certificate /nowhere.crt: No such file"), "{said}");
     let said = tls("localhost:1", ClientTls::new().ca(&authority.ca).certificate(&certificate, &certificate));
-    assert!(said.starts_with(&format!("cannot use the key {certificate}: it has none")), "{said}");
+    assert!(said.starts_with(&format!("cannot use the key {certificate}: no unencrypted")), "{said}");
     let said = tls("localhost:1", ClientTls::new().ca(&authority.ca).server_name("no name"));
-    assert_eq!(said, "\"no name\" is no name that a certificate could be for");
+    assert_eq!(said, "\"no name\" is not a valid TLS server name: use a host name or an IP address");
     let said = tls("unix:/run/redis.sock", ClientTls::new().ca(&authority.ca));
-    assert_eq!(said, "unix:/run/redis.sock cannot be reached by TLS (that is for HOST:PORT)");
+    assert_eq!(said, "cannot use TLS with unix:/run/redis.sock: TLS needs an address of the form HOST:PORT");
     for address in ["localhost:1", "10.0.0.7:1", "[::1]:1"] {
         let tls = ClientTls::new().ca(&authority.ca).certificate(&certificate, &key);
         assert!(Upstream::new(address).tls(tls).is_ok(), "{address}");

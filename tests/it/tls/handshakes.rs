@@ -36,7 +36,7 @@ fn first_line(log: &Log) -> String {
 }
 
 fn failure(reason: &str) -> String {
-    format!("INFO closed: its TLS handshake has failed error={reason}")
+    format!("INFO closed: the TLS handshake failed error={reason}")
 }
 
 #[track_caller]
@@ -52,7 +52,7 @@ fn of_a_client_that_does_not_speak_tls() {
     client.send(line("PING"));
     // What comes may be an alert, but it is no reply.
     assert!(!client.rest().starts_with(b"+"));
-    assert_eq!(first_line(&log), failure("it does not speak TLS"));
+    assert_eq!(first_line(&log), failure("the peer does not speak TLS"));
     assert_serves(&served, &authority);
     assert_eq!(log.lines().len(), 1);
 }
@@ -62,7 +62,7 @@ fn of_a_client_that_does_not_know_the_authority() {
     let [authority, other] = [(); 2].map(|()| Authority::new());
     let (served, log) = logged(authority.issue("localhost"), |server, tls| (server, tls));
     TlsClient::try_connect(served.address(), &other, None).err().expect("it is not trusted");
-    assert_eq!(first_line(&log), failure("it does not know who has issued the certificate"));
+    assert_eq!(first_line(&log), failure("the peer does not trust the certificate's authority"));
     assert_serves(&served, &authority);
 }
 
@@ -79,7 +79,7 @@ fn of_a_client_that_says_nothing() {
     for client in &mut silent {
         assert_eq!(client.rest(), "");
     }
-    assert_eq!(first_line(&log), failure("it took too long"));
+    assert_eq!(first_line(&log), failure("the handshake took too long"));
     eventually(|| (log.lines().len() == 5).then_some(()));
     // The limit is one of the handshake alone.
     assert_eq!(client.ask(line("PING")), "+PONG\r\n");
@@ -109,10 +109,10 @@ fn of_clients_without_a_certificate() {
     assert_eq!(connect(Some(&authority.issue("somebody"))).expect("it is known"), "+PONG\r\n");
     let refusal = connect(None).expect_err("it has none").to_string();
     assert!(refusal.contains("CertificateRequired"), "{refusal}");
-    assert_eq!(first_line(&log), failure("it has no certificate"));
+    assert_eq!(first_line(&log), failure("the peer sent no certificate"));
     connect(Some(&other.issue("somebody"))).expect_err("it is of somebody else");
     let lines = eventually(|| Some(log.lines()).filter(|lines| lines.len() == 2));
-    assert!(lines[1].ends_with("error=its certificate is of an unknown authority"), "{}", lines[1]);
+    assert!(lines[1].ends_with("error=the peer's certificate is from an unknown authority"), "{}", lines[1]);
 }
 
 #[test]
@@ -146,6 +146,9 @@ fn of_an_upstream_that_asks_for_a_certificate() {
     });
     let reply = RawClient::connect(proxy.address()).ask(line("GET x"));
     let reply = String::from_utf8_lossy(&reply).into_owned();
-    assert!(reply.starts_with("-UPSTREAMDOWN ") && reply.contains("(it asks for a certificate)"), "{reply}");
-    assert_eq!(first_line(&log), failure("it has no certificate"));
+    assert!(
+        reply.starts_with("-UPSTREAMDOWN ") && reply.contains("(the peer requires a certificate)"),
+        "{reply}"
+    );
+    assert_eq!(first_line(&log), failure("the peer sent no certificate"));
 }

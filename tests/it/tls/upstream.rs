@@ -133,10 +133,10 @@ fn a_certificate_of_somebody_else() {
     let [authority, other] = [(); 2].map(|()| Authority::new());
     let (_redis, address) = redis(&authority, &authority.issue("127.0.0.1"), &[]);
     let wrong = proxy(&address, ClientTls::new().ca(&other.ca));
-    assert_eq!(reason(&wrong), "its certificate is of an unknown authority");
+    assert_eq!(reason(&wrong), "the peer's certificate is from an unknown authority");
     // Of those that the system trusts, it is none.
     let system = proxy(&address, ClientTls::new());
-    assert_eq!(reason(&system), "its certificate is of an unknown authority");
+    assert_eq!(reason(&system), "the peer's certificate is from an unknown authority");
 }
 
 #[test]
@@ -144,7 +144,7 @@ fn an_authority_that_has_been_made_anew() {
     let [authority, other] = [(); 2].map(|()| Authority::named("ours"));
     let (_redis, address) = redis(&authority, &authority.issue("127.0.0.1"), &[]);
     let wrong = proxy(&address, ClientTls::new().ca(&other.ca));
-    assert_eq!(reason(&wrong), "its certificate is not signed by the authority that is trusted");
+    assert_eq!(reason(&wrong), "the peer's certificate is not signed by the trusted authority");
 }
 
 #[test]
@@ -154,11 +154,11 @@ fn a_certificate_for_another_name() {
     let trust = || ClientTls::new().ca(&authority.ca);
     assert_eq!(
         reason(&proxy(&address, trust())),
-        "its certificate is not for 127.0.0.1 but for redis.internal"
+        "the peer's certificate is for redis.internal, not for 127.0.0.1"
     );
     assert_eq!(
         reason(&proxy(&address, trust().server_name("redis.external"))),
-        "its certificate is not for redis.external but for redis.internal"
+        "the peer's certificate is for redis.internal, not for redis.external"
     );
     let right = proxy(&address, trust().server_name("redis.internal"));
     assert_eq!(RawClient::connect(right.address()).ask(line("PING")), "+PONG\r\n");
@@ -169,7 +169,7 @@ fn a_certificate_that_has_expired() {
     let authority = Authority::new();
     let (_redis, address) = redis(&authority, &authority.issue_expired("127.0.0.1"), &[]);
     let proxy = proxy(&address, ClientTls::new().ca(&authority.ca));
-    assert_eq!(reason(&proxy), "its certificate has expired");
+    assert_eq!(reason(&proxy), "the peer's certificate has expired");
 }
 
 #[test]
@@ -177,7 +177,7 @@ fn a_certificate_is_shown_where_it_is_asked_for() {
     let authority = Authority::new();
     let (_redis, address) = redis(&authority, &authority.issue("127.0.0.1"), &["--tls-auth-clients", "yes"]);
     let trust = || ClientTls::new().ca(&authority.ca);
-    assert_eq!(reason(&proxy(&address, trust())), "it asks for a certificate");
+    assert_eq!(reason(&proxy(&address, trust())), "the peer requires a certificate");
     let Identity { certificate, key } = authority.issue("a proxy");
     let proxy = proxy(&address, trust().certificate(certificate, key));
     assert_eq!(RawClient::connect(proxy.address()).ask(line("PING")), "+PONG\r\n");
@@ -190,7 +190,7 @@ fn a_server_that_does_not_speak_tls() {
     let plain = Served::with(App::new, |server| server.max_clients(1).bind("127.0.0.1:0"));
     let _only = RawClient::connect(plain.address());
     let full = proxy(plain.address(), ClientTls::new().ca(&authority.ca));
-    assert_eq!(reason(&full), "it does not speak tls");
+    assert_eq!(reason(&full), "the peer does not speak tls");
     // One that says nothing at all.
     let silent = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let address = silent.local_addr().expect("it is bound").to_string();
@@ -205,7 +205,7 @@ fn it_is_reached_when_its_certificate_is_right_again() {
     let authority = Authority::new();
     let (redis, address) = redis(&authority, &authority.issue("redis.old"), &[]);
     let proxy = proxy(&address, ClientTls::new().ca(&authority.ca));
-    assert_eq!(reason(&proxy), "its certificate is not for 127.0.0.1 but for redis.old");
+    assert_eq!(reason(&proxy), "the peer's certificate is for redis.old, not for 127.0.0.1");
     let Identity { certificate, key } = authority.issue("127.0.0.1");
     let set = request(["CONFIG", "SET", "tls-cert-file", &certificate, "tls-key-file", &key]);
     assert_eq!(RawClient::connect(redis.address()).ask(set), "+OK\r\n");

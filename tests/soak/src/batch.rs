@@ -1,16 +1,16 @@
-//! Requests, and the replies that are due.
+//! Requests with their expected replies.
 
-/// Some requests that are sent at once, and what has to come back.
+/// Requests that a client sends at once, and the expected replies.
 #[derive(Default)]
 pub(crate) struct Batch {
     pub(crate) requests: Vec<u8>,
     pub(crate) replies: Vec<u8>,
-    /// Where each request ends, and its reply.
+    /// The end of each request and of its reply.
     ends: Vec<(usize, usize)>,
 }
 
 impl Batch {
-    /// One request and its reply.
+    /// Creates a batch of one request and its reply.
     pub(crate) fn of(words: &[&[u8]], reply: impl AsRef<[u8]>) -> Batch {
         let mut batch = Batch::default();
         batch.push(&request(words), reply);
@@ -23,7 +23,9 @@ impl Batch {
         self.ends.push((self.requests.len(), self.replies.len()));
     }
 
-    /// The same, as one transaction. A request that cannot be queued has none of them run, which the caller has to know.
+    /// Wraps the requests in one transaction.
+    ///
+    /// All requests have to be queueable: a request that the server rejects would abort the transaction.
     pub(crate) fn in_transaction(self) -> Batch {
         let mut batch = Batch::of(&[b"MULTI"], "+OK\r\n");
         let mut begin = 0;
@@ -40,7 +42,7 @@ impl Batch {
         self.ends.len()
     }
 
-    /// The request whose reply this byte belongs to, for a person to read.
+    /// Describes the request to whose reply this byte belongs.
     pub(crate) fn request_at(&self, reply_byte: usize) -> String {
         let index = self.ends.partition_point(|(_, end)| *end <= reply_byte).min(self.ends.len() - 1);
         let start = index.checked_sub(1).map_or(0, |before| self.ends[before].0);
@@ -49,7 +51,7 @@ impl Batch {
     }
 }
 
-/// A request as an array of bulk strings.
+/// Encodes a request as an array of bulk strings.
 pub(crate) fn request(words: &[&[u8]]) -> Vec<u8> {
     let mut bytes = format!("*{}\r\n", words.len()).into_bytes();
     for word in words {
@@ -58,14 +60,14 @@ pub(crate) fn request(words: &[&[u8]]) -> Vec<u8> {
     bytes
 }
 
-/// A bulk string, in a request or as a reply.
+/// Encodes a bulk string.
 pub(crate) fn bulk(bytes: &[u8]) -> Vec<u8> {
     [format!("${}\r\n", bytes.len()).as_bytes(), bytes, b"\r\n"].concat()
 }
 
-/// The first bytes, for a person to read.
+/// Returns the first bytes as readable text.
 pub(crate) fn excerpt(bytes: &[u8]) -> String {
-    const SHOWN: usize = 100;
-    let cut = if bytes.len() > SHOWN { "..." } else { "" };
-    format!("\"{}{cut}\"", bytes[..bytes.len().min(SHOWN)].escape_ascii())
+    const MAX_LEN: usize = 100;
+    let cut = if bytes.len() > MAX_LEN { "..." } else { "" };
+    format!("\"{}{cut}\"", bytes[..bytes.len().min(MAX_LEN)].escape_ascii())
 }

@@ -1,4 +1,4 @@
-//! A client that checks every byte it gets.
+//! A client that checks every byte that it receives.
 
 use std::{
     io::{self, ErrorKind, Read, Write},
@@ -15,10 +15,10 @@ use crate::{
     batch::{Batch, excerpt},
 };
 
-/// A reply that takes longer is lost.
+/// Timeout of a reply.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Reads take up to this much.
+/// Maximum size of a read.
 const SCRATCH: usize = 64 * 1024;
 
 pub(crate) struct Connection {
@@ -40,12 +40,12 @@ impl Connection {
         self.stream.write_all(bytes)
     }
 
-    /// Sends nothing more.
+    /// Closes the sending side.
     pub(crate) fn half_close(&self) -> io::Result<()> {
         self.stream.shutdown(Shutdown::Write)
     }
 
-    /// Whatever comes next, at most `len` bytes; 0 is the end.
+    /// Reads at most `len` bytes. An empty slice is the end of the connection.
     pub(crate) fn read(&mut self, len: usize) -> io::Result<&[u8]> {
         let len = len.min(self.scratch.len());
         let read = self.stream.read(&mut self.scratch[..len])?;
@@ -57,12 +57,12 @@ impl Connection {
         self.expect(batch)
     }
 
-    /// Reads the replies that are due, and fails at the first byte that differs, or is one too many.
+    /// Reads the expected replies. Fails at the first different or surplus byte.
     pub(crate) fn expect(&mut self, batch: &Batch) -> Result<()> {
         self.compare(batch, |_| SCRATCH)
     }
 
-    /// The same in small pieces, late; more replies may follow.
+    /// Reads the expected replies slowly and in small pieces. More replies may follow.
     pub(crate) fn expect_slowly(&mut self, batch: &Batch, rng: &mut Rng) -> Result<()> {
         self.compare(batch, |due| {
             thread::sleep(Duration::from_micros(rng.u64(..5000)));
@@ -70,23 +70,25 @@ impl Connection {
         })
     }
 
-    /// Reads as much at a time as `pace` says, given what is due.
+    /// Compares the input with the expected replies.
+    ///
+    /// `pace` returns the size of the next read for a number of missing bytes.
     fn compare(&mut self, batch: &Batch, mut pace: impl FnMut(usize) -> usize) -> Result<()> {
         let mut done = 0;
         while done < batch.replies.len() {
-            let due = &batch.replies[done..];
+            let expected = &batch.replies[done..];
             let differs = |at: usize, got: String| {
-                let (due, request) = (excerpt(&due[at..]), batch.request_at(done + at));
-                format!("{due} is due and comes {got}, for {request}")
+                let (expected, request) = (excerpt(&expected[at..]), batch.request_at(done + at));
+                format!("expected {expected}, got {got}, for {request}")
             };
-            match self.read(pace(due.len())) {
+            match self.read(pace(expected.len())) {
                 Ok([]) => return Err(differs(0, "the end of the connection".to_owned()).into()),
-                Ok(got) if due.starts_with(got) => done += got.len(),
+                Ok(got) if expected.starts_with(got) => done += got.len(),
                 Ok(got) => {
-                    let same = got.iter().zip(due).take_while(|(got, due)| got == due).count();
+                    let same = got.iter().zip(expected).take_while(|(got, expected)| got == expected).count();
                     return Err(match batch.replies.len() - done > same {
                         true => differs(same, excerpt(&got[same..])).into(),
-                        false => format!("{} is one reply too many", excerpt(&got[same..])).into(),
+                        false => format!("unexpected further reply {}", excerpt(&got[same..])).into(),
                     });
                 }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {
@@ -98,28 +100,34 @@ impl Connection {
         Ok(())
     }
 
-    /// Reads a reply to `HELLO 3`, whose content is of no interest here.
+    /// Reads the reply to `HELLO 3` without checking its content.
     pub(crate) fn skip_map(&mut self) -> Result<()> {
         let mut reply = Vec::new();
-        // It ends with the list of modules, which is empty.
+        // The reply ends with the empty list of modules.
         while !reply.ends_with(b"modules\r\n*0\r\n") {
             match self.read(SCRATCH)? {
-                [] => return Err(format!("HELLO is answered with {}", excerpt(&reply)).into()),
+                [] => {
+                    return Err(format!(
+                        "the connection ended within the reply to HELLO: {}",
+                        excerpt(&reply)
+                    )
+                    .into());
+                }
                 more => reply.extend(more),
             }
         }
         Ok(())
     }
 
-    /// Fails unless the server ends the connection in order, with nothing more to say.
+    /// Fails unless the server closes the connection gracefully and without further bytes.
     pub(crate) fn expect_end(&mut self) -> Result<()> {
         match self.read(SCRATCH)? {
             [] => Ok(()),
-            more => Err(format!("{} instead of the end of the connection", excerpt(more)).into()),
+            more => Err(format!("expected the end of the connection, got {}", excerpt(more)).into()),
         }
     }
 
-    /// Reads until the server ends the connection, in whatever way; fails if it does not.
+    /// Reads until the connection ends, gracefully or with a reset. Fails if it does not end.
     pub(crate) fn drain(&mut self) -> Result<()> {
         loop {
             match self.read(SCRATCH) {
@@ -128,12 +136,12 @@ impl Connection {
                 Err(error) if matches!(error.kind(), ErrorKind::ConnectionReset | ErrorKind::BrokenPipe) => {
                     return Ok(());
                 }
-                Err(error) => return Err(format!("no end of the connection: {error}").into()),
+                Err(error) => return Err(format!("the connection does not end: {error}").into()),
             }
         }
     }
 
-    /// Goes away at once: what the server still sends meets a reset.
+    /// Resets the connection, so that the server's further writes fail.
     pub(crate) fn reset(self) -> io::Result<()> {
         SockRef::from(&self.stream).set_linger(Some(Duration::ZERO))
     }

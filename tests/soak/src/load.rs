@@ -1,4 +1,4 @@
-//! Valid commands, in pipelines of any depth, cut at random places; every reply is known.
+//! Sends valid commands in pipelines of random depth, split at random positions, and checks every reply.
 
 use std::{
     thread,
@@ -28,7 +28,7 @@ pub(crate) fn run(soak: &Soak, mut rng: Rng) -> Result<()> {
             }
             thread::sleep(Duration::from_micros(rng.u64(..3000)));
         }
-        leave(connection, &mut rng)?;
+        disconnect(connection, &mut rng)?;
     }
     let mut connection = connect(soak, &mut model, &mut rng)?;
     for batch in model.audit() {
@@ -49,7 +49,7 @@ fn connect(soak: &Soak, model: &mut Model, rng: &mut Rng) -> Result<Connection> 
     Ok(connection)
 }
 
-/// A batch and its replies.
+/// Sends one batch and checks its replies.
 fn exchange(soak: &Soak, connection: &mut Connection, model: &mut Model, rng: &mut Rng) -> Result<()> {
     if rng.u32(..1000) == 0 {
         let len = if rng.u8(..10) == 0 { 8 * MIB } else { rng.usize(16 * 1024..MIB) };
@@ -64,24 +64,25 @@ fn exchange(soak: &Soak, connection: &mut Connection, model: &mut Model, rng: &m
         10..19 => rng.usize(1..30),
         _ => rng.usize(1..600),
     };
-    let batch = if rng.u8(..8) == 0 { model.right_batch(depth).in_transaction() } else { model.batch(depth) };
+    let batch =
+        if rng.u8(..8) == 0 { model.accepted_batch(depth).in_transaction() } else { model.batch(depth) };
     let sent = send_in_pieces(connection, &batch, rng)?;
     connection.expect(&batch)?;
-    soak.took(sent.elapsed());
+    soak.record_latency(sent.elapsed());
     soak.checked(batch.len());
     model.answered();
     Ok(())
 }
 
-/// Returns when the last piece was about to be sent.
+/// Returns the time just before the last piece was sent.
 fn send_in_pieces(connection: &mut Connection, batch: &Batch, rng: &mut Rng) -> Result<Instant> {
     let mut rest = &batch.requests[..];
     let cuts = if rng.u8(..3) == 0 { rng.usize(1..8) } else { 0 };
     for _ in 0..cuts {
-        let (piece, behind) = rest.split_at(rng.usize(..rest.len()));
+        let (piece, remaining) = rest.split_at(rng.usize(..rest.len()));
         connection.send(piece)?;
-        rest = behind;
-        // For the server to see it as a piece.
+        rest = remaining;
+        // The pause lets the server read the pieces separately.
         thread::sleep(Duration::from_micros(rng.u64(..500)));
     }
     let begun = Instant::now();
@@ -89,8 +90,8 @@ fn send_in_pieces(connection: &mut Connection, batch: &Batch, rng: &mut Rng) -> 
     Ok(begun)
 }
 
-/// In one of the ways in which clients go.
-fn leave(mut connection: Connection, rng: &mut Rng) -> Result<()> {
+/// Closes the connection in one of the ways in which clients disconnect.
+fn disconnect(mut connection: Connection, rng: &mut Rng) -> Result<()> {
     match rng.u8(..4) {
         0 => connection.reset()?,
         1 => {

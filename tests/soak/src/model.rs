@@ -1,4 +1,4 @@
-//! What one client has stored, and so every reply that it has to get.
+//! A model of the keys of one client, which predicts every reply.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -9,19 +9,21 @@ use fastrand::Rng;
 
 use crate::batch::{Batch, bulk, request};
 
-/// Keys in each database.
+/// Number of keys in each database.
 const KEYS: u8 = 24;
 
 const DATABASES: u8 = 3;
 
-/// With so many bytes of replies, a batch is full. They fit in the buffers of the sockets: a client that sends
-/// a whole batch before it reads would otherwise wait for a server that waits for it.
-const FULL: usize = 32 * 1024;
+/// Reply size at which a batch is full, in bytes.
+///
+/// The replies fit into the socket buffers. Otherwise the client, which sends a whole batch before it reads,
+/// and the server would wait for each other.
+const MAX_REPLIES_LEN: usize = 32 * 1024;
 
-/// Values do not grow beyond.
-const LONG: usize = 20_000;
+/// Length above which values no longer grow, in bytes.
+const MAX_VALUE_LEN: usize = 20_000;
 
-/// How much later than asked for a key may vanish.
+/// Tolerance for the expiry of a key.
 const MARGIN: Duration = Duration::from_millis(20);
 
 const NOT_AN_INTEGER: &[u8] = b"-ERR value is not an integer or out of range\r\n";
@@ -35,7 +37,7 @@ pub(crate) enum Protocol {
     Resp3,
 }
 
-/// A client's keys are its own: nobody else's begin like them.
+/// The keys and the connection state of one client. All its keys have a unique prefix.
 pub(crate) struct Model {
     prefix: String,
     rng: Rng,
@@ -43,19 +45,20 @@ pub(crate) struct Model {
     database: u8,
     name: Vec<u8>,
     keys: HashMap<(u8, u8), Entry>,
-    /// Keys that are set to expire, by their numbers; those of the current batch, then those that have been
-    /// replied to, and when each is gone for certain.
-    briefs: u64,
+    /// Number of short-lived keys created so far.
+    brief_count: u64,
+    /// Short-lived keys of the current batch, with their lifetimes.
     expiring: Vec<(u64, Duration)>,
-    gone: VecDeque<(u64, Instant)>,
-    /// No request is refused before it is run.
-    is_right: bool,
+    /// Short-lived keys of earlier batches, each with the time when it has certainly expired.
+    expired: VecDeque<(u64, Instant)>,
+    /// Generates only requests that the server accepts into a transaction.
+    only_accepted: bool,
 }
 
 #[derive(Clone, Default)]
 struct Entry {
     value: Vec<u8>,
-    /// In a century to come, so that no test sees it happen.
+    /// Expiry time, far in the future, so that no key expires during the test.
     expires: Option<u64>,
 }
 
@@ -68,38 +71,38 @@ impl Model {
             database: 0,
             name: Vec::new(),
             keys: HashMap::new(),
-            briefs: 0,
+            brief_count: 0,
             expiring: Vec::new(),
-            gone: VecDeque::new(),
-            is_right: false,
+            expired: VecDeque::new(),
+            only_accepted: false,
         }
     }
 
-    /// On a new connection, everything but the keys is as at the start.
+    /// Resets the state of the connection, but not the keys.
     pub(crate) fn connected(&mut self, protocol: Protocol) {
         self.protocol = protocol;
         self.database = 0;
         self.name.clear();
     }
 
-    /// At most `depth` commands.
+    /// Generates at most `depth` commands.
     pub(crate) fn batch(&mut self, depth: usize) -> Batch {
         let mut batch = Batch::default();
-        while batch.len() < depth && batch.replies.len() < FULL {
+        while batch.len() < depth && batch.replies.len() < MAX_REPLIES_LEN {
             self.command(&mut batch);
         }
         batch
     }
 
-    /// At most `depth` commands, none of which is refused before it is run.
-    pub(crate) fn right_batch(&mut self, depth: usize) -> Batch {
-        self.is_right = true;
+    /// Generates at most `depth` commands that the server accepts into a transaction.
+    pub(crate) fn accepted_batch(&mut self, depth: usize) -> Batch {
+        self.only_accepted = true;
         let batch = self.batch(depth);
-        self.is_right = false;
+        self.only_accepted = false;
         batch
     }
 
-    /// A value too large for other batches is set, read, and deleted by the next one.
+    /// Sets, reads and deletes a value that is too large for other batches.
     pub(crate) fn large_batch(&mut self, len: usize) -> Batch {
         let value = self.bytes(len);
         let key = format!("{}large", self.prefix).into_bytes();
@@ -110,7 +113,7 @@ impl Model {
         batch
     }
 
-    /// All keys of all databases.
+    /// Reads all keys of all databases.
     pub(crate) fn audit(&mut self) -> Vec<Batch> {
         let mut batches = Vec::new();
         for database in 0..DATABASES {
@@ -126,10 +129,10 @@ impl Model {
         batches
     }
 
-    /// All of the batch has been answered.
+    /// Notes that all replies to the batch have arrived.
     pub(crate) fn answered(&mut self) {
         let now = Instant::now();
-        self.gone.extend(self.expiring.drain(..).map(|(number, life)| (number, now + life + MARGIN)));
+        self.expired.extend(self.expiring.drain(..).map(|(number, life)| (number, now + life + MARGIN)));
     }
 
     fn command(&mut self, batch: &mut Batch) {
@@ -230,7 +233,7 @@ impl Model {
     }
 
     fn append(&mut self, key: u8, batch: &mut Batch) {
-        if self.len(key) > LONG {
+        if self.len(key) > MAX_VALUE_LEN {
             return self.set(key, batch);
         }
         let more = self.value();
@@ -241,7 +244,7 @@ impl Model {
     }
 
     fn set_range(&mut self, key: u8, batch: &mut Batch) {
-        let offset = self.rng.usize(..LONG / 10);
+        let offset = self.rng.usize(..MAX_VALUE_LEN / 10);
         let patch = self.short();
         let name = self.key(key);
         if !patch.is_empty() {
@@ -257,9 +260,9 @@ impl Model {
         let (from, to) = (self.rng.i64(-40..40), self.rng.i64(-40..40));
         let value = self.entry(key).map_or(&[][..], |entry| &entry.value);
         let len = value.len() as i64;
-        let place = |at: i64| if at < 0 { (at + len).max(0) } else { at };
-        let (start, end) = (place(from), place(to).min(len - 1));
-        // A range that ends before it begins has no place from the end either.
+        let index = |at: i64| if at < 0 { (at + len).max(0) } else { at };
+        let (start, end) = (index(from), index(to).min(len - 1));
+        // As in Redis, a negative range that ends before it begins is empty.
         let is_empty = start > end || (from < 0 && to < 0 && from > to);
         let part = if is_empty { &[] } else { &value[start as usize..=end as usize] };
         let reply = bulk(part);
@@ -327,7 +330,7 @@ impl Model {
         }
     }
 
-    /// Times to expire at far away or long ago, so that no clock has a say.
+    /// Uses expiry times in the far future or past, so that the current time does not matter.
     fn expire(&mut self, key: u8, batch: &mut Batch) {
         let name = self.key(key);
         let exists = self.entry(key).is_some();
@@ -357,17 +360,19 @@ impl Model {
         }
     }
 
-    /// A key that lives for some milliseconds, and others that must be gone by now; in database 0 only.
+    /// Creates a key that lives for some milliseconds, and checks that earlier ones have expired.
+    ///
+    /// Short-lived keys are in database 0 only.
     fn brief(&mut self, batch: &mut Batch) {
-        while self.gone.front().is_some_and(|(_, at)| *at <= Instant::now()) {
-            let Some((number, _)) = self.gone.pop_front() else { break };
+        while self.expired.front().is_some_and(|(_, at)| *at <= Instant::now()) {
+            let Some((number, _)) = self.expired.pop_front() else { break };
             let name = self.brief_key(number);
             self.push(batch, &[b"GET", &name], self.null());
         }
         let life = self.rng.u64(1..200);
-        let name = self.brief_key(self.briefs);
-        self.expiring.push((self.briefs, Duration::from_millis(life)));
-        self.briefs += 1;
+        let name = self.brief_key(self.brief_count);
+        self.expiring.push((self.brief_count, Duration::from_millis(life)));
+        self.brief_count += 1;
         let value = self.short();
         self.push(batch, &[b"SET", &name, &value, b"PX", life.to_string().as_bytes()], OK);
     }
@@ -410,7 +415,8 @@ impl Model {
 
     fn mistake(&mut self, batch: &mut Batch) {
         let name = self.key(0);
-        let first = if self.is_right { 2 } else { 0 };
+        // The server rejects the first two before it runs a row, which aborts a transaction.
+        let first = if self.only_accepted { 2 } else { 0 };
         let (words, reply): (&[&[u8]], &str) = match self.rng.u8(first..5) {
             0 => (&[b"GET"], "wrong number of arguments for 'get' command"),
             1 => (&[b"NOPE", b"a"], "unknown command 'NOPE', with args beginning with: 'a' "),
@@ -421,7 +427,7 @@ impl Model {
         self.push(batch, words, format!("-ERR {reply}\r\n"));
     }
 
-    /// Now and then it is an inline command, if a person could have typed it.
+    /// Appends a request. If all words are alphanumeric, it is sometimes an inline command.
     fn push(&mut self, batch: &mut Batch, words: &[&[u8]], reply: impl AsRef<[u8]>) {
         let plain = |word: &&[u8]| !word.is_empty() && word.iter().all(u8::is_ascii_alphanumeric);
         if self.rng.u8(..4) == 0 && words.iter().all(plain) {
@@ -474,7 +480,7 @@ impl Model {
         self.rng.choose_multiple(0..KEYS, count)
     }
 
-    /// Mostly short; sometimes of a length around which the server changes its ways.
+    /// Generates a value: mostly short, and sometimes close to the server's threshold for large bulk strings.
     fn value(&mut self) -> Vec<u8> {
         match self.rng.u8(..100) {
             0..20 => self.rng.i32(..).to_string().into_bytes(),
@@ -499,7 +505,7 @@ impl Model {
         self.bytes(len)
     }
 
-    /// Any bytes.
+    /// Generates random bytes.
     fn bytes(&mut self, len: usize) -> Vec<u8> {
         let mut bytes = vec![0; len];
         self.rng.fill(&mut bytes);
@@ -517,17 +523,17 @@ fn integer(number: i64) -> Vec<u8> {
     format!(":{number}\r\n").into_bytes()
 }
 
-/// How many.
+/// Encodes a count.
 fn count(number: usize) -> Vec<u8> {
     integer(number as i64)
 }
 
-/// Whether something was done.
+/// Encodes a boolean as 1 or 0.
 fn yes_or_no(yes: bool) -> Vec<u8> {
     integer(i64::from(yes))
 }
 
-/// The number that a value is, if it is one in the form in which it would be stored.
+/// Parses a value as an integer, if it is in canonical form.
 fn number(value: &[u8]) -> Option<i64> {
     let number: i64 = std::str::from_utf8(value).ok()?.parse().ok()?;
     (number.to_string().as_bytes() == value).then_some(number)

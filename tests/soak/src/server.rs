@@ -12,45 +12,46 @@ use std::{
 
 use crate::Result;
 
-/// Longer than a server may take to end in order (it waits 10 s for its clients).
+/// Time limit of a graceful stop. The server itself waits 10 s for its clients.
 const STOP_DEADLINE: Duration = Duration::from_secs(20);
 
-/// A running server; dropping it ends it.
+/// A running server. Dropping it kills the process.
 pub(crate) struct Server {
     child: Child,
     pub(crate) address: SocketAddr,
-    /// Gathers what it says on standard error.
-    complaints: Option<JoinHandle<String>>,
+    /// Collects the standard error output.
+    stderr: Option<JoinHandle<String>>,
 }
 
 impl Server {
     pub(crate) fn start(path: &Path) -> Result<Server> {
         let mut child = Command::new(path)
             .args(["--bind", "127.0.0.1:0"])
-            // Panics of handlers, and accepting that fails.
+            // Logs panics of handlers and failures of `accept`.
             .env("RUST_LOG", "warn")
-            // What is free goes back to the system: the memory that counts is what is held.
+            // Returns free memory to the system, so that the resident memory is the memory in use.
             .env("MALLOC_TRIM_THRESHOLD_", "131072")
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
             .map_err(|error| format!("cannot start {}: {error}", path.display()))?;
-        let mut stderr = child.stderr.take().ok_or("it is piped")?;
-        let complaints = thread::spawn(move || {
+        let mut pipe = child.stderr.take().ok_or("stderr is not piped")?;
+        let stderr = thread::spawn(move || {
             let mut text = Vec::new();
-            // What has been read until then is all there is.
-            let _ = stderr.read_to_end(&mut text);
+            // After an error, the text read so far is all that is available.
+            let _ = pipe.read_to_end(&mut text);
             String::from_utf8_lossy(&text).into_owned()
         });
         let mut line = String::new();
-        BufReader::new(child.stdout.take().ok_or("it is piped")?).read_line(&mut line)?;
+        BufReader::new(child.stdout.take().ok_or("stdout is not piped")?).read_line(&mut line)?;
         let address = line.trim_end().strip_prefix("listening on ");
-        let address = address.ok_or_else(|| format!("the server says {line:?}"))?.parse()?;
-        Ok(Server { child, address, complaints: Some(complaints) })
+        let address =
+            address.ok_or_else(|| format!("unexpected first line of the server: {line:?}"))?.parse()?;
+        Ok(Server { child, address, stderr: Some(stderr) })
     }
 
-    /// Fails if it has ended.
+    /// Fails if the process has ended.
     pub(crate) fn check(&mut self) -> Result<()> {
         match self.child.try_wait()? {
             None => Ok(()),
@@ -62,25 +63,25 @@ impl Server {
         self.memory("VmRSS:")
     }
 
-    /// The most that it ever had.
+    /// Returns the largest resident memory so far.
     pub(crate) fn peak_kib(&self) -> Result<u64> {
         self.memory("VmHWM:")
     }
 
-    /// Processor time that it has used.
+    /// Returns the CPU time used so far.
     pub(crate) fn cpu_time(&self) -> Result<Duration> {
-        // Its one thread does all the work.
+        // The server's main thread does all the work.
         let text = fs::read_to_string(format!("/proc/{}/schedstat", self.child.id()))?;
         let nanoseconds = text.split(' ').next().unwrap_or_default();
         Ok(Duration::from_nanos(nanoseconds.parse()?))
     }
 
-    /// How many descriptors it has open.
+    /// Returns the number of open descriptors.
     pub(crate) fn descriptors(&self) -> Result<usize> {
         Ok(fs::read_dir(format!("/proc/{}/fd", self.child.id()))?.count())
     }
 
-    /// Has it stop by SIGTERM, and fails if it does not do so in order, or has complained.
+    /// Stops the server with SIGTERM. Fails if it does not exit successfully, or if it has logged anything.
     pub(crate) fn stop(mut self) -> Result<()> {
         let kill = format!("kill -s TERM {}", self.child.id());
         Command::new("sh").args(["-c", &kill]).stderr(Stdio::null()).status()?;
@@ -89,28 +90,29 @@ impl Server {
             match self.child.try_wait()? {
                 Some(status) => break status,
                 None if started.elapsed() > STOP_DEADLINE => {
-                    return Err("SIGTERM does not end the server".into());
+                    return Err("timeout: the server does not exit after SIGTERM".into());
                 }
                 None => thread::sleep(Duration::from_millis(10)),
             }
         };
-        let complaints = self.complaints.take().and_then(|thread| thread.join().ok()).unwrap_or_default();
-        match (status.success(), complaints.as_str()) {
+        let stderr = self.stderr.take().and_then(|thread| thread.join().ok()).unwrap_or_default();
+        match (status.success(), stderr.as_str()) {
             (true, "") => Ok(()),
-            _ => Err(format!("the server ended with {status}; it said: {complaints:?}").into()),
+            _ => Err(format!("the server ended with {status}; its standard error: {stderr:?}").into()),
         }
     }
 
     fn memory(&self, name: &str) -> Result<u64> {
         let text = fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
-        let line = text.lines().find_map(|line| line.strip_prefix(name)).ok_or("it has memory")?;
+        let line = text.lines().find_map(|line| line.strip_prefix(name));
+        let line = line.ok_or_else(|| format!("/proc/PID/status has no field {name}"))?;
         Ok(line.trim_end_matches("kB").trim().parse()?)
     }
 }
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // Both fail only for a process that has ended already.
+        // Both calls fail only if the process has already ended.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

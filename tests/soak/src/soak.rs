@@ -1,4 +1,4 @@
-//! What the threads of a soak share.
+//! The state that the threads of a soak test share.
 
 use std::{
     net::SocketAddr,
@@ -15,7 +15,7 @@ use hdrhistogram::Histogram;
 
 use crate::{Result, connection::Connection, load, trouble};
 
-/// What goes on at once, each in so many threads.
+/// The concurrent tasks, each with its number of threads.
 const WORK: &[(&str, usize, Work)] = &[
     ("load", 24, load::run),
     ("slow readers", 8, trouble::slow_readers::run),
@@ -50,7 +50,7 @@ impl Soak {
         }
     }
 
-    /// Starts the work; the end of `scope` waits for its end.
+    /// Starts the tasks. The end of `scope` waits for them.
     pub(crate) fn start<'s>(&'s self, scope: &'s thread::Scope<'s, '_>, seed: u64) {
         let mut seeds = Rng::with_seed(seed);
         for (name, work) in WORK.iter().flat_map(|(name, count, work)| vec![(name, work); *count]) {
@@ -72,43 +72,43 @@ impl Soak {
         self.over.load(Ordering::Relaxed)
     }
 
-    /// Everybody finishes what was begun.
+    /// Tells all tasks to finish.
     pub(crate) fn end(&self) {
         self.over.store(true, Ordering::Relaxed);
     }
 
-    pub(crate) fn fail(&self, what: String) {
-        lock(&self.failures).push(what);
+    pub(crate) fn fail(&self, failure: String) {
+        lock(&self.failures).push(failure);
         self.end();
     }
 
-    /// What went wrong; the first is the cause.
+    /// Returns all failures. The first one is the cause.
     pub(crate) fn failures(&self) -> Vec<String> {
         lock(&self.failures).clone()
     }
 
-    /// So many replies were right.
+    /// Counts correct replies.
     pub(crate) fn checked(&self, replies: usize) {
         self.commands.fetch_add(replies as u64, Ordering::Relaxed);
     }
 
-    /// So long after its last byte was sent, a batch was answered.
-    pub(crate) fn took(&self, time: Duration) {
+    /// Records the latency of a batch, from the sending of its last byte.
+    pub(crate) fn record_latency(&self, time: Duration) {
         lock(&self.latency).saturating_record(time.as_micros() as u64);
     }
 
-    /// The latencies since the last call.
+    /// Returns the latencies since the last call.
     pub(crate) fn take_latency(&self) -> Histogram<u64> {
         std::mem::replace(&mut lock(&self.latency), histogram())
     }
 }
 
-/// Of microseconds, up to a minute, to three digits.
+/// Creates a histogram of microseconds up to a minute, with three significant digits.
 pub(crate) fn histogram() -> Histogram<u64> {
-    Histogram::new_with_bounds(1, 60_000_000, 3).expect("bounds that are valid")
+    Histogram::new_with_bounds(1, 60_000_000, 3).expect("the bounds are valid")
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // Nothing panics while it is held.
+    // A poisoned lock holds valid data, because no code panics while it holds the lock.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,4 +1,4 @@
-//! Runs it all, measures the server meanwhile, and says what is wrong in the end.
+//! Runs the soak test, measures the server meanwhile, and reports problems at the end.
 
 use std::{
     sync::atomic::Ordering,
@@ -16,30 +16,31 @@ use crate::{
     soak::{Soak, histogram},
 };
 
-/// The memory that the server may have at the most: what the clients store at one time is a fraction of it.
-const CEILING_KIB: u64 = 128 * 1024;
+/// Maximum memory of the server. The stored keys take only a fraction of it.
+const MAX_RESIDENT_KIB: u64 = 128 * 1024;
 
-/// The memory of the last third may be over that of the first by a quarter and this much.
+/// Allowed growth of the memory from the first to the last third, in addition to a quarter.
 const GROWTH_KIB: u64 = 16 * 1024;
 
-/// So many times the processor time per command of the first third may the last one take.
-const DEARER: f64 = 2.0;
+/// Maximum CPU time per command in the last third, relative to the first third.
+const MAX_CPU_RATIO: f64 = 2.0;
 
-/// The latency of the last third may be this many times that of the first, and so much more: the load
-/// shares the processors with the server, and whoever else is there.
-const SLOWER: u64 = 3;
+/// Maximum latency in the last third, relative to the first third.
+const MAX_LATENCY_RATIO: u64 = 3;
+/// Percentiles, each with an additional allowance, because the load generator and other processes share the CPUs.
 const PERCENTILES: [(f64, Duration); 3] = [
     (50.0, Duration::from_millis(10)),
     (99.0, Duration::from_millis(250)),
     (99.9, Duration::from_millis(500)),
 ];
 
-const A_LINE: Duration = Duration::from_secs(10);
+/// Time between two lines of progress.
+const PROGRESS_INTERVAL: Duration = Duration::from_secs(10);
 
-/// For connections to be noticed as gone.
+/// Time limit for the server to notice closed connections.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// One of three parts of the time.
+/// The measurements of one third of the time.
 struct Third {
     latency: Histogram<u64>,
     resident_kib: Vec<u64>,
@@ -57,7 +58,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     let thirds = thread::scope(|scope| {
         soak.start(scope, options.seed);
         let thirds = watch(&mut server, &soak, options.minutes);
-        // Whatever has happened: the scope waits for all.
+        // Also after a failure, because the scope waits for all threads.
         soak.end();
         thirds
     });
@@ -65,25 +66,25 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     let mut problems = soak.failures();
     match thirds {
         Ok(thirds) if problems.is_empty() => problems = verdict(server, &soak, idle, &thirds)?,
-        // What it has to say may be the cause.
+        // The server's log may show the cause.
         Ok(_) => problems.extend(server.stop().err().map(|error| error.to_string())),
         Err(error) => problems.insert(0, error.to_string()),
     }
     if problems.is_empty() { Ok(()) } else { Err(problems.join("\nsoak: ").into()) }
 }
 
-/// Descriptors that are open when nobody is connected.
+/// Returns the number of open descriptors without clients.
 fn base_level(server: &Server, soak: &Soak) -> Result<usize> {
     soak.connect()?.ask(&ping())?;
     thread::sleep(Duration::from_millis(200));
     server.descriptors()
 }
 
-/// Waits for the end, or the first failure.
+/// Measures the server until the time is over or the first failure.
 fn watch(server: &mut Server, soak: &Soak, time: Duration) -> Result<[Third; 3]> {
     let mut thirds = [Third::new(), Third::new(), Third::new()];
     let (start, mut latency) = (Instant::now(), histogram());
-    let mut next_line = A_LINE;
+    let mut next_line = PROGRESS_INTERVAL;
     let mut before = (server.cpu_time()?, 0);
     while start.elapsed() < time && !soak.is_over() {
         thread::sleep(Duration::from_millis(500));
@@ -102,7 +103,7 @@ fn watch(server: &mut Server, soak: &Soak, time: Duration) -> Result<[Third; 3]>
         if elapsed >= next_line {
             print_line(soak, elapsed, resident, server.descriptors()?, &latency);
             latency.reset();
-            next_line += A_LINE;
+            next_line += PROGRESS_INTERVAL;
         }
     }
     Ok(thirds)
@@ -115,33 +116,37 @@ fn print_line(soak: &Soak, elapsed: Duration, resident: u64, descriptors: usize,
         soak.commands.load(Ordering::Relaxed),
         soak.connections.load(Ordering::Relaxed),
         resident / 1024,
-        in_words(latency),
+        percentiles(latency),
     );
 }
 
-/// What is wrong, now that all have left. It prints the figures.
+/// Checks the server after all clients have disconnected, prints the figures and returns the problems.
 fn verdict(server: Server, soak: &Soak, idle: usize, thirds: &[Third; 3]) -> Result<Vec<String>> {
     let mut problems = Vec::new();
     let left = descriptors_left(&server, idle)?;
     if left > idle {
-        problems.push(format!("{left} descriptors are open in the end, {idle} at the start"));
+        problems.push(format!("{left} descriptors are open at the end, {idle} at the start"));
     }
     let peak = server.peak_kib()?;
-    if peak > CEILING_KIB {
-        problems.push(format!("{} MiB of memory at the peak, {} allowed", peak / 1024, CEILING_KIB / 1024));
+    if peak > MAX_RESIDENT_KIB {
+        problems.push(format!(
+            "peak memory is {} MiB, the limit is {} MiB",
+            peak / 1024,
+            MAX_RESIDENT_KIB / 1024
+        ));
     }
     let [first, _, last] = thirds;
-    let (before, after) = (first.level(), last.level());
+    let (before, after) = (first.median_kib(), last.median_kib());
     if after > before + before / 4 + GROWTH_KIB {
         problems.push(format!("memory grew from {} to {} MiB", before / 1024, after / 1024));
     }
     let (before, after) = (first.cpu_nanoseconds(), last.cpu_nanoseconds());
-    if after > before * DEARER {
-        problems.push(format!("a command cost {before:.0} ns of processor time, and in the end {after:.0}"));
+    if after > before * MAX_CPU_RATIO {
+        problems.push(format!("CPU time per command grew from {before:.0} to {after:.0} ns"));
     }
     for (percentile, slack) in PERCENTILES {
         let [before, after] = [first, last].map(|third| third.latency.value_at_percentile(percentile));
-        if after > before * SLOWER + slack.as_micros() as u64 {
+        if after > before * MAX_LATENCY_RATIO + slack.as_micros() as u64 {
             problems.push(format!("p{percentile} of the latency grew from {before} to {after} us"));
         }
     }
@@ -152,7 +157,7 @@ fn verdict(server: Server, soak: &Soak, idle: usize, thirds: &[Third; 3]) -> Res
     Ok(problems)
 }
 
-/// How many descriptors are open when the server has noticed that all have left.
+/// Returns the number of open descriptors after the server has noticed that all clients have disconnected.
 fn descriptors_left(server: &Server, idle: usize) -> Result<usize> {
     let start = Instant::now();
     loop {
@@ -164,7 +169,7 @@ fn descriptors_left(server: &Server, idle: usize) -> Result<usize> {
     }
 }
 
-/// A stop ends idle connections in order, and those with half a request.
+/// Checks that a stop gracefully closes idle connections and connections with half a request.
 fn stop_with_clients(server: Server, soak: &Soak) -> Result<()> {
     let mut clients = Vec::new();
     for number in 0..20 {
@@ -188,18 +193,18 @@ fn summarize(soak: &Soak, thirds: &[Third; 3], peak: u64, descriptors: (usize, u
     println!();
     println!("connections made   {}", soak.connections.load(Ordering::Relaxed));
     println!("commands checked   {}", soak.commands.load(Ordering::Relaxed));
-    println!("memory             {} MiB at the peak", peak / 1024);
-    println!("  first, last third  {} MiB, {} MiB", first.level() / 1024, last.level() / 1024);
-    println!("descriptors        {} at the start, {} in the end", descriptors.0, descriptors.1);
+    println!("peak memory        {} MiB", peak / 1024);
+    println!("  first, last third  {} MiB, {} MiB", first.median_kib() / 1024, last.median_kib() / 1024);
+    println!("descriptors        {} at the start, {} at the end", descriptors.0, descriptors.1);
     let [early, late] = [first, last].map(Third::cpu_nanoseconds);
-    println!("server's time      {early:.0} ns per command in the first third, {late:.0} in the last");
-    println!("latency            {}", in_words(&all));
-    println!("  first third      {}", in_words(&first.latency));
-    println!("  last third       {}", in_words(&last.latency));
+    println!("CPU time           {early:.0} ns per command in the first third, {late:.0} in the last");
+    println!("latency            {}", percentiles(&all));
+    println!("  first third      {}", percentiles(&first.latency));
+    println!("  last third       {}", percentiles(&last.latency));
     Ok(())
 }
 
-fn in_words(latency: &Histogram<u64>) -> String {
+fn percentiles(latency: &Histogram<u64>) -> String {
     let words = PERCENTILES.map(|(percentile, _)| {
         let milliseconds = latency.value_at_percentile(percentile) as f64 / 1000.0;
         format!("p{percentile} {milliseconds:.2}")
@@ -216,13 +221,13 @@ impl Third {
         Third { latency: histogram(), resident_kib: Vec::new(), cpu_time: Duration::ZERO, commands: 0 }
     }
 
-    /// What a command costs the server.
+    /// Returns the server's CPU time per command.
     fn cpu_nanoseconds(&self) -> f64 {
         self.cpu_time.as_nanos() as f64 / self.commands.max(1) as f64
     }
 
-    /// The memory that is usual in it.
-    fn level(&self) -> u64 {
+    /// Returns the median of the resident memory.
+    fn median_kib(&self) -> u64 {
         let mut sorted = self.resident_kib.clone();
         sorted.sort_unstable();
         sorted.get(sorted.len() / 2).copied().unwrap_or(0)

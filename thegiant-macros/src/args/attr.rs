@@ -7,24 +7,24 @@ use crate::{
     mistakes::Mistakes,
 };
 
-/// What is said of a field or a variant.
+/// The arguments of `#[arg]` on a field or a variant.
 #[derive(Default)]
 pub(crate) struct ArgAttr {
-    /// The word that introduces it.
+    /// The token.
     pub(crate) token: Option<LitStr>,
-    /// The name of its value in the documentation.
+    /// The name of the value in `COMMAND DOCS`.
     pub(crate) name: Option<LitStr>,
-    /// What its value is, more precisely than its type says.
+    /// The type of the value in `COMMAND DOCS`: `pattern` or `unix_time`.
     pub(crate) kind: Option<Ident>,
 }
 
 impl ArgAttr {
-    /// Reads the attribute, if there is one.
+    /// Parses the attribute, if present.
     pub(crate) fn read(attrs: &[Attribute], mistakes: &mut Mistakes) -> Self {
         let mut read = ArgAttr::default();
         for (index, attr) in attrs.iter().filter(|attr| is_arg(attr)).enumerate() {
             if index > 0 {
-                mistakes.at(attr, "one `#[arg(…)]` says it all: separate what it says with commas");
+                mistakes.at(attr, "a second `#[arg(…)]`: merge it into the first one, separated with commas");
             } else if let Some(written) = mistakes.ok(Written::of(attr)) {
                 read.set(attr, written, mistakes);
             }
@@ -34,7 +34,7 @@ impl ArgAttr {
 
     fn set(&mut self, attr: &Attribute, written: Written, mistakes: &mut Mistakes) {
         if written.is_empty() {
-            mistakes.at(attr, "`#[arg]` says something: which word introduces this? `#[arg(\"TOKEN\")]`");
+            mistakes.at(attr, "`#[arg]` without arguments: write the token, `#[arg(\"TOKEN\")]`");
         }
         for word in written.distinct_words(mistakes) {
             self.set_kind(word, mistakes);
@@ -43,33 +43,31 @@ impl ArgAttr {
             if key == "name" {
                 set_once(&mut self.name, &key, value, mistakes);
             } else {
-                mistakes.at(&key, format_args!("unknown key `{key}`: there is `name = \"…\"`"));
+                mistakes.at(&key, format_args!("unknown key `{key}`: use `name = \"…\"`"));
             }
         }
         let mut literals = written.literals.into_iter();
         self.token = literals.next();
         for second in literals {
-            mistakes
-                .at(second, "one word introduces this: for several, make an enum with a variant for each");
+            mistakes.at(second, "a second token: make the type an enum with one variant per token");
         }
     }
 
     fn set_kind(&mut self, word: Ident, mistakes: &mut Mistakes) {
         if word != "pattern" && word != "unix_time" {
-            mistakes
-                .at(&word, format_args!("unknown word `{word}`: a value is a `pattern` or a `unix_time`"));
+            mistakes.at(&word, format_args!("unknown word `{word}`: use `pattern` or `unix_time`"));
         } else if self.kind.is_some() {
-            mistakes.at(word, "a value is a `pattern` or a `unix_time`, not both");
+            mistakes.at(word, "a value cannot be both `pattern` and `unix_time`: remove one");
         } else {
             self.kind = Some(word);
         }
     }
 }
 
-/// Notes each `#[arg]` where it means nothing.
+/// Adds a mistake for each `#[arg]` in a place where it has no meaning.
 pub(crate) fn refuse(attrs: &[Attribute], mistakes: &mut Mistakes) {
     for attr in attrs.iter().filter(|attr| is_arg(attr)) {
-        mistakes.at(attr, "`#[arg]` belongs on a field of a struct or a variant of an enum");
+        mistakes.at(attr, "misplaced `#[arg]`: move it to a field of a struct or a variant of an enum");
     }
 }
 

@@ -1,4 +1,4 @@
-//! What is wrong with a struct or an enum of options, as far as it shows before types are known.
+//! Finds the mistakes in a struct or an enum that are visible in its syntax.
 
 use std::collections::HashMap;
 
@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{check, mistakes::Mistakes, types};
 
-/// Notes every mistake in the item.
+/// Adds all mistakes in the item.
 pub(crate) fn input(input: &Input<'_>, mistakes: &mut Mistakes) {
     generics(input.generics, mistakes);
     match &input.shape {
@@ -28,11 +28,11 @@ pub(crate) fn input(input: &Input<'_>, mistakes: &mut Mistakes) {
 fn generics(generics: &Generics, mistakes: &mut Mistakes) {
     for param in &generics.params {
         if !matches!(param, GenericParam::Lifetime(_)) {
-            mistakes.at(param, "arguments have one type: `#[derive(Args)]` takes no type parameters");
+            mistakes.at(param, "`#[derive(Args)]` does not support type parameters: write the concrete type");
         }
     }
     if let Some(second) = generics.lifetimes().nth(1) {
-        mistakes.at(second, "all that is borrowed is borrowed from the request: one lifetime is enough");
+        mistakes.at(second, "`#[derive(Args)]` supports only one lifetime: use it for all references");
     }
 }
 
@@ -48,7 +48,7 @@ fn choice(choice: &Choice<'_>, mistakes: &mut Mistakes) {
     }
     match choice.values.iter().find(|value| types::is_named(value.ty, "Option")) {
         Some(value) => {
-            mistakes.at(value.ty, "the values behind a token are required: leave the `Option` out")
+            mistakes.at(value.ty, "the values after a token cannot be optional: remove the `Option`")
         }
         None => check::order(choice.values.iter().map(|value| value.ty), mistakes),
     }
@@ -56,22 +56,21 @@ fn choice(choice: &Choice<'_>, mistakes: &mut Mistakes) {
 
 fn no_kind(attr: &ArgAttr, mistakes: &mut Mistakes) {
     if let Some(kind) = &attr.kind {
-        mistakes
-            .at(kind, format_args!("`{kind}` describes one value behind a token, and there is none here"));
+        mistakes.at(kind, format_args!("`{kind}` needs exactly one value after the token: remove `{kind}`"));
     }
 }
 
-/// Whether each token is one word in capitals, and stands for one thing.
+/// Checks that each token is one word in capitals and unique.
 fn tokens<'a>(tokens: impl Iterator<Item = (&'a Ident, &'a LitStr)>, mistakes: &mut Mistakes) {
     let mut seen: HashMap<String, &Ident> = HashMap::new();
     for (ident, token) in tokens {
         let text = token.value();
         if text.is_empty() {
-            mistakes.at(token, "a token is a word in capitals, such as `\"NX\"`");
-        } else if let Err(message) = check::word(&text, "tokens") {
+            mistakes.at(token, "the token is empty: write a word in capitals, such as `\"NX\"`");
+        } else if let Err(message) = check::word(&text, "token") {
             mistakes.at(token, message);
         } else if let Some(first) = seen.insert(text.clone(), ident) {
-            mistakes.at(token, format_args!("`{text}` is taken already: it introduces `{first}`"));
+            mistakes.at(token, format_args!("duplicate token `{text}`: `{first}` has it already"));
         }
     }
 }

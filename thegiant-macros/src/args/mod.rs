@@ -1,4 +1,4 @@
-//! `#[derive(Args)]`: options as a struct, one of several as an enum.
+//! `#[derive(Args)]`: a struct of options, or an enum of alternatives.
 
 mod attr;
 mod check;
@@ -12,7 +12,7 @@ use syn::DeriveInput;
 use self::model::Input;
 use crate::mistakes::Mistakes;
 
-/// The traits of the item. After a mistake they are stubs, so that it is the only error.
+/// Implements the traits of the item. After a mistake it generates stubs, which avoid further errors.
 pub(crate) fn derive(item: TokenStream) -> TokenStream {
     let mut mistakes = Mistakes::default();
     let Some(item) = mistakes.ok(syn::parse2::<DeriveInput>(item)) else {

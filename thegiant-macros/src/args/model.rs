@@ -1,4 +1,4 @@
-//! A struct or an enum with `#[derive(Args)]`, as it was written.
+//! The syntax of a struct or an enum with `#[derive(Args)]`.
 
 use syn::{
     Data, DataStruct, DeriveInput, Field, Fields, Generics, Ident, LitStr, Member, Type, Variant,
@@ -8,7 +8,7 @@ use syn::{
 use super::attr::{self, ArgAttr};
 use crate::{mistakes::Mistakes, types};
 
-/// What the derive is on.
+/// The item with the derive.
 pub(crate) struct Input<'a> {
     pub(crate) ident: &'a Ident,
     pub(crate) generics: &'a Generics,
@@ -18,7 +18,7 @@ pub(crate) struct Input<'a> {
 pub(crate) enum Shape<'a> {
     /// A struct: options in any order.
     Options(Vec<Opt<'a>>),
-    /// An enum: one of several.
+    /// An enum: one of several variants.
     OneOf(Vec<Choice<'a>>),
 }
 
@@ -29,17 +29,17 @@ pub(crate) struct Opt<'a> {
     pub(crate) form: Form<'a>,
 }
 
-/// How an option is written.
+/// The syntax of an option.
 pub(crate) enum Form<'a> {
-    /// A word alone: `bool`.
+    /// A token alone: `bool`.
     Flag(LitStr),
-    /// A word and a value.
+    /// A token and a value.
     Value { token: LitStr, ty: &'a Type, optional: bool },
-    /// Something that is known by its own words.
+    /// A type with its own tokens.
     Group { ty: &'a Type, optional: bool },
 }
 
-/// A variant of an enum: a word and its values.
+/// A variant of an enum: a token and its values.
 pub(crate) struct Choice<'a> {
     pub(crate) ident: &'a Ident,
     pub(crate) attr: ArgAttr,
@@ -54,7 +54,7 @@ pub(crate) struct Value<'a> {
 }
 
 impl<'a> Input<'a> {
-    /// `None` if the item is of no shape that can be read.
+    /// Reads the item. Returns `None` if its shape is not supported.
     pub(crate) fn read(item: &'a DeriveInput, mistakes: &mut Mistakes) -> Option<Self> {
         attr::refuse(&item.attrs, mistakes);
         let shape = match &item.data {
@@ -65,12 +65,15 @@ impl<'a> Input<'a> {
                 Shape::OneOf(data.variants.iter().map(|variant| Choice::read(variant, mistakes)).collect())
             }
             Data::Enum(_) => {
-                mistakes
-                    .at(&item.ident, "one of what? An enum with `#[derive(Args)]` has a variant per token");
+                mistakes.at(
+                    &item.ident,
+                    "`#[derive(Args)]` on an enum without variants: add one variant per token",
+                );
                 return None;
             }
             Data::Struct(_) | Data::Union(_) => {
-                let text = "`#[derive(Args)]` is for structs with named fields, the options, and for enums";
+                let text =
+                    "`#[derive(Args)]` on an unsupported type: use a struct with named fields, or an enum";
                 mistakes.at(&item.ident, text);
                 return None;
             }
@@ -87,7 +90,7 @@ impl<'a> Opt<'a> {
         Some(Opt { ident, attr, form })
     }
 
-    /// The word that introduces it, unless its type has those.
+    /// Returns the token; `None` if the type has its own tokens.
     pub(crate) fn token(&self) -> Option<&LitStr> {
         match &self.form {
             Form::Flag(token) | Form::Value { token, .. } => Some(token),
@@ -95,7 +98,7 @@ impl<'a> Opt<'a> {
         }
     }
 
-    /// The name in the documentation.
+    /// Returns the name in `COMMAND DOCS`.
     pub(crate) fn name(&self) -> String {
         self.attr.name.as_ref().map_or_else(|| types::documented(self.ident), LitStr::value)
     }
@@ -126,14 +129,14 @@ impl<'a> Choice<'a> {
         Choice { ident: &variant.ident, values: values.collect(), attr, token }
     }
 
-    /// The name in the documentation.
+    /// Returns the name in `COMMAND DOCS`.
     pub(crate) fn name(&self) -> String {
         self.attr.name.as_ref().map_or_else(|| self.token.value().to_ascii_lowercase(), LitStr::value)
     }
 }
 
 impl Value<'_> {
-    /// The name in the documentation of one of several values.
+    /// Returns the name of one of several values in `COMMAND DOCS`.
     pub(crate) fn name(&self) -> String {
         match &self.member {
             Member::Named(ident) => types::documented(ident),
@@ -142,10 +145,10 @@ impl Value<'_> {
     }
 }
 
-/// What the parts of a tuple are called as well.
+/// The names of unnamed values, the same as for a tuple.
 const ORDINALS: [&str; 4] = ["first", "second", "third", "fourth"];
 
-/// The word that stands for something unless `#[arg]` says another.
+/// Returns the default token: the name in capitals.
 fn capitals(ident: &Ident) -> LitStr {
     LitStr::new(&ident.unraw().to_string().to_uppercase(), ident.span())
 }

@@ -5,21 +5,21 @@ use syn::{Ident, LitStr, Path, Result, Token, meta::ParseNestedMeta, parse::Pars
 
 use crate::mistakes::Mistakes;
 
-/// What is said of an `impl` block.
+/// The arguments of `#[commands]`.
 #[derive(Default)]
 pub(crate) struct BlockAttr {
-    /// The group of its commands that name none.
+    /// The default group of the block's commands.
     pub(crate) group: Option<LitStr>,
-    /// The constant that its rows are put in, for another block to include.
+    /// The name of the constant for the rows, which another block includes.
     pub(crate) rows: Option<Ident>,
-    /// The constants of other blocks.
+    /// The names of the constants of other blocks.
     pub(crate) include: Vec<Ident>,
-    /// The word that has replies wait until the actor has committed.
+    /// The word `group_commit`, if present.
     pub(crate) group_commit: Option<Path>,
 }
 
 impl BlockAttr {
-    /// Reads the attribute, up to the first mistake.
+    /// Parses the attribute, up to the first mistake.
     pub(crate) fn read(tokens: TokenStream, mistakes: &mut Mistakes) -> Self {
         let mut read = BlockAttr::default();
         let parsed = syn::meta::parser(|meta| read.set(&meta)).parse2(tokens);
@@ -39,9 +39,9 @@ impl BlockAttr {
         } else if meta.path.is_ident("group_commit") {
             self.group_commit = Some(meta.path.clone());
         } else {
-            return Err(
-                meta.error("there are `group = \"…\"`, `rows = NAME`, `include(NAME, …)` and `group_commit`")
-            );
+            return Err(meta.error(
+                "unknown argument: use `group = \"…\"`, `rows = NAME`, `include(NAME, …)` or `group_commit`",
+            ));
         }
         Ok(())
     }

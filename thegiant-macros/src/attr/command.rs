@@ -6,7 +6,7 @@ use syn::{Attribute, Error, Ident, LitStr, Result};
 use super::{Written, set_once};
 use crate::mistakes::Mistakes;
 
-/// Redis' flags. In capitals each is a constant of `thegiant::command::Flags`.
+/// The flags of Redis. Each, in capitals, is a constant of `thegiant::command::Flags`.
 const FLAGS: [&str; 19] = [
     "write",
     "readonly",
@@ -31,7 +31,7 @@ const FLAGS: [&str; 19] = [
 
 const KEYS: [&str; 5] = ["alias", "since", "group", "event", "timeout"];
 
-/// What is said of one command.
+/// The arguments of `#[command]`.
 pub(crate) struct CommandAttr {
     pub(crate) name: LitStr,
     pub(crate) aliases: Vec<LitStr>,
@@ -44,7 +44,7 @@ pub(crate) struct CommandAttr {
 }
 
 impl CommandAttr {
-    /// Reads the attribute. `None` if not even a name is there.
+    /// Parses the attribute. Returns `None` if it has no valid name.
     pub(crate) fn read(attr: &Attribute, mistakes: &mut Mistakes) -> Option<Self> {
         let written = mistakes.ok(Written::of(attr))?;
         let name = mistakes.ok(name(attr, &written))?;
@@ -70,17 +70,17 @@ impl CommandAttr {
         Some(read)
     }
 
-    /// The name and the other names.
+    /// Returns the name and the aliases.
     pub(crate) fn names(&self) -> impl Iterator<Item = &LitStr> {
         std::iter::once(&self.name).chain(&self.aliases)
     }
 
-    /// The number of words in the name.
+    /// Returns the number of words in the name.
     pub(crate) fn words(&self) -> usize {
         self.name.value().split(' ').count()
     }
 
-    /// The flag as it was written, if it was.
+    /// Returns the tokens of this flag, if present.
     pub(crate) fn flag(&self, name: &str) -> Option<&Ident> {
         self.flags.iter().find(|flag| *flag == name)
     }
@@ -93,18 +93,17 @@ impl CommandAttr {
             "event" => set_once(&mut self.event, key, value, mistakes),
             "timeout" => match milliseconds(&value.value()) {
                 Some(time) => set_once(&mut self.timeout, key, time, mistakes),
-                None => {
-                    mistakes.at(&value, "a time is a whole number of `ms`, `s` or `m`, such as `\"500ms\"`")
-                }
+                None => mistakes.at(
+                    &value,
+                    "invalid timeout: write a whole number above 0 and `ms`, `s` or `m`, such as `\"500ms\"`",
+                ),
             },
             flag if FLAGS.contains(&flag) => {
-                mistakes.at(key, format_args!("`{flag}` is a flag: write it without a value"));
+                mistakes.at(key, format_args!("the flag `{flag}` takes no value: remove the value"));
             }
             _ => mistakes.at(
                 key,
-                format_args!(
-                    "unknown key `{key}`: there are `alias`, `since`, `group`, `event` and `timeout`"
-                ),
+                format_args!("unknown key `{key}`: use `alias`, `since`, `group`, `event` or `timeout`"),
             ),
         }
     }
@@ -113,16 +112,15 @@ impl CommandAttr {
 fn name(attr: &Attribute, written: &Written) -> Result<LitStr> {
     match written.literals.as_slice() {
         [name] => Ok(name.clone()),
-        [] => Err(Error::new_spanned(attr, "which command? Write its name: `#[command(\"GET\", readonly)]`")),
+        [] => Err(Error::new_spanned(attr, "the command name is missing: write `#[command(\"NAME\")]`")),
         [_, second, ..] => {
-            let text =
-                format!("a command has one name: write another one as `alias = \"{}\"`", second.value());
+            let text = format!("a command has one name: write the other as `alias = \"{}\"`", second.value());
             Err(Error::new_spanned(second, text))
         }
     }
 }
 
-/// A time such as `500ms`, `5s` or `1m`, if it is more than none.
+/// Parses a time above zero, such as `500ms`, `5s` or `1m`.
 fn milliseconds(time: &str) -> Option<u64> {
     let digits = time.find(|char: char| !char.is_ascii_digit())?;
     let (number, unit) = time.split_at(digits);
@@ -141,12 +139,11 @@ fn unknown_flag(flag: &Ident) -> String {
     match nearest.filter(|known| distance(&word, known) <= 2) {
         _ if KEYS.contains(&word.as_str()) => format!("`{word}` needs a value: `{word} = \"…\"`"),
         Some(known) => format!("unknown flag `{word}`: did you mean `{known}`?"),
-        None => format!("unknown flag `{word}`: there are {}", FLAGS.join(", ")),
+        None => format!("unknown flag `{word}`: use one of {}", FLAGS.join(", ")),
     }
 }
 
-/// How many letters have to be put in, left out or replaced to make one word of the other
-/// (Levenshtein).
+/// Returns the Levenshtein distance of two words.
 fn distance(a: &str, b: &str) -> usize {
     let mut row: Vec<usize> = (0..=b.len()).collect();
     for (i, from) in a.bytes().enumerate() {
@@ -166,7 +163,7 @@ mod tests {
     use super::{distance, milliseconds};
 
     #[test]
-    fn times_have_units() {
+    fn a_timeout_needs_a_number_and_a_unit() {
         assert_eq!(milliseconds("500ms"), Some(500));
         assert_eq!(milliseconds("5s"), Some(5_000));
         assert_eq!(milliseconds("2m"), Some(120_000));
@@ -178,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn distance_counts_letters() {
+    fn distance_counts_changed_letters() {
         assert_eq!(distance("write", "write"), 0);
         assert_eq!(distance("wirte", "write"), 2);
         assert_eq!(distance("read_only", "readonly"), 1);

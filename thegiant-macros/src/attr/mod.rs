@@ -1,4 +1,4 @@
-//! The grammar of the attributes.
+//! Parses the attributes.
 
 mod block;
 mod command;

@@ -1,4 +1,4 @@
-//! What `#[command(…)]` and `#[arg(…)]` have in common.
+//! The common syntax of `#[command(…)]` and `#[arg(…)]`.
 
 use syn::{
     Attribute, Error, Ident, LitStr, Meta, Result, Token,
@@ -8,7 +8,7 @@ use syn::{
 
 use crate::mistakes::Mistakes;
 
-/// `"LITERAL", word, key = "value"`, in any order.
+/// The arguments of an attribute: `"LITERAL", word, key = "value"`, in any order.
 #[derive(Default)]
 pub(crate) struct Written {
     pub(crate) literals: Vec<LitStr>,
@@ -17,13 +17,13 @@ pub(crate) struct Written {
 }
 
 impl Written {
-    /// What stands in the parentheses of an attribute; without parentheses, nothing.
+    /// Parses the parentheses of an attribute. An attribute without parentheses has no arguments.
     pub(crate) fn of(attr: &Attribute) -> Result<Self> {
         match &attr.meta {
             Meta::Path(_) => Ok(Written::default()),
             Meta::List(list) => list.parse_args(),
             Meta::NameValue(_) => {
-                Err(Error::new_spanned(attr, "write what is meant in parentheses: `(\"…\")`"))
+                Err(Error::new_spanned(attr, "the arguments belong in parentheses: write `(\"…\")`"))
             }
         }
     }
@@ -32,12 +32,12 @@ impl Written {
         self.literals.is_empty() && self.words.is_empty() && self.values.is_empty()
     }
 
-    /// The words, each of which may stand once.
+    /// Returns the words, and adds a mistake for each repetition.
     pub(crate) fn distinct_words(&self, mistakes: &mut Mistakes) -> Vec<Ident> {
         let mut distinct: Vec<Ident> = Vec::new();
         for word in &self.words {
             if distinct.contains(word) {
-                mistakes.at(word, format_args!("`{word}` is written twice"));
+                mistakes.at(word, format_args!("duplicate `{word}`: remove one"));
             } else {
                 distinct.push(word.clone());
             }
@@ -73,10 +73,10 @@ impl Parse for Written {
     }
 }
 
-/// Puts in a value that may be given once.
+/// Stores a value that an attribute may contain once.
 pub(crate) fn set_once<T>(slot: &mut Option<T>, key: &Ident, value: T, mistakes: &mut Mistakes) {
     if slot.is_some() {
-        mistakes.at(key, format_args!("`{key}` is given twice"));
+        mistakes.at(key, format_args!("duplicate `{key}`: remove one"));
     }
     *slot = Some(value);
 }

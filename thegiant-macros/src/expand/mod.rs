@@ -1,4 +1,4 @@
-//! The code that the attributes write.
+//! Generates the code of the attributes.
 
 mod row;
 
@@ -13,8 +13,9 @@ use crate::{
     model::{Block, cfgs, is_command},
 };
 
-/// `#[commands]`: the block, and the rows of its commands. After a mistake there are no rows, and so
-/// no second error.
+/// Expands `#[commands]` to the block and the rows of its commands.
+///
+/// After a mistake it generates no rows, so that rustc does not report a second error.
 pub(crate) fn commands(attr: TokenStream, item: TokenStream) -> TokenStream {
     let mut mistakes = Mistakes::default();
     let attr = BlockAttr::read(attr, &mut mistakes);
@@ -39,9 +40,9 @@ pub(crate) fn commands(attr: TokenStream, item: TokenStream) -> TokenStream {
     }
 }
 
-/// `#[command]` where no `#[commands]` has taken it away.
+/// Expands a `#[command]` outside of a `#[commands]` block to an error.
 pub(crate) fn stray_command(item: TokenStream) -> TokenStream {
-    let text = "`#[command]` belongs on a method inside an `impl` block with `#[commands]` above it";
+    let text = "`#[command]` outside of a `#[commands]` block: write `#[commands]` above the `impl` block";
     let error = Error::new(Span::call_site(), text).to_compile_error();
     quote!(#error #item)
 }
@@ -49,7 +50,10 @@ pub(crate) fn stray_command(item: TokenStream) -> TokenStream {
 fn impl_block(item: &TokenStream) -> syn::Result<ItemImpl> {
     match syn::parse2(item.clone())? {
         Item::Impl(block) => Ok(block),
-        _ => Err(Error::new(Span::call_site(), "`#[commands]` belongs above an `impl` block")),
+        _ => Err(Error::new(
+            Span::call_site(),
+            "`#[commands]` needs an `impl` block: move it above the `impl` block of the actor",
+        )),
     }
 }
 
@@ -71,7 +75,7 @@ fn implementation(block: &Block<'_>) -> TokenStream {
     }
 }
 
-/// Rows for another block to include.
+/// Generates the constant that another block includes.
 fn constant(block: &Block<'_>, name: &Ident, rows: &[TokenStream]) -> TokenStream {
     let ty = &block.item.self_ty;
     let (generics, _, bounds) = block.item.generics.split_for_impl();
@@ -86,7 +90,7 @@ fn constant(block: &Block<'_>, name: &Ident, rows: &[TokenStream]) -> TokenStrea
 
 fn traits(block: &Block<'_>, rows: &[TokenStream]) -> TokenStream {
     let ty = &block.item.self_ty;
-    // The bound is what rustc blames for a type that is no actor, once and not in every line below.
+    // With this bound, rustc reports a type that is no actor once, and not for every line below.
     let mut generics = block.item.generics.clone();
     generics.make_where_clause().predicates.push(match &block.attr.group_commit {
         Some(_) => parse_quote! {
@@ -97,7 +101,7 @@ fn traits(block: &Block<'_>, rows: &[TokenStream]) -> TokenStream {
     let (generics, _, bounds) = generics.split_for_impl();
     let include = &block.attr.include;
     let run_batches = match &block.attr.group_commit {
-        // What is missing is said of this word.
+        // The span makes rustc report a missing `GroupCommit` at this word.
         Some(group_commit) => {
             quote_spanned!(group_commit.span()=> ::thegiant::__private::run_batches_in_groups(self, message, context))
         }

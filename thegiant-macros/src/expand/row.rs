@@ -1,4 +1,4 @@
-//! A row: what is known of a command, and the function that runs it.
+//! Generates rows: the description of a command, and the function that runs it.
 
 use proc_macro2::TokenStream;
 use quote::{ToTokens, format_ident, quote, quote_spanned};
@@ -41,8 +41,9 @@ fn spec(command: &Command<'_>, group: &str) -> TokenStream {
     }
 }
 
-/// The descriptions of the arguments. Whether their keys can be described as well is checked one
-/// argument after the other, each at its own tokens.
+/// Generates the descriptions of the arguments.
+///
+/// It also generates a check of the key positions per argument, each with the span of the argument.
 fn args(command: &Command<'_>) -> TokenStream {
     let (count, words) = (command.arguments().count(), command.attr.words());
     let args = command.arguments().map(|param| {
@@ -61,7 +62,7 @@ fn args(command: &Command<'_>) -> TokenStream {
     }
 }
 
-/// Reads the arguments, calls the method, writes the reply.
+/// Generates the function that reads the arguments, calls the method and writes the reply.
 fn run(command: &Command<'_>) -> TokenStream {
     let reads = command.params.iter().enumerate().filter_map(|(index, param)| read(command, index, param));
     let reply = reply(command);
@@ -91,7 +92,7 @@ fn read(command: &Command<'_>, index: usize, param: &Param<'_>) -> Option<TokenS
     })
 }
 
-/// Calls the method. What it returns is named where there is a name, so that rustc blames it there.
+/// Generates the call of the method. It names the return type, so that rustc reports errors there.
 fn reply(command: &Command<'_>) -> TokenStream {
     let signature = &command.function.sig;
     let method = &signature.ident;
@@ -130,7 +131,7 @@ fn from_arg(command: &Command<'_>, param: &Param<'_>) -> TokenStream {
     quote!(<#ty as ::thegiant::command::FromArg<'_>>)
 }
 
-/// The variable that holds a parameter.
+/// Returns the variable of a parameter.
 fn value(index: usize) -> Ident {
     format_ident!("value{index}")
 }

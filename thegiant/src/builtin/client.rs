@@ -1,4 +1,4 @@
-//! `CLIENT`: what a connection says of itself, and what operators ask of connections.
+//! `CLIENT`: describes and controls connections.
 
 use std::{fmt::Write, time::Duration};
 
@@ -19,26 +19,26 @@ use crate::{
 
 #[commands(rows = CLIENT, group = "connection")]
 impl ConnectionState {
-    /// Returns the ID of the current connection.
+    /// Returns the unique client ID of the connection.
     #[command("CLIENT ID", noscript, loading, stale)]
     fn client_id(&self) -> u64 {
         self.client.id()
     }
 
-    /// Returns the name of the current connection.
+    /// Returns the name of the connection.
     #[command("CLIENT GETNAME", noscript, loading, stale)]
     fn client_getname(&self) -> Option<String> {
         self.client.name()
     }
 
-    /// Assigns a name to the current connection.
+    /// Sets the connection name.
     #[command("CLIENT SETNAME", noscript, loading, stale)]
     fn client_setname(&mut self, connection_name: &[u8]) -> Result<(), Error> {
         self.client.set_name(client_name(connection_name)?);
         Ok(())
     }
 
-    /// Notes which library the client uses.
+    /// Sets information specific to the client or connection.
     #[command("CLIENT SETINFO", noscript, loading, stale)]
     fn client_setinfo(&mut self, attribute: LibraryAttribute<'_>) -> Result<(), Error> {
         match attribute {
@@ -50,58 +50,59 @@ impl ConnectionState {
         Ok(())
     }
 
-    /// Describes the current connection.
+    /// Returns information about the connection.
     #[command("CLIENT INFO", noscript, loading, stale)]
     fn client_info(&self) -> Report {
-        Report(described(&self.client, &self.server))
+        Report(client_line(&self.client, &self.server))
     }
 
-    /// Describes the connections, one a line.
+    /// Lists open connections.
     #[command("CLIENT LIST", admin, noscript, loading, stale)]
     fn client_list(&self, filter: Option<ClientFilter>) -> Report {
         let clients = match filter {
-            None => self.server.clients.in_order(),
+            None => self.server.clients.sorted_by_id(),
             Some(ClientFilter::Class(class)) => {
-                let is_of = |client: &Client| class == Class::of(client);
-                self.server.clients.in_order().into_iter().filter(is_of).collect()
+                let is_in_class = |client: &Client| class == Class::of(client);
+                self.server.clients.sorted_by_id().into_iter().filter(is_in_class).collect()
             }
             Some(ClientFilter::Ids(ids)) => {
-                let known = |id: &i64| self.server.clients.get(u64::try_from(*id).ok()?);
-                ids.iter().filter_map(known).collect()
+                let find = |id: &i64| self.server.clients.get(u64::try_from(*id).ok()?);
+                ids.iter().filter_map(find).collect()
             }
         };
-        Report(clients.iter().map(|client| described(client, &self.server)).collect())
+        Report(clients.iter().map(|client| client_line(client, &self.server)).collect())
     }
 
-    /// Closes connections.
+    /// Terminates open connections.
     #[command("CLIENT KILL", admin, noscript, loading, stale)]
     fn client_kill(&mut self, target: KillTarget<'_>) -> Result<Killed, Error> {
         let filters = match target {
             KillTarget::Address(address) => {
                 let filters =
                     KillFilters { address: Some(address), skips_me: false, ..KillFilters::default() };
-                return if self.kill(&filters) > 0 { Ok(Killed::It) } else { Err(NO_SUCH_CLIENT) };
+                return if self.kill(&filters) > 0 { Ok(Killed::Ok) } else { Err(NO_SUCH_CLIENT) };
             }
             KillTarget::Filters(filters) => filters,
         };
-        Ok(Killed::So(self.kill(&filters)))
+        Ok(Killed::Count(self.kill(&filters)))
     }
 
-    /// Sends replies, or does not.
+    /// Instructs the server whether to reply to commands.
     #[command("CLIENT REPLY", noscript, loading, stale)]
     fn client_reply(&self, action: ReplyAction) -> Result<ReplyAction, Error> {
-        // An array cannot lack some of its elements.
+        // The array that EXEC replies with needs all of its elements.
         if self.transaction.is_running() { Err(NOT_ALLOWED) } else { Ok(action) }
     }
 
-    /// Has clients wait.
+    /// Suspends commands processing.
     #[command("CLIENT PAUSE", admin, noscript, loading, stale)]
     fn client_pause(&self, timeout: PauseTimeout, mode: Option<PauseMode>) {
         let until = Instant::now() + timeout.0;
         let writes_only = matches!(mode, Some(PauseMode(true)));
-        // A pause under way is never weakened.
-        let before = self.server.paused().unwrap_or(Pause { until, writes_only });
-        let pause = Pause { until: until.max(before.until), writes_only: writes_only && before.writes_only };
+        // As in Redis, a second CLIENT PAUSE never shortens or narrows the current one.
+        let current = self.server.paused().unwrap_or(Pause { until, writes_only });
+        let pause =
+            Pause { until: until.max(current.until), writes_only: writes_only && current.writes_only };
         self.server.pause(pause);
         let server = self.server.clone();
         actix_rt::spawn(async move {
@@ -112,19 +113,19 @@ impl ConnectionState {
         });
     }
 
-    /// Lets clients go on.
+    /// Resumes processing commands from paused clients.
     #[command("CLIENT UNPAUSE", admin, noscript, loading, stale)]
     fn client_unpause(&self) {
         self.server.unpause();
     }
 
-    /// Keeps the connection when all clients take too much memory.
+    /// Sets the client eviction mode of the connection.
     #[command("CLIENT NO-EVICT", admin, noscript, loading, stale)]
     fn client_no_evict(&self, enabled: Switch) {
         self.client.set(ClientFlag::NoEvict, enabled.is_on());
     }
 
-    /// Keeps the commands of the connection from counting as uses of their keys.
+    /// Controls whether commands sent by the client affect the LRU/LFU of accessed keys.
     #[command("CLIENT NO-TOUCH", noscript, loading, stale)]
     fn client_no_touch(&self, enabled: Switch) {
         self.client.set(ClientFlag::NoTouch, enabled.is_on());
@@ -132,22 +133,23 @@ impl ConnectionState {
 }
 
 impl ConnectionState {
-    /// Closes the connections that all filters accept; returns how many. Those that are about to end
-    /// are not among them.
+    /// Closes the connections that pass all filters. Returns their number.
+    ///
+    /// Connections that already have a close request are not counted.
     fn kill(&mut self, filters: &KillFilters<'_>) -> i64 {
         let mut killed = 0;
         let is_killed =
             |client: &&Client| client.close_request() != CloseRequest::Now && filters.accept(client);
-        for client in self.server.clients.in_order().iter().filter(is_killed) {
+        for client in self.server.clients.sorted_by_id().iter().filter(is_killed) {
             let is_me = client.id() == self.client.id();
             if is_me && filters.skips_me {
                 continue;
             }
             if is_me {
-                // Not before it has the reply.
+                // The connection closes after it has sent the reply to this command.
                 self.closing = true;
             } else {
-                client.ask(CloseRequest::Now);
+                client.request_close(CloseRequest::Now);
             }
             killed += 1;
         }
@@ -162,11 +164,11 @@ const TIMEOUT_NO_INTEGER: Error = Error::from_static("ERR timeout is not an inte
 const TIMEOUT_NEGATIVE: Error = Error::from_static("ERR timeout is negative");
 const UNKNOWN_PAUSE_MODE: Error = Error::from_static("ERR CLIENT PAUSE mode must be WRITE or ALL");
 
-/// What a connection takes when nothing waits in it: see DESIGN.md.
+/// Memory of an idle connection, in bytes: see DESIGN.md.
 const IDLE_MEMORY: usize = 1400;
 
-/// A line of `CLIENT LIST`, with the fields of Redis 7.2.
-fn described(client: &Client, server: &ServerState) -> String {
+/// Returns a line of `CLIENT LIST`, with the fields of Redis 7.2.
+fn client_line(client: &Client, server: &ServerState) -> String {
     let now = server.now();
     let (input, output, pushed) = (client.input(), client.output(), client.pushed_len());
     let command =
@@ -183,7 +185,7 @@ fn described(client: &Client, server: &ServerState) -> String {
         client.descriptor(),
         client.name().unwrap_or_default(),
     );
-    // Nothing fails that writes to a string.
+    // Writing to a string never fails.
     let _ = writeln!(
         line,
         "age={} idle={} flags={} db={} sub={channels} psub={patterns} ssub={shards} multi={} watch={} qbuf={input} qbuf-free=0 argv-mem=0 multi-mem={} \
@@ -226,7 +228,7 @@ fn flags(client: &Client, tracked: &Tracked) -> String {
     if set.is_empty() { "N".to_owned() } else { set }
 }
 
-/// What kind of client it is, in the words of `TYPE`.
+/// The client types of `CLIENT LIST TYPE` and `CLIENT KILL TYPE`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Class {
     Normal,
@@ -237,7 +239,7 @@ enum Class {
 
 impl Class {
     fn of(client: &Client) -> Self {
-        // Those who monitor are normal, too.
+        // As in Redis, a MONITOR client counts as normal.
         if client.is_subscriber() { Class::PubSub } else { Class::Normal }
     }
 }
@@ -262,7 +264,7 @@ impl<'a> FromArg<'a> for Class {
     }
 }
 
-/// `TYPE class` or `ID id …`.
+/// The filter of `CLIENT LIST`: `TYPE type` or `ID id …`.
 enum ClientFilter {
     Class(Class),
     Ids(Vec<i64>),
@@ -286,13 +288,13 @@ impl<'a> FromArg<'a> for ClientFilter {
     }
 }
 
-/// `address`, or filters.
+/// The arguments of `CLIENT KILL`: one address (the old form), or filters.
 enum KillTarget<'a> {
     Address(&'a [u8]),
     Filters(KillFilters<'a>),
 }
 
-/// Of connections, all of which have to hold.
+/// The filters of `CLIENT KILL`. A connection has to pass all of them.
 #[derive(Default)]
 struct KillFilters<'a> {
     id: Option<u64>,
@@ -334,7 +336,7 @@ impl<'a> FromArg<'a> for KillTarget<'a> {
 }
 
 impl<'a> KillFilters<'a> {
-    /// Reads one filter and its value.
+    /// Parses one filter and its value.
     fn read(&mut self, args: &mut Arguments<'a>) -> Result<(), Error> {
         if args.accept("ID") {
             let id = parse_integer::<i64>(args.take()?).filter(|id| *id > 0).ok_or(ID_NOT_POSITIVE)?;
@@ -371,17 +373,17 @@ impl<'a> KillFilters<'a> {
     }
 }
 
-/// The reply of `CLIENT KILL`: the old form says whether, the new one how many.
+/// The reply of `CLIENT KILL`: `OK` for the old form, a count for the new one.
 enum Killed {
-    It,
-    So(i64),
+    Ok,
+    Count(i64),
 }
 
 impl IntoReply for Killed {
     fn into_reply(self, out: &mut Encoder) {
         match self {
-            Killed::It => out.simple("OK"),
-            Killed::So(many) => out.integer(many),
+            Killed::Ok => out.simple("OK"),
+            Killed::Count(count) => out.integer(count),
         }
     }
 }
@@ -434,18 +436,18 @@ impl<'a> FromArg<'a> for PauseTimeout {
 
     fn from_arg(args: &mut Arguments<'a>) -> Result<Self, Error> {
         let timeout = args.take()?;
-        // What is wrong with the mode comes first.
+        // As in Redis, an error in the mode takes precedence over an error in the timeout.
         args.peek().map_or(Ok(PauseMode(false)), PauseMode::of)?;
         let timeout: i64 = parse_integer(timeout).ok_or(TIMEOUT_NO_INTEGER)?;
         let timeout = u64::try_from(timeout).map_err(|_| TIMEOUT_NEGATIVE)?;
-        // A pause of a century has no end, and can be reckoned with.
+        // The limit keeps the addition to the current time from overflowing.
         Ok(PauseTimeout(Duration::from_millis(timeout).min(CENTURY)))
     }
 }
 
 const CENTURY: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
 
-/// Whether only those wait that want to write.
+/// The mode of `CLIENT PAUSE`: `true` pauses only commands that write.
 struct PauseMode(bool);
 
 impl PauseMode {

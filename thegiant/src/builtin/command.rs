@@ -1,4 +1,4 @@
-//! `COMMAND`: what the server can do, read from the rows.
+//! `COMMAND`: describes the commands of the server, from their rows.
 
 use crate::{
     Args, Array, Error, IntoReply,
@@ -11,19 +11,19 @@ use crate::{
 
 #[commands(rows = COMMAND, group = "server")]
 impl ConnectionState {
-    /// Describes all commands.
+    /// Returns detailed information about all commands.
     #[command("COMMAND", loading, stale)]
     fn command(&self) -> Array<impl ExactSizeIterator<Item = Info<'_>>> {
         Array(self.entries().iter().map(|entry| Info(Described::Entry(entry))))
     }
 
-    /// Returns the number of commands.
+    /// Returns a count of commands.
     #[command("COMMAND COUNT", loading, stale)]
     fn command_count(&self) -> usize {
         self.entries().len()
     }
 
-    /// Returns the names of commands.
+    /// Returns a list of command names.
     #[command("COMMAND LIST", loading, stale)]
     fn command_list(&self, filter: Option<ListFilter<'_>>) -> Vec<String> {
         self.entries()
@@ -34,7 +34,7 @@ impl ConnectionState {
             .collect()
     }
 
-    /// Describes some commands, or all.
+    /// Returns information about one, multiple or all commands.
     #[command("COMMAND INFO", loading, stale)]
     fn command_info(&self, command_name: Option<Vec<&[u8]>>) -> Vec<Option<Info<'_>>> {
         match command_name {
@@ -43,7 +43,7 @@ impl ConnectionState {
         }
     }
 
-    /// Documents some commands, or all.
+    /// Returns documentary information about one, multiple or all commands.
     #[command("COMMAND DOCS", loading, stale)]
     fn command_docs(&self, command_name: Option<Vec<&[u8]>>) -> Docs<'_> {
         match command_name {
@@ -52,13 +52,13 @@ impl ConnectionState {
         }
     }
 
-    /// Extracts the keys of a command.
+    /// Extracts the key names from an arbitrary command.
     #[command("COMMAND GETKEYS", loading, stale)]
     fn command_getkeys<'a>(&self, command: &'a [u8], arg: Vec<&'a [u8]>) -> Result<Vec<&'a [u8]>, Error> {
         Ok(self.keys_of(command, &arg)?.0)
     }
 
-    /// Extracts the keys of a command, and says what it does with them.
+    /// Extracts the key names and access flags for an arbitrary command.
     #[command("COMMAND GETKEYSANDFLAGS", loading, stale)]
     fn command_getkeysandflags<'a>(
         &self,
@@ -96,7 +96,7 @@ impl ConnectionState {
         self.server.routes.table().entries()
     }
 
-    /// The command of a name as `COMMAND` writes it: `get`, `config` or `config|get`.
+    /// Finds a command by its name in `COMMAND`'s form: `get`, `config` or `config|get`.
     fn described(&self, name: &[u8]) -> Option<Described<'_>> {
         let mut words = name.splitn(2, |byte| *byte == b'|');
         let entry = self.server.routes.table().get(words.next()?)?;
@@ -118,7 +118,7 @@ struct ListFilter<'a> {
 #[derive(Args)]
 enum Filter<'a> {
     #[arg("MODULE", name = "module-name")]
-    Module(#[expect(dead_code, reason = "there are no modules: no command is of any")] &'a [u8]),
+    Module(#[expect(dead_code, reason = "there are no modules, so no command matches")] &'a [u8]),
     #[arg("ACLCAT", name = "category")]
     AclCategory(&'a [u8]),
     #[arg("PATTERN", pattern, name = "pattern")]
@@ -138,7 +138,7 @@ impl Filter<'_> {
     }
 }
 
-/// What `COMMAND` describes: a command with its subcommands, or one subcommand.
+/// One entry of a `COMMAND` reply: a command with its subcommands, or one subcommand.
 #[derive(Clone, Copy)]
 enum Described<'a> {
     Entry(&'a Entry<CommandRef>),
@@ -150,7 +150,7 @@ impl<'a> Described<'a> {
         [Described::Entry(entry)].into_iter().chain(Described::Entry(entry).subcommands())
     }
 
-    /// A mere container has none.
+    /// Returns the command's description, or `None` for a container without a function of its own.
     fn spec(self) -> Option<&'static Spec> {
         match self {
             Described::Entry(entry) => entry.command.map(|(spec, _)| spec),
@@ -165,12 +165,12 @@ impl<'a> Described<'a> {
         }
     }
 
-    /// The ACL categories. Those of a container do not matter: its subcommands have their own.
+    /// Returns the ACL categories. A container gets `@slow`, because its subcommands have their own.
     fn categories(self) -> Vec<String> {
         self.spec().map_or_else(|| vec!["@slow".to_owned()], categories)
     }
 
-    /// Whether this is its last word, in any case.
+    /// Returns whether the command's last word is `word`, ignoring case.
     fn is_named(self, word: &[u8]) -> bool {
         let name = match self {
             Described::Entry(entry) => entry.name,
@@ -199,14 +199,14 @@ impl IntoReply for Info<'_> {
         let flags = spec.map_or(Flags::NONE, |spec| spec.flags);
         out.array(10);
         described.full_name().into_reply(out);
-        // A container takes a subcommand at least; one that is a command itself can do without.
+        // A container needs at least a subcommand, unless it is a command itself.
         match spec {
             None => -2,
             Some(spec) if described.subcommands().len() > 0 => -spec.arity().abs(),
             Some(spec) => spec.arity(),
         }
         .into_reply(out);
-        // Redis keeps this one to itself.
+        // Redis does not list this flag.
         names(flags.names().filter(|name| *name != "may_replicate"), out);
         let (first, last, step) = keys.map_or((0, 0, 0), |keys| (keys.first, keys.last, keys.step));
         first.into_reply(out);
@@ -218,7 +218,7 @@ impl IntoReply for Info<'_> {
         if let Some(keys) = keys {
             key_spec(keys, flags, out);
         }
-        // Redis has an empty set here, and an array if there is something in it.
+        // Redis sends an empty set here if there are no subcommands, and else an array.
         match described.subcommands() {
             none if none.len() == 0 => out.set(0),
             nested => Array(nested.map(Info)).into_reply(out),
@@ -226,14 +226,14 @@ impl IntoReply for Info<'_> {
     }
 }
 
-/// A set of simple strings.
+/// Writes a set of simple strings.
 fn names(names: impl Iterator<Item = impl AsRef<str>>, out: &mut Encoder) {
     let names: Vec<_> = names.collect();
     out.set(names.len());
     names.iter().for_each(|name| out.simple(name.as_ref()));
 }
 
-/// What a command does with its keys, as far as its flags tell.
+/// The key flags of `COMMAND GETKEYSANDFLAGS`, derived from the command's flags.
 struct KeyFlags(Flags);
 
 impl IntoReply for KeyFlags {
@@ -243,9 +243,9 @@ impl IntoReply for KeyFlags {
     }
 }
 
-/// The key specification: a beginning, and a way to find the keys from there.
+/// Writes a key specification: where the search begins, and how to find the keys from there.
 fn key_spec(keys: KeySpec, flags: Flags, out: &mut Encoder) {
-    // Redis counts the last key from the first one, unless it counts from the end.
+    // Redis counts a positive last key from the first key, and a negative one from the end.
     let last = if keys.last < 0 { keys.last } else { keys.last - keys.first as i64 };
     out.map(3);
     "flags".into_reply(out);
@@ -268,7 +268,7 @@ fn key_spec(keys: KeySpec, flags: Flags, out: &mut Encoder) {
     out.integer(0);
 }
 
-/// The ACL categories of a command, which follow from its flags and its group.
+/// Returns the ACL categories of a command, derived from its flags and its group.
 fn categories(spec: &Spec) -> Vec<String> {
     let flags = spec.flags;
     let by_flag = [
@@ -290,7 +290,7 @@ fn categories(spec: &Spec) -> Vec<String> {
     categories
 }
 
-/// The map of `COMMAND DOCS`, by name.
+/// The map of `COMMAND DOCS`, with command names as keys.
 struct Docs<'a>(Vec<Described<'a>>);
 
 impl IntoReply for Docs<'_> {
@@ -336,16 +336,16 @@ fn document(described: Described<'_>, out: &mut Encoder) {
     }
 }
 
-/// An array of maps. Options stand in the place of the parameter that holds them.
+/// Writes the arguments as an array of maps. The options of an `Options` parameter take its place.
 fn arguments(args: &'static [ArgSpec], out: &mut Encoder) {
-    let flat: Vec<&ArgSpec> = args.iter().flat_map(in_place).collect();
+    let flat: Vec<&ArgSpec> = args.iter().flat_map(flattened).collect();
     out.array(flat.len());
     flat.into_iter().for_each(|arg| argument(arg, out));
 }
 
-fn in_place(arg: &'static ArgSpec) -> Vec<&'static ArgSpec> {
+fn flattened(arg: &'static ArgSpec) -> Vec<&'static ArgSpec> {
     match arg.kind {
-        ArgKind::Options => arg.parts.iter().flat_map(in_place).collect(),
+        ArgKind::Options => arg.parts.iter().flat_map(flattened).collect(),
         _ => vec![arg],
     }
 }

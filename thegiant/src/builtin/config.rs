@@ -1,4 +1,4 @@
-//! `CONFIG`: the settings of the server.
+//! `CONFIG`: reads and changes the settings of the server.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,24 +11,24 @@ use crate::{
 
 #[commands(rows = CONFIG, group = "server")]
 impl ConnectionState {
-    /// Returns the settings whose names match.
+    /// Returns the effective values of configuration parameters.
     #[command("CONFIG GET", admin, noscript, loading, stale)]
     fn config_get(&self, parameter: Vec<&[u8]>) -> BTreeMap<String, String> {
         let settings: Vec<_> = self.server.settings.all().collect();
-        let mut asked = BTreeSet::new();
+        let mut seen = BTreeSet::new();
         let mut found = BTreeMap::new();
         for pattern in parameter {
             for (name, value) in &settings {
-                // However often a setting was asked for, it is answered once.
-                if glob::matches_ignore_case(pattern, name.as_bytes()) && asked.insert(*name) {
-                    found.insert(name_as_asked(name, pattern), value.clone());
+                // A setting that matches several patterns is listed once.
+                if glob::matches_ignore_case(pattern, name.as_bytes()) && seen.insert(*name) {
+                    found.insert(name_as_requested(name, pattern), value.clone());
                 }
             }
         }
         found
     }
 
-    /// Changes settings while the server runs: all of them, or none.
+    /// Sets configuration parameters in-flight: all of them or, after an error, none.
     #[command("CONFIG SET", admin, noscript, loading, stale)]
     fn config_set(&self, parameter: &[u8], value: &[u8], more: Option<Vec<&[u8]>>) -> Result<(), Error> {
         let more = more.unwrap_or_default();
@@ -41,14 +41,14 @@ impl ConnectionState {
         Ok(())
     }
 
-    /// Forgets all counts of INFO.
+    /// Resets the server's statistics.
     #[command("CONFIG RESETSTAT", admin, noscript, loading, stale)]
     fn config_resetstat(&self) {
         self.server.stats.reset();
         self.server.routes.group_commit_stats().for_each(GroupCommitStats::reset);
     }
 
-    /// Writes the settings to the configuration file: there is none.
+    /// Persists the effective configuration to file. The server has no such file.
     #[command("CONFIG REWRITE", admin, noscript, loading, stale)]
     fn config_rewrite(&self) -> Error {
         NO_CONFIG_FILE
@@ -72,8 +72,8 @@ fn refused(refusal: &Refusal<'_>) -> Error {
     Error::from_bytes([before, refusal.name, b"') - ", text.as_bytes()].concat())
 }
 
-/// Where a setting was asked for by name and not by a pattern, its name is answered as it was written.
-fn name_as_asked(name: &str, pattern: &[u8]) -> String {
+/// Returns the name of a setting as the client spelled it, or its usual spelling after a glob pattern.
+fn name_as_requested(name: &str, pattern: &[u8]) -> String {
     let is_name = pattern.eq_ignore_ascii_case(name.as_bytes());
     if is_name { String::from_utf8_lossy(pattern).into_owned() } else { name.to_owned() }
 }

@@ -1,6 +1,6 @@
 //! `PING`, `ECHO`, `QUIT`, `RESET`, `SELECT`, `HELLO`, `AUTH`.
 
-use super::{Ahead, REDIS_VERSION};
+use super::{AfterPushes, REDIS_VERSION};
 use crate::{
     Error, IntoReply, Simple,
     command::{ArgKind, ArgSpec, Arguments, FromArg, c_text},
@@ -12,13 +12,13 @@ use crate::{
 
 #[commands(rows = CONNECTION, group = "connection")]
 impl ConnectionState {
-    /// Answers PONG, or the message.
+    /// Returns the server's liveliness response.
     #[command("PING", fast)]
     fn ping<'a>(&self, message: Option<&'a [u8]>) -> Pong<'a> {
-        if self.is_listener_only() { Pong::Pushed(message.unwrap_or_default()) } else { Pong::Plain(message) }
+        if self.is_pubsub_only() { Pong::Pushed(message.unwrap_or_default()) } else { Pong::Plain(message) }
     }
 
-    /// Answers the message.
+    /// Returns the given string.
     #[command("ECHO", fast, loading, stale)]
     fn echo<'a>(&self, message: &'a [u8]) -> &'a [u8] {
         message
@@ -30,14 +30,14 @@ impl ConnectionState {
         self.closing = true;
     }
 
-    /// Puts the connection into the state it had at first.
+    /// Resets the connection.
     #[command("RESET", fast, noscript, loading, stale, no_auth, allow_busy)]
-    fn reset(&mut self) -> Fresh<'_> {
-        self.start_over();
-        Fresh(self)
+    fn reset(&mut self) -> ResetReply<'_> {
+        self.reset_state();
+        ResetReply(self)
     }
 
-    /// Chooses the database of the connection.
+    /// Changes the selected database.
     #[command("SELECT", fast, loading, stale)]
     fn select(&mut self, index: i64) -> Result<(), Error> {
         if i32::try_from(index).is_err() {
@@ -53,14 +53,14 @@ impl ConnectionState {
         }
     }
 
-    /// Agrees on a version of the protocol, and describes the server.
+    /// Handshakes with the server.
     #[command("HELLO", fast, noscript, loading, stale, no_auth, allow_busy)]
     fn hello(
         &mut self,
         protover: Option<Protover>,
         options: Option<HelloOptions<'_>>,
-    ) -> Result<Ahead<'_, Hello>, Error> {
-        // Each does what it says before the next one is looked at.
+    ) -> Result<AfterPushes<'_, Hello>, Error> {
+        // As in Redis, each option takes effect before the next one is parsed.
         for option in options.map_or(Vec::new(), |options| options.0) {
             match option {
                 HelloOption::Auth(user, password) => self.log_in(user, password)?,
@@ -78,8 +78,8 @@ impl ConnectionState {
         if let Some(Protover(protocol)) = protover {
             self.client.set_protocol(protocol);
         }
-        // What has been pushed is in the protocol of before.
-        Ok(self.ahead(Hello { protocol: self.client.protocol(), id: self.client.id() }))
+        // Pending pushes are encoded in the old protocol, so they go out before this reply.
+        Ok(self.after_pushes(Hello { protocol: self.client.protocol(), id: self.client.id() }))
     }
 
     /// Authenticates the connection.
@@ -93,10 +93,13 @@ impl ConnectionState {
         }
     }
 
-    /// Without a password configured, the default user has any. There is no other user.
+    /// Checks the password of the default user, which is the only user.
+    ///
+    /// If no password is configured, any password is correct.
     fn log_in(&mut self, user: &[u8], password: &[u8]) -> Result<(), Error> {
-        let is_right = self.server.password.as_ref().is_none_or(|right| is_same(right, password));
-        if user != DEFAULT_USER || !is_right {
+        let is_correct =
+            self.server.password.as_ref().is_none_or(|correct| constant_time_eq(correct, password));
+        if user != DEFAULT_USER || !is_correct {
             return Err(WRONG_PASSWORD);
         }
         self.set_authenticated(true);
@@ -119,20 +122,20 @@ const HELLO_WITHOUT_AUTH: Error = Error::from_static(
 );
 const DEFAULT_USER: &[u8] = b"default";
 
-/// Compares in a time that does not tell how much of it is right.
-fn is_same(right: &[u8], given: &[u8]) -> bool {
+/// Compares two passwords. The time taken does not depend on the position of a difference.
+fn constant_time_eq(correct: &[u8], given: &[u8]) -> bool {
     let differences =
-        right.iter().zip(given).fold(0, |differences, (right, given)| differences | (right ^ given));
-    right.len() == given.len() && differences == 0
+        correct.iter().zip(given).fold(0, |differences, (correct, given)| differences | (correct ^ given));
+    correct.len() == given.len() && differences == 0
 }
 
-/// A name that can be shown in a list; the empty one is none.
+/// Checks a client name. An empty name means no name.
 pub(super) fn client_name(name: &[u8]) -> Result<Option<String>, Error> {
     let name = printable(name).ok_or(BAD_CLIENT_NAME)?;
     Ok((!name.is_empty()).then(|| name.to_owned()))
 }
 
-/// The text, if it is of visible ASCII characters only.
+/// Returns the text if it consists of visible ASCII characters.
 pub(super) fn printable(text: &[u8]) -> Option<&str> {
     let visible = text.iter().all(u8::is_ascii_graphic);
     std::str::from_utf8(text).ok().filter(|_| visible)
@@ -140,7 +143,7 @@ pub(super) fn printable(text: &[u8]) -> Option<&str> {
 
 enum Pong<'a> {
     Plain(Option<&'a [u8]>),
-    /// To one that knows nothing but arrays.
+    /// The array reply for a RESP2 client with subscriptions.
     Pushed(&'a [u8]),
 }
 
@@ -154,7 +157,7 @@ impl IntoReply for Pong<'_> {
     }
 }
 
-/// A version of the protocol.
+/// The protocol version argument of `HELLO`.
 struct Protover(Protocol);
 
 impl<'a> FromArg<'a> for Protover {
@@ -172,7 +175,7 @@ impl<'a> FromArg<'a> for Protover {
     }
 }
 
-/// Read by hand, because `HELLO` has a syntax error of its own.
+/// The options of `HELLO`, parsed by hand because `HELLO` has its own syntax error text.
 struct HelloOptions<'a>(Vec<HelloOption<'a>>);
 
 enum HelloOption<'a> {
@@ -208,20 +211,20 @@ impl<'a> FromArg<'a> for HelloOptions<'a> {
     }
 }
 
-/// The reply of a connection that starts over: a simple one of RESP2, whatever was agreed on before.
-struct Fresh<'a>(&'a ConnectionState);
+/// The reply of `RESET`. It switches replies on after `CLIENT REPLY OFF`.
+struct ResetReply<'a>(&'a ConnectionState);
 
-impl IntoReply for Fresh<'_> {
+impl IntoReply for ResetReply<'_> {
     fn into_reply(self, out: &mut Encoder) {
-        // One that is skipped stays so.
+        // CLIENT REPLY SKIP stays in effect, so it also skips this reply.
         if out.replies() == Replies::Off {
             out.set_replies(Replies::On);
         }
-        self.0.ahead(Simple("RESET")).into_reply(out);
+        self.0.after_pushes(Simple("RESET")).into_reply(out);
     }
 }
 
-/// What the server says of itself.
+/// The reply of `HELLO`: describes the server.
 struct Hello {
     protocol: Protocol,
     id: u64,
@@ -229,7 +232,7 @@ struct Hello {
 
 impl IntoReply for Hello {
     fn into_reply(self, out: &mut Encoder) {
-        // The first reply in the protocol that was agreed on is this one.
+        // This is the first reply in the new protocol.
         out.set_protocol(self.protocol);
         out.map(7);
         "server".into_reply(out);

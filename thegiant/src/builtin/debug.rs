@@ -1,4 +1,4 @@
-//! `DEBUG`: for tests of clients, where it is switched on.
+//! `DEBUG`: commands for testing clients, if the setting `enable-debug-command` allows them.
 
 use std::{thread, time::Duration};
 
@@ -11,7 +11,7 @@ use crate::{
 
 #[commands(rows = DEBUG, group = "server")]
 impl ConnectionState {
-    /// Answers a value of a type.
+    /// Replies with a test value of the specified type.
     #[command("DEBUG PROTOCOL", admin, noscript, loading, stale)]
     fn debug_protocol(&self, r#type: &[u8]) -> Result<Sample, Error> {
         self.may_debug()?;
@@ -21,7 +21,7 @@ impl ConnectionState {
         }
     }
 
-    /// Has the server, with all that it does on this thread, stand still for so many seconds.
+    /// Stops the server for the given number of seconds.
     #[command("DEBUG SLEEP", admin, noscript, loading, stale)]
     fn debug_sleep(&self, seconds: f64) -> Result<(), Error> {
         self.may_debug()?;
@@ -29,14 +29,14 @@ impl ConnectionState {
         Ok(())
     }
 
-    /// Answers an error.
+    /// Replies with the message as an error.
     #[command("DEBUG ERROR", admin, noscript, loading, stale)]
     fn debug_error(&self, message: &[u8]) -> Result<(), Error> {
         self.may_debug()?;
         Err(Error::from_bytes(message.to_vec()))
     }
 
-    /// Logs a message.
+    /// Writes a message to the log.
     #[command("DEBUG LOG", admin, noscript, loading, stale)]
     fn debug_log(&self, message: &[u8]) -> Result<(), Error> {
         self.may_debug()?;
@@ -62,7 +62,7 @@ const UNKNOWN_TYPE: Error = Error::from_static(
      attrib|push|verbatim|true|false",
 );
 
-/// A value of each type that there is, those that Redis answers.
+/// The test values of Redis, one of each protocol type.
 #[derive(Clone, Copy)]
 enum Sample {
     String,
@@ -127,7 +127,7 @@ impl IntoReply for Sample {
                 }
             }
             Sample::Attribute => {
-                // RESP2 has none, so there the reply goes without.
+                // RESP2 has no attributes.
                 if out.protocol() == Protocol::Resp3 {
                     out.raw(b"|1\r\n");
                     out.bulk(b"key-popularity");
@@ -141,7 +141,7 @@ impl IntoReply for Sample {
                 out.push(2);
                 out.bulk(b"server-cpu-usage");
                 out.integer(42);
-                // Who asked waits for a reply, and a push is none.
+                // A push is not a reply, and the client waits for one.
                 out.bulk(b"Some real reply following the push reply");
             }
             Sample::Verbatim => out.verbatim(*b"txt", "This is a verbatim\nstring"),

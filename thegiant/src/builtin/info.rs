@@ -1,4 +1,4 @@
-//! `INFO`: the state of the server, as lines of `field:value`.
+//! `INFO`: reports the state of the server as lines of `field:value`.
 
 use std::{process, sync::atomic::Ordering::Relaxed};
 
@@ -21,11 +21,11 @@ use crate::{
 
 #[commands(rows = INFO, group = "server")]
 impl ConnectionState {
-    /// Returns information about the server.
+    /// Returns information and statistics about the server.
     #[command("INFO", loading, stale)]
     fn info(&self, section: Option<Vec<&[u8]>>) -> Report {
         let server = &self.server;
-        let asked = RequestedSections(section.unwrap_or_default());
+        let requested = RequestedSections(section.unwrap_or_default());
         let own = SECTIONS.iter().map(|(name, detail, fields)| (*name, *detail, Some(*fields)));
         let is_own = |name: &str| SECTIONS.iter().any(|(own, ..)| own.eq_ignore_ascii_case(name));
         let mut added: Vec<&str> = Vec::new();
@@ -35,28 +35,28 @@ impl ConnectionState {
             }
         }
         let added = added.into_iter().map(|name| (name, Detail::Default, None));
-        let wanted = own.chain(added).filter(|(name, detail, _)| asked.wants(name, *detail));
-        let texts = wanted.map(|(name, _, fields)| format!("# {name}\r\n{}", text(name, fields, server)));
+        let shown = own.chain(added).filter(|(name, detail, _)| requested.include(name, *detail));
+        let texts = shown.map(|(name, _, fields)| format!("# {name}\r\n{}", text(name, fields, server)));
         Report(texts.collect::<Vec<_>>().join("\r\n"))
     }
 }
 
-/// When a section is shown without having been asked for by its name.
+/// When `INFO` shows a section that the client did not request by its name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Detail {
     /// Always.
     Default,
-    /// With `all` and `everything`.
+    /// With `INFO all` and `INFO everything`.
     All,
 }
 
 type WriteFields = fn(&ServerState, &mut InfoFields);
 
-/// Under the names of Redis, in its order.
+/// The sections of the toolkit, with the names and in the order of Redis.
 const SECTIONS: [(&str, Detail, WriteFields); 13] = [
     ("Server", Detail::Default, server),
     ("Clients", Detail::Default, clients),
-    ("MemoryUsage", Detail::Default, memory),
+    ("Memory", Detail::Default, memory),
     ("Persistence", Detail::Default, persistence),
     ("Stats", Detail::Default, stats),
     ("Replication", Detail::Default, replication),
@@ -69,18 +69,18 @@ const SECTIONS: [(&str, Detail, WriteFields); 13] = [
     ("Keyspace", Detail::Default, |_, _| {}),
 ];
 
-/// The names behind `INFO`; none means the usual ones.
+/// The section names of an `INFO` request. An empty list selects the default sections.
 struct RequestedSections<'a>(Vec<&'a [u8]>);
 
 impl RequestedSections<'_> {
-    fn wants(&self, name: &str, detail: Detail) -> bool {
-        let is_asked = |word: &str| self.0.iter().any(|asked| asked.eq_ignore_ascii_case(word.as_bytes()));
-        let is_usual = detail == Detail::Default && (self.0.is_empty() || is_asked("default"));
-        is_usual || is_asked(name) || is_asked("all") || is_asked("everything")
+    fn include(&self, name: &str, detail: Detail) -> bool {
+        let has = |name: &str| self.0.iter().any(|given| given.eq_ignore_ascii_case(name.as_bytes()));
+        let is_default = detail == Detail::Default && (self.0.is_empty() || has("default"));
+        is_default || has(name) || has("all") || has("everything")
     }
 }
 
-/// The lines of a section, those of the application behind the toolkit's.
+/// Returns the lines of a section: first the toolkit's, then the application's.
 fn text(name: &str, fields: Option<WriteFields>, server: &ServerState) -> String {
     let mut lines = InfoFields::default();
     if let Some(fields) = fields {
@@ -91,7 +91,7 @@ fn text(name: &str, fields: Option<WriteFields>, server: &ServerState) -> String
     lines.into_text()
 }
 
-/// Clients wait for `loading:0` and want a master.
+/// Writes the section `Server`.
 fn server(server: &ServerState, info: &mut InfoFields) {
     let uptime = server.uptime().as_secs();
     info.field("redis_version", REDIS_VERSION);
@@ -135,7 +135,7 @@ fn memory(server: &ServerState, info: &mut InfoFields) {
     info.field("mem_clients_normal", server.clients.memory());
 }
 
-/// Bytes as Redis shows them: `1.50M`.
+/// Formats a number of bytes as Redis does: `1.50M`.
 fn human(bytes: u64) -> String {
     const UNITS: [(&str, f64); 3] = [("G", 1073741824.0), ("M", 1048576.0), ("K", 1024.0)];
     let amount = bytes as f64;
@@ -153,7 +153,7 @@ fn persistence(server: &ServerState, info: &mut InfoFields) {
     }
 }
 
-/// What no Redis has: an application may say when its replies hold.
+/// Writes the counters of group commit, which Redis does not have.
 fn group_commit_stats(server: &ServerState, info: &mut InfoFields) {
     let sum = |count: fn(&GroupCommitStats) -> &Counter| -> u64 {
         server.routes.group_commit_stats().map(|group_commit_stats| count(group_commit_stats).get()).sum()
@@ -206,7 +206,7 @@ fn cpu(_: &ServerState, info: &mut InfoFields) {
     seconds("used_cpu_user_children", usage.children_user);
 }
 
-/// The commands that have been asked for, with their counters.
+/// Returns the commands that clients have sent, with their counters.
 fn used(server: &ServerState) -> impl Iterator<Item = (&'static Spec, &CommandStats)> {
     let all = server.routes.commands().iter().copied().zip(server.stats.commands());
     all.filter(|(_, stats)| stats.calls.get() + stats.rejected.get() > 0)
@@ -257,7 +257,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn bytes_for_people() {
+    fn human_readable_bytes() {
         assert_eq!(human(0), "0B");
         assert_eq!(human(1023), "1023B");
         assert_eq!(human(1536), "1.50K");

@@ -1,4 +1,4 @@
-//! `LATENCY`: how long commands take.
+//! `LATENCY`: reports the latencies of commands.
 
 use hdrhistogram::Histogram;
 
@@ -6,40 +6,40 @@ use crate::{Array, IntoReply, command::Spec, commands, connection::ConnectionSta
 
 #[commands(rows = LATENCY, group = "server")]
 impl ConnectionState {
-    /// Returns how long the calls of commands took, by powers of two.
+    /// Returns the cumulative distribution of latencies of a subset or all commands.
     #[command("LATENCY HISTOGRAM", admin, noscript, loading, stale)]
     fn latency_histogram(&self, command: Option<Vec<&[u8]>>) -> Distributions {
         let routes = &self.server.routes;
-        let is_asked = |spec: &Spec| {
+        let is_requested = |spec: &Spec| {
             let Some(names) = &command else { return true };
             let (name, container) = (spec.full_name(), spec.name.split(' ').next().unwrap_or_default());
-            let is_named = |asked: &&[u8]| {
-                asked.eq_ignore_ascii_case(name.as_bytes())
-                    || asked.eq_ignore_ascii_case(container.as_bytes())
+            let is_named = |given: &&[u8]| {
+                given.eq_ignore_ascii_case(name.as_bytes())
+                    || given.eq_ignore_ascii_case(container.as_bytes())
             };
             names.iter().any(is_named)
         };
         let timed = routes.commands().iter().zip(self.server.stats.commands());
-        let asked = timed.filter(|(spec, _)| is_asked(spec));
+        let requested = timed.filter(|(spec, _)| is_requested(spec));
         Distributions(
-            asked.filter_map(|(spec, stats)| Some((spec.full_name(), stats.latencies()?))).collect(),
+            requested.filter_map(|(spec, stats)| Some((spec.full_name(), stats.latencies()?))).collect(),
         )
     }
 
-    /// Returns the last events that took long: none are watched for.
+    /// Returns the latest latency samples for all events. The server records none.
     #[command("LATENCY LATEST", admin, noscript, loading, stale)]
     fn latency_latest(&self) -> Array<[String; 0]> {
         Array([])
     }
 
-    /// Forgets the events that took long, and says how many there were.
+    /// Resets the latency data for one or more events.
     #[command("LATENCY RESET", admin, noscript, loading, stale)]
     fn latency_reset(&self, _event: Option<Vec<&[u8]>>) -> i64 {
         0
     }
 }
 
-/// By the names of commands.
+/// The latency histograms of commands, by command name.
 struct Distributions(Vec<(String, Box<Histogram<u64>>)>);
 
 impl IntoReply for Distributions {
@@ -61,8 +61,9 @@ impl IntoReply for Distributions {
     }
 }
 
-/// Up to so many microseconds, so many calls: cumulative, by powers of two of 1,024 ns, as in Redis.
-/// A bucket that adds nothing is left out.
+/// Returns pairs of an upper bound in microseconds and the number of calls up to it.
+///
+/// The bounds are 1,024 ns times powers of two, as in Redis. Buckets without calls are left out.
 fn buckets(latencies: &Histogram<u64>) -> Vec<(u64, u64)> {
     let mut buckets = Vec::new();
     let mut calls = 0;

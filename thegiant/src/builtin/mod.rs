@@ -1,5 +1,6 @@
-//! The commands that the toolkit answers itself, one file a family. They are rows like any others:
-//! an application can replace or remove each of them.
+//! The built-in commands, one file per family.
+//!
+//! They are rows like those of an application, which can replace or remove each of them.
 
 mod client;
 mod command;
@@ -23,8 +24,10 @@ use crate::{
     resp::Encoder,
 };
 
-/// The version of Redis that clients are told. Replies, errors and limits are those of 7.0, but clients that keep what
-/// they read (`CLIENT TRACKING`) do so only if it is 7.4 or later, as redis-py and Jedis.
+/// The Redis version that the server reports to clients.
+///
+/// Replies, errors and limits match Redis 7.0. But redis-py and Jedis use client-side caching
+/// (`CLIENT TRACKING`) only if the server reports 7.4 or later.
 const REDIS_VERSION: &str = "7.4.0";
 
 impl Commands for ConnectionState {
@@ -45,7 +48,7 @@ impl Commands for ConnectionState {
     ];
 }
 
-/// Text for people: a verbatim string.
+/// Human-readable text, sent as a verbatim string.
 struct Report(String);
 
 impl IntoReply for Report {
@@ -54,23 +57,25 @@ impl IntoReply for Report {
     }
 }
 
-/// A reply behind all that has been pushed by now: what the command did must not be seen to come before it.
-struct Ahead<'a, T> {
+/// A reply that follows all pending pushes.
+///
+/// A client that reads the reply has then read every push that preceded the command.
+struct AfterPushes<'a, T> {
     state: &'a ConnectionState,
     reply: T,
 }
 
 impl ConnectionState {
-    fn ahead<T>(&self, reply: T) -> Ahead<'_, T> {
-        Ahead { state: self, reply }
+    fn after_pushes<T>(&self, reply: T) -> AfterPushes<'_, T> {
+        AfterPushes { state: self, reply }
     }
 }
 
-impl<T: IntoReply> IntoReply for Ahead<'_, T> {
+impl<T: IntoReply> IntoReply for AfterPushes<'_, T> {
     fn into_reply(self, out: &mut Encoder) {
-        // Within a transaction, that would be part of an array.
-        if self.state.client.is_pushed_to() && !self.state.transaction.is_running() {
-            self.state.take_pushed(out);
+        // The replies of a transaction are elements of one array, and a push cannot be an element.
+        if self.state.client.has_pending_pushes() && !self.state.transaction.is_running() {
+            self.state.take_pushes(out);
             out.keep();
         }
         self.reply.into_reply(out);

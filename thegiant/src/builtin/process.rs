@@ -1,14 +1,15 @@
-//! What the system says of this process, and of itself.
+//! Memory and processor usage of this process, as the operating system reports them.
 
 use std::fs;
 
-/// Bytes of memory; none where the system does not tell.
+/// Memory in bytes. A value is 0 if the operating system does not report it.
 #[derive(Debug)]
 pub(super) struct MemoryUsage {
-    /// In use, and at most in use so far.
+    /// Resident memory of the process.
     pub(super) used: u64,
+    /// Largest resident memory so far.
     pub(super) peak: u64,
-    /// What the machine has.
+    /// Memory of the machine.
     pub(super) total: u64,
 }
 
@@ -24,24 +25,26 @@ impl MemoryUsage {
     }
 }
 
-/// Seconds of processor time; none where the system does not tell.
+/// Processor time in seconds. A value is 0 if the operating system does not report it.
 #[derive(Debug)]
 pub(super) struct CpuUsage {
-    /// In the kernel and in the program.
+    /// Time in the kernel.
     pub(super) system: f64,
+    /// Time in the program.
     pub(super) user: f64,
-    /// The same, of processes that it has started and that have ended.
+    /// Time in the kernel of child processes that have ended.
     pub(super) children_system: f64,
+    /// Time in the program of child processes that have ended.
     pub(super) children_user: f64,
 }
 
-/// `/proc` counts time in hundredths of a second, whatever the kernel does.
+/// Ticks per second in `/proc`, independent of the kernel's own tick rate.
 const TICKS: f64 = 100.0;
 
 impl CpuUsage {
     pub(super) fn now() -> Self {
         let stat = fs::read_to_string("/proc/self/stat").unwrap_or_default();
-        // Behind the name of the program, which may contain anything.
+        // The fields start behind the program name, which may contain spaces and brackets.
         let fields: Vec<&str> =
             stat.rsplit_once(')').map_or(Vec::new(), |(_, rest)| rest.split_ascii_whitespace().collect());
         let seconds =
@@ -55,7 +58,7 @@ impl CpuUsage {
     }
 }
 
-/// What a line such as `VmRSS:    3536 kB` tells.
+/// Reads the value of a line such as `VmRSS:    3536 kB`, in bytes.
 fn bytes(text: &str, name: &str) -> u64 {
     let line = text.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_default();
     let kib = line.split_ascii_whitespace().next().and_then(|kib| kib.parse::<u64>().ok());

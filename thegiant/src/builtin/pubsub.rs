@@ -1,8 +1,8 @@
-//! `SUBSCRIBE`, `PUBLISH` and their kin.
+//! The commands of publish/subscribe.
 
 use std::borrow::Cow;
 
-use super::Ahead;
+use super::AfterPushes;
 use crate::{
     Error, IntoReply, Key, command::Spec, commands, connection::ConnectionState, pubsub::ChannelKind,
     resp::Encoder,
@@ -10,100 +10,103 @@ use crate::{
 
 #[commands(rows = PUBSUB, group = "pubsub")]
 impl ConnectionState {
-    /// Listens to channels.
+    /// Listens for messages published to channels.
     #[command("SUBSCRIBE", pubsub, noscript, loading, stale)]
-    fn subscribe<'a>(&mut self, channel: Vec<&'a [u8]>) -> Confirmed<'a> {
+    fn subscribe<'a>(&mut self, channel: Vec<&'a [u8]>) -> Confirmations<'a> {
         self.add_subscriptions(ChannelKind::Channel, channel)
     }
 
-    /// Listens to all channels that match patterns.
+    /// Listens for messages published to channels that match one or more patterns.
     #[command("PSUBSCRIBE", pubsub, noscript, loading, stale)]
-    fn psubscribe<'a>(&mut self, pattern: Vec<&'a [u8]>) -> Confirmed<'a> {
+    fn psubscribe<'a>(&mut self, pattern: Vec<&'a [u8]>) -> Confirmations<'a> {
         self.add_subscriptions(ChannelKind::Pattern, pattern)
     }
 
-    /// Listens to channels of shards.
+    /// Listens for messages published to shard channels.
     #[command("SSUBSCRIBE", pubsub, noscript, loading, stale)]
-    fn ssubscribe<'a>(&mut self, shardchannel: Vec<Key<&'a [u8]>>) -> Confirmed<'a> {
+    fn ssubscribe<'a>(&mut self, shardchannel: Vec<Key<&'a [u8]>>) -> Confirmations<'a> {
         self.add_subscriptions(ChannelKind::Shard, names(shardchannel))
     }
 
-    /// Stops listening to channels, or to all.
+    /// Stops listening to messages posted to channels.
     #[command("UNSUBSCRIBE", pubsub, noscript, loading, stale)]
-    fn unsubscribe<'a>(&mut self, channel: Option<Vec<&'a [u8]>>) -> Ahead<'_, Confirmed<'a>> {
+    fn unsubscribe<'a>(&mut self, channel: Option<Vec<&'a [u8]>>) -> AfterPushes<'_, Confirmations<'a>> {
         self.remove_subscriptions(ChannelKind::Channel, channel)
     }
 
-    /// Stops listening to channels that match patterns, or to all of those.
+    /// Stops listening to messages published to channels that match one or more patterns.
     #[command("PUNSUBSCRIBE", pubsub, noscript, loading, stale)]
-    fn punsubscribe<'a>(&mut self, pattern: Option<Vec<&'a [u8]>>) -> Ahead<'_, Confirmed<'a>> {
+    fn punsubscribe<'a>(&mut self, pattern: Option<Vec<&'a [u8]>>) -> AfterPushes<'_, Confirmations<'a>> {
         self.remove_subscriptions(ChannelKind::Pattern, pattern)
     }
 
-    /// Stops listening to channels of shards, or to all of those.
+    /// Stops listening to messages posted to shard channels.
     #[command("SUNSUBSCRIBE", pubsub, noscript, loading, stale)]
-    fn sunsubscribe<'a>(&mut self, shardchannel: Option<Vec<Key<&'a [u8]>>>) -> Ahead<'_, Confirmed<'a>> {
+    fn sunsubscribe<'a>(
+        &mut self,
+        shardchannel: Option<Vec<Key<&'a [u8]>>>,
+    ) -> AfterPushes<'_, Confirmations<'a>> {
         self.remove_subscriptions(ChannelKind::Shard, shardchannel.map(names))
     }
 
-    /// Sends a message to all that listen to a channel; returns how many do.
+    /// Posts a message to a channel.
     #[command("PUBLISH", pubsub, loading, stale, fast, may_replicate)]
-    fn publish(&self, channel: &[u8], message: &[u8]) -> Ahead<'_, usize> {
-        self.ahead(self.server.pubsub.publish(channel, message))
+    fn publish(&self, channel: &[u8], message: &[u8]) -> AfterPushes<'_, usize> {
+        self.after_pushes(self.server.pubsub.publish(channel, message))
     }
 
-    /// Sends a message to all that listen to a channel of shards; returns how many do.
+    /// Posts a message to a shard channel.
     #[command("SPUBLISH", pubsub, loading, stale, fast, may_replicate)]
-    fn spublish(&self, shardchannel: Key<&[u8]>, message: &[u8]) -> Ahead<'_, usize> {
-        self.ahead(self.server.pubsub.spublish(shardchannel.0, message))
+    fn spublish(&self, shardchannel: Key<&[u8]>, message: &[u8]) -> AfterPushes<'_, usize> {
+        self.after_pushes(self.server.pubsub.spublish(shardchannel.0, message))
     }
 
-    /// Returns the channels that somebody listens to.
+    /// Returns the active channels.
     #[command("PUBSUB CHANNELS", pubsub, loading, stale)]
     fn pubsub_channels(&self, pattern: Option<&[u8]>) -> Vec<crate::Bytes> {
         self.server.pubsub.names(ChannelKind::Channel, pattern)
     }
 
-    /// Returns how many listen to channels.
+    /// Returns a count of subscribers to channels.
     #[command("PUBSUB NUMSUB", pubsub, loading, stale)]
-    fn pubsub_numsub<'a>(&self, channel: Option<Vec<&'a [u8]>>) -> Listened<'a> {
-        self.listened(ChannelKind::Channel, channel)
+    fn pubsub_numsub<'a>(&self, channel: Option<Vec<&'a [u8]>>) -> SubscriberCounts<'a> {
+        self.subscriber_counts(ChannelKind::Channel, channel)
     }
 
-    /// Returns the number of patterns that somebody listens to.
+    /// Returns a count of unique pattern subscriptions.
     #[command("PUBSUB NUMPAT", pubsub, loading, stale)]
     fn pubsub_numpat(&self) -> usize {
         self.server.pubsub.count(ChannelKind::Pattern)
     }
 
-    /// Returns the channels of shards that somebody listens to.
+    /// Returns the active shard channels.
     #[command("PUBSUB SHARDCHANNELS", pubsub, loading, stale)]
     fn pubsub_shardchannels(&self, pattern: Option<&[u8]>) -> Vec<crate::Bytes> {
         self.server.pubsub.names(ChannelKind::Shard, pattern)
     }
 
-    /// Returns how many listen to channels of shards.
+    /// Returns the count of subscribers of shard channels.
     #[command("PUBSUB SHARDNUMSUB", pubsub, loading, stale)]
-    fn pubsub_shardnumsub<'a>(&self, shardchannel: Option<Vec<&'a [u8]>>) -> Listened<'a> {
-        self.listened(ChannelKind::Shard, shardchannel)
+    fn pubsub_shardnumsub<'a>(&self, shardchannel: Option<Vec<&'a [u8]>>) -> SubscriberCounts<'a> {
+        self.subscriber_counts(ChannelKind::Shard, shardchannel)
     }
 }
 
 impl ConnectionState {
-    fn add_subscriptions<'a>(&mut self, kind: ChannelKind, names: Vec<&'a [u8]>) -> Confirmed<'a> {
+    fn add_subscriptions<'a>(&mut self, kind: ChannelKind, names: Vec<&'a [u8]>) -> Confirmations<'a> {
         let subscriptions = self.subscriptions();
         let added = names.into_iter().map(|name| {
             subscriptions.add(kind, name);
             (Some(Cow::Borrowed(name)), subscriptions.count(kind))
         });
-        Confirmed { what: kind.subscribed(), counts: added.collect() }
+        Confirmations { event: kind.subscribed(), counts: added.collect() }
     }
 
     fn remove_subscriptions<'a>(
         &mut self,
         kind: ChannelKind,
         names: Option<Vec<&'a [u8]>>,
-    ) -> Ahead<'_, Confirmed<'a>> {
+    ) -> AfterPushes<'_, Confirmations<'a>> {
         let names: Vec<Cow<'a, [u8]>> = match (names, &self.subscriptions) {
             (Some(names), _) => names.into_iter().map(Cow::Borrowed).collect(),
             (None, Some(all)) => all.names(kind).into_iter().map(|name| Cow::Owned(name.into())).collect(),
@@ -123,21 +126,21 @@ impl ConnectionState {
             counts.push((None, remove(b"")));
         }
         self.subscriptions.take_if(|subscriptions| subscriptions.is_empty());
-        self.ahead(Confirmed { what: kind.unsubscribed(), counts })
+        self.after_pushes(Confirmations { event: kind.unsubscribed(), counts })
     }
 
-    fn listened<'a>(&self, kind: ChannelKind, names: Option<Vec<&'a [u8]>>) -> Listened<'a> {
+    fn subscriber_counts<'a>(&self, kind: ChannelKind, names: Option<Vec<&'a [u8]>>) -> SubscriberCounts<'a> {
         let count = |name: &'a [u8]| (name, self.server.pubsub.listeners(kind, name));
-        Listened(names.unwrap_or_default().into_iter().map(count).collect())
+        SubscriberCounts(names.unwrap_or_default().into_iter().map(count).collect())
     }
 }
 
-/// In a cluster, the channels of shards belong to slots as keys do.
+/// Returns the channel names. They are typed as keys, because a cluster maps shard channels to hash slots.
 fn names(keys: Vec<Key<&[u8]>>) -> Vec<&[u8]> {
     keys.into_iter().map(|Key(name)| name).collect()
 }
 
-/// What a client of RESP2 that listens may still ask for.
+/// The commands that a RESP2 client with subscriptions may run.
 pub(crate) const FOR_LISTENERS: [&str; 9] = [
     "SUBSCRIBE",
     "PSUBSCRIBE",
@@ -150,7 +153,7 @@ pub(crate) const FOR_LISTENERS: [&str; 9] = [
     "RESET",
 ];
 
-/// Why a client that listens is not answered.
+/// Returns the error for any other command of a RESP2 client with subscriptions.
 pub(crate) fn not_for_listeners(command: &Spec) -> Error {
     Error::err(format_args!(
         "Can't execute '{}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this context",
@@ -158,19 +161,20 @@ pub(crate) fn not_for_listeners(command: &Spec) -> Error {
     ))
 }
 
-/// What the client listens to now, one thing after the other: each is a message of its own, and comes even where replies
-/// do not.
-struct Confirmed<'a> {
-    what: &'static str,
-    /// The name, if any, and how many there are then.
+/// Confirms subscriptions with one message for each.
+///
+/// They are pushes, so the client gets them even after `CLIENT REPLY OFF`.
+struct Confirmations<'a> {
+    event: &'static str,
+    /// The name, if any, and the number of remaining subscriptions.
     counts: Vec<(Option<Cow<'a, [u8]>>, usize)>,
 }
 
-impl IntoReply for Confirmed<'_> {
+impl IntoReply for Confirmations<'_> {
     fn into_reply(self, out: &mut Encoder) {
         for (name, count) in self.counts {
             out.push(3);
-            self.what.into_reply(out);
+            self.event.into_reply(out);
             name.as_deref().into_reply(out);
             count.into_reply(out);
         }
@@ -178,10 +182,10 @@ impl IntoReply for Confirmed<'_> {
     }
 }
 
-/// Names, and how many listen to them, as a flat array in either protocol.
-struct Listened<'a>(Vec<(&'a [u8], usize)>);
+/// Names and their numbers of subscribers, as a flat array in both protocols.
+struct SubscriberCounts<'a>(Vec<(&'a [u8], usize)>);
 
-impl IntoReply for Listened<'_> {
+impl IntoReply for SubscriberCounts<'_> {
     fn into_reply(self, out: &mut Encoder) {
         out.array(2 * self.0.len());
         for (name, count) in self.0 {

@@ -5,20 +5,20 @@ use crate::{Args, Error, commands, connection::ConnectionState, observe::unix_ti
 
 #[commands(rows = SERVER, group = "server")]
 impl ConnectionState {
-    /// Returns the time of the server: seconds since 1970, and microseconds.
+    /// Returns the server time.
     #[command("TIME", fast, loading, stale)]
     fn time(&self) -> [String; 2] {
         let now = unix_time();
         [now.as_secs().to_string(), now.subsec_micros().to_string()]
     }
 
-    /// Shows the giant.
+    /// Displays computer art and the server version.
     #[command("LOLWUT", readonly, fast)]
     fn lolwut(&self, _parameter: Option<Vec<&[u8]>>) -> Report {
         Report(format!("{GIANT}\nthegiant ver. {}\n", env!("CARGO_PKG_VERSION")))
     }
 
-    /// Shows all commands as they come.
+    /// Listens for all requests received by the server in real-time.
     #[command("MONITOR", admin, noscript, loading, stale)]
     fn monitor(&self) -> Result<(), Error> {
         if self.transaction.is_running() {
@@ -28,7 +28,7 @@ impl ConnectionState {
         Ok(())
     }
 
-    /// Stops the server in order.
+    /// Shuts down the server.
     #[command("SHUTDOWN", admin, noscript, loading, stale, no_multi, allow_busy)]
     fn shutdown(&mut self, option: Option<Vec<ShutdownOption>>) -> Result<NoReply, Error> {
         let options = option.unwrap_or_default();
@@ -41,7 +41,7 @@ impl ConnectionState {
             return Err(Error::SYNTAX);
         }
         let stop = self.server.stop.as_ref().ok_or(SHUTDOWN_NOT_ALLOWED)?;
-        // A server that has ended needs no telling.
+        // Sending fails only if the server has already stopped.
         let _ = stop.send(());
         self.closing = true;
         Ok(NoReply)
@@ -50,7 +50,7 @@ impl ConnectionState {
 
 const NO_SHUTDOWN: Error = Error::from_static("ERR No shutdown in progress.");
 const SHUTDOWN_NOT_ALLOWED: Error = Error::from_static(
-    "ERR SHUTDOWN is not allowed. Whoever runs this server can allow it, or stop it by a signal.",
+    "ERR SHUTDOWN is not allowed. The operator can allow it, or stop the server with a signal.",
 );
 
 #[derive(Args, PartialEq, Eq)]
@@ -62,7 +62,7 @@ enum ShutdownOption {
     Abort,
 }
 
-/// No reply: the end of the connection says it.
+/// Sends no reply, as Redis does: the client sees the connection close.
 struct NoReply;
 
 impl crate::IntoReply for NoReply {

@@ -1,4 +1,4 @@
-//! `SLOWLOG`: the commands that took long.
+//! `SLOWLOG`: reads and clears the slow log.
 
 use crate::{
     Error, FromArg, IntoReply,
@@ -11,19 +11,19 @@ use crate::{
 
 #[commands(rows = SLOWLOG, group = "server")]
 impl ConnectionState {
-    /// Returns the commands that took long, last first: ten, or so many, or all with -1.
+    /// Returns the slow log's entries, newest first: ten, or the given number, or all with -1.
     #[command("SLOWLOG GET", admin, loading, stale)]
     fn slowlog_get(&self, count: Option<Count>) -> Vec<Slow> {
         self.server.slowlog.last(count.map_or(10, |count| count.0))
     }
 
-    /// Returns how many there are.
+    /// Returns the number of entries in the slow log.
     #[command("SLOWLOG LEN", admin, loading, stale)]
     fn slowlog_len(&self) -> usize {
         self.server.slowlog.len()
     }
 
-    /// Forgets them.
+    /// Clears all entries from the slow log.
     #[command("SLOWLOG RESET", admin, loading, stale)]
     fn slowlog_reset(&self) {
         self.server.slowlog.clear();
@@ -32,7 +32,7 @@ impl ConnectionState {
 
 const BAD_COUNT: Error = Error::from_static("ERR count should be greater than or equal to -1");
 
-/// How many at most.
+/// The maximum number of entries to return.
 struct Count(usize);
 
 impl<'a> FromArg<'a> for Count {

@@ -1,4 +1,4 @@
-//! `CLIENT TRACKING` and what belongs to it.
+//! The commands of client-side caching: `CLIENT TRACKING` and its relatives.
 
 use bytes::Bytes;
 
@@ -13,7 +13,7 @@ use crate::{
 
 #[commands(rows = TRACKING, group = "connection")]
 impl ConnectionState {
-    /// Has the connection told when keys that it has read have changed.
+    /// Controls server-assisted client-side caching for the connection.
     #[command("CLIENT TRACKING", noscript, loading, stale)]
     fn client_tracking(
         &mut self,
@@ -31,19 +31,19 @@ impl ConnectionState {
         }
     }
 
-    /// Says whether the keys that the next command reads are kept.
+    /// Instructs the server whether to track the keys in the next request.
     #[command("CLIENT CACHING", noscript, loading, stale)]
     fn client_caching(&mut self, mode: &[u8]) -> Result<(), Error> {
         self.server.keyspace.set_caching(&self.client, mode)
     }
 
-    /// Returns the ID of the connection that gets the current one's invalidations.
+    /// Returns the client ID to which the connection's tracking notifications are redirected.
     #[command("CLIENT GETREDIR", noscript, loading, stale)]
     fn client_getredir(&self) -> i64 {
         self.server.keyspace.tracked(&self.client).redirect.as_i64()
     }
 
-    /// Describes the tracking of keys for the current connection.
+    /// Returns information about server-assisted client-side caching for the connection.
     #[command("CLIENT TRACKINGINFO", noscript, loading, stale)]
     fn client_trackinginfo(&self) -> Tracked {
         self.server.keyspace.tracked(&self.client)
@@ -51,15 +51,15 @@ impl ConnectionState {
 }
 
 impl ConnectionState {
-    /// What is wrong is told in the order of the words.
+    /// Collects the options. As in Redis, the first faulty option determines the error.
     fn read_options(&self, words: Vec<TrackingOption<'_>>) -> Result<Options, Error> {
         let mut options = Options::default();
         for word in words {
             match word {
-                TrackingOption::TrackingRedirect(_) if options.redirect.is_some() => {
+                TrackingOption::Redirect(_) if options.redirect.is_some() => {
                     return Err(SEVERAL_REDIRECTS);
                 }
-                TrackingOption::TrackingRedirect(id) => {
+                TrackingOption::Redirect(id) => {
                     let id: i64 = parse_integer(id).ok_or(Error::NOT_AN_INTEGER)?;
                     let client = u64::try_from(id).ok().and_then(|id| self.server.clients.get(id));
                     options.redirect = Some(client.ok_or(NO_SUCH_REDIRECT)?.id());
@@ -83,7 +83,7 @@ const PREFIX_WITHOUT_BCAST: Error = Error::from_static("ERR PREFIX option requir
 const BCAST_WITH_OPTIN: Error = Error::from_static("ERR OPTIN and OPTOUT are not compatible with BCAST");
 const OPTIN_AND_OPTOUT: Error = Error::from_static("ERR You can't specify both OPTIN mode and OPTOUT mode");
 
-/// Read late, since the options are looked at first.
+/// `ON` or `OFF`, still unparsed: as in Redis, errors in the options take precedence.
 struct Status<'a>(&'a [u8]);
 
 impl<'a> FromArg<'a> for Status<'a> {
@@ -100,7 +100,7 @@ impl<'a> FromArg<'a> for Status<'a> {
 struct TrackingWords<'a>(Vec<TrackingOption<'a>>);
 
 enum TrackingOption<'a> {
-    TrackingRedirect(&'a [u8]),
+    Redirect(&'a [u8]),
     Prefix(&'a [u8]),
     Bcast,
     OptIn,
@@ -124,7 +124,7 @@ impl<'a> FromArg<'a> for TrackingWords<'a> {
         while !args.is_empty() {
             let has_value = args.len() > 1;
             options.push(if has_value && args.accept("REDIRECT") {
-                TrackingOption::TrackingRedirect(args.take()?)
+                TrackingOption::Redirect(args.take()?)
             } else if has_value && args.accept("PREFIX") {
                 TrackingOption::Prefix(args.take()?)
             } else if args.accept("BCAST") {
@@ -144,7 +144,7 @@ impl<'a> FromArg<'a> for TrackingWords<'a> {
     }
 }
 
-/// The options as they were said.
+/// The options of `CLIENT TRACKING` before the check that they are compatible.
 #[derive(Default)]
 struct Options {
     redirect: Option<u64>,
@@ -156,7 +156,7 @@ struct Options {
 }
 
 impl Options {
-    /// What they mean, if they go together.
+    /// Returns the resulting tracking options, or an error if the options are incompatible.
     fn checked(self) -> Result<TrackingOptions, Error> {
         let mode = match (self.bcast, self.optin, self.optout) {
             (false, ..) if !self.prefixes.is_empty() => return Err(PREFIX_WITHOUT_BCAST),

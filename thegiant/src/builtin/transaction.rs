@@ -1,4 +1,4 @@
-//! `MULTI`, `EXEC` and what belongs to them.
+//! The commands of transactions: `MULTI`, `EXEC`, `DISCARD`, `WATCH`, `UNWATCH`.
 
 use crate::{
     Error, IntoReply, Key,
@@ -23,7 +23,7 @@ impl ConnectionState {
 
     /// Executes all commands in a transaction.
     #[command("EXEC", noscript, loading, stale, skip_slowlog)]
-    fn exec(&mut self) -> Result<Executed, Error> {
+    fn exec(&mut self) -> Result<ExecReply, Error> {
         let queue = self.transaction.queue().ok_or(EXEC_WITHOUT_MULTI)?;
         if queue.is_aborted() {
             self.end_transaction();
@@ -31,9 +31,9 @@ impl ConnectionState {
         }
         if self.client.is(ClientFlag::Dirty) {
             self.end_transaction();
-            return Ok(Executed::Not);
+            return Ok(ExecReply::Aborted);
         }
-        Ok(Executed::Begun)
+        Ok(ExecReply::Deferred)
     }
 
     /// Discards a transaction.
@@ -68,30 +68,30 @@ const EXEC_WITHOUT_MULTI: Error = Error::from_static("ERR EXEC without MULTI");
 const DISCARD_WITHOUT_MULTI: Error = Error::from_static("ERR DISCARD without MULTI");
 const WATCH_INSIDE_MULTI: Error = Error::from_static("ERR WATCH inside MULTI is not allowed");
 
-/// Whether it is the command that runs a transaction.
+/// Returns whether the command is `EXEC`.
 pub(crate) fn is_exec(command: &Spec) -> bool {
     command.name == "EXEC"
 }
 
-/// Why a transaction is not run whose `EXEC` is refused.
+/// Returns the `EXECABORT` error for an `EXEC` that was rejected with `error`.
 pub(crate) fn aborted_by(error: &Error) -> Error {
     let reason = error.as_bytes().strip_prefix(b"ERR ").unwrap_or(error.as_bytes());
     Error::from_bytes([b"EXECABORT Transaction discarded because of: ", reason].concat())
 }
 
 /// The reply of `EXEC`.
-enum Executed {
-    /// The connection sees to it: what is queued is going to answer.
-    Begun,
+enum ExecReply {
+    /// The connection runs the queued commands, and their replies become the reply.
+    Deferred,
     /// A watched key has changed.
-    Not,
+    Aborted,
 }
 
-impl IntoReply for Executed {
+impl IntoReply for ExecReply {
     fn into_reply(self, out: &mut Encoder) {
         match self {
-            Executed::Begun => out.defer(),
-            Executed::Not => out.null_array(),
+            ExecReply::Deferred => out.defer(),
+            ExecReply::Aborted => out.null_array(),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! `CLIENT UNBLOCK`: ends the wait of a command.
+//! `CLIENT UNBLOCK`: unblocks a client.
 
 use crate::{
     Error, FromArg,
@@ -10,9 +10,9 @@ use crate::{
 
 #[commands(rows = UNBLOCK, group = "connection")]
 impl ConnectionState {
-    /// Ends the wait of another connection's command.
+    /// Unblocks a client blocked by a blocking command from a different connection.
     #[command("CLIENT UNBLOCK", admin, noscript, loading, stale)]
-    fn client_unblock(&self, client_id: Blocked, unblock_type: Option<UnblockType>) -> i64 {
+    fn client_unblock(&self, client_id: BlockedId, unblock_type: Option<UnblockType>) -> i64 {
         let client = u64::try_from(client_id.0).ok().and_then(|id| self.server.clients.get(id));
         let error = matches!(unblock_type, Some(UnblockType::Error)).then_some(UNBLOCKED);
         client.is_some_and(|client| client.unblock(error.as_ref())).into()
@@ -22,24 +22,25 @@ impl ConnectionState {
 const UNBLOCKED: Error = Error::from_static("UNBLOCKED client unblocked via CLIENT UNBLOCK");
 const UNKNOWN_TYPE: Error = Error::from_static("ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR");
 
-/// The number of a client.
-struct Blocked(i64);
+/// The ID of a client that may be blocked.
+struct BlockedId(i64);
 
-impl<'a> FromArg<'a> for Blocked {
+impl<'a> FromArg<'a> for BlockedId {
     const ARG: ArgSpec = ArgSpec::new(ArgKind::Integer);
 
     fn from_arg(args: &mut Arguments<'a>) -> Result<Self, Error> {
         let id = args.take()?;
-        // What is wrong with the type comes first.
+        // As in Redis, an error in the type takes precedence over an error in the ID.
         args.peek().map_or(Ok(UnblockType::Timeout), UnblockType::of)?;
-        parse_integer(id).map(Blocked).ok_or(Error::NOT_AN_INTEGER)
+        parse_integer(id).map(BlockedId).ok_or(Error::NOT_AN_INTEGER)
     }
 }
 
-/// What the client is told.
+/// The reply that the unblocked client gets.
 enum UnblockType {
-    /// What it would be told if its time were over.
+    /// The reply to an expired timeout.
     Timeout,
+    /// The error `UNBLOCKED`.
     Error,
 }
 

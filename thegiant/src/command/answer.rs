@@ -1,4 +1,4 @@
-//! What a method returns: a reply, or a future of one.
+//! Return types of command methods: a reply, or a future of one.
 
 use std::{
     future::Future,
@@ -12,18 +12,19 @@ use actix::{Actor, AsyncContext, Context, ResponseActFuture, ResponseFuture, fut
 use super::{Call, IntoReply, Receiver};
 use crate::{Error, Responder, resp::Encoder};
 
-/// What a `#[command]` method of `A` returns: an [`IntoReply`], which is written at once, or a future of one.
+/// A return type of the `#[command]` methods of `A`: a reply, or a future of one.
 ///
-/// | type | what it does |
+/// | type | effect |
 /// | --- | --- |
-/// | any [`IntoReply`] | is written as the reply |
-/// | [`Elements`](crate::Elements) | is written as the client takes it |
-/// | [`ResponseFuture<T>`](actix::ResponseFuture) | runs by itself, on the thread of the actor |
-/// | [`ResponseActFuture<Self, T>`](actix::ResponseActFuture) | gets the actor whenever it is polled |
+/// | any [`IntoReply`] | the server writes the reply at once |
+/// | [`Elements`](crate::Elements) | the server streams the reply to the client |
+/// | [`ResponseFuture<T>`](actix::ResponseFuture) | the future runs on the thread of the actor, without access to the actor |
+/// | [`ResponseActFuture<Self, T>`](actix::ResponseActFuture) | the future has access to the actor whenever it is polled |
 ///
-/// A future that a client has left is dropped, as is one whose time is over. An actor polls all
-/// its `ResponseActFuture`s whenever it is woken, as actix does: for thousands that wait at once, a
-/// [`Responder`] is the better choice.
+/// The future is dropped when its client disconnects or its timeout expires.
+///
+/// An actix actor polls all its `ResponseActFuture`s whenever one of them wakes up. For thousands of blocked
+/// clients, use a [`Responder`] instead.
 ///
 /// ```
 /// use std::time::Duration;
@@ -31,7 +32,7 @@ use crate::{Error, Responder, resp::Encoder};
 /// use thegiant::prelude::*;
 ///
 /// #[derive(Default)]
-/// struct Slow { asked: u64 }
+/// struct Slow { count: u64 }
 ///
 /// impl Actor for Slow {
 ///     type Context = Context<Self>;
@@ -39,7 +40,7 @@ use crate::{Error, Responder, resp::Encoder};
 ///
 /// #[commands]
 /// impl Slow {
-///     /// Answers after a while.
+///     /// Returns the text after a delay.
 ///     #[command("ECHOLATER", blocking)]
 ///     fn echo_later(&self, milliseconds: u64, text: String) -> ResponseFuture<String> {
 ///         Box::pin(async move {
@@ -48,17 +49,17 @@ use crate::{Error, Responder, resp::Encoder};
 ///         })
 ///     }
 ///
-///     /// Counts after a while.
+///     /// Adds one to the counter after a delay.
 ///     #[command("COUNTLATER", write, blocking)]
 ///     fn count_later(&mut self, milliseconds: u64) -> ResponseActFuture<Self, u64> {
 ///         let sleep = actix_rt::time::sleep(Duration::from_millis(milliseconds));
 ///         Box::pin(sleep.into_actor(self).map(|(), this, _| {
-///             this.asked += 1;
-///             this.asked
+///             this.count += 1;
+///             this.count
 ///         }))
 ///     }
 ///
-///     /// The same as `ECHOLATER`: a future that needs nothing of the actor can be written so.
+///     /// Does the same as `ECHOLATER`. An `async fn` is shorter if the future does not need the actor.
 ///     #[command("SAYLATER", blocking)]
 ///     async fn say_later(milliseconds: u64, text: String) -> String {
 ///         actix_rt::time::sleep(Duration::from_millis(milliseconds)).await;
@@ -68,13 +69,14 @@ use crate::{Error, Responder, resp::Encoder};
 /// ```
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be written as a reply",
-    label = "not a type that a command can return",
-    note = "a reply is `()` for OK, `Simple`, a string, `Bytes`, an integer, a float, `bool`, `Option`, `Vec`, `Array`, a \
-            map, a set, a tuple, `Result<T, E>`, `Value` or `Raw`, or a `ResponseFuture` or `ResponseActFuture` of one; or `Elements`",
-    note = "a type of your own implements `thegiant::IntoReply`"
+    label = "a command cannot return this type",
+    note = "return `()` for OK, `Simple`, a string, `Bytes`, an integer, a float, `bool`, `Option`, `Vec`, `Array`, a map, a \
+            set, a tuple, `Result<T, E>`, `Value`, `Raw` or `Elements`",
+    note = "or return a `ResponseFuture` or `ResponseActFuture` of one, unless the actor runs in a `SyncArbiter`",
+    note = "or implement `thegiant::IntoReply` for your own type"
 )]
 pub trait Answer<A: Receiver> {
-    /// Writes the reply, or sees to it that it is written later.
+    /// Writes the reply, or spawns the future that sends it later.
     fn answer(self, call: &Call<'_>, context: &mut A::CommandContext, out: &mut Encoder);
 }
 
@@ -108,7 +110,7 @@ where
     }
 }
 
-/// A future whose value is the reply. It ends when nobody waits for that any more.
+/// A future whose value is the reply. It ends early when its client disconnects or stops waiting.
 struct Later<F, T> {
     future: F,
     command: &'static str,
@@ -139,7 +141,7 @@ impl<F, T: IntoReply> Later<F, T> {
 
     fn send(&mut self, value: T) {
         if let Some(responder) = self.responder.take() {
-            // If nobody waits any more, there is nobody to tell.
+            // The error means that the client no longer waits. Then the reply is not needed.
             let _ = responder.send(value);
         }
     }

@@ -1,4 +1,4 @@
-//! One request as it was sent.
+//! One request as the client sent it.
 
 use std::fmt;
 
@@ -10,10 +10,10 @@ use crate::{
     resp::{Encoder, Span},
 };
 
-/// One request: the name of the command, its arguments, and who sent it.
+/// One request: the name of the command, its arguments and its client.
 ///
-/// Methods with `#[command]` see their arguments already read; a function application
-/// ([`App::fallback`](crate::App::fallback)) sees this.
+/// It is the parameter of a fallback function ([`App::fallback`](crate::App::fallback)). A `#[command]`
+/// method gets its arguments as separate parameters, and can take a `&Call` as well.
 ///
 /// ```no_run
 /// use thegiant::prelude::*;
@@ -38,22 +38,22 @@ pub struct Call<'a> {
 }
 
 impl<'a> Call<'a> {
-    /// The command, as it was sent.
+    /// Returns the name of the command as the client wrote it.
     pub fn name(&self) -> &'a [u8] {
         self.get(0).unwrap_or_default()
     }
 
-    /// Whether it is this command, in any case.
+    /// Whether the command has this name, in upper or lower case.
     pub fn is(&self, name: &str) -> bool {
         self.name().eq_ignore_ascii_case(name.as_bytes())
     }
 
-    /// The arguments behind the name.
+    /// Returns the arguments after the name.
     pub fn args(&'a self) -> Arguments<'a> {
         Arguments::new(self, self.spec.map_or(1, Spec::words))
     }
 
-    /// The `index`th word of the request; 0 is the name.
+    /// Returns the word at `index`; 0 is the name.
     pub fn get(&self, index: usize) -> Option<&'a [u8]> {
         match *self.spans.get(index)? {
             Span::Input { start, end } => self.input.get(start as usize..end as usize),
@@ -61,7 +61,7 @@ impl<'a> Call<'a> {
         }
     }
 
-    /// The `index`th word of the request, to be stored; see [`Arguments::take_bytes`].
+    /// Returns the word at `index`, owned; see [`Arguments::take_bytes`].
     pub fn bytes(&self, index: usize) -> Option<Bytes> {
         match self.spans.get(index)? {
             Span::Large(index) => self.large.get(*index as usize).cloned(),
@@ -69,7 +69,7 @@ impl<'a> Call<'a> {
         }
     }
 
-    /// Writes it again, to be sent to another server. What is large is not copied.
+    /// Encodes the request for another server. Large arguments are not copied.
     pub(crate) fn write(&self, out: &mut Encoder) {
         out.array(self.len());
         for (index, span) in self.spans.iter().enumerate() {
@@ -82,18 +82,18 @@ impl<'a> Call<'a> {
         }
     }
 
-    /// The number of words: the name and the arguments.
+    /// Returns the number of words: the name and the arguments.
     #[expect(clippy::len_without_is_empty, reason = "a request has at least its name")]
     pub fn len(&self) -> usize {
         self.spans.len()
     }
 
-    /// Who sent it.
+    /// Returns the client that sent the request.
     pub fn client(&self) -> &'a Client {
         self.client
     }
 
-    /// `ERR unknown command '…', with args beginning with: …`, as Redis words it.
+    /// Returns the error `ERR unknown command '…', with args beginning with: …`.
     pub fn unknown_command(&self) -> Error {
         let mut args = Vec::new();
         for argument in (1..).map_while(|index| self.get(index)) {
@@ -107,19 +107,19 @@ impl<'a> Call<'a> {
         Error::from_bytes([b"ERR unknown command '", name, b"', with args beginning with: ", &args].concat())
     }
 
-    /// `ERR unknown subcommand '…'. Try … HELP.`, as Redis words it.
+    /// Returns the error `ERR unknown subcommand '…'. Try … HELP.`.
     pub(crate) fn unknown_subcommand(&self, container: &str) -> Error {
         let word = c_text(self.get(1).unwrap_or_default(), QUOTED);
         let container = container.as_bytes();
         Error::from_bytes([b"ERR unknown subcommand '", word, b"'. Try ", container, b" HELP."].concat())
     }
 
-    /// `ERR wrong number of arguments for '…' command`, as Redis words it.
+    /// Returns the error `ERR wrong number of arguments for '…' command`.
     pub fn wrong_arity(&self) -> Error {
         self.wrong_arity_of(self.spec.map_or(1, Spec::words))
     }
 
-    /// The same, for a name of so many words.
+    /// Returns the same error for a command whose name has this many words.
     pub(crate) fn wrong_arity_of(&self, words: usize) -> Error {
         let words: Vec<&[u8]> = (0..words).filter_map(|index| self.get(index)).collect();
         let name = words.join(&b'|').to_ascii_lowercase();
@@ -127,18 +127,18 @@ impl<'a> Call<'a> {
         Error::from_bytes([b"ERR wrong number of arguments for '", name, b"' command"].concat())
     }
 
-    /// The command as it was sent, for the log: not at any length.
+    /// Returns the name as the client wrote it, shortened for the log.
     pub(crate) fn quoted_name(&self) -> String {
         String::from_utf8_lossy(c_text(self.name(), QUOTED)).into_owned()
     }
 }
 
-/// How much of a request is quoted in an error (Redis cuts at 128 bytes).
+/// Maximum number of bytes of a request that an error quotes, as in Redis.
 pub(crate) const QUOTED: usize = 128;
 
-/// Text as C's `%.*s` has it: at most so many bytes, up to a NUL.
-pub(crate) fn c_text(bytes: &[u8], most: usize) -> &[u8] {
-    let bytes = &bytes[..bytes.len().min(most)];
+/// Shortens text as C's `%.*s` does: to at most `max_len` bytes, and up to a NUL.
+pub(crate) fn c_text(bytes: &[u8], max_len: usize) -> &[u8] {
+    let bytes = &bytes[..bytes.len().min(max_len)];
     bytes.split(|byte| *byte == 0).next().unwrap_or_default()
 }
 

@@ -1,4 +1,4 @@
-//! Arrays that are written as their client takes them.
+//! Arrays that are streamed to the client.
 
 use std::{
     fmt,
@@ -14,10 +14,10 @@ use crate::{
     resp::{Encoder, Streamed, StreamingReply},
 };
 
-/// An array that is written as its client takes it, and is never in memory as a whole: of an iterator or a stream.
+/// An array that the connection streams to the client, from an iterator or a stream.
 ///
-/// It is made where a method returns it, and written by the connection, some 64 KiB at a time: what others ask for is
-/// answered in between, and a client that does not read holds up nobody and costs no more than that.
+/// The connection writes about 64 KiB at a time, as fast as the client reads. The array is never in memory as
+/// a whole. The server answers other clients in between, so a slow reader blocks neither them nor the actor.
 ///
 /// ```
 /// use thegiant::{Elements, prelude::*};
@@ -28,7 +28,7 @@ use crate::{
 ///
 /// #[commands]
 /// impl Numbers {
-///     /// Counts.
+///     /// Returns the squares of the numbers below `up_to`.
 ///     #[command("SQUARES", readonly)]
 ///     fn squares(&self, up_to: u32) -> Elements {
 ///         Elements::of((0..up_to).map(|number| u64::from(number).pow(2)))
@@ -36,23 +36,24 @@ use crate::{
 /// }
 /// ```
 ///
-/// A method returns it, or a `Result` or an `Option` of it. It is not part of another reply: an [`Array`](super::Array) is
-/// written at once, and may be.
+/// A method returns `Elements`, or a `Result` or an `Option` of it. It cannot be an element of another reply;
+/// use an [`Array`](super::Array) there.
 ///
-/// What is written has left when something goes wrong behind it. So if an iterator or stream panics, or ends before it
-/// has given as many elements as it has promised, the connection is closed. What it has beyond that is not asked for.
+/// If the iterator or stream panics or yields too few elements, the server closes the connection, because it
+/// has already sent a part of the reply. The server does not read surplus elements.
 ///
-/// In a transaction, replies are written at once: of a stream that has to be waited for, that is an error then.
+/// In a transaction, the server writes the whole array at once. There, a stream that is not ready is an
+/// error.
 pub struct Elements {
-    /// If it is known.
+    /// The number of elements; `None` if the stream determines it.
     len: Option<usize>,
-    tail: Box<dyn StreamingReply>,
+    reply: Box<dyn StreamingReply>,
 }
 
 impl Elements {
-    /// As many elements as this iterator says it has, written as the client takes them.
+    /// Returns an array of the iterator's elements.
     ///
-    /// It is asked for the next ones in the thread of the connection, so it should be quick to tell.
+    /// The iterator runs on the thread of the connection, so it should be fast.
     pub fn of<I>(elements: I) -> Self
     where
         I: IntoIterator<Item: IntoReply, IntoIter: ExactSizeIterator + Send + 'static>,
@@ -61,22 +62,22 @@ impl Elements {
         Self::known(elements.len(), move |_: &mut Context<'_>| Poll::Ready(elements.next()))
     }
 
-    /// So many elements of a stream, such as the receiver of a channel. While there is none, what has been
-    /// written is sent.
+    /// Returns an array of `len` elements from a stream, such as the receiver of a channel.
     ///
-    /// Who brings the elements can be anywhere. With a channel that holds a few, it is held back by the client:
+    /// While the stream is not ready, the connection sends the elements that it already has. With a bounded
+    /// channel, the client's reading speed limits the producer:
     ///
     /// ```
     /// use thegiant::{Elements, prelude::*};
     /// use tokio::sync::mpsc;
     /// use tokio_stream::wrappers::ReceiverStream;
     ///
-    /// fn lines(of: Vec<String>) -> Elements {
+    /// fn stream(lines: Vec<String>) -> Elements {
     ///     let (sender, receiver) = mpsc::channel(100);
-    ///     let count = of.len();
+    ///     let count = lines.len();
     ///     std::thread::spawn(move || {
-    ///         // It ends early if the client leaves.
-    ///         of.into_iter().try_for_each(|line| sender.blocking_send(line))
+    ///         // `blocking_send` fails when the client disconnects.
+    ///         lines.into_iter().try_for_each(|line| sender.blocking_send(line))
     ///     });
     ///     Elements::from_stream(count, ReceiverStream::new(receiver))
     /// }
@@ -89,36 +90,36 @@ impl Elements {
         Self::known(len, move |cx: &mut Context<'_>| elements.as_mut().poll_next(cx))
     }
 
-    /// All elements of a stream, however many they are. Since an array begins with its length, they are collected first,
-    /// as they are written, up to so many bytes.
+    /// Returns an array of all elements of a stream of unknown length.
     ///
-    /// If they are more, that is an error, and the stream is dropped. So it is if one of them is written as an
-    /// error: then that is the reply.
+    /// An array begins with its length, so the connection collects the encoded elements first, up to
+    /// `max_bytes`. If they exceed `max_bytes`, the reply is an error. If an element is an error, that error
+    /// is the reply. In both cases the stream is dropped.
     pub fn collect<S>(max_bytes: usize, elements: S) -> Self
     where
         S: Stream<Item: IntoReply> + Send + 'static,
     {
-        let tail = CollectedStream {
+        let reply = CollectedStream {
             elements: Box::pin(elements),
             count: 0,
             max_bytes,
             written: Encoder::default(),
         };
-        Elements { len: None, tail: Box::new(tail) }
+        Elements { len: None, reply: Box::new(reply) }
     }
 
     fn known<T: IntoReply, F>(len: usize, next: F) -> Self
     where
         F: FnMut(&mut Context<'_>) -> Poll<Option<T>> + Send + 'static,
     {
-        Elements { len: Some(len), tail: Box::new(KnownLen { next, left: len }) }
+        Elements { len: Some(len), reply: Box::new(KnownLen { next, left: len }) }
     }
 
     fn write(self, out: &mut Encoder) {
         if let Some(len) = self.len {
             out.array(len);
         }
-        out.set_streaming(self.tail);
+        out.set_streaming(self.reply);
     }
 }
 
@@ -155,7 +156,7 @@ impl fmt::Debug for Elements {
     }
 }
 
-/// As many elements as its header has said.
+/// Streams as many elements as the array header announced.
 struct KnownLen<F> {
     next: F,
     left: usize,
@@ -165,15 +166,15 @@ impl<T: IntoReply, F> StreamingReply for KnownLen<F>
 where
     F: FnMut(&mut Context<'_>) -> Poll<Option<T>> + Send,
 {
-    fn poll_write(&mut self, out: &mut Encoder, most: usize, cx: &mut Context<'_>) -> Poll<Streamed> {
+    fn poll_write(&mut self, out: &mut Encoder, max_len: usize, cx: &mut Context<'_>) -> Poll<Streamed> {
         while self.left > 0 {
-            if out.len() >= most {
+            if out.len() >= max_len {
                 return Poll::Ready(Streamed::More);
             }
             let Some(element) = ready!((self.next)(cx)) else {
                 tracing::error!(
                     missing = self.left,
-                    "a reply ended before it had as many elements as it should have"
+                    "an iterator or stream yielded fewer elements than announced: closing the connection"
                 );
                 return Poll::Ready(Streamed::Broken);
             };
@@ -184,7 +185,7 @@ where
     }
 }
 
-/// Elements that are counted first.
+/// Collects the elements of a stream, then writes them as one array.
 struct CollectedStream<S> {
     elements: Pin<Box<S>>,
     count: usize,
@@ -196,9 +197,9 @@ impl<S> StreamingReply for CollectedStream<S>
 where
     S: Stream<Item: IntoReply> + Send,
 {
-    fn poll_write(&mut self, out: &mut Encoder, most: usize, cx: &mut Context<'_>) -> Poll<Streamed> {
+    fn poll_write(&mut self, out: &mut Encoder, max_len: usize, cx: &mut Context<'_>) -> Poll<Streamed> {
         self.written.set_protocol(out.protocol());
-        let pause = self.written.len().saturating_add(most);
+        let pause = self.written.len().saturating_add(max_len);
         while self.written.len() < pause {
             let Some(element) = ready!(self.elements.as_mut().poll_next(cx)) else {
                 out.array(self.count);
@@ -213,10 +214,7 @@ where
                 return fail(Error::from_bytes(line.trim_ascii_end().to_vec()), out);
             }
             if self.written.len() > self.max_bytes {
-                return fail(
-                    Error::err(format_args!("the reply takes more than {} bytes", self.max_bytes)),
-                    out,
-                );
+                return fail(Error::err(format_args!("the reply exceeds {} bytes", self.max_bytes)), out);
             }
             self.count += 1;
         }

@@ -1,25 +1,26 @@
-//! Which words of a request are keys.
+//! The positions of the keys in a request.
 
 use super::args::{ArgKind, ArgSpec};
 
-/// Which words of a request are keys, as Redis describes them: from `first` to `last` by steps of
-/// `step`; 0 is the name.
+/// The positions of the keys in a request: from `first` to `last`, in steps of `step`.
+///
+/// As in Redis, the positions count words, and the name of the command has position 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct KeySpec {
-    /// The first key.
+    /// The position of the first key.
     pub first: usize,
-    /// The last key, counted from the end if negative: -1 is the last word.
+    /// The position of the last key. Negative numbers count from the end: -1 is the last word.
     pub last: i64,
-    /// From one key to the next.
+    /// The distance from one key to the next.
     pub step: usize,
 }
 
 impl KeySpec {
-    /// Computed from the parameters of a command whose name has this many words.
+    /// Computes the positions from the number of words in the name and the parameters.
     ///
     /// # Panics
-    /// If first, last and step cannot say it; in a `const`, that is a compile error.
+    /// Panics if first, last and step cannot describe the positions. In a `const`, this is a compile error.
     #[track_caller]
     pub(crate) const fn of(words: usize, args: &[ArgSpec]) -> Option<KeySpec> {
         let mut keys = None;
@@ -29,7 +30,9 @@ impl KeySpec {
             let arg = &args[at];
             keys = match (key_in(arg), position) {
                 (Some(found), Some(position)) => Some(extend(keys, found.at(position))),
-                (Some(_), None) => panic!("a `Key` cannot follow parameters whose number varies"),
+                (Some(_), None) => {
+                    panic!("the position of this `Key` varies: put it before the optional parameters")
+                }
                 (None, _) => keys,
             };
             position = match (position, arg.max_len()) {
@@ -41,7 +44,9 @@ impl KeySpec {
         keys
     }
 
-    /// The positions of the keys in a request of this many words. None lies beyond its end.
+    /// Returns the positions of the keys in a request with this many words.
+    ///
+    /// No position is beyond the end of the request.
     pub fn positions(&self, words: usize) -> Keys {
         let last = if self.last < 0 {
             words.saturating_sub(self.last.unsigned_abs() as usize)
@@ -75,17 +80,18 @@ impl Iterator for Keys {
     }
 }
 
-/// Whether the keys up to and including this parameter can be described: `#[commands]` asks it at the
-/// tokens of each, so that the compile error points at the one that is too many.
+/// Checks that first, last and step describe the keys up to and including this parameter.
+///
+/// `#[commands]` calls it with the tokens of each parameter, so that a compile error points at the right one.
 ///
 /// # Panics
-/// If they cannot.
+/// Panics if they do not.
 #[track_caller]
 pub const fn check_keys(words: usize, args: &[ArgSpec], index: usize) {
     let _ = KeySpec::of(words, args.split_at(index + 1).0);
 }
 
-/// The keys within one parameter, counted from its first argument.
+/// Returns the keys in one parameter, counted from its first argument.
 #[track_caller]
 const fn key_in(arg: &ArgSpec) -> Option<KeySpec> {
     let inner = match arg.kind {
@@ -95,7 +101,7 @@ const fn key_in(arg: &ArgSpec) -> Option<KeySpec> {
             let mut at = 0;
             while at < arg.parts.len() {
                 if key_in(&arg.parts[at]).is_some() {
-                    panic!("a `Key` cannot be an option: its position would vary");
+                    panic!("a `Key` cannot be an option, because its position varies: make it a parameter");
                 }
                 at += 1;
             }
@@ -106,7 +112,7 @@ const fn key_in(arg: &ArgSpec) -> Option<KeySpec> {
     match inner {
         Some(key) if arg.multiple => {
             if key.first != key.last as usize {
-                panic!("of what repeats, only one part can be a `Key`");
+                panic!("the repeated tuple has several `Key`s: leave one and make the others `Bytes`");
             }
             Some(KeySpec { first: key.first, last: -1, step: arg.parts_len() })
         }
@@ -114,18 +120,18 @@ const fn key_in(arg: &ArgSpec) -> Option<KeySpec> {
     }
 }
 
-/// Both as one, if first, last and step can say it.
+/// Combines both, if first, last and step can describe them.
 #[track_caller]
 const fn extend(keys: Option<KeySpec>, more: KeySpec) -> KeySpec {
     let Some(keys) = keys else { return more };
     if keys.last < 0 {
-        panic!("a `Key` cannot follow keys whose number varies");
+        panic!("the position of this `Key` varies: put it before the `Vec` of keys");
     }
     let gap = more.first - keys.last as usize;
     let single = keys.first == keys.last as usize;
     let more_single = more.last >= 0 && more.first == more.last as usize;
     if !(single || keys.step == gap) || !(more_single || more.step == gap) {
-        panic!("these `Key`s cannot be described by first, last and step");
+        panic!("the `Key`s are at unequal distances: put them next to each other");
     }
     KeySpec { first: keys.first, last: more.last, step: gap }
 }
@@ -150,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn positions_come_from_the_types() {
+    fn key_positions_follow_from_the_parameter_types() {
         assert_eq!(positions("SET", &[KEY, VALUE], 3), [1]);
         assert_eq!(positions("RENAME", &[KEY, KEY], 3), [1, 2]);
         assert_eq!(positions("DEL", &[KEYS], 4), [1, 2, 3]);
@@ -162,14 +168,14 @@ mod tests {
     }
 
     #[test]
-    fn no_key_lies_beyond_the_request() {
+    fn key_positions_stay_within_the_request() {
         assert_eq!(positions("RENAME", &[KEY, KEY], 2), [1]);
         assert_eq!(positions("DEL", &[KEYS], 1), [0usize; 0]);
     }
 
     #[test]
-    #[should_panic(expected = "cannot follow parameters whose number varies")]
-    fn a_key_behind_the_rest() {
+    #[should_panic(expected = "the position of this `Key` varies")]
+    fn a_key_after_a_vec_panics() {
         let _ = Spec::new("BAD", &[const { VALUE.multiple() }, KEY]);
     }
 }

@@ -1,10 +1,11 @@
-//! What a command is: a row that everything else reads.
+//! Commands: their rows, parameters and replies.
 //!
-//! - [`Row`]: a [`Spec`] (name, arity, flags, keys, arguments, documentation) and the function that
-//!   reads the arguments, calls the method and writes the reply. [`Commands`] is an actor's slice of rows.
-//! - [`FromArg`] reads one parameter, [`IntoReply`] writes what a method returns.
-//! - [`Answer`] is a reply or a future of one; [`Elements`] is one that is written as its client takes it.
-//! - [`Call`] is one request as it was sent.
+//! - A [`Row`] describes a command. It has a [`Spec`] (name, arity, flags, keys, arguments, documentation)
+//!   and a function that reads the arguments, calls the method and writes the reply.
+//! - [`Commands`] lists the rows of an actor.
+//! - [`FromArg`] reads one parameter. [`IntoReply`] writes a return value as a reply.
+//! - [`Answer`] is a reply, or a future of one. [`Elements`] streams an array.
+//! - [`Call`] is one request as the client sent it.
 
 mod answer;
 pub(crate) mod args;

@@ -1,4 +1,4 @@
-//! Writing what a method returns.
+//! Writes the return value of a method as a reply.
 
 use std::{
     borrow::Cow,
@@ -12,27 +12,27 @@ use crate::{
     resp::{Encoder, Value},
 };
 
-/// What a `#[command]` method returns: how it is written as a reply.
+/// A return type that can be written as a reply.
 ///
-/// | type | RESP3 | RESP2, where it differs |
+/// | type | RESP3 | RESP2, if different |
 /// | --- | --- | --- |
 /// | `()` | `+OK` | |
 /// | [`Simple`] | simple string | |
 /// | `&str`, `String`, `&[u8]`, [`Bytes`], `Vec<u8>` | bulk string | |
 /// | `i8` … `i64`, `u16` … `u32`, `isize`, `usize` | integer | |
-/// | `u64`, `i128`, `u128` | integer; beyond 64 bits with sign, a big number | bulk string |
+/// | `u64`, `i128`, `u128` | integer; a big number outside the range of `i64` | bulk string |
 /// | `f32`, `f64` | double | bulk string |
 /// | `bool` | boolean | 1 or 0 |
 /// | `Option<T>` | null, or `T` | the null bulk string |
 /// | `Vec<T>`, `VecDeque<T>`, `[T]`, `[T; N]`, [`Array`], tuples | array | |
 /// | `HashMap`, `BTreeMap` | map | array of keys and values |
 /// | `HashSet`, `BTreeSet` | set | array |
-/// | `Result<T, E>` | `T`, or the error | |
+/// | `Result<T, E>` | `T` or the error | |
 /// | [`Error`] | error | |
-/// | [`Value`], [`Raw`] | what they hold | |
+/// | [`Value`], [`Raw`] | the value that they contain | |
 ///
-/// A method may return what it borrows from its actor: references to numbers, strings, options,
-/// vectors, maps and sets are written as what they refer to.
+/// A method may return a reference into its actor. References to numbers, strings, options, vectors, maps and
+/// sets are written like the values themselves.
 ///
 /// ```
 /// use thegiant::{IntoReply, resp::Encoder};
@@ -51,23 +51,23 @@ use crate::{
 /// ```
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be written as a reply",
-    label = "not a type that a command can return",
-    note = "a reply is `()` for OK, `Simple`, a string, `Bytes`, an integer, a float, `bool`, `Option`, `Vec`, `Array`, a \
-            map, a set, a tuple, `Result<T, E>`, `Value` or `Raw`",
-    note = "a type of your own implements `thegiant::IntoReply`"
+    label = "a command cannot return this type",
+    note = "return `()` for OK, `Simple`, a string, `Bytes`, an integer, a float, `bool`, `Option`, `Vec`, `Array`, a map, a \
+            set, a tuple, `Result<T, E>`, `Value` or `Raw`",
+    note = "or implement `thegiant::IntoReply` for your own type"
 )]
 pub trait IntoReply {
     /// Writes exactly one reply.
     fn into_reply(self, out: &mut Encoder);
 }
 
-/// What can be [pushed](crate::Client::push): a reply that is an array, and not a null.
+/// A type that can be [pushed](crate::Client::push) to a client.
 ///
-/// A tuple, a `Vec`, an array, a slice or an [`Array`]; a type of your own that is written as one. The first element
-/// says, by custom, what it is about.
+/// A push is an array: a tuple, a `Vec`, an array, a slice or an [`Array`]. Implement it for your own type if
+/// its reply is an array and never null. By convention, the first element names the kind of push.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be pushed",
-    label = "not an array",
+    label = "a push is an array",
     note = "push a tuple, such as `(\"news\", text)`, a `Vec`, an array or an `Array`"
 )]
 pub trait IntoPush: IntoReply {}
@@ -78,15 +78,15 @@ impl<T: IntoReply, const N: usize> IntoPush for [T; N] {}
 impl<'a, T> IntoPush for &'a [T] where &'a T: IntoReply {}
 impl<I> IntoPush for Array<I> where Array<I>: IntoReply {}
 
-/// A simple string: a short text of one line, such as `PONG`.
+/// A simple string: one short line of text, such as `PONG`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Simple<T = &'static str>(pub T);
 
-/// A reply that is encoded already: exactly one RESP value. Whoever makes it vouches for that.
+/// An encoded reply: exactly one RESP value. The server does not check it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Raw(pub Bytes);
 
-/// An array that is written as the iterator runs, without being collected.
+/// An array whose elements come from an iterator, without an intermediate `Vec`.
 ///
 /// ```
 /// use thegiant::{Array, IntoReply, resp::Encoder};
@@ -134,7 +134,7 @@ impl IntoReply for &Value {
     }
 }
 
-/// What is small is written from a reference as from the value.
+/// Writes a reference to a small value like the value itself.
 macro_rules! by_reference {
     ($($value:ty)*) => {$(
         impl IntoReply for &$value {
@@ -170,7 +170,7 @@ impl IntoReply for f64 {
 
 impl IntoReply for f32 {
     fn into_reply(self, out: &mut Encoder) {
-        // By way of its text, so that 0.1 stays 0.1.
+        // The detour through text keeps 0.1 at 0.1.
         out.double(self.to_string().parse().unwrap_or(f64::from(self)));
     }
 }
@@ -185,12 +185,12 @@ macro_rules! integers {
     )*};
 }
 
-// Not u8: a `Vec<u8>` is a string.
+// `u8` is missing because a `Vec<u8>` is a string.
 integers!(i8 i16 i32 i64 u16 u32);
 
 macro_rules! wide_integers {
     ($($integer:ty)*) => {$(
-        /// A number beyond 64 bits with sign is written as a big number.
+        /// Writes a number outside the range of `i64` as a big number.
         impl IntoReply for $integer {
             fn into_reply(self, out: &mut Encoder) {
                 match i64::try_from(self) {
@@ -279,8 +279,8 @@ where
 
 /// Writes a header, then each item.
 ///
-/// An iterator that yields another number than its length says would put the connection out of
-/// step, so that is answered as an internal error instead.
+/// If the iterator does not yield as many items as its length promises, the client could not tell where the
+/// reply ends. The reply is then an internal error.
 fn write_elements<I>(items: I, header: fn(&mut Encoder, usize), out: &mut Encoder)
 where
     I: IntoIterator,
@@ -297,7 +297,7 @@ where
         written += 1;
     }
     if written != announced {
-        tracing::error!(announced, written, "an iterator yielded another number than its length");
+        tracing::error!(announced, written, "an iterator did not yield as many items as its length");
         out.rewind(mark);
         out.error(&Error::INTERNAL);
     }
@@ -454,7 +454,7 @@ mod tests {
     }
 
     #[test]
-    fn types_say_what_is_written() {
+    fn each_type_has_its_reply() {
         assert_eq!(both(()), ["+OK\r\n"; 2]);
         assert_eq!(both(Simple("PONG")), ["+PONG\r\n"; 2]);
         assert_eq!(both(b"ab".to_vec()), ["$2\r\nab\r\n"; 2]);
@@ -471,23 +471,23 @@ mod tests {
     }
 
     #[test]
-    fn a_lying_iterator_is_an_internal_error() {
-        struct Liar(usize);
-        impl Iterator for Liar {
+    fn an_iterator_with_a_wrong_length_is_an_internal_error() {
+        struct WrongLength(usize);
+        impl Iterator for WrongLength {
             type Item = i64;
             fn next(&mut self) -> Option<i64> {
                 self.0 = self.0.checked_sub(1)?;
                 Some(1)
             }
         }
-        impl ExactSizeIterator for Liar {
+        impl ExactSizeIterator for WrongLength {
             fn len(&self) -> usize {
                 3
             }
         }
         let mut out = Encoder::default();
         out.simple("before");
-        Array(Liar(2)).into_reply(&mut out);
+        Array(WrongLength(2)).into_reply(&mut out);
         assert_eq!(out.to_vec(), b"+before\r\n-ERR internal error\r\n");
     }
 }

@@ -1,4 +1,4 @@
-//! A command as a row, and the slice of them that an actor has.
+//! The rows of an actor's commands.
 
 use std::fmt;
 
@@ -7,23 +7,23 @@ use actix::Actor;
 use super::{Call, Spec};
 use crate::resp::Encoder;
 
-/// What answers commands: an actor with `#[commands]`.
+/// An actor with commands.
 ///
-/// The attribute implements it; there is no reason to do so by hand.
+/// The attribute `#[commands]` implements it. Do not implement it by hand.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` has no commands",
-    label = "not an actor with commands",
+    label = "this actor has no commands",
     note = "write `#[commands]` above an `impl {Self}` block and `#[command(\"NAME\")]` above its methods"
 )]
 pub trait Commands: Receiver {
-    /// A row per command, by the `impl` blocks that they come from.
+    /// The rows of the commands, one slice per `impl` block.
     const ROWS: &'static [&'static [Row<Self>]];
 
-    /// Whether replies wait until it has [committed](crate::GroupCommit).
+    /// Whether the actor uses [group commit](crate::GroupCommit).
     const USES_GROUP_COMMIT: bool = false;
 }
 
-/// Where a row stands in [`Commands::ROWS`].
+/// Position of a row in [`Commands::ROWS`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct RowId {
     block: u16,
@@ -35,12 +35,12 @@ impl RowId {
         &S::ROWS[usize::from(self.block)][usize::from(self.row)]
     }
 
-    /// Where it stands in its slice.
+    /// Returns the index of the row in the slice of its block.
     pub(crate) fn index(self) -> usize {
         usize::from(self.row)
     }
 
-    /// All rows of `S`.
+    /// Returns the positions and descriptions of all rows of `S`.
     pub(crate) fn all<S: Commands>() -> impl Iterator<Item = (RowId, &'static Spec)> {
         S::ROWS.iter().zip(0..).flat_map(|(rows, block)| {
             rows.iter().zip(0..).map(move |(row, index)| (RowId { block, row: index }, &row.spec))
@@ -48,9 +48,9 @@ impl RowId {
     }
 }
 
-/// What commands are methods of.
+/// A type whose methods are commands: an actor, or the state of a connection.
 pub trait Receiver: Sized + 'static {
-    /// What they get as their context: for an actor, its [`Actor::Context`].
+    /// The context that the commands get: for an actor, its [`Actor::Context`].
     type CommandContext;
 }
 
@@ -58,19 +58,19 @@ impl<A: Actor> Receiver for A {
     type CommandContext = A::Context;
 }
 
-/// Reads the arguments, calls the method, writes the reply.
+/// Reads the arguments, calls the method and writes the reply.
 type RunFn<S> = fn(&mut S, &Call<'_>, &mut <S as Receiver>::CommandContext, &mut Encoder);
 
-/// A command: what is known of it, and the function that runs it.
+/// A command: its description, and the function that runs it.
 #[non_exhaustive]
 pub struct Row<S: Receiver> {
-    /// What is known of it.
+    /// The description.
     pub spec: Spec,
     pub(crate) run: RunFn<S>,
 }
 
 impl<S: Receiver> Row<S> {
-    /// A row, as `#[commands]` makes it.
+    /// Returns a row. `#[commands]` generates the calls.
     pub const fn new(spec: Spec, run: RunFn<S>) -> Self {
         Row { spec, run }
     }

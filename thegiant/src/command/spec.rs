@@ -1,4 +1,4 @@
-//! The declarative half of a row.
+//! The description of a command, without its function.
 
 use std::{fmt, time::Duration};
 
@@ -7,48 +7,50 @@ use super::{
     args::{ArgSpec, max_len, min_len},
 };
 
-/// What is known of a command without running it.
+/// The description of a command.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Spec {
-    /// The name in capitals, `GET`; of a subcommand both words, `CONFIG GET`.
+    /// The name in capitals, such as `GET`. A subcommand has both words, such as `CONFIG GET`.
     pub name: &'static str,
-    /// Other names it answers to.
+    /// The other names of the command.
     pub aliases: &'static [&'static str],
-    /// Redis' flags.
+    /// The flags, as in Redis.
     pub flags: Flags,
-    /// Where the keys are, if it takes any.
+    /// The positions of the keys; `None` if the command has no keys.
     pub keys: Option<KeySpec>,
     /// The parameters.
     pub args: &'static [ArgSpec],
-    /// One line, from the doc comment.
+    /// One line of documentation, from the doc comment of the method.
     pub summary: &'static str,
-    /// The group in `COMMAND DOCS`; that of an actor's commands is the actor's name.
+    /// The group in `COMMAND DOCS`. `#[commands]` uses the name of the actor's type by default.
     pub group: &'static str,
-    /// The version of the application that brought it, if said.
+    /// The version of the application that introduced the command.
     pub since: Option<&'static str>,
-    /// What it does to its keys (`notify-keyspace-events`), if that is not its name: a word for each, the last one
-    /// for all that follow.
+    /// The keyspace event (`notify-keyspace-events`); `None` means the command's name.
+    ///
+    /// With several words, each word is the event of one key. The last word is also the event of all further
+    /// keys.
     pub event: Option<&'static str>,
-    /// How long it may wait for its reply, if said.
+    /// The maximum time until a later reply.
     pub timeout: Option<Duration>,
     /// The number of words in the name.
     words: usize,
-    /// The fewest words a request has, the name included.
+    /// The minimum number of words in a request, including the name.
     min_words: usize,
-    /// The most, unless there is no bound.
+    /// The maximum number of words in a request; `None` means no limit.
     max_words: Option<usize>,
 }
 
 impl Spec {
-    /// What takes every request that no row names.
+    /// The row of all commands that have no row of their own.
     pub(crate) const FALLBACK: Spec = Spec::new("FALLBACK", &[]).any_args();
 
-    /// A command of this name with these parameters.
+    /// Returns a command with this name and these parameters.
     ///
     /// # Panics
-    /// If the positions of the keys cannot be described by first, last and step; in a `const`,
-    /// that is a compile error.
+    /// Panics if first, last and step cannot describe the positions of the keys. In a `const`, this is a
+    /// compile error.
     pub const fn new(name: &'static str, args: &'static [ArgSpec]) -> Self {
         let words = word_count(name);
         Spec {
@@ -71,84 +73,84 @@ impl Spec {
         }
     }
 
-    /// With any number of arguments, which only somebody else knows.
+    /// Accepts any number of arguments, because a fallback or an upstream checks them.
     pub(crate) const fn any_args(mut self) -> Self {
         self.max_words = None;
         self
     }
 
-    /// With these flags.
+    /// Sets the flags.
     #[must_use]
     pub const fn flags(mut self, flags: Flags) -> Self {
         self.flags = flags;
         self
     }
 
-    /// With these other names.
+    /// Sets the other names.
     #[must_use]
     pub const fn aliases(mut self, aliases: &'static [&'static str]) -> Self {
         self.aliases = aliases;
         self
     }
 
-    /// With this summary.
+    /// Sets the line of documentation.
     #[must_use]
     pub const fn summary(mut self, summary: &'static str) -> Self {
         self.summary = summary;
         self
     }
 
-    /// In this group.
+    /// Sets the group in `COMMAND DOCS`.
     #[must_use]
     pub const fn group(mut self, group: &'static str) -> Self {
         self.group = group;
         self
     }
 
-    /// Known since this version of the application.
+    /// Sets the version of the application that introduced the command.
     #[must_use]
     pub const fn since(mut self, since: &'static str) -> Self {
         self.since = Some(since);
         self
     }
 
-    /// Doing this to its keys.
+    /// Sets the keyspace event.
     #[must_use]
     pub const fn event(mut self, event: &'static str) -> Self {
         self.event = Some(event);
         self
     }
 
-    /// With this limit to how long it may wait for its reply.
+    /// Sets the maximum time until a later reply.
     #[must_use]
     pub const fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = Some(timeout);
         self
     }
 
-    /// Arity as Redis has it: the number of words, or, negative, the least number of them.
+    /// Returns the arity as in Redis: the number of words, or minus the minimum number of words.
     pub fn arity(&self) -> i64 {
-        let least = self.min_words as i64;
-        if self.max_words == Some(self.min_words) { least } else { -least }
+        let min_words = self.min_words as i64;
+        if self.max_words == Some(self.min_words) { min_words } else { -min_words }
     }
 
-    /// Whether a request of this many words, the name included, can be right.
+    /// Whether a request may have this many words, including the name.
     pub fn accepts(&self, words: usize) -> bool {
-        words >= self.min_words && self.max_words.is_none_or(|most| words <= most)
+        words >= self.min_words && self.max_words.is_none_or(|max_words| words <= max_words)
     }
 
-    /// The number of words in the name: 2 for a subcommand.
+    /// Returns the number of words in the name: 2 for a subcommand, else 1.
     pub fn words(&self) -> usize {
         self.words
     }
 
-    /// The name as `COMMAND` has it: `get`, or `config|get`.
+    /// Returns the name as in `COMMAND`: `get` or `config|get`.
     pub fn full_name(&self) -> String {
         self.name.to_ascii_lowercase().replace(' ', "|")
     }
 }
 
-/// A name as its first word and that of a subcommand.
+/// Splits a name into the command or container and the subcommand.
 pub(crate) fn split_name(name: &str) -> (&str, Option<&str>) {
     match name.split_once(' ') {
         Some((container, subcommand)) => (container, Some(subcommand)),
@@ -179,7 +181,7 @@ macro_rules! flags {
     };
 }
 
-/// The flags of a command, by the names of Redis.
+/// The flags of a command, named as in Redis.
 ///
 /// ```
 /// use thegiant::command::Flags;
@@ -196,18 +198,19 @@ flags! {
     WRITE = "write" << 0;
     /// `readonly`: reads data and changes nothing.
     READONLY = "readonly" << 1;
-    /// `denyoom`: may make the data grow.
+    /// `denyoom`: may increase the size of the data.
     DENYOOM = "denyoom" << 2;
     /// `admin`: for operators.
     ADMIN = "admin" << 3;
     /// `pubsub`: publishes or subscribes.
     PUBSUB = "pubsub" << 4;
-    /// `noscript`: not to be called from a script.
+    /// `noscript`: scripts must not call it.
     NOSCRIPT = "noscript" << 5;
-    /// `blocking`: may wait for something before it answers. Whether it does is up to the method, flag or no
-    /// flag; of one with it, the connection expects that.
+    /// `blocking`: may block the client until its reply comes later.
+    ///
+    /// Methods without the flag can reply later, too. The flag lets the connection prepare for it.
     BLOCKING = "blocking" << 6;
-    /// `loading`: allowed while data is being loaded.
+    /// `loading`: allowed while the server loads its data.
     LOADING = "loading" << 7;
     /// `stale`: allowed while data is stale.
     STALE = "stale" << 8;
@@ -215,17 +218,17 @@ flags! {
     SKIP_MONITOR = "skip_monitor" << 9;
     /// `skip_slowlog`: not shown by `SLOWLOG`.
     SKIP_SLOWLOG = "skip_slowlog" << 10;
-    /// `asking`: goes with a slot that is being imported.
+    /// `asking`: allowed on a cluster slot that the server is importing.
     ASKING = "asking" << 11;
     /// `fast`: takes constant or logarithmic time.
     FAST = "fast" << 12;
     /// `no_auth`: allowed before authentication.
     NO_AUTH = "no_auth" << 13;
-    /// `may_replicate`: may be replicated though it does not write.
+    /// `may_replicate`: may be replicated, although it does not write.
     MAY_REPLICATE = "may_replicate" << 14;
-    /// `no_mandatory_keys`: its keys may be left out.
+    /// `no_mandatory_keys`: its keys are optional.
     NO_MANDATORY_KEYS = "no_mandatory_keys" << 15;
-    /// `no_async_loading`: denied while data is being loaded in the background.
+    /// `no_async_loading`: denied while the server loads data in the background.
     NO_ASYNC_LOADING = "no_async_loading" << 16;
     /// `no_multi`: denied inside a transaction.
     NO_MULTI = "no_multi" << 17;
@@ -237,7 +240,7 @@ impl Flags {
     /// No flag.
     pub const NONE: Flags = Flags(0);
 
-    /// The flags of both.
+    /// Returns the flags of both.
     #[must_use]
     pub const fn union(self, other: Flags) -> Flags {
         Flags(self.0 | other.0)
@@ -248,7 +251,7 @@ impl Flags {
         self.0 & other.0 == other.0
     }
 
-    /// The names of the flags that are set.
+    /// Returns the names of the flags that are set.
     pub fn names(self) -> impl Iterator<Item = &'static str> {
         Self::ALL.iter().filter(move |(flag, _)| self.contains(*flag)).map(|(_, name)| *name)
     }

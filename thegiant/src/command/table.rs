@@ -1,13 +1,13 @@
-//! From the name of a command to its row.
+//! Finds the row of a command by its name.
 
 use super::{Call, Spec, args::Usage, split_name};
 use crate::{Error, resp::Encoder};
 
-/// All commands of an application, found by name in any case and without allocating.
+/// Hash table of all commands. A lookup ignores the case of letters and does not allocate.
 #[derive(Debug)]
 pub(crate) struct CommandTable<T> {
     entries: Vec<Entry<T>>,
-    /// Open addressing; at most half of it is in use.
+    /// Open addressing; at most half of the slots are in use.
     slots: Vec<Option<NameSlot>>,
 }
 
@@ -15,7 +15,7 @@ pub(crate) struct CommandTable<T> {
 struct NameSlot {
     folded: u64,
     len: usize,
-    /// Into the entries.
+    /// Index of the entry.
     index: u32,
 }
 
@@ -24,31 +24,32 @@ struct NameSlot {
 pub(crate) struct Entry<T> {
     /// One word, in capitals.
     pub(crate) name: &'static str,
-    /// The command itself; a mere container has none.
+    /// The command itself; `None` for a container that is no command.
     pub(crate) command: Option<(&'static Spec, T)>,
-    /// By their second word.
+    /// The subcommands: second word, description, target.
     pub(crate) subcommands: Vec<(&'static str, &'static Spec, T)>,
 }
 
-/// What a request's name and number of words lead to.
+/// Result of a lookup by name and number of words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Resolved<T> {
-    /// A command that this many words can be meant for.
+    /// A command that accepts this number of words.
     Command(T),
-    /// `HELP` of a container that has none of its own.
+    /// `HELP` of the container at this index.
     Help(u32),
-    /// A command that takes another number of words, and whose name has this many.
+    /// A command that does not accept this number of words, and the number of words in its name.
     WrongArity(T, u8),
-    /// The name of a container by itself, or its `HELP` with an argument.
+    /// A container without a subcommand, or its `HELP` with an argument.
     WrongContainerArity(u8),
-    /// A container that has no such subcommand.
+    /// The container at this index does not have the subcommand.
     UnknownSubcommand(u32),
-    /// No command.
+    /// An unknown command.
     Unknown,
-    /// No command, but a line of HTTP: a browser was lured into talking to this server. Nothing of
-    /// it may be run, and nothing is answered.
+    /// A line of HTTP, which a browser sent in a cross-protocol attack.
+    ///
+    /// The server runs nothing of it and sends no reply.
     CrossProtocol,
-    /// A request that waits in a transaction: there it has a copy that is run.
+    /// A queued command of a transaction. The transaction runs its own copy.
     Queued,
 }
 
@@ -62,7 +63,7 @@ impl<T: Copy> CommandTable<T> {
     /// Adds a command under its name and its aliases.
     ///
     /// # Errors
-    /// The name that is in use already.
+    /// Returns the name that another command already uses.
     pub(crate) fn insert(&mut self, spec: &'static Spec, target: T) -> Result<(), &'static str> {
         for name in [spec.name].into_iter().chain(spec.aliases.iter().copied()) {
             let (word, subcommand) = split_name(name);
@@ -82,7 +83,7 @@ impl<T: Copy> CommandTable<T> {
         Ok(())
     }
 
-    /// The command that a request is for.
+    /// Returns the command of a request.
     pub(crate) fn resolve(&self, call: &Call<'_>) -> Resolved<T> {
         let Some(index) = self.find(call.name()) else {
             let is_http = call.is("POST") || call.is("HOST:");
@@ -94,7 +95,7 @@ impl<T: Copy> CommandTable<T> {
             (Some(word), command) => match entry.subcommand(word) {
                 Some(found) => found,
                 None if word.eq_ignore_ascii_case(b"HELP") => return help(index, call),
-                // What is no subcommand may still be an argument.
+                // A word that is no subcommand may still be an argument of the command.
                 None => match command.filter(|(spec, _)| spec.accepts(call.len())) {
                     Some(command) => command,
                     None => return Resolved::UnknownSubcommand(index),
@@ -110,7 +111,7 @@ impl<T: Copy> CommandTable<T> {
         }
     }
 
-    /// The command or subcommand that a request with these first words is for.
+    /// Returns the command or subcommand that these first two words name.
     pub(crate) fn spec(&self, name: &[u8], second: Option<&[u8]>) -> Option<&'static Spec> {
         let entry = self.get(name)?;
         let nested = second.filter(|_| !entry.subcommands.is_empty());
@@ -127,20 +128,20 @@ impl<T: Copy> CommandTable<T> {
         })
     }
 
-    /// The entry of one word.
+    /// Returns the entry of the command or container with this name.
     pub(crate) fn get(&self, name: &[u8]) -> Option<&Entry<T>> {
         self.find(name).map(|index| &self.entries[index as usize])
     }
 
-    /// All entries, in the order in which they came.
+    /// Returns all entries, in the order of their insertion.
     pub(crate) fn entries(&self) -> &[Entry<T>] {
         &self.entries
     }
 
-    /// Answers a request that was resolved to no command.
+    /// Writes the reply to a request without a command to run.
     pub(crate) fn answer(&self, resolved: Resolved<T>, call: &Call<'_>, out: &mut Encoder) {
         match resolved {
-            // Commands are answered by whoever has their rows.
+            // Callers run these themselves.
             Resolved::Command(_) => out.error(&Error::INTERNAL),
             Resolved::Help(index) => self.entries[index as usize].help(out),
             Resolved::Unknown => out.error(&call.unknown_command()),
@@ -197,7 +198,7 @@ impl<T: Copy> CommandTable<T> {
     }
 
     fn is_named(&self, slot: NameSlot, name: &[u8]) -> bool {
-        // What is folded without loss need not be compared again.
+        // The hash of a short name is the name itself, so it needs no second comparison.
         name.len() <= size_of::<u64>()
             || self.entries[slot.index as usize].name.as_bytes().eq_ignore_ascii_case(name)
     }
@@ -209,7 +210,7 @@ impl<T: Copy> Entry<T> {
         Some((found.1, found.2))
     }
 
-    /// One line per subcommand and one for what it does, as in the `HELP` of Redis.
+    /// Writes two lines per subcommand, its usage and its summary, as `HELP` does in Redis.
     fn help(&self, out: &mut Encoder) {
         out.array(3 + 2 * self.subcommands.len());
         out.simple(&format!("{} <subcommand> [<arg> [value] [opt] ...]. Subcommands are:", self.name));
@@ -222,21 +223,23 @@ impl<T: Copy> Entry<T> {
     }
 }
 
-/// The `HELP` of a container takes no arguments.
+/// Resolves the `HELP` of a container, which takes no arguments.
 fn help<T>(index: u32, call: &Call<'_>) -> Resolved<T> {
     if call.len() == 2 { Resolved::Help(index) } else { Resolved::WrongContainerArity(2) }
 }
 
-/// A name as a number that is the same for letters in either case: without loss if it is no longer
-/// than the number.
+/// Hashes a name so that upper and lower case give the same number.
+///
+/// Different names of at most eight bytes have different hashes.
 fn fold(name: &[u8]) -> u64 {
     name.iter().fold(0, |folded: u64, byte| folded.rotate_left(8) ^ u64::from(byte.to_ascii_uppercase()))
 }
 
-/// Where to look first. Names are the programmer's, not the client's: who sends chosen names only
-/// misses.
+/// Returns the slot where a lookup begins.
+///
+/// Only the application adds names, so a client cannot fill the table with collisions.
 fn first_slot(folded: u64, size: usize) -> usize {
-    // FxHash's multiplier carries into the high bits, which are brought down.
+    // The multiplier of FxHash mixes into the high bits; the shift brings them down.
     (folded.wrapping_mul(0x517c_c1b7_2722_0a95) >> 32) as usize & (size - 1)
 }
 
@@ -259,14 +262,14 @@ mod tests {
     }
 
     #[test]
-    fn names_are_found_in_any_case() {
+    fn lookup_ignores_case() {
         let table = table();
         let name = |name: &str| table.spec(name.as_bytes(), None).map(|spec| spec.name);
         assert_eq!(name("get"), Some("GET"));
         assert_eq!(name("uNLINK"), Some("DEL"));
         assert_eq!(name("gett"), None);
         assert_eq!(name(""), None);
-        // 'T' and 0x14 differ by the bits that tell letters and their cases.
+        // `T` and 0x14 differ only in the bits that mark letters and their case.
         assert_eq!(name("ge\x14"), None);
         assert_eq!(name("\0get"), None);
         assert_eq!(table.spec(b"config", Some(b"Set")).map(|spec| spec.name), Some("CONFIG SET"));
@@ -274,7 +277,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_is_used_once() {
+    fn insert_rejects_a_name_in_use() {
         static AGAIN: Spec = Spec::new("UNLINK", &[]);
         static SUB: Spec = Spec::new("CONFIG GET", &[]);
         assert_eq!(table().insert(&AGAIN, 9), Err("UNLINK"));
@@ -282,7 +285,7 @@ mod tests {
     }
 
     #[test]
-    fn many_names() {
+    fn five_hundred_names_are_found() {
         let names: Vec<&'static str> =
             (0..500).map(|n| &*Box::leak(format!("COMMAND{n}").into_boxed_str())).collect();
         let mut table = CommandTable::default();

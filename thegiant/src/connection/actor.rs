@@ -1,4 +1,4 @@
-//! The actor per client: reads requests, runs them or sends them to their actors, and writes the replies.
+//! The actor of one client: reads requests, runs them or sends them to their actors, and writes the replies.
 
 use super::Client;
 use super::ConnectionState;
@@ -30,96 +30,100 @@ use std::{
     time::Duration,
 };
 
-/// All reads of a thread go through one buffer of this size.
-const SCRATCH: usize = 64 * 1024;
+/// Size of the read buffer that all connections of a thread share.
+const READ_BUFFER_SIZE: usize = 64 * 1024;
 
-/// How long a client may take none of its replies before its requests are read all the same, and how
-/// many bytes of them: see [`Connection::read_up_to`].
-const STUCK: Duration = Duration::from_secs(1);
-const READ_AHEAD: usize = 64 * 1024 * 1024;
+/// Time without write progress after which requests are read in spite of unsent replies.
+///
+/// See [`Connection::read_ahead`].
+const STUCK_AFTER: Duration = Duration::from_secs(1);
 
-/// So many bytes are read behind a request that waits for its reply.
-const BEHIND_WAITING: usize = 64 * 1024;
+/// Maximum input in bytes to read while the client does not take its replies.
+const MAX_READ_AHEAD: usize = 64 * 1024 * 1024;
 
-/// Of a lot that has been read ahead, requests of so many bytes make a batch.
-const MAX_BATCH: usize = 4 * 1024 * 1024;
+/// Maximum input in bytes to read while a command is blocked.
+const MAX_READ_WHILE_BLOCKED: usize = 64 * 1024;
 
-/// How long a connection that is to be closed is read, for its client to notice.
+/// Maximum input in bytes of one batch, when more was read ahead.
+const MAX_BATCH_BYTES: usize = 4 * 1024 * 1024;
+
+/// Maximum time to read from a client after the outgoing side of its socket was shut down.
 const LINGER: Duration = Duration::from_secs(1);
 
 thread_local! {
-    static SCRATCH_BUFFER: RefCell<Vec<u8>> = RefCell::new(vec![0; SCRATCH]);
+    static READ_BUFFER: RefCell<Vec<u8>> = RefCell::new(vec![0; READ_BUFFER_SIZE]);
 }
 
-/// Reads into the buffer of this thread, and has that looked at.
-pub(crate) fn with_scratch<T>(read: impl FnOnce(&mut [u8]) -> T) -> T {
-    SCRATCH_BUFFER.with_borrow_mut(|scratch| read(scratch))
+/// Lends the read buffer of this thread to `read`.
+pub(crate) fn with_read_buffer<T>(read: impl FnOnce(&mut [u8]) -> T) -> T {
+    READ_BUFFER.with_borrow_mut(|buffer| read(buffer))
 }
 
-/// A client's connection.
+/// The connection of a client.
 ///
-/// It goes round in stages: a batch is read, run (by itself or by handler actors), and its replies
-/// are written; then the next one is read. So replies keep the order of requests, and a client that
-/// does not read its replies is not read either, but for the rest of a long pipeline.
+/// Its stages form a cycle. It reads a batch, runs it (itself or through actors), writes the replies, and
+/// reads the next batch. The replies therefore keep the order of the requests. While a client does not read
+/// its replies, the connection does not read its requests; see [`Connection::read_ahead`] for the exception.
 #[derive(Debug)]
 pub(crate) struct Connection {
     stream: Stream,
     pub(super) state: ConnectionState,
     decoder: Decoder,
     stage: Stage,
-    /// Until it is woken.
-    waits: bool,
-    /// The beginning of a request; an idle connection has none.
+    /// Set by [`Connection::wait`]: nothing can be done before the next wake-up.
+    is_pending: bool,
+    /// Input that is not part of a running batch. An idle connection has none.
     incoming: Option<Box<Batch>>,
-    /// There may be whole requests in it.
-    undecoded: bool,
-    /// Why nothing more can be read; said when what came before has been answered.
-    broken: Option<ProtocolError>,
-    /// The client knows whom to wake.
-    watching: bool,
-    /// A batch is with an actor, or waits for a reply, whatever is sent in the meantime.
+    /// `incoming` may contain complete requests.
+    has_undecoded: bool,
+    /// The protocol error that ends the connection. It is sent after the replies to all earlier requests.
+    protocol_error: Option<ProtocolError>,
+    /// The client slot has the waker of this connection.
+    has_waker_set: bool,
+    /// A batch is with an actor or blocked, even while this connection writes pushes.
     is_dispatched: bool,
 }
 
 #[derive(Debug)]
 pub(super) enum Stage {
-    /// BlockedCommand for requests.
+    /// Waits for requests.
     Reading,
-    /// Requests of the batch are to be run.
+    /// Runs the requests of the batch.
     Running(Box<Batch>),
-    /// The batch is with a handler actor, or waits for the reply to its next request.
+    /// The batch is with an actor, or blocked.
     Dispatched,
-    /// The replies are being sent.
+    /// Sends the replies of the batch.
     Writing(Box<Batch>),
-    /// All has been sent. What the client still sends is read until then, and forgotten: to close a
-    /// socket with unread input would take back what it has not received yet.
+    /// Has sent everything, and reads and discards the rest of the input until the timer fires. To close a
+    /// socket with unread input would send a reset, and the client could lose replies.
     Closing(Option<Pin<Box<Sleep>>>),
-    /// The connection is over.
+    /// The connection is closed.
     Ended,
 }
 
-/// Whether requests may be run.
+/// The decision whether the connection may run its next request.
 enum Admission {
     Run,
-    /// Not before the client has said who it is.
+    /// Refuse: the client must authenticate first.
     NeedsAuth,
-    /// Not while the client listens.
+    /// Refuse: a RESP2 client that has subscribed may only use the pub/sub commands.
     PubSubOnly,
-    /// Not before `EXEC`.
+    /// Queue the request for `EXEC`.
     Queue,
-    /// Not yet.
-    BlockedCommand,
+    /// Wait for the end of `CLIENT PAUSE`.
+    Paused,
 }
 
-/// What has been read ahead.
+/// The outcome of reading ahead.
 enum ReadAhead {
-    More,
-    /// All that there will ever be.
+    /// The client is still connected.
+    Open,
+    /// The client has closed its side.
     End,
 }
 
 impl Connection {
-    /// Starts serving a client.
+    /// Starts the connection of a client.
     pub(crate) fn start(stream: Stream, server: Arc<ServerState>, client: Client) {
         let state = ConnectionState::new(server, client);
         let connection = Connection {
@@ -127,21 +131,23 @@ impl Connection {
             decoder: Decoder::new(state.decode_limits()),
             state,
             stage: Stage::Reading,
-            waits: false,
+            is_pending: false,
             incoming: None,
-            undecoded: false,
-            broken: None,
-            watching: false,
+            has_undecoded: false,
+            protocol_error: None,
+            has_waker_set: false,
             is_dispatched: false,
         };
         Actor::start(connection);
     }
 
-    /// Goes on as far as it can. It is ready when the connection is over.
+    /// Runs the stages until one has to wait.
+    ///
+    /// Returns `Ready` when the connection is closed.
     fn poll(&mut self, cx: &mut TaskContext<'_>) -> Poll<io::Result<()>> {
-        if !self.watching {
+        if !self.has_waker_set {
             self.state.client.watch(cx.waker());
-            self.watching = true;
+            self.has_waker_set = true;
         }
         let mut stage = mem::replace(&mut self.stage, Stage::Dispatched);
         loop {
@@ -159,24 +165,24 @@ impl Connection {
                 Stage::Writing(batch) => self.write(batch, cx)?,
                 Stage::Closing(until) => self.close(until, cx),
             };
-            if mem::take(&mut self.waits) {
+            if mem::take(&mut self.is_pending) {
                 self.stage = stage;
                 return Poll::Pending;
             }
         }
     }
 
-    /// Goes on with this stage when it is woken.
+    /// Makes `poll` return `Pending`; `poll` continues with `stage` at the next wake-up.
     fn wait(&mut self, stage: Stage) -> Stage {
-        self.waits = true;
+        self.is_pending = true;
         stage
     }
 
     fn read(&mut self, cx: &mut TaskContext<'_>) -> io::Result<Stage> {
-        if self.state.client.is_pushed_to() {
-            return Ok(Stage::Writing(self.take_pushed(Batch::new())));
+        if self.state.client.has_pending_pushes() {
+            return Ok(Stage::Writing(self.take_pushes(Batch::new())));
         }
-        if mem::take(&mut self.undecoded) {
+        if mem::take(&mut self.has_undecoded) {
             return self.decode();
         }
         match self.poll_read(cx)? {
@@ -189,10 +195,10 @@ impl Connection {
         }
     }
 
-    /// Puts what is no reply behind the replies of a batch.
+    /// Appends the pending pushes to the replies of a batch.
     #[cold]
-    fn take_pushed(&mut self, mut batch: Box<Batch>) -> Box<Batch> {
-        self.state.take_pushed(&mut batch.out);
+    fn take_pushes(&mut self, mut batch: Box<Batch>) -> Box<Batch> {
+        self.state.take_pushes(&mut batch.out);
         batch
     }
 
@@ -201,26 +207,26 @@ impl Connection {
         if let Some(partial_bulk) = self.incoming.as_mut().and_then(|batch| batch.partial_bulk.as_mut()) {
             return self.stream.poll_fill(partial_bulk, cx);
         }
-        with_scratch(|scratch| {
-            let read = ready!(self.stream.poll_read(scratch, cx))?;
+        with_read_buffer(|buffer| {
+            let read = ready!(self.stream.poll_read(buffer, cx))?;
             if read > 0 {
                 let batch = self.incoming.get_or_insert_with(Batch::new);
-                batch.input.extend_from_slice(&scratch[..read]);
+                batch.input.extend_from_slice(&buffer[..read]);
             }
             Poll::Ready(Ok(read))
         })
     }
 
-    /// Makes requests of what has been read. If there are any, they are run next.
+    /// Decodes requests from the input. If there are any, they run next.
     fn decode(&mut self) -> io::Result<Stage> {
         let Some(mut batch) = self.incoming.take() else { return Ok(Stage::Reading) };
-        batch.belong_to(&self.state.client);
-        self.state.client.active(self.state.server.now());
+        batch.set_client(&self.state.client);
+        self.state.client.set_active(self.state.server.now());
         self.decoder.set_limits(self.state.decode_limits());
         let from = self.decoder.start();
-        let is_usual = self.state.is_authenticated() && batch.input.len() <= MAX_BATCH;
+        let can_run_all = self.state.is_authenticated() && batch.input.len() <= MAX_BATCH_BYTES;
         let routes = &self.state.server.routes;
-        self.broken = loop {
+        self.protocol_error = loop {
             if batch.partial_bulk.as_ref().is_some_and(|partial_bulk| partial_bulk.missing > 0) {
                 break None;
             }
@@ -239,41 +245,43 @@ impl Connection {
                 Ok(Progress::Large(len)) => batch.begin_large(self.decoder.position(), len),
                 Err(error) => break Some(error),
             }
-            if is_usual {
+            if can_run_all {
                 continue;
             }
             let read = self.decoder.start();
-            // What a client may send behind its password is known when that has been looked at.
+            // The decode limits of the requests behind `AUTH` depend on its result.
             if !self.state.is_authenticated() && batch.has_requests() {
-                return Ok(self.serve_one(batch, from..read));
+                return Ok(self.run_one(batch, from..read));
             }
-            if read > MAX_BATCH {
-                self.undecoded = true;
+            if read > MAX_BATCH_BYTES {
+                self.has_undecoded = true;
                 break None;
             }
         };
-        self.state.note_command(&batch);
-        if self.broken.is_some() {
+        self.state.publish_last_command(&batch);
+        if self.protocol_error.is_some() {
             return Ok(Stage::Running(batch));
         }
-        self.set_incomplete_aside(batch)
+        self.split_incomplete(batch)
     }
 
-    /// Has one request run, which takes this part of what has arrived; the rest stays where it is.
-    fn serve_one(&mut self, mut arrived: Box<Batch>, part: Range<usize>) -> Stage {
-        let mut one = arrived.copy_requests(part);
-        one.belong_to(&self.state.client);
-        self.state.note_command(&one);
-        self.state.account_input(arrived.unread_len(), true);
-        self.incoming = Some(arrived);
-        self.undecoded = true;
+    /// Runs the one request in this range of the input.
+    ///
+    /// The input behind it stays in `incoming`.
+    fn run_one(&mut self, mut incoming: Box<Batch>, part: Range<usize>) -> Stage {
+        let mut one = incoming.copy_requests(part);
+        one.set_client(&self.state.client);
+        self.state.publish_last_command(&one);
+        self.state.account_input(incoming.request_bytes(), true);
+        self.incoming = Some(incoming);
+        self.has_undecoded = true;
         Stage::Running(one)
     }
 
-    /// ServerConfig the complete requests from the beginning of the next one.
-    fn set_incomplete_aside(&mut self, mut batch: Box<Batch>) -> io::Result<Stage> {
+    /// Separates the complete requests from the beginning of the next one.
+    fn split_incomplete(&mut self, mut batch: Box<Batch>) -> io::Result<Stage> {
         let start = self.decoder.start();
-        let step = if start == 0 {
+        let stage = if start == 0 {
             self.incoming = Some(batch);
             Stage::Reading
         } else {
@@ -288,22 +296,22 @@ impl Connection {
             let client = &self.state.client;
             tracing::warn!(
                 id = client.id(), client = %client.addr(), limit,
-                "closed: a request is over the query buffer limit"
+                "closed: the query buffer limit was exceeded"
             );
             return Err(io::ErrorKind::QuotaExceeded.into());
         }
-        Ok(step)
+        Ok(stage)
     }
 
-    /// Runs requests until the batch has to be sent away or its replies have to be sent.
+    /// Runs requests until the batch has to go to an actor or its replies have to be sent.
     fn run(&mut self, mut batch: Box<Batch>, cx: &mut TaskContext<'_>) -> Stage {
-        if batch.is_waiting() {
+        if batch.is_blocked() {
             return self.block(batch);
         }
         if batch.is_observed() {
-            batch.tell_of_keys();
+            batch.report_keys();
         }
-        // An earlier batch may have changed these since this one was read.
+        // An earlier batch may have changed the protocol and the reply mode after this one was decoded.
         batch.out.set_protocol(self.state.client.protocol());
         batch.out.set_replies(self.state.replies);
         loop {
@@ -314,21 +322,21 @@ impl Connection {
                             self.answer(target, &mut batch)
                         }
                         Admission::Run => return self.dispatch(batch, target, cx),
-                        Admission::NeedsAuth => self.refuse_unknown(target, &mut batch),
+                        Admission::NeedsAuth => self.refuse_unauthenticated(target, &mut batch),
                         Admission::PubSubOnly => {
                             let command = self.state.server.routes.command(target.command);
                             batch.reject(|_, out| out.error(&not_for_listeners(command)));
                         }
                         Admission::Queue => self.queue(&mut batch),
-                        Admission::BlockedCommand => return self.wait_for_unpause(batch),
+                        Admission::Paused => return self.wait_for_unpause(batch),
                     },
-                    uncommon => self.answer_uncommon(uncommon, &mut batch),
+                    non_command => self.answer_non_command(non_command, &mut batch),
                 }
                 if self.state.closing && !batch.is_transaction() {
                     batch.abandon_requests();
                 }
             }
-            let next = if batch.is_waiting() {
+            let next = if batch.is_blocked() {
                 self.run_transaction(batch)
             } else if batch.is_transaction() {
                 self.end_transaction(batch)
@@ -341,24 +349,24 @@ impl Connection {
             };
         }
         if !self.state.transaction.is_none() {
-            self.state.note_queued();
+            self.state.publish_queued();
         }
         if !batch.has_requests() && !batch.is_streaming() {
-            self.say_what_is_broken(&mut batch);
-            // Before the replies are sent: who has them finds them counted, and who leaves is counted too.
-            self.state.tally(&mut batch);
+            self.reply_protocol_error(&mut batch);
+            // Count first: a client that has its reply must find the command in the statistics.
+            self.state.record_stats(&mut batch);
             self.state.replies = batch.out.replies();
-            if self.state.client.is_pushed_to() && !self.state.closing {
-                return Stage::Writing(self.take_pushed(batch));
+            if self.state.client.has_pending_pushes() && !self.state.closing {
+                return Stage::Writing(self.take_pushes(batch));
             }
         }
         self.state.replies = batch.out.replies();
         Stage::Writing(batch)
     }
 
-    /// Whether the next requests, as far as they have the same target, may be run now.
+    /// Decides whether the next requests with the same target may run now.
     fn admission(&self, batch: &mut Batch, target: CommandRef) -> Admission {
-        if self.state.is_free() && !self.state.server.hooks.is_any() {
+        if self.state.is_unrestricted() && !self.state.server.hooks.is_any() {
             return Admission::Run;
         }
         self.check_admission(batch, target)
@@ -372,31 +380,32 @@ impl Connection {
             return Admission::Run;
         }
         let hooks = &self.state.server.hooks;
-        // Until it has said who it is, a client has a batch for each request.
+        // One check covers the whole run of requests, since an unauthenticated client has one request per
+        // batch.
         let command = self.state.server.routes.command(target.command);
         if !self.state.is_authenticated() && !command.flags.contains(Flags::NO_AUTH) {
             return Admission::NeedsAuth;
         }
-        if self.state.is_listener_only() && !FOR_LISTENERS.contains(&command.name) {
+        if self.state.is_pubsub_only() && !FOR_LISTENERS.contains(&command.name) {
             return Admission::PubSubOnly;
         }
         let is_paused = hooks.is(Hook::Pause) && self.is_paused(batch, target);
         self.state.client.set(ClientFlag::Paused, is_paused);
         if is_paused {
-            return Admission::BlockedCommand;
+            return Admission::Paused;
         }
-        if self.state.transaction.takes(target, command) {
+        if self.state.transaction.must_queue(target, command) {
             return Admission::Queue;
         }
         self.observe(batch);
-        // A transaction is shown as it is run, and then what has run it.
+        // `MONITOR` shows the commands of a transaction before its `EXEC`.
         if !is_exec(command) || !self.state.can_execute() {
             self.show(batch, target.actor_id);
         }
         Admission::Run
     }
 
-    /// Sees to it that what is run next is timed, and told of, if somebody wants to know.
+    /// Switches timing and key observation on for the next requests, as the hooks ask for it.
     pub(super) fn observe(&self, batch: &mut Batch) {
         let hooks = &self.state.server.hooks;
         batch.is_timed = hooks.is(Hook::Time);
@@ -405,30 +414,31 @@ impl Connection {
         }
     }
 
-    /// Shows what this mount is going to run next to those who want to see all.
+    /// Shows the requests that this actor runs next to the `MONITOR` clients.
     pub(super) fn show(&self, batch: &mut Batch, actor_id: ActorId) {
         if self.state.server.hooks.is(Hook::Monitor) {
             batch.show(actor_id, |call, command| self.state.show(call, command));
         }
     }
 
-    /// Whether these requests have to wait. What operators need goes on, and so does a connection
-    /// that is to finish.
+    /// Returns whether these requests have to wait for the end of a pause.
+    ///
+    /// Commands for operators do not wait, nor does a connection that closes gracefully.
     fn is_paused(&self, batch: &Batch, target: CommandRef) -> bool {
         let Some(pause) = self.state.server.paused() else { return false };
-        let waits = |flags: Flags| match pause.writes_only {
+        let must_wait = |flags: Flags| match pause.writes_only {
             true => flags.contains(Flags::WRITE) || flags.contains(Flags::MAY_REPLICATE),
             false => !flags.contains(Flags::ADMIN),
         };
         let routes = &self.state.server.routes;
-        let mut commands = batch.coming(target.actor_id).map(|(_, target)| routes.command(target.command));
+        let mut commands = batch.upcoming(target.actor_id).map(|(_, target)| routes.command(target.command));
         let queued = self.state.transaction.flags();
         let flags = |command: &Spec| command.flags.union(if is_exec(command) { queued } else { Flags::NONE });
         self.state.client.close_request() == CloseRequest::None
-            && commands.any(|command| waits(flags(command)))
+            && commands.any(|command| must_wait(flags(command)))
     }
 
-    /// The next request has to wait; what has been answered before it has not.
+    /// Waits for the end of a pause. Replies to earlier requests are sent first.
     fn wait_for_unpause(&mut self, batch: Box<Batch>) -> Stage {
         self.state.replies = batch.out.replies();
         if !batch.out.is_empty() {
@@ -445,43 +455,44 @@ impl Connection {
 
     pub(super) fn send_to(&mut self, actor_id: ActorId, batch: Box<Batch>) -> Stage {
         self.is_dispatched = true;
-        self.state.client.busy();
-        // The client knows the waker already; it is called even if the answer is there.
+        self.state.client.set_busy();
+        // The waker is registered already. The actor calls it even if the reply arrives before this returns.
         self.state.server.routes.send(batch, actor_id);
         self.wait(Stage::Dispatched)
     }
 
-    /// A client that has not said who it is may not do this.
+    /// Answers a request of an unauthenticated client with an error.
     #[cold]
-    fn refuse_unknown(&self, target: CommandRef, batch: &mut Batch) {
+    fn refuse_unauthenticated(&self, target: CommandRef, batch: &mut Batch) {
         let is_exec = is_exec(self.state.server.routes.command(target.command));
         let error = if is_exec { aborted_by(&Error::NO_AUTH) } else { Error::NO_AUTH };
         batch.reject(|_, out| out.error(&error));
     }
 
-    /// The next request waits for its reply, unless that has come by now. What comes before it is sent
-    /// first.
+    /// Blocks the client until its next request has its reply, unless the reply is there.
+    ///
+    /// Replies to earlier requests are sent first.
     pub(super) fn block(&mut self, batch: Box<Batch>) -> Stage {
         match self.state.client.block(batch, false) {
-            Some(batch) if batch.is_waiting() => Stage::Writing(batch),
+            Some(batch) if batch.is_blocked() => Stage::Writing(batch),
             Some(mut batch) => {
-                batch.belong_to(&self.state.client);
+                batch.set_client(&self.state.client);
                 Stage::Running(batch)
             }
             None => {
                 self.is_dispatched = true;
-                self.state.client.busy();
+                self.state.client.set_busy();
                 Stage::Dispatched
             }
         }
     }
 
-    /// Answers a request that was resolved to no command.
-    fn answer_uncommon(&mut self, resolved: Resolved<CommandRef>, batch: &mut Batch) {
+    /// Answers a request that was resolved to no command, such as an unknown name.
+    fn answer_non_command(&mut self, resolved: Resolved<CommandRef>, batch: &mut Batch) {
         let routes = &self.state.server.routes;
         match resolved {
             Resolved::CrossProtocol => {
-                self.state.server.warn_of_cross_protocol(&self.state.client);
+                self.state.server.log_cross_protocol(&self.state.client);
                 self.state.closing = true;
             }
             Resolved::Help(_) if !self.state.is_authenticated() => {
@@ -501,21 +512,21 @@ impl Connection {
         }
     }
 
-    /// Runs a command of the connection itself.
+    /// Runs a built-in command.
     fn answer(&mut self, target: CommandRef, batch: &mut Batch) {
         let row = target.row.get::<ConnectionState>();
         batch.begin();
         batch.step(Some(&row.spec), |call, out| (row.run)(&mut self.state, call, &mut (), out));
         batch.out.set_protocol(self.state.client.protocol());
         if batch.is_observed() {
-            batch.tell_of_keys();
+            batch.report_keys();
         }
     }
 
-    fn say_what_is_broken(&mut self, batch: &mut Batch) {
-        let Some(error) = self.broken.take().filter(|_| !self.state.closing) else { return };
+    fn reply_protocol_error(&mut self, batch: &mut Batch) {
+        let Some(error) = self.protocol_error.take().filter(|_| !self.state.closing) else { return };
         let client = &self.state.client;
-        tracing::info!(id = client.id(), client = %client.addr(), %error, "closed");
+        tracing::info!(id = client.id(), client = %client.addr(), %error, "closed: protocol error");
         let reply = error.reply();
         self.state.server.stats.count_error(reply.code());
         if batch.out.replies() == Replies::On {
@@ -529,9 +540,9 @@ impl Connection {
         match client.collect(close_request == CloseRequest::Graceful, cx) {
             Collected::Answered(mut batch) => {
                 self.is_dispatched = false;
-                client.active(self.state.server.now());
+                client.set_active(self.state.server.now());
                 if batch.has_requests() || batch.is_observed() {
-                    batch.belong_to(client);
+                    batch.set_client(client);
                 }
                 self.state.replies = batch.out.replies();
                 Ok(Stage::Running(batch))
@@ -541,16 +552,15 @@ impl Connection {
         }
     }
 
-    /// A request waits for its reply: until that is there, pushes are sent, and a client that leaves is
-    /// noticed.
+    /// Sends pushes while the client is blocked, and notices when the client leaves.
     #[cold]
     fn wait_for_reply(&mut self, cx: &mut TaskContext<'_>) -> io::Result<Stage> {
-        if self.state.client.is_pushed_to() {
-            return Ok(Stage::Writing(self.take_pushed(Batch::new())));
+        if self.state.client.has_pending_pushes() {
+            return Ok(Stage::Writing(self.take_pushes(Batch::new())));
         }
-        match self.read_up_to(BEHIND_WAITING, cx)? {
+        match self.read_ahead(MAX_READ_WHILE_BLOCKED, cx)? {
             ReadAhead::End => Ok(Stage::Ended),
-            ReadAhead::More => Ok(self.wait(Stage::Dispatched)),
+            ReadAhead::Open => Ok(self.wait(Stage::Dispatched)),
         }
     }
 
@@ -560,52 +570,54 @@ impl Connection {
         let progress = batch.sent - before;
         self.state.server.stats.sent(progress);
         if written.is_pending() {
-            self.wait_for_room(&mut batch, progress > 0, cx)?;
+            self.wait_until_writable(&mut batch, progress > 0, cx)?;
             return Ok(self.wait(Stage::Writing(batch)));
         }
         self.state.account_output(0);
-        self.state.client.note_sent();
+        self.state.client.record_sent();
         if batch.is_streaming() {
-            batch.forget_replies();
+            batch.clear_replies();
             return self.write_streaming(batch, cx);
         }
         if batch.has_requests() {
-            batch.forget_replies();
+            batch.clear_replies();
             return Ok(Stage::Running(batch));
         }
         batch.recycle();
         if self.is_dispatched {
             return Ok(Stage::Dispatched);
         }
-        self.state.wait_for_rest();
+        self.state.start_request_timeout();
         Ok(if self.state.closing { Stage::Closing(None) } else { Stage::Reading })
     }
 
-    /// A reply has a rest: some of that is sent next.
+    /// Writes the next part of a streaming reply.
     #[cold]
     fn write_streaming(&mut self, mut batch: Box<Batch>, cx: &mut TaskContext<'_>) -> io::Result<Stage> {
-        self.state.client.active(self.state.server.now());
+        self.state.client.set_active(self.state.server.now());
         match batch.poll_streaming(cx)? {
             Poll::Ready(true) => Ok(Stage::Running(batch)),
             Poll::Ready(false) => {
-                // Others have their turn between two parts.
+                // Yield between two parts, so that other connections make progress.
                 cx.waker().wake_by_ref();
                 Ok(self.wait(Stage::Writing(batch)))
             }
             Poll::Pending if !batch.out.is_empty() => Ok(Stage::Writing(batch)),
             Poll::Pending => {
-                self.state.client.busy();
-                match self.read_up_to(BEHIND_WAITING, cx)? {
+                self.state.client.set_busy();
+                match self.read_ahead(MAX_READ_WHILE_BLOCKED, cx)? {
                     ReadAhead::End => Ok(Stage::Ended),
-                    ReadAhead::More => Ok(self.wait(Stage::Writing(batch))),
+                    ReadAhead::Open => Ok(self.wait(Stage::Writing(batch))),
                 }
             }
         }
     }
 
-    /// The client does not take its replies as fast as they could be sent.
+    /// Accounts for unsent replies, and closes the connection if they exceed a limit.
+    ///
+    /// It reads ahead when the client has taken nothing for [`STUCK_AFTER`].
     #[cold]
-    fn wait_for_room(
+    fn wait_until_writable(
         &mut self,
         batch: &mut Batch,
         progress: bool,
@@ -613,72 +625,73 @@ impl Connection {
     ) -> io::Result<()> {
         let waiting = batch.out.len() - batch.sent;
         self.state.account_output(waiting);
-        self.state.client.note_sent_up_to(batch.sent);
+        self.state.client.record_sent_up_to(batch.sent);
         if progress {
-            self.state.client.active(self.state.server.now());
+            self.state.client.set_active(self.state.server.now());
             batch.stuck = None;
         }
-        let stuck = batch.stuck.get_or_insert_with(|| Box::pin(sleep(STUCK)));
+        let stuck = batch.stuck.get_or_insert_with(|| Box::pin(sleep(STUCK_AFTER)));
         let is_stuck = stuck.as_mut().poll(cx).is_ready();
         if self.state.is_output_over(waiting, is_stuck) {
             let client = &self.state.client;
             tracing::warn!(
                 id = client.id(), client = %client.addr(), waiting,
-                "closed: it does not read its replies"
+                "closed: the output buffer limit was exceeded"
             );
             return Err(io::ErrorKind::QuotaExceeded.into());
         }
         if is_stuck {
-            self.read_up_to(READ_AHEAD, cx)?;
+            self.read_ahead(MAX_READ_AHEAD, cx)?;
         }
         Ok(())
     }
 
-    /// Reads requests that are run later. A client that writes a whole pipeline before it reads any
-    /// of the replies, as many do, would otherwise wait for this server, and this server for it. One
-    /// that waits for a reply may leave.
+    /// Reads up to `max` bytes of requests that run later.
+    ///
+    /// Many clients write a whole pipeline before they read a reply. Without this, such a client and the
+    /// server would wait for each other. A blocked client may also leave, which only a read notices.
     #[cold]
-    fn read_up_to(&mut self, most: usize, cx: &mut TaskContext<'_>) -> io::Result<ReadAhead> {
-        let mut ahead = ReadAhead::More;
-        while self.unread() < most && !self.closes_bulk() {
+    fn read_ahead(&mut self, max: usize, cx: &mut TaskContext<'_>) -> io::Result<ReadAhead> {
+        let mut outcome = ReadAhead::Open;
+        while self.unread() < max && !self.has_complete_bulk() {
             match self.poll_read(cx)? {
                 Poll::Ready(0) => {
-                    ahead = ReadAhead::End;
+                    outcome = ReadAhead::End;
                     break;
                 }
                 Poll::Ready(read) => self.state.server.stats.received(read),
                 Poll::Pending => break,
             }
-            self.undecoded = true;
+            self.has_undecoded = true;
         }
-        // It is the client that waits, and not the server for the rest of a request.
+        // The client waits for the server here, so the request timeout must not run.
         self.state.account_input(self.unread(), true);
-        Ok(ahead)
+        Ok(outcome)
     }
 
-    /// Bytes of requests that have arrived and are not part of a batch that is run.
+    /// Returns the bytes of input that are not part of a running batch.
     fn unread(&self) -> usize {
-        self.incoming.as_ref().map_or(0, |incoming| incoming.unread_len())
+        self.incoming.as_ref().map_or(0, |incoming| incoming.request_bytes())
     }
 
-    /// A large bulk has arrived whole: what comes next is to be decoded.
-    fn closes_bulk(&self) -> bool {
+    /// Returns whether a large bulk string has arrived completely and has to be decoded next.
+    fn has_complete_bulk(&self) -> bool {
         let partial_bulk = self.incoming.as_ref().and_then(|batch| batch.partial_bulk.as_ref());
         partial_bulk.is_some_and(|partial_bulk| partial_bulk.missing == 0)
     }
 
-    /// Ends the connection in order: when the client has ended its side, when it has nothing more to
-    /// say, or after a while.
+    /// Closes the connection gracefully: when the client has closed its side, when it sends nothing, or after
+    /// [`LINGER`].
     fn close(&mut self, until: Option<Pin<Box<Sleep>>>, cx: &mut TaskContext<'_>) -> Stage {
         self.stream.shutdown(cx);
-        let mut is_sending = until.is_some();
-        while let Poll::Ready(read) = with_scratch(|scratch| self.stream.poll_read(scratch, cx)) {
+        let mut has_sent = until.is_some();
+        while let Poll::Ready(read) = with_read_buffer(|buffer| self.stream.poll_read(buffer, cx)) {
             match read {
                 Ok(0) | Err(_) => return Stage::Ended,
-                Ok(_) => is_sending = true,
+                Ok(_) => has_sent = true,
             }
         }
-        if !is_sending {
+        if !has_sent {
             return Stage::Ended;
         }
         let mut until = until.unwrap_or_else(|| Box::pin(sleep(LINGER)));
@@ -688,29 +701,30 @@ impl Connection {
         }
     }
 
-    /// A handshake that fails may be a matter of this server's certificate, or of a client that nobody knows. Who connects
-    /// and leaves again has not begun one.
+    /// Logs a failed TLS handshake: the certificate may be wrong, or the client unknown.
+    ///
+    /// A client that leaves before its handshake is not logged.
     #[cfg(feature = "tls")]
-    fn tell_of_handshake(&self, end: &io::Result<()>) {
+    fn log_failed_handshake(&self, end: &io::Result<()>) {
         use io::ErrorKind::{InvalidData, TimedOut};
         if let (Stream::Tls(tls), Err(error)) = (&self.stream, end)
             && tls.has_failed()
             && matches!(error.kind(), InvalidData | TimedOut)
         {
             let client = &self.state.client;
-            tracing::info!(id = client.id(), client = %client.addr(), %error, "closed: its TLS handshake has failed");
+            tracing::info!(id = client.id(), client = %client.addr(), %error, "closed: the TLS handshake failed");
         }
     }
 
-    /// Why it is over.
+    /// Returns the reason of the close for the log.
     fn reason(&self, end: io::Result<()>) -> String {
         if let Err(error) = end {
             return error.to_string();
         }
         let reason = match self.state.client.close_request() {
-            CloseRequest::Now => "it was killed",
-            CloseRequest::Graceful => "the server stops",
-            CloseRequest::None if self.state.closing => "it has its last reply",
+            CloseRequest::Now => "the client was killed",
+            CloseRequest::Graceful => "the server is shutting down",
+            CloseRequest::None if self.state.closing => "the last reply was sent",
             CloseRequest::None => "the client has left",
         };
         reason.to_owned()
@@ -725,7 +739,7 @@ impl Actor for Connection {
     }
 }
 
-/// The life of a connection, as a future of its actor.
+/// Drives the connection: the one future of its actor.
 struct Serve;
 
 impl ActorFuture<Connection> for Serve {
@@ -739,7 +753,7 @@ impl ActorFuture<Connection> for Serve {
     ) -> Poll<()> {
         let end = ready!(connection.poll(cx));
         #[cfg(feature = "tls")]
-        connection.tell_of_handshake(&end);
+        connection.log_failed_handshake(&end);
         let client = &connection.state.client;
         let reason = || connection.reason(end);
         tracing::debug!(id = client.id(), client = %client.addr(), reason = reason(), "connection closed");

@@ -1,8 +1,8 @@
-//! Where a client or a listener is.
+//! The address of a client or a listener.
 
 use std::{fmt, net::SocketAddr, path::Path, sync::Arc};
 
-/// The address of a peer or of a listener.
+/// The address of a client or a listener.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Address {
@@ -13,7 +13,7 @@ pub enum Address {
 }
 
 impl Address {
-    /// The port; a unix socket has none.
+    /// Returns the port; `None` for a unix socket.
     pub fn port(&self) -> Option<u16> {
         match self {
             Address::Tcp(address) => Some(address.port()),
@@ -21,7 +21,7 @@ impl Address {
         }
     }
 
-    /// As `CLIENT LIST` has it: that of a unix socket looks as if it had a port.
+    /// Returns the address as `CLIENT LIST` shows it. A unix socket gets port 0.
     pub(crate) fn listed(&self) -> String {
         match self {
             Address::Unix(path) => format!("{}:0", path.display()),
@@ -29,7 +29,7 @@ impl Address {
         }
     }
 
-    /// Whether it is on this machine: a loopback address or a unix socket.
+    /// Returns whether the address is local: a loopback address or a unix socket.
     pub(crate) fn is_local(&self) -> bool {
         match self {
             Address::Tcp(address) => address.ip().to_canonical().is_loopback(),

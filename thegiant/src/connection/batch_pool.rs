@@ -1,18 +1,18 @@
-//! Batches that wait to be used again, so that in the steady state none is allocated.
+//! A pool of empty batches, so that the steady state allocates none.
 
 use std::cell::RefCell;
 
 use super::Batch;
 
-/// A batch keeps at most this much of each of its buffers.
-pub(super) const KEPT_BYTES: usize = 64 * 1024;
+/// Maximum size in bytes of each buffer that a pooled batch keeps.
+pub(super) const MAX_KEPT_BYTES: usize = 64 * 1024;
 
-/// As many as can be under way at once when connections are many; the bytes bound the memory.
+/// Limits of the pool of one thread: enough batches for many busy connections, with bounded memory.
 const MAX_BATCHES: usize = 256;
 const MAX_BYTES: usize = 8 * 1024 * 1024;
 
 struct Pool {
-    #[expect(clippy::vec_box, reason = "a batch travels as a box and keeps it")]
+    #[expect(clippy::vec_box, reason = "a batch is moved as a box, and the pool keeps the box")]
     batches: Vec<Box<Batch>>,
     bytes: usize,
 }
@@ -21,7 +21,7 @@ thread_local! {
     static POOL: RefCell<Pool> = const { RefCell::new(Pool { batches: Vec::new(), bytes: 0 }) };
 }
 
-/// An empty batch.
+/// Returns an empty batch.
 pub(super) fn take() -> Box<Batch> {
     POOL.with_borrow_mut(|pool| {
         let batch = pool.batches.pop().unwrap_or_default();
@@ -30,7 +30,7 @@ pub(super) fn take() -> Box<Batch> {
     })
 }
 
-/// Takes back an empty batch, or drops it if there are enough.
+/// Returns an empty batch to the pool, or drops it if the pool is full.
 pub(super) fn put(batch: Box<Batch>) {
     POOL.with_borrow_mut(|pool| {
         let bytes = pool.bytes + batch.capacity();

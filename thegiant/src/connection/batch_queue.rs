@@ -1,4 +1,4 @@
-//! How batches reach a handler actor: a shared queue, and one message for all that it holds.
+//! The queue of batches of one actor, and the message that makes the actor run them.
 
 use std::{
     collections::VecDeque,
@@ -14,37 +14,37 @@ use super::{
 };
 use crate::{Error, command::Commands};
 
-/// The batches that wait for one handler actor.
+/// The batches that wait for one actor.
 ///
-/// Whoever puts in the first one sends the actor a [`RunBatches`]; the actor then takes all of them. So
-/// any number of connections that are ready in one turn of the event loop cost one message.
+/// The first batch in an empty queue sends the actor a [`RunBatches`] message, and the actor then takes all
+/// batches. Any number of connections that are ready in one turn of the event loop thus cost one message.
 ///
-/// A pool of actors ([`Consumers::MANY`]) shares an inbox; there, each batch has a `RunBatches` of its own,
-/// so that every member of the pool finds work.
+/// The actors of a pool ([`Consumers::MANY`]) share one queue. There, each batch sends its own `RunBatches`,
+/// so that the batches spread over the pool.
 #[derive(Debug)]
 pub(crate) struct BatchQueue {
     actor_id: ActorId,
     is_pool: bool,
     uses_group_commit: bool,
     actor: Recipient<RunBatches>,
-    waiting: Mutex<Waiting>,
+    state: Mutex<QueueState>,
     group_commit_stats: GroupCommitStats,
 }
 
 #[derive(Default)]
-struct Waiting {
+struct QueueState {
     batches: VecDeque<Box<Batch>>,
-    /// A `RunBatches` is under way.
-    scheduled: bool,
-    /// There is a `Exclusive`.
-    held: bool,
-    /// An empty queue, for the next time that `batches` is taken.
+    /// A `RunBatches` message is in the actor's mailbox.
+    is_scheduled: bool,
+    /// An [`Exclusive`] guard exists.
+    is_exclusive: bool,
+    /// An empty deque, swapped in when `batches` is taken, to reuse its allocation.
     spare: VecDeque<Box<Batch>>,
-    /// Of an actor that commits.
+    /// The current group, if the actor uses group commit.
     group: Option<Box<CommitGroup>>,
 }
 
-impl std::fmt::Debug for Waiting {
+impl std::fmt::Debug for QueueState {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{} batches", self.batches.len())
     }
@@ -62,108 +62,110 @@ impl BatchQueue {
             is_pool,
             uses_group_commit,
             actor,
-            waiting: Mutex::default(),
+            state: Mutex::default(),
             group_commit_stats: GroupCommitStats::default(),
         })
     }
 
-    /// Queues a batch; one that holds the inbox comes before all others, and does so no longer.
+    /// Adds a batch.
+    ///
+    /// A batch with exclusive access goes to the front and gives its access up.
     pub(crate) fn push(self: &Arc<Self>, mut batch: Box<Batch>) {
         if let Some(exclusive) = batch.exclusive.take() {
-            self.waiting().batches.push_front(batch);
+            self.lock().batches.push_front(batch);
             return drop(exclusive);
         }
-        let scheduled = {
-            let mut waiting = self.waiting();
-            waiting.batches.push_back(batch);
-            std::mem::replace(&mut waiting.scheduled, true)
+        let is_scheduled = {
+            let mut state = self.lock();
+            state.batches.push_back(batch);
+            std::mem::replace(&mut state.is_scheduled, true)
         };
-        if !scheduled || self.is_pool {
+        if !is_scheduled || self.is_pool {
             self.schedule();
         }
     }
 
-    /// Has the actor have a look, though no batch may have come.
-    pub(super) fn call(self: &Arc<Self>) {
-        if !std::mem::replace(&mut self.waiting().scheduled, true) {
+    /// Sends the actor a `RunBatches`, even if the queue is empty.
+    pub(super) fn wake_actor(self: &Arc<Self>) {
+        if !std::mem::replace(&mut self.lock().is_scheduled, true) {
             self.schedule();
         }
     }
 
     fn schedule(self: &Arc<Self>) {
-        // To an actor that is gone, this drops the message, which answers the batches.
+        // If the actor has stopped, this drops the message, which answers the batches with an error.
         self.actor.do_send(RunBatches { queue: Some(Arc::clone(self)) });
     }
 
-    /// What one `RunBatches` is for.
+    /// Takes the batches that one `RunBatches` is for.
     pub(crate) fn take(&self) -> VecDeque<Box<Batch>> {
-        let mut waiting = self.waiting();
+        let mut state = self.lock();
         if self.is_pool {
-            return waiting.batches.pop_front().into_iter().collect();
+            return state.batches.pop_front().into_iter().collect();
         }
-        waiting.scheduled = false;
-        if waiting.held {
+        state.is_scheduled = false;
+        if state.is_exclusive {
             return VecDeque::new();
         }
-        let spare = std::mem::take(&mut waiting.spare);
-        std::mem::replace(&mut waiting.batches, spare)
+        let spare = std::mem::take(&mut state.spare);
+        std::mem::replace(&mut state.batches, spare)
     }
 
-    /// Has the actor run nothing else for a while: not what it has taken, nor what comes.
+    /// Gives a transaction exclusive access: the actor runs neither the batches in `taken` nor later ones.
     #[cold]
     pub(super) fn exclusive(self: &Arc<Self>, mut taken: VecDeque<Box<Batch>>) -> Exclusive {
-        let mut waiting = self.waiting();
-        taken.append(&mut waiting.batches);
-        waiting.batches = taken;
-        waiting.held = true;
+        let mut state = self.lock();
+        taken.append(&mut state.batches);
+        state.batches = taken;
+        state.is_exclusive = true;
         Exclusive(Arc::clone(self))
     }
 
     fn release(self: &Arc<Self>) {
-        let is_due = {
-            let mut waiting = self.waiting();
-            waiting.held = false;
-            let is_any =
-                !waiting.batches.is_empty() || waiting.group.as_ref().is_some_and(|group| group.is_any());
-            is_any && !std::mem::replace(&mut waiting.scheduled, true)
+        let must_schedule = {
+            let mut state = self.lock();
+            state.is_exclusive = false;
+            let has_work =
+                !state.batches.is_empty() || state.group.as_ref().is_some_and(|group| group.has_work());
+            has_work && !std::mem::replace(&mut state.is_scheduled, true)
         };
-        if is_due {
+        if must_schedule {
             self.schedule();
         }
     }
 
     pub(crate) fn give_back(&self, empty: VecDeque<Box<Batch>>) {
-        self.waiting().spare = empty;
+        self.lock().spare = empty;
     }
 
     pub(crate) fn actor_id(&self) -> ActorId {
         self.actor_id
     }
 
-    /// Looks at what has not been committed, and is told whether the inbox is held.
-    pub(super) fn group<T>(&self, look: impl FnOnce(&mut CommitGroup, bool) -> T) -> T {
-        let mut waiting = self.waiting();
-        let is_held = waiting.held;
-        look(waiting.group.get_or_insert_default(), is_held)
+    /// Gives `access` the current group, and whether the actor is under exclusive access.
+    pub(super) fn group<T>(&self, access: impl FnOnce(&mut CommitGroup, bool) -> T) -> T {
+        let mut state = self.lock();
+        let is_exclusive = state.is_exclusive;
+        access(state.group.get_or_insert_default(), is_exclusive)
     }
 
-    /// Whether its actor commits.
+    /// Returns whether the actor uses group commit.
     pub(crate) fn uses_group_commit(&self) -> bool {
         self.uses_group_commit
     }
 
-    /// The counters of an actor that commits.
+    /// Returns the counters of group commit.
     pub(crate) fn group_commit_stats(&self) -> &GroupCommitStats {
         &self.group_commit_stats
     }
 
-    fn waiting(&self) -> MutexGuard<'_, Waiting> {
-        // Nothing panics while it is held.
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, QueueState> {
+        // No code panics while it holds the lock.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Keeps an inbox from being drained, until it is dropped.
+/// A guard that stops an actor from running its queue until the guard is dropped.
 pub(crate) struct Exclusive(Arc<BatchQueue>);
 
 impl Drop for Exclusive {
@@ -172,11 +174,11 @@ impl Drop for Exclusive {
     }
 }
 
-/// The context of an actor, and whether its address is that of a pool of them.
+/// An actix context, and whether its address belongs to a pool of actors.
 ///
-/// It is sealed: these are the contexts of actix.
+/// The trait is sealed. Only the contexts of actix implement it.
 pub trait Consumers: sealed::Sealed {
-    /// Several actors take messages from one address.
+    /// Whether several actors take messages from one address.
     const MANY: bool;
 }
 
@@ -197,10 +199,10 @@ mod sealed {
     impl<A: Actor<Context = SyncContext<A>>> Sealed for SyncContext<A> {}
 }
 
-/// Tells a handler actor that batches wait for it. `#[commands]` implements its handler.
+/// Makes an actor run the batches in its queue. `#[commands]` implements the handler.
 #[derive(Debug)]
 pub struct RunBatches {
-    /// Until it is drained.
+    /// `None` after the handler has run.
     queue: Option<Arc<BatchQueue>>,
 }
 
@@ -214,7 +216,7 @@ impl Message for RunBatches {
     type Result = ();
 }
 
-/// Runs all batches that wait for `actor`; what `#[commands]` puts into `Handler<RunBatches>`.
+/// Runs all batches in the queue of `actor`. `#[commands]` calls this in its `Handler<RunBatches>`.
 pub fn run_batches<A>(actor: &mut A, mut message: RunBatches, context: &mut <A as Actor>::Context)
 where
     A: Actor + Commands<CommandContext = <A as Actor>::Context>,
@@ -225,22 +227,22 @@ where
         let mut next = Some(batch);
         while let Some(mut batch) = next {
             if queue.is_pool && batch.is_observed() {
-                batch.tell_of_reads(queue.actor_id);
+                batch.report_reads(queue.actor_id);
             }
             batch.run(queue.actor_id, actor, context);
             if batch.returns_to(queue.actor_id) && !queue.is_pool {
                 batch.exclusive = Some(queue.exclusive(batches));
-                // It does not wait.
-                return drop(batch.leave());
+                // The batch goes to its connection, since it is not blocked.
+                return drop(batch.return_to_client());
             }
-            next = batch.leave();
+            next = batch.return_to_client();
         }
     }
     queue.give_back(batches);
 }
 
 impl Drop for RunBatches {
-    /// The actor has stopped: its clients get an error rather than no answer.
+    /// Answers the batches with an error if the actor stops before it has handled the message.
     fn drop(&mut self) {
         let Some(queue) = self.take_queue() else { return };
         if queue.uses_group_commit {
@@ -248,8 +250,8 @@ impl Drop for RunBatches {
         }
         for mut batch in queue.take() {
             batch.refuse(queue.actor_id, &STOPPED);
-            // Nothing that is refused waits.
-            drop(batch.leave());
+            // A refused batch is never blocked.
+            drop(batch.return_to_client());
         }
     }
 }

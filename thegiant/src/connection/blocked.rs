@@ -1,4 +1,4 @@
-//! A command that is answered later.
+//! A command that waits for a later reply.
 
 use std::{
     mem,
@@ -13,142 +13,145 @@ use bytes::Bytes;
 use super::{Batch, commit_group::ReplyHolder};
 use crate::{Error, resp::Encoder};
 
-/// The command of a connection that waits for its reply. There is one at most, since the commands of
-/// a connection run in order.
+/// The blocked command of a client.
+///
+/// A client has at most one, since its commands run in order.
 #[derive(Default)]
 pub(super) struct BlockedCommand {
-    /// A number that tells it from those before.
+    /// Changes with each wait, so that a late reply does not answer a later command.
     wait_id: u32,
-    reply: AwaitedReply,
-    /// When it is not waited for any longer, and what is answered then: an error if that is empty.
+    state: WaitState,
+    /// The end of the wait, and the reply at that time. An empty reply stands for an error.
     deadline: Option<Instant>,
     timeout_reply: Bytes,
-    /// Who has the reply come in its own time, and whether it has been given to that one.
+    /// The group commit that holds the reply back, if any, and whether it has received the reply.
     reply_holder: Option<ReplyHolder>,
     is_held: bool,
-    /// Wakes the connection at the deadline, or before: it stays as it is for the next command,
-    /// whose deadline is later, so that a reply in time does not have to see to it.
+    /// A timer that wakes the connection at the deadline or earlier. A reply does not reset it: the next
+    /// command has a later deadline and can use the same timer.
     alarm: Option<Pin<Box<Sleep>>>,
-    /// Of whoever wants to know that it does not wait any more.
-    waker: Option<Waker>,
+    /// Wakes the future that waits for the end of this wait.
+    watcher: Option<Waker>,
 }
 
 #[derive(Default)]
-enum AwaitedReply {
+enum WaitState {
     /// No command waits.
     #[default]
     None,
-    /// Somebody has it to answer; the batch is still on its way here.
-    Asked,
-    /// It is there before the batch is.
+    /// The command waits, but its batch has not arrived yet.
+    Started,
+    /// The reply has arrived before the batch.
     Early(Box<Batch>),
-    /// The batch is here.
-    Awaited(Box<Batch>),
+    /// The batch has arrived and waits for the reply.
+    Blocked(Box<Batch>),
 }
 
 impl BlockedCommand {
-    /// A command begins to wait. Returns its ticket.
+    /// Starts a wait. Returns its wait id.
     pub(super) fn begin(&mut self, timeout: Option<Duration>) -> u32 {
         self.end();
-        self.reply = AwaitedReply::Asked;
+        self.state = WaitState::Started;
         self.deadline = timeout.map(|timeout| Instant::now() + timeout);
         self.wait_id
     }
 
-    /// Nothing waits any more.
+    /// Ends the wait.
     pub(super) fn end(&mut self) {
         self.wait_id = self.wait_id.wrapping_add(1);
-        self.reply = AwaitedReply::None;
+        self.state = WaitState::None;
         self.timeout_reply = Bytes::new();
         self.reply_holder = None;
         self.is_held = false;
-        self.tell();
+        self.wake_watcher();
     }
 
-    /// Has the reply come by way of this keeper; unless it is there: then it is returned.
+    /// Routes the reply through `reply_holder`, or returns the reply if it has arrived.
     pub(super) fn hold_reply_by(&mut self, reply_holder: ReplyHolder) -> Option<Box<Batch>> {
-        match mem::take(&mut self.reply) {
-            AwaitedReply::Early(reply) => Some(reply),
-            reply => {
-                self.reply = reply;
+        match mem::take(&mut self.state) {
+            WaitState::Early(reply) => Some(reply),
+            state => {
+                self.state = state;
                 self.reply_holder = Some(reply_holder);
                 None
             }
         }
     }
 
-    /// The one who is to be given the reply. Then the command does not wait for another.
+    /// Takes the holder that receives the reply. The command then accepts no other reply.
     pub(super) fn take_reply_holder(&mut self) -> Option<ReplyHolder> {
         let reply_holder = self.reply_holder.take()?;
         self.is_held = true;
-        self.tell();
+        self.wake_watcher();
         Some(reply_holder)
     }
 
-    /// The reply to this command comes from its keeper.
-    pub(super) fn let_in(&mut self, wait_id: u32) {
+    /// Makes the command with this wait id accept the reply that its holder releases.
+    pub(super) fn accept_held(&mut self, wait_id: u32) {
         self.is_held &= self.wait_id != wait_id;
     }
 
-    /// Whether this command waits for its reply.
-    pub(super) fn is_asked(&self, wait_id: u32) -> bool {
+    /// Returns whether the command with this wait id still waits for a reply.
+    pub(super) fn is_waiting_for(&self, wait_id: u32) -> bool {
         self.wait_id == wait_id
             && !self.is_held
-            && matches!(self.reply, AwaitedReply::Asked | AwaitedReply::Awaited(_))
+            && matches!(self.state, WaitState::Started | WaitState::Blocked(_))
     }
 
-    /// The ticket of the command that waits.
+    /// Returns the wait id of the command that waits.
     pub(super) fn wait_id(&self) -> Option<u32> {
-        Some(self.wait_id).filter(|wait_id| self.is_asked(*wait_id))
+        Some(self.wait_id).filter(|wait_id| self.is_waiting_for(*wait_id))
     }
 
-    /// Whether a batch is here that waits.
+    /// Returns whether a batch is blocked.
     pub(super) fn has_batch(&self) -> bool {
-        matches!(self.reply, AwaitedReply::Awaited(_))
+        matches!(self.state, WaitState::Blocked(_))
     }
 
-    /// Sets when it ends by itself, and the reply then.
+    /// Sets the timeout, and the reply after that time.
     pub(super) fn set_timeout(&mut self, after: Duration, timeout_reply: Bytes) {
         self.deadline = Some(Instant::now() + after);
         self.timeout_reply = timeout_reply;
     }
 
-    /// Takes the reply to this command. Returns the batch if it is here.
+    /// Takes the reply. Returns the batch if it has arrived.
     pub(super) fn answer(&mut self, reply: Box<Batch>) -> Option<Box<Batch>> {
-        self.tell();
-        match mem::take(&mut self.reply) {
-            AwaitedReply::Awaited(mut batch) => {
+        self.wake_watcher();
+        match mem::take(&mut self.state) {
+            WaitState::Blocked(mut batch) => {
                 batch.take_reply(reply);
                 Some(batch)
             }
             _ => {
-                self.reply = AwaitedReply::Early(reply);
+                self.state = WaitState::Early(reply);
                 None
             }
         }
     }
 
-    /// The batch of the command is here. It is given back if it need not wait.
+    /// Takes the batch.
+    ///
+    /// Returns it if it need not wait, or has earlier replies to send first.
     pub(super) fn block(&mut self, mut batch: Box<Batch>) -> Option<Box<Batch>> {
-        match mem::take(&mut self.reply) {
-            AwaitedReply::Early(reply) => {
+        match mem::take(&mut self.state) {
+            WaitState::Early(reply) => {
                 batch.take_reply(reply);
                 Some(batch)
             }
-            asked @ AwaitedReply::Asked if !batch.out.is_empty() && !batch.is_transaction() => {
-                // What comes before it has to be sent first.
-                self.reply = asked;
+            started @ WaitState::Started if !batch.out.is_empty() && !batch.is_transaction() => {
+                // The replies to earlier requests are sent first.
+                self.state = started;
                 Some(batch)
             }
             _ => {
-                batch.make_small();
-                self.reply = AwaitedReply::Awaited(batch);
+                batch.shrink();
+                self.state = WaitState::Blocked(batch);
                 None
             }
         }
     }
 
-    /// The reply of a command that has waited for too long.
+    /// Writes the reply of a command that has timed out.
     pub(super) fn timeout_reply(&self, out: &mut Encoder, default: impl FnOnce(&mut Encoder)) {
         match self.timeout_reply.as_ref() {
             [] => default(out),
@@ -156,28 +159,28 @@ impl BlockedCommand {
         }
     }
 
-    /// Whether it has its reply, by way of a keeper.
+    /// Returns whether a group commit holds the reply back.
     pub(super) fn is_held(&self) -> bool {
         self.is_held
     }
 
-    /// Whether it has waited for too long.
-    pub(super) fn is_late(&self) -> bool {
+    /// Returns whether the deadline has passed.
+    pub(super) fn is_timed_out(&self) -> bool {
         self.deadline.is_some_and(|deadline| deadline <= Instant::now())
     }
 
-    /// Whether the connection has to see to its alarm.
-    pub(super) fn is_alarm_due(&self) -> bool {
+    /// Returns whether the timer has to be set, because it would fire too late or not at all.
+    pub(super) fn needs_alarm(&self) -> bool {
         let Some(deadline) = self.deadline else { return false };
         self.alarm.as_ref().is_none_or(|alarm| alarm.is_elapsed() || alarm.deadline() > deadline)
     }
 
-    /// Has the connection woken at the deadline.
+    /// Sets the timer that wakes the connection at the deadline.
     pub(super) fn set_alarm(&mut self, cx: &mut Context<'_>) {
         let Some(deadline) = self.deadline else { return };
-        let is_due = self.is_alarm_due();
+        let needs_reset = self.needs_alarm();
         let alarm = self.alarm.get_or_insert_with(|| Box::pin(sleep_until(deadline)));
-        if is_due {
+        if needs_reset {
             alarm.as_mut().reset(deadline);
         }
         if alarm.as_mut().poll(cx).is_ready() {
@@ -185,17 +188,17 @@ impl BlockedCommand {
         }
     }
 
-    /// Has `waker` called when it does not wait any more.
+    /// Registers a waker for the end of the wait.
     pub(super) fn watch(&mut self, waker: &Waker) {
-        self.waker = Some(waker.clone());
+        self.watcher = Some(waker.clone());
     }
 
-    fn tell(&mut self) {
-        if let Some(waker) = self.waker.take() {
-            waker.wake();
+    fn wake_watcher(&mut self) {
+        if let Some(watcher) = self.watcher.take() {
+            watcher.wake();
         }
     }
 }
 
-/// The reply to a command that has waited for as long as it may.
-pub(super) const LATE: Error = Error::from_static("TIMEOUT the command was not answered in time");
+/// The reply to a command that has timed out.
+pub(super) const TIMED_OUT: Error = Error::from_static("TIMEOUT the command was not answered in time");

@@ -1,4 +1,4 @@
-//! The peer of a connection, as everybody else sees it.
+//! The handle to a connected client, and the state of it that other threads see.
 
 use std::{
     any::{Any, TypeId},
@@ -15,7 +15,7 @@ use bytes::Bytes;
 
 use super::{
     Address, Batch, CommandId, ServerState,
-    blocked::LATE,
+    blocked::TIMED_OUT,
     client_slot::{ClientSlot, SlotExtras},
     commit_group::ReplyHolder,
 };
@@ -26,10 +26,10 @@ use crate::{
     settings::Setting,
 };
 
-/// Who sent a command: a handle that is cheap to clone and can be kept.
+/// A handle to a connected client. It is cheap to clone.
 ///
-/// A `#[command]` method that has a parameter `client: &Client` gets it, or with `client: Client` one to
-/// keep. What is kept stays valid when the client has gone, and says so.
+/// A `#[command]` method can take a parameter `client: &Client`, or `client: Client` to keep the handle. The
+/// handle stays valid after the client has disconnected; see [`is_connected`](Self::is_connected).
 ///
 /// ```
 /// use thegiant::prelude::*;
@@ -42,18 +42,18 @@ use crate::{
 ///
 /// #[commands]
 /// impl Greeter {
-///     /// Says who you are.
+///     /// Returns the id and the address of the client.
 ///     #[command("WHOAMI")]
-///     fn who(&self, client: &Client) -> String {
+///     fn who_am_i(&self, client: &Client) -> String {
 ///         format!("client {} at {}", client.id(), client.addr())
 ///     }
 /// }
 /// ```
 ///
 /// # Pushes
-/// A client can be [sent](Self::push) what it has not asked for at that moment. An actor that wants to know when
-/// clients come and leave is told by [`App::connected`](crate::App::connected) and
-/// [`App::disconnected`](crate::App::disconnected).
+/// An actor can [push](Self::push) a message to a client at any time.
+/// [`App::connected`](crate::App::connected) and [`App::disconnected`](crate::App::disconnected) send an
+/// actor a message when a client connects or disconnects.
 ///
 /// ```
 /// use thegiant::{Disconnected, prelude::*};
@@ -69,13 +69,13 @@ use crate::{
 ///
 /// #[commands]
 /// impl News {
-///     /// Has you told the news.
+///     /// Subscribes the client to the news.
 ///     #[command("READ")]
 ///     fn read(&mut self, client: Client) {
 ///         self.readers.push(client);
 ///     }
 ///
-///     /// Tells everybody.
+///     /// Sends the news to all readers, and returns how many are connected.
 ///     #[command("TELL")]
 ///     fn tell(&self, news: &str) -> usize {
 ///         self.readers.iter().filter(|reader| reader.push(("news", news)).is_some()).count()
@@ -99,109 +99,109 @@ use crate::{
 #[derive(Clone)]
 pub struct Client(Arc<ClientInner>);
 
-/// Both ends of a connection, and the number of its socket.
+/// The addresses of both ends of a connection, and the file descriptor of its socket.
 #[derive(Clone, Debug)]
-pub(crate) struct Ends {
+pub(crate) struct Endpoints {
     pub(crate) peer: Address,
-    /// The same for most connections of a server.
+    /// Shared, because most connections of a server have the same local address.
     pub(crate) local: Arc<Address>,
     pub(crate) descriptor: i32,
 }
 
 struct ClientInner {
     id: u64,
-    ends: Ends,
-    /// When it came, in seconds of the server's clock; so are all times here.
+    endpoints: Endpoints,
+    /// The time of the connect, in seconds of the server's clock. All times in this struct have this unit.
     since: u32,
     db: AtomicU16,
     protocol: AtomicU8,
-    /// What the connection is to do, see `CloseRequest`, and whether there is something to be pushed.
+    /// A `CloseRequest`, and the bits below.
     signals: AtomicU8,
     flags: AtomicU8,
-    /// When it was last active, or `BUSY`.
+    /// The time of the last activity, or `BUSY`.
     active: AtomicU32,
-    /// Since when a password is asked for, or `NEVER`.
+    /// The time since which the client has had to authenticate, or `NEVER`.
     unauthenticated_since: AtomicU32,
-    /// Since when the rest of a request is waited for, or `NEVER`.
+    /// The time since which the rest of a request is missing, or `NEVER`.
     request_since: AtomicU32,
-    /// The command that it sent last, or `NONE`.
+    /// The last command that the client sent, or `NONE`.
     command: AtomicU32,
-    /// Bytes of requests that have not arrived whole, and of replies that wait to be sent: up to 4 GiB
-    /// are told apart.
+    /// Bytes of incomplete requests, and of replies that were not sent. Both saturate at 4 GiB.
     input: AtomicU32,
     output: AtomicU32,
     server: Weak<ServerState>,
     slot: Mutex<ClientSlot>,
 }
 
-/// In place of a time or a command.
+/// Special values of a time or a command.
 const BUSY: u32 = u32::MAX;
 const NEVER: u32 = u32::MAX;
 const NONE: u32 = u32::MAX;
 
-/// The bits of `signals` that hold a `CloseRequest`, and those that say that something is to be pushed, that
-/// something that was is being sent, and that the connection is no more.
+/// The bits of `signals`: the `CloseRequest`; pushes are pending; the replies that are being written contain
+/// pushes; the client is disconnected.
 const CLOSE_REQUEST: u8 = 0b0_0011;
-const PUSHED: u8 = 0b0_0100;
-const LEAVING: u8 = 0b0_1000;
+const PUSHES_PENDING: u8 = 0b0_0100;
+const SENDING_PUSHES: u8 = 0b0_1000;
 const CLOSED: u8 = 0b1_0000;
 
-/// What is set for a client, a bit each.
+/// Flags of a client, one bit each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ClientFlag {
-    /// `CLIENT NO-EVICT`: it is not closed when all clients take too much memory.
+    /// `CLIENT NO-EVICT`: the server does not close the client when all clients together use too much memory.
     NoEvict = 1,
-    /// `MONITOR`: it is shown all commands.
+    /// `MONITOR`: the client receives all commands.
     Monitor = 1 << 1,
-    /// It waits for the end of a `CLIENT PAUSE`.
+    /// The client waits for the end of a `CLIENT PAUSE`.
     Paused = 1 << 2,
-    /// `CLIENT NO-TOUCH`: what it does is no use of a key.
+    /// `CLIENT NO-TOUCH`: the commands of the client do not count as uses of their keys.
     NoTouch = 1 << 3,
-    /// Its connection is woken when it sends something or goes.
+    /// The connection wakes when the client sends something or disconnects.
     Watched = 1 << 4,
-    /// `WATCH`: a key that it watches has changed.
+    /// `WATCH`: a key that the client watches has changed.
     Dirty = 1 << 5,
-    /// `CLIENT TRACKING`: it is told when what it has read has changed.
+    /// `CLIENT TRACKING`: the client receives invalidations of the keys that it has read.
     Tracking = 1 << 6,
-    /// `RESET`: what it had of others is of the time before.
-    StartedOver = 1 << 7,
+    /// `RESET`: the state that upstreams keep for the client is out of date.
+    WasReset = 1 << 7,
 }
 
-/// What a connection finds when it looks for its batch.
+/// The state of a batch that is away from its connection.
 pub(crate) enum Collected {
+    /// The batch is back.
     Answered(Box<Batch>),
-    /// It is with an actor.
+    /// The batch is with an actor.
     Dispatched,
-    /// It waits for the reply to its next command.
+    /// The batch is blocked.
     Blocked,
 }
 
-/// What waits to be pushed to a client.
+/// The pushes that wait to be sent to a client.
 pub(crate) struct PendingPushes {
-    /// The number of the last piece.
+    /// The number of the last push.
     pub(crate) number: u64,
-    /// Bytes of all.
+    /// Bytes of all pushes.
     pub(crate) len: usize,
 }
 
-/// The reply to a command that waits when the server stops.
-const ENDING: Error = Error::from_static("UNBLOCKED the server stops");
+/// The reply to a blocked command when the server stops.
+const SHUTTING_DOWN: Error = Error::from_static("UNBLOCKED the server is shutting down");
 
-/// What a connection is asked to do.
+/// Asks a connection to close.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum CloseRequest {
     None = 0,
-    /// Answer what has been read, then close.
+    /// Answer the requests that have been read, then close.
     Graceful = 1,
     /// Close at once.
     Now = 2,
 }
 
 impl Client {
-    pub(crate) fn new(id: u64, ends: Ends, now: u32, server: Weak<ServerState>) -> Self {
+    pub(crate) fn new(id: u64, endpoints: Endpoints, now: u32, server: Weak<ServerState>) -> Self {
         Client(Arc::new(ClientInner {
             id,
-            ends,
+            endpoints,
             since: now,
             db: AtomicU16::new(0),
             protocol: AtomicU8::new(2),
@@ -218,47 +218,52 @@ impl Client {
         }))
     }
 
-    /// A number that no other connection of this server ever has (`CLIENT ID`).
+    /// Returns the id of the client (`CLIENT ID`): a number that is never reused by this server.
     pub fn id(&self) -> u64 {
         self.0.id
     }
 
-    /// A number that no other client has, of whatever server, as long as there is a handle of this one.
+    /// Returns a number that is unique in the process, among all servers, while a handle of this client
+    /// exists.
     pub(crate) fn identity(&self) -> usize {
         Arc::as_ptr(&self.0).addr()
     }
 
-    /// Where the client is; over a unix socket, the path of the listener.
+    /// Returns the address of the client.
+    ///
+    /// For a unix socket this is the path of the listener.
     pub fn addr(&self) -> &Address {
-        &self.0.ends.peer
+        &self.0.endpoints.peer
     }
 
-    /// The address of the server that the client has connected to.
+    /// Returns the address of the server to which the client has connected.
     pub fn local_addr(&self) -> &Address {
-        &self.0.ends.local
+        &self.0.endpoints.local
     }
 
-    /// The database chosen with `SELECT`, 0 at first.
+    /// Returns the database that the client has selected with `SELECT` (default 0).
     pub fn db(&self) -> u16 {
         self.0.db.load(Relaxed)
     }
 
-    /// The protocol agreed on with `HELLO`.
+    /// Returns the protocol that the client has selected with `HELLO` (default RESP2).
     pub fn protocol(&self) -> Protocol {
         if self.0.protocol.load(Relaxed) == 3 { Protocol::Resp3 } else { Protocol::Resp2 }
     }
 
-    /// The user it is authenticated as: always `default`, since there is no other yet.
+    /// Returns the user name of the client.
+    ///
+    /// It is always `default`, since there are no other users.
     pub fn user(&self) -> &str {
         "default"
     }
 
-    /// The name given with `CLIENT SETNAME`.
+    /// Returns the connection name, as set by `CLIENT SETNAME`.
     pub fn name(&self) -> Option<String> {
         self.slot().extra()?.names.as_ref()?.connection.clone()
     }
 
-    /// Name and version of the client library, from `CLIENT SETINFO`.
+    /// Returns the name and the version of the client library, as set by `CLIENT SETINFO`.
     pub fn library(&self) -> (Option<String>, Option<String>) {
         let slot = self.slot();
         let names = slot.extra().and_then(|extra| extra.names.as_deref());
@@ -266,35 +271,37 @@ impl Client {
         (name, names.and_then(|names| names.library_version.clone()))
     }
 
-    /// Whether it has asked, with `CLIENT NO-TOUCH on`, that its commands do not count as uses of
-    /// their keys: for an application that forgets what is not used.
+    /// Returns whether `CLIENT NO-TOUCH` is on: commands of this client do not count as uses of their keys.
+    ///
+    /// An application that evicts unused keys should respect this flag.
     pub fn is_no_touch(&self) -> bool {
         self.is(ClientFlag::NoTouch)
     }
 
-    /// Whether it is there. When it has gone, nothing can be sent to it any more.
+    /// Returns whether the client is connected. A client that has disconnected cannot receive anything.
     pub fn is_connected(&self) -> bool {
         self.0.signals.load(Relaxed) & CLOSED == 0
     }
 
-    /// Closes the connection at once, whatever waits to be sent.
+    /// Closes the connection at once, and discards unsent replies.
     pub fn kill(&self) {
-        self.ask(CloseRequest::Now);
+        self.request_close(CloseRequest::Now);
     }
 
-    /// Sends the client something that is no reply: a push in RESP3, the same as an array in RESP2. By
-    /// custom the first element says what it is about.
+    /// Sends a message that is not a reply: a push in RESP3, an array in RESP2.
     ///
-    /// Pushes keep their order. They leave between two replies, and while a command waits for its
-    /// reply; not while a handler runs. Returns the number of this push on its connection, from 1,
-    /// or `None` if the client has gone.
+    /// By convention the first element names the kind of the message.
     ///
-    /// What waits to be sent is bounded: [`Server::output_limit`](crate::Server::output_limit) says by how
-    /// much, and [`Server::slow_consumers`](crate::Server::slow_consumers) what happens to a client that does
-    /// not keep up.
+    /// Returns the number of this push on its connection, from 1, or `None` if the client has disconnected.
+    /// Pushes keep their order. The connection sends them between two replies, or while a command is blocked,
+    /// but not while an actor runs a batch of this client.
     ///
-    /// A client of RESP2 takes what arrives while it waits for a reply to be that reply. So it is
-    /// pushed to only when it has asked for it, and knows that it gets nothing else.
+    /// [`Server::output_limit`](crate::Server::output_limit) bounds the bytes of unsent pushes.
+    /// [`Server::slow_consumers`](crate::Server::slow_consumers) chooses between disconnecting a client that
+    /// exceeds the limit and dropping its oldest pushes.
+    ///
+    /// A RESP2 client takes a push for the reply to its next command. Push to such a client only after it has
+    /// subscribed to something, as with `SUBSCRIBE`, and expects no other replies.
     pub fn push(&self, message: impl IntoPush) -> Option<u64> {
         if !self.is_connected() {
             return None;
@@ -305,21 +312,23 @@ impl Client {
         self.0.server.upgrade()?.push(self, out.into_bytes())
     }
 
-    /// The number of the last push that the socket has taken whole; 0 if there is none. It can still
-    /// be asked for when the client has gone: what was pushed behind that has not been sent.
+    /// Returns the number of the last push that was written to the socket completely; 0 if there is none.
+    ///
+    /// It remains available after the client has disconnected: pushes with higher numbers were not sent.
     pub fn pushes_taken(&self) -> u64 {
         self.slot().extra().map_or(0, |extra| extra.pushed.taken())
     }
 
-    /// Keeps a value with the client, for whoever asks for one of that type. It takes the place of
-    /// an earlier one of the same type, and goes with the last handle of the client.
+    /// Stores a value of any type with the client.
+    ///
+    /// It replaces an earlier value of the same type. It is dropped with the last handle of the client.
     ///
     /// ```
     /// # use thegiant::Client;
     /// struct Subscriptions(u32);
     ///
     /// fn count(client: &Client) -> u32 {
-    ///     let before = client.attached::<Subscriptions>().map_or(0, |known| known.0);
+    ///     let before = client.attached::<Subscriptions>().map_or(0, |subscriptions| subscriptions.0);
     ///     client.attach(Subscriptions(before + 1));
     ///     before + 1
     /// }
@@ -335,12 +344,12 @@ impl Client {
                 None
             }
         };
-        // What is dropped may want to know something of the client.
+        // The destructor of the value may use the client, so it must not run under the lock.
         drop(slot);
         drop(before);
     }
 
-    /// The value of this type that is [attached](Self::attach).
+    /// Returns the [attached](Self::attach) value of this type.
     pub fn attached<T: Any + Send + Sync>(&self) -> Option<Arc<T>> {
         let slot = self.slot();
         let (_, value) = slot.extra()?.attached.iter().find(|(known, _)| *known == TypeId::of::<T>())?;
@@ -357,7 +366,7 @@ impl Client {
 
     pub(crate) fn set_name(&self, name: Option<String>) {
         let mut slot = self.slot();
-        // Most have none, and take none back.
+        // Avoid the allocation of the extras for a client that never had a name.
         if name.is_some() || slot.extra().is_some() {
             slot.names().connection = name;
         }
@@ -371,7 +380,7 @@ impl Client {
         self.slot().names().library_version = Some(version.to_owned());
     }
 
-    /// Puts an answered batch where the connection finds it, and wakes it.
+    /// Returns an answered batch to the connection and wakes it.
     pub(crate) fn hand_back(&self, batch: Box<Batch>) {
         let mut slot = self.slot();
         if !slot.closed {
@@ -380,158 +389,168 @@ impl Client {
         }
     }
 
-    /// Takes the answered batch, or has the connection woken when there is one. One that is to finish
-    /// does not wait any longer.
-    pub(crate) fn collect(&self, is_ending: bool, cx: &mut Context<'_>) -> Collected {
+    /// Takes the answered batch, or registers the waker of the connection.
+    ///
+    /// A connection that closes gracefully (`is_closing`) does not wait for a blocked command any longer.
+    pub(crate) fn collect(&self, is_closing: bool, cx: &mut Context<'_>) -> Collected {
         let mut slot = self.slot();
         if let Some(answered) = slot.answered.take() {
             return Collected::Answered(answered);
         }
         slot.watch(cx.waker());
-        if slot.extra().is_none_or(|extra| !extra.waiting.has_batch()) {
+        if slot.extra().is_none_or(|extra| !extra.blocked.has_batch()) {
             self.set_watched(false);
             return Collected::Dispatched;
         }
-        let waiting = &mut slot.extra_mut().waiting;
-        let answered = if waiting.is_held() {
+        let blocked = &mut slot.extra_mut().blocked;
+        let answered = if blocked.is_held() {
             None
-        } else if is_ending {
-            waiting.answer(self.reply(|out| out.error(&ENDING)))
-        } else if waiting.is_late() {
-            let late = self.reply(|out| waiting.timeout_reply(out, |out| out.error(&LATE)));
-            waiting.answer(late)
+        } else if is_closing {
+            blocked.answer(self.reply(|out| out.error(&SHUTTING_DOWN)))
+        } else if blocked.is_timed_out() {
+            let reply = self.reply(|out| blocked.timeout_reply(out, |out| out.error(&TIMED_OUT)));
+            blocked.answer(reply)
         } else {
-            waiting.set_alarm(cx);
+            blocked.set_alarm(cx);
             None
         };
         answered.map_or(Collected::Blocked, Collected::Answered)
     }
 
-    /// Has `waker` called when the connection is asked for something.
+    /// Registers the waker of the connection.
     pub(crate) fn watch(&self, waker: &Waker) {
         self.slot().watch(waker);
     }
 
-    /// No batch is collected any more, and nothing is pushed. Returns the bytes of its buffers.
+    /// Disconnects the client: later batches and pushes are dropped.
+    ///
+    /// Returns the bytes of its buffers.
     pub(crate) fn close(&self) -> usize {
         let mut slot = self.slot();
         self.0.signals.fetch_or(CLOSED, Relaxed);
         let answered = slot.answered.take();
         let memory = self.input() + self.output() + slot.close();
-        // It may hold an inbox, and so have to do with others.
+        // The batch may have exclusive access to an actor. Its drop then locks a batch queue.
         drop(slot);
         drop(answered);
         memory
     }
 
-    /// A command begins to wait for its reply. Returns the ticket that the reply is to bring.
+    /// Starts the wait of a command for its reply.
+    ///
+    /// Returns the wait id that the reply must carry.
     pub(crate) fn begin_wait(&self, timeout: Option<Duration>) -> u32 {
         let timeout = timeout.or_else(|| self.0.server.upgrade()?.settings.time(Setting::ReplyTimeout));
-        self.slot().extra_mut().waiting.begin(timeout)
+        self.slot().extra_mut().blocked.begin(timeout)
     }
 
-    /// The command that waits, or was about to, has been answered otherwise.
+    /// Ends the wait of a command that was answered in another way.
     pub(crate) fn cancel_wait(&self) {
-        self.slot().extra_mut().waiting.end();
+        self.slot().extra_mut().blocked.end();
     }
 
-    /// A batch whose next command waits for its reply. It is given back if it need not. Otherwise, if somebody else
-    /// than the connection calls this, that is woken when it has to see to its socket or its alarm.
+    /// Blocks a batch until its next command has its reply.
+    ///
+    /// Returns the batch if it need not wait.
+    ///
+    /// With `wakes`, this wakes the connection if it has to watch its socket or set its alarm. The connection
+    /// itself passes `false`.
     pub(crate) fn block(&self, batch: Box<Batch>, wakes: bool) -> Option<Box<Batch>> {
         let mut slot = self.slot();
         if slot.closed {
             return None;
         }
-        let waiting = &mut slot.extra_mut().waiting;
-        let blocked = waiting.block(batch);
-        if blocked.is_none() && wakes && (waiting.is_alarm_due() || !self.is(ClientFlag::Watched)) {
+        let blocked = &mut slot.extra_mut().blocked;
+        let returned = blocked.block(batch);
+        if returned.is_none() && wakes && (blocked.needs_alarm() || !self.is(ClientFlag::Watched)) {
             slot.wake();
         }
-        blocked
+        returned
     }
 
-    /// Has the reply that its command waits for come by way of this keeper; unless it is there: then it is returned.
+    /// Routes the awaited reply through `reply_holder`, or returns the reply if it has arrived.
     pub(crate) fn hold_reply_by(&self, reply_holder: ReplyHolder) -> Option<Box<Batch>> {
         let mut slot = self.slot();
-        if slot.closed { None } else { slot.extra_mut().waiting.hold_reply_by(reply_holder) }
+        if slot.closed { None } else { slot.extra_mut().blocked.hold_reply_by(reply_holder) }
     }
 
-    /// Whether the command with this ticket waits.
+    /// Returns whether the command with this wait id is waiting.
     pub(crate) fn is_waiting(&self, wait_id: u32) -> bool {
-        self.slot().extra().is_some_and(|extra| extra.waiting.is_asked(wait_id))
+        self.slot().extra().is_some_and(|extra| extra.blocked.is_waiting_for(wait_id))
     }
 
-    /// Whether a command of it waits, for its reply or for the end of a pause.
+    /// Returns whether a command is blocked or waits for the end of a pause.
     pub(crate) fn is_blocked(&self) -> bool {
         self.is(ClientFlag::Paused)
-            || self.slot().extra().is_some_and(|extra| extra.waiting.wait_id().is_some())
+            || self.slot().extra().is_some_and(|extra| extra.blocked.wait_id().is_some())
     }
 
-    /// Answers the command with this ticket; `false` if it does not wait.
+    /// Answers the command with this wait id. Returns `false` if it does not wait.
     pub(crate) fn answer(&self, wait_id: u32, reply: Box<Batch>) -> bool {
         let mut slot = self.slot();
-        let waiting = &mut slot.extra_mut().waiting;
-        if !waiting.is_asked(wait_id) {
+        let blocked = &mut slot.extra_mut().blocked;
+        if !blocked.is_waiting_for(wait_id) {
             return false;
         }
-        if let Some(reply_holder) = waiting.take_reply_holder() {
+        if let Some(reply_holder) = blocked.take_reply_holder() {
             drop(slot);
-            reply_holder.keep(self.clone(), wait_id, reply);
+            reply_holder.hold(self.clone(), wait_id, reply);
             return true;
         }
-        if let Some(answered) = waiting.answer(reply) {
+        if let Some(answered) = blocked.answer(reply) {
             slot.answered = Some(answered);
             slot.wake();
         }
         true
     }
 
-    /// Answers the command with this ticket with what a keeper has kept.
+    /// Answers the command with this wait id with a reply that its holder has released.
     pub(crate) fn answer_held(&self, wait_id: u32, reply: Box<Batch>) {
-        self.slot().extra_mut().waiting.let_in(wait_id);
+        self.slot().extra_mut().blocked.accept_held(wait_id);
         self.answer(wait_id, reply);
     }
 
-    /// Has the command with this ticket end by itself, with this reply.
+    /// Sets the timeout of the command with this wait id, and the reply after that time.
     pub(crate) fn set_timeout(&self, wait_id: u32, after: Duration, timeout_reply: Bytes) {
         let mut slot = self.slot();
-        let waiting = &mut slot.extra_mut().waiting;
-        if waiting.is_asked(wait_id) {
-            waiting.set_timeout(after, timeout_reply);
-            if waiting.has_batch() {
+        let blocked = &mut slot.extra_mut().blocked;
+        if blocked.is_waiting_for(wait_id) {
+            blocked.set_timeout(after, timeout_reply);
+            if blocked.has_batch() {
                 slot.wake();
             }
         }
     }
 
-    /// Is ready when the command with this ticket does not wait any more.
+    /// Returns `Ready` when the command with this wait id does not wait any longer.
     pub(crate) fn poll_answered(&self, wait_id: u32, cx: &mut Context<'_>) -> Poll<()> {
         let mut slot = self.slot();
-        let waiting = &mut slot.extra_mut().waiting;
-        if !waiting.is_asked(wait_id) {
+        let blocked = &mut slot.extra_mut().blocked;
+        if !blocked.is_waiting_for(wait_id) {
             return Poll::Ready(());
         }
-        waiting.watch(cx.waker());
+        blocked.watch(cx.waker());
         Poll::Pending
     }
 
-    /// Ends the waiting of its command, as if its time were over or with an error (`CLIENT UNBLOCK`);
-    /// `false` if none waits.
+    /// Unblocks the client with an error, or as if its command had timed out (`CLIENT UNBLOCK`).
+    ///
+    /// Returns `false` if the client is not blocked.
     pub(crate) fn unblock(&self, error: Option<&Error>) -> bool {
         let (wait_id, reply) = {
             let slot = self.slot();
-            let Some(waiting) = slot.extra().map(|extra| &extra.waiting) else { return false };
-            let Some(wait_id) = waiting.wait_id() else { return false };
+            let Some(blocked) = slot.extra().map(|extra| &extra.blocked) else { return false };
+            let Some(wait_id) = blocked.wait_id() else { return false };
             let reply = match error {
                 Some(error) => self.reply(|out| out.error(error)),
-                None => self.reply(|out| waiting.timeout_reply(out, Encoder::null)),
+                None => self.reply(|out| blocked.timeout_reply(out, Encoder::null)),
             };
             (wait_id, reply)
         };
         self.answer(wait_id, reply)
     }
 
-    /// A reply that is on its way to its batch.
+    /// Encodes a reply into a batch, to be merged into the blocked batch.
     pub(crate) fn reply(&self, write: impl FnOnce(&mut Encoder)) -> Box<Batch> {
         let mut reply = Batch::new();
         reply.out.set_protocol(self.protocol());
@@ -539,7 +558,7 @@ impl Client {
         reply
     }
 
-    /// What is to be done before anything else.
+    /// Returns the strongest close request so far.
     pub(crate) fn close_request(&self) -> CloseRequest {
         match self.0.signals.load(Relaxed) & CLOSE_REQUEST {
             0 => CloseRequest::None,
@@ -548,21 +567,21 @@ impl Client {
         }
     }
 
-    /// Asks the connection for more than it was asked before.
-    pub(crate) fn ask(&self, close_request: CloseRequest) {
-        let more = |signals: u8| {
+    /// Asks the connection to close. A weaker request does not replace a stronger one.
+    pub(crate) fn request_close(&self, close_request: CloseRequest) {
+        let strengthen = |signals: u8| {
             Some((signals & !CLOSE_REQUEST) | (signals & CLOSE_REQUEST).max(close_request as u8))
         };
-        let _ = self.0.signals.fetch_update(Relaxed, Relaxed, more);
+        let _ = self.0.signals.fetch_update(Relaxed, Relaxed, strengthen);
         self.wake();
     }
 
-    /// Has the connection look at its state.
+    /// Wakes the connection.
     pub(crate) fn wake(&self) {
         self.slot().wake();
     }
 
-    /// Adds to what is to be sent between two replies. A client that has gone gets nothing.
+    /// Adds a push to the queue. Returns `None` if the client has disconnected.
     pub(crate) fn push_piece(&self, piece: Bytes) -> Option<PendingPushes> {
         let mut slot = self.slot();
         if slot.closed {
@@ -571,36 +590,37 @@ impl Client {
         let pushed = &mut slot.extra_mut().pushed;
         let number = pushed.add(piece);
         let len = pushed.len();
-        // It has been woken for those that wait already, and takes all of them.
-        if !self.is_pushed_to() {
-            self.0.signals.fetch_or(PUSHED, Relaxed);
+        // Pending pushes have woken the connection already, and it will take all of them.
+        if !self.has_pending_pushes() {
+            self.0.signals.fetch_or(PUSHES_PENDING, Relaxed);
             slot.wake();
         }
         Some(PendingPushes { number, len })
     }
 
-    /// Drops the oldest of what is to be pushed, until at most so many bytes are left; returns how
-    /// many were dropped.
-    pub(crate) fn drop_oldest(&self, most: usize) -> usize {
+    /// Drops the oldest pushes until at most `max_bytes` are left.
+    ///
+    /// Returns the number of dropped bytes.
+    pub(crate) fn drop_oldest(&self, max_bytes: usize) -> usize {
         let mut slot = self.slot();
         let pushed = &mut slot.extra_mut().pushed;
         let before = pushed.len();
-        pushed.drop_oldest(most);
+        pushed.drop_oldest(max_bytes);
         before - pushed.len()
     }
 
-    /// Whether it need not say anything to be of use: it has subscribed, or has ever been pushed anything.
+    /// Returns whether the client may stay silent: it has subscribed, or was ever sent a push.
     pub(crate) fn is_listening(&self) -> bool {
-        let is_listening = |extra: &SlotExtras| extra.subscribed != [0; 3] || extra.pushed.is_any();
+        let is_listening = |extra: &SlotExtras| extra.subscribed != [0; 3] || extra.pushed.was_used();
         self.slot().extra().is_some_and(is_listening)
     }
 
-    /// Whether it has subscribed to anything.
+    /// Returns whether the client has any subscription.
     pub(crate) fn is_subscriber(&self) -> bool {
         self.subscribed() != [0; 3]
     }
 
-    /// To how many channels, patterns and channels of shards it has subscribed.
+    /// Returns the numbers of subscribed channels, patterns and shard channels.
     pub(crate) fn subscribed(&self) -> [usize; 3] {
         self.slot().extra().map_or([0; 3], |extra| extra.subscribed)
     }
@@ -609,7 +629,7 @@ impl Client {
         self.slot().extra_mut().subscribed = subscribed;
     }
 
-    /// How many requests wait in its transaction, if it has begun one, and the bytes that these take.
+    /// Returns the number of queued commands of a transaction, and their size in bytes.
     pub(crate) fn queued(&self) -> Option<(u32, usize)> {
         self.slot().extra()?.queued
     }
@@ -618,16 +638,16 @@ impl Client {
         self.slot().extra_mut().queued = queued;
     }
 
-    /// How many keys it watches.
+    /// Returns the number of watched keys.
     pub(crate) fn watched_keys(&self) -> usize {
-        self.slot().extra().map_or(0, |extra| extra.watched)
+        self.slot().extra().map_or(0, |extra| extra.watched_keys)
     }
 
-    pub(crate) fn set_watched_keys(&self, watched: usize) {
-        self.slot().extra_mut().watched = watched;
+    pub(crate) fn set_watched_keys(&self, watched_keys: usize) {
+        self.slot().extra_mut().watched_keys = watched_keys;
     }
 
-    /// What it has subscribed to, watches or has queued takes more memory, or less.
+    /// Accounts for a change in the memory of subscriptions, watched keys or queued commands.
     pub(crate) fn account(&self, before: usize, after: usize) {
         {
             let mut slot = self.slot();
@@ -639,42 +659,42 @@ impl Client {
         }
     }
 
-    /// The server that it is of, while that is there.
+    /// Returns the server, while it exists.
     pub(crate) fn server(&self) -> Option<Arc<ServerState>> {
         self.0.server.upgrade()
     }
 
-    /// Whether something is to be pushed.
-    pub(crate) fn is_pushed_to(&self) -> bool {
-        self.0.signals.load(Relaxed) & PUSHED != 0
+    /// Returns whether pushes wait to be sent.
+    pub(crate) fn has_pending_pushes(&self) -> bool {
+        self.0.signals.load(Relaxed) & PUSHES_PENDING != 0
     }
 
-    /// Moves what is to be pushed behind what has been written. Returns its bytes.
-    pub(crate) fn take_pushed(&self, out: &mut Encoder) -> usize {
+    /// Moves all pending pushes to the end of `out`. Returns their size in bytes.
+    pub(crate) fn take_pushes(&self, out: &mut Encoder) -> usize {
         let mut slot = self.slot();
-        self.0.signals.fetch_and(!PUSHED, Relaxed);
-        self.0.signals.fetch_or(LEAVING, Relaxed);
+        self.0.signals.fetch_and(!PUSHES_PENDING, Relaxed);
+        self.0.signals.fetch_or(SENDING_PUSHES, Relaxed);
         slot.extra_mut().pushed.take(out)
     }
 
-    /// The socket has taken so many bytes of what is to be sent.
-    pub(crate) fn note_sent_up_to(&self, sent: usize) {
-        if self.0.signals.load(Relaxed) & LEAVING != 0 {
+    /// Records that the socket has taken the first `sent` bytes of the replies.
+    pub(crate) fn record_sent_up_to(&self, sent: usize) {
+        if self.0.signals.load(Relaxed) & SENDING_PUSHES != 0 {
             self.slot().extra_mut().pushed.sent_up_to(sent);
         }
     }
 
-    /// The socket has taken all that was to be sent.
-    pub(crate) fn note_sent(&self) {
-        if self.0.signals.load(Relaxed) & LEAVING != 0 {
-            self.0.signals.fetch_and(!LEAVING, Relaxed);
+    /// Records that the socket has taken all replies.
+    pub(crate) fn record_sent(&self) {
+        if self.0.signals.load(Relaxed) & SENDING_PUSHES != 0 {
+            self.0.signals.fetch_and(!SENDING_PUSHES, Relaxed);
             self.slot().extra_mut().pushed.sent();
         }
     }
 
-    /// Bytes that wait to be pushed.
+    /// Returns the bytes of pending pushes.
     pub(crate) fn pushed_len(&self) -> usize {
-        if !self.is_pushed_to() {
+        if !self.has_pending_pushes() {
             return 0;
         }
         self.slot().extra().map_or(0, |extra| extra.pushed.len())
@@ -692,31 +712,32 @@ impl Client {
         }
     }
 
-    /// Whether its connection is going to be woken when it sends something or goes: if not, the connection has to be
-    /// woken when a command of it begins to wait.
+    /// Sets whether the connection wakes when the client sends something or disconnects.
+    ///
+    /// If not, a command that blocks has to wake the connection.
     pub(crate) fn set_watched(&self, watched: bool) {
-        // Most are never watched, and an addition that others see takes its time.
+        // Most connections are never watched, and a read of the flag is cheaper than an atomic write.
         if self.is(ClientFlag::Watched) != watched {
             self.set(ClientFlag::Watched, watched);
         }
     }
 
-    /// How long it has been there, in seconds.
+    /// Returns the age of the connection, in seconds.
     pub(crate) fn age(&self, now: u32) -> u32 {
         now.saturating_sub(self.0.since)
     }
 
-    /// It has sent or taken something.
-    pub(crate) fn active(&self, now: u32) {
+    /// Records activity: the client has sent or taken something.
+    pub(crate) fn set_active(&self, now: u32) {
         self.0.active.store(now, Relaxed);
     }
 
-    /// Its requests are being run: it is not idle until they are answered.
-    pub(crate) fn busy(&self) {
+    /// Marks the client as busy: it is not idle until its requests are answered.
+    pub(crate) fn set_busy(&self) {
         self.0.active.store(BUSY, Relaxed);
     }
 
-    /// How long it has been idle, in seconds.
+    /// Returns the idle time, in seconds.
     pub(crate) fn idle(&self, now: u32) -> u32 {
         match self.0.active.load(Relaxed) {
             BUSY => 0,
@@ -724,22 +745,22 @@ impl Client {
         }
     }
 
-    /// A password is asked for; or not, or not any more.
-    pub(crate) fn unauthenticated_since(&self, since: Option<u32>) {
+    /// Sets the time since which the client has had to authenticate.
+    pub(crate) fn set_unauthenticated_since(&self, since: Option<u32>) {
         self.0.unauthenticated_since.store(since.unwrap_or(NEVER), Relaxed);
     }
 
-    /// For how long it has been asked for a password, in seconds.
+    /// Returns for how long the client has been unauthenticated, in seconds.
     pub(crate) fn unauthenticated_age(&self, now: u32) -> Option<u32> {
         age(&self.0.unauthenticated_since, now)
     }
 
-    /// The rest of a request is waited for; or not, or not any more.
-    pub(crate) fn request_since(&self, since: Option<u32>) {
+    /// Sets the time since which the rest of a request is missing.
+    pub(crate) fn set_request_since(&self, since: Option<u32>) {
         self.0.request_since.store(since.unwrap_or(NEVER), Relaxed);
     }
 
-    /// For how long the rest of a request has been waited for, in seconds.
+    /// Returns for how long the rest of a request has been missing, in seconds.
     pub(crate) fn request_age(&self, now: u32) -> Option<u32> {
         age(&self.0.request_since, now)
     }
@@ -752,50 +773,50 @@ impl Client {
         u16::try_from(self.0.command.load(Relaxed)).ok().map(CommandId)
     }
 
-    /// The number of its socket.
+    /// Returns the file descriptor of the socket.
     pub(crate) fn descriptor(&self) -> i32 {
-        self.0.ends.descriptor
+        self.0.endpoints.descriptor
     }
 
-    /// Bytes of requests that have not arrived whole.
+    /// Returns the bytes of incomplete requests.
     pub(crate) fn input(&self) -> usize {
         self.0.input.load(Relaxed) as usize
     }
 
-    /// Bytes of replies that wait to be sent, those to be pushed aside.
+    /// Returns the bytes of unsent replies, without the pending pushes.
     pub(crate) fn output(&self) -> usize {
         self.0.output.load(Relaxed) as usize
     }
 
-    /// Returns the number as it can be told.
+    /// Sets the bytes of incomplete requests. Returns the value that was stored, which saturates.
     pub(crate) fn set_input(&self, input: usize) -> usize {
-        self.0.input.store(told(input), Relaxed);
+        self.0.input.store(saturate(input), Relaxed);
         self.input()
     }
 
-    /// Returns the number as it can be told.
+    /// Sets the bytes of unsent replies. Returns the value that was stored, which saturates.
     pub(crate) fn set_output(&self, output: usize) -> usize {
-        self.0.output.store(told(output), Relaxed);
+        self.0.output.store(saturate(output), Relaxed);
         self.output()
     }
 
-    /// Bytes of memory that it takes, beyond what every connection does.
+    /// Returns the memory of the client in bytes, beyond the fixed size of a connection.
     pub(crate) fn memory(&self) -> usize {
         let extra = self.slot().extra().map_or(0, |extra| extra.memory);
         self.input() + self.output() + self.pushed_len() + extra
     }
 
     fn slot(&self) -> MutexGuard<'_, ClientSlot> {
-        // Nothing panics while it is held.
+        // No code panics while it holds the lock.
         self.0.slot.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-fn told(bytes: usize) -> u32 {
+fn saturate(bytes: usize) -> u32 {
     u32::try_from(bytes).unwrap_or(u32::MAX)
 }
 
-/// How long ago that was, unless it was never.
+/// Returns the seconds since `since`, or `None` for `NEVER`.
 fn age(since: &AtomicU32, now: u32) -> Option<u32> {
     let since = since.load(Relaxed);
     (since != NEVER).then(|| now.saturating_sub(since))

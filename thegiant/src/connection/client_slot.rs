@@ -1,4 +1,4 @@
-//! Where a connection and the rest of the program meet.
+//! The part of a client that its connection shares with the rest of the program, behind a mutex.
 
 use std::{
     any::{Any, TypeId},
@@ -12,38 +12,36 @@ use bytes::Bytes;
 use super::{Batch, blocked::BlockedCommand};
 use crate::resp::Encoder;
 
-/// What the program leaves for a connection, and what it can be told while others hold its
-/// [`Client`](super::Client).
+/// The answered batch, the pushes and the waker of a connection.
 #[derive(Default)]
 pub(super) struct ClientSlot {
-    /// Wakes the connection.
     waker: Option<Waker>,
-    /// A batch that has been answered.
+    /// The batch that an actor has answered.
     pub(super) answered: Option<Box<Batch>>,
-    /// Nobody will come for it any more.
+    /// The client has disconnected.
     pub(super) closed: bool,
     extra: Option<Box<SlotExtras>>,
 }
 
-/// What not every connection has.
+/// State that most connections do not have. It is allocated on first use.
 #[derive(Default)]
 pub(super) struct SlotExtras {
     pub(super) names: Option<Box<ClientNames>>,
     pub(super) pushed: PushQueue,
-    pub(super) waiting: BlockedCommand,
-    /// To how many channels, patterns and channels of shards it has subscribed.
+    pub(super) blocked: BlockedCommand,
+    /// The numbers of subscribed channels, patterns and shard channels.
     pub(super) subscribed: [usize; 3],
-    /// How many requests its transaction has, if there is one, and the bytes that these take.
+    /// The number of queued commands of a transaction, and their size in bytes.
     pub(super) queued: Option<(u32, usize)>,
-    /// How many keys it watches.
-    pub(super) watched: usize,
-    /// Bytes that all these take.
+    /// The number of watched keys.
+    pub(super) watched_keys: usize,
+    /// Bytes of the subscriptions, the watched keys and the queued commands.
     pub(super) memory: usize,
-    /// What the application has attached, one of each type.
+    /// The values that the application has attached, one of each type.
     pub(super) attached: Vec<(TypeId, Arc<dyn Any + Send + Sync>)>,
 }
 
-/// What the client says of itself; most say nothing.
+/// Names that a client has set with `CLIENT SETNAME` and `CLIENT SETINFO`.
 #[derive(Default)]
 pub(super) struct ClientNames {
     pub(super) connection: Option<String>,
@@ -51,21 +49,25 @@ pub(super) struct ClientNames {
     pub(super) library_version: Option<String>,
 }
 
-/// Of so many pushes at once it is noted where they end without an allocation.
-const FEW: usize = 4;
+/// Capacity that `ends` keeps after its pushes were sent.
+///
+/// It saves an allocation for the next few pushes.
+const KEPT_ENDS: usize = 4;
 
-/// What is to be sent that is no reply.
+/// The pushes of a client.
 #[derive(Default)]
 pub(super) struct PushQueue {
-    /// What waits, each piece whole.
+    /// Encoded pushes that wait to be sent.
     pieces: VecDeque<Bytes>,
-    /// Bytes of them.
+    /// Bytes of `pieces`.
     len: usize,
-    /// How many there have ever been, how many of them are on their way, and how many the socket has taken.
+    /// Number of all pushes so far.
     count: u64,
-    leaving: u64,
+    /// Number of pushes that have been moved to the replies.
+    sending: u64,
+    /// Number of pushes that the socket has taken completely.
     taken: u64,
-    /// Where those that are on their way end, in what is being sent.
+    /// The end positions, within the replies, of the pushes that are being sent.
     ends: Vec<usize>,
 }
 
@@ -95,19 +97,19 @@ impl ClientSlot {
         self.extra_mut().names.get_or_insert_default()
     }
 
-    /// Nobody comes any more. Returns the bytes that were to be pushed.
+    /// Closes the slot and drops the pending pushes. Returns their size in bytes.
     pub(super) fn close(&mut self) -> usize {
         self.closed = true;
         self.waker = None;
         let Some(extra) = &mut self.extra else { return 0 };
-        extra.waiting.end();
+        extra.blocked.end();
         extra.pushed.pieces.clear();
         std::mem::take(&mut extra.pushed.len)
     }
 }
 
 impl PushQueue {
-    /// Adds a piece; returns its number.
+    /// Adds a push. Returns its number.
     pub(super) fn add(&mut self, piece: Bytes) -> u64 {
         self.len += piece.len();
         self.pieces.push_back(piece);
@@ -115,47 +117,47 @@ impl PushQueue {
         self.count
     }
 
-    /// Whether there has ever been any.
-    pub(super) fn is_any(&self) -> bool {
+    /// Returns whether there was ever a push.
+    pub(super) fn was_used(&self) -> bool {
         self.count > 0
     }
 
-    /// Bytes that wait.
+    /// Returns the bytes of pending pushes.
     pub(super) fn len(&self) -> usize {
         self.len
     }
 
-    /// Drops the oldest that wait, until those left take at most so many bytes. The last one stays.
-    pub(super) fn drop_oldest(&mut self, most: usize) {
-        while self.len > most && self.pieces.len() > 1 {
+    /// Drops the oldest pending pushes until at most `max_bytes` are left, but keeps the newest one.
+    pub(super) fn drop_oldest(&mut self, max_bytes: usize) {
+        while self.len > max_bytes && self.pieces.len() > 1 {
             self.len -= self.pieces.pop_front().map_or(0, |piece| piece.len());
         }
     }
 
-    /// Moves all that waits behind what has been written. Returns its bytes.
+    /// Moves all pending pushes to the end of `out`. Returns their size in bytes.
     pub(super) fn take(&mut self, out: &mut Encoder) -> usize {
         for piece in std::mem::take(&mut self.pieces) {
             out.raw_bytes(&piece);
             self.ends.push(out.len());
         }
-        self.leaving = self.count;
+        self.sending = self.count;
         std::mem::take(&mut self.len)
     }
 
-    /// What was on its way has been sent.
+    /// Records that all pushes that were being sent have been sent.
     pub(super) fn sent(&mut self) {
-        self.taken = self.leaving;
+        self.taken = self.sending;
         self.ends.clear();
-        self.ends.shrink_to(FEW);
+        self.ends.shrink_to(KEPT_ENDS);
     }
 
-    /// So many bytes of what they are part of have been sent.
+    /// Records that the socket has taken the first `sent` bytes of the replies.
     pub(super) fn sent_up_to(&mut self, sent: usize) {
         let left = self.ends.iter().rev().take_while(|end| **end > sent).count();
-        self.taken = self.leaving - left as u64;
+        self.taken = self.sending - left as u64;
     }
 
-    /// The number of the last that the socket has taken.
+    /// Returns the number of the last push that the socket has taken.
     pub(super) fn taken(&self) -> u64 {
         self.taken
     }

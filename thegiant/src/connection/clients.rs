@@ -14,22 +14,22 @@ use tokio::sync::Notify;
 
 use super::{Client, ClientFlag, CloseRequest};
 
-/// The clients of a server, by their numbers.
+/// The clients of a server, by id.
 #[derive(Debug, Default)]
 pub(crate) struct Clients {
     by_id: Mutex<HashMap<u64, Client>>,
     last_id: AtomicU64,
-    /// The last client has gone.
+    /// Notified when the last client has disconnected.
     empty: Notify,
-    /// Bytes of all their buffers.
+    /// Size of all client buffers in bytes.
     memory: AtomicUsize,
 }
 
 impl Clients {
-    /// Lets a client in, if there are less than `most`.
-    pub(crate) fn admit(&self, most: usize, client: impl FnOnce(u64) -> Client) -> Option<Client> {
+    /// Adds a client, if there are fewer than `max_clients`.
+    pub(crate) fn admit(&self, max_clients: usize, client: impl FnOnce(u64) -> Client) -> Option<Client> {
         let mut clients = self.lock();
-        if clients.len() >= most {
+        if clients.len() >= max_clients {
             return None;
         }
         let client = client(self.last_id.fetch_add(1, Relaxed) + 1);
@@ -37,24 +37,24 @@ impl Clients {
         Some(client)
     }
 
-    /// A client has gone.
+    /// Removes a client that has disconnected.
     pub(crate) fn forget(&self, client: &Client) {
         let mut clients = self.lock();
         clients.remove(&client.id());
         if clients.is_empty() {
-            // Ten thousand clients leave room behind that ten do not need.
+            // Free the memory after a peak in the number of clients.
             clients.shrink_to_fit();
             self.empty.notify_waiters();
         }
     }
 
-    /// Asks all clients to finish, and waits until they have.
-    pub(crate) async fn run_batches(&self) {
+    /// Closes all clients gracefully, and waits until all have disconnected.
+    pub(crate) async fn close_all(&self) {
         let mut empty = pin!(self.empty.notified());
-        // From now on it hears of the last one.
+        // Register before the last client can disconnect.
         empty.as_mut().enable();
         let clients = self.all();
-        clients.iter().for_each(|client| client.ask(CloseRequest::Graceful));
+        clients.iter().for_each(|client| client.request_close(CloseRequest::Graceful));
         if !clients.is_empty() {
             empty.await;
         }
@@ -64,29 +64,31 @@ impl Clients {
         self.lock().len()
     }
 
-    /// The clients of this moment.
+    /// Returns all clients.
     pub(crate) fn all(&self) -> Vec<Client> {
         self.lock().values().cloned().collect()
     }
 
-    /// The client of this number.
+    /// Returns the client with this id.
     pub(crate) fn get(&self, id: u64) -> Option<Client> {
         self.lock().get(&id).cloned()
     }
 
-    /// The clients of this moment, in the order in which they came.
-    pub(crate) fn in_order(&self) -> Vec<Client> {
+    /// Returns all clients, sorted by id.
+    pub(crate) fn sorted_by_id(&self) -> Vec<Client> {
         let mut clients = self.all();
         clients.sort_unstable_by_key(Client::id);
         clients
     }
 
-    /// Bytes of all their buffers.
+    /// Returns the size of all client buffers in bytes.
     pub(crate) fn memory(&self) -> usize {
         self.memory.load(Relaxed)
     }
 
-    /// The buffers of a client have changed in size. Returns what all take now.
+    /// Accounts for a change in the buffers of a client.
+    ///
+    /// Returns the new size of all buffers.
     pub(crate) fn account(&self, before: usize, after: usize) -> usize {
         if after >= before {
             self.memory.fetch_add(after - before, Relaxed) + (after - before)
@@ -95,26 +97,28 @@ impl Clients {
         }
     }
 
-    /// Closes the biggest clients until the rest takes at most so many bytes; returns them.
-    pub(crate) fn evict(&self, most: usize) -> Vec<Client> {
-        let (dying, mut living): (Vec<_>, Vec<_>) =
+    /// Closes the clients with the largest buffers until the rest uses at most `max_bytes`.
+    ///
+    /// Returns the closed clients.
+    pub(crate) fn evict(&self, max_bytes: usize) -> Vec<Client> {
+        let (closing, mut open): (Vec<_>, Vec<_>) =
             self.all().into_iter().partition(|client| client.close_request() == CloseRequest::Now);
-        living.retain(|client| !client.is(ClientFlag::NoEvict) && client.memory() > 0);
-        living.sort_by_cached_key(|client| Reverse(client.memory()));
-        let freed: usize = dying.iter().map(Client::memory).sum();
+        open.retain(|client| !client.is(ClientFlag::NoEvict) && client.memory() > 0);
+        open.sort_by_cached_key(|client| Reverse(client.memory()));
+        let freed: usize = closing.iter().map(Client::memory).sum();
         let mut memory = self.memory().saturating_sub(freed);
-        let needed = living.iter().take_while(|client| {
-            let is_needed = memory > most;
+        let needed = open.iter().take_while(|client| {
+            let is_needed = memory > max_bytes;
             memory = memory.saturating_sub(client.memory());
             is_needed
         });
         let evicted: Vec<Client> = needed.cloned().collect();
-        evicted.iter().for_each(|client| client.ask(CloseRequest::Now));
+        evicted.iter().for_each(|client| client.request_close(CloseRequest::Now));
         evicted
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<u64, Client>> {
-        // Nothing panics while it is held.
+        // No code panics while it holds the lock.
         self.by_id.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,18 +1,20 @@
-//! What is looked at once a second: clients that have been something for too long.
+//! Checks all clients once a second for expired timeouts and exceeded limits.
 
 use std::{collections::HashMap, time::Duration};
 
 use super::{Client, ClientFlag, CloseRequest, ServerState};
 use crate::settings::{OutputLimit, Setting};
 
-/// A look at all clients. With no limit that needs it, none is looked at.
+/// The state of the periodic check.
+///
+/// Clients are not checked if no limit needs it.
 #[derive(Debug, Default)]
 pub(crate) struct ClientsCron {
-    /// Since when so much waits for a client that it may not be so for long.
+    /// The time since which each client exceeds its soft output limit, by client id.
     over_soft: HashMap<u64, u32>,
 }
 
-/// The limits of a moment.
+/// The current limits.
 struct ClientLimits {
     timeout: Option<Duration>,
     request_timeout: Option<Duration>,
@@ -22,7 +24,7 @@ struct ClientLimits {
 }
 
 impl ClientsCron {
-    /// Closes clients that are over a limit.
+    /// Closes the clients that exceed a limit.
     pub(crate) fn run(&mut self, server: &ServerState) {
         let limits = ClientLimits::of(server);
         if !limits.is_any(server) {
@@ -40,7 +42,7 @@ impl ClientsCron {
             let soft_age = over_soft.get(&client.id()).map(|since| now - since);
             if let Some(reason) = limits.exceeded(client, now, soft_age) {
                 tracing::info!(id = client.id(), client = %client.addr(), "closed: {reason}");
-                client.ask(CloseRequest::Now);
+                client.request_close(CloseRequest::Now);
             }
         }
         self.over_soft = over_soft;
@@ -56,7 +58,7 @@ impl ClientLimits {
             request_timeout: settings.time(Setting::RequestTimeout),
             auth_timeout: settings.time(Setting::AuthTimeout).filter(|_| needs_password),
             normal: settings.output_limit(Setting::NormalOutputLimit),
-            // The oldest is dropped, and nobody closed.
+            // With `drop-oldest-push`, the oldest pushes are dropped and no client is closed.
             push: if settings.flag(Setting::DropOldestPush) {
                 OutputLimit::NONE
             } else {
@@ -67,7 +69,7 @@ impl ClientLimits {
 
     fn is_any(&self, server: &ServerState) -> bool {
         let times = [self.timeout, self.request_timeout, self.auth_timeout];
-        // What waits for nobody can be over no limit.
+        // Without unsent bytes, no client can exceed an output limit.
         let may_wait = server.clients.memory() > 0 && (self.normal.is_any() || self.push.is_any());
         may_wait || times.iter().any(Option::is_some)
     }
@@ -76,7 +78,7 @@ impl ClientLimits {
         self.normal.is_over_soft(client.output()) || self.push.is_over_soft(client.pushed_len())
     }
 
-    /// Which limit a client is over.
+    /// Returns the limit that a client exceeds, as a reason for the log.
     fn exceeded(&self, client: &Client, now: u32, soft_age: Option<u32>) -> Option<&'static str> {
         // An age counts ticks. It began up to a second before its first one, so the last second may not have passed yet.
         let is_over = |limit: Option<Duration>, age: u32| {
@@ -95,7 +97,7 @@ impl ClientLimits {
         } else if soft_age.is_some_and(|age| u64::from(age) * 1000 > soft_millis) {
             Some("it did not read what waited for it, for too long")
         } else if self.normal.is_over(client.output()) || self.push.is_over(client.pushed_len()) {
-            // It was not before the limit was changed.
+            // The client exceeds a limit that was lowered in the meantime.
             Some("it does not read what waits for it")
         } else {
             None

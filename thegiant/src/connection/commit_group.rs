@@ -1,4 +1,4 @@
-//! What has been answered and waits to be committed.
+//! The replies of an actor with group commit that wait for the next commit.
 
 use std::{
     future::Future,
@@ -22,45 +22,45 @@ use super::{
 };
 use crate::{Error, observe::Counter};
 
-/// What an actor that commits has done since it began to commit for the last time.
+/// The commands that an actor has run since its last commit.
 #[derive(Default)]
 pub(super) struct CommitGroup {
-    /// What must not be sent before it is committed, and how many commands these are.
+    /// Replies that are held back until the next commit, and the number of their commands.
     held: Vec<HeldReply>,
     commands: usize,
-    /// Something may have been changed.
+    /// A command of the group may have changed data.
     is_dirty: bool,
-    /// What is being committed, and how many commands that is.
+    /// Replies that are held back until the commit in progress ends, and the number of their commands.
     committing: Vec<HeldReply>,
     committing_commands: usize,
     phase: Phase,
-    /// There are so many commands that no others are run.
+    /// Stops the actor from running commands while the group is full.
     full: Option<Exclusive>,
-    /// Why what a transaction has done that has yet to go on was taken back.
-    lost_transaction: Option<Error>,
+    /// The error of a commit that rolled back the first part of an unfinished transaction.
+    rolled_back_transaction: Option<Error>,
 }
 
 #[derive(Clone, Copy, Default)]
 enum Phase {
     #[default]
     Idle,
-    /// Others are waited for.
+    /// Waits for more commands.
     Delaying,
-    /// They have been waited for.
+    /// The wait for more commands is over.
     Due,
-    /// A commit is under way, since then.
+    /// A commit is in progress since this time.
     Committing(Instant),
 }
 
-/// What must not be sent yet.
+/// A reply that is held back until the commit.
 enum HeldReply {
-    /// A batch that the actor has answered from that place on.
+    /// A batch, of which the actor has answered the requests behind this checkpoint.
     Batch(Box<Batch>, BatchCheckpoint),
-    /// The reply that the command with this ticket waits for.
+    /// The later reply to the blocked command with this wait id.
     Reply(Client, u32, Box<Batch>),
 }
 
-/// What is to be done with a group.
+/// The next action for a group.
 enum Step {
     Nothing,
     Release(Vec<HeldReply>),
@@ -68,21 +68,21 @@ enum Step {
     Commit,
 }
 
-/// Has the reply that a command waits for belong to the group of the moment at which it comes.
+/// Adds the later reply of a blocked command to the group that is open when the reply arrives.
 pub(crate) struct ReplyHolder {
     queue: Arc<BatchQueue>,
-    /// Whether the command may change something.
+    /// The command may change data.
     may_write: bool,
 }
 
-/// The counters of an actor that commits.
+/// The counters of an actor with group commit.
 #[derive(Debug, Default)]
 pub(crate) struct GroupCommitStats {
     pub(crate) groups: Counter,
     pub(crate) commands: Counter,
     pub(crate) nanoseconds: Counter,
     pub(crate) failures: Counter,
-    /// 1 if the last commit has failed.
+    /// 1 if the last commit failed, else 0.
     pub(crate) has_failed: Counter,
 }
 
@@ -95,24 +95,26 @@ impl GroupCommitStats {
 }
 
 impl ReplyHolder {
-    pub(super) fn keep(self, client: Client, wait_id: u32, reply: Box<Batch>) {
+    pub(super) fn hold(self, client: Client, wait_id: u32, reply: Box<Batch>) {
         self.queue.group(|group, _| {
             group.held.push(HeldReply::Reply(client, wait_id, reply));
             group.commands += 1;
             group.is_dirty |= self.may_write;
         });
-        self.queue.call();
+        self.queue.wake_actor();
     }
 }
 
 impl CommitGroup {
-    /// Whether there is anything in it.
-    pub(super) fn is_any(&self) -> bool {
+    /// Returns whether there is data to commit or a reply to release.
+    pub(super) fn has_work(&self) -> bool {
         self.is_dirty || !self.held.is_empty()
     }
 
-    /// Takes in what an actor has answered from this place on; it is given back if it can be sent at once.
-    fn keep(
+    /// Holds a batch back if the requests since `checkpoint` need a commit.
+    ///
+    /// Otherwise returns it.
+    fn hold(
         &mut self,
         batch: Box<Batch>,
         checkpoint: BatchCheckpoint,
@@ -129,13 +131,13 @@ impl CommitGroup {
         None
     }
 
-    fn step(&mut self, is_held: bool, max: usize, commit_delay: Duration) -> Step {
+    fn step(&mut self, is_exclusive: bool, max: usize, commit_delay: Duration) -> Step {
         let is_full = self.commands >= max;
         match self.phase {
-            // A transaction is to be committed as a whole.
-            _ if is_held => Step::Nothing,
+            // Do not commit half of a transaction.
+            _ if is_exclusive => Step::Nothing,
             Phase::Committing(_) => Step::Nothing,
-            _ if !self.is_any() => Step::Nothing,
+            _ if !self.has_work() => Step::Nothing,
             _ if !self.is_dirty => {
                 self.commands = 0;
                 Step::Release(mem::take(&mut self.held))
@@ -155,8 +157,15 @@ impl CommitGroup {
         }
     }
 
-    /// A commit has ended. Returns what was waiting for that; if it has failed, also what has been done since.
-    fn end(&mut self, is_held: bool, failure: Option<&Error>, counters: &GroupCommitStats) -> Vec<HeldReply> {
+    /// Ends a commit.
+    ///
+    /// Returns the replies that it held back; if it failed, also those of the next group.
+    fn end_commit(
+        &mut self,
+        is_exclusive: bool,
+        failure: Option<&Error>,
+        counters: &GroupCommitStats,
+    ) -> Vec<HeldReply> {
         if let Phase::Committing(since) = self.phase {
             counters.nanoseconds.add(u64::try_from(since.elapsed().as_nanos()).unwrap_or(u64::MAX));
         }
@@ -167,8 +176,8 @@ impl CommitGroup {
             return mem::take(&mut self.committing);
         };
         counters.failures.add(1);
-        if is_held && self.full.is_none() {
-            self.lost_transaction = Some(error.clone());
+        if is_exclusive && self.full.is_none() {
+            self.rolled_back_transaction = Some(error.clone());
         }
         self.take_all()
     }
@@ -222,15 +231,18 @@ impl HeldReply {
     }
 }
 
-/// Lets a batch go. If what it waits for is there by now, its actor goes on with it.
+/// Returns a batch to its connection.
+///
+/// If its awaited reply is there already, the actor continues with the batch.
 fn leave(batch: Box<Batch>, queue: &Arc<BatchQueue>) {
-    if let Some(batch) = batch.leave() {
+    if let Some(batch) = batch.return_to_client() {
         queue.push(batch);
     }
 }
 
-/// Runs all batches that wait for `actor`, and lets go of none before what they did is committed; what
-/// `#[commands(group_commit)]` puts into `Handler<RunBatches>`.
+/// Runs all batches in the queue of `actor`, and holds their replies back until the changes are committed.
+///
+/// `#[commands(group_commit)]` calls this in its `Handler<RunBatches>`.
 pub fn run_batches_in_groups<A: GroupCommit>(
     actor: &mut A,
     mut message: RunBatches,
@@ -242,7 +254,7 @@ pub fn run_batches_in_groups<A: GroupCommit>(
     let Some(queue) = message.take_queue() else { return };
     let mut batches = queue.take();
     if let Some(first) = batches.front_mut()
-        && let Some(error) = queue.group(|group, _| group.lost_transaction.take())
+        && let Some(error) = queue.group(|group, _| group.rolled_back_transaction.take())
         && first.is_transaction()
     {
         first.abort(&error);
@@ -252,12 +264,12 @@ pub fn run_batches_in_groups<A: GroupCommit>(
         run(&mut batch, actor, &queue, context);
         let has_written = batch.has_written_since::<A>(&checkpoint);
         if batch.returns_to(queue.actor_id()) {
-            // What it has done is committed with the rest of it.
+            // The first part of a transaction is committed together with the rest.
             queue.group(|group, _| group.is_dirty |= has_written);
             batch.exclusive = Some(queue.exclusive(batches));
-            return drop(batch.leave());
+            return drop(batch.return_to_client());
         }
-        if let Some(batch) = queue.group(|group, _| group.keep(batch, checkpoint, has_written)) {
+        if let Some(batch) = queue.group(|group, _| group.hold(batch, checkpoint, has_written)) {
             leave(batch, &queue);
         }
         let max = actor.max_group_size();
@@ -274,15 +286,15 @@ pub fn run_batches_in_groups<A: GroupCommit>(
     commit_if_due(actor, &queue, context);
 }
 
-/// Runs what the actor has to answer of a batch. What comes later is kept, too.
+/// Runs the requests for this actor, and holds back later replies too.
 fn run<A: GroupCommit>(batch: &mut Batch, actor: &mut A, queue: &Arc<BatchQueue>, context: &mut Context<A>) {
     loop {
         batch.run(queue.actor_id(), actor, context);
-        if !batch.is_waiting() {
+        if !batch.is_blocked() {
             return;
         }
         batch.hold_reply::<A>(|may_write| ReplyHolder { queue: Arc::clone(queue), may_write });
-        if batch.is_waiting() {
+        if batch.is_blocked() {
             return;
         }
     }
@@ -291,18 +303,18 @@ fn run<A: GroupCommit>(batch: &mut Batch, actor: &mut A, queue: &Arc<BatchQueue>
 fn commit_if_due<A: GroupCommit>(actor: &mut A, queue: &Arc<BatchQueue>, context: &mut Context<A>) {
     loop {
         let (max, commit_delay) = (actor.max_group_size(), actor.commit_delay());
-        match queue.group(|group, is_held| group.step(is_held, max, commit_delay)) {
+        match queue.group(|group, is_exclusive| group.step(is_exclusive, max, commit_delay)) {
             Step::Nothing => return,
             Step::Release(held) => held.into_iter().for_each(|held| held.release(queue)),
             Step::Delay(time) => {
                 let until = (!time.is_zero()).then(|| Box::pin(sleep(time)));
-                context.spawn(CommitDelay { until, seen: 0, guard: Guard(Some(Arc::clone(queue))) });
+                context.spawn(CommitDelay { until, seen: 0, guard: StopGuard(Some(Arc::clone(queue))) });
                 return;
             }
             Step::Commit => match begin_commit(actor, context).0 {
-                CommitResult::Now(result) => end(actor, queue, context, result),
+                CommitResult::Now(result) => end_commit(actor, queue, context, result),
                 CommitResult::Later(ending) => {
-                    context.spawn(PendingCommit { ending, guard: Guard(Some(Arc::clone(queue))) });
+                    context.spawn(PendingCommit { ending, guard: StopGuard(Some(Arc::clone(queue))) });
                     return;
                 }
             },
@@ -315,8 +327,8 @@ fn begin_commit<A: GroupCommit>(actor: &mut A, context: &mut Context<A>) -> Comm
     commit.unwrap_or_else(|_| Commit(CommitResult::Now(Err(Error::INTERNAL))))
 }
 
-/// A commit has ended: lets go of what has waited for that.
-fn end<A: GroupCommit>(
+/// Ends a commit: releases the replies, or rolls the changes back if it failed.
+fn end_commit<A: GroupCommit>(
     actor: &mut A,
     queue: &Arc<BatchQueue>,
     context: &mut Context<A>,
@@ -324,25 +336,25 @@ fn end<A: GroupCommit>(
 ) {
     let failure = result.err();
     let counters = queue.group_commit_stats();
-    let held = queue.group(|group, is_held| group.end(is_held, failure.as_ref(), counters));
+    let held = queue.group(|group, is_exclusive| group.end_commit(is_exclusive, failure.as_ref(), counters));
     log_outcome(queue.group_commit_stats(), failure.as_ref(), held.len());
     match failure {
         None => held.into_iter().for_each(|held| held.release(queue)),
         Some(error) => roll_back(actor, queue, context, held, &error),
     }
-    // The next ones may come, now that there is room for them.
+    // The group has room again, so the actor may run commands.
     drop(queue.group(|group, _| group.full.take()));
 }
 
-/// The operator is told of the first failure of many, and of its end.
+/// Logs the first of consecutive failures, and their end.
 fn log_outcome(counters: &GroupCommitStats, failure: Option<&Error>, held: usize) {
     let had_failed = counters.has_failed.get() == 1;
     counters.has_failed.set(u64::from(failure.is_some()));
     match failure {
         Some(error) if !had_failed => {
-            tracing::error!(%error, held, "nothing can be group_commit_stats: writes are refused")
+            tracing::error!(%error, held, "group commit failed; writes are refused")
         }
-        None if had_failed => tracing::warn!("what is written is group_commit_stats checkpoint"),
+        None if had_failed => tracing::warn!("group commit works again"),
         _ => {}
     }
 }
@@ -356,9 +368,7 @@ fn roll_back<A: GroupCommit>(
     error: &Error,
 ) {
     if catch_unwind(AssertUnwindSafe(|| actor.rollback(error, context))).is_err() {
-        tracing::error!(
-            "an actor has panicked when it was to take back what could not be group_commit_stats: it is stopped"
-        );
+        tracing::error!("an actor panicked in its rollback and is stopped");
         context.stop();
     }
     for held in held {
@@ -370,10 +380,10 @@ fn roll_back<A: GroupCommit>(
     }
 }
 
-/// Answers with an error if the actor stops before it has committed.
-struct Guard(Option<Arc<BatchQueue>>);
+/// Answers the held replies with an error if the actor stops before the commit.
+struct StopGuard(Option<Arc<BatchQueue>>);
 
-impl Drop for Guard {
+impl Drop for StopGuard {
     fn drop(&mut self) {
         if let Some(queue) = self.0.take() {
             abandon(&queue);
@@ -381,20 +391,20 @@ impl Drop for Guard {
     }
 }
 
-/// The actor has stopped: nothing of it is going to be committed.
+/// Answers all held replies with an error, because the actor has stopped.
 pub(super) fn abandon(queue: &Arc<BatchQueue>) {
     let (held, full) = queue.group(|group, _| (group.take_all(), group.full.take()));
     held.into_iter().for_each(|held| held.refuse(queue, &STOPPED));
     drop(full);
 }
 
-/// Until others have been waited for.
+/// Waits for more commands before a commit.
 struct CommitDelay {
-    /// As long as this; if it is not said how long, as long as a turn of the event loop brings more.
+    /// The commit delay. Without one, the wait ends when a turn of the event loop brings no more commands.
     until: Option<Pin<Box<Sleep>>>,
-    /// Commands that there were a turn ago.
+    /// Number of commands in the group one turn ago.
     seen: usize,
-    guard: Guard,
+    guard: StopGuard,
 }
 
 impl<A: GroupCommit> ActorFuture<A> for CommitDelay {
@@ -411,7 +421,7 @@ impl<A: GroupCommit> ActorFuture<A> for CommitDelay {
         } else if let Some(queue) = &self.guard.0 {
             let commands = queue.group(|group, _| group.commands);
             if mem::replace(&mut self.seen, commands) != commands {
-                // Sockets are looked at before this is polled again.
+                // The runtime polls the sockets before it polls this future again.
                 let _ = pin!(yield_now()).poll(cx);
                 return Poll::Pending;
             }
@@ -428,10 +438,10 @@ impl<A: GroupCommit> ActorFuture<A> for CommitDelay {
     }
 }
 
-/// Until a commit has ended.
+/// Waits for the end of a commit.
 struct PendingCommit {
     ending: ResponseFuture<Result<(), Error>>,
-    guard: Guard,
+    guard: StopGuard,
 }
 
 impl<A: GroupCommit> ActorFuture<A> for PendingCommit {
@@ -446,7 +456,7 @@ impl<A: GroupCommit> ActorFuture<A> for PendingCommit {
         let ending = catch_unwind(AssertUnwindSafe(|| self.ending.as_mut().poll(cx)));
         let result = ready!(ending.unwrap_or(Poll::Ready(Err(Error::INTERNAL))));
         if let Some(queue) = self.guard.0.take() {
-            end(actor, &queue, context, result);
+            end_commit(actor, &queue, context, result);
             commit_if_due(actor, &queue, context);
         }
         Poll::Ready(())

@@ -1,25 +1,25 @@
-//! Who wants to know when clients come and leave.
+//! Messages to actors when clients connect and disconnect.
 
 use actix::{Message, Recipient};
 
 use super::Client;
 
-/// A client has connected: a message to those that [`App::connected`](crate::App::connected) names.
+/// A client has connected. [`App::connected`](crate::App::connected) names the receivers of this message.
 ///
-/// It has not said who it is yet, if a password is asked for. Its first requests may be run before this message
-/// arrives.
+/// The client may not have authenticated yet. Its first requests may run before this message arrives.
 #[derive(Clone, Debug, Message)]
 #[rtype(result = "()")]
 pub struct Connected(pub Client);
 
-/// A client has gone: a message to those that [`App::disconnected`](crate::App::disconnected) names.
+/// A client has disconnected. [`App::disconnected`](crate::App::disconnected) names the receivers of this
+/// message.
 ///
-/// It arrives after all requests that the client had sent to the same actor.
+/// It arrives after all requests that the client has sent to the same actor.
 #[derive(Clone, Debug, Message)]
 #[rtype(result = "()")]
 pub struct Disconnected(pub Client);
 
-/// The actors that are told.
+/// The actors that receive the messages.
 #[derive(Default)]
 pub(crate) struct ConnectionEvents {
     pub(crate) connected: Vec<Recipient<Connected>>,
@@ -27,11 +27,11 @@ pub(crate) struct ConnectionEvents {
 }
 
 impl ConnectionEvents {
-    pub(crate) fn tell_connected(&self, client: &Client) {
+    pub(crate) fn send_connected(&self, client: &Client) {
         self.connected.iter().for_each(|actor| actor.do_send(Connected(client.clone())));
     }
 
-    pub(crate) fn tell_disconnected(&self, client: &Client) {
+    pub(crate) fn send_disconnected(&self, client: &Client) {
         self.disconnected.iter().for_each(|actor| actor.do_send(Disconnected(client.clone())));
     }
 }

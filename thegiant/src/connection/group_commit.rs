@@ -1,4 +1,4 @@
-//! What an actor says of how it commits.
+//! The interface of group commit.
 
 use std::{fmt, future::Future, time::Duration};
 
@@ -6,14 +6,15 @@ use actix::{Actor, Context, ResponseFuture};
 
 use crate::{Error, command::Commands};
 
-/// An actor whose replies wait until what they say holds: a store whose clients get an `OK` only for what is on disk.
+/// An actor with group commit: its replies are held back until the data they acknowledge is on disk.
 ///
-/// What `#[commands(group_commit)]` asks for. Whatever requests of whichever clients the actor finds when it has its turn, it
-/// runs. When the next turn brings no more, [`group_commit`](Self::commit) is called, once for this **group** of commands, and
-/// when it has succeeded the replies leave. So 50 clients that write at the same time share one write to the disk. Nobody else waits: not the
-/// clients of other actors, and no client for anything that comes after its own command.
+/// `#[commands(group_commit)]` requires this trait. The actor runs all requests in its queue, of all clients.
+/// When a turn of the event loop brings no more, [`commit`](Self::commit) is called once for this **group**
+/// of commands. After it has succeeded, the replies are sent. So 50 clients that write at the same time share
+/// one write to the disk. A client waits only for the group of its own command, and clients of other actors do
+/// not wait.
 ///
-/// A log of all values, and the values in memory, is a store that survives the loss of power:
+/// This store keeps its values in memory and in a log, and survives a power failure:
 ///
 /// ```
 /// use std::{collections::HashMap, fs::File, io::{self, BufRead, BufReader, Write}};
@@ -29,7 +30,7 @@ use crate::{Error, command::Commands};
 ///         Ok(store)
 ///     }
 ///
-///     /// Of a line that was being written when the power went, the end is missing: it was promised to nobody.
+///     /// A last line without an end was never acknowledged, so it is cut off.
 ///     fn read_back(&mut self) -> io::Result<()> {
 ///         let mut lines = BufReader::new(&self.log);
 ///         let mut line = String::new();
@@ -53,7 +54,7 @@ use crate::{Error, command::Commands};
 ///     /// Sets the value of a key.
 ///     #[command("SET", write)]
 ///     fn set(&mut self, key: Key<&str>, value: &str) {
-///         // A real store would not take keys with spaces.
+///         // A real store would refuse keys with spaces.
 ///         self.unwritten.extend_from_slice(format!("{} {value}\n", *key).as_bytes());
 ///         self.values.insert(key.to_string(), value.to_owned());
 ///     }
@@ -78,72 +79,82 @@ use crate::{Error, command::Commands};
 ///     fn rollback(&mut self, _: &Error, context: &mut Context<Self>) {
 ///         self.unwritten.clear();
 ///         if self.log.set_len(self.committed).and_then(|()| self.read_back()).is_err() {
-///             context.stop(); // What it would say from now on could not be trusted.
+///             context.stop(); // Its values are no longer those on disk.
 ///         }
 ///     }
 /// }
 /// ```
 ///
-/// # Which commands are waited for
-/// All but those with the flag `readonly` are held to have changed something. Of a group without any, nothing is committed,
-/// and its replies leave at once. A read whose group has something to be committed waits with the others: what it has seen
-/// may not hold yet.
+/// # Which replies are held back
 ///
-/// A [`Responder`](crate::Responder) of such an actor, and a future that one of its methods has returned, may answer at any
-/// time: the answer belongs to the group of that moment. What is [pushed](crate::Client::push) is not held back.
+/// Every command without the flag `readonly` counts as a write. A group without a write needs no commit, and
+/// its replies are sent at once. In a group with a write, the replies to reads are held back too, since a
+/// read may have returned data that is not on disk yet.
+///
+/// A [`Responder`](crate::Responder), or a future that a method has returned, may reply at any time. Its
+/// reply belongs to the group that is open at that moment. A [push](crate::Client::push) is not held back.
 ///
 /// # Off the event loop
-/// A [`Commit::later`] lets the actor go on meanwhile. What it runs then makes the next group, which is committed
-/// after this one; there is never more than one commit under way. A group is given no more commands than
-/// [`max_group_size`](Self::max_group_size): what exceeds it waits in front of the actor.
+/// With [`Commit::later`], the actor runs more commands during the commit. They form the next group, which is
+/// committed after this one. At most one commit is in progress. When a group has
+/// [`max_group_size`](Self::max_group_size) commands, further requests wait in the queue of the actor.
 ///
 /// # Errors
-/// When it fails, the actor is to [take back](Self::rollback) what was not committed, this group and the one that has
-/// been run since. Then every command of these that may have changed something is answered with the error; what has only
-/// read is run again, so that its reply is true; of a transaction, nothing has been run. A commit that panics has
-/// failed.
+/// After a failed commit the actor must [roll back](Self::rollback) all uncommitted changes: those of this
+/// group and of the next one. Then every write of both groups is answered with the error. Reads run again, so
+/// that their replies are correct. Transactions are answered with `EXECABORT`. A panic in `commit` counts as
+/// a failure.
 ///
 /// # Counters
-/// `INFO persistence` tells `committed_groups`, `committed_commands`, `committed_commands_per_group`, `commit_usec` (how long
-/// commits have taken, in microseconds, with the time in which the actor has done something else), `commit_failures` and
-/// `last_commit_status` (`ok` or `err`).
+/// `INFO persistence` shows `committed_groups`, `committed_commands`, `committed_commands_per_group`,
+/// `commit_usec`, `commit_failures` and `last_commit_status` (`ok` or `err`). `commit_usec` is the total time
+/// of all commits in microseconds, including the time in which the actor ran other commands.
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` does not say how it uses_group_commit",
+    message = "`{Self}` does not implement `GroupCommit`",
     label = "`#[commands(group_commit)]` needs `impl GroupCommit for {Self}`",
-    note = "an actor in a `SyncArbiter` cannot commit: start it on an `Arbiter` of its own instead"
+    note = "an actor in a `SyncArbiter` cannot use group commit: start it on its own `Arbiter` instead"
 )]
 pub trait GroupCommit: Actor<Context = Context<Self>> + Commands<CommandContext = Context<Self>> {
-    /// Whether there is anything to commit: `false` for an actor that is generic over where it keeps things, and keeps
-    /// them in memory. That costs what it would without `#[commands(group_commit)]`.
+    /// Whether the actor uses group commit (default `true`).
+    ///
+    /// A generic actor sets `false` for a storage that is only in memory. It then has no cost of group
+    /// commit.
     const USES_GROUP_COMMIT: bool = true;
 
-    /// Makes what has been done since the last time hold: writes it to the disk, commits it.
+    /// Makes all changes since the last commit durable, for example by a write to the disk.
+    ///
+    /// [`max_group_size`](Self::max_group_size) and [`commit_delay`](Self::commit_delay) determine when it is
+    /// called.
     ///
     /// Its own [`max_group_size`](Self::max_group_size) and [`commit_delay`](Self::commit_delay) say when.
     fn commit(&mut self, context: &mut Context<Self>) -> Commit;
 
-    /// A commit has failed: goes back to what was committed last.
+    /// Discards all changes since the last successful commit, after a commit has failed.
     ///
-    /// An actor that cannot go back should stop, or end the program, rather than answer what may not be so.
+    /// An actor that cannot do this should stop, or end the program, so that it does not reply with wrong
+    /// data.
     fn rollback(&mut self, error: &Error, context: &mut Context<Self>);
 
-    /// A group with so many commands is committed before others are run; the requests that came with the last one
-    /// belong to it as well. 10,000, unless it is said otherwise.
+    /// Returns the number of commands after which a group is committed (default 10,000).
+    ///
+    /// Requests of the batch that reaches the limit belong to the group as well.
     fn max_group_size(&self) -> usize {
         10_000
     }
 
-    /// How long a group that has something to be committed waits for more. Unless it is said otherwise, that is as long as
-    /// each turn of the event loop brings more: some microseconds, and never longer than there are clients that do not wait.
+    /// Returns how long a group with a write waits for more commands (default zero).
     ///
-    /// To wait longer is for disks whose writes are few and dear, since every writer waits for as long. A
-    /// millisecond is the least.
+    /// With zero, a group waits as long as each turn of the event loop brings more commands: some
+    /// microseconds.
+    ///
+    /// A longer delay suits disks with few and slow writes, since every writer waits that long. The shortest
+    /// delay is a millisecond.
     fn commit_delay(&self) -> Duration {
         Duration::ZERO
     }
 }
 
-/// How a commit ends: now or later.
+/// The outcome of a commit: a result, or a future.
 pub struct Commit(pub(super) CommitResult);
 
 pub(super) enum CommitResult {
@@ -152,7 +163,7 @@ pub(super) enum CommitResult {
 }
 
 impl Commit {
-    /// A commit that takes its time, on a thread for blocking work for example.
+    /// Creates a commit that ends later, for example on a thread for blocking work.
     ///
     /// ```
     /// use std::{fs::File, sync::Arc};

@@ -1,4 +1,4 @@
-//! The actor per client: reads requests, has them run, writes the replies.
+//! Everything between the socket and the actors: connections, batches, clients and group commit.
 
 mod actor;
 mod address;
@@ -20,13 +20,13 @@ mod state;
 mod stream;
 mod transaction;
 
-pub(crate) use actor::{Connection, with_scratch};
+pub(crate) use actor::{Connection, with_read_buffer};
 pub use address::Address;
 pub(crate) use batch::{ActorId, Batch, CommandRef, NOT_ALLOWED, Queue, Transaction};
 pub(crate) use batch_queue::{BatchQueue, STOPPED};
 pub use batch_queue::{Consumers, RunBatches, run_batches};
 pub use client::Client;
-pub(crate) use client::{ClientFlag, CloseRequest, Ends};
+pub(crate) use client::{ClientFlag, CloseRequest, Endpoints};
 pub(crate) use clients::Clients;
 pub(crate) use clients_cron::ClientsCron;
 pub(crate) use commit_group::GroupCommitStats;

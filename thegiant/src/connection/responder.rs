@@ -1,4 +1,4 @@
-//! Replies that come later.
+//! Replies that are sent later.
 
 use std::{
     fmt,
@@ -16,10 +16,10 @@ use crate::{
     resp::Encoder,
 };
 
-/// The reply to a command, to be given later and from anywhere.
+/// A handle that sends the reply to a command later, from any thread.
 ///
-/// A `#[command]` method that has a parameter of this type returns nothing. It keeps the responder, gives it away or
-/// answers at once; the client waits until then, and nobody else does.
+/// A `#[command]` method with a parameter of this type returns nothing. It keeps the responder, passes it on,
+/// or replies at once. The client is blocked until the reply arrives; other clients are not affected.
 ///
 /// ```
 /// use std::collections::VecDeque;
@@ -37,7 +37,7 @@ use crate::{
 ///
 /// #[commands]
 /// impl Counter {
-///     /// Takes a ticket, as soon as there is one.
+///     /// Takes a ticket, and waits until there is one.
 ///     #[command("TAKE", write, blocking)]
 ///     fn take(&mut self, responder: Responder<u64>) {
 ///         match self.tickets.pop_front() {
@@ -46,13 +46,13 @@ use crate::{
 ///         }
 ///     }
 ///
-///     /// Puts in a ticket.
+///     /// Adds a ticket.
 ///     #[command("PUT", write)]
 ///     fn put(&mut self, mut ticket: u64) {
 ///         while let Some(first) = self.waiting.pop_front() {
 ///             match first.send(ticket) {
 ///                 Ok(()) => return,
-///                 // That client has gone: the next one gets it.
+///                 // That client has disconnected: the next one gets the ticket.
 ///                 Err(undelivered) => ticket = undelivered,
 ///             }
 ///         }
@@ -61,17 +61,17 @@ use crate::{
 /// }
 /// ```
 ///
-/// What ends the waiting otherwise:
+/// The wait also ends when:
 ///
-/// - The client leaves. That is noticed at once, unless the client has sent more than 64 KiB of requests behind the one
-///   that waits.
-/// - The time is over: that of [`timeout`](Self::timeout), or of `#[command(…, timeout = …)]`, or of
+/// - The client disconnects. The server notices this at once, unless the client has sent more than 64 KiB of
+///   requests behind the blocked one.
+/// - A timeout expires: [`timeout`](Self::timeout), `#[command(…, timeout = …)]`, or
 ///   [`Server::reply_timeout`](crate::Server::reply_timeout).
-/// - An operator says `CLIENT UNBLOCK`, or stops the server: `-UNBLOCKED …`.
-/// - The responder is dropped, which answers an error.
+/// - An operator sends `CLIENT UNBLOCK` or stops the server. The client gets `-UNBLOCKED …`.
+/// - The responder is dropped. The client gets an error.
 ///
-/// From then on the responder is [closed](Self::is_closed).
-#[must_use = "a responder that is dropped answers an error"]
+/// After that, the responder is [closed](Self::is_closed).
+#[must_use = "a dropped responder replies with an error"]
 pub struct Responder<T> {
     client: Client,
     wait_id: u32,
@@ -79,7 +79,7 @@ pub struct Responder<T> {
 }
 
 impl<T> Responder<T> {
-    /// Has the reply to `call` come later.
+    /// Defers the reply to `call`.
     pub(crate) fn new(call: &Call<'_>, out: &mut Encoder) -> Self {
         out.defer();
         let client = call.client().clone();
@@ -87,19 +87,21 @@ impl<T> Responder<T> {
         Responder { client, wait_id, value: PhantomData }
     }
 
-    /// Who waits.
+    /// Returns the client that waits for the reply.
     pub fn client(&self) -> &Client {
         &self.client
     }
 
-    /// Whether nobody waits any more. What is sent then comes back.
+    /// Returns whether the client no longer waits for the reply.
+    ///
+    /// [`send`](Self::send) then returns its value.
     pub fn is_closed(&self) -> bool {
         !self.client.is_waiting(self.wait_id)
     }
 
-    /// PendingPushes until nobody waits any more: for work that is of no use then.
+    /// Returns a future that is ready when the client no longer waits, to stop work that has become useless.
     ///
-    /// One of a responder's futures is woken: the one that was polled last.
+    /// Only the last polled future of a responder is woken.
     pub fn closed(&self) -> impl Future<Output = ()> {
         poll_fn(|cx| self.poll_closed(cx))
     }
@@ -108,37 +110,39 @@ impl<T> Responder<T> {
         self.client.poll_answered(self.wait_id, cx)
     }
 
-    /// An error instead of a value. Nothing happens if nobody waits any more.
+    /// Replies with an error. It does nothing if the client no longer waits.
     pub fn fail(self, error: impl Into<Error>) {
         let error = error.into();
         self.answer(|out| out.error(&error));
     }
 
-    /// `false` if nobody waits.
+    /// Sends a reply. Returns `false` if the client does not wait.
     fn answer(&self, write: impl FnOnce(&mut Encoder)) -> bool {
         self.client.answer(self.wait_id, self.client.reply(write))
     }
 }
 
 impl<T: IntoReply> Responder<T> {
-    /// Answers.
+    /// Sends the reply.
     ///
     /// # Errors
-    /// The value, if nobody waits for it any more. There is no error if the client leaves between this
-    /// and the moment at which it has read the reply, which nobody can know.
+    /// Returns the value if the client no longer waits. `Ok` does not mean that the client has received the
+    /// reply: it may disconnect before it has read it.
     pub fn send(self, value: T) -> Result<(), T> {
         if self.is_closed() {
             return Err(value);
         }
-        // If it ends at this very moment, on another thread, that is as if it had ended a moment later.
+        // If the wait ends on another thread now, the effect is as if it had ended after the reply.
         self.answer(|out| value.into_reply(out));
         Ok(())
     }
 
-    /// Has `reply` be the answer if there is none after this time. Then this responder is closed.
+    /// Sets a timeout.
     ///
-    /// It takes the place of any other limit that there is to the time. `CLIENT UNBLOCK` answers this, too,
-    /// or null if there is none.
+    /// If there is no other reply by then, the client gets `reply`, and the responder is closed.
+    ///
+    /// It replaces every other timeout of the command. `CLIENT UNBLOCK … TIMEOUT` also sends `reply`; without
+    /// a timeout here, it sends null.
     pub fn timeout(self, after: Duration, reply: T) -> Self {
         let mut out = Encoder::new(self.client.protocol());
         reply.into_reply(&mut out);
@@ -156,12 +160,12 @@ impl<T> Drop for Responder<T> {
     }
 }
 
-/// What a `#[command]` method with a responder is given.
+/// Creates the responder for a `#[command]` method. Generated code calls this.
 pub fn responder<T>(call: &Call<'_>, out: &mut Encoder) -> Responder<T> {
     Responder::new(call, out)
 }
 
-const DROPPED: Error = Error::from_static("ERR the command was given up unanswered");
+const DROPPED: Error = Error::from_static("ERR the command was dropped without a reply");
 
 impl<T> fmt::Debug for Responder<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

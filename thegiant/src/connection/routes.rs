@@ -1,4 +1,4 @@
-//! Who answers which command.
+//! The map from commands to the actors that run them.
 
 use std::{fmt, sync::Arc};
 
@@ -11,25 +11,25 @@ use super::{
 };
 use crate::command::{Call, CommandTable, Resolved, RowId, Spec};
 
-/// A number that tells the commands of a server apart.
+/// Identifies a command of a server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct CommandId(pub(crate) u16);
 
-/// The commands of an application, and who answers them.
+/// The commands of an application, and the actors that run them.
 #[derive(Default)]
 pub(crate) struct Routes {
     table: CommandTable<CommandRef>,
-    /// By their numbers.
+    /// Indexed by [`CommandId`].
     commands: Vec<&'static Spec>,
     actors: Vec<Arc<BatchQueue>>,
     fallback: Option<CommandRef>,
 }
 
 impl Routes {
-    /// Adds an actor, or a pool of them, to be the target of commands.
+    /// Adds an actor, or a pool of actors.
     ///
     /// # Panics
-    /// If there are more actors than numbers for them.
+    /// If there are more than 65,534 actors.
     #[track_caller]
     pub(crate) fn add_actor(
         &mut self,
@@ -39,7 +39,7 @@ impl Routes {
     ) -> ActorId {
         let next = u16::try_from(self.actors.len()).map(ActorId);
         let Some(actor_id) = next.ok().filter(|actor_id| *actor_id != ActorId::CONNECTION) else {
-            panic!("more than 65,534 actors are mounted");
+            panic!("cannot mount more than 65,534 actors");
         };
         self.actors.push(BatchQueue::new(actor_id, is_pool, uses_group_commit, actor));
         actor_id
@@ -48,10 +48,10 @@ impl Routes {
     /// Adds a command.
     ///
     /// # Errors
-    /// The name that is in use already.
+    /// Returns the name if it is in use already.
     ///
     /// # Panics
-    /// If there are more commands than numbers for them.
+    /// If there are more than 65,536 commands.
     #[track_caller]
     pub(crate) fn add_command(
         &mut self,
@@ -63,7 +63,7 @@ impl Routes {
         self.table.insert(spec, target)
     }
 
-    /// What answers commands that no row names.
+    /// Sets the command that answers requests with unknown names.
     #[track_caller]
     pub(crate) fn set_fallback(&mut self, spec: &'static Spec, actor_id: ActorId, row: RowId) {
         self.fallback = Some(self.number(spec, actor_id, row));
@@ -72,33 +72,33 @@ impl Routes {
     #[track_caller]
     fn number(&mut self, spec: &'static Spec, actor_id: ActorId, row: RowId) -> CommandRef {
         let Ok(number) = u16::try_from(self.commands.len()) else {
-            panic!("more than 65,536 commands are mounted");
+            panic!("cannot mount more than 65,536 commands");
         };
         self.commands.push(spec);
         CommandRef { actor_id, row, command: CommandId(number) }
     }
 
-    /// Whether a command or subcommand has this name.
+    /// Returns whether a command or subcommand has this name.
     pub(crate) fn has(&self, name: &str) -> bool {
         self.table.has(name)
     }
 
-    /// The commands by their numbers.
+    /// Returns all commands, indexed by [`CommandId`].
     pub(crate) fn commands(&self) -> &[&'static Spec] {
         &self.commands
     }
 
-    /// The command of this number.
+    /// Returns the command with this id.
     pub(crate) fn command(&self, id: CommandId) -> &'static Spec {
         self.commands[usize::from(id.0)]
     }
 
-    /// The commands by name.
+    /// Returns the table of the commands by name.
     pub(crate) fn table(&self) -> &CommandTable<CommandRef> {
         &self.table
     }
 
-    /// Who answers a request.
+    /// Finds the command of a request.
     pub(crate) fn resolve(&self, call: &Call<'_>) -> Resolved<CommandRef> {
         match (self.table.resolve(call), self.fallback) {
             (Resolved::Unknown | Resolved::UnknownSubcommand(_), Some(fallback)) => {
@@ -108,7 +108,7 @@ impl Routes {
         }
     }
 
-    /// The counters of the actors that commit.
+    /// Returns the counters of the actors that use group commit.
     pub(crate) fn group_commit_stats(&self) -> impl Iterator<Item = &GroupCommitStats> {
         self.actors.iter().filter(|queue| queue.uses_group_commit()).map(|queue| queue.group_commit_stats())
     }

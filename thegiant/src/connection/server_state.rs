@@ -1,4 +1,4 @@
-//! What the connections of a server have in common.
+//! The state that all connections of a server share.
 
 use std::{
     fmt,
@@ -13,7 +13,9 @@ use actix_rt::time::Instant;
 use bytes::Bytes;
 use tokio::sync::mpsc;
 
-use super::{Address, Client, ClientFlag, Clients, CloseRequest, ConnectionEvents, Ends, routes::Routes};
+use super::{
+    Address, Client, ClientFlag, Clients, CloseRequest, ConnectionEvents, Endpoints, routes::Routes,
+};
 use crate::{
     Call, Keyspace, PubSub,
     app::AppConfig,
@@ -24,7 +26,9 @@ use crate::{
     settings::{OutputLimit, Setting, Settings},
 };
 
-/// Who is attacked by every page of a browser is warned this often.
+/// Minimum time between two warnings of a cross-protocol attack.
+///
+/// A browser may attack with every page it loads.
 const WARNING_INTERVAL: Duration = Duration::from_secs(60);
 
 /// The routes, the settings, the clients and the counters of a server.
@@ -35,11 +39,11 @@ pub(crate) struct ServerState {
     pub(crate) connection_events: ConnectionEvents,
     pub(crate) pubsub: PubSub,
     pub(crate) keyspace: Keyspace,
-    /// What clients have to know, if anything.
+    /// The password of the clients, if any.
     pub(crate) password: Option<Box<[u8]>>,
-    /// `SHUTDOWN` is allowed: it sends this.
+    /// Stops the server, if `SHUTDOWN` is allowed.
     pub(crate) stop: Option<mpsc::UnboundedSender<()>>,
-    /// Where the server listens.
+    /// The addresses of the listeners.
     pub(crate) addresses: Vec<Address>,
     pub(crate) clients: Clients,
     pub(crate) stats: Stats,
@@ -48,21 +52,21 @@ pub(crate) struct ServerState {
     monitors: Monitors,
     pause: Mutex<Option<Pause>>,
     started: Instant,
-    /// Seconds since then, told once a second.
+    /// Seconds since `started`, updated once a second.
     now: AtomicU32,
-    /// When it was last warned of a cross-protocol attack.
+    /// The time of the last warning of a cross-protocol attack.
     last_warning: Mutex<Option<Instant>>,
 }
 
-/// Clients wait (`CLIENT PAUSE`).
+/// A pause of all clients (`CLIENT PAUSE`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Pause {
     pub(crate) until: Instant,
-    /// Only those that want to write.
+    /// Only commands that write wait.
     pub(crate) writes_only: bool,
 }
 
-/// What a server is made of, beside its application.
+/// The configuration of a server, without its application.
 #[derive(Debug, Default)]
 pub(crate) struct ServerConfig {
     pub(crate) settings: Settings,
@@ -72,9 +76,9 @@ pub(crate) struct ServerConfig {
 }
 
 impl ServerState {
-    pub(crate) fn new(app: AppConfig, parts: ServerConfig) -> Self {
+    pub(crate) fn new(app: AppConfig, config: ServerConfig) -> Self {
         let AppConfig { routes, info, connection_events, keyspace } = app;
-        let ServerConfig { settings, password, stop, addresses } = parts;
+        let ServerConfig { settings, password, stop, addresses } = config;
         let server = ServerState {
             stats: Stats::new(routes.commands()),
             routes,
@@ -99,24 +103,24 @@ impl ServerState {
         server
     }
 
-    /// How long the server has been there.
+    /// Returns the time since the start of the server.
     pub(crate) fn uptime(&self) -> Duration {
         self.started.elapsed()
     }
 
-    /// The same, in seconds, as it was told last.
+    /// Returns the time since the start in seconds, with a resolution of one second.
     pub(crate) fn now(&self) -> u32 {
         self.now.load(Relaxed)
     }
 
-    /// Tells the time, once a second.
+    /// Updates the clock. It is called once a second.
     pub(crate) fn tick(&self) {
         self.now.store(u32::try_from(self.uptime().as_secs()).unwrap_or(u32::MAX - 1), Relaxed);
         self.stats.tick();
     }
 
-    /// Commands are timed while somebody wants to know, and clients have the memory that they may have
-    /// now. What else is limited is looked at when something comes or goes, or once a second.
+    /// Applies the settings that do not take effect by themselves: the hooks, keyspace events, and the memory
+    /// limit of all clients.
     pub(crate) fn settings_changed(&self) {
         let is_timed = self.settings.flag(Setting::LatencyTracking)
             || self.settings.signed(Setting::SlowlogLogSlowerThan) >= 0;
@@ -125,23 +129,29 @@ impl ServerState {
         self.limit_memory(self.clients.memory());
     }
 
-    /// Lets a client in, unless there are as many as there may be.
-    pub(crate) fn admit(self: &Arc<Self>, ends: Ends) -> Option<Client> {
-        let client = |id| Client::new(id, ends, self.now(), Arc::downgrade(self));
+    /// Registers a client, unless the maximum number of clients is reached.
+    pub(crate) fn admit(self: &Arc<Self>, endpoints: Endpoints) -> Option<Client> {
+        let client = |id| Client::new(id, endpoints, self.now(), Arc::downgrade(self));
         let client = self.clients.admit(self.settings.size(Setting::MaxClients), client)?;
-        self.connection_events.tell_connected(&client);
+        self.connection_events.send_connected(&client);
         Some(client)
     }
 
-    /// Sends a client something that is no reply; returns its number. A client for which too much
-    /// waits already is closed, or loses the oldest of it.
+    /// Sends a push to a client.
+    ///
+    /// Returns its number, or `None` if the client has disconnected.
+    ///
+    /// If the pushes exceed the output limit, the client is closed or loses the oldest ones.
     pub(crate) fn push(&self, client: &Client, piece: Bytes) -> Option<u64> {
         self.account(0, piece.len());
         self.push_accounted(client, piece)
     }
 
-    /// Sends each of these clients a piece of so many bytes; returns how many were there. What they take is counted
-    /// once for all.
+    /// Sends each client a push of `len` bytes.
+    ///
+    /// Returns the number of clients that were connected.
+    ///
+    /// The memory is accounted for once for all pushes.
     pub(crate) fn push_to_all(
         &self,
         clients: &[Client],
@@ -155,35 +165,35 @@ impl ServerState {
             .count()
     }
 
-    /// Sends what has been counted already.
+    /// Sends a push that has been accounted for.
     fn push_accounted(&self, client: &Client, piece: Bytes) -> Option<u64> {
         let len = piece.len();
-        let Some(waits) = client.push_piece(piece) else {
+        let Some(pending) = client.push_piece(piece) else {
             self.account(len, 0);
             return None;
         };
         let limit = self.settings.output_limit(Setting::PushOutputLimit);
-        if limit.is_over(waits.len) {
-            self.relieve(client, waits.len, limit);
+        if limit.is_over(pending.len) {
+            self.handle_slow_consumer(client, pending.len, limit);
         }
-        Some(waits.number)
+        Some(pending.number)
     }
 
     #[cold]
-    fn relieve(&self, client: &Client, waiting: usize, limit: OutputLimit) {
+    fn handle_slow_consumer(&self, client: &Client, waiting: usize, limit: OutputLimit) {
         if self.settings.flag(Setting::DropOldestPush) {
             let dropped = client.drop_oldest(usize::try_from(limit.hard).unwrap_or(usize::MAX));
             self.account(dropped, 0);
         } else if client.close_request() != CloseRequest::Now {
             tracing::warn!(
                 id = client.id(), client = %client.addr(), waiting,
-                "closed: it does not read what is pushed"
+                "closed: the output buffer limit for pushes was exceeded"
             );
-            client.ask(CloseRequest::Now);
+            client.request_close(CloseRequest::Now);
         }
     }
 
-    /// The buffers of a client have changed in size.
+    /// Accounts for a change in the buffers of a client.
     pub(crate) fn account(&self, before: usize, after: usize) {
         let memory = self.clients.account(before, after);
         if after > before {
@@ -191,49 +201,49 @@ impl ServerState {
         }
     }
 
-    /// If the buffers of all clients take too much, the biggest clients are closed.
+    /// Closes the clients with the largest buffers if all buffers together exceed `maxmemory-clients`.
     fn limit_memory(&self, memory: usize) {
-        let most = self.settings.size(Setting::MaxMemoryClients);
-        if most == 0 || memory <= most {
+        let max_bytes = self.settings.size(Setting::MaxMemoryClients);
+        if max_bytes == 0 || memory <= max_bytes {
             return;
         }
-        for client in self.clients.evict(most) {
+        for client in self.clients.evict(max_bytes) {
             self.stats.evicted.fetch_add(1, Relaxed);
-            let held = client.memory();
+            let memory = client.memory();
             tracing::warn!(
-                id = client.id(), client = %client.addr(), held,
-                "closed: all clients take too much memory"
+                id = client.id(), client = %client.addr(), memory,
+                "closed: the memory limit of all clients was exceeded"
             );
         }
     }
 
-    /// Shows this client all commands.
+    /// Adds a `MONITOR` client.
     pub(crate) fn monitor(&self, client: &Client) {
         self.monitors.add(client);
         self.hooks.set(Hook::Monitor, true);
     }
 
-    /// Shows this client no more than its replies.
+    /// Removes a `MONITOR` client.
     pub(crate) fn unmonitor(&self, client: &Client) {
-        let are_others = self.monitors.remove(client);
-        self.hooks.set(Hook::Monitor, are_others);
+        let has_others = self.monitors.remove(client);
+        self.hooks.set(Hook::Monitor, has_others);
     }
 
-    /// Shows a command to those who want to see all.
+    /// Shows a command to the `MONITOR` clients.
     pub(crate) fn show(&self, call: &Call<'_>) {
         self.monitors.show(call, |client, piece| {
-            // One that has gone is not shown anything.
+            // A client that has disconnected needs no push.
             let _ = self.push(client, piece);
         });
     }
 
-    /// Has clients wait.
+    /// Pauses the clients.
     pub(crate) fn pause(&self, pause: Pause) {
         *self.lock_pause() = Some(pause);
         self.hooks.set(Hook::Pause, true);
     }
 
-    /// Lets clients go on.
+    /// Ends the pause.
     pub(crate) fn unpause(&self) {
         if self.lock_pause().take().is_some() {
             self.hooks.set(Hook::Pause, false);
@@ -244,25 +254,25 @@ impl ServerState {
         }
     }
 
-    /// Whether clients wait, and which.
+    /// Returns the pause, if the clients are paused.
     pub(crate) fn paused(&self) -> Option<Pause> {
         *self.lock_pause()
     }
 
     fn lock_pause(&self) -> MutexGuard<'_, Option<Pause>> {
-        // Nothing panics while it is held.
+        // No code panics while it holds the lock.
         self.pause.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A client has sent what a browser would send for a page of somebody else's; see
+    /// Logs that a client has sent an HTTP request, as a browser does in a cross-protocol attack; see
     /// [`Resolved::CrossProtocol`](crate::command::Resolved).
-    pub(crate) fn warn_of_cross_protocol(&self, client: &Client) {
+    pub(crate) fn log_cross_protocol(&self, client: &Client) {
         let mut last = self.last_warning.lock().unwrap_or_else(PoisonError::into_inner);
         if last.is_none_or(|last| last.elapsed() >= WARNING_INTERVAL) {
             *last = Some(Instant::now());
             tracing::warn!(
                 id = client.id(), client = %client.addr(),
-                "closed: POST or Host: is no command, but what a browser sends"
+                "closed: possible cross-protocol attack, since the client sent POST or Host:"
             );
         }
     }

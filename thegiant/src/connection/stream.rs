@@ -25,16 +25,17 @@ pub(crate) enum Stream {
     Unix(UnixStream),
     #[cfg(feature = "tls")]
     Tls(Tls),
-    /// One end of a pipe in memory.
+    /// One end of an in-memory pipe.
     #[cfg(feature = "test-util")]
     Memory(DuplexStream),
 }
 
-/// Writes at most this many pieces with one system call.
+/// Maximum number of slices in one vectored write.
 const MAX_PIECES: usize = 64;
 
-/// Room for a large bulk is made this far ahead of what has arrived, or twice that, whichever is
-/// more, and never beyond its end.
+/// Minimum growth in bytes of the buffer of a large bulk string.
+///
+/// Each step doubles the buffer, but never exceeds the length of the bulk.
 const GROWTH: usize = 64 * 1024;
 
 macro_rules! either {
@@ -51,14 +52,16 @@ macro_rules! either {
 }
 
 impl Stream {
-    /// Reads into `scratch`; 0 is the end.
-    pub(crate) fn poll_read(&mut self, scratch: &mut [u8], cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        let mut buffer = ReadBuf::new(scratch);
-        ready!(either!(self, stream => Pin::new(stream).poll_read(cx, &mut buffer)))?;
-        Poll::Ready(Ok(buffer.filled().len()))
+    /// Reads into `buffer`. Returns 0 at the end of the stream.
+    pub(crate) fn poll_read(&mut self, buffer: &mut [u8], cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        let mut read_buf = ReadBuf::new(buffer);
+        ready!(either!(self, stream => Pin::new(stream).poll_read(cx, &mut read_buf)))?;
+        Poll::Ready(Ok(read_buf.filled().len()))
     }
 
-    /// Reads into the buffer of a large bulk; 0 is the end.
+    /// Reads into the buffer of a large bulk string.
+    ///
+    /// Returns 0 at the end of the stream.
     pub(crate) fn poll_fill(
         &mut self,
         partial_bulk: &mut PartialBulk,
@@ -66,33 +69,33 @@ impl Stream {
     ) -> Poll<io::Result<usize>> {
         if partial_bulk.bytes.len() == partial_bulk.bytes.capacity() {
             let ahead = partial_bulk.bytes.len().max(GROWTH).min(partial_bulk.missing);
-            // Exactly: the buffer becomes the value, and may be kept for long.
+            // Reserve no spare capacity, because the buffer becomes the value and may live long.
             partial_bulk.bytes.reserve_exact(ahead);
         }
         let mut rest = (&mut partial_bulk.bytes).limit(partial_bulk.missing);
-        // The future has no state of its own, so it can be made anew at each poll.
+        // The future has no state, so each poll can create a new one.
         let read = ready!(either!(self, stream => pin!(stream.read_buf(&mut rest)).poll(cx)))?;
         partial_bulk.missing -= read;
         Poll::Ready(Ok(read))
     }
 
-    /// Sends what the socket takes at once.
+    /// Sends as many of the bytes as the socket takes at once.
     pub(crate) fn send_now(&self, bytes: &[u8]) {
-        // Best effort: the connection is given up. Not by way of tokio, which has not yet heard that
-        // the socket is writable.
+        // The connection is closed anyway, so errors do not matter. The bytes bypass tokio, which does not
+        // know yet that the socket is writable.
         let _ = match self {
             Stream::Tcp(stream) => SockRef::from(stream).send(bytes),
             Stream::Unix(stream) => SockRef::from(stream).send(bytes),
-            // Nothing can be said before the handshake.
+            // Nothing can be sent before the handshake.
             #[cfg(feature = "tls")]
             Stream::Tls(_) => Ok(0),
-            // It is not refused anything.
+            // An in-memory connection is never refused.
             #[cfg(feature = "test-util")]
             Stream::Memory(_) => Ok(0),
         };
     }
 
-    /// Whether it is there, and nothing has come that was not read.
+    /// Returns whether the peer is connected and has sent nothing that was not read.
     pub(crate) fn is_quiet(&mut self) -> bool {
         let mut byte = [0];
         let read = match self {
@@ -106,27 +109,29 @@ impl Stream {
         read.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
     }
 
-    /// Ends the outgoing side.
+    /// Shuts down the outgoing side.
     pub(crate) fn shutdown(&mut self, cx: &mut Context<'_>) {
-        // It does not wait, and a connection that is broken already has nothing to end.
+        // The result does not matter: the shutdown does not wait, and a broken connection is closed already.
         let _ = either!(self, stream => Pin::new(stream).poll_shutdown(cx));
     }
 
-    /// Has the task woken when the peer sends something or goes away, unless it may have done so.
+    /// Wakes the task when the peer sends something or disconnects.
+    ///
+    /// Returns `Ready` if that may have happened already.
     pub(crate) fn watch(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         match self {
             Stream::Tcp(stream) => stream.poll_read_ready(cx).map(drop),
             Stream::Unix(stream) => stream.poll_read_ready(cx).map(drop),
             #[cfg(feature = "tls")]
             Stream::Tls(stream) => stream.poll_readable(cx),
-            // It can only be asked for what it has.
+            // An in-memory pipe cannot report readiness without a read.
             #[cfg(feature = "test-util")]
             Stream::Memory(_) => Poll::Ready(()),
         }
     }
 
-    /// Writes what comes after the first `sent` bytes of `out`, and adds to `sent`, until all of it
-    /// is written or the socket is full.
+    /// Writes `out` from position `sent` on, and advances `sent`, until everything is written or the socket
+    /// is full.
     pub(crate) fn poll_write(
         &mut self,
         out: &Encoder,
@@ -149,7 +154,7 @@ impl Stream {
             }
             *sent += written;
         }
-        // What it has taken may still be with it.
+        // The TLS stream may have buffered what it has taken.
         #[cfg(feature = "tls")]
         if let Stream::Tls(stream) = self {
             return Pin::new(stream).poll_flush(cx);

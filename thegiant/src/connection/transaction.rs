@@ -1,11 +1,11 @@
-//! What a connection does between `MULTI` and the reply of `EXEC`.
+//! The part of a connection that runs transactions.
 
 use std::mem;
 
 use super::{ActorId, Batch, Connection, Transaction, actor::Stage};
 
 impl Connection {
-    /// Has the next request wait for `EXEC`.
+    /// Queues the next request for `EXEC`.
     #[cold]
     pub(super) fn queue(&mut self, batch: &mut Batch) {
         let Some(queue) = self.state.transaction.queue() else { return };
@@ -15,7 +15,9 @@ impl Connection {
         }
     }
 
-    /// The next request waits for its reply. If it is `EXEC`, that is what has been queued, and is run next.
+    /// Runs the queued requests if the next request is `EXEC`.
+    ///
+    /// Otherwise the replies so far are written, and the client is blocked.
     #[cold]
     pub(super) fn run_transaction(&mut self, batch: Box<Batch>) -> Result<Box<Batch>, Stage> {
         if batch.is_transaction() {
@@ -30,18 +32,19 @@ impl Connection {
         let (mut transaction, actor) = queue.into_batch(&state.client);
         state.transaction = Transaction::Running(batch);
         let Some(actor) = actor else { return Ok(transaction) };
-        // Its actor begins it, whatever comes first: there it is known whether what was watched has changed.
+        // The actor runs the transaction from its first request on, even a built-in one. Only there is it
+        // certain whether a watched key has changed.
         state.client.set_watched(false);
         self.observe(&mut transaction);
         self.show(&mut transaction, actor);
         Err(self.send_to(actor, transaction))
     }
 
-    /// A transaction has been run: what it has answered is the reply that its `EXEC` waits for.
+    /// Makes the replies of a transaction the reply to its `EXEC`.
     #[cold]
     pub(super) fn end_transaction(&mut self, mut transaction: Box<Batch>) -> Result<Box<Batch>, Stage> {
         let state = &mut self.state;
-        state.tally(&mut transaction);
+        state.record_stats(&mut transaction);
         let Transaction::Running(mut batch) = mem::take(&mut state.transaction) else {
             return Err(Stage::Ended);
         };
@@ -53,7 +56,7 @@ impl Connection {
         batch.take_reply(transaction);
         batch.out.set_protocol(self.state.client.protocol());
         if batch.is_observed() {
-            batch.tell_of_keys();
+            batch.report_keys();
         }
         if self.state.closing {
             batch.abandon_requests();

@@ -1,39 +1,42 @@
-//! `notify-keyspace-events`: what happens to keys, as messages on channels.
+//! `notify-keyspace-events`: publishes changes of keys on channels.
 
 use crate::{PubSub, command::Spec};
 
-/// What kind of thing has happened to a key. Operators choose by these which events are published
-/// ([`notify-keyspace-events`](crate::Server::notify_keyspace_events)), each by its letter.
+/// Class of a keyspace event.
+///
+/// Each class has a letter. The setting
+/// [`notify-keyspace-events`](crate::Server::notify_keyspace_events) lists the letters of the classes that
+/// the server publishes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum EventClass {
-    /// `g`: of any type of key, such as `del` and `expire`.
+    /// `g`: events of all types of keys, such as `del` and `expire`.
     Generic,
-    /// `$`: of strings.
+    /// `$`: events of strings.
     String,
-    /// `l`: of lists.
+    /// `l`: events of lists.
     List,
-    /// `s`: of sets.
+    /// `s`: events of sets.
     Set,
-    /// `h`: of hashes.
+    /// `h`: events of hashes.
     Hash,
-    /// `z`: of sorted sets.
+    /// `z`: events of sorted sets.
     SortedSet,
-    /// `x`: a key's time has come.
+    /// `x`: a key has expired.
     Expired,
-    /// `e`: a key has gone to make room.
+    /// `e`: a key was evicted to free memory.
     Evicted,
-    /// `t`: of streams.
+    /// `t`: events of streams.
     Stream,
-    /// `d`: of an application's own types.
+    /// `d`: events of the application's own types.
     Module,
-    /// `n`: a key has come. It is not among `A`, all classes.
+    /// `n`: a key was created. `A` (all classes) does not include it.
     New,
-    /// `m`: a key was asked for that is not there. It is not among `A`, all classes.
+    /// `m`: a command read a key that does not exist. `A` (all classes) does not include it.
     KeyMiss,
 }
 
-/// Which events are published, and where.
+/// The value of `notify-keyspace-events`: which event classes are published, on which channels.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Events(u32);
 
@@ -53,15 +56,16 @@ const LETTERS: [(char, EventClass); 12] = [
     ('m', EventClass::KeyMiss),
 ];
 
-/// `A`: ten of them.
+/// `A`: the first ten classes.
 const ALL: u32 = (1 << 10) - 1;
 
-/// On a channel of the key, and on one of the event.
+/// `K`: publishes on a channel per key.
 const BY_KEY: u32 = 1 << 12;
+/// `E`: publishes on a channel per event.
 const BY_EVENT: u32 = 1 << 13;
 
 impl EventClass {
-    /// That of what a command does, from its group.
+    /// Returns the class of the events of a command, from its group.
     pub(super) fn of(command: &Spec) -> EventClass {
         match command.group {
             "generic" => EventClass::Generic,
@@ -77,7 +81,7 @@ impl EventClass {
 }
 
 impl Events {
-    /// From letters such as `KEA`; `None` if one of them means nothing.
+    /// Parses letters such as `KEA`. Returns `None` if a letter is unknown.
     pub(crate) fn parse(letters: &str) -> Option<Events> {
         let bits = letters.chars().map(|letter| match letter {
             'A' => Some(ALL),
@@ -96,7 +100,7 @@ impl Events {
         self.0.into()
     }
 
-    /// The letters, as Redis writes them: with all classes there is no `n`.
+    /// Returns the letters in the form of Redis, which omits `n` after `A`.
     pub(crate) fn letters(self) -> String {
         let is_all = self.0 & ALL == ALL;
         let is_shown = |class: EventClass| match class {
@@ -109,8 +113,8 @@ impl Events {
         all.chain(rest.into_iter().filter(|(_, bit)| self.0 & bit != 0).map(|(letter, _)| letter)).collect()
     }
 
-    /// Whether anything is published anywhere.
-    pub(super) fn is_any(self) -> bool {
+    /// Returns whether at least one class is published on at least one kind of channel.
+    pub(super) fn is_enabled(self) -> bool {
         self.0 & (BY_KEY | BY_EVENT) != 0 && self.0 & !(BY_KEY | BY_EVENT) != 0
     }
 
@@ -132,7 +136,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn letters_are_those_of_redis() {
+    fn letters_match_redis() {
         for (given, shown) in [
             ("", ""),
             ("KEA", "AKE"),
@@ -148,8 +152,11 @@ mod tests {
     }
 
     #[test]
-    fn events_have_somewhere_to_go() {
-        let is_any = |letters| Events::parse(letters).is_some_and(Events::is_any);
-        assert_eq!(["", "K", "A", "gx", "Kg", "Em"].map(is_any), [false, false, false, false, true, true]);
+    fn events_need_a_class_and_a_channel() {
+        let is_enabled = |letters| Events::parse(letters).is_some_and(Events::is_enabled);
+        assert_eq!(
+            ["", "K", "A", "gx", "Kg", "Em"].map(is_enabled),
+            [false, false, false, false, true, true]
+        );
     }
 }

@@ -1,4 +1,4 @@
-//! The handle by which the toolkit and an application report changes of keys.
+//! The handle with which the toolkit and an application report changes of keys.
 
 use super::EventClass;
 use super::Events;
@@ -17,14 +17,19 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-/// The keys of an application, as those see them who want to know that they have changed (`WATCH`, `CLIENT TRACKING`): a
-/// handle that is cheap to clone, for actors that change keys by themselves.
+/// A handle with which an actor reports keys that it changes by itself.
 ///
-/// What a command changes need not be told. A row with the flag `write` that has been run, and has not answered with an
-/// error, has changed all [`Key`](crate::Key)s among its parameters, and if it has none, any. A row with the flag
-/// `readonly` has read them. Who watches a key on which nothing has been changed, by `DEL` of one that is not there for
-/// example, has to try again, and loses nothing. What a [fallback](crate::App::fallback) does is not known: it has no row
-/// that could say so.
+/// The reports reach clients that use `WATCH` or `CLIENT TRACKING`. The handle is cheap to clone.
+///
+/// An actor does not report the changes of its commands, because the toolkit derives them from the rows:
+///
+/// - A row with the flag `write` changes all its [`Key`](crate::Key) parameters, unless it replies with an error.
+///   Without such a parameter, it may change every key.
+/// - A row with the flag `readonly` reads its [`Key`](crate::Key) parameters.
+///
+/// A `write` command can leave its key as it was, for example `DEL` of a missing key. A transaction that
+/// watches the key then fails, and its client tries again. A [fallback](crate::App::fallback) has no row, so
+/// the toolkit does not see its changes.
 ///
 /// ```
 /// use thegiant::{Keyspace, prelude::*};
@@ -38,7 +43,7 @@ use std::{
 /// }
 ///
 /// impl Cache {
-///     /// It is time for this one to go.
+///     /// Removes a key whose time is over.
 ///     fn expire(&mut self, key: &[u8]) {
 ///         self.keyspace.modified(0, key);
 ///     }
@@ -60,7 +65,7 @@ struct KeyspaceInner {
     observers: Mutex<Observers>,
 }
 
-/// Who wants to know.
+/// Everything that observes keys.
 #[derive(Default)]
 pub(super) struct Observers {
     pub(super) watchers: Watchers,
@@ -68,16 +73,16 @@ pub(super) struct Observers {
     events: Events,
 }
 
-/// A request that has been run.
+/// A request that has run.
 pub(crate) struct Ran<'a> {
     pub(crate) command: &'static Spec,
     pub(crate) call: Call<'a>,
-    /// If it writes, it has done so.
+    /// Whether the command, if it is a `write` command, has succeeded.
     pub(crate) has_written: bool,
 }
 
 impl Keyspace {
-    /// An actor has changed a key, or removed it, and no command has told it to.
+    /// Reports that an actor has changed or removed a key without a command.
     pub fn modified(&self, db: u16, key: impl AsRef<[u8]>) {
         if self.is_observed() {
             let mut observers = self.lock();
@@ -86,16 +91,17 @@ impl Keyspace {
         }
     }
 
-    /// As [`modified`](Self::modified), for all keys of all databases.
+    /// Reports that an actor may have changed every key of every database.
     pub fn all_modified(&self) {
         if self.is_observed() {
             self.lock().all_modified();
         }
     }
 
-    /// Something has happened to a key, and no command has done it: publishes that, if operators want to know
-    /// ([`notify-keyspace-events`](crate::Server::notify_keyspace_events)). If it has changed the key, that is
-    /// [said](Self::modified) as well.
+    /// Publishes a keyspace event that no command has caused.
+    ///
+    /// The setting [`notify-keyspace-events`](crate::Server::notify_keyspace_events) selects the events that
+    /// the server publishes. If the event has changed the key, also call [`modified`](Self::modified).
     ///
     /// ```
     /// # use thegiant::{EventClass, Keyspace};
@@ -106,30 +112,31 @@ impl Keyspace {
     /// ```
     pub fn notify(&self, class: EventClass, event: &str, db: u16, key: impl AsRef<[u8]>) {
         if self.is_observed() {
-            // What is published may reach an actor that has something to say here.
+            // Publishing runs without the lock, because a subscribed actor may call this handle.
             let events = self.lock().events;
             events.publish(&self.0.pubsub, class, event, db, key.as_ref());
         }
     }
 
-    /// Where it is published.
+    /// Returns the handle that publishes the events.
     pub(crate) fn pubsub(&self) -> PubSub {
         self.0.pubsub.clone()
     }
 
-    /// Which events are published.
+    /// Sets the events that are published.
     pub(crate) fn set_events(&self, events: Events) {
         self.change(|observers| observers.events = events);
     }
 
-    /// Where it is said that somebody wants to know which commands are run.
+    /// Returns the hooks, whose [`Hook::Keys`] is set while keys are observed.
     pub(crate) fn hooks(&self) -> Arc<Hooks> {
         Arc::clone(&self.0.hooks)
     }
 
-    /// A client's commands have been run, one after the other. While they are part of something greater, what it has
-    /// said of the next one alone (`CLIENT CACHING`) holds for all of them, and what is told of prefixes waits for the
-    /// [end](Self::broadcast).
+    /// Records the keys that a client's commands have read and changed.
+    ///
+    /// `are_by_themselves` is `false` for the commands of a transaction. `CLIENT CACHING` then applies to all of
+    /// them, and broadcast invalidations wait until the transaction calls [`broadcast`](Self::broadcast).
     pub(crate) fn ran<'a>(
         &self,
         server: &ServerState,
@@ -151,15 +158,15 @@ impl Keyspace {
                 && command.flags.contains(Flags::READONLY)
                 && !command.flags.contains(Flags::PUBSUB)
             {
-                let most = server.settings.size(Setting::TrackingTableMaxKeys);
-                observers.tracking.remember(client, keys.by_ref(), most);
+                let max_keys = server.settings.size(Setting::TrackingTableMaxKeys);
+                observers.tracking.add_reads(client, keys.by_ref(), max_keys);
             }
             if writes && command.keys.is_none() {
                 observers.all_modified();
             } else if writes {
                 let db = client.db();
                 keys.clone().for_each(|key| observers.modified(db, key, Some(client.id())));
-                if observers.events.is_any() {
+                if observers.events.is_enabled() {
                     self.publish(observers.events, command, db, keys);
                 }
             }
@@ -172,35 +179,35 @@ impl Keyspace {
         }
     }
 
-    /// A transaction has been run.
+    /// Sends the broadcast invalidations of a transaction that has run.
     pub(crate) fn broadcast(&self) {
         self.lock().tracking.broadcast();
     }
 
-    /// Has a client told when what it has read has changed.
+    /// Switches `CLIENT TRACKING` on for a client.
     ///
     /// # Errors
-    /// If that does not go together with what it has asked for before.
+    /// If the options conflict with each other or with the client's current tracking mode.
     pub(crate) fn track(&self, client: &Client, options: TrackingOptions) -> Result<(), Error> {
         self.change(|observers| observers.tracking.add(client, options))
     }
 
-    /// A client is not told any more.
+    /// Switches `CLIENT TRACKING` off for a client.
     pub(crate) fn untrack(&self, client: &Client) {
         if client.is(ClientFlag::Tracking) {
             self.change(|observers| observers.tracking.remove(client));
         }
     }
 
-    /// What it reads next is to be remembered, or not, other than usual: `yes` or `no`.
+    /// Sets whether the keys of the client's next command are tracked (`CLIENT CACHING`): `yes` or `no`.
     ///
     /// # Errors
-    /// If that is not what it has agreed on.
+    /// If the answer does not fit the client's tracking mode.
     pub(crate) fn set_caching(&self, client: &Client, answer: &[u8]) -> Result<(), Error> {
         self.lock().tracking.set_caching(client, answer)
     }
 
-    /// How a client is told.
+    /// Returns the tracking state of a client.
     pub(crate) fn tracked(&self, client: &Client) -> Tracked {
         if !client.is(ClientFlag::Tracking) {
             return Tracked::default();
@@ -212,14 +219,15 @@ impl Keyspace {
         self.lock().tracking.counts()
     }
 
-    /// Publishes what a command has done to its keys. What the row says is of one key after the other, and the last
-    /// word of all that follow.
+    /// Publishes the events of a command, one per key.
+    ///
+    /// The row names an event for each key in order. Its last event also applies to all further keys.
     fn publish<'a>(&self, events: Events, command: &Spec, db: u16, keys: impl Iterator<Item = &'a [u8]>) {
-        let said = command.event.map_or_else(|| command.full_name(), str::to_owned);
-        let mut said = said.split(' ');
+        let names = command.event.map_or_else(|| command.full_name(), str::to_owned);
+        let mut names = names.split(' ');
         let mut event = "";
         for key in keys {
-            event = said.next().unwrap_or(event);
+            event = names.next().unwrap_or(event);
             events.publish(&self.0.pubsub, EventClass::of(command), event, db, key);
         }
     }
@@ -228,23 +236,23 @@ impl Keyspace {
         self.0.hooks.is(Hook::Keys)
     }
 
-    /// Changes who wants to know.
+    /// Changes the observers, and sets the hook if any are left.
     pub(super) fn change<T>(&self, change: impl FnOnce(&mut Observers) -> T) -> T {
         let mut observers = self.lock();
         let changed = change(&mut observers);
-        self.0.hooks.set(Hook::Keys, observers.is_any());
+        self.0.hooks.set(Hook::Keys, !observers.is_empty());
         changed
     }
 
     fn lock(&self) -> MutexGuard<'_, Observers> {
-        // Nothing panics while it is held.
+        // A poisoned lock holds valid data, because no code panics while it holds the lock.
         self.0.observers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Observers {
-    fn is_any(&self) -> bool {
-        !self.watchers.is_empty() || !self.tracking.is_empty() || self.events.is_any()
+    fn is_empty(&self) -> bool {
+        self.watchers.is_empty() && self.tracking.is_empty() && !self.events.is_enabled()
     }
 
     fn modified(&mut self, db: u16, key: &[u8], by: Option<u64>) {

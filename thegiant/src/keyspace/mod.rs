@@ -1,4 +1,4 @@
-//! Keys: who wants to know that they have changed.
+//! Tells clients which keys have changed: `WATCH`, `CLIENT TRACKING` and keyspace notifications.
 
 mod events;
 mod handle;

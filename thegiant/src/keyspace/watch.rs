@@ -1,4 +1,4 @@
-//! `WATCH`: a transaction that is run only if keys have not changed.
+//! `WATCH`: marks clients whose watched keys have changed.
 
 use std::collections::{HashMap, HashSet};
 
@@ -8,10 +8,10 @@ use foldhash::quality::RandomState;
 use super::Keyspace;
 use crate::{Client, connection::ClientFlag};
 
-/// What a watched key takes beside its name, in bytes, roughly.
+/// Approximate memory of a watched key besides its name, in bytes.
 const ENTRY: usize = 100;
 
-/// Who watches which key, each in its database.
+/// The watching clients of each key, with the database that each client watches.
 #[derive(Debug, Default)]
 pub(super) struct Watchers(HashMap<Bytes, Vec<(u16, Client)>, RandomState>);
 
@@ -22,7 +22,9 @@ impl Watchers {
 
     pub(super) fn modified(&self, db: u16, key: &[u8]) {
         let watchers = self.0.get(key).into_iter().flatten();
-        watchers.filter(|(of, _)| *of == db).for_each(|(_, client)| client.set(ClientFlag::Dirty, true));
+        watchers
+            .filter(|(watched_db, _)| *watched_db == db)
+            .for_each(|(_, client)| client.set(ClientFlag::Dirty, true));
     }
 
     pub(super) fn all_modified(&self) {
@@ -39,13 +41,13 @@ impl Watchers {
     }
 }
 
-/// What one client watches. It ends with this.
+/// The keys that one client watches. Dropping it ends the watch.
 #[derive(Debug)]
 pub(crate) struct Watch {
     keyspace: Keyspace,
     client: Client,
     keys: HashSet<(u16, Bytes)>,
-    /// Bytes that these take.
+    /// Memory of the watched keys, in bytes.
     memory: usize,
 }
 
@@ -64,7 +66,7 @@ impl Watch {
         }
     }
 
-    /// Lets others see how many these are, and that they take so much.
+    /// Publishes the number of keys and their memory to the client's statistics.
     fn account(&mut self, memory: usize) {
         self.client.set_watched_keys(self.keys.len());
         self.client.account(std::mem::replace(&mut self.memory, memory), memory);

@@ -1,22 +1,23 @@
-//! What is noted of a batch while it is run, wherever that is, and told when it is back.
+//! Statistics of one batch, collected on the thread that runs it and counted when it returns.
 
 use std::{
     mem,
     time::{Duration, Instant},
 };
 
-/// Of single requests of a batch, by their index. A batch without errors that nobody times has none,
-/// and takes no room for them.
+/// Statistics of the requests of a batch, by request index.
+///
+/// A batch without errors and without timing allocates none.
 #[derive(Debug, Default)]
-pub(crate) struct BatchStats(Option<Box<Notes>>);
+pub(crate) struct BatchStats(Option<Box<RequestStats>>);
 
 #[derive(Debug, Default)]
-struct Notes {
+struct RequestStats {
     failures: Vec<Failure>,
     times: Vec<(u32, Duration)>,
-    /// When the one began that runs, if that is timed.
-    begun: Option<Instant>,
-    /// Requests before this one have been shown to those who want to see all.
+    /// Start of the running request, while requests are timed.
+    started: Option<Instant>,
+    /// Number of requests that `MONITOR` clients have seen.
     shown: u32,
 }
 
@@ -26,7 +27,7 @@ pub(crate) struct Failure {
     pub(crate) request: u32,
     /// The first word of the error.
     pub(crate) code: Box<str>,
-    /// No row was run: it was refused beforehand.
+    /// The server rejected the request before running a row.
     pub(crate) is_rejection: bool,
 }
 
@@ -39,54 +40,57 @@ impl BatchStats {
         self.0 = None;
     }
 
-    /// The requests that failed, in their order.
+    /// Returns the failed requests in order.
     pub(crate) fn failures(&self) -> &[Failure] {
-        self.0.as_ref().map_or(&[], |notes| &notes.failures)
+        self.0.as_ref().map_or(&[], |stats| &stats.failures)
     }
 
-    /// How long each request took, if they were timed.
+    /// Returns the duration of each timed request, with its index.
     pub(crate) fn times(&self) -> &[(u32, Duration)] {
-        self.0.as_ref().map_or(&[], |notes| &notes.times)
+        self.0.as_ref().map_or(&[], |stats| &stats.times)
     }
 
     pub(crate) fn note_failure(&mut self, failure: Failure) {
         self.0.get_or_insert_default().failures.push(failure);
     }
 
-    /// This request and those behind it are answered again.
+    /// Discards the statistics of `request` and all later requests, because they run again.
     pub(crate) fn forget_from(&mut self, request: u32) {
-        if let Some(notes) = &mut self.0 {
-            notes.failures.retain(|failure| failure.request < request);
-            notes.times.retain(|(index, _)| *index < request);
+        if let Some(stats) = &mut self.0 {
+            stats.failures.retain(|failure| failure.request < request);
+            stats.times.retain(|(index, _)| *index < request);
         }
     }
 
-    /// Requests begin to run, and are timed.
+    /// Starts timing requests.
     pub(crate) fn begin(&mut self) {
-        self.0.get_or_insert_default().begun = Some(Instant::now());
+        self.0.get_or_insert_default().started = Some(Instant::now());
     }
 
-    /// They do not run any more.
+    /// Stops timing requests.
     pub(crate) fn stop(&mut self) {
-        if let Some(notes) = &mut self.0 {
-            notes.begun = None;
+        if let Some(stats) = &mut self.0 {
+            stats.started = None;
         }
     }
 
-    /// A request has run, or was refused, and what ends here begins the next one: one look at the clock for each.
+    /// Records the duration of a request that has run.
+    ///
+    /// The end of one request is the start of the next, so each request reads the clock once. A rejected
+    /// request gets no duration.
     pub(crate) fn note_end(&mut self, request: u32, is_rejection: bool) {
-        let Some(notes) = &mut self.0 else { return };
-        let Some(begun) = &mut notes.begun else { return };
+        let Some(stats) = &mut self.0 else { return };
+        let Some(started) = &mut stats.started else { return };
         let now = Instant::now();
-        let took = now - mem::replace(begun, now);
+        let took = now - mem::replace(started, now);
         if !is_rejection {
-            notes.times.push((request, took));
+            stats.times.push((request, took));
         }
     }
 
-    /// The first request that has not been shown.
+    /// Returns the first request that `MONITOR` clients have not seen.
     pub(crate) fn shown(&self) -> u32 {
-        self.0.as_ref().map_or(0, |notes| notes.shown)
+        self.0.as_ref().map_or(0, |stats| stats.shown)
     }
 
     pub(crate) fn note_shown(&mut self, shown: u32) {

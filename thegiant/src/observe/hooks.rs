@@ -1,39 +1,39 @@
-//! Whether anybody looks.
+//! Switches for features with a cost per command.
 
 use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
 
-/// What the batches of a server have to be looked at for: usually nothing, which is one load per batch.
+/// The per-command features that are on. While all are off, the check costs one load per batch.
 #[derive(Debug, Default)]
 pub(crate) struct Hooks(AtomicU8);
 
-/// A reason to look, a bit each.
+/// A per-command feature.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Hook {
-    /// Each command is timed.
+    /// Times each command.
     Time = 1,
-    /// Each command is shown to somebody.
+    /// Shows each command to the `MONITOR` clients.
     Monitor = 1 << 1,
-    /// Some commands have to wait.
+    /// Delays commands during `CLIENT PAUSE`.
     Pause = 1 << 2,
-    /// Somebody wants to know which keys are read and changed.
+    /// Records which keys each command reads and changes.
     Keys = 1 << 3,
 }
 
 impl Hooks {
-    /// Whether there is any reason at all.
+    /// Returns whether at least one feature is on.
     pub(crate) fn is_any(&self) -> bool {
         self.0.load(Relaxed) != 0
     }
 
-    pub(crate) fn is(&self, look: Hook) -> bool {
-        self.0.load(Relaxed) & look as u8 != 0
+    pub(crate) fn is(&self, hook: Hook) -> bool {
+        self.0.load(Relaxed) & hook as u8 != 0
     }
 
-    pub(crate) fn set(&self, look: Hook, on: bool) {
+    pub(crate) fn set(&self, hook: Hook, on: bool) {
         if on {
-            self.0.fetch_or(look as u8, Relaxed);
+            self.0.fetch_or(hook as u8, Relaxed);
         } else {
-            self.0.fetch_and(!(look as u8), Relaxed);
+            self.0.fetch_and(!(hook as u8), Relaxed);
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The counters of a server as the crate `metrics` has them. The crate docs have a table of them.
+//! Exports the counters of a server to the crate `metrics`. The crate docs list them in a table.
 
 use std::time::Duration;
 
@@ -20,7 +20,9 @@ const REJECTED: &str = "thegiant_connections_rejected_total";
 const RECEIVED: &str = "thegiant_received_bytes_total";
 const SENT: &str = "thegiant_sent_bytes_total";
 
-/// Handles of the recorder that was there when the server started; none is looked up afterwards.
+/// Metric handles, created when the server starts, so that no command looks a handle up.
+///
+/// The recorder has to be installed before that.
 #[derive(Debug)]
 pub(super) struct Metrics {
     pub(super) connections: Gauge,
@@ -30,7 +32,7 @@ pub(super) struct Metrics {
     pub(super) sent: Counter,
     batches: Counter,
     batch_commands: Histogram,
-    /// By the number of the command.
+    /// Indexed by command ID.
     commands: Box<[CommandMetrics]>,
 }
 
@@ -41,7 +43,7 @@ struct CommandMetrics {
 }
 
 impl Metrics {
-    /// For these commands.
+    /// Creates the handles for the commands of a server.
     pub(super) fn new(commands: &[&'static Spec]) -> Self {
         describe();
         Metrics {
@@ -56,7 +58,7 @@ impl Metrics {
         }
     }
 
-    /// A batch of so many commands has been run.
+    /// Records a batch with the given number of commands.
     pub(super) fn batch(&self, commands: usize) {
         if commands > 0 {
             self.batches.increment(1);
@@ -64,12 +66,12 @@ impl Metrics {
         }
     }
 
-    /// A command has been run so many times.
+    /// Records calls of a command.
     pub(super) fn calls(&self, command: CommandId, calls: u64) {
         self.commands[usize::from(command.0)].calls.increment(calls);
     }
 
-    /// A command took so long.
+    /// Records the duration of a call.
     pub(super) fn time(&self, command: CommandId, took: Duration) {
         self.commands[usize::from(command.0)].seconds.record(took);
     }
@@ -85,20 +87,20 @@ impl CommandMetrics {
     }
 }
 
-/// Counts errors of this code.
+/// Returns the counter of an error code.
 pub(super) fn errors(code: &str) -> Counter {
     counter!(ERRORS, "code" => code.to_owned())
 }
 
 fn describe() {
-    describe_counter!(COMMANDS, Unit::Count, "Commands that were run.");
-    describe_histogram!(COMMAND_SECONDS, Unit::Seconds, "How long a command took, while commands are timed.");
-    describe_counter!(ERRORS, Unit::Count, "Errors that were answered.");
-    describe_counter!(BATCHES, Unit::Count, "Reads that brought commands.");
-    describe_histogram!(BATCH_COMMANDS, Unit::Count, "Commands that one read brought.");
-    describe_gauge!(CONNECTIONS, Unit::Count, "Connections at the moment.");
-    describe_counter!(ACCEPTED, Unit::Count, "Connections that were served.");
-    describe_counter!(REJECTED, Unit::Count, "Connections that were turned away.");
-    describe_counter!(RECEIVED, Unit::Bytes, "Bytes that clients sent.");
-    describe_counter!(SENT, Unit::Bytes, "Bytes that were sent to clients.");
+    describe_counter!(COMMANDS, Unit::Count, "Commands run.");
+    describe_histogram!(COMMAND_SECONDS, Unit::Seconds, "Command durations, while commands are timed.");
+    describe_counter!(ERRORS, Unit::Count, "Error replies.");
+    describe_counter!(BATCHES, Unit::Count, "Batches of commands.");
+    describe_histogram!(BATCH_COMMANDS, Unit::Count, "Commands per batch.");
+    describe_gauge!(CONNECTIONS, Unit::Count, "Current connections.");
+    describe_counter!(ACCEPTED, Unit::Count, "Accepted connections.");
+    describe_counter!(REJECTED, Unit::Count, "Rejected connections.");
+    describe_counter!(RECEIVED, Unit::Bytes, "Bytes received from clients.");
+    describe_counter!(SENT, Unit::Bytes, "Bytes sent to clients.");
 }

@@ -1,7 +1,7 @@
-//! What operators see of a server: counters, latencies, slow commands, and all commands as they come.
+//! Observability for operators: counters, latencies, the slow log and `MONITOR`.
 //!
-//! What is always counted is counted per batch. What costs something per command is looked at only
-//! while somebody asks for it ([`Hooks`]).
+//! The counters are always on, and the server updates them once per batch. Features with a cost per command
+//! are off until an operator switches them on ([`Hooks`]).
 
 mod batch_stats;
 mod counter;
@@ -22,7 +22,7 @@ pub(crate) use monitors::Monitors;
 pub(crate) use slowlog::{Slow, Slowlog};
 pub(crate) use stats::{CommandStats, Stats};
 
-/// The time since 1970. A clock that is before it is shown as there.
+/// Returns the time since 1970, or zero if the clock is before 1970.
 pub(crate) fn unix_time() -> Duration {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
 }

@@ -1,14 +1,14 @@
-//! Requests as text for people.
+//! Formats requests for people, without secrets.
 
 use crate::command::Call;
 
-/// The words of a request that may be shown: what is secret in them is not.
-pub(super) fn shown<'a>(call: &'a Call<'_>) -> impl Iterator<Item = &'a [u8]> {
-    let shown = |index| if is_secret(call, index) { Some(&b"(redacted)"[..]) } else { call.get(index) };
-    (0..call.len()).filter_map(shown)
+/// Returns the words of a request, with `(redacted)` in place of users and passwords.
+pub(super) fn redacted<'a>(call: &'a Call<'_>) -> impl Iterator<Item = &'a [u8]> {
+    let word = |index| if is_secret(call, index) { Some(&b"(redacted)"[..]) } else { call.get(index) };
+    (0..call.len()).filter_map(word)
 }
 
-/// Whether a word may be of a password or its user: rather one too many than one too few.
+/// Returns whether a word may be a user or a password. In doubt, it is.
 fn is_secret(call: &Call<'_>, index: usize) -> bool {
     let is_auth = |index| call.get(index).is_some_and(|word| word.eq_ignore_ascii_case(b"AUTH"));
     match index {
@@ -18,7 +18,7 @@ fn is_secret(call: &Call<'_>, index: usize) -> bool {
     }
 }
 
-/// Appends a word in quotes, as `MONITOR` has it.
+/// Appends a word in quotes, with the escapes of `MONITOR`.
 pub(super) fn quote(word: &[u8], line: &mut Vec<u8>) {
     line.push(b'"');
     for byte in word {

@@ -1,4 +1,4 @@
-//! `SLOWLOG`: the commands that took long, last first.
+//! `SLOWLOG`: a list of slow commands, newest first.
 
 use std::{
     collections::VecDeque,
@@ -9,25 +9,26 @@ use std::{
     time::Duration,
 };
 
-use super::{quote::shown, unix_time};
+use super::{quote::redacted, unix_time};
 use crate::command::Call;
 
-/// As in Redis: of a long request, so many words are kept, and of a long word so many bytes.
+/// Maximum number of words of a logged request, as in Redis.
 const MAX_WORDS: usize = 32;
-const MAX_WORD: usize = 128;
+/// Maximum length of a logged word in bytes, as in Redis.
+const MAX_WORD_LEN: usize = 128;
 
-/// The commands that took long.
+/// The slow log.
 #[derive(Debug, Default)]
 pub(crate) struct Slowlog {
     entries: Mutex<VecDeque<Slow>>,
     next_id: AtomicU64,
 }
 
-/// A command that took long.
+/// An entry of the slow log.
 #[derive(Clone, Debug)]
 pub(crate) struct Slow {
     pub(crate) id: u64,
-    /// Seconds since 1970.
+    /// Time of the entry, in seconds since 1970.
     pub(crate) at: u64,
     pub(crate) took: Duration,
     pub(crate) words: Vec<Vec<u8>>,
@@ -36,25 +37,25 @@ pub(crate) struct Slow {
 }
 
 impl Slowlog {
-    /// Adds a command, and forgets the oldest beyond `most`.
-    pub(crate) fn add(&self, call: &Call<'_>, took: Duration, most: usize) {
+    /// Adds a command, and removes the oldest entries so that `max_len` are left.
+    pub(crate) fn add(&self, call: &Call<'_>, took: Duration, max_len: usize) {
         let client = call.client();
         let entry = Slow {
             id: self.next_id.fetch_add(1, Relaxed),
             at: unix_time().as_secs(),
             took,
-            words: kept(call),
+            words: truncated(call),
             client: client.addr().listed(),
             client_name: client.name().unwrap_or_default(),
         };
         let mut entries = self.lock();
         entries.push_front(entry);
-        entries.truncate(most);
+        entries.truncate(max_len);
     }
 
-    /// The last entries, at most so many.
-    pub(crate) fn last(&self, most: usize) -> Vec<Slow> {
-        self.lock().iter().take(most).cloned().collect()
+    /// Returns the newest entries, at most `count`.
+    pub(crate) fn last(&self, count: usize) -> Vec<Slow> {
+        self.lock().iter().take(count).cloned().collect()
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -66,23 +67,23 @@ impl Slowlog {
     }
 
     fn lock(&self) -> MutexGuard<'_, VecDeque<Slow>> {
-        // Nothing panics while it is held.
+        // A poisoned lock holds valid data, because no code panics while it holds the lock.
         self.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// What is kept of a request.
-fn kept(call: &Call<'_>) -> Vec<Vec<u8>> {
-    let most = if call.len() > MAX_WORDS { MAX_WORDS - 1 } else { MAX_WORDS };
-    let mut words: Vec<Vec<u8>> = shown(call).take(most).map(shortened).collect();
-    if call.len() > most {
-        words.push(format!("... ({} more arguments)", call.len() - most).into_bytes());
+/// Returns the words of a request, truncated to the limits.
+fn truncated(call: &Call<'_>) -> Vec<Vec<u8>> {
+    let max_words = if call.len() > MAX_WORDS { MAX_WORDS - 1 } else { MAX_WORDS };
+    let mut words: Vec<Vec<u8>> = redacted(call).take(max_words).map(truncated_word).collect();
+    if call.len() > max_words {
+        words.push(format!("... ({} more arguments)", call.len() - max_words).into_bytes());
     }
     words
 }
 
-fn shortened(word: &[u8]) -> Vec<u8> {
-    match word.split_at_checked(MAX_WORD) {
+fn truncated_word(word: &[u8]) -> Vec<u8> {
+    match word.split_at_checked(MAX_WORD_LEN) {
         Some((start, rest)) if !rest.is_empty() => {
             [start, format!("... ({} more bytes)", rest.len()).as_bytes()].concat()
         }

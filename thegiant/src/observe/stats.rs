@@ -1,4 +1,4 @@
-//! Counters, and how long commands take.
+//! The counters and latencies of a server.
 
 use std::{
     collections::BTreeMap,
@@ -19,32 +19,34 @@ use crate::{
     connection::{Batch, CommandId},
 };
 
-/// Codes of errors are counted one by one up to so many; clients may be able to make them up.
+/// Maximum number of error codes with a counter. Without it, clients could create codes without limit.
 const MAX_CODES: usize = 128;
 
 /// The counters of a server.
 #[derive(Debug)]
 pub(crate) struct Stats {
-    /// Connections taken, and turned away.
+    /// Accepted connections.
     pub(crate) connections: Counter,
+    /// Rejected connections.
     pub(crate) rejected: Counter,
-    /// Clients closed since they took too much memory: whoever pushes may be the one that counts.
+    /// Clients closed because they used too much memory. Any thread that pushes may count one.
     pub(crate) evicted: AtomicU64,
-    /// Bytes received and sent.
+    /// Bytes received.
     pub(crate) input: Counter,
+    /// Bytes sent.
     pub(crate) output: Counter,
-    /// Commands that ran in the last whole second.
+    /// Commands that ran in the last full second.
     pub(crate) rate: Counter,
-    /// When `rate` was last told, so many had run.
-    before: Counter,
-    /// By the number of the command.
+    /// Total number of commands at the last update of `rate`.
+    calls_at_tick: Counter,
+    /// Indexed by command ID.
     commands: Box<[CommandStats]>,
     errors: Mutex<BTreeMap<Box<str>, ErrorStats>>,
     #[cfg(feature = "metrics")]
     metrics: Metrics,
 }
 
-/// The counters of one code of errors.
+/// The counters of one error code.
 #[derive(Debug)]
 struct ErrorStats {
     count: u64,
@@ -57,16 +59,16 @@ struct ErrorStats {
 pub(crate) struct CommandStats {
     pub(crate) calls: Counter,
     pub(crate) nanoseconds: Counter,
-    /// Not run: it had the wrong number of arguments, or was not allowed.
+    /// Calls rejected before they ran: wrong number of arguments, or not allowed.
     pub(crate) rejected: Counter,
-    /// Answered with an error.
+    /// Calls that replied with an error.
     pub(crate) failed: Counter,
-    /// In nanoseconds; none while nobody times it.
+    /// Latencies in nanoseconds. `None` until the first tracked call.
     latencies: Mutex<Option<Box<Histogram<u64>>>>,
 }
 
 impl Stats {
-    /// For these commands.
+    /// Creates the counters for the commands of a server.
     pub(crate) fn new(commands: &[&'static Spec]) -> Self {
         Stats {
             connections: Counter::default(),
@@ -75,7 +77,7 @@ impl Stats {
             input: Counter::default(),
             output: Counter::default(),
             rate: Counter::default(),
-            before: Counter::default(),
+            calls_at_tick: Counter::default(),
             commands: commands.iter().map(|_| CommandStats::default()).collect(),
             errors: Mutex::default(),
             #[cfg(feature = "metrics")]
@@ -83,27 +85,27 @@ impl Stats {
         }
     }
 
-    /// The counters of this command.
+    /// Returns the counters of one command.
     pub(crate) fn command(&self, id: CommandId) -> &CommandStats {
         &self.commands[usize::from(id.0)]
     }
 
-    /// The counters of all commands, by their numbers.
+    /// Returns the counters of all commands, in the order of their IDs.
     pub(crate) fn commands(&self) -> &[CommandStats] {
         &self.commands
     }
 
-    /// Commands that have run.
+    /// Returns the number of commands that have run.
     pub(crate) fn calls(&self) -> u64 {
         self.commands.iter().map(|command| command.calls.get()).sum()
     }
 
-    /// Errors answered, by their codes.
+    /// Returns the number of error replies of each error code.
     pub(crate) fn errors(&self) -> BTreeMap<Box<str>, u64> {
         self.lock_errors().iter().map(|(code, errors)| (code.clone(), errors.count)).collect()
     }
 
-    /// A connection is served.
+    /// Counts an accepted connection.
     pub(crate) fn accepted(&self) {
         self.connections.add(1);
         #[cfg(feature = "metrics")]
@@ -113,52 +115,52 @@ impl Stats {
         }
     }
 
-    /// A connection that was served is over.
+    /// Counts the end of an accepted connection.
     pub(crate) fn closed(&self) {
         #[cfg(feature = "metrics")]
         self.metrics.connections.decrement(1.0);
     }
 
-    /// A connection has been turned away.
+    /// Counts a rejected connection.
     pub(crate) fn rejected(&self) {
         self.rejected.add(1);
         #[cfg(feature = "metrics")]
         self.metrics.rejected.increment(1);
     }
 
-    /// So many bytes have come.
+    /// Counts received bytes.
     pub(crate) fn received(&self, bytes: usize) {
         self.input.add(bytes as u64);
         #[cfg(feature = "metrics")]
         self.metrics.received.increment(bytes as u64);
     }
 
-    /// So many bytes have gone.
+    /// Counts sent bytes.
     pub(crate) fn sent(&self, bytes: usize) {
         self.output.add(bytes as u64);
         #[cfg(feature = "metrics")]
         self.metrics.sent.increment(bytes as u64);
     }
 
-    /// A second has gone by.
+    /// Updates the rate of commands. The server calls it once a second.
     pub(crate) fn tick(&self) {
         let calls = self.calls();
-        self.rate.set(calls.saturating_sub(self.before.get()));
-        self.before.set(calls);
+        self.rate.set(calls.saturating_sub(self.calls_at_tick.get()));
+        self.calls_at_tick.set(calls);
     }
 
-    /// Forgets all counts.
+    /// Resets all counters to zero.
     pub(crate) fn reset(&self) {
-        let totals = [&self.connections, &self.rejected, &self.input, &self.output, &self.before];
+        let totals = [&self.connections, &self.rejected, &self.input, &self.output, &self.calls_at_tick];
         totals.into_iter().for_each(|total| total.set(0));
         self.evicted.store(0, Relaxed);
         self.commands.iter().for_each(CommandStats::reset);
         self.lock_errors().clear();
     }
 
-    /// Counts the requests of a batch that has been run, and what was noted of them.
+    /// Counts the requests of a batch that has run, with their errors and durations.
     ///
-    /// Commands may have been timed for the slow log alone: then their latencies are not `tracked`.
+    /// `tracked` is `false` if commands are timed for the slow log alone: then latencies are not recorded.
     pub(crate) fn tally(&self, batch: &Batch, tracked: bool) {
         batch.count_calls(|command, calls| {
             self.command(command).calls.add(calls);
@@ -168,11 +170,11 @@ impl Stats {
         #[cfg(feature = "metrics")]
         self.metrics.batch(batch.len());
         if !batch.stats.is_empty() {
-            self.tally_ledger(batch, tracked);
+            self.tally_requests(batch, tracked);
         }
     }
 
-    fn tally_ledger(&self, batch: &Batch, tracked: bool) {
+    fn tally_requests(&self, batch: &Batch, tracked: bool) {
         batch.stats.failures().iter().for_each(|failure| self.count_failure(batch, failure));
         for (request, took) in batch.stats.times() {
             if let Some(Resolved::Command(target)) = batch.target(*request) {
@@ -196,7 +198,7 @@ impl Stats {
         self.count_error(&failure.code);
     }
 
-    /// Counts an error that was answered.
+    /// Counts an error reply.
     pub(crate) fn count_error(&self, code: &str) {
         let mut errors = self.lock_errors();
         if let Some(errors) = errors.get_mut(code) {
@@ -213,7 +215,7 @@ impl Stats {
     }
 
     fn lock_errors(&self) -> MutexGuard<'_, BTreeMap<Box<str>, ErrorStats>> {
-        // Nothing panics while it is held.
+        // A poisoned lock holds valid data, because no code panics while it holds the lock.
         self.errors.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -227,12 +229,12 @@ impl ErrorStats {
 }
 
 impl CommandStats {
-    /// How long its calls took, if they were timed.
+    /// Returns the latencies of the calls, if they were tracked.
     pub(crate) fn latencies(&self) -> Option<Box<Histogram<u64>>> {
         self.lock_latencies().clone()
     }
 
-    /// Forgets how long its calls took. Returns whether anything was known.
+    /// Discards the latencies. Returns whether there were any.
     pub(crate) fn reset_latencies(&self) -> bool {
         self.lock_latencies().take().is_some()
     }
@@ -253,12 +255,12 @@ impl CommandStats {
     }
 
     fn lock_latencies(&self) -> MutexGuard<'_, Option<Box<Histogram<u64>>>> {
-        // Nothing panics while it is held.
+        // A poisoned lock holds valid data, because no code panics while it holds the lock.
         self.latencies.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// From a nanosecond to a second, to two digits: as in Redis.
+/// Creates a histogram from one nanosecond to one second with two significant digits, as in Redis.
 fn histogram() -> Histogram<u64> {
-    Histogram::new_with_bounds(1, 1_000_000_000, 2).expect("the bounds are right")
+    Histogram::new_with_bounds(1, 1_000_000_000, 2).expect("the bounds are valid")
 }

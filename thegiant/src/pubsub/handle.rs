@@ -1,4 +1,4 @@
-//! The handle to the channels of a server.
+//! The handle to the channels of an application.
 
 use super::listeners::{Delivery, Listeners};
 use crate::{Client, glob};
@@ -10,14 +10,13 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-/// The channels of an application (`SUBSCRIBE`, `PUBLISH`): a handle that is cheap to clone, for actors that publish, or
-/// want to be told.
+/// A handle with which actors publish messages and subscribe to channels.
 ///
-/// An application has one from the start, [`App::pubsub`](crate::App::pubsub), and clients need nothing else to
-/// subscribe and to publish.
+/// The handle is cheap to clone. Every application has one: [`App::pubsub`](crate::App::pubsub). Clients can
+/// use `SUBSCRIBE` and `PUBLISH` without it.
 ///
-/// All that is published on a channel reaches all of its subscribers in the same order. A client gets it between two
-/// replies, as all that is [pushed](Client::push), and what waits for it is bounded in the same way.
+/// All subscribers of a channel receive its messages in the same order. A client receives a message between
+/// two replies, like every [push](Client::push), and under the same limits.
 ///
 /// ```
 /// use thegiant::{PubSub, prelude::*};
@@ -33,7 +32,7 @@ use std::{
 ///
 /// #[commands]
 /// impl Shop {
-///     /// Sells a thing, and tells everybody who listens to `sales`.
+///     /// Sells a thing, and publishes it on the channel `sales`.
 ///     #[command("SELL", write)]
 ///     fn sell(&mut self, thing: &str) -> u64 {
 ///         self.sold += 1;
@@ -52,64 +51,67 @@ use std::{
 #[derive(Clone, Default)]
 pub struct PubSub(Arc<Mutex<Topics>>);
 
-/// Something has been published: the message to an actor that has
-/// [subscribed](PubSub::subscribe).
+/// The message that an actor receives from a channel to which it has [subscribed](PubSub::subscribe).
 #[derive(Clone, Debug, Message)]
 #[rtype(result = "()")]
 #[non_exhaustive]
 pub struct Published {
-    /// Where.
+    /// The channel of the message.
     pub channel: Bytes,
-    /// What.
+    /// The published message.
     pub message: Bytes,
-    /// The pattern that the channel matches, if the subscription is to that.
+    /// The pattern of the subscription, if the actor has subscribed to a pattern.
     pub pattern: Option<Bytes>,
 }
 
-/// What can be subscribed to.
+/// The kinds of subscriptions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ChannelKind {
     /// A channel.
     Channel,
     /// All channels that match a glob pattern.
     Pattern,
-    /// A channel of a cluster's shard: these are apart from other channels.
+    /// A shard channel. Shard channels are separate from other channels.
     Shard,
 }
 
-/// Who listens, by kind and name.
+/// The subscribers, by kind and name.
 type Topics = [HashMap<Bytes, Listeners>; 3];
 
 impl ChannelKind {
     pub(crate) const ALL: [ChannelKind; 3] = [ChannelKind::Channel, ChannelKind::Pattern, ChannelKind::Shard];
 
-    /// What a subscriber is told first.
+    /// Returns the first word of the message that confirms a subscription.
     pub(crate) fn subscribed(self) -> &'static str {
         ["subscribe", "psubscribe", "ssubscribe"][self as usize]
     }
 
-    /// What a subscriber is told last.
+    /// Returns the first word of the message that confirms the end of a subscription.
     pub(crate) fn unsubscribed(self) -> &'static str {
         ["unsubscribe", "punsubscribe", "sunsubscribe"][self as usize]
     }
 }
 
 impl PubSub {
-    /// Sends a message to all that have subscribed to the channel, or to a pattern that it matches (`PUBLISH`).
-    /// Returns how many subscriptions that is.
+    /// Sends a message to all subscribers of the channel and of the patterns that match it (`PUBLISH`).
+    ///
+    /// Returns the number of subscriptions that received the message.
     pub fn publish(&self, channel: impl AsRef<[u8]>, message: impl AsRef<[u8]>) -> usize {
         let (channel, message) = (channel.as_ref(), message.as_ref());
         let topics = self.lock();
         let listeners = topics[ChannelKind::Channel as usize].get(channel);
         let delivery = Delivery::new(channel, message);
-        let told = listeners.map_or(0, |listeners| delivery.send("message", None, listeners));
+        let received = listeners.map_or(0, |listeners| delivery.send("message", None, listeners));
         let patterns = topics[ChannelKind::Pattern as usize].iter();
         let matching = patterns.filter(|(pattern, _)| glob::matches(pattern, channel));
-        told + matching.map(|(pattern, them)| delivery.send("pmessage", Some(pattern), them)).sum::<usize>()
+        let send = |(pattern, listeners)| delivery.send("pmessage", Some(pattern), listeners);
+        received + matching.map(send).sum::<usize>()
     }
 
-    /// As [`publish`](Self::publish), for the channels of shards (`SPUBLISH`). They have names of their own, and no
-    /// patterns.
+    /// Sends a message to all subscribers of a shard channel (`SPUBLISH`).
+    ///
+    /// Shard channels have a separate namespace and no patterns. Returns the number of subscriptions that
+    /// received the message.
     pub fn spublish(&self, channel: impl AsRef<[u8]>, message: impl AsRef<[u8]>) -> usize {
         let (channel, message) = (channel.as_ref(), message.as_ref());
         let topics = self.lock();
@@ -117,45 +119,48 @@ impl PubSub {
         listeners.map_or(0, |listeners| Delivery::new(channel, message).send("smessage", None, listeners))
     }
 
-    /// Has an actor told what is published on a channel, by the message [`Published`], until it ends or
-    /// [unsubscribes](Self::unsubscribe).
+    /// Sends an actor a [`Published`] message for each message on a channel.
+    ///
+    /// The subscription ends when the actor stops or [unsubscribes](Self::unsubscribe).
     pub fn subscribe(&self, channel: impl Into<Bytes>, actor: impl Into<Recipient<Published>>) {
         self.topic(ChannelKind::Channel, channel.into(), |listeners| listeners.add_actor(actor.into()));
     }
 
-    /// As [`subscribe`](Self::subscribe), for all channels that match a [glob](crate::glob) pattern (`PSUBSCRIBE`).
+    /// Subscribes an actor to all channels that match a [glob](crate::glob) pattern (`PSUBSCRIBE`).
+    ///
+    /// See [`subscribe`](Self::subscribe).
     pub fn psubscribe(&self, pattern: impl Into<Bytes>, actor: impl Into<Recipient<Published>>) {
         self.topic(ChannelKind::Pattern, pattern.into(), |listeners| listeners.add_actor(actor.into()));
     }
 
-    /// An actor is not told any more what is published on a channel; `false` if it was not.
+    /// Ends an actor's subscription to a channel. Returns `false` if there was none.
     pub fn unsubscribe(&self, channel: impl AsRef<[u8]>, actor: &Recipient<Published>) -> bool {
         self.leave(ChannelKind::Channel, channel.as_ref(), |listeners| listeners.remove_actor(actor))
     }
 
-    /// An actor is not told any more what is published on channels that match a pattern; `false` if it was not.
+    /// Ends an actor's subscription to a pattern. Returns `false` if there was none.
     pub fn punsubscribe(&self, pattern: impl AsRef<[u8]>, actor: &Recipient<Published>) -> bool {
         self.leave(ChannelKind::Pattern, pattern.as_ref(), |listeners| listeners.remove_actor(actor))
     }
 
-    /// How many have subscribed to the channel, patterns aside (`PUBSUB NUMSUB`).
+    /// Returns the number of subscribers of a channel, without those of patterns (`PUBSUB NUMSUB`).
     pub fn subscribers(&self, channel: impl AsRef<[u8]>) -> usize {
         self.listeners(ChannelKind::Channel, channel.as_ref())
     }
 
-    /// How many have subscribed to this.
+    /// Returns the number of subscribers of a channel or pattern.
     pub(crate) fn listeners(&self, kind: ChannelKind, name: &[u8]) -> usize {
         self.lock()[kind as usize].get(name).map_or(0, Listeners::len)
     }
 
-    /// What somebody has subscribed to, if it matches the pattern.
+    /// Returns the names of a kind that have subscribers and match the pattern.
     pub(crate) fn names(&self, kind: ChannelKind, pattern: Option<&[u8]>) -> Vec<Bytes> {
         let topics = &self.lock()[kind as usize];
-        let heard = topics.iter().filter(|(_, listeners)| listeners.len() > 0).map(|(name, _)| name);
-        heard.filter(|name| pattern.is_none_or(|pattern| glob::matches(pattern, name))).cloned().collect()
+        let active = topics.iter().filter(|(_, listeners)| listeners.len() > 0).map(|(name, _)| name);
+        active.filter(|name| pattern.is_none_or(|pattern| glob::matches(pattern, name))).cloned().collect()
     }
 
-    /// To how much of this kind somebody has subscribed.
+    /// Returns the number of names of a kind that have subscribers.
     pub(crate) fn count(&self, kind: ChannelKind) -> usize {
         self.lock()[kind as usize].values().filter(|listeners| listeners.len() > 0).count()
     }
@@ -172,7 +177,7 @@ impl PubSub {
         join(self.lock()[kind as usize].entry(name).or_default());
     }
 
-    /// What nobody listens to is forgotten.
+    /// Removes a subscriber, and the name with its last subscriber.
     fn leave(&self, kind: ChannelKind, name: &[u8], leave: impl FnOnce(&mut Listeners) -> bool) -> bool {
         let topics = &mut self.lock()[kind as usize];
         let Some(listeners) = topics.get_mut(name) else { return false };
@@ -184,7 +189,7 @@ impl PubSub {
     }
 
     fn lock(&self) -> MutexGuard<'_, Topics> {
-        // Nothing panics while it is held.
+        // A poisoned lock holds valid data, because no code panics while it holds the lock.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

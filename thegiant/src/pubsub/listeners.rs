@@ -1,4 +1,4 @@
-//! Who listens to one channel or pattern, and how a message reaches them.
+//! The subscribers of one channel or pattern, and the delivery of messages to them.
 
 use actix::Recipient;
 use bytes::Bytes;
@@ -9,43 +9,42 @@ use crate::{
     resp::{Encoder, Protocol},
 };
 
-/// Who has subscribed to the same.
+/// The subscribers of one channel or pattern.
 #[derive(Default)]
 pub(super) struct Listeners {
-    /// In the order of their numbers.
+    /// Sorted by client ID.
     clients: Vec<Client>,
     actors: Vec<Recipient<Published>>,
 }
 
 impl Listeners {
-    /// Actors that have ended do not listen any more.
+    /// Returns the number of subscribers, without actors that have stopped.
     pub(super) fn len(&self) -> usize {
         self.clients.len() + self.actors.iter().filter(|actor| actor.connected()).count()
     }
 
     pub(super) fn add_client(&mut self, client: &Client) {
-        if let Err(place) = self.place_of(client) {
-            self.clients.insert(place, client.clone());
+        if let Err(index) = self.index_of(client) {
+            self.clients.insert(index, client.clone());
         }
     }
 
-    /// Returns whether it was there.
+    /// Returns whether the client was a subscriber.
     pub(super) fn remove_client(&mut self, client: &Client) -> bool {
-        let place = self.place_of(client);
-        place.map(|place| self.clients.remove(place)).is_ok()
+        self.index_of(client).map(|index| self.clients.remove(index)).is_ok()
     }
 
-    fn place_of(&self, client: &Client) -> Result<usize, usize> {
+    fn index_of(&self, client: &Client) -> Result<usize, usize> {
         self.clients.binary_search_by_key(&client.id(), Client::id)
     }
 
     pub(super) fn add_actor(&mut self, actor: Recipient<Published>) {
-        // Those that have ended are told nothing, and may be many by now.
+        // Removes stopped actors here, so that they do not pile up.
         self.actors.retain(|known| known.connected() && *known != actor);
         self.actors.push(actor);
     }
 
-    /// Returns whether it was there.
+    /// Returns whether the actor was a subscriber.
     pub(super) fn remove_actor(&mut self, actor: &Recipient<Published>) -> bool {
         let before = self.actors.len();
         self.actors.retain(|known| known != actor);
@@ -53,7 +52,7 @@ impl Listeners {
     }
 }
 
-/// A message on its way.
+/// A message to deliver.
 pub(super) struct Delivery<'a> {
     channel: &'a [u8],
     message: &'a [u8],
@@ -64,38 +63,41 @@ impl<'a> Delivery<'a> {
         Delivery { channel, message }
     }
 
-    /// Tells all these. It is encoded once for all that speak the same protocol. Returns how many were told.
-    pub(super) fn send(&self, what: &str, pattern: Option<&Bytes>, listeners: &Listeners) -> usize {
-        let told = listeners.actors.iter().filter(|actor| self.tell(actor, pattern)).count();
-        // All clients are of the server that has these channels.
-        let Some(server) = listeners.clients.first().and_then(Client::server) else { return told };
-        let first = listeners.clients[0].protocol();
-        let usual = self.encode(first, what, pattern);
+    /// Sends the message to all subscribers. Returns the number of subscribers that received it.
+    ///
+    /// The message is encoded once per protocol.
+    pub(super) fn send(&self, event: &str, pattern: Option<&Bytes>, listeners: &Listeners) -> usize {
+        let actors = listeners.actors.iter().filter(|actor| self.send_to_actor(actor, pattern)).count();
+        // All clients belong to the one server that has these channels.
+        let Some(server) = listeners.clients.first().and_then(Client::server) else { return actors };
+        let first_protocol = listeners.clients[0].protocol();
+        let first = self.encode(first_protocol, event, pattern);
         let mut other = None;
-        // Of the same length, whatever the protocol: it is another letter at the beginning.
-        let len = usual.len();
-        told + server.push_to_all(&listeners.clients, len, |protocol| {
-            let encoded = if protocol == first {
-                &usual
-            } else {
-                other.get_or_insert_with(|| self.encode(protocol, what, pattern))
-            };
-            encoded.clone()
-        })
+        // The encodings differ only in their first byte, so their length is the same.
+        let len = first.len();
+        actors
+            + server.push_to_all(&listeners.clients, len, |protocol| {
+                let encoded = if protocol == first_protocol {
+                    &first
+                } else {
+                    other.get_or_insert_with(|| self.encode(protocol, event, pattern))
+                };
+                encoded.clone()
+            })
     }
 
-    fn encode(&self, protocol: Protocol, what: &str, pattern: Option<&Bytes>) -> Bytes {
+    fn encode(&self, protocol: Protocol, event: &str, pattern: Option<&Bytes>) -> Bytes {
         let mut out = Encoder::new(protocol);
         out.push(if pattern.is_some() { 4 } else { 3 });
-        out.bulk(what.as_bytes());
+        out.bulk(event.as_bytes());
         pattern.inspect(|pattern| out.bulk(pattern));
         out.bulk(self.channel);
         out.bulk(self.message);
         out.into_bytes()
     }
 
-    /// Returns whether the actor is there to be told.
-    fn tell(&self, actor: &Recipient<Published>, pattern: Option<&Bytes>) -> bool {
+    /// Returns `false` if the actor has stopped.
+    fn send_to_actor(&self, actor: &Recipient<Published>, pattern: Option<&Bytes>) -> bool {
         if !actor.connected() {
             return false;
         }

@@ -1,4 +1,4 @@
-//! Channels: who listens to them, and what is said there.
+//! Publish/subscribe: channels, their subscribers and the delivery of messages.
 
 mod handle;
 mod listeners;

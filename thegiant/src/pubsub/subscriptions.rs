@@ -1,4 +1,4 @@
-//! What one client has subscribed to.
+//! The subscriptions of one client.
 
 use std::collections::HashSet;
 
@@ -7,16 +7,16 @@ use bytes::Bytes;
 use super::{ChannelKind, PubSub};
 use crate::Client;
 
-/// What a subscription takes beside its name, in bytes, roughly.
+/// Approximate memory of a subscription besides its name, in bytes.
 const ENTRY: usize = 100;
 
-/// What one client has subscribed to. It ends with this.
+/// The subscriptions of one client. Dropping it ends them.
 #[derive(Debug)]
 pub(crate) struct Subscriptions {
     pubsub: PubSub,
     client: Client,
     names: [HashSet<Bytes>; 3],
-    /// Bytes that these take.
+    /// Memory of the subscriptions, in bytes.
     memory: usize,
 }
 
@@ -29,7 +29,9 @@ impl Subscriptions {
         self.names.iter().all(HashSet::is_empty)
     }
 
-    /// What it is told of how many it has: shards are counted apart.
+    /// Returns the number of subscriptions that Redis reports for a kind.
+    ///
+    /// Channels and patterns count together, and shard channels separately.
     pub(crate) fn count(&self, kind: ChannelKind) -> usize {
         let [channels, patterns, shards] = &self.names;
         if kind == ChannelKind::Shard { shards.len() } else { channels.len() + patterns.len() }
@@ -52,12 +54,12 @@ impl Subscriptions {
         }
     }
 
-    /// All of a kind.
+    /// Returns all names of a kind.
     pub(crate) fn names(&self, kind: ChannelKind) -> Vec<Bytes> {
         self.names[kind as usize].iter().cloned().collect()
     }
 
-    /// Lets others see how many these are, and that they take so much.
+    /// Publishes the number of subscriptions and their memory to the client's statistics.
     fn account(&mut self, memory: usize) {
         self.client.set_subscribed(self.names.each_ref().map(HashSet::len));
         self.client.account(std::mem::replace(&mut self.memory, memory), memory);

@@ -1,4 +1,4 @@
-//! A client that sends and receives bytes, and knows values.
+//! A client that sends and receives bytes or values.
 
 use std::{collections::VecDeque, fmt, io, time::Duration};
 
@@ -14,19 +14,20 @@ use crate::{
     resp::{Encoder, Incoming, read},
 };
 
-/// A client of a [`TestServer`](super::TestServer), or of any other server. When it is dropped, it has gone.
+/// A client of a [`TestServer`](super::TestServer) or of any other server. Dropping it closes the connection.
 ///
-/// What is not as it should be panics and says what was expected and what has come.
+/// If the server does not behave as expected, the methods panic. The message shows the expected and the
+/// received bytes.
 pub struct TestClient {
     stream: Box<dyn Transport>,
-    /// What has arrived and has not been looked at.
+    /// Received bytes that no method has returned yet.
     input: Vec<u8>,
-    /// Pushes that came before a reply that was waited for.
+    /// Pushes that arrived before a reply.
     pushed: VecDeque<Vec<Value>>,
     patience: Duration,
 }
 
-/// What bytes are sent and received by.
+/// A stream of bytes in both directions: TCP or memory.
 pub(super) trait Transport: AsyncRead + AsyncWrite + Unpin {}
 
 impl<T: AsyncRead + AsyncWrite + Unpin> Transport for T {}
@@ -37,7 +38,7 @@ impl TestClient {
         TestClient { stream: Box::new(stream), input: Vec::new(), pushed: VecDeque::new(), patience }
     }
 
-    /// Connects to a server by TCP: to one in another process, or to one that is bound to a port.
+    /// Connects to a server over TCP, in this process or another.
     ///
     /// ```
     /// use thegiant::{App, Server, Value, test::{TestClient, TestServer}};
@@ -52,34 +53,34 @@ impl TestClient {
     /// ```
     ///
     /// # Errors
-    /// If there is none.
+    /// Returns an error if the connection fails.
     pub async fn connect(address: impl ToSocketAddrs) -> io::Result<Self> {
         let stream = TcpStream::connect(address).await?;
         stream.set_nodelay(true)?;
         Ok(Self::new(stream))
     }
 
-    /// Has it wait for this long for what is expected; a minute, unless this is called.
+    /// Sets the maximum time to wait for the server (default 60 s).
     #[must_use]
     pub fn patience(mut self, patience: Duration) -> Self {
         self.patience = patience;
         self
     }
 
-    /// Says `HELLO 3`: from then on it understands RESP3.
+    /// Switches the connection to RESP3, with `HELLO 3`.
     ///
     /// # Panics
-    /// If that is refused.
+    /// Panics if the server refuses.
     pub async fn resp3(mut self) -> Self {
         let hello = self.call(["HELLO", "3"]).await;
-        assert!(matches!(hello, Value::Map(_)), "HELLO 3 was answered with {hello:?}");
+        assert!(matches!(hello, Value::Map(_)), "HELLO 3 failed: {hello:?}");
         self
     }
 
     /// Sends a request and returns its reply.
     ///
     /// # Panics
-    /// If none comes.
+    /// Panics if no reply arrives in time.
     pub async fn call<W: AsRef<[u8]>>(&mut self, words: impl IntoIterator<Item = W>) -> Value {
         let words: Vec<W> = words.into_iter().collect();
         let mut request = Encoder::default();
@@ -88,23 +89,23 @@ impl TestClient {
         self.reply().await
     }
 
-    /// Sends bytes. It may have to wait for the server to take them.
+    /// Sends bytes and waits until the connection has taken them.
     ///
     /// # Panics
-    /// If the server has closed the connection, or does not take them.
+    /// Panics if the connection is closed, or if the server does not read the bytes in time.
     pub async fn send(&mut self, bytes: impl AsRef<[u8]>) {
         let sent = timeout(self.patience, self.stream.write_all(bytes.as_ref())).await;
         match sent {
             Ok(Ok(())) => {}
-            Ok(Err(error)) => panic!("{:?} could not be sent: {error}", shown(bytes.as_ref())),
-            Err(_) => panic!("the server has not taken {:?}", shown(bytes.as_ref())),
+            Ok(Err(error)) => panic!("cannot send {:?}: {error}", shortened(bytes.as_ref())),
+            Err(_) => panic!("the server did not read {:?} in time", shortened(bytes.as_ref())),
         }
     }
 
-    /// The next reply. Pushes that come before it are kept for [`pushed`](Self::pushed).
+    /// Returns the next reply. [`pushed`](Self::pushed) returns the pushes that arrive before it.
     ///
     /// # Panics
-    /// If none comes.
+    /// Panics if no reply arrives in time.
     pub async fn reply(&mut self) -> Value {
         loop {
             match self.receive("a reply").await {
@@ -114,67 +115,67 @@ impl TestClient {
         }
     }
 
-    /// The next push, with all its elements. In RESP2, where there is no such thing, that is the next array.
+    /// Returns the elements of the next push. In RESP2, which has no pushes, it returns the next array.
     ///
     /// # Panics
-    /// If none comes, or a reply does.
+    /// Panics if no push arrives in time, or if a reply arrives first.
     pub async fn pushed(&mut self) -> Vec<Value> {
         if let Some(push) = self.pushed.pop_front() {
             return push;
         }
         match self.receive("a push").await {
             Incoming::Push(push) | Incoming::Reply(Value::Array(push)) => push,
-            Incoming::Reply(value) => panic!("a push was expected, and the reply {value:?} has come"),
+            Incoming::Reply(value) => panic!("expected a push, received the reply {value:?}"),
         }
     }
 
     /// Receives exactly these bytes.
     ///
     /// # Panics
-    /// If others come, or none.
+    /// Panics if other bytes arrive, or if too few bytes arrive in time.
     pub async fn expect(&mut self, bytes: impl AsRef<[u8]>) {
         let expected = bytes.as_ref();
         while self.input.len() < expected.len() && expected.starts_with(&self.input) {
-            if !self.read(&format!("{:?}", shown(expected))).await {
+            if !self.read(&format!("{:?}", shortened(expected))).await {
                 break;
             }
         }
-        let have = self.input.len().min(expected.len());
+        let len = self.input.len().min(expected.len());
         assert!(
-            self.input[..have] == *expected,
-            "{:?} was expected, and {:?} has come",
-            shown(expected),
-            shown(&self.input)
+            self.input[..len] == *expected,
+            "expected {:?}, received {:?}",
+            shortened(expected),
+            shortened(&self.input)
         );
-        self.input.drain(..have);
+        self.input.drain(..len);
     }
 
-    /// All that comes until the server closes the connection.
+    /// Returns all bytes until the server closes the connection.
     ///
     /// # Panics
-    /// If it does not.
+    /// Panics if the server does not close the connection in time.
     pub async fn rest(&mut self) -> Bytes {
         while self.read("the end of the connection").await {}
         std::mem::take(&mut self.input).into()
     }
 
-    /// So many bytes or all that come until the end, and what comes along with them.
-    pub(super) async fn receive_some(&mut self, len: usize) -> Vec<u8> {
+    /// Returns at least `min_len` bytes, or all bytes until the connection ends.
+    pub(super) async fn receive_at_least(&mut self, min_len: usize) -> Vec<u8> {
         let mut is_open = true;
-        while is_open && self.input.len() < len {
+        while is_open && self.input.len() < min_len {
             is_open = self.read("a reply").await;
         }
         let_server_read().await;
         if is_open {
-            // There should be nothing, and there is no need to wait for that.
+            // Surplus bytes are in the buffer already, so there is no need to wait for them.
             let _ = timeout(Duration::ZERO, self.stream.read_buf(&mut self.input)).await;
         }
         std::mem::take(&mut self.input)
     }
 
-    /// Sends no more, and still receives.
+    /// Closes the sending half of the connection. The client can still receive.
     pub async fn half_close(&mut self) {
-        // One that is closed already sends no more, either.
+        // An error means that the connection is closed already.
         let _ = self.stream.shutdown().await;
     }
 
@@ -186,41 +187,41 @@ impl TestClient {
                     return received;
                 }
                 Ok(None) => {}
-                Err(error) => panic!("{:?} is no reply: {error}", shown(&self.input)),
+                Err(error) => panic!("received an invalid reply {:?}: {error}", shortened(&self.input)),
             }
             if !self.read(what).await {
-                panic!("{what} was expected, and the connection was closed after {:?}", shown(&self.input));
+                panic!("expected {what}, but the connection was closed after {:?}", shortened(&self.input));
             }
         }
     }
 
-    /// Reads what comes next; `false` at the end.
+    /// Reads more bytes. Returns `false` at the end of the connection.
     async fn read(&mut self, what: &str) -> bool {
         let read = timeout(self.patience, self.stream.read_buf(&mut self.input)).await;
         match read {
             Ok(Ok(read)) => read > 0,
             Ok(Err(error)) if error.kind() == io::ErrorKind::BrokenPipe => false,
-            Ok(Err(error)) => panic!("{what} was expected: {error}"),
-            Err(_) => panic!("{what} was expected, and nothing has come after {:?}", shown(&self.input)),
+            Ok(Err(error)) => panic!("expected {what}: {error}"),
+            Err(_) => panic!("expected {what}, received nothing in time after {:?}", shortened(&self.input)),
         }
     }
 }
 
 impl fmt::Debug for TestClient {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("TestClient").field("input", &shown(&self.input)).finish_non_exhaustive()
+        f.debug_struct("TestClient").field("input", &shortened(&self.input)).finish_non_exhaustive()
     }
 }
 
-/// Waits long enough for the server to have read what was sent.
+/// Yields until the server has read the bytes that were sent.
 pub(super) async fn let_server_read() {
     for _ in 0..2 {
         actix_rt::task::yield_now().await;
     }
 }
 
-/// Bytes for people.
-pub(super) fn shown(bytes: &[u8]) -> Bytes {
-    const ENOUGH: usize = 1000;
-    Bytes::copy_from_slice(&bytes[..bytes.len().min(ENOUGH)])
+/// Returns the beginning of the bytes, for a message.
+pub(super) fn shortened(bytes: &[u8]) -> Bytes {
+    const MAX_LEN: usize = 1000;
+    Bytes::copy_from_slice(&bytes[..bytes.len().min(MAX_LEN)])
 }

@@ -1,7 +1,7 @@
-//! A kit for testing applications. *Feature `test-util`.*
+//! Test kit for applications. *Feature `test-util`.*
 //!
-//! A [`TestServer`] serves an application without a socket, and [`TestClient`]s are its clients: everything runs on
-//! the test's own thread, and nothing needs a free port.
+//! A [`TestServer`] serves an application in memory, and [`TestClient`]s connect to it. Everything runs on
+//! the thread of the test. No test needs a free port.
 //!
 //! ```
 //! use thegiant::{prelude::*, test::TestServer};
@@ -10,7 +10,7 @@
 //! # impl Actor for Greeter { type Context = Context<Self>; }
 //! #[commands]
 //! impl Greeter {
-//!     /// Greets someone.
+//!     /// Greets a person by name.
 //!     #[command("GREET", fast)]
 //!     fn greet(&self, name: &str) -> String {
 //!         format!("hello, {name}")
@@ -18,7 +18,7 @@
 //! }
 //!
 //! # async fn greets_by_name() {
-//! // In a test this is the body of an `async fn` with `#[actix::test]`.
+//! // In a test, this is the body of an `async fn` with `#[actix::test]`.
 //! let server = TestServer::start(App::new().mount(Greeter.start()));
 //! let mut client = server.connect();
 //! assert_eq!(client.call(["GREET", "you"]).await, Value::bulk("hello, you"));
@@ -29,10 +29,10 @@
 //! ```
 //!
 //! # Time
-//! With tokio's paused clock (`tokio::time::pause()`, of its feature `test-util`) a test of a timeout takes no
-//! time: whenever everybody waits, the clock jumps to the next timer. It governs actix' timers (`run_later`,
-//! `run_interval`), `sleep`, and all timeouts of the server and of its commands. What reads [`std::time::Instant`]
-//! by itself is not governed: how long commands took in `SLOWLOG` and `LATENCY`, and an application that does so.
+//! With tokio's paused clock (`tokio::time::pause()`, feature `test-util` of tokio), a test of a timeout
+//! takes no time. Whenever all tasks wait, the clock jumps to the next timer. The paused clock controls
+//! actix' timers (`run_later`, `run_interval`), `sleep`, and all timeouts of the server and its commands. It
+//! does not control [`std::time::Instant`], which measures the durations in `SLOWLOG` and `LATENCY`.
 //!
 //! ```
 //! use std::time::Duration;
@@ -42,7 +42,7 @@
 //! # impl Actor for Slow { type Context = Context<Self>; }
 //! #[commands]
 //! impl Slow {
-//!     /// Answers tomorrow.
+//!     /// Replies tomorrow.
 //!     #[command("TOMORROW", blocking)]
 //!     async fn tomorrow() -> Simple {
 //!         actix_rt::time::sleep(Duration::from_secs(24 * 60 * 60)).await;
@@ -53,16 +53,16 @@
 //! # async fn takes_no_time() {
 //! tokio::time::pause();
 //! let server = TestServer::start(App::new().mount(Slow.start()));
-//! // A client has a patience of its own, a minute unless it is told otherwise.
+//! // By default, a client waits for one minute at most.
 //! let mut client = server.connect().patience(Duration::from_secs(48 * 60 * 60));
 //! assert_eq!(client.call(["TOMORROW"]).await, Value::Simple("here".into()));
 //! # }
 //! # actix::System::new().block_on(takes_no_time());
 //! ```
 //!
-//! # Bytes in pieces
-//! [`assert_replies`] sends the same bytes whole, one by one, and cut in two at each place, and looks whether the
-//! replies are the same: for commands with a parser of their own, or a protocol on top of this one.
+//! # Split input
+//! [`assert_replies`] sends the same bytes in one piece, byte by byte, and split in two at each position. It
+//! checks that the replies are the same. Use it for commands that have their own parser.
 
 mod client;
 mod pieces;

@@ -1,4 +1,4 @@
-//! A server without a socket.
+//! A server in memory.
 
 use std::{
     fmt, io,
@@ -12,15 +12,15 @@ use tokio::io::duplex;
 use super::TestClient;
 use crate::{
     App, Server,
-    connection::{Address, Connection, Ends, ServerState, Stream},
+    connection::{Address, Connection, Endpoints, ServerState, Stream},
 };
 
-/// So many bytes are on their way between client and server at most, in each direction.
-const IN_FLIGHT: usize = 64 * 1024;
+/// Size of the buffer between client and server in each direction, in bytes.
+const BUFFER_SIZE: usize = 64 * 1024;
 
-/// A server that is talked to in memory. It ends, at once, when it is dropped.
+/// A server that clients connect to in memory. Dropping it stops it at once.
 ///
-/// The [module](crate::test) says how it is used.
+/// See the [module](crate::test) for an example.
 pub struct TestServer {
     server: Arc<ServerState>,
     handle: crate::ServerHandle,
@@ -29,49 +29,51 @@ pub struct TestServer {
 }
 
 impl TestServer {
-    /// Serves an application.
+    /// Starts a server for an application, with the default settings.
     ///
     /// # Panics
-    /// If there is no actix system running: use `#[actix::test]`.
+    /// Panics if no actix system is running: use `#[actix::test]`.
     pub fn start(app: App) -> Self {
         Self::with(Server::new(app))
     }
 
-    /// Serves what this server would serve, with its limits, and on its sockets as well if it is bound to any.
+    /// Starts a configured server. If the server is bound to sockets, it also serves those.
     ///
     /// # Panics
-    /// If there is no actix system running: use `#[actix::test]`.
+    /// Panics if no actix system is running: use `#[actix::test]`.
     pub fn with(server: Server) -> Self {
         let handle = server.handle();
         let served = server.disable_signals().prepare();
         let server = Arc::clone(&served.server);
         let running = Some(actix_rt::spawn(served.run()));
-        TestServer { server, handle, running, address: Arc::new(nowhere()) }
+        TestServer { server, handle, running, address: Arc::new(loopback()) }
     }
 
-    /// Where it listens, if it is bound: with the port that it was given where port 0 was asked for. That is where
-    /// client libraries can be tried; a [`TestClient`] [connects](TestClient::connect) there, too.
+    /// Returns the addresses that the server is bound to.
+    ///
+    /// For port 0, the address has the port that the system chose. Client libraries can connect there, and
+    /// [`TestClient::connect`] can, too.
     pub fn addresses(&self) -> &[Address] {
         &self.server.addresses
     }
 
-    /// A client that has connected just now. It comes from this machine, and from port 0.
+    /// Returns a new client, connected in memory. Its address is the loopback address with port 0.
     ///
     /// # Panics
-    /// If there are as many clients as the server may have.
+    /// Panics if the server has reached its maximum number of clients.
     pub fn connect(&self) -> TestClient {
-        let (ours, theirs) = duplex(IN_FLIGHT);
-        let ends = Ends { peer: nowhere(), local: Arc::clone(&self.address), descriptor: -1 };
-        let client = self.server.admit(ends).expect("there are fewer clients than the server may have");
+        let (ours, theirs) = duplex(BUFFER_SIZE);
+        let endpoints = Endpoints { peer: loopback(), local: Arc::clone(&self.address), descriptor: -1 };
+        let client = self.server.admit(endpoints).expect("fewer clients than the limit of the server");
         self.server.stats.accepted();
         Connection::start(Stream::Memory(theirs), Arc::clone(&self.server), client);
         TestClient::new(ours)
     }
 
-    /// Stops it as a signal would, and waits until it has ended.
+    /// Stops the server gracefully, as a signal does, and waits until it has stopped.
     ///
     /// # Errors
-    /// As [`Server::run`].
+    /// The errors of [`Server::run`].
     pub async fn stop(mut self) -> io::Result<()> {
         self.handle.stop();
         let Some(running) = self.running.take() else { return Ok(()) };
@@ -81,7 +83,7 @@ impl TestServer {
 
 impl Drop for TestServer {
     fn drop(&mut self) {
-        // At the second call it does not wait for clients.
+        // The second call stops the server without waiting for its clients.
         self.handle.stop();
         self.handle.stop();
     }
@@ -93,6 +95,6 @@ impl fmt::Debug for TestServer {
     }
 }
 
-fn nowhere() -> Address {
+fn loopback() -> Address {
     Address::Tcp(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))
 }

@@ -1,4 +1,4 @@
-//! What is asked of an upstream, and what it is shown.
+//! TLS configuration of connections to upstreams.
 
 use std::{io, path::PathBuf, sync::Arc};
 
@@ -9,16 +9,16 @@ use tokio_rustls::{
 };
 
 use super::{
+    errors::identity_error,
     files::{Identity, authorities},
     provider,
-    words::misfit,
 };
 
-/// How another server is reached by TLS, for [`Upstream::tls`](crate::Upstream::tls).
+/// TLS configuration of connections to an upstream, for [`Upstream::tls`](crate::Upstream::tls).
 ///
-/// Its certificate has to be for the name in its address, and of an authority that this system trusts, unless something else
-/// is said here. There is no way to do without: whoever does not look at the certificate talks to anybody. Files are in the
-/// PEM format, and are read by [`Upstream::tls`](crate::Upstream::tls).
+/// By default, the upstream's certificate has to match the host of its address, and has to come from an
+/// authority that the operating system trusts. Verification cannot be switched off, because an unverified
+/// connection may lead to any server. [`Upstream::tls`](crate::Upstream::tls) reads the PEM files.
 ///
 /// ```no_run
 /// use thegiant::{ClientTls, Upstream, prelude::*};
@@ -39,7 +39,7 @@ pub struct ClientTls {
 }
 
 impl ClientTls {
-    /// Trusts the authorities that this system trusts, and shows no certificate.
+    /// Trusts the authorities of the operating system, and sends no client certificate.
     pub fn new() -> Self {
         ClientTls::default()
     }
@@ -50,34 +50,37 @@ impl ClientTls {
         self
     }
 
-    /// Looks for this name in the certificate, a host name or an IP address, and not for that of the address. The server is
-    /// told it too (SNI), unless it is an IP address.
+    /// Sets the host name or IP address that the certificate has to match, in place of the address' host.
+    ///
+    /// The client also sends a host name to the server (SNI).
     pub fn server_name(mut self, name: impl Into<String>) -> Self {
         self.server_name = Some(name.into());
         self
     }
 
-    /// Shows this certificate to a server that asks for one; the private key of it is in another file, or in the same one.
+    /// Sets the client certificate and its private key, for upstreams that require one.
+    ///
+    /// Both may be in the same file.
     pub fn certificate(mut self, certificate: impl Into<PathBuf>, key: impl Into<PathBuf>) -> Self {
         self.identity = Some((certificate.into(), key.into()));
         self
     }
 
-    /// Reads the files, for connections to this address.
+    /// Reads the files, for connections to `address`.
     ///
     /// # Errors
-    /// Which of them cannot be used, and why; or that this is nothing that a certificate could be for.
+    /// If a file is unusable, or if no certificate can match the address. The error names the reason.
     pub(crate) fn connector(&self, address: &str) -> io::Result<Connector> {
         if address.starts_with("unix:") {
-            let why = format!("{address} cannot be reached by TLS (that is for HOST:PORT)");
+            let why = format!("cannot use TLS with {address}: TLS needs an address of the form HOST:PORT");
             return Err(io::Error::new(io::ErrorKind::InvalidInput, why));
         }
         let name = self.server_name.as_deref().unwrap_or_else(|| host_of(address));
-        let no_name = |_| {
-            let why = format!("{name:?} is no name that a certificate could be for");
+        let invalid_name = |_| {
+            let why = format!("{name:?} is not a valid TLS server name: use a host name or an IP address");
             io::Error::new(io::ErrorKind::InvalidInput, why)
         };
-        let name = ServerName::try_from(name.to_owned()).map_err(no_name)?;
+        let name = ServerName::try_from(name.to_owned()).map_err(invalid_name)?;
         let config = ClientConfig::builder_with_provider(provider())
             .with_safe_default_protocol_versions()
             .map_err(io::Error::other)?
@@ -91,25 +94,25 @@ impl ClientTls {
                 let Identity { chain, key: private } = Identity::read(certificate, key)?;
                 config
                     .with_client_auth_cert(chain, private)
-                    .map_err(|error| misfit(certificate, key, &error))?
+                    .map_err(|error| identity_error(certificate, key, &error))?
             }
         };
         Ok(Connector { tls: Arc::new(config).into(), name, is_given: self.server_name.is_some() })
     }
 }
 
-/// Connects to one server.
+/// Connects to one upstream server.
 #[derive(Clone)]
 pub(crate) struct Connector {
     pub(super) tls: TlsConnector,
-    /// Whose certificate is expected.
+    /// The name that the certificate has to match.
     pub(super) name: ServerName<'static>,
-    /// That has been said, and is not the host of the address.
+    /// The application has set `name`, so it does not follow the address.
     is_given: bool,
 }
 
 impl Connector {
-    /// The same for another address. If that has no name that a certificate could be for, none will do.
+    /// Returns a connector for another address. It keeps the old name if the new host is not a valid name.
     pub(crate) fn at(mut self, address: &str) -> Self {
         if !self.is_given
             && let Ok(name) = ServerName::try_from(host_of(address).to_owned())
@@ -120,7 +123,7 @@ impl Connector {
     }
 }
 
-/// `HOST:PORT` without the port, `[V6]:PORT` without the brackets.
+/// Returns the host of `HOST:PORT` or `[IPv6]:PORT`, without brackets.
 fn host_of(address: &str) -> &str {
     let host = address.rsplit_once(':').map_or(address, |(host, _)| host);
     host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host)
@@ -129,11 +132,11 @@ fn host_of(address: &str) -> &str {
 fn authorities_of_system() -> io::Result<Arc<RootCertStore>> {
     let found = rustls_native_certs::load_native_certs();
     let mut roots = RootCertStore::empty();
-    // There are always some that are too old to be understood.
+    // Skips certificates that rustls cannot parse, because most systems have some old ones.
     roots.add_parsable_certificates(found.certs);
     if roots.is_empty() {
         let why = found.errors.first().map(|error| format!(": {error}")).unwrap_or_default();
-        let why = format!("this system has no certificates of authorities{why}");
+        let why = format!("the operating system has no certificates of authorities{why}");
         return Err(io::Error::new(io::ErrorKind::NotFound, why));
     }
     Ok(Arc::new(roots))
@@ -144,7 +147,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_certificate_is_for_the_host_of_an_address() {
+    fn host_of_an_address() {
         for (address, host) in
             [("redis.internal:6379", "redis.internal"), ("10.0.0.7:1", "10.0.0.7"), ("[::1]:6379", "::1")]
         {

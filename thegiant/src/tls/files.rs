@@ -1,4 +1,4 @@
-//! Certificates and keys, as they lie on disk.
+//! Reads certificates and keys from PEM files.
 
 use std::{fs, io, path::Path, sync::Arc};
 
@@ -8,7 +8,7 @@ use rustls_pki_types::{
 };
 use tokio_rustls::rustls::RootCertStore;
 
-/// A chain, and the key of its first certificate.
+/// A certificate chain, and the private key of its first certificate.
 pub(super) struct Identity {
     pub(super) chain: Vec<CertificateDer<'static>>,
     pub(super) key: PrivateKeyDer<'static>,
@@ -20,7 +20,7 @@ impl Identity {
     }
 }
 
-/// Those whose signature is good.
+/// Reads the trusted authorities.
 pub(super) fn authorities(path: &Path) -> io::Result<Arc<RootCertStore>> {
     let mut roots = RootCertStore::empty();
     for certificate in certificates(path)? {
@@ -29,7 +29,7 @@ pub(super) fn authorities(path: &Path) -> io::Result<Arc<RootCertStore>> {
     Ok(Arc::new(roots))
 }
 
-/// Why a file cannot be used, in one line.
+/// Returns a one-line error that names the file and the reason.
 pub(super) fn unusable(what: &str, path: &Path, why: impl std::fmt::Display) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, format!("cannot use the {what} {}: {why}", path.display()))
 }
@@ -41,23 +41,23 @@ fn certificates(path: &Path) -> io::Result<Vec<CertificateDer<'static>>> {
     let text = read(CERTIFICATE, path)?;
     let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&text).collect();
     match certificates {
-        Ok(none) if none.is_empty() => Err(unusable(CERTIFICATE, path, "it has none in the PEM format")),
-        certificates => certificates.map_err(|error| unusable(CERTIFICATE, path, mistake(error))),
+        Ok(none) if none.is_empty() => Err(unusable(CERTIFICATE, path, "no PEM certificate in the file")),
+        certificates => certificates.map_err(|error| unusable(CERTIFICATE, path, pem_mistake(error))),
     }
 }
 
 fn private_key(path: &Path) -> io::Result<PrivateKeyDer<'static>> {
     PrivateKeyDer::from_pem_slice(&read(KEY, path)?).map_err(|error| match error {
-        pem::Error::NoItemsFound => unusable(KEY, path, "it has none that can be read without a password"),
-        error => unusable(KEY, path, mistake(error)),
+        pem::Error::NoItemsFound => unusable(KEY, path, "no unencrypted PEM key in the file"),
+        error => unusable(KEY, path, pem_mistake(error)),
     })
 }
 
-/// Without what it has found: that may be part of a key.
-fn mistake(error: pem::Error) -> &'static str {
+/// Describes a PEM error. It omits the error's own text, which may quote a part of the key.
+fn pem_mistake(error: pem::Error) -> &'static str {
     match error {
-        pem::Error::MissingSectionEnd { .. } => "it ends too early",
-        _ => "it is not as the PEM format has it",
+        pem::Error::MissingSectionEnd { .. } => "the file is truncated",
+        _ => "the file is not valid PEM",
     }
 }
 

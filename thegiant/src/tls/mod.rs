@@ -1,13 +1,13 @@
-//! TLS: what a listener shows its clients, and what is asked of an upstream.
+//! TLS for listeners and for upstream connections.
 //!
-//! - `server`, `client`: what a program says of either side; `files`: certificates and keys
-//! - `stream`: a connection; `words`: what is said of one that fails
+//! - `server`, `client`: the configuration of either side; `files`: certificates and keys
+//! - `stream`: a TLS connection; `errors`: explanations of failed handshakes
 
 mod client;
+mod errors;
 mod files;
 mod server;
 mod stream;
-mod words;
 
 use std::sync::Arc;
 
@@ -19,7 +19,9 @@ pub use server::ServerTls;
 pub(crate) use stream::Tls;
 pub(crate) use tokio_rustls::rustls::ServerConfig;
 
-/// Who does the arithmetic. It is said for each configuration: what the process has as a default is the program's to decide.
+/// Returns the cryptography provider.
+///
+/// Every configuration names it, because the process-wide default belongs to the application.
 fn provider() -> Arc<CryptoProvider> {
     Arc::new(ring::default_provider())
 }

@@ -1,18 +1,18 @@
-//! What a listener shows its clients, and asks of them.
+//! TLS configuration of listeners.
 
 use std::{io, path::PathBuf, sync::Arc};
 
 use tokio_rustls::rustls::{ServerConfig, server::WebPkiClientVerifier};
 
 use super::{
+    errors::identity_error,
     files::{CERTIFICATE, Identity, authorities, unusable},
     provider,
-    words::misfit,
 };
 
-/// The certificate of a server, and what it asks of its clients, for [`Server::bind_tls`](crate::Server::bind_tls).
+/// TLS configuration of a listener, for [`Server::bind_tls`](crate::Server::bind_tls).
 ///
-/// All of it lies in files in the PEM format, which are read when the server is bound. TLS 1.2 and 1.3 are spoken.
+/// The certificates and keys are PEM files. `bind_tls` reads them. The server supports TLS 1.2 and 1.3.
 ///
 /// ```no_run
 /// use thegiant::{ServerTls, prelude::*};
@@ -33,21 +33,23 @@ pub struct ServerTls {
 }
 
 impl ServerTls {
-    /// A server with this certificate, behind which come those of the authorities in between, and the private key of it.
+    /// Sets the files of the server's certificate and its private key.
+    ///
+    /// The certificate file also contains the certificates of intermediate authorities, if there are any.
     pub fn new(certificate: impl Into<PathBuf>, key: impl Into<PathBuf>) -> Self {
         ServerTls { certificate: certificate.into(), key: key.into(), client_ca: None }
     }
 
-    /// Turns away clients that have no certificate of one of these authorities. Without this, clients need none.
+    /// Requires a client certificate from one of these authorities. Otherwise, clients need no certificate.
     pub fn client_ca(mut self, certificates: impl Into<PathBuf>) -> Self {
         self.client_ca = Some(certificates.into());
         self
     }
 
-    /// Reads the files.
+    /// Reads the files and builds the configuration.
     ///
     /// # Errors
-    /// Which of them cannot be used, and why.
+    /// If a file is unusable. The error names the file and the reason.
     pub(crate) fn config(&self) -> io::Result<Arc<ServerConfig>> {
         let config = ServerConfig::builder_with_provider(provider())
             .with_safe_default_protocol_versions()
@@ -64,7 +66,7 @@ impl ServerTls {
         let Identity { chain, key } = Identity::read(&self.certificate, &self.key)?;
         let config = config
             .with_single_cert(chain, key)
-            .map_err(|error| misfit(&self.certificate, &self.key, &error))?;
+            .map_err(|error| identity_error(&self.certificate, &self.key, &error))?;
         Ok(Arc::new(config))
     }
 }

@@ -1,4 +1,4 @@
-//! A connection that speaks TLS.
+//! A TLS connection.
 
 use std::{
     fmt,
@@ -17,11 +17,11 @@ use tokio::{
 };
 use tokio_rustls::{TlsAcceptor, TlsStream, rustls::ServerConfig};
 
-use super::{Connector, words::explained};
+use super::{Connector, errors::explained};
 
-/// A connection that speaks TLS, from the first byte of its handshake.
+/// A TLS connection, including its handshake.
 ///
-/// That takes place when it is first read or written, so nobody has to wait for it.
+/// A server-side handshake runs during the first reads and writes, so that accepting does not wait for it.
 pub(crate) enum Tls {
     Handshake(Pin<Box<dyn Future<Output = io::Result<TlsStream<TcpStream>>>>>),
     Open(Box<TlsStream<TcpStream>>),
@@ -30,41 +30,43 @@ pub(crate) enum Tls {
 }
 
 impl Tls {
-    /// That of a client, which has to come to an end with its handshake in this time.
+    /// Accepts the TLS connection of a client. The handshake fails after the time limit.
     pub(crate) fn accept(config: &Arc<ServerConfig>, socket: TcpStream, limit: Option<Duration>) -> Self {
         let accepted = TlsAcceptor::from(Arc::clone(config)).accept(socket);
         Tls::Handshake(Box::pin(async move {
             let stream = match limit {
                 None => accepted.await,
-                Some(limit) => timeout(limit, accepted).await.unwrap_or_else(|_| Err(too_slow())),
+                Some(limit) => timeout(limit, accepted).await.unwrap_or_else(|_| Err(handshake_timeout())),
             };
             stream.map(TlsStream::from)
         }))
     }
 
-    /// That to another server, which has shown a certificate that is as it should be.
+    /// Connects to an upstream, and verifies its certificate.
     pub(crate) async fn connect(connector: &Connector, socket: TcpStream) -> io::Result<Self> {
         let connected = connector.tls.connect(connector.name.clone(), socket).await;
         Ok(Tls::Open(Box::new(connected.map_err(explained)?.into())))
     }
 
-    /// Whether the other side and this one could not agree.
+    /// Returns whether the handshake has failed.
     pub(crate) fn has_failed(&self) -> bool {
         matches!(self, Tls::Failed)
     }
 
-    /// Has the task woken when there is something to be read, unless there is already. It may be here, decrypted, when the
-    /// socket has nothing more; and what the socket has may be nothing that can be read.
+    /// Completes when the connection has data to read, or has failed.
+    ///
+    /// The state of the socket does not tell: decrypted data may be buffered while the socket is empty, and
+    /// the socket may hold TLS records without data.
     pub(crate) fn poll_readable(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let Ok(stream) = ready!(self.poll_open(cx)) else { return Poll::Ready(()) };
         stream.poll_fill_buf(cx).map(drop)
     }
 
-    /// Whether it is there, and there is nothing to be read.
+    /// Returns whether the connection is open and has nothing to read.
     pub(crate) fn is_quiet(&mut self) -> bool {
-        // That this task has done much already is no answer.
+        // `unconstrained`, because an exhausted tokio budget would also report "pending".
         let readable = pin!(unconstrained(poll_fn(|cx| self.poll_readable(cx))));
-        // Whoever uses it next waits with a waker of its own.
+        // The next user of the connection registers its own waker.
         readable.poll(&mut Context::from_waker(Waker::noop())).is_pending()
     }
 
@@ -81,8 +83,8 @@ impl Tls {
     }
 }
 
-fn too_slow() -> io::Error {
-    io::Error::new(ErrorKind::TimedOut, "it took too long")
+fn handshake_timeout() -> io::Error {
+    io::Error::new(ErrorKind::TimedOut, "the handshake took too long")
 }
 
 impl AsyncRead for Tls {
@@ -93,7 +95,7 @@ impl AsyncRead for Tls {
     ) -> Poll<io::Result<()>> {
         let stream = ready!(self.get_mut().poll_open(cx))?;
         match ready!(stream.poll_read(cx, buffer)) {
-            // It has gone without a word. Requests and replies say themselves where they end.
+            // The peer closed the socket without `close_notify`. That is safe, because RESP frames have a length.
             Err(error) if error.kind() == ErrorKind::UnexpectedEof => Poll::Ready(Ok(())),
             read => Poll::Ready(read.map_err(explained)),
         }
@@ -120,7 +122,7 @@ impl AsyncWrite for Tls {
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Tls::Open(stream) => Pin::new(stream).poll_shutdown(cx),
-            // Nothing has been said that would have an end.
+            // Without a completed handshake there is no TLS session to close.
             _ => Poll::Ready(Ok(())),
         }
     }

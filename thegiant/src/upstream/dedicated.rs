@@ -28,7 +28,7 @@ use super::{
 use crate::{
     Client, Error, IntoPush, IntoReply, Raw, Responder, Value,
     command::Call,
-    connection::{ActorId, Batch, ClientFlag, STOPPED, Stream, with_scratch},
+    connection::{ActorId, Batch, ClientFlag, STOPPED, Stream, with_read_buffer},
     resp::{Encoder, FrameScanner, Incoming, Protocol, read},
 };
 
@@ -396,7 +396,7 @@ impl DedicatedSession {
         }
         batch.refuse(actor_id, &STOPPED);
         // What is refused does not wait.
-        drop(batch.leave());
+        drop(batch.return_to_client());
     }
 
     fn answer(&self, who: DedicatedRequester, answer: Result<Vec<u8>, Error>) {
@@ -419,7 +419,7 @@ impl DedicatedSession {
 
     fn poll(&mut self, dialled: &mut Option<Dialled>, cx: &mut Context<'_>) -> Poll<End> {
         loop {
-            if self.client.is(ClientFlag::StartedOver) {
+            if self.client.is(ClientFlag::WasReset) {
                 return Poll::Ready(End::Left);
             }
             while self.asked.is_none() {
@@ -475,7 +475,7 @@ impl DedicatedSession {
             self.out.clear(KEPT);
             self.sent = 0;
         }
-        with_scratch(|scratch| {
+        with_read_buffer(|scratch| {
             let taken = match ready!(socket.poll_read(scratch, cx)).map_err(reason)? {
                 0 => Err("it has closed the connection".into()),
                 read => self.take(&scratch[..read]),

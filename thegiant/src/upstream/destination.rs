@@ -57,7 +57,7 @@ impl From<Error> for Destination {
 impl ProxyState {
     /// Where its next request goes.
     pub(super) fn next_destination(&mut self, batch: &Batch, actor_id: ActorId) -> Option<Destination> {
-        let mut coming = batch.coming_for(actor_id);
+        let mut coming = batch.upcoming_with_room(actor_id);
         let first = coming.next().filter(|_| batch.client().is_some_and(Client::is_connected))?;
         Some(self.destination(batch, first, coming, None))
     }
@@ -167,10 +167,10 @@ impl ProxyState {
         let identity = client.identity();
         self.dedicated.get(&identity)?;
         // It has started over: so has what it had.
-        if client.is(ClientFlag::StartedOver) {
+        if client.is(ClientFlag::WasReset) {
             self.dedicated.remove(&identity);
         }
-        client.set(ClientFlag::StartedOver, false);
+        client.set(ClientFlag::WasReset, false);
         self.dedicated.get(&identity).map(DedicatedConnection::state)
     }
 

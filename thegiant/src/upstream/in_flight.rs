@@ -311,7 +311,7 @@ impl InFlightTable {
     /// This is answered in place of the reply to a request, of which a part may have come.
     pub(super) fn fail(&mut self, id: InFlightId, slot: u32, error: &Error) {
         match &mut self.in_flight[id] {
-            Some(InFlight::Batch(run)) if slot == run.next => run.batch.forget_proxied(),
+            Some(InFlight::Batch(run)) if slot == run.next => run.batch.discard_proxied(),
             Some(InFlight::Batch(run)) => {
                 if let Some(early) = run.early.get_mut(slot as usize) {
                     early.bytes.clear();

@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     Error,
-    connection::{Stream, with_scratch},
+    connection::{Stream, with_read_buffer},
     resp::{Encoder, FrameScanner},
 };
 
@@ -274,7 +274,7 @@ impl MultiplexedConnection {
     ) -> Result<Poll<()>, LossReason> {
         let State::Up(stream) = &mut self.state else { return Ok(Poll::Pending) };
         let (awaited, stats) = (&mut self.awaited, &self.stats);
-        let read = with_scratch(|scratch| {
+        let read = with_read_buffer(|scratch| {
             let read = ready!(stream.poll_read(scratch, cx)).map_err(reason);
             Poll::Ready(read.and_then(|read| match read {
                 0 => Err("it has closed the connection".into()),

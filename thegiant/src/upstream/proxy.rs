@@ -171,7 +171,7 @@ impl ProxyState {
             match self.next_destination(&batch, actor_id) {
                 // It waits for its reply, or is not for this one, or there is no room for the reply; or nobody would be told
                 // that its client has gone.
-                None => next = batch.leave(),
+                None => next = batch.return_to_client(),
                 Some(Destination::MultiplexedConnection(connection, bound)) => {
                     self.send_on(batch, actor_id, most, (connection, bound))
                 }
@@ -196,7 +196,7 @@ impl ProxyState {
     fn send_on(&mut self, mut batch: Box<Batch>, actor_id: ActorId, most: usize, first: (usize, u32)) {
         let entry = self.in_flight.next_id();
         let count = self.write(entry, &batch, actor_id, most, first);
-        batch.send_on();
+        batch.stop_timing();
         let first = batch.next_request();
         self.in_flight.insert(entry, InFlight::Batch(BatchRun::new(batch, actor_id, first, count)));
     }
@@ -211,7 +211,7 @@ impl ProxyState {
         most: usize,
         first: (usize, u32),
     ) -> u32 {
-        let mut coming = batch.coming_for(actor_id);
+        let mut coming = batch.upcoming_with_room(actor_id);
         let (mut count, mut next) = (0, Some(first));
         // Of one link in a row, they are counted as one.
         let (mut counted, mut last) = (0, first.0);
@@ -244,7 +244,7 @@ impl ProxyState {
     fn send_split(&mut self, mut batch: Box<Batch>, actor_id: ActorId, split: Split) {
         let Some(client) = batch.client() else { return };
         let (key, number) = (PoolKey::of(client), client.id());
-        batch.send_on();
+        batch.stop_timing();
         self.insert_split(Requester::Batch(batch, actor_id), key, number, split);
     }
 
@@ -484,15 +484,15 @@ impl ProxyState {
         if kind == CommandKind::Blocks {
             // Its client is to be heard while it waits.
             batch.step(Some(&Spec::FALLBACK), |call, out| private.send_blocking(call, to, out));
-            return batch.leave();
+            return batch.return_to_client();
         }
-        batch.send_on();
+        batch.stop_timing();
         private.send(batch, actor_id, kind, to);
         None
     }
 
     fn open_dedicated(&mut self, client: &Client, server: Option<usize>) {
-        client.set(ClientFlag::StartedOver, false);
+        client.set(ClientFlag::WasReset, false);
         let private = dedicated::open(Weak::clone(&self.me), client, PoolKey::of(client), server);
         self.dedicated.insert(client.identity(), private);
     }
@@ -571,10 +571,10 @@ impl Drop for ProxyState {
             _ => None,
         });
         for (mut batch, actor_id) in flying.chain(self.waiting.drain(..)) {
-            batch.forget_proxied();
+            batch.discard_proxied();
             batch.refuse(actor_id, &STOPPED);
             // What is refused does not wait.
-            drop(batch.leave());
+            drop(batch.return_to_client());
         }
     }
 }

@@ -1,29 +1,29 @@
-//! The same exchange in the words of each server.
+//! One exchange of a job and its result, in the commands of each server.
 
 use crate::figure::Pair;
 use crate::load::VALUE_BYTES;
 use crate::program::{Dialect, Program};
 use crate::wire::request;
 
-/// What is said to a server.
+/// The commands of an exchange.
 #[derive(Clone, Copy)]
 pub(crate) enum Exchange {
     /// `CALLJOB`, `GETJOB` and `REPLYJOB`.
     Jobs,
-    /// `CALLJOB`, and `GETJOB` that replies as well.
+    /// `CALLJOB`, and `GETJOB` with `REPLY`.
     JobsInOne,
     /// A list of jobs and a list for the results of each caller.
     Lists,
-    /// A subject with a queue group of workers, and an inbox for each caller.
+    /// A subject with a queue group of workers, and a reply subject for each caller.
     Subjects,
 }
 
 impl Exchange {
-    /// What to measure: all ways in which the first of these or the second can do it.
+    /// Returns all exchanges of both programs, in pairs.
     pub(crate) fn pairs(programs: &Pair<Program>) -> impl Iterator<Item = Pair<Exchange>> {
-        let ways = programs.map(Exchange::of);
-        let most = ways.baseline.len().max(ways.subject.len());
-        (0..most).map(move |index| ways.map(|ways| ways[index.min(ways.len() - 1)]))
+        let exchanges = programs.map(Exchange::of);
+        let count = exchanges.baseline.len().max(exchanges.subject.len());
+        (0..count).map(move |index| exchanges.map(|exchanges| exchanges[index.min(exchanges.len() - 1)]))
     }
 
     fn of(program: &Program) -> &'static [Exchange] {
@@ -31,12 +31,12 @@ impl Exchange {
             Dialect::Giant => &[Exchange::Jobs, Exchange::JobsInOne],
             Dialect::Redis => &[Exchange::Lists],
             Dialect::Nats => &[Exchange::Subjects],
-            // It has no exchange.
+            // twemproxy is measured as a proxy only.
             Dialect::Twemproxy => &[],
         }
     }
 
-    /// The commands that are used.
+    /// Returns the commands, for the table.
     pub(crate) fn title(self) -> &'static str {
         match self {
             Exchange::Jobs => "CALLJOB, REPLYJOB and GETJOB",
@@ -46,8 +46,8 @@ impl Exchange {
         }
     }
 
-    /// What is sent first on the connection of a worker, and what is answered to that.
-    pub(crate) fn worker_begins(self) -> String {
+    /// Returns the first requests on a worker's connection.
+    pub(crate) fn worker_setup(self) -> String {
         match self {
             Exchange::Jobs | Exchange::JobsInOne => request(&GET_JOB),
             Exchange::Lists => request(&POP),
@@ -55,29 +55,31 @@ impl Exchange {
         }
     }
 
-    /// What is sent first on the connection of a caller.
-    pub(crate) fn caller_begins(self, caller: usize) -> String {
+    /// Returns the first requests on a caller's connection.
+    pub(crate) fn caller_setup(self, caller: usize) -> String {
         match self {
             Exchange::Subjects => format!("{CONNECT}SUB inbox.{caller} 1\r\nPING\r\n"),
             _ => String::new(),
         }
     }
 
-    /// What the server says last to that. NATS drops a message whose subscriber it does not know yet.
-    pub(crate) fn begun(self) -> &'static [u8] {
+    /// Returns the end of the replies to the first requests.
+    ///
+    /// The driver waits for it, because NATS drops a message without a subscriber.
+    pub(crate) fn setup_reply(self) -> &'static [u8] {
         match self {
             Exchange::Subjects => b"PONG\r\n",
             _ => b"",
         }
     }
 
-    /// A call.
+    /// Returns the request of a call.
     pub(crate) fn call(self, caller: usize) -> String {
         let body = "x".repeat(VALUE_BYTES as usize);
         match self {
             Exchange::Jobs | Exchange::JobsInOne => request(&["CALLJOB", "q", &body, "60000"]),
             Exchange::Lists => {
-                // The job has to name the caller.
+                // The job contains the caller's number, so that the worker knows the result list.
                 let (job, results) = (format!("{caller:03}{}", &body[3..]), format!("r{caller:03}"));
                 request(&["LPUSH", "q", &job]) + &request(&["BRPOP", &results, "0"])
             }
@@ -85,7 +87,7 @@ impl Exchange {
         }
     }
 
-    /// What a worker sends when it has been given this message; nothing if that is no job.
+    /// Appends the worker's requests after a message. Appends nothing if the message is not a job.
     pub(crate) fn answer(self, message: &[u8], out: &mut String) {
         let message = String::from_utf8_lossy(message);
         let lines: Vec<&str> = message.split("\r\n").collect();
@@ -112,7 +114,7 @@ impl Exchange {
         }
     }
 
-    /// Whether this message to a caller is the result of its call.
+    /// Returns whether a message to a caller is the result of its call.
     pub(crate) fn is_result(self, message: &[u8]) -> bool {
         message.starts_with(match self {
             Exchange::Jobs | Exchange::JobsInOne => b"$64",
@@ -121,8 +123,8 @@ impl Exchange {
         })
     }
 
-    /// The length of the message at the beginning, if all of it is there.
-    pub(crate) fn message(self, bytes: &[u8]) -> Option<usize> {
+    /// Returns the length of the first message, if it is complete.
+    pub(crate) fn message_len(self, bytes: &[u8]) -> Option<usize> {
         match self {
             Exchange::Subjects => nats_message(bytes),
             _ => resp_message(bytes),
@@ -130,7 +132,7 @@ impl Exchange {
     }
 }
 
-/// How a worker asks for work.
+/// The request of a worker for a job.
 const GET_JOB: [&str; 3] = ["GETJOB", "FROM", "q"];
 const POP: [&str; 3] = ["BRPOP", "q", "0"];
 
@@ -161,7 +163,7 @@ fn nats_message(bytes: &[u8]) -> Option<usize> {
     (end <= bytes.len()).then_some(end)
 }
 
-/// Up to its end.
+/// Returns the first line without its end.
 fn line(bytes: &[u8]) -> Option<&[u8]> {
     let end = bytes.windows(2).position(|pair| pair == b"\r\n")?;
     Some(&bytes[..end])
@@ -172,7 +174,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn messages_have_ends() {
+    fn finds_the_end_of_a_message() {
         let list = b"*2\r\n$1\r\nq\r\n$3\r\nabc\r\n";
         assert_eq!(resp_message(&[&list[..], b":1\r\n"].concat()), Some(list.len()));
         assert!((0..list.len()).all(|end| resp_message(&list[..end]).is_none()));

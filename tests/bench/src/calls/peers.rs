@@ -1,4 +1,4 @@
-//! Workers and callers, all in one thread.
+//! The workers and callers, all in one thread.
 
 use std::io::{Read, Write};
 use std::net::{self, SocketAddr};
@@ -11,7 +11,7 @@ use mio::{Events, Poll};
 use super::exchange::Exchange;
 use crate::{Result, wire};
 
-/// Nothing that works takes as long.
+/// Maximum time without an event. A working server takes far less.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 pub(crate) struct Peers {
@@ -25,8 +25,9 @@ pub(crate) struct Peers {
 
 struct Peer {
     stream: TcpStream,
-    /// What has arrived of a message.
+    /// Input that is not yet a complete message.
     input: Vec<u8>,
+    /// Start of the pending call.
     called: Option<Instant>,
 }
 
@@ -42,24 +43,25 @@ impl Peers {
         for index in 0..workers + callers {
             let mut stream = net::TcpStream::connect(address)?;
             stream.set_nodelay(true)?;
-            let begins = match index.checked_sub(workers) {
-                None => exchange.worker_begins(),
-                Some(caller) => exchange.caller_begins(caller),
+            let setup = match index.checked_sub(workers) {
+                None => exchange.worker_setup(),
+                Some(caller) => exchange.caller_setup(caller),
             };
-            stream.write_all(begins.as_bytes())?;
+            stream.write_all(setup.as_bytes())?;
             let mut input = Vec::new();
-            while !input.ends_with(exchange.begun()) {
+            while !input.ends_with(exchange.setup_reply()) {
                 let mut byte = [0];
                 stream.read_exact(&mut byte)?;
                 input.extend(byte);
             }
-            peers.push(Peer { stream: wire::watched(stream, &poll, index)?, input, called: None });
+            peers.push(Peer { stream: wire::register(stream, &poll, index)?, input, called: None });
         }
         Ok(Peers { exchange, poll, peers, workers, busy: 0 })
     }
 
-    /// Has all callers call for this time, each again when it has its result. Returns how long calls took, in
-    /// nanoseconds.
+    /// Runs calls at full speed for this time: each caller calls again when it has its result.
+    ///
+    /// Returns the latencies in nanoseconds.
     pub(crate) fn run(&mut self, time: Duration) -> Result<Histogram<u64>> {
         let end = Instant::now() + time;
         let mut latencies = histogram()?;
@@ -74,8 +76,9 @@ impl Peers {
         Ok(latencies)
     }
 
-    /// Has the callers make so many calls a second for this time, whatever becomes of those before. A call that has to
-    /// wait for a caller has begun when it was due.
+    /// Starts `rate` calls per second for this time, even if earlier calls are late.
+    ///
+    /// If all callers are busy, the latency of a call includes its wait for a caller.
     pub(crate) fn run_at(&mut self, rate: f64, time: Duration) -> Result<Histogram<u64>> {
         let start = Instant::now();
         let mut latencies = histogram()?;
@@ -85,50 +88,49 @@ impl Peers {
         let mut next = due.next();
         let mut idle: Vec<usize> = (self.workers..self.peers.len()).collect();
         while next.is_some() || self.busy > 0 {
-            while let Some(begins) = next.filter(|due| start + *due <= Instant::now())
+            while let Some(offset) = next.filter(|due| start + *due <= Instant::now())
                 && let Some(caller) = idle.pop()
             {
-                self.call(caller, start + begins)?;
+                self.call(caller, start + offset)?;
                 next = due.next();
             }
-            // The system would sleep for too long: the driver has a processor of its own.
+            // Polls without sleeping, because a sleep can be too long. The driver has a CPU for itself.
             let wait = next.map_or(PATIENCE, |_| Duration::ZERO);
             idle.extend(self.serve(Some(wait).filter(|_| self.busy > 0), &mut latencies)?);
         }
         Ok(latencies)
     }
 
-    fn call(&mut self, index: usize, begun: Instant) -> Result<()> {
+    fn call(&mut self, index: usize, started: Instant) -> Result<()> {
         let request = self.exchange.call(index - self.workers);
         self.busy += 1;
         let peer = &mut self.peers[index];
-        peer.called = Some(begun);
+        peer.called = Some(started);
         Ok(peer.stream.write_all(request.as_bytes())?)
     }
 
-    /// Serves all connections on which something has arrived; waits for that, but not for longer. Returns the callers
-    /// that have their results.
+    /// Waits for input at most `wait`, and serves all connections with input. Returns the callers with results.
     fn serve(&mut self, wait: Option<Duration>, latencies: &mut Histogram<u64>) -> Result<Vec<usize>> {
         let Some(wait) = wait else { return Ok(Vec::new()) };
         let mut events = Events::with_capacity(1024);
         self.poll.poll(&mut events, Some(wait))?;
         if events.is_empty() && wait == PATIENCE {
-            return Err(format!("a call by {} is not answered", self.exchange.title()).into());
+            return Err(format!("timeout: a call with {} got no result", self.exchange.title()).into());
         }
-        let mut answered = Vec::new();
+        let mut finished = Vec::new();
         for event in &events {
             let index = event.token().0;
             if self.answer(index)? {
                 self.busy -= 1;
-                let begun = self.peers[index].called.take().ok_or("a result that nobody has called for")?;
-                latencies.saturating_record(begun.elapsed().as_nanos() as u64);
-                answered.push(index);
+                let started = self.peers[index].called.take().ok_or("a result without a call")?;
+                latencies.saturating_record(started.elapsed().as_nanos() as u64);
+                finished.push(index);
             }
         }
-        Ok(answered)
+        Ok(finished)
     }
 
-    /// Reads what has arrived on a connection, and answers it if it is a worker's. Returns whether it was a result.
+    /// Reads the messages of a connection, and sends a worker's results. Returns whether a result arrived.
     fn answer(&mut self, index: usize) -> Result<bool> {
         let peer = &mut self.peers[index];
         wire::read_all(&mut peer.stream, |read| {
@@ -136,7 +138,7 @@ impl Peers {
             Ok(())
         })?;
         let (mut answers, mut is_result) = (String::new(), false);
-        while let Some(len) = self.exchange.message(&peer.input) {
+        while let Some(len) = self.exchange.message_len(&peer.input) {
             let message: Vec<u8> = peer.input.drain(..len).collect();
             if index < self.workers {
                 self.exchange.answer(&message, &mut answers);
@@ -144,7 +146,7 @@ impl Peers {
                 is_result |= self.exchange.is_result(&message);
             }
         }
-        // What is sent is small, and is always taken whole.
+        // The socket buffer always has room for these small writes.
         peer.stream.write_all(answers.as_bytes())?;
         Ok(is_result)
     }

@@ -1,4 +1,4 @@
-//! What each client has to do.
+//! The checks that all clients run.
 
 use std::{any::Any, fmt::Debug, io, time::Duration};
 
@@ -7,19 +7,19 @@ use tokio::sync::mpsc::UnboundedReceiver;
 
 const PAIRS: usize = 10_000;
 
-/// Where the server is, and how to speak with it.
+/// The address and the protocol of the server.
 #[derive(Clone, Copy)]
 pub struct Server {
     pub resp3: bool,
     pub port: u16,
-    /// Whether it knows the commands for lists.
+    /// Whether the server supports the commands of lists.
     pub has_lists: bool,
 }
 
-/// Why there is no reply: the client's own kinds of error, told apart.
+/// The kind of error that the client reports in place of a reply.
 #[derive(Debug)]
 pub enum Failure {
-    /// The server said so, in these words.
+    /// The server replied with this error text.
     Answered(String),
     Lost(String),
 }
@@ -28,10 +28,12 @@ pub type Reply<T> = Result<T, Failure>;
 
 pub type Words = Vec<Bytes>;
 
-/// A client, with the names that the checks use.
+/// The methods of a client that the checks use.
+///
+/// An optional method returns `None` if the client's program does not implement it.
 pub trait Client: Sized {
     const NAME: &'static str;
-    /// Whether an error in a pipeline takes the other replies with it.
+    /// Whether an error in a pipeline hides the other replies.
     const PIPELINE_FAILS_AS_A_WHOLE: bool = false;
 
     async fn connect(server: Server) -> Reply<Self>;
@@ -42,33 +44,33 @@ pub trait Client: Sized {
     async fn call(&mut self, words: Words) -> Reply<String>;
     async fn pipeline(&mut self, commands: Vec<Words>) -> Vec<Reply<String>>;
 
-    /// Runs some commands as one, where that is tried.
+    /// Runs commands in a transaction.
     async fn transaction(&mut self, _commands: Vec<Words>) -> Option<Reply<Vec<String>>> {
         None
     }
 
-    /// Adds one to a number that it watches meanwhile, where that is tried; false if somebody else has changed it.
+    /// Increments a watched number in a transaction. Returns `false` if another client has changed it.
     async fn count_up(&mut self, _key: &str) -> Option<Reply<bool>> {
         None
     }
 
-    /// Takes what is first in a list, or will be, where that is tried.
+    /// Pops the first element of a list, and blocks while the list is empty.
     async fn pop(&mut self, _list: &str) -> Option<Reply<(String, String)>> {
         None
     }
 
-    /// All keys that begin like this, where that is tried.
+    /// Returns all keys with a prefix.
     async fn scan(&mut self, _prefix: &str) -> Option<Reply<Vec<String>>> {
         None
     }
 
-    /// Listens to a channel and to a pattern, where that is tried.
+    /// Subscribes to a channel and to a pattern.
     async fn listen(_server: Server, _channel: &str, _pattern: &str) -> Option<Reply<Listener>> {
         None
     }
 }
 
-/// What is heard, by channel and message, as long as the connection is there.
+/// The received messages with their channels. Dropping the value closes the connection.
 pub struct Listener {
     pub heard: UnboundedReceiver<(String, String)>,
     pub connection: Box<dyn Any>,
@@ -100,7 +102,7 @@ pub async fn run<C: Client>(server: Server) {
     say("reconnect", reconnect(&mut client).await);
 }
 
-/// The version of a crate in the lock file.
+/// Returns the version of a crate from the lock file.
 fn version_of(name: &str) -> &'static str {
     let (_, package) =
         include_str!("../Cargo.lock").split_once(&format!("name = \"{name}\"\n")).expect("the package");
@@ -128,7 +130,7 @@ async fn options<C: Client>(client: &mut C, server: Server) -> Verdict {
     is(tester.get(b"where").await, Some(b"in 3".to_vec()))
 }
 
-/// Ten thousand pairs of SET and GET, and an error in their middle.
+/// Sends ten thousand pairs of SET and GET in one pipeline, with an error in the middle.
 async fn pipeline<C: Client>(client: &mut C) -> Verdict {
     let mut commands: Vec<Words> = (0..PAIRS)
         .flat_map(|n| [words(&format!("SET key-{n} {n}")), words(&format!("GET key-{n}"))])
@@ -181,10 +183,10 @@ async fn large(client: &mut impl Client) -> Verdict {
     Ok(())
 }
 
-/// A channel and a pattern that it matches, a thousand messages in order, and an end.
+/// Receives a thousand messages in order from a channel and from a matching pattern, then unsubscribes.
 async fn channels(client: &mut impl Client, listener: Reply<Listener>) -> Verdict {
     let Listener { mut heard, connection } = listener.map_err(|failure| format!("{failure:?}"))?;
-    // Where the server confirms by a push, the client may not wait for that.
+    // With RESP3 a client may not wait for the confirmation of a subscription, which is a push.
     while client.call(words("PUBSUB NUMPAT")).await.map_err(|failure| format!("{failure:?}"))? != "1" {}
     for number in 0..1000 {
         is(client.call(words(&format!("PUBLISH news {number}"))).await, "2".to_owned())?;
@@ -197,7 +199,7 @@ async fn channels(client: &mut impl Client, listener: Reply<Listener>) -> Verdic
     Ok(())
 }
 
-/// One waits for what another one has, again and again.
+/// A blocked client receives an element that another client pushes, repeatedly.
 async fn lists<C: Client>(client: &mut C, server: Server) -> Verdict {
     let mut other = connected::<C>(server).await?;
     for number in 0..50 {
@@ -205,18 +207,18 @@ async fn lists<C: Client>(client: &mut C, server: Server) -> Verdict {
         let push = words(&format!("RPUSH {list} {number}"));
         let (taken, pushed) = tokio::join!(other.pop(&list), client.call(push));
         is(pushed, "1".to_owned())?;
-        is(taken.ok_or("it is not tried")?, (list, number))?;
+        is(taken.ok_or("the client does not support this check")?, (list, number))?;
     }
     Ok(())
 }
 
-/// Four count up one number that they watch.
+/// Four clients increment one watched number.
 async fn watching<C: Client>(client: &mut C, server: Server) -> Verdict {
     let count_up = || async {
         let mut other = connected::<C>(server).await?;
         let mut left = 20;
         while left > 0 {
-            let counted = other.count_up("total").await.ok_or("it is not tried")?;
+            let counted = other.count_up("total").await.ok_or("the client does not support this check")?;
             left -= i32::from(counted.map_err(|failure| format!("{failure:?}"))?);
         }
         Ok::<(), String>(())
@@ -225,13 +227,13 @@ async fn watching<C: Client>(client: &mut C, server: Server) -> Verdict {
     is(client.get(b"total").await, Some(b"80".to_vec()))
 }
 
-/// Each key is found once.
+/// A scan returns each key once.
 async fn scan(client: &mut impl Client) -> Verdict {
     for number in 0..500 {
         is(client.set(format!("scanned-{number}").as_bytes(), b"1").await, ())?;
     }
     let mut wanted: Vec<_> = (0..500).map(|number| format!("scanned-{number}")).collect();
-    let found = client.scan("scanned-").await.ok_or("it is not tried")?;
+    let found = client.scan("scanned-").await.ok_or("the client does not support this check")?;
     wanted.sort_unstable();
     let sorted = found.map(|mut keys| {
         keys.sort_unstable();
@@ -244,11 +246,11 @@ async fn connected<C: Client>(server: Server) -> Result<C, String> {
     C::connect(server).await.map_err(|failure| format!("{failure:?}"))
 }
 
-/// The server restarts; the same client goes on, though its first commands may fail.
+/// The same client works after a restart of the server. Its first commands may fail.
 async fn reconnect(client: &mut impl Client) -> Verdict {
     is(client.set(b"greeting", b"hello world").await, ())?;
     println!("restart");
-    // The client has to see that the connection is lost, so the runtime must not stand still meanwhile.
+    // The client notices the lost connection only while the runtime runs, so this wait must not block it.
     let line = tokio::task::spawn_blocking(|| io::stdin().lines().next());
     line.await.map_err(|error| error.to_string())?;
     loop {

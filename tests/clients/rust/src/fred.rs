@@ -21,7 +21,7 @@ impl checks::Client for Client {
         connect(server, None).await
     }
 
-    /// It has no option for the name; a program sends the command.
+    /// The crate has no option for the name, so the program sends the command.
     async fn connect_tester(server: Server) -> Reply<Self> {
         let mut client = connect(server, Some(3)).await?;
         client.call(["CLIENT", "SETNAME", "tester"].map(Into::into).into()).await?;
@@ -78,7 +78,7 @@ async fn listen(server: Server, channel: &str, pattern: &str) -> Reply<Listener>
     Ok(Listener { heard, connection: Box::new(Ends { client, listening }) })
 }
 
-/// A client that goes on until it is told not to.
+/// A client that reconnects until it is told to quit.
 struct Ends {
     client: fred::clients::Client,
     listening: JoinHandle<Result<(), Error>>,

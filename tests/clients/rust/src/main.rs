@@ -1,4 +1,4 @@
-//! The clients of Rust: `rust-clients CLIENT PROTOCOL PORT SERVER`.
+//! The Rust clients: `rust-clients CLIENT PROTOCOL PORT SERVER`.
 
 mod checks;
 mod fred;

@@ -9,7 +9,7 @@ use tokio::{sync::mpsc, task::JoinHandle};
 
 use crate::checks::{self, Failure, Listener, Reply, Server, Words};
 
-/// The `redis` crate, with its connection that mends itself.
+/// The `redis` crate with its `ConnectionManager`, which reconnects by itself.
 pub struct Client(ConnectionManager);
 
 impl checks::Client for Client {
@@ -19,7 +19,7 @@ impl checks::Client for Client {
         connect(server, 0).await.map(Self)
     }
 
-    /// It has no option for the name; a program sends the command.
+    /// The crate has no option for the name, so the program sends the command.
     async fn connect_tester(server: Server) -> Reply<Self> {
         let mut connection = connect(server, 3).await?;
         let () = redis::cmd("CLIENT").arg("SETNAME").arg("tester").query_async(&mut connection).await?;
@@ -72,7 +72,7 @@ impl checks::Client for Client {
         Some(self.try_to_scan(prefix).await.map_err(Into::into))
     }
 
-    /// With RESP3 on a connection like any other, as pushes; with RESP2 on one of its own kind.
+    /// Uses pushes on a normal connection with RESP3, and a Pub/Sub connection with RESP2.
     async fn listen(server: Server, channel: &str, pattern: &str) -> Option<Reply<Listener>> {
         Some(listen(server, channel, pattern).await.map_err(Into::into))
     }
@@ -102,7 +102,7 @@ async fn listen(server: Server, channel: &str, pattern: &str) -> Result<Listener
     let (tell, heard) = mpsc::unbounded_channel();
     let client = client(server, 0)?;
     if server.resp3 {
-        let told = move |push: PushInfo| {
+        let send_push = move |push: PushInfo| {
             if matches!(push.kind, PushKind::Message | PushKind::PMessage) {
                 let mut words = push.data.into_iter().rev().map(text);
                 let message = words.next().and_then(Result::ok).unwrap_or_default();
@@ -111,7 +111,7 @@ async fn listen(server: Server, channel: &str, pattern: &str) -> Result<Listener
             }
             Ok::<(), SendError>(())
         };
-        let config = AsyncConnectionConfig::new().set_push_sender(told);
+        let config = AsyncConnectionConfig::new().set_push_sender(send_push);
         let mut connection = client.get_multiplexed_async_connection_with_config(&config).await?;
         connection.subscribe(channel).await?;
         connection.psubscribe(pattern).await?;
@@ -138,7 +138,7 @@ impl Drop for AbortOnDrop {
 }
 
 async fn connect(server: Server, database: i64) -> Reply<ConnectionManager> {
-    // It gives up after half a second if not told otherwise, which a busy machine may need.
+    // The default timeout of 500 ms is too short for a busy machine.
     let config = ConnectionManagerConfig::new().set_response_timeout(None);
     Ok(ConnectionManager::new_with_config(client(server, database)?, config).await?)
 }

@@ -61,7 +61,7 @@ fn bytes(value: &[u8]) -> &serde_bytes::Bytes {
     serde_bytes::Bytes::new(value)
 }
 
-/// A command's name has to live as long as the program.
+/// rustis requires command names of static lifetime.
 fn command(words: &Words) -> Command {
     let name: &'static str = match &words[0][..] {
         b"CLIENT" => "CLIENT",

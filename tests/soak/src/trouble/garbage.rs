@@ -1,4 +1,4 @@
-//! What breaks the protocol is named and ends the connection; so does what comes behind it.
+//! Clients that violate the protocol: the server replies with an error and closes the connection.
 
 use std::{thread, time::Duration};
 

@@ -1,4 +1,4 @@
-//! Clients that announce more than there is memory, send little of it, and stay.
+//! Clients that announce huge requests, send few bytes of them, and stay connected.
 
 use std::{thread, time::Duration};
 
@@ -6,7 +6,7 @@ use fastrand::Rng;
 
 use crate::{Result, soak::Soak};
 
-const OPEN: usize = 300;
+const MAX_OPEN: usize = 300;
 
 const ANNOUNCED: &[&[u8]] = &[
     b"*2147483647\r\n",
@@ -23,7 +23,7 @@ pub(crate) fn run(soak: &Soak, mut rng: Rng) -> Result<()> {
         let mut connection = soak.connect()?;
         connection.send(ANNOUNCED[rng.usize(..ANNOUNCED.len())])?;
         open.push(connection);
-        if open.len() > OPEN {
+        if open.len() > MAX_OPEN {
             let leaving = open.swap_remove(rng.usize(..open.len()));
             if rng.bool() {
                 leaving.reset()?;

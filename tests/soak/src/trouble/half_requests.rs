@@ -1,4 +1,4 @@
-//! Requests of which some bytes come, and the others much later or never.
+//! Clients that send a part of a request, and the rest much later or never.
 
 use std::{thread, time::Duration};
 
@@ -11,9 +11,9 @@ use crate::{
     soak::Soak,
 };
 
-const OPEN: usize = 200;
+const MAX_OPEN: usize = 200;
 
-/// A client, and what it has begun to send, up to here.
+/// A client with a batch of which it has sent `sent` bytes.
 struct Half {
     connection: Connection,
     batch: Batch,
@@ -23,10 +23,10 @@ struct Half {
 pub(crate) fn run(soak: &Soak, mut rng: Rng) -> Result<()> {
     let mut halves = Vec::new();
     while !soak.is_over() {
-        if halves.len() < OPEN {
+        if halves.len() < MAX_OPEN {
             halves.push(begin(soak, &mut rng)?);
         } else {
-            let half = halves.swap_remove(rng.usize(..OPEN));
+            let half = halves.swap_remove(rng.usize(..MAX_OPEN));
             match rng.u8(..8) {
                 0 => half.connection.reset()?,
                 1 => drop(half),

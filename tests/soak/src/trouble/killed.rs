@@ -1,4 +1,4 @@
-//! Clients that vanish in the middle of a reply.
+//! Clients that disconnect in the middle of a reply.
 
 use std::{thread, time::Duration};
 
@@ -17,7 +17,7 @@ pub(crate) fn run(soak: &Soak, mut rng: Rng) -> Result<()> {
         for _ in 0..rng.u8(..50) {
             // The first reply is longer than all of these reads.
             if connection.read(rng.usize(1..20_000))?.is_empty() {
-                return Err("the end of the connection in the middle of a reply".into());
+                return Err("the server closed the connection in the middle of a reply".into());
             }
         }
         if rng.bool() {

@@ -1,4 +1,4 @@
-//! What a server should bear while it serves the others.
+//! Misbehaving clients that the server has to tolerate while it serves other clients.
 
 pub(crate) mod garbage;
 pub(crate) mod giants;

@@ -1,4 +1,4 @@
-//! Clients that ask for more than the sockets hold, and read it in small pieces, late.
+//! Clients that request more than the socket buffers hold, and read it slowly and in small pieces.
 
 use fastrand::Rng;
 
@@ -17,7 +17,7 @@ pub(crate) fn run(soak: &Soak, mut rng: Rng) -> Result<()> {
         let get = Batch::of(&[b"GET", &key], bulk(&value));
         let count = rng.usize(10..100);
         connection.send(&get.requests.repeat(count))?;
-        // Some have heard enough before the end.
+        // Some clients disconnect before they have read everything.
         for _ in 0..rng.usize(..2 * count).min(count) {
             connection.expect_slowly(&get, &mut rng)?;
             soak.checked(1);

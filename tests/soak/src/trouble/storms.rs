@@ -1,4 +1,4 @@
-//! Many clients that come at once and go at once, with a request or without, in order or not.
+//! Many clients that connect and disconnect at once, with or without a request, gracefully or not.
 
 use std::{thread, time::Duration};
 

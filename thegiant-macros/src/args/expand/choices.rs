@@ -1,4 +1,4 @@
-//! An enum: one of several, each known by its token.
+//! Generates the code of an enum: one of several variants, each with a token.
 
 use proc_macro2::TokenStream;
 use quote::quote;

@@ -1,4 +1,4 @@
-//! The code that the derive writes.
+//! Generates the code of the derive.
 
 mod choices;
 mod options;
@@ -13,13 +13,13 @@ use super::{
 };
 use crate::types;
 
-/// What the traits of an item are made of.
+/// The parts of the trait implementations.
 struct Code {
-    /// The expression that describes it.
+    /// The expression of the description.
     arg: TokenStream,
-    /// The statements that read it from `args`.
+    /// The statements that read the value from `args`.
     from_arg: TokenStream,
-    /// The words it can begin with, if it is known by those.
+    /// The tokens of an enum.
     tokens: Option<TokenStream>,
 }
 
@@ -32,7 +32,7 @@ pub(crate) fn input(input: &Input<'_>) -> TokenStream {
     traits(input.ident, generics, &code)
 }
 
-/// What stands in for the traits of an item with a mistake.
+/// Generates stubs of the traits for an item with a mistake.
 pub(crate) fn stub(item: &DeriveInput) -> TokenStream {
     let code = Code {
         arg: quote!(::thegiant::command::ArgSpec::options(&[])),
@@ -71,7 +71,7 @@ fn traits(ident: &Ident, generics: &Generics, code: &Code) -> TokenStream {
     }
 }
 
-/// The lifetime of the request: the item's own, or one that is added to its generics.
+/// Returns the lifetime of the request: the lifetime of the item, or a new one in its generics.
 fn borrowing(generics: &Generics) -> (Lifetime, Generics) {
     let mut generics = generics.clone();
     if let Some(own) = generics.lifetimes().next() {
@@ -82,14 +82,15 @@ fn borrowing(generics: &Generics) -> (Lifetime, Generics) {
     (lifetime, generics)
 }
 
-/// `<T as FromArg>`, with the tokens of the user's type: what is wrong with it is said there, and
-/// once, because rustc does not repeat an error word for word.
+/// Returns `<T as FromArg>` with the span of the user's type.
+///
+/// Rustc reports errors there, and only once, because it does not repeat equal errors.
 fn as_from_arg(ty: &Type, generics: &Generics) -> TokenStream {
     let ty = types::inferred(ty, generics);
     quote!(<#ty as ::thegiant::command::FromArg<'_>>)
 }
 
-/// The expression that reads what stands behind a token.
+/// Returns the expression that reads the value after a token.
 fn value(ty: &Type, generics: &Generics) -> TokenStream {
     let from_arg = as_from_arg(ty, generics);
     quote!({
@@ -98,7 +99,7 @@ fn value(ty: &Type, generics: &Generics) -> TokenStream {
     })
 }
 
-/// What `pattern` and `unix_time` add to the description of a value.
+/// Returns the addition of `pattern` or `unix_time` to the description of a value.
 fn kind(attr: &ArgAttr) -> Option<TokenStream> {
     let kind = attr.kind.as_ref()?;
     let variant = if kind == "pattern" { quote!(Pattern) } else { quote!(UnixTime) };

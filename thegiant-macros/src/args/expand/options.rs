@@ -1,4 +1,4 @@
-//! A struct: options in any order, each at most once.
+//! Generates the code of a struct: options in any order, each at most once.
 
 use proc_macro2::TokenStream;
 use quote::{format_ident, quote, quote_spanned};
@@ -38,15 +38,15 @@ fn part(option: &Opt<'_>, generics: &Generics) -> TokenStream {
         }
         Form::Group { ty, optional } => {
             let (from_arg, optional) = (as_from_arg(ty, generics), optional.then(|| quote!(.optional())));
-            // The tokens are named first. A type that has none is no argument either; rustc then says
-            // only the former, which implies the latter.
+            // The tokens come first. For a type without tokens, rustc then reports the missing tokens, and
+            // not that the type is no argument.
             let tokens = tokens(ty, generics);
             quote!({ let _ = #tokens; #from_arg::ARG.named(#name) #optional })
         }
     }
 }
 
-/// Reads options as long as they come.
+/// Generates the loop that reads options until the next argument is not a token.
 fn from_arg(options: &[Opt<'_>], generics: &Generics) -> TokenStream {
     let slots: Vec<Ident> = options.iter().map(slot).collect();
     let reads = options.iter().map(|option| read(option, generics));
@@ -91,18 +91,18 @@ fn field(option: &Opt<'_>) -> TokenStream {
     }
 }
 
-/// The variable that holds what has been read for a field.
+/// Returns the variable with the value of a field.
 fn slot(option: &Opt<'_>) -> Ident {
     format_ident!("{}_once", option.ident.unraw())
 }
 
-/// `<T as Tokens>::TOKENS`, with the tokens of the user's type.
+/// Returns `<T as Tokens>::TOKENS` with the span of the user's type.
 fn tokens(ty: &Type, generics: &Generics) -> TokenStream {
     let ty = types::inferred(ty, generics);
     quote!(<#ty as ::thegiant::command::Tokens<'_>>::TOKENS)
 }
 
-/// The words that introduce an option.
+/// Returns the tokens of an option.
 fn words(option: &Opt<'_>, generics: &Generics) -> TokenStream {
     match &option.form {
         Form::Group { ty, .. } => tokens(ty, generics),
@@ -110,8 +110,9 @@ fn words(option: &Opt<'_>, generics: &Generics) -> TokenStream {
     }
 }
 
-/// Asserts that no word is known by two groups, or by a group and a field. The words of fields among
-/// themselves have been checked already: they stand in the item.
+/// Generates assertions that two groups, or a group and a field, do not share a token.
+///
+/// `check` compares the tokens of fields, which are visible in the item.
 fn clashes(options: &[Opt<'_>], generics: &Generics) -> Vec<TokenStream> {
     let mut clashes = Vec::new();
     for (index, option) in options.iter().enumerate() {
@@ -122,7 +123,7 @@ fn clashes(options: &[Opt<'_>], generics: &Generics) -> Vec<TokenStream> {
                 _ => continue,
             };
             let (words, earlier) = (words(option, generics), words(earlier, generics));
-            let text = format!("a token of this type introduces `{other}` already");
+            let text = format!("duplicate token: `{other}` has a token of this type already");
             clashes.push(quote_spanned! {ty.span()=>
                 ::core::assert!(::thegiant::__private::are_distinct(#words, #earlier), #text)
             });

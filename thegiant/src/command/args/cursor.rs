@@ -1,4 +1,4 @@
-//! The arguments of a request that have not been read yet.
+//! The unread arguments of a request.
 
 use bytes::Bytes;
 
@@ -8,9 +8,9 @@ use crate::{
     resp::{parse_float, parse_integer},
 };
 
-/// The arguments of a request that have not been read yet, from the front.
+/// The unread arguments of a request, as a cursor from front to back.
 ///
-/// As an iterator it yields them as they are. The `take_` methods read one each.
+/// The iterator yields the bytes of each argument. Each `take_` method reads one argument.
 #[derive(Clone, Debug)]
 pub struct Arguments<'a> {
     call: &'a Call<'a>,
@@ -22,78 +22,82 @@ impl<'a> Arguments<'a> {
         Arguments { call, next }
     }
 
-    /// The next argument, which stays.
+    /// Returns the next argument without reading it.
     pub fn peek(&self) -> Option<&'a [u8]> {
         self.call.get(self.next)
     }
 
-    /// How many are left.
+    /// Returns the number of unread arguments.
     pub fn len(&self) -> usize {
         self.call.len().saturating_sub(self.next)
     }
 
-    /// Whether nothing is left.
+    /// Whether all arguments have been read.
     pub fn is_empty(&self) -> bool {
         self.next >= self.call.len()
     }
 
-    /// Takes an argument as it is.
+    /// Reads one argument as bytes.
     ///
     /// # Errors
-    /// `ERR wrong number of arguments for '…' command` if none is left.
+    /// `ERR wrong number of arguments for '…' command` if no argument is left.
     pub fn take(&mut self) -> Result<&'a [u8], Error> {
         self.next().ok_or_else(|| self.call.wrong_arity())
     }
 
-    /// Takes an argument to be stored. A small one is copied, so that it does not keep the request
-    /// it came with in memory; a large one is handed over as it was received.
+    /// Reads one argument as owned bytes.
+    ///
+    /// It copies a small argument, so that the argument does not keep the whole request in memory. It returns
+    /// a large argument (from 16 KiB) without a copy.
     ///
     /// # Errors
-    /// `ERR wrong number of arguments for '…' command` if none is left.
+    /// `ERR wrong number of arguments for '…' command` if no argument is left.
     pub fn take_bytes(&mut self) -> Result<Bytes, Error> {
         let bytes = self.call.bytes(self.next).ok_or_else(|| self.call.wrong_arity())?;
         self.next += 1;
         Ok(bytes)
     }
 
-    /// Takes an argument that is text.
+    /// Reads one argument as UTF-8 text.
     ///
     /// # Errors
-    /// [`Error::NOT_UTF8`], or the wrong number of arguments.
+    /// [`Error::NOT_UTF8`], or the error of [`take`](Self::take).
     pub fn take_str(&mut self) -> Result<&'a str, Error> {
         std::str::from_utf8(self.take()?).map_err(|_| Error::NOT_UTF8)
     }
 
-    /// Takes an argument that is an integer which fits in `N`.
+    /// Reads one argument as an integer that fits in `N`.
     ///
     /// # Errors
-    /// [`Error::NOT_AN_INTEGER`], or the wrong number of arguments.
+    /// [`Error::NOT_AN_INTEGER`], or the error of [`take`](Self::take).
     pub fn take_integer<N: TryFrom<i128>>(&mut self) -> Result<N, Error> {
         parse_integer(self.take()?).ok_or(Error::NOT_AN_INTEGER)
     }
 
-    /// Takes an argument that is a floating point number.
+    /// Reads one argument as a floating point number.
     ///
     /// # Errors
-    /// [`Error::NOT_A_FLOAT`], or the wrong number of arguments.
+    /// [`Error::NOT_A_FLOAT`], or the error of [`take`](Self::take).
     pub fn take_float(&mut self) -> Result<f64, Error> {
         parse_float(self.take()?).ok_or(Error::NOT_A_FLOAT)
     }
 
-    /// Takes the next argument if it is `token`, in any case.
+    /// Reads the next argument if it is `token`, in upper or lower case.
     pub fn accept(&mut self, token: &str) -> bool {
         let accepted = self.peek().is_some_and(|argument| argument.eq_ignore_ascii_case(token.as_bytes()));
         self.next += usize::from(accepted);
         accepted
     }
 
-    /// Whether the next argument is one of `tokens`, in any case.
+    /// Whether the next argument is one of `tokens`, in upper or lower case.
     pub fn is_any_of(&self, tokens: &[&str]) -> bool {
         self.peek().is_some_and(|next| tokens.iter().any(|token| next.eq_ignore_ascii_case(token.as_bytes())))
     }
 
+    /// Checks that all arguments have been read.
+    ///
     /// # Errors
-    /// [`Error::SYNTAX`] if something is left.
+    /// [`Error::SYNTAX`] if unread arguments are left.
     pub fn finish(&self) -> Result<(), Error> {
         if self.is_empty() { Ok(()) } else { Err(Error::SYNTAX) }
     }

@@ -1,4 +1,4 @@
-//! The parameter types that the toolkit knows.
+//! The parameter types of the toolkit.
 
 use bytes::Bytes;
 
@@ -57,7 +57,7 @@ macro_rules! integers {
     )*};
 }
 
-// Not u8: a `Vec<u8>` is a string, as it is in a reply.
+// `u8` is missing because a `Vec<u8>` is a string, as in a reply.
 integers!(i8 i16 i32 i64 isize u16 u32 u64 usize);
 
 impl<'a> FromArg<'a> for f64 {
@@ -78,7 +78,7 @@ impl<'a> FromArg<'a> for f32 {
     }
 }
 
-/// May be left out, together with everything behind it.
+/// Is `None` if no argument is left.
 impl<'a, T: FromArg<'a>> FromArg<'a> for Option<T> {
     const ARG: ArgSpec = T::ARG.optional();
 
@@ -87,12 +87,12 @@ impl<'a, T: FromArg<'a>> FromArg<'a> for Option<T> {
     }
 }
 
-/// The rest: at least one.
+/// Reads all remaining arguments, at least one.
 impl<'a, T: FromArg<'a>> FromArg<'a> for Vec<T> {
     const ARG: ArgSpec = T::ARG.multiple();
 
     fn from_arg(args: &mut Arguments<'a>) -> Result<Self, Error> {
-        // The arguments are in memory already; an element takes at least one of them.
+        // The length is that of arguments in memory, not a length that a client declared.
         let mut rest = Vec::with_capacity(args.len());
         loop {
             let before = args.len();
@@ -100,7 +100,7 @@ impl<'a, T: FromArg<'a>> FromArg<'a> for Vec<T> {
             if args.is_empty() {
                 return Ok(rest);
             }
-            // Options that find none of theirs take nothing, and never would.
+            // Options without a matching token read nothing: the loop would not end.
             if args.len() == before {
                 return Err(Error::SYNTAX);
             }
@@ -108,8 +108,8 @@ impl<'a, T: FromArg<'a>> FromArg<'a> for Vec<T> {
     }
 }
 
-/// The second of a pair, as in `MSET key value`.
-const fn second_of(first: &ArgSpec) -> &'static str {
+/// Returns the name of the second part of a pair: `value` after a key, as in `MSET key value`.
+const fn name_of_second(first: &ArgSpec) -> &'static str {
     if matches!(first.kind, ArgKind::Key) { "value" } else { "second" }
 }
 
@@ -125,6 +125,6 @@ macro_rules! tuples {
     };
 }
 
-tuples!(A = "first", B = second_of(&A::ARG));
+tuples!(A = "first", B = name_of_second(&A::ARG));
 tuples!(A = "first", B = "second", C = "third");
 tuples!(A = "first", B = "second", C = "third", D = "fourth");

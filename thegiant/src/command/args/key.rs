@@ -7,10 +7,13 @@ use bytes::Bytes;
 use super::{ArgSpec, Arguments, FromArg};
 use crate::Error;
 
-/// An argument that names a key. The toolkit knows the keys of a command by this type: `COMMAND
-/// GETKEYS` lists them, and whatever works by key rests on it.
+/// An argument that names a key.
 ///
-/// `Key` alone is a `Key<Bytes>`, to be stored; `Key<&[u8]>` only looks. It derefs to what it wraps.
+/// This type tells the toolkit the positions of a command's keys. `COMMAND GETKEYS`, `WATCH`, client-side
+/// caching and keyspace events depend on it.
+///
+/// `Key` without a parameter is `Key<Bytes>`, which can be stored. `Key<&[u8]>` borrows from the request. A
+/// `Key` dereferences to its inner value.
 ///
 /// ```
 /// use std::collections::HashMap;
@@ -24,7 +27,7 @@ use crate::Error;
 pub struct Key<T = Bytes>(pub T);
 
 impl<T> Key<T> {
-    /// What it wraps.
+    /// Returns the inner value.
     pub fn into_inner(self) -> T {
         self.0
     }

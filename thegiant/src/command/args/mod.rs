@@ -1,4 +1,4 @@
-//! Reading parameters from the arguments of a request.
+//! Reads the parameters of a command from the arguments of a request.
 
 mod cursor;
 mod impls;
@@ -16,29 +16,28 @@ pub(crate) use usage::Usage;
 
 use crate::Error;
 
-/// A parameter of a `#[command]` method: how it is read from the arguments, and how it is described.
+/// The type of a parameter of a `#[command]` method: how to read it, and its description.
 ///
 /// | type | reads |
 /// | --- | --- |
-/// | [`Bytes`](bytes::Bytes), `&[u8]`, `Vec<u8>` | one argument, any bytes; `Bytes` is the one to be stored |
+/// | [`Bytes`](bytes::Bytes), `&[u8]`, `Vec<u8>` | one argument, any bytes; use `Bytes` to store it |
 /// | `&str`, `String` | one argument, UTF-8 |
-/// | `i8` … `i64`, `u16` … `u64`, `isize`, `usize` | an integer, by Redis' strict rule |
+/// | `i8` … `i64`, `u16` … `u64`, `isize`, `usize` | an integer, as strict as Redis: no `+`, no leading zeros, no spaces |
 /// | `f32`, `f64` | a floating point number or `inf` |
 /// | [`Key<T>`] | a `T` that names a key |
-/// | `Option<T>` | a `T`, if there are arguments left |
-/// | `Vec<T>` | the rest, at least one `T`; as `Option<Vec<T>>`, or none |
+/// | `Option<T>` | a `T`, if an argument is left |
+/// | `Vec<T>` | all remaining arguments, at least one `T`; an `Option<Vec<T>>` may be empty |
 /// | `(A, B)`, `(A, B, C)` | an `A`, then a `B` |
 /// | a type with `#[derive(Args)]` | options in any order |
 ///
-/// An argument that cannot be read is answered with the error that [`from_arg`](Self::from_arg)
-/// returns, and the method is not called.
+/// If [`from_arg`](Self::from_arg) returns an error, the client gets that error and the method does not run.
 ///
-/// # A type of your own
+/// # Your own types
 /// ```
 /// use thegiant::command::{ArgKind, ArgSpec, Arguments, FromArg};
 /// use thegiant::Error;
 ///
-/// /// A colour as `#rrggbb`.
+/// /// A colour, written `#rrggbb`.
 /// struct Colour(u32);
 ///
 /// impl<'a> FromArg<'a> for Colour {
@@ -52,31 +51,32 @@ use crate::Error;
 /// ```
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be read from the arguments of a command",
-    label = "not a type that a command can take",
-    note = "a parameter is `Bytes`, `&[u8]`, `&str`, `String`, an integer, a float, `Key<T>`, `Option<T>`, `Vec<T>`, \
-            a tuple of these, or a type with `#[derive(Args)]`",
-    note = "`&Client`, `Client`, `&Call`, `&mut Context<Self>` and `Responder<T>` are no arguments, and are written just so",
-    note = "a type of your own implements `thegiant::command::FromArg`"
+    label = "a command cannot take this type",
+    note = "take `Bytes`, `&[u8]`, `&str`, `String`, an integer, a float, `Key<T>`, `Option<T>`, `Vec<T>`, a tuple of these, \
+            or a type with `#[derive(Args)]`",
+    note = "`&Client`, `Client`, `&Call`, `&mut Context<Self>` and `Responder<T>` are not arguments; write them exactly so",
+    note = "or implement `thegiant::command::FromArg` for your own type"
 )]
 pub trait FromArg<'a>: Sized {
-    /// What is read: arity, key positions and `COMMAND DOCS` are computed from it.
+    /// The description, from which arity, key positions and `COMMAND DOCS` are computed.
     const ARG: ArgSpec;
 
-    /// Reads the value from the front of `args`.
+    /// Reads the value from the next arguments.
     ///
     /// # Errors
-    /// The reply to a request whose argument is missing or malformed.
+    /// The error reply, if an argument is missing or malformed.
     fn from_arg(args: &mut Arguments<'a>) -> Result<Self, Error>;
 }
 
-/// An option group that is known by its first word, such as `NX | XX` or `EX seconds`: an enum with
-/// `#[derive(Args)]`.
+/// A group of options that begin with a token, such as `NX | XX` or `EX seconds`.
+///
+/// An enum with `#[derive(Args)]` implements it.
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` is not known by a token",
-    label = "which token introduces it?",
+    message = "`{Self}` has no token",
+    label = "this option needs a token",
     note = "write `#[arg(\"TOKEN\")]` above the field, or make the type an enum with `#[derive(Args)]`"
 )]
 pub trait Tokens<'a>: FromArg<'a> {
-    /// The words it can begin with, in capitals.
+    /// The tokens, in capitals.
     const TOKENS: &'static [&'static str];
 }

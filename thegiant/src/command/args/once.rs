@@ -1,59 +1,63 @@
-//! What `#[derive(Args)]` reads with.
+//! Helpers for the code that `#[derive(Args)]` generates.
 
 use super::{ArgSpec, Arguments};
 use crate::Error;
 
-/// What has been read for an option that may be given once.
+/// The value of an option that a request may contain once.
 #[derive(Debug)]
 pub struct Once<T>(Option<T>);
 
 impl<T> Once<T> {
-    /// Nothing yet.
-    #[expect(clippy::new_without_default, reason = "only generated code makes one")]
+    /// Returns an option without a value.
+    #[expect(clippy::new_without_default, reason = "only generated code calls it")]
     pub const fn new() -> Self {
         Once(None)
     }
 
+    /// Checks that the option has no value yet.
+    ///
     /// # Errors
-    /// [`Error::SYNTAX`] if it has been read already.
+    /// [`Error::SYNTAX`] if the request contains the option twice.
     pub fn expect_vacant(&self) -> Result<(), Error> {
         if self.is_set() { Err(Error::SYNTAX) } else { Ok(()) }
     }
 
-    /// Puts in what has been read.
+    /// Stores the value.
     pub fn fill(&mut self, value: T) {
         self.0 = Some(value);
     }
 
-    /// Whether it is there.
+    /// Whether the request contains the option.
     pub fn is_set(&self) -> bool {
         self.0.is_some()
     }
 
-    /// The value of an option that can be left out.
+    /// Returns the value of an optional option.
     pub fn optional(self) -> Option<T> {
         self.0
     }
 
-    /// The value of one that cannot.
+    /// Returns the value of a required option.
     ///
     /// # Errors
-    /// [`Error::SYNTAX`] if it was left out.
+    /// [`Error::SYNTAX`] if the request does not contain it.
     pub fn required(self) -> Result<T, Error> {
         self.0.ok_or(Error::SYNTAX)
     }
 }
 
-/// Whether there is a value behind a token. Redis calls a token without its value a syntax error,
-/// where a parameter that is missing is a wrong number of arguments.
+/// Checks that enough arguments are left for the value of a token.
+///
+/// As in Redis, a token without its value is a syntax error. A missing parameter is a wrong number of
+/// arguments.
 ///
 /// # Errors
-/// [`Error::SYNTAX`] if fewer arguments are left than the value takes.
+/// [`Error::SYNTAX`] if the value needs more arguments than are left.
 pub fn expect_value(args: &Arguments<'_>, arg: &ArgSpec) -> Result<(), Error> {
     if args.len() < arg.min_len() { Err(Error::SYNTAX) } else { Ok(()) }
 }
 
-/// Whether no word is in both.
+/// Whether no word is in both lists.
 pub const fn are_distinct(some: &[&str], others: &[&str]) -> bool {
     let mut at = 0;
     while at < some.len() * others.len() {
@@ -66,7 +70,7 @@ pub const fn are_distinct(some: &[&str], others: &[&str]) -> bool {
     true
 }
 
-/// `==`, which is not `const`.
+/// Compares bytes in a `const`, where `==` is not available.
 const fn is_same(a: &[u8], b: &[u8]) -> bool {
     let mut same = a.len() == b.len();
     let mut at = 0;

@@ -1,6 +1,6 @@
-//! What a parameter looks like from outside.
+//! The description of a parameter.
 
-/// The type of an argument, by the names that `COMMAND DOCS` uses.
+/// The type of an argument in `COMMAND DOCS`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ArgKind {
@@ -14,21 +14,22 @@ pub enum ArgKind {
     Key,
     /// A glob pattern.
     Pattern,
-    /// Seconds or milliseconds since 1970.
+    /// Seconds or milliseconds since the Unix epoch.
     UnixTime,
-    /// A word that stands for itself, such as `NX`.
+    /// A token without a value, such as `NX`.
     PureToken,
     /// One of several arguments: an enum with `#[derive(Args)]`.
     OneOf,
     /// Several arguments in order: a tuple.
     Block,
-    /// Several arguments in any order: a struct with `#[derive(Args)]`. Documented in its place,
-    /// as if its fields were parameters.
+    /// Several arguments in any order: a struct with `#[derive(Args)]`.
+    ///
+    /// `COMMAND DOCS` lists its fields as if they were parameters.
     Options,
 }
 
 impl ArgKind {
-    /// The name in `COMMAND DOCS`.
+    /// Returns the name in `COMMAND DOCS`.
     pub const fn name(self) -> &'static str {
         match self {
             ArgKind::String => "string",
@@ -44,53 +45,52 @@ impl ArgKind {
     }
 }
 
-/// The description of a parameter, made in a `const` from its type. Arity, key positions and
-/// `COMMAND DOCS` are computed from these.
+/// The description of a parameter, from which arity, key positions and `COMMAND DOCS` are computed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ArgSpec {
-    /// The parameter's name; empty while only the type is known.
+    /// The parameter's name; empty in the description of a type.
     pub name: &'static str,
     /// The type.
     pub kind: ArgKind,
-    /// The word in front of the value, such as `EX`; for [`ArgKind::PureToken`] the word itself.
+    /// The token before the value, such as `EX`, or the token of an [`ArgKind::PureToken`].
     pub token: Option<&'static str>,
-    /// Whether it may be left out.
+    /// Whether a request may omit it.
     pub optional: bool,
-    /// Whether it may stand several times: the rest of the arguments.
+    /// Whether it repeats to the end of the request.
     pub multiple: bool,
-    /// What it consists of, for [`ArgKind::OneOf`], [`ArgKind::Block`] and [`ArgKind::Options`].
+    /// The parts of an [`ArgKind::OneOf`], [`ArgKind::Block`] or [`ArgKind::Options`].
     pub parts: &'static [ArgSpec],
 }
 
 impl ArgSpec {
-    /// One argument of this type, required.
+    /// Returns one required argument of this type.
     pub const fn new(kind: ArgKind) -> Self {
         ArgSpec { name: "", kind, token: None, optional: false, multiple: false, parts: &[] }
     }
 
-    /// Several arguments in order.
+    /// Returns several arguments in order.
     pub const fn block(parts: &'static [ArgSpec]) -> Self {
         ArgSpec { parts, ..ArgSpec::new(ArgKind::Block) }
     }
 
-    /// One of several.
+    /// Returns a choice of one among several arguments.
     pub const fn one_of(parts: &'static [ArgSpec]) -> Self {
         ArgSpec { parts, ..ArgSpec::new(ArgKind::OneOf) }
     }
 
-    /// Several in any order.
+    /// Returns several arguments in any order.
     pub const fn options(parts: &'static [ArgSpec]) -> Self {
         ArgSpec { parts, ..ArgSpec::new(ArgKind::Options) }
     }
 
-    /// With this name.
+    /// Sets the name.
     #[must_use]
     pub const fn named(self, name: &'static str) -> Self {
         ArgSpec { name, ..self }
     }
 
-    /// With this name, unless it has one or is a key, which is named so.
+    /// Sets the name, unless it has one. A key is called `key`.
     #[must_use]
     pub const fn named_if_unnamed(self, name: &'static str) -> Self {
         match (self.name.is_empty(), self.kind) {
@@ -100,37 +100,37 @@ impl ArgSpec {
         }
     }
 
-    /// Introduced by this word.
+    /// Sets the token.
     #[must_use]
     pub const fn token(self, token: &'static str) -> Self {
         ArgSpec { token: Some(token), ..self }
     }
 
-    /// Of this type, which says more than the type of the parameter does.
+    /// Sets a type that is more precise than the type of the parameter.
     #[must_use]
     pub const fn kind(self, kind: ArgKind) -> Self {
         ArgSpec { kind, ..self }
     }
 
-    /// Naming a key.
+    /// Makes it a key.
     #[must_use]
     pub const fn key(self) -> Self {
         ArgSpec { kind: ArgKind::Key, ..self }
     }
 
-    /// May be left out.
+    /// Makes it optional.
     #[must_use]
     pub const fn optional(self) -> Self {
         ArgSpec { optional: true, ..self }
     }
 
-    /// May stand several times.
+    /// Makes it repeat to the end of the request.
     #[must_use]
     pub const fn multiple(self) -> Self {
         ArgSpec { multiple: true, ..self }
     }
 
-    /// The least number of arguments it takes.
+    /// Returns the minimum number of arguments that it reads.
     pub const fn min_len(&self) -> usize {
         if self.optional {
             return 0;
@@ -144,9 +144,10 @@ impl ArgSpec {
             }
     }
 
-    /// The greatest number of arguments it takes, `None` without a bound. Options are unbounded
-    /// here, and so is a choice that may be left out: what is wrong with them is a syntax error, as
-    /// Redis has it, not one of arity.
+    /// Returns the maximum number of arguments that it reads; `None` means no limit.
+    ///
+    /// Options and optional choices have no limit here. As in Redis, a mistake in them is a syntax error, and
+    /// not a wrong number of arguments.
     pub const fn max_len(&self) -> Option<usize> {
         if self.multiple {
             return None;
@@ -165,7 +166,7 @@ impl ArgSpec {
         }
     }
 
-    /// The number of arguments of one repetition.
+    /// Returns the number of arguments in one repetition.
     pub(crate) const fn parts_len(&self) -> usize {
         ArgSpec { optional: false, multiple: false, ..*self }.min_len()
     }
@@ -175,7 +176,7 @@ impl ArgSpec {
     }
 }
 
-/// The least number of arguments that these take together.
+/// Returns the minimum number of arguments that these read together.
 pub(crate) const fn min_len(args: &[ArgSpec]) -> usize {
     let mut sum = 0;
     let mut at = 0;
@@ -186,7 +187,7 @@ pub(crate) const fn min_len(args: &[ArgSpec]) -> usize {
     sum
 }
 
-/// The greatest number of arguments that these take together, `None` without a bound.
+/// Returns the maximum number of arguments that these read together; `None` means no limit.
 pub(crate) const fn max_len(args: &[ArgSpec]) -> Option<usize> {
     let mut sum = 0;
     let mut at = 0;
@@ -201,28 +202,28 @@ pub(crate) const fn max_len(args: &[ArgSpec]) -> Option<usize> {
 }
 
 const fn longest(args: &[ArgSpec]) -> Option<usize> {
-    let mut most = 0;
+    let mut longest = 0;
     let mut at = 0;
     while at < args.len() {
         match args[at].max_len() {
-            Some(len) if len > most => most = len,
+            Some(len) if len > longest => longest = len,
             Some(_) => {}
             None => return None,
         }
         at += 1;
     }
-    Some(most)
+    Some(longest)
 }
 
 const fn shortest(args: &[ArgSpec]) -> usize {
-    let mut least = if args.is_empty() { 0 } else { args[0].min_len() };
+    let mut shortest = if args.is_empty() { 0 } else { args[0].min_len() };
     let mut at = 1;
     while at < args.len() {
         let len = args[at].min_len();
-        if len < least {
-            least = len;
+        if len < shortest {
+            shortest = len;
         }
         at += 1;
     }
-    least
+    shortest
 }

@@ -1,10 +1,10 @@
-//! Parameters as a line of syntax: ` key value [NX | XX] [GET]`.
+//! Formats parameters as one line of syntax: ` key value [NX | XX] [GET]`.
 
 use std::fmt;
 
 use super::{ArgKind, ArgSpec};
 
-/// Displays parameters by the conventions of Redis' manual, each behind a space.
+/// Displays parameters as in the Redis manual, each after a space.
 pub(crate) struct Usage(pub(crate) &'static [ArgSpec]);
 
 impl fmt::Display for Usage {
@@ -23,7 +23,7 @@ impl fmt::Display for Usage {
     }
 }
 
-/// One parameter, without the brackets that say that it may be left out.
+/// Displays one parameter without the square brackets of an optional one.
 struct One<'a>(&'a ArgSpec);
 
 impl fmt::Display for One<'_> {
@@ -33,7 +33,7 @@ impl fmt::Display for One<'_> {
             ArgKind::PureToken => String::new(),
             ArgKind::OneOf => {
                 let choices: Vec<String> = arg.parts.iter().map(|part| One(part).to_string()).collect();
-                // In brackets of either kind: square ones say that it may be left out.
+                // The caller adds square brackets to an optional choice.
                 if arg.optional { choices.join(" | ") } else { format!("({})", choices.join(" | ")) }
             }
             ArgKind::Block | ArgKind::Options => Usage(arg.parts).to_string().trim_start().to_owned(),
@@ -56,7 +56,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn reads_like_the_manual() {
+    fn parameters_display_as_in_the_redis_manual() {
         const ARGS: &[ArgSpec] = &[
             ArgSpec::new(ArgKind::Key).named("key"),
             ArgSpec::options(

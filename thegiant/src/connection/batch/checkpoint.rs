@@ -1,4 +1,4 @@
-//! Going back to a request, to answer it again.
+//! Returns a batch to an earlier request, to answer it again.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -11,7 +11,7 @@ use crate::{
     resp::{BufferPosition, Replies},
 };
 
-/// Where a batch is before something of it is run.
+/// A position in a batch to which the batch can return.
 #[derive(Debug)]
 pub(crate) struct BatchCheckpoint {
     next: usize,
@@ -21,7 +21,7 @@ pub(crate) struct BatchCheckpoint {
 }
 
 impl Batch {
-    /// Where it is.
+    /// Returns the current position.
     pub(crate) fn checkpoint(&self) -> BatchCheckpoint {
         BatchCheckpoint {
             next: self.next,
@@ -31,17 +31,19 @@ impl Batch {
         }
     }
 
-    /// How many requests have been answered since.
+    /// Returns the number of requests that were answered since the checkpoint.
     pub(crate) fn answered_since(&self, checkpoint: &BatchCheckpoint) -> usize {
         self.next - checkpoint.next
     }
 
-    /// Whether one of those that the actor has answered since may have changed something.
+    /// Returns whether a request since the checkpoint may have changed the actor's data.
     pub(crate) fn has_written_since<A: Commands>(&self, checkpoint: &BatchCheckpoint) -> bool {
         (checkpoint.next..self.next).filter_map(|index| self.row_of(index)).any(|row| writes::<A>(row))
     }
 
-    /// Has what its next request waits for come by way of a keeper. If the reply is there already, it waits no longer.
+    /// Routes the awaited reply to the next request through a [`ReplyHolder`].
+    ///
+    /// A reply that is there already is used at once.
     pub(crate) fn hold_reply<A: Commands>(&mut self, reply_holder: impl FnOnce(bool) -> ReplyHolder) {
         let Some(client) = self.client.clone() else { return };
         if self.is_transaction {
@@ -53,8 +55,10 @@ impl Batch {
         }
     }
 
-    /// Answers again what has been answered since by an actor that has taken its changes back: what may have changed
-    /// something with `error`, and what has only read by reading again. Of a transaction nothing was run.
+    /// Answers the requests since the checkpoint again, after a rollback of the actor.
+    ///
+    /// Requests that may have changed data are answered with `error`. Reads run again. A transaction is
+    /// aborted.
     pub(crate) fn answer_again<A: Commands>(
         &mut self,
         checkpoint: BatchCheckpoint,
@@ -81,13 +85,13 @@ impl Batch {
                 }
             }
             if self.next == before {
-                // It waits for its reply now, and what is behind it is run when that is there.
+                // The request is blocked. The requests behind it run after its reply.
                 return;
             }
         }
     }
 
-    /// Answers what has been answered since with `error`, where its actor cannot be asked any more.
+    /// Answers the requests since the checkpoint with `error`, because their actor has stopped.
     pub(crate) fn answer_with(&mut self, checkpoint: BatchCheckpoint, error: &Error) {
         if self.is_transaction {
             return self.abort(error);
@@ -98,7 +102,7 @@ impl Batch {
         }
     }
 
-    /// Returns how far it was.
+    /// Returns to the checkpoint. Returns the index of the next request before that.
     fn go_back(&mut self, checkpoint: BatchCheckpoint) -> usize {
         let until = self.next;
         self.end_streaming();
@@ -111,9 +115,9 @@ impl Batch {
         until
     }
 
-    /// As a transaction, it has not taken place.
+    /// Aborts the transaction: its reply is an `EXECABORT` error.
     pub(crate) fn abort(&mut self, error: &Error) {
-        if self.is_waiting()
+        if self.is_blocked()
             && let Some(client) = &self.client
         {
             client.cancel_wait();
@@ -122,7 +126,7 @@ impl Batch {
         self.next = 0;
         self.streaming = None;
         self.room = usize::MAX;
-        self.forget_replies();
+        self.clear_replies();
         self.stats.clear();
         self.out.error(&aborted_by(error));
     }
@@ -135,7 +139,7 @@ impl Batch {
     }
 }
 
-/// Whether a command may change something: one that does not say that it only reads.
+/// Returns whether a command may change data. Commands without the flag `readonly` may.
 fn writes<A: Commands>(row: RowId) -> bool {
     !row.get::<A>().spec.flags.contains(Flags::READONLY)
 }

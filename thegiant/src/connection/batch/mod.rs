@@ -1,4 +1,4 @@
-//! What one read brought in.
+//! The requests that one read of a socket brought in, and their replies.
 
 mod checkpoint;
 mod proxied;
@@ -28,49 +28,50 @@ use crate::{
     resp::{BufferPosition, Encoder, Replies, Span, StreamingReply},
 };
 
-/// The requests that one read brought in, and the replies to those that have been run.
+/// The requests that one read of a socket brought in, and the replies to those that have run.
 ///
-/// A batch belongs to whoever runs its next request: the connection, or the handler actor that it
-/// was sent to. It is answered in place and comes back.
+/// A batch is owned by the connection, or by the actor that runs its next request. The actor writes the
+/// replies into the batch and returns it.
 pub(crate) struct Batch {
-    /// The bytes of the requests, large bulk strings aside.
+    /// The bytes of the requests, without the large bulk strings.
     pub(crate) input: Vec<u8>,
-    /// The words of all requests, one after the other.
+    /// The arguments of all requests, in order.
     pub(crate) spans: Vec<Span>,
-    /// Bulk strings that have a buffer of their own.
+    /// Large bulk strings, each in its own buffer.
     large: Vec<Bytes>,
     large_len: usize,
-    /// A large bulk string that is being read.
+    /// A large bulk string that is still being read.
     pub(crate) partial_bulk: Option<Box<PartialBulk>>,
     requests: Vec<Request>,
-    /// The request to be run next, and its first word.
+    /// The index of the next request to run, and of its first span.
     next: usize,
     next_span: usize,
     /// The replies.
     pub(crate) out: Encoder,
-    /// Bytes of them that the socket has taken.
+    /// Bytes of the replies that the socket has taken.
     pub(crate) sent: usize,
-    /// The socket takes nothing, since a while ago; this is when it is said to be stuck.
+    /// Fires when the socket has taken nothing for too long.
     pub(crate) stuck: Option<Pin<Box<Sleep>>>,
-    /// Requests are run as long as there are less bytes of replies: none while one waits for its reply, or for the rest
-    /// of it.
+    /// Requests run while the replies have fewer bytes than this. It is 0 while the batch is blocked or has a
+    /// streaming reply.
     room: usize,
-    /// The rest of the reply to the request before the next one.
+    /// The streaming reply to the last request that has run.
     streaming: Option<Box<dyn StreamingReply>>,
-    /// Where the replies to requests before the next one end.
+    /// The end of the replies to all requests before the next one.
     mark: BufferPosition,
-    /// Who sent it.
+    /// The client that sent the requests.
     client: Option<Client>,
-    /// Each request is timed.
+    /// The time of each request is measured.
     pub(crate) is_timed: bool,
-    /// Somebody wants to know which keys are read and changed; told it is of the requests before this one.
+    /// The keys that the requests read and write are reported to the keyspace.
     is_observed: bool,
-    told: usize,
-    /// It is a transaction, whose replies make up one array.
+    /// Number of requests whose keys were reported.
+    reported: usize,
+    /// The batch is a transaction. Its replies form one array.
     is_transaction: bool,
-    /// Of a transaction that has begun with an actor, and goes on with it later.
+    /// Exclusive access to an actor, while the rest of a transaction is pending.
     pub(crate) exclusive: Option<Exclusive>,
-    /// What is noted of single requests.
+    /// Times and errors of single requests.
     pub(crate) stats: BatchStats,
 }
 
@@ -94,13 +95,13 @@ impl Default for Batch {
             out: Encoder::default(),
             sent: 0,
             stuck: None,
-            room: HIGH_WATER,
+            room: MAX_UNSENT,
             streaming: None,
             mark: BufferPosition::default(),
             client: None,
             is_timed: false,
             is_observed: false,
-            told: 0,
+            reported: 0,
             is_transaction: false,
             exclusive: None,
             stats: BatchStats::default(),
@@ -108,53 +109,56 @@ impl Default for Batch {
     }
 }
 
-/// A large bulk string, and the bytes of it that are still to come.
+/// A large bulk string, and the number of its bytes that are missing.
 pub(crate) struct PartialBulk {
     pub(crate) bytes: Vec<u8>,
     pub(crate) missing: usize,
 }
 
 struct Request {
-    /// The end of its words in `spans`: these have less than 32 bits, since places in the input do.
+    /// The end of the request in `spans`. 32 bits are enough, because the input has at most 2 GiB.
     end: u32,
     target: Resolved<CommandRef>,
 }
 
-/// Who runs a command. It is aligned to be copied at once.
+/// A reference to a command: its actor, its row and its id.
+///
+/// The alignment lets it be copied as one word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(align(8))]
 pub(crate) struct CommandRef {
-    /// The connection itself, or a handler actor.
+    /// The actor that runs the command, or [`ActorId::CONNECTION`].
     pub(crate) actor_id: ActorId,
-    /// The row among those of the mount.
+    /// The row of the command.
     pub(crate) row: RowId,
-    /// The number among all commands.
+    /// The id of the command, unique within the server.
     pub(crate) command: CommandId,
 }
 
-/// A number that tells mounted actors apart.
+/// Identifies a mounted actor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct ActorId(pub(crate) u16);
 
-/// With so many bytes of replies, they are sent before more requests are run: a client that does
-/// not read them cannot have them pile up.
-const HIGH_WATER: usize = 1024 * 1024;
+/// Maximum size of unsent replies before the next request runs.
+///
+/// It bounds the memory of a client that does not read.
+const MAX_UNSENT: usize = 1024 * 1024;
 
-/// A batch that waits may have buffers of so many bytes, whatever it needs of them.
-const SMALL: usize = 1024;
+/// A blocked batch keeps its buffers if they take no more than this many bytes.
+const MAX_BLOCKED_BYTES: usize = 1024;
 
 impl ActorId {
-    /// The connection itself.
+    /// The connection itself, which runs the built-in commands.
     pub(crate) const CONNECTION: ActorId = ActorId(u16::MAX);
 }
 
 impl Batch {
-    /// An empty batch, with the allocations of an earlier one if there is any.
+    /// Returns an empty batch, from the pool if possible.
     pub(crate) fn new() -> Box<Batch> {
         batch_pool::take()
     }
 
-    /// Keeps the allocations for another batch.
+    /// Clears the batch and returns it to the pool.
     pub(crate) fn recycle(mut self: Box<Batch>) {
         self.client = None;
         self.partial_bulk = None;
@@ -165,10 +169,10 @@ impl Batch {
         self.input.clear();
         self.spans.clear();
         self.requests.clear();
-        self.input.shrink_to(batch_pool::KEPT_BYTES);
-        self.spans.shrink_to(batch_pool::KEPT_BYTES / size_of::<Span>());
-        self.requests.shrink_to(batch_pool::KEPT_BYTES / size_of::<Request>());
-        self.forget_replies();
+        self.input.shrink_to(batch_pool::MAX_KEPT_BYTES);
+        self.spans.shrink_to(batch_pool::MAX_KEPT_BYTES / size_of::<Span>());
+        self.requests.shrink_to(batch_pool::MAX_KEPT_BYTES / size_of::<Request>());
+        self.clear_replies();
         self.next = 0;
         self.next_span = 0;
         self.is_timed = false;
@@ -179,11 +183,11 @@ impl Batch {
         self.out.set_timed(false);
         self.out.set_replies(Replies::On);
         self.stats.clear();
-        self.room = HIGH_WATER;
+        self.room = MAX_UNSENT;
         batch_pool::put(self);
     }
 
-    /// Bytes that it holds on to.
+    /// Returns the allocated memory in bytes.
     pub(crate) fn capacity(&self) -> usize {
         size_of::<Self>()
             + self.input.capacity()
@@ -192,12 +196,14 @@ impl Batch {
             + self.out.capacity()
     }
 
-    /// ClientNames the client; it is nobody's while it waits to be collected.
-    pub(crate) fn belong_to(&mut self, client: &Client) {
+    /// Sets the client, if the batch has none.
+    ///
+    /// A batch has no client while it waits in the slot.
+    pub(crate) fn set_client(&mut self, client: &Client) {
         self.client.get_or_insert_with(|| client.clone());
     }
 
-    /// Adds the request whose words have been appended to `spans`.
+    /// Adds the request whose spans were appended to `spans`.
     pub(crate) fn push_request(&mut self, resolve: impl FnOnce(&Call<'_>) -> Resolved<CommandRef>) {
         let start = self.end_of_requests();
         let Some(client) = &self.client else { return };
@@ -207,76 +213,78 @@ impl Batch {
         self.requests.push(Request { end: self.spans.len() as u32, target });
     }
 
-    /// The end of the words of complete requests in `spans`.
+    /// Returns the end of the complete requests in `spans`.
     fn end_of_requests(&self) -> usize {
         self.requests.last().map_or(0, |request| request.end as usize)
     }
 
-    /// The next `len` bytes from `position` of the input are a bulk to be read into a buffer of its
-    /// own; those that have arrived are moved there.
+    /// Starts a large bulk string of `len` bytes at this position of the input.
+    ///
+    /// Bytes that have arrived move to its own buffer.
     pub(crate) fn begin_large(&mut self, position: usize, len: usize) {
         let arrived = (self.input.len() - position).min(len);
         let bytes = self.input.drain(position..position + arrived).collect();
         self.partial_bulk = Some(Box::new(PartialBulk { bytes, missing: len - arrived }));
     }
 
-    /// Takes in a large bulk that has been read; returns its index.
+    /// Adds a large bulk string. Returns its index.
     pub(crate) fn push_large(&mut self, bytes: Bytes) -> usize {
         self.large_len += bytes.len();
         self.large.push(bytes);
         self.large.len() - 1
     }
 
-    /// Bytes of memory that its requests take.
-    pub(crate) fn unread_len(&self) -> usize {
+    /// Returns the memory of the requests in bytes.
+    pub(crate) fn request_bytes(&self) -> usize {
         let partial_bulk = self.partial_bulk.as_ref().map_or(0, |partial_bulk| partial_bulk.bytes.len());
         self.input.len() + self.spans.len() * size_of::<Span>() + self.large_len + partial_bulk
     }
 
-    /// How many requests it has.
+    /// Returns the number of requests.
     pub(crate) fn len(&self) -> usize {
         self.requests.len()
     }
 
-    /// Whether there are requests that have not been run.
+    /// Returns whether there are requests that have not run.
     pub(crate) fn has_requests(&self) -> bool {
         self.next < self.requests.len()
     }
 
-    /// What the request to be run next was resolved to; none while there are so many replies that
-    /// they have to be sent first, or the one before it waits for its reply.
+    /// Returns the command of the next request.
+    ///
+    /// Returns `None` while unsent replies have to be sent first, or while the batch is blocked.
     pub(crate) fn next_target(&self) -> Option<Resolved<CommandRef>> {
         let request = self.requests.get(self.next)?;
         (self.out.len() < self.room).then_some(request.target)
     }
 
-    /// Whether its next request has been run and waits for its reply.
-    pub(crate) fn is_waiting(&self) -> bool {
+    /// Returns whether the next request has run and waits for its reply.
+    pub(crate) fn is_blocked(&self) -> bool {
         self.room == 0 && self.streaming.is_none()
     }
 
-    /// What a request was resolved to.
+    /// Returns the command of a request.
     pub(crate) fn target(&self, request: u32) -> Option<Resolved<CommandRef>> {
         self.requests.get(request as usize).map(|request| request.target)
     }
 
-    /// The last command in it.
+    /// Returns the last command of the batch.
     pub(crate) fn last_command(&self) -> Option<CommandId> {
         self.requests.iter().rev().find_map(Request::command)
     }
 
-    /// Which commands were run, how often: those of the same name in a row come as one.
+    /// Counts the calls of each command. Consecutive calls of one command are reported together.
     pub(crate) fn count_calls(&self, mut count: impl FnMut(CommandId, u64)) {
         let mut start = 0;
         for failure in self.stats.failures().iter().filter(|failure| failure.is_rejection) {
             let rejected = failure.request as usize;
-            count_in_a_row(&self.requests[start..rejected], &mut count);
+            count_runs(&self.requests[start..rejected], &mut count);
             start = rejected + 1;
         }
-        count_in_a_row(&self.requests[start..self.next], &mut count);
+        count_runs(&self.requests[start..self.next], &mut count);
     }
 
-    /// A request, as it was sent.
+    /// Returns the arguments of a request.
     pub(crate) fn call(&self, request: u32) -> Option<Call<'_>> {
         let index = request as usize;
         let start = index.checked_sub(1).map_or(0, |before| self.requests[before].end as usize);
@@ -291,21 +299,22 @@ impl Batch {
         })
     }
 
-    /// The requests that `mount` is going to run next, without being asked again in between: the
-    /// connection itself runs one at a time.
-    pub(crate) fn coming(&self, actor_id: ActorId) -> impl Iterator<Item = (u32, CommandRef)> + Clone {
-        let most = if actor_id == ActorId::CONNECTION { 1 } else { usize::MAX };
-        let requests = self.requests.iter().zip(0..).skip(self.next).take(most);
+    /// Returns the requests that this actor runs next, up to the first request for another actor.
+    ///
+    /// The connection itself runs one request at a time.
+    pub(crate) fn upcoming(&self, actor_id: ActorId) -> impl Iterator<Item = (u32, CommandRef)> + Clone {
+        let max = if actor_id == ActorId::CONNECTION { 1 } else { usize::MAX };
+        let requests = self.requests.iter().zip(0..).skip(self.next).take(max);
         requests.map_while(move |(request, index)| match request.target {
             Resolved::Command(target) if target.actor_id == actor_id => Some((index, target)),
             _ => None,
         })
     }
 
-    /// From its next request on, it is told which keys are read and changed.
+    /// Starts the observation of keys with the next request.
     pub(crate) fn observe(&mut self) {
         if !mem::replace(&mut self.is_observed, true) {
-            self.told = self.next;
+            self.reported = self.next;
         }
     }
 
@@ -313,17 +322,17 @@ impl Batch {
         self.is_observed
     }
 
-    /// Tells which keys have been read and changed by what has been run since this was last done.
+    /// Reports the keys that were read and written since the last report.
     #[cold]
-    pub(crate) fn tell_of_keys(&mut self) {
-        let told = mem::replace(&mut self.told, self.next);
-        if told == self.next {
+    pub(crate) fn report_keys(&mut self) {
+        let reported = mem::replace(&mut self.reported, self.next);
+        if reported == self.next {
             return;
         }
         let Some(client) = &self.client else { return };
         let Some(server) = client.server() else { return };
         let failures = self.stats.failures();
-        let ran = (told..self.next).filter_map(|index| {
+        let ran = (reported..self.next).filter_map(|index| {
             let command = server.routes.command(self.requests[index].command()?);
             let request = index as u32;
             let has_written = failures.binary_search_by_key(&request, |failure| failure.request).is_err();
@@ -332,12 +341,14 @@ impl Batch {
         server.keyspace.ran(&server, client, ran, !self.is_transaction);
     }
 
-    /// Tells which keys a member of a pool is going to read, where others change them meanwhile.
+    /// Reports the keys that the next requests read, before they run.
+    ///
+    /// A pool needs this: another actor of the pool may change a key during the read.
     #[cold]
-    pub(crate) fn tell_of_reads(&self, actor_id: ActorId) {
+    pub(crate) fn report_reads(&self, actor_id: ActorId) {
         let Some(client) = &self.client else { return };
         let Some(server) = client.server() else { return };
-        let reads = self.coming(actor_id).filter_map(|(request, target)| {
+        let reads = self.upcoming(actor_id).filter_map(|(request, target)| {
             Some(Ran {
                 command: server.routes.command(target.command),
                 call: self.call(request)?,
@@ -347,11 +358,13 @@ impl Batch {
         server.keyspace.ran(&server, client, reads, false);
     }
 
-    /// Has `show` see the requests that `mount` is going to run next, unless it has seen them.
+    /// Passes the requests that this actor runs next to `show`, for `MONITOR`.
+    ///
+    /// Each request is shown once.
     pub(crate) fn show(&mut self, actor_id: ActorId, mut show: impl FnMut(&Call<'_>, CommandId)) {
         let before = self.stats.shown();
         let mut shown = before;
-        for (index, target) in self.coming(actor_id).filter(|(index, _)| *index >= before) {
+        for (index, target) in self.upcoming(actor_id).filter(|(index, _)| *index >= before) {
             if let Some(call) = self.call(index) {
                 show(&call, target.command);
             }
@@ -360,22 +373,22 @@ impl Batch {
         self.stats.note_shown(shown);
     }
 
-    /// The replies have been sent, and there are requests that have not been run.
-    pub(crate) fn forget_replies(&mut self) {
-        self.out.clear(batch_pool::KEPT_BYTES);
+    /// Clears the replies after they were sent.
+    pub(crate) fn clear_replies(&mut self) {
+        self.out.clear(batch_pool::MAX_KEPT_BYTES);
         self.sent = 0;
         self.stuck = None;
         self.mark = BufferPosition::default();
     }
 
-    /// Drops the requests that have not been run.
+    /// Drops the requests that have not run.
     pub(crate) fn abandon_requests(&mut self) {
         self.requests.truncate(self.next);
     }
 
-    /// Runs the next request and those behind it as long as they are for `mount`.
+    /// Runs the next requests, up to the first one for another actor.
     ///
-    /// A handler that panics is answered with an internal error; the rest goes on.
+    /// If a handler panics, the client gets an internal error and the other requests still run.
     pub(crate) fn run<A: Commands>(
         &mut self,
         actor_id: ActorId,
@@ -383,21 +396,22 @@ impl Batch {
         context: &mut A::CommandContext,
     ) {
         if self.is_transaction {
-            self.give_up_if_dirty();
+            self.abort_if_dirty();
         }
-        // One look at the level, once for all of them: a span that is made for nobody costs more.
+        // Check the level once per batch: a span that nothing records would still cost time.
         if LevelFilter::current() >= LevelFilter::DEBUG {
             self.run_in_span(actor_id, actor, context);
         } else {
             self.run_all(actor_id, actor, context);
         }
         if self.is_observed {
-            self.tell_of_keys();
+            self.report_keys();
         }
     }
 
-    /// What handlers log is said to be about this client. The span has a target of its own, so that an
-    /// operator can ask for it alone.
+    /// Runs the requests inside a tracing span with the id and the address of the client.
+    ///
+    /// The target of the span, `thegiant::batch`, lets an operator filter for it.
     #[cold]
     fn run_in_span<A: Commands>(
         &mut self,
@@ -426,7 +440,7 @@ impl Batch {
         }
     }
 
-    /// The handler of the next request has panicked.
+    /// Answers the next request, whose handler panicked, with an error.
     #[cold]
     fn answer_panic(&mut self, spec: Option<&'static Spec>) {
         self.out.rewind(self.mark);
@@ -443,7 +457,7 @@ impl Batch {
         });
     }
 
-    /// Requests are going to be run, without a pause between them.
+    /// Starts the clock, if the requests are timed.
     pub(crate) fn begin(&mut self) {
         if self.is_timed {
             self.stats.begin();
@@ -451,12 +465,12 @@ impl Batch {
         }
     }
 
-    /// Answers the next request with `answer` instead of running it.
+    /// Answers the next request without running it.
     pub(crate) fn reject(&mut self, answer: impl FnOnce(&Call<'_>, &mut Encoder)) {
         self.step(None, answer);
     }
 
-    /// Runs the next request with `run`; with no row, that refuses it.
+    /// Runs the next request with `run`. `spec` is `None` if the request is rejected.
     pub(crate) fn step(&mut self, spec: Option<&'static Spec>, run: impl FnOnce(&Call<'_>, &mut Encoder)) {
         let (Some(request), Some(client)) = (self.requests.get(self.next), &self.client) else { return };
         let call = Call {
@@ -467,32 +481,35 @@ impl Batch {
             client,
         };
         run(&call, &mut self.out);
-        if !self.out.is_noteworthy() || self.take_note(spec.is_none()) {
+        if !self.out.is_noteworthy() || self.complete_special_reply(spec.is_none()) {
             self.advance();
         }
     }
 
-    /// Takes the reply that its next request has waited for.
+    /// Takes the awaited reply to the next request.
     pub(crate) fn take_reply(&mut self, mut reply: Box<Batch>) {
         self.out.append(&mut reply.out);
         reply.recycle();
-        self.room = if self.is_transaction { usize::MAX } else { HIGH_WATER };
+        self.room = if self.is_transaction { usize::MAX } else { MAX_UNSENT };
         if self.out.is_noteworthy() {
-            self.take_note(false);
+            self.complete_special_reply(false);
         }
         self.advance();
     }
 
-    /// Of a request that is not like most. Returns whether it has been answered.
+    /// Handles a reply with special properties: an error, a later reply, a streaming reply, or one that the
+    /// client switched off.
+    ///
+    /// Returns whether the request has its reply.
     #[cold]
-    fn take_note(&mut self, is_rejection: bool) -> bool {
+    fn complete_special_reply(&mut self, is_rejection: bool) -> bool {
         let is_deferred = self.out.take_deferred();
         if self.out.take_error() {
             self.note_failure(self.next, is_rejection);
         }
         self.stats.note_end(self.next as u32, is_rejection);
         if is_deferred {
-            // It has been timed: what it waits for is not the handler's doing.
+            // The wait for the reply is not part of the handler's time.
             self.stats.stop();
             self.room = 0;
             return false;
@@ -520,19 +537,20 @@ impl Batch {
         self.stats.note_failure(Failure { request: request as u32, code, is_rejection });
     }
 
-    /// Answers the next request and those behind it, as long as they are for `mount`, with `error`.
+    /// Answers the next requests with `error`, up to the first one for another actor.
     pub(crate) fn refuse(&mut self, actor_id: ActorId, error: &Error) {
         while self.next_row(actor_id).is_some() {
             self.reject(|_, out| out.error(error));
         }
     }
 
-    /// Leaves the one who has run it: for its connection, or, if a request waits for its reply, for
-    /// where it is waited for. It stays if that reply is there.
-    pub(crate) fn leave(mut self: Box<Self>) -> Option<Box<Self>> {
-        // The client holds it until it is collected, so it must not hold the client.
+    /// Gives the batch to its connection, or blocks it in the client slot if it waits for a reply.
+    ///
+    /// Returns the batch if that reply is there already.
+    pub(crate) fn return_to_client(mut self: Box<Self>) -> Option<Box<Self>> {
+        // The client slot owns the batch now, so the batch must not own the client.
         let client = self.client.take()?;
-        if !self.is_waiting() {
+        if !self.is_blocked() {
             client.hand_back(self);
             return None;
         }
@@ -540,7 +558,7 @@ impl Batch {
             self.end_wait(&client);
         }
         let mut batch = client.block(self, true)?;
-        if batch.is_waiting() {
+        if batch.is_blocked() {
             client.hand_back(batch);
             return None;
         }
@@ -548,10 +566,11 @@ impl Batch {
         Some(batch)
     }
 
-    /// Keeps no more than it needs, since it may have to wait for long, and not its client, which holds it.
-    pub(crate) fn make_small(&mut self) {
+    /// Prepares the batch for a wait of unknown length: frees unused memory and drops the client, whose slot
+    /// owns the batch.
+    pub(crate) fn shrink(&mut self) {
         self.client = None;
-        if !self.is_transaction && self.capacity() > size_of::<Self>() + SMALL {
+        if !self.is_transaction && self.capacity() > size_of::<Self>() + MAX_BLOCKED_BYTES {
             self.input.shrink_to_fit();
             self.spans.shrink_to_fit();
             self.requests.shrink_to_fit();
@@ -559,32 +578,37 @@ impl Batch {
         }
     }
 
-    /// Moves what is not part of a complete request, everything from `start` of the input, to a
-    /// batch of its own. That one is as small as it can be, since its client may take its time.
+    /// Splits the input at `start`, behind the last complete request.
+    ///
+    /// Returns the rest as a new batch, if there is any.
+    ///
+    /// The new batch has buffers of minimal size, since its client may take a long time to complete the
+    /// request.
     pub(crate) fn split_off(&mut self, start: usize) -> Option<Box<Batch>> {
         let complete = self.end_of_requests();
         if start == self.input.len() && complete == self.spans.len() && self.partial_bulk.is_none() {
             return None;
         }
-        let mut streaming = Box::new(Batch {
+        let mut rest = Box::new(Batch {
             input: self.input.split_off(start),
             spans: self.spans.split_off(complete),
             partial_bulk: self.partial_bulk.take(),
             ..Batch::default()
         });
         let is_large = |span: &&Span| matches!(span, Span::Large(_));
-        let kept_large = self.large.len() - streaming.spans.iter().filter(is_large).count();
-        streaming.large = self.large.split_off(kept_large);
-        streaming.large_len = streaming.large.iter().map(Bytes::len).sum();
-        self.large_len -= streaming.large_len;
-        for span in &mut streaming.spans {
+        let kept_large = self.large.len() - rest.spans.iter().filter(is_large).count();
+        rest.large = self.large.split_off(kept_large);
+        rest.large_len = rest.large.iter().map(Bytes::len).sum();
+        self.large_len -= rest.large_len;
+        for span in &mut rest.spans {
             span.rebase(start, kept_large);
         }
-        Some(streaming)
+        Some(rest)
     }
 
-    /// Moves its requests, which take this part of the input, to a batch of their own. The input stays
-    /// as it is, so that this can be done for one request after the other.
+    /// Moves the requests, whose bytes are this part of the input, to a new batch.
+    ///
+    /// The input itself does not change.
     pub(crate) fn copy_requests(&mut self, part: Range<usize>) -> Box<Batch> {
         let mut copy = Batch::new();
         copy.input.extend_from_slice(&self.input[part.clone()]);
@@ -610,8 +634,8 @@ impl Batch {
     }
 }
 
-/// Which commands these are, those of the same name in a row as one.
-fn count_in_a_row(mut requests: &[Request], count: &mut impl FnMut(CommandId, u64)) {
+/// Counts the calls of each command. Consecutive calls of one command are counted together.
+fn count_runs(mut requests: &[Request], count: &mut impl FnMut(CommandId, u64)) {
     while let Some(first) = requests.first() {
         let command = first.command();
         let others = requests.iter().position(|request| request.command() != command);

@@ -1,50 +1,53 @@
-//! Requests that are answered by another server.
+//! Requests that an upstream answers.
 
 use super::{ActorId, Batch, CommandRef};
 use crate::Client;
 
 impl Batch {
-    /// Who sent it, while it is with an actor.
+    /// Returns the client, while the batch is with an actor.
     pub(crate) fn client(&self) -> Option<&Client> {
         self.client.as_ref()
     }
 
-    /// The requests that are [coming](Self::coming), as far as there is room for their replies.
-    pub(crate) fn coming_for(&self, actor_id: ActorId) -> impl Iterator<Item = (u32, CommandRef)> + Clone {
-        let is_room = self.next_target().is_some();
-        self.coming(actor_id).take_while(move |_| is_room)
+    /// Returns the [upcoming](Self::upcoming) requests, or none if unsent replies have to be sent first.
+    pub(crate) fn upcoming_with_room(
+        &self,
+        actor_id: ActorId,
+    ) -> impl Iterator<Item = (u32, CommandRef)> + Clone {
+        let has_room = self.next_target().is_some();
+        self.upcoming(actor_id).take_while(move |_| has_room)
     }
 
-    /// The number of the request to be run next.
+    /// Returns the index of the next request.
     pub(crate) fn next_request(&self) -> u32 {
         self.next as u32
     }
 
-    /// Bytes of replies that it may have before more requests are run.
+    /// Returns the bytes of replies that the batch may still get before they have to be sent.
     pub(crate) fn room(&self) -> usize {
         self.room.saturating_sub(self.out.len())
     }
 
-    /// Requests are sent on: what their replies wait for is nobody's doing here, and is not timed.
-    pub(crate) fn send_on(&mut self) {
+    /// Stops the clock: the wait for an upstream is not part of a command's time.
+    pub(crate) fn stop_timing(&mut self) {
         self.stats.stop();
     }
 
-    /// A part of the reply to its next request has arrived.
+    /// Appends a part of the reply to the next request.
     pub(crate) fn proxy(&mut self, part: &[u8]) {
         self.out.raw(part);
     }
 
-    /// The parts of the reply to its next request do not count.
-    pub(crate) fn forget_proxied(&mut self) {
+    /// Discards the parts of the reply to the next request.
+    pub(crate) fn discard_proxied(&mut self) {
         self.out.rewind(self.mark);
     }
 
-    /// The reply to its next request has arrived whole.
+    /// Completes the reply to the next request.
     pub(crate) fn end_proxied(&mut self) {
         self.out.note_proxied(self.mark);
         if self.out.is_noteworthy() {
-            self.take_note(false);
+            self.complete_special_reply(false);
         }
         self.advance();
     }

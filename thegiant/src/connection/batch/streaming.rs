@@ -1,4 +1,4 @@
-//! A reply whose rest is written as its client takes it.
+//! A reply that is generated in parts, as its client takes it.
 
 use std::{
     io, mem,
@@ -6,19 +6,21 @@ use std::{
     task::{Context, Poll, Waker, ready},
 };
 
-use super::{Batch, HIGH_WATER, batch_pool};
+use super::{Batch, MAX_UNSENT, batch_pool};
 use crate::{
     Error,
     resp::{Streamed, StreamingReply},
 };
 
 impl Batch {
-    /// Whether the reply to the last request that was run has a rest that is to be written.
+    /// Returns whether the reply to the last request is not complete yet.
     pub(crate) fn is_streaming(&self) -> bool {
         self.streaming.is_some()
     }
 
-    /// The rest of the reply that has just been begun comes later; in a transaction, which has one reply, at once.
+    /// Keeps the rest of the reply for later.
+    ///
+    /// In a transaction, which has one reply, it writes everything at once.
     #[cold]
     pub(super) fn begin_streaming(&mut self, streaming: Box<dyn StreamingReply>) {
         if self.is_transaction {
@@ -38,7 +40,7 @@ impl Batch {
         };
         if matches!(written, Poll::Pending | Poll::Ready(Streamed::Broken)) {
             self.out.rewind(self.mark);
-            let error = if written.is_pending() { NOT_AT_ONCE } else { Error::INTERNAL };
+            let error = if written.is_pending() { WAITS_IN_TRANSACTION } else { Error::INTERNAL };
             self.out.error(&error);
         }
         if self.out.take_error() {
@@ -46,28 +48,32 @@ impl Batch {
         }
     }
 
-    /// Writes some of the rest; returns whether that was all. If it is pending, there may be something to be sent.
+    /// Writes the next part.
+    ///
+    /// Returns whether the reply is complete. `Pending` may also leave bytes to send.
     pub(crate) fn poll_streaming(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<bool>> {
         let Some(mut streaming) = self.streaming.take() else { return Poll::Ready(Ok(true)) };
-        let polled = poll(&mut *streaming, self, batch_pool::KEPT_BYTES, cx);
+        let polled = poll(&mut *streaming, self, batch_pool::MAX_KEPT_BYTES, cx);
         self.streaming = Some(streaming);
-        // An element may be an error; the reply is none.
+        // An element may be an error, but that does not make the reply an error.
         self.out.take_error();
         match ready!(polled) {
             Streamed::More => return Poll::Ready(Ok(false)),
             Streamed::Done => {}
             Streamed::Failed => self.note_failure(self.next - 1, false),
-            Streamed::Broken => return Poll::Ready(Err(io::Error::other("a reply could not be completed"))),
+            Streamed::Broken => {
+                return Poll::Ready(Err(io::Error::other("a streaming reply could not be completed")));
+            }
         }
         self.end_streaming();
         self.mark = self.out.mark();
         Poll::Ready(Ok(true))
     }
 
-    /// What comes next is not the rest of a reply.
+    /// Ends the streaming reply.
     pub(super) fn end_streaming(&mut self) {
         if mem::take(&mut self.streaming).is_some() {
-            self.room = HIGH_WATER;
+            self.room = MAX_UNSENT;
         }
     }
 }
@@ -75,15 +81,14 @@ impl Batch {
 fn poll(
     streaming: &mut dyn StreamingReply,
     batch: &mut Batch,
-    most: usize,
+    max_bytes: usize,
     cx: &mut Context<'_>,
 ) -> Poll<Streamed> {
-    let write = AssertUnwindSafe(|| streaming.poll_write(&mut batch.out, most, cx));
+    let write = AssertUnwindSafe(|| streaming.poll_write(&mut batch.out, max_bytes, cx));
     catch_unwind(write).unwrap_or_else(|_| {
-        tracing::error!("what was to write the rest of a reply has panicked");
+        tracing::error!("a streaming reply panicked; the connection is closed");
         Poll::Ready(Streamed::Broken)
     })
 }
 
-const NOT_AT_ONCE: Error =
-    Error::from_static("ERR this reply has to be waited for, which it cannot be in a transaction");
+const WAITS_IN_TRANSACTION: Error = Error::from_static("ERR a transaction cannot wait for this reply");

@@ -1,4 +1,4 @@
-//! `MULTI` and `EXEC`: requests that are kept, and then run as one.
+//! `MULTI` and `EXEC`: requests that are queued and then run as one batch.
 
 use std::mem;
 
@@ -10,43 +10,44 @@ use crate::{
     resp::Span,
 };
 
-/// How far a client is with its transaction.
+/// The state of a client's transaction.
 ///
-/// What comes behind `MULTI` is copied to a batch of its own. `EXEC` waits for that batch as for any reply that is given
-/// later: it is sent to its actor, which runs it as one, and what it has answered is the reply.
+/// Requests after `MULTI` are copied to a batch of their own. `EXEC` blocks until that batch has its replies.
+/// The batch goes to its actor, which runs it as one transaction, and its replies form the reply to `EXEC`.
 #[derive(Debug, Default)]
 pub(crate) enum Transaction {
-    /// There is none.
+    /// No transaction.
     #[default]
     None,
     /// Requests are queued.
     Queued(Box<Queue>),
-    /// They are run. This is the batch whose `EXEC` waits.
+    /// The queued requests run. The batch contains the blocked `EXEC`.
     Running(Box<Batch>),
 }
 
-/// What has been asked for since `MULTI`.
+/// The requests that were queued since `MULTI`.
 #[derive(Debug)]
 pub(crate) struct Queue {
     requests: Box<Batch>,
-    /// Who answers it, and the first command for which that is so.
+    /// The actor that runs the transaction, and the first command for this actor.
     actor: Option<(ActorId, &'static Spec)>,
-    /// The flags of all commands.
+    /// The union of the flags of all commands.
     flags: Flags,
-    /// Something could not be queued: nothing is going to be run.
+    /// A request could not be queued, so `EXEC` will fail.
     is_aborted: bool,
 }
 
-/// Built-in commands that are not queued.
-const AT_ONCE: [&str; 6] = ["MULTI", "EXEC", "DISCARD", "WATCH", "RESET", "QUIT"];
+/// Built-in commands that run at once and are never queued.
+const NEVER_QUEUED: [&str; 6] = ["MULTI", "EXEC", "DISCARD", "WATCH", "RESET", "QUIT"];
 
 pub(crate) const NOT_ALLOWED: Error = Error::from_static("ERR Command not allowed inside a transaction");
 
 impl Transaction {
-    /// Whether this command is to be queued.
-    pub(crate) fn takes(&self, target: CommandRef, command: &Spec) -> bool {
-        let is_at_once = || target.actor_id == ActorId::CONNECTION && AT_ONCE.contains(&command.name);
-        matches!(self, Transaction::Queued(_)) && !is_at_once()
+    /// Returns whether this command has to be queued.
+    pub(crate) fn must_queue(&self, target: CommandRef, command: &Spec) -> bool {
+        let is_never_queued =
+            || target.actor_id == ActorId::CONNECTION && NEVER_QUEUED.contains(&command.name);
+        matches!(self, Transaction::Queued(_)) && !is_never_queued()
     }
 
     pub(crate) fn is_none(&self) -> bool {
@@ -57,7 +58,7 @@ impl Transaction {
         matches!(self, Transaction::Running(_))
     }
 
-    /// What is queued.
+    /// Returns the queue, if a transaction is open.
     pub(crate) fn queue(&mut self) -> Option<&mut Queue> {
         match self {
             Transaction::Queued(queue) => Some(queue),
@@ -65,7 +66,7 @@ impl Transaction {
         }
     }
 
-    /// The flags of all commands that are queued.
+    /// Returns the union of the flags of all queued commands.
     pub(crate) fn flags(&self) -> Flags {
         match self {
             Transaction::Queued(queue) => queue.flags,
@@ -79,12 +80,12 @@ impl Queue {
         Queue { requests: Batch::new(), actor: None, flags: Flags::NONE, is_aborted: false }
     }
 
-    /// How many requests these are, and the bytes that they take.
+    /// Returns the number of queued requests and their size in bytes.
     pub(crate) fn size(&self) -> (u32, usize) {
-        (u32::try_from(self.requests.len()).unwrap_or(u32::MAX), self.requests.unread_len())
+        (u32::try_from(self.requests.len()).unwrap_or(u32::MAX), self.requests.request_bytes())
     }
 
-    /// A request has been refused.
+    /// Marks the transaction as failed, because a request was refused.
     pub(crate) fn abort(&mut self) {
         self.is_aborted = true;
     }
@@ -93,10 +94,10 @@ impl Queue {
         self.is_aborted
     }
 
-    /// Copies the next request of a batch.
+    /// Queues a copy of the next request of `batch`.
     ///
     /// # Errors
-    /// If it may not be part of this transaction, which is spoilt then.
+    /// If the request is not allowed in this transaction. The transaction is then aborted.
     pub(crate) fn push(&mut self, batch: &mut Batch, routes: &Routes) -> Result<(), Error> {
         if let Some(Resolved::Command(target)) = batch.next_target() {
             self.admit(target, routes.command(target.command)).inspect_err(|_| self.abort())?;
@@ -114,7 +115,7 @@ impl Queue {
             if actor != target.actor_id {
                 let [command, first] = [command, first].map(Spec::full_name);
                 return Err(Error::err(format_args!(
-                    "'{command}' can't be in one transaction with '{first}': another actor answers it"
+                    "'{command}' can't be in one transaction with '{first}': they belong to different actors"
                 )));
             }
         }
@@ -122,10 +123,10 @@ impl Queue {
         Ok(())
     }
 
-    /// The requests as a batch that can be run, and the actor that has to begin it.
+    /// Returns the queued requests as a batch, and the actor that starts it.
     pub(crate) fn into_batch(self, client: &Client) -> (Box<Batch>, Option<ActorId>) {
         let mut batch = self.requests;
-        batch.belong_to(client);
+        batch.set_client(client);
         batch.is_transaction = true;
         batch.room = usize::MAX;
         batch.out.set_protocol(client.protocol());
@@ -136,11 +137,11 @@ impl Queue {
 }
 
 impl Batch {
-    /// Copies its next request to another batch, where it is going to be run.
+    /// Copies the next request to another batch, which will run it.
     fn copy_next(&mut self, other: &mut Batch) {
         let Some(request) = self.requests.get_mut(self.next) else { return };
-        for word in &self.spans[self.next_span..request.end as usize] {
-            let copy = match word {
+        for span in &self.spans[self.next_span..request.end as usize] {
+            let copy = match span {
                 Span::Input { start, end } => {
                     let from = other.input.len();
                     other.input.extend_from_slice(&self.input[*start as usize..*end as usize]);
@@ -157,31 +158,33 @@ impl Batch {
         other.requests.push(Request { end: other.spans.len() as u32, target });
     }
 
-    /// Whether it is a transaction, whose replies are one array.
+    /// Returns whether the batch is a transaction, whose replies form one array.
     pub(crate) fn is_transaction(&self) -> bool {
         self.is_transaction
     }
 
-    /// Whether it is a transaction that goes on with this actor, after what the connection has to do.
+    /// Returns whether the batch is a transaction with more requests for this actor, after built-in commands.
     pub(crate) fn returns_to(&self, actor_id: ActorId) -> bool {
         let is_for =
             |request: &Request| matches!(request.target, Resolved::Command(to) if to.actor_id == actor_id);
-        self.is_transaction && !self.is_waiting() && self.requests[self.next..].iter().any(is_for)
+        self.is_transaction && !self.is_blocked() && self.requests[self.next..].iter().any(is_for)
     }
 
-    /// If what its client has read for it has been changed since, nothing of it is run.
+    /// Aborts the transaction if a key that its client watches has changed.
     #[cold]
-    pub(super) fn give_up_if_dirty(&mut self) {
+    pub(super) fn abort_if_dirty(&mut self) {
         let is_dirty = |client: &Client| client.is(ClientFlag::Dirty);
         if self.next == 0 && self.client.as_ref().is_some_and(is_dirty) {
             self.requests.clear();
-            self.out.clear(batch_pool::KEPT_BYTES);
+            self.out.clear(batch_pool::MAX_KEPT_BYTES);
             self.out.null_array();
         }
     }
 
-    /// A command that waits for something to happen does not do so in a transaction: it ends as if its time were
-    /// over. One that is merely answered later is waited for.
+    /// Ends the wait of a command such as `BLPOP` as if its timeout had expired, since a transaction cannot
+    /// block.
+    ///
+    /// Commands that are merely answered later are waited for.
     #[cold]
     pub(super) fn end_wait(&self, client: &Client) {
         let command = self.requests.get(self.next).and_then(Request::command);

@@ -1,4 +1,4 @@
-//! `CLIENT TRACKING`: clients that keep what they have read are told when it has changed.
+//! `CLIENT TRACKING`: sends invalidations to clients that cache keys.
 
 mod prefixes;
 mod table;
@@ -18,21 +18,23 @@ use crate::{
 };
 use table::TrackingTable;
 
-/// The channel by which a client of RESP2 is told.
+/// The channel on which a RESP2 client receives invalidations.
 const CHANNEL: &str = "__redis__:invalidate";
 
-/// Keys of more bytes are not remembered, since the table is bounded by their number: who reads one is told at once that it
-/// may have changed.
-const MAX_KEY: usize = 1024;
+/// Maximum length of a key in the tracking table, in bytes.
+///
+/// The table limits the number of keys, so it needs a limit of their length. A client that reads a longer
+/// key gets its invalidation at once.
+const MAX_KEY_LEN: usize = 1024;
 
-/// Who is to be told of which keys. Databases are not told apart, as in Redis.
+/// The tracking clients and their keys. As in Redis, all databases share one table.
 #[derive(Default)]
 pub(super) struct Tracking {
-    /// By their numbers.
+    /// The tracking clients, by client ID.
     trackers: HashMap<u64, Tracker>,
-    /// Who has read what.
+    /// The readers of each key.
     table: TrackingTable,
-    /// Who is told of all keys that begin so.
+    /// The broadcast-mode clients of each prefix.
     prefixes: BTreeMap<Bytes, Prefix>,
 }
 
@@ -41,55 +43,57 @@ struct Tracker {
     options: Tracked,
 }
 
-/// Those who are told of some keys, whoever has read them.
+/// The clients of one prefix in broadcast mode.
 #[derive(Default)]
 struct Prefix {
     trackers: BTreeSet<u64>,
-    /// What has changed since they were last told, and by whom.
+    /// The keys that have changed since the last broadcast, each with the ID of the client that changed it.
     changed: BTreeMap<Bytes, Option<u64>>,
 }
 
-/// How a client is told of changes.
+/// The tracking state of a client.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Tracked {
     pub(crate) mode: TrackingMode,
     pub(crate) redirect: TrackingRedirect,
-    /// It is not told of its own changes.
+    /// The client gets no invalidations of its own changes.
     pub(crate) no_loop: bool,
-    /// Whoever was to be told in its place has gone.
+    /// The client to which invalidations are redirected has disconnected.
     pub(crate) is_broken: bool,
-    /// The next command is an exception from what is usual for it (`CLIENT CACHING`).
+    /// `CLIENT CACHING` inverts the mode's default for the next command.
     pub(crate) is_caching: bool,
     pub(crate) prefixes: BTreeMap<Bytes, ()>,
 }
 
-/// Of which keys a client is told.
+/// The keys of which a client gets invalidations.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum TrackingMode {
+    /// No keys: the client does not use tracking.
     #[default]
     Off,
-    /// Those it has read.
+    /// The keys that it reads.
     Reads,
-    /// Those it has read after it has said that it keeps them.
+    /// The keys that it reads right after `CLIENT CACHING YES`.
     OptIn,
-    /// Those it has read, unless it has said that it does not keep them.
+    /// The keys that it reads, unless `CLIENT CACHING NO` came right before.
     OptOut,
-    /// All.
+    /// All keys with one of its prefixes, even if it has not read them.
     Broadcast,
 }
 
-/// Who is told in place of a client.
+/// The client that receives the invalidations.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum TrackingRedirect {
-    /// It does not matter: the client is not told.
+    /// No client: tracking is off.
     #[default]
     Off,
-    /// It is told itself.
+    /// The tracking client.
     Itself,
+    /// The client with this ID.
     To(u64),
 }
 
-/// What a client asks for.
+/// The options of a `CLIENT TRACKING ON` command.
 #[derive(Debug)]
 pub(crate) struct TrackingOptions {
     pub(crate) mode: TrackingMode,
@@ -98,26 +102,26 @@ pub(crate) struct TrackingOptions {
     pub(crate) prefixes: Vec<Bytes>,
 }
 
-/// A key has changed.
+/// A change of a key.
 #[derive(Clone, Copy)]
 pub(super) struct Write<'a> {
     pub(super) key: &'a [u8],
-    /// The client that has changed it.
+    /// ID of the client that changed the key, if a command of a client did.
     pub(super) by: Option<u64>,
 }
 
-/// How much there is to be told.
+/// The tracking counters of `INFO`.
 #[derive(Debug, Default)]
 pub(crate) struct TrackingCounts {
     pub(crate) clients: usize,
     pub(crate) keys: usize,
-    /// Keys, counted for each client that has read them.
+    /// The pairs of a key and a client that has read it.
     pub(crate) items: usize,
     pub(crate) prefixes: usize,
 }
 
 impl TrackingRedirect {
-    /// As `CLIENT GETREDIR` has it.
+    /// Returns the reply of `CLIENT GETREDIR`.
     pub(crate) fn as_i64(self) -> i64 {
         match self {
             TrackingRedirect::Off => -1,
@@ -173,7 +177,9 @@ impl Tracking {
         Ok(())
     }
 
-    /// What it has read stays in the table until it changes, as long as there are others.
+    /// Switches tracking off for a client.
+    ///
+    /// Its entries stay in the table until the keys change or the last client switches tracking off.
     pub(super) fn remove(&mut self, client: &Client) {
         client.set(ClientFlag::Tracking, false);
         let Some(tracker) = self.trackers.remove(&client.id()) else { return };
@@ -203,40 +209,43 @@ impl Tracking {
         Ok(())
     }
 
-    /// A client has read keys. If these are too many by now, those who have read others are told to forget them.
-    pub(super) fn remember<'a>(
+    /// Adds the keys that a client has read to the table.
+    ///
+    /// If the table then has more than `max_keys` keys, evicts keys and sends invalidations to their readers.
+    pub(super) fn add_reads<'a>(
         &mut self,
         client: &Client,
         keys: impl Iterator<Item = &'a [u8]>,
-        most: usize,
+        max_keys: usize,
     ) {
         let Some(tracker) = self.trackers.get(&client.id()) else { return };
-        let is_held = match tracker.options.mode {
+        let is_cached = match tracker.options.mode {
             TrackingMode::Reads => true,
             TrackingMode::OptIn => tracker.options.is_caching,
             TrackingMode::OptOut => !tracker.options.is_caching,
             TrackingMode::Off | TrackingMode::Broadcast => false,
         };
-        if !is_held {
+        if !is_cached {
             return;
         }
         for key in keys {
-            if key.len() <= MAX_KEY {
+            if key.len() <= MAX_KEY_LEN {
                 self.table.add(key, client.id());
             } else {
-                self.tell_readers(Write { key, by: None }, &[client.id()]);
+                self.invalidate_readers(Write { key, by: None }, &[client.id()]);
             }
         }
-        while most > 0 && self.table.keys() > most {
-            let Some((key, readers)) = self.table.take_any() else { return };
-            self.tell_readers(Write { key: &key, by: None }, &readers);
+        while max_keys > 0 && self.table.keys() > max_keys {
+            let Some((key, readers)) = self.table.evict() else { return };
+            self.invalidate_readers(Write { key: &key, by: None }, &readers);
         }
     }
 
-    /// What was said of the next command alone has had its use.
+    /// Ends the effect of `CLIENT CACHING`, which applies to the next command only.
     pub(super) fn command_ran(&mut self, client: &Client, command: &Spec) {
-        let is_of_client = command.name.starts_with("CLIENT ") || command.name == "MULTI";
-        if let Some(tracker) = self.trackers.get_mut(&client.id()).filter(|_| !is_of_client) {
+        // As in Redis, `CLIENT` commands do not count as the next command, and a transaction counts as one.
+        let is_exempt = command.name.starts_with("CLIENT ") || command.name == "MULTI";
+        if let Some(tracker) = self.trackers.get_mut(&client.id()).filter(|_| !is_exempt) {
             tracker.options.is_caching = false;
         }
     }
@@ -249,7 +258,7 @@ impl Tracking {
             }
         }
         if let Some(readers) = self.table.take(write.key) {
-            self.tell_readers(write, &readers);
+            self.invalidate_readers(write, &readers);
         }
     }
 
@@ -257,14 +266,14 @@ impl Tracking {
         self.table = TrackingTable::default();
         for tracker in self.trackers.values_mut() {
             let protocol = tracker.client.protocol();
-            tracker.tell(|out| {
-                // It is the client's own nothing, whoever is told.
+            tracker.invalidate(|out| {
+                // As in Redis, the null has the tracking client's protocol, even if another client receives it.
                 out.raw(if protocol == Protocol::Resp3 { b"_\r\n" } else { b"$-1\r\n" });
             });
         }
     }
 
-    /// Tells those of all that has changed who have not asked for single keys.
+    /// Sends the collected invalidations to the clients in broadcast mode.
     pub(super) fn broadcast(&mut self) {
         for prefix in self.prefixes.values_mut() {
             let changed = mem::take(&mut prefix.changed);
@@ -277,7 +286,7 @@ impl Tracking {
                 let keys: Vec<_> =
                     changed.iter().filter(|(_, by)| !is_own(**by)).map(|(key, _)| key).collect();
                 if !keys.is_empty() {
-                    tracker.tell(|out| {
+                    tracker.invalidate(|out| {
                         out.array(keys.len());
                         keys.iter().for_each(|key| out.bulk(key));
                     });
@@ -286,12 +295,12 @@ impl Tracking {
         }
     }
 
-    fn tell_readers(&mut self, write: Write<'_>, readers: &[u64]) {
+    fn invalidate_readers(&mut self, write: Write<'_>, readers: &[u64]) {
         for id in readers {
             let Some(tracker) = self.trackers.get_mut(id) else { continue };
             let is_own = tracker.options.no_loop && write.by == Some(*id);
             if tracker.options.mode != TrackingMode::Broadcast && !is_own {
-                tracker.tell(|out| {
+                tracker.invalidate(|out| {
                     out.array(1);
                     out.bulk(write.key);
                 });
@@ -301,25 +310,27 @@ impl Tracking {
 }
 
 impl Tracker {
-    /// Tells it what it may not keep any longer, or whoever is told in its place.
-    fn tell(&mut self, write: impl FnOnce(&mut Encoder)) {
+    /// Sends an invalidation to the client, or to the client to which it redirects.
+    ///
+    /// `write` writes the keys.
+    fn invalidate(&mut self, write: impl FnOnce(&mut Encoder)) {
         let Some(server) = self.client.server() else { return };
         let other = match self.options.redirect {
             TrackingRedirect::To(id) => match server.clients.get(id) {
-                None => return self.tell_that_it_is_broken(&server, id),
+                None => return self.break_redirect(&server, id),
                 found => found,
             },
             TrackingRedirect::Off | TrackingRedirect::Itself => None,
         };
-        let told = other.as_ref().unwrap_or(&self.client);
-        let mut out = Encoder::new(told.protocol());
-        match told.protocol() {
+        let receiver = other.as_ref().unwrap_or(&self.client);
+        let mut out = Encoder::new(receiver.protocol());
+        match receiver.protocol() {
             Protocol::Resp3 => {
                 out.push(2);
                 out.bulk(b"invalidate");
             }
-            // It takes this for a message, and so it must have asked for messages.
-            Protocol::Resp2 if other.is_some() && told.is_subscriber() => {
+            // A RESP2 client receives invalidations as Pub/Sub messages, so it needs a subscription.
+            Protocol::Resp2 if other.is_some() && receiver.is_subscriber() => {
                 out.array(3);
                 out.bulk(b"message");
                 out.bulk(CHANNEL.as_bytes());
@@ -327,23 +338,24 @@ impl Tracker {
             Protocol::Resp2 => return,
         }
         write(&mut out);
-        // Who has gone keeps nothing.
-        let _ = server.push(told, out.into_bytes());
+        // Ignores the error of a disconnected client: its cache no longer matters.
+        let _ = server.push(receiver, out.into_bytes());
     }
 
-    fn tell_that_it_is_broken(&mut self, server: &ServerState, gone: u64) {
+    /// Marks the redirect as broken, and tells a RESP3 client.
+    fn break_redirect(&mut self, server: &ServerState, redirect: u64) {
         self.options.is_broken = true;
         if self.client.protocol() == Protocol::Resp3 {
             let mut out = Encoder::new(Protocol::Resp3);
             out.push(2);
             out.bulk(b"tracking-redir-broken");
-            out.integer(i64::try_from(gone).unwrap_or(i64::MAX));
+            out.integer(i64::try_from(redirect).unwrap_or(i64::MAX));
             let _ = server.push(&self.client, out.into_bytes());
         }
     }
 }
 
-/// Whether a client that is told of some keys may be told of others.
+/// Checks that a client may switch from one tracking mode to another.
 fn check_change(before: TrackingMode, after: TrackingMode) -> Result<(), Error> {
     if (before == TrackingMode::Broadcast) != (after == TrackingMode::Broadcast) {
         return Err(NO_SWITCH_OF_BCAST);
@@ -356,19 +368,19 @@ fn check_change(before: TrackingMode, after: TrackingMode) -> Result<(), Error> 
     }
 }
 
-/// Whether the prefixes that a client asks for are apart from each other, and from those that it has.
+/// Checks that a client's new prefixes overlap neither with each other nor with its existing ones.
 fn check_prefixes(known: Option<&BTreeMap<Bytes, ()>>, prefixes: &[Bytes]) -> Result<(), Error> {
-    let mut behind = BTreeMap::new();
+    let mut later = BTreeMap::new();
     let mut first = Ok(());
     for prefix in prefixes.iter().rev() {
         let existing = known.and_then(|known| prefixes::overlapping(known, prefix));
-        let provided = prefixes::overlapping(&behind, prefix);
+        let provided = prefixes::overlapping(&later, prefix);
         if let Some(other) = existing {
             first = Err(overlap(prefix, b"an existing", other));
         } else if let Some(other) = provided {
             first = Err(overlap(prefix, b"another provided", other));
         }
-        behind.insert(prefix.clone(), ());
+        later.insert(prefix.clone(), ());
     }
     first
 }

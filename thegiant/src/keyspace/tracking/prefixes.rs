@@ -1,5 +1,6 @@
-//! Prefixes in order, and those of them that a key begins with: found without a look at all, since a client may have
-//! named many.
+//! Finds the prefixes of a key in an ordered map.
+//!
+//! The search does not visit every prefix, because a client may have named many.
 
 use std::{
     collections::BTreeMap,
@@ -9,16 +10,17 @@ use std::{
 
 use bytes::Bytes;
 
-/// Those that the key begins with, the longest first.
+/// Returns the prefixes that the key begins with, longest first.
 pub(super) fn of<'p, V>(prefixes: &'p BTreeMap<Bytes, V>, key: &[u8]) -> impl Iterator<Item = &'p Bytes> {
-    // What is still to be found is at most so much of the key, itself included or not.
+    // The remaining prefixes are at most `len` bytes of the key long; `is_included` says whether one of
+    // exactly `len` bytes remains.
     let (mut len, mut is_included) = (key.len(), true);
     iter::from_fn(move || {
         loop {
             let end = if is_included { Included(&key[..len]) } else { Excluded(&key[..len]) };
             let (nearest, _) = prefixes.range::<[u8], _>((Unbounded, end)).next_back()?;
             let common =
-                nearest.iter().zip(key).take_while(|(of_prefix, of_key)| of_prefix == of_key).count();
+                nearest.iter().zip(key).take_while(|(prefix_byte, key_byte)| prefix_byte == key_byte).count();
             let is_prefix = common == nearest.len();
             (len, is_included) = (common, !is_prefix);
             if is_prefix {
@@ -28,10 +30,10 @@ pub(super) fn of<'p, V>(prefixes: &'p BTreeMap<Bytes, V>, key: &[u8]) -> impl It
     })
 }
 
-/// The first that this prefix begins with, or that begins with it.
+/// Returns the first known prefix that overlaps with `prefix`: one of them begins with the other.
 pub(super) fn overlapping<'p, V>(prefixes: &'p BTreeMap<Bytes, V>, prefix: &[u8]) -> Option<&'p Bytes> {
-    let behind = || prefixes.range::<[u8], _>((Included(prefix), Unbounded)).next().map(|(next, _)| next);
-    of(prefixes, prefix).last().or_else(|| behind().filter(|next| next.starts_with(prefix)))
+    let successor = || prefixes.range::<[u8], _>((Included(prefix), Unbounded)).next().map(|(next, _)| next);
+    of(prefixes, prefix).last().or_else(|| successor().filter(|next| next.starts_with(prefix)))
 }
 
 #[cfg(test)]
@@ -39,14 +41,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn they_are_those_that_a_look_at_all_would_find() {
-        let mut chance = 7u32;
-        let mut word = move |most: u32| -> Vec<u8> {
+    fn finds_the_same_prefixes_as_a_linear_search() {
+        let mut random = 7u32;
+        let mut word = move |max_len: u32| -> Vec<u8> {
             let mut next = || {
-                chance = chance.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-                chance >> 16
+                random = random.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                random >> 16
             };
-            (0..next() % (most + 1)).map(|_| b"ab"[(next() % 2) as usize]).collect()
+            (0..next() % (max_len + 1)).map(|_| b"ab"[(next() % 2) as usize]).collect()
         };
         for size in 0..200 {
             let prefixes: BTreeMap<Bytes, ()> = (0..size % 20).map(|_| (word(5).into(), ())).collect();

@@ -1,4 +1,4 @@
-//! The stream methods of redis-rs, as with Redis: `streams PORT`.
+//! Checks that the stream methods of redis-rs work as with Redis: `streams PORT`.
 
 use std::env;
 
@@ -21,7 +21,7 @@ fn main() -> RedisResult<()> {
 }
 
 fn text(event: &StreamId, field: &str) -> String {
-    event.get(field).expect("it has that field")
+    event.get(field).expect("the event has the field")
 }
 
 fn events(client: &mut redis::Connection) -> RedisResult<()> {

@@ -1,8 +1,8 @@
 use thegiant::prelude::*;
 
 fn main() {
-    let tell: fn(&Client) = |client| {
+    let push: fn(&Client) = |client| {
         client.push("news");
     };
-    let _ = tell;
+    let _ = push;
 }
