@@ -13,6 +13,7 @@ server runs again. All other output is printed if a check fails. `--write` write
 """
 
 import argparse
+import concurrent.futures
 import os
 import pathlib
 import subprocess
@@ -24,6 +25,8 @@ from kv import Balancer, Server
 HERE = pathlib.Path(__file__).parent
 TARGET = HERE.parent.parent / "target/clients"
 PATIENCE = 180
+# How many clients are tried at the same time: they wait more than they compute.
+AT_ONCE = 2 * os.cpu_count()
 
 # The required checks of each client. A program may run more.
 COMMON = ["options", "values", "pipeline", "errors", "binary", "large", "reconnect"]
@@ -85,13 +88,14 @@ def main():
         for protocol in client.protocols
         if not wanted.clients or {client.name, client.server.name}.intersection(wanted.clients)
     ]
-    for run in runs:
-        run.run()
+    with concurrent.futures.ThreadPoolExecutor(AT_ONCE) as pool:
+        for report in pool.map(Run.run, runs):
+            print(*report, sep="\n", flush=True)
     if wanted.write:
         write(runs)
     passed = sum(len(run.passed) for run in runs)
     failed = sum(len(run.failed) for run in runs)
-    print(f"test result: {passed} passed; {failed} failed; 0 ignored")
+    print(f"test result: {'ok' if not failed else 'FAILED'}. {passed} passed; {failed} failed; 0 ignored")
     sys.exit(failed > 0 or not runs)
 
 
@@ -102,9 +106,10 @@ class Run:
         self.client, self.protocol = client, protocol
         self.version = "?"
         self.passed, self.failed, self.output = [], [], []
+        self.report = [f"{client.title()}, RESP{protocol}"]
 
     def run(self):
-        print(f"{self.client.title()}, RESP{self.protocol}", flush=True)
+        """Tries the client and returns the lines that report the results."""
         self.server = self.client.server()
         self.use()
         for check in self.client.checks:
@@ -112,8 +117,7 @@ class Run:
                 self.fails(check, "the program did not run it")
         self.run_check("protocol", self.check_protocol)
         self.run_check("server", self.server.stop)
-        if self.failed:
-            print(*self.output, sep="\n")
+        return self.report + (self.output if self.failed else [])
 
     def use(self):
         words = [self.client.name, self.protocol, self.server.proxy.port, self.server.name]
@@ -160,11 +164,11 @@ class Run:
 
     def passes(self, check):
         self.passed.append(check)
-        print(f"  {check} ... ok", flush=True)
+        self.report.append(f"  {check} ... ok")
 
     def fails(self, check, why):
         self.failed.append(check)
-        print(f"  {check} ... FAILED: {why}", flush=True)
+        self.report.append(f"  {check} ... FAILED: {why}")
 
     def row(self):
         checks = f"{len(self.passed)} of {len(self.passed) + len(self.failed)}"

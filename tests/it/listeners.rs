@@ -8,7 +8,7 @@ use std::{
 
 use thegiant::{App, Server};
 
-use crate::support::{ANY_PORT, Folder, RawClient, Served, app, exchange, line};
+use crate::support::{ANY_PORT, Folder, RawClient, Served, app, exchange, line, on_free_ports};
 
 fn path_of(address: &str) -> PathBuf {
     Path::new(address.strip_prefix("unix:").expect("an address of a unix socket")).to_owned()
@@ -49,10 +49,12 @@ fn all_addresses_of_both_families() {
     if TcpListener::bind("[::1]:0").is_err() {
         return eprintln!("not tried: this system has no IPv6");
     }
-    let served = Served::with(app, |server| {
-        let server = server.bind("0.0.0.0:0")?;
-        let port = server.addresses()[0].to_string().replace("0.0.0.0:", "");
-        server.bind(format!("[::]:{port}"))
+    // Another process can have the port in the other family.
+    let served = on_free_ports(|[port]| {
+        Served::try_with(app, move |server| {
+            server.bind(format!("0.0.0.0:{port}"))?.bind(format!("[::]:{port}"))
+        })
+        .ok()
     });
     let port = served.address().replace("0.0.0.0:", "");
     assert_serves(&format!("127.0.0.1:{port}"));

@@ -66,8 +66,6 @@ mod tracking;
 mod transactions;
 /// Every parameter type and every return type, over the wire.
 mod types;
-/// Mistakes, and what the compiler says to them.
-mod ui;
 /// Requests that are sent on to another server.
 mod upstream;
 /// Large values, and many clients.

@@ -5,14 +5,21 @@ use std::time::{Duration, Instant};
 use actix_rt::{System, time::sleep};
 use thegiant::{
     prelude::*,
-    test::{TestServer, assert_replies},
+    test::{TestClient, TestServer, assert_replies},
 };
+use tokio::time::timeout;
 
-use crate::later;
+use crate::{later, support::PATIENCE};
 
 /// Runs a test in an actix system of its own.
 fn run(test: impl Future<Output = ()>) {
     System::new().block_on(test);
+}
+
+/// Returns when this many clients wait for `it`.
+async fn until_waiting(client: &mut TestClient, count: i64) {
+    let waiting = async { while client.call(["WAITING", "it"]).await != Value::Integer(count) {} };
+    timeout(PATIENCE, waiting).await.expect("the number of clients that wait becomes right");
 }
 
 #[test]
@@ -38,13 +45,13 @@ fn clients_come_between_each_other() {
         let server = TestServer::start(later::app());
         let (mut waiting, mut other) = (server.connect(), server.connect());
         waiting.send("AWAIT it\r\n").await;
-        while other.call(["WAITING", "it"]).await != Value::Integer(1) {}
+        until_waiting(&mut other, 1).await;
         assert_eq!(other.call(["GIVE", "it", "x"]).await, Value::Integer(1));
         assert_eq!(waiting.reply().await, Value::bulk("x"));
         waiting.send("AWAIT it\r\n").await;
-        while other.call(["WAITING", "it"]).await != Value::Integer(1) {}
+        until_waiting(&mut other, 1).await;
         drop(waiting);
-        while other.call(["WAITING", "it"]).await != Value::Integer(0) {}
+        until_waiting(&mut other, 0).await;
     });
 }
 
@@ -96,7 +103,7 @@ fn a_stop_is_in_order() {
         let mut client = server.connect();
         client.send("AWAIT it\r\n").await;
         let mut other = server.connect();
-        while other.call(["WAITING", "it"]).await != Value::Integer(1) {}
+        until_waiting(&mut other, 1).await;
         server.stop().await.expect("it ends");
         assert_eq!(client.rest().await, "-UNBLOCKED the server is shutting down\r\n");
     });

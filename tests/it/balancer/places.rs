@@ -2,11 +2,13 @@
 
 use std::{
     fs,
-    net::TcpListener,
     process::{Child, Command, Stdio},
 };
 
-use crate::support::{Folder, Process, RawClient, eventually, line, lines};
+use crate::support::{Folder, Process, RawClient, eventually, line, lines, on_free_ports};
+
+/// Where twemproxy listens, in a folder of its own.
+const SOCKET: &str = "twemproxy.sock";
 
 #[test]
 fn replicas_are_read_one_after_the_other() {
@@ -35,33 +37,45 @@ fn replicas_are_read_one_after_the_other() {
     eventually(|| (client.ask(line("GET a")) == "$7\r\nprimary\r\n").then_some(()));
 }
 
-/// Another proxy of that name, which is killed when it is dropped.
+/// The proxy twemproxy, which is killed when it is dropped.
 struct Twemproxy {
     child: Child,
-    address: String,
-    _folder: Folder,
+    folder: Folder,
 }
 
 impl Twemproxy {
     fn before(servers: &[&str]) -> Self {
+        on_free_ports(|[stats]| Self::start(servers, &stats))
+    }
+
+    /// Returns nothing if another process has the port of the statistics, which cannot be switched off.
+    fn start(servers: &[&str], stats: &str) -> Option<Self> {
         let folder = Folder::new();
-        let [address, stats] = [(); 2].map(|()| free_address());
+        let socket = folder.path().join(SOCKET);
         let servers: String = servers.iter().map(|server| format!("   - {server}:1\n")).collect();
         let settings = format!(
-            "tested:\n  listen: {address}\n  redis: true\n  hash: fnv1a_64\n  distribution: ketama\n  \
-             hash_tag: \"{{}}\"\n  servers:\n{servers}"
+            "tested:\n  listen: {}\n  redis: true\n  hash: fnv1a_64\n  distribution: ketama\n  hash_tag: \"{{}}\"\n  \
+             servers:\n{servers}",
+            socket.display()
         );
         let file = folder.path().join("settings.yml");
         fs::write(&file, settings).expect("it can be written");
-        let (_, port) = stats.rsplit_once(':').expect("a port");
         let child = Command::new("nutcracker")
-            .args(["-a", "127.0.0.1", "-s", port, "-c"])
+            .args(["-a", "127.0.0.1", "-s", stats, "-c"])
             .arg(file)
             .stdin(Stdio::null())
             .stderr(Stdio::null())
             .spawn();
-        let child = child.expect("tests/run installs nutcracker");
-        Twemproxy { child, address, _folder: folder }
+        let mut twemproxy = Twemproxy { child: child.expect("tests/run installs nutcracker"), folder };
+        eventually(|| {
+            let has_ended = twemproxy.child.try_wait().expect("its own child").is_some();
+            (has_ended || RawClient::try_connect(&twemproxy.address()).is_ok()).then_some(!has_ended)
+        })
+        .then_some(twemproxy)
+    }
+
+    fn address(&self) -> String {
+        self.folder.socket(SOCKET)
     }
 }
 
@@ -73,23 +87,20 @@ impl Drop for Twemproxy {
     }
 }
 
-fn free_address() -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
-    listener.expect("a free port").to_string()
+/// A redis-server on a port: keys depend on the address, and its address shall look like those of others.
+fn redis_on_a_port() -> (Process, String) {
+    let options = |[port]: &[String; 1]| ["--port", port, "--bind", "127.0.0.1"].map(str::to_owned).to_vec();
+    let (redis, [port]) = Process::redis_on_ports(options);
+    (redis, format!("127.0.0.1:{port}"))
 }
 
 #[test]
 fn keys_are_where_twemproxy_has_them() {
-    let folders = [(); 3].map(|()| Folder::new());
-    let addresses = folders.each_ref().map(|_| free_address());
-    let servers = [0, 1, 2].map(|index| {
-        let (_, port) = addresses[index].rsplit_once(':').expect("a port");
-        Process::redis_in(&folders[index], &["--port", port, "--bind", "127.0.0.1"])
-    });
-    let addresses = addresses.each_ref().map(String::as_str);
+    let servers = [(); 3].map(|()| redis_on_a_port());
+    let addresses = servers.each_ref().map(|(_, address)| address.as_str());
     let twemproxy = Twemproxy::before(&addresses);
     let balancer = Process::example_with("balancer", &[&["--hash", "ketama"], &addresses[..]].concat());
-    let mut writer = eventually(|| RawClient::try_connect(&twemproxy.address).ok());
+    let mut writer = RawClient::connect(&twemproxy.address());
     let mut reader = RawClient::connect(balancer.address());
     let keys = (0..300).flat_map(|number| {
         [
@@ -103,7 +114,7 @@ fn keys_are_where_twemproxy_has_them() {
         assert_eq!(writer.ask(crate::support::request(["SET", &key, &key])), "+OK\r\n");
         assert_eq!(reader.ask(format!("GET {key}\r\n")), format!("${}\r\n{key}\r\n", key.len()));
     }
-    for server in &servers {
+    for (server, _) in &servers {
         assert_ne!(RawClient::connect(server.address()).ask(line("DBSIZE")), ":0\r\n", "each has some");
     }
 }

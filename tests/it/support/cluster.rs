@@ -1,15 +1,10 @@
 //! A Redis Cluster: three masters with a third of the slots each, and a replica of each of them.
 
-use std::{
-    collections::HashSet,
-    net::TcpListener,
-    process,
-    sync::atomic::{AtomicU16, Ordering::Relaxed},
-};
+use std::collections::HashSet;
 
 use thegiant::Bytes;
 
-use super::{Folder, Process, RawClient, Reply, eventually, info, line, report, request};
+use super::{Process, RawClient, Reply, eventually, info, line, report, request};
 
 const MASTERS: usize = 3;
 const NODES: usize = 2 * MASTERS;
@@ -33,7 +28,6 @@ struct Node {
     id: String,
     /// Nothing, when it has been killed.
     process: Option<Process>,
-    _folder: Folder,
 }
 
 impl Cluster {
@@ -209,18 +203,18 @@ impl Move<'_> {
 
 impl Node {
     fn start() -> Self {
-        let [port, bus] = [(); 2].map(|()| free_port().to_string());
-        let folder = Folder::new();
-        let options = ["--bind", "127.0.0.1", "--port", &port, "--cluster-port", &bus];
         let of_a_cluster = ["--cluster-enabled", "yes", "--cluster-node-timeout", ALERT];
         // Who has a dead master goes on, and others do so meanwhile. Nobody goes to another master by himself.
         let at_once = ["--cluster-replica-validity-factor", "0", "--repl-diskless-sync-delay", "0"];
         let others = ["--cluster-require-full-coverage", "no", "--cluster-allow-replica-migration", "no"];
-        let options = [&options[..], &of_a_cluster, &at_once, &others].concat();
-        let process = Process::redis_in(&folder, &options);
+        let (process, [port, bus]) = Process::redis_on_ports(|[port, bus]| {
+            let listening = ["--bind", "127.0.0.1", "--port", port, "--cluster-port", bus];
+            let options = [&listening[..], &of_a_cluster, &at_once, &others].concat();
+            options.into_iter().map(str::to_owned).collect()
+        });
         let address = format!("127.0.0.1:{port}");
         let id = report(&mut RawClient::connect(&address), "CLUSTER MYID");
-        Node { address, bus, id, process: Some(process), _folder: folder }
+        Node { address, bus, id, process: Some(process) }
     }
 
     fn client(&self) -> RawClient {
@@ -312,13 +306,4 @@ impl Known {
     fn slots(&self) -> usize {
         self.ranges.iter().map(|(start, end)| usize::from(end - start) + 1).sum()
     }
-}
-
-/// A port that nobody has. It is below those that the system gives to connections, since it is bound by somebody
-/// else later.
-fn free_port() -> u16 {
-    static NEXT: AtomicU16 = AtomicU16::new(0);
-    let first = (process::id() * 64 % 20_000) as u16;
-    let mut ports = (0..20_000).map(|_| 10_000 + first.wrapping_add(NEXT.fetch_add(1, Relaxed)) % 20_000);
-    ports.find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok()).expect("a free port")
 }

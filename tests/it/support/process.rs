@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use super::{Folder, eventually};
+use super::{Folder, eventually, on_free_ports};
 
 /// The programs of `examples/`; all others are of `apps/`.
 const EXAMPLES: [&str; 4] = ["hello", "chat", "timers", "prometheus"];
@@ -139,15 +139,41 @@ impl Process {
 
     /// The same, in a folder that stays when it goes: another one can come in its place.
     pub(crate) fn redis_in(folder: &Folder, options: &[&str]) -> Self {
+        Self::try_redis_in(folder, options).unwrap_or_else(|log| panic!("redis-server ended: {log}"))
+    }
+
+    /// The same as [`redis`](Self::redis) for options that need free ports. Returns the ports with the process.
+    pub(crate) fn redis_on_ports<const N: usize>(
+        options: impl Fn(&[String; N]) -> Vec<String>,
+    ) -> (Self, [String; N]) {
+        on_free_ports(|ports| Some((Self::redis_on(&options(&ports))?, ports)))
+    }
+
+    /// The same with a port among the options. Returns nothing if another process has the port.
+    pub(crate) fn redis_on(options: &[String]) -> Option<Self> {
+        let folder = Folder::new();
+        let options: Vec<_> = options.iter().map(String::as_str).collect();
+        match Self::try_redis_in(&folder, &options) {
+            Ok(mut process) => {
+                process._folder = Some(folder);
+                Some(process)
+            }
+            Err(log) if log.contains("Address already in use") => None,
+            Err(log) => panic!("redis-server ended: {log}"),
+        }
+    }
+
+    /// The error is the log of a redis-server that has ended instead of starting.
+    fn try_redis_in(folder: &Folder, options: &[&str]) -> Result<Self, String> {
         let mut command = Command::new("redis-server");
         command
             .args(["--port", "0", "--unixsocket", SOCKET, "--save", "", "--appendonly", "no"])
             .args(options)
             .current_dir(folder.path());
         let mut process = Self::start(command, None);
-        process.line_with("eady to accept connections");
+        process.try_line_with("eady to accept connections")?;
         process.addresses.push(folder.socket(SOCKET));
-        process
+        Ok(process)
     }
 
     fn start(mut command: Command, folder: Option<Folder>) -> Self {
@@ -206,14 +232,22 @@ impl Process {
     }
 
     pub(crate) fn line_with(&mut self, text: &str) -> String {
-        let mut line = String::new();
-        while self.output.read_line(&mut line).expect("text") > 0 {
-            if line.contains(text) {
-                return line.trim_end().to_owned();
+        let line = self.try_line_with(text);
+        line.unwrap_or_else(|_| panic!("it ended before it said {text:?}: {:?}", self.child.wait()))
+    }
+
+    /// The error is the whole output of a process that ends before it prints `text`.
+    fn try_line_with(&mut self, text: &str) -> Result<String, String> {
+        let mut output = String::new();
+        loop {
+            let begin = output.len();
+            if self.output.read_line(&mut output).expect("text") == 0 {
+                return Err(output);
             }
-            line.clear();
+            if output[begin..].contains(text) {
+                return Ok(output[begin..].trim_end().to_owned());
+            }
         }
-        panic!("it ended before it said {text:?}: {:?}", self.child.wait());
     }
 }
 
@@ -235,17 +269,17 @@ fn cpu_time(thread: &Path) -> Option<Duration> {
     text.split(' ').next()?.parse().ok().map(Duration::from_nanos)
 }
 
-/// The binary of an example, built if need be.
-///
-/// (What uses the feature `metrics` is built by itself, so that the others are built without.)
+/// Path of a program of the workspace.
 pub(crate) fn binary(name: &str) -> PathBuf {
     static FOLDER: OnceLock<PathBuf> = OnceLock::new();
-    FOLDER.get_or_init(build_examples).join(name)
+    FOLDER.get_or_init(|| env::var_os("THEGIANT_BIN_DIR").map_or_else(build, PathBuf::from)).join(name)
 }
 
-/// Builds the examples beside this test binary, by the same profile. (Cargo itself builds only the
-/// binaries of the package that is tested.)
-fn build_examples() -> PathBuf {
+/// Builds the programs of the workspace with the profile of this test binary, and returns their folder.
+///
+/// `tests/run` builds them first, and sets `THEGIANT_BIN_DIR`. Cargo itself builds only the programs of the package
+/// that it tests.
+fn build() -> PathBuf {
     let test = env::current_exe().expect("this binary has a path");
     let folder = test.ancestors().nth(2).expect("target/PROFILE/deps/NAME");
     let target = folder.parent().expect("target/PROFILE");
@@ -253,36 +287,12 @@ fn build_examples() -> PathBuf {
         Some("debug") | None => "dev",
         Some(name) => name,
     };
-    let cargo = env::var_os("CARGO").unwrap_or("cargo".into());
-    for packages in [
-        &[
-            "--package",
-            "kv",
-            "--package",
-            "hello",
-            "--package",
-            "jobs",
-            "--package",
-            "timers",
-            "--package",
-            "chat",
-            "--package",
-            "balancer",
-            "--features",
-            "kv/tls",
-        ][..],
-        &["--package", "prometheus"],
-        &["--package", "kv-disk", "--package", "collector"],
-        &["--package", "readthrough"],
-    ] {
-        let status = Command::new(&cargo)
-            .args(["build", "--quiet", "--profile", profile])
-            .args(packages)
-            .arg("--target-dir")
-            .arg(target)
-            .current_dir(Path::new(env!("CARGO_MANIFEST_DIR")))
-            .status();
-        assert!(status.expect("cargo can be run").success(), "the examples do not build");
-    }
+    let status = Command::new(env::var_os("CARGO").unwrap_or("cargo".into()))
+        .args(["build", "--quiet", "--workspace", "--bins", "--all-features", "--profile", profile])
+        .arg("--target-dir")
+        .arg(target)
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .status();
+    assert!(status.expect("cargo can be run").success(), "the programs do not build");
     folder.to_owned()
 }

@@ -32,17 +32,36 @@ impl Served {
         app: impl FnOnce() -> App + Send + 'static,
         configure: impl FnOnce(Server) -> io::Result<Server> + Send + 'static,
     ) -> Self {
+        Self::try_with(app, configure).expect("it can be bound")
+    }
+
+    /// The same; the error is that of `configure`.
+    pub(crate) fn try_with(
+        app: impl FnOnce() -> App + Send + 'static,
+        configure: impl FnOnce(Server) -> io::Result<Server> + Send + 'static,
+    ) -> io::Result<Self> {
         let (started, start) = mpsc::channel();
         let thread = thread::spawn(move || {
             System::new().block_on(async move {
-                let server = configure(Server::new(app()).disable_signals()).expect("it can be bound");
-                let addresses = server.addresses().iter().map(ToString::to_string).collect();
-                started.send((addresses, server.handle())).expect("the test waits for it");
-                server.run().await
+                let server = configure(Server::new(app()).disable_signals());
+                let told = |server: &Server| {
+                    let addresses = server.addresses().iter().map(ToString::to_string).collect();
+                    (addresses, server.handle())
+                };
+                match server {
+                    Ok(server) => {
+                        started.send(Ok(told(&server))).expect("the test waits for it");
+                        server.run().await
+                    }
+                    Err(error) => {
+                        started.send(Err(error)).expect("the test waits for it");
+                        Ok(())
+                    }
+                }
             })
         });
-        let (addresses, handle) = start.recv().expect("the server starts");
-        Served { addresses, handle, thread: Some(thread) }
+        let (addresses, handle) = start.recv().expect("the server starts")?;
+        Ok(Served { addresses, handle, thread: Some(thread) })
     }
 
     /// Where it listens, first.

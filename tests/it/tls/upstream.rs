@@ -14,11 +14,14 @@ use crate::support::{
 
 /// A redis-server with this certificate, and where it speaks TLS. (Its own address is a unix socket.)
 fn redis(authority: &Authority, identity: &Identity, options: &[&str]) -> (Process, String) {
-    let port = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
-    let port = port.expect("a free port").port().to_string();
+    let (process, [port]) = Process::redis_on_ports(|[port]| tls_options(authority, identity, port, options));
+    (process, format!("127.0.0.1:{port}"))
+}
+
+fn tls_options(authority: &Authority, identity: &Identity, port: &str, options: &[&str]) -> Vec<String> {
     let files = [
         "--tls-port",
-        &port,
+        port,
         "--tls-cert-file",
         &identity.certificate,
         "--tls-key-file",
@@ -27,8 +30,7 @@ fn redis(authority: &Authority, identity: &Identity, options: &[&str]) -> (Proce
         &authority.ca,
     ];
     let default = ["--tls-auth-clients", "no"];
-    let redis = Process::redis(&[&files[..], &default, options].concat());
-    (redis, format!("127.0.0.1:{port}"))
+    [&files[..], &default, options].concat().into_iter().map(str::to_owned).collect()
 }
 
 fn proxy(address: &str, tls: ClientTls) -> Served {
@@ -206,8 +208,8 @@ fn it_is_reached_when_its_certificate_is_right_again() {
     let (redis, address) = redis(&authority, &authority.issue("redis.old"), &[]);
     let proxy = proxy(&address, ClientTls::new().ca(&authority.ca));
     assert_eq!(reason(&proxy), "the peer's certificate is for redis.old, not for 127.0.0.1");
-    let Identity { certificate, key } = authority.issue("127.0.0.1");
-    let set = request(["CONFIG", "SET", "tls-cert-file", &certificate, "tls-key-file", &key]);
+    let right = authority.issue("127.0.0.1");
+    let set = request(["CONFIG", "SET", "tls-cert-file", &right.certificate, "tls-key-file", &right.key]);
     assert_eq!(RawClient::connect(redis.address()).ask(set), "+OK\r\n");
     let mut client = RawClient::connect(proxy.address());
     eventually(|| (client.ask(line("PING")) == "+PONG\r\n").then_some(()));
@@ -215,18 +217,8 @@ fn it_is_reached_when_its_certificate_is_right_again() {
     drop(redis);
     eventually(|| client.ask(line("PING")).starts_with(b"-UPSTREAMDOWN ").then_some(()));
     let port = address.rsplit_once(':').expect("a port").1;
-    let _redis = Process::redis(&[
-        "--tls-port",
-        port,
-        "--tls-cert-file",
-        &certificate,
-        "--tls-key-file",
-        &key,
-        "--tls-ca-cert-file",
-        &authority.ca,
-        "--tls-auth-clients",
-        "no",
-    ]);
+    // Another test can have the port for a while.
+    let _redis = eventually(|| Process::redis_on(&tls_options(&authority, &right, port, &[])));
     eventually(|| (client.ask(line("PING")) == "+PONG\r\n").then_some(()));
 }
 
