@@ -44,7 +44,7 @@
 //! - [`SingleFlight`] computes once what many ask for at the same time.
 //! - [`PubSub`] has the channels that clients subscribe to: any actor publishes there, or is told by [`Published`].
 //! - [`Keyspace`] is told of keys that an actor changes by itself: clients watch keys and keep what they have read.
-//! - [`command`](mod@command) describes commands, [`resp`] is the wire, [`glob`] matches patterns.
+//! - [`command`](mod@command) describes commands, [`resp`] encodes and decodes RESP, [`resp::glob`] matches patterns.
 //!
 //! # What is promised
 //!
@@ -199,13 +199,11 @@ mod app;
 mod builtin;
 pub mod command;
 mod connection;
-pub mod glob;
 mod info;
 mod keyspace;
 mod listener;
 mod observe;
 mod pubsub;
-pub mod resp;
 mod server;
 mod settings;
 mod single_flight;
@@ -440,6 +438,9 @@ pub use thegiant_macros::commands;
 
 #[cfg(feature = "tls")]
 pub use crate::tls::{ClientTls, ServerTls};
+/// RESP2 and RESP3 as bytes: the crate `thegiant-resp`.
+pub use thegiant_resp as resp;
+
 pub use crate::{
     app::App,
     command::{Array, Call, Commands, Elements, FromArg, IntoPush, IntoReply, Key, Raw, Simple},

@@ -3,10 +3,10 @@
 use super::{Ahead, REDIS_VERSION};
 use crate::{
     Error, IntoReply, Simple,
-    command::{ArgKind, ArgSpec, Arguments, FromArg, c_text},
+    command::{Answer, ArgKind, ArgSpec, Arguments, Call, FromArg, ReplyBuffer, ReplyMode, c_text},
     commands,
     connection::ConnectionState,
-    resp::{Encoder, Protocol, Replies},
+    resp::{Encoder, Protocol},
     settings::Setting,
 };
 
@@ -211,13 +211,13 @@ impl<'a> FromArg<'a> for HelloOptions<'a> {
 /// The reply of a connection that starts over: a simple one of RESP2, whatever was agreed on before.
 struct Fresh<'a>(&'a ConnectionState);
 
-impl IntoReply for Fresh<'_> {
-    fn into_reply(self, out: &mut Encoder) {
+impl Answer<ConnectionState> for Fresh<'_> {
+    fn answer(self, call: &Call<'_>, context: &mut (), out: &mut ReplyBuffer) {
         // One that is skipped stays so.
-        if out.replies() == Replies::Off {
-            out.set_replies(Replies::On);
+        if out.mode() == ReplyMode::Off {
+            out.set_mode(ReplyMode::On);
         }
-        self.0.ahead(Simple("RESET")).into_reply(out);
+        self.0.ahead(Simple("RESET")).answer(call, context, out);
     }
 }
 

@@ -17,8 +17,8 @@ pub(crate) mod transaction;
 mod unblock;
 
 use crate::{
-    IntoReply,
-    command::{Commands, Row},
+    Error, IntoReply,
+    command::{Answer, Call, Commands, ReplyBuffer, Row},
     connection::ConnectionState,
     resp::Encoder,
 };
@@ -66,13 +66,22 @@ impl ConnectionState {
     }
 }
 
-impl<T: IntoReply> IntoReply for Ahead<'_, T> {
-    fn into_reply(self, out: &mut Encoder) {
+impl<T: Answer<ConnectionState>> Answer<ConnectionState> for Ahead<'_, T> {
+    fn answer(self, call: &Call<'_>, context: &mut (), out: &mut ReplyBuffer) {
         // Within a transaction, that would be part of an array.
         if self.state.client.is_pushed_to() && !self.state.transaction.is_running() {
-            self.state.take_pushed(out);
+            self.state.take_pushed(out.encoder_mut());
             out.keep();
         }
-        self.reply.into_reply(out);
+        self.reply.answer(call, context, out);
+    }
+}
+
+impl<T: Answer<ConnectionState>> Answer<ConnectionState> for Result<Ahead<'_, T>, Error> {
+    fn answer(self, call: &Call<'_>, context: &mut (), out: &mut ReplyBuffer) {
+        match self {
+            Ok(ahead) => ahead.answer(call, context, out),
+            Err(error) => out.error(&error),
+        }
     }
 }

@@ -1,12 +1,11 @@
 //! `MULTI`, `EXEC` and what belongs to them.
 
 use crate::{
-    Error, IntoReply, Key,
-    command::Spec,
+    Error, Key,
+    command::{Answer, Call, ReplyBuffer, Spec},
     commands,
     connection::{ClientFlag, ConnectionState, Queue, Transaction},
     keyspace::Watch,
-    resp::Encoder,
 };
 
 #[commands(rows = TRANSACTION, group = "transactions")]
@@ -87,11 +86,12 @@ enum Executed {
     Not,
 }
 
-impl IntoReply for Executed {
-    fn into_reply(self, out: &mut Encoder) {
+impl Answer<ConnectionState> for Result<Executed, Error> {
+    fn answer(self, _: &Call<'_>, _: &mut (), out: &mut ReplyBuffer) {
         match self {
-            Executed::Begun => out.defer(),
-            Executed::Not => out.null_array(),
+            Ok(Executed::Begun) => out.defer(),
+            Ok(Executed::Not) => out.encoder_mut().null_array(),
+            Err(error) => out.error(&error),
         }
     }
 }

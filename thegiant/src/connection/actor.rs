@@ -13,9 +13,9 @@ use crate::{
         pubsub::{FOR_LISTENERS, not_for_listeners},
         transaction::{aborted_by, is_exec},
     },
-    command::{Flags, Resolved, Spec},
+    command::{Flags, ReplyMode, Resolved, Spec},
     observe::Hook,
-    resp::{Decoder, Progress, ProtocolError, Replies},
+    resp::{Decoder, Progress, ProtocolError},
 };
 use actix::{Actor, ActorContext, AsyncContext, Context, fut::ActorFuture};
 use actix_rt::time::{Sleep, sleep};
@@ -192,7 +192,7 @@ impl Connection {
     /// Puts what is no reply behind the replies of a batch.
     #[cold]
     fn take_pushed(&mut self, mut batch: Box<Batch>) -> Box<Batch> {
-        self.state.take_pushed(&mut batch.out);
+        self.state.take_pushed(batch.out.encoder_mut());
         batch
     }
 
@@ -304,8 +304,8 @@ impl Connection {
             batch.tell_of_keys();
         }
         // An earlier batch may have changed these since this one was read.
-        batch.out.set_protocol(self.state.client.protocol());
-        batch.out.set_replies(self.state.replies);
+        batch.out.encoder_mut().set_protocol(self.state.client.protocol());
+        batch.out.set_mode(self.state.replies);
         loop {
             while let Some(target) = batch.next_target() {
                 match target {
@@ -347,12 +347,12 @@ impl Connection {
             self.say_what_is_broken(&mut batch);
             // Before the replies are sent: who has them finds them counted, and who leaves is counted too.
             self.state.tally(&mut batch);
-            self.state.replies = batch.out.replies();
+            self.state.replies = batch.out.mode();
             if self.state.client.is_pushed_to() && !self.state.closing {
                 return Stage::Writing(self.take_pushed(batch));
             }
         }
-        self.state.replies = batch.out.replies();
+        self.state.replies = batch.out.mode();
         Stage::Writing(batch)
     }
 
@@ -430,8 +430,8 @@ impl Connection {
 
     /// The next request has to wait; what has been answered before it has not.
     fn wait_for_unpause(&mut self, batch: Box<Batch>) -> Stage {
-        self.state.replies = batch.out.replies();
-        if !batch.out.is_empty() {
+        self.state.replies = batch.out.mode();
+        if !batch.out.encoder().is_empty() {
             return Stage::Writing(batch);
         }
         self.wait(Stage::Running(batch))
@@ -506,7 +506,7 @@ impl Connection {
         let row = target.row.get::<ConnectionState>();
         batch.begin();
         batch.step(Some(&row.spec), |call, out| (row.run)(&mut self.state, call, &mut (), out));
-        batch.out.set_protocol(self.state.client.protocol());
+        batch.out.encoder_mut().set_protocol(self.state.client.protocol());
         if batch.is_observed() {
             batch.tell_of_keys();
         }
@@ -518,7 +518,7 @@ impl Connection {
         tracing::info!(id = client.id(), client = %client.addr(), %error, "closed");
         let reply = error.reply();
         self.state.server.stats.count_error(reply.code());
-        if batch.out.replies() == Replies::On {
+        if batch.out.mode() == ReplyMode::On {
             batch.out.error(&reply);
         }
         self.state.closing = true;
@@ -533,7 +533,7 @@ impl Connection {
                 if batch.has_requests() || batch.is_observed() {
                     batch.belong_to(client);
                 }
-                self.state.replies = batch.out.replies();
+                self.state.replies = batch.out.mode();
                 Ok(Stage::Running(batch))
             }
             Collected::Dispatched => Ok(self.wait(Stage::Dispatched)),
@@ -556,7 +556,7 @@ impl Connection {
 
     fn write(&mut self, mut batch: Box<Batch>, cx: &mut TaskContext<'_>) -> io::Result<Stage> {
         let before = batch.sent;
-        let written = self.stream.poll_write(&batch.out, &mut batch.sent, cx)?;
+        let written = self.stream.poll_write(batch.out.encoder(), &mut batch.sent, cx)?;
         let progress = batch.sent - before;
         self.state.server.stats.sent(progress);
         if written.is_pending() {
@@ -592,7 +592,7 @@ impl Connection {
                 cx.waker().wake_by_ref();
                 Ok(self.wait(Stage::Writing(batch)))
             }
-            Poll::Pending if !batch.out.is_empty() => Ok(Stage::Writing(batch)),
+            Poll::Pending if !batch.out.encoder().is_empty() => Ok(Stage::Writing(batch)),
             Poll::Pending => {
                 self.state.client.busy();
                 match self.read_up_to(BEHIND_WAITING, cx)? {
@@ -611,7 +611,7 @@ impl Connection {
         progress: bool,
         cx: &mut TaskContext<'_>,
     ) -> io::Result<()> {
-        let waiting = batch.out.len() - batch.sent;
+        let waiting = batch.out.encoder().len() - batch.sent;
         self.state.account_output(waiting);
         self.state.client.note_sent_up_to(batch.sent);
         if progress {

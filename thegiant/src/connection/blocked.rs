@@ -135,7 +135,7 @@ impl BlockedCommand {
                 batch.take_reply(reply);
                 Some(batch)
             }
-            asked @ AwaitedReply::Asked if !batch.out.is_empty() && !batch.is_transaction() => {
+            asked @ AwaitedReply::Asked if !batch.out.encoder().is_empty() && !batch.is_transaction() => {
                 // What comes before it has to be sent first.
                 self.reply = asked;
                 Some(batch)
@@ -152,7 +152,7 @@ impl BlockedCommand {
     pub(super) fn timeout_reply(&self, out: &mut Encoder, default: impl FnOnce(&mut Encoder)) {
         match self.timeout_reply.as_ref() {
             [] => default(out),
-            reply => out.raw_reply(reply),
+            reply => out.raw(reply),
         }
     }
 

@@ -4,10 +4,10 @@ use std::{sync::Arc, time::Duration};
 
 use super::{Batch, Client, ClientFlag, CommandId, ServerState, Transaction};
 use crate::{
-    command::{Call, Flags, Receiver},
+    command::{Call, Flags, Receiver, ReplyMode},
     keyspace::Watch,
     pubsub::Subscriptions,
-    resp::{DecodeLimits, Encoder, Protocol, Replies},
+    resp::{DecodeLimits, Encoder, Protocol},
     settings::Setting,
 };
 
@@ -32,7 +32,7 @@ pub(crate) struct ConnectionState {
     /// Bytes that the requests of the transaction take.
     queued: usize,
     /// Which replies are sent.
-    pub(crate) replies: Replies,
+    pub(crate) replies: ReplyMode,
 }
 
 impl ConnectionState {
@@ -50,7 +50,7 @@ impl ConnectionState {
             transaction: Transaction::None,
             watch: None,
             queued: 0,
-            replies: Replies::On,
+            replies: ReplyMode::On,
         }
     }
 

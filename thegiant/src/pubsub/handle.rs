@@ -1,7 +1,7 @@
 //! The handle to the channels of a server.
 
 use super::listeners::{Delivery, Listeners};
-use crate::{Client, glob};
+use crate::{Client, resp::glob};
 use actix::{Message, Recipient};
 use bytes::Bytes;
 use std::{
@@ -123,7 +123,7 @@ impl PubSub {
         self.topic(ChannelKind::Channel, channel.into(), |listeners| listeners.add_actor(actor.into()));
     }
 
-    /// As [`subscribe`](Self::subscribe), for all channels that match a [glob](crate::glob) pattern (`PSUBSCRIBE`).
+    /// As [`subscribe`](Self::subscribe), for all channels that match a [glob](crate::resp::glob) pattern (`PSUBSCRIBE`).
     pub fn psubscribe(&self, pattern: impl Into<Bytes>, actor: impl Into<Recipient<Published>>) {
         self.topic(ChannelKind::Pattern, pattern.into(), |listeners| listeners.add_actor(actor.into()));
     }

@@ -91,7 +91,7 @@ impl<'a> Delivery<'a> {
         pattern.inspect(|pattern| out.bulk(pattern));
         out.bulk(self.channel);
         out.bulk(self.message);
-        out.into_bytes()
+        out.into_vec().into()
     }
 
     /// Returns whether the actor is there to be told.

@@ -22,10 +22,10 @@ pub(crate) use transaction::{NOT_ALLOWED, Queue, Transaction};
 use super::{Client, CommandId, batch_pool, batch_queue::Exclusive};
 use crate::{
     Error,
-    command::{Call, Commands, Resolved, RowId, Spec},
+    command::{Call, Commands, ReplyBuffer, ReplyMode, Resolved, RowId, Spec, StreamingReply},
     keyspace::Ran,
     observe::{BatchStats, Failure},
-    resp::{BufferPosition, Encoder, Replies, Span, StreamingReply},
+    resp::{BufferPosition, Encoder, Span},
 };
 
 /// The requests that one read brought in, and the replies to those that have been run.
@@ -47,7 +47,7 @@ pub(crate) struct Batch {
     next: usize,
     next_span: usize,
     /// The replies.
-    pub(crate) out: Encoder,
+    pub(crate) out: ReplyBuffer,
     /// Bytes of them that the socket has taken.
     pub(crate) sent: usize,
     /// The socket takes nothing, since a while ago; this is when it is said to be stuck.
@@ -91,7 +91,7 @@ impl Default for Batch {
             requests: Vec::new(),
             next: 0,
             next_span: 0,
-            out: Encoder::default(),
+            out: ReplyBuffer::default(),
             sent: 0,
             stuck: None,
             room: HIGH_WATER,
@@ -177,7 +177,7 @@ impl Batch {
         self.exclusive = None;
         self.streaming = None;
         self.out.set_timed(false);
-        self.out.set_replies(Replies::On);
+        self.out.set_mode(ReplyMode::On);
         self.stats.clear();
         self.room = HIGH_WATER;
         batch_pool::put(self);
@@ -189,7 +189,7 @@ impl Batch {
             + self.input.capacity()
             + self.spans.capacity() * size_of::<Span>()
             + self.requests.capacity() * size_of::<Request>()
-            + self.out.capacity()
+            + self.out.encoder().capacity()
     }
 
     /// ClientNames the client; it is nobody's while it waits to be collected.
@@ -247,7 +247,7 @@ impl Batch {
     /// they have to be sent first, or the one before it waits for its reply.
     pub(crate) fn next_target(&self) -> Option<Resolved<CommandRef>> {
         let request = self.requests.get(self.next)?;
-        (self.out.len() < self.room).then_some(request.target)
+        (self.out.encoder().len() < self.room).then_some(request.target)
     }
 
     /// Whether its next request has been run and waits for its reply.
@@ -453,11 +453,15 @@ impl Batch {
 
     /// Answers the next request with `answer` instead of running it.
     pub(crate) fn reject(&mut self, answer: impl FnOnce(&Call<'_>, &mut Encoder)) {
-        self.step(None, answer);
+        self.step(None, |call, out| answer(call, out.encoder_mut()));
     }
 
     /// Runs the next request with `run`; with no row, that refuses it.
-    pub(crate) fn step(&mut self, spec: Option<&'static Spec>, run: impl FnOnce(&Call<'_>, &mut Encoder)) {
+    pub(crate) fn step(
+        &mut self,
+        spec: Option<&'static Spec>,
+        run: impl FnOnce(&Call<'_>, &mut ReplyBuffer),
+    ) {
         let (Some(request), Some(client)) = (self.requests.get(self.next), &self.client) else { return };
         let call = Call {
             spec,
@@ -467,17 +471,17 @@ impl Batch {
             client,
         };
         run(&call, &mut self.out);
-        if !self.out.is_noteworthy() || self.take_note(spec.is_none()) {
+        if !self.out.is_noteworthy(self.mark) || self.take_note(spec.is_none()) {
             self.advance();
         }
     }
 
     /// Takes the reply that its next request has waited for.
     pub(crate) fn take_reply(&mut self, mut reply: Box<Batch>) {
-        self.out.append(&mut reply.out);
+        self.out.encoder_mut().append(reply.out.encoder_mut());
         reply.recycle();
         self.room = if self.is_transaction { usize::MAX } else { HIGH_WATER };
-        if self.out.is_noteworthy() {
+        if self.out.is_noteworthy(self.mark) {
             self.take_note(false);
         }
         self.advance();
@@ -487,9 +491,7 @@ impl Batch {
     #[cold]
     fn take_note(&mut self, is_rejection: bool) -> bool {
         let is_deferred = self.out.take_deferred();
-        if self.out.take_error() {
-            self.note_failure(self.next, is_rejection);
-        }
+        self.note_failure(self.next, is_rejection);
         self.stats.note_end(self.next as u32, is_rejection);
         if is_deferred {
             // It has been timed: what it waits for is not the handler's doing.
@@ -498,13 +500,13 @@ impl Batch {
             return false;
         }
         let reply = self.out.take_kept(self.mark);
-        match self.out.replies() {
-            Replies::On => {}
-            Replies::Off => self.out.rewind(reply),
-            Replies::SkipNext => self.out.set_replies(Replies::Skip),
-            Replies::Skip => {
+        match self.out.mode() {
+            ReplyMode::On => {}
+            ReplyMode::Off => self.out.rewind(reply),
+            ReplyMode::SkipNext => self.out.set_mode(ReplyMode::Skip),
+            ReplyMode::Skip => {
                 self.out.rewind(reply);
-                self.out.set_replies(Replies::On);
+                self.out.set_mode(ReplyMode::On);
             }
         }
         if let Some(streaming) = self.out.take_streaming() {
@@ -514,8 +516,8 @@ impl Batch {
     }
 
     fn note_failure(&mut self, request: usize, is_rejection: bool) {
-        let Some(line) = self.out.error_since(self.mark) else { return };
-        let code = line.split(|byte| *byte == b' ' || *byte == b'\r').next().unwrap_or_default();
+        let Some(line) = self.out.encoder().error_at(self.mark) else { return };
+        let code = line.split(|byte| *byte == b' ').next().unwrap_or_default();
         let code = String::from_utf8_lossy(code).into();
         self.stats.note_failure(Failure { request: request as u32, code, is_rejection });
     }
@@ -606,7 +608,7 @@ impl Batch {
     fn advance(&mut self) {
         self.next_span = self.requests[self.next].end as usize;
         self.next += 1;
-        self.mark = self.out.mark();
+        self.mark = self.out.encoder().position();
     }
 }
 

@@ -22,7 +22,7 @@ impl Batch {
 
     /// Bytes of replies that it may have before more requests are run.
     pub(crate) fn room(&self) -> usize {
-        self.room.saturating_sub(self.out.len())
+        self.room.saturating_sub(self.out.encoder().len())
     }
 
     /// Requests are sent on: what their replies wait for is nobody's doing here, and is not timed.
@@ -32,7 +32,7 @@ impl Batch {
 
     /// A part of the reply to its next request has arrived.
     pub(crate) fn proxy(&mut self, part: &[u8]) {
-        self.out.raw(part);
+        self.out.encoder_mut().raw(part);
     }
 
     /// The parts of the reply to its next request do not count.
@@ -42,8 +42,7 @@ impl Batch {
 
     /// The reply to its next request has arrived whole.
     pub(crate) fn end_proxied(&mut self) {
-        self.out.note_proxied(self.mark);
-        if self.out.is_noteworthy() {
+        if self.out.is_noteworthy(self.mark) {
             self.take_note(false);
         }
         self.advance();

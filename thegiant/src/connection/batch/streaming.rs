@@ -9,7 +9,7 @@ use std::{
 use super::{Batch, HIGH_WATER, batch_pool};
 use crate::{
     Error,
-    resp::{Streamed, StreamingReply},
+    command::{Streamed, StreamingReply},
 };
 
 impl Batch {
@@ -41,9 +41,7 @@ impl Batch {
             let error = if written.is_pending() { NOT_AT_ONCE } else { Error::INTERNAL };
             self.out.error(&error);
         }
-        if self.out.take_error() {
-            self.note_failure(self.next, false);
-        }
+        self.note_failure(self.next, false);
     }
 
     /// Writes some of the rest; returns whether that was all. If it is pending, there may be something to be sent.
@@ -51,8 +49,6 @@ impl Batch {
         let Some(mut streaming) = self.streaming.take() else { return Poll::Ready(Ok(true)) };
         let polled = poll(&mut *streaming, self, batch_pool::KEPT_BYTES, cx);
         self.streaming = Some(streaming);
-        // An element may be an error; the reply is none.
-        self.out.take_error();
         match ready!(polled) {
             Streamed::More => return Poll::Ready(Ok(false)),
             Streamed::Done => {}
@@ -60,7 +56,7 @@ impl Batch {
             Streamed::Broken => return Poll::Ready(Err(io::Error::other("a reply could not be completed"))),
         }
         self.end_streaming();
-        self.mark = self.out.mark();
+        self.mark = self.out.encoder().position();
         Poll::Ready(Ok(true))
     }
 
@@ -78,7 +74,7 @@ fn poll(
     most: usize,
     cx: &mut Context<'_>,
 ) -> Poll<Streamed> {
-    let write = AssertUnwindSafe(|| streaming.poll_write(&mut batch.out, most, cx));
+    let write = AssertUnwindSafe(|| streaming.poll_write(batch.out.encoder_mut(), most, cx));
     catch_unwind(write).unwrap_or_else(|_| {
         tracing::error!("what was to write the rest of a reply has panicked");
         Poll::Ready(Streamed::Broken)

@@ -328,7 +328,7 @@ impl Tracker {
         }
         write(&mut out);
         // Who has gone keeps nothing.
-        let _ = server.push(told, out.into_bytes());
+        let _ = server.push(told, out.into_vec().into());
     }
 
     fn tell_that_it_is_broken(&mut self, server: &ServerState, gone: u64) {
@@ -338,7 +338,7 @@ impl Tracker {
             out.push(2);
             out.bulk(b"tracking-redir-broken");
             out.integer(i64::try_from(gone).unwrap_or(i64::MAX));
-            let _ = server.push(&self.client, out.into_bytes());
+            let _ = server.push(&self.client, out.into_vec().into());
         }
     }
 }
