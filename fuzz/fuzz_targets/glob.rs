@@ -1,10 +1,11 @@
-//! Glob patterns: they match what a plain, exponential matcher matches, in bounded time.
-//! The first byte says where the pattern ends.
+//! Glob patterns: the matcher agrees with a simple, exponential matcher, in bounded time.
+//!
+//! The first byte is the length of the pattern.
 
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use thegiant::glob;
+use thegiant_resp::glob;
 
 fuzz_target!(|data: &[u8]| {
     let Some((len, rest)) = data.split_first() else { return };
@@ -13,23 +14,23 @@ fuzz_target!(|data: &[u8]| {
 
     assert!(glob::matches(&escaped(text), text));
     if !pattern.contains(&b'[') && pattern.len() <= 16 && text.len() <= 16 {
-        assert_eq!(matches, plain(pattern, text), "{pattern:?} {text:?}");
+        assert_eq!(matches, simple(pattern, text), "{pattern:?} {text:?}");
     }
 });
 
-/// A pattern that matches just this text.
+/// Returns a pattern that matches this text only.
 fn escaped(text: &[u8]) -> Vec<u8> {
     text.iter().flat_map(|byte| [b'\\', *byte]).collect()
 }
 
-/// Without classes, which are a grammar of their own.
-fn plain(pattern: &[u8], text: &[u8]) -> bool {
+/// A simple matcher without classes.
+fn simple(pattern: &[u8], text: &[u8]) -> bool {
     match (pattern, text) {
         ([], _) => text.is_empty(),
-        ([b'*', behind @ ..], _) => (0..=text.len()).any(|skipped| plain(behind, &text[skipped..])),
-        ([b'?', behind @ ..], [_, rest @ ..]) => plain(behind, rest),
-        ([b'\\', literal, behind @ ..], [byte, rest @ ..]) => literal == byte && plain(behind, rest),
-        ([literal, behind @ ..], [byte, rest @ ..]) => literal == byte && plain(behind, rest),
+        ([b'*', after @ ..], _) => (0..=text.len()).any(|skipped| simple(after, &text[skipped..])),
+        ([b'?', after @ ..], [_, rest @ ..]) => simple(after, rest),
+        ([b'\\', literal, after @ ..], [byte, rest @ ..]) => literal == byte && simple(after, rest),
+        ([literal, after @ ..], [byte, rest @ ..]) => literal == byte && simple(after, rest),
         (_, []) => false,
     }
 }

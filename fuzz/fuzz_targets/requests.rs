@@ -1,6 +1,8 @@
-//! The decoder of requests: it never panics and never goes back, and where the input is cut makes no
-//! difference to what is found in it. The first byte says how it is cut, and if its last three bits
-//! are set, that 0xff stands for a run of 4096 bytes: so small inputs reach what is large.
+//! The decoder of requests: it never panics and never goes back, and the parts in which the input arrives do not change
+//! the requests and the error that it finds.
+//!
+//! The first byte chooses the parts. If its last three bits are set, each 0xff stands for a run of 4096 bytes, so that
+//! small inputs reach large strings.
 
 #![no_main]
 
@@ -18,14 +20,14 @@ fuzz_target!(|data: &[u8]| {
     let input = if seed % 8 == 7 { runs(input) } else { input.into() };
     let whole = Reader::read([input.as_ref()]);
     let bytewise = Reader::read(input.chunks(1));
-    let pieces = Reader::read(pieces(&input, usize::from(*seed)));
-    for other in [bytewise, pieces] {
+    let parts = Reader::read(parts(&input, usize::from(*seed)));
+    for other in [bytewise, parts] {
         assert_eq!(other.requests, whole.requests);
         assert_eq!(other.error, whole.error);
     }
 });
 
-/// With runs up to somewhat more than a line may be long, the largest limit within reach.
+/// Expands at most 20 runs, which is somewhat more than the maximum size of a line.
 fn runs(input: &[u8]) -> Cow<'_, [u8]> {
     let mut left = 20;
     let mut bytes = Vec::new();
@@ -40,14 +42,14 @@ fn runs(input: &[u8]) -> Cow<'_, [u8]> {
     bytes.into()
 }
 
-/// Pieces of uneven lengths.
-fn pieces(input: &[u8], seed: usize) -> impl Iterator<Item = &[u8]> {
+/// Parts of uneven lengths.
+fn parts(input: &[u8], seed: usize) -> impl Iterator<Item = &[u8]> {
     let mut rest = input;
     let mut len = seed + 1;
     iter::from_fn(move || {
-        let (piece, behind) = rest.split_at(len.min(rest.len()));
-        rest = behind;
+        let (part, after) = rest.split_at(len.min(rest.len()));
+        rest = after;
         len = len * 7 % 61 + 1;
-        (!piece.is_empty()).then_some(piece)
+        (!part.is_empty()).then_some(part)
     })
 }

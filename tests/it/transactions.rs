@@ -122,8 +122,7 @@ fn threaded(gate: Option<Arc<Barrier>>) -> App {
 
 fn numbers(array: Value) -> Vec<i64> {
     let Value::Array(values) = array else { panic!("no array: {array:?}") };
-    let number = |value: &Value| if let Value::Integer(number) = value { Some(*number) } else { None };
-    values.iter().filter_map(number).collect()
+    values.iter().filter_map(Value::as_int).collect()
 }
 
 #[test]

@@ -41,7 +41,7 @@
 //! | encrypt connections (feature `tls`) | `ServerTls`, `ClientTls` |
 //!
 //! The module [`command`](mod@command) describes commands, [`resp`] encodes and decodes the protocol, and
-//! [`glob`] matches patterns.
+//! [`resp::glob`] matches patterns.
 //!
 //! # Guarantees
 //!
@@ -201,7 +201,7 @@
 //! | `upstream` | connections to upstreams, the proxy and its routers |
 //! | `keyspace`, `pubsub` | watched keys, client-side caching, keyspace events; channels |
 //! | `observe`, `info` | statistics, slow log, `MONITOR`, metrics; sections of `INFO` |
-//! | `resp`, `glob` | the protocol, without I/O; glob patterns |
+//! | `resp` | the crate `thegiant-resp`: the protocol, without I/O; glob patterns |
 //! | `single_flight`, `tls`, `test` | [`SingleFlight`]; TLS; the test kit |
 //!
 //! `DESIGN.md` in the repository explains the design decisions.
@@ -213,13 +213,11 @@ mod app;
 mod builtin;
 pub mod command;
 mod connection;
-pub mod glob;
 mod info;
 mod keyspace;
 mod listener;
 mod observe;
 mod pubsub;
-pub mod resp;
 mod server;
 mod settings;
 mod single_flight;
@@ -463,6 +461,9 @@ pub use thegiant_macros::commands;
 
 #[cfg(feature = "tls")]
 pub use crate::tls::{ClientTls, ServerTls};
+/// RESP2 and RESP3 as bytes: the crate `thegiant-resp`.
+pub use thegiant_resp as resp;
+
 pub use crate::{
     app::App,
     command::{Array, Call, Commands, Elements, FromArg, IntoPush, IntoReply, Key, Raw, Simple},

@@ -115,18 +115,14 @@ impl Watch {
 
 /// What a reply to `CLUSTER SLOTS` says: of each range the first and the last slot, then its nodes, the master first.
 fn ranges(slots: Value) -> Vec<Range> {
-    let range = |value: Value| {
-        let Value::Array(fields) = value else { return None };
-        let [Value::Integer(first), Value::Integer(last), Value::Array(master), ..] = &fields[..] else {
-            return None;
-        };
-        let [Value::Bulk(host), Value::Integer(port), ..] = &master[..] else { return None };
-        let (first, last) = (usize::try_from(*first).ok()?, usize::try_from(*last).ok()?);
-        let address = address(std::str::from_utf8(host).ok()?, &port.to_string())?;
+    let range = |value: &Value| {
+        let [first, last, master, ..] = value.as_array()? else { return None };
+        let [host, port, ..] = master.as_array()? else { return None };
+        let (first, last) = (usize::try_from(first.as_int()?).ok()?, usize::try_from(last.as_int()?).ok()?);
+        let address = address(host.as_str()?, &port.as_int()?.to_string())?;
         (first <= last && last < SLOTS).then_some(Range { first, last, address })
     };
-    let Value::Array(slots) = slots else { return Vec::new() };
-    slots.into_iter().filter_map(range).collect()
+    slots.as_array().unwrap_or_default().iter().filter_map(range).collect()
 }
 
 /// A node that does not know its own address says nothing of it.

@@ -22,22 +22,20 @@ impl Merge {
     pub(crate) fn merge(self, replies: Vec<Value>) -> Value {
         match self {
             Merge::First => replies.into_iter().next().unwrap_or(Value::Null),
-            Merge::Sum => Value::Integer(replies.iter().filter_map(Value::as_integer).sum()),
+            Merge::Sum => replies.iter().filter_map(Value::as_int).sum::<i64>().into(),
             Merge::Least => {
-                let lists = replies.into_iter().map(list);
+                let lists = replies.into_iter().map(|reply| reply.into_vec().unwrap_or_default());
                 let least = |left: Vec<Value>, right: Vec<Value>| {
                     left.into_iter()
                         .zip(right)
-                        .map(
-                            |(left, right)| {
-                                if left.as_integer() <= right.as_integer() { left } else { right }
-                            },
-                        )
+                        .map(|(left, right)| if left.as_int() <= right.as_int() { left } else { right })
                         .collect()
                 };
                 Value::Array(lists.reduce(least).unwrap_or_default())
             }
-            Merge::Concat | Merge::Keys => Value::Array(replies.into_iter().flat_map(list).collect()),
+            Merge::Concat | Merge::Keys => {
+                Value::Array(replies.into_iter().filter_map(Value::into_vec).flatten().collect())
+            }
         }
     }
 }
@@ -45,7 +43,7 @@ impl Merge {
 /// The values of several replies, each at the place that `order` says. If there are more or less of them, none is where it
 /// belongs.
 pub(crate) fn in_order(order: &[usize], replies: Vec<Value>) -> Value {
-    let found: Vec<Value> = replies.into_iter().flat_map(list).collect();
+    let found: Vec<Value> = replies.into_iter().filter_map(Value::into_vec).flatten().collect();
     if found.len() != order.len() {
         return Value::Error(NOT_AS_MANY);
     }
@@ -58,7 +56,3 @@ pub(crate) fn in_order(order: &[usize], replies: Vec<Value>) -> Value {
 
 const NOT_AS_MANY: Error =
     Error::from_static("UPSTREAM a server has not replied as many values as there are keys");
-
-fn list(value: Value) -> Vec<Value> {
-    value.into_array().unwrap_or_default()
-}

@@ -1,6 +1,5 @@
 //! `SCAN` over all servers, one after the other.
 
-use bytes::Bytes;
 use thegiant::{
     Error, Value,
     upstream::{Request, Route, Split},
@@ -29,10 +28,7 @@ pub(crate) fn scan(request: &Request<'_>, all: &[usize]) -> Route {
     Route::Split(Split::new([(server, words)], move |mut replies| match replies.pop() {
         Some(Value::Array(mut fields)) if fields.len() == 2 => {
             let keys = fields.pop().unwrap_or(Value::Null);
-            let inner = match fields.pop() {
-                Some(Value::Bulk(inner)) => number(&inner),
-                _ => None,
-            };
+            let inner = fields.pop().as_ref().and_then(Value::as_bytes).and_then(number);
             let cursor = match (inner, next) {
                 (Some(0), Some(next)) => Some(next as u64),
                 (Some(0), None) => Some(0),
@@ -47,7 +43,7 @@ pub(crate) fn scan(request: &Request<'_>, all: &[usize]) -> Route {
 }
 
 fn page(cursor: u64, keys: Value) -> Value {
-    Value::Array(vec![Value::Bulk(Bytes::from(cursor.to_string())), keys])
+    Value::Array(vec![cursor.to_string().into(), keys])
 }
 
 fn number(text: &[u8]) -> Option<u64> {

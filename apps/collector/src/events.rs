@@ -4,9 +4,8 @@ use std::mem;
 
 use thegiant::{
     command::{ArgKind, ArgSpec, Arguments, FromArg},
-    glob,
     prelude::*,
-    resp::Encoder,
+    resp::{Encoder, glob},
 };
 
 use crate::{

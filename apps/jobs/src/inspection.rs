@@ -64,9 +64,9 @@ impl Jobs {
             _ => Value::Null,
         };
         Some(fields([
-            ("queue", Value::Bulk(job.queue.clone())),
-            ("state", Value::bulk(job.place.name())),
-            ("body", Value::Bulk(job.body.clone())),
+            ("queue", job.queue.clone().into()),
+            ("state", job.place.name().into()),
+            ("body", job.body.clone().into()),
             ("tries", number_of(job.tries.into())),
             ("age-ms", number_of(age(job.added))),
             ("worker", worker),
@@ -113,9 +113,9 @@ fn age(since: Instant) -> u64 {
 }
 
 fn number_of(number: u64) -> Value {
-    Value::Integer(i64::try_from(number).unwrap_or(i64::MAX))
+    i64::try_from(number).unwrap_or(i64::MAX).into()
 }
 
 fn fields<const N: usize>(fields: [(&'static str, Value); N]) -> Value {
-    Value::Map(fields.into_iter().map(|(name, value)| (Value::bulk(name), value)).collect())
+    Value::Map(fields.into_iter().map(|(name, value)| (name.into(), value)).collect())
 }

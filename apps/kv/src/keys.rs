@@ -2,8 +2,8 @@
 
 use thegiant::{
     command::{ArgKind, ArgSpec, Arguments, FromArg},
-    glob,
     prelude::*,
+    resp::glob,
 };
 
 use crate::{

@@ -13,7 +13,11 @@ use std::{
 
 use actix::ResponseFuture;
 use bytes::Bytes;
-use thegiant::{InfoFields, SingleFlight, command::Answer, prelude::*, resp::Encoder};
+use thegiant::{
+    InfoFields, SingleFlight,
+    command::{Answer, ReplyBuffer},
+    prelude::*,
+};
 
 use crate::{
     cache::{Cache, Known, Writes},
@@ -52,9 +56,9 @@ enum Answered<T> {
 }
 
 impl<T: IntoReply + 'static> Answer<Reader> for Answered<T> {
-    fn answer(self, call: &Call<'_>, context: &mut Context<Reader>, out: &mut Encoder) {
+    fn answer(self, call: &Call<'_>, context: &mut Context<Reader>, out: &mut ReplyBuffer) {
         match self {
-            Answered::Now(value) => value.into_reply(out),
+            Answered::Now(value) => value.into_reply(out.encoder_mut()),
             Answered::Later(value) => Answer::<Reader>::answer(value, call, context, out),
         }
     }

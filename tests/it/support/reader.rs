@@ -1,6 +1,6 @@
 //! The decoder, fed as a connection feeds it. The fuzz target reads with it too.
 
-use thegiant::resp::{Decoder, Progress, ProtocolError, Span};
+use thegiant_resp::{Decoder, Progress, ProtocolError, Span};
 
 /// Feeds a decoder piece by piece and keeps the requests that it finds.
 #[derive(Debug, Default)]

@@ -36,11 +36,7 @@ impl Router for Numbered {
 }
 
 fn sum(replies: Vec<Value>) -> Value {
-    let number = |reply: &Value| match reply {
-        Value::Integer(number) => *number,
-        _ => 0,
-    };
-    Value::Integer(replies.iter().map(number).sum())
+    replies.iter().filter_map(Value::as_int).sum::<i64>().into()
 }
 
 /// What is in front of these upstreams.

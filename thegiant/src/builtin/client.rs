@@ -10,11 +10,11 @@ use super::{
 };
 use crate::{
     Address, Args, Client, Error, FromArg, IntoReply,
-    command::{ArgKind, ArgSpec, Arguments},
+    command::{Answer, ArgKind, ArgSpec, Arguments, Call, ReplyBuffer, ReplyMode},
     commands,
     connection::{ClientFlag, CloseRequest, ConnectionState, NOT_ALLOWED, Pause, ServerState},
     keyspace::{Tracked, TrackingMode},
-    resp::{Encoder, Replies, parse_integer},
+    resp::{Encoder, parse_integer},
 };
 
 #[commands(rows = CLIENT, group = "connection")]
@@ -395,16 +395,17 @@ enum ReplyAction {
     Skip,
 }
 
-impl IntoReply for ReplyAction {
-    fn into_reply(self, out: &mut Encoder) {
+impl Answer<ConnectionState> for Result<ReplyAction, Error> {
+    fn answer(self, _: &Call<'_>, _: &mut (), out: &mut ReplyBuffer) {
         match self {
-            ReplyAction::On => {
-                out.set_replies(Replies::On);
-                out.simple("OK");
+            Ok(ReplyAction::On) => {
+                out.set_mode(ReplyMode::On);
+                out.encoder_mut().simple("OK");
             }
-            ReplyAction::Off => out.set_replies(Replies::Off),
-            ReplyAction::Skip if out.replies() == Replies::Off => {}
-            ReplyAction::Skip => out.set_replies(Replies::SkipNext),
+            Ok(ReplyAction::Off) => out.set_mode(ReplyMode::Off),
+            Ok(ReplyAction::Skip) if out.mode() == ReplyMode::Off => {}
+            Ok(ReplyAction::Skip) => out.set_mode(ReplyMode::SkipNext),
+            Err(error) => out.error(&error),
         }
     }
 }

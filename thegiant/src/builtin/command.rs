@@ -5,8 +5,7 @@ use crate::{
     command::{ArgKind, ArgSpec, Entry, Flags, KeySpec, Spec},
     commands,
     connection::{CommandRef, ConnectionState},
-    glob,
-    resp::Encoder,
+    resp::{Encoder, glob},
 };
 
 #[commands(rows = COMMAND, group = "server")]

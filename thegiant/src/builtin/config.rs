@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::{
     Error, commands,
     connection::{ConnectionState, GroupCommitStats},
-    glob,
+    resp::glob,
     settings::{Refusal, RefusalReason},
 };
 

@@ -3,10 +3,10 @@
 use super::{AfterPushes, REDIS_VERSION};
 use crate::{
     Error, IntoReply, Simple,
-    command::{ArgKind, ArgSpec, Arguments, FromArg, c_text},
+    command::{Answer, ArgKind, ArgSpec, Arguments, Call, FromArg, ReplyBuffer, ReplyMode, c_text},
     commands,
     connection::ConnectionState,
-    resp::{Encoder, Protocol, Replies},
+    resp::{Encoder, Protocol},
     settings::Setting,
 };
 
@@ -214,13 +214,13 @@ impl<'a> FromArg<'a> for HelloOptions<'a> {
 /// The reply of `RESET`. It switches replies on after `CLIENT REPLY OFF`.
 struct ResetReply<'a>(&'a ConnectionState);
 
-impl IntoReply for ResetReply<'_> {
-    fn into_reply(self, out: &mut Encoder) {
+impl Answer<ConnectionState> for ResetReply<'_> {
+    fn answer(self, call: &Call<'_>, context: &mut (), out: &mut ReplyBuffer) {
         // CLIENT REPLY SKIP stays in effect, so it also skips this reply.
-        if out.replies() == Replies::Off {
-            out.set_replies(Replies::On);
+        if out.mode() == ReplyMode::Off {
+            out.set_mode(ReplyMode::On);
         }
-        self.0.after_pushes(Simple("RESET")).into_reply(out);
+        self.0.after_pushes(Simple("RESET")).answer(call, context, out);
     }
 }
 

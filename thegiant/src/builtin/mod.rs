@@ -18,8 +18,8 @@ pub(crate) mod transaction;
 mod unblock;
 
 use crate::{
-    IntoReply,
-    command::{Commands, Row},
+    Error, IntoReply,
+    command::{Answer, Call, Commands, ReplyBuffer, Row},
     connection::ConnectionState,
     resp::Encoder,
 };
@@ -71,13 +71,22 @@ impl ConnectionState {
     }
 }
 
-impl<T: IntoReply> IntoReply for AfterPushes<'_, T> {
-    fn into_reply(self, out: &mut Encoder) {
+impl<T: Answer<ConnectionState>> Answer<ConnectionState> for AfterPushes<'_, T> {
+    fn answer(self, call: &Call<'_>, context: &mut (), out: &mut ReplyBuffer) {
         // The replies of a transaction are elements of one array, and a push cannot be an element.
         if self.state.client.has_pending_pushes() && !self.state.transaction.is_running() {
-            self.state.take_pushes(out);
+            self.state.take_pushes(out.encoder_mut());
             out.keep();
         }
-        self.reply.into_reply(out);
+        self.reply.answer(call, context, out);
+    }
+}
+
+impl<T: Answer<ConnectionState>> Answer<ConnectionState> for Result<AfterPushes<'_, T>, Error> {
+    fn answer(self, call: &Call<'_>, context: &mut (), out: &mut ReplyBuffer) {
+        match self {
+            Ok(reply) => reply.answer(call, context, out),
+            Err(error) => out.error(&error),
+        }
     }
 }

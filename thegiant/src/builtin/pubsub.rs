@@ -4,7 +4,11 @@ use std::borrow::Cow;
 
 use super::AfterPushes;
 use crate::{
-    Error, IntoReply, Key, command::Spec, commands, connection::ConnectionState, pubsub::ChannelKind,
+    Error, IntoReply, Key,
+    command::{Answer, Call, ReplyBuffer, Spec},
+    commands,
+    connection::ConnectionState,
+    pubsub::ChannelKind,
     resp::Encoder,
 };
 
@@ -170,13 +174,14 @@ struct Confirmations<'a> {
     counts: Vec<(Option<Cow<'a, [u8]>>, usize)>,
 }
 
-impl IntoReply for Confirmations<'_> {
-    fn into_reply(self, out: &mut Encoder) {
+impl Answer<ConnectionState> for Confirmations<'_> {
+    fn answer(self, _: &Call<'_>, _: &mut (), out: &mut ReplyBuffer) {
+        let encoder = out.encoder_mut();
         for (name, count) in self.counts {
-            out.push(3);
-            self.event.into_reply(out);
-            name.as_deref().into_reply(out);
-            count.into_reply(out);
+            encoder.push(3);
+            self.event.into_reply(encoder);
+            name.as_deref().into_reply(encoder);
+            count.into_reply(encoder);
         }
         out.keep();
     }

@@ -1,12 +1,11 @@
 //! The commands of transactions: `MULTI`, `EXEC`, `DISCARD`, `WATCH`, `UNWATCH`.
 
 use crate::{
-    Error, IntoReply, Key,
-    command::Spec,
+    Error, Key,
+    command::{Answer, Call, ReplyBuffer, Spec},
     commands,
     connection::{ClientFlag, ConnectionState, Queue, Transaction},
     keyspace::Watch,
-    resp::Encoder,
 };
 
 #[commands(rows = TRANSACTION, group = "transactions")]
@@ -87,11 +86,12 @@ enum ExecReply {
     Aborted,
 }
 
-impl IntoReply for ExecReply {
-    fn into_reply(self, out: &mut Encoder) {
+impl Answer<ConnectionState> for Result<ExecReply, Error> {
+    fn answer(self, _: &Call<'_>, _: &mut (), out: &mut ReplyBuffer) {
         match self {
-            ExecReply::Deferred => out.defer(),
-            ExecReply::Aborted => out.null_array(),
+            Ok(ExecReply::Deferred) => out.defer(),
+            Ok(ExecReply::Aborted) => out.encoder_mut().null_array(),
+            Err(error) => out.error(&error),
         }
     }
 }

@@ -9,8 +9,8 @@ use std::{
 
 use actix::{Actor, AsyncContext, Context, ResponseActFuture, ResponseFuture, fut::ActorFuture};
 
-use super::{Call, IntoReply, Receiver};
-use crate::{Error, Responder, resp::Encoder};
+use super::{Call, IntoReply, Receiver, ReplyBuffer};
+use crate::{Error, Responder};
 
 /// A return type of the `#[command]` methods of `A`: a reply, or a future of one.
 ///
@@ -77,14 +77,14 @@ use crate::{Error, Responder, resp::Encoder};
 )]
 pub trait Answer<A: Receiver> {
     /// Writes the reply, or spawns the future that sends it later.
-    fn answer(self, call: &Call<'_>, context: &mut A::CommandContext, out: &mut Encoder);
+    fn answer(self, call: &Call<'_>, context: &mut A::CommandContext, out: &mut ReplyBuffer);
 }
 
 #[diagnostic::do_not_recommend]
 impl<A: Receiver, T: IntoReply> Answer<A> for T {
     #[inline(always)]
-    fn answer(self, _: &Call<'_>, _: &mut A::CommandContext, out: &mut Encoder) {
-        self.into_reply(out);
+    fn answer(self, _: &Call<'_>, _: &mut A::CommandContext, out: &mut ReplyBuffer) {
+        self.into_reply(out.encoder_mut());
     }
 }
 
@@ -94,7 +94,7 @@ where
     A: Actor<Context = Context<A>>,
     T: IntoReply + 'static,
 {
-    fn answer(self, call: &Call<'_>, _: &mut Context<A>, out: &mut Encoder) {
+    fn answer(self, call: &Call<'_>, _: &mut Context<A>, out: &mut ReplyBuffer) {
         actix_rt::spawn(Later::new(self, call, out));
     }
 }
@@ -105,7 +105,7 @@ where
     A: Actor<Context = Context<A>>,
     T: IntoReply + 'static,
 {
-    fn answer(self, call: &Call<'_>, context: &mut Context<A>, out: &mut Encoder) {
+    fn answer(self, call: &Call<'_>, context: &mut Context<A>, out: &mut ReplyBuffer) {
         context.spawn(Later::new(self, call, out));
     }
 }
@@ -118,7 +118,7 @@ struct Later<F, T> {
 }
 
 impl<F, T: IntoReply> Later<F, T> {
-    fn new(future: F, call: &Call<'_>, out: &mut Encoder) -> Self {
+    fn new(future: F, call: &Call<'_>, out: &mut ReplyBuffer) -> Self {
         let command = call.spec.map_or("", |spec| spec.name);
         Later { future, command, responder: Some(Responder::new(call, out)) }
     }

@@ -55,10 +55,7 @@ impl<'a> Call<'a> {
 
     /// Returns the word at `index`; 0 is the name.
     pub fn get(&self, index: usize) -> Option<&'a [u8]> {
-        match *self.spans.get(index)? {
-            Span::Input { start, end } => self.input.get(start as usize..end as usize),
-            Span::Large(index) => self.large.get(index as usize).map(|bytes| bytes.as_ref()),
-        }
+        self.spans.get(index)?.get(self.input, self.large)
     }
 
     /// Returns the word at `index`, owned; see [`Arguments::take_bytes`].

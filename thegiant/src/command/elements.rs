@@ -8,11 +8,8 @@ use std::{
 
 use futures_core::Stream;
 
-use super::{Answer, Call, IntoReply, Receiver};
-use crate::{
-    Error,
-    resp::{Encoder, Streamed, StreamingReply},
-};
+use super::{Answer, Call, IntoReply, Receiver, ReplyBuffer, Streamed, StreamingReply};
+use crate::{Error, resp::Encoder};
 
 /// An array that the connection streams to the client, from an iterator or a stream.
 ///
@@ -115,9 +112,9 @@ impl Elements {
         Elements { len: Some(len), reply: Box::new(KnownLen { next, left: len }) }
     }
 
-    fn write(self, out: &mut Encoder) {
+    fn write(self, out: &mut ReplyBuffer) {
         if let Some(len) = self.len {
-            out.array(len);
+            out.encoder_mut().array(len);
         }
         out.set_streaming(self.reply);
     }
@@ -125,24 +122,24 @@ impl Elements {
 
 #[diagnostic::do_not_recommend]
 impl<A: Receiver> Answer<A> for Elements {
-    fn answer(self, _: &Call<'_>, _: &mut A::CommandContext, out: &mut Encoder) {
+    fn answer(self, _: &Call<'_>, _: &mut A::CommandContext, out: &mut ReplyBuffer) {
         self.write(out);
     }
 }
 
 #[diagnostic::do_not_recommend]
 impl<A: Receiver> Answer<A> for Option<Elements> {
-    fn answer(self, _: &Call<'_>, _: &mut A::CommandContext, out: &mut Encoder) {
+    fn answer(self, _: &Call<'_>, _: &mut A::CommandContext, out: &mut ReplyBuffer) {
         match self {
             Some(elements) => elements.write(out),
-            None => out.null_array(),
+            None => out.encoder_mut().null_array(),
         }
     }
 }
 
 #[diagnostic::do_not_recommend]
 impl<A: Receiver, E: Into<Error>> Answer<A> for Result<Elements, E> {
-    fn answer(self, _: &Call<'_>, _: &mut A::CommandContext, out: &mut Encoder) {
+    fn answer(self, _: &Call<'_>, _: &mut A::CommandContext, out: &mut ReplyBuffer) {
         match self {
             Ok(elements) => elements.write(out),
             Err(error) => out.error(&error.into()),
@@ -206,12 +203,10 @@ where
                 out.append(&mut self.written);
                 return Poll::Ready(Streamed::Done);
             };
-            let mark = self.written.mark();
+            let position = self.written.position();
             element.into_reply(&mut self.written);
-            if self.written.take_error()
-                && let Some(line) = self.written.error_since(mark)
-            {
-                return fail(Error::from_bytes(line.trim_ascii_end().to_vec()), out);
+            if let Some(line) = self.written.error_at(position) {
+                return fail(Error::from_bytes(line.to_vec()), out);
             }
             if self.written.len() > self.max_bytes {
                 return fail(Error::err(format_args!("the reply exceeds {} bytes", self.max_bytes)), out);

@@ -287,7 +287,7 @@ where
     I::IntoIter: ExactSizeIterator,
     I::Item: IntoReply,
 {
-    let mark = out.mark();
+    let start = out.position();
     let items = items.into_iter();
     let announced = items.len();
     header(out, announced);
@@ -298,7 +298,7 @@ where
     }
     if written != announced {
         tracing::error!(announced, written, "an iterator did not yield as many items as its length");
-        out.rewind(mark);
+        out.rewind(start);
         out.error(&Error::INTERNAL);
     }
 }

@@ -4,8 +4,7 @@ use std::fmt;
 
 use actix::Actor;
 
-use super::{Call, Spec};
-use crate::resp::Encoder;
+use super::{Call, ReplyBuffer, Spec};
 
 /// An actor with commands.
 ///
@@ -59,7 +58,7 @@ impl<A: Actor> Receiver for A {
 }
 
 /// Reads the arguments, calls the method and writes the reply.
-type RunFn<S> = fn(&mut S, &Call<'_>, &mut <S as Receiver>::CommandContext, &mut Encoder);
+type RunFn<S> = fn(&mut S, &Call<'_>, &mut <S as Receiver>::CommandContext, &mut ReplyBuffer);
 
 /// A command: its description, and the function that runs it.
 #[non_exhaustive]

@@ -13,9 +13,9 @@ use crate::{
         pubsub::{FOR_LISTENERS, not_for_listeners},
         transaction::{aborted_by, is_exec},
     },
-    command::{Flags, Resolved, Spec},
+    command::{Flags, ReplyMode, Resolved, Spec},
     observe::Hook,
-    resp::{Decoder, Progress, ProtocolError, Replies},
+    resp::{Decoder, Progress, ProtocolError},
 };
 use actix::{Actor, ActorContext, AsyncContext, Context, fut::ActorFuture};
 use actix_rt::time::{Sleep, sleep};
@@ -198,7 +198,7 @@ impl Connection {
     /// Appends the pending pushes to the replies of a batch.
     #[cold]
     fn take_pushes(&mut self, mut batch: Box<Batch>) -> Box<Batch> {
-        self.state.take_pushes(&mut batch.out);
+        self.state.take_pushes(batch.out.encoder_mut());
         batch
     }
 
@@ -312,8 +312,8 @@ impl Connection {
             batch.report_keys();
         }
         // An earlier batch may have changed the protocol and the reply mode after this one was decoded.
-        batch.out.set_protocol(self.state.client.protocol());
-        batch.out.set_replies(self.state.replies);
+        batch.out.encoder_mut().set_protocol(self.state.client.protocol());
+        batch.out.set_mode(self.state.replies);
         loop {
             while let Some(target) = batch.next_target() {
                 match target {
@@ -355,12 +355,12 @@ impl Connection {
             self.reply_protocol_error(&mut batch);
             // Count first: a client that has its reply must find the command in the statistics.
             self.state.record_stats(&mut batch);
-            self.state.replies = batch.out.replies();
+            self.state.replies = batch.out.mode();
             if self.state.client.has_pending_pushes() && !self.state.closing {
                 return Stage::Writing(self.take_pushes(batch));
             }
         }
-        self.state.replies = batch.out.replies();
+        self.state.replies = batch.out.mode();
         Stage::Writing(batch)
     }
 
@@ -440,8 +440,8 @@ impl Connection {
 
     /// Waits for the end of a pause. Replies to earlier requests are sent first.
     fn wait_for_unpause(&mut self, batch: Box<Batch>) -> Stage {
-        self.state.replies = batch.out.replies();
-        if !batch.out.is_empty() {
+        self.state.replies = batch.out.mode();
+        if !batch.out.encoder().is_empty() {
             return Stage::Writing(batch);
         }
         self.wait(Stage::Running(batch))
@@ -517,7 +517,7 @@ impl Connection {
         let row = target.row.get::<ConnectionState>();
         batch.begin();
         batch.step(Some(&row.spec), |call, out| (row.run)(&mut self.state, call, &mut (), out));
-        batch.out.set_protocol(self.state.client.protocol());
+        batch.out.encoder_mut().set_protocol(self.state.client.protocol());
         if batch.is_observed() {
             batch.report_keys();
         }
@@ -529,7 +529,7 @@ impl Connection {
         tracing::info!(id = client.id(), client = %client.addr(), %error, "closed: protocol error");
         let reply = error.reply();
         self.state.server.stats.count_error(reply.code());
-        if batch.out.replies() == Replies::On {
+        if batch.out.mode() == ReplyMode::On {
             batch.out.error(&reply);
         }
         self.state.closing = true;
@@ -544,7 +544,7 @@ impl Connection {
                 if batch.has_requests() || batch.is_observed() {
                     batch.set_client(client);
                 }
-                self.state.replies = batch.out.replies();
+                self.state.replies = batch.out.mode();
                 Ok(Stage::Running(batch))
             }
             Collected::Dispatched => Ok(self.wait(Stage::Dispatched)),
@@ -566,7 +566,7 @@ impl Connection {
 
     fn write(&mut self, mut batch: Box<Batch>, cx: &mut TaskContext<'_>) -> io::Result<Stage> {
         let before = batch.sent;
-        let written = self.stream.poll_write(&batch.out, &mut batch.sent, cx)?;
+        let written = self.stream.poll_write(batch.out.encoder(), &mut batch.sent, cx)?;
         let progress = batch.sent - before;
         self.state.server.stats.sent(progress);
         if written.is_pending() {
@@ -602,7 +602,7 @@ impl Connection {
                 cx.waker().wake_by_ref();
                 Ok(self.wait(Stage::Writing(batch)))
             }
-            Poll::Pending if !batch.out.is_empty() => Ok(Stage::Writing(batch)),
+            Poll::Pending if !batch.out.encoder().is_empty() => Ok(Stage::Writing(batch)),
             Poll::Pending => {
                 self.state.client.set_busy();
                 match self.read_ahead(MAX_READ_WHILE_BLOCKED, cx)? {
@@ -623,7 +623,7 @@ impl Connection {
         progress: bool,
         cx: &mut TaskContext<'_>,
     ) -> io::Result<()> {
-        let waiting = batch.out.len() - batch.sent;
+        let waiting = batch.out.encoder().len() - batch.sent;
         self.state.account_output(waiting);
         self.state.client.record_sent_up_to(batch.sent);
         if progress {

@@ -138,7 +138,7 @@ impl BlockedCommand {
                 batch.take_reply(reply);
                 Some(batch)
             }
-            started @ WaitState::Started if !batch.out.is_empty() && !batch.is_transaction() => {
+            started @ WaitState::Started if !batch.out.encoder().is_empty() && !batch.is_transaction() => {
                 // The replies to earlier requests are sent first.
                 self.state = started;
                 Some(batch)
@@ -155,7 +155,7 @@ impl BlockedCommand {
     pub(super) fn timeout_reply(&self, out: &mut Encoder, default: impl FnOnce(&mut Encoder)) {
         match self.timeout_reply.as_ref() {
             [] => default(out),
-            reply => out.raw_reply(reply),
+            reply => out.raw(reply),
         }
     }
 

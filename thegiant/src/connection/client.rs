@@ -308,8 +308,15 @@ impl Client {
         }
         let mut out = Encoder::new(self.protocol());
         message.into_reply(&mut out);
-        out.make_push();
-        self.0.server.upgrade()?.push(self, out.into_bytes())
+        let protocol = out.protocol();
+        let mut push = out.into_vec();
+        if protocol == Protocol::Resp3
+            && let Some(kind) = push.first_mut()
+        {
+            // The message is encoded as an array.
+            *kind = b'>';
+        }
+        self.0.server.upgrade()?.push(self, push.into())
     }
 
     /// Returns the number of the last push that was written to the socket completely; 0 if there is none.
@@ -553,8 +560,8 @@ impl Client {
     /// Encodes a reply into a batch, to be merged into the blocked batch.
     pub(crate) fn reply(&self, write: impl FnOnce(&mut Encoder)) -> Box<Batch> {
         let mut reply = Batch::new();
-        reply.out.set_protocol(self.protocol());
-        write(&mut reply.out);
+        reply.out.encoder_mut().set_protocol(self.protocol());
+        write(reply.out.encoder_mut());
         reply
     }
 

@@ -12,7 +12,7 @@ use std::{
 use super::Client;
 use crate::{
     Error,
-    command::{Call, IntoReply},
+    command::{Call, IntoReply, ReplyBuffer},
     resp::Encoder,
 };
 
@@ -80,7 +80,7 @@ pub struct Responder<T> {
 
 impl<T> Responder<T> {
     /// Defers the reply to `call`.
-    pub(crate) fn new(call: &Call<'_>, out: &mut Encoder) -> Self {
+    pub(crate) fn new(call: &Call<'_>, out: &mut ReplyBuffer) -> Self {
         out.defer();
         let client = call.client().clone();
         let wait_id = client.begin_wait(call.spec.and_then(|spec| spec.timeout));
@@ -146,7 +146,7 @@ impl<T: IntoReply> Responder<T> {
     pub fn timeout(self, after: Duration, reply: T) -> Self {
         let mut out = Encoder::new(self.client.protocol());
         reply.into_reply(&mut out);
-        self.client.set_timeout(self.wait_id, after, out.into_bytes());
+        self.client.set_timeout(self.wait_id, after, out.into_vec().into());
         self
     }
 }
@@ -161,7 +161,7 @@ impl<T> Drop for Responder<T> {
 }
 
 /// Creates the responder for a `#[command]` method. Generated code calls this.
-pub fn responder<T>(call: &Call<'_>, out: &mut Encoder) -> Responder<T> {
+pub fn responder<T>(call: &Call<'_>, out: &mut ReplyBuffer) -> Responder<T> {
     Responder::new(call, out)
 }
 

@@ -4,10 +4,10 @@ use std::{sync::Arc, time::Duration};
 
 use super::{Batch, Client, ClientFlag, CommandId, ServerState, Transaction};
 use crate::{
-    command::{Call, Flags, Receiver},
+    command::{Call, Flags, Receiver, ReplyMode},
     keyspace::Watch,
     pubsub::Subscriptions,
-    resp::{DecodeLimits, Encoder, Protocol, Replies},
+    resp::{DecodeLimits, Encoder, Protocol},
     settings::Setting,
 };
 
@@ -33,7 +33,7 @@ pub(crate) struct ConnectionState {
     /// Size of the queued requests in bytes.
     queued: usize,
     /// The mode set by `CLIENT REPLY`.
-    pub(crate) replies: Replies,
+    pub(crate) replies: ReplyMode,
 }
 
 impl ConnectionState {
@@ -51,7 +51,7 @@ impl ConnectionState {
             transaction: Transaction::None,
             watch: None,
             queued: 0,
-            replies: Replies::On,
+            replies: ReplyMode::On,
         }
     }
 

@@ -143,7 +143,7 @@ impl Stream {
                 Some(bytes) => ready!(either!(self, stream => Pin::new(stream).poll_write(cx, bytes)))?,
                 None => {
                     let mut slices = [IoSlice::new(&[]); MAX_PIECES];
-                    let filled = out.gather(*sent, &mut slices);
+                    let filled = out.chunks_vectored(*sent, &mut slices);
                     ready!(
                         either!(self, stream => Pin::new(stream).poll_write_vectored(cx, &slices[..filled]))
                     )?

@@ -25,7 +25,7 @@ impl Connection {
         }
         let state = &mut self.state;
         let Transaction::Queued(queue) = mem::take(&mut state.transaction) else {
-            state.replies = batch.out.replies();
+            state.replies = batch.out.mode();
             return Err(Stage::Writing(batch));
         };
         state.client.set_queued(Some(queue.size()));
@@ -54,7 +54,7 @@ impl Connection {
         }
         self.show(&mut batch, ActorId::CONNECTION);
         batch.take_reply(transaction);
-        batch.out.set_protocol(self.state.client.protocol());
+        batch.out.encoder_mut().set_protocol(self.state.client.protocol());
         if batch.is_observed() {
             batch.report_keys();
         }

@@ -1,7 +1,7 @@
 //! The handle to the channels of an application.
 
 use super::listeners::{Delivery, Listeners};
-use crate::{Client, glob};
+use crate::{Client, resp::glob};
 use actix::{Message, Recipient};
 use bytes::Bytes;
 use std::{
@@ -126,7 +126,7 @@ impl PubSub {
         self.topic(ChannelKind::Channel, channel.into(), |listeners| listeners.add_actor(actor.into()));
     }
 
-    /// Subscribes an actor to all channels that match a [glob](crate::glob) pattern (`PSUBSCRIBE`).
+    /// Subscribes an actor to all channels that match a [glob](crate::resp::glob) pattern (`PSUBSCRIBE`).
     ///
     /// See [`subscribe`](Self::subscribe).
     pub fn psubscribe(&self, pattern: impl Into<Bytes>, actor: impl Into<Recipient<Published>>) {

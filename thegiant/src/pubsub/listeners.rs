@@ -93,7 +93,7 @@ impl<'a> Delivery<'a> {
         pattern.inspect(|pattern| out.bulk(pattern));
         out.bulk(self.channel);
         out.bulk(self.message);
-        out.into_bytes()
+        out.into_vec().into()
     }
 
     /// Returns `false` if the actor has stopped.

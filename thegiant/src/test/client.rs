@@ -11,7 +11,7 @@ use tokio::{
 
 use crate::{
     Value,
-    resp::{Encoder, Incoming, read},
+    resp::{Encoder, Incoming},
 };
 
 /// A client of a [`TestServer`](super::TestServer) or of any other server. Dropping it closes the connection.
@@ -85,7 +85,7 @@ impl TestClient {
         let words: Vec<W> = words.into_iter().collect();
         let mut request = Encoder::default();
         request.request(&words);
-        self.send(request.to_vec()).await;
+        self.send(request.into_vec()).await;
         self.reply().await
     }
 
@@ -181,7 +181,7 @@ impl TestClient {
 
     async fn receive(&mut self, what: &str) -> Incoming {
         loop {
-            match read::parse(&self.input) {
+            match Incoming::parse(&self.input) {
                 Ok(Some((received, len))) => {
                     self.input.drain(..len);
                     return received;

@@ -27,9 +27,9 @@ use super::{
 };
 use crate::{
     Client, Error, IntoPush, IntoReply, Raw, Responder, Value,
-    command::Call,
+    command::{Call, ReplyBuffer},
     connection::{ActorId, Batch, ClientFlag, STOPPED, Stream, with_read_buffer},
-    resp::{Encoder, FrameScanner, Incoming, Protocol, read},
+    resp::{Encoder, FramePart, FrameScanner, Incoming, Protocol},
 };
 
 /// What the proxy has of such a connection. When it is dropped, the connection is closed.
@@ -171,7 +171,12 @@ impl DedicatedConnection {
     }
 
     /// Sends a request whose client is to be heard while it waits.
-    pub(super) fn send_blocking(&self, call: &Call<'_>, to: Result<Option<usize>, Error>, out: &mut Encoder) {
+    pub(super) fn send_blocking(
+        &self,
+        call: &Call<'_>,
+        to: Result<Option<usize>, Error>,
+        out: &mut ReplyBuffer,
+    ) {
         self.push(
             DedicatedRequest::new(call, CommandKind::Blocks, to),
             DedicatedRequester::Client(Responder::new(call, out)),
@@ -189,7 +194,7 @@ impl DedicatedRequest {
         let mut bytes = Encoder::default();
         call.write(&mut bytes);
         let key = PoolKey::of(call.client());
-        DedicatedRequest { bytes: bytes.into_bytes(), kind, args: call.len() - 1, key, to }
+        DedicatedRequest { bytes: bytes.into_vec().into(), kind, args: call.len() - 1, key, to }
     }
 }
 
@@ -472,7 +477,8 @@ impl DedicatedSession {
         cx: &mut Context<'_>,
     ) -> Poll<Result<Option<PendingRequest>, LossReason>> {
         if socket.poll_write(&self.out, &mut self.sent, cx).map_err(reason)?.is_ready() {
-            self.out.clear(KEPT);
+            self.out.clear();
+            self.out.shrink_to(KEPT);
             self.sent = 0;
         }
         with_read_buffer(|scratch| {
@@ -541,13 +547,14 @@ impl DedicatedSession {
     fn take(&mut self, mut input: &[u8]) -> Result<Option<PendingRequest>, LossReason> {
         let mut answered = None;
         while !input.is_empty() {
-            let (used, done) = self.frames.advance(input).map_err(|malformed| malformed.to_string())?;
-            self.reply.extend_from_slice(&input[..used]);
-            input = &input[used..];
+            let FramePart { len, is_complete } =
+                self.frames.advance(input).map_err(|error| error.to_string())?;
+            self.reply.extend_from_slice(&input[..len]);
+            input = &input[len..];
             if self.reached.as_ref().is_some_and(|(upstream, _)| self.reply.len() > upstream.max_reply_len) {
                 return Err(TOO_LONG.into());
             }
-            if done {
+            if is_complete {
                 let reply = mem::take(&mut self.reply);
                 answered = self.take_reply(reply)?.or(answered);
             }
@@ -634,7 +641,7 @@ impl DedicatedSession {
         if !self.frames.is_push() && !is_listener {
             return None;
         }
-        let mut words = match read::parse(reply) {
+        let mut words = match Incoming::parse(reply) {
             Ok(Some((Incoming::Push(words) | Incoming::Reply(Value::Array(words)), _))) => words.into_iter(),
             _ => return None,
         };

@@ -16,7 +16,7 @@ use crate::tls::Tls;
 use crate::{
     Client, Value,
     connection::Stream,
-    resp::{Encoder, FrameScanner, Protocol},
+    resp::{Encoder, FramePart, FrameScanner, Protocol},
 };
 
 /// What clients have in common whose requests share connections.
@@ -71,10 +71,10 @@ fn is_about_hello(reason: &str) -> bool {
 
 /// A reply in RESP2 as RESP3 has it.
 pub(super) fn as_resp3(reply: Vec<u8>) -> Vec<u8> {
-    let Some(value) = Value::parse(&reply) else { return reply };
+    let Ok(Some((value, _))) = Value::parse(&reply) else { return reply };
     let mut out = Encoder::new(Protocol::Resp3);
     value.encode(&mut out);
-    out.to_vec()
+    out.into_vec()
 }
 
 async fn connect(upstream: &Upstream, key: PoolKey) -> Result<Stream, LossReason> {
@@ -166,10 +166,10 @@ async fn greet(
             return Err("it has closed the connection".into());
         }
         while !rest.is_empty() {
-            let (used, done) = frames.advance(rest).map_err(|malformed| malformed.to_string())?;
-            reply.extend_from_slice(&rest[..used]);
-            rest = &rest[used..];
-            if done {
+            let FramePart { len, is_complete } = frames.advance(rest).map_err(|error| error.to_string())?;
+            reply.extend_from_slice(&rest[..len]);
+            rest = &rest[len..];
+            if is_complete {
                 if frames.is_push() {
                     reply.clear();
                     continue;

@@ -165,8 +165,7 @@ impl SplitRequest {
 
     /// All replies are there.
     pub(super) fn merge(self) -> (Requester, Value) {
-        let unreadable = || Value::Error(UNREADABLE);
-        let replies = self.replies.iter().map(|reply| Value::parse(reply).unwrap_or_else(unreadable));
+        let replies = self.replies.iter().map(|reply| parsed(reply).unwrap_or_else(Value::Error));
         let replies = replies.collect();
         let merged = guarded(|| (self.merge)(replies));
         (self.who, merged.unwrap_or(Value::Error(Error::INTERNAL)))
@@ -301,7 +300,7 @@ impl InFlightTable {
         match self.arrive(id) {
             Some(InFlight::SendCommand { reply, answer, .. }) => {
                 // Requester has asked may have gone.
-                let _ = answer.send(Value::parse(&reply).ok_or(UNREADABLE));
+                let _ = answer.send(parsed(&reply));
             }
             Some(InFlight::Commands(reply)) => self.commands = Some(reply),
             _ => {}
@@ -346,6 +345,12 @@ impl InFlightTable {
         early.iter_mut().for_each(|slot| slot.bytes.shrink_to(KEPT));
         self.spare.push(early);
     }
+}
+
+/// Parses a reply that the frame scanner has found complete.
+fn parsed(reply: &[u8]) -> Result<Value, Error> {
+    let parsed = Value::parse(reply).ok().flatten();
+    parsed.map(|(value, _)| value).ok_or(UNREADABLE)
 }
 
 const UNREADABLE: Error = Error::from_static("UPSTREAM the reply cannot be read");

@@ -5,7 +5,7 @@ use std::{cell::Cell, collections::HashMap};
 use foldhash::quality::RandomState;
 
 use super::{commands::is_known, router::Words};
-use crate::{Bytes, Value, command::Keys};
+use crate::{Value, command::Keys};
 
 /// The commands of an upstream, by its reply to `COMMAND`.
 #[derive(Debug, Default)]
@@ -55,8 +55,8 @@ impl KeyTable {
     /// The commands that a reply to `COMMAND` tells of. None: it does not, since it is an error.
     pub(super) fn read(reply: &[u8]) -> Option<Self> {
         let mut table = KeyTable::default();
-        let Some(Value::Array(commands)) = Value::parse(reply) else { return None };
-        for command in commands {
+        let (commands, _) = Value::parse(reply).ok()??;
+        for command in commands.as_array()? {
             let Some((name, known)) = KnownCommand::read(command) else { continue };
             table.has_blocking |= known.is_blocking;
             table.places.insert(name.clone(), table.commands.len());
@@ -91,19 +91,16 @@ impl KeyTable {
 }
 
 impl KnownCommand {
-    fn read(command: Value) -> Option<(Box<[u8]>, KnownCommand)> {
-        let Value::Array(fields) = command else { return None };
-        let mut fields = fields.into_iter();
-        let Value::Bulk(name) = fields.next()? else { return None };
-        let flags = fields.nth(1).and_then(Value::into_array).unwrap_or_default();
-        let has =
-            |flag: &str| flags.iter().any(|known| matches!(known, Value::Simple(known) if known == flag));
-        let mut checkpoint = || fields.next().and_then(|checkpoint| checkpoint.as_integer()).unwrap_or(0);
-        let (first, last, step) = (checkpoint(), checkpoint(), checkpoint());
-        // Behind these are the categories of ACL, and tips.
-        let specs = fields.nth(2).and_then(Value::into_array).unwrap_or_default();
-        let subcommands = fields.next().and_then(Value::into_array).unwrap_or_default();
-        let mut keys: Vec<KeysAt> = specs.into_iter().filter_map(KeysAt::read).collect();
+    fn read(command: &Value) -> Option<(Box<[u8]>, KnownCommand)> {
+        let fields = command.as_array()?;
+        let values = |index: usize| fields.get(index).and_then(Value::as_array).unwrap_or_default();
+        let number = |index: usize| fields.get(index).and_then(Value::as_int).unwrap_or(0);
+        let name = fields.first()?.as_bytes()?;
+        let has = |flag: &str| values(2).iter().any(|known| known.as_str() == Some(flag));
+        let (first, last, step) = (number(3), number(4), number(5));
+        // The fields 6 and 7 are the ACL categories and the tips.
+        let (specs, subcommands) = (values(8), values(9));
+        let mut keys: Vec<KeysAt> = specs.iter().filter_map(KeysAt::read).collect();
         if keys.is_empty() && first > 0 {
             let last = if last < 0 { last } else { last - first };
             let find = Find::Range { last, step: usize::try_from(step).unwrap_or(1).max(1), limit: 0 };
@@ -113,30 +110,28 @@ impl KnownCommand {
         let short = name.rsplit(|byte| *byte == b'|').next().unwrap_or_default();
         let known = KnownCommand {
             is_readonly: has("readonly"),
-            is_blocking: has("blocking") && !is_known(&name),
+            is_blocking: has("blocking") && !is_known(name),
             keys,
-            subcommands: subcommands.into_iter().filter_map(KnownCommand::read).collect(),
+            subcommands: subcommands.iter().filter_map(KnownCommand::read).collect(),
         };
         Some((short.to_ascii_lowercase().into(), known))
     }
 }
 
 impl KeysAt {
-    fn read(spec: Value) -> Option<Self> {
+    fn read(spec: &Value) -> Option<Self> {
         let spec = CommandFields::of(spec);
         let begin = CommandFields::of(spec.get("begin_search")?);
         let begin_spec = CommandFields::of(begin.get("spec")?);
-        let begin = match &begin.text("type")?[..] {
+        let begin = match begin.text("type")? {
             b"index" => Begin::Index(usize::try_from(begin_spec.number("index")?).ok()?),
-            b"keyword" => {
-                Begin::Keyword(begin_spec.text("keyword")?[..].into(), begin_spec.number("startfrom")?)
-            }
+            b"keyword" => Begin::Keyword(begin_spec.text("keyword")?.into(), begin_spec.number("startfrom")?),
             _ => return None,
         };
         let find = CommandFields::of(spec.get("find_keys")?);
         let find_spec = CommandFields::of(find.get("spec")?);
         let step = usize::try_from(find_spec.number("keystep").unwrap_or(1)).ok()?.max(1);
-        let find = match &find.text("type")?[..] {
+        let find = match find.text("type")? {
             b"range" => Find::Range {
                 last: find_spec.number("lastkey")?,
                 step,
@@ -215,29 +210,24 @@ impl Iterator for KeyPositions<'_> {
     }
 }
 
-/// What is a map in RESP3, and names and values in a row in RESP2.
-struct CommandFields(Vec<(Value, Value)>);
+/// Names and values in a row, which is the RESP2 form of a map.
+struct CommandFields<'a>(&'a [Value]);
 
-impl CommandFields {
-    fn of(value: Value) -> Self {
-        let Value::Array(values) = value else { return CommandFields(Vec::new()) };
-        let mut values = values.into_iter();
-        CommandFields(std::iter::from_fn(|| Some((values.next()?, values.next()?))).collect())
+impl<'a> CommandFields<'a> {
+    fn of(value: &'a Value) -> Self {
+        CommandFields(value.as_array().unwrap_or_default())
     }
 
-    fn get(&self, name: &str) -> Option<Value> {
-        let is_it = |(known, _): &&(Value, Value)| matches!(known, Value::Bulk(known) if known == name);
-        self.0.iter().find(is_it).map(|(_, value)| value.clone())
+    fn get(&self, name: &str) -> Option<&'a Value> {
+        let mut fields = self.0.chunks_exact(2);
+        fields.find(|field| field[0].as_str() == Some(name)).map(|field| &field[1])
     }
 
-    fn text(&self, name: &str) -> Option<Bytes> {
-        match self.get(name)? {
-            Value::Bulk(text) => Some(text),
-            _ => None,
-        }
+    fn text(&self, name: &str) -> Option<&'a [u8]> {
+        self.get(name)?.as_bytes()
     }
 
     fn number(&self, name: &str) -> Option<i64> {
-        self.get(name)?.as_integer()
+        self.get(name)?.as_int()
     }
 }

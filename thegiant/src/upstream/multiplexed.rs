@@ -16,7 +16,7 @@ use super::{
 use crate::{
     Error,
     connection::{Stream, with_read_buffer},
-    resp::{Encoder, FrameScanner},
+    resp::{Encoder, FramePart, FrameScanner},
 };
 
 /// A connection, or the attempts to have one.
@@ -310,7 +310,8 @@ impl Outgoing {
                 return Poll::Ready(Ok(()));
             }
             self.base += mem::take(&mut self.written) as u64;
-            self.writing.clear(KEPT);
+            self.writing.clear();
+            self.writing.shrink_to(KEPT);
             mem::swap(&mut self.writing, &mut self.behind);
         }
     }
@@ -325,8 +326,9 @@ impl Awaited {
         stats: &UpstreamStats,
     ) -> Result<(), LossReason> {
         while !input.is_empty() {
-            let (used, done) = self.frames.advance(input).map_err(|malformed| malformed.to_string())?;
-            let (part, rest) = input.split_at(used);
+            let FramePart { len, is_complete } =
+                self.frames.advance(input).map_err(|error| error.to_string())?;
+            let (part, rest) = input.split_at(len);
             input = rest;
             // What it says unasked is for nobody: it has not been told who is behind this connection.
             if self.frames.is_push() {
@@ -338,14 +340,14 @@ impl Awaited {
             if self.begun == 0 {
                 self.is_held = self.is_older || part.starts_with(b"-");
             }
-            self.begun += used;
+            self.begun += len;
             let is_wanted = self.begun <= self.max_len;
             match (self.is_held, is_wanted) {
                 (false, true) => in_flight.part(pending.entry, pending.slot, part),
                 (true, true) => self.held.extend_from_slice(part),
                 (_, false) => {}
             }
-            if done {
+            if is_complete {
                 let Pending { entry, slot, is_bound, .. } = *pending;
                 pending.left -= 1;
                 pending.slot += 1;

@@ -534,7 +534,7 @@ impl ProxyState {
 fn answer(batch: &mut Batch, reply: &Value) {
     match reply {
         Value::Error(error) => batch.reject(|_, out| out.error(error)),
-        reply => batch.step(Some(&Spec::FALLBACK), |_, out| reply.encode(out)),
+        reply => batch.step(Some(&Spec::FALLBACK), |_, out| reply.encode(out.encoder_mut())),
     }
 }
 

@@ -117,7 +117,7 @@ pub struct Redirect {
 /// use thegiant::{Value, upstream::Split};
 ///
 /// let sizes = Split::new((0..3).map(|server| (server, ["DBSIZE"])), |replies| {
-///     Value::Integer(replies.iter().filter_map(Value::as_integer).sum())
+///     Value::Integer(replies.iter().filter_map(Value::as_int).sum())
 /// });
 /// # let _ = sizes;
 /// ```

@@ -6,9 +6,9 @@ use super::{ActorId, Batch};
 use crate::{
     Error,
     builtin::transaction::aborted_by,
-    command::{Commands, Flags, Resolved, RowId},
+    command::{Commands, Flags, ReplyMode, Resolved, RowId},
     connection::commit_group::ReplyHolder,
-    resp::{BufferPosition, Replies},
+    resp::BufferPosition,
 };
 
 /// A position in a batch to which the batch can return.
@@ -17,7 +17,7 @@ pub(crate) struct BatchCheckpoint {
     next: usize,
     next_span: usize,
     mark: BufferPosition,
-    replies: Replies,
+    replies: ReplyMode,
 }
 
 impl Batch {
@@ -27,7 +27,7 @@ impl Batch {
             next: self.next,
             next_span: self.next_span,
             mark: self.mark,
-            replies: self.out.replies(),
+            replies: self.out.mode(),
         }
     }
 
@@ -110,7 +110,7 @@ impl Batch {
         self.next_span = checkpoint.next_span;
         self.mark = checkpoint.mark;
         self.out.rewind(checkpoint.mark);
-        self.out.set_replies(checkpoint.replies);
+        self.out.set_mode(checkpoint.replies);
         self.stats.forget_from(checkpoint.next as u32);
         until
     }

@@ -22,10 +22,10 @@ pub(crate) use transaction::{NOT_ALLOWED, Queue, Transaction};
 use super::{Client, CommandId, batch_pool, batch_queue::Exclusive};
 use crate::{
     Error,
-    command::{Call, Commands, Resolved, RowId, Spec},
+    command::{Call, Commands, ReplyBuffer, ReplyMode, Resolved, RowId, Spec, StreamingReply},
     keyspace::Ran,
     observe::{BatchStats, Failure},
-    resp::{BufferPosition, Encoder, Replies, Span, StreamingReply},
+    resp::{BufferPosition, Encoder, Span},
 };
 
 /// The requests that one read of a socket brought in, and the replies to those that have run.
@@ -47,7 +47,7 @@ pub(crate) struct Batch {
     next: usize,
     next_span: usize,
     /// The replies.
-    pub(crate) out: Encoder,
+    pub(crate) out: ReplyBuffer,
     /// Bytes of the replies that the socket has taken.
     pub(crate) sent: usize,
     /// Fires when the socket has taken nothing for too long.
@@ -92,7 +92,7 @@ impl Default for Batch {
             requests: Vec::new(),
             next: 0,
             next_span: 0,
-            out: Encoder::default(),
+            out: ReplyBuffer::default(),
             sent: 0,
             stuck: None,
             room: MAX_UNSENT,
@@ -181,7 +181,7 @@ impl Batch {
         self.exclusive = None;
         self.streaming = None;
         self.out.set_timed(false);
-        self.out.set_replies(Replies::On);
+        self.out.set_mode(ReplyMode::On);
         self.stats.clear();
         self.room = MAX_UNSENT;
         batch_pool::put(self);
@@ -193,7 +193,7 @@ impl Batch {
             + self.input.capacity()
             + self.spans.capacity() * size_of::<Span>()
             + self.requests.capacity() * size_of::<Request>()
-            + self.out.capacity()
+            + self.out.encoder().capacity()
     }
 
     /// Sets the client, if the batch has none.
@@ -255,7 +255,7 @@ impl Batch {
     /// Returns `None` while unsent replies have to be sent first, or while the batch is blocked.
     pub(crate) fn next_target(&self) -> Option<Resolved<CommandRef>> {
         let request = self.requests.get(self.next)?;
-        (self.out.len() < self.room).then_some(request.target)
+        (self.out.encoder().len() < self.room).then_some(request.target)
     }
 
     /// Returns whether the next request has run and waits for its reply.
@@ -467,11 +467,15 @@ impl Batch {
 
     /// Answers the next request without running it.
     pub(crate) fn reject(&mut self, answer: impl FnOnce(&Call<'_>, &mut Encoder)) {
-        self.step(None, answer);
+        self.step(None, |call, out| answer(call, out.encoder_mut()));
     }
 
     /// Runs the next request with `run`. `spec` is `None` if the request is rejected.
-    pub(crate) fn step(&mut self, spec: Option<&'static Spec>, run: impl FnOnce(&Call<'_>, &mut Encoder)) {
+    pub(crate) fn step(
+        &mut self,
+        spec: Option<&'static Spec>,
+        run: impl FnOnce(&Call<'_>, &mut ReplyBuffer),
+    ) {
         let (Some(request), Some(client)) = (self.requests.get(self.next), &self.client) else { return };
         let call = Call {
             spec,
@@ -481,17 +485,17 @@ impl Batch {
             client,
         };
         run(&call, &mut self.out);
-        if !self.out.is_noteworthy() || self.complete_special_reply(spec.is_none()) {
+        if !self.out.is_noteworthy(self.mark) || self.complete_special_reply(spec.is_none()) {
             self.advance();
         }
     }
 
     /// Takes the awaited reply to the next request.
     pub(crate) fn take_reply(&mut self, mut reply: Box<Batch>) {
-        self.out.append(&mut reply.out);
+        self.out.encoder_mut().append(reply.out.encoder_mut());
         reply.recycle();
         self.room = if self.is_transaction { usize::MAX } else { MAX_UNSENT };
-        if self.out.is_noteworthy() {
+        if self.out.is_noteworthy(self.mark) {
             self.complete_special_reply(false);
         }
         self.advance();
@@ -504,9 +508,7 @@ impl Batch {
     #[cold]
     fn complete_special_reply(&mut self, is_rejection: bool) -> bool {
         let is_deferred = self.out.take_deferred();
-        if self.out.take_error() {
-            self.note_failure(self.next, is_rejection);
-        }
+        self.note_failure(self.next, is_rejection);
         self.stats.note_end(self.next as u32, is_rejection);
         if is_deferred {
             // The wait for the reply is not part of the handler's time.
@@ -515,13 +517,13 @@ impl Batch {
             return false;
         }
         let reply = self.out.take_kept(self.mark);
-        match self.out.replies() {
-            Replies::On => {}
-            Replies::Off => self.out.rewind(reply),
-            Replies::SkipNext => self.out.set_replies(Replies::Skip),
-            Replies::Skip => {
+        match self.out.mode() {
+            ReplyMode::On => {}
+            ReplyMode::Off => self.out.rewind(reply),
+            ReplyMode::SkipNext => self.out.set_mode(ReplyMode::Skip),
+            ReplyMode::Skip => {
                 self.out.rewind(reply);
-                self.out.set_replies(Replies::On);
+                self.out.set_mode(ReplyMode::On);
             }
         }
         if let Some(streaming) = self.out.take_streaming() {
@@ -531,8 +533,8 @@ impl Batch {
     }
 
     fn note_failure(&mut self, request: usize, is_rejection: bool) {
-        let Some(line) = self.out.error_since(self.mark) else { return };
-        let code = line.split(|byte| *byte == b' ' || *byte == b'\r').next().unwrap_or_default();
+        let Some(line) = self.out.encoder().error_at(self.mark) else { return };
+        let code = line.split(|byte| *byte == b' ').next().unwrap_or_default();
         let code = String::from_utf8_lossy(code).into();
         self.stats.note_failure(Failure { request: request as u32, code, is_rejection });
     }
@@ -630,7 +632,7 @@ impl Batch {
     fn advance(&mut self) {
         self.next_span = self.requests[self.next].end as usize;
         self.next += 1;
-        self.mark = self.out.mark();
+        self.mark = self.out.encoder().position();
     }
 }
 

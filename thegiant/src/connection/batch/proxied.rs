@@ -25,7 +25,7 @@ impl Batch {
 
     /// Returns the bytes of replies that the batch may still get before they have to be sent.
     pub(crate) fn room(&self) -> usize {
-        self.room.saturating_sub(self.out.len())
+        self.room.saturating_sub(self.out.encoder().len())
     }
 
     /// Stops the clock: the wait for an upstream is not part of a command's time.
@@ -35,7 +35,7 @@ impl Batch {
 
     /// Appends a part of the reply to the next request.
     pub(crate) fn proxy(&mut self, part: &[u8]) {
-        self.out.raw(part);
+        self.out.encoder_mut().raw(part);
     }
 
     /// Discards the parts of the reply to the next request.
@@ -45,8 +45,7 @@ impl Batch {
 
     /// Completes the reply to the next request.
     pub(crate) fn end_proxied(&mut self) {
-        self.out.note_proxied(self.mark);
-        if self.out.is_noteworthy() {
+        if self.out.is_noteworthy(self.mark) {
             self.complete_special_reply(false);
         }
         self.advance();

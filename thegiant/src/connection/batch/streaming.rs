@@ -9,7 +9,7 @@ use std::{
 use super::{Batch, MAX_UNSENT, batch_pool};
 use crate::{
     Error,
-    resp::{Streamed, StreamingReply},
+    command::{Streamed, StreamingReply},
 };
 
 impl Batch {
@@ -43,9 +43,7 @@ impl Batch {
             let error = if written.is_pending() { WAITS_IN_TRANSACTION } else { Error::INTERNAL };
             self.out.error(&error);
         }
-        if self.out.take_error() {
-            self.note_failure(self.next, false);
-        }
+        self.note_failure(self.next, false);
     }
 
     /// Writes the next part.
@@ -55,8 +53,6 @@ impl Batch {
         let Some(mut streaming) = self.streaming.take() else { return Poll::Ready(Ok(true)) };
         let polled = poll(&mut *streaming, self, batch_pool::MAX_KEPT_BYTES, cx);
         self.streaming = Some(streaming);
-        // An element may be an error, but that does not make the reply an error.
-        self.out.take_error();
         match ready!(polled) {
             Streamed::More => return Poll::Ready(Ok(false)),
             Streamed::Done => {}
@@ -66,7 +62,7 @@ impl Batch {
             }
         }
         self.end_streaming();
-        self.mark = self.out.mark();
+        self.mark = self.out.encoder().position();
         Poll::Ready(Ok(true))
     }
 
@@ -84,7 +80,7 @@ fn poll(
     max_bytes: usize,
     cx: &mut Context<'_>,
 ) -> Poll<Streamed> {
-    let write = AssertUnwindSafe(|| streaming.poll_write(&mut batch.out, max_bytes, cx));
+    let write = AssertUnwindSafe(|| streaming.poll_write(batch.out.encoder_mut(), max_bytes, cx));
     catch_unwind(write).unwrap_or_else(|_| {
         tracing::error!("a streaming reply panicked; the connection is closed");
         Poll::Ready(Streamed::Broken)

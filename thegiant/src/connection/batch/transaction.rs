@@ -129,9 +129,9 @@ impl Queue {
         batch.set_client(client);
         batch.is_transaction = true;
         batch.room = usize::MAX;
-        batch.out.set_protocol(client.protocol());
-        batch.out.array(batch.requests.len());
-        batch.mark = batch.out.mark();
+        batch.out.encoder_mut().set_protocol(client.protocol());
+        batch.out.encoder_mut().array(batch.requests.len());
+        batch.mark = batch.out.encoder().position();
         (batch, self.actor.map(|(actor, _)| actor))
     }
 }
@@ -177,7 +177,7 @@ impl Batch {
         if self.next == 0 && self.client.as_ref().is_some_and(is_dirty) {
             self.requests.clear();
             self.out.clear(batch_pool::MAX_KEPT_BYTES);
-            self.out.null_array();
+            self.out.encoder_mut().null_array();
         }
     }
 

@@ -339,7 +339,7 @@ impl Tracker {
         }
         write(&mut out);
         // Ignores the error of a disconnected client: its cache no longer matters.
-        let _ = server.push(receiver, out.into_bytes());
+        let _ = server.push(receiver, out.into_vec().into());
     }
 
     /// Marks the redirect as broken, and tells a RESP3 client.
@@ -350,7 +350,7 @@ impl Tracker {
             out.push(2);
             out.bulk(b"tracking-redir-broken");
             out.integer(i64::try_from(redirect).unwrap_or(i64::MAX));
-            let _ = server.push(&self.client, out.into_bytes());
+            let _ = server.push(&self.client, out.into_vec().into());
         }
     }
 }

@@ -1,85 +1,121 @@
-//! Where replies end.
+//! The scanner for the ends of replies.
 
-use std::fmt;
+use super::{
+    InvalidReply,
+    incoming::{INVALID_LENGTH, NO_CR_LF},
+};
 
-/// Finds the ends of replies in a stream of bytes that arrives in pieces of any size. It keeps no bytes and reserves
-/// nothing for lengths that were declared, and it does not recurse.
+/// Finds the ends of replies in a byte stream that arrives in parts of any size.
+///
+/// A proxy uses it to forward replies without parsing them. The scanner keeps no bytes, reserves no memory for a declared
+/// length and does not recurse.
+///
+/// ```
+/// use thegiant_resp::{FramePart, FrameScanner};
+///
+/// let mut scanner = FrameScanner::default();
+/// let first = scanner.advance(b"*2\r\n+a\r\n$5\r\nhe");
+/// assert_eq!(first, Ok(FramePart { len: 14, is_complete: false }));
+/// let second = scanner.advance(b"llo\r\n:1\r\n");
+/// assert_eq!(second, Ok(FramePart { len: 5, is_complete: true }));
+/// ```
 #[derive(Debug, Default)]
-pub(crate) struct FrameScanner {
+pub struct FrameScanner {
     expect: ExpectFrame,
-    /// Values of the current reply that are still to end; 0 between two replies.
+    /// The number of values that the current reply still lacks. It is 0 between two replies.
     missing: u64,
     /// The first byte of the current reply.
     kind: u8,
 }
 
+/// The part of a reply that one call of [`FrameScanner::advance`] has scanned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FramePart {
+    /// The number of input bytes that belong to the current reply.
+    pub len: usize,
+    /// Whether the reply ends after these bytes.
+    pub is_complete: bool,
+}
+
+/// The meaning of the next bytes.
 #[derive(Clone, Copy, Debug, Default)]
 enum ExpectFrame {
     /// The first byte of a value.
     #[default]
     Kind,
-    /// The rest of a line, which is the value.
-    Line,
-    /// The rest of a line that says how long it is.
+    /// The rest of a line that is the whole value.
+    Line { ends_with_cr: bool },
+    /// The rest of a line with a length.
     Length { kind: u8, number: u64, is_negative: bool, has_digits: bool },
     /// The LF of such a line.
     LengthEnd { kind: u8, len: Option<u64> },
-    /// So many bytes.
+    /// This many bytes of a string.
     Body(u64),
-    /// The CR LF behind them.
+    /// The CR LF after a string.
     BodyEnd,
-    /// The LF of that.
+    /// The LF after a string and its CR.
     BodyEndLf,
 }
 
-/// What is not a reply.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Malformed;
-
-impl fmt::Display for Malformed {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("it does not speak the protocol of Redis")
-    }
-}
-
 impl FrameScanner {
-    /// How many of these bytes belong to the current reply, and whether that ends with them. There is at least one byte,
-    /// and at least one is taken.
-    pub(crate) fn advance(&mut self, input: &[u8]) -> Result<(usize, bool), Malformed> {
+    /// Scans `input` up to the end of the current reply at most.
+    ///
+    /// Call it again with the rest of the input, and then with the bytes that arrive later. It uses at least one byte
+    /// unless `input` is empty.
+    ///
+    /// # Errors
+    /// If the input breaks the protocol. The scanner must not be used again.
+    pub fn advance(&mut self, input: &[u8]) -> Result<FramePart, InvalidReply> {
         let mut at = 0;
-        if self.missing == 0 {
+        if self.missing == 0
+            && let Some(kind) = input.first()
+        {
             self.missing = 1;
-            self.kind = input.first().copied().unwrap_or_default();
+            self.kind = *kind;
         }
         while let Some(byte) = input.get(at) {
             match self.expect {
                 ExpectFrame::Kind => {
                     self.expect = match byte {
-                        b'+' | b'-' | b':' | b'_' | b',' | b'#' | b'(' => ExpectFrame::Line,
+                        b'+' | b'-' | b':' | b'_' | b',' | b'#' | b'(' => {
+                            ExpectFrame::Line { ends_with_cr: false }
+                        }
                         b'$' | b'*' | b'%' | b'~' | b'>' | b'=' | b'!' | b'|' => ExpectFrame::Length {
                             kind: *byte,
                             number: 0,
                             is_negative: false,
                             has_digits: false,
                         },
-                        _ => return Err(Malformed),
+                        _ => return Err(InvalidReply("unknown type")),
                     };
                     at += 1;
                 }
-                ExpectFrame::Line => match input[at..].iter().position(|byte| *byte == b'\n') {
-                    Some(end) => {
-                        at += end + 1;
-                        self.end_value();
+                ExpectFrame::Line { ends_with_cr } => {
+                    let rest = &input[at..];
+                    let end = rest.iter().position(|byte| *byte == b'\n');
+                    let line = &rest[..end.unwrap_or(rest.len())];
+                    let ends_with_cr = line.last().map_or(ends_with_cr, |last| *last == b'\r');
+                    at += line.len();
+                    match end {
+                        None => self.expect = ExpectFrame::Line { ends_with_cr },
+                        Some(_) if !ends_with_cr => {
+                            return Err(InvalidReply("a line does not end with CR LF"));
+                        }
+                        Some(_) => {
+                            at += 1;
+                            self.end_value();
+                        }
                     }
-                    None => at = input.len(),
-                },
+                }
                 ExpectFrame::Length { kind, number, is_negative, has_digits } => {
                     at += 1;
                     self.expect = match byte {
                         digit @ b'0'..=b'9' => {
                             let digit = u64::from(digit - b'0');
                             let number = number.checked_mul(10).and_then(|number| number.checked_add(digit));
-                            let number = number.filter(|number| *number <= MAX_LEN).ok_or(Malformed)?;
+                            let number = number
+                                .filter(|number| *number <= MAX_LEN)
+                                .ok_or(InvalidReply(INVALID_LENGTH))?;
                             ExpectFrame::Length { kind, number, is_negative, has_digits: true }
                         }
                         b'-' if !has_digits && !is_negative => {
@@ -88,12 +124,12 @@ impl FrameScanner {
                         b'\r' if has_digits => {
                             ExpectFrame::LengthEnd { kind, len: (!is_negative).then_some(number) }
                         }
-                        _ => return Err(Malformed),
+                        _ => return Err(InvalidReply(INVALID_LENGTH)),
                     };
                 }
                 ExpectFrame::LengthEnd { kind, len } => {
                     if *byte != b'\n' {
-                        return Err(Malformed);
+                        return Err(InvalidReply(INVALID_LENGTH));
                     }
                     at += 1;
                     self.begin_contents(kind, len)?;
@@ -106,45 +142,46 @@ impl FrameScanner {
                 }
                 ExpectFrame::BodyEnd => {
                     if *byte != b'\r' {
-                        return Err(Malformed);
+                        return Err(InvalidReply(NO_CR_LF));
                     }
                     at += 1;
                     self.expect = ExpectFrame::BodyEndLf;
                 }
                 ExpectFrame::BodyEndLf => {
                     if *byte != b'\n' {
-                        return Err(Malformed);
+                        return Err(InvalidReply(NO_CR_LF));
                     }
                     at += 1;
                     self.end_value();
                 }
             }
             if self.missing == 0 {
-                return Ok((at, true));
+                return Ok(FramePart { len: at, is_complete: true });
             }
         }
-        Ok((at, false))
+        Ok(FramePart { len: at, is_complete: false })
     }
 
-    /// Whether the reply that was looked at last is none, but something that was not asked for.
-    pub(crate) fn is_push(&self) -> bool {
+    /// Returns whether the last scanned reply is a push, which is not the reply to a request.
+    #[must_use]
+    pub fn is_push(&self) -> bool {
         self.kind == b'>'
     }
 
-    fn begin_contents(&mut self, kind: u8, len: Option<u64>) -> Result<(), Malformed> {
+    fn begin_contents(&mut self, kind: u8, len: Option<u64>) -> Result<(), InvalidReply> {
         let values = match (kind, len) {
-            // The absent string or array.
+            // A null string or a null array.
             (_, None) => 0,
             (b'$' | b'=' | b'!', Some(len)) => {
                 self.expect = if len == 0 { ExpectFrame::BodyEnd } else { ExpectFrame::Body(len) };
                 return Ok(());
             }
-            // An attribute is no value, but comes before one.
+            // An attribute is not a value, and precedes one.
             (b'|', Some(pairs)) => 2 * pairs + 1,
             (b'%', Some(pairs)) => 2 * pairs,
             (_, Some(values)) => values,
         };
-        self.missing = self.missing.checked_add(values).ok_or(Malformed)?;
+        self.missing = self.missing.checked_add(values).ok_or(InvalidReply(TOO_LONG))?;
         self.end_value();
         Ok(())
     }
@@ -155,23 +192,26 @@ impl FrameScanner {
     }
 }
 
-/// No reply says more than that; the sum of all that it says fits into 64 bits.
-const MAX_LEN: u64 = 1 << 40;
+/// Maximum length that a reply can declare. The sum of many such lengths fits into 64 bits.
+pub(crate) const MAX_LEN: u64 = 1 << 40;
+
+const TOO_LONG: &str = "too many values";
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// The lengths of the replies in `input`, which arrives in pieces of `size` bytes, and what is left of the last one.
-    fn lengths(input: &[u8], size: usize) -> Result<(Vec<usize>, usize), Malformed> {
-        let (mut frames, mut lengths, mut begun) = (FrameScanner::default(), Vec::new(), 0);
-        for mut piece in input.chunks(size) {
-            while !piece.is_empty() {
-                let (used, done) = frames.advance(piece)?;
-                assert!(used > 0);
-                piece = &piece[used..];
-                begun += used;
-                if done {
+    /// Returns the lengths of the replies in `input`, which arrives in parts of `size` bytes, and the length of the incomplete
+    /// one at the end.
+    fn lengths(input: &[u8], size: usize) -> Result<(Vec<usize>, usize), InvalidReply> {
+        let (mut scanner, mut lengths, mut begun) = (FrameScanner::default(), Vec::new(), 0);
+        for mut rest in input.chunks(size) {
+            while !rest.is_empty() {
+                let FramePart { len, is_complete } = scanner.advance(rest)?;
+                assert!(len > 0);
+                rest = &rest[len..];
+                begun += len;
+                if is_complete {
                     lengths.push(std::mem::take(&mut begun));
                 }
             }
@@ -180,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn replies_of_all_types_end_where_they_end() {
+    fn the_scanner_finds_the_end_of_replies_of_all_types() {
         let replies: [&[u8]; 20] = [
             b"+OK\r\n",
             b"-ERR no\r\n",
@@ -206,12 +246,12 @@ mod tests {
         let expected: Vec<usize> = replies.iter().map(|reply| reply.len()).collect();
         let input = replies.concat();
         for size in 1..=input.len() {
-            assert_eq!(lengths(&input, size), Ok((expected.clone(), 0)), "in pieces of {size}");
+            assert_eq!(lengths(&input, size), Ok((expected.clone(), 0)), "in parts of {size}");
         }
     }
 
     #[test]
-    fn a_reply_that_goes_on_is_not_complete() {
+    fn incomplete_replies_are_not_complete() {
         for input in
             ["$5\r\nhello\r", "*1\r\n", "%1\r\n+k\r\n", "|1\r\n+k\r\n+v\r\n", "+OK\r", "*2\r\n$-1\r\n"]
         {
@@ -220,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_reply_is_malformed() {
+    fn invalid_replies_are_errors() {
         let wrong = [
             "GET / HTTP/1.1\r\n",
             "\r\n",
@@ -233,9 +273,11 @@ mod tests {
             "$--1\r\n",
             "*9999999999999999999999\r\n",
             "$?\r\n",
+            "+a\nb\r\n",
+            "+\n",
         ];
         for input in wrong {
-            assert_eq!(lengths(input.as_bytes(), 2), Err(Malformed), "{input:?}");
+            assert!(lengths(input.as_bytes(), 2).is_err(), "{input:?}");
         }
     }
 

@@ -4,19 +4,18 @@ use std::{borrow::Cow, fmt};
 
 /// An error reply: a code in capitals, such as `ERR` or `WRONGTYPE`, and a text.
 ///
-/// Clients branch on the code, people read the text. The constants carry the exact texts of
-/// Redis 7. The codes `NOAUTH`, `LOADING`, `BUSY`, `READONLY`, `MASTERDOWN` and `OOM` make clients
-/// retry or reconnect: use them for nothing else.
+/// Programs test the code, and people read the text. The constants have the exact texts of Redis 7. The codes `NOAUTH`,
+/// `LOADING`, `BUSY`, `READONLY`, `MASTERDOWN` and `OOM` make clients retry or reconnect: use them only for that.
 ///
-/// Any [`std::error::Error`] becomes one with the code `ERR`, so `?` works in a handler. (That is
-/// why this type does not implement that trait itself.) To give your error type a code of its own,
-/// let it not implement that trait either and write `impl From<YourError> for Error`, or map it:
+/// Each [`std::error::Error`] converts into an error reply with the code `ERR`, so that `?` works in a function that
+/// returns an error reply. For that reason, this type does not implement the trait itself. To give your own error type a
+/// code, do not implement the trait for it and write `impl From<YourError> for Error`. Or convert it with
 /// `.map_err(|error| Error::new("MYCODE", error))`.
 ///
-/// An error reply is one line: CR and LF in it become spaces, whoever wrote the text.
+/// An error reply is one line. CR and LF in the text become spaces.
 ///
 /// ```
-/// use thegiant::Error;
+/// use thegiant_resp::Error;
 ///
 /// let full = Error::new("QUEUEFULL", format_args!("{} jobs are waiting", 100));
 /// assert_eq!(full.to_string(), "QUEUEFULL 100 jobs are waiting");
@@ -40,7 +39,7 @@ impl Error {
         Error::from_static("ERR value is out of range, value must between -2147483648 and 2147483647");
     /// `ERR value is not a valid float`
     pub const NOT_A_FLOAT: Error = Error::from_static("ERR value is not a valid float");
-    /// `ERR value is not valid UTF-8`, which Redis itself never says: to it, all is bytes.
+    /// `ERR value is not valid UTF-8`. Redis itself never sends it, because it accepts any bytes.
     pub const NOT_UTF8: Error = Error::from_static("ERR value is not valid UTF-8");
     /// `WRONGTYPE Operation against a key holding the wrong kind of value`
     pub const WRONG_TYPE: Error =
@@ -58,61 +57,69 @@ impl Error {
     /// `EXECABORT Transaction discarded because of previous errors.`
     pub const EXEC_ABORT: Error =
         Error::from_static("EXECABORT Transaction discarded because of previous errors.");
-    /// `ERR internal error`, which is answered for a handler that panicked.
+    /// `ERR internal error`, the reply to a command whose handler panicked.
     pub const INTERNAL: Error = Error::from_static("ERR internal error");
 
-    /// An error whose whole line, code and text, is known beforehand.
+    /// Creates an error from its whole line: code, space and text.
     ///
     /// # Panics
-    /// If the line holds CR or LF; in a `const`, that is a compile error.
+    /// If the line contains CR or LF. In a `const`, that is a compile error.
+    #[must_use]
     pub const fn from_static(line: &'static str) -> Self {
         let bytes = line.as_bytes();
         let mut at = 0;
         while at < bytes.len() {
-            assert!(bytes[at] != b'\r' && bytes[at] != b'\n', "an error reply is one line");
+            assert!(bytes[at] != b'\r' && bytes[at] != b'\n', "an error reply is one line: remove CR and LF");
             at += 1;
         }
         Error(Cow::Borrowed(bytes))
     }
 
-    /// An error of your own code, in capitals, and a text.
+    /// Creates an error from a code in capitals and a text.
+    #[must_use]
     pub fn new(code: &str, text: impl fmt::Display) -> Self {
         Error::from_bytes(format!("{code} {text}").into_bytes())
     }
 
-    /// An error with the code `ERR`.
+    /// Creates an error with the code `ERR`.
+    #[must_use]
     pub fn err(text: impl fmt::Display) -> Self {
         Error::new("ERR", text)
     }
 
-    /// The code: the first word.
+    /// Returns the code, which is the first word.
+    #[must_use]
     pub fn code(&self) -> &str {
         let code = self.0.split(|byte| *byte == b' ').next().unwrap_or_default();
         std::str::from_utf8(code).unwrap_or_default()
     }
 
-    /// The whole line, as the client gets it behind the `-`. Where it quotes the client, it may be
-    /// no UTF-8.
+    /// Returns the whole line without `-` and CR LF.
+    ///
+    /// It can contain bytes that are not UTF-8, because errors quote the arguments of clients.
+    #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
         &self.0
     }
 
-    /// The reply that it is.
-    pub(crate) fn to_reply(&self) -> Vec<u8> {
+    /// Returns the encoded reply: `-`, the line and CR LF.
+    #[must_use]
+    pub fn to_reply(&self) -> Vec<u8> {
         [b"-", self.as_bytes(), b"\r\n"].concat()
     }
 
-    /// A whole line, code and text, that quotes bytes of a client, whatever they are.
+    /// Creates an error from its whole line, which can quote any bytes of a client.
     ///
     /// ```
-    /// use thegiant::Error;
+    /// use thegiant_resp::Error;
     ///
     /// let option = b"\xff";
     /// let error = Error::from_bytes([b"ERR Unsupported option ", &option[..]].concat());
     /// assert_eq!(error.as_bytes(), b"ERR Unsupported option \xff");
     /// ```
+    #[must_use]
     pub fn from_bytes(mut line: Vec<u8>) -> Self {
-        // As Redis does, those at the end are dropped.
+        // Redis drops line ends at the end of the text.
         while line.pop_if(|last| matches!(last, b'\r' | b'\n')).is_some() {}
         for byte in &mut line {
             if matches!(byte, b'\r' | b'\n') {
@@ -146,7 +153,7 @@ mod tests {
         assert_eq!(Error::err("a\r\n").as_bytes(), b"ERR a");
         let code = Error::new("A\nB", "c");
         assert_eq!(code.as_bytes(), b"A B c");
-        let foreign = Error::from(std::io::Error::other("disk\nfull"));
-        assert_eq!(foreign.as_bytes(), b"ERR disk full");
+        let io_error = Error::from(std::io::Error::other("disk\nfull"));
+        assert_eq!(io_error.as_bytes(), b"ERR disk full");
     }
 }

@@ -1,58 +1,24 @@
-//! Replies, appended to a buffer.
+//! The encoder of requests and replies.
 
 use std::{io::IoSlice, mem};
 
 use bytes::Bytes;
 
-use super::{Error, LARGE_BULK, StreamingReply};
+use super::{Error, LARGE_BULK, Protocol};
 
-/// The version of the protocol that a connection speaks.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Protocol {
-    /// What a connection speaks until it says `HELLO 3`.
-    #[default]
-    Resp2,
-    /// RESP3: knows maps, sets, doubles, booleans, big numbers, verbatim strings and pushes.
-    Resp3,
-}
-
-impl Protocol {
-    /// The number as `HELLO` has it: 2 or 3.
-    pub fn version(self) -> i64 {
-        match self {
-            Protocol::Resp2 => 2,
-            Protocol::Resp3 => 3,
-        }
-    }
-}
-
-/// Which replies are sent (`CLIENT REPLY`).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum Replies {
-    #[default]
-    On,
-    Off,
-    /// All but the next one, which is that to the command which asks for this.
-    SkipNext,
-    /// All but this one.
-    Skip,
-}
-
-const ERROR: u8 = 1;
-const TIMED: u8 = 1 << 1;
-const SELECTED: u8 = 1 << 2;
-const DEFERRED: u8 = 1 << 3;
-const KEPT: u8 = 1 << 4;
-const STREAMING: u8 = 1 << 5;
-
-/// Appends replies to a buffer. Each type is written in the form that the connection's
-/// [`Protocol`] knows: what RESP2 lacks becomes what Redis makes of it.
+/// Appends requests and replies to a buffer.
 ///
-/// Aggregates are written as a header, then exactly that many elements. A handler seldom needs
-/// this type: its return value is written for it, see [`IntoReply`](crate::IntoReply).
+/// Each method writes the form that the [`Protocol`] of the encoder has for a type. RESP2 lacks some types: the encoder
+/// writes the RESP2 type that Redis uses instead.
+///
+/// An aggregate is a header with a count, and then exactly that many elements. The encoder does not check the count.
+///
+/// A bulk string of at least [`LARGE_BULK`] bytes that arrives as [`Bytes`] is not copied. The output is then several
+/// chunks: [`contiguous`](Self::contiguous) and [`chunks_vectored`](Self::chunks_vectored) return them for a socket, and
+/// [`to_vec`](Self::to_vec) joins them.
 ///
 /// ```
-/// use thegiant::resp::{Encoder, Protocol};
+/// use thegiant_resp::{Encoder, Protocol};
 ///
 /// let mut out = Encoder::new(Protocol::Resp2);
 /// out.map(1);
@@ -70,57 +36,54 @@ const STREAMING: u8 = 1 << 5;
 pub struct Encoder {
     protocol: Protocol,
     bytes: Vec<u8>,
-    /// Large bulk strings that are sent from where they are: each belongs before that offset of
-    /// `bytes`.
+    /// Large byte strings that are not copied, each with the offset in `bytes` at which it is inserted.
     spliced: Vec<(usize, Bytes)>,
     spliced_len: usize,
-    /// Why somebody should look at what is written: see [`is_noteworthy`](Self::is_noteworthy).
-    notes: u8,
-    /// Which replies are sent.
-    replies: Replies,
-    /// What comes before this is sent even if the reply is not.
-    kept: BufferPosition,
-    /// The rest of the reply.
-    streaming: Option<Box<dyn StreamingReply>>,
 }
 
 impl Encoder {
-    /// An empty buffer.
+    /// Creates an empty encoder.
+    #[must_use]
     pub fn new(protocol: Protocol) -> Self {
         Encoder { protocol, ..Encoder::default() }
     }
 
-    /// The protocol that is written.
+    /// Returns the protocol of the encoder.
+    #[must_use]
+    #[inline]
     pub fn protocol(&self) -> Protocol {
         self.protocol
     }
 
-    /// `+text`: a simple string. CR and LF in it become spaces.
+    /// Appends a simple string (`+text`). CR and LF in it become spaces.
+    #[inline]
     pub fn simple(&mut self, text: &str) {
         self.bytes.push(b'+');
         self.line(text.as_bytes());
     }
 
-    /// `-CODE text`: an error.
+    /// Appends an error (`-CODE text`).
     pub fn error(&mut self, error: &Error) {
-        self.notes |= ERROR;
         self.bytes.push(b'-');
         self.line(error.as_bytes());
     }
 
-    /// `:number`: an integer.
+    /// Appends an integer (`:number`).
+    #[inline]
     pub fn integer(&mut self, number: i64) {
         self.number_line(b':', number);
     }
 
-    /// `$len`: a string of any bytes.
+    /// Appends a bulk string (`$len`), which can contain any bytes.
+    #[inline]
     pub fn bulk(&mut self, bytes: &[u8]) {
         self.header(b'$', bytes.len());
         self.bytes.extend_from_slice(bytes);
         self.bytes.extend_from_slice(b"\r\n");
     }
 
-    /// A string of any bytes that is not copied if it is large.
+    /// Appends a bulk string. It does not copy the string if that has at least [`LARGE_BULK`] bytes.
+    #[inline]
     pub fn bulk_bytes(&mut self, bytes: &Bytes) {
         if bytes.len() < LARGE_BULK {
             return self.bulk(bytes);
@@ -130,7 +93,8 @@ impl Encoder {
         self.bytes.extend_from_slice(b"\r\n");
     }
 
-    /// The absent value: `_` in RESP3, the null bulk string `$-1` in RESP2.
+    /// Appends null: `_` in RESP3, and the null bulk string `$-1` in RESP2.
+    #[inline]
     pub fn null(&mut self) {
         self.bytes.extend_from_slice(match self.protocol {
             Protocol::Resp2 => b"$-1\r\n",
@@ -138,8 +102,9 @@ impl Encoder {
         });
     }
 
-    /// The absent array: `_` in RESP3, `*-1` in RESP2. A command that answers with an array and has waited for it in
-    /// vain says so, and a transaction that was not run.
+    /// Appends a null array: `_` in RESP3, and `*-1` in RESP2.
+    ///
+    /// It is the reply of an aborted transaction, and of a blocking command with an array reply after its timeout.
     pub fn null_array(&mut self) {
         self.bytes.extend_from_slice(match self.protocol {
             Protocol::Resp2 => b"*-1\r\n",
@@ -147,7 +112,7 @@ impl Encoder {
         });
     }
 
-    /// `#t` or `#f`; in RESP2 the integer 1 or 0.
+    /// Appends a boolean: `#t` or `#f` in RESP3, and the integer 1 or 0 in RESP2.
     pub fn boolean(&mut self, value: bool) {
         self.bytes.extend_from_slice(match (self.protocol, value) {
             (Protocol::Resp2, false) => b":0\r\n",
@@ -157,7 +122,9 @@ impl Encoder {
         });
     }
 
-    /// `,number`, with `inf`, `-inf` and `nan`; in RESP2 a bulk string of the same text.
+    /// Appends a double: `,number` in RESP3, and a bulk string with the same text in RESP2.
+    ///
+    /// The text can be `inf`, `-inf` or `nan`.
     pub fn double(&mut self, number: f64) {
         let text = float_text(number);
         match self.protocol {
@@ -169,7 +136,9 @@ impl Encoder {
         }
     }
 
-    /// `(digits`: an integer of any size; in RESP2 a bulk string.
+    /// Appends an integer of any size: `(digits` in RESP3, and a bulk string in RESP2.
+    ///
+    /// CR and LF in the digits become spaces in RESP3.
     pub fn big_number(&mut self, digits: &str) {
         match self.protocol {
             Protocol::Resp2 => self.bulk(digits.as_bytes()),
@@ -180,8 +149,9 @@ impl Encoder {
         }
     }
 
-    /// `=len`: text with a format of three letters, `txt` or `mkd`; in RESP2 a bulk string without
-    /// the format.
+    /// Appends a verbatim string: `=len` in RESP3, and a bulk string without the format in RESP2.
+    ///
+    /// The format is `txt` for plain text or `mkd` for Markdown.
     pub fn verbatim(&mut self, format: [u8; 3], text: &str) {
         if self.protocol == Protocol::Resp2 {
             return self.bulk(text.as_bytes());
@@ -193,13 +163,16 @@ impl Encoder {
         self.bytes.extend_from_slice(b"\r\n");
     }
 
-    /// `*len`: the header of an array; `len` elements follow.
+    /// Appends the header of an array (`*len`). The caller appends `len` elements.
+    #[inline]
     pub fn array(&mut self, len: usize) {
         self.header(b'*', len);
     }
 
-    /// `%len`: the header of a map; `len` keys, each with its value, follow. In RESP2 an array of
-    /// twice as many.
+    /// Appends the header of a map: `%len` in RESP3, and an array header with twice that length in RESP2.
+    ///
+    /// The caller appends `len` keys, each followed by its value.
+    #[inline]
     pub fn map(&mut self, len: usize) {
         match self.protocol {
             Protocol::Resp2 => self.header(b'*', len * 2),
@@ -207,29 +180,40 @@ impl Encoder {
         }
     }
 
-    /// `~len`: the header of a set; `len` elements follow. In RESP2 an array.
+    /// Appends the header of a set: `~len` in RESP3, and an array header in RESP2. The caller appends `len` elements.
+    #[inline]
     pub fn set(&mut self, len: usize) {
         self.aggregate(b'~', len);
     }
 
-    /// `>len`: the header of a push, which is no reply; `len` elements follow. In RESP2 an array.
+    /// Appends the header of a push: `>len` in RESP3, and an array header in RESP2. The caller appends `len` elements.
+    ///
+    /// A push is a message that is not the reply to a request.
+    #[inline]
     pub fn push(&mut self, len: usize) {
         self.aggregate(b'>', len);
     }
 
-    /// A request of these words: what a client sends.
-    pub(crate) fn request<W: AsRef<[u8]>>(&mut self, words: &[W]) {
+    /// Appends a request: an array of bulk strings, as clients send it.
+    ///
+    /// ```
+    /// let mut out = thegiant_resp::Encoder::default();
+    /// out.request(&["GET", "a"]);
+    /// assert_eq!(out.to_vec(), b"*2\r\n$3\r\nGET\r\n$1\r\na\r\n");
+    /// ```
+    pub fn request<W: AsRef<[u8]>>(&mut self, words: &[W]) {
         self.array(words.len());
         words.iter().for_each(|word| self.bulk(word.as_ref()));
     }
 
-    /// Bytes that are encoded already. Whoever calls this vouches for them.
+    /// Appends bytes that are already encoded. The encoder does not check them.
+    #[inline]
     pub fn raw(&mut self, encoded: &[u8]) {
         self.bytes.extend_from_slice(encoded);
     }
 
-    /// Bytes that are encoded already, and are not copied if they are many.
-    pub(crate) fn raw_bytes(&mut self, encoded: &Bytes) {
+    /// Appends bytes that are already encoded. It does not copy them if they are at least [`LARGE_BULK`] bytes.
+    pub fn raw_bytes(&mut self, encoded: &Bytes) {
         if encoded.len() < LARGE_BULK {
             self.raw(encoded);
         } else {
@@ -237,22 +221,8 @@ impl Encoder {
         }
     }
 
-    /// One reply that is encoded already.
-    pub(crate) fn raw_reply(&mut self, encoded: &[u8]) {
-        self.note(ERROR, encoded.first() == Some(&b'-'));
-        self.raw(encoded);
-    }
-
-    /// What has been written since `mark` is a reply that was encoded already.
-    pub(crate) fn note_proxied(&mut self, mark: BufferPosition) {
-        if self.bytes.get(mark.bytes) == Some(&b'-') {
-            self.notes |= ERROR;
-        }
-    }
-
-    /// Adds what has been written elsewhere, a reply at most, and takes it from there.
-    pub(crate) fn append(&mut self, other: &mut Encoder) {
-        self.notes |= other.notes & ERROR;
+    /// Moves the output of another encoder to the end of this one. The other encoder is empty afterwards.
+    pub fn append(&mut self, other: &mut Encoder) {
         let offset = self.bytes.len();
         if offset == 0 {
             mem::swap(&mut self.bytes, &mut other.bytes);
@@ -263,169 +233,135 @@ impl Encoder {
         self.spliced_len += mem::take(&mut other.spliced_len);
     }
 
-    /// Makes the array that has been written a push.
-    pub(crate) fn make_push(&mut self) {
-        if self.protocol == Protocol::Resp3
-            && let Some(kind) = self.bytes.first_mut()
-        {
-            *kind = b'>';
-        }
+    /// Returns the output in one piece. It copies only if the output has several chunks.
+    #[must_use]
+    pub fn into_vec(self) -> Vec<u8> {
+        if self.spliced.is_empty() { self.bytes } else { self.to_vec() }
     }
 
-    /// All that has been written, in one piece.
-    pub(crate) fn into_bytes(self) -> Bytes {
-        if self.spliced.is_empty() { self.bytes.into() } else { self.to_vec().into() }
-    }
-
-    /// All that has been written, in one piece.
+    /// Returns a copy of the output in one piece.
+    #[must_use]
     pub fn to_vec(&self) -> Vec<u8> {
         let mut all = Vec::with_capacity(self.len());
-        self.pieces().for_each(|piece| all.extend_from_slice(piece));
+        self.chunks().for_each(|chunk| all.extend_from_slice(chunk));
         all
     }
 
-    /// Bytes written so far.
+    /// Returns the size of the output in bytes.
+    #[must_use]
+    #[inline]
     pub fn len(&self) -> usize {
         self.bytes.len() + self.spliced_len
     }
 
-    /// Whether nothing has been written.
+    /// Returns whether the output is empty.
+    #[must_use]
+    #[inline]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// From here on, another protocol is written.
-    pub(crate) fn set_protocol(&mut self, protocol: Protocol) {
+    /// Sets the protocol of the replies that follow.
+    pub fn set_protocol(&mut self, protocol: Protocol) {
         self.protocol = protocol;
     }
 
-    /// Whether an error has been written since that was last [taken](Self::take_error), or all is
-    /// noteworthy: one question, because it is asked after each reply.
-    pub(crate) fn is_noteworthy(&self) -> bool {
-        self.notes != 0
+    /// Returns whether the reply at `position` is an error.
+    ///
+    /// ```
+    /// use thegiant_resp::{Encoder, Error};
+    ///
+    /// let mut out = Encoder::default();
+    /// out.integer(1);
+    /// let position = out.position();
+    /// out.error(&Error::SYNTAX);
+    /// assert!(out.is_error_at(position));
+    /// assert_eq!(out.error_at(position), Some(&b"ERR syntax error"[..]));
+    /// ```
+    #[must_use]
+    #[inline]
+    pub fn is_error_at(&self, position: BufferPosition) -> bool {
+        self.bytes.get(position.bytes) == Some(&b'-')
     }
 
-    /// Has each reply be noteworthy, since somebody wants to know when it is there.
-    pub(crate) fn set_timed(&mut self, timed: bool) {
-        self.note(TIMED, timed);
+    /// Returns the line of the error at `position`, without `-` and CR LF, or `None` if there is no error.
+    #[must_use]
+    pub fn error_at(&self, position: BufferPosition) -> Option<&[u8]> {
+        let line = self.bytes.get(position.bytes..)?.strip_prefix(b"-")?;
+        line.split(|byte| *byte == b'\r').next()
     }
 
-    /// The reply is not written now: somebody else gives it later.
-    pub(crate) fn defer(&mut self) {
-        self.note(DEFERRED, true);
-    }
-
-    /// Whether the reply has been [deferred](Self::defer) since this was last asked.
-    pub(crate) fn take_deferred(&mut self) -> bool {
-        let is_deferred = self.notes & DEFERRED != 0;
-        self.note(DEFERRED, false);
-        is_deferred
-    }
-
-    /// What has been written of the reply is none, and is sent even if the reply is not.
-    pub(crate) fn keep(&mut self) {
-        self.note(KEPT, true);
-        self.kept = self.mark();
-    }
-
-    /// Where the reply since `mark` begins, behind what is kept.
-    pub(crate) fn take_kept(&mut self, mark: BufferPosition) -> BufferPosition {
-        let is_held = self.notes & KEPT != 0;
-        self.note(KEPT, false);
-        if is_held { self.kept } else { mark }
-    }
-
-    /// The rest of the reply is written later, as the client takes it.
-    pub(crate) fn set_streaming(&mut self, streaming: Box<dyn StreamingReply>) {
-        self.note(STREAMING, true);
-        self.streaming = Some(streaming);
-    }
-
-    /// The rest of the reply, if it has been left for later.
-    pub(crate) fn take_streaming(&mut self) -> Option<Box<dyn StreamingReply>> {
-        self.note(STREAMING, false);
-        self.streaming.take()
-    }
-
-    pub(crate) fn replies(&self) -> Replies {
-        self.replies
-    }
-
-    /// Which replies are to be sent; the writer of the reply itself does not look at this.
-    pub(crate) fn set_replies(&mut self, replies: Replies) {
-        self.replies = replies;
-        self.note(SELECTED, replies != Replies::On);
-    }
-
-    fn note(&mut self, note: u8, set: bool) {
-        self.notes = if set { self.notes | note } else { self.notes & !note };
-    }
-
-    /// Whether an error has been written since this was last asked.
-    pub(crate) fn take_error(&mut self) -> bool {
-        let has_error = self.notes & ERROR != 0;
-        self.notes &= !ERROR;
-        has_error
-    }
-
-    /// The line of the error that is the whole reply since `mark`, if it is one.
-    pub(crate) fn error_since(&self, mark: BufferPosition) -> Option<&[u8]> {
-        self.bytes[mark.bytes..].strip_prefix(b"-")
-    }
-
-    /// A point to come back to with [`rewind`](Self::rewind).
-    pub(crate) fn mark(&self) -> BufferPosition {
+    /// Returns the end of the output, for [`rewind`](Self::rewind).
+    #[must_use]
+    #[inline]
+    pub fn position(&self) -> BufferPosition {
         BufferPosition { bytes: self.bytes.len(), spliced: self.spliced.len() }
     }
 
-    /// Takes back what was written since `mark`.
-    pub(crate) fn rewind(&mut self, mark: BufferPosition) {
-        self.bytes.truncate(mark.bytes);
-        self.take_streaming();
-        for (_, bytes) in self.spliced.drain(mark.spliced..) {
+    /// Removes the output after `position`, which must come from this encoder.
+    ///
+    /// ```
+    /// let mut out = thegiant_resp::Encoder::default();
+    /// out.simple("OK");
+    /// let position = out.position();
+    /// out.array(1_000);
+    /// out.rewind(position);
+    /// assert_eq!(out.to_vec(), b"+OK\r\n");
+    /// ```
+    pub fn rewind(&mut self, position: BufferPosition) {
+        self.bytes.truncate(position.bytes);
+        let kept = position.spliced.min(self.spliced.len());
+        for (_, bytes) in self.spliced.drain(kept..) {
             self.spliced_len -= bytes.len();
         }
     }
 
-    /// Forgets everything and keeps at most `capacity` bytes of room for the next.
-    pub(crate) fn clear(&mut self, capacity: usize) {
+    /// Removes the output. The encoder keeps its memory.
+    pub fn clear(&mut self) {
         self.bytes.clear();
-        self.bytes.shrink_to(capacity);
         if !self.spliced.is_empty() {
             self.spliced = Vec::new();
             self.spliced_len = 0;
         }
     }
 
-    /// Bytes of room that it holds.
-    pub(crate) fn capacity(&self) -> usize {
+    /// Shrinks the memory of the encoder to `capacity` bytes, or to the size of the output if that is larger.
+    pub fn shrink_to(&mut self, capacity: usize) {
+        self.bytes.shrink_to(capacity);
+    }
+
+    /// Returns the number of bytes that the encoder can hold without an allocation.
+    #[must_use]
+    pub fn capacity(&self) -> usize {
         self.bytes.capacity()
     }
 
-    /// What is to be sent after the first `sent` bytes, where it is one piece: the usual case.
-    pub(crate) fn contiguous(&self, sent: usize) -> Option<&[u8]> {
+    /// Returns the output after the first `sent` bytes if it is one chunk, which is the usual case.
+    #[must_use]
+    #[inline]
+    pub fn contiguous(&self, sent: usize) -> Option<&[u8]> {
         if self.spliced.is_empty() { self.bytes.get(sent..) } else { None }
     }
 
-    /// Fills `slices` with what is to be sent after the first `sent` bytes; returns how many.
-    pub(crate) fn gather<'s>(&'s self, mut sent: usize, slices: &mut [IoSlice<'s>]) -> usize {
+    /// Fills `slices` with the output after the first `sent` bytes and returns the number of filled slices.
+    pub fn chunks_vectored<'s>(&'s self, mut sent: usize, slices: &mut [IoSlice<'s>]) -> usize {
         let mut filled = 0;
-        for piece in self.pieces() {
+        for chunk in self.chunks() {
             if filled == slices.len() {
                 break;
             }
-            if sent >= piece.len() {
-                sent -= piece.len();
+            if sent >= chunk.len() {
+                sent -= chunk.len();
                 continue;
             }
-            slices[filled] = IoSlice::new(&piece[sent..]);
+            slices[filled] = IoSlice::new(&chunk[sent..]);
             sent = 0;
             filled += 1;
         }
         filled
     }
 
-    fn pieces(&self) -> impl Iterator<Item = &[u8]> {
+    fn chunks(&self) -> impl Iterator<Item = &[u8]> {
         let mut from = 0;
         let until_spliced = self.spliced.iter().flat_map(move |(offset, large)| {
             let before = &self.bytes[from..*offset];
@@ -441,6 +377,7 @@ impl Encoder {
         self.spliced.push((self.bytes.len(), bytes));
     }
 
+    #[inline]
     fn aggregate(&mut self, resp3: u8, len: usize) {
         match self.protocol {
             Protocol::Resp2 => self.header(b'*', len),
@@ -448,13 +385,15 @@ impl Encoder {
         }
     }
 
+    #[inline]
     fn header(&mut self, kind: u8, len: usize) {
-        // No collection in memory has more than i64::MAX elements.
+        // A collection in memory has at most `i64::MAX` elements.
         self.number_line(kind, len as i64);
     }
 
+    #[inline]
     fn number_line(&mut self, kind: u8, number: i64) {
-        // Type, sign, nineteen digits, CR LF: filled from the back, appended once.
+        // One byte for the type, one for the sign, up to 19 digits, CR LF: filled from the back, appended once.
         let mut line = [0; 24];
         let mut at = line.len() - 2;
         line[at..].copy_from_slice(b"\r\n");
@@ -488,14 +427,14 @@ impl Encoder {
     }
 }
 
-/// A point in an [`Encoder`]'s output.
+/// A position in the output of an [`Encoder`]; see [`Encoder::position`].
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct BufferPosition {
+pub struct BufferPosition {
     bytes: usize,
     spliced: usize,
 }
 
-/// The shortest text that reads back as the same number, scientific where that is customary.
+/// Returns the shortest text that parses to the same number. Very large and very small numbers use an exponent.
 fn float_text(number: f64) -> String {
     let magnitude = number.abs();
     if number.is_nan() {
@@ -523,7 +462,7 @@ mod tests {
     }
 
     #[test]
-    fn every_type_in_both_protocols() {
+    fn each_type_is_encoded_in_both_protocols() {
         assert_eq!(both(|out| out.simple("a\r\nb")), ["+a  b\r\n"; 2]);
         assert_eq!(both(|out| out.error(&Error::SYNTAX)), ["-ERR syntax error\r\n"; 2]);
         assert_eq!(both(|out| out.bulk(b"a\r\n")), ["$3\r\na\r\n\r\n"; 2]);
@@ -539,14 +478,14 @@ mod tests {
     }
 
     #[test]
-    fn integers() {
+    fn integers_are_encoded() {
         for number in [0, 7, 10, -1, i64::MAX, i64::MIN] {
             assert_eq!(both(|out| out.integer(number)), [format!(":{number}\r\n"), format!(":{number}\r\n")]);
         }
     }
 
     #[test]
-    fn doubles() {
+    fn doubles_are_encoded() {
         for (number, text) in [
             (0.0, "0"),
             (3.0, "3"),
@@ -565,12 +504,12 @@ mod tests {
     }
 
     #[test]
-    fn large_bulks_are_spliced_and_rewound() {
+    fn large_bulk_strings_are_not_copied_and_can_be_rewound() {
         let large = Bytes::from(vec![b'x'; LARGE_BULK]);
         let mut out = Encoder::default();
         out.integer(1);
         out.bulk_bytes(&large);
-        let mark = out.mark();
+        let position = out.position();
         let before = out.to_vec();
         out.bulk_bytes(&large);
         out.simple("OK");
@@ -579,12 +518,12 @@ mod tests {
         let all = out.to_vec();
         for sent in [0, 3, 4, 20, 5000, LARGE_BULK + 14, all.len() - 1] {
             let mut slices = [IoSlice::new(&[]); 8];
-            let filled = out.gather(sent, &mut slices);
+            let filled = out.chunks_vectored(sent, &mut slices);
             let rest: Vec<u8> = slices[..filled].iter().flat_map(|slice| slice.to_vec()).collect();
             assert!(rest == all[sent..], "from {sent}");
         }
 
-        out.rewind(mark);
+        out.rewind(position);
         assert_eq!((out.to_vec(), out.len()), (before.clone(), before.len()));
     }
 }

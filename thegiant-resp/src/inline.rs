@@ -1,14 +1,14 @@
-//! Inline commands: a line typed by a person, `SET greeting "hello world"`.
+//! Inline commands: lines that people type, such as `SET greeting "hello world"`.
 
 use std::ops::Range;
 
-/// Splits a line into its words, by the quoting rules of Redis (`sdssplitargs`).
+/// Splits a line into words, by the quoting rules of Redis (`sdssplitargs`).
 ///
-/// Words are separated by white space. Inside `"…"` the escapes `\n \r \t \b \a \xHH \" \\` are
-/// known, inside `'…'` only `\'`. A closing quote must be followed by white space or the end.
+/// White space separates words. The escapes `\n \r \t \b \a \xHH \" \\` work inside `"…"`, and only `\'` works inside
+/// `'…'`. White space or the end of the line must follow a closing quote.
 ///
-/// Words are unescaped in place, since an escape is never shorter than what it stands for; `found`
-/// gets the range of each word within `line`. Returns `None` on unbalanced quotes.
+/// The function unescapes words in place, because an escape is at least as long as the byte that it encodes. It calls
+/// `found` with the range of each word within `line`. It returns `None` if the quotes do not match.
 pub(super) fn split(line: &mut [u8], mut found: impl FnMut(Range<usize>)) -> Option<()> {
     let mut read = 0;
     loop {
@@ -19,14 +19,14 @@ pub(super) fn split(line: &mut [u8], mut found: impl FnMut(Range<usize>)) -> Opt
             return Some(());
         }
         let start = read;
-        let mut words = Word { line, read, write: start };
-        words.unescape()?;
-        read = words.read;
-        found(start..words.write);
+        let mut word = Word { line, read, write: start };
+        word.unescape()?;
+        read = word.read;
+        found(start..word.write);
     }
 }
 
-/// A word being read at `read` and written, unescaped, at `write`, never ahead of `read`.
+/// The word that is being read at `read` and written at `write`. `write` never passes `read`.
 struct Word<'a> {
     line: &'a mut [u8],
     read: usize,
@@ -39,7 +39,7 @@ impl Word<'_> {
             match byte {
                 b'"' => return self.double_quoted(),
                 b'\'' => return self.single_quoted(),
-                // Fewer than separate words: a word may hold a vertical tab.
+                // A vertical tab separates words only before a word. Inside a word, it is a part of the word.
                 b' ' | b'\t' | b'\r' | b'\n' => return Some(()),
                 byte => self.copy(byte, 1),
             }
@@ -101,7 +101,7 @@ impl Word<'_> {
     }
 }
 
-/// White space as C's `isspace` has it: `u8::is_ascii_whitespace` lacks the vertical tab.
+/// White space of `isspace` in C: `u8::is_ascii_whitespace` lacks the vertical tab.
 fn is_space(byte: u8) -> bool {
     byte.is_ascii_whitespace() || byte == 0x0b
 }

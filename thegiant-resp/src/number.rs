@@ -1,16 +1,18 @@
-//! Numbers as Redis reads them.
+//! Numbers in text form.
 
-/// Reads a decimal integer by Redis' strict rule: an optional minus sign, no leading zero, no plus
-/// sign, no space (`string2ll` in Redis), and in the range of `N`, at most that of `i64` and `u64`
-/// together.
+/// Parses a decimal integer by the strict rule of Redis (`string2ll`).
+///
+/// The text is digits, optionally after a minus sign, without a leading zero, a plus sign or spaces. The result is `None`
+/// if the text breaks this rule, or if the number is outside the range of `N`, of `i64` and of `u64`.
 ///
 /// ```
-/// use thegiant::resp::parse_integer;
+/// use thegiant_resp::parse_integer;
 ///
 /// assert_eq!(parse_integer::<i64>(b"-12"), Some(-12));
 /// assert_eq!(parse_integer::<u8>(b"256"), None);
 /// assert_eq!(parse_integer::<i64>(b" 1"), None);
 /// ```
+#[must_use]
 pub fn parse_integer<N: TryFrom<i128>>(text: &[u8]) -> Option<N> {
     let (negative, digits) = match text {
         [b'0'] => return N::try_from(0).ok(),
@@ -31,16 +33,19 @@ pub fn parse_integer<N: TryFrom<i128>>(text: &[u8]) -> Option<N> {
     N::try_from(if negative { -magnitude } else { magnitude }).ok()
 }
 
-/// Reads a floating point number as Redis does for a command's argument: decimal or scientific
-/// notation, `inf` and `infinity` in any case; neither NaN, nor surrounding space, nor digits that
-/// are beyond its range. (Redis also takes hexadecimal; this does not.)
+/// Parses a floating point number by the rule of Redis for arguments.
+///
+/// The text is in decimal or scientific notation, or `inf` or `infinity` in any case. The result is `None` for NaN, for
+/// surrounding spaces, and for a number whose magnitude is too large or too small for `f64`. Redis also accepts hexadecimal
+/// notation; this function does not.
 ///
 /// ```
-/// use thegiant::resp::parse_float;
+/// use thegiant_resp::parse_float;
 ///
 /// assert_eq!(parse_float(b"1.5e3"), Some(1500.0));
 /// assert_eq!(parse_float(b"nan"), None);
 /// ```
+#[must_use]
 pub fn parse_float(text: &[u8]) -> Option<f64> {
     let number: f64 = std::str::from_utf8(text).ok()?.parse().ok()?;
     let mantissa = text.split(|byte| matches!(byte, b'e' | b'E')).next().unwrap_or_default();
@@ -77,7 +82,7 @@ mod tests {
     }
 
     #[test]
-    fn floats_take_infinities_and_refuse_nan() {
+    fn floats_accept_infinities_and_reject_nan() {
         assert_eq!(parse_float(b"3.5e2"), Some(350.0));
         assert_eq!(parse_float(b"-inf"), Some(f64::NEG_INFINITY));
         assert_eq!(parse_float(b"nan"), None);

@@ -1,34 +1,38 @@
-//! Glob patterns as Redis has them.
+//! Glob patterns with the rules of Redis.
 
-/// Whether `text` matches `pattern`, by the rules of Redis' `KEYS`: `*` any bytes, `?` one byte,
-/// `[abc]`, `[a-z]` and `[^a]` one of a class, `\` takes the next byte as it is.
+/// Returns whether `text` matches `pattern`, by the rules of the Redis command `KEYS`.
 ///
-/// The work is bounded by the product of both lengths, whatever the pattern.
+/// `*` matches any bytes and `?` matches one byte. `[abc]`, `[a-z]` and `[^a]` match one byte of a class. `\` removes the
+/// special meaning of the next byte.
+///
+/// The running time is at most proportional to the product of both lengths, for every pattern.
 ///
 /// ```
-/// use thegiant::glob::matches;
+/// use thegiant_resp::glob::matches;
 ///
 /// assert!(matches(b"user:*:na[ml]e", b"user:17:name"));
 /// assert!(!matches(b"h[^e]llo", b"hello"));
 /// assert!(matches(br"\*", b"*"));
 /// ```
+#[must_use]
 pub fn matches(pattern: &[u8], text: &[u8]) -> bool {
     run(pattern, text, |byte| byte)
 }
 
-/// As [`matches()`], without regard to the case of ASCII letters.
+/// Returns whether `text` matches `pattern`, ignoring the case of ASCII letters. See [`matches()`].
 ///
 /// ```
-/// assert!(thegiant::glob::matches_ignore_case(b"MAX*", b"maxclients"));
+/// assert!(thegiant_resp::glob::matches_ignore_case(b"MAX*", b"maxclients"));
 /// ```
+#[must_use]
 pub fn matches_ignore_case(pattern: &[u8], text: &[u8]) -> bool {
     run(pattern, text, |byte| byte.to_ascii_lowercase())
 }
 
-/// Compares bytes by what `fold` makes of them.
+/// Matches with `fold` applied to each byte before a comparison.
 fn run(pattern: &[u8], text: &[u8], fold: fn(u8) -> u8) -> bool {
-    // On a mismatch only the latest `*` takes one byte more: earlier ones need not be tried again,
-    // since whatever they could leave over, the latest one could take too.
+    // After a mismatch, only the latest `*` matches one more byte. Earlier ones need no retry, because the latest one
+    // can match every byte that they could leave to it.
     let (mut p, mut t) = (0, 0);
     let mut retry: Option<(usize, usize)> = None;
     loop {
@@ -38,7 +42,7 @@ fn run(pattern: &[u8], text: &[u8], fold: fn(u8) -> u8) -> bool {
             continue;
         }
         let step = match text.get(t) {
-            Some(byte) => one(&pattern[p..], fold(*byte), fold),
+            Some(byte) => match_element(&pattern[p..], fold(*byte), fold),
             None if p == pattern.len() => return true,
             None => return false,
         };
@@ -57,20 +61,21 @@ fn run(pattern: &[u8], text: &[u8], fold: fn(u8) -> u8) -> bool {
     }
 }
 
-/// The length of the pattern's first element, if it matches `byte`.
-fn one(pattern: &[u8], byte: u8, fold: fn(u8) -> u8) -> Option<usize> {
+/// Returns the length of the first element of `pattern` if that element matches `byte`.
+fn match_element(pattern: &[u8], byte: u8, fold: fn(u8) -> u8) -> Option<usize> {
     match pattern {
         [] => None,
         [b'?', ..] => Some(1),
-        [b'[', class @ ..] => class_of(class, byte, fold).map(|len| len + 1),
+        [b'[', class @ ..] => match_class(class, byte, fold).map(|len| len + 1),
         [b'\\', escaped, ..] => (fold(*escaped) == byte).then_some(2),
         [literal, ..] => (fold(*literal) == byte).then_some(1),
     }
 }
 
-/// The length of a class behind its `[`, if it matches `byte`. A class without an end extends to
-/// the end of the pattern.
-fn class_of(class: &[u8], byte: u8, fold: fn(u8) -> u8) -> Option<usize> {
+/// Returns the length of `class`, the text after `[`, if the class matches `byte`.
+///
+/// A class without `]` extends to the end of the pattern.
+fn match_class(class: &[u8], byte: u8, fold: fn(u8) -> u8) -> Option<usize> {
     let negated = class.first() == Some(&b'^');
     let mut at = usize::from(negated);
     let mut matched = false;
@@ -104,7 +109,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn patterns_of_redis() {
+    fn patterns_match_as_in_redis() {
         for (pattern, text, expected) in [
             ("*", "", true),
             ("", "", true),
@@ -130,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn a_nasty_pattern_ends() {
+    fn many_stars_do_not_take_exponential_time() {
         let pattern = "a*".repeat(500) + "b";
         assert!(!matches(pattern.as_bytes(), &[b'a'; 20_000]));
     }

@@ -1,0 +1,428 @@
+//! The resumable decoder of requests.
+
+use std::ops::Range;
+
+use super::{DecodeLimits, ProtocolError, Span, inline, limits::Limits, number::parse_integer};
+
+/// Minimum size in bytes of a large bulk string, which gets a buffer of its own.
+///
+/// The decoder announces it with [`Progress::Large`], and the encoder does not copy it.
+pub const LARGE_BULK: usize = 16 * 1024;
+
+/// Maximum size in bytes of a `*` line, a `$` line or an inline command (`PROTO_INLINE_MAX_SIZE` in Redis).
+const MAX_LINE: usize = 64 * 1024;
+
+/// The result of [`Decoder::decode`].
+///
+/// It is exhaustive by design: a caller has to handle each case.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Progress {
+    /// A request is complete, and `args` contains its arguments.
+    Request,
+    /// The decoder has read all input, and the current request is incomplete.
+    Incomplete,
+    /// A bulk string of this many bytes begins at [`Decoder::position`].
+    ///
+    /// Move the part that has arrived from the input to a buffer of its own, and read the rest into that buffer. Then call
+    /// [`Decoder::large_bulk_taken`] and decode again. The buffer becomes the value without another copy.
+    Large(usize),
+}
+
+/// The meaning of the next bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Expect {
+    /// The first byte of a request.
+    Request,
+    /// The `$` line of an element.
+    BulkHeader,
+    /// The content of an element of this many bytes, and CR LF.
+    Bulk(usize),
+    /// The CR LF after an element that the caller has taken.
+    LargeBulkEnd,
+}
+
+/// Decodes requests from a byte stream that arrives in parts of any size.
+///
+/// The decoder stores positions and no bytes. The caller appends received bytes to one buffer and calls
+/// [`decode`](Self::decode) until it returns [`Progress::Incomplete`]. The decoder reads each byte once, reserves no
+/// memory for a declared length and does not recurse.
+///
+/// ```
+/// use thegiant_resp::{Decoder, Progress, Span};
+///
+/// let mut input = b"*2\r\n$4\r\nECHO\r\n$2\r\nhi\r\nPING\r\n*1\r\n".to_vec();
+/// let mut decoder = Decoder::default();
+/// let mut args = Vec::new();
+/// assert_eq!(decoder.decode(&mut input, &mut args), Ok(Progress::Request));
+/// assert_eq!(args, [Span::Input { start: 8, end: 12 }, Span::Input { start: 18, end: 20 }]);
+/// assert_eq!(decoder.decode(&mut input, &mut args), Ok(Progress::Request)); // an inline command
+/// assert_eq!(args.len(), 3);
+/// assert_eq!(decoder.decode(&mut input, &mut args), Ok(Progress::Incomplete));
+/// ```
+#[derive(Debug)]
+pub struct Decoder {
+    limits: Limits,
+    expect: Expect,
+    /// The number of elements of the current request that have yet to arrive.
+    missing: usize,
+    /// The offset of the current request.
+    start: usize,
+    /// The decoder has used all bytes before this offset.
+    position: usize,
+    /// There is no end of line between `position` and this offset.
+    scanned: usize,
+}
+
+impl Default for Decoder {
+    fn default() -> Self {
+        Decoder::new(DecodeLimits::default())
+    }
+}
+
+impl Decoder {
+    /// Creates a decoder that expects the start of a request.
+    #[must_use]
+    pub fn new(limits: DecodeLimits) -> Self {
+        Decoder {
+            limits: limits.into(),
+            expect: Expect::Request,
+            missing: 0,
+            start: 0,
+            position: 0,
+            scanned: 0,
+        }
+    }
+
+    /// Replaces the limits. They apply from the next header on.
+    pub fn set_limits(&mut self, limits: DecodeLimits) {
+        self.limits = limits.into();
+    }
+
+    /// Decodes at most one request and appends the positions of its arguments to `args`.
+    ///
+    /// Each call continues at [`position`](Self::position), so `input` must begin with the same bytes as in the previous
+    /// call, until the caller removes bytes and calls [`rebase`](Self::rebase). The input is mutable because the decoder
+    /// unescapes inline commands in place. It skips empty requests (`*0`, `*-1`, a blank line), as Redis does.
+    ///
+    /// The input must stay below 4 GiB without large bulk strings, because positions have 32 bits.
+    ///
+    /// # Errors
+    /// If the input breaks the protocol. The decoder must not be used again.
+    pub fn decode(&mut self, input: &mut [u8], args: &mut Vec<Span>) -> Result<Progress, ProtocolError> {
+        loop {
+            let progress = match self.expect {
+                Expect::Request => self.request(input, args)?,
+                Expect::BulkHeader => self.elements(input, args)?,
+                Expect::Bulk(len) => self.bulk(input, len, args)?,
+                Expect::LargeBulkEnd => self.bulk_end(input)?,
+            };
+            if let Some(progress) = progress {
+                return Ok(progress);
+            }
+        }
+    }
+
+    /// Returns the offset of the first byte that the decoder has not used.
+    #[must_use]
+    #[inline]
+    pub fn position(&self) -> usize {
+        self.position
+    }
+
+    /// Returns the offset of the first incomplete request.
+    ///
+    /// Only the arguments of complete requests refer to bytes before this offset.
+    #[must_use]
+    #[inline]
+    pub fn start(&self) -> usize {
+        self.start
+    }
+
+    /// Adjusts the decoder after the caller has removed the input before [`start`](Self::start).
+    #[inline]
+    pub fn rebase(&mut self) {
+        self.position -= self.start;
+        self.scanned = self.scanned.saturating_sub(self.start);
+        self.start = 0;
+    }
+
+    /// Continues after the bulk string that [`Progress::Large`] announced.
+    ///
+    /// The caller has removed its bytes from the input. The argument becomes [`Span::Large`] with this `index`.
+    pub fn large_bulk_taken(&mut self, index: usize, args: &mut Vec<Span>) {
+        args.push(Span::Large(u32::try_from(index).unwrap_or(u32::MAX)));
+        self.expect = Expect::LargeBulkEnd;
+    }
+
+    fn request(&mut self, input: &mut [u8], args: &mut Vec<Span>) -> Result<Option<Progress>, ProtocolError> {
+        self.start = self.position;
+        match input.get(self.position) {
+            None => Ok(Some(Progress::Incomplete)),
+            Some(b'*') => self.multibulk_header(input),
+            Some(_) => self.inline(input, args),
+        }
+    }
+
+    fn multibulk_header(&mut self, input: &[u8]) -> Result<Option<Progress>, ProtocolError> {
+        if let Some((count, next_line)) = short_length(input, self.position) {
+            self.position = next_line;
+            return self.expect_elements(count);
+        }
+        let Some(line) = self.line(input, ProtocolError::TooBigMultibulkCount)? else {
+            return Ok(Some(Progress::Incomplete));
+        };
+        let count: i64 = parse_integer(line).ok_or(ProtocolError::InvalidMultibulkLength)?;
+        self.expect_elements(usize::try_from(count.max(0)).unwrap_or(usize::MAX))
+    }
+
+    fn expect_elements(&mut self, count: usize) -> Result<Option<Progress>, ProtocolError> {
+        if count > self.limits.max_args() {
+            return Err(self.limits.too_many_args(count));
+        }
+        if count > 0 {
+            self.missing = count;
+            self.expect = Expect::BulkHeader;
+        }
+        Ok(None)
+    }
+
+    /// Decodes short, complete elements without a change of state, because the decoder spends most of its time here.
+    fn elements(&mut self, input: &[u8], args: &mut Vec<Span>) -> Result<Option<Progress>, ProtocolError> {
+        while let Some(element) = short_element(input, self.position) {
+            self.position = element.end + 2;
+            args.push(Span::input(element));
+            if let Some(progress) = self.element_read() {
+                return Ok(Some(progress));
+            }
+        }
+        self.bulk_header(input)
+    }
+
+    fn bulk_header(&mut self, input: &[u8]) -> Result<Option<Progress>, ProtocolError> {
+        match input.get(self.position) {
+            None => return Ok(Some(Progress::Incomplete)),
+            Some(b'$') => {}
+            Some(other) => return Err(ProtocolError::ExpectedBulk(*other)),
+        }
+        let Some(line) = self.line(input, ProtocolError::TooBigBulkCount)? else {
+            return Ok(Some(Progress::Incomplete));
+        };
+        let len: usize = parse_integer(line).ok_or(ProtocolError::InvalidBulkLength)?;
+        if len > self.limits.max_bulk_len() {
+            return Err(self.limits.too_long_bulk(len));
+        }
+        self.expect = Expect::Bulk(len);
+        Ok((len >= LARGE_BULK).then_some(Progress::Large(len)))
+    }
+
+    fn bulk(
+        &mut self,
+        input: &[u8],
+        len: usize,
+        args: &mut Vec<Span>,
+    ) -> Result<Option<Progress>, ProtocolError> {
+        let start = self.position;
+        match input.get(start + len..) {
+            Some([b'\r', b'\n', ..]) => {
+                args.push(Span::input(start..start + len));
+                self.position = start + len + 2;
+                Ok(self.element_read())
+            }
+            None | Some([] | [b'\r']) => Ok(Some(Progress::Incomplete)),
+            Some(_) => Err(ProtocolError::UnterminatedBulk),
+        }
+    }
+
+    fn bulk_end(&mut self, input: &[u8]) -> Result<Option<Progress>, ProtocolError> {
+        match &input[self.position..] {
+            [b'\r', b'\n', ..] => {
+                self.position += 2;
+                Ok(self.element_read())
+            }
+            [] | [b'\r'] => Ok(Some(Progress::Incomplete)),
+            _ => Err(ProtocolError::UnterminatedBulk),
+        }
+    }
+
+    fn element_read(&mut self) -> Option<Progress> {
+        self.missing -= 1;
+        self.expect = Expect::BulkHeader;
+        if self.missing > 0 {
+            return None;
+        }
+        self.expect = Expect::Request;
+        self.start = self.position;
+        Some(Progress::Request)
+    }
+
+    /// Returns the text between the type byte at `position` and the next CR LF, and moves `position` after it.
+    fn line<'i>(
+        &mut self,
+        input: &'i [u8],
+        too_big: ProtocolError,
+    ) -> Result<Option<&'i [u8]>, ProtocolError> {
+        let start = self.position + 1;
+        let from = self.scanned.max(start);
+        let Some(found) = input[from..].iter().position(|byte| *byte == b'\r') else {
+            return self.unfinished_line(input, too_big).map(|()| None);
+        };
+        let end = from + found;
+        check_line(end - self.position, too_big)?;
+        match input.get(end + 1) {
+            None => {
+                self.scanned = end;
+                Ok(None)
+            }
+            Some(b'\n') => {
+                self.position = end + 2;
+                Ok(Some(&input[start..end]))
+            }
+            Some(_) if input[self.position] == b'*' => Err(ProtocolError::InvalidMultibulkLength),
+            Some(_) => Err(ProtocolError::InvalidBulkLength),
+        }
+    }
+
+    fn inline(&mut self, input: &mut [u8], args: &mut Vec<Span>) -> Result<Option<Progress>, ProtocolError> {
+        let start = self.position;
+        let from = self.scanned.max(start);
+        // As in Redis, a line that contains a NUL never ends, because people do not type it.
+        let end = match input[from..].iter().position(|byte| matches!(byte, b'\n' | 0)) {
+            Some(found) if input[from + found] == b'\n' => from + found,
+            Some(found) => {
+                self.scanned = from + found;
+                check_line(input.len() - start, ProtocolError::TooBigInline)?;
+                return Ok(Some(Progress::Incomplete));
+            }
+            None => {
+                self.unfinished_line(input, ProtocolError::TooBigInline)?;
+                return Ok(Some(Progress::Incomplete));
+            }
+        };
+        check_line(end - start, ProtocolError::TooBigInline)?;
+        self.position = end + 1;
+        let line = &mut input[start..end];
+        let line = match line {
+            [text @ .., b'\r'] => text,
+            text => text,
+        };
+        let before = args.len();
+        inline::split(line, |word| args.push(Span::input(start + word.start..start + word.end)))
+            .ok_or(ProtocolError::UnbalancedQuotes)?;
+        self.start = self.position;
+        Ok((args.len() > before).then_some(Progress::Request))
+    }
+
+    fn unfinished_line(&mut self, input: &[u8], too_big: ProtocolError) -> Result<(), ProtocolError> {
+        self.scanned = input.len();
+        check_line(input.len() - self.position, too_big)
+    }
+}
+
+/// Returns the number in the line at `at` and the offset of the next line.
+///
+/// It reads the usual case, a valid number of one to three digits. `None` means that the slow path has to decide.
+#[inline]
+fn short_length(input: &[u8], at: usize) -> Option<(usize, usize)> {
+    let digit = |digit: u8| usize::from(digit - b'0');
+    match input.get(at + 1..)? {
+        [a @ b'0'..=b'9', b'\r', b'\n', ..] => Some((digit(*a), at + 4)),
+        [a @ b'1'..=b'9', b @ b'0'..=b'9', b'\r', b'\n', ..] => Some((digit(*a) * 10 + digit(*b), at + 5)),
+        [a @ b'1'..=b'9', b @ b'0'..=b'9', c @ b'0'..=b'9', b'\r', b'\n', ..] => {
+            Some((digit(*a) * 100 + digit(*b) * 10 + digit(*c), at + 6))
+        }
+        _ => None,
+    }
+}
+
+/// Returns the range of the element at `at` if the element is short and complete.
+#[inline]
+fn short_element(input: &[u8], at: usize) -> Option<Range<usize>> {
+    if input.get(at) != Some(&b'$') {
+        return None;
+    }
+    let (len, start) = short_length(input, at)?;
+    let end = start + len;
+    matches!(input.get(end..end + 2), Some([b'\r', b'\n'])).then_some(start..end)
+}
+
+/// Checks the length of a line that may or may not be complete.
+///
+/// The result must not depend on the completeness, because that depends on the parts in which the stream arrives.
+fn check_line(len: usize, too_big: ProtocolError) -> Result<(), ProtocolError> {
+    if len > MAX_LINE { Err(too_big) } else { Ok(()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn error_of(input: &[u8]) -> ProtocolError {
+        let mut input = input.to_vec();
+        let mut decoder = Decoder::default();
+        let mut args = Vec::new();
+        loop {
+            match decoder.decode(&mut input, &mut args) {
+                Ok(Progress::Request) => {}
+                Ok(other) => panic!("{other:?} instead of an error"),
+                Err(error) => return error,
+            }
+        }
+    }
+
+    #[test]
+    fn lengths_are_strict() {
+        for length in ["3000000000", "abc", "+1", "01", "", " 1", "9223372036854775808"] {
+            let input = format!("*{length}\r\n");
+            assert_eq!(error_of(input.as_bytes()), ProtocolError::InvalidMultibulkLength, "{length:?}");
+        }
+        for length in
+            ["536870913", "-1", "", "+4", "04", " 4", "x", "9223372036854775807", "99999999999999999999"]
+        {
+            let input = format!("*1\r\n${length}\r\n");
+            assert_eq!(error_of(input.as_bytes()), ProtocolError::InvalidBulkLength, "{length:?}");
+        }
+    }
+
+    #[test]
+    fn lines_are_bounded() {
+        let long = |first: &str| [first.as_bytes(), &[b'1'; MAX_LINE + 1]].concat();
+        assert_eq!(error_of(&long("*")), ProtocolError::TooBigMultibulkCount);
+        assert_eq!(error_of(&long("*1\r\n$")), ProtocolError::TooBigBulkCount);
+        assert_eq!(error_of(&long("x")), ProtocolError::TooBigInline);
+        assert_eq!(error_of(&long("\0\n")), ProtocolError::TooBigInline);
+    }
+
+    /// Redis checks the length only while the end is missing, so its result depends on its reads.
+    #[test]
+    fn complete_lines_are_bounded_too() {
+        let long = |first: &str, len| [first.as_bytes(), &vec![b'1'; len], b"\r\n"].concat();
+        assert_eq!(error_of(&long("*", MAX_LINE)), ProtocolError::TooBigMultibulkCount);
+        assert_eq!(error_of(&long("*", MAX_LINE - 1)), ProtocolError::InvalidMultibulkLength);
+        assert_eq!(error_of(&long("*1\r\n$", MAX_LINE)), ProtocolError::TooBigBulkCount);
+        assert_eq!(error_of(&long("*1\r\n$", MAX_LINE - 1)), ProtocolError::InvalidBulkLength);
+        assert_eq!(error_of(&long("x", MAX_LINE)), ProtocolError::TooBigInline);
+        let mut longest = long("x", MAX_LINE - 2);
+        assert_eq!(Decoder::default().decode(&mut longest, &mut Vec::new()), Ok(Progress::Request));
+    }
+
+    #[test]
+    fn elements_are_bulk_strings_that_end_with_cr_lf() {
+        assert_eq!(error_of(b"*1\r\n*1\r\n"), ProtocolError::ExpectedBulk(b'*'));
+        assert_eq!(error_of(b"*1\r\n$1\r\nabc"), ProtocolError::UnterminatedBulk);
+        assert_eq!(error_of(b"*1\r\n$1\r\na\rb"), ProtocolError::UnterminatedBulk);
+    }
+
+    #[test]
+    fn the_caller_takes_a_large_bulk_string() {
+        let mut input = format!("*2\r\n$3\r\nSET\r\n${LARGE_BULK}\r\nxx").into_bytes();
+        let mut decoder = Decoder::default();
+        let mut args = Vec::new();
+        assert_eq!(decoder.decode(&mut input, &mut args), Ok(Progress::Large(LARGE_BULK)));
+        input.truncate(decoder.position());
+        decoder.large_bulk_taken(0, &mut args);
+        assert_eq!(decoder.decode(&mut input, &mut args), Ok(Progress::Incomplete));
+        input.extend_from_slice(b"\r\n");
+        assert_eq!(decoder.decode(&mut input, &mut args), Ok(Progress::Request));
+        assert_eq!(args[1], Span::Large(0));
+    }
+}

@@ -1,0 +1,27 @@
+#![doc = include_str!("../README.md")]
+
+mod decoder;
+mod encoder;
+mod error;
+mod frame_scanner;
+pub mod glob;
+mod incoming;
+mod inline;
+mod limits;
+mod number;
+mod protocol;
+mod protocol_error;
+mod span;
+mod value;
+
+pub use decoder::{Decoder, LARGE_BULK, Progress};
+pub use encoder::{BufferPosition, Encoder};
+pub use error::Error;
+pub use frame_scanner::{FramePart, FrameScanner};
+pub use incoming::{Incoming, InvalidReply};
+pub use limits::DecodeLimits;
+pub use number::{parse_float, parse_integer};
+pub use protocol::Protocol;
+pub use protocol_error::ProtocolError;
+pub use span::Span;
+pub use value::Value;

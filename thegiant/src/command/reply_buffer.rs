@@ -1,0 +1,140 @@
+//! The replies of a batch.
+
+use super::StreamingReply;
+use crate::{
+    Error,
+    resp::{BufferPosition, Encoder},
+};
+
+/// The mode of `CLIENT REPLY`: which replies the server sends.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum ReplyMode {
+    #[default]
+    On,
+    Off,
+    /// `Skip` from the next command on. This command asked for it.
+    SkipNext,
+    /// The server does not send the reply of this command, and then returns to `On`.
+    Skip,
+}
+
+/// The replies of a batch: an [`Encoder`], and the state of the current reply.
+///
+/// An [`Answer`](super::Answer) appends to the encoder. A method that gets its own [`Responder`](crate::Responder) defers the
+/// reply instead, and [`Elements`](super::Elements) stream it.
+#[derive(Debug, Default)]
+pub struct ReplyBuffer {
+    encoder: Encoder,
+    /// The reasons to look at the current reply, apart from an error; see [`is_noteworthy`](Self::is_noteworthy).
+    notes: u8,
+    mode: ReplyMode,
+    /// The end of the output before the current reply that is sent in every mode, if the note `KEPT` is set.
+    kept: BufferPosition,
+    /// The rest of the current reply, if the note `STREAMING` is set.
+    streaming: Option<Box<dyn StreamingReply>>,
+}
+
+const TIMED: u8 = 1;
+const NOT_ALL_SENT: u8 = 1 << 1;
+const DEFERRED: u8 = 1 << 2;
+const KEPT: u8 = 1 << 3;
+const STREAMING: u8 = 1 << 4;
+
+impl ReplyBuffer {
+    /// Returns the encoder.
+    #[must_use]
+    #[inline]
+    pub fn encoder(&self) -> &Encoder {
+        &self.encoder
+    }
+
+    /// Returns the encoder, to append a reply.
+    #[must_use]
+    #[inline]
+    pub fn encoder_mut(&mut self) -> &mut Encoder {
+        &mut self.encoder
+    }
+
+    /// Appends an error as the reply.
+    pub fn error(&mut self, error: &Error) {
+        self.encoder.error(error);
+    }
+
+    /// Returns whether the reply at `start` is an error or has a note.
+    ///
+    /// It is one check, because a batch makes it after each reply.
+    #[inline]
+    pub(crate) fn is_noteworthy(&self, start: BufferPosition) -> bool {
+        self.notes != 0 || self.encoder.is_error_at(start)
+    }
+
+    /// Makes each reply noteworthy, or not, because the batch measures the time of each.
+    pub(crate) fn set_timed(&mut self, timed: bool) {
+        self.note(TIMED, timed);
+    }
+
+    /// Defers the reply: a [`Responder`](crate::Responder) sends it later.
+    pub(crate) fn defer(&mut self) {
+        self.note(DEFERRED, true);
+    }
+
+    /// Returns whether the current reply was [deferred](Self::defer), and clears that note.
+    pub(crate) fn take_deferred(&mut self) -> bool {
+        let is_deferred = self.notes & DEFERRED != 0;
+        self.note(DEFERRED, false);
+        is_deferred
+    }
+
+    /// Marks the output up to here as messages that are sent even if the reply is not.
+    pub(crate) fn keep(&mut self) {
+        self.note(KEPT, true);
+        self.kept = self.encoder.position();
+    }
+
+    /// Returns the start of the reply after the messages that are [kept](Self::keep), and clears that note.
+    ///
+    /// Without such messages, the reply begins at `start`.
+    pub(crate) fn take_kept(&mut self, start: BufferPosition) -> BufferPosition {
+        let is_kept = self.notes & KEPT != 0;
+        self.note(KEPT, false);
+        if is_kept { self.kept } else { start }
+    }
+
+    /// Leaves the rest of the reply to `streaming`.
+    pub(crate) fn set_streaming(&mut self, streaming: Box<dyn StreamingReply>) {
+        self.note(STREAMING, true);
+        self.streaming = Some(streaming);
+    }
+
+    /// Takes the rest of the reply, if it is streamed.
+    pub(crate) fn take_streaming(&mut self) -> Option<Box<dyn StreamingReply>> {
+        self.note(STREAMING, false);
+        self.streaming.take()
+    }
+
+    pub(crate) fn mode(&self) -> ReplyMode {
+        self.mode
+    }
+
+    /// Sets which replies are sent. The batch applies the mode after each reply.
+    pub(crate) fn set_mode(&mut self, mode: ReplyMode) {
+        self.mode = mode;
+        self.note(NOT_ALL_SENT, mode != ReplyMode::On);
+    }
+
+    /// Removes the output after `position`, and the rest of a streaming reply.
+    pub(crate) fn rewind(&mut self, position: BufferPosition) {
+        self.encoder.rewind(position);
+        self.take_streaming();
+    }
+
+    /// Removes the output and keeps at most `max_capacity` bytes of memory.
+    pub(crate) fn clear(&mut self, max_capacity: usize) {
+        self.encoder.clear();
+        self.encoder.shrink_to(max_capacity);
+    }
+
+    fn note(&mut self, note: u8, set: bool) {
+        self.notes = if set { self.notes | note } else { self.notes & !note };
+    }
+}
