@@ -242,10 +242,15 @@ pub(super) fn route(
     let Some(router) = router else { return Route::To(0) };
     let request = Request::new(words, table.and_then(|table| table.find(words)), is_in_transaction);
     match guarded(|| router.route(&request, servers)) {
-        Some(Route::To(server)) if server >= servers.len() => Error::INTERNAL.into(),
+        Some(Route::To(server)) if !servers.has(server) => no_server(servers, server).into(),
         Some(route) => route,
         None => Error::INTERNAL.into(),
     }
+}
+
+/// The error for a number that the router should not have named.
+pub(super) fn no_server(servers: &Servers, server: usize) -> Error {
+    if server < servers.len() { NO_MEMBER } else { Error::INTERNAL }
 }
 
 /// RetryReason a request is not sent on.
@@ -256,6 +261,9 @@ fn refusal(call: &Call<'_>, row: usize) -> Error {
         (false, _) => Error::err(format_args!("{} cannot be sent on to an upstream", name_of(row))),
     }
 }
+
+const NO_MEMBER: Error =
+    Error::from_static("UPSTREAMDOWN the server has been removed: the command was not sent");
 
 const NONE_THERE: Error =
     Error::from_static("UPSTREAMDOWN no upstream can be reached: the command was not sent");

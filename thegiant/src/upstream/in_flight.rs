@@ -85,6 +85,8 @@ pub(super) struct Retry {
     /// It belongs to a transaction, which cannot be sent elsewhere in part.
     pub(super) is_bound: bool,
     pub(super) why: RetryReason,
+    /// How often it has waited for the router to ask again.
+    pub(super) refreshes: u32,
 }
 
 pub(super) enum RetryReason {
@@ -110,6 +112,9 @@ pub(super) struct InFlightTable {
     /// Lists that are not in use.
     spare: Vec<Vec<PartSlot>>,
 }
+
+/// How often a request waits for the router to ask again.
+pub(super) const REFRESHES: u32 = 5;
 
 /// So many requests of a flight may be sent once more, for each that it has.
 pub(super) const MAX_RETRIES: u32 = 5;

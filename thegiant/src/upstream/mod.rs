@@ -51,7 +51,7 @@ use actix::Actor;
 pub(crate) use commands::is_behind_builtins;
 pub use handle::UpstreamHandle;
 pub(crate) use proxy::Proxy;
-pub use router::{Redirect, Request, Route, Router, Split};
+pub use router::{Redirect, Refresh, Request, Route, Router, Split};
 pub use servers::Servers;
 
 #[cfg(feature = "tls")]

@@ -27,6 +27,8 @@ pub(super) struct MultiplexedConnection {
     state: State,
     outgoing: Outgoing,
     awaited: Awaited,
+    /// The server is forgotten, and the task waits for another server that takes its number.
+    pub(super) has_batch: bool,
     /// Of the task that reads, writes and connects.
     waker: Option<Waker>,
     /// Whether something has come, or has begun to be waited for, since the last second; and for how many seconds not.
@@ -109,6 +111,7 @@ impl MultiplexedConnection {
             state: State::New,
             outgoing: Outgoing::default(),
             awaited: Awaited { max_len: max_reply_len, ..Awaited::default() },
+            has_batch: false,
             waker: None,
             has_moved: true,
             silence: 0,
@@ -205,7 +208,7 @@ impl MultiplexedConnection {
                 let error = self.stats.unsent(reason, 0);
                 for slot in slot..slot + left {
                     let why = RetryReason::Unsent(error.clone());
-                    in_flight.retries.push_back(Retry { entry, slot, is_bound, why });
+                    in_flight.retries.push_back(Retry { entry, slot, is_bound, why, refreshes: 0 });
                 }
                 continue;
             }
@@ -357,12 +360,8 @@ impl Awaited {
                 if !is_wanted {
                     in_flight.fail(entry, slot, &too_long(&stats.address));
                 } else if in_flight.has_router && held.starts_with(b"-") && in_flight.is_asked_for(entry) {
-                    in_flight.retries.push_back(Retry {
-                        entry,
-                        slot,
-                        is_bound,
-                        why: RetryReason::Replied(held),
-                    });
+                    let why = RetryReason::Replied(held);
+                    in_flight.retries.push_back(Retry { entry, slot, is_bound, why, refreshes: 0 });
                 } else {
                     self.end(entry, slot, held, in_flight);
                 }

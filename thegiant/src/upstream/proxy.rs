@@ -2,7 +2,7 @@
 
 use std::{
     cell::RefCell,
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     mem,
     rc::{Rc, Weak},
     sync::Arc,
@@ -12,23 +12,23 @@ use std::{
 use actix::{Actor, AsyncContext, Context, Handler, Message, ResponseFuture};
 use bytes::Bytes;
 use foldhash::quality::RandomState;
-use tokio::sync::oneshot;
+use tokio::sync::{Notify, oneshot};
 
 use super::{
     Upstream,
     commands::CommandKind,
     dedicated::{self, DedicatedConnection},
-    destination::{Destination, Readiness, guarded, route},
+    destination::{Destination, Readiness, guarded, no_server, route},
     dial::{Dialled, PoolKey, silence},
     handle::{Reply, UpstreamStats},
     in_flight::{
-        BatchRun, InFlight, InFlightId, InFlightTable, MAX_RETRIES, Requester, Retry, RetryReason,
+        BatchRun, InFlight, InFlightId, InFlightTable, MAX_RETRIES, REFRESHES, Requester, Retry, RetryReason,
         SplitRequest,
     },
     key_table::KeyTable,
     multiplexed::{MultiplexedConnection, Silence},
     reconnect::keep_up,
-    router::{Redirect, Route, Router, Split, Words},
+    router::{Redirect, Refresh, Route, Router, Split, Words},
     servers::{AllUpstreamStats, Servers},
 };
 use crate::{
@@ -62,6 +62,10 @@ pub(super) struct ProxyState {
     /// What waits for room, or for the commands to be known.
     pub(super) waiting: Vec<(Box<Batch>, ActorId)>,
     pub(super) asked: Vec<ProgramRequest>,
+    /// Requests whose redirects the router does not follow before it has asked again.
+    unconfirmed: Vec<Retry>,
+    /// The flights of these.
+    unconfirmed_flights: HashSet<InFlightId, RandomState>,
     /// How often the program has asked.
     pub(super) asks: u64,
 }
@@ -103,6 +107,8 @@ impl Proxy {
                 dirty: Vec::new(),
                 waiting: Vec::new(),
                 asked: Vec::new(),
+                unconfirmed: Vec::new(),
+                unconfirmed_flights: HashSet::default(),
                 asks: 0,
             })
         });
@@ -266,8 +272,8 @@ impl ProxyState {
 
     /// Sends a request of a flight; if there is no connection, that is what is answered.
     fn send_or_fail(&mut self, entry: InFlightId, slot: u32, to: Redirect, key: PoolKey, number: u64) {
-        if to.server >= self.servers.len() {
-            return self.in_flight.fail(entry, slot, &Error::INTERNAL);
+        if !self.servers.has(to.server) {
+            return self.in_flight.fail(entry, slot, &no_server(&self.servers, to.server));
         }
         let index = self.connection_for(to.server, key, number);
         let connection = &mut self.connections[index];
@@ -330,17 +336,28 @@ impl ProxyState {
     }
 
     /// Sends a request elsewhere, or answers it if there is nowhere to send it.
-    fn turn(&mut self, Retry { entry, slot, is_bound, why }: Retry) {
-        let redirect = match &why {
-            RetryReason::Replied(error) => self.redirect(error),
-            RetryReason::Unsent(_) if is_bound => None,
-            RetryReason::Unsent(_) => self.other_destination(entry, slot),
+    fn turn(&mut self, retries: Retry) {
+        // The order of a client's requests is kept.
+        if self.unconfirmed_flights.contains(&retries.entry) {
+            return self.unconfirmed.push(retries);
+        }
+        let Retry { entry, slot, is_bound, why, refreshes } = retries;
+        let (redirect, refresh) = match &why {
+            RetryReason::Replied(error) => match self.redirect(error) {
+                None => (None, self.refresh(error)),
+                redirect => (redirect, None),
+            },
+            RetryReason::Unsent(_) if is_bound => (None, None),
+            RetryReason::Unsent(_) => (self.other_destination(entry, slot), None),
         };
-        match redirect {
-            Some(_) if is_bound => self.in_flight.fail(entry, slot, &HAS_MOVED),
-            Some(redirect) if self.in_flight.may_turn(entry) => {
+        match (redirect, refresh) {
+            (Some(_), _) | (_, Some(_)) if is_bound => self.in_flight.fail(entry, slot, &HAS_MOVED),
+            (Some(redirect), _) if self.in_flight.may_turn(entry) => {
                 let Some((key, number)) = self.in_flight.sender(entry) else { return };
                 self.send_or_fail(entry, slot, redirect, key, number);
+            }
+            (_, Some(refresh)) if refreshes < REFRESHES => {
+                self.wait_for(refresh, Retry { entry, slot, is_bound, why, refreshes });
             }
             _ => match why {
                 RetryReason::Replied(error) => {
@@ -352,12 +369,45 @@ impl ProxyState {
         }
     }
 
+    /// Keeps a request until the router has asked again.
+    fn wait_for(&mut self, refresh: Refresh, retries: Retry) {
+        self.unconfirmed_flights.insert(retries.entry);
+        self.unconfirmed.push(retries);
+        if self.unconfirmed.len() > 1 {
+            return;
+        }
+        let core = Weak::clone(&self.me);
+        actix_rt::spawn(async move {
+            // The application has written the future, which may panic.
+            let _ = actix_rt::spawn(refresh).await;
+            if let Some(core) = core.upgrade() {
+                core.borrow_mut().resume_unconfirmed();
+            }
+        });
+    }
+
+    /// Goes on with the requests that have waited for the router.
+    fn resume_unconfirmed(&mut self) {
+        self.unconfirmed_flights.clear();
+        let unconfirmed = mem::take(&mut self.unconfirmed).into_iter();
+        let once_more = unconfirmed.map(|retries| Retry { refreshes: retries.refreshes + 1, ..retries });
+        self.in_flight.retries.extend(once_more);
+        self.complete();
+    }
+
+    /// How the router may find out where a request has to go which has been answered by an error.
+    pub(super) fn refresh(&mut self, error: &[u8]) -> Option<Refresh> {
+        let error = std::str::from_utf8(error.strip_prefix(b"-")?).ok()?.trim_end();
+        let router = self.router.as_mut()?;
+        guarded(|| router.refresh(error))?
+    }
+
     /// Where the router says that a request has to go which has been answered by an error.
     pub(super) fn redirect(&mut self, error: &[u8]) -> Option<Redirect> {
         let error = std::str::from_utf8(error.strip_prefix(b"-")?).ok()?.trim_end();
         let router = self.router.as_mut()?;
         let redirect = guarded(|| router.redirect(error, &mut self.servers))??;
-        (redirect.server < self.servers.len()).then_some(redirect)
+        self.servers.has(redirect.server).then_some(redirect)
     }
 
     /// Where a request may go that has not been sent.
@@ -465,6 +515,7 @@ impl ProxyState {
             }
         }
         self.in_flight.tidy();
+        self.forget_servers();
         self.retry();
     }
 
@@ -505,9 +556,9 @@ impl ProxyState {
     }
 
     /// How an upstream is reached, for a connection that is a client's own, and what is told of it.
-    pub(super) fn server(&self, server: usize) -> (Rc<Upstream>, Arc<UpstreamStats>) {
+    pub(super) fn server(&self, server: usize) -> (Rc<Upstream>, Arc<UpstreamStats>, Rc<Notify>) {
         let server = self.servers.get(server);
-        (Rc::clone(&server.upstream), Arc::clone(&server.stats))
+        (Rc::clone(&server.upstream), Arc::clone(&server.stats), Rc::clone(&server.forgotten))
     }
 
     /// One that is there, if any is.

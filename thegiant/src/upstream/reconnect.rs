@@ -5,7 +5,7 @@ use std::{
     future::poll_fn,
     mem,
     rc::{Rc, Weak},
-    sync::atomic::Ordering::Relaxed,
+    sync::{Arc, atomic::Ordering::Relaxed},
     task::{Context, Poll},
     time::{Duration, Instant},
 };
@@ -20,18 +20,31 @@ use super::{
     key_table::KeyTable,
     multiplexed::MultiplexedConnection,
     proxy::{ProxyState, launch},
+    servers::Membership,
 };
 
 /// A connection that holds for so long is not taken for one that is lost again at once.
 const STABLE: Duration = Duration::from_secs(1);
+
+/// RetryReason a connection to a forgotten server ends.
+pub(super) const FORGOTTEN: &str = "the router has removed it";
 
 /// Keeps a connection up, as long as there is a proxy. By the first of an upstream it is known whether that is there.
 pub(super) async fn keep_up(core: Weak<RefCell<ProxyState>>, index: usize, is_first: bool) {
     let mut backoff = Backoff::default();
     let mut was_told = false;
     loop {
-        let Some((upstream, key, back)) = core.upgrade().map(|core| core.borrow().how_to_dial(index)) else {
+        let Some((upstream, key, back)) = core.upgrade().map(|core| core.borrow_mut().how_to_dial(index))
+        else {
             return;
+        };
+        let Some(upstream) = upstream else {
+            let Some(core) = core.upgrade() else { return };
+            core.borrow_mut().block(index, is_first);
+            drop(core);
+            back.notified().await;
+            (backoff, was_told) = (Backoff::default(), false);
+            continue;
         };
         let lost = match dial(&upstream, key).await {
             Ok(dialled) => {
@@ -85,10 +98,40 @@ async fn serve(
 }
 
 impl ProxyState {
-    fn how_to_dial(&self, index: usize) -> (Rc<Upstream>, PoolKey, Rc<Notify>) {
-        let connection = &self.connections[index];
+    /// How the server of a link is reached, unless it is forgotten.
+    fn how_to_dial(&mut self, index: usize) -> (Option<Rc<Upstream>>, PoolKey, Rc<Notify>) {
+        let connection = &mut self.connections[index];
         let server = self.servers.get(connection.server);
-        (Rc::clone(&server.upstream), connection.key, Rc::clone(&server.back))
+        connection.has_batch = !server.is_member();
+        // Another server may have taken the number.
+        connection.stats = Arc::clone(&server.stats);
+        let upstream = server.is_member().then(|| Rc::clone(&server.upstream));
+        (upstream, connection.key, Rc::clone(&server.back))
+    }
+
+    /// A link of a forgotten server waits for another server.
+    fn block(&mut self, index: usize, is_first: bool) {
+        self.is_down(index, is_first, &FORGOTTEN.into());
+    }
+
+    /// Closes the connections of forgotten servers. A server that has none left makes room for another one.
+    pub(super) fn forget_servers(&mut self) {
+        for number in self.servers.leaving() {
+            self.servers.get(number).forgotten.notify_waiters();
+            self.idle.retain(|(server, _, _)| *server != number);
+            let mut is_vacant = !self.dedicated.values().any(|private| private.state().0 == Some(number));
+            for connection in self.connections.iter_mut().filter(|connection| connection.server == number) {
+                connection.give_up(FORGOTTEN.into());
+                is_vacant &= connection.has_batch;
+            }
+            if is_vacant {
+                self.servers.get_mut(number).membership = Membership::Vacant;
+                self.connections
+                    .iter_mut()
+                    .filter(|connection| connection.server == number)
+                    .for_each(MultiplexedConnection::expect);
+            }
+        }
     }
 
     /// A link has a connection.
