@@ -8,7 +8,7 @@ use thegiant::{
     upstream::{Redirect, Request, Route, Router, Servers, Split},
 };
 
-use super::server::converse;
+use super::{hostile, server::converse};
 use crate::support::{ANY_PORT, Folder, Process, RawClient, Served, eventually, info, line, lines, request};
 
 /// A key begins with the number of its server. While that is down, it belongs to the next.
@@ -427,6 +427,22 @@ fn what_are_keys_has_to_be_known() {
     let mut client = RawClient::connect(front.address());
     eventually(|| (client.ask(line("SET 0:a 1")) == "+OK\r\n").then_some(()));
     assert_eq!(RawClient::connect(silent[0].address()).ask(line("DBSIZE")), ":1\r\n");
+}
+
+#[test]
+fn an_upstream_without_commands_takes_no_keys_from_others() {
+    let redis = Process::redis(&[]);
+    let (listener, empty) = hostile::listener();
+    let front = proxy(&[redis.address(), &empty], Numbered);
+    let mut clients = [(); 8].map(|()| RawClient::connect(front.address()));
+    assert_eq!(clients[0].ask(line("SET 0:a 1")), "+OK\r\n");
+    // From now on it says that it has no commands.
+    hostile::accept(listener, |_| b"+empty\r\n".to_vec());
+    eventually(|| (clients[0].ask(line("GET 1:a")) == "+empty\r\n").then_some(()));
+    for client in &mut clients {
+        assert_eq!(client.ask(line("GET 0:a")), "$1\r\n1\r\n");
+        assert_eq!(client.ask(line("GET 1:a")), "+empty\r\n");
+    }
 }
 
 /// Does not get far.

@@ -176,7 +176,7 @@ impl ProxyState {
 
     /// Whether it is known where requests go: without the upstreams' commands, it is not known which words are keys.
     pub(super) fn readiness(&self) -> Readiness {
-        if self.router.is_none() || self.table.is_some() {
+        if self.router.is_none() || self.tables.has_keys() {
             return Readiness::Ready;
         }
         if (0..self.servers.len()).all(|server| !self.servers.is_up(server)) {
@@ -186,14 +186,14 @@ impl ProxyState {
     }
 
     pub(super) fn route(&mut self, words: Words<'_>, is_in_transaction: bool) -> Route {
-        let ProxyState { router, table, servers, .. } = self;
-        route(router, table.as_ref(), servers, words, is_in_transaction)
+        let ProxyState { router, tables, servers, .. } = self;
+        route(router, tables.union(), servers, words, is_in_transaction)
     }
 
     fn kind(&self, words: Words<'_>, row: usize) -> CommandKind {
         let kind = kind_of(row);
         if kind == CommandKind::Plain
-            && let Some(table) = self.table.as_ref().filter(|table| table.has_blocking())
+            && let Some(table) = self.tables.union().filter(|table| table.has_blocking())
             && table.find(words).is_some_and(|known| known.is_blocking)
         {
             return CommandKind::Blocks;

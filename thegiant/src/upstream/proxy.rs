@@ -25,11 +25,11 @@ use super::{
         BatchRun, InFlight, InFlightId, InFlightTable, MAX_RETRIES, REFRESHES, Requester, Retry, RetryReason,
         SplitRequest,
     },
-    key_table::KeyTable,
     multiplexed::{MultiplexedConnection, Silence},
     reconnect::keep_up,
     router::{Redirect, Refresh, Route, Router, Split, Words},
     servers::{AllUpstreamStats, Servers},
+    table::Tables,
 };
 use crate::{
     Client, Disconnected, Error, Value,
@@ -48,7 +48,7 @@ pub(super) struct ProxyState {
     /// There is none where there is one upstream.
     pub(super) router: Option<Box<dyn Router>>,
     /// The upstreams' commands, when they have been told.
-    pub(super) table: Option<KeyTable>,
+    pub(super) tables: Tables,
     /// They do not tell.
     pub(super) is_table_refused: bool,
     pub(super) connections: Vec<MultiplexedConnection>,
@@ -99,7 +99,7 @@ impl Proxy {
                 servers,
                 in_flight: InFlightTable::new(router.is_some()),
                 router,
-                table: None,
+                tables: Tables::default(),
                 is_table_refused: false,
                 connections: Vec::new(),
                 dedicated: HashMap::default(),
@@ -412,8 +412,8 @@ impl ProxyState {
 
     /// Where a request may go that has not been sent.
     fn other_destination(&mut self, entry: InFlightId, slot: u32) -> Option<Redirect> {
-        let ProxyState { router, table, servers, in_flight, .. } = self;
-        let table = Some(table.as_ref()?);
+        let ProxyState { router, tables, servers, in_flight, .. } = self;
+        let table = Some(tables.union()?);
         let mut found = None;
         in_flight.with_words(entry, slot, |words| found = Some(route(router, table, servers, words, false)));
         let server = found?.into_one().ok()?.unwrap_or_else(|| self.servers.any(slot.into()));

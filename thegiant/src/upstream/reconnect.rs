@@ -111,6 +111,9 @@ impl ProxyState {
 
     /// A link of a forgotten server waits for another server.
     fn block(&mut self, index: usize, is_first: bool) {
+        if is_first {
+            self.tables.remove(self.connections[index].server);
+        }
         self.is_down(index, is_first, &FORGOTTEN.into());
     }
 
@@ -195,13 +198,18 @@ impl ProxyState {
 
     /// Takes note of what an upstream has said of its commands.
     fn take_table(&mut self, index: usize, commands: &[u8]) {
-        match KeyTable::read(commands) {
-            Some(table) => self.table = Some(table),
-            None => {
-                self.is_table_refused = true;
-                let upstream = &self.connections[index].stats.address;
-                tracing::warn!(upstream, "the upstream does not say which commands it has (COMMAND)");
-            }
+        let connection = &self.connections[index];
+        let upstream = &connection.stats.address;
+        let table = KeyTable::read(commands);
+        if self.router.is_some() && !table.as_ref().is_some_and(KeyTable::has_keys) {
+            self.is_table_refused = true;
+            tracing::warn!(upstream, "the upstream does not say which commands have keys (COMMAND)");
+        }
+        if table.is_some_and(|table| self.tables.insert(connection.server, table)) {
+            tracing::warn!(
+                upstream,
+                "upstreams differ in their commands (COMMAND): keys are what any of them takes for keys"
+            );
         }
     }
 }
