@@ -21,6 +21,8 @@ use crate::{
 pub(super) enum Destination {
     /// By this link, with so many behind it that belong to it.
     MultiplexedConnection(usize, u32),
+    /// To this upstream, by a connection without other clients' requests.
+    Isolated(usize),
     /// In parts.
     Split(Split),
     /// By the connection that its client has for itself: to this one, or to the one that is there; or the error is what the
@@ -88,11 +90,12 @@ impl ProxyState {
             return destination;
         }
         let number = call.client().id();
+        let is_isolated = self.is_isolated(batch, words);
         let (server, bound) = match kind {
             CommandKind::Plain => match self.route(words, false) {
                 Route::To(server) => (server, 0),
                 // It need not have a way of its own.
-                Route::Any => match before {
+                Route::Any => match before.filter(|_| !is_isolated) {
                     Some(connection) => return Destination::MultiplexedConnection(connection, 0),
                     None => (self.servers.any(number), 0),
                 },
@@ -101,7 +104,7 @@ impl ProxyState {
             },
             CommandKind::Exec | CommandKind::Discard | CommandKind::Unwatch => (self.servers.any(number), 0),
             // A transaction that is there as a whole has no need of a connection of its own.
-            CommandKind::Multi => match self.rest_of_transaction(batch, behind) {
+            CommandKind::Multi => match self.rest_of_transaction(batch, behind).filter(|_| !is_isolated) {
                 Some((rest, server)) => (server.unwrap_or_else(|| self.servers.any(number)), rest),
                 None => return Destination::DedicatedConnection(kind, Ok(None)),
             },
@@ -114,6 +117,9 @@ impl ProxyState {
                 };
             }
         };
+        if is_isolated {
+            return Destination::Isolated(server);
+        }
         if let Some(connection) = before.filter(|connection| self.connections[*connection].server == server) {
             return Destination::MultiplexedConnection(connection, bound);
         }
@@ -212,6 +218,9 @@ impl ProxyState {
         for (before, (request, target)) in (0..).zip(coming) {
             let call = batch.call(request)?;
             let words = Words::Call(&call);
+            if self.is_isolated(batch, words) {
+                return None;
+            }
             match self.kind(words, target.row.index()) {
                 CommandKind::Exec | CommandKind::Discard if call.len() == 1 => {
                     return Some((before + 1, server));

@@ -25,6 +25,7 @@ use super::{
         BatchRun, InFlight, InFlightId, InFlightTable, MAX_RETRIES, REFRESHES, Requester, Retry, RetryReason,
         SplitRequest,
     },
+    isolated::Blame,
     multiplexed::{MultiplexedConnection, Silence},
     reconnect::keep_up,
     router::{Redirect, Refresh, Route, Router, Split, Words},
@@ -55,6 +56,8 @@ pub(super) struct ProxyState {
     pub(super) in_flight: InFlightTable,
     /// Connections that single clients have, by the clients' identities.
     pub(super) dedicated: HashMap<usize, DedicatedConnection, RandomState>,
+    /// Clients whose requests may have broken connections, by their identities.
+    pub(super) blamed: HashMap<usize, Blame, RandomState>,
     /// Connections that clients have had, for others.
     pub(super) idle: Vec<(usize, PoolKey, Dialled)>,
     /// Links with something to be sent.
@@ -79,10 +82,10 @@ const FIRST: usize = 64;
 const MOST: usize = 4096;
 
 /// So many connections that a client has had are kept for others.
-const IDLE: usize = 16;
+pub(super) const IDLE: usize = 16;
 
 /// So often the links are looked at.
-const TICK: Duration = Duration::from_secs(1);
+pub(super) const TICK: Duration = Duration::from_secs(1);
 
 impl std::fmt::Debug for ProxyState {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -103,6 +106,7 @@ impl Proxy {
                 is_table_refused: false,
                 connections: Vec::new(),
                 dedicated: HashMap::default(),
+                blamed: HashMap::default(),
                 idle: Vec::new(),
                 dirty: Vec::new(),
                 waiting: Vec::new(),
@@ -148,7 +152,9 @@ impl Handler<Disconnected> for Proxy {
     type Result = ();
 
     fn handle(&mut self, Disconnected(client): Disconnected, _: &mut Self::Context) {
-        self.0.borrow_mut().dedicated.remove(&client.identity());
+        let mut core = self.0.borrow_mut();
+        core.dedicated.remove(&client.identity());
+        core.blamed.remove(&client.identity());
     }
 }
 
@@ -181,6 +187,7 @@ impl ProxyState {
                 Some(Destination::MultiplexedConnection(connection, bound)) => {
                     self.send_on(batch, actor_id, most, (connection, bound))
                 }
+                Some(Destination::Isolated(server)) => self.send_isolated(batch, actor_id, server),
                 Some(Destination::Split(split)) => self.send_split(batch, actor_id, split),
                 Some(Destination::DedicatedConnection(kind, to)) => {
                     next = self.send_dedicated(batch, actor_id, kind, to)
@@ -275,18 +282,15 @@ impl ProxyState {
         if !self.servers.has(to.server) {
             return self.in_flight.fail(entry, slot, &no_server(&self.servers, to.server));
         }
+        if self.is_isolated_flight(entry, slot) {
+            return self.isolate(entry, slot, to, key);
+        }
         let index = self.connection_for(to.server, key, number);
         let connection = &mut self.connections[index];
         if connection.down().is_some() {
             return self.in_flight.fail(entry, slot, &connection.refuse());
         }
-        if to.asking {
-            let asking = self.in_flight.next_id();
-            self.in_flight.insert(asking, InFlight::Nobody);
-            connection.write(asking, 0, false, Words::Own(&[Bytes::from_static(b"ASKING")]));
-        }
-        connection.count(1);
-        self.in_flight.with_words(entry, slot, |words| connection.write(entry, slot, false, words));
+        write_to(&mut self.in_flight, connection, (entry, slot), to.asking);
         self.make_dirty(index);
     }
 
@@ -516,6 +520,7 @@ impl ProxyState {
         }
         self.in_flight.tidy();
         self.forget_servers();
+        self.forgive();
         self.retry();
     }
 
@@ -587,6 +592,22 @@ fn answer(batch: &mut Batch, reply: &Value) {
         Value::Error(error) => batch.reject(|_, out| out.error(error)),
         reply => batch.step(Some(&Spec::FALLBACK), |_, out| reply.encode(out)),
     }
+}
+
+/// Writes a request of a flight.
+pub(super) fn write_to(
+    in_flight: &mut InFlightTable,
+    connection: &mut MultiplexedConnection,
+    (entry, slot): (InFlightId, u32),
+    asking: bool,
+) {
+    if asking {
+        let asking = in_flight.next_id();
+        in_flight.insert(asking, InFlight::Nobody);
+        connection.write(asking, 0, false, Words::Own(&[Bytes::from_static(b"ASKING")]));
+    }
+    connection.count(1);
+    in_flight.with_words(entry, slot, |words| connection.write(entry, slot, false, words));
 }
 
 /// Sends a request of its own.

@@ -23,8 +23,11 @@ use super::{
     servers::Membership,
 };
 
-/// A connection that holds for so long is not taken for one that is lost again at once.
-const STABLE: Duration = Duration::from_secs(1);
+/// A connection that was lost is opened again at once, but not more often than once in this time.
+const RECONNECT_EVERY: Duration = Duration::from_millis(100);
+
+/// Losses are logged at most this often for each connection.
+const LOG_EVERY: Duration = Duration::from_secs(60);
 
 /// RetryReason a connection to a forgotten server ends.
 pub(super) const FORGOTTEN: &str = "the router has removed it";
@@ -33,6 +36,7 @@ pub(super) const FORGOTTEN: &str = "the router has removed it";
 pub(super) async fn keep_up(core: Weak<RefCell<ProxyState>>, index: usize, is_first: bool) {
     let mut backoff = Backoff::default();
     let mut was_told = false;
+    let mut loss_logged: Option<Instant> = None;
     loop {
         let Some((upstream, key, back)) = core.upgrade().map(|core| core.borrow_mut().how_to_dial(index))
         else {
@@ -53,14 +57,21 @@ pub(super) async fn keep_up(core: Weak<RefCell<ProxyState>>, index: usize, is_fi
                 }
                 let since = Instant::now();
                 let Some(lost) = serve(&core, index, is_first, dialled).await else { return };
-                if since.elapsed() >= STABLE {
-                    // It may be the connection alone.
-                    backoff.reset();
-                    let Some(core) = core.upgrade() else { return };
-                    core.borrow_mut().is_lost(index, &lost);
-                    continue;
+                if loss_logged.is_none_or(|logged| logged.elapsed() > LOG_EVERY) {
+                    loss_logged = Some(Instant::now());
+                    tracing::warn!(
+                        upstream = upstream.address,
+                        reason = &*lost,
+                        "a connection to the upstream was lost"
+                    );
                 }
-                lost
+                // The upstream may have closed the connection alone. Requests wait for the next one.
+                backoff.reset();
+                let Some(core) = core.upgrade() else { return };
+                core.borrow_mut().is_lost(index, &lost);
+                drop(core);
+                sleep(RECONNECT_EVERY.saturating_sub(since.elapsed())).await;
+                continue;
             }
             Err(reason) => reason,
         };
@@ -159,8 +170,10 @@ impl ProxyState {
 
     /// A link has lost its connection, and will have another one at once or not at all for now: what can wait waits.
     fn is_lost(&mut self, index: usize, reason: &LossReason) {
-        self.connections[index].disconnected(reason, &mut self.in_flight);
-        self.connections[index].expect();
+        if let Some(oldest) = self.connections[index].oldest() {
+            self.blame(oldest);
+        }
+        self.connections[index].lost(reason, &mut self.in_flight);
         self.go_on_without(index);
     }
 

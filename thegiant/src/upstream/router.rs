@@ -282,6 +282,9 @@ impl<'a> Request<'a> {
     }
 }
 
+/// A word is sent with its length and two line ends.
+const WORD_OVERHEAD: usize = 16;
+
 impl<'a> Words<'a> {
     pub(super) fn get(self, index: usize) -> Option<&'a [u8]> {
         match self {
@@ -304,6 +307,11 @@ impl<'a> Words<'a> {
             self.get(index).is_some_and(|word| word.eq_ignore_ascii_case(known.as_bytes()))
         };
         is_word(0, name) && subcommand.is_none_or(|subcommand| is_word(1, subcommand))
+    }
+
+    /// At most how many bytes it takes when it is sent.
+    pub(super) fn max_encoded_len(self) -> usize {
+        (0..self.len()).map(|index| self.get(index).map_or(0, <[u8]>::len) + WORD_OVERHEAD).sum()
     }
 
     pub(super) fn write(self, out: &mut Encoder) {

@@ -14,6 +14,8 @@ use super::{Upstream, dial::PoolKey, handle::UpstreamStats};
 pub struct Servers {
     list: Vec<Server>,
     stats: AllUpstreamStats,
+    /// The size of the largest request that shared connections carry.
+    pub(super) max_request_len: usize,
 }
 
 /// What is told of all of them.
@@ -50,7 +52,9 @@ pub(super) enum Membership {
 impl Servers {
     pub(super) fn new(upstreams: Vec<Upstream>) -> (Self, AllUpstreamStats) {
         let stats = AllUpstreamStats::default();
-        let mut servers = Servers { list: Vec::new(), stats: Arc::clone(&stats) };
+        // Later servers have the settings of the first one.
+        let max_request_len = upstreams.iter().map(|upstream| upstream.max_request_len).min().unwrap_or(0);
+        let mut servers = Servers { list: Vec::new(), stats: Arc::clone(&stats), max_request_len };
         upstreams.into_iter().for_each(|upstream| servers.push(upstream, Membership::Fixed));
         (servers, stats)
     }
