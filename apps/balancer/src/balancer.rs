@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use thegiant::{
     Error, Value,
-    upstream::{Redirect, Request, Route, Router, Servers, Split},
+    upstream::{Redirect, Refresh, Request, Route, Router, Servers, Split},
 };
 
 use crate::{
@@ -143,5 +143,9 @@ impl<S: Spread> Router for Balancer<S> {
 
     fn redirect(&mut self, error: &str, servers: &mut Servers) -> Option<Redirect> {
         self.spread.redirect(error, servers)
+    }
+
+    fn refresh(&mut self, error: &str) -> Option<Refresh> {
+        self.spread.refresh(error)
     }
 }

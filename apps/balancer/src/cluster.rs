@@ -1,12 +1,21 @@
 //! The nodes of a Redis Cluster.
 
-use std::{cell::RefCell, rc::Rc, time::Duration};
+use std::{
+    cell::RefCell,
+    collections::{HashMap, HashSet},
+    mem,
+    rc::Rc,
+    time::{Duration, Instant},
+};
 
 use thegiant::{
     Error, UpstreamHandle, Value,
-    upstream::{Redirect, Request, Route, Servers},
+    upstream::{Redirect, Refresh, Request, Route, Servers},
 };
-use tokio::{sync::Notify, time};
+use tokio::{
+    sync::{Notify, oneshot},
+    time,
+};
 
 use crate::{
     hash::{SLOTS, slot_of},
@@ -14,12 +23,18 @@ use crate::{
 };
 
 /// A Redis Cluster, which says itself where its keys are. What it redirects is sent again.
+///
+/// The seeds, and the nodes that they name in `CLUSTER SLOTS` and `CLUSTER NODES`, are the only servers that the balancer
+/// connects to. The text of a redirect decides nothing, because a client's script can choose it: a redirect to an unknown
+/// address makes the balancer ask the known nodes again.
 #[derive(Debug)]
 pub struct Cluster {
     /// The server of each slot.
     slots: Vec<Option<usize>>,
     /// All that have slots.
     masters: Vec<usize>,
+    /// The addresses that known nodes have named, and when they last did.
+    nodes: HashMap<String, Instant>,
     /// How often the program has asked what any of them can answer.
     asked: u64,
     told: Rc<Told>,
@@ -28,10 +43,20 @@ pub struct Cluster {
 /// What the cluster has said of itself: the router, which runs for each request, is told of it by who asks.
 #[derive(Debug, Default)]
 struct Told {
-    /// The slots of addresses, when they have been told anew.
-    ranges: RefCell<Option<Vec<Range>>>,
-    /// They are not true any more.
+    /// The last answer, until the router has taken it.
+    answer: RefCell<Option<Answer>>,
+    /// The slots may have moved.
     changed: Notify,
+    /// Redirects to unknown addresses wait for the end of these, which is the next answer.
+    hints: RefCell<Vec<oneshot::Sender<()>>>,
+}
+
+/// What known nodes say about the cluster.
+#[derive(Debug)]
+struct Answer {
+    ranges: Vec<Range>,
+    /// The addresses of all nodes.
+    nodes: HashSet<String>,
 }
 
 /// Slots from the first to the last, and who has them.
@@ -50,6 +75,10 @@ pub struct Watch(Rc<Told>);
 const EVERY: Duration = Duration::from_secs(2);
 const AT_MOST_EVERY: Duration = Duration::from_millis(100);
 
+/// A server is forgotten when no node has named it for this time. New nodes become known to all others by gossip, which takes
+/// a few seconds.
+const FORGET_AFTER: Duration = Duration::from_secs(5);
+
 /// So often it is asked before clients are served.
 const ATTEMPTS: usize = 10;
 
@@ -60,14 +89,24 @@ impl Cluster {
     pub fn new() -> (Self, Watch) {
         let told = Rc::new(Told::default());
         (
-            Cluster { slots: vec![None; SLOTS], masters: Vec::new(), asked: 0, told: Rc::clone(&told) },
+            Cluster {
+                slots: vec![None; SLOTS],
+                masters: Vec::new(),
+                nodes: HashMap::new(),
+                asked: 0,
+                told: Rc::clone(&told),
+            },
             Watch(told),
         )
     }
 
     /// Takes note of what has been told.
     fn update(&mut self, servers: &mut Servers) {
-        let Some(ranges) = self.told.ranges.take() else { return };
+        let Some(Answer { ranges, nodes }) = self.told.answer.take() else { return };
+        let now = Instant::now();
+        self.nodes.extend(nodes.into_iter().map(|address| (address, now)));
+        self.nodes.retain(|_, named| now.duration_since(*named) < FORGET_AFTER);
+        servers.retain(|address| self.nodes.contains_key(address));
         self.slots.fill(None);
         for Range { first, last, address } in ranges {
             let server = servers.find_or_add(&address);
@@ -76,6 +115,15 @@ impl Cluster {
         self.masters = self.slots.iter().flatten().copied().collect();
         self.masters.sort_unstable();
         self.masters.dedup();
+    }
+
+    /// The server at this address, if known nodes have named it or it is a seed.
+    fn known(&mut self, address: &str, servers: &mut Servers) -> Option<usize> {
+        self.update(servers);
+        if self.nodes.contains_key(address) {
+            return Some(servers.find_or_add(address));
+        }
+        (0..servers.len()).find(|server| servers.address(*server) == address)
     }
 }
 
@@ -104,25 +152,74 @@ impl Watch {
     }
 
     async fn ask(&self, nodes: &UpstreamHandle) -> Result<(), Error> {
-        let ranges = ranges(nodes.call(["CLUSTER", "SLOTS"]).await?);
-        if ranges.is_empty() {
+        // They end with this call: a hint that comes meanwhile needs a newer answer.
+        let _hints = mem::take(&mut *self.0.hints.borrow_mut());
+        let mut answer = Answer::of_slots(&nodes.call(["CLUSTER", "SLOTS"]).await?);
+        if answer.ranges.is_empty() {
             return Err(Error::new("CLUSTERDOWN", "no slot is served"));
         }
-        *self.0.ranges.borrow_mut() = Some(ranges);
+        // CLUSTER SLOTS leaves out nodes that have no slots, such as one that has just joined.
+        if let Ok(Value::Bulk(list)) = nodes.call(["CLUSTER", "NODES"]).await {
+            answer.add_nodes(&String::from_utf8_lossy(&list));
+        }
+        *self.0.answer.borrow_mut() = Some(answer);
         Ok(())
     }
 }
 
-/// What a reply to `CLUSTER SLOTS` says: of each range the first and the last slot, then its nodes, the master first.
-fn ranges(slots: Value) -> Vec<Range> {
-    let range = |value: &Value| {
-        let [first, last, master, ..] = value.as_array()? else { return None };
-        let [host, port, ..] = master.as_array()? else { return None };
-        let (first, last) = (usize::try_from(first.as_int()?).ok()?, usize::try_from(last.as_int()?).ok()?);
-        let address = address(host.as_str()?, &port.as_int()?.to_string())?;
+impl Range {
+    fn new(first: i64, last: i64, address: String) -> Option<Self> {
+        let (first, last) = (usize::try_from(first).ok()?, usize::try_from(last).ok()?);
         (first <= last && last < SLOTS).then_some(Range { first, last, address })
-    };
-    slots.as_array().unwrap_or_default().iter().filter_map(range).collect()
+    }
+}
+
+impl Answer {
+    /// Reads a reply to `CLUSTER SLOTS`: for each range its first and last slot, then its nodes, the master first.
+    fn of_slots(slots: &Value) -> Self {
+        let mut answer = Answer { ranges: Vec::new(), nodes: HashSet::new() };
+        for range in slots.as_array().unwrap_or_default() {
+            let Some([first, last, nodes @ ..]) = range.as_array() else { continue };
+            let (Some(first), Some(last)) = (first.as_int(), last.as_int()) else { continue };
+            answer.nodes.extend(nodes.iter().filter_map(node_address));
+            let master = nodes.first().and_then(node_address);
+            answer.ranges.extend(master.and_then(|master| Range::new(first, last, master)));
+        }
+        answer
+    }
+
+    /// Adds the nodes of a reply to `CLUSTER NODES`: lines of ID, HOST:PORT@BUS,NAME, flags and more.
+    fn add_nodes(&mut self, list: &str) {
+        for line in list.lines() {
+            let mut words = line.split(' ').skip(1);
+            let (Some(node), Some(flags)) = (words.next(), words.next()) else { continue };
+            // A client that may run CLUSTER MEET can name a node in handshake. Such a node has not joined yet.
+            if flags.split(',').any(|flag| flag == "handshake" || flag == "noaddr") {
+                continue;
+            }
+            let (ends, names) = node.split_once(',').unwrap_or((node, ""));
+            let Some((host, port)) = ends.split('@').next().unwrap_or_default().rsplit_once(':') else {
+                continue;
+            };
+            let name = names.split(',').next().filter(|name| !name.contains('='));
+            let hosts = [Some(host), name].into_iter().flatten();
+            self.nodes.extend(hosts.filter_map(|host| address(host, port)));
+        }
+    }
+}
+
+/// Returns the address of a node in a reply to `CLUSTER SLOTS`.
+fn node_address(node: &Value) -> Option<String> {
+    let [host, port, ..] = node.as_array()? else { return None };
+    address(host.as_str()?, &port.as_int()?.to_string())
+}
+
+/// Returns the kind of a redirect, `MOVED` or `ASK`, and the address that it names.
+fn parse_redirect(error: &str) -> Option<(&str, String)> {
+    let mut words = error.split(' ');
+    let kind = words.next().filter(|kind| ["MOVED", "ASK"].contains(kind))?;
+    let (host, port) = words.nth(1)?.rsplit_once(':')?;
+    Some((kind, address(host.trim_matches(['[', ']']), port)?))
 }
 
 /// A node that does not know its own address says nothing of it.
@@ -185,29 +282,21 @@ impl Spread for Cluster {
     }
 
     fn redirect(&mut self, error: &str, servers: &mut Servers) -> Option<Redirect> {
-        let mut words = error.split(' ');
-        let (kind, slot, address) = (words.next()?, words.next(), words.next());
-        let asking = match kind {
-            "MOVED" => false,
-            "ASK" => true,
-            "CLUSTERDOWN" => {
-                self.told.changed.notify_one();
-                return None;
-            }
-            _ => return None,
-        };
-        let (slot, (host, port)) = (slot?.parse::<usize>().ok()?, address?.rsplit_once(':')?);
-        // A node that does not know its own address may know those of others.
-        let Some(address) = self::address(host, port) else {
-            self.told.changed.notify_one();
-            return None;
-        };
-        let server = servers.find_or_add(&address);
-        if !asking {
-            *self.slots.get_mut(slot)? = Some(server);
+        if error.starts_with("MOVED ") || error.starts_with("CLUSTERDOWN ") {
             self.told.changed.notify_one();
         }
-        Some(Redirect { server, asking })
+        let (kind, address) = parse_redirect(error)?;
+        let server = self.known(&address, servers)?;
+        Some(Redirect { server, asking: kind == "ASK" })
+    }
+
+    fn refresh(&mut self, error: &str) -> Option<Refresh> {
+        parse_redirect(error)?;
+        let (hint, answered) = oneshot::channel();
+        self.told.hints.borrow_mut().push(hint);
+        self.told.changed.notify_one();
+        // The end of the hint is the answer, and there may be nobody who asks.
+        Some(Box::pin(async { drop(time::timeout(EVERY, answered).await) }))
     }
 }
 
@@ -228,6 +317,37 @@ mod tests {
             Value::Array(vec![Value::Integer(5), Value::Integer(16384), node("10.0.0.3")]),
         ]);
         let range = |first, last, address: &str| Range { first, last, address: address.to_owned() };
-        assert_eq!(ranges(slots), [range(0, 99, "10.0.0.1:7000"), range(100, 100, "[::1]:7000")]);
+        let answer = Answer::of_slots(&slots);
+        assert_eq!(answer.ranges, [range(0, 99, "10.0.0.1:7000"), range(100, 100, "[::1]:7000")]);
+        let nodes = ["10.0.0.1:7000", "10.0.0.2:7000", "[::1]:7000", "10.0.0.3:7000"];
+        assert_eq!(answer.nodes, nodes.map(str::to_owned).into());
+    }
+
+    #[test]
+    fn nodes_are_read() {
+        let mut answer = Answer { ranges: Vec::new(), nodes: HashSet::new() };
+        answer.add_nodes(
+            "id 10.0.0.1:7000@17000 myself,master - 0 0 1 connected 0-99\n\
+             id 10.0.0.2:7000@17000,redis.internal,shard-id=5 slave id 0 0 1 connected\n\
+             id ::1:7000@17000,,tls-port=0 master - 0 0 1 connected\n\
+             id 10.0.0.4:7000 master - 0 0 1 connected\n\
+             id 10.0.0.5:7000@17000 handshake - 0 0 0 connected\n\
+             id :0@0 slave,noaddr id 0 0 1 disconnected\n\
+             id\n",
+        );
+        let nodes = ["10.0.0.1:7000", "10.0.0.2:7000", "redis.internal:7000", "[::1]:7000", "10.0.0.4:7000"];
+        assert_eq!(answer.nodes, nodes.map(str::to_owned).into());
+    }
+
+    #[test]
+    fn redirects_are_read() {
+        let of = |kind, address: &str| Some((kind, address.to_owned()));
+        assert_eq!(parse_redirect("MOVED 5 10.0.0.1:7000"), of("MOVED", "10.0.0.1:7000"));
+        assert_eq!(parse_redirect("ASK 5 ::1:7000"), of("ASK", "[::1]:7000"));
+        for wrong in
+            ["MOVED", "MOVED 5", "ASK 5 here", "MOVED 5 :7000", "MOVED 5 ?:7000", "ERR 5 10.0.0.1:7000"]
+        {
+            assert_eq!(parse_redirect(wrong), None, "{wrong}");
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! Where keys are.
 
-use thegiant::upstream::{Redirect, Request, Route, Servers};
+use thegiant::upstream::{Redirect, Refresh, Request, Route, Servers};
 
 /// Knows where keys are.
 pub trait Spread: 'static {
@@ -34,6 +34,12 @@ pub trait Spread: 'static {
     /// Where a request has to go that has been answered by an error.
     fn redirect(&mut self, error: &str, servers: &mut Servers) -> Option<Redirect> {
         let _ = (error, servers);
+        None
+    }
+
+    /// Asks again where keys are, if that may turn this error into a redirect.
+    fn refresh(&mut self, error: &str) -> Option<Refresh> {
+        let _ = error;
         None
     }
 }

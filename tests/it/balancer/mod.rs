@@ -2,6 +2,7 @@ mod alike;
 mod cluster;
 mod down;
 mod places;
+mod redirects;
 mod spread;
 
 use crate::support::{Folder, Process, RawClient, Reply, line};

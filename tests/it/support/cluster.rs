@@ -45,7 +45,7 @@ impl Cluster {
                 node.expect_ok(&format!("CLUSTER MEET {host} {port} {}", other.bus));
             }
         }
-        eventually(|| cluster.nodes.iter().all(Node::knows_all).then_some(()));
+        eventually(|| cluster.nodes.iter().all(|node| node.knows(NODES)).then_some(()));
         let (masters, replicas) = cluster.nodes.split_at(MASTERS);
         for (master, replica) in masters.iter().zip(replicas) {
             replica.expect_ok(&format!("CLUSTER REPLICATE {}", master.id));
@@ -53,6 +53,35 @@ impl Cluster {
         eventually(|| cluster.is_whole().then_some(()));
         cluster.take_for_dead_after(USUALLY);
         cluster
+    }
+
+    /// Returns a cluster of one node, which has all slots.
+    pub(crate) fn of_one() -> Self {
+        let node = Node::start();
+        node.expect_ok(&format!("CLUSTER ADDSLOTSRANGE 0 {}", SLOTS - 1));
+        eventually(|| node.is_ok().then_some(()));
+        Cluster { nodes: vec![node] }
+    }
+
+    /// Adds a master without slots, and returns its address as soon as all nodes know each other.
+    pub(crate) fn join(&mut self) -> String {
+        let node = Node::start();
+        let (host, port) = node.address.split_once(':').expect("a port");
+        node.expect_ok(&format!("CLUSTER SET-CONFIG-EPOCH {}", self.nodes.len() + 1));
+        self.nodes[0].expect_ok(&format!("CLUSTER MEET {host} {port} {}", node.bus));
+        self.nodes.push(node);
+        let count = self.nodes.len();
+        eventually(|| self.nodes.iter().all(|node| node.knows(count) && node.is_ok()).then_some(()));
+        self.take_for_dead_after(USUALLY);
+        self.nodes[count - 1].address.clone()
+    }
+
+    /// Has all other nodes forget a node, which goes on without them.
+    pub(crate) fn forget(&self, address: &str) {
+        let id = &self.node(address).id;
+        for other in self.living().filter(|node| node.address != address) {
+            other.expect_ok(&format!("CLUSTER FORGET {id}"));
+        }
     }
 
     /// Of all that there were at first.
@@ -238,9 +267,10 @@ impl Node {
         report(&mut self.client(), "CLUSTER INFO").starts_with("cluster_state:ok\r\n")
     }
 
-    fn knows_all(&self) -> bool {
+    /// Whether it is connected to all nodes, which are this many.
+    fn knows(&self, nodes: usize) -> bool {
         let View(known) = self.view();
-        known.len() == NODES && known.iter().all(Known::is_connected)
+        known.len() == nodes && known.iter().all(Known::is_connected)
     }
 
     fn is_master(&self) -> bool {

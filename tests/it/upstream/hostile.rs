@@ -11,15 +11,26 @@ use crate::support::{RawClient, eventually, line, lines};
 
 /// Answers `PING` and `COMMAND` as is right, and everything else with these bytes; says where it is.
 fn upstream(answer: impl Fn(&[u8]) -> Vec<u8> + Clone + Send + 'static) -> String {
+    let (listener, address) = listener();
+    accept(listener, answer);
+    address
+}
+
+/// A listener, and its address.
+pub(super) fn listener() -> (TcpListener, String) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let address = listener.local_addr().expect("it is bound").to_string();
+    (listener, address)
+}
+
+/// Serves the connections of a listener, as [`upstream`] does.
+pub(super) fn accept(listener: TcpListener, answer: impl Fn(&[u8]) -> Vec<u8> + Clone + Send + 'static) {
     thread::spawn(move || {
         for stream in listener.incoming().map_while(Result::ok) {
             let answer = answer.clone();
             thread::spawn(move || serve(stream, answer));
         }
     });
-    address
 }
 
 /// What it is sent is short, and arrives as it was written.

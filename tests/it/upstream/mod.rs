@@ -1,3 +1,4 @@
+mod breaking;
 mod down;
 mod hostile;
 mod private;

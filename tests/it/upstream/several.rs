@@ -8,7 +8,7 @@ use thegiant::{
     upstream::{Redirect, Request, Route, Router, Servers, Split},
 };
 
-use super::server::converse;
+use super::{hostile, server::converse};
 use crate::support::{ANY_PORT, Folder, Process, RawClient, Served, eventually, info, line, lines, request};
 
 /// A key begins with the number of its server. While that is down, it belongs to the next.
@@ -291,6 +291,49 @@ fn a_redirect_is_followed_and_one_that_never_ends_is_told() {
     assert_eq!(client.ask(line("PING")), "+PONG\r\n");
 }
 
+/// Sends all requests to one server beside the first, which `USE ADDRESS` names.
+#[derive(Default)]
+struct Switch(usize);
+
+impl Router for Switch {
+    fn route(&mut self, request: &Request<'_>, servers: &mut Servers) -> Route {
+        if !request.is("USE") {
+            return Route::To(self.0);
+        }
+        let address = String::from_utf8_lossy(request.get(1).unwrap_or_default()).into_owned();
+        servers.retain(|known| known == address);
+        self.0 = servers.find_or_add(&address);
+        Route::Reply(Value::Integer(self.0 as i64))
+    }
+}
+
+#[test]
+fn a_removed_server_is_disconnected_and_another_one_gets_its_number() {
+    let [first, others @ ..] = [(); 4].map(|()| Process::redis(&[]));
+    let front = proxy(&[first.address()], Switch::default());
+    let [mut client, mut listener] = [(); 2].map(|()| RawClient::connect(front.address()));
+    for other in others.iter().cycle().take(6) {
+        let mut direct = RawClient::connect(other.address());
+        // The number of the one before may not be free yet, but that of the one before that is.
+        let number = client.ask(request(["USE", other.address()]));
+        assert!(number == ":1\r\n" || number == ":2\r\n", "{number:?}");
+        let value = other.address().to_owned();
+        client.send([request(["SET", "here", &value]), request(["GET", "here"])].concat());
+        assert_eq!(client.replies(2), format!("+OK\r\n${}\r\n{value}\r\n", value.len()));
+        assert_eq!(direct.ask(line("GET here")), format!("${}\r\n{value}\r\n", value.len()));
+        let told = info(&mut client, "upstream");
+        assert!(told.text("upstream1").starts_with(&format!("address={value},")));
+        assert!(told.get("upstream2").is_none());
+        listener.ask(line("SUBSCRIBE news"));
+        // It is removed, with the connections that it has.
+        assert_eq!(client.ask(request(["USE", first.address()])), ":0\r\n");
+        assert!(info(&mut client, "upstream").get("upstream1").is_none());
+        assert_eq!(listener.rest(), "");
+        eventually(|| (info(&mut direct, "clients").number("connected_clients") == 1).then_some(()));
+        listener = RawClient::connect(front.address());
+    }
+}
+
 /// Answers the keys of each request.
 struct Keys;
 
@@ -380,6 +423,22 @@ fn what_are_keys_has_to_be_known() {
     let mut client = RawClient::connect(front.address());
     eventually(|| (client.ask(line("SET 0:a 1")) == "+OK\r\n").then_some(()));
     assert_eq!(RawClient::connect(silent[0].address()).ask(line("DBSIZE")), ":1\r\n");
+}
+
+#[test]
+fn an_upstream_without_commands_takes_no_keys_from_others() {
+    let redis = Process::redis(&[]);
+    let (listener, empty) = hostile::listener();
+    let front = proxy(&[redis.address(), &empty], Numbered);
+    let mut clients = [(); 8].map(|()| RawClient::connect(front.address()));
+    assert_eq!(clients[0].ask(line("SET 0:a 1")), "+OK\r\n");
+    // From now on it says that it has no commands.
+    hostile::accept(listener, |_| b"+empty\r\n".to_vec());
+    eventually(|| (clients[0].ask(line("GET 1:a")) == "+empty\r\n").then_some(()));
+    for client in &mut clients {
+        assert_eq!(client.ask(line("GET 0:a")), "$1\r\n1\r\n");
+        assert_eq!(client.ask(line("GET 1:a")), "+empty\r\n");
+    }
 }
 
 /// Does not get far.

@@ -5,7 +5,7 @@ use std::{
     collections::HashSet,
     future::{Future, poll_fn},
     mem,
-    pin::Pin,
+    pin::{Pin, pin},
     rc::{Rc, Weak},
     sync::{Arc, atomic::Ordering::Relaxed},
     task::{Context, Poll, ready},
@@ -23,7 +23,8 @@ use super::{
     handle::UpstreamStats,
     in_flight::MAX_RETRIES,
     proxy::{HAS_MOVED, ProxyState},
-    router::Redirect,
+    reconnect::FORGOTTEN,
+    router::{Redirect, Refresh},
 };
 use crate::{
     Client, Error, IntoPush, IntoReply, Raw, Responder, Value,
@@ -89,6 +90,8 @@ struct DedicatedSession {
     asked: Option<PendingRequest>,
     /// Where what is asked has to go instead.
     redirect: Option<Redirect>,
+    /// How the router finds out where that is.
+    refresh: Option<Refresh>,
     /// How often it had to go elsewhere.
     redirects: u32,
     /// Something has been answered here, so that nothing of it can be sent elsewhere.
@@ -139,6 +142,7 @@ pub(super) fn open(
         unasked: 0,
         asked: None,
         redirect: None,
+        refresh: None,
         is_committed: false,
         is_aborted: false,
         is_unusable: false,
@@ -211,6 +215,8 @@ enum End {
     Unreachable(LossReason),
     /// What is asked has to go elsewhere, and nothing has come before it.
     Elsewhere(Redirect),
+    /// The same, but the router has to ask first where it has to go.
+    Unconfirmed(Refresh),
 }
 
 impl DedicatedSession {
@@ -220,7 +226,7 @@ impl DedicatedSession {
             End::GivenUp => self.fail(&"a command was given up".into()).await,
             End::Lost(reason) => self.fail(&reason).await,
             End::Unreachable(reason) => self.refuse(&reason).await,
-            End::Done | End::Left | End::Elsewhere(_) => {}
+            End::Done | End::Left | End::Elsewhere(_) | End::Unconfirmed(_) => {}
         }
         self.end(None);
         // Requester has given up a command may have sent another one, which finds its way anew.
@@ -238,7 +244,7 @@ impl DedicatedSession {
         loop {
             let Some(server) = self.whereto().await else { return End::Left };
             let Some(core) = self.core.upgrade() else { return End::Left };
-            let (upstream, stats) = core.borrow().server(server);
+            let (upstream, stats, forgotten) = core.borrow().server(server);
             let idle = core.borrow_mut().take_idle(server, self.key);
             drop(core);
             stats.private.fetch_add(1, Relaxed);
@@ -254,11 +260,18 @@ impl DedicatedSession {
             };
             self.begin(connection.is_older, is_asking);
             let mut connection = Some(connection);
-            match poll_fn(|cx| self.poll(&mut connection, cx)).await {
+            let mut forgotten = pin!(forgotten.notified());
+            let served = poll_fn(|cx| match forgotten.as_mut().poll(cx) {
+                Poll::Ready(()) => Poll::Ready(End::Lost(FORGOTTEN.into())),
+                Poll::Pending => self.poll(&mut connection, cx),
+            });
+            match served.await {
                 End::Elsewhere(redirect) => {
                     self.state.server.set(Some(redirect.server));
                     is_asking = redirect.asking;
                 }
+                // The request is sent once more when the router has asked where it has to go.
+                End::Unconfirmed(refresh) => drop(actix_rt::spawn(refresh).await),
                 end => return end,
             }
         }
@@ -450,6 +463,9 @@ impl DedicatedSession {
                     if let Some(redirect) = self.redirect.take() {
                         return Poll::Ready(End::Elsewhere(redirect));
                     }
+                    if let Some(refresh) = self.refresh.take() {
+                        return Poll::Ready(End::Unconfirmed(refresh));
+                    }
                 }
                 Poll::Ready(Ok(Some(answered))) => {
                     self.is_committed = true;
@@ -571,16 +587,14 @@ impl DedicatedSession {
                 None => Ok(None),
             };
         }
-        if reply.starts_with(b"-")
-            && let Some(core) = self.core.upgrade()
-            && let Some(redirect) = core.borrow_mut().redirect(&reply)
-        {
+        let (redirect, refresh) = self.whereto_instead(&reply);
+        if redirect.is_some() || refresh.is_some() {
             if self.is_committed {
                 reply = HAS_MOVED.to_reply();
                 self.is_aborted = self.state.is_in_transaction.get();
             } else if self.redirects < MAX_RETRIES {
                 self.redirects += 1;
-                self.redirect = Some(redirect);
+                (self.redirect, self.refresh) = (redirect, refresh);
                 return Ok(None);
             }
         }
@@ -613,6 +627,16 @@ impl DedicatedSession {
         let kind = asked.kind;
         self.note(kind, &reply);
         Ok(self.asked.take_if(|asked| asked.parts == 0))
+    }
+
+    /// Where a request has to go that this reply answers, or how the router finds that out.
+    fn whereto_instead(&self, reply: &[u8]) -> (Option<Redirect>, Option<Refresh>) {
+        let Some(core) = self.core.upgrade().filter(|_| reply.starts_with(b"-")) else { return (None, None) };
+        let mut core = core.borrow_mut();
+        match core.redirect(reply) {
+            None => (None, core.refresh(reply)),
+            redirect => (redirect, None),
+        }
     }
 
     /// What the reply says of the state of the connection.

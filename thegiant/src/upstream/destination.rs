@@ -21,6 +21,8 @@ use crate::{
 pub(super) enum Destination {
     /// By this link, with so many behind it that belong to it.
     MultiplexedConnection(usize, u32),
+    /// To this upstream, by a connection without other clients' requests.
+    Isolated(usize),
     /// In parts.
     Split(Split),
     /// By the connection that its client has for itself: to this one, or to the one that is there; or the error is what the
@@ -88,11 +90,12 @@ impl ProxyState {
             return destination;
         }
         let number = call.client().id();
+        let is_isolated = self.is_isolated(batch, words);
         let (server, bound) = match kind {
             CommandKind::Plain => match self.route(words, false) {
                 Route::To(server) => (server, 0),
                 // It need not have a way of its own.
-                Route::Any => match before {
+                Route::Any => match before.filter(|_| !is_isolated) {
                     Some(connection) => return Destination::MultiplexedConnection(connection, 0),
                     None => (self.servers.any(number), 0),
                 },
@@ -101,7 +104,7 @@ impl ProxyState {
             },
             CommandKind::Exec | CommandKind::Discard | CommandKind::Unwatch => (self.servers.any(number), 0),
             // A transaction that is there as a whole has no need of a connection of its own.
-            CommandKind::Multi => match self.rest_of_transaction(batch, behind) {
+            CommandKind::Multi => match self.rest_of_transaction(batch, behind).filter(|_| !is_isolated) {
                 Some((rest, server)) => (server.unwrap_or_else(|| self.servers.any(number)), rest),
                 None => return Destination::DedicatedConnection(kind, Ok(None)),
             },
@@ -114,6 +117,9 @@ impl ProxyState {
                 };
             }
         };
+        if is_isolated {
+            return Destination::Isolated(server);
+        }
         if let Some(connection) = before.filter(|connection| self.connections[*connection].server == server) {
             return Destination::MultiplexedConnection(connection, bound);
         }
@@ -176,7 +182,7 @@ impl ProxyState {
 
     /// Whether it is known where requests go: without the upstreams' commands, it is not known which words are keys.
     pub(super) fn readiness(&self) -> Readiness {
-        if self.router.is_none() || self.table.is_some() {
+        if self.router.is_none() || self.tables.has_keys() {
             return Readiness::Ready;
         }
         if (0..self.servers.len()).all(|server| !self.servers.is_up(server)) {
@@ -186,14 +192,14 @@ impl ProxyState {
     }
 
     pub(super) fn route(&mut self, words: Words<'_>, is_in_transaction: bool) -> Route {
-        let ProxyState { router, table, servers, .. } = self;
-        route(router, table.as_ref(), servers, words, is_in_transaction)
+        let ProxyState { router, tables, servers, .. } = self;
+        route(router, tables.union(), servers, words, is_in_transaction)
     }
 
     fn kind(&self, words: Words<'_>, row: usize) -> CommandKind {
         let kind = kind_of(row);
         if kind == CommandKind::Plain
-            && let Some(table) = self.table.as_ref().filter(|table| table.has_blocking())
+            && let Some(table) = self.tables.union().filter(|table| table.has_blocking())
             && table.find(words).is_some_and(|known| known.is_blocking)
         {
             return CommandKind::Blocks;
@@ -212,6 +218,9 @@ impl ProxyState {
         for (before, (request, target)) in (0..).zip(coming) {
             let call = batch.call(request)?;
             let words = Words::Call(&call);
+            if self.is_isolated(batch, words) {
+                return None;
+            }
             match self.kind(words, target.row.index()) {
                 CommandKind::Exec | CommandKind::Discard if call.len() == 1 => {
                     return Some((before + 1, server));
@@ -242,10 +251,15 @@ pub(super) fn route(
     let Some(router) = router else { return Route::To(0) };
     let request = Request::new(words, table.and_then(|table| table.find(words)), is_in_transaction);
     match guarded(|| router.route(&request, servers)) {
-        Some(Route::To(server)) if server >= servers.len() => Error::INTERNAL.into(),
+        Some(Route::To(server)) if !servers.has(server) => no_server(servers, server).into(),
         Some(route) => route,
         None => Error::INTERNAL.into(),
     }
+}
+
+/// The error for a number that the router should not have named.
+pub(super) fn no_server(servers: &Servers, server: usize) -> Error {
+    if server < servers.len() { NO_MEMBER } else { Error::INTERNAL }
 }
 
 /// RetryReason a request is not sent on.
@@ -256,6 +270,9 @@ fn refusal(call: &Call<'_>, row: usize) -> Error {
         (false, _) => Error::err(format_args!("{} cannot be sent on to an upstream", name_of(row))),
     }
 }
+
+const NO_MEMBER: Error =
+    Error::from_static("UPSTREAMDOWN the server has been removed: the command was not sent");
 
 const NONE_THERE: Error =
     Error::from_static("UPSTREAMDOWN no upstream can be reached: the command was not sent");

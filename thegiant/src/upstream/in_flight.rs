@@ -13,7 +13,7 @@ use super::{
     router::{Merge, Words},
 };
 use crate::{
-    Error, Value,
+    Client, Error, Value,
     connection::{ActorId, Batch},
 };
 
@@ -85,6 +85,8 @@ pub(super) struct Retry {
     /// It belongs to a transaction, which cannot be sent elsewhere in part.
     pub(super) is_bound: bool,
     pub(super) why: RetryReason,
+    /// How often it has waited for the router to ask again.
+    pub(super) refreshes: u32,
 }
 
 pub(super) enum RetryReason {
@@ -110,6 +112,9 @@ pub(super) struct InFlightTable {
     /// Lists that are not in use.
     spare: Vec<Vec<PartSlot>>,
 }
+
+/// How often a request waits for the router to ask again.
+pub(super) const REFRESHES: u32 = 5;
 
 /// So many requests of a flight may be sent once more, for each that it has.
 pub(super) const MAX_RETRIES: u32 = 5;
@@ -240,17 +245,25 @@ impl InFlightTable {
 
     /// By which lane a request of this flight goes, and the number of who sends it.
     pub(super) fn sender(&self, id: InFlightId) -> Option<(PoolKey, u64)> {
-        let batch = match self.in_flight[id].as_ref()? {
+        match self.batch(id) {
+            Some(batch) => batch.client().map(|client| (PoolKey::of(client), client.id())),
+            None => self.in_flight[id].as_ref().map(|_| (PoolKey::FIRST, 0)),
+        }
+    }
+
+    /// The client that has sent the requests of this flight.
+    pub(super) fn client(&self, id: InFlightId) -> Option<&Client> {
+        self.batch(id)?.client()
+    }
+
+    fn batch(&self, id: InFlightId) -> Option<&Batch> {
+        match self.in_flight[id].as_ref()? {
             InFlight::Batch(run) => Some(&run.batch),
             InFlight::Split(parts) => match &parts.who {
                 Requester::Batch(batch, _) => Some(batch),
                 Requester::Program(_) => None,
             },
             _ => None,
-        };
-        match batch {
-            Some(batch) => batch.client().map(|client| (PoolKey::of(client), client.id())),
-            None => Some((PoolKey::FIRST, 0)),
         }
     }
 

@@ -1,6 +1,6 @@
 //! What upstreams say of their commands.
 
-use std::{cell::Cell, collections::HashMap};
+use std::{cell::Cell, collections::HashMap, rc::Rc};
 
 use foldhash::quality::RandomState;
 
@@ -11,22 +11,35 @@ use crate::{Value, command::Keys};
 #[derive(Debug, Default)]
 pub(super) struct KeyTable {
     places: HashMap<Box<[u8]>, usize, RandomState>,
-    commands: Vec<(Box<[u8]>, KnownCommand)>,
+    /// In the order of their names.
+    commands: Vec<Named>,
     /// The one that was looked for before: it is often the same.
     last: Cell<usize>,
     /// Some may wait that are not known for it.
     has_blocking: bool,
 }
 
-/// What is known of a command.
+/// The tables of all upstreams, and their union. The union decides which words are keys.
 #[derive(Debug, Default)]
+pub(super) struct Tables {
+    /// By the numbers of the upstreams, in their order. Upstreams with the same commands share a table.
+    each: Vec<(usize, Rc<KeyTable>)>,
+    union: Option<Rc<KeyTable>>,
+    has_keys: bool,
+}
+
+/// A command and its name in lower case.
+type Named = (Box<[u8]>, KnownCommand);
+
+/// What is known of a command.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct KnownCommand {
     pub(super) is_readonly: bool,
     /// It may wait, which only the upstream knows of.
     pub(super) is_blocking: bool,
     keys: Vec<KeysAt>,
     /// By the second word.
-    subcommands: Vec<(Box<[u8]>, KnownCommand)>,
+    subcommands: Vec<Named>,
 }
 
 /// Where keys are, as Redis describes it (<https://redis.io/docs/latest/develop/reference/key-specs/>).
@@ -54,15 +67,23 @@ enum Find {
 impl KeyTable {
     /// The commands that a reply to `COMMAND` tells of. None: it does not, since it is an error.
     pub(super) fn read(reply: &[u8]) -> Option<Self> {
-        let mut table = KeyTable::default();
         let (commands, _) = Value::parse(reply).ok()??;
-        for command in commands.as_array()? {
-            let Some((name, known)) = KnownCommand::read(command) else { continue };
-            table.has_blocking |= known.is_blocking;
-            table.places.insert(name.clone(), table.commands.len());
-            table.commands.push((name, known));
+        Some(KeyTable::of(KnownCommand::read_all(commands.as_array()?)))
+    }
+
+    fn of(commands: Vec<Named>) -> Self {
+        let names = commands.iter().map(|(name, _)| name.clone());
+        KeyTable {
+            places: names.zip(0..).collect(),
+            has_blocking: commands.iter().any(|(_, known)| known.is_blocking),
+            commands,
+            last: Cell::default(),
         }
-        Some(table)
+    }
+
+    /// Whether any command has keys.
+    pub(super) fn has_keys(&self) -> bool {
+        self.commands.iter().any(|(_, known)| known.has_keys())
     }
 
     /// Whether there are commands that may wait and are not known for it.
@@ -90,8 +111,89 @@ impl KeyTable {
     }
 }
 
+impl Tables {
+    /// The commands that any upstream knows.
+    pub(super) fn union(&self) -> Option<&KeyTable> {
+        self.union.as_deref()
+    }
+
+    /// Whether any command has keys. Without them, the tables are of no use for routing.
+    pub(super) fn has_keys(&self) -> bool {
+        self.has_keys
+    }
+
+    /// Takes the table of an upstream in place of an earlier one. Returns whether it is new and differs from others.
+    pub(super) fn insert(&mut self, server: usize, table: KeyTable) -> bool {
+        if self.each.iter().any(|(other, known)| *other == server && known.commands == table.commands) {
+            return false;
+        }
+        self.each.retain(|(other, _)| *other != server);
+        let same = self.each.iter().find(|(_, known)| known.commands == table.commands);
+        let table = same.map_or_else(|| Rc::new(table), |(_, known)| Rc::clone(known));
+        let differs = self.each.iter().any(|(_, known)| !Rc::ptr_eq(known, &table));
+        self.each.push((server, table));
+        self.each.sort_by_key(|(server, _)| *server);
+        self.unite();
+        differs
+    }
+
+    /// Forgets the table of an upstream.
+    pub(super) fn remove(&mut self, server: usize) {
+        self.each.retain(|(other, _)| *other != server);
+        self.unite();
+    }
+
+    fn unite(&mut self) {
+        self.union = self.united();
+        self.has_keys = self.union().is_some_and(KeyTable::has_keys);
+    }
+
+    fn united(&self) -> Option<Rc<KeyTable>> {
+        let (_, first) = self.each.first()?;
+        let mut others = self.each.iter().filter(|(_, other)| !Rc::ptr_eq(first, other)).peekable();
+        if others.peek().is_none() {
+            return Some(Rc::clone(first));
+        }
+        let mut commands = first.commands.clone();
+        others.for_each(|(_, other)| merge(&mut commands, &other.commands));
+        Some(Rc::new(KeyTable::of(commands)))
+    }
+}
+
+/// Adds what another upstream knows of commands.
+fn merge(commands: &mut Vec<Named>, others: &[Named]) {
+    for (name, known) in others {
+        match commands.binary_search_by(|(own, _)| own.cmp(name)) {
+            Ok(at) => commands[at].1.merge(known),
+            Err(at) => commands.insert(at, (name.clone(), known.clone())),
+        }
+    }
+}
+
 impl KnownCommand {
-    fn read(command: &Value) -> Option<(Box<[u8]>, KnownCommand)> {
+    /// Merges the entry of another upstream. On contradiction, keys are kept, and the command may write and block.
+    fn merge(&mut self, other: &KnownCommand) {
+        self.is_readonly &= other.is_readonly;
+        self.is_blocking |= other.is_blocking;
+        if self.keys.is_empty() {
+            self.keys.clone_from(&other.keys);
+        }
+        merge(&mut self.subcommands, &other.subcommands);
+    }
+
+    fn has_keys(&self) -> bool {
+        !self.keys.is_empty() || self.subcommands.iter().any(|(_, known)| known.has_keys())
+    }
+
+    /// Reads commands, and sorts them by name.
+    fn read_all(commands: &[Value]) -> Vec<Named> {
+        let mut commands: Vec<Named> = commands.iter().filter_map(KnownCommand::read).collect();
+        commands.sort_by(|(name, _), (other, _)| name.cmp(other));
+        commands.dedup_by(|(name, _), (other, _)| name == other);
+        commands
+    }
+
+    fn read(command: &Value) -> Option<Named> {
         let fields = command.as_array()?;
         let values = |index: usize| fields.get(index).and_then(Value::as_array).unwrap_or_default();
         let number = |index: usize| fields.get(index).and_then(Value::as_int).unwrap_or(0);
@@ -112,7 +214,7 @@ impl KnownCommand {
             is_readonly: has("readonly"),
             is_blocking: has("blocking") && !is_known(name),
             keys,
-            subcommands: subcommands.iter().filter_map(KnownCommand::read).collect(),
+            subcommands: KnownCommand::read_all(subcommands),
         };
         Some((short.to_ascii_lowercase().into(), known))
     }
@@ -229,5 +331,48 @@ impl<'a> CommandFields<'a> {
 
     fn number(&self, name: &str) -> Option<i64> {
         self.get(name)?.as_int()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn table(commands: &[(&str, &str, usize)]) -> KeyTable {
+        let command = |(name, flag, first): &(&str, &str, usize)| {
+            let len = name.len();
+            format!("*6\r\n${len}\r\n{name}\r\n:-2\r\n*1\r\n+{flag}\r\n:{first}\r\n:{first}\r\n:1\r\n")
+        };
+        let commands: Vec<_> = commands.iter().map(command).collect();
+        KeyTable::read(format!("*{}\r\n{}", commands.len(), commands.concat()).as_bytes())
+            .expect("it is a table")
+    }
+
+    /// The position of the key of a command, if the command is known and has one.
+    fn key_of(tables: &Tables, name: &'static str) -> Option<usize> {
+        let request = [name, "a", "b", "c"].map(Bytes::from);
+        let words = Words::Own(&request);
+        KeyPositions::new(tables.union()?.find(words), words).next()
+    }
+
+    #[test]
+    fn the_commands_of_all_upstreams_count() {
+        let mut tables = Tables::default();
+        assert!(!tables.insert(1, table(&[("SET", "write", 1), ("GET", "readonly", 1)])));
+        // The order of commands differs from server to server.
+        assert!(!tables.insert(2, table(&[("GET", "readonly", 1), ("SET", "write", 1)])));
+        assert!(tables.insert(3, table(&[])));
+        assert!(!tables.insert(3, table(&[])));
+        assert_eq!(["GET", "SET", "NEW"].map(|name| key_of(&tables, name)), [Some(1), Some(1), None]);
+        // An upstream that contradicts the others cannot take keys from them.
+        assert!(tables.insert(0, table(&[("NEW", "write", 2), ("GET", "write", 0), ("SET", "write", 1)])));
+        assert_eq!(["GET", "SET", "NEW"].map(|name| key_of(&tables, name)), [Some(1), Some(1), Some(2)]);
+        let request = [Bytes::from("GET")];
+        assert!(!tables.union().and_then(|all| all.find(Words::Own(&request))).expect("GET").is_readonly);
+        tables.remove(0);
+        assert_eq!(key_of(&tables, "NEW"), None);
+        assert!(tables.has_keys());
+        (1..=2).for_each(|server| tables.remove(server));
+        assert!(!tables.has_keys());
     }
 }

@@ -26,7 +26,8 @@
 // - `proxy`: the actor that has the connections; batches of clients go there and come back answered; `flights`: those that
 //   are under way; `way`: where each request goes; `handle`: what the program has of it
 // - `router`: what decides among several upstreams; `servers`: these; `table`: what they say of their commands
-// - `link`: a connection that the requests of many clients share; `private`: one that a single client has for a while
+// - `link`: a connection that the requests of many clients share; `private`: one that a single client has for a while;
+//   `isolated`: one that carries a single request
 // - `upkeep`: connections are opened, lost and opened again; `dial`: connecting, and what is said first; `commands`: which commands are not like others
 
 mod commands;
@@ -35,6 +36,7 @@ mod destination;
 mod dial;
 mod handle;
 mod in_flight;
+mod isolated;
 mod key_table;
 mod multiplexed;
 mod proxy;
@@ -51,7 +53,7 @@ use actix::Actor;
 pub(crate) use commands::is_behind_builtins;
 pub use handle::UpstreamHandle;
 pub(crate) use proxy::Proxy;
-pub use router::{Redirect, Request, Route, Router, Split};
+pub use router::{Redirect, Refresh, Request, Route, Router, Split};
 pub use servers::Servers;
 
 #[cfg(feature = "tls")]
@@ -83,9 +85,17 @@ use crate::tls::{ClientTls, Connector};
 /// | `UPSTREAMDOWN …` | the upstream cannot be reached: the command was not sent |
 /// | `UPSTREAM …` | the connection was lost before the reply came: the command may have been run, or not |
 ///
-/// A connection that is lost is opened again: at once if it has held for a second, and commands wait for that; then after
-/// times that grow from a tenth of a second to five seconds, each of them up to a half shorter by chance. While it is down,
-/// commands fail at once. A server that is loading its data is not there yet.
+/// A connection that is lost is opened again at once, at most ten times a second, and commands that were not sent wait for
+/// it. If that fails, the upstream is down, and commands fail at once. Further attempts follow after times that grow from a
+/// tenth of a second to five seconds, each of them up to a half shorter by chance. A server that is loading its data is not
+/// there yet.
+///
+/// # How clients are kept from each other
+/// The upstream closes a connection over a request or a reply that exceeds one of its limits, and the other clients of that
+/// connection lose their replies. So a request of more than [`max_request_len`](Self::max_request_len) gets a connection
+/// without other clients' requests. So does each request of a client whose requests have been the oldest unanswered ones at
+/// three losses of a connection, until a minute has passed without another loss. `INFO` counts these connections as private
+/// ones.
 #[derive(Clone)]
 #[must_use]
 pub struct Upstream {
@@ -96,9 +106,13 @@ pub struct Upstream {
     connect_timeout: Duration,
     reply_timeout: Duration,
     max_reply_len: usize,
+    max_request_len: usize,
     #[cfg(feature = "tls")]
     tls: Option<Connector>,
 }
+
+/// Redis reads up to 16 KiB behind a request, which count for its query buffer as well.
+const MAX_REQUEST_LEN: usize = (1024 - 64) * 1024;
 
 impl Upstream {
     /// The server at an address and a port, `10.0.0.7:6379` or `redis.internal:6379`, or at the path of a unix socket,
@@ -112,6 +126,7 @@ impl Upstream {
             connect_timeout: Duration::from_secs(3),
             reply_timeout: Duration::from_secs(30),
             max_reply_len: 512 * 1024 * 1024,
+            max_request_len: MAX_REQUEST_LEN,
             #[cfg(feature = "tls")]
             tls: None,
         }
@@ -183,6 +198,17 @@ impl Upstream {
         self
     }
 
+    /// Sets the maximum size of a request on a shared connection, in bytes (default 960 KiB).
+    ///
+    /// A larger request gets a connection without other clients' requests, because the upstream closes a connection over a
+    /// request that it considers too large. The default is below all values that Redis accepts for its limits
+    /// `proto-max-bulk-len` and `client-query-buffer-limit`, which start at 1 MiB. So a change of these limits needs no change
+    /// here. With several upstreams, the smallest value counts for all of them.
+    pub fn max_request_len(mut self, bytes: usize) -> Self {
+        self.max_request_len = bytes;
+        self
+    }
+
     /// The same at another address.
     fn at(&self, address: &str) -> Self {
         Upstream {
@@ -234,6 +260,11 @@ impl Upstream {
         assert!(!upstreams.is_empty(), "there is at least one upstream");
         let (proxy, stats) = Proxy::new(upstreams, Some(Box::new(router)));
         UpstreamHandle::new(proxy.start(), stats)
+    }
+
+    /// Returns the reply timeout in whole seconds, rounded up. The proxy checks its connections once a second.
+    fn reply_timeout_seconds(&self) -> u32 {
+        u32::try_from(self.reply_timeout.as_millis().div_ceil(1000).max(1)).unwrap_or(u32::MAX)
     }
 }
 

@@ -27,6 +27,8 @@ pub(super) struct MultiplexedConnection {
     state: State,
     outgoing: Outgoing,
     awaited: Awaited,
+    /// The server is forgotten, and the task waits for another server that takes its number.
+    pub(super) has_batch: bool,
     /// Of the task that reads, writes and connects.
     waker: Option<Waker>,
     /// Whether something has come, or has begun to be waited for, since the last second; and for how many seconds not.
@@ -109,6 +111,7 @@ impl MultiplexedConnection {
             state: State::New,
             outgoing: Outgoing::default(),
             awaited: Awaited { max_len: max_reply_len, ..Awaited::default() },
+            has_batch: false,
             waker: None,
             has_moved: true,
             silence: 0,
@@ -164,8 +167,8 @@ impl MultiplexedConnection {
         // The task is woken to have its own waker known.
         match self.outgoing.poll_write(stream, &mut Context::from_waker(Waker::noop())) {
             Poll::Ready(Ok(())) => {}
-            Poll::Ready(Err(error)) => self.give_up(reason(error)),
-            Poll::Pending => self.wake(),
+            // The task reads what has come, and finds the same error.
+            Poll::Ready(Err(_)) | Poll::Pending => self.wake(),
         }
     }
 
@@ -192,25 +195,66 @@ impl MultiplexedConnection {
         self.flush();
     }
 
-    /// There is none. What waits for its reply is told.
-    pub(super) fn disconnected(&mut self, reason: &LossReason, in_flight: &mut InFlightTable) {
-        self.state = State::Down(LossReason::clone(reason));
-        let sent = mem::take(&mut self.outgoing).sent();
+    /// The flight of the oldest request that has been sent and not been answered.
+    pub(super) fn oldest(&self) -> Option<InFlightId> {
+        let sent = self.outgoing.sent();
+        self.awaited.queue.front().filter(|pending| pending.from < sent).map(|pending| pending.entry)
+    }
+
+    /// Whether all requests have been answered.
+    pub(super) fn is_answered(&self) -> bool {
+        self.awaited.queue.is_empty()
+    }
+
+    /// How many bytes the socket has taken.
+    pub(super) fn sent(&self) -> u64 {
+        self.outgoing.sent()
+    }
+
+    /// Takes the connection away.
+    pub(super) fn take(self) -> Option<Dialled> {
+        match self.state {
+            State::Up(stream) => Some(Dialled { stream, is_older: self.awaited.is_older }),
+            _ => None,
+        }
+    }
+
+    /// The connection is lost, and there will be another one. The requests that have been sent fail, and the others wait.
+    pub(super) fn lost(&mut self, reason: &LossReason, in_flight: &mut InFlightTable) {
+        self.state = State::New;
+        let sent = self.outgoing.sent();
         let max_len = self.awaited.max_len;
-        for pending in mem::replace(&mut self.awaited, Awaited { max_len, ..Awaited::default() }).queue {
-            let Pending { entry, slot, left, is_bound, from } = pending;
+        let awaited = mem::replace(&mut self.awaited, Awaited { max_len, ..Awaited::default() });
+        let mut were_sent = awaited.queue;
+        let first_unsent = were_sent.partition_point(|pending| pending.from < sent);
+        self.awaited.queue = were_sent.split_off(first_unsent);
+        let rest = self.awaited.queue.front().map(|pending| pending.from);
+        self.outgoing = rest.map(|from| self.outgoing.behind(from)).unwrap_or_default();
+        for Pending { entry, slot, left, .. } in were_sent {
             let count = if in_flight.is_asked_for(entry) { left } else { 0 };
-            let were_sent = from < sent;
-            if !were_sent && in_flight.has_router && count > 0 {
+            let error = self.stats.lost(reason, count);
+            for slot in slot..slot + left {
+                in_flight.fail(entry, slot, &error);
+            }
+        }
+    }
+
+    /// There is no connection, and there will be none soon. All requests fail, or go elsewhere if they have not been sent.
+    pub(super) fn disconnected(&mut self, reason: &LossReason, in_flight: &mut InFlightTable) {
+        self.lost(reason, in_flight);
+        self.state = State::Down(LossReason::clone(reason));
+        self.outgoing = Outgoing::default();
+        for Pending { entry, slot, left, is_bound, .. } in mem::take(&mut self.awaited.queue) {
+            let count = if in_flight.is_asked_for(entry) { left } else { 0 };
+            if in_flight.has_router && count > 0 {
                 let error = self.stats.unsent(reason, 0);
                 for slot in slot..slot + left {
                     let why = RetryReason::Unsent(error.clone());
-                    in_flight.retries.push_back(Retry { entry, slot, is_bound, why });
+                    in_flight.retries.push_back(Retry { entry, slot, is_bound, why, refreshes: 0 });
                 }
                 continue;
             }
-            let error =
-                if were_sent { self.stats.lost(reason, count) } else { self.stats.unsent(reason, count) };
+            let error = self.stats.unsent(reason, count);
             for slot in slot..slot + left {
                 in_flight.fail(entry, slot, &error);
             }
@@ -255,12 +299,14 @@ impl MultiplexedConnection {
             State::Broken(reason) => return Err(LossReason::clone(reason)),
             State::New | State::Down(_) => return Ok(()),
         };
-        if let Poll::Ready(written) = self.outgoing.poll_write(stream, cx) {
-            written.map_err(reason)?;
-        }
+        let written = self.outgoing.poll_write(stream, cx);
         for _ in 0..READS {
             if self.poll_read(in_flight, cx)?.is_pending() {
-                return Ok(());
+                // An upstream that takes no more may have replied why.
+                return match written {
+                    Poll::Ready(written) => written.map_err(reason),
+                    Poll::Pending => Ok(()),
+                };
             }
         }
         cx.waker().wake_by_ref();
@@ -295,6 +341,17 @@ impl Outgoing {
     /// Where what is written next begins, in all that has ever been.
     fn end(&self) -> u64 {
         self.base + (self.writing.len() + self.behind.len()) as u64
+    }
+
+    /// What begins at this place in all that has ever been written.
+    fn behind(&self, from: u64) -> Self {
+        let at = usize::try_from(from - self.base).unwrap_or(usize::MAX);
+        let mut behind = Encoder::default();
+        for (part, at) in [(&self.writing, at), (&self.behind, at.saturating_sub(self.writing.len()))] {
+            let bytes = part.to_vec();
+            behind.raw(bytes.get(at..).unwrap_or_default());
+        }
+        Outgoing { behind, base: from, ..Outgoing::default() }
     }
 
     /// Of what comes behind these bytes, nothing has been sent.
@@ -359,12 +416,8 @@ impl Awaited {
                 if !is_wanted {
                     in_flight.fail(entry, slot, &too_long(&stats.address));
                 } else if in_flight.has_router && held.starts_with(b"-") && in_flight.is_asked_for(entry) {
-                    in_flight.retries.push_back(Retry {
-                        entry,
-                        slot,
-                        is_bound,
-                        why: RetryReason::Replied(held),
-                    });
+                    let why = RetryReason::Replied(held);
+                    in_flight.retries.push_back(Retry { entry, slot, is_bound, why, refreshes: 0 });
                 } else {
                     self.end(entry, slot, held, in_flight);
                 }

@@ -2,7 +2,7 @@
 
 use std::{
     cell::RefCell,
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     mem,
     rc::{Rc, Weak},
     sync::Arc,
@@ -12,23 +12,24 @@ use std::{
 use actix::{Actor, AsyncContext, Context, Handler, Message, ResponseFuture};
 use bytes::Bytes;
 use foldhash::quality::RandomState;
-use tokio::sync::oneshot;
+use tokio::sync::{Notify, oneshot};
 
 use super::{
     Upstream,
     commands::CommandKind,
     dedicated::{self, DedicatedConnection},
-    destination::{Destination, Readiness, guarded, route},
+    destination::{Destination, Readiness, guarded, no_server, route},
     dial::{Dialled, PoolKey, silence},
     handle::{Reply, UpstreamStats},
     in_flight::{
-        BatchRun, InFlight, InFlightId, InFlightTable, MAX_RETRIES, Requester, Retry, RetryReason,
+        BatchRun, InFlight, InFlightId, InFlightTable, MAX_RETRIES, REFRESHES, Requester, Retry, RetryReason,
         SplitRequest,
     },
-    key_table::KeyTable,
+    isolated::Blame,
+    key_table::Tables,
     multiplexed::{MultiplexedConnection, Silence},
     reconnect::keep_up,
-    router::{Redirect, Route, Router, Split, Words},
+    router::{Redirect, Refresh, Route, Router, Split, Words},
     servers::{AllUpstreamStats, Servers},
 };
 use crate::{
@@ -48,13 +49,15 @@ pub(super) struct ProxyState {
     /// There is none where there is one upstream.
     pub(super) router: Option<Box<dyn Router>>,
     /// The upstreams' commands, when they have been told.
-    pub(super) table: Option<KeyTable>,
+    pub(super) tables: Tables,
     /// They do not tell.
     pub(super) is_table_refused: bool,
     pub(super) connections: Vec<MultiplexedConnection>,
     pub(super) in_flight: InFlightTable,
     /// Connections that single clients have, by the clients' identities.
     pub(super) dedicated: HashMap<usize, DedicatedConnection, RandomState>,
+    /// Clients whose requests may have broken connections, by their identities.
+    pub(super) blamed: HashMap<usize, Blame, RandomState>,
     /// Connections that clients have had, for others.
     pub(super) idle: Vec<(usize, PoolKey, Dialled)>,
     /// Links with something to be sent.
@@ -62,6 +65,10 @@ pub(super) struct ProxyState {
     /// What waits for room, or for the commands to be known.
     pub(super) waiting: Vec<(Box<Batch>, ActorId)>,
     pub(super) asked: Vec<ProgramRequest>,
+    /// Requests whose redirects the router does not follow before it has asked again.
+    unconfirmed: Vec<Retry>,
+    /// The flights of these.
+    unconfirmed_flights: HashSet<InFlightId, RandomState>,
     /// How often the program has asked.
     pub(super) asks: u64,
 }
@@ -75,10 +82,10 @@ const FIRST: usize = 64;
 const MOST: usize = 4096;
 
 /// So many connections that a client has had are kept for others.
-const IDLE: usize = 16;
+pub(super) const IDLE: usize = 16;
 
 /// So often the links are looked at.
-const TICK: Duration = Duration::from_secs(1);
+pub(super) const TICK: Duration = Duration::from_secs(1);
 
 impl std::fmt::Debug for ProxyState {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -95,14 +102,17 @@ impl Proxy {
                 servers,
                 in_flight: InFlightTable::new(router.is_some()),
                 router,
-                table: None,
+                tables: Tables::default(),
                 is_table_refused: false,
                 connections: Vec::new(),
                 dedicated: HashMap::default(),
+                blamed: HashMap::default(),
                 idle: Vec::new(),
                 dirty: Vec::new(),
                 waiting: Vec::new(),
                 asked: Vec::new(),
+                unconfirmed: Vec::new(),
+                unconfirmed_flights: HashSet::default(),
                 asks: 0,
             })
         });
@@ -142,7 +152,9 @@ impl Handler<Disconnected> for Proxy {
     type Result = ();
 
     fn handle(&mut self, Disconnected(client): Disconnected, _: &mut Self::Context) {
-        self.0.borrow_mut().dedicated.remove(&client.identity());
+        let mut core = self.0.borrow_mut();
+        core.dedicated.remove(&client.identity());
+        core.blamed.remove(&client.identity());
     }
 }
 
@@ -175,6 +187,7 @@ impl ProxyState {
                 Some(Destination::MultiplexedConnection(connection, bound)) => {
                     self.send_on(batch, actor_id, most, (connection, bound))
                 }
+                Some(Destination::Isolated(server)) => self.send_isolated(batch, actor_id, server),
                 Some(Destination::Split(split)) => self.send_split(batch, actor_id, split),
                 Some(Destination::DedicatedConnection(kind, to)) => {
                     next = self.send_dedicated(batch, actor_id, kind, to)
@@ -266,21 +279,18 @@ impl ProxyState {
 
     /// Sends a request of a flight; if there is no connection, that is what is answered.
     fn send_or_fail(&mut self, entry: InFlightId, slot: u32, to: Redirect, key: PoolKey, number: u64) {
-        if to.server >= self.servers.len() {
-            return self.in_flight.fail(entry, slot, &Error::INTERNAL);
+        if !self.servers.has(to.server) {
+            return self.in_flight.fail(entry, slot, &no_server(&self.servers, to.server));
+        }
+        if self.is_isolated_flight(entry, slot) {
+            return self.isolate(entry, slot, to, key);
         }
         let index = self.connection_for(to.server, key, number);
         let connection = &mut self.connections[index];
         if connection.down().is_some() {
             return self.in_flight.fail(entry, slot, &connection.refuse());
         }
-        if to.asking {
-            let asking = self.in_flight.next_id();
-            self.in_flight.insert(asking, InFlight::Nobody);
-            connection.write(asking, 0, false, Words::Own(&[Bytes::from_static(b"ASKING")]));
-        }
-        connection.count(1);
-        self.in_flight.with_words(entry, slot, |words| connection.write(entry, slot, false, words));
+        write_to(&mut self.in_flight, connection, (entry, slot), to.asking);
         self.make_dirty(index);
     }
 
@@ -330,17 +340,28 @@ impl ProxyState {
     }
 
     /// Sends a request elsewhere, or answers it if there is nowhere to send it.
-    fn turn(&mut self, Retry { entry, slot, is_bound, why }: Retry) {
-        let redirect = match &why {
-            RetryReason::Replied(error) => self.redirect(error),
-            RetryReason::Unsent(_) if is_bound => None,
-            RetryReason::Unsent(_) => self.other_destination(entry, slot),
+    fn turn(&mut self, retries: Retry) {
+        // The order of a client's requests is kept.
+        if self.unconfirmed_flights.contains(&retries.entry) {
+            return self.unconfirmed.push(retries);
+        }
+        let Retry { entry, slot, is_bound, why, refreshes } = retries;
+        let (redirect, refresh) = match &why {
+            RetryReason::Replied(error) => match self.redirect(error) {
+                None => (None, self.refresh(error)),
+                redirect => (redirect, None),
+            },
+            RetryReason::Unsent(_) if is_bound => (None, None),
+            RetryReason::Unsent(_) => (self.other_destination(entry, slot), None),
         };
-        match redirect {
-            Some(_) if is_bound => self.in_flight.fail(entry, slot, &HAS_MOVED),
-            Some(redirect) if self.in_flight.may_turn(entry) => {
+        match (redirect, refresh) {
+            (Some(_), _) | (_, Some(_)) if is_bound => self.in_flight.fail(entry, slot, &HAS_MOVED),
+            (Some(redirect), _) if self.in_flight.may_turn(entry) => {
                 let Some((key, number)) = self.in_flight.sender(entry) else { return };
                 self.send_or_fail(entry, slot, redirect, key, number);
+            }
+            (_, Some(refresh)) if refreshes < REFRESHES => {
+                self.wait_for(refresh, Retry { entry, slot, is_bound, why, refreshes });
             }
             _ => match why {
                 RetryReason::Replied(error) => {
@@ -352,18 +373,51 @@ impl ProxyState {
         }
     }
 
+    /// Keeps a request until the router has asked again.
+    fn wait_for(&mut self, refresh: Refresh, retries: Retry) {
+        self.unconfirmed_flights.insert(retries.entry);
+        self.unconfirmed.push(retries);
+        if self.unconfirmed.len() > 1 {
+            return;
+        }
+        let core = Weak::clone(&self.me);
+        actix_rt::spawn(async move {
+            // The application has written the future, which may panic.
+            let _ = actix_rt::spawn(refresh).await;
+            if let Some(core) = core.upgrade() {
+                core.borrow_mut().resume_unconfirmed();
+            }
+        });
+    }
+
+    /// Goes on with the requests that have waited for the router.
+    fn resume_unconfirmed(&mut self) {
+        self.unconfirmed_flights.clear();
+        let unconfirmed = mem::take(&mut self.unconfirmed).into_iter();
+        let once_more = unconfirmed.map(|retries| Retry { refreshes: retries.refreshes + 1, ..retries });
+        self.in_flight.retries.extend(once_more);
+        self.complete();
+    }
+
+    /// How the router may find out where a request has to go which has been answered by an error.
+    pub(super) fn refresh(&mut self, error: &[u8]) -> Option<Refresh> {
+        let error = std::str::from_utf8(error.strip_prefix(b"-")?).ok()?.trim_end();
+        let router = self.router.as_mut()?;
+        guarded(|| router.refresh(error))?
+    }
+
     /// Where the router says that a request has to go which has been answered by an error.
     pub(super) fn redirect(&mut self, error: &[u8]) -> Option<Redirect> {
         let error = std::str::from_utf8(error.strip_prefix(b"-")?).ok()?.trim_end();
         let router = self.router.as_mut()?;
         let redirect = guarded(|| router.redirect(error, &mut self.servers))??;
-        (redirect.server < self.servers.len()).then_some(redirect)
+        self.servers.has(redirect.server).then_some(redirect)
     }
 
     /// Where a request may go that has not been sent.
     fn other_destination(&mut self, entry: InFlightId, slot: u32) -> Option<Redirect> {
-        let ProxyState { router, table, servers, in_flight, .. } = self;
-        let table = Some(table.as_ref()?);
+        let ProxyState { router, tables, servers, in_flight, .. } = self;
+        let table = Some(tables.union()?);
         let mut found = None;
         in_flight.with_words(entry, slot, |words| found = Some(route(router, table, servers, words, false)));
         let server = found?.into_one().ok()?.unwrap_or_else(|| self.servers.any(slot.into()));
@@ -452,8 +506,7 @@ impl ProxyState {
     /// Gives up connections that have gone silent, and has those that say nothing show that they are there.
     fn tick(&mut self) {
         for connection in &mut self.connections {
-            let patience = self.servers.get(connection.server).upstream.reply_timeout;
-            let longest = u32::try_from(patience.as_millis().div_ceil(1000).max(1)).unwrap_or(u32::MAX);
+            let longest = self.servers.get(connection.server).upstream.reply_timeout_seconds();
             match connection.tick() {
                 Silence::Waited(seconds) if seconds >= longest => {
                     connection.give_up(silence(Duration::from_secs(seconds.into())));
@@ -465,6 +518,8 @@ impl ProxyState {
             }
         }
         self.in_flight.tidy();
+        self.forget_servers();
+        self.forgive();
         self.retry();
     }
 
@@ -505,9 +560,9 @@ impl ProxyState {
     }
 
     /// How an upstream is reached, for a connection that is a client's own, and what is told of it.
-    pub(super) fn server(&self, server: usize) -> (Rc<Upstream>, Arc<UpstreamStats>) {
+    pub(super) fn server(&self, server: usize) -> (Rc<Upstream>, Arc<UpstreamStats>, Rc<Notify>) {
         let server = self.servers.get(server);
-        (Rc::clone(&server.upstream), Arc::clone(&server.stats))
+        (Rc::clone(&server.upstream), Arc::clone(&server.stats), Rc::clone(&server.forgotten))
     }
 
     /// One that is there, if any is.
@@ -536,6 +591,22 @@ fn answer(batch: &mut Batch, reply: &Value) {
         Value::Error(error) => batch.reject(|_, out| out.error(error)),
         reply => batch.step(Some(&Spec::FALLBACK), |_, out| reply.encode(out.encoder_mut())),
     }
+}
+
+/// Writes a request of a flight.
+pub(super) fn write_to(
+    in_flight: &mut InFlightTable,
+    connection: &mut MultiplexedConnection,
+    (entry, slot): (InFlightId, u32),
+    asking: bool,
+) {
+    if asking {
+        let asking = in_flight.next_id();
+        in_flight.insert(asking, InFlight::Nobody);
+        connection.write(asking, 0, false, Words::Own(&[Bytes::from_static(b"ASKING")]));
+    }
+    connection.count(1);
+    in_flight.with_words(entry, slot, |words| connection.write(entry, slot, false, words));
 }
 
 /// Sends a request of its own.

@@ -5,7 +5,7 @@ use std::{
     future::poll_fn,
     mem,
     rc::{Rc, Weak},
-    sync::atomic::Ordering::Relaxed,
+    sync::{Arc, atomic::Ordering::Relaxed},
     task::{Context, Poll},
     time::{Duration, Instant},
 };
@@ -20,18 +20,35 @@ use super::{
     key_table::KeyTable,
     multiplexed::MultiplexedConnection,
     proxy::{ProxyState, launch},
+    servers::Membership,
 };
 
-/// A connection that holds for so long is not taken for one that is lost again at once.
-const STABLE: Duration = Duration::from_secs(1);
+/// A connection that was lost is opened again at once, but not more often than once in this time.
+const RECONNECT_EVERY: Duration = Duration::from_millis(100);
+
+/// Losses are logged at most this often for each connection.
+const LOG_EVERY: Duration = Duration::from_secs(60);
+
+/// RetryReason a connection to a forgotten server ends.
+pub(super) const FORGOTTEN: &str = "the router has removed it";
 
 /// Keeps a connection up, as long as there is a proxy. By the first of an upstream it is known whether that is there.
 pub(super) async fn keep_up(core: Weak<RefCell<ProxyState>>, index: usize, is_first: bool) {
     let mut backoff = Backoff::default();
     let mut was_told = false;
+    let mut loss_logged: Option<Instant> = None;
     loop {
-        let Some((upstream, key, back)) = core.upgrade().map(|core| core.borrow().how_to_dial(index)) else {
+        let Some((upstream, key, back)) = core.upgrade().map(|core| core.borrow_mut().how_to_dial(index))
+        else {
             return;
+        };
+        let Some(upstream) = upstream else {
+            let Some(core) = core.upgrade() else { return };
+            core.borrow_mut().block(index, is_first);
+            drop(core);
+            back.notified().await;
+            (backoff, was_told) = (Backoff::default(), false);
+            continue;
         };
         let lost = match dial(&upstream, key).await {
             Ok(dialled) => {
@@ -40,14 +57,21 @@ pub(super) async fn keep_up(core: Weak<RefCell<ProxyState>>, index: usize, is_fi
                 }
                 let since = Instant::now();
                 let Some(lost) = serve(&core, index, is_first, dialled).await else { return };
-                if since.elapsed() >= STABLE {
-                    // It may be the connection alone.
-                    backoff.reset();
-                    let Some(core) = core.upgrade() else { return };
-                    core.borrow_mut().is_lost(index, &lost);
-                    continue;
+                if loss_logged.is_none_or(|logged| logged.elapsed() > LOG_EVERY) {
+                    loss_logged = Some(Instant::now());
+                    tracing::warn!(
+                        upstream = upstream.address,
+                        reason = &*lost,
+                        "a connection to the upstream was lost"
+                    );
                 }
-                lost
+                // The upstream may have closed the connection alone. Requests wait for the next one.
+                backoff.reset();
+                let Some(core) = core.upgrade() else { return };
+                core.borrow_mut().is_lost(index, &lost);
+                drop(core);
+                sleep(RECONNECT_EVERY.saturating_sub(since.elapsed())).await;
+                continue;
             }
             Err(reason) => reason,
         };
@@ -85,10 +109,43 @@ async fn serve(
 }
 
 impl ProxyState {
-    fn how_to_dial(&self, index: usize) -> (Rc<Upstream>, PoolKey, Rc<Notify>) {
-        let connection = &self.connections[index];
+    /// How the server of a link is reached, unless it is forgotten.
+    fn how_to_dial(&mut self, index: usize) -> (Option<Rc<Upstream>>, PoolKey, Rc<Notify>) {
+        let connection = &mut self.connections[index];
         let server = self.servers.get(connection.server);
-        (Rc::clone(&server.upstream), connection.key, Rc::clone(&server.back))
+        connection.has_batch = !server.is_member();
+        // Another server may have taken the number.
+        connection.stats = Arc::clone(&server.stats);
+        let upstream = server.is_member().then(|| Rc::clone(&server.upstream));
+        (upstream, connection.key, Rc::clone(&server.back))
+    }
+
+    /// A link of a forgotten server waits for another server.
+    fn block(&mut self, index: usize, is_first: bool) {
+        if is_first {
+            self.tables.remove(self.connections[index].server);
+        }
+        self.is_down(index, is_first, &FORGOTTEN.into());
+    }
+
+    /// Closes the connections of forgotten servers. A server that has none left makes room for another one.
+    pub(super) fn forget_servers(&mut self) {
+        for number in self.servers.leaving() {
+            self.servers.get(number).forgotten.notify_waiters();
+            self.idle.retain(|(server, _, _)| *server != number);
+            let mut is_vacant = !self.dedicated.values().any(|private| private.state().0 == Some(number));
+            for connection in self.connections.iter_mut().filter(|connection| connection.server == number) {
+                connection.give_up(FORGOTTEN.into());
+                is_vacant &= connection.has_batch;
+            }
+            if is_vacant {
+                self.servers.get_mut(number).membership = Membership::Vacant;
+                self.connections
+                    .iter_mut()
+                    .filter(|connection| connection.server == number)
+                    .for_each(MultiplexedConnection::expect);
+            }
+        }
     }
 
     /// A link has a connection.
@@ -113,8 +170,10 @@ impl ProxyState {
 
     /// A link has lost its connection, and will have another one at once or not at all for now: what can wait waits.
     fn is_lost(&mut self, index: usize, reason: &LossReason) {
-        self.connections[index].disconnected(reason, &mut self.in_flight);
-        self.connections[index].expect();
+        if let Some(oldest) = self.connections[index].oldest() {
+            self.blame(oldest);
+        }
+        self.connections[index].lost(reason, &mut self.in_flight);
         self.go_on_without(index);
     }
 
@@ -152,13 +211,18 @@ impl ProxyState {
 
     /// Takes note of what an upstream has said of its commands.
     fn take_table(&mut self, index: usize, commands: &[u8]) {
-        match KeyTable::read(commands) {
-            Some(table) => self.table = Some(table),
-            None => {
-                self.is_table_refused = true;
-                let upstream = &self.connections[index].stats.address;
-                tracing::warn!(upstream, "the upstream does not say which commands it has (COMMAND)");
-            }
+        let connection = &self.connections[index];
+        let upstream = &connection.stats.address;
+        let table = KeyTable::read(commands);
+        if self.router.is_some() && !table.as_ref().is_some_and(KeyTable::has_keys) {
+            self.is_table_refused = true;
+            tracing::warn!(upstream, "the upstream does not say which commands have keys (COMMAND)");
+        }
+        if table.is_some_and(|table| self.tables.insert(connection.server, table)) {
+            tracing::warn!(
+                upstream,
+                "upstreams differ in their commands (COMMAND): keys are what any of them takes for keys"
+            );
         }
     }
 }

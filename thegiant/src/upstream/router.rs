@@ -1,6 +1,6 @@
 //! What decides to which of several upstreams a request goes.
 
-use std::fmt;
+use std::{fmt, future::Future, pin::Pin};
 
 use bytes::Bytes;
 
@@ -42,13 +42,28 @@ pub trait Router: 'static {
     /// where it has to go, it is sent there; otherwise, which is what happens unless this is written, the client gets the
     /// error.
     ///
+    /// Clients choose the errors of their own scripts. So the router must only follow an address that it knows from a source
+    /// that it trusts; [`refresh`](Self::refresh) may ask that source again.
+    ///
     /// Requests of a transaction are not sent again: their clients get `TRYAGAIN` in place of an error of which this knows
     /// where to go.
     fn redirect(&mut self, error: &str, servers: &mut Servers) -> Option<Redirect> {
         let _ = (error, servers);
         None
     }
+
+    /// Returns a future that updates what the router knows, if that may turn this error into a redirect.
+    ///
+    /// [`redirect`](Self::redirect) has returned `None` for the error. The request waits for the future, then
+    /// [`redirect`](Self::redirect) is called once more. That may happen a few times before the client gets the error.
+    fn refresh(&mut self, error: &str) -> Option<Refresh> {
+        let _ = error;
+        None
+    }
 }
+
+/// A future of [`Router::refresh`].
+pub type Refresh = Pin<Box<dyn Future<Output = ()>>>;
 
 /// Where a request goes.
 ///
@@ -97,10 +112,11 @@ impl From<Error> for Route {
 /// ```
 /// use thegiant::upstream::{Redirect, Servers};
 ///
-/// /// `MOVED SLOT ADDRESS`, as Redis Cluster says it.
+/// /// `MOVED SLOT ADDRESS`, as Redis Cluster says it. Only addresses of known servers are followed.
 /// fn moved(error: &str, servers: &mut Servers) -> Option<Redirect> {
 ///     let (_, address) = error.strip_prefix("MOVED ")?.split_once(' ')?;
-///     Some(Redirect { server: servers.find_or_add(address), asking: false })
+///     let server = (0..servers.len()).find(|server| servers.address(*server) == address)?;
+///     Some(Redirect { server, asking: false })
 /// }
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -266,6 +282,9 @@ impl<'a> Request<'a> {
     }
 }
 
+/// A word is sent with its length and two line ends.
+const WORD_OVERHEAD: usize = 16;
+
 impl<'a> Words<'a> {
     pub(super) fn get(self, index: usize) -> Option<&'a [u8]> {
         match self {
@@ -288,6 +307,11 @@ impl<'a> Words<'a> {
             self.get(index).is_some_and(|word| word.eq_ignore_ascii_case(known.as_bytes()))
         };
         is_word(0, name) && subcommand.is_none_or(|subcommand| is_word(1, subcommand))
+    }
+
+    /// At most how many bytes it takes when it is sent.
+    pub(super) fn max_encoded_len(self) -> usize {
+        (0..self.len()).map(|index| self.get(index).map_or(0, <[u8]>::len) + WORD_OVERHEAD).sum()
     }
 
     pub(super) fn write(self, out: &mut Encoder) {

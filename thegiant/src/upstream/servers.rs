@@ -3,7 +3,7 @@
 use std::{
     fmt,
     rc::Rc,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use tokio::sync::Notify;
@@ -14,6 +14,8 @@ use super::{Upstream, dial::PoolKey, handle::UpstreamStats};
 pub struct Servers {
     list: Vec<Server>,
     stats: AllUpstreamStats,
+    /// The size of the largest request that shared connections carry.
+    pub(super) max_request_len: usize,
 }
 
 /// What is told of all of them.
@@ -29,29 +31,58 @@ pub(super) struct Server {
     pub(super) is_down: bool,
     /// It is there again, though it was not.
     pub(super) back: Rc<Notify>,
+    pub(super) membership: Membership,
+    /// Notifies the clients' own connections that the server is forgotten.
+    pub(super) forgotten: Rc<Notify>,
+}
+
+/// Whether requests may go to a server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Membership {
+    /// The application named it at the start.
+    Fixed,
+    /// The router added it.
+    Added,
+    /// The router does not want it any more, but it may still have connections.
+    Leaving,
+    /// Nothing is left of it: another server may take its number and its links.
+    Vacant,
 }
 
 impl Servers {
     pub(super) fn new(upstreams: Vec<Upstream>) -> (Self, AllUpstreamStats) {
         let stats = AllUpstreamStats::default();
-        let mut servers = Servers { list: Vec::new(), stats: Arc::clone(&stats) };
-        upstreams.into_iter().for_each(|upstream| servers.push(upstream));
+        // Later servers have the settings of the first one.
+        let max_request_len = upstreams.iter().map(|upstream| upstream.max_request_len).min().unwrap_or(0);
+        let mut servers = Servers { list: Vec::new(), stats: Arc::clone(&stats), max_request_len };
+        upstreams.into_iter().for_each(|upstream| servers.push(upstream, Membership::Fixed));
         (servers, stats)
     }
 
-    fn push(&mut self, upstream: Upstream) {
-        let stats = Arc::new(UpstreamStats { address: upstream.address.clone(), ..UpstreamStats::default() });
-        self.stats.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(&stats));
+    fn push(&mut self, upstream: Upstream, membership: Membership) {
+        let stats = self.add_stats(&upstream);
         self.list.push(Server {
             upstream: Rc::new(upstream),
             stats,
             lanes: Vec::new(),
             is_down: false,
             back: Rc::default(),
+            membership,
+            forgotten: Rc::default(),
         });
     }
 
-    /// How many there are.
+    fn add_stats(&self, upstream: &Upstream) -> Arc<UpstreamStats> {
+        let stats = Arc::new(UpstreamStats { address: upstream.address.clone(), ..UpstreamStats::default() });
+        self.all_stats().push(Arc::clone(&stats));
+        stats
+    }
+
+    fn all_stats(&self) -> MutexGuard<'_, Vec<Arc<UpstreamStats>>> {
+        self.stats.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How many numbers there are. Numbers of [forgotten](Self::retain) servers are included.
     #[expect(clippy::len_without_is_empty, reason = "there is at least one")]
     pub fn len(&self) -> usize {
         self.list.len()
@@ -59,23 +90,70 @@ impl Servers {
 
     /// Whether this one is there, as far as is known. One that nothing is known of yet is taken to be.
     pub fn is_up(&self, server: usize) -> bool {
-        self.list.get(server).is_some_and(|server| !server.is_down)
+        self.list.get(server).is_some_and(|server| server.is_member() && !server.is_down)
     }
 
     /// The address of this one; it is empty if there is none of that number.
     pub fn address(&self, server: usize) -> &str {
-        self.list.get(server).map_or("", |server| &server.upstream.address)
+        let server = self.list.get(server).filter(|server| server.is_member());
+        server.map_or("", |server| &server.upstream.address)
     }
 
-    /// The number of the one at this address, which is one more if it was not known. It is reached as the first one is, with
-    /// the same password.
+    /// Returns the number of the server at this address, and adds it if it is not known.
+    ///
+    /// The connection has the settings of the first server, which include its password. So the address must come from a
+    /// source that the application trusts. The text of an error reply is not one: a client's script chooses it.
     pub fn find_or_add(&mut self, address: &str) -> usize {
-        let known = self.list.iter().position(|server| server.upstream.address == address);
-        known.unwrap_or_else(|| {
-            let upstream = self.list[0].upstream.at(address);
-            self.push(upstream);
-            self.list.len() - 1
-        })
+        let has_address = |server: &Server| server.is_member() && server.upstream.address == address;
+        if let Some(known) = self.list.iter().position(has_address) {
+            return known;
+        }
+        let upstream = self.list[0].upstream.at(address);
+        match self.list.iter().position(|server| server.membership == Membership::Vacant) {
+            Some(vacant) => self.fill(vacant, upstream),
+            None => {
+                self.push(upstream, Membership::Added);
+                self.list.len() - 1
+            }
+        }
+    }
+
+    /// Gives a vacant number, with the links that it has, to another server.
+    fn fill(&mut self, vacant: usize, upstream: Upstream) -> usize {
+        let stats = self.add_stats(&upstream);
+        let server = &mut self.list[vacant];
+        server.upstream = Rc::new(upstream);
+        server.stats = stats;
+        server.membership = Membership::Added;
+        server.is_down = false;
+        server.back.notify_waiters();
+        vacant
+    }
+
+    /// Forgets the servers that [`find_or_add`](Self::find_or_add) has added and `keep` rejects.
+    ///
+    /// Their connections are closed within a second, and `INFO` does not list them any more. A later server may get the
+    /// number of a forgotten one. The servers that were given at the start always stay.
+    pub fn retain(&mut self, mut keep: impl FnMut(&str) -> bool) {
+        for server in &mut self.list {
+            if server.membership == Membership::Added && !keep(&server.upstream.address) {
+                server.membership = Membership::Leaving;
+                server.is_down = true;
+                let mut all = self.stats.lock().unwrap_or_else(PoisonError::into_inner);
+                all.retain(|stats| !Arc::ptr_eq(stats, &server.stats));
+            }
+        }
+    }
+
+    /// Whether there is a server of this number, which is not forgotten.
+    pub(super) fn has(&self, server: usize) -> bool {
+        self.list.get(server).is_some_and(Server::is_member)
+    }
+
+    /// The numbers of the servers that are being forgotten.
+    pub(super) fn leaving(&self) -> Vec<usize> {
+        let is_leaving = |server: &usize| self.list[*server].membership == Membership::Leaving;
+        (0..self.list.len()).filter(is_leaving).collect()
     }
 
     pub(super) fn get(&self, server: usize) -> &Server {
@@ -90,13 +168,30 @@ impl Servers {
     pub(super) fn any(&self, number: u64) -> usize {
         let len = self.list.len();
         let first = (number % len as u64) as usize;
-        (first..len).chain(0..first).find(|server| self.is_up(*server)).unwrap_or(first)
+        let mut all = (first..len).chain(0..first);
+        let up = all.clone().find(|server| self.is_up(*server));
+        // The servers that were given at the start are always members.
+        up.or_else(|| all.find(|server| self.list[*server].is_member())).unwrap_or(0)
+    }
+}
+
+impl Drop for Servers {
+    /// The tasks of links that wait for another server end.
+    fn drop(&mut self) {
+        self.list.iter().for_each(|server| server.back.notify_waiters());
+    }
+}
+
+impl Server {
+    pub(super) fn is_member(&self) -> bool {
+        matches!(self.membership, Membership::Fixed | Membership::Added)
     }
 }
 
 impl fmt::Debug for Servers {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let addresses = self.list.iter().map(|server| (&server.upstream.address, !server.is_down));
+        let members = self.list.iter().filter(|server| server.is_member());
+        let addresses = members.map(|server| (&server.upstream.address, !server.is_down));
         f.debug_map().entries(addresses).finish()
     }
 }
