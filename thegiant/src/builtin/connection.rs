@@ -211,6 +211,7 @@ impl<'a> FromArg<'a> for HelloOptions<'a> {
 /// The reply of a connection that starts over: a simple one of RESP2, whatever was agreed on before.
 struct Fresh<'a>(&'a ConnectionState);
 
+#[diagnostic::do_not_recommend]
 impl Answer<ConnectionState> for Fresh<'_> {
     fn answer(self, call: &Call<'_>, context: &mut (), out: &mut ReplyBuffer) {
         // One that is skipped stays so.

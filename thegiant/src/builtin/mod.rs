@@ -66,6 +66,7 @@ impl ConnectionState {
     }
 }
 
+#[diagnostic::do_not_recommend]
 impl<T: Answer<ConnectionState>> Answer<ConnectionState> for Ahead<'_, T> {
     fn answer(self, call: &Call<'_>, context: &mut (), out: &mut ReplyBuffer) {
         // Within a transaction, that would be part of an array.
@@ -77,6 +78,7 @@ impl<T: Answer<ConnectionState>> Answer<ConnectionState> for Ahead<'_, T> {
     }
 }
 
+#[diagnostic::do_not_recommend]
 impl<T: Answer<ConnectionState>> Answer<ConnectionState> for Result<Ahead<'_, T>, Error> {
     fn answer(self, call: &Call<'_>, context: &mut (), out: &mut ReplyBuffer) {
         match self {

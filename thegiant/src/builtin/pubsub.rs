@@ -170,6 +170,7 @@ struct Confirmed<'a> {
     counts: Vec<(Option<Cow<'a, [u8]>>, usize)>,
 }
 
+#[diagnostic::do_not_recommend]
 impl Answer<ConnectionState> for Confirmed<'_> {
     fn answer(self, _: &Call<'_>, _: &mut (), out: &mut ReplyBuffer) {
         let encoder = out.encoder_mut();

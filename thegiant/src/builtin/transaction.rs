@@ -86,6 +86,7 @@ enum Executed {
     Not,
 }
 
+#[diagnostic::do_not_recommend]
 impl Answer<ConnectionState> for Result<Executed, Error> {
     fn answer(self, _: &Call<'_>, _: &mut (), out: &mut ReplyBuffer) {
         match self {
