@@ -83,7 +83,6 @@ impl Encoder {
     }
 
     /// Appends a bulk string. It does not copy the string if that has at least [`LARGE_BULK`] bytes.
-    #[inline]
     pub fn bulk_bytes(&mut self, bytes: &Bytes) {
         if bytes.len() < LARGE_BULK {
             return self.bulk(bytes);
@@ -377,7 +376,6 @@ impl Encoder {
         self.spliced.push((self.bytes.len(), bytes));
     }
 
-    #[inline]
     fn aggregate(&mut self, resp3: u8, len: usize) {
         match self.protocol {
             Protocol::Resp2 => self.header(b'*', len),
@@ -385,13 +383,11 @@ impl Encoder {
         }
     }
 
-    #[inline]
     fn header(&mut self, kind: u8, len: usize) {
         // A collection in memory has at most `i64::MAX` elements.
         self.number_line(kind, len as i64);
     }
 
-    #[inline]
     fn number_line(&mut self, kind: u8, number: i64) {
         // One byte for the type, one for the sign, up to 19 digits, CR LF: filled from the back, appended once.
         let mut line = [0; 24];

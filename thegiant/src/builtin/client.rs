@@ -395,6 +395,7 @@ enum ReplyAction {
     Skip,
 }
 
+#[diagnostic::do_not_recommend]
 impl Answer<ConnectionState> for Result<ReplyAction, Error> {
     fn answer(self, _: &Call<'_>, _: &mut (), out: &mut ReplyBuffer) {
         match self {

@@ -214,6 +214,7 @@ impl<'a> FromArg<'a> for HelloOptions<'a> {
 /// The reply of `RESET`. It switches replies on after `CLIENT REPLY OFF`.
 struct ResetReply<'a>(&'a ConnectionState);
 
+#[diagnostic::do_not_recommend]
 impl Answer<ConnectionState> for ResetReply<'_> {
     fn answer(self, call: &Call<'_>, context: &mut (), out: &mut ReplyBuffer) {
         // CLIENT REPLY SKIP stays in effect, so it also skips this reply.

@@ -71,6 +71,7 @@ impl ConnectionState {
     }
 }
 
+#[diagnostic::do_not_recommend]
 impl<T: Answer<ConnectionState>> Answer<ConnectionState> for AfterPushes<'_, T> {
     fn answer(self, call: &Call<'_>, context: &mut (), out: &mut ReplyBuffer) {
         // The replies of a transaction are elements of one array, and a push cannot be an element.
@@ -82,6 +83,7 @@ impl<T: Answer<ConnectionState>> Answer<ConnectionState> for AfterPushes<'_, T> 
     }
 }
 
+#[diagnostic::do_not_recommend]
 impl<T: Answer<ConnectionState>> Answer<ConnectionState> for Result<AfterPushes<'_, T>, Error> {
     fn answer(self, call: &Call<'_>, context: &mut (), out: &mut ReplyBuffer) {
         match self {

@@ -174,6 +174,7 @@ struct Confirmations<'a> {
     counts: Vec<(Option<Cow<'a, [u8]>>, usize)>,
 }
 
+#[diagnostic::do_not_recommend]
 impl Answer<ConnectionState> for Confirmations<'_> {
     fn answer(self, _: &Call<'_>, _: &mut (), out: &mut ReplyBuffer) {
         let encoder = out.encoder_mut();

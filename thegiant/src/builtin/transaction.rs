@@ -86,6 +86,7 @@ enum ExecReply {
     Aborted,
 }
 
+#[diagnostic::do_not_recommend]
 impl Answer<ConnectionState> for Result<ExecReply, Error> {
     fn answer(self, _: &Call<'_>, _: &mut (), out: &mut ReplyBuffer) {
         match self {

@@ -99,6 +99,7 @@ pub struct Raw(pub Bytes);
 pub struct Array<I>(pub I);
 
 impl IntoReply for () {
+    #[inline]
     fn into_reply(self, out: &mut Encoder) {
         out.simple("OK");
     }
@@ -223,18 +224,21 @@ impl IntoReply for Cow<'_, str> {
 }
 
 impl IntoReply for Bytes {
+    #[inline]
     fn into_reply(self, out: &mut Encoder) {
         out.bulk_bytes(&self);
     }
 }
 
 impl IntoReply for &Bytes {
+    #[inline]
     fn into_reply(self, out: &mut Encoder) {
         out.bulk_bytes(self);
     }
 }
 
 impl<T: IntoReply> IntoReply for Option<T> {
+    #[inline(always)]
     fn into_reply(self, out: &mut Encoder) {
         match self {
             Some(value) => value.into_reply(out),
@@ -259,6 +263,7 @@ impl<T: IntoReply> IntoReply for Box<T> {
 }
 
 impl<T: IntoReply, E: Into<Error>> IntoReply for Result<T, E> {
+    #[inline(always)]
     fn into_reply(self, out: &mut Encoder) {
         match self {
             Ok(value) => value.into_reply(out),
