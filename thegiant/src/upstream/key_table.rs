@@ -336,6 +336,8 @@ impl<'a> CommandFields<'a> {
 
 #[cfg(test)]
 mod tests {
+    use bytes::Bytes;
+
     use super::*;
 
     fn table(commands: &[(&str, &str, usize)]) -> KeyTable {
