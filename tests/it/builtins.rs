@@ -23,7 +23,7 @@ fn ask(client: &mut RawClient, request: &str) -> Reply {
 fn commands_are_described_as_in_redis() {
     /// It has the flags of its subcommands only.
     const OTHERWISE: &str = "debug";
-    let [kv, redis] = [Process::example("kv"), Process::redis(&[])];
+    let [kv, redis] = [Process::program("kv"), Process::redis(&[])];
     let [mut kv, mut redis] = [kv.address(), redis.address()].map(RawClient::connect);
     for name in elements(ask(&mut kv, "COMMAND LIST")).iter().map(text) {
         let request = format!("COMMAND INFO {name}");

@@ -13,7 +13,7 @@ fn the_transcript_of_the_readme_is_true() {
         readme.split("```console\n").skip(2).map(|block| block.split("```").next().unwrap_or("")).collect();
     let [reading, talking] = windows[..] else { panic!("two windows are shown") };
 
-    let chat = Process::example("chat");
+    let chat = Process::program("chat");
     let (command, shown) = reading.split_once('\n').expect("a command and what it shows");
     let words: Vec<&str> = command.split(' ').skip_while(|word| *word != "6380").skip(1).collect();
     let mut listener = redis_cli(chat.address(), &words);

@@ -40,7 +40,7 @@ const MIB: usize = 1024;
 /// How much memory `act` makes a kv server take, in KiB. Bystanders are served all the while.
 fn growth(act: impl FnOnce(&str, &mut RawClient)) -> usize {
     allow_many_connections();
-    let kv = Process::example("kv");
+    let kv = Process::program("kv");
     let mut bystander = RawClient::connect(kv.address());
     // So that what is allocated only once is there.
     assert_eq!(bystander.ask(line("SET bystander 1")), "+OK\r\n");
@@ -175,7 +175,7 @@ fn no_key_is_found_beyond_the_request() {
 
 #[test]
 fn a_pattern_that_blows_up_elsewhere() {
-    let kv = Process::example("kv");
+    let kv = Process::program("kv");
     let mut client = RawClient::connect(kv.address());
     assert_eq!(client.ask(request(["SET", &"a".repeat(10_000), "1"])), "+OK\r\n");
     let pattern = format!("{}b", "a*".repeat(1000));
@@ -255,7 +255,7 @@ fn decoding(times: usize) -> impl Fn(&[u8]) -> Duration {
 
 /// The same for a server. (Segments that are shorter arrive several at a time.)
 fn in_segments(request: &[u8]) -> Duration {
-    let kv = Process::example("kv");
+    let kv = Process::program("kv");
     let mut client = RawClient::connect(kv.address());
     client.let_server_read();
     let before = kv.cpu_time();
@@ -283,7 +283,7 @@ fn a_line_is_too_long_wherever_it_is_cut() {
 
 #[test]
 fn a_wrong_argument_keeps_the_connection() {
-    let kv = Process::example("kv");
+    let kv = Process::program("kv");
     let mut client = RawClient::connect(kv.address());
     for mistake in ["GET", "NOPE", "EXPIRE k soon", "SET k v NX XX", "CLIENT NOPE", "SELECT 99", "HELLO 9"] {
         assert!(client.ask(line(mistake)).starts_with(b"-"), "given {mistake}");
@@ -295,7 +295,7 @@ fn a_wrong_argument_keeps_the_connection() {
 #[test]
 fn clients_that_have_left_leave_nothing_behind() {
     allow_many_connections();
-    let kv = Process::example("kv");
+    let kv = Process::program("kv");
     let mut bystander = RawClient::connect(kv.address());
     bystander.let_server_read();
     let before = kv.descriptors();
@@ -322,7 +322,7 @@ fn clients_that_have_left_leave_nothing_behind() {
 /// some again.
 #[test]
 fn more_connections_than_descriptors() {
-    let kv = Process::example_with_descriptors("kv", 64);
+    let kv = Process::program_with_descriptors("kv", 64);
     let mut accepted: Vec<RawClient> = (0..30).map(|_| RawClient::connect(kv.address())).collect();
     let mut others: Vec<RawClient> = (0..70).map(|_| RawClient::connect(kv.address())).collect();
     for client in &mut others {
@@ -367,7 +367,7 @@ fn a_client_that_never_reads_takes_bounded_memory() {
 #[test]
 fn memory_comes_back() {
     allow_many_connections();
-    let kv = Process::example("kv");
+    let kv = Process::program("kv");
     RawClient::connect(kv.address()).let_server_read();
     let before = kv.resident();
 

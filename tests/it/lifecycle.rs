@@ -111,7 +111,7 @@ fn a_second_stop_ends_it_at_once() {
 #[test]
 fn signals_stop_in_order() {
     for signal in ["TERM", "INT"] {
-        let kv = Process::example("kv");
+        let kv = Process::program("kv");
         let mut client = RawClient::connect(kv.address());
         assert_eq!(client.ask(line("SET k v")), "+OK\r\n");
         kv.signal(signal);
@@ -122,7 +122,7 @@ fn signals_stop_in_order() {
 
 #[test]
 fn a_second_signal_ends_it_at_once() {
-    let kv = Process::example("kv");
+    let kv = Process::program("kv");
     let _client = deaf_client(kv.address());
     let mut idle = RawClient::connect(kv.address());
     idle.let_server_read();

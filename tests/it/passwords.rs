@@ -20,7 +20,7 @@ fn file(folder: &Folder, text: &str) -> String {
 /// An app with this environment variable, and with these options in front of others.
 fn with_variable(app: &str, variable: &str, value: &str, options: &str) -> Process {
     let start = format!("export {variable}='{value}'; exec \"$0\" {options} \"$@\"");
-    Process::example_behind(&["sh", "-c", &start], app, ANY_PORT)
+    Process::program_started_by(&["sh", "-c", &start], app, ANY_PORT)
 }
 
 /// The exit code and the error of an app that does not start.
@@ -44,7 +44,7 @@ fn the_password_of_clients_is_hidden() {
     let folder = Folder::new();
     for text in [SECRET.to_owned(), format!("{SECRET}\n")] {
         let file = file(&folder, &text);
-        needs_the_password(&Process::example_with("kv", &["--password-file", &file]));
+        needs_the_password(&Process::program_with("kv", &["--password-file", &file]));
     }
     needs_the_password(&with_variable("kv", "THEGIANT_PASSWORD", SECRET, ""));
 }
@@ -56,7 +56,7 @@ fn the_password_of_servers_is_hidden() {
     let file = file(&folder, SECRET);
     let by_file = ["--server-password-file", &file, redis.address()];
     for balancer in [
-        Process::example_with("balancer", &by_file),
+        Process::program_with("balancer", &by_file),
         with_variable("balancer", "BALANCER_SERVER_PASSWORD", SECRET, redis.address()),
     ] {
         assert!(!balancer.command_line().contains(SECRET));
@@ -70,7 +70,7 @@ fn the_url_of_a_database_is_hidden() {
     let url = format!("sqlite:{}", folder.path().join(SECRET).display());
     let file = file(&folder, &url);
     for readthrough in [
-        Process::example_with("readthrough", &["--database-file", &file]),
+        Process::program_with("readthrough", &["--database-file", &file]),
         with_variable("readthrough", "DATABASE_URL", &url, ""),
     ] {
         assert!(!readthrough.command_line().contains(SECRET));

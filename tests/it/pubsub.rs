@@ -267,7 +267,7 @@ fn of_ten_million_deliveries_none_is_lost() {
     const LISTENERS: usize = 50;
     const BATCHES: usize = 1000;
     const AT_ONCE: usize = 200;
-    let kv = Process::example("kv");
+    let kv = Process::program("kv");
     let connect = || {
         let stream = TcpStream::connect(kv.address()).expect("it listens");
         stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");

@@ -8,7 +8,7 @@ fn journal_has(client: &mut RawClient, lines: &[&str]) {
 
 #[test]
 fn deferred_work_is_done_once_for_all_requests_that_are_there() {
-    let timers = Process::example("timers");
+    let timers = Process::program("timers");
     let mut client = RawClient::connect(timers.address());
     client.send(lines("NOTE a \n WRITE \n NOTE b \n WRITE \n WRITES \n NOTE c \n WRITE"));
     assert_eq!(client.replies(7), ":1\r\n+OK\r\n:2\r\n+OK\r\n:0\r\n:3\r\n+OK\r\n");
@@ -18,7 +18,7 @@ fn deferred_work_is_done_once_for_all_requests_that_are_there() {
 
 #[test]
 fn a_timer_repeats_until_it_is_stopped_and_can_be_started_anew() {
-    let timers = Process::example("timers");
+    let timers = Process::program("timers");
     let mut client = RawClient::connect(timers.address());
     assert_eq!(client.ask(line("WRITE NEVER")), ":0\r\n");
     assert_eq!(client.ask(line("WRITE EVERY 5")), "+OK\r\n");

@@ -119,7 +119,7 @@ fn set_and_get(address: &str, number: usize) {
 /// comes on top is bounded, whatever its length.
 #[test]
 fn a_large_value_is_in_memory_once() {
-    let kv = Process::example("kv");
+    let kv = Process::program("kv");
     let mut client = RawClient::connect(kv.address());
     let peak = |client: &mut RawClient| info(client, "memory").number("used_memory_peak") >> 20;
     let before = peak(&mut client);

@@ -14,7 +14,7 @@ use crate::support::{Cluster, Process, RawClient, Reply, eventually, info, line,
 
 /// The example before a cluster of which it is told some nodes.
 fn before(seeds: &[&str]) -> Process {
-    Process::example_with("balancer", &[&["--cluster"], seeds].concat())
+    Process::program_with("balancer", &[&["--cluster"], seeds].concat())
 }
 
 #[test]

@@ -32,7 +32,7 @@ impl Three {
     fn balancer(places: &[Folder], options: &[&str]) -> Process {
         let addresses: Vec<_> = places.iter().map(|place| place.socket("server.sock")).collect();
         let addresses: Vec<_> = addresses.iter().map(String::as_str).collect();
-        Process::example_with("balancer", &[options, &addresses].concat())
+        Process::program_with("balancer", &[options, &addresses].concat())
     }
 
     fn client(&self) -> RawClient {

@@ -18,7 +18,7 @@ fn replicas_are_read_one_after_the_other() {
         RawClient::connect(server.address()).ask(format!("SET a {value}\r\n"));
     }
     let group = [&primary, &first, &second].map(Process::address).join(",");
-    let balancer = Process::example_with("balancer", &[&group]);
+    let balancer = Process::program_with("balancer", &[&group]);
     let mut client = RawClient::connect(balancer.address());
     assert_eq!(client.ask(line("SET a primary")), "+OK\r\n");
     let [one, other] = [(); 2].map(|()| client.ask(line("GET a")));
@@ -99,7 +99,7 @@ fn keys_are_where_twemproxy_has_them() {
     let servers = [(); 3].map(|()| redis_on_a_port());
     let addresses = servers.each_ref().map(|(_, address)| address.as_str());
     let twemproxy = Twemproxy::before(&addresses);
-    let balancer = Process::example_with("balancer", &[&["--hash", "ketama"], &addresses[..]].concat());
+    let balancer = Process::program_with("balancer", &[&["--hash", "ketama"], &addresses[..]].concat());
     let mut writer = RawClient::connect(&twemproxy.address());
     let mut reader = RawClient::connect(balancer.address());
     let keys = (0..300).flat_map(|number| {

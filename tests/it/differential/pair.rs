@@ -73,7 +73,7 @@ impl Pair {
 
     /// Another example with the commands of `kv`.
     pub(super) fn of(example: &str, options: &[&str]) -> Self {
-        let kv = Subject::Example(Process::example_like_redis(example, options));
+        let kv = Subject::Example(Process::program_like_redis(example, options));
         Pair { kv, redis: Process::redis(&[]), has_password: false }.aligned()
     }
 
@@ -93,14 +93,14 @@ impl Pair {
     pub(super) fn balanced() -> Self {
         let upstreams: Vec<_> = (0..3).map(|_| Process::redis(&[])).collect();
         let addresses: Vec<_> = upstreams.iter().map(Process::address).collect();
-        let balancer = Process::example_like_redis("balancer", &addresses);
+        let balancer = Process::program_like_redis("balancer", &addresses);
         Pair { kv: Subject::Balancer(balancer, upstreams), redis: Process::redis(&[]), has_password: false }
             .aligned()
     }
 
     /// Both want the password `secret`.
     pub(super) fn with_password() -> Self {
-        let kv = Subject::Example(Process::example_like_redis("kv", &["--password", "secret"]));
+        let kv = Subject::Example(Process::program_like_redis("kv", &["--password", "secret"]));
         let redis = Process::redis(&["--requirepass", "secret"]);
         Pair { kv, redis, has_password: true }.aligned()
     }

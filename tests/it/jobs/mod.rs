@@ -7,7 +7,7 @@ mod workers;
 use crate::support::{Process, RawClient, Reply, eventually, line};
 
 fn start() -> Process {
-    Process::example("jobs")
+    Process::program("jobs")
 }
 
 fn connected(jobs: &Process) -> RawClient {

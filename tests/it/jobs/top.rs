@@ -53,7 +53,7 @@ fn it_has_a_password_for_the_server() {
     let file = folder.path().join("secret");
     std::fs::write(&file, "secret").expect("the folder can be written to");
     let options = ["--password-file", file.to_str().expect("text")];
-    let server = Process::example_with("jobs", &options);
+    let server = Process::program_with("jobs", &options);
     let address = server.address();
     let (_, ended) = top(&format!("{address} {}", options.join(" ")), "0 queues");
     assert!(ended);

@@ -21,7 +21,7 @@ fn refusal(args: &[&str]) -> (Option<i32>, String) {
 fn it_listens_wherever_it_is_told_to() {
     let folder = Folder::new();
     let socket = folder.socket("kv.sock");
-    let kv = Process::example_on("kv", &["127.0.0.1:0", &socket, "[::1]:0"]);
+    let kv = Process::program_on("kv", &["127.0.0.1:0", &socket, "[::1]:0"]);
     let [v4, unix, v6] = kv.addresses() else { panic!("{:?}", kv.addresses()) };
     assert_eq!(unix, &socket);
     RawClient::connect(v4).ask(line("SET k v"));
@@ -61,7 +61,7 @@ fn a_wrong_command_line_is_refused() {
 
 #[test]
 fn it_asks_for_the_password_that_it_is_given() {
-    let kv = Process::example_like_redis("kv", &["--password", "open sesame"]);
+    let kv = Process::program_like_redis("kv", &["--password", "open sesame"]);
     let mut client = RawClient::connect(kv.address());
     assert_eq!(client.ask(line("GET k")), "-NOAUTH Authentication required.\r\n");
     assert_eq!(client.ask(request(["AUTH", "open sesame"])), "+OK\r\n");
@@ -70,7 +70,7 @@ fn it_asks_for_the_password_that_it_is_given() {
 
 #[test]
 fn an_address_in_use_is_named() {
-    let kv = Process::example("kv");
+    let kv = Process::program("kv");
     let (code, said) = refusal(&["--bind=127.0.0.1:0", "--bind", kv.address()]);
     assert_eq!(code, Some(1));
     assert!(said.contains(kv.address()) && said.contains("in use"), "{said}");
@@ -101,7 +101,7 @@ fn help_is_no_error() {
 
 #[test]
 fn hello_is_a_function() {
-    let hello = Process::example("hello");
+    let hello = Process::program("hello");
     let mut client = RawClient::connect(hello.address());
     assert_eq!(client.ask(line("GET k")), "$-1\r\n");
     assert_eq!(client.ask(line("set k v")), "+OK\r\n");

@@ -13,7 +13,7 @@ fn keyspace_after(client: &mut RawClient, pipeline: &str) -> String {
 
 #[test]
 fn keys_are_counted_as_in_redis() {
-    let (kv, redis) = (Process::example("kv"), Process::redis(&[]));
+    let (kv, redis) = (Process::program("kv"), Process::redis(&[]));
     let [mut kv, mut redis] = [kv.address(), redis.address()].map(RawClient::connect);
     for (pipeline, expected) in [
         ("PING", ""),

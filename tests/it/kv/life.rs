@@ -10,7 +10,7 @@ fn ask(client: &mut RawClient, text: &str) -> Reply {
 
 #[test]
 fn expired_keys_go_without_being_asked_for() {
-    let kv = Process::example("kv");
+    let kv = Process::program("kv");
     let mut client = RawClient::connect(kv.address());
     // More than are dropped at once, in two databases.
     let count = 3_000;
@@ -30,7 +30,7 @@ fn expired_keys_go_without_being_asked_for() {
 /// Who watches a key, who keeps it, and who wants to know what happens to keys.
 #[test]
 fn it_is_told_that_a_key_has_expired() {
-    let kv = Process::example("kv");
+    let kv = Process::program("kv");
     let [mut watcher, mut keeper, mut listener, mut writer] =
         [(); 4].map(|()| RawClient::connect(kv.address()));
     writer.ask(line("CONFIG SET notify-keyspace-events Ex"));
@@ -49,7 +49,7 @@ fn it_is_told_that_a_key_has_expired() {
 
 #[test]
 fn a_deadline_that_was_moved_is_not_kept() {
-    let kv = Process::example("kv");
+    let kv = Process::program("kv");
     let mut client = RawClient::connect(kv.address());
     for command in ["SET persisted v PX 50", "SET later v PX 50", "SET renamed v PX 50", "SET set v PX 50"] {
         ask(&mut client, command);
@@ -66,7 +66,7 @@ fn a_deadline_that_was_moved_is_not_kept() {
 /// Each key that is there all the time is found, though others come and go between the pages.
 #[test]
 fn a_scan_finds_what_stays() {
-    let kv = Process::example("kv");
+    let kv = Process::program("kv");
     let mut client = RawClient::connect(kv.address());
     for n in 0..1_000 {
         ask(&mut client, &format!("SET stays:{n} v"));
@@ -105,7 +105,7 @@ fn scan(client: &mut RawClient, cursor: &str) -> (String, Vec<Vec<u8>>) {
 
 #[test]
 fn databases_are_told_apart() {
-    let kv = Process::example("kv");
+    let kv = Process::program("kv");
     let mut clients = [(); 16].map(|()| RawClient::connect(kv.address()));
     for (client, db) in clients.iter_mut().zip(0..) {
         assert_eq!(client.ask(line(&format!("SELECT {db}"))), "+OK\r\n");
@@ -119,7 +119,7 @@ fn databases_are_told_apart() {
 
 #[test]
 fn it_stops_in_order_with_replies_under_way() {
-    let kv = Process::example("kv");
+    let kv = Process::program("kv");
     let mut client = RawClient::connect(kv.address());
     let value = vec![b'v'; 1 << 20];
     client.ask(request([&b"SET"[..], b"k", &value]));

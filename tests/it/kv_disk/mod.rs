@@ -12,7 +12,7 @@ const ENGINES: [&str; 2] = ["lsm", "sqlite"];
 fn start(engine: &str, folder: &Path, options: &[&str]) -> (Process, RawClient) {
     let folder = folder.to_str().expect("text");
     let process =
-        Process::example_with("kv-disk", &[&["--engine", engine, "--dir", folder], options].concat());
+        Process::program_with("kv-disk", &[&["--engine", engine, "--dir", folder], options].concat());
     let client = RawClient::connect(process.address());
     (process, client)
 }

@@ -25,7 +25,7 @@ impl Database {
     /// The example in front of it, with these options.
     fn serve(&self, options: &[&str]) -> (Process, RawClient) {
         let url = self.url();
-        let process = Process::example_with("readthrough", &[&["--database", &url], options].concat());
+        let process = Process::program_with("readthrough", &[&["--database", &url], options].concat());
         let client = RawClient::connect(process.address());
         (process, client)
     }

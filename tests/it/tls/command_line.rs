@@ -15,7 +15,7 @@ fn an_example_speaks_tls() {
     let folder = Folder::new();
     let socket = folder.socket("kv.sock");
     let options = ["--tls-cert", &certificate, "--tls-key", &key, "--tls-ca", &authority.ca];
-    let kv = Process::example_with_on("kv", &options, &[ANY_PORT, &socket]);
+    let kv = Process::program_with_on("kv", &options, &[ANY_PORT, &socket]);
     let [address, unix] = kv.addresses() else { panic!("{:?}", kv.addresses()) };
     let somebody = authority.issue("somebody");
     let mut client = TlsClient::try_connect(address, &authority, Some(&somebody)).expect("it is known");

@@ -248,7 +248,7 @@ fn a_proxy_speaks_tls_on_both_sides() {
         &first,
         &second,
     ];
-    let balancer = Process::example_with("balancer", &options);
+    let balancer = Process::program_with("balancer", &options);
     let mut client =
         TlsClient::try_connect(balancer.address(), &authority, None).expect("it need not be known");
     assert_eq!(client.ask(line("GET a")), "-NOAUTH Authentication required.\r\n");
