@@ -3,7 +3,7 @@
 use std::{fs, process::Command};
 
 use super::start;
-use crate::support::{RawClient, Small, binary, eventually, line, lines, request, until_refused};
+use crate::support::{RawClient, SmallDisk, binary, eventually, line, lines, request, until_refused};
 
 fn fill(client: &mut RawClient) -> (usize, String) {
     let value = vec![b'x'; 100 * 1024];
@@ -12,7 +12,7 @@ fn fill(client: &mut RawClient) -> (usize, String) {
 
 #[test]
 fn a_full_disk() {
-    let disk = Small::mount(20);
+    let disk = SmallDisk::mount(20);
     let ballast = disk.path().join("ballast");
     fs::write(&ballast, vec![1; 10 << 20]).expect("there is room");
     let folder = disk.path().join("data");
@@ -38,7 +38,7 @@ fn a_full_disk() {
 
 #[test]
 fn a_disk_that_can_only_be_read() {
-    let disk = Small::mount(20);
+    let disk = SmallDisk::mount(20);
     let (process, mut client) = start(disk.path(), &[]);
     client.ask(line("XADD s 1-1 a b"));
     drop(process);

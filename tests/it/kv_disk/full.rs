@@ -3,7 +3,7 @@
 use std::{fs, process::Command};
 
 use super::{ENGINES, start};
-use crate::support::{RawClient, Small, eventually, line, lines, request, until_refused};
+use crate::support::{RawClient, SmallDisk, eventually, line, lines, request, until_refused};
 
 const MISCONF: &[u8] = b"-MISCONF Errors writing to the disk: ";
 
@@ -17,7 +17,7 @@ fn fill(client: &mut RawClient) -> (usize, String) {
 #[test]
 fn a_full_disk() {
     for engine in ENGINES {
-        let disk = Small::mount(160);
+        let disk = SmallDisk::mount(160);
         let ballast = disk.path().join("ballast");
         fs::write(&ballast, vec![1; 60 << 20]).expect("there is room");
         let (process, mut client) = start(engine, &disk.path().join("data"), &[]);
@@ -56,7 +56,7 @@ fn a_full_disk() {
 #[test]
 fn a_disk_that_can_only_be_read() {
     for engine in ENGINES {
-        let disk = Small::mount(200);
+        let disk = SmallDisk::mount(200);
         let (process, mut client) = start(engine, disk.path(), &[]);
         assert_eq!(client.ask(line("SET a before")), "+OK\r\n");
         drop(process);
