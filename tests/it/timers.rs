@@ -34,5 +34,5 @@ fn a_timer_repeats_until_stopped_and_can_be_restarted() {
     assert_eq!(client.ask(line("WRITES")), ":3\r\n");
     assert_eq!(client.ask(line("WRITE EVERY 5")), "+OK\r\n");
     wait_for_journal(&mut client, &["a", "b", "c", "d"]);
-    assert_eq!(client.ask(line("WRITE EVERY 0")), "-ERR a timer needs some time\r\n");
+    assert_eq!(client.ask(line("WRITE EVERY 0")), "-ERR interval must be at least 1 ms\r\n");
 }
