@@ -242,7 +242,7 @@ pub(super) fn check_blocking_commands(front: &Process, servers: &[&str]) {
 
 /// Checks that a subscriber receives each message once per subscription, in the order of each channel.
 ///
-/// `PUBLISH` has to return `receivers`, if that number is known.
+/// If `receivers` is given, `PUBLISH` has to return that number.
 pub(super) fn check_subscriptions(front: &Process, receivers: Option<i64>) {
     for protocol in [2, 3] {
         let [mut listener, mut other] = [(); 2].map(|()| RawClient::connect(front.address()));

@@ -15,7 +15,7 @@ pub(super) struct Authority {
     issuer: CertifiedIssuer<'static, KeyPair>,
     folder: Folder,
     issued: Cell<usize>,
-    /// Path of its own certificate.
+    /// Path of the certificate of the authority.
     pub(super) ca: String,
 }
 
