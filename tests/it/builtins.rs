@@ -3,7 +3,7 @@ use crate::support::{Process, RawClient, Reply, Served, app, line, lines, reques
 fn text(reply: &Reply) -> String {
     match reply {
         Reply::Simple(bytes) | Reply::Bulk(bytes) => String::from_utf8_lossy(bytes).into_owned(),
-        other => panic!("{other:?} is no text"),
+        other => panic!("{other:?} is not a text"),
     }
 }
 
@@ -18,24 +18,24 @@ fn ask(client: &mut RawClient, request: &str) -> Reply {
     Reply::only(&client.ask(line(request))).expect("a well-formed reply")
 }
 
-/// Clients plan by the arity, the flags and the positions of the keys.
+/// Clients route and check requests by the arity, the flags and the key positions.
 #[test]
-fn commands_are_described_as_in_redis() {
-    /// It has the flags of its subcommands only.
-    const OTHERWISE: &str = "debug";
-    let [kv, redis] = [Process::example("kv"), Process::redis(&[])];
+fn command_info_is_the_same_as_in_redis() {
+    /// Redis reports the flags of the subcommands for this container command.
+    const DIFFERENT: &str = "debug";
+    let [kv, redis] = [Process::program("kv"), Process::redis(&[])];
     let [mut kv, mut redis] = [kv.address(), redis.address()].map(RawClient::connect);
     for name in elements(ask(&mut kv, "COMMAND LIST")).iter().map(text) {
         let request = format!("COMMAND INFO {name}");
         let [kv, redis] = [&mut kv, &mut redis].map(|client| described(ask(client, &request)));
-        // Some are of a later version.
+        // The installed redis-server may be older than the command.
         if redis.is_some() {
-            assert_eq!(kv == redis, name != OTHERWISE, "{name}: {kv:?} {redis:?}");
+            assert_eq!(kv == redis, name != DIFFERENT, "{name}: {kv:?} {redis:?}");
         }
     }
 }
 
-/// The name, arity, flags in some order, first key, last key and step of the one command in a reply.
+/// Returns the name, arity, sorted flags, first key, last key and step of the only command in a reply.
 fn described(infos: Reply) -> Option<Vec<Reply>> {
     let info = elements(infos).pop().filter(|info| *info != Reply::Null)?;
     let mut fields = elements(info);
@@ -47,7 +47,7 @@ fn described(infos: Reply) -> Option<Vec<Reply>> {
 }
 
 #[test]
-fn command_lists_what_there_is() {
+fn command_lists_all_commands() {
     let served = Served::start(app);
     let mut client = RawClient::connect(served.address());
     let all = elements(ask(&mut client, "COMMAND"));
@@ -67,9 +67,9 @@ fn command_lists_what_there_is() {
     assert!(!written.iter().map(text).any(|name| name == "get"));
 }
 
-/// The value of a field of a map of RESP3.
+/// Returns the value of a field of a RESP3 map.
 fn field<'r>(map: &'r Reply, name: &str) -> Option<&'r Reply> {
-    let Reply::Map(pairs) = map else { panic!("{map:?} is no map") };
+    let Reply::Map(pairs) = map else { panic!("{map:?} is not a map") };
     pairs.iter().find(|(key, _)| text(key) == name).map(|(_, value)| value)
 }
 
@@ -95,7 +95,7 @@ fn command_docs_come_from_the_comments_and_the_signatures() {
 }
 
 #[test]
-fn every_client_has_a_number_of_its_own() {
+fn every_client_has_its_own_id() {
     let served = Served::start(app);
     let mut ids: Vec<_> = (0..10)
         .map(|_| {
@@ -111,7 +111,7 @@ fn every_client_has_a_number_of_its_own() {
 }
 
 #[test]
-fn client_libraries_introduce_themselves() {
+fn client_libraries_set_their_name_and_version() {
     let served = Served::start(app);
     let mut client = RawClient::connect(served.address());
     assert_eq!(client.ask(line("CLIENT SETINFO LIB-NAME redis-py")), "+OK\r\n");
@@ -127,9 +127,9 @@ fn client_libraries_introduce_themselves() {
     }
 }
 
-/// Whole handshakes, as today's clients send them: in one segment, errors among the replies.
+/// Sends complete handshakes_of_client_libraries_are_answered as current client libraries do: in one segment, with errors among the replies.
 #[test]
-fn handshakes() {
+fn handshakes_of_client_libraries_are_answered() {
     let served = Served::start(app);
     for (conversation, kinds) in [
         (
@@ -148,7 +148,7 @@ fn handshakes() {
 }
 
 #[test]
-fn info_says_what_clients_wait_for() {
+fn info_has_the_fields_that_clients_need() {
     let served = Served::start(app);
     let port = served.address().rsplit(':').next().expect("a port").to_owned();
     let mut client = RawClient::connect(served.address());

@@ -5,41 +5,45 @@ use std::{
 
 use crate::support::Process;
 
-/// What the README shows of two windows is what they show.
+/// Compares the two windows of the README with the output of the program.
 #[test]
-fn the_transcript_of_the_readme_is_true() {
+fn the_readme_shows_the_real_output() {
     let readme = include_str!("../../examples/chat/README.md");
     let windows: Vec<&str> =
         readme.split("```console\n").skip(2).map(|block| block.split("```").next().unwrap_or("")).collect();
-    let [reading, talking] = windows[..] else { panic!("two windows are shown") };
+    let [subscriber_window, publisher_window] = windows[..] else {
+        panic!("the README does not show two windows")
+    };
 
-    let chat = Process::example("chat");
-    let (command, shown) = reading.split_once('\n').expect("a command and what it shows");
+    let chat = Process::program("chat");
+    let (command, shown) = subscriber_window.split_once('\n').expect("a command and its output");
     let words: Vec<&str> = command.split(' ').skip_while(|word| *word != "6380").skip(1).collect();
     let mut listener = redis_cli(chat.address(), &words);
     let mut lines = BufReader::new(listener.stdout.take().expect("its output")).lines();
     let mut read =
         |count: usize| lines.by_ref().take(count).map(|line| line.expect("text") + "\n").collect::<String>();
-    let (subscribed, told) = shown.split_at(shown.match_indices('\n').nth(3).expect("four lines").0 + 1);
+    let (subscribed, messages) = shown.split_at(shown.match_indices('\n').nth(3).expect("four lines").0 + 1);
     assert_eq!(read(4), subscribed);
 
     let prompt = "127.0.0.1:6380> ";
-    let (said, answered): (Vec<&str>, Vec<&str>) =
-        talking.lines().skip(1).partition(|line| line.starts_with(prompt));
+    let (commands, expected): (Vec<&str>, Vec<&str>) =
+        publisher_window.lines().skip(1).partition(|line| line.starts_with(prompt));
     let mut talker = redis_cli(chat.address(), &[]);
     let mut input = talker.stdin.take().expect("its input");
-    said.iter().for_each(|line| writeln!(input, "{}", &line[prompt.len()..]).expect("it reads"));
+    commands
+        .iter()
+        .for_each(|line| writeln!(input, "{}", &line[prompt.len()..]).expect("redis-cli reads its input"));
     drop(input);
     let mut answers = String::new();
     talker.stdout.take().expect("its output").read_to_string(&mut answers).expect("text");
-    talker.wait().expect("it ends");
-    // Behind an error there is an empty line, as in a terminal.
+    talker.wait().expect("redis-cli ends");
+    // redis-cli prints an empty line after an error.
     let answers: Vec<&str> = answers.lines().filter(|line| !line.is_empty()).collect();
-    assert_eq!(answers, answered);
+    assert_eq!(answers, expected);
 
-    assert_eq!(read(told.lines().count()), told);
-    listener.kill().expect("it can be ended");
-    listener.wait().expect("it ends");
+    assert_eq!(read(messages.lines().count()), messages);
+    listener.kill().expect("redis-cli can be killed");
+    listener.wait().expect("redis-cli ends");
 }
 
 fn redis_cli(address: &str, words: &[&str]) -> Child {

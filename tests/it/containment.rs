@@ -5,7 +5,7 @@ use crate::support::{Log, RawClient, Served, app, exchange, line, lines};
 const INTERNAL: &str = "-ERR internal error\r\n";
 
 #[test]
-fn a_panic_is_answered_and_everything_else_goes_on() {
+fn a_panic_is_answered_and_other_commands_still_run() {
     let served = Served::start(app);
     let mut bystander = RawClient::connect(served.address());
     let mut client = RawClient::connect(served.address());
@@ -21,9 +21,9 @@ fn a_panic_is_answered_and_everything_else_goes_on() {
     assert_eq!(bystander.ask(line("GET k")), "$1\r\nv\r\n");
 }
 
-/// Nothing of a reply that was begun is sent.
+/// The server discards the part of the reply that the handler wrote before it panicked.
 #[test]
-fn a_panic_in_the_middle_of_a_reply() {
+fn a_panic_in_the_middle_of_a_reply_discards_the_reply() {
     let served = Served::start(app);
     assert_eq!(
         exchange(served.address(), lines("FIRST a \n PANIC.LATE \n FIRST b \n PANIC.LATE")),
@@ -32,14 +32,14 @@ fn a_panic_in_the_middle_of_a_reply() {
 }
 
 #[test]
-fn a_hundred_panics() {
+fn a_hundred_panics_are_all_answered() {
     let served = Served::start(app);
     assert_eq!(exchange(served.address(), line("PANIC").repeat(100)), INTERNAL.repeat(100));
     assert_eq!(exchange(served.address(), line("PING")), "+PONG\r\n");
 }
 
 #[test]
-fn a_function_that_panics() {
+fn a_fallback_function_that_panics_keeps_its_state() {
     let served = Served::start(|| {
         let mut calls = 0;
         thegiant::App::new().fallback(move |call: &thegiant::Call<'_>| {
@@ -54,20 +54,20 @@ fn a_function_that_panics() {
 #[test]
 fn the_log_names_the_command_that_panicked() {
     let log = Log::default();
-    let kept = log.clone();
+    let log_of_server = log.clone();
     let served = Served::start(move || {
-        kept.keep(Level::INFO);
+        log_of_server.keep(Level::INFO);
         app()
     });
     let mut client = RawClient::connect(served.address());
     client.send(lines("PING \n panic.Late"));
     assert_eq!(client.replies(2), format!("+PONG\r\n{INTERNAL}"));
-    let who = format!("id=1 client={}", client.local_address());
-    assert_eq!(log.lines(), [format!("ERROR a handler panicked {who} command=\"panic.Late\"")]);
+    let client_fields = format!("id=1 client={}", client.local_address());
+    assert_eq!(log.lines(), [format!("ERROR a handler panicked {client_fields} command=\"panic.Late\"")]);
 }
 
 #[test]
-fn an_actor_that_has_stopped() {
+fn a_stopped_actor_is_reported_and_others_still_answer() {
     let served = Served::start(app);
     let mut client = RawClient::connect(served.address());
     assert_eq!(client.ask(line("FIRST.STOP")), "+OK\r\n");

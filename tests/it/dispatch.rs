@@ -4,7 +4,7 @@ use thegiant::prelude::*;
 
 use crate::support::{RawClient, Served, app, exchange, line, lines, request};
 
-/// Answers some names that the toolkit or other actors have too.
+/// Has some commands whose names the toolkit or other actors use, too.
 #[derive(Debug)]
 struct Own;
 
@@ -14,19 +14,19 @@ impl Actor for Own {
 
 #[commands]
 impl Own {
-    /// Takes the place of the built-in command.
+    /// Replaces the built-in command.
     #[command("PING")]
     fn ping(&self) -> Simple {
         Simple("mine")
     }
 
-    /// A subcommand among the built-in ones.
+    /// Replaces one subcommand of a built-in container command.
     #[command("CLIENT GETNAME")]
     fn client_getname(&self) -> Simple {
         Simple("nobody")
     }
 
-    /// A container, and a command as well.
+    /// A container command that can also be called without a subcommand.
     #[command("BOX")]
     fn container(&self, text: Option<&[u8]>) -> Bytes {
         [b"box ", text.unwrap_or_default()].concat().into()
@@ -43,7 +43,7 @@ impl Own {
     fn shut(&self) {}
 }
 
-/// Only the name matters.
+/// Exists for the name of its command only.
 #[derive(Debug)]
 struct Clash;
 
@@ -53,13 +53,13 @@ impl Actor for Clash {
 
 #[commands]
 impl Clash {
-    /// Differs from another actor's alias in nothing but what it does.
+    /// Has the same name as an alias of another actor's command.
     #[command("FORGET")]
     fn forget(&self) {}
 }
 
 #[test]
-fn names_are_known_in_any_case() {
+fn command_names_are_case_insensitive() {
     let served = Served::start(app);
     for name in ["FIRST", "first", "FiRsT"] {
         assert_eq!(exchange(served.address(), request([name, "a"])), "$7\r\nfirst a\r\n");
@@ -72,14 +72,14 @@ fn names_are_known_in_any_case() {
 }
 
 #[test]
-fn an_actor_takes_the_place_of_a_built_in_command() {
+fn an_actor_replaces_a_built_in_command() {
     let served = Served::start(|| App::new().mount(Own.start()));
     assert_eq!(exchange(served.address(), lines("PING \n ECHO a")), "+mine\r\n$1\r\na\r\n");
     assert_eq!(exchange(served.address(), lines("CLIENT GETNAME \n CLIENT SETNAME x")), "+nobody\r\n+OK\r\n");
 }
 
 #[test]
-fn containers() {
+fn container_commands_dispatch_to_their_subcommands() {
     let served = Served::start(|| App::new().without("CLIENT").mount(Own.start()));
     let ask = |text: &str| exchange(served.address(), line(text));
     assert_eq!(ask("box open k"), "$6\r\nopen k\r\n");
@@ -132,7 +132,7 @@ fn a_fallback_sees_the_arguments_and_the_client() {
 }
 
 #[test]
-fn a_fallback_keeps_state_and_comes_after_all_rows() {
+fn a_fallback_keeps_state_and_runs_after_all_rows() {
     let served = Served::start(|| {
         let mut calls = 0;
         app().fallback(|_: &Call<'_>| Simple("replaced")).fallback(move |_: &Call<'_>| {
@@ -151,7 +151,7 @@ fn a_fallback_keeps_state_and_comes_after_all_rows() {
 }
 
 #[test]
-fn a_fallback_can_say_that_it_does_not_know_either() {
+fn a_fallback_can_reply_with_unknown_command() {
     let served = Served::start(|| {
         App::new().fallback(|call: &Call<'_>| match call.name() {
             b"KNOWN" if call.len() == 1 => Ok(()),
@@ -167,7 +167,7 @@ fn a_fallback_can_say_that_it_does_not_know_either() {
 }
 
 #[test]
-fn an_application_of_nothing_but_built_in_commands() {
+fn an_application_without_actors_answers_built_in_commands() {
     let served = Served::start(App::new);
     assert_eq!(
         exchange(served.address(), lines("PING \n GET k")),
@@ -179,7 +179,7 @@ thread_local! {
     static PANIC: RefCell<Option<(String, u32)>> = const { RefCell::new(None) };
 }
 
-/// The message of a panic in `act`, and the line of this file that is blamed.
+/// Returns the message of a panic in `act`, and the line of this file that the panic names.
 fn panic_of(act: impl FnOnce()) -> (String, u32) {
     static HOOK: Once = Once::new();
     HOOK.call_once(|| {
@@ -191,12 +191,12 @@ fn panic_of(act: impl FnOnce()) -> (String, u32) {
             usual(info);
         }));
     });
-    panic::catch_unwind(panic::AssertUnwindSafe(act)).expect_err("it panics");
-    PANIC.take().expect("this file is blamed")
+    panic::catch_unwind(panic::AssertUnwindSafe(act)).expect_err("the function panics");
+    PANIC.take().expect("the panic names a line of this file")
 }
 
 #[test]
-fn a_name_that_is_mounted_twice_is_blamed_on_the_caller() {
+fn mounting_a_name_twice_panics_at_the_callers_line() {
     actix::System::new().block_on(async {
         let app = app();
         let clash = Clash.start();
@@ -207,7 +207,7 @@ fn a_name_that_is_mounted_twice_is_blamed_on_the_caller() {
 }
 
 #[test]
-fn a_built_in_command_that_there_is_not_is_blamed_on_the_caller() {
+fn removing_an_unknown_built_in_command_panics_at_the_callers_line() {
     let before = line!();
     let (message, line) = panic_of(|| drop(App::new().without("PINK")));
     assert_eq!((message.as_str(), line), ("there is no built-in command PINK", before + 1));

@@ -13,11 +13,11 @@ use tokio_stream::wrappers::UnboundedReceiverStream;
 
 use crate::support::{RawClient, Served, eventually, exchange, line, lines};
 
-/// Gives lists, and says how far they have been taken.
+/// Replies with streaming replies, and counts the elements that the server has generated.
 #[derive(Clone, Default)]
 struct Lists {
-    taken: Arc<AtomicUsize>,
-    /// What is put into the stream of the list that was asked for last.
+    generated: Arc<AtomicUsize>,
+    /// Sends elements into the stream of the last requested list.
     sender: Arc<Mutex<Option<mpsc::UnboundedSender<Item>>>>,
 }
 
@@ -30,23 +30,23 @@ impl Actor for Lists {
 impl Lists {
     fn stream(&self) -> UnboundedReceiverStream<Item> {
         let (sender, receiver) = mpsc::unbounded_channel();
-        *self.sender.lock().expect("nobody panics with it") = Some(sender);
+        *self.sender.lock().expect("no thread panics with the lock") = Some(sender);
         UnboundedReceiverStream::new(receiver)
     }
 
-    fn give(&self, item: Item) {
-        let sender = self.sender.lock().expect("nobody panics with it");
-        sender.as_ref().expect("it was asked for").send(item).expect("somebody takes it");
+    fn send(&self, item: Item) {
+        let sender = self.sender.lock().expect("no thread panics with the lock");
+        sender.as_ref().expect("a stream was requested").send(item).expect("the server reads the stream");
     }
 
     fn end(&self) {
-        self.sender.lock().expect("nobody panics with it").take();
+        self.sender.lock().expect("no thread panics with the lock").take();
     }
 
-    fn is_given_up(&self) -> bool {
+    fn is_stream_dropped(&self) -> bool {
         self.sender
             .lock()
-            .expect("nobody panics with it")
+            .expect("no thread panics with the lock")
             .as_ref()
             .is_some_and(mpsc::UnboundedSender::is_closed)
     }
@@ -54,24 +54,24 @@ impl Lists {
 
 #[commands]
 impl Lists {
-    /// So many numbers.
+    /// Replies with `count` numbers.
     #[command("NUMBERS", readonly)]
     fn numbers(&self, count: usize) -> Result<Elements, Error> {
         if count > 10_000_000 {
             return Err(Error::err("too many"));
         }
-        let taken = Arc::clone(&self.taken);
+        let generated = Arc::clone(&self.generated);
         Ok(Elements::of((0..count).inspect(move |_| {
-            taken.fetch_add(1, SeqCst);
+            generated.fetch_add(1, SeqCst);
         })))
     }
 
-    /// So many texts of a kilobyte.
+    /// Replies with `count` texts of a kilobyte.
     #[command("TEXTS", readonly)]
     fn texts(&self, count: u32) -> Elements {
-        let taken = Arc::clone(&self.taken);
+        let generated = Arc::clone(&self.generated);
         Elements::of((0..count).map(move |number| {
-            taken.fetch_add(1, SeqCst);
+            generated.fetch_add(1, SeqCst);
             format!("{number:01024}")
         }))
     }
@@ -81,11 +81,11 @@ impl Lists {
         None
     }
 
-    /// Says that there are more than there are.
+    /// Announces more elements than it generates.
     #[command("SHORT", readonly)]
     fn short(&self) -> Elements {
-        struct Liar(std::ops::Range<i64>);
-        impl Iterator for Liar {
+        struct TooShort(std::ops::Range<i64>);
+        impl Iterator for TooShort {
             type Item = i64;
             fn next(&mut self) -> Option<i64> {
                 self.0.next()
@@ -94,8 +94,8 @@ impl Lists {
                 (5, Some(5))
             }
         }
-        impl ExactSizeIterator for Liar {}
-        Elements::of(Liar(0..3))
+        impl ExactSizeIterator for TooShort {}
+        Elements::of(TooShort(0..3))
     }
 
     #[command("PANICS", readonly)]
@@ -103,13 +103,13 @@ impl Lists {
         Elements::of((0..5).map(|number| if number == 3 { panic!("as the test asks for") } else { number }))
     }
 
-    /// A stream of so many.
+    /// Replies with `count` elements of a stream.
     #[command("STREAM", readonly)]
     fn stream_of(&self, count: usize) -> Elements {
         Elements::from_stream(count, self.stream())
     }
 
-    /// All of a stream.
+    /// Replies with all elements of a stream.
     #[command("COLLECT", readonly)]
     fn collect(&self, max_bytes: usize) -> Elements {
         Elements::collect(max_bytes, self.stream())
@@ -127,7 +127,7 @@ fn numbers(count: usize) -> String {
 }
 
 #[test]
-fn they_come_in_order_with_all_others() {
+fn streaming_replies_keep_the_order_of_the_pipeline() {
     let (served, _) = serve();
     let mut client = RawClient::connect(served.address());
     client.send(lines("NUMBERS 3 \n ECHO a \n NUMBERS 0 \n NUMBERS 20000 \n NUMBERS 1 \n NOTHING \n ECHO b"));
@@ -137,17 +137,17 @@ fn they_come_in_order_with_all_others() {
 }
 
 #[test]
-fn a_million_elements() {
+fn a_reply_of_a_million_elements_lets_other_clients_run() {
     let (served, _) = serve();
     let mut client = RawClient::connect(served.address());
     let mut other = RawClient::connect(served.address());
     client.send(line("NUMBERS 1000000"));
-    assert_eq!(other.ask(line("NUMBERS 2")), numbers(2), "others have their turn");
+    assert_eq!(other.ask(line("NUMBERS 2")), numbers(2), "the server answers other clients meanwhile");
     assert!(client.reply() == numbers(1_000_000));
 }
 
 #[test]
-fn no_more_is_made_than_the_client_takes() {
+fn elements_are_generated_only_as_fast_as_the_client_reads() {
     let (served, lists) = serve();
     let mut client = RawClient::connect(served.address());
     let mut other = RawClient::connect(served.address());
@@ -156,72 +156,75 @@ fn no_more_is_made_than_the_client_takes() {
     let stuck = eventually(|| {
         thread::sleep(Duration::from_millis(50));
         other.let_server_read();
-        let taken = lists.taken.load(SeqCst);
-        let is_stuck = taken == before;
-        before = taken;
-        is_stuck.then_some(taken)
+        let generated = lists.generated.load(SeqCst);
+        let is_stuck = generated == before;
+        before = generated;
+        is_stuck.then_some(generated)
     });
-    assert!((1..50_000).contains(&stuck), "{stuck} of 100,000 were made for a client that does not read");
+    assert!(
+        (1..50_000).contains(&stuck),
+        "{stuck} of 100,000 were generated for a client that does not read"
+    );
     let reply = client.reply();
     assert_eq!(reply.len(), "*100000\r\n".len() + 100_000 * (1024 + "$1024\r\n\r\n".len()));
     assert_eq!(client.reply(), "$6\r\nbehind\r\n");
 }
 
 #[test]
-fn what_is_there_of_a_stream_is_sent() {
+fn elements_of_a_stream_are_sent_as_they_arrive() {
     let (served, lists) = serve();
     let mut client = RawClient::connect(served.address());
     let mut other = RawClient::connect(served.address());
     client.send(lines("STREAM 3 \n ECHO behind"));
     eventually(|| (!client.is_silent()).then_some(()));
     other.let_server_read();
-    lists.give(Ok(1));
+    lists.send(Ok(1));
     other.let_server_read();
-    lists.give(Err(Error::err("an element")));
-    lists.give(Ok(3));
+    lists.send(Err(Error::err("an element")));
+    lists.send(Ok(3));
     assert_eq!(client.replies(2), "*3\r\n:1\r\n-ERR an element\r\n:3\r\n$6\r\nbehind\r\n");
     let info = other.ask(line("INFO errorstats"));
     assert!(!String::from_utf8_lossy(&info).contains("ERR:"), "no command has failed");
 }
 
 #[test]
-fn a_client_that_leaves_ends_the_stream() {
+fn a_client_that_disconnects_drops_the_stream() {
     let (served, lists) = serve();
     let mut client = RawClient::connect(served.address());
     client.send(line("STREAM 3"));
     eventually(|| (!client.is_silent()).then_some(()));
-    lists.give(Ok(1));
+    lists.send(Ok(1));
     drop(client);
-    eventually(|| lists.is_given_up().then_some(()));
+    eventually(|| lists.is_stream_dropped().then_some(()));
 }
 
 #[test]
-fn of_unknown_length() {
+fn streams_of_unknown_length_are_collected_up_to_a_limit() {
     let (served, lists) = serve();
     let mut client = RawClient::connect(served.address());
     let mut other = RawClient::connect(served.address());
     let mut begin = |client: &mut RawClient, max_bytes: usize| {
         lists.end();
         client.send(lines(&format!("COLLECT {max_bytes} \n ECHO behind")));
-        eventually(|| lists.sender.lock().expect("nobody panics with it").is_some().then_some(()));
+        eventually(|| lists.sender.lock().expect("no thread panics with the lock").is_some().then_some(()));
         other.let_server_read();
     };
     begin(&mut client, 1000);
-    (1..=3).for_each(|number| lists.give(Ok(number)));
+    (1..=3).for_each(|number| lists.send(Ok(number)));
     lists.end();
     assert_eq!(client.replies(2), "*3\r\n:1\r\n:2\r\n:3\r\n$6\r\nbehind\r\n");
 
     begin(&mut client, 8);
-    (1..=3).for_each(|number| lists.give(Ok(number)));
+    (1..=3).for_each(|number| lists.send(Ok(number)));
     assert_eq!(client.replies(2), "-ERR the reply exceeds 8 bytes\r\n$6\r\nbehind\r\n");
 
     begin(&mut client, 1000);
-    lists.give(Ok(1));
-    lists.give(Err(Error::new("GONE", "the other server has left")));
+    lists.send(Ok(1));
+    lists.send(Err(Error::new("GONE", "the other server has left")));
     assert_eq!(client.replies(2), "-GONE the other server has left\r\n$6\r\nbehind\r\n");
 
     begin(&mut client, 1 << 30);
-    (0..300_000).for_each(|number| lists.give(Ok(number)));
+    (0..300_000).for_each(|number| lists.send(Ok(number)));
     lists.end();
     assert!(client.reply() == numbers(300_000));
     assert_eq!(client.reply(), "$6\r\nbehind\r\n");
@@ -231,7 +234,7 @@ fn of_unknown_length() {
 }
 
 #[test]
-fn what_cannot_be_completed_ends_the_connection() {
+fn a_reply_that_cannot_be_completed_closes_the_connection() {
     let (served, _) = serve();
     assert_eq!(exchange(served.address(), lines("SHORT \n ECHO behind")), "");
     assert_eq!(exchange(served.address(), lines("PANICS \n ECHO behind")), "");
@@ -239,7 +242,7 @@ fn what_cannot_be_completed_ends_the_connection() {
 }
 
 #[test]
-fn in_a_transaction() {
+fn a_transaction_runs_iterators_and_refuses_streams() {
     let (served, lists) = serve();
     let mut client = RawClient::connect(served.address());
     client
@@ -251,21 +254,21 @@ fn in_a_transaction() {
         client.replies(2),
         format!("*5\r\n{}{refused}{internal}{internal}{}$6\r\nbehind\r\n", numbers(3), numbers(1))
     );
-    assert!(lists.is_given_up());
+    assert!(lists.is_stream_dropped());
 }
 
 #[test]
-fn where_replies_are_not_sent() {
+fn a_skipped_reply_generates_no_elements() {
     let (served, lists) = serve();
     let mut client = RawClient::connect(served.address());
     client.send(lines("CLIENT REPLY SKIP \n NUMBERS 100000 \n NUMBERS 2"));
     assert_eq!(client.reply(), numbers(2));
-    assert_eq!(lists.taken.load(SeqCst), 2, "what nobody wants is not made");
+    assert_eq!(lists.generated.load(SeqCst), 2, "the skipped reply generates no elements");
 }
 
-/// A message does not come between the elements, nor does an error of the protocol.
+/// Neither a pub/sub message nor a protocol error may come between the elements.
 #[test]
-fn nothing_comes_in_between() {
+fn pushes_and_errors_wait_for_the_end_of_a_streaming_reply() {
     let (served, _) = serve();
     let mut client = RawClient::connect(served.address());
     let mut other = RawClient::connect(served.address());

@@ -1,31 +1,47 @@
-//! Each test is named after a bug that other servers have had:
+//! Each test reproduces a bug that other servers have had:
 //!
-//! | elsewhere | test here |
+//! | bug elsewhere | test here |
 //! | --- | --- |
-//! | length arithmetic wraps, the process dies (redcon) | `a_length_that_would_wrap` |
-//! | reading requests recurses, the stack overflows (mini-redis, redis-protocol) | `nested_arrays_do_not_overflow_the_stack` |
-//! | memory for what was merely announced (Envoy, redcon.rs) | `an_announced_number_of_arguments_reserves_nothing` and its neighbours |
-//! | an escape that is cut off panics (Envoy, redcon.rs) | `a_hexadecimal_escape_that_is_cut_off` |
-//! | state left after an empty request (CVE-2026-27623) | `an_empty_request_before_a_real_one` |
+//! | length arithmetic wraps, the process dies (redcon) | `a_length_that_would_wrap_is_refused` |
+//! | a recursive parser overflows the stack (mini-redis, redis-protocol) |
+//! `nested_arrays_do_not_overflow_the_stack` |
+//! | an announced length reserves memory (Envoy, redcon.rs) |
+//! `an_announced_number_of_arguments_reserves_nothing` and the next two tests |
+//! | an escape that is cut off panics (Envoy, redcon.rs) | `a_hexadecimal_escape_that_is_cut_off_is_an_error`
+//! |
+//! | an empty request leaves state behind (CVE-2026-27623) | `an_empty_request_leaves_no_state_behind` |
 //! | CR LF in an error forges a reply (CVE-2025-67733) | `line_ends_in_an_error_text_cannot_forge_a_reply` |
-//! | a web page sends commands by way of a browser | `a_browser_is_not_served` |
-//! | keys sought beyond the request (CVE-2023-36824) | `no_key_is_found_beyond_the_request` |
-//! | patterns that take exponential time (CVE-2022-36021) | `a_pattern_that_blows_up_elsewhere`, the fuzz target `glob` |
-//! | a partial request is read anew with each piece | `work_grows_with_the_bytes_and_not_with_the_pieces` |
-//! | a pause in a value makes a command of its rest (redcon.rs) | `wire::a_pause_inside_a_bulk` |
-//! | complete commands wait for the end of the next one (redhub) | `wire::a_request_does_not_wait_for_the_next_one` |
-//! | accepting ends, or spins, without descriptors (CVE-2025-48367) | `more_connections_than_descriptors` |
-//! | clients that have left are kept until the end (resp-async) | `clients_that_have_left_leave_nothing_behind` |
-//! | clients over the limit are dropped without a word (resp-async) | `limits::max_clients` |
+//! | a web page sends commands through a browser | `a_browser_is_not_served` |
+//! | the server looks for keys beyond the request (CVE-2023-36824) | `no_key_is_found_beyond_the_request` |
+//! | patterns take exponential time (CVE-2022-36021) | `a_pattern_with_many_stars_is_matched_fast`, the fuzz
+//! target `glob` |
+//! | a partial request is parsed again with each piece | `work_grows_with_the_bytes_and_not_with_the_pieces`
+//! |
+//! | a pause inside a value turns its rest into a command (redcon.rs) |
+//! `wire::a_pause_inside_a_bulk_does_not_end_it` |
+//! | complete commands wait for the end of the next one (redhub) |
+//! `wire::a_request_does_not_wait_for_the_next_one` |
+//! | without descriptors, accepting ends or spins (CVE-2025-48367) |
+//! `more_connections_than_descriptors_wait_without_load` |
+//! | disconnected clients stay in memory until the end (resp-async) |
+//! `disconnected_clients_leave_nothing_behind` |
+//! | clients over the limit are dropped without an error (resp-async) | `limits::max_clients` |
 //! | arguments pile up without bound (CVE-2025-46686) | `limits::a_request_over_the_query_buffer_limit` |
-//! | replies pile up without bound (actix' writer; Redis by default) | `a_client_that_never_reads_takes_bounded_memory` |
-//! | what was buffered is lost at the end (actix' writer) | `order::replies_outlive_what_is_left_unread`, `lifecycle::replies_are_sent_before_a_stop_ends` |
-//! | strangers' refusals pile up without bound (CVE-2025-21605) | `a_stranger_takes_bounded_memory`, `a_stranger_announces_little` |
-//! | no answer when a handler panics (resp-server) | `containment::a_panic_is_answered_and_everything_else_goes_on` |
-//! | a wrong argument ends the connection (mini-redis) | `a_wrong_argument_keeps_the_connection` |
-//! | an idle timeout that nothing reads (redeo) | `limits::a_client_that_is_idle_for_too_long_is_closed` |
-//! | NULs put the protocol out of step (Redis) | `protocol_errors::a_nul_where_a_length_or_a_name_should_be` |
-//! | where a stream is cut decides whether a line is too long (Redis) | `a_line_is_too_long_wherever_it_is_cut` |
+//! | replies pile up without bound (actix' writer; Redis by default) |
+//! `a_client_that_never_reads_takes_bounded_memory` |
+//! | buffered replies are lost at the end (actix' writer) | `order::replies_are_sent_despite_unread_input`,
+//! `lifecycle::replies_are_sent_before_a_stop_ends` |
+//! | replies to unauthenticated clients pile up without bound (CVE-2025-21605) |
+//! `an_unauthenticated_client_takes_bounded_memory`, `an_unauthenticated_client_may_announce_little` |
+//! | no reply when a handler panics (resp-server) |
+//! `containment::a_panic_is_answered_and_other_commands_still_run` |
+//! | a wrong argument closes the connection (mini-redis) | `a_wrong_argument_keeps_the_connection` |
+//! | an option for the idle timeout has no effect (redeo) |
+//! `limits::a_client_that_is_idle_for_too_long_is_closed` |
+//! | NULs put the protocol out of step (Redis) | `protocol_errors::a_nul_where_a_length_or_a_name_should_be`
+//! |
+//! | the cut of a stream decides whether a line is too long (Redis) | `a_line_is_too_long_wherever_it_is_cut`
+//! |
 
 use std::{io::ErrorKind, thread, time::Duration};
 
@@ -34,15 +50,16 @@ use crate::support::{
     eventually, exchange, line, lines, request,
 };
 
-/// In KiB, as the system counts memory.
+/// The system counts memory in KiB.
 const MIB: usize = 1024;
 
-/// How much memory `act` makes a kv server take, in KiB. Bystanders are served all the while.
-fn growth(act: impl FnOnce(&str, &mut RawClient)) -> usize {
+/// Returns how much the memory of a kv server grows while `act` runs, in KiB. A bystander is served
+/// meanwhile.
+fn memory_growth(act: impl FnOnce(&str, &mut RawClient)) -> usize {
     allow_many_connections();
-    let kv = Process::example("kv");
+    let kv = Process::program("kv");
     let mut bystander = RawClient::connect(kv.address());
-    // So that what is allocated only once is there.
+    // Makes the server allocate case it allocates only once.
     assert_eq!(bystander.ask(line("SET bystander 1")), "+OK\r\n");
     let before = kv.resident();
     act(kv.address(), &mut bystander);
@@ -50,10 +67,10 @@ fn growth(act: impl FnOnce(&str, &mut RawClient)) -> usize {
     kv.resident().saturating_sub(before)
 }
 
-/// A thousand connections that have sent this, and nothing behind it.
-fn growth_by_a_thousand(bytes: &[u8]) -> usize {
+/// Returns the memory_growth with a thousand connections that have sent these bytes and no more.
+fn memory_growth_of_a_thousand_clients(bytes: &[u8]) -> usize {
     let mut clients = Vec::new();
-    growth(|address, bystander| {
+    memory_growth(|address, bystander| {
         for _ in 0..1000 {
             let mut client = RawClient::connect(address);
             client.send(bytes);
@@ -64,7 +81,7 @@ fn growth_by_a_thousand(bytes: &[u8]) -> usize {
 }
 
 #[test]
-fn a_length_that_would_wrap() {
+fn a_length_that_would_wrap_is_refused() {
     let served = Served::start(app);
     let mut bystander = RawClient::connect(served.address());
     for length in ["9223372036854775807", "9223372036854775806", "18446744073709551615", "4294967296"] {
@@ -87,26 +104,26 @@ fn nested_arrays_do_not_overflow_the_stack() {
 
 #[test]
 fn an_announced_number_of_arguments_reserves_nothing() {
-    let grown = growth_by_a_thousand(b"*2000000000\r\n");
+    let grown = memory_growth_of_a_thousand_clients(b"*2000000000\r\n");
     assert!(grown < 16 * MIB, "{grown} KiB");
 }
 
 #[test]
 fn an_announced_name_and_number_of_arguments_reserve_nothing() {
-    let grown = growth_by_a_thousand(b"*2147483647\r\n$3\r\nSET\r\n");
+    let grown = memory_growth_of_a_thousand_clients(b"*2147483647\r\n$3\r\nSET\r\n");
     assert!(grown < 16 * MIB, "{grown} KiB");
 }
 
 #[test]
 fn announced_values_of_512_mib_reserve_nothing() {
-    let grown = growth_by_a_thousand(b"*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$536870912\r\n");
+    let grown = memory_growth_of_a_thousand_clients(b"*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$536870912\r\n");
     assert!(grown < 16 * MIB, "{grown} KiB");
-    let grown = growth_by_a_thousand(b"*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$536870912\r\nbegun");
+    let grown = memory_growth_of_a_thousand_clients(b"*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$536870912\r\nbegun");
     assert!(grown < 16 * MIB, "{grown} KiB");
 }
 
 #[test]
-fn a_hexadecimal_escape_that_is_cut_off() {
+fn a_hexadecimal_escape_that_is_cut_off_is_an_error() {
     let served = Served::start(app);
     assert_eq!(exchange(served.address(), "ECHO \"x\\x4\"\r\n"), "$3\r\nxx4\r\n");
     for cut in ["\"\\x\r\n", "ECHO \"x\\x4\r\n", "ECHO \"x\\x\r\n", "ECHO \"x\\\r\n"] {
@@ -115,9 +132,9 @@ fn a_hexadecimal_escape_that_is_cut_off() {
     }
 }
 
-/// An empty request leaves no state behind, wherever it is cut.
+/// The test cuts each request into two pieces at every byte.
 #[test]
-fn an_empty_request_before_a_real_one() {
+fn an_empty_request_leaves_no_state_behind() {
     let served = Served::start(app);
     let mut bystander = RawClient::connect(served.address());
     for input in ["*0\r\nPING\r\n", "*-1\r\nPING\r\n", "\r\n*1\r\n$4\r\nPING\r\n", "\n*0\r\n\r\nPING\n"] {
@@ -151,7 +168,7 @@ fn line_ends_in_an_error_text_cannot_forge_a_reply() {
     );
 }
 
-/// A web page can make a browser send this; whatever the body holds must not run.
+/// A web page can make a browser send these headers. The command in the body must not run.
 #[test]
 fn a_browser_is_not_served() {
     let served = Served::start(app);
@@ -174,8 +191,8 @@ fn no_key_is_found_beyond_the_request() {
 }
 
 #[test]
-fn a_pattern_that_blows_up_elsewhere() {
-    let kv = Process::example("kv");
+fn a_pattern_with_many_stars_is_matched_fast() {
+    let kv = Process::program("kv");
     let mut client = RawClient::connect(kv.address());
     assert_eq!(client.ask(request(["SET", &"a".repeat(10_000), "1"])), "+OK\r\n");
     let pattern = format!("{}b", "a*".repeat(1000));
@@ -183,9 +200,9 @@ fn a_pattern_that_blows_up_elsewhere() {
     assert_eq!(client.ask(request(["SCAN", "0", "MATCH", &pattern])), "*2\r\n$1\r\n0\r\n*0\r\n");
 }
 
-/// What was looked at once is not looked at again: else this would take hours.
+/// The decoder scans each byte once. Otherwise this test would take hours.
 #[test]
-fn small_pieces_of_large_requests() {
+fn large_requests_in_pieces_of_one_byte_are_decoded() {
     let words: Vec<String> = (0..200_000).map(|word| word.to_string()).collect();
     let many_words = request(&words);
     let reader = Reader::read(many_words.chunks(1));
@@ -200,7 +217,7 @@ fn small_pieces_of_large_requests() {
 }
 
 #[test]
-fn small_segments_of_large_requests() {
+fn large_requests_in_small_segments_are_answered() {
     let served = Served::start(app);
     let mut client = RawClient::connect(served.address());
     let value = "x".repeat(1_000_000);
@@ -216,9 +233,9 @@ fn small_segments_of_large_requests() {
     assert_eq!(client.ask(line("GET key-19999")), "$5\r\nvalue\r\n");
 }
 
-/// What was looked at once is not looked at again. The processor time says so: eight times the bytes may cost
-/// somewhat more than eight times as much, but nowhere near the sixty-four times of a server that begins anew
-/// with each piece.
+/// The decoder scans each byte once. The test measures processor time: eight times the bytes may cost
+/// somewhat more than eight times as much. A server that starts anew with each piece would need sixty-four
+/// times as much.
 #[test]
 fn work_grows_with_the_bytes_and_not_with_the_pieces() {
     let words = |size: usize| {
@@ -226,24 +243,24 @@ fn work_grows_with_the_bytes_and_not_with_the_pieces() {
         request(["MSET".to_owned()].into_iter().chain(pairs))
     };
     let value = |size: usize| request(["SET".as_bytes(), b"k", &vec![b'x'; size]]);
-    let typed = |size: usize| format!("ECHO {}\r\n", "x ".repeat(size / 2)).into_bytes();
+    let inline = |size: usize| format!("ECHO {}\r\n", "x ".repeat(size / 2)).into_bytes();
 
-    assert_linear("many words, a byte at a time", decoding(1), [words(400_000), words(3_200_000)]);
-    assert_linear("a large value, a byte at a time", decoding(1), [value(400_000), value(3_200_000)]);
-    assert_linear("small values, a byte at a time", decoding(200), [value(2000), value(16_000)]);
-    assert_linear("lines, a byte at a time", decoding(50), [typed(8000), typed(64_000)]);
-    assert_linear("many words in segments", in_segments, [words(1_000_000), words(8_000_000)]);
-    assert_linear("a large value in segments", in_segments, [value(1_000_000), value(8_000_000)]);
+    assert_linear("many words, a byte at a time", decoding_cost(1), [words(400_000), words(3_200_000)]);
+    assert_linear("a large value, a byte at a time", decoding_cost(1), [value(400_000), value(3_200_000)]);
+    assert_linear("small values, a byte at a time", decoding_cost(200), [value(2000), value(16_000)]);
+    assert_linear("lines, a byte at a time", decoding_cost(50), [inline(8000), inline(64_000)]);
+    assert_linear("many words in segments", serving_cost, [words(1_000_000), words(8_000_000)]);
+    assert_linear("a large value in segments", serving_cost, [value(1_000_000), value(8_000_000)]);
 }
 
-fn assert_linear(what: &str, cost: impl Fn(&[u8]) -> Duration, requests: [Vec<u8>; 2]) {
+fn assert_linear(case: &str, cost: impl Fn(&[u8]) -> Duration, requests: [Vec<u8>; 2]) {
     let [small, large] = requests.map(|request| cost(&request));
-    assert!(large < 24 * small, "{what}: {small:?}, and {large:?} for eight times as much");
+    assert!(large < 24 * small, "{case}: {small:?}, and {large:?} for eight times as much");
 }
 
-/// The processor time that the decoder takes for a request, a byte at a time; so many times, since the system
-/// counts in milliseconds.
-fn decoding(times: usize) -> impl Fn(&[u8]) -> Duration {
+/// Returns the processor time to decode a request byte by byte, `times` times over. The repetition is
+/// necessary because the system counts processor time in milliseconds.
+fn decoding_cost(times: usize) -> impl Fn(&[u8]) -> Duration {
     move |request| {
         let before = cpu_time_of_this_thread();
         for _ in 0..times {
@@ -253,9 +270,9 @@ fn decoding(times: usize) -> impl Fn(&[u8]) -> Duration {
     }
 }
 
-/// The same for a server. (Segments that are shorter arrive several at a time.)
-fn in_segments(request: &[u8]) -> Duration {
-    let kv = Process::example("kv");
+/// Returns the processor time of a server for the request. The system would merge shorter segments.
+fn serving_cost(request: &[u8]) -> Duration {
+    let kv = Process::program("kv");
     let mut client = RawClient::connect(kv.address());
     client.let_server_read();
     let before = kv.cpu_time();
@@ -264,7 +281,7 @@ fn in_segments(request: &[u8]) -> Duration {
     kv.cpu_time() - before
 }
 
-/// The end of the line may be in the same segment or come later.
+/// The end of the line comes in the same segment or in a later one.
 #[test]
 fn a_line_is_too_long_wherever_it_is_cut() {
     let served = Served::start(app);
@@ -275,7 +292,7 @@ fn a_line_is_too_long_wherever_it_is_cut() {
         let (first, second) = line.split_at(cut);
         client.send(first);
         RawClient::connect(served.address()).let_server_read();
-        // By now it may have been refused.
+        // The server may have closed the connection by now.
         let _ = client.try_send(second);
         assert_eq!(client.reply(), error, "in two at {cut}");
     }
@@ -283,7 +300,7 @@ fn a_line_is_too_long_wherever_it_is_cut() {
 
 #[test]
 fn a_wrong_argument_keeps_the_connection() {
-    let kv = Process::example("kv");
+    let kv = Process::program("kv");
     let mut client = RawClient::connect(kv.address());
     for mistake in ["GET", "NOPE", "EXPIRE k soon", "SET k v NX XX", "CLIENT NOPE", "SELECT 99", "HELLO 9"] {
         assert!(client.ask(line(mistake)).starts_with(b"-"), "given {mistake}");
@@ -291,11 +308,11 @@ fn a_wrong_argument_keeps_the_connection() {
     }
 }
 
-/// However they leave, and whether they have been noticed before.
+/// The clients disconnect in different ways, and some of them before the server has accepted them.
 #[test]
-fn clients_that_have_left_leave_nothing_behind() {
+fn disconnected_clients_leave_nothing_behind() {
     allow_many_connections();
-    let kv = Process::example("kv");
+    let kv = Process::program("kv");
     let mut bystander = RawClient::connect(kv.address());
     bystander.let_server_read();
     let before = kv.descriptors();
@@ -311,18 +328,18 @@ fn clients_that_have_left_leave_nothing_behind() {
         }
     }
     kv.signal("STOP");
-    let unnoticed: Vec<RawClient> = (0..100).map(|_| RawClient::connect(kv.address())).collect();
-    unnoticed.into_iter().for_each(RawClient::reset);
+    let not_accepted: Vec<RawClient> = (0..100).map(|_| RawClient::connect(kv.address())).collect();
+    not_accepted.into_iter().for_each(RawClient::reset);
     kv.signal("CONT");
     assert_eq!(bystander.ask(line("PING")), "+PONG\r\n");
     eventually(|| (kv.descriptors() == before).then_some(()));
 }
 
-/// Out of descriptors, the server keeps what it has and does not spin, and goes on accepting when there are
-/// some again.
+/// Without free descriptors, the server keeps its connections and does not spin. It accepts again as soon as
+/// a descriptor is free.
 #[test]
-fn more_connections_than_descriptors() {
-    let kv = Process::example_with_descriptors("kv", 64);
+fn more_connections_than_descriptors_wait_without_load() {
+    let kv = Process::program_with_descriptors("kv", 64);
     let mut accepted: Vec<RawClient> = (0..30).map(|_| RawClient::connect(kv.address())).collect();
     let mut others: Vec<RawClient> = (0..70).map(|_| RawClient::connect(kv.address())).collect();
     for client in &mut others {
@@ -334,8 +351,8 @@ fn more_connections_than_descriptors() {
     let before = kv.cpu_time();
     thread::sleep(Duration::from_secs(1));
     let spent = kv.cpu_time() - before;
-    assert!(spent < Duration::from_millis(200), "{spent:?} in a second in which nothing could be done");
-    // Each that leaves makes room for one that waits.
+    assert!(spent < Duration::from_millis(200), "{spent:?} of processor time in a second without work");
+    // Each client that disconnects makes room for a client in the backlog.
     for mut client in others {
         assert_eq!(client.reply(), "+PONG\r\n");
     }
@@ -347,14 +364,14 @@ fn more_connections_than_descriptors() {
 #[test]
 fn a_client_that_never_reads_takes_bounded_memory() {
     for len in [10, 1000, 16_000, 1 << 20] {
-        let mut hogs = Vec::new();
-        let grown = growth(|address, bystander| {
+        let mut slow_clients = Vec::new();
+        let grown = memory_growth(|address, bystander| {
             let value = "x".repeat(len);
             assert_eq!(bystander.ask(request(["SET", "value", &value])), "+OK\r\n");
             for _ in 0..4 {
-                let mut hog = RawClient::connect(address);
-                hog.send_until_stuck(&line("GET value").repeat(400_000), Duration::from_millis(300));
-                hogs.push(hog);
+                let mut slow_client = RawClient::connect(address);
+                slow_client.send_until_stuck(&line("GET value").repeat(400_000), Duration::from_millis(300));
+                slow_clients.push(slow_client);
             }
             for _ in 0..100 {
                 assert_eq!(bystander.ask(line("PING")), "+PONG\r\n");
@@ -365,9 +382,9 @@ fn a_client_that_never_reads_takes_bounded_memory() {
 }
 
 #[test]
-fn memory_comes_back() {
+fn memory_is_freed_after_a_peak() {
     allow_many_connections();
-    let kv = Process::example("kv");
+    let kv = Process::program("kv");
     RawClient::connect(kv.address()).let_server_read();
     let before = kv.resident();
 
@@ -400,9 +417,9 @@ fn set_large_values(address: &str, number: usize) {
     }
 }
 
-/// Redis does not look at the two bytes behind a bulk, and is out of step from there on.
+/// Redis does not check the two bytes after a bulk, and loses the protocol from there on.
 #[test]
-fn a_bulk_that_is_longer_than_announced() {
+fn a_bulk_that_is_longer_than_announced_is_an_error() {
     let served = Served::start(app);
     let mut bystander = RawClient::connect(served.address());
     let large = format!("*1\r\n$20000\r\n{}", "x".repeat(20_002));
@@ -413,26 +430,27 @@ fn a_bulk_that_is_longer_than_announced() {
     }
 }
 
-/// A client that has not said who it is may not fill the memory, with requests or with refusals that it does
-/// not read (CVE-2025-21605).
+/// An unauthenticated client must not fill the memory, neither with requests nor with unread error replies
+/// (CVE-2025-21605).
 #[test]
-fn a_stranger_takes_bounded_memory() {
+fn an_unauthenticated_client_takes_bounded_memory() {
     let served = Served::with(app, |server| server.password("secret").bind(ANY_PORT));
     let mut bystander = RawClient::connect(served.address());
     assert_eq!(bystander.ask(line("AUTH secret")), "+OK\r\n");
     let refused = "-NOAUTH Authentication required.\r\n";
 
-    let mut stranger = RawClient::connect(served.address());
-    assert_eq!(stranger.ask(line("GET k")), refused);
-    // Far more than what the sockets hold: it is closed as soon as it does not take its replies.
-    let error = (0..100).find_map(|_| stranger.try_send(line("GET k").repeat(40_000)).err());
+    let mut unauthenticated = RawClient::connect(served.address());
+    assert_eq!(unauthenticated.ask(line("GET k")), refused);
+    // This is far more than the sockets buffer. The server closes the client as soon as it stops reading its
+    // replies.
+    let error = (0..100).find_map(|_| unauthenticated.try_send(line("GET k").repeat(40_000)).err());
     let kind = error.map(|error| error.kind());
     assert!(matches!(kind, Some(ErrorKind::ConnectionReset | ErrorKind::BrokenPipe)), "{kind:?}");
     assert_eq!(bystander.ask(line("GET k")), "$-1\r\n");
 }
 
 #[test]
-fn a_stranger_announces_little() {
+fn an_unauthenticated_client_may_announce_little() {
     let served = Served::with(app, |server| server.password("secret").bind(ANY_PORT));
     for (announced, error) in [
         ("*11\r\n", "unauthenticated multibulk length"),
@@ -440,10 +458,10 @@ fn a_stranger_announces_little() {
     ] {
         let error = format!("-ERR Protocol error: {error}\r\n");
         assert_eq!(exchange(served.address(), announced), error);
-        let mut known = RawClient::connect(served.address());
-        assert_eq!(known.ask(line("AUTH secret")), "+OK\r\n");
-        known.send(announced);
-        known.half_close();
-        assert_eq!(known.rest(), "");
+        let mut authenticated = RawClient::connect(served.address());
+        assert_eq!(authenticated.ask(line("AUTH secret")), "+OK\r\n");
+        authenticated.send(announced);
+        authenticated.half_close();
+        assert_eq!(authenticated.rest(), "");
     }
 }

@@ -1,10 +1,10 @@
-//! Generated code in a scope that has no prelude and shadows what it might have relied on, under lints
-//! that a strict crate may have. That it compiles is the test.
+//! Compiles generated code in a scope without a prelude, with names that shadow the ones it might rely on,
+//! and under the lints of a strict crate. The test is that this file compiles.
 
 #![no_implicit_prelude]
 #![forbid(unsafe_code)]
 #![deny(missing_docs, unused, deprecated, clippy::all, clippy::pedantic)]
-#![allow(dead_code, unused_macros, reason = "the traps lie there to be stepped into")]
+#![allow(dead_code, unused_macros, reason = "only faulty generated code would use these names")]
 
 mod core {}
 mod std {}
@@ -41,11 +41,11 @@ trait Into {}
 
 macro_rules! assert {
     ($($trap:tt)*) => {
-        compile_error!("generated code found a macro of ours");
+        compile_error!("generated code used a macro of this file");
     };
 }
 
-/// A value of any type, so that there are generics to pass on.
+/// A generic actor, so that the macro must repeat its type parameters.
 struct Store<T: ::core::marker::Unpin + 'static>
 where
     T: ::core::clone::Clone,
@@ -104,7 +104,7 @@ impl<T: ::core::clone::Clone + ::core::marker::Unpin + 'static> Store<T> {
 
 #[::thegiant::commands(rows = MORE, group = "more")]
 impl<T: ::core::clone::Clone + ::core::marker::Unpin + 'static> Store<T> {
-    /// Takes what are no arguments.
+    /// Takes the parameters that are not arguments.
     #[::thegiant::command("CONTEXT")]
     fn context<'call>(
         &self,
@@ -119,7 +119,7 @@ impl<T: ::core::clone::Clone + ::core::marker::Unpin + 'static> Store<T> {
 }
 
 #[::std::prelude::v1::test]
-fn rows_are_made_in_a_hostile_scope() {
+fn rows_are_generated_in_a_scope_that_shadows_names() {
     let rows = <Store<()> as ::thegiant::Commands>::ROWS;
     ::std::assert_eq!(rows[0][0].spec.name, "OLD");
     ::std::assert_eq!(rows[1][0].spec.name, "CONTEXT");

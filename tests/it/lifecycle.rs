@@ -7,8 +7,8 @@ use crate::support::{
     ANY_PORT, Process, RawClient, Served, app, eventually, exchange, gated, line, lines, request,
 };
 
-/// Long enough that a test which waited for it would fail.
-const FOR_EVER: Duration = Duration::from_secs(24 * 3600);
+/// A test that waited for this time would fail.
+const DAY: Duration = Duration::from_secs(24 * 3600);
 const SECOND: Duration = Duration::from_secs(1);
 
 #[test]
@@ -25,12 +25,12 @@ fn a_stop_closes_idle_clients() {
 }
 
 #[test]
-fn a_stop_without_clients() {
+fn a_server_without_clients_stops() {
     Served::start(app).stop().expect("it ends in order");
 }
 
 #[test]
-fn what_was_read_before_a_stop_is_answered() {
+fn requests_read_before_a_stop_are_answered() {
     let (app, gatekeeper) = gated();
     let served = Served::start(app);
     let mut idle = RawClient::connect(served.address());
@@ -39,7 +39,7 @@ fn what_was_read_before_a_stop_is_answered() {
     client.send(lines("FIRST a \n GATE \n SECOND b \n PING \n NOPE"));
     gatekeeper.wait();
     served.handle().stop();
-    // Its end shows that the stop has begun.
+    // The idle client is closed as soon as the stop begins.
     assert_eq!(idle.rest(), "");
     gatekeeper.open();
     assert_eq!(
@@ -51,7 +51,7 @@ fn what_was_read_before_a_stop_is_answered() {
 }
 
 #[test]
-fn nobody_is_let_in_during_a_stop() {
+fn connections_are_refused_during_a_stop() {
     let (app, gatekeeper) = gated();
     let served = Served::start(app);
     let mut client = RawClient::connect(served.address());
@@ -64,8 +64,8 @@ fn nobody_is_let_in_during_a_stop() {
     served.ended().expect("it ends in order");
 }
 
-/// A client, behind 10 MiB of replies that it does not take.
-fn deaf_client(address: &str) -> RawClient {
+/// Returns a client that does not read its 100 MiB of replies.
+fn client_that_does_not_read(address: &str) -> RawClient {
     let mut client = RawClient::connect(address);
     let value = "x".repeat(1 << 20);
     assert_eq!(client.ask(request(["SET", "large", &value])), "+OK\r\n");
@@ -76,8 +76,8 @@ fn deaf_client(address: &str) -> RawClient {
 
 #[test]
 fn replies_are_sent_before_a_stop_ends() {
-    let served = Served::with(app, |server| server.shutdown_timeout(FOR_EVER).bind(ANY_PORT));
-    let mut client = deaf_client(served.address());
+    let served = Served::with(app, |server| server.shutdown_timeout(DAY).bind(ANY_PORT));
+    let mut client = client_that_does_not_read(served.address());
     served.handle().stop();
     assert_eq!(client.rest().len(), 100 * ("$1048576\r\n".len() + (1 << 20) + 2));
     served.ended().expect("it ends in order");
@@ -86,21 +86,21 @@ fn replies_are_sent_before_a_stop_ends() {
 #[actix::test]
 async fn a_client_that_does_not_read_delays_a_stop_until_the_shutdown_timeout() {
     tokio::time::pause();
-    let server = TestServer::with(Server::new(app()).shutdown_timeout(FOR_EVER));
+    let server = TestServer::with(Server::new(app()).shutdown_timeout(DAY));
     let mut client = server.connect();
     let value = "x".repeat(1 << 20);
     assert_eq!(client.call(["SET", "large", &value]).await, Value::Simple("OK".to_owned()));
     client.send("GET large\r\n".repeat(100)).await;
     let mut stop = pin!(server.stop());
-    // Nobody waits: the clock is ahead of the timers.
-    timeout(FOR_EVER - SECOND, &mut stop).await.expect_err("the client has time to read");
+    // The paused clock can run ahead of the timers, hence the second before and after.
+    timeout(DAY - SECOND, &mut stop).await.expect_err("the client has time to read");
     timeout(2 * SECOND, &mut stop).await.expect("the client has had its time").expect("it ends in order");
 }
 
 #[test]
-fn a_second_stop_ends_it_at_once() {
-    let served = Served::with(app, |server| server.shutdown_timeout(FOR_EVER).bind(ANY_PORT));
-    let _client = deaf_client(served.address());
+fn a_second_stop_ends_the_server_at_once() {
+    let served = Served::with(app, |server| server.shutdown_timeout(DAY).bind(ANY_PORT));
+    let _client = client_that_does_not_read(served.address());
     let mut idle = RawClient::connect(served.address());
     idle.let_server_read();
     served.handle().stop();
@@ -109,9 +109,9 @@ fn a_second_stop_ends_it_at_once() {
 }
 
 #[test]
-fn signals_stop_in_order() {
+fn sigterm_and_sigint_stop_the_server_gracefully() {
     for signal in ["TERM", "INT"] {
-        let kv = Process::example("kv");
+        let kv = Process::program("kv");
         let mut client = RawClient::connect(kv.address());
         assert_eq!(client.ask(line("SET k v")), "+OK\r\n");
         kv.signal(signal);
@@ -121,9 +121,9 @@ fn signals_stop_in_order() {
 }
 
 #[test]
-fn a_second_signal_ends_it_at_once() {
-    let kv = Process::example("kv");
-    let _client = deaf_client(kv.address());
+fn a_second_signal_ends_the_server_at_once() {
+    let kv = Process::program("kv");
+    let _client = client_that_does_not_read(kv.address());
     let mut idle = RawClient::connect(kv.address());
     idle.let_server_read();
     kv.signal("TERM");
@@ -132,10 +132,10 @@ fn a_second_signal_ends_it_at_once() {
     assert_eq!(kv.wait().code(), Some(1));
 }
 
-/// A server that has ended leaves its port to the next, though connections linger in the system.
+/// The next server can bind the port although the system still keeps closed connections.
 #[test]
-fn a_port_can_be_taken_again() {
-    // Another test can take the port between the two, but it hardly does so each time.
+fn a_port_can_be_bound_again_after_a_stop() {
+    // Another test may take the port between the two servers, but hardly ten times in a row.
     let again = (0..10).find_map(|_| {
         let served = Served::start(app);
         let address = served.address().to_owned();

@@ -20,7 +20,7 @@ fn assert_serves(address: &str) {
 }
 
 #[test]
-fn several_at_once() {
+fn a_server_listens_on_several_addresses() {
     let folder = Folder::new();
     let (one, other) = (folder.socket("one"), folder.socket("other"));
     let wanted =
@@ -34,7 +34,7 @@ fn several_at_once() {
 }
 
 #[test]
-fn ipv6() {
+fn a_server_listens_on_ipv6() {
     if TcpListener::bind("[::1]:0").is_err() {
         return eprintln!("not tried: this system has no IPv6");
     }
@@ -43,13 +43,13 @@ fn ipv6() {
     assert_serves(served.address());
 }
 
-/// Neither takes the other's port: each can be bound.
+/// An IPv6 listener on all addresses must not occupy the IPv4 port.
 #[test]
-fn all_addresses_of_both_families() {
+fn all_ipv4_and_all_ipv6_addresses_share_a_port() {
     if TcpListener::bind("[::1]:0").is_err() {
         return eprintln!("not tried: this system has no IPv6");
     }
-    // Another process can have the port in the other family.
+    // Another process may use the port in the other address family.
     let served = on_free_ports(|[port]| {
         Served::try_with(app, move |server| {
             server.bind(format!("0.0.0.0:{port}"))?.bind(format!("[::]:{port}"))
@@ -62,7 +62,7 @@ fn all_addresses_of_both_families() {
 }
 
 #[test]
-fn a_unix_socket_is_removed_at_the_end() {
+fn a_unix_socket_file_is_removed_after_a_stop() {
     let folder = Folder::new();
     let address = folder.socket("app.sock");
     let bound = address.clone();
@@ -77,7 +77,7 @@ fn a_stale_unix_socket_is_replaced() {
     let folder = Folder::new();
     let address = folder.socket("app.sock");
     drop(UnixListener::bind(path_of(&address)).expect("it can be bound"));
-    assert!(path_of(&address).exists(), "it was left behind");
+    assert!(path_of(&address).exists(), "the file still exists");
     let bound = address.clone();
     let _served = Served::with(app, move |server| server.bind(bound));
     assert_serves(&address);
@@ -89,32 +89,32 @@ fn a_unix_socket_in_use_is_left_alone() {
     let address = folder.socket("app.sock");
     let bound = address.clone();
     let _served = Served::with(app, move |server| server.bind(bound));
-    let error = Server::new(App::new()).bind(&address).expect_err("it is in use");
+    let error = Server::new(App::new()).bind(&address).expect_err("the socket is in use");
     assert_eq!(error.kind(), ErrorKind::AddrInUse);
     assert_serves(&address);
 }
 
 #[test]
-fn a_file_that_is_no_socket_is_left_alone() {
+fn a_file_that_is_not_a_socket_is_left_alone() {
     let folder = Folder::new();
     let address = folder.socket("precious");
     fs::write(path_of(&address), "data").expect("it can be written");
-    let error = Server::new(App::new()).bind(&address).expect_err("it is no socket");
+    let error = Server::new(App::new()).bind(&address).expect_err("the file is not a socket");
     assert_eq!(error.kind(), ErrorKind::AddrInUse);
     assert_eq!(fs::read(path_of(&address)).expect("it is still there"), b"data");
 }
 
 #[test]
-fn a_port_in_use() {
+fn binding_a_port_in_use_fails() {
     let served = Served::start(app);
-    let error = Server::new(App::new()).bind(served.address()).expect_err("it is in use");
+    let error = Server::new(App::new()).bind(served.address()).expect_err("the port is in use");
     assert_eq!(error.kind(), ErrorKind::AddrInUse);
     assert!(error.to_string().contains(served.address()), "{error}");
     assert_serves(served.address());
 }
 
 #[test]
-fn addresses_that_are_none() {
+fn invalid_addresses_are_refused() {
     for address in
         ["", "localhost", "127.0.0.1", "127.0.0.1:", "127.0.0.1:99999", "unix:", "nowhere.invalid:1"]
     {
@@ -124,7 +124,7 @@ fn addresses_that_are_none() {
 }
 
 #[test]
-fn listeners_that_the_program_made() {
+fn listeners_made_by_the_program_are_served() {
     let folder = Folder::new();
     let unix = folder.socket("own.sock");
     let path = path_of(&unix);
@@ -137,7 +137,7 @@ fn listeners_that_the_program_made() {
         assert_serves(address);
     }
     served.stop().expect("it ends in order");
-    assert!(path_of(&unix).exists(), "the file is its maker's");
+    assert!(path_of(&unix).exists(), "the program owns the file");
 }
 
 #[test]
@@ -145,8 +145,8 @@ fn a_client_over_a_unix_socket_has_the_address_of_the_listener() {
     let folder = Folder::new();
     let address = folder.socket("app.sock");
     let bound = address.clone();
-    let who = || App::new().fallback(|call: &thegiant::Call<'_>| call.client().addr().to_string());
-    let _served = Served::with(who, move |server| server.bind(bound));
+    let address_app = || App::new().fallback(|call: &thegiant::Call<'_>| call.client().addr().to_string());
+    let _served = Served::with(address_app, move |server| server.bind(bound));
     let mut client = RawClient::connect(&address);
     assert_eq!(client.ask(line("WHO")), format!("${}\r\n{address}\r\n", address.len()));
 }

@@ -1,77 +1,77 @@
 //! All integration tests, in one binary.
 
-/// The example `balancer`: several servers, and a cluster, behind one address.
+/// The app `balancer`: several servers or a cluster behind one address.
 mod balancer;
-/// What the toolkit answers itself, compared with a real redis-server.
+/// Built-in commands, compared with a real redis-server.
 mod builtins;
 /// The example `chat`.
 mod chat;
-/// The example `collector`.
+/// The app `collector`.
 mod collector;
-/// Handlers that panic and actors that stop: the others go on.
+/// Handlers that panic and actors that stop do not affect the other clients and actors.
 mod containment;
-/// Byte sequences that `kv` and a real redis-server answer alike.
+/// Byte sequences to which `kv` and a real redis-server send the same replies.
 mod differential;
-/// From a name to who answers it: actors, built-in commands, the fallback.
+/// Dispatch of a command name to an actor, a built-in command or the fallback.
 mod dispatch;
-/// Arrays that are written as their client takes them.
+/// Streaming replies: arrays that the server generates while the client reads.
 mod elements;
-/// Replies that wait until what they say holds.
+/// Group commit: replies wait until the data that they acknowledge is on disk.
 mod group_commit;
-/// What brought other servers down, and clients that ask for too much.
+/// Bugs that crashed other servers, and clients that use too many resources.
 mod hostile;
-/// Generated code in scopes that shadow what it might have relied on.
+/// Macro output in scopes that shadow the names of the prelude.
 mod hygiene;
-/// The example `jobs`.
+/// The app `jobs`.
 mod jobs;
-/// The example `kv`, where there is nothing to compare with.
+/// The app `kv`, where redis-server offers no comparison.
 mod kv;
-/// The example `kv-disk`: what is there when it is started again.
+/// The app `kv-disk`: its data survives restarts, kills and full disks.
 mod kv_disk;
-/// Replies that come later, pushes, and clients that come and leave.
+/// Replies from a responder, pushes, and clients that connect and disconnect.
 mod later;
-/// How a server ends.
+/// How a server stops.
 mod lifecycle;
-/// The settings of a server, and clients that are slow to read or to write.
+/// Limits and timeouts of a server, and clients that read or write slowly.
 mod limits;
-/// Where a server can listen.
+/// The addresses on which a server can listen.
 mod listeners;
-/// What `#[commands]` and `#[derive(Args)]` make of a signature.
+/// The command rows that `#[commands]` and `#[derive(Args)]` derive from a signature.
 mod macros;
-/// What operators see of a running server, and how they steer it.
+/// Commands with which operators observe and control a running server.
 mod operators;
-/// Replies leave in the order of the requests, whoever answers them.
+/// Replies keep the order of the requests, whichever actor sends them.
 mod order;
-/// Passwords that stay out of the process list.
+/// Passwords that do not appear in the process list.
 mod passwords;
-/// Actors that share an address, each in a thread of its own.
+/// Pools: several copies of an actor behind one address, each on its own thread.
 mod pool;
-/// What holds for any request and any reply.
+/// Properties of all requests and all replies, tested with random input.
 mod properties;
-/// Channels, and who listens to them.
+/// Channels and their subscribers.
 mod pubsub;
-/// The README: its programs, its list of commands and the links of all texts.
+/// The README: its programs, its list of commands, and the links in all Markdown files.
 mod readme;
-/// The example `readthrough`, with SQLite and with a PostgreSQL server.
+/// The app `readthrough`, with SQLite and with a PostgreSQL server.
 mod readthrough;
 /// The kit for testing applications.
 mod test_kit;
 /// The example `timers`.
 mod timers;
-/// TLS, with clients and with upstreams: against real ones.
+/// TLS to clients and to upstreams, tested with redis-cli and redis-server.
 mod tls;
-/// `CLIENT TRACKING` where actors take part.
+/// `CLIENT TRACKING` of keys that actors own.
 mod tracking;
-/// `MULTI` and `WATCH` where actors take part.
+/// `MULTI` and `WATCH` with commands of actors.
 mod transactions;
-/// Every parameter type and every return type, over the wire.
+/// Every parameter type and every return type, over a socket.
 mod types;
-/// Requests that are sent on to another server.
+/// The proxy: requests that it sends on to upstreams.
 mod upstream;
-/// Large values, and many clients.
+/// Large values and many clients.
 mod values;
-/// Requests in pieces of any size.
+/// Requests that arrive in pieces of any size.
 mod wire;
 
-/// Servers, processes, and a client that speaks bytes.
+/// Servers, processes, and a client that sends and receives raw bytes.
 mod support;

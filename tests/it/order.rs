@@ -2,7 +2,8 @@ use std::thread;
 
 use crate::support::{RawClient, Served, app, exchange, line, lines, request};
 
-/// A request and its reply; neighbours are answered by different actors, or by none.
+/// Returns a request and its reply. Consecutive numbers are answered by different actors, or by the
+/// connection.
 fn numbered(number: usize) -> (Vec<u8>, String) {
     let bulk = |text: String| format!("${}\r\n{text}\r\n", text.len());
     match number % 6 {
@@ -27,14 +28,14 @@ fn pipeline(numbers: std::ops::Range<usize>) -> (Vec<u8>, String) {
 }
 
 #[test]
-fn ten_thousand_in_one_pipeline() {
+fn ten_thousand_requests_in_one_pipeline_are_answered_in_order() {
     let served = Served::start(app);
     let (requests, replies) = pipeline(0..10_000);
     assert!(exchange(served.address(), requests) == replies);
 }
 
 #[test]
-fn fifty_pipelines_at_once() {
+fn fifty_concurrent_pipelines_are_answered_in_order() {
     let served = Served::start(app);
     thread::scope(|scope| {
         for client in 0..50 {
@@ -47,7 +48,7 @@ fn fifty_pipelines_at_once() {
     });
 }
 
-/// Commands run in the order of their replies: an actor sees what another's command changed before.
+/// An actor sees the changes that earlier commands of the pipeline made.
 #[test]
 fn a_pipeline_sees_its_own_writes() {
     let served = Served::start(app);
@@ -59,7 +60,7 @@ fn a_pipeline_sees_its_own_writes() {
 }
 
 #[test]
-fn what_comes_before_a_protocol_error_is_answered_and_nothing_behind_it_runs() {
+fn requests_before_a_protocol_error_are_answered_and_later_ones_do_not_run() {
     let served = Served::start(app);
     let requests = [lines("SET k 1 \n FIRST a \n PING \n SECOND b"), b"*x\r\n".to_vec(), line("SET k 2")];
     assert_eq!(
@@ -70,7 +71,7 @@ fn what_comes_before_a_protocol_error_is_answered_and_nothing_behind_it_runs() {
 }
 
 #[test]
-fn nothing_behind_quit_runs() {
+fn requests_after_quit_do_not_run() {
     let served = Served::start(app);
     let requests = lines("FIRST a \n QUIT \n SET k 1 \n PING");
     assert_eq!(exchange(served.address(), requests), "$7\r\nfirst a\r\n+OK\r\n");
@@ -78,7 +79,7 @@ fn nothing_behind_quit_runs() {
 }
 
 #[test]
-fn the_protocol_changes_from_one_reply_to_the_next() {
+fn hello_changes_the_protocol_from_the_next_reply_on() {
     let served = Served::start(app);
     let mut client = RawClient::connect(served.address());
     client.send(lines(
@@ -94,7 +95,7 @@ fn the_protocol_changes_from_one_reply_to_the_next() {
 }
 
 #[test]
-fn the_protocol_changes_for_a_request_that_has_begun_already() {
+fn hello_changes_the_protocol_of_a_partly_received_request() {
     let served = Served::start(app);
     let mut client = RawClient::connect(served.address());
     client.send("HELLO 3\r\nGET mis");
@@ -105,12 +106,12 @@ fn the_protocol_changes_for_a_request_that_has_begun_already() {
 }
 
 #[test]
-fn replies_outlive_what_is_left_unread() {
+fn replies_are_sent_despite_unread_input() {
     let served = Served::start(app);
     let value = "x".repeat(1 << 20);
     let set = exchange(served.address(), request(["SET", "k", &value]));
     assert_eq!(set, "+OK\r\n");
-    // What comes behind the protocol error is never read, and there is much of it.
+    // The server never reads the 4 MiB after the protocol error.
     let requests = [line("GET k").repeat(20), b"*1\r\n!".to_vec(), vec![b'x'; 4 << 20]].concat();
     let replies = exchange(served.address(), requests);
     let expected = format!("${}\r\n{value}\r\n", value.len()).repeat(20)

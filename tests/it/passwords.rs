@@ -1,4 +1,4 @@
-//! Passwords that stay out of the process list: in files and environment variables.
+//! Tests passwords from files and environment variables, which the process list does not show.
 
 use std::{
     fs,
@@ -10,20 +10,20 @@ use crate::support::{ANY_PORT, Folder, Process, RawClient, binary, line};
 
 const SECRET: &str = "open-sesame";
 
-/// A file with this text, and its path.
+/// Writes a file with this text and returns its path.
 fn file(folder: &Folder, text: &str) -> String {
     let path: PathBuf = folder.path().join("secret");
     fs::write(&path, text).expect("the folder can be written to");
     path.to_str().expect("text").to_owned()
 }
 
-/// An app with this environment variable, and with these options in front of others.
+/// Starts an app with this environment variable, and with these options before its usual ones.
 fn with_variable(app: &str, variable: &str, value: &str, options: &str) -> Process {
     let start = format!("export {variable}='{value}'; exec \"$0\" {options} \"$@\"");
-    Process::example_behind(&["sh", "-c", &start], app, ANY_PORT)
+    Process::program_started_by(&["sh", "-c", &start], app, ANY_PORT)
 }
 
-/// The exit code and the error of an app that does not start.
+/// Runs an app that refuses to start, and returns its exit code and error text.
 fn refusal(app: &str, variable: Option<(&str, &str)>, options: &[&str]) -> (Option<i32>, String) {
     let mut command = Command::new(binary(app));
     command.args(options).stdin(Stdio::null()).stdout(Stdio::null()).envs(variable);
@@ -31,7 +31,7 @@ fn refusal(app: &str, variable: Option<(&str, &str)>, options: &[&str]) -> (Opti
     (output.status.code(), String::from_utf8(output.stderr).expect("text"))
 }
 
-fn needs_the_password(process: &Process) {
+fn assert_password_is_required_and_hidden(process: &Process) {
     assert!(!process.command_line().contains(SECRET), "{}", process.command_line());
     let mut client = RawClient::connect(process.address());
     assert_eq!(client.ask(line("PING")), "-NOAUTH Authentication required.\r\n");
@@ -40,23 +40,23 @@ fn needs_the_password(process: &Process) {
 }
 
 #[test]
-fn the_password_of_clients_is_hidden() {
+fn the_password_for_clients_is_hidden() {
     let folder = Folder::new();
     for text in [SECRET.to_owned(), format!("{SECRET}\n")] {
         let file = file(&folder, &text);
-        needs_the_password(&Process::example_with("kv", &["--password-file", &file]));
+        assert_password_is_required_and_hidden(&Process::program_with("kv", &["--password-file", &file]));
     }
-    needs_the_password(&with_variable("kv", "THEGIANT_PASSWORD", SECRET, ""));
+    assert_password_is_required_and_hidden(&with_variable("kv", "THEGIANT_PASSWORD", SECRET, ""));
 }
 
 #[test]
-fn the_password_of_servers_is_hidden() {
+fn the_password_for_upstreams_is_hidden() {
     let folder = Folder::new();
     let redis = Process::redis(&["--requirepass", SECRET]);
     let file = file(&folder, SECRET);
     let by_file = ["--server-password-file", &file, redis.address()];
     for balancer in [
-        Process::example_with("balancer", &by_file),
+        Process::program_with("balancer", &by_file),
         with_variable("balancer", "BALANCER_SERVER_PASSWORD", SECRET, redis.address()),
     ] {
         assert!(!balancer.command_line().contains(SECRET));
@@ -65,12 +65,12 @@ fn the_password_of_servers_is_hidden() {
 }
 
 #[test]
-fn the_url_of_a_database_is_hidden() {
+fn the_database_url_is_hidden() {
     let folder = Folder::new();
     let url = format!("sqlite:{}", folder.path().join(SECRET).display());
     let file = file(&folder, &url);
     for readthrough in [
-        Process::example_with("readthrough", &["--database-file", &file]),
+        Process::program_with("readthrough", &["--database-file", &file]),
         with_variable("readthrough", "DATABASE_URL", &url, ""),
     ] {
         assert!(!readthrough.command_line().contains(SECRET));
@@ -80,7 +80,7 @@ fn the_url_of_a_database_is_hidden() {
 }
 
 #[test]
-fn two_passwords_are_one_too_many() {
+fn giving_the_password_twice_is_an_error() {
     let folder = Folder::new();
     let file = file(&folder, SECRET);
     let (by_option, by_file) = (["--password", SECRET], ["--password-file", &file]);
@@ -95,12 +95,12 @@ fn two_passwords_are_one_too_many() {
 }
 
 #[test]
-fn a_password_that_cannot_be_read_is_one_clear_line() {
+fn an_unreadable_password_is_reported_in_one_line() {
     let folder = Folder::new();
     let missing = folder.path().join("missing").display().to_string();
     let expected = format!("kv: --password-file {missing}: No such file or directory (os error 2)\n");
     assert_eq!(refusal("kv", None, &["--password-file", &missing]), (Some(1), expected));
-    // Without a password, everybody would be let in.
+    // An empty password would mean that the server requires none.
     let empty = file(&folder, "\n");
     let expected = format!("kv: --password-file {empty} is empty\n");
     assert_eq!(refusal("kv", None, &["--password-file", &empty]), (Some(2), expected));

@@ -10,10 +10,10 @@ use crate::support::{RawClient, Served, exchange, line, lines};
 
 const MEMBERS: usize = 4;
 
-/// One of a pool, for work that blocks.
+/// One actor of a pool, for work that blocks its thread.
 #[derive(Debug)]
 struct Member {
-    meeting: Arc<Barrier>,
+    barrier: Arc<Barrier>,
 }
 
 impl Actor for Member {
@@ -22,10 +22,10 @@ impl Actor for Member {
 
 #[commands]
 impl Member {
-    /// Waits until every member of the pool has been asked.
+    /// Waits until every member of the pool runs this command.
     #[command("MEET", blocking)]
     fn meet(&self) -> Simple {
-        self.meeting.wait();
+        self.barrier.wait();
         Simple("met")
     }
 
@@ -42,8 +42,8 @@ impl Member {
 }
 
 fn app() -> App {
-    let meeting = Arc::new(Barrier::new(MEMBERS));
-    App::new().mount(SyncArbiter::start(MEMBERS, move || Member { meeting: Arc::clone(&meeting) }))
+    let barrier = Arc::new(Barrier::new(MEMBERS));
+    App::new().mount(SyncArbiter::start(MEMBERS, move || Member { barrier: Arc::clone(&barrier) }))
 }
 
 #[test]

@@ -6,14 +6,14 @@ use thegiant::{
 
 use crate::support::{Reader, Reply, request};
 
-/// A request: its words, and whether it is sent as a line.
+/// A request: its words, and whether it is sent inline.
 type Sent = (Vec<Vec<u8>>, bool);
 
 fn word() -> impl Strategy<Value = Vec<u8>> {
     prop_oneof![
         4 => vec(any::<u8>(), 0..20),
         2 => "[A-Z]{1,8}".prop_map(String::into_bytes),
-        // What has a meaning to the protocol, and to quotes.
+        // Bytes that have a meaning in the protocol or in quotes.
         2 => vec(prop::sample::select(b"\r\n$*0123 \"'\\x".to_vec()), 0..20),
         1 => (16_000..17_000usize, any::<u8>()).prop_map(|(len, byte)| vec![byte; len]),
         1 => (60_000..140_000usize).prop_map(|len| b"\r\n$1*".iter().copied().cycle().take(len).collect()),
@@ -24,7 +24,7 @@ fn sent() -> impl Strategy<Value = Sent> {
     (vec(word(), 1..5), any::<bool>())
 }
 
-/// As a person would quote it.
+/// Quotes a word as a person would.
 fn quoted(word: &[u8]) -> String {
     let escaped: String = word.iter().map(|byte| format!("\\x{byte:02x}")).collect();
     match std::str::from_utf8(word) {
@@ -39,7 +39,7 @@ fn quoted(word: &[u8]) -> String {
     }
 }
 
-/// Long words would make too long a line.
+/// Words of 10,000 bytes or more would exceed the limit of an inline request.
 fn is_inline((words, inline): &Sent) -> bool {
     *inline && words.iter().map(Vec::len).sum::<usize>() < 10_000
 }
@@ -52,21 +52,21 @@ fn encode(requests: &[Sent]) -> Vec<u8> {
     requests.iter().flat_map(one).collect()
 }
 
-/// The bytes, cut at these places.
+/// Splits the bytes at these positions.
 fn cut<'b>(bytes: &'b [u8], cuts: &[Index]) -> Vec<&'b [u8]> {
-    let mut places: Vec<usize> = cuts.iter().map(|cut| cut.index(bytes.len() + 1)).collect();
-    places.sort_unstable();
+    let mut positions: Vec<usize> = cuts.iter().map(|cut| cut.index(bytes.len() + 1)).collect();
+    positions.sort_unstable();
     let mut pieces = Vec::new();
     let mut from = 0;
-    for place in places {
-        pieces.push(&bytes[from..place]);
-        from = place;
+    for position in positions {
+        pieces.push(&bytes[from..position]);
+        from = position;
     }
     pieces.push(&bytes[from..]);
     pieces
 }
 
-/// Bytes that begin like a protocol, and go wrong.
+/// Generates bytes that begin like requests and contain errors.
 fn nearly_requests() -> impl Strategy<Value = Vec<u8>> {
     let piece = prop_oneof![
         Just(b"*1\r\n".to_vec()),
@@ -93,7 +93,7 @@ proptest! {
     }
 
     #[test]
-    fn nonsense_is_the_same_nonsense_in_any_split(bytes in nearly_requests(), cuts in vec(any::<Index>(), 0..12)) {
+    fn invalid_input_is_decoded_the_same_in_any_split(bytes in nearly_requests(), cuts in vec(any::<Index>(), 0..12)) {
         let whole = Reader::read([bytes.as_slice()]);
         let pieces = Reader::read(cut(&bytes, &cuts));
         prop_assert_eq!(&pieces.requests, &whole.requests);
@@ -101,7 +101,7 @@ proptest! {
     }
 
     #[test]
-    fn a_client_reads_what_was_written(value in value()) {
+    fn a_client_reads_the_value_that_was_encoded(value in value()) {
         prop_assert_eq!(read(&value, Protocol::Resp3), Some(in_resp3(&value)));
         prop_assert_eq!(read(&value, Protocol::Resp2), Some(in_resp2(&value)));
     }
@@ -120,7 +120,7 @@ fn value() -> impl Strategy<Value = Value> {
         vec(any::<u8>(), 0..30).prop_map(Value::bulk),
         (16_000..17_000usize).prop_map(|len| Value::Bulk(Bytes::from(vec![b'\n'; len]))),
         any::<bool>().prop_map(Value::Boolean),
-        // Not a number is not even equal to itself.
+        // NaN does not equal itself.
         any::<f64>().prop_filter("a number", |number| !number.is_nan()).prop_map(Value::Double),
         "-?[1-9][0-9]{0,40}".prop_map(Value::BigNumber),
         "[a-z\r\n]{0,20}".prop_map(|text| Value::Verbatim(*b"txt", text)),
@@ -164,7 +164,7 @@ fn in_resp3(value: &Value) -> Reply {
     }
 }
 
-/// What RESP2 lacks becomes what Redis makes of it.
+/// Converts the types that RESP2 lacks as Redis does.
 fn in_resp2(value: &Value) -> Reply {
     let all = |values: &[Value]| values.iter().map(in_resp2).collect();
     match value {
@@ -180,7 +180,7 @@ fn in_resp2(value: &Value) -> Reply {
     }
 }
 
-/// The text of a double: what stands between `,` and the end of the line in RESP3.
+/// Returns the text of a double, which RESP3 sends between `,` and the end of the line.
 fn number_text(value: &Value) -> Vec<u8> {
     let mut out = Encoder::new(Protocol::Resp3);
     value.encode(&mut out);

@@ -1,4 +1,5 @@
-//! Channels: between clients, and between clients and actors. What Redis answers is in `differential/pubsub.txt`.
+//! Tests pub/sub between clients, and between clients and actors. `differential/pubsub.txt` compares the
+//! replies with Redis.
 
 use std::{
     io::{Read, Write},
@@ -18,10 +19,10 @@ use tokio::time::timeout;
 
 use crate::support::{PATIENCE, Process};
 
-/// Keeps what it is told.
+/// Records the messages that it receives.
 #[derive(Default)]
 struct Recorder {
-    heard: Vec<String>,
+    received: Vec<String>,
     pubsub: PubSub,
 }
 
@@ -32,19 +33,19 @@ impl Actor for Recorder {
 impl Handler<Published> for Recorder {
     type Result = ();
 
-    fn handle(&mut self, told: Published, _: &mut Context<Self>) {
+    fn handle(&mut self, message: Published, _: &mut Context<Self>) {
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        let pattern = told.pattern.map_or(String::new(), |pattern| format!(" by {}", text(&pattern)));
-        self.heard.push(format!("{}: {}{pattern}", text(&told.channel), text(&told.message)));
+        let pattern = message.pattern.map_or(String::new(), |pattern| format!(" by {}", text(&pattern)));
+        self.received.push(format!("{}: {}{pattern}", text(&message.channel), text(&message.message)));
     }
 }
 
 #[commands]
 impl Recorder {
-    /// What it has been told.
+    /// Returns the recorded messages.
     #[command("HEARD")]
-    fn heard(&self) -> &[String] {
-        &self.heard
+    fn received(&self) -> &[String] {
+        &self.received
     }
 
     /// Publishes `count` messages.
@@ -53,9 +54,9 @@ impl Recorder {
         (0..count).map(|number| self.pubsub.publish(channel, number.to_string())).sum()
     }
 
-    /// Does not listen any more.
+    /// Unsubscribes from a channel.
     #[command("DEAFEN")]
-    fn deafen(&self, channel: &str, context: &mut Context<Self>) -> bool {
+    fn unsubscribe(&self, channel: &str, context: &mut Context<Self>) -> bool {
         self.pubsub.unsubscribe(channel, &context.address().recipient())
     }
 }
@@ -85,7 +86,7 @@ async fn subscribed(server: &TestServer, verb: &str, name: &str) -> TestClient {
 }
 
 #[actix::test]
-async fn messages_reach_all_who_listen() {
+async fn messages_reach_all_subscribers() {
     let server = server();
     let mut channel = subscribed(&server, "SUBSCRIBE", "a").await;
     let mut pattern = subscribed(&server, "PSUBSCRIBE", "?").await;
@@ -103,7 +104,7 @@ async fn messages_reach_all_who_listen() {
 }
 
 #[actix::test]
-async fn actors_publish_and_listen() {
+async fn actors_publish_and_subscribe() {
     let server = server();
     let mut listener = subscribed(&server, "SUBSCRIBE", "news").await;
     let mut client = server.connect();
@@ -112,8 +113,8 @@ async fn actors_publish_and_listen() {
     for number in ["0", "1"] {
         assert_eq!(listener.pushed().await, bulks(&["message", "news", number]));
     }
-    let heard = ["news: 0", "news: 0 by n*", "news: 1", "news: 1 by n*", "no: x by n*"];
-    assert_eq!(client.call(["HEARD"]).await, Value::Array(bulks(&heard)));
+    let received = ["news: 0", "news: 0 by n*", "news: 1", "news: 1 by n*", "no: x by n*"];
+    assert_eq!(client.call(["HEARD"]).await, Value::Array(bulks(&received)));
     assert_eq!(client.call(["DEAFEN", "news"]).await, Value::Integer(1));
     assert_eq!(client.call(["DEAFEN", "news"]).await, Value::Integer(0));
     assert_eq!(
@@ -122,39 +123,40 @@ async fn actors_publish_and_listen() {
     );
 }
 
-/// Thinks for a while in a thread of its own, and answers never.
+/// Works for a while in its own thread, and never replies.
 #[derive(Default)]
-struct Brooder(Vec<Responder<()>>);
+struct SlowActor(Vec<Responder<()>>);
 
-impl Actor for Brooder {
+impl Actor for SlowActor {
     type Context = Context<Self>;
 }
 
 #[commands]
-impl Brooder {
-    /// Thinks, and never answers.
+impl SlowActor {
+    /// Works for a while, then never replies.
     #[command("BROOD", blocking)]
-    fn brood(&mut self, answer: Responder<()>) {
-        self.ponder();
+    fn block(&mut self, answer: Responder<()>) {
+        self.work();
         self.0.push(answer);
     }
 
-    /// Thinks.
+    /// Works for a while.
     #[command("PONDER")]
-    fn ponder(&self) {
+    fn work(&self) {
         thread::sleep(Duration::from_millis(200));
     }
 }
 
-fn brooding() -> App {
-    App::new().mount(Brooder::start_in_arbiter(&Arbiter::new().handle(), |_| Brooder::default()))
+fn slow_app() -> App {
+    App::new().mount(SlowActor::start_in_arbiter(&Arbiter::new().handle(), |_| SlowActor::default()))
 }
 
-/// It cannot be sent while the actor has the requests, nor is the connection woken for anything else.
+/// The connection cannot send the message while the actor has the batch, and no other event wakes it.
 #[actix::test]
-async fn messages_that_come_before_a_command_waits_are_sent_while_it_does() {
-    // Of a socket it is known when there is something to read, and it is not looked at before.
-    let server = TestServer::with(Server::new(brooding()).bind("127.0.0.1:0").expect("a free port"));
+async fn messages_published_before_a_command_blocks_are_sent_while_it_is_blocked() {
+    // A TCP socket wakes the connection only when there is something to read, so no other wake-up hides a
+    // fault.
+    let server = TestServer::with(Server::new(slow_app()).bind("127.0.0.1:0").expect("a free port"));
     let Address::Tcp(address) = server.addresses()[0] else { panic!("no port") };
     let listener = TestClient::connect(address).await.expect("a connection");
     let mut listener = listener.resp3().await.patience(Duration::from_secs(5));
@@ -166,7 +168,7 @@ async fn messages_that_come_before_a_command_waits_are_sent_while_it_does() {
     assert_eq!(listener.pushed().await, bulks(&["message", "a", "x"]));
 }
 
-/// What a client is told behind the end of a subscription, it would take for the reply to something else.
+/// A client would take a message after the end of its subscription for the reply to another command.
 #[actix::test]
 async fn messages_come_before_the_end_of_a_subscription() {
     for (ends, ended) in [
@@ -174,7 +176,7 @@ async fn messages_come_before_the_end_of_a_subscription() {
         ("RESET", "+RESET\r\n"),
         ("HELLO 2", "*14\r\n"),
     ] {
-        let server = TestServer::start(brooding());
+        let server = TestServer::start(slow_app());
         let mut listener = subscribed(&server, "SUBSCRIBE", "a").await;
         listener.send(format!("PONDER\r\n{ends}\r\n")).await;
         actix_rt::time::sleep(Duration::from_millis(50)).await;
@@ -186,7 +188,7 @@ async fn messages_come_before_the_end_of_a_subscription() {
 }
 
 #[actix::test]
-async fn who_has_gone_does_not_listen() {
+async fn a_disconnected_client_is_unsubscribed() {
     let server = server();
     let listeners = [
         subscribed(&server, "SUBSCRIBE", "a").await,
@@ -197,41 +199,44 @@ async fn who_has_gone_does_not_listen() {
     assert_eq!(client.call(["PUBLISH", "a", "x"]).await, Value::Integer(2));
     drop(listeners);
     for publish in ["PUBLISH", "SPUBLISH"] {
-        let nobody_listens = async { while client.call([publish, "a", "x"]).await != Value::Integer(0) {} };
-        timeout(PATIENCE, nobody_listens).await.expect("the server notices that all listeners have gone");
+        let no_subscriber_is_left =
+            async { while client.call([publish, "a", "x"]).await != Value::Integer(0) {} };
+        timeout(PATIENCE, no_subscriber_is_left)
+            .await
+            .expect("the server notices that all subscribers have disconnected");
     }
     for names in ["CHANNELS", "SHARDCHANNELS"] {
         assert_eq!(client.call(["PUBSUB", names, "a"]).await, Value::Array(Vec::new()));
     }
-    // Only the actor's is left.
+    // The actor's own pattern is left.
     assert_eq!(client.call(["PUBSUB", "NUMPAT"]).await, Value::Integer(1));
 }
 
 #[actix::test]
-async fn one_who_does_not_read_is_cut_and_the_others_get_everything() {
+async fn a_slow_subscriber_is_disconnected_and_the_others_get_everything() {
     let limit = OutputLimit::hard(1024 * 1024);
     let server = TestServer::with(Server::new(app()).output_limit(ClientClass::PubSub, limit));
     let mut slow = subscribed(&server, "SUBSCRIBE", "a").await;
     let mut listener = subscribed(&server, "SUBSCRIBE", "a").await;
     let mut publisher = server.connect();
     let text = "x".repeat(1000);
-    let mut told = Vec::new();
+    let mut reached_counts = Vec::new();
     for number in 0..4000 {
         let message = format!("{number} {text}");
         let Value::Integer(reached) = publisher.call(["PUBLISH", "a", &message]).await else {
             panic!("no number")
         };
-        told.push(reached);
+        reached_counts.push(reached);
         assert_eq!(listener.pushed().await, bulks(&["message", "a", &message]));
     }
-    assert_eq!((told[0], told[3999]), (2, 1), "one is cut");
+    assert_eq!((reached_counts[0], reached_counts[3999]), (2, 1), "the slow subscriber is disconnected");
     let rest = slow.rest().await;
-    assert!(rest.len() < 2 * 1024 * 1024, "{} bytes for one that does not read", rest.len());
+    assert!(rest.len() < 2 * 1024 * 1024, "{} bytes sent to the slow subscriber", rest.len());
 }
 
-/// Names of channels are memory, too.
+/// Channel names count as memory of the client.
 #[actix::test]
-async fn one_who_subscribes_to_too_much_is_closed() {
+async fn a_client_with_too_many_subscriptions_is_closed() {
     let server = TestServer::with(Server::new(app()).max_client_memory(1 << 20));
     let (mut greedy, mut operator) = (server.connect(), server.connect());
     for number in 0..900 {
@@ -242,32 +247,32 @@ async fn one_who_subscribes_to_too_much_is_closed() {
     let last: String = ["a", "b", "c", "d"].map(|name| format!(" {}", name.repeat(15_000))).concat();
     greedy.send(format!("SUBSCRIBE{last}\r\n")).await;
     greedy.rest().await;
-    // That of the actor is left.
+    // The actor's own channel is left.
     assert_eq!(operator.call(["PUBSUB", "CHANNELS"]).await, Value::Array(bulks(&["news"])));
 }
 
 #[actix::test]
-async fn listeners_are_not_idle_and_are_of_a_class() {
+async fn subscribers_are_not_idle_and_belong_to_the_pubsub_class() {
     tokio::time::pause();
     let server = TestServer::with(Server::new(app()).timeout(Some(Duration::from_secs(5))));
     let mut listener = subscribed(&server, "SUBSCRIBE", "a").await;
     let mut idle = server.connect();
     tokio::time::sleep(Duration::from_secs(60)).await;
-    assert!(idle.rest().await.is_empty(), "it is closed");
+    assert!(idle.rest().await.is_empty(), "the idle client is closed");
     let mut operator = server.connect();
     operator.call(["PUBLISH", "a", "x"]).await;
     assert_eq!(listener.pushed().await, bulks(&["message", "a", "x"]));
     assert_eq!(operator.call(["CLIENT", "KILL", "TYPE", "pubsub"]).await, Value::Integer(1));
-    assert!(listener.rest().await.is_empty(), "it is closed");
+    assert!(listener.rest().await.is_empty(), "the killed client is closed");
 }
 
-/// All others get all of ten million messages, in order, whatever becomes of the one that reads none.
+/// One subscriber never reads. All others receive ten million messages in order.
 #[test]
-fn of_ten_million_deliveries_none_is_lost() {
+fn ten_million_messages_are_delivered_without_loss() {
     const LISTENERS: usize = 50;
     const BATCHES: usize = 1000;
-    const AT_ONCE: usize = 200;
-    let kv = Process::example("kv");
+    const BATCH_SIZE: usize = 200;
+    let kv = Process::program("kv");
     let connect = || {
         let stream = TcpStream::connect(kv.address()).expect("it listens");
         stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
@@ -279,37 +284,44 @@ fn of_ten_million_deliveries_none_is_lost() {
         receive(&mut listener, b"*3\r\n$9\r\nsubscribe\r\n$4\r\nnews\r\n:1\r\n");
         listener
     };
-    let mut deaf = listen();
+    let mut slow = listen();
     let mut listeners: Vec<_> = (0..LISTENERS).map(|_| listen()).collect();
     let mut publisher = connect();
     publisher.write_all(b"CONFIG SET client-output-buffer-limit \"pubsub 1mb 0 0\"\r\n").expect("it is read");
     receive(&mut publisher, b"+OK\r\n");
-    let mut told = Vec::new();
+    let mut reached_counts = Vec::new();
     for batch in 0..BATCHES {
-        let numbers = batch * AT_ONCE..(batch + 1) * AT_ONCE;
+        let numbers = batch * BATCH_SIZE..(batch + 1) * BATCH_SIZE;
         let message = |number: usize| format!("$4\r\nnews\r\n$64\r\n{number:064}\r\n");
         let all =
             |head: &str| numbers.clone().map(|number| [head, &message(number)].concat()).collect::<String>();
         publisher.write_all(all("*3\r\n$7\r\nPUBLISH\r\n").as_bytes()).expect("it is read");
-        let due = all("*3\r\n$7\r\nmessage\r\n");
-        listeners.iter_mut().for_each(|listener| receive(listener, due.as_bytes()));
-        for _ in 0..AT_ONCE {
+        let expected = all("*3\r\n$7\r\nmessage\r\n");
+        listeners.iter_mut().for_each(|listener| receive(listener, expected.as_bytes()));
+        for _ in 0..BATCH_SIZE {
             let mut count = [0; 5];
             publisher.read_exact(&mut count).expect("a reply");
-            told.push(count);
+            reached_counts.push(count);
         }
     }
-    let cut = told.iter().position(|count| count == b":50\r\n").expect("it is cut");
-    assert!(told[..cut].iter().all(|count| count == b":51\r\n"));
-    assert!(told[cut..].iter().all(|count| count == b":50\r\n"));
-    // What had been sent to it is what it still gets.
+    let first_without_slow = reached_counts
+        .iter()
+        .position(|count| count == b":50\r\n")
+        .expect("the slow subscriber is disconnected");
+    assert!(reached_counts[..first_without_slow].iter().all(|count| count == b":51\r\n"));
+    assert!(reached_counts[first_without_slow..].iter().all(|count| count == b":50\r\n"));
+    // The slow subscriber still receives the bytes that the server had already sent.
     let mut rest = Vec::new();
-    let _ = deaf.read_to_end(&mut rest);
+    let _ = slow.read_to_end(&mut rest);
     assert!(rest.len() < 16 * 1024 * 1024, "{}", rest.len());
 }
 
-fn receive(stream: &mut TcpStream, due: &[u8]) {
-    let mut bytes = vec![0; due.len()];
-    stream.read_exact(&mut bytes).expect("all that is due");
-    assert!(bytes == due, "{:?} was due", String::from_utf8_lossy(&due[..200.min(due.len())]));
+fn receive(stream: &mut TcpStream, expected: &[u8]) {
+    let mut bytes = vec![0; expected.len()];
+    stream.read_exact(&mut bytes).expect("all expected bytes");
+    assert!(
+        bytes == expected,
+        "{:?} was expected",
+        String::from_utf8_lossy(&expected[..200.min(expected.len())])
+    );
 }

@@ -1,4 +1,4 @@
-//! `thegiant::test`, as the users of the toolkit use it.
+//! Tests `thegiant::test` as users of the toolkit call it.
 
 use std::time::{Duration, Instant};
 
@@ -11,19 +11,19 @@ use tokio::time::timeout;
 
 use crate::{later, support::PATIENCE};
 
-/// Runs a test in an actix system of its own.
+/// Runs a test in a new actix system.
 fn run(test: impl Future<Output = ()>) {
     System::new().block_on(test);
 }
 
 /// Returns when this many clients wait for `it`.
-async fn until_waiting(client: &mut TestClient, count: i64) {
+async fn wait_until_blocked(client: &mut TestClient, count: i64) {
     let waiting = async { while client.call(["WAITING", "it"]).await != Value::Integer(count) {} };
-    timeout(PATIENCE, waiting).await.expect("the number of clients that wait becomes right");
+    timeout(PATIENCE, waiting).await.expect("the expected number of clients waits");
 }
 
 #[test]
-fn values_go_in_and_out() {
+fn a_test_client_sends_requests_and_reads_replies() {
     run(async {
         let server = TestServer::start(later::app());
         let mut client = server.connect();
@@ -40,23 +40,23 @@ fn values_go_in_and_out() {
 }
 
 #[test]
-fn clients_come_between_each_other() {
+fn one_client_unblocks_another() {
     run(async {
         let server = TestServer::start(later::app());
         let (mut waiting, mut other) = (server.connect(), server.connect());
         waiting.send("AWAIT it\r\n").await;
-        until_waiting(&mut other, 1).await;
+        wait_until_blocked(&mut other, 1).await;
         assert_eq!(other.call(["GIVE", "it", "x"]).await, Value::Integer(1));
         assert_eq!(waiting.reply().await, Value::bulk("x"));
         waiting.send("AWAIT it\r\n").await;
-        until_waiting(&mut other, 1).await;
+        wait_until_blocked(&mut other, 1).await;
         drop(waiting);
-        until_waiting(&mut other, 0).await;
+        wait_until_blocked(&mut other, 0).await;
     });
 }
 
 #[test]
-fn pushes_are_told_from_replies() {
+fn pushes_are_separated_from_replies() {
     run(async {
         let server = TestServer::start(later::app());
         let mut client = server.connect().resp3().await;
@@ -72,7 +72,7 @@ fn pushes_are_told_from_replies() {
 }
 
 #[test]
-fn a_day_takes_a_moment() {
+fn paused_time_makes_a_day_pass_at_once() {
     let begun = Instant::now();
     run(async {
         tokio::time::pause();
@@ -82,14 +82,14 @@ fn a_day_takes_a_moment() {
         let milliseconds = (day.as_millis() / 2).to_string();
         assert_eq!(client.call(["AWAITFOR", "it", &milliseconds]).await, Value::Null);
         assert_eq!(client.call(["FUTURE", &milliseconds, "a"]).await, Value::bulk("a"));
-        // And one who says nothing for as long is closed.
+        // A client that sends nothing for a day is closed.
         sleep(day / 2).await;
         assert_eq!(client.call(["SAY", "a"]).await, Value::bulk("a"));
         let mut reader = server.connect().patience(2 * day);
         reader.call(["PUSHME", "1"]).await;
         sleep(day + Duration::from_secs(10)).await;
         assert_eq!(client.rest().await, "");
-        // But not one who has been pushed something.
+        // A client that received a push is not idle.
         reader.pushed().await;
         assert_eq!(reader.call(["SAY", "a"]).await, Value::bulk("a"));
     });
@@ -97,20 +97,20 @@ fn a_day_takes_a_moment() {
 }
 
 #[test]
-fn a_stop_is_in_order() {
+fn a_stop_unblocks_waiting_clients() {
     run(async {
         let server = TestServer::start(later::app());
         let mut client = server.connect();
         client.send("AWAIT it\r\n").await;
         let mut other = server.connect();
-        until_waiting(&mut other, 1).await;
+        wait_until_blocked(&mut other, 1).await;
         server.stop().await.expect("it ends");
         assert_eq!(client.rest().await, "-UNBLOCKED the server is shutting down\r\n");
     });
 }
 
 #[test]
-fn bytes_come_in_pieces() {
+fn assert_replies_sends_the_bytes_in_pieces() {
     run(async {
         let requests = "SAY a\r\n*2\r\n$6\r\nATONCE\r\n$2\r\nbc\r\nFUTURE 0 d\r\n*x\r\n";
         let replies = "$1\r\na\r\n$2\r\nbc\r\n$1\r\nd\r\n-ERR Protocol error: invalid multibulk length\r\n";
@@ -120,7 +120,7 @@ fn bytes_come_in_pieces() {
 
 #[test]
 #[should_panic(expected = r#"expected b"+NO\r\n", received b"$1\r\na\r\n""#)]
-fn what_is_not_as_expected_is_shown() {
+fn an_unexpected_reply_is_shown() {
     run(async {
         let server = TestServer::start(later::app());
         let mut client = server.connect();
@@ -131,7 +131,7 @@ fn what_is_not_as_expected_is_shown() {
 
 #[test]
 #[should_panic(expected = "expected a reply, received nothing in time after b\"\"")]
-fn patience_has_an_end() {
+fn waiting_for_a_reply_ends_with_the_patience() {
     run(async {
         tokio::time::pause();
         let server = TestServer::start(later::app());
@@ -141,19 +141,20 @@ fn patience_has_an_end() {
 
 #[test]
 #[should_panic(expected = "for requests in 2 pieces, the first of 0 bytes")]
-fn how_the_bytes_were_cut_is_shown() {
+fn a_failure_shows_how_the_bytes_were_cut() {
     run(assert_replies(later::app, "SAY a\r\n", "+NO\r\n"));
 }
 
 #[test]
-fn times_of_less_than_a_second_are_kept() {
+fn timeouts_below_a_second_are_exact() {
     const BRIEF: Duration = Duration::from_millis(200);
     run(async {
         tokio::time::pause();
         let server = Server::new(later::app()).reply_timeout(Some(BRIEF)).shutdown_timeout(BRIEF);
         let server = TestServer::with(server);
         let mut client = server.connect();
-        // The clock stands still but for timers, so these are no measurements.
+        // The paused clock advances only for timers, so these checks do not depend on the speed of the
+        // machine.
         let begun = tokio::time::Instant::now();
         assert!(matches!(client.call(["NEVER"]).await, Value::Error(error) if error.code() == "TIMEOUT"));
         assert!((BRIEF..2 * BRIEF).contains(&begun.elapsed()), "{:?}", begun.elapsed());
@@ -161,7 +162,7 @@ fn times_of_less_than_a_second_are_kept() {
             let shown = Value::Array(vec![Value::bulk(name), Value::bulk(seconds)]);
             assert_eq!(client.call(["CONFIG", "GET", name]).await, shown);
         }
-        // It does not read its reply.
+        // The client does not read this reply.
         let large = "x".repeat(8 << 20);
         client.send(format!("*2\r\n$3\r\nSAY\r\n${}\r\n{large}\r\n", large.len())).await;
         let begun = tokio::time::Instant::now();

@@ -1,4 +1,4 @@
-//! `CLIENT TRACKING` where actors take part. What Redis answers is in `differential/tracking.txt`.
+//! Tests `CLIENT TRACKING` with actors. `differential/tracking.txt` compares the replies with Redis.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use thegiant::{
 
 use crate::support::{RawClient, Served, eventually, info, lines, listed};
 
-/// Has no values, but commands for them.
+/// Has commands for values, but stores none.
 #[derive(Default)]
 struct Store {
     keyspace: Keyspace,
@@ -45,7 +45,7 @@ impl Store {
         Box::pin(sleep(Duration::from_millis(5)))
     }
 
-    /// Has changed by itself.
+    /// Reports that a key changed, without naming it as a key of the command.
     #[command("CHANGED")]
     fn changed(&self, key: &[u8]) {
         self.keyspace.modified(0, key);
@@ -63,14 +63,14 @@ fn app() -> App {
     app.mount(store.start())
 }
 
-/// A client that has been told to keep what it reads.
-async fn keeper(server: &TestServer, options: &str) -> TestClient {
+/// Connects a client that tracks the keys it reads.
+async fn tracking_client(server: &TestServer, options: &str) -> TestClient {
     let mut client = server.connect().resp3().await;
     client.call(format!("CLIENT TRACKING ON {options}").trim().split(' ')).await;
     client
 }
 
-async fn told(client: &mut TestClient) -> String {
+async fn invalidated(client: &mut TestClient) -> String {
     let push = client.pushed().await;
     match &push[..] {
         [what, Value::Array(keys)] if *what == Value::bulk("invalidate") => {
@@ -83,10 +83,10 @@ async fn told(client: &mut TestClient) -> String {
 }
 
 #[actix::test]
-async fn what_an_actor_changes_is_told_at_once_or_later() {
+async fn an_actors_changes_invalidate_keys_at_once_or_later() {
     let server = TestServer::start(app());
-    let mut reader = keeper(&server, "").await;
-    let mut all = keeper(&server, "BCAST PREFIX k").await;
+    let mut reader = tracking_client(&server, "").await;
+    let mut all = tracking_client(&server, "BCAST PREFIX k").await;
     let mut writer = server.connect();
     for change in ["SET key", "SETLATER key", "CHANGED key"] {
         for read in ["GET key", "GETLATER key"] {
@@ -94,64 +94,64 @@ async fn what_an_actor_changes_is_told_at_once_or_later() {
             writer.call(["FAIL", "key"]).await;
             writer.call(["CHANGED", "other"]).await;
             writer.call(change.split(' ')).await;
-            assert_eq!(told(&mut reader).await, "key", "{change}");
-            assert_eq!(told(&mut all).await, "key", "{change}");
+            assert_eq!(invalidated(&mut reader).await, "key", "{change}");
+            assert_eq!(invalidated(&mut all).await, "key", "{change}");
         }
     }
     writer.call(["ALLCHANGED"]).await;
-    assert_eq!([told(&mut reader).await, told(&mut all).await], ["all", "all"]);
+    assert_eq!([invalidated(&mut reader).await, invalidated(&mut all).await], ["all", "all"]);
 }
 
 #[actix::test]
-async fn what_came_together_is_told_together() {
+async fn changes_of_one_batch_are_sent_in_one_push() {
     let server = TestServer::start(app());
-    let mut all = keeper(&server, "BCAST").await;
+    let mut all = tracking_client(&server, "BCAST").await;
     let mut writer = server.connect();
     writer.send(lines("SET c\nSET a\nFAIL x\nSET b\nSET a")).await;
-    assert_eq!(told(&mut all).await, "a b c");
+    assert_eq!(invalidated(&mut all).await, "a b c");
 }
 
 #[actix::test]
-async fn who_has_read_too_much_is_told_to_forget_some() {
-    const MOST: usize = 10;
-    let server = TestServer::with(Server::new(app()).tracking_table_max_keys(MOST));
-    let mut reader = keeper(&server, "").await;
-    let mut forgotten = Vec::new();
-    for number in 0..3 * MOST {
+async fn a_full_tracking_table_evicts_keys_and_tells_their_readers() {
+    const MAX_KEYS: usize = 10;
+    let server = TestServer::with(Server::new(app()).tracking_table_max_keys(MAX_KEYS));
+    let mut reader = tracking_client(&server, "").await;
+    let mut evicted = Vec::new();
+    for number in 0..3 * MAX_KEYS {
         reader.call(["GET", &format!("key-{number}")]).await;
-        if number >= MOST {
-            forgotten.push(told(&mut reader).await);
+        if number >= MAX_KEYS {
+            evicted.push(invalidated(&mut reader).await);
         }
     }
     let mut writer = server.connect();
-    for number in 0..3 * MOST {
+    for number in 0..3 * MAX_KEYS {
         writer.call(["SET", &format!("key-{number}")]).await;
     }
-    for _ in 0..MOST {
-        forgotten.push(told(&mut reader).await);
+    for _ in 0..MAX_KEYS {
+        evicted.push(invalidated(&mut reader).await);
     }
-    forgotten.sort();
-    let mut keys: Vec<_> = (0..3 * MOST).map(|number| format!("key-{number}")).collect();
+    evicted.sort();
+    let mut keys: Vec<_> = (0..3 * MAX_KEYS).map(|number| format!("key-{number}")).collect();
     keys.sort();
-    assert_eq!(forgotten, keys);
+    assert_eq!(evicted, keys);
 }
 
 #[actix::test]
-async fn a_key_of_some_size_is_not_remembered() {
+async fn a_key_over_1_kib_is_not_tracked() {
     let server = TestServer::start(app());
-    let mut reader = keeper(&server, "").await;
+    let mut reader = tracking_client(&server, "").await;
     let [short, long] = [1024, 1025].map(|len| "k".repeat(len));
     reader.call(["GET", &long]).await;
-    assert_eq!(told(&mut reader).await, long);
+    assert_eq!(invalidated(&mut reader).await, long);
     reader.call(["GET", &short]).await;
     let mut writer = server.connect();
     writer.call(["SET", &long]).await;
     writer.call(["SET", &short]).await;
-    assert_eq!(told(&mut reader).await, short);
+    assert_eq!(invalidated(&mut reader).await, short);
 }
 
 #[test]
-fn nothing_is_left_of_clients_that_have_gone() {
+fn disconnected_clients_leave_no_tracking_state() {
     let served = Served::start(app);
     let mut operator = RawClient::connect(served.address());
     for options in ["", " BCAST", " BCAST PREFIX a PREFIX b", " OPTOUT NOLOOP"] {
@@ -168,7 +168,7 @@ fn nothing_is_left_of_clients_that_have_gone() {
     }
 }
 
-/// One of a pool, where a key can be changed while another member reads it.
+/// A member of a pool, where one member can change a key while another reads it.
 struct Member;
 
 impl Actor for Member {
@@ -177,7 +177,7 @@ impl Actor for Member {
 
 #[commands]
 impl Member {
-    /// Reads, while somebody else writes.
+    /// Reads slowly, so that another member can write meanwhile.
     #[command("READ", readonly)]
     fn read(&self, _key: Key<&[u8]>) {
         std::thread::sleep(Duration::from_millis(300));
@@ -188,7 +188,7 @@ impl Member {
 }
 
 #[test]
-fn in_a_pool_it_is_known_who_is_going_to_read() {
+fn a_pool_tracks_a_key_before_the_read_ends() {
     let served = Served::start(|| App::new().mount(SyncArbiter::start(2, || Member)));
     let mut reader = RawClient::connect(served.address());
     reader.send(lines("HELLO 3\nCLIENT TRACKING ON"));

@@ -1,4 +1,4 @@
-//! `MULTI` and `WATCH` where actors take part. What Redis answers is in `differential/transactions.txt`.
+//! Tests `MULTI` and `WATCH` with actors. `differential/transactions.txt` compares the replies with Redis.
 
 use std::{
     sync::{
@@ -15,7 +15,7 @@ use thegiant::{Keyspace, Value, prelude::*, test::TestServer};
 
 use crate::support::{RawClient, Served, client_list, eventually, exchange, info, line, lines, listed};
 
-/// Has a few things to do, and tells of what it does by itself.
+/// Counts, and reports changes of keys that no command names.
 #[derive(Default)]
 struct Worker {
     marks: i64,
@@ -30,20 +30,20 @@ impl Actor for Worker {
 
 #[commands]
 impl Worker {
-    /// Counts up.
+    /// Increments the counter.
     #[command("MARK", write)]
     fn mark(&mut self, _key: Key<&[u8]>) -> i64 {
         self.marks += 1;
         self.marks
     }
 
-    /// How far it has counted.
+    /// Returns the counter.
     #[command("MARKS", readonly)]
     fn marks(&self) -> i64 {
         self.marks
     }
 
-    /// Counts up for no key in particular.
+    /// Increments the counter without naming a key.
     #[command("MARKALL", write)]
     fn mark_all(&mut self) -> i64 {
         self.mark(Key(b""))
@@ -54,27 +54,27 @@ impl Worker {
         panic!("as it was told");
     }
 
-    /// Waits, with all that this actor has to do.
+    /// Blocks the actor at the gate.
     #[command("HOLD")]
-    fn hold(&self) {
+    fn block_actor(&self) {
         if let Some(gate) = &self.gate {
             gate.wait();
         }
     }
 
-    /// Waits for what never comes.
+    /// Waits for a reply that never comes.
     #[command("NEVER", blocking)]
     fn never(&mut self, responder: Responder<Option<i64>>) {
         self.waiting.push(responder);
     }
 
-    /// Waits for what never comes, and answers -1 in the end.
+    /// Replies with -1 after a minute.
     #[command("HARDLYEVER", blocking)]
     fn hardly_ever(&mut self, responder: Responder<Option<i64>>) {
         self.waiting.push(responder.timeout(Duration::from_secs(60), Some(-1)));
     }
 
-    /// Takes its time.
+    /// Replies after 20 ms.
     #[command("SOON")]
     fn soon(&self) -> ResponseFuture<i64> {
         Box::pin(async {
@@ -83,7 +83,7 @@ impl Worker {
         })
     }
 
-    /// Changes a key that it does not name as one.
+    /// Changes a key that the command does not declare as a key.
     #[command("CHANGE")]
     fn change(&self, db: u16, key: &[u8]) {
         self.keyspace.modified(db, key);
@@ -114,27 +114,27 @@ fn app() -> App {
     app.mount(worker.start()).mount(Other.start())
 }
 
-/// The same, with the actor in a thread of its own.
+/// Returns the application with the actor in its own thread.
 fn threaded(gate: Option<Arc<Barrier>>) -> App {
     let worker = |_: &mut Context<Worker>| Worker { gate, ..Worker::default() };
     App::new().mount(Worker::start_in_arbiter(&Arbiter::new().handle(), worker))
 }
 
 fn numbers(array: Value) -> Vec<i64> {
-    let Value::Array(values) = array else { panic!("no array: {array:?}") };
+    let Value::Array(values) = array else { panic!("not an array: {array:?}") };
     values.iter().filter_map(Value::as_int).collect()
 }
 
 #[test]
-fn nobody_comes_between_its_commands() {
+fn no_other_command_runs_within_a_transaction() {
     let served = Served::start(|| threaded(None));
     let address = served.address();
-    let is_over = AtomicBool::new(false);
+    let is_finished = AtomicBool::new(false);
     thread::scope(|scope| {
         for _ in 0..2 {
             scope.spawn(|| {
                 let mut other = RawClient::connect(address);
-                while !is_over.load(Relaxed) {
+                while !is_finished.load(Relaxed) {
                     other.send(lines("MARK a\nMARK a\nMARK a"));
                     other.replies(3);
                 }
@@ -148,7 +148,7 @@ fn nobody_comes_between_its_commands() {
                 String::from_utf8_lossy(&client.reply()).into_owned()
             })
             .collect();
-        is_over.store(true, Relaxed);
+        is_finished.store(true, Relaxed);
         for reply in executed {
             let number = |line: &str| line.strip_prefix(':')?.parse().ok();
             let marks: Vec<i64> = reply.lines().filter_map(number).filter(|number| *number > 0).collect();
@@ -158,7 +158,7 @@ fn nobody_comes_between_its_commands() {
 }
 
 #[test]
-fn who_is_cut_off_in_a_transaction_holds_up_nobody() {
+fn a_reset_connection_in_a_transaction_blocks_no_other_client() {
     let served = Served::start(|| threaded(None));
     for _ in 0..50 {
         let mut client = RawClient::connect(served.address());
@@ -169,7 +169,7 @@ fn who_is_cut_off_in_a_transaction_holds_up_nobody() {
 }
 
 #[test]
-fn commands_of_two_actors_are_not_mixed() {
+fn a_transaction_refuses_commands_of_two_actors() {
     let served = Served::start(app);
     let replies = exchange(
         served.address(),
@@ -182,7 +182,7 @@ fn commands_of_two_actors_are_not_mixed() {
 }
 
 #[test]
-fn a_panic_is_one_of_its_replies() {
+fn a_panic_is_one_of_the_replies_of_a_transaction() {
     let served = Served::start(app);
     let replies = exchange(served.address(), lines("MULTI\nMARK a\nPANIC\nMARK a\nEXEC\nPING"));
     let executed = "*3\r\n:1\r\n-ERR internal error\r\n:2\r\n+PONG\r\n";
@@ -190,7 +190,7 @@ fn a_panic_is_one_of_its_replies() {
 }
 
 #[actix::test]
-async fn what_waits_for_something_does_not_and_what_takes_time_does() {
+async fn in_a_transaction_responders_time_out_at_once_and_futures_run() {
     let server = TestServer::start(app());
     let mut client = server.connect();
     client.send(lines("MULTI\nNEVER\nMARK a\nHARDLYEVER\nPING\nNEVER\nEXEC\nPING")).await;
@@ -204,7 +204,7 @@ async fn what_waits_for_something_does_not_and_what_takes_time_does() {
 }
 
 #[actix::test]
-async fn what_an_actor_changes_by_itself_is_seen() {
+async fn changes_by_an_actor_fail_a_watch() {
     let server = TestServer::start(app());
     let mut client = server.connect();
     for (change, is_dirty) in [
@@ -228,7 +228,7 @@ async fn what_an_actor_changes_by_itself_is_seen() {
 }
 
 #[actix::test]
-async fn of_many_who_watch_one_comes_through() {
+async fn of_many_clients_that_watch_a_key_one_executes() {
     let server = TestServer::start(app());
     let mut clients: Vec<_> = (0..50).map(|_| server.connect()).collect();
     for client in &mut clients {
@@ -248,12 +248,12 @@ async fn of_many_who_watch_one_comes_through() {
     assert_eq!(executed, [1]);
 }
 
-/// A write that was on its way before `EXEC`, and is run before the transaction.
+/// The other client's write waits in the queue of the actor before `EXEC`, so it runs before the transaction.
 #[test]
-fn a_change_is_seen_however_late() {
+fn a_queued_change_fails_a_watch() {
     let gate = Arc::new(Barrier::new(2));
-    let of_actor = Arc::clone(&gate);
-    let served = Served::start(|| threaded(Some(of_actor)));
+    let gate_of_actor = Arc::clone(&gate);
+    let served = Served::start(|| threaded(Some(gate_of_actor)));
     let [mut operator, mut holder, mut other, mut client] =
         [(); 4].map(|()| RawClient::connect(served.address()));
     let other_id = other.id();
@@ -269,7 +269,7 @@ fn a_change_is_seen_however_late() {
 }
 
 #[test]
-fn it_waits_for_the_end_of_a_pause_if_it_writes() {
+fn a_writing_transaction_waits_for_the_end_of_a_pause() {
     let served = Served::start(app);
     let [mut operator, mut writer, mut reader] = [(); 3].map(|()| RawClient::connect(served.address()));
     let id = writer.id();
@@ -285,7 +285,7 @@ fn it_waits_for_the_end_of_a_pause_if_it_writes() {
 }
 
 #[test]
-fn what_is_queued_counts_as_unread() {
+fn queued_commands_count_towards_the_query_buffer_limit() {
     const LIMIT: usize = 1024 * 1024;
     let served = Served::with(app, |server| server.query_buffer_limit(LIMIT).bind("127.0.0.1:0"));
     let mut client = RawClient::connect(served.address());
@@ -294,11 +294,11 @@ fn what_is_queued_counts_as_unread() {
     for queued in 1..=3 {
         assert_eq!(client.ask(&large), "+QUEUED\r\n");
         let mut operator = RawClient::connect(served.address());
-        let held = client_list(&mut operator, "").into_iter().find(|fields| fields.text("multi") != "-1");
-        let held = held.expect("a client in a transaction");
-        assert_eq!((held.number("multi"), held.text("flags")), (queued, "x"));
-        assert!(held.number("multi-mem") >= queued * LIMIT as u64 / 4);
-        assert!(held.number("tot-mem") >= held.number("multi-mem"));
+        let shown = client_list(&mut operator, "").into_iter().find(|fields| fields.text("multi") != "-1");
+        let shown = shown.expect("a client in a transaction");
+        assert_eq!((shown.number("multi"), shown.text("flags")), (queued, "x"));
+        assert!(shown.number("multi-mem") >= queued * LIMIT as u64 / 4);
+        assert!(shown.number("tot-mem") >= shown.number("multi-mem"));
     }
     client.send(&large);
     assert_eq!(client.rest(), "");
@@ -306,7 +306,7 @@ fn what_is_queued_counts_as_unread() {
 }
 
 #[test]
-fn nothing_is_left_of_clients_that_have_gone() {
+fn disconnected_clients_leave_no_transaction_state() {
     let served = Served::start(app);
     let mut operator = RawClient::connect(served.address());
     for ending in ["", "EXEC", "DISCARD", "RESET", "EXEC x", "QUIT"] {

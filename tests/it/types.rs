@@ -4,7 +4,7 @@ use thegiant::{Raw, prelude::*, resp::Protocol};
 
 use crate::support::{RawClient, Served, line, lines, request};
 
-/// A command per parameter type; each answers what it has read.
+/// Has one command per parameter type. Each replies with its arguments.
 #[derive(Debug)]
 struct Parameters;
 
@@ -28,13 +28,13 @@ enum Order {
 
 #[commands]
 impl Parameters {
-    /// A string, not a rest of numbers.
+    /// A `Vec<u8>` is a string, not a list of numbers.
     #[command("P.VEC.U8")]
     fn vec_u8(&self, value: Vec<u8>, times: usize) -> Vec<u8> {
         value.repeat(times)
     }
 
-    /// Options can be empty, and a rest of nothing would never end.
+    /// An option may be empty, so the parser must not read empty options forever.
     #[command("P.WINDOWS")]
     fn windows(&self, windows: Vec<Window>) -> usize {
         windows.len()
@@ -127,7 +127,7 @@ impl Parameters {
     }
 }
 
-/// A command per return type.
+/// Has one command per return type.
 #[derive(Debug)]
 struct Returns {
     bytes: Bytes,
@@ -267,12 +267,13 @@ impl Returns {
 
 fn app() -> App {
     let map = BTreeMap::from([("a".to_owned(), "1".into()), ("b".to_owned(), "2".into())]);
-    let returns = Returns { bytes: Bytes::from_static(b"\0\r\n\xff"), text: "hello".into(), map };
-    App::new().mount(Parameters.start()).mount(returns.start())
+    let return_values_are_encoded =
+        Returns { bytes: Bytes::from_static(b"\0\r\n\xff"), text: "hello".into(), map };
+    App::new().mount(Parameters.start()).mount(return_values_are_encoded.start())
 }
 
 #[test]
-fn parameters() {
+fn parameters_are_parsed() {
     let served = Served::start(app);
     let mut client = RawClient::connect(served.address());
     for (request, reply) in [
@@ -294,7 +295,7 @@ fn parameters() {
         ("P.U64 18446744073709551615", "$20\r\n18446744073709551615\r\n"),
         ("P.U64 -1", "-ERR value is not an integer or out of range\r\n"),
         ("P.TWO 1 2", ":3\r\n"),
-        // The number of arguments comes before what they are.
+        // The server checks the number of arguments before their types.
         ("P.TWO x", "-ERR wrong number of arguments for 'p.two' command\r\n"),
         ("P.TWO x 1 1", "-ERR wrong number of arguments for 'p.two' command\r\n"),
         ("P.F64 1e3", "$4\r\n1000\r\n"),
@@ -324,7 +325,7 @@ fn parameters() {
 }
 
 #[test]
-fn options_in_any_order_each_once() {
+fn options_come_in_any_order_and_at_most_once() {
     let served = Served::start(app);
     let mut client = RawClient::connect(served.address());
     for (request, expected) in [
@@ -343,7 +344,7 @@ fn options_in_any_order_each_once() {
 }
 
 #[test]
-fn what_a_handler_knows_of_its_client() {
+fn a_handler_sees_the_state_of_its_client() {
     let served = Served::start(app);
     let mut client = RawClient::connect(served.address());
     assert_eq!(client.ask(line("P.CLIENT")), "*4\r\n:1\r\n:0\r\n:0\r\n$-1\r\n");
@@ -357,7 +358,7 @@ fn what_a_handler_knows_of_its_client() {
 }
 
 #[test]
-fn returns() {
+fn return_values_are_encoded() {
     let served = Served::start(app);
     let mut resp2 = RawClient::connect(served.address());
     let mut resp3 = RawClient::connect(served.address());

@@ -6,7 +6,7 @@ use crate::support::{
     PATIENCE, Process, RawClient, Served, allow_many_connections, app, info, line, lines, request,
 };
 
-/// Bytes that look like the protocol, different for each `seed`.
+/// Returns bytes that look like the protocol and differ for each `seed`.
 fn value(len: usize, seed: usize) -> Vec<u8> {
     b"\r\n$5\r\nhello\r\n*1\r\n\0\xff%".iter().copied().cycle().skip(seed).take(len).collect()
 }
@@ -15,16 +15,16 @@ fn bulk(value: &[u8]) -> Vec<u8> {
     [format!("${}\r\n", value.len()).as_bytes(), value, b"\r\n"].concat()
 }
 
-/// Not with `assert_eq`, which would print megabytes.
+/// Compares without `assert_eq`, which would print megabytes.
 #[track_caller]
 fn assert_is(reply: &Bytes, expected: &[u8]) {
     let differs = reply.iter().zip(expected).position(|(one, other)| one != other);
-    assert_eq!((reply.len(), differs), (expected.len(), None), "length, and where it differs");
+    assert_eq!((reply.len(), differs), (expected.len(), None), "length, and the first difference");
 }
 
-/// From 16 KiB on, values travel in buffers of their own.
+/// From 16 KiB on, a value is read into its own buffer.
 #[test]
-fn about_the_length_where_values_get_a_buffer_of_their_own() {
+fn values_around_the_length_of_a_separate_buffer_are_stored() {
     let served = Served::start(app);
     let mut client = RawClient::connect(served.address());
     for len in [16_383, 16_384, 16_385, 65_535, 65_536, 65_537, 100_000, 1 << 20] {
@@ -35,7 +35,7 @@ fn about_the_length_where_values_get_a_buffer_of_their_own() {
 }
 
 #[test]
-fn a_large_value_in_pieces() {
+fn a_large_value_in_two_pieces_is_stored() {
     let served = Served::start(app);
     let mut client = RawClient::connect(served.address());
     let mut bystander = RawClient::connect(served.address());
@@ -54,9 +54,9 @@ fn a_large_value_in_pieces() {
     }
 }
 
-/// Large values that are not the last of their request, nor in the last request of what was read.
+/// The large values stand at the start, in the middle and at the end of requests.
 #[test]
-fn large_and_small_values_in_one_pipeline() {
+fn large_and_small_values_mix_in_one_pipeline() {
     let served = Served::start(app);
     let mut client = RawClient::connect(served.address());
     let (large, larger, small) = (value(20_000, 1), value(70_000, 2), value(10, 3));
@@ -73,9 +73,9 @@ fn large_and_small_values_in_one_pipeline() {
     }
 }
 
-/// A client hears of its mistake when it has sent all of it.
+/// The error reply comes after the client has sent the whole request.
 #[test]
-fn large_arguments_that_nobody_wants() {
+fn large_arguments_of_refused_commands_are_skipped() {
     let served = Served::start(app);
     let mut client = RawClient::connect(served.address());
     let large = "x".repeat(20_000);
@@ -96,7 +96,7 @@ fn large_arguments_that_nobody_wants() {
 }
 
 #[test]
-fn fifty_clients_with_values_of_1_kib_100_kib_and_8_mib() {
+fn fifty_clients_set_and_get_values_of_1_kib_100_kib_and_8_mib() {
     let served = Served::start(app);
     thread::scope(|scope| {
         for number in 0..50 {
@@ -115,11 +115,11 @@ fn set_and_get(address: &str, number: usize) {
     }
 }
 
-/// A value takes its own bytes once: the buffer that it is read into becomes the value, and it is sent from there. What
-/// comes on top is bounded, whatever its length.
+/// The buffer that the server reads into becomes the value, and the server sends the reply from it. The
+/// additional memory is bounded for any length.
 #[test]
 fn a_large_value_is_in_memory_once() {
-    let kv = Process::example("kv");
+    let kv = Process::program("kv");
     let mut client = RawClient::connect(kv.address());
     let peak = |client: &mut RawClient| info(client, "memory").number("used_memory_peak") >> 20;
     let before = peak(&mut client);
@@ -129,7 +129,7 @@ fn a_large_value_is_in_memory_once() {
         .while_sending(&[header.as_bytes(), &value, b"\r\n"], |client| assert_eq!(client.reply(), "+OK\r\n"));
     assert!(peak(&mut client) <= before + 100 + 2, "{} MiB after SET, {before} before", peak(&mut client));
 
-    // Some read it at the same time, one of them never.
+    // Several clients read the value at the same time, and one of them never finishes.
     let mut stuck = RawClient::connect(kv.address());
     stuck.send(line("GET k"));
     thread::scope(|scope| {
@@ -139,14 +139,14 @@ fn a_large_value_is_in_memory_once() {
     });
     assert!(peak(&mut client) <= before + 100 + 2, "{} MiB after GET, {before} before", peak(&mut client));
 
-    // In a transaction, it is copied as little.
+    // A transaction does not copy it either.
     client.send(lines("MULTI \n GETSET k small \n SET l other \n EXEC"));
     assert!(client.replies(4).len() > 100 << 20);
     assert!(peak(&mut client) <= before + 100 + 2, "{} MiB after EXEC, {before} before", peak(&mut client));
 }
 
 #[test]
-fn a_thousand_clients_at_once() {
+fn a_thousand_concurrent_clients_are_answered() {
     allow_many_connections();
     let served = Served::start(app);
     let mut clients: Vec<RawClient> = (0..1000).map(|_| RawClient::connect(served.address())).collect();
@@ -160,9 +160,9 @@ fn a_thousand_clients_at_once() {
     }
 }
 
-/// A backlog of tokio's default length would turn many of these away.
+/// A backlog of tokio's default length would refuse many of these connections.
 #[test]
-fn thousands_may_come_while_the_server_is_busy() {
+fn thousands_of_clients_connect_while_the_server_is_busy() {
     allow_many_connections();
     let limit = std::fs::read_to_string("/proc/sys/net/core/somaxconn").ok();
     if limit.and_then(|limit| limit.trim().parse().ok()).is_some_and(|limit: usize| limit < 4096) {

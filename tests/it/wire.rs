@@ -2,7 +2,7 @@ use thegiant::Bytes;
 
 use crate::support::{RawClient, Served, app, exchange, gated, line, lines, request};
 
-/// Requests of every shape, each with its reply.
+/// Returns requests of every shape, each with its reply.
 fn samples() -> Vec<(Vec<u8>, &'static str)> {
     vec![
         (line("PING"), "+PONG\r\n"),
@@ -36,7 +36,7 @@ fn all_samples() -> (Vec<u8>, String) {
 }
 
 #[test]
-fn split_at_every_byte() {
+fn requests_split_at_any_byte_are_answered() {
     let served = Served::start(app);
     let mut client = RawClient::connect(served.address());
     let mut bystander = RawClient::connect(served.address());
@@ -51,14 +51,14 @@ fn split_at_every_byte() {
 }
 
 #[test]
-fn all_at_once() {
+fn all_requests_in_one_segment_are_answered() {
     let served = Served::start(app);
     let (requests, replies) = all_samples();
     assert_eq!(exchange(served.address(), requests), replies);
 }
 
 #[test]
-fn one_byte_at_a_time() {
+fn requests_sent_byte_by_byte_are_answered() {
     let served = Served::start(app);
     let mut client = RawClient::connect(served.address());
     let mut bystander = RawClient::connect(served.address());
@@ -71,7 +71,7 @@ fn one_byte_at_a_time() {
     assert_eq!(client.rest(), replies);
 }
 
-/// The reply comes when the request is complete, whatever else has begun to come behind it.
+/// The reply comes as soon as the request is complete, even if the next request has begun to arrive.
 #[test]
 fn a_request_does_not_wait_for_the_next_one() {
     let served = Served::start(app);
@@ -85,9 +85,9 @@ fn a_request_does_not_wait_for_the_next_one() {
     }
 }
 
-/// A server that gave up at a pause would take the rest for an inline command.
+/// A server that gave up during the pause would read the rest as an inline command.
 #[test]
-fn a_pause_inside_a_bulk() {
+fn a_pause_inside_a_bulk_does_not_end_it() {
     let served = Served::start(app);
     let mut client = RawClient::connect(served.address());
     let mut bystander = RawClient::connect(served.address());
@@ -103,7 +103,7 @@ fn a_pause_inside_a_bulk() {
 }
 
 #[test]
-fn who_sends_no_more_still_gets_the_replies() {
+fn a_half_closed_client_still_gets_its_replies() {
     let served = Served::start(app);
     let (requests, replies) = all_samples();
     let mut client = RawClient::connect(served.address());
@@ -113,7 +113,7 @@ fn who_sends_no_more_still_gets_the_replies() {
 }
 
 #[test]
-fn who_sends_no_more_gets_replies_that_take_their_time() {
+fn a_half_closed_client_still_gets_late_replies() {
     let (app, gatekeeper) = gated();
     let served = Served::start(app);
     let mut client = RawClient::connect(served.address());
@@ -126,7 +126,7 @@ fn who_sends_no_more_gets_replies_that_take_their_time() {
 }
 
 #[test]
-fn a_client_that_leaves_while_it_is_served_harms_nobody() {
+fn a_client_that_disconnects_during_a_command_does_no_harm() {
     let (app, gatekeeper) = gated();
     let served = Served::start(app);
     let mut client = RawClient::connect(served.address());

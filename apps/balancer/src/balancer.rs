@@ -1,4 +1,4 @@
-//! Which requests go where.
+//! The router, which chooses the servers for each request.
 
 use std::collections::HashMap;
 
@@ -13,14 +13,17 @@ use crate::{
     spread::Spread,
 };
 
-/// Sends requests where their keys are. Those with keys of several servers are split if that can be, those without keys go to
-/// one server or to all.
+/// Sends requests to the servers that hold their keys.
+///
+/// A request with keys on several servers is split if its command allows it. A request without keys goes to
+/// one server or to all servers.
 #[derive(Debug)]
 pub struct Balancer<S> {
     spread: S,
 }
 
-/// What is done with commands of several keys: so many words belong to each, and one reply is made of several like this.
+/// Commands with several keys that can be split: name, number of arguments per key, and how to merge the
+/// replies.
 const OF_KEYS: &[(&str, usize, Merge)] = &[
     ("DEL", 1, Merge::Sum),
     ("UNLINK", 1, Merge::Sum),
@@ -30,7 +33,7 @@ const OF_KEYS: &[(&str, usize, Merge)] = &[
     ("MSET", 2, Merge::First),
 ];
 
-/// Commands without keys that go to all servers. All else goes to any.
+/// Commands without keys that go to all servers. All other commands without keys go to any server.
 const OF_ALL: &[(&str, Merge)] = &[
     ("DBSIZE", Merge::Sum),
     ("KEYS", Merge::Concat),
@@ -49,7 +52,7 @@ const OF_ALL: &[(&str, Merge)] = &[
     ("BGREWRITEAOF", Merge::First),
 ];
 
-/// Commands that are about channels.
+/// Commands about channels.
 const OF_CHANNELS: &[&str] = &["PUBLISH", "SUBSCRIBE", "PSUBSCRIBE", "UNSUBSCRIBE", "PUNSUBSCRIBE", "PUBSUB"];
 
 const WRONG_PAIRS: Error = Error::from_static("ERR wrong number of arguments for 'mset' command");
@@ -57,15 +60,15 @@ const WRONG_PAIRS: Error = Error::from_static("ERR wrong number of arguments for
 const NONE_UP: Error = Error::from_static("UPSTREAMDOWN no server can be reached: the command was not sent");
 
 impl<S: Spread> Balancer<S> {
-    /// Sends requests to where `spread` says that keys are.
+    /// Creates a router that sends requests to the servers that `spread` chooses.
     pub fn new(spread: S) -> Self {
         Balancer { spread }
     }
 
-    /// Of a request with several keys, all have to be together, unless it can be split.
+    /// Routes a request with several keys. It is split, or all keys must be in one group.
     fn route_keys(&mut self, request: &Request<'_>, servers: &mut Servers) -> Route {
         let is_read = is_read(request);
-        // Each group of keys, with where its keys are among all.
+        // The groups of keys: the server, and the positions of the keys among all keys.
         let mut groups: Vec<(usize, Vec<usize>)> = Vec::new();
         let mut known = HashMap::new();
         for (index, key) in request.keys().enumerate() {
@@ -83,7 +86,7 @@ impl<S: Spread> Balancer<S> {
         let Some((_, words, merge)) = OF_KEYS.iter().find(|(name, ..)| request.is(name)) else {
             return Error::CROSS_SLOT.into();
         };
-        // Nothing of it is run, as would be of those parts that are whole.
+        // Without this check, the complete parts of the request would be executed.
         if !(request.len() - 1).is_multiple_of(*words) {
             return WRONG_PAIRS.into();
         }
@@ -123,7 +126,7 @@ impl<S: Spread> Balancer<S> {
     }
 }
 
-/// Whether it may be answered by a replica.
+/// Returns whether a replica may answer the request.
 fn is_read(request: &Request<'_>) -> bool {
     request.is_readonly() && !request.is_in_transaction()
 }

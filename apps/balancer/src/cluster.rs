@@ -59,7 +59,7 @@ struct Answer {
     nodes: HashSet<String>,
 }
 
-/// Slots from the first to the last, and who has them.
+/// The slots from the first to the last, and the address of their master.
 #[derive(Debug, PartialEq, Eq)]
 struct Range {
     first: usize,
@@ -67,7 +67,7 @@ struct Range {
     address: String,
 }
 
-/// Asks a cluster again and again where its slots are.
+/// Asks a cluster for its slots periodically.
 #[derive(Debug)]
 pub struct Watch(Rc<Told>);
 
@@ -79,7 +79,7 @@ const AT_MOST_EVERY: Duration = Duration::from_millis(100);
 /// a few seconds.
 const FORGET_AFTER: Duration = Duration::from_secs(5);
 
-/// So often it is asked before clients are served.
+/// Number of attempts to get the slots before clients are served.
 const ATTEMPTS: usize = 10;
 
 const NO_CLUSTER: Error = Error::from_static("ERR This instance has cluster support disabled");
@@ -139,7 +139,7 @@ impl Watch {
         }
     }
 
-    /// Goes on without an end.
+    /// Runs for ever.
     pub async fn run(self, nodes: UpstreamHandle) {
         loop {
             time::sleep(AT_MOST_EVERY).await;
@@ -255,8 +255,9 @@ impl Spread for Cluster {
         self.masters.clone()
     }
 
-    /// One that has slots: others may have left the cluster, or have been left behind. What a client publishes has an order, so
-    /// it is always the same.
+    /// Chooses a master, because other nodes may have left the cluster.
+    ///
+    /// One client always gets the same master, so that its published messages stay in order.
     fn any(&mut self, request: &Request<'_>, servers: &mut Servers) -> Route {
         if request.is_in_transaction() {
             return Route::Any;
@@ -271,12 +272,13 @@ impl Spread for Cluster {
         }
     }
 
-    /// What is published at one node is heard at all of them.
+    /// Sends the request to any node, because the nodes of a cluster forward published messages to each
+    /// other.
     fn channels(&mut self, request: &Request<'_>, servers: &mut Servers) -> Route {
         self.any(request, servers)
     }
 
-    /// Clients are not told of nodes that they would go to by themselves.
+    /// Rejects `CLUSTER`, because clients must not connect to the nodes directly.
     fn refuse(&self, request: &Request<'_>) -> Option<Error> {
         (request.client().is_some() && request.is("CLUSTER")).then_some(NO_CLUSTER)
     }
@@ -305,7 +307,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn slots_are_read() {
+    fn cluster_slots_replies_are_parsed() {
         let node = |host: &str| {
             Value::Array(vec![Value::bulk(host.to_owned()), Value::Integer(7000), Value::bulk("id")])
         };

@@ -1,25 +1,28 @@
-//! To which of several servers a key belongs, by its bytes alone.
+//! Chooses one of several servers for a key, by the bytes of the key.
 
 use clap::ValueEnum;
 use crc::{CRC_16_XMODEM, Crc};
 use md5::{Digest, Md5};
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
-/// How keys are spread: each of them keeps its server for as long as the servers are the same, and if one is taken out, only
-/// the keys of that one move.
+/// A method to spread keys over servers.
+///
+/// A key keeps its server as long as the servers stay the same. If one server is removed, only its keys move.
 #[derive(Clone, Debug)]
 pub enum Hash {
-    /// A ring on which each server has about 160 points; a key belongs to the next one. Keys are where twemproxy has them with
-    /// `distribution: ketama` and `hash: fnv1a_64`, which are what it does unless told otherwise, and with `hash_tag: "{}"`.
+    /// A ring on which each server has about 160 points. A key belongs to the next point.
+    ///
+    /// The result is the same as in twemproxy with its defaults (`distribution: ketama`, `hash: fnv1a_64`)
+    /// and `hash_tag: "{}"`.
     Ketama(Vec<(u32, usize)>),
-    /// A key belongs to the server that it has the highest number with, which spreads keys most evenly. The seeds of the
-    /// servers.
+    /// Rendezvous hashing with these seeds, one for each server. A key belongs to the server with the highest
+    /// weight. This spreads keys most evenly.
     Rendezvous(Vec<u64>),
-    /// The 16384 slots of Redis Cluster, of which each server has as many in a row; so many servers.
+    /// The 16384 slots of Redis Cluster, divided evenly among this number of servers.
     Slots(usize),
 }
 
-/// The name of a way to spread keys.
+/// Name of a method to spread keys.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum HashKind {
     /// Ring of points, compatible with twemproxy's `ketama` and `fnv1a_64`
@@ -32,7 +35,7 @@ pub enum HashKind {
 }
 
 impl Hash {
-    /// For servers of these names, which are their addresses.
+    /// Creates the method for servers with these names, which are their addresses.
     pub fn new(kind: HashKind, names: &[&str]) -> Self {
         match kind {
             HashKind::Ketama => Hash::Ketama(ring(names)),
@@ -43,7 +46,9 @@ impl Hash {
         }
     }
 
-    /// The server of a key, among those that are up; if none is, the one that it would be if all were.
+    /// Returns the server of a key among the servers that are up.
+    ///
+    /// If no server is up, it returns the server that would have the key if all were up.
     pub fn server_of(&self, key: &[u8], is_up: impl Fn(usize) -> bool) -> usize {
         let key = tagged(key);
         match self {
@@ -74,13 +79,13 @@ fn first_up(mut order: impl Iterator<Item = usize> + Clone, is_up: impl Fn(usize
     order.find(|server| is_up(*server)).unwrap_or(first)
 }
 
-/// So many slots has a Redis Cluster.
+/// Number of slots of a Redis Cluster.
 pub(crate) const SLOTS: usize = 16384;
 
 const CRC: Crc<u16> = Crc::<u16>::new(&CRC_16_XMODEM);
 
-/// The slot of a key, whose tag is all that counts
-/// (<https://redis.io/docs/latest/operate/oss_and_stack/reference/cluster-spec/#key-distribution-model>).
+/// Returns the slot of a key, which depends only on its tag (see
+/// <https://redis.io/docs/latest/operate/oss_and_stack/reference/cluster-spec/#key-distribution-model>).
 pub(crate) fn slot_of(key: &[u8]) -> u16 {
     slot(tagged(key))
 }
@@ -89,7 +94,7 @@ fn slot(tagged: &[u8]) -> u16 {
     CRC.checksum(tagged) % SLOTS as u16
 }
 
-/// What of a key says where it belongs: what is in braces, if anything is, so that keys can be told to be together.
+/// Returns the tag of a key: its part in braces, or the whole key without such a part.
 fn tagged(key: &[u8]) -> &[u8] {
     let Some(open) = key.iter().position(|byte| *byte == b'{') else { return key };
     let inside = &key[open + 1..];
@@ -99,7 +104,7 @@ fn tagged(key: &[u8]) -> &[u8] {
     }
 }
 
-/// So many points has each of so many servers, as twemproxy reckons: of 25, it is 156.
+/// Returns the points of each server on the ring, with the rounding errors of twemproxy: 156 for 25 servers.
 fn points_of_each(servers: usize) -> u32 {
     let part = 1.0 / servers as f32;
     let digests = part * 160.0 / 4.0 * servers as f32;
@@ -121,7 +126,7 @@ fn ring(names: &[&str]) -> Vec<(u32, usize)> {
     points
 }
 
-/// FNV-1a with the constants for 64 bits, of which twemproxy keeps 32.
+/// FNV-1a with the 64-bit constants, of which twemproxy uses the lower 32 bits.
 fn fnv1a(key: &[u8]) -> u32 {
     key.iter().fold(0x84222325, |hash, byte| (hash ^ u32::from(*byte)).wrapping_mul(0x1b3))
 }
@@ -140,12 +145,12 @@ mod tests {
     }
 
     #[test]
-    fn each_has_its_share() {
+    fn every_server_gets_its_share_of_the_keys() {
         for kind in KINDS {
             let hash = Hash::new(kind, &NAMES);
             let mut shares = HashMap::new();
             keys().for_each(|key| *shares.entry(hash.server_of(&key, |_| true)).or_insert(0) += 1);
-            // A ring is less even than the others.
+            // The ring is less even than the other methods.
             assert!(
                 shares.len() == 3 && shares.values().all(|share| (600..1600).contains(share)),
                 "{kind:?}: {shares:?}"
@@ -154,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn only_the_keys_of_the_one_that_is_down_move() {
+    fn only_the_keys_of_a_server_that_is_down_move() {
         for kind in KINDS {
             let hash = Hash::new(kind, &NAMES);
             for key in keys() {
@@ -167,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn servers_have_as_many_points_as_with_twemproxy() {
+    fn servers_have_the_same_number_of_points_as_in_twemproxy() {
         assert_eq!([1, 3, 10, 25, 47, 50, 100].map(points_of_each), [160, 160, 160, 156, 156, 156, 156]);
     }
 

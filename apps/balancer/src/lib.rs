@@ -1,8 +1,9 @@
-//! A proxy that spreads keys over several Redis servers, or stands for a Redis Cluster: the parts of it, for programs that
-//! have commands of their own in front.
+//! A proxy that spreads keys over several Redis servers, or stands in front of a Redis Cluster.
 //!
-//! - [`Balancer`]: which requests go where; `merge` and `scan`: how one reply is made of several
-//! - [`Nodes`]: servers that know nothing of each other; [`Hash`](enum@Hash): how keys are spread over them
+//! This library contains its parts, for programs that add their own commands.
+//!
+//! - [`Balancer`]: the router; `merge` and `scan`: how several replies become one
+//! - [`Nodes`]: independent servers; [`Hash`](enum@Hash): how keys are spread over them
 //! - [`Cluster`]: the nodes of a Redis Cluster
 //! - [`Options`]: the command line
 
@@ -25,13 +26,13 @@ pub use options::Options;
 pub use spread::Spread;
 use thegiant::{Upstream, UpstreamHandle};
 
-/// Starts what the command line asks for; of a cluster, it is then known where its slots are, if it says so.
+/// Starts the proxy that the command line selects. For a cluster, it first asks for the slots.
 ///
 /// # Errors
-/// If the password or a file for TLS cannot be read.
+/// Returns an error if the password or a file for TLS cannot be read.
 ///
 /// # Panics
-/// If there are no addresses, or there is no actix system running.
+/// Panics if there are no addresses, or if no actix system runs.
 pub async fn start(options: &Options) -> io::Result<UpstreamHandle> {
     let upstreams = options.upstreams()?;
     if !options.cluster {
@@ -45,7 +46,7 @@ pub async fn start(options: &Options) -> io::Result<UpstreamHandle> {
     Ok(handle)
 }
 
-/// The examples of the README are compiled like all others.
+/// Compiles the examples of the README.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct Readme;

@@ -1,4 +1,4 @@
-//! Run with `cargo run --release -p balancer -- ADDR ADDR ADDR`; `README.md` says what it does.
+//! Run with `cargo run --release -p balancer -- ADDR ADDR ADDR`. `README.md` describes the proxy.
 
 use std::io;
 

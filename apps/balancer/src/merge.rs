@@ -1,24 +1,24 @@
-//! One reply of several.
+//! Merges several replies into one.
 
 use thegiant::{Error, Value};
 
-/// What one reply is made like of several.
+/// How several replies are merged into one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Merge {
-    /// All say the same.
+    /// Takes the first reply, because all are equal.
     First,
-    /// The sum of all numbers.
+    /// Adds the numbers.
     Sum,
-    /// Of each place, the least number.
+    /// Takes the smallest number at each position.
     Least,
-    /// One list behind the other.
+    /// Concatenates the lists.
     Concat,
-    /// Each value at the place of its key.
+    /// Puts each value at the position of its key.
     Keys,
 }
 
 impl Merge {
-    /// None of the replies is an error.
+    /// Merges replies. None of them may be an error.
     pub(crate) fn merge(self, replies: Vec<Value>) -> Value {
         match self {
             Merge::First => replies.into_iter().next().unwrap_or(Value::Null),
@@ -40,8 +40,9 @@ impl Merge {
     }
 }
 
-/// The values of several replies, each at the place that `order` says. If there are more or less of them, none is where it
-/// belongs.
+/// Puts the values of several replies at the positions in `order`.
+///
+/// A wrong number of values gives an error, because no value can be assigned to a key then.
 pub(crate) fn in_order(order: &[usize], replies: Vec<Value>) -> Value {
     let found: Vec<Value> = replies.into_iter().filter_map(Value::into_vec).flatten().collect();
     if found.len() != order.len() {

@@ -1,4 +1,4 @@
-//! Servers that know nothing of each other.
+//! Servers that do not know each other.
 
 use thegiant::upstream::{Request, Route, Servers};
 
@@ -7,14 +7,14 @@ use crate::{
     spread::Spread,
 };
 
-/// Keys are spread over servers that know nothing of each other, each with replicas or without.
+/// Spreads keys over servers that do not know each other, each with or without replicas.
 #[derive(Debug)]
 pub struct Nodes {
     hash: Hash,
     nodes: Vec<Node>,
-    /// Keys keep their server while that is down.
+    /// Whether keys keep their server while it is down.
     keep: bool,
-    /// The node that has the channels.
+    /// Index of the node that serves the channels.
     channels: usize,
 }
 
@@ -22,13 +22,15 @@ pub struct Nodes {
 struct Node {
     server: usize,
     replicas: Vec<usize>,
-    /// How often it has been read from.
+    /// Number of reads so far.
     reads: usize,
 }
 
 impl Nodes {
-    /// For groups of addresses, of which the first is the one that is written to and others have what it has; they have
-    /// numbers in a row. Unless `keep` says so, keys of one that is down belong to others meanwhile.
+    /// Creates the nodes from groups of addresses: a server, followed by its replicas.
+    ///
+    /// The upstreams must have consecutive numbers in the same order. If `keep` is false, the keys of a
+    /// server that is down belong to other servers meanwhile.
     pub fn new<A: AsRef<str>>(kind: HashKind, groups: &[Vec<A>], keep: bool) -> Self {
         let names: Vec<&str> = groups.iter().filter_map(|group| group.first()).map(AsRef::as_ref).collect();
         let mut numbers = 0..;
@@ -46,7 +48,7 @@ impl Node {
         servers.is_up(self.server)
     }
 
-    /// One of the replicas, one after the other.
+    /// Returns the next replica that is up, in rotation.
     fn replica(&mut self, servers: &Servers) -> Option<usize> {
         self.reads = self.reads.wrapping_add(1);
         let len = self.replicas.len();
@@ -69,8 +71,9 @@ impl Spread for Nodes {
         self.nodes.iter().filter(is_wanted).map(|node| node.server).collect()
     }
 
-    /// Who publishes has to meet who listens: all channels are on one server, until that is down and listeners are told so by
-    /// the end of their connections.
+    /// Sends all requests about channels to one server, because publishers and subscribers must meet.
+    ///
+    /// When that server goes down, its subscribers lose their connections, and the next server takes over.
     fn channels(&mut self, _: &Request<'_>, servers: &mut Servers) -> Route {
         let len = self.nodes.len();
         let mut next = (self.channels..len).chain(0..self.channels);

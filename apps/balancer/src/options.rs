@@ -15,7 +15,7 @@ pub struct Options {
     /// Address of a Redis server, HOST:PORT or unix:PATH, and the addresses of its replicas
     #[arg(required = true, value_name = "ADDR[,REPLICA...]")]
     addresses: Vec<String>,
-    /// How keys are spread over the servers
+    /// Method to spread keys over the servers
     #[arg(long, value_name = "KIND", default_value = "rendezvous", conflicts_with = "cluster")]
     pub hash: HashKind,
     /// Keep the keys of a server that is down; without this option they go to the other servers
@@ -36,13 +36,14 @@ pub struct Options {
     /// Password for the servers (other users of this machine see it in the process list)
     #[arg(long, value_name = "PASSWORD", allow_hyphen_values = true)]
     server_password: Option<String>,
-    /// File with the password for the servers; the environment variable BALANCER_SERVER_PASSWORD is another place for it
+    /// File with the password for the servers (the environment variable BALANCER_SERVER_PASSWORD can hold the
+    /// password instead)
     #[arg(long, value_name = "FILE")]
     server_password_file: Option<PathBuf>,
     /// Speak TLS with the servers
     #[arg(long)]
     server_tls: bool,
-    /// Certificate authority of the servers (PEM) [default: those that this system trusts]
+    /// Certificate authority of the servers (PEM) [default: the authorities that this system trusts]
     #[arg(long, value_name = "FILE", requires = "server_tls")]
     server_ca: Option<PathBuf>,
     /// Client certificate for the servers (PEM)
@@ -57,15 +58,15 @@ pub struct Options {
 }
 
 impl Options {
-    /// Returns the addresses of the servers, each with its replicas behind it.
+    /// Returns the addresses of the servers, each followed by its replicas.
     pub fn groups(&self) -> Vec<Vec<&str>> {
         self.addresses.iter().map(|group| group.split(',').collect()).collect()
     }
 
-    /// Returns the servers, in the order in which they were given.
+    /// Returns the servers, in the order of the command line.
     ///
     /// # Errors
-    /// If the password or a file for TLS cannot be read.
+    /// Returns an error if the password or a file for TLS cannot be read.
     pub fn upstreams(&self) -> io::Result<Vec<Upstream>> {
         let (password, tls) = (self.password()?, self.tls());
         let upstream = |address: &str| {

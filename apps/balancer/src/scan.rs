@@ -5,17 +5,17 @@ use thegiant::{
     upstream::{Request, Route, Split},
 };
 
-/// A cursor says in its lower bits which server is read, and above what the cursor is there.
-const SERVERS: u64 = 1 << 10;
+/// Maximum number of servers. The lower bits of a cursor hold the server, the upper bits hold its own cursor.
+const MAX_SERVERS: u64 = 1 << 10;
 
 const INVALID: Error = Error::from_static("ERR invalid cursor");
 
-/// Reads on where the cursor of the request says, among these servers.
+/// Continues a scan over these servers at the cursor of the request.
 pub(crate) fn scan(request: &Request<'_>, all: &[usize]) -> Route {
     let Some(cursor) = request.get(1) else { return Route::Any };
     let Some(cursor) = number(cursor) else { return INVALID.into() };
-    let (inner, from) = (cursor / SERVERS, (cursor % SERVERS) as usize);
-    // One that has gone meanwhile is passed over.
+    let (inner, from) = (cursor / MAX_SERVERS, (cursor % MAX_SERVERS) as usize);
+    // A server that has left meanwhile is skipped.
     let mut left = all.iter().copied().filter(|server| *server >= from);
     let Some(server) = left.next() else {
         return Route::Reply(page(0, Value::Array(Vec::new())));
@@ -32,7 +32,7 @@ pub(crate) fn scan(request: &Request<'_>, all: &[usize]) -> Route {
             let cursor = match (inner, next) {
                 (Some(0), Some(next)) => Some(next as u64),
                 (Some(0), None) => Some(0),
-                (Some(inner), _) => inner.checked_mul(SERVERS).map(|inner| inner + server as u64),
+                (Some(inner), _) => inner.checked_mul(MAX_SERVERS).map(|inner| inner + server as u64),
                 (None, _) => None,
             };
             cursor.map_or(Value::Error(INVALID), |cursor| page(cursor, keys))

@@ -1,37 +1,37 @@
-//! Where keys are.
+//! The interface that maps keys to servers.
 
 use thegiant::upstream::{Redirect, Refresh, Request, Route, Servers};
 
-/// Knows where keys are.
+/// Maps keys to servers.
 pub trait Spread: 'static {
-    /// The server of a key; if it is only read, that may be a replica.
+    /// Returns the server of a key. For a read it may return a replica.
     fn server_of(&mut self, key: &[u8], is_read: bool, servers: &mut Servers) -> usize;
 
-    /// Keys of one server can be in one request if they are of the same group.
+    /// Returns the group of a key. Keys of one server can share a request only if their groups are equal.
     fn group_of(&self, key: &[u8]) -> u16 {
         let _ = key;
         0
     }
 
-    /// All servers that have keys.
+    /// Returns all servers that hold keys.
     fn all(&mut self, servers: &mut Servers) -> Vec<usize>;
 
-    /// Where a request goes that any server can answer.
+    /// Returns the route of a request that any server can answer.
     fn any(&mut self, request: &Request<'_>, servers: &mut Servers) -> Route {
         let _ = (request, servers);
         Route::Any
     }
 
-    /// Where channels are.
+    /// Returns the route of a request about channels.
     fn channels(&mut self, request: &Request<'_>, servers: &mut Servers) -> Route;
 
-    /// A request that is not for everybody: what it is told.
+    /// Returns an error if clients may not send this request.
     fn refuse(&self, request: &Request<'_>) -> Option<thegiant::Error> {
         let _ = request;
         None
     }
 
-    /// Where a request has to go that has been answered by an error.
+    /// Returns the server to which a request is sent again after this error reply.
     fn redirect(&mut self, error: &str, servers: &mut Servers) -> Option<Redirect> {
         let _ = (error, servers);
         None

@@ -1,9 +1,9 @@
-//! The command line that the apps have in common: where to listen, the password, TLS, and the log.
+//! Shared command line of the apps: listening addresses, password, TLS and log.
 //!
-//! - [`ServerOptions`]: options for every app, to be flattened into its own
+//! - [`ServerOptions`]: options that every app flattens into its own options
 //! - [`run`]: the `main` of an app
-//! - [`Secret`]: a password that stays out of the process list
-//! - [`millis`], [`seconds`]: parsers of times
+//! - [`Secret`]: reads a password that stays out of the process list
+//! - [`millis`], [`seconds`]: parse durations
 
 #[cfg(feature = "tls")]
 mod tls;
@@ -47,8 +47,9 @@ impl ServerOptions {
     /// Returns a server for `app` that listens on the addresses.
     ///
     /// # Errors
-    /// If the password or a certificate cannot be read, or an address cannot be listened on. A mistake in the command
-    /// line is an error of the kind [`InvalidInput`](ErrorKind::InvalidInput).
+    /// Returns an error if the password or a certificate cannot be read, or if the server cannot listen on an
+    /// address. A mistake in the command line gives an error of kind
+    /// [`InvalidInput`](ErrorKind::InvalidInput).
     pub fn bind(&self, app: App) -> io::Result<Server> {
         let server = Server::new(app).password(self.password.read()?.unwrap_or_default());
         #[cfg(feature = "tls")]
@@ -58,10 +59,10 @@ impl ServerOptions {
         self.bind.iter().try_fold(server, bind)
     }
 
-    /// Serves `app` on the addresses until the server is stopped, and prints each address.
+    /// Prints each address and serves `app` until the server stops.
     ///
     /// # Errors
-    /// As [`bind`](Self::bind) and [`Server::run`].
+    /// Returns the errors of [`bind`](Self::bind) and [`Server::run`].
     pub async fn serve(&self, app: App) -> io::Result<()> {
         let server = self.bind(app)?;
         for address in server.addresses() {
@@ -77,16 +78,16 @@ pub struct Password {
     /// Password of the user `default` (other users of this machine see it in the process list)
     #[arg(long, value_name = "PASSWORD", allow_hyphen_values = true)]
     password: Option<String>,
-    /// File with the password; the environment variable THEGIANT_PASSWORD is another place for it
+    /// File with the password (the environment variable THEGIANT_PASSWORD can hold the password instead)
     #[arg(long, value_name = "FILE")]
     password_file: Option<PathBuf>,
 }
 
 impl Password {
-    /// Returns the password, if there is one.
+    /// Returns the password, or `None` if none is set.
     ///
     /// # Errors
-    /// As [`Secret::read`].
+    /// Returns the errors of [`Secret::read`].
     pub fn read(&self) -> io::Result<Option<String>> {
         Secret {
             option: "--password",
@@ -98,19 +99,20 @@ impl Password {
     }
 }
 
-/// Parses the command line, starts the log and runs `serve`: the `main` of an app.
+/// Parses the command line, starts the log and runs `serve`.
 ///
-/// It ends the process with exit code 2 if the command line is wrong, and with 1 if `serve` fails for another reason.
+/// The process exits with code 2 if the command line is wrong, and with code 1 if `serve` fails for another
+/// reason.
 pub async fn run<P: Parser, F: Future<Output = io::Result<()>>>(serve: impl FnOnce(P) -> F) {
     let options = P::parse();
-    log();
+    start_log();
     if let Err(error) = serve(options).await {
         fail(&error);
     }
 }
 
-/// Logs to standard error, a panic as one line too.
-fn log() {
+/// Logs to standard error, including each panic as one line.
+fn start_log() {
     let level = env::var("RUST_LOG").ok().and_then(|level| level.parse().ok());
     tracing_subscriber::fmt()
         .with_max_level(level.unwrap_or(LevelFilter::INFO))
@@ -120,19 +122,21 @@ fn log() {
     panic::set_hook(Box::new(|panicked| tracing::error!("{}", panicked.to_string().replace('\n', " "))));
 }
 
-/// Prints a line, if standard output is open.
+/// Prints a line to standard output and ignores write errors.
 pub fn say(line: impl fmt::Display) {
     let _ = writeln!(io::stdout(), "{line}");
 }
 
-/// Ends the process. It does not return from `main`: actors that have been started but have not run
-/// yet would do so while their runtime is taken down, and panic if they set a timer.
+/// Prints the error and ends the process.
+///
+/// `main` must not return here. If it did, actix would run the actors that have not started yet while the
+/// runtime shuts down. They would panic when they set a timer.
 fn fail(error: &io::Error) -> ! {
     let _ = writeln!(io::stderr(), "{}: {error}", program());
     process::exit(if error.kind() == ErrorKind::InvalidInput { 2 } else { 1 })
 }
 
-/// The name that this program was started by, without its folder.
+/// Returns the file name under which this program was started.
 fn program() -> String {
     let path = env::args_os().next().unwrap_or_default();
     Path::new(&path).file_name().unwrap_or(&path).to_string_lossy().into_owned()

@@ -1,11 +1,11 @@
-//! Times on the command line.
+//! Parses durations on the command line.
 
 use std::time::Duration;
 
-/// Parses milliseconds, at least one.
+/// Parses a number of milliseconds, at least 1.
 ///
 /// # Errors
-/// If `text` is another number, or none.
+/// Returns an error if `text` is not an integer, is 0 or is too large.
 pub fn millis(text: &str) -> Result<Duration, String> {
     match text.parse() {
         Ok(millis @ 1..=MAX_MILLIS) => Ok(Duration::from_millis(millis)),
@@ -13,16 +13,16 @@ pub fn millis(text: &str) -> Result<Duration, String> {
     }
 }
 
-/// Parses seconds, with or without a fraction.
+/// Parses a number of seconds, with or without a fraction.
 ///
 /// # Errors
-/// If `text` is negative, too large, or no number.
+/// Returns an error if `text` is not a number, is negative or is too large.
 pub fn seconds(text: &str) -> Result<Duration, String> {
     let seconds = text.parse().ok().filter(|seconds| (0.0..=MAX_SECONDS).contains(seconds));
     seconds.map(Duration::from_secs_f64).ok_or_else(|| format!("expected seconds from 0 to {MAX_SECONDS}"))
 }
 
-/// About thirty years: a time from now that the clock can hold.
+/// About thirty years. The system clock can represent a time so far in the future.
 const MAX_SECONDS: f64 = 1e9;
 const MAX_MILLIS: u64 = 1_000_000_000_000;
 
@@ -31,7 +31,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn times_are_bounded() {
+    fn durations_out_of_range_are_rejected() {
         assert_eq!(millis("1500"), Ok(Duration::from_millis(1500)));
         assert_eq!(seconds("0.05"), Ok(Duration::from_millis(50)));
         assert_eq!(seconds("0"), Ok(Duration::ZERO));

@@ -19,7 +19,7 @@ pub(super) struct TlsOptions {
 }
 
 impl TlsOptions {
-    /// Returns how a server listens on an address. A unix socket has no TLS.
+    /// Returns a function that makes a server listen on an address. Unix sockets never use TLS.
     pub(super) fn bind(&self) -> impl Fn(Server, &String) -> io::Result<Server> {
         let tls = self.tls_cert.as_ref().zip(self.tls_key.as_ref()).map(|(certificate, key)| {
             let tls = ServerTls::new(certificate, key);

@@ -1,4 +1,4 @@
-//! The actor: what is known of all streams, and when it is on disk.
+//! The actor: keeps the state of all streams in memory and commits it to disk.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -18,9 +18,10 @@ use crate::{
     store::{self, Event, Limit, Range, Store, Stream},
 };
 
-/// How often the clock is looked at for what is to go, how many events go at once, and how soon the next do.
+/// Interval between two removals of old events, maximum number of events to remove at once, and delay before
+/// the next removal if more remain.
 const SWEEP_EVERY: Duration = Duration::from_secs(1);
-const SWEEP_AT_ONCE: i64 = 1000;
+const MAX_EVENTS_PER_SWEEP: i64 = 1000;
 const SWEEP_MORE_AFTER: Duration = Duration::from_millis(5);
 
 pub(crate) type Result<T> = std::result::Result<T, Error>;
@@ -29,9 +30,9 @@ pub(crate) type Result<T> = std::result::Result<T, Error>;
 pub(crate) struct Collector {
     pub(crate) store: Store,
     pub(crate) streams: HashMap<Bytes, Stream>,
-    /// Those of which something has changed that is not written.
+    /// Names of the streams with unwritten changes.
     changed: BTreeSet<Bytes>,
-    /// Those that events have come to since somebody was told.
+    /// Names of the streams with new events since the last [`feed`](Self::feed).
     pub(crate) fed: BTreeSet<Bytes>,
     next_number: i64,
     pub(crate) waiting: Waiting,
@@ -52,7 +53,7 @@ impl Collector {
             retention,
             stats,
         };
-        collector.tell();
+        collector.update_totals();
         Ok(collector)
     }
 
@@ -64,7 +65,7 @@ impl Collector {
         self.streams.keys()
     }
 
-    /// The stream of this name, which is made if it is not there, to be changed.
+    /// Returns the stream with this name and marks it as changed. A missing stream is created.
     pub(crate) fn stream_to_change(&mut self, name: &[u8]) -> &mut Stream {
         let name = match self.streams.get_key_value(name) {
             Some((name, _)) => name.clone(),
@@ -85,10 +86,10 @@ impl Collector {
         })
     }
 
-    /// Adds an event.
+    /// Adds an event to a stream, and returns its id.
     pub(crate) fn add(&mut self, name: &[u8], id: NewId, fields: &Fields) -> Result<Id> {
         let last = self.stream(name).map_or(Id::MIN, |stream| stream.last);
-        let id = id.behind(last)?;
+        let id = id.after(last)?;
         let stream = self.stream_to_change(name);
         stream.last = id;
         stream.length += 1;
@@ -104,7 +105,7 @@ impl Collector {
         self.store.range(stream.number, range).map_err(unreadable)
     }
 
-    /// Removes events; returns how many there were.
+    /// Removes events, and returns how many existed.
     pub(crate) fn remove(&mut self, name: &[u8], ids: &[Id]) -> Result<i64> {
         let Some(number) = self.stream(name).map(|stream| stream.number) else { return Ok(0) };
         let mut removed = 0;
@@ -119,7 +120,7 @@ impl Collector {
         Ok(removed)
     }
 
-    /// Removes the oldest events of a stream; returns how many these were.
+    /// Removes the oldest events of a stream, and returns how many it removed.
     pub(crate) fn trim(&mut self, name: &[u8], limit: Limit, at_most: Option<i64>) -> Result<i64> {
         let Some(stream) = self.stream(name) else { return Ok(0) };
         let (last, excess) = match limit {
@@ -127,7 +128,7 @@ impl Collector {
             Limit::MinId(id) => (id.previous(), stream.length),
         };
         let (Some(last), number) = (last, stream.number) else { return Ok(0) };
-        let count = at_most.map_or(excess, |most| excess.min(most));
+        let count = at_most.map_or(excess, |max| excess.min(max));
         if count == 0 {
             return Ok(0);
         }
@@ -138,11 +139,11 @@ impl Collector {
         Ok(removed)
     }
 
-    /// Removes a stream; says whether there was one.
+    /// Removes a stream. Returns whether it existed.
     pub(crate) fn remove_stream(&mut self, name: &[u8]) -> Result<bool> {
         let Some(stream) = self.streams.remove(name) else { return Ok(false) };
         self.changed.remove(name);
-        // Those of groups are told that theirs is gone.
+        // The readers of its groups must get an error.
         self.fed.insert(Bytes::copy_from_slice(name));
         for group in stream.groups.values() {
             self.store.remove_group(group.number).map_err(unwritable)?;
@@ -160,61 +161,62 @@ impl Collector {
         self.store.commit()
     }
 
-    /// Removes what is too old or too much, then sees to it that it is called again.
+    /// Removes events beyond the limits on age and size, and schedules the next removal.
     fn sweep(&mut self, context: &mut Context<Self>) {
-        // What commands have begun is theirs to commit.
+        // If commands have uncommitted changes, their group must commit them, so this waits.
         let swept = if self.store.is_open() { Ok(true) } else { self.sweep_some() };
-        self.waiting.forget_closed();
-        let is_more = swept.unwrap_or_else(|error| {
+        self.waiting.remove_closed();
+        let has_more = swept.unwrap_or_else(|error| {
             tracing::warn!(%error, "old events could not be removed");
             self.roll_back(context);
             false
         });
-        context.run_later(if is_more { SWEEP_MORE_AFTER } else { SWEEP_EVERY }, Self::sweep);
+        context.run_later(if has_more { SWEEP_MORE_AFTER } else { SWEEP_EVERY }, Self::sweep);
     }
 
-    /// Says whether there is more.
+    /// Removes one portion of events. Returns whether more remain.
     fn sweep_some(&mut self) -> Result<bool> {
-        let mut is_more = self.store.remove_garbage(SWEEP_AT_ONCE).map_err(unwritable)?;
+        let mut has_more = self.store.remove_garbage(MAX_EVENTS_PER_SWEEP).map_err(unwritable)?;
         let names: Vec<Bytes> = self.streams.keys().cloned().collect();
         if let Some(age) = self.retention.max_age {
             let first = Id { ms: now().saturating_sub(age), seq: 0 };
             for name in &names {
-                is_more |= self.trim(name, Limit::MinId(first), Some(SWEEP_AT_ONCE))? == SWEEP_AT_ONCE;
+                has_more |=
+                    self.trim(name, Limit::MinId(first), Some(MAX_EVENTS_PER_SWEEP))? == MAX_EVENTS_PER_SWEEP;
             }
         }
         if let Some(size) = self.retention.max_size
             && self.store.size().map_err(unreadable)? > size
         {
-            // From all, in the proportion of their lengths: the oldest of each.
+            // Every stream loses its oldest events, in proportion to its length.
             let total: i64 = self.streams.values().map(|stream| stream.length).sum();
             for name in &names {
                 let length = self.stream(name).map_or(0, |stream| stream.length);
-                let share = length * SWEEP_AT_ONCE / total.max(1) + 1;
-                is_more |= self.trim(name, Limit::MaxLen(0), Some(share))? > 0;
+                let share = length * MAX_EVENTS_PER_SWEEP / total.max(1) + 1;
+                has_more |= self.trim(name, Limit::MaxLen(0), Some(share))? > 0;
             }
         }
         self.write_changed().map_err(unwritable)?;
-        self.tell();
-        Ok(is_more)
+        self.update_totals();
+        Ok(has_more)
     }
 
-    /// Goes back to what is on disk.
+    /// Returns to the state on disk.
     fn roll_back(&mut self, context: &mut Context<Self>) {
         self.changed.clear();
         self.fed.clear();
         match self.store.roll_back().and_then(|()| self.store.streams()) {
             Ok((streams, _)) => self.streams = streams,
             Err(error) => {
-                tracing::error!(%error, "what was not written cannot be taken back");
+                tracing::error!(%error, "the rollback failed, so the collector stops");
                 context.stop();
             }
         }
     }
 
-    fn tell(&self) {
+    fn update_totals(&self) {
         let events = self.streams.values().map(|stream| stream.length).sum();
-        self.stats.tell(self.streams.len(), events, self.store.file_size());
+        self.stats.set_totals(self.streams.len(), events, self.store.file_size());
     }
 }
 
@@ -231,9 +233,9 @@ impl Actor for Collector {
 
 impl GroupCommit for Collector {
     fn commit(&mut self, _: &mut Context<Self>) -> Commit {
-        // Whoever waits for events is told of those that this group has brought; the answers are kept as well.
+        // This answers blocked readers with the events of this group. Their replies wait for the commit too.
         self.feed();
-        self.stats.written();
+        self.stats.group_written();
         self.write_changed().map_err(unwritable).into()
     }
 
@@ -258,7 +260,7 @@ impl Handler<Disconnected> for Collector {
     }
 }
 
-/// In the words that clients know.
+/// Uses the error texts of Redis, which clients know.
 pub(crate) fn unwritable(error: rusqlite::Error) -> Error {
     Error::new("MISCONF", format_args!("Errors writing to the disk: {error}"))
 }

@@ -1,4 +1,4 @@
-//! The commands for events, and for streams as a whole.
+//! The commands for events and for whole streams.
 
 use std::mem;
 
@@ -30,25 +30,25 @@ impl Collector {
         Ok(Some(id))
     }
 
-    /// Returns how many events a stream has.
+    /// Returns the number of events in a stream.
     #[command("XLEN", readonly, fast)]
     fn xlen(&self, key: Key<&[u8]>) -> i64 {
         self.stream(*key).map_or(0, |stream| stream.length)
     }
 
-    /// Returns events in the order of their ids.
+    /// Returns events in ascending order of their ids.
     #[command("XRANGE", readonly)]
     fn xrange(&self, key: Key<&[u8]>, start: Bound, end: Bound, options: RangeOptions) -> Result<Listed> {
         self.events(*key, start.first?, end.last?, &options, false)
     }
 
-    /// Returns events in the order of their ids, the last one first.
+    /// Returns events in descending order of their ids.
     #[command("XREVRANGE", readonly)]
     fn xrevrange(&self, key: Key<&[u8]>, end: Bound, start: Bound, options: RangeOptions) -> Result<Listed> {
         self.events(*key, start.first?, end.last?, &options, true)
     }
 
-    /// Removes events, and returns how many there were.
+    /// Removes events, and returns how many existed.
     #[command("XDEL", write, fast)]
     fn xdel(&mut self, key: Key<&[u8]>, ids: Vec<&[u8]>) -> Result<i64> {
         if self.stream(*key).is_none() {
@@ -58,7 +58,7 @@ impl Collector {
         self.remove(*key, &ids)
     }
 
-    /// Removes the oldest events, and returns how many these were.
+    /// Removes the oldest events, and returns how many it removed.
     #[command("XTRIM", write)]
     fn xtrim(&mut self, key: Key<&[u8]>, trim: Trim) -> Result<i64> {
         self.trim(*key, trim.limit, trim.at_most)
@@ -67,7 +67,7 @@ impl Collector {
 
 #[commands(rows = STREAMS, group = "generic")]
 impl Collector {
-    /// Removes streams, and returns how many there were.
+    /// Removes streams, and returns how many existed.
     #[command("DEL", write)]
     fn del(&mut self, keys: Vec<Key<&[u8]>>) -> Result<usize> {
         let mut removed = 0;
@@ -77,13 +77,13 @@ impl Collector {
         Ok(removed)
     }
 
-    /// Removes streams, and returns how many there were.
+    /// Removes streams, and returns how many existed.
     #[command("UNLINK", write, fast, event = "del")]
     fn unlink(&mut self, keys: Vec<Key<&[u8]>>) -> Result<usize> {
         self.del(keys)
     }
 
-    /// Returns how many of these streams exist.
+    /// Returns the number of existing streams among these keys.
     #[command("EXISTS", readonly, fast)]
     fn exists(&self, keys: Vec<Key<&[u8]>>) -> usize {
         keys.iter().filter(|key| self.stream(key).is_some()).count()
@@ -101,7 +101,7 @@ impl Collector {
         self.names().filter(|name| glob::matches(pattern, name)).collect()
     }
 
-    /// Returns how many streams there are.
+    /// Returns the number of streams.
     #[command("DBSIZE", readonly, fast)]
     fn dbsize(&self) -> usize {
         self.names().count()
@@ -134,7 +134,7 @@ impl Collector {
     }
 }
 
-/// Events; who wants none of them gets the absent array.
+/// A list of events. With a count of 0, the reply is a null array.
 struct Listed(Option<Vec<Event>>);
 
 impl IntoReply for Listed {
@@ -153,7 +153,7 @@ struct RangeOptions {
     count: Option<i64>,
 }
 
-/// What stands behind the name of the stream in `XADD`.
+/// The arguments of `XADD` after the name of the stream.
 struct NewEvent {
     is_for_existing: bool,
     trim: Option<Trim>,
@@ -161,7 +161,9 @@ struct NewEvent {
     fields: Fields,
 }
 
-/// `[NOMKSTREAM] [MAXLEN|MINID …] *|id field value …`. Read by hand, since an id is whatever is no option.
+/// `[NOMKSTREAM] [MAXLEN|MINID …] *|id field value …`.
+///
+/// Implemented by hand, because the id is the first argument that is not an option.
 impl<'a> FromArg<'a> for NewEvent {
     const ARG: ArgSpec = ArgSpec::block(&[
         ArgSpec::new(ArgKind::PureToken).token("NOMKSTREAM").optional(),
@@ -202,16 +204,16 @@ pub(crate) struct Trim {
     at_most: Option<i64>,
 }
 
-/// The same, while it is read, and in any order.
+/// The parts of a [`Trim`] while they are parsed. They can come in any order.
 #[derive(Default)]
 struct Unchecked {
     limit: Option<Limit>,
-    is_about: bool,
+    is_approximate: bool,
     at_most: Option<i64>,
 }
 
 impl Unchecked {
-    /// Reads a part of it; `false` if what comes next is something else.
+    /// Reads one part. Returns `false` if the next argument belongs to something else.
     fn read(&mut self, args: &mut Arguments<'_>) -> Result<bool> {
         const BOTH: Error = Error::from_static(
             "ERR syntax error, MAXLEN and MINID options at the same time are not compatible",
@@ -222,16 +224,16 @@ impl Unchecked {
             return Ok(false);
         }
         if args.accept("LIMIT") {
-            let most: i64 = args.take_integer()?;
-            self.at_most = Some(if most < 0 { return Err(NEGATIVE_LIMIT) } else { most });
+            let max: i64 = args.take_integer()?;
+            self.at_most = Some(if max < 0 { return Err(NEGATIVE_LIMIT) } else { max });
             return Ok(true);
         }
         let is_len = args.accept("MAXLEN");
         if !is_len && !args.accept("MINID") {
             return Ok(false);
         }
-        self.is_about = args.len() > 1 && args.accept("~");
-        if !self.is_about && args.len() > 1 {
+        self.is_approximate = args.len() > 1 && args.accept("~");
+        if !self.is_approximate && args.len() > 1 {
             args.accept("=");
         }
         let limit = if is_len {
@@ -258,9 +260,9 @@ impl Unchecked {
             Error::from_static("ERR syntax error, LIMIT cannot be used without the special ~ option");
         match self.limit {
             None if self.at_most.is_some() => Err(NO_STRATEGY),
-            Some(_) if self.at_most.is_some() && !self.is_about => Err(NOT_EXACT),
-            // 0 is no limit. What may be trimmed about is trimmed exactly: that is not dear here.
-            limit => Ok(limit.map(|limit| Trim { limit, at_most: self.at_most.filter(|most| *most > 0) })),
+            Some(_) if self.at_most.is_some() && !self.is_approximate => Err(NOT_EXACT),
+            // A limit of 0 means no limit. `~` trims exactly, which is cheap here.
+            limit => Ok(limit.map(|limit| Trim { limit, at_most: self.at_most.filter(|max| *max > 0) })),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The fields of an event, as they lie in the database: JSON, so that it can be asked in SQL.
+//! The fields of an event, stored as JSON so that SQL can query them.
 
 use std::fmt;
 
@@ -11,15 +11,15 @@ use serde::{
 };
 use thegiant::{IntoReply, resp::Encoder};
 
-/// Names and values in their order; a name may come more than once.
+/// Names and values in their order. A name may occur more than once.
 ///
-/// They are an object of strings, `{"host":"a","line":"…"}`. Where they are no text, they are a blob: the length of each in
-/// four bytes, and the bytes.
+/// The stored form is an object of strings, `{"host":"a","line":"…"}`. If the fields are not UTF-8, the
+/// stored form is a blob: for each name and value, its length in four bytes and then its bytes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Fields(pub(crate) Vec<Bytes>);
 
 impl Fields {
-    /// As a value of the database.
+    /// Encodes the fields as a value for the database.
     pub(crate) fn stored(&self) -> ToSqlOutput<'static> {
         ToSqlOutput::Owned(match self.json() {
             Some(json) => Value::Text(json),
@@ -27,7 +27,7 @@ impl Fields {
         })
     }
 
-    /// As it was stored. What is damaged has no fields.
+    /// Decodes fields from the database. Damaged data gives no fields.
     pub(crate) fn read(value: ValueRef<'_>) -> Self {
         let read = match value {
             ValueRef::Text(json) => serde_json::from_slice::<Object>(json).ok().map(|object| object.0),
@@ -51,7 +51,7 @@ impl Fields {
     fn blob(&self) -> Vec<u8> {
         let mut blob = Vec::new();
         for bytes in &self.0 {
-            // No argument has 4 GiB.
+            // An argument is always smaller than 4 GiB.
             blob.extend_from_slice(&(bytes.len() as u32).to_be_bytes());
             blob.extend_from_slice(bytes);
         }
@@ -69,7 +69,7 @@ fn from_blob(mut blob: &[u8]) -> Option<Vec<Bytes>> {
     Some(fields)
 }
 
-/// An object whose names may come more than once.
+/// A JSON object in which a name may occur more than once.
 struct Object(Vec<Bytes>);
 
 impl<'de> Deserialize<'de> for Object {
@@ -105,13 +105,13 @@ mod tests {
 
     fn round_trip(fields: &[&'static [u8]]) -> Value {
         let fields = Fields(fields.iter().map(|bytes| Bytes::from_static(bytes)).collect());
-        let ToSqlOutput::Owned(stored) = fields.stored() else { panic!("it is owned") };
+        let ToSqlOutput::Owned(stored) = fields.stored() else { panic!("stored() returns an owned value") };
         assert_eq!(Fields::read(ValueRef::from(&stored)), fields);
         stored
     }
 
     #[test]
-    fn what_is_stored_is_read() {
+    fn stored_fields_are_decoded() {
         assert_eq!(round_trip(&[b"a", b"1", b"b", b"2"]), Value::Text(r#"{"a":"1","b":"2"}"#.to_owned()));
         round_trip(&[b"a", b"1", b"a", b"2"]);
         round_trip(&["\u{e9}\"\\\n\0".as_bytes(), b""]);
@@ -120,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_damaged_has_no_fields() {
+    fn damaged_data_gives_no_fields() {
         for damaged in
             [ValueRef::Text(b"{"), ValueRef::Text(b"[1]"), ValueRef::Blob(b"\0\0\0\x09a"), ValueRef::Null]
         {

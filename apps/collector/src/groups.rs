@@ -1,4 +1,4 @@
-//! Groups of consumers: `XGROUP`, and acknowledging what was read.
+//! Consumer groups: `XGROUP` and `XACK`.
 
 use thegiant::{
     command::{ArgKind, ArgSpec, Arguments, FromArg},
@@ -13,7 +13,7 @@ use crate::{
 
 #[commands(rows = GROUPS, group = "stream")]
 impl Collector {
-    /// Makes a group of consumers.
+    /// Creates a consumer group.
     #[command("XGROUP CREATE", write, denyoom)]
     fn xgroup_create(
         &mut self,
@@ -38,7 +38,7 @@ impl Collector {
         Ok(())
     }
 
-    /// Sets what a group is to be given next.
+    /// Sets the last delivered id of a group.
     #[command("XGROUP SETID", write)]
     fn xgroup_setid(
         &mut self,
@@ -58,20 +58,20 @@ impl Collector {
         self.store.set_group(number, last, options.read).map_err(unwritable)
     }
 
-    /// Removes a group of consumers.
+    /// Removes a consumer group.
     #[command("XGROUP DESTROY", write)]
     fn xgroup_destroy(&mut self, key: Key<&[u8]>, group: &[u8]) -> Result<i64> {
         self.stream(*key).ok_or(NO_STREAM)?;
         let Some(group) = self.streams.get_mut(*key).and_then(|stream| stream.groups.remove(group)) else {
             return Ok(0);
         };
-        // Those who wait on its behalf are told.
+        // Blocked readers of the group must get an error.
         self.fed.insert(Bytes::copy_from_slice(*key));
         self.store.remove_group(group.number).map_err(unwritable)?;
         Ok(1)
     }
 
-    /// Makes a consumer of a group.
+    /// Creates a consumer in a group.
     #[command("XGROUP CREATECONSUMER", write, denyoom)]
     fn xgroup_createconsumer(&mut self, key: Key<&[u8]>, group: &[u8], consumer: &[u8]) -> Result<i64> {
         self.stream(*key).ok_or(NO_STREAM)?;
@@ -81,7 +81,7 @@ impl Collector {
         Ok(i64::from(is_new))
     }
 
-    /// Removes a consumer of a group, and returns how many events it had not acknowledged.
+    /// Removes a consumer from a group, and returns how many events it had not acknowledged.
     #[command("XGROUP DELCONSUMER", write)]
     fn xgroup_delconsumer(&mut self, key: Key<&[u8]>, group: &[u8], consumer: &[u8]) -> Result<usize> {
         self.stream(*key).ok_or(NO_STREAM)?;
@@ -90,7 +90,7 @@ impl Collector {
         removed.map_or(Ok(0), |consumer| self.store.remove_consumer(consumer.number).map_err(unwritable))
     }
 
-    /// Acknowledges events, and returns how many were waited for.
+    /// Acknowledges events, and returns how many were pending.
     #[command("XACK", write, fast)]
     fn xack(&mut self, key: Key<&[u8]>, group: &[u8], ids: Vec<&[u8]>) -> Result<i64> {
         let Some(number) = self.group(*key, group).map(|group| group.number) else { return Ok(0) };
@@ -113,7 +113,7 @@ impl Collector {
         found.ok_or_else(|| no_such_key_or_group(stream, group))
     }
 
-    /// The consumer of this name, which is made if it is not there, and is heard of now.
+    /// Returns the consumer with this name and updates its last-seen time. A missing consumer is created.
     pub(crate) fn consumer(&mut self, stream: &[u8], group: &[u8], consumer: &[u8]) -> Result<Consumer> {
         let seen = now();
         let found = self.group_to_change(stream, group)?;
@@ -136,12 +136,12 @@ impl Collector {
 }
 
 impl Stream {
-    /// Whether one behind this id may have been removed that was not the oldest.
+    /// Returns whether an event after this id may have been removed while older events remain.
     pub(crate) fn has_gaps_from(&self, id: Id) -> bool {
         self.length > 0 && self.max_deleted != Id::MIN && id <= self.max_deleted
     }
 
-    /// How many events there have been up to this id, if that can be said. `first` is that of the first event.
+    /// Returns the number of events up to this id, if it is known. `first` is the id of the first event.
     pub(crate) fn added_up_to(&self, id: Id, first: Id) -> Option<i64> {
         if self.added == 0 {
             return Some(0);
@@ -161,7 +161,7 @@ impl Stream {
     }
 }
 
-/// What a group is given: what lies behind an id, or behind the last event.
+/// Parses an id. `$` is the id of the last event.
 fn from(id: &[u8], stream: Option<&Stream>) -> Result<Id> {
     match id {
         b"$" => Ok(stream.map_or(Id::MIN, |stream| stream.last)),
@@ -177,7 +177,7 @@ struct GroupOptions {
 }
 
 impl GroupOptions {
-    /// Whether the stream is to be made; only some commands can be told so.
+    /// Checks the options, and returns whether the command creates a missing stream.
     fn check(&self, call: &Call<'_>, may_make_stream: bool) -> Result<bool> {
         if self.is_wrong || (self.makes_stream && !may_make_stream) {
             return Err(wrong_syntax("XGROUP", call));
@@ -213,7 +213,7 @@ impl<'a> FromArg<'a> for GroupOptions {
     }
 }
 
-/// What Redis says where options of a subcommand make no sense.
+/// Returns the error of Redis for wrong options of a subcommand.
 pub(crate) fn wrong_syntax(command: &str, call: &Call<'_>) -> Error {
     let word = String::from_utf8_lossy(call.get(1).unwrap_or_default());
     Error::err(format_args!(

@@ -1,4 +1,4 @@
-//! The ids of events: a time in milliseconds and a number, in the rules of Redis.
+//! The ids of events: a time in milliseconds and a sequence number, by the rules of Redis.
 
 use std::{
     fmt,
@@ -12,7 +12,7 @@ use thegiant::{
     resp::Encoder,
 };
 
-/// An id. Both parts have 63 bits, since that is what SQLite can compare.
+/// An id. Each part has 63 bits, because SQLite integers are signed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Id {
     pub(crate) ms: i64,
@@ -26,14 +26,14 @@ impl Id {
     pub(crate) const MIN: Id = Id { ms: 0, seq: 0 };
     pub(crate) const MAX: Id = Id { ms: i64::MAX, seq: i64::MAX };
 
-    /// `1526985054069-0`; without its second part, that is `seq`.
+    /// Parses `1526985054069-0`. If the text has no second part, that part is `seq`.
     pub(crate) fn parse(text: &[u8], seq: i64) -> Result<Id, Error> {
         let mut parts = text.splitn(2, |byte| *byte == b'-');
         let ms = clamped(part(parts.next().unwrap_or_default())?);
         Ok(Id { ms, seq: parts.next().map_or(Ok(seq), |seq| part(seq).map(clamped))? })
     }
 
-    /// The smallest that is greater.
+    /// Returns the next greater id.
     pub(crate) fn next(self) -> Option<Id> {
         match self.seq.checked_add(1) {
             Some(seq) => Some(Id { seq, ..self }),
@@ -41,7 +41,7 @@ impl Id {
         }
     }
 
-    /// The greatest that is smaller.
+    /// Returns the next smaller id.
     pub(crate) fn previous(self) -> Option<Id> {
         match self.seq {
             0 => Some(Id { ms: self.ms.checked_sub(1).filter(|ms| *ms >= 0)?, seq: i64::MAX }),
@@ -50,13 +50,13 @@ impl Id {
     }
 }
 
-/// A number as Redis reads it here.
+/// Parses a number by the rules of Redis.
 fn part(digits: &[u8]) -> Result<u64, Error> {
-    // As C's `strtoull`: a sign is fine, and so are zeros in front.
+    // As C's `strtoull` does, this accepts a plus sign and leading zeros.
     str::from_utf8(digits).ok().and_then(|digits| digits.parse().ok()).ok_or(INVALID)
 }
 
-/// What is beyond 63 bits comes behind everything that there is.
+/// Limits a part to 63 bits, so that a larger id comes after every stored event.
 fn clamped(part: u64) -> i64 {
     i64::try_from(part).unwrap_or(i64::MAX)
 }
@@ -80,18 +80,18 @@ fn is_too_great(part: u64) -> bool {
 const TOO_GREAT: Error =
     Error::from_static("ERR The ID has more than 63 bits in a part, which cannot be stored");
 
-/// The time of day, in milliseconds since 1970.
+/// Returns the time of day, in milliseconds since 1970.
 pub(crate) fn now() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }
 
-/// What an event that is added is to be called.
+/// The id that a new event should get.
 #[derive(Clone, Copy)]
 pub(crate) enum NewId {
-    /// `*`: by the clock.
+    /// `*`: the present time.
     Auto,
-    /// `1526985054069-*`: the next one of that millisecond.
+    /// `1526985054069-*`: the next sequence number of that millisecond.
     Next(i64),
     This(Id),
 }
@@ -108,8 +108,8 @@ impl NewId {
         }
     }
 
-    /// The id of an event that comes behind `last`.
-    pub(crate) fn behind(self, last: Id) -> Result<Id, Error> {
+    /// Returns the id of an event that follows `last`.
+    pub(crate) fn after(self, last: Id) -> Result<Id, Error> {
         const EXHAUSTED: Error =
             Error::from_static("ERR The stream has exhausted the last possible ID, unable to add more items");
         const ZERO: Error = Error::from_static("ERR The ID specified in XADD must be greater than 0-0");
@@ -133,7 +133,7 @@ impl NewId {
     }
 }
 
-/// One end of a range: `-`, `+`, an id, or with `(` before it what lies behind it.
+/// One end of a range: `-`, `+`, an id, or `(` and an id that is excluded.
 pub(crate) struct Bound {
     pub(crate) first: Result<Id, Error>,
     pub(crate) last: Result<Id, Error>,

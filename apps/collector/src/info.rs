@@ -1,4 +1,4 @@
-//! `XINFO`: what there is to know of a stream.
+//! `XINFO`: the state of streams, groups and consumers.
 
 use std::collections::HashMap;
 
@@ -17,10 +17,10 @@ use crate::{
 
 #[commands(rows = INFO, group = "stream")]
 impl Collector {
-    /// Returns what is known of a stream.
+    /// Returns the state of a stream.
     #[command("XINFO STREAM", readonly)]
     fn xinfo_stream(&self, call: &Call<'_>, key: Key<&[u8]>, full: Full) -> Result<About> {
-        let full = full.0.map_err(|NotThat| wrong_syntax("XINFO", call))?;
+        let full = full.0.map_err(|OtherArguments| wrong_syntax("XINFO", call))?;
         let stream = self.stream(*key).ok_or(Error::NO_SUCH_KEY)?;
         let some = |count, is_reverse| {
             self.range(stream, Range { first: Id::MIN, last: Id::MAX, count: Some(count), is_reverse })
@@ -47,7 +47,7 @@ impl Collector {
 
 #[commands(rows = INFO_GROUPS, group = "stream")]
 impl Collector {
-    /// Returns what is known of the groups of a stream.
+    /// Returns the state of the groups of a stream.
     #[command("XINFO GROUPS", readonly)]
     fn xinfo_groups(&self, key: Key<&[u8]>) -> Result<Vec<AboutGroup>> {
         let stream = self.stream(*key).ok_or(Error::NO_SUCH_KEY)?;
@@ -64,7 +64,7 @@ impl Collector {
         groups.collect()
     }
 
-    /// Returns what is known of the consumers of a group.
+    /// Returns the state of the consumers of a group.
     #[command("XINFO CONSUMERS", readonly)]
     fn xinfo_consumers(&self, key: Key<&[u8]>, group: &[u8]) -> Result<Vec<AboutConsumer>> {
         let stream = self.stream(*key).ok_or(Error::NO_SUCH_KEY)?;
@@ -81,7 +81,7 @@ impl Collector {
 }
 
 impl Collector {
-    /// How many events a group has not had, if that can be said.
+    /// Returns the number of events that were not delivered to a group, if it is known.
     fn lag(&self, stream: &Stream, group: &Group) -> Result<Option<i64>> {
         if stream.added == 0 {
             return Ok(Some(0));
@@ -97,7 +97,7 @@ impl Collector {
         Ok(stream.added_up_to(group.last, first).map(|read| stream.added - read))
     }
 
-    /// Groups, with so many of what is pending.
+    /// Returns the groups of a stream, each with at most `count` pending events.
     fn groups_in_full(&self, stream: &Stream, count: i64) -> Result<Vec<GroupInFull>> {
         let pending = |of| self.store.pending(of, Id::MIN, Id::MAX, i64::MAX, count).map_err(unreadable);
         let groups = stream.groups.iter().map(|(name, group)| {
@@ -119,11 +119,11 @@ impl Collector {
     }
 }
 
-/// `FULL [COUNT count]`, if it is there: how many events are to be shown, -1 for all.
-struct Full(std::result::Result<Option<i64>, NotThat>);
+/// `FULL [COUNT count]`, or nothing. The number is the maximum number of events to show, -1 for all.
+struct Full(std::result::Result<Option<i64>, OtherArguments>);
 
-/// Something else stands there.
-struct NotThat;
+/// The arguments are something else.
+struct OtherArguments;
 
 impl<'a> FromArg<'a> for Full {
     const ARG: ArgSpec = ArgSpec::block(&[
@@ -134,26 +134,26 @@ impl<'a> FromArg<'a> for Full {
     .optional();
 
     fn from_arg(args: &mut Arguments<'a>) -> Result<Self> {
-        const USUAL: i64 = 10;
+        const DEFAULT_COUNT: i64 = 10;
         Ok(Full(match args.len() {
             0 => Ok(None),
-            1 if args.accept("FULL") => Ok(Some(USUAL)),
+            1 if args.accept("FULL") => Ok(Some(DEFAULT_COUNT)),
             3 if args.accept("FULL") && args.accept("COUNT") => Ok(Some(match args.take_integer()? {
                 0 => -1,
-                count if count < 0 => USUAL,
+                count if count < 0 => DEFAULT_COUNT,
                 count => count,
             })),
             _ => {
                 while !args.is_empty() {
                     args.take()?;
                 }
-                Err(NotThat)
+                Err(OtherArguments)
             }
         }))
     }
 }
 
-/// What `XINFO STREAM` says.
+/// The reply of `XINFO STREAM`.
 struct About {
     length: i64,
     last_id: Id,
@@ -166,7 +166,7 @@ struct About {
     last: Option<Event>,
 }
 
-/// A group, as `XINFO STREAM … FULL` shows it.
+/// A group in the reply of `XINFO STREAM … FULL`.
 struct GroupInFull {
     name: Bytes,
     last: Id,
@@ -177,7 +177,7 @@ struct GroupInFull {
     consumers: Vec<(Bytes, Consumer, i64, Vec<Pending>)>,
 }
 
-/// A group, as `XINFO GROUPS` shows it.
+/// A group in the reply of `XINFO GROUPS`.
 struct AboutGroup {
     name: Bytes,
     consumers: usize,
@@ -187,7 +187,7 @@ struct AboutGroup {
     lag: Option<i64>,
 }
 
-/// A consumer, as `XINFO CONSUMERS` shows it.
+/// A consumer in the reply of `XINFO CONSUMERS`.
 struct AboutConsumer {
     name: Bytes,
     pending: i64,
@@ -203,7 +203,7 @@ impl IntoReply for About {
     fn into_reply(self, out: &mut Encoder) {
         out.map(if self.in_full.is_some() { 9 } else { 10 });
         field(out, "length", self.length);
-        // There is no radix tree: what Redis says of a small one.
+        // There is no radix tree. These are the numbers that Redis reports for a small one.
         field(out, "radix-tree-keys", i64::from(self.length > 0));
         field(out, "radix-tree-nodes", if self.length > 0 { 2 } else { 1 });
         field(out, "last-generated-id", self.last_id);

@@ -1,12 +1,12 @@
-//! Run with `cargo run --release -p collector`; `README.md` says what it does.
+//! Run with `cargo run --release -p collector`. `README.md` describes the server.
 //!
-//! Collects events from many servers on disk, by the stream commands that every Redis client has methods for.
+//! It collects events from many servers on disk, with the stream commands that every Redis client supports.
 //!
-//! - `collector`: the actor, and when what it has done is on disk; `store`: all that is said to SQLite
-//! - `events`: the commands for events; `reading`: reading them, and waiting for them; `groups`, `pending`: consumers who
-//!   share what comes, and what they have not acknowledged; `info`: what there is to know
+//! - `collector`: the actor, and when it commits; `store`: the access to SQLite
+//! - `events`: the commands for events; `reading`: `XREAD` and `XREADGROUP`
+//! - `groups`, `pending`: consumer groups, and the events that they have not acknowledged; `info`: `XINFO`
 //! - `id`: the ids of events; `fields`: their fields
-//! - `options`: the command line; `stats`: figures for operators
+//! - `options`: the command line; `stats`: counters for operators
 
 mod collector;
 mod events;
@@ -41,7 +41,7 @@ async fn serve(options: Options) -> io::Result<()> {
         print_stats(Arc::clone(&stats));
     }
     let app = App::new()
-        // There is one database.
+        // The collector has only one database.
         .without("SELECT")
         .mount(collector.clone())
         .connected(collector.clone())
@@ -50,7 +50,7 @@ async fn serve(options: Options) -> io::Result<()> {
     options.server.serve(app).await
 }
 
-/// Prints a line a second.
+/// Prints a line of statistics every second.
 fn print_stats(stats: Arc<Stats>) {
     actix_rt::spawn(async move {
         let (mut seconds, mut seen) = (interval(Duration::from_secs(1)), Seen::default());

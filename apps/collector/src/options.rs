@@ -23,7 +23,7 @@ pub(crate) struct Options {
     pub(crate) server: ServerOptions,
 }
 
-/// Which events the server keeps.
+/// The limits on the age and size of events.
 #[derive(Args, Clone, Copy, Debug, Default)]
 pub(crate) struct Retention {
     /// Maximum age of an event, such as 12h or 30d (units: s, m, h, d) [default: no limit]
@@ -35,11 +35,11 @@ pub(crate) struct Retention {
 }
 
 impl Options {
-    /// Opens what is in the folder, or begins it.
+    /// Opens the database in the folder, or creates it.
     pub(crate) fn open(&self) -> io::Result<Store> {
         fs::create_dir_all(&self.dir)
-            .and_then(|()| fs::write(self.dir.join("can-be-written"), []))
-            .and_then(|()| fs::remove_file(self.dir.join("can-be-written")))
+            .and_then(|()| fs::write(self.dir.join("write-test"), []))
+            .and_then(|()| fs::remove_file(self.dir.join("write-test")))
             .and_then(|()| Store::open(&self.dir).map_err(io::Error::other))
             .map_err(|error| io::Error::other(format!("{}: {error}", self.dir.display())))
     }
@@ -69,7 +69,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn amounts_have_a_unit() {
+    fn amounts_without_a_unit_are_rejected() {
         assert_eq!(milliseconds("30d").ok(), Some(30 * 86_400_000));
         assert_eq!(bytes("2G").ok(), Some(2 << 30));
         for wrong in ["", "30", "d", "-1d", "0s", "1.5h", "9999999999999d", "1G"] {

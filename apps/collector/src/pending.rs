@@ -1,4 +1,4 @@
-//! What was delivered and has not been acknowledged: `XPENDING`, `XCLAIM`, `XAUTOCLAIM`.
+//! Delivered events that are not acknowledged: `XPENDING`, `XCLAIM`, `XAUTOCLAIM`.
 
 use std::collections::HashMap;
 
@@ -17,7 +17,7 @@ use crate::{
 
 #[commands(rows = PENDING, group = "stream")]
 impl Collector {
-    /// Returns what was delivered and has not been acknowledged.
+    /// Returns the events that were delivered and not acknowledged.
     #[command("XPENDING", readonly)]
     fn xpending(
         &self,
@@ -55,7 +55,7 @@ impl Collector {
         Ok(PendingReply::All(all.collect()))
     }
 
-    /// Gives pending events to another consumer.
+    /// Transfers pending events to another consumer.
     #[command("XCLAIM", write, fast)]
     fn xclaim(&mut self, key: Key<&[u8]>, group: &[u8], consumer: &[u8], claim: Claim) -> Result<Claimed> {
         let found = self.group(*key, group).ok_or_else(|| no_such_key_or_group(*key, group))?;
@@ -93,7 +93,7 @@ impl Collector {
         Ok(Claimed { events: claimed, is_id_only: claim.is_id_only })
     }
 
-    /// Gives pending events to another consumer, a page at a time.
+    /// Transfers pending events to another consumer, one page at a time.
     #[command("XAUTOCLAIM", write, fast)]
     fn xautoclaim(
         &mut self,
@@ -106,7 +106,7 @@ impl Collector {
     ) -> Result<(Id, Claimed, Vec<Id>)> {
         const NO_TIME: Error = Error::from_static("ERR Invalid min-idle-time argument for XAUTOCLAIM");
         const NO_COUNT: Error = Error::from_static("ERR COUNT must be > 0");
-        /// So many are looked at for each that is wanted.
+        /// Number of pending events to check for each one that may be returned.
         const ATTEMPTS: i64 = 10;
         let min_idle = parse_integer::<i64>(min_idle_time).ok_or(NO_TIME)?.max(0);
         let count: i64 =
@@ -114,16 +114,16 @@ impl Collector {
         let number = self.group(*key, group).ok_or_else(|| no_such_key_or_group(*key, group))?.number;
         let time = now();
         let attempts = count.saturating_mul(ATTEMPTS);
-        let looked_at = self.store.pending(
+        let candidates = self.store.pending(
             Of::Group(number),
             start.first?,
             Id::MAX,
             i64::MAX,
             attempts.saturating_add(1),
         );
-        let looked_at = looked_at.map_err(unreadable)?;
+        let candidates = candidates.map_err(unreadable)?;
         let (mut events, mut deleted, mut left, mut next) = (Vec::new(), Vec::new(), count, Id::MIN);
-        for (pending, attempt) in looked_at.into_iter().zip(0..) {
+        for (pending, attempt) in candidates.into_iter().zip(0..) {
             if left == 0 || attempt == attempts {
                 next = pending.id;
                 break;
@@ -150,7 +150,7 @@ impl Collector {
 }
 
 impl Collector {
-    /// An event, if it is there.
+    /// Returns an event, or `None` if it does not exist.
     pub(crate) fn event(&self, stream: &[u8], id: Id) -> Result<Option<Event>> {
         let Some(stream) = self.stream(stream) else { return Ok(None) };
         let range = Range { first: id, last: id, count: Some(1), is_reverse: false };
@@ -191,7 +191,7 @@ impl<'a> FromArg<'a> for PendingOptions<'a> {
         let count: i64 = args.take_integer()?;
         let (start, end) = (Bound::parse(start)?, Bound::parse(end)?);
         let consumer = if args.is_empty() { None } else { Some(args.take()?) };
-        // Redis does not look at what is too much, either.
+        // Redis ignores further arguments too.
         while !args.is_empty() {
             args.take()?;
         }
@@ -199,11 +199,11 @@ impl<'a> FromArg<'a> for PendingOptions<'a> {
     }
 }
 
-/// What `XPENDING` says.
+/// The reply of `XPENDING`.
 enum PendingReply {
-    /// How many, the first and the last, and how many of each consumer.
+    /// Count, first id, last id, and count of each consumer.
     Summary(i64, Option<Id>, Option<Id>, Vec<(Bytes, String)>),
-    /// Each with its consumer, how long ago it was delivered, and how often.
+    /// Id, consumer, milliseconds since the last delivery, and number of deliveries of each event.
     All(Vec<(Id, Bytes, i64, i64)>),
 }
 
@@ -222,7 +222,7 @@ impl IntoReply for PendingReply {
     }
 }
 
-/// What was claimed: events, or their ids alone.
+/// Claimed events. With `JUSTID`, the reply contains only their ids.
 struct Claimed {
     events: Vec<Event>,
     is_id_only: bool,
@@ -237,8 +237,10 @@ impl IntoReply for Claimed {
     }
 }
 
-/// `min-idle-time id [id …] [IDLE ms] [TIME unix-time-milliseconds] [RETRYCOUNT count] [FORCE] [JUSTID] [LASTID id]`. What is wrong
-/// with it is said when it is known that there is such a group.
+/// `min-idle-time id [id …] [IDLE ms] [TIME unix-time-milliseconds] [RETRYCOUNT count] [FORCE] [JUSTID]
+/// [LASTID id]`.
+///
+/// Keeps a parse error, because Redis first checks that the group exists.
 struct Claim(Result<ClaimOptions>);
 
 struct ClaimOptions {
@@ -264,7 +266,7 @@ impl<'a> FromArg<'a> for Claim {
     ]);
 
     fn from_arg(args: &mut Arguments<'a>) -> Result<Self> {
-        let read = ClaimOptions::read(args);
+        let read = ClaimOptions::parse(args);
         while !args.is_empty() {
             args.take()?;
         }
@@ -273,8 +275,8 @@ impl<'a> FromArg<'a> for Claim {
 }
 
 impl ClaimOptions {
-    fn read(args: &mut Arguments<'_>) -> Result<Self> {
-        let invalid = |what: &str| Error::err(format_args!("Invalid {what} argument for XCLAIM"));
+    fn parse(args: &mut Arguments<'_>) -> Result<Self> {
+        let invalid = |argument: &str| Error::err(format_args!("Invalid {argument} argument for XCLAIM"));
         let min_idle = parse_integer::<i64>(args.take()?).ok_or_else(|| invalid("min-idle-time"))?.max(0);
         let mut options = ClaimOptions {
             min_idle,

@@ -1,4 +1,4 @@
-//! `XREAD` and `XREADGROUP`: what has come behind an id, now or later.
+//! `XREAD` and `XREADGROUP`: return events after an id, and can wait for new ones.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -22,13 +22,13 @@ use crate::{
 
 #[commands(rows = READING, group = "stream")]
 impl Collector {
-    /// Returns events that lie behind these ids, and waits for them if it is asked to.
+    /// Returns the events after these ids, and can wait for new ones.
     #[command("XREAD", readonly, blocking)]
     fn xread(&mut self, options: ReadOptions, responder: Responder<Streams>) {
         let wanted = options.streams.into_iter().map(|(name, from)| match from {
             Wanted::Last => {
                 let last = self.stream(&name).map_or(Id::MIN, |stream| stream.last);
-                (name, Wanted::Behind(last))
+                (name, Wanted::After(last))
             }
             wanted => (name, wanted),
         });
@@ -36,11 +36,11 @@ impl Collector {
         self.read_or_wait(Reader { wanted, count: options.count, group: None, responder }, options.block);
     }
 
-    /// Returns events for a consumer of a group, and waits for them if it is asked to.
+    /// Returns events for a consumer of a group, and can wait for new ones.
     #[command("XREADGROUP", write, blocking)]
     fn xreadgroup(&mut self, options: GroupReadOptions, responder: Responder<Streams>) {
         let GroupReadOptions { group, read: ReadOptions { count, block, streams } } = options;
-        // Only what is new can be waited for.
+        // Only new events can be waited for, so `BLOCK` has no effect without `>`.
         let block = block.filter(|_| streams.iter().any(|(_, wanted)| *wanted == Wanted::New));
         self.read_or_wait(Reader { wanted: streams, count, group: Some(group), responder }, block);
     }
@@ -55,7 +55,7 @@ impl Collector {
         }
     }
 
-    /// What there is for a reader.
+    /// Returns the events that a reader can get now.
     fn read(&mut self, reader: &Reader) -> Result<Streams> {
         if let Some(group) = &reader.group {
             for (name, _) in &reader.wanted {
@@ -65,17 +65,17 @@ impl Collector {
         let mut streams = Vec::new();
         for (name, wanted) in &reader.wanted {
             let events = match (&reader.group, wanted) {
-                (Some(group), Wanted::Behind(id)) => Some(self.history(name, group, *id, reader.count)?),
+                (Some(group), Wanted::After(id)) => Some(self.history(name, group, *id, reader.count)?),
                 (Some(group), _) => self.deliver(name, group, reader.count)?,
-                (None, wanted) => self.behind(name, wanted.id(), reader.count)?.map(all_there),
+                (None, wanted) => self.events_after(name, wanted.id(), reader.count)?.map(with_fields),
             };
             streams.extend(events.map(|events| (name.clone(), events)));
         }
         Ok(Streams(streams))
     }
 
-    /// Events of a stream behind an id, if there are any.
-    fn behind(&self, name: &[u8], id: Id, count: Option<i64>) -> Result<Option<Vec<Event>>> {
+    /// Returns the events of a stream after an id, or `None` if there are none.
+    fn events_after(&self, name: &[u8], id: Id, count: Option<i64>) -> Result<Option<Vec<Event>>> {
         let (Some(stream), Some(first)) = (self.stream(name), id.next()) else { return Ok(None) };
         if stream.last < first {
             return Ok(None);
@@ -84,7 +84,7 @@ impl Collector {
         Ok(Some(events).filter(|events| !events.is_empty()))
     }
 
-    /// Delivers events to a consumer that its group has not had, if there are any.
+    /// Delivers new events of a group to a consumer. Returns `None` if there are none.
     fn deliver(
         &mut self,
         name: &[u8],
@@ -97,7 +97,7 @@ impl Collector {
         let first =
             self.range(stream, Range { first: Id::MIN, last: Id::MAX, count: Some(1), is_reverse: false })?;
         let first = first.first().map_or(Id::MIN, |(id, _)| *id);
-        let Some(events) = self.behind(name, last, count)? else { return Ok(None) };
+        let Some(events) = self.events_after(name, last, count)? else { return Ok(None) };
         for (id, _) in &events {
             if let Some(stream) = self.stream(name) {
                 read = match read {
@@ -119,10 +119,10 @@ impl Collector {
                 self.store.set_pending(number, pending).map_err(unwritable)?;
             }
         }
-        Ok(Some(all_there(events)))
+        Ok(Some(with_fields(events)))
     }
 
-    /// What a consumer was given and has not acknowledged, behind an id. An event may be there no more.
+    /// Returns the unacknowledged events of a consumer after an id. A removed event has no fields.
     fn history(
         &mut self,
         name: &[u8],
@@ -147,7 +147,7 @@ impl Collector {
         Ok(events)
     }
 
-    /// Answers those who wait for events that have come.
+    /// Answers blocked readers of the streams that have new events.
     pub(crate) fn feed(&mut self) {
         for name in mem::take(&mut self.fed) {
             for number in self.waiting.by_stream.remove(&name).unwrap_or_default() {
@@ -166,9 +166,9 @@ impl Collector {
 }
 
 /// A hundred years.
-const FOR_EVER: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
+const NO_TIMEOUT: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
 
-/// Who waits for events, in the order in which they came, and by the streams that these may come to.
+/// Blocked readers in the order in which they arrived, and their numbers by stream.
 #[derive(Default)]
 pub(crate) struct Waiting {
     readers: BTreeMap<u64, Reader>,
@@ -176,7 +176,7 @@ pub(crate) struct Waiting {
     next: u64,
 }
 
-/// Somebody who wants events.
+/// A client that waits for events.
 struct Reader {
     wanted: Vec<(Bytes, Wanted)>,
     count: Option<i64>,
@@ -188,35 +188,35 @@ struct Reader {
 struct Membership {
     name: Bytes,
     consumer: Bytes,
-    /// What it is given counts as acknowledged.
+    /// Whether delivered events count as acknowledged (`NOACK`).
     is_acknowledged: bool,
 }
 
-/// Which events of a stream are wanted.
+/// Selects events of a stream.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Wanted {
-    /// Those behind an id.
-    Behind(Id),
-    /// `$`: those behind the last one.
+    /// Events after an id.
+    After(Id),
+    /// `$`: events after the present last event.
     Last,
-    /// `>`: those that the group has not had.
+    /// `>`: events that were not delivered to the group yet.
     New,
 }
 
 impl Wanted {
     fn id(self) -> Id {
         match self {
-            Wanted::Behind(id) => id,
+            Wanted::After(id) => id,
             Wanted::Last | Wanted::New => Id::MAX,
         }
     }
 }
 
 impl Waiting {
-    /// Has somebody wait, for ever if the time is zero.
+    /// Adds a blocked reader. A time of zero means no timeout.
     fn add(&mut self, mut reader: Reader, time: Duration) {
-        // Whatever ends the waiting answers that there are none.
-        let time = if time.is_zero() { FOR_EVER } else { time };
+        // Every end of the wait without events sends the same reply: no events.
+        let time = if time.is_zero() { NO_TIMEOUT } else { time };
         reader.responder = reader.responder.timeout(time, Streams(Vec::new()));
         let number = self.next;
         self.next += 1;
@@ -231,8 +231,8 @@ impl Waiting {
         self.readers.insert(number, reader);
     }
 
-    /// Forgets those who do not wait any more.
-    pub(crate) fn forget_closed(&mut self) {
+    /// Removes readers that do not wait any more.
+    pub(crate) fn remove_closed(&mut self) {
         self.readers.retain(|_, reader| !reader.responder.is_closed());
         self.by_stream.retain(|_, numbers| {
             numbers.retain(|number| self.readers.contains_key(number));
@@ -241,10 +241,10 @@ impl Waiting {
     }
 }
 
-/// An event that is given to somebody; its fields are missing if it is there no more.
+/// A delivered event. The fields of a removed event are `None`.
 pub(crate) struct Delivered(Id, Option<Fields>);
 
-fn all_there(events: Vec<Event>) -> Vec<Delivered> {
+fn with_fields(events: Vec<Event>) -> Vec<Delivered> {
     events.into_iter().map(|(id, fields)| Delivered(id, Some(fields))).collect()
 }
 
@@ -259,7 +259,7 @@ impl IntoReply for Delivered {
     }
 }
 
-/// Events by their streams: in RESP3 a map, in RESP2 an array of pairs. None are the absent array.
+/// Events by stream: a map in RESP3, an array of pairs in RESP2. Without events, the reply is a null array.
 pub(crate) struct Streams(Vec<(Bytes, Vec<Delivered>)>);
 
 impl IntoReply for Streams {
@@ -323,7 +323,7 @@ impl<'a> FromArg<'a> for ReadOptions {
         let streams = streams(args, |id| match id {
             b"$" => Ok(Wanted::Last),
             b">" => Err(FOR_GROUPS),
-            id => Id::parse(id, 0).map(Wanted::Behind),
+            id => Id::parse(id, 0).map(Wanted::After),
         })?;
         Ok(ReadOptions { count, block, streams })
     }
@@ -363,7 +363,7 @@ impl<'a> FromArg<'a> for GroupReadOptions {
         let streams = streams(args, |id| match id {
             b"$" => Err(MEANINGLESS),
             b">" => Ok(Wanted::New),
-            id => Id::parse(id, 0).map(Wanted::Behind),
+            id => Id::parse(id, 0).map(Wanted::After),
         })?;
         let (name, consumer) = group.ok_or(NO_GROUP)?;
         let group = Membership { name, consumer, is_acknowledged };
@@ -371,7 +371,7 @@ impl<'a> FromArg<'a> for GroupReadOptions {
     }
 }
 
-/// As many names as ids.
+/// Reads the stream names and the same number of ids.
 fn streams(
     args: &mut Arguments<'_>,
     wanted: impl Fn(&[u8]) -> Result<Wanted>,
@@ -384,7 +384,7 @@ fn streams(
     names.into_iter().map(|name| Ok((name, wanted(args.take()?)?))).collect()
 }
 
-/// How long somebody waits; 0 is for ever.
+/// Reads a timeout in milliseconds. 0 means no timeout.
 fn timeout(args: &mut Arguments<'_>) -> Result<Duration> {
     const NOT_AN_INTEGER: Error = Error::from_static("ERR timeout is not an integer or out of range");
     const NEGATIVE: Error = Error::from_static("ERR timeout is negative");

@@ -1,4 +1,4 @@
--- How it was made: what is newer is made by steps that are not there yet.
+-- Version of the schema. A later version needs a migration.
 PRAGMA user_version = 1;
 
 CREATE TABLE IF NOT EXISTS streams (
@@ -12,7 +12,7 @@ CREATE TABLE IF NOT EXISTS streams (
     added INTEGER NOT NULL
 ) STRICT;
 
--- Of streams that are no more, until they have been removed.
+-- Removed streams with events that remain to be removed.
 CREATE TABLE IF NOT EXISTS garbage (stream INTEGER PRIMARY KEY) STRICT;
 
 CREATE TABLE IF NOT EXISTS entries (
@@ -29,7 +29,7 @@ CREATE TABLE IF NOT EXISTS groups (
     name BLOB NOT NULL,
     last_ms INTEGER NOT NULL,
     last_seq INTEGER NOT NULL,
-    -- How many events it has read, if that is known.
+    -- Number of events that were read, if it is known.
     read INTEGER,
     UNIQUE (stream, name)
 ) STRICT;
@@ -43,7 +43,7 @@ CREATE TABLE IF NOT EXISTS consumers (
     UNIQUE (group_id, name)
 ) STRICT;
 
--- What was delivered and has not been acknowledged.
+-- Delivered events that are not acknowledged.
 CREATE TABLE IF NOT EXISTS pending (
     group_id INTEGER NOT NULL,
     ms INTEGER NOT NULL,
@@ -56,7 +56,7 @@ CREATE TABLE IF NOT EXISTS pending (
 
 CREATE INDEX IF NOT EXISTS pending_of_consumers ON pending (consumer, ms, seq);
 
--- For people: the stream by its name, the time in UTC, the fields as JSON.
+-- For queries by people: the name of the stream, the time in UTC, and the fields as JSON.
 CREATE VIEW IF NOT EXISTS events AS
     SELECT CAST(streams.name AS TEXT) AS stream,
            entries.ms || '-' || entries.seq AS id,

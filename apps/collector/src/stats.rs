@@ -1,4 +1,4 @@
-//! Figures for operators.
+//! Counters for operators.
 
 use std::{
     mem,
@@ -9,12 +9,12 @@ use thegiant::InfoFields;
 
 use crate::fields::Fields;
 
-/// Told by the actor, and read by whoever wants to know.
+/// Counters that the actor updates and other threads read.
 #[derive(Debug, Default)]
 pub(crate) struct Stats {
     added: AtomicU64,
     bytes: AtomicU64,
-    /// Of events that were written to the disk at once.
+    /// Number of groups that were committed.
     groups: AtomicU64,
     streams: AtomicUsize,
     events: AtomicI64,
@@ -22,7 +22,7 @@ pub(crate) struct Stats {
     clients: AtomicI64,
 }
 
-/// What had been added when somebody looked.
+/// The counters at the previous line of statistics.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Seen {
     added: u64,
@@ -36,23 +36,23 @@ impl Stats {
         self.bytes.fetch_add(fields.0.iter().map(|bytes| bytes.len() as u64).sum(), Relaxed);
     }
 
-    /// A group has been written.
-    pub(crate) fn written(&self) {
+    /// Counts a committed group.
+    pub(crate) fn group_written(&self) {
         self.groups.fetch_add(1, Relaxed);
     }
 
-    pub(crate) fn tell(&self, streams: usize, events: i64, size: u64) {
+    pub(crate) fn set_totals(&self, streams: usize, events: i64, size: u64) {
         self.streams.store(streams, Relaxed);
         self.events.store(events, Relaxed);
         self.size.store(size, Relaxed);
     }
 
-    /// So many clients have come, or gone.
+    /// Adds to the number of connected clients. `more` is negative when clients disconnect.
     pub(crate) fn clients(&self, more: i64) {
         self.clients.fetch_add(more, Relaxed);
     }
 
-    /// Fields of `INFO`.
+    /// Writes the fields of `INFO collector`.
     pub(crate) fn info(&self, info: &mut InfoFields) {
         info.field("streams", self.streams.load(Relaxed));
         info.field("events", self.events.load(Relaxed));
@@ -61,7 +61,7 @@ impl Stats {
         info.field("disk_bytes", self.size.load(Relaxed));
     }
 
-    /// What `--stats` prints: what has come since it was printed last.
+    /// Returns the next line for `--stats`: the events since the previous line, and the totals.
     pub(crate) fn line(&self, seen: &mut Seen) -> String {
         let [added, bytes, groups] =
             [&self.added, &self.bytes, &self.groups].map(|count| count.load(Relaxed));

@@ -1,4 +1,4 @@
-//! The streams on disk: all that is said to SQLite.
+//! The streams on disk: all access to SQLite.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -13,49 +13,49 @@ use crate::{fields::Fields, id::Id};
 
 pub(crate) type Result<T> = rusqlite::Result<T>;
 
-/// What is known of a stream without looking at its events.
+/// The state of a stream without its events.
 #[derive(Debug)]
 pub(crate) struct Stream {
-    /// Its number in the database. No two streams ever have the same.
+    /// Id in the database. It is never used for another stream.
     pub(crate) number: i64,
     pub(crate) last: Id,
     pub(crate) max_deleted: Id,
     pub(crate) length: i64,
-    /// How many events it has ever had.
+    /// Number of events that were ever added.
     pub(crate) added: i64,
     pub(crate) groups: BTreeMap<Bytes, Group>,
 }
 
-/// Consumers who share what comes.
+/// A consumer group.
 #[derive(Debug)]
 pub(crate) struct Group {
     pub(crate) number: i64,
-    /// The last event that was delivered.
+    /// Id of the last delivered event.
     pub(crate) last: Id,
-    /// How many events it has read, if that is known.
+    /// Number of events that were read, if it is known.
     pub(crate) read: Option<i64>,
     pub(crate) consumers: BTreeMap<Bytes, Consumer>,
 }
 
-/// One of them.
+/// A consumer of a group.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Consumer {
     pub(crate) number: i64,
-    /// When it was last heard of.
+    /// Time of its last command, in milliseconds since 1970.
     pub(crate) seen: i64,
 }
 
-/// An event that was delivered and has not been acknowledged.
+/// A delivered event that is not acknowledged.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Pending {
     pub(crate) id: Id,
-    /// The number of its consumer.
+    /// Number of the consumer.
     pub(crate) consumer: i64,
     pub(crate) delivered: i64,
     pub(crate) deliveries: i64,
 }
 
-/// Whose pending events are asked for.
+/// Selects pending events of a group or of a consumer.
 #[derive(Clone, Copy)]
 pub(crate) enum Of {
     Group(i64),
@@ -65,48 +65,48 @@ pub(crate) enum Of {
 /// An event.
 pub(crate) type Event = (Id, Fields);
 
-/// Which events are asked for, both ends included.
+/// Selects events. Both ends are included.
 #[derive(Clone, Copy)]
 pub(crate) struct Range {
     pub(crate) first: Id,
     pub(crate) last: Id,
-    /// None is all.
+    /// Maximum number of events, or `None` for all.
     pub(crate) count: Option<i64>,
     pub(crate) is_reverse: bool,
 }
 
-/// What goes when a stream is trimmed: the oldest events, beyond so many or before an id.
+/// The limit to which a stream is trimmed: a length, or the smallest id to keep.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Limit {
     MaxLen(i64),
     MinId(Id),
 }
 
-/// A database. What is written is not there for others, nor on disk, before it is committed.
+/// A database. Changes are visible to other processes, and on disk, only after a commit.
 pub(crate) struct Store {
     connection: Connection,
     path: PathBuf,
-    /// Something is written that is not committed.
+    /// Whether there are uncommitted changes.
     is_open: bool,
-    /// Why something of that could not be written.
+    /// The first error of an uncommitted change.
     failure: Option<ffi::Error>,
 }
 
 impl Store {
-    /// Opens what is in a folder, or begins it.
+    /// Opens the database in a folder, or creates it.
     pub(crate) fn open(folder: &Path) -> Result<Self> {
         let path = folder.join("events.db");
         let connection = Connection::open(&path)?;
         connection.pragma_update(None, "journal_mode", "WAL")?;
         connection.pragma_update(None, "synchronous", "FULL")?;
-        // Whoever reads in another process does not hold this one up for long.
+        // A reader in another process can lock the database for a short time.
         connection.busy_timeout(std::time::Duration::from_secs(5))?;
         connection.set_prepared_statement_cache_capacity(64);
         connection.execute_batch(include_str!("schema.sql"))?;
         Ok(Store { connection, path, is_open: false, failure: None })
     }
 
-    /// All streams by their names, and the next number that none has had.
+    /// Returns all streams by name, and the next unused number.
     pub(crate) fn streams(&self) -> Result<(HashMap<Bytes, Stream>, i64)> {
         let mut select = self.connection.prepare(
             "SELECT name, id, last_ms, last_seq, max_deleted_ms, max_deleted_seq, length, added FROM streams",
@@ -131,7 +131,7 @@ impl Store {
         Ok((streams, last + 1))
     }
 
-    /// Writes what is known of a stream.
+    /// Writes the state of a stream.
     pub(crate) fn set_stream(&mut self, name: &[u8], stream: &Stream) -> Result<()> {
         self.change("INSERT OR REPLACE INTO streams VALUES (:id, :name, :last_ms, :last_seq, :max_ms, :max_seq, :length, :added)", named_params! {
             ":id": stream.number, ":name": name,
@@ -142,7 +142,7 @@ impl Store {
         Ok(())
     }
 
-    /// Removes a stream; its events go by and by.
+    /// Removes a stream. Its events are removed later, in portions.
     pub(crate) fn remove_stream(&mut self, number: i64) -> Result<()> {
         self.change("DELETE FROM streams WHERE id = ?", [number])?;
         self.change("INSERT INTO garbage VALUES (?)", [number])?;
@@ -168,7 +168,7 @@ impl Store {
         consumers.collect()
     }
 
-    /// Makes a group.
+    /// Creates a group.
     pub(crate) fn add_group(
         &mut self,
         stream: i64,
@@ -184,7 +184,7 @@ impl Store {
         Ok(Group { number, last, read, consumers: BTreeMap::new() })
     }
 
-    /// Writes how far a group has come.
+    /// Writes the position of a group.
     pub(crate) fn set_group(&mut self, number: i64, last: Id, read: Option<i64>) -> Result<()> {
         self.change(
             "UPDATE groups SET last_ms = ?, last_seq = ?, read = ? WHERE id = ?",
@@ -193,7 +193,7 @@ impl Store {
         Ok(())
     }
 
-    /// Removes a group, its consumers and what these have not acknowledged.
+    /// Removes a group, its consumers and its pending events.
     pub(crate) fn remove_group(&mut self, number: i64) -> Result<()> {
         for sql in [
             "DELETE FROM pending WHERE group_id = ?",
@@ -205,7 +205,7 @@ impl Store {
         Ok(())
     }
 
-    /// Makes a consumer.
+    /// Creates a consumer.
     pub(crate) fn add_consumer(&mut self, group: i64, name: &[u8], seen: i64) -> Result<Consumer> {
         self.change(
             "INSERT INTO consumers (group_id, name, seen) VALUES (?, ?, ?)",
@@ -214,20 +214,20 @@ impl Store {
         Ok(Consumer { number: self.connection.last_insert_rowid(), seen })
     }
 
-    /// Writes when a consumer was last heard of.
+    /// Writes the last-seen time of a consumer.
     pub(crate) fn set_seen(&mut self, consumer: i64, seen: i64) -> Result<()> {
         self.change("UPDATE consumers SET seen = ? WHERE id = ?", [seen, consumer])?;
         Ok(())
     }
 
-    /// Removes a consumer; returns how many events it had not acknowledged.
+    /// Removes a consumer, and returns the number of its pending events.
     pub(crate) fn remove_consumer(&mut self, consumer: i64) -> Result<usize> {
         let pending = self.change("DELETE FROM pending WHERE consumer = ?", [consumer])?;
         self.change("DELETE FROM consumers WHERE id = ?", [consumer])?;
         Ok(pending)
     }
 
-    /// Notes that an event was delivered.
+    /// Records the delivery of an event.
     pub(crate) fn set_pending(&mut self, group: i64, pending: Pending) -> Result<()> {
         let Pending { id, consumer, delivered, deliveries } = pending;
         self.change(
@@ -237,13 +237,14 @@ impl Store {
         Ok(())
     }
 
-    /// Notes that an event was acknowledged, or is not there any more; says whether it was pending.
+    /// Removes a pending event, and returns whether it was pending.
     pub(crate) fn remove_pending(&mut self, group: i64, id: Id) -> Result<bool> {
         let sql = "DELETE FROM pending WHERE group_id = ? AND ms = ? AND seq = ?";
         Ok(self.change(sql, [group, id.ms, id.seq])? > 0)
     }
 
-    /// Pending events of this range, in their order, at most so many (-1: all), which were delivered at this time at the latest.
+    /// Returns at most `count` pending events (-1: all) in this range that were last delivered at `until` or
+    /// before.
     pub(crate) fn pending(
         &self,
         of: Of,
@@ -277,7 +278,7 @@ impl Store {
         pending.collect()
     }
 
-    /// How many events are pending.
+    /// Returns the number of pending events.
     pub(crate) fn count_pending(&self, of: Of) -> Result<i64> {
         let (sql, number) = match of {
             Of::Group(number) => ("SELECT count(*) FROM pending WHERE group_id = ?", number),
@@ -286,7 +287,7 @@ impl Store {
         self.read(sql)?.query_row([number], |row| row.get(0))
     }
 
-    /// The first or the last pending event of a group.
+    /// Returns the first or the last pending event of a group.
     pub(crate) fn end_of_pending(&self, group: i64, is_last: bool) -> Result<Option<Id>> {
         let sql = match is_last {
             false => "SELECT ms, seq FROM pending WHERE group_id = ? ORDER BY ms, seq LIMIT 1",
@@ -295,7 +296,7 @@ impl Store {
         self.read(sql)?.query_row([group], |row| id(row, 0)).optional()
     }
 
-    /// Removes some events of streams that are no more; says whether there may be others.
+    /// Removes events of removed streams, and returns whether more may remain.
     pub(crate) fn remove_garbage(&mut self, at_most: i64) -> Result<bool> {
         let number: Option<i64> =
             self.read("SELECT min(stream) FROM garbage")?.query_row([], |row| row.get(0))?;
@@ -330,13 +331,13 @@ impl Store {
         events.collect()
     }
 
-    /// Removes an event; says whether there was one.
+    /// Removes an event, and returns whether it existed.
     pub(crate) fn remove(&mut self, stream: i64, id: Id) -> Result<bool> {
         let sql = "DELETE FROM entries WHERE stream = ? AND ms = ? AND seq = ?";
         Ok(self.change(sql, params![stream, id.ms, id.seq])? > 0)
     }
 
-    /// Removes the oldest events of a stream up to this one, at most so many; returns how many there were.
+    /// Removes at most `at_most` of the oldest events up to this id, and returns how many it removed.
     pub(crate) fn remove_oldest(&mut self, stream: i64, last: Id, at_most: i64) -> Result<i64> {
         let nth = self
             .read("SELECT ms, seq FROM entries WHERE stream = ? ORDER BY ms, seq LIMIT 1 OFFSET ?")?
@@ -347,15 +348,16 @@ impl Store {
         Ok(self.change(sql, params![stream, last.ms, last.seq])? as i64)
     }
 
-    /// Whether something is written that is not committed.
+    /// Returns whether there are uncommitted changes.
     pub(crate) fn is_open(&self) -> bool {
         self.is_open
     }
 
-    /// Makes all that was written hold, on disk.
+    /// Commits all changes to disk.
     ///
     /// # Errors
-    /// It cannot, or something of it could not even be written. What was written is to be [taken back](Self::roll_back) then.
+    /// Returns an error if the commit fails, or if an earlier change failed. The caller must [roll
+    /// back](Self::roll_back) then.
     pub(crate) fn commit(&mut self) -> Result<()> {
         if let Some(failure) = self.failure {
             return Err(rusqlite::Error::SqliteFailure(failure, None));
@@ -367,22 +369,22 @@ impl Store {
         Ok(())
     }
 
-    /// Takes back what was written.
+    /// Discards all uncommitted changes.
     pub(crate) fn roll_back(&mut self) -> Result<()> {
         self.is_open = false;
         self.failure = None;
-        // After some errors, SQLite has done it by itself.
+        // After some errors, SQLite has rolled back already.
         if self.connection.is_autocommit() { Ok(()) } else { self.connection.execute_batch("ROLLBACK") }
     }
 
-    /// Bytes that the events take, without the room that is free.
+    /// Returns the size of the events in bytes, without free pages.
     pub(crate) fn size(&self) -> Result<i64> {
         let sql = "SELECT (page_count - freelist_count) * page_size
             FROM pragma_page_count, pragma_freelist_count, pragma_page_size";
         self.read(sql)?.query_row([], |row| row.get(0))
     }
 
-    /// Bytes that its files take.
+    /// Returns the size of the database files in bytes.
     pub(crate) fn file_size(&self) -> u64 {
         let size = |path: &Path| fs::metadata(path).map_or(0, |metadata| metadata.len());
         size(&self.path) + size(&self.path.with_extension("db-wal"))
@@ -392,14 +394,14 @@ impl Store {
         self.connection.prepare_cached(sql)
     }
 
-    /// Writes something; returns how many rows that has changed.
+    /// Executes a change, and returns the number of changed rows.
     fn change(&mut self, sql: &str, values: impl Params) -> Result<usize> {
         if !self.is_open {
             self.connection.execute_batch("BEGIN IMMEDIATE")?;
             self.is_open = true;
         }
         let changed = self.connection.prepare_cached(sql)?.execute(values);
-        // Whoever asked for it has changed what is known in memory, too: nothing of it must be committed.
+        // The caller changes the state in memory too, so a group with a failed change must not be committed.
         self.failure =
             self.failure.or(changed.as_ref().err().and_then(rusqlite::Error::sqlite_error).copied());
         changed
@@ -420,20 +422,20 @@ mod tests {
 
     use super::*;
 
-    /// Whoever wrote something has changed what is in memory as well, so half of it must not be kept.
+    /// A failed change leaves the state in memory ahead of the database, so the group must not be committed.
     #[test]
-    fn where_something_could_not_be_written_nothing_is_committed() {
+    fn a_group_with_a_failed_change_is_not_committed() {
         let folder = env::temp_dir().join(format!("collector-{}", process::id()));
-        fs::create_dir_all(&folder).expect("it can be made");
-        let mut store = Store::open(&folder).expect("it can be opened");
+        fs::create_dir_all(&folder).expect("create the folder");
+        let mut store = Store::open(&folder).expect("open the store");
         let (id, fields) = (Id { ms: 1, seq: 1 }, Fields::default());
-        store.add(1, id, &fields).expect("it is new");
-        store.add(1, id, &fields).expect_err("it is there");
-        store.commit().expect_err("something is missing");
-        store.roll_back().expect("it can be taken back");
-        store.add(1, id, &fields).expect("it is new again");
-        store.commit().expect("all of it is written");
+        store.add(1, id, &fields).expect("add an event");
+        store.add(1, id, &fields).expect_err("the id exists already");
+        store.commit().expect_err("a change failed");
+        store.roll_back().expect("roll back");
+        store.add(1, id, &fields).expect("add the event again");
+        store.commit().expect("commit");
         drop(store);
-        fs::remove_dir_all(&folder).expect("it can be removed");
+        fs::remove_dir_all(&folder).expect("remove the folder");
     }
 }

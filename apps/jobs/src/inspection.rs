@@ -1,29 +1,29 @@
-//! The commands for whoever looks after the queues.
+//! The commands for operators.
 
 use std::time::Instant;
 
 use thegiant::prelude::*;
 
 use crate::{
-    job::{Given, Id, Place},
+    job::{Delivery, Id, JobState},
     server::Jobs,
 };
 
 #[commands(rows = INSPECTION, group = "jobs")]
 impl Jobs {
-    /// Returns how many jobs of a queue are ready to be done.
+    /// Returns the number of ready jobs in a queue.
     #[command("QLEN", readonly, fast)]
     fn qlen(&self, queue: Key<&[u8]>) -> u64 {
         self.queues.queue(&queue).map_or(0, |queue| queue.counts.ready)
     }
 
-    /// Returns the first jobs of a queue, and leaves them there.
+    /// Returns the first jobs of a queue without removing them.
     #[command("QPEEK", readonly)]
-    fn qpeek(&self, queue: Key<&[u8]>, count: usize) -> Vec<Given> {
-        self.queues.peek(&queue).take(count).map(|job| job.given()).collect()
+    fn qpeek(&self, queue: Key<&[u8]>, count: usize) -> Vec<Delivery> {
+        self.queues.peek(&queue).take(count).map(|job| job.delivery()).collect()
     }
 
-    /// Returns what there is to be known of a queue.
+    /// Returns the counters and the state of a queue.
     #[command("QSTAT", readonly)]
     fn qstat(&self, queue: Key<&[u8]>) -> Option<Value> {
         let workers = self.waiting.count(&queue);
@@ -55,17 +55,17 @@ impl Jobs {
         names
     }
 
-    /// Returns what there is to be known of a job.
+    /// Returns the state of a job.
     #[command("SHOW", readonly)]
     fn show(&self, id: Id) -> Option<Value> {
         let job = self.queues.get(id)?;
-        let worker = match job.place {
-            Place::Out { client, .. } => number_of(client),
+        let worker = match job.state {
+            JobState::Out { client, .. } => number_of(client),
             _ => Value::Null,
         };
         Some(fields([
             ("queue", job.queue.clone().into()),
-            ("state", job.place.name().into()),
+            ("state", job.state.name().into()),
             ("body", job.body.clone().into()),
             ("tries", number_of(job.tries.into())),
             ("age-ms", number_of(age(job.added))),
@@ -74,40 +74,40 @@ impl Jobs {
         ]))
     }
 
-    /// Deletes jobs, wherever they are; returns how many there were.
+    /// Deletes jobs in any state, and returns how many existed.
     #[command("DELJOB", write)]
     fn del_job(&mut self, ids: Vec<Id>, context: &mut Context<Self>) -> usize {
         let jobs = ids.into_iter().filter_map(|id| self.queues.finish(id, |counts| &mut counts.failed));
         let jobs: Vec<_> = jobs.collect();
         let count = jobs.len();
         for job in jobs {
-            self.is_free(&job);
+            self.on_finished(&job);
             job.answer(Err(DELETED));
         }
-        self.keep_time(context);
+        self.update_timer(context);
         count
     }
 
-    /// Gives no jobs of a queue to anybody, until that is resumed.
+    /// Stops the delivery of jobs from a queue until it is resumed.
     #[command("PAUSE", write)]
     fn pause(&mut self, queue: Key, context: &mut Context<Self>) {
         self.queues.queue_mut(&Bytes::from(queue)).paused = true;
-        self.keep_time(context);
+        self.update_timer(context);
     }
 
-    /// Gives the jobs of a queue again.
+    /// Resumes the delivery of jobs from a queue.
     #[command("RESUME", write)]
     fn resume(&mut self, queue: Key, context: &mut Context<Self>) {
         let queue = Bytes::from(queue);
         self.queues.queue_mut(&queue).paused = false;
         self.serve(&queue);
-        self.keep_time(context);
+        self.update_timer(context);
     }
 }
 
-const DELETED: Error = Error::from_static("JOBFAILED it was deleted");
+const DELETED: Error = Error::from_static("JOBFAILED the job was deleted");
 
-/// How old something is, in milliseconds.
+/// Returns the time since `since`, in milliseconds.
 fn age(since: Instant) -> u64 {
     u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX)
 }

@@ -1,4 +1,4 @@
-//! A job, and what it is called.
+//! A job and its id.
 
 use std::time::{Duration, Instant};
 
@@ -9,12 +9,14 @@ use thegiant::{
     resp::Encoder,
 };
 
-/// Bytes of an id as it is written, and of its first part.
+/// Length of a formatted id and of its first part, in bytes.
 const ID_LEN: usize = 25;
 const RUN_LEN: usize = 8;
 
-/// What a job is called: the number of this run of the server and that of the job, so that an id of an earlier run
-/// is not taken for another job. As it is written, `5d1f0c2a-0000000000000001`.
+/// Identifies a job by the number of the server's run and the number of the job.
+///
+/// The number of the run keeps an id of an earlier run from naming another job. A formatted id looks like
+/// `5d1f0c2a-0000000000000001`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Id {
     pub(crate) run: u32,
@@ -22,14 +24,14 @@ pub(crate) struct Id {
 }
 
 impl Id {
-    /// The id that is written so; `None` if none is.
-    fn read(text: &[u8]) -> Option<Self> {
+    /// Parses an id. Returns `None` if the text is not an id.
+    fn parse(text: &[u8]) -> Option<Self> {
         let [run @ .., b'-'] = text.get(..=RUN_LEN)? else { return None };
         let number = text.get(RUN_LEN + 1..ID_LEN).filter(|_| text.len() == ID_LEN)?;
         Some(Id { run: u32::try_from(from_hex(run)?).ok()?, number: from_hex(number)? })
     }
 
-    fn written(self) -> [u8; ID_LEN] {
+    fn format(self) -> [u8; ID_LEN] {
         let mut text = [b'-'; ID_LEN];
         to_hex(self.run.into(), &mut text[..RUN_LEN]);
         to_hex(self.number, &mut text[RUN_LEN + 1..]);
@@ -49,106 +51,107 @@ fn to_hex(mut number: u64, digits: &mut [u8]) {
     }
 }
 
-/// An id that nobody has ever given out is no mistake of the one who sends it: there is no such job.
+/// Parses any text, because an unknown id is not an error: the job does not exist.
 impl<'a> FromArg<'a> for Id {
     const ARG: ArgSpec = ArgSpec::new(ArgKind::String);
 
     fn from_arg(args: &mut Arguments<'a>) -> Result<Self, Error> {
-        Ok(Id::read(args.take()?).unwrap_or(Id { run: 0, number: 0 }))
+        Ok(Id::parse(args.take()?).unwrap_or(Id { run: 0, number: 0 }))
     }
 }
 
 impl IntoReply for Id {
     fn into_reply(self, out: &mut Encoder) {
-        self.written()[..].into_reply(out);
+        self.format()[..].into_reply(out);
     }
 }
 
-/// A job that is to be done.
+/// A job in a queue.
 #[derive(Debug)]
 pub(crate) struct Job {
     pub(crate) id: Id,
     pub(crate) queue: Bytes,
     pub(crate) body: Bytes,
-    /// How often it was given to somebody who did not do it.
+    /// Number of deliveries to a worker that did not finish the job.
     pub(crate) tries: u32,
-    /// After so many it is dead.
+    /// Number of tries after which the job is dead.
     pub(crate) max_tries: Option<u32>,
-    /// How long whoever has it may take.
+    /// Time that a worker has to finish the job.
     pub(crate) retry: Option<Duration>,
     pub(crate) added: Instant,
-    pub(crate) place: Place,
-    /// When its delay is over, or the time of the one who has it.
+    pub(crate) state: JobState,
+    /// End of the delay, or of the time that the worker has.
     pub(crate) due: Option<Instant>,
-    /// When it is of no use any more, unless somebody has it.
+    /// Time after which the job expires, unless a worker has it.
     pub(crate) expires: Option<Instant>,
-    /// When it is looked at: the earlier of these.
+    /// Time at which the timer handles the job: the earlier of `due` and `expires`.
     pub(crate) deadline: Option<Instant>,
     pub(crate) caller: Option<Caller>,
 }
 
-/// Who waits for the result.
+/// Sends the result to the caller of `CALLJOB`.
 pub(crate) type Caller = Responder<Result<Option<Bytes>, Error>>;
 
-/// Where a job is.
+/// The state of a job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Place {
-    /// In its queue.
+pub(crate) enum JobState {
+    /// The job waits in its queue for a worker.
     Ready,
-    /// Not yet in its queue.
+    /// The job waits for the end of its delay.
     Delayed,
-    /// With the client of this number; pushed to it, and the how manieth push that was.
+    /// A worker has the job: `client` is the id of its client. `push` is the number of the push, if it was
+    /// pushed.
     Out { client: u64, push: Option<u64> },
 }
 
-impl Place {
+impl JobState {
     pub(crate) fn name(self) -> &'static str {
         match self {
-            Place::Ready => "ready",
-            Place::Delayed => "delayed",
-            Place::Out { .. } => "out",
+            JobState::Ready => "ready",
+            JobState::Delayed => "delayed",
+            JobState::Out { .. } => "out",
         }
     }
 }
 
 impl Job {
-    /// Nobody wants its result any more.
+    /// Returns whether the caller of this job has stopped waiting.
     pub(crate) fn is_abandoned(&self) -> bool {
         self.caller.as_ref().is_some_and(Caller::is_closed)
     }
 
-    /// Tells the one who waits for it, if somebody does.
+    /// Sends the result to the caller. Returns whether the caller received it.
     pub(crate) fn answer(self, result: Result<Option<Bytes>, Error>) -> bool {
         self.caller.is_some_and(|caller| caller.send(result).is_ok())
     }
 
-    /// As a worker gets it.
-    pub(crate) fn given(&self) -> Given {
-        Given { queue: self.queue.clone(), id: self.id, body: self.body.clone(), tries: self.tries }
+    /// Returns the job in the form in which workers receive it.
+    pub(crate) fn delivery(&self) -> Delivery {
+        Delivery { queue: self.queue.clone(), id: self.id, body: self.body.clone(), tries: self.tries }
     }
 }
 
-/// What a worker is told of a job: its queue, its id, its body, and how often it was tried before.
+/// A job as a worker receives it: queue, id, body and number of earlier tries.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Given {
+pub(crate) struct Delivery {
     pub(crate) queue: Bytes,
     pub(crate) id: Id,
     pub(crate) body: Bytes,
     pub(crate) tries: u32,
 }
 
-impl IntoReply for Given {
+impl IntoReply for Delivery {
     fn into_reply(self, out: &mut Encoder) {
         (self.queue, self.id, self.body, self.tries).into_reply(out);
     }
 }
 
-/// The same, for somebody who has not asked for it at this moment.
-pub(crate) struct Pushed(pub(crate) Given);
+/// A delivery that the server sends as a push.
+pub(crate) struct Pushed(pub(crate) Delivery);
 
 impl IntoReply for Pushed {
     fn into_reply(self, out: &mut Encoder) {
-        let Given { queue, id, body, tries } = self.0;
+        let Delivery { queue, id, body, tries } = self.0;
         ("job", queue, id, body, tries).into_reply(out);
     }
 }
@@ -160,16 +163,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_id_reads_as_it_is_written() {
+    fn a_formatted_id_is_parsed() {
         let id = Id { run: 0x5d1f_0c2a, number: 1 };
         let mut out = Encoder::default();
         id.into_reply(&mut out);
         assert_eq!(out.to_vec(), b"$25\r\n5d1f0c2a-0000000000000001\r\n");
-        assert_eq!(Id::read(b"5d1f0c2a-0000000000000001"), Some(id));
+        assert_eq!(Id::parse(b"5d1f0c2a-0000000000000001"), Some(id));
         for wrong in
             ["", "1", "5d1f0c2a-000000000000000", "5d1f0c2a+0000000000000001", "5d1f0c2ag000000000000001-"]
         {
-            assert_eq!(Id::read(wrong.as_bytes()), None, "{wrong}");
+            assert_eq!(Id::parse(wrong.as_bytes()), None, "{wrong}");
         }
     }
 }

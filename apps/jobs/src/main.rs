@@ -1,13 +1,13 @@
-//! Run with `cargo run --release -p jobs`, then talk to it with any Redis client.
+//! Run with `cargo run --release -p jobs`, then connect with any Redis client.
 //!
-//! A work queue with request and reply; `README.md` says how it is used.
+//! This is a work queue with request and reply. `README.md` shows how to use it. `jobs top ADDR` shows the
+//! queues of a running server.
 //!
-//! `jobs top ADDR` shows what is going on in one that runs.
-//!
-//! - `server`: the actor, with the commands for producers, `workers`: those for workers, `inspection`: those for
-//!   whoever looks after the queues
-//! - `queues`: the jobs and their queues, a plain data structure; `job`: one of them; `waiting`: who waits for jobs
-//! - `top`: what `jobs top` shows
+//! - `server`: the actor, with the commands for producers
+//! - `workers`: the commands for workers; `inspection`: the commands for operators
+//! - `queues`: the jobs and their queues, a plain data structure; `job`: one job
+//! - `waiting`: the clients that wait for jobs
+//! - `top`: the `jobs top` subcommand
 
 mod inspection;
 mod job;
@@ -58,6 +58,7 @@ async fn main() {
 async fn serve(server: &ServerOptions) -> io::Result<()> {
     let totals = Arc::new(queues::Totals::default());
     let jobs = server::Jobs::new(Arc::clone(&totals)).start();
-    let app = App::new().mount(jobs.clone()).disconnected(jobs).info("Jobs", move |info| totals.tell(info));
+    let app =
+        App::new().mount(jobs.clone()).disconnected(jobs).info("Jobs", move |info| totals.write_to(info));
     server.serve(app).await
 }

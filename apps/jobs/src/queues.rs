@@ -1,4 +1,4 @@
-//! The jobs and their queues. What time it is, is told.
+//! The jobs and their queues. The caller passes the present time to each method.
 
 use std::{
     collections::{BTreeSet, HashMap, VecDeque},
@@ -10,40 +10,40 @@ use bytes::Bytes;
 use foldhash::fast::RandomState;
 use thegiant::InfoFields;
 
-use crate::job::{Caller, Id, Job, Place};
+use crate::job::{Caller, Id, Job, JobState};
 
-/// A dead job of the queue `mail` is in the queue `dead:mail`.
+/// Prefix of the queues for dead jobs: dead jobs of the queue `mail` are in the queue `dead:mail`.
 const DEAD: &[u8] = b"dead:";
 
-/// So many numbers of jobs that are gone are no waste.
-const FEW: u64 = 32;
+/// Number of stale entries that a queue may keep.
+const MAX_STALE: u64 = 32;
 
-/// All jobs.
+/// All jobs and queues.
 #[derive(Debug)]
 pub(crate) struct Queues {
     run: u32,
     last: u64,
     jobs: HashMap<u64, Job, RandomState>,
     queues: HashMap<Bytes, Queue, RandomState>,
-    /// Jobs that are out, by whom they are with.
+    /// Jobs that workers have: client id and job number.
     leases: BTreeSet<(u64, u64)>,
-    /// The job that a client has called last.
+    /// The latest job that each client called with `CALLJOB`.
     calls: HashMap<u64, u64, RandomState>,
-    /// When jobs have to be looked at.
+    /// The deadlines of jobs: time and job number.
     deadlines: BTreeSet<(Instant, u64)>,
 }
 
-/// A queue. It may name jobs that are not in it any more.
+/// A queue. Its `ready` list may contain stale numbers of jobs that are not ready any more.
 #[derive(Debug, Default)]
 pub(crate) struct Queue {
     ready: VecDeque<u64>,
     pub(crate) counts: Counts,
     pub(crate) paused: bool,
-    /// Something has happened since it was last asked.
+    /// Whether the queue was used since the last [`tidy`](Queues::tidy).
     used: bool,
 }
 
-/// How many jobs of a queue are where, and what has become of the others.
+/// Numbers of jobs of a queue by state, and of finished jobs by outcome.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Counts {
     pub(crate) ready: u64,
@@ -57,18 +57,18 @@ pub(crate) struct Counts {
     pub(crate) expired: u64,
 }
 
-/// What has been due.
+/// The effects of a deadline.
 #[derive(Debug)]
-pub(crate) struct Passed {
-    /// The queue that has a job more.
+pub(crate) struct DueEffects {
+    /// The queue that got a ready job.
     pub(crate) queue: Option<Bytes>,
-    /// The client that had been pushed the job, and has it no more.
+    /// The client whose push has ended because its time is over.
     pub(crate) worker: Option<u64>,
 }
 
-/// What is asked for with a job.
+/// The options of a new job.
 #[derive(Debug, Default)]
-pub(crate) struct Wanted {
+pub(crate) struct JobOptions {
     pub(crate) delay: Option<Duration>,
     pub(crate) retry: Option<Duration>,
     pub(crate) ttl: Option<Duration>,
@@ -76,7 +76,7 @@ pub(crate) struct Wanted {
     pub(crate) caller: Option<Caller>,
 }
 
-/// What somebody else may look at, while the actor works.
+/// Totals that other threads read for `INFO` while the actor works.
 #[derive(Debug, Default)]
 pub(crate) struct Totals {
     pub(crate) jobs: AtomicU64,
@@ -85,8 +85,8 @@ pub(crate) struct Totals {
 }
 
 impl Totals {
-    /// The fields of `INFO`.
-    pub(crate) fn tell(&self, info: &mut InfoFields) {
+    /// Writes the fields of `INFO`.
+    pub(crate) fn write_to(&self, info: &mut InfoFields) {
         info.field("jobs", self.jobs.load(Relaxed));
         info.field("jobs_queues", self.queues.load(Relaxed));
         info.field("jobs_waiting_workers", self.waiting.load(Relaxed));
@@ -106,7 +106,7 @@ impl Queues {
         }
     }
 
-    /// How many jobs and how many queues there are.
+    /// Returns the number of jobs and the number of queues.
     pub(crate) fn len(&self) -> (usize, usize) {
         (self.jobs.len(), self.queues.len())
     }
@@ -123,24 +123,24 @@ impl Queues {
         self.queues.iter()
     }
 
-    /// The queue of this name, made if there is none.
+    /// Returns the queue with this name. A missing queue is created.
     pub(crate) fn queue_mut(&mut self, name: &Bytes) -> &mut Queue {
         let queue = self.queues.entry(name.clone()).or_default();
         queue.used = true;
         queue
     }
 
-    /// Adds a job at the end of its queue, now or later.
-    pub(crate) fn add(&mut self, queue: Bytes, body: Bytes, wanted: Wanted, now: Instant) -> Id {
+    /// Adds a job at the end of its queue, now or after its delay.
+    pub(crate) fn add(&mut self, queue: Bytes, body: Bytes, options: JobOptions, now: Instant) -> Id {
         self.last += 1;
         let id = Id { run: self.run, number: self.last };
-        let Wanted { delay, retry, ttl, max_tries, caller } = wanted;
-        let place = if delay.is_some() { Place::Delayed } else { Place::Ready };
+        let JobOptions { delay, retry, ttl, max_tries, caller } = options;
+        let state = if delay.is_some() { JobState::Delayed } else { JobState::Ready };
         let expires = ttl.map(|ttl| now + ttl);
         let counted = self.queue_mut(&queue);
         counted.counts.added += 1;
-        *counted.counts.at(place) += 1;
-        if place == Place::Ready {
+        *counted.counts.at(state) += 1;
+        if state == JobState::Ready {
             counted.ready.push_back(id.number);
         }
         if let Some(caller) = &caller {
@@ -155,7 +155,7 @@ impl Queues {
             max_tries,
             retry,
             added: now,
-            place,
+            state,
             due,
             expires,
             deadline,
@@ -173,25 +173,25 @@ impl Queues {
             counted.used = true;
             let number = counted.ready.pop_front()?;
             match self.jobs.get(&number) {
-                Some(job) if job.place == Place::Ready && job.is_abandoned() => self.abandon(number),
-                Some(job) if job.place == Place::Ready => break number,
+                Some(job) if job.state == JobState::Ready && job.is_abandoned() => self.abandon(number),
+                Some(job) if job.state == JobState::Ready => break number,
                 _ => {}
             }
         };
-        self.put(number, Place::Out { client, push: None });
+        self.set_state(number, JobState::Out { client, push: None });
         self.leases.insert((client, number));
         let retry = self.jobs[&number].retry;
         self.set_due(number, retry.map(|retry| now + retry));
         self.jobs.get_mut(&number)
     }
 
-    /// The first jobs of a queue, which stay there.
+    /// Returns the ready jobs of a queue without removing them.
     pub(crate) fn peek(&self, queue: &[u8]) -> impl Iterator<Item = &Job> {
         let ready = self.queues.get(queue).into_iter().flat_map(|queue| &queue.ready);
-        ready.filter_map(|number| self.jobs.get(number)).filter(|job| job.place == Place::Ready)
+        ready.filter_map(|number| self.jobs.get(number)).filter(|job| job.state == JobState::Ready)
     }
 
-    /// A job is not to be done any more.
+    /// Removes a job and counts its outcome.
     pub(crate) fn finish(&mut self, id: Id, outcome: fn(&mut Counts) -> &mut u64) -> Option<Job> {
         self.get(id)?;
         let job = self.remove(id.number)?;
@@ -199,26 +199,26 @@ impl Queues {
         Some(job)
     }
 
-    /// The jobs that a client has, and the pushes that they were.
+    /// Returns the jobs that a client has, each with the number of its push.
     pub(crate) fn of_client(&self, client: u64) -> Vec<(Id, Option<u64>)> {
         let numbers = self.leases.range((client, 0)..=(client, u64::MAX));
-        let job = |(_, number): &(u64, u64)| match self.jobs.get(number)?.place {
-            Place::Out { push, .. } => Some((self.jobs[number].id, push)),
+        let job = |(_, number): &(u64, u64)| match self.jobs.get(number)?.state {
+            JobState::Out { push, .. } => Some((self.jobs[number].id, push)),
             _ => None,
         };
         numbers.filter_map(job).collect()
     }
 
-    /// A client does not wait any more for what it has called. Nobody is given the job from now on.
+    /// Removes the job that a disconnected client called, unless a worker has it.
     pub(crate) fn forget_call(&mut self, client: u64) {
         let Some(number) = self.calls.remove(&client) else { return };
-        let is_out = |job: &Job| matches!(job.place, Place::Out { .. });
+        let is_out = |job: &Job| matches!(job.state, JobState::Out { .. });
         if self.jobs.get(&number).is_some_and(|job| !is_out(job)) {
             self.abandon(number);
         }
     }
 
-    /// A job is of no use any more.
+    /// Removes a job that has expired or has no caller any more.
     fn abandon(&mut self, number: u64) {
         if let Some(job) = self.remove(number) {
             self.queue_mut(&job.queue).counts.expired += 1;
@@ -226,11 +226,13 @@ impl Queues {
         }
     }
 
-    /// A job that is out has not been done, and goes back to the head of its queue; or it has been tried too often,
-    /// and is dead; or it is of no use any more. Returns the queue that it is in now.
+    /// Returns a job that a worker has to the head of its queue.
+    ///
+    /// A job with too many tries becomes dead, and an expired job is removed. The method returns the queue
+    /// that holds the job now.
     pub(crate) fn give_back(&mut self, id: Id, was_tried: bool, now: Instant) -> Option<Bytes> {
-        let Place::Out { .. } = self.get(id)?.place else { return None };
-        self.put(id.number, Place::Ready);
+        let JobState::Out { .. } = self.get(id)?.state else { return None };
+        self.set_state(id.number, JobState::Ready);
         self.set_due(id.number, None);
         let job = self.jobs.get_mut(&id.number)?;
         job.tries += u32::from(was_tried);
@@ -239,7 +241,7 @@ impl Queues {
             return None;
         }
         let queue = job.queue.clone();
-        if job.max_tries.is_some_and(|most| job.tries >= most) {
+        if job.max_tries.is_some_and(|max| job.tries >= max) {
             return self.bury(id.number);
         }
         if job.expires.is_some_and(|expires| expires <= now) {
@@ -252,7 +254,7 @@ impl Queues {
         Some(queue)
     }
 
-    /// Moves a job to the queue of the dead, where it stays.
+    /// Moves a job to the queue for dead jobs.
     fn bury(&mut self, number: u64) -> Option<Bytes> {
         let job = self.jobs.get_mut(&number)?;
         job.max_tries = None;
@@ -270,13 +272,13 @@ impl Queues {
         Some(dead)
     }
 
-    /// When something is to be done next.
+    /// Returns the earliest deadline.
     pub(crate) fn next_deadline(&self) -> Option<Instant> {
         self.deadlines.first().map(|(deadline, _)| *deadline)
     }
 
-    /// Does what is due for one job, if for any.
-    pub(crate) fn pass(&mut self, now: Instant) -> Option<Passed> {
+    /// Handles one deadline that has passed. Returns `None` if there is no such deadline.
+    pub(crate) fn handle_due(&mut self, now: Instant) -> Option<DueEffects> {
         let (deadline, number) = *self.deadlines.first()?;
         if deadline > now {
             return None;
@@ -284,24 +286,25 @@ impl Queues {
         let job = self.jobs.get(&number)?;
         let (id, queue) = (job.id, job.queue.clone());
         let is_due = job.due.is_some_and(|due| due <= now);
-        Some(match job.place {
-            Place::Out { client, push } => {
-                Passed { queue: self.give_back(id, true, now), worker: push.map(|_| client) }
+        Some(match job.state {
+            JobState::Out { client, push } => {
+                DueEffects { queue: self.give_back(id, true, now), worker: push.map(|_| client) }
             }
-            Place::Delayed if is_due => {
-                self.put(number, Place::Ready);
+            JobState::Delayed if is_due => {
+                self.set_state(number, JobState::Ready);
                 self.set_due(number, None);
                 self.queue_mut(&queue).ready.push_back(number);
-                Passed { queue: Some(queue), worker: None }
+                DueEffects { queue: Some(queue), worker: None }
             }
             _ => {
                 self.abandon(number);
-                Passed { queue: None, worker: None }
+                DueEffects { queue: None, worker: None }
             }
         })
     }
 
-    /// Forgets queues that are empty and have not been used since this was last called, unless somebody wants them.
+    /// Removes queues that are empty and were not used since the last call, except those for which clients
+    /// wait.
     pub(crate) fn tidy(&mut self, is_wanted: impl Fn(&Bytes) -> bool) {
         self.queues.retain(|name, queue| {
             let Counts { ready, delayed, out, .. } = queue.counts;
@@ -315,38 +318,38 @@ impl Queues {
         if let Some(deadline) = job.deadline {
             self.deadlines.remove(&(deadline, number));
         }
-        if let Place::Out { client, .. } = job.place {
+        if let JobState::Out { client, .. } = job.state {
             self.leases.remove(&(client, number));
         }
         let queue = self.queue_mut(&job.queue);
-        *queue.counts.at(job.place) -= 1;
-        // Its number stays there, until there are more of such numbers than jobs.
-        if queue.ready.len() as u64 > 2 * queue.counts.ready + FEW {
+        *queue.counts.at(job.state) -= 1;
+        // The entry in `ready` becomes stale. Stale entries are removed when they outnumber the ready jobs.
+        if queue.ready.len() as u64 > 2 * queue.counts.ready + MAX_STALE {
             let mut ready = std::mem::take(&mut queue.ready);
-            ready.retain(|number| self.jobs.get(number).is_some_and(|job| job.place == Place::Ready));
+            ready.retain(|number| self.jobs.get(number).is_some_and(|job| job.state == JobState::Ready));
             self.queue_mut(&job.queue).ready = ready;
         }
         Some(job)
     }
 
-    /// A job is somewhere else now; its queue has to be told of that by the caller.
-    fn put(&mut self, number: u64, place: Place) {
+    /// Changes the state of a job and the counts. The caller adds it to the queue's `ready` list.
+    fn set_state(&mut self, number: u64, state: JobState) {
         let Some(job) = self.jobs.get_mut(&number) else { return };
-        let before = std::mem::replace(&mut job.place, place);
+        let before = std::mem::replace(&mut job.state, state);
         let queue = job.queue.clone();
-        if let Place::Out { client, .. } = before {
+        if let JobState::Out { client, .. } = before {
             self.leases.remove(&(client, number));
         }
         let counts = &mut self.queue_mut(&queue).counts;
         *counts.at(before) -= 1;
-        *counts.at(place) += 1;
+        *counts.at(state) += 1;
     }
 
-    /// Sets when something is due for a job that has just been put where it is.
+    /// Sets the due time of a job whose state has just changed.
     fn set_due(&mut self, number: u64, due: Option<Instant>) {
         let Some(job) = self.jobs.get_mut(&number) else { return };
         job.due = due;
-        let expires = job.expires.filter(|_| !matches!(job.place, Place::Out { .. }));
+        let expires = job.expires.filter(|_| !matches!(job.state, JobState::Out { .. }));
         let deadline = [due, expires].into_iter().flatten().min();
         if job.deadline == deadline {
             return;
@@ -361,11 +364,11 @@ impl Queues {
 }
 
 impl Counts {
-    fn at(&mut self, place: Place) -> &mut u64 {
-        match place {
-            Place::Ready => &mut self.ready,
-            Place::Delayed => &mut self.delayed,
-            Place::Out { .. } => &mut self.out,
+    fn at(&mut self, state: JobState) -> &mut u64 {
+        match state {
+            JobState::Ready => &mut self.ready,
+            JobState::Delayed => &mut self.delayed,
+            JobState::Out { .. } => &mut self.out,
         }
     }
 }
@@ -375,17 +378,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_queue_does_not_keep_what_is_gone() {
+    fn a_queue_removes_stale_entries() {
         let mut queues = Queues::new(1);
         let now = Instant::now();
         let (queue, body) = (Bytes::from("q"), Bytes::from("x"));
-        let first = queues.add(queue.clone(), body.clone(), Wanted::default(), now);
+        let first = queues.add(queue.clone(), body.clone(), JobOptions::default(), now);
         for _ in 0..1000 {
-            let id = queues.add(queue.clone(), body.clone(), Wanted::default(), now);
+            let id = queues.add(queue.clone(), body.clone(), JobOptions::default(), now);
             queues.finish(id, |counts| &mut counts.done);
         }
         let kept = queues.queue(&queue).map_or(0, |queue| queue.ready.len());
-        assert!(kept < 50, "{kept} numbers of one job");
+        assert!(kept < 50, "{kept} entries for one job");
         assert_eq!(queues.take(&queue, 1, now).map(|job| job.id), Some(first));
     }
 }

@@ -9,12 +9,12 @@ use actix::SpawnHandle;
 use thegiant::{Disconnected, prelude::*};
 
 use crate::{
-    job::{Given, Id, Place, Pushed},
-    queues::{Passed, Queues, Totals, Wanted},
+    job::{Delivery, Id, JobState, Pushed},
+    queues::{DueEffects, JobOptions, Queues, Totals},
     waiting::{Waiting, Want},
 };
 
-/// Queues and lines that nobody uses are forgotten this often.
+/// Interval between two removals of unused queues and wait lists.
 const TIDY: Duration = Duration::from_secs(60);
 
 /// The work queue.
@@ -22,7 +22,7 @@ pub(crate) struct Jobs {
     pub(crate) queues: Queues,
     pub(crate) waiting: Waiting,
     totals: Arc<Totals>,
-    /// When the next deadline is looked at.
+    /// The timer for the earliest deadline.
     timer: Option<(Instant, SpawnHandle)>,
 }
 
@@ -33,14 +33,14 @@ impl Actor for Jobs {
         context.run_interval(TIDY, |this, _| {
             this.waiting.tidy();
             this.queues.tidy(|queue| this.waiting.is_wanted(queue));
-            this.tell_totals();
+            this.update_totals();
         });
     }
 }
 
 #[commands(include(WORKERS, INSPECTION), group = "jobs")]
 impl Jobs {
-    /// Adds a job to a queue; returns its id.
+    /// Adds a job to a queue, and returns its id.
     #[command("ADDJOB", write)]
     fn add_job(
         &mut self,
@@ -50,15 +50,15 @@ impl Jobs {
         context: &mut Context<Self>,
     ) -> Result<Id, Error> {
         let queue = Bytes::from(queue);
-        if let Some(most) = options.maxlen.filter(|most| *most > 0) {
+        if let Some(max) = options.maxlen.filter(|max| *max > 0) {
             let counts = self.queues.queue(&queue).map(|queue| queue.counts).unwrap_or_default();
-            if counts.ready + counts.delayed >= most {
+            if counts.ready + counts.delayed >= max {
                 return Err(FULL);
             }
         }
-        let id = self.queues.add(queue.clone(), body, options.wanted()?, Instant::now());
+        let id = self.queues.add(queue.clone(), body, options.job_options()?, Instant::now());
         self.serve(&queue);
-        self.keep_time(context);
+        self.update_timer(context);
         Ok(id)
     }
 
@@ -78,21 +78,21 @@ impl Jobs {
             Some(timeout) => responder.timeout(timeout, Ok(None)),
             None => responder,
         };
-        let wanted = Wanted { ttl, caller: Some(caller), ..Wanted::default() };
-        self.queues.add(queue.clone(), body, wanted, Instant::now());
+        let options = JobOptions { ttl, caller: Some(caller), ..JobOptions::default() };
+        self.queues.add(queue.clone(), body, options, Instant::now());
         self.serve(&queue);
-        self.keep_time(context);
+        self.update_timer(context);
     }
 }
 
 impl Jobs {
     pub(crate) fn new(totals: Arc<Totals>) -> Self {
-        // 0 is the run of no server.
+        // Ids of no server start with run 0, which stands for an id that could not be parsed.
         let run = fastrand::u32(1..);
         Jobs { queues: Queues::new(run), waiting: Waiting::default(), totals, timer: None }
     }
 
-    /// Gives the jobs of a queue to those who wait for them.
+    /// Delivers the jobs of a queue to the clients that wait for them.
     pub(crate) fn serve(&mut self, queue: &Bytes) {
         while let Some((client, want)) = self.waiting.first(queue) {
             let is_served = match want {
@@ -111,16 +111,16 @@ impl Jobs {
         }
     }
 
-    /// Pushes a job to a client; `false` if there is none.
+    /// Pushes a job to a client. Returns `false` if no job is ready.
     fn push(&mut self, queue: &Bytes, client: &Client) -> bool {
         let (id, now) = (client.id(), Instant::now());
         let Some(job) = self.queues.take(queue, id, now) else { return false };
-        match client.push(Pushed(job.given())) {
+        match client.push(Pushed(job.delivery())) {
             Some(number) => {
-                job.place = Place::Out { client: id, push: Some(number) };
-                self.waiting.pushed(queue, id);
+                job.state = JobState::Out { client: id, push: Some(number) };
+                self.waiting.on_pushed(queue, id);
             }
-            // The news of that is on its way here.
+            // The client has disconnected, and its [`Disconnected`] message arrives soon.
             None => {
                 let id = job.id;
                 self.waiting.remove(client.id());
@@ -130,7 +130,7 @@ impl Jobs {
         true
     }
 
-    /// Answers the `GETJOB` of a client; `false` if there is nothing to answer.
+    /// Replies to the `GETJOB` of a client. Returns `false` if no job is ready.
     fn reply(&mut self, queue: &Bytes, client: u64, count: usize) -> bool {
         let given = self.take(queue, client, count);
         if given.is_empty() {
@@ -146,55 +146,56 @@ impl Jobs {
         true
     }
 
-    /// At most so many jobs of a queue, for a client.
-    pub(crate) fn take(&mut self, queue: &[u8], client: u64, count: usize) -> Vec<Given> {
+    /// Takes at most `count` jobs of a queue for a client.
+    pub(crate) fn take(&mut self, queue: &[u8], client: u64, count: usize) -> Vec<Delivery> {
         let now = Instant::now();
         let mut given = Vec::new();
         while given.len() < count
             && let Some(job) = self.queues.take(queue, client, now)
         {
-            given.push(job.given());
+            given.push(job.delivery());
         }
         given
     }
 
-    /// Sees to it that deadlines are kept, and tells others how much there is.
-    pub(crate) fn keep_time(&mut self, context: &mut Context<Self>) {
-        self.tell_totals();
+    /// Updates the totals, and starts the timer for the earliest deadline.
+    pub(crate) fn update_timer(&mut self, context: &mut Context<Self>) {
+        self.update_totals();
         let Some(next) = self.queues.next_deadline() else { return };
-        // One that goes off too early is set anew then, which is less work than to keep it right.
+        // A timer that fires too early is restarted then. That is cheaper than to keep it exact.
         if self.timer.is_none_or(|(set, _)| next < set) {
             if let Some((_, timer)) = self.timer.take() {
                 context.cancel_future(timer);
             }
             let wait = next.saturating_duration_since(Instant::now());
-            self.timer = Some((next, context.run_later(wait, Self::pass_deadlines)));
+            self.timer = Some((next, context.run_later(wait, Self::handle_deadlines)));
         }
     }
 
-    fn tell_totals(&self) {
+    fn update_totals(&self) {
         let (jobs, queues) = self.queues.len();
         self.totals.jobs.store(jobs as u64, Relaxed);
         self.totals.queues.store(queues as u64, Relaxed);
         self.totals.waiting.store(self.waiting.len() as u64, Relaxed);
     }
 
-    fn pass_deadlines(&mut self, context: &mut Context<Self>) {
+    fn handle_deadlines(&mut self, context: &mut Context<Self>) {
         self.timer = None;
         let now = Instant::now();
-        while let Some(Passed { queue, worker }) = self.queues.pass(now) {
-            worker.into_iter().for_each(|worker| self.answered(worker));
+        while let Some(DueEffects { queue, worker }) = self.queues.handle_due(now) {
+            worker.into_iter().for_each(|worker| self.on_push_finished(worker));
             queue.iter().for_each(|queue| self.serve(queue));
         }
-        self.keep_time(context);
+        self.update_timer(context);
     }
 }
 
 impl Handler<Disconnected> for Jobs {
     type Result = ();
 
-    /// What the client had goes back to the heads of the queues, in the order in which it was. What it was pushed and
-    /// has not even been sent counts as not tried.
+    /// Returns the client's jobs to the heads of their queues, in their original order.
+    ///
+    /// A pushed job that was never sent does not count as tried.
     fn handle(&mut self, Disconnected(client): Disconnected, context: &mut Context<Self>) {
         self.waiting.remove(client.id());
         self.queues.forget_call(client.id());
@@ -205,14 +206,14 @@ impl Handler<Disconnected> for Jobs {
             queues.extend(self.queues.give_back(id, was_tried, now));
         }
         queues.iter().for_each(|queue| self.serve(queue));
-        self.keep_time(context);
+        self.update_timer(context);
     }
 }
 
 const FULL: Error = Error::from_static("MAXLEN the queue is full");
-const NO_TIME: Error = Error::from_static("ERR a time is a number of milliseconds, and not that many");
+const TOO_LONG: Error = Error::from_static("ERR time in milliseconds is too large");
 
-/// A time, in milliseconds: at most a century, so that it can be reckoned with.
+/// A time in milliseconds. It is at most a century, so that additions cannot overflow.
 pub(crate) struct Milliseconds(pub(crate) Duration);
 
 impl<'a> thegiant::FromArg<'a> for Milliseconds {
@@ -229,7 +230,7 @@ impl Milliseconds {
 
     fn of(milliseconds: u64) -> Result<Self, Error> {
         if milliseconds > Self::CENTURY {
-            Err(NO_TIME)
+            Err(TOO_LONG)
         } else {
             Ok(Milliseconds(Duration::from_millis(milliseconds)))
         }
@@ -252,12 +253,12 @@ struct AddOptions {
 }
 
 impl AddOptions {
-    /// None of 0 is of any use, and none means that there is none.
-    fn wanted(&self) -> Result<Wanted, Error> {
+    /// Converts the options. A value of 0 means that the option is not set.
+    fn job_options(&self) -> Result<JobOptions, Error> {
         let time =
             |time: &Option<Milliseconds>| time.as_ref().map(|time| time.0).filter(|time| !time.is_zero());
-        let max_tries = self.maxtries.filter(|most| *most > 0);
-        Ok(Wanted {
+        let max_tries = self.maxtries.filter(|max| *max > 0);
+        Ok(JobOptions {
             delay: time(&self.delay),
             retry: time(&self.retry),
             ttl: time(&self.ttl),

@@ -1,4 +1,4 @@
-//! `jobs top ADDR`: what is going on in the queues, once a second, until `q` is pressed.
+//! `jobs top ADDR`: shows the queues once a second until `q` is pressed.
 
 use std::{
     io,
@@ -17,7 +17,7 @@ use redis::{Client, Connection, RedisResult};
 
 const INTERVAL: Duration = Duration::from_secs(1);
 
-/// The fields of `QSTAT` that are shown, and what their columns are called.
+/// The fields of `QSTAT` to show, and the headings of their columns.
 const COLUMNS: [(&str, &str); 6] = [
     ("ready", "ready"),
     ("delayed", "delayed"),
@@ -27,7 +27,7 @@ const COLUMNS: [(&str, &str); 6] = [
     ("dead", "dead"),
 ];
 
-/// Shows the queues of the server at `address` until somebody presses `q`.
+/// Shows the queues of the server at `address` until `q` is pressed.
 pub(crate) fn run(address: &str, password: Option<&str>) -> Result<(), Box<dyn std::error::Error>> {
     let url = match address.strip_prefix("unix:") {
         Some(path) => format!("redis+unix://{path}"),
@@ -61,7 +61,7 @@ fn show(
     }
 }
 
-/// Waits, and says whether somebody has had enough.
+/// Waits for a key. Returns whether it ends the program.
 fn is_ended(wait: Duration) -> io::Result<bool> {
     if !event::poll(wait)? {
         return Ok(false);
@@ -80,7 +80,7 @@ struct Snapshot {
 struct Queue {
     name: String,
     fields: Vec<(String, i64)>,
-    /// Jobs that came and went, a second.
+    /// Jobs that were added and done per second.
     added: f64,
     done: f64,
 }
@@ -92,7 +92,7 @@ impl Snapshot {
         let mut queues = Vec::new();
         for name in names {
             let fields: Option<Vec<(String, i64)>> = redis::cmd("QSTAT").arg(&name).query(connection)?;
-            // It may have gone since.
+            // The queue may have been removed meanwhile.
             let Some(fields) = fields else { continue };
             let name = String::from_utf8_lossy(&name).into_owned();
             let mut queue = Queue { name, fields, added: 0.0, done: 0.0 };

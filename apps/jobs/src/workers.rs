@@ -5,19 +5,19 @@ use std::time::Instant;
 use thegiant::{Responder, prelude::*};
 
 use crate::{
-    job::{Given, Id, Job, Place},
+    job::{Delivery, Id, Job, JobState},
     server::{Jobs, Milliseconds},
     waiting::Want,
 };
 
 #[commands(rows = WORKERS, group = "jobs")]
 impl Jobs {
-    /// Gets jobs, as soon as there are any; before that, says what has become of the one before.
+    /// Returns jobs as soon as a queue has some, after it finishes the previous job if an outcome is given.
     #[command("GETJOB", write, blocking)]
     fn get_job(
         &mut self,
         options: GetOptions,
-        responder: Responder<Option<Vec<Given>>>,
+        responder: Responder<Option<Vec<Delivery>>>,
         context: &mut Context<Self>,
     ) {
         let client = responder.client().id();
@@ -41,10 +41,10 @@ impl Jobs {
             };
             self.waiting.add(client, options.from, Want::Reply { responder, count });
         }
-        self.keep_time(context);
+        self.update_timer(context);
     }
 
-    /// Has jobs of these queues pushed to this connection: `WORKER queue [queue ...] [WINDOW n]`.
+    /// Pushes jobs of these queues to this connection: `WORKER queue [queue ...] [WINDOW n]`.
     #[command("WORKER", write)]
     fn worker(
         &mut self,
@@ -53,68 +53,68 @@ impl Jobs {
         context: &mut Context<Self>,
     ) -> Result<(), Error> {
         let (queues, window) = with_window(queues)?;
-        // What was pushed before the command is said again is not answered yet.
+        // Jobs that an earlier `WORKER` command pushed still count towards the window.
         let out = self.queues.of_client(client.id()).iter().filter(|(_, push)| push.is_some()).count();
         self.waiting.add(client.id(), queues.clone(), Want::Push { client, window, out });
         queues.iter().for_each(|queue| self.serve(queue));
-        self.keep_time(context);
+        self.update_timer(context);
         Ok(())
     }
 
-    /// Says that jobs are done; returns how many there were.
+    /// Marks jobs as done, and returns how many existed.
     #[command("ACKJOB", write)]
     fn ack_job(&mut self, ids: Vec<Id>, context: &mut Context<Self>) -> usize {
         let jobs: Vec<Job> =
             ids.into_iter().filter_map(|id| self.queues.finish(id, |counts| &mut counts.done)).collect();
         let count = jobs.len();
         for job in jobs {
-            self.is_free(&job);
+            self.on_finished(&job);
             job.answer(Err(NO_RESULT));
         }
-        self.keep_time(context);
+        self.update_timer(context);
         count
     }
 
-    /// Puts jobs back at the heads of their queues, to be tried again; returns how many were out.
+    /// Returns jobs to the heads of their queues for another try, and returns how many workers had.
     #[command("NACK", write)]
     fn nack(&mut self, ids: Vec<Id>, context: &mut Context<Self>) -> usize {
         let mut count = 0;
         for id in ids {
             let Some(job) = self.queues.get(id) else { continue };
-            let Place::Out { client, push } = job.place else { continue };
+            let JobState::Out { client, push } = job.state else { continue };
             count += 1;
             let queue = self.queues.give_back(id, true, Instant::now());
             if push.is_some() {
-                self.answered(client);
+                self.on_push_finished(client);
             }
             queue.iter().for_each(|queue| self.serve(queue));
         }
-        self.keep_time(context);
+        self.update_timer(context);
         count
     }
 
-    /// Gives the one who called the result; returns 1 if it was there to take it, else 0.
+    /// Sends the result to the caller. Returns 1 if the caller still waits, else 0.
     #[command("REPLYJOB", write)]
     fn reply_job(&mut self, id: Id, result: Bytes, context: &mut Context<Self>) -> i64 {
         let Some(job) = self.queues.finish(id, |counts| &mut counts.done) else { return 0 };
-        self.is_free(&job);
-        self.keep_time(context);
+        self.on_finished(&job);
+        self.update_timer(context);
         job.answer(Ok(Some(result))).into()
     }
 
-    /// Tells the one who called that the job failed; returns 1 if it was there to hear it, else 0.
+    /// Sends a failure to the caller. Returns 1 if the caller still waits, else 0.
     #[command("FAILJOB", write)]
     fn fail_job(&mut self, id: Id, reason: &[u8], context: &mut Context<Self>) -> i64 {
         let Some(job) = self.queues.finish(id, |counts| &mut counts.failed) else { return 0 };
-        self.is_free(&job);
-        self.keep_time(context);
+        self.on_finished(&job);
+        self.update_timer(context);
         job.answer(Err(Error::new("JOBFAILED", String::from_utf8_lossy(reason)))).into()
     }
 }
 
 impl Jobs {
-    fn answer(&mut self, responder: Responder<Option<Vec<Given>>>, given: Option<Vec<Given>>) {
-        // Nobody has had a look at what comes back.
+    fn answer(&mut self, responder: Responder<Option<Vec<Delivery>>>, given: Option<Vec<Delivery>>) {
+        // No worker has seen these jobs, so their delivery does not count as a try.
         if let Err(Some(undelivered)) = responder.send(given) {
             for job in undelivered.into_iter().rev() {
                 let queue = self.queues.give_back(job.id, false, Instant::now());
@@ -123,26 +123,26 @@ impl Jobs {
         }
     }
 
-    /// Whoever had this job may have another one.
-    pub(crate) fn is_free(&mut self, job: &Job) {
-        if let Place::Out { client, push: Some(_) } = job.place {
-            self.answered(client);
+    /// Delivers another job to the worker that had this job, if the job was pushed.
+    pub(crate) fn on_finished(&mut self, job: &Job) {
+        if let JobState::Out { client, push: Some(_) } = job.state {
+            self.on_push_finished(client);
         }
     }
 
-    pub(crate) fn answered(&mut self, client: u64) {
-        let queues = self.waiting.answered(client);
+    pub(crate) fn on_push_finished(&mut self, client: u64) {
+        let queues = self.waiting.on_push_finished(client);
         queues.iter().for_each(|queue| self.serve(queue));
     }
 }
 
-/// The queues, and what stands behind them.
+/// Splits the arguments into the queues and the window.
 fn with_window(mut queues: Vec<Bytes>) -> Result<(Vec<Bytes>, usize), Error> {
     if let [_, .., word, number] = queues.as_slice()
         && word.eq_ignore_ascii_case(b"WINDOW")
     {
         let number = std::str::from_utf8(number).ok().and_then(|number| number.parse().ok());
-        let window = number.filter(|window| *window > 0).ok_or(NO_WINDOW)?;
+        let window = number.filter(|window| *window > 0).ok_or(INVALID_WINDOW)?;
         queues.truncate(queues.len() - 2);
         return Ok((queues, window));
     }
@@ -150,9 +150,9 @@ fn with_window(mut queues: Vec<Bytes>) -> Result<(Vec<Bytes>, usize), Error> {
 }
 
 const IS_WORKER: Error =
-    Error::from_static("ERR jobs are pushed to this connection, and cannot be asked for");
-const NO_RESULT: Error = Error::from_static("JOBFAILED it was acknowledged without a result");
-const NO_WINDOW: Error = Error::from_static("ERR a window is a number of jobs, at least 1");
+    Error::from_static("ERR GETJOB is not allowed on a connection that receives pushed jobs");
+const NO_RESULT: Error = Error::from_static("JOBFAILED the job was acknowledged without a result");
+const INVALID_WINDOW: Error = Error::from_static("ERR WINDOW must be at least 1");
 
 /// `[REPLY id result | FAIL id reason] [NOHANG] [TIMEOUT ms] [COUNT n] FROM queue [queue ...]`
 #[derive(Args)]
@@ -167,7 +167,7 @@ struct GetOptions {
     from: Vec<Bytes>,
 }
 
-/// What has become of a job: the same as `REPLYJOB` and `FAILJOB`, without an answer of its own.
+/// The outcome of a job: like `REPLYJOB` and `FAILJOB`, but without a reply.
 #[derive(Args)]
 enum Outcome {
     Reply { id: Id, result: Bytes },

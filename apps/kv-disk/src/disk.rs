@@ -8,30 +8,31 @@ use thegiant::{Commit, Error};
 
 use crate::{
     engine::{self, Changes, Engine},
-    layout::{self, LAST_PLACE, Places, Slot, Summary},
+    layout::{self, LAST_POSITION, Positions, Slot, Summary},
 };
 
-/// Databases in an engine, and what has been changed since they were committed. Commands see a change at once; the disk
-/// gets all changes of a group as one.
+/// Databases in a storage engine, with their uncommitted changes.
+///
+/// Commands see a change at once. The engine gets all changes of a group in one commit.
 pub(crate) struct Disk<E> {
     engine: E,
-    /// Whether the disk has to hold what is committed.
+    /// Whether every commit syncs the disk.
     is_sync: bool,
-    places: Places,
+    positions: Positions,
     changes: Changes,
     databases: [Summary; DATABASES],
-    /// As they are on disk.
+    /// The summaries on disk.
     committed: [Summary; DATABASES],
-    /// The next slot that nobody has had.
+    /// The next unused slot.
     next_slot: Slot,
     counts: Arc<[Counts; DATABASES]>,
 }
 
-/// So many expired keys are looked at to find one that is not, when any key is asked for.
-const TRIES: usize = 1000;
+/// Maximum number of entries that a search for a random key reads. Expired keys are not returned.
+const MAX_TRIES: usize = 1000;
 
 impl<E: Engine> Disk<E> {
-    /// What an engine has, or new databases; with `is_sync`, the disk is to hold what is committed.
+    /// Opens the databases of an engine, or creates them. With `is_sync`, every commit syncs the disk.
     pub(crate) fn open(mut engine: E, is_sync: bool) -> engine::Result<Self> {
         let mut changes = Changes::new();
         let seed = match engine.get(&layout::SEED)? {
@@ -57,7 +58,7 @@ impl<E: Engine> Disk<E> {
         let disk = Disk {
             engine,
             is_sync,
-            places: Places::new(seed),
+            positions: Positions::new(seed),
             changes: Changes::new(),
             databases,
             committed: databases,
@@ -68,7 +69,7 @@ impl<E: Engine> Disk<E> {
         Ok(disk)
     }
 
-    /// Has the disk hold what has been committed.
+    /// Returns a function that syncs all committed changes to disk.
     pub(crate) fn syncer(&self) -> impl Fn() -> engine::Result<()> + Clone + Send + 'static + use<E> {
         self.engine.syncer()
     }
@@ -77,7 +78,7 @@ impl<E: Engine> Disk<E> {
         self.databases[usize::from(db)].slot
     }
 
-    /// What is there under a key of the layout.
+    /// Returns the value of a map key, including uncommitted changes.
     fn look_up(&self, key: &[u8]) -> Result<Option<Bytes>> {
         match self.changes.get(key) {
             Some(changed) => Ok(changed.clone()),
@@ -85,7 +86,7 @@ impl<E: Engine> Disk<E> {
         }
     }
 
-    /// All that is there from a key of the layout on.
+    /// Returns all entries from a map key on, including uncommitted changes.
     fn range(&self, start: Bytes) -> impl Iterator<Item = Result<(Bytes, Bytes)>> {
         let mut stored = self.engine.range(&start).peekable();
         let mut changed = self.changes.range(start..).peekable();
@@ -108,14 +109,14 @@ impl<E: Engine> Disk<E> {
         })
     }
 
-    /// The keys from this place on, each with its own.
+    /// Returns the keys from a position on, each with its position.
     fn keys_from(
         &self,
         db: u16,
-        place: layout::Place,
-    ) -> impl Iterator<Item = Result<(layout::Place, Bytes)>> {
+        position: layout::Position,
+    ) -> impl Iterator<Item = Result<(layout::Position, Bytes)>> {
         let slot = self.slot(db);
-        let entries = self.range(layout::first(slot, place));
+        let entries = self.range(layout::first(slot, position));
         let keys = entries.map_while(move |found| match found {
             Ok((at, value)) => Some(Ok((layout::key(slot, &at)?, value))),
             Err(error) => Some(Err(error)),
@@ -123,18 +124,18 @@ impl<E: Engine> Disk<E> {
         keys.filter_map(|found| {
             let live = found.and_then(|(key, value)| {
                 let entry = layout::entry(&value).map_err(unreadable)?;
-                Ok(entry.is_live().then(|| (self.places.of(&key), key)))
+                Ok(entry.is_live().then(|| (self.positions.of(&key), key)))
             });
             live.transpose()
         })
     }
 
-    /// The entry of a key, even if its time has come.
+    /// Returns the entry of a key, even if it has expired.
     fn stored(&self, at: &[u8]) -> Result<Option<Entry<Bytes>>> {
         self.look_up(at)?.map(|value| layout::entry(&value).map_err(unreadable)).transpose()
     }
 
-    /// Gives a key an entry, or takes it away. Returns what it had, if its time had not come.
+    /// Sets or removes the entry of a key. Returns the old entry, if it had not expired.
     fn put(
         &mut self,
         db: u16,
@@ -142,7 +143,7 @@ impl<E: Engine> Disk<E> {
         change: impl FnOnce(Option<&Entry<Bytes>>) -> Result<Option<(Bytes, Option<Time>)>>,
     ) -> Result<Option<Entry<Bytes>>> {
         let slot = self.slot(db);
-        let at = self.places.entry(slot, key);
+        let at = self.positions.entry(slot, key);
         let before = self.stored(&at)?;
         let after = change(before.as_ref().filter(|entry| entry.is_live()))?;
         let deadlines = [
@@ -167,7 +168,7 @@ impl<E: Engine> Disk<E> {
         Ok(before.filter(Entry::is_live))
     }
 
-    /// Writes changes, and what has become of the databases thereby.
+    /// Commits changes, together with the summaries that they result in.
     fn commit(&mut self, mut changes: Changes, databases: [Summary; DATABASES], sync: bool) -> Result<()> {
         for (number, (now, before)) in (0..).zip(databases.iter().zip(&self.committed)) {
             if now != before {
@@ -188,7 +189,7 @@ impl<E: Engine> Disk<E> {
         }
     }
 
-    /// Removes entries of databases that have been cleared, at most so many.
+    /// Removes at most `limit` entries of cleared databases.
     fn drop_garbage(&mut self, limit: usize) -> Result<usize> {
         let slots = self
             .engine
@@ -233,7 +234,7 @@ impl<E: Engine> Databases for Disk<E> {
     }
 
     fn entry(&self, db: u16, key: &[u8]) -> Result<Option<Entry<Bytes>>> {
-        Ok(self.stored(&self.places.entry(self.slot(db), key))?.filter(Entry::is_live))
+        Ok(self.stored(&self.positions.entry(self.slot(db), key))?.filter(Entry::is_live))
     }
 
     fn set(&mut self, db: u16, key: &[u8], value: Bytes, expiry: Expiry) -> Result<()> {
@@ -286,29 +287,29 @@ impl<E: Engine> Databases for Disk<E> {
     }
 
     fn random_key(&self, db: u16) -> Result<Option<Bytes>> {
-        let from = self.keys_from(db, fastrand::u64(..=LAST_PLACE));
-        let mut around = from.chain(self.keys_from(db, 0)).take(TRIES);
+        let from = self.keys_from(db, fastrand::u64(..=LAST_POSITION));
+        let mut around = from.chain(self.keys_from(db, 0)).take(MAX_TRIES);
         Ok(around.next().transpose()?.map(|(_, key)| key))
     }
 
-    /// Keys of one place are on one page, and the cursor is the place of the next.
+    /// Keys with the same position are on the same page. The cursor is the position of the next key.
     fn scan(&self, db: u16, cursor: u64, count: usize) -> Result<(u64, Vec<Bytes>)> {
         let mut page = Vec::new();
         let mut last = 0;
-        for found in self.keys_from(db, cursor.min(LAST_PLACE)) {
-            let (place, key) = found?;
-            if page.len() >= count && place > last {
-                return Ok((place, page));
+        for found in self.keys_from(db, cursor.min(LAST_POSITION)) {
+            let (position, key) = found?;
+            if page.len() >= count && position > last {
+                return Ok((position, page));
             }
-            last = place;
+            last = position;
             page.push(key);
         }
         Ok((0, page))
     }
 
-    /// These are not part of what commands have done, and are written by themselves: what commands have touched is
-    /// left for the next time.
-    fn drop_expired(&mut self, limit: usize, mut tell: impl FnMut(u16, &[u8])) -> Result<usize> {
+    /// Commits the removals on their own, because they are not part of any command. It skips keys with
+    /// uncommitted changes until the next call.
+    fn drop_expired(&mut self, limit: usize, mut on_expired: impl FnMut(u16, &[u8])) -> Result<usize> {
         let (mut changes, mut dropped) = (Changes::new(), Vec::new());
         let numbers: BTreeMap<Slot, u16> =
             self.databases.iter().map(|database| database.slot).zip(0..).collect();
@@ -318,12 +319,12 @@ impl<E: Engine> Databases for Disk<E> {
             let Some((time, slot, key)) = layout::read_deadline(&at).filter(|(time, ..)| *time < now) else {
                 break;
             };
-            let entry = self.places.entry(slot, &key);
+            let entry = self.positions.entry(slot, &key);
             if self.changes.contains_key(&at) || self.changes.contains_key(&entry) {
                 continue;
             }
             changes.insert(at, None);
-            // Of a database that has been cleared, the rest goes as well.
+            // In a cleared database, the entry itself is removed as garbage.
             if let Some(number) = numbers.get(&slot) {
                 changes.insert(entry, None);
                 dropped.push((*number, key, time));
@@ -343,7 +344,7 @@ impl<E: Engine> Databases for Disk<E> {
             }
         }
         self.commit(changes, committed, false).inspect_err(|_| self.databases = before)?;
-        dropped.iter().for_each(|(number, key, _)| tell(*number, key));
+        dropped.iter().for_each(|(number, key, _)| on_expired(*number, key));
         Ok(count)
     }
 
@@ -360,7 +361,7 @@ impl<E: Engine> Databases for Disk<E> {
     }
 }
 
-/// In the words that clients know.
+/// Uses the error texts of Redis, which clients know.
 fn unwritable(error: engine::Error) -> Error {
     Error::new("MISCONF", format_args!("Errors writing to the disk: {error}"))
 }

@@ -1,40 +1,41 @@
-//! What keeps the bytes.
+//! The interface of a storage engine.
 
 use std::{collections::BTreeMap, error, path::Path};
 
 use bytes::Bytes;
 
-/// What goes wrong with a disk.
+/// An error of a storage engine.
 pub(crate) type Error = Box<dyn error::Error + Send + Sync>;
 
 pub(crate) type Result<T> = std::result::Result<T, Error>;
 
-/// What is to be changed: keys and their new values, or none.
+/// Uncommitted changes: each key with its new value, or `None` if the key is removed.
 pub(crate) type Changes = BTreeMap<Bytes, Option<Bytes>>;
 
-/// The names of all engines: each has a folder of its own.
+/// Names of all engines. Each engine uses a folder of its own.
 pub(crate) const NAMES: [&str; 2] = ["lsm", "sqlite"];
 
-/// A map on disk whose keys are bytes, in their order.
+/// An ordered map of byte strings on disk.
 pub(crate) trait Engine: Unpin + Sized + 'static {
     /// One of [`NAMES`].
     const NAME: &'static str;
 
-    /// Opens what is in a folder, or begins it. What was being written when a process or a machine went down is not
-    /// there, but everything that was written before it is.
+    /// Opens the map in a folder, or creates it.
+    ///
+    /// After a crash the map contains every committed change, and no part of a change that was not committed.
     fn open(folder: &Path) -> Result<Self>;
 
     fn get(&self, key: &[u8]) -> Result<Option<Bytes>>;
 
-    /// All entries from this key on, in order.
+    /// Returns all entries from this key on, in order.
     fn range<'a>(&'a self, start: &[u8]) -> impl Iterator<Item = Result<(Bytes, Bytes)>> + use<'a, Self>;
 
-    /// Makes changes, all or none; with `sync`, the disk holds them afterwards.
+    /// Makes all changes or none. With `sync`, the changes are on disk when the method returns.
     ///
     /// # Errors
-    /// None has been made, as far as whoever asks later can see.
+    /// If it returns an error, it has made none of the changes, as far as a later read can see.
     fn commit(&mut self, changes: &Changes, sync: bool) -> Result<()>;
 
-    /// Has the disk hold all that has been committed, from another thread.
+    /// Returns a function that syncs all committed changes to disk, from any thread.
     fn syncer(&self) -> impl Fn() -> Result<()> + Clone + Send + 'static + use<Self>;
 }

@@ -1,4 +1,4 @@
-//! An LSM tree: fjall.
+//! The LSM tree engine: fjall.
 
 use std::{
     path::{Path, PathBuf},
@@ -12,9 +12,9 @@ use crate::engine::{Changes, Engine, Error, Result};
 
 pub(crate) struct Lsm {
     folder: PathBuf,
-    /// None while it cannot be opened.
+    /// `None` if the tree could not be opened again after an error.
     open: Option<Open>,
-    /// What is to be synced.
+    /// The database that [`syncer`](Engine::syncer) syncs.
     current: Arc<Mutex<Option<Database>>>,
 }
 
@@ -28,12 +28,12 @@ impl Engine for Lsm {
 
     fn open(folder: &Path) -> Result<Self> {
         let mut lsm = Lsm { folder: folder.to_owned(), open: None, current: Arc::default() };
-        lsm.reopen().map_err(plain)?;
+        lsm.reopen().map_err(short_error)?;
         Ok(lsm)
     }
 
     fn get(&self, key: &[u8]) -> Result<Option<Bytes>> {
-        Ok(self.opened()?.entries.get(key).map_err(plain)?.map(Bytes::from))
+        Ok(self.opened()?.entries.get(key).map_err(short_error)?.map(Bytes::from))
     }
 
     fn range<'a>(&'a self, start: &[u8]) -> impl Iterator<Item = Result<(Bytes, Bytes)>> + use<'a> {
@@ -42,32 +42,34 @@ impl Engine for Lsm {
             Err(error) => (None, Some(Err(error))),
         };
         let entry = |(key, value): (Slice, Slice)| (key.into(), value.into());
-        let entries =
-            entries.into_iter().flatten().map(move |guard| guard.into_inner().map(entry).map_err(plain));
+        let entries = entries
+            .into_iter()
+            .flatten()
+            .map(move |guard| guard.into_inner().map(entry).map_err(short_error));
         error.into_iter().chain(entries)
     }
 
     fn commit(&mut self, changes: &Changes, sync: bool) -> Result<()> {
         let committed = match self.try_to_commit(changes, sync) {
-            // Something has gone wrong in the background: what that was shows in a second attempt.
+            // fjall failed in the background. The second attempt returns the cause.
             Err(fjall::Error::Poisoned) => self.try_to_commit(changes, sync),
             committed => committed,
         };
-        committed.map_err(plain)
+        committed.map_err(short_error)
     }
 
     fn syncer(&self) -> impl Fn() -> Result<()> + Clone + Send + 'static + use<> {
         let current = Arc::clone(&self.current);
         move || {
             let database = current.lock().unwrap_or_else(PoisonError::into_inner).clone();
-            database.map_or(Ok(()), |database| database.persist(PersistMode::SyncData).map_err(plain))
+            database.map_or(Ok(()), |database| database.persist(PersistMode::SyncData).map_err(short_error))
         }
     }
 }
 
 impl Lsm {
     fn opened(&self) -> Result<&Open> {
-        self.open.as_ref().ok_or_else(|| "it could not be opened again after an error".into())
+        self.open.as_ref().ok_or_else(|| "the LSM tree could not be opened again after an error".into())
     }
 
     fn try_to_commit(&mut self, changes: &Changes, sync: bool) -> fjall::Result<()> {
@@ -85,14 +87,15 @@ impl Lsm {
         }
         let committed = batch.commit();
         if committed.is_err() {
-            // It takes nothing more, since it does not know what is in the journal. That is known when it is read again.
+            // fjall accepts no further write, because the contents of its journal are unknown. Opening it
+            // reads the journal.
             let _ = self.reopen();
         }
         committed
     }
 
     fn reopen(&mut self) -> fjall::Result<&Open> {
-        // It is locked as long as anybody has it open.
+        // fjall locks the folder until every handle is dropped.
         self.open = None;
         *self.current() = None;
         let database = Database::builder(&self.folder).open()?;
@@ -106,12 +109,12 @@ impl Lsm {
     }
 }
 
-/// The error as people say it.
-fn plain(error: fjall::Error) -> Error {
+/// Converts the error to a short text.
+fn short_error(error: fjall::Error) -> Error {
     match error {
         fjall::Error::Io(error) => error.into(),
-        fjall::Error::Locked => "another process has it open".into(),
-        fjall::Error::Poisoned => "it has stopped writing after an error".into(),
+        fjall::Error::Locked => "another process has the folder open".into(),
+        fjall::Error::Poisoned => "the LSM tree accepts no writes after an error".into(),
         error => error.into(),
     }
 }

@@ -1,9 +1,10 @@
-//! Run with `cargo run --release -p kv-disk`; `README.md` says what it does.
+//! Run with `cargo run --release -p kv-disk`. `README.md` describes the server.
 //!
-//! The commands of `kv`, for keys that are kept on disk. Replies wait until what they say is there.
+//! It provides the commands of `kv` for keys on disk. A reply to a write waits until the disk holds the
+//! write.
 //!
-//! - `disk`: the databases of `kv`, in one ordered map of bytes; `layout`: how they lie in it
-//! - `engine`: what such a map has to do; `lsm`, `sqlite`: two of them
+//! - `disk`: the databases of `kv`, stored in one ordered map of bytes; `layout`: the format of the map
+//! - `engine`: the interface of such a map; `lsm`, `sqlite`: the two implementations
 //! - `options`: the command line
 
 mod disk;
@@ -47,14 +48,14 @@ async fn serve<E: Engine>(options: &Options) -> io::Result<()> {
     options.server.serve(app.info("Keyspace", store.info()).mount(store.start())).await
 }
 
-/// Has the disk hold what has been written, from time to time, in a thread for what takes its time.
+/// Syncs committed changes to disk at this interval, on the thread pool for blocking work.
 fn sync_every(time: Duration, sync: impl Fn() -> engine::Result<()> + Clone + Send + 'static) {
     actix_rt::spawn(async move {
         let mut times = interval(time);
         loop {
             times.tick().await;
             if let Ok(Err(error)) = spawn_blocking(sync.clone()).await {
-                tracing::error!(%error, "what was written may not be on the disk");
+                tracing::error!(%error, "sync failed: committed writes may not be on the disk");
             }
         }
     });

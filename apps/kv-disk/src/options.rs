@@ -37,7 +37,7 @@ pub(crate) enum EngineName {
     Sqlite,
 }
 
-/// When the disk has to hold what has been written.
+/// When the disk must hold a committed write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Durability {
     Always,
@@ -59,23 +59,23 @@ impl FromStr for Durability {
 }
 
 impl Options {
-    /// Opens what is in the folder, or begins it.
+    /// Opens the engine's folder, or creates it.
     pub(crate) fn open<E: Engine>(&self) -> io::Result<E> {
         let folder = self.dir.join(E::NAME);
         let other = engine::NAMES.into_iter().find(|name| *name != E::NAME && self.dir.join(name).exists());
         if let Some(other) = other {
-            let text = format!("{} was made with --engine {other}", self.dir.display());
+            let text = format!("{} was created with --engine {other}", self.dir.display());
             return Err(io::Error::other(text));
         }
-        let writable = fs::create_dir_all(&folder).and_then(|()| try_to_write(&folder));
+        let writable = fs::create_dir_all(&folder).and_then(|()| check_writable(&folder));
         let opened = writable.map_err(engine::Error::from).and_then(|()| E::open(&folder));
         opened.map_err(|error| io::Error::other(format!("{}: {error}", folder.display())))
     }
 }
 
-/// What an engine says of a folder that can only be read is less clear.
-fn try_to_write(folder: &Path) -> io::Result<()> {
-    let file = folder.join("can-be-written");
+/// Checks that the folder is writable, because the engines report that less clearly.
+fn check_writable(folder: &Path) -> io::Result<()> {
+    let file = folder.join("write-test");
     fs::write(&file, [])?;
     fs::remove_file(file)
 }

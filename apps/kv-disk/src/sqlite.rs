@@ -1,4 +1,4 @@
-//! SQLite, with a write-ahead log.
+//! The SQLite engine, with a write-ahead log.
 
 use std::{
     fs::File,
@@ -12,13 +12,13 @@ use rusqlite::{Connection, OptionalExtension, params};
 
 use crate::engine::{Changes, Engine, Result};
 
-/// So many entries of a range are read at once.
+/// Number of entries of a range that one query reads.
 const PAGE: usize = 256;
 
 pub(crate) struct Sqlite {
     connection: Connection,
     log: PathBuf,
-    /// How it commits at the moment.
+    /// Whether commits sync at the moment.
     is_sync: bool,
 }
 
@@ -28,7 +28,7 @@ impl Engine for Sqlite {
     fn open(folder: &Path) -> Result<Self> {
         let path = folder.join("kv.db");
         let connection = Connection::open(&path)?;
-        // One process has it, and holds on to it.
+        // Only this process uses the database, so it keeps the lock.
         connection.pragma_update(None, "locking_mode", "EXCLUSIVE")?;
         connection.pragma_update(None, "journal_mode", "WAL")?;
         connection.pragma_update(None, "synchronous", "FULL")?;
@@ -45,7 +45,7 @@ impl Engine for Sqlite {
     }
 
     fn range<'a>(&'a self, start: &[u8]) -> impl Iterator<Item = Result<(Bytes, Bytes)>> + use<'a> {
-        // A page at a time, each from behind the last one.
+        // Each query reads one page and starts after the last key of the page before.
         let mut next = Some(start.to_vec());
         let mut page = Vec::new().into_iter();
         iter::from_fn(move || {
@@ -54,7 +54,7 @@ impl Engine for Sqlite {
             }
             match self.page(&next.take()?) {
                 Ok(entries) => {
-                    // The smallest key behind the last one.
+                    // The smallest key after the last one.
                     let last = entries.last().filter(|_| entries.len() == PAGE);
                     next = last.map(|(key, _): &(Bytes, Bytes)| [key, &b"\0"[..]].concat());
                     page = entries.into_iter();
@@ -70,7 +70,7 @@ impl Engine for Sqlite {
             self.connection.pragma_update(None, "synchronous", if sync { "FULL" } else { "NORMAL" })?;
             self.is_sync = sync;
         }
-        // What is not committed is rolled back.
+        // SQLite rolls the transaction back if it is dropped without a commit.
         let transaction = self.connection.transaction()?;
         {
             let mut set = transaction.prepare_cached(
@@ -89,7 +89,8 @@ impl Engine for Sqlite {
 
     fn syncer(&self) -> impl Fn() -> Result<()> + Clone + Send + 'static + use<> {
         let log = self.log.clone();
-        // What has left the log has been synced before, and there is none before anything is written.
+        // SQLite syncs pages when it moves them from the log to the database. Before the first write there is
+        // no log.
         move || match File::open(&log) {
             Ok(log) => Ok(log.sync_data()?),
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
@@ -99,7 +100,7 @@ impl Engine for Sqlite {
 }
 
 impl Sqlite {
-    /// The next entries from this key on.
+    /// Returns the next page of entries from this key on.
     fn page(&self, start: &[u8]) -> Result<Vec<(Bytes, Bytes)>> {
         let mut select = self
             .connection

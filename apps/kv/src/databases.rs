@@ -1,4 +1,4 @@
-//! What the commands need of whatever keeps the keys: memory here, a disk in `kv-disk`.
+//! The interface between the commands and a store: `memory` here, or the disk in `kv-disk`.
 
 use std::{
     sync::{
@@ -11,49 +11,50 @@ use std::{
 use bytes::BytesMut;
 use thegiant::{Commit, prelude::*};
 
-/// As many as a server has unless it is told otherwise.
+/// Number of databases. Redis has the same default.
 pub const DATABASES: usize = 16;
 
-/// What can fail: a command, or what it needs of a disk.
+/// The result of a command or of an access to the store.
 pub type Result<T> = std::result::Result<T, Error>;
 
 /// Milliseconds since 1970.
 pub type Time = i64;
 
-/// The time of day: what `EXPIREAT` refers to.
+/// Returns the current time of day, on the clock of `EXPIREAT`.
 pub fn now() -> Time {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     Time::try_from(since.as_millis()).unwrap_or(Time::MAX)
 }
 
-/// Keys with their values, in several databases, which have numbers from 0 on.
+/// Keys and their values in several databases, which are numbered from 0.
 ///
-/// A key whose time has come is as good as gone, for every method but [`len`](Self::len); it is
-/// dropped by [`drop_expired`](Self::drop_expired).
+/// Every method except [`len`](Self::len) treats an expired key as missing.
+/// [`drop_expired`](Self::drop_expired) removes it.
 pub trait Databases: Unpin + 'static {
-    /// A key or a value, as it is found.
+    /// A key or a value as the store returns it.
     type Found<'a>: AsRef<[u8]> + IntoReply;
 
-    /// Whether changes hold only when they are [committed](Self::commit).
+    /// Whether changes become durable only when they are [committed](Self::commit).
     const USES_GROUP_COMMIT: bool;
 
-    /// The numbers of keys, which can be seen from elsewhere.
+    /// Returns the numbers of keys, which other threads can read.
     fn counts(&self) -> Arc<[Counts; DATABASES]>;
 
-    /// The number of keys in a database.
+    /// Returns the number of keys in a database.
     fn len(&self, db: u16) -> usize;
 
-    /// What was found, to be kept.
+    /// Converts a found key or value to [`Bytes`], which can outlive the borrow.
     fn kept(found: Self::Found<'_>) -> Bytes;
 
-    /// A key.
+    /// Returns the value and the deadline of a key.
     fn entry(&self, db: u16, key: &[u8]) -> Result<Option<Entry<Self::Found<'_>>>>;
 
     /// Sets the value of a key, whether it exists or not.
     fn set(&mut self, db: u16, key: &[u8], value: Bytes, expiry: Expiry) -> Result<()>;
 
-    /// Changes the value of a key, which is empty if there is none. It keeps its deadline. If the change fails, it is
-    /// to have changed nothing.
+    /// Changes the value of a key and keeps its deadline. A missing key starts with an empty value.
+    ///
+    /// If `change` returns an error, it must leave the value unchanged.
     fn update<T>(
         &mut self,
         db: u16,
@@ -61,86 +62,87 @@ pub trait Databases: Unpin + 'static {
         change: impl FnOnce(&mut BytesMut) -> Result<T>,
     ) -> Result<T>;
 
-    /// Has an existing key go at `deadline`, which is at once if that is past.
+    /// Sets the deadline of an existing key. A deadline in the past removes the key.
     fn set_deadline(&mut self, db: u16, key: &[u8], deadline: Option<Time>) -> Result<()>;
 
-    /// Removes a key.
+    /// Removes a key and returns its entry.
     fn remove(&mut self, db: u16, key: &[u8]) -> Result<Option<Entry<Bytes>>>;
 
-    /// Takes all keys out of a database: what it returns may take a while to be dropped.
+    /// Removes all keys of a database. The returned data may take long to drop.
     fn clear(&mut self, db: u16) -> Result<impl Send + 'static + use<Self>>;
 
-    /// All keys.
+    /// Returns all keys.
     fn keys(&self, db: u16) -> impl Iterator<Item = Result<Self::Found<'_>>>;
 
-    /// Any key.
+    /// Returns a random key.
     fn random_key(&self, db: u16) -> Result<Option<Self::Found<'_>>>;
 
-    /// A page of the keys, of about `count`, and the cursor of the next page. The first page has the cursor 0, and so
-    /// has the one behind the last.
+    /// Returns a page of about `count` keys, and the cursor of the next page.
     ///
-    /// A key that is there from the first page to the last is on one of them, whatever happens to
-    /// others in the meantime.
+    /// The first page has cursor 0. The last page returns cursor 0. A key that exists during the whole scan
+    /// appears at least once, even if other keys are added or removed.
     fn scan(&self, db: u16, cursor: u64, count: usize) -> Result<(u64, Vec<Self::Found<'_>>)>;
 
-    /// Drops keys whose time has come, at most `limit` of them, and returns how many. Each is told before it goes.
-    fn drop_expired(&mut self, limit: usize, tell: impl FnMut(u16, &[u8])) -> Result<usize>;
+    /// Removes at most `limit` expired keys, calls `on_expired` for each, and returns the number of removed
+    /// entries.
+    fn drop_expired(&mut self, limit: usize, on_expired: impl FnMut(u16, &[u8])) -> Result<usize>;
 
-    /// Makes all changes hold: [`GroupCommit::commit`](thegiant::GroupCommit::commit).
+    /// Commits all changes: see [`GroupCommit::commit`](thegiant::GroupCommit::commit).
     fn commit(&mut self) -> Commit {
         Ok::<(), Error>(()).into()
     }
 
-    /// Goes back to what was committed last.
+    /// Discards all changes since the last commit.
     ///
     /// # Errors
-    /// It cannot, nor go on.
+    /// Returns an error if the store cannot return to the last commit. It cannot be used any more then.
     fn rollback(&mut self) -> Result<()> {
         Ok(())
     }
 
-    /// The value of a key.
+    /// Returns the value of a key.
     #[inline]
     fn get(&self, db: u16, key: &[u8]) -> Result<Option<Self::Found<'_>>> {
         Ok(self.entry(db, key)?.map(|entry| entry.value))
     }
 
-    /// Whether there is a key.
+    /// Returns whether a key exists.
     fn contains(&self, db: u16, key: &[u8]) -> Result<bool> {
         Ok(self.entry(db, key)?.is_some())
     }
 }
 
-/// A value, and when it expires.
+/// A value and its deadline.
 #[derive(Debug)]
 pub struct Entry<V> {
     /// The value.
     pub value: V,
-    /// When it expires, if it does.
+    /// Time at which the key expires, or `None` if it never does.
     pub deadline: Option<Time>,
 }
 
-/// How many keys a database has, and how many of them have a deadline. They are told when that changes, which is not at
-/// each command.
+/// Numbers of all keys, and of keys with a deadline, in a database.
+///
+/// The store updates them when the numbers change, and not on every command.
 #[derive(Debug, Default)]
 pub struct Counts {
     keys: AtomicUsize,
     deadlines: AtomicUsize,
 }
 
-/// What becomes of the deadline of a key that is set.
+/// Selects the deadline of a key that is being set.
 #[derive(Clone, Copy, Debug)]
 pub enum Expiry {
-    /// It stays for ever.
+    /// The key never expires.
     Never,
-    /// It goes then.
+    /// The key expires at this time.
     At(Time),
-    /// The one it has, if it exists.
+    /// The key keeps its present deadline, if it has one.
     Keep,
 }
 
 impl<V> Entry<V> {
-    /// Whether its time has not come. The clock is read only for a key that has a deadline.
+    /// Returns whether the entry has not expired. It reads the clock only if there is a deadline.
     #[inline]
     pub fn is_live(&self) -> bool {
         self.deadline.is_none_or(|deadline| now() <= deadline)
@@ -148,17 +150,17 @@ impl<V> Entry<V> {
 }
 
 impl Counts {
-    /// The number of keys.
+    /// Returns the number of keys.
     pub fn keys(&self) -> usize {
         self.keys.load(Relaxed)
     }
 
-    /// The number of keys that have a deadline.
+    /// Returns the number of keys that have a deadline.
     pub fn deadlines(&self) -> usize {
         self.deadlines.load(Relaxed)
     }
 
-    /// Tells both.
+    /// Sets both numbers.
     pub fn set(&self, keys: usize, deadlines: usize) {
         self.keys.store(keys, Relaxed);
         self.deadlines.store(deadlines, Relaxed);
@@ -172,12 +174,12 @@ impl From<Option<Time>> for Expiry {
 }
 
 impl Expiry {
-    /// The deadline that a key gets; `kept` is the one it has.
-    pub fn deadline(self, kept: impl FnOnce() -> Option<Time>) -> Option<Time> {
+    /// Returns the deadline that the key gets. `current` returns its present deadline.
+    pub fn deadline(self, current: impl FnOnce() -> Option<Time>) -> Option<Time> {
         match self {
             Expiry::Never => None,
             Expiry::At(time) => Some(time),
-            Expiry::Keep => kept(),
+            Expiry::Keep => current(),
         }
     }
 }

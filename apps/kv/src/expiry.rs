@@ -1,4 +1,4 @@
-//! When keys expire: the commands for that, and times as they read them.
+//! The commands for expiry times, and the parser of these times.
 
 use thegiant::{
     command::{ArgKind, ArgSpec, Arguments, FromArg},
@@ -13,7 +13,7 @@ use crate::{
 
 #[commands(rows = EXPIRY, group = "generic")]
 impl<D: Databases> Store<D> {
-    /// Lets a key expire in so many seconds.
+    /// Sets the time to live of a key, in seconds.
     #[command("EXPIRE", write, fast)]
     fn expire(
         &mut self,
@@ -26,7 +26,7 @@ impl<D: Databases> Store<D> {
         self.set_deadline(client, *key, deadline, &condition)
     }
 
-    /// Lets a key expire in so many milliseconds.
+    /// Sets the time to live of a key, in milliseconds.
     #[command("PEXPIRE", write, fast, event = "expire")]
     fn pexpire(
         &mut self,
@@ -39,7 +39,7 @@ impl<D: Databases> Store<D> {
         self.set_deadline(client, *key, deadline, &condition)
     }
 
-    /// Lets a key expire at a time, in seconds since 1970.
+    /// Sets when a key expires, in seconds since 1970.
     #[command("EXPIREAT", write, fast, event = "expire")]
     fn expireat(
         &mut self,
@@ -52,7 +52,7 @@ impl<D: Databases> Store<D> {
         self.set_deadline(client, *key, deadline, &condition)
     }
 
-    /// Lets a key expire at a time, in milliseconds since 1970.
+    /// Sets when a key expires, in milliseconds since 1970.
     #[command("PEXPIREAT", write, fast, event = "expire")]
     fn pexpireat(
         &mut self,
@@ -77,19 +77,19 @@ impl<D: Databases> Store<D> {
         self.expiry(client, *key, |deadline| deadline)
     }
 
-    /// Returns in how many seconds a key expires.
+    /// Returns the time to live of a key, in seconds.
     #[command("TTL", readonly, fast)]
     fn ttl(&self, client: &Client, key: Key<&[u8]>) -> Result<i64> {
         self.expiry(client, *key, |deadline| rounded_to_seconds(from_now(deadline)))
     }
 
-    /// Returns in how many milliseconds a key expires.
+    /// Returns the time to live of a key, in milliseconds.
     #[command("PTTL", readonly, fast)]
     fn pttl(&self, client: &Client, key: Key<&[u8]>) -> Result<i64> {
         self.expiry(client, *key, from_now)
     }
 
-    /// Keeps a key from expiring.
+    /// Removes the deadline of a key.
     #[command("PERSIST", write, fast)]
     fn persist(&mut self, client: &Client, key: Key<&[u8]>) -> Result<i64> {
         let expires = self.data.entry(client.db(), *key)?.is_some_and(|entry| entry.deadline.is_some());
@@ -101,7 +101,7 @@ impl<D: Databases> Store<D> {
 }
 
 impl<D: Databases> Store<D> {
-    /// Has a key go at `deadline`, if the conditions allow it: 1 or 0.
+    /// Sets the deadline of a key. Returns 1, or 0 if a condition forbids it or the key does not exist.
     fn set_deadline(
         &mut self,
         client: &Client,
@@ -117,10 +117,10 @@ impl<D: Databases> Store<D> {
         Ok(i64::from(allowed))
     }
 
-    /// When a key goes, as `reckon` has it; -1 if it stays, -2 if there is none.
-    fn expiry(&self, client: &Client, key: &[u8], reckon: fn(Time) -> i64) -> Result<i64> {
+    /// Returns the deadline of a key, converted by `convert`; -1 without a deadline, -2 without a key.
+    fn expiry(&self, client: &Client, key: &[u8], convert: fn(Time) -> i64) -> Result<i64> {
         let entry = self.data.entry(client.db(), key)?;
-        Ok(entry.map_or(-2, |entry| entry.deadline.map_or(-1, reckon)))
+        Ok(entry.map_or(-2, |entry| entry.deadline.map_or(-1, convert)))
     }
 }
 
@@ -132,7 +132,7 @@ fn rounded_to_seconds(milliseconds: i64) -> i64 {
     milliseconds.saturating_add(SECOND / 2) / SECOND
 }
 
-/// When a deadline may be set: if there is none, if there is one, if it becomes later or earlier.
+/// A condition under which a deadline may be set: no old deadline, some, an earlier one, a later one.
 #[derive(Args, PartialEq)]
 enum Condition {
     Nx,
@@ -141,8 +141,9 @@ enum Condition {
     Lt,
 }
 
-/// Several conditions, of which all have to be met. Read by hand, because Redis has errors of its
-/// own for them.
+/// Conditions that must all hold.
+///
+/// The type implements [`FromArg`] by hand, because Redis has special error texts for conflicting conditions.
 struct Conditions(Vec<Condition>);
 
 impl<'a> FromArg<'a> for Conditions {
@@ -167,7 +168,7 @@ fn unsupported(option: &[u8]) -> Error {
 }
 
 impl Conditions {
-    /// Whether a deadline may be replaced; having none is to stay for ever.
+    /// Returns whether the new deadline may replace the old one. No deadline counts as infinitely late.
     fn allow(&self, before: Option<Time>, after: Time) -> bool {
         self.0.iter().all(|condition| match condition {
             Condition::Nx => before.is_none(),
@@ -178,17 +179,17 @@ impl Conditions {
     }
 }
 
-/// Milliseconds.
+/// Milliseconds per second.
 pub(crate) const SECOND: i64 = 1000;
 pub(crate) const MILLISECOND: i64 = 1;
 
-/// The time that lies so many units after `start`; `command` is what asks for it.
+/// Returns the time that lies `amount` units after `start`. The error text names `command`.
 fn time(command: &str, amount: &Number<'_>, unit: i64, start: Time) -> Result<Time> {
     let time = amount.get()?.checked_mul(unit).and_then(|amount| amount.checked_add(start));
     time.ok_or_else(|| invalid_expire_time(command))
 }
 
-/// As [`time`], but for a key that is being set: it is meant to be there for a while.
+/// Like [`time`], but rejects amounts below 1: `SET` must not create an expired key.
 pub(crate) fn lifetime(command: &str, amount: &Number<'_>, unit: i64, start: Time) -> Result<Time> {
     if amount.get()? > 0 { time(command, amount, unit, start) } else { Err(invalid_expire_time(command)) }
 }
@@ -197,7 +198,7 @@ fn invalid_expire_time(command: &str) -> Error {
     Error::err(format_args!("invalid expire time in '{command}' command"))
 }
 
-/// When a key is to go.
+/// The expiry options of `SET` and `GETEX`.
 #[derive(Args)]
 pub(crate) enum Expiration<'a> {
     #[arg(name = "seconds")]
@@ -222,7 +223,7 @@ impl Expiration<'_> {
     }
 }
 
-/// An integer that is read when it is needed: Redis finds fault with anything else first.
+/// An integer that is parsed when it is used, because Redis reports other errors first.
 pub(crate) struct Number<'a>(&'a [u8]);
 
 impl Number<'_> {

@@ -1,4 +1,4 @@
-//! The commands for keys, whatever their values are.
+//! The commands for keys with values of any type.
 
 use thegiant::{
     command::{ArgKind, ArgSpec, Arguments, FromArg},
@@ -13,13 +13,13 @@ use crate::{
 
 #[commands(rows = KEYS, group = "generic")]
 impl<D: Databases> Store<D> {
-    /// Removes keys, and returns how many there were.
+    /// Removes keys, and returns how many existed.
     #[command("DEL", write)]
     fn del(&mut self, client: &Client, keys: Vec<Key<&[u8]>>) -> Result<usize> {
         count(keys, |key| Ok(self.data.remove(client.db(), key)?.is_some()))
     }
 
-    /// Removes keys, and returns how many there were.
+    /// Removes keys, and returns how many existed.
     #[command("UNLINK", write, fast, event = "del")]
     fn unlink(&mut self, client: &Client, keys: Vec<Key<&[u8]>>) -> Result<usize> {
         self.del(client, keys)
@@ -53,7 +53,7 @@ impl<D: Databases> Store<D> {
         self.data.keys(client.db()).filter(matches).collect()
     }
 
-    /// Returns some keys, and a cursor to ask for the next ones with.
+    /// Returns a page of keys, and the cursor of the next page.
     #[command("SCAN", readonly)]
     fn scan(
         &self,
@@ -68,17 +68,17 @@ impl<D: Databases> Store<D> {
         Ok((next.to_string(), page))
     }
 
-    /// Returns any key.
+    /// Returns a random key.
     #[command("RANDOMKEY", readonly)]
     fn randomkey(&self, client: &Client) -> Result<Option<D::Found<'_>>> {
         self.data.random_key(client.db())
     }
 
-    /// Gives a value another key, and overwrites what that one had.
+    /// Renames a key, and overwrites the destination.
     #[command("RENAME", write, event = "rename_from rename_to")]
     fn rename(&mut self, client: &Client, key: Key<&[u8]>, newkey: Key<&[u8]>) -> Result<()> {
         let db = client.db();
-        // It also keeps its place, so that a scan under way does not miss it.
+        // The key keeps its position, so a scan in progress does not miss it.
         if key == newkey {
             return self.data.contains(db, *key)?.then_some(()).ok_or(Error::NO_SUCH_KEY);
         }
@@ -86,7 +86,7 @@ impl<D: Databases> Store<D> {
         self.data.set(db, *newkey, value, deadline.into())
     }
 
-    /// Gives a value another key, if that one does not exist.
+    /// Renames a key, if the destination does not exist.
     #[command("RENAMENX", write, fast, event = "rename_from rename_to")]
     fn renamenx(&mut self, client: &Client, key: Key<&[u8]>, newkey: Key<&[u8]>) -> Result<i64> {
         let db = client.db();
@@ -96,7 +96,7 @@ impl<D: Databases> Store<D> {
         self.rename(client, key, newkey).map(|()| 1)
     }
 
-    /// Copies a value to another key, perhaps in another database.
+    /// Copies a value to another key, in the same or another database.
     #[command("COPY", write, denyoom, event = "copy_from copy_to")]
     fn copy(
         &mut self,
@@ -121,21 +121,21 @@ impl<D: Databases> Store<D> {
     }
 }
 
-/// How many of these keys are what is asked.
-fn count(keys: Vec<Key<&[u8]>>, mut is: impl FnMut(&[u8]) -> Result<bool>) -> Result<usize> {
-    keys.iter().try_fold(0, |count, key| Ok(count + usize::from(is(key)?)))
+/// Counts the keys for which `matches` returns true.
+fn count(keys: Vec<Key<&[u8]>>, mut matches: impl FnMut(&[u8]) -> Result<bool>) -> Result<usize> {
+    keys.iter().try_fold(0, |count, key| Ok(count + usize::from(matches(key)?)))
 }
 
 /// The type of all values.
 const STRING: &str = "string";
 
-/// Where a scan goes on.
+/// The position at which a scan continues.
 struct Cursor(u64);
 
 impl<'a> FromArg<'a> for Cursor {
     const ARG: ArgSpec = <u64 as FromArg<'_>>::ARG;
 
-    /// As lenient as Redis, which takes what C's `strtoul` does: `""`, `00`, `-1`.
+    /// Accepts the same texts as Redis, which calls C's `strtoul`: also `""`, `00` and `-1`.
     fn from_arg(args: &mut Arguments<'a>) -> Result<Self> {
         let text = args.take_str().map_err(|_| INVALID_CURSOR)?;
         let (digits, is_negative) = match text.strip_prefix(['+', '-']) {

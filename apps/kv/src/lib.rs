@@ -1,9 +1,11 @@
-//! The string and the generic key commands of Redis 7.0, for keys that are kept in memory or elsewhere.
+//! The string and generic key commands of Redis 7.0, for keys in memory or in another store.
 //!
-//! - [`Store`]: the actor, and the commands for whole databases; `strings`, `keys`, `expiry`: the commands for strings,
-//!   for keys whatever their values are, and for when they expire
-//! - [`Databases`]: what these need of whatever keeps the keys; `memory`: that in memory
-//! - `numbers`: numbers as Redis reads and writes them
+//! - [`Store`]: the actor, and the commands for whole databases
+//! - `strings`, `keys`, `expiry`: the commands for strings, for keys with values of any type, and for expiry
+//!   times
+//! - [`Databases`]: the interface that the commands need from a store
+//! - [`Memory`]: the store in memory
+//! - `numbers`: parses and formats numbers by the rules of Redis
 
 mod databases;
 mod expiry;

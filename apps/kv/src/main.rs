@@ -1,6 +1,6 @@
-//! Run with `cargo run --release -p kv`, then talk to it with any Redis client: `redis-cli -p 6380`.
+//! Run with `cargo run --release -p kv`, then connect with any Redis client: `redis-cli -p 6380`.
 //!
-//! An in-memory key-value server with the string and the generic key commands of Redis 7.0.
+//! This is an in-memory key-value server with the string and generic key commands of Redis 7.0.
 
 use std::io;
 

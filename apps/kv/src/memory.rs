@@ -19,11 +19,11 @@ pub struct Memory {
     counts: Arc<[Counts; DATABASES]>,
 }
 
-/// One of them.
+/// One database.
 #[derive(Default)]
 struct Db {
-    /// [`scan`](Self::scan) rests on their order. Keys come from outside, so their hash is keyed
-    /// anew in each process.
+    /// [`scan`](Self::scan) depends on the order of the entries. Clients choose the keys, so each process
+    /// uses a random hash seed.
     entries: IndexMap<Bytes, Entry, RandomState>,
     deadlines: Deadlines,
 }
@@ -34,7 +34,7 @@ impl Memory {
         &self.databases[usize::from(number)]
     }
 
-    /// Changes a database, and tells how many keys it has.
+    /// Changes a database and updates its counts if they differ.
     #[inline]
     fn change<T>(&mut self, number: u16, change: impl FnOnce(&mut Db) -> T) -> T {
         let index = usize::from(number);
@@ -112,16 +112,16 @@ impl Databases for Memory {
         Ok((next as u64, page.collect()))
     }
 
-    fn drop_expired(&mut self, limit: usize, mut tell: impl FnMut(u16, &[u8])) -> Result<usize> {
+    fn drop_expired(&mut self, limit: usize, mut on_expired: impl FnMut(u16, &[u8])) -> Result<usize> {
         let numbers = 0..DATABASES as u16;
         Ok(numbers
-            .map(|number| self.change(number, |db| db.drop_expired(limit, |key| tell(number, key))))
+            .map(|number| self.change(number, |db| db.drop_expired(limit, |key| on_expired(number, key))))
             .sum())
     }
 }
 
 impl Db {
-    /// How many keys there are, and how many of them have a deadline.
+    /// Returns the number of keys, and the number of keys with a deadline.
     fn sizes(&self) -> (usize, usize) {
         (self.entries.len(), self.deadlines.0.len())
     }
@@ -135,8 +135,8 @@ impl Db {
     #[inline]
     fn set(&mut self, key: &[u8], value: Bytes, expiry: Expiry) {
         if let Some((_, key, entry)) = self.entries.get_full_mut(key) {
-            let kept = || entry.deadline.filter(|_| entry.is_live());
-            let deadline = expiry.deadline(kept);
+            let current = || entry.deadline.filter(|_| entry.is_live());
+            let deadline = expiry.deadline(current);
             let before = mem::replace(entry, Entry { value, deadline });
             self.deadlines.change(key, before.deadline, deadline);
         } else {
@@ -154,7 +154,7 @@ impl Db {
             self.set(key, value.freeze(), Expiry::Never);
             return Ok(changed);
         };
-        // It is copied only if somebody else has it.
+        // This copies the value only if a reply still refers to it.
         let mut value = BytesMut::from(mem::take(&mut entry.value));
         let changed = change(&mut value);
         entry.value = value.freeze();
@@ -186,9 +186,11 @@ impl Db {
         around.find(|(_, entry)| entry.is_live()).map(|(key, _)| key)
     }
 
-    /// Pages go from the last entry to the first, and the cursor is the number of entries still to be seen: a new key
-    /// is put behind all others, and the place of a removed one is taken by the last. So a key only ever moves
-    /// towards the front, and none slips past the cursor unseen. One that has moved may be seen again.
+    /// Returns a page of keys and the next cursor.
+    ///
+    /// Pages run from the last entry to the first, and the cursor is the number of entries that the scan has
+    /// not visited. A new key is added at the end, and the last key moves to the position of a removed key.
+    /// So keys only move towards the front, and the scan cannot miss one. It may return a moved key twice.
     fn scan(&self, cursor: usize, count: usize) -> (usize, impl Iterator<Item = &Bytes>) {
         let len = self.entries.len();
         let end = if cursor == 0 { len } else { cursor.min(len) };
@@ -197,14 +199,14 @@ impl Db {
         (start, page.map(|(key, _)| key))
     }
 
-    fn drop_expired(&mut self, limit: usize, mut tell: impl FnMut(&[u8])) -> usize {
+    fn drop_expired(&mut self, limit: usize, mut on_expired: impl FnMut(&[u8])) -> usize {
         let now = now();
         let expired = (0..limit).map_while(|_| self.deadlines.pop_before(now));
-        expired.inspect(|key| tell(key)).filter_map(|key| self.entries.swap_remove(&key)).count()
+        expired.inspect(|key| on_expired(key)).filter_map(|key| self.entries.swap_remove(&key)).count()
     }
 }
 
-/// The keys that have a deadline, the next one first.
+/// The keys that have a deadline, in the order of their deadlines.
 #[derive(Default)]
 struct Deadlines(BTreeSet<(Time, Bytes)>);
 
@@ -244,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn a_scan_sees_what_stays() {
+    fn a_scan_returns_every_key_that_exists_throughout() {
         for seed in 0..200 {
             let mut random = fastrand::Rng::with_seed(seed);
             let mut db = filled(100);
@@ -253,7 +255,7 @@ mod tests {
             loop {
                 let (next, page) = db.scan(cursor, random.usize(1..10));
                 seen.extend(page.cloned());
-                // Even numbers stay; odd and new ones come and go.
+                // Even numbers stay, while odd numbers are added and removed.
                 for _ in 0..random.usize(..20) {
                     db.remove(numbered(random.usize(..150) * 2 + 1).as_bytes());
                     db.set(numbered(random.usize(..150) * 2 + 1).as_bytes(), Bytes::new(), Expiry::Never);
@@ -270,7 +272,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_due_goes_and_no_more() {
+    fn only_expired_keys_are_dropped() {
         let mut db = filled(10);
         for n in 0..5 {
             db.set(numbered(n).as_bytes(), Bytes::new(), Expiry::At(now() - 1));
@@ -283,7 +285,7 @@ mod tests {
     }
 
     #[test]
-    fn a_deadline_is_kept_changed_and_dropped_with_its_key() {
+    fn a_deadline_is_kept_changed_and_removed_with_its_key() {
         let later = now() + 60_000;
         let mut db = Db::default();
         db.set(b"k", Bytes::new(), Expiry::At(later));
@@ -297,11 +299,11 @@ mod tests {
         assert!(db.deadlines.0.is_empty());
         db.set(b"gone", Bytes::new(), Expiry::At(now() - 1));
         db.set(b"gone", Bytes::new(), Expiry::Keep);
-        assert!(db.entry(b"gone").is_some(), "what has expired leaves no deadline behind");
+        assert!(db.entry(b"gone").is_some(), "an expired entry leaves no deadline behind");
     }
 
     #[test]
-    fn any_key_is_any_of_them() {
+    fn random_key_returns_each_key_eventually() {
         assert_eq!(Db::default().random_key(), None);
         let db = filled(3);
         let seen: BTreeSet<_> = (0..1000).map(|_| db.random_key()).collect();

@@ -1,4 +1,4 @@
-//! Numbers, read and written by the rules of Redis.
+//! Parses and formats numbers by the rules of Redis.
 
 use std::{fmt, str};
 
@@ -10,15 +10,17 @@ use thegiant::{
 
 use crate::databases::Result;
 
-/// A floating point number as `INCRBYFLOAT` has it. Redis reckons in the 80 bits of an x86, and
-/// prints so many digits that it shows: 0.1 and 0.2 make 0.3, not the 0.30000000000000004 of `f64`.
+/// A floating point number for `INCRBYFLOAT`.
+///
+/// Redis calculates with the 80-bit `long double` of x86 and prints 17 decimals. So 0.1 plus 0.2 gives 0.3,
+/// while `f64` would give 0.30000000000000004.
 #[derive(Clone, Copy)]
 pub(crate) struct LongDouble(X87DoubleExtended);
 
 impl LongDouble {
     pub(crate) const ZERO: LongDouble = LongDouble(X87DoubleExtended::ZERO);
 
-    /// Reads what Redis reads, but for hexadecimal numbers without an exponent.
+    /// Parses the numbers that Redis accepts, except hexadecimal numbers without an exponent.
     pub(crate) fn parse(text: &[u8]) -> Result<Self> {
         let text = str::from_utf8(text).ok().filter(|text| text.len() < MAX_DIGITS);
         text.and_then(long_double).map(LongDouble).ok_or(Error::NOT_A_FLOAT)
@@ -38,7 +40,7 @@ impl<'a> FromArg<'a> for LongDouble {
     }
 }
 
-/// Longer texts are no numbers to Redis; the largest number has fewer digits.
+/// Maximum length of a number in Redis. The largest `long double` has fewer digits.
 const MAX_DIGITS: usize = 5 * 1024;
 
 fn long_double(text: &str) -> Option<X87DoubleExtended> {
@@ -46,14 +48,14 @@ fn long_double(text: &str) -> Option<X87DoubleExtended> {
     if ["inf", "infinity"].iter().any(|infinity| magnitude.eq_ignore_ascii_case(infinity)) {
         return Some(X87DoubleExtended::INFINITY);
     }
-    // The parser would take an exponent that has no digits, and NaN.
+    // The parser accepts an exponent without digits, and NaN. Redis accepts neither.
     magnitude.ends_with(|last: char| last.is_ascii_digit() || last == '.').then_some(())?;
     let parsed = X87DoubleExtended::from_str_r(text, Round::NearestTiesToEven).ok()?;
     let vanished = parsed.value.is_zero() && parsed.status.contains(Status::UNDERFLOW);
     Some(parsed.value).filter(|value| value.is_finite() && !vanished)
 }
 
-/// Seventeen decimals, rounded half to even, less the zeros at the end.
+/// Formats 17 decimals, rounded half to even, without trailing zeros.
 impl fmt::Display for LongDouble {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (mantissa, exponent) = self.parts();
@@ -70,7 +72,7 @@ impl fmt::Display for LongDouble {
 const DECIMALS: u128 = 100_000_000_000_000_000;
 
 impl LongDouble {
-    /// The number, its sign aside, is the first times two to the power of the second.
+    /// Returns (m, e) so that the absolute value of the number is m × 2^e.
     fn parts(self) -> (u64, i32) {
         const MANTISSA_BITS: u32 = 64;
         const BIAS: i32 = 16_383 + 63;
@@ -79,11 +81,11 @@ impl LongDouble {
     }
 }
 
-/// Divides by two to the power of `places`, and rounds half to even.
-fn shift_rounding(number: u128, places: u32) -> u128 {
-    let Some(quotient) = number.checked_shr(places) else { return 0 };
-    let rest = number - (quotient << places);
-    let half = 1 << (places - 1);
+/// Divides by 2^`bits` and rounds half to even.
+fn shift_rounding(number: u128, bits: u32) -> u128 {
+    let Some(quotient) = number.checked_shr(bits) else { return 0 };
+    let rest = number - (quotient << bits);
+    let half = 1 << (bits - 1);
     quotient + u128::from(rest > half || (rest == half && quotient % 2 == 1))
 }
 
@@ -97,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn sums_of_redis() {
+    fn sums_are_formatted_as_in_redis() {
         for (a, b, expected) in [
             ("0.1", "0.2", "0.3"),
             ("10.50", "0.1", "10.6"),
@@ -105,7 +107,7 @@ mod tests {
             ("-1.5", "1.5", "0"),
             ("0", "-0.000000000000000001", "0"),
             ("0", "1e-17", "0.00000000000000001"),
-            // A tie, and the even neighbour is below.
+            // A tie. The even neighbour is the lower one.
             ("0", "0.000003814697265625", "0.00000381469726562"),
             ("1234.5", "0.1", "1234.59999999999999998"),
             ("0", "18446744073709551616", "18446744073709551616"),
@@ -118,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_float() {
+    fn floats_are_parsed_as_in_redis() {
         for text in ["", " 1", "1 ", "abc", "nan", "nan1", "1e", "1e+", ".", "1.2.3", "1e5000", "1e-5000"] {
             assert!(LongDouble::parse(text.as_bytes()).is_err(), "{text:?}");
         }

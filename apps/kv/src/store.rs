@@ -1,5 +1,4 @@
-//! The actor: its databases, the timer that clears them of expired keys, and the commands for
-//! whole databases.
+//! The actor, the timer that removes expired keys, and the commands for whole databases.
 
 use std::{thread, time::Duration};
 
@@ -7,17 +6,17 @@ use thegiant::{Commit, EventClass, GroupCommit, InfoFields, Keyspace, prelude::*
 
 use crate::databases::{DATABASES, Databases, Result};
 
-/// How often expired keys are looked for.
+/// Interval between two searches for expired keys.
 const EXPIRE_EVERY: Duration = Duration::from_millis(100);
-/// How many are dropped before clients have their turn again, and how soon the next
-/// are.
-const EXPIRE_AT_ONCE: usize = 1000;
+/// Maximum number of keys to remove at once. If there are more, the actor serves clients for
+/// [`EXPIRE_MORE_AFTER`] and continues.
+const MAX_EXPIRED_PER_RUN: usize = 1000;
 const EXPIRE_MORE_AFTER: Duration = Duration::from_millis(1);
 
-/// Keys with their values, in several databases.
+/// Keys and their values in several databases.
 pub struct Store<D> {
     pub(crate) data: D,
-    /// Is told of keys that expire.
+    /// Receives a notification for each expired key.
     keyspace: Keyspace,
 }
 
@@ -30,36 +29,36 @@ impl<D: Databases> Actor for Store<D> {
 }
 
 impl<D: Databases> Store<D> {
-    /// Commands for these databases.
+    /// Returns an actor that serves these databases.
     pub fn new(data: D, keyspace: Keyspace) -> Self {
         Store { data, keyspace }
     }
 
-    /// What `INFO keyspace` tells: the databases that have keys, and how many.
+    /// Returns the function that writes the `INFO keyspace` section.
     pub fn info(&self) -> impl Fn(&mut InfoFields) + Send + Sync + use<D> {
         let counts = self.data.counts();
         move |info| {
             for (index, counts) in counts.iter().enumerate().filter(|(_, counts)| counts.keys() > 0) {
                 let (keys, expires) = (counts.keys(), counts.deadlines());
-                // How long they still have on average would take a look at each.
+                // The average time to live would require a look at every key.
                 info.field(&format!("db{index}"), format_args!("keys={keys},expires={expires},avg_ttl=0"));
             }
         }
     }
 
-    /// Drops keys whose time has come, then sees to it that it is called again.
+    /// Removes expired keys and schedules the next search.
     fn drop_expired(&mut self, context: &mut Context<Self>) {
-        let dropped = self.data.drop_expired(EXPIRE_AT_ONCE, |number, key| {
+        let dropped = self.data.drop_expired(MAX_EXPIRED_PER_RUN, |number, key| {
             self.keyspace.modified(number, key);
             self.keyspace.notify(EventClass::Expired, "expired", number, key);
         });
-        // What cannot be dropped now is tried again.
-        let is_more = dropped.is_ok_and(|dropped| dropped >= EXPIRE_AT_ONCE);
-        context.run_later(if is_more { EXPIRE_MORE_AFTER } else { EXPIRE_EVERY }, Self::drop_expired);
+        // If the store fails, the next search tries again.
+        let has_more = dropped.is_ok_and(|dropped| dropped >= MAX_EXPIRED_PER_RUN);
+        context.run_later(if has_more { EXPIRE_MORE_AFTER } else { EXPIRE_EVERY }, Self::drop_expired);
     }
 }
 
-/// Where changes hold only when they are committed, replies wait for that.
+/// Delegates to the store: replies wait for its commit if it uses group commit.
 impl<D: Databases> GroupCommit for Store<D> {
     const USES_GROUP_COMMIT: bool = D::USES_GROUP_COMMIT;
 
@@ -69,13 +68,13 @@ impl<D: Databases> GroupCommit for Store<D> {
 
     fn rollback(&mut self, _: &Error, context: &mut Context<Self>) {
         if let Err(error) = self.data.rollback() {
-            tracing::error!(%error, "what was not committed cannot be taken back either");
+            tracing::error!(%error, "the rollback failed, so the store stops");
             context.stop();
         }
     }
 }
 
-/// Whether the client waits until the memory is free.
+/// Whether the client waits until the memory is freed.
 #[derive(Args, PartialEq)]
 enum Flush {
     Async,
@@ -106,10 +105,10 @@ impl<D: Databases> Store<D> {
     }
 }
 
-/// Drops what may take a while, in a thread of its own if that is asked for.
+/// Drops data that may take long to drop, in a new thread if the mode is `ASYNC`.
 fn discard<T: Send + 'static>(data: T, mode: Option<Flush>) {
     if mode == Some(Flush::Async) {
-        // Without a thread to be had, it is dropped here.
+        // If no thread can be started, the data is dropped here.
         let _ = thread::Builder::new().spawn(move || drop(data));
     }
 }

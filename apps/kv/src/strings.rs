@@ -32,8 +32,8 @@ impl<D: Databases> Store<D> {
         options: SetOptions<'_>,
     ) -> Result<SetReply> {
         let expiry = options.expiry()?;
-        let looks = options.get || options.condition.is_some();
-        let old = if looks { self.old(client, *key)? } else { None };
+        let needs_old = options.get || options.condition.is_some();
+        let old = if needs_old { self.old(client, *key)? } else { None };
         let refused = options.condition.is_some_and(|condition| condition.refuses(old.is_some()));
         if !refused {
             self.data.set(client.db(), *key, value, expiry)?;
@@ -51,14 +51,14 @@ impl<D: Databases> Store<D> {
         self.msetnx(client, vec![(key, value)])
     }
 
-    /// Sets the value of a key that expires in so many seconds.
+    /// Sets the value of a key, and its time to live in seconds.
     #[command("SETEX", write, denyoom, event = "set")]
     fn setex(&mut self, client: &Client, key: Key<&[u8]>, seconds: Number<'_>, value: Bytes) -> Result<()> {
         let time = lifetime("setex", &seconds, SECOND, now())?;
         self.data.set(client.db(), *key, value, Expiry::At(time))
     }
 
-    /// Sets the value of a key that expires in so many milliseconds.
+    /// Sets the value of a key, and its time to live in milliseconds.
     #[command("PSETEX", write, denyoom, event = "set")]
     fn psetex(
         &mut self,
@@ -71,7 +71,7 @@ impl<D: Databases> Store<D> {
         self.data.set(client.db(), *key, value, Expiry::At(time))
     }
 
-    /// Sets the value of a key, and returns the one it had.
+    /// Sets the value of a key, and returns the old value.
     #[command("GETSET", write, denyoom, fast, event = "set")]
     fn getset(&mut self, client: &Client, key: Key<&[u8]>, value: Bytes) -> Result<Option<Bytes>> {
         let old = self.old(client, *key)?;
@@ -121,31 +121,31 @@ impl<D: Databases> Store<D> {
         Ok(self.data.get(client.db(), *key)?.map_or(0, |value| value.as_ref().len()))
     }
 
-    /// Adds one to the integer that a key has as its value.
+    /// Adds one to the integer value of a key.
     #[command("INCR", write, denyoom, fast, event = "incrby")]
     fn incr(&mut self, client: &Client, key: Key<&[u8]>) -> Result<i64> {
         self.add(client, *key, 1)
     }
 
-    /// Subtracts one from the integer that a key has as its value.
+    /// Subtracts one from the integer value of a key.
     #[command("DECR", write, denyoom, fast, event = "incrby")]
     fn decr(&mut self, client: &Client, key: Key<&[u8]>) -> Result<i64> {
         self.add(client, *key, -1)
     }
 
-    /// Adds to the integer that a key has as its value.
+    /// Adds to the integer value of a key.
     #[command("INCRBY", write, denyoom, fast)]
     fn incrby(&mut self, client: &Client, key: Key<&[u8]>, increment: i64) -> Result<i64> {
         self.add(client, *key, increment)
     }
 
-    /// Subtracts from the integer that a key has as its value.
+    /// Subtracts from the integer value of a key.
     #[command("DECRBY", write, denyoom, fast, event = "incrby")]
     fn decrby(&mut self, client: &Client, key: Key<&[u8]>, decrement: i64) -> Result<i64> {
         self.add(client, *key, decrement.checked_neg().ok_or(DECREMENT_OVERFLOW)?)
     }
 
-    /// Adds to the floating point number that a key has as its value.
+    /// Adds to the floating point value of a key.
     #[command("INCRBYFLOAT", write, denyoom, fast)]
     fn incrbyfloat(&mut self, client: &Client, key: Key<&[u8]>, increment: LongDouble) -> Result<Bytes> {
         let value = self.data.get(client.db(), *key)?;
@@ -167,7 +167,7 @@ impl<D: Databases> Store<D> {
         pairs.into_iter().try_for_each(|(key, value)| self.data.set(client.db(), *key, value, Expiry::Never))
     }
 
-    /// Sets the values of several keys, none of which exists.
+    /// Sets the values of several keys, if none of them exists.
     #[command("MSETNX", write, denyoom, event = "set")]
     fn msetnx(&mut self, client: &Client, pairs: Vec<(Key<&[u8]>, Bytes)>) -> Result<i64> {
         for (key, _) in &pairs {
@@ -210,7 +210,7 @@ impl<D: Databases> Store<D> {
 }
 
 impl<D: Databases> Store<D> {
-    /// The value of a key that is going to have another.
+    /// Returns a copy of the present value of a key.
     fn old(&self, client: &Client, key: &[u8]) -> Result<Option<Bytes>> {
         Ok(self.data.get(client.db(), key)?.map(D::kept))
     }
@@ -261,14 +261,14 @@ impl Condition {
     }
 }
 
-/// The options of `GETEX`, of which there is one.
+/// The options of `GETEX`. At most one may be set.
 #[derive(Args)]
 struct GetexOptions<'a> {
     expiration: Option<Expiration<'a>>,
     persist: bool,
 }
 
-/// What `SET` answers: OK, or a value that may be missing.
+/// The reply of `SET`: OK, or a value that may be missing.
 enum SetReply {
     Done,
     Value(Option<Bytes>),
@@ -288,21 +288,21 @@ const NOT_FINITE: Error = Error::from_static("ERR increment would produce NaN or
 const OFFSET_OUT_OF_RANGE: Error = Error::from_static("ERR offset is out of range");
 const TOO_LONG: Error = Error::from_static("ERR string exceeds maximum allowed size (proto-max-bulk-len)");
 
-/// As long as an argument can be.
+/// Maximum length of a value: the same as of an argument.
 const MAX_LEN: usize = 512 * 1024 * 1024;
 
-/// The length of a value that grows.
+/// Returns the length after growth by `more` bytes, or an error if it exceeds the maximum.
 fn checked_len(len: usize, more: usize) -> Result<usize> {
     len.checked_add(more).filter(|sum| *sum <= MAX_LEN).ok_or(TOO_LONG)
 }
 
-/// The part of `len` bytes from `start` to `end`. Both are included, and count from the end if
-/// negative.
+/// Returns the bytes from `start` to `end`, both included, of a value of `len` bytes. Negative positions
+/// count from the end of the value.
 fn range(len: usize, start: i64, end: i64) -> Range<usize> {
     let len = len as i64;
     let from_front = |index: i64| if index < 0 { (len + index).max(0) } else { index };
     let (first, last) = (from_front(start), from_front(end).min(len - 1));
-    // Two that lie before the first byte would both become that.
+    // Both positions may lie before the first byte. They must not both become position 0.
     let reversed = start < 0 && end < 0 && start > end;
     if reversed || first > last { 0..0 } else { first as usize..last as usize + 1 }
 }

@@ -1,4 +1,4 @@
-//! What is known of keys without asking the database.
+//! Cached values, and keys that are known not to exist.
 
 use std::{
     collections::HashMap,
@@ -9,13 +9,14 @@ use bytes::Bytes;
 use foldhash::quality::RandomState;
 use quick_cache::{Weighter, unsync};
 
-/// For how long what the database has said is taken for true.
+/// Time for which an answer of the database stays valid.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Lifetimes {
-    /// A value, and that there is none.
+    /// For a value that exists.
     pub(crate) value: Duration,
+    /// For a key that does not exist.
     pub(crate) absence: Duration,
-    /// How much longer it is answered while it is asked for again.
+    /// Additional time for which the cache serves an expired value while it reads the new one.
     pub(crate) stale: Duration,
 }
 
@@ -23,18 +24,19 @@ pub(crate) struct Lifetimes {
 pub(crate) struct Cache {
     entries: unsync::Cache<Bytes, Entry, Size, RandomState>,
     lifetimes: Lifetimes,
-    /// How often anything has been written.
+    /// Number of writes so far.
     writes: Writes,
-    /// Keys that are being read, and when they were last written meanwhile: who began before that may have read what is old.
+    /// Keys with a read in progress, and the number of their last write. A read that began before that write
+    /// may have returned an old value.
     being_read: HashMap<Bytes, Reading, RandomState>,
 }
 
-/// A number of writes, which tells what was before another.
+/// Counts writes, so that a read can be compared with a write.
 pub(crate) type Writes = u64;
 
 #[derive(Clone, Debug)]
 struct Entry {
-    /// None: there is no such key.
+    /// `None` if the key does not exist.
     value: Option<Bytes>,
     fresh_until: Instant,
 }
@@ -45,16 +47,16 @@ struct Reading {
     written: Writes,
 }
 
-/// What is known of a key.
+/// The cached answer for a key.
 #[derive(Debug, PartialEq)]
 pub(crate) enum Known {
     Fresh(Option<Bytes>),
-    /// It should be asked for again.
+    /// The value has expired and should be read again.
     Stale(Option<Bytes>),
     Nothing,
 }
 
-/// What an entry takes: its bytes, and what is around them.
+/// Estimates the memory of an entry: its bytes plus a fixed overhead.
 #[derive(Clone, Debug)]
 struct Size;
 
@@ -66,11 +68,11 @@ impl Weighter<Bytes, Entry> for Size {
 
 const OVERHEAD: usize = 128;
 
-/// Lifetimes are so much shorter or longer by chance: what was read at once is not read again at once.
+/// Random variation of a lifetime, so that keys that were read together do not expire together.
 const JITTER: f64 = 0.1;
 
 impl Cache {
-    /// With room for so many bytes.
+    /// Creates a cache for this number of bytes.
     pub(crate) fn new(bytes: usize, lifetimes: Lifetimes) -> Self {
         let room = bytes as u64;
         let entries =
@@ -90,16 +92,16 @@ impl Cache {
         }
     }
 
-    /// Keys are going to be read. Returns what has been written before.
-    pub(crate) fn begin_to_read(&mut self, keys: &[Bytes]) -> Writes {
+    /// Marks keys as being read. Returns the number of writes so far.
+    pub(crate) fn begin_read(&mut self, keys: &[Bytes]) -> Writes {
         for key in keys {
             self.being_read.entry(key.clone()).or_default().readers += 1;
         }
         self.writes
     }
 
-    /// One of them has been read, or could not be: then there is nothing to keep.
-    pub(crate) fn end_to_read(&mut self, key: &Bytes, since: Writes, read: Option<Option<Bytes>>) {
+    /// Ends the read of a key and caches its result. `read` is `None` if the read failed.
+    pub(crate) fn end_read(&mut self, key: &Bytes, since: Writes, read: Option<Option<Bytes>>) {
         let Some(reading) = self.being_read.get_mut(key) else { return };
         reading.readers -= 1;
         let is_outdated = reading.written > since;
@@ -113,7 +115,7 @@ impl Cache {
         }
     }
 
-    /// A key has been written, or may have been.
+    /// Removes a key that was written, or may have been written.
     pub(crate) fn forget(&mut self, key: &[u8]) {
         self.entries.remove(key);
         self.writes += 1;
@@ -122,7 +124,7 @@ impl Cache {
         }
     }
 
-    /// Keys, and bytes that these take.
+    /// Returns the number of keys and their size in bytes.
     pub(crate) fn size(&self) -> (usize, u64) {
         (self.entries.len(), self.entries.weight())
     }
@@ -146,11 +148,11 @@ mod tests {
     }
 
     #[test]
-    fn what_is_read_is_fresh_then_stale_then_forgotten() {
+    fn a_value_is_fresh_then_stale_then_unknown() {
         let mut cache = cache();
         for (value, fresh) in [(Some(Bytes::from_static(b"value")), 60), (None, 5)] {
-            let since = cache.begin_to_read(&[key()]);
-            cache.end_to_read(&key(), since, Some(value.clone()));
+            let since = cache.begin_read(&[key()]);
+            cache.end_read(&key(), since, Some(value.clone()));
             assert_eq!(cache.get(b"key", in_seconds(fresh * 8 / 10)), Known::Fresh(value.clone()));
             assert_eq!(cache.get(b"key", in_seconds(fresh * 12 / 10)), Known::Stale(value.clone()));
             assert_eq!(cache.get(b"key", in_seconds(fresh * 12 / 10 + 600)), Known::Nothing);
@@ -159,22 +161,22 @@ mod tests {
     }
 
     #[test]
-    fn what_is_written_while_it_is_read_is_not_kept() {
+    fn a_read_that_overlaps_a_write_is_not_cached() {
         let mut cache = cache();
-        let (first, second) = (cache.begin_to_read(&[key()]), cache.begin_to_read(&[key()]));
+        let (first, second) = (cache.begin_read(&[key()]), cache.begin_read(&[key()]));
         cache.forget(b"key");
-        let third = cache.begin_to_read(&[key()]);
+        let third = cache.begin_read(&[key()]);
         for since in [first, second] {
-            cache.end_to_read(&key(), since, Some(None));
+            cache.end_read(&key(), since, Some(None));
             assert_eq!(cache.get(b"key", Instant::now()), Known::Nothing);
         }
-        cache.end_to_read(&key(), third, Some(None));
+        cache.end_read(&key(), third, Some(None));
         assert_eq!(cache.get(b"key", Instant::now()), Known::Fresh(None));
         assert!(cache.being_read.is_empty());
-        // What could not be read is not kept.
+        // The result of a failed read is not cached.
         cache.forget(b"key");
-        let since = cache.begin_to_read(&[key()]);
-        cache.end_to_read(&key(), since, None);
+        let since = cache.begin_read(&[key()]);
+        cache.end_read(&key(), since, None);
         assert_eq!(cache.get(b"key", Instant::now()), Known::Nothing);
     }
 
@@ -183,8 +185,8 @@ mod tests {
         let mut cache = cache();
         for number in 0..10_000 {
             let key = Bytes::from(format!("key:{number}"));
-            let since = cache.begin_to_read(std::slice::from_ref(&key));
-            cache.end_to_read(&key, since, Some(Some(vec![0; 1000].into())));
+            let since = cache.begin_read(std::slice::from_ref(&key));
+            cache.end_read(&key, since, Some(Some(vec![0; 1000].into())));
         }
         let (keys, bytes) = cache.size();
         assert!(keys > 500 && bytes <= 1 << 20, "{keys} keys of {bytes} bytes");

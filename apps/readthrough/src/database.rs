@@ -1,4 +1,4 @@
-//! The table that is read through.
+//! The database behind the cache.
 
 use std::{fmt, slice, str::FromStr, time::Duration};
 
@@ -8,34 +8,33 @@ use sqlx::{
     any::{AnyArguments, AnyConnectOptions, AnyPoolOptions, AnyRow, install_default_drivers},
     query::Query,
 };
-use tokio::time::timeout;
 
-/// A table of keys and values, in a database that is known by its URL.
+/// A connection pool of the database that holds the table of keys and values.
 #[derive(Clone, Debug)]
 pub(crate) struct Database {
     pool: AnyPool,
-    /// An answer that takes longer is not waited for.
-    patience: Duration,
+    /// Maximum time to wait for a query or a free connection.
+    timeout: Duration,
 }
 
-/// Why the database does not answer, as it is told.
+/// The error text of a failed query, in one line.
 pub(crate) type Failure = String;
 
 impl Database {
-    /// Connects, and makes the table if it is not there.
-    pub(crate) async fn open(url: &str, connections: u32, patience: Duration) -> Result<Self, Failure> {
+    /// Connects to the database, and creates the table if it does not exist.
+    pub(crate) async fn open(url: &str, connections: u32, timeout: Duration) -> Result<Self, Failure> {
         install_default_drivers();
         let is_sqlite = url.starts_with("sqlite:");
-        // A file is made if it is not there.
+        // SQLite creates the file if it does not exist.
         let url = if is_sqlite && !url.contains('?') { format!("{url}?mode=rwc") } else { url.to_owned() };
-        let options = AnyConnectOptions::from_str(&url).map_err(told)?;
+        let options = AnyConnectOptions::from_str(&url).map_err(one_line)?;
         let pool = AnyPoolOptions::new()
             .max_connections(connections)
-            .acquire_timeout(patience)
+            .acquire_timeout(timeout)
             .connect_with(options)
             .await
-            .map_err(told)?;
-        let database = Database { pool, patience };
+            .map_err(one_line)?;
+        let database = Database { pool, timeout };
         let bytes = if is_sqlite { "BLOB" } else { "BYTEA" };
         let table =
             format!("CREATE TABLE IF NOT EXISTS entries (key {bytes} PRIMARY KEY, value {bytes} NOT NULL)");
@@ -43,29 +42,29 @@ impl Database {
         Ok(database)
     }
 
-    /// The value of a key.
+    /// Returns the value of a key.
     pub(crate) async fn get(&self, key: &Bytes) -> Result<Option<Bytes>, Failure> {
         let sql = "SELECT value FROM entries WHERE key = $1".to_owned();
         let row = self.within(query(sql, slice::from_ref(key)).fetch_optional(&self.pool)).await?;
         row.map(|row| bytes(&row, 0)).transpose()
     }
 
-    /// Those keys that there are, with their values, by one query.
+    /// Returns the existing ones of these keys with their values, by one query.
     pub(crate) async fn get_all(&self, keys: &[Bytes]) -> Result<Vec<(Bytes, Bytes)>, Failure> {
-        let sql = format!("SELECT key, value FROM entries WHERE key IN {}", places(keys.len()));
+        let sql = format!("SELECT key, value FROM entries WHERE key IN {}", placeholders(keys.len()));
         let rows = self.within(query(sql, keys).fetch_all(&self.pool)).await?;
         rows.iter().map(|row| Ok((bytes(row, 0)?, bytes(row, 1)?))).collect()
     }
 
-    /// Gives a key a value.
+    /// Sets the value of a key.
     pub(crate) async fn set(&self, key: Bytes, value: Bytes) -> Result<(), Failure> {
         let sql = "INSERT INTO entries (key, value) VALUES ($1, $2) ON CONFLICT (key) DO UPDATE SET value = excluded.value";
         self.run(sql.to_owned(), &[key, value]).await.map(drop)
     }
 
-    /// Removes keys; returns how many there were.
+    /// Removes keys, and returns how many existed.
     pub(crate) async fn delete(&self, keys: &[Bytes]) -> Result<u64, Failure> {
-        self.run(format!("DELETE FROM entries WHERE key IN {}", places(keys.len())), keys).await
+        self.run(format!("DELETE FROM entries WHERE key IN {}", placeholders(keys.len())), keys).await
     }
 
     async fn run(&self, sql: String, arguments: &[Bytes]) -> Result<u64, Failure> {
@@ -73,31 +72,31 @@ impl Database {
     }
 
     async fn within<T>(&self, query: impl Future<Output = sqlx::Result<T>>) -> Result<T, Failure> {
-        match timeout(self.patience, query).await {
-            Ok(answered) => answered.map_err(told),
-            Err(_) => Err("it does not answer in time".to_owned()),
+        match tokio::time::timeout(self.timeout, query).await {
+            Ok(answered) => answered.map_err(one_line),
+            Err(_) => Err("the query timed out".to_owned()),
         }
     }
 }
 
-/// A query whose arguments are bytes. What clients have sent is in these, and never in the SQL.
+/// Returns a query with byte arguments. Data from clients is only in the arguments, never in the SQL text.
 fn query(sql: String, arguments: &[Bytes]) -> Query<'static, Any, AnyArguments> {
     let query = sqlx::query(AssertSqlSafe(sql));
     arguments.iter().fold(query, |query, argument| query.bind(argument.to_vec()))
 }
 
-/// The places of so many arguments: `($1, $2, $3)`.
-fn places(count: usize) -> String {
-    let places: Vec<String> = (1..=count).map(|place| format!("${place}")).collect();
-    format!("({})", places.join(", "))
+/// Returns `count` placeholders: `($1, $2, $3)`.
+fn placeholders(count: usize) -> String {
+    let placeholders: Vec<String> = (1..=count).map(|number| format!("${number}")).collect();
+    format!("({})", placeholders.join(", "))
 }
 
-/// What a row has in a column.
+/// Returns the bytes in a column of a row.
 fn bytes(row: &AnyRow, column: usize) -> Result<Bytes, Failure> {
-    row.try_get::<Vec<u8>, _>(column).map(Bytes::from).map_err(told)
+    row.try_get::<Vec<u8>, _>(column).map(Bytes::from).map_err(one_line)
 }
 
-/// In one line.
-fn told(error: impl fmt::Display) -> Failure {
+/// Converts an error to one line of text.
+fn one_line(error: impl fmt::Display) -> Failure {
     error.to_string().replace(['\r', '\n'], " ")
 }

@@ -1,8 +1,8 @@
-//! Run with `cargo run --release -p readthrough`; `README.md` says what it does.
+//! Run with `cargo run --release -p readthrough`. `README.md` describes the server.
 //!
-//! A cache in front of an SQL database, for any Redis client.
+//! This is a cache in front of an SQL database, for any Redis client.
 //!
-//! - `reader`: the commands; `cache`: what is known without asking; `database`: who is asked
+//! - `reader`: the commands; `cache`: the cached values; `database`: the queries
 //! - `options`: the command line
 
 mod cache;

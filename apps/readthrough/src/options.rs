@@ -14,7 +14,8 @@ pub(crate) struct Options {
     /// Database URL, sqlite:PATH or postgres://USER@HOST/NAME [default: sqlite:readthrough.db]
     #[arg(long, value_name = "URL")]
     database: Option<String>,
-    /// File with the database URL, for a URL with a password; the environment variable DATABASE_URL is another place for it
+    /// File with the database URL, for a URL with a password (the environment variable DATABASE_URL can hold
+    /// the URL instead)
     #[arg(long, value_name = "FILE")]
     database_file: Option<PathBuf>,
     /// Maximum number of database connections
@@ -51,12 +52,12 @@ impl Options {
         Ok(url.read()?.unwrap_or_else(|| "sqlite:readthrough.db".to_owned()))
     }
 
-    /// Returns how long the cache keeps a value.
+    /// Returns how long cached values stay valid.
     pub(crate) fn lifetimes(&self) -> Lifetimes {
         Lifetimes { value: self.ttl, absence: self.negative_ttl, stale: self.stale }
     }
 
-    /// Returns the size of the cache, in bytes.
+    /// Returns the maximum size of the cache, in bytes.
     pub(crate) fn memory(&self) -> usize {
         usize::try_from(u64::from(self.memory.get()) << 20).unwrap_or(usize::MAX)
     }

@@ -24,7 +24,7 @@ use crate::{
     database::{Database, Failure},
 };
 
-/// Answers from memory what it can, and asks the database for the rest.
+/// Serves values from the cache, and reads the others from the database.
 pub(crate) struct Reader(Rc<Inner>);
 
 struct Inner {
@@ -35,7 +35,7 @@ struct Inner {
     stats: Arc<Stats>,
 }
 
-/// What `INFO` tells.
+/// The counters of `INFO readthrough`.
 #[derive(Debug, Default)]
 pub(crate) struct Stats {
     hits: AtomicU64,
@@ -49,7 +49,7 @@ pub(crate) struct Stats {
     bytes: AtomicU64,
 }
 
-/// What is answered at once, or when the database has.
+/// A reply that is ready now, or when the database has answered.
 enum Answered<T> {
     Now(T),
     Later(ResponseFuture<Result<T, Error>>),
@@ -64,7 +64,8 @@ impl<T: IntoReply + 'static> Answer<Reader> for Answered<T> {
     }
 }
 
-/// So often the time is looked at, which would be much of what a command costs.
+/// Interval between two readings of the clock. Reading it for every command would be a large part of its
+/// cost.
 const TICK: Duration = Duration::from_millis(100);
 
 impl Actor for Reader {
@@ -86,7 +87,7 @@ impl Reader {
         }))
     }
 
-    /// Its section of `INFO`.
+    /// Returns the function that writes the `INFO readthrough` section.
     pub(crate) fn info(&self) -> impl Fn(&mut InfoFields) + Send + Sync + 'static {
         let stats = Arc::clone(&self.0.stats);
         move |info| stats.add_to(info)
@@ -95,7 +96,7 @@ impl Reader {
 
 #[commands]
 impl Reader {
-    /// The value of a key: from memory, or from the database.
+    /// Returns the value of a key from the cache or the database.
     #[command("GET", readonly, fast)]
     fn get(&self, key: Key<&[u8]>) -> Answered<Option<Bytes>> {
         let inner = &self.0;
@@ -118,7 +119,7 @@ impl Reader {
         }
     }
 
-    /// The values of several keys: those that are not in memory by one query.
+    /// Returns the values of several keys. One query reads the keys that are not cached.
     #[command("MGET", readonly, fast)]
     fn mget(&self, keys: Vec<Key<Bytes>>) -> Answered<Vec<Option<Bytes>>> {
         let now = self.0.now.get();
@@ -158,7 +159,7 @@ impl Reader {
         }))
     }
 
-    /// Gives a key a value, in the database.
+    /// Sets the value of a key in the database.
     #[command("SET", write)]
     fn set(&self, key: Key<Bytes>, value: Bytes) -> ResponseFuture<Result<(), Error>> {
         let database = self.0.database.clone();
@@ -166,7 +167,7 @@ impl Reader {
         self.0.write(vec![key.clone()], async move { database.set(key, value).await })
     }
 
-    /// Removes keys from the database; returns how many there were.
+    /// Removes keys from the database, and returns how many existed.
     #[command("DEL", write)]
     fn del(&self, keys: Vec<Key<Bytes>>) -> ResponseFuture<Result<u64, Error>> {
         let database = self.0.database.clone();
@@ -176,7 +177,7 @@ impl Reader {
 }
 
 impl Inner {
-    /// Reads a key, once for all who want to know meanwhile.
+    /// Reads a key with one query for all clients that ask for it meanwhile.
     fn read(self: &Rc<Self>, key: Bytes) -> thegiant::Flight<Bytes, Result<Option<Bytes>, Failure>> {
         let mut is_first = false;
         let flight = self.being_read.run(&key, || {
@@ -197,16 +198,16 @@ impl Inner {
         flight
     }
 
-    /// Reads a key again that has been answered already.
+    /// Reads a stale key again in the background.
     fn refresh(self: &Rc<Self>, key: &[u8]) {
         let read = self.read(Bytes::copy_from_slice(key));
         actix::spawn(async move {
-            // If it cannot be read, it is asked for again by the next one who wants it.
+            // If the read fails, the next request for this key starts another one.
             drop(read.await);
         });
     }
 
-    /// Reads keys; those that there are have values.
+    /// Reads keys. The map contains those that exist.
     async fn read_all(self: &Rc<Self>, keys: Vec<Bytes>) -> Result<HashMap<Bytes, Bytes>, Failure> {
         let reading = Reading::begin(self, keys);
         let read = self.timed(self.database.get_all(&reading.keys)).await?;
@@ -215,7 +216,9 @@ impl Inner {
         Ok(read)
     }
 
-    /// Writes keys, to the end even if the client leaves. Whatever comes of it, what is known of them is not true any more.
+    /// Runs a write to its end, even if the client disconnects, and removes the keys from the cache.
+    ///
+    /// It removes them even if the write fails, because a failed write may have changed the database.
     fn write<T: 'static>(
         self: &Rc<Self>,
         keys: Vec<Bytes>,
@@ -226,7 +229,7 @@ impl Inner {
             let written = inner.timed(write).await;
             for key in &keys {
                 inner.cache.borrow_mut().forget(key);
-                // Who asks from now on is not told what was read before.
+                // A later request must not share a read that began before the write.
                 inner.being_read.forget(key);
             }
             inner.count();
@@ -242,7 +245,7 @@ impl Inner {
         add(&self.stats.query_usec, u64::try_from(begun.elapsed().as_micros()).unwrap_or(u64::MAX));
         if let Err(failure) = &answer {
             add(&self.stats.failures, 1);
-            tracing::debug!(failure, "the database has failed");
+            tracing::debug!(failure, "database query failed");
         }
         answer
     }
@@ -254,7 +257,7 @@ impl Inner {
     }
 }
 
-/// Keys that are being read, until that is dropped, and what has been written before.
+/// Keys with a read in progress. Dropping it ends the read.
 struct Reading {
     inner: Rc<Inner>,
     keys: Vec<Bytes>,
@@ -263,23 +266,23 @@ struct Reading {
 
 impl Reading {
     fn begin(inner: &Rc<Inner>, keys: Vec<Bytes>) -> Self {
-        let since = inner.cache.borrow_mut().begin_to_read(&keys);
+        let since = inner.cache.borrow_mut().begin_read(&keys);
         Reading { inner: Rc::clone(inner), keys, since }
     }
 
     fn end(mut self, value: impl Fn(&Bytes) -> Option<Bytes>) {
         for key in std::mem::take(&mut self.keys) {
             let value = value(&key);
-            self.inner.cache.borrow_mut().end_to_read(&key, self.since, Some(value));
+            self.inner.cache.borrow_mut().end_read(&key, self.since, Some(value));
         }
         self.inner.count();
     }
 }
 
 impl Drop for Reading {
-    /// What is left could not be read, or nobody waits for it any more.
+    /// Ends the reads that failed or that no client waits for any more.
     fn drop(&mut self) {
-        self.keys.iter().for_each(|key| self.inner.cache.borrow_mut().end_to_read(key, self.since, None));
+        self.keys.iter().for_each(|key| self.inner.cache.borrow_mut().end_read(key, self.since, None));
     }
 }
 
@@ -302,7 +305,7 @@ impl Stats {
     }
 }
 
-/// Only the thread of the reader adds.
+/// Adds to a counter without an atomic read-modify-write, because only this thread writes it.
 fn add(counter: &AtomicU64, more: u64) {
     counter.store(counter.load(Relaxed) + more, Relaxed);
 }

@@ -1,8 +1,8 @@
-//! Run with `cargo run -p chat`; `README.md` shows a conversation.
+//! Run with `cargo run -p chat`. `README.md` shows a conversation.
 //!
-//! It teaches publish and subscribe: the rooms of a chat are channels. Clients read a room with `SUBSCRIBE`, and `SAY`
-//! publishes a line. The actor receives [`Connected`] and [`Disconnected`], so it knows the guests; it has subscribed to
-//! all channels itself, so it remembers the last lines.
+//! This example shows publish and subscribe: the rooms of a chat are channels. Clients subscribe to a room
+//! with `SUBSCRIBE`, and `SAY` publishes a line in it. The actor receives [`Connected`] and [`Disconnected`],
+//! so it knows the guests. It subscribes to all channels itself, so it can return the last lines.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -13,14 +13,14 @@ use std::{
 
 use thegiant::{Connected, Disconnected, PubSub, Published, prelude::*};
 
-/// So many lines are remembered, of all rooms together.
-const REMEMBERED: usize = 1000;
+/// Maximum number of lines that the actor remembers, over all rooms.
+const MAX_LINES: usize = 1000;
 
 struct Chat {
     rooms: PubSub,
-    /// Who is there, by the numbers of the connections, and the names of those who have said them.
+    /// The connected clients by client id, with the names that they have set.
     guests: BTreeMap<u64, Option<String>>,
-    /// What was said last, and where.
+    /// The last lines, each with its room.
     lines: VecDeque<(Bytes, Bytes)>,
 }
 
@@ -34,32 +34,32 @@ impl Actor for Chat {
 
 #[commands]
 impl Chat {
-    /// Says who you are, to everybody in the lobby.
+    /// Sets your name, and announces you in the lobby.
     #[command("NICK")]
     fn nick(&mut self, name: String, client: &Client) -> Result<(), Error> {
         if self.guests.values().flatten().any(|taken| *taken == name) {
-            return Err(Error::new("TAKEN", format_args!("{name} is somebody else")));
+            return Err(Error::new("TAKEN", format_args!("the name {name} is taken")));
         }
         self.announce(format_args!("{name} is here"));
         self.guests.insert(client.id(), Some(name));
         Ok(())
     }
 
-    /// Says something to all who listen to a room; returns how many do.
+    /// Says something in a room, and returns the number of listeners.
     #[command("SAY")]
     fn say(&self, room: &[u8], text: &str, client: &Client) -> Result<usize, Error> {
         let name = self.guests.get(&client.id()).and_then(Option::as_deref).ok_or(NAMELESS)?;
-        // This actor is one of those who listen.
+        // The actor itself is a subscriber too.
         Ok(self.rooms.publish(room, format!("{name}: {text}")).saturating_sub(1))
     }
 
-    /// The names of those who are there.
+    /// Returns the names of all guests.
     #[command("WHO", readonly)]
     fn who(&self) -> Vec<&str> {
         self.guests.values().flatten().map(String::as_str).collect()
     }
 
-    /// What was said last in a room.
+    /// Returns the last lines of a room.
     #[command("HISTORY", readonly)]
     fn history(&self, room: &[u8]) -> Vec<&Bytes> {
         self.lines.iter().filter(|(said_in, _)| said_in == room).map(|(_, line)| line).collect()
@@ -72,13 +72,13 @@ impl Chat {
     }
 }
 
-const NAMELESS: Error = Error::from_static("NONAME say who you are, with NICK");
+const NAMELESS: Error = Error::from_static("NONAME set a name with NICK first");
 
 impl Handler<Connected> for Chat {
     type Result = ();
 
     fn handle(&mut self, Connected(client): Connected, _: &mut Context<Self>) {
-        // Who was quick has a name by now.
+        // A command may arrive before this message, so the client may have a name already.
         self.guests.entry(client.id()).or_default();
     }
 }
@@ -97,7 +97,7 @@ impl Handler<Published> for Chat {
     type Result = ();
 
     fn handle(&mut self, said: Published, _: &mut Context<Self>) {
-        if self.lines.len() == REMEMBERED {
+        if self.lines.len() == MAX_LINES {
             self.lines.pop_front();
         }
         self.lines.push_back((said.channel, said.message));

@@ -1,6 +1,6 @@
 //! Run with `cargo run -p hello`, then try `redis-cli -p 6380 SET greeting hello`.
 //!
-//! It teaches the smallest server: one function that answers every command.
+//! This example shows the smallest server: one function that answers every command.
 
 use std::{collections::HashMap, env, io};
 

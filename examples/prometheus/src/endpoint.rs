@@ -1,4 +1,4 @@
-//! The endpoint that Prometheus scrapes: every request is answered with all metrics.
+//! An HTTP endpoint that answers every request with all metrics, for Prometheus.
 
 use std::{io, net::TcpListener as StdTcpListener, time::Duration};
 
@@ -9,31 +9,31 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-/// Installs the recorder, and answers requests for what it has recorded from now on.
+/// Installs the recorder, and starts the endpoint that exports its metrics.
 ///
 /// # Errors
-/// If the address is in use or none, or if there is another recorder.
+/// Returns an error if the address is invalid or in use, or if another recorder is installed.
 pub(crate) fn serve(address: &str) -> io::Result<()> {
     let listener = StdTcpListener::bind(address)?;
     listener.set_nonblocking(true)?;
     let listener = TcpListener::from_std(listener)?;
     println!("metrics on http://{}/metrics", listener.local_addr()?);
-    // With buckets, a histogram is exported as one, so that those of several servers can be added up.
+    // With buckets, the exporter writes histograms, which Prometheus can add up over several servers.
     let builder = PrometheusBuilder::new().set_buckets(&BUCKETS).map_err(io::Error::other)?;
     let recorder = builder.install_recorder().map_err(io::Error::other)?;
-    actix_rt::spawn(keep_house(recorder.clone()));
+    actix_rt::spawn(run_upkeep(recorder.clone()));
     actix_rt::spawn(answer_all(listener, recorder));
     Ok(())
 }
 
-/// Seconds for commands, and numbers of them for batches.
+/// Upper bounds of the histogram buckets: seconds for commands, numbers of commands for batches.
 const BUCKETS: [f64; 9] = [1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0, 100.0];
 
-/// Bytes of a request.
+/// Maximum size of a request, in bytes.
 const MAX_REQUEST: u64 = 16 * 1024;
 
-/// Has the recorder digest what it was told, which it would otherwise keep until it is scraped.
-async fn keep_house(recorder: PrometheusHandle) {
+/// Aggregates recorded samples regularly. Otherwise they would use memory until the next scrape.
+async fn run_upkeep(recorder: PrometheusHandle) {
     loop {
         sleep(Duration::from_secs(5)).await;
         recorder.run_upkeep();
@@ -45,7 +45,7 @@ async fn answer_all(listener: TcpListener, recorder: PrometheusHandle) {
         match listener.accept().await {
             Ok((stream, _)) => {
                 let answered = answer(stream, recorder.clone());
-                // Who is too slow, or gone, asks again.
+                // A client that is too slow or disconnects can send its request again.
                 actix_rt::spawn(async { timeout(Duration::from_secs(10), answered).await });
             }
             Err(_) => sleep(Duration::from_millis(100)).await,
@@ -53,7 +53,7 @@ async fn answer_all(listener: TcpListener, recorder: PrometheusHandle) {
     }
 }
 
-/// Answers one request, whatever it asks for, when its empty line has come.
+/// Answers one request with all metrics, after the empty line that ends its header.
 async fn answer(mut stream: TcpStream, recorder: PrometheusHandle) -> io::Result<()> {
     let mut lines = BufReader::new((&mut stream).take(MAX_REQUEST)).lines();
     while lines.next_line().await?.is_some_and(|line| !line.is_empty()) {}

@@ -1,7 +1,8 @@
-//! Run with `cargo run -p prometheus`, then send `VOTE` with any Redis client and read the metrics:
-//! `curl http://127.0.0.1:9100/metrics`. The environment variable METRICS_BIND sets another address for them.
+//! Run with `cargo run -p prometheus`, then send `VOTE` with any Redis client and read the metrics: `curl
+//! http://127.0.0.1:9100/metrics`. The environment variable METRICS_BIND sets another address for them.
 //!
-//! It teaches metrics: an endpoint exports the toolkit's and the application's own to Prometheus.
+//! This example shows metrics: an endpoint exports the metrics of the toolkit and of the application to
+//! Prometheus.
 
 mod endpoint;
 
@@ -22,17 +23,17 @@ impl Actor for Ballot {
 
 #[commands]
 impl Ballot {
-    /// Votes for a candidate; returns how many have.
+    /// Votes for a candidate, and returns the number of votes.
     #[command("VOTE", write, fast)]
     fn vote(&mut self, candidate: Key) -> u64 {
-        // An application has figures of its own, beside those of the toolkit.
+        // An application can have its own metrics in addition to those of the toolkit.
         counter!("ballot_votes_total").increment(1);
         let votes = self.votes.entry(candidate.into()).or_default();
         *votes += 1;
         *votes
     }
 
-    /// How many have voted for a candidate.
+    /// Returns the number of votes for a candidate.
     #[command("VOTES", readonly, fast)]
     fn votes(&self, candidate: Key<&[u8]>) -> u64 {
         self.votes.get(*candidate).copied().unwrap_or_default()

@@ -1,13 +1,15 @@
 //! Run with `cargo run -p timers`, then send `NOTE`, `WRITE EVERY 1000` and `JOURNAL` with any Redis client.
 //!
-//! It teaches timers and deferred work, which are those of actix, with a buffer of lines that an actor writes to a journal:
+//! This example shows timers and deferred work with actix. An actor buffers lines and writes them to a
+//! journal:
 //!
-//! - [`run_interval`](AsyncContext::run_interval) starts a timer that repeats, `run_later` one that does
-//!   not; both return a [`SpawnHandle`].
-//! - [`cancel_future`](AsyncContext::cancel_future) stops it. To restart it is to stop it and to start another.
-//! - [`notify`](AsyncContext::notify) defers work: it is a message to oneself, and handled when the requests that
-//!   are there have been run. Whoever defers the same work many times and wants it done once keeps a note
-//!   that it is deferred already.
+//! - [`run_interval`](AsyncContext::run_interval) starts a timer that repeats, and `run_later` starts a timer
+//!   that fires once. Both return a [`SpawnHandle`].
+//! - [`cancel_future`](AsyncContext::cancel_future) stops a timer. To restart a timer, stop it and start
+//!   another one.
+//! - [`notify`](AsyncContext::notify) defers work: the actor sends itself a message, and handles it after the
+//!   requests that are already in its queue. A flag such as `is_deferred` ensures that deferred work runs
+//!   only once.
 
 use std::{env, io, time::Duration};
 
@@ -18,11 +20,11 @@ use thegiant::prelude::*;
 struct Journal {
     buffer: Vec<String>,
     written: Vec<String>,
-    /// How often something has been written.
+    /// Number of writes to the journal.
     writes: u64,
     timer: Option<SpawnHandle>,
-    /// A [`Write`] is under way.
-    deferred: bool,
+    /// Whether a [`Write`] message is in the actor's mailbox.
+    is_deferred: bool,
 }
 
 impl Actor for Journal {
@@ -31,27 +33,27 @@ impl Actor for Journal {
 
 #[commands]
 impl Journal {
-    /// Puts a line into the buffer.
+    /// Adds a line to the buffer, and returns the length of the buffer.
     #[command("NOTE", write, fast)]
     fn note(&mut self, line: String) -> usize {
         self.buffer.push(line);
         self.buffer.len()
     }
 
-    /// Has the buffer written when the requests that are there have been run, once for all of them.
+    /// Writes the buffer once, after all requests that are already in the queue.
     #[command("WRITE", write, fast)]
     fn write_soon(&mut self, context: &mut Context<Self>) {
-        if !self.deferred {
-            self.deferred = true;
+        if !self.is_deferred {
+            self.is_deferred = true;
             context.notify(Write);
         }
     }
 
-    /// Has the buffer written every so many milliseconds from now on, whatever was said before.
+    /// Writes the buffer at this interval, in milliseconds. This replaces an earlier interval.
     #[command("WRITE EVERY", write)]
     fn write_every(&mut self, milliseconds: u64, context: &mut Context<Self>) -> Result<(), Error> {
         if milliseconds == 0 {
-            return Err(Error::new("ERR", "a timer needs some time"));
+            return Err(Error::new("ERR", "interval must be at least 1 ms"));
         }
         self.stop(context);
         let interval = Duration::from_millis(milliseconds);
@@ -59,19 +61,19 @@ impl Journal {
         Ok(())
     }
 
-    /// Does not have it written any more.
+    /// Stops the interval, and returns whether there was one.
     #[command("WRITE NEVER", write)]
     fn write_never(&mut self, context: &mut Context<Self>) -> bool {
         self.stop(context)
     }
 
-    /// Returns what has been written.
+    /// Returns all lines in the journal.
     #[command("JOURNAL", readonly)]
     fn journal(&self) -> &Vec<String> {
         &self.written
     }
 
-    /// Returns how often something has been written.
+    /// Returns the number of writes to the journal.
     #[command("WRITES", readonly, fast)]
     fn writes(&self) -> u64 {
         self.writes
@@ -79,7 +81,7 @@ impl Journal {
 }
 
 impl Journal {
-    /// Stops the timer; `false` if there is none.
+    /// Stops the timer. Returns `false` if there is none.
     fn stop(&mut self, context: &mut Context<Self>) -> bool {
         let timer = self.timer.take();
         timer.is_some_and(|timer| context.cancel_future(timer))
@@ -93,7 +95,7 @@ impl Journal {
     }
 }
 
-/// Writes the buffer.
+/// Asks the actor to write the buffer.
 #[derive(Message)]
 #[rtype(result = "()")]
 struct Write;
@@ -102,7 +104,7 @@ impl Handler<Write> for Journal {
     type Result = ();
 
     fn handle(&mut self, _: Write, _: &mut Context<Self>) {
-        self.deferred = false;
+        self.is_deferred = false;
         self.write();
     }
 }

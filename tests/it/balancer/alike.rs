@@ -1,11 +1,11 @@
-//! What clients see of several servers as if they were one.
+//! Checks that several servers behind the balancer behave like one server.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::number;
 use crate::support::{Process, RawClient, Reply, eventually, info, line, lines, request};
 
-/// Several keys, on whichever servers they are.
+/// Commands with several keys, which may be on different servers.
 pub(super) const SEVERAL_KEYS: &str = "
     MSET a 1 b 2 c 3 d 4 e 5 f 6
     MGET f e none d a a c b
@@ -33,7 +33,7 @@ pub(super) const SEVERAL_KEYS: &str = "
     EXISTS f
 ";
 
-/// Keys of one server in transactions.
+/// Transactions on the keys of one server.
 pub(super) const TRANSACTIONS: &str = "
     MULTI
     SET {t}n 1
@@ -73,7 +73,7 @@ pub(super) const TRANSACTIONS: &str = "
     GET {t}n
 ";
 
-/// Scripts, and the keys of one server that they are given.
+/// Scripts with keys of one server.
 pub(super) const SCRIPTS: &str = "
     EVAL return{KEYS[1],KEYS[2],ARGV[1]} 2 {t}a {t}b c
     EVAL return(redis.call('set',KEYS[1],ARGV[1])) 1 n 5
@@ -88,31 +88,32 @@ pub(super) const SCRIPTS: &str = "
     EVALSHA 098e0f0d1448c0a81dafe820f66d460eb09263da 1 d value
 ";
 
-/// Has requests answered by what is tried and by a single server: it has to be the same, in either protocol, one by one
-/// and at once.
+/// Checks that `front` sends the same replies as a single redis-server.
+///
+/// Sends the requests in both protocols, one by one and as a pipeline.
 pub(super) fn answered_alike(front: &Process, requests: &str) {
     let single = Process::redis(&[]);
     let requests: Vec<_> = requests.lines().map(str::trim).filter(|text| !text.is_empty()).collect();
     for protocol in ["2", "3"] {
-        for at_once in [false, true] {
+        for pipelined in [false, true] {
             let [front, single] = [front, &single].map(|server| {
                 let mut client = RawClient::connect(server.address());
                 client.ask(format!("HELLO {protocol}\r\n"));
                 assert_eq!(client.ask(line("FLUSHALL")), "+OK\r\n");
-                if at_once {
+                if pipelined {
                     client.send(lines(&requests.join("\n")));
                 }
-                let ask = |text: &&str| if at_once { client.reply() } else { client.ask(line(text)) };
+                let ask = |text: &&str| if pipelined { client.reply() } else { client.ask(line(text)) };
                 requests.iter().map(ask).collect::<Vec<_>>()
             });
             for (text, replies) in requests.iter().zip(front.iter().zip(&single)) {
-                assert_eq!(replies.0, replies.1, "{text}, RESP{protocol}, at once: {at_once}");
+                assert_eq!(replies.0, replies.1, "{text}, RESP{protocol}, pipelined: {pipelined}");
             }
         }
     }
 }
 
-/// So many requests of many kinds in one write are answered as by a single server.
+/// Checks the replies to a pipeline of `count` mixed requests against a single redis-server.
 pub(super) fn pipelined_alike(front: &Process, count: usize) {
     let single = Process::redis(&[]);
     let requests: Vec<u8> = (0..count).flat_map(mixed).collect();
@@ -126,7 +127,7 @@ pub(super) fn pipelined_alike(front: &Process, count: usize) {
     }
 }
 
-/// One of many requests to few keys. Some of them are not what the request is for.
+/// Returns a request to one of a few keys. The type of the key may be wrong for the request.
 fn mixed(index: usize) -> Vec<u8> {
     let [a, b, c] = [7, 11, 13].map(|step| format!("key:{}", index * step % 61));
     let value = format!("{index}{}", "x".repeat(index * 37 % 3000));
@@ -151,8 +152,8 @@ fn mixed(index: usize) -> Vec<u8> {
     request(words)
 }
 
-/// All keys are found, each once.
-pub(super) fn finds_all(front: &Process) {
+/// Checks that `SCAN` and `KEYS` find each key once.
+pub(super) fn check_scan_and_keys(front: &Process) {
     let mut client = RawClient::connect(front.address());
     client.ask(line("FLUSHALL"));
     let keys: BTreeSet<_> = (0..1000).map(|number| format!("key:{number}")).collect();
@@ -164,7 +165,7 @@ pub(super) fn finds_all(front: &Process) {
     for options in ["TYPE string", "TYPE string COUNT 1", "MATCH key:* COUNT 77", "MATCH key:* COUNT 100000"]
     {
         let found = scan(&mut client, options);
-        assert_eq!(found.len(), keys.len(), "{options}: some are found twice, or not at all");
+        assert_eq!(found.len(), keys.len(), "{options}: some keys are missing or found twice");
         assert_eq!(BTreeSet::from_iter(found), keys, "{options}");
     }
     assert_eq!(scan(&mut client, "TYPE list"), ["list"]);
@@ -181,7 +182,7 @@ pub(super) fn finds_all(front: &Process) {
     assert_eq!(client.ask(line("DBSIZE")), ":0\r\n");
 }
 
-/// What is found from the first cursor to the last.
+/// Scans from the first cursor to the last. Returns the keys.
 fn scan(client: &mut RawClient, options: &str) -> Vec<String> {
     let (mut found, mut cursor) = (Vec::new(), "0".to_owned());
     for _ in 0..10_000 {
@@ -194,11 +195,11 @@ fn scan(client: &mut RawClient, options: &str) -> Vec<String> {
             return found;
         }
     }
-    panic!("it does not end: {options}");
+    panic!("the scan does not end: {options}");
 }
 
-/// Who watches is told of changes, and who does not is not.
-pub(super) fn watches(front: &Process) {
+/// Checks that a change of a watched key aborts a transaction, and that no other change does.
+pub(super) fn check_watch(front: &Process) {
     let [mut client, mut other] = [(); 2].map(|()| RawClient::connect(front.address()));
     other.ask(line("FLUSHALL"));
     for key in ["one", "two", "three", "four"] {
@@ -212,13 +213,14 @@ pub(super) fn watches(front: &Process) {
     }
 }
 
-/// Who waits for something at one of the servers gets it when it is there, and others go on meanwhile.
-pub(super) fn waits(front: &Process, servers: &[&str]) {
+/// Checks that a blocked client gets its element, and that it does not block other clients.
+pub(super) fn check_blocking_commands(front: &Process, servers: &[&str]) {
     let [mut client, mut other] = [(); 2].map(|()| RawClient::connect(front.address()));
     other.ask(line("FLUSHALL"));
     let blocked = || {
-        let of_one = |address| info(&mut RawClient::connect(address), "clients").number("blocked_clients");
-        servers.iter().map(|address| of_one(address)).sum::<u64>()
+        let blocked_at =
+            |address| info(&mut RawClient::connect(address), "clients").number("blocked_clients");
+        servers.iter().map(|address| blocked_at(address)).sum::<u64>()
     };
     for list in ["one", "two", "three", "four"] {
         client.send(lines(&format!("BLPOP {list} 0 \n PING")));
@@ -238,9 +240,10 @@ pub(super) fn waits(front: &Process, servers: &[&str]) {
     assert_eq!(client.reply(), "*2\r\n$4\r\n{t}b\r\n$5\r\nvalue\r\n");
 }
 
-/// Who listens to channels and patterns hears all that is said there, once, and each channel in order. Who says it is told
-/// that so many have heard it, if that is known.
-pub(super) fn hears(front: &Process, heard_by: Option<i64>) {
+/// Checks that a subscriber receives each message once per subscription, in the order of each channel.
+///
+/// If `receivers` is given, `PUBLISH` has to return that number.
+pub(super) fn check_subscriptions(front: &Process, receivers: Option<i64>) {
     for protocol in [2, 3] {
         let [mut listener, mut other] = [(); 2].map(|()| RawClient::connect(front.address()));
         listener.ask(format!("HELLO {protocol}\r\n"));
@@ -248,47 +251,47 @@ pub(super) fn hears(front: &Process, heard_by: Option<i64>) {
         let subscribe = format!("SUBSCRIBE {}", channels.join(" "));
         listener.send(lines(&format!("{subscribe} \n PSUBSCRIBE news:* n?ne")));
         for (before, name) in channels.iter().map(String::as_str).chain(["news:*", "n?ne"]).enumerate() {
-            assert_eq!(told(&mut listener)[1..], [name.to_owned(), (before + 1).to_string()]);
+            assert_eq!(push_words(&mut listener)[1..], [name.to_owned(), (before + 1).to_string()]);
         }
         for message in 0..20 {
             for channel in &channels {
-                let told = number(&other.ask(format!("PUBLISH {channel} {message}\r\n")));
-                assert_eq!(told, heard_by.unwrap_or(told));
+                let count = number(&other.ask(format!("PUBLISH {channel} {message}\r\n")));
+                assert_eq!(count, receivers.unwrap_or(count));
             }
         }
-        let mut heard = BTreeMap::<_, Vec<_>>::new();
+        let mut received = BTreeMap::<_, Vec<_>>::new();
         for _ in 0..2 * 20 * channels.len() {
-            let words = told(&mut listener);
+            let words = push_words(&mut listener);
             let [kind, .., channel, message] = &words[..] else { panic!("{words:?}") };
-            heard.entry((kind.clone(), channel.clone())).or_default().push(message.clone());
+            received.entry((kind.clone(), channel.clone())).or_default().push(message.clone());
         }
-        let said: Vec<_> = (0..20).map(|message| message.to_string()).collect();
-        assert_eq!(heard.len(), 2 * channels.len());
-        assert!(heard.values().all(|messages| *messages == said), "{heard:?}");
+        let published: Vec<_> = (0..20).map(|message| message.to_string()).collect();
+        assert_eq!(received.len(), 2 * channels.len());
+        assert!(received.values().all(|messages| *messages == published), "{received:?}");
         listener.send(lines("UNSUBSCRIBE \n PUNSUBSCRIBE"));
-        let ends: Vec<_> = (0..channels.len() + 2).map(|_| told(&mut listener).pop()).collect();
+        let ends: Vec<_> = (0..channels.len() + 2).map(|_| push_words(&mut listener).pop()).collect();
         assert_eq!(ends.last(), Some(&Some("0".to_owned())));
-        // Where nodes tell each other, that takes a while, and the next one to listen would hear it.
-        if heard_by.is_some() {
-            assert_eq!(other.ask(line("PUBLISH news:1 nobody")), ":0\r\n");
+        // In a cluster this message may take a while to reach the other nodes. The next listener would receive it.
+        if receivers.is_some() {
+            assert_eq!(other.ask(line("PUBLISH news:1 unheard")), ":0\r\n");
         }
         assert_eq!(listener.ask(line("GET none")), if protocol == 2 { "$-1\r\n" } else { "_\r\n" });
     }
 }
 
-/// The words of what a listener is told.
-fn told(listener: &mut RawClient) -> Vec<String> {
+/// Reads a push. Returns its words.
+fn push_words(listener: &mut RawClient) -> Vec<String> {
     match Reply::only(&listener.reply()) {
         Some(Reply::Array(words) | Reply::Push(words)) => words.into_iter().map(text).collect(),
-        reply => panic!("{reply:?} is told to nobody"),
+        reply => panic!("{reply:?} is not a push"),
     }
 }
 
-/// A word of a reply.
+/// Returns a simple reply as text.
 fn text(reply: Reply) -> String {
     match reply {
         Reply::Bulk(text) | Reply::Simple(text) => String::from_utf8(text).expect("text"),
         Reply::Integer(number) => number.to_string(),
-        reply => panic!("{reply:?} is no word"),
+        reply => panic!("{reply:?} is not text"),
     }
 }

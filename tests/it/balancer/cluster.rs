@@ -1,4 +1,4 @@
-//! A Redis Cluster, which is like one server.
+//! A Redis Cluster behind the balancer behaves like one server.
 
 use std::{
     sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst},
@@ -12,31 +12,31 @@ use super::{
 };
 use crate::support::{Cluster, Process, RawClient, Reply, eventually, info, line, lines, request};
 
-/// The example before a cluster of which it is told some nodes.
+/// Starts a balancer in front of a cluster. `seeds` are the addresses of some nodes.
 fn before(seeds: &[&str]) -> Process {
-    Process::example_with("balancer", &[&["--cluster"], seeds].concat())
+    Process::program_with("balancer", &[&["--cluster"], seeds].concat())
 }
 
 #[test]
-fn a_cluster_is_like_one_server() {
+fn a_cluster_behaves_like_one_server() {
     let cluster = Cluster::start();
     let addresses = cluster.addresses();
     let balancer = before(&addresses);
     for script in [alike::SEVERAL_KEYS, alike::TRANSACTIONS, alike::SCRIPTS] {
         answered_alike(&balancer, script);
     }
-    alike::finds_all(&balancer);
-    alike::watches(&balancer);
-    alike::waits(&balancer, &addresses[..3]);
-    // A node says how many have heard it who are connected to that node.
-    alike::hears(&balancer, None);
+    alike::check_scan_and_keys(&balancer);
+    alike::check_watch(&balancer);
+    alike::check_blocking_commands(&balancer, &addresses[..3]);
+    // A node counts only the receivers that are connected to that node.
+    alike::check_subscriptions(&balancer, None);
     alike::pipelined_alike(&balancer, 2000);
 }
 
 #[test]
-fn any_node_tells_where_the_others_are() {
+fn one_reachable_node_is_enough_to_find_the_others() {
     let cluster = Cluster::start();
-    // Nobody is there, and the other one is a replica.
+    // The first address has no server, and the second one is a replica.
     let balancer = before(&["127.0.0.1:1", cluster.addresses()[4]]);
     let mut client = RawClient::connect(balancer.address());
     for number in 0..30 {
@@ -49,7 +49,7 @@ fn any_node_tells_where_the_others_are() {
 }
 
 #[test]
-fn keys_are_where_the_cluster_says() {
+fn keys_are_stored_where_the_cluster_expects_them() {
     let cluster = Cluster::start();
     let balancer = before(&cluster.addresses()[..1]);
     let mut client = RawClient::connect(balancer.address());
@@ -65,7 +65,7 @@ fn keys_are_where_the_cluster_says() {
         assert_eq!(found, client.ask(format!("GET key:{number}\r\n")));
         assert_ne!(found, "$-1\r\n");
     }
-    // What no single slot has is not run, and the words are those of Redis.
+    // The balancer refuses a request with keys of several slots, with the error of Redis.
     let crossing = "-CROSSSLOT Keys in request don't hash to the same slot\r\n";
     for request in ["RENAME one two", "MSETNX one 1 two 2", "EVAL return(1) 2 one two", "BLPOP one two 0"] {
         assert_eq!(client.ask(line(request)), crossing, "{request}");
@@ -74,7 +74,7 @@ fn keys_are_where_the_cluster_says() {
     let replies = [(); 5].map(|()| client.reply());
     assert!(is_error(&replies[3], "EXECABORT") || is_error(&replies[3], "CROSSSLOT"), "{replies:?}");
     assert_eq!(replies[4], ":0\r\n");
-    // The same, a command at a time, and by keys whose slots one node has: it is over all the same.
+    // One command at a time, and with slots of the same node: the transaction fails too, and then it is over.
     let of_one =
         |key: &String| cluster.master_of(cluster.slot_of(key)) == cluster.master_of(cluster.slot_of("one"));
     let near = (0..).map(|number| format!("near:{number}")).find(of_one).expect("there are many");
@@ -92,11 +92,11 @@ fn keys_are_where_the_cluster_says() {
     }
 }
 
-/// Keys of one slot.
+/// Number of keys in the slot that moves.
 const MOVING: usize = 20;
 
 #[test]
-fn a_slot_on_its_way_is_at_both_ends() {
+fn keys_stay_available_while_their_slot_moves() {
     let cluster = Cluster::start();
     let balancer = before(&cluster.addresses());
     let [mut client, mut waiting] = [(); 2].map(|()| RawClient::connect(balancer.address()));
@@ -122,10 +122,10 @@ fn a_slot_on_its_way_is_at_both_ends() {
     }
     client.send(lines("SET {moving}:new 1 \n INCR {moving}:new \n DEL {moving}:new \n GET {moving}:new"));
     assert_eq!(client.replies(4), "+OK\r\n:2\r\n:1\r\n$-1\r\n");
-    // Neither node has all of these, and says so (`TRYAGAIN`); who asks key by key gets them.
+    // Neither node has all these keys. A node replies `TRYAGAIN`, or the balancer asks for each key.
     let reply = client.ask(line(&format!("MGET {} {}", staying[0], gone[0])));
     assert!(reply == "*2\r\n$5\r\nnewer\r\n$5\r\nnewer\r\n" || is_error(&reply, "TRYAGAIN"), "{reply:?}");
-    // All of it is run, or nothing.
+    // Either the whole transaction runs, or nothing of it.
     for (key, other) in [(staying[1], staying[2]), (gone[1], gone[2]), (staying[3], gone[3])] {
         client.send(lines(&format!(
             "MULTI \n APPEND {key} ! \n APPEND {other} ! \n EXEC \n GET {key} \n GET {other}"
@@ -145,7 +145,7 @@ fn a_slot_on_its_way_is_at_both_ends() {
     }
     half.finish();
 
-    // A transaction may be what finds out that the slot is elsewhere: then nothing of it is run.
+    // The transaction may be the first request after the slot has moved. Then nothing of it runs.
     eventually(|| {
         client.send(lines("MULTI \n SET {moving}:0 1 \n INCR {moving}:0 \n EXEC \n GET {moving}:0"));
         let [.., end, value] = [(); 5].map(|()| client.reply());
@@ -155,14 +155,14 @@ fn a_slot_on_its_way_is_at_both_ends() {
         }
         (!is_error(&end, "EXECABORT")).then_some(())
     });
-    // Who has waited still does.
+    // The blocked client is still blocked.
     assert_eq!(client.ask(line("RPUSH {moving}:list value")), ":1\r\n");
     assert_eq!(waiting.reply(), "*2\r\n$13\r\n{moving}:list\r\n$5\r\nvalue\r\n");
 }
 
 const WRITERS: usize = 20;
 
-/// A key that one writer alone writes, greater values behind smaller ones.
+/// A key that only one writer writes, with growing values.
 struct Record {
     key: String,
     attempted: AtomicU64,
@@ -170,7 +170,7 @@ struct Record {
 }
 
 impl Record {
-    /// Those of a writer: some are in the slot that moves, the others anywhere.
+    /// Returns the records of a writer. Some are in the slot that moves, the others in any slot.
     fn of(writer: usize, stage: &str) -> Vec<Self> {
         let moving = (0..3).map(|number| format!("{{moving}}:{stage}:{writer}:{number}"));
         let others = (0..9).map(|number| format!("{stage}:{writer}:{number}"));
@@ -186,12 +186,12 @@ impl Record {
         self.acknowledged.load(SeqCst)
     }
 
-    /// What the cluster itself has; 0, if nothing.
+    /// Reads the value without the balancer. Returns 0 if there is none.
     fn direct(&self, cluster: &Cluster) -> u64 {
         value(&cluster.ask(request(["GET", &self.key])))
     }
 
-    /// Whether the cluster has what was acknowledged, if not something newer that was sent.
+    /// Checks that the cluster has the acknowledged value, or a later one that the writer has sent.
     #[track_caller]
     fn is_kept(&self, cluster: &Cluster) {
         let acknowledged = self.acknowledged();
@@ -202,7 +202,7 @@ impl Record {
     }
 }
 
-/// A number in a reply.
+/// Returns the number in a reply, or 0 for null.
 #[track_caller]
 fn value(reply: &[u8]) -> u64 {
     match Reply::only(reply) {
@@ -212,10 +212,10 @@ fn value(reply: &[u8]) -> u64 {
     }
 }
 
-/// What writers have to know.
+/// State that the writers and the test share.
 struct Course {
     balancer: Process,
-    /// A master has been killed: errors are allowed.
+    /// The test has killed a master. From then on errors are allowed.
     is_killed: AtomicBool,
     is_over: AtomicBool,
     before: Vec<Vec<Record>>,
@@ -224,7 +224,7 @@ struct Course {
 }
 
 impl Course {
-    /// Writes the keys of one stage, then those of the other.
+    /// Writes the records of the first stage, and after the kill those of the second.
     fn write(&self, writer: usize) {
         let _over = Over(self);
         let mut client = RawClient::connect(self.balancer.address());
@@ -235,7 +235,7 @@ impl Course {
         }
     }
 
-    /// Writes the next value of each key, and reads it.
+    /// Writes the next value of each record, and reads it.
     fn write_all(&self, client: &mut RawClient, records: &[Record]) {
         let values: Vec<_> = records.iter().map(Record::next).collect();
         for (record, value) in records.iter().zip(&values) {
@@ -250,7 +250,7 @@ impl Course {
                 record.acknowledged.store(written, SeqCst);
             }
             if is_lost {
-                // Until there is another master.
+                // Wait for the new master.
                 thread::sleep(Duration::from_millis(5));
             } else if !self.is_killed.load(SeqCst) {
                 assert_eq!((&set[..], value(&get)), (&b"+OK\r\n"[..], written), "{}", record.key);
@@ -258,7 +258,7 @@ impl Course {
         }
     }
 
-    /// Whether a reply is an error that is allowed for.
+    /// Whether a reply is an error. Panics if the error is not allowed.
     fn is_lost(&self, reply: &[u8]) -> bool {
         let is_error = reply.starts_with(b"-");
         let is_allowed =
@@ -268,7 +268,7 @@ impl Course {
         is_error
     }
 
-    /// Counts in the slot that moves, many at once: nothing is counted twice, left out, or out of turn.
+    /// Increments a counter in the slot that moves, in pipelines. Each increment runs once and in order.
     fn count(&self) {
         let _over = Over(self);
         let mut client = RawClient::connect(self.balancer.address());
@@ -286,7 +286,7 @@ impl Course {
         }
     }
 
-    /// Returns when all that is written in this stage has been acknowledged again.
+    /// Waits until the cluster has acknowledged new writes to all records of a stage.
     fn goes_on(&self, stage: &[Vec<Record>]) {
         for record in stage.iter().flatten() {
             let before = record.acknowledged();
@@ -294,7 +294,7 @@ impl Course {
         }
     }
 
-    /// Returns when it has been counted on.
+    /// Waits until the counter has grown.
     fn counts_on(&self) {
         let before = self.counted.load(SeqCst);
         self.until(|| self.counted.load(SeqCst) > before);
@@ -308,7 +308,7 @@ impl Course {
     }
 }
 
-/// It is over when this goes: also when a client, or the test, fails.
+/// Ends all writers when it is dropped, also if a writer or the test panics.
 struct Over<'c>(&'c Course);
 
 impl Drop for Over<'_> {
@@ -318,7 +318,7 @@ impl Drop for Over<'_> {
 }
 
 #[test]
-fn what_was_acknowledged_is_there_when_slots_move_and_a_master_dies() {
+fn acknowledged_writes_survive_a_moving_slot_and_a_killed_master() {
     let mut cluster = Cluster::start();
     let stage = |stage| (0..WRITERS).map(|writer| Record::of(writer, stage)).collect();
     let course = Course {
@@ -362,7 +362,7 @@ fn what_was_acknowledged_is_there_when_slots_move_and_a_master_dies() {
         course.goes_on(&course.after);
     });
 
-    // Replication does not wait: some of the last writes of the master that was killed may be lost, those of others not.
+    // Replication is asynchronous. Only the killed master may lose its last acknowledged writes.
     let mut client = RawClient::connect(course.balancer.address());
     for record in course.before.iter().chain(&course.after).flatten() {
         assert_eq!(

@@ -1,4 +1,4 @@
-//! Servers go, and come back.
+//! Servers that die, and start again.
 
 use std::{
     sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst},
@@ -9,20 +9,20 @@ use super::{Three, is_error, number};
 use crate::support::{RawClient, Reply, eventually, info, line, lines, request};
 
 const WRITERS: usize = 24;
-/// Of each writer; it writes and reads all of them in one pipeline.
+/// Number of keys of each writer, which writes and reads all of them in one pipeline.
 const KEYS: usize = 8;
 
-/// What writers have done, and what has been done to the servers.
+/// State that the writers and the test share.
 #[derive(Default)]
 struct Course {
     is_over: AtomicBool,
     kills: AtomicU64,
-    /// Of each writer, rounds without an error.
+    /// Number of rounds without an error, for each writer.
     rounds: [AtomicU64; WRITERS],
 }
 
 impl Course {
-    /// Writes and reads until it is over. Only what is under way when a server is killed may be lost.
+    /// Writes and reads until the test is over. A kill may only lose requests in flight.
     fn write(&self, address: &str, writer: usize) {
         let _over = Over(&self.is_over);
         let mut client = RawClient::connect(address);
@@ -44,7 +44,7 @@ impl Course {
                 lost += [set, get].iter().filter(|reply| is_error(reply, "UPSTREAM")).count() as u64;
                 assert!(set == "+OK\r\n" || is_error(set, "UPSTREAM"), "{set:?}");
                 match Reply::only(get) {
-                    // Another server has not been told, or has been told long ago.
+                    // Another server has the key now: it may have no value, or an old one.
                     Some(Reply::Null) if kills > 0 => {}
                     Some(Reply::Bulk(value)) => {
                         is_of(&value, &format!("{writer}:{key}:value:"), round, kills > 0)
@@ -59,7 +59,7 @@ impl Course {
         }
     }
 
-    /// Returns when each of the writers has got on.
+    /// Waits until each writer has completed more rounds.
     fn goes_on(&self) {
         for rounds in &self.rounds {
             let before = rounds.load(SeqCst);
@@ -71,7 +71,7 @@ impl Course {
     }
 }
 
-/// It is the value of this round, or at most an older one.
+/// Checks that a value belongs to `key` and to this round, or to an earlier one if `may_be_old`.
 #[track_caller]
 fn is_of(value: &[u8], key: &str, round: u64, may_be_old: bool) {
     let value = String::from_utf8_lossy(value);
@@ -83,7 +83,7 @@ fn is_of(value: &[u8], key: &str, round: u64, may_be_old: bool) {
 }
 
 #[test]
-fn a_server_that_dies_is_taken_out_and_comes_back() {
+fn a_dead_server_is_ejected_and_used_again_after_its_restart() {
     let mut three = Three::start(&[]);
     let address = three.balancer.address().to_owned();
     let course = Course::default();
@@ -103,7 +103,7 @@ fn a_server_that_dies_is_taken_out_and_comes_back() {
             course.goes_on();
         }
     });
-    // Each key has its server again.
+    // Each key is on its own server again.
     let mut client = three.client();
     for key in (0..WRITERS).flat_map(|writer| (0..KEYS).map(move |key| format!("{writer}:{key}:value"))) {
         client.send(lines(&format!("SET {key} end \n GET {key}")));
@@ -111,7 +111,7 @@ fn a_server_that_dies_is_taken_out_and_comes_back() {
     }
 }
 
-/// It is over when this goes: also when a writer, or the test, fails.
+/// Ends all writers when it is dropped, also if a writer or the test panics.
 struct Over<'o>(&'o AtomicBool);
 
 impl Drop for Over<'_> {
@@ -121,7 +121,7 @@ impl Drop for Over<'_> {
 }
 
 #[test]
-fn a_server_need_not_be_there_at_first() {
+fn a_server_may_start_after_the_balancer() {
     let mut three = Three::with([true, false, true], &[]);
     let mut client = three.client();
     let mut write = || {
@@ -136,7 +136,7 @@ fn a_server_need_not_be_there_at_first() {
 }
 
 #[test]
-fn when_none_is_there_nothing_is_sent() {
+fn commands_fail_while_all_servers_are_down() {
     let mut three = Three::with([false; 3], &[]);
     let mut client = three.client();
     for request in ["GET a", "MGET a b c", "SET a 1", "DEL a b", "DBSIZE", "SCAN 0", "BLPOP a 0", "WATCH a"] {
@@ -153,7 +153,7 @@ fn when_none_is_there_nothing_is_sent() {
 }
 
 #[test]
-fn its_keys_wait_for_a_server_if_they_are_kept() {
+fn with_no_eject_the_keys_of_a_dead_server_stay_unavailable() {
     let mut three = Three::start(&["--no-eject"]);
     let mut client = three.client();
     let [a, b, c] = three.keys_apart();
@@ -172,7 +172,7 @@ fn its_keys_wait_for_a_server_if_they_are_kept() {
 }
 
 #[test]
-fn who_waits_or_has_begun_something_there_is_told() {
+fn a_dead_server_fails_its_blocked_clients_and_transactions() {
     let mut three = Three::start(&[]);
     let [_, key, _] = three.keys_apart();
     let [mut waiting, mut writer] = [(); 2].map(|()| three.client());
@@ -189,7 +189,7 @@ fn who_waits_or_has_begun_something_there_is_told() {
     let reply = writer.ask(line("EXEC"));
     assert!(reply.starts_with(b"-"), "{reply:?}");
     eventually(|| (writer.ask(line("DBSIZE")) == ":0\r\n").then_some(()));
-    // Both go on, with another server.
+    // Both clients can use another server.
     for client in [&mut waiting, &mut writer] {
         eventually(|| (client.ask(format!("SET {key} 1\r\n")) == "+OK\r\n").then_some(()));
         assert_eq!(client.ask(format!("GET {key}\r\n")), "$1\r\n1\r\n");

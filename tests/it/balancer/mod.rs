@@ -7,7 +7,7 @@ mod spread;
 
 use crate::support::{Folder, Process, RawClient, Reply, line};
 
-/// Three servers, each in a place of its own where it may go and come back, and the example before them.
+/// Three redis-servers behind the balancer. Each can be killed, and restarted at the same address.
 struct Three {
     places: [Folder; 3],
     servers: [Option<Process>; 3],
@@ -19,12 +19,12 @@ impl Three {
         Self::with([true; 3], options)
     }
 
-    /// Of which some are there at first.
-    fn with(there: [bool; 3], options: &[&str]) -> Self {
+    /// Starts the balancer, and those of the servers for which `running` is true.
+    fn with(running: [bool; 3], options: &[&str]) -> Self {
         let places = [(); 3].map(|()| Folder::new());
         let mut servers = [None, None, None];
-        for ((server, place), is_there) in servers.iter_mut().zip(&places).zip(there) {
-            *server = is_there.then(|| Process::redis_in(place, &[]));
+        for ((server, place), is_running) in servers.iter_mut().zip(&places).zip(running) {
+            *server = is_running.then(|| Process::redis_in(place, &[]));
         }
         let balancer = Self::balancer(&places, options);
         Three { places, servers, balancer }
@@ -33,33 +33,33 @@ impl Three {
     fn balancer(places: &[Folder], options: &[&str]) -> Process {
         let addresses: Vec<_> = places.iter().map(|place| place.socket("server.sock")).collect();
         let addresses: Vec<_> = addresses.iter().map(String::as_str).collect();
-        Process::example_with("balancer", &[options, &addresses].concat())
+        Process::program_with("balancer", &[options, &addresses].concat())
     }
 
     fn client(&self) -> RawClient {
         RawClient::connect(self.balancer.address())
     }
 
-    /// A client of one of the servers itself.
+    /// Connects to one of the servers without the balancer.
     fn direct(&self, server: usize) -> RawClient {
-        RawClient::connect(self.servers[server].as_ref().expect("it is there").address())
+        RawClient::connect(self.servers[server].as_ref().expect("the server runs").address())
     }
 
     fn kill(&mut self, server: usize) {
-        drop(self.servers[server].take().expect("it is there"));
+        drop(self.servers[server].take().expect("the server runs"));
     }
 
-    /// It comes back, and knows nothing.
+    /// Starts a server again. It has no keys.
     fn restart(&mut self, server: usize) {
         self.servers[server] = Some(Process::redis_in(&self.places[server], &[]));
     }
 
-    /// How many keys each of the servers has.
+    /// Returns the number of keys of each server.
     fn sizes(&self) -> [i64; 3] {
         [0, 1, 2].map(|server| number(&self.direct(server).ask(line("DBSIZE"))))
     }
 
-    /// Three keys, each of another server; there are no others.
+    /// Returns a key for each server. Removes all keys from the servers.
     fn keys_apart(&self) -> [String; 3] {
         let mut client = self.client();
         for number in 0..200 {
@@ -76,16 +76,16 @@ impl Three {
     }
 }
 
-/// What a reply says that is a number.
+/// Returns the number in an integer reply.
 #[track_caller]
 fn number(reply: &[u8]) -> i64 {
     match Reply::only(reply) {
         Some(Reply::Integer(number)) => number,
-        reply => panic!("{reply:?} is no number"),
+        reply => panic!("{reply:?} is not a number"),
     }
 }
 
-/// Whether a reply is an error of this kind.
+/// Whether a reply is an error with this code.
 fn is_error(reply: &[u8], code: &str) -> bool {
     reply.strip_prefix(b"-").is_some_and(|error| error.starts_with(format!("{code} ").as_bytes()))
 }

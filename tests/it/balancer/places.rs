@@ -1,4 +1,4 @@
-//! Where keys are, and where they are read.
+//! Which server stores a key, and which server reads it.
 
 use std::{
     fs,
@@ -7,18 +7,18 @@ use std::{
 
 use crate::support::{Folder, Process, RawClient, eventually, line, lines, on_free_ports};
 
-/// Where twemproxy listens, in a folder of its own.
+/// Name of the unix socket of twemproxy.
 const SOCKET: &str = "twemproxy.sock";
 
 #[test]
-fn replicas_are_read_one_after_the_other() {
-    // They are none: what they have shows who is asked.
+fn reads_rotate_among_replicas() {
+    // These servers are not real replicas: their different values show which server replied.
     let [primary, first, second] = [(); 3].map(|()| Process::redis(&[]));
     for (server, value) in [(&first, "first"), (&second, "second")] {
         RawClient::connect(server.address()).ask(format!("SET a {value}\r\n"));
     }
     let group = [&primary, &first, &second].map(Process::address).join(",");
-    let balancer = Process::example_with("balancer", &[&group]);
+    let balancer = Process::program_with("balancer", &[&group]);
     let mut client = RawClient::connect(balancer.address());
     assert_eq!(client.ask(line("SET a primary")), "+OK\r\n");
     let [one, other] = [(); 2].map(|()| client.ask(line("GET a")));
@@ -27,7 +27,7 @@ fn replicas_are_read_one_after_the_other() {
         "{one:?} {other:?}"
     );
     assert_eq!([(); 2].map(|()| client.ask(line("GET a"))), [one, other]);
-    // What is read together with what is written is read there.
+    // Transactions and watching connections read from the primary.
     client.send(lines("MULTI \n GET a \n EXEC \n WATCH a \n GET a \n UNWATCH"));
     assert_eq!(client.replies(3), "+OK\r\n+QUEUED\r\n*1\r\n$7\r\nprimary\r\n");
     assert_eq!(client.replies(3), "+OK\r\n$7\r\nprimary\r\n+OK\r\n");
@@ -37,18 +37,18 @@ fn replicas_are_read_one_after_the_other() {
     eventually(|| (client.ask(line("GET a")) == "$7\r\nprimary\r\n").then_some(()));
 }
 
-/// The proxy twemproxy, which is killed when it is dropped.
+/// A running twemproxy. Dropping it kills the process.
 struct Twemproxy {
     child: Child,
     folder: Folder,
 }
 
 impl Twemproxy {
-    fn before(servers: &[&str]) -> Self {
+    fn in_front_of(servers: &[&str]) -> Self {
         on_free_ports(|[stats]| Self::start(servers, &stats))
     }
 
-    /// Returns nothing if another process has the port of the statistics, which cannot be switched off.
+    /// Returns `None` if another process uses the statistics port. Twemproxy cannot run without that port.
     fn start(servers: &[&str], stats: &str) -> Option<Self> {
         let folder = Folder::new();
         let socket = folder.path().join(SOCKET);
@@ -59,7 +59,7 @@ impl Twemproxy {
             socket.display()
         );
         let file = folder.path().join("settings.yml");
-        fs::write(&file, settings).expect("it can be written");
+        fs::write(&file, settings).expect("the file can be written");
         let child = Command::new("nutcracker")
             .args(["-a", "127.0.0.1", "-s", stats, "-c"])
             .arg(file)
@@ -68,7 +68,7 @@ impl Twemproxy {
             .spawn();
         let mut twemproxy = Twemproxy { child: child.expect("tests/run installs nutcracker"), folder };
         eventually(|| {
-            let has_ended = twemproxy.child.try_wait().expect("its own child").is_some();
+            let has_ended = twemproxy.child.try_wait().expect("it is a child of this process").is_some();
             (has_ended || RawClient::try_connect(&twemproxy.address()).is_ok()).then_some(!has_ended)
         })
         .then_some(twemproxy)
@@ -81,13 +81,13 @@ impl Twemproxy {
 
 impl Drop for Twemproxy {
     fn drop(&mut self) {
-        // It may have ended.
+        // The process may have ended.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
 
-/// A redis-server on a port: keys depend on the address, and its address shall look like those of others.
+/// Starts a redis-server on a TCP port. The distribution of keys depends on addresses, so they have the usual form.
 fn redis_on_a_port() -> (Process, String) {
     let options = |[port]: &[String; 1]| ["--port", port, "--bind", "127.0.0.1"].map(str::to_owned).to_vec();
     let (redis, [port]) = Process::redis_on_ports(options);
@@ -95,11 +95,11 @@ fn redis_on_a_port() -> (Process, String) {
 }
 
 #[test]
-fn keys_are_where_twemproxy_has_them() {
+fn ketama_stores_keys_on_the_same_servers_as_twemproxy() {
     let servers = [(); 3].map(|()| redis_on_a_port());
     let addresses = servers.each_ref().map(|(_, address)| address.as_str());
-    let twemproxy = Twemproxy::before(&addresses);
-    let balancer = Process::example_with("balancer", &[&["--hash", "ketama"], &addresses[..]].concat());
+    let twemproxy = Twemproxy::in_front_of(&addresses);
+    let balancer = Process::program_with("balancer", &[&["--hash", "ketama"], &addresses[..]].concat());
     let mut writer = RawClient::connect(&twemproxy.address());
     let mut reader = RawClient::connect(balancer.address());
     let keys = (0..300).flat_map(|number| {
@@ -115,6 +115,10 @@ fn keys_are_where_twemproxy_has_them() {
         assert_eq!(reader.ask(format!("GET {key}\r\n")), format!("${}\r\n{key}\r\n", key.len()));
     }
     for (server, _) in &servers {
-        assert_ne!(RawClient::connect(server.address()).ask(line("DBSIZE")), ":0\r\n", "each has some");
+        assert_ne!(
+            RawClient::connect(server.address()).ask(line("DBSIZE")),
+            ":0\r\n",
+            "each server has some keys"
+        );
     }
 }

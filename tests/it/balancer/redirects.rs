@@ -15,7 +15,7 @@ fn a_script_cannot_redirect_clients_to_an_unknown_address() {
     let address = cluster.addresses()[0];
     let mut node = RawClient::connect(address);
     assert_eq!(node.ask(line("CONFIG SET requirepass secret")), "+OK\r\n");
-    let balancer = Process::example_with("balancer", &["--cluster", "--server-password", "secret", address]);
+    let balancer = Process::program_with("balancer", &["--cluster", "--server-password", "secret", address]);
     let attacker = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let unknown = attacker.local_addr().expect("it is bound");
     let mut client = RawClient::connect(balancer.address());
@@ -39,7 +39,7 @@ fn a_script_cannot_redirect_clients_to_an_unknown_address() {
 #[test]
 fn false_redirects_leave_no_server_behind() {
     let cluster = Cluster::of_one();
-    let balancer = Process::example_with("balancer", &["--cluster", cluster.addresses()[0]]);
+    let balancer = Process::program_with("balancer", &["--cluster", cluster.addresses()[0]]);
     let mut client = RawClient::connect(balancer.address());
     let errors: Vec<_> = (0..1500)
         .map(|number| format!("{} 12182 127.0.0.1:{}", ["MOVED", "ASK"][number % 2], number + 1))
@@ -57,7 +57,7 @@ fn false_redirects_leave_no_server_behind() {
 #[test]
 fn a_node_that_has_just_joined_gets_slots_and_one_that_leaves_is_forgotten() {
     let mut cluster = Cluster::start();
-    let balancer = Process::example_with("balancer", &["--cluster", cluster.addresses()[0]]);
+    let balancer = Process::program_with("balancer", &["--cluster", cluster.addresses()[0]]);
     let mut client = RawClient::connect(balancer.address());
     let slot = cluster.slot_of("{moving}");
     let keys: Vec<_> = (0..20).map(|number| format!("{{moving}}:{number}")).collect();

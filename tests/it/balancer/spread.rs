@@ -1,4 +1,4 @@
-//! Keys are spread over three servers, which are like one.
+//! Keys spread over three servers that behave like one server.
 
 use super::{
     Three,
@@ -7,13 +7,14 @@ use super::{
 };
 use crate::support::{RawClient, large_value, line, lines, request};
 
-/// The ways to spread keys.
-const WAYS: [&[&str]; 4] = [&[], &["--hash", "ketama"], &["--hash", "rendezvous"], &["--hash", "slots"]];
+/// Options for each way to spread keys.
+const DISTRIBUTIONS: [&[&str]; 4] =
+    [&[], &["--hash", "ketama"], &["--hash", "rendezvous"], &["--hash", "slots"]];
 
 #[test]
 fn each_key_is_on_one_server() {
-    for way in WAYS {
-        let three = Three::start(way);
+    for options in DISTRIBUTIONS {
+        let three = Three::start(options);
         let mut client = three.client();
         for number in 0..600 {
             client.send(format!("SET user:{number}:name {number}\r\n"));
@@ -21,11 +22,11 @@ fn each_key_is_on_one_server() {
         assert_eq!(client.replies(600), "+OK\r\n".repeat(600));
         let sizes = three.sizes();
         assert_eq!(sizes.iter().sum::<i64>(), 600);
-        assert!(sizes.iter().all(|size| *size > 60), "{sizes:?}, {way:?}");
+        assert!(sizes.iter().all(|size| *size > 60), "{sizes:?}, {options:?}");
         assert_eq!(number(&client.ask(line("DBSIZE"))), 600);
 
-        // Any other process finds them.
-        let other = Three::balancer(&three.places, way);
+        // Another balancer finds the keys too.
+        let other = Three::balancer(&three.places, options);
         let mut client = RawClient::connect(other.address());
         for number in 0..600 {
             let value = number.to_string();
@@ -38,23 +39,23 @@ fn each_key_is_on_one_server() {
 }
 
 #[test]
-fn what_is_in_braces_keeps_keys_together() {
-    for way in WAYS {
-        let three = Three::start(way);
+fn keys_with_the_same_hash_tag_are_on_one_server() {
+    for options in DISTRIBUTIONS {
+        let three = Three::start(options);
         let mut client = three.client();
         for number in 0..100 {
             client.ask(format!("SET {{user}}:{number} 1\r\n"));
         }
         let mut sizes = three.sizes();
         sizes.sort_unstable();
-        assert_eq!(sizes, [0, 0, 100], "{way:?}");
-        // Nothing is in these.
+        assert_eq!(sizes, [0, 0, 100], "{options:?}");
+        // An empty hash tag does not count.
         for number in 0..100 {
             client.ask(format!("SET {{}}:{number}:name 1\r\n"));
         }
         let mut sizes = three.sizes();
         sizes.sort_unstable();
-        assert_ne!(sizes[..2], [0, 0], "{way:?}");
+        assert_ne!(sizes[..2], [0, 0], "{options:?}");
     }
 }
 
@@ -79,14 +80,14 @@ fn large_values_pass() {
 }
 
 #[test]
-fn all_keys_are_found() {
-    for way in WAYS {
-        alike::finds_all(&Three::start(way).balancer);
+fn scan_and_keys_find_all_keys() {
+    for options in DISTRIBUTIONS {
+        alike::check_scan_and_keys(&Three::start(options).balancer);
     }
 }
 
 #[test]
-fn a_transaction_is_one_at_one_server() {
+fn a_transaction_runs_on_one_server() {
     answered_alike(&Three::start(&[]).balancer, alike::TRANSACTIONS);
 }
 
@@ -95,10 +96,10 @@ fn a_transaction_over_two_servers_changes_nothing() {
     let three = Three::start(&[]);
     let mut client = three.client();
     let [a, b, _] = three.keys_apart();
-    for at_once in [true, false] {
+    for pipelined in [true, false] {
         for [first, second] in [[&a, &b], [&b, &a]] {
             let requests = ["MULTI", &format!("SET {first} 1"), &format!("SET {second} 1"), "EXEC"];
-            let [.., end] = if at_once {
+            let [.., end] = if pipelined {
                 client.send(lines(&requests.join("\n")));
                 requests.map(|_| client.reply())
             } else {
@@ -113,7 +114,7 @@ fn a_transaction_over_two_servers_changes_nothing() {
 }
 
 #[test]
-fn what_is_watched_is_not_left_for_another_server() {
+fn a_transaction_on_another_server_than_the_watched_keys_is_refused() {
     let three = Three::start(&[]);
     let mut client = three.client();
     let [a, b, _] = three.keys_apart();
@@ -125,7 +126,7 @@ fn what_is_watched_is_not_left_for_another_server() {
 }
 
 #[test]
-fn what_needs_two_servers_at_once_is_refused() {
+fn a_command_with_keys_of_two_servers_is_refused() {
     let three = Three::start(&[]);
     let mut client = three.client();
     let [a, b, c] = three.keys_apart();
@@ -149,20 +150,20 @@ fn what_needs_two_servers_at_once_is_refused() {
 }
 
 #[test]
-fn who_watches_is_told_of_changes() {
-    alike::watches(&Three::start(&[]).balancer);
+fn a_changed_key_aborts_the_transaction_of_its_watcher() {
+    alike::check_watch(&Three::start(&[]).balancer);
 }
 
 #[test]
-fn who_waits_is_woken() {
+fn a_blocked_client_gets_its_element() {
     let three = Three::start(&[]);
     let servers: Vec<_> = three.servers.iter().flatten().map(|server| server.address()).collect();
-    alike::waits(&three.balancer, &servers);
+    alike::check_blocking_commands(&three.balancer, &servers);
 }
 
 #[test]
-fn who_listens_hears_all_in_order() {
-    alike::hears(&Three::start(&[]).balancer, Some(2));
+fn subscribers_receive_messages_in_order() {
+    alike::check_subscriptions(&Three::start(&[]).balancer, Some(2));
 }
 
 #[test]
@@ -171,8 +172,8 @@ fn scripts_run_where_their_keys_are() {
 }
 
 #[test]
-fn requests_are_answered_in_order() {
-    for way in WAYS {
-        alike::pipelined_alike(&Three::start(way).balancer, 2000);
+fn replies_keep_the_order_of_requests() {
+    for options in DISTRIBUTIONS {
+        alike::pipelined_alike(&Three::start(options).balancer, 2000);
     }
 }

@@ -1,4 +1,4 @@
-//! Consumers who share what comes.
+//! Consumer groups.
 
 use super::start;
 use crate::support::{Folder, RawClient, eventually, info, line, lines};
@@ -13,13 +13,14 @@ fn event(id: &str) -> String {
     format!("*2\r\n${}\r\n{id}\r\n*2\r\n$1\r\na\r\n$1\r\nb\r\n", id.len())
 }
 
-fn of_s(events: &[&str]) -> String {
+/// The reply to `XREAD` with these events of the stream `s`.
+fn events_of_s(events: &[&str]) -> String {
     let events: Vec<String> = events.iter().map(|id| event(id)).collect();
     format!("*1\r\n*2\r\n$1\r\ns\r\n*{}\r\n{}", events.len(), events.concat())
 }
 
 #[test]
-fn what_is_pending_is_found_again() {
+fn pending_entries_survive_a_kill() {
     let folder = Folder::new();
     let (process, mut client) = start(folder.path(), &[]);
     client.send(lines(
@@ -30,17 +31,17 @@ fn what_is_pending_is_found_again() {
     ));
     client.replies(8);
     let [groups, summary] = ["XINFO GROUPS s", "XPENDING s g"].map(|request| client.ask(line(request)));
-    drop(process); // It is killed.
+    drop(process); // Kills the process.
     let (_process, mut client) = start(folder.path(), &[]);
     assert_eq!(client.ask(line("XINFO GROUPS s")), groups);
     assert_eq!(client.ask(line("XPENDING s g")), summary);
-    assert_eq!(client.ask(line("XREADGROUP GROUP g c STREAMS s 0")), of_s(&["1-2"]));
-    assert_eq!(client.ask(line("XREADGROUP GROUP g d STREAMS s >")), of_s(&["1-3"]));
+    assert_eq!(client.ask(line("XREADGROUP GROUP g c STREAMS s 0")), events_of_s(&["1-2"]));
+    assert_eq!(client.ask(line("XREADGROUP GROUP g d STREAMS s >")), events_of_s(&["1-3"]));
 }
 
-/// Each event goes to one of those who wait, the first who came first.
+/// Each event goes to one blocked consumer. The consumer that has waited longest comes first.
 #[test]
-fn those_who_wait_take_turns() {
+fn blocked_consumers_take_turns() {
     let folder = Folder::new();
     let (process, mut writer) = start(folder.path(), &[]);
     writer.ask(line("XGROUP CREATE s g $ MKSTREAM"));
@@ -54,21 +55,21 @@ fn those_who_wait_take_turns() {
         .collect();
     writer.send(lines("MULTI \n XADD s 1-1 a b \n XADD s 1-2 a b \n EXEC"));
     writer.replies(4);
-    assert_eq!(consumers[0].reply(), of_s(&["1-1"]));
-    assert_eq!(consumers[1].reply(), of_s(&["1-2"]));
+    assert_eq!(consumers[0].reply(), events_of_s(&["1-1"]));
+    assert_eq!(consumers[1].reply(), events_of_s(&["1-2"]));
     assert!(consumers[2].is_silent());
     wait_for_blocked(&mut writer, 1);
-    // One who has left is not given anything.
+    // A disconnected consumer gets nothing.
     drop(consumers.remove(2));
     wait_for_blocked(&mut writer, 0);
     writer.ask(line("XADD s 1-3 a b"));
     assert_eq!(writer.ask(line("XPENDING s g - + 10 c3")), "*0\r\n");
     consumers[0].send(line("XREADGROUP GROUP g c1 BLOCK 0 STREAMS s >"));
-    assert_eq!(consumers[0].reply(), of_s(&["1-3"]));
+    assert_eq!(consumers[0].reply(), events_of_s(&["1-3"]));
 }
 
 #[test]
-fn who_waits_on_behalf_of_a_group_that_goes() {
+fn removing_a_group_unblocks_its_consumers_with_an_error() {
     let folder = Folder::new();
     let (process, mut writer) = start(folder.path(), &[]);
     let mut client = RawClient::connect(process.address());
@@ -82,9 +83,8 @@ fn who_waits_on_behalf_of_a_group_that_goes() {
     }
 }
 
-/// A consumer that has vanished leaves nothing undone.
 #[test]
-fn another_one_takes_over() {
+fn another_consumer_takes_over_the_entries_of_a_lost_one() {
     let folder = Folder::new();
     let (process, mut writer) = start(folder.path(), &[]);
     writer.send(lines("XADD s 1-1 a b \n XADD s 1-2 a b \n XGROUP CREATE s g 0"));

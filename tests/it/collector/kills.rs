@@ -1,4 +1,4 @@
-//! Many collect while the process is killed, again and again.
+//! Many clients add events while the test kills the process again and again.
 
 use std::{path::Path, thread, time::Duration};
 
@@ -7,7 +7,7 @@ use crate::support::{Folder, RawClient, Reply, kills, line, lines};
 
 const WRITERS: usize = 50;
 
-/// The numbers that a writer has sent, and how many of them were acknowledged.
+/// The highest number that a writer has sent, and the highest acknowledged one.
 #[derive(Clone, Copy, Debug, Default)]
 struct Progress {
     acknowledged: i64,
@@ -39,7 +39,7 @@ fn collect_until_killed(folder: &Path, progress: &mut [Progress; WRITERS], round
     });
 }
 
-/// Adds the next number to a stream of all and, in one transaction, to one of its own.
+/// Adds the next number to the common stream and to the stream of the writer, in one transaction.
 fn collect(mut client: RawClient, writer: usize, progress: &mut Progress) {
     loop {
         let number = progress.acknowledged + 1;
@@ -60,7 +60,9 @@ fn collect(mut client: RawClient, writer: usize, progress: &mut Progress) {
     }
 }
 
-/// Each has all that was acknowledged, and perhaps what was sent then, in both streams. Returns the last id of all.
+/// Checks that both streams of each writer have all acknowledged numbers. The last number that was sent may be there too.
+///
+/// Returns the last id of the common stream.
 fn check(folder: &Path, progress: &mut [Progress; WRITERS], round: usize, before: &str) -> String {
     let (_process, mut client) = start(folder, &[]);
     let from = if before.is_empty() { "-".to_owned() } else { format!("({before}") };
@@ -70,7 +72,7 @@ fn check(folder: &Path, progress: &mut [Progress; WRITERS], round: usize, before
     let (mut numbers, mut seen) = ([0; WRITERS], [0; WRITERS]);
     for event in &new {
         let (id, fields) = event_of(event);
-        assert!(parts(&id) > parts(&last), "{id} behind {last}");
+        assert!(parts(&id) > parts(&last), "{id} after {last}");
         last = id;
         let [_, writer, _, number] = &fields[..] else { panic!("{fields:?}") };
         seen[writer.parse::<usize>().expect("a number")] = number.parse().expect("a number");
@@ -79,16 +81,20 @@ fn check(folder: &Path, progress: &mut [Progress; WRITERS], round: usize, before
         let own = Reply::only(&client.ask(line(&format!("XREVRANGE own:{writer} + - COUNT 1"))));
         let Some(Reply::Array(own)) = own else { panic!("{own:?}") };
         let number = own.first().map_or(0, |event| event_of(event).1[1].parse().expect("a number"));
-        let what = format!("round {round}, writer {writer}: {number} after {progress:?}");
-        assert!((progress.acknowledged..=progress.sent).contains(&number), "{what}");
+        let context = format!("round {round}, writer {writer}: {number} after {progress:?}");
+        assert!((progress.acknowledged..=progress.sent).contains(&number), "{context}");
         assert_eq!(
             Reply::only(&client.ask(line(&format!("XLEN own:{writer}")))),
             Some(Reply::Integer(number)),
-            "{what}"
+            "{context}"
         );
-        // What is in its own stream is in that of all.
+        // A number is in both streams or in none.
         numbers[writer] = number;
-        assert!(seen[writer] == 0 || seen[writer] == number, "half of it: {what}, {}", seen[writer]);
+        assert!(
+            seen[writer] == 0 || seen[writer] == number,
+            "half of a transaction: {context}, {}",
+            seen[writer]
+        );
         *progress = Progress { acknowledged: number, sent: number };
     }
     let total = Reply::only(&client.ask(line("XLEN all")));

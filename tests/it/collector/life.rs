@@ -1,4 +1,4 @@
-//! Events come and go, and are waited for.
+//! Events that are stored, expire, and wake up blocked clients.
 
 use std::{fs, thread, time::Duration};
 
@@ -14,7 +14,7 @@ fn clients<const N: usize>(address: &str) -> [RawClient; N] {
 }
 
 #[test]
-fn events_are_found_again() {
+fn events_survive_a_kill() {
     let folder = Folder::new();
     let (process, mut client) = start(folder.path(), &[]);
     client.send(lines(
@@ -22,11 +22,11 @@ fn events_are_found_again() {
     ));
     client.replies(6);
     let before = client.ask(line("XINFO STREAM s FULL"));
-    drop(process); // It is killed.
+    drop(process); // Kills the process.
     let (process, mut client) = start(folder.path(), &[]);
     assert_eq!(client.ask(line("XINFO STREAM s FULL")), before);
     assert_eq!(ask(&mut client, "EXISTS t"), Reply::Integer(0));
-    // A stream of the same name is another one.
+    // A new stream with the name of a deleted one starts empty.
     assert_eq!(client.ask(line("XADD t 1-1 e 5")), "$3\r\n1-1\r\n");
     assert_eq!(client.ask(line("XRANGE t - +")), "*1\r\n*2\r\n$3\r\n1-1\r\n*2\r\n$1\r\ne\r\n$1\r\n5\r\n");
     process.signal("TERM");
@@ -36,7 +36,7 @@ fn events_are_found_again() {
 }
 
 #[test]
-fn ids_by_the_clock_grow() {
+fn generated_ids_grow() {
     let folder = Folder::new();
     let (_process, mut client) = start(folder.path(), &[]);
     client.send(line("XADD s * n 1").repeat(1000));
@@ -46,40 +46,40 @@ fn ids_by_the_clock_grow() {
         let text = String::from_utf8(id).expect("text");
         let (ms, seq) = text.split_once('-').expect("two parts");
         let id: (u64, u64) = (ms.parse().expect("a number"), seq.parse().expect("a number"));
-        assert!(id > before, "{id:?} behind {before:?}");
+        assert!(id > before, "{id:?} after {before:?}");
         before = id;
     }
 }
 
 #[test]
-fn who_waits_is_told() {
+fn a_new_event_wakes_up_blocked_clients() {
     let folder = Folder::new();
     let (process, mut writer) = start(folder.path(), &[]);
-    let [mut one, mut two, mut many, mut late] = clients(process.address());
+    let [mut one, mut two, mut later, mut never] = clients(process.address());
     writer.ask(line("XADD s 1-1 a 0"));
     one.send(line("XREAD BLOCK 0 STREAMS s $"));
     two.send(lines("HELLO 3 \n XREAD COUNT 1 BLOCK 0 STREAMS other s 0 1-1"));
     two.reply();
-    many.send(line("XREAD BLOCK 0 STREAMS s 5-0"));
-    late.send(line("XREAD BLOCK 60000 STREAMS s 9-0"));
+    later.send(line("XREAD BLOCK 0 STREAMS s 5-0"));
+    never.send(line("XREAD BLOCK 60000 STREAMS s 9-0"));
     eventually(|| (info(&mut writer, "clients").number("blocked_clients") == 4).then_some(()));
     writer.send(lines("MULTI \n XADD s 2-1 a 1 \n XADD s 2-2 a 2 \n EXEC"));
     assert_eq!(writer.replies(4), "+OK\r\n+QUEUED\r\n+QUEUED\r\n*2\r\n$3\r\n2-1\r\n$3\r\n2-2\r\n");
     let event = |id: &str, value: u32| format!("*2\r\n$3\r\n{id}\r\n*2\r\n$1\r\na\r\n$1\r\n{value}\r\n");
     assert_eq!(one.reply(), format!("*1\r\n*2\r\n$1\r\ns\r\n*2\r\n{}{}", event("2-1", 1), event("2-2", 2)));
     assert_eq!(two.reply(), format!("%1\r\n$1\r\ns\r\n*1\r\n{}", event("2-1", 1)));
-    assert!(many.is_silent(), "it wants those behind 5-0");
+    assert!(later.is_silent(), "it waits for an id above 5-0");
     writer.ask(line("XADD s 5-1 a 3"));
-    assert_eq!(many.reply(), format!("*1\r\n*2\r\n$1\r\ns\r\n*1\r\n{}", event("5-1", 3)));
-    assert!(late.is_silent());
-    // One who has left is forgotten.
-    drop(late);
+    assert_eq!(later.reply(), format!("*1\r\n*2\r\n$1\r\ns\r\n*1\r\n{}", event("5-1", 3)));
+    assert!(never.is_silent());
+    // The collector forgets a disconnected client.
+    drop(never);
     eventually(|| (info(&mut writer, "clients").number("blocked_clients") == 0).then_some(()));
     writer.ask(line("XADD s 9-1 a 4"));
 }
 
 #[test]
-fn waiting_ends() {
+fn a_blocked_read_times_out() {
     let folder = Folder::new();
     let (_process, mut client) = start(folder.path(), &[]);
     assert_eq!(client.ask(line("XREAD BLOCK 20 STREAMS s $")), "*-1\r\n");
@@ -89,21 +89,21 @@ fn waiting_ends() {
 }
 
 #[test]
-fn what_is_too_old_goes() {
+fn events_older_than_the_limit_are_removed() {
     let folder = Folder::new();
     let (_process, mut client) = start(folder.path(), &["--max-age", "2s"]);
-    // An id is a time: these are of 1970.
+    // An id is a time. These are of the year 1970.
     client.send((1..=3000).flat_map(|n| line(&format!("XADD old {n}-0 a b"))).collect::<Vec<_>>());
     client.replies(3000);
     client.ask(line("XADD new * a b"));
     eventually(|| (ask(&mut client, "XLEN old") == Reply::Integer(0)).then_some(()));
     eventually(|| (ask(&mut client, "XLEN new") == Reply::Integer(0)).then_some(()));
-    // The stream is there, and goes on where it was.
+    // The stream still exists, and remembers its last id.
     assert_eq!(client.ask(line("XADD old 3000-0 a b")).first(), Some(&b'-'));
 }
 
 #[test]
-fn what_is_too_much_goes() {
+fn events_beyond_the_maximum_size_are_removed() {
     let folder = Folder::new();
     let (_process, mut client) = start(folder.path(), &["--max-size", "2M"]);
     let value = "x".repeat(1000);
@@ -116,14 +116,14 @@ fn what_is_too_much_goes() {
         other => panic!("{other:?}"),
     };
     eventually(|| (len(&mut client, "s0") < 1500).then_some(()));
-    // The last ones are there, of each.
+    // The newest events of both streams are there.
     assert!(len(&mut client, "s0") > 300 && len(&mut client, "s1") > 300);
     let last = client.ask(line("XREVRANGE s1 + - COUNT 1"));
     assert!(String::from_utf8_lossy(&last).contains("\r\n7999\r\n"));
 }
 
 #[test]
-fn what_was_removed_leaves_nothing_behind() {
+fn deleted_streams_leave_no_rows_in_the_database() {
     let folder = Folder::new();
     let (process, mut client) = start(folder.path(), &[]);
     for _ in 0..3 {
@@ -142,7 +142,7 @@ fn what_was_removed_leaves_nothing_behind() {
     drop(process);
 }
 
-/// How many events there are of all streams, and of how many streams that are no more, while the server runs.
+/// Prints the number of stored events, and the number of deleted streams whose rows are still there.
 const COUNT: &str = "
 import sqlite3, sys
 database = sqlite3.connect(sys.argv[1])
@@ -150,7 +150,7 @@ print(*[database.execute(f'SELECT count(*) FROM {table}').fetchone()[0] for tabl
 ";
 
 #[test]
-fn a_torn_end_is_dropped() {
+fn a_truncated_write_ahead_log_loses_only_its_last_event() {
     let folder = Folder::new();
     let (process, mut client) = start(folder.path(), &[]);
     for n in 1..=20 {
@@ -160,14 +160,14 @@ fn a_torn_end_is_dropped() {
     let path = folder.path().join("events.db-wal");
     let bytes = fs::read(&path).expect("the log is there");
     let end = bytes.iter().rposition(|byte| *byte != 0).expect("something was written") + 1;
-    fs::write(&path, &bytes[..end - 5]).expect("it can be cut");
+    fs::write(&path, &bytes[..end - 5]).expect("the log can be truncated");
     let (_process, mut client) = start(folder.path(), &[]);
     assert_eq!(ask(&mut client, "XLEN s"), Reply::Integer(19));
     assert_eq!(client.ask(line("XADD s 20-0 a b")), "$4\r\n20-0\r\n");
 }
 
 #[test]
-fn a_line_a_second() {
+fn stats_prints_a_line_each_second() {
     let folder = Folder::new();
     let (mut process, mut client) = start(folder.path(), &["--stats"]);
     client.send(line("XADD s * text hello").repeat(10));

@@ -7,10 +7,10 @@ use std::path::Path;
 
 use crate::support::{Process, RawClient};
 
-/// With what is in this folder, and these options.
+/// Starts the collector on the data of a folder, with these options.
 fn start(folder: &Path, options: &[&str]) -> (Process, RawClient) {
     let folder = folder.to_str().expect("text");
-    let process = Process::example_with("collector", &[&["--dir", folder], options].concat());
+    let process = Process::program_with("collector", &[&["--dir", folder], options].concat());
     let client = RawClient::connect(process.address());
     (process, client)
 }

@@ -1,61 +1,62 @@
-//! Rows that nobody has written.
+//! Generates rows at random.
 
-/// Commands whose replies depend on nothing but what was sent before.
+/// Commands whose replies depend only on the earlier requests.
 const NAMES: &str = "GET SET SETNX SETEX PSETEX GETSET GETDEL GETEX APPEND STRLEN INCR DECR INCRBY DECRBY \
                      INCRBYFLOAT MGET MSET MSETNX GETRANGE SETRANGE SUBSTR DEL UNLINK EXISTS EXPIRE PEXPIRE EXPIREAT \
                      PEXPIREAT EXPIRETIME PEXPIRETIME TTL PTTL PERSIST TYPE KEYS RENAME RENAMENX TOUCH COPY FLUSHDB";
 
 const KEYS: &str = "a b c";
 
-/// Numbers, among them no time that could come while the test runs, and no length of megabytes.
+/// Values and numbers. No number is a time that could pass during the test, or a length of megabytes.
 const VALUES: &str = r#"a b "" 0 -1 -7 01 1.5 -0.1 3e2 100000 33177117420123 9223372036854775807
                         -9223372036854775808 9223372036854775808 1e-9 FOO * "[a-b]" ?"#;
 
-/// Each at most once in a command: of two, the toolkit says that it is a syntax error.
+/// Each option occurs at most once in a command, because the toolkit refuses a repeated one
+/// (`differences.txt`).
 const OPTIONS: &str = "NX XX GET EX PX EXAT PXAT KEEPTTL PERSIST REPLACE DB ASYNC SYNC";
 
-/// Commands that are put together by chance, often right ones.
+/// Generates random commands, most of them valid.
 pub(super) fn commands() -> String {
     let mut chance = Chance(7);
     paragraphs(50, 100, || chance.command())
 }
 
-/// Transactions of one client, or of two that get in each other's way.
+/// Generates transactions of one client, and of two clients that change each other's watched keys.
 pub(super) fn transactions() -> String {
     let mut chance = Chance(7);
-    let alone = paragraphs(50, 40, || chance.step());
+    let single = paragraphs(50, 40, || chance.step());
     let mut chance = Chance(8);
-    let together = paragraphs(100, 60, || {
-        let speaker = if chance.below(3) == 0 { "other " } else { "" };
-        format!("{speaker}{}", chance.step())
+    let both = paragraphs(100, 60, || {
+        let prefix = if chance.below(3) == 0 { "other " } else { "" };
+        format!("{prefix}{}", chance.step())
     });
-    alone + &together
+    single + &both
 }
 
-/// Two clients that keep what they read, each in its way.
+/// Generates two clients that track keys, one of them in broadcast mode.
 pub(super) fn tracking() -> String {
     let mut chance = Chance(9);
     let talk = |chance: &mut Chance| {
-        let speaker = if chance.below(2) == 0 { "other " } else { "" };
-        format!("{speaker}{}", chance.tracked_step())
+        let prefix = if chance.below(2) == 0 { "other " } else { "" };
+        format!("{prefix}{}", chance.tracked_step())
     };
     let begin = "HELLO 3\nother HELLO 3\nCLIENT TRACKING ON\nother CLIENT TRACKING ON BCAST PREFIX a\n";
     (0..150).map(|_| begin.to_owned() + &paragraphs(1, 60, || talk(&mut chance))).collect()
 }
 
-/// Streams of two names, and their groups.
+/// Generates commands for two streams and their groups.
 pub(super) fn streams() -> String {
     let mut chance = Chance(11);
     paragraphs(60, 60, || chance.stream_step())
 }
 
-/// Sums of decimal fractions.
+/// Generates sums of decimal fractions.
 pub(super) fn sums() -> String {
     let mut chance = Chance(7);
     paragraphs(10, 50, || format!("SET k {}\nINCRBYFLOAT k {}\n", chance.decimal(), chance.decimal()))
 }
 
-/// All parts of some strings.
+/// Generates every range of some strings.
 pub(super) fn ranges() -> String {
     let bounds = || -7..=7;
     let ranges = bounds().flat_map(|start| bounds().map(move |end| format!("GETRANGE k {start} {end}\n")));
@@ -63,7 +64,7 @@ pub(super) fn ranges() -> String {
     ["\"\"", "x", "hello"].map(|value| format!("SET k {value}\n{ranges}\n")).concat()
 }
 
-/// Every byte where `$` should be. (Redis takes a NUL for the end of what it has, and waits for more.)
+/// Generates every byte in place of `$`. NUL is left out: Redis takes it for the end of its input and waits.
 pub(super) fn bulk_types() -> String {
     (1..=u8::MAX).map(|byte| format!("> *1\\r\\n\\x{byte:02x}\\r\\n\n\n")).collect()
 }
@@ -72,11 +73,11 @@ fn paragraphs(count: usize, len: usize, mut row: impl FnMut() -> String) -> Stri
     (0..count).map(|_| (0..len).map(|_| row()).collect::<String>() + "\n").collect()
 }
 
-/// A generator of numbers that begins with a seed (SplitMix64).
+/// A seeded generator of random numbers (SplitMix64).
 struct Chance(u64);
 
 impl Chance {
-    /// A command for streams; of what depends on the time, that may differ.
+    /// Generates a command for streams, without commands whose replies depend on the time.
     fn stream_step(&mut self) -> String {
         let (key, group, consumer) = (self.pick("s t"), self.pick("g h"), self.pick("c d"));
         let mut id = || format!("{}-{}", self.below(5), self.below(4));
@@ -108,7 +109,7 @@ impl Chance {
         step + "\n"
     }
 
-    /// Some of these words, each with a space before it.
+    /// Picks some of these words, each with a space before it.
     fn pick_options(&mut self, words: &'static str) -> String {
         words.split(' ').filter(|_| self.below(3) == 0).map(|word| format!(" {word}")).collect()
     }
@@ -125,7 +126,7 @@ impl Chance {
         from.split_whitespace().nth(self.below(count)).expect("one of them")
     }
 
-    /// A row of what can happen around a transaction.
+    /// Generates a row for a transaction and the commands around it.
     fn step(&mut self) -> String {
         let key = self.pick(KEYS);
         let step = match self.below(20) {
@@ -146,7 +147,7 @@ impl Chance {
         step + "\n"
     }
 
-    /// A row of what can happen around a key that somebody keeps.
+    /// Generates a row for keys that a client tracks.
     fn tracked_step(&mut self) -> String {
         let key = self.pick("a ab b c");
         let step = match self.below(24) {
@@ -170,7 +171,7 @@ impl Chance {
         step + "\n"
     }
 
-    /// A row with a command, often a right one.
+    /// Generates a row with a command, often a valid one.
     fn command(&mut self) -> String {
         let name = self.pick(NAMES);
         let mut words = vec![name];
@@ -193,7 +194,7 @@ impl Chance {
         format!("{mark}{}\n", words.join(" "))
     }
 
-    /// A decimal number of some digits.
+    /// Generates a decimal number with up to ten digits.
     fn decimal(&mut self) -> String {
         let sign = ["", "-"][self.below(2)];
         let mut digits = |count: usize| (0..count).map(|_| char::from(b'0' + self.below(10) as u8)).collect();

@@ -1,4 +1,4 @@
-//! Whether two replies are the same.
+//! Compares two replies.
 
 use super::script::Comparison;
 use crate::support::Reply;
@@ -19,11 +19,11 @@ impl Comparison {
     }
 }
 
-/// Whether these are lines of `CLIENT LIST` that say the same, as far as it can be the same.
+/// Whether two replies to `CLIENT LIST` agree, except in the fields that may differ.
 fn have_same_fields(kv: &[u8], redis: &[u8]) -> Option<bool> {
-    /// What tells of buffers, files and time; and the last command, which `kv` notes once for all that
-    /// came together.
-    const OTHERWISE: [&str; 14] = [
+    /// Fields about buffers, files and time. `cmd` is one of them, because `kv` records the last command once
+    /// per batch.
+    const DIFFERENT: [&str; 14] = [
         "fd",
         "age",
         "idle",
@@ -39,24 +39,24 @@ fn have_same_fields(kv: &[u8], redis: &[u8]) -> Option<bool> {
         "tot-mem",
         "cmd",
     ];
-    /// These are of Redis 7.2 and 7.4.
-    const OURS: [&str; 3] = ["watch", "lib-name", "lib-ver"];
+    /// Fields that Redis 7.2 and 7.4 introduced.
+    const NEWER_FIELDS: [&str; 3] = ["watch", "lib-name", "lib-ver"];
     let [kv, redis] = [text(kv)?, text(redis)?];
     let [kv, redis] = [&kv, &redis].map(|lines| {
         let fields = lines.split([' ', '\n']).map(|field| field.split_once('=').unwrap_or((field, "")));
-        let known = fields.filter(|(name, _)| !OURS.contains(name));
+        let known = fields.filter(|(name, _)| !NEWER_FIELDS.contains(name));
         known
-            .map(|(name, value)| (name, if OTHERWISE.contains(&name) { "" } else { value }))
+            .map(|(name, value)| (name, if DIFFERENT.contains(&name) { "" } else { value }))
             .collect::<Vec<_>>()
     });
     Some(kv == redis)
 }
 
-/// Whether these have the same sections, each field of `kv` is one of Redis, and what both know has
-/// the same value.
+/// Whether two replies to `INFO` agree: they have the same sections, Redis knows each field of `kv`, and the
+/// fields in `SAME` have equal values.
 fn have_same_sections(kv: &[u8], redis: &[u8]) -> Option<bool> {
-    const OURS: &str = "thegiant_version";
-    /// What is the same whenever it is asked for.
+    const OWN_FIELD: &str = "thegiant_version";
+    /// Fields whose values do not depend on the time of the request.
     const SAME: &str = "redis_mode arch_bits tcp_port connected_clients maxclients blocked_clients \
                         cluster_connections tracking_clients clients_in_timeout_table maxmemory maxmemory_human \
                         maxmemory_policy loading rdb_bgsave_in_progress aof_enabled role connected_slaves \
@@ -70,14 +70,14 @@ fn have_same_sections(kv: &[u8], redis: &[u8]) -> Option<bool> {
         let (name, value) = line.split_once(':').unwrap_or((line, ""));
         let known = redis.iter().filter_map(|line| line.split_once(':')).find(|(known, _)| *known == name);
         !line.contains(':')
-            || name == OURS
+            || name == OWN_FIELD
             || known
                 .is_some_and(|known| known.1 == value || !SAME.split_whitespace().any(|same| same == name))
     };
     Some(sections(&kv) == sections(&redis) && kv.iter().all(is_known))
 }
 
-/// The text that a reply is.
+/// Returns the text of a bulk or verbatim reply.
 fn text(reply: &[u8]) -> Option<String> {
     match Reply::only(reply)? {
         Reply::Bulk(text) | Reply::Verbatim(_, text) => String::from_utf8(text).ok(),
@@ -85,7 +85,7 @@ fn text(reply: &[u8]) -> Option<String> {
     }
 }
 
-/// Whether these are the same but for numbers, and those are not too far apart.
+/// Whether two replies are equal except for numbers, which may differ by `distance`.
 fn are_near(kv: &[u8], redis: &[u8], distance: u64) -> bool {
     let [kv, redis] = [kv, redis].map(parts);
     let mut pairs = kv.iter().zip(&redis);
@@ -96,7 +96,7 @@ fn are_near(kv: &[u8], redis: &[u8], distance: u64) -> bool {
         })
 }
 
-/// Runs of digits, and what stands between them.
+/// Splits the bytes into runs of digits and the bytes between them.
 fn parts(bytes: &[u8]) -> Vec<&[u8]> {
     bytes.chunk_by(|a, b| a.is_ascii_digit() == b.is_ascii_digit()).collect()
 }
@@ -105,7 +105,7 @@ fn number(part: &[u8]) -> Option<u64> {
     std::str::from_utf8(part).ok()?.parse().ok()
 }
 
-/// Without the order of its elements.
+/// Returns the reply with its elements sorted.
 fn sorted(reply: Reply) -> Reply {
     match reply {
         Reply::Array(mut elements) => {

@@ -1,21 +1,23 @@
-//! Byte sequences that are sent to `kv` and to a real redis-server, whose replies are compared byte
-//! by byte: in both protocols, a request at a time, all at once, and a byte at a time.
+//! Sends the same bytes to `kv` and to a real redis-server, and compares the replies byte by byte. Each
+//! conversation runs in both protocols, and is sent request by request, in one write, and byte by byte.
 //!
-//! The rows are in the text files of this folder, one a family: who adds a command adds rows. They
-//! are conversations, parted by empty lines. Each has a client of its own, and finds no keys. A line
-//! is a request as redis-cli takes it, or something else by its first word:
+//! The rows are in the text files of this folder, one file per family of commands. Add rows when you add a
+//! command. Empty lines separate conversations. Each conversation has a new client and starts without keys. A
+//! line is a request as redis-cli takes it, unless its first word is one of these:
 //!
 //! - `#` a comment
-//! - `>` bytes as they are but for escapes (`\r \n \t \xHH \\`); a reply to them is not waited for
-//! - `~1000` a request in whose reply numbers may differ by 1000; `~` alone: by anything
-//! - `sorted` a request whose reply is an array or a map in any order
-//! - `fields` a request whose reply is that of `CLIENT LIST`: sizes of buffers may differ
-//! - `sections` a request whose reply is that of `INFO`: counts may differ, fields may be missing
+//! - `>` raw bytes with escapes (`\r \n \t \xHH \\`); the client does not wait for a reply
+//! - `~1000` a request in whose reply numbers may differ by 1000; `~` alone: by any amount
+//! - `sorted` a request that is answered with an array or a map in any order
+//! - `fields` a request that is answered like `CLIENT LIST`: sizes of buffers may differ
+//! - `sections` a request that is answered like `INFO`: counts may differ, fields may be missing
+//! - `other` a request of a second client
 //!
-//! The rows of `password.txt` go to servers with a password, where each client is a stranger at first;
-//! those of `observed.txt` to servers whose operators look on: what they see is compared.
+//! The rows of `password.txt` go to servers with a password, so each client starts unauthenticated. The rows
+//! of `observed.txt` run while operators watch, and the test compares the operators' view.
 //!
-//! `{x*1000}` stands for a thousand times `x`, `{id}` for the number of the client.
+//! `{x*1000}` stands for `x` a thousand times. `{id}` stands for the client's ID, `{other}` for the second
+//! client's.
 
 mod chance;
 mod comparison;
@@ -38,13 +40,13 @@ macro_rules! families {
     ($($name:literal)*) => { [$(($name, include_str!(concat!($name, ".txt")).to_owned())),*] };
 }
 
-/// The rows by family, and some that nobody has written.
+/// Returns the written rows by family, and the generated ones.
 fn families() -> Vec<(&'static str, String)> {
     let written = families! {
         "strings" "keys" "expiry" "connection" "client" "command" "config" "info" "server" "errors" "protocol" "large"
         "password" "pubsub" "transactions" "tracking"
     };
-    let made = [
+    let generated = [
         ("random commands", chance::commands()),
         ("random sums", chance::sums()),
         ("random transactions", chance::transactions()),
@@ -52,21 +54,21 @@ fn families() -> Vec<(&'static str, String)> {
         ("all ranges", chance::ranges()),
         ("all types of a bulk", chance::bulk_types()),
     ];
-    written.into_iter().chain(made).collect()
+    written.into_iter().chain(generated).collect()
 }
 
-/// What cannot be the same, with the reason above each conversation. Keep it short.
+/// Conversations that must differ, each with its reason. Keep it short.
 const DIFFERENCES: &str = include_str!("differences.txt");
 
 #[test]
-fn replies_are_those_of_redis() {
+fn replies_are_the_same_as_in_redis() {
     let servers = |family: &str| if family == "password" { Pair::with_password() } else { Pair::start() };
     assert_same("differential", &families(), servers);
 }
 
-/// The commands are the same; what keeps the keys is not.
+/// `kv-disk` has the same commands with another storage engine.
 #[test]
-fn keys_on_disk_are_as_in_redis() {
+fn keys_on_disk_behave_as_in_redis() {
     const ABOUT_KEYS: [&str; 6] =
         ["strings", "keys", "expiry", "transactions", "random commands", "random tracking"];
     let families: Vec<_> = families().into_iter().filter(|(name, _)| ABOUT_KEYS.contains(name)).collect();
@@ -76,16 +78,16 @@ fn keys_on_disk_are_as_in_redis() {
 }
 
 #[test]
-fn streams_are_those_of_redis() {
+fn streams_behave_as_in_redis() {
     let families =
         [("streams", include_str!("streams.txt").to_owned()), ("random streams", chance::streams())];
     assert_same("collector", &families, |_| Pair::of("collector", &[]));
 }
 
-/// What is sent on to a redis-server comes back as if that had been asked.
+/// The proxy must return the replies of the upstream unchanged.
 #[test]
-fn what_is_proxied_is_as_in_redis() {
-    const RELAYED: [&str; 9] = [
+fn proxied_replies_are_the_same_as_in_redis() {
+    const PROXIED: [&str; 9] = [
         "strings",
         "keys",
         "expiry",
@@ -96,19 +98,19 @@ fn what_is_proxied_is_as_in_redis() {
         "random sums",
         "all ranges",
     ];
-    let mut families: Vec<_> = families().into_iter().filter(|(name, _)| RELAYED.contains(name)).collect();
+    let mut families: Vec<_> = families().into_iter().filter(|(name, _)| PROXIED.contains(name)).collect();
     families.push(("proxy", include_str!("proxy.txt").to_owned()));
     families.push(("streams", include_str!("streams.txt").to_owned()));
     assert_same("proxy", &families, |_| Pair::proxied());
 }
 
-/// Which of several servers has a key does not show, unless a command is about keys of two of them.
+/// Only a command with keys on two servers reveals that there are several.
 #[test]
-fn what_is_balanced_is_as_in_redis() {
+fn balanced_replies_are_the_same_as_in_redis() {
     const BALANCED: [&str; 7] =
         ["strings", "expiry", "errors", "protocol", "large", "random sums", "all ranges"];
-    const CROSSING: [&str; 4] = ["RENAME", "COPY", "MSETNX", "STREAMS S T"];
-    let crosses = |line: &str| CROSSING.iter().any(|name| line.to_uppercase().contains(name));
+    const MULTI_KEY: [&str; 4] = ["RENAME", "COPY", "MSETNX", "STREAMS S T"];
+    let crosses = |line: &str| MULTI_KEY.iter().any(|name| line.to_uppercase().contains(name));
     let mut families: Vec<_> = families().into_iter().filter(|(name, _)| BALANCED.contains(name)).collect();
     families.push(("streams", include_str!("streams.txt").to_owned()));
     for (_, rows) in &mut families {
@@ -118,34 +120,37 @@ fn what_is_balanced_is_as_in_redis() {
     assert_same("balancer", &families, |_| Pair::balanced());
 }
 
-fn assert_same(what: &str, families: &[(&str, String)], servers: impl Fn(&str) -> Pair + Copy + Send) {
+fn assert_same(name: &str, families: &[(&str, String)], servers: impl Fn(&str) -> Pair + Copy + Send) {
     let (sent, differences) = thread::scope(|scope| {
         let play = |(name, rows)| scope.spawn(move || play(name, rows, servers(name)));
         let threads: Vec<_> = families.iter().map(|(name, rows)| (*name, rows.as_str())).map(play).collect();
-        let played = threads.into_iter().map(|thread| thread.join().expect("it is played to the end"));
+        let played = threads.into_iter().map(|thread| thread.join().expect("no conversation panics"));
         played.fold((0, Vec::new()), |(sent, differences), (more_sent, more)| {
             (sent + more_sent, [differences, more].concat())
         })
     });
-    // Past the test's own output, which is shown only if it fails.
-    let _ = writeln!(io::stderr(), "{what}: {sent} byte sequences compared with redis-server");
+    // Writes to stderr directly, because the test harness hides `println!` output of passing tests.
+    let _ = writeln!(io::stderr(), "{name}: {sent} byte sequences compared with redis-server");
     let first: Vec<_> = differences.iter().take(20).map(String::as_str).collect();
     assert!(differences.is_empty(), "{} differences\n{}", differences.len(), first.join("\n"));
 }
 
 #[test]
-fn what_cannot_be_the_same_is_not() {
+fn documented_differences_still_exist() {
     let pair = Pair::start();
     for conversation in conversations(DIFFERENCES) {
         let differ =
             |variant| !differences(&conversation, variant, pair.answers(&conversation, variant)).is_empty();
         let differs = pair.variants(&conversation).any(differ);
-        assert!(differs, "differences.txt, line {}: no difference any more", conversation.lines[0].number);
+        assert!(
+            differs,
+            "differences.txt, line {}: both servers reply the same now",
+            conversation.lines[0].number
+        );
     }
 }
 
-/// Sends the rows of a family in all ways; returns how many byte sequences these were, and where
-/// the answers differ.
+/// Sends the rows of a family in all variants. Returns the number of byte sequences and the differences.
 fn play(family: &str, rows: &str, pair: Pair) -> (usize, Vec<String>) {
     let conversations = conversations(rows);
     let variants = conversations.iter().flat_map(|it| pair.variants(it).map(move |variant| (it, variant)));
@@ -161,7 +166,7 @@ fn play(family: &str, rows: &str, pair: Pair) -> (usize, Vec<String>) {
     (sent, found.iter().map(|difference| format!("{family}, {difference}")).collect())
 }
 
-/// Where the answers to a conversation differ.
+/// Returns the replies to a conversation that differ.
 fn differences<'s>(
     conversation: &'s Conversation<'s>,
     variant: Variant,
@@ -174,8 +179,8 @@ fn differences<'s>(
     answers.filter(|answer| !answer.line.comparison.holds(&answer.kv, &answer.redis)).collect()
 }
 
-/// Redis drops the replies that it could not write at once when the client ends its side, as happens on a busy machine.
-/// So if it has said less than `kv`, and nothing else, both are asked again.
+/// Repeats a conversation in which Redis sent less than `kv` and nothing else. On a busy machine, Redis drops
+/// unsent replies when the client shuts its side down.
 fn whole_answers(pair: &Pair, conversation: &Conversation<'_>, variant: Variant) -> [Vec<Bytes>; 2] {
     const ATTEMPTS: usize = 5;
     let mut answers = pair.answers(conversation, variant);
@@ -189,7 +194,7 @@ fn whole_answers(pair: &Pair, conversation: &Conversation<'_>, variant: Variant)
     answers
 }
 
-/// What both say to a line.
+/// The replies of both servers to one line.
 struct Difference<'s> {
     line: &'s Line<'s>,
     variant: Variant,
@@ -199,13 +204,13 @@ struct Difference<'s> {
 
 impl fmt::Display for Difference<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Variant { protocol, way } = self.variant;
+        let Variant { protocol, delivery } = self.variant;
         let same = self.kv.iter().zip(&self.redis).take_while(|(kv, redis)| kv == redis).count();
         let [kv, redis] = [&self.kv, &self.redis].map(|answer| {
             let shown = same.saturating_sub(100)..answer.len().min(same + 1000);
             format!("{:?} of {} bytes", answer.slice(shown), answer.len())
         });
-        writeln!(f, "line {}: {} (RESP{protocol}, {way:?})", self.line.number, self.line.text)?;
+        writeln!(f, "line {}: {} (RESP{protocol}, {delivery:?})", self.line.number, self.line.text)?;
         writeln!(f, "   after {same} bytes\n      kv: {kv}\n   redis: {redis}")
     }
 }

@@ -1,4 +1,4 @@
-//! What others see of a conversation: all that observes commands, on both servers.
+//! Compares how both servers show commands to operators: `MONITOR`, `SLOWLOG`, `INFO` and `LATENCY`.
 
 use super::{
     pair::{Pair, in_turn},
@@ -6,42 +6,42 @@ use super::{
 };
 use crate::support::{RawClient, Reply, request};
 
-/// What is said, by a client for each paragraph.
-const TALK: &str = include_str!("observed.txt");
+/// The observed requests. Each paragraph is sent by a new client.
+const CONVERSATIONS: &str = include_str!("observed.txt");
 
-/// The last request of the talk.
+/// The last request, which ends the output of `MONITOR`.
 const END: &str = "ECHO end";
 
 #[test]
-fn others_see_what_redis_shows() {
+fn operators_see_the_same_as_in_redis() {
     for pair in [Pair::start(), Pair::with_password()] {
-        let [kv, redis] = pair.addresses().map(Seen::of);
-        same("MONITOR", &kv.monitor, &redis.monitor);
-        same("SLOWLOG", &kv.slowlog, &redis.slowlog);
-        same("INFO", &kv.info, &redis.info);
-        same("LATENCY", &kv.latency, &redis.latency);
+        let [kv, redis] = pair.addresses().map(View::of);
+        assert_same("MONITOR", &kv.monitor, &redis.monitor);
+        assert_same("SLOWLOG", &kv.slowlog, &redis.slowlog);
+        assert_same("INFO", &kv.info, &redis.info);
+        assert_same("LATENCY", &kv.latency, &redis.latency);
     }
 }
 
-fn same(what: &str, kv: &[String], redis: &[String]) {
-    assert!(redis.len() > 2, "{what} shows something");
+fn assert_same(name: &str, kv: &[String], redis: &[String]) {
+    assert!(redis.len() > 2, "{name} has no output");
     let differences: Vec<_> = kv.iter().zip(redis).filter(|(kv, redis)| kv != redis).collect();
-    assert!(kv.len() == redis.len() && differences.is_empty(), "{what} of kv and redis: {differences:#?}");
+    assert!(kv.len() == redis.len() && differences.is_empty(), "{name} of kv and redis: {differences:#?}");
 }
 
-/// What is seen of the talk, without times.
-struct Seen {
+/// The operators' view of the requests, without times.
+struct View {
     /// The lines of `MONITOR`.
     monitor: Vec<String>,
     /// The entries of `SLOWLOG`.
     slowlog: Vec<String>,
     /// The fields of `INFO` that count commands and errors.
     info: Vec<String>,
-    /// The calls that `LATENCY HISTOGRAM` knows of.
+    /// The number of calls in `LATENCY HISTOGRAM`.
     latency: Vec<String>,
 }
 
-impl Seen {
+impl View {
     fn of(address: &str) -> Self {
         let mut operator = RawClient::connect(address);
         let mut ask = |text: &str| operator.ask(request(words(text)));
@@ -52,15 +52,15 @@ impl Seen {
         let mut watcher = RawClient::connect(address);
         watcher.ask(request(["AUTH", "secret"]));
         watcher.ask(request(["MONITOR"]));
-        for conversation in conversations(TALK) {
-            let mut talker = RawClient::connect(address);
-            in_turn(&mut talker, None, &conversation, [0; 2]);
-            talker.half_close();
-            talker.rest();
+        for conversation in conversations(CONVERSATIONS) {
+            let mut client = RawClient::connect(address);
+            in_turn(&mut client, None, &conversation, [0; 2]);
+            client.half_close();
+            client.rest();
         }
         ask(END);
         let reply = |bytes: &[u8]| Reply::only(bytes).expect("a reply");
-        Seen {
+        View {
             monitor: watched(&mut watcher),
             slowlog: slow(reply(&ask("SLOWLOG GET -1"))),
             info: counts(reply(&ask("INFO commandstats errorstats"))),
@@ -69,8 +69,8 @@ impl Seen {
     }
 }
 
-/// The lines up to the end, without the time. `kv` shows a command before it runs, Redis shows it
-/// afterwards: which database the client uses differs in the line of a command that changes it.
+/// Returns the lines of `MONITOR` up to the last request, without the times. `kv` shows a command before it
+/// runs, Redis shows it afterwards. So the database differs in the line of a command that changes it.
 fn watched(watcher: &mut RawClient) -> Vec<String> {
     let mut lines = Vec::new();
     while lines.last().is_none_or(|line: &String| !line.ends_with("\"end\"\r\n")) {
@@ -83,7 +83,7 @@ fn watched(watcher: &mut RawClient) -> Vec<String> {
     lines
 }
 
-/// The words, the address and the name of the client of each entry.
+/// Returns the words, the client's address and the client's name of each entry.
 fn slow(entries: Reply) -> Vec<String> {
     let Reply::Array(entries) = entries else { panic!("{entries:?}") };
     let shown = entries.iter().map(|entry| {
@@ -98,16 +98,16 @@ fn slow(entries: Reply) -> Vec<String> {
     shown.collect()
 }
 
-/// Strings, one behind the other.
+/// Joins quoted strings with spaces.
 fn shown(strings: &[Reply]) -> String {
     let shown = strings.iter().map(|string| match string {
         Reply::Bulk(bytes) => format!("\"{}\"", bytes.escape_ascii()),
-        other => panic!("{other:?} is no string"),
+        other => panic!("{other:?} is not a string"),
     });
     shown.collect::<Vec<_>>().join(" ")
 }
 
-/// `name:calls=1,rejected_calls=0`, in the order of the names.
+/// Returns `name:calls=1,rejected_calls=0` per command, sorted by name.
 fn counts(info: Reply) -> Vec<String> {
     let Reply::Bulk(text) = info else { panic!("{info:?}") };
     let without_times =
@@ -117,14 +117,14 @@ fn counts(info: Reply) -> Vec<String> {
     lines
 }
 
-/// The names of commands with how often they were called, in the order of the names.
+/// Returns the names of commands with their number of calls, sorted by name.
 fn calls(histograms: Reply) -> Vec<String> {
     let Reply::Array(histograms) = histograms else { panic!("{histograms:?}") };
     let mut calls: Vec<_> = histograms
         .chunks(2)
         .map(|pair| match pair {
             [name, Reply::Array(fields)] => format!("{name:?} {:?} {:?}", fields[0], fields[1]),
-            other => panic!("{other:?} is no histogram"),
+            other => panic!("{other:?} is not a histogram"),
         })
         .collect();
     calls.sort();

@@ -1,8 +1,8 @@
-//! The rows: conversations, written so that people can read them.
+//! Parses the rows of the text files into conversations.
 
 use std::iter;
 
-/// What one client says, request by request.
+/// The requests of one client, or of two.
 #[derive(Debug, Default)]
 pub(super) struct Conversation<'s> {
     pub(super) lines: Vec<Line<'s>>,
@@ -13,9 +13,9 @@ pub(super) struct Conversation<'s> {
 pub(super) struct Line<'s> {
     pub(super) number: usize,
     pub(super) text: &'s str,
-    /// Raw bytes need not be answered, and are not waited for.
+    /// The client does not wait for a reply to raw bytes.
     pub(super) is_raw: bool,
-    /// Another client says it.
+    /// The second client sends this line.
     pub(super) is_of_other: bool,
     pub(super) comparison: Comparison,
 }
@@ -24,17 +24,17 @@ pub(super) struct Line<'s> {
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Comparison {
     Bytes,
-    /// The numbers in them may lie this far apart.
+    /// The numbers in the replies may differ by this much.
     Numbers(u64),
-    /// The elements may be in another order.
+    /// The elements may be in any order.
     Sorted,
-    /// They are text of fields; what tells of buffers and files may differ.
+    /// The replies are fields, of which those about buffers and files may differ.
     Fields,
-    /// They are of `INFO`: sections of fields, of which `kv` may have fewer.
+    /// The replies are sections of `INFO`, in which `kv` may have fewer fields.
     Sections,
 }
 
-/// Reads conversations, which are parted by empty lines.
+/// Parses conversations, which empty lines separate.
 pub(super) fn conversations(text: &str) -> Vec<Conversation<'_>> {
     let mut conversations = vec![Conversation::default()];
     for (line, number) in text.lines().zip(1..) {
@@ -49,17 +49,17 @@ pub(super) fn conversations(text: &str) -> Vec<Conversation<'_>> {
 }
 
 impl<'s> Conversation<'s> {
-    /// The lines that are answered one by one.
+    /// Returns the lines that expect one reply each.
     pub(super) fn requests(&self) -> impl Iterator<Item = &Line<'s>> {
         self.lines.iter().filter(|line| !line.is_raw)
     }
 
-    /// Whether two clients take part in it.
+    /// Whether two clients take part.
     pub(super) fn has_other(&self) -> bool {
         self.lines.iter().any(|line| line.is_of_other)
     }
 
-    /// The line that this reply belongs to. What comes beyond one for each belongs to the last.
+    /// Returns the line of this reply. Replies beyond one per request belong to the last line.
     pub(super) fn line_answered(&self, reply: usize) -> &Line<'s> {
         self.requests().nth(reply).unwrap_or(&self.lines[self.lines.len() - 1])
     }
@@ -89,7 +89,7 @@ impl<'s> Line<'s> {
         }
     }
 
-    /// What is sent, where the clients have these numbers.
+    /// Returns the bytes to send, with the IDs of the two clients filled in.
     pub(super) fn bytes(&self, id: i64, other: i64) -> Vec<u8> {
         let text =
             expanded(self.text).replace("{id}", &id.to_string()).replace("{other}", &other.to_string());
@@ -97,7 +97,7 @@ impl<'s> Line<'s> {
     }
 }
 
-/// With `{text*3}` replaced by `texttexttext`.
+/// Replaces `{text*3}` by `texttexttext`.
 fn expanded(text: &str) -> String {
     let repetition = |(start, _)| {
         let (inner, behind) = text[start + 1..].split_once('}')?;
@@ -110,15 +110,15 @@ fn expanded(text: &str) -> String {
     }
 }
 
-/// The words of a line, as redis-cli reads them: `"a b\r\n\xff"` is one, `'a "b"'` is one.
+/// Splits a line into words as redis-cli does: `"a b\r\n\xff"` is one word, `'a "b"'` is one word.
 pub(super) fn words(line: &str) -> Vec<Vec<u8>> {
     let mut rest = line.as_bytes();
     iter::from_fn(|| {
         rest = rest.trim_ascii_start();
         let quote = *rest.first()?;
         let (word, behind) = match quote {
-            b'"' => quoted(&rest[1..], quote, unescaped),
-            b'\'' => quoted(&rest[1..], quote, <[u8]>::to_vec),
+            b'"' => split_quoted(&rest[1..], quote, unescaped),
+            b'\'' => split_quoted(&rest[1..], quote, <[u8]>::to_vec),
             _ => {
                 let end = rest.iter().position(u8::is_ascii_whitespace).unwrap_or(rest.len());
                 (rest[..end].to_vec(), &rest[end..])
@@ -130,8 +130,8 @@ pub(super) fn words(line: &str) -> Vec<Vec<u8>> {
     .collect()
 }
 
-/// A word up to its closing quote, and what stands behind it.
-fn quoted(bytes: &[u8], quote: u8, read: fn(&[u8]) -> Vec<u8>) -> (Vec<u8>, &[u8]) {
+/// Returns a word up to its closing quote, and the rest of the line.
+fn split_quoted(bytes: &[u8], quote: u8, read: fn(&[u8]) -> Vec<u8>) -> (Vec<u8>, &[u8]) {
     let mut end = 0;
     while bytes[end] != quote {
         end += if bytes[end] == b'\\' { 2 } else { 1 };
@@ -139,7 +139,7 @@ fn quoted(bytes: &[u8], quote: u8, read: fn(&[u8]) -> Vec<u8>) -> (Vec<u8>, &[u8
     (read(&bytes[..end]), &bytes[end + 1..])
 }
 
-/// With `\r`, `\n`, `\t`, `\xff` and the like replaced by what they mean.
+/// Replaces escapes such as `\r`, `\n`, `\t` and `\xff` by their bytes.
 fn unescaped(mut rest: &[u8]) -> Vec<u8> {
     iter::from_fn(|| {
         let (byte, behind) = match rest {

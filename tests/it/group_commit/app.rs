@@ -1,4 +1,4 @@
-//! A store on a disk that does what a test asks for.
+//! A store on a simulated disk that a test controls.
 
 use std::{
     collections::HashMap,
@@ -17,20 +17,20 @@ use crate::support::{RawClient, Served, line};
 
 pub(super) const FULL: &str = "-MISCONF the disk is full\r\n";
 
-/// What the test sees of the disk, and how it is.
+/// A simulated disk that the test and the store share.
 #[derive(Debug)]
 pub(super) struct Disk {
-    /// How many changes each commit was for.
+    /// Number of changes of each commit.
     pub(super) committed: Mutex<Vec<usize>>,
     pub(super) is_full: AtomicBool,
     pub(super) panics: AtomicBool,
-    /// One permit for each commit that may end, where they end later.
+    /// Has one permit for each asynchronous commit that may complete.
     gate: Semaphore,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Options {
-    pub(super) is_later: bool,
+    pub(super) is_asynchronous: bool,
     pub(super) max_group_size: Option<usize>,
     pub(super) commit_delay: Duration,
 }
@@ -39,13 +39,13 @@ pub(super) struct Store {
     disk: Arc<Disk>,
     options: Options,
     values: HashMap<Bytes, Bytes>,
-    /// As they are on the disk.
+    /// The values on the disk.
     on_disk: HashMap<Bytes, Bytes>,
     changes: usize,
     waiting: Vec<(Bytes, Responder<Option<Bytes>>)>,
 }
 
-/// A server with such a store and an actor that does not commit.
+/// Starts a server with a store and an actor without group commit.
 pub(super) fn serve(options: Options) -> (Served, Arc<Disk>) {
     let disk = Arc::new(Disk {
         committed: Mutex::default(),
@@ -53,10 +53,10 @@ pub(super) fn serve(options: Options) -> (Served, Arc<Disk>) {
         panics: AtomicBool::new(false),
         gate: Semaphore::new(0),
     });
-    let of_store = Arc::clone(&disk);
+    let store_disk = Arc::clone(&disk);
     let served = Served::start(move || {
         let store = Store {
-            disk: of_store,
+            disk: store_disk,
             options,
             values: HashMap::new(),
             on_disk: HashMap::new(),
@@ -68,18 +68,19 @@ pub(super) fn serve(options: Options) -> (Served, Arc<Disk>) {
     (served, disk)
 }
 
-pub(super) fn later() -> Options {
-    Options { is_later: true, ..Options::default() }
+/// Options of a store whose commits complete when the test calls [`Disk::complete_one`].
+pub(super) fn asynchronous() -> Options {
+    Options { is_asynchronous: true, ..Options::default() }
 }
 
 impl Disk {
-    /// One commit may end.
-    pub(super) fn let_one_end(&self) {
+    /// Lets one asynchronous commit complete.
+    pub(super) fn complete_one(&self) {
         self.gate.add_permits(1);
     }
 
     pub(super) fn committed(&self) -> Vec<usize> {
-        self.committed.lock().expect("nobody panics with it").clone()
+        self.committed.lock().expect("no thread panics with the lock").clone()
     }
 
     pub(super) fn set_full(&self, is_full: bool) {
@@ -91,14 +92,14 @@ pub(super) fn clients<const N: usize>(served: &Served) -> [RawClient; N] {
     std::array::from_fn(|_| RawClient::connect(served.address()))
 }
 
-/// Returns when the store has seen what was sent before by any client.
+/// Waits until the store has run the earlier commands of all clients.
 pub(super) fn let_store_run(client: &mut RawClient) {
     for _ in 0..3 {
         client.let_server_read();
     }
 }
 
-/// Whether the reply to what this client has sent is not there, although the store has run it.
+/// Whether the client has no reply yet although the store has run its commands.
 pub(super) fn is_held(client: &mut RawClient, other: &mut RawClient) -> bool {
     let_store_run(other);
     client.is_silent()
@@ -130,26 +131,26 @@ impl Store {
         self.values.get(*key)
     }
 
-    /// Waits until a key is set.
+    /// Blocks until a client sets the key.
     #[command("AWAIT", readonly, blocking)]
     fn wait(&mut self, key: Key, responder: Responder<Option<Bytes>>) {
         self.waiting.push((key.into(), responder));
     }
 
-    /// The same, for one who changes something thereby.
+    /// Like `AWAIT`, as a write command.
     #[command("AWAITWRITE", write, blocking)]
     fn wait_to_write(&mut self, key: Key, responder: Responder<Option<Bytes>>) {
         self.wait(key, responder);
     }
 
-    /// Answers by its responder, but at once.
+    /// Replies through the responder, but at once.
     #[command("SETATONCE", write)]
     fn set_at_once(&mut self, key: Key, value: Bytes, responder: Responder<()>) {
         self.set(key, value);
         let _ = responder.send(());
     }
 
-    /// Answers after a while, without the actor.
+    /// Replies from a future after 5 ms.
     #[command("READLATER", readonly)]
     fn read_later(&self, text: String) -> ResponseFuture<String> {
         Box::pin(async {
@@ -158,7 +159,7 @@ impl Store {
         })
     }
 
-    /// All values, as they are when it is run.
+    /// Returns all current values as a streaming reply.
     #[command("VALUES", readonly)]
     fn values(&self) -> Elements {
         Elements::of(self.values.values().cloned().collect::<Vec<_>>())
@@ -166,7 +167,7 @@ impl Store {
 
     #[command("PANIC", readonly)]
     fn panic(&self) {
-        panic!("as the test asks for");
+        panic!("on purpose");
     }
 
     /// Stops the actor.
@@ -180,17 +181,17 @@ impl GroupCommit for Store {
     fn commit(&mut self, _: &mut Context<Self>) -> Commit {
         let disk = Arc::clone(&self.disk);
         let changes = std::mem::take(&mut self.changes);
-        disk.committed.lock().expect("nobody panics with it").push(changes);
-        assert!(!disk.panics.load(SeqCst), "as the test asks for");
+        disk.committed.lock().expect("no thread panics with the lock").push(changes);
+        assert!(!disk.panics.load(SeqCst), "on purpose");
         let committed = self.values.clone();
-        if !self.options.is_later {
+        if !self.options.is_asynchronous {
             let result = disk.result();
             if result.is_ok() {
                 self.on_disk = committed;
             }
             return result.into();
         }
-        // On the disk it is known at once; of its end the clients hear later.
+        // The disk has the values at once. The clients get their replies when the commit completes.
         let before = std::mem::replace(&mut self.on_disk, committed);
         if disk.is_full.load(SeqCst) {
             self.on_disk = before;
@@ -202,7 +203,7 @@ impl GroupCommit for Store {
     }
 
     fn rollback(&mut self, _: &Error, _: &mut Context<Self>) {
-        assert!(!self.disk.panics.load(SeqCst), "as the test asks for");
+        assert!(!self.disk.panics.load(SeqCst), "on purpose");
         self.values = self.on_disk.clone();
         self.changes = 0;
     }
@@ -222,7 +223,7 @@ impl Disk {
     }
 }
 
-/// An actor that does not commit.
+/// An actor without group commit.
 struct Memory;
 
 impl Actor for Memory {
@@ -237,7 +238,7 @@ impl Memory {
     }
 }
 
-/// What `INFO` says of commits, but for the time.
+/// Returns the fields of `INFO` about commits, without the durations.
 pub(super) fn counts(client: &mut RawClient) -> Vec<String> {
     let info = client.ask(line("INFO persistence"));
     let text = String::from_utf8_lossy(&info).into_owned();

@@ -1,12 +1,12 @@
-//! What cannot be committed has not been done.
+//! A failed commit undoes its commands.
 
 use std::sync::atomic::Ordering::SeqCst;
 
-use super::app::{FULL, Options, clients, counts, is_held, later, let_store_run, serve};
+use super::app::{FULL, Options, asynchronous, clients, counts, is_held, let_store_run, serve};
 use crate::support::{line, lines};
 
 #[test]
-fn writes_fail_and_reads_are_true() {
+fn a_full_disk_fails_writes_and_reads_see_the_old_values() {
     let (served, disk) = serve(Options::default());
     let [mut client] = clients(&served);
     client.ask(line("SET k old"));
@@ -22,9 +22,8 @@ fn writes_fail_and_reads_are_true() {
     assert_eq!(counts(&mut client)[3..], ["commit_failures:2", "last_commit_status:ok"]);
 }
 
-/// Elements are made again, too.
 #[test]
-fn what_is_written_as_it_is_taken() {
+fn a_streaming_reply_is_generated_again_after_a_rollback() {
     let (served, disk) = serve(Options::default());
     let [mut client] = clients(&served);
     client.ask(line("SET a 1"));
@@ -35,7 +34,7 @@ fn what_is_written_as_it_is_taken() {
 }
 
 #[test]
-fn commands_that_were_taken_back_are_counted_once() {
+fn commands_that_run_again_after_a_rollback_are_counted_once() {
     let (served, disk) = serve(Options::default());
     let [mut client] = clients(&served);
     client.ask(line("CONFIG SET latency-tracking yes"));
@@ -44,22 +43,25 @@ fn commands_that_were_taken_back_are_counted_once() {
     assert_eq!(client.replies(4), format!("{FULL}$-1\r\n-ERR internal error\r\n{FULL}"));
     let stats = client.ask(line("INFO commandstats"));
     let stats = String::from_utf8_lossy(&stats).into_owned();
-    let of = |command: &str| {
-        let line = stats.lines().find(|line| line.starts_with(&format!("cmdstat_{command}:"))).expect("used");
+    let counts_of = |command: &str| {
+        let line = stats
+            .lines()
+            .find(|line| line.starts_with(&format!("cmdstat_{command}:")))
+            .expect("the command was called");
         line.split([':', ','])
             .filter(|field| !field.contains("usec") && field.contains('='))
             .collect::<Vec<_>>()
             .join(" ")
     };
-    assert_eq!(of("set"), "calls=2 rejected_calls=0 failed_calls=2");
-    assert_eq!(of("get"), "calls=1 rejected_calls=0 failed_calls=0");
-    assert_eq!(of("panic"), "calls=1 rejected_calls=0 failed_calls=1");
+    assert_eq!(counts_of("set"), "calls=2 rejected_calls=0 failed_calls=2");
+    assert_eq!(counts_of("get"), "calls=1 rejected_calls=0 failed_calls=0");
+    assert_eq!(counts_of("panic"), "calls=1 rejected_calls=0 failed_calls=1");
 }
 
-/// What was run while a commit was under way has been run on what that was to make hold.
+/// The later commands depend on the values of the failed commit.
 #[test]
-fn what_came_after_fails_as_well() {
-    let (served, disk) = serve(later());
+fn a_failed_commit_also_fails_the_commands_that_ran_during_it() {
+    let (served, disk) = serve(asynchronous());
     let [mut first, mut second, mut reader, mut other] = clients(&served);
     disk.set_full(true);
     first.send(line("SET k 1"));
@@ -67,17 +69,17 @@ fn what_came_after_fails_as_well() {
     second.send(line("SET l 2"));
     reader.send(lines("GET k \n GET l"));
     assert!(is_held(&mut second, &mut other));
-    disk.let_one_end();
+    disk.complete_one();
     assert_eq!((first.reply(), second.reply()), (FULL.into(), FULL.into()));
     assert_eq!(reader.replies(2), "$-1\r\n$-1\r\n");
-    assert_eq!(disk.committed(), [1], "there is nothing left to be committed");
+    assert_eq!(disk.committed(), [1], "nothing is left to commit");
     disk.set_full(false);
-    disk.let_one_end();
+    disk.complete_one();
     assert_eq!(first.ask(line("SET k 1")), "+OK\r\n");
 }
 
 #[test]
-fn a_transaction_has_not_taken_place() {
+fn a_failed_commit_aborts_the_whole_transaction() {
     let (served, disk) = serve(Options::default());
     let [mut client] = clients(&served);
     let aborted = "-EXECABORT Transaction discarded because of: MISCONF the disk is full\r\n";
@@ -94,7 +96,7 @@ fn a_transaction_has_not_taken_place() {
 }
 
 #[test]
-fn replies_that_nobody_wants_stay_unsent() {
+fn a_failed_commit_respects_client_reply() {
     let (served, disk) = serve(Options::default());
     let [mut client] = clients(&served);
     disk.set_full(true);
@@ -105,11 +107,11 @@ fn replies_that_nobody_wants_stay_unsent() {
 }
 
 #[test]
-fn a_commit_that_panics_has_failed() {
+fn a_panic_in_commit_and_rollback_stops_the_actor() {
     let (served, disk) = serve(Options::default());
     let [mut client, mut other] = clients(&served);
     disk.panics.store(true, SeqCst);
-    // That cannot be taken back either: the actor stops.
+    // The rollback panics too, so the actor stops.
     client.send(lines("SET k v \n GET k"));
     assert_eq!(client.replies(2), "-ERR internal error\r\n".repeat(2));
     assert_eq!(other.ask(line("GET k")), "-ERR the actor that answers this command has stopped\r\n");
@@ -117,8 +119,8 @@ fn a_commit_that_panics_has_failed() {
 }
 
 #[test]
-fn an_actor_that_stops_meanwhile() {
-    let (served, _disk) = serve(later());
+fn an_actor_that_stops_during_a_commit_fails_its_commands() {
+    let (served, _disk) = serve(asynchronous());
     let [mut first, mut second, mut other] = clients(&served);
     first.send(line("SET k v"));
     assert!(is_held(&mut first, &mut other));

@@ -1,30 +1,30 @@
-//! When it is committed, and for whom.
+//! When the actor commits, and which commands share a commit.
 
 use std::time::Duration;
 
-use super::app::{Options, clients, counts, is_held, later, let_store_run, serve};
+use super::app::{Options, asynchronous, clients, counts, is_held, let_store_run, serve};
 use crate::support::{RawClient, line, lines};
 
 #[test]
-fn no_reply_leaves_before_it_is_committed() {
-    let (served, disk) = serve(later());
+fn replies_wait_for_the_commit() {
+    let (served, disk) = serve(asynchronous());
     let [mut writer, mut reader, mut other] = clients(&served);
     writer.send(line("SET k v"));
     assert!(is_held(&mut writer, &mut other));
-    // A read may have seen what does not hold yet, and what comes behind a held reply has to wait as well.
-    reader.send(lines("GET k \n SAY behind"));
+    // A read may see uncommitted values, so it waits too. So does each later reply of the same client.
+    reader.send(lines("GET k \n SAY after"));
     assert!(is_held(&mut reader, &mut other));
     assert_eq!(other.ask(line("SAY meanwhile")), "$9\r\nmeanwhile\r\n");
-    disk.let_one_end();
+    disk.complete_one();
     assert_eq!(writer.reply(), "+OK\r\n");
-    assert_eq!(reader.replies(2), "$1\r\nv\r\n$6\r\nbehind\r\n");
-    assert_eq!(disk.committed(), [1], "what has been read needs no commit of its own");
-    assert_eq!(reader.ask(line("GET k")), "$1\r\nv\r\n", "nothing is held where nothing has been written");
+    assert_eq!(reader.replies(2), "$1\r\nv\r\n$5\r\nafter\r\n");
+    assert_eq!(disk.committed(), [1], "reads need no commit");
+    assert_eq!(reader.ask(line("GET k")), "$1\r\nv\r\n", "a reply does not wait without a pending write");
 }
 
 #[test]
-fn many_share_one_commit() {
-    let (served, disk) = serve(later());
+fn many_clients_share_one_commit() {
+    let (served, disk) = serve(asynchronous());
     let mut first = RawClient::connect(served.address());
     let mut others: [RawClient; 50] = clients(&served);
     first.send(line("SET first v"));
@@ -34,10 +34,10 @@ fn many_share_one_commit() {
     }
     let mut other = RawClient::connect(served.address());
     let_store_run(&mut other);
-    disk.let_one_end();
+    disk.complete_one();
     assert_eq!(first.reply(), "+OK\r\n");
     assert!(others.iter_mut().all(|client| is_held(client, &mut other)));
-    disk.let_one_end();
+    disk.complete_one();
     for client in &mut others {
         assert_eq!(client.replies(3), "+OK\r\n".repeat(3));
     }
@@ -57,19 +57,19 @@ fn many_share_one_commit() {
 }
 
 #[test]
-fn a_commit_at_once_is_one_for_a_pipeline() {
+fn a_synchronous_commit_covers_the_rest_of_a_pipeline() {
     let (served, disk) = serve(Options::default());
     let [mut client] = clients(&served);
     client.send(lines("SET a 1 \n GET a \n SAY between \n SET b 2 \n SET c 3 \n GET nothing"));
     assert_eq!(client.replies(6), "+OK\r\n$1\r\n1\r\n$7\r\nbetween\r\n+OK\r\n+OK\r\n$-1\r\n");
-    assert_eq!(disk.committed(), [1, 2], "the connection goes to another actor in between");
+    assert_eq!(disk.committed(), [1, 2], "the batch moves to another actor in between");
     client.send(line("GET a").repeat(10));
     client.replies(10);
     assert_eq!(disk.committed(), [1, 2]);
 }
 
 #[test]
-fn others_are_waited_for_a_while() {
+fn a_commit_waits_for_more_commands() {
     let (served, disk) = serve(Options { commit_delay: Duration::from_millis(300), ..Options::default() });
     let [mut first, mut second, mut reader] = clients(&served);
     first.send(line("SET a 1"));
@@ -80,12 +80,12 @@ fn others_are_waited_for_a_while() {
     assert_eq!(reader.reply(), "$1\r\n1\r\n");
     assert_eq!(disk.committed(), [2]);
     assert_eq!(reader.ask(line("GET a")), "$1\r\n1\r\n");
-    assert_eq!(first.ask(line("SET a 2")), "+OK\r\n", "and again");
+    assert_eq!(first.ask(line("SET a 2")), "+OK\r\n", "the next commit works too");
     assert_eq!(disk.committed(), [2, 1]);
 }
 
 #[test]
-fn a_full_group_waits_for_nobody() {
+fn a_full_group_commits_without_delay() {
     let hours = Duration::from_secs(36_000);
     let (served, disk) =
         serve(Options { commit_delay: hours, max_group_size: Some(3), ..Options::default() });
@@ -98,8 +98,8 @@ fn a_full_group_waits_for_nobody() {
 }
 
 #[test]
-fn what_exceeds_a_group_waits_in_front_of_the_actor() {
-    let (served, disk) = serve(Options { max_group_size: Some(4), ..later() });
+fn commands_beyond_a_full_group_wait_in_the_queue() {
+    let (served, disk) = serve(Options { max_group_size: Some(4), ..asynchronous() });
     let mut clients: [RawClient; 10] = clients(&served);
     let mut other = RawClient::connect(served.address());
     for client in &mut clients {
@@ -107,32 +107,32 @@ fn what_exceeds_a_group_waits_in_front_of_the_actor() {
         let_store_run(&mut other);
     }
     for _ in 0..10 {
-        disk.let_one_end();
+        disk.complete_one();
     }
     for client in &mut clients {
         assert_eq!(client.replies(2), "+OK\r\n$1\r\nv\r\n");
     }
-    // The first is committed at once; the others come by twos, four commands a group.
+    // The first batch commits at once. The others share commits in pairs, with four commands in each group.
     assert_eq!(disk.committed(), [1, 2, 2, 2, 2, 1]);
 }
 
 #[test]
-fn a_client_that_leaves_takes_nothing_with_it() {
-    let (served, disk) = serve(later());
+fn writes_of_a_disconnected_client_are_still_committed() {
+    let (served, disk) = serve(asynchronous());
     let [mut leaving, mut staying, mut other] = clients(&served);
     leaving.send(line("SET k v"));
     assert!(is_held(&mut leaving, &mut other));
     staying.send(line("SET l v"));
     assert!(is_held(&mut staying, &mut other));
     leaving.reset();
-    disk.let_one_end();
-    disk.let_one_end();
+    disk.complete_one();
+    disk.complete_one();
     assert_eq!(staying.reply(), "+OK\r\n");
     assert_eq!(other.ask(line("GET k")), "$1\r\nv\r\n");
 }
 
 #[test]
-fn a_transaction_is_committed_as_a_whole() {
+fn a_transaction_is_one_commit() {
     let (served, disk) = serve(Options::default());
     let [mut client, mut listener] = clients(&served);
     listener.send(line("SUBSCRIBE news"));
@@ -140,7 +140,7 @@ fn a_transaction_is_committed_as_a_whole() {
     client.send(lines("MULTI \n SET a 1 \n SET b 2 \n EXEC"));
     assert_eq!(client.replies(4), "+OK\r\n+QUEUED\r\n+QUEUED\r\n*2\r\n+OK\r\n+OK\r\n");
     assert_eq!(disk.committed(), [2]);
-    // The connection has to publish in between.
+    // The connection runs `PUBLISH` in the middle of the transaction.
     client.send(lines("MULTI \n SET a 3 \n PUBLISH news b \n SET b 4 \n GET a \n EXEC"));
     client.replies(5);
     assert_eq!(client.reply(), "*4\r\n+OK\r\n:1\r\n+OK\r\n$1\r\n3\r\n");
@@ -152,13 +152,13 @@ fn a_transaction_is_committed_as_a_whole() {
 }
 
 #[test]
-fn a_server_that_stops_commits_first() {
-    let (served, disk) = serve(later());
+fn a_stopping_server_waits_for_the_commit() {
+    let (served, disk) = serve(asynchronous());
     let [mut client, mut other] = clients(&served);
     client.send(line("SET k v"));
     assert!(is_held(&mut client, &mut other));
     served.handle().stop();
     assert_eq!(other.rest(), "");
-    disk.let_one_end();
+    disk.complete_one();
     assert_eq!(client.rest(), "+OK\r\n");
 }

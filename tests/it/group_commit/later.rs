@@ -1,58 +1,57 @@
-//! What is answered later is committed as well.
+//! Group commit of blocked commands and of futures.
 
-use super::app::{FULL, Options, clients, is_held, later, let_store_run, serve};
+use super::app::{FULL, Options, asynchronous, clients, is_held, let_store_run, serve};
 use crate::support::{line, lines};
 
 #[test]
-fn who_waits_is_told_when_it_holds() {
-    let (served, disk) = serve(later());
+fn a_blocked_client_gets_its_reply_after_the_commit() {
+    let (served, disk) = serve(asynchronous());
     let [mut waiting, mut writer, mut other] = clients(&served);
     waiting.send(lines("AWAIT k \n GET k"));
     let_store_run(&mut other);
     assert!(disk.committed().is_empty());
     writer.send(line("SET k v"));
     assert!(is_held(&mut writer, &mut other));
-    assert!(waiting.is_silent(), "it would be told of what may be lost");
-    disk.let_one_end();
+    assert!(waiting.is_silent(), "its reply waits for the commit");
+    disk.complete_one();
     assert_eq!((writer.reply(), waiting.replies(2)), ("+OK\r\n".into(), "$1\r\nv\r\n$1\r\nv\r\n".into()));
     assert_eq!(disk.committed(), [1]);
 }
 
 #[test]
-fn what_comes_before_a_command_that_waits_is_committed_first() {
-    let (served, disk) = serve(later());
+fn commands_before_a_blocking_command_are_committed_first() {
+    let (served, disk) = serve(asynchronous());
     let [mut waiting, mut writer, mut other] = clients(&served);
     waiting.send(lines("SET a 1 \n AWAIT k \n SET b 2"));
     assert!(is_held(&mut waiting, &mut other));
-    disk.let_one_end();
+    disk.complete_one();
     assert_eq!(waiting.reply(), "+OK\r\n");
     writer.send(line("SET k v"));
-    disk.let_one_end();
+    disk.complete_one();
     assert_eq!(writer.reply(), "+OK\r\n");
-    assert!(is_held(&mut waiting, &mut other), "it goes on before it is written");
-    disk.let_one_end();
+    assert!(is_held(&mut waiting, &mut other), "the client continues before the commit");
+    disk.complete_one();
     assert_eq!(waiting.replies(2), "$1\r\nv\r\n+OK\r\n");
     assert_eq!(disk.committed(), [1, 1, 1]);
 }
 
-/// The answer comes while what precedes the command is being committed.
 #[test]
-fn an_answer_in_the_meantime() {
-    let (served, disk) = serve(later());
+fn a_responder_may_send_during_the_commit_of_earlier_commands() {
+    let (served, disk) = serve(asynchronous());
     let [mut waiting, mut writer, mut other] = clients(&served);
     waiting.send(lines("SET a 1 \n AWAIT k \n GET a"));
     assert!(is_held(&mut waiting, &mut other));
     writer.send(line("SET k v"));
     assert!(is_held(&mut writer, &mut other));
-    disk.let_one_end();
+    disk.complete_one();
     assert_eq!(waiting.reply(), "+OK\r\n");
     assert!(is_held(&mut waiting, &mut other));
-    disk.let_one_end();
+    disk.complete_one();
     assert_eq!((writer.reply(), waiting.replies(2)), ("+OK\r\n".into(), "$1\r\nv\r\n$1\r\n1\r\n".into()));
 }
 
 #[test]
-fn an_answer_at_once_is_in_the_same_group() {
+fn an_immediate_responder_joins_the_same_group() {
     let (served, disk) = serve(Options::default());
     let [mut client] = clients(&served);
     client.send(lines("SETATONCE a 1 \n SET b 2 \n SETATONCE c 3 \n GET a"));
@@ -61,7 +60,7 @@ fn an_answer_at_once_is_in_the_same_group() {
 }
 
 #[test]
-fn one_who_has_waited_to_write_is_committed_for() {
+fn a_blocked_write_needs_no_commit_until_it_gets_its_reply() {
     let (served, disk) = serve(Options::default());
     let [mut waiting, mut writer] = clients(&served);
     waiting.send(line("AWAITWRITE k"));
@@ -72,7 +71,7 @@ fn one_who_has_waited_to_write_is_committed_for() {
 }
 
 #[test]
-fn a_future_that_has_read_needs_no_commit() {
+fn a_future_of_a_read_command_needs_no_commit() {
     let (served, disk) = serve(Options::default());
     let [mut client] = clients(&served);
     client.send(lines("READLATER a \n READLATER b \n SAY c"));
@@ -81,7 +80,7 @@ fn a_future_that_has_read_needs_no_commit() {
 }
 
 #[test]
-fn who_waits_hears_of_a_failure() {
+fn a_failed_commit_fails_blocked_clients() {
     let (served, disk) = serve(Options::default());
     let [mut waiting, mut writer] = clients(&served);
     waiting.send(line("AWAIT k"));
@@ -91,9 +90,8 @@ fn who_waits_hears_of_a_failure() {
     assert_eq!(waiting.reply(), FULL);
 }
 
-/// An operator ends the waiting; what is answered then may come when it is committed.
 #[test]
-fn an_operator_ends_the_waiting() {
+fn an_operator_can_unblock_a_client() {
     let (served, _) = serve(Options::default());
     let [mut waiting, mut other] = clients(&served);
     let id = waiting.id();

@@ -1,4 +1,4 @@
-//! Jobs that somebody waits for.
+//! `CALLJOB`: jobs whose caller waits for the result.
 
 use super::{add, connected, id_in, start, stat};
 use crate::support::{eventually, line};
@@ -20,13 +20,13 @@ fn a_caller_gets_the_result_of_its_job() {
 }
 
 #[test]
-fn a_caller_hears_of_a_failure() {
+fn a_caller_gets_an_error_when_its_job_fails() {
     let server = start();
     let (mut caller, mut worker) = (connected(&server), connected(&server));
     for (done, error) in [
         ("FAILJOB {} reason", "JOBFAILED reason"),
-        ("ACKJOB {}", "JOBFAILED it was acknowledged without a result"),
-        ("DELJOB {}", "JOBFAILED it was deleted"),
+        ("ACKJOB {}", "JOBFAILED the job was acknowledged without a result"),
+        ("DELJOB {}", "JOBFAILED the job was deleted"),
     ] {
         caller.send(line("CALLJOB q body 100000"));
         let id = id_in(&worker.ask(line("GETJOB FROM q")));
@@ -36,7 +36,7 @@ fn a_caller_hears_of_a_failure() {
 }
 
 #[test]
-fn a_worker_answers_and_asks_for_more() {
+fn getjob_can_send_a_result_and_take_the_next_job() {
     let server = start();
     let (mut caller, mut worker) = (connected(&server), connected(&server));
     caller.send(line("CALLJOB q first 100000"));
@@ -47,17 +47,17 @@ fn a_worker_answers_and_asks_for_more() {
     let second = id_in(&worker.reply());
     assert_eq!(worker.ask(line(&format!("GETJOB NOHANG FAIL {second} reason FROM q"))), "$-1\r\n");
     assert_eq!(caller.reply(), "-JOBFAILED reason\r\n");
-    // Nobody waits for it any more, and the worker does not have to know.
+    // No caller waits for the job now. The worker gets no error.
     assert_eq!(worker.ask(line(&format!("GETJOB REPLY {second} again NOHANG FROM q"))), "$-1\r\n");
     assert_eq!((stat(&mut worker, "q", "done"), stat(&mut worker, "q", "failed")), (1, 1));
 }
 
 #[test]
-fn a_caller_waits_only_so_long() {
+fn a_call_times_out() {
     let server = start();
     let (mut caller, mut worker) = (connected(&server), connected(&server));
     assert_eq!(caller.ask(line("CALLJOB q body 10")), "$-1\r\n");
-    // Nobody has it, and nobody will.
+    // No worker has taken the job, and none will.
     eventually(|| (stat(&mut worker, "q", "expired") == 1).then_some(()));
     caller.send(line("CALLJOB q body 50"));
     let id = id_in(&worker.ask(line("GETJOB FROM q")));
@@ -67,7 +67,7 @@ fn a_caller_waits_only_so_long() {
 }
 
 #[test]
-fn a_caller_without_a_time_limit_waits_for_long() {
+fn a_call_with_timeout_0_waits_without_limit() {
     let server = start();
     let (mut caller, mut worker) = (connected(&server), connected(&server));
     caller.send(line("CALLJOB q body 0"));
@@ -77,16 +77,16 @@ fn a_caller_without_a_time_limit_waits_for_long() {
 }
 
 #[test]
-fn the_job_of_a_caller_that_left_is_not_done() {
+fn the_job_of_a_disconnected_caller_expires() {
     let server = start();
     let (mut caller, mut worker) = (connected(&server), connected(&server));
     caller.send(line("CALLJOB q unwanted 100000"));
     eventually(|| (worker.ask(line("QLEN q")) == ":1\r\n").then_some(()));
-    let id = caller.local_address();
+    let address = caller.local_address();
     drop(caller);
     eventually(|| {
         let list = worker.ask(line("CLIENT LIST"));
-        (!list.windows(id.len()).any(|part| part == id.as_bytes())).then_some(())
+        (!list.windows(address.len()).any(|part| part == address.as_bytes())).then_some(())
     });
     let fields = ["ready", "expired"].map(|field| stat(&mut worker, "q", field));
     assert_eq!(fields, [0, 1]);
@@ -95,7 +95,7 @@ fn the_job_of_a_caller_that_left_is_not_done() {
 }
 
 #[test]
-fn a_call_survives_its_worker() {
+fn a_call_survives_the_loss_of_its_worker() {
     let server = start();
     let (mut caller, mut first, mut second) = (connected(&server), connected(&server), connected(&server));
     caller.send(line("CALLJOB q body 100000"));

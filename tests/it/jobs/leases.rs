@@ -1,17 +1,17 @@
-//! Jobs that are out, and come back.
+//! Jobs that workers have taken, and that return to their queue.
 
 use super::{add, connected, id_in, job, jobs, start, stat, wait_for_workers};
 use crate::support::{RawClient, eventually, line};
 
 #[test]
-fn what_a_worker_had_that_left_goes_back_to_the_head_in_order() {
+fn jobs_of_a_lost_worker_return_to_the_head_of_the_queue_in_order() {
     let server = start();
-    let leave: [fn(RawClient); 2] = [drop, RawClient::reset];
-    for leave in leave {
+    let disconnections: [fn(RawClient); 2] = [drop, RawClient::reset];
+    for disconnect in disconnections {
         let (mut client, mut worker) = (connected(&server), connected(&server));
         let ids: Vec<String> = (0..4).map(|number| add(&mut client, &format!("q {number}"))).collect();
         worker.ask(line("GETJOB COUNT 3 FROM q"));
-        leave(worker);
+        disconnect(worker);
         eventually(|| (client.ask(line("QLEN q")) == ":4\r\n").then_some(()));
         let all =
             [0, 1, 2, 3].map(|number| job("q", &ids[number], &number.to_string(), u32::from(number < 3)));
@@ -21,7 +21,7 @@ fn what_a_worker_had_that_left_goes_back_to_the_head_in_order() {
 }
 
 #[test]
-fn it_goes_to_the_next_worker_at_once() {
+fn a_job_of_a_lost_worker_goes_to_a_blocked_worker_at_once() {
     let server = start();
     let (mut client, mut first, mut second) = (connected(&server), connected(&server), connected(&server));
     let id = add(&mut client, "q a");
@@ -33,7 +33,7 @@ fn it_goes_to_the_next_worker_at_once() {
 }
 
 #[test]
-fn a_worker_may_take_only_so_long() {
+fn a_job_returns_after_its_retry_time() {
     let server = start();
     let mut client = connected(&server);
     let id = add(&mut client, "q a RETRY 30");
@@ -45,7 +45,7 @@ fn a_worker_may_take_only_so_long() {
 }
 
 #[test]
-fn what_was_tried_too_often_is_dead() {
+fn a_job_moves_to_the_dead_queue_after_its_last_try() {
     let server = start();
     let mut client = connected(&server);
     let id = add(&mut client, "q a MAXTRIES 2");
@@ -61,7 +61,7 @@ fn what_was_tried_too_often_is_dead() {
 }
 
 #[test]
-fn what_is_dead_stays_and_what_comes_back_too_late_does_not() {
+fn dead_jobs_do_not_expire_but_returned_jobs_do() {
     let server = start();
     let mut client = connected(&server);
     let (dead, late) = (add(&mut client, "q a TTL 20 MAXTRIES 1"), add(&mut client, "q b TTL 20"));

@@ -1,10 +1,10 @@
-//! Queues without anybody who waits.
+//! Queues without blocked workers or callers.
 
 use super::{add, connected, id_in, job, jobs, start, stat};
 use crate::support::{eventually, info, line, lines};
 
 #[test]
-fn jobs_come_out_in_the_order_in_which_they_came_in() {
+fn jobs_leave_a_queue_in_the_order_of_their_arrival() {
     let server = start();
     let mut client = connected(&server);
     let ids: Vec<String> = (0..5).map(|number| add(&mut client, &format!("q body{number}"))).collect();
@@ -26,7 +26,7 @@ fn jobs_come_out_in_the_order_in_which_they_came_in() {
 }
 
 #[test]
-fn bodies_are_any_bytes() {
+fn a_body_may_contain_any_bytes() {
     let server = start();
     let mut client = connected(&server);
     let body: Vec<u8> = (0..200_000).map(|number| number as u8).collect();
@@ -39,7 +39,7 @@ fn bodies_are_any_bytes() {
 }
 
 #[test]
-fn a_queue_can_be_full() {
+fn maxlen_limits_a_queue() {
     let server = start();
     let mut client = connected(&server);
     add(&mut client, "q a MAXLEN 2");
@@ -52,7 +52,7 @@ fn a_queue_can_be_full() {
 }
 
 #[test]
-fn a_delayed_job_comes_later() {
+fn a_delayed_job_becomes_ready_later() {
     let server = start();
     let mut client = connected(&server);
     let late = add(&mut client, "q late DELAY 50");
@@ -63,7 +63,7 @@ fn a_delayed_job_comes_later() {
 }
 
 #[test]
-fn a_job_that_nobody_took_in_time_is_gone() {
+fn a_job_expires_unless_a_worker_has_taken_it() {
     let server = start();
     let mut client = connected(&server);
     add(&mut client, "q short TTL 20");
@@ -71,7 +71,7 @@ fn a_job_that_nobody_took_in_time_is_gone() {
     client.ask(line("GETJOB FROM taken"));
     eventually(|| (client.ask(line("QLEN q")) == ":0\r\n").then_some(()));
     assert_eq!(stat(&mut client, "q", "expired"), 1);
-    // What somebody has is not gone before it is back.
+    // A taken job can expire only after it has returned to the queue.
     assert_eq!(stat(&mut client, "taken", "out"), 1);
     assert_eq!(client.ask(line(&format!("NACK {taken}"))), ":1\r\n");
     eventually(|| (client.ask(line(&format!("SHOW {taken}"))) == "$-1\r\n").then_some(()));
@@ -122,20 +122,20 @@ fn queues_are_listed_and_counted() {
 }
 
 #[test]
-fn what_is_wrong_is_said() {
+fn invalid_arguments_are_errors() {
     let server = start();
     let mut client = connected(&server);
     for (request, error) in [
         ("ADDJOB q", "ERR wrong number of arguments for 'addjob' command"),
         ("ADDJOB q b DELAY", "ERR syntax error"),
         ("ADDJOB q b DELAY x", "ERR value is not an integer or out of range"),
-        ("ADDJOB q b RETRY 99999999999999999", "ERR a time is a number of milliseconds, and not that many"),
+        ("ADDJOB q b RETRY 99999999999999999", "ERR time in milliseconds is too large"),
         ("ADDJOB q b NOSUCH 1", "ERR syntax error"),
         ("GETJOB NOHANG", "ERR wrong number of arguments for 'getjob' command"),
         ("GETJOB NOHANG NOHANG", "ERR syntax error"),
         ("GETJOB FROM", "ERR wrong number of arguments for 'getjob' command"),
-        ("WORKER q WINDOW 0", "ERR a window is a number of jobs, at least 1"),
-        ("WORKER q WINDOW x", "ERR a window is a number of jobs, at least 1"),
+        ("WORKER q WINDOW 0", "ERR WINDOW must be at least 1"),
+        ("WORKER q WINDOW x", "ERR WINDOW must be at least 1"),
         ("CALLJOB q b", "ERR wrong number of arguments for 'calljob' command"),
         ("CALLJOB q b soon", "ERR value is not an integer or out of range"),
     ] {

@@ -1,10 +1,10 @@
-//! Who waits for jobs, and who is pushed them.
+//! Workers that block in `GETJOB`, and workers that get pushes.
 
 use super::{add, connected, id_in, start, stat, wait_for_workers};
 use crate::support::{RawClient, eventually, line, lines};
 
 #[test]
-fn who_waits_longest_is_served_first() {
+fn the_worker_that_has_waited_longest_gets_the_next_job() {
     let server = start();
     let mut client = connected(&server);
     let mut workers: Vec<RawClient> = (1..=10)
@@ -23,30 +23,30 @@ fn who_waits_longest_is_served_first() {
 }
 
 #[test]
-fn a_wait_ends_after_its_time() {
+fn getjob_times_out_and_takes_nothing() {
     let server = start();
     let (mut client, mut worker) = (connected(&server), connected(&server));
     for _ in 0..100 {
         assert_eq!(worker.ask(line("GETJOB TIMEOUT 1 FROM q")), "$-1\r\n");
     }
     let id = add(&mut client, "q a");
-    assert_eq!(client.ask(line("QLEN q")), ":1\r\n", "nobody has it");
+    assert_eq!(client.ask(line("QLEN q")), ":1\r\n", "no worker has taken the job");
     assert_eq!(id_in(&worker.ask(line("GETJOB TIMEOUT 1 FROM q"))), id);
 }
 
 #[test]
-fn a_worker_that_left_is_not_served() {
+fn a_disconnected_worker_gets_no_job() {
     let server = start();
     let mut client = connected(&server);
-    let (mut gone, mut there) = (connected(&server), connected(&server));
+    let (mut gone, mut waiting) = (connected(&server), connected(&server));
     gone.send(line("GETJOB FROM q"));
     wait_for_workers(&mut client, 1);
-    there.send(line("GETJOB FROM q"));
+    waiting.send(line("GETJOB FROM q"));
     wait_for_workers(&mut client, 2);
     drop(gone);
     wait_for_workers(&mut client, 1);
     let id = add(&mut client, "q a");
-    assert_eq!(id_in(&there.reply()), id);
+    assert_eq!(id_in(&waiting.reply()), id);
 }
 
 #[test]
@@ -60,7 +60,7 @@ fn jobs_are_pushed_within_a_window() {
     assert_eq!(push, format!(">5\r\n$3\r\njob\r\n$1\r\nq\r\n$25\r\n{}\r\n$1\r\n0\r\n:0\r\n", ids[0]));
     assert_eq!(id_in(&worker.reply()), ids[1]);
     assert_eq!(stat(&mut client, "q", "out"), 2);
-    // Each that is done makes room for another, whichever way it is done.
+    // Each finished job makes room for another one, whichever command finishes it.
     for (number, done) in
         ["ACKJOB {}", "REPLYJOB {} result", "FAILJOB {} reason", "DELJOB {}"].iter().enumerate()
     {
@@ -70,13 +70,13 @@ fn jobs_are_pushed_within_a_window() {
         assert_eq!(id_in(&push), ids[number + 2]);
         assert_eq!(stat(&mut client, "q", "out"), 2);
     }
-    // One that is given back comes again.
+    // The worker gets a returned job again.
     worker.send(line(&format!("NACK {}", ids[4])));
     assert_eq!(worker.reply(), ":1\r\n");
     assert_eq!(id_in(&worker.reply()), ids[4]);
     assert_eq!(
         worker.ask(line("GETJOB FROM q")),
-        "-ERR jobs are pushed to this connection, and cannot be asked for\r\n"
+        "-ERR GETJOB is not allowed on a connection that receives pushed jobs\r\n"
     );
 }
 
@@ -97,10 +97,10 @@ fn pushes_go_round_among_workers() {
 }
 
 #[test]
-fn what_was_pushed_and_not_sent_was_not_tried() {
+fn a_push_that_was_not_sent_does_not_count_as_a_try() {
     let server = start();
     let (mut client, mut worker) = (connected(&server), connected(&server));
-    // More than a socket takes of a client that does not read.
+    // More than the socket buffers can hold.
     let body = "x".repeat(1 << 20);
     let request = format!(
         "*5\r\n$6\r\nADDJOB\r\n$1\r\nq\r\n${}\r\n{body}\r\n$8\r\nMAXTRIES\r\n$1\r\n1\r\n",
@@ -116,30 +116,33 @@ fn what_was_pushed_and_not_sent_was_not_tried() {
     eventually(|| (stat(&mut client, "q", "out") == 0).then_some(()));
     let (ready, dead) = (stat(&mut client, "q", "ready"), stat(&mut client, "q", "dead"));
     assert_eq!(ready + dead, 20);
-    assert!(ready >= 1, "{ready} of 20 have not been sent, and so not been tried");
+    assert!(ready >= 1, "{ready} of 20 jobs are ready: unsent pushes are no tries");
     let dead = client.ask(line("GETJOB COUNT 20 FROM dead:q"));
-    assert!(String::from_utf8_lossy(&dead).contains(&read), "what it has read, it has tried");
+    assert!(
+        String::from_utf8_lossy(&dead).contains(&read),
+        "the job that the worker has read counts as tried"
+    );
 }
 
 #[test]
-fn a_worker_that_takes_too_long_is_pushed_other_jobs() {
+fn an_overdue_job_is_pushed_again_and_later_jobs_follow() {
     let server = start();
     let (mut client, mut worker) = (connected(&server), connected(&server));
     assert_eq!(worker.ask(line("WORKER q")), "+OK\r\n");
     let first = add(&mut client, "q a RETRY 30");
     for _ in 0..2 {
-        // Nobody else is there, so it gets it again.
+        // There is no other worker, so this worker gets the job again.
         assert_eq!(id_in(&worker.reply()), first);
     }
     worker.send(line(&format!("ACKJOB {first}")));
-    // It may have been pushed a last time.
+    // The job may have been pushed once more before `ACKJOB`.
     while !worker.reply().starts_with(b":") {}
     let second = add(&mut client, "q b");
     assert_eq!(id_in(&worker.reply()), second);
 }
 
 #[test]
-fn to_say_again_that_one_is_a_worker_is_no_way_to_more_jobs() {
+fn repeating_worker_does_not_enlarge_the_window() {
     let server = start();
     let (mut client, mut worker) = (connected(&server), connected(&server));
     let first = add(&mut client, "q a");
@@ -150,13 +153,13 @@ fn to_say_again_that_one_is_a_worker_is_no_way_to_more_jobs() {
     assert_eq!(worker.ask(line("WORKER q")), "+OK\r\n");
     assert_eq!(client.ask(line("QLEN q")), ":1\r\n");
     worker.send(line(&format!("ACKJOB {first}")));
-    let mut answers = [worker.reply(), worker.reply()];
-    answers.sort_by_key(|answer| !answer.starts_with(b":"));
-    assert_eq!((&answers[0][..], id_in(&answers[1])), (&b":1\r\n"[..], second));
+    let mut replies = [worker.reply(), worker.reply()];
+    replies.sort_by_key(|reply| !reply.starts_with(b":"));
+    assert_eq!((&replies[0][..], id_in(&replies[1])), (&b":1\r\n"[..], second));
 }
 
 #[test]
-fn who_has_given_up_is_not_counted_and_not_served() {
+fn a_worker_whose_getjob_timed_out_gets_no_job() {
     let server = start();
     let (mut client, mut worker) = (connected(&server), connected(&server));
     assert_eq!(worker.ask(line("GETJOB TIMEOUT 10 FROM q")), "$-1\r\n");
@@ -166,7 +169,7 @@ fn who_has_given_up_is_not_counted_and_not_served() {
 }
 
 #[test]
-fn a_worker_may_change_its_mind() {
+fn a_second_worker_command_replaces_the_queues() {
     let server = start();
     let (mut client, mut worker) = (connected(&server), connected(&server));
     worker.send(lines("WORKER a \n WORKER b"));
@@ -178,16 +181,16 @@ fn a_worker_may_change_its_mind() {
 }
 
 #[test]
-fn a_worker_that_never_reads_is_cut_off_and_the_others_go_on() {
+fn a_worker_that_never_reads_is_disconnected() {
     let server = start();
-    let (mut client, mut deaf, mut other) = (connected(&server), connected(&server), connected(&server));
-    assert_eq!(deaf.ask(line("WORKER q WINDOW 1000")), "+OK\r\n");
+    let (mut client, mut stuck, mut other) = (connected(&server), connected(&server), connected(&server));
+    assert_eq!(stuck.ask(line("WORKER q WINDOW 1000")), "+OK\r\n");
     let body = "x".repeat(1 << 20);
     let request = format!("*3\r\n$6\r\nADDJOB\r\n$1\r\nq\r\n${}\r\n{body}\r\n", body.len());
     for _ in 0..100 {
         client.ask(&request);
     }
-    // 32 MiB may wait to be pushed, and what the kernel took.
+    // The output buffer limit is 32 MiB, and the kernel buffers a little more.
     eventually(|| (stat(&mut client, "q", "ready") == 100).then_some(()));
     assert_eq!(stat(&mut client, "q", "out"), 0);
     for _ in 0..100 {

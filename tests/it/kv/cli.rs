@@ -5,23 +5,23 @@ use std::process::{Command, Output, Stdio};
 use crate::support::{Folder, Process, RawClient, binary, line, request};
 
 fn run(name: &str, args: &[&str]) -> Output {
-    Command::new(binary(name)).args(args).stdin(Stdio::null()).output().expect("it can be run")
+    Command::new(binary(name)).args(args).stdin(Stdio::null()).output().expect("the program can be started")
 }
 
-/// The exit code, and the one line that was said.
+/// Runs `kv` with wrong options. Returns the exit code, and the single line of error output.
 fn refusal(args: &[&str]) -> (Option<i32>, String) {
     let output = run("kv", args);
     assert_eq!(String::from_utf8_lossy(&output.stdout), "", "{args:?}");
-    let said = String::from_utf8(output.stderr).expect("text");
-    assert_eq!(said.lines().count(), 1, "{said}");
-    (output.status.code(), said)
+    let error = String::from_utf8(output.stderr).expect("text");
+    assert_eq!(error.lines().count(), 1, "{error}");
+    (output.status.code(), error)
 }
 
 #[test]
-fn it_listens_wherever_it_is_told_to() {
+fn kv_listens_on_all_its_addresses() {
     let folder = Folder::new();
     let socket = folder.socket("kv.sock");
-    let kv = Process::example_on("kv", &["127.0.0.1:0", &socket, "[::1]:0"]);
+    let kv = Process::program_on("kv", &["127.0.0.1:0", &socket, "[::1]:0"]);
     let [v4, unix, v6] = kv.addresses() else { panic!("{:?}", kv.addresses()) };
     assert_eq!(unix, &socket);
     RawClient::connect(v4).ask(line("SET k v"));
@@ -43,25 +43,25 @@ fn a_wrong_command_line_is_refused() {
         (&["--password"], "'--password <PASSWORD>'"),
     ] {
         let output = run("kv", args);
-        let said = String::from_utf8(output.stderr).expect("text");
-        assert_eq!((output.status.code(), output.stdout.len()), (Some(2), 0), "{args:?}: {said}");
-        let first = said.lines().next().unwrap_or_default();
-        assert!(first.starts_with("error: ") && first.contains(text), "{args:?}: {said}");
+        let error = String::from_utf8(output.stderr).expect("text");
+        assert_eq!((output.status.code(), output.stdout.len()), (Some(2), 0), "{args:?}: {error}");
+        let first = error.lines().next().unwrap_or_default();
+        assert!(first.starts_with("error: ") && first.contains(text), "{args:?}: {error}");
     }
     for (args, text) in [
         (&["--bind", "nonsense"][..], "nonsense"),
         (&["--bind=127.0.0.1:99999"], "127.0.0.1:99999"),
         (&["--password", ""], "--password is empty"),
     ] {
-        let (code, said) = refusal(args);
-        assert_eq!(code, Some(2), "{args:?}: {said}");
-        assert!(said.starts_with("kv: ") && said.contains(text), "{args:?}: {said}");
+        let (code, error) = refusal(args);
+        assert_eq!(code, Some(2), "{args:?}: {error}");
+        assert!(error.starts_with("kv: ") && error.contains(text), "{args:?}: {error}");
     }
 }
 
 #[test]
-fn it_asks_for_the_password_that_it_is_given() {
-    let kv = Process::example_like_redis("kv", &["--password", "open sesame"]);
+fn kv_requires_its_password() {
+    let kv = Process::program_like_redis("kv", &["--password", "open sesame"]);
     let mut client = RawClient::connect(kv.address());
     assert_eq!(client.ask(line("GET k")), "-NOAUTH Authentication required.\r\n");
     assert_eq!(client.ask(request(["AUTH", "open sesame"])), "+OK\r\n");
@@ -69,15 +69,15 @@ fn it_asks_for_the_password_that_it_is_given() {
 }
 
 #[test]
-fn an_address_in_use_is_named() {
-    let kv = Process::example("kv");
-    let (code, said) = refusal(&["--bind=127.0.0.1:0", "--bind", kv.address()]);
+fn the_error_names_the_address_that_is_in_use() {
+    let kv = Process::program("kv");
+    let (code, error) = refusal(&["--bind=127.0.0.1:0", "--bind", kv.address()]);
     assert_eq!(code, Some(1));
-    assert!(said.contains(kv.address()) && said.contains("in use"), "{said}");
+    assert!(error.contains(kv.address()) && error.contains("in use"), "{error}");
 }
 
 #[test]
-fn help_is_no_error() {
+fn help_and_version_succeed() {
     for (app, option) in [
         ("kv", "--password-file <FILE>"),
         ("kv", "--tls-cert <FILE>"),
@@ -87,8 +87,8 @@ fn help_is_no_error() {
         ("balancer", "--no-eject"),
         ("jobs", "Commands:\n  top "),
     ] {
-        for ask in ["--help", "-h"] {
-            let output = run(app, &[ask]);
+        for flag in ["--help", "-h"] {
+            let output = run(app, &[flag]);
             assert!(output.status.success() && output.stderr.is_empty());
             let help = String::from_utf8(output.stdout).expect("text");
             assert!(help.contains("--bind <ADDR>") && help.contains(option), "{app}: {help}");
@@ -100,8 +100,8 @@ fn help_is_no_error() {
 }
 
 #[test]
-fn hello_is_a_function() {
-    let hello = Process::example("hello");
+fn the_hello_example_replies_from_a_fallback_function() {
+    let hello = Process::program("hello");
     let mut client = RawClient::connect(hello.address());
     assert_eq!(client.ask(line("GET k")), "$-1\r\n");
     assert_eq!(client.ask(line("set k v")), "+OK\r\n");

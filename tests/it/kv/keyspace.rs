@@ -1,19 +1,19 @@
 use crate::support::{Process, RawClient, eventually, lines, report};
 
-/// Sends requests one by one, then asks for `INFO keyspace`.
+/// Sends requests one by one. Returns `INFO keyspace` without `avg_ttl`.
 fn keyspace_after(client: &mut RawClient, pipeline: &str) -> String {
     for request in pipeline.split(" \n ") {
         client.send(lines(request));
         client.reply();
     }
     let text = report(client, "INFO keyspace");
-    // Redis tells how long the keys that it has looked at still have.
+    // Redis estimates `avg_ttl` from samples.
     text.lines().map(|line| line.split(",avg_ttl=").next().unwrap_or_default().to_owned() + "\n").collect()
 }
 
 #[test]
 fn keys_are_counted_as_in_redis() {
-    let (kv, redis) = (Process::example("kv"), Process::redis(&[]));
+    let (kv, redis) = (Process::program("kv"), Process::redis(&[]));
     let [mut kv, mut redis] = [kv.address(), redis.address()].map(RawClient::connect);
     for (pipeline, expected) in [
         ("PING", ""),
@@ -35,7 +35,7 @@ fn keys_are_counted_as_in_redis() {
         assert_eq!(keyspace_after(&mut kv, pipeline), expected, "{pipeline}");
     }
     assert!(report(&mut kv, "INFO").ends_with("# Keyspace\r\ndb0:keys=1,expires=1,avg_ttl=0\r\n"));
-    // What has expired is gone, whether somebody asks for it or not.
+    // Expired keys are removed even if no client accesses them.
     let expired = "SET new 1 PX 1";
     keyspace_after(&mut kv, expired);
     eventually(|| (keyspace_after(&mut kv, "PING") == "# Keyspace\n").then_some(()));

@@ -1,4 +1,4 @@
-//! What `kv` does between commands: keys expire, scans go on, the process ends.
+//! Expiry, scans across other commands, databases, and the end of `kv`.
 
 use std::collections::HashSet;
 
@@ -9,10 +9,10 @@ fn ask(client: &mut RawClient, text: &str) -> Reply {
 }
 
 #[test]
-fn expired_keys_go_without_being_asked_for() {
-    let kv = Process::example("kv");
+fn expired_keys_are_removed_without_access() {
+    let kv = Process::program("kv");
     let mut client = RawClient::connect(kv.address());
-    // More than are dropped at once, in two databases.
+    // More keys than one cycle of expiry removes, in two databases.
     let count = 3_000;
     for db in [0, 9] {
         client.send(line(&format!("SELECT {db}")));
@@ -27,29 +27,29 @@ fn expired_keys_go_without_being_asked_for() {
     }
 }
 
-/// Who watches a key, who keeps it, and who wants to know what happens to keys.
+/// Expiry aborts the transaction of a watcher, invalidates a client-side cache, and sends a keyspace notification.
 #[test]
-fn it_is_told_that_a_key_has_expired() {
-    let kv = Process::example("kv");
-    let [mut watcher, mut keeper, mut listener, mut writer] =
+fn clients_are_notified_of_expired_keys() {
+    let kv = Process::program("kv");
+    let [mut watcher, mut tracker, mut listener, mut writer] =
         [(); 4].map(|()| RawClient::connect(kv.address()));
     writer.ask(line("CONFIG SET notify-keyspace-events Ex"));
     writer.ask(line("SELECT 9"));
     writer.ask(line("SET brief v PX 50"));
     watcher.send(lines("SELECT 9\nWATCH brief"));
-    keeper.send(lines("SELECT 9\nHELLO 3\nCLIENT TRACKING ON\nGET brief"));
+    tracker.send(lines("SELECT 9\nHELLO 3\nCLIENT TRACKING ON\nGET brief"));
     listener.ask(line("SUBSCRIBE __keyevent@9__:expired"));
     assert_eq!(watcher.replies(2), "+OK\r\n+OK\r\n");
-    keeper.replies(4);
+    tracker.replies(4);
     assert_eq!(listener.reply(), "*3\r\n$7\r\nmessage\r\n$22\r\n__keyevent@9__:expired\r\n$5\r\nbrief\r\n");
-    assert_eq!(keeper.reply(), ">2\r\n$10\r\ninvalidate\r\n*1\r\n$5\r\nbrief\r\n");
+    assert_eq!(tracker.reply(), ">2\r\n$10\r\ninvalidate\r\n*1\r\n$5\r\nbrief\r\n");
     watcher.send(lines("MULTI\nSET brief w\nEXEC"));
     assert_eq!(watcher.replies(3), "+OK\r\n+QUEUED\r\n*-1\r\n");
 }
 
 #[test]
-fn a_deadline_that_was_moved_is_not_kept() {
-    let kv = Process::example("kv");
+fn a_replaced_deadline_does_not_expire_a_key() {
+    let kv = Process::program("kv");
     let mut client = RawClient::connect(kv.address());
     for command in ["SET persisted v PX 50", "SET later v PX 50", "SET renamed v PX 50", "SET set v PX 50"] {
         ask(&mut client, command);
@@ -63,10 +63,10 @@ fn a_deadline_that_was_moved_is_not_kept() {
     assert_eq!(ask(&mut client, "EXISTS persisted later set"), Reply::Integer(3));
 }
 
-/// Each key that is there all the time is found, though others come and go between the pages.
+/// Other clients add and remove keys between the pages of the scan.
 #[test]
-fn a_scan_finds_what_stays() {
-    let kv = Process::example("kv");
+fn a_scan_finds_all_keys_that_exist_throughout() {
+    let kv = Process::program("kv");
     let mut client = RawClient::connect(kv.address());
     for n in 0..1_000 {
         ask(&mut client, &format!("SET stays:{n} v"));
@@ -104,8 +104,8 @@ fn scan(client: &mut RawClient, cursor: &str) -> (String, Vec<Vec<u8>>) {
 }
 
 #[test]
-fn databases_are_told_apart() {
-    let kv = Process::example("kv");
+fn databases_are_separate() {
+    let kv = Process::program("kv");
     let mut clients = [(); 16].map(|()| RawClient::connect(kv.address()));
     for (client, db) in clients.iter_mut().zip(0..) {
         assert_eq!(client.ask(line(&format!("SELECT {db}"))), "+OK\r\n");
@@ -118,12 +118,12 @@ fn databases_are_told_apart() {
 }
 
 #[test]
-fn it_stops_in_order_with_replies_under_way() {
-    let kv = Process::example("kv");
+fn kv_sends_all_pending_replies_before_it_stops() {
+    let kv = Process::program("kv");
     let mut client = RawClient::connect(kv.address());
     let value = vec![b'v'; 1 << 20];
     client.ask(request([&b"SET"[..], b"k", &value]));
-    // More than fits into the buffers of both sockets, so that it is still being sent.
+    // More than the buffers of both sockets hold, so that the server is still sending.
     client.send(line("GET k").repeat(64));
     client.reply();
     kv.signal("TERM");

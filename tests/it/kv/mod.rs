@@ -1,4 +1,4 @@
-//! The example `kv`, where there is nothing to compare with.
+//! The app `kv`, where redis-server offers no comparison.
 
 mod cli;
 mod keyspace;

@@ -1,12 +1,13 @@
-//! A disk that takes no more.
+//! A full disk and a read-only disk.
 
 use std::{fs, process::Command};
 
 use super::{ENGINES, start};
-use crate::support::{RawClient, Small, eventually, line, lines, request, until_refused};
+use crate::support::{RawClient, SmallDisk, eventually, line, lines, request, until_refused};
 
 const MISCONF: &[u8] = b"-MISCONF Errors writing to the disk: ";
 
+/// Sets keys until the disk is full. Returns their number, and the error.
 fn fill(client: &mut RawClient) -> (usize, String) {
     let value = vec![b'x'; 100 * 1024];
     until_refused(client, |number| {
@@ -15,9 +16,9 @@ fn fill(client: &mut RawClient) -> (usize, String) {
 }
 
 #[test]
-fn a_full_disk() {
+fn a_full_disk_refuses_writes_and_loses_none() {
     for engine in ENGINES {
-        let disk = Small::mount(160);
+        let disk = SmallDisk::mount(160);
         let ballast = disk.path().join("ballast");
         fs::write(&ballast, vec![1; 60 << 20]).expect("there is room");
         let (process, mut client) = start(engine, &disk.path().join("data"), &[]);
@@ -30,14 +31,14 @@ fn a_full_disk() {
         );
         assert!(filled > 0);
 
-        // What was refused has not been done, and what can be read is.
+        // The refused key is not there. The other keys are readable.
         client.send(lines(&format!(
             "GET a \n EXISTS filling:{filled} \n EXISTS filling:{} \n GET a",
             filled - 1
         )));
         assert_eq!(client.replies(4), "$6\r\nbefore\r\n:0\r\n:1\r\n$6\r\nbefore\r\n", "{engine}");
 
-        // There is space again.
+        // Free some space.
         fs::remove_file(&ballast).expect("it is there");
         eventually(|| (client.ask(line("SET a after")) == "+OK\r\n").then_some(()));
         drop(process);
@@ -47,16 +48,16 @@ fn a_full_disk() {
         assert_eq!(
             client.ask(request(exists)),
             format!(":{filled}\r\n"),
-            "{engine}: all that was acknowledged"
+            "{engine}: all acknowledged keys are there"
         );
         assert_eq!(client.ask(line("GET a")), "$5\r\nafter\r\n");
     }
 }
 
 #[test]
-fn a_disk_that_can_only_be_read() {
+fn kv_disk_does_not_start_on_a_read_only_disk() {
     for engine in ENGINES {
-        let disk = Small::mount(200);
+        let disk = SmallDisk::mount(200);
         let (process, mut client) = start(engine, disk.path(), &[]);
         assert_eq!(client.ask(line("SET a before")), "+OK\r\n");
         drop(process);
@@ -65,11 +66,11 @@ fn a_disk_that_can_only_be_read() {
         let output = Command::new(crate::support::binary("kv-disk"))
             .args(["--engine", engine, "--dir", folder, "--bind", "127.0.0.1:0"])
             .output()
-            .expect("it can be started");
-        let said = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert_eq!(output.status.code(), Some(1), "{said}");
-        assert!(said.starts_with("kv-disk: ") && said.contains(folder), "{said}");
-        assert!(said.contains("Read-only file system"), "{said}");
+            .expect("kv-disk can be started");
+        let error = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(1), "{error}");
+        assert!(error.starts_with("kv-disk: ") && error.contains(folder), "{error}");
+        assert!(error.contains("Read-only file system"), "{error}");
         disk.remount("rw");
         let (_process, mut client) = start(engine, disk.path(), &[]);
         assert_eq!(client.ask(line("GET a")), "$6\r\nbefore\r\n");

@@ -1,4 +1,4 @@
-//! Many write while the process is killed, again and again.
+//! Many clients write while the test kills the process again and again.
 
 use std::{path::Path, thread, time::Duration};
 
@@ -7,7 +7,7 @@ use crate::support::{Folder, RawClient, Reply, kills, line, lines};
 
 const WRITERS: usize = 50;
 
-/// How far a writer has come: the numbers that have been acknowledged, and the one that was sent last.
+/// The highest acknowledged number of a writer, and the number that it has sent last.
 #[derive(Clone, Copy, Debug, Default)]
 struct Progress {
     acknowledged: i64,
@@ -37,13 +37,13 @@ fn write_until_killed(engine: &str, folder: &Path, progress: &mut [Progress; WRI
             let client = RawClient::connect(&address);
             scope.spawn(move || write(client, writer, progress));
         }
-        // Now and then before any has written, now and then after many have.
+        // Some rounds end before the first write, others after many writes.
         thread::sleep(Duration::from_millis((round * 7 % 60) as u64));
         drop(process);
     });
 }
 
-/// Writes the next numbers, in ways that change several keys at once, until nobody answers.
+/// Writes the next numbers until the connection ends. Each request changes several keys at once.
 fn write(mut client: RawClient, writer: usize, progress: &mut Progress) {
     loop {
         let number = progress.acknowledged + 1;
@@ -53,7 +53,7 @@ fn write(mut client: RawClient, writer: usize, progress: &mut Progress) {
             1 => lines(&format!(
                 "MULTI \n SET a:{writer} {number} \n SET b:{writer} {number} EX 10000 \n INCR count:{writer} \n EXEC"
             )),
-            // `PUBLISH` is run by the connection, in the middle of it.
+            // The connection runs `PUBLISH` in the middle of the transaction.
             _ => lines(&format!(
                 "MULTI \n SET a:{writer} {number} \n PUBLISH c m \n SET b:{writer} {number} \n INCR count:{writer} \n EXEC"
             )),
@@ -76,19 +76,19 @@ fn write(mut client: RawClient, writer: usize, progress: &mut Progress) {
     }
 }
 
-/// Each has all that was acknowledged, and perhaps what was sent then, as a whole.
+/// Checks that the keys of each writer have the acknowledged number, or the whole change that it has sent last.
 fn check(engine: &str, folder: &Path, progress: &mut [Progress; WRITERS], round: usize) {
     let (_process, mut client) = start(engine, folder, &[]);
     for (writer, progress) in progress.iter_mut().enumerate() {
         let reply = client.ask(line(&format!("MGET a:{writer} b:{writer} count:{writer}")));
         let Some(Reply::Array(values)) = Reply::only(&reply) else { panic!("{reply:?}") };
         let numbers: Vec<i64> = values.iter().map(number).collect();
-        let what = format!("{engine}, round {round}, writer {writer}: {numbers:?} after {progress:?}");
-        assert!(numbers[0] == numbers[1], "half of it: {what}");
-        assert!((progress.acknowledged..=progress.sent).contains(&numbers[0]), "{what}");
-        // In a pipeline of two, the first may be there alone.
+        let context = format!("{engine}, round {round}, writer {writer}: {numbers:?} after {progress:?}");
+        assert!(numbers[0] == numbers[1], "half of a transaction: {context}");
+        assert!((progress.acknowledged..=progress.sent).contains(&numbers[0]), "{context}");
+        // Only the first of two pipelined commands may be on disk.
         let is_pipeline = progress.sent % 3 == 0 && numbers[0] == progress.sent;
-        assert!(numbers[2] == numbers[0] || (is_pipeline && numbers[2] == numbers[0] - 1), "{what}");
+        assert!(numbers[2] == numbers[0] || (is_pipeline && numbers[2] == numbers[0] - 1), "{context}");
         if numbers[2] != numbers[0] {
             client.ask(line(&format!("INCR count:{writer}")));
         }

@@ -1,4 +1,4 @@
-//! What has been said is so, after an end in order and after a sudden one.
+//! Acknowledged writes survive a graceful stop, a kill, and a truncated log.
 
 use std::{collections::HashSet, fs, thread, time::Duration};
 
@@ -9,13 +9,13 @@ fn ask(client: &mut RawClient, text: &str) -> Reply {
     Reply::only(&client.ask(line(text))).expect("a whole reply")
 }
 
-fn end(process: Process) {
+fn stop(process: Process) {
     process.signal("TERM");
     assert!(process.wait().success());
 }
 
 #[test]
-fn everything_is_found_again() {
+fn keys_and_deadlines_survive_a_restart() {
     for engine in ENGINES {
         let folder = Folder::new();
         let (process, mut client) = start(engine, folder.path(), &[]);
@@ -24,7 +24,7 @@ fn everything_is_found_again() {
         ));
         client.send(lines("DEL removed \n SELECT 9 \n SET a nine \n SELECT 0"));
         client.replies(10);
-        end(process);
+        stop(process);
         thread::sleep(Duration::from_millis(40));
 
         let (process, mut client) = start(engine, folder.path(), &[]);
@@ -35,7 +35,7 @@ fn everything_is_found_again() {
         eventually(|| (ask(&mut client, "DBSIZE") == Reply::Integer(2)).then_some(()));
         client.send(lines("SELECT 9 \n GET a \n FLUSHDB \n SET b flushed \n SELECT 0"));
         assert_eq!(client.replies(5), "+OK\r\n$4\r\nnine\r\n+OK\r\n+OK\r\n+OK\r\n");
-        drop(process); // It is killed.
+        drop(process); // Kills the process.
 
         let (_process, mut client) = start(engine, folder.path(), &[]);
         assert_eq!(client.ask(line("GET a")), "$3\r\n124\r\n");
@@ -45,9 +45,9 @@ fn everything_is_found_again() {
     }
 }
 
-/// A key that is there all the time is seen by a scan that goes on behind a restart, once.
+/// The scan finds each key that exists throughout, once.
 #[test]
-fn scans_go_on() {
+fn a_scan_continues_after_a_restart() {
     for engine in ENGINES {
         let folder = Folder::new();
         let (mut process, mut client) = start(engine, folder.path(), &[]);
@@ -55,7 +55,7 @@ fn scans_go_on() {
         client.replies(500);
         let (mut cursor, mut seen, mut pages) = ("0".to_owned(), HashSet::new(), 0);
         loop {
-            // Some of a page are not on disk yet, and some are gone.
+            // Some keys of a page are not on disk yet, and others are deleted.
             client.send(lines(&format!(
                 "MULTI \n SET comes:{pages} v \n SCAN {cursor} COUNT 50 \n DEL comes:{pages} \n EXEC"
             )));
@@ -82,9 +82,8 @@ fn scans_go_on() {
     }
 }
 
-/// Whatever is cleared leaves nothing behind, in the end.
 #[test]
-fn what_was_cleared_is_removed() {
+fn flushed_keys_are_gone_after_a_restart() {
     for engine in ENGINES {
         let folder = Folder::new();
         let (process, mut client) = start(engine, folder.path(), &[]);
@@ -96,7 +95,7 @@ fn what_was_cleared_is_removed() {
             assert_eq!(client.replies(3), "+OK\r\n:0\r\n$-1\r\n");
         }
         assert_eq!(ask(&mut client, "SET k v"), Reply::Simple(b"OK".into()));
-        // It is looked for between commands.
+        // `kv-disk` removes flushed keys between commands.
         thread::sleep(Duration::from_millis(300));
         drop(process);
         let (_process, mut client) = start(engine, folder.path(), &[]);
@@ -105,9 +104,9 @@ fn what_was_cleared_is_removed() {
     }
 }
 
-/// The operating system has what was written, whenever the disk gets it: a process that is killed loses nothing.
+/// The operating system has the writes even if the disk does not have them yet.
 #[test]
-fn whenever_the_disk_gets_it() {
+fn a_kill_loses_nothing_with_any_durability() {
     for engine in ENGINES {
         for durability in [&["--durability", "os"][..], &["--durability", "every=20"]] {
             let folder = Folder::new();
@@ -123,9 +122,9 @@ fn whenever_the_disk_gets_it() {
     }
 }
 
-/// The end of what was written last is missing, as after the loss of power. It was promised to nobody.
+/// After a power failure the end of the log may be missing.
 #[test]
-fn a_torn_end_is_dropped() {
+fn a_truncated_log_loses_only_its_last_transaction() {
     for (engine, log) in [("lsm", "lsm/0.jnl"), ("sqlite", "sqlite/kv.db-wal")] {
         for torn in [1, 7, 30] {
             let folder = Folder::new();
@@ -136,13 +135,16 @@ fn a_torn_end_is_dropped() {
             drop(process);
             let path = folder.path().join(log);
             let bytes = fs::read(&path).expect("the log is there");
-            // There may be room behind what was written.
+            // The file may have preallocated space at its end.
             let end = bytes.iter().rposition(|byte| *byte != 0).expect("something was written") + 1;
-            fs::write(&path, &bytes[..end - torn]).expect("it can be cut");
+            fs::write(&path, &bytes[..end - torn]).expect("the log can be truncated");
 
             let (process, mut client) = start(engine, folder.path(), &[]);
             let values = client.ask(line("MGET a b"));
-            assert_eq!(values, "*2\r\n$2\r\n18\r\n$2\r\n18\r\n", "{engine} without its last {torn} bytes");
+            assert_eq!(
+                values, "*2\r\n$2\r\n18\r\n$2\r\n18\r\n",
+                "{engine} without the last {torn} bytes of its log"
+            );
             assert_eq!(client.ask(line("MSET a new b new")), "+OK\r\n");
             drop(process);
             let (_process, mut client) = start(engine, folder.path(), &[]);

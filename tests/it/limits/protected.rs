@@ -29,8 +29,8 @@ fn clients_from_elsewhere_are_turned_away() {
         return;
     }
     let starter = ["unshare", "-rn", "sh", "-c", &format!("{network} && exec \"$0\" \"$@\"")];
-    let kv = Process::example_behind(&starter, "kv", "0.0.0.0:0");
-    let said = |host: &str, request: &str| kv.said_within(host, request);
+    let kv = Process::program_started_by(&starter, "kv", "0.0.0.0:0");
+    let said = |host: &str, request: &str| kv.reply_within_namespace(host, request);
     assert_eq!(said("127.0.0.1", "PING"), "+PONG\r\n+OK\r\n");
     assert!(said(ELSEWHERE, "").starts_with(DENIED));
     assert!(said("127.0.0.1", "INFO stats").contains("rejected_connections:1\r\n"));

@@ -1,12 +1,12 @@
-//! What is asked of the database, and what is not.
+//! Which requests query the database, and which are served from the cache.
 
 use std::{thread, time::Duration};
 
-use super::{Database, told};
+use super::{Database, stat};
 use crate::support::{RawClient, eventually, line, lines, request};
 
 #[test]
-fn what_has_been_read_is_not_asked_for_again() {
+fn cached_keys_are_not_queried_again() {
     for database in Database::all() {
         let (process, mut client) = database.serve(&[]);
         client.send(lines(
@@ -16,18 +16,18 @@ fn what_has_been_read_is_not_asked_for_again() {
             client.replies(9),
             "+OK\r\n+OK\r\n$-1\r\n$-1\r\n$1\r\n1\r\n$1\r\n1\r\n$1\r\n2\r\n+OK\r\n$1\r\n3\r\n"
         );
-        assert_eq!((told(&mut client, "hits"), told(&mut client, "misses")), (2, 4));
-        assert_eq!(told(&mut client, "queries"), 7);
+        assert_eq!((stat(&mut client, "hits"), stat(&mut client, "misses")), (2, 4));
+        assert_eq!(stat(&mut client, "queries"), 7);
         client.send(lines("DEL a none a \n GET a \n MGET a b c b d \n MGET c b d \n DEL a"));
         assert_eq!(
             client.replies(5),
             ":1\r\n$-1\r\n*5\r\n$-1\r\n$1\r\n2\r\n$-1\r\n$1\r\n2\r\n$-1\r\n*3\r\n$-1\r\n$1\r\n2\r\n$-1\r\n:0\r\n"
         );
         // Two for `DEL`, one for `GET a`, one for `c` and `d`.
-        assert_eq!((told(&mut client, "queries"), told(&mut client, "query_failures")), (11, 0));
-        assert_eq!(told(&mut client, "cached_keys"), 3);
+        assert_eq!((stat(&mut client, "queries"), stat(&mut client, "query_failures")), (11, 0));
+        assert_eq!(stat(&mut client, "cached_keys"), 3);
 
-        // Another process finds it.
+        // Another process finds the value in the database.
         drop(process);
         let (_process, mut client) = database.serve(&[]);
         assert_eq!(client.ask(line("GET b")), "$1\r\n2\r\n");
@@ -35,7 +35,7 @@ fn what_has_been_read_is_not_asked_for_again() {
 }
 
 #[test]
-fn keys_and_values_are_any_bytes() {
+fn keys_and_values_may_contain_any_bytes() {
     for database in Database::all() {
         let (_process, mut client) = database.serve(&[]);
         let large: Vec<u8> = (0..1 << 20).map(|at: u32| (at / 7) as u8).collect();
@@ -54,23 +54,23 @@ fn keys_and_values_are_any_bytes() {
 }
 
 #[test]
-fn what_is_old_is_answered_and_read_again() {
+fn a_stale_value_is_served_and_refreshed() {
     for database in Database::all() {
         let (_process, mut client) = database.serve(&["--ttl", "0.05", "--stale", "1000"]);
         let (_other, mut writer) = database.serve(&[]);
         client.ask(line("SET a old"));
         assert_eq!(client.ask(line("GET a")), "$3\r\nold\r\n");
-        // Another process writes: this one does not know.
+        // The first process does not notice the write of another process.
         writer.ask(line("SET a new"));
         thread::sleep(Duration::from_millis(300));
         assert_eq!(client.ask(line("GET a")), "$3\r\nold\r\n");
         eventually(|| (client.ask(line("GET a")) == "$3\r\nnew\r\n").then_some(()));
-        assert!(told(&mut client, "stale_hits") > 0);
+        assert!(stat(&mut client, "stale_hits") > 0);
     }
 }
 
 #[test]
-fn who_has_written_reads_that() {
+fn a_client_reads_its_own_writes() {
     for database in Database::all() {
         let (process, _) = database.serve(&["--memory", "1"]);
         let address = process.address();
@@ -83,7 +83,7 @@ fn who_has_written_reads_that() {
                 assert_eq!(client.ask(format!("MGET key:{writer}\r\n")), format!("*1\r\n{expected}"));
             }
         };
-        // They read what is being written, and would keep what is old.
+        // Concurrent reads could put old values into the cache.
         let read = |reader: usize| {
             let mut client = RawClient::connect(address);
             for number in 0..1000 {
@@ -100,13 +100,13 @@ fn who_has_written_reads_that() {
 }
 
 #[test]
-fn a_database_that_cannot_be_opened_is_named() {
+fn a_database_that_cannot_be_opened_is_an_error() {
     let options = ["--database", "sqlite:/nowhere/at/all.db"];
     let output = std::process::Command::new(crate::support::binary("readthrough"))
         .args(options)
         .output()
-        .expect("it can be run");
-    let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert_eq!(output.status.code(), Some(1), "{said}");
-    assert!(said.contains("the database cannot be opened: ") && said.contains("unable to open"), "{said}");
+        .expect("readthrough can be started");
+    let error = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(1), "{error}");
+    assert!(error.contains("the database cannot be opened: ") && error.contains("unable to open"), "{error}");
 }

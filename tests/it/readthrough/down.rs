@@ -1,15 +1,15 @@
-//! The database goes, and comes back.
+//! The database stops, and starts again.
 
 use std::{
     sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed},
     thread,
 };
 
-use super::{Database, told};
+use super::{Database, stat};
 use crate::support::{Postgres, RawClient, eventually, line};
 
 #[test]
-fn what_is_known_is_answered_while_the_database_is_down() {
+fn cached_keys_are_served_while_the_database_is_down() {
     let database = Database::Postgres(Postgres::start());
     let (process, mut client) = database.serve(&["--ttl", "0.1", "--query-timeout", "1000"]);
     let Database::Postgres(postgres) = &database else { return };
@@ -17,15 +17,15 @@ fn what_is_known_is_answered_while_the_database_is_down() {
         client.ask(format!("SET key:{key} value\r\n"));
         client.ask(format!("GET key:{key}\r\n"));
     }
-    // It goes and comes while it is asked.
-    let (is_over, answered) = (AtomicBool::new(false), AtomicUsize::new(0));
+    // The database stops and starts while clients read.
+    let (is_over, replies) = (AtomicBool::new(false), AtomicUsize::new(0));
     let address = process.address();
     let read = |reader: usize| {
         let mut client = RawClient::connect(address);
         while !is_over.load(Relaxed) {
-            let known = client.ask(format!("GET key:{}\r\n", reader % 10));
-            assert_eq!(known, "$5\r\nvalue\r\n");
-            answered.fetch_add(1, Relaxed);
+            let value = client.ask(format!("GET key:{}\r\n", reader % 10));
+            assert_eq!(value, "$5\r\nvalue\r\n");
+            replies.fetch_add(1, Relaxed);
         }
     };
     thread::scope(|scope| {
@@ -45,5 +45,5 @@ fn what_is_known_is_answered_while_the_database_is_down() {
         }
         is_over.store(true, Relaxed);
     });
-    assert!(answered.load(Relaxed) > 0 && told(&mut client, "query_failures") >= 6);
+    assert!(replies.load(Relaxed) > 0 && stat(&mut client, "query_failures") >= 6);
 }

@@ -1,33 +1,33 @@
-//! Many ask for one thing.
+//! Many clients that wait for one query, and queries that take too long.
 
 use std::{
     io::Write,
     process::{Child, Stdio},
 };
 
-use super::{Database, told};
+use super::{Database, stat};
 use crate::support::{Postgres, RawClient, allow_many_connections, eventually, info, line};
 
-/// Has nobody read the table, until it is dropped.
+/// Locks the table against readers until it is dropped.
 struct Lock(Child);
 
 impl Lock {
     fn take(postgres: &Postgres) -> Self {
         let mut psql = postgres.psql().stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("psql");
-        let input = psql.stdin.as_mut().expect("it is piped");
+        let input = psql.stdin.as_mut().expect("the stream is piped");
         let sql = "BEGIN;\nLOCK TABLE entries IN ACCESS EXCLUSIVE MODE;\n\\echo locked\n";
         input.write_all(sql.as_bytes()).expect("psql reads it");
-        let mut said = [0; 7];
-        std::io::Read::read_exact(psql.stdout.as_mut().expect("it is piped"), &mut said)
-            .expect("psql says it");
-        assert_eq!(&said, b"locked\n");
+        let mut printed = [0; 7];
+        std::io::Read::read_exact(psql.stdout.as_mut().expect("the stream is piped"), &mut printed)
+            .expect("psql prints it");
+        assert_eq!(&printed, b"locked\n");
         Lock(psql)
     }
 }
 
 impl Drop for Lock {
     fn drop(&mut self) {
-        // It ends with its input, and rolls back.
+        // At the end of its input, psql ends and the server rolls back.
         drop(self.0.stdin.take());
         let _ = self.0.wait();
     }
@@ -46,43 +46,43 @@ fn a_thousand_clients_make_one_query() {
     let lock = Lock::take(postgres);
     let mut clients: Vec<_> = (0..CLIENTS).map(|_| RawClient::connect(process.address())).collect();
     clients.iter_mut().for_each(|client| client.send(line("GET wanted")));
-    eventually(|| (told(&mut client, "misses") == CLIENTS as u64).then_some(()));
-    assert_eq!(told(&mut client, "coalesced"), CLIENTS as u64 - 1);
-    // Some have no patience.
+    eventually(|| (stat(&mut client, "misses") == CLIENTS as u64).then_some(()));
+    assert_eq!(stat(&mut client, "coalesced"), CLIENTS as u64 - 1);
+    // Half of the clients disconnect.
     clients.truncate(CLIENTS / 2);
     drop(lock);
     for client in &mut clients {
         assert_eq!(client.reply(), "$5\r\nvalue\r\n");
     }
-    // That, and the `SET`.
-    assert_eq!(told(&mut client, "queries"), 2);
+    // One query for all `GET` commands, and one for the `SET`.
+    assert_eq!(stat(&mut client, "queries"), 2);
 }
 
 #[test]
-fn a_query_that_nobody_waits_for_is_given_up() {
+fn a_query_is_cancelled_when_its_last_client_disconnects() {
     let database = Database::Postgres(Postgres::start());
     let (process, mut client) = database.serve(&["--query-timeout", "60000", "--connections", "1"]);
     let Database::Postgres(postgres) = &database else { return };
     let lock = Lock::take(postgres);
     let mut impatient = RawClient::connect(process.address());
     impatient.send(line("GET x"));
-    eventually(|| (told(&mut client, "misses") == 1).then_some(()));
+    eventually(|| (stat(&mut client, "misses") == 1).then_some(()));
     drop(impatient);
-    // Otherwise it might be answered before it is known to have left.
+    // Otherwise the query could finish before the server notices the disconnection.
     eventually(|| (info(&mut client, "clients").number("connected_clients") == 1).then_some(()));
     drop(lock);
-    // The only connection can be used again.
+    // The only database connection is usable again.
     assert_eq!(client.ask(line("GET y")), "$-1\r\n");
-    assert_eq!(told(&mut client, "queries"), 1);
+    assert_eq!(stat(&mut client, "queries"), 1);
 }
 
 #[test]
-fn an_answer_that_does_not_come_is_said_so() {
+fn a_query_that_times_out_is_an_error() {
     let database = Database::Postgres(Postgres::start());
     let (_process, mut client) = database.serve(&["--query-timeout", "100"]);
     let Database::Postgres(postgres) = &database else { return };
     let lock = Lock::take(postgres);
-    let late = "-DATABASE it does not answer in time\r\n";
+    let late = "-DATABASE the query timed out\r\n";
     for request in ["GET x", "MGET x y", "SET x 1", "DEL x"] {
         assert_eq!(client.ask(line(request)), late, "{request}");
     }

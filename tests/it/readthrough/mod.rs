@@ -4,7 +4,7 @@ mod many;
 
 use crate::support::{Folder, Postgres, Process, RawClient};
 
-/// A database, and what it needs.
+/// A database, with its files or its server.
 enum Database {
     Sqlite(Folder),
     Postgres(Postgres),
@@ -22,16 +22,16 @@ impl Database {
         }
     }
 
-    /// The example in front of it, with these options.
+    /// Starts `readthrough` on the database, with these options.
     fn serve(&self, options: &[&str]) -> (Process, RawClient) {
         let url = self.url();
-        let process = Process::example_with("readthrough", &[&["--database", &url], options].concat());
+        let process = Process::program_with("readthrough", &[&["--database", &url], options].concat());
         let client = RawClient::connect(process.address());
         (process, client)
     }
 }
 
-/// A field of its section of `INFO`.
-fn told(client: &mut RawClient, field: &str) -> u64 {
+/// Returns a field of the `readthrough` section of `INFO`.
+fn stat(client: &mut RawClient, field: &str) -> u64 {
     crate::support::info(client, "readthrough").number(field)
 }

@@ -1,17 +1,20 @@
-//! The application that most tests talk to: two actors, and a few ways to misbehave.
+//! The application of most tests: two actors, and commands that misbehave.
 
 use std::{collections::HashMap, sync::mpsc};
 
 use actix::{ActorContext, Arbiter};
 use thegiant::prelude::*;
 
-/// Two actors: `FIRST` and `SECOND` answer their argument, with the actor's name before it.
+/// Returns an application with two actors.
+///
+/// `FIRST` and `SECOND` reply with the name of their actor and their argument.
 pub(crate) fn app() -> App {
     App::new().mount(First::default().start()).mount(Second.start())
 }
 
-/// The same, and a third actor, in a thread of its own: `GATE` says that it has begun, then waits to
-/// be let through.
+/// Returns the same application with a third actor on its own thread.
+///
+/// Its command `GATE` blocks the actor until the [`Gatekeeper`] opens the gate.
 pub(crate) fn gated() -> (impl FnOnce() -> App + Send, Gatekeeper) {
     let (begin, begun) = mpsc::channel();
     let (let_through, passes) = mpsc::channel();
@@ -20,7 +23,7 @@ pub(crate) fn gated() -> (impl FnOnce() -> App + Send, Gatekeeper) {
     (app, Gatekeeper { begun, let_through })
 }
 
-/// Where a [`Gate`] is waited for and opened.
+/// Waits until a command runs on a [`Gate`], and opens the gate.
 #[derive(Debug)]
 pub(crate) struct Gatekeeper {
     begun: mpsc::Receiver<()>,
@@ -28,18 +31,18 @@ pub(crate) struct Gatekeeper {
 }
 
 impl Gatekeeper {
-    /// Returns when a client stands before the gate.
+    /// Waits until a `GATE` command runs.
     pub(crate) fn wait(&self) {
-        self.begun.recv_timeout(super::PATIENCE).expect("a client comes to the gate");
+        self.begun.recv_timeout(super::PATIENCE).expect("a client sends GATE");
     }
 
-    /// Lets one client through.
+    /// Lets one `GATE` command return.
     pub(crate) fn open(&self) {
-        self.let_through.send(()).expect("the gate is there");
+        self.let_through.send(()).expect("the actor runs");
     }
 }
 
-/// A few values, and the ways to misbehave.
+/// Stores values, and has commands that misbehave.
 #[derive(Debug, Default)]
 struct First {
     values: HashMap<Bytes, Bytes>,
@@ -51,7 +54,7 @@ impl Actor for First {
 
 #[commands]
 impl First {
-    /// Answers the text.
+    /// Returns the name of the actor and the text.
     #[command("FIRST", readonly, fast)]
     fn first(&self, text: &[u8]) -> Bytes {
         [b"first ", text].concat().into()
@@ -75,28 +78,28 @@ impl First {
         self.values.extend(pairs.into_iter().map(|(key, value)| (key.into(), value)));
     }
 
-    /// Forgets values, and counts those that were known.
+    /// Removes values. Returns the number of removed values.
     #[command("DEL", write, alias = "FORGET")]
     fn del(&mut self, keys: Vec<Key<&[u8]>>) -> usize {
         keys.iter().filter(|key| self.values.remove(key.0).is_some()).count()
     }
 
-    /// Panics, before anything is written.
+    /// Panics before it writes a reply.
     #[command("PANIC")]
     fn panic(&self) {
-        panic!("as the test asks for");
+        panic!("on purpose");
     }
 
-    /// Panics when most of its reply is written, large strings included.
+    /// Panics when most of its reply is written, including large strings.
     #[command("PANIC.LATE")]
     fn panic_late(&self) -> Array<impl ExactSizeIterator<Item = Bytes>> {
         Array((0..4).map(|index| match index {
-            3 => panic!("as the test asks for"),
+            3 => panic!("on purpose"),
             _ => Bytes::from(vec![b'x'; 20_000]),
         }))
     }
 
-    /// Stops the actor, and so everything that it would have answered.
+    /// Stops the actor. All its pending commands fail.
     #[command("FIRST.STOP")]
     fn stop(&self, context: &mut Context<Self>) {
         context.stop();
@@ -112,7 +115,7 @@ impl Actor for Second {
 
 #[commands]
 impl Second {
-    /// Answers the text.
+    /// Returns the name of the actor and the text.
     #[command("SECOND", readonly, fast)]
     fn second(&self, text: &[u8]) -> Bytes {
         [b"second ", text].concat().into()
@@ -131,7 +134,7 @@ impl Actor for Gate {
 
 #[commands]
 impl Gate {
-    /// Waits to be let through. A test that has gone opens it.
+    /// Blocks the thread until the gatekeeper opens the gate, or the test ends.
     #[command("GATE", blocking)]
     fn gate(&self) -> Simple {
         let _ = self.begin.send(());

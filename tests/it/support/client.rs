@@ -1,4 +1,4 @@
-//! A client that sends and receives bytes.
+//! A client that sends and receives raw bytes.
 
 use std::{
     io::{self, BufRead, BufReader, ErrorKind, Read, Write},
@@ -12,10 +12,10 @@ use std::{
 use socket2::SockRef;
 use thegiant::Bytes;
 
-/// How long anything may take before a test gives up. Nothing that works takes nearly as long.
+/// Time after which a test fails. A correct server needs far less.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
-/// A connection that sends what it is told to, and returns replies as they came.
+/// A connection that sends any bytes, and returns replies as the server sent them.
 #[derive(Debug)]
 pub(crate) struct RawClient {
     socket: BufReader<Socket>,
@@ -37,7 +37,7 @@ macro_rules! either {
 }
 
 impl RawClient {
-    /// Connects to `127.0.0.1:6380` or `unix:/run/app.sock`.
+    /// Connects to an address such as `127.0.0.1:6380` or `unix:/run/app.sock`.
     pub(crate) fn connect(address: &str) -> Self {
         Self::try_connect(address).unwrap_or_else(|error| panic!("cannot connect to {address}: {error}"))
     }
@@ -51,26 +51,26 @@ impl RawClient {
         Ok(RawClient { socket: BufReader::new(socket) })
     }
 
-    /// Where it is, as the server sees it.
+    /// Returns the address of this end, as the server sees it.
     pub(crate) fn local_address(&self) -> String {
         match self.socket.get_ref() {
             Socket::Tcp(stream) => stream.local_addr().expect("it is connected").to_string(),
-            Socket::Unix(_) => panic!("a client has no address of its own on a unix socket"),
+            Socket::Unix(_) => panic!("the client of a unix socket has no address"),
         }
     }
 
     pub(crate) fn send(&mut self, bytes: impl AsRef<[u8]>) {
-        self.try_send(bytes).expect("the server takes what is sent");
+        self.try_send(bytes).expect("the server reads the requests");
     }
 
     pub(crate) fn try_send(&mut self, bytes: impl AsRef<[u8]>) -> io::Result<()> {
         self.socket.get_mut().write_all(bytes.as_ref())
     }
 
-    /// Sends until the server has taken nothing for a while; returns how much it took.
+    /// Sends until the socket accepts nothing for `wait`. Returns the number of bytes that it accepted.
     pub(crate) fn send_until_stuck(&mut self, bytes: &[u8], wait: Duration) -> usize {
         let socket = self.socket.get_mut();
-        either!(socket, stream => stream.set_write_timeout(Some(wait))).expect("a wait of some length");
+        either!(socket, stream => stream.set_write_timeout(Some(wait))).expect("the timeout is not zero");
         let mut sent = 0;
         while sent < bytes.len() {
             match socket.write(&bytes[sent..]) {
@@ -83,7 +83,7 @@ impl RawClient {
         sent
     }
 
-    /// The next reply, as it came.
+    /// Reads the next reply. Returns its bytes.
     pub(crate) fn reply(&mut self) -> Bytes {
         self.try_reply().expect("a reply")
     }
@@ -92,7 +92,7 @@ impl RawClient {
         read_reply(&mut self.socket).map(Bytes::from)
     }
 
-    /// The next `count` replies, as they came.
+    /// Reads the next `count` replies. Returns their bytes.
     pub(crate) fn replies(&mut self, count: usize) -> Bytes {
         (0..count).flat_map(|_| self.reply()).collect()
     }
@@ -103,58 +103,59 @@ impl RawClient {
         self.reply()
     }
 
-    /// Whether nothing has come that was not read.
+    /// Whether the server has sent nothing that the test has not read.
     pub(crate) fn is_silent(&self) -> bool {
         let socket = either!(self.socket.get_ref(), socket => SockRef::from(socket));
-        socket.set_nonblocking(true).expect("it can be set");
+        socket.set_nonblocking(true).expect("a socket can be made nonblocking");
         let mut byte = [MaybeUninit::uninit()];
         let is_silent = matches!(socket.peek(&mut byte), Err(error) if error.kind() == ErrorKind::WouldBlock);
-        socket.set_nonblocking(false).expect("it can be set");
+        socket.set_nonblocking(false).expect("a socket can be made nonblocking");
         self.socket.buffer().is_empty() && is_silent
     }
 
-    /// Sends no more, but still receives.
+    /// Closes the sending direction. The client still receives.
     pub(crate) fn half_close(&self) {
         either!(self.socket.get_ref(), stream => stream.shutdown(Shutdown::Write)).expect("it is connected");
     }
 
-    /// Goes away as a process does that is killed: not in order, but with a reset.
+    /// Closes the connection with a reset, as the kernel does for some killed processes.
     pub(crate) fn reset(self) {
         let socket = either!(self.socket.get_ref(), stream => SockRef::from(stream));
         socket.set_linger(Some(Duration::ZERO)).expect("it is connected");
     }
 
-    /// Its number at the server.
+    /// Returns the client id.
     pub(crate) fn id(&mut self) -> u64 {
         let reply = self.ask("CLIENT ID\r\n");
         let digits = reply.strip_prefix(b":").and_then(|reply| reply.strip_suffix(b"\r\n"));
         digits.and_then(|digits| std::str::from_utf8(digits).ok()?.parse().ok()).expect("a number")
     }
 
-    /// All that still comes, up to the end of the connection.
+    /// Reads everything up to the end of the connection.
     pub(crate) fn rest(&mut self) -> Bytes {
         let mut rest = Vec::new();
         match self.socket.read_to_end(&mut rest) {
             Ok(_) => {}
-            // The server has closed before it had read everything: an end like any other.
+            // The server closed the connection before it had read all requests. That is an ordinary end.
             Err(error) if error.kind() == ErrorKind::ConnectionReset => {}
-            Err(error) => panic!("after {:?}: {error}", Bytes::from(rest)),
+            Err(error) => panic!("{error} after {:?}", Bytes::from(rest)),
         }
         rest.into()
     }
 
-    /// Sends the pieces one by one, and meanwhile receives.
+    /// Sends the pieces from another thread while `receive` reads.
     pub(crate) fn while_sending<T>(&mut self, pieces: &[&[u8]], receive: impl FnOnce(&mut Self) -> T) -> T {
-        let mut sender = self.socket.get_ref().try_clone().expect("a second descriptor");
+        let mut sender = self.socket.get_ref().try_clone().expect("the socket can be cloned");
         thread::scope(|scope| {
-            // The server may close before it has taken all.
+            // The server may close the connection before it has read everything.
             scope.spawn(move || pieces.iter().try_for_each(|piece| sender.write_all(piece)));
             receive(self)
         })
     }
 
-    /// Returns when the server has read what any client sent before: a server with one thread goes
-    /// through all its connections between two replies to one of them.
+    /// Waits until the server has read the earlier requests of all clients.
+    ///
+    /// A server with one thread serves all its connections between two replies to one of them.
     pub(crate) fn let_server_read(&mut self) {
         for _ in 0..2 {
             assert_eq!(self.ask("PING\r\n"), "+PONG\r\n");
@@ -162,13 +163,13 @@ impl RawClient {
     }
 }
 
-/// Sends all of it, then nothing more, and returns all that comes back.
+/// Sends the bytes, closes the sending direction, and returns everything that the server sends.
 pub(crate) fn exchange(address: &str, bytes: impl AsRef<[u8]> + Send) -> Bytes {
     let mut client = RawClient::connect(address);
-    let mut sender = client.socket.get_ref().try_clone().expect("a second descriptor");
+    let mut sender = client.socket.get_ref().try_clone().expect("the socket can be cloned");
     thread::scope(|scope| {
         scope.spawn(move || {
-            // The server may close before it has taken all.
+            // The server may close the connection before it has read everything.
             let _ = sender.write_all(bytes.as_ref());
             let _ = either!(&sender, stream => stream.shutdown(Shutdown::Write));
         });
@@ -176,7 +177,7 @@ pub(crate) fn exchange(address: &str, bytes: impl AsRef<[u8]> + Send) -> Bytes {
     })
 }
 
-/// Reads one reply of either protocol, with all its elements.
+/// Reads one reply of either protocol with all its elements.
 pub(crate) fn read_reply(from: &mut impl BufRead) -> io::Result<Vec<u8>> {
     let mut reply = Vec::new();
     let mut missing = 1;

@@ -1,4 +1,4 @@
-//! A Redis Cluster: three masters with a third of the slots each, and a replica of each of them.
+//! A Redis Cluster of three masters, each with a third of the slots and one replica.
 
 use std::collections::HashSet;
 
@@ -10,15 +10,16 @@ const MASTERS: usize = 3;
 const NODES: usize = 2 * MASTERS;
 const SLOTS: usize = 16_384;
 
-/// After so many milliseconds of silence a node is taken for dead. Usually none is: nobody shall be taken for
-/// dead who has not been killed, however busy the machine is.
-const USUALLY: &str = "30000";
-/// While they find together, and when one has been killed.
-const ALERT: &str = "1500";
+/// Normal `cluster-node-timeout` in milliseconds.
+///
+/// On a busy machine no node must mark another node as failed that a test has not killed.
+const LONG_NODE_TIMEOUT: &str = "30000";
+/// The `cluster-node-timeout` in milliseconds while the cluster forms, and after a test has killed a node.
+const SHORT_NODE_TIMEOUT: &str = "1500";
 
-/// Six nodes, which are killed when it is dropped.
+/// Six nodes. Dropping the cluster kills them.
 pub(crate) struct Cluster {
-    /// The masters first, then their replicas, in the same order.
+    /// The masters, then their replicas in the same order.
     nodes: Vec<Node>,
 }
 
@@ -26,12 +27,12 @@ struct Node {
     address: String,
     bus: String,
     id: String,
-    /// Nothing, when it has been killed.
+    /// `None` after a test has killed the node.
     process: Option<Process>,
 }
 
 impl Cluster {
-    /// Returns when all of its nodes agree, and the replicas have what their masters have.
+    /// Starts the nodes. Waits until they agree, and all replicas are in sync.
     pub(crate) fn start() -> Self {
         let cluster = Cluster { nodes: (0..NODES).map(|_| Node::start()).collect() };
         for (index, node) in cluster.nodes.iter().enumerate() {
@@ -51,7 +52,7 @@ impl Cluster {
             replica.expect_ok(&format!("CLUSTER REPLICATE {}", master.id));
         }
         eventually(|| cluster.is_whole().then_some(()));
-        cluster.take_for_dead_after(USUALLY);
+        cluster.set_node_timeout(LONG_NODE_TIMEOUT);
         cluster
     }
 
@@ -72,11 +73,11 @@ impl Cluster {
         self.nodes.push(node);
         let count = self.nodes.len();
         eventually(|| self.nodes.iter().all(|node| node.knows(count) && node.is_ok()).then_some(()));
-        self.take_for_dead_after(USUALLY);
+        self.set_node_timeout(LONG_NODE_TIMEOUT);
         self.nodes[count - 1].address.clone()
     }
 
-    /// Has all other nodes forget a node, which goes on without them.
+    /// Makes all other nodes forget a node, which keeps running without them.
     pub(crate) fn forget(&self, address: &str) {
         let id = &self.node(address).id;
         for other in self.living().filter(|node| node.address != address) {
@@ -84,44 +85,43 @@ impl Cluster {
         }
     }
 
-    /// Of all that there were at first.
+    /// Returns the addresses of all nodes, including killed ones.
     pub(crate) fn addresses(&self) -> Vec<&str> {
         self.nodes.iter().map(|node| &node.address[..]).collect()
     }
 
     pub(crate) fn slot_of(&self, key: &str) -> u16 {
-        let node = self.living().next().expect("one is alive");
+        let node = self.living().next().expect("a node is alive");
         match Reply::only(&node.ask(&format!("CLUSTER KEYSLOT {key}"))) {
             Some(Reply::Integer(slot)) => slot.try_into().expect("a slot"),
             reply => panic!("{reply:?} is no slot"),
         }
     }
 
-    /// The address of the master that has a slot, when all that live agree on it.
+    /// Waits until all living nodes agree on the master of a slot. Returns its address.
     pub(crate) fn master_of(&self, slot: u16) -> String {
         eventually(|| {
             let mut masters = self.living().map(|node| node.view().master_of(slot));
-            let first = masters.next().expect("one is alive")?;
+            let first = masters.next().expect("a node is alive")?;
             masters.all(|master| master.as_ref() == Some(&first)).then_some(first)
         })
     }
 
-    /// The slots of a master.
+    /// Returns the slots of a master.
     pub(crate) fn slots_of(&self, address: &str) -> HashSet<u16> {
         let View(known) = self.node(address).view();
-        let master = known.into_iter().find(|known| known.address == address).expect("it knows itself");
+        let master = known.into_iter().find(|known| known.address == address).expect("a node lists itself");
         master.ranges.into_iter().flat_map(|(start, end)| start..=end).collect()
     }
 
-    /// A master that is not this one.
+    /// Returns the address of another master.
     pub(crate) fn another_master(&self, address: &str) -> String {
         let mut slots = (0..MASTERS).map(|third| ((third * SLOTS + SLOTS / 2) / MASTERS) as u16);
         let other = slots.find_map(|slot| Some(self.master_of(slot)).filter(|master| master != address));
-        other.expect("there are three")
+        other.expect("the cluster has three masters")
     }
 
-    /// Has a slot moved to another master, as the first of several steps: from now on either of the two has some
-    /// of its keys.
+    /// Begins to move a slot to another master. Until the end, each of the two masters has some of its keys.
     pub(crate) fn begin_to_move(&self, slot: u16, to: &str) -> Move<'_> {
         let source = self.node(&self.master_of(slot));
         let target = self.node(to);
@@ -130,14 +130,14 @@ impl Cluster {
         Move { cluster: self, slot, source, target }
     }
 
-    /// Kills a node, which has no time to say anything.
+    /// Kills a node with `SIGKILL`.
     pub(crate) fn kill(&mut self, address: &str) {
-        self.take_for_dead_after(ALERT);
-        let node = self.nodes.iter_mut().find(|node| node.address == address).expect("one of these");
-        drop(node.process.take().expect("it is alive"));
+        self.set_node_timeout(SHORT_NODE_TIMEOUT);
+        let node = self.nodes.iter_mut().find(|node| node.address == address).expect("a node of the cluster");
+        drop(node.process.take().expect("the node is alive"));
     }
 
-    /// Returns when all slots have masters again that are alive, and all that live agree on it.
+    /// Waits until all living nodes agree that every slot has a living master.
     pub(crate) fn is_taken_over(&self) {
         let living: Vec<_> = self.living().map(|node| &node.address).collect();
         let has_masters = |view: &View| {
@@ -145,12 +145,12 @@ impl Cluster {
             slots.map(Known::slots).sum::<usize>() == SLOTS
         };
         eventually(|| self.living().all(|node| node.is_ok() && has_masters(&node.view())).then_some(()));
-        self.take_for_dead_after(USUALLY);
+        self.set_node_timeout(LONG_NODE_TIMEOUT);
     }
 
-    /// What the cluster itself says to a request, which is sent to where it says that it belongs.
+    /// Sends a request to the cluster without the proxy, and follows `MOVED` redirects. Returns the reply.
     pub(crate) fn ask(&self, request: impl AsRef<[u8]>) -> Bytes {
-        let mut address = self.living().next().expect("one is alive").address.clone();
+        let mut address = self.living().next().expect("a node is alive").address.clone();
         loop {
             let reply = RawClient::connect(&address).ask(&request);
             let Some(moved) = reply.strip_prefix(b"-MOVED ") else { return reply };
@@ -160,7 +160,7 @@ impl Cluster {
     }
 
     fn node(&self, address: &str) -> &Node {
-        self.nodes.iter().find(|node| node.address == address).expect("one of these")
+        self.nodes.iter().find(|node| node.address == address).expect("a node of the cluster")
     }
 
     fn living(&self) -> impl Iterator<Item = &Node> {
@@ -175,14 +175,14 @@ impl Cluster {
             && self.nodes.iter().all(|node| node.is_ok() && is_known(node.view()))
     }
 
-    fn take_for_dead_after(&self, milliseconds: &str) {
+    fn set_node_timeout(&self, milliseconds: &str) {
         for node in self.living() {
             node.expect_ok(&format!("CONFIG SET cluster-node-timeout {milliseconds}"));
         }
     }
 }
 
-/// A slot that is on its way from one master to another.
+/// A slot that moves from one master to another.
 pub(crate) struct Move<'c> {
     cluster: &'c Cluster,
     slot: u16,
@@ -191,7 +191,7 @@ pub(crate) struct Move<'c> {
 }
 
 impl Move<'_> {
-    /// Moves at most so many keys; returns whether there were any.
+    /// Moves at most `keys` keys. Returns whether there were any.
     pub(crate) fn step(&self, keys: usize) -> bool {
         let (host, port) = self.target.address.split_once(':').expect("a port");
         let keys = self.keys(keys);
@@ -199,13 +199,13 @@ impl Move<'_> {
             let words = ["MIGRATE", host, port, "", "0", "60000", "KEYS"].map(str::as_bytes);
             let words = words.into_iter().chain(keys.iter().map(Vec::as_slice));
             let reply = self.source.client().ask(request(words));
-            // Somebody may have deleted them meanwhile.
+            // A client may have deleted the keys meanwhile.
             assert!(reply == "+OK\r\n" || reply == "+NOKEY\r\n", "{reply:?}");
         }
         !keys.is_empty()
     }
 
-    /// Moves what is left, and tells the masters. It returns when all nodes agree.
+    /// Moves the remaining keys, and assigns the slot to its new master. Waits until all nodes agree.
     pub(crate) fn finish(self) {
         while self.step(10) {}
         let masters = self
@@ -218,7 +218,7 @@ impl Move<'_> {
         assert_eq!(self.cluster.master_of(self.slot), self.target.address);
     }
 
-    /// Some keys that have not been moved.
+    /// Returns some keys that have not been moved.
     fn keys(&self, count: usize) -> Vec<Vec<u8>> {
         let reply = self.source.ask(&format!("CLUSTER GETKEYSINSLOT {} {count}", self.slot));
         let Some(Reply::Array(keys)) = Reply::only(&reply) else { panic!("{reply:?} are no keys") };
@@ -232,13 +232,14 @@ impl Move<'_> {
 
 impl Node {
     fn start() -> Self {
-        let of_a_cluster = ["--cluster-enabled", "yes", "--cluster-node-timeout", ALERT];
-        // Who has a dead master goes on, and others do so meanwhile. Nobody goes to another master by himself.
-        let at_once = ["--cluster-replica-validity-factor", "0", "--repl-diskless-sync-delay", "0"];
+        let cluster = ["--cluster-enabled", "yes", "--cluster-node-timeout", SHORT_NODE_TIMEOUT];
+        // A replica replaces its failed master even after a long silence of the master, and synchronizes without delay.
+        let replication = ["--cluster-replica-validity-factor", "0", "--repl-diskless-sync-delay", "0"];
+        // The other masters serve their slots meanwhile. No replica moves to another master.
         let others = ["--cluster-require-full-coverage", "no", "--cluster-allow-replica-migration", "no"];
         let (process, [port, bus]) = Process::redis_on_ports(|[port, bus]| {
             let listening = ["--bind", "127.0.0.1", "--port", port, "--cluster-port", bus];
-            let options = [&listening[..], &of_a_cluster, &at_once, &others].concat();
+            let options = [&listening[..], &cluster, &replication, &others].concat();
             options.into_iter().map(str::to_owned).collect()
         });
         let address = format!("127.0.0.1:{port}");
@@ -278,25 +279,25 @@ impl Node {
     }
 
     fn has_a_replica(&self) -> bool {
-        let told = info(&mut self.client(), "replication");
-        told.get("slave0").is_some_and(|replica| replica.contains("state=online"))
+        let replication = info(&mut self.client(), "replication");
+        replication.get("slave0").is_some_and(|replica| replica.contains("state=online"))
     }
 }
 
-/// What a node knows of all of them.
+/// All nodes, as one node sees them (`CLUSTER NODES`).
 struct View(Vec<Known>);
 
-/// A node, as another one knows it.
+/// A node, as another node sees it.
 struct Known {
     address: String,
     flags: String,
     is_linked: bool,
-    /// Ranges of slots, with their ends.
+    /// First and last slot of each range.
     ranges: Vec<(u16, u16)>,
 }
 
 impl View {
-    /// Lines of ID, ADDRESS@BUS, flags, master, ping, pong, epoch, state of the link, slots.
+    /// Parses lines of id, `ADDRESS@BUS`, flags, master, ping, pong, epoch, link state and slots.
     fn parse(text: &str) -> Self {
         View(text.lines().map(|line| Known::parse(line).unwrap_or_else(|| panic!("{line}"))).collect())
     }
@@ -312,7 +313,7 @@ impl Known {
         let words: Vec<_> = line.split(' ').collect();
         let [_, address, flags, _, _, _, _, link, slots @ ..] = &words[..] else { return None };
         let (address, _bus) = address.split_once('@')?;
-        // Those in brackets are on their way.
+        // Slots in brackets are being moved.
         let ranges = slots.iter().filter(|range| !range.starts_with('[')).map(|range| {
             let (start, end) = range.split_once('-').unwrap_or((range, range));
             Some((start.parse().ok()?, end.parse().ok()?))

@@ -7,7 +7,9 @@ use std::{
     sync::atomic::{AtomicUsize, Ordering::Relaxed},
 };
 
-/// An empty folder that goes with its owner. Its path is short: that of a unix socket has to be.
+/// A temporary folder. Dropping it removes the folder.
+///
+/// Its path is short, because the path of a unix socket has a maximum length.
 #[derive(Debug)]
 pub(crate) struct Folder(PathBuf);
 
@@ -24,7 +26,7 @@ impl Folder {
         &self.0
     }
 
-    /// The address of a unix socket in it.
+    /// Returns the address of a unix socket in the folder.
     pub(crate) fn socket(&self, name: &str) -> String {
         format!("unix:{}", self.0.join(name).display())
     }

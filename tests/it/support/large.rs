@@ -1,13 +1,13 @@
-//! A value that does not fit into any buffer.
+//! A value that is larger than every buffer.
 
 use super::{RawClient, lines, request};
 
-/// 8 MiB, of which no part looks like another one near it.
+/// Returns 8 MiB in which neighboring parts differ, so that a test notices misplaced bytes.
 pub(crate) fn large_value() -> Vec<u8> {
     (0..8 << 20).map(|at: u32| (at * 7 + at / 1000) as u8).collect()
 }
 
-/// Such a value is stored, and comes back twice in one pipeline.
+/// Stores a large value, and reads it twice in one pipeline.
 #[track_caller]
 pub(crate) fn large_value_passes(client: &mut RawClient) {
     let value = large_value();

@@ -1,4 +1,4 @@
-//! What a server logs.
+//! The log of a server.
 
 use std::{
     io,
@@ -7,26 +7,26 @@ use std::{
 
 use tracing::{Dispatch, Level};
 
-/// The log of a server that runs in its own thread.
+/// Collects the log of a server that runs on its own thread.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Log(Arc<Mutex<Vec<u8>>>);
 
 impl Log {
-    /// Keeps what this thread logs from now on, at this level or above.
+    /// Collects the events of this thread at this level or above, until the thread ends.
     pub(crate) fn keep(&self, level: Level) {
         let log = self.clone();
         let format = tracing_subscriber::fmt().with_ansi(false).without_time().with_target(false);
         let subscriber = format.with_max_level(level).with_writer(move || log.clone()).finish();
-        // As long as there is just one subscriber, an event is for nobody if a thread that has none is
-        // the first to come by it. So there are two.
+        // With a single subscriber, `tracing` caches for each event whether the first thread that reaches it has a
+        // subscriber. A second subscriber disables that cache.
         std::mem::forget(Dispatch::new(tracing_subscriber::fmt().with_writer(io::sink).finish()));
-        // For as long as the thread lives.
+        // Dropping the guard would end the collection.
         std::mem::forget(tracing::subscriber::set_default(subscriber));
     }
 
-    /// The events up to now, a line each.
+    /// Returns the events so far, one per line.
     pub(crate) fn lines(&self) -> Vec<String> {
-        let log = self.0.lock().expect("nobody panics with it");
+        let log = self.0.lock().expect("no thread panics with the lock");
         let text = str::from_utf8(&log).expect("text");
         text.lines().map(|line| line.trim().to_owned()).collect()
     }
@@ -34,7 +34,7 @@ impl Log {
 
 impl io::Write for Log {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().expect("nobody panics with it").write(bytes)
+        self.0.lock().expect("no thread panics with the lock").write(bytes)
     }
 
     fn flush(&mut self) -> io::Result<()> {

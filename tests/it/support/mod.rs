@@ -1,4 +1,4 @@
-//! What the tests have in common: servers, processes, and a client that speaks bytes.
+//! Shared helpers: servers, processes, and a client that sends and receives raw bytes.
 
 mod app;
 mod client;
@@ -30,26 +30,30 @@ pub(crate) use reply::Reply;
 pub(crate) use report::{Fields, client_list, info, listed, report};
 pub(crate) use request::{line, lines, request};
 pub(crate) use served::{ANY_PORT, Served};
-pub(crate) use small::{Small, until_refused};
+pub(crate) use small::{SmallDisk, until_refused};
 
-/// Repeats `attempt` until it yields something; for what nobody announces.
+/// Repeats `attempt` until it returns a value.
+///
+/// For events that the test can only observe by polling.
 pub(crate) fn eventually<T>(mut attempt: impl FnMut() -> Option<T>) -> T {
     let deadline = std::time::Instant::now() + PATIENCE;
     loop {
         if let Some(found) = attempt() {
             return found;
         }
-        assert!(std::time::Instant::now() < deadline, "it did not happen in {PATIENCE:?}");
+        assert!(std::time::Instant::now() < deadline, "the condition did not hold within {PATIENCE:?}");
         std::thread::sleep(std::time::Duration::from_millis(5));
     }
 }
 
-/// How often something is killed: `KILLS=2000 cargo test … kills` is for a day on which there is time.
-pub(crate) fn kills(usually: usize) -> usize {
-    std::env::var("KILLS").ok().and_then(|kills| kills.parse().ok()).unwrap_or(usually)
+/// Returns how often a test kills its process: `default`, or the value of the variable `KILLS`.
+///
+/// `KILLS=2000 cargo test … kills` runs the tests for longer.
+pub(crate) fn kills(default: usize) -> usize {
+    std::env::var("KILLS").ok().and_then(|kills| kills.parse().ok()).unwrap_or(default)
 }
 
-/// Lets this process, and those that it starts, have thousands of connections.
+/// Raises the descriptor limit of this process and its children to thousands of connections.
 pub(crate) fn allow_many_connections() {
     let allowed = rlimit::increase_nofile_limit(20_000).expect("the descriptor limit can be read");
     assert!(allowed >= 4096, "these tests need 4,096 descriptors, the hard limit is {allowed}");

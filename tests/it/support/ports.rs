@@ -14,7 +14,7 @@ pub(crate) fn on_free_ports<const N: usize, T>(start: impl FnMut([String; N]) ->
     started.expect("a server can bind one of the ports that were free")
 }
 
-/// Ports that were free a moment ago, each another one.
+/// Returns different ports that were free a moment ago.
 fn free_ports<const N: usize>() -> [String; N] {
     let listeners = [(); N].map(|()| TcpListener::bind(ANY_PORT).expect("a free port"));
     listeners.each_ref().map(|listener| listener.local_addr().expect("it is bound").port().to_string())

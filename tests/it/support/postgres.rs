@@ -1,10 +1,10 @@
-//! A PostgreSQL server in a folder of its own.
+//! A PostgreSQL server in its own folder.
 
 use std::{fs, os::unix::fs::MetadataExt, path::PathBuf, process::Command};
 
 use super::Folder;
 
-/// It listens on a unix socket, which needs no free port, and is stopped when it is dropped.
+/// A server on a unix socket, which needs no free port. Dropping it stops the server.
 pub(crate) struct Postgres {
     folder: Folder,
     programs: PathBuf,
@@ -13,7 +13,7 @@ pub(crate) struct Postgres {
 impl Postgres {
     pub(crate) fn start() -> Self {
         let versions =
-            fs::read_dir("/usr/lib/postgresql").expect("PostgreSQL is installed (tests/run does so)");
+            fs::read_dir("/usr/lib/postgresql").expect("PostgreSQL is installed (tests/run installs it)");
         let newest = versions.map(|version| version.expect("a folder").path()).max().expect("a version");
         let postgres = Postgres { folder: Folder::new(), programs: newest.join("bin") };
         if is_root() {
@@ -25,7 +25,7 @@ impl Postgres {
         postgres
     }
 
-    /// Starts it again.
+    /// Starts the server.
     pub(crate) fn up(&self) {
         let options = format!("-c listen_addresses= -c fsync=off -k {}", self.folder.path().display());
         let log = self.folder.path().join("log");
@@ -33,7 +33,7 @@ impl Postgres {
         run(start.args(["start", "-w", "-o", &options, "-l"]).arg(log).arg("-D").arg(self.data()));
     }
 
-    /// Has it go at once, whatever it does.
+    /// Stops the server at once, without a clean shutdown.
     pub(crate) fn down(&self) {
         run(self.program("pg_ctl").args(["stop", "-m", "immediate", "-D"]).arg(self.data()));
     }
@@ -42,7 +42,7 @@ impl Postgres {
         format!("postgres://test@localhost/postgres?host={}", self.folder.path().display())
     }
 
-    /// What a program of it is begun with: the server does not run as root.
+    /// Returns a command for a program of PostgreSQL, which refuses to run as root.
     fn program(&self, name: &str) -> Command {
         let path = self.programs.join(name);
         let mut command = if is_root() { Command::new("runuser") } else { Command::new(&path) };
@@ -53,7 +53,7 @@ impl Postgres {
         command
     }
 
-    /// What has SQL run, up to the end of what it is given.
+    /// Returns a command that runs the SQL from its standard input.
     pub(crate) fn psql(&self) -> Command {
         let mut psql = self.program("psql");
         psql.args(["--quiet", "--no-psqlrc", "--username", "test", "--dbname", "postgres", "--host"]);
@@ -68,7 +68,7 @@ impl Postgres {
 
 impl Drop for Postgres {
     fn drop(&mut self) {
-        // It may be down.
+        // The server may be down already.
         let _ = self.program("pg_ctl").args(["stop", "-m", "immediate", "-D"]).arg(self.data()).output();
     }
 }
@@ -78,7 +78,7 @@ fn is_root() -> bool {
 }
 
 fn run(command: &mut Command) {
-    // What it starts would keep pipes open.
+    // The server would inherit pipes and keep them open.
     let status = command.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null()).status();
     assert!(status.expect("it can be run").success(), "{command:?}");
 }

@@ -1,4 +1,4 @@
-//! Servers that are processes of their own: the examples, and the real redis-server.
+//! Servers that run as separate processes: the apps, the examples and the real redis-server.
 
 use std::{
     env, fs,
@@ -11,10 +11,10 @@ use std::{
 
 use super::{Folder, eventually, on_free_ports};
 
-/// The programs of `examples/`; all others are of `apps/`.
+/// The programs of `examples/`. All other programs belong to `apps/`.
 const EXAMPLES: [&str; 4] = ["hello", "chat", "timers", "prometheus"];
 
-/// Where servers listen that have a folder of their own.
+/// Name of the unix socket of a server that has its own folder.
 const SOCKET: &str = "server.sock";
 
 /// A server process. It is killed when it is dropped.
@@ -23,61 +23,64 @@ pub(crate) struct Process {
     child: Child,
     output: BufReader<ChildStdout>,
     addresses: Vec<String>,
-    /// Where its socket is.
+    /// Contains the socket and outlives the process.
     _folder: Option<Folder>,
 }
 
 impl Process {
-    /// An example, listening on a free port.
-    pub(crate) fn example(name: &str) -> Self {
-        Self::example_on(name, &["127.0.0.1:0"])
+    /// Starts a program of the workspace on a free port.
+    pub(crate) fn program(name: &str) -> Self {
+        Self::program_on(name, &["127.0.0.1:0"])
     }
 
-    /// An example, listening on these addresses.
-    pub(crate) fn example_on(name: &str, addresses: &[&str]) -> Self {
-        Self::example_with_on(name, &[], addresses)
+    /// Starts a program on these addresses.
+    pub(crate) fn program_on(name: &str, addresses: &[&str]) -> Self {
+        Self::program_with_on(name, &[], addresses)
     }
 
-    /// An example with these options, listening on a free port.
-    pub(crate) fn example_with(name: &str, options: &[&str]) -> Self {
-        Self::example_with_on(name, options, &["127.0.0.1:0"])
+    /// Starts a program with these options on a free port.
+    pub(crate) fn program_with(name: &str, options: &[&str]) -> Self {
+        Self::program_with_on(name, options, &["127.0.0.1:0"])
     }
 
-    /// An example with these options, listening on these addresses.
-    pub(crate) fn example_with_on(name: &str, options: &[&str], addresses: &[&str]) -> Self {
+    /// Starts a program with these options on these addresses.
+    pub(crate) fn program_with_on(name: &str, options: &[&str], addresses: &[&str]) -> Self {
         let mut command = Command::new(binary(name));
         command.args(options);
-        Self::start_example(command, name, addresses, None)
+        Self::start_program(command, name, addresses, None)
     }
 
-    /// An example with these options, listening where [`redis`](Self::redis) does: what it says of
-    /// addresses is the same.
-    pub(crate) fn example_like_redis(name: &str, options: &[&str]) -> Self {
+    /// Starts a program with these options on a unix socket with the same relative path as [`redis`](Self::redis).
+    ///
+    /// Both then print the same addresses in their replies.
+    pub(crate) fn program_like_redis(name: &str, options: &[&str]) -> Self {
         let folder = Folder::new();
         let mut command = Command::new(binary(name));
         command.args(options).current_dir(folder.path());
         let address = folder.socket(SOCKET);
-        let mut process = Self::start_example(command, name, &[&format!("unix:{SOCKET}")], Some(folder));
+        let mut process = Self::start_program(command, name, &[&format!("unix:{SOCKET}")], Some(folder));
         process.addresses = vec![address];
         process
     }
 
-    /// An example that can have no more than this many files and sockets open.
-    pub(crate) fn example_with_descriptors(name: &str, descriptors: usize) -> Self {
+    /// Starts a program that can open at most `descriptors` files and sockets.
+    pub(crate) fn program_with_descriptors(name: &str, descriptors: usize) -> Self {
         let ulimit = format!("ulimit -n {descriptors} && exec \"$0\" \"$@\"");
-        Self::example_behind(&["sh", "-c", &ulimit], name, "127.0.0.1:0")
+        Self::program_started_by(&["sh", "-c", &ulimit], name, "127.0.0.1:0")
     }
 
-    /// An example that another program starts, in its own place.
-    pub(crate) fn example_behind(starter: &[&str], name: &str, address: &str) -> Self {
+    /// Starts a program through another command, which replaces itself with it (`exec`).
+    pub(crate) fn program_started_by(starter: &[&str], name: &str, address: &str) -> Self {
         let mut command = Command::new(starter[0]);
         command.args(&starter[1..]).arg(binary(name));
-        Self::start_example(command, name, &[address], None)
+        Self::start_program(command, name, &[address], None)
     }
 
-    /// What it says, up to the end of the connection, to a client in its own network namespace which connects to
-    /// this address, sends a line if it is not empty, and `QUIT`.
-    pub(crate) fn said_within(&self, host: &str, request: &str) -> String {
+    /// Returns everything that the server sends to a client inside the server's network namespace.
+    ///
+    /// The client connects to `host` and reads until the connection ends. If `request` is not empty, the client first
+    /// sends it, followed by `QUIT`.
+    pub(crate) fn reply_within_namespace(&self, host: &str, request: &str) -> String {
         let (_, port) = self.address().rsplit_once(':').expect("a port");
         let quit = if request.is_empty() { "" } else { "printf '%s\\r\\nQUIT\\r\\n' \"$2\" >&3;" };
         let script = format!("exec 3<>/dev/tcp/$0/$1; {quit} cat <&3");
@@ -100,25 +103,25 @@ impl Process {
         String::from_utf8(output.stdout).expect("text")
     }
 
-    /// The example with an endpoint for Prometheus, and the address of that.
+    /// Starts the `prometheus` example. Returns the process and the address of its metrics endpoint.
     pub(crate) fn prometheus_example() -> (Self, String) {
         let mut command = Command::new(binary("prometheus"));
         command.arg("127.0.0.1:0").env("METRICS_BIND", "127.0.0.1:0");
         let mut process = Self::start(command, None);
-        let mut address_behind = |text| process.line_with(text)[text.len()..].to_owned();
-        let endpoint = address_behind("metrics on http://").replace("/metrics", "");
-        let address = address_behind("listening on ");
+        let mut address_after = |text| process.line_with(text)[text.len()..].to_owned();
+        let endpoint = address_after("metrics on http://").replace("/metrics", "");
+        let address = address_after("listening on ");
         process.addresses.push(address);
         (process, endpoint)
     }
 
-    fn start_example(mut command: Command, name: &str, addresses: &[&str], folder: Option<Folder>) -> Self {
+    fn start_program(mut command: Command, name: &str, addresses: &[&str], folder: Option<Folder>) -> Self {
         for address in addresses {
-            // An example has no options: its argument is the address.
+            // An example has no options: its only argument is the address.
             command.args((!EXAMPLES.contains(&name)).then_some("--bind")).arg(address);
         }
         command.env("RUST_LOG", "error");
-        // What is free goes back to the system: a test looks at what is held, not at what glibc keeps.
+        // glibc returns freed memory to the system: tests measure the memory in use, not the cache of the allocator.
         command.env("MALLOC_TRIM_THRESHOLD_", "131072");
         let mut process = Self::start(command, folder);
         for _ in addresses {
@@ -128,8 +131,10 @@ impl Process {
         process
     }
 
-    /// A redis-server with these options, without persistence. It listens on a unix socket, which
-    /// needs no free port, by a path that is relative to a folder of its own.
+    /// Starts a redis-server with these options and without persistence.
+    ///
+    /// The server listens on a unix socket, because a socket needs no free port. The path of the socket is relative to
+    /// the server's own folder.
     pub(crate) fn redis(options: &[&str]) -> Self {
         let folder = Folder::new();
         let mut process = Self::redis_in(&folder, options);
@@ -137,19 +142,19 @@ impl Process {
         process
     }
 
-    /// The same, in a folder that stays when it goes: another one can come in its place.
+    /// Starts a redis-server in a folder of the caller. A later server can use the same address.
     pub(crate) fn redis_in(folder: &Folder, options: &[&str]) -> Self {
         Self::try_redis_in(folder, options).unwrap_or_else(|log| panic!("redis-server ended: {log}"))
     }
 
-    /// The same as [`redis`](Self::redis) for options that need free ports. Returns the ports with the process.
+    /// Starts a redis-server with options that contain free ports. Returns the process and the ports.
     pub(crate) fn redis_on_ports<const N: usize>(
         options: impl Fn(&[String; N]) -> Vec<String>,
     ) -> (Self, [String; N]) {
         on_free_ports(|ports| Some((Self::redis_on(&options(&ports))?, ports)))
     }
 
-    /// The same with a port among the options. Returns nothing if another process has the port.
+    /// Starts a redis-server with a port among the options. Returns `None` if another process uses the port.
     pub(crate) fn redis_on(options: &[String]) -> Option<Self> {
         let folder = Folder::new();
         let options: Vec<_> = options.iter().map(String::as_str).collect();
@@ -163,7 +168,7 @@ impl Process {
         }
     }
 
-    /// The error is the log of a redis-server that has ended instead of starting.
+    /// Starts a redis-server. The error is the log of a server that ended instead of starting.
     fn try_redis_in(folder: &Folder, options: &[&str]) -> Result<Self, String> {
         let mut command = Command::new("redis-server");
         command
@@ -179,13 +184,16 @@ impl Process {
     fn start(mut command: Command, folder: Option<Folder>) -> Self {
         let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn();
         let mut child = child.unwrap_or_else(|error| {
-            panic!("cannot start {:?}: {error} (tests/run installs what is needed)", command.get_program())
+            panic!(
+                "cannot start {:?}: {error} (tests/run installs the required programs)",
+                command.get_program()
+            )
         });
         let output = BufReader::new(child.stdout.take().expect("it is piped"));
         Process { child, output, addresses: Vec::new(), _folder: folder }
     }
 
-    /// Where it listens, first.
+    /// Returns the first address.
     pub(crate) fn address(&self) -> &str {
         &self.addresses[0]
     }
@@ -194,9 +202,9 @@ impl Process {
         &self.addresses
     }
 
-    /// Its command line, as every user of the machine sees it.
+    /// Returns the command line that every user of the machine can read.
     pub(crate) fn command_line(&self) -> String {
-        let line = fs::read(format!("/proc/{}/cmdline", self.child.id())).expect("it runs");
+        let line = fs::read(format!("/proc/{}/cmdline", self.child.id())).expect("the process runs");
         String::from_utf8_lossy(&line).replace('\0', " ")
     }
 
@@ -207,36 +215,40 @@ impl Process {
         assert!(status.expect("sh can be run").success());
     }
 
-    /// Its exit status, once it ends.
+    /// Waits until the process ends. Returns its exit status.
     pub(crate) fn wait(mut self) -> ExitStatus {
-        eventually(|| self.child.try_wait().expect("its own child"))
+        eventually(|| self.child.try_wait().expect("it is a child of this process"))
     }
 
-    /// Memory that it occupies, in KiB.
+    /// Returns the resident memory in KiB.
     pub(crate) fn resident(&self) -> usize {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("it runs");
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("it has memory");
+        let status =
+            fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("the process runs");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("the file has VmRSS");
         line.trim().trim_end_matches(" kB").parse().expect("a number")
     }
 
-    /// Processor time that it has used.
+    /// Returns the processor time that all threads of the process have used.
     pub(crate) fn cpu_time(&self) -> Duration {
-        let tasks = fs::read_dir(format!("/proc/{}/task", self.child.id())).expect("it runs");
+        let tasks = fs::read_dir(format!("/proc/{}/task", self.child.id())).expect("the process runs");
         // A thread may end between being listed and being read.
         tasks.filter_map(|task| cpu_time(&task.ok()?.path())).sum()
     }
 
-    /// Files and sockets that it has open.
+    /// Returns the number of open files and sockets.
     pub(crate) fn descriptors(&self) -> usize {
-        fs::read_dir(format!("/proc/{}/fd", self.child.id())).expect("it runs").count()
+        fs::read_dir(format!("/proc/{}/fd", self.child.id())).expect("the process runs").count()
     }
 
+    /// Reads the output up to a line that contains `text`. Returns that line.
     pub(crate) fn line_with(&mut self, text: &str) -> String {
         let line = self.try_line_with(text);
-        line.unwrap_or_else(|_| panic!("it ended before it said {text:?}: {:?}", self.child.wait()))
+        line.unwrap_or_else(|_| {
+            panic!("the process ended before it printed {text:?}: {:?}", self.child.wait())
+        })
     }
 
-    /// The error is the whole output of a process that ends before it prints `text`.
+    /// Reads up to a line with `text`. The error is the whole output of a process that ended before.
     fn try_line_with(&mut self, text: &str) -> Result<String, String> {
         let mut output = String::new();
         loop {
@@ -258,18 +270,18 @@ impl Drop for Process {
     }
 }
 
-/// Processor time that the calling thread has used.
+/// Returns the processor time that the calling thread has used.
 pub(crate) fn cpu_time_of_this_thread() -> Duration {
-    cpu_time(Path::new("/proc/thread-self")).expect("it runs")
+    cpu_time(Path::new("/proc/thread-self")).expect("the process runs")
 }
 
-/// Of a thread, by its folder.
+/// Reads the processor time of a thread from its folder in `/proc`.
 fn cpu_time(thread: &Path) -> Option<Duration> {
     let text = fs::read_to_string(thread.join("schedstat")).ok()?;
     text.split(' ').next()?.parse().ok().map(Duration::from_nanos)
 }
 
-/// Path of a program of the workspace.
+/// Returns the path of a program of the workspace.
 pub(crate) fn binary(name: &str) -> PathBuf {
     static FOLDER: OnceLock<PathBuf> = OnceLock::new();
     FOLDER.get_or_init(|| env::var_os("THEGIANT_BIN_DIR").map_or_else(build, PathBuf::from)).join(name)

@@ -1,24 +1,24 @@
-//! The decoder, fed as a connection feeds it. The fuzz target reads with it too.
+//! Feeds the decoder as a connection does. The fuzz target uses this file too.
 
 use thegiant_resp::{Decoder, Progress, ProtocolError, Span};
 
-/// Feeds a decoder piece by piece and keeps the requests that it finds.
+/// Feeds a decoder piece by piece, and collects the requests.
 #[derive(Debug, Default)]
 pub(crate) struct Reader {
     decoder: Decoder,
     input: Vec<u8>,
     spans: Vec<Span>,
     large: Vec<Vec<u8>>,
-    /// A large bulk string, and how many bytes of it are missing.
-    filling: Option<(Vec<u8>, usize)>,
-    /// What was found so far.
+    /// The received part of a large bulk string, and the number of missing bytes.
+    partial: Option<(Vec<u8>, usize)>,
+    /// The requests so far.
     pub(crate) requests: Vec<Vec<Vec<u8>>>,
-    /// Where the input was broken; nothing is read behind.
+    /// The first protocol error. The reader ignores all later input.
     pub(crate) error: Option<ProtocolError>,
 }
 
 impl Reader {
-    /// All that is found in `pieces`.
+    /// Reads all requests of `pieces`.
     pub(crate) fn read<'p>(pieces: impl IntoIterator<Item = &'p [u8]>) -> Self {
         let mut reader = Reader::default();
         for piece in pieces {
@@ -29,7 +29,7 @@ impl Reader {
 
     /// Takes the next piece.
     pub(crate) fn feed(&mut self, mut piece: &[u8]) {
-        if let Some((bytes, missing)) = &mut self.filling {
+        if let Some((bytes, missing)) = &mut self.partial {
             let (taken, rest) = piece.split_at(piece.len().min(*missing));
             bytes.extend_from_slice(taken);
             *missing -= taken.len();
@@ -43,13 +43,13 @@ impl Reader {
 
     fn decode(&mut self) -> Result<(), ProtocolError> {
         loop {
-            match self.filling.take() {
+            match self.partial.take() {
                 Some((bytes, 0)) => {
                     self.large.push(bytes);
                     self.decoder.large_bulk_taken(self.large.len() - 1, &mut self.spans);
                 }
                 unfinished @ Some(_) => {
-                    self.filling = unfinished;
+                    self.partial = unfinished;
                     return Ok(());
                 }
                 None => {}
@@ -62,7 +62,7 @@ impl Reader {
         }
     }
 
-    /// One call of the decoder, which never goes back nor beyond the end.
+    /// Calls the decoder once. Checks that its position neither goes back nor passes the end of the input.
     fn step(&mut self) -> Result<Progress, ProtocolError> {
         let before = self.decoder.position();
         let progress = self.decoder.decode(&mut self.input, &mut self.spans)?;
@@ -87,6 +87,6 @@ impl Reader {
         let position = self.decoder.position();
         let arrived = len.min(self.input.len() - position);
         let bytes = self.input.drain(position..position + arrived).collect();
-        self.filling = Some((bytes, len - arrived));
+        self.partial = Some((bytes, len - arrived));
     }
 }

@@ -1,6 +1,6 @@
-//! A reader of replies that shares nothing with the toolkit's writer.
+//! A parser of replies that shares no code with the toolkit's encoder.
 
-/// A reply as a client understands it.
+/// A parsed reply.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Reply {
     Simple(Vec<u8>),
@@ -19,13 +19,13 @@ pub(crate) enum Reply {
 }
 
 impl Reply {
-    /// The one reply that these bytes hold.
+    /// Parses bytes that contain exactly one reply.
     pub(crate) fn only(bytes: &[u8]) -> Option<Reply> {
         let (reply, rest) = Reply::parse(bytes)?;
         rest.is_empty().then_some(reply)
     }
 
-    /// The reply at the beginning, and what stands behind it.
+    /// Parses the first reply. Returns it and the remaining bytes.
     pub(crate) fn parse(bytes: &[u8]) -> Option<(Reply, &[u8])> {
         let end = bytes.iter().position(|byte| *byte == b'\r')?;
         let (line, rest) = (bytes.get(1..end)?, bytes[end..].strip_prefix(b"\r\n")?);
@@ -80,9 +80,9 @@ impl Reply {
     fn elements(len: usize, mut rest: &[u8]) -> Option<(Vec<Reply>, &[u8])> {
         let mut elements = Vec::new();
         for _ in 0..len {
-            let (element, behind) = Self::parse(rest)?;
+            let (element, remaining) = Self::parse(rest)?;
             elements.push(element);
-            rest = behind;
+            rest = remaining;
         }
         Some((elements, rest))
     }

@@ -1,4 +1,4 @@
-//! Replies that are text for people, and the fields in them.
+//! Text replies, such as `INFO` and `CLIENT LIST`, and their fields.
 
 use super::{RawClient, Reply, line};
 
@@ -7,53 +7,53 @@ use super::{RawClient, Reply, line};
 pub(crate) struct Fields(pub(crate) Vec<(String, String)>);
 
 impl Fields {
-    /// Fields that end with `separator`, each `name`, `equals`, value.
+    /// Parses fields of a name, `equals` and a value. Each field ends with `separator`.
     fn parse(text: &str, separator: &str, equals: char) -> Self {
         let fields = text.split(separator).filter_map(|field| field.split_once(equals));
         Fields(fields.map(|(name, value)| (name.to_owned(), value.to_owned())).collect())
     }
 
     pub(crate) fn get(&self, name: &str) -> Option<&str> {
-        self.0.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+        self.0.iter().find(|(field, _)| field == name).map(|(_, value)| value.as_str())
     }
 
-    /// The value of a field that has to be there.
+    /// Returns the value of a field. Panics if there is none.
     #[track_caller]
     pub(crate) fn text(&self, name: &str) -> &str {
         self.get(name).unwrap_or_else(|| panic!("no {name} in {self:?}"))
     }
 
-    /// The value of a field that has to be a number.
+    /// Returns the value of a numeric field. Panics if there is none.
     #[track_caller]
     pub(crate) fn number(&self, name: &str) -> u64 {
-        self.text(name).parse().unwrap_or_else(|_| panic!("{name} is no number in {self:?}"))
+        self.text(name).parse().unwrap_or_else(|_| panic!("{name} is not a number in {self:?}"))
     }
 }
 
-/// The text that a request is answered with.
+/// Sends a request. Returns the text of its reply.
 #[track_caller]
 pub(crate) fn report(client: &mut RawClient, request: &str) -> String {
     let reply = client.ask(line(request));
     match Reply::only(&reply) {
         Some(Reply::Bulk(text) | Reply::Verbatim(_, text)) => String::from_utf8(text).expect("text"),
-        _ => panic!("{request} is answered with {reply:?}"),
+        _ => panic!("the reply to {request} is {reply:?}"),
     }
 }
 
-/// The fields of sections of `INFO`.
+/// Returns the fields of sections of `INFO`.
 #[track_caller]
 pub(crate) fn info(client: &mut RawClient, sections: &str) -> Fields {
     Fields::parse(&report(client, &format!("INFO {sections}")), "\r\n", ':')
 }
 
-/// The lines of `CLIENT LIST`, with these options if any.
+/// Returns the lines of `CLIENT LIST` with these options.
 #[track_caller]
 pub(crate) fn client_list(client: &mut RawClient, options: &str) -> Vec<Fields> {
     let text = report(client, format!("CLIENT LIST {options}").trim_end());
     text.lines().map(|line| Fields::parse(line, " ", '=')).collect()
 }
 
-/// The line of `CLIENT LIST` of a connection, if it is there.
+/// Returns the line of a client in `CLIENT LIST`, if the client is connected.
 #[track_caller]
 pub(crate) fn listed(client: &mut RawClient, id: u64) -> Option<Fields> {
     client_list(client, &format!("ID {id}")).pop()

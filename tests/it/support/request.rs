@@ -1,6 +1,6 @@
-//! Requests as bytes, written independently of the toolkit.
+//! Requests as bytes, encoded without the toolkit.
 
-/// A request as an array of bulk strings.
+/// Encodes a request as an array of bulk strings.
 pub(crate) fn request<W: AsRef<[u8]>>(words: impl IntoIterator<Item = W>) -> Vec<u8> {
     let words: Vec<W> = words.into_iter().collect();
     let mut bytes = format!("*{}\r\n", words.len()).into_bytes();
@@ -12,12 +12,12 @@ pub(crate) fn request<W: AsRef<[u8]>>(words: impl IntoIterator<Item = W>) -> Vec
     bytes
 }
 
-/// The words of a line, as an array of bulk strings.
+/// Encodes the words of a line as an array of bulk strings.
 pub(crate) fn line(text: &str) -> Vec<u8> {
     request(text.split(' '))
 }
 
-/// A pipeline: each line as an array of bulk strings.
+/// Encodes a pipeline: each line becomes an array of bulk strings.
 pub(crate) fn lines(text: &str) -> Vec<u8> {
     text.lines().map(str::trim).filter(|text| !text.is_empty()).flat_map(line).collect()
 }

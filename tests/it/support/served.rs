@@ -1,4 +1,4 @@
-//! An application that is served in this process.
+//! A server in the process of the test.
 
 use std::{
     io,
@@ -9,11 +9,12 @@ use std::{
 use actix::System;
 use thegiant::{App, Server, ServerHandle};
 
-/// The address that takes a free port.
+/// The address with which the system chooses a free port.
 pub(crate) const ANY_PORT: &str = "127.0.0.1:0";
 
-/// A server in a thread and an actix system of its own. It is stopped when it is dropped; a panic in
-/// it fails the test.
+/// A server on its own thread, with its own actix system.
+///
+/// Dropping it stops the server. A panic of the server fails the test.
 #[derive(Debug)]
 pub(crate) struct Served {
     addresses: Vec<String>,
@@ -27,15 +28,15 @@ impl Served {
         Self::with(app, |server| server.bind(ANY_PORT))
     }
 
-    /// Serves an application as `configure` says.
+    /// Serves an application on a server that `configure` sets up.
     pub(crate) fn with(
         app: impl FnOnce() -> App + Send + 'static,
         configure: impl FnOnce(Server) -> io::Result<Server> + Send + 'static,
     ) -> Self {
-        Self::try_with(app, configure).expect("it can be bound")
+        Self::try_with(app, configure).expect("the server can bind its address")
     }
 
-    /// The same; the error is that of `configure`.
+    /// Serves an application like [`with`](Self::with). Returns the error of `configure`.
     pub(crate) fn try_with(
         app: impl FnOnce() -> App + Send + 'static,
         configure: impl FnOnce(Server) -> io::Result<Server> + Send + 'static,
@@ -44,17 +45,19 @@ impl Served {
         let thread = thread::spawn(move || {
             System::new().block_on(async move {
                 let server = configure(Server::new(app()).disable_signals());
-                let told = |server: &Server| {
+                let addresses_and_handle = |server: &Server| {
                     let addresses = server.addresses().iter().map(ToString::to_string).collect();
                     (addresses, server.handle())
                 };
                 match server {
                     Ok(server) => {
-                        started.send(Ok(told(&server))).expect("the test waits for it");
+                        started
+                            .send(Ok(addresses_and_handle(&server)))
+                            .expect("the test waits for the start");
                         server.run().await
                     }
                     Err(error) => {
-                        started.send(Err(error)).expect("the test waits for it");
+                        started.send(Err(error)).expect("the test waits for the start");
                         Ok(())
                     }
                 }
@@ -64,7 +67,7 @@ impl Served {
         Ok(Served { addresses, handle, thread: Some(thread) })
     }
 
-    /// Where it listens, first.
+    /// Returns the first address.
     pub(crate) fn address(&self) -> &str {
         &self.addresses[0]
     }
@@ -77,13 +80,13 @@ impl Served {
         &self.handle
     }
 
-    /// Waits until it has ended, which something else has brought about.
+    /// Waits until the server ends, without stopping it.
     pub(crate) fn ended(mut self) -> io::Result<()> {
-        let thread = self.thread.take().expect("it is joined once");
-        thread.join().expect("it ends without a panic")
+        let thread = self.thread.take().expect("the thread is joined once");
+        thread.join().expect("the server does not panic")
     }
 
-    /// Stops it, and waits until it has ended in order.
+    /// Stops the server gracefully, and waits for its end.
     pub(crate) fn stop(self) -> io::Result<()> {
         self.handle.stop();
         self.ended()
@@ -93,7 +96,7 @@ impl Served {
 impl Drop for Served {
     fn drop(&mut self) {
         let Some(thread) = self.thread.take() else { return };
-        // At the second call it does not wait for clients.
+        // After the second call the server does not wait for its clients.
         self.handle.stop();
         self.handle.stop();
         let ended = thread.join();

@@ -1,20 +1,20 @@
-//! A file system that is soon full.
+//! A small file system for tests with a full disk.
 
 use std::{path::Path, process::Command};
 
 use super::{Folder, RawClient};
 
-/// A small file system in memory, mounted in a folder.
+/// A small file system in memory, mounted on a folder. Dropping it unmounts the file system.
 #[derive(Debug)]
-pub(crate) struct Small(Folder);
+pub(crate) struct SmallDisk(Folder);
 
-impl Small {
-    /// The folder.
+impl SmallDisk {
+    /// Returns the folder.
     pub(crate) fn path(&self) -> &Path {
         self.0.path()
     }
 
-    /// Of so many megabytes.
+    /// Mounts a file system of `megabytes` MiB.
     pub(crate) fn mount(megabytes: usize) -> Self {
         let folder = Folder::new();
         let size = format!("size={megabytes}m");
@@ -24,10 +24,10 @@ impl Small {
             mount.is_ok_and(|status| status.success()),
             "this test needs the rights to mount a file system"
         );
-        Small(folder)
+        SmallDisk(folder)
     }
 
-    /// Whether it can be written to.
+    /// Mounts the file system again with the mode `ro` or `rw`.
     pub(crate) fn remount(&self, mode: &str) {
         let options = format!("remount,{mode}");
         let mount = Command::new("mount").args(["-o", &options]).arg(self.0.path()).status();
@@ -35,13 +35,13 @@ impl Small {
     }
 }
 
-impl Drop for Small {
+impl Drop for SmallDisk {
     fn drop(&mut self) {
         let _ = Command::new("umount").arg("--lazy").arg(self.0.path()).status();
     }
 }
 
-/// Sends a request after the other until one is refused; returns how many were not, and the refusal.
+/// Sends requests until the server refuses one. Returns the number of accepted requests, and the error.
 pub(crate) fn until_refused(
     client: &mut RawClient,
     mut request: impl FnMut(usize) -> Vec<u8>,
@@ -51,7 +51,7 @@ pub(crate) fn until_refused(
         if reply.starts_with(b"-") {
             return (number, String::from_utf8_lossy(&reply).into_owned());
         }
-        assert!(number < 10_000, "it never becomes full");
+        assert!(number < 10_000, "the disk does not become full");
     }
-    unreachable!("it never becomes full")
+    unreachable!("the disk does not become full")
 }

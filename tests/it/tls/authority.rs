@@ -1,4 +1,4 @@
-//! Who issues certificates for a test.
+//! A certificate authority for tests.
 
 use std::{
     cell::Cell,
@@ -10,16 +10,16 @@ use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, 
 
 use crate::support::Folder;
 
-/// An authority that nobody else knows. Its files go with it.
+/// A certificate authority. Dropping it removes its files.
 pub(super) struct Authority {
     issuer: CertifiedIssuer<'static, KeyPair>,
     folder: Folder,
     issued: Cell<usize>,
-    /// Where its own certificate is.
+    /// Path of the certificate of the authority.
     pub(super) ca: String,
 }
 
-/// Where a certificate and its key are.
+/// Paths of a certificate and its key.
 #[derive(Clone)]
 pub(super) struct Identity {
     pub(super) certificate: String,
@@ -32,24 +32,25 @@ impl Authority {
         Self::named(&format!("authority {}", AUTHORITIES.fetch_add(1, Relaxed)))
     }
 
-    /// One that has this name, perhaps not alone.
+    /// Creates an authority with this name. Several authorities may have the same name.
     pub(super) fn named(name: &str) -> Self {
         let mut params = CertificateParams::default();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::DigitalSignature];
         params.distinguished_name.push(DnType::CommonName, name);
-        let issuer = CertifiedIssuer::self_signed(params, new_key()).expect("it signs itself");
+        let issuer =
+            CertifiedIssuer::self_signed(params, new_key()).expect("the certificate can be self-signed");
         let folder = Folder::new();
         let ca = write(&folder, "ca.crt", &issuer.pem());
         Authority { issuer, folder, issued: Cell::new(0), ca }
     }
 
-    /// A certificate for this name.
+    /// Issues a certificate for this name.
     pub(super) fn issue(&self, name: &str) -> Identity {
         self.issue_as(name, |_| {})
     }
 
-    /// One that is not valid any more.
+    /// Issues a certificate that has expired.
     pub(super) fn issue_expired(&self, name: &str) -> Identity {
         self.issue_as(name, |params| params.not_after = rcgen::date_time_ymd(2001, 1, 1))
     }
@@ -58,7 +59,7 @@ impl Authority {
         let mut params = CertificateParams::new([name.to_owned()]).expect("a name");
         change(&mut params);
         let key = new_key();
-        let certificate = params.signed_by(&key, &self.issuer).expect("it is signed");
+        let certificate = params.signed_by(&key, &self.issuer).expect("the certificate can be signed");
         let number = self.issued.replace(self.issued.get() + 1);
         Identity {
             certificate: self.file(&format!("{number}.crt"), &certificate.pem()),
@@ -66,7 +67,7 @@ impl Authority {
         }
     }
 
-    /// A file beside those that it has issued.
+    /// Writes a file into the folder of the authority. Returns its path.
     pub(super) fn file(&self, name: &str, text: &str) -> String {
         write(&self.folder, name, text)
     }
@@ -78,6 +79,6 @@ fn new_key() -> KeyPair {
 
 fn write(folder: &Folder, name: &str, text: &str) -> String {
     let path = folder.path().join(name);
-    fs::write(&path, text).expect("it can be written");
+    fs::write(&path, text).expect("the file can be written");
     path.to_str().expect("text").to_owned()
 }

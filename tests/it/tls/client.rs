@@ -1,4 +1,4 @@
-//! A client that speaks TLS.
+//! A client with TLS.
 
 use std::{
     fs,
@@ -18,16 +18,16 @@ use tokio_rustls::rustls::{
 use super::authority::{Authority, Identity};
 use crate::support::{Folder, PATIENCE, read_reply};
 
-/// A connection that sends what it is told to, and returns replies as they came.
+/// A TLS connection that sends any bytes, and returns replies as the server sent them.
 pub(super) struct TlsClient(BufReader<StreamOwned<ClientConnection, TcpStream>>);
 
 impl TlsClient {
-    /// Connects to a server that has a certificate of this authority for `localhost`.
+    /// Connects to a server whose certificate for `localhost` comes from this authority.
     pub(super) fn connect(address: &str, trusted: &Authority) -> Self {
-        Self::try_connect(address, trusted, None).expect("it lets everybody in")
+        Self::try_connect(address, trusted, None).expect("the handshake succeeds")
     }
 
-    /// Connects, and shows a certificate to a server that asks for it.
+    /// Connects, and sends a client certificate if `identity` is given.
     pub(super) fn try_connect(
         address: &str,
         trusted: &Authority,
@@ -37,28 +37,30 @@ impl TlsClient {
         roots.add(certificate(&trusted.ca)).expect("a certificate");
         let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
             .with_safe_default_protocol_versions()
-            .expect("there are some")
+            .expect("ring supports the default versions")
             .with_root_certificates(roots);
         let config = match identity {
             None => config.with_no_client_auth(),
             Some(Identity { certificate: path, key }) => {
                 let key = PrivateKeyDer::from_pem_file(key).expect("a key");
-                config.with_client_auth_cert(vec![certificate(path)], key).expect("they belong together")
+                config
+                    .with_client_auth_cert(vec![certificate(path)], key)
+                    .expect("the key belongs to the certificate")
             }
         };
         let name = "localhost".try_into().expect("a name");
-        let mut session = ClientConnection::new(config.into(), name).expect("it is configured");
+        let mut tls = ClientConnection::new(config.into(), name).expect("the configuration is valid");
         let mut socket = TcpStream::connect(address)?;
         socket.set_read_timeout(Some(PATIENCE))?;
         socket.set_nodelay(true)?;
-        while session.is_handshaking() {
-            session.complete_io(&mut socket)?;
+        while tls.is_handshaking() {
+            tls.complete_io(&mut socket)?;
         }
-        Ok(TlsClient(BufReader::new(StreamOwned::new(session, socket))))
+        Ok(TlsClient(BufReader::new(StreamOwned::new(tls, socket))))
     }
 
     pub(super) fn send(&mut self, bytes: impl AsRef<[u8]>) {
-        self.try_send(bytes).expect("the server takes what is sent");
+        self.try_send(bytes).expect("the server reads the requests");
     }
 
     fn try_send(&mut self, bytes: impl AsRef<[u8]>) -> io::Result<()> {
@@ -80,7 +82,11 @@ impl TlsClient {
         read_reply(&mut self.0).map(Bytes::from)
     }
 
-    /// All that still comes. It is an error if the server leaves without saying so.
+    /// Reads everything up to the end of the connection.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the server closes the connection without a TLS `close_notify` alert.
     pub(super) fn rest(&mut self) -> io::Result<Bytes> {
         let mut rest = Vec::new();
         self.0.read_to_end(&mut rest)?;
@@ -92,20 +98,20 @@ fn certificate(path: &str) -> CertificateDer<'static> {
     CertificateDer::from_pem_file(path).expect("a certificate")
 }
 
-/// What redis-cli prints, with these options and this input.
+/// Runs redis-cli with these options and this input. Returns its output.
 pub(super) fn redis_cli(address: &str, options: &[&str], input: &[u8]) -> Vec<u8> {
     let (host, port) = address.rsplit_once(':').expect("a port");
     let mut command = Command::new("redis-cli");
     command.args(["-h", host, "-p", port, "--tls"]).args(options);
-    let output = command.stdin(Stdio::from(file_of(input))).output().expect("redis-cli can be run");
+    let output = command.stdin(Stdio::from(file_of(input))).output().expect("redis-cli can be started");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     output.stdout
 }
 
-/// A file without a name, to be read from its beginning.
+/// Returns an open file with these bytes and without a name.
 fn file_of(bytes: &[u8]) -> fs::File {
     let folder = Folder::new();
     let path = folder.path().join("input");
-    fs::write(&path, bytes).expect("it can be written");
-    fs::File::open(path).expect("it can be read")
+    fs::write(&path, bytes).expect("the file can be written");
+    fs::File::open(path).expect("the file can be opened")
 }

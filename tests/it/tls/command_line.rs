@@ -1,4 +1,4 @@
-//! The options of the apps.
+//! The TLS options of the apps.
 
 use std::process::{Command, Stdio};
 
@@ -9,36 +9,37 @@ use super::{
 use crate::support::{ANY_PORT, Folder, Process, RawClient, binary, line};
 
 #[test]
-fn an_example_speaks_tls() {
+fn kv_serves_tls_clients_with_a_certificate() {
     let authority = Authority::new();
     let Identity { certificate, key } = authority.issue("localhost");
     let folder = Folder::new();
     let socket = folder.socket("kv.sock");
     let options = ["--tls-cert", &certificate, "--tls-key", &key, "--tls-ca", &authority.ca];
-    let kv = Process::example_with_on("kv", &options, &[ANY_PORT, &socket]);
+    let kv = Process::program_with_on("kv", &options, &[ANY_PORT, &socket]);
     let [address, unix] = kv.addresses() else { panic!("{:?}", kv.addresses()) };
-    let somebody = authority.issue("somebody");
-    let mut client = TlsClient::try_connect(address, &authority, Some(&somebody)).expect("it is known");
+    let known = authority.issue("somebody");
+    let mut client = TlsClient::try_connect(address, &authority, Some(&known))
+        .expect("the server accepts the certificate");
     assert_eq!(client.ask(line("SET a 1")), "+OK\r\n");
     TlsClient::try_connect(address, &authority, None)
-        .and_then(|mut nobody| nobody.try_ask(line("GET a")))
-        .expect_err("it has no certificate");
-    // Nobody else is at a unix socket.
+        .and_then(|mut unknown| unknown.try_ask(line("GET a")))
+        .expect_err("the client has no certificate");
+    // A unix socket has no TLS.
     assert_eq!(RawClient::connect(unix).ask(line("GET a")), "$1\r\n1\r\n");
 }
 
 #[test]
-fn a_certificate_has_a_key() {
+fn tls_options_require_each_other() {
     for (options, missing) in [
         (["--tls-cert", "a"], "--tls-key"),
         (["--tls-key", "a"], "--tls-cert"),
         (["--tls-ca", "a"], "--tls-cert"),
     ] {
         let output = Command::new(binary("kv")).args(options).stdin(Stdio::null()).output();
-        let output = output.expect("it can be run");
+        let output = output.expect("kv can be started");
         assert_eq!(output.status.code(), Some(2));
-        let said = String::from_utf8(output.stderr).expect("text");
-        assert!(said.contains("required arguments were not provided:\n"), "{said}");
-        assert!(said.contains(&format!("\n  {missing} <FILE>\n")), "{said}");
+        let error = String::from_utf8(output.stderr).expect("text");
+        assert!(error.contains("required arguments were not provided:\n"), "{error}");
+        assert!(error.contains(&format!("\n  {missing} <FILE>\n")), "{error}");
     }
 }

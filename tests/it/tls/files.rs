@@ -1,4 +1,4 @@
-//! Files that cannot be used, and addresses that have no TLS: one line that says which, and why.
+//! Errors for unusable files, and for addresses without TLS. Each error is one line with the path and the reason.
 
 use std::{fs, io::ErrorKind};
 
@@ -7,22 +7,23 @@ use thegiant::{App, ClientTls, Server, ServerTls, Upstream};
 use super::authority::{Authority, Identity};
 use crate::support::{ANY_PORT, Folder, Served, app};
 
+/// Returns the error of a server with these settings.
 fn refusal(tls: ServerTls) -> String {
-    let error = Server::new(App::new()).bind_tls(ANY_PORT, tls).expect_err("it cannot be used");
+    let error = Server::new(App::new()).bind_tls(ANY_PORT, tls).expect_err("the settings are unusable");
     let text = error.to_string();
     assert_eq!(text.lines().count(), 1, "{text}");
     text
 }
 
 #[test]
-fn of_a_server() {
+fn unusable_files_of_a_server_are_errors() {
     let authority = Authority::new();
     let Identity { certificate, key } = authority.issue("localhost");
     let other = authority.issue("localhost").key;
     let file = |name: &str, text: &str| authority.file(name, text);
     let (empty, nonsense) =
         (file("empty", ""), file("nonsense", "-----BEGIN CERTIFICATE-----\n!\n-----END CERTIFICATE-----\n"));
-    let pem = fs::read_to_string(&certificate).expect("it is there");
+    let pem = fs::read_to_string(&certificate).expect("the file exists");
     let half = file("half", &pem[..pem.len() / 2]);
     let encrypted = file(
         "encrypted",
@@ -30,7 +31,7 @@ fn of_a_server() {
     );
     let wrong = file("wrong", "-----BEGIN CERTIFICATE-----\nMAA=\n-----END CERTIFICATE-----\n");
     let wrong_key = file("wrong.key", "-----BEGIN PRIVATE KEY-----\nMAA=\n-----END PRIVATE KEY-----\n");
-    for (certificate, key, what, path, why) in [
+    for (certificate, key, kind, path, reason) in [
         ("/nowhere.crt", &*key, "certificate", "/nowhere.crt", "No such file"),
         (&certificate, "/nowhere.key", "key", "/nowhere.key", "No such file"),
         (&empty, &key, "certificate", &empty, "no PEM certificate in the file"),
@@ -49,41 +50,42 @@ fn of_a_server() {
         (&wrong, &key, "certificate", &wrong, "BadEncoding"),
         (&certificate, &wrong_key, "key", &wrong_key, ""),
     ] {
-        let said = refusal(ServerTls::new(certificate, key));
-        assert!(said.starts_with(&format!("cannot use the {what} {path}: ")), "{said}");
-        assert!(said.contains(why), "{said}");
+        let error = refusal(ServerTls::new(certificate, key));
+        assert!(error.starts_with(&format!("cannot use the {kind} {path}: ")), "{error}");
+        assert!(error.contains(reason), "{error}");
     }
-    for (ca, why) in [
+    for (ca, reason) in [
         ("/nowhere.crt", "No such file"),
         (&*empty, "no PEM certificate in the file"),
         (&wrong, "BadEncoding"),
     ] {
-        let said = refusal(ServerTls::new(&certificate, &key).client_ca(ca));
+        let error = refusal(ServerTls::new(&certificate, &key).client_ca(ca));
         assert!(
-            said.starts_with(&format!("cannot use the certificate {ca}: ")) && said.contains(why),
-            "{said}"
+            error.starts_with(&format!("cannot use the certificate {ca}: ")) && error.contains(reason),
+            "{error}"
         );
     }
 }
 
 #[test]
-fn of_a_client() {
+fn unusable_files_of_a_client_are_errors() {
     let authority = Authority::new();
     let Identity { certificate, key } = authority.issue("somebody");
     let tls = |address: &str, tls: ClientTls| {
-        let error = Upstream::new(address).tls(tls).expect_err("it cannot be used");
+        let error = Upstream::new(address).tls(tls).expect_err("the settings are unusable");
         let text = error.to_string();
         assert_eq!(text.lines().count(), 1, "{text}");
         text
     };
-    let said = tls("localhost:1", ClientTls::new().ca("/nowhere.crt"));
-    assert!(said.starts_with("cannot use the certificate /nowhere.crt: No such file"), "{said}");
-    let said = tls("localhost:1", ClientTls::new().ca(&authority.ca).certificate(&certificate, &certificate));
-    assert!(said.starts_with(&format!("cannot use the key {certificate}: no unencrypted")), "{said}");
-    let said = tls("localhost:1", ClientTls::new().ca(&authority.ca).server_name("no name"));
-    assert_eq!(said, "\"no name\" is not a valid TLS server name: use a host name or an IP address");
-    let said = tls("unix:/run/redis.sock", ClientTls::new().ca(&authority.ca));
-    assert_eq!(said, "cannot use TLS with unix:/run/redis.sock: TLS needs an address of the form HOST:PORT");
+    let error = tls("localhost:1", ClientTls::new().ca("/nowhere.crt"));
+    assert!(error.starts_with("cannot use the certificate /nowhere.crt: No such file"), "{error}");
+    let error =
+        tls("localhost:1", ClientTls::new().ca(&authority.ca).certificate(&certificate, &certificate));
+    assert!(error.starts_with(&format!("cannot use the key {certificate}: no unencrypted")), "{error}");
+    let error = tls("localhost:1", ClientTls::new().ca(&authority.ca).server_name("no name"));
+    assert_eq!(error, "\"no name\" is not a valid TLS server name: use a host name or an IP address");
+    let error = tls("unix:/run/redis.sock", ClientTls::new().ca(&authority.ca));
+    assert_eq!(error, "cannot use TLS with unix:/run/redis.sock: TLS needs an address of the form HOST:PORT");
     for address in ["localhost:1", "10.0.0.7:1", "[::1]:1"] {
         let tls = ClientTls::new().ca(&authority.ca).certificate(&certificate, &key);
         assert!(Upstream::new(address).tls(tls).is_ok(), "{address}");
@@ -91,12 +93,14 @@ fn of_a_client() {
 }
 
 #[test]
-fn where_there_is_no_tls() {
+fn addresses_without_tls_are_errors() {
     let authority = Authority::new();
     let Identity { certificate, key } = authority.issue("localhost");
     let tls = ServerTls::new(certificate, key);
     let bind = |address: &str| {
-        Server::new(App::new()).bind_tls(address, tls.clone()).expect_err("nobody can listen there")
+        Server::new(App::new())
+            .bind_tls(address, tls.clone())
+            .expect_err("a server cannot listen on this address")
     };
     let folder = Folder::new();
     let address = folder.socket("app.sock");

@@ -1,4 +1,4 @@
-//! Handshakes that fail: one line in the log, and the others go on.
+//! A failed handshake is one line in the log, and does not affect other clients.
 
 use std::time::Duration;
 
@@ -12,21 +12,21 @@ use super::{
 };
 use crate::support::{Log, RawClient, Served, app, eventually, info, line};
 
-/// A server with TLS, and what it logs.
+/// Starts a server with TLS. Returns the server and its log.
 fn logged(
     identity: Identity,
     configure: impl FnOnce(Server, thegiant::ServerTls) -> (Server, thegiant::ServerTls) + Send + 'static,
 ) -> (Served, Log) {
     let log = Log::default();
-    let kept = log.clone();
+    let server_log = log.clone();
     let app = move || {
-        kept.keep(Level::INFO);
+        server_log.keep(Level::INFO);
         app()
     };
     (serve(app, identity, configure), log)
 }
 
-/// The first line of the log, without the client in it.
+/// Waits for the first line of the log. Returns it without the id and address of the client.
 fn first_line(log: &Log) -> String {
     let line = eventually(|| log.lines().first().cloned());
     line.split(' ')
@@ -45,12 +45,12 @@ fn assert_serves(served: &Served, authority: &Authority) {
 }
 
 #[test]
-fn of_a_client_that_does_not_speak_tls() {
+fn a_client_without_tls_is_logged() {
     let authority = Authority::new();
     let (served, log) = logged(authority.issue("localhost"), |server, tls| (server, tls));
     let mut client = RawClient::connect(served.address());
     client.send(line("PING"));
-    // What comes may be an alert, but it is no reply.
+    // The server may send a TLS alert, but no reply.
     assert!(!client.rest().starts_with(b"+"));
     assert_eq!(first_line(&log), failure("the peer does not speak TLS"));
     assert_serves(&served, &authority);
@@ -58,17 +58,19 @@ fn of_a_client_that_does_not_speak_tls() {
 }
 
 #[test]
-fn of_a_client_that_does_not_know_the_authority() {
+fn a_client_that_does_not_trust_the_server_is_logged() {
     let [authority, other] = [(); 2].map(|()| Authority::new());
     let (served, log) = logged(authority.issue("localhost"), |server, tls| (server, tls));
-    TlsClient::try_connect(served.address(), &other, None).err().expect("it is not trusted");
+    TlsClient::try_connect(served.address(), &other, None)
+        .err()
+        .expect("the client does not trust the server");
     assert_eq!(first_line(&log), failure("the peer does not trust the certificate's authority"));
     assert_serves(&served, &authority);
 }
 
-/// It has the time that it would have for a password, and nobody waits for it.
+/// The time limit for authentication includes the handshake. Other clients do not wait.
 #[test]
-fn of_a_client_that_says_nothing() {
+fn a_client_that_sends_nothing_is_disconnected() {
     let authority = Authority::new();
     let (served, log) = logged(authority.issue("localhost"), |server, tls| {
         (server.auth_timeout(Some(Duration::from_secs(1))), tls)
@@ -81,13 +83,13 @@ fn of_a_client_that_says_nothing() {
     }
     assert_eq!(first_line(&log), failure("the handshake took too long"));
     eventually(|| (log.lines().len() == 5).then_some(()));
-    // The limit is one of the handshake alone.
+    // A client without a password has no time limit after its handshake.
     assert_eq!(client.ask(line("PING")), "+PONG\r\n");
 }
 
-/// Who looks whether a port is open is nothing that an operator has to look at.
+/// Health checks and port scans must not fill the log.
 #[test]
-fn a_client_that_leaves_again_is_not_logged() {
+fn a_client_that_disconnects_before_the_handshake_is_not_logged() {
     let authority = Authority::new();
     let (served, log) = logged(authority.issue("localhost"), |server, tls| (server, tls));
     drop(RawClient::connect(served.address()));
@@ -99,50 +101,53 @@ fn a_client_that_leaves_again_is_not_logged() {
 }
 
 #[test]
-fn of_clients_without_a_certificate() {
+fn clients_without_a_valid_certificate_are_logged() {
     let [authority, other] = [(); 2].map(|()| Authority::new());
     let ca = authority.ca.clone();
     let (served, log) = logged(authority.issue("localhost"), |server, tls| (server, tls.client_ca(ca)));
     let connect = |identity: Option<&Identity>| {
         TlsClient::try_connect(served.address(), &authority, identity)?.try_ask(line("PING"))
     };
-    assert_eq!(connect(Some(&authority.issue("somebody"))).expect("it is known"), "+PONG\r\n");
-    let refusal = connect(None).expect_err("it has none").to_string();
+    assert_eq!(
+        connect(Some(&authority.issue("somebody"))).expect("the server accepts the certificate"),
+        "+PONG\r\n"
+    );
+    let refusal = connect(None).expect_err("the client has no certificate").to_string();
     assert!(refusal.contains("CertificateRequired"), "{refusal}");
     assert_eq!(first_line(&log), failure("the peer sent no certificate"));
-    connect(Some(&other.issue("somebody"))).expect_err("it is of somebody else");
+    connect(Some(&other.issue("somebody"))).expect_err("another authority issued the certificate");
     let lines = eventually(|| Some(log.lines()).filter(|lines| lines.len() == 2));
     assert!(lines[1].ends_with("error=the peer's certificate is from an unknown authority"), "{}", lines[1]);
 }
 
 #[test]
-fn a_client_in_its_handshake_is_one_of_those_that_are_allowed() {
+fn a_client_in_its_handshake_counts_for_max_clients() {
     let authority = Authority::new();
     let served = serve(app, authority.issue("localhost"), |server, tls| (server.max_clients(2), tls));
     let mut observer = RawClient::connect(&served.addresses()[1]);
     observer.let_server_read();
     let silent = RawClient::connect(served.address());
-    let connected = |count| info(&mut observer, "clients").number("connected_clients") == count;
-    let mut connected = connected;
+    let mut connected = |count| info(&mut observer, "clients").number("connected_clients") == count;
     eventually(|| connected(2).then_some(()));
-    // It is not told why: that would not be understood.
+    // The server sends no error: a client in its handshake cannot read one.
     assert_eq!(RawClient::connect(served.address()).rest(), "");
-    TlsClient::try_connect(served.address(), &authority, None).err().expect("there are too many");
+    TlsClient::try_connect(served.address(), &authority, None)
+        .err()
+        .expect("the server has too many clients");
     drop(silent);
     eventually(|| connected(1).then_some(()));
     assert_serves(&served, &authority);
 }
 
-/// Both sides are this toolkit's.
 #[test]
-fn of_an_upstream_that_asks_for_a_certificate() {
+fn a_proxy_without_a_certificate_is_logged_by_its_upstream() {
     let authority = Authority::new();
     let ca = authority.ca.clone();
     let (served, log) = logged(authority.issue("127.0.0.1"), |server, tls| (server, tls.client_ca(ca)));
     let address = served.address().to_owned();
     let tls = ClientTls::new().ca(&authority.ca);
     let proxy = Served::start(move || {
-        App::new().proxy(Upstream::new(address).tls(tls).expect("the files are there").start())
+        App::new().proxy(Upstream::new(address).tls(tls).expect("the files exist").start())
     });
     let reply = RawClient::connect(proxy.address()).ask(line("GET x"));
     let reply = String::from_utf8_lossy(&reply).into_owned();

@@ -14,7 +14,7 @@ use crate::support::{
     lines, request,
 };
 
-/// Serves an application with TLS, and at a second address without.
+/// Serves an application with TLS, and without TLS on a second address.
 pub(super) fn serve(
     app: impl FnOnce() -> App + Send + 'static,
     identity: Identity,
@@ -28,7 +28,7 @@ pub(super) fn serve(
 }
 
 #[test]
-fn redis_cli_is_served() {
+fn redis_cli_can_use_tls() {
     let authority = Authority::new();
     let served = serve(app, authority.issue("localhost"), |server, tls| (server, tls));
     let trust = ["--cacert", &authority.ca];
@@ -58,7 +58,7 @@ fn large_values_pass() {
 }
 
 #[test]
-fn many_commands_in_a_pipeline() {
+fn pipelines_pass() {
     let authority = Authority::new();
     let served = serve(app, authority.issue("localhost"), |server, tls| (server, tls));
     let mut client = TlsClient::connect(served.address(), &authority);
@@ -68,53 +68,54 @@ fn many_commands_in_a_pipeline() {
         let text = format!("first {number}");
         assert_eq!(client.reply(), format!("${}\r\n{text}\r\n", text.len()));
     }
-    // In pieces that are no records of their own.
+    // In pieces that do not match TLS records.
     for piece in requests[..20_000].chunks(7) {
         client.send(piece);
     }
     assert_eq!(client.reply(), "$7\r\nfirst 0\r\n");
 }
 
-/// When the socket is full, the end of the replies waits inside TLS, and has to leave without being asked for. How much
-/// a socket takes is tried out, and then each number of replies thereabouts.
+/// When the socket is full, the last replies stay in the TLS buffer. The server has to send them without a new request.
+///
+/// The test first measures how many replies fit into the socket, then tries each number of replies near that one.
 #[test]
-fn a_client_that_reads_late_gets_all() {
+fn a_client_that_reads_late_gets_all_replies() {
     let authority = Authority::new();
     let served = serve(app, authority.issue("localhost"), |server, tls| (server, tls));
     let mut observer = RawClient::connect(&served.addresses()[1]);
     let value = vec![b'x'; 12_000];
     observer.ask(request([&b"SET"[..], b"a", &value]));
     let expected = [b"$12000\r\n", &value[..], b"\r\n"].concat();
-    // Asks so many times without reading, unless the server has stopped before; says how often it has answered.
-    let mut ask = |client: &mut TlsClient, most: usize| {
-        // Of one that has gone, requests may still be run.
+    // Sends up to `max_requests` requests without reading, until the server stops. Returns the number of commands that ran.
+    let mut ask = |client: &mut TlsClient, max_requests: usize| {
+        // The server may still run requests of the previous client.
         eventually(|| (info(&mut observer, "clients").number("connected_clients") == 2).then_some(()));
         let before = calls_of_get(&mut observer);
         let mut calls = before;
-        for asked in 1..=most {
+        for sent in 1..=max_requests {
             client.send(line("GET a"));
             observer.let_server_read();
             calls = calls_of_get(&mut observer);
-            if calls < before + asked {
+            if calls < before + sent {
                 break;
             }
         }
         calls - before
     };
     let mut client = TlsClient::connect(served.address(), &authority);
-    let answered = ask(&mut client, 10_000);
-    assert!(answered < 10_000);
+    let calls = ask(&mut client, 10_000);
+    assert!(calls < 10_000);
     drop(client);
-    for count in answered - 8..=answered {
+    for count in calls - 8..=calls {
         let mut client = TlsClient::connect(served.address(), &authority);
-        let answered = ask(&mut client, count);
-        for _ in 0..answered {
+        let calls = ask(&mut client, count);
+        for _ in 0..calls {
             assert!(client.reply() == expected);
         }
     }
 }
 
-/// How often `GET` has been called.
+/// Returns the number of calls of `GET`.
 fn calls_of_get(observer: &mut RawClient) -> usize {
     let stats = info(observer, "commandstats");
     let Some(stats) = stats.get("cmdstat_get") else { return 0 };
@@ -123,7 +124,7 @@ fn calls_of_get(observer: &mut RawClient) -> usize {
 }
 
 #[test]
-fn what_is_published_reaches_who_is_idle() {
+fn a_published_message_reaches_idle_subscribers() {
     let authority = Authority::new();
     let served = serve(App::new, authority.issue("localhost"), |server, tls| (server, tls));
     let mut listeners: Vec<_> = (0..10).map(|_| TlsClient::connect(served.address(), &authority)).collect();
@@ -133,12 +134,12 @@ fn what_is_published_reaches_who_is_idle() {
     let mut publisher = TlsClient::connect(served.address(), &authority);
     for text in ["first", "second"] {
         assert_eq!(publisher.ask(line(&format!("PUBLISH news {text}"))), ":10\r\n");
-        let told = format!("*3\r\n$7\r\nmessage\r\n$4\r\nnews\r\n${}\r\n{text}\r\n", text.len());
-        listeners.iter_mut().for_each(|client| assert_eq!(client.reply(), told));
+        let message = format!("*3\r\n$7\r\nmessage\r\n$4\r\nnews\r\n${}\r\n{text}\r\n", text.len());
+        listeners.iter_mut().for_each(|client| assert_eq!(client.reply(), message));
     }
 }
 
-/// Holds what it is asked to.
+/// Blocks clients until `OPEN`.
 #[derive(Default)]
 struct Holder(Vec<Responder<Simple>>);
 
@@ -148,28 +149,28 @@ impl Actor for Holder {
 
 #[commands]
 impl Holder {
-    /// Is answered by `OPEN`.
+    /// Blocks until `OPEN`.
     #[command("HOLD", blocking)]
     fn hold(&mut self, responder: Responder<Simple>) {
         self.0.push(responder);
     }
 
-    /// How many wait.
+    /// Returns the number of blocked clients.
     #[command("HELD")]
     fn held(&self) -> usize {
         self.0.iter().filter(|responder| !responder.is_closed()).count()
     }
 
-    /// Answers all that wait.
+    /// Unblocks all clients.
     #[command("OPEN")]
     fn open(&mut self) {
         for responder in self.0.drain(..) {
-            // It may have left.
+            // The client may have disconnected.
             let _ = responder.send(Simple("open"));
         }
     }
 
-    /// Processor time that this server has used, in milliseconds.
+    /// Returns the processor time of the server's thread in milliseconds.
     #[command("TIMEUSED")]
     fn time_used(&self) -> u64 {
         cpu_time_of_this_thread().as_millis() as u64
@@ -177,7 +178,7 @@ impl Holder {
 }
 
 #[test]
-fn who_waits_is_answered_and_who_leaves_is_noticed() {
+fn blocked_clients_get_replies_and_disconnected_ones_are_noticed() {
     let authority = Authority::new();
     let app = || App::new().mount(Holder::default().start());
     let served = serve(app, authority.issue("localhost"), |server, tls| (server, tls));
@@ -193,7 +194,7 @@ fn who_waits_is_answered_and_who_leaves_is_noticed() {
         other.ask(line("OPEN"));
         assert_eq!(leaves.reply(), "+open\r\n");
     }
-    // What comes behind is read meanwhile.
+    // The server reads the later commands while the client is blocked.
     stays.send(lines("HOLD \n PING"));
     leaves.send(line("HOLD"));
     held(2);
@@ -205,7 +206,7 @@ fn who_waits_is_answered_and_who_leaves_is_noticed() {
 }
 
 #[test]
-fn connections_on_which_nothing_happens_take_no_time() {
+fn idle_connections_use_no_processor_time() {
     let authority = Authority::new();
     let app = || App::new().mount(Holder::default().start());
     let served = serve(app, authority.issue("localhost"), |server, tls| (server, tls));
@@ -233,28 +234,28 @@ fn connections_on_which_nothing_happens_take_no_time() {
 }
 
 #[test]
-fn a_connection_ends_in_order() {
+fn the_server_sends_close_notify() {
     let authority = Authority::new();
     let served = serve(app, authority.issue("localhost"), |server, tls| (server, tls));
     let mut client = TlsClient::connect(served.address(), &authority);
     client.send(lines("PING \n QUIT"));
-    assert_eq!(client.rest().expect("it says that it is the end"), "+PONG\r\n+OK\r\n");
+    assert_eq!(client.rest().expect("the server sends close_notify"), "+PONG\r\n+OK\r\n");
     let mut client = TlsClient::connect(served.address(), &authority);
     client.ask(line("PING"));
     let address = served.address().to_owned();
-    served.stop().expect("it ends in order");
-    assert_eq!(client.rest().expect("it says that it is the end"), "");
+    served.stop().expect("the server stops gracefully");
+    assert_eq!(client.rest().expect("the server sends close_notify"), "");
     assert!(RawClient::try_connect(&address).is_err());
 }
 
-/// As many clients do.
+/// Many clients close the socket without a `close_notify` alert.
 #[test]
-fn a_client_may_leave_without_saying_so() {
+fn a_client_may_disconnect_without_close_notify() {
     let authority = Authority::new();
     let log = Log::default();
-    let kept = log.clone();
+    let server_log = log.clone();
     let app = move || {
-        kept.keep(Level::DEBUG);
+        server_log.keep(Level::DEBUG);
         app()
     };
     let served = serve(app, authority.issue("localhost"), |server, tls| (server, tls));

@@ -1,4 +1,4 @@
-//! A redis-server that speaks TLS, with a proxy in front of it.
+//! A proxy in front of a redis-server with TLS.
 
 use std::{net::TcpListener, process::Command, time::Duration};
 
@@ -12,7 +12,9 @@ use crate::support::{
     Process, RawClient, Served, binary, eventually, info, large_value_passes, line, lines, request,
 };
 
-/// A redis-server with this certificate, and where it speaks TLS. (Its own address is a unix socket.)
+/// Starts a redis-server with this certificate. Returns the process and its TLS address.
+///
+/// The address of the process is a unix socket without TLS.
 fn redis(authority: &Authority, identity: &Identity, options: &[&str]) -> (Process, String) {
     let (process, [port]) = Process::redis_on_ports(|[port]| tls_options(authority, identity, port, options));
     (process, format!("127.0.0.1:{port}"))
@@ -42,11 +44,11 @@ fn proxy_with(
     tls: ClientTls,
     configure: impl FnOnce(Upstream) -> Upstream + Send + 'static,
 ) -> Served {
-    let upstream = Upstream::new(address).tls(tls).expect("the files are there");
+    let upstream = Upstream::new(address).tls(tls).expect("the files exist");
     Served::start(|| App::new().proxy(configure(upstream).start()))
 }
 
-/// Why the upstream cannot be reached.
+/// Returns the reason why the proxy cannot reach its upstream.
 fn reason(proxy: &Served) -> String {
     let reply = RawClient::connect(proxy.address()).ask(line("GET x"));
     let text = String::from_utf8_lossy(&reply).into_owned();
@@ -78,7 +80,7 @@ fn requests_and_replies_pass() {
 }
 
 #[test]
-fn so_does_what_needs_a_connection_of_its_own() {
+fn commands_on_dedicated_connections_pass() {
     let authority = Authority::new();
     let (redis, address) = redis(&authority, &authority.issue("127.0.0.1"), &[]);
     let proxy = proxy(&address, ClientTls::new().ca(&authority.ca));
@@ -91,7 +93,7 @@ fn so_does_what_needs_a_connection_of_its_own() {
     client.ask(line("UNSUBSCRIBE news"));
     let mut observer = RawClient::connect(redis.address());
     let before = info(&mut observer, "stats").number("total_connections_received");
-    // All of these have the same one, which is used again.
+    // All these commands use the same dedicated connection again.
     for _ in 0..5 {
         assert_eq!(client.ask(line("WATCH x")), "+OK\r\n");
         client.send(lines("MULTI \n INCR x \n EXEC"));
@@ -103,9 +105,8 @@ fn so_does_what_needs_a_connection_of_its_own() {
     assert_eq!(info(&mut client, "upstream").number("upstream_private_connections"), 0);
 }
 
-/// One that redis has closed meanwhile is not used again.
 #[test]
-fn a_connection_that_is_gone_is_not_used_again() {
+fn a_connection_that_redis_has_closed_is_not_used_again() {
     let authority = Authority::new();
     let (redis, address) = redis(&authority, &authority.issue("127.0.0.1"), &[]);
     let proxy = proxy(&address, ClientTls::new().ca(&authority.ca));
@@ -113,17 +114,19 @@ fn a_connection_that_is_gone_is_not_used_again() {
     let mut observer = RawClient::connect(redis.address());
     for _ in 0..5 {
         assert_eq!(client.ask(line("WATCH x")), "+OK\r\n");
-        let private = observer.ask(line("CLIENT LIST"));
-        let private = String::from_utf8_lossy(&private).into_owned();
-        let private = private.lines().find(|line| line.contains("cmd=watch")).expect("it watches");
-        let id = private.split(' ').find_map(|field| field.strip_prefix("id=")).expect("a number").to_owned();
+        let clients = observer.ask(line("CLIENT LIST"));
+        let clients = String::from_utf8_lossy(&clients).into_owned();
+        let dedicated =
+            clients.lines().find(|line| line.contains("cmd=watch")).expect("a connection watches");
+        let id =
+            dedicated.split(' ').find_map(|field| field.strip_prefix("id=")).expect("a number").to_owned();
         assert_eq!(client.ask(line("UNWATCH")), "+OK\r\n");
         assert_eq!(observer.ask(line(&format!("CLIENT KILL ID {id}"))), ":1\r\n");
     }
 }
 
 #[test]
-fn tls_1_2_is_spoken() {
+fn tls_1_2_is_supported() {
     let authority = Authority::new();
     let (_redis, address) = redis(&authority, &authority.issue("127.0.0.1"), &["--tls-protocols", "TLSv1.2"]);
     let proxy = proxy(&address, ClientTls::new().ca(&authority.ca));
@@ -131,18 +134,18 @@ fn tls_1_2_is_spoken() {
 }
 
 #[test]
-fn a_certificate_of_somebody_else() {
+fn a_certificate_of_another_authority_is_refused() {
     let [authority, other] = [(); 2].map(|()| Authority::new());
     let (_redis, address) = redis(&authority, &authority.issue("127.0.0.1"), &[]);
     let wrong = proxy(&address, ClientTls::new().ca(&other.ca));
     assert_eq!(reason(&wrong), "the peer's certificate is from an unknown authority");
-    // Of those that the system trusts, it is none.
+    // The system does not trust the authority either.
     let system = proxy(&address, ClientTls::new());
     assert_eq!(reason(&system), "the peer's certificate is from an unknown authority");
 }
 
 #[test]
-fn an_authority_that_has_been_made_anew() {
+fn a_certificate_of_an_authority_with_the_same_name_is_refused() {
     let [authority, other] = [(); 2].map(|()| Authority::named("ours"));
     let (_redis, address) = redis(&authority, &authority.issue("127.0.0.1"), &[]);
     let wrong = proxy(&address, ClientTls::new().ca(&other.ca));
@@ -150,7 +153,7 @@ fn an_authority_that_has_been_made_anew() {
 }
 
 #[test]
-fn a_certificate_for_another_name() {
+fn a_certificate_for_another_name_is_refused() {
     let authority = Authority::new();
     let (_redis, address) = redis(&authority, &authority.issue("redis.internal"), &[]);
     let trust = || ClientTls::new().ca(&authority.ca);
@@ -167,7 +170,7 @@ fn a_certificate_for_another_name() {
 }
 
 #[test]
-fn a_certificate_that_has_expired() {
+fn an_expired_certificate_is_refused() {
     let authority = Authority::new();
     let (_redis, address) = redis(&authority, &authority.issue_expired("127.0.0.1"), &[]);
     let proxy = proxy(&address, ClientTls::new().ca(&authority.ca));
@@ -175,7 +178,7 @@ fn a_certificate_that_has_expired() {
 }
 
 #[test]
-fn a_certificate_is_shown_where_it_is_asked_for() {
+fn the_proxy_sends_its_certificate_if_the_upstream_requires_one() {
     let authority = Authority::new();
     let (_redis, address) = redis(&authority, &authority.issue("127.0.0.1"), &["--tls-auth-clients", "yes"]);
     let trust = || ClientTls::new().ca(&authority.ca);
@@ -186,14 +189,14 @@ fn a_certificate_is_shown_where_it_is_asked_for() {
 }
 
 #[test]
-fn a_server_that_does_not_speak_tls() {
+fn an_upstream_without_tls_is_an_error() {
     let authority = Authority::new();
-    // It does not read what it gets, and says what it says to all.
+    // A full server sends its error without reading the handshake.
     let plain = Served::with(App::new, |server| server.max_clients(1).bind("127.0.0.1:0"));
     let _only = RawClient::connect(plain.address());
     let full = proxy(plain.address(), ClientTls::new().ca(&authority.ca));
     assert_eq!(reason(&full), "the peer does not speak tls");
-    // One that says nothing at all.
+    // A server that sends nothing.
     let silent = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let address = silent.local_addr().expect("it is bound").to_string();
     let proxy = proxy_with(&address, ClientTls::new().ca(&authority.ca), |upstream| {
@@ -203,7 +206,7 @@ fn a_server_that_does_not_speak_tls() {
 }
 
 #[test]
-fn it_is_reached_when_its_certificate_is_right_again() {
+fn the_proxy_reconnects_when_the_certificate_is_valid_again() {
     let authority = Authority::new();
     let (redis, address) = redis(&authority, &authority.issue("redis.old"), &[]);
     let proxy = proxy(&address, ClientTls::new().ca(&authority.ca));
@@ -213,22 +216,22 @@ fn it_is_reached_when_its_certificate_is_right_again() {
     assert_eq!(RawClient::connect(redis.address()).ask(set), "+OK\r\n");
     let mut client = RawClient::connect(proxy.address());
     eventually(|| (client.ask(line("PING")) == "+PONG\r\n").then_some(()));
-    // And when it has been away.
+    // The proxy also reconnects after a restart of the upstream.
     drop(redis);
     eventually(|| client.ask(line("PING")).starts_with(b"-UPSTREAMDOWN ").then_some(()));
     let port = address.rsplit_once(':').expect("a port").1;
-    // Another test can have the port for a while.
+    // Another test can use the port for a while.
     let _redis = eventually(|| Process::redis_on(&tls_options(&authority, &right, port, &[])));
     eventually(|| (client.ask(line("PING")) == "+PONG\r\n").then_some(()));
 }
 
-/// A password and TLS on both sides of `balancer`, which shows two servers a certificate that they ask for.
+/// Tests `balancer` with TLS and a password on both sides. The servers require a certificate.
 #[test]
-fn a_proxy_speaks_tls_on_both_sides() {
+fn the_balancer_uses_tls_on_both_sides() {
     let authority = Authority::new();
     let [server, own] = ["127.0.0.1", "localhost"].map(|name| authority.issue(name));
-    let wanted = ["--requirepass", "behind", "--tls-auth-clients", "yes"];
-    let [(_first, first), (_second, second)] = [(); 2].map(|()| redis(&authority, &server, &wanted));
+    let requirements = ["--requirepass", "behind", "--tls-auth-clients", "yes"];
+    let [(_first, first), (_second, second)] = [(); 2].map(|()| redis(&authority, &server, &requirements));
     let options = [
         "--server-tls",
         "--server-ca",
@@ -248,9 +251,9 @@ fn a_proxy_speaks_tls_on_both_sides() {
         &first,
         &second,
     ];
-    let balancer = Process::example_with("balancer", &options);
-    let mut client =
-        TlsClient::try_connect(balancer.address(), &authority, None).expect("it need not be known");
+    let balancer = Process::program_with("balancer", &options);
+    let mut client = TlsClient::try_connect(balancer.address(), &authority, None)
+        .expect("the balancer requires no certificate");
     assert_eq!(client.ask(line("GET a")), "-NOAUTH Authentication required.\r\n");
     assert_eq!(client.ask(line("AUTH before")), "+OK\r\n");
     for number in 0..20 {
@@ -261,8 +264,8 @@ fn a_proxy_speaks_tls_on_both_sides() {
     assert_eq!(client.ask(line("UNWATCH")), "+OK\r\n");
 
     let mistaken = Command::new(binary("balancer")).args(["--server-ca", "x", &first]).output();
-    let mistaken = mistaken.expect("it can be run");
-    let said = String::from_utf8(mistaken.stderr).expect("text");
+    let mistaken = mistaken.expect("balancer can be started");
+    let error = String::from_utf8(mistaken.stderr).expect("text");
     assert_eq!(mistaken.status.code(), Some(2));
-    assert!(said.contains("required arguments were not provided:\n  --server-tls\n"), "{said}");
+    assert!(error.contains("required arguments were not provided:\n  --server-tls\n"), "{error}");
 }

@@ -1,4 +1,4 @@
-//! The upstream is not there, goes, and comes back.
+//! An upstream that is down, stops, and starts again.
 
 use std::time::Duration;
 
@@ -7,13 +7,13 @@ use thegiant::prelude::*;
 use super::server::{Place, kill, proxy};
 use crate::support::{Folder, Process, RawClient, Served, eventually, info, line, lines};
 
-/// Asks until the upstream is there again.
+/// Sends `PING` until the upstream replies.
 fn ask_until_up(client: &mut RawClient) {
     eventually(|| (client.ask(line("PING")) == "+PONG\r\n").then_some(()));
 }
 
 #[test]
-fn what_was_sent_may_have_been_run_and_what_comes_then_is_not_sent() {
+fn a_lost_upstream_fails_commands_in_flight_and_later_ones_are_not_sent() {
     let place = Place::new();
     let (upstream, asks) = place.open();
     let proxy = proxy(&place.address(), |upstream| upstream);
@@ -50,7 +50,7 @@ fn what_was_sent_may_have_been_run_and_what_comes_then_is_not_sent() {
 }
 
 #[test]
-fn it_need_not_be_there_at_first() {
+fn the_upstream_may_start_after_the_proxy() {
     let place = Place::new();
     let proxy = proxy(&place.address(), |upstream| upstream);
     let mut client = RawClient::connect(proxy.address());
@@ -59,7 +59,7 @@ fn it_need_not_be_there_at_first() {
         place.address()
     );
     assert_eq!(client.ask(line("GET x")), expected);
-    // A command that gets a connection of its own, too.
+    // A command on a dedicated connection fails too.
     assert_eq!(client.ask(line("BLPOP x 0")), expected);
     assert_eq!(client.ask(line("CLIENT GETNAME")), "$-1\r\n");
     let (_upstream, _asks) = place.open();
@@ -67,7 +67,7 @@ fn it_need_not_be_there_at_first() {
 }
 
 #[test]
-fn an_upstream_that_says_nothing_is_given_up() {
+fn a_silent_upstream_exceeds_the_reply_timeout() {
     let place = Place::new();
     let (_upstream, asks) = place.open();
     let proxy = proxy(&place.address(), |upstream| upstream.reply_timeout(Duration::from_secs(1)));
@@ -81,7 +81,7 @@ fn an_upstream_that_says_nothing_is_given_up() {
 }
 
 #[test]
-fn so_is_one_that_says_nothing_in_a_transaction() {
+fn a_silent_upstream_exceeds_the_reply_timeout_on_a_dedicated_connection() {
     let redis = Process::redis(&[]);
     let proxy = proxy(redis.address(), |upstream| upstream.reply_timeout(Duration::from_secs(1)));
     let mut client = RawClient::connect(proxy.address());
@@ -93,7 +93,7 @@ fn so_is_one_that_says_nothing_in_a_transaction() {
 }
 
 #[test]
-fn a_part_of_a_second_counts_as_well() {
+fn the_reply_timeout_may_be_a_fraction_of_a_second() {
     let redis = Process::redis(&[]);
     let served = |millis| proxy(redis.address(), move |up| up.reply_timeout(Duration::from_millis(millis)));
     let (brief, longer) = (served(500), served(1001));
@@ -109,12 +109,12 @@ fn a_part_of_a_second_counts_as_well() {
 }
 
 #[test]
-fn a_signal_of_life_is_asked_for() {
+fn the_proxy_pings_an_idle_upstream() {
     let redis = Process::redis(&[]);
     let proxy = proxy(redis.address(), |upstream| upstream.reply_timeout(Duration::from_secs(1)));
     let mut client = RawClient::connect(proxy.address());
     assert_eq!(client.ask(line("PING")), "+PONG\r\n");
-    // It is there, but does nothing.
+    // The stopped process keeps its connections open, but does not reply.
     redis.signal("STOP");
     let down = |client: &mut RawClient| info(client, "upstream").number("upstream_connections") == 0;
     eventually(|| down(&mut client).then_some(()));
@@ -124,7 +124,7 @@ fn a_signal_of_life_is_asked_for() {
 }
 
 #[test]
-fn who_listens_is_disconnected_and_who_has_begun_something_is_told() {
+fn a_lost_upstream_disconnects_subscribers_and_fails_transactions() {
     let place = Place::new();
     let (upstream, asks) = place.open();
     let proxy = proxy(&place.address(), |upstream| upstream);
@@ -142,7 +142,7 @@ fn who_listens_is_disconnected_and_who_has_begun_something_is_told() {
     kill(upstream);
     assert_eq!(listener.rest(), "");
     assert!(waiting.reply().starts_with(b"-UPSTREAM "));
-    // Nothing of the transaction is run as if there were none.
+    // No command of the transaction may run outside the transaction.
     assert!(writer.ask(line("SET x 1")).starts_with(b"-UPSTREAM "));
     let (_upstream, _asks) = place.open();
     ask_until_up(&mut waiting);
@@ -157,7 +157,7 @@ fn who_listens_is_disconnected_and_who_has_begun_something_is_told() {
 }
 
 #[test]
-fn what_it_says_to_a_wrong_password_is_told() {
+fn the_error_contains_the_reply_to_a_wrong_password() {
     let redis = Process::redis(&["--requirepass", "secret"]);
     let wrong = proxy(redis.address(), |upstream| upstream.password("wrong"));
     let mut client = RawClient::connect(wrong.address());
@@ -182,7 +182,7 @@ fn what_it_says_to_a_wrong_password_is_told() {
 }
 
 #[test]
-fn who_has_ended_something_need_not_end_it_again() {
+fn a_failed_exec_ends_the_transaction() {
     let redis = Process::redis(&[]);
     let proxy = proxy(redis.address(), |upstream| upstream.reply_timeout(Duration::from_secs(1)));
     let mut client = RawClient::connect(proxy.address());
@@ -198,12 +198,12 @@ fn who_has_ended_something_need_not_end_it_again() {
 }
 
 #[test]
-fn nothing_of_a_transaction_that_has_no_connection_is_run() {
+fn a_transaction_without_a_connection_runs_no_command() {
     let redis = Process::redis(&[]);
     let proxy = proxy(redis.address(), |upstream| upstream);
     let [mut operator, mut client] = [redis.address(), proxy.address()].map(RawClient::connect);
     assert_eq!(client.ask(line("GET a")), "$-1\r\n");
-    // It takes no connection more than those that are there.
+    // The server accepts no new connection now.
     assert_eq!(operator.ask(line("CONFIG SET maxclients 1")), "+OK\r\n");
     client.send(lines("MULTI \n SET a 1"));
     assert_eq!(client.reply(), "+OK\r\n");
@@ -220,7 +220,7 @@ fn nothing_of_a_transaction_that_has_no_connection_is_run() {
     }
 }
 
-/// Has yet to read what it had.
+/// An upstream that is still loading its data.
 struct Loading {
     pings: usize,
 }
@@ -231,7 +231,7 @@ impl Actor for Loading {
 
 #[commands]
 impl Loading {
-    /// Is ready at the third time.
+    /// Succeeds at the third call.
     #[command("PING")]
     fn ping(&mut self) -> Result<Simple, Error> {
         self.pings += 1;
@@ -240,7 +240,7 @@ impl Loading {
 }
 
 #[test]
-fn who_is_not_ready_is_not_there() {
+fn a_loading_upstream_counts_as_down() {
     let place = Folder::new();
     let address = place.socket("upstream.sock");
     let at = address.clone();

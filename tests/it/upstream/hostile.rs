@@ -1,4 +1,4 @@
-//! An upstream that says what it should not.
+//! Upstreams that violate the protocol.
 
 use std::{
     io::{Read, Write},
@@ -9,7 +9,9 @@ use std::{
 use super::server::proxy;
 use crate::support::{RawClient, eventually, line, lines};
 
-/// Answers `PING` and `COMMAND` as is right, and everything else with these bytes; says where it is.
+/// Starts an upstream that replies to `PING`, `COMMAND` and `HELLO 3` correctly, and to all else with `answer`.
+///
+/// Returns its address.
 fn upstream(answer: impl Fn(&[u8]) -> Vec<u8> + Clone + Send + 'static) -> String {
     let (listener, address) = listener();
     accept(listener, answer);
@@ -33,7 +35,7 @@ pub(super) fn accept(listener: TcpListener, answer: impl Fn(&[u8]) -> Vec<u8> + 
     });
 }
 
-/// What it is sent is short, and arrives as it was written.
+/// Serves a connection. Each read is assumed to contain whole requests, because they are short.
 fn serve(mut stream: TcpStream, answer: impl Fn(&[u8]) -> Vec<u8>) {
     let mut buffer = [0; 65536];
     while let Ok(read @ 1..) = stream.read(&mut buffer) {
@@ -60,7 +62,7 @@ fn serve(mut stream: TcpStream, answer: impl Fn(&[u8]) -> Vec<u8>) {
 }
 
 #[test]
-fn what_is_no_reply_ends_the_connection() {
+fn an_invalid_reply_ends_the_connection() {
     for wrong in ["GET / HTTP/1.1\r\n", "$x\r\n", "$1\r\nab\r\n", "*99999999999999999999\r\n", "\r\n"] {
         let proxy = proxy(&upstream(|_| wrong.into()), |upstream| upstream);
         let mut client = RawClient::connect(proxy.address());
@@ -74,19 +76,19 @@ fn what_is_no_reply_ends_the_connection() {
 }
 
 #[test]
-fn more_replies_than_requests_end_it_too() {
+fn an_unexpected_reply_ends_the_connection() {
     let proxy = proxy(&upstream(|_| b"+first\r\n+second\r\n".to_vec()), |upstream| upstream);
     let [mut client, mut other] = [(); 2].map(|()| RawClient::connect(proxy.address()));
-    // Nothing else is under way then, of which it could be the reply.
+    // No other request is in flight to which the second reply could belong.
     assert_eq!(client.ask(line("PING")), "+PONG\r\n");
     assert_eq!(client.ask(line("GET x")), "+first\r\n");
-    // Nobody else is told what is left.
+    // No other client gets the second reply.
     let reply = eventually(|| Some(other.ask(line("PING"))).filter(|reply| !reply.starts_with(b"-")));
     assert_eq!(reply, "+PONG\r\n");
 }
 
 #[test]
-fn what_is_said_unasked_is_for_nobody() {
+fn an_unexpected_push_reaches_no_client() {
     let proxy = proxy(&upstream(|_| b">2\r\n+news\r\n+of others\r\n+mine\r\n".to_vec()), |upstream| upstream);
     let mut client = RawClient::connect(proxy.address());
     client.send(lines("HELLO 3 \n GET x"));
@@ -95,7 +97,7 @@ fn what_is_said_unasked_is_for_nobody() {
 }
 
 #[test]
-fn a_reply_that_breaks_off_is_an_error_alone() {
+fn an_incomplete_reply_fails_only_its_own_request() {
     let broken = upstream(|request| {
         let replies = request.windows(3).filter(|window| window == b"GET").count();
         let mut answer = b"$5\r\nwhole\r\n".repeat(replies - 1);
@@ -117,11 +119,11 @@ fn nested_values_do_not_exhaust_the_stack() {
     let proxy = proxy(&upstream(move |_| deep()), |upstream| upstream);
     let mut client = RawClient::connect(proxy.address());
     eventually(|| (client.ask(line("PING")) == "+PONG\r\n").then_some(()));
-    // The test's own reader would not survive it either: nothing but the length is looked at.
+    // The reader of the test would overflow the stack too, so the test checks only the length.
     client.send(line("GET x"));
     client.half_close();
     assert_eq!(client.rest().len(), 4_000_004);
-    // A command that gets a connection of its own, whose replies are looked at.
+    // The proxy parses the replies on a dedicated connection.
     let mut client = RawClient::connect(proxy.address());
     client.send(line("SUBSCRIBE x"));
     client.half_close();

@@ -1,4 +1,4 @@
-//! Connections that a client has for itself.
+//! Dedicated connections.
 
 use std::{sync::mpsc, thread, time::Duration};
 
@@ -8,7 +8,7 @@ use super::server::{Place, proxy};
 use crate::support::{Process, RawClient, Served, eventually, info, line, lines};
 
 #[test]
-fn a_client_that_leaves_takes_nothing_with_it() {
+fn a_disconnected_client_takes_no_element() {
     let redis = Process::redis(&[]);
     let proxy = proxy(redis.address(), |upstream| upstream);
     let mut observer = RawClient::connect(redis.address());
@@ -26,7 +26,7 @@ fn a_client_that_leaves_takes_nothing_with_it() {
 }
 
 #[test]
-fn who_waits_does_not_hold_up_others() {
+fn blocked_clients_do_not_delay_others() {
     let redis = Process::redis(&[]);
     let proxy = proxy(redis.address(), |upstream| upstream);
     let mut waiting: Vec<_> = (0..50).map(|_| RawClient::connect(proxy.address())).collect();
@@ -40,7 +40,7 @@ fn who_waits_does_not_hold_up_others() {
         assert!(client.reply().starts_with(b"*2\r\n$4\r\nlist\r\n"));
         assert_eq!(client.reply(), "$3\r\nall\r\n");
     }
-    // What they had is used again.
+    // Later commands use these connections again.
     let mut other = RawClient::connect(redis.address());
     let before = info(&mut other, "stats").number("total_connections_received");
     client.ask(line("RPUSH list one two three"));
@@ -49,12 +49,12 @@ fn who_waits_does_not_hold_up_others() {
 }
 
 #[test]
-fn the_upstream_says_which_of_its_commands_wait() {
+fn the_key_table_says_which_commands_block() {
     let place = Place::new();
     let (_upstream, asks) = place.open();
     let proxy = proxy(&place.address(), |upstream| upstream);
     let mut client = RawClient::connect(proxy.address());
-    // It has said so by now.
+    // The proxy has the key table now.
     assert_eq!(client.ask(line("PING")), "+PONG\r\n");
     client.send(line("WAITFOR it"));
     assert_eq!(asks.recv().as_deref(), Ok("it"));
@@ -65,7 +65,7 @@ fn the_upstream_says_which_of_its_commands_wait() {
 }
 
 #[test]
-fn messages_come_at_any_time() {
+fn subscribers_receive_messages() {
     let redis = Process::redis(&[]);
     let proxy = proxy(redis.address(), |upstream| upstream);
     let [mut old, mut new] = [(); 2].map(|()| RawClient::connect(proxy.address()));
@@ -80,13 +80,13 @@ fn messages_come_at_any_time() {
         assert_eq!(old.reply(), format!("*{told}"));
         assert_eq!(new.reply(), format!(">{told}"));
     }
-    // One that hears of nothing is noticed when it leaves.
+    // The proxy notices that a subscriber disconnects even if no message arrives.
     drop((old, new));
     eventually(|| (writer.ask(line("PUBSUB NUMSUB news")) == "*2\r\n$4\r\nnews\r\n:0\r\n").then_some(()));
 }
 
 #[test]
-fn what_is_watched_is_watched_by_one() {
+fn each_client_watches_its_own_keys() {
     let redis = Process::redis(&[]);
     let proxy = proxy(redis.address(), |upstream| upstream);
     let add = |times: usize| {
@@ -109,7 +109,7 @@ fn what_is_watched_is_watched_by_one() {
     assert_eq!(RawClient::connect(proxy.address()).ask(line("GET sum")), "$3\r\n100\r\n");
 }
 
-/// Clients of two servers may have the same number.
+/// Clients of two servers may have the same id.
 #[test]
 fn two_servers_may_share_an_upstream() {
     let redis = Process::redis(&[]);
@@ -132,7 +132,7 @@ fn two_servers_may_share_an_upstream() {
     assert_eq!(one.ask(line("EXEC")), "*1\r\n$1\r\n1\r\n");
 }
 
-/// Takes the first number of those who answer: the upstream has another one.
+/// Comes before the proxy in the second server, so that the proxy has another index in each server.
 struct Own;
 
 impl Actor for Own {
@@ -141,13 +141,13 @@ impl Actor for Own {
 
 #[commands]
 impl Own {
-    /// Is answered here.
+    /// Runs on the server itself.
     #[command("OWN")]
     fn own(&self) {}
 }
 
 #[test]
-fn what_the_server_does_not_answer_is_refused_if_it_is_about_the_connection() {
+fn connection_commands_are_not_sent_to_an_upstream() {
     let redis = Process::redis(&[]);
     let address = redis.address().to_owned();
     let served = Served::start(|| {
@@ -164,7 +164,7 @@ fn what_the_server_does_not_answer_is_refused_if_it_is_about_the_connection() {
 }
 
 #[test]
-fn what_would_change_the_shared_connection_is_refused() {
+fn commands_that_change_a_multiplexed_connection_are_refused() {
     let redis = Process::redis(&[]);
     let proxy = proxy(redis.address(), |upstream| upstream.connect_timeout(Duration::from_secs(10)));
     let mut client = RawClient::connect(proxy.address());
@@ -187,16 +187,16 @@ fn what_would_change_the_shared_connection_is_refused() {
 }
 
 #[test]
-fn nobody_gets_what_another_one_has_left() {
+fn errors_in_a_transaction_leave_the_connection_usable() {
     let redis = Process::redis(&[]);
     let proxy = proxy(redis.address(), |upstream| upstream);
     let [mut client, mut other] = [(); 2].map(|()| RawClient::connect(proxy.address()));
-    // Redis would subscribe in the midst of a transaction.
+    // Redis would subscribe in the middle of a transaction.
     assert_eq!(client.ask(line("MULTI")), "+OK\r\n");
     let refused = "-ERR SUBSCRIBE and its like cannot be sent on to an upstream within a transaction\r\n";
     assert_eq!(client.ask(line("SUBSCRIBE a b")), refused);
     assert_eq!(client.ask(line("EXEC")), "*0\r\n");
-    // What is watched is still watched when there was no transaction.
+    // `EXEC` and `DISCARD` without `MULTI` keep the watched keys.
     client.send(lines("WATCH x \n EXEC \n DISCARD"));
     assert_eq!(client.replies(3), "+OK\r\n-ERR EXEC without MULTI\r\n-ERR DISCARD without MULTI\r\n");
     other.ask(line("SET x 1"));
@@ -205,7 +205,7 @@ fn nobody_gets_what_another_one_has_left() {
 }
 
 #[test]
-fn a_command_that_was_given_up_takes_what_was_watched_with_it() {
+fn unblocking_a_client_loses_its_watched_keys() {
     let redis = Process::redis(&[]);
     let proxy = proxy(redis.address(), |upstream| upstream);
     let [mut client, mut other] = [(); 2].map(|()| RawClient::connect(proxy.address()));
@@ -215,18 +215,18 @@ fn a_command_that_was_given_up_takes_what_was_watched_with_it() {
     eventually(|| (other.ask(format!("CLIENT UNBLOCK {id}\r\n")) == ":1\r\n").then_some(()));
     assert_eq!(client.reply(), "$-1\r\n");
     other.ask(line("SET x 1"));
-    // Nothing of this is run as if nothing had been watched.
+    // The transaction must not run as if the client had watched nothing.
     client.send(lines("MULTI \n SET x 2 \n EXEC \n GET x"));
     let gone = format!("-UPSTREAM {} was lost: what was watched or begun there is gone\r\n", redis.address());
     assert_eq!(client.replies(4), format!("{gone}{gone}{gone}$1\r\n1\r\n"));
-    // What waited takes nothing any more.
+    // The cancelled command takes no element.
     assert_eq!(other.ask(line("RPUSH list a")), ":1\r\n");
     assert_eq!(other.ask(line("LLEN list")), ":1\r\n");
 }
 
 #[test]
-fn who_gives_up_a_command_can_go_on() {
-    // Nobody accepts: a connection is waited for, until the time is over.
+fn a_client_can_be_unblocked_while_the_proxy_connects() {
+    // This listener never accepts, so the proxy waits until its connect timeout.
     let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
     let address = listener.local_addr().expect("it is bound").to_string();
     let proxy = proxy(&address, |upstream| upstream.connect_timeout(Duration::from_secs(1)));
@@ -239,7 +239,7 @@ fn who_gives_up_a_command_can_go_on() {
 }
 
 #[test]
-fn nobody_listens_any_more_who_has_started_over() {
+fn reset_ends_all_subscriptions() {
     let redis = Process::redis(&[]);
     let proxy = proxy(redis.address(), |upstream| upstream);
     let [mut client, mut other] = [(); 2].map(|()| RawClient::connect(proxy.address()));
@@ -252,13 +252,13 @@ fn nobody_listens_any_more_who_has_started_over() {
 }
 
 #[test]
-fn connections_that_have_gone_are_not_used_again() {
+fn closed_connections_are_not_used_again() {
     let redis = Process::redis(&[]);
     let proxy = proxy(redis.address(), |upstream| upstream);
     let mut client = RawClient::connect(proxy.address());
     client.ask(line("WATCH x"));
     client.ask(line("UNWATCH"));
-    // It is idle now, and the shared one is not.
+    // The dedicated connection is idle now. The kill also closes the multiplexed connection.
     let mut direct = RawClient::connect(redis.address());
     direct.ask(line("CLIENT KILL TYPE normal SKIPME yes"));
     eventually(|| (client.ask(line("PING")) == "+PONG\r\n").then_some(()));

@@ -1,4 +1,4 @@
-//! An upstream that keeps its clients waiting, and the proxy in front of it.
+//! An upstream that blocks its clients, and a proxy in front of it.
 
 use std::sync::mpsc;
 
@@ -6,7 +6,7 @@ use thegiant::{Responder, Upstream, prelude::*};
 
 use crate::support::{ANY_PORT, Folder, RawClient, Served, line, request};
 
-/// Holds what it is asked to, and says so.
+/// Blocks clients, and reports each blocked command to the test.
 pub(super) struct Holder {
     asked: mpsc::Sender<String>,
     held: Vec<Responder<Simple>>,
@@ -18,7 +18,7 @@ impl Actor for Holder {
 
 #[commands]
 impl Holder {
-    /// Is never answered.
+    /// Blocks until `OPEN`.
     #[command("HOLD")]
     fn hold(&mut self, what: String, responder: Responder<Simple>) {
         self.held.push(responder);
@@ -26,13 +26,13 @@ impl Holder {
         let _ = self.asked.send(what);
     }
 
-    /// Waits for `OPEN`, and says so.
+    /// Like `HOLD`, with the flag `blocking`.
     #[command("WAITFOR", blocking)]
     fn wait_for(&mut self, what: String, responder: Responder<Simple>) {
         self.hold(what, responder);
     }
 
-    /// Breaks the connections of all that wait.
+    /// Closes the connections of all blocked clients.
     #[command("BREAK")]
     fn break_off(&mut self) {
         for responder in &self.held {
@@ -40,7 +40,7 @@ impl Holder {
         }
     }
 
-    /// Answers all that wait.
+    /// Unblocks all clients. Returns their number.
     #[command("OPEN")]
     fn open(&mut self) -> usize {
         let held = std::mem::take(&mut self.held);
@@ -49,7 +49,7 @@ impl Holder {
     }
 }
 
-/// A place for an upstream, which may come and go.
+/// The address of an upstream that tests can stop and start again.
 pub(super) struct Place {
     folder: Folder,
 }
@@ -63,7 +63,7 @@ impl Place {
         self.folder.socket("upstream.sock")
     }
 
-    /// An upstream, which tells what it was asked to hold.
+    /// Starts an upstream. The receiver gets the argument of each blocked command.
     pub(super) fn open(&self) -> (Served, mpsc::Receiver<String>) {
         let (asked, asks) = mpsc::channel();
         let address = self.address();
@@ -72,20 +72,22 @@ impl Place {
     }
 }
 
-/// Has it go without a word to those that wait.
+/// Stops an upstream without a reply to its blocked clients.
 pub(super) fn kill(upstream: Served) {
     RawClient::connect(upstream.address()).ask(line("BREAK"));
     drop(upstream);
 }
 
-/// What is in front of the upstream there.
+/// Starts a proxy in front of an upstream.
 pub(super) fn proxy(address: &str, configure: impl FnOnce(Upstream) -> Upstream + Send + 'static) -> Served {
     let upstream = Upstream::new(address);
     Served::with(|| App::new().proxy(configure(upstream).start()), |server| server.bind(ANY_PORT))
 }
 
-/// Client of this number stores values and reads them, in pipelines of up to four hundred requests, which is more than are
-/// sent at once. Of each, `key` makes the key from its place and the round; values have less bytes than `longest`.
+/// Stores values and reads them, in pipelines of up to 400 requests, which is more than the proxy sends at once.
+///
+/// `number` identifies the client. `key` makes a key from the index in the pipeline and the round. Values have fewer than
+/// `longest` bytes.
 pub(super) fn converse(address: &str, number: usize, longest: usize, key: impl Fn(usize, usize) -> String) {
     let mut client = RawClient::connect(address);
     for round in 0..20 {

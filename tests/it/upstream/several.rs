@@ -1,4 +1,4 @@
-//! Several upstreams, and a router that says where requests go.
+//! Several upstreams, and a router that chooses one for each request.
 
 use std::{thread, time::Duration};
 
@@ -11,7 +11,7 @@ use thegiant::{
 use super::{hostile, server::converse};
 use crate::support::{ANY_PORT, Folder, Process, RawClient, Served, eventually, info, line, lines, request};
 
-/// A key begins with the number of its server. While that is down, it belongs to the next.
+/// Routes by the first digit of the key, which is the index of its server. While that server is down, uses the next one.
 struct Numbered;
 
 impl Router for Numbered {
@@ -39,7 +39,7 @@ fn sum(replies: Vec<Value>) -> Value {
     replies.iter().filter_map(Value::as_int).sum::<i64>().into()
 }
 
-/// What is in front of these upstreams.
+/// Starts a proxy in front of these upstreams.
 fn proxy(addresses: &[&str], router: impl Router + Send) -> Served {
     let addresses: Vec<String> = addresses.iter().map(|address| (*address).to_owned()).collect();
     let app = || App::new().proxy(Upstream::start_all(addresses.into_iter().map(Upstream::new), router));
@@ -53,10 +53,10 @@ fn two() -> ([Process; 2], Served) {
 }
 
 #[test]
-fn replies_come_in_the_order_of_the_requests() {
+fn replies_keep_the_order_of_the_requests() {
     let (upstreams, proxy) = two();
     let address = proxy.address();
-    // Sometimes to the same as before, sometimes to the other.
+    // A request goes to the same server as the previous one, or to the other server.
     let key = |number: usize, at: usize, round: usize| format!("{}:{number}:{at}", (at * at / 3 + round) % 2);
     let work = |number| converse(address, number, 9000, |at, round| key(number, at, round));
     thread::scope(|scope| (0..20).for_each(|number| drop(scope.spawn(move || work(number)))));
@@ -67,7 +67,7 @@ fn replies_come_in_the_order_of_the_requests() {
 }
 
 #[test]
-fn a_slow_one_does_not_hold_up_others() {
+fn a_slow_upstream_does_not_delay_others() {
     let (upstreams, proxy) = two();
     let [mut slow, mut quick] = [(); 2].map(|()| RawClient::connect(proxy.address()));
     slow.ask(line("SET 0:a 1"));
@@ -76,12 +76,12 @@ fn a_slow_one_does_not_hold_up_others() {
     assert_eq!(quick.ask(line("SET 1:b 2")), "+OK\r\n");
     assert!(slow.is_silent());
     upstreams[0].signal("CONT");
-    // What came before its turn was answered then.
+    // The replies of the other server waited for their turn.
     assert_eq!(slow.replies(3), "$-1\r\n$1\r\n1\r\n$-1\r\n");
 }
 
 #[test]
-fn requests_are_split_and_answered_by_the_router() {
+fn a_router_can_split_requests_and_reply_itself() {
     let (_upstreams, proxy) = two();
     let mut client = RawClient::connect(proxy.address());
     client.send(lines("MSET 0:a 1 0:b 2 \n SET 1:a 3 \n DBSIZE \n MGET 0:a 1:a \n GET 7:a \n DBSIZE"));
@@ -90,12 +90,12 @@ fn requests_are_split_and_answered_by_the_router() {
 }
 
 #[test]
-fn what_was_not_sent_goes_to_another_one() {
+fn unsent_requests_go_to_another_upstream() {
     let (mut upstreams, proxy) = two();
     let mut client = RawClient::connect(proxy.address());
     assert_eq!(client.ask(line("SET 0:first 1")), "+OK\r\n");
     upstreams[0].signal("STOP");
-    // More than sockets take, and more than may wait to be sent.
+    // More than the sockets and the send buffer of the proxy hold.
     let value = "x".repeat(100_000);
     let mut clients: Vec<RawClient> = (0..150)
         .map(|number| {
@@ -118,10 +118,10 @@ fn what_was_not_sent_goes_to_another_one() {
 }
 
 #[test]
-fn a_transaction_is_of_one() {
+fn a_transaction_uses_one_upstream() {
     let (upstreams, proxy) = two();
     let mut client = RawClient::connect(proxy.address());
-    // As a whole, and one command after the other.
+    // First as a pipeline, then one command after the other.
     client.send(lines("MULTI \n PING \n SET 1:a 1 \n GET 1:a \n EXEC"));
     assert_eq!(
         client.replies(5),
@@ -147,7 +147,7 @@ fn a_transaction_is_of_one() {
     assert_eq!(client.replies(5), ["+OK\r\n+QUEUED\r\n", crossed, aborted, "$1\r\n2\r\n"].concat());
     for (request, expected) in [
         ("WATCH 1:a", "+OK\r\n"),
-        // What is not about what is watched goes where it has to go.
+        // Other keys than the watched ones go to their own server.
         ("SET 0:a 5", "+OK\r\n"),
         ("GET 0:a", "$1\r\n5\r\n"),
         ("WATCH 0:a", crossed),
@@ -164,13 +164,13 @@ fn a_transaction_is_of_one() {
     other.ask(line("INCR 1:a"));
     client.send(lines("MULTI \n GET 1:a \n EXEC"));
     assert_eq!(client.replies(3), "+OK\r\n+QUEUED\r\n*-1\r\n");
-    // None is left behind.
+    // No dedicated connection remains in use.
     assert_eq!(info(&mut client, "upstream").number("upstream_private_connections"), 0);
     drop(upstreams);
 }
 
 #[test]
-fn what_waits_is_where_its_keys_are() {
+fn a_blocking_command_goes_to_the_server_of_its_keys() {
     let (_upstreams, proxy) = two();
     let [mut waiting, mut client] = [(); 2].map(|()| RawClient::connect(proxy.address()));
     waiting.send(lines("BLPOP 1:list 0 \n BLPOP 0:list 0 \n GET 1:a"));
@@ -185,7 +185,7 @@ fn what_waits_is_where_its_keys_are() {
 }
 
 #[test]
-fn who_goes_is_missed_by_nobody_and_welcome_back() {
+fn another_upstream_replaces_one_that_is_down() {
     let places = [(); 2].map(|()| Folder::new());
     let addresses = places.each_ref().map(|place| place.socket("upstream.sock"));
     let stored = |address: &str| {
@@ -197,9 +197,9 @@ fn who_goes_is_missed_by_nobody_and_welcome_back() {
     let mut client = RawClient::connect(proxy.address());
     assert_eq!(client.ask(line("PUT 0:a")), ":1\r\n");
     drop(first);
-    // The other one has had none.
+    // The second server has no keys yet.
     eventually(|| (client.ask(line("PUT 0:a")).starts_with(b":")).then_some(()));
-    // Also by a connection for another protocol.
+    // The connection for RESP3 works too.
     client.ask(line("HELLO 3"));
     assert!(client.ask(line("PUT 0:a")).starts_with(b":"));
     let _first = stored(&addresses[0]);
@@ -210,7 +210,7 @@ fn who_goes_is_missed_by_nobody_and_welcome_back() {
     );
 }
 
-/// Counts what it is given.
+/// Counts keys.
 struct Store(Vec<Key>);
 
 impl Actor for Store {
@@ -219,7 +219,7 @@ impl Actor for Store {
 
 #[commands]
 impl Store {
-    /// Keeps a key.
+    /// Adds a key. Returns the number of keys.
     #[command("PUT", write)]
     fn put(&mut self, key: Key) -> usize {
         self.0.push(key);
@@ -227,7 +227,7 @@ impl Store {
     }
 }
 
-/// Is always wrong.
+/// Redirects all requests to another address.
 struct Wrong(&'static str);
 
 impl Actor for Wrong {
@@ -236,14 +236,14 @@ impl Actor for Wrong {
 
 #[commands]
 impl Wrong {
-    /// Is elsewhere.
+    /// Replies `MOVED`.
     #[command("GET", readonly)]
     fn get(&self, _key: Key) -> Error {
         Error::new("MOVED", self.0)
     }
 }
 
-/// Goes to the first, and then where that says.
+/// Routes to the first server, and follows redirects.
 struct Obedient;
 
 impl Router for Obedient {
@@ -258,7 +258,7 @@ impl Router for Obedient {
 }
 
 #[test]
-fn a_redirect_is_followed_and_one_that_never_ends_is_told() {
+fn redirects_are_followed_and_a_loop_is_an_error() {
     let redis = Process::redis(&[]);
     RawClient::connect(redis.address()).ask(line("SET a there"));
     let moved = |to: String| {
@@ -270,7 +270,7 @@ fn a_redirect_is_followed_and_one_that_never_ends_is_told() {
     let mut client = RawClient::connect(front.address());
     client.send(lines("GET a \n GET b \n GET a"));
     assert_eq!(client.replies(3), "$5\r\nthere\r\n$-1\r\n$5\r\nthere\r\n");
-    // A request of a transaction is not sent elsewhere alone.
+    // The proxy does not redirect a single request of a transaction.
     client.send(lines("MULTI \n GET a \n EXEC"));
     let moved_away = "-TRYAGAIN what the transaction is about has moved: nothing of it is run\r\n";
     assert_eq!(client.reply(), "+OK\r\n");
@@ -334,7 +334,7 @@ fn a_removed_server_is_disconnected_and_another_one_gets_its_number() {
     }
 }
 
-/// Answers the keys of each request.
+/// Replies with the keys of each request.
 struct Keys;
 
 impl Router for Keys {
@@ -344,7 +344,7 @@ impl Router for Keys {
 }
 
 #[test]
-fn keys_are_what_the_upstream_takes_for_keys() {
+fn keys_are_found_as_command_getkeys_finds_them() {
     let redis = Process::redis(&[]);
     let front = proxy(&[redis.address()], Keys);
     let [mut redis, mut client] = [redis.address(), front.address()].map(RawClient::connect);
@@ -391,16 +391,16 @@ fn keys_are_what_the_upstream_takes_for_keys() {
         let words: Vec<&str> = none.split_whitespace().collect();
         assert_eq!(client.ask(self::request(words)), "*0\r\n", "{none}");
     }
-    // More than there are.
+    // The number of keys exceeds the number of arguments.
     assert_eq!(client.ask(line("EVAL return(1) 18446744073709551615 a")), "*1\r\n$1\r\na\r\n");
 }
 
 #[test]
-fn a_lost_connection_is_not_a_lost_server() {
+fn a_server_stays_up_when_it_loses_a_connection() {
     let (upstreams, proxy) = two();
     let mut client = RawClient::connect(proxy.address());
     assert_eq!(client.ask(line("SET 0:a 1")), "+OK\r\n");
-    // One that has held for a while.
+    // The connection has to be older than one second.
     thread::sleep(Duration::from_millis(1100));
     let mut first = RawClient::connect(upstreams[0].address());
     assert_ne!(first.ask(line("CLIENT KILL TYPE normal")), ":0\r\n");
@@ -411,13 +411,13 @@ fn a_lost_connection_is_not_a_lost_server() {
 }
 
 #[test]
-fn what_are_keys_has_to_be_known() {
+fn commands_fail_until_the_key_table_is_known() {
     let silent = [(); 2].map(|()| Process::redis(&["--rename-command", "COMMAND", ""]));
     let front = proxy(&[silent[0].address(), silent[1].address()], Numbered);
     let mut client = RawClient::connect(front.address());
     let refused = client.ask(line("SET 0:a 1"));
     assert!(refused.starts_with(b"-UPSTREAMDOWN no upstream says which commands it has"), "{refused:?}");
-    // One that says it is enough.
+    // One server with `COMMAND` is enough.
     let other = Process::redis(&[]);
     let front = proxy(&[silent[0].address(), other.address()], Numbered);
     let mut client = RawClient::connect(front.address());
@@ -441,7 +441,7 @@ fn an_upstream_without_commands_takes_no_keys_from_others() {
     }
 }
 
-/// Does not get far.
+/// Panics, or returns invalid routes.
 struct Panics;
 
 impl Router for Panics {

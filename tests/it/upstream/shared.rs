@@ -1,4 +1,4 @@
-//! Connections that clients share.
+//! Multiplexed connections.
 
 use std::thread;
 
@@ -11,7 +11,7 @@ use crate::support::{
 };
 
 #[test]
-fn each_has_its_own_replies() {
+fn each_client_gets_its_own_replies() {
     let redis = Process::redis(&[]);
     let proxy = proxy(redis.address(), |upstream| upstream.connections(2));
     let address = proxy.address();
@@ -43,7 +43,7 @@ fn a_reply_that_is_too_long_is_an_error() {
     assert_eq!(client.reply(), ":1000000\r\n");
 }
 
-/// Has some commands of its own.
+/// An actor with commands in front of the proxy.
 struct Front {
     redis: UpstreamHandle,
 }
@@ -54,26 +54,26 @@ impl Actor for Front {
 
 #[commands]
 impl Front {
-    /// Is answered here.
+    /// Runs on the actor.
     #[command("OWN")]
     fn own(&self, word: String) -> String {
         format!("own {word}")
     }
 
-    /// Is not for everybody.
+    /// Refuses the command.
     #[command("FLUSHALL", write)]
     fn flush_all(&self) -> Result<(), Error> {
         Err(Error::new("NOPERM", "nobody flushes this one"))
     }
 
-    /// Sends on what it is given.
+    /// Sends its arguments to the upstream.
     #[command("SEND")]
     fn send(&self, words: Option<Vec<String>>) -> ResponseFuture<Result<Value, Error>> {
         let redis = self.redis.clone();
         Box::pin(async move { redis.call(words.unwrap_or_default()).await })
     }
 
-    /// Counts up by two.
+    /// Increments a counter twice.
     #[command("INCRTWICE", write)]
     fn incr_twice(&self, key: String) -> ResponseFuture<Result<Value, Error>> {
         let redis = self.redis.clone();
@@ -84,7 +84,7 @@ impl Front {
     }
 }
 
-/// Serves that.
+/// Serves the actor and the proxy.
 fn front(address: &str) -> Served {
     let upstream = Upstream::new(address);
     let app = || {
@@ -110,7 +110,7 @@ fn own_commands_come_first_and_replies_keep_their_order() {
 }
 
 #[test]
-fn handlers_do_not_change_the_shared_connection() {
+fn handlers_cannot_change_a_multiplexed_connection() {
     let redis = Process::redis(&[]);
     let front = front(redis.address());
     let mut client = RawClient::connect(front.address());
@@ -124,7 +124,7 @@ fn handlers_do_not_change_the_shared_connection() {
 }
 
 #[test]
-fn replies_that_are_not_wanted_are_not_sent() {
+fn the_proxy_respects_client_reply() {
     let redis = Process::redis(&[]);
     let proxy = proxy(redis.address(), |upstream| upstream);
     let mut client = RawClient::connect(proxy.address());
@@ -133,7 +133,7 @@ fn replies_that_are_not_wanted_are_not_sent() {
 }
 
 #[test]
-fn an_upstream_need_not_speak_resp3() {
+fn an_upstream_without_resp3_is_supported() {
     let place = Folder::new();
     let address = place.socket("upstream.sock");
     let bound = address.clone();
