@@ -17,6 +17,9 @@ pub(crate) struct Database {
     timeout: Duration,
 }
 
+/// Minimum time to wait for the first connection. The query timeout may be too short to open one.
+const OPEN_TIMEOUT: Duration = Duration::from_secs(10);
+
 /// The error text of a failed query, in one line.
 pub(crate) type Failure = String;
 
@@ -28,18 +31,19 @@ impl Database {
         // SQLite creates the file if it does not exist.
         let url = if is_sqlite && !url.contains('?') { format!("{url}?mode=rwc") } else { url.to_owned() };
         let options = AnyConnectOptions::from_str(&url).map_err(one_line)?;
+        let open_timeout = timeout.max(OPEN_TIMEOUT);
         let pool = AnyPoolOptions::new()
             .max_connections(connections)
-            .acquire_timeout(timeout)
+            .acquire_timeout(open_timeout)
             .connect_with(options)
             .await
             .map_err(one_line)?;
-        let database = Database { pool, timeout };
+        let database = Database { pool, timeout: open_timeout };
         let bytes = if is_sqlite { "BLOB" } else { "BYTEA" };
         let table =
             format!("CREATE TABLE IF NOT EXISTS entries (key {bytes} PRIMARY KEY, value {bytes} NOT NULL)");
         database.run(table, &[]).await?;
-        Ok(database)
+        Ok(Database { timeout, ..database })
     }
 
     /// Returns the value of a key.

@@ -186,8 +186,8 @@ impl Chance {
             }
         }
         let mark = match name {
-            "TTL" | "EXPIRETIME" => "~1 ",
-            "PTTL" | "PEXPIRETIME" => "~1000 ",
+            "TTL" | "EXPIRETIME" => "~30 ",
+            "PTTL" | "PEXPIRETIME" => "~30000 ",
             "KEYS" => "sorted ",
             _ => "",
         };

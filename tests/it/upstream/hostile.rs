@@ -6,6 +6,8 @@ use std::{
     thread,
 };
 
+use thegiant::Value;
+
 use super::server::proxy;
 use crate::support::{RawClient, eventually, line, lines};
 
@@ -35,7 +37,7 @@ pub(super) fn accept(listener: TcpListener, answer: impl Fn(&[u8]) -> Vec<u8> + 
     });
 }
 
-/// Serves a connection. Each read is assumed to contain whole requests, because they are short.
+/// Serves a connection, one reply per request. Each read is assumed to contain whole requests, because they are short.
 fn serve(mut stream: TcpStream, answer: impl Fn(&[u8]) -> Vec<u8>) {
     let mut buffer = [0; 65536];
     while let Ok(read @ 1..) = stream.read(&mut buffer) {
@@ -51,8 +53,9 @@ fn serve(mut stream: TcpStream, answer: impl Fn(&[u8]) -> Vec<u8>) {
                 reply.extend_from_slice(b">1\r\n+welcome\r\n%0\r\n");
                 rest = behind;
             } else {
-                reply.extend(answer(rest));
-                rest = &[];
+                let len = Value::parse(rest).ok().flatten().map_or(rest.len(), |(_, len)| len);
+                reply.extend(answer(&rest[..len]));
+                rest = &rest[len..];
             }
         }
         if stream.write_all(&reply).is_err() {
