@@ -253,13 +253,15 @@ impl Server {
         self
     }
 
-    /// Sets the minimum duration of the commands in `SLOWLOG` (`slowlog-log-slower-than`, default `None`:
-    /// off).
+    /// Sets the minimum duration of the commands in `SLOWLOG`, in microseconds, rounded up (`slowlog-log-slower-than`,
+    /// default `None`: off).
     ///
     /// It requires that each command is timed, at the cost that [`latency_tracking`](Self::latency_tracking)
     /// documents.
     pub fn slowlog_slower_than(self, took: Option<Duration>) -> Self {
-        let micros = took.map_or(-1, |took| i64::try_from(took.as_micros()).unwrap_or(i64::MAX));
+        // Rounded up, because 0 would log every command.
+        let micros = |took: Duration| i64::try_from(took.as_nanos().div_ceil(1000)).unwrap_or(i64::MAX);
+        let micros = took.map_or(-1, micros);
         self.set(Setting::SlowlogLogSlowerThan, micros as u64)
     }
 
@@ -593,4 +595,22 @@ async fn first<L: Future, R: Future>(left: L, right: R) -> First<L::Output, R::O
         Poll::Pending => right.as_mut().poll(cx).map(First::Right),
     })
     .await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slowlog_threshold_is_rounded_up_to_microseconds() {
+        let threshold = |took| {
+            Server::new(App::new()).slowlog_slower_than(took).settings.signed(Setting::SlowlogLogSlowerThan)
+        };
+        assert_eq!(
+            [0, 1, 1000, 1001].map(|nanos| threshold(Some(Duration::from_nanos(nanos)))),
+            [0, 1, 1, 2]
+        );
+        assert_eq!(threshold(None), -1);
+        assert_eq!(threshold(Some(Duration::MAX)), i64::MAX);
+    }
 }
