@@ -172,7 +172,7 @@ impl Split {
     /// ```
     /// use thegiant::{Value, upstream::Split};
     ///
-    /// // How many of them answer.
+    /// // Counts the servers that reply.
     /// let present = Split::lenient((0..3).map(|server| (server, ["PING"])), |replies| {
     ///     let is_ok = |reply: &&Value| !matches!(reply, Value::Error(_));
     ///     Value::Integer(replies.iter().filter(is_ok).count() as i64)
