@@ -149,7 +149,7 @@ fn who_listens_is_disconnected_and_who_has_begun_something_is_told() {
     for request in ["SET x 1", "PING", "UNWATCH", "EXEC"] {
         let reply = String::from_utf8_lossy(&writer.ask(line(request))).into_owned();
         assert!(
-            reply.ends_with("was lost: what was watched or begun there is gone\r\n"),
+            reply.ends_with("was lost: its watched keys and its transaction are gone\r\n"),
             "{request}: {reply}"
         );
     }
