@@ -71,7 +71,8 @@ const COMMANDS: &[(&str, CommandKind)] = &[
     ("BZMPOP", CommandKind::Blocks),
     ("XREAD", CommandKind::Blocks),
     ("XREADGROUP", CommandKind::Blocks),
-    // These refer to earlier writes on the same connection, but the client's writes went over other connections.
+    // These refer to earlier writes on the same connection, but the client's writes went over other
+    // connections.
     ("WAIT", CommandKind::Refused),
     ("WAITAOF", CommandKind::Refused),
     // These would switch the connection to another protocol.
@@ -130,7 +131,8 @@ const ROWS: [Row<Proxy>; COMMANDS.len() + 1] = {
 };
 
 const fn spec((name, kind): (&'static str, CommandKind)) -> Spec {
-    let spec = Spec::new(name, &[]).any_args().group("upstream").summary("Sends the command on to the upstream.");
+    let spec =
+        Spec::new(name, &[]).any_args().group("upstream").summary("Sends the command on to the upstream.");
     match kind {
         CommandKind::Blocks => spec.flags(Flags::BLOCKING),
         _ => spec,

@@ -1,4 +1,5 @@
-//! A connection to an upstream that one client has to itself, because its requests change the state of the connection.
+//! A connection to an upstream that one client has to itself, because its requests change the state of the
+//! connection.
 
 use std::{
     cell::{Cell, RefCell},
@@ -361,8 +362,8 @@ impl DedicatedTask {
 
     /// Handles the loss of the connection.
     ///
-    /// Closes a subscribed client, which would not notice the loss otherwise. Fails all requests until the client ends
-    /// its transaction.
+    /// Closes a subscribed client, which would not notice the loss otherwise. Fails all requests until the
+    /// client ends its transaction.
     async fn fail(&mut self, reason: &LossReason) {
         if self.is_subscribed() {
             let client = &self.client;
@@ -665,7 +666,8 @@ impl DedicatedTask {
         let is_ok = reply == OK;
         match kind {
             CommandKind::Multi if is_ok => self.state.is_in_transaction.set(true),
-            // A client that receives an error does not send `EXEC` again, so the transaction has ended for it.
+            // A client that receives an error does not send `EXEC` again, so the transaction has ended for
+            // it.
             CommandKind::Exec | CommandKind::Discard => {
                 self.is_unusable |= reply.starts_with(b"-") && !reply.starts_with(b"-EXECABORT");
                 self.on_end_of_transaction(kind);

@@ -29,7 +29,8 @@ pub(super) struct PoolKey {
 impl PoolKey {
     /// The pool that each upstream always has.
     ///
-    /// It carries the application's own commands, and its first connection decides whether the upstream is up.
+    /// It carries the application's own commands, and its first connection decides whether the upstream is
+    /// up.
     pub(super) const FIRST: PoolKey = PoolKey { protocol: Protocol::Resp2, db: 0 };
 
     /// Returns the pool for the requests of a client.

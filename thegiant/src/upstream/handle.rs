@@ -96,11 +96,12 @@ impl UpstreamHandle {
     /// }
     /// ```
     ///
-    /// Other clients share the connection. So this method refuses commands that change the state of a connection, such as
-    /// `SELECT` and `MULTI`, and blocking commands, such as `BLPOP`.
+    /// Other clients share the connection. So this method refuses commands that change the state of a
+    /// connection, such as `SELECT` and `MULTI`, and blocking commands, such as `BLPOP`.
     ///
     /// # Errors
-    /// If the upstream replies with an error. If the command is refused, or no reply comes: the error contains the reason.
+    /// If the upstream replies with an error. If the command is refused, or no reply comes: the error
+    /// contains the reason.
     pub async fn call<W: AsRef<[u8]>>(&self, words: impl IntoIterator<Item = W>) -> Result<Value, Error> {
         let words = words.into_iter().map(|word| Bytes::copy_from_slice(word.as_ref()));
         let words: Vec<Bytes> = words.collect();

@@ -1,4 +1,5 @@
-//! The proxy: sends requests on to other servers ([`Upstream`]). A [`Router`] chooses among several upstreams.
+//! The proxy: sends requests on to other servers ([`Upstream`]). A [`Router`] chooses among several
+//! upstreams.
 //!
 //! ```no_run
 //! use thegiant::{
@@ -23,14 +24,15 @@
 //! }
 //! ```
 
-// - `proxy`: the actor that owns the connections; it receives batches, sends their requests on and returns the batches;
-//   `in_flight`: the requests that have no reply yet; `destination`: chooses the connection for each request; `handle`:
-//   the application's handle to the actor
-// - `router`: the trait that chooses an upstream; `servers`: the list of upstreams; `key_table`: their `COMMAND` replies
-// - `multiplexed`: a connection that many clients share; `dedicated`: a connection that one client has to itself;
-//   `isolated`: a connection that carries a single request
-// - `reconnect`: keeps the multiplexed connections open; `dial`: connects and sends the handshake; `commands`: the commands
-//   that need special treatment
+// - `proxy`: the actor that owns the connections; it receives batches, sends their requests on and returns
+//   the batches; `in_flight`: the requests that have no reply yet; `destination`: chooses the connection for
+//   each request; `handle`: the application's handle to the actor
+// - `router`: the trait that chooses an upstream; `servers`: the list of upstreams; `key_table`: their
+//   `COMMAND` replies
+// - `multiplexed`: a connection that many clients share; `dedicated`: a connection that one client has to
+//   itself; `isolated`: a connection that carries a single request
+// - `reconnect`: keeps the multiplexed connections open; `dial`: connects and sends the handshake;
+//   `commands`: the commands that need special treatment
 
 mod commands;
 mod dedicated;
@@ -63,9 +65,9 @@ use crate::tls::{ClientTls, Connector};
 
 /// Address and settings of another RESP server, to which a proxy sends requests.
 ///
-/// The requests of many clients share a few connections. [`start`](Self::start) starts the actor that owns these
-/// connections, on the calling thread, and returns a handle. Pass the handle to [`App::proxy`](crate::App::proxy), or
-/// [send commands](UpstreamHandle::call) with it in handlers.
+/// The requests of many clients share a few connections. [`start`](Self::start) starts the actor that owns
+/// these connections, on the calling thread, and returns a handle. Pass the handle to
+/// [`App::proxy`](crate::App::proxy), or [send commands](UpstreamHandle::call) with it in handlers.
 ///
 /// ```no_run
 /// use thegiant::{Upstream, prelude::*};
@@ -78,26 +80,27 @@ use crate::tls::{ClientTls, Connector};
 /// ```
 ///
 /// # Replies and errors
-/// The client receives the upstream's replies unchanged, in the order of its requests. The proxy has separate connections
-/// for each protocol (`HELLO 3`) and for each database (`SELECT`), and opens them on demand. If an upstream does not know
-/// `HELLO`, the proxy converts its replies to RESP3 for clients that use RESP3.
+/// The client receives the upstream's replies unchanged, in the order of its requests. The proxy has separate
+/// connections for each protocol (`HELLO 3`) and for each database (`SELECT`), and opens them on demand. If
+/// an upstream does not know `HELLO`, the proxy converts its replies to RESP3 for clients that use RESP3.
 ///
 /// | error | when |
 /// | --- | --- |
 /// | `UPSTREAMDOWN …` | the proxy cannot reach the upstream: the command was not sent |
 /// | `UPSTREAM …` | the connection was lost before the reply came: the command may have been run |
 ///
-/// The proxy reopens a lost connection at once, at most ten times a second. Commands that were not sent wait for the new
-/// connection. If the attempt fails, the upstream is down, and commands fail at once. The proxy then tries again with a
-/// delay that grows from 100 ms to 5 s. A random part of up to half is subtracted from each delay. An upstream that is
-/// loading its data (`LOADING`) counts as down.
+/// The proxy reopens a lost connection at once, at most ten times a second. Commands that were not sent wait
+/// for the new connection. If the attempt fails, the upstream is down, and commands fail at once. The proxy
+/// then tries again with a delay that grows from 100 ms to 5 s. A random part of up to half is subtracted
+/// from each delay. An upstream that is loading its data (`LOADING`) counts as down.
 ///
 /// # Isolation of clients
-/// An upstream closes a connection when a request or a reply exceeds one of its limits. All clients of that connection then
-/// lose their replies. So the proxy sends some requests on a connection without other clients' requests:
+/// An upstream closes a connection when a request or a reply exceeds one of its limits. All clients of that
+/// connection then lose their replies. So the proxy sends some requests on a connection without other
+/// clients' requests:
 /// - requests larger than [`max_request_len`](Self::max_request_len);
-/// - all requests of a client that was blamed for three lost connections. The proxy blames the client with the oldest
-///   unanswered request. It forgives the client after a minute without another loss.
+/// - all requests of a client that was blamed for three lost connections. The proxy blames the client with
+///   the oldest unanswered request. It forgives the client after a minute without another loss.
 ///
 /// `INFO` counts these connections in `upstream_private_connections`.
 #[derive(Clone)]
@@ -115,7 +118,8 @@ pub struct Upstream {
     tls: Option<Connector>,
 }
 
-/// Redis reads up to 16 KiB behind a request into the same query buffer, so this stays below the minimum limit of 1 MiB.
+/// Redis reads up to 16 KiB behind a request into the same query buffer, so this stays below the minimum
+/// limit of 1 MiB.
 const MAX_REQUEST_LEN: usize = (1024 - 64) * 1024;
 
 impl Upstream {
@@ -175,8 +179,8 @@ impl Upstream {
     /// ```
     ///
     /// # Errors
-    /// If a certificate or key file is not usable: the error names the file and the reason. If the address has no name that
-    /// a certificate could contain, for example the path of a unix socket.
+    /// If a certificate or key file is not usable: the error names the file and the reason. If the address
+    /// has no name that a certificate could contain, for example the path of a unix socket.
     #[cfg(feature = "tls")]
     pub fn tls(mut self, tls: ClientTls) -> io::Result<Self> {
         self.tls = Some(tls.connector(&self.address)?);
@@ -191,9 +195,9 @@ impl Upstream {
 
     /// Sets the reply timeout (default 30 s).
     ///
-    /// The proxy closes a connection that has outstanding requests and stays silent this long. It checks multiplexed
-    /// connections once a second, so it rounds their timeout up to whole seconds. It sends `PING` on a connection that is
-    /// idle this long.
+    /// The proxy closes a connection that has outstanding requests and stays silent this long. It checks
+    /// multiplexed connections once a second, so it rounds their timeout up to whole seconds. It sends `PING`
+    /// on a connection that is idle this long.
     ///
     /// Blocking commands such as `BLPOP` have no reply timeout.
     pub fn reply_timeout(mut self, timeout: Duration) -> Self {
@@ -211,10 +215,10 @@ impl Upstream {
 
     /// Sets the maximum size of a request on a multiplexed connection, in bytes (default 960 KiB).
     ///
-    /// A larger request gets a connection without other clients' requests, because an upstream closes the connection of a
-    /// request that exceeds its limits. The limits of Redis, `proto-max-bulk-len` and `client-query-buffer-limit`, are at
-    /// least 1 MiB. The default is smaller, so it fits all configurations of Redis. With several upstreams, the smallest
-    /// value applies to all of them.
+    /// A larger request gets a connection without other clients' requests, because an upstream closes the
+    /// connection of a request that exceeds its limits. The limits of Redis, `proto-max-bulk-len` and
+    /// `client-query-buffer-limit`, are at least 1 MiB. The default is smaller, so it fits all configurations
+    /// of Redis. With several upstreams, the smallest value applies to all of them.
     pub fn max_request_len(mut self, bytes: usize) -> Self {
         self.max_request_len = bytes;
         self
@@ -241,8 +245,9 @@ impl Upstream {
 
     /// Starts one proxy for several upstreams. `router` chooses an upstream for each request.
     ///
-    /// A client receives its replies in the order of its requests, also if they come from different upstreams. If a request
-    /// was not sent because its upstream is down, the proxy calls `router` again and sends the request to another upstream.
+    /// A client receives its replies in the order of its requests, also if they come from different
+    /// upstreams. If a request was not sent because its upstream is down, the proxy calls `router` again and
+    /// sends the request to another upstream.
     ///
     /// ```no_run
     /// use thegiant::{prelude::*, upstream::{Request, Route, Router, Servers, Upstream}};
@@ -273,7 +278,8 @@ impl Upstream {
         UpstreamHandle::new(proxy.start(), stats)
     }
 
-    /// Returns the reply timeout in whole seconds, rounded up. The proxy checks its connections once a second.
+    /// Returns the reply timeout in whole seconds, rounded up. The proxy checks its connections once a
+    /// second.
     fn reply_timeout_seconds(&self) -> u32 {
         u32::try_from(self.reply_timeout.as_millis().div_ceil(1000).max(1)).unwrap_or(u32::MAX)
     }

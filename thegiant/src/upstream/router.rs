@@ -36,19 +36,21 @@ use crate::{
 pub trait Router: 'static {
     /// Returns the route of a request.
     ///
-    /// The proxy calls this method for every request, so it should be fast. It calls the method more than once for some
-    /// requests, for example for a request that has to wait.
+    /// The proxy calls this method for every request, so it should be fast. It calls the method more than
+    /// once for some requests, for example for a request that has to wait.
     fn route(&mut self, request: &Request<'_>, servers: &mut Servers) -> Route;
 
-    /// Returns the server that a request has to be sent to after an error reply such as `MOVED 866 10.0.0.7:6379`.
+    /// Returns the server that a request has to be sent to after an error reply such as `MOVED 866
+    /// 10.0.0.7:6379`.
     ///
-    /// The error must say that the upstream did not run the request. `None`, the default, passes the error to the client.
+    /// The error must say that the upstream did not run the request. `None`, the default, passes the error to
+    /// the client.
     ///
-    /// A client's script can reply with any error text. So the router must only follow an address that it knows from a
-    /// source that it trusts. [`refresh`](Self::refresh) can ask that source again.
+    /// A client's script can reply with any error text. So the router must only follow an address that it
+    /// knows from a source that it trusts. [`refresh`](Self::refresh) can ask that source again.
     ///
-    /// The proxy does not send the requests of a transaction again. If this method returns a redirect for one of them, the
-    /// client receives `TRYAGAIN`.
+    /// The proxy does not send the requests of a transaction again. If this method returns a redirect for one
+    /// of them, the client receives `TRYAGAIN`.
     fn redirect(&mut self, error: &str, servers: &mut Servers) -> Option<Redirect> {
         let _ = (error, servers);
         None
@@ -56,8 +58,9 @@ pub trait Router: 'static {
 
     /// Returns a future that updates the router's data, if the update could turn this error into a redirect.
     ///
-    /// The proxy calls this method when [`redirect`](Self::redirect) returns `None`. It waits for the future and calls
-    /// [`redirect`](Self::redirect) again. It repeats both steps a few times before it passes the error to the client.
+    /// The proxy calls this method when [`redirect`](Self::redirect) returns `None`. It waits for the future
+    /// and calls [`redirect`](Self::redirect) again. It repeats both steps a few times before it passes the
+    /// error to the client.
     fn refresh(&mut self, error: &str) -> Option<Refresh> {
         let _ = error;
         None
@@ -152,8 +155,9 @@ pub(super) type Merge = Box<dyn FnOnce(Vec<Value>) -> Value>;
 impl Split {
     /// Creates a split from pairs of a server number and a request.
     ///
-    /// `merge` receives the replies in the order of `parts` and returns the reply for the client. If a reply is an error,
-    /// the client receives the first error and `merge` is not called. [`lenient`](Self::lenient) passes errors to `merge`.
+    /// `merge` receives the replies in the order of `parts` and returns the reply for the client. If a reply
+    /// is an error, the client receives the first error and `merge` is not called. [`lenient`](Self::lenient)
+    /// passes errors to `merge`.
     pub fn new<W: AsRef<[u8]>>(
         parts: impl IntoIterator<Item = (usize, impl IntoIterator<Item = W>)>,
         merge: impl FnOnce(Vec<Value>) -> Value + 'static,
@@ -259,8 +263,8 @@ impl<'a> Request<'a> {
 
     /// Returns an iterator over the keys.
     ///
-    /// The upstreams' `COMMAND` replies define the positions of the keys. A command that is unknown to the upstreams has no
-    /// keys.
+    /// The upstreams' `COMMAND` replies define the positions of the keys. A command that is unknown to the
+    /// upstreams has no keys.
     pub fn keys(&self) -> impl Iterator<Item = &'a [u8]> + use<'a> {
         let words = self.words;
         self.key_positions().filter_map(move |index| words.get(index))
@@ -278,8 +282,8 @@ impl<'a> Request<'a> {
 
     /// Returns whether the client has a transaction, watched keys or a subscription on an upstream.
     ///
-    /// The request then has to reach the same upstream as the client's other requests. [`Any`](Route::Any) chooses that
-    /// upstream. Do not send such a request to a replica, even if it is read-only.
+    /// The request then has to reach the same upstream as the client's other requests. [`Any`](Route::Any)
+    /// chooses that upstream. Do not send such a request to a replica, even if it is read-only.
     pub fn is_in_transaction(&self) -> bool {
         self.is_in_transaction
     }

@@ -12,7 +12,8 @@ use super::{Upstream, dial::PoolKey, handle::UpstreamStats};
 
 /// The upstreams from which a [`Router`](super::Router) chooses.
 ///
-/// Each server has a number. The servers that were passed at the start have the numbers from 0, in the same order.
+/// Each server has a number. The servers that were passed at the start have the numbers from 0, in the same
+/// order.
 pub struct Servers {
     list: Vec<Server>,
     stats: AllUpstreamStats,
@@ -54,7 +55,8 @@ pub(super) enum Membership {
 impl Servers {
     pub(super) fn new(upstreams: Vec<Upstream>) -> (Self, AllUpstreamStats) {
         let stats = AllUpstreamStats::default();
-        // Servers that the router adds have the settings of the first server, so this minimum holds for them, too.
+        // Servers that the router adds have the settings of the first server, so this minimum holds for them,
+        // too.
         let max_request_len = upstreams.iter().map(|upstream| upstream.max_request_len).min().unwrap_or(0);
         let mut servers = Servers { list: Vec::new(), stats: Arc::clone(&stats), max_request_len };
         upstreams.into_iter().for_each(|upstream| servers.push(upstream, Membership::Fixed));
@@ -105,8 +107,9 @@ impl Servers {
 
     /// Returns the number of the server at this address, and adds it if it is not known.
     ///
-    /// The connection has the settings of the first server, which include its password. So the address must come from a
-    /// source that the application trusts. The text of an error reply is not one: a client's script chooses it.
+    /// The connection has the settings of the first server, which include its password. So the address must
+    /// come from a source that the application trusts. The text of an error reply is not one: a client's
+    /// script chooses it.
     pub fn find_or_add(&mut self, address: &str) -> usize {
         let has_address = |server: &Server| server.is_member() && server.upstream.address == address;
         if let Some(known) = self.list.iter().position(has_address) {
@@ -136,8 +139,8 @@ impl Servers {
 
     /// Forgets the servers that [`find_or_add`](Self::find_or_add) added and `keep` rejects.
     ///
-    /// The proxy closes their connections within a second, and `INFO` no longer lists them. A later server may get the
-    /// number of a forgotten one. The servers that were passed at the start always stay.
+    /// The proxy closes their connections within a second, and `INFO` no longer lists them. A later server
+    /// may get the number of a forgotten one. The servers that were passed at the start always stay.
     pub fn retain(&mut self, mut keep: impl FnMut(&str) -> bool) {
         for server in &mut self.list {
             if server.membership == Membership::Added && !keep(&server.upstream.address) {
