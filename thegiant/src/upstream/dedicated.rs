@@ -666,8 +666,7 @@ impl DedicatedTask {
         let is_ok = reply == OK;
         match kind {
             CommandKind::Multi if is_ok => self.state.is_in_transaction.set(true),
-            // A client that receives an error does not send `EXEC` again, so the transaction has ended for
-            // it.
+            // An error also ends the transaction for the client, which does not send `EXEC` again.
             CommandKind::Exec | CommandKind::Discard => {
                 self.is_unusable |= reply.starts_with(b"-") && !reply.starts_with(b"-EXECABORT");
                 self.on_end_of_transaction(kind);
@@ -727,7 +726,7 @@ impl DedicatedTask {
 /// A pub/sub message of the upstream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum UpstreamMessage {
-    /// A published message, or a notice that no request has caused.
+    /// A published message, or a notice that is not a reply to a request.
     Message,
     /// A reply to a request such as `SUBSCRIBE`.
     Confirmation,

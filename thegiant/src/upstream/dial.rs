@@ -29,8 +29,7 @@ pub(super) struct PoolKey {
 impl PoolKey {
     /// The pool that each upstream always has.
     ///
-    /// It carries the application's own commands, and its first connection decides whether the upstream is
-    /// up.
+    /// It carries the application's own commands. Its first connection decides whether the upstream is up.
     pub(super) const FIRST: PoolKey = PoolKey { protocol: Protocol::Resp2, db: 0 };
 
     /// Returns the pool for the requests of a client.

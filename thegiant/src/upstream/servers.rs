@@ -12,8 +12,7 @@ use super::{Upstream, dial::PoolKey, handle::UpstreamStats};
 
 /// The upstreams from which a [`Router`](super::Router) chooses.
 ///
-/// Each server has a number. The servers that were passed at the start have the numbers from 0, in the same
-/// order.
+/// Each server has a number. The servers that were passed at the start are numbered from 0, in their order.
 pub struct Servers {
     list: Vec<Server>,
     stats: AllUpstreamStats,
@@ -55,8 +54,7 @@ pub(super) enum Membership {
 impl Servers {
     pub(super) fn new(upstreams: Vec<Upstream>) -> (Self, AllUpstreamStats) {
         let stats = AllUpstreamStats::default();
-        // Servers that the router adds have the settings of the first server, so this minimum holds for them,
-        // too.
+        // Servers that the router adds have the settings of the first one, so the minimum holds for them, too.
         let max_request_len = upstreams.iter().map(|upstream| upstream.max_request_len).min().unwrap_or(0);
         let mut servers = Servers { list: Vec::new(), stats: Arc::clone(&stats), max_request_len };
         upstreams.into_iter().for_each(|upstream| servers.push(upstream, Membership::Fixed));
