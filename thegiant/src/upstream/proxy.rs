@@ -440,8 +440,8 @@ impl ProxyState {
 
     /// The connection to an upstream which those of this number share with others.
     pub(super) fn connection_for(&mut self, server: usize, key: PoolKey, number: u64) -> usize {
-        let lanes = &self.servers.get(server).lanes;
-        let first = match lanes.iter().find(|(known, _)| *known == key) {
+        let pools = &self.servers.get(server).pools;
+        let first = match pools.iter().find(|(known, _)| *known == key) {
             Some((_, first)) => *first,
             None => self.open(server, key),
         };
@@ -453,12 +453,12 @@ impl ProxyState {
         let first = self.connections.len();
         let known = self.servers.get_mut(server);
         // By that one, it is known whether it is there.
-        let is_first = known.lanes.is_empty();
+        let is_first = known.pools.is_empty();
         if is_first && key != PoolKey::FIRST {
             self.open(server, PoolKey::FIRST);
             return self.open(server, key);
         }
-        known.lanes.push((key, first));
+        known.pools.push((key, first));
         for index in first..first + known.upstream.connections {
             let stats = Arc::clone(&known.stats);
             self.connections.push(MultiplexedConnection::new(

@@ -40,7 +40,8 @@ pub(super) async fn keep_up(proxy: Weak<RefCell<ProxyState>>, index: usize, is_f
     let mut down_logged = false;
     let mut loss_logged: Option<Instant> = None;
     loop {
-        let Some((upstream, key, back)) = proxy.upgrade().map(|proxy| proxy.borrow_mut().dial_settings(index))
+        let Some((upstream, key, wakeup)) =
+            proxy.upgrade().map(|proxy| proxy.borrow_mut().dial_settings(index))
         else {
             return;
         };
@@ -48,7 +49,7 @@ pub(super) async fn keep_up(proxy: Weak<RefCell<ProxyState>>, index: usize, is_f
             let Some(proxy) = proxy.upgrade() else { return };
             proxy.borrow_mut().block(index, is_first);
             drop(proxy);
-            back.notified().await;
+            wakeup.notified().await;
             (backoff, down_logged) = (Backoff::default(), false);
             continue;
         };
@@ -88,7 +89,7 @@ pub(super) async fn keep_up(proxy: Weak<RefCell<ProxyState>>, index: usize, is_f
             sleep(wait).await;
         } else {
             // The first connection of the upstream ends the wait when it is open.
-            let _ = timeout(wait, back.notified()).await;
+            let _ = timeout(wait, wakeup.notified()).await;
         }
     }
 }
@@ -119,7 +120,7 @@ impl ProxyState {
         // Another server may have taken the number of the forgotten one.
         connection.stats = Arc::clone(&server.stats);
         let upstream = server.is_member().then(|| Rc::clone(&server.upstream));
-        (upstream, connection.key, Rc::clone(&server.back))
+        (upstream, connection.key, Rc::clone(&server.wakeup))
     }
 
     /// Marks a connection as down while its forgotten server has no successor.
@@ -130,7 +131,9 @@ impl ProxyState {
         self.on_down(index, is_first, &FORGOTTEN.into());
     }
 
-    /// Closes the connections of forgotten servers. The number of a server without connections becomes vacant.
+    /// Closes the connections of forgotten servers.
+    ///
+    /// The number of a server becomes vacant when its last connection is closed.
     pub(super) fn forget_servers(&mut self) {
         for number in self.servers.leaving() {
             self.servers.get(number).forgotten.notify_waiters();
@@ -156,7 +159,7 @@ impl ProxyState {
         connection.connected(dialled);
         connection.stats.connections.fetch_add(1, Relaxed);
         if is_first {
-            // The upstream may have restarted as another version, so each new connection asks for its commands.
+            // The upstream may have restarted as another version with other commands.
             launch(&mut self.in_flight, connection, "COMMAND", InFlight::Commands(Vec::new()));
             let number = connection.server;
             self.connections
@@ -165,7 +168,7 @@ impl ProxyState {
                 .for_each(MultiplexedConnection::expect);
             let server = self.servers.get_mut(number);
             server.is_down = false;
-            server.back.notify_waiters();
+            server.wakeup.notify_waiters();
         }
         self.retry();
     }

@@ -28,11 +28,11 @@ pub(super) struct Server {
     pub(super) upstream: Rc<Upstream>,
     pub(super) stats: Arc<UpstreamStats>,
     /// The index of the first multiplexed connection of each pool.
-    pub(super) lanes: Vec<(PoolKey, usize)>,
+    pub(super) pools: Vec<(PoolKey, usize)>,
     /// The proxy failed to open the upstream's first connection, or the upstream is forgotten.
     pub(super) is_down: bool,
     /// Wakes the reconnecting tasks when the server is up again, or another server has taken its number.
-    pub(super) back: Rc<Notify>,
+    pub(super) wakeup: Rc<Notify>,
     pub(super) membership: Membership,
     /// Notifies the dedicated connections that the server is forgotten.
     pub(super) forgotten: Rc<Notify>,
@@ -66,9 +66,9 @@ impl Servers {
         self.list.push(Server {
             upstream: Rc::new(upstream),
             stats,
-            lanes: Vec::new(),
+            pools: Vec::new(),
             is_down: false,
-            back: Rc::default(),
+            wakeup: Rc::default(),
             membership,
             forgotten: Rc::default(),
         });
@@ -131,7 +131,7 @@ impl Servers {
         server.stats = stats;
         server.membership = Membership::Added;
         server.is_down = false;
-        server.back.notify_waiters();
+        server.wakeup.notify_waiters();
         vacant
     }
 
@@ -185,7 +185,7 @@ impl Servers {
 impl Drop for Servers {
     /// Wakes the reconnecting tasks, so that they end.
     fn drop(&mut self) {
-        self.list.iter().for_each(|server| server.back.notify_waiters());
+        self.list.iter().for_each(|server| server.wakeup.notify_waiters());
     }
 }
 
