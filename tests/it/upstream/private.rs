@@ -217,7 +217,8 @@ fn a_command_that_was_given_up_takes_what_was_watched_with_it() {
     other.ask(line("SET x 1"));
     // Nothing of this is run as if nothing had been watched.
     client.send(lines("MULTI \n SET x 2 \n EXEC \n GET x"));
-    let gone = format!("-UPSTREAM {} was lost: its watched keys and its transaction are gone\r\n", redis.address());
+    let gone =
+        format!("-UPSTREAM {} was lost: its watched keys and its transaction are gone\r\n", redis.address());
     assert_eq!(client.replies(4), format!("{gone}{gone}{gone}$1\r\n1\r\n"));
     // What waited takes nothing any more.
     assert_eq!(other.ask(line("RPUSH list a")), ":1\r\n");

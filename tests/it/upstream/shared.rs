@@ -117,7 +117,10 @@ fn handlers_do_not_change_the_shared_connection() {
     assert_eq!(client.ask(line("SEND")), "-ERR a command needs a name\r\n");
     for request in ["SELECT 1", "MULTI", "BLPOP x 0", "client reply off", "SCRIPT DEBUG YES", "EXEC"] {
         let reply = String::from_utf8_lossy(&client.ask(line(&format!("SEND {request}")))).into_owned();
-        assert!(reply.ends_with(" cannot be sent on a connection that clients share\r\n"), "{request}: {reply}");
+        assert!(
+            reply.ends_with(" cannot be sent on a connection that clients share\r\n"),
+            "{request}: {reply}"
+        );
     }
     assert_eq!(client.ask(line("SEND SCRIPT EXISTS x")), "*1\r\n:0\r\n");
     assert_eq!(client.ask(line("SEND PING")), "+PONG\r\n");
