@@ -116,7 +116,7 @@ impl ProxyState {
     fn dial_settings(&mut self, index: usize) -> (Option<Rc<Upstream>>, PoolKey, Rc<Notify>) {
         let connection = &mut self.connections[index];
         let server = self.servers.get(connection.server);
-        connection.has_batch = !server.is_member();
+        connection.is_suspended = !server.is_member();
         // Another server may have taken the number of the forgotten one.
         connection.stats = Arc::clone(&server.stats);
         let upstream = server.is_member().then(|| Rc::clone(&server.upstream));
@@ -141,14 +141,14 @@ impl ProxyState {
             let mut is_vacant = !self.dedicated.values().any(|dedicated| dedicated.state().0 == Some(number));
             for connection in self.connections.iter_mut().filter(|connection| connection.server == number) {
                 connection.give_up(FORGOTTEN.into());
-                is_vacant &= connection.has_batch;
+                is_vacant &= connection.is_suspended;
             }
             if is_vacant {
                 self.servers.get_mut(number).membership = Membership::Vacant;
                 self.connections
                     .iter_mut()
                     .filter(|connection| connection.server == number)
-                    .for_each(MultiplexedConnection::expect);
+                    .for_each(MultiplexedConnection::reconnecting);
             }
         }
     }
@@ -165,7 +165,7 @@ impl ProxyState {
             self.connections
                 .iter_mut()
                 .filter(|connection| connection.server == number)
-                .for_each(MultiplexedConnection::expect);
+                .for_each(MultiplexedConnection::reconnecting);
             let server = self.servers.get_mut(number);
             server.is_down = false;
             server.wakeup.notify_waiters();
