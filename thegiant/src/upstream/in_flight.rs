@@ -17,10 +17,10 @@ use crate::{
     connection::{ActorId, Batch},
 };
 
-/// Identifies an entry of the [`InFlightTable`]. A later entry may reuse the id.
+/// Identifies an entry of the [`InFlightTable`]. A later entry may get the same id.
 pub(super) type InFlightId = usize;
 
-/// Requests that have been sent on together, and for whom. Each has a place among them, its position.
+/// An entry of the [`InFlightTable`]: one or more requests. Each has a position, counted from 0.
 pub(super) enum InFlight {
     /// Consecutive requests of a batch.
     Batch(BatchRun),
@@ -38,16 +38,17 @@ pub(super) enum InFlight {
 pub(super) struct BatchRun {
     pub(super) batch: Box<Batch>,
     pub(super) actor_id: ActorId,
-    /// The request in the first position.
+    /// Index in the batch of the request at position 0.
     pub(super) first: u32,
-    /// The position whose reply is next, and how many there are.
+    /// Position of the request whose reply the batch needs next.
     next: u32,
+    /// Number of requests.
     count: u32,
     /// Bytes of replies that the batch had room for when the requests were sent.
     room: usize,
     /// Replies that arrived out of order, by position. Empty with a single upstream.
     early: Vec<EarlyReply>,
-    /// Number of requests that may still be sent again.
+    /// Number of times that a request may still be sent again.
     pub(super) retries_left: u32,
 }
 
@@ -67,7 +68,7 @@ pub(super) enum Requester {
     /// A client. The split request is the next request of its batch.
     Batch(Box<Batch>, ActorId),
     /// The application.
-    Program(oneshot::Sender<Reply>),
+    Application(oneshot::Sender<Reply>),
 }
 
 /// A reply that arrived before the replies to earlier requests.
@@ -114,9 +115,9 @@ pub(super) struct InFlightTable {
 }
 
 /// Maximum number of times that a request waits for [`Router::refresh`](super::Router::refresh).
-pub(super) const REFRESHES: u32 = 5;
+pub(super) const MAX_REFRESHES: u32 = 5;
 
-/// Maximum number of retries, as an average over the requests of an entry.
+/// Number of retries of an entry for each of its requests.
 pub(super) const MAX_RETRIES: u32 = 5;
 
 /// Maximum number of lists of early replies that are kept for reuse.
@@ -250,7 +251,7 @@ impl InFlightTable {
         }
     }
 
-    /// By which lane a request of this flight goes, and the number of requester sends it.
+    /// Returns the pool for the requests of an entry, and the number that chooses a connection of the pool.
     pub(super) fn sender(&self, id: InFlightId) -> Option<(PoolKey, u64)> {
         match self.batch(id) {
             Some(batch) => batch.client().map(|client| (PoolKey::of(client), client.id())),
@@ -268,7 +269,7 @@ impl InFlightTable {
             InFlight::Batch(run) => Some(&run.batch),
             InFlight::Split(split) => match &split.requester {
                 Requester::Batch(batch, _) => Some(batch),
-                Requester::Program(_) => None,
+                Requester::Application(_) => None,
             },
             _ => None,
         }

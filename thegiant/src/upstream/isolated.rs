@@ -1,4 +1,4 @@
-//! Sends requests that might break a connection over a connection of their own.
+//! Sends requests that might break a connection over separate connections.
 //!
 //! These are large requests, and all requests of clients that were blamed for lost connections.
 

@@ -179,7 +179,7 @@ fn merge(commands: &mut Vec<NamedCommand>, others: &[NamedCommand]) {
 }
 
 impl KnownCommand {
-    /// Merges the entry of another upstream. On contradiction, keys are kept, and the command may write and block.
+    /// Merges the description of another upstream. On contradiction, the command has keys, writes and blocks.
     fn merge(&mut self, other: &KnownCommand) {
         self.is_readonly &= other.is_readonly;
         self.is_blocking |= other.is_blocking;
@@ -292,7 +292,7 @@ impl KeySpec {
     }
 }
 
-/// The indexes of a request's keys.
+/// An iterator over the positions of the keys of a request.
 pub(super) struct KeyPositions<'a> {
     words: Words<'a>,
     specs: std::slice::Iter<'a, KeySpec>,
@@ -358,7 +358,7 @@ mod tests {
             .expect("a reply to COMMAND")
     }
 
-    /// The position of the key of a command, if the command is known and has one.
+    /// Returns the position of the first key of a command.
     fn key_of(tables: &Tables, name: &'static str) -> Option<usize> {
         let request = [name, "a", "b", "c"].map(Bytes::from);
         let words = Words::Own(&request);

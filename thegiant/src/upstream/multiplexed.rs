@@ -31,8 +31,9 @@ pub(super) struct MultiplexedConnection {
     pub(super) is_suspended: bool,
     /// Wakes the task that connects, reads and writes.
     waker: Option<Waker>,
-    /// Whether something has come, or has reply_len to be waited for, since the last second; and for how many seconds not.
+    /// Since the last tick, bytes arrived or the connection ceased to be idle.
     was_active: bool,
+    /// Number of ticks without activity.
     silence: u32,
 }
 
@@ -65,9 +66,9 @@ struct Awaited {
     /// The requests without a reply, in the order in which they were written.
     queue: VecDeque<Pending>,
     frames: FrameScanner,
-    /// Bytes of the reply that has reply_len.
+    /// Number of bytes of the current reply that have arrived.
     reply_len: usize,
-    /// These are buffered until all of it is there: it is an error, or has to be put in other words.
+    /// The current reply, if it is passed on as a whole: an error, or a reply that has to be converted to RESP3.
     buffered: Vec<u8>,
     is_buffered: bool,
     /// See [`Dialled::is_older`].
@@ -414,8 +415,8 @@ impl Awaited {
                 self.is_buffered = self.is_older || part.starts_with(b"-");
             }
             self.reply_len += len;
-            let has_room = self.reply_len <= self.max_len;
-            match (self.is_buffered, has_room) {
+            let fits = self.reply_len <= self.max_len;
+            match (self.is_buffered, fits) {
                 (false, true) => in_flight.append(pending.id, pending.position, part),
                 (true, true) => self.buffered.extend_from_slice(part),
                 (_, false) => {}
@@ -429,7 +430,7 @@ impl Awaited {
                 }
                 self.reply_len = 0;
                 let buffered = mem::take(&mut self.buffered);
-                if !has_room {
+                if !fits {
                     in_flight.fail(id, position, &too_long(&stats.address));
                 } else if in_flight.has_router && buffered.starts_with(b"-") && in_flight.has_requester(id) {
                     let reason = RetryReason::Replied(buffered);

@@ -22,8 +22,8 @@ use super::{
     dial::{Dialled, PoolKey, silence},
     handle::{Reply, UpstreamStats},
     in_flight::{
-        BatchRun, InFlight, InFlightId, InFlightTable, MAX_RETRIES, REFRESHES, Requester, Retry, RetryReason,
-        SplitRequest,
+        BatchRun, InFlight, InFlightId, InFlightTable, MAX_REFRESHES, MAX_RETRIES, Requester, Retry,
+        RetryReason, SplitRequest,
     },
     isolated::Blame,
     key_table::Tables,
@@ -38,19 +38,20 @@ use crate::{
     connection::{ActorId, Batch, ClientFlag, RunBatches, STOPPED},
 };
 
-/// Sends the requests that no other actor handles on to upstreams, and owns the connections.
+/// The actor that sends requests on to upstreams.
 #[derive(Debug)]
 pub(crate) struct Proxy(Rc<RefCell<ProxyState>>);
 
 /// The state that the proxy shares with the tasks of its connections, on the same thread.
 pub(super) struct ProxyState {
+    /// A weak reference to this state, for the tasks of the connections.
     pub(super) me: Weak<RefCell<ProxyState>>,
     pub(super) servers: Servers,
     /// `None` with a single upstream.
     pub(super) router: Option<Box<dyn Router>>,
     /// The key tables of the upstreams that have replied to `COMMAND`.
     pub(super) tables: Tables,
-    /// An upstream replied to `COMMAND` without key positions.
+    /// An upstream replied to `COMMAND` without the positions of keys.
     pub(super) is_table_refused: bool,
     pub(super) connections: Vec<MultiplexedConnection>,
     pub(super) in_flight: InFlightTable,
@@ -65,7 +66,7 @@ pub(super) struct ProxyState {
     /// Batches that wait for space in a send buffer, or for the key tables.
     pub(super) waiting: Vec<(Box<Batch>, ActorId)>,
     /// Commands of the application that wait for the key tables.
-    pub(super) waiting_commands: Vec<ProgramRequest>,
+    pub(super) waiting_commands: Vec<ApplicationCommand>,
     /// Requests that wait for the future of [`Router::refresh`].
     awaiting_refresh: Vec<Retry>,
     /// The ids of these requests.
@@ -75,7 +76,7 @@ pub(super) struct ProxyState {
 }
 
 /// A command of the application, and the channel for its reply.
-type ProgramRequest = (Vec<Bytes>, oneshot::Sender<Reply>);
+type ApplicationCommand = (Vec<Bytes>, oneshot::Sender<Reply>);
 
 /// Maximum number of requests of a batch in the first round.
 ///
@@ -180,7 +181,9 @@ impl Handler<SendCommand> for Proxy {
 }
 
 impl ProxyState {
-    /// Sends requests of a batch on, at max_requests so many. It comes back when they have been answered.
+    /// Sends the next requests of a batch on, at most `max_requests`.
+    ///
+    /// The batch continues when these requests have their replies.
     fn run(&mut self, batch: Box<Batch>, actor_id: ActorId, max_requests: usize) {
         let mut next = Some(batch);
         while let Some(mut batch) = next.take() {
@@ -224,8 +227,10 @@ impl ProxyState {
         self.in_flight.insert(id, InFlight::Batch(BatchRun::new(batch, actor_id, first, count)));
     }
 
-    /// Writes requests of a batch to links, as long as they go by any, and at max_requests so many; the first goes by this one, with
-    /// so many behind it. Returns how many.
+    /// Writes requests of a batch to multiplexed connections, and returns their number.
+    ///
+    /// Stops at `max_requests`, or at a request with another kind of destination. `first` is the connection of the
+    /// first request, and the number of requests after it that must use the same connection.
     fn write(
         &mut self,
         id: InFlightId,
@@ -295,7 +300,7 @@ impl ProxyState {
         }
     }
 
-    /// Sends a request of an entry, or replies with an error if the connection is down.
+    /// Sends a request of an entry, or replies with an error if no connection can carry it.
     fn send_or_fail(&mut self, id: InFlightId, position: u32, to: Redirect, key: PoolKey, number: u64) {
         if !self.servers.has(to.server) {
             return self.in_flight.fail(id, position, &no_server(&self.servers, to.server));
@@ -353,7 +358,7 @@ impl ProxyState {
                 self.run(batch, actor_id, FIRST_REQUESTS);
             }
             // The application may have dropped the future that waits for the reply.
-            (Requester::Program(answer), reply) => drop(answer.send(Ok(reply))),
+            (Requester::Application(answer), reply) => drop(answer.send(Ok(reply))),
         }
     }
 
@@ -378,7 +383,7 @@ impl ProxyState {
                 let Some((key, number)) = self.in_flight.sender(id) else { return };
                 self.send_or_fail(id, position, redirect, key, number);
             }
-            (_, Some(refresh)) if refreshes < REFRESHES => {
+            (_, Some(refresh)) if refreshes < MAX_REFRESHES => {
                 self.wait_for(refresh, Retry { id, position, is_in_transaction, reason, refreshes });
             }
             _ => match reason {
@@ -412,8 +417,8 @@ impl ProxyState {
     fn resume_after_refresh(&mut self) {
         self.ids_awaiting_refresh.clear();
         let awaiting_refresh = mem::take(&mut self.awaiting_refresh).into_iter();
-        let once_more = awaiting_refresh.map(|retry| Retry { refreshes: retry.refreshes + 1, ..retry });
-        self.in_flight.retries.extend(once_more);
+        let retries = awaiting_refresh.map(|retry| Retry { refreshes: retry.refreshes + 1, ..retry });
+        self.in_flight.retries.extend(retries);
         self.complete();
     }
 
@@ -493,7 +498,7 @@ impl ProxyState {
     }
 
     /// Sends a command of the application.
-    fn send_command(&mut self, (words, answer): ProgramRequest) {
+    fn send_command(&mut self, (words, answer): ApplicationCommand) {
         match self.readiness() {
             Readiness::Ready => {}
             Readiness::Soon => return self.waiting_commands.push((words, answer)),
@@ -506,7 +511,7 @@ impl ProxyState {
             Route::To(server) => server,
             Route::Any => self.servers.any(number),
             Route::Split(split) => {
-                return self.insert_split(Requester::Program(answer), PoolKey::FIRST, number, split);
+                return self.insert_split(Requester::Application(answer), PoolKey::FIRST, number, split);
             }
             // The application may have dropped the future that waits for the reply.
             Route::Reply(reply) => return drop(answer.send(Ok(reply))),
@@ -587,7 +592,7 @@ impl ProxyState {
         (Rc::clone(&server.upstream), Arc::clone(&server.stats), Rc::clone(&server.forgotten))
     }
 
-    /// Returns an upstream for the client that is up, if any is.
+    /// Returns an upstream for the client. Prefers upstreams that are up.
     pub(super) fn any_server(&self, client: &Client) -> usize {
         self.servers.any(client.id())
     }
@@ -661,7 +666,7 @@ impl Drop for ProxyState {
             InFlight::Batch(BatchRun { batch, actor_id, .. }) => Some((batch, actor_id)),
             InFlight::Split(split) => match split.requester {
                 Requester::Batch(batch, actor_id) => Some((batch, actor_id)),
-                Requester::Program(_) => None,
+                Requester::Application(_) => None,
             },
             _ => None,
         });
