@@ -19,7 +19,9 @@ use crate::{
 
 /// The destination of a request of a batch.
 pub(super) enum Destination {
-    /// The multiplexed connection with this index. The number counts the following requests that must use it, too.
+    /// The multiplexed connection with this index.
+    ///
+    /// The second number counts the following requests that must use the same connection.
     MultiplexedConnection(usize, u32),
     /// A connection to this upstream without other clients' requests.
     Isolated(usize),
@@ -27,7 +29,7 @@ pub(super) enum Destination {
     Split(Split),
     /// The dedicated connection of the client.
     ///
-    /// The result is the number of the upstream, or `None` for the current one. An error is the reply to the request.
+    /// The result is the number of the upstream, or `None` for the current one. An error is the reply.
     DedicatedConnection(CommandKind, Result<Option<usize>, Error>),
     /// None: this is the reply.
     Reply(Value),
@@ -68,8 +70,8 @@ impl ProxyState {
 
     /// Returns the destination of a request.
     ///
-    /// `rest` yields the requests that follow it. `previous` is the connection of the request before it, which accepts
-    /// more requests.
+    /// `rest` yields the requests that follow it. `previous` is the connection of the request before it,
+    /// which accepts more requests.
     pub(super) fn destination(
         &mut self,
         batch: &Batch,
@@ -178,7 +180,7 @@ impl ProxyState {
         Some(Destination::DedicatedConnection(kind, to))
     }
 
-    /// Returns the upstream of a client's dedicated connection, and whether the client is in a transaction there.
+    /// Returns the upstream of a client's dedicated connection, and whether a transaction is open there.
     ///
     /// Removes the dedicated connection if the client has sent `RESET`.
     pub(super) fn dedicated_state(&mut self, client: &Client) -> Option<(Option<usize>, bool)> {
@@ -218,7 +220,7 @@ impl ProxyState {
         kind
     }
 
-    /// Returns the number of requests that follow a `MULTI`, up to its `EXEC` or `DISCARD`, and their upstream.
+    /// Returns the number of requests after a `MULTI`, up to its `EXEC` or `DISCARD`, and their upstream.
     ///
     /// Returns `None` if the end has not arrived, or if a request needs another connection.
     fn rest_of_transaction(

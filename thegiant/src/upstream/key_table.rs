@@ -56,7 +56,7 @@ enum Begin {
     Index(usize),
     /// The word after this keyword.
     ///
-    /// The search runs forwards from the given index. A negative index counts from the end and searches backwards.
+    /// The search runs forwards from the index. A negative index counts from the end and searches backwards.
     Keyword(Box<[u8]>, i64),
 }
 
@@ -65,7 +65,7 @@ enum Begin {
 enum Find {
     /// From the start up to `last`, which is relative to the start or, if negative, to the end.
     ///
-    /// If `last` is negative and `limit` exceeds 1, only the first `1/limit` of the remaining words contain keys.
+    /// If `last` is negative and `limit` exceeds 1, only the first `1/limit` of the words contains keys.
     Range { last: i64, step: usize, limit: usize },
     /// The word at `at` is the number of keys. Both `at` and `first` are relative to the start.
     Count { at: usize, first: usize, step: usize },
@@ -130,7 +130,7 @@ impl Tables {
         self.has_keys
     }
 
-    /// Stores the table of an upstream. Returns whether it is new and differs from the table of another upstream.
+    /// Stores the table of an upstream. Returns whether it is new and differs from another upstream's table.
     pub(super) fn insert(&mut self, server: usize, table: KeyTable) -> bool {
         if self.each.iter().any(|(other, known)| *other == server && known.commands == table.commands) {
             return false;
@@ -275,7 +275,7 @@ impl KeySpec {
         };
         let (first, last, step) = match self.find {
             Find::Range { last, step, limit } if last < 0 => {
-                // `XREAD` has one id for each key, so a limit of 2 selects the first half of the remaining words.
+                // `XREAD` has one id for each key, so its limit of 2 selects the first half of the words.
                 let end = if limit > 1 { begin + len.checked_sub(begin)? / limit } else { len };
                 (begin, end.checked_sub(usize::try_from(last.unsigned_abs()).ok()?)?, step)
             }

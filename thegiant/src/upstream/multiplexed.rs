@@ -68,7 +68,9 @@ struct Awaited {
     frames: FrameScanner,
     /// Number of bytes of the current reply that have arrived.
     reply_len: usize,
-    /// The current reply, if it is passed on as a whole: an error, or a reply that has to be converted to RESP3.
+    /// The current reply, if it is passed on as a whole.
+    ///
+    /// This applies to errors, and to replies that have to be converted to RESP3.
     buffered: Vec<u8>,
     is_buffered: bool,
     /// See [`Dialled::is_older`].
@@ -229,7 +231,7 @@ impl MultiplexedConnection {
         }
     }
 
-    /// Handles the loss of the connection. The sent requests fail, and the others wait for the next connection.
+    /// Handles the loss of the connection. Sent requests fail. Unsent requests wait for the next connection.
     pub(super) fn lost(&mut self, reason: &LossReason, in_flight: &mut InFlightTable) {
         self.state = State::New;
         let sent = self.outgoing.sent();
@@ -249,7 +251,9 @@ impl MultiplexedConnection {
         }
     }
 
-    /// Handles a failed attempt to connect. All requests fail, except unsent ones that another upstream may answer.
+    /// Handles a failed attempt to connect.
+    ///
+    /// All requests fail, except unsent ones that another upstream may be able to answer.
     pub(super) fn disconnected(&mut self, reason: &LossReason, in_flight: &mut InFlightTable) {
         self.lost(reason, in_flight);
         self.state = State::Down(LossReason::clone(reason));

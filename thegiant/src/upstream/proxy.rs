@@ -188,8 +188,8 @@ impl ProxyState {
         let mut next = Some(batch);
         while let Some(mut batch) = next.take() {
             match self.next_destination(&batch, actor_id) {
-                // The batch waits for a reply, has no more requests for the proxy or no room for replies, or its client
-                // has disconnected.
+                // The batch waits for a reply, has no more requests for the proxy, or has no room for
+                // replies. Or its client has disconnected.
                 None => next = batch.return_to_client(),
                 Some(Destination::MultiplexedConnection(connection, following)) => {
                     self.send_on(batch, actor_id, max_requests, (connection, following))
@@ -229,8 +229,8 @@ impl ProxyState {
 
     /// Writes requests of a batch to multiplexed connections, and returns their number.
     ///
-    /// Stops at `max_requests`, or at a request with another kind of destination. `first` is the connection of the
-    /// first request, and the number of requests after it that must use the same connection.
+    /// Stops at `max_requests`, or at a request with another kind of destination. `first` is the connection
+    /// of the first request, and the number of requests after it that must use the same connection.
     fn write(
         &mut self,
         id: InFlightId,
@@ -550,7 +550,7 @@ impl ProxyState {
         self.retry();
     }
 
-    /// Sends the next request of a batch over the client's dedicated connection, and opens it if there is none.
+    /// Sends the next request of a batch over the client's dedicated connection. Opens it if necessary.
     fn send_dedicated(
         &mut self,
         mut batch: Box<Batch>,
