@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use super::{DecodeLimits, ProtocolError, Span, inline, limits::Limits, number::parse_integer};
 
-/// Minimum size in bytes of a large bulk string, which gets a buffer of its own.
+/// Minimum size in bytes of a large bulk string, which gets a separate buffer.
 ///
 /// The decoder announces it with [`Progress::Large`], and the encoder does not copy it.
 pub const LARGE_BULK: usize = 16 * 1024;
@@ -23,7 +23,7 @@ pub enum Progress {
     Incomplete,
     /// A bulk string of this many bytes begins at [`Decoder::position`].
     ///
-    /// Move the part that has arrived from the input to a buffer of its own, and read the rest into that buffer. Then call
+    /// Move the part that has arrived from the input to a separate buffer, and read the rest into that buffer. Then call
     /// [`Decoder::large_bulk_taken`] and decode again. The buffer becomes the value without another copy.
     Large(usize),
 }

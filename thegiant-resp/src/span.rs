@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 /// The position of one argument of a request.
 ///
-/// It is exhaustive by design: an argument is in the input or in a buffer of its own.
+/// It is exhaustive by design: an argument is in the input or in a separate buffer.
 ///
 /// ```
 /// use thegiant_resp::Span;

@@ -149,7 +149,7 @@ fn a_lost_upstream_disconnects_subscribers_and_fails_transactions() {
     for request in ["SET x 1", "PING", "UNWATCH", "EXEC"] {
         let reply = String::from_utf8_lossy(&writer.ask(line(request))).into_owned();
         assert!(
-            reply.ends_with("was lost: what was watched or begun there is gone\r\n"),
+            reply.ends_with("was lost: its watched keys and its transaction are gone\r\n"),
             "{request}: {reply}"
         );
     }

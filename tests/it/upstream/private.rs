@@ -217,7 +217,8 @@ fn unblocking_a_client_loses_its_watched_keys() {
     other.ask(line("SET x 1"));
     // The transaction must not run as if the client had watched nothing.
     client.send(lines("MULTI \n SET x 2 \n EXEC \n GET x"));
-    let gone = format!("-UPSTREAM {} was lost: what was watched or begun there is gone\r\n", redis.address());
+    let gone =
+        format!("-UPSTREAM {} was lost: its watched keys and its transaction are gone\r\n", redis.address());
     assert_eq!(client.replies(4), format!("{gone}{gone}{gone}$1\r\n1\r\n"));
     // The cancelled command takes no element.
     assert_eq!(other.ask(line("RPUSH list a")), ":1\r\n");

@@ -272,7 +272,8 @@ fn redirects_are_followed_and_a_loop_is_an_error() {
     assert_eq!(client.replies(3), "$5\r\nthere\r\n$-1\r\n$5\r\nthere\r\n");
     // The proxy does not redirect a single request of a transaction.
     client.send(lines("MULTI \n GET a \n EXEC"));
-    let moved_away = "-TRYAGAIN what the transaction is about has moved: nothing of it is run\r\n";
+    let moved_away =
+        "-TRYAGAIN a key of the transaction has moved to another server: the transaction was not run\r\n";
     assert_eq!(client.reply(), "+OK\r\n");
     assert!([moved_away, "+QUEUED\r\n"].contains(&&*String::from_utf8_lossy(&client.reply())));
 
@@ -416,7 +417,7 @@ fn commands_fail_until_the_key_table_is_known() {
     let front = proxy(&[silent[0].address(), silent[1].address()], Numbered);
     let mut client = RawClient::connect(front.address());
     let refused = client.ask(line("SET 0:a 1"));
-    assert!(refused.starts_with(b"-UPSTREAMDOWN no upstream says which commands it has"), "{refused:?}");
+    assert!(refused.starts_with(b"-UPSTREAMDOWN no upstream lists the keys of its commands"), "{refused:?}");
     // One server with `COMMAND` is enough.
     let other = Process::redis(&[]);
     let front = proxy(&[silent[0].address(), other.address()], Numbered);
@@ -467,7 +468,7 @@ fn a_router_that_panics_is_an_internal_error() {
     let mut client = RawClient::connect(front.address());
     client.send(lines("PING \n ROUTE \n MERGE \n EMPTY \n CHANGE \n NOSUCH \n PING"));
     let internal = "-ERR internal error\r\n";
-    let not_plain = "-ERR this cannot be sent in parts\r\n";
+    let not_plain = "-ERR a part of the split request cannot be sent on a connection that clients share\r\n";
     assert_eq!(client.replies(5), ["+PONG\r\n", internal, internal, not_plain, not_plain].concat());
     assert!(client.reply().starts_with(b"-ERR unknown command 'NOSUCH'"));
     assert_eq!(client.reply(), "+PONG\r\n");

@@ -114,10 +114,13 @@ fn handlers_cannot_change_a_multiplexed_connection() {
     let redis = Process::redis(&[]);
     let front = front(redis.address());
     let mut client = RawClient::connect(front.address());
-    assert_eq!(client.ask(line("SEND")), "-ERR a command has a name\r\n");
+    assert_eq!(client.ask(line("SEND")), "-ERR a command needs a name\r\n");
     for request in ["SELECT 1", "MULTI", "BLPOP x 0", "client reply off", "SCRIPT DEBUG YES", "EXEC"] {
         let reply = String::from_utf8_lossy(&client.ask(line(&format!("SEND {request}")))).into_owned();
-        assert!(reply.ends_with(" cannot be sent by a connection that others use\r\n"), "{request}: {reply}");
+        assert!(
+            reply.ends_with(" cannot be sent on a connection that clients share\r\n"),
+            "{request}: {reply}"
+        );
     }
     assert_eq!(client.ask(line("SEND SCRIPT EXISTS x")), "*1\r\n:0\r\n");
     assert_eq!(client.ask(line("SEND PING")), "+PONG\r\n");

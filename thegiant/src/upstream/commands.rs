@@ -1,4 +1,4 @@
-//! Commands that are not like others for whoever sends them on.
+//! The commands that a proxy cannot simply send on over a multiplexed connection.
 
 use super::{Proxy, router::Words};
 use crate::{
@@ -6,30 +6,31 @@ use crate::{
     command::{Commands, Flags, Row, Spec},
 };
 
-/// What is to be done with a command.
+/// How the proxy handles a command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum CommandKind {
-    /// It is sent on by a connection that clients share.
+    /// The proxy sends the command on over a multiplexed connection.
     Plain,
-    /// It may wait, and would have others wait.
+    /// The command may block, so it needs a dedicated connection.
     Blocks,
     Multi,
     Exec,
     Discard,
     Watch,
     Unwatch,
-    /// With the number of what is subscribed to: channels, patterns, channels of shards.
+    /// The number is 0 for channels, 1 for patterns and 2 for shard channels.
     Subscribe(usize),
+    /// The number is the same as in `Subscribe`.
     Unsubscribe(usize),
-    /// It would change what a connection is that others use, too.
+    /// The proxy refuses the command because it would change the state of a connection that clients share.
     Refused,
-    /// So would this, but the server answers it itself, unless it has been told not to.
+    /// The proxy refuses the command, unless the server's built-in command answers it.
     Own,
 }
 
-/// The commands that are rows of a proxy, beside the first one, which is for all that has none.
+/// The commands that have rows of their own. The first row of the proxy stands for all other commands.
 const COMMANDS: &[(&str, CommandKind)] = &[
-    // What the server would answer itself if there were no upstream.
+    // Without a row, the server's built-in commands would answer these.
     ("PING", CommandKind::Plain),
     ("ECHO", CommandKind::Plain),
     ("TIME", CommandKind::Plain),
@@ -49,7 +50,7 @@ const COMMANDS: &[(&str, CommandKind)] = &[
     ("UNSUBSCRIBE", CommandKind::Unsubscribe(0)),
     ("PUNSUBSCRIBE", CommandKind::Unsubscribe(1)),
     ("SUNSUBSCRIBE", CommandKind::Unsubscribe(2)),
-    // The connection of the client would be that of the proxy.
+    // These would change or describe the connection of the proxy, not that of the client.
     ("CLIENT TRACKING", CommandKind::Refused),
     ("CLIENT TRACKINGINFO", CommandKind::Refused),
     ("CLIENT CACHING", CommandKind::Refused),
@@ -70,17 +71,18 @@ const COMMANDS: &[(&str, CommandKind)] = &[
     ("BZMPOP", CommandKind::Blocks),
     ("XREAD", CommandKind::Blocks),
     ("XREADGROUP", CommandKind::Blocks),
-    // What a connection has written before is waited for, and that was another one.
+    // These refer to earlier writes on the same connection, but the client's writes went over other
+    // connections.
     ("WAIT", CommandKind::Refused),
     ("WAITAOF", CommandKind::Refused),
-    // They would turn the connection into something else.
+    // These would switch the connection to another protocol.
     ("SCRIPT DEBUG", CommandKind::Refused),
     ("CLUSTER SYNCSLOTS", CommandKind::Refused),
     ("DFLY", CommandKind::Refused),
-    // They have to get past what they end.
+    // These need a connection of their own, because the script that they end blocks the shared ones.
     ("SCRIPT KILL", CommandKind::Blocks),
     ("FUNCTION KILL", CommandKind::Blocks),
-    // The upstream knows more of these than there is here.
+    // The upstream has more subcommands than the server's built-in command.
     ("SCRIPT HELP", CommandKind::Plain),
     ("FUNCTION HELP", CommandKind::Plain),
     ("CLUSTER HELP", CommandKind::Plain),
@@ -93,50 +95,51 @@ const COMMANDS: &[(&str, CommandKind)] = &[
     ("SELECT", CommandKind::Own),
 ];
 
-/// Whether the command of this row comes behind those that the server answers itself.
+/// Returns whether a built-in command takes precedence over this row.
 pub(crate) fn is_behind_builtins(row: usize) -> bool {
     kind_of(row) == CommandKind::Own
 }
 
-/// What is to be done with the command of this row.
+/// Returns the kind of the command of this row.
 pub(super) fn kind_of(row: usize) -> CommandKind {
     row.checked_sub(1).map_or(CommandKind::Plain, |index| COMMANDS[index].1)
 }
 
-/// The name of the command of this row.
+/// Returns the name of the command of this row, or an empty string for the first row.
 pub(super) fn name_of(row: usize) -> &'static str {
     row.checked_sub(1).map_or("", |index| COMMANDS[index].0)
 }
 
-/// What is to be done with the command of these words.
+/// Returns the kind of the command that these words call.
 pub(super) fn kind_of_words(words: Words<'_>) -> CommandKind {
     COMMANDS.iter().find(|(known, _)| words.is(known)).map_or(CommandKind::Plain, |(_, kind)| *kind)
 }
 
-/// Whether it is known here what is to be done with the command of this name.
+/// Returns whether a command has a row of its own.
 pub(super) fn is_known(name: &[u8]) -> bool {
     COMMANDS.iter().any(|(known, _)| known.as_bytes().eq_ignore_ascii_case(name))
 }
 
 const ROWS: [Row<Proxy>; COMMANDS.len() + 1] = {
     let mut rows = [const { row(Spec::FALLBACK) }; COMMANDS.len() + 1];
-    let mut at = 0;
-    while at < COMMANDS.len() {
-        rows[at + 1] = row(spec(COMMANDS[at]));
-        at += 1;
+    let mut index = 0;
+    while index < COMMANDS.len() {
+        rows[index + 1] = row(spec(COMMANDS[index]));
+        index += 1;
     }
     rows
 };
 
 const fn spec((name, kind): (&'static str, CommandKind)) -> Spec {
-    let spec = Spec::new(name, &[]).any_args().group("upstream").summary("Is sent on to the upstream.");
+    let spec =
+        Spec::new(name, &[]).any_args().group("upstream").summary("Sends the command on to the upstream.");
     match kind {
         CommandKind::Blocks => spec.flags(Flags::BLOCKING),
         _ => spec,
     }
 }
 
-/// Batches are not run here, but sent on.
+/// The function of a row never runs, because the proxy sends requests on.
 const fn row(spec: Spec) -> Row<Proxy> {
     Row::new(spec, |_, _, _, out| out.error(&Error::INTERNAL))
 }

@@ -1,4 +1,5 @@
-//! A connection to an upstream that one client has for a while: what it has done there is about the connection.
+//! A connection to an upstream that one client has to itself, because its requests change the state of the
+//! connection.
 
 use std::{
     cell::{Cell, RefCell},
@@ -33,75 +34,75 @@ use crate::{
     resp::{Encoder, FramePart, FrameScanner, Incoming, Protocol},
 };
 
-/// What the proxy has of such a connection. When it is dropped, the connection is closed.
+/// The proxy's handle to a dedicated connection. Dropping the handle closes the connection.
 pub(super) struct DedicatedConnection {
     requests: mpsc::UnboundedSender<(DedicatedRequest, DedicatedRequester)>,
     state: Rc<DedicatedState>,
 }
 
-/// What the proxy has to know of the other end, to see what has to go there.
+/// The state that the task shares with the proxy, which needs it to route requests.
 #[derive(Default)]
 struct DedicatedState {
-    /// The upstream, which is not known as long as nothing of a transaction shows where it belongs.
+    /// The upstream. It is unknown until a request of the transaction determines it.
     server: Cell<Option<usize>>,
     is_in_transaction: Cell<bool>,
 }
 
-/// What the client asks: one thing at a time, unless it has given up waiting for the reply.
+/// A request of the client. The client sends one at a time, unless it abandons a blocking command.
 struct DedicatedRequest {
     bytes: Bytes,
     kind: CommandKind,
-    /// The words behind the name.
+    /// Number of arguments.
     args: usize,
     key: PoolKey,
-    /// The upstream; none is any, and an error is what is answered.
+    /// The upstream, or `None` for any. The client receives the error, if there is one.
     to: Result<Option<usize>, Error>,
 }
 
-/// Requester waits for a reply.
+/// The receiver of a reply.
 enum DedicatedRequester {
-    /// A batch, whose next request it is.
+    /// A batch: the reply answers its next request.
     Batch(Box<Batch>, ActorId),
-    /// Of a command that may wait for long: the client may leave meanwhile.
+    /// The client of a blocking command, which may disconnect while it waits.
     Client(Responder<Raw>),
 }
 
-/// The other end.
-struct DedicatedSession {
-    core: Weak<RefCell<ProxyState>>,
+/// The task that owns the connection.
+struct DedicatedTask {
+    proxy: Weak<RefCell<ProxyState>>,
     client: Client,
     key: PoolKey,
     state: Rc<DedicatedState>,
-    /// How it is reached, when it is known which one it is.
-    reached: Option<(Rc<Upstream>, Arc<UpstreamStats>)>,
-    /// There is a connection.
+    /// The upstream and its statistics, once the upstream is chosen.
+    target: Option<(Rc<Upstream>, Arc<UpstreamStats>)>,
     is_open: bool,
-    /// Its replies are to be put in the words of RESP3.
+    /// The upstream supports only RESP2, so its replies have to be converted to RESP3.
     is_older: bool,
     requests: mpsc::UnboundedReceiver<(DedicatedRequest, DedicatedRequester)>,
     frames: FrameScanner,
-    /// What has come of a reply.
+    /// The received part of the current reply.
     reply: Vec<u8>,
-    /// What is sent, and how much of it has been.
+    /// The output buffer.
     out: Encoder,
+    /// Number of bytes of `out` that the socket has taken.
     sent: usize,
-    /// So many replies are to what was sent before what is asked.
-    unasked: u32,
-    asked: Option<PendingRequest>,
-    /// Where what is asked has to go instead.
+    /// Number of outstanding replies to `ASKING` and `MULTI`, which precede the pending request.
+    preamble_replies: u32,
+    pending: Option<PendingRequest>,
+    /// The server that the pending request has to be sent to instead.
     redirect: Option<Redirect>,
-    /// How the router finds out where that is.
+    /// The router's future that finds this server.
     refresh: Option<Refresh>,
-    /// How often it had to go elsewhere.
+    /// Number of times that the pending request was sent again.
     redirects: u32,
-    /// Something has been answered here, so that nothing of it can be sent elsewhere.
-    is_committed: bool,
-    /// Something of a transaction was not accepted, so that nothing of it is run.
+    /// The upstream has replied to a request, so the proxy cannot move the connection to another server.
+    has_replied: bool,
+    /// A request of the transaction failed, so `EXEC` must fail, too.
     is_aborted: bool,
-    /// There might be a transaction yet, so that nobody else gets the connection.
+    /// The upstream may still have a transaction, so other clients must not get the connection.
     is_unusable: bool,
     is_watching: bool,
-    /// By what they were subscribed with: channels, patterns, channels of shards.
+    /// The subscribed channels, patterns and shard channels.
     subscribed: [HashSet<Bytes>; 3],
 }
 
@@ -109,29 +110,31 @@ struct DedicatedSession {
 struct PendingRequest {
     bytes: Bytes,
     kind: CommandKind,
-    /// When it has been waited for too long; a command that may wait itself has no such time.
-    patience: Option<Pin<Box<Sleep>>>,
-    /// What is answered to it comes in so many parts.
-    parts: usize,
+    /// The reply timeout. A blocking command has none.
+    timeout: Option<Pin<Box<Sleep>>>,
+    /// Number of outstanding replies. `SUBSCRIBE` has one for each channel.
+    replies_left: usize,
     answer: Vec<u8>,
-    who: DedicatedRequester,
+    requester: DedicatedRequester,
 }
 
-/// Has a connection opened for a client, to this upstream if it is known which one it has to be.
+/// Starts the task that opens a dedicated connection for a client.
+///
+/// If `server` is `None`, the client's requests determine the upstream.
 pub(super) fn open(
-    core: Weak<RefCell<ProxyState>>,
+    proxy: Weak<RefCell<ProxyState>>,
     client: &Client,
     key: PoolKey,
     server: Option<usize>,
 ) -> DedicatedConnection {
     let (sender, requests) = mpsc::unbounded_channel();
     let state = Rc::new(DedicatedState { server: Cell::new(server), ..DedicatedState::default() });
-    let session = DedicatedSession {
-        core,
+    let task = DedicatedTask {
+        proxy,
         client: client.clone(),
         key,
         state: Rc::clone(&state),
-        reached: None,
+        target: None,
         is_open: false,
         is_older: false,
         requests,
@@ -139,28 +142,28 @@ pub(super) fn open(
         reply: Vec::new(),
         out: Encoder::default(),
         sent: 0,
-        unasked: 0,
-        asked: None,
+        preamble_replies: 0,
+        pending: None,
         redirect: None,
         refresh: None,
-        is_committed: false,
+        has_replied: false,
         is_aborted: false,
         is_unusable: false,
         redirects: 0,
         is_watching: false,
         subscribed: Default::default(),
     };
-    actix_rt::spawn(session.serve());
+    actix_rt::spawn(task.serve());
     DedicatedConnection { requests: sender, state }
 }
 
 impl DedicatedConnection {
-    /// Where it goes, and whether there is a transaction.
+    /// Returns the upstream, if it is known, and whether the client is in a transaction.
     pub(super) fn state(&self) -> (Option<usize>, bool) {
         (self.state.server.get(), self.state.is_in_transaction.get())
     }
 
-    /// Sends the next request of a batch, which goes on when it has its reply.
+    /// Sends the next request of a batch. The batch continues when the reply has come.
     pub(super) fn send(
         &self,
         batch: Box<Batch>,
@@ -174,7 +177,7 @@ impl DedicatedConnection {
         }
     }
 
-    /// Sends a request whose client is to be heard while it waits.
+    /// Sends a blocking command. The proxy can still see the client disconnect while it waits.
     pub(super) fn send_blocking(
         &self,
         call: &Call<'_>,
@@ -187,9 +190,9 @@ impl DedicatedConnection {
         );
     }
 
-    fn push(&self, request: DedicatedRequest, who: DedicatedRequester) {
-        // Nobody takes it if its client has left.
-        let _ = self.requests.send((request, who));
+    fn push(&self, request: DedicatedRequest, requester: DedicatedRequester) {
+        // Sending fails only if the client has disconnected.
+        let _ = self.requests.send((request, requester));
     }
 }
 
@@ -202,53 +205,53 @@ impl DedicatedRequest {
     }
 }
 
-/// RetryReason the connection is not there any more.
+/// The reason why the task stops using a connection.
 enum End {
-    /// Nothing is left of what it was opened for.
+    /// The client does not need a dedicated connection any longer.
     Done,
-    /// Its client has left or started over.
+    /// The client has disconnected or sent `RESET`, or the proxy has stopped.
     Left,
-    /// Its client does not wait for a reply any more, which is still to come.
-    GivenUp,
+    /// The client stopped waiting for a blocking command, whose reply is still outstanding.
+    Abandoned,
     Lost(LossReason),
-    /// There has never been one.
+    /// The connection could not be opened.
     Unreachable(LossReason),
-    /// What is asked has to go elsewhere, and nothing has come before it.
-    Elsewhere(Redirect),
-    /// The same, but the router has to ask first where it has to go.
-    Unconfirmed(Refresh),
+    /// The pending request is the first one, and it has to be sent to another server.
+    Redirected(Redirect),
+    /// The same, but the router first has to find this server.
+    NeedsRefresh(Refresh),
 }
 
-impl DedicatedSession {
+impl DedicatedTask {
     async fn serve(mut self) {
-        match self.attend().await {
-            End::GivenUp if !self.client.is_connected() => {}
-            End::GivenUp => self.fail(&"a command was given up".into()).await,
+        match self.run().await {
+            End::Abandoned if !self.client.is_connected() => {}
+            End::Abandoned => self.fail(&"the client abandoned a blocking command".into()).await,
             End::Lost(reason) => self.fail(&reason).await,
             End::Unreachable(reason) => self.refuse(&reason).await,
-            End::Done | End::Left | End::Elsewhere(_) | End::Unconfirmed(_) => {}
+            End::Done | End::Left | End::Redirected(_) | End::NeedsRefresh(_) => {}
         }
         self.end(None);
-        // Requester has given up a command may have sent another one, which finds its way anew.
-        while let Ok((_, who)) = self.requests.try_recv() {
-            match who {
+        // After an abandoned command, the queue may hold another request. The proxy routes it again.
+        while let Ok((_, requester)) = self.requests.try_recv() {
+            match requester {
                 DedicatedRequester::Batch(batch, actor_id) => self.go_on(batch, actor_id),
-                DedicatedRequester::Client(responder) => responder.fail(self.gone()),
+                DedicatedRequester::Client(responder) => responder.fail(self.loss_error()),
             }
         }
     }
 
-    /// Sends what its client asks where it has to go, as long as there is a need.
-    async fn attend(&mut self) -> End {
+    /// Connects and sends the client's requests, until the client does not need the connection any longer.
+    async fn run(&mut self) -> End {
         let mut is_asking = false;
         loop {
-            let Some(server) = self.whereto().await else { return End::Left };
-            let Some(core) = self.core.upgrade() else { return End::Left };
-            let (upstream, stats, forgotten) = core.borrow().server(server);
-            let idle = core.borrow_mut().take_idle(server, self.key);
-            drop(core);
+            let Some(server) = self.choose_server().await else { return End::Left };
+            let Some(proxy) = self.proxy.upgrade() else { return End::Left };
+            let (upstream, stats, forgotten) = proxy.borrow().server(server);
+            let idle = proxy.borrow_mut().take_idle(server, self.key);
+            drop(proxy);
             stats.private.fetch_add(1, Relaxed);
-            if let Some((_, stats)) = self.reached.replace((Rc::clone(&upstream), stats)) {
+            if let Some((_, stats)) = self.target.replace((Rc::clone(&upstream), stats)) {
                 stats.private.fetch_sub(1, Relaxed);
             }
             let connection = match idle {
@@ -258,7 +261,7 @@ impl DedicatedSession {
                     Err(reason) => return End::Unreachable(reason),
                 },
             };
-            self.begin(connection.is_older, is_asking);
+            self.prepare(connection.is_older, is_asking);
             let mut connection = Some(connection);
             let mut forgotten = pin!(forgotten.notified());
             let served = poll_fn(|cx| match forgotten.as_mut().poll(cx) {
@@ -266,114 +269,121 @@ impl DedicatedSession {
                 Poll::Pending => self.poll(&mut connection, cx),
             });
             match served.await {
-                End::Elsewhere(redirect) => {
+                End::Redirected(redirect) => {
                     self.state.server.set(Some(redirect.server));
                     is_asking = redirect.asking;
                 }
-                // The request is sent once more when the router has asked where it has to go.
-                End::Unconfirmed(refresh) => drop(actix_rt::spawn(refresh).await),
+                // The next connection sends the request again.
+                End::NeedsRefresh(refresh) => drop(actix_rt::spawn(refresh).await),
                 end => return end,
             }
         }
     }
 
-    /// The upstream that it has to be, for which a transaction has to be looked into. None: the client has left.
-    async fn whereto(&mut self) -> Option<usize> {
+    /// Returns the upstream. Reads requests until one of them determines it.
+    ///
+    /// Replies to `MULTI` itself, because `MULTI` has no keys. Returns `None` if the client has disconnected.
+    async fn choose_server(&mut self) -> Option<usize> {
         while self.state.server.get().is_none() {
-            let (request, who) = self.requests.recv().await?;
+            let (request, requester) = self.requests.recv().await?;
             match (request.kind, &request.to) {
                 (CommandKind::Multi, _) if request.args == 0 && !self.state.is_in_transaction.get() => {
                     self.state.is_in_transaction.set(true);
-                    self.answer(who, Ok(OK.to_vec()));
+                    self.answer(requester, Ok(OK.to_vec()));
                 }
-                // An error shows nothing.
-                (_, Err(_)) => self.ask(request, who),
+                // An error does not determine the upstream.
+                (_, Err(_)) => self.start_request(request, requester),
                 (_, Ok(to)) => {
-                    let any = || Some(self.core.upgrade()?.borrow().any_server(&self.client));
+                    let any = || Some(self.proxy.upgrade()?.borrow().any_server(&self.client));
                     let to = to.or_else(any)?;
                     self.state.server.set(Some(to));
-                    self.ask(request, who);
+                    self.start_request(request, requester);
                 }
             }
         }
         self.state.server.get()
     }
 
-    /// There is a connection, on which nothing has been asked yet.
-    fn begin(&mut self, is_older: bool, is_asking: bool) {
+    /// Prepares for a new connection, and sends the pending request on it.
+    fn prepare(&mut self, is_older: bool, is_asking: bool) {
         self.is_open = true;
         self.is_older = is_older;
         self.frames = FrameScanner::default();
         self.reply.clear();
         self.out = Encoder::default();
         self.sent = 0;
-        // Within a transaction, `ASKING` would be a part of it; before, it is for the whole.
+        // Behind `MULTI`, the upstream would queue `ASKING`. In front, it applies to the whole transaction.
         let before = [("ASKING", is_asking), ("MULTI", self.state.is_in_transaction.get())];
-        self.unasked = 0;
+        self.preamble_replies = 0;
         for (word, _) in before.iter().filter(|(_, is_needed)| *is_needed) {
             self.out.request(&[word]);
-            self.unasked += 1;
+            self.preamble_replies += 1;
         }
-        if let Some(asked) = &self.asked {
-            self.out.raw(&asked.bytes);
-            self.count();
+        if let Some(pending) = &self.pending {
+            self.out.raw(&pending.bytes);
+            self.count_command();
         }
     }
 
-    /// One more request is sent.
-    fn count(&self) {
-        if let Some((_, stats)) = &self.reached {
+    /// Counts a sent request in the statistics.
+    fn count_command(&self) {
+        if let Some((_, stats)) = &self.target {
             stats.commands.fetch_add(1, Relaxed);
         }
     }
 
-    /// The proxy knows of it no longer; unless it has done away with it already.
+    /// Removes the handle from the proxy and returns the connection to it for reuse.
+    ///
+    /// Does nothing if the proxy has already dropped the handle.
     fn end(&mut self, dialled: Option<Dialled>) {
-        if let Some(core) = self.core.upgrade().filter(|_| !self.requests.is_closed()) {
+        if let Some(proxy) = self.proxy.upgrade().filter(|_| !self.requests.is_closed()) {
             let dialled = self.state.server.get().zip(dialled);
-            core.borrow_mut().end_dedicated(&self.client, self.key, dialled);
+            proxy.borrow_mut().end_dedicated(&self.client, self.key, dialled);
         }
         self.requests.close();
     }
 
-    /// There is no connection.
+    /// Fails the pending request, or else the next one, because the connection could not be opened.
     async fn refuse(&mut self, reason: &LossReason) {
-        if self.asked.is_none() {
-            let Some((request, who)) = self.requests.recv().await else { return };
-            self.ask(request, who);
+        if self.pending.is_none() {
+            let Some((request, requester)) = self.requests.recv().await else { return };
+            self.start_request(request, requester);
         }
-        let (Some(asked), Some((_, stats))) = (self.asked.take(), &self.reached) else { return };
+        let (Some(pending), Some((_, stats))) = (self.pending.take(), &self.target) else { return };
         let error = stats.unsent(reason, 1);
-        self.note_end(asked.kind);
+        self.on_end_of_transaction(pending.kind);
         if !self.is_needed() {
-            // Before its client asks for more.
+            // The handle must be gone before the client can send its next request.
             self.end(None);
         }
-        self.answer(asked.who, Err(error));
+        self.answer(pending.requester, Err(error));
         self.fail(reason).await;
     }
 
-    /// The connection was lost. Requester listens notices that only when its own is lost, too.
+    /// Handles the loss of the connection.
+    ///
+    /// Closes a subscribed client, which would not notice the loss otherwise. Fails all requests until the
+    /// client ends its transaction.
     async fn fail(&mut self, reason: &LossReason) {
         if self.is_subscribed() {
             let client = &self.client;
-            tracing::info!(id = client.id(), client = %client.addr(), %reason, "closed: it has listened to an upstream that is lost");
+            tracing::info!(id = client.id(), client = %client.addr(), %reason, "closed: the upstream of its subscriptions was lost");
             return client.kill();
         }
-        if let Some(asked) = &self.asked {
-            self.note_end(asked.kind);
+        if let Some(pending) = &self.pending {
+            self.on_end_of_transaction(pending.kind);
         }
         let is_needed = self.is_needed();
         if !is_needed {
-            // Before its client asks for more.
+            // The handle must be gone before the client can send its next request.
             self.end(None);
         }
-        if let (Some(asked), Some((_, stats))) = (self.asked.take(), &self.reached) {
+        if let (Some(pending), Some((_, stats))) = (self.pending.take(), &self.target) {
             let error = stats.lost(reason, 1);
-            self.answer(asked.who, Err(error));
+            self.answer(pending.requester, Err(error));
         }
-        // Nothing of a transaction is run as if there were none: it has to be ended first.
-        while is_needed && let Some((request, who)) = self.requests.recv().await {
+        // Commands of a lost transaction must not run outside of it, so the client has to end it first.
+        while is_needed && let Some((request, requester)) = self.requests.recv().await {
             let is_over = match request.kind {
                 CommandKind::Exec | CommandKind::Discard => true,
                 CommandKind::Unwatch => !self.state.is_in_transaction.get(),
@@ -383,15 +393,15 @@ impl DedicatedSession {
                 self.end(None);
             }
             let is_done = is_over && request.kind != CommandKind::Exec;
-            self.answer(who, if is_done { Ok(OK.to_vec()) } else { Err(self.gone()) });
+            self.answer(requester, if is_done { Ok(OK.to_vec()) } else { Err(self.loss_error()) });
             if is_over {
                 return;
             }
         }
     }
 
-    /// What has been begun is over for the client that has asked this, whatever became of it.
-    fn note_end(&mut self, kind: CommandKind) {
+    /// Clears the transaction and the watched keys if this command ends them, whether it succeeds or not.
+    fn on_end_of_transaction(&mut self, kind: CommandKind) {
         let is_in_transaction = &self.state.is_in_transaction;
         match kind {
             CommandKind::Exec | CommandKind::Discard if is_in_transaction.replace(false) => {
@@ -403,22 +413,28 @@ impl DedicatedSession {
         }
     }
 
-    fn gone(&self) -> Error {
-        let address = self.reached.as_ref().map_or("the upstream", |(upstream, _)| &upstream.address);
-        Error::new("UPSTREAM", format_args!("{address} was lost: what was watched or begun there is gone"))
+    /// Returns the error for requests that depend on the state of the lost connection.
+    fn loss_error(&self) -> Error {
+        let address = self.target.as_ref().map_or("the upstream", |(upstream, _)| &upstream.address);
+        Error::new(
+            "UPSTREAM",
+            format_args!("{address} was lost: its watched keys and its transaction are gone"),
+        )
     }
 
+    /// Returns a batch to the proxy, or to its client if the proxy has stopped.
     fn go_on(&self, mut batch: Box<Batch>, actor_id: ActorId) {
-        if let Some(core) = self.core.upgrade() {
-            return core.borrow_mut().go_on(batch, actor_id);
+        if let Some(proxy) = self.proxy.upgrade() {
+            return proxy.borrow_mut().go_on(batch, actor_id);
         }
         batch.refuse(actor_id, &STOPPED);
-        // What is refused does not wait.
+        // A refused batch never has to wait, so nothing comes back.
         drop(batch.return_to_client());
     }
 
-    fn answer(&self, who: DedicatedRequester, answer: Result<Vec<u8>, Error>) {
-        match (who, answer) {
+    /// Sends a reply or an error to the requester.
+    fn answer(&self, requester: DedicatedRequester, answer: Result<Vec<u8>, Error>) {
+        match (requester, answer) {
             (DedicatedRequester::Batch(mut batch, actor_id), answer) => {
                 match answer {
                     Ok(reply) => {
@@ -429,7 +445,7 @@ impl DedicatedSession {
                 }
                 self.go_on(batch, actor_id);
             }
-            // Requester has left does not read it.
+            // The client may have disconnected.
             (DedicatedRequester::Client(responder), Ok(reply)) => drop(responder.send(Raw(reply.into()))),
             (DedicatedRequester::Client(responder), Err(error)) => responder.fail(error),
         }
@@ -440,42 +456,43 @@ impl DedicatedSession {
             if self.client.is(ClientFlag::WasReset) {
                 return Poll::Ready(End::Left);
             }
-            while self.asked.is_none() {
+            while self.pending.is_none() {
                 match self.requests.poll_recv(cx) {
-                    Poll::Ready(Some((request, who))) => self.ask(request, who),
+                    Poll::Ready(Some((request, requester))) => self.start_request(request, requester),
                     Poll::Ready(None) => return Poll::Ready(End::Left),
                     Poll::Pending => break,
                 }
             }
-            if let Some(PendingRequest { who: DedicatedRequester::Client(responder), .. }) = &self.asked
+            if let Some(PendingRequest { requester: DedicatedRequester::Client(responder), .. }) =
+                &self.pending
                 && responder.poll_closed(cx).is_ready()
             {
-                return Poll::Ready(End::GivenUp);
+                return Poll::Ready(End::Abandoned);
             }
-            if let Some(PendingRequest { patience: Some(patience), .. }) = &mut self.asked
-                && patience.as_mut().poll(cx).is_ready()
+            if let Some(PendingRequest { timeout: Some(timeout), .. }) = &mut self.pending
+                && timeout.as_mut().poll(cx).is_ready()
             {
-                return Poll::Ready(End::Lost(silence(self.patience())));
+                return Poll::Ready(End::Lost(silence(self.reply_timeout())));
             }
             let Some(Dialled { stream, .. }) = dialled else { return Poll::Ready(End::Done) };
             match self.poll_socket(stream, cx) {
                 Poll::Ready(Ok(None)) => {
                     if let Some(redirect) = self.redirect.take() {
-                        return Poll::Ready(End::Elsewhere(redirect));
+                        return Poll::Ready(End::Redirected(redirect));
                     }
                     if let Some(refresh) = self.refresh.take() {
-                        return Poll::Ready(End::Unconfirmed(refresh));
+                        return Poll::Ready(End::NeedsRefresh(refresh));
                     }
                 }
                 Poll::Ready(Ok(Some(answered))) => {
-                    self.is_committed = true;
+                    self.has_replied = true;
                     let is_over = !self.is_needed();
                     if is_over {
-                        // Before its client asks for more.
+                        // The handle must be gone before the client can send its next request.
                         let is_clean = self.out.is_empty() && self.reply.is_empty() && !self.is_unusable;
                         self.end(dialled.take().filter(|_| is_clean));
                     }
-                    self.answer(answered.who, Ok(answered.answer));
+                    self.answer(answered.requester, Ok(answered.answer));
                     if is_over {
                         return Poll::Ready(End::Done);
                     }
@@ -486,7 +503,7 @@ impl DedicatedSession {
         }
     }
 
-    /// Writes and reads; returns what has been answered.
+    /// Writes and reads. Returns the request whose replies are complete, if any.
     fn poll_socket(
         &mut self,
         socket: &mut Stream,
@@ -494,22 +511,23 @@ impl DedicatedSession {
     ) -> Poll<Result<Option<PendingRequest>, LossReason>> {
         if socket.poll_write(&self.out, &mut self.sent, cx).map_err(reason)?.is_ready() {
             self.out.clear();
-            self.out.shrink_to(KEPT);
+            self.out.shrink_to(MAX_IDLE_BUFFER);
             self.sent = 0;
         }
         with_read_buffer(|scratch| {
             let taken = match ready!(socket.poll_read(scratch, cx)).map_err(reason)? {
                 0 => Err("it has closed the connection".into()),
-                read => self.take(&scratch[..read]),
+                read => self.handle_input(&scratch[..read]),
             };
             Poll::Ready(taken)
         })
     }
 
-    fn ask(&mut self, request: DedicatedRequest, who: DedicatedRequester) {
+    /// Checks a request and makes it the pending one. Sends it if the connection is open.
+    fn start_request(&mut self, request: DedicatedRequest, requester: DedicatedRequester) {
         let DedicatedRequest { mut bytes, mut kind, args, key, to } = request;
         if key != self.key {
-            return self.answer(who, Err(OTHER_LANE));
+            return self.answer(requester, Err(POOL_CHANGED));
         }
         let refused = match to {
             Ok(Some(to)) if self.state.server.get() != Some(to) => Some(Error::CROSS_SLOT),
@@ -518,9 +536,9 @@ impl DedicatedSession {
         };
         if let Some(error) = refused {
             self.is_aborted |= self.state.is_in_transaction.get();
-            return self.answer(who, Err(error));
+            return self.answer(requester, Err(error));
         }
-        // With arguments, that is an error and nothing more.
+        // With arguments, the upstream replies with an error and keeps its state.
         if args > 0
             && matches!(
                 kind,
@@ -529,67 +547,68 @@ impl DedicatedSession {
         {
             kind = CommandKind::Plain;
         }
-        // What it leads to would be told in the midst of the reply to `EXEC`.
+        // The messages that confirm it would come in the middle of the reply to `EXEC`.
         if self.state.is_in_transaction.get()
             && matches!(kind, CommandKind::Subscribe(_) | CommandKind::Unsubscribe(_))
         {
-            return self.answer(who, Err(IN_TRANSACTION));
+            return self.answer(requester, Err(SUBSCRIBE_IN_TRANSACTION));
         }
         if kind == CommandKind::Exec && self.is_aborted {
             bytes = Bytes::from_static(b"*1\r\n$7\r\nDISCARD\r\n");
         }
-        let parts = match kind {
+        let replies_left = match kind {
             CommandKind::Subscribe(_) => args.max(1),
-            CommandKind::Unsubscribe(what) if args == 0 => self.subscribed[what].len().max(1),
+            CommandKind::Unsubscribe(kind) if args == 0 => self.subscribed[kind].len().max(1),
             CommandKind::Unsubscribe(_) => args,
             _ => 1,
         };
         if self.is_open {
             self.out.raw(&bytes);
-            self.count();
+            self.count_command();
         }
-        let patience = match kind {
+        let timeout = match kind {
             CommandKind::Blocks => None,
-            _ => Some(Box::pin(sleep(self.patience()))),
+            _ => Some(Box::pin(sleep(self.reply_timeout()))),
         };
-        self.asked = Some(PendingRequest { bytes, kind, patience, parts, answer: Vec::new(), who });
+        self.pending =
+            Some(PendingRequest { bytes, kind, timeout, replies_left, answer: Vec::new(), requester });
     }
 
-    /// For so long a reply is waited for.
-    fn patience(&self) -> Duration {
-        self.reached.as_ref().map_or(CONNECTING, |(upstream, _)| upstream.reply_timeout)
+    /// Returns the reply timeout of the upstream, or a default while no upstream is chosen.
+    fn reply_timeout(&self) -> Duration {
+        self.target.as_ref().map_or(CONNECTING_REPLY_TIMEOUT, |(upstream, _)| upstream.reply_timeout)
     }
 
-    fn take(&mut self, mut input: &[u8]) -> Result<Option<PendingRequest>, LossReason> {
+    fn handle_input(&mut self, mut input: &[u8]) -> Result<Option<PendingRequest>, LossReason> {
         let mut answered = None;
         while !input.is_empty() {
             let FramePart { len, is_complete } =
                 self.frames.advance(input).map_err(|error| error.to_string())?;
             self.reply.extend_from_slice(&input[..len]);
             input = &input[len..];
-            if self.reached.as_ref().is_some_and(|(upstream, _)| self.reply.len() > upstream.max_reply_len) {
+            if self.target.as_ref().is_some_and(|(upstream, _)| self.reply.len() > upstream.max_reply_len) {
                 return Err(TOO_LONG.into());
             }
             if is_complete {
                 let reply = mem::take(&mut self.reply);
-                answered = self.take_reply(reply)?.or(answered);
+                answered = self.handle_reply(reply)?.or(answered);
             }
         }
         Ok(answered)
     }
 
-    /// A reply, a part of one, or a message.
-    fn take_reply(&mut self, mut reply: Vec<u8>) -> Result<Option<PendingRequest>, LossReason> {
-        if self.unasked > 0 && !self.frames.is_push() {
-            self.unasked -= 1;
+    /// Handles a reply or a push. Returns the pending request if this completes it.
+    fn handle_reply(&mut self, mut reply: Vec<u8>) -> Result<Option<PendingRequest>, LossReason> {
+        if self.preamble_replies > 0 && !self.frames.is_push() {
+            self.preamble_replies -= 1;
             return match reply.strip_prefix(b"-") {
                 Some(error) => Err(String::from_utf8_lossy(error).trim_end().into()),
                 None => Ok(None),
             };
         }
-        let (redirect, refresh) = self.whereto_instead(&reply);
+        let (redirect, refresh) = self.redirect_for(&reply);
         if redirect.is_some() || refresh.is_some() {
-            if self.is_committed {
+            if self.has_replied {
                 reply = HAS_MOVED.to_reply();
                 self.is_aborted = self.state.is_in_transaction.get();
             } else if self.redirects < MAX_RETRIES {
@@ -598,56 +617,59 @@ impl DedicatedSession {
                 return Ok(None);
             }
         }
-        let said = self.said_to_listener(&reply);
+        let message = self.update_subscriptions(&reply);
         if self.is_older {
             reply = as_resp3(reply);
-            if let (Some(_), Some(kind)) = (said, reply.first_mut()) {
+            if let (Some(_), Some(kind)) = (message, reply.first_mut()) {
                 *kind = b'>';
             }
         }
-        let is_message = said == Some(UpstreamMessage::Message) || (said.is_none() && self.frames.is_push());
-        // What is told while a reply is on its way is told before it.
-        let Some(asked) =
-            self.asked.as_mut().filter(|asked| !is_message || asked.kind != CommandKind::Blocks)
+        let is_message =
+            message == Some(UpstreamMessage::Message) || (message.is_none() && self.frames.is_push());
+        // A message that comes while a reply is outstanding is sent in front of this reply.
+        let Some(pending) =
+            self.pending.as_mut().filter(|pending| !is_message || pending.kind != CommandKind::Blocks)
         else {
             if !is_message {
-                return Err("it has replied to what was not asked".into());
+                return Err("unexpected reply from upstream".into());
             }
             self.client.push(Message(reply.into()));
             return Ok(None);
         };
-        asked.answer.extend_from_slice(&reply);
+        pending.answer.extend_from_slice(&reply);
         if is_message {
             return Ok(None);
         }
-        asked.parts = if reply.starts_with(b"-") { 0 } else { asked.parts - 1 };
-        if self.is_aborted && asked.kind == CommandKind::Exec {
-            asked.answer = Error::EXEC_ABORT.to_reply();
+        pending.replies_left = if reply.starts_with(b"-") { 0 } else { pending.replies_left - 1 };
+        if self.is_aborted && pending.kind == CommandKind::Exec {
+            pending.answer = Error::EXEC_ABORT.to_reply();
         }
-        let kind = asked.kind;
-        self.note(kind, &reply);
-        Ok(self.asked.take_if(|asked| asked.parts == 0))
+        let kind = pending.kind;
+        self.update_state(kind, &reply);
+        Ok(self.pending.take_if(|pending| pending.replies_left == 0))
     }
 
-    /// Where a request has to go that this reply answers, or how the router finds that out.
-    fn whereto_instead(&self, reply: &[u8]) -> (Option<Redirect>, Option<Refresh>) {
-        let Some(core) = self.core.upgrade().filter(|_| reply.starts_with(b"-")) else { return (None, None) };
-        let mut core = core.borrow_mut();
-        match core.redirect(reply) {
-            None => (None, core.refresh(reply)),
+    /// Returns the server that an error reply redirects to, or the future that finds it.
+    fn redirect_for(&self, reply: &[u8]) -> (Option<Redirect>, Option<Refresh>) {
+        let Some(proxy) = self.proxy.upgrade().filter(|_| reply.starts_with(b"-")) else {
+            return (None, None);
+        };
+        let mut proxy = proxy.borrow_mut();
+        match proxy.redirect(reply) {
+            None => (None, proxy.refresh(reply)),
             redirect => (redirect, None),
         }
     }
 
-    /// What the reply says of the state of the connection.
-    fn note(&mut self, kind: CommandKind, reply: &[u8]) {
+    /// Updates the state of the connection after a reply.
+    fn update_state(&mut self, kind: CommandKind, reply: &[u8]) {
         let is_ok = reply == OK;
         match kind {
             CommandKind::Multi if is_ok => self.state.is_in_transaction.set(true),
-            // Whatever it says: a client does not end it twice.
+            // An error also ends the transaction for the client, which does not send `EXEC` again.
             CommandKind::Exec | CommandKind::Discard => {
                 self.is_unusable |= reply.starts_with(b"-") && !reply.starts_with(b"-EXECABORT");
-                self.note_end(kind);
+                self.on_end_of_transaction(kind);
             }
             CommandKind::Watch if is_ok => self.is_watching = true,
             CommandKind::Unwatch if is_ok => self.is_watching = false,
@@ -655,13 +677,13 @@ impl DedicatedSession {
         }
     }
 
-    /// What somebody is told who has subscribed, or is about to.
-    fn said_to_listener(&mut self, reply: &[u8]) -> Option<UpstreamMessage> {
-        let asks = self.asked.as_ref().is_some_and(|asked| {
-            matches!(asked.kind, CommandKind::Subscribe(_) | CommandKind::Unsubscribe(_))
+    /// Updates the subscriptions after a push or reply of pub/sub. Returns `None` for other replies.
+    fn update_subscriptions(&mut self, reply: &[u8]) -> Option<UpstreamMessage> {
+        let is_subscribing = self.pending.as_ref().is_some_and(|pending| {
+            matches!(pending.kind, CommandKind::Subscribe(_) | CommandKind::Unsubscribe(_))
         });
         let is_resp2 = self.key.protocol == Protocol::Resp2 || self.is_older;
-        let is_listener = is_resp2 && (asks || self.is_subscribed());
+        let is_listener = is_resp2 && (is_subscribing || self.is_subscribed());
         if !self.frames.is_push() && !is_listener {
             return None;
         }
@@ -670,7 +692,7 @@ impl DedicatedSession {
             _ => return None,
         };
         let (Some(Value::Bulk(word)), channel) = (words.next(), words.next()) else { return None };
-        let (what, is_on) = match &word[..] {
+        let (kind, is_subscribe) = match &word[..] {
             b"subscribe" => (0, true),
             b"psubscribe" => (1, true),
             b"ssubscribe" => (2, true),
@@ -681,35 +703,36 @@ impl DedicatedSession {
             _ => return None,
         };
         if let Some(Value::Bulk(channel)) = channel {
-            match is_on {
-                true => self.subscribed[what].insert(channel),
-                false => self.subscribed[what].remove(&channel),
+            match is_subscribe {
+                true => self.subscribed[kind].insert(channel),
+                false => self.subscribed[kind].remove(&channel),
             };
         }
         self.client.set_subscribed(self.subscribed.each_ref().map(HashSet::len));
-        // A cluster that has moved a channel says so unasked.
-        Some(if asks { UpstreamMessage::Part } else { UpstreamMessage::Message })
+        // A cluster that moves a shard channel sends an unrequested `sunsubscribe`.
+        Some(if is_subscribing { UpstreamMessage::Confirmation } else { UpstreamMessage::Message })
     }
 
     fn is_subscribed(&self) -> bool {
         self.subscribed.iter().any(|channels| !channels.is_empty())
     }
 
-    /// Whether the connection is still the client's.
+    /// Returns whether the client still needs the connection.
     fn is_needed(&self) -> bool {
         self.state.is_in_transaction.get() || self.is_watching || self.is_subscribed()
     }
 }
 
-/// What a listener is told.
+/// A pub/sub message of the upstream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum UpstreamMessage {
+    /// A published message, or a notice that is not a reply to a request.
     Message,
-    /// A part of what is answered to a request.
-    Part,
+    /// A reply to a request such as `SUBSCRIBE`.
+    Confirmation,
 }
 
-/// What comes unasked, as it came.
+/// The unchanged bytes of a push.
 struct Message(Bytes);
 
 impl IntoReply for Message {
@@ -720,30 +743,30 @@ impl IntoReply for Message {
 
 impl IntoPush for Message {}
 
-impl Drop for DedicatedSession {
+impl Drop for DedicatedTask {
     fn drop(&mut self) {
         if self.is_subscribed() {
             self.client.set_subscribed([0; 3]);
         }
-        if let Some((_, stats)) = &self.reached {
+        if let Some((_, stats)) = &self.target {
             stats.private.fetch_sub(1, Relaxed);
         }
     }
 }
 
-/// For so long a reply may take to what is asked before there is a connection.
-const CONNECTING: Duration = Duration::from_secs(60);
+/// Reply timeout of a request while no upstream is chosen.
+const CONNECTING_REPLY_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Small buffers are kept.
-const KEPT: usize = 4096;
+/// Maximum capacity of the output buffer between requests, in bytes.
+const MAX_IDLE_BUFFER: usize = 4096;
 
 const OK: &[u8] = b"+OK\r\n";
 
-const IN_TRANSACTION: Error =
+const SUBSCRIBE_IN_TRANSACTION: Error =
     Error::from_static("ERR SUBSCRIBE and its like cannot be sent on to an upstream within a transaction");
 
 const TOO_LONG: &str = "its reply is too long";
 
-const OTHER_LANE: Error = Error::from_static(
+const POOL_CHANGED: Error = Error::from_static(
     "ERR SELECT and HELLO cannot be sent on to an upstream while there is a transaction, a watched key or a subscription",
 );

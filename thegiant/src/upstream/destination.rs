@@ -1,4 +1,4 @@
-//! Where each request of a batch goes.
+//! Chooses the connection for each request of a batch.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -17,34 +17,38 @@ use crate::{
     connection::{ActorId, Batch, ClientFlag, CommandRef},
 };
 
-/// Where a request of a batch goes.
+/// The destination of a request of a batch.
 pub(super) enum Destination {
-    /// By this link, with so many behind it that belong to it.
+    /// The multiplexed connection with this index.
+    ///
+    /// The second number counts the following requests that must use the same connection.
     MultiplexedConnection(usize, u32),
-    /// To this upstream, by a connection without other clients' requests.
+    /// A connection to this upstream without other clients' requests.
     Isolated(usize),
-    /// In parts.
+    /// Several upstreams.
     Split(Split),
-    /// By the connection that its client has for itself: to this one, or to the one that is there; or the error is what the
-    /// client is told there.
+    /// The dedicated connection of the client.
+    ///
+    /// The result is the number of the upstream, or `None` for the current one. An error is the reply.
     DedicatedConnection(CommandKind, Result<Option<usize>, Error>),
+    /// None: this is the reply.
     Reply(Value),
-    /// By this link, which there is not.
+    /// The multiplexed connection with this index, but it is down.
     Down(usize),
-    /// There is no room, or it is not known yet where it goes.
+    /// Not known yet, or the connection has too many unsent bytes. The batch waits.
     Wait,
 }
 
-/// Whether it is known where requests go.
+/// Whether the proxy can choose destinations.
 pub(super) enum Readiness {
     Ready,
-    /// It will be.
+    /// Not yet, so requests wait.
     Soon,
-    /// This is answered.
+    /// No. The error is the reply to each request.
     Not(Error),
 }
 
-/// Runs what the application has written. None: it has panicked.
+/// Runs code of the application. Returns `None` if it panics.
 pub(super) fn guarded<T>(run: impl FnOnce() -> T) -> Option<T> {
     let done = catch_unwind(AssertUnwindSafe(run));
     done.inspect_err(|_| tracing::error!("a router has panicked")).ok()
@@ -57,20 +61,23 @@ impl From<Error> for Destination {
 }
 
 impl ProxyState {
-    /// Where its next request goes.
+    /// Returns the destination of the next request of a batch, if the proxy can send it now.
     pub(super) fn next_destination(&mut self, batch: &Batch, actor_id: ActorId) -> Option<Destination> {
-        let mut coming = batch.upcoming_with_room(actor_id);
-        let first = coming.next().filter(|_| batch.client().is_some_and(Client::is_connected))?;
-        Some(self.destination(batch, first, coming, None))
+        let mut upcoming = batch.upcoming_with_room(actor_id);
+        let first = upcoming.next().filter(|_| batch.client().is_some_and(Client::is_connected))?;
+        Some(self.destination(batch, first, upcoming, None))
     }
 
-    /// Where a request goes, which others come behind. The link of the one before it is known to have room.
+    /// Returns the destination of a request.
+    ///
+    /// `rest` yields the requests that follow it. `previous` is the connection of the request before it,
+    /// which accepts more requests.
     pub(super) fn destination(
         &mut self,
         batch: &Batch,
         (request, target): (u32, CommandRef),
-        behind: impl Iterator<Item = (u32, CommandRef)>,
-        before: Option<usize>,
+        rest: impl Iterator<Item = (u32, CommandRef)>,
+        previous: Option<usize>,
     ) -> Destination {
         let Some(call) = batch.call(request) else { return Destination::Wait };
         let row = target.row.index();
@@ -91,11 +98,11 @@ impl ProxyState {
         }
         let number = call.client().id();
         let is_isolated = self.is_isolated(batch, words);
-        let (server, bound) = match kind {
+        let (server, following) = match kind {
             CommandKind::Plain => match self.route(words, false) {
                 Route::To(server) => (server, 0),
-                // It need not have a way of its own.
-                Route::Any => match before.filter(|_| !is_isolated) {
+                // The connection of the previous request is as good as any.
+                Route::Any => match previous.filter(|_| !is_isolated) {
                     Some(connection) => return Destination::MultiplexedConnection(connection, 0),
                     None => (self.servers.any(number), 0),
                 },
@@ -103,8 +110,8 @@ impl ProxyState {
                 Route::Reply(reply) => return Destination::Reply(reply),
             },
             CommandKind::Exec | CommandKind::Discard | CommandKind::Unwatch => (self.servers.any(number), 0),
-            // A transaction that is there as a whole has no need of a connection of its own.
-            CommandKind::Multi => match self.rest_of_transaction(batch, behind).filter(|_| !is_isolated) {
+            // A transaction needs no dedicated connection if all its requests have arrived.
+            CommandKind::Multi => match self.rest_of_transaction(batch, rest).filter(|_| !is_isolated) {
                 Some((rest, server)) => (server.unwrap_or_else(|| self.servers.any(number)), rest),
                 None => return Destination::DedicatedConnection(kind, Ok(None)),
             },
@@ -120,14 +127,15 @@ impl ProxyState {
         if is_isolated {
             return Destination::Isolated(server);
         }
-        if let Some(connection) = before.filter(|connection| self.connections[*connection].server == server) {
-            return Destination::MultiplexedConnection(connection, bound);
+        if let Some(connection) = previous.filter(|connection| self.connections[*connection].server == server)
+        {
+            return Destination::MultiplexedConnection(connection, following);
         }
-        self.multiplexed_destination(server, call.client(), bound)
+        self.multiplexed_destination(server, call.client(), following)
     }
 
-    /// By a link to this upstream, if there is a connection, and room.
-    fn multiplexed_destination(&mut self, server: usize, client: &Client, bound: u32) -> Destination {
+    /// Returns a multiplexed connection to this upstream, if it is up and accepts requests.
+    fn multiplexed_destination(&mut self, server: usize, client: &Client, following: u32) -> Destination {
         let index = self.connection_for(server, PoolKey::of(client), client.id());
         let connection = &self.connections[index];
         if connection.down().is_some() {
@@ -135,19 +143,21 @@ impl ProxyState {
         } else if connection.is_full() {
             Destination::Wait
         } else {
-            Destination::MultiplexedConnection(index, bound)
+            Destination::MultiplexedConnection(index, following)
         }
     }
 
-    /// Where a request goes whose client has a connection for itself, if not where others go.
+    /// Returns the destination of a request whose client has a dedicated connection.
+    ///
+    /// Returns `None` if the request needs no dedicated connection.
     fn dedicated_destination(
         &mut self,
         words: Words<'_>,
         client: &Client,
         kind: CommandKind,
     ) -> Option<Destination> {
-        let (own, is_in_transaction) = self.own(client)?;
-        // They are about what is there.
+        let (current, is_in_transaction) = self.dedicated_state(client)?;
+        // These commands refer to the state of the dedicated connection.
         if matches!(
             kind,
             CommandKind::Multi
@@ -158,21 +168,24 @@ impl ProxyState {
         ) {
             return Some(Destination::DedicatedConnection(kind, Ok(None)));
         }
-        // What is neither about the connection nor about what is there need not go there.
-        let is_free = kind == CommandKind::Plain && !is_in_transaction;
+        // A plain command outside a transaction may use another connection.
+        let may_go_elsewhere = kind == CommandKind::Plain && !is_in_transaction;
         let to = match self.route(words, true) {
-            Route::To(server) if is_free && own.is_some_and(|own| own != server) => return None,
-            Route::Split(_) | Route::Reply(_) if is_free => return None,
+            Route::To(server) if may_go_elsewhere && current.is_some_and(|current| current != server) => {
+                return None;
+            }
+            Route::Split(_) | Route::Reply(_) if may_go_elsewhere => return None,
             route => route.into_one(),
         };
         Some(Destination::DedicatedConnection(kind, to))
     }
 
-    /// Where the connection goes that this client has for itself, and whether it is in a transaction there.
-    pub(super) fn own(&mut self, client: &Client) -> Option<(Option<usize>, bool)> {
+    /// Returns the upstream of a client's dedicated connection, and whether a transaction is open there.
+    ///
+    /// Removes the dedicated connection if the client has sent `RESET`.
+    pub(super) fn dedicated_state(&mut self, client: &Client) -> Option<(Option<usize>, bool)> {
         let identity = client.identity();
         self.dedicated.get(&identity)?;
-        // It has started over: so has what it had.
         if client.is(ClientFlag::WasReset) {
             self.dedicated.remove(&identity);
         }
@@ -180,13 +193,13 @@ impl ProxyState {
         self.dedicated.get(&identity).map(DedicatedConnection::state)
     }
 
-    /// Whether it is known where requests go: without the upstreams' commands, it is not known which words are keys.
+    /// Returns whether the proxy can choose destinations. A router needs the key tables to find the keys.
     pub(super) fn readiness(&self) -> Readiness {
         if self.router.is_none() || self.tables.has_keys() {
             return Readiness::Ready;
         }
         if (0..self.servers.len()).all(|server| !self.servers.is_up(server)) {
-            return Readiness::Not(NONE_THERE);
+            return Readiness::Not(ALL_DOWN);
         }
         if self.is_table_refused { Readiness::Not(NO_TABLE) } else { Readiness::Soon }
     }
@@ -207,15 +220,16 @@ impl ProxyState {
         kind
     }
 
-    /// How many requests a transaction has that has just begun, its end included, and where it goes; if its end is there,
-    /// and nothing of it needs a connection of its own.
+    /// Returns the number of requests after a `MULTI`, up to its `EXEC` or `DISCARD`, and their upstream.
+    ///
+    /// Returns `None` if the end has not arrived, or if a request needs another connection.
     fn rest_of_transaction(
         &mut self,
         batch: &Batch,
-        coming: impl Iterator<Item = (u32, CommandRef)>,
+        upcoming: impl Iterator<Item = (u32, CommandRef)>,
     ) -> Option<(u32, Option<usize>)> {
         let mut server = None;
-        for (before, (request, target)) in (0..).zip(coming) {
+        for (previous, (request, target)) in (0..).zip(upcoming) {
             let call = batch.call(request)?;
             let words = Words::Call(&call);
             if self.is_isolated(batch, words) {
@@ -223,7 +237,7 @@ impl ProxyState {
             }
             match self.kind(words, target.row.index()) {
                 CommandKind::Exec | CommandKind::Discard if call.len() == 1 => {
-                    return Some((before + 1, server));
+                    return Some((previous + 1, server));
                 }
                 CommandKind::Subscribe(_)
                 | CommandKind::Unsubscribe(_)
@@ -240,7 +254,7 @@ impl ProxyState {
     }
 }
 
-/// What the router says, if there is one.
+/// Returns the route that the router chooses, or the only upstream without a router.
 pub(super) fn route(
     router: &mut Option<Box<dyn Router>>,
     table: Option<&KeyTable>,
@@ -257,12 +271,12 @@ pub(super) fn route(
     }
 }
 
-/// The error for a number that the router should not have named.
+/// Returns the error for a route to a removed server, or to a number without a server.
 pub(super) fn no_server(servers: &Servers, server: usize) -> Error {
-    if server < servers.len() { NO_MEMBER } else { Error::INTERNAL }
+    if server < servers.len() { SERVER_REMOVED } else { Error::INTERNAL }
 }
 
-/// RetryReason a request is not sent on.
+/// Returns the error for a command that the proxy does not send on.
 fn refusal(call: &Call<'_>, row: usize) -> Error {
     match (call.is("CLIENT"), call.len()) {
         (true, 1) => call.wrong_arity_of(1),
@@ -271,12 +285,12 @@ fn refusal(call: &Call<'_>, row: usize) -> Error {
     }
 }
 
-const NO_MEMBER: Error =
+const SERVER_REMOVED: Error =
     Error::from_static("UPSTREAMDOWN the server has been removed: the command was not sent");
 
-const NONE_THERE: Error =
+const ALL_DOWN: Error =
     Error::from_static("UPSTREAMDOWN no upstream can be reached: the command was not sent");
 
 const NO_TABLE: Error = Error::from_static(
-    "UPSTREAMDOWN no upstream says which commands it has (COMMAND), so that it is not known what are keys: the command was not sent",
+    "UPSTREAMDOWN no upstream lists the keys of its commands (COMMAND): the command was not sent",
 );

@@ -1,4 +1,4 @@
-//! Connecting to an upstream, and what is said first.
+//! Connects to an upstream and sends the handshake.
 
 use std::{hash::BuildHasher, io, sync::Arc, time::Duration};
 
@@ -19,7 +19,7 @@ use crate::{
     resp::{Encoder, FramePart, FrameScanner, Protocol},
 };
 
-/// What clients have in common whose requests share connections.
+/// The state that clients must have in common to share a multiplexed connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct PoolKey {
     pub(super) protocol: Protocol,
@@ -27,36 +27,39 @@ pub(super) struct PoolKey {
 }
 
 impl PoolKey {
-    /// The one that is always there: by it, the program asks, and it is known whether an upstream is there.
+    /// The pool that each upstream always has.
+    ///
+    /// It carries the application's own commands. Its first connection decides whether the upstream is up.
     pub(super) const FIRST: PoolKey = PoolKey { protocol: Protocol::Resp2, db: 0 };
 
-    /// That of the requests of this client.
+    /// Returns the pool for the requests of a client.
     pub(super) fn of(client: &Client) -> Self {
         PoolKey { protocol: client.protocol(), db: client.db() }
     }
 }
 
-/// RetryReason there is no connection.
+/// The reason why a connection was lost or could not be opened.
 pub(super) type LossReason = Arc<str>;
 
-/// A connection on which all has been said that the requests of a lane need.
+/// An open connection that has completed its handshake.
 pub(super) struct Dialled {
     pub(super) stream: Stream,
-    /// It speaks RESP2 only, and its clients RESP3.
+    /// The upstream supports only RESP2, but the clients use RESP3. Their replies have to be converted.
     pub(super) is_older: bool,
 }
 
-/// Opens a connection for a lane.
+/// Opens a connection for a pool.
 pub(super) async fn dial(upstream: &Upstream, key: PoolKey) -> Result<Dialled, LossReason> {
-    match timeout(upstream.connect_timeout, dial_either(upstream, key)).await {
+    match timeout(upstream.connect_timeout, dial_any_protocol(upstream, key)).await {
         Ok(dialled) => dialled,
         Err(_) => Err("it does not answer".into()),
     }
 }
 
-async fn dial_either(upstream: &Upstream, key: PoolKey) -> Result<Dialled, LossReason> {
+/// Falls back to RESP2 if the upstream does not support RESP3.
+async fn dial_any_protocol(upstream: &Upstream, key: PoolKey) -> Result<Dialled, LossReason> {
     match connect(upstream, key).await {
-        Err(reason) if key.protocol == Protocol::Resp3 && is_about_hello(&reason) => {
+        Err(reason) if key.protocol == Protocol::Resp3 && lacks_resp3(&reason) => {
             let stream = connect(upstream, PoolKey { protocol: Protocol::Resp2, ..key }).await?;
             Ok(Dialled { stream, is_older: true })
         }
@@ -64,12 +67,12 @@ async fn dial_either(upstream: &Upstream, key: PoolKey) -> Result<Dialled, LossR
     }
 }
 
-/// Whether this is said by a server that has never heard of RESP3.
-fn is_about_hello(reason: &str) -> bool {
+/// Returns whether the reply to `HELLO 3` means that the server does not support RESP3.
+fn lacks_resp3(reason: &str) -> bool {
     reason.starts_with("ERR unknown command") || reason.starts_with("NOPROTO")
 }
 
-/// A reply in RESP2 as RESP3 has it.
+/// Converts a RESP2 reply to RESP3.
 pub(super) fn as_resp3(reply: Vec<u8>) -> Vec<u8> {
     let Ok(Some((value, _))) = Value::parse(&reply) else { return reply };
     let mut out = Encoder::new(Protocol::Resp3);
@@ -78,41 +81,41 @@ pub(super) fn as_resp3(reply: Vec<u8>) -> Vec<u8> {
 }
 
 async fn connect(upstream: &Upstream, key: PoolKey) -> Result<Stream, LossReason> {
-    let hello = hello(upstream, key);
+    let handshake = handshake(upstream, key);
     if let Some(path) = upstream.address.strip_prefix("unix:") {
         let mut stream = UnixStream::connect(path).await.map_err(reason)?;
-        greet(&mut stream, &hello).await?;
+        send_handshake(&mut stream, &handshake).await?;
         Ok(Stream::Unix(stream))
     } else {
         let mut stream = TcpStream::connect(&upstream.address).await.map_err(reason)?;
         stream.set_nodelay(true).map_err(reason)?;
-        // A command may wait for long; that the other machine is there shows in this alone.
+        // A blocking command has no reply timeout, so only keepalive detects that the other machine is gone.
         SockRef::from(&stream)
             .set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEPALIVE))
             .map_err(reason)?;
         #[cfg(feature = "tls")]
         if let Some(connector) = &upstream.tls {
             let mut stream = Tls::connect(connector, stream).await.map_err(reason)?;
-            greet(&mut stream, &hello).await?;
+            send_handshake(&mut stream, &handshake).await?;
             return Ok(Stream::Tls(stream));
         }
-        greet(&mut stream, &hello).await?;
+        send_handshake(&mut stream, &handshake).await?;
         Ok(Stream::Tcp(stream))
     }
 }
 
-/// In the words of the system, without its number.
+/// Returns the text of an I/O error without its number.
 pub(super) fn reason(error: io::Error) -> LossReason {
     let text = error.to_string();
     text.split(" (os error").next().unwrap_or_default().to_lowercase().into()
 }
 
-/// It has not replied for this time.
+/// Returns the reason for a connection that stayed silent for this time.
 pub(super) fn silence(time: Duration) -> LossReason {
     format!("nothing has come from it for {} s", time.as_secs_f64()).into()
 }
 
-/// Requests, and how many they are.
+/// The requests that open a connection, and their number.
 #[derive(Default)]
 struct Handshake {
     out: Encoder,
@@ -120,48 +123,51 @@ struct Handshake {
 }
 
 impl Handshake {
-    fn say(&mut self, words: &[&str]) {
+    fn push(&mut self, words: &[&str]) {
         self.out.request(words);
         self.requests += 1;
     }
 }
 
-fn hello(upstream: &Upstream, key: PoolKey) -> Handshake {
-    let mut hello = Handshake::default();
+fn handshake(upstream: &Upstream, key: PoolKey) -> Handshake {
+    let mut handshake = Handshake::default();
     let user = upstream.user.as_deref();
     match (key.protocol, upstream.password.as_deref()) {
         (Protocol::Resp2, None) => {}
         (Protocol::Resp2, Some(password)) => match user {
-            Some(user) => hello.say(&["AUTH", user, password]),
-            None => hello.say(&["AUTH", password]),
+            Some(user) => handshake.push(&["AUTH", user, password]),
+            None => handshake.push(&["AUTH", password]),
         },
-        (Protocol::Resp3, None) => hello.say(&["HELLO", "3"]),
+        (Protocol::Resp3, None) => handshake.push(&["HELLO", "3"]),
         (Protocol::Resp3, Some(password)) => {
-            hello.say(&["HELLO", "3", "AUTH", user.unwrap_or("default"), password]);
+            handshake.push(&["HELLO", "3", "AUTH", user.unwrap_or("default"), password]);
         }
     }
     if key.db != 0 {
-        hello.say(&["SELECT", &key.db.to_string()]);
+        handshake.push(&["SELECT", &key.db.to_string()]);
     }
-    // A server that wants to know who asks says so to this one, too.
-    hello.say(&["PING"]);
-    hello
+    // A server that requires authentication rejects `PING`, too.
+    handshake.push(&["PING"]);
+    handshake
 }
 
-/// Says hello; the first error in reply is why there is no connection.
-async fn greet(
+/// Sends the handshake and reads the replies.
+///
+/// # Errors
+/// If a reply is an error, with the text of the first error. If the connection fails.
+async fn send_handshake(
     stream: &mut (impl AsyncReadExt + AsyncWriteExt + Unpin),
-    hello: &Handshake,
+    handshake: &Handshake,
 ) -> Result<(), LossReason> {
-    let hello_bytes = hello.out.to_vec();
-    let written = async { stream.write_all(&hello_bytes).await.and(stream.flush().await) }.await;
+    let request_bytes = handshake.out.to_vec();
+    let written = async { stream.write_all(&request_bytes).await.and(stream.flush().await) }.await;
     let (mut frames, mut reply, mut replies) = (FrameScanner::default(), Vec::new(), 0);
     let mut buffer = [0; 512];
-    while replies < hello.requests {
+    while replies < handshake.requests {
         let read = stream.read(&mut buffer).await.map_err(reason)?;
         let mut rest = &buffer[..read];
         if rest.is_empty() {
-            // One that does not want to hear anything has said why.
+            // A server may reply with an error and close before it has read the whole handshake.
             written.map_err(reason)?;
             return Err("it has closed the connection".into());
         }
@@ -174,8 +180,8 @@ async fn greet(
                     reply.clear();
                     continue;
                 }
-                // Of the last one, nearly anything shows that it is there.
-                let is_last = replies + 1 == hello.requests;
+                // The last request is `PING`. Most errors in reply to it still prove that the server works.
+                let is_last = replies + 1 == handshake.requests;
                 let is_refusal = |error: &[u8]| REFUSALS.iter().any(|refusal| error.starts_with(refusal));
                 let error = reply.strip_prefix(b"-").filter(|error| !is_last || is_refusal(error));
                 if let Some(error) = error {
@@ -185,21 +191,21 @@ async fn greet(
                 replies += 1;
             }
         }
-        if reply.len() > MAX_HELLO {
-            return Err("it says more than was asked for".into());
+        if reply.len() > MAX_HANDSHAKE_REPLY {
+            return Err("its reply to the handshake is too long".into());
         }
     }
     Ok(())
 }
 
-/// What is replied to `PING` by a server that is not there for anybody, or not for this one.
+/// The errors with which a server that cannot serve the proxy replies to `PING`.
 const REFUSALS: [&[u8]; 3] = [b"NOAUTH", b"LOADING", b"ERR max number of clients"];
 
 const KEEPALIVE: Duration = Duration::from_secs(60);
 
-const MAX_HELLO: usize = 64 * 1024;
+const MAX_HANDSHAKE_REPLY: usize = 64 * 1024;
 
-/// How long to wait before the next attempt.
+/// Computes the delay before the next attempt to connect.
 #[derive(Debug, Default)]
 pub(super) struct Backoff {
     failures: u32,
@@ -209,12 +215,12 @@ impl Backoff {
     const FIRST: Duration = Duration::from_millis(100);
     const LONGEST: Duration = Duration::from_secs(5);
 
-    /// After a failure.
+    /// Counts a failure and returns the delay.
     pub(super) fn next(&mut self) -> Duration {
         let doubled = Self::FIRST.saturating_mul(1 << self.failures.min(10)).min(Self::LONGEST);
         self.failures += 1;
-        // Those that have lost the same server do not come back at the same moment.
-        doubled.mul_f64(1.0 - chance() / 2.0)
+        // The random part spreads the attempts of proxies that lost the same server at the same time.
+        doubled.mul_f64(1.0 - random_fraction() / 2.0)
     }
 
     pub(super) fn reset(&mut self) {
@@ -222,9 +228,9 @@ impl Backoff {
     }
 }
 
-/// From 0 to 1.
-fn chance() -> f64 {
-    // Each has a seed of its own.
+/// Returns a random number from 0 to 1.
+fn random_fraction() -> f64 {
+    // Each `RandomState` has a different seed.
     let bits = RandomState::default().hash_one(0);
     (bits >> 11) as f64 / (1_u64 << 53) as f64
 }
@@ -234,12 +240,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn attempts_become_rarer_and_not_all_at_once() {
+    fn backoff_doubles_the_delay_with_jitter() {
         let mut backoff = Backoff::default();
         let waits: Vec<_> = (0..100).map(|_| backoff.next()).collect();
         let is_within = |(attempt, wait): (u32, &Duration)| {
-            let most = Backoff::FIRST.saturating_mul(1 << attempt.min(20)).min(Backoff::LONGEST);
-            (most / 2..=most).contains(wait)
+            let max = Backoff::FIRST.saturating_mul(1 << attempt.min(20)).min(Backoff::LONGEST);
+            (max / 2..=max).contains(wait)
         };
         assert!((0..).zip(&waits).all(is_within), "{waits:?}");
         assert!(waits[20..].iter().any(|wait| *wait != waits[20]), "{waits:?}");

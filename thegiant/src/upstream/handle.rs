@@ -1,4 +1,4 @@
-//! What a program has of an upstream that it has started.
+//! The application's handle to a running proxy, and the statistics of upstreams.
 
 use std::{
     fmt,
@@ -21,28 +21,31 @@ use super::{
 };
 use crate::{Error, Value, info::InfoFields};
 
-/// An [`Upstream`](super::Upstream) that has been started, or several: a handle that is cheap to clone.
+/// A handle to a running proxy, for one [`Upstream`](super::Upstream) or several. It is cheap to clone.
 #[derive(Clone)]
 pub struct UpstreamHandle {
     proxy: Addr<Proxy>,
     stats: AllUpstreamStats,
 }
 
-/// What is told of an upstream.
+/// The statistics of one upstream, for `INFO`.
 #[derive(Debug, Default)]
 pub(super) struct UpstreamStats {
     pub(super) address: String,
-    /// Connections that clients share, and those that are one client's.
+    /// Number of open multiplexed connections.
     pub(super) connections: AtomicUsize,
+    /// Number of open dedicated and isolated connections.
     pub(super) private: AtomicUsize,
-    /// Commands that have been sent on, that may have been run without a reply, and that could not be sent.
+    /// Number of commands that were sent to the upstream.
     pub(super) commands: AtomicU64,
+    /// Number of commands that were sent and lost their reply.
     pub(super) lost: AtomicU64,
+    /// Number of commands that failed before they were sent.
     pub(super) unsent: AtomicU64,
 }
 
 impl UpstreamStats {
-    /// The connection was lost before so many replies came: what is answered.
+    /// Counts commands whose replies were lost with the connection, and returns the error for their clients.
     pub(super) fn lost(&self, reason: &LossReason, count: u32) -> Error {
         self.lost.fetch_add(count.into(), Relaxed);
         Error::new(
@@ -54,7 +57,7 @@ impl UpstreamStats {
         )
     }
 
-    /// There was none for so many requests: what is answered.
+    /// Counts commands that were not sent, and returns the error for their clients.
     pub(super) fn unsent(&self, reason: &LossReason, count: u32) -> Error {
         self.unsent.fetch_add(count.into(), Relaxed);
         Error::new(
@@ -69,7 +72,7 @@ impl UpstreamHandle {
         UpstreamHandle { proxy, stats }
     }
 
-    /// Sends a command, and waits for its reply: in RESP2, of the database 0.
+    /// Sends a command to database 0, and waits for its reply in RESP2.
     ///
     /// ```no_run
     /// use thegiant::{Upstream, UpstreamHandle, prelude::*};
@@ -93,18 +96,19 @@ impl UpstreamHandle {
     /// }
     /// ```
     ///
-    /// The connection is one that others use, too: a command that would change it, such as `SELECT` or `MULTI`, or that may
-    /// wait, such as `BLPOP`, is not sent.
+    /// Other clients share the connection. So this method refuses commands that change the state of a
+    /// connection, such as `SELECT` and `MULTI`, and blocking commands, such as `BLPOP`.
     ///
     /// # Errors
-    /// The error that is replied, or why there is no reply.
+    /// If the upstream replies with an error. If the command is refused, or no reply comes: the error
+    /// contains the reason.
     pub async fn call<W: AsRef<[u8]>>(&self, words: impl IntoIterator<Item = W>) -> Result<Value, Error> {
         let words = words.into_iter().map(|word| Bytes::copy_from_slice(word.as_ref()));
         let words: Vec<Bytes> = words.collect();
         let Some(name) = words.first() else { return Err(NO_WORDS) };
         if kind_of_words(Words::Own(&words)) != CommandKind::Plain {
             let name = String::from_utf8_lossy(name).to_uppercase();
-            return Err(Error::err(format_args!("{name} cannot be sent by a connection that others use")));
+            return Err(Error::err(format_args!("{name} cannot be sent on a connection that clients share")));
         }
         match self.proxy.send(SendCommand(words)).await.map_err(|_| STOPPED)?? {
             Value::Error(error) => Err(error),
@@ -112,7 +116,7 @@ impl UpstreamHandle {
         }
     }
 
-    /// Whether there is a connection at this moment; of several upstreams, to any of them.
+    /// Returns whether any of the upstreams has an open multiplexed connection.
     pub fn is_connected(&self) -> bool {
         self.stats().iter().any(|stats| stats.connections.load(Relaxed) > 0)
     }
@@ -125,7 +129,7 @@ impl UpstreamHandle {
         self.stats.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// For `INFO`: all together, and each of several.
+    /// Adds the statistics to `INFO`: the totals and, if there are several upstreams, one field for each.
     pub(crate) fn add_to(&self, info: &mut InfoFields) {
         let all = self.stats();
         if let [only] = &all[..] {
@@ -159,11 +163,11 @@ impl UpstreamHandle {
     }
 }
 
-const NO_WORDS: Error = Error::from_static("ERR a command has a name");
+const NO_WORDS: Error = Error::from_static("ERR a command needs a name");
 
-const STOPPED: Error = Error::from_static("UPSTREAMDOWN it has been stopped");
+const STOPPED: Error = Error::from_static("UPSTREAMDOWN the proxy has stopped");
 
-/// What is replied, errors included, or why there is no reply.
+/// The reply of an upstream, which may be an error value, or the reason for the lack of one.
 pub(super) type Reply = Result<Value, Error>;
 
 impl fmt::Debug for UpstreamHandle {

@@ -1,4 +1,4 @@
-//! Requests that have been sent on and wait for their replies.
+//! The requests that were sent to upstreams and have no reply yet.
 
 use std::{collections::VecDeque, mem};
 
@@ -17,112 +17,117 @@ use crate::{
     connection::{ActorId, Batch},
 };
 
-/// A number of a flight; it is used again when that has landed.
+/// Identifies an entry of the [`InFlightTable`]. A later entry may get the same id.
 pub(super) type InFlightId = usize;
 
-/// Requests that have been sent on together, and for whom. Each has a place among them, its slot.
+/// An entry of the [`InFlightTable`]: one or more requests. Each has a position, counted from 0.
 pub(super) enum InFlight {
-    /// Requests of a batch in a row.
+    /// Consecutive requests of a batch.
     Batch(BatchRun),
-    /// A request that has been sent in parts.
+    /// The parts of a split request.
     Split(Box<SplitRequest>),
-    /// A request of the program.
-    SendCommand {
-        words: Vec<Bytes>,
-        reply: Vec<u8>,
-        answer: oneshot::Sender<Reply>,
-        turns: u32,
-    },
+    /// A command that the application sent.
+    SendCommand { words: Vec<Bytes>, reply: Vec<u8>, answer: oneshot::Sender<Reply>, retries_left: u32 },
+    /// The `COMMAND` request of the proxy itself, and its reply so far.
     Commands(Vec<u8>),
-    Nobody,
+    /// A request of the proxy itself. Its reply is discarded.
+    Discard,
 }
 
-/// Requests of a batch in a row: replies are appended to those of the batch in the order of the requests.
+/// Consecutive requests of a batch. Their replies are appended to the batch in the order of the requests.
 pub(super) struct BatchRun {
     pub(super) batch: Box<Batch>,
     pub(super) actor_id: ActorId,
-    /// The request in the first slot.
+    /// Index in the batch of the request at position 0.
     pub(super) first: u32,
-    /// The slot whose reply is next, and how many there are.
+    /// Position of the request whose reply the batch needs next.
     next: u32,
+    /// Number of requests.
     count: u32,
-    /// Bytes of replies that there was room for.
+    /// Bytes of replies that the batch had room for when the requests were sent.
     room: usize,
-    /// What has come before its turn, which happens where there are several upstreams.
-    early: Vec<PartSlot>,
-    /// So many requests may be sent once more.
-    pub(super) turns: u32,
+    /// Replies that arrived out of order, by position. Empty with a single upstream.
+    early: Vec<EarlyReply>,
+    /// Number of times that a request may still be sent again.
+    pub(super) retries_left: u32,
 }
 
-/// A request that has been sent in parts, and for whom.
+/// A request that was split into parts for several upstreams.
 pub(super) struct SplitRequest {
-    pub(super) who: Requester,
+    pub(super) requester: Requester,
     pub(super) parts: Vec<Vec<Bytes>>,
     replies: Vec<Vec<u8>>,
-    left: usize,
+    /// Number of parts without a complete reply.
+    missing: usize,
     merge: Merge,
-    pub(super) turns: u32,
+    pub(super) retries_left: u32,
 }
 
-/// Requester waits for one reply that is made of several.
+/// The sender of a split request.
 pub(super) enum Requester {
-    /// A batch, whose next request it is.
+    /// A client. The split request is the next request of its batch.
     Batch(Box<Batch>, ActorId),
-    Program(oneshot::Sender<Reply>),
+    /// The application.
+    Application(oneshot::Sender<Reply>),
 }
 
-/// A reply that is not needed yet.
+/// A reply that arrived before the replies to earlier requests.
 #[derive(Default)]
-struct PartSlot {
+struct EarlyReply {
     bytes: Vec<u8>,
-    is_whole: bool,
+    is_complete: bool,
 }
 
-/// A request that may have to be sent elsewhere.
+/// A request that may have to be sent to another upstream.
 pub(super) struct Retry {
-    pub(super) entry: InFlightId,
-    pub(super) slot: u32,
-    /// It belongs to a transaction, which cannot be sent elsewhere in part.
-    pub(super) is_bound: bool,
-    pub(super) why: RetryReason,
-    /// How often it has waited for the router to ask again.
+    pub(super) id: InFlightId,
+    pub(super) position: u32,
+    /// The requests of a transaction cannot be sent to another upstream one by one.
+    pub(super) is_in_transaction: bool,
+    pub(super) reason: RetryReason,
+    /// Number of times that the request has waited for [`Router::refresh`](super::Router::refresh).
     pub(super) refreshes: u32,
 }
 
+/// The reason why a request may have to be sent to another upstream.
 pub(super) enum RetryReason {
-    /// This was replied: an error.
+    /// The upstream replied with this error.
     Replied(Vec<u8>),
-    /// It has not been sent: what is answered if that is so of all that it could be sent to.
+    /// The request was not sent. If no other upstream can take it, this error is its reply.
     Unsent(Error),
 }
 
-/// All requests that have been sent on and not been answered.
+/// All requests in flight, and the requests that wait to be sent again.
 #[derive(Default)]
 pub(super) struct InFlightTable {
     in_flight: Vec<Option<InFlight>>,
     free: Vec<InFlightId>,
-    /// Those of batches that have all their replies.
+    /// Batches and split requests that have all their replies.
     pub(super) completed: VecDeque<InFlightId>,
-    /// Those for which there might be another upstream.
+    /// Requests that another upstream may be able to answer.
     pub(super) retries: VecDeque<Retry>,
-    /// Whether there might be.
+    /// Without a router, no request is sent again.
     pub(super) has_router: bool,
-    /// What an upstream has said of its commands.
+    /// The latest reply to `COMMAND`, until the proxy has read it.
     pub(super) commands: Option<Vec<u8>>,
-    /// Lists that are not in use.
-    spare: Vec<Vec<PartSlot>>,
+    /// Empty lists for reuse as [`BatchRun::early`].
+    spare: Vec<Vec<EarlyReply>>,
 }
 
-/// How often a request waits for the router to ask again.
-pub(super) const REFRESHES: u32 = 5;
+/// Maximum number of times that a request waits for [`Router::refresh`](super::Router::refresh).
+pub(super) const MAX_REFRESHES: u32 = 5;
 
-/// So many requests of a flight may be sent once more, for each that it has.
+/// Number of retries of an entry for each of its requests.
 pub(super) const MAX_RETRIES: u32 = 5;
 
-/// So many lists of early replies are kept, of so many replies, and so many bytes of each.
-const SPARE: usize = 16;
-const LONGEST: usize = 256;
-const KEPT: usize = 512;
+/// Maximum number of lists of early replies that are kept for reuse.
+const MAX_SPARE: usize = 16;
+
+/// Maximum number of replies in a list that is kept for reuse.
+const MAX_SPARE_LEN: usize = 256;
+
+/// Maximum capacity of a reply in a list that is kept for reuse, in bytes.
+const MAX_SPARE_CAPACITY: usize = 512;
 
 impl BatchRun {
     pub(super) fn new(batch: Box<Batch>, actor_id: ActorId, first: u32, count: u32) -> Self {
@@ -135,24 +140,24 @@ impl BatchRun {
             count,
             room,
             early: Vec::new(),
-            turns: count.saturating_mul(MAX_RETRIES),
+            retries_left: count.saturating_mul(MAX_RETRIES),
         }
     }
 
-    /// How many requests there is room for, if replies go on being as long as these were.
-    pub(super) fn as_many(&self) -> usize {
+    /// Estimates how many requests to send next, from the mean length of the replies to these requests.
+    pub(super) fn requests_with_room(&self) -> usize {
         let replies = self.room.saturating_sub(self.batch.room()).max(1);
         self.room / (replies / self.count as usize).max(1)
     }
 
-    /// The reply to the next request is there; so may be those behind it.
+    /// Completes the reply that the batch needs next, and appends the early replies that follow it.
     fn advance(&mut self) {
         self.batch.end_proxied();
         self.next += 1;
-        while let Some(slot) = self.early.get_mut(self.next as usize) {
-            self.batch.proxy(&slot.bytes);
-            slot.bytes.clear();
-            if !mem::take(&mut slot.is_whole) {
+        while let Some(early) = self.early.get_mut(self.next as usize) {
+            self.batch.proxy(&early.bytes);
+            early.bytes.clear();
+            if !mem::take(&mut early.is_complete) {
                 break;
             }
             self.batch.end_proxied();
@@ -162,18 +167,18 @@ impl BatchRun {
 }
 
 impl SplitRequest {
-    pub(super) fn new(who: Requester, parts: Vec<Vec<Bytes>>, merge: Merge) -> Self {
-        let left = parts.len();
-        let replies = vec![Vec::new(); left];
-        SplitRequest { who, turns: MAX_RETRIES * left as u32, parts, replies, left, merge }
+    pub(super) fn new(requester: Requester, parts: Vec<Vec<Bytes>>, merge: Merge) -> Self {
+        let missing = parts.len();
+        let replies = vec![Vec::new(); missing];
+        SplitRequest { requester, retries_left: MAX_RETRIES * missing as u32, parts, replies, missing, merge }
     }
 
-    /// All replies are there.
+    /// Merges the replies after all of them have arrived.
     pub(super) fn merge(self) -> (Requester, Value) {
         let replies = self.replies.iter().map(|reply| parsed(reply).unwrap_or_else(Value::Error));
         let replies = replies.collect();
         let merged = guarded(|| (self.merge)(replies));
-        (self.who, merged.unwrap_or(Value::Error(Error::INTERNAL)))
+        (self.requester, merged.unwrap_or(Value::Error(Error::INTERNAL)))
     }
 }
 
@@ -182,7 +187,7 @@ impl InFlightTable {
         InFlightTable { has_router, ..InFlightTable::default() }
     }
 
-    /// The number of the flight that departs next.
+    /// Reserves an id for [`insert`](Self::insert).
     pub(super) fn next_id(&mut self) -> InFlightId {
         self.free.pop().unwrap_or_else(|| {
             self.in_flight.push(None);
@@ -190,60 +195,63 @@ impl InFlightTable {
         })
     }
 
-    pub(super) fn insert(&mut self, id: InFlightId, entry: InFlight) {
-        self.in_flight[id] = Some(entry);
+    pub(super) fn insert(&mut self, id: InFlightId, requests: InFlight) {
+        self.in_flight[id] = Some(requests);
     }
 
-    pub(super) fn arrive(&mut self, id: InFlightId) -> Option<InFlight> {
+    /// Removes an entry and frees its id.
+    pub(super) fn remove(&mut self, id: InFlightId) -> Option<InFlight> {
         self.free.push(id);
         self.in_flight[id].take()
     }
 
-    /// All that are under way.
-    pub(super) fn run_batches(&mut self) -> impl Iterator<Item = InFlight> {
+    /// Removes all entries.
+    pub(super) fn drain(&mut self) -> impl Iterator<Item = InFlight> {
         self.in_flight.drain(..).flatten()
     }
 
-    /// Whether somebody has asked for it.
-    pub(super) fn is_asked_for(&self, id: InFlightId) -> bool {
-        !matches!(self.in_flight[id], Some(InFlight::Nobody | InFlight::Commands(_)) | None)
+    /// Returns whether a client or the application waits for the reply.
+    pub(super) fn has_requester(&self, id: InFlightId) -> bool {
+        !matches!(self.in_flight[id], Some(InFlight::Discard | InFlight::Commands(_)) | None)
     }
 
-    /// Whether a request of this flight may be sent once more.
-    pub(super) fn may_turn(&mut self, id: InFlightId) -> bool {
-        let turns = match &mut self.in_flight[id] {
-            Some(InFlight::Batch(BatchRun { turns, .. }) | InFlight::SendCommand { turns, .. }) => turns,
-            Some(InFlight::Split(parts)) => &mut parts.turns,
+    /// Uses up one of the retries of an entry. Returns whether the request may be sent again.
+    pub(super) fn take_retry(&mut self, id: InFlightId) -> bool {
+        let retries_left = match &mut self.in_flight[id] {
+            Some(
+                InFlight::Batch(BatchRun { retries_left, .. }) | InFlight::SendCommand { retries_left, .. },
+            ) => retries_left,
+            Some(InFlight::Split(split)) => &mut split.retries_left,
             _ => return false,
         };
-        *turns = turns.saturating_sub(1);
-        *turns > 0
+        *retries_left = retries_left.saturating_sub(1);
+        *retries_left > 0
     }
 
-    /// Whether a part of a request can be sent by a connection that others use.
-    pub(super) fn is_plain(&self, id: InFlightId, slot: u32) -> bool {
+    /// Returns whether a multiplexed connection can carry a part of a split request.
+    pub(super) fn is_plain(&self, id: InFlightId, position: u32) -> bool {
         let mut is_plain = false;
-        self.with_words(id, slot, |words| {
+        self.with_words(id, position, |words| {
             is_plain = words.len() > 0 && kind_of_words(words) == CommandKind::Plain;
         });
         is_plain
     }
 
-    /// Gives `write` the words of a request.
-    pub(super) fn with_words(&self, id: InFlightId, slot: u32, write: impl FnOnce(Words<'_>)) {
+    /// Calls `write` with the words of a request. Does nothing for requests of the proxy itself.
+    pub(super) fn with_words(&self, id: InFlightId, position: u32, write: impl FnOnce(Words<'_>)) {
         match &self.in_flight[id] {
             Some(InFlight::Batch(run)) => {
-                if let Some(call) = run.batch.call(run.first + slot) {
+                if let Some(call) = run.batch.call(run.first + position) {
                     write(Words::Call(&call));
                 }
             }
-            Some(InFlight::Split(parts)) => write(Words::Own(&parts.parts[slot as usize])),
+            Some(InFlight::Split(split)) => write(Words::Own(&split.parts[position as usize])),
             Some(InFlight::SendCommand { words, .. }) => write(Words::Own(words)),
             _ => {}
         }
     }
 
-    /// By which lane a request of this flight goes, and the number of who sends it.
+    /// Returns the pool for the requests of an entry, and the number that chooses a connection of the pool.
     pub(super) fn sender(&self, id: InFlightId) -> Option<(PoolKey, u64)> {
         match self.batch(id) {
             Some(batch) => batch.client().map(|client| (PoolKey::of(client), client.id())),
@@ -251,7 +259,7 @@ impl InFlightTable {
         }
     }
 
-    /// The client that has sent the requests of this flight.
+    /// Returns the client that sent the requests of an entry.
     pub(super) fn client(&self, id: InFlightId) -> Option<&Client> {
         self.batch(id)?.client()
     }
@@ -259,60 +267,60 @@ impl InFlightTable {
     fn batch(&self, id: InFlightId) -> Option<&Batch> {
         match self.in_flight[id].as_ref()? {
             InFlight::Batch(run) => Some(&run.batch),
-            InFlight::Split(parts) => match &parts.who {
+            InFlight::Split(split) => match &split.requester {
                 Requester::Batch(batch, _) => Some(batch),
-                Requester::Program(_) => None,
+                Requester::Application(_) => None,
             },
             _ => None,
         }
     }
 
-    /// A part of the reply to a request has come.
-    pub(super) fn part(&mut self, id: InFlightId, slot: u32, part: &[u8]) {
+    /// Appends a part of the reply to a request.
+    pub(super) fn append(&mut self, id: InFlightId, position: u32, part: &[u8]) {
         match &mut self.in_flight[id] {
-            Some(InFlight::Batch(run)) if slot == run.next => run.batch.proxy(part),
+            Some(InFlight::Batch(run)) if position == run.next => run.batch.proxy(part),
             Some(InFlight::Batch(run)) => {
                 if run.early.is_empty() {
                     run.early = self.spare.pop().unwrap_or_default();
-                    run.early.resize_with(run.count as usize, PartSlot::default);
+                    run.early.resize_with(run.count as usize, EarlyReply::default);
                 }
-                run.early[slot as usize].bytes.extend_from_slice(part);
+                run.early[position as usize].bytes.extend_from_slice(part);
             }
-            Some(InFlight::Split(parts)) => parts.replies[slot as usize].extend_from_slice(part),
+            Some(InFlight::Split(split)) => split.replies[position as usize].extend_from_slice(part),
             Some(InFlight::SendCommand { reply, .. } | InFlight::Commands(reply)) => {
                 reply.extend_from_slice(part)
             }
-            Some(InFlight::Nobody) | None => {}
+            Some(InFlight::Discard) | None => {}
         }
     }
 
-    /// The reply to a request, of which a part has come, is there as a whole.
-    pub(super) fn end(&mut self, id: InFlightId, slot: u32) {
-        let is_over = match &mut self.in_flight[id] {
-            Some(InFlight::Batch(run)) if slot == run.next => {
+    /// Completes the reply to a request.
+    pub(super) fn end(&mut self, id: InFlightId, position: u32) {
+        let is_complete = match &mut self.in_flight[id] {
+            Some(InFlight::Batch(run)) if position == run.next => {
                 run.advance();
                 run.next == run.count
             }
             Some(InFlight::Batch(run)) => {
-                run.early[slot as usize].is_whole = true;
+                run.early[position as usize].is_complete = true;
                 false
             }
-            Some(InFlight::Split(parts)) => {
-                parts.left -= 1;
-                parts.left == 0
+            Some(InFlight::Split(split)) => {
+                split.missing -= 1;
+                split.missing == 0
             }
             _ => return self.end_own(id),
         };
-        if is_over {
+        if is_complete {
             self.completed.push_back(id);
         }
     }
 
-    /// Of one that is no client's, the reply is there.
+    /// Completes the reply to a command of the application, or of the proxy itself.
     fn end_own(&mut self, id: InFlightId) {
-        match self.arrive(id) {
+        match self.remove(id) {
             Some(InFlight::SendCommand { reply, answer, .. }) => {
-                // Requester has asked may have gone.
+                // The application may have dropped the future that waits for the reply.
                 let _ = answer.send(parsed(&reply));
             }
             Some(InFlight::Commands(reply)) => self.commands = Some(reply),
@@ -320,42 +328,42 @@ impl InFlightTable {
         }
     }
 
-    /// This is answered in place of the reply to a request, of which a part may have come.
-    pub(super) fn fail(&mut self, id: InFlightId, slot: u32, error: &Error) {
+    /// Replies to a request with an error, in place of the parts that have arrived.
+    pub(super) fn fail(&mut self, id: InFlightId, position: u32, error: &Error) {
         match &mut self.in_flight[id] {
-            Some(InFlight::Batch(run)) if slot == run.next => run.batch.discard_proxied(),
+            Some(InFlight::Batch(run)) if position == run.next => run.batch.discard_proxied(),
             Some(InFlight::Batch(run)) => {
-                if let Some(early) = run.early.get_mut(slot as usize) {
+                if let Some(early) = run.early.get_mut(position as usize) {
                     early.bytes.clear();
                 }
             }
-            Some(InFlight::Split(parts)) => parts.replies[slot as usize].clear(),
+            Some(InFlight::Split(split)) => split.replies[position as usize].clear(),
             Some(InFlight::SendCommand { reply, .. } | InFlight::Commands(reply)) => reply.clear(),
-            Some(InFlight::Nobody) | None => return drop(self.arrive(id)),
+            Some(InFlight::Discard) | None => return drop(self.remove(id)),
         }
-        self.part(id, slot, &error.to_reply());
-        self.end(id, slot);
+        self.append(id, position, &error.to_reply());
+        self.end(id, position);
     }
 
-    /// If none is under way, gives back what many have needed.
-    pub(super) fn tidy(&mut self) {
+    /// Frees memory if no request is in flight.
+    pub(super) fn shrink(&mut self) {
         if self.free.len() == self.in_flight.len() {
             self.in_flight.clear();
             self.free.clear();
             self.spare.clear();
-            self.in_flight.shrink_to(SPARE);
-            self.free.shrink_to(SPARE);
-            self.completed.shrink_to(SPARE);
+            self.in_flight.shrink_to(MAX_SPARE);
+            self.free.shrink_to(MAX_SPARE);
+            self.completed.shrink_to(MAX_SPARE);
         }
     }
 
-    /// Of a flight that has landed, the list is kept.
-    pub(super) fn keep(&mut self, run: &mut BatchRun) {
-        if !(1..=LONGEST).contains(&run.early.len()) || self.spare.len() >= SPARE {
+    /// Keeps the list of early replies of a completed entry for reuse.
+    pub(super) fn recycle(&mut self, run: &mut BatchRun) {
+        if !(1..=MAX_SPARE_LEN).contains(&run.early.len()) || self.spare.len() >= MAX_SPARE {
             return;
         }
         let mut early = mem::take(&mut run.early);
-        early.iter_mut().for_each(|slot| slot.bytes.shrink_to(KEPT));
+        early.iter_mut().for_each(|reply| reply.bytes.shrink_to(MAX_SPARE_CAPACITY));
         self.spare.push(early);
     }
 }

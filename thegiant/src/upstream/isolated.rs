@@ -1,5 +1,6 @@
-//! Requests that get a connection without other clients' requests, because they might break it: large ones, and those of
-//! clients that are blamed for earlier losses.
+//! Sends requests that might break a connection over separate connections.
+//!
+//! These are large requests, and all requests of clients that were blamed for lost connections.
 
 use std::{
     cell::RefCell,
@@ -16,7 +17,7 @@ use super::{
     dial::{LossReason, PoolKey, dial, silence},
     in_flight::{BatchRun, InFlight, InFlightId},
     multiplexed::{MultiplexedConnection, Silence},
-    proxy::{IDLE, ProxyState, TICK, write_to},
+    proxy::{MAX_IDLE, ProxyState, TICK, write_to},
     router::{Redirect, Words},
 };
 use crate::{
@@ -24,20 +25,22 @@ use crate::{
     connection::{ActorId, Batch},
 };
 
-/// How often a client's request was the oldest unanswered one when a connection was lost.
+/// The losses of connections for which a client is blamed.
 pub(super) struct Blame {
+    /// Number of losses at which the client had the oldest request without a reply.
     losses: u32,
+    /// Time of the latest loss.
     last: Instant,
 }
 
-/// A client's requests are isolated after this many losses.
+/// Number of losses after which all requests of a client are isolated.
 const ISOLATE_AFTER: u32 = 3;
 
-/// A client is not blamed any more after this time without another loss.
+/// Time without another loss after which a client is no longer blamed.
 const FORGIVE_AFTER: Duration = Duration::from_secs(60);
 
 impl ProxyState {
-    /// Blames the client of a request that was the oldest unanswered one when its connection was lost.
+    /// Blames a client for the loss of a connection on which it had the oldest request without a reply.
     pub(super) fn blame(&mut self, oldest: InFlightId) {
         let Some(client) = self.in_flight.client(oldest) else { return };
         let now = Instant::now();
@@ -49,15 +52,15 @@ impl ProxyState {
         }
     }
 
-    /// Forgives clients that have broken nothing for a while.
+    /// Removes the blame from clients without a recent loss.
     pub(super) fn forgive(&mut self) {
         self.blamed.retain(|_, blame| blame.last.elapsed() < FORGIVE_AFTER);
     }
 
-    /// Whether a request of a batch gets a connection without other clients' requests.
+    /// Returns whether a request of a batch gets a connection without other clients' requests.
     pub(super) fn is_isolated(&self, batch: &Batch, words: Words<'_>) -> bool {
         let max = self.servers.max_request_len;
-        // The first comparison is enough for most batches.
+        // The first comparison is cheap, and enough for most batches.
         batch.request_bytes() > max && words.max_encoded_len() > max || self.is_blamed(batch.client())
     }
 
@@ -66,36 +69,36 @@ impl ProxyState {
         !self.blamed.is_empty() && blame().is_some_and(|blame| blame.losses >= ISOLATE_AFTER)
     }
 
-    /// The same of a request of a flight.
-    pub(super) fn is_isolated_flight(&self, entry: InFlightId, slot: u32) -> bool {
+    /// Returns whether a request of an entry gets a connection without other clients' requests.
+    pub(super) fn is_isolated_request(&self, id: InFlightId, position: u32) -> bool {
         let mut is_large = false;
-        self.in_flight.with_words(entry, slot, |words| {
+        self.in_flight.with_words(id, position, |words| {
             is_large = words.max_encoded_len() > self.servers.max_request_len;
         });
-        is_large || self.is_blamed(self.in_flight.client(entry))
+        is_large || self.is_blamed(self.in_flight.client(id))
     }
 
-    /// Sends the next request of a batch, which goes on when it has the reply.
+    /// Sends the next request of a batch. The batch continues when it has the reply.
     pub(super) fn send_isolated(&mut self, mut batch: Box<Batch>, actor_id: ActorId, server: usize) {
         let Some(key) = batch.client().map(PoolKey::of) else { return };
-        let entry = self.in_flight.next_id();
+        let id = self.in_flight.next_id();
         batch.stop_timing();
         let first = batch.next_request();
-        self.in_flight.insert(entry, InFlight::Batch(BatchRun::new(batch, actor_id, first, 1)));
-        self.isolate(entry, 0, Redirect { server, asking: false }, key);
+        self.in_flight.insert(id, InFlight::Batch(BatchRun::new(batch, actor_id, first, 1)));
+        self.isolate(id, 0, Redirect { server, asking: false }, key);
     }
 
-    /// Sends a request of a flight.
-    pub(super) fn isolate(&mut self, entry: InFlightId, slot: u32, to: Redirect, key: PoolKey) {
+    /// Sends a request of an entry over an isolated connection.
+    pub(super) fn isolate(&mut self, id: InFlightId, position: u32, to: Redirect, key: PoolKey) {
         let server = self.servers.get(to.server);
         let max_reply_len = server.upstream.max_reply_len;
         let mut connection =
             MultiplexedConnection::new(to.server, key, Arc::clone(&server.stats), max_reply_len);
-        write_to(&mut self.in_flight, &mut connection, (entry, slot), to.asking);
+        write_to(&mut self.in_flight, &mut connection, (id, position), to.asking);
         actix_rt::spawn(serve(Weak::clone(&self.me), connection));
     }
 
-    /// An isolated request has its reply, or its connection is lost.
+    /// Continues after an isolated request got its reply or lost its connection.
     fn end_isolated(&mut self, mut connection: MultiplexedConnection, end: Result<(), LossReason>) {
         match end {
             Ok(()) => self.keep_idle(connection),
@@ -109,35 +112,36 @@ impl ProxyState {
         self.complete();
     }
 
-    /// Keeps the connection for others, if its server is still the same.
+    /// Keeps the connection for reuse, unless another server has taken the number of its server.
     fn keep_idle(&mut self, connection: MultiplexedConnection) {
         let server = self.servers.get(connection.server);
         let is_same = server.is_member() && Arc::ptr_eq(&server.stats, &connection.stats);
         let (number, key) = (connection.server, connection.key);
-        if let Some(dialled) = connection.take().filter(|_| is_same && self.idle.len() < IDLE) {
+        if let Some(dialled) = connection.into_dialled().filter(|_| is_same && self.idle.len() < MAX_IDLE) {
             self.idle.push((number, key, dialled));
         }
     }
 }
 
-/// Has the requests of a link sent and answered.
-async fn serve(core: Weak<RefCell<ProxyState>>, mut connection: MultiplexedConnection) {
+/// Opens a connection, sends its requests and reads the replies.
+async fn serve(proxy: Weak<RefCell<ProxyState>>, mut connection: MultiplexedConnection) {
     connection.stats.private.fetch_add(1, Relaxed);
-    let end = exchange(&core, &mut connection).await;
+    let end = exchange(&proxy, &mut connection).await;
     connection.stats.private.fetch_sub(1, Relaxed);
-    if let Some(core) = core.upgrade() {
-        core.borrow_mut().end_isolated(connection, end);
+    if let Some(proxy) = proxy.upgrade() {
+        proxy.borrow_mut().end_isolated(connection, end);
     }
 }
 
+/// Waits until all requests have their replies, or the connection is lost.
 async fn exchange(
-    core: &Weak<RefCell<ProxyState>>,
+    proxy: &Weak<RefCell<ProxyState>>,
     connection: &mut MultiplexedConnection,
 ) -> Result<(), LossReason> {
-    let Some((upstream, idle)) = core.upgrade().map(|core| {
-        let mut core = core.borrow_mut();
-        let idle = core.take_idle(connection.server, connection.key);
-        (Rc::clone(&core.servers.get(connection.server).upstream), idle)
+    let Some((upstream, idle)) = proxy.upgrade().map(|proxy| {
+        let mut proxy = proxy.borrow_mut();
+        let idle = proxy.take_idle(connection.server, connection.key);
+        (Rc::clone(&proxy.servers.get(connection.server).upstream), idle)
     }) else {
         return Ok(());
     };
@@ -147,10 +151,10 @@ async fn exchange(
     });
     let mut sent = connection.sent();
     loop {
-        if let Ok(end) = timeout(TICK, poll_fn(|cx| poll(core, connection, cx))).await {
+        if let Ok(end) = timeout(TICK, poll_fn(|cx| poll(proxy, connection, cx))).await {
             return end;
         }
-        // A large request may take longer than a reply.
+        // The reply timeout does not apply while a large request is being sent.
         let is_sending = connection.sent() != std::mem::replace(&mut sent, connection.sent());
         if let Silence::Waited(seconds) = connection.tick()
             && !is_sending
@@ -161,15 +165,15 @@ async fn exchange(
     }
 }
 
-/// Is ready when all requests have been answered, the connection is lost, or there is no proxy any more.
+/// Returns `Ready` when all requests have replies, the connection is lost, or the proxy has stopped.
 fn poll(
-    core: &Weak<RefCell<ProxyState>>,
+    proxy: &Weak<RefCell<ProxyState>>,
     connection: &mut MultiplexedConnection,
     cx: &mut Context<'_>,
 ) -> Poll<Result<(), LossReason>> {
-    let Some(core) = core.upgrade() else { return Poll::Ready(Ok(())) };
-    let mut core = core.borrow_mut();
-    match connection.poll(&mut core.in_flight, cx) {
+    let Some(proxy) = proxy.upgrade() else { return Poll::Ready(Ok(())) };
+    let mut proxy = proxy.borrow_mut();
+    match connection.poll(&mut proxy.in_flight, cx) {
         Poll::Ready(reason) => Poll::Ready(Err(reason)),
         Poll::Pending if connection.is_answered() => Poll::Ready(Ok(())),
         Poll::Pending => Poll::Pending,

@@ -1,4 +1,4 @@
-//! What upstreams say of their commands.
+//! The upstreams' own descriptions of their commands.
 
 use std::{cell::Cell, collections::HashMap, rc::Rc};
 
@@ -7,122 +7,130 @@ use foldhash::quality::RandomState;
 use super::{commands::is_known, router::Words};
 use crate::{Value, command::Keys};
 
-/// The commands of an upstream, by its reply to `COMMAND`.
+/// The commands of an upstream, from its reply to `COMMAND`.
 #[derive(Debug, Default)]
 pub(super) struct KeyTable {
-    places: HashMap<Box<[u8]>, usize, RandomState>,
-    /// In the order of their names.
-    commands: Vec<Named>,
-    /// The one that was looked for before: it is often the same.
+    /// The indexes in `commands`, by name.
+    indexes: HashMap<Box<[u8]>, usize, RandomState>,
+    /// Sorted by name.
+    commands: Vec<NamedCommand>,
+    /// Index of the command that was looked up last. The next request often has the same command.
     last: Cell<usize>,
-    /// Some may wait that are not known for it.
+    /// See [`KnownCommand::is_blocking`].
     has_blocking: bool,
 }
 
 /// The tables of all upstreams, and their union. The union decides which words are keys.
 #[derive(Debug, Default)]
 pub(super) struct Tables {
-    /// By the numbers of the upstreams, in their order. Upstreams with the same commands share a table.
+    /// Sorted by the number of the upstream. Upstreams with the same commands share a table.
     each: Vec<(usize, Rc<KeyTable>)>,
     union: Option<Rc<KeyTable>>,
     has_keys: bool,
 }
 
 /// A command and its name in lower case.
-type Named = (Box<[u8]>, KnownCommand);
+type NamedCommand = (Box<[u8]>, KnownCommand);
 
-/// What is known of a command.
+/// The properties of a command that matter to the proxy.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct KnownCommand {
     pub(super) is_readonly: bool,
-    /// It may wait, which only the upstream knows of.
+    /// The command may block, although the proxy has no row for it.
     pub(super) is_blocking: bool,
-    keys: Vec<KeysAt>,
-    /// By the second word.
-    subcommands: Vec<Named>,
+    keys: Vec<KeySpec>,
+    /// Named by the second word of the request.
+    subcommands: Vec<NamedCommand>,
 }
 
-/// Where keys are, as Redis describes it (<https://redis.io/docs/latest/develop/reference/key-specs/>).
+/// A key specification of Redis (<https://redis.io/docs/latest/develop/reference/key-specs/>).
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct KeysAt {
+struct KeySpec {
     begin: Begin,
     find: Find,
 }
 
+/// The start of the search for keys, `begin_search`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Begin {
     Index(usize),
-    /// Behind this word, which is looked for from here on; backwards, if that is counted from the end.
+    /// The word after this keyword.
+    ///
+    /// The search runs forwards from the index. A negative index counts from the end and searches backwards.
     Keyword(Box<[u8]>, i64),
 }
 
+/// The positions of the keys relative to the start, `find_keys`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Find {
-    /// Up to the last, counted from the first one, or from the end if it is negative; of what is left there, this part.
+    /// From the start up to `last`, which is relative to the start or, if negative, to the end.
+    ///
+    /// If `last` is negative and `limit` exceeds 1, only the first `1/limit` of the words contains keys.
     Range { last: i64, step: usize, limit: usize },
-    /// A word says how many there are: its place, and that of the first, both counted from the beginning.
+    /// The word at `at` is the number of keys. Both `at` and `first` are relative to the start.
     Count { at: usize, first: usize, step: usize },
 }
 
 impl KeyTable {
-    /// The commands that a reply to `COMMAND` tells of. None: it does not, since it is an error.
+    /// Parses a reply to `COMMAND`. Returns `None` if it is not an array, such as an error.
     pub(super) fn read(reply: &[u8]) -> Option<Self> {
         let (commands, _) = Value::parse(reply).ok()??;
         Some(KeyTable::of(KnownCommand::read_all(commands.as_array()?)))
     }
 
-    fn of(commands: Vec<Named>) -> Self {
+    fn of(commands: Vec<NamedCommand>) -> Self {
         let names = commands.iter().map(|(name, _)| name.clone());
         KeyTable {
-            places: names.zip(0..).collect(),
+            indexes: names.zip(0..).collect(),
             has_blocking: commands.iter().any(|(_, known)| known.is_blocking),
             commands,
             last: Cell::default(),
         }
     }
 
-    /// Whether any command has keys.
+    /// Returns whether any command has keys.
     pub(super) fn has_keys(&self) -> bool {
         self.commands.iter().any(|(_, known)| known.has_keys())
     }
 
-    /// Whether there are commands that may wait and are not known for it.
+    /// Returns whether a command may block although the proxy has no row for it.
     pub(super) fn has_blocking(&self) -> bool {
         self.has_blocking
     }
 
+    /// Returns the command or the subcommand that these words call.
     pub(super) fn find(&self, words: Words<'_>) -> Option<&KnownCommand> {
         let name = words.get(0)?;
         let last = self.commands.get(self.last.get()).filter(|(last, _)| name.eq_ignore_ascii_case(last));
         let known = match last {
             Some((_, known)) => known,
             None => {
-                let checkpoint = *self.places.get(&name.to_ascii_lowercase()[..])?;
-                self.last.set(checkpoint);
-                &self.commands[checkpoint].1
+                let index = *self.indexes.get(&name.to_ascii_lowercase()[..])?;
+                self.last.set(index);
+                &self.commands[index].1
             }
         };
         if known.subcommands.is_empty() {
             return Some(known);
         }
         let second = words.get(1).unwrap_or_default();
-        let is_it = |(name, _): &&(Box<[u8]>, KnownCommand)| second.eq_ignore_ascii_case(name);
-        Some(known.subcommands.iter().find(is_it).map_or(known, |(_, known)| known))
+        let is_match = |(name, _): &&(Box<[u8]>, KnownCommand)| second.eq_ignore_ascii_case(name);
+        Some(known.subcommands.iter().find(is_match).map_or(known, |(_, known)| known))
     }
 }
 
 impl Tables {
-    /// The commands that any upstream knows.
+    /// Returns the commands of all upstreams.
     pub(super) fn union(&self) -> Option<&KeyTable> {
         self.union.as_deref()
     }
 
-    /// Whether any command has keys. Without them, the tables are of no use for routing.
+    /// Returns whether any command has keys. Without keys, the tables are useless for routing.
     pub(super) fn has_keys(&self) -> bool {
         self.has_keys
     }
 
-    /// Takes the table of an upstream in place of an earlier one. Returns whether it is new and differs from others.
+    /// Stores the table of an upstream. Returns whether it is new and differs from another upstream's table.
     pub(super) fn insert(&mut self, server: usize, table: KeyTable) -> bool {
         if self.each.iter().any(|(other, known)| *other == server && known.commands == table.commands) {
             return false;
@@ -133,22 +141,22 @@ impl Tables {
         let differs = self.each.iter().any(|(_, known)| !Rc::ptr_eq(known, &table));
         self.each.push((server, table));
         self.each.sort_by_key(|(server, _)| *server);
-        self.unite();
+        self.update_union();
         differs
     }
 
-    /// Forgets the table of an upstream.
+    /// Removes the table of an upstream.
     pub(super) fn remove(&mut self, server: usize) {
         self.each.retain(|(other, _)| *other != server);
-        self.unite();
+        self.update_union();
     }
 
-    fn unite(&mut self) {
-        self.union = self.united();
+    fn update_union(&mut self) {
+        self.union = self.compute_union();
         self.has_keys = self.union().is_some_and(KeyTable::has_keys);
     }
 
-    fn united(&self) -> Option<Rc<KeyTable>> {
+    fn compute_union(&self) -> Option<Rc<KeyTable>> {
         let (_, first) = self.each.first()?;
         let mut others = self.each.iter().filter(|(_, other)| !Rc::ptr_eq(first, other)).peekable();
         if others.peek().is_none() {
@@ -160,8 +168,8 @@ impl Tables {
     }
 }
 
-/// Adds what another upstream knows of commands.
-fn merge(commands: &mut Vec<Named>, others: &[Named]) {
+/// Merges the commands of another upstream into `commands`.
+fn merge(commands: &mut Vec<NamedCommand>, others: &[NamedCommand]) {
     for (name, known) in others {
         match commands.binary_search_by(|(own, _)| own.cmp(name)) {
             Ok(at) => commands[at].1.merge(known),
@@ -171,7 +179,7 @@ fn merge(commands: &mut Vec<Named>, others: &[Named]) {
 }
 
 impl KnownCommand {
-    /// Merges the entry of another upstream. On contradiction, keys are kept, and the command may write and block.
+    /// Merges the description of another upstream. On contradiction, the command has keys, writes and blocks.
     fn merge(&mut self, other: &KnownCommand) {
         self.is_readonly &= other.is_readonly;
         self.is_blocking |= other.is_blocking;
@@ -186,14 +194,14 @@ impl KnownCommand {
     }
 
     /// Reads commands, and sorts them by name.
-    fn read_all(commands: &[Value]) -> Vec<Named> {
-        let mut commands: Vec<Named> = commands.iter().filter_map(KnownCommand::read).collect();
+    fn read_all(commands: &[Value]) -> Vec<NamedCommand> {
+        let mut commands: Vec<NamedCommand> = commands.iter().filter_map(KnownCommand::read).collect();
         commands.sort_by(|(name, _), (other, _)| name.cmp(other));
         commands.dedup_by(|(name, _), (other, _)| name == other);
         commands
     }
 
-    fn read(command: &Value) -> Option<Named> {
+    fn read(command: &Value) -> Option<NamedCommand> {
         let fields = command.as_array()?;
         let values = |index: usize| fields.get(index).and_then(Value::as_array).unwrap_or_default();
         let number = |index: usize| fields.get(index).and_then(Value::as_int).unwrap_or(0);
@@ -202,25 +210,25 @@ impl KnownCommand {
         let (first, last, step) = (number(3), number(4), number(5));
         // The fields 6 and 7 are the ACL categories and the tips.
         let (specs, subcommands) = (values(8), values(9));
-        let mut keys: Vec<KeysAt> = specs.iter().filter_map(KeysAt::read).collect();
+        let mut keys: Vec<KeySpec> = specs.iter().filter_map(KeySpec::read).collect();
         if keys.is_empty() && first > 0 {
             let last = if last < 0 { last } else { last - first };
             let find = Find::Range { last, step: usize::try_from(step).unwrap_or(1).max(1), limit: 0 };
-            keys.push(KeysAt { begin: Begin::Index(usize::try_from(first).ok()?), find });
+            keys.push(KeySpec { begin: Begin::Index(usize::try_from(first).ok()?), find });
         }
-        // What is below a command has its name, too.
-        let short = name.rsplit(|byte| *byte == b'|').next().unwrap_or_default();
+        // The name of a subcommand is `command|subcommand`.
+        let short_name = name.rsplit(|byte| *byte == b'|').next().unwrap_or_default();
         let known = KnownCommand {
             is_readonly: has("readonly"),
             is_blocking: has("blocking") && !is_known(name),
             keys,
             subcommands: KnownCommand::read_all(subcommands),
         };
-        Some((short.to_ascii_lowercase().into(), known))
+        Some((short_name.to_ascii_lowercase().into(), known))
     }
 }
 
-impl KeysAt {
+impl KeySpec {
     fn read(spec: &Value) -> Option<Self> {
         let spec = CommandFields::of(spec);
         let begin = CommandFields::of(spec.get("begin_search")?);
@@ -246,7 +254,7 @@ impl KeysAt {
             },
             _ => return None,
         };
-        Some(KeysAt { begin, find })
+        Some(KeySpec { begin, find })
     }
 
     fn positions(&self, words: Words<'_>) -> Option<Keys> {
@@ -254,20 +262,20 @@ impl KeysAt {
         let begin = match &self.begin {
             Begin::Index(index) => *index,
             Begin::Keyword(keyword, from) => {
-                let is_it =
+                let is_match =
                     |index: &usize| words.get(*index).is_some_and(|word| word.eq_ignore_ascii_case(keyword));
                 let found = if *from < 0 {
                     let from = len.checked_sub(usize::try_from(from.unsigned_abs()).ok()?)?;
-                    (1..=from).rev().find(is_it)
+                    (1..=from).rev().find(is_match)
                 } else {
-                    (usize::try_from(*from).ok()?..len).find(is_it)
+                    (usize::try_from(*from).ok()?..len).find(is_match)
                 };
                 found? + 1
             }
         };
         let (first, last, step) = match self.find {
             Find::Range { last, step, limit } if last < 0 => {
-                // Of what is left, a half or a third, if the rest is something else for each key.
+                // `XREAD` has one id for each key, so its limit of 2 selects the first half of the words.
                 let end = if limit > 1 { begin + len.checked_sub(begin)? / limit } else { len };
                 (begin, end.checked_sub(usize::try_from(last.unsigned_abs()).ok()?)?, step)
             }
@@ -284,17 +292,17 @@ impl KeysAt {
     }
 }
 
-/// The places of a request's keys.
+/// An iterator over the positions of the keys of a request.
 pub(super) struct KeyPositions<'a> {
     words: Words<'a>,
-    more: std::slice::Iter<'a, KeysAt>,
+    specs: std::slice::Iter<'a, KeySpec>,
     current: Option<Keys>,
 }
 
 impl<'a> KeyPositions<'a> {
     pub(super) fn new(known: Option<&'a KnownCommand>, words: Words<'a>) -> Self {
-        let more = known.map_or(&[][..], |known| &known.keys).iter();
-        KeyPositions { words, more, current: None }
+        let specs = known.map_or(&[][..], |known| &known.keys).iter();
+        KeyPositions { words, specs, current: None }
     }
 }
 
@@ -307,12 +315,12 @@ impl Iterator for KeyPositions<'_> {
                 return Some(position);
             }
             self.current = None;
-            self.current = self.more.next()?.positions(self.words);
+            self.current = self.specs.next()?.positions(self.words);
         }
     }
 }
 
-/// Names and values in a row, which is the RESP2 form of a map.
+/// The RESP2 form of a map: an array of alternating names and values.
 struct CommandFields<'a>(&'a [Value]);
 
 impl<'a> CommandFields<'a> {
@@ -347,10 +355,10 @@ mod tests {
         };
         let commands: Vec<_> = commands.iter().map(command).collect();
         KeyTable::read(format!("*{}\r\n{}", commands.len(), commands.concat()).as_bytes())
-            .expect("it is a table")
+            .expect("a reply to COMMAND")
     }
 
-    /// The position of the key of a command, if the command is known and has one.
+    /// Returns the position of the first key of a command.
     fn key_of(tables: &Tables, name: &'static str) -> Option<usize> {
         let request = [name, "a", "b", "c"].map(Bytes::from);
         let words = Words::Own(&request);
@@ -358,7 +366,7 @@ mod tests {
     }
 
     #[test]
-    fn the_commands_of_all_upstreams_count() {
+    fn the_union_has_the_commands_of_all_upstreams() {
         let mut tables = Tables::default();
         assert!(!tables.insert(1, table(&[("SET", "write", 1), ("GET", "readonly", 1)])));
         // The order of commands differs from server to server.

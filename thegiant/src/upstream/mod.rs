@@ -1,4 +1,5 @@
-//! Other servers, to which requests are sent on: [`Upstream`], and what decides among several, a [`Router`].
+//! The proxy: sends requests on to other servers ([`Upstream`]). A [`Router`] chooses among several
+//! upstreams.
 //!
 //! ```no_run
 //! use thegiant::{
@@ -6,7 +7,7 @@
 //!     upstream::{Request, Route, Router, Servers, Upstream},
 //! };
 //!
-//! /// What is read goes to the second, all else to the first.
+//! /// Sends reads to the second server and everything else to the first.
 //! struct Reads;
 //!
 //! impl Router for Reads {
@@ -23,12 +24,15 @@
 //! }
 //! ```
 
-// - `proxy`: the actor that has the connections; batches of clients go there and come back answered; `flights`: those that
-//   are under way; `way`: where each request goes; `handle`: what the program has of it
-// - `router`: what decides among several upstreams; `servers`: these; `table`: what they say of their commands
-// - `link`: a connection that the requests of many clients share; `private`: one that a single client has for a while;
-//   `isolated`: one that carries a single request
-// - `upkeep`: connections are opened, lost and opened again; `dial`: connecting, and what is said first; `commands`: which commands are not like others
+// - `proxy`: the actor that owns the connections; it receives batches, sends their requests on and returns
+//   the batches; `in_flight`: the requests that have no reply yet; `destination`: chooses the connection for
+//   each request; `handle`: the application's handle to the actor
+// - `router`: the trait that chooses an upstream; `servers`: the list of upstreams; `key_table`: their
+//   `COMMAND` replies
+// - `multiplexed`: a connection that many clients share; `dedicated`: a connection that one client has to
+//   itself; `isolated`: a connection that carries a single request
+// - `reconnect`: keeps the multiplexed connections open; `dial`: connects and sends the handshake;
+//   `commands`: the commands that need special treatment
 
 mod commands;
 mod dedicated;
@@ -59,10 +63,11 @@ pub use servers::Servers;
 #[cfg(feature = "tls")]
 use crate::tls::{ClientTls, Connector};
 
-/// Another server that speaks RESP, and how it is reached: the requests of many clients are sent on over few connections.
+/// Address and settings of another RESP server, to which a proxy sends requests.
 ///
-/// [`start`](Self::start) starts the actor that holds these, on the thread that calls it. What it returns is given to
-/// [`App::proxy`](crate::App::proxy), or is [asked](UpstreamHandle::call) by handlers.
+/// The requests of many clients share a few connections. [`start`](Self::start) starts the actor that owns
+/// these connections, on the calling thread, and returns a handle. Pass the handle to
+/// [`App::proxy`](crate::App::proxy), or [send commands](UpstreamHandle::call) with it in handlers.
 ///
 /// ```no_run
 /// use thegiant::{Upstream, prelude::*};
@@ -74,28 +79,30 @@ use crate::tls::{ClientTls, Connector};
 /// }
 /// ```
 ///
-/// # What becomes of requests
-/// Replies come back as the upstream has sent them, in the order of the requests. A client that has said `HELLO 3` gets
-/// those of RESP3, and one that has chosen a database with `SELECT` those of that database: the upstream has connections
-/// for each of these, which are opened when they are needed. Of a server that does not know `HELLO`, replies are put in the
-/// words of RESP3.
+/// # Replies and errors
+/// The client receives the upstream's replies unchanged, in the order of its requests. The proxy has separate
+/// connections for each protocol (`HELLO 3`) and for each database (`SELECT`), and opens them on demand. If
+/// an upstream does not know `HELLO`, the proxy converts its replies to RESP3 for clients that use RESP3.
 ///
 /// | error | when |
 /// | --- | --- |
-/// | `UPSTREAMDOWN …` | the upstream cannot be reached: the command was not sent |
-/// | `UPSTREAM …` | the connection was lost before the reply came: the command may have been run, or not |
+/// | `UPSTREAMDOWN …` | the proxy cannot reach the upstream: the command was not sent |
+/// | `UPSTREAM …` | the connection was lost before the reply came: the command may have been run |
 ///
-/// A connection that is lost is opened again at once, at most ten times a second, and commands that were not sent wait for
-/// it. If that fails, the upstream is down, and commands fail at once. Further attempts follow after times that grow from a
-/// tenth of a second to five seconds, each of them up to a half shorter by chance. A server that is loading its data is not
-/// there yet.
+/// The proxy reopens a lost connection at once, at most ten times a second. Commands that were not sent wait
+/// for the new connection. If the attempt fails, the upstream is down, and commands fail at once. The proxy
+/// then tries again with a delay that grows from 100 ms to 5 s. A random part of up to half is subtracted
+/// from each delay. An upstream that is loading its data (`LOADING`) counts as down.
 ///
-/// # How clients are kept from each other
-/// The upstream closes a connection over a request or a reply that exceeds one of its limits, and the other clients of that
-/// connection lose their replies. So a request of more than [`max_request_len`](Self::max_request_len) gets a connection
-/// without other clients' requests. So does each request of a client whose requests have been the oldest unanswered ones at
-/// three losses of a connection, until a minute has passed without another loss. `INFO` counts these connections as private
-/// ones.
+/// # Isolation of clients
+/// An upstream closes a connection when a request or a reply exceeds one of its limits. All clients of that
+/// connection then lose their replies. So the proxy sends some requests on a connection without other
+/// clients' requests:
+/// - requests larger than [`max_request_len`](Self::max_request_len);
+/// - all requests of a client that was blamed for three lost connections. The proxy blames the client with
+///   the oldest unanswered request. It forgives the client after a minute without another loss.
+///
+/// `INFO` counts these connections in `upstream_private_connections`.
 #[derive(Clone)]
 #[must_use]
 pub struct Upstream {
@@ -111,12 +118,15 @@ pub struct Upstream {
     tls: Option<Connector>,
 }
 
-/// Redis reads up to 16 KiB behind a request, which count for its query buffer as well.
+/// Redis reads up to 16 KiB behind a request into the same query buffer, so this stays below the minimum
+/// limit of 1 MiB.
 const MAX_REQUEST_LEN: usize = (1024 - 64) * 1024;
 
 impl Upstream {
-    /// The server at an address and a port, `10.0.0.7:6379` or `redis.internal:6379`, or at the path of a unix socket,
-    /// `unix:/run/redis.sock`. A name is looked up whenever a connection is opened.
+    /// Creates the settings for the server at this address.
+    ///
+    /// The address is a host and a port (`10.0.0.7:6379`, `redis.internal:6379`) or the path of a unix socket
+    /// (`unix:/run/redis.sock`). The proxy resolves a host name for each new connection.
     pub fn new(address: impl Into<String>) -> Self {
         Upstream {
             address: address.into(),
@@ -132,31 +142,32 @@ impl Upstream {
         }
     }
 
-    /// Has the clients share so many connections; one, unless this is called. More are of use where one reply is large
-    /// and others have to wait behind it.
+    /// Sets the number of connections that clients share, for each protocol and database (default 1).
+    ///
+    /// More connections help when large replies delay the replies behind them.
     ///
     /// # Panics
-    /// If it is 0.
+    /// If `connections` is 0.
     #[track_caller]
     pub fn connections(mut self, connections: usize) -> Self {
-        assert!(connections > 0, "an upstream has at least one connection");
+        assert!(connections > 0, "an upstream needs at least one connection");
         self.connections = connections;
         self
     }
 
-    /// Says who it is with this password (`AUTH`).
+    /// Sets the password for `AUTH`.
     pub fn password(mut self, password: impl Into<String>) -> Self {
         self.password = Some(password.into());
         self
     }
 
-    /// Says that it is this user, whose password is that of [`password`](Self::password).
+    /// Sets the user name for `AUTH`. It needs a [`password`](Self::password), too.
     pub fn user(mut self, user: impl Into<String>) -> Self {
         self.user = Some(user.into());
         self
     }
 
-    /// Speaks TLS with it. A certificate that is not as it should be is the reason of an `UPSTREAMDOWN`.
+    /// Connects with TLS. If the proxy rejects the upstream's certificate, commands fail with `UPSTREAMDOWN`.
     ///
     /// ```no_run
     /// # fn main() -> std::io::Result<()> {
@@ -168,48 +179,52 @@ impl Upstream {
     /// ```
     ///
     /// # Errors
-    /// If a file cannot be used: which, and why. If the address has no name that a certificate could be for, as that of a unix
-    /// socket.
+    /// If a certificate or key file is not usable: the error names the file and the reason. If the address
+    /// has no name that a certificate could contain, for example the path of a unix socket.
     #[cfg(feature = "tls")]
     pub fn tls(mut self, tls: ClientTls) -> io::Result<Self> {
         self.tls = Some(tls.connector(&self.address)?);
         Ok(self)
     }
 
-    /// Gives up connecting after this time: three seconds, unless this is called.
+    /// Sets the timeout for connecting, including the handshake (default 3 s).
     pub fn connect_timeout(mut self, timeout: Duration) -> Self {
         self.connect_timeout = timeout;
         self
     }
 
-    /// Takes a connection for lost on which replies are waited for and nothing has come for this time: half a minute,
-    /// unless this is called. A shared connection is looked at once a second, so its time is rounded up to whole seconds.
-    /// The toolkit sends `PING` on a connection that is idle this long.
+    /// Sets the reply timeout (default 30 s).
     ///
-    /// Commands that wait on purpose, such as `BLPOP`, may wait for longer.
+    /// The proxy closes a connection that has outstanding requests and stays silent this long. It checks
+    /// multiplexed connections once a second, so it rounds their timeout up to whole seconds. It sends `PING`
+    /// on a connection that is idle this long.
+    ///
+    /// Blocking commands such as `BLPOP` have no reply timeout.
     pub fn reply_timeout(mut self, timeout: Duration) -> Self {
         self.reply_timeout = timeout;
         self
     }
 
-    /// Answers an error in place of a reply of more bytes: 512 MiB, unless this is called.
+    /// Sets the maximum size of a reply, in bytes (default 512 MiB).
+    ///
+    /// The client receives an error instead of a larger reply.
     pub fn max_reply_len(mut self, bytes: usize) -> Self {
         self.max_reply_len = bytes;
         self
     }
 
-    /// Sets the maximum size of a request on a shared connection, in bytes (default 960 KiB).
+    /// Sets the maximum size of a request on a multiplexed connection, in bytes (default 960 KiB).
     ///
-    /// A larger request gets a connection without other clients' requests, because the upstream closes a connection over a
-    /// request that it considers too large. The default is below all values that Redis accepts for its limits
-    /// `proto-max-bulk-len` and `client-query-buffer-limit`, which start at 1 MiB. So a change of these limits needs no change
-    /// here. With several upstreams, the smallest value counts for all of them.
+    /// A larger request gets a connection without other clients' requests, because an upstream closes the
+    /// connection of a request that exceeds its limits. The limits of Redis, `proto-max-bulk-len` and
+    /// `client-query-buffer-limit`, are at least 1 MiB. The default is smaller, so it fits all configurations
+    /// of Redis. With several upstreams, the smallest value applies to all of them.
     pub fn max_request_len(mut self, bytes: usize) -> Self {
         self.max_request_len = bytes;
         self
     }
 
-    /// The same at another address.
+    /// Returns the same settings for another address.
     fn at(&self, address: &str) -> Self {
         Upstream {
             address: address.to_owned(),
@@ -219,24 +234,25 @@ impl Upstream {
         }
     }
 
-    /// Starts the actor that holds the connections, and opens the first.
+    /// Starts the proxy on the current thread, and opens the first connection.
     ///
     /// # Panics
-    /// If there is no actix system running.
+    /// If no actix system is running.
     pub fn start(self) -> UpstreamHandle {
         let (proxy, stats) = Proxy::new(vec![self], None);
         UpstreamHandle::new(proxy.start(), stats)
     }
 
-    /// Starts one actor that holds the connections to several upstreams, and asks `router` where each request goes.
+    /// Starts one proxy for several upstreams. `router` chooses an upstream for each request.
     ///
-    /// Replies come in the order of the requests, whichever upstream they are from. What could not be sent to one that is
-    /// lost is sent to another, if `router` names one.
+    /// A client receives its replies in the order of its requests, also if they come from different
+    /// upstreams. If a request was not sent because its upstream is down, the proxy calls `router` again and
+    /// sends the request to another upstream.
     ///
     /// ```no_run
     /// use thegiant::{prelude::*, upstream::{Request, Route, Router, Servers, Upstream}};
     ///
-    /// /// The first that is up has everything.
+    /// /// Sends all requests to the first server that is up.
     /// struct Failover;
     ///
     /// impl Router for Failover {
@@ -253,16 +269,17 @@ impl Upstream {
     /// ```
     ///
     /// # Panics
-    /// If there are no upstreams, or there is no actix system running.
+    /// If `upstreams` is empty, or no actix system is running.
     #[track_caller]
     pub fn start_all(upstreams: impl IntoIterator<Item = Upstream>, router: impl Router) -> UpstreamHandle {
         let upstreams: Vec<Upstream> = upstreams.into_iter().collect();
-        assert!(!upstreams.is_empty(), "there is at least one upstream");
+        assert!(!upstreams.is_empty(), "a proxy needs at least one upstream");
         let (proxy, stats) = Proxy::new(upstreams, Some(Box::new(router)));
         UpstreamHandle::new(proxy.start(), stats)
     }
 
-    /// Returns the reply timeout in whole seconds, rounded up. The proxy checks its connections once a second.
+    /// Returns the reply timeout in whole seconds, rounded up. The proxy checks its connections once a
+    /// second.
     fn reply_timeout_seconds(&self) -> u32 {
         u32::try_from(self.reply_timeout.as_millis().div_ceil(1000).max(1)).unwrap_or(u32::MAX)
     }
@@ -270,7 +287,7 @@ impl Upstream {
 
 impl fmt::Debug for Upstream {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Not the password.
+        // The output must not contain the password.
         f.debug_struct("Upstream").field("address", &self.address).finish_non_exhaustive()
     }
 }

@@ -1,4 +1,4 @@
-//! A connection to an upstream that the requests of many clients share.
+//! A connection to an upstream that many clients share.
 
 use std::{
     collections::VecDeque,
@@ -19,7 +19,7 @@ use crate::{
     resp::{Encoder, FramePart, FrameScanner},
 };
 
-/// A connection, or the attempts to have one.
+/// A multiplexed connection in any state: open, lost, or not opened yet.
 pub(super) struct MultiplexedConnection {
     pub(super) server: usize,
     pub(super) key: PoolKey,
@@ -27,79 +27,89 @@ pub(super) struct MultiplexedConnection {
     state: State,
     outgoing: Outgoing,
     awaited: Awaited,
-    /// The server is forgotten, and the task waits for another server that takes its number.
-    pub(super) has_batch: bool,
-    /// Of the task that reads, writes and connects.
+    /// The server is forgotten, and the task waits until another server takes its number.
+    pub(super) is_suspended: bool,
+    /// Wakes the task that connects, reads and writes.
     waker: Option<Waker>,
-    /// Whether something has come, or has begun to be waited for, since the last second; and for how many seconds not.
-    has_moved: bool,
+    /// Since the last tick, bytes arrived or the connection ceased to be idle.
+    was_active: bool,
+    /// Number of ticks without activity.
     silence: u32,
 }
 
 enum State {
-    /// It has never been there: what is to be sent waits.
+    /// The connection is about to be opened. Written requests wait for it.
     New,
     Up(Stream),
-    /// It is to be given up.
+    /// The task has to close the connection.
     Broken(LossReason),
+    /// The last attempt to connect failed.
     Down(LossReason),
 }
 
-/// What is to be written.
+/// The requests that the socket has not accepted yet.
 #[derive(Default)]
 struct Outgoing {
-    /// What is being written, and how much of it has been; and what comes behind it.
+    /// The bytes that are being written to the socket.
     writing: Encoder,
+    /// Number of bytes of `writing` that the socket has accepted.
     written: usize,
-    behind: Encoder,
-    /// Where what is being written begins in all that has ever been.
+    /// The bytes that follow `writing`.
+    next: Encoder,
+    /// Offset of `writing` in the stream of all bytes of all requests.
     base: u64,
 }
 
-/// The replies that are to come.
+/// The requests without a reply, and the state of the reply that is being read.
 #[derive(Default)]
 struct Awaited {
-    /// The requests that wait for them, in their order.
+    /// The requests without a reply, in the order in which they were written.
     queue: VecDeque<Pending>,
     frames: FrameScanner,
-    /// Bytes of the reply that has begun.
-    begun: usize,
-    /// These are held until all of it is there: it is an error, or has to be put in other words.
-    held: Vec<u8>,
-    is_held: bool,
+    /// Number of bytes of the current reply that have arrived.
+    reply_len: usize,
+    /// The current reply, if it is passed on as a whole.
+    ///
+    /// This applies to errors, and to replies that have to be converted to RESP3.
+    buffered: Vec<u8>,
+    is_buffered: bool,
+    /// See [`Dialled::is_older`].
     is_older: bool,
+    /// Maximum length of a reply, in bytes.
     max_len: usize,
 }
 
-/// Requests whose slots in one flight are in a row.
+/// Requests with consecutive positions in one entry of the [`InFlightTable`].
 struct Pending {
-    entry: InFlightId,
-    slot: u32,
-    left: u32,
-    /// They belong together, and cannot be sent elsewhere one by one.
-    is_bound: bool,
-    /// Where they begin in all that is ever written.
+    id: InFlightId,
+    /// Position of the first request without a complete reply.
+    position: u32,
+    /// Number of requests without a complete reply.
+    count: u32,
+    /// The requests of a transaction cannot be sent to another upstream one by one.
+    is_in_transaction: bool,
+    /// Offset of the first byte in the stream of all bytes of all requests.
     from: u64,
 }
 
-/// For how many seconds nothing has come.
+/// The number of seconds in which nothing has arrived.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Silence {
     /// There is no connection.
     Down,
-    /// Nothing was waited for.
+    /// No request waits for a reply.
     Idle(u32),
-    /// It was waited for.
+    /// Requests wait for their replies.
     Waited(u32),
 }
 
-/// So many reads in a row, then others have their turn.
-const READS: usize = 16;
+/// Maximum number of reads before other tasks of the thread run.
+const MAX_READS: usize = 16;
 
-/// Buffers of more bytes are not kept.
-const KEPT: usize = 64 * 1024;
+/// Maximum capacity of a buffer that is kept while the connection is idle, in bytes.
+const MAX_IDLE_CAPACITY: usize = 64 * 1024;
 
-/// So many bytes may wait to be written; who wants to send more has to wait.
+/// Maximum number of unsent bytes. Further batches wait until the upstream has accepted some.
 const HIGH_WATER: usize = 4 * 1024 * 1024;
 
 impl MultiplexedConnection {
@@ -111,14 +121,14 @@ impl MultiplexedConnection {
             state: State::New,
             outgoing: Outgoing::default(),
             awaited: Awaited { max_len: max_reply_len, ..Awaited::default() },
-            has_batch: false,
+            is_suspended: false,
             waker: None,
-            has_moved: true,
+            was_active: true,
             silence: 0,
         }
     }
 
-    /// RetryReason nothing can be sent, if so.
+    /// Returns the reason why the connection is down, or `None` if it accepts requests.
     pub(super) fn down(&self) -> Option<&LossReason> {
         match &self.state {
             State::New | State::Up(_) => None,
@@ -126,48 +136,50 @@ impl MultiplexedConnection {
         }
     }
 
-    /// What is answered to a request that cannot be sent.
+    /// Returns the error for a request that cannot be sent.
     pub(super) fn refuse(&self) -> Error {
         self.stats.unsent(self.down().unwrap_or(&"there is no connection".into()), 1)
     }
 
-    /// So many requests are sent by it.
+    /// Adds a number of requests to the statistics.
     pub(super) fn count(&self, requests: u32) {
         self.stats.commands.fetch_add(requests.into(), Relaxed);
     }
 
-    /// Whether so much waits to be written that more has to wait.
+    /// Returns whether the connection has too many unsent bytes for another request.
     pub(super) fn is_full(&self) -> bool {
-        let Outgoing { writing, written, behind, .. } = &self.outgoing;
-        writing.len() - written + behind.len() > HIGH_WATER
+        let Outgoing { writing, written, next, .. } = &self.outgoing;
+        writing.len() - written + next.len() > HIGH_WATER
     }
 
-    /// Writes a request. If it is bound, it belongs to those of the same flight that come before and behind it.
-    pub(super) fn write(&mut self, entry: InFlightId, slot: u32, is_bound: bool, words: Words<'_>) {
+    /// Appends a request to the unsent bytes.
+    pub(super) fn write(&mut self, id: InFlightId, position: u32, is_in_transaction: bool, words: Words<'_>) {
         match self.awaited.queue.back_mut() {
             Some(last)
-                if last.entry == entry && last.slot + last.left == slot && last.is_bound == is_bound =>
+                if last.id == id
+                    && last.position + last.count == position
+                    && last.is_in_transaction == is_in_transaction =>
             {
-                last.left += 1;
+                last.count += 1;
             }
             last => {
                 if last.is_none() {
-                    self.has_moved = true;
+                    self.was_active = true;
                 }
                 let from = self.outgoing.end();
-                self.awaited.queue.push_back(Pending { entry, slot, left: 1, is_bound, from });
+                self.awaited.queue.push_back(Pending { id, position, count: 1, is_in_transaction, from });
             }
         }
-        words.write(&mut self.outgoing.behind);
+        words.write(&mut self.outgoing.next);
     }
 
-    /// Sends what has been written; what the socket does not take now is left to the task.
+    /// Sends the written requests. The task sends the bytes that the socket does not accept now.
     pub(super) fn flush(&mut self) {
         let State::Up(stream) = &mut self.state else { return };
-        // The task is woken to have its own waker known.
+        // If the socket is full, `wake` below lets the task register its own waker.
         match self.outgoing.poll_write(stream, &mut Context::from_waker(Waker::noop())) {
             Poll::Ready(Ok(())) => {}
-            // The task reads what has come, and finds the same error.
+            // The task reads the remaining replies first, and then gets the same error.
             Poll::Ready(Err(_)) | Poll::Pending => self.wake(),
         }
     }
@@ -178,7 +190,7 @@ impl MultiplexedConnection {
         }
     }
 
-    /// It is of no use any more.
+    /// Lets the task close the connection.
     pub(super) fn give_up(&mut self, reason: LossReason) {
         if let State::Up(_) = self.state {
             self.state = State::Broken(reason);
@@ -186,103 +198,111 @@ impl MultiplexedConnection {
         }
     }
 
-    /// There is a connection.
+    /// Starts to use an open connection, and sends the requests that waited for it.
     pub(super) fn connected(&mut self, Dialled { stream, is_older }: Dialled) {
         self.state = State::Up(stream);
         self.awaited.is_older = is_older;
-        self.has_moved = true;
+        self.was_active = true;
         self.silence = 0;
         self.flush();
     }
 
-    /// The flight of the oldest request that has been sent and not been answered.
+    /// Returns the id of the oldest request that was sent and has no reply.
     pub(super) fn oldest(&self) -> Option<InFlightId> {
         let sent = self.outgoing.sent();
-        self.awaited.queue.front().filter(|pending| pending.from < sent).map(|pending| pending.entry)
+        self.awaited.queue.front().filter(|pending| pending.from < sent).map(|pending| pending.id)
     }
 
-    /// Whether all requests have been answered.
+    /// Returns whether all requests have their replies.
     pub(super) fn is_answered(&self) -> bool {
         self.awaited.queue.is_empty()
     }
 
-    /// How many bytes the socket has taken.
+    /// Returns the number of bytes that the socket has accepted.
     pub(super) fn sent(&self) -> u64 {
         self.outgoing.sent()
     }
 
-    /// Takes the connection away.
-    pub(super) fn take(self) -> Option<Dialled> {
+    /// Returns the open connection.
+    pub(super) fn into_dialled(self) -> Option<Dialled> {
         match self.state {
             State::Up(stream) => Some(Dialled { stream, is_older: self.awaited.is_older }),
             _ => None,
         }
     }
 
-    /// The connection is lost, and there will be another one. The requests that have been sent fail, and the others wait.
+    /// Handles the loss of the connection. Sent requests fail. Unsent requests wait for the next connection.
     pub(super) fn lost(&mut self, reason: &LossReason, in_flight: &mut InFlightTable) {
         self.state = State::New;
         let sent = self.outgoing.sent();
         let max_len = self.awaited.max_len;
         let awaited = mem::replace(&mut self.awaited, Awaited { max_len, ..Awaited::default() });
-        let mut were_sent = awaited.queue;
-        let first_unsent = were_sent.partition_point(|pending| pending.from < sent);
-        self.awaited.queue = were_sent.split_off(first_unsent);
-        let rest = self.awaited.queue.front().map(|pending| pending.from);
-        self.outgoing = rest.map(|from| self.outgoing.behind(from)).unwrap_or_default();
-        for Pending { entry, slot, left, .. } in were_sent {
-            let count = if in_flight.is_asked_for(entry) { left } else { 0 };
-            let error = self.stats.lost(reason, count);
-            for slot in slot..slot + left {
-                in_flight.fail(entry, slot, &error);
+        let mut sent_requests = awaited.queue;
+        let first_unsent = sent_requests.partition_point(|pending| pending.from < sent);
+        self.awaited.queue = sent_requests.split_off(first_unsent);
+        let first_byte = self.awaited.queue.front().map(|pending| pending.from);
+        self.outgoing = first_byte.map(|from| self.outgoing.starting_at(from)).unwrap_or_default();
+        for Pending { id, position, count, .. } in sent_requests {
+            let client_requests = if in_flight.has_requester(id) { count } else { 0 };
+            let error = self.stats.lost(reason, client_requests);
+            for position in position..position + count {
+                in_flight.fail(id, position, &error);
             }
         }
     }
 
-    /// There is no connection, and there will be none soon. All requests fail, or go elsewhere if they have not been sent.
+    /// Handles a failed attempt to connect.
+    ///
+    /// All requests fail, except unsent ones that another upstream may be able to answer.
     pub(super) fn disconnected(&mut self, reason: &LossReason, in_flight: &mut InFlightTable) {
         self.lost(reason, in_flight);
         self.state = State::Down(LossReason::clone(reason));
         self.outgoing = Outgoing::default();
-        for Pending { entry, slot, left, is_bound, .. } in mem::take(&mut self.awaited.queue) {
-            let count = if in_flight.is_asked_for(entry) { left } else { 0 };
-            if in_flight.has_router && count > 0 {
+        for Pending { id, position, count, is_in_transaction, .. } in mem::take(&mut self.awaited.queue) {
+            let client_requests = if in_flight.has_requester(id) { count } else { 0 };
+            if in_flight.has_router && client_requests > 0 {
                 let error = self.stats.unsent(reason, 0);
-                for slot in slot..slot + left {
-                    let why = RetryReason::Unsent(error.clone());
-                    in_flight.retries.push_back(Retry { entry, slot, is_bound, why, refreshes: 0 });
+                for position in position..position + count {
+                    let reason = RetryReason::Unsent(error.clone());
+                    in_flight.retries.push_back(Retry {
+                        id,
+                        position,
+                        is_in_transaction,
+                        reason,
+                        refreshes: 0,
+                    });
                 }
                 continue;
             }
-            let error = self.stats.unsent(reason, count);
-            for slot in slot..slot + left {
-                in_flight.fail(entry, slot, &error);
+            let error = self.stats.unsent(reason, client_requests);
+            for position in position..position + count {
+                in_flight.fail(id, position, &error);
             }
         }
     }
 
-    /// There was no connection, but there soon will be: what is to be sent waits for it.
-    pub(super) fn expect(&mut self) {
+    /// Accepts requests again, because an attempt to connect is about to begin.
+    pub(super) fn reconnecting(&mut self) {
         if let State::Down(_) = self.state {
             self.state = State::New;
         }
     }
 
-    /// A second has gone.
+    /// Measures the silence. The proxy calls this method once a second.
     pub(super) fn tick(&mut self) -> Silence {
         if !matches!(self.state, State::Up(_)) {
             return Silence::Down;
         }
-        self.silence = if mem::take(&mut self.has_moved) { 0 } else { self.silence + 1 };
+        self.silence = if mem::take(&mut self.was_active) { 0 } else { self.silence + 1 };
         if self.awaited.queue.is_empty() {
-            self.awaited.queue.shrink_to(KEPT / size_of::<Pending>());
+            self.awaited.queue.shrink_to(MAX_IDLE_CAPACITY / size_of::<Pending>());
             Silence::Idle(self.silence)
         } else {
             Silence::Waited(self.silence)
         }
     }
 
-    /// Reads and writes as far as it can; is ready when the connection is lost.
+    /// Reads and writes until the socket would block. Returns `Ready` when the connection is lost.
     pub(super) fn poll(&mut self, in_flight: &mut InFlightTable, cx: &mut Context<'_>) -> Poll<LossReason> {
         if self.waker.as_ref().is_none_or(|waker| !waker.will_wake(cx.waker())) {
             self.waker = Some(cx.waker().clone());
@@ -300,9 +320,9 @@ impl MultiplexedConnection {
             State::New | State::Down(_) => return Ok(()),
         };
         let written = self.outgoing.poll_write(stream, cx);
-        for _ in 0..READS {
+        for _ in 0..MAX_READS {
             if self.poll_read(in_flight, cx)?.is_pending() {
-                // An upstream that takes no more may have replied why.
+                // The replies come before the write error: they may contain the reason for it.
                 return match written {
                     Poll::Ready(written) => written.map_err(reason),
                     Poll::Pending => Ok(()),
@@ -330,7 +350,7 @@ impl MultiplexedConnection {
         match read {
             Poll::Pending => Ok(Poll::Pending),
             Poll::Ready(taken) => {
-                self.has_moved = true;
+                self.was_active = true;
                 taken.map(Poll::Ready)
             }
         }
@@ -338,44 +358,45 @@ impl MultiplexedConnection {
 }
 
 impl Outgoing {
-    /// Where what is written next begins, in all that has ever been.
+    /// Returns the offset of the next request in the stream of all bytes.
     fn end(&self) -> u64 {
-        self.base + (self.writing.len() + self.behind.len()) as u64
+        self.base + (self.writing.len() + self.next.len()) as u64
     }
 
-    /// What begins at this place in all that has ever been written.
-    fn behind(&self, from: u64) -> Self {
-        let at = usize::try_from(from - self.base).unwrap_or(usize::MAX);
-        let mut behind = Encoder::default();
-        for (part, at) in [(&self.writing, at), (&self.behind, at.saturating_sub(self.writing.len()))] {
+    /// Returns the unsent bytes from this offset on, for another connection.
+    fn starting_at(&self, from: u64) -> Self {
+        let start = usize::try_from(from - self.base).unwrap_or(usize::MAX);
+        let mut next = Encoder::default();
+        for (part, start) in [(&self.writing, start), (&self.next, start.saturating_sub(self.writing.len()))]
+        {
             let bytes = part.to_vec();
-            behind.raw(bytes.get(at..).unwrap_or_default());
+            next.raw(bytes.get(start..).unwrap_or_default());
         }
-        Outgoing { behind, base: from, ..Outgoing::default() }
+        Outgoing { next, base: from, ..Outgoing::default() }
     }
 
-    /// Of what comes behind these bytes, nothing has been sent.
+    /// Returns the number of bytes that the socket has accepted.
     fn sent(&self) -> u64 {
         self.base + self.written as u64
     }
 
-    /// Writes until there is nothing more or the socket is full.
+    /// Writes until all bytes are sent or the socket would block.
     fn poll_write(&mut self, stream: &mut Stream, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         loop {
             ready!(stream.poll_write(&self.writing, &mut self.written, cx))?;
-            if self.behind.is_empty() {
+            if self.next.is_empty() {
                 return Poll::Ready(Ok(()));
             }
             self.base += mem::take(&mut self.written) as u64;
             self.writing.clear();
-            self.writing.shrink_to(KEPT);
-            mem::swap(&mut self.writing, &mut self.behind);
+            self.writing.shrink_to(MAX_IDLE_CAPACITY);
+            mem::swap(&mut self.writing, &mut self.next);
         }
     }
 }
 
 impl Awaited {
-    /// Gives replies to whom they are for.
+    /// Takes replies apart, and passes each to its request.
     fn take(
         &mut self,
         mut input: &[u8],
@@ -387,52 +408,58 @@ impl Awaited {
                 self.frames.advance(input).map_err(|error| error.to_string())?;
             let (part, rest) = input.split_at(len);
             input = rest;
-            // What it says unasked is for nobody: it has not been told who is behind this connection.
+            // Pushes are discarded: the upstream cannot know the clients that share this connection.
             if self.frames.is_push() {
                 continue;
             }
             let Some(pending) = self.queue.front_mut() else {
-                return Err("it has replied to what was not asked".into());
+                return Err("unexpected reply from upstream".into());
             };
-            if self.begun == 0 {
-                self.is_held = self.is_older || part.starts_with(b"-");
+            if self.reply_len == 0 {
+                self.is_buffered = self.is_older || part.starts_with(b"-");
             }
-            self.begun += len;
-            let is_wanted = self.begun <= self.max_len;
-            match (self.is_held, is_wanted) {
-                (false, true) => in_flight.part(pending.entry, pending.slot, part),
-                (true, true) => self.held.extend_from_slice(part),
+            self.reply_len += len;
+            let fits = self.reply_len <= self.max_len;
+            match (self.is_buffered, fits) {
+                (false, true) => in_flight.append(pending.id, pending.position, part),
+                (true, true) => self.buffered.extend_from_slice(part),
                 (_, false) => {}
             }
             if is_complete {
-                let Pending { entry, slot, is_bound, .. } = *pending;
-                pending.left -= 1;
-                pending.slot += 1;
-                if pending.left == 0 {
+                let Pending { id, position, is_in_transaction, .. } = *pending;
+                pending.count -= 1;
+                pending.position += 1;
+                if pending.count == 0 {
                     self.queue.pop_front();
                 }
-                self.begun = 0;
-                let held = mem::take(&mut self.held);
-                if !is_wanted {
-                    in_flight.fail(entry, slot, &too_long(&stats.address));
-                } else if in_flight.has_router && held.starts_with(b"-") && in_flight.is_asked_for(entry) {
-                    let why = RetryReason::Replied(held);
-                    in_flight.retries.push_back(Retry { entry, slot, is_bound, why, refreshes: 0 });
+                self.reply_len = 0;
+                let buffered = mem::take(&mut self.buffered);
+                if !fits {
+                    in_flight.fail(id, position, &too_long(&stats.address));
+                } else if in_flight.has_router && buffered.starts_with(b"-") && in_flight.has_requester(id) {
+                    let reason = RetryReason::Replied(buffered);
+                    in_flight.retries.push_back(Retry {
+                        id,
+                        position,
+                        is_in_transaction,
+                        reason,
+                        refreshes: 0,
+                    });
                 } else {
-                    self.end(entry, slot, held, in_flight);
+                    self.end(id, position, buffered, in_flight);
                 }
             }
         }
         Ok(())
     }
 
-    /// A reply is there, of which what has been held has not been given yet.
-    fn end(&self, entry: InFlightId, slot: u32, held: Vec<u8>, in_flight: &mut InFlightTable) {
-        if self.is_held {
-            let held = if self.is_older { as_resp3(held) } else { held };
-            in_flight.part(entry, slot, &held);
+    /// Completes a reply, after passing on the part that was buffered.
+    fn end(&self, id: InFlightId, position: u32, buffered: Vec<u8>, in_flight: &mut InFlightTable) {
+        if self.is_buffered {
+            let buffered = if self.is_older { as_resp3(buffered) } else { buffered };
+            in_flight.append(id, position, &buffered);
         }
-        in_flight.end(entry, slot);
+        in_flight.end(id, position);
     }
 }
 

@@ -1,4 +1,4 @@
-//! The actor that has the connections to upstreams, and sends requests on.
+//! The actor that owns the connections to upstreams and sends requests on.
 
 use std::{
     cell::RefCell,
@@ -22,8 +22,8 @@ use super::{
     dial::{Dialled, PoolKey, silence},
     handle::{Reply, UpstreamStats},
     in_flight::{
-        BatchRun, InFlight, InFlightId, InFlightTable, MAX_RETRIES, REFRESHES, Requester, Retry, RetryReason,
-        SplitRequest,
+        BatchRun, InFlight, InFlightId, InFlightTable, MAX_REFRESHES, MAX_RETRIES, Requester, Retry,
+        RetryReason, SplitRequest,
     },
     isolated::Blame,
     key_table::Tables,
@@ -38,53 +38,58 @@ use crate::{
     connection::{ActorId, Batch, ClientFlag, RunBatches, STOPPED},
 };
 
-/// The actor that has the connections to upstreams, and answers the requests that nobody else does.
+/// The actor that sends requests on to upstreams.
 #[derive(Debug)]
 pub(crate) struct Proxy(Rc<RefCell<ProxyState>>);
 
-/// What the actor and the tasks of its connections have in common: all are on one thread.
+/// The state that the proxy shares with the tasks of its connections, on the same thread.
 pub(super) struct ProxyState {
+    /// A weak reference to this state, for the tasks of the connections.
     pub(super) me: Weak<RefCell<ProxyState>>,
     pub(super) servers: Servers,
-    /// There is none where there is one upstream.
+    /// `None` with a single upstream.
     pub(super) router: Option<Box<dyn Router>>,
-    /// The upstreams' commands, when they have been told.
+    /// The key tables of the upstreams that have replied to `COMMAND`.
     pub(super) tables: Tables,
-    /// They do not tell.
+    /// An upstream replied to `COMMAND` without the positions of keys.
     pub(super) is_table_refused: bool,
     pub(super) connections: Vec<MultiplexedConnection>,
     pub(super) in_flight: InFlightTable,
-    /// Connections that single clients have, by the clients' identities.
+    /// Dedicated connections, by the identities of their clients.
     pub(super) dedicated: HashMap<usize, DedicatedConnection, RandomState>,
     /// Clients whose requests may have broken connections, by their identities.
     pub(super) blamed: HashMap<usize, Blame, RandomState>,
-    /// Connections that clients have had, for others.
+    /// Dedicated and isolated connections that their clients no longer need, for reuse.
     pub(super) idle: Vec<(usize, PoolKey, Dialled)>,
-    /// Links with something to be sent.
+    /// Indexes of the multiplexed connections with written but unsent requests.
     pub(super) dirty: Vec<usize>,
-    /// What waits for room, or for the commands to be known.
+    /// Batches that wait for space in a send buffer, or for the key tables.
     pub(super) waiting: Vec<(Box<Batch>, ActorId)>,
-    pub(super) asked: Vec<ProgramRequest>,
-    /// Requests whose redirects the router does not follow before it has asked again.
-    unconfirmed: Vec<Retry>,
-    /// The flights of these.
-    unconfirmed_flights: HashSet<InFlightId, RandomState>,
-    /// How often the program has asked.
-    pub(super) asks: u64,
+    /// Commands of the application that wait for the key tables.
+    pub(super) waiting_commands: Vec<ApplicationCommand>,
+    /// Requests that wait for the future of [`Router::refresh`].
+    awaiting_refresh: Vec<Retry>,
+    /// The ids of these requests.
+    ids_awaiting_refresh: HashSet<InFlightId, RandomState>,
+    /// Number of commands that the application has sent. It spreads them over the connections.
+    pub(super) command_count: u64,
 }
 
-/// What the program has asked.
-type ProgramRequest = (Vec<Bytes>, oneshot::Sender<Reply>);
+/// A command of the application, and the channel for its reply.
+type ApplicationCommand = (Vec<Bytes>, oneshot::Sender<Reply>);
 
-/// So many requests of one client are sent at once at first. When it is known how long replies are, it is as many as have
-/// about as many bytes of replies as a client may have.
-const FIRST: usize = 64;
-const MOST: usize = 4096;
+/// Maximum number of requests of a batch in the first round.
+///
+/// Later rounds estimate the number from the lengths of the replies, so that the replies fit into the batch.
+const FIRST_REQUESTS: usize = 64;
 
-/// So many connections that a client has had are kept for others.
-pub(super) const IDLE: usize = 16;
+/// Maximum number of requests of a batch in a later round.
+const MAX_REQUESTS: usize = 4096;
 
-/// So often the links are looked at.
+/// Maximum number of idle connections that are kept for reuse.
+pub(super) const MAX_IDLE: usize = 16;
+
+/// Interval between two checks of all connections.
 pub(super) const TICK: Duration = Duration::from_secs(1);
 
 impl std::fmt::Debug for ProxyState {
@@ -96,7 +101,7 @@ impl std::fmt::Debug for ProxyState {
 impl Proxy {
     pub(super) fn new(upstreams: Vec<Upstream>, router: Option<Box<dyn Router>>) -> (Self, AllUpstreamStats) {
         let (servers, stats) = Servers::new(upstreams);
-        let core = Rc::new_cyclic(|me| {
+        let proxy = Rc::new_cyclic(|me| {
             RefCell::new(ProxyState {
                 me: Weak::clone(me),
                 servers,
@@ -110,13 +115,13 @@ impl Proxy {
                 idle: Vec::new(),
                 dirty: Vec::new(),
                 waiting: Vec::new(),
-                asked: Vec::new(),
-                unconfirmed: Vec::new(),
-                unconfirmed_flights: HashSet::default(),
-                asks: 0,
+                waiting_commands: Vec::new(),
+                awaiting_refresh: Vec::new(),
+                ids_awaiting_refresh: HashSet::default(),
+                command_count: 0,
             })
         });
-        (Proxy(core), stats)
+        (Proxy(proxy), stats)
     }
 }
 
@@ -124,9 +129,9 @@ impl Actor for Proxy {
     type Context = Context<Self>;
 
     fn started(&mut self, context: &mut Self::Context) {
-        let mut core = self.0.borrow_mut();
-        for server in 0..core.servers.len() {
-            core.open(server, PoolKey::FIRST);
+        let mut proxy = self.0.borrow_mut();
+        for server in 0..proxy.servers.len() {
+            proxy.open(server, PoolKey::FIRST);
         }
         context.run_interval(TICK, |proxy, _| proxy.0.borrow_mut().tick());
     }
@@ -137,14 +142,14 @@ impl Handler<RunBatches> for Proxy {
 
     fn handle(&mut self, mut message: RunBatches, _: &mut Self::Context) {
         let Some(queue) = message.take_queue() else { return };
-        let mut core = self.0.borrow_mut();
+        let mut proxy = self.0.borrow_mut();
         let actor_id = queue.actor_id();
         let mut batches = queue.take();
         for batch in batches.drain(..) {
-            core.run(batch, actor_id, FIRST);
+            proxy.run(batch, actor_id, FIRST_REQUESTS);
         }
         queue.give_back(batches);
-        core.complete();
+        proxy.complete();
     }
 }
 
@@ -152,13 +157,13 @@ impl Handler<Disconnected> for Proxy {
     type Result = ();
 
     fn handle(&mut self, Disconnected(client): Disconnected, _: &mut Self::Context) {
-        let mut core = self.0.borrow_mut();
-        core.dedicated.remove(&client.identity());
-        core.blamed.remove(&client.identity());
+        let mut proxy = self.0.borrow_mut();
+        proxy.dedicated.remove(&client.identity());
+        proxy.blamed.remove(&client.identity());
     }
 }
 
-/// A request of the program.
+/// The message that sends a command of the application.
 #[derive(Debug, Message)]
 #[rtype(result = "Reply")]
 pub(super) struct SendCommand(pub(super) Vec<Bytes>);
@@ -168,24 +173,26 @@ impl Handler<SendCommand> for Proxy {
 
     fn handle(&mut self, SendCommand(words): SendCommand, _: &mut Self::Context) -> Self::Result {
         let (answer, reply) = oneshot::channel();
-        let mut core = self.0.borrow_mut();
-        core.ask((words, answer));
-        core.complete();
+        let mut proxy = self.0.borrow_mut();
+        proxy.send_command((words, answer));
+        proxy.complete();
         Box::pin(async move { reply.await.unwrap_or(Err(STOPPED)) })
     }
 }
 
 impl ProxyState {
-    /// Sends requests of a batch on, at most so many. It comes back when they have been answered.
-    fn run(&mut self, batch: Box<Batch>, actor_id: ActorId, most: usize) {
+    /// Sends the next requests of a batch on, at most `max_requests`.
+    ///
+    /// The batch continues when these requests have their replies.
+    fn run(&mut self, batch: Box<Batch>, actor_id: ActorId, max_requests: usize) {
         let mut next = Some(batch);
         while let Some(mut batch) = next.take() {
             match self.next_destination(&batch, actor_id) {
-                // It waits for its reply, or is not for this one, or there is no room for the reply; or nobody would be told
-                // that its client has gone.
+                // The batch waits for a reply, has no more requests for the proxy, or has no room for
+                // replies. Or its client has disconnected.
                 None => next = batch.return_to_client(),
-                Some(Destination::MultiplexedConnection(connection, bound)) => {
-                    self.send_on(batch, actor_id, most, (connection, bound))
+                Some(Destination::MultiplexedConnection(connection, following)) => {
+                    self.send_on(batch, actor_id, max_requests, (connection, following))
                 }
                 Some(Destination::Isolated(server)) => self.send_isolated(batch, actor_id, server),
                 Some(Destination::Split(split)) => self.send_split(batch, actor_id, split),
@@ -206,44 +213,54 @@ impl ProxyState {
         }
     }
 
-    fn send_on(&mut self, mut batch: Box<Batch>, actor_id: ActorId, most: usize, first: (usize, u32)) {
-        let entry = self.in_flight.next_id();
-        let count = self.write(entry, &batch, actor_id, most, first);
+    fn send_on(
+        &mut self,
+        mut batch: Box<Batch>,
+        actor_id: ActorId,
+        max_requests: usize,
+        first: (usize, u32),
+    ) {
+        let id = self.in_flight.next_id();
+        let count = self.write(id, &batch, actor_id, max_requests, first);
         batch.stop_timing();
         let first = batch.next_request();
-        self.in_flight.insert(entry, InFlight::Batch(BatchRun::new(batch, actor_id, first, count)));
+        self.in_flight.insert(id, InFlight::Batch(BatchRun::new(batch, actor_id, first, count)));
     }
 
-    /// Writes requests of a batch to links, as long as they go by any, and at most so many; the first goes by this one, with
-    /// so many behind it. Returns how many.
+    /// Writes requests of a batch to multiplexed connections, and returns their number.
+    ///
+    /// Stops at `max_requests`, or at a request with another kind of destination. `first` is the connection
+    /// of the first request, and the number of requests after it that must use the same connection.
     fn write(
         &mut self,
-        entry: InFlightId,
+        id: InFlightId,
         batch: &Batch,
         actor_id: ActorId,
-        most: usize,
+        max_requests: usize,
         first: (usize, u32),
     ) -> u32 {
-        let mut coming = batch.upcoming_with_room(actor_id);
+        let mut upcoming = batch.upcoming_with_room(actor_id);
         let (mut count, mut next) = (0, Some(first));
-        // Of one link in a row, they are counted as one.
+        // Consecutive requests of one connection are added to its statistics at once.
         let (mut counted, mut last) = (0, first.0);
-        while let Some((connection, bound)) = next {
+        while let Some((connection, following)) = next {
             if connection != last {
                 self.connections[last].count(count - counted);
                 (counted, last) = (count, connection);
             }
-            for (request, _) in coming.by_ref().take(bound as usize + 1) {
+            for (request, _) in upcoming.by_ref().take(following as usize + 1) {
                 if let Some(call) = batch.call(request) {
-                    self.connections[connection].write(entry, count, bound > 0, Words::Call(&call));
+                    self.connections[connection].write(id, count, following > 0, Words::Call(&call));
                     count += 1;
                 }
             }
-            self.make_dirty(connection);
-            let mut behind = coming.clone();
-            next = match behind.next().filter(|_| (count as usize) < most) {
-                Some(request) => match self.destination(batch, request, behind, Some(connection)) {
-                    Destination::MultiplexedConnection(connection, bound) => Some((connection, bound)),
+            self.mark_dirty(connection);
+            let mut rest = upcoming.clone();
+            next = match rest.next().filter(|_| (count as usize) < max_requests) {
+                Some(request) => match self.destination(batch, request, rest, Some(connection)) {
+                    Destination::MultiplexedConnection(connection, following) => {
+                        Some((connection, following))
+                    }
                     _ => None,
                 },
                 None => None,
@@ -253,7 +270,7 @@ impl ProxyState {
         count
     }
 
-    /// Sends a request in parts.
+    /// Sends the parts of a batch's next request.
     fn send_split(&mut self, mut batch: Box<Batch>, actor_id: ActorId, split: Split) {
         let Some(client) = batch.client() else { return };
         let (key, number) = (PoolKey::of(client), client.id());
@@ -261,152 +278,158 @@ impl ProxyState {
         self.insert_split(Requester::Batch(batch, actor_id), key, number, split);
     }
 
-    fn insert_split(&mut self, who: Requester, key: PoolKey, number: u64, Split { parts, merge }: Split) {
-        let entry = self.in_flight.next_id();
+    fn insert_split(
+        &mut self,
+        requester: Requester,
+        key: PoolKey,
+        number: u64,
+        Split { parts, merge }: Split,
+    ) {
+        let id = self.in_flight.next_id();
         let (servers, parts): (Vec<usize>, Vec<Vec<Bytes>>) = parts.into_iter().unzip();
         if parts.is_empty() {
-            self.in_flight.completed.push_back(entry);
+            self.in_flight.completed.push_back(id);
         }
-        self.in_flight.insert(entry, InFlight::Split(Box::new(SplitRequest::new(who, parts, merge))));
-        for (server, slot) in servers.into_iter().zip(0..) {
-            if self.in_flight.is_plain(entry, slot) {
-                self.send_or_fail(entry, slot, Redirect { server, asking: false }, key, number);
+        self.in_flight.insert(id, InFlight::Split(Box::new(SplitRequest::new(requester, parts, merge))));
+        for (server, position) in servers.into_iter().zip(0..) {
+            if self.in_flight.is_plain(id, position) {
+                self.send_or_fail(id, position, Redirect { server, asking: false }, key, number);
             } else {
-                self.in_flight.fail(entry, slot, &NOT_IN_PARTS);
+                self.in_flight.fail(id, position, &NOT_IN_PARTS);
             }
         }
     }
 
-    /// Sends a request of a flight; if there is no connection, that is what is answered.
-    fn send_or_fail(&mut self, entry: InFlightId, slot: u32, to: Redirect, key: PoolKey, number: u64) {
+    /// Sends a request of an entry, or replies with an error if no connection can carry it.
+    fn send_or_fail(&mut self, id: InFlightId, position: u32, to: Redirect, key: PoolKey, number: u64) {
         if !self.servers.has(to.server) {
-            return self.in_flight.fail(entry, slot, &no_server(&self.servers, to.server));
+            return self.in_flight.fail(id, position, &no_server(&self.servers, to.server));
         }
-        if self.is_isolated_flight(entry, slot) {
-            return self.isolate(entry, slot, to, key);
+        if self.is_isolated_request(id, position) {
+            return self.isolate(id, position, to, key);
         }
         let index = self.connection_for(to.server, key, number);
         let connection = &mut self.connections[index];
         if connection.down().is_some() {
-            return self.in_flight.fail(entry, slot, &connection.refuse());
+            return self.in_flight.fail(id, position, &connection.refuse());
         }
-        write_to(&mut self.in_flight, connection, (entry, slot), to.asking);
-        self.make_dirty(index);
+        write_to(&mut self.in_flight, connection, (id, position), to.asking);
+        self.mark_dirty(index);
     }
 
-    fn make_dirty(&mut self, connection: usize) {
+    fn mark_dirty(&mut self, connection: usize) {
         if self.dirty.last() != Some(&connection) {
             self.dirty.push(connection);
         }
     }
 
-    /// Sends what has been written.
+    /// Sends the written requests of all connections.
     fn flush(&mut self) {
         while let Some(index) = self.dirty.pop() {
             self.connections[index].flush();
         }
     }
 
-    /// Goes on with what has been answered, and with what has to be sent elsewhere.
+    /// Sends requests again, and continues the batches whose requests have their replies.
     pub(super) fn complete(&mut self) {
         loop {
-            // In the order in which they were sent: one may be about what another one has written.
-            while let Some(retries) = self.in_flight.retries.pop_front() {
-                self.turn(retries);
+            // The order of the requests is kept, because a request may read the result of an earlier one.
+            while let Some(retry) = self.in_flight.retries.pop_front() {
+                self.send_again(retry);
             }
             let Some(completed) = self.in_flight.completed.pop_front() else { break };
-            match self.in_flight.arrive(completed) {
+            match self.in_flight.remove(completed) {
                 Some(InFlight::Batch(mut run)) => {
-                    self.in_flight.keep(&mut run);
-                    let most = run.as_many().clamp(1, MOST);
-                    self.run(run.batch, run.actor_id, most);
+                    self.in_flight.recycle(&mut run);
+                    let max_requests = run.requests_with_room().clamp(1, MAX_REQUESTS);
+                    self.run(run.batch, run.actor_id, max_requests);
                 }
-                Some(InFlight::Split(parts)) => self.complete_split(*parts),
+                Some(InFlight::Split(split)) => self.complete_split(*split),
                 _ => {}
             }
         }
         self.flush();
     }
 
-    fn complete_split(&mut self, parts: SplitRequest) {
-        match parts.merge() {
+    fn complete_split(&mut self, split: SplitRequest) {
+        match split.merge() {
             (Requester::Batch(mut batch, actor_id), reply) => {
                 answer(&mut batch, &reply);
-                self.run(batch, actor_id, FIRST);
+                self.run(batch, actor_id, FIRST_REQUESTS);
             }
-            // Requester has asked may have gone.
-            (Requester::Program(answer), reply) => drop(answer.send(Ok(reply))),
+            // The application may have dropped the future that waits for the reply.
+            (Requester::Application(answer), reply) => drop(answer.send(Ok(reply))),
         }
     }
 
-    /// Sends a request elsewhere, or answers it if there is nowhere to send it.
-    fn turn(&mut self, retries: Retry) {
-        // The order of a client's requests is kept.
-        if self.unconfirmed_flights.contains(&retries.entry) {
-            return self.unconfirmed.push(retries);
+    /// Sends a request to another upstream, or replies with its error if there is none.
+    fn send_again(&mut self, retry: Retry) {
+        // A later request of the same entry waits, too, so that the order of a client's requests is kept.
+        if self.ids_awaiting_refresh.contains(&retry.id) {
+            return self.awaiting_refresh.push(retry);
         }
-        let Retry { entry, slot, is_bound, why, refreshes } = retries;
-        let (redirect, refresh) = match &why {
+        let Retry { id, position, is_in_transaction, reason, refreshes } = retry;
+        let (redirect, refresh) = match &reason {
             RetryReason::Replied(error) => match self.redirect(error) {
                 None => (None, self.refresh(error)),
                 redirect => (redirect, None),
             },
-            RetryReason::Unsent(_) if is_bound => (None, None),
-            RetryReason::Unsent(_) => (self.other_destination(entry, slot), None),
+            RetryReason::Unsent(_) if is_in_transaction => (None, None),
+            RetryReason::Unsent(_) => (self.other_destination(id, position), None),
         };
         match (redirect, refresh) {
-            (Some(_), _) | (_, Some(_)) if is_bound => self.in_flight.fail(entry, slot, &HAS_MOVED),
-            (Some(redirect), _) if self.in_flight.may_turn(entry) => {
-                let Some((key, number)) = self.in_flight.sender(entry) else { return };
-                self.send_or_fail(entry, slot, redirect, key, number);
+            (Some(_), _) | (_, Some(_)) if is_in_transaction => self.in_flight.fail(id, position, &HAS_MOVED),
+            (Some(redirect), _) if self.in_flight.take_retry(id) => {
+                let Some((key, number)) = self.in_flight.sender(id) else { return };
+                self.send_or_fail(id, position, redirect, key, number);
             }
-            (_, Some(refresh)) if refreshes < REFRESHES => {
-                self.wait_for(refresh, Retry { entry, slot, is_bound, why, refreshes });
+            (_, Some(refresh)) if refreshes < MAX_REFRESHES => {
+                self.wait_for(refresh, Retry { id, position, is_in_transaction, reason, refreshes });
             }
-            _ => match why {
+            _ => match reason {
                 RetryReason::Replied(error) => {
-                    self.in_flight.part(entry, slot, &error);
-                    self.in_flight.end(entry, slot);
+                    self.in_flight.append(id, position, &error);
+                    self.in_flight.end(id, position);
                 }
-                RetryReason::Unsent(error) => self.in_flight.fail(entry, slot, &error),
+                RetryReason::Unsent(error) => self.in_flight.fail(id, position, &error),
             },
         }
     }
 
-    /// Keeps a request until the router has asked again.
-    fn wait_for(&mut self, refresh: Refresh, retries: Retry) {
-        self.unconfirmed_flights.insert(retries.entry);
-        self.unconfirmed.push(retries);
-        if self.unconfirmed.len() > 1 {
+    /// Keeps a request until the router has updated its data.
+    fn wait_for(&mut self, refresh: Refresh, retry: Retry) {
+        self.ids_awaiting_refresh.insert(retry.id);
+        self.awaiting_refresh.push(retry);
+        if self.awaiting_refresh.len() > 1 {
             return;
         }
-        let core = Weak::clone(&self.me);
+        let proxy = Weak::clone(&self.me);
         actix_rt::spawn(async move {
-            // The application has written the future, which may panic.
+            // The future is the application's code, so it may panic.
             let _ = actix_rt::spawn(refresh).await;
-            if let Some(core) = core.upgrade() {
-                core.borrow_mut().resume_unconfirmed();
+            if let Some(proxy) = proxy.upgrade() {
+                proxy.borrow_mut().resume_after_refresh();
             }
         });
     }
 
-    /// Goes on with the requests that have waited for the router.
-    fn resume_unconfirmed(&mut self) {
-        self.unconfirmed_flights.clear();
-        let unconfirmed = mem::take(&mut self.unconfirmed).into_iter();
-        let once_more = unconfirmed.map(|retries| Retry { refreshes: retries.refreshes + 1, ..retries });
-        self.in_flight.retries.extend(once_more);
+    /// Tries the requests that waited for the router again.
+    fn resume_after_refresh(&mut self) {
+        self.ids_awaiting_refresh.clear();
+        let awaiting_refresh = mem::take(&mut self.awaiting_refresh).into_iter();
+        let retries = awaiting_refresh.map(|retry| Retry { refreshes: retry.refreshes + 1, ..retry });
+        self.in_flight.retries.extend(retries);
         self.complete();
     }
 
-    /// How the router may find out where a request has to go which has been answered by an error.
+    /// Returns the router's future that may turn an error reply into a redirect.
     pub(super) fn refresh(&mut self, error: &[u8]) -> Option<Refresh> {
         let error = std::str::from_utf8(error.strip_prefix(b"-")?).ok()?.trim_end();
         let router = self.router.as_mut()?;
         guarded(|| router.refresh(error))?
     }
 
-    /// Where the router says that a request has to go which has been answered by an error.
+    /// Returns the redirect that the router derives from an error reply.
     pub(super) fn redirect(&mut self, error: &[u8]) -> Option<Redirect> {
         let error = std::str::from_utf8(error.strip_prefix(b"-")?).ok()?.trim_end();
         let router = self.router.as_mut()?;
@@ -414,51 +437,53 @@ impl ProxyState {
         self.servers.has(redirect.server).then_some(redirect)
     }
 
-    /// Where a request may go that has not been sent.
-    fn other_destination(&mut self, entry: InFlightId, slot: u32) -> Option<Redirect> {
+    /// Returns another destination for a request that was not sent.
+    fn other_destination(&mut self, id: InFlightId, position: u32) -> Option<Redirect> {
         let ProxyState { router, tables, servers, in_flight, .. } = self;
         let table = Some(tables.union()?);
         let mut found = None;
-        in_flight.with_words(entry, slot, |words| found = Some(route(router, table, servers, words, false)));
-        let server = found?.into_one().ok()?.unwrap_or_else(|| self.servers.any(slot.into()));
+        in_flight.with_words(id, position, |words| found = Some(route(router, table, servers, words, false)));
+        let server = found?.into_one().ok()?.unwrap_or_else(|| self.servers.any(position.into()));
         Some(Redirect { server, asking: false })
     }
 
-    /// Those that wait have another try.
+    /// Tries the waiting commands and batches again, unless the key tables are still missing.
     pub(super) fn retry(&mut self) {
         if matches!(self.readiness(), Readiness::Soon) {
             return;
         }
-        for question in mem::take(&mut self.asked) {
-            self.ask(question);
+        for command in mem::take(&mut self.waiting_commands) {
+            self.send_command(command);
         }
         for (batch, actor_id) in mem::take(&mut self.waiting) {
-            self.run(batch, actor_id, FIRST);
+            self.run(batch, actor_id, FIRST_REQUESTS);
         }
         self.complete();
     }
 
-    /// The connection to an upstream which those of this number share with others.
+    /// Returns the index of a multiplexed connection to an upstream.
+    ///
+    /// The same `number` gets the same connection, which keeps the order of a client's requests.
     pub(super) fn connection_for(&mut self, server: usize, key: PoolKey, number: u64) -> usize {
-        let lanes = &self.servers.get(server).lanes;
-        let first = match lanes.iter().find(|(known, _)| *known == key) {
+        let pools = &self.servers.get(server).pools;
+        let first = match pools.iter().find(|(known, _)| *known == key) {
             Some((_, first)) => *first,
             None => self.open(server, key),
         };
         first + (number % self.servers.get(server).upstream.connections as u64) as usize
     }
 
-    /// Opens the connections of a lane; returns the first.
+    /// Opens the multiplexed connections of a pool, and returns the index of the first.
     fn open(&mut self, server: usize, key: PoolKey) -> usize {
         let first = self.connections.len();
         let known = self.servers.get_mut(server);
-        // By that one, it is known whether it is there.
-        let is_first = known.lanes.is_empty();
+        // The first connection of the first pool decides whether the upstream is up.
+        let is_first = known.pools.is_empty();
         if is_first && key != PoolKey::FIRST {
             self.open(server, PoolKey::FIRST);
             return self.open(server, key);
         }
-        known.lanes.push((key, first));
+        known.pools.push((key, first));
         for index in first..first + known.upstream.connections {
             let stats = Arc::clone(&known.stats);
             self.connections.push(MultiplexedConnection::new(
@@ -472,58 +497,60 @@ impl ProxyState {
         first
     }
 
-    /// A request of the program.
-    fn ask(&mut self, (words, answer): ProgramRequest) {
+    /// Sends a command of the application.
+    fn send_command(&mut self, (words, answer): ApplicationCommand) {
         match self.readiness() {
             Readiness::Ready => {}
-            Readiness::Soon => return self.asked.push((words, answer)),
-            // Requester has asked may have gone.
+            Readiness::Soon => return self.waiting_commands.push((words, answer)),
+            // The application may have dropped the future that waits for the reply.
             Readiness::Not(error) => return drop(answer.send(Err(error))),
         }
-        self.asks += 1;
-        let number = self.asks;
+        self.command_count += 1;
+        let number = self.command_count;
         let server = match self.route(Words::Own(&words), false) {
             Route::To(server) => server,
             Route::Any => self.servers.any(number),
             Route::Split(split) => {
-                return self.insert_split(Requester::Program(answer), PoolKey::FIRST, number, split);
+                return self.insert_split(Requester::Application(answer), PoolKey::FIRST, number, split);
             }
-            // Requester has asked may have gone.
+            // The application may have dropped the future that waits for the reply.
             Route::Reply(reply) => return drop(answer.send(Ok(reply))),
         };
         let index = self.connection_for(server, PoolKey::FIRST, number);
         let connection = &self.connections[index];
         if connection.is_full() {
-            let full = "it takes no more at the moment";
+            let full = "its send buffer is full";
             return drop(answer.send(Err(connection.stats.unsent(&full.into(), 1))));
         }
-        let entry = self.in_flight.next_id();
-        self.in_flight
-            .insert(entry, InFlight::SendCommand { words, reply: Vec::new(), answer, turns: MAX_RETRIES });
-        self.send_or_fail(entry, 0, Redirect { server, asking: false }, PoolKey::FIRST, number);
+        let id = self.in_flight.next_id();
+        self.in_flight.insert(
+            id,
+            InFlight::SendCommand { words, reply: Vec::new(), answer, retries_left: MAX_RETRIES },
+        );
+        self.send_or_fail(id, 0, Redirect { server, asking: false }, PoolKey::FIRST, number);
     }
 
-    /// Gives up connections that have gone silent, and has those that say nothing show that they are there.
+    /// Closes connections whose replies are overdue, and sends `PING` over idle connections.
     fn tick(&mut self) {
         for connection in &mut self.connections {
-            let longest = self.servers.get(connection.server).upstream.reply_timeout_seconds();
+            let reply_timeout = self.servers.get(connection.server).upstream.reply_timeout_seconds();
             match connection.tick() {
-                Silence::Waited(seconds) if seconds >= longest => {
+                Silence::Waited(seconds) if seconds >= reply_timeout => {
                     connection.give_up(silence(Duration::from_secs(seconds.into())));
                 }
-                Silence::Idle(seconds) if seconds >= longest => {
-                    launch(&mut self.in_flight, connection, "PING", InFlight::Nobody);
+                Silence::Idle(seconds) if seconds >= reply_timeout => {
+                    launch(&mut self.in_flight, connection, "PING", InFlight::Discard);
                 }
                 _ => {}
             }
         }
-        self.in_flight.tidy();
+        self.in_flight.shrink();
         self.forget_servers();
         self.forgive();
         self.retry();
     }
 
-    /// Has a request sent by the connection that its client has for itself, which it is given if there is none.
+    /// Sends the next request of a batch over the client's dedicated connection. Opens it if necessary.
     fn send_dedicated(
         &mut self,
         mut batch: Box<Batch>,
@@ -532,54 +559,54 @@ impl ProxyState {
         to: Result<Option<usize>, Error>,
     ) -> Option<Box<Batch>> {
         let client = batch.client()?.clone();
-        if self.own(&client).is_none() {
+        if self.dedicated_state(&client).is_none() {
             self.open_dedicated(&client, to.clone().ok().flatten());
         }
-        let private = self.dedicated.get(&client.identity())?;
+        let dedicated = self.dedicated.get(&client.identity())?;
         if kind == CommandKind::Blocks {
-            // Its client is to be heard while it waits.
-            batch.step(Some(&Spec::FALLBACK), |call, out| private.send_blocking(call, to, out));
+            // The batch goes back to the connection, so that it notices when the blocked client disconnects.
+            batch.step(Some(&Spec::FALLBACK), |call, out| dedicated.send_blocking(call, to, out));
             return batch.return_to_client();
         }
         batch.stop_timing();
-        private.send(batch, actor_id, kind, to);
+        dedicated.send(batch, actor_id, kind, to);
         None
     }
 
     fn open_dedicated(&mut self, client: &Client, server: Option<usize>) {
         client.set(ClientFlag::WasReset, false);
-        let private = dedicated::open(Weak::clone(&self.me), client, PoolKey::of(client), server);
-        self.dedicated.insert(client.identity(), private);
+        let dedicated = dedicated::open(Weak::clone(&self.me), client, PoolKey::of(client), server);
+        self.dedicated.insert(client.identity(), dedicated);
     }
 
-    /// A connection that a client has had and does not need any more.
+    /// Takes an idle connection for reuse.
     pub(super) fn take_idle(&mut self, server: usize, key: PoolKey) -> Option<Dialled> {
         self.idle.retain_mut(|(_, _, dialled)| dialled.stream.is_quiet());
         let idle = self.idle.iter().rposition(|(of, known, _)| *of == server && *known == key)?;
         Some(self.idle.swap_remove(idle).2)
     }
 
-    /// How an upstream is reached, for a connection that is a client's own, and what is told of it.
+    /// Returns the settings and the statistics of an upstream, and the notification that it is forgotten.
     pub(super) fn server(&self, server: usize) -> (Rc<Upstream>, Arc<UpstreamStats>, Rc<Notify>) {
         let server = self.servers.get(server);
         (Rc::clone(&server.upstream), Arc::clone(&server.stats), Rc::clone(&server.forgotten))
     }
 
-    /// One that is there, if any is.
+    /// Returns an upstream for the client. Prefers upstreams that are up.
     pub(super) fn any_server(&self, client: &Client) -> usize {
         self.servers.any(client.id())
     }
 
-    /// A batch has a reply that did not come by a link.
+    /// Continues a batch after a reply from a dedicated connection.
     pub(super) fn go_on(&mut self, batch: Box<Batch>, actor_id: ActorId) {
-        self.run(batch, actor_id, FIRST);
+        self.run(batch, actor_id, FIRST_REQUESTS);
         self.complete();
     }
 
-    /// A client does not need its connection any more.
+    /// Removes a client's dedicated connection. Keeps it for reuse if `dialled` contains it.
     pub(super) fn end_dedicated(&mut self, client: &Client, key: PoolKey, dialled: Option<(usize, Dialled)>) {
         self.dedicated.remove(&client.identity());
-        if let Some((server, dialled)) = dialled.filter(|_| self.idle.len() < IDLE) {
+        if let Some((server, dialled)) = dialled.filter(|_| self.idle.len() < MAX_IDLE) {
             self.idle.push((server, key, dialled));
         }
     }
@@ -593,58 +620,60 @@ fn answer(batch: &mut Batch, reply: &Value) {
     }
 }
 
-/// Writes a request of a flight.
+/// Writes a request of an entry, after `ASKING` if a redirect requires it.
 pub(super) fn write_to(
     in_flight: &mut InFlightTable,
     connection: &mut MultiplexedConnection,
-    (entry, slot): (InFlightId, u32),
+    (id, position): (InFlightId, u32),
     asking: bool,
 ) {
     if asking {
         let asking = in_flight.next_id();
-        in_flight.insert(asking, InFlight::Nobody);
+        in_flight.insert(asking, InFlight::Discard);
         connection.write(asking, 0, false, Words::Own(&[Bytes::from_static(b"ASKING")]));
     }
     connection.count(1);
-    in_flight.with_words(entry, slot, |words| connection.write(entry, slot, false, words));
+    in_flight.with_words(id, position, |words| connection.write(id, position, false, words));
 }
 
-/// Sends a request of its own.
+/// Sends a request of the proxy itself, such as `PING`.
 pub(super) fn launch(
     in_flight: &mut InFlightTable,
     connection: &mut MultiplexedConnection,
-    request: &'static str,
-    entry: InFlight,
+    command: &'static str,
+    requests: InFlight,
 ) {
     let id = in_flight.next_id();
-    connection.write(id, 0, false, Words::Own(&[Bytes::from_static(request.as_bytes())]));
-    in_flight.insert(id, entry);
+    connection.write(id, 0, false, Words::Own(&[Bytes::from_static(command.as_bytes())]));
+    in_flight.insert(id, requests);
     connection.flush();
 }
 
-/// A router has made parts of what would change a connection that others use, or of nothing.
-const NOT_IN_PARTS: Error = Error::from_static("ERR this cannot be sent in parts");
+/// A part of the router's split has no words, or would change the state of a multiplexed connection.
+const NOT_IN_PARTS: Error =
+    Error::from_static("ERR a part of the split request cannot be sent on a connection that clients share");
 
-/// What is said where a request of a transaction would have to be sent elsewhere.
-pub(super) const HAS_MOVED: Error =
-    Error::from_static("TRYAGAIN what the transaction is about has moved: nothing of it is run");
+/// The reply to a transaction if one of its requests would have to be sent to another upstream.
+pub(super) const HAS_MOVED: Error = Error::from_static(
+    "TRYAGAIN a key of the transaction has moved to another server: the transaction was not run",
+);
 
 impl Drop for ProxyState {
-    /// The tasks of the links end when they find that it is not there any more.
+    /// Wakes the tasks of the connections, which end without a proxy, and replies to all waiting batches.
     fn drop(&mut self) {
         self.connections.iter().for_each(MultiplexedConnection::wake);
-        let flying = self.in_flight.run_batches().filter_map(|entry| match entry {
+        let pending = self.in_flight.drain().filter_map(|requests| match requests {
             InFlight::Batch(BatchRun { batch, actor_id, .. }) => Some((batch, actor_id)),
-            InFlight::Split(parts) => match parts.who {
+            InFlight::Split(split) => match split.requester {
                 Requester::Batch(batch, actor_id) => Some((batch, actor_id)),
-                Requester::Program(_) => None,
+                Requester::Application(_) => None,
             },
             _ => None,
         });
-        for (mut batch, actor_id) in flying.chain(self.waiting.drain(..)) {
+        for (mut batch, actor_id) in pending.chain(self.waiting.drain(..)) {
             batch.discard_proxied();
             batch.refuse(actor_id, &STOPPED);
-            // What is refused does not wait.
+            // A refused batch does not wait for a reply, so it returns to its client.
             drop(batch.return_to_client());
         }
     }

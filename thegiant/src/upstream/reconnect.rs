@@ -1,4 +1,4 @@
-//! Connections that are kept up, and what is done when one comes or goes.
+//! Keeps multiplexed connections open, and reacts when one is opened or lost.
 
 use std::{
     cell::RefCell,
@@ -23,40 +23,43 @@ use super::{
     servers::Membership,
 };
 
-/// A connection that was lost is opened again at once, but not more often than once in this time.
+/// Minimum time between two attempts to open a connection that was lost.
 const RECONNECT_EVERY: Duration = Duration::from_millis(100);
 
-/// Losses are logged at most this often for each connection.
+/// Minimum time between two log lines about losses of the same connection.
 const LOG_EVERY: Duration = Duration::from_secs(60);
 
-/// RetryReason a connection to a forgotten server ends.
+/// The reason for closing the connections of a forgotten server.
 pub(super) const FORGOTTEN: &str = "the router has removed it";
 
-/// Keeps a connection up, as long as there is a proxy. By the first of an upstream it is known whether that is there.
-pub(super) async fn keep_up(core: Weak<RefCell<ProxyState>>, index: usize, is_first: bool) {
+/// Keeps a multiplexed connection open until the proxy stops.
+///
+/// `is_first` marks the first connection of an upstream, which decides whether the upstream is up.
+pub(super) async fn keep_up(proxy: Weak<RefCell<ProxyState>>, index: usize, is_first: bool) {
     let mut backoff = Backoff::default();
-    let mut was_told = false;
+    let mut down_logged = false;
     let mut loss_logged: Option<Instant> = None;
     loop {
-        let Some((upstream, key, back)) = core.upgrade().map(|core| core.borrow_mut().how_to_dial(index))
+        let Some((upstream, key, wakeup)) =
+            proxy.upgrade().map(|proxy| proxy.borrow_mut().dial_settings(index))
         else {
             return;
         };
         let Some(upstream) = upstream else {
-            let Some(core) = core.upgrade() else { return };
-            core.borrow_mut().block(index, is_first);
-            drop(core);
-            back.notified().await;
-            (backoff, was_told) = (Backoff::default(), false);
+            let Some(proxy) = proxy.upgrade() else { return };
+            proxy.borrow_mut().block(index, is_first);
+            drop(proxy);
+            wakeup.notified().await;
+            (backoff, down_logged) = (Backoff::default(), false);
             continue;
         };
         let lost = match dial(&upstream, key).await {
             Ok(dialled) => {
-                if mem::take(&mut was_told) {
-                    tracing::info!(upstream = upstream.address, "the upstream is there checkpoint");
+                if mem::take(&mut down_logged) {
+                    tracing::info!(upstream = upstream.address, "the upstream is up again");
                 }
                 let since = Instant::now();
-                let Some(lost) = serve(&core, index, is_first, dialled).await else { return };
+                let Some(lost) = serve(&proxy, index, is_first, dialled).await else { return };
                 if loss_logged.is_none_or(|logged| logged.elapsed() > LOG_EVERY) {
                     loss_logged = Some(Instant::now());
                     tracing::warn!(
@@ -65,163 +68,165 @@ pub(super) async fn keep_up(core: Weak<RefCell<ProxyState>>, index: usize, is_fi
                         "a connection to the upstream was lost"
                     );
                 }
-                // The upstream may have closed the connection alone. Requests wait for the next one.
+                // The upstream may have closed only this connection, so requests wait for the next one.
                 backoff.reset();
-                let Some(core) = core.upgrade() else { return };
-                core.borrow_mut().is_lost(index, &lost);
-                drop(core);
+                let Some(proxy) = proxy.upgrade() else { return };
+                proxy.borrow_mut().on_lost(index, &lost);
+                drop(proxy);
                 sleep(RECONNECT_EVERY.saturating_sub(since.elapsed())).await;
                 continue;
             }
             Err(reason) => reason,
         };
-        if !mem::replace(&mut was_told, true) {
+        if !mem::replace(&mut down_logged, true) {
             tracing::warn!(upstream = upstream.address, reason = &*lost, "the upstream is down");
         }
-        let Some(core) = core.upgrade() else { return };
-        core.borrow_mut().is_down(index, is_first, &lost);
-        drop(core);
+        let Some(proxy) = proxy.upgrade() else { return };
+        proxy.borrow_mut().on_down(index, is_first, &lost);
+        drop(proxy);
         let wait = backoff.next();
         if is_first {
             sleep(wait).await;
         } else {
-            // It need not wait if it is heard that it is there.
-            let _ = timeout(wait, back.notified()).await;
+            // The first connection of the upstream ends the wait when it is open.
+            let _ = timeout(wait, wakeup.notified()).await;
         }
     }
 }
 
-/// Has a connection read and written until it is lost. None: there is no proxy any more.
+/// Reads and writes a connection until it is lost. Returns `None` if the proxy has stopped.
 async fn serve(
-    core: &Weak<RefCell<ProxyState>>,
+    proxy: &Weak<RefCell<ProxyState>>,
     index: usize,
     is_first: bool,
     dialled: Dialled,
 ) -> Option<LossReason> {
-    core.upgrade()?.borrow_mut().is_up(index, is_first, dialled);
-    let lost = poll_fn(|cx| match core.upgrade() {
-        Some(core) => core.borrow_mut().poll_connection(index, cx).map(Some),
+    proxy.upgrade()?.borrow_mut().on_up(index, is_first, dialled);
+    let lost = poll_fn(|cx| match proxy.upgrade() {
+        Some(proxy) => proxy.borrow_mut().poll_connection(index, cx).map(Some),
         None => Poll::Ready(None),
     })
     .await?;
-    core.upgrade()?.borrow().connections[index].stats.connections.fetch_sub(1, Relaxed);
+    proxy.upgrade()?.borrow().connections[index].stats.connections.fetch_sub(1, Relaxed);
     Some(lost)
 }
 
 impl ProxyState {
-    /// How the server of a link is reached, unless it is forgotten.
-    fn how_to_dial(&mut self, index: usize) -> (Option<Rc<Upstream>>, PoolKey, Rc<Notify>) {
+    /// Returns the settings for opening a connection. The upstream is `None` if its server is forgotten.
+    fn dial_settings(&mut self, index: usize) -> (Option<Rc<Upstream>>, PoolKey, Rc<Notify>) {
         let connection = &mut self.connections[index];
         let server = self.servers.get(connection.server);
-        connection.has_batch = !server.is_member();
-        // Another server may have taken the number.
+        connection.is_suspended = !server.is_member();
+        // Another server may have taken the number of the forgotten one.
         connection.stats = Arc::clone(&server.stats);
         let upstream = server.is_member().then(|| Rc::clone(&server.upstream));
-        (upstream, connection.key, Rc::clone(&server.back))
+        (upstream, connection.key, Rc::clone(&server.wakeup))
     }
 
-    /// A link of a forgotten server waits for another server.
+    /// Marks a connection as down while its forgotten server has no successor.
     fn block(&mut self, index: usize, is_first: bool) {
         if is_first {
             self.tables.remove(self.connections[index].server);
         }
-        self.is_down(index, is_first, &FORGOTTEN.into());
+        self.on_down(index, is_first, &FORGOTTEN.into());
     }
 
-    /// Closes the connections of forgotten servers. A server that has none left makes room for another one.
+    /// Closes the connections of forgotten servers.
+    ///
+    /// The number of a server becomes vacant when its last connection is closed.
     pub(super) fn forget_servers(&mut self) {
         for number in self.servers.leaving() {
             self.servers.get(number).forgotten.notify_waiters();
             self.idle.retain(|(server, _, _)| *server != number);
-            let mut is_vacant = !self.dedicated.values().any(|private| private.state().0 == Some(number));
+            let mut is_vacant = !self.dedicated.values().any(|dedicated| dedicated.state().0 == Some(number));
             for connection in self.connections.iter_mut().filter(|connection| connection.server == number) {
                 connection.give_up(FORGOTTEN.into());
-                is_vacant &= connection.has_batch;
+                is_vacant &= connection.is_suspended;
             }
             if is_vacant {
                 self.servers.get_mut(number).membership = Membership::Vacant;
                 self.connections
                     .iter_mut()
                     .filter(|connection| connection.server == number)
-                    .for_each(MultiplexedConnection::expect);
+                    .for_each(MultiplexedConnection::reconnecting);
             }
         }
     }
 
-    /// A link has a connection.
-    fn is_up(&mut self, index: usize, is_first: bool, dialled: Dialled) {
+    /// Updates the proxy after a connection was opened.
+    fn on_up(&mut self, index: usize, is_first: bool, dialled: Dialled) {
         let connection = &mut self.connections[index];
         connection.connected(dialled);
         connection.stats.connections.fetch_add(1, Relaxed);
         if is_first {
-            // Which commands there are is asked whenever there is a new connection, which may be to another version.
+            // The upstream may have restarted as another version with other commands.
             launch(&mut self.in_flight, connection, "COMMAND", InFlight::Commands(Vec::new()));
-            let of = connection.server;
+            let number = connection.server;
             self.connections
                 .iter_mut()
-                .filter(|connection| connection.server == of)
-                .for_each(MultiplexedConnection::expect);
-            let server = self.servers.get_mut(of);
+                .filter(|connection| connection.server == number)
+                .for_each(MultiplexedConnection::reconnecting);
+            let server = self.servers.get_mut(number);
             server.is_down = false;
-            server.back.notify_waiters();
+            server.wakeup.notify_waiters();
         }
         self.retry();
     }
 
-    /// A link has lost its connection, and will have another one at once or not at all for now: what can wait waits.
-    fn is_lost(&mut self, index: usize, reason: &LossReason) {
+    /// Updates the proxy after a connection was lost. Unsent requests wait for the next attempt.
+    fn on_lost(&mut self, index: usize, reason: &LossReason) {
         if let Some(oldest) = self.connections[index].oldest() {
             self.blame(oldest);
         }
         self.connections[index].lost(reason, &mut self.in_flight);
-        self.go_on_without(index);
+        self.continue_without(index);
     }
 
-    /// A link has none.
-    fn is_down(&mut self, index: usize, is_first: bool, reason: &LossReason) {
+    /// Updates the proxy after an attempt to open a connection failed.
+    fn on_down(&mut self, index: usize, is_first: bool, reason: &LossReason) {
         let connection = &mut self.connections[index];
         if is_first {
             self.servers.get_mut(connection.server).is_down = true;
         }
         connection.disconnected(reason, &mut self.in_flight);
-        self.go_on_without(index);
+        self.continue_without(index);
     }
 
-    /// Goes on with what a lost connection has left.
-    fn go_on_without(&mut self, index: usize) {
+    /// Continues with the requests of a connection that was lost.
+    fn continue_without(&mut self, index: usize) {
         let server = self.connections[index].server;
-        self.idle.retain(|(of, _, _)| *of != server);
+        self.idle.retain(|(number, _, _)| *number != server);
         self.complete();
         self.retry();
     }
 
     fn poll_connection(&mut self, index: usize, cx: &mut Context<'_>) -> Poll<LossReason> {
         let polled = self.connections[index].poll(&mut self.in_flight, cx);
-        // Nothing more is written to one that is lost.
+        // The connection is lost, and `on_lost` continues with its requests.
         if polled.is_ready() {
             return polled;
         }
         if let Some(commands) = self.in_flight.commands.take() {
-            self.take_table(index, &commands);
+            self.store_key_table(index, &commands);
         }
         self.complete();
         self.retry();
         Poll::Pending
     }
 
-    /// Takes note of what an upstream has said of its commands.
-    fn take_table(&mut self, index: usize, commands: &[u8]) {
+    /// Stores the reply of an upstream to `COMMAND`.
+    fn store_key_table(&mut self, index: usize, commands: &[u8]) {
         let connection = &self.connections[index];
         let upstream = &connection.stats.address;
         let table = KeyTable::read(commands);
         if self.router.is_some() && !table.as_ref().is_some_and(KeyTable::has_keys) {
             self.is_table_refused = true;
-            tracing::warn!(upstream, "the upstream does not say which commands have keys (COMMAND)");
+            tracing::warn!(upstream, "the upstream does not list the keys of its commands (COMMAND)");
         }
         if table.is_some_and(|table| self.tables.insert(connection.server, table)) {
             tracing::warn!(
                 upstream,
-                "upstreams differ in their commands (COMMAND): keys are what any of them takes for keys"
+                "upstreams differ in their commands (COMMAND): a word is a key if any upstream treats it as a key"
             );
         }
     }

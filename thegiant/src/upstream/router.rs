@@ -1,4 +1,4 @@
-//! What decides to which of several upstreams a request goes.
+//! The router: the application's code that chooses an upstream for each request.
 
 use std::{fmt, future::Future, pin::Pin};
 
@@ -14,12 +14,14 @@ use crate::{
     resp::Encoder,
 };
 
-/// Decides to which of several upstreams a request goes; see [`Upstream::start_all`](super::Upstream::start_all).
+/// Chooses an upstream for each request.
+///
+/// Pass it to [`Upstream::start_all`](super::Upstream::start_all).
 ///
 /// ```
 /// use thegiant::upstream::{Request, Route, Router, Servers};
 ///
-/// /// Each key is on the server that the sum of its bytes says.
+/// /// Chooses the server by the sum of the bytes of the first key.
 /// struct Sum;
 ///
 /// impl Router for Sum {
@@ -32,42 +34,45 @@ use crate::{
 /// }
 /// ```
 pub trait Router: 'static {
-    /// Where a request goes.
+    /// Returns the route of a request.
     ///
-    /// It is asked about every request, so it should be quick; and about some of them twice, such as those that come behind
-    /// one that has to be waited for.
+    /// The proxy calls this method for every request, so it should be fast. It calls the method more than
+    /// once for some requests, for example for a request that has to wait.
     fn route(&mut self, request: &Request<'_>, servers: &mut Servers) -> Route;
 
-    /// An error has been replied, such as `MOVED 866 10.0.0.7:6379`. If it says that the request has not been run, and
-    /// where it has to go, it is sent there; otherwise, which is what happens unless this is written, the client gets the
-    /// error.
+    /// Returns the server that a request has to be sent to after an error reply such as `MOVED 866
+    /// 10.0.0.7:6379`.
     ///
-    /// Clients choose the errors of their own scripts. So the router must only follow an address that it knows from a source
-    /// that it trusts; [`refresh`](Self::refresh) may ask that source again.
+    /// The error must say that the upstream did not run the request. `None`, the default, passes the error to
+    /// the client.
     ///
-    /// Requests of a transaction are not sent again: their clients get `TRYAGAIN` in place of an error of which this knows
-    /// where to go.
+    /// A client's script can reply with any error text. So the router must only follow an address that it
+    /// knows from a source that it trusts. [`refresh`](Self::refresh) can ask that source again.
+    ///
+    /// The proxy does not send the requests of a transaction again. If this method returns a redirect for one
+    /// of them, the client receives `TRYAGAIN`.
     fn redirect(&mut self, error: &str, servers: &mut Servers) -> Option<Redirect> {
         let _ = (error, servers);
         None
     }
 
-    /// Returns a future that updates what the router knows, if that may turn this error into a redirect.
+    /// Returns a future that updates the router's data, if the update could turn this error into a redirect.
     ///
-    /// [`redirect`](Self::redirect) has returned `None` for the error. The request waits for the future, then
-    /// [`redirect`](Self::redirect) is called once more. That may happen a few times before the client gets the error.
+    /// The proxy calls this method when [`redirect`](Self::redirect) returns `None`. It waits for the future
+    /// and calls [`redirect`](Self::redirect) again. It repeats both steps a few times before it passes the
+    /// error to the client.
     fn refresh(&mut self, error: &str) -> Option<Refresh> {
         let _ = error;
         None
     }
 }
 
-/// A future of [`Router::refresh`].
+/// The future that [`Router::refresh`] returns.
 pub type Refresh = Pin<Box<dyn Future<Output = ()>>>;
 
-/// Where a request goes.
+/// The route of a request: one upstream, any, several, or none.
 ///
-/// An error is a route, too: it is answered.
+/// An [`Error`] converts to a route that replies with it.
 ///
 /// ```
 /// use thegiant::{Error, upstream::{Request, Route}};
@@ -78,18 +83,20 @@ pub type Refresh = Pin<Box<dyn Future<Output = ()>>>;
 /// ```
 #[derive(Debug)]
 pub enum Route {
-    /// To this one of the [`Servers`].
+    /// Sends the request to the server with this number in [`Servers`].
     To(usize),
-    /// To any that is there.
+    /// Sends the request to any server that is up.
     Any,
-    /// To several.
+    /// Sends several requests and merges their replies.
     Split(Split),
-    /// To none: this is answered.
+    /// Sends no request. The client receives this reply.
     Reply(Value),
 }
 
 impl Route {
-    /// The one upstream that it is, where it cannot be several; none is any.
+    /// Returns the number of the upstream, or `None` for any.
+    ///
+    /// Serves requests that cannot be split, such as those of a transaction: a split or a reply is an error.
     pub(super) fn into_one(self) -> Result<Option<usize>, Error> {
         match self {
             Route::To(server) => Ok(Some(server)),
@@ -100,19 +107,19 @@ impl Route {
     }
 }
 
-/// The error is answered.
+/// Replies with the error.
 impl From<Error> for Route {
     fn from(error: Error) -> Self {
         Route::Reply(Value::Error(error))
     }
 }
 
-/// Where a request goes that has been sent to the wrong one; see [`Router::redirect`].
+/// The server that a request has to be sent to instead; see [`Router::redirect`].
 ///
 /// ```
 /// use thegiant::upstream::{Redirect, Servers};
 ///
-/// /// `MOVED SLOT ADDRESS`, as Redis Cluster says it. Only addresses of known servers are followed.
+/// /// Follows the `MOVED SLOT ADDRESS` error of Redis Cluster, but only to known servers.
 /// fn moved(error: &str, servers: &mut Servers) -> Option<Redirect> {
 ///     let (_, address) = error.strip_prefix("MOVED ")?.split_once(' ')?;
 ///     let server = (0..servers.len()).find(|server| servers.address(*server) == address)?;
@@ -121,13 +128,13 @@ impl From<Error> for Route {
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Redirect {
-    /// To this one of the [`Servers`].
+    /// The number of the server in [`Servers`].
     pub server: usize,
-    /// It is told before that it is to answer, though what is asked for is not its own yet (`ASKING`).
+    /// Sends `ASKING` before the request, as Redis Cluster requires during the migration of a hash slot.
     pub asking: bool,
 }
 
-/// A request that is sent as several ones, whose replies become one.
+/// Several requests in place of one, and a function that merges their replies.
 ///
 /// ```
 /// use thegiant::{Value, upstream::Split};
@@ -142,14 +149,15 @@ pub struct Split {
     pub(super) merge: Merge,
 }
 
-/// Makes one reply of several.
+/// The function that merges the replies of a split.
 pub(super) type Merge = Box<dyn FnOnce(Vec<Value>) -> Value>;
 
 impl Split {
-    /// Requests with the servers that they go to, and what makes one reply of theirs, which are in the same order.
+    /// Creates a split from pairs of a server number and a request.
     ///
-    /// Where a reply is an error, `merge` does not see it: the first error is what the client gets, unless the split is
-    /// made to be [lenient](Self::lenient).
+    /// `merge` receives the replies in the order of `parts` and returns the reply for the client. If a reply
+    /// is an error, the client receives the first error and `merge` is not called. [`lenient`](Self::lenient)
+    /// passes errors to `merge`.
     pub fn new<W: AsRef<[u8]>>(
         parts: impl IntoIterator<Item = (usize, impl IntoIterator<Item = W>)>,
         merge: impl FnOnce(Vec<Value>) -> Value + 'static,
@@ -163,15 +171,15 @@ impl Split {
         })
     }
 
-    /// The same, with a `merge` that sees errors, too.
+    /// Creates a split like [`new`](Self::new) whose `merge` also receives errors.
     ///
     /// ```
     /// use thegiant::{Value, upstream::Split};
     ///
-    /// // How many of them answer.
+    /// // Counts the servers that reply.
     /// let present = Split::lenient((0..3).map(|server| (server, ["PING"])), |replies| {
-    ///     let is_there = |reply: &&Value| !matches!(reply, Value::Error(_));
-    ///     Value::Integer(replies.iter().filter(is_there).count() as i64)
+    ///     let is_ok = |reply: &&Value| !matches!(reply, Value::Error(_));
+    ///     Value::Integer(replies.iter().filter(is_ok).count() as i64)
     /// });
     /// # let _ = present;
     /// ```
@@ -193,12 +201,12 @@ impl fmt::Debug for Split {
     }
 }
 
-/// A request that is to be sent to one of several upstreams, or to some of them.
+/// A request for which a router chooses an upstream.
 ///
 /// ```
 /// use thegiant::upstream::Request;
 ///
-/// /// What the keys of a request have in common, up to the first colon.
+/// /// Returns the first key up to its first colon.
 /// fn tenant<'a>(request: &Request<'a>) -> Option<&'a [u8]> {
 ///     request.keys().next()?.split(|byte| *byte == b':').next()
 /// }
@@ -213,9 +221,9 @@ pub struct Request<'a> {
 /// The words of a request.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Words<'a> {
-    /// Of a client.
+    /// The words of a client's request.
     Call(&'a Call<'a>),
-    /// Of the program, or a part of a request.
+    /// The words of a command that the application sends, or of a part of a split.
     Own(&'a [Bytes]),
 }
 
@@ -224,56 +232,63 @@ impl<'a> Request<'a> {
         Request { words, known, is_in_transaction }
     }
 
-    /// The command, as it was sent.
+    /// Returns the name of the command, in the case that the client sent.
     pub fn name(&self) -> &'a [u8] {
         self.get(0).unwrap_or_default()
     }
 
-    /// Whether it is this command, in any case; with two words, such as `SCRIPT LOAD`, this subcommand.
+    /// Returns whether this is the named command, such as `GET`, or subcommand, such as `SCRIPT LOAD`.
+    ///
+    /// Ignores the case.
     pub fn is(&self, name: &str) -> bool {
         self.words.is(name)
     }
 
-    /// The `index`th word; 0 is the name.
+    /// Returns a word of the request. Index 0 is the name.
     pub fn get(&self, index: usize) -> Option<&'a [u8]> {
         self.words.get(index)
     }
 
-    /// The number of words: the name and the arguments.
-    #[expect(clippy::len_without_is_empty, reason = "a request has at least its name")]
+    /// Returns the number of words: the name and the arguments.
+    #[expect(clippy::len_without_is_empty, reason = "a request always has a name")]
     pub fn len(&self) -> usize {
         self.words.len()
     }
 
-    /// All words, from the name on.
+    /// Returns an iterator over all words, including the name.
     pub fn words(&self) -> impl Iterator<Item = &'a [u8]> + use<'a> {
         let words = self.words;
         (0..words.len()).filter_map(move |index| words.get(index))
     }
 
-    /// The keys, by what the upstreams' `COMMAND` says of the command. One that it does not know has none.
+    /// Returns an iterator over the keys.
+    ///
+    /// The upstreams' `COMMAND` replies define the positions of the keys. A command that is unknown to the
+    /// upstreams has no keys.
     pub fn keys(&self) -> impl Iterator<Item = &'a [u8]> + use<'a> {
         let words = self.words;
         self.key_positions().filter_map(move |index| words.get(index))
     }
 
-    /// Where the keys are among the words.
+    /// Returns an iterator over the indexes of the keys, for [`get`](Self::get).
     pub fn key_positions(&self) -> impl Iterator<Item = usize> + use<'a> {
         KeyPositions::new(self.known, self.words)
     }
 
-    /// Whether it changes nothing, by what the upstreams' `COMMAND` says.
+    /// Returns whether the upstreams' `COMMAND` replies flag the command as `readonly`.
     pub fn is_readonly(&self) -> bool {
         self.known.is_some_and(|known| known.is_readonly)
     }
 
-    /// Whether it is part of a transaction, or its client watches keys or listens: it has to go where the others have gone,
-    /// so it should not go to a replica even if it changes nothing, and [`Any`](Route::Any) is where these have gone.
+    /// Returns whether the client has a transaction, watched keys or a subscription on an upstream.
+    ///
+    /// The request then has to reach the same upstream as the client's other requests. [`Any`](Route::Any)
+    /// chooses that upstream. Do not send such a request to a replica, even if it is read-only.
     pub fn is_in_transaction(&self) -> bool {
         self.is_in_transaction
     }
 
-    /// Requester sent it; the program, if it is none.
+    /// Returns the client that sent the request, or `None` if the application sent it.
     pub fn client(&self) -> Option<&'a Client> {
         match self.words {
             Words::Call(call) => Some(call.client()),
@@ -282,7 +297,7 @@ impl<'a> Request<'a> {
     }
 }
 
-/// A word is sent with its length and two line ends.
+/// Maximum size of the length and the two line ends that accompany each word, in bytes.
 const WORD_OVERHEAD: usize = 16;
 
 impl<'a> Words<'a> {
@@ -300,7 +315,7 @@ impl<'a> Words<'a> {
         }
     }
 
-    /// Whether it is this command, or this subcommand.
+    /// Returns whether this is the named command or subcommand, in any case.
     pub(super) fn is(self, name: &str) -> bool {
         let (name, subcommand) = split_name(name);
         let is_word = |index: usize, known: &str| {
@@ -309,7 +324,7 @@ impl<'a> Words<'a> {
         is_word(0, name) && subcommand.is_none_or(|subcommand| is_word(1, subcommand))
     }
 
-    /// At most how many bytes it takes when it is sent.
+    /// Returns an upper limit for the size of the encoded request, in bytes.
     pub(super) fn max_encoded_len(self) -> usize {
         (0..self.len()).map(|index| self.get(index).map_or(0, <[u8]>::len) + WORD_OVERHEAD).sum()
     }

@@ -1,4 +1,4 @@
-//! The upstreams that a proxy has.
+//! The list of a proxy's upstreams.
 
 use std::{
     fmt,
@@ -10,49 +10,51 @@ use tokio::sync::Notify;
 
 use super::{Upstream, dial::PoolKey, handle::UpstreamStats};
 
-/// The upstreams among which a [`Router`](super::Router) has to choose: they have numbers, from 0 on, in the order in which they were given.
+/// The upstreams from which a [`Router`](super::Router) chooses.
+///
+/// Each server has a number. The servers that were passed at the start are numbered from 0, in their order.
 pub struct Servers {
     list: Vec<Server>,
     stats: AllUpstreamStats,
-    /// The size of the largest request that shared connections carry.
+    /// Maximum size of a request on a multiplexed connection, in bytes.
     pub(super) max_request_len: usize,
 }
 
-/// What is told of all of them.
+/// The statistics of all upstreams.
 pub(super) type AllUpstreamStats = Arc<Mutex<Vec<Arc<UpstreamStats>>>>;
 
-/// One of them.
+/// One upstream of the list.
 pub(super) struct Server {
     pub(super) upstream: Rc<Upstream>,
     pub(super) stats: Arc<UpstreamStats>,
-    /// Where the links of a lane begin.
-    pub(super) lanes: Vec<(PoolKey, usize)>,
-    /// The connection by which that is known has been lost, or could not be opened.
+    /// The index of the first multiplexed connection of each pool.
+    pub(super) pools: Vec<(PoolKey, usize)>,
+    /// The proxy failed to open the upstream's first connection, or the upstream is forgotten.
     pub(super) is_down: bool,
-    /// It is there again, though it was not.
-    pub(super) back: Rc<Notify>,
+    /// Wakes the reconnecting tasks when the server is up again, or another server has taken its number.
+    pub(super) wakeup: Rc<Notify>,
     pub(super) membership: Membership,
-    /// Notifies the clients' own connections that the server is forgotten.
+    /// Notifies the dedicated connections that the server is forgotten.
     pub(super) forgotten: Rc<Notify>,
 }
 
 /// Whether requests may go to a server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Membership {
-    /// The application named it at the start.
+    /// The application passed the server at the start.
     Fixed,
-    /// The router added it.
+    /// The router added the server.
     Added,
-    /// The router does not want it any more, but it may still have connections.
+    /// The router removed the server, but its connections may still be open.
     Leaving,
-    /// Nothing is left of it: another server may take its number and its links.
+    /// The server has no open connections. Another server may take its number and its connection indexes.
     Vacant,
 }
 
 impl Servers {
     pub(super) fn new(upstreams: Vec<Upstream>) -> (Self, AllUpstreamStats) {
         let stats = AllUpstreamStats::default();
-        // Later servers have the settings of the first one.
+        // Servers that the router adds have the settings of the first one, so the minimum holds for them, too.
         let max_request_len = upstreams.iter().map(|upstream| upstream.max_request_len).min().unwrap_or(0);
         let mut servers = Servers { list: Vec::new(), stats: Arc::clone(&stats), max_request_len };
         upstreams.into_iter().for_each(|upstream| servers.push(upstream, Membership::Fixed));
@@ -64,9 +66,9 @@ impl Servers {
         self.list.push(Server {
             upstream: Rc::new(upstream),
             stats,
-            lanes: Vec::new(),
+            pools: Vec::new(),
             is_down: false,
-            back: Rc::default(),
+            wakeup: Rc::default(),
             membership,
             forgotten: Rc::default(),
         });
@@ -82,18 +84,20 @@ impl Servers {
         self.stats.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// How many numbers there are. Numbers of [forgotten](Self::retain) servers are included.
-    #[expect(clippy::len_without_is_empty, reason = "there is at least one")]
+    /// Returns the number of servers, including [forgotten](Self::retain) servers.
+    #[expect(clippy::len_without_is_empty, reason = "the list is never empty")]
     pub fn len(&self) -> usize {
         self.list.len()
     }
 
-    /// Whether this one is there, as far as is known. One that nothing is known of yet is taken to be.
+    /// Returns whether the server is up, as far as the proxy knows.
+    ///
+    /// A server counts as up until the first attempt to connect fails.
     pub fn is_up(&self, server: usize) -> bool {
         self.list.get(server).is_some_and(|server| server.is_member() && !server.is_down)
     }
 
-    /// The address of this one; it is empty if there is none of that number.
+    /// Returns the address of the server, or an empty string if no server has this number.
     pub fn address(&self, server: usize) -> &str {
         let server = self.list.get(server).filter(|server| server.is_member());
         server.map_or("", |server| &server.upstream.address)
@@ -101,8 +105,9 @@ impl Servers {
 
     /// Returns the number of the server at this address, and adds it if it is not known.
     ///
-    /// The connection has the settings of the first server, which include its password. So the address must come from a
-    /// source that the application trusts. The text of an error reply is not one: a client's script chooses it.
+    /// The connection has the settings of the first server, which include its password. So the address must
+    /// come from a source that the application trusts. The text of an error reply is not one: a client's
+    /// script chooses it.
     pub fn find_or_add(&mut self, address: &str) -> usize {
         let has_address = |server: &Server| server.is_member() && server.upstream.address == address;
         if let Some(known) = self.list.iter().position(has_address) {
@@ -118,7 +123,7 @@ impl Servers {
         }
     }
 
-    /// Gives a vacant number, with the links that it has, to another server.
+    /// Gives a vacant number and its connection indexes to another server.
     fn fill(&mut self, vacant: usize, upstream: Upstream) -> usize {
         let stats = self.add_stats(&upstream);
         let server = &mut self.list[vacant];
@@ -126,14 +131,14 @@ impl Servers {
         server.stats = stats;
         server.membership = Membership::Added;
         server.is_down = false;
-        server.back.notify_waiters();
+        server.wakeup.notify_waiters();
         vacant
     }
 
-    /// Forgets the servers that [`find_or_add`](Self::find_or_add) has added and `keep` rejects.
+    /// Forgets the servers that [`find_or_add`](Self::find_or_add) added and `keep` rejects.
     ///
-    /// Their connections are closed within a second, and `INFO` does not list them any more. A later server may get the
-    /// number of a forgotten one. The servers that were given at the start always stay.
+    /// The proxy closes their connections within a second, and `INFO` no longer lists them. A later server
+    /// may get the number of a forgotten one. The servers that were passed at the start always stay.
     pub fn retain(&mut self, mut keep: impl FnMut(&str) -> bool) {
         for server in &mut self.list {
             if server.membership == Membership::Added && !keep(&server.upstream.address) {
@@ -145,12 +150,12 @@ impl Servers {
         }
     }
 
-    /// Whether there is a server of this number, which is not forgotten.
+    /// Returns whether a server has this number and is not forgotten.
     pub(super) fn has(&self, server: usize) -> bool {
         self.list.get(server).is_some_and(Server::is_member)
     }
 
-    /// The numbers of the servers that are being forgotten.
+    /// Returns the numbers of the removed servers whose connections may still be open.
     pub(super) fn leaving(&self) -> Vec<usize> {
         let is_leaving = |server: &usize| self.list[*server].membership == Membership::Leaving;
         (0..self.list.len()).filter(is_leaving).collect()
@@ -164,21 +169,23 @@ impl Servers {
         &mut self.list[server]
     }
 
-    /// One that is there, if any is; the same for the same number, as long as it is there.
+    /// Returns a server that is up, or any member if all are down.
+    ///
+    /// The same `number` gets the same server for as long as that server is up.
     pub(super) fn any(&self, number: u64) -> usize {
         let len = self.list.len();
         let first = (number % len as u64) as usize;
         let mut all = (first..len).chain(0..first);
         let up = all.clone().find(|server| self.is_up(*server));
-        // The servers that were given at the start are always members.
+        // The servers that were passed at the start are always members.
         up.or_else(|| all.find(|server| self.list[*server].is_member())).unwrap_or(0)
     }
 }
 
 impl Drop for Servers {
-    /// The tasks of links that wait for another server end.
+    /// Wakes the reconnecting tasks, so that they end.
     fn drop(&mut self) {
-        self.list.iter().for_each(|server| server.back.notify_waiters());
+        self.list.iter().for_each(|server| server.wakeup.notify_waiters());
     }
 }
 
