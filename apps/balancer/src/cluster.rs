@@ -50,7 +50,7 @@ pub struct Watch(Rc<Told>);
 const EVERY: Duration = Duration::from_secs(2);
 const AT_MOST_EVERY: Duration = Duration::from_millis(100);
 
-/// So often it is asked before clients are served.
+/// Number of attempts to get the slots before clients are served.
 const ATTEMPTS: usize = 10;
 
 const NO_CLUSTER: Error = Error::from_static("ERR This instance has cluster support disabled");
