@@ -8,7 +8,7 @@ use thegiant::{ClientTls, Upstream};
 
 use crate::hash::HashKind;
 
-/// Proxy that spreads keys over several Redis servers, or stands for a Redis Cluster
+/// Proxy that spreads keys over several Redis servers, or stands in front of a Redis Cluster
 #[derive(Parser)]
 #[command(version)]
 pub struct Options {

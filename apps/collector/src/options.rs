@@ -7,7 +7,7 @@ use cli::ServerOptions;
 
 use crate::store::Store;
 
-/// Server that collects events on disk, by the stream commands of Redis 7.0
+/// Server that collects events on disk, with the stream commands of Redis 7.0
 #[derive(Parser)]
 #[command(version)]
 pub(crate) struct Options {

@@ -231,7 +231,7 @@ impl Waiting {
         self.readers.insert(number, reader);
     }
 
-    /// Removes readers that do not wait any more.
+    /// Removes readers that have stopped waiting.
     pub(crate) fn remove_closed(&mut self) {
         self.readers.retain(|_, reader| !reader.responder.is_closed());
         self.by_stream.retain(|_, numbers| {

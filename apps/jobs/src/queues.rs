@@ -33,7 +33,7 @@ pub(crate) struct Queues {
     deadlines: BTreeSet<(Instant, u64)>,
 }
 
-/// A queue. Its `ready` list may contain stale numbers of jobs that are not ready any more.
+/// A queue. Its `ready` list may contain stale numbers of jobs that are no longer ready.
 #[derive(Debug, Default)]
 pub(crate) struct Queue {
     ready: VecDeque<u64>,
@@ -218,7 +218,7 @@ impl Queues {
         }
     }
 
-    /// Removes a job that has expired or has no caller any more.
+    /// Removes a job that has expired or has no waiting caller.
     fn abandon(&mut self, number: u64) {
         if let Some(job) = self.remove(number) {
             self.queue_mut(&job.queue).counts.expired += 1;

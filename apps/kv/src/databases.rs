@@ -95,7 +95,7 @@ pub trait Databases: Unpin + 'static {
     /// Discards all changes since the last commit.
     ///
     /// # Errors
-    /// Returns an error if the store cannot return to the last commit. It cannot be used any more then.
+    /// Returns an error if the store cannot return to the last commit. The store is unusable then.
     fn rollback(&mut self) -> Result<()> {
         Ok(())
     }

@@ -280,7 +280,7 @@ impl Reading {
 }
 
 impl Drop for Reading {
-    /// Ends the reads that failed or that no client waits for any more.
+    /// Ends the reads that failed or that no client waits for.
     fn drop(&mut self) {
         self.keys.iter().for_each(|key| self.inner.cache.borrow_mut().end_read(key, self.since, None));
     }
