@@ -138,7 +138,7 @@ pub(crate) struct Settings([AtomicU64; ROWS.len()]);
 pub(crate) struct OutputLimit {
     /// The client is closed at once when it has more unsent bytes; 0 means no limit.
     pub(crate) hard: u64,
-    /// At so many, for so long.
+    /// The soft limit in bytes, and the time for which a client may exceed it.
     pub(crate) soft: u64,
     pub(crate) soft_millis: u64,
 }

@@ -22,7 +22,7 @@ use crate::{
     spread::Spread,
 };
 
-/// A Redis Cluster, which says itself where its keys are. What it redirects is sent again.
+/// The router for a Redis Cluster. The nodes of the cluster say which slots they own, and redirected requests are sent again.
 ///
 /// The seeds, and the nodes that they name in `CLUSTER SLOTS` and `CLUSTER NODES`, are the only servers that the balancer
 /// connects to. The text of a redirect decides nothing, because a client's script can choose it: a redirect to an unknown
@@ -31,18 +31,18 @@ use crate::{
 pub struct Cluster {
     /// The server of each slot.
     slots: Vec<Option<usize>>,
-    /// All that have slots.
+    /// The servers that have slots.
     masters: Vec<usize>,
-    /// The addresses that known nodes have named, and when they last did.
+    /// The addresses that known nodes have named, each with the time at which they last did.
     nodes: HashMap<String, Instant>,
-    /// How often the program has asked what any of them can answer.
+    /// Number of the balancer's own commands that any server can answer.
     asked: u64,
-    told: Rc<Told>,
+    state: Rc<ClusterState>,
 }
 
-/// What the cluster has said of itself: the router, which runs for each request, is told of it by who asks.
+/// The state that the router shares with the task that asks the cluster for its slots.
 #[derive(Debug, Default)]
-struct Told {
+struct ClusterState {
     /// The last answer, until the router has taken it.
     answer: RefCell<Option<Answer>>,
     /// The slots may have moved.
@@ -51,7 +51,7 @@ struct Told {
     hints: RefCell<Vec<oneshot::Sender<()>>>,
 }
 
-/// What known nodes say about the cluster.
+/// The slots and nodes of the cluster, as one of its known nodes describes them.
 #[derive(Debug)]
 struct Answer {
     ranges: Vec<Range>,
@@ -69,10 +69,11 @@ struct Range {
 
 /// Asks a cluster for its slots periodically.
 #[derive(Debug)]
-pub struct Watch(Rc<Told>);
+pub struct Watch(Rc<ClusterState>);
 
-/// So often it is asked, and at most so often if it is known to have changed.
+/// Interval between two questions for the slots.
 const EVERY: Duration = Duration::from_secs(2);
+/// Minimum interval between two questions after a redirect or a lost server.
 const AT_MOST_EVERY: Duration = Duration::from_millis(100);
 
 /// A server is forgotten when no node has named it for this time. New nodes become known to all others by gossip, which takes
@@ -85,24 +86,24 @@ const ATTEMPTS: usize = 10;
 const NO_CLUSTER: Error = Error::from_static("ERR This instance has cluster support disabled");
 
 impl Cluster {
-    /// A cluster of which nothing is known yet, and what has to [run](Watch::run) for it to be known.
+    /// Creates a router without slots, and the task that must [run](Watch::run) to learn them.
     pub fn new() -> (Self, Watch) {
-        let told = Rc::new(Told::default());
+        let state = Rc::new(ClusterState::default());
         (
             Cluster {
                 slots: vec![None; SLOTS],
                 masters: Vec::new(),
                 nodes: HashMap::new(),
                 asked: 0,
-                told: Rc::clone(&told),
+                state: Rc::clone(&state),
             },
-            Watch(told),
+            Watch(state),
         )
     }
 
-    /// Takes note of what has been told.
+    /// Applies the last answer of the cluster, if there is a new one.
     fn update(&mut self, servers: &mut Servers) {
-        let Some(Answer { ranges, nodes }) = self.told.answer.take() else { return };
+        let Some(Answer { ranges, nodes }) = self.state.answer.take() else { return };
         let now = Instant::now();
         self.nodes.extend(nodes.into_iter().map(|address| (address, now)));
         self.nodes.retain(|_, named| now.duration_since(*named) < FORGET_AFTER);
@@ -117,7 +118,7 @@ impl Cluster {
         self.masters.dedup();
     }
 
-    /// The server at this address, if known nodes have named it or it is a seed.
+    /// Returns the server at this address if it is a seed or known nodes have named it.
     fn known(&mut self, address: &str, servers: &mut Servers) -> Option<usize> {
         self.update(servers);
         if self.nodes.contains_key(address) {
@@ -128,7 +129,7 @@ impl Cluster {
 }
 
 impl Watch {
-    /// Asks until it is told, or gives up for now.
+    /// Asks for the slots until there is an answer, at most ten times.
     pub async fn begin(&self, nodes: &UpstreamHandle) {
         for _ in 0..ATTEMPTS {
             match self.ask(nodes).await {
@@ -139,11 +140,10 @@ impl Watch {
         }
     }
 
-    /// Runs for ever.
+    /// Asks for the slots periodically, and after each redirect. It never returns.
     pub async fn run(self, nodes: UpstreamHandle) {
         loop {
             time::sleep(AT_MOST_EVERY).await;
-            // It is told that it has to, or it is time.
             let _ = time::timeout(EVERY, self.0.changed.notified()).await;
             if let Err(error) = self.ask(&nodes).await {
                 tracing::debug!(%error, "the cluster does not say where its slots are");
@@ -152,7 +152,7 @@ impl Watch {
     }
 
     async fn ask(&self, nodes: &UpstreamHandle) -> Result<(), Error> {
-        // They end with this call: a hint that comes meanwhile needs a newer answer.
+        // Wakes the waiting requests at the end. A hint that arrives meanwhile needs a newer answer.
         let _hints = mem::take(&mut *self.0.hints.borrow_mut());
         let mut answer = Answer::of_slots(&nodes.call(["CLUSTER", "SLOTS"]).await?);
         if answer.ranges.is_empty() {
@@ -222,7 +222,7 @@ fn parse_redirect(error: &str) -> Option<(&str, String)> {
     Some((kind, address(host.trim_matches(['[', ']']), port)?))
 }
 
-/// A node that does not know its own address says nothing of it.
+/// Returns an address as HOST:PORT, or `None` if the node does not know its own host.
 fn address(host: &str, port: &str) -> Option<String> {
     match host {
         "" | "?" => None,
@@ -237,11 +237,11 @@ impl Spread for Cluster {
         match self.slots[usize::from(slot_of(key))] {
             Some(server) => {
                 if !servers.is_up(server) {
-                    self.told.changed.notify_one();
+                    self.state.changed.notify_one();
                 }
                 server
             }
-            // Whoever it is says where it has to go.
+            // Any server redirects the request to the right one.
             None => (0..servers.len()).find(|server| servers.is_up(*server)).unwrap_or(0),
         }
     }
@@ -285,7 +285,7 @@ impl Spread for Cluster {
 
     fn redirect(&mut self, error: &str, servers: &mut Servers) -> Option<Redirect> {
         if error.starts_with("MOVED ") || error.starts_with("CLUSTERDOWN ") {
-            self.told.changed.notify_one();
+            self.state.changed.notify_one();
         }
         let (kind, address) = parse_redirect(error)?;
         let server = self.known(&address, servers)?;
@@ -295,8 +295,8 @@ impl Spread for Cluster {
     fn refresh(&mut self, error: &str) -> Option<Refresh> {
         parse_redirect(error)?;
         let (hint, answered) = oneshot::channel();
-        self.told.hints.borrow_mut().push(hint);
-        self.told.changed.notify_one();
+        self.state.hints.borrow_mut().push(hint);
+        self.state.changed.notify_one();
         // The end of the hint is the answer, and there may be nobody who asks.
         Some(Box::pin(async { drop(time::timeout(EVERY, answered).await) }))
     }
@@ -314,7 +314,7 @@ mod tests {
         let slots = Value::Array(vec![
             Value::Array(vec![Value::Integer(0), Value::Integer(99), node("10.0.0.1"), node("10.0.0.2")]),
             Value::Array(vec![Value::Integer(100), Value::Integer(100), node("::1")]),
-            // What is not known, or is no range, is passed over.
+            // Unknown addresses and invalid ranges are skipped.
             Value::Array(vec![Value::Integer(101), Value::Integer(102), node("")]),
             Value::Array(vec![Value::Integer(5), Value::Integer(16384), node("10.0.0.3")]),
         ]);

@@ -70,7 +70,7 @@ fn a_node_that_has_just_joined_gets_slots_and_one_that_leaves_is_forgotten() {
         client.send(keys.iter().flat_map(|key| request(["GET", key])).collect::<Vec<_>>());
         assert_eq!(client.replies(keys.len()), "$5\r\nvalue\r\n".repeat(keys.len()));
     };
-    // Half of the keys are asked for at the new node (ASK), then all of them (MOVED).
+    // First the new node has half of the keys (ASK), then all of them (MOVED).
     let half = cluster.begin_to_move(slot, &joined);
     assert!(half.step(keys.len() / 2));
     read_all(&mut client);

@@ -8,7 +8,7 @@ use std::{
 use super::server::proxy;
 use crate::support::{Process, RawClient, info, line, lines, request};
 
-/// What a bystander asks at least.
+/// Minimum number of requests of a bystander.
 const REQUESTS: usize = 2000;
 
 /// How often the attacker exceeds a limit. Nobody reads what the upstream logs about that, so it must fit into a pipe.
