@@ -204,13 +204,13 @@ struct Difference<'s> {
 
 impl fmt::Display for Difference<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Variant { protocol, way } = self.variant;
+        let Variant { protocol, delivery } = self.variant;
         let same = self.kv.iter().zip(&self.redis).take_while(|(kv, redis)| kv == redis).count();
         let [kv, redis] = [&self.kv, &self.redis].map(|answer| {
             let shown = same.saturating_sub(100)..answer.len().min(same + 1000);
             format!("{:?} of {} bytes", answer.slice(shown), answer.len())
         });
-        writeln!(f, "line {}: {} (RESP{protocol}, {way:?})", self.line.number, self.line.text)?;
+        writeln!(f, "line {}: {} (RESP{protocol}, {delivery:?})", self.line.number, self.line.text)?;
         writeln!(f, "   after {same} bytes\n      kv: {kv}\n   redis: {redis}")
     }
 }
