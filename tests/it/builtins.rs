@@ -127,7 +127,7 @@ fn client_libraries_set_their_name_and_version() {
     }
 }
 
-/// Sends complete handshakes_of_client_libraries_are_answered as current client libraries do: in one segment, with errors among the replies.
+/// Sends complete handshakes as current client libraries do: in one segment, with errors among the replies.
 #[test]
 fn handshakes_of_client_libraries_are_answered() {
     let served = Served::start(app);

@@ -3,45 +3,29 @@
 //! | bug elsewhere | test here |
 //! | --- | --- |
 //! | length arithmetic wraps, the process dies (redcon) | `a_length_that_would_wrap_is_refused` |
-//! | a recursive parser overflows the stack (mini-redis, redis-protocol) |
-//! `nested_arrays_do_not_overflow_the_stack` |
-//! | an announced length reserves memory (Envoy, redcon.rs) |
-//! `an_announced_number_of_arguments_reserves_nothing` and the next two tests |
-//! | an escape that is cut off panics (Envoy, redcon.rs) | `a_hexadecimal_escape_that_is_cut_off_is_an_error`
-//! |
+//! | a recursive parser overflows the stack (mini-redis, redis-protocol) | `nested_arrays_do_not_overflow_the_stack` |
+//! | an announced length reserves memory (Envoy, redcon.rs) | `an_announced_number_of_arguments_reserves_nothing` and the next two tests |
+//! | an escape that is cut off panics (Envoy, redcon.rs) | `a_hexadecimal_escape_that_is_cut_off_is_an_error` |
 //! | an empty request leaves state behind (CVE-2026-27623) | `an_empty_request_leaves_no_state_behind` |
 //! | CR LF in an error forges a reply (CVE-2025-67733) | `line_ends_in_an_error_text_cannot_forge_a_reply` |
 //! | a web page sends commands through a browser | `a_browser_is_not_served` |
 //! | the server looks for keys beyond the request (CVE-2023-36824) | `no_key_is_found_beyond_the_request` |
-//! | patterns take exponential time (CVE-2022-36021) | `a_pattern_with_many_stars_is_matched_fast`, the fuzz
-//! target `glob` |
-//! | a partial request is parsed again with each piece | `work_grows_with_the_bytes_and_not_with_the_pieces`
-//! |
-//! | a pause inside a value turns its rest into a command (redcon.rs) |
-//! `wire::a_pause_inside_a_bulk_does_not_end_it` |
-//! | complete commands wait for the end of the next one (redhub) |
-//! `wire::a_request_does_not_wait_for_the_next_one` |
-//! | without descriptors, accepting ends or spins (CVE-2025-48367) |
-//! `more_connections_than_descriptors_wait_without_load` |
-//! | disconnected clients stay in memory until the end (resp-async) |
-//! `disconnected_clients_leave_nothing_behind` |
+//! | patterns take exponential time (CVE-2022-36021) | `a_pattern_with_many_stars_is_matched_fast`, the fuzz target `glob` |
+//! | a partial request is parsed again with each piece | `work_grows_with_the_bytes_and_not_with_the_pieces` |
+//! | a pause inside a value turns its rest into a command (redcon.rs) | `wire::a_pause_inside_a_bulk_does_not_end_it` |
+//! | complete commands wait for the end of the next one (redhub) | `wire::a_request_does_not_wait_for_the_next_one` |
+//! | without descriptors, accepting ends or spins (CVE-2025-48367) | `more_connections_than_descriptors_wait_without_load` |
+//! | disconnected clients stay in memory until the end (resp-async) | `disconnected_clients_leave_nothing_behind` |
 //! | clients over the limit are dropped without an error (resp-async) | `limits::max_clients` |
 //! | arguments pile up without bound (CVE-2025-46686) | `limits::a_request_over_the_query_buffer_limit` |
-//! | replies pile up without bound (actix' writer; Redis by default) |
-//! `a_client_that_never_reads_takes_bounded_memory` |
-//! | buffered replies are lost at the end (actix' writer) | `order::replies_are_sent_despite_unread_input`,
-//! `lifecycle::replies_are_sent_before_a_stop_ends` |
-//! | replies to unauthenticated clients pile up without bound (CVE-2025-21605) |
-//! `an_unauthenticated_client_takes_bounded_memory`, `an_unauthenticated_client_may_announce_little` |
-//! | no reply when a handler panics (resp-server) |
-//! `containment::a_panic_is_answered_and_other_commands_still_run` |
+//! | replies pile up without bound (actix' writer; Redis by default) | `a_client_that_never_reads_takes_bounded_memory` |
+//! | buffered replies are lost at the end (actix' writer) | `order::replies_are_sent_despite_unread_input`, `lifecycle::replies_are_sent_before_a_stop_ends` |
+//! | replies to unauthenticated clients pile up without bound (CVE-2025-21605) | `an_unauthenticated_client_takes_bounded_memory`, `an_unauthenticated_client_may_announce_little` |
+//! | no reply when a handler panics (resp-server) | `containment::a_panic_is_answered_and_other_commands_still_run` |
 //! | a wrong argument closes the connection (mini-redis) | `a_wrong_argument_keeps_the_connection` |
-//! | an option for the idle timeout has no effect (redeo) |
-//! `limits::a_client_that_is_idle_for_too_long_is_closed` |
-//! | NULs put the protocol out of step (Redis) | `protocol_errors::a_nul_where_a_length_or_a_name_should_be`
-//! |
-//! | the cut of a stream decides whether a line is too long (Redis) | `a_line_is_too_long_wherever_it_is_cut`
-//! |
+//! | an option for the idle timeout has no effect (redeo) | `limits::a_client_that_is_idle_for_too_long_is_closed` |
+//! | NULs put the protocol out of step (Redis) | `protocol_errors::a_nul_where_a_length_or_a_name_should_be` |
+//! | the cut of a stream decides whether a line is too long (Redis) | `a_line_is_too_long_wherever_it_is_cut` |
 
 use std::{io::ErrorKind, thread, time::Duration};
 
@@ -59,7 +43,7 @@ fn memory_growth(act: impl FnOnce(&str, &mut RawClient)) -> usize {
     allow_many_connections();
     let kv = Process::program("kv");
     let mut bystander = RawClient::connect(kv.address());
-    // Makes the server allocate case it allocates only once.
+    // Makes the server allocate what it allocates only once.
     assert_eq!(bystander.ask(line("SET bystander 1")), "+OK\r\n");
     let before = kv.resident();
     act(kv.address(), &mut bystander);
@@ -67,7 +51,7 @@ fn memory_growth(act: impl FnOnce(&str, &mut RawClient)) -> usize {
     kv.resident().saturating_sub(before)
 }
 
-/// Returns the memory_growth with a thousand connections that have sent these bytes and no more.
+/// Returns the memory growth with a thousand connections that have sent these bytes and no more.
 fn memory_growth_of_a_thousand_clients(bytes: &[u8]) -> usize {
     let mut clients = Vec::new();
     memory_growth(|address, bystander| {

@@ -1,4 +1,4 @@
-//! Each mistake in `ui/` fails to compile with the text next to it, and with no other error.
+//! Checks that each mistake in `ui/` fails to compile with exactly the error text in the file next to it.
 
 #[test]
 fn mistakes() {

@@ -7,7 +7,7 @@ use thegiant::{App, Bytes, Upstream};
 use super::script::Conversation;
 use crate::support::{Folder, Process, RawClient, Reply, Served, line};
 
-/// The protocol and the delivery in which a conversation is sent.
+/// The protocol and the way to send a conversation.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Variant {
     pub(super) protocol: u8,

@@ -1,9 +1,9 @@
-//! Replies that come later, in order.
+//! Tests replies that come later: they keep the order of the requests.
 
 use actix::{Arbiter, SyncArbiter, SyncContext};
 use thegiant::prelude::*;
 
-use super::app::{Waiters, app, wait_for_waiting};
+use super::app::{Waiters, app, wait_until_blocked};
 use crate::support::{RawClient, Served, info, line, lines, listed};
 
 fn connected(served: &Served) -> RawClient {
@@ -11,30 +11,30 @@ fn connected(served: &Served) -> RawClient {
 }
 
 #[test]
-fn a_command_waits_and_the_others_do_not() {
+fn a_blocked_client_does_not_block_other_clients() {
     let served = Served::start(app);
     let (mut waiting, mut other) = (connected(&served), connected(&served));
     waiting.send(lines("SAY before \n AWAIT it \n SAY behind \n AWAIT it \n SAY end"));
-    assert_eq!(waiting.reply(), "$6\r\nbefore\r\n", "what comes before it is not held back");
-    wait_for_waiting(&mut other, "it", 1);
+    assert_eq!(waiting.reply(), "$6\r\nbefore\r\n", "earlier replies are sent at once");
+    wait_until_blocked(&mut other, "it", 1);
     assert_eq!(other.ask(line("SAY meanwhile")), "$9\r\nmeanwhile\r\n");
     assert_eq!(other.ask(line("GIVE it first")), ":1\r\n");
     assert_eq!(waiting.replies(2), "$5\r\nfirst\r\n$6\r\nbehind\r\n");
-    wait_for_waiting(&mut other, "it", 1);
+    wait_until_blocked(&mut other, "it", 1);
     assert_eq!(other.ask(line("GIVE it second")), ":1\r\n");
     assert_eq!(waiting.replies(2), "$6\r\nsecond\r\n$3\r\nend\r\n");
     assert_eq!(other.ask(line("GIVE it third")), ":0\r\n");
 }
 
 #[test]
-fn who_waits_longest_is_served_first() {
+fn the_longest_blocked_client_is_served_first() {
     let served = Served::start(app);
     let mut other = connected(&served);
     let mut waiting: Vec<RawClient> = (1..=20)
         .map(|count| {
             let mut client = connected(&served);
             client.send(line("AWAIT it"));
-            wait_for_waiting(&mut other, "it", count);
+            wait_until_blocked(&mut other, "it", count);
             client
         })
         .collect();
@@ -48,7 +48,7 @@ fn who_waits_longest_is_served_first() {
 }
 
 #[test]
-fn an_answer_at_once_is_like_any_other() {
+fn a_responder_may_reply_within_the_handler() {
     let served = Served::start(app);
     let mut client = connected(&served);
     let requests: String = (0..1000).map(|n| format!("ATONCE a{n}\r\nSAY b{n}\r\n")).collect();
@@ -56,14 +56,14 @@ fn an_answer_at_once_is_like_any_other() {
     let expected: String = (0..1000).map(|n| text(format!("a{n}")) + &text(format!("b{n}"))).collect();
     client.send(requests);
     assert_eq!(client.replies(2000), expected);
-    // A large one is not copied, and keeps its place.
+    // A large reply is sent without a copy, in its place.
     let large = "x".repeat(100_000);
     client.send(format!("SAY a\r\n*2\r\n$6\r\nATONCE\r\n$100000\r\n{large}\r\nSAY b\r\n"));
     assert_eq!(client.replies(3), format!("$1\r\na\r\n$100000\r\n{large}\r\n$1\r\nb\r\n"));
 }
 
 #[test]
-fn requests_come_in_pieces_of_any_size() {
+fn requests_in_pieces_of_any_size_are_answered() {
     let served = Served::start(app);
     let mut other = connected(&served);
     let requests = lines("SAY a \n AWAIT it \n ATONCE b \n FUTURE 1 c \n SAY d");
@@ -73,21 +73,21 @@ fn requests_come_in_pieces_of_any_size() {
             client.send(piece);
             other.let_server_read();
         }
-        wait_for_waiting(&mut other, "it", 1);
+        wait_until_blocked(&mut other, "it", 1);
         other.ask(line("GIVE it here"));
         assert_eq!(client.replies(5), "$1\r\na\r\n$4\r\nhere\r\n$1\r\nb\r\n$1\r\nc\r\n$1\r\nd\r\n");
     }
 }
 
 #[test]
-fn a_long_pipeline_behind_a_waiting_command_is_answered() {
+fn a_long_pipeline_after_a_blocked_command_is_answered() {
     let served = Served::start(app);
     let (mut client, mut other) = (connected(&served), connected(&served));
     let value = "x".repeat(1000);
     let requests = format!("AWAIT it\r\n{}", format!("SAY {value}\r\n").repeat(2000));
     let reply = format!("$1000\r\n{value}\r\n");
     let replies = client.while_sending(&[requests.as_bytes()], |client| {
-        wait_for_waiting(&mut other, "it", 1);
+        wait_until_blocked(&mut other, "it", 1);
         other.ask(line("GIVE it x"));
         client.replies(2001)
     });
@@ -95,7 +95,7 @@ fn a_long_pipeline_behind_a_waiting_command_is_answered() {
 }
 
 #[test]
-fn futures_are_replies() {
+fn futures_send_replies() {
     let served = Served::start(app);
     let (mut client, mut other) = (connected(&served), connected(&served));
     client.send(lines("FUTURE 20 a \n ACTFUTURE 5 \n ASYNC 1 b c \n FUTURE 0 d"));
@@ -105,7 +105,7 @@ fn futures_are_replies() {
 }
 
 #[test]
-fn a_fallback_may_answer_later() {
+fn a_fallback_may_return_a_future() {
     let served = Served::start(|| {
         App::new().fallback(|call: &Call| -> actix::ResponseFuture<String> {
             let words = call.len();
@@ -116,14 +116,14 @@ fn a_fallback_may_answer_later() {
 }
 
 #[test]
-fn an_answer_comes_from_any_thread() {
+fn a_responder_replies_from_any_thread() {
     let served = Served::start(|| {
         App::new().mount(Waiters::start_in_arbiter(&Arbiter::new().handle(), |_| Waiters::default()))
     });
     let (mut client, mut other) = (connected(&served), connected(&served));
     for _ in 0..100 {
         client.send(lines("SAY a \n AWAIT it \n SAY b"));
-        wait_for_waiting(&mut other, "it", 1);
+        wait_until_blocked(&mut other, "it", 1);
         assert_eq!(other.ask(line("GIVEFAR it far")), "+OK\r\n");
         assert_eq!(client.replies(3), "$1\r\na\r\n$3\r\nfar\r\n$1\r\nb\r\n");
     }
@@ -137,7 +137,7 @@ impl Actor for Pool {
 
 #[commands]
 impl Pool {
-    /// Answers by a responder, from the pool's thread.
+    /// Replies through a responder, on a thread of the pool.
     #[command("POOLED", blocking)]
     fn pooled(&self, value: Bytes, responder: Responder<Bytes>) {
         assert_eq!(responder.send(value), Ok(()));
@@ -145,7 +145,7 @@ impl Pool {
 }
 
 #[test]
-fn a_pool_may_answer_by_a_responder() {
+fn a_pool_may_reply_through_a_responder() {
     let served = Served::start(|| App::new().mount(SyncArbiter::start(2, || Pool)));
     let mut client = connected(&served);
     client.send(lines("POOLED a \n POOLED b"));
@@ -153,32 +153,32 @@ fn a_pool_may_answer_by_a_responder() {
 }
 
 #[test]
-fn replies_that_are_not_wanted_are_not_sent() {
+fn late_replies_obey_client_reply() {
     let served = Served::start(app);
     let (mut client, mut other) = (connected(&served), connected(&served));
     client.send(lines("CLIENT REPLY SKIP \n AWAIT it \n SAY heard"));
-    wait_for_waiting(&mut other, "it", 1);
+    wait_until_blocked(&mut other, "it", 1);
     other.ask(line("GIVE it unheard"));
     assert_eq!(client.reply(), "$5\r\nheard\r\n");
     client.send(lines("CLIENT REPLY OFF \n ATONCE a \n AWAIT it \n FUTURE 1 b \n CLIENT REPLY ON"));
-    wait_for_waiting(&mut other, "it", 1);
+    wait_until_blocked(&mut other, "it", 1);
     other.ask(line("GIVE it unheard"));
     assert_eq!(client.reply(), "+OK\r\n");
 }
 
 #[test]
-fn operators_see_who_waits() {
+fn operators_see_blocked_clients() {
     let served = Served::start(app);
     let (mut client, mut other) = (connected(&served), connected(&served));
     let id = client.id();
     client.send(line("AWAIT it"));
-    wait_for_waiting(&mut other, "it", 1);
-    assert_eq!(listed(&mut other, id).expect("it is there").text("flags"), "b");
+    wait_until_blocked(&mut other, "it", 1);
+    assert_eq!(listed(&mut other, id).expect("the client is listed").text("flags"), "b");
     assert_eq!(info(&mut other, "clients").text("blocked_clients"), "1");
     other.ask(line("REFUSE it"));
     assert_eq!(client.reply(), "-NOPE not today\r\n");
     client.ask(line("SAY done"));
-    assert_eq!(listed(&mut other, id).expect("it is there").text("flags"), "N");
+    assert_eq!(listed(&mut other, id).expect("the client is listed").text("flags"), "N");
     assert_eq!(info(&mut other, "errorstats").text("errorstat_NOPE"), "count=1");
     let stats = info(&mut other, "commandstats");
     let stats = stats.text("cmdstat_await");

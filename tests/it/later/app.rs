@@ -1,4 +1,4 @@
-//! An application whose clients wait.
+//! An application whose commands block, and which sends pushes.
 
 use std::{
     collections::HashMap,
@@ -16,14 +16,14 @@ use thegiant::{Connected, Disconnected, prelude::*};
 
 use crate::support::{RawClient, eventually, line};
 
-/// Keeps those that wait, and gives them what others bring.
+/// Keeps the responders of blocked clients, and sends them the values that other clients give.
 #[derive(Debug, Default)]
 pub(super) struct Waiters {
     waiting: HashMap<Bytes, Vec<Responder<Option<Bytes>>>>,
-    /// Futures that have been dropped.
+    /// Number of dropped futures.
     dropped: Arc<AtomicUsize>,
     clients: HashMap<u64, Client>,
-    gone: Vec<u64>,
+    disconnected: Vec<u64>,
 }
 
 impl Actor for Waiters {
@@ -35,39 +35,40 @@ pub(crate) fn app() -> App {
     App::new().mount(waiters.clone()).connected(waiters.clone()).disconnected(waiters)
 }
 
-/// Returns when so many clients wait under this name.
-pub(super) fn wait_for_waiting(client: &mut RawClient, name: &str, count: usize) {
+/// Returns when `count` clients are blocked on this name.
+pub(super) fn wait_until_blocked(client: &mut RawClient, name: &str, count: usize) {
     eventually(|| (client.ask(line(&format!("WAITING {name}"))) == format!(":{count}\r\n")).then_some(()));
 }
 
 #[commands]
 impl Waiters {
-    /// Waits for a value.
+    /// Blocks until a client gives a value.
     #[command("AWAIT", blocking)]
     fn wait(&mut self, name: Bytes, responder: Responder<Option<Bytes>>) {
         self.waiting.entry(name).or_default().push(responder);
     }
 
-    /// Waits for a value, without the flag of a command that waits.
+    /// Blocks until a client gives a value, without the flag `blocking`.
     #[command("AWAITUNTOLD")]
-    fn wait_untold(&mut self, name: Bytes, responder: Responder<Option<Bytes>>) {
+    fn wait_without_flag(&mut self, name: Bytes, responder: Responder<Option<Bytes>>) {
         self.wait(name, responder);
     }
 
-    /// Waits for a value, but not for ever.
+    /// Blocks until a client gives a value or the time is over.
     #[command("AWAITFOR", blocking)]
     fn wait_for(&mut self, name: Bytes, milliseconds: u64, responder: Responder<Option<Bytes>>) {
         let responder = responder.timeout(Duration::from_millis(milliseconds), None);
         self.waiting.entry(name).or_default().push(responder);
     }
 
-    /// Waits as long as the row says.
+    /// Blocks for at most the timeout of the row.
     #[command("AWAITROW", blocking, timeout = "30ms")]
     fn wait_row(&mut self, name: Bytes, responder: Responder<Option<Bytes>>) {
         self.wait(name, responder);
     }
 
-    /// Gives the one who has waited for longest a value; what comes back is given to the next.
+    /// Gives a value to the client that has waited longest. If that client has left, the next one gets the
+    /// value.
     #[command("GIVE")]
     fn give(&mut self, name: &[u8], mut value: Bytes) -> bool {
         let Some(waiting) = self.waiting.get_mut(name) else { return false };
@@ -80,7 +81,7 @@ impl Waiters {
         false
     }
 
-    /// The same, from a thread of its own.
+    /// Gives a value to all waiting clients, from a new thread for each.
     #[command("GIVEFAR")]
     fn give_far(&mut self, name: &[u8], value: Bytes) {
         for responder in self.waiting.remove(name).unwrap_or_default() {
@@ -89,7 +90,7 @@ impl Waiters {
         }
     }
 
-    /// Gives all of them an error.
+    /// Fails all waiting commands with an error.
     #[command("REFUSE")]
     fn refuse(&mut self, name: &[u8]) -> usize {
         let waiting = self.waiting.remove(name).unwrap_or_default();
@@ -98,32 +99,32 @@ impl Waiters {
         count
     }
 
-    /// Gives them up.
+    /// Drops the responders without a reply.
     #[command("FORGET")]
     fn forget(&mut self, name: &[u8]) -> usize {
         self.waiting.remove(name).map_or(0, |waiting| waiting.len())
     }
 
-    /// How many wait.
+    /// Returns the number of waiting clients.
     #[command("WAITING")]
     fn waiting(&self, name: &[u8]) -> usize {
         let is_open = |responder: &&Responder<_>| !responder.is_closed();
         self.waiting.get(name).map_or(0, |waiting| waiting.iter().filter(is_open).count())
     }
 
-    /// Answers at once.
+    /// Replies through a responder, before the handler returns.
     #[command("ATONCE")]
     fn at_once(&self, value: Bytes, responder: Responder<Bytes>) {
         assert_eq!(responder.send(value), Ok(()));
     }
 
-    /// Answers at once, too.
+    /// Replies with its return value.
     #[command("SAY")]
     fn say(&self, value: Bytes) -> Bytes {
         value
     }
 
-    /// A future by itself.
+    /// Returns a boxed future.
     #[command("FUTURE", blocking)]
     fn future(&self, milliseconds: u64, value: Bytes) -> ResponseFuture<Bytes> {
         Box::pin(async move {
@@ -132,14 +133,14 @@ impl Waiters {
         })
     }
 
-    /// A future of the actor.
+    /// Returns a future of the actor.
     #[command("ACTFUTURE", blocking)]
     fn act_future(&mut self, milliseconds: u64) -> ResponseActFuture<Self, Result<usize, Error>> {
         let sleep = sleep(Duration::from_millis(milliseconds));
         Box::pin(sleep.into_actor(self).map(|(), this, _| Ok(this.dropped.load(SeqCst))))
     }
 
-    /// A future that is written as a function.
+    /// Is an `async` method.
     #[command("ASYNC", blocking)]
     async fn asynchronous(client: Client, milliseconds: u64, values: Vec<Bytes>) -> Vec<Bytes> {
         sleep(Duration::from_millis(milliseconds)).await;
@@ -147,7 +148,7 @@ impl Waiters {
         values
     }
 
-    /// A future that never ends.
+    /// Returns a future that never ends.
     #[command("NEVER", blocking)]
     fn never(&self) -> ResponseFuture<()> {
         let guard = Guard(Arc::clone(&self.dropped));
@@ -157,50 +158,50 @@ impl Waiters {
         })
     }
 
-    /// A future of the actor that never ends.
+    /// Returns a future of the actor that never ends.
     #[command("ACTNEVER", blocking)]
     fn act_never(&self) -> ResponseActFuture<Self, ()> {
         let never = self.never();
         Box::pin(never.into_actor(self))
     }
 
-    /// How many futures have been dropped.
+    /// Returns the number of dropped futures.
     #[command("DROPPED")]
     fn dropped(&self) -> usize {
         self.dropped.load(SeqCst)
     }
 
-    /// A future that panics.
+    /// Returns a future that panics.
     #[command("BOOM", blocking)]
     async fn boom() -> usize {
         panic!("in a future");
     }
 
-    /// A future of the actor that panics.
+    /// Returns a future of the actor that panics.
     #[command("ACTBOOM", blocking)]
     fn act_boom(&self) -> ResponseActFuture<Self, ()> {
         Box::pin(async { panic!("in a future of an actor") }.into_actor(self))
     }
 
-    /// Panics with the responder in its hands.
+    /// Panics while it owns the responder.
     #[command("PANIC", blocking)]
     fn panic(&self, responder: Responder<()>) {
         assert!(responder.is_closed(), "in a handler");
     }
 
-    /// Pushes something to another client.
+    /// Pushes a message to another client.
     #[command("PUSH")]
     fn push(&self, id: u64, kind: &str, value: &[u8]) -> Option<u64> {
         self.clients.get(&id)?.push((kind, value))
     }
 
-    /// Pushes something to the one who asks, then answers.
+    /// Pushes messages to the calling client, then replies.
     #[command("PUSHME")]
     fn push_me(&self, client: &Client, count: u64) -> u64 {
         (1..=count).filter_map(|number| client.push(("own", number))).count() as u64
     }
 
-    /// The last push that has been sent.
+    /// Returns the number of the last push that was sent.
     #[command("TAKEN")]
     fn taken(&self, id: u64) -> Option<u64> {
         Some(self.clients.get(&id)?.pushes_taken())
@@ -212,7 +213,7 @@ impl Waiters {
         self.clients.get(&id).inspect(|client| client.kill()).is_some()
     }
 
-    /// Whether another client is there, as its handle says.
+    /// Whether another client is connected.
     #[command("ISTHERE")]
     fn is_there(&self, id: u64) -> Option<bool> {
         Some(self.clients.get(&id)?.is_connected())
@@ -226,10 +227,10 @@ impl Waiters {
         visits
     }
 
-    /// The clients that have gone.
+    /// Returns the IDs of disconnected clients.
     #[command("GONE")]
-    fn gone(&self) -> Vec<u64> {
-        self.gone.clone()
+    fn disconnected(&self) -> Vec<u64> {
+        self.disconnected.clone()
     }
 }
 
@@ -255,6 +256,6 @@ impl Handler<Disconnected> for Waiters {
     type Result = ();
 
     fn handle(&mut self, Disconnected(client): Disconnected, _: &mut Context<Self>) {
-        self.gone.push(client.id());
+        self.disconnected.push(client.id());
     }
 }

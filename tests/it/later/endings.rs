@@ -1,8 +1,8 @@
-//! What ends a wait other than its answer.
+//! Tests the ways in which a blocked command ends without its value.
 
 use std::{thread, time::Duration};
 
-use super::app::{app, wait_for_waiting};
+use super::app::{app, wait_until_blocked};
 use crate::support::{ANY_PORT, RawClient, Served, eventually, line, lines};
 
 fn connected(served: &Served) -> RawClient {
@@ -10,12 +10,12 @@ fn connected(served: &Served) -> RawClient {
 }
 
 #[test]
-fn a_client_that_leaves_is_noticed_at_once_and_the_value_comes_back() {
+fn a_disconnected_client_is_noticed_at_once_and_its_value_is_returned() {
     let served = Served::start(app);
     let mut other = connected(&served);
     let leave: [fn(RawClient); 3] = [drop, RawClient::reset, |client| {
         client.half_close();
-        // It still reads, but there is nobody who would ask anything.
+        // The client still reads, but sends no further requests.
         thread::spawn(move || drop(client));
     }];
     for leave in leave {
@@ -29,11 +29,11 @@ fn a_client_that_leaves_is_noticed_at_once_and_the_value_comes_back() {
         ] {
             let (mut first, mut second) = (connected(&served), connected(&served));
             first.send(lines(requests));
-            wait_for_waiting(&mut other, "it", 1);
+            wait_until_blocked(&mut other, "it", 1);
             second.send(line("AWAIT it"));
-            wait_for_waiting(&mut other, "it", 2);
+            wait_until_blocked(&mut other, "it", 2);
             leave(first);
-            wait_for_waiting(&mut other, "it", 1);
+            wait_until_blocked(&mut other, "it", 1);
             assert_eq!(other.ask(line("GIVE it value")), ":1\r\n");
             assert_eq!(second.reply(), "$5\r\nvalue\r\n");
         }
@@ -41,7 +41,7 @@ fn a_client_that_leaves_is_noticed_at_once_and_the_value_comes_back() {
 }
 
 #[test]
-fn the_future_of_a_client_that_leaves_is_dropped() {
+fn the_future_of_a_disconnected_client_is_dropped() {
     let served = Served::start(app);
     let mut other = connected(&served);
     for (count, command) in ["NEVER", "ACTNEVER", "SAY a\r\nNEVER", "NEVER\r\nSAY a"].iter().enumerate() {
@@ -55,14 +55,14 @@ fn the_future_of_a_client_that_leaves_is_dropped() {
 }
 
 #[test]
-fn a_responder_says_when_its_time_is_over() {
+fn a_responders_timeout_sends_its_reply() {
     let served = Served::start(app);
     let (mut client, mut other) = (connected(&served), connected(&served));
     assert_eq!(client.ask(line("AWAITFOR it 20")), "$-1\r\n");
     assert_eq!(other.ask(line("GIVE it late")), ":0\r\n");
-    // Times of any order, and answers before them.
+    // The timeouts end in another order than they began, and one value comes before its timeout.
     client.send(lines("AWAITFOR it 100000 \n AWAITFOR it 10 \n AWAITFOR it 30 \n AWAITFOR it 20 \n SAY end"));
-    wait_for_waiting(&mut other, "it", 1);
+    wait_until_blocked(&mut other, "it", 1);
     assert_eq!(other.ask(line("GIVE it early")), ":1\r\n");
     assert_eq!(client.replies(5), "$5\r\nearly\r\n$-1\r\n$-1\r\n$-1\r\n$3\r\nend\r\n");
     client.send(lines("HELLO 3 \n AWAITFOR it 1"));
@@ -71,7 +71,7 @@ fn a_responder_says_when_its_time_is_over() {
 }
 
 #[test]
-fn a_row_and_a_server_have_times_too() {
+fn rows_and_servers_have_timeouts_too() {
     let served =
         Served::with(app, |server| server.reply_timeout(Some(Duration::from_secs(1))).bind(ANY_PORT));
     let mut client = connected(&served);
@@ -80,20 +80,20 @@ fn a_row_and_a_server_have_times_too() {
     assert_eq!(client.replies(3), format!("{late}{late}$3\r\nend\r\n"));
     let mut other = connected(&served);
     assert_eq!(other.ask(line("DROPPED")), ":1\r\n");
-    // What says how long it waits waits as long as that.
+    // The timeout of the responder replaces that of the server.
     assert_eq!(client.ask(line("CONFIG SET reply-timeout 1")), "+OK\r\n");
     assert_eq!(client.ask(line("AWAITFOR it 1500")), "$-1\r\n");
 }
 
 #[test]
-fn an_operator_ends_it() {
+fn client_unblock_ends_a_blocked_command() {
     let served = Served::start(app);
     let (mut client, mut other) = (connected(&served), connected(&served));
     let id = client.id();
     let mut unblock = |how: &str, waits: &str| {
         client.send(lines(&format!("SAY a \n {waits} \n SAY b")));
         client.reply();
-        wait_for_waiting(&mut other, "it", 1);
+        wait_until_blocked(&mut other, "it", 1);
         assert_eq!(other.ask(line(format!("CLIENT UNBLOCK {id} {how}").trim_end())), ":1\r\n");
         let replies = client.replies(2);
         assert_eq!(other.ask(line(format!("CLIENT UNBLOCK {id} {how}").trim_end())), ":0\r\n");
@@ -108,29 +108,29 @@ fn an_operator_ends_it() {
 }
 
 #[test]
-fn a_stop_ends_it() {
+fn a_stop_ends_a_blocked_command() {
     let served = Served::start(app);
     let (mut client, mut other) = (connected(&served), connected(&served));
     client.send(lines("SAY a \n AWAIT it \n SAY b \n NEVER \n AWAITFOR it 100000"));
     assert_eq!(client.reply(), "$1\r\na\r\n");
-    wait_for_waiting(&mut other, "it", 1);
+    wait_until_blocked(&mut other, "it", 1);
     served.stop().expect("it ends in order");
     let stops = "-UNBLOCKED the server is shutting down\r\n";
     assert_eq!(client.rest(), format!("{stops}$1\r\nb\r\n{stops}{stops}"));
 }
 
 #[test]
-fn what_is_given_up_is_an_error() {
+fn a_dropped_responder_is_an_error() {
     let served = Served::start(app);
     let (mut client, mut other) = (connected(&served), connected(&served));
     client.send(lines("AWAIT it \n SAY a"));
-    wait_for_waiting(&mut other, "it", 1);
+    wait_until_blocked(&mut other, "it", 1);
     assert_eq!(other.ask(line("FORGET it")), ":1\r\n");
     assert_eq!(client.replies(2), "-ERR the command was dropped without a reply\r\n$1\r\na\r\n");
 }
 
 #[test]
-fn what_panics_is_an_internal_error() {
+fn a_panic_is_an_internal_error() {
     let served = Served::start(app);
     let mut client = connected(&served);
     let error = "-ERR internal error\r\n";

@@ -1,10 +1,10 @@
-//! What is sent to clients that have not asked for it, and clients that come and leave.
+//! Tests pushes to clients, and the notifications about new and disconnected clients.
 
 use std::time::Duration;
 
 use thegiant::{ClientClass, OutputLimit, SlowConsumers};
 
-use super::app::{app, wait_for_waiting};
+use super::app::{app, wait_until_blocked};
 use crate::support::{ANY_PORT, RawClient, Served, eventually, line, lines};
 
 fn connected(served: &Served) -> RawClient {
@@ -12,7 +12,7 @@ fn connected(served: &Served) -> RawClient {
 }
 
 #[test]
-fn pushes_leave_between_replies_and_while_a_command_waits() {
+fn pushes_are_sent_between_replies_and_while_a_command_is_blocked() {
     let served = Served::start(app);
     let (mut client, mut other) = (connected(&served), connected(&served));
     client.ask(line("HELLO 3"));
@@ -28,11 +28,11 @@ fn pushes_leave_between_replies_and_while_a_command_waits() {
     }
     other.ask(line("GIVE it x"));
     assert_eq!(client.replies(2), "$1\r\nx\r\n$1\r\nb\r\n");
-    // Its own come behind the reply.
+    // Pushes of a client's own command come after the replies to its batch.
     client.send(lines("PUSHME 2 \n SAY c"));
     let own = |number| format!(">2\r\n$3\r\nown\r\n:{number}\r\n");
     assert_eq!(client.replies(4), format!(":2\r\n$1\r\nc\r\n{}{}", own(1), own(2)));
-    // In RESP2 the same is an array.
+    // RESP2 has no pushes, so the message is an array.
     client.send(lines("HELLO 2 \n PUSHME 1"));
     client.reply();
     assert_eq!(client.replies(2), ":1\r\n*2\r\n$3\r\nown\r\n:1\r\n");
@@ -63,7 +63,7 @@ fn pushes_keep_their_order_among_replies() {
 }
 
 #[test]
-fn it_is_known_which_pushes_were_sent() {
+fn an_actor_knows_which_pushes_were_sent() {
     let served = Served::start(app);
     let (mut client, mut other) = (connected(&served), connected(&served));
     let id = client.id();
@@ -73,7 +73,7 @@ fn it_is_known_which_pushes_were_sent() {
         client.reply();
     }
     eventually(|| (other.ask(line(&format!("TAKEN {id}"))) == ":3\r\n").then_some(()));
-    // So many bytes are more than a socket takes of a client that does not read.
+    // The socket of a client that does not read cannot buffer 16 MiB.
     let large = "x".repeat(16 << 20);
     other.send(format!(
         "*4\r\n$4\r\nPUSH\r\n${}\r\n{id}\r\n$1\r\nk\r\n${}\r\n{large}\r\n",
@@ -89,7 +89,7 @@ fn it_is_known_which_pushes_were_sent() {
 }
 
 #[test]
-fn actors_are_told_who_comes_and_who_leaves() {
+fn actors_are_notified_of_new_and_disconnected_clients() {
     let served = Served::start(app);
     let mut other = connected(&served);
     let mut ids = Vec::new();
@@ -116,7 +116,7 @@ fn an_actor_closes_a_client() {
 }
 
 #[test]
-fn what_is_attached_stays_with_its_client() {
+fn attached_data_stays_with_its_client() {
     let served = Served::start(app);
     let (mut client, mut other) = (connected(&served), connected(&served));
     for number in 1..=3 {
@@ -124,7 +124,7 @@ fn what_is_attached_stays_with_its_client() {
     }
     assert_eq!(other.ask(line("VISITS")), ":1\r\n");
     client.ask(line("RESET"));
-    assert_eq!(client.ask(line("VISITS")), ":4\r\n", "it is the application's, and not reset");
+    assert_eq!(client.ask(line("VISITS")), ":4\r\n", "RESET keeps the application's data");
 }
 
 const LIMIT: usize = 4 << 20;
@@ -136,7 +136,7 @@ fn with_limit(slow: SlowConsumers) -> Served {
     })
 }
 
-/// Pushes to `id` until ten times the limit has been pushed; returns the replies that were numbers.
+/// Pushes ten times the limit to `id`. Returns the number of accepted pushes.
 fn flood(other: &mut RawClient, id: u64) -> usize {
     let value = "x".repeat(LIMIT / 16);
     let request = format!(
@@ -148,17 +148,17 @@ fn flood(other: &mut RawClient, id: u64) -> usize {
 }
 
 #[test]
-fn a_client_that_does_not_read_its_pushes_is_cut_off() {
+fn a_client_that_does_not_read_its_pushes_is_disconnected() {
     let served = with_limit(SlowConsumers::Disconnect);
     let (mut client, mut other) = (connected(&served), connected(&served));
     let id = client.id();
-    wait_for_waiting(&mut other, "it", 0);
+    wait_until_blocked(&mut other, "it", 0);
     assert!(flood(&mut other, id) < 160);
     eventually(|| (other.ask(line(&format!("ISTHERE {id}"))) == ":0\r\n").then_some(()));
 }
 
 #[test]
-fn or_it_loses_the_oldest() {
+fn a_client_that_does_not_read_its_pushes_may_lose_the_oldest() {
     let served = with_limit(SlowConsumers::DropOldest);
     let (mut client, mut other) = (connected(&served), connected(&served));
     client.ask(line("HELLO 3"));

@@ -9,12 +9,12 @@ use crate::support::{
 const OK: &str = "+OK\r\n";
 const MIB: usize = 1 << 20;
 
-/// A client with so many bytes of a request that has not arrived whole, and its number.
-fn half_a_request(served: &Served, operator: &mut RawClient, bytes: usize) -> (RawClient, u64) {
+/// Sends `bytes` of an incomplete request. Returns the client and its ID.
+fn client_with_partial_request(served: &Served, operator: &mut RawClient, bytes: usize) -> (RawClient, u64) {
     let mut client = RawClient::connect(served.address());
     let id = client.id();
     client.send(format!("*2\r\n$4\r\nECHO\r\n${}\r\n", 64 * MIB));
-    // It may be closed before it has sent everything.
+    // The server may close the client before it has sent everything.
     let _ = client.try_send(vec![b'x'; bytes]);
     eventually(|| listed(operator, id).is_none_or(|line| line.number("qbuf") >= bytes as u64).then_some(()));
     (client, id)
@@ -29,41 +29,41 @@ fn evicted(operator: &mut RawClient) -> u64 {
 }
 
 #[test]
-fn the_biggest_goes_first() {
+fn the_client_with_most_memory_is_evicted_first() {
     let served = Served::with(app, |server| server.max_client_memory(16 * MIB).bind(ANY_PORT));
     let mut operator = RawClient::connect(served.address());
-    let (mut small, _) = half_a_request(&served, &mut operator, 2 * MIB);
-    let (mut big, big_id) = half_a_request(&served, &mut operator, 8 * MIB);
-    let (_medium, medium_id) = half_a_request(&served, &mut operator, 4 * MIB);
+    let (mut small, _) = client_with_partial_request(&served, &mut operator, 2 * MIB);
+    let (mut big, big_id) = client_with_partial_request(&served, &mut operator, 8 * MIB);
+    let (_medium, medium_id) = client_with_partial_request(&served, &mut operator, 4 * MIB);
     assert_eq!(evicted(&mut operator), 0);
-    let (_last, last_id) = half_a_request(&served, &mut operator, 5 * MIB);
+    let (_last, last_id) = client_with_partial_request(&served, &mut operator, 5 * MIB);
     eventually(|| listed(&mut operator, big_id).is_none().then_some(()));
     assert_eq!(big.rest(), "");
     assert!(listed(&mut operator, medium_id).is_some() && listed(&mut operator, last_id).is_some());
     assert_eq!(evicted(&mut operator), 1);
     assert!((11 * MIB as u64..16 * MIB as u64).contains(&memory(&mut operator)));
-    // It goes on where it was, unless it is closed before it has sent everything.
+    // The small client may continue its request, or be closed during it.
     let _ = small.try_send(vec![b'x'; 6 * MIB]);
     eventually(|| (client_list(&mut operator, "").len() < 5).then_some(()));
 }
 
 #[test]
-fn replies_count_as_well() {
+fn replies_count_as_client_memory() {
     let served = Served::with(app, |server| server.max_client_memory(40 * MIB).bind(ANY_PORT));
     let mut operator = RawClient::connect(served.address());
     assert_eq!(operator.ask(request([&b"SET"[..], b"k", &[b'x'; 16 * MIB]])), OK);
-    let mut deaf: Vec<RawClient> = (0..6).map(|_| RawClient::connect(served.address())).collect();
-    for client in &mut deaf {
+    let mut slow: Vec<RawClient> = (0..6).map(|_| RawClient::connect(served.address())).collect();
+    for client in &mut slow {
         client.send(line("GET k"));
     }
     eventually(|| (evicted(&mut operator) >= 3).then_some(()));
     assert!(memory(&mut operator) <= 40 * MIB as u64);
-    drop(deaf);
+    drop(slow);
     eventually(|| (memory(&mut operator) == 0).then_some(()));
 }
 
 #[test]
-fn who_may_not_be_evicted_stays() {
+fn a_client_with_no_evict_is_kept() {
     let served = Served::with(app, |server| server.max_client_memory(16 * MIB).bind(ANY_PORT));
     let mut operator = RawClient::connect(served.address());
     let mut kept = RawClient::connect(served.address());
@@ -72,13 +72,13 @@ fn who_may_not_be_evicted_stays() {
     kept.send(format!("*2\r\n$4\r\nECHO\r\n${}\r\n", 12 * MIB));
     kept.send(vec![b'x'; 10 * MIB]);
     eventually(|| listed(&mut operator, kept_id).filter(|line| line.number("qbuf") >= 10 * MIB as u64));
-    let (mut other, other_id) = half_a_request(&served, &mut operator, 7 * MIB);
+    let (mut other, other_id) = client_with_partial_request(&served, &mut operator, 7 * MIB);
     eventually(|| listed(&mut operator, other_id).is_none().then_some(()));
     assert_eq!(other.rest(), "");
     kept.send(vec![b'x'; 2 * MIB]);
     kept.send("\r\n");
     assert_eq!(kept.reply().len(), 12 * MIB + "$12582912\r\n\r\n".len());
-    // That can be taken back.
+    // The client can be evicted again.
     assert_eq!(kept.ask(line("CLIENT NO-EVICT off")), OK);
     kept.send(format!("*2\r\n$4\r\nECHO\r\n${}\r\n", 64 * MIB));
     let _ = kept.try_send(vec![b'x'; 20 * MIB]);
@@ -86,23 +86,23 @@ fn who_may_not_be_evicted_stays() {
 }
 
 #[test]
-fn a_lower_limit_takes_hold_at_once() {
+fn a_lower_limit_applies_at_once() {
     let served = Served::start(app);
     let mut operator = RawClient::connect(served.address());
-    let (mut big, _) = half_a_request(&served, &mut operator, 8 * MIB);
-    let (_small, small_id) = half_a_request(&served, &mut operator, 2 * MIB);
+    let (mut big, _) = client_with_partial_request(&served, &mut operator, 8 * MIB);
+    let (_small, small_id) = client_with_partial_request(&served, &mut operator, 2 * MIB);
     set(&mut operator, "maxmemory-clients", "4mb");
     assert_eq!(big.rest(), "");
     assert!(listed(&mut operator, small_id).is_some());
     assert_eq!(evicted(&mut operator), 1);
     set(&mut operator, "maxmemory-clients", "0");
-    let (_big, big_id) = half_a_request(&served, &mut operator, 8 * MIB);
+    let (_big, big_id) = client_with_partial_request(&served, &mut operator, 8 * MIB);
     assert!(listed(&mut operator, big_id).is_some());
 }
 
-/// Whatever they did and however they leave, nothing is left of it in the books.
+/// The server accounts for all memory, whatever the clients did and however they disconnected.
 #[test]
-fn the_books_are_balanced_when_all_have_gone() {
+fn no_memory_is_counted_after_all_clients_have_disconnected() {
     allow_many_connections();
     let served = Served::with(app, |server| server.max_client_memory(64 * MIB).bind(ANY_PORT));
     let mut operator = RawClient::connect(served.address());
@@ -110,17 +110,17 @@ fn the_books_are_balanced_when_all_have_gone() {
     thread::scope(|scope| {
         for thread in 0..4 {
             let address = served.address();
-            scope.spawn(move || (0..60).for_each(|number| misbehave(address, thread * 60 + number)));
+            scope.spawn(move || (0..60).for_each(|number| leave_unfinished(address, thread * 60 + number)));
         }
     });
     eventually(|| (client_list(&mut operator, "").len() == 1).then_some(()));
     assert_eq!(memory(&mut operator), 0);
 }
 
-/// One of several ways to leave a server with something to be remembered.
-fn misbehave(address: &str, number: usize) {
+/// Leaves a request or a reply unfinished, in one of several ways.
+fn leave_unfinished(address: &str, number: usize) {
     let mut client = RawClient::connect(address);
-    // The server may have closed it: there are many.
+    // The server may have evicted the client.
     let _ = match number % 6 {
         0 => client.try_send("*2\r\n$4\r\nECHO\r\n$100\r\nx"),
         1 => client

@@ -1,12 +1,12 @@
-/// The memory of all clients.
+/// Memory of all clients.
 mod memory;
-/// What waits to be sent to a client.
+/// Limits of the output buffer.
 mod output;
-/// A password, and what clients can do without it.
+/// The password, and the limits of unauthenticated clients.
 mod password;
-/// Who is served by a server without a password.
+/// Protected mode: a server without a password serves only local clients.
 mod protected;
-/// Clients that take their time.
+/// Timeouts of clients.
 mod timers;
 
 use std::{io::ErrorKind, time::Duration};
@@ -31,7 +31,7 @@ fn max_clients() {
     drop(leaving);
     let mut successor = eventually(|| {
         let mut client = connect();
-        // What the server has closed already may not take the request.
+        // The server may have closed the client before the request is sent.
         client.try_send(line("PING")).ok()?;
         client.try_reply().is_ok_and(|reply| reply == "+PONG\r\n").then_some(client)
     });
@@ -40,13 +40,13 @@ fn max_clients() {
     assert_eq!(staying.ask(line("PING")), "+PONG\r\n");
 }
 
-/// Has a running server change a setting.
+/// Changes a setting of a running server.
 fn set(operator: &mut RawClient, name: &str, value: &str) {
     assert_eq!(operator.ask(request(["CONFIG", "SET", name, value])), "+OK\r\n", "{name} {value}");
 }
 
 #[test]
-fn limits_of_connections_and_requests_can_be_changed() {
+fn limits_of_connections_and_requests_can_be_changed_at_run_time() {
     let served = Served::start(app);
     let mut operator = RawClient::connect(served.address());
     set(&mut operator, "maxclients", "1");
@@ -58,7 +58,7 @@ fn limits_of_connections_and_requests_can_be_changed() {
     let value = "x".repeat(2 << 20);
     assert_eq!(client.ask(request(["SET", "k", &value])), "+OK\r\n");
     set(&mut operator, "client-query-buffer-limit", "1mb");
-    // It may be closed before it has sent everything.
+    // The server may close the client before it has sent everything.
     let _ = client.try_send(&request(["SET", "k", &value])[..(2 << 20) - 10]);
     assert_eq!(client.rest(), "");
     set(&mut operator, "client-query-buffer-limit", "1gb");
@@ -93,13 +93,13 @@ fn a_client_that_is_idle_for_too_long_is_closed() {
 }
 
 #[test]
-fn a_client_whose_command_takes_its_time_is_not_idle() {
+fn a_client_with_a_slow_command_is_not_idle() {
     let (app, gatekeeper) = gated();
     let served = Served::with(app, |server| server.timeout(Some(Duration::from_secs(1))).bind(ANY_PORT));
     let mut waiting = RawClient::connect(served.address());
     waiting.send(line("GATE"));
     gatekeeper.wait();
-    // Their ends show that the time has passed, twice.
+    // Each of these clients is closed after the timeout.
     for _ in 0..2 {
         assert_eq!(RawClient::connect(served.address()).rest(), "");
     }
@@ -122,7 +122,7 @@ fn max_bulk_len() {
     );
 }
 
-/// However a request grows: by one large argument, by many small ones, by a line.
+/// The request grows by one large argument, by several, or by many small ones.
 #[test]
 fn a_request_over_the_query_buffer_limit() {
     let served = Served::with(app, |server| server.query_buffer_limit(1 << 20).bind(ANY_PORT));
@@ -144,7 +144,7 @@ fn a_request_over_the_query_buffer_limit() {
     }
 }
 
-/// The limit is for one request, not for all that a client has sent.
+/// The limit applies to one request, not to all requests of a client.
 #[test]
 fn many_requests_under_the_query_buffer_limit() {
     let served = Served::with(app, |server| server.query_buffer_limit(1 << 20).bind(ANY_PORT));
@@ -175,8 +175,8 @@ fn tcp_keepalive_is_set() {
     assert!(keepalive(1000) > Duration::from_secs(100));
 }
 
-/// The keepalive timer of the server's end of a connection, from the system's table of sockets. It
-/// does not run while the last reply is being acknowledged.
+/// Returns the keepalive timer of the server's socket from the system's table of sockets. The system shows no
+/// keepalive timer until the last reply is acknowledged.
 fn keepalive_timer(peer: &str) -> Option<Duration> {
     const KEEPALIVE: &str = "02";
     let port: u16 = peer.rsplit(':').next()?.parse().ok()?;
@@ -192,10 +192,9 @@ fn keepalive_timer(peer: &str) -> Option<Duration> {
     (kind == KEEPALIVE).then(|| Duration::from_millis(ticks * 10))
 }
 
-/// Replies that a client does not take keep its requests from being read, but for those of a long
-/// pipeline.
+/// While replies are unread, the server reads no further requests, except for a long pipeline.
 #[test]
-fn a_client_that_does_not_read_is_not_read_for_ever() {
+fn the_server_stops_reading_from_a_client_that_does_not_read() {
     let served = Served::start(app);
     let mut bystander = RawClient::connect(served.address());
     let value = "x".repeat(1 << 20);
@@ -204,7 +203,7 @@ fn a_client_that_does_not_read_is_not_read_for_ever() {
     let mut client = RawClient::connect(served.address());
     let requests = line("GET large").repeat(5_000_000);
     let sent = client.send_until_stuck(&requests, Duration::from_secs(4));
-    assert!(sent < requests.len(), "all {sent} bytes were taken");
+    assert!(sent < requests.len(), "all {sent} bytes were read");
     for _ in 0..1000 {
         assert_eq!(bystander.ask(line("PING")), "+PONG\r\n");
     }
@@ -217,7 +216,7 @@ fn a_client_that_reads_late_gets_everything() {
     let echo = request(["ECHO", &"x".repeat(1000)]);
     let requests = echo.repeat(120_000);
     let sent = client.send_until_stuck(&requests, Duration::from_secs(4));
-    assert!(sent < requests.len(), "all {sent} bytes were taken");
+    assert!(sent < requests.len(), "all {sent} bytes were read");
     let reply = format!("$1000\r\n{}\r\n", "x".repeat(1000));
     for _ in 0..sent / echo.len() {
         assert!(client.reply() == reply);
@@ -227,9 +226,9 @@ fn a_client_that_reads_late_gets_everything() {
     assert!(client.rest().len().is_multiple_of(reply.len()));
 }
 
-/// Long pauses are the client's own affair.
+/// Long pauses between the bytes delay only that client.
 #[test]
-fn a_client_that_sends_byte_by_byte_holds_up_nobody() {
+fn a_client_that_sends_byte_by_byte_delays_no_other_client() {
     let served = Served::start(app);
     let mut slow = RawClient::connect(served.address());
     let mut bystander = RawClient::connect(served.address());
@@ -244,10 +243,10 @@ fn a_client_that_sends_byte_by_byte_holds_up_nobody() {
     assert_eq!(slow.reply(), "$10\r\nfirst slow\r\n");
 }
 
-/// Many clients write a whole pipeline before they read any of its replies. What the sockets do not
-/// hold has to be read nevertheless.
+/// Many client libraries write a whole pipeline before they read replies. The server must read what the
+/// sockets cannot buffer.
 #[test]
-fn a_pipeline_that_is_written_before_it_is_read() {
+fn a_pipeline_may_be_written_before_any_reply_is_read() {
     let served = Served::start(app);
     let mut client = RawClient::connect(served.address());
     let key = "k".repeat(1_000);

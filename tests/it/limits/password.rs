@@ -4,11 +4,11 @@ const NO_AUTH: &str = "-NOAUTH Authentication required.\r\n";
 const WRONG: &str = "-WRONGPASS invalid username-password pair or user is disabled.\r\n";
 const OK: &str = "+OK\r\n";
 
-fn locked() -> Served {
+fn with_password() -> Served {
     Served::with(app, |server| server.password("secret").bind(ANY_PORT))
 }
 
-/// A client that has said who it is.
+/// Returns an authenticated client.
 fn operator(served: &Served) -> RawClient {
     let mut operator = RawClient::connect(served.address());
     assert_eq!(operator.ask(line("AUTH secret")), OK);
@@ -16,8 +16,8 @@ fn operator(served: &Served) -> RawClient {
 }
 
 #[test]
-fn nothing_is_done_before_it_is_given() {
-    let served = locked();
+fn commands_are_refused_before_the_password_is_given() {
+    let served = with_password();
     let mut client = RawClient::connect(served.address());
     for refused in [
         "PING",
@@ -33,7 +33,7 @@ fn nothing_is_done_before_it_is_given() {
     ] {
         assert_eq!(client.ask(line(refused)), NO_AUTH, "{refused}");
     }
-    // What is wrong with a request is said first.
+    // The server reports mistakes in a request first.
     let unknown = "-ERR unknown command 'NOPE', with args beginning with: 'a' \r\n";
     assert_eq!(client.ask(line("NOPE a")), unknown);
     assert_eq!(client.ask(line("GET")), "-ERR wrong number of arguments for 'get' command\r\n");
@@ -46,8 +46,8 @@ fn nothing_is_done_before_it_is_given() {
 }
 
 #[test]
-fn it_is_given_in_one_word_in_two_or_with_hello() {
-    let served = locked();
+fn auth_and_hello_accept_the_password() {
+    let served = with_password();
     for (login, starts) in [
         ("AUTH secret", "+OK\r\n"),
         ("AUTH default secret", "+OK\r\n"),
@@ -80,21 +80,21 @@ fn it_is_given_in_one_word_in_two_or_with_hello() {
 
 #[test]
 fn a_wrong_password_does_not_log_out() {
-    let served = locked();
+    let served = with_password();
     let mut client = operator(&served);
     assert_eq!(client.ask(line("AUTH nope")), WRONG);
     assert_eq!(client.ask(line("PING")), "+PONG\r\n");
 }
 
 #[test]
-fn an_empty_password_is_none() {
+fn an_empty_password_means_no_password() {
     let served = Served::with(app, |server| server.password("").bind(ANY_PORT));
     assert_eq!(exchange(served.address(), line("PING")), "+PONG\r\n");
 }
 
 #[test]
-fn reset_logs_out_also_in_the_middle_of_a_segment() {
-    let served = locked();
+fn reset_logs_out_within_a_pipeline() {
+    let served = with_password();
     let pipeline = "AUTH secret \n FIRST a \n RESET \n FIRST b \n GET k \n NOPE \n AUTH secret \n SECOND c";
     let unknown = "-ERR unknown command 'NOPE', with args beginning with: \r\n";
     let expected =
@@ -102,16 +102,16 @@ fn reset_logs_out_also_in_the_middle_of_a_segment() {
     assert_eq!(exchange(served.address(), lines(pipeline)), expected);
 }
 
-/// What may be sent behind the password is measured by what is known then.
+/// The limits of unauthenticated clients end with the AUTH before the request, even in the same segment.
 #[test]
-fn a_large_request_in_the_same_segment() {
-    let served = locked();
+fn a_large_request_after_auth_in_the_same_segment_is_accepted() {
+    let served = with_password();
     let value = "x".repeat(20_000);
     let set = request(["SET", "k", &value]);
     let many = request(["DEL".to_owned()].into_iter().chain((0..100).map(|key| key.to_string())));
     let pipeline = [line("AUTH secret"), set.clone(), many, line("GET k")].concat();
     assert_eq!(exchange(served.address(), &pipeline), format!("{OK}{OK}:0\r\n$20000\r\n{value}\r\n"));
-    // And wherever the segment is cut.
+    // The result does not depend on the cut of the segment.
     for cut in [1, 20, 33, 40, 60, 10_000, 20_050, 20_080] {
         let mut client = RawClient::connect(served.address());
         let mut bystander = operator(&served);
@@ -120,14 +120,14 @@ fn a_large_request_in_the_same_segment() {
         client.send(&pipeline[cut..]);
         assert_eq!(client.replies(3), format!("{OK}{OK}:0\r\n"), "in two at {cut}");
     }
-    // With the wrong password it is as if nothing had been said.
+    // After a wrong password, the limits still apply.
     let refused = exchange(served.address(), [line("AUTH nope"), set].concat());
     assert_eq!(refused, format!("{WRONG}-ERR Protocol error: unauthenticated bulk length\r\n"));
 }
 
 #[test]
-fn before_it_a_request_is_small() {
-    let served = locked();
+fn requests_before_the_password_are_limited() {
+    let served = with_password();
     let allowed = request(["FIRST".to_owned(), "x".repeat(16_384)]);
     assert_eq!(exchange(served.address(), allowed), NO_AUTH);
     let ten = request(["DEL", "1", "2", "3", "4", "5", "6", "7", "8", "9"]);
@@ -150,22 +150,23 @@ fn before_it_a_request_is_small() {
     );
 }
 
-/// Who reads is answered, however much that is; for who does not, see `hostile::a_stranger_takes_bounded_memory`.
+/// A client that reads its replies gets all of them.
+/// `hostile::an_unauthenticated_client_takes_bounded_memory` has a client that does not read.
 #[test]
-fn before_it_many_requests_are_answered() {
-    let served = locked();
+fn many_requests_before_the_password_are_answered() {
+    let served = with_password();
     let many = exchange(served.address(), line("PING").repeat(20_000));
     assert_eq!(many.len(), NO_AUTH.len() * 20_000);
 }
 
-/// Nobody can make the server keep what he sends before it.
+/// An unauthenticated client must not fill the memory with partial requests.
 #[test]
-fn before_it_little_is_kept() {
-    let served = locked();
+fn partial_requests_before_the_password_take_little_memory() {
+    let served = with_password();
     let mut operator = operator(&served);
     let mut client = RawClient::connect(served.address());
     let mut bystander = RawClient::connect(served.address());
-    // Ten arguments of 16 KiB are the most that one request can have.
+    // The largest allowed request has ten arguments of 16 KiB.
     client.send("*10\r\n");
     for _ in 0..9 {
         client.send(request([[b'x'; 16_384]]).split_off("*1\r\n".len()));
@@ -173,7 +174,7 @@ fn before_it_little_is_kept() {
     client.send("$16384\r\nbegun");
     assert_eq!(bystander.ask(line("PING")), NO_AUTH);
     assert!(info(&mut operator, "memory").number("mem_clients_normal") < 200_000);
-    // A line has an end, too.
+    // An inline request is limited, too.
     let line_without_end = vec![b'x'; 2 << 20];
     let _ = bystander.try_send(&line_without_end);
     assert_eq!(bystander.rest(), "-ERR Protocol error: too big inline request\r\n");

@@ -3,13 +3,13 @@ use std::process::Command;
 use super::set;
 use crate::support::{Process, RawClient, Served, app, line};
 
-/// An address that is not this machine's own, in a network that only this test can see.
-const ELSEWHERE: &str = "192.0.2.1";
+/// An address that is not a loopback address, in a network namespace that only this test uses.
+const REMOTE: &str = "192.0.2.1";
 const DENIED: &str = "-DENIED Redis is running in protected mode because protected mode is enabled and no password is \
                       set for the default user.";
 
 #[test]
-fn clients_of_this_machine_are_served() {
+fn local_clients_are_served() {
     let served = Served::with(app, |server| server.bind("127.0.0.1:0")?.bind("[::1]:0"));
     for address in served.addresses() {
         assert_eq!(RawClient::connect(address).ask(line("PING")), "+PONG\r\n", "{address}");
@@ -18,24 +18,24 @@ fn clients_of_this_machine_are_served() {
     assert_eq!(RawClient::connect(served.address()).ask(line("PING")), "+PONG\r\n");
 }
 
-/// In a network namespace of its own, which has one address that is not a loopback address. Where the system
-/// does not allow that, only the unit test of the decision is left.
+/// Runs in a network namespace with one address that is not a loopback address. Where the system forbids
+/// that, only the unit test covers protected mode.
 #[test]
-fn clients_from_elsewhere_are_turned_away() {
-    let network = format!("ip link set lo up && ip addr add {ELSEWHERE}/32 dev lo");
+fn remote_clients_are_refused() {
+    let network = format!("ip link set lo up && ip addr add {REMOTE}/32 dev lo");
     let probe = Command::new("unshare").args(["-rn", "sh", "-c", &network]).output();
     if !probe.is_ok_and(|probe| probe.status.success()) {
-        eprintln!("not tested: this system does not let a test have a network of its own");
+        eprintln!("not tested: this system does not allow network namespaces");
         return;
     }
     let starter = ["unshare", "-rn", "sh", "-c", &format!("{network} && exec \"$0\" \"$@\"")];
     let kv = Process::program_started_by(&starter, "kv", "0.0.0.0:0");
-    let said = |host: &str, request: &str| kv.reply_within_namespace(host, request);
-    assert_eq!(said("127.0.0.1", "PING"), "+PONG\r\n+OK\r\n");
-    assert!(said(ELSEWHERE, "").starts_with(DENIED));
-    assert!(said("127.0.0.1", "INFO stats").contains("rejected_connections:1\r\n"));
-    assert_eq!(said("127.0.0.1", "CONFIG SET protected-mode no"), "+OK\r\n+OK\r\n");
-    assert_eq!(said(ELSEWHERE, "PING"), "+PONG\r\n+OK\r\n");
-    assert_eq!(said("127.0.0.1", "CONFIG SET protected-mode yes"), "+OK\r\n+OK\r\n");
-    assert!(said(ELSEWHERE, "").starts_with(DENIED));
+    let replies = |host: &str, request: &str| kv.reply_within_namespace(host, request);
+    assert_eq!(replies("127.0.0.1", "PING"), "+PONG\r\n+OK\r\n");
+    assert!(replies(REMOTE, "").starts_with(DENIED));
+    assert!(replies("127.0.0.1", "INFO stats").contains("rejected_connections:1\r\n"));
+    assert_eq!(replies("127.0.0.1", "CONFIG SET protected-mode no"), "+OK\r\n+OK\r\n");
+    assert_eq!(replies(REMOTE, "PING"), "+PONG\r\n+OK\r\n");
+    assert_eq!(replies("127.0.0.1", "CONFIG SET protected-mode yes"), "+OK\r\n+OK\r\n");
+    assert!(replies(REMOTE, "").starts_with(DENIED));
 }

@@ -5,19 +5,19 @@ use crate::support::{ANY_PORT, RawClient, Served, app, eventually, gated, line, 
 
 const SECOND: Option<Duration> = Some(Duration::from_secs(1));
 
-/// Has the others act until one of them is closed, which is to be this one.
-fn is_closed_while(mut slow: RawClient, mut act: impl FnMut()) {
+/// Runs `act` again and again until the server closes the slow client.
+fn assert_closed_while(mut slow: RawClient, mut act: impl FnMut()) {
     thread::scope(|scope| {
         let end = scope.spawn(move || slow.rest());
         while !end.is_finished() {
             act();
             thread::sleep(Duration::from_millis(20));
         }
-        assert_eq!(end.join().expect("its end was seen"), "");
+        assert_eq!(end.join().expect("the thread does not panic"), "");
     });
 }
 
-/// Sends a piece of a request each time, in ten pieces, so that there is always one that is not whole.
+/// Sends three requests at a time, so that the server always has an incomplete one.
 struct Pieces {
     client: RawClient,
     bytes: Vec<u8>,
@@ -32,7 +32,7 @@ impl Pieces {
         Pieces { client, bytes, at: 5 }
     }
 
-    /// Sends three requests, but begins and ends in the middle of one.
+    /// Sends three requests, and begins and ends in the middle of one.
     fn send(&mut self) {
         let (end, rest) = self.bytes.split_at(self.at);
         self.client.send([rest, end].concat());
@@ -41,15 +41,15 @@ impl Pieces {
 }
 
 #[test]
-fn who_takes_too_long_to_send_a_request_is_closed() {
+fn a_client_that_sends_a_request_too_slowly_is_closed() {
     let served = Served::with(app, |server| server.request_timeout(SECOND).bind(ANY_PORT));
     let mut idle = RawClient::connect(served.address());
     let mut busy = Pieces::new(&served);
     let mut slow = RawClient::connect(served.address());
     slow.let_server_read();
     slow.send("*2\r\n$4\r\nECHO\r\n$5\r\nhe");
-    is_closed_while(slow, || busy.send());
-    // Also if there always comes something.
+    assert_closed_while(slow, || busy.send());
+    // The timeout applies even if bytes arrive all the time.
     let mut slow = RawClient::connect(served.address());
     slow.send("*2\r\n$4\r\nECHO\r\n$50000\r\n");
     let end = eventually(|| {
@@ -58,19 +58,19 @@ fn who_takes_too_long_to_send_a_request_is_closed() {
         slow.try_send("x").err()
     });
     drop(end);
-    // Who sends nothing is only idle.
+    // A client that sends nothing is only idle.
     assert_eq!(idle.ask(line("PING")), "+PONG\r\n");
 }
 
-/// While the server is busy with what was before it, a request is not late.
+/// The request timeout does not count the time in which an earlier command runs.
 #[test]
-fn who_waits_for_the_server_is_not_slow() {
+fn a_client_that_waits_for_the_server_is_not_slow() {
     let (app, gatekeeper) = gated();
     let served = Served::with(app, |server| server.request_timeout(SECOND).bind(ANY_PORT));
     let mut waiting = RawClient::connect(served.address());
     waiting.send([line("GATE"), b"*2\r\n$5\r\nFIRST\r\n$1\r".to_vec()].concat());
     gatekeeper.wait();
-    // The ends of others show that the time has passed, twice.
+    // Each of these clients is closed after the timeout.
     for _ in 0..2 {
         let mut slow = RawClient::connect(served.address());
         slow.send("*1\r\n$4\r\nPI");
@@ -83,13 +83,13 @@ fn who_waits_for_the_server_is_not_slow() {
 }
 
 #[test]
-fn who_does_not_say_who_it_is_is_closed() {
+fn a_client_that_does_not_authenticate_is_closed() {
     let served = Served::with(app, |server| server.password("secret").auth_timeout(SECOND).bind(ANY_PORT));
     let mut operator = RawClient::connect(served.address());
     assert_eq!(operator.ask(line("AUTH secret")), "+OK\r\n");
     let silent = RawClient::connect(served.address());
-    is_closed_while(silent, || drop(operator.ask(line("PING"))));
-    // Neither does it help to be refused again and again, or to start over.
+    assert_closed_while(silent, || drop(operator.ask(line("PING"))));
+    // Failed attempts and RESET do not extend the time.
     let mut refused = RawClient::connect(served.address());
     eventually(|| {
         thread::sleep(Duration::from_millis(20));
@@ -99,15 +99,15 @@ fn who_does_not_say_who_it_is_is_closed() {
     assert_eq!(operator.ask(line("PING")), "+PONG\r\n");
 }
 
-/// The time begins when the password is asked for, however long the connection has been there.
+/// The timeout starts with the logout, not with the connection.
 #[test]
-fn who_logs_out_has_time_to_log_in() {
+fn a_client_that_logs_out_has_time_to_log_in() {
     let served = Served::with(app, |server| server.password("secret").auth_timeout(SECOND).bind(ANY_PORT));
     let mut operator = RawClient::connect(served.address());
     assert_eq!(operator.ask(line("AUTH secret")), "+OK\r\n");
     let id = operator.id();
     eventually(|| (listed(&mut operator, id)?.number("age") >= 3).then_some(()));
-    // Whenever the sweep comes by.
+    // The attempts come at different times between the checks of the clients cron.
     for _ in 0..15 {
         assert_eq!(operator.ask(line("RESET")), "+RESET\r\n");
         thread::sleep(Duration::from_millis(100));
@@ -118,7 +118,7 @@ fn who_logs_out_has_time_to_log_in() {
 }
 
 #[test]
-fn timers_can_be_changed() {
+fn timeouts_can_be_changed_at_run_time() {
     let served = Served::with(app, |server| server.password("secret").auth_timeout(None).bind(ANY_PORT));
     let mut operator = RawClient::connect(served.address());
     assert_eq!(operator.ask(line("AUTH secret")), "+OK\r\n");
@@ -129,16 +129,16 @@ fn timers_can_be_changed() {
     }
     half.send("*1\r\n$4\r\nPI");
     set(&mut operator, "request-timeout", "1");
-    is_closed_while(half, || drop(operator.ask(line("PING"))));
+    assert_closed_while(half, || drop(operator.ask(line("PING"))));
     set(&mut operator, "request-timeout", "0");
     set(&mut operator, "auth-timeout", "1");
-    is_closed_while(silent, || drop(operator.ask(line("PING"))));
+    assert_closed_while(silent, || drop(operator.ask(line("PING"))));
     assert_eq!(idle.ask(line("PING")), "+PONG\r\n");
     set(&mut operator, "timeout", "1");
-    is_closed_while(idle, || drop(operator.ask(line("PING"))));
+    assert_closed_while(idle, || drop(operator.ask(line("PING"))));
 }
 
-/// Who is shown all commands has nothing to send.
+/// A monitor sends no requests, but receives commands.
 #[test]
 fn a_monitor_is_not_idle() {
     let served = Served::with(app, |server| server.timeout(SECOND).bind(ANY_PORT));

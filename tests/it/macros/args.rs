@@ -1,4 +1,4 @@
-#![allow(dead_code, reason = "what has been read is looked at by way of `Debug`")]
+#![allow(dead_code, reason = "the tests read the fields through `Debug`")]
 
 use thegiant::{
     command::{ArgKind, ArgSpec, FromArg, Tokens},
@@ -49,7 +49,7 @@ struct SetOptions<'a> {
     r#match: Option<&'a str>,
 }
 
-/// What cannot be left out.
+/// Has required fields only.
 #[derive(Debug, Args)]
 struct Move<'a> {
     #[arg("FROM")]
@@ -59,7 +59,7 @@ struct Move<'a> {
     range: Range<'a>,
 }
 
-const fn pure(name: &'static str, token: &'static str) -> ArgSpec {
+const fn pure_token(name: &'static str, token: &'static str) -> ArgSpec {
     ArgSpec::new(ArgKind::PureToken).named(name).token(token)
 }
 
@@ -77,7 +77,7 @@ const EXPIRY: ArgSpec = ArgSpec::one_of(
             integer("ex").token("EX"),
             integer("milliseconds").token("PX"),
             integer("exat").token("EXAT").kind(ArgKind::UnixTime),
-            pure("keepttl", "KEEPTTL"),
+            pure_token("keepttl", "KEEPTTL"),
         ]
     },
 );
@@ -85,7 +85,7 @@ const EXPIRY: ArgSpec = ArgSpec::one_of(
 const RANGE: ArgSpec = ArgSpec::one_of(
     &const {
         [
-            pure("all", "ALL"),
+            pure_token("all", "ALL"),
             ArgSpec::block(&const { [string("first"), string("second")] }).token("LEX").named("lex"),
             ArgSpec::block(&const { [integer("first-index"), integer("last-index")] })
                 .token("INDEX")
@@ -104,15 +104,15 @@ fn enums_are_described_by_their_variants() {
 
 #[test]
 fn structs_are_described_by_their_fields() {
-    let condition = ArgSpec::one_of(&const { [pure("nx", "NX"), pure("xx", "XX")] });
+    let condition = ArgSpec::one_of(&const { [pure_token("nx", "NX"), pure_token("xx", "XX")] });
     let limit = ArgSpec::block(&const { [integer("first"), integer("second")] });
     assert_eq!(SetOptions::ARG.kind, ArgKind::Options);
     assert_eq!(
         SetOptions::ARG.parts,
         [
             condition.named("condition").optional(),
-            pure("get", "GET").optional(),
-            pure("with-values", "WITHVALUES").optional(),
+            pure_token("get", "GET").optional(),
+            pure_token("with-values", "WITHVALUES").optional(),
             EXPIRY.named("expiry").optional(),
             integer("max-count").token("COUNT").optional(),
             limit.named("window").token("LIMIT").optional(),
@@ -125,7 +125,7 @@ fn structs_are_described_by_their_fields() {
     );
 }
 
-/// Replies what was read, as `Debug` writes it.
+/// Replies with its parsed arguments in `Debug` form.
 struct Reader;
 
 impl Actor for Reader {
@@ -153,7 +153,7 @@ impl Reader {
     }
 }
 
-/// Asks each line, and compares the reply: a string, or an error if it begins with `-`.
+/// Sends each line and compares the reply: a string, or an error if it begins with `-`.
 fn check(expected: &[(&str, &str)]) {
     let server = Served::start(|| App::new().mount(Reader.start()));
     let mut client = RawClient::connect(server.address());
@@ -181,7 +181,7 @@ fn options_come_in_any_order_and_case() {
 }
 
 #[test]
-fn what_no_field_wants_is_left() {
+fn words_that_match_no_token_are_left_for_the_next_parameter() {
     check(&[
         ("OPTIONS GET a NX", "None true false None None None None [\"a\", \"NX\"]"),
         ("OPTIONS milliseconds 1", "None false false None None None None [\"milliseconds\", \"1\"]"),
@@ -191,7 +191,7 @@ fn what_no_field_wants_is_left() {
 }
 
 #[test]
-fn each_comes_at_most_once() {
+fn each_option_comes_at_most_once() {
     check(&[
         ("OPTIONS GET get", "-syntax error"),
         ("OPTIONS NX XX", "-syntax error"),
@@ -202,7 +202,7 @@ fn each_comes_at_most_once() {
 }
 
 #[test]
-fn a_token_comes_with_its_values() {
+fn a_token_needs_all_its_values() {
     check(&[
         ("OPTIONS COUNT", "-syntax error"),
         ("OPTIONS LIMIT 1", "-syntax error"),
@@ -218,7 +218,7 @@ fn a_token_comes_with_its_values() {
 }
 
 #[test]
-fn what_is_required_is_missed() {
+fn a_missing_required_option_is_an_error() {
     check(&[
         ("MOVE ALL LEX a b TO 1", "-syntax error"),
         ("MOVE INDEX 1 2 FROM a b", "-syntax error"),

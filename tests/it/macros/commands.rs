@@ -7,7 +7,7 @@ use thegiant::{
 
 use crate::support::{RawClient, Served};
 
-/// Holds a value of some type, so that there is a parameter to pass on.
+/// A generic actor, so that the macro must repeat its type parameter.
 #[derive(Default)]
 struct Store<T> {
     value: T,
@@ -42,7 +42,7 @@ impl<T: Unpin + 'static> Store<T> {
         (old.into_inner(), r#type.into_inner())
     }
 
-    /// Takes all that is no argument: what, from whom, and where.
+    /// Takes the parameters that are not arguments, with an argument among them.
     #[command("WHO")]
     fn who(
         &self,
@@ -116,14 +116,14 @@ fn spec(name: &str) -> &'static Spec {
 }
 
 #[test]
-fn blocks_keep_their_order() {
+fn rows_keep_the_order_of_their_blocks() {
     let names: Vec<Vec<&str>> =
         ROWS.iter().map(|rows| rows.iter().map(|row| row.spec.name).collect()).collect();
     assert_eq!(names, [vec!["SET", "GET"], vec!["KEY RENAME", "WHO", "SYSTEM"], vec!["ONE", "TWO"]]);
 }
 
 #[test]
-fn a_row_says_what_the_attribute_says() {
+fn a_row_has_the_properties_of_its_attribute() {
     let set = spec("SET");
     assert_eq!(set.flags, Flags::WRITE.union(Flags::NO_AUTH));
     assert_eq!(set.aliases, ["PUT", "STORE"]);
@@ -138,7 +138,7 @@ fn a_row_says_what_the_attribute_says() {
 }
 
 #[test]
-fn a_row_says_what_the_parameters_are() {
+fn a_row_describes_the_parameters() {
     let set = spec("SET");
     assert_eq!(
         set.args,
@@ -159,7 +159,7 @@ fn a_row_says_what_the_parameters_are() {
 }
 
 #[test]
-fn arguments_reach_the_method_and_its_value_the_client() {
+fn methods_get_the_arguments_and_send_the_reply() {
     let server = Served::start(|| App::new().mount(Store { value: 0i64 }.start()));
     let mut client = RawClient::connect(server.address());
     let mut check = |line: &str, expected: &str| {

@@ -1,6 +1,6 @@
-//! What the attributes make of a signature.
+//! Tests the code that the macros generate.
 
-/// `#[derive(Args)]`: what is described, and what is read.
+/// `#[derive(Args)]`: descriptions and parsed values.
 mod args;
-/// `#[commands]`: rows, and what reaches a method.
+/// `#[commands]`: rows and the arguments of methods.
 mod commands;

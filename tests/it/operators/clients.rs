@@ -8,7 +8,7 @@ const FIELDS: &str = "id addr laddr fd name age idle flags db sub psub ssub mult
                       multi-mem rbs rbp obl oll omem tot-mem events cmd user redir resp lib-name lib-ver";
 
 #[test]
-fn a_line_has_the_fields_of_redis_in_its_order() {
+fn client_list_has_the_fields_of_redis_in_their_order() {
     let served = open_to_operators();
     let mut client = RawClient::connect(served.address());
     client.let_server_read();
@@ -46,7 +46,7 @@ fn a_line_has_the_fields_of_redis_in_its_order() {
 }
 
 #[test]
-fn what_a_client_has_chosen_is_shown() {
+fn settings_of_a_client_are_listed() {
     let served = open_to_operators();
     let mut operator = RawClient::connect(served.address());
     let mut client = RawClient::connect(served.address());
@@ -55,7 +55,7 @@ fn what_a_client_has_chosen_is_shown() {
     client.replies(3);
     client.send(lines("CLIENT SETINFO LIB-VER 1.2 \n CLIENT NO-EVICT on \n CLIENT NO-TOUCH on \n GET k"));
     client.replies(4);
-    let shown = listed(&mut operator, id).expect("it is there");
+    let shown = listed(&mut operator, id).expect("the client is listed");
     let expected = [
         ("name", "worker"),
         ("db", "7"),
@@ -70,7 +70,7 @@ fn what_a_client_has_chosen_is_shown() {
     }
     client.send(line("RESET"));
     assert_eq!(client.reply(), "+RESET\r\n");
-    let shown = listed(&mut operator, id).expect("it is there");
+    let shown = listed(&mut operator, id).expect("the client is listed");
     for (name, value) in [("name", ""), ("db", "0"), ("resp", "2"), ("flags", "N"), ("cmd", "reset")] {
         assert_eq!(shown.text(name), value, "{name}");
     }
@@ -89,17 +89,17 @@ fn monitors_paused_clients_and_unix_sockets_have_flags() {
     assert_eq!(operator.ask(line("CLIENT PAUSE 600000")), OK);
     paused.send(line("GET k"));
     eventually(|| (listed(&mut operator, paused_id)?.text("flags") == "bU").then_some(()));
-    let shown = listed(&mut operator, monitor_id).expect("it is there");
+    let shown = listed(&mut operator, monitor_id).expect("the client is listed");
     assert_eq!((shown.text("flags"), shown.text("cmd")), ("OU", "monitor"));
     let path = address.trim_start_matches("unix:");
     assert_eq!((shown.text("addr"), shown.text("laddr")), (&*format!("{path}:0"), &*format!("{path}:0")));
     assert_eq!(operator.ask(line("CLIENT UNPAUSE")), OK);
     assert_eq!(paused.reply(), "$-1\r\n");
-    assert_eq!(listed(&mut operator, paused_id).expect("it is there").text("flags"), "U");
+    assert_eq!(listed(&mut operator, paused_id).expect("the client is listed").text("flags"), "U");
 }
 
 #[test]
-fn the_list_is_in_order_and_can_be_filtered() {
+fn client_list_is_sorted_and_can_be_filtered() {
     let served = open_to_operators();
     let mut clients: Vec<RawClient> = (0..20).map(|_| RawClient::connect(served.address())).collect();
     let mut ids: Vec<u64> = clients.iter_mut().map(RawClient::id).collect();
@@ -107,17 +107,17 @@ fn the_list_is_in_order_and_can_be_filtered() {
     let shown = |operator: &mut RawClient, options: &str| -> Vec<u64> {
         client_list(operator, options).iter().map(|line| line.number("id")).collect()
     };
-    const NOBODY: [u64; 0] = [];
+    const NO_CLIENTS: [u64; 0] = [];
     ids.sort_unstable();
     assert_eq!(shown(operator, ""), ids);
     assert_eq!(shown(operator, "TYPE normal"), ids);
     assert_eq!(shown(operator, "type NORMAL"), ids);
     for class in ["pubsub", "master", "replica", "slave"] {
-        assert_eq!(shown(operator, &format!("TYPE {class}")), NOBODY, "{class}");
+        assert_eq!(shown(operator, &format!("TYPE {class}")), NO_CLIENTS, "{class}");
     }
-    // As they are asked for.
+    // The list keeps the order of the request.
     assert_eq!(shown(operator, &format!("ID {} 999 {}", ids[3], ids[1])), [ids[3], ids[1]]);
-    assert_eq!(shown(operator, "ID 999"), NOBODY);
+    assert_eq!(shown(operator, "ID 999"), NO_CLIENTS);
     for (mistake, error) in [
         ("ID", "syntax error"),
         ("ID x", "Invalid client ID"),
@@ -134,7 +134,7 @@ fn the_list_is_in_order_and_can_be_filtered() {
 }
 
 #[test]
-fn half_a_request_is_its_qbuf() {
+fn qbuf_counts_the_bytes_of_an_incomplete_request() {
     let served = open_to_operators();
     let mut operator = RawClient::connect(served.address());
     let mut slow = RawClient::connect(served.address());
@@ -142,22 +142,22 @@ fn half_a_request_is_its_qbuf() {
     slow.send("*2\r\n$4\r\nECHO\r\n$5\r\nhe");
     let waiting = eventually(|| listed(&mut operator, id).filter(|line| line.number("qbuf") > 0));
     assert!((20..200).contains(&waiting.number("qbuf")), "{waiting:?}");
-    let idle = listed(&mut operator, operator_id(&served)).is_none();
-    assert!(idle, "who has left is not shown");
+    let is_absent = listed(&mut operator, id_of_disconnected_client(&served)).is_none();
+    assert!(is_absent, "disconnected clients are not listed");
     slow.send("llo\r\n");
     assert_eq!(slow.reply(), "$5\r\nhello\r\n");
-    assert_eq!(listed(&mut operator, id).expect("it is there").number("qbuf"), 0);
+    assert_eq!(listed(&mut operator, id).expect("the client is listed").number("qbuf"), 0);
 
-    // A large argument, too, has arrived as far as it has arrived.
+    // The bytes of a large argument count as they arrive.
     slow.send("*2\r\n$4\r\nECHO\r\n$1000000\r\n");
     slow.send(vec![b'x'; 500_000]);
     eventually(|| (listed(&mut operator, id)?.number("qbuf") >= 500_000).then_some(()));
-    let shown = listed(&mut operator, id).expect("it is there");
+    let shown = listed(&mut operator, id).expect("the client is listed");
     assert!(shown.number("qbuf") < 600_000 && shown.number("tot-mem") >= shown.number("qbuf"), "{shown:?}");
 }
 
-/// The number of a client that has come and gone.
-fn operator_id(served: &Served) -> u64 {
+/// Connects and disconnects a client, and returns its ID.
+fn id_of_disconnected_client(served: &Served) -> u64 {
     let mut client = RawClient::connect(served.address());
     let id = client.id();
     client.send(line("QUIT"));
@@ -166,27 +166,27 @@ fn operator_id(served: &Served) -> u64 {
 }
 
 #[test]
-fn what_a_client_does_not_read_is_its_obl() {
+fn obl_counts_unsent_replies() {
     let served = open_to_operators();
     let mut operator = RawClient::connect(served.address());
     assert_eq!(operator.ask(request([&b"SET"[..], b"k", &[b'x'; 16 << 20]])), OK);
-    let mut deaf = RawClient::connect(served.address());
-    let id = deaf.id();
-    deaf.send(line("GET k"));
+    let mut slow = RawClient::connect(served.address());
+    let id = slow.id();
+    slow.send(line("GET k"));
     let waiting = eventually(|| listed(&mut operator, id).filter(|line| line.number("obl") > 0));
     assert_eq!((waiting.text("events"), waiting.text("omem")), ("rw", "0"));
-    assert_eq!(deaf.reply().len(), "$16777216\r\n\r\n".len() + (16 << 20));
+    assert_eq!(slow.reply().len(), "$16777216\r\n\r\n".len() + (16 << 20));
     let read = eventually(|| listed(&mut operator, id).filter(|line| line.number("obl") == 0));
     assert_eq!(read.text("events"), "r");
 }
 
 #[test]
-fn what_is_pushed_and_not_read_is_its_omem() {
+fn omem_counts_unsent_pushes() {
     let served = open_to_operators();
     let mut operator = RawClient::connect(served.address());
-    let mut deaf = RawClient::connect(served.address());
-    let id = deaf.id();
-    assert_eq!(deaf.ask(line("MONITOR")), OK);
+    let mut slow = RawClient::connect(served.address());
+    let id = slow.id();
+    assert_eq!(slow.ask(line("MONITOR")), OK);
     let echo = request([&b"ECHO"[..], &[b'x'; 100_000]]);
     eventually(|| {
         operator.ask(&echo);
@@ -195,7 +195,7 @@ fn what_is_pushed_and_not_read_is_its_omem() {
 }
 
 #[test]
-fn time_goes_by() {
+fn age_and_idle_grow_with_time() {
     let (app, gatekeeper) = gated();
     let served = open_with(app);
     let mut operator = RawClient::connect(served.address());
@@ -204,11 +204,11 @@ fn time_goes_by() {
     waiting.send(line("GATE"));
     gatekeeper.wait();
     let [silent, waiting] = eventually(|| {
-        let lines = ids.map(|id| listed(&mut operator, id).expect("it is there"));
+        let lines = ids.map(|id| listed(&mut operator, id).expect("the client is listed"));
         (lines[0].number("idle") >= 2).then_some(lines)
     });
     assert!(silent.number("age") >= silent.number("idle"), "{silent:?}");
-    // Who waits for an answer is not idle.
+    // A client whose command runs is not idle.
     assert_eq!(waiting.number("idle"), 0);
     assert!(waiting.number("age") >= 2);
     gatekeeper.open();
@@ -223,7 +223,7 @@ fn a_name_cannot_forge_a_line() {
     }
 }
 
-/// It is of Redis 7.2.
+/// Redis 7.2 introduced this command.
 #[test]
 fn no_touch_is_switched_on_and_off() {
     let served = Served::start(app);

@@ -8,7 +8,7 @@ const NO_SHUTDOWN: &str =
     "-ERR SHUTDOWN is not allowed. The operator can allow it, or stop the server with a signal.\r\n";
 
 #[test]
-fn they_are_refused_unless_they_are_allowed() {
+fn debug_and_shutdown_are_refused_unless_allowed() {
     let served = Served::start(app);
     let mut client = RawClient::connect(served.address());
     for debug in ["PROTOCOL string", "SLEEP 100", "ERROR x", "LOG x"] {
@@ -17,14 +17,14 @@ fn they_are_refused_unless_they_are_allowed() {
     for shutdown in ["SHUTDOWN", "SHUTDOWN NOSAVE", "SHUTDOWN NOW FORCE"] {
         assert_eq!(client.ask(line(shutdown)), NO_SHUTDOWN, "{shutdown}");
     }
-    // Nor can a client allow it to itself.
+    // A client cannot enable them itself.
     assert!(client.ask(line("CONFIG SET enable-debug-command yes")).starts_with(b"-ERR CONFIG SET failed"));
     assert_eq!(client.ask(line("DEBUG SLEEP 100")), NO_DEBUG);
     assert_eq!(client.ask(line("PING")), PONG);
 }
 
 #[test]
-fn debug_answers_as_redis() {
+fn debug_replies_as_in_redis() {
     let served = open_to_operators();
     let redis = Process::redis(&["--enable-debug-command", "yes"]);
     let types = "string integer double null array set map attrib push verbatim true false bignum nope STRING";
@@ -55,7 +55,7 @@ fn debug_logs_sleeps_and_fails() {
     assert_eq!(client.ask(line("DEBUG SLEEP soon")), "-ERR value is not a valid float\r\n");
 }
 
-/// In order: what has been read is answered, by everybody.
+/// The server replies to all requests that it has read, then stops.
 #[test]
 fn shutdown_stops_the_server() {
     let (app, gatekeeper) = gated();

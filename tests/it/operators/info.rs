@@ -24,8 +24,8 @@ const ALL: [&str; 13] = [
     "Keyspace",
 ];
 
-/// All but those of single commands.
-fn usual() -> Vec<&'static str> {
+/// The default sections: all but the statistics per command.
+fn default_sections() -> Vec<&'static str> {
     ALL.into_iter().filter(|name| !["Commandstats", "Latencystats"].contains(name)).collect()
 }
 
@@ -34,12 +34,12 @@ fn sections(text: &str) -> Vec<&str> {
 }
 
 #[test]
-fn sections_are_shown_as_they_are_asked_for() {
+fn info_shows_the_requested_sections() {
     let served = open_to_operators();
     let mut client = RawClient::connect(served.address());
     for (asked, expected) in [
-        ("INFO", &usual()[..]),
-        ("INFO default", &usual()),
+        ("INFO", &default_sections()[..]),
+        ("INFO default", &default_sections()),
         ("INFO all", &ALL),
         ("INFO EVERYTHING", &ALL),
         ("INFO server", &["Server"]),
@@ -79,7 +79,7 @@ fn clients_are_counted() {
     }
 }
 
-/// Calls, rejected and failed ones of a command.
+/// Returns the calls, rejected calls and failed calls of a command.
 fn calls(stats: &Fields, command: &str) -> Option<[u64; 3]> {
     let fields = stats.get(&format!("cmdstat_{command}"))?;
     let number = |name: &str| {
@@ -121,12 +121,13 @@ fn each_command_is_counted() {
 }
 
 #[test]
-fn large_pipelines_are_counted_to_the_last_request() {
+fn every_command_of_a_large_pipeline_is_counted() {
     let served = open_to_operators();
     let mut client = RawClient::connect(served.address());
     let value = "x".repeat(10_000);
     assert_eq!(client.ask(line(&format!("SET k {value}"))), OK);
-    // More than a megabyte of replies, so that they are sent before all have been run; and two targets in turn.
+    // The replies exceed a megabyte, so the server sends some before it has run all commands. The commands
+    // alternate between two actors.
     let pipeline = lines("GET k \n SECOND x \n PING \n GET \n NOPE").repeat(500);
     assert_eq!(exchange(served.address(), pipeline).iter().filter(|byte| **byte == b'-').count(), 1000);
     let stats = info(&mut client, "commandstats errorstats");
@@ -136,9 +137,9 @@ fn large_pipelines_are_counted_to_the_last_request() {
     assert_eq!(stats.text("errorstat_ERR"), "count=1000");
 }
 
-/// What stands behind the end of a connection is not run, and so not counted.
+/// Commands after the one that closes the connection do not run, so they are not counted.
 #[test]
-fn what_is_not_run_is_not_counted() {
+fn commands_that_do_not_run_are_not_counted() {
     let served = open_to_operators();
     let mut client = RawClient::connect(served.address());
     assert_eq!(exchange(served.address(), lines("PING \n QUIT \n SET a 1 \n PING")), format!("{PONG}{OK}"));
@@ -148,9 +149,9 @@ fn what_is_not_run_is_not_counted() {
     assert_eq!(calls(&stats, "set"), None);
 }
 
-/// Whether a client reads its replies or is gone makes no difference.
+/// Commands count whether the client reads the replies or disconnects.
 #[test]
-fn what_was_run_is_counted_though_nobody_reads_the_reply() {
+fn commands_are_counted_even_if_the_reply_is_not_read() {
     let served = open_to_operators();
     let mut operator = RawClient::connect(served.address());
     let mut deaf = RawClient::connect(served.address());
@@ -166,7 +167,7 @@ fn what_was_run_is_counted_though_nobody_reads_the_reply() {
 }
 
 #[test]
-fn who_is_not_let_in_is_counted_as_rejected() {
+fn commands_of_unauthenticated_clients_count_as_rejected() {
     let served = Served::with(app, |server| server.password("secret").bind(ANY_PORT));
     let mut client = RawClient::connect(served.address());
     client.send(lines("GET a \n GET a \n SET a 1 \n AUTH wrong \n AUTH secret"));
@@ -188,7 +189,7 @@ fn errors_are_counted_by_their_first_word() {
     for (code, count) in [("MINE", 2), ("WRONGTYPE", 1), ("NOPROTO", 1), ("ERR", 1)] {
         assert_eq!(stats.text(&format!("errorstat_{code}")), format!("count={count}"), "{code}");
     }
-    // However many codes there are, what is kept of them has an end.
+    // The number of counted codes is limited.
     let codes: Vec<String> = (0..1000).map(|number| format!("DEBUG ERROR CODE{number}")).collect();
     client.send(lines(&codes.join("\n")));
     client.replies(1000);
@@ -209,12 +210,12 @@ fn bytes_are_counted_in_both_directions() {
     let after = count(&mut client);
     let asked = line("INFO stats").len() as u64;
     assert_eq!(after.0 - before.0, request.len() as u64 + asked);
-    // The reply to the first INFO, too, was sent in between.
+    // The reply to the first INFO was sent between the two counts, too.
     assert!((1..2000).contains(&(after.1 - before.1 - reply.len() as u64)), "{before:?} {after:?}");
 }
 
 #[test]
-fn all_counts_can_be_forgotten() {
+fn config_resetstat_resets_all_counts() {
     let served = open_to_operators();
     let mut client = RawClient::connect(served.address());
     client.send(lines("PING \n NOPE \n GET"));
@@ -228,7 +229,7 @@ fn all_counts_can_be_forgotten() {
     {
         assert_eq!(stats.number(name), 0, "{name}");
     }
-    // RESETSTAT itself.
+    // This is RESETSTAT itself.
     assert_eq!(stats.number("total_commands_processed"), 1);
     assert!(stats.number("total_net_input_bytes") < 200, "{stats:?}");
 }
@@ -251,12 +252,12 @@ fn an_application_adds_fields_and_sections() {
     let server = report(&mut client, "INFO server");
     assert!(server.starts_with("# Server\r\nredis_version:7.4.0\r\n"), "{server}");
     assert!(server.ends_with("\r\napplication:a  forged:1\r\n"), "{server}");
-    let expected: Vec<&str> = usual().into_iter().chain(["Jobs", "Other"]).collect();
+    let expected: Vec<&str> = default_sections().into_iter().chain(["Jobs", "Other"]).collect();
     assert_eq!(sections(&report(&mut client, "INFO")), expected);
 }
 
 #[test]
-fn a_function_as_application_has_a_name() {
+fn the_fallback_is_counted_by_its_name() {
     let served = open_with(|| App::new().fallback(|_: &thegiant::Call<'_>| "any"));
     let mut client = RawClient::connect(served.address());
     assert_eq!(client.ask(line("WHATEVER")), "$3\r\nany\r\n");

@@ -5,13 +5,13 @@ use crate::support::{
 
 const NO_SUCH_CLIENT: &str = "-ERR No such client\r\n";
 
-/// Kills by these filters, which have to fit one client.
+/// Kills the only client that matches these filters.
 fn kill_one(operator: &mut RawClient, filters: &str) {
     assert_eq!(operator.ask(line(&format!("CLIENT KILL {filters}"))), ":1\r\n", "{filters}");
 }
 
 #[test]
-fn by_number_and_by_either_address() {
+fn a_client_is_killed_by_id_and_by_either_address() {
     let served = open_to_operators();
     let mut operator = RawClient::connect(served.address());
     let [mut a, mut b, mut c] = [(); 3].map(|()| RawClient::connect(served.address()));
@@ -33,7 +33,7 @@ fn by_number_and_by_either_address() {
 }
 
 #[test]
-fn over_a_unix_socket() {
+fn a_client_on_a_unix_socket_is_killed_by_address() {
     let folder = Folder::new();
     let address = folder.socket("kill.sock");
     let bound = address.clone();
@@ -47,7 +47,7 @@ fn over_a_unix_socket() {
 }
 
 #[test]
-fn all_filters_have_to_fit() {
+fn only_clients_that_match_all_filters_are_killed() {
     let served = open_to_operators();
     let mut operator = RawClient::connect(served.address());
     let mut bystander = RawClient::connect(served.address());
@@ -87,9 +87,9 @@ fn all_filters_have_to_fit() {
     assert_eq!(bystander.rest(), "");
 }
 
-/// Whoever kills itself still gets the reply, and what stands in front of it, but nothing behind it.
+/// A client that kills itself gets this reply and the earlier ones. Its later requests do not run.
 #[test]
-fn oneself() {
+fn a_client_kills_itself() {
     let served = open_to_operators();
     let connect = || RawClient::connect(served.address());
     let mut me = connect();
@@ -109,9 +109,9 @@ fn oneself() {
     assert_eq!(me.rest(), ":1\r\n");
 }
 
-/// It is gone for whoever asks in the same segment.
+/// A killed client no longer exists for the next command of the same segment.
 #[test]
-fn nobody_is_killed_twice() {
+fn no_client_is_killed_twice() {
     let served = open_to_operators();
     let mut operator = RawClient::connect(served.address());
     let mut victim = RawClient::connect(served.address());
@@ -123,7 +123,7 @@ fn nobody_is_killed_twice() {
 }
 
 #[test]
-fn a_client_whose_command_is_with_an_actor() {
+fn a_client_whose_command_runs_is_killed() {
     let (app, gatekeeper) = gated();
     let served = open_with(app);
     let mut operator = RawClient::connect(served.address());
@@ -132,11 +132,11 @@ fn a_client_whose_command_is_with_an_actor() {
     waiting.send(lines("FIRST a \n GATE \n FIRST b"));
     gatekeeper.wait();
     kill_one(&mut operator, &format!("ID {id}"));
-    // At once: nobody has been let through.
+    // The connection is closed although the actor still runs the command.
     assert_eq!(waiting.rest(), "");
     assert_eq!(client_list(&mut operator, "").len(), 1);
     gatekeeper.open();
-    // The answer that nobody waits for harms nobody.
+    // The actor's late reply is dropped.
     operator.send(line("GATE"));
     gatekeeper.wait();
     gatekeeper.open();
@@ -144,7 +144,7 @@ fn a_client_whose_command_is_with_an_actor() {
 }
 
 #[test]
-fn a_client_whose_reply_is_half_written() {
+fn a_client_whose_reply_is_half_written_is_killed() {
     let served = open_to_operators();
     let mut operator = RawClient::connect(served.address());
     let value = vec![b'x'; 32 << 20];
@@ -159,24 +159,24 @@ fn a_client_whose_reply_is_half_written() {
 }
 
 #[test]
-fn a_client_with_half_a_request_and_one_that_is_paused() {
+fn clients_with_a_partial_request_and_paused_clients_are_killed() {
     let served = open_to_operators();
     let mut operator = RawClient::connect(served.address());
-    let [mut half, mut paused] = [(); 2].map(|()| RawClient::connect(served.address()));
-    let ids = [half.id(), paused.id()];
-    half.send("*2\r\n$4\r\nECHO\r\n$100\r\nx");
+    let [mut partial, mut paused] = [(); 2].map(|()| RawClient::connect(served.address()));
+    let ids = [partial.id(), paused.id()];
+    partial.send("*2\r\n$4\r\nECHO\r\n$100\r\nx");
     assert_eq!(operator.ask(line("CLIENT PAUSE 600000")), OK);
     paused.send(line("PING"));
     eventually(|| (listed(&mut operator, ids[1])?.text("flags") == "b").then_some(()));
     for id in ids {
         kill_one(&mut operator, &format!("ID {id}"));
     }
-    assert_eq!((half.rest(), paused.rest()), ("".into(), "".into()));
+    assert_eq!((partial.rest(), paused.rest()), ("".into(), "".into()));
 }
 
-/// Many kill many, each also itself: each connection ends, and the server is as before.
+/// All clients kill all clients at the same time. Each connection ends, and the server goes on.
 #[test]
-fn everybody_kills_everybody() {
+fn clients_kill_each_other() {
     let served = open_to_operators();
     let mut clients: Vec<RawClient> = (0..50).map(|_| RawClient::connect(served.address())).collect();
     clients.iter_mut().for_each(RawClient::let_server_read);

@@ -11,14 +11,14 @@ fn elements(reply: Reply) -> Vec<Reply> {
 fn text(reply: &Reply) -> String {
     match reply {
         Reply::Bulk(bytes) => String::from_utf8_lossy(bytes).into_owned(),
-        other => panic!("{other:?} is no text"),
+        other => panic!("{other:?} is not a text"),
     }
 }
 
 fn integer(reply: &Reply) -> i64 {
     match reply {
         Reply::Integer(integer) => *integer,
-        other => panic!("{other:?} is no integer"),
+        other => panic!("{other:?} is not an integer"),
     }
 }
 
@@ -37,8 +37,8 @@ struct Slow {
     name: String,
 }
 
-/// What `SLOWLOG GET` answers, with this count if any.
-fn slow(client: &mut RawClient, count: &str) -> Vec<Slow> {
+/// Returns the entries of `SLOWLOG GET`, with this count if it is not empty.
+fn slow_entries(client: &mut RawClient, count: &str) -> Vec<Slow> {
     let entries = elements(ask(client, format!("SLOWLOG GET {count}").trim_end()));
     let entry = |entry: Reply| match &elements(entry)[..] {
         [id, at, micros, words, client, name] => Slow {
@@ -54,9 +54,9 @@ fn slow(client: &mut RawClient, count: &str) -> Vec<Slow> {
     entries.into_iter().map(entry).collect()
 }
 
-/// The commands in the slow log, as they were sent, first one first.
+/// Returns the commands in the slow log, oldest first.
 fn slow_commands(client: &mut RawClient) -> Vec<String> {
-    slow(client, "-1").iter().rev().map(|slow| slow.words.join(" ")).collect()
+    slow_entries(client, "-1").iter().rev().map(|slow| slow.words.join(" ")).collect()
 }
 
 fn set(client: &mut RawClient, name: &str, value: &str) {
@@ -64,19 +64,19 @@ fn set(client: &mut RawClient, name: &str, value: &str) {
 }
 
 #[test]
-fn slow_commands_are_kept_from_the_threshold_on() {
+fn slow_commands_are_logged_from_the_threshold_on() {
     let served = open_to_operators();
     let mut operator = RawClient::connect(served.address());
     let mut client = RawClient::connect(served.address());
     client.send(lines("CLIENT SETNAME sleeper \n DEBUG SLEEP 0.02"));
     client.replies(2);
-    assert_eq!(operator.ask(line("SLOWLOG LEN")), ":0\r\n", "nothing is kept unless it is asked for");
+    assert_eq!(operator.ask(line("SLOWLOG LEN")), ":0\r\n", "the slow log is off by default");
 
-    // Half a second: nothing else takes that long.
+    // No other command takes half a second.
     set(&mut operator, "slowlog-log-slower-than", "500000");
     client.send(lines("PING \n DEBUG SLEEP 0.6 \n PING"));
     client.replies(3);
-    let entries = slow(&mut operator, "");
+    let entries = slow_entries(&mut operator, "");
     let [entry] = &entries[..] else { panic!("{entries:?}") };
     assert_eq!(entry.words, ["DEBUG", "SLEEP", "0.6"]);
     assert!(entry.micros >= 600_000 && entry.at > 1_700_000_000 && entry.id == 0, "{entry:?}");
@@ -89,19 +89,19 @@ fn slow_commands_are_kept_from_the_threshold_on() {
 }
 
 #[test]
-fn each_command_of_a_pipeline_is_kept_by_itself() {
+fn each_command_of_a_pipeline_is_logged() {
     let served = Served::with(app, |server| {
         server.slowlog_slower_than(Some(std::time::Duration::ZERO)).bind(ANY_PORT)
     });
     let mut client = RawClient::connect(served.address());
     client.send(lines("SET a 1 \n PING \n SECOND x \n GET a \n NOPE \n GET \n CLIENT HELP \n FORGET a"));
     client.replies(8);
-    // What was refused did not take any time.
+    // Refused commands take no time.
     assert_eq!(slow_commands(&mut client), ["SET a 1", "PING", "SECOND x", "GET a", "FORGET a"]);
 }
 
 #[test]
-fn the_newest_come_first_and_the_oldest_are_forgotten() {
+fn the_slow_log_lists_the_newest_first_and_drops_the_oldest() {
     let served = open_to_operators();
     let mut client = RawClient::connect(served.address());
     set(&mut client, "slowlog-log-slower-than", "0");
@@ -111,14 +111,14 @@ fn the_newest_come_first_and_the_oldest_are_forgotten() {
     client.replies(5);
     set(&mut client, "slowlog-log-slower-than", "-1");
     let words = |entries: &[Slow]| entries.iter().map(|slow| slow.words[1].clone()).collect::<Vec<_>>();
-    let all = slow(&mut client, "-1");
+    let all = slow_entries(&mut client, "-1");
     assert!(
         words(&all).ends_with(&["5".to_owned(), "4".to_owned()]) || words(&all) == ["5", "4", "3"],
         "{all:?}"
     );
     assert!(all.windows(2).all(|pair| pair[0].id == pair[1].id + 1), "{all:?}");
-    assert_eq!(slow(&mut client, "1").len(), 1);
-    assert_eq!(slow(&mut client, "0").len(), 0);
+    assert_eq!(slow_entries(&mut client, "1").len(), 1);
+    assert_eq!(slow_entries(&mut client, "0").len(), 0);
     for mistake in ["-2", "x"] {
         let error = "-ERR count should be greater than or equal to -1\r\n";
         assert_eq!(client.ask(line(&format!("SLOWLOG GET {mistake}"))), error);
@@ -128,19 +128,19 @@ fn the_newest_come_first_and_the_oldest_are_forgotten() {
 }
 
 #[test]
-fn ten_are_shown_unless_it_is_said_how_many() {
+fn slowlog_get_returns_ten_entries_by_default() {
     let served = open_to_operators();
     let mut client = RawClient::connect(served.address());
     set(&mut client, "slowlog-log-slower-than", "0");
     client.send(line("PING").repeat(20));
     client.replies(20);
     set(&mut client, "slowlog-log-slower-than", "-1");
-    assert_eq!(slow(&mut client, "").len(), 10);
-    assert!(slow(&mut client, "15").len() == 15 && slow(&mut client, "-1").len() >= 20);
+    assert_eq!(slow_entries(&mut client, "").len(), 10);
+    assert!(slow_entries(&mut client, "15").len() == 15 && slow_entries(&mut client, "-1").len() >= 20);
 }
 
 #[test]
-fn long_requests_are_cut() {
+fn the_slow_log_cuts_long_requests() {
     let served = open_to_operators();
     let mut client = RawClient::connect(served.address());
     set(&mut client, "slowlog-log-slower-than", "0");
@@ -148,7 +148,7 @@ fn long_requests_are_cut() {
         assert_eq!(client.ask(line("SLOWLOG RESET")), OK);
         client.send(request(words));
         client.reply();
-        slow(client, "1").remove(0).words
+        slow_entries(client, "1").remove(0).words
     };
     let words = |count: usize| {
         (0..count).map(|n| if n == 0 { "DEL".into() } else { n.to_string() }).collect::<Vec<_>>()
@@ -166,19 +166,22 @@ fn long_requests_are_cut() {
 }
 
 #[test]
-fn passwords_are_not_kept() {
+fn the_slow_log_redacts_passwords() {
     let served = Served::with(app, |server| {
         server.slowlog_slower_than(Some(std::time::Duration::ZERO)).password("secret").bind(ANY_PORT)
     });
     let mut client = RawClient::connect(served.address());
     client.send(lines("AUTH wrong \n GET k \n AUTH secret \n HELLO 2 AUTH default secret SETNAME me"));
     client.replies(4);
-    let kept = slow_commands(&mut client);
-    assert_eq!(kept.last().map(String::as_str), Some("HELLO 2 AUTH (redacted) (redacted) SETNAME me"));
-    assert!(!kept.iter().any(|command| command.contains("secret") || command.contains("wrong")), "{kept:?}");
+    let commands = slow_commands(&mut client);
+    assert_eq!(commands.last().map(String::as_str), Some("HELLO 2 AUTH (redacted) (redacted) SETNAME me"));
+    assert!(
+        !commands.iter().any(|command| command.contains("secret") || command.contains("wrong")),
+        "{commands:?}"
+    );
 }
 
-/// A histogram: how many calls, and the last of its cumulative counts.
+/// Returns the number of calls and the last cumulative count of a histogram.
 fn histogram(client: &mut RawClient, command: &str) -> Option<(i64, i64)> {
     let reply = elements(ask(client, &format!("LATENCY HISTOGRAM {command}")));
     let [name, histogram] = &reply[..] else { return None };
@@ -193,7 +196,7 @@ fn histogram(client: &mut RawClient, command: &str) -> Option<(i64, i64)> {
 }
 
 #[test]
-fn histograms_are_kept_while_they_are_asked_for() {
+fn histograms_are_kept_while_latency_tracking_is_on() {
     let served = open_to_operators();
     let mut client = RawClient::connect(served.address());
     let pipeline = lines("FIRST a \n FIRST b \n DEL x \n FORGET y \n FIRST \n CLIENT ID");
@@ -206,7 +209,7 @@ fn histograms_are_kept_while_they_are_asked_for() {
     client.send(&pipeline);
     client.replies(6);
     assert_eq!(histogram(&mut client, "first"), Some((2, 2)));
-    assert_eq!(histogram(&mut client, "del"), Some((2, 2)), "an alias is no command of its own");
+    assert_eq!(histogram(&mut client, "del"), Some((2, 2)), "an alias counts for its command");
     assert_eq!(histogram(&mut client, "client|id"), Some((1, 1)));
     assert_eq!(histogram(&mut client, "get"), None);
     assert_eq!(elements(ask(&mut client, "LATENCY HISTOGRAM FIRST nope Client")).len(), 4);
@@ -226,7 +229,7 @@ fn histograms_are_kept_while_they_are_asked_for() {
 }
 
 #[test]
-fn a_histogram_tells_how_long() {
+fn a_histogram_shows_durations() {
     let served = open_to_operators();
     let mut client = RawClient::connect(served.address());
     set(&mut client, "latency-tracking", "yes");
@@ -241,7 +244,7 @@ fn a_histogram_tells_how_long() {
 }
 
 #[test]
-fn nothing_is_watched_for_events() {
+fn latency_events_are_always_empty() {
     let served = open_to_operators();
     let mut client = RawClient::connect(served.address());
     assert_eq!(client.ask(line("LATENCY LATEST")), "*0\r\n");
@@ -249,7 +252,7 @@ fn nothing_is_watched_for_events() {
     assert_eq!(client.ask(line("LATENCY RESET command")), ":0\r\n");
 }
 
-/// The clock runs for it, but nobody has asked for the rest.
+/// The slow log needs the durations, but histograms are a separate setting.
 #[test]
 fn the_slow_log_alone_tracks_no_latencies() {
     let served = open_to_operators();

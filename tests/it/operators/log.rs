@@ -3,12 +3,12 @@ use tracing::Level;
 
 use crate::support::{Log, RawClient, Served, eventually, line};
 
-/// A server that answers everything, and logs as its handler does.
+/// Starts a server that answers every command, and whose handler logs.
 fn logged(level: Level) -> (Served, Log) {
     let log = Log::default();
-    let kept = log.clone();
+    let log_of_server = log.clone();
     let served = Served::start(move || {
-        kept.keep(level);
+        log_of_server.keep(level);
         App::new().fallback(|call: &Call<'_>| {
             tracing::info!("{}", String::from_utf8_lossy(call.name()));
             Simple("done")
@@ -17,13 +17,13 @@ fn logged(level: Level) -> (Served, Log) {
     (served, log)
 }
 
-/// The lines of the log, when there are so many.
+/// Returns the lines of the log as soon as there are `count`.
 fn lines_of(log: &Log, count: usize) -> Vec<String> {
     eventually(|| Some(log.lines()).filter(|lines| lines.len() >= count))
 }
 
 #[test]
-fn the_log_tells_the_life_of_a_connection() {
+fn the_log_shows_the_life_of_a_connection() {
     let (served, log) = logged(Level::DEBUG);
     let mut client = RawClient::connect(served.address());
     let one = format!("id=1 client={}", client.local_address());
@@ -65,9 +65,9 @@ fn the_log_tells_the_life_of_a_connection() {
     assert_eq!(lines_of(&log, 11), expected);
 }
 
-/// At its usual level the log is the application's, and what goes wrong.
+/// At the level INFO, the log has only the application's lines, faults and the stop.
 #[test]
-fn the_log_is_silent_about_what_is_as_it_should_be() {
+fn the_log_at_info_omits_ordinary_events() {
     let (served, log) = logged(Level::INFO);
     let mut client = RawClient::connect(served.address());
     assert_eq!(client.ask(line("ONE")), "+done\r\n");

@@ -2,8 +2,7 @@ use std::collections::BTreeMap;
 
 use crate::support::{Process, RawClient, eventually, line, lines};
 
-/// The metrics of the toolkit that have changed, with their values; what a histogram has for each of its
-/// buckets is left out.
+/// Returns the metrics of the toolkit that are not zero, without the buckets of histograms.
 fn scraped(endpoint: &str) -> BTreeMap<String, f64> {
     let mut client = RawClient::connect(endpoint);
     client.send("GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n");
@@ -54,7 +53,7 @@ fn metrics_are_scraped() {
     let expected: BTreeMap<String, f64> = expected.map(|(name, value)| (name.to_owned(), value)).into();
     assert_eq!(seen, expected);
 
-    // One client more than is allowed.
+    // The server rejects the next client.
     assert_eq!(client.ask(line("CONFIG SET maxclients 1")), "+OK\r\n");
     RawClient::connect(process.address()).rest();
     assert_eq!(scraped(&endpoint).get("thegiant_connections_rejected_total"), Some(&1.0));

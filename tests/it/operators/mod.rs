@@ -1,6 +1,6 @@
 /// `CLIENT LIST` and `CLIENT INFO`.
 mod clients;
-/// `DEBUG`, `SHUTDOWN`: only where they are allowed.
+/// `DEBUG` and `SHUTDOWN`, which a server allows only on request.
 mod dangerous;
 /// `INFO` and its counters.
 mod info;
@@ -8,9 +8,9 @@ mod info;
 mod kill;
 /// `SLOWLOG` and `LATENCY`.
 mod latency;
-/// What is logged of clients, and at which level.
+/// Log lines about clients, and their levels.
 mod log;
-/// The feature `metrics`, by the example that uses it.
+/// The feature `metrics`, with its example.
 mod metrics;
 /// `MONITOR`.
 mod monitor;
@@ -28,7 +28,7 @@ use crate::support::{ANY_PORT, Served, app};
 const OK: &str = "+OK\r\n";
 const PONG: &str = "+PONG\r\n";
 
-/// The application of the tests, where operators are allowed everything.
+/// Starts the application of the tests, with `DEBUG` and `SHUTDOWN` allowed.
 fn open_to_operators() -> Served {
     open_with(app)
 }

@@ -3,27 +3,27 @@ use crate::support::{
     ANY_PORT, RawClient, Served, app, client_list, eventually, exchange, gated, info, line, lines, request,
 };
 
-/// A client that is shown all commands.
+/// Returns a client in `MONITOR` mode.
 fn monitor(served: &Served) -> RawClient {
     let mut monitor = RawClient::connect(served.address());
     assert_eq!(monitor.ask(line("MONITOR")), OK);
     monitor
 }
 
-/// The next line, without the time and the address of the client.
+/// Returns the next line without the time and the client's address.
 fn shown(monitor: &mut RawClient) -> String {
     let line = String::from_utf8(monitor.reply().to_vec()).expect("text");
     let (time, rest) = line.strip_prefix('+').and_then(|line| line.split_once(' ')).expect("a time");
     let (seconds, micros) = time.split_once('.').expect("seconds and microseconds");
     assert!(seconds.parse::<u64>().is_ok() && micros.len() == 6 && micros.parse::<u64>().is_ok(), "{line}");
-    let (origin, words) = rest.trim_end().split_once("] ").expect("who sent it");
+    let (origin, words) = rest.trim_end().split_once("] ").expect("the client's address");
     let (db, _address) =
         origin.strip_prefix('[').and_then(|origin| origin.split_once(' ')).expect("a database");
     format!("{db} {words}")
 }
 
 #[test]
-fn commands_are_shown_in_order_whoever_answers_them() {
+fn commands_of_all_actors_are_shown_in_order() {
     let served = open_to_operators();
     let mut monitor = monitor(&served);
     let mut client = RawClient::connect(served.address());
@@ -49,7 +49,7 @@ fn commands_are_shown_in_order_whoever_answers_them() {
 }
 
 #[test]
-fn what_is_not_run_or_is_for_operators_is_not_shown() {
+fn refused_commands_and_administrative_commands_are_not_shown() {
     let served = open_to_operators();
     let mut monitor = monitor(&served);
     let mut client = RawClient::connect(served.address());
@@ -65,7 +65,7 @@ fn what_is_not_run_or_is_for_operators_is_not_shown() {
 }
 
 #[test]
-fn passwords_are_not_shown() {
+fn monitor_redacts_passwords() {
     let served = Served::with(app, |server| server.password("secret").bind(ANY_PORT));
     let mut monitor = RawClient::connect(served.address());
     monitor.send(lines("AUTH secret \n MONITOR"));
@@ -87,20 +87,20 @@ fn passwords_are_not_shown() {
 }
 
 #[test]
-fn reset_ends_it_and_so_does_leaving() {
+fn reset_and_disconnecting_end_monitor() {
     let served = open_to_operators();
-    let mut left = monitor(&served);
-    let gone = monitor(&served);
+    let mut reset_client = monitor(&served);
+    let disconnected = monitor(&served);
     let mut client = RawClient::connect(served.address());
-    assert_eq!(left.ask(line("RESET")), "+RESET\r\n");
-    drop(gone);
+    assert_eq!(reset_client.ask(line("RESET")), "+RESET\r\n");
+    drop(disconnected);
     assert_eq!(client.ask(line("PING")), PONG);
-    assert_eq!(left.ask(line("ECHO mine")), "$4\r\nmine\r\n");
+    assert_eq!(reset_client.ask(line("ECHO mine")), "$4\r\nmine\r\n");
     assert_eq!(client_list(&mut client, "").iter().filter(|line| line.text("flags") == "O").count(), 0);
 }
 
 #[test]
-fn a_second_monitor_is_no_second_line() {
+fn a_second_monitor_command_adds_no_second_line() {
     let served = open_to_operators();
     let mut monitor = monitor(&served);
     assert_eq!(monitor.ask(line("MONITOR")), OK);
@@ -108,9 +108,9 @@ fn a_second_monitor_is_no_second_line() {
     assert_eq!([shown(&mut monitor), shown(&mut monitor)], [r#"0 "PING""#, r#"0 "ECHO" "x""#]);
 }
 
-/// A monitor can ask for other things, too: lines come between its replies, never within them.
+/// A monitor may send other commands. Lines come between their replies, never within one.
 #[test]
-fn no_line_lands_inside_a_reply() {
+fn no_line_comes_inside_a_reply() {
     let served = open_to_operators();
     let mut monitor = monitor(&served);
     let values = ["a".repeat(3 << 20), "b".repeat(40_000), "c".repeat(10)];
@@ -130,7 +130,7 @@ fn no_line_lands_inside_a_reply() {
         monitor.send(lines("GET a \n GET b \n GET c \n GET b"));
         expected.extend([0, 1, 2, 1]);
     }
-    // Its own commands, and those of the other.
+    // The expected lines are the monitor's own commands and those of the other client.
     while replies < expected.len() || others < 2000 + expected.len() {
         let reply = monitor.reply();
         if reply.starts_with(b"+") {
@@ -146,7 +146,7 @@ fn no_line_lands_inside_a_reply() {
 }
 
 #[test]
-fn lines_wait_while_an_actor_works_for_the_monitor() {
+fn lines_wait_while_the_monitors_own_command_runs() {
     let (app, gatekeeper) = gated();
     let served = open_with(app);
     let mut monitor = monitor(&served);
@@ -158,11 +158,11 @@ fn lines_wait_while_an_actor_works_for_the_monitor() {
     assert_eq!([shown(&mut monitor), shown(&mut monitor)], [r#"0 "GATE""#, r#"0 "PING""#]);
 }
 
-/// One that does not read is closed at the limit of what is pushed; the others are shown everything.
+/// The slow monitor is closed at the output limit for pushes. The other monitor gets every line.
 #[test]
-fn a_monitor_that_does_not_read() {
+fn a_monitor_that_does_not_read_is_closed() {
     let served = open_to_operators();
-    let mut deaf = monitor(&served);
+    let mut slow = monitor(&served);
     let mut monitor = monitor(&served);
     let mut operator = RawClient::connect(served.address());
     let limit = "pubsub 1mb 0 0";
@@ -173,7 +173,7 @@ fn a_monitor_that_does_not_read() {
         assert!(monitor.reply().ends_with(b"x\"\r\n"));
         (client_list(&mut operator, "").len() == 2).then_some(())
     });
-    deaf.rest();
+    slow.rest();
     drop(monitor);
     eventually(|| (info(&mut operator, "memory").number("mem_clients_normal") == 0).then_some(()));
 }

@@ -3,7 +3,7 @@ use std::time::{Duration, Instant};
 use super::{OK, PONG, open_to_operators, open_with};
 use crate::support::{RawClient, Served, app, client_list, eventually, gated, info, line, lines};
 
-/// Has everybody wait for longer than any test takes.
+/// Pauses all clients for longer than any test takes.
 fn pause(operator: &mut RawClient, mode: &str) {
     assert_eq!(operator.ask(line(&format!("CLIENT PAUSE 600000 {mode}"))), OK);
 }
@@ -12,8 +12,8 @@ fn unpause(operator: &mut RawClient) {
     assert_eq!(operator.ask(line("CLIENT UNPAUSE")), OK);
 }
 
-/// Returns when so many clients wait.
-fn wait_for_waiting(operator: &mut RawClient, count: usize) {
+/// Returns when `count` clients are blocked.
+fn wait_until_blocked(operator: &mut RawClient, count: usize) {
     eventually(|| {
         let waiting =
             client_list(operator, "").iter().filter(|line| line.text("flags").contains('b')).count();
@@ -21,34 +21,34 @@ fn wait_for_waiting(operator: &mut RawClient, count: usize) {
     });
 }
 
-fn two_of(served: &Served) -> [RawClient; 2] {
+fn two_clients(served: &Served) -> [RawClient; 2] {
     [(); 2].map(|()| RawClient::connect(served.address()))
 }
 
 #[test]
-fn all_wait_and_then_go_on_in_order() {
+fn paused_clients_continue_in_order() {
     let served = open_to_operators();
-    let [mut operator, mut client] = two_of(&served);
+    let [mut operator, mut client] = two_clients(&served);
     pause(&mut operator, "ALL");
     client.send(lines("SET a 1 \n PING \n FIRST x \n GET a"));
-    wait_for_waiting(&mut operator, 1);
+    wait_until_blocked(&mut operator, 1);
     client.send(lines("DEL a \n GET a"));
     unpause(&mut operator);
     assert_eq!(client.replies(6), "+OK\r\n+PONG\r\n$7\r\nfirst x\r\n$1\r\n1\r\n:1\r\n$-1\r\n");
-    wait_for_waiting(&mut operator, 0);
+    wait_until_blocked(&mut operator, 0);
 }
 
 #[test]
 fn reads_go_on_while_writes_wait() {
     let served = open_to_operators();
-    let [mut operator, mut client] = two_of(&served);
+    let [mut operator, mut client] = two_clients(&served);
     let mut reader = RawClient::connect(served.address());
     assert_eq!(operator.ask(line("SET a 1")), OK);
     pause(&mut operator, "WRITE");
     client.send(line("GET a"));
     assert_eq!(client.reply(), "$1\r\n1\r\n");
     client.send(lines("SET a 2 \n GET a"));
-    wait_for_waiting(&mut operator, 1);
+    wait_until_blocked(&mut operator, 1);
     for _ in 0..10 {
         assert_eq!(reader.ask(line("GET a")), "$1\r\n1\r\n");
         assert_eq!(reader.ask(line("PING")), PONG);
@@ -57,14 +57,14 @@ fn reads_go_on_while_writes_wait() {
     assert_eq!(client.replies(2), "+OK\r\n$1\r\n2\r\n");
 }
 
-/// Those who steer the server are not locked out, whatever else they send in the same segment.
+/// Administrative commands run during a pause, also within a pipeline.
 #[test]
-fn what_operators_need_goes_on() {
+fn administrative_commands_run_during_a_pause() {
     let served = open_to_operators();
-    let [mut operator, mut client] = two_of(&served);
+    let [mut operator, mut client] = two_clients(&served);
     pause(&mut operator, "ALL");
     client.send(line("PING"));
-    wait_for_waiting(&mut operator, 1);
+    wait_until_blocked(&mut operator, 1);
     assert_eq!(operator.ask(line("CONFIG SET timeout 0")), OK);
     assert_eq!(operator.ask(line("SLOWLOG LEN")), ":0\r\n");
     operator.send(lines("CLIENT UNPAUSE \n PING"));
@@ -73,25 +73,25 @@ fn what_operators_need_goes_on() {
 }
 
 #[test]
-fn whoever_pauses_waits_as_well() {
+fn the_client_that_pauses_is_paused_too() {
     let served = open_to_operators();
-    let [mut operator, mut client] = two_of(&served);
+    let [mut operator, mut client] = two_clients(&served);
     client.send(lines("SET a 1 \n CLIENT PAUSE 600000 \n GET a"));
     assert_eq!(client.reply(), OK);
-    wait_for_waiting(&mut operator, 1);
+    wait_until_blocked(&mut operator, 1);
     unpause(&mut operator);
     assert_eq!(client.replies(2), "+OK\r\n$1\r\n1\r\n");
 }
 
 #[test]
-fn it_ends_by_itself() {
+fn a_pause_ends_by_itself() {
     let served = open_to_operators();
-    let [mut operator, mut client] = two_of(&served);
+    let [mut operator, mut client] = two_clients(&served);
     let begin = Instant::now();
     assert_eq!(operator.ask(line("CLIENT PAUSE 300")), OK);
     assert_eq!(client.ask(line("PING")), PONG);
     assert!(begin.elapsed() >= Duration::from_millis(300));
-    // And is over for those who come after it.
+    // Later commands are not paused.
     assert_eq!(info(&mut operator, "clients").number("blocked_clients"), 0);
     assert_eq!(client.ask(line("PING")), PONG);
 }
@@ -99,19 +99,19 @@ fn it_ends_by_itself() {
 #[test]
 fn a_second_pause_never_weakens_the_first() {
     let served = open_to_operators();
-    let [mut operator, mut client] = two_of(&served);
+    let [mut operator, mut client] = two_clients(&served);
     pause(&mut operator, "ALL");
     assert_eq!(operator.ask(line("CLIENT PAUSE 1 WRITE")), OK);
     client.send(line("GET a"));
-    wait_for_waiting(&mut operator, 1);
+    wait_until_blocked(&mut operator, 1);
     std::thread::sleep(Duration::from_millis(50));
-    wait_for_waiting(&mut operator, 1);
+    wait_until_blocked(&mut operator, 1);
     unpause(&mut operator);
     assert_eq!(client.reply(), "$-1\r\n");
 }
 
 #[test]
-fn mistakes() {
+fn mistakes_in_client_pause_are_refused() {
     let served = open_to_operators();
     let mut operator = RawClient::connect(served.address());
     for (mistake, error) in [
@@ -132,40 +132,40 @@ fn mistakes() {
     assert_eq!(operator.ask(line("PING")), PONG);
 }
 
-/// What has been read is answered, then the server ends.
+/// The server answers the requests that it has read, then stops.
 #[test]
-fn a_stop_in_the_middle() {
+fn a_stop_ends_a_pause() {
     let served = open_to_operators();
-    let [mut operator, mut client] = two_of(&served);
+    let [mut operator, mut client] = two_clients(&served);
     pause(&mut operator, "ALL");
     client.send(lines("SET a 1 \n FIRST x \n GET a"));
-    wait_for_waiting(&mut operator, 1);
+    wait_until_blocked(&mut operator, 1);
     served.stop().expect("it ends in order");
     assert_eq!(client.rest(), "+OK\r\n$7\r\nfirst x\r\n$1\r\n1\r\n");
 }
 
-/// What was with an actor when the pause began is answered; what is behind it waits.
+/// The command that already runs is answered. The next one waits.
 #[test]
-fn a_pause_while_an_actor_works() {
+fn a_pause_does_not_stop_a_running_command() {
     let (app, gatekeeper) = gated();
     let served = open_with(app);
-    let [mut operator, mut client] = two_of(&served);
+    let [mut operator, mut client] = two_clients(&served);
     client.send(lines("GATE \n PING"));
     gatekeeper.wait();
     pause(&mut operator, "ALL");
     gatekeeper.open();
-    wait_for_waiting(&mut operator, 1);
+    wait_until_blocked(&mut operator, 1);
     unpause(&mut operator);
     assert_eq!(client.replies(2), "+through\r\n+PONG\r\n");
 }
 
 #[test]
-fn who_leaves_while_waiting_is_forgotten() {
+fn a_paused_client_that_disconnects_is_removed() {
     let served = open_with(app);
-    let [mut operator, mut client] = two_of(&served);
+    let [mut operator, mut client] = two_clients(&served);
     pause(&mut operator, "ALL");
     client.send(line("PING"));
-    wait_for_waiting(&mut operator, 1);
+    wait_until_blocked(&mut operator, 1);
     client.reset();
     unpause(&mut operator);
     eventually(|| (client_list(&mut operator, "").len() == 1).then_some(()));

@@ -3,9 +3,9 @@
 //! Run with `tests/soak/run`; `--help` lists the options.
 //!
 //! - `load`: valid commands from many connections; a `model` of what each has stored knows every reply
-//! - `trouble`: all that a server should bear meanwhile
-//! - `soak`: what they share; `watch`: what is measured, and what is asked of it in the end
-//! - `server`, `connection`, `batch`: the process, a client of it, requests beside the replies that are due
+//! - `trouble`: misbehaving clients and faults that a server must survive
+//! - `soak`: the state that they share; `watch`: measurements, and the checks at the end
+//! - `server`, `connection`, `batch`: the process, a client, requests with their expected replies
 
 mod batch;
 mod connection;
