@@ -24,7 +24,7 @@
 //! | no reply when a handler panics (resp-server) | `containment::a_panic_is_answered_and_other_commands_still_run` |
 //! | a wrong argument closes the connection (mini-redis) | `a_wrong_argument_keeps_the_connection` |
 //! | an option for the idle timeout has no effect (redeo) | `limits::a_client_that_is_idle_for_too_long_is_closed` |
-//! | NULs put the protocol out of step (Redis) | `protocol_errors::a_nul_where_a_length_or_a_name_should_be` |
+//! | NULs put the protocol out of step (Redis) | `differential`: `protocol.txt`, "A NUL where a length or a name should be" |
 //! | the cut of a stream decides whether a line is too long (Redis) | `a_line_is_too_long_wherever_it_is_cut` |
 
 use std::{io::ErrorKind, thread, time::Duration};
