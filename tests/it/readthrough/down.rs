@@ -11,7 +11,7 @@ use crate::support::{Postgres, RawClient, eventually, line};
 #[test]
 fn what_is_known_is_answered_while_the_database_is_down() {
     let database = Database::Postgres(Postgres::start());
-    let (process, mut client) = database.serve(&["--ttl", "0.1", "--patience", "1000"]);
+    let (process, mut client) = database.serve(&["--ttl", "0.1", "--patience", "3000"]);
     let Database::Postgres(postgres) = &database else { return };
     for key in 0..10 {
         client.ask(format!("SET key:{key} value\r\n"));

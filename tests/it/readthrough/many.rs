@@ -40,7 +40,7 @@ fn a_thousand_clients_make_one_query() {
     allow_many_connections();
     let postgres = Postgres::start();
     let database = Database::Postgres(postgres);
-    let (process, mut client) = database.serve(&["--patience", "60000"]);
+    let (process, mut client) = database.serve(&[]);
     let Database::Postgres(postgres) = &database else { return };
     client.ask(line("SET wanted value"));
     let lock = Lock::take(postgres);
@@ -61,7 +61,7 @@ fn a_thousand_clients_make_one_query() {
 #[test]
 fn a_query_that_nobody_waits_for_is_given_up() {
     let database = Database::Postgres(Postgres::start());
-    let (process, mut client) = database.serve(&["--patience", "60000", "--connections", "1"]);
+    let (process, mut client) = database.serve(&["--connections", "1"]);
     let Database::Postgres(postgres) = &database else { return };
     let lock = Lock::take(postgres);
     let mut impatient = RawClient::connect(process.address());
@@ -79,7 +79,7 @@ fn a_query_that_nobody_waits_for_is_given_up() {
 #[test]
 fn an_answer_that_does_not_come_is_said_so() {
     let database = Database::Postgres(Postgres::start());
-    let (_process, mut client) = database.serve(&["--patience", "100"]);
+    let (_process, mut client) = database.serve(&["--patience", "3000"]);
     let Database::Postgres(postgres) = &database else { return };
     let lock = Lock::take(postgres);
     let late = "-DATABASE it does not answer in time\r\n";

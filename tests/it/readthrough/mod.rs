@@ -22,10 +22,12 @@ impl Database {
         }
     }
 
-    /// The example in front of it, with these options.
+    /// The example in front of it, with these options. Unless they include a patience, it is as long as that of the tests:
+    /// a database can take seconds to answer on a busy machine.
     fn serve(&self, options: &[&str]) -> (Process, RawClient) {
         let url = self.url();
-        let process = Process::example_with("readthrough", &[&["--database", &url], options].concat());
+        let default = ["--database", &url, "--patience", "60000"];
+        let process = Process::example_with("readthrough", &[&default, options].concat());
         let client = RawClient::connect(process.address());
         (process, client)
     }
