@@ -1,9 +1,6 @@
 //! The scanner for the ends of replies.
 
-use super::{
-    InvalidReply,
-    incoming::{INVALID_LENGTH, NO_CR_LF},
-};
+use super::invalid_reply::{INVALID_LENGTH, InvalidReply, MAX_LEN, NO_CR_LF};
 
 /// Finds the ends of replies in a byte stream that arrives in parts of any size.
 ///
@@ -191,9 +188,6 @@ impl FrameScanner {
         self.expect = ExpectFrame::Kind;
     }
 }
-
-/// Maximum length that a reply can declare. The sum of many such lengths fits into 64 bits.
-pub(crate) const MAX_LEN: u64 = 1 << 40;
 
 const TOO_LONG: &str = "too many values";
 

@@ -1,10 +1,13 @@
 //! The parser of replies and pushes.
 
-use std::{fmt, str::FromStr};
+use std::str::FromStr;
 
 use bytes::Bytes;
 
-use super::{Error, Value, frame_scanner::MAX_LEN};
+use super::{
+    Error, Value,
+    invalid_reply::{INVALID_LENGTH, InvalidReply, MAX_LEN, NO_CR_LF},
+};
 
 /// A message from a server.
 ///
@@ -64,18 +67,6 @@ impl Value {
         complete(parser.value(), parser.at)
     }
 }
-
-/// Bytes that are not a valid reply, with the reason.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct InvalidReply(pub(crate) &'static str);
-
-impl fmt::Display for InvalidReply {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "invalid reply: {}", self.0)
-    }
-}
-
-impl std::error::Error for InvalidReply {}
 
 fn complete<T>(parsed: Parsed<T>, len: usize) -> Result<Option<(T, usize)>, InvalidReply> {
     match parsed {
@@ -199,9 +190,6 @@ impl<'a> Parser<'a> {
         }
     }
 }
-
-pub(crate) const NO_CR_LF: &str = "a string does not end with CR LF";
-pub(crate) const INVALID_LENGTH: &str = "invalid length";
 
 fn text(line: &[u8]) -> Parsed<String> {
     String::from_utf8(line.to_vec()).map_err(|_| Stop::Invalid("a line is not UTF-8"))

@@ -72,7 +72,7 @@ fn a_stale_value_is_served_and_refreshed() {
 #[test]
 fn a_client_reads_its_own_writes() {
     for database in Database::all() {
-        let (process, _) = database.serve(&["--memory", "1", "--query-timeout", "60000"]);
+        let (process, _) = database.serve(&["--memory", "1"]);
         let address = process.address();
         let write = |writer: usize| {
             let mut client = RawClient::connect(address);

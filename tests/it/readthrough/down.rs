@@ -11,7 +11,7 @@ use crate::support::{Postgres, RawClient, eventually, line};
 #[test]
 fn cached_keys_are_served_while_the_database_is_down() {
     let database = Database::Postgres(Postgres::start());
-    let (process, mut client) = database.serve(&["--ttl", "0.1", "--query-timeout", "1000"]);
+    let (process, mut client) = database.serve(&["--ttl", "0.1", "--query-timeout", "3000"]);
     let Database::Postgres(postgres) = &database else { return };
     for key in 0..10 {
         client.ask(format!("SET key:{key} value\r\n"));

@@ -40,7 +40,7 @@ fn a_thousand_clients_make_one_query() {
     allow_many_connections();
     let postgres = Postgres::start();
     let database = Database::Postgres(postgres);
-    let (process, mut client) = database.serve(&["--query-timeout", "60000"]);
+    let (process, mut client) = database.serve(&[]);
     let Database::Postgres(postgres) = &database else { return };
     client.ask(line("SET wanted value"));
     let lock = Lock::take(postgres);
@@ -61,7 +61,7 @@ fn a_thousand_clients_make_one_query() {
 #[test]
 fn a_query_is_cancelled_when_its_last_client_disconnects() {
     let database = Database::Postgres(Postgres::start());
-    let (process, mut client) = database.serve(&["--query-timeout", "60000", "--connections", "1"]);
+    let (process, mut client) = database.serve(&["--connections", "1"]);
     let Database::Postgres(postgres) = &database else { return };
     let lock = Lock::take(postgres);
     let mut impatient = RawClient::connect(process.address());

@@ -23,9 +23,15 @@ impl Database {
     }
 
     /// Starts `readthrough` on the database, with these options.
+    ///
+    /// The default query timeout is that of the tests, because a database can take seconds to answer on a busy machine.
     fn serve(&self, options: &[&str]) -> (Process, RawClient) {
         let url = self.url();
-        let process = Process::program_with("readthrough", &[&["--database", &url], options].concat());
+        let mut arguments = [&["--database", &url], options].concat();
+        if !options.contains(&"--query-timeout") {
+            arguments.extend(["--query-timeout", "60000"]);
+        }
+        let process = Process::program_with("readthrough", &arguments);
         let client = RawClient::connect(process.address());
         (process, client)
     }
