@@ -186,8 +186,8 @@ impl Chance {
             }
         }
         let mark = match name {
-            "TTL" | "EXPIRETIME" => "~30 ",
-            "PTTL" | "PEXPIRETIME" => "~30000 ",
+            "TTL" | "EXPIRETIME" => "seconds ",
+            "PTTL" | "PEXPIRETIME" => "milliseconds ",
             "KEYS" => "sorted ",
             _ => "",
         };

@@ -1,14 +1,22 @@
 //! Compares two replies.
 
+use std::time::Duration;
+
 use super::script::Comparison;
 use crate::support::Reply;
 
 impl Comparison {
-    pub(super) fn holds(self, kv: &[u8], redis: &[u8]) -> bool {
+    /// Returns whether the replies of a conversation that took this long are equal, as far as they must be.
+    pub(super) fn holds(self, kv: &[u8], redis: &[u8], took: Duration) -> bool {
         match self {
             _ if kv == redis => true,
             Comparison::Bytes => false,
-            Comparison::Numbers(distance) => are_near(kv, redis, distance),
+            Comparison::Numbers => are_near(kv, redis, u64::MAX),
+            Comparison::Times(unit) => {
+                // Both servers round.
+                let distance = took.as_millis() / unit.as_millis() + 1;
+                are_near(kv, redis, distance.try_into().unwrap_or(u64::MAX))
+            }
             Comparison::Sorted => match [kv, redis].map(Reply::only) {
                 [Some(kv), Some(redis)] => sorted(kv) == sorted(redis),
                 _ => false,

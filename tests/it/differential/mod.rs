@@ -7,7 +7,9 @@
 //!
 //! - `#` a comment
 //! - `>` raw bytes with escapes (`\r \n \t \xHH \\`); the client does not wait for a reply
-//! - `~1000` a request in whose reply numbers may differ by 1000; `~` alone: by any amount
+//! - `~` a request in whose reply numbers may differ
+//! - `seconds`, `milliseconds` a request in whose reply numbers may differ by the time that the conversation has
+//!   taken, in this unit
 //! - `sorted` a request that is answered with an array or a map in any order
 //! - `fields` a request that is answered like `CLIENT LIST`: sizes of buffers may differ
 //! - `sections` a request that is answered like `INFO`: counts may differ, fields may be missing
@@ -33,7 +35,7 @@ use std::{
 
 use thegiant::Bytes;
 
-use pair::{Pair, Variant};
+use pair::{Answers, Pair, Variant};
 use script::{Conversation, Line, conversations};
 
 macro_rules! families {
@@ -170,22 +172,22 @@ fn play(family: &str, rows: &str, pair: Pair) -> (usize, Vec<String>) {
 fn differences<'s>(
     conversation: &'s Conversation<'s>,
     variant: Variant,
-    [kv, redis]: [Vec<Bytes>; 2],
+    Answers { kv, redis, took }: Answers,
 ) -> Vec<Difference<'s>> {
     let answers = (0..kv.len().max(redis.len())).map(|index| {
         let [kv, redis] = [&kv, &redis].map(|answers| answers.get(index).cloned().unwrap_or_default());
         Difference { line: conversation.line_answered(index), variant, kv, redis }
     });
-    answers.filter(|answer| !answer.line.comparison.holds(&answer.kv, &answer.redis)).collect()
+    answers.filter(|answer| !answer.line.comparison.holds(&answer.kv, &answer.redis, took)).collect()
 }
 
 /// Repeats a conversation in which Redis sent less than `kv` and nothing else. On a busy machine, Redis drops
 /// unsent replies when the client shuts its side down.
-fn whole_answers(pair: &Pair, conversation: &Conversation<'_>, variant: Variant) -> [Vec<Bytes>; 2] {
+fn whole_answers(pair: &Pair, conversation: &Conversation<'_>, variant: Variant) -> Answers {
     const ATTEMPTS: usize = 5;
     let mut answers = pair.answers(conversation, variant);
     for _ in 1..ATTEMPTS {
-        let [kv, redis] = answers.each_ref().map(|answers| answers.concat());
+        let [kv, redis] = [&answers.kv, &answers.redis].map(|answers| answers.concat());
         if kv.len() == redis.len() || !kv.starts_with(&redis) {
             break;
         }

@@ -1,6 +1,9 @@
 //! Starts both servers and sends them conversations.
 
-use std::io;
+use std::{
+    io,
+    time::{Duration, Instant},
+};
 
 use thegiant::{App, Bytes, Upstream};
 
@@ -43,6 +46,14 @@ pub(super) struct Pair {
     kv: Subject,
     redis: Process,
     has_password: bool,
+}
+
+/// The replies of both servers to a conversation, and the time from the first request to the last reply.
+#[derive(Debug)]
+pub(super) struct Answers {
+    pub(super) kv: Vec<Bytes>,
+    pub(super) redis: Vec<Bytes>,
+    pub(super) took: Duration,
 }
 
 /// The server that is compared with redis-server.
@@ -139,7 +150,8 @@ impl Pair {
 
     /// Returns the replies of `kv` and of redis-server: one per request until the connection ends, then the
     /// rest.
-    pub(super) fn answers(&self, conversation: &Conversation<'_>, variant: Variant) -> [Vec<Bytes>; 2] {
+    pub(super) fn answers(&self, conversation: &Conversation<'_>, variant: Variant) -> Answers {
+        let started = Instant::now();
         let [kv, redis] = self.addresses().map(|address| {
             let mut client = RawClient::connect(address);
             let id = if self.has_password { 0 } else { prepare(&mut client, variant.protocol) };
@@ -155,7 +167,7 @@ impl Pair {
             }
             answers
         });
-        [kv, redis.iter().map(with_version_of_kv).collect()]
+        Answers { kv, redis: redis.iter().map(with_version_of_kv).collect(), took: started.elapsed() }
     }
 }
 

@@ -1,6 +1,6 @@
 //! Parses the rows of the text files into conversations.
 
-use std::iter;
+use std::{iter, time::Duration};
 
 /// The requests of one client, or of two.
 #[derive(Debug, Default)]
@@ -24,8 +24,10 @@ pub(super) struct Line<'s> {
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Comparison {
     Bytes,
-    /// The numbers in the replies may differ by this much.
-    Numbers(u64),
+    /// The numbers in the replies may differ.
+    Numbers,
+    /// The numbers are times in this unit, and differ by at most the time that the conversation has taken.
+    Times(Duration),
     /// The elements may be in any order.
     Sorted,
     /// The replies are fields, of which those about buffers and files may differ.
@@ -70,12 +72,13 @@ impl<'s> Line<'s> {
         let of_other = line.strip_prefix("other ");
         let line = of_other.unwrap_or(line);
         let (mark, rest) = line.split_once(' ').unwrap_or((line, ""));
-        let comparison = match (mark, mark.strip_prefix('~')) {
-            (_, Some("")) => Comparison::Numbers(u64::MAX),
-            (_, Some(distance)) => Comparison::Numbers(distance.parse().expect("a number behind ~")),
-            ("sorted", _) => Comparison::Sorted,
-            ("fields", _) => Comparison::Fields,
-            ("sections", _) => Comparison::Sections,
+        let comparison = match mark {
+            "~" => Comparison::Numbers,
+            "seconds" => Comparison::Times(Duration::from_secs(1)),
+            "milliseconds" => Comparison::Times(Duration::from_millis(1)),
+            "sorted" => Comparison::Sorted,
+            "fields" => Comparison::Fields,
+            "sections" => Comparison::Sections,
             _ => Comparison::Bytes,
         };
         let is_raw = mark == ">";
