@@ -1,4 +1,4 @@
-//! Recognizes types and names by their tokens.
+//! Recognizes types by their tokens, and converts names for `COMMAND DOCS`.
 
 use syn::{
     GenericArgument, Generics, Ident, Lifetime, PathArguments, PathSegment, Type, TypeReference,
@@ -14,7 +14,7 @@ pub(crate) fn is_named(ty: &Type, name: &str) -> bool {
     last_segment(ty).is_some_and(|segment| segment.ident == name)
 }
 
-/// Returns the last segment of the type's path; empty for a type without a path.
+/// Returns the last segment of the type's path, or an empty string for a type without a path.
 pub(crate) fn name(ty: &Type) -> String {
     last_segment(ty).map(|segment| segment.ident.unraw().to_string()).unwrap_or_default()
 }
@@ -44,7 +44,7 @@ pub(crate) fn is_rest(ty: &Type) -> bool {
     inside(ty, "Vec").is_some_and(|element| !is_named(element, "u8"))
 }
 
-/// Removes the plural `s` of a repeated argument: `keys` becomes `key [key ...]`.
+/// Removes the plural `s` from the name of a repeated argument: `keys` becomes `key`.
 pub(crate) fn singular(name: String) -> String {
     match name.strip_suffix('s') {
         Some(one) if !one.is_empty() && !one.ends_with('s') => one.to_owned(),
@@ -83,9 +83,10 @@ impl VisitMut for References {
     }
 }
 
-/// Returns the type for use outside of its item.
+/// Converts a type from a signature or a field for use in generated code.
 ///
-/// Only the item itself can name its lifetimes and each `impl Trait`, so these become `'_` and `_`.
+/// Generated code cannot name the lifetimes of the generics, nor the type behind an `impl Trait`. So these
+/// become `'_` and `_`.
 pub(crate) fn inferred(ty: &Type, generics: &Generics) -> Type {
     let mut ty = ty.clone();
     Inferred(generics).visit_type_mut(&mut ty);

@@ -40,11 +40,11 @@ enum ExpectFrame {
     /// The first byte of a value.
     #[default]
     Kind,
-    /// The rest of a line that is the whole value.
+    /// The rest of a value that is a single line, such as `+OK`.
     Line { ends_with_cr: bool },
     /// The rest of a line with a length.
     Length { kind: u8, number: u64, is_negative: bool, has_digits: bool },
-    /// The LF of such a line.
+    /// The LF after a length and its CR.
     LengthEnd { kind: u8, len: Option<u64> },
     /// This many bytes of a string.
     Body(u64),
@@ -55,13 +55,13 @@ enum ExpectFrame {
 }
 
 impl FrameScanner {
-    /// Scans `input` up to the end of the current reply at most.
+    /// Scans `input`, at most up to the end of the current reply.
     ///
-    /// Call it again with the rest of the input, and then with the bytes that arrive later. It uses at least one byte
-    /// unless `input` is empty.
+    /// Call it again with the rest of the input, and then with the bytes that arrive later. Each call scans at least
+    /// one byte unless `input` is empty.
     ///
     /// # Errors
-    /// If the input breaks the protocol. The scanner must not be used again.
+    /// If the input breaks the protocol. Do not use the scanner after an error.
     pub fn advance(&mut self, input: &[u8]) -> Result<FramePart, InvalidReply> {
         let mut at = 0;
         if self.missing == 0
@@ -159,7 +159,7 @@ impl FrameScanner {
         Ok(FramePart { len: at, is_complete: false })
     }
 
-    /// Returns whether the last scanned reply is a push, which is not the reply to a request.
+    /// Returns whether the latest scanned bytes belong to a push, which is not the reply to a request.
     #[must_use]
     pub fn is_push(&self) -> bool {
         self.kind == b'>'
@@ -173,7 +173,7 @@ impl FrameScanner {
                 self.expect = if len == 0 { ExpectFrame::BodyEnd } else { ExpectFrame::Body(len) };
                 return Ok(());
             }
-            // An attribute is not a value, and precedes one.
+            // The value that an attribute describes follows it, and the attribute itself does not count.
             (b'|', Some(pairs)) => 2 * pairs + 1,
             (b'%', Some(pairs)) => 2 * pairs,
             (_, Some(values)) => values,

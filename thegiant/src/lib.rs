@@ -51,7 +51,7 @@
 //!   requests.
 //! - **Transactions.** An actor runs the commands between `MULTI` and `EXEC` without another client's command
 //!   in between. There are two exceptions: the actor serves other clients while a command of the transaction
-//!   waits for its later reply, and the other actors of a pool keep running. A transaction may use one actor
+//!   waits for its later reply, and the other actors of an actor pool keep running. A transaction may use one actor
 //!   and the built-in commands.
 //! - **Durability.** If an actor uses [`GroupCommit`], no client sees a reply before the actor has committed
 //!   all the data that the reply depends on.

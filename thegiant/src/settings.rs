@@ -336,13 +336,13 @@ impl Changed {
     }
 }
 
-/// Milliseconds of a time. A part of one counts as a whole one, so that a short time never becomes 0, which is no limit.
+/// Converts a time to milliseconds, rounded up. A short time must not become 0, which means no limit.
 pub(crate) const fn whole_millis(time: Duration) -> u64 {
     let millis = time.as_nanos().div_ceil(1_000_000);
     if millis > i64::MAX as u128 { i64::MAX as u64 } else { millis as u64 }
 }
 
-/// Seconds as `CONFIG GET` shows them: a part of one as a whole one, since 0 is no limit.
+/// Converts milliseconds to the seconds that `CONFIG GET` shows, rounded up, because 0 means no limit.
 fn shown_seconds(millis: u64) -> u64 {
     millis.div_ceil(1000)
 }

@@ -81,7 +81,7 @@ impl Collector {
 }
 
 impl Collector {
-    /// Returns the number of events that were not delivered to a group, if it is known.
+    /// Returns the number of events that a group has not read yet, if it is known.
     fn lag(&self, stream: &Stream, group: &Group) -> Result<Option<i64>> {
         if stream.added == 0 {
             return Ok(Some(0));
@@ -97,7 +97,7 @@ impl Collector {
         Ok(stream.added_up_to(group.last, first).map(|read| stream.added - read))
     }
 
-    /// Returns the groups of a stream, each with at most `count` pending events.
+    /// Returns the groups of a stream. Each group and each consumer has at most `count` pending events (-1: all).
     fn groups_in_full(&self, stream: &Stream, count: i64) -> Result<Vec<GroupInFull>> {
         let pending = |of| self.store.pending(of, Id::MIN, Id::MAX, i64::MAX, count).map_err(unreadable);
         let groups = stream.groups.iter().map(|(name, group)| {
@@ -119,10 +119,10 @@ impl Collector {
     }
 }
 
-/// `FULL [COUNT count]`, or nothing. The number is the maximum number of events to show, -1 for all.
+/// The option `FULL [COUNT count]`: the maximum number of events to show, -1 for all. `None` without `FULL`.
 struct Full(std::result::Result<Option<i64>, OtherArguments>);
 
-/// The arguments are something else.
+/// The error for arguments other than `FULL [COUNT count]`.
 struct OtherArguments;
 
 impl<'a> FromArg<'a> for Full {
@@ -203,7 +203,7 @@ impl IntoReply for About {
     fn into_reply(self, out: &mut Encoder) {
         out.map(if self.in_full.is_some() { 9 } else { 10 });
         field(out, "length", self.length);
-        // There is no radix tree. These are the numbers that Redis reports for a small one.
+        // A stream has no radix tree here. These are the numbers that Redis reports for a small stream.
         field(out, "radix-tree-keys", i64::from(self.length > 0));
         field(out, "radix-tree-nodes", if self.length > 0 { 2 } else { 1 });
         field(out, "last-generated-id", self.last_id);

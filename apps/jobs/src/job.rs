@@ -9,14 +9,16 @@ use thegiant::{
     resp::Encoder,
 };
 
-/// Length of a formatted id and of its first part, in bytes.
+/// Length of a formatted id, in bytes.
 const ID_LEN: usize = 25;
+
+/// Length of the run number in a formatted id, in bytes.
 const RUN_LEN: usize = 8;
 
-/// Identifies a job by the number of the server's run and the number of the job.
+/// Identifies a job by a run number and a job number.
 ///
-/// The number of the run keeps an id of an earlier run from naming another job. A formatted id looks like
-/// `5d1f0c2a-0000000000000001`.
+/// Each start of the server draws a random run number, so that an id from before a restart names no job of
+/// this run. A formatted id looks like `5d1f0c2a-0000000000000001`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Id {
     pub(crate) run: u32,
@@ -51,7 +53,7 @@ fn to_hex(mut number: u64, digits: &mut [u8]) {
     }
 }
 
-/// Parses any text, because an unknown id is not an error: the job does not exist.
+/// Reads text that is not an id as an id of run 0, which names no job. An unknown id is not an error either.
 impl<'a> FromArg<'a> for Id {
     const ARG: ArgSpec = ArgSpec::new(ArgKind::String);
 
@@ -74,22 +76,23 @@ pub(crate) struct Job {
     pub(crate) body: Bytes,
     /// Number of deliveries to a worker that did not finish the job.
     pub(crate) tries: u32,
-    /// Number of tries after which the job is dead.
+    /// Number of tries after which the job moves to the queue for dead jobs.
     pub(crate) max_tries: Option<u32>,
-    /// Time that a worker has to finish the job.
+    /// Time within which a worker must finish the job, or another worker gets it.
     pub(crate) retry: Option<Duration>,
     pub(crate) added: Instant,
     pub(crate) state: JobState,
-    /// End of the delay, or of the time that the worker has.
+    /// End of the delay, or end of the worker's `retry` time.
     pub(crate) due: Option<Instant>,
     /// Time after which the job expires, unless a worker has it.
     pub(crate) expires: Option<Instant>,
-    /// Time at which the timer handles the job: the earlier of `due` and `expires`.
+    /// Time at which the timer handles the job: the earlier of `due` and `expires`. `expires` does not count
+    /// while a worker has the job.
     pub(crate) deadline: Option<Instant>,
     pub(crate) caller: Option<Caller>,
 }
 
-/// Sends the result to the caller of `CALLJOB`.
+/// The responder of the `CALLJOB` that waits for the result.
 pub(crate) type Caller = Responder<Result<Option<Bytes>, Error>>;
 
 /// The state of a job.
@@ -99,8 +102,8 @@ pub(crate) enum JobState {
     Ready,
     /// The job waits for the end of its delay.
     Delayed,
-    /// A worker has the job: `client` is the id of its client. `push` is the number of the push, if it was
-    /// pushed.
+    /// A worker has the job. `client` is the client id of the worker. `push` is the number of the push that
+    /// delivered the job, or `None` after `GETJOB`.
     Out { client: u64, push: Option<u64> },
 }
 
@@ -120,12 +123,12 @@ impl Job {
         self.caller.as_ref().is_some_and(Caller::is_closed)
     }
 
-    /// Sends the result to the caller. Returns whether the caller received it.
+    /// Sends the result to the caller. Returns whether the caller still waited for it.
     pub(crate) fn answer(self, result: Result<Option<Bytes>, Error>) -> bool {
         self.caller.is_some_and(|caller| caller.send(result).is_ok())
     }
 
-    /// Returns the job in the form in which workers receive it.
+    /// Returns the parts of the job that a worker receives.
     pub(crate) fn delivery(&self) -> Delivery {
         Delivery { queue: self.queue.clone(), id: self.id, body: self.body.clone(), tries: self.tries }
     }

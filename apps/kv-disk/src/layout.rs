@@ -1,18 +1,22 @@
-//! Format of the databases in one ordered map of bytes.
+//! Format in which one ordered map of byte strings stores all databases.
 //!
-//! | key | value |
+//! A *map key* is a key of this map. A *key* is a key of a database. Each map key begins with one byte for its
+//! kind.
+//!
+//! | map key | value |
 //! | --- | --- |
-//! | `seed` | 16 bytes: the key of the hash function for this folder |
-//! | `database` number | slot, number of keys, number of keys with a deadline |
-//! | `garbage` slot | empty: the entries of this slot are to be removed |
-//! | `entry` slot, hash of the key, key | deadline of the key or 0, value |
-//! | `deadline` time, slot, key | empty |
+//! | seed | 16 bytes: the secret of the hash function |
+//! | database: number | slot, number of keys, number of keys with a deadline |
+//! | garbage: slot | empty; the entries of this slot have to be removed |
+//! | entry: slot, hash of the key, key | deadline of the key or 0, value |
+//! | deadline: time, slot, key | empty |
 //!
-//! Numbers are big-endian, so their byte order is their numeric order. Entries are sorted by the hash of
-//! their key. So a position among them is a number, which serves `SCAN` as its cursor, and a random number is
-//! a random position.
+//! Numbers are big-endian, so their byte order is their numeric order. The entries of a slot are sorted by the
+//! hash of their key. This hash is the position of an entry: `SCAN` returns a position as its cursor, and
+//! `RANDOMKEY` starts at a random position.
 //!
-//! `FLUSHDB` moves a database to a new slot.
+//! `FLUSHDB` moves a database to a new, empty slot and marks the old slot as garbage. The server removes the
+//! old entries in the background.
 
 use bytes::{BufMut, Bytes, BytesMut};
 use kv::{Entry, Time};
@@ -23,7 +27,7 @@ use crate::engine::{Error, Result};
 /// Identifies the entries of a database. A slot is never used twice.
 pub(crate) type Slot = u32;
 
-/// Number of hash bits that are used. Some clients parse a cursor as a float, which is exact up to 53 bits.
+/// Number of bits of a hash that form a position. Some clients parse a cursor as a float, which is exact up to 53 bits.
 const HASH_BITS: u32 = 48;
 const HASH_LEN: usize = HASH_BITS as usize / 8;
 const SLOT_LEN: usize = size_of::<Slot>();
@@ -69,7 +73,7 @@ impl Positions {
     }
 }
 
-/// Returns a map key that is not greater than any entry at or after this position.
+/// Returns the lower bound for the map keys of all entries at or after a position.
 pub(crate) fn first(slot: Slot, at: Position) -> Bytes {
     position(slot, at, 0).freeze()
 }
@@ -82,13 +86,13 @@ fn position(slot: Slot, position: Position, more: usize) -> BytesMut {
     bytes
 }
 
-/// Returns the key of an entry, or `None` if the entry is not in this slot.
+/// Extracts the key from the map key of an entry. Returns `None` if the entry is in another slot.
 pub(crate) fn key(slot: Slot, entry: &Bytes) -> Option<Bytes> {
     let rest = entry.strip_prefix(&[ENTRY])?.strip_prefix(&slot.to_be_bytes())?;
     Some(entry.slice_ref(rest.get(HASH_LEN..)?))
 }
 
-/// Encodes a deadline and a value.
+/// Encodes the value of an entry: its deadline and the value of its key.
 pub(crate) fn value(value: &[u8], deadline: Option<Time>) -> Bytes {
     let mut bytes = BytesMut::with_capacity(TIME_LEN + value.len());
     bytes.put_i64(deadline.unwrap_or_default());
@@ -96,7 +100,7 @@ pub(crate) fn value(value: &[u8], deadline: Option<Time>) -> Bytes {
     bytes.freeze()
 }
 
-/// Decodes a deadline and a value.
+/// Decodes the value of an entry.
 pub(crate) fn entry(bytes: &Bytes) -> Result<Entry<Bytes>> {
     let (time, value) = bytes.split_first_chunk::<TIME_LEN>().ok_or_else(damaged)?;
     let deadline = Some(Time::from_be_bytes(*time)).filter(|time| *time != 0);

@@ -1,6 +1,6 @@
 //! Run with `cargo run -p counter`, then try `redis-cli -p 6380 COUNT visits`.
 //!
-//! It teaches your own command: an actor that has state.
+//! This example shows a command of your own: an actor that has state.
 
 use std::collections::HashMap;
 

@@ -1,7 +1,7 @@
 //! Run with `cargo run -p durable`, then try `redis-cli -p 6380 SET greeting hello`.
 //!
-//! It teaches group commit: clients get `OK` when their data is on disk, and clients that write at the same time share one
-//! `fsync`. The data is in the file `durable.log` in the current directory.
+//! This example shows group commit: clients get `OK` when their data is on disk, and clients that write at the same
+//! time share one `fsync`. The data is in the file `durable.log` in the current directory.
 
 use std::{
     collections::HashMap,

@@ -1,6 +1,6 @@
 //! Run with `cargo run -p later`, then try `redis-cli -p 6380 RECEIVE 60000`, and `SEND book` in another terminal.
 //!
-//! It teaches three ways to reply later, while the server runs the commands of other clients:
+//! This example shows three ways to reply later, while the server runs the commands of other clients:
 //!
 //! - A [`Responder`] is a handle to the reply. The actor keeps it until it has the reply, as `BLPOP` does in Redis.
 //! - An `async fn` without `self` replies with its result.

@@ -1,6 +1,6 @@
 //! Run with `cargo run -p pool`, then try `redis-cli -p 6380 PRIMES 1000000`.
 //!
-//! It teaches how slow commands run on other threads, so that no other command waits for them:
+//! This example shows how slow commands run on other threads, so that no other command waits for them:
 //!
 //! - A [`SyncArbiter`] starts copies of an actor, each on a thread. They run commands at the same time, so they have no
 //!   state in common, or share it by `Arc<Mutex<…>>`.

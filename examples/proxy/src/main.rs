@@ -1,8 +1,8 @@
 //! Run with `cargo run -p proxy` beside a redis-server on port 6379, then try
 //! `redis-cli -p 6380 VISIT home`.
 //!
-//! It teaches your own commands in front of Redis. The server answers the commands of its actor and sends all others on.
-//! Commands of its actor run at once, also between `MULTI` and `EXEC`.
+//! This example shows your own commands in front of Redis. The server answers the commands of its actor and sends all
+//! others on. Commands of its actor run at once, also between `MULTI` and `EXEC`.
 
 use actix::ResponseFuture;
 use thegiant::{Upstream, UpstreamHandle, prelude::*};

@@ -1,6 +1,6 @@
 //! Test with `cargo test -p testing`; run with `cargo run -p testing`, then try `redis-cli -p 6380 LOCK door 60`.
 //!
-//! It teaches tests without sockets, and how a test passes a timeout of an hour in no time.
+//! This example shows tests without sockets, and a test in which a timeout of an hour passes at once.
 
 use std::{collections::HashSet, time::Duration};
 

@@ -1,6 +1,6 @@
 //! Run with `cargo run -p types`, then try `redis-cli -p 6380 DEPOSIT ann 1000`.
 //!
-//! It teaches argument types, options and errors of your own.
+//! This example shows argument types, options and errors of your own.
 
 use std::collections::HashMap;
 
@@ -9,7 +9,7 @@ use thegiant::{
     prelude::*,
 };
 
-/// An amount of money in cents. Reads a positive integer.
+/// An amount of money in cents: an argument that is a positive integer.
 struct Cents(i64);
 
 impl<'a> FromArg<'a> for Cents {
@@ -60,7 +60,7 @@ impl Actor for Bank {
 
 #[commands]
 impl Bank {
-    /// Adds an amount to an account and returns its balance.
+    /// Adds an amount to an account and returns the new balance.
     #[command("DEPOSIT", write)]
     fn deposit(&mut self, account: Key, amount: Cents) -> i64 {
         let balance = self.accounts.entry(account.into()).or_default();
@@ -68,7 +68,7 @@ impl Bank {
         *balance
     }
 
-    /// Takes an amount from an account and returns its balance.
+    /// Takes an amount from an account and returns the new balance.
     #[command("WITHDRAW", write)]
     fn withdraw(&mut self, account: Key<&[u8]>, amount: Cents, options: Options) -> Result<i64, BankError> {
         let balance = self.accounts.get_mut(*account).ok_or(BankError::UnknownAccount)?;

@@ -8,7 +8,7 @@ use syn::{
 use super::attr::{self, ArgAttr};
 use crate::{mistakes::Mistakes, types};
 
-/// The item with the derive.
+/// A struct or an enum with `#[derive(Args)]`.
 pub(crate) struct Input<'a> {
     pub(crate) ident: &'a Ident,
     pub(crate) generics: &'a Generics,
@@ -31,11 +31,11 @@ pub(crate) struct Opt<'a> {
 
 /// The syntax of an option.
 pub(crate) enum Form<'a> {
-    /// A token alone: `bool`.
+    /// A token without a value: a field of type `bool`.
     Flag(LitStr),
     /// A token and a value.
     Value { token: LitStr, ty: &'a Type, optional: bool },
-    /// A type with its own tokens.
+    /// A value whose type defines its own tokens, such as an enum.
     Group { ty: &'a Type, optional: bool },
 }
 
@@ -136,7 +136,7 @@ impl<'a> Choice<'a> {
 }
 
 impl Value<'_> {
-    /// Returns the name of one of several values in `COMMAND DOCS`.
+    /// Returns the name in `COMMAND DOCS`, for a variant with several values.
     pub(crate) fn name(&self) -> String {
         match &self.member {
             Member::Named(ident) => types::documented(ident),
@@ -145,7 +145,7 @@ impl Value<'_> {
     }
 }
 
-/// The names of unnamed values, the same as for a tuple.
+/// The names of unnamed values in `COMMAND DOCS`. From the fifth on, the name is `next`.
 const ORDINALS: [&str; 4] = ["first", "second", "third", "fourth"];
 
 /// Returns the default token: the name in capitals.

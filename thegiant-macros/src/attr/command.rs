@@ -6,7 +6,7 @@ use syn::{Attribute, Error, Ident, LitStr, Result};
 use super::{Written, set_once};
 use crate::mistakes::Mistakes;
 
-/// The flags of Redis. Each, in capitals, is a constant of `thegiant::command::Flags`.
+/// The flags of Redis. `thegiant::command::Flags` has a constant for each, with the name in capitals.
 const FLAGS: [&str; 19] = [
     "write",
     "readonly",
@@ -39,7 +39,7 @@ pub(crate) struct CommandAttr {
     pub(crate) since: Option<LitStr>,
     pub(crate) group: Option<LitStr>,
     pub(crate) event: Option<LitStr>,
-    /// In milliseconds.
+    /// The maximum time until a later reply, in milliseconds.
     pub(crate) timeout: Option<u64>,
 }
 
@@ -80,7 +80,7 @@ impl CommandAttr {
         self.name.value().split(' ').count()
     }
 
-    /// Returns the tokens of this flag, if present.
+    /// Returns the word of a flag, if the attribute has this flag.
     pub(crate) fn flag(&self, name: &str) -> Option<&Ident> {
         self.flags.iter().find(|flag| *flag == name)
     }

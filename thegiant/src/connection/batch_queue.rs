@@ -19,8 +19,8 @@ use crate::{Error, command::Commands};
 /// The first batch in an empty queue sends the actor a [`RunBatches`] message, and the actor then takes all
 /// batches. Any number of connections that are ready in one turn of the event loop thus cost one message.
 ///
-/// The actors of a pool ([`Consumers::MANY`]) share one queue. There, each batch sends its own `RunBatches`,
-/// so that the batches spread over the pool.
+/// The actors of an actor pool ([`Consumers::MANY`]) share one queue. There, each batch sends its own
+/// `RunBatches`, so that the batches spread over the pool.
 #[derive(Debug)]
 pub(crate) struct BatchQueue {
     actor_id: ActorId,
@@ -174,7 +174,7 @@ impl Drop for Exclusive {
     }
 }
 
-/// An actix context, and whether its address belongs to a pool of actors.
+/// An actix context, and whether its address belongs to an actor pool.
 ///
 /// The trait is sealed. Only the contexts of actix implement it.
 pub trait Consumers: sealed::Sealed {

@@ -54,7 +54,7 @@ enum Phase {
 
 /// A reply that is held back until the commit.
 enum HeldReply {
-    /// A batch, of which the actor has answered the requests behind this checkpoint.
+    /// A batch whose requests after this checkpoint the actor has answered.
     Batch(Box<Batch>, BatchCheckpoint),
     /// The later reply to the blocked command with this wait id.
     Reply(Client, u32, Box<Batch>),

@@ -26,7 +26,7 @@ pub(crate) struct Routes {
 }
 
 impl Routes {
-    /// Adds an actor, or a pool of actors.
+    /// Adds an actor, or an actor pool.
     ///
     /// # Panics
     /// If there are more than 65,534 actors.

@@ -27,12 +27,12 @@ pub(super) struct PoolKey {
 }
 
 impl PoolKey {
-    /// The pool that each upstream always has.
+    /// The connection pool that each upstream always has.
     ///
     /// It carries the application's own commands. Its first connection decides whether the upstream is up.
     pub(super) const FIRST: PoolKey = PoolKey { protocol: Protocol::Resp2, db: 0 };
 
-    /// Returns the pool for the requests of a client.
+    /// Returns the connection pool for the requests of a client.
     pub(super) fn of(client: &Client) -> Self {
         PoolKey { protocol: client.protocol(), db: client.db() }
     }
@@ -48,7 +48,7 @@ pub(super) struct Dialled {
     pub(super) is_older: bool,
 }
 
-/// Opens a connection for a pool.
+/// Opens a connection for a connection pool.
 pub(super) async fn dial(upstream: &Upstream, key: PoolKey) -> Result<Dialled, LossReason> {
     match timeout(upstream.connect_timeout, dial_any_protocol(upstream, key)).await {
         Ok(dialled) => dialled,

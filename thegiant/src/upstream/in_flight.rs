@@ -44,11 +44,11 @@ pub(super) struct BatchRun {
     next: u32,
     /// Number of requests.
     count: u32,
-    /// Bytes of replies that the batch had room for when the requests were sent.
+    /// Room for replies in the batch when the requests were sent, in bytes.
     room: usize,
-    /// Replies that arrived out of order, by position. Empty with a single upstream.
+    /// Replies that arrived before the batch needed them, by position. Empty without a router.
     early: Vec<EarlyReply>,
-    /// Number of times that a request may still be sent again.
+    /// Remaining retries of all these requests together; see [`InFlightTable::take_retry`].
     pub(super) retries_left: u32,
 }
 
@@ -63,7 +63,7 @@ pub(super) struct SplitRequest {
     pub(super) retries_left: u32,
 }
 
-/// The sender of a split request.
+/// The client or the application that sent a split request.
 pub(super) enum Requester {
     /// A client. The split request is the next request of its batch.
     Batch(Box<Batch>, ActorId),
@@ -82,7 +82,7 @@ struct EarlyReply {
 pub(super) struct Retry {
     pub(super) id: InFlightId,
     pub(super) position: u32,
-    /// The requests of a transaction cannot be sent to another upstream one by one.
+    /// Whether the request belongs to a transaction, whose requests cannot move to another upstream one by one.
     pub(super) is_in_transaction: bool,
     pub(super) reason: RetryReason,
     /// Number of times that the request has waited for [`Router::refresh`](super::Router::refresh).
@@ -106,7 +106,7 @@ pub(super) struct InFlightTable {
     pub(super) completed: VecDeque<InFlightId>,
     /// Requests that another upstream may be able to answer.
     pub(super) retries: VecDeque<Retry>,
-    /// Without a router, no request is sent again.
+    /// Whether the proxy has a router. Without one, no request is sent again.
     pub(super) has_router: bool,
     /// The latest reply to `COMMAND`, until the proxy has read it.
     pub(super) commands: Option<Vec<u8>>,
@@ -117,7 +117,7 @@ pub(super) struct InFlightTable {
 /// Maximum number of times that a request waits for [`Router::refresh`](super::Router::refresh).
 pub(super) const MAX_REFRESHES: u32 = 5;
 
-/// Number of retries of an entry for each of its requests.
+/// Limit on the retries of an entry: with `n` requests, it gets fewer than `n` times this number.
 pub(super) const MAX_RETRIES: u32 = 5;
 
 /// Maximum number of lists of early replies that are kept for reuse.
@@ -144,7 +144,9 @@ impl BatchRun {
         }
     }
 
-    /// Estimates how many requests to send next, from the mean length of the replies to these requests.
+    /// Estimates how many requests of the batch to send next.
+    ///
+    /// Their replies should fit into the batch. The estimate uses the mean length of the replies to this run.
     pub(super) fn requests_with_room(&self) -> usize {
         let replies = self.room.saturating_sub(self.batch.room()).max(1);
         self.room / (replies / self.count as usize).max(1)
@@ -215,7 +217,7 @@ impl InFlightTable {
         !matches!(self.in_flight[id], Some(InFlight::Discard | InFlight::Commands(_)) | None)
     }
 
-    /// Uses up one of the retries of an entry. Returns whether the request may be sent again.
+    /// Takes one of the retries of an entry. Returns whether any is left, so that a request may be sent again.
     pub(super) fn take_retry(&mut self, id: InFlightId) -> bool {
         let retries_left = match &mut self.in_flight[id] {
             Some(
@@ -251,7 +253,8 @@ impl InFlightTable {
         }
     }
 
-    /// Returns the pool for the requests of an entry, and the number that chooses a connection of the pool.
+    /// Returns the connection pool for the requests of an entry, and the number that selects one of its
+    /// connections.
     pub(super) fn sender(&self, id: InFlightId) -> Option<(PoolKey, u64)> {
         match self.batch(id) {
             Some(batch) => batch.client().map(|client| (PoolKey::of(client), client.id())),
@@ -328,7 +331,7 @@ impl InFlightTable {
         }
     }
 
-    /// Replies to a request with an error, in place of the parts that have arrived.
+    /// Replies to a request with an error, and discards the parts of its reply that have arrived.
     pub(super) fn fail(&mut self, id: InFlightId, position: u32, error: &Error) {
         match &mut self.in_flight[id] {
             Some(InFlight::Batch(run)) if position == run.next => run.batch.discard_proxied(),
@@ -368,10 +371,10 @@ impl InFlightTable {
     }
 }
 
-/// Parses a reply that the frame scanner has found complete.
+/// Parses a complete reply.
 fn parsed(reply: &[u8]) -> Result<Value, Error> {
     let parsed = Value::parse(reply).ok().flatten();
     parsed.map(|(value, _)| value).ok_or(UNREADABLE)
 }
 
-const UNREADABLE: Error = Error::from_static("UPSTREAM the reply cannot be read");
+const UNREADABLE: Error = Error::from_static("UPSTREAM the reply is not valid RESP");

@@ -473,11 +473,11 @@ impl ProxyState {
         first + (number % self.servers.get(server).upstream.connections as u64) as usize
     }
 
-    /// Opens the multiplexed connections of a pool, and returns the index of the first.
+    /// Opens the multiplexed connections of a connection pool, and returns the index of the first.
     fn open(&mut self, server: usize, key: PoolKey) -> usize {
         let first = self.connections.len();
         let known = self.servers.get_mut(server);
-        // The first connection of the first pool decides whether the upstream is up.
+        // The first connection of the first connection pool decides whether the upstream is up.
         let is_first = known.pools.is_empty();
         if is_first && key != PoolKey::FIRST {
             self.open(server, PoolKey::FIRST);

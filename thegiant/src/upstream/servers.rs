@@ -27,7 +27,7 @@ pub(super) type AllUpstreamStats = Arc<Mutex<Vec<Arc<UpstreamStats>>>>;
 pub(super) struct Server {
     pub(super) upstream: Rc<Upstream>,
     pub(super) stats: Arc<UpstreamStats>,
-    /// The index of the first multiplexed connection of each pool.
+    /// The index of the first multiplexed connection of each connection pool.
     pub(super) pools: Vec<(PoolKey, usize)>,
     /// The proxy failed to open the upstream's first connection, or the upstream is forgotten.
     pub(super) is_down: bool,

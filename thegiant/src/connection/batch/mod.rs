@@ -153,12 +153,12 @@ impl ActorId {
 }
 
 impl Batch {
-    /// Returns an empty batch, from the pool if possible.
+    /// Returns an empty batch, from the batch pool if possible.
     pub(crate) fn new() -> Box<Batch> {
         batch_pool::take()
     }
 
-    /// Clears the batch and returns it to the pool.
+    /// Clears the batch and returns it to the batch pool.
     pub(crate) fn recycle(mut self: Box<Batch>) {
         self.client = None;
         self.partial_bulk = None;
@@ -343,7 +343,7 @@ impl Batch {
 
     /// Reports the keys that the next requests read, before they run.
     ///
-    /// A pool needs this: another actor of the pool may change a key during the read.
+    /// An actor pool needs this: another actor of the pool may change a key during the read.
     #[cold]
     pub(crate) fn report_reads(&self, actor_id: ActorId) {
         let Some(client) = &self.client else { return };
