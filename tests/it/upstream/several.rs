@@ -290,6 +290,11 @@ fn redirects_are_followed_and_a_loop_is_an_error() {
     let told = String::from_utf8_lossy(&client.ask(line("GET a"))).into_owned();
     assert!(told.starts_with("-MOVED "), "{told}");
     assert_eq!(client.ask(line("PING")), "+PONG\r\n");
+    // The request was sent once, and then five times again.
+    for address in [&here, &there] {
+        let stats = info(&mut RawClient::connect(address), "commandstats");
+        assert!(stats.text("cmdstat_get").starts_with("calls=3,"), "{stats:?}");
+    }
 }
 
 /// Sends all requests to one server beside the first, which `USE ADDRESS` names.

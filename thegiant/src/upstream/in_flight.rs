@@ -117,7 +117,7 @@ pub(super) struct InFlightTable {
 /// Maximum number of times that a request waits for [`Router::refresh`](super::Router::refresh).
 pub(super) const MAX_REFRESHES: u32 = 5;
 
-/// Limit on the retries of an entry: with `n` requests, it gets fewer than `n` times this number.
+/// Maximum number of retries per request. The requests of an entry share their retries.
 pub(super) const MAX_RETRIES: u32 = 5;
 
 /// Maximum number of lists of early replies that are kept for reuse.
@@ -226,8 +226,9 @@ impl InFlightTable {
             Some(InFlight::Split(split)) => &mut split.retries_left,
             _ => return false,
         };
+        let has_one = *retries_left > 0;
         *retries_left = retries_left.saturating_sub(1);
-        *retries_left > 0
+        has_one
     }
 
     /// Returns whether a multiplexed connection can carry a part of a split request.
