@@ -210,6 +210,7 @@
 extern crate self as thegiant;
 
 mod app;
+mod backoff;
 mod builtin;
 pub mod command;
 mod connection;

@@ -6,11 +6,12 @@ use std::{
     net::TcpListener,
     os::unix::net::UnixListener,
     pin::pin,
-    sync::Arc,
+    sync::{Arc, OnceLock},
     task::Poll,
     time::Duration,
 };
 
+use actix_rt::{System, task::yield_now};
 use tokio::{
     signal::unix::{SignalKind, signal},
     sync::mpsc,
@@ -338,7 +339,7 @@ impl Server {
         self.handle.clone()
     }
 
-    /// Serves until SIGTERM, SIGINT or a [`ServerHandle`] stops the server.
+    /// Serves until SIGTERM, SIGINT or a [`ServerHandle`] stops the server, or a [mounted](App::mount) actor ends.
     ///
     /// The stop is graceful. The server accepts no more connections and answers the requests that it has
     /// read. It closes each client after its last reply, or after the
@@ -347,7 +348,8 @@ impl Server {
     /// [disabled](Self::disable_signals).
     ///
     /// # Errors
-    /// If there is no listener, if a listener cannot be used, or if a second signal stopped the server.
+    /// If there is no listener, if a listener cannot be used, if a mounted actor has ended (the error names
+    /// its type), or if a second signal stopped the server.
     ///
     /// # Panics
     /// If it runs outside of an actix system.
@@ -401,13 +403,23 @@ impl BoundServer {
             accept_tasks.0.push(actix_rt::spawn(accept(acceptor, Arc::clone(&server))));
         }
 
+        let ended_actor = Arc::new(OnceLock::new());
+        let mut watch_task = Tasks::default();
+        watch_task.0.push(actix_rt::spawn(watch_actors(
+            Arc::clone(&server),
+            handle,
+            Arc::clone(&ended_actor),
+        )));
+
         stops.recv().await;
+        // An actor may end during the stop.
+        drop(watch_task);
         tracing::info!(clients = server.clients.len(), "stopping");
         drop(accept_tasks);
         let wait = server.settings.time(Setting::ShutdownTimeout).unwrap_or_default();
         let closed = actix_rt::time::timeout(wait, server.clients.close_all());
         let outcome = match first(closed, stops.recv()).await {
-            First::Left(_) => Ok(()),
+            First::Left(_) => ended_actor.get().map_or(Ok(()), |actor| Err(ended(actor))),
             First::Right(_) => Err(io::Error::new(io::ErrorKind::Interrupted, "stopped by a second signal")),
         };
         let left = server.clients.all();
@@ -567,6 +579,40 @@ async fn run_cron(server: Arc<ServerState>) {
         server.tick();
         clients_cron.run(&server);
     }
+}
+
+/// Stops the server when a mounted actor has ended, and stores the type of the actor.
+///
+/// It looks once a second, and at once when the requests for an actor are refused.
+async fn watch_actors(
+    server: Arc<ServerState>,
+    handle: ServerHandle,
+    ended_actor: Arc<OnceLock<&'static str>>,
+) {
+    let mut every_second = actix_rt::time::interval(Duration::from_secs(1));
+    let actor = loop {
+        first(every_second.tick(), server.routes.refused()).await;
+        if let Some(actor) = server.routes.ended_actor() {
+            break actor;
+        }
+    };
+    // A stop of the system reaches all its arbiters in one turn of the event loop.
+    yield_now().await;
+    if !is_system_stopped() {
+        tracing::error!(actor, "an actor has ended, so the server stops");
+        // Nothing else sets it.
+        let _ = ended_actor.set(actor);
+    }
+    handle.stop();
+}
+
+/// Returns whether the actix system of this thread was stopped, which ends the actors of other arbiters.
+fn is_system_stopped() -> bool {
+    System::try_current().is_none_or(|system| !system.arbiter().spawn(async {}))
+}
+
+fn ended(actor: &str) -> io::Error {
+    io::Error::other(format!("the actor {actor} has ended"))
 }
 
 /// Stops the server at each signal of this kind.

@@ -2,10 +2,14 @@
 
 use std::{
     collections::VecDeque,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
+    },
 };
 
 use actix::{Actor, Context, Message, Recipient, SyncContext};
+use tokio::sync::Notify;
 
 use super::{
     Batch,
@@ -24,9 +28,17 @@ use crate::{Error, command::Commands};
 #[derive(Debug)]
 pub(crate) struct BatchQueue {
     actor_id: ActorId,
+    /// The type of the actor, for the log.
+    actor_type: &'static str,
     is_pool: bool,
     uses_group_commit: bool,
     actor: Recipient<RunBatches>,
+    /// Wakes the server when batches were refused, which means that the actor has ended.
+    refused: Arc<Notify>,
+    /// The actor has ended, and its supervisor has not started it again yet.
+    is_restarting: AtomicBool,
+    /// How often the supervisor has started the actor again.
+    restarts: AtomicU64,
     state: Mutex<QueueState>,
     group_commit_stats: GroupCommitStats,
 }
@@ -38,6 +50,8 @@ struct QueueState {
     is_scheduled: bool,
     /// An [`Exclusive`] guard exists.
     is_exclusive: bool,
+    /// The actor has ended during the transaction that has exclusive access.
+    is_transaction_lost: bool,
     /// An empty deque, swapped in when `batches` is taken, to reuse its allocation.
     spare: VecDeque<Box<Batch>>,
     /// The current group, if the actor uses group commit.
@@ -53,15 +67,21 @@ impl std::fmt::Debug for QueueState {
 impl BatchQueue {
     pub(crate) fn new(
         actor_id: ActorId,
+        actor_type: &'static str,
         is_pool: bool,
         uses_group_commit: bool,
         actor: Recipient<RunBatches>,
+        refused: Arc<Notify>,
     ) -> Arc<Self> {
         Arc::new(BatchQueue {
             actor_id,
+            actor_type,
             is_pool,
             uses_group_commit,
             actor,
+            refused,
+            is_restarting: AtomicBool::new(false),
+            restarts: AtomicU64::new(0),
             state: Mutex::default(),
             group_commit_stats: GroupCommitStats::default(),
         })
@@ -72,7 +92,14 @@ impl BatchQueue {
     /// A batch with exclusive access goes to the front and gives its access up.
     pub(crate) fn push(self: &Arc<Self>, mut batch: Box<Batch>) {
         if let Some(exclusive) = batch.exclusive.take() {
-            self.lock().batches.push_front(batch);
+            let mut state = self.lock();
+            if state.is_transaction_lost {
+                drop(state);
+                self.refuse(batch);
+            } else {
+                state.batches.push_front(batch);
+                drop(state);
+            }
             return drop(exclusive);
         }
         let is_scheduled = {
@@ -93,7 +120,7 @@ impl BatchQueue {
     }
 
     fn schedule(self: &Arc<Self>) {
-        // If the actor has stopped, this drops the message, which answers the batches with an error.
+        // If the actor has ended, this drops the message, which refuses the batches.
         self.actor.do_send(RunBatches { queue: Some(Arc::clone(self)) });
     }
 
@@ -125,6 +152,7 @@ impl BatchQueue {
         let must_schedule = {
             let mut state = self.lock();
             state.is_exclusive = false;
+            state.is_transaction_lost = false;
             let has_work =
                 !state.batches.is_empty() || state.group.as_ref().is_some_and(|group| group.has_work());
             has_work && !std::mem::replace(&mut state.is_scheduled, true)
@@ -136,6 +164,59 @@ impl BatchQueue {
 
     pub(crate) fn give_back(&self, empty: VecDeque<Box<Batch>>) {
         self.lock().spare = empty;
+    }
+
+    /// Refuses all requests in the queue, because the actor has ended.
+    pub(super) fn refuse_all(self: &Arc<Self>) {
+        if self.uses_group_commit {
+            abandon(self);
+        }
+        let mut state = self.lock();
+        state.is_transaction_lost = state.is_exclusive;
+        drop(state);
+        self.take().into_iter().for_each(|batch| self.refuse(batch));
+    }
+
+    /// Refuses the next requests of a batch, or a whole transaction: an earlier part of it may be lost.
+    fn refuse(&self, mut batch: Box<Batch>) {
+        if batch.is_transaction() {
+            batch.abort(&ACTOR_DOWN);
+        } else {
+            batch.refuse(self.actor_id, &ACTOR_DOWN);
+        }
+        // A refused batch is never blocked.
+        drop(batch.return_to_client());
+    }
+
+    /// Refuses all requests in the queue until the supervisor [has started](Self::on_restart) the actor again.
+    pub(super) fn on_end(self: &Arc<Self>) {
+        self.is_restarting.store(true, Relaxed);
+        self.refuse_all();
+    }
+
+    /// Counts a restart of a supervised actor.
+    pub(super) fn on_restart(&self) {
+        self.is_restarting.store(false, Relaxed);
+        self.restarts.fetch_add(1, Relaxed);
+    }
+
+    /// Returns whether the actor has ended for good. A supervised actor never has.
+    pub(super) fn has_ended(&self) -> bool {
+        !self.actor.connected()
+    }
+
+    /// Returns whether the actor runs no commands at the moment.
+    pub(super) fn is_down(&self) -> bool {
+        self.has_ended() || self.is_restarting.load(Relaxed)
+    }
+
+    pub(super) fn restarts(&self) -> u64 {
+        self.restarts.load(Relaxed)
+    }
+
+    /// Returns the name of the actor's type.
+    pub(super) fn actor_type(&self) -> &'static str {
+        self.actor_type
     }
 
     pub(crate) fn actor_id(&self) -> ActorId {
@@ -242,18 +323,13 @@ where
 }
 
 impl Drop for RunBatches {
-    /// Answers the batches with an error if the actor stops before it has handled the message.
+    /// Refuses the batches if the actor ends before it has handled the message.
     fn drop(&mut self) {
         let Some(queue) = self.take_queue() else { return };
-        if queue.uses_group_commit {
-            abandon(&queue);
-        }
-        for mut batch in queue.take() {
-            batch.refuse(queue.actor_id, &STOPPED);
-            // A refused batch is never blocked.
-            drop(batch.return_to_client());
-        }
+        queue.refuse_all();
+        queue.refused.notify_one();
     }
 }
 
-pub(crate) const STOPPED: Error = Error::from_static("ERR the actor that answers this command has stopped");
+pub(crate) const ACTOR_DOWN: Error =
+    Error::from_static("ACTORDOWN the actor that answers this command has ended");

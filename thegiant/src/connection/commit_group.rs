@@ -17,7 +17,7 @@ use tokio::task::yield_now;
 use super::{
     Batch, BatchQueue, Client, Commit, GroupCommit, RunBatches,
     batch::BatchCheckpoint,
-    batch_queue::{Exclusive, STOPPED, run_batches},
+    batch_queue::{ACTOR_DOWN, Exclusive, run_batches},
     group_commit::CommitResult,
 };
 use crate::{Error, observe::Counter};
@@ -394,7 +394,7 @@ impl Drop for StopGuard {
 /// Answers all held replies with an error, because the actor has stopped.
 pub(super) fn abandon(queue: &Arc<BatchQueue>) {
     let (held, full) = queue.group(|group, _| (group.take_all(), group.full.take()));
-    held.into_iter().for_each(|held| held.refuse(queue, &STOPPED));
+    held.into_iter().for_each(|held| held.refuse(queue, &ACTOR_DOWN));
     drop(full);
 }
 

@@ -30,7 +30,7 @@ use super::{
 use crate::{
     Client, Error, IntoPush, IntoReply, Raw, Responder, Value,
     command::{Call, ReplyBuffer},
-    connection::{ActorId, Batch, ClientFlag, STOPPED, Stream, with_read_buffer},
+    connection::{ACTOR_DOWN, ActorId, Batch, ClientFlag, Stream, with_read_buffer},
     resp::{Encoder, FramePart, FrameScanner, Incoming, Protocol},
 };
 
@@ -427,7 +427,7 @@ impl DedicatedTask {
         if let Some(proxy) = self.proxy.upgrade() {
             return proxy.borrow_mut().go_on(batch, actor_id);
         }
-        batch.refuse(actor_id, &STOPPED);
+        batch.refuse(actor_id, &ACTOR_DOWN);
         // A refused batch never has to wait, so nothing comes back.
         drop(batch.return_to_client());
     }

@@ -35,7 +35,7 @@ use super::{
 use crate::{
     Client, Disconnected, Error, Value,
     command::Spec,
-    connection::{ActorId, Batch, ClientFlag, RunBatches, STOPPED},
+    connection::{ACTOR_DOWN, ActorId, Batch, ClientFlag, RunBatches},
 };
 
 /// The actor that sends requests on to upstreams.
@@ -176,7 +176,7 @@ impl Handler<SendCommand> for Proxy {
         let mut proxy = self.0.borrow_mut();
         proxy.send_command((words, answer));
         proxy.complete();
-        Box::pin(async move { reply.await.unwrap_or(Err(STOPPED)) })
+        Box::pin(async move { reply.await.unwrap_or(Err(ACTOR_DOWN)) })
     }
 }
 
@@ -672,7 +672,7 @@ impl Drop for ProxyState {
         });
         for (mut batch, actor_id) in pending.chain(self.waiting.drain(..)) {
             batch.discard_proxied();
-            batch.refuse(actor_id, &STOPPED);
+            batch.refuse(actor_id, &ACTOR_DOWN);
             // A refused batch does not wait for a reply, so it returns to its client.
             drop(batch.return_to_client());
         }
