@@ -50,7 +50,7 @@ pub struct Server {
     settings: Settings,
     password: Option<Box<[u8]>>,
     allow_shutdown: bool,
-    /// SIGTERM and SIGINT stop the server.
+    /// SIGTERM and SIGINT stop the server, and SIGHUP is ignored.
     signals: bool,
     listeners: Vec<Listener>,
     handle: ServerHandle,
@@ -313,7 +313,7 @@ impl Server {
         self.set_time(Setting::ShutdownTimeout, Some(wait))
     }
 
-    /// Does not handle SIGTERM and SIGINT. The program stops the server with its [`handle`](Self::handle).
+    /// Does not handle SIGTERM, SIGINT and SIGHUP. The program stops the server with its [`handle`](Self::handle).
     pub fn disable_signals(mut self) -> Self {
         self.signals = false;
         self
@@ -345,7 +345,8 @@ impl Server {
     /// read. It closes each client after its last reply, or after the
     /// [`shutdown_timeout`](Self::shutdown_timeout). A second signal stops the server at once. The signal
     /// handlers stay installed for the life of the process, unless they are
-    /// [disabled](Self::disable_signals).
+    /// [disabled](Self::disable_signals). SIGHUP is ignored, as in Redis: a terminal that closes does not end
+    /// the server.
     ///
     /// # Errors
     /// If there is no listener, if a listener cannot be used, if a mounted actor has ended (the error names
@@ -394,6 +395,7 @@ impl BoundServer {
         if signals {
             signal_tasks.0.push(stop_at(SignalKind::terminate(), handle.clone())?);
             signal_tasks.0.push(stop_at(SignalKind::interrupt(), handle.clone())?);
+            ignore(SignalKind::hangup())?;
         }
         let mut cron_task = Tasks::default();
         cron_task.0.push(actix_rt::spawn(run_cron(Arc::clone(&server))));
@@ -626,6 +628,12 @@ fn stop_at(kind: SignalKind, handle: ServerHandle) -> io::Result<JoinHandle<()>>
             handle.stop();
         }
     }))
+}
+
+/// Ignores a signal that would end the process, until the process ends.
+fn ignore(kind: SignalKind) -> io::Result<()> {
+    // The handler of tokio stays installed when its stream is dropped.
+    signal(kind).map(drop)
 }
 
 /// The output of the first of two futures.
