@@ -328,7 +328,8 @@ impl Client {
 
     /// Stores a value of any type with the client.
     ///
-    /// It replaces an earlier value of the same type. It is dropped with the last handle of the client.
+    /// It replaces an earlier value of the same type. It is dropped with the last handle of the client, or when
+    /// the client sends `RESET`.
     ///
     /// ```
     /// # use thegiant::Client;
@@ -361,6 +362,17 @@ impl Client {
         let slot = self.slot();
         let (_, value) = slot.extra()?.attached.iter().find(|(known, _)| *known == TypeId::of::<T>())?;
         Arc::clone(value).downcast().ok()
+    }
+
+    /// Drops all attached values.
+    pub(crate) fn detach_all(&self) {
+        let mut slot = self.slot();
+        if slot.extra().is_some_and(|extra| !extra.attached.is_empty()) {
+            let attached = std::mem::take(&mut slot.extra_mut().attached);
+            // The destructors of the values may use the client, so they must not run under the lock.
+            drop(slot);
+            drop(attached);
+        }
     }
 
     pub(crate) fn set_db(&self, db: u16) {
