@@ -67,6 +67,8 @@ pub struct App {
     keyspace: Keyspace,
     /// The actor that sends all other commands on to an upstream.
     proxy: Option<ActorId>,
+    /// The number of databases, if the application has set it.
+    databases: Option<u16>,
     /// The addresses of the supervised actors.
     supervised: Vec<Box<dyn Any + Send + Sync>>,
 }
@@ -302,6 +304,49 @@ impl App {
         self
     }
 
+    /// Sets the number of databases that `SELECT` accepts (`databases`, default 1).
+    ///
+    /// An application with more than one database keeps the keys of each apart:
+    /// [`Client::db`](crate::Client::db) says which one a command is for. With a [`proxy`](Self::proxy), the
+    /// default is 16, as in Redis, and the upstream has the databases.
+    ///
+    /// ```
+    /// use std::collections::HashMap;
+    /// use thegiant::prelude::*;
+    ///
+    /// #[derive(Default)]
+    /// struct Store {
+    ///     databases: [HashMap<Bytes, Bytes>; 4],
+    /// }
+    ///
+    /// impl Actor for Store {
+    ///     type Context = Context<Self>;
+    /// }
+    ///
+    /// #[commands]
+    /// impl Store {
+    ///     /// Sets the value of a key.
+    ///     #[command("SET", write)]
+    ///     fn set(&mut self, key: Key, value: Bytes, client: &Client) {
+    ///         self.databases[usize::from(client.db())].insert(key.into(), value);
+    ///     }
+    /// }
+    ///
+    /// # #[actix::main]
+    /// # async fn main() {
+    /// let app = App::new().mount(Store::default().start()).databases(4);
+    /// # }
+    /// ```
+    ///
+    /// # Panics
+    /// Panics if the number is 0.
+    #[track_caller]
+    pub fn databases(mut self, databases: u16) -> Self {
+        assert!(databases > 0, "an application has at least one database");
+        self.databases = Some(databases);
+        self
+    }
+
     /// Returns a handle to the channels, for actors that publish or subscribe.
     pub fn pubsub(&self) -> PubSub {
         self.keyspace.pubsub()
@@ -365,7 +410,9 @@ impl App {
             let _ = self.routes.add_command(spec, ActorId::CONNECTION, row);
         }
         self.add_proxy(is_behind_builtins);
+        let default = if self.proxy.is_some() { UPSTREAM_DATABASES } else { 1 };
         AppConfig {
+            databases: self.databases.unwrap_or(default),
             routes: self.routes,
             info: self.info,
             connection_events: self.connection_events,
@@ -387,8 +434,12 @@ impl App {
     }
 }
 
+/// The number of databases that `SELECT` accepts for an upstream, as in Redis.
+const UPSTREAM_DATABASES: u16 = 16;
+
 /// The parts of an application that a server needs.
 pub(crate) struct AppConfig {
+    pub(crate) databases: u16,
     pub(crate) routes: Routes,
     pub(crate) info: Vec<InfoSection>,
     pub(crate) connection_events: ConnectionEvents,

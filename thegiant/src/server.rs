@@ -176,12 +176,6 @@ impl Server {
         self.set_time(Setting::TcpKeepalive, idle)
     }
 
-    /// Sets the number of databases for `SELECT` (`databases`, default 16); see
-    /// [`Client::db`](crate::Client::db).
-    pub fn databases(self, databases: u16) -> Self {
-        self.set(Setting::Databases, databases.into())
-    }
-
     /// Sets the maximum size of an argument in bytes (`proto-max-bulk-len`, default 512 MiB).
     ///
     /// A larger argument is a protocol error.

@@ -242,6 +242,8 @@ impl Client {
     }
 
     /// Returns the database that the client has selected with `SELECT` (default 0).
+    ///
+    /// It is less than [`App::databases`](crate::App::databases).
     pub fn db(&self) -> u16 {
         self.0.db.load(Relaxed)
     }

@@ -77,8 +77,9 @@ pub(crate) struct ServerConfig {
 
 impl ServerState {
     pub(crate) fn new(app: AppConfig, config: ServerConfig) -> Self {
-        let AppConfig { routes, info, connection_events, keyspace } = app;
+        let AppConfig { databases, routes, info, connection_events, keyspace } = app;
         let ServerConfig { settings, password, stop, addresses } = config;
+        settings.set(Setting::Databases, databases.into());
         let server = ServerState {
             stats: Stats::new(routes.commands()),
             routes,
