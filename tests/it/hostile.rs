@@ -27,11 +27,11 @@
 //! | NULs put the protocol out of step (Redis) | `differential`: `protocol.txt`, "A NUL where a length or a name should be" |
 //! | the cut of a stream decides whether a line is too long (Redis) | `a_line_is_too_long_wherever_it_is_cut` |
 
-use std::{io::ErrorKind, thread, time::Duration};
+use std::{collections::VecDeque, fs, io::ErrorKind, thread, time::Duration};
 
 use crate::support::{
-    ANY_PORT, Process, RawClient, Reader, Served, allow_many_connections, app, cpu_time_of_this_thread,
-    eventually, exchange, line, lines, request,
+    ANY_PORT, Folder, Process, RawClient, Reader, Served, allow_many_connections, app,
+    cpu_time_of_this_thread, eventually, exchange, line, lines, request,
 };
 
 /// The system counts memory in KiB.
@@ -343,6 +343,25 @@ fn more_connections_than_descriptors_wait_without_load() {
     for client in &mut accepted {
         assert_eq!(client.ask(line("PING")), "+PONG\r\n");
     }
+}
+
+/// Each attempt to accept a connection fails in the same way.
+#[test]
+fn a_server_without_descriptors_warns_once_a_minute() {
+    let folder = Folder::new();
+    let log = folder.path().join("log");
+    let script = format!("ulimit -n 64 && RUST_LOG=warn exec \"$0\" \"$@\" 2>{}", log.display());
+    let kv = Process::program_started_by(&["sh", "-c", &script], "kv", "127.0.0.1:0");
+    let mut clients: VecDeque<RawClient> = (0..80).map(|_| RawClient::connect(kv.address())).collect();
+    clients.iter_mut().for_each(|client| client.send(line("PING")));
+    for _ in 0..10 {
+        // The client makes room for another one. The next attempt then fails again.
+        let mut client = clients.pop_front().expect("ten are fewer than all");
+        assert_eq!(client.reply(), "+PONG\r\n");
+    }
+    assert_eq!(clients[59].reply(), "+PONG\r\n");
+    let log = fs::read_to_string(log).expect("the log of the server");
+    assert_eq!(log.matches("cannot accept connections").count(), 1, "{log}");
 }
 
 #[test]

@@ -25,6 +25,7 @@ use crate::tls::{ServerConfig, ServerTls, Tls};
 use crate::{
     Error,
     connection::{Address, Endpoints, Stream},
+    observe::Warning,
     resp::Encoder,
     settings::BACKLOG,
 };
@@ -146,15 +147,16 @@ enum AcceptorSocket {
 impl Acceptor {
     /// Returns the next connection and its endpoints.
     ///
-    /// An error does not end it: it logs the error, waits, and tries again.
-    pub(crate) async fn accept(&self) -> (Stream, Endpoints) {
+    /// An error does not end it: it logs the error with `warning`, waits, and tries again.
+    pub(crate) async fn accept(&self, warning: &Warning) -> (Stream, Endpoints) {
         loop {
             match self.try_accept().await {
                 Ok(accepted) => return accepted,
                 Err(error) if is_connection_error(&error) => {}
                 Err(error) => {
                     // The process is probably out of file descriptors. Some connections have to close first.
-                    tracing::warn!(address = %self.address, %error, "cannot accept connections");
+                    warning
+                        .log(|| tracing::warn!(address = %self.address, %error, "cannot accept connections"));
                     actix_rt::time::sleep(Duration::from_millis(100)).await;
                 }
             }

@@ -520,7 +520,7 @@ impl ServerHandle {
 /// Accepts connections in an endless loop.
 async fn accept(acceptor: Acceptor, server: Arc<ServerState>) {
     loop {
-        let (stream, endpoints) = acceptor.accept().await;
+        let (stream, endpoints) = acceptor.accept(&server.accept_warning).await;
         if is_protected_from(&endpoints.peer, &server) {
             server.stats.rejected();
             acceptor.refuse(&stream, &PROTECTED);

@@ -21,15 +21,10 @@ use crate::{
     app::AppConfig,
     info::InfoSection,
     keyspace::Events,
-    observe::{Hook, Hooks, Monitors, Slowlog, Stats},
+    observe::{Hook, Hooks, Monitors, Slowlog, Stats, Warning},
     resp::Protocol,
     settings::{OutputLimit, Setting, Settings},
 };
-
-/// Minimum time between two warnings of a cross-protocol attack.
-///
-/// A browser may attack with every page it loads.
-const WARNING_INTERVAL: Duration = Duration::from_secs(60);
 
 /// The routes, the settings, the clients and the counters of a server.
 pub(crate) struct ServerState {
@@ -54,8 +49,10 @@ pub(crate) struct ServerState {
     started: Instant,
     /// Seconds since `started`, updated once a second.
     now: AtomicU32,
-    /// The time of the last warning of a cross-protocol attack.
-    last_warning: Mutex<Option<Instant>>,
+    /// The warning that connections cannot be accepted.
+    pub(crate) accept_warning: Warning,
+    /// The warning of a cross-protocol attack. A browser may attack with every page it loads.
+    cross_protocol_warning: Warning,
 }
 
 /// A pause of all clients (`CLIENT PAUSE`).
@@ -98,7 +95,8 @@ impl ServerState {
             pause: Mutex::default(),
             started: Instant::now(),
             now: AtomicU32::new(0),
-            last_warning: Mutex::default(),
+            accept_warning: Warning::default(),
+            cross_protocol_warning: Warning::default(),
         };
         server.settings_changed();
         server
@@ -268,14 +266,12 @@ impl ServerState {
     /// Logs that a client has sent an HTTP request, as a browser does in a cross-protocol attack; see
     /// [`Resolved::CrossProtocol`](crate::command::Resolved).
     pub(crate) fn log_cross_protocol(&self, client: &Client) {
-        let mut last = self.last_warning.lock().unwrap_or_else(PoisonError::into_inner);
-        if last.is_none_or(|last| last.elapsed() >= WARNING_INTERVAL) {
-            *last = Some(Instant::now());
+        self.cross_protocol_warning.log(|| {
             tracing::warn!(
                 id = client.id(), client = %client.addr(),
                 "closed: possible cross-protocol attack, since the client sent POST or Host:"
             );
-        }
+        });
     }
 }
 

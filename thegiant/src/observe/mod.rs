@@ -12,6 +12,7 @@ mod monitors;
 mod quote;
 mod slowlog;
 mod stats;
+mod warning;
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -21,6 +22,7 @@ pub(crate) use hooks::{Hook, Hooks};
 pub(crate) use monitors::Monitors;
 pub(crate) use slowlog::{Slow, Slowlog};
 pub(crate) use stats::{CommandStats, Stats};
+pub(crate) use warning::Warning;
 
 /// Returns the time since 1970, or zero if the clock is before 1970.
 pub(crate) fn unix_time() -> Duration {
