@@ -23,7 +23,9 @@ impl Actor for Fragile {
     type Context = Context<Self>;
 
     fn stopped(&mut self, _: &mut Self::Context) {
-        self.stopped.iter().for_each(|stopped| drop(stopped.send(())));
+        if let Some(stopped) = &self.stopped {
+            let _ = stopped.send(());
+        }
     }
 }
 
@@ -110,7 +112,10 @@ fn requests_for_an_ended_actor_are_refused_and_stop_the_server_at_once() {
     client.send(lines("COUNT \n STOP \n SECOND b \n COUNT \n INFO server \n PING"));
     assert_eq!(client.replies(4), format!(":1\r\n+OK\r\n$8\r\nsecond b\r\n{ACTOR_DOWN}"));
     let shown = String::from_utf8_lossy(&client.reply()).into_owned();
-    assert!(shown.contains("\r\nactors:3\r\nactors_down:1\r\nactor_restarts:0\r\n"), "{shown}");
+    assert!(
+        shown.contains("\r\nthegiant_actors:3\r\nthegiant_actors_down:1\r\nthegiant_actor_restarts:0\r\n"),
+        "{shown}"
+    );
     assert_eq!(client.rest(), "+PONG\r\n");
     assert_eq!(served.ended().expect_err("an actor has ended").to_string(), ENDED);
     assert_eq!(log.lines().len(), 1, "{:?}", log.lines());
@@ -171,18 +176,20 @@ fn a_supervised_actor_starts_again_with_a_new_state() {
     let (served, log) = logged(supervised);
     let mut client = RawClient::connect(served.address());
     for (restarts, end) in (0..).zip(["STOP", "BREAK", "STOP"]) {
-        assert_eq!(info(&mut client, "server").number("actor_restarts"), restarts);
+        assert_eq!(info(&mut client, "server").number("thegiant_actor_restarts"), restarts);
         client.send(lines("COUNT \n COUNT"));
         assert_eq!(client.replies(2), ":1\r\n:2\r\n");
         assert_eq!(client.ask(line(end)), "+OK\r\n");
-        eventually(|| (info(&mut client, "server").number("actor_restarts") > restarts).then_some(()));
+        eventually(|| {
+            (info(&mut client, "server").number("thegiant_actor_restarts") > restarts).then_some(())
+        });
     }
     assert_eq!(client.ask(line("COUNT")), ":1\r\n");
     // The address that the server was given still belongs to the actor.
     let _second = RawClient::connect(served.address());
     eventually(|| (client.ask(line("CLIENTS")) == ":1\r\n").then_some(()));
     let shown = info(&mut client, "server");
-    assert_eq!((shown.number("actors"), shown.number("actors_down")), (2, 0));
+    assert_eq!((shown.number("thegiant_actors"), shown.number("thegiant_actors_down")), (2, 0));
     served.stop().expect("it ends in order");
     let ends: Vec<_> =
         log.lines().iter().map(|line| line.rsplit_once(": ").expect("a reason").1.to_owned()).collect();

@@ -63,7 +63,7 @@ fn have_same_fields(kv: &[u8], redis: &[u8]) -> Option<bool> {
 /// Whether two replies to `INFO` agree: they have the same sections, Redis knows each field of `kv`, and the
 /// fields in `SAME` have equal values.
 fn have_same_sections(kv: &[u8], redis: &[u8]) -> Option<bool> {
-    const OWN_FIELD: &str = "thegiant_version";
+    const OWN_PREFIX: &str = "thegiant_";
     /// Fields whose values do not depend on the time of the request.
     const SAME: &str = "redis_mode arch_bits tcp_port connected_clients maxclients blocked_clients \
                         cluster_connections tracking_clients clients_in_timeout_table maxmemory maxmemory_human \
@@ -78,7 +78,7 @@ fn have_same_sections(kv: &[u8], redis: &[u8]) -> Option<bool> {
         let (name, value) = line.split_once(':').unwrap_or((line, ""));
         let known = redis.iter().filter_map(|line| line.split_once(':')).find(|(known, _)| *known == name);
         !line.contains(':')
-            || name == OWN_FIELD
+            || name.starts_with(OWN_PREFIX)
             || known
                 .is_some_and(|known| known.1 == value || !SAME.split_whitespace().any(|same| same == name))
     };
