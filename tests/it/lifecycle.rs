@@ -1,10 +1,21 @@
-use std::{pin::pin, time::Duration};
+use std::{
+    net::TcpListener,
+    pin::pin,
+    process::Command,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::SeqCst},
+    },
+    time::Duration,
+};
 
+use actix::System;
 use thegiant::{prelude::*, test::TestServer};
 use tokio::time::timeout;
 
 use crate::support::{
-    ANY_PORT, Process, RawClient, Served, app, eventually, exchange, gated, line, lines, request,
+    ANY_PORT, Folder, Process, RawClient, Served, app, binary, eventually, exchange, gated, line, lines,
+    request,
 };
 
 /// A test that waited for this time would fail.
@@ -118,6 +129,74 @@ fn sigterm_and_sigint_stop_the_server_gracefully() {
         assert_eq!(client.rest(), "");
         assert_eq!(kv.wait().code(), Some(0), "SIG{signal}");
     }
+}
+
+/// An actor that has not started yet is started by actix while it is dropped, without an event loop.
+struct Ticking(Arc<AtomicBool>);
+
+impl Actor for Ticking {
+    type Context = Context<Self>;
+
+    fn started(&mut self, context: &mut Self::Context) {
+        self.0.store(true, SeqCst);
+        context.run_interval(SECOND, |_, _| {});
+    }
+}
+
+#[commands]
+impl Ticking {
+    #[command("TICK")]
+    fn tick(&self) {}
+}
+
+#[test]
+fn no_actor_starts_if_the_server_cannot_listen() {
+    let taken = TcpListener::bind(ANY_PORT).expect("a free port");
+    let address = taken.local_addr().expect("it is bound").to_string();
+    let has_started = Arc::new(AtomicBool::new(false));
+    let ticking = Ticking(Arc::clone(&has_started));
+    let error = System::new().block_on(async {
+        Server::new(|| App::new().mount(ticking.start())).bind(&address)?.disable_signals().run().await
+    });
+    let error = error.expect_err("the port is in use");
+    assert_eq!(
+        error.to_string(),
+        format!("cannot listen on {address}: Address already in use (os error 98)")
+    );
+    assert!(!has_started.load(SeqCst));
+}
+
+#[test]
+fn a_program_that_cannot_listen_prints_one_line() {
+    let taken = TcpListener::bind(ANY_PORT).expect("a free port");
+    let address = taken.local_addr().expect("it is bound").to_string();
+    let folder = Folder::new();
+    for (name, options) in [
+        ("kv", &["--bind"][..]),
+        ("kv-disk", &["--bind"]),
+        ("jobs", &["--bind"]),
+        ("collector", &["--bind"]),
+        ("balancer", &["127.0.0.1:1", "--bind"]),
+        ("hello", &[]),
+        ("chat", &[]),
+        ("timers", &[]),
+    ] {
+        let mut program = Command::new(binary(name));
+        program.current_dir(folder.path()).args(options).arg(&address);
+        let output = program.output().expect("the program can be run");
+        let printed = String::from_utf8_lossy(&output.stderr);
+        let expected = format!("cannot listen on {address}: Address already in use");
+        assert!(printed.contains(&expected) && printed.lines().count() == 1, "{name}: {printed}");
+        assert_eq!((output.status.code(), &output.stdout[..]), (Some(1), &b""[..]), "{name}");
+    }
+}
+
+#[test]
+fn a_server_without_an_actix_system_is_an_error() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let error = runtime.block_on(async { Server::new(app).bind(ANY_PORT)?.run().await });
+    let expected = "a server needs an actix system: start the program with #[actix::main]";
+    assert_eq!(error.expect_err("there is no system").to_string(), expected);
 }
 
 /// As in Redis: a terminal that closes does not end the server.

@@ -109,7 +109,7 @@ impl App {
     /// actor ends if it panics outside of a command or calls `context.stop()`. Its commands that are waiting
     /// then are refused with `-ACTORDOWN`; later ones wait for the new actor. The delay before a restart is
     /// at most 100 ms; it doubles up to 5 s while the actor does not run for 10 s. Each restart is logged,
-    /// and `INFO server` counts them (`actor_restarts`).
+    /// and `INFO server` counts them (`thegiant_actor_restarts`).
     ///
     /// ```
     /// use thegiant::prelude::*;
@@ -431,6 +431,24 @@ impl App {
                 let _ = self.routes.add_command(spec, mount, row);
             }
         }
+    }
+}
+
+/// An application, or a function that returns it; see [`Server::new`](crate::Server::new).
+pub trait IntoApp: 'static {
+    /// Returns the application.
+    fn into_app(self) -> App;
+}
+
+impl IntoApp for App {
+    fn into_app(self) -> App {
+        self
+    }
+}
+
+impl<F: FnOnce() -> App + 'static> IntoApp for F {
+    fn into_app(self) -> App {
+        self()
     }
 }
 

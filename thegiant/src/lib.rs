@@ -466,7 +466,7 @@ pub use crate::tls::{ClientTls, ServerTls};
 pub use thegiant_resp as resp;
 
 pub use crate::{
-    app::App,
+    app::{App, IntoApp},
     command::{Array, Call, Commands, Elements, FromArg, IntoPush, IntoReply, Key, Raw, Simple},
     connection::{Address, Client, Commit, Connected, Consumers, Disconnected, GroupCommit, Responder},
     info::InfoFields,

@@ -1,6 +1,7 @@
 //! The server: listeners, settings and graceful shutdown.
 
 use std::{
+    fmt,
     future::{Future, poll_fn},
     io,
     net::TcpListener,
@@ -21,7 +22,7 @@ use tokio::{
 #[cfg(feature = "tls")]
 use crate::tls::ServerTls;
 use crate::{
-    App, Error,
+    App, Error, IntoApp,
     connection::{Address, ClientsCron, CloseRequest, Connection, ServerConfig, ServerState, Stream},
     keyspace::Events,
     listener::{Acceptor, Listener, tune},
@@ -43,10 +44,9 @@ use crate::{
 ///     server.run().await
 /// }
 /// ```
-#[derive(Debug)]
 #[must_use = "a server does nothing until it is run"]
 pub struct Server {
-    app: App,
+    app: Box<dyn FnOnce() -> App>,
     settings: Settings,
     password: Option<Box<[u8]>>,
     allow_shutdown: bool,
@@ -59,11 +59,30 @@ pub struct Server {
 
 impl Server {
     /// Creates a server that does not listen yet.
-    pub fn new(app: App) -> Self {
+    ///
+    /// `app` is an [`App`], or a function that returns it. [`run`](Self::run) calls the function, so that no
+    /// actor starts if the server cannot listen:
+    ///
+    /// ```no_run
+    /// use thegiant::prelude::*;
+    ///
+    /// fn app() -> App {
+    ///     App::new().fallback(|_: &Call| Simple("hello"))
+    /// }
+    ///
+    /// #[actix::main]
+    /// async fn main() -> std::io::Result<()> {
+    ///     Server::new(app).bind("127.0.0.1:6380")?.run().await
+    /// }
+    /// ```
+    ///
+    /// An actor that was started before, and never ran because `main` returned an error, is started by actix
+    /// while it is dropped, without an event loop. If it then sets a timer, it panics.
+    pub fn new(app: impl IntoApp) -> Self {
         let (stop, stops) = mpsc::unbounded_channel();
         let handle = ServerHandle { stop };
         Server {
-            app,
+            app: Box::new(move || app.into_app()),
             settings: Settings::default(),
             password: None,
             allow_shutdown: false,
@@ -343,16 +362,18 @@ impl Server {
     /// the server.
     ///
     /// # Errors
-    /// If there is no listener, if a listener cannot be used, if a mounted actor has ended (the error names
+    /// If there is no actix system, if there is no listener, if a listener cannot be used, if a mounted actor has ended (the error names
     /// its type), or if a second signal stopped the server.
-    ///
-    /// # Panics
-    /// If it runs outside of an actix system.
     pub async fn run(self) -> io::Result<()> {
         if self.listeners.is_empty() {
             return Err(io::Error::new(
                 io::ErrorKind::InvalidInput,
                 "a server needs an address to listen on",
+            ));
+        }
+        if !System::is_registered() {
+            return Err(io::Error::other(
+                "a server needs an actix system: start the program with #[actix::main]",
             ));
         }
         self.prepare().run().await
@@ -364,10 +385,16 @@ impl Server {
         let Server { app, settings, password, allow_shutdown, signals, listeners, handle, stops } = self;
         let stop = allow_shutdown.then(|| handle.stop.clone());
         let server = Arc::new(ServerState::new(
-            app.into_config(),
+            app().into_config(),
             ServerConfig { settings, password, stop, addresses },
         ));
         BoundServer { server, signals, listeners, handle, stops }
+    }
+}
+
+impl fmt::Debug for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Server").field("addresses", &self.addresses()).finish_non_exhaustive()
     }
 }
 
@@ -604,7 +631,7 @@ async fn watch_actors(
 
 /// Returns whether the actix system of this thread was stopped, which ends the actors of other arbiters.
 fn is_system_stopped() -> bool {
-    System::try_current().is_none_or(|system| !system.arbiter().spawn(async {}))
+    System::try_current().is_some_and(|system| !system.arbiter().spawn(async {}))
 }
 
 fn ended(actor: &str) -> io::Error {

@@ -104,12 +104,15 @@ impl Handler<Published> for Chat {
     }
 }
 
+fn app() -> App {
+    let app = App::new();
+    let chat = Chat { rooms: app.pubsub(), guests: BTreeMap::new(), lines: VecDeque::new() }.start();
+    app.mount(chat.clone()).connected(chat.clone()).disconnected(chat)
+}
+
 #[actix::main]
 async fn main() -> io::Result<()> {
     let address = env::args().nth(1).unwrap_or("127.0.0.1:6380".to_owned());
-    let app = App::new();
-    let chat = Chat { rooms: app.pubsub(), guests: BTreeMap::new(), lines: VecDeque::new() }.start();
-    let app = app.mount(chat.clone()).connected(chat.clone()).disconnected(chat);
     let server = Server::new(app).bind(address)?;
     for address in server.addresses() {
         println!("listening on {address}");

@@ -44,7 +44,7 @@ impl Ballot {
 async fn main() -> io::Result<()> {
     let address = env::args().nth(1).unwrap_or("127.0.0.1:6380".to_owned());
     let metrics_address = env::var("METRICS_BIND").unwrap_or("127.0.0.1:9100".to_owned());
-    let app = App::new().mount(Ballot::default().start());
+    let app = || App::new().mount(Ballot::default().start());
     // Without latency tracking, the server does not time commands and exports no latencies.
     let server = Server::new(app).latency_tracking(true).bind(address)?;
     // The server registers its metrics when it runs, so the recorder comes first.

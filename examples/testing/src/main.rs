@@ -38,7 +38,7 @@ fn app() -> App {
 
 #[actix::main]
 async fn main() -> std::io::Result<()> {
-    Server::new(app()).bind("127.0.0.1:6380")?.run().await
+    Server::new(app).bind("127.0.0.1:6380")?.run().await
 }
 
 #[cfg(test)]

@@ -112,7 +112,7 @@ impl Handler<Write> for Journal {
 #[actix::main]
 async fn main() -> io::Result<()> {
     let address = env::args().nth(1).unwrap_or("127.0.0.1:6380".to_owned());
-    let app = App::new().mount(Journal::default().start());
+    let app = || App::new().mount(Journal::default().start());
     let server = Server::new(app).bind(address)?;
     for address in server.addresses() {
         println!("listening on {address}");
