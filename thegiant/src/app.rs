@@ -6,12 +6,14 @@ use actix::{Actor, Addr, Context, Handler, Recipient, dev::ToEnvelope};
 
 use crate::{
     Keyspace, PubSub,
-    command::{Answer, Call, Commands, Row, RowId, Spec, split_name},
-    connection::{
-        ActorId, Connected, ConnectionEvents, ConnectionState, Consumers, Disconnected, Routes, RunBatches,
-        run_batches,
-    },
+    batch::ActorId,
+    batch::RowId,
+    client::{Connected, ConnectionEvents, Disconnected},
+    command::{Answer, Call, Commands, Row, Spec, split_name},
+    conn::ConnectionState,
+    dispatch::{Consumers, Routes, RunBatches, run_batches},
     info::{InfoFields, InfoSection},
+    server_state::AppConfig,
     upstream::{Proxy, UpstreamHandle, is_behind_builtins},
 };
 
@@ -79,7 +81,8 @@ impl App {
         A: Actor + Commands + Handler<RunBatches>,
         A::Context: Consumers + ToEnvelope<A, RunBatches>,
     {
-        let mount = self.routes.add_actor(actor.recipient(), A::Context::MANY, A::USES_GROUP_COMMIT);
+        let mount =
+            self.routes.add_actor(actor.recipient(), A::Context::MANY, A::USES_GROUP_COMMIT, &self.keyspace);
         for (row, spec) in RowId::all::<A>() {
             if let Err(name) = self.routes.add_command(spec, mount, row) {
                 panic!("the command {name} is mounted already");
@@ -102,7 +105,7 @@ impl App {
         R: Answer<Function<F, R>> + 'static,
     {
         let actor = Function { function, reply: PhantomData }.start();
-        let mount = self.routes.add_actor(actor.recipient(), false, false);
+        let mount = self.routes.add_actor(actor.recipient(), false, false, &self.keyspace);
         for (row, spec) in RowId::all::<Function<F, R>>() {
             self.routes.set_fallback(spec, mount, row);
         }
@@ -163,7 +166,7 @@ impl App {
     /// replaces an earlier [`fallback`](Self::fallback). It adds a section `Upstream` to `INFO`.
     pub fn proxy(mut self, upstream: UpstreamHandle) -> Self {
         let proxy = upstream.proxy();
-        let mount = self.routes.add_actor(proxy.clone().recipient(), false, false);
+        let mount = self.routes.add_actor(proxy.clone().recipient(), false, false, &self.keyspace);
         self.proxy = Some(mount);
         self.connection_events.disconnected.push(proxy.recipient());
         self.info("Upstream", move |info| upstream.add_to(info))
@@ -267,14 +270,6 @@ impl App {
             }
         }
     }
-}
-
-/// The parts of an application that a server needs.
-pub(crate) struct AppConfig {
-    pub(crate) routes: Routes,
-    pub(crate) info: Vec<InfoSection>,
-    pub(crate) connection_events: ConnectionEvents,
-    pub(crate) keyspace: Keyspace,
 }
 
 impl fmt::Debug for App {

@@ -24,9 +24,10 @@ use socket2::{Domain, SockRef, Socket, TcpKeepalive, Type};
 use crate::tls::{ServerConfig, ServerTls, Tls};
 use crate::{
     Error,
-    connection::{Address, Endpoints, Stream},
+    client::{Address, Endpoints},
     resp::Encoder,
     settings::BACKLOG,
+    stream::Stream,
 };
 
 /// A listening socket that is not yet registered with an event loop.

@@ -21,10 +21,14 @@ use tokio::{
 use crate::tls::ServerTls;
 use crate::{
     App, Error,
-    connection::{Address, ClientsCron, CloseRequest, Connection, ServerConfig, ServerState, Stream},
+    client::{Address, CloseRequest},
+    clients_cron::ClientsCron,
+    conn::Connection,
     keyspace::Events,
     listener::{Acceptor, Listener, tune},
+    server_state::{ServerConfig, ServerState},
     settings::{self, Setting, Settings},
+    stream::Stream,
 };
 
 /// Serves an [`App`] on the thread that runs it.
@@ -188,8 +192,11 @@ impl Server {
         self.set(Setting::MaxBulkLen, bytes as u64)
     }
 
-    /// Sets the maximum size of an incomplete request in bytes (`client-query-buffer-limit`, default 1 GiB,
-    /// at most 2 GiB).
+    /// Sets the maximum size in bytes of the requests of a client that do not run yet
+    /// (`client-query-buffer-limit`, default 1 GiB, at most 2 GiB).
+    ///
+    /// These are an incomplete request, and the requests that the client sends while its command is blocked or
+    /// while it does not read its replies.
     ///
     /// A client that exceeds it is closed.
     pub fn query_buffer_limit(self, bytes: usize) -> Self {

@@ -10,11 +10,15 @@ use super::{
 };
 use crate::{
     Address, Args, Client, Error, FromArg, IntoReply,
-    command::{Answer, ArgKind, ArgSpec, Arguments, Call, ReplyBuffer, ReplyMode},
+    batch::{ReplyBuffer, ReplyMode},
+    client::{ClientFlag, CloseRequest},
+    command::{Answer, ArgKind, ArgSpec, Arguments, Call},
     commands,
-    connection::{ClientFlag, CloseRequest, ConnectionState, NOT_ALLOWED, Pause, ServerState},
+    conn::ConnectionState,
+    dispatch::NOT_ALLOWED,
     keyspace::{Tracked, TrackingMode},
     resp::{Encoder, parse_integer},
+    server_state::{Pause, ServerState},
 };
 
 #[commands(rows = CLIENT, group = "connection")]

@@ -6,7 +6,7 @@ use crate::{
     Error, FromArg, IntoReply,
     command::{ArgKind, ArgSpec, Arguments},
     commands,
-    connection::ConnectionState,
+    conn::ConnectionState,
     keyspace::{Tracked, TrackingMode, TrackingOptions, TrackingRedirect},
     resp::{Encoder, parse_integer},
 };

@@ -7,14 +7,16 @@ use super::watch::Watchers;
 use super::{Tracked, TrackingCounts, TrackingOptions};
 use crate::{
     Call, Client, Error, PubSub,
+    client::ClientFlag,
     command::{Flags, Spec},
-    connection::{ClientFlag, ServerState},
     observe::{Hook, Hooks},
-    settings::Setting,
 };
 use std::{
     fmt,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
 };
 
 /// A handle with which an actor reports keys that it changes by itself.
@@ -62,6 +64,8 @@ pub struct Keyspace(Arc<KeyspaceInner>);
 struct KeyspaceInner {
     hooks: Arc<Hooks>,
     pubsub: PubSub,
+    /// The setting `tracking-table-max-keys`.
+    max_tracked_keys: AtomicUsize,
     observers: Mutex<Observers>,
 }
 
@@ -129,6 +133,10 @@ impl Keyspace {
     }
 
     /// Returns the hooks, whose [`Hook::Keys`] is set while keys are observed.
+    pub(crate) fn set_max_tracked_keys(&self, max_keys: usize) {
+        self.0.max_tracked_keys.store(max_keys, Relaxed);
+    }
+
     pub(crate) fn hooks(&self) -> Arc<Hooks> {
         Arc::clone(&self.0.hooks)
     }
@@ -139,7 +147,6 @@ impl Keyspace {
     /// them, and broadcast invalidations wait until the transaction calls [`broadcast`](Self::broadcast).
     pub(crate) fn ran<'a>(
         &self,
-        server: &ServerState,
         client: &Client,
         commands: impl Iterator<Item = Ran<'a>>,
         are_by_themselves: bool,
@@ -158,7 +165,7 @@ impl Keyspace {
                 && command.flags.contains(Flags::READONLY)
                 && !command.flags.contains(Flags::PUBSUB)
             {
-                let max_keys = server.settings.size(Setting::TrackingTableMaxKeys);
+                let max_keys = self.0.max_tracked_keys.load(Relaxed);
                 observers.tracking.add_reads(client, keys.by_ref(), max_keys);
             }
             if writes && command.keys.is_none() {

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use foldhash::quality::RandomState;
 
 use super::Keyspace;
-use crate::{Client, connection::ClientFlag};
+use crate::{Client, client::ClientFlag};
 
 /// Approximate memory of a watched key besides its name, in bytes.
 const ENTRY: usize = 100;

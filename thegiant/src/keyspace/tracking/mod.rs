@@ -12,8 +12,8 @@ use bytes::Bytes;
 
 use crate::{
     Client, Error,
+    client::{ClientFlag, ClientHost},
     command::Spec,
-    connection::{ClientFlag, ServerState},
     resp::{Encoder, Protocol},
 };
 use table::TrackingTable;
@@ -314,10 +314,10 @@ impl Tracker {
     ///
     /// `write` writes the keys.
     fn invalidate(&mut self, write: impl FnOnce(&mut Encoder)) {
-        let Some(server) = self.client.server() else { return };
+        let Some(host) = self.client.host() else { return };
         let other = match self.options.redirect {
-            TrackingRedirect::To(id) => match server.clients.get(id) {
-                None => return self.break_redirect(&server, id),
+            TrackingRedirect::To(id) => match host.client(id) {
+                None => return self.break_redirect(&*host, id),
                 found => found,
             },
             TrackingRedirect::Off | TrackingRedirect::Itself => None,
@@ -339,18 +339,18 @@ impl Tracker {
         }
         write(&mut out);
         // Ignores the error of a disconnected client: its cache no longer matters.
-        let _ = server.push(receiver, out.into_vec().into());
+        let _ = host.push(receiver, out.into_vec().into());
     }
 
     /// Marks the redirect as broken, and tells a RESP3 client.
-    fn break_redirect(&mut self, server: &ServerState, redirect: u64) {
+    fn break_redirect(&mut self, host: &dyn ClientHost, redirect: u64) {
         self.options.is_broken = true;
         if self.client.protocol() == Protocol::Resp3 {
             let mut out = Encoder::new(Protocol::Resp3);
             out.push(2);
             out.bulk(b"tracking-redir-broken");
             out.integer(i64::try_from(redirect).unwrap_or(i64::MAX));
-            let _ = server.push(&self.client, out.into_vec().into());
+            let _ = host.push(&self.client, out.into_vec().into());
         }
     }
 }
