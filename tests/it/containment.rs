@@ -65,16 +65,3 @@ fn the_log_names_the_command_that_panicked() {
     let client_fields = format!("id=1 client={}", client.local_address());
     assert_eq!(log.lines(), [format!("ERROR a handler panicked {client_fields} command=\"panic.Late\"")]);
 }
-
-#[test]
-fn a_stopped_actor_is_reported_and_others_still_answer() {
-    let served = Served::start(app);
-    let mut client = RawClient::connect(served.address());
-    assert_eq!(client.ask(line("FIRST.STOP")), "+OK\r\n");
-    const STOPPED: &str = "-ERR the actor that answers this command has stopped\r\n";
-    client.send(lines("FIRST a \n SECOND b \n FIRST c \n FIRST d \n PING"));
-    assert_eq!(client.replies(5), format!("{STOPPED}$8\r\nsecond b\r\n{STOPPED}{STOPPED}+PONG\r\n"));
-    let mut other = RawClient::connect(served.address());
-    other.send(lines("SECOND e \n FIRST f"));
-    assert_eq!(other.replies(2), format!("$8\r\nsecond e\r\n{STOPPED}"));
-}

@@ -120,6 +120,21 @@ fn sigterm_and_sigint_stop_the_server_gracefully() {
     }
 }
 
+/// As in Redis: a terminal that closes does not end the server.
+#[test]
+fn sighup_is_ignored() {
+    let kv = Process::program("kv");
+    let mut client = RawClient::connect(kv.address());
+    assert_eq!(client.ask(line("SET k v")), "+OK\r\n");
+    for _ in 0..3 {
+        kv.signal("HUP");
+        assert_eq!(client.ask(line("GET k")), "$1\r\nv\r\n");
+    }
+    kv.signal("TERM");
+    assert_eq!(client.rest(), "");
+    assert_eq!(kv.wait().code(), Some(0));
+}
+
 #[test]
 fn a_second_signal_ends_the_server_at_once() {
     let kv = Process::program("kv");

@@ -8,7 +8,7 @@ mod builtins;
 mod chat;
 /// The app `collector`.
 mod collector;
-/// Handlers that panic and actors that stop do not affect the other clients and actors.
+/// Handlers that panic do not affect the other clients and actors.
 mod containment;
 /// Byte sequences to which `kv` and a real redis-server send the same replies.
 mod differential;
@@ -54,6 +54,8 @@ mod pubsub;
 mod readme;
 /// The app `readthrough`, with SQLite and with a PostgreSQL server.
 mod readthrough;
+/// Actors that end, and supervised actors that are started again.
+mod supervision;
 /// The kit for testing applications.
 mod test_kit;
 /// The example `timers`.

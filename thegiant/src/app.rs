@@ -1,17 +1,24 @@
 //! Composes actors, functions and built-in commands into one application.
 
-use std::{fmt, marker::PhantomData};
+use std::{
+    any::{Any, type_name},
+    fmt,
+    marker::PhantomData,
+    sync::Arc,
+};
 
-use actix::{Actor, Addr, Context, Handler, Recipient, dev::ToEnvelope};
+use actix::{
+    Actor, Addr, Context, Handler, Recipient,
+    dev::{ToEnvelope, channel::channel},
+};
 
 use crate::{
     Keyspace, PubSub,
-    batch::ActorId,
-    batch::RowId,
+    batch::{ActorId, RowId},
     client::{Connected, ConnectionEvents, Disconnected},
     command::{Answer, Call, Commands, Row, Spec, split_name},
     conn::ConnectionState,
-    dispatch::{Consumers, Routes, RunBatches, run_batches},
+    dispatch::{Consumers, MountedActor, Routes, RunBatches, run_batches, supervise},
     info::{InfoFields, InfoSection},
     server_state::AppConfig,
     upstream::{Proxy, UpstreamHandle, is_behind_builtins},
@@ -61,6 +68,10 @@ pub struct App {
     keyspace: Keyspace,
     /// The actor that sends all other commands on to an upstream.
     proxy: Option<ActorId>,
+    /// The number of databases, if the application has set it.
+    databases: Option<u16>,
+    /// The addresses of the supervised actors.
+    supervised: Vec<Box<dyn Any + Send + Sync>>,
 }
 
 impl App {
@@ -73,6 +84,14 @@ impl App {
     ///
     /// The actor can run on this thread, on another arbiter, or in a `SyncArbiter`.
     ///
+    /// If the actor ends before the server is stopped, because it panics outside of a command or calls
+    /// `context.stop()`, [`Server::run`](crate::Server::run) logs the name of its type, stops gracefully and
+    /// returns an error. Its commands are refused with `-ACTORDOWN`. To start the actor again instead, use
+    /// [`mount_supervised`](Self::mount_supervised).
+    ///
+    /// A `SyncArbiter` replaces a member that calls `context.stop()`. It does not replace a member that panics
+    /// outside of a command. When all members have panicked, the next command ends the server as above.
+    ///
     /// # Panics
     /// Panics if another mounted actor has a command of the same name.
     #[track_caller]
@@ -81,14 +100,119 @@ impl App {
         A: Actor + Commands + Handler<RunBatches>,
         A::Context: Consumers + ToEnvelope<A, RunBatches>,
     {
-        let mount =
-            self.routes.add_actor(actor.recipient(), A::Context::MANY, A::USES_GROUP_COMMIT, &self.keyspace);
+        self.add_actor(actor);
+        self
+    }
+
+    /// Adds the commands of an actor, and starts the actor again whenever it ends.
+    ///
+    /// `factory` returns a new actor: at once for the first start, and on the same thread after each end. An
+    /// actor ends if it panics outside of a command or calls `context.stop()`. Its commands that are waiting
+    /// then are refused with `-ACTORDOWN`; later ones wait for the new actor. The delay before a restart is
+    /// at most 100 ms; it doubles up to 5 s while the actor does not run for 10 s. Each restart is logged,
+    /// and `INFO server` counts them (`actor_restarts`).
+    ///
+    /// ```
+    /// use thegiant::prelude::*;
+    ///
+    /// /// Its values may be lost: another source has them.
+    /// #[derive(Default)]
+    /// struct Cache(std::collections::HashMap<Bytes, Bytes>);
+    ///
+    /// impl Actor for Cache {
+    ///     type Context = Context<Self>;
+    /// }
+    ///
+    /// #[commands]
+    /// impl Cache {
+    ///     /// Removes all values.
+    ///     #[command("CLEAR", write)]
+    ///     fn clear(&mut self, context: &mut Context<Self>) {
+    ///         context.stop();
+    ///     }
+    /// }
+    ///
+    /// # #[actix::main]
+    /// # async fn main() {
+    /// let app = App::new().mount_supervised(Cache::default);
+    /// # }
+    /// ```
+    ///
+    /// [`address`](Self::address) returns an address that stays valid. An address from `context.address()`
+    /// belongs to one actor only and ends with it.
+    ///
+    /// # Panics
+    /// Panics if another mounted actor has a command of the same name, or if no actix system is running.
+    #[track_caller]
+    pub fn mount_supervised<A, F>(mut self, factory: F) -> Self
+    where
+        A: Actor<Context = Context<A>> + Commands + Handler<RunBatches>,
+        F: FnMut() -> A + 'static,
+    {
+        // 0: as many messages as are sent, as in the mailbox of a `SyncArbiter`.
+        let (sender, mailbox) = channel(0);
+        let address = Addr::new(sender);
+        let mount = self.add_actor(address.clone());
+        self.supervised.push(Box::new(address));
+        let queue = Arc::downgrade(self.routes.queue(mount));
+        actix_rt::spawn(supervise(factory, mailbox, queue));
+        self
+    }
+
+    /// Returns the address of a [supervised](Self::mount_supervised) actor. It stays valid when the actor is
+    /// started again.
+    ///
+    /// ```
+    /// # use thegiant::{Connected, prelude::*};
+    /// # #[derive(Default)]
+    /// # struct Chat;
+    /// # impl Actor for Chat { type Context = Context<Self>; }
+    /// # #[commands]
+    /// # impl Chat {
+    /// #     #[command("SAY")]
+    /// #     fn say(&self) {}
+    /// # }
+    /// # impl Handler<Connected> for Chat {
+    /// #     type Result = ();
+    /// #     fn handle(&mut self, _: Connected, _: &mut Context<Self>) {}
+    /// # }
+    /// # #[actix::main]
+    /// # async fn main() {
+    /// let app = App::new().mount_supervised(Chat::default);
+    /// let chat = app.address::<Chat>();
+    /// let app = app.connected(chat);
+    /// # }
+    /// ```
+    ///
+    /// # Panics
+    /// Panics if no supervised actor has this type.
+    #[track_caller]
+    pub fn address<A: Actor<Context = Context<A>>>(&self) -> Addr<A> {
+        let found = self.supervised.iter().find_map(|address| address.downcast_ref::<Addr<A>>());
+        let Some(address) = found else { panic!("no supervised actor has the type {}", type_name::<A>()) };
+        address.clone()
+    }
+
+    #[track_caller]
+    fn add_actor<A>(&mut self, actor: Addr<A>) -> ActorId
+    where
+        A: Actor + Commands + Handler<RunBatches>,
+        A::Context: Consumers + ToEnvelope<A, RunBatches>,
+    {
+        let (is_pool, uses_group_commit) = (A::Context::MANY, A::USES_GROUP_COMMIT);
+        let actor = MountedActor {
+            actor_type: type_name::<A>(),
+            address: actor.recipient(),
+            is_pool,
+            uses_group_commit,
+        };
+        let mount = self.routes.add_actor(actor, &self.keyspace);
         for (row, spec) in RowId::all::<A>() {
             if let Err(name) = self.routes.add_command(spec, mount, row) {
                 panic!("the command {name} is mounted already");
             }
         }
-        self
+        mount
     }
 
     /// Sets the function that answers all commands without a row.
@@ -105,7 +229,9 @@ impl App {
         R: Answer<Function<F, R>> + 'static,
     {
         let actor = Function { function, reply: PhantomData }.start();
-        let mount = self.routes.add_actor(actor.recipient(), false, false, &self.keyspace);
+        let mount = self
+            .routes
+            .add_actor(MountedActor::single("fallback function", actor.recipient()), &self.keyspace);
         for (row, spec) in RowId::all::<Function<F, R>>() {
             self.routes.set_fallback(spec, mount, row);
         }
@@ -166,7 +292,8 @@ impl App {
     /// replaces an earlier [`fallback`](Self::fallback). It adds a section `Upstream` to `INFO`.
     pub fn proxy(mut self, upstream: UpstreamHandle) -> Self {
         let proxy = upstream.proxy();
-        let mount = self.routes.add_actor(proxy.clone().recipient(), false, false, &self.keyspace);
+        let mount =
+            self.routes.add_actor(MountedActor::single("proxy", proxy.clone().recipient()), &self.keyspace);
         self.proxy = Some(mount);
         self.connection_events.disconnected.push(proxy.recipient());
         self.info("Upstream", move |info| upstream.add_to(info))
@@ -184,6 +311,49 @@ impl App {
         let exists = RowId::all::<ConnectionState>().any(|(_, spec)| is_named(spec, name));
         assert!(exists, "there is no built-in command {name}");
         self.removed.push(name.to_owned());
+        self
+    }
+
+    /// Sets the number of databases that `SELECT` accepts (`databases`, default 1).
+    ///
+    /// An application with more than one database keeps the keys of each apart:
+    /// [`Client::db`](crate::Client::db) says which one a command is for. With a [`proxy`](Self::proxy), the
+    /// default is 16, as in Redis, and the upstream has the databases.
+    ///
+    /// ```
+    /// use std::collections::HashMap;
+    /// use thegiant::prelude::*;
+    ///
+    /// #[derive(Default)]
+    /// struct Store {
+    ///     databases: [HashMap<Bytes, Bytes>; 4],
+    /// }
+    ///
+    /// impl Actor for Store {
+    ///     type Context = Context<Self>;
+    /// }
+    ///
+    /// #[commands]
+    /// impl Store {
+    ///     /// Sets the value of a key.
+    ///     #[command("SET", write)]
+    ///     fn set(&mut self, key: Key, value: Bytes, client: &Client) {
+    ///         self.databases[usize::from(client.db())].insert(key.into(), value);
+    ///     }
+    /// }
+    ///
+    /// # #[actix::main]
+    /// # async fn main() {
+    /// let app = App::new().mount(Store::default().start()).databases(4);
+    /// # }
+    /// ```
+    ///
+    /// # Panics
+    /// Panics if the number is 0.
+    #[track_caller]
+    pub fn databases(mut self, databases: u16) -> Self {
+        assert!(databases > 0, "an application has at least one database");
+        self.databases = Some(databases);
         self
     }
 
@@ -250,7 +420,9 @@ impl App {
             let _ = self.routes.add_command(spec, ActorId::CONNECTION, row);
         }
         self.add_proxy(is_behind_builtins);
+        let default = if self.proxy.is_some() { UPSTREAM_DATABASES } else { 1 };
         AppConfig {
+            databases: self.databases.unwrap_or(default),
             routes: self.routes,
             info: self.info,
             connection_events: self.connection_events,
@@ -271,6 +443,9 @@ impl App {
         }
     }
 }
+
+/// The number of databases that `SELECT` accepts for an upstream, as in Redis.
+const UPSTREAM_DATABASES: u16 = 16;
 
 impl fmt::Debug for App {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -211,6 +211,7 @@
 extern crate self as thegiant;
 
 mod app;
+mod backoff;
 mod batch;
 mod builtin;
 mod client;

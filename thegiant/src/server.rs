@@ -6,11 +6,12 @@ use std::{
     net::TcpListener,
     os::unix::net::UnixListener,
     pin::pin,
-    sync::Arc,
+    sync::{Arc, OnceLock},
     task::Poll,
     time::Duration,
 };
 
+use actix_rt::{System, task::yield_now};
 use tokio::{
     signal::unix::{SignalKind, signal},
     sync::mpsc,
@@ -53,7 +54,7 @@ pub struct Server {
     settings: Settings,
     password: Option<Box<[u8]>>,
     allow_shutdown: bool,
-    /// SIGTERM and SIGINT stop the server.
+    /// SIGTERM and SIGINT stop the server, and SIGHUP is ignored.
     signals: bool,
     listeners: Vec<Listener>,
     handle: ServerHandle,
@@ -177,12 +178,6 @@ impl Server {
     /// They end a connection whose peer has vanished.
     pub fn tcp_keepalive(self, idle: Option<Duration>) -> Self {
         self.set_time(Setting::TcpKeepalive, idle)
-    }
-
-    /// Sets the number of databases for `SELECT` (`databases`, default 16); see
-    /// [`Client::db`](crate::Client::db).
-    pub fn databases(self, databases: u16) -> Self {
-        self.set(Setting::Databases, databases.into())
     }
 
     /// Sets the maximum size of an argument in bytes (`proto-max-bulk-len`, default 512 MiB).
@@ -319,7 +314,7 @@ impl Server {
         self.set_time(Setting::ShutdownTimeout, Some(wait))
     }
 
-    /// Does not handle SIGTERM and SIGINT. The program stops the server with its [`handle`](Self::handle).
+    /// Does not handle SIGTERM, SIGINT and SIGHUP. The program stops the server with its [`handle`](Self::handle).
     pub fn disable_signals(mut self) -> Self {
         self.signals = false;
         self
@@ -345,16 +340,18 @@ impl Server {
         self.handle.clone()
     }
 
-    /// Serves until SIGTERM, SIGINT or a [`ServerHandle`] stops the server.
+    /// Serves until SIGTERM, SIGINT or a [`ServerHandle`] stops the server, or a [mounted](App::mount) actor ends.
     ///
     /// The stop is graceful. The server accepts no more connections and answers the requests that it has
     /// read. It closes each client after its last reply, or after the
     /// [`shutdown_timeout`](Self::shutdown_timeout). A second signal stops the server at once. The signal
     /// handlers stay installed for the life of the process, unless they are
-    /// [disabled](Self::disable_signals).
+    /// [disabled](Self::disable_signals). SIGHUP is ignored, as in Redis: a terminal that closes does not end
+    /// the server.
     ///
     /// # Errors
-    /// If there is no listener, if a listener cannot be used, or if a second signal stopped the server.
+    /// If there is no listener, if a listener cannot be used, if a mounted actor has ended (the error names
+    /// its type), or if a second signal stopped the server.
     ///
     /// # Panics
     /// If it runs outside of an actix system.
@@ -399,6 +396,7 @@ impl BoundServer {
         if signals {
             signal_tasks.0.push(stop_at(SignalKind::terminate(), handle.clone())?);
             signal_tasks.0.push(stop_at(SignalKind::interrupt(), handle.clone())?);
+            ignore(SignalKind::hangup())?;
         }
         let mut cron_task = Tasks::default();
         cron_task.0.push(actix_rt::spawn(run_cron(Arc::clone(&server))));
@@ -408,13 +406,23 @@ impl BoundServer {
             accept_tasks.0.push(actix_rt::spawn(accept(acceptor, Arc::clone(&server))));
         }
 
+        let ended_actor = Arc::new(OnceLock::new());
+        let mut watch_task = Tasks::default();
+        watch_task.0.push(actix_rt::spawn(watch_actors(
+            Arc::clone(&server),
+            handle,
+            Arc::clone(&ended_actor),
+        )));
+
         stops.recv().await;
+        // An actor may end during the stop.
+        drop(watch_task);
         tracing::info!(clients = server.clients.len(), "stopping");
         drop(accept_tasks);
         let wait = server.settings.time(Setting::ShutdownTimeout).unwrap_or_default();
         let closed = actix_rt::time::timeout(wait, server.clients.close_all());
         let outcome = match first(closed, stops.recv()).await {
-            First::Left(_) => Ok(()),
+            First::Left(_) => ended_actor.get().map_or(Ok(()), |actor| Err(ended(actor))),
             First::Right(_) => Err(io::Error::new(io::ErrorKind::Interrupted, "stopped by a second signal")),
         };
         let left = server.clients.all();
@@ -576,6 +584,40 @@ async fn run_cron(server: Arc<ServerState>) {
     }
 }
 
+/// Stops the server when a mounted actor has ended, and stores the type of the actor.
+///
+/// It looks once a second, and at once when the requests for an actor are refused.
+async fn watch_actors(
+    server: Arc<ServerState>,
+    handle: ServerHandle,
+    ended_actor: Arc<OnceLock<&'static str>>,
+) {
+    let mut every_second = actix_rt::time::interval(Duration::from_secs(1));
+    let actor = loop {
+        first(every_second.tick(), server.routes.refused()).await;
+        if let Some(actor) = server.routes.ended_actor() {
+            break actor;
+        }
+    };
+    // A stop of the system reaches all its arbiters in one turn of the event loop.
+    yield_now().await;
+    if !is_system_stopped() {
+        tracing::error!(actor, "an actor has ended, so the server stops");
+        // Nothing else sets it.
+        let _ = ended_actor.set(actor);
+    }
+    handle.stop();
+}
+
+/// Returns whether the actix system of this thread was stopped, which ends the actors of other arbiters.
+fn is_system_stopped() -> bool {
+    System::try_current().is_none_or(|system| !system.arbiter().spawn(async {}))
+}
+
+fn ended(actor: &str) -> io::Error {
+    io::Error::other(format!("the actor {actor} has ended"))
+}
+
 /// Stops the server at each signal of this kind.
 ///
 /// It runs as a separate task. The event loop polls its main future at every turn, so that future must be
@@ -587,6 +629,12 @@ fn stop_at(kind: SignalKind, handle: ServerHandle) -> io::Result<JoinHandle<()>>
             handle.stop();
         }
     }))
+}
+
+/// Ignores a signal that would end the process, until the process ends.
+fn ignore(kind: SignalKind) -> io::Result<()> {
+    // The handler of tokio stays installed when its stream is dropped.
+    signal(kind).map(drop)
 }
 
 /// The output of the first of two futures.

@@ -56,6 +56,7 @@ pub(crate) struct ServerState {
 
 /// The parts of an application that a server needs.
 pub(crate) struct AppConfig {
+    pub(crate) databases: u16,
     pub(crate) routes: Routes,
     pub(crate) info: Vec<InfoSection>,
     pub(crate) connection_events: ConnectionEvents,
@@ -81,8 +82,9 @@ pub(crate) struct ServerConfig {
 
 impl ServerState {
     pub(crate) fn new(app: AppConfig, config: ServerConfig) -> Self {
-        let AppConfig { routes, info, connection_events, keyspace } = app;
+        let AppConfig { databases, routes, info, connection_events, keyspace } = app;
         let ServerConfig { settings, password, stop, addresses } = config;
+        settings.set(Setting::Databases, databases.into());
         let settings = Arc::new(settings);
         let server = ServerState {
             clients: Clients::new(Arc::clone(&settings)),

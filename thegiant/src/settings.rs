@@ -93,7 +93,7 @@ static ROWS: [SettingRow; 26] = [
     row(Setting::Timeout, "timeout", SettingKind::Time, 0),
     row(Setting::TcpKeepalive, "tcp-keepalive", SettingKind::Time, 300_000),
     fixed(Setting::TcpBacklog, "tcp-backlog", SettingKind::Number(0, i32::MAX as i64), BACKLOG as i64),
-    fixed(Setting::Databases, "databases", SettingKind::Number(1, u16::MAX as i64), 16),
+    fixed(Setting::Databases, "databases", SettingKind::Number(1, u16::MAX as i64), 1),
     row(Setting::MaxBulkLen, "proto-max-bulk-len", SettingKind::Memory(MIB), 512 * MIB as i64),
     row(Setting::QueryBufferLimit, "client-query-buffer-limit", SettingKind::Memory(MIB), 1024 * MIB as i64),
     row(Setting::RequestTimeout, "request-timeout", SettingKind::Time, 0),

@@ -41,8 +41,6 @@ async fn serve(options: Options) -> io::Result<()> {
         print_stats(Arc::clone(&stats));
     }
     let app = App::new()
-        // The collector has only one database.
-        .without("SELECT")
         .mount(collector.clone())
         .connected(collector.clone())
         .disconnected(collector)

@@ -17,7 +17,7 @@ mod sqlite;
 use std::{io, time::Duration};
 
 use actix_rt::{task::spawn_blocking, time::interval};
-use kv::Store;
+use kv::{DATABASES, Store};
 use thegiant::prelude::*;
 
 use crate::{
@@ -43,7 +43,7 @@ async fn serve<E: Engine>(options: &Options) -> io::Result<()> {
     if let Durability::Every(time) = options.durability {
         sync_every(time, disk.syncer());
     }
-    let app = App::new();
+    let app = App::new().databases(DATABASES as u16);
     let store = Store::new(disk, app.keyspace());
     options.server.serve(app.info("Keyspace", store.info()).mount(store.start())).await
 }

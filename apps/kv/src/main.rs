@@ -6,7 +6,7 @@ use std::io;
 
 use clap::Parser;
 use cli::ServerOptions;
-use kv::{Memory, Store};
+use kv::{DATABASES, Memory, Store};
 use thegiant::prelude::*;
 
 /// In-memory key-value server with the string and generic key commands of Redis 7.0
@@ -23,7 +23,7 @@ async fn main() {
 }
 
 async fn serve(options: Options) -> io::Result<()> {
-    let app = App::new();
+    let app = App::new().databases(DATABASES as u16);
     let store = Store::new(Memory::default(), app.keyspace());
     options.server.serve(app.info("Keyspace", store.info()).mount(store.start())).await
 }

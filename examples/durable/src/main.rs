@@ -62,7 +62,7 @@ impl GroupCommit for Store {
     fn rollback(&mut self, _: &Error, context: &mut Context<Self>) {
         self.uncommitted.clear();
         if self.log.set_len(self.committed).and_then(|()| self.load()).is_err() {
-            context.stop(); // The values in memory may be wrong: reply with errors instead.
+            context.stop(); // The values in memory may be wrong: end the server.
         }
     }
 }

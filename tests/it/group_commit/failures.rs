@@ -2,8 +2,10 @@
 
 use std::sync::atomic::Ordering::SeqCst;
 
-use super::app::{FULL, Options, asynchronous, clients, counts, is_held, let_store_run, serve};
+use super::app::{FULL, Options, asynchronous, clients, counts, is_held, serve};
 use crate::support::{line, lines};
+
+const ACTOR_DOWN: &str = "-ACTORDOWN the actor that answers this command has ended\r\n";
 
 #[test]
 fn a_full_disk_fails_writes_and_reads_see_the_old_values() {
@@ -107,15 +109,15 @@ fn a_failed_commit_respects_client_reply() {
 }
 
 #[test]
-fn a_panic_in_commit_and_rollback_stops_the_actor() {
+fn a_panic_in_commit_and_rollback_ends_the_server() {
     let (served, disk) = serve(Options::default());
-    let [mut client, mut other] = clients(&served);
+    let [mut client] = clients(&served);
     disk.panics.store(true, SeqCst);
     // The rollback panics too, so the actor stops.
-    client.send(lines("SET k v \n GET k"));
+    client.send(lines("SET k v \n GET k \n SAY on \n GET k"));
     assert_eq!(client.replies(2), "-ERR internal error\r\n".repeat(2));
-    assert_eq!(other.ask(line("GET k")), "-ERR the actor that answers this command has stopped\r\n");
-    assert_eq!(other.ask(line("SAY on")), "$2\r\non\r\n");
+    assert_eq!(client.rest(), format!("$2\r\non\r\n{ACTOR_DOWN}"));
+    served.ended().expect_err("the store has ended");
 }
 
 #[test]
@@ -125,8 +127,7 @@ fn an_actor_that_stops_during_a_commit_fails_its_commands() {
     first.send(line("SET k v"));
     assert!(is_held(&mut first, &mut other));
     second.send(line("STOP"));
-    let stopped = "-ERR the actor that answers this command has stopped\r\n";
-    assert_eq!((first.reply(), second.reply()), (stopped.into(), stopped.into()));
-    assert_eq!(other.ask(line("GET k")), stopped);
-    let_store_run(&mut other);
+    assert_eq!((first.reply(), second.reply()), (ACTOR_DOWN.into(), ACTOR_DOWN.into()));
+    assert_eq!(other.rest(), "");
+    served.ended().expect_err("the store has ended");
 }

@@ -116,7 +116,7 @@ fn an_actor_closes_a_client() {
 }
 
 #[test]
-fn attached_data_stays_with_its_client() {
+fn attached_data_stays_with_its_client_until_reset() {
     let served = Served::start(app);
     let (mut client, mut other) = (connected(&served), connected(&served));
     for number in 1..=3 {
@@ -124,7 +124,8 @@ fn attached_data_stays_with_its_client() {
     }
     assert_eq!(other.ask(line("VISITS")), ":1\r\n");
     client.ask(line("RESET"));
-    assert_eq!(client.ask(line("VISITS")), ":4\r\n", "RESET keeps the application's data");
+    assert_eq!(client.ask(line("VISITS")), ":1\r\n", "RESET drops the application's data");
+    assert_eq!(other.ask(line("VISITS")), ":2\r\n");
 }
 
 const LIMIT: usize = 4 << 20;

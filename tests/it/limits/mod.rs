@@ -154,11 +154,17 @@ fn many_requests_under_the_query_buffer_limit() {
 }
 
 #[test]
-fn databases() {
-    let served = Served::with(app, |server| server.databases(2).bind(ANY_PORT));
-    let mut client = RawClient::connect(served.address());
-    assert_eq!(client.ask(line("SELECT 1")), "+OK\r\n");
-    assert_eq!(client.ask(line("SELECT 2")), "-ERR DB index is out of range\r\n");
+fn select_accepts_one_database_unless_the_application_has_more() {
+    for databases in [None, Some(1), Some(2)] {
+        let served =
+            Served::start(move || databases.map_or_else(app, |databases| app().databases(databases)));
+        let mut client = RawClient::connect(served.address());
+        let last = databases.unwrap_or(1) - 1;
+        assert_eq!(client.ask(line(&format!("SELECT {last}"))), "+OK\r\n");
+        assert_eq!(client.ask(line(&format!("SELECT {}", last + 1))), "-ERR DB index is out of range\r\n");
+        let shown = format!("*2\r\n$9\r\ndatabases\r\n$1\r\n{}\r\n", last + 1);
+        assert_eq!(client.ask(line("CONFIG GET databases")), shown);
+    }
 }
 
 #[test]

@@ -28,9 +28,9 @@ use crate::support::{ANY_PORT, Served, app};
 const OK: &str = "+OK\r\n";
 const PONG: &str = "+PONG\r\n";
 
-/// Starts the application of the tests, with `DEBUG` and `SHUTDOWN` allowed.
+/// Starts the application of the tests, with 16 databases, and with `DEBUG` and `SHUTDOWN` allowed.
 fn open_to_operators() -> Served {
-    open_with(app)
+    open_with(|| app().databases(16))
 }
 
 fn open_with(app: impl FnOnce() -> App + Send + 'static) -> Served {

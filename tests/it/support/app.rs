@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, sync::mpsc};
 
-use actix::{ActorContext, Arbiter};
+use actix::Arbiter;
 use thegiant::prelude::*;
 
 /// Returns an application with two actors.
@@ -97,12 +97,6 @@ impl First {
             3 => panic!("on purpose"),
             _ => Bytes::from(vec![b'x'; 20_000]),
         }))
-    }
-
-    /// Stops the actor. All its pending commands fail.
-    #[command("FIRST.STOP")]
-    fn stop(&self, context: &mut Context<Self>) {
-        context.stop();
     }
 }
 

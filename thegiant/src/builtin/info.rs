@@ -107,6 +107,10 @@ fn server(server: &ServerState, info: &mut InfoFields) {
     info.field("uptime_in_seconds", uptime);
     info.field("uptime_in_days", uptime / (24 * 60 * 60));
     info.field("thegiant_version", env!("CARGO_PKG_VERSION"));
+    let actors = server.routes.actor_counts();
+    info.field("actors", actors.mounted);
+    info.field("actors_down", actors.down);
+    info.field("actor_restarts", actors.restarts);
 }
 
 fn clients(server: &ServerState, info: &mut InfoFields) {

@@ -187,6 +187,8 @@ impl Client {
     }
 
     /// Returns the database that the client has selected with `SELECT` (default 0).
+    ///
+    /// It is less than [`App::databases`](crate::App::databases).
     pub fn db(&self) -> u16 {
         self.0.db.load(Relaxed)
     }
@@ -235,7 +237,8 @@ impl Client {
 
     /// Stores a value of any type with the client.
     ///
-    /// It replaces an earlier value of the same type. It is dropped with the last handle of the client.
+    /// It replaces an earlier value of the same type. It is dropped with the last handle of the client, or when
+    /// the client sends `RESET`.
     ///
     /// ```
     /// # use thegiant::Client;
@@ -292,6 +295,17 @@ impl Client {
     pub(super) fn slot(&self) -> MutexGuard<'_, ClientSlot> {
         // No code panics while it holds the lock.
         self.0.slot.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Drops all attached values.
+    pub(crate) fn detach_all(&self) {
+        let mut slot = self.slot();
+        if slot.extra().is_some_and(|extra| !extra.attached.is_empty()) {
+            let attached = std::mem::take(&mut slot.extra_mut().attached);
+            // The destructors of the values may use the client, so they must not run under the lock.
+            drop(slot);
+            drop(attached);
+        }
     }
 
     /// Returns the server, while it exists.

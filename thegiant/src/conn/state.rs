@@ -131,6 +131,7 @@ impl ConnectionState {
         self.client.set_protocol(Protocol::Resp2);
         self.client.set_db(0);
         self.client.set_name(None);
+        self.client.detach_all();
         self.client.set(ClientFlag::NoEvict, false);
         self.client.set(ClientFlag::NoTouch, false);
         self.client.set(ClientFlag::WasReset, true);

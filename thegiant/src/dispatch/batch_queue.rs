@@ -2,10 +2,14 @@
 
 use std::{
     collections::VecDeque,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
+    },
 };
 
 use actix::{Actor, Context, Message, Recipient, SyncContext};
+use tokio::sync::Notify;
 
 use super::{
     ClientBatch,
@@ -27,12 +31,26 @@ use crate::{
 #[derive(Debug)]
 pub(crate) struct BatchQueue {
     actor_id: ActorId,
-    is_pool: bool,
-    uses_group_commit: bool,
-    actor: Recipient<RunBatches>,
+    actor: MountedActor,
     state: Mutex<QueueState>,
     group_commit_stats: GroupCommitStats,
     keyspace: Keyspace,
+    /// Wakes the server when batches were refused, which means that the actor has ended.
+    refused: Arc<Notify>,
+    /// The actor has ended, and its supervisor has not started it again yet.
+    is_restarting: AtomicBool,
+    /// How often the supervisor has started the actor again.
+    restarts: AtomicU64,
+}
+
+/// An actor with commands, or an actor pool.
+#[derive(Debug)]
+pub(crate) struct MountedActor {
+    /// The type of the actor, for the log.
+    pub(crate) actor_type: &'static str,
+    pub(crate) address: Recipient<RunBatches>,
+    pub(crate) is_pool: bool,
+    pub(crate) uses_group_commit: bool,
 }
 
 #[derive(Default)]
@@ -42,6 +60,8 @@ struct QueueState {
     is_scheduled: bool,
     /// An [`Exclusive`] guard exists.
     is_exclusive: bool,
+    /// The actor has ended during the transaction that has exclusive access.
+    is_transaction_lost: bool,
     /// An empty deque, swapped in when `batches` is taken, to reuse its allocation.
     spare: VecDeque<ClientBatch>,
     /// The current group, if the actor uses group commit.
@@ -54,22 +74,29 @@ impl std::fmt::Debug for QueueState {
     }
 }
 
+impl MountedActor {
+    /// An actor that is not a pool and does not use group commit.
+    pub(crate) fn single(actor_type: &'static str, address: Recipient<RunBatches>) -> Self {
+        MountedActor { actor_type, address, is_pool: false, uses_group_commit: false }
+    }
+}
+
 impl BatchQueue {
     pub(crate) fn new(
         actor_id: ActorId,
-        is_pool: bool,
-        uses_group_commit: bool,
-        actor: Recipient<RunBatches>,
+        actor: MountedActor,
         keyspace: Keyspace,
+        refused: Arc<Notify>,
     ) -> Arc<Self> {
         Arc::new(BatchQueue {
             actor_id,
-            is_pool,
-            uses_group_commit,
             actor,
             state: Mutex::default(),
             group_commit_stats: GroupCommitStats::default(),
             keyspace,
+            refused,
+            is_restarting: AtomicBool::new(false),
+            restarts: AtomicU64::new(0),
         })
     }
 
@@ -78,7 +105,14 @@ impl BatchQueue {
     /// A batch with exclusive access goes to the front and gives its access up.
     pub(crate) fn push(self: &Arc<Self>, mut batch: ClientBatch) {
         if let Some(exclusive) = batch.exclusive.take() {
-            self.lock().batches.push_front(batch);
+            let mut state = self.lock();
+            if state.is_transaction_lost {
+                drop(state);
+                self.refuse(batch);
+            } else {
+                state.batches.push_front(batch);
+                drop(state);
+            }
             return drop(exclusive);
         }
         let is_scheduled = {
@@ -86,7 +120,7 @@ impl BatchQueue {
             state.batches.push_back(batch);
             std::mem::replace(&mut state.is_scheduled, true)
         };
-        if !is_scheduled || self.is_pool {
+        if !is_scheduled || self.actor.is_pool {
             self.schedule();
         }
     }
@@ -99,14 +133,14 @@ impl BatchQueue {
     }
 
     fn schedule(self: &Arc<Self>) {
-        // If the actor has stopped, this drops the message, which answers the batches with an error.
-        self.actor.do_send(RunBatches { queue: Some(Arc::clone(self)) });
+        // If the actor has ended, this drops the message, which refuses the batches.
+        self.actor.address.do_send(RunBatches { queue: Some(Arc::clone(self)) });
     }
 
     /// Takes the batches that one `RunBatches` is for.
     pub(crate) fn take(&self) -> VecDeque<ClientBatch> {
         let mut state = self.lock();
-        if self.is_pool {
+        if self.actor.is_pool {
             return state.batches.pop_front().into_iter().collect();
         }
         state.is_scheduled = false;
@@ -160,12 +194,65 @@ impl BatchQueue {
     /// Answers all held replies with an error, because the actor has stopped.
     pub(super) fn abandon_group(self: &Arc<Self>) {
         let (held, full) = self.group(|group, _| (group.take_all(), group.full.take()));
-        held.into_iter().for_each(|held| self.refuse_reply(held, &STOPPED));
+        held.into_iter().for_each(|held| self.refuse_reply(held, &ACTOR_DOWN));
         drop(full);
     }
 
     pub(crate) fn give_back(&self, empty: VecDeque<ClientBatch>) {
         self.lock().spare = empty;
+    }
+
+    /// Refuses all requests in the queue, because the actor has ended.
+    pub(super) fn refuse_all(self: &Arc<Self>) {
+        if self.actor.uses_group_commit {
+            self.abandon_group();
+        }
+        let mut state = self.lock();
+        state.is_transaction_lost = state.is_exclusive;
+        drop(state);
+        self.take().into_iter().for_each(|batch| self.refuse(batch));
+    }
+
+    /// Refuses the next requests of a batch, or a whole transaction: an earlier part of it may be lost.
+    fn refuse(&self, mut batch: ClientBatch) {
+        if batch.is_transaction() {
+            batch.abort(&ACTOR_DOWN);
+        } else {
+            batch.refuse(self.actor_id, &ACTOR_DOWN);
+        }
+        // A refused batch is never blocked.
+        drop(batch.return_to_client());
+    }
+
+    /// Refuses all requests in the queue until the supervisor [has started](Self::on_restart) the actor again.
+    pub(super) fn on_end(self: &Arc<Self>) {
+        self.is_restarting.store(true, Relaxed);
+        self.refuse_all();
+    }
+
+    /// Counts a restart of a supervised actor.
+    pub(super) fn on_restart(&self) {
+        self.is_restarting.store(false, Relaxed);
+        self.restarts.fetch_add(1, Relaxed);
+    }
+
+    /// Returns whether the actor has ended for good. A supervised actor never has.
+    pub(super) fn has_ended(&self) -> bool {
+        !self.actor.address.connected()
+    }
+
+    /// Returns whether the actor runs no commands at the moment.
+    pub(super) fn is_down(&self) -> bool {
+        self.has_ended() || self.is_restarting.load(Relaxed)
+    }
+
+    pub(super) fn restarts(&self) -> u64 {
+        self.restarts.load(Relaxed)
+    }
+
+    /// Returns the name of the actor's type.
+    pub(super) fn actor_type(&self) -> &'static str {
+        self.actor.actor_type
     }
 
     pub(crate) fn actor_id(&self) -> ActorId {
@@ -185,7 +272,7 @@ impl BatchQueue {
 
     /// Returns whether the actor uses group commit.
     pub(crate) fn uses_group_commit(&self) -> bool {
-        self.uses_group_commit
+        self.actor.uses_group_commit
     }
 
     /// Returns the counters of group commit.
@@ -204,6 +291,7 @@ impl ExclusiveAccess for BatchQueue {
         let must_schedule = {
             let mut state = self.lock();
             state.is_exclusive = false;
+            state.is_transaction_lost = false;
             let has_work =
                 !state.batches.is_empty() || state.group.as_ref().is_some_and(|group| group.has_work());
             has_work && !std::mem::replace(&mut state.is_scheduled, true)
@@ -266,11 +354,11 @@ where
     while let Some(batch) = batches.pop_front() {
         let mut next = Some(batch);
         while let Some(mut batch) = next {
-            if queue.is_pool && batch.is_observed() {
+            if queue.actor.is_pool && batch.is_observed() {
                 batch.report_reads::<A>(queue.actor_id, &queue.keyspace);
             }
             batch.run(queue.actor_id, actor, context, &queue.keyspace);
-            if batch.returns_to(queue.actor_id) && !queue.is_pool {
+            if batch.returns_to(queue.actor_id) && !queue.actor.is_pool {
                 batch.exclusive = Some(queue.exclusive(batches));
                 // The batch goes to its connection, since it is not blocked.
                 return drop(batch.return_to_client());
@@ -282,18 +370,13 @@ where
 }
 
 impl Drop for RunBatches {
-    /// Answers the batches with an error if the actor stops before it has handled the message.
+    /// Refuses the batches if the actor ends before it has handled the message.
     fn drop(&mut self) {
         let Some(queue) = self.take_queue() else { return };
-        if queue.uses_group_commit {
-            queue.abandon_group();
-        }
-        for mut batch in queue.take() {
-            batch.refuse(queue.actor_id, &STOPPED);
-            // A refused batch is never blocked.
-            drop(batch.return_to_client());
-        }
+        queue.refuse_all();
+        queue.refused.notify_one();
     }
 }
 
-pub(crate) const STOPPED: Error = Error::from_static("ERR the actor that answers this command has stopped");
+pub(crate) const ACTOR_DOWN: Error =
+    Error::from_static("ACTORDOWN the actor that answers this command has ended");

@@ -79,7 +79,7 @@ use crate::{Error, command::Commands};
 ///     fn rollback(&mut self, _: &Error, context: &mut Context<Self>) {
 ///         self.unwritten.clear();
 ///         if self.log.set_len(self.committed).and_then(|()| self.read_back()).is_err() {
-///             context.stop(); // Its values are no longer those on disk.
+///             context.stop(); // Its values are no longer those on disk: end the server.
 ///         }
 ///     }
 /// }
@@ -131,8 +131,8 @@ pub trait GroupCommit: Actor<Context = Context<Self>> + Commands<CommandContext 
 
     /// Discards all changes since the last successful commit, after a commit has failed.
     ///
-    /// An actor that cannot do this should stop, or end the program, so that it does not reply with wrong
-    /// data.
+    /// An actor that cannot do this should call `context.stop()`, so that it does not reply with wrong data. The
+    /// server then stops with an error, or starts a [supervised](crate::App::mount_supervised) actor again.
     fn rollback(&mut self, error: &Error, context: &mut Context<Self>);
 
     /// Returns the number of commands after which a group is committed (default 10,000).

@@ -2,9 +2,9 @@
 
 use std::{fmt, sync::Arc};
 
-use actix::Recipient;
+use tokio::sync::{Notify, futures::Notified};
 
-use super::{BatchQueue, ClientBatch, GroupCommitStats, RunBatches};
+use super::{BatchQueue, ClientBatch, GroupCommitStats, MountedActor};
 use crate::{
     Keyspace,
     batch::{ActorId, CommandId, CommandRef, RequestWords, Resolved, RowId},
@@ -18,7 +18,17 @@ pub(crate) struct Routes {
     /// Indexed by [`CommandId`].
     commands: Vec<&'static Spec>,
     actors: Vec<Arc<BatchQueue>>,
+    /// Notified when an actor that has ended refuses a batch.
+    refused: Arc<Notify>,
     fallback: Option<CommandRef>,
+}
+
+/// The numbers of actors that `INFO` shows.
+pub(crate) struct ActorCounts {
+    pub(crate) mounted: usize,
+    pub(crate) down: usize,
+    /// How often supervised actors were started again.
+    pub(crate) restarts: u64,
 }
 
 impl Routes {
@@ -27,18 +37,13 @@ impl Routes {
     /// # Panics
     /// If there are more than 65,534 actors.
     #[track_caller]
-    pub(crate) fn add_actor(
-        &mut self,
-        actor: Recipient<RunBatches>,
-        is_pool: bool,
-        uses_group_commit: bool,
-        keyspace: &Keyspace,
-    ) -> ActorId {
+    pub(crate) fn add_actor(&mut self, actor: MountedActor, keyspace: &Keyspace) -> ActorId {
         let next = u16::try_from(self.actors.len()).map(ActorId);
         let Some(actor_id) = next.ok().filter(|actor_id| *actor_id != ActorId::CONNECTION) else {
             panic!("cannot mount more than 65,534 actors");
         };
-        self.actors.push(BatchQueue::new(actor_id, is_pool, uses_group_commit, actor, keyspace.clone()));
+        let refused = Arc::clone(&self.refused);
+        self.actors.push(BatchQueue::new(actor_id, actor, keyspace.clone(), refused));
         actor_id
     }
 
@@ -110,9 +115,33 @@ impl Routes {
         self.actors.iter().filter(|queue| queue.uses_group_commit()).map(|queue| queue.group_commit_stats())
     }
 
+    /// Returns the queue of an actor.
+    pub(crate) fn queue(&self, actor_id: ActorId) -> &Arc<BatchQueue> {
+        &self.actors[usize::from(actor_id.0)]
+    }
+
+    /// Waits until an actor that has ended refuses a batch.
+    pub(crate) fn refused(&self) -> Notified<'_> {
+        self.refused.notified()
+    }
+
+    /// Returns the type of an actor that has ended.
+    pub(crate) fn ended_actor(&self) -> Option<&'static str> {
+        self.actors.iter().find(|queue| queue.has_ended()).map(|queue| queue.actor_type())
+    }
+
+    /// Returns the numbers of actors, of actors that are down, and of restarts.
+    pub(crate) fn actor_counts(&self) -> ActorCounts {
+        ActorCounts {
+            mounted: self.actors.len(),
+            down: self.actors.iter().filter(|queue| queue.is_down()).count(),
+            restarts: self.actors.iter().map(|queue| queue.restarts()).sum(),
+        }
+    }
+
     /// Sends a batch to the actor that runs its next request.
     pub(crate) fn send(&self, batch: ClientBatch, actor_id: ActorId) {
-        self.actors[usize::from(actor_id.0)].push(batch);
+        self.queue(actor_id).push(batch);
     }
 }
 

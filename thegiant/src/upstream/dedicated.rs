@@ -33,8 +33,8 @@ use crate::{
     batch::ReplyBuffer,
     client::ClientFlag,
     command::Call,
+    dispatch::ACTOR_DOWN,
     dispatch::ClientBatch,
-    dispatch::STOPPED,
     resp::{Encoder, FramePart, FrameScanner, Incoming, Protocol},
     stream::{Stream, with_read_buffer},
 };
@@ -432,7 +432,7 @@ impl DedicatedTask {
         if let Some(proxy) = self.proxy.upgrade() {
             return proxy.borrow_mut().go_on(batch, actor_id);
         }
-        batch.refuse(actor_id, &STOPPED);
+        batch.refuse(actor_id, &ACTOR_DOWN);
         // A refused batch never has to wait, so nothing comes back.
         drop(batch.return_to_client());
     }

@@ -38,7 +38,7 @@ use crate::{
     client::ClientFlag,
     command::Spec,
     dispatch::ClientBatch,
-    dispatch::{RunBatches, STOPPED},
+    dispatch::{ACTOR_DOWN, RunBatches},
 };
 
 /// The actor that sends requests on to upstreams.
@@ -179,7 +179,7 @@ impl Handler<SendCommand> for Proxy {
         let mut proxy = self.0.borrow_mut();
         proxy.send_command((words, answer));
         proxy.complete();
-        Box::pin(async move { reply.await.unwrap_or(Err(STOPPED)) })
+        Box::pin(async move { reply.await.unwrap_or(Err(ACTOR_DOWN)) })
     }
 }
 
@@ -674,7 +674,7 @@ impl Drop for ProxyState {
         });
         for (mut batch, actor_id) in pending.chain(self.waiting.drain(..)) {
             batch.discard_reply();
-            batch.refuse(actor_id, &STOPPED);
+            batch.refuse(actor_id, &ACTOR_DOWN);
             // A refused batch does not wait for a reply, so it returns to its client.
             drop(batch.return_to_client());
         }

@@ -15,13 +15,14 @@ use tokio::sync::Notify;
 
 use super::{
     Upstream,
-    dial::{Backoff, Dialled, LossReason, PoolKey, dial},
+    dial::{Dialled, LossReason, PoolKey, dial},
     in_flight::InFlight,
     key_table::KeyTable,
     multiplexed::MultiplexedConnection,
     proxy::{ProxyState, launch},
     servers::Membership,
 };
+use crate::backoff::Backoff;
 
 /// Minimum time between two attempts to open a connection that was lost.
 const RECONNECT_EVERY: Duration = Duration::from_millis(100);
