@@ -220,6 +220,7 @@ mod observe;
 mod pubsub;
 mod server;
 mod settings;
+mod shrink;
 mod single_flight;
 #[cfg(feature = "test-util")]
 pub mod test;

@@ -218,6 +218,14 @@ impl Client {
         }))
     }
 
+    /// Returns a client without a server and without a connection.
+    #[cfg(test)]
+    pub(crate) fn unconnected(id: u64) -> Self {
+        let local = Arc::new(Address::Unix(std::path::Path::new("test").into()));
+        let endpoints = Endpoints { peer: Address::clone(&local), local, descriptor: -1 };
+        Client::new(id, endpoints, 0, Weak::new())
+    }
+
     /// Returns the id of the client (`CLIENT ID`): a number that is never reused by this server.
     pub fn id(&self) -> u64 {
         self.0.id

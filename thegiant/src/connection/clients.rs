@@ -13,6 +13,7 @@ use std::{
 use tokio::sync::Notify;
 
 use super::{Client, ClientFlag, CloseRequest};
+use crate::shrink::shrink_sparse;
 
 /// The clients of a server, by id.
 #[derive(Debug, Default)]
@@ -41,9 +42,8 @@ impl Clients {
     pub(crate) fn forget(&self, client: &Client) {
         let mut clients = self.lock();
         clients.remove(&client.id());
+        shrink_sparse(&mut clients);
         if clients.is_empty() {
-            // Free the memory after a peak in the number of clients.
-            clients.shrink_to_fit();
             self.empty.notify_waiters();
         }
     }

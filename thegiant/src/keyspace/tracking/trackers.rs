@@ -11,7 +11,7 @@ use super::{
     table::TrackingTable,
     tracker::Tracker,
 };
-use crate::{Client, Error, command::Spec, connection::ClientFlag};
+use crate::{Client, Error, command::Spec, connection::ClientFlag, shrink::shrink_sparse};
 
 /// Maximum length of a key in the tracking table, in bytes.
 ///
@@ -103,6 +103,7 @@ impl Trackers {
     pub(in crate::keyspace) fn remove(&mut self, client: &Client) {
         client.set(ClientFlag::Tracking, false);
         let Some(tracker) = self.by_id.remove(&client.id()) else { return };
+        shrink_sparse(&mut self.by_id);
         tracker.prefixes.keys().for_each(|prefix| self.broadcasts.remove(prefix, client.id()));
         if self.by_id.is_empty() {
             self.table = TrackingTable::default();
