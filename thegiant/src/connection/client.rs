@@ -16,6 +16,7 @@ use bytes::Bytes;
 use super::{
     Address, Batch, CommandId, ServerState,
     blocked::TIMED_OUT,
+    client_memory::ClientMemory,
     client_slot::{ClientSlot, SlotExtras},
     commit_group::ReplyHolder,
 };
@@ -182,6 +183,16 @@ pub(crate) struct PendingPushes {
     pub(crate) number: u64,
     /// Bytes of all pushes.
     pub(crate) len: usize,
+    /// `CLIENT NO-EVICT` was on when the push was added.
+    pub(crate) no_evict: bool,
+}
+
+/// Pushes that were dropped.
+pub(crate) struct DroppedPushes {
+    /// Bytes of the pushes.
+    pub(crate) len: usize,
+    /// `CLIENT NO-EVICT` was on when the pushes were dropped.
+    pub(crate) no_evict: bool,
 }
 
 /// The reply to a blocked command when the server stops.
@@ -610,18 +621,16 @@ impl Client {
             self.0.signals.fetch_or(PUSHES_PENDING, Relaxed);
             slot.wake();
         }
-        Some(PendingPushes { number, len })
+        Some(PendingPushes { number, len, no_evict: self.is(ClientFlag::NoEvict) })
     }
 
     /// Drops the oldest pushes until at most `max_bytes` are left.
-    ///
-    /// Returns the number of dropped bytes.
-    pub(crate) fn drop_oldest(&self, max_bytes: usize) -> usize {
+    pub(crate) fn drop_oldest(&self, max_bytes: usize) -> DroppedPushes {
         let mut slot = self.slot();
         let pushed = &mut slot.extra_mut().pushed;
         let before = pushed.len();
         pushed.drop_oldest(max_bytes);
-        before - pushed.len()
+        DroppedPushes { len: before - pushed.len(), no_evict: self.is(ClientFlag::NoEvict) }
     }
 
     /// Returns whether the client may stay silent: it has subscribed, or was ever sent a push.
@@ -670,7 +679,17 @@ impl Client {
             *memory = *memory - before + after;
         }
         if let Some(server) = self.server() {
-            server.account(before, after);
+            server.account(self, before, after);
+        }
+    }
+
+    /// Switches `CLIENT NO-EVICT` on or off, and moves the memory of the client to the other sum of `memory`.
+    pub(super) fn set_no_evict(&self, on: bool, memory: &ClientMemory) {
+        // The lock holds up pushes: each is counted as the flag was when it was added.
+        let slot = self.slot();
+        if self.is(ClientFlag::NoEvict) != on {
+            self.set(ClientFlag::NoEvict, on);
+            memory.switch_no_evict(on, self.memory_with(&slot));
         }
     }
 
@@ -817,8 +836,11 @@ impl Client {
 
     /// Returns the memory of the client in bytes, beyond the fixed size of a connection.
     pub(crate) fn memory(&self) -> usize {
-        let extra = self.slot().extra().map_or(0, |extra| extra.memory);
-        self.input() + self.output() + self.pushed_len() + extra
+        self.memory_with(&self.slot())
+    }
+
+    fn memory_with(&self, slot: &ClientSlot) -> usize {
+        self.input() + self.output() + slot.extra().map_or(0, |extra| extra.pushed.len() + extra.memory)
     }
 
     fn slot(&self) -> MutexGuard<'_, ClientSlot> {

@@ -6,13 +6,13 @@ use std::{
     pin::pin,
     sync::{
         Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed},
+        atomic::{AtomicU64, Ordering::Relaxed},
     },
 };
 
 use tokio::sync::Notify;
 
-use super::{Client, ClientFlag, CloseRequest};
+use super::{Client, ClientFlag, CloseRequest, client_memory::ClientMemory};
 use crate::shrink::shrink_sparse;
 
 /// The clients of a server, by id.
@@ -22,8 +22,7 @@ pub(crate) struct Clients {
     last_id: AtomicU64,
     /// Notified when the last client has disconnected.
     empty: Notify,
-    /// Size of all client buffers in bytes.
-    memory: AtomicUsize,
+    pub(crate) memory: ClientMemory,
 }
 
 impl Clients {
@@ -81,32 +80,22 @@ impl Clients {
         clients
     }
 
-    /// Returns the size of all client buffers in bytes.
-    pub(crate) fn memory(&self) -> usize {
-        self.memory.load(Relaxed)
-    }
-
-    /// Accounts for a change in the buffers of a client.
-    ///
-    /// Returns the new size of all buffers.
-    pub(crate) fn account(&self, before: usize, after: usize) -> usize {
-        if after >= before {
-            self.memory.fetch_add(after - before, Relaxed) + (after - before)
-        } else {
-            self.memory.fetch_sub(before - after, Relaxed) - (before - after)
-        }
-    }
-
     /// Closes the clients with the largest buffers until the rest uses at most `max_bytes`.
+    ///
+    /// Clients with `CLIENT NO-EVICT on` are neither closed nor counted.
     ///
     /// Returns the closed clients.
     pub(crate) fn evict(&self, max_bytes: usize) -> Vec<Client> {
+        let mut clients = self.all();
+        clients.retain(|client| !client.is(ClientFlag::NoEvict) && client.memory() > 0);
         let (closing, mut open): (Vec<_>, Vec<_>) =
-            self.all().into_iter().partition(|client| client.close_request() == CloseRequest::Now);
-        open.retain(|client| !client.is(ClientFlag::NoEvict) && client.memory() > 0);
-        open.sort_by_cached_key(|client| Reverse(client.memory()));
+            clients.into_iter().partition(|client| client.close_request() == CloseRequest::Now);
         let freed: usize = closing.iter().map(Client::memory).sum();
-        let mut memory = self.memory().saturating_sub(freed);
+        let mut memory = self.memory.evictable().saturating_sub(freed);
+        if memory <= max_bytes {
+            return Vec::new();
+        }
+        open.sort_by_cached_key(|client| Reverse(client.memory()));
         let needed = open.iter().take_while(|client| {
             let is_needed = memory > max_bytes;
             memory = memory.saturating_sub(client.memory());

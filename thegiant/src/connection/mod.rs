@@ -7,6 +7,7 @@ mod batch_pool;
 mod batch_queue;
 mod blocked;
 mod client;
+mod client_memory;
 mod client_slot;
 mod clients;
 mod clients_cron;

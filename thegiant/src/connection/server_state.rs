@@ -14,7 +14,8 @@ use bytes::Bytes;
 use tokio::sync::mpsc;
 
 use super::{
-    Address, Client, ClientFlag, Clients, CloseRequest, ConnectionEvents, Endpoints, routes::Routes,
+    Address, Client, ClientFlag, Clients, CloseRequest, ConnectionEvents, Endpoints, client::PendingPushes,
+    routes::Routes,
 };
 use crate::{
     Call, Keyspace, PubSub,
@@ -126,7 +127,7 @@ impl ServerState {
             || self.settings.signed(Setting::SlowlogLogSlowerThan) >= 0;
         self.hooks.set(Hook::Time, is_timed);
         self.keyspace.set_events(Events::from_bits(self.settings.get(Setting::NotifyKeyspaceEvents)));
-        self.limit_memory(self.clients.memory());
+        self.limit_memory();
     }
 
     /// Registers a client, unless the maximum number of clients is reached.
@@ -143,8 +144,11 @@ impl ServerState {
     ///
     /// If the pushes exceed the output limit, the client is closed or loses the oldest ones.
     pub(crate) fn push(&self, client: &Client, piece: Bytes) -> Option<u64> {
-        self.account(0, piece.len());
-        self.push_accounted(client, piece)
+        let len = piece.len();
+        let pending = self.push_uncounted(client, piece)?;
+        self.clients.memory.change(pending.no_evict, 0, len);
+        self.limit_memory();
+        Some(pending.number)
     }
 
     /// Sends each client a push of `len` bytes.
@@ -158,32 +162,37 @@ impl ServerState {
         len: usize,
         mut piece: impl FnMut(Protocol) -> Bytes,
     ) -> usize {
-        self.account(0, clients.len() * len);
-        clients
-            .iter()
-            .filter(|client| self.push_accounted(client, piece(client.protocol())).is_some())
-            .count()
+        let (mut evictable, mut no_evict) = (0, 0);
+        for client in clients {
+            match self.push_uncounted(client, piece(client.protocol())) {
+                Some(pending) if pending.no_evict => no_evict += 1,
+                Some(_) => evictable += 1,
+                None => {}
+            }
+        }
+        self.clients.memory.change(false, 0, evictable * len);
+        if no_evict > 0 {
+            self.clients.memory.change(true, 0, no_evict * len);
+        }
+        self.limit_memory();
+        evictable + no_evict
     }
 
-    /// Sends a push that has been accounted for.
-    fn push_accounted(&self, client: &Client, piece: Bytes) -> Option<u64> {
-        let len = piece.len();
-        let Some(pending) = client.push_piece(piece) else {
-            self.account(len, 0);
-            return None;
-        };
+    /// Sends a push whose memory the caller accounts for.
+    fn push_uncounted(&self, client: &Client, piece: Bytes) -> Option<PendingPushes> {
+        let pending = client.push_piece(piece)?;
         let limit = self.settings.output_limit(Setting::PushOutputLimit);
         if limit.is_over(pending.len) {
             self.handle_slow_consumer(client, pending.len, limit);
         }
-        Some(pending.number)
+        Some(pending)
     }
 
     #[cold]
     fn handle_slow_consumer(&self, client: &Client, waiting: usize, limit: OutputLimit) {
         if self.settings.flag(Setting::DropOldestPush) {
             let dropped = client.drop_oldest(usize::try_from(limit.hard).unwrap_or(usize::MAX));
-            self.account(dropped, 0);
+            self.clients.memory.change(dropped.no_evict, dropped.len, 0);
         } else if client.close_request() != CloseRequest::Now {
             tracing::warn!(
                 id = client.id(), client = %client.addr(), waiting,
@@ -193,18 +202,26 @@ impl ServerState {
         }
     }
 
-    /// Accounts for a change in the buffers of a client.
-    pub(crate) fn account(&self, before: usize, after: usize) {
-        let memory = self.clients.account(before, after);
+    /// Accounts for a change in the buffers of a client. It is called on the thread of the client's connection.
+    pub(crate) fn account(&self, client: &Client, before: usize, after: usize) {
+        self.clients.memory.change(client.is(ClientFlag::NoEvict), before, after);
         if after > before {
-            self.limit_memory(memory);
+            self.limit_memory();
         }
     }
 
+    /// Switches `CLIENT NO-EVICT` of a client on or off. It is called on the thread of the client's connection.
+    pub(crate) fn set_no_evict(&self, client: &Client, on: bool) {
+        client.set_no_evict(on, &self.clients.memory);
+        self.limit_memory();
+    }
+
     /// Closes the clients with the largest buffers if all buffers together exceed `maxmemory-clients`.
-    fn limit_memory(&self, memory: usize) {
+    ///
+    /// Clients with `CLIENT NO-EVICT on` do not count: to close other clients would not make their buffers smaller.
+    fn limit_memory(&self) {
         let max_bytes = self.settings.size(Setting::MaxMemoryClients);
-        if max_bytes == 0 || memory <= max_bytes {
+        if max_bytes == 0 || self.clients.memory.evictable() <= max_bytes {
             return;
         }
         for client in self.clients.evict(max_bytes) {
