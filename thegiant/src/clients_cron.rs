@@ -73,7 +73,7 @@ impl ClientLimits {
     fn is_any(&self, server: &ServerState) -> bool {
         let times = [self.timeout, self.request_timeout, self.auth_timeout];
         // Without unsent bytes, no client can exceed an output limit.
-        let may_wait = server.clients.memory() > 0 && (self.normal.is_any() || self.push.is_any());
+        let may_wait = server.clients.memory.total() > 0 && (self.normal.is_any() || self.push.is_any());
         may_wait || times.iter().any(Option::is_some)
     }
 

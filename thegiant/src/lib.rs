@@ -227,6 +227,7 @@ mod pubsub;
 mod server;
 mod server_state;
 mod settings;
+mod shrink;
 mod single_flight;
 mod stream;
 #[cfg(feature = "test-util")]

@@ -211,7 +211,7 @@ impl Server {
     /// Limits the memory in bytes of all client buffers together (`maxmemory-clients`, default: no limit).
     ///
     /// The buffers contain incomplete requests and unsent data. When they exceed the limit, the server closes
-    /// the clients with the largest buffers, except those with `CLIENT NO-EVICT on`.
+    /// the clients with the largest buffers. Clients with `CLIENT NO-EVICT on` are neither closed nor counted.
     pub fn max_client_memory(self, bytes: usize) -> Self {
         self.set(Setting::MaxMemoryClients, bytes as u64)
     }

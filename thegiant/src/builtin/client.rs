@@ -126,7 +126,7 @@ impl ConnectionState {
     /// Sets the client eviction mode of the connection.
     #[command("CLIENT NO-EVICT", admin, noscript, loading, stale)]
     fn client_no_evict(&self, enabled: Switch) {
-        self.client.set(ClientFlag::NoEvict, enabled.is_on());
+        self.server.clients.set_no_evict(&self.client, enabled.is_on());
     }
 
     /// Controls whether commands sent by the client affect the LRU/LFU of accessed keys.

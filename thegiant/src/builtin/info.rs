@@ -139,7 +139,7 @@ fn memory(server: &ServerState, info: &mut InfoFields) {
     info.field("maxmemory", 0);
     info.field("maxmemory_human", human(0));
     info.field("maxmemory_policy", "noeviction");
-    info.field("mem_clients_normal", server.clients.memory());
+    info.field("mem_clients_normal", server.clients.memory.total());
 }
 
 /// Formats a number of bytes as Redis does: `1.50M`.

@@ -6,7 +6,7 @@ use std::{
     pin::pin,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError, Weak,
-        atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed},
+        atomic::{AtomicU64, Ordering::Relaxed},
     },
     time::Duration,
 };
@@ -15,10 +15,13 @@ use tokio::sync::Notify;
 
 use bytes::Bytes;
 
-use super::{Client, ClientFlag, ClientHost, CloseRequest, Endpoints};
+use super::{
+    Client, ClientFlag, ClientHost, CloseRequest, Endpoints, memory::ClientMemory, pushes::PendingPushes,
+};
 use crate::{
     resp::Protocol,
     settings::{OutputLimit, Setting, Settings},
+    shrink::shrink_sparse,
 };
 
 /// The clients of a server, by id, and the limits of their memory.
@@ -29,8 +32,7 @@ pub(crate) struct Clients {
     last_id: AtomicU64,
     /// Notified when the last client has disconnected.
     empty: Notify,
-    /// Size of all client buffers in bytes.
-    memory: AtomicUsize,
+    pub(crate) memory: ClientMemory,
     /// Number of clients that were closed because of `maxmemory-clients`.
     evicted: AtomicU64,
 }
@@ -42,7 +44,7 @@ impl Clients {
             by_id: Mutex::default(),
             last_id: AtomicU64::new(0),
             empty: Notify::default(),
-            memory: AtomicUsize::new(0),
+            memory: ClientMemory::default(),
             evicted: AtomicU64::new(0),
         })
     }
@@ -63,9 +65,8 @@ impl Clients {
     pub(crate) fn forget(&self, client: &Client) {
         let mut clients = self.lock();
         clients.remove(&client.id());
+        shrink_sparse(&mut clients);
         if clients.is_empty() {
-            // Free the memory after a peak in the number of clients.
-            clients.shrink_to_fit();
             self.empty.notify_waiters();
         }
     }
@@ -103,11 +104,6 @@ impl Clients {
         clients
     }
 
-    /// Returns the size of all client buffers in bytes.
-    pub(crate) fn memory(&self) -> usize {
-        self.memory.load(Relaxed)
-    }
-
     /// Returns the number of clients that were closed because of `maxmemory-clients`.
     pub(crate) fn evicted(&self) -> u64 {
         self.evicted.load(Relaxed)
@@ -117,25 +113,21 @@ impl Clients {
         self.evicted.store(0, Relaxed);
     }
 
-    /// Sends a push that has been accounted for.
-    fn push_accounted(&self, client: &Client, piece: Bytes) -> Option<u64> {
-        let len = piece.len();
-        let Some(pending) = client.push_piece(piece) else {
-            self.account(len, 0);
-            return None;
-        };
+    /// Sends a push whose memory the caller accounts for.
+    fn push_uncounted(&self, client: &Client, piece: Bytes) -> Option<PendingPushes> {
+        let pending = client.push_piece(piece)?;
         let limit = self.settings.output_limit(Setting::PushOutputLimit);
         if limit.is_over(pending.len) {
             self.handle_slow_consumer(client, pending.len, limit);
         }
-        Some(pending.number)
+        Some(pending)
     }
 
     #[cold]
     fn handle_slow_consumer(&self, client: &Client, waiting: usize, limit: OutputLimit) {
         if self.settings.flag(Setting::DropOldestPush) {
             let dropped = client.drop_oldest(usize::try_from(limit.hard).unwrap_or(usize::MAX));
-            self.account(dropped, 0);
+            self.memory.change(dropped.no_evict, dropped.len, 0);
         } else if client.close_request() != CloseRequest::Now {
             tracing::warn!(
                 id = client.id(), client = %client.addr(), waiting,
@@ -145,10 +137,18 @@ impl Clients {
         }
     }
 
+    /// Switches `CLIENT NO-EVICT` of a client on or off. It is called on the thread of the client's connection.
+    pub(crate) fn set_no_evict(&self, client: &Client, on: bool) {
+        client.set_no_evict(on, &self.memory);
+        self.limit_memory();
+    }
+
     /// Closes the clients with the largest buffers if all buffers together exceed `maxmemory-clients`.
+    ///
+    /// Clients with `CLIENT NO-EVICT on` do not count: to close other clients would not make their buffers smaller.
     pub(crate) fn limit_memory(&self) {
         let max_bytes = self.settings.size(Setting::MaxMemoryClients);
-        if max_bytes == 0 || self.memory() <= max_bytes {
+        if max_bytes == 0 || self.memory.evictable() <= max_bytes {
             return;
         }
         for client in self.evict(max_bytes) {
@@ -163,14 +163,20 @@ impl Clients {
 
     /// Closes the clients with the largest buffers until the rest uses at most `max_bytes`.
     ///
+    /// Clients with `CLIENT NO-EVICT on` are neither closed nor counted.
+    ///
     /// Returns the closed clients.
     fn evict(&self, max_bytes: usize) -> Vec<Client> {
+        let mut clients = self.all();
+        clients.retain(|client| !client.is(ClientFlag::NoEvict) && client.memory() > 0);
         let (closing, mut open): (Vec<_>, Vec<_>) =
-            self.all().into_iter().partition(|client| client.close_request() == CloseRequest::Now);
-        open.retain(|client| !client.is(ClientFlag::NoEvict) && client.memory() > 0);
-        open.sort_by_cached_key(|client| Reverse(client.memory()));
+            clients.into_iter().partition(|client| client.close_request() == CloseRequest::Now);
         let freed: usize = closing.iter().map(Client::memory).sum();
-        let mut memory = self.memory().saturating_sub(freed);
+        let mut memory = self.memory.evictable().saturating_sub(freed);
+        if memory <= max_bytes {
+            return Vec::new();
+        }
+        open.sort_by_cached_key(|client| Reverse(client.memory()));
         let needed = open.iter().take_while(|client| {
             let is_needed = memory > max_bytes;
             memory = memory.saturating_sub(client.memory());
@@ -193,28 +199,48 @@ impl ClientHost for Clients {
     }
 
     fn push(&self, client: &Client, piece: Bytes) -> Option<u64> {
-        self.account(0, piece.len());
-        self.push_accounted(client, piece)
+        let len = piece.len();
+        let pending = self.push_uncounted(client, piece)?;
+        self.memory.change(pending.no_evict, 0, len);
+        self.limit_memory();
+        Some(pending.number)
     }
 
     fn push_to_all(&self, clients: &[Client], len: usize, piece: &mut dyn FnMut(Protocol) -> Bytes) -> usize {
-        self.account(0, clients.len() * len);
-        clients
-            .iter()
-            .filter(|client| self.push_accounted(client, piece(client.protocol())).is_some())
-            .count()
+        let (mut evictable, mut no_evict) = (0, 0);
+        for client in clients {
+            match self.push_uncounted(client, piece(client.protocol())) {
+                Some(pending) if pending.no_evict => no_evict += 1,
+                Some(_) => evictable += 1,
+                None => {}
+            }
+        }
+        self.memory.change(false, 0, evictable * len);
+        if no_evict > 0 {
+            self.memory.change(true, 0, no_evict * len);
+        }
+        self.limit_memory();
+        evictable + no_evict
     }
 
-    fn account(&self, before: usize, after: usize) {
+    fn account(&self, client: &Client, before: usize, after: usize) {
+        self.memory.change(client.is(ClientFlag::NoEvict), before, after);
         if after > before {
-            self.memory.fetch_add(after - before, Relaxed);
             self.limit_memory();
-        } else {
-            self.memory.fetch_sub(before - after, Relaxed);
         }
     }
 
     fn reply_timeout(&self) -> Option<Duration> {
         self.settings.time(Setting::ReplyTimeout)
+    }
+}
+
+#[cfg(test)]
+impl Client {
+    /// Returns a client without a server and without a connection.
+    pub(crate) fn unconnected(id: u64) -> Self {
+        let local = Arc::new(super::Address::Unix(std::path::Path::new("test").into()));
+        let endpoints = Endpoints { peer: super::Address::clone(&local), local, descriptor: -1 };
+        Client::new(id, endpoints, 0, Weak::<Clients>::new())
     }
 }

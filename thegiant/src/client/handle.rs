@@ -105,8 +105,8 @@ pub(crate) trait ClientHost: Send + Sync {
     /// The memory is accounted for once for all pushes.
     fn push_to_all(&self, clients: &[Client], len: usize, piece: &mut dyn FnMut(Protocol) -> Bytes) -> usize;
 
-    /// Accounts for a change in the buffers of a client.
-    fn account(&self, before: usize, after: usize);
+    /// Accounts for a change in the buffers of a client. It is called on the thread of the client's connection.
+    fn account(&self, client: &Client, before: usize, after: usize);
 
     /// Returns the reply timeout of blocked commands.
     fn reply_timeout(&self) -> Option<Duration>;

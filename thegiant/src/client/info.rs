@@ -6,6 +6,8 @@ use super::{
     Client, ClientFlag, CloseRequest,
     flags::CLOSE_REQUEST,
     handle::{BUSY, NEVER},
+    memory::ClientMemory,
+    slot::{ClientNames, ClientSlot},
 };
 use crate::{batch::CommandId, resp::Protocol};
 
@@ -19,19 +21,30 @@ impl Client {
     }
 
     pub(crate) fn set_name(&self, name: Option<String>) {
-        let mut slot = self.slot();
-        // Avoid the allocation of the extras for a client that never had a name.
-        if name.is_some() || slot.extra().is_some() {
-            slot.names().connection = name;
+        // Avoid the allocation of the names for a client that never had one.
+        if name.is_some() || self.name().is_some() {
+            self.change_names(|names| names.connection = name);
         }
     }
 
     pub(crate) fn set_library(&self, name: &str) {
-        self.slot().names().library = Some(name.to_owned());
+        self.change_names(|names| names.library = Some(name.to_owned()));
     }
 
     pub(crate) fn set_library_version(&self, version: &str) {
-        self.slot().names().library_version = Some(version.to_owned());
+        self.change_names(|names| names.library_version = Some(version.to_owned()));
+    }
+
+    /// Changes the names, and accounts for their memory.
+    fn change_names(&self, change: impl FnOnce(&mut ClientNames)) {
+        let (before, after) = {
+            let mut slot = self.slot();
+            let names = slot.names();
+            let before = names.memory();
+            change(names);
+            (before, names.memory())
+        };
+        self.account(before, after);
     }
 
     /// Returns the strongest close request so far.
@@ -84,7 +97,7 @@ impl Client {
         self.slot().extra_mut().watched_keys = watched_keys;
     }
 
-    /// Accounts for a change in the memory of subscriptions, watched keys or queued commands.
+    /// Accounts for a change in the memory of names, subscriptions, watched keys, tracking prefixes or queued commands.
     pub(crate) fn account(&self, before: usize, after: usize) {
         {
             let mut slot = self.slot();
@@ -92,7 +105,17 @@ impl Client {
             *memory = *memory - before + after;
         }
         if let Some(host) = self.host() {
-            host.account(before, after);
+            host.account(self, before, after);
+        }
+    }
+
+    /// Switches `CLIENT NO-EVICT` on or off, and moves the memory of the client to the other sum of `memory`.
+    pub(super) fn set_no_evict(&self, on: bool, memory: &ClientMemory) {
+        // The lock holds up pushes: each is counted as the flag was when it was added.
+        let slot = self.slot();
+        if self.is(ClientFlag::NoEvict) != on {
+            self.set(ClientFlag::NoEvict, on);
+            memory.switch_no_evict(on, self.memory_with(&slot));
         }
     }
 
@@ -198,8 +221,11 @@ impl Client {
 
     /// Returns the memory of the client in bytes, beyond the fixed size of a connection.
     pub(crate) fn memory(&self) -> usize {
-        let extra = self.slot().extra().map_or(0, |extra| extra.memory);
-        self.input() + self.output() + self.pushed_len() + extra
+        self.memory_with(&self.slot())
+    }
+
+    fn memory_with(&self, slot: &ClientSlot) -> usize {
+        self.input() + self.output() + slot.extra().map_or(0, |extra| extra.pushed.len() + extra.memory)
     }
 }
 

@@ -7,6 +7,7 @@ mod connection_events;
 mod flags;
 mod handle;
 mod info;
+mod memory;
 mod pushes;
 mod slot;
 mod waits;

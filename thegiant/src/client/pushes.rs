@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use bytes::Bytes;
 
 use super::{
-    Client,
+    Client, ClientFlag,
     flags::{PUSHES_PENDING, SENDING_PUSHES},
     slot::SlotExtras,
 };
@@ -17,6 +17,16 @@ pub(crate) struct PendingPushes {
     pub(crate) number: u64,
     /// Bytes of all pushes.
     pub(crate) len: usize,
+    /// `CLIENT NO-EVICT` was on when the push was added.
+    pub(crate) no_evict: bool,
+}
+
+/// Pushes that were dropped.
+pub(crate) struct DroppedPushes {
+    /// Bytes of the pushes.
+    pub(crate) len: usize,
+    /// `CLIENT NO-EVICT` was on when the pushes were dropped.
+    pub(crate) no_evict: bool,
 }
 
 impl Client {
@@ -34,18 +44,16 @@ impl Client {
             self.0.signals.fetch_or(PUSHES_PENDING, Relaxed);
             slot.wake();
         }
-        Some(PendingPushes { number, len })
+        Some(PendingPushes { number, len, no_evict: self.is(ClientFlag::NoEvict) })
     }
 
     /// Drops the oldest pushes until at most `max_bytes` are left.
-    ///
-    /// Returns the number of dropped bytes.
-    pub(crate) fn drop_oldest(&self, max_bytes: usize) -> usize {
+    pub(crate) fn drop_oldest(&self, max_bytes: usize) -> DroppedPushes {
         let mut slot = self.slot();
         let pushed = &mut slot.extra_mut().pushed;
         let before = pushed.len();
         pushed.drop_oldest(max_bytes);
-        before - pushed.len()
+        DroppedPushes { len: before - pushed.len(), no_evict: self.is(ClientFlag::NoEvict) }
     }
 
     /// Returns whether the client may stay silent: it has subscribed, or was ever sent a push.

@@ -94,7 +94,7 @@ impl ConnectionState {
     /// Moves the pending pushes to the end of `out`.
     pub(crate) fn take_pushes(&self, out: &mut Encoder) {
         let len = self.client.take_pushes(out);
-        self.server.clients.account(len, 0);
+        self.server.clients.account(&self.client, len, 0);
     }
 
     /// Publishes the size of the transaction in the client handle.
@@ -132,7 +132,7 @@ impl ConnectionState {
         self.client.set_db(0);
         self.client.set_name(None);
         self.client.detach_all();
-        self.client.set(ClientFlag::NoEvict, false);
+        self.server.clients.set_no_evict(&self.client, false);
         self.client.set(ClientFlag::NoTouch, false);
         self.client.set(ClientFlag::WasReset, true);
         self.set_monitor(false);
@@ -186,7 +186,7 @@ impl ConnectionState {
         } else {
             self.start_request_timeout();
         }
-        self.server.clients.account(before, input);
+        self.server.clients.account(&self.client, before, input);
     }
 
     /// Starts the request timeout if a request is incomplete.
@@ -204,7 +204,7 @@ impl ConnectionState {
         let before = self.client.output();
         if before != output {
             let output = self.client.set_output(output);
-            self.server.clients.account(before, output);
+            self.server.clients.account(&self.client, before, output);
         }
     }
 
@@ -265,7 +265,7 @@ impl Drop for ConnectionState {
         self.set_monitor(false);
         self.server.keyspace.untrack(&self.client);
         let memory = self.client.close();
-        self.server.clients.account(memory, 0);
+        self.server.clients.account(&self.client, memory, 0);
         self.server.connection_events.send_disconnected(&self.client);
         self.server.clients.forget(&self.client);
     }
