@@ -352,9 +352,9 @@ fn a_server_without_descriptors_warns_once_a_minute() {
     let log = folder.path().join("log");
     let script = format!("ulimit -n 64 && RUST_LOG=warn exec \"$0\" \"$@\" 2>{}", log.display());
     let kv = Process::program_started_by(&["sh", "-c", &script], "kv", "127.0.0.1:0");
-    let mut clients: Vec<RawClient> = (0..80).map(|_| RawClient::connect(kv.address())).collect();
+    let mut clients: Vec<RawClient> = (0..300).map(|_| RawClient::connect(kv.address())).collect();
     clients.iter_mut().for_each(|client| client.send(line("PING")));
-    // Each client that disconnects makes room for another one. The next attempt then fails again.
+    // The clients that disconnect make room for others, until an attempt fails again: several times for 300 clients.
     for mut client in clients {
         assert_eq!(client.reply(), "+PONG\r\n");
     }

@@ -23,9 +23,9 @@ impl Actor for Fragile {
     type Context = Context<Self>;
 
     fn stopped(&mut self, _: &mut Self::Context) {
-        if let Some(stopped) = &self.stopped {
+        self.stopped.iter().for_each(|stopped| {
             let _ = stopped.send(());
-        }
+        });
     }
 }
 

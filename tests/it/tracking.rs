@@ -111,6 +111,25 @@ async fn changes_of_one_batch_are_sent_in_one_push() {
     assert_eq!(invalidated(&mut all).await, "a b c");
 }
 
+/// A search through all prefixes after each change would take minutes.
+#[actix::test]
+async fn the_prefixes_of_a_client_do_not_slow_down_other_clients() {
+    const PREFIXES: usize = 100_000;
+    const CHANGES: usize = 100_000;
+    let server = TestServer::start(app());
+    let mut reader = server.connect().resp3().await;
+    let prefixes = (0..PREFIXES).flat_map(|number| ["PREFIX".to_owned(), format!("prefix-{number}:")]);
+    let words = ["CLIENT", "TRACKING", "ON", "BCAST"].map(str::to_owned).into_iter().chain(prefixes);
+    assert_eq!(reader.call(words).await, Value::Simple("OK".into()));
+    let mut writer = server.connect();
+    for _ in 0..CHANGES / 1000 {
+        writer.send("CHANGED other\r\n".repeat(1000)).await;
+        writer.expect("+OK\r\n".repeat(1000)).await;
+    }
+    writer.call(["SET", "prefix-7:key"]).await;
+    assert_eq!(invalidated(&mut reader).await, "prefix-7:key");
+}
+
 #[actix::test]
 async fn a_full_tracking_table_evicts_keys_and_tells_their_readers() {
     const MAX_KEYS: usize = 10;

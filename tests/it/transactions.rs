@@ -1,6 +1,7 @@
 //! Tests `MULTI` and `WATCH` with actors. `differential/transactions.txt` compares the replies with Redis.
 
 use std::{
+    iter,
     sync::{
         Arc, Barrier,
         atomic::{AtomicBool, Ordering::Relaxed},
@@ -13,7 +14,10 @@ use actix::ResponseFuture;
 use actix_rt::{Arbiter, time::sleep};
 use thegiant::{Keyspace, Value, prelude::*, test::TestServer};
 
-use crate::support::{RawClient, Served, client_list, eventually, exchange, info, line, lines, listed};
+use crate::support::{
+    RawClient, Served, client_list, cpu_time_of_this_thread, eventually, exchange, info, line, lines, listed,
+    request,
+};
 
 /// Counts, and reports changes of keys that no command names.
 #[derive(Default)]
@@ -246,6 +250,26 @@ async fn of_many_clients_that_watch_a_key_one_executes() {
         }
     }
     assert_eq!(executed, [1]);
+}
+
+/// The number of other clients that watch a key does not matter, so `UNWATCH` takes about as long as `WATCH`.
+#[actix::test]
+async fn unwatch_is_as_fast_as_watch_if_many_clients_watch_the_same_keys() {
+    const CLIENTS: usize = 3000;
+    const KEYS: usize = 100;
+    let server = TestServer::start(app());
+    let mut clients: Vec<_> = (0..CLIENTS).map(|_| server.connect()).collect();
+    let watch = request(iter::once("WATCH".to_owned()).chain((0..KEYS).map(|key| key.to_string())));
+    let mut used = Vec::new();
+    for request in [&watch[..], b"UNWATCH\r\n"] {
+        let before = cpu_time_of_this_thread();
+        for client in &mut clients {
+            client.send(request).await;
+            client.expect("+OK\r\n").await;
+        }
+        used.push(cpu_time_of_this_thread() - before);
+    }
+    assert!(used[1] < 2 * used[0], "{used:?}");
 }
 
 /// The other client's write waits in the queue of the actor before `EXEC`, so it runs before the transaction.

@@ -14,12 +14,13 @@ use actix::{
 
 use crate::{
     Keyspace, PubSub,
-    command::{Answer, Call, Commands, Row, RowId, Spec, split_name},
-    connection::{
-        ActorId, Connected, ConnectionEvents, ConnectionState, Consumers, Disconnected, Routes, RunBatches,
-        run_batches, supervise,
-    },
+    batch::{ActorId, RowId},
+    client::{Connected, ConnectionEvents, Disconnected},
+    command::{Answer, Call, Commands, Row, Spec, split_name},
+    conn::ConnectionState,
+    dispatch::{Consumers, MountedActor, Routes, RunBatches, run_batches, supervise},
     info::{InfoFields, InfoSection},
+    server_state::AppConfig,
     upstream::{Proxy, UpstreamHandle, is_behind_builtins},
 };
 
@@ -199,7 +200,13 @@ impl App {
         A::Context: Consumers + ToEnvelope<A, RunBatches>,
     {
         let (is_pool, uses_group_commit) = (A::Context::MANY, A::USES_GROUP_COMMIT);
-        let mount = self.routes.add_actor(type_name::<A>(), actor.recipient(), is_pool, uses_group_commit);
+        let actor = MountedActor {
+            actor_type: type_name::<A>(),
+            address: actor.recipient(),
+            is_pool,
+            uses_group_commit,
+        };
+        let mount = self.routes.add_actor(actor, &self.keyspace);
         for (row, spec) in RowId::all::<A>() {
             if let Err(name) = self.routes.add_command(spec, mount, row) {
                 panic!("the command {name} is mounted already");
@@ -222,7 +229,9 @@ impl App {
         R: Answer<Function<F, R>> + 'static,
     {
         let actor = Function { function, reply: PhantomData }.start();
-        let mount = self.routes.add_actor("fallback function", actor.recipient(), false, false);
+        let mount = self
+            .routes
+            .add_actor(MountedActor::single("fallback function", actor.recipient()), &self.keyspace);
         for (row, spec) in RowId::all::<Function<F, R>>() {
             self.routes.set_fallback(spec, mount, row);
         }
@@ -283,7 +292,8 @@ impl App {
     /// replaces an earlier [`fallback`](Self::fallback). It adds a section `Upstream` to `INFO`.
     pub fn proxy(mut self, upstream: UpstreamHandle) -> Self {
         let proxy = upstream.proxy();
-        let mount = self.routes.add_actor("proxy", proxy.clone().recipient(), false, false);
+        let mount =
+            self.routes.add_actor(MountedActor::single("proxy", proxy.clone().recipient()), &self.keyspace);
         self.proxy = Some(mount);
         self.connection_events.disconnected.push(proxy.recipient());
         self.info("Upstream", move |info| upstream.add_to(info))
@@ -454,15 +464,6 @@ impl<F: FnOnce() -> App + 'static> IntoApp for F {
 
 /// The number of databases that `SELECT` accepts for an upstream, as in Redis.
 const UPSTREAM_DATABASES: u16 = 16;
-
-/// The parts of an application that a server needs.
-pub(crate) struct AppConfig {
-    pub(crate) databases: u16,
-    pub(crate) routes: Routes,
-    pub(crate) info: Vec<InfoSection>,
-    pub(crate) connection_events: ConnectionEvents,
-    pub(crate) keyspace: Keyspace,
-}
 
 impl fmt::Debug for App {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

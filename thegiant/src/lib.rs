@@ -81,8 +81,9 @@
 //! | queued command of a transaction | the arguments only |
 //! | [`Elements`] | about 64 KiB, for any number of elements |
 //!
-//! In addition, each connection reads ahead up to 64 KiB while its command is blocked, and buffers up to
-//! 1 MiB of unread replies.
+//! In addition, each connection buffers up to 1 MiB of unread replies, and the requests that a client sends
+//! while its command is blocked or while it does not read
+//! ([`query_buffer_limit`](Server::query_buffer_limit)).
 //!
 //! # Logs
 //!
@@ -211,17 +212,24 @@ extern crate self as thegiant;
 
 mod app;
 mod backoff;
+mod batch;
 mod builtin;
+mod client;
+mod clients_cron;
 pub mod command;
-mod connection;
+mod conn;
+mod dispatch;
 mod info;
 mod keyspace;
 mod listener;
 mod observe;
 mod pubsub;
 mod server;
+mod server_state;
 mod settings;
+mod shrink;
 mod single_flight;
+mod stream;
 #[cfg(feature = "test-util")]
 pub mod test;
 #[cfg(feature = "tls")]
@@ -467,8 +475,9 @@ pub use thegiant_resp as resp;
 
 pub use crate::{
     app::{App, IntoApp},
+    client::{Address, Client, Connected, Disconnected},
     command::{Array, Call, Commands, Elements, FromArg, IntoPush, IntoReply, Key, Raw, Simple},
-    connection::{Address, Client, Commit, Connected, Consumers, Disconnected, GroupCommit, Responder},
+    dispatch::{Commit, Consumers, GroupCommit, Responder},
     info::InfoFields,
     keyspace::{EventClass, Keyspace},
     pubsub::{PubSub, Published},
@@ -500,7 +509,7 @@ pub mod __private {
             args::{Once, are_distinct, expect_value},
             keys::check_keys,
         },
-        connection::{RunBatches, responder, run_batches, run_batches_in_groups},
+        dispatch::{RunBatches, responder, run_batches, run_batches_in_groups},
     };
 }
 

@@ -24,10 +24,11 @@ use socket2::{Domain, SockRef, Socket, TcpKeepalive, Type};
 use crate::tls::{ServerConfig, ServerTls, Tls};
 use crate::{
     Error,
-    connection::{Address, Endpoints, Stream},
+    client::{Address, Endpoints},
     observe::Warning,
     resp::Encoder,
     settings::BACKLOG,
+    stream::Stream,
 };
 
 /// A listening socket that is not yet registered with an event loop.

@@ -23,10 +23,14 @@ use tokio::{
 use crate::tls::ServerTls;
 use crate::{
     App, Error, IntoApp,
-    connection::{Address, ClientsCron, CloseRequest, Connection, ServerConfig, ServerState, Stream},
+    client::{Address, CloseRequest},
+    clients_cron::ClientsCron,
+    conn::Connection,
     keyspace::Events,
     listener::{Acceptor, Listener, tune},
+    server_state::{ServerConfig, ServerState},
     settings::{self, Setting, Settings},
+    stream::Stream,
 };
 
 /// Serves an [`App`] on the thread that runs it.
@@ -202,8 +206,11 @@ impl Server {
         self.set(Setting::MaxBulkLen, bytes as u64)
     }
 
-    /// Sets the maximum size of an incomplete request in bytes (`client-query-buffer-limit`, default 1 GiB,
-    /// at most 2 GiB).
+    /// Sets the maximum size in bytes of the requests of a client that do not run yet
+    /// (`client-query-buffer-limit`, default 1 GiB, at most 2 GiB).
+    ///
+    /// These are an incomplete request, and the requests that the client sends while its command is blocked or
+    /// while it does not read its replies.
     ///
     /// A client that exceeds it is closed.
     pub fn query_buffer_limit(self, bytes: usize) -> Self {
@@ -223,7 +230,7 @@ impl Server {
     /// Limits the memory in bytes of all client buffers together (`maxmemory-clients`, default: no limit).
     ///
     /// The buffers contain incomplete requests and unsent data. When they exceed the limit, the server closes
-    /// the clients with the largest buffers, except those with `CLIENT NO-EVICT on`.
+    /// the clients with the largest buffers. Clients with `CLIENT NO-EVICT on` are neither closed nor counted.
     pub fn max_client_memory(self, bytes: usize) -> Self {
         self.set(Setting::MaxMemoryClients, bytes as u64)
     }

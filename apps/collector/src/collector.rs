@@ -13,9 +13,9 @@ use crate::{
     fields::Fields,
     id::{Id, NewId, now},
     options::Retention,
-    reading::Waiting,
     stats::Stats,
     store::{self, Event, Limit, Range, Store, Stream},
+    waiting::Waiting,
 };
 
 /// Interval between two removals of old events, maximum number of events to remove at once, and delay before

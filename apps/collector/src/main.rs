@@ -19,6 +19,7 @@ mod pending;
 mod reading;
 mod stats;
 mod store;
+mod waiting;
 
 use std::{io, sync::Arc, time::Duration};
 

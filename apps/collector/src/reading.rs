@@ -1,23 +1,18 @@
 //! `XREAD` and `XREADGROUP`: return events after an id, and can wait for new ones.
 
-use std::{
-    collections::{BTreeMap, HashMap},
-    mem,
-    time::Duration,
-};
+use std::{mem, time::Duration};
 
 use thegiant::{
     command::{ArgKind, ArgSpec, Arguments, FromArg},
     prelude::*,
-    resp::{Encoder, Protocol},
 };
 
 use crate::{
     collector::{Collector, Result, unreadable, unwritable},
-    fields::Fields,
     groups::no_such_key_or_group,
     id::{Id, now},
     store::{Event, Of, Pending, Range},
+    waiting::{Delivered, Membership, Reader, Streams, Wanted, with_fields},
 };
 
 #[commands(rows = READING, group = "stream")]
@@ -159,119 +154,6 @@ impl Collector {
                     Ok(streams) if streams.0.is_empty() => self.waiting.put_back(number, &name, reader),
                     Ok(streams) => drop(reader.responder.send(streams)),
                     Err(_) => reader.responder.fail(GROUP_IS_GONE),
-                }
-            }
-        }
-    }
-}
-
-/// A hundred years.
-const NO_TIMEOUT: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
-
-/// Blocked readers in the order in which they arrived, and their numbers by stream.
-#[derive(Default)]
-pub(crate) struct Waiting {
-    readers: BTreeMap<u64, Reader>,
-    by_stream: HashMap<Bytes, Vec<u64>>,
-    next: u64,
-}
-
-/// A client that waits for events.
-struct Reader {
-    wanted: Vec<(Bytes, Wanted)>,
-    count: Option<i64>,
-    group: Option<Membership>,
-    responder: Responder<Streams>,
-}
-
-/// A consumer of a group.
-struct Membership {
-    name: Bytes,
-    consumer: Bytes,
-    /// Whether delivered events count as acknowledged (`NOACK`).
-    is_acknowledged: bool,
-}
-
-/// Selects events of a stream.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Wanted {
-    /// Events after an id.
-    After(Id),
-    /// `$`: events after the present last event.
-    Last,
-    /// `>`: events that were not delivered to the group yet.
-    New,
-}
-
-impl Wanted {
-    fn id(self) -> Id {
-        match self {
-            Wanted::After(id) => id,
-            Wanted::Last | Wanted::New => Id::MAX,
-        }
-    }
-}
-
-impl Waiting {
-    /// Adds a blocked reader. A time of zero means no timeout.
-    fn add(&mut self, mut reader: Reader, time: Duration) {
-        // Every end of the wait without events sends the same reply: no events.
-        let time = if time.is_zero() { NO_TIMEOUT } else { time };
-        reader.responder = reader.responder.timeout(time, Streams(Vec::new()));
-        let number = self.next;
-        self.next += 1;
-        for (name, _) in &reader.wanted {
-            self.by_stream.entry(name.clone()).or_default().push(number);
-        }
-        self.readers.insert(number, reader);
-    }
-
-    fn put_back(&mut self, number: u64, name: &Bytes, reader: Reader) {
-        self.by_stream.entry(name.clone()).or_default().push(number);
-        self.readers.insert(number, reader);
-    }
-
-    /// Removes readers that have stopped waiting.
-    pub(crate) fn remove_closed(&mut self) {
-        self.readers.retain(|_, reader| !reader.responder.is_closed());
-        self.by_stream.retain(|_, numbers| {
-            numbers.retain(|number| self.readers.contains_key(number));
-            !numbers.is_empty()
-        });
-    }
-}
-
-/// A delivered event. The fields of a removed event are `None`.
-pub(crate) struct Delivered(Id, Option<Fields>);
-
-fn with_fields(events: Vec<Event>) -> Vec<Delivered> {
-    events.into_iter().map(|(id, fields)| Delivered(id, Some(fields))).collect()
-}
-
-impl IntoReply for Delivered {
-    fn into_reply(self, out: &mut Encoder) {
-        out.array(2);
-        self.0.into_reply(out);
-        match self.1 {
-            Some(fields) => fields.into_reply(out),
-            None => out.null_array(),
-        }
-    }
-}
-
-/// Events by stream: a map in RESP3, an array of pairs in RESP2. Without events, the reply is a null array.
-pub(crate) struct Streams(Vec<(Bytes, Vec<Delivered>)>);
-
-impl IntoReply for Streams {
-    fn into_reply(self, out: &mut Encoder) {
-        match out.protocol() {
-            _ if self.0.is_empty() => out.null_array(),
-            Protocol::Resp2 => self.0.into_reply(out),
-            Protocol::Resp3 => {
-                out.map(self.0.len());
-                for (name, events) in self.0 {
-                    name.into_reply(out);
-                    events.into_reply(out);
                 }
             }
         }

@@ -18,6 +18,10 @@ fn a_disconnected_client_is_noticed_at_once_and_its_value_is_returned() {
         // The client still reads, but sends no further requests.
         thread::spawn(move || drop(client));
     }];
+    let large = |words: usize| {
+        format!("AWAIT it{}", format!(" \n SAY {}", "x".repeat(words)).repeat(300_000 / words))
+    };
+    let [many, larger] = [10, 100_000].map(large);
     for leave in leave {
         for requests in [
             "AWAIT it",
@@ -26,6 +30,8 @@ fn a_disconnected_client_is_noticed_at_once_and_its_value_is_returned() {
             "AWAIT it \n SAY b",
             "SAY a \n AWAIT it \n SAY b",
             "CLIENT REPLY OFF \n SAY a \n AWAIT it",
+            &many,
+            &larger,
         ] {
             let (mut first, mut second) = (connected(&served), connected(&served));
             first.send(lines(requests));

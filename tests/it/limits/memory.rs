@@ -62,27 +62,81 @@ fn replies_count_as_client_memory() {
     eventually(|| (memory(&mut operator) == 0).then_some(()));
 }
 
+/// To close other clients would not make the buffers of this client smaller.
 #[test]
-fn a_client_with_no_evict_is_kept() {
+fn a_client_with_no_evict_is_kept_and_does_not_count() {
     let served = Served::with(app, |server| server.max_client_memory(16 * MIB).bind(ANY_PORT));
     let mut operator = RawClient::connect(served.address());
+    let mut others: Vec<_> = (0..10).map(|_| RawClient::connect(served.address())).collect();
+    for other in &mut others {
+        other.send(lines("WATCH k \n SUBSCRIBE news"));
+        other.replies(2);
+    }
+    let (_medium, medium_id) = client_with_partial_request(&served, &mut operator, 7 * MIB);
     let mut kept = RawClient::connect(served.address());
     let kept_id = kept.id();
     assert_eq!(kept.ask(line("CLIENT NO-EVICT on")), OK);
-    kept.send(format!("*2\r\n$4\r\nECHO\r\n${}\r\n", 12 * MIB));
-    kept.send(vec![b'x'; 10 * MIB]);
-    eventually(|| listed(&mut operator, kept_id).filter(|line| line.number("qbuf") >= 10 * MIB as u64));
-    let (mut other, other_id) = client_with_partial_request(&served, &mut operator, 7 * MIB);
-    eventually(|| listed(&mut operator, other_id).is_none().then_some(()));
-    assert_eq!(other.rest(), "");
-    kept.send(vec![b'x'; 2 * MIB]);
+    kept.send(format!("*2\r\n$4\r\nECHO\r\n${}\r\n", 24 * MIB));
+    kept.send(vec![b'x'; 20 * MIB]);
+    eventually(|| listed(&mut operator, kept_id).filter(|line| line.number("qbuf") >= 20 * MIB as u64));
+    assert_eq!(operator.ask(line("PUBLISH news x")), ":10\r\n");
+    for other in &mut others {
+        assert_eq!(other.reply(), "*3\r\n$7\r\nmessage\r\n$4\r\nnews\r\n$1\r\nx\r\n");
+    }
+    assert_eq!(evicted(&mut operator), 0);
+    // Among the other clients, the limit still applies.
+    let (_large, large_id) = client_with_partial_request(&served, &mut operator, 10 * MIB);
+    eventually(|| listed(&mut operator, large_id).is_none().then_some(()));
+    assert!(listed(&mut operator, medium_id).is_some());
+    assert_eq!(evicted(&mut operator), 1);
+    kept.send(vec![b'x'; 4 * MIB]);
     kept.send("\r\n");
-    assert_eq!(kept.reply().len(), 12 * MIB + "$12582912\r\n\r\n".len());
+    assert_eq!(kept.reply().len(), 24 * MIB + "$25165824\r\n\r\n".len());
     // The client can be evicted again.
     assert_eq!(kept.ask(line("CLIENT NO-EVICT off")), OK);
     kept.send(format!("*2\r\n$4\r\nECHO\r\n${}\r\n", 64 * MIB));
     let _ = kept.try_send(vec![b'x'; 20 * MIB]);
     assert_eq!(kept.rest(), "");
+}
+
+#[test]
+fn no_evict_moves_the_memory_that_a_client_has() {
+    let served = Served::with(app, |server| server.max_client_memory(16 * MIB).bind(ANY_PORT));
+    let mut operator = RawClient::connect(served.address());
+    let mut client = RawClient::connect(served.address());
+    assert_eq!(client.ask(request([b"WATCH".to_vec(), vec![b'k'; 10 * MIB]])), OK);
+    for _ in 0..3 {
+        client.send(lines(
+            "CLIENT NO-EVICT on \n CLIENT NO-EVICT on \n CLIENT NO-EVICT off \n CLIENT NO-EVICT on",
+        ));
+        client.replies(4);
+        let (_other, other_id) = client_with_partial_request(&served, &mut operator, 14 * MIB);
+        assert!(listed(&mut operator, other_id).is_some());
+    }
+    eventually(|| (client_list(&mut operator, "").len() == 2).then_some(()));
+    // `RESET` also switches `NO-EVICT` off.
+    client.send(lines("RESET \n RESET"));
+    client.replies(2);
+    assert_eq!(client.ask(request([b"WATCH".to_vec(), vec![b'k'; 10 * MIB]])), OK);
+    assert_eq!(evicted(&mut operator), 0);
+    let (_other, other_id) = client_with_partial_request(&served, &mut operator, 8 * MIB);
+    assert_eq!(client.rest(), "");
+    assert!(listed(&mut operator, other_id).is_some());
+    assert_eq!(evicted(&mut operator), 1);
+    assert!((8 * MIB as u64..9 * MIB as u64).contains(&memory(&mut operator)));
+}
+
+/// The client that switches `NO-EVICT` off has more memory than all clients may have.
+#[test]
+fn the_limit_applies_at_once_when_no_evict_is_switched_off() {
+    let served = Served::with(app, |server| server.max_client_memory(16 * MIB).bind(ANY_PORT));
+    let mut operator = RawClient::connect(served.address());
+    let mut client = RawClient::connect(served.address());
+    assert_eq!(client.ask(line("CLIENT NO-EVICT on")), OK);
+    assert_eq!(client.ask(request([b"WATCH".to_vec(), vec![b'k'; 20 * MIB]])), OK);
+    client.send(line("CLIENT NO-EVICT off"));
+    client.rest();
+    assert_eq!((evicted(&mut operator), memory(&mut operator)), (1, 0));
 }
 
 #[test]

@@ -83,6 +83,22 @@ impl RawClient {
         sent
     }
 
+    /// Sends until the server closes the connection. Returns the number of sent bytes.
+    pub(crate) fn send_until_closed(&mut self, bytes: &[u8]) -> usize {
+        let mut sent = 0;
+        while sent < bytes.len() {
+            match self.socket.get_mut().write(&bytes[sent..]) {
+                Ok(written) => sent += written,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) if matches!(error.kind(), ErrorKind::BrokenPipe | ErrorKind::ConnectionReset) => {
+                    break;
+                }
+                Err(error) => panic!("{error}"),
+            }
+        }
+        sent
+    }
+
     /// Reads the next reply. Returns its bytes.
     pub(crate) fn reply(&mut self) -> Bytes {
         self.try_reply().expect("a reply")

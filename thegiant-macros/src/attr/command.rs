@@ -7,7 +7,7 @@ use super::{Written, set_once};
 use crate::mistakes::Mistakes;
 
 /// The flags of Redis. `thegiant::command::Flags` has a constant for each, with the name in capitals.
-const FLAGS: [&str; 19] = [
+const FLAGS: [&str; 20] = [
     "write",
     "readonly",
     "denyoom",
@@ -27,7 +27,11 @@ const FLAGS: [&str; 19] = [
     "no_async_loading",
     "no_multi",
     "allow_busy",
+    "pubsub_mode",
 ];
+
+/// The flags of built-in commands. Their constants are private to `thegiant`.
+const BUILTIN_FLAGS: [&str; 2] = ["never_queued", "executes"];
 
 const KEYS: [&str; 5] = ["alias", "since", "group", "event", "timeout"];
 
@@ -58,7 +62,7 @@ impl CommandAttr {
             timeout: None,
         };
         for flag in written.distinct_words(mistakes) {
-            if FLAGS.iter().any(|known| flag == known) {
+            if FLAGS.iter().chain(&BUILTIN_FLAGS).any(|known| flag == known) {
                 read.flags.push(flag);
             } else {
                 mistakes.at(&flag, unknown_flag(&flag));

@@ -10,11 +10,15 @@ use super::{
 };
 use crate::{
     Address, Args, Client, Error, FromArg, IntoReply,
-    command::{Answer, ArgKind, ArgSpec, Arguments, Call, ReplyBuffer, ReplyMode},
+    batch::{ReplyBuffer, ReplyMode},
+    client::{ClientFlag, CloseRequest},
+    command::{Answer, ArgKind, ArgSpec, Arguments, Call},
     commands,
-    connection::{ClientFlag, CloseRequest, ConnectionState, NOT_ALLOWED, Pause, ServerState},
+    conn::ConnectionState,
+    dispatch::NOT_ALLOWED,
     keyspace::{Tracked, TrackingMode},
     resp::{Encoder, parse_integer},
+    server_state::{Pause, ServerState},
 };
 
 #[commands(rows = CLIENT, group = "connection")]
@@ -122,7 +126,7 @@ impl ConnectionState {
     /// Sets the client eviction mode of the connection.
     #[command("CLIENT NO-EVICT", admin, noscript, loading, stale)]
     fn client_no_evict(&self, enabled: Switch) {
-        self.client.set(ClientFlag::NoEvict, enabled.is_on());
+        self.server.clients.set_no_evict(&self.client, enabled.is_on());
     }
 
     /// Controls whether commands sent by the client affect the LRU/LFU of accessed keys.

@@ -2,9 +2,10 @@
 
 use crate::{
     Args, Array, Error, IntoReply,
+    batch::CommandRef,
     command::{ArgKind, ArgSpec, Entry, Flags, KeySpec, Spec},
     commands,
-    connection::{CommandRef, ConnectionState},
+    conn::ConnectionState,
     resp::{Encoder, glob},
 };
 

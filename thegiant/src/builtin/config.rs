@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
     Error, commands,
-    connection::{ConnectionState, GroupCommitStats},
+    conn::ConnectionState,
+    dispatch::GroupCommitStats,
     resp::glob,
     settings::{Refusal, RefusalReason},
 };
@@ -45,6 +46,7 @@ impl ConnectionState {
     #[command("CONFIG RESETSTAT", admin, noscript, loading, stale)]
     fn config_resetstat(&self) {
         self.server.stats.reset();
+        self.server.clients.reset_stats();
         self.server.routes.group_commit_stats().for_each(GroupCommitStats::reset);
     }
 

@@ -3,9 +3,10 @@
 use super::{AfterPushes, REDIS_VERSION};
 use crate::{
     Error, IntoReply, Simple,
-    command::{Answer, ArgKind, ArgSpec, Arguments, Call, FromArg, ReplyBuffer, ReplyMode, c_text},
+    batch::{ReplyBuffer, ReplyMode},
+    command::{Answer, ArgKind, ArgSpec, Arguments, Call, FromArg, c_text},
     commands,
-    connection::ConnectionState,
+    conn::ConnectionState,
     resp::{Encoder, Protocol},
     settings::Setting,
 };
@@ -13,7 +14,7 @@ use crate::{
 #[commands(rows = CONNECTION, group = "connection")]
 impl ConnectionState {
     /// Returns the server's liveliness response.
-    #[command("PING", fast)]
+    #[command("PING", fast, pubsub_mode)]
     fn ping<'a>(&self, message: Option<&'a [u8]>) -> Pong<'a> {
         if self.is_pubsub_only() { Pong::Pushed(message.unwrap_or_default()) } else { Pong::Plain(message) }
     }
@@ -25,13 +26,13 @@ impl ConnectionState {
     }
 
     /// Closes the connection.
-    #[command("QUIT", fast, noscript, loading, stale, no_auth, allow_busy)]
+    #[command("QUIT", fast, noscript, loading, stale, no_auth, allow_busy, pubsub_mode, never_queued)]
     fn quit(&mut self, _ignored: Option<Vec<&[u8]>>) {
         self.closing = true;
     }
 
     /// Resets the connection.
-    #[command("RESET", fast, noscript, loading, stale, no_auth, allow_busy)]
+    #[command("RESET", fast, noscript, loading, stale, no_auth, allow_busy, pubsub_mode, never_queued)]
     fn reset(&mut self) -> ResetReply<'_> {
         self.reset_state();
         ResetReply(self)

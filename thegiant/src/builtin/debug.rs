@@ -4,7 +4,7 @@ use std::{thread, time::Duration};
 
 use crate::{
     Error, IntoReply, commands,
-    connection::ConnectionState,
+    conn::ConnectionState,
     resp::{Encoder, Protocol},
     settings::Setting,
 };

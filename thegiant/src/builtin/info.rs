@@ -1,6 +1,6 @@
 //! `INFO`: reports the state of the server as lines of `field:value`.
 
-use std::{process, sync::atomic::Ordering::Relaxed};
+use std::process;
 
 use hdrhistogram::Histogram;
 
@@ -10,12 +10,15 @@ use super::{
 };
 use crate::{
     Address, InfoFields,
+    client::Client,
     command::Spec,
     commands,
-    connection::{Client, ConnectionState, GroupCommitStats, ServerState},
+    conn::ConnectionState,
+    dispatch::GroupCommitStats,
     info::InfoSection,
     observe::{CommandStats, Counter, unix_time},
     pubsub::ChannelKind,
+    server_state::ServerState,
     settings::Setting,
 };
 
@@ -136,7 +139,7 @@ fn memory(server: &ServerState, info: &mut InfoFields) {
     info.field("maxmemory", 0);
     info.field("maxmemory_human", human(0));
     info.field("maxmemory_policy", "noeviction");
-    info.field("mem_clients_normal", server.clients.memory());
+    info.field("mem_clients_normal", server.clients.memory.total());
 }
 
 /// Formats a number of bytes as Redis does: `1.50M`.
@@ -184,7 +187,7 @@ fn stats(server: &ServerState, info: &mut InfoFields) {
     count("total_net_input_bytes", &stats.input);
     count("total_net_output_bytes", &stats.output);
     count("rejected_connections", &stats.rejected);
-    info.field("evicted_clients", stats.evicted.load(Relaxed));
+    info.field("evicted_clients", server.clients.evicted());
     info.field("pubsub_channels", server.pubsub.count(ChannelKind::Channel));
     info.field("pubsub_patterns", server.pubsub.count(ChannelKind::Pattern));
     info.field("pubsubshard_channels", server.pubsub.count(ChannelKind::Shard));

@@ -2,7 +2,7 @@
 
 use hdrhistogram::Histogram;
 
-use crate::{Array, IntoReply, command::Spec, commands, connection::ConnectionState, resp::Encoder};
+use crate::{Array, IntoReply, command::Spec, commands, conn::ConnectionState, resp::Encoder};
 
 #[commands(rows = LATENCY, group = "server")]
 impl ConnectionState {

@@ -19,8 +19,9 @@ mod unblock;
 
 use crate::{
     Error, IntoReply,
-    command::{Answer, Call, Commands, ReplyBuffer, Row},
-    connection::ConnectionState,
+    batch::ReplyBuffer,
+    command::{Answer, Call, Commands, Row},
+    conn::ConnectionState,
     resp::Encoder,
 };
 

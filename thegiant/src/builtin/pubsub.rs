@@ -4,10 +4,11 @@ use std::borrow::Cow;
 
 use super::AfterPushes;
 use crate::{
-    Error, IntoReply, Key,
-    command::{Answer, Call, ReplyBuffer, Spec},
+    IntoReply, Key,
+    batch::ReplyBuffer,
+    command::{Answer, Call},
     commands,
-    connection::ConnectionState,
+    conn::ConnectionState,
     pubsub::ChannelKind,
     resp::Encoder,
 };
@@ -15,37 +16,37 @@ use crate::{
 #[commands(rows = PUBSUB, group = "pubsub")]
 impl ConnectionState {
     /// Listens for messages published to channels.
-    #[command("SUBSCRIBE", pubsub, noscript, loading, stale)]
+    #[command("SUBSCRIBE", pubsub, noscript, loading, stale, pubsub_mode)]
     fn subscribe<'a>(&mut self, channel: Vec<&'a [u8]>) -> Confirmations<'a> {
         self.add_subscriptions(ChannelKind::Channel, channel)
     }
 
     /// Listens for messages published to channels that match one or more patterns.
-    #[command("PSUBSCRIBE", pubsub, noscript, loading, stale)]
+    #[command("PSUBSCRIBE", pubsub, noscript, loading, stale, pubsub_mode)]
     fn psubscribe<'a>(&mut self, pattern: Vec<&'a [u8]>) -> Confirmations<'a> {
         self.add_subscriptions(ChannelKind::Pattern, pattern)
     }
 
     /// Listens for messages published to shard channels.
-    #[command("SSUBSCRIBE", pubsub, noscript, loading, stale)]
+    #[command("SSUBSCRIBE", pubsub, noscript, loading, stale, pubsub_mode)]
     fn ssubscribe<'a>(&mut self, shardchannel: Vec<Key<&'a [u8]>>) -> Confirmations<'a> {
         self.add_subscriptions(ChannelKind::Shard, names(shardchannel))
     }
 
     /// Stops listening to messages posted to channels.
-    #[command("UNSUBSCRIBE", pubsub, noscript, loading, stale)]
+    #[command("UNSUBSCRIBE", pubsub, noscript, loading, stale, pubsub_mode)]
     fn unsubscribe<'a>(&mut self, channel: Option<Vec<&'a [u8]>>) -> AfterPushes<'_, Confirmations<'a>> {
         self.remove_subscriptions(ChannelKind::Channel, channel)
     }
 
     /// Stops listening to messages published to channels that match one or more patterns.
-    #[command("PUNSUBSCRIBE", pubsub, noscript, loading, stale)]
+    #[command("PUNSUBSCRIBE", pubsub, noscript, loading, stale, pubsub_mode)]
     fn punsubscribe<'a>(&mut self, pattern: Option<Vec<&'a [u8]>>) -> AfterPushes<'_, Confirmations<'a>> {
         self.remove_subscriptions(ChannelKind::Pattern, pattern)
     }
 
     /// Stops listening to messages posted to shard channels.
-    #[command("SUNSUBSCRIBE", pubsub, noscript, loading, stale)]
+    #[command("SUNSUBSCRIBE", pubsub, noscript, loading, stale, pubsub_mode)]
     fn sunsubscribe<'a>(
         &mut self,
         shardchannel: Option<Vec<Key<&'a [u8]>>>,
@@ -142,27 +143,6 @@ impl ConnectionState {
 /// Returns the channel names. They are typed as keys, because a cluster maps shard channels to hash slots.
 fn names(keys: Vec<Key<&[u8]>>) -> Vec<&[u8]> {
     keys.into_iter().map(|Key(name)| name).collect()
-}
-
-/// The commands that a RESP2 client with subscriptions may run.
-pub(crate) const FOR_LISTENERS: [&str; 9] = [
-    "SUBSCRIBE",
-    "PSUBSCRIBE",
-    "SSUBSCRIBE",
-    "UNSUBSCRIBE",
-    "PUNSUBSCRIBE",
-    "SUNSUBSCRIBE",
-    "PING",
-    "QUIT",
-    "RESET",
-];
-
-/// Returns the error for any other command of a RESP2 client with subscriptions.
-pub(crate) fn not_for_listeners(command: &Spec) -> Error {
-    Error::err(format_args!(
-        "Can't execute '{}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this context",
-        command.full_name()
-    ))
 }
 
 /// Confirms subscriptions with one message for each.

@@ -1,7 +1,7 @@
 //! `TIME`, `LOLWUT`, `MONITOR`, `SHUTDOWN`.
 
 use super::Report;
-use crate::{Args, Error, commands, connection::ConnectionState, observe::unix_time};
+use crate::{Args, Error, commands, conn::ConnectionState, observe::unix_time};
 
 #[commands(rows = SERVER, group = "server")]
 impl ConnectionState {

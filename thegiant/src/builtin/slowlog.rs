@@ -4,7 +4,7 @@ use crate::{
     Error, FromArg, IntoReply,
     command::{ArgKind, ArgSpec, Arguments},
     commands,
-    connection::ConnectionState,
+    conn::ConnectionState,
     observe::Slow,
     resp::{Encoder, parse_integer},
 };

@@ -6,7 +6,7 @@ use crate::{
     Error, FromArg, IntoReply,
     command::{ArgKind, ArgSpec, Arguments},
     commands,
-    connection::ConnectionState,
+    conn::ConnectionState,
     keyspace::{Tracked, TrackingMode, TrackingOptions, TrackingRedirect},
     resp::{Encoder, parse_integer},
 };
@@ -45,8 +45,12 @@ impl ConnectionState {
 
     /// Returns information about server-assisted client-side caching for the connection.
     #[command("CLIENT TRACKINGINFO", noscript, loading, stale)]
-    fn client_trackinginfo(&self) -> Tracked {
-        self.server.keyspace.tracked(&self.client)
+    fn client_trackinginfo(&self) -> TrackingInfo {
+        let keyspace = &self.server.keyspace;
+        TrackingInfo {
+            tracked: keyspace.tracked(&self.client),
+            prefixes: keyspace.tracked_prefixes(&self.client),
+        }
     }
 }
 
@@ -172,18 +176,25 @@ impl Options {
     }
 }
 
-impl IntoReply for Tracked {
+/// The reply of `CLIENT TRACKINGINFO`.
+struct TrackingInfo {
+    tracked: Tracked,
+    prefixes: Vec<Bytes>,
+}
+
+impl IntoReply for TrackingInfo {
     fn into_reply(self, out: &mut Encoder) {
+        let TrackingInfo { tracked, prefixes } = self;
         let flags = [
-            ("off", self.mode == TrackingMode::Off),
-            ("on", self.mode != TrackingMode::Off),
-            ("bcast", self.mode == TrackingMode::Broadcast),
-            ("optin", self.mode == TrackingMode::OptIn),
-            ("caching-yes", self.mode == TrackingMode::OptIn && self.is_caching),
-            ("optout", self.mode == TrackingMode::OptOut),
-            ("caching-no", self.mode == TrackingMode::OptOut && self.is_caching),
-            ("noloop", self.no_loop),
-            ("broken_redirect", self.is_broken),
+            ("off", tracked.mode == TrackingMode::Off),
+            ("on", tracked.mode != TrackingMode::Off),
+            ("bcast", tracked.mode == TrackingMode::Broadcast),
+            ("optin", tracked.mode == TrackingMode::OptIn),
+            ("caching-yes", tracked.mode == TrackingMode::OptIn && tracked.is_caching),
+            ("optout", tracked.mode == TrackingMode::OptOut),
+            ("caching-no", tracked.mode == TrackingMode::OptOut && tracked.is_caching),
+            ("noloop", tracked.no_loop),
+            ("broken_redirect", tracked.is_broken),
         ];
         let set: Vec<&str> = flags.into_iter().filter(|(_, is_set)| *is_set).map(|(flag, _)| flag).collect();
         out.map(3);
@@ -191,9 +202,9 @@ impl IntoReply for Tracked {
         out.set(set.len());
         set.iter().for_each(|flag| flag.into_reply(out));
         "redirect".into_reply(out);
-        self.redirect.as_i64().into_reply(out);
+        tracked.redirect.as_i64().into_reply(out);
         "prefixes".into_reply(out);
-        out.array(self.prefixes.len());
-        self.prefixes.keys().for_each(|prefix| out.bulk(prefix));
+        out.array(prefixes.len());
+        prefixes.iter().for_each(|prefix| out.bulk(prefix));
     }
 }

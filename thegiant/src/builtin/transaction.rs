@@ -2,26 +2,29 @@
 
 use crate::{
     Error, Key,
-    command::{Answer, Call, ReplyBuffer, Spec},
+    batch::ReplyBuffer,
+    client::ClientFlag,
+    command::{Answer, Call},
     commands,
-    connection::{ClientFlag, ConnectionState, Queue, Transaction},
+    conn::ConnectionState,
+    dispatch::{Transaction, TransactionQueue},
     keyspace::Watch,
 };
 
 #[commands(rows = TRANSACTION, group = "transactions")]
 impl ConnectionState {
     /// Starts a transaction.
-    #[command("MULTI", noscript, loading, stale, fast, allow_busy)]
+    #[command("MULTI", noscript, loading, stale, fast, allow_busy, never_queued)]
     fn multi(&mut self) -> Result<(), Error> {
         if !self.transaction.is_none() {
             return Err(NESTED);
         }
-        self.transaction = Transaction::Queued(Box::new(Queue::new()));
+        self.transaction = Transaction::Queued(Box::new(TransactionQueue::new()));
         Ok(())
     }
 
     /// Executes all commands in a transaction.
-    #[command("EXEC", noscript, loading, stale, skip_slowlog)]
+    #[command("EXEC", noscript, loading, stale, skip_slowlog, never_queued, executes)]
     fn exec(&mut self) -> Result<ExecReply, Error> {
         let queue = self.transaction.queue().ok_or(EXEC_WITHOUT_MULTI)?;
         if queue.is_aborted() {
@@ -36,7 +39,7 @@ impl ConnectionState {
     }
 
     /// Discards a transaction.
-    #[command("DISCARD", noscript, loading, stale, fast, allow_busy)]
+    #[command("DISCARD", noscript, loading, stale, fast, allow_busy, never_queued)]
     fn discard(&mut self) -> Result<(), Error> {
         self.transaction.queue().ok_or(DISCARD_WITHOUT_MULTI)?;
         self.end_transaction();
@@ -44,7 +47,7 @@ impl ConnectionState {
     }
 
     /// Monitors changes to keys to determine the execution of a transaction.
-    #[command("WATCH", noscript, loading, stale, fast, allow_busy)]
+    #[command("WATCH", noscript, loading, stale, fast, allow_busy, never_queued)]
     fn watch(&mut self, key: Vec<Key<&[u8]>>) -> Result<(), Error> {
         if !self.transaction.is_none() {
             return Err(WATCH_INSIDE_MULTI);
@@ -66,17 +69,6 @@ const NESTED: Error = Error::from_static("ERR MULTI calls can not be nested");
 const EXEC_WITHOUT_MULTI: Error = Error::from_static("ERR EXEC without MULTI");
 const DISCARD_WITHOUT_MULTI: Error = Error::from_static("ERR DISCARD without MULTI");
 const WATCH_INSIDE_MULTI: Error = Error::from_static("ERR WATCH inside MULTI is not allowed");
-
-/// Returns whether the command is `EXEC`.
-pub(crate) fn is_exec(command: &Spec) -> bool {
-    command.name == "EXEC"
-}
-
-/// Returns the `EXECABORT` error for an `EXEC` that was rejected with `error`.
-pub(crate) fn aborted_by(error: &Error) -> Error {
-    let reason = error.as_bytes().strip_prefix(b"ERR ").unwrap_or(error.as_bytes());
-    Error::from_bytes([b"EXECABORT Transaction discarded because of: ", reason].concat())
-}
 
 /// The reply of `EXEC`.
 enum ExecReply {

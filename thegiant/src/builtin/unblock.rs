@@ -4,7 +4,7 @@ use crate::{
     Error, FromArg,
     command::{ArgKind, ArgSpec, Arguments},
     commands,
-    connection::ConnectionState,
+    conn::ConnectionState,
     resp::parse_integer,
 };
 

@@ -5,10 +5,7 @@ use std::fmt;
 use bytes::Bytes;
 
 use super::{Arguments, Spec};
-use crate::{
-    Client, Error,
-    resp::{Encoder, Span},
-};
+use crate::{Client, Error, batch::RequestWords};
 
 /// One request: the name of the command, its arguments and its client.
 ///
@@ -31,16 +28,14 @@ use crate::{
 #[derive(Clone, Copy)]
 pub struct Call<'a> {
     pub(crate) spec: Option<&'static Spec>,
-    pub(crate) spans: &'a [Span],
-    pub(crate) input: &'a [u8],
-    pub(crate) large: &'a [Bytes],
+    pub(crate) words: RequestWords<'a>,
     pub(crate) client: &'a Client,
 }
 
 impl<'a> Call<'a> {
     /// Returns the name of the command as the client wrote it.
     pub fn name(&self) -> &'a [u8] {
-        self.get(0).unwrap_or_default()
+        self.words.name()
     }
 
     /// Whether the command has this name, in upper or lower case.
@@ -55,34 +50,18 @@ impl<'a> Call<'a> {
 
     /// Returns the word at `index`; 0 is the name.
     pub fn get(&self, index: usize) -> Option<&'a [u8]> {
-        self.spans.get(index)?.get(self.input, self.large)
+        self.words.get(index)
     }
 
     /// Returns the word at `index`, owned; see [`Arguments::take_bytes`].
     pub fn bytes(&self, index: usize) -> Option<Bytes> {
-        match self.spans.get(index)? {
-            Span::Large(index) => self.large.get(*index as usize).cloned(),
-            Span::Input { .. } => self.get(index).map(Bytes::copy_from_slice),
-        }
-    }
-
-    /// Encodes the request for another server. Large arguments are not copied.
-    pub(crate) fn write(&self, out: &mut Encoder) {
-        out.array(self.len());
-        for (index, span) in self.spans.iter().enumerate() {
-            match span {
-                Span::Large(large) => {
-                    self.large.get(*large as usize).into_iter().for_each(|large| out.bulk_bytes(large))
-                }
-                Span::Input { .. } => out.bulk(self.get(index).unwrap_or_default()),
-            }
-        }
+        self.words.bytes(index)
     }
 
     /// Returns the number of words: the name and the arguments.
     #[expect(clippy::len_without_is_empty, reason = "a request has at least its name")]
     pub fn len(&self) -> usize {
-        self.spans.len()
+        self.words.len()
     }
 
     /// Returns the client that sent the request.

@@ -8,8 +8,12 @@ use std::{
 
 use futures_core::Stream;
 
-use super::{Answer, Call, IntoReply, Receiver, ReplyBuffer, Streamed, StreamingReply};
-use crate::{Error, resp::Encoder};
+use super::{Answer, Call, IntoReply, Receiver, ReplyBuffer};
+use crate::{
+    Error,
+    batch::{Streamed, StreamingReply},
+    resp::Encoder,
+};
 
 /// An array that the connection streams to the client, from an iterator or a stream.
 ///

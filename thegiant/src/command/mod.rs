@@ -7,16 +7,17 @@
 //! - [`Answer`] is a reply, or a future of one. [`Elements`] streams an array.
 //! - [`Call`] is one request as the client sent it.
 
+pub use crate::batch::ReplyBuffer;
+
 mod answer;
 pub(crate) mod args;
 mod call;
 mod elements;
 pub(crate) mod keys;
+mod push;
 mod reply;
-mod reply_buffer;
 mod row;
 mod spec;
-mod streaming;
 mod table;
 
 pub use answer::Answer;
@@ -26,11 +27,7 @@ pub(crate) use call::c_text;
 pub use elements::Elements;
 pub use keys::{KeySpec, Keys};
 pub use reply::{Array, IntoPush, IntoReply, Raw, Simple};
-pub use reply_buffer::ReplyBuffer;
-pub(crate) use reply_buffer::ReplyMode;
-pub(crate) use row::RowId;
 pub use row::{Commands, Receiver, Row};
 pub(crate) use spec::split_name;
 pub use spec::{Flags, Spec};
-pub(crate) use streaming::{Streamed, StreamingReply};
-pub(crate) use table::{CommandTable, Entry, Resolved};
+pub(crate) use table::{CommandTable, Entry};

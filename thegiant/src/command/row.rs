@@ -4,7 +4,8 @@ use std::fmt;
 
 use actix::Actor;
 
-use super::{Call, ReplyBuffer, Spec};
+use super::{Call, Spec};
+use crate::batch::{ReplyBuffer, RowId};
 
 /// An actor with commands.
 ///
@@ -20,13 +21,6 @@ pub trait Commands: Receiver {
 
     /// Whether the actor uses [group commit](crate::GroupCommit).
     const USES_GROUP_COMMIT: bool = false;
-}
-
-/// Position of a row in [`Commands::ROWS`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct RowId {
-    block: u16,
-    row: u16,
 }
 
 impl RowId {

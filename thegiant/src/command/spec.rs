@@ -240,6 +240,17 @@ impl Flags {
     /// No flag.
     pub const NONE: Flags = Flags(0);
 
+    /// `pubsub_mode`: allowed for a RESP2 client that has subscribed, which may use few other commands.
+    ///
+    /// Redis has no name for this flag, so `COMMAND` does not show it.
+    pub const PUBSUB_MODE: Flags = Flags(1 << 24);
+
+    /// `never_queued`: a built-in command that runs at once between `MULTI` and `EXEC`.
+    pub(crate) const NEVER_QUEUED: Flags = Flags(1 << 25);
+
+    /// `executes`: `EXEC`, which runs the queued commands.
+    pub(crate) const EXECUTES: Flags = Flags(1 << 26);
+
     /// Returns the flags of both.
     #[must_use]
     pub const fn union(self, other: Flags) -> Flags {

@@ -1,7 +1,11 @@
 //! Finds the row of a command by its name.
 
 use super::{Call, Spec, args::Usage, split_name};
-use crate::{Error, resp::Encoder};
+use crate::{
+    Error,
+    batch::{RequestWords, Resolved},
+    resp::Encoder,
+};
 
 /// Hash table of all commands. A lookup ignores the case of letters and does not allocate.
 #[derive(Debug)]
@@ -28,29 +32,6 @@ pub(crate) struct Entry<T> {
     pub(crate) command: Option<(&'static Spec, T)>,
     /// The subcommands: second word, description, target.
     pub(crate) subcommands: Vec<(&'static str, &'static Spec, T)>,
-}
-
-/// Result of a lookup by name and number of words.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Resolved<T> {
-    /// A command that accepts this number of words.
-    Command(T),
-    /// `HELP` of the container at this index.
-    Help(u32),
-    /// A command that does not accept this number of words, and the number of words in its name.
-    WrongArity(T, u8),
-    /// A container without a subcommand, or its `HELP` with an argument.
-    WrongContainerArity(u8),
-    /// The container at this index does not have the subcommand.
-    UnknownSubcommand(u32),
-    /// An unknown command.
-    Unknown,
-    /// A line of HTTP, which a browser sent in a cross-protocol attack.
-    ///
-    /// The server runs nothing of it and sends no reply.
-    CrossProtocol,
-    /// A queued command of a transaction. The transaction runs its own copy.
-    Queued,
 }
 
 impl<T> Default for CommandTable<T> {
@@ -84,19 +65,19 @@ impl<T: Copy> CommandTable<T> {
     }
 
     /// Returns the command of a request.
-    pub(crate) fn resolve(&self, call: &Call<'_>) -> Resolved<T> {
-        let Some(index) = self.find(call.name()) else {
-            let is_http = call.is("POST") || call.is("HOST:");
+    pub(crate) fn resolve(&self, words: RequestWords<'_>) -> Resolved<T> {
+        let Some(index) = self.find(words.name()) else {
+            let is_http = [b"POST", &b"HOST:"[..]].iter().any(|name| words.name().eq_ignore_ascii_case(name));
             return if is_http { Resolved::CrossProtocol } else { Resolved::Unknown };
         };
         let entry = &self.entries[index as usize];
-        let second = call.get(1).filter(|_| !entry.subcommands.is_empty());
+        let second = words.get(1).filter(|_| !entry.subcommands.is_empty());
         let (spec, target) = match (second, entry.command) {
             (Some(word), command) => match entry.subcommand(word) {
                 Some(found) => found,
-                None if word.eq_ignore_ascii_case(b"HELP") => return help(index, call),
+                None if word.eq_ignore_ascii_case(b"HELP") => return help(index, words.len()),
                 // A word that is no subcommand may still be an argument of the command.
-                None => match command.filter(|(spec, _)| spec.accepts(call.len())) {
+                None => match command.filter(|(spec, _)| spec.accepts(words.len())) {
                     Some(command) => command,
                     None => return Resolved::UnknownSubcommand(index),
                 },
@@ -104,7 +85,7 @@ impl<T: Copy> CommandTable<T> {
             (None, Some(command)) => command,
             (None, None) => return Resolved::WrongContainerArity(1),
         };
-        if spec.accepts(call.len()) {
+        if spec.accepts(words.len()) {
             Resolved::Command(target)
         } else {
             Resolved::WrongArity(target, spec.words() as u8)
@@ -224,8 +205,8 @@ impl<T: Copy> Entry<T> {
 }
 
 /// Resolves the `HELP` of a container, which takes no arguments.
-fn help<T>(index: u32, call: &Call<'_>) -> Resolved<T> {
-    if call.len() == 2 { Resolved::Help(index) } else { Resolved::WrongContainerArity(2) }
+fn help<T>(index: u32, words: usize) -> Resolved<T> {
+    if words == 2 { Resolved::Help(index) } else { Resolved::WrongContainerArity(2) }
 }
 
 /// Hashes a name so that upper and lower case give the same number.

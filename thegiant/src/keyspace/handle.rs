@@ -2,19 +2,22 @@
 
 use super::EventClass;
 use super::Events;
-use super::tracking::{Tracking, Write};
+use super::tracking::{Trackers, Write};
 use super::watch::Watchers;
 use super::{Tracked, TrackingCounts, TrackingOptions};
 use crate::{
     Call, Client, Error, PubSub,
+    client::ClientFlag,
     command::{Flags, Spec},
-    connection::{ClientFlag, ServerState},
     observe::{Hook, Hooks},
-    settings::Setting,
 };
+use bytes::Bytes;
 use std::{
     fmt,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
 };
 
 /// A handle with which an actor reports keys that it changes by itself.
@@ -62,6 +65,8 @@ pub struct Keyspace(Arc<KeyspaceInner>);
 struct KeyspaceInner {
     hooks: Arc<Hooks>,
     pubsub: PubSub,
+    /// The setting `tracking-table-max-keys`.
+    max_tracked_keys: AtomicUsize,
     observers: Mutex<Observers>,
 }
 
@@ -69,7 +74,7 @@ struct KeyspaceInner {
 #[derive(Default)]
 pub(super) struct Observers {
     pub(super) watchers: Watchers,
-    tracking: Tracking,
+    trackers: Trackers,
     events: Events,
 }
 
@@ -87,7 +92,7 @@ impl Keyspace {
         if self.is_observed() {
             let mut observers = self.lock();
             observers.modified(db, key.as_ref(), None);
-            observers.tracking.broadcast();
+            observers.trackers.broadcast();
         }
     }
 
@@ -129,6 +134,10 @@ impl Keyspace {
     }
 
     /// Returns the hooks, whose [`Hook::Keys`] is set while keys are observed.
+    pub(crate) fn set_max_tracked_keys(&self, max_keys: usize) {
+        self.0.max_tracked_keys.store(max_keys, Relaxed);
+    }
+
     pub(crate) fn hooks(&self) -> Arc<Hooks> {
         Arc::clone(&self.0.hooks)
     }
@@ -139,7 +148,6 @@ impl Keyspace {
     /// them, and broadcast invalidations wait until the transaction calls [`broadcast`](Self::broadcast).
     pub(crate) fn ran<'a>(
         &self,
-        server: &ServerState,
         client: &Client,
         commands: impl Iterator<Item = Ran<'a>>,
         are_by_themselves: bool,
@@ -158,8 +166,8 @@ impl Keyspace {
                 && command.flags.contains(Flags::READONLY)
                 && !command.flags.contains(Flags::PUBSUB)
             {
-                let max_keys = server.settings.size(Setting::TrackingTableMaxKeys);
-                observers.tracking.add_reads(client, keys.by_ref(), max_keys);
+                let max_keys = self.0.max_tracked_keys.load(Relaxed);
+                observers.trackers.add_reads(client, keys.by_ref(), max_keys);
             }
             if writes && command.keys.is_none() {
                 observers.all_modified();
@@ -171,17 +179,17 @@ impl Keyspace {
                 }
             }
             if is_tracking && are_by_themselves {
-                observers.tracking.command_ran(client, command);
+                observers.trackers.command_ran(client, command);
             }
         }
         if let Some(mut observers) = observers.filter(|_| are_by_themselves) {
-            observers.tracking.broadcast();
+            observers.trackers.broadcast();
         }
     }
 
     /// Sends the broadcast invalidations of a transaction that has run.
     pub(crate) fn broadcast(&self) {
-        self.lock().tracking.broadcast();
+        self.lock().trackers.broadcast();
     }
 
     /// Switches `CLIENT TRACKING` on for a client.
@@ -189,13 +197,13 @@ impl Keyspace {
     /// # Errors
     /// If the options conflict with each other or with the client's current tracking mode.
     pub(crate) fn track(&self, client: &Client, options: TrackingOptions) -> Result<(), Error> {
-        self.change(|observers| observers.tracking.add(client, options))
+        self.change(|observers| observers.trackers.add(client, options))
     }
 
     /// Switches `CLIENT TRACKING` off for a client.
     pub(crate) fn untrack(&self, client: &Client) {
         if client.is(ClientFlag::Tracking) {
-            self.change(|observers| observers.tracking.remove(client));
+            self.change(|observers| observers.trackers.remove(client));
         }
     }
 
@@ -204,19 +212,24 @@ impl Keyspace {
     /// # Errors
     /// If the answer does not fit the client's tracking mode.
     pub(crate) fn set_caching(&self, client: &Client, answer: &[u8]) -> Result<(), Error> {
-        self.lock().tracking.set_caching(client, answer)
+        self.lock().trackers.set_caching(client, answer)
     }
 
-    /// Returns the tracking state of a client.
+    /// Returns the tracking state of a client, without its prefixes.
     pub(crate) fn tracked(&self, client: &Client) -> Tracked {
         if !client.is(ClientFlag::Tracking) {
             return Tracked::default();
         }
-        self.lock().tracking.tracked(client)
+        self.lock().trackers.tracked(client)
+    }
+
+    /// Returns the prefixes that a client tracks in broadcast mode.
+    pub(crate) fn tracked_prefixes(&self, client: &Client) -> Vec<Bytes> {
+        self.lock().trackers.prefixes(client)
     }
 
     pub(crate) fn tracking_counts(&self) -> TrackingCounts {
-        self.lock().tracking.counts()
+        self.lock().trackers.counts()
     }
 
     /// Publishes the events of a command, one per key.
@@ -252,17 +265,17 @@ impl Keyspace {
 
 impl Observers {
     fn is_empty(&self) -> bool {
-        self.watchers.is_empty() && self.tracking.is_empty() && !self.events.is_enabled()
+        self.watchers.is_empty() && self.trackers.is_empty() && !self.events.is_enabled()
     }
 
     fn modified(&mut self, db: u16, key: &[u8], by: Option<u64>) {
         self.watchers.modified(db, key);
-        self.tracking.modified(Write { key, by });
+        self.trackers.modified(Write { key, by });
     }
 
     fn all_modified(&mut self) {
         self.watchers.all_modified();
-        self.tracking.all_modified();
+        self.trackers.all_modified();
     }
 }
 

@@ -1,19 +1,24 @@
 //! `WATCH`: marks clients whose watched keys have changed.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use bytes::Bytes;
 use foldhash::quality::RandomState;
 
 use super::Keyspace;
-use crate::{Client, connection::ClientFlag};
+use crate::{Client, client::ClientFlag, shrink::shrink_sparse};
 
 /// Approximate memory of a watched key besides its name, in bytes.
-const ENTRY: usize = 100;
+const ENTRY: usize = 400;
 
-/// The watching clients of each key, with the database that each client watches.
+/// The watching clients of each key, by database.
 #[derive(Debug, Default)]
-pub(super) struct Watchers(HashMap<Bytes, Vec<(u16, Client)>, RandomState>);
+pub(super) struct Watchers(BTreeMap<u16, WatchedKeys>);
+
+/// The watching clients of each key of a database, by client ID.
+///
+/// A client finds itself by its ID when it leaves, because thousands of clients may watch the same keys.
+type WatchedKeys = HashMap<Bytes, BTreeMap<u64, Client>, RandomState>;
 
 impl Watchers {
     pub(super) fn is_empty(&self) -> bool {
@@ -21,24 +26,35 @@ impl Watchers {
     }
 
     pub(super) fn modified(&self, db: u16, key: &[u8]) {
-        let watchers = self.0.get(key).into_iter().flatten();
-        watchers
-            .filter(|(watched_db, _)| *watched_db == db)
-            .for_each(|(_, client)| client.set(ClientFlag::Dirty, true));
+        let watchers = self.0.get(&db).and_then(|keys| keys.get(key));
+        watchers.into_iter().flat_map(BTreeMap::values).for_each(set_dirty);
     }
 
     pub(super) fn all_modified(&self) {
-        self.0.values().flatten().for_each(|(_, client)| client.set(ClientFlag::Dirty, true));
+        self.0.values().flat_map(HashMap::values).flat_map(BTreeMap::values).for_each(set_dirty);
     }
 
-    fn remove(&mut self, client: &Client, key: &Bytes) {
-        if let Some(watchers) = self.0.get_mut(key) {
-            watchers.retain(|(_, watcher)| watcher.id() != client.id());
-            if watchers.is_empty() {
-                self.0.remove(key);
-            }
+    fn add(&mut self, db: u16, key: Bytes, client: Client) {
+        self.0.entry(db).or_default().entry(key).or_default().insert(client.id(), client);
+    }
+
+    /// Removes a watching client, the key with its last client, and the database with its last key.
+    fn remove(&mut self, db: u16, key: &Bytes, client: &Client) {
+        let Some(keys) = self.0.get_mut(&db) else { return };
+        let Some(watchers) = keys.get_mut(key) else { return };
+        watchers.remove(&client.id());
+        if watchers.is_empty() {
+            keys.remove(key);
+            shrink_sparse(keys);
+        }
+        if keys.is_empty() {
+            self.0.remove(&db);
         }
     }
+}
+
+fn set_dirty(client: &Client) {
+    client.set(ClientFlag::Dirty, true);
 }
 
 /// The keys that one client watches. Dropping it ends the watch.
@@ -61,8 +77,7 @@ impl Watch {
         let (db, key) = (self.client.db(), Bytes::copy_from_slice(key));
         if self.keys.insert((db, key.clone())) {
             self.account(self.memory + ENTRY + key.len());
-            let watcher = (db, self.client.clone());
-            self.keyspace.change(|observers| observers.watchers.0.entry(key).or_default().push(watcher));
+            self.keyspace.change(|observers| observers.watchers.add(db, key, self.client.clone()));
         }
     }
 
@@ -77,9 +92,31 @@ impl Drop for Watch {
     fn drop(&mut self) {
         let keys = std::mem::take(&mut self.keys);
         self.keyspace.change(|observers| {
-            keys.iter().for_each(|(_, key)| observers.watchers.remove(&self.client, key));
+            keys.iter().for_each(|(db, key)| observers.watchers.remove(*db, key, &self.client));
         });
         self.client.set(ClientFlag::Dirty, false);
         self.account(0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn watchers_shrink_when_keys_are_no_longer_watched() {
+        let keyspace = Keyspace::default();
+        let capacity = || keyspace.change(|observers| observers.watchers.0.get(&0).map(HashMap::capacity));
+        let mut other = Watch::new(keyspace.clone(), Client::unconnected(1));
+        other.add(b"7");
+        let mut watch = Watch::new(keyspace.clone(), Client::unconnected(2));
+        (0..10_000).for_each(|key| watch.add(key.to_string().as_bytes()));
+        assert!(capacity().is_some_and(|capacity| capacity >= 10_000));
+        drop(watch);
+        assert!(capacity().is_some_and(|capacity| capacity < 200), "{:?}", capacity());
+        keyspace.change(|observers| observers.watchers.modified(0, b"7"));
+        assert!(other.client.is(ClientFlag::Dirty));
+        drop(other);
+        assert_eq!(capacity(), None);
     }
 }

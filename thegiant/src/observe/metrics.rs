@@ -7,7 +7,7 @@ use metrics::{
     histogram,
 };
 
-use crate::{command::Spec, connection::CommandId};
+use crate::{batch::CommandId, command::Spec};
 
 const COMMANDS: &str = "thegiant_commands_total";
 const COMMAND_SECONDS: &str = "thegiant_command_duration_seconds";

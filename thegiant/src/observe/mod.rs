@@ -3,7 +3,6 @@
 //! The counters are always on, and the server updates them once per batch. Features with a cost per command
 //! are off until an operator switches them on ([`Hooks`]).
 
-mod batch_stats;
 mod counter;
 mod hooks;
 #[cfg(feature = "metrics")]
@@ -16,7 +15,6 @@ mod warning;
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-pub(crate) use batch_stats::{BatchStats, Failure};
 pub(crate) use counter::Counter;
 pub(crate) use hooks::{Hook, Hooks};
 pub(crate) use monitors::Monitors;

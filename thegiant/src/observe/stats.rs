@@ -2,21 +2,19 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{
-        Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, Ordering::Relaxed},
-    },
+    sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
 use hdrhistogram::Histogram;
 
+use super::Counter;
 #[cfg(feature = "metrics")]
 use super::metrics::{self, Metrics};
-use super::{Counter, Failure};
 use crate::{
-    command::{Resolved, Spec},
-    connection::{Batch, CommandId},
+    batch::Resolved,
+    batch::{Batch, CommandId, Failure},
+    command::Spec,
 };
 
 /// Maximum number of error codes with a counter. Without it, clients could create codes without limit.
@@ -29,8 +27,6 @@ pub(crate) struct Stats {
     pub(crate) connections: Counter,
     /// Rejected connections.
     pub(crate) rejected: Counter,
-    /// Clients closed because they used too much memory. Any thread that pushes may count one.
-    pub(crate) evicted: AtomicU64,
     /// Bytes received.
     pub(crate) input: Counter,
     /// Bytes sent.
@@ -73,7 +69,6 @@ impl Stats {
         Stats {
             connections: Counter::default(),
             rejected: Counter::default(),
-            evicted: AtomicU64::new(0),
             input: Counter::default(),
             output: Counter::default(),
             rate: Counter::default(),
@@ -153,7 +148,6 @@ impl Stats {
     pub(crate) fn reset(&self) {
         let totals = [&self.connections, &self.rejected, &self.input, &self.output, &self.calls_at_tick];
         totals.into_iter().for_each(|total| total.set(0));
-        self.evicted.store(0, Relaxed);
         self.commands.iter().for_each(CommandStats::reset);
         self.lock_errors().clear();
     }
@@ -168,7 +162,7 @@ impl Stats {
             self.metrics.calls(command, calls);
         });
         #[cfg(feature = "metrics")]
-        self.metrics.batch(batch.len());
+        self.metrics.batch(batch.requests.len());
         if !batch.stats.is_empty() {
             self.tally_requests(batch, tracked);
         }
@@ -177,7 +171,7 @@ impl Stats {
     fn tally_requests(&self, batch: &Batch, tracked: bool) {
         batch.stats.failures().iter().for_each(|failure| self.count_failure(batch, failure));
         for (request, took) in batch.stats.times() {
-            if let Some(Resolved::Command(target)) = batch.target(*request) {
+            if let Some(Resolved::Command(target)) = batch.requests.target(*request) {
                 self.command(target.command).time(*took, tracked);
                 #[cfg(feature = "metrics")]
                 self.metrics.time(target.command, *took);
@@ -186,7 +180,7 @@ impl Stats {
     }
 
     fn count_failure(&self, batch: &Batch, failure: &Failure) {
-        match batch.target(failure.request) {
+        match batch.requests.target(failure.request) {
             Some(Resolved::Command(target)) if !failure.is_rejection => {
                 self.command(target.command).failed.add(1);
             }

@@ -1,7 +1,7 @@
 //! The handle to the channels of an application.
 
 use super::listeners::{Delivery, Listeners};
-use crate::{Client, resp::glob};
+use crate::{Client, resp::glob, shrink::shrink_sparse};
 use actix::{Message, Recipient};
 use bytes::Bytes;
 use std::{
@@ -184,6 +184,7 @@ impl PubSub {
         let has_left = leave(listeners);
         if listeners.len() == 0 {
             topics.remove(name);
+            shrink_sparse(topics);
         }
         has_left
     }
@@ -202,5 +203,25 @@ impl fmt::Debug for PubSub {
             .field("patterns", &patterns)
             .field("shards", &shards)
             .finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn channels_shrink_with_their_subscribers() {
+        let (pubsub, client) = (PubSub::default(), Client::unconnected(1));
+        let capacity = || pubsub.lock()[ChannelKind::Channel as usize].capacity();
+        (0..10_000).for_each(|name| {
+            pubsub.add_client(ChannelKind::Channel, name.to_string().into(), &client);
+        });
+        assert!(capacity() >= 10_000);
+        (1..10_000).for_each(|name| {
+            pubsub.remove_client(ChannelKind::Channel, name.to_string().as_bytes(), &client);
+        });
+        assert!(capacity() < 200, "{}", capacity());
+        assert_eq!(pubsub.subscribers("0"), 1);
     }
 }

@@ -69,14 +69,14 @@ impl<'a> Delivery<'a> {
     pub(super) fn send(&self, event: &str, pattern: Option<&Bytes>, listeners: &Listeners) -> usize {
         let actors = listeners.actors.iter().filter(|actor| self.send_to_actor(actor, pattern)).count();
         // All clients belong to the one server that has these channels.
-        let Some(server) = listeners.clients.first().and_then(Client::server) else { return actors };
+        let Some(host) = listeners.clients.first().and_then(Client::host) else { return actors };
         let first_protocol = listeners.clients[0].protocol();
         let first = self.encode(first_protocol, event, pattern);
         let mut other = None;
         // The encodings differ only in their first byte, so their length is the same.
         let len = first.len();
         actors
-            + server.push_to_all(&listeners.clients, len, |protocol| {
+            + host.push_to_all(&listeners.clients, len, &mut |protocol| {
                 let encoded = if protocol == first_protocol {
                     &first
                 } else {

@@ -12,7 +12,10 @@ use tokio::io::duplex;
 use super::TestClient;
 use crate::{
     App, Server,
-    connection::{Address, Connection, Endpoints, ServerState, Stream},
+    client::{Address, Endpoints},
+    conn::Connection,
+    server_state::ServerState,
+    stream::Stream,
 };
 
 /// Size of the buffer between client and server in each direction, in bytes.

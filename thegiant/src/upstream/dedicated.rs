@@ -29,9 +29,14 @@ use super::{
 };
 use crate::{
     Client, Error, IntoPush, IntoReply, Raw, Responder, Value,
-    command::{Call, ReplyBuffer},
-    connection::{ACTOR_DOWN, ActorId, Batch, ClientFlag, Stream, with_read_buffer},
+    batch::ActorId,
+    batch::ReplyBuffer,
+    client::ClientFlag,
+    command::Call,
+    dispatch::ACTOR_DOWN,
+    dispatch::ClientBatch,
     resp::{Encoder, FramePart, FrameScanner, Incoming, Protocol},
+    stream::{Stream, with_read_buffer},
 };
 
 /// The proxy's handle to a dedicated connection. Dropping the handle closes the connection.
@@ -62,7 +67,7 @@ struct DedicatedRequest {
 /// The receiver of a reply.
 enum DedicatedRequester {
     /// A batch: the reply answers its next request.
-    Batch(Box<Batch>, ActorId),
+    Batch(ClientBatch, ActorId),
     /// The client of a blocking command, which may disconnect while it waits.
     Client(Responder<Raw>),
 }
@@ -166,7 +171,7 @@ impl DedicatedConnection {
     /// Sends the next request of a batch. The batch continues when the reply has come.
     pub(super) fn send(
         &self,
-        batch: Box<Batch>,
+        batch: ClientBatch,
         actor_id: ActorId,
         kind: CommandKind,
         to: Result<Option<usize>, Error>,
@@ -199,7 +204,7 @@ impl DedicatedConnection {
 impl DedicatedRequest {
     fn new(call: &Call<'_>, kind: CommandKind, to: Result<Option<usize>, Error>) -> Self {
         let mut bytes = Encoder::default();
-        call.write(&mut bytes);
+        call.words.write(&mut bytes);
         let key = PoolKey::of(call.client());
         DedicatedRequest { bytes: bytes.into_vec().into(), kind, args: call.len() - 1, key, to }
     }
@@ -423,7 +428,7 @@ impl DedicatedTask {
     }
 
     /// Returns a batch to the proxy, or to its client if the proxy has stopped.
-    fn go_on(&self, mut batch: Box<Batch>, actor_id: ActorId) {
+    fn go_on(&self, mut batch: ClientBatch, actor_id: ActorId) {
         if let Some(proxy) = self.proxy.upgrade() {
             return proxy.borrow_mut().go_on(batch, actor_id);
         }
@@ -438,10 +443,10 @@ impl DedicatedTask {
             (DedicatedRequester::Batch(mut batch, actor_id), answer) => {
                 match answer {
                     Ok(reply) => {
-                        batch.proxy(&reply);
-                        batch.end_proxied();
+                        batch.append_reply(&reply);
+                        batch.end_reply();
                     }
-                    Err(error) => batch.reject(|_, out| out.error(&error)),
+                    Err(error) => batch.reject(&error),
                 }
                 self.go_on(batch, actor_id);
             }

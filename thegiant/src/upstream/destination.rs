@@ -13,8 +13,10 @@ use super::{
 };
 use crate::{
     Client, Error, Value,
+    batch::{ActorId, CommandRef},
+    client::ClientFlag,
     command::Call,
-    connection::{ActorId, Batch, ClientFlag, CommandRef},
+    dispatch::ClientBatch,
 };
 
 /// The destination of a request of a batch.
@@ -62,9 +64,9 @@ impl From<Error> for Destination {
 
 impl ProxyState {
     /// Returns the destination of the next request of a batch, if the proxy can send it now.
-    pub(super) fn next_destination(&mut self, batch: &Batch, actor_id: ActorId) -> Option<Destination> {
+    pub(super) fn next_destination(&mut self, batch: &ClientBatch, actor_id: ActorId) -> Option<Destination> {
         let mut upcoming = batch.upcoming_with_room(actor_id);
-        let first = upcoming.next().filter(|_| batch.client().is_some_and(Client::is_connected))?;
+        let first = upcoming.next().filter(|_| batch.client.is_connected())?;
         Some(self.destination(batch, first, upcoming, None))
     }
 
@@ -74,7 +76,7 @@ impl ProxyState {
     /// which accepts more requests.
     pub(super) fn destination(
         &mut self,
-        batch: &Batch,
+        batch: &ClientBatch,
         (request, target): (u32, CommandRef),
         rest: impl Iterator<Item = (u32, CommandRef)>,
         previous: Option<usize>,
@@ -225,7 +227,7 @@ impl ProxyState {
     /// Returns `None` if the end has not arrived, or if a request needs another connection.
     fn rest_of_transaction(
         &mut self,
-        batch: &Batch,
+        batch: &ClientBatch,
         upcoming: impl Iterator<Item = (u32, CommandRef)>,
     ) -> Option<(u32, Option<usize>)> {
         let mut server = None;

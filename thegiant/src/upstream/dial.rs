@@ -14,8 +14,8 @@ use super::Upstream;
 use crate::tls::Tls;
 use crate::{
     Client, Value,
-    connection::Stream,
     resp::{Encoder, FramePart, FrameScanner, Protocol},
+    stream::Stream,
 };
 
 /// The state that clients must have in common to share a multiplexed connection.

@@ -12,10 +12,7 @@ use super::{
     handle::Reply,
     router::{Merge, Words},
 };
-use crate::{
-    Client, Error, Value,
-    connection::{ActorId, Batch},
-};
+use crate::{Client, Error, Value, batch::ActorId, dispatch::ClientBatch};
 
 /// Identifies an entry of the [`InFlightTable`]. A later entry may get the same id.
 pub(super) type InFlightId = usize;
@@ -36,7 +33,7 @@ pub(super) enum InFlight {
 
 /// Consecutive requests of a batch. Their replies are appended to the batch in the order of the requests.
 pub(super) struct BatchRun {
-    pub(super) batch: Box<Batch>,
+    pub(super) batch: ClientBatch,
     pub(super) actor_id: ActorId,
     /// Index in the batch of the request at position 0.
     pub(super) first: u32,
@@ -66,7 +63,7 @@ pub(super) struct SplitRequest {
 /// The client or the application that sent a split request.
 pub(super) enum Requester {
     /// A client. The split request is the next request of its batch.
-    Batch(Box<Batch>, ActorId),
+    Batch(ClientBatch, ActorId),
     /// The application.
     Application(oneshot::Sender<Reply>),
 }
@@ -130,7 +127,7 @@ const MAX_SPARE_LEN: usize = 256;
 const MAX_SPARE_CAPACITY: usize = 512;
 
 impl BatchRun {
-    pub(super) fn new(batch: Box<Batch>, actor_id: ActorId, first: u32, count: u32) -> Self {
+    pub(super) fn new(batch: ClientBatch, actor_id: ActorId, first: u32, count: u32) -> Self {
         let room = batch.room();
         BatchRun {
             batch,
@@ -154,15 +151,15 @@ impl BatchRun {
 
     /// Completes the reply that the batch needs next, and appends the early replies that follow it.
     fn advance(&mut self) {
-        self.batch.end_proxied();
+        self.batch.end_reply();
         self.next += 1;
         while let Some(early) = self.early.get_mut(self.next as usize) {
-            self.batch.proxy(&early.bytes);
+            self.batch.append_reply(&early.bytes);
             early.bytes.clear();
             if !mem::take(&mut early.is_complete) {
                 break;
             }
-            self.batch.end_proxied();
+            self.batch.end_reply();
             self.next += 1;
         }
     }
@@ -258,17 +255,17 @@ impl InFlightTable {
     /// connections.
     pub(super) fn sender(&self, id: InFlightId) -> Option<(PoolKey, u64)> {
         match self.batch(id) {
-            Some(batch) => batch.client().map(|client| (PoolKey::of(client), client.id())),
+            Some(batch) => Some((PoolKey::of(&batch.client), batch.client.id())),
             None => self.in_flight[id].as_ref().map(|_| (PoolKey::FIRST, 0)),
         }
     }
 
     /// Returns the client that sent the requests of an entry.
     pub(super) fn client(&self, id: InFlightId) -> Option<&Client> {
-        self.batch(id)?.client()
+        Some(&self.batch(id)?.client)
     }
 
-    fn batch(&self, id: InFlightId) -> Option<&Batch> {
+    fn batch(&self, id: InFlightId) -> Option<&ClientBatch> {
         match self.in_flight[id].as_ref()? {
             InFlight::Batch(run) => Some(&run.batch),
             InFlight::Split(split) => match &split.requester {
@@ -282,7 +279,7 @@ impl InFlightTable {
     /// Appends a part of the reply to a request.
     pub(super) fn append(&mut self, id: InFlightId, position: u32, part: &[u8]) {
         match &mut self.in_flight[id] {
-            Some(InFlight::Batch(run)) if position == run.next => run.batch.proxy(part),
+            Some(InFlight::Batch(run)) if position == run.next => run.batch.append_reply(part),
             Some(InFlight::Batch(run)) => {
                 if run.early.is_empty() {
                     run.early = self.spare.pop().unwrap_or_default();
@@ -335,7 +332,7 @@ impl InFlightTable {
     /// Replies to a request with an error, and discards the parts of its reply that have arrived.
     pub(super) fn fail(&mut self, id: InFlightId, position: u32, error: &Error) {
         match &mut self.in_flight[id] {
-            Some(InFlight::Batch(run)) if position == run.next => run.batch.discard_proxied(),
+            Some(InFlight::Batch(run)) if position == run.next => run.batch.discard_reply(),
             Some(InFlight::Batch(run)) => {
                 if let Some(early) = run.early.get_mut(position as usize) {
                     early.bytes.clear();

@@ -20,10 +20,7 @@ use super::{
     proxy::{MAX_IDLE, ProxyState, TICK, write_to},
     router::{Redirect, Words},
 };
-use crate::{
-    Client,
-    connection::{ActorId, Batch},
-};
+use crate::{Client, batch::ActorId, dispatch::ClientBatch};
 
 /// The losses of connections for which a client is blamed.
 pub(super) struct Blame {
@@ -58,10 +55,10 @@ impl ProxyState {
     }
 
     /// Returns whether a request of a batch gets a connection without other clients' requests.
-    pub(super) fn is_isolated(&self, batch: &Batch, words: Words<'_>) -> bool {
+    pub(super) fn is_isolated(&self, batch: &ClientBatch, words: Words<'_>) -> bool {
         let max = self.servers.max_request_len;
         // The first comparison is cheap, and enough for most batches.
-        batch.request_bytes() > max && words.max_encoded_len() > max || self.is_blamed(batch.client())
+        batch.requests.bytes() > max && words.max_encoded_len() > max || self.is_blamed(Some(&batch.client))
     }
 
     fn is_blamed(&self, client: Option<&Client>) -> bool {
@@ -79,8 +76,8 @@ impl ProxyState {
     }
 
     /// Sends the next request of a batch. The batch continues when it has the reply.
-    pub(super) fn send_isolated(&mut self, mut batch: Box<Batch>, actor_id: ActorId, server: usize) {
-        let Some(key) = batch.client().map(PoolKey::of) else { return };
+    pub(super) fn send_isolated(&mut self, mut batch: ClientBatch, actor_id: ActorId, server: usize) {
+        let key = PoolKey::of(&batch.client);
         let id = self.in_flight.next_id();
         batch.stop_timing();
         let first = batch.next_request();

@@ -15,8 +15,8 @@ use super::{
 };
 use crate::{
     Error,
-    connection::{Stream, with_read_buffer},
     resp::{Encoder, FramePart, FrameScanner},
+    stream::{Stream, with_read_buffer},
 };
 
 /// A multiplexed connection in any state: open, lost, or not opened yet.

@@ -34,8 +34,11 @@ use super::{
 };
 use crate::{
     Client, Disconnected, Error, Value,
+    batch::ActorId,
+    client::ClientFlag,
     command::Spec,
-    connection::{ACTOR_DOWN, ActorId, Batch, ClientFlag, RunBatches},
+    dispatch::ClientBatch,
+    dispatch::{ACTOR_DOWN, RunBatches},
 };
 
 /// The actor that sends requests on to upstreams.
@@ -64,7 +67,7 @@ pub(super) struct ProxyState {
     /// Indexes of the multiplexed connections with written but unsent requests.
     pub(super) dirty: Vec<usize>,
     /// Batches that wait for space in a send buffer, or for the key tables.
-    pub(super) waiting: Vec<(Box<Batch>, ActorId)>,
+    pub(super) waiting: Vec<(ClientBatch, ActorId)>,
     /// Commands of the application that wait for the key tables.
     pub(super) waiting_commands: Vec<ApplicationCommand>,
     /// Requests that wait for the future of [`Router::refresh`].
@@ -184,7 +187,7 @@ impl ProxyState {
     /// Sends the next requests of a batch on, at most `max_requests`.
     ///
     /// The batch continues when these requests have their replies.
-    fn run(&mut self, batch: Box<Batch>, actor_id: ActorId, max_requests: usize) {
+    fn run(&mut self, batch: ClientBatch, actor_id: ActorId, max_requests: usize) {
         let mut next = Some(batch);
         while let Some(mut batch) = next.take() {
             match self.next_destination(&batch, actor_id) {
@@ -205,7 +208,7 @@ impl ProxyState {
                 }
                 Some(Destination::Down(connection)) => {
                     let error = self.connections[connection].refuse();
-                    batch.reject(|_, out| out.error(&error));
+                    batch.reject(&error);
                     next = Some(batch);
                 }
                 Some(Destination::Wait) => self.waiting.push((batch, actor_id)),
@@ -215,7 +218,7 @@ impl ProxyState {
 
     fn send_on(
         &mut self,
-        mut batch: Box<Batch>,
+        mut batch: ClientBatch,
         actor_id: ActorId,
         max_requests: usize,
         first: (usize, u32),
@@ -234,7 +237,7 @@ impl ProxyState {
     fn write(
         &mut self,
         id: InFlightId,
-        batch: &Batch,
+        batch: &ClientBatch,
         actor_id: ActorId,
         max_requests: usize,
         first: (usize, u32),
@@ -271,9 +274,8 @@ impl ProxyState {
     }
 
     /// Sends the parts of a batch's next request.
-    fn send_split(&mut self, mut batch: Box<Batch>, actor_id: ActorId, split: Split) {
-        let Some(client) = batch.client() else { return };
-        let (key, number) = (PoolKey::of(client), client.id());
+    fn send_split(&mut self, mut batch: ClientBatch, actor_id: ActorId, split: Split) {
+        let (key, number) = (PoolKey::of(&batch.client), batch.client.id());
         batch.stop_timing();
         self.insert_split(Requester::Batch(batch, actor_id), key, number, split);
     }
@@ -553,19 +555,19 @@ impl ProxyState {
     /// Sends the next request of a batch over the client's dedicated connection. Opens it if necessary.
     fn send_dedicated(
         &mut self,
-        mut batch: Box<Batch>,
+        mut batch: ClientBatch,
         actor_id: ActorId,
         kind: CommandKind,
         to: Result<Option<usize>, Error>,
-    ) -> Option<Box<Batch>> {
-        let client = batch.client()?.clone();
+    ) -> Option<ClientBatch> {
+        let client = batch.client.clone();
         if self.dedicated_state(&client).is_none() {
             self.open_dedicated(&client, to.clone().ok().flatten());
         }
         let dedicated = self.dedicated.get(&client.identity())?;
         if kind == CommandKind::Blocks {
             // The batch goes back to the connection, so that it notices when the blocked client disconnects.
-            batch.step(Some(&Spec::FALLBACK), |call, out| dedicated.send_blocking(call, to, out));
+            batch.step(&Spec::FALLBACK, |call, out| dedicated.send_blocking(call, to, out));
             return batch.return_to_client();
         }
         batch.stop_timing();
@@ -598,7 +600,7 @@ impl ProxyState {
     }
 
     /// Continues a batch after a reply from a dedicated connection.
-    pub(super) fn go_on(&mut self, batch: Box<Batch>, actor_id: ActorId) {
+    pub(super) fn go_on(&mut self, batch: ClientBatch, actor_id: ActorId) {
         self.run(batch, actor_id, FIRST_REQUESTS);
         self.complete();
     }
@@ -613,10 +615,10 @@ impl ProxyState {
 }
 
 /// Answers the next request of a batch.
-fn answer(batch: &mut Batch, reply: &Value) {
+fn answer(batch: &mut ClientBatch, reply: &Value) {
     match reply {
-        Value::Error(error) => batch.reject(|_, out| out.error(error)),
-        reply => batch.step(Some(&Spec::FALLBACK), |_, out| reply.encode(out.encoder_mut())),
+        Value::Error(error) => batch.reject(error),
+        reply => batch.step(&Spec::FALLBACK, |_, out| reply.encode(out.encoder_mut())),
     }
 }
 
@@ -671,7 +673,7 @@ impl Drop for ProxyState {
             _ => None,
         });
         for (mut batch, actor_id) in pending.chain(self.waiting.drain(..)) {
-            batch.discard_proxied();
+            batch.discard_reply();
             batch.refuse(actor_id, &ACTOR_DOWN);
             // A refused batch does not wait for a reply, so it returns to its client.
             drop(batch.return_to_client());

@@ -331,7 +331,7 @@ impl<'a> Words<'a> {
 
     pub(super) fn write(self, out: &mut Encoder) {
         match self {
-            Words::Call(call) => call.write(out),
+            Words::Call(call) => call.words.write(out),
             Words::Own(words) => out.request(words),
         }
     }

@@ -1,0 +1,436 @@
+//! The batch: its requests, a cursor that says which request is next, and the replies so far.
+
+use std::{fmt, ops::Range};
+
+use super::{
+    ActorId, BatchStats, CommandId, CommandRef, Exclusive, Failure, ReplyBuffer, ReplyMode, RequestWords,
+    Resolved, StreamingReply, pool, requests::Requests,
+};
+use crate::resp::{BufferPosition, Protocol};
+
+/// The requests that one read of a socket brought in, and the replies to those that have run.
+///
+/// A batch is owned by the connection, or by the actor that runs its next request. The actor writes the
+/// replies into the batch and returns it.
+pub(crate) struct Batch {
+    pub(crate) requests: Requests,
+    /// The index of the next request to run, and of its first span.
+    pub(super) next: usize,
+    next_span: usize,
+    /// The end of the replies to all requests before the next one.
+    pub(super) mark: BufferPosition,
+    /// The replies.
+    pub(crate) out: ReplyBuffer,
+    pub(super) progress: Progress,
+    /// The batch is a transaction. Its replies form one array.
+    is_transaction: bool,
+    /// The time of each request is measured.
+    pub(crate) is_timed: bool,
+    /// The first request whose keys have to be reported to the keyspace, if it observes keys.
+    observed_from: Option<usize>,
+    /// Exclusive access to an actor, while the rest of a transaction is pending.
+    pub(crate) exclusive: Option<Exclusive>,
+    /// Times and errors of single requests.
+    pub(crate) stats: BatchStats,
+}
+
+/// Says whether the next request can run.
+pub(super) enum Progress {
+    /// It can, while the replies have fewer bytes than this.
+    Running { room: usize },
+    /// It has run, and waits for its reply. `may_block`: its command has the flag `blocking`.
+    Blocked { may_block: bool },
+    /// The reply to the request before it is not complete.
+    Streaming(Box<dyn StreamingReply>),
+}
+
+/// A position in a batch to which the batch can return.
+#[derive(Debug)]
+pub(crate) struct BatchCheckpoint {
+    next: usize,
+    next_span: usize,
+    mark: BufferPosition,
+    replies: ReplyMode,
+}
+
+/// Maximum size of unsent replies before the next request runs.
+///
+/// It bounds the memory of a client that does not read.
+const MAX_UNSENT: usize = 1024 * 1024;
+
+/// A blocked batch keeps its buffers if they take no more than this many bytes.
+const MAX_BLOCKED_BYTES: usize = 1024;
+
+impl fmt::Debug for Batch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Batch").field("requests", &self.requests.len()).finish_non_exhaustive()
+    }
+}
+
+impl Default for Batch {
+    fn default() -> Self {
+        Batch {
+            requests: Requests::default(),
+            next: 0,
+            next_span: 0,
+            mark: BufferPosition::default(),
+            out: ReplyBuffer::default(),
+            progress: Progress::START,
+            is_transaction: false,
+            is_timed: false,
+            observed_from: None,
+            exclusive: None,
+            stats: BatchStats::default(),
+        }
+    }
+}
+
+impl Progress {
+    const START: Progress = Progress::Running { room: MAX_UNSENT };
+}
+
+/// The life of a batch.
+impl Batch {
+    /// Returns an empty batch, from the batch pool if possible.
+    pub(crate) fn new() -> Box<Batch> {
+        pool::take()
+    }
+
+    /// Clears the batch and returns it to the batch pool.
+    pub(crate) fn recycle(mut self: Box<Batch>) {
+        self.requests.clear(pool::MAX_KEPT_BYTES);
+        self.clear_replies();
+        self.next = 0;
+        self.next_span = 0;
+        self.is_timed = false;
+        self.observed_from = None;
+        self.is_transaction = false;
+        self.exclusive = None;
+        self.progress = Progress::START;
+        self.out.set_timed(false);
+        self.out.set_mode(ReplyMode::On);
+        self.stats.clear();
+        pool::put(self);
+    }
+
+    /// Returns the allocated memory in bytes.
+    pub(crate) fn capacity(&self) -> usize {
+        size_of::<Self>() + self.requests.capacity() + self.out.encoder().capacity()
+    }
+
+    /// Splits the input at `start`, behind the last complete request.
+    ///
+    /// Returns the rest as a new batch, if there is any.
+    pub(crate) fn split_off(&mut self, start: usize) -> Option<Box<Batch>> {
+        let requests = self.requests.split_off(start)?;
+        Some(Box::new(Batch { requests, ..Batch::default() }))
+    }
+
+    /// Moves the requests, whose bytes are this part of the input, to a new batch.
+    ///
+    /// The input itself does not change.
+    pub(crate) fn take_requests(&mut self, part: Range<usize>) -> Box<Batch> {
+        let mut taken = Batch::new();
+        self.requests.move_to(&mut taken.requests, part);
+        taken
+    }
+
+    /// Copies the next request to another batch, which will run it.
+    pub(crate) fn copy_next(&mut self, other: &mut Batch) {
+        if let Some(request) = self.requests.get(self.next) {
+            let spans = self.next_span..request.end as usize;
+            self.requests.copy_to(&mut other.requests, self.next, spans);
+        }
+    }
+
+    /// Makes the batch a transaction: it runs as one, and its replies form one array.
+    pub(crate) fn begin_transaction(&mut self, protocol: Protocol) {
+        self.is_transaction = true;
+        self.progress = self.running();
+        let out = self.out.encoder_mut();
+        out.set_protocol(protocol);
+        out.array(self.requests.len());
+        self.mark = out.position();
+    }
+
+    /// Drops all requests and replies of the transaction. The caller writes its reply.
+    pub(crate) fn abandon_transaction(&mut self) {
+        self.requests.truncate(0);
+        self.next = 0;
+        self.progress = self.running();
+        self.out.rewind(BufferPosition::default());
+        self.clear_replies();
+        self.stats.clear();
+    }
+
+    /// Returns whether the batch is a transaction, whose replies form one array.
+    pub(crate) fn is_transaction(&self) -> bool {
+        self.is_transaction
+    }
+
+    /// Clears the replies after they were sent.
+    pub(crate) fn clear_replies(&mut self) {
+        self.out.clear(pool::MAX_KEPT_BYTES);
+        self.mark = BufferPosition::default();
+    }
+
+    /// Frees unused memory before a wait of unknown length.
+    pub(crate) fn shrink(&mut self) {
+        if !self.is_transaction && self.capacity() > size_of::<Self>() + MAX_BLOCKED_BYTES {
+            self.requests.shrink_to_fit();
+            self.out.clear(0);
+        }
+    }
+}
+
+/// The next request.
+impl Batch {
+    /// Returns whether there are requests that have not run.
+    pub(crate) fn has_requests(&self) -> bool {
+        self.next < self.requests.len()
+    }
+
+    /// Returns the command of the next request.
+    ///
+    /// Returns `None` while unsent replies have to be sent first, or while the batch is blocked.
+    #[inline]
+    pub(crate) fn next_target(&self) -> Option<Resolved<CommandRef>> {
+        let request = self.requests.get(self.next)?;
+        match self.progress {
+            Progress::Running { room } if self.out.encoder().len() < room => Some(request.target),
+            _ => None,
+        }
+    }
+
+    /// Returns the index of the next request.
+    pub(crate) fn next_request(&self) -> u32 {
+        self.next as u32
+    }
+
+    /// Returns the words of the next request, and the buffer for its reply.
+    #[inline]
+    pub(crate) fn next_parts(&mut self) -> Option<(RequestWords<'_>, &mut ReplyBuffer)> {
+        let end = self.requests.get(self.next)?.end as usize;
+        Some((self.requests.words_of(self.next_span..end), &mut self.out))
+    }
+
+    /// Returns the requests that this actor runs next, up to the first request for another actor.
+    ///
+    /// The connection itself runs one request at a time.
+    pub(crate) fn upcoming(&self, actor_id: ActorId) -> impl Iterator<Item = (u32, CommandRef)> + Clone {
+        let max = if actor_id == ActorId::CONNECTION { 1 } else { usize::MAX };
+        self.requests.of_actor(self.next, actor_id).take(max)
+    }
+
+    /// Returns the [upcoming](Self::upcoming) requests, or none if unsent replies have to be sent first.
+    pub(crate) fn upcoming_with_room(
+        &self,
+        actor_id: ActorId,
+    ) -> impl Iterator<Item = (u32, CommandRef)> + Clone {
+        let has_room = self.next_target().is_some();
+        self.upcoming(actor_id).take_while(move |_| has_room)
+    }
+
+    /// Returns the bytes of replies that the batch may still get before they have to be sent.
+    pub(crate) fn room(&self) -> usize {
+        match self.progress {
+            Progress::Running { room } => room.saturating_sub(self.out.encoder().len()),
+            _ => 0,
+        }
+    }
+
+    /// Returns whether the batch is a transaction with more requests for this actor, after built-in commands.
+    pub(crate) fn returns_to(&self, actor_id: ActorId) -> bool {
+        self.is_transaction && !self.is_blocked() && self.requests.has_any_of(self.next, actor_id)
+    }
+
+    /// Drops the requests that have not run.
+    pub(crate) fn abandon_requests(&mut self) {
+        self.requests.truncate(self.next);
+    }
+
+    fn advance(&mut self) {
+        if let Some(request) = self.requests.get(self.next) {
+            self.next_span = request.end as usize;
+            self.next += 1;
+        }
+        self.mark = self.out.encoder().position();
+    }
+
+    fn running(&self) -> Progress {
+        if self.is_transaction { Progress::Running { room: usize::MAX } } else { Progress::START }
+    }
+}
+
+/// Replies.
+impl Batch {
+    /// Starts the clock, if the requests are timed.
+    pub(crate) fn begin(&mut self) {
+        if self.is_timed {
+            self.stats.begin();
+            self.out.set_timed(true);
+        }
+    }
+
+    /// Stops the clock: the wait for an upstream is not part of a command's time.
+    pub(crate) fn stop_timing(&mut self) {
+        self.stats.stop();
+    }
+
+    /// Completes the next request, whose reply was written, unless the reply comes later.
+    ///
+    /// `is_rejection`: the request was answered without running it. `may_block`: its command has the flag
+    /// `blocking`.
+    #[inline]
+    pub(crate) fn complete(&mut self, is_rejection: bool, may_block: impl FnOnce() -> bool) {
+        if !self.out.is_noteworthy(self.mark) || self.complete_special_reply(is_rejection, may_block) {
+            self.advance();
+        }
+    }
+
+    /// Takes the awaited reply to the next request.
+    pub(crate) fn take_reply(&mut self, mut reply: Box<Batch>) {
+        self.out.encoder_mut().append(reply.out.encoder_mut());
+        reply.recycle();
+        self.progress = self.running();
+        self.end_reply();
+    }
+
+    /// Completes the reply to the next request, whose parts were appended.
+    pub(crate) fn end_reply(&mut self) {
+        self.complete(false, || false);
+    }
+
+    /// Appends a part of the reply to the next request.
+    pub(crate) fn append_reply(&mut self, part: &[u8]) {
+        self.out.encoder_mut().raw(part);
+    }
+
+    /// Discards the reply to the next request.
+    pub(crate) fn discard_reply(&mut self) {
+        self.out.rewind(self.mark);
+    }
+
+    /// Returns whether the next request has run and waits for its reply.
+    pub(crate) fn is_blocked(&self) -> bool {
+        matches!(self.progress, Progress::Blocked { .. })
+    }
+
+    /// Returns whether the next request waits for its reply, and its command has the flag `blocking`.
+    pub(crate) fn may_block(&self) -> bool {
+        matches!(self.progress, Progress::Blocked { may_block: true })
+    }
+
+    /// Handles a reply with special properties: an error, a later reply, a streaming reply, or one that the
+    /// client switched off.
+    ///
+    /// Returns whether the request has its reply.
+    #[cold]
+    fn complete_special_reply(&mut self, is_rejection: bool, may_block: impl FnOnce() -> bool) -> bool {
+        let is_deferred = self.out.take_deferred();
+        self.note_failure(self.next, is_rejection);
+        self.stats.note_end(self.next as u32, is_rejection);
+        if is_deferred {
+            // The wait for the reply is not part of the handler's time.
+            self.stats.stop();
+            self.progress = Progress::Blocked { may_block: may_block() };
+            return false;
+        }
+        let reply = self.out.take_kept(self.mark);
+        match self.out.mode() {
+            ReplyMode::On => {}
+            ReplyMode::Off => self.out.rewind(reply),
+            ReplyMode::SkipNext => self.out.set_mode(ReplyMode::Skip),
+            ReplyMode::Skip => {
+                self.out.rewind(reply);
+                self.out.set_mode(ReplyMode::On);
+            }
+        }
+        if let Some(streaming) = self.out.take_streaming() {
+            self.begin_streaming(streaming);
+        }
+        true
+    }
+
+    pub(super) fn note_failure(&mut self, request: usize, is_rejection: bool) {
+        let Some(line) = self.out.encoder().error_at(self.mark) else { return };
+        let code = line.split(|byte| *byte == b' ').next().unwrap_or_default();
+        let code = String::from_utf8_lossy(code).into();
+        self.stats.note_failure(Failure { request: request as u32, code, is_rejection });
+    }
+
+    /// Ends the streaming reply.
+    pub(super) fn end_streaming(&mut self) {
+        if matches!(self.progress, Progress::Streaming(_)) {
+            self.progress = self.running();
+        }
+    }
+}
+
+/// Observation.
+impl Batch {
+    /// Counts the calls of each command. Consecutive calls of one command are reported together.
+    pub(crate) fn count_calls(&self, mut count: impl FnMut(CommandId, u64)) {
+        let mut start = 0;
+        for failure in self.stats.failures().iter().filter(|failure| failure.is_rejection) {
+            let rejected = failure.request as usize;
+            self.requests.count_calls(start..rejected, &mut count);
+            start = rejected + 1;
+        }
+        self.requests.count_calls(start..self.next, &mut count);
+    }
+
+    /// Starts the observation of keys with the next request.
+    pub(crate) fn observe(&mut self) {
+        self.observed_from.get_or_insert(self.next);
+    }
+
+    pub(crate) fn is_observed(&self) -> bool {
+        self.observed_from.is_some()
+    }
+
+    /// Returns the requests that have run since the last call, if keys are observed.
+    pub(crate) fn take_observed(&mut self) -> Range<u32> {
+        let Some(from) = &mut self.observed_from else { return 0..0 };
+        std::mem::replace(from, self.next) as u32..self.next as u32
+    }
+
+    /// Returns the requests that this actor runs next and that `MONITOR` clients have not seen yet.
+    pub(crate) fn take_unshown(&mut self, actor_id: ActorId) -> Vec<(u32, CommandRef)> {
+        let before = self.stats.shown();
+        let unshown: Vec<_> = self.upcoming(actor_id).filter(|(index, _)| *index >= before).collect();
+        if let Some((last, _)) = unshown.last() {
+            self.stats.note_shown(last + 1);
+        }
+        unshown
+    }
+}
+
+/// Checkpoints.
+impl Batch {
+    /// Returns the current position.
+    pub(crate) fn checkpoint(&self) -> BatchCheckpoint {
+        BatchCheckpoint {
+            next: self.next,
+            next_span: self.next_span,
+            mark: self.mark,
+            replies: self.out.mode(),
+        }
+    }
+
+    /// Returns the requests that were answered since the checkpoint.
+    pub(crate) fn answered_since(&self, checkpoint: &BatchCheckpoint) -> Range<u32> {
+        checkpoint.next as u32..self.next as u32
+    }
+
+    /// Returns to the checkpoint, and discards the replies since then.
+    pub(crate) fn go_back(&mut self, checkpoint: BatchCheckpoint) {
+        self.end_streaming();
+        self.next = checkpoint.next;
+        self.next_span = checkpoint.next_span;
+        self.mark = checkpoint.mark;
+        self.out.rewind(checkpoint.mark);
+        self.out.set_mode(checkpoint.replies);
+        self.stats.forget_from(checkpoint.next as u32);
+    }
+}

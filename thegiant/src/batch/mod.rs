@@ -1,0 +1,21 @@
+//! Batches: the requests that one read of a socket brought in, and their replies.
+//!
+//! A batch is data. It does not know its client, its actor or its socket.
+
+mod cursor;
+mod exclusive;
+mod pool;
+mod reply_buffer;
+mod requests;
+mod stats;
+mod streaming;
+mod target;
+
+pub(crate) use cursor::{Batch, BatchCheckpoint};
+pub(crate) use exclusive::{Exclusive, ExclusiveAccess};
+pub use reply_buffer::ReplyBuffer;
+pub(crate) use reply_buffer::ReplyMode;
+pub(crate) use requests::{PartialBulk, RequestWords};
+pub(crate) use stats::{BatchStats, Failure};
+pub(crate) use streaming::{Streamed, StreamingReply};
+pub(crate) use target::{ActorId, CommandId, CommandRef, Resolved, RowId};

@@ -1,0 +1,275 @@
+//! The requests of a batch, as the client sent them.
+
+use std::{mem, ops::Range};
+
+use bytes::Bytes;
+
+use super::{ActorId, CommandId, CommandRef, Resolved};
+use crate::resp::{Encoder, Span};
+
+/// The requests of a batch, and the beginning of a request that is still being read.
+#[derive(Debug, Default)]
+pub(crate) struct Requests {
+    /// The bytes of the requests, without the large bulk strings.
+    pub(crate) input: Vec<u8>,
+    /// The words of all requests, in order.
+    pub(crate) spans: Vec<Span>,
+    /// Large bulk strings, each in its own buffer.
+    large: Vec<Bytes>,
+    large_len: usize,
+    /// A large bulk string that is still being read.
+    pub(crate) partial_bulk: Option<Box<PartialBulk>>,
+    list: Vec<Request>,
+}
+
+/// A large bulk string, and the number of its bytes that are missing.
+#[derive(Debug)]
+pub(crate) struct PartialBulk {
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) missing: usize,
+}
+
+#[derive(Debug)]
+pub(super) struct Request {
+    /// The end of the request in `spans`. 32 bits are enough, because the input has at most 2 GiB.
+    pub(super) end: u32,
+    pub(super) target: Resolved<CommandRef>,
+}
+
+/// The words of one request: the name of the command, and its arguments.
+#[derive(Clone, Copy)]
+pub(crate) struct RequestWords<'a> {
+    spans: &'a [Span],
+    input: &'a [u8],
+    large: &'a [Bytes],
+}
+
+impl Requests {
+    /// Adds the request whose spans were appended to `spans`.
+    pub(crate) fn push(&mut self, resolve: impl FnOnce(RequestWords<'_>) -> Resolved<CommandRef>) {
+        let target = resolve(self.words_of(self.end()..self.spans.len()));
+        self.list.push(Request { end: self.spans.len() as u32, target });
+    }
+
+    /// Returns the end of the complete requests in `spans`.
+    fn end(&self) -> usize {
+        self.list.last().map_or(0, |request| request.end as usize)
+    }
+
+    /// Starts a large bulk string of `len` bytes at this position of the input.
+    ///
+    /// Bytes that have arrived move to its own buffer.
+    pub(crate) fn begin_large(&mut self, position: usize, len: usize) {
+        let arrived = (self.input.len() - position).min(len);
+        let bytes = self.input.drain(position..position + arrived).collect();
+        self.partial_bulk = Some(Box::new(PartialBulk { bytes, missing: len - arrived }));
+    }
+
+    /// Adds a large bulk string. Returns its index.
+    pub(crate) fn push_large(&mut self, bytes: Bytes) -> usize {
+        self.large_len += bytes.len();
+        self.large.push(bytes);
+        self.large.len() - 1
+    }
+
+    /// Returns the large bulk string of which bytes are missing.
+    pub(crate) fn missing_bulk(&mut self) -> Option<&mut PartialBulk> {
+        self.partial_bulk.as_deref_mut().filter(|partial_bulk| partial_bulk.missing > 0)
+    }
+
+    /// Returns the memory of the requests in bytes.
+    pub(crate) fn bytes(&self) -> usize {
+        let partial_bulk = self.partial_bulk.as_ref().map_or(0, |partial_bulk| partial_bulk.bytes.len());
+        self.input.len() + self.spans.len() * size_of::<Span>() + self.large_len + partial_bulk
+    }
+
+    /// Returns the number of complete requests.
+    pub(crate) fn len(&self) -> usize {
+        self.list.len()
+    }
+
+    #[inline]
+    pub(super) fn get(&self, index: usize) -> Option<&Request> {
+        self.list.get(index)
+    }
+
+    /// Returns the command of a request.
+    pub(crate) fn target(&self, request: u32) -> Option<Resolved<CommandRef>> {
+        self.list.get(request as usize).map(|request| request.target)
+    }
+
+    /// Returns the last command.
+    pub(crate) fn last_command(&self) -> Option<CommandId> {
+        self.list.iter().rev().find_map(|request| request.target.command())
+    }
+
+    /// Returns the words of a request.
+    pub(crate) fn words(&self, request: u32) -> Option<RequestWords<'_>> {
+        let index = request as usize;
+        let start = index.checked_sub(1).map_or(0, |before| self.list[before].end as usize);
+        Some(self.words_of(start..self.list.get(index)?.end as usize))
+    }
+
+    /// Returns the words in this range of `spans`.
+    #[inline]
+    pub(super) fn words_of(&self, spans: Range<usize>) -> RequestWords<'_> {
+        RequestWords { spans: &self.spans[spans], input: &self.input, large: &self.large }
+    }
+
+    /// Returns the consecutive requests for an actor from `next` on, with their indexes.
+    pub(super) fn of_actor(
+        &self,
+        next: usize,
+        actor_id: ActorId,
+    ) -> impl Iterator<Item = (u32, CommandRef)> + Clone {
+        let requests = self.list.iter().zip(0..).skip(next);
+        requests.map_while(move |(request, index)| Some((index, request.target.of_actor(actor_id)?)))
+    }
+
+    /// Returns whether an actor has requests from `next` on, possibly after those of others.
+    pub(super) fn has_any_of(&self, next: usize, actor_id: ActorId) -> bool {
+        self.list[next..].iter().any(|request| request.target.of_actor(actor_id).is_some())
+    }
+
+    /// Counts the calls of each command in a range. Consecutive calls of one command are counted together.
+    pub(super) fn count_calls(&self, range: Range<usize>, count: &mut impl FnMut(CommandId, u64)) {
+        for same in self.list[range].chunk_by(|one, next| one.target.command() == next.target.command()) {
+            if let Some(command) = same[0].target.command() {
+                count(command, same.len() as u64);
+            }
+        }
+    }
+
+    /// Drops the requests from `index` on.
+    pub(super) fn truncate(&mut self, index: usize) {
+        self.list.truncate(index);
+    }
+
+    /// Splits the input at `start`, behind the last complete request.
+    ///
+    /// Returns the rest, if there is any. It has buffers of minimal size, since its client may take a long time
+    /// to complete the request.
+    pub(super) fn split_off(&mut self, start: usize) -> Option<Requests> {
+        let complete = self.end();
+        if start == self.input.len() && complete == self.spans.len() && self.partial_bulk.is_none() {
+            return None;
+        }
+        let mut rest = Requests {
+            input: self.input.split_off(start),
+            spans: self.spans.split_off(complete),
+            partial_bulk: self.partial_bulk.take(),
+            ..Requests::default()
+        };
+        let is_large = |span: &&Span| matches!(span, Span::Large(_));
+        let kept_large = self.large.len() - rest.spans.iter().filter(is_large).count();
+        rest.large = self.large.split_off(kept_large);
+        rest.large_len = rest.large.iter().map(Bytes::len).sum();
+        self.large_len -= rest.large_len;
+        for span in &mut rest.spans {
+            span.rebase(start, kept_large);
+        }
+        Some(rest)
+    }
+
+    /// Moves the requests, whose bytes are this part of the input, to `other`.
+    ///
+    /// The input itself does not change.
+    pub(super) fn move_to(&mut self, other: &mut Requests, part: Range<usize>) {
+        other.input.extend_from_slice(&self.input[part.clone()]);
+        other.spans.append(&mut self.spans);
+        other.list.append(&mut self.list);
+        other.large = mem::take(&mut self.large);
+        other.large_len = mem::take(&mut self.large_len);
+        other.spans.iter_mut().for_each(|span| span.rebase(part.start, 0));
+    }
+
+    /// Copies the request at `index`, whose words are in this range of `spans`, to `other`, which will run it.
+    pub(super) fn copy_to(&mut self, other: &mut Requests, index: usize, spans: Range<usize>) {
+        for span in &self.spans[spans] {
+            let copy = match span {
+                Span::Input { start, end } => {
+                    let from = other.input.len();
+                    other.input.extend_from_slice(&self.input[*start as usize..*end as usize]);
+                    Span::Input { start: from as u32, end: other.input.len() as u32 }
+                }
+                Span::Large(index) => {
+                    let index = other.push_large(self.large[*index as usize].clone());
+                    Span::Large(index as u32)
+                }
+            };
+            other.spans.push(copy);
+        }
+        let target = mem::replace(&mut self.list[index].target, Resolved::Queued);
+        other.list.push(Request { end: other.spans.len() as u32, target });
+    }
+
+    /// Removes everything, and keeps at most `max_bytes` of memory in each buffer.
+    pub(super) fn clear(&mut self, max_bytes: usize) {
+        self.partial_bulk = None;
+        if !self.large.is_empty() {
+            self.large = Vec::new();
+            self.large_len = 0;
+        }
+        self.input.clear();
+        self.spans.clear();
+        self.list.clear();
+        self.input.shrink_to(max_bytes);
+        self.spans.shrink_to(max_bytes / size_of::<Span>());
+        self.list.shrink_to(max_bytes / size_of::<Request>());
+    }
+
+    /// Frees unused memory.
+    pub(super) fn shrink_to_fit(&mut self) {
+        self.input.shrink_to_fit();
+        self.spans.shrink_to_fit();
+        self.list.shrink_to_fit();
+    }
+
+    /// Returns the allocated memory in bytes, without large bulk strings.
+    pub(super) fn capacity(&self) -> usize {
+        self.input.capacity()
+            + self.spans.capacity() * size_of::<Span>()
+            + self.list.capacity() * size_of::<Request>()
+    }
+}
+
+impl<'a> RequestWords<'a> {
+    /// Returns the number of words.
+    #[inline]
+    pub(crate) fn len(self) -> usize {
+        self.spans.len()
+    }
+
+    /// Returns the word at `index`; 0 is the name.
+    #[inline]
+    pub(crate) fn get(self, index: usize) -> Option<&'a [u8]> {
+        self.spans.get(index)?.get(self.input, self.large)
+    }
+
+    /// Returns the name of the command as the client wrote it.
+    #[inline]
+    pub(crate) fn name(self) -> &'a [u8] {
+        self.get(0).unwrap_or_default()
+    }
+
+    /// Returns the word at `index`, owned. A large bulk string is not copied.
+    pub(crate) fn bytes(self, index: usize) -> Option<Bytes> {
+        match self.spans.get(index)? {
+            Span::Large(index) => self.large.get(*index as usize).cloned(),
+            Span::Input { .. } => self.get(index).map(Bytes::copy_from_slice),
+        }
+    }
+
+    /// Encodes the request for another server. Large bulk strings are not copied.
+    pub(crate) fn write(self, out: &mut Encoder) {
+        out.array(self.len());
+        for (index, span) in self.spans.iter().enumerate() {
+            match span {
+                Span::Large(large) => {
+                    self.large.get(*large as usize).into_iter().for_each(|large| out.bulk_bytes(large))
+                }
+                Span::Input { .. } => out.bulk(self.get(index).unwrap_or_default()),
+            }
+        }
+    }
+}

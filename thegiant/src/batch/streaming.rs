@@ -1,0 +1,102 @@
+//! A reply that is generated in parts, as its client takes it.
+
+use std::{
+    fmt, io,
+    panic::{AssertUnwindSafe, catch_unwind},
+    task::{Context, Poll, Waker, ready},
+};
+
+use super::{Batch, cursor::Progress, pool};
+use crate::{Error, resp::Encoder};
+
+/// Generates the rest of a reply in parts.
+pub(crate) trait StreamingReply: Send {
+    /// Appends to `out` until that has `max_len` bytes. The caller can send the output while the reply is pending.
+    fn poll_write(&mut self, out: &mut Encoder, max_len: usize, cx: &mut Context<'_>) -> Poll<Streamed>;
+}
+
+/// The progress of a streaming reply.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Streamed {
+    /// The reply is incomplete.
+    More,
+    /// The reply is complete.
+    Done,
+    /// The reply is complete, and it is an error.
+    Failed,
+    /// The reply can never be completed.
+    Broken,
+}
+
+impl fmt::Debug for dyn StreamingReply {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("StreamingReply")
+    }
+}
+
+impl Batch {
+    /// Returns whether the reply to the last request is not complete yet.
+    pub(crate) fn is_streaming(&self) -> bool {
+        matches!(self.progress, Progress::Streaming(_))
+    }
+
+    /// Keeps the rest of the reply for later.
+    ///
+    /// In a transaction, which has one reply, it writes everything at once.
+    #[cold]
+    pub(super) fn begin_streaming(&mut self, streaming: Box<dyn StreamingReply>) {
+        if self.is_transaction() {
+            return self.write_whole(streaming);
+        }
+        self.progress = Progress::Streaming(streaming);
+    }
+
+    fn write_whole(&mut self, mut streaming: Box<dyn StreamingReply>) {
+        let mut cx = Context::from_waker(Waker::noop());
+        let written = loop {
+            match poll(&mut *streaming, self.out.encoder_mut(), usize::MAX, &mut cx) {
+                Poll::Ready(Streamed::More) => {}
+                written => break written,
+            }
+        };
+        if matches!(written, Poll::Pending | Poll::Ready(Streamed::Broken)) {
+            self.out.rewind(self.mark);
+            let error = if written.is_pending() { WAITS_IN_TRANSACTION } else { Error::INTERNAL };
+            self.out.error(&error);
+        }
+        self.note_failure(self.next, false);
+    }
+
+    /// Writes the next part.
+    ///
+    /// Returns whether the reply is complete. `Pending` may also leave bytes to send.
+    pub(crate) fn poll_streaming(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<bool>> {
+        let Progress::Streaming(streaming) = &mut self.progress else { return Poll::Ready(Ok(true)) };
+        match ready!(poll(&mut **streaming, self.out.encoder_mut(), pool::MAX_KEPT_BYTES, cx)) {
+            Streamed::More => return Poll::Ready(Ok(false)),
+            Streamed::Done => {}
+            Streamed::Failed => self.note_failure(self.next - 1, false),
+            Streamed::Broken => {
+                return Poll::Ready(Err(io::Error::other("a streaming reply could not be completed")));
+            }
+        }
+        self.end_streaming();
+        self.mark = self.out.encoder().position();
+        Poll::Ready(Ok(true))
+    }
+}
+
+fn poll(
+    streaming: &mut dyn StreamingReply,
+    out: &mut Encoder,
+    max_bytes: usize,
+    cx: &mut Context<'_>,
+) -> Poll<Streamed> {
+    let write = AssertUnwindSafe(|| streaming.poll_write(out, max_bytes, cx));
+    catch_unwind(write).unwrap_or_else(|_| {
+        tracing::error!("a streaming reply panicked; the connection is closed");
+        Poll::Ready(Streamed::Broken)
+    })
+}
+
+const WAITS_IN_TRANSACTION: Error = Error::from_static("ERR a transaction cannot wait for this reply");

@@ -1,0 +1,78 @@
+//! The command that a request names.
+
+/// Identifies a mounted actor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct ActorId(pub(crate) u16);
+
+/// Identifies a command of a server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct CommandId(pub(crate) u16);
+
+/// Position of a row in [`Commands::ROWS`](crate::command::Commands::ROWS).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct RowId {
+    pub(crate) block: u16,
+    pub(crate) row: u16,
+}
+
+/// A reference to a command: its actor, its row and its id.
+///
+/// The alignment lets it be copied as one word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(align(8))]
+pub(crate) struct CommandRef {
+    /// The actor that runs the command, or [`ActorId::CONNECTION`].
+    pub(crate) actor_id: ActorId,
+    /// The row of the command.
+    pub(crate) row: RowId,
+    /// The id of the command, unique within the server.
+    pub(crate) command: CommandId,
+}
+
+/// Result of a lookup by name and number of words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Resolved<T> {
+    /// A command that accepts this number of words.
+    Command(T),
+    /// `HELP` of the container at this index.
+    Help(u32),
+    /// A command that does not accept this number of words, and the number of words in its name.
+    WrongArity(T, u8),
+    /// A container without a subcommand, or its `HELP` with an argument.
+    WrongContainerArity(u8),
+    /// The container at this index does not have the subcommand.
+    UnknownSubcommand(u32),
+    /// An unknown command.
+    Unknown,
+    /// A line of HTTP, which a browser sent in a cross-protocol attack.
+    ///
+    /// The server runs nothing of it and sends no reply.
+    CrossProtocol,
+    /// A queued command of a transaction. The transaction runs its own copy.
+    Queued,
+}
+
+impl ActorId {
+    /// The connection itself, which runs the built-in commands.
+    pub(crate) const CONNECTION: ActorId = ActorId(u16::MAX);
+}
+
+impl Resolved<CommandRef> {
+    /// Returns the command, if there is one to run.
+    pub(crate) fn target(self) -> Option<CommandRef> {
+        match self {
+            Resolved::Command(target) => Some(target),
+            _ => None,
+        }
+    }
+
+    /// Returns the id of the command, if there is one to run.
+    pub(crate) fn command(self) -> Option<CommandId> {
+        self.target().map(|target| target.command)
+    }
+
+    /// Returns the command, if this actor runs it.
+    pub(crate) fn of_actor(self, actor_id: ActorId) -> Option<CommandRef> {
+        self.target().filter(|target| target.actor_id == actor_id)
+    }
+}

@@ -1,0 +1,321 @@
+//! The handle to a connected client.
+
+use std::{
+    any::{Any, TypeId},
+    fmt,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError, Weak,
+        atomic::{AtomicU8, AtomicU16, AtomicU32, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+
+use bytes::Bytes;
+
+use super::{Address, ClientFlag, CloseRequest, Endpoints, flags::CLOSED, slot::ClientSlot};
+use crate::resp::Protocol;
+
+/// A handle to a connected client. It is cheap to clone.
+///
+/// A `#[command]` method can take a parameter `client: &Client`, or `client: Client` to keep the handle. The
+/// handle stays valid after the client has disconnected; see [`is_connected`](Self::is_connected).
+///
+/// ```
+/// use thegiant::prelude::*;
+///
+/// struct Greeter;
+///
+/// impl Actor for Greeter {
+///     type Context = Context<Self>;
+/// }
+///
+/// #[commands]
+/// impl Greeter {
+///     /// Returns the id and the address of the client.
+///     #[command("WHOAMI")]
+///     fn who_am_i(&self, client: &Client) -> String {
+///         format!("client {} at {}", client.id(), client.addr())
+///     }
+/// }
+/// ```
+///
+/// # Pushes
+/// An actor can [push](Self::push) a message to a client at any time.
+/// [`App::connected`](crate::App::connected) and [`App::disconnected`](crate::App::disconnected) send an
+/// actor a message when a client connects or disconnects.
+///
+/// ```
+/// use thegiant::{Disconnected, prelude::*};
+///
+/// #[derive(Default)]
+/// struct News {
+///     readers: Vec<Client>,
+/// }
+///
+/// impl Actor for News {
+///     type Context = Context<Self>;
+/// }
+///
+/// #[commands]
+/// impl News {
+///     /// Subscribes the client to the news.
+///     #[command("READ")]
+///     fn read(&mut self, client: Client) {
+///         self.readers.push(client);
+///     }
+///
+///     /// Sends the news to all readers, and returns how many are connected.
+///     #[command("TELL")]
+///     fn tell(&self, news: &str) -> usize {
+///         self.readers.iter().filter(|reader| reader.push(("news", news)).is_some()).count()
+///     }
+/// }
+///
+/// impl Handler<Disconnected> for News {
+///     type Result = ();
+///
+///     fn handle(&mut self, Disconnected(client): Disconnected, _: &mut Context<Self>) {
+///         self.readers.retain(|reader| reader.id() != client.id());
+///     }
+/// }
+///
+/// # #[actix::main]
+/// # async fn main() {
+/// let news = News::default().start();
+/// let app = App::new().mount(news.clone()).disconnected(news);
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct Client(pub(super) Arc<ClientInner>);
+
+/// The server, as its clients see it.
+pub(crate) trait ClientHost: Send + Sync {
+    /// Returns the client with this id.
+    fn client(&self, id: u64) -> Option<Client>;
+
+    /// Sends a push to a client.
+    ///
+    /// Returns its number, or `None` if the client has disconnected.
+    ///
+    /// If the pushes exceed the output limit, the client is closed or loses the oldest ones.
+    fn push(&self, client: &Client, piece: Bytes) -> Option<u64>;
+
+    /// Sends each client a push of `len` bytes. Returns the number of clients that were connected.
+    ///
+    /// The memory is accounted for once for all pushes.
+    fn push_to_all(&self, clients: &[Client], len: usize, piece: &mut dyn FnMut(Protocol) -> Bytes) -> usize;
+
+    /// Accounts for a change in the buffers of a client. It is called on the thread of the client's connection.
+    fn account(&self, client: &Client, before: usize, after: usize);
+
+    /// Returns the reply timeout of blocked commands.
+    fn reply_timeout(&self) -> Option<Duration>;
+}
+
+pub(super) struct ClientInner {
+    pub(super) id: u64,
+    pub(super) endpoints: Endpoints,
+    /// The time of the connect, in seconds of the server's clock. All times in this struct have this unit.
+    pub(super) since: u32,
+    pub(super) db: AtomicU16,
+    pub(super) protocol: AtomicU8,
+    /// A `CloseRequest`, and the bits below.
+    pub(super) signals: AtomicU8,
+    pub(super) flags: AtomicU8,
+    /// The time of the last activity, or `BUSY`.
+    pub(super) active: AtomicU32,
+    /// The time since which the client has had to authenticate, or `NEVER`.
+    pub(super) unauthenticated_since: AtomicU32,
+    /// The time since which the rest of a request is missing, or `NEVER`.
+    pub(super) request_since: AtomicU32,
+    /// The last command that the client sent, or `NO_COMMAND`.
+    pub(super) command: AtomicU32,
+    /// Bytes of incomplete requests, and of replies that were not sent. Both saturate at 4 GiB.
+    pub(super) input: AtomicU32,
+    pub(super) output: AtomicU32,
+    host: Weak<dyn ClientHost>,
+    slot: Mutex<ClientSlot>,
+}
+
+/// Special values of a time or a command.
+pub(super) const BUSY: u32 = u32::MAX;
+pub(super) const NEVER: u32 = u32::MAX;
+pub(super) const NO_COMMAND: u32 = u32::MAX;
+
+impl Client {
+    pub(crate) fn new(id: u64, endpoints: Endpoints, now: u32, host: Weak<dyn ClientHost>) -> Self {
+        Client(Arc::new(ClientInner {
+            id,
+            endpoints,
+            since: now,
+            db: AtomicU16::new(0),
+            protocol: AtomicU8::new(2),
+            signals: AtomicU8::new(CloseRequest::None as u8),
+            flags: AtomicU8::new(0),
+            active: AtomicU32::new(now),
+            unauthenticated_since: AtomicU32::new(NEVER),
+            request_since: AtomicU32::new(NEVER),
+            command: AtomicU32::new(NO_COMMAND),
+            input: AtomicU32::new(0),
+            output: AtomicU32::new(0),
+            host,
+            slot: Mutex::default(),
+        }))
+    }
+
+    /// Returns the id of the client (`CLIENT ID`): a number that is never reused by this server.
+    pub fn id(&self) -> u64 {
+        self.0.id
+    }
+
+    /// Returns a number that is unique in the process, among all servers, while a handle of this client
+    /// exists.
+    pub(crate) fn identity(&self) -> usize {
+        Arc::as_ptr(&self.0).addr()
+    }
+
+    /// Returns the address of the client.
+    ///
+    /// For a unix socket this is the path of the listener.
+    pub fn addr(&self) -> &Address {
+        &self.0.endpoints.peer
+    }
+
+    /// Returns the address of the server to which the client has connected.
+    pub fn local_addr(&self) -> &Address {
+        &self.0.endpoints.local
+    }
+
+    /// Returns the database that the client has selected with `SELECT` (default 0).
+    ///
+    /// It is less than [`App::databases`](crate::App::databases).
+    pub fn db(&self) -> u16 {
+        self.0.db.load(Relaxed)
+    }
+
+    /// Returns the protocol that the client has selected with `HELLO` (default RESP2).
+    pub fn protocol(&self) -> Protocol {
+        if self.0.protocol.load(Relaxed) == 3 { Protocol::Resp3 } else { Protocol::Resp2 }
+    }
+
+    /// Returns the user name of the client.
+    ///
+    /// It is always `default`, since there are no other users.
+    pub fn user(&self) -> &str {
+        "default"
+    }
+
+    /// Returns the connection name, as set by `CLIENT SETNAME`.
+    pub fn name(&self) -> Option<String> {
+        self.slot().extra()?.names.as_ref()?.connection.clone()
+    }
+
+    /// Returns the name and the version of the client library, as set by `CLIENT SETINFO`.
+    pub fn library(&self) -> (Option<String>, Option<String>) {
+        let slot = self.slot();
+        let names = slot.extra().and_then(|extra| extra.names.as_deref());
+        let name = names.and_then(|names| names.library.clone());
+        (name, names.and_then(|names| names.library_version.clone()))
+    }
+
+    /// Returns whether `CLIENT NO-TOUCH` is on: commands of this client do not count as uses of their keys.
+    ///
+    /// An application that evicts unused keys should respect this flag.
+    pub fn is_no_touch(&self) -> bool {
+        self.is(ClientFlag::NoTouch)
+    }
+
+    /// Returns whether the client is connected. A client that has disconnected cannot receive anything.
+    pub fn is_connected(&self) -> bool {
+        self.0.signals.load(Relaxed) & CLOSED == 0
+    }
+
+    /// Closes the connection at once, and discards unsent replies.
+    pub fn kill(&self) {
+        self.request_close(CloseRequest::Now);
+    }
+
+    /// Stores a value of any type with the client.
+    ///
+    /// It replaces an earlier value of the same type. It is dropped with the last handle of the client, or when
+    /// the client sends `RESET`.
+    ///
+    /// ```
+    /// # use thegiant::Client;
+    /// struct Subscriptions(u32);
+    ///
+    /// fn count(client: &Client) -> u32 {
+    ///     let before = client.attached::<Subscriptions>().map_or(0, |subscriptions| subscriptions.0);
+    ///     client.attach(Subscriptions(before + 1));
+    ///     before + 1
+    /// }
+    /// ```
+    pub fn attach<T: Any + Send + Sync>(&self, value: T) {
+        let mut slot = self.slot();
+        let attached = &mut slot.extra_mut().attached;
+        let value: Arc<dyn Any + Send + Sync> = Arc::new(value);
+        let before = match attached.iter_mut().find(|(known, _)| *known == TypeId::of::<T>()) {
+            Some((_, before)) => Some(std::mem::replace(before, value)),
+            None => {
+                attached.push((TypeId::of::<T>(), value));
+                None
+            }
+        };
+        // The destructor of the value may use the client, so it must not run under the lock.
+        drop(slot);
+        drop(before);
+    }
+
+    /// Returns the [attached](Self::attach) value of this type.
+    pub fn attached<T: Any + Send + Sync>(&self) -> Option<Arc<T>> {
+        let slot = self.slot();
+        let (_, value) = slot.extra()?.attached.iter().find(|(known, _)| *known == TypeId::of::<T>())?;
+        Arc::clone(value).downcast().ok()
+    }
+
+    /// Disconnects the client: later batches and pushes are dropped.
+    ///
+    /// Returns the bytes of its buffers.
+    pub(crate) fn close(&self) -> usize {
+        let mut slot = self.slot();
+        self.0.signals.fetch_or(CLOSED, Relaxed);
+        let answered = slot.answered.take();
+        let memory = self.input() + self.output() + slot.close();
+        // The batch may have exclusive access to an actor. Its drop then locks a batch queue.
+        drop(slot);
+        drop(answered);
+        memory
+    }
+
+    /// Wakes the connection.
+    pub(crate) fn wake(&self) {
+        self.slot().wake();
+    }
+
+    pub(super) fn slot(&self) -> MutexGuard<'_, ClientSlot> {
+        // No code panics while it holds the lock.
+        self.0.slot.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Drops all attached values.
+    pub(crate) fn detach_all(&self) {
+        let mut slot = self.slot();
+        if slot.extra().is_some_and(|extra| !extra.attached.is_empty()) {
+            let attached = std::mem::take(&mut slot.extra_mut().attached);
+            // The destructors of the values may use the client, so they must not run under the lock.
+            drop(slot);
+            drop(attached);
+        }
+    }
+
+    /// Returns the server, while it exists.
+    pub(crate) fn host(&self) -> Option<Arc<dyn ClientHost>> {
+        self.0.host.upgrade()
+    }
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client").field("id", &self.id()).field("addr", self.addr()).finish_non_exhaustive()
+    }
+}

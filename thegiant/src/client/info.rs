@@ -1,0 +1,240 @@
+//! The state of a client that `CLIENT LIST` shows and the limits check.
+
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+
+use super::{
+    Client, ClientFlag, CloseRequest,
+    flags::CLOSE_REQUEST,
+    handle::{BUSY, NEVER},
+    memory::ClientMemory,
+    slot::{ClientNames, ClientSlot},
+};
+use crate::{batch::CommandId, resp::Protocol};
+
+impl Client {
+    pub(crate) fn set_db(&self, db: u16) {
+        self.0.db.store(db, Relaxed);
+    }
+
+    pub(crate) fn set_protocol(&self, protocol: Protocol) {
+        self.0.protocol.store(if protocol == Protocol::Resp3 { 3 } else { 2 }, Relaxed);
+    }
+
+    pub(crate) fn set_name(&self, name: Option<String>) {
+        // Avoid the allocation of the names for a client that never had one.
+        if name.is_some() || self.name().is_some() {
+            self.change_names(|names| names.connection = name);
+        }
+    }
+
+    pub(crate) fn set_library(&self, name: &str) {
+        self.change_names(|names| names.library = Some(name.to_owned()));
+    }
+
+    pub(crate) fn set_library_version(&self, version: &str) {
+        self.change_names(|names| names.library_version = Some(version.to_owned()));
+    }
+
+    /// Changes the names, and accounts for their memory.
+    fn change_names(&self, change: impl FnOnce(&mut ClientNames)) {
+        let (before, after) = {
+            let mut slot = self.slot();
+            let names = slot.names();
+            let before = names.memory();
+            change(names);
+            (before, names.memory())
+        };
+        self.account(before, after);
+    }
+
+    /// Returns the strongest close request so far.
+    pub(crate) fn close_request(&self) -> CloseRequest {
+        match self.0.signals.load(Relaxed) & CLOSE_REQUEST {
+            0 => CloseRequest::None,
+            1 => CloseRequest::Graceful,
+            _ => CloseRequest::Now,
+        }
+    }
+
+    /// Asks the connection to close. A weaker request does not replace a stronger one.
+    pub(crate) fn request_close(&self, close_request: CloseRequest) {
+        let strengthen = |signals: u8| {
+            Some((signals & !CLOSE_REQUEST) | (signals & CLOSE_REQUEST).max(close_request as u8))
+        };
+        let _ = self.0.signals.fetch_update(Relaxed, Relaxed, strengthen);
+        self.wake();
+    }
+
+    /// Returns whether the client has any subscription.
+    pub(crate) fn is_subscriber(&self) -> bool {
+        self.subscribed() != [0; 3]
+    }
+
+    /// Returns the numbers of subscribed channels, patterns and shard channels.
+    pub(crate) fn subscribed(&self) -> [usize; 3] {
+        self.slot().extra().map_or([0; 3], |extra| extra.subscribed)
+    }
+
+    pub(crate) fn set_subscribed(&self, subscribed: [usize; 3]) {
+        self.slot().extra_mut().subscribed = subscribed;
+    }
+
+    /// Returns the number of queued commands of a transaction, and their size in bytes.
+    pub(crate) fn queued(&self) -> Option<(u32, usize)> {
+        self.slot().extra()?.queued
+    }
+
+    pub(crate) fn set_queued(&self, queued: Option<(u32, usize)>) {
+        self.slot().extra_mut().queued = queued;
+    }
+
+    /// Returns the number of watched keys.
+    pub(crate) fn watched_keys(&self) -> usize {
+        self.slot().extra().map_or(0, |extra| extra.watched_keys)
+    }
+
+    pub(crate) fn set_watched_keys(&self, watched_keys: usize) {
+        self.slot().extra_mut().watched_keys = watched_keys;
+    }
+
+    /// Accounts for a change in the memory of names, subscriptions, watched keys, tracking prefixes or queued commands.
+    pub(crate) fn account(&self, before: usize, after: usize) {
+        {
+            let mut slot = self.slot();
+            let memory = &mut slot.extra_mut().memory;
+            *memory = *memory - before + after;
+        }
+        if let Some(host) = self.host() {
+            host.account(self, before, after);
+        }
+    }
+
+    /// Switches `CLIENT NO-EVICT` on or off, and moves the memory of the client to the other sum of `memory`.
+    pub(super) fn set_no_evict(&self, on: bool, memory: &ClientMemory) {
+        // The lock holds up pushes: each is counted as the flag was when it was added.
+        let slot = self.slot();
+        if self.is(ClientFlag::NoEvict) != on {
+            self.set(ClientFlag::NoEvict, on);
+            memory.switch_no_evict(on, self.memory_with(&slot));
+        }
+    }
+
+    pub(crate) fn is(&self, flag: ClientFlag) -> bool {
+        self.0.flags.load(Relaxed) & flag as u8 != 0
+    }
+
+    pub(crate) fn set(&self, flag: ClientFlag, on: bool) {
+        if on {
+            self.0.flags.fetch_or(flag as u8, Relaxed);
+        } else {
+            self.0.flags.fetch_and(!(flag as u8), Relaxed);
+        }
+    }
+
+    /// Sets whether the connection wakes when the client sends something or disconnects.
+    ///
+    /// If not, a command that blocks has to wake the connection.
+    pub(crate) fn set_watched(&self, watched: bool) {
+        // Most connections are never watched, and a read of the flag is cheaper than an atomic write.
+        if self.is(ClientFlag::Watched) != watched {
+            self.set(ClientFlag::Watched, watched);
+        }
+    }
+
+    /// Returns the age of the connection, in seconds.
+    pub(crate) fn age(&self, now: u32) -> u32 {
+        now.saturating_sub(self.0.since)
+    }
+
+    /// Records activity: the client has sent or taken something.
+    pub(crate) fn set_active(&self, now: u32) {
+        self.0.active.store(now, Relaxed);
+    }
+
+    /// Marks the client as busy: it is not idle until its requests are answered.
+    pub(crate) fn set_busy(&self) {
+        self.0.active.store(BUSY, Relaxed);
+    }
+
+    /// Returns the idle time, in seconds.
+    pub(crate) fn idle(&self, now: u32) -> u32 {
+        match self.0.active.load(Relaxed) {
+            BUSY => 0,
+            active => now.saturating_sub(active),
+        }
+    }
+
+    /// Sets the time since which the client has had to authenticate.
+    pub(crate) fn set_unauthenticated_since(&self, since: Option<u32>) {
+        self.0.unauthenticated_since.store(since.unwrap_or(NEVER), Relaxed);
+    }
+
+    /// Returns for how long the client has been unauthenticated, in seconds.
+    pub(crate) fn unauthenticated_age(&self, now: u32) -> Option<u32> {
+        age(&self.0.unauthenticated_since, now)
+    }
+
+    /// Sets the time since which the rest of a request is missing.
+    pub(crate) fn set_request_since(&self, since: Option<u32>) {
+        self.0.request_since.store(since.unwrap_or(NEVER), Relaxed);
+    }
+
+    /// Returns for how long the rest of a request has been missing, in seconds.
+    pub(crate) fn request_age(&self, now: u32) -> Option<u32> {
+        age(&self.0.request_since, now)
+    }
+
+    pub(crate) fn set_last_command(&self, command: CommandId) {
+        self.0.command.store(u32::from(command.0), Relaxed);
+    }
+
+    pub(crate) fn last_command(&self) -> Option<CommandId> {
+        u16::try_from(self.0.command.load(Relaxed)).ok().map(CommandId)
+    }
+
+    /// Returns the file descriptor of the socket.
+    pub(crate) fn descriptor(&self) -> i32 {
+        self.0.endpoints.descriptor
+    }
+
+    /// Returns the bytes of incomplete requests.
+    pub(crate) fn input(&self) -> usize {
+        self.0.input.load(Relaxed) as usize
+    }
+
+    /// Returns the bytes of unsent replies, without the pending pushes.
+    pub(crate) fn output(&self) -> usize {
+        self.0.output.load(Relaxed) as usize
+    }
+
+    /// Sets the bytes of incomplete requests. Returns the value that was stored, which saturates.
+    pub(crate) fn set_input(&self, input: usize) -> usize {
+        self.0.input.store(saturate(input), Relaxed);
+        self.input()
+    }
+
+    /// Sets the bytes of unsent replies. Returns the value that was stored, which saturates.
+    pub(crate) fn set_output(&self, output: usize) -> usize {
+        self.0.output.store(saturate(output), Relaxed);
+        self.output()
+    }
+
+    /// Returns the memory of the client in bytes, beyond the fixed size of a connection.
+    pub(crate) fn memory(&self) -> usize {
+        self.memory_with(&self.slot())
+    }
+
+    fn memory_with(&self, slot: &ClientSlot) -> usize {
+        self.input() + self.output() + slot.extra().map_or(0, |extra| extra.pushed.len() + extra.memory)
+    }
+}
+
+fn saturate(bytes: usize) -> u32 {
+    u32::try_from(bytes).unwrap_or(u32::MAX)
+}
+
+/// Returns the seconds since `since`, or `None` for `NEVER`.
+fn age(since: &AtomicU32, now: u32) -> Option<u32> {
+    let since = since.load(Relaxed);
+    (since != NEVER).then(|| now.saturating_sub(since))
+}

@@ -1,0 +1,24 @@
+//! Clients: the handle to a connected client, and what its connection shares with the rest of the program.
+
+mod address;
+mod blocked;
+mod clients;
+mod connection_events;
+mod flags;
+mod handle;
+mod info;
+mod memory;
+mod pushes;
+mod slot;
+mod waits;
+
+pub use address::Address;
+pub(crate) use address::Endpoints;
+pub(crate) use blocked::ReplyHolder;
+pub(crate) use clients::Clients;
+pub(crate) use connection_events::ConnectionEvents;
+pub use connection_events::{Connected, Disconnected};
+pub(crate) use flags::{ClientFlag, CloseRequest};
+pub use handle::Client;
+pub(crate) use handle::ClientHost;
+pub(crate) use waits::Collected;

@@ -1,0 +1,107 @@
+//! The pushes of a client.
+
+use std::sync::atomic::Ordering::Relaxed;
+
+use bytes::Bytes;
+
+use super::{
+    Client, ClientFlag,
+    flags::{PUSHES_PENDING, SENDING_PUSHES},
+    slot::SlotExtras,
+};
+use crate::resp::Encoder;
+
+/// The pushes that wait to be sent to a client.
+pub(crate) struct PendingPushes {
+    /// The number of the last push.
+    pub(crate) number: u64,
+    /// Bytes of all pushes.
+    pub(crate) len: usize,
+    /// `CLIENT NO-EVICT` was on when the push was added.
+    pub(crate) no_evict: bool,
+}
+
+/// Pushes that were dropped.
+pub(crate) struct DroppedPushes {
+    /// Bytes of the pushes.
+    pub(crate) len: usize,
+    /// `CLIENT NO-EVICT` was on when the pushes were dropped.
+    pub(crate) no_evict: bool,
+}
+
+impl Client {
+    /// Adds a push to the queue. Returns `None` if the client has disconnected.
+    pub(crate) fn push_piece(&self, piece: Bytes) -> Option<PendingPushes> {
+        let mut slot = self.slot();
+        if slot.closed {
+            return None;
+        }
+        let pushed = &mut slot.extra_mut().pushed;
+        let number = pushed.add(piece);
+        let len = pushed.len();
+        // Pending pushes have woken the connection already, and it will take all of them.
+        if !self.has_pending_pushes() {
+            self.0.signals.fetch_or(PUSHES_PENDING, Relaxed);
+            slot.wake();
+        }
+        Some(PendingPushes { number, len, no_evict: self.is(ClientFlag::NoEvict) })
+    }
+
+    /// Drops the oldest pushes until at most `max_bytes` are left.
+    pub(crate) fn drop_oldest(&self, max_bytes: usize) -> DroppedPushes {
+        let mut slot = self.slot();
+        let pushed = &mut slot.extra_mut().pushed;
+        let before = pushed.len();
+        pushed.drop_oldest(max_bytes);
+        DroppedPushes { len: before - pushed.len(), no_evict: self.is(ClientFlag::NoEvict) }
+    }
+
+    /// Returns whether the client may stay silent: it has subscribed, or was ever sent a push.
+    pub(crate) fn is_listening(&self) -> bool {
+        let is_listening = |extra: &SlotExtras| extra.subscribed != [0; 3] || extra.pushed.was_used();
+        self.slot().extra().is_some_and(is_listening)
+    }
+
+    /// Returns whether pushes wait to be sent.
+    pub(crate) fn has_pending_pushes(&self) -> bool {
+        self.0.signals.load(Relaxed) & PUSHES_PENDING != 0
+    }
+
+    /// Moves all pending pushes to the end of `out`. Returns their size in bytes.
+    pub(crate) fn take_pushes(&self, out: &mut Encoder) -> usize {
+        let mut slot = self.slot();
+        self.0.signals.fetch_and(!PUSHES_PENDING, Relaxed);
+        self.0.signals.fetch_or(SENDING_PUSHES, Relaxed);
+        slot.extra_mut().pushed.take(out)
+    }
+
+    /// Records that the socket has taken the first `sent` bytes of the replies.
+    pub(crate) fn record_sent_up_to(&self, sent: usize) {
+        if self.0.signals.load(Relaxed) & SENDING_PUSHES != 0 {
+            self.slot().extra_mut().pushed.sent_up_to(sent);
+        }
+    }
+
+    /// Records that the socket has taken all replies.
+    pub(crate) fn record_sent(&self) {
+        if self.0.signals.load(Relaxed) & SENDING_PUSHES != 0 {
+            self.0.signals.fetch_and(!SENDING_PUSHES, Relaxed);
+            self.slot().extra_mut().pushed.sent();
+        }
+    }
+
+    /// Returns the bytes of pending pushes.
+    pub(crate) fn pushed_len(&self) -> usize {
+        if !self.has_pending_pushes() {
+            return 0;
+        }
+        self.slot().extra().map_or(0, |extra| extra.pushed.len())
+    }
+
+    /// Returns the number of the last push that was written to the socket completely; 0 if there is none.
+    ///
+    /// It remains available after the client has disconnected: pushes with higher numbers were not sent.
+    pub fn pushes_taken(&self) -> u64 {
+        self.slot().extra().map_or(0, |extra| extra.pushed.taken())
+    }
+}

@@ -1,0 +1,156 @@
+//! The part of a connection that decides whether a request may run.
+
+use super::Connection;
+use crate::{
+    Error,
+    batch::{ActorId, Batch, CommandRef, Resolved},
+    client::{ClientFlag, CloseRequest},
+    command::{Call, Flags, Spec},
+    dispatch::{TransactionQueue, aborted_by, reject},
+    observe::Hook,
+};
+
+/// The decision whether the connection may run its next request.
+pub(super) enum Admission {
+    Run,
+    /// Refuse: the client must authenticate first.
+    NeedsAuth,
+    /// Refuse: a RESP2 client that has subscribed may only use the pub/sub commands.
+    PubSubOnly,
+    /// Queue the request for `EXEC`.
+    Queue,
+    /// Wait for the end of `CLIENT PAUSE`.
+    Paused,
+}
+
+impl Connection {
+    /// Decides whether the next requests with the same target may run now.
+    #[inline]
+    pub(super) fn admission(&self, batch: &mut Batch, target: CommandRef) -> Admission {
+        if self.state.is_unrestricted() && !self.state.server.hooks.is_any() {
+            return Admission::Run;
+        }
+        self.check_admission(batch, target)
+    }
+
+    #[cold]
+    fn check_admission(&self, batch: &mut Batch, target: CommandRef) -> Admission {
+        if self.state.transaction.is_running() {
+            self.observe(batch);
+            self.show(batch, target.actor_id);
+            return Admission::Run;
+        }
+        let hooks = &self.state.server.hooks;
+        // One check covers the whole run of requests, since an unauthenticated client has one request per
+        // batch.
+        let command = self.state.server.routes.command(target.command);
+        if !self.state.is_authenticated() && !command.flags.contains(Flags::NO_AUTH) {
+            return Admission::NeedsAuth;
+        }
+        if self.state.is_pubsub_only() && !command.flags.contains(Flags::PUBSUB_MODE) {
+            return Admission::PubSubOnly;
+        }
+        let is_paused = hooks.is(Hook::Pause) && self.is_paused(batch, target);
+        self.client.set(ClientFlag::Paused, is_paused);
+        if is_paused {
+            return Admission::Paused;
+        }
+        if self.state.transaction.must_queue(command) {
+            return Admission::Queue;
+        }
+        self.observe(batch);
+        // `MONITOR` shows the commands of a transaction before its `EXEC`.
+        if !command.flags.contains(Flags::EXECUTES) || !self.state.can_execute() {
+            self.show(batch, target.actor_id);
+        }
+        Admission::Run
+    }
+
+    /// Switches timing and key observation on for the next requests, as the hooks ask for it.
+    pub(super) fn observe(&self, batch: &mut Batch) {
+        let hooks = &self.state.server.hooks;
+        batch.is_timed = hooks.is(Hook::Time);
+        if hooks.is(Hook::Keys) {
+            batch.observe();
+        }
+    }
+
+    /// Shows the requests that this actor runs next to the `MONITOR` clients. Each request is shown once.
+    pub(super) fn show(&self, batch: &mut Batch, actor_id: ActorId) {
+        if !self.state.server.hooks.is(Hook::Monitor) {
+            return;
+        }
+        for (request, target) in batch.take_unshown(actor_id) {
+            if let Some(words) = batch.requests.words(request) {
+                self.state.show(&Call { spec: None, words, client: &self.client }, target.command);
+            }
+        }
+    }
+
+    /// Returns whether these requests have to wait for the end of a pause.
+    ///
+    /// Commands for operators do not wait, nor does a connection that closes gracefully.
+    fn is_paused(&self, batch: &Batch, target: CommandRef) -> bool {
+        let Some(pause) = self.state.server.paused() else { return false };
+        let must_wait = |flags: Flags| match pause.writes_only {
+            true => flags.contains(Flags::WRITE) || flags.contains(Flags::MAY_REPLICATE),
+            false => !flags.contains(Flags::ADMIN),
+        };
+        let routes = &self.state.server.routes;
+        let mut commands = batch.upcoming(target.actor_id).map(|(_, target)| routes.command(target.command));
+        let queued = self.state.transaction.flags();
+        let flags = |command: &Spec| match command.flags.contains(Flags::EXECUTES) {
+            true => command.flags.union(queued),
+            false => command.flags,
+        };
+        self.client.close_request() == CloseRequest::None && commands.any(|command| must_wait(flags(command)))
+    }
+
+    /// Answers a request of an unauthenticated client with an error.
+    #[cold]
+    pub(super) fn refuse_unauthenticated(&self, target: CommandRef, batch: &mut Batch) {
+        let executes = self.executes(target);
+        let error = if executes { aborted_by(&Error::NO_AUTH) } else { Error::NO_AUTH };
+        reject(batch, &self.client, |_, out| out.error(&error));
+    }
+
+    /// Answers a request of a RESP2 client with subscriptions with an error.
+    #[cold]
+    pub(super) fn refuse_in_pubsub_mode(&self, target: CommandRef, batch: &mut Batch) {
+        let command = self.state.server.routes.command(target.command);
+        let error = Error::err(format_args!(
+            "Can't execute '{}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this context",
+            command.full_name()
+        ));
+        reject(batch, &self.client, |_, out| out.error(&error));
+    }
+
+    /// Answers a request that was resolved to no command, such as an unknown name.
+    #[cold]
+    pub(super) fn answer_non_command(&mut self, resolved: Resolved<CommandRef>, batch: &mut Batch) {
+        let table = self.state.server.routes.table();
+        match resolved {
+            Resolved::CrossProtocol => {
+                self.state.server.log_cross_protocol(&self.client);
+                self.state.closing = true;
+            }
+            Resolved::Help(_) if !self.state.is_authenticated() => {
+                reject(batch, &self.client, |_, out| out.error(&Error::NO_AUTH));
+            }
+            Resolved::Help(_) if self.state.transaction.queue().is_some() => self.queue(batch),
+            Resolved::WrongArity(target, _) if self.executes(target) => {
+                reject(batch, &self.client, |call, out| out.error(&aborted_by(&call.wrong_arity_of(1))));
+                self.state.end_transaction();
+            }
+            rejected => {
+                reject(batch, &self.client, |call, out| table.answer(rejected, call, out));
+                self.state.transaction.queue().into_iter().for_each(TransactionQueue::abort);
+            }
+        }
+    }
+
+    /// Returns whether the command is `EXEC`.
+    fn executes(&self, target: CommandRef) -> bool {
+        self.state.server.routes.command(target.command).flags.contains(Flags::EXECUTES)
+    }
+}

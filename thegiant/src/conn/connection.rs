@@ -1,0 +1,188 @@
+//! The actor of one client, and the stages of its cycle.
+
+use std::{
+    io, mem,
+    pin::Pin,
+    sync::Arc,
+    task::{Context as TaskContext, Poll, ready},
+};
+
+use actix::{Actor, ActorContext, AsyncContext, Context, fut::ActorFuture};
+use actix_rt::time::Sleep;
+
+use super::ConnectionState;
+use crate::{
+    Client,
+    batch::Batch,
+    client::CloseRequest,
+    resp::{Decoder, ProtocolError},
+    server_state::ServerState,
+    stream::Stream,
+};
+
+/// The connection of a client.
+///
+/// Its stages form a cycle. It reads a batch, runs it (itself or through actors), writes the replies, and
+/// reads the next batch. The replies therefore keep the order of the requests. While a client does not read
+/// its replies, the connection does not read its requests; see [`Connection::read_ahead`] for the exception.
+#[derive(Debug)]
+pub(crate) struct Connection {
+    pub(super) stream: Stream,
+    /// The client, for calls of commands that change `state`.
+    pub(super) client: Client,
+    pub(super) state: ConnectionState,
+    pub(super) decoder: Decoder,
+    stage: Stage,
+    /// Input that is not part of a running batch. An idle connection has none.
+    pub(super) incoming: Option<Box<Batch>>,
+    /// `incoming` may contain complete requests.
+    pub(super) has_undecoded: bool,
+    /// The protocol error that ends the connection. It is sent after the replies to all earlier requests.
+    pub(super) protocol_error: Option<ProtocolError>,
+    /// The client slot has the waker of this connection.
+    has_waker_set: bool,
+    /// Bytes that were sent since the last wake-up.
+    pub(super) sent_in_turn: usize,
+}
+
+/// The current activity of a connection.
+#[derive(Debug)]
+pub(super) enum Stage {
+    /// Waits for requests.
+    Reading,
+    /// Runs the requests of the batch.
+    Running(Box<Batch>),
+    /// The batch is with an actor, or blocked.
+    Dispatched,
+    /// Sends the replies of the batch.
+    Writing(Writing),
+    /// Sends pushes, while the batch is blocked.
+    Pushing(Writing),
+    /// Has sent everything, and reads and discards the rest of the input until the timer fires. To close a
+    /// socket with unread input would send a reset, and the client could lose replies.
+    Closing(Option<Pin<Box<Sleep>>>),
+    /// The connection is closed.
+    Ended,
+}
+
+/// A batch whose replies are being sent.
+#[derive(Debug)]
+pub(super) struct Writing {
+    pub(super) batch: Box<Batch>,
+    /// Bytes of the replies that the socket has taken.
+    pub(super) sent: usize,
+    /// Fires when the socket has taken nothing for too long.
+    pub(super) stuck: Option<Pin<Box<Sleep>>>,
+}
+
+/// What the connection does after one step of a stage.
+pub(super) enum Next {
+    /// It continues with this stage.
+    Stage(Stage),
+    /// It waits, and continues with this stage at the next wake-up.
+    Wait(Stage),
+}
+
+impl Stage {
+    /// Sends the replies of a batch.
+    pub(super) fn write(batch: Box<Batch>) -> Self {
+        Stage::Writing(Writing::new(batch))
+    }
+}
+
+impl Writing {
+    pub(super) fn new(batch: Box<Batch>) -> Self {
+        Writing { batch, sent: 0, stuck: None }
+    }
+}
+
+impl From<Stage> for Next {
+    fn from(stage: Stage) -> Self {
+        Next::Stage(stage)
+    }
+}
+
+impl Connection {
+    /// Starts the connection of a client.
+    pub(crate) fn start(stream: Stream, server: Arc<ServerState>, client: Client) {
+        let state = ConnectionState::new(server, client.clone());
+        let connection = Connection {
+            stream,
+            client,
+            decoder: Decoder::new(state.decode_limits()),
+            state,
+            stage: Stage::Reading,
+            incoming: None,
+            has_undecoded: false,
+            protocol_error: None,
+            has_waker_set: false,
+            sent_in_turn: 0,
+        };
+        Actor::start(connection);
+    }
+
+    /// Runs the stages until one has to wait.
+    ///
+    /// Returns `Ready` when the connection is closed.
+    fn poll(&mut self, cx: &mut TaskContext<'_>) -> Poll<io::Result<()>> {
+        if !self.has_waker_set {
+            self.client.watch(cx.waker());
+            self.has_waker_set = true;
+        }
+        self.sent_in_turn = 0;
+        let mut stage = mem::replace(&mut self.stage, Stage::Ended);
+        loop {
+            let close_request = self.client.close_request();
+            let next = match stage {
+                Stage::Ended => return Poll::Ready(Ok(())),
+                _ if close_request == CloseRequest::Now => Stage::Ended.into(),
+                Stage::Reading if close_request == CloseRequest::Graceful => Stage::Closing(None).into(),
+                Stage::Reading => self.read(cx)?,
+                Stage::Running(batch) => match self.run(batch, cx) {
+                    Next::Stage(Stage::Writing(writing)) if writing.batch.is_streaming() => {
+                        self.write_streaming(writing.batch, cx)?
+                    }
+                    next => next,
+                },
+                Stage::Dispatched => self.collect(close_request, cx)?,
+                Stage::Writing(writing) => self.write(writing, cx)?,
+                Stage::Pushing(writing) => self.write_pushes(writing, cx)?,
+                Stage::Closing(until) => self.close(until, cx),
+            };
+            stage = match next {
+                Next::Stage(stage) => stage,
+                Next::Wait(stage) => {
+                    self.stage = stage;
+                    return Poll::Pending;
+                }
+            };
+        }
+    }
+}
+
+impl Actor for Connection {
+    type Context = Context<Self>;
+
+    fn started(&mut self, context: &mut Self::Context) {
+        context.spawn(Serve);
+    }
+}
+
+/// Drives the connection: the one future of its actor.
+struct Serve;
+
+impl ActorFuture<Connection> for Serve {
+    type Output = ();
+
+    fn poll(
+        self: Pin<&mut Self>,
+        connection: &mut Connection,
+        context: &mut Context<Connection>,
+        cx: &mut TaskContext<'_>,
+    ) -> Poll<()> {
+        let end = ready!(connection.poll(cx));
+        connection.log_end(end);
+        context.stop();
+        Poll::Ready(())
+    }
+}

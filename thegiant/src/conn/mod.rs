@@ -1,0 +1,13 @@
+//! Connections: each reads requests, runs them or sends them to their actors, and writes the replies.
+
+mod admission;
+mod close;
+mod connection;
+mod read;
+mod run;
+mod state;
+mod transaction;
+mod write;
+
+pub(crate) use connection::Connection;
+pub(crate) use state::ConnectionState;

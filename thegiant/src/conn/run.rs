@@ -1,0 +1,175 @@
+//! The part of a connection that runs requests, or sends them to their actors.
+
+use std::{io, task::Context as TaskContext};
+
+use super::{
+    Connection, ConnectionState,
+    admission::Admission,
+    connection::{Next, Stage, Writing},
+    read::ReadAhead,
+};
+use crate::{
+    batch::{ActorId, Batch, CommandRef, ReplyMode, Resolved},
+    client::{CloseRequest, Collected},
+    command::Flags,
+    dispatch::{ClientBatch, report_keys, step},
+};
+
+impl Connection {
+    /// Runs requests until the batch has to go to an actor or its replies have to be sent.
+    pub(super) fn run(&mut self, mut batch: Box<Batch>, cx: &mut TaskContext<'_>) -> Next {
+        if batch.is_observed() {
+            self.report_keys(&mut batch);
+        }
+        // An earlier batch may have changed the protocol and the reply mode after this one was decoded.
+        batch.out.encoder_mut().set_protocol(self.client.protocol());
+        batch.out.set_mode(self.state.replies);
+        loop {
+            while let Some(target) = batch.next_target() {
+                match target {
+                    Resolved::Command(target) => match self.admission(&mut batch, target) {
+                        Admission::Run if target.actor_id == ActorId::CONNECTION => {
+                            self.answer(target, &mut batch)
+                        }
+                        Admission::Run => return self.dispatch(batch, target, cx),
+                        Admission::NeedsAuth => self.refuse_unauthenticated(target, &mut batch),
+                        Admission::PubSubOnly => self.refuse_in_pubsub_mode(target, &mut batch),
+                        Admission::Queue => self.queue(&mut batch),
+                        Admission::Paused => return self.wait_for_unpause(batch),
+                    },
+                    non_command => self.answer_non_command(non_command, &mut batch),
+                }
+                if self.state.closing && !batch.is_transaction() {
+                    batch.abandon_requests();
+                }
+            }
+            let next = if batch.is_blocked() {
+                self.run_transaction(batch)
+            } else if batch.is_transaction() {
+                self.end_transaction(batch)
+            } else {
+                break;
+            };
+            batch = match next {
+                Ok(next) => next,
+                Err(next) => return next,
+            };
+        }
+        if !self.state.transaction.is_none() {
+            self.state.publish_queued();
+        }
+        if !batch.has_requests() && !batch.is_streaming() {
+            self.end_batch(&mut batch);
+        }
+        self.state.replies = batch.out.mode();
+        Stage::write(batch).into()
+    }
+
+    /// Runs a built-in command.
+    fn answer(&mut self, target: CommandRef, batch: &mut Batch) {
+        let row = target.row.get::<ConnectionState>();
+        batch.begin();
+        step(batch, &self.client, Some(&row.spec), |call, out| {
+            (row.run)(&mut self.state, call, &mut (), out)
+        });
+        batch.out.encoder_mut().set_protocol(self.client.protocol());
+        if batch.is_observed() {
+            self.report_keys(batch);
+        }
+    }
+
+    pub(super) fn report_keys(&self, batch: &mut Batch) {
+        let server = &self.state.server;
+        report_keys(batch, &self.client, &server.keyspace, |target| {
+            Some(server.routes.command(target.command))
+        });
+    }
+
+    /// Completes a batch whose requests all have replies.
+    fn end_batch(&mut self, batch: &mut Batch) {
+        self.reply_protocol_error(batch);
+        // Count first: a client that has its reply must find the command in the statistics.
+        self.state.record_stats(batch);
+        self.state.replies = batch.out.mode();
+        if self.client.has_pending_pushes() && !self.state.closing {
+            self.state.take_pushes(batch.out.encoder_mut());
+        }
+    }
+
+    fn reply_protocol_error(&mut self, batch: &mut Batch) {
+        let Some(error) = self.protocol_error.take().filter(|_| !self.state.closing) else { return };
+        tracing::info!(id = self.client.id(), client = %self.client.addr(), %error, "closed: protocol error");
+        let reply = error.reply();
+        self.state.server.stats.count_error(reply.code());
+        if batch.out.mode() == ReplyMode::On {
+            batch.out.error(&reply);
+        }
+        self.state.closing = true;
+    }
+
+    /// Waits for the end of a pause. Replies to earlier requests are sent first.
+    fn wait_for_unpause(&mut self, batch: Box<Batch>) -> Next {
+        self.state.replies = batch.out.mode();
+        if !batch.out.encoder().is_empty() {
+            return Stage::write(batch).into();
+        }
+        Next::Wait(Stage::Running(batch))
+    }
+
+    fn dispatch(&mut self, batch: Box<Batch>, target: CommandRef, cx: &mut TaskContext<'_>) -> Next {
+        let may_wait = self.state.server.routes.command(target.command).flags.contains(Flags::BLOCKING);
+        self.client.set_watched(may_wait && self.stream.watch(cx).is_pending());
+        self.send_to(target.actor_id, batch)
+    }
+
+    pub(super) fn send_to(&mut self, actor_id: ActorId, batch: Box<Batch>) -> Next {
+        self.client.set_busy();
+        // The waker is registered already. The actor calls it even if the reply arrives before this returns.
+        self.state.server.routes.send(ClientBatch::new(self.client.clone(), batch), actor_id);
+        Next::Wait(Stage::Dispatched)
+    }
+
+    /// Blocks the client until its next request has its reply, unless the reply is there.
+    ///
+    /// Replies to earlier requests are sent first.
+    pub(super) fn block(&mut self, batch: Box<Batch>) -> Stage {
+        match self.client.block(batch, false) {
+            Some(batch) if batch.is_blocked() => Stage::write(batch),
+            Some(batch) => Stage::Running(batch),
+            None => {
+                self.client.set_busy();
+                Stage::Dispatched
+            }
+        }
+    }
+
+    /// Takes the batch back from its actor, or from the slot of a blocked client.
+    pub(super) fn collect(
+        &mut self,
+        close_request: CloseRequest,
+        cx: &mut TaskContext<'_>,
+    ) -> io::Result<Next> {
+        match self.client.collect(close_request == CloseRequest::Graceful, cx) {
+            Collected::Answered(batch) => {
+                self.client.set_active(self.state.server.now());
+                self.state.replies = batch.out.mode();
+                // A blocked batch has earlier replies to send.
+                Ok(if batch.is_blocked() { self.block(batch) } else { Stage::Running(batch) }.into())
+            }
+            Collected::Dispatched => Ok(Next::Wait(Stage::Dispatched)),
+            Collected::Blocked => self.wait_for_reply(cx),
+        }
+    }
+
+    /// Sends pushes while the client is blocked, and notices when the client leaves.
+    #[cold]
+    fn wait_for_reply(&mut self, cx: &mut TaskContext<'_>) -> io::Result<Next> {
+        if self.client.has_pending_pushes() {
+            return Ok(Stage::Pushing(Writing::new(self.take_pushes(Batch::new()))).into());
+        }
+        match self.read_ahead(cx)? {
+            ReadAhead::End => Ok(Stage::Ended.into()),
+            ReadAhead::Open => Ok(Next::Wait(Stage::Dispatched)),
+        }
+    }
+}

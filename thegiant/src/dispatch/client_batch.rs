@@ -1,0 +1,286 @@
+//! A batch on its way to an actor and back.
+
+use std::{
+    ops::{Deref, DerefMut},
+    panic::{AssertUnwindSafe, catch_unwind},
+};
+
+use tracing::{debug_span, level_filters::LevelFilter};
+
+use super::{
+    run::{reject, report_keys, report_reads, step},
+    transaction::aborted_by,
+};
+use crate::{
+    Call, Client, Error, Keyspace,
+    batch::{ActorId, Batch, BatchCheckpoint, CommandRef, ReplyBuffer, RowId},
+    client::{ClientFlag, ReplyHolder},
+    command::{Commands, Flags, Spec},
+};
+
+/// A batch, and the client that sent it and gets it back.
+///
+/// A batch in the slot of its client is a [`Batch`] alone: the slot belongs to the client.
+#[derive(Debug)]
+pub(crate) struct ClientBatch {
+    pub(crate) client: Client,
+    batch: Box<Batch>,
+}
+
+impl Deref for ClientBatch {
+    type Target = Batch;
+
+    fn deref(&self) -> &Batch {
+        &self.batch
+    }
+}
+
+impl DerefMut for ClientBatch {
+    fn deref_mut(&mut self) -> &mut Batch {
+        &mut self.batch
+    }
+}
+
+impl ClientBatch {
+    pub(crate) fn new(client: Client, batch: Box<Batch>) -> Self {
+        ClientBatch { client, batch }
+    }
+
+    /// Returns a request of the batch.
+    pub(crate) fn call(&self, request: u32) -> Option<Call<'_>> {
+        Some(Call { spec: None, words: self.batch.requests.words(request)?, client: &self.client })
+    }
+
+    /// Runs the next requests, up to the first one for another actor.
+    ///
+    /// If a handler panics, the client gets an internal error and the other requests still run.
+    pub(super) fn run<A: Commands>(
+        &mut self,
+        actor_id: ActorId,
+        actor: &mut A,
+        context: &mut A::CommandContext,
+        keyspace: &Keyspace,
+    ) {
+        if self.batch.is_transaction() {
+            self.abort_if_dirty();
+        }
+        // Check the level once per batch: a span that nothing records would still cost time.
+        if LevelFilter::current() >= LevelFilter::DEBUG {
+            self.run_in_span(actor_id, actor, context);
+        } else {
+            self.run_all(actor_id, actor, context);
+        }
+        if self.batch.is_observed() {
+            report_keys(&mut self.batch, &self.client, keyspace, spec_of::<A>(actor_id));
+        }
+    }
+
+    /// Runs the requests inside a tracing span with the id and the address of the client.
+    ///
+    /// The target of the span, `thegiant::batch`, lets an operator filter for it.
+    #[cold]
+    fn run_in_span<A: Commands>(
+        &mut self,
+        actor_id: ActorId,
+        actor: &mut A,
+        context: &mut A::CommandContext,
+    ) {
+        let client = &self.client;
+        let span = debug_span!(target: "thegiant::batch", "batch", id = client.id(), client = %client.addr());
+        span.in_scope(|| self.run_all(actor_id, actor, context));
+    }
+
+    fn run_all<A: Commands>(&mut self, actor_id: ActorId, actor: &mut A, context: &mut A::CommandContext) {
+        let ClientBatch { client, batch } = self;
+        batch.begin();
+        while next_row(batch, actor_id).is_some() {
+            let guarded = catch_unwind(AssertUnwindSafe(|| {
+                while let Some(row) = next_row(batch, actor_id) {
+                    let row = row.get::<A>();
+                    step(batch, client, Some(&row.spec), |call, out| (row.run)(actor, call, context, out));
+                }
+            }));
+            if guarded.is_err() {
+                let spec = next_row(batch, actor_id).map(|row| &row.get::<A>().spec);
+                answer_panic(batch, client, spec);
+            }
+        }
+    }
+
+    /// Reports the keys that the next requests read, before they run.
+    ///
+    /// An actor pool needs this: another actor of the pool may change a key during the read.
+    #[cold]
+    pub(super) fn report_reads<A: Commands>(&self, actor_id: ActorId, keyspace: &Keyspace) {
+        let upcoming = self.batch.upcoming(actor_id).map(|(request, _)| request);
+        report_reads(&self.batch, &self.client, keyspace, upcoming, spec_of::<A>(actor_id));
+    }
+
+    /// Answers the next request with `run`.
+    pub(crate) fn step(&mut self, spec: &'static Spec, run: impl FnOnce(&Call<'_>, &mut ReplyBuffer)) {
+        step(&mut self.batch, &self.client, Some(spec), run);
+    }
+
+    /// Answers the next request without running it.
+    pub(crate) fn reject(&mut self, error: &Error) {
+        reject(&mut self.batch, &self.client, |_, out| out.error(error));
+    }
+
+    /// Answers the next requests with `error`, up to the first one for another actor.
+    pub(crate) fn refuse(&mut self, actor_id: ActorId, error: &Error) {
+        while next_row(&self.batch, actor_id).is_some() {
+            self.reject(error);
+        }
+    }
+
+    /// Gives the batch to its connection, or blocks it in the client slot if it waits for a reply.
+    ///
+    /// Returns the batch if that reply is there already.
+    pub(crate) fn return_to_client(self) -> Option<Self> {
+        let ClientBatch { client, batch } = self;
+        if !batch.is_blocked() {
+            client.hand_back(batch);
+            return None;
+        }
+        end_wait(&batch, &client);
+        let batch = client.block(batch, true)?;
+        if batch.is_blocked() {
+            client.hand_back(batch);
+            return None;
+        }
+        Some(ClientBatch { client, batch })
+    }
+
+    /// Returns whether a request since the checkpoint may have changed the actor's data.
+    pub(super) fn has_written_since<A: Commands>(&self, checkpoint: &BatchCheckpoint) -> bool {
+        self.batch.answered_since(checkpoint).any(|request| self.may_write::<A>(request))
+    }
+
+    /// Routes the awaited reply to the next request through a [`ReplyHolder`].
+    ///
+    /// A reply that is there already is used at once.
+    pub(super) fn hold_reply<A: Commands>(
+        &mut self,
+        reply_holder: impl FnOnce(&Client, bool) -> Box<dyn ReplyHolder>,
+    ) {
+        end_wait(&self.batch, &self.client);
+        let may_write = self.may_write::<A>(self.batch.next_request());
+        if let Some(reply) = self.client.hold_reply_by(reply_holder(&self.client, may_write)) {
+            self.batch.take_reply(reply);
+        }
+    }
+
+    /// Answers the requests since the checkpoint again, after a rollback of the actor.
+    ///
+    /// Requests that may have changed data are answered with `error`. Reads run again. A transaction is
+    /// aborted.
+    pub(super) fn answer_again<A: Commands>(
+        &mut self,
+        checkpoint: BatchCheckpoint,
+        error: &Error,
+        actor: &mut A,
+        context: &mut A::CommandContext,
+    ) {
+        if self.batch.is_transaction() {
+            return self.abort(error);
+        }
+        let answered = self.batch.answered_since(&checkpoint);
+        self.batch.go_back(checkpoint);
+        self.batch.begin();
+        for request in answered {
+            let ClientBatch { client, batch } = self;
+            let Some(row) = row_of(batch, request) else { break };
+            let spec = &row.get::<A>().spec;
+            if writes::<A>(row) || spec.flags.contains(Flags::BLOCKING) {
+                step(batch, client, Some(spec), |_, out| out.error(error));
+            } else {
+                let run = row.get::<A>().run;
+                let read = || step(batch, client, Some(spec), |call, out| run(actor, call, context, out));
+                if catch_unwind(AssertUnwindSafe(read)).is_err() {
+                    answer_panic(batch, client, Some(spec));
+                }
+            }
+            if self.batch.is_blocked() {
+                // The requests behind it run after its reply.
+                return;
+            }
+        }
+    }
+
+    /// Answers the requests since the checkpoint with `error`, because their actor has stopped.
+    pub(super) fn answer_with(&mut self, checkpoint: BatchCheckpoint, error: &Error) {
+        if self.batch.is_transaction() {
+            return self.abort(error);
+        }
+        let answered = self.batch.answered_since(&checkpoint);
+        self.batch.go_back(checkpoint);
+        answered.for_each(|_| self.reject(error));
+    }
+
+    /// Aborts the transaction: its reply is an `EXECABORT` error.
+    pub(super) fn abort(&mut self, error: &Error) {
+        if self.batch.is_blocked() {
+            self.client.cancel_wait();
+        }
+        self.batch.abandon_transaction();
+        self.batch.out.error(&aborted_by(error));
+    }
+
+    /// Aborts the transaction if a key that its client watches has changed.
+    #[cold]
+    fn abort_if_dirty(&mut self) {
+        if self.batch.next_request() == 0 && self.client.is(ClientFlag::Dirty) {
+            self.batch.abandon_transaction();
+            self.batch.out.encoder_mut().null_array();
+        }
+    }
+
+    fn may_write<A: Commands>(&self, request: u32) -> bool {
+        row_of(&self.batch, request).is_some_and(writes::<A>)
+    }
+}
+
+#[inline]
+fn next_row(batch: &Batch, actor_id: ActorId) -> Option<RowId> {
+    batch.next_target()?.of_actor(actor_id).map(|target| target.row)
+}
+
+/// Returns the row of a request that an actor runs.
+fn row_of(batch: &Batch, request: u32) -> Option<RowId> {
+    let target = batch.requests.target(request)?.target()?;
+    (target.actor_id != ActorId::CONNECTION).then_some(target.row)
+}
+
+/// Returns a function that finds the descriptions of this actor's commands.
+fn spec_of<A: Commands>(actor_id: ActorId) -> impl Fn(CommandRef) -> Option<&'static Spec> {
+    move |target| (target.actor_id == actor_id).then(|| &target.row.get::<A>().spec)
+}
+
+/// Returns whether a command may change data. Commands without the flag `readonly` may.
+fn writes<A: Commands>(row: RowId) -> bool {
+    !row.get::<A>().spec.flags.contains(Flags::READONLY)
+}
+
+/// Answers the next request, whose handler panicked, with an error.
+#[cold]
+fn answer_panic(batch: &mut Batch, client: &Client, spec: Option<&'static Spec>) {
+    batch.discard_reply();
+    if batch.out.take_deferred() {
+        client.cancel_wait();
+    }
+    step(batch, client, spec, |call, out| {
+        let client = call.client();
+        let command = call.quoted_name();
+        tracing::error!(id = client.id(), client = %client.addr(), ?command, "a handler panicked");
+        out.error(&Error::INTERNAL);
+    });
+}
+
+/// Ends the wait of a command such as `BLPOP` as if its timeout had expired, since a transaction cannot block.
+///
+/// Commands that are merely answered later are waited for.
+fn end_wait(batch: &Batch, client: &Client) {
+    if batch.is_transaction() && batch.may_block() {
+        client.unblock(None);
+    }
+}

@@ -1,0 +1,152 @@
+//! The map from commands to the actors that run them.
+
+use std::{fmt, sync::Arc};
+
+use tokio::sync::{Notify, futures::Notified};
+
+use super::{BatchQueue, ClientBatch, GroupCommitStats, MountedActor};
+use crate::{
+    Keyspace,
+    batch::{ActorId, CommandId, CommandRef, RequestWords, Resolved, RowId},
+    command::{CommandTable, Spec},
+};
+
+/// The commands of an application, and the actors that run them.
+#[derive(Default)]
+pub(crate) struct Routes {
+    table: CommandTable<CommandRef>,
+    /// Indexed by [`CommandId`].
+    commands: Vec<&'static Spec>,
+    actors: Vec<Arc<BatchQueue>>,
+    /// Notified when an actor that has ended refuses a batch.
+    refused: Arc<Notify>,
+    fallback: Option<CommandRef>,
+}
+
+/// The numbers of actors that `INFO` shows.
+pub(crate) struct ActorCounts {
+    pub(crate) mounted: usize,
+    pub(crate) down: usize,
+    /// How often supervised actors were started again.
+    pub(crate) restarts: u64,
+}
+
+impl Routes {
+    /// Adds an actor, or an actor pool.
+    ///
+    /// # Panics
+    /// If there are more than 65,534 actors.
+    #[track_caller]
+    pub(crate) fn add_actor(&mut self, actor: MountedActor, keyspace: &Keyspace) -> ActorId {
+        let next = u16::try_from(self.actors.len()).map(ActorId);
+        let Some(actor_id) = next.ok().filter(|actor_id| *actor_id != ActorId::CONNECTION) else {
+            panic!("cannot mount more than 65,534 actors");
+        };
+        let refused = Arc::clone(&self.refused);
+        self.actors.push(BatchQueue::new(actor_id, actor, keyspace.clone(), refused));
+        actor_id
+    }
+
+    /// Adds a command.
+    ///
+    /// # Errors
+    /// Returns the name if it is in use already.
+    ///
+    /// # Panics
+    /// If there are more than 65,536 commands.
+    #[track_caller]
+    pub(crate) fn add_command(
+        &mut self,
+        spec: &'static Spec,
+        actor_id: ActorId,
+        row: RowId,
+    ) -> Result<(), &'static str> {
+        let target = self.number(spec, actor_id, row);
+        self.table.insert(spec, target)
+    }
+
+    /// Sets the command that answers requests with unknown names.
+    #[track_caller]
+    pub(crate) fn set_fallback(&mut self, spec: &'static Spec, actor_id: ActorId, row: RowId) {
+        self.fallback = Some(self.number(spec, actor_id, row));
+    }
+
+    #[track_caller]
+    fn number(&mut self, spec: &'static Spec, actor_id: ActorId, row: RowId) -> CommandRef {
+        let Ok(number) = u16::try_from(self.commands.len()) else {
+            panic!("cannot mount more than 65,536 commands");
+        };
+        self.commands.push(spec);
+        CommandRef { actor_id, row, command: CommandId(number) }
+    }
+
+    /// Returns whether a command or subcommand has this name.
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.table.has(name)
+    }
+
+    /// Returns all commands, indexed by [`CommandId`].
+    pub(crate) fn commands(&self) -> &[&'static Spec] {
+        &self.commands
+    }
+
+    /// Returns the command with this id.
+    pub(crate) fn command(&self, id: CommandId) -> &'static Spec {
+        self.commands[usize::from(id.0)]
+    }
+
+    /// Returns the table of the commands by name.
+    pub(crate) fn table(&self) -> &CommandTable<CommandRef> {
+        &self.table
+    }
+
+    /// Finds the command of a request.
+    pub(crate) fn resolve(&self, words: RequestWords<'_>) -> Resolved<CommandRef> {
+        match (self.table.resolve(words), self.fallback) {
+            (Resolved::Unknown | Resolved::UnknownSubcommand(_), Some(fallback)) => {
+                Resolved::Command(fallback)
+            }
+            (resolved, _) => resolved,
+        }
+    }
+
+    /// Returns the counters of the actors that use group commit.
+    pub(crate) fn group_commit_stats(&self) -> impl Iterator<Item = &GroupCommitStats> {
+        self.actors.iter().filter(|queue| queue.uses_group_commit()).map(|queue| queue.group_commit_stats())
+    }
+
+    /// Returns the queue of an actor.
+    pub(crate) fn queue(&self, actor_id: ActorId) -> &Arc<BatchQueue> {
+        &self.actors[usize::from(actor_id.0)]
+    }
+
+    /// Waits until an actor that has ended refuses a batch.
+    pub(crate) fn refused(&self) -> Notified<'_> {
+        self.refused.notified()
+    }
+
+    /// Returns the type of an actor that has ended.
+    pub(crate) fn ended_actor(&self) -> Option<&'static str> {
+        self.actors.iter().find(|queue| queue.has_ended()).map(|queue| queue.actor_type())
+    }
+
+    /// Returns the numbers of actors, of actors that are down, and of restarts.
+    pub(crate) fn actor_counts(&self) -> ActorCounts {
+        ActorCounts {
+            mounted: self.actors.len(),
+            down: self.actors.iter().filter(|queue| queue.is_down()).count(),
+            restarts: self.actors.iter().map(|queue| queue.restarts()).sum(),
+        }
+    }
+
+    /// Sends a batch to the actor that runs its next request.
+    pub(crate) fn send(&self, batch: ClientBatch, actor_id: ActorId) {
+        self.queue(actor_id).push(batch);
+    }
+}
+
+impl fmt::Debug for Routes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Routes").field("actors", &self.actors.len()).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,74 @@
+//! Runs the requests of a batch.
+
+use crate::{
+    Call, Client, Keyspace,
+    batch::{Batch, CommandRef, ReplyBuffer},
+    command::{Flags, Spec},
+    keyspace::Ran,
+    resp::Encoder,
+};
+
+/// Runs the next request of a batch with `run`. `spec` is `None` if the request is rejected.
+#[inline]
+pub(crate) fn step(
+    batch: &mut Batch,
+    client: &Client,
+    spec: Option<&'static Spec>,
+    run: impl FnOnce(&Call<'_>, &mut ReplyBuffer),
+) {
+    let Some((words, out)) = batch.next_parts() else { return };
+    run(&Call { spec, words, client }, out);
+    batch.complete(spec.is_none(), || spec.is_some_and(|spec| spec.flags.contains(Flags::BLOCKING)));
+}
+
+/// Answers the next request of a batch without running it.
+pub(crate) fn reject(batch: &mut Batch, client: &Client, answer: impl FnOnce(&Call<'_>, &mut Encoder)) {
+    step(batch, client, None, |call, out| answer(call, out.encoder_mut()));
+}
+
+/// Reports the keys that requests of a batch have read and written since the last report.
+#[cold]
+pub(crate) fn report_keys(
+    batch: &mut Batch,
+    client: &Client,
+    keyspace: &Keyspace,
+    spec_of: impl Fn(CommandRef) -> Option<&'static Spec>,
+) {
+    let observed = batch.take_observed();
+    if observed.is_empty() {
+        return;
+    }
+    let failures = batch.stats.failures();
+    let ran = observed.filter_map(|request| {
+        let (command, call) = call_of(batch, client, request, &spec_of)?;
+        let has_written = failures.binary_search_by_key(&request, |failure| failure.request).is_err();
+        Some(Ran { command, call, has_written })
+    });
+    keyspace.ran(client, ran, !batch.is_transaction());
+}
+
+/// Reports the keys that requests of a batch are about to read.
+#[cold]
+pub(super) fn report_reads(
+    batch: &Batch,
+    client: &Client,
+    keyspace: &Keyspace,
+    requests: impl Iterator<Item = u32>,
+    spec_of: impl Fn(CommandRef) -> Option<&'static Spec>,
+) {
+    let reads = requests.filter_map(|request| {
+        let (command, call) = call_of(batch, client, request, &spec_of)?;
+        Some(Ran { command, call, has_written: false })
+    });
+    keyspace.ran(client, reads, false);
+}
+
+fn call_of<'b>(
+    batch: &'b Batch,
+    client: &'b Client,
+    request: u32,
+    spec_of: &impl Fn(CommandRef) -> Option<&'static Spec>,
+) -> Option<(&'static Spec, Call<'b>)> {
+    let target = batch.requests.target(request)?.target()?;
+    Some((spec_of(target)?, Call { spec: None, words: batch.requests.words(request)?, client }))
+}

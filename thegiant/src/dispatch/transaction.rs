@@ -1,0 +1,131 @@
+//! `MULTI` and `EXEC`: requests that are queued and then run as one batch.
+
+use super::Routes;
+use crate::{
+    Error,
+    batch::{ActorId, Batch, CommandRef, Resolved},
+    command::{Flags, Spec},
+    resp::Protocol,
+};
+
+/// The state of a client's transaction.
+///
+/// Requests after `MULTI` are copied to a batch of their own. `EXEC` blocks until that batch has its replies.
+/// The batch goes to its actor, which runs it as one transaction, and its replies form the reply to `EXEC`.
+#[derive(Debug, Default)]
+pub(crate) enum Transaction {
+    /// No transaction.
+    #[default]
+    None,
+    /// Requests are queued.
+    Queued(Box<TransactionQueue>),
+    /// The queued requests run. The batch contains the blocked `EXEC`.
+    Running(Box<Batch>),
+}
+
+/// The requests that were queued since `MULTI`.
+#[derive(Debug)]
+pub(crate) struct TransactionQueue {
+    requests: Box<Batch>,
+    /// The actor that runs the transaction, and the first command for this actor.
+    actor: Option<(ActorId, &'static Spec)>,
+    /// The union of the flags of all commands.
+    flags: Flags,
+    /// A request could not be queued, so `EXEC` will fail.
+    is_aborted: bool,
+}
+
+pub(crate) const NOT_ALLOWED: Error = Error::from_static("ERR Command not allowed inside a transaction");
+
+impl Transaction {
+    /// Returns whether this command has to be queued.
+    pub(crate) fn must_queue(&self, command: &Spec) -> bool {
+        matches!(self, Transaction::Queued(_)) && !command.flags.contains(Flags::NEVER_QUEUED)
+    }
+
+    pub(crate) fn is_none(&self) -> bool {
+        matches!(self, Transaction::None)
+    }
+
+    pub(crate) fn is_running(&self) -> bool {
+        matches!(self, Transaction::Running(_))
+    }
+
+    /// Returns the queue, if a transaction is open.
+    pub(crate) fn queue(&mut self) -> Option<&mut TransactionQueue> {
+        match self {
+            Transaction::Queued(queue) => Some(queue),
+            _ => None,
+        }
+    }
+
+    /// Returns the union of the flags of all queued commands.
+    pub(crate) fn flags(&self) -> Flags {
+        match self {
+            Transaction::Queued(queue) => queue.flags,
+            _ => Flags::NONE,
+        }
+    }
+}
+
+impl TransactionQueue {
+    pub(crate) fn new() -> Self {
+        TransactionQueue { requests: Batch::new(), actor: None, flags: Flags::NONE, is_aborted: false }
+    }
+
+    /// Returns the number of queued requests and their size in bytes.
+    pub(crate) fn size(&self) -> (u32, usize) {
+        (u32::try_from(self.requests.requests.len()).unwrap_or(u32::MAX), self.requests.requests.bytes())
+    }
+
+    /// Marks the transaction as failed, because a request was refused.
+    pub(crate) fn abort(&mut self) {
+        self.is_aborted = true;
+    }
+
+    pub(crate) fn is_aborted(&self) -> bool {
+        self.is_aborted
+    }
+
+    /// Queues a copy of the next request of `batch`.
+    ///
+    /// # Errors
+    /// If the request is not allowed in this transaction. The transaction is then aborted.
+    pub(crate) fn push(&mut self, batch: &mut Batch, routes: &Routes) -> Result<(), Error> {
+        if let Some(Resolved::Command(target)) = batch.next_target() {
+            self.admit(target, routes.command(target.command)).inspect_err(|_| self.abort())?;
+        }
+        batch.copy_next(&mut self.requests);
+        Ok(())
+    }
+
+    fn admit(&mut self, target: CommandRef, command: &'static Spec) -> Result<(), Error> {
+        if command.flags.contains(Flags::NO_MULTI) {
+            return Err(NOT_ALLOWED);
+        }
+        if target.actor_id != ActorId::CONNECTION {
+            let (actor, first) = *self.actor.get_or_insert((target.actor_id, command));
+            if actor != target.actor_id {
+                let [command, first] = [command, first].map(Spec::full_name);
+                return Err(Error::err(format_args!(
+                    "'{command}' can't be in one transaction with '{first}': they belong to different actors"
+                )));
+            }
+        }
+        self.flags = self.flags.union(command.flags);
+        Ok(())
+    }
+
+    /// Returns the queued requests as a batch, and the actor that starts it.
+    pub(crate) fn into_batch(self, protocol: Protocol) -> (Box<Batch>, Option<ActorId>) {
+        let mut batch = self.requests;
+        batch.begin_transaction(protocol);
+        (batch, self.actor.map(|(actor, _)| actor))
+    }
+}
+
+/// Returns the `EXECABORT` error for an `EXEC` that was rejected with `error`.
+pub(crate) fn aborted_by(error: &Error) -> Error {
+    let reason = error.as_bytes().strip_prefix(b"ERR ").unwrap_or(error.as_bytes());
+    Error::from_bytes([b"EXECABORT Transaction discarded because of: ", reason].concat())
+}

@@ -1,0 +1,109 @@
+//! One tracking client, and the invalidations that it gets.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+
+use super::{Tracked, TrackingRedirect, broadcasts::ChangedKeys};
+use crate::{
+    Client,
+    client::ClientHost,
+    resp::{Encoder, Protocol},
+};
+
+/// The channel on which a RESP2 client receives invalidations.
+const CHANNEL: &str = "__redis__:invalidate";
+
+/// A tracking client.
+pub(super) struct Tracker {
+    client: Client,
+    pub(super) tracked: Tracked,
+    /// The prefixes of broadcast mode.
+    pub(super) prefixes: BTreeMap<Bytes, ()>,
+}
+
+impl Tracker {
+    pub(super) fn new(client: Client) -> Self {
+        Tracker { client, tracked: Tracked::default(), prefixes: BTreeMap::new() }
+    }
+
+    /// Sends an invalidation of one key, which the client with the ID `by` has changed.
+    pub(super) fn invalidate(&mut self, key: &[u8], by: Option<u64>) {
+        if !self.ignores(by) {
+            self.send(|out| {
+                out.array(1);
+                out.bulk(key);
+            });
+        }
+    }
+
+    /// Sends one invalidation of all changed keys.
+    pub(super) fn invalidate_changed(&mut self, changed: &ChangedKeys) {
+        let changed = changed.iter().filter(|(_, by)| !self.ignores(**by));
+        let keys: Vec<_> = changed.map(|(key, _)| key).collect();
+        if !keys.is_empty() {
+            self.send(|out| {
+                out.array(keys.len());
+                keys.iter().for_each(|key| out.bulk(key));
+            });
+        }
+    }
+
+    /// Sends an invalidation of every key.
+    pub(super) fn invalidate_all(&mut self) {
+        let protocol = self.client.protocol();
+        self.send(|out| {
+            // As in Redis, the null has the tracking client's protocol, even if another client receives it.
+            out.raw(if protocol == Protocol::Resp3 { b"_\r\n" } else { b"$-1\r\n" });
+        });
+    }
+
+    /// Returns whether the client gets no invalidations of the changes of the client with this ID.
+    fn ignores(&self, by: Option<u64>) -> bool {
+        self.tracked.no_loop && by == Some(self.client.id())
+    }
+
+    /// Sends an invalidation to the client, or to the client to which it redirects.
+    ///
+    /// `write` writes the keys.
+    fn send(&mut self, write: impl FnOnce(&mut Encoder)) {
+        let Some(host) = self.client.host() else { return };
+        let other = match self.tracked.redirect {
+            TrackingRedirect::To(id) => match host.client(id) {
+                None => return self.break_redirect(&*host, id),
+                found => found,
+            },
+            TrackingRedirect::Off | TrackingRedirect::Itself => None,
+        };
+        let receiver = other.as_ref().unwrap_or(&self.client);
+        let mut out = Encoder::new(receiver.protocol());
+        match receiver.protocol() {
+            Protocol::Resp3 => {
+                out.push(2);
+                out.bulk(b"invalidate");
+            }
+            // A RESP2 client receives invalidations as Pub/Sub messages, so it needs a subscription.
+            Protocol::Resp2 if other.is_some() && receiver.is_subscriber() => {
+                out.array(3);
+                out.bulk(b"message");
+                out.bulk(CHANNEL.as_bytes());
+            }
+            Protocol::Resp2 => return,
+        }
+        write(&mut out);
+        // Ignores the error of a disconnected client: its cache no longer matters.
+        let _ = host.push(receiver, out.into_vec().into());
+    }
+
+    /// Marks the redirect as broken, and tells a RESP3 client.
+    fn break_redirect(&mut self, host: &dyn ClientHost, redirect: u64) {
+        self.tracked.is_broken = true;
+        if self.client.protocol() == Protocol::Resp3 {
+            let mut out = Encoder::new(Protocol::Resp3);
+            out.push(2);
+            out.bulk(b"tracking-redir-broken");
+            out.integer(i64::try_from(redirect).unwrap_or(i64::MAX));
+            let _ = host.push(&self.client, out.into_vec().into());
+        }
+    }
+}

@@ -1,0 +1,208 @@
+//! The state that all connections of a server share.
+
+use std::{
+    fmt,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU32, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+
+use actix_rt::time::Instant;
+use tokio::sync::mpsc;
+
+use crate::{
+    Call, Keyspace, PubSub,
+    client::{Address, Client, ClientFlag, ClientHost, Clients, ConnectionEvents, Endpoints},
+    dispatch::Routes,
+    info::InfoSection,
+    keyspace::Events,
+    observe::{Hook, Hooks, Monitors, Slowlog, Stats, Warning},
+    settings::{Setting, Settings},
+};
+
+/// The routes, the settings, the clients and the counters of a server.
+pub(crate) struct ServerState {
+    pub(crate) routes: Routes,
+    pub(crate) settings: Arc<Settings>,
+    pub(crate) info: Vec<InfoSection>,
+    pub(crate) connection_events: ConnectionEvents,
+    pub(crate) pubsub: PubSub,
+    pub(crate) keyspace: Keyspace,
+    /// The password of the clients, if any.
+    pub(crate) password: Option<Box<[u8]>>,
+    /// Stops the server, if `SHUTDOWN` is allowed.
+    pub(crate) stop: Option<mpsc::UnboundedSender<()>>,
+    /// The addresses of the listeners.
+    pub(crate) addresses: Vec<Address>,
+    pub(crate) clients: Arc<Clients>,
+    pub(crate) stats: Stats,
+    pub(crate) slowlog: Slowlog,
+    pub(crate) hooks: Arc<Hooks>,
+    monitors: Monitors,
+    pause: Mutex<Option<Pause>>,
+    started: Instant,
+    /// Seconds since `started`, updated once a second.
+    now: AtomicU32,
+    /// The warning that connections cannot be accepted.
+    pub(crate) accept_warning: Warning,
+    /// The warning of a cross-protocol attack. A browser may attack with every page it loads.
+    cross_protocol_warning: Warning,
+}
+
+/// The parts of an application that a server needs.
+pub(crate) struct AppConfig {
+    pub(crate) databases: u16,
+    pub(crate) routes: Routes,
+    pub(crate) info: Vec<InfoSection>,
+    pub(crate) connection_events: ConnectionEvents,
+    pub(crate) keyspace: Keyspace,
+}
+
+/// A pause of all clients (`CLIENT PAUSE`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Pause {
+    pub(crate) until: Instant,
+    /// Only commands that write wait.
+    pub(crate) writes_only: bool,
+}
+
+/// The configuration of a server, without its application.
+#[derive(Debug, Default)]
+pub(crate) struct ServerConfig {
+    pub(crate) settings: Settings,
+    pub(crate) password: Option<Box<[u8]>>,
+    pub(crate) stop: Option<mpsc::UnboundedSender<()>>,
+    pub(crate) addresses: Vec<Address>,
+}
+
+impl ServerState {
+    pub(crate) fn new(app: AppConfig, config: ServerConfig) -> Self {
+        let AppConfig { databases, routes, info, connection_events, keyspace } = app;
+        let ServerConfig { settings, password, stop, addresses } = config;
+        settings.set(Setting::Databases, databases.into());
+        let settings = Arc::new(settings);
+        let server = ServerState {
+            clients: Clients::new(Arc::clone(&settings)),
+            stats: Stats::new(routes.commands()),
+            routes,
+            settings,
+            info,
+            connection_events,
+            pubsub: keyspace.pubsub(),
+            hooks: keyspace.hooks(),
+            keyspace,
+            password,
+            stop,
+            addresses,
+            slowlog: Slowlog::default(),
+            monitors: Monitors::default(),
+            pause: Mutex::default(),
+            started: Instant::now(),
+            now: AtomicU32::new(0),
+            accept_warning: Warning::default(),
+            cross_protocol_warning: Warning::default(),
+        };
+        server.settings_changed();
+        server
+    }
+
+    /// Returns the time since the start of the server.
+    pub(crate) fn uptime(&self) -> Duration {
+        self.started.elapsed()
+    }
+
+    /// Returns the time since the start in seconds, with a resolution of one second.
+    pub(crate) fn now(&self) -> u32 {
+        self.now.load(Relaxed)
+    }
+
+    /// Updates the clock. It is called once a second.
+    pub(crate) fn tick(&self) {
+        self.now.store(u32::try_from(self.uptime().as_secs()).unwrap_or(u32::MAX - 1), Relaxed);
+        self.stats.tick();
+    }
+
+    /// Applies the settings that do not take effect by themselves: the hooks, keyspace events, and the memory
+    /// limit of all clients.
+    pub(crate) fn settings_changed(&self) {
+        let is_timed = self.settings.flag(Setting::LatencyTracking)
+            || self.settings.signed(Setting::SlowlogLogSlowerThan) >= 0;
+        self.hooks.set(Hook::Time, is_timed);
+        self.keyspace.set_events(Events::from_bits(self.settings.get(Setting::NotifyKeyspaceEvents)));
+        self.keyspace.set_max_tracked_keys(self.settings.size(Setting::TrackingTableMaxKeys));
+        self.clients.limit_memory();
+    }
+
+    /// Registers a client, unless the maximum number of clients is reached.
+    pub(crate) fn admit(&self, endpoints: Endpoints) -> Option<Client> {
+        let client = self.clients.admit(endpoints, self.now())?;
+        self.connection_events.send_connected(&client);
+        Some(client)
+    }
+
+    /// Adds a `MONITOR` client.
+    pub(crate) fn monitor(&self, client: &Client) {
+        self.monitors.add(client);
+        self.hooks.set(Hook::Monitor, true);
+    }
+
+    /// Removes a `MONITOR` client.
+    pub(crate) fn unmonitor(&self, client: &Client) {
+        let has_others = self.monitors.remove(client);
+        self.hooks.set(Hook::Monitor, has_others);
+    }
+
+    /// Shows a command to the `MONITOR` clients.
+    pub(crate) fn show(&self, call: &Call<'_>) {
+        self.monitors.show(call, |client, piece| {
+            // A client that has disconnected needs no push.
+            let _ = self.clients.push(client, piece);
+        });
+    }
+
+    /// Pauses the clients.
+    pub(crate) fn pause(&self, pause: Pause) {
+        *self.lock_pause() = Some(pause);
+        self.hooks.set(Hook::Pause, true);
+    }
+
+    /// Ends the pause.
+    pub(crate) fn unpause(&self) {
+        if self.lock_pause().take().is_some() {
+            self.hooks.set(Hook::Pause, false);
+            for client in self.clients.all() {
+                client.set(ClientFlag::Paused, false);
+                client.wake();
+            }
+        }
+    }
+
+    /// Returns the pause, if the clients are paused.
+    pub(crate) fn paused(&self) -> Option<Pause> {
+        *self.lock_pause()
+    }
+
+    fn lock_pause(&self) -> MutexGuard<'_, Option<Pause>> {
+        // No code panics while it holds the lock.
+        self.pause.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Logs that a client has sent an HTTP request, as a browser does in a cross-protocol attack; see
+    /// [`Resolved::CrossProtocol`](crate::command::Resolved).
+    pub(crate) fn log_cross_protocol(&self, client: &Client) {
+        self.cross_protocol_warning.log(|| {
+            tracing::warn!(
+                id = client.id(), client = %client.addr(),
+                "closed: possible cross-protocol attack, since the client sent POST or Host:"
+            );
+        });
+    }
+}
+
+impl fmt::Debug for ServerState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ServerState").field("addresses", &self.addresses).finish_non_exhaustive()
+    }
+}
