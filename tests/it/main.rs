@@ -74,6 +74,8 @@ mod upstream;
 mod values;
 /// Requests that arrive in pieces of any size.
 mod wire;
+/// Connections that several threads serve.
+mod workers;
 
 /// Servers, processes, and a client that sends and receives raw bytes.
 mod support;

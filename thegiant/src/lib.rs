@@ -235,6 +235,7 @@ pub mod test;
 #[cfg(feature = "tls")]
 mod tls;
 pub mod upstream;
+mod workers;
 
 pub use bytes::Bytes;
 /// Makes a struct or an enum a command parameter that reads options.

@@ -140,6 +140,28 @@ pub(crate) struct Acceptor {
     tls: Option<Arc<ServerConfig>>,
 }
 
+/// The security of a connection: TLS, or none.
+pub(crate) struct Security {
+    #[cfg(feature = "tls")]
+    tls: Option<Arc<ServerConfig>>,
+    /// The time for a TLS handshake.
+    #[cfg_attr(not(feature = "tls"), expect(dead_code, reason = "only a TLS handshake has a limit"))]
+    limit: Option<Duration>,
+}
+
+impl Security {
+    /// Starts a TLS handshake, if the clients use TLS.
+    pub(crate) fn add_to(self, stream: Stream) -> Stream {
+        #[cfg(feature = "tls")]
+        if let Some(tls) = &self.tls
+            && let Stream::Tcp(socket) = stream
+        {
+            return Stream::Tls(Tls::accept(tls, socket, self.limit));
+        }
+        stream
+    }
+}
+
 enum AcceptorSocket {
     Tcp(TcpListener),
     Unix(UnixListener, #[expect(dead_code, reason = "removes the file when dropped")] Option<OwnedPath>),
@@ -176,14 +198,12 @@ impl Acceptor {
         stream.send_now(&out.to_vec());
     }
 
-    /// Prepares the stream of an admitted client.
-    ///
-    /// `limit` is the time for a TLS handshake.
-    #[cfg(feature = "tls")]
-    pub(crate) fn open(&self, stream: Stream, limit: Option<Duration>) -> Stream {
-        match (&self.tls, stream) {
-            (Some(tls), Stream::Tcp(socket)) => Stream::Tls(Tls::accept(tls, socket, limit)),
-            (_, stream) => stream,
+    /// Returns what an admitted client adds to its stream. `limit` is the time for a TLS handshake.
+    pub(crate) fn security(&self, limit: Option<Duration>) -> Security {
+        Security {
+            #[cfg(feature = "tls")]
+            tls: self.tls.clone(),
+            limit,
         }
     }
 

@@ -5,10 +5,13 @@ use std::{
     future::{Future, poll_fn},
     io,
     net::TcpListener,
+    num::NonZero,
     os::unix::net::UnixListener,
     pin::pin,
+    rc::Rc,
     sync::{Arc, OnceLock},
     task::Poll,
+    thread,
     time::Duration,
 };
 
@@ -25,12 +28,12 @@ use crate::{
     App, Error, IntoApp,
     client::{Address, CloseRequest},
     clients_cron::ClientsCron,
-    conn::Connection,
     keyspace::Events,
     listener::{Acceptor, Listener, tune},
     server_state::{ServerConfig, ServerState},
     settings::{self, Setting, Settings},
     stream::Stream,
+    workers::Workers,
 };
 
 /// Serves an [`App`] on the thread that runs it.
@@ -57,6 +60,8 @@ pub struct Server {
     /// SIGTERM and SIGINT stop the server, and SIGHUP is ignored.
     signals: bool,
     listeners: Vec<Listener>,
+    /// Number of threads that serve connections.
+    workers: u16,
     handle: ServerHandle,
     stops: mpsc::UnboundedReceiver<()>,
 }
@@ -92,6 +97,7 @@ impl Server {
             allow_shutdown: false,
             signals: true,
             listeners: Vec::new(),
+            workers: 1,
             handle,
             stops,
         }
@@ -349,6 +355,32 @@ impl Server {
         self
     }
 
+    /// Sets the number of threads that serve connections (default 1); 0 means the number of CPUs.
+    ///
+    /// The thread of [`run`](Self::run) accepts all connections, and gives each to the thread with the fewest.
+    /// A thread reads the requests of its connections, runs the built-in commands and writes the replies. The
+    /// commands of an actor run on the thread of the actor, whichever thread has the connection. So an
+    /// application with one actor has one thread for its handlers, and all others for the protocol.
+    ///
+    /// With one thread, no request crosses a thread. With several, each batch for an actor of another thread
+    /// wakes that thread, and its return wakes the thread of the connection. `INFO server` shows the clients
+    /// and commands of each worker (`thegiant_worker_0`, …).
+    ///
+    /// ```no_run
+    /// use thegiant::prelude::*;
+    ///
+    /// #[actix::main]
+    /// async fn main() -> std::io::Result<()> {
+    ///     let app = App::new().fallback(|_: &Call| Simple("hello"));
+    ///     Server::new(app).workers(4).bind("127.0.0.1:6380")?.run().await
+    /// }
+    /// ```
+    pub fn workers(mut self, workers: u16) -> Self {
+        let cpus = || thread::available_parallelism().map_or(1, NonZero::get);
+        self.workers = if workers == 0 { u16::try_from(cpus()).unwrap_or(u16::MAX) } else { workers };
+        self
+    }
+
     /// Returns the addresses of the listeners.
     pub fn addresses(&self) -> Vec<Address> {
         self.listeners.iter().filter_map(|listener| listener.address().ok()).collect()
@@ -389,11 +421,12 @@ impl Server {
     /// Creates the state that connections need.
     pub(crate) fn prepare(self) -> BoundServer {
         let addresses = self.addresses();
-        let Server { app, settings, password, allow_shutdown, signals, listeners, handle, stops } = self;
+        let Server { app, settings, password, allow_shutdown, signals, listeners, workers, handle, stops } =
+            self;
         let stop = allow_shutdown.then(|| handle.stop.clone());
         let server = Arc::new(ServerState::new(
             app().into_config(),
-            ServerConfig { settings, password, stop, addresses },
+            ServerConfig { settings, password, stop, addresses, workers },
         ));
         BoundServer { server, signals, listeners, handle, stops }
     }
@@ -427,10 +460,12 @@ impl BoundServer {
         }
         let mut cron_task = Tasks::default();
         cron_task.0.push(actix_rt::spawn(run_cron(Arc::clone(&server))));
+        let (workers, threads) = Workers::start(Arc::clone(&server));
+        let workers = Rc::new(workers);
         let mut accept_tasks = Tasks::default();
         for listener in listeners {
             let acceptor = listener.into_acceptor()?;
-            accept_tasks.0.push(actix_rt::spawn(accept(acceptor, Arc::clone(&server))));
+            accept_tasks.0.push(actix_rt::spawn(accept(acceptor, Arc::clone(&server), Rc::clone(&workers))));
         }
 
         let ended_actor = Arc::new(OnceLock::new());
@@ -457,6 +492,7 @@ impl BoundServer {
             tracing::warn!(clients = left.len(), "stopped before these clients had taken their replies");
         }
         left.iter().for_each(|client| client.request_close(CloseRequest::Now));
+        threads.stop().await;
         outcome
     }
 }
@@ -552,7 +588,7 @@ impl ServerHandle {
 }
 
 /// Accepts connections in an endless loop.
-async fn accept(acceptor: Acceptor, server: Arc<ServerState>) {
+async fn accept(acceptor: Acceptor, server: Arc<ServerState>, workers: Rc<Workers>) {
     loop {
         let (stream, endpoints) = acceptor.accept(&server.accept_warning).await;
         if is_protected_from(&endpoints.peer, &server) {
@@ -565,7 +601,6 @@ async fn accept(acceptor: Acceptor, server: Arc<ServerState>) {
             acceptor.refuse(&stream, &FULL);
             continue;
         };
-        server.stats.accepted();
         if let Stream::Tcp(stream) = &stream
             && let Err(error) = tune(stream, server.settings.time(Setting::TcpKeepalive))
         {
@@ -575,9 +610,7 @@ async fn accept(acceptor: Acceptor, server: Arc<ServerState>) {
             );
         }
         tracing::debug!(id = client.id(), client = %client.addr(), "connection opened");
-        #[cfg(feature = "tls")]
-        let stream = acceptor.open(stream, server.settings.time(Setting::AuthTimeout));
-        Connection::start(stream, Arc::clone(&server), client);
+        workers.serve(stream, client, acceptor.security(server.settings.time(Setting::AuthTimeout)));
     }
 }
 

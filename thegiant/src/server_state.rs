@@ -75,17 +75,19 @@ pub(crate) struct ServerConfig {
     pub(crate) password: Option<Box<[u8]>>,
     pub(crate) stop: Option<mpsc::UnboundedSender<()>>,
     pub(crate) addresses: Vec<Address>,
+    /// Number of threads that serve connections.
+    pub(crate) workers: u16,
 }
 
 impl ServerState {
     pub(crate) fn new(app: AppConfig, config: ServerConfig) -> Self {
         let AppConfig { databases, routes, info, connection_events, keyspace } = app;
-        let ServerConfig { settings, password, stop, addresses } = config;
+        let ServerConfig { settings, password, stop, addresses, workers } = config;
         settings.set(Setting::Databases, databases.into());
         let settings = Arc::new(settings);
         let server = ServerState {
             clients: Clients::new(Arc::clone(&settings)),
-            stats: Stats::new(routes.commands()),
+            stats: Stats::new(routes.commands(), workers.into()),
             routes,
             settings,
             info,

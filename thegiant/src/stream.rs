@@ -63,7 +63,36 @@ macro_rules! either {
     };
 }
 
+/// A stream that belongs to no event loop, so that it can move to another thread.
+pub(crate) enum DetachedStream {
+    Tcp(std::net::TcpStream),
+    Unix(std::os::unix::net::UnixStream),
+}
+
+impl DetachedStream {
+    /// Adds the stream to the event loop of this thread.
+    pub(crate) fn attach(self) -> io::Result<Stream> {
+        Ok(match self {
+            DetachedStream::Tcp(stream) => Stream::Tcp(TcpStream::from_std(stream)?),
+            DetachedStream::Unix(stream) => Stream::Unix(UnixStream::from_std(stream)?),
+        })
+    }
+}
+
 impl Stream {
+    /// Removes the stream from the event loop of this thread.
+    ///
+    /// # Errors
+    /// If the event loop refuses, or if the stream is TLS or in memory, which stay on their thread.
+    pub(crate) fn detach(self) -> io::Result<DetachedStream> {
+        match self {
+            Stream::Tcp(stream) => stream.into_std().map(DetachedStream::Tcp),
+            Stream::Unix(stream) => stream.into_std().map(DetachedStream::Unix),
+            #[cfg(any(feature = "tls", feature = "test-util"))]
+            _ => Err(io::ErrorKind::Unsupported.into()),
+        }
+    }
+
     /// Reads into `buffer`. Returns 0 at the end of the stream.
     pub(crate) fn poll_read(&mut self, buffer: &mut [u8], cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         let mut read_buf = ReadBuf::new(buffer);

@@ -36,6 +36,9 @@ pub struct ServerOptions {
     /// Address to listen on: HOST:PORT, [V6]:PORT or unix:PATH; port 0 takes a free one (repeatable)
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:6380")]
     bind: Vec<String>,
+    /// Number of threads that serve connections; 0 means the number of CPUs
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    threads: u16,
     #[command(flatten)]
     password: Password,
     #[cfg(feature = "tls")]
@@ -51,7 +54,8 @@ impl ServerOptions {
     /// address. A mistake in the command line gives an error of kind
     /// [`InvalidInput`](ErrorKind::InvalidInput).
     pub fn bind(&self, app: App) -> io::Result<Server> {
-        let server = Server::new(app).password(self.password.read()?.unwrap_or_default());
+        let password = self.password.read()?.unwrap_or_default();
+        let server = Server::new(app).password(password).workers(self.threads);
         #[cfg(feature = "tls")]
         let bind = self.tls.bind();
         #[cfg(not(feature = "tls"))]

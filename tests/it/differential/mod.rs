@@ -68,6 +68,23 @@ fn replies_are_the_same_as_in_redis() {
     assert_same("differential", &families(), servers);
 }
 
+/// Other threads serve the connections.
+#[test]
+fn workers_reply_as_redis() {
+    const ABOUT_CLIENTS: [&str; 8] = [
+        "connection",
+        "client",
+        "errors",
+        "large",
+        "pubsub",
+        "transactions",
+        "tracking",
+        "random transactions",
+    ];
+    let families: Vec<_> = families().into_iter().filter(|(name, _)| ABOUT_CLIENTS.contains(name)).collect();
+    assert_same("kv with threads", &families, |_| Pair::of("kv", &["--threads", "3"]));
+}
+
 /// `kv-disk` has the same commands with another storage engine.
 #[test]
 fn keys_on_disk_behave_as_in_redis() {

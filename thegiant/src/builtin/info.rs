@@ -1,6 +1,6 @@
 //! `INFO`: reports the state of the server as lines of `field:value`.
 
-use std::process;
+use std::{process, sync::atomic::Ordering::Relaxed};
 
 use hdrhistogram::Histogram;
 
@@ -16,7 +16,7 @@ use crate::{
     conn::ConnectionState,
     dispatch::GroupCommitStats,
     info::InfoSection,
-    observe::{CommandStats, Counter, unix_time},
+    observe::{CommandCounts, Counter, unix_time},
     pubsub::ChannelKind,
     server_state::ServerState,
     settings::Setting,
@@ -111,6 +111,14 @@ fn server(server: &ServerState, info: &mut InfoFields) {
     info.field("thegiant_actors", actors.mounted);
     info.field("thegiant_actors_down", actors.down);
     info.field("thegiant_actor_restarts", actors.restarts);
+    let workers = server.stats.workers();
+    info.field("thegiant_workers", workers.len());
+    for (index, worker) in workers.iter().enumerate() {
+        info.field(
+            &format!("thegiant_worker_{index}"),
+            format_args!("clients={},commands={}", worker.clients(), worker.calls()),
+        );
+    }
 }
 
 fn clients(server: &ServerState, info: &mut InfoFields) {
@@ -170,7 +178,7 @@ fn group_commit_stats(server: &ServerState, info: &mut InfoFields) {
         sum(|group_commit_stats| &group_commit_stats.commands),
     );
     let each = if groups == 0 { 0.0 } else { commands as f64 / groups as f64 };
-    let has_failed = sum(|group_commit_stats| &group_commit_stats.has_failed) > 0;
+    let has_failed = server.routes.group_commit_stats().any(|stats| stats.has_failed.load(Relaxed));
     info.field("committed_groups", groups);
     info.field("committed_commands", commands);
     info.field("committed_commands_per_group", format_args!("{each:.2}"));
@@ -181,12 +189,11 @@ fn group_commit_stats(server: &ServerState, info: &mut InfoFields) {
 
 fn stats(server: &ServerState, info: &mut InfoFields) {
     let stats = &server.stats;
-    let mut count = |name: &str, count: &Counter| info.field(name, count.get());
-    count("total_connections_received", &stats.connections);
-    count("instantaneous_ops_per_sec", &stats.rate);
-    count("total_net_input_bytes", &stats.input);
-    count("total_net_output_bytes", &stats.output);
-    count("rejected_connections", &stats.rejected);
+    info.field("total_connections_received", stats.connections.get());
+    info.field("instantaneous_ops_per_sec", stats.rate());
+    info.field("total_net_input_bytes", stats.input());
+    info.field("total_net_output_bytes", stats.output());
+    info.field("rejected_connections", stats.rejected.get());
     info.field("evicted_clients", server.clients.evicted());
     info.field("pubsub_channels", server.pubsub.count(ChannelKind::Channel));
     info.field("pubsub_patterns", server.pubsub.count(ChannelKind::Pattern));
@@ -214,15 +221,13 @@ fn cpu(_: &ServerState, info: &mut InfoFields) {
 }
 
 /// Returns the commands that clients have sent, with their counters.
-fn used(server: &ServerState) -> impl Iterator<Item = (&'static Spec, &CommandStats)> {
+fn used(server: &ServerState) -> impl Iterator<Item = (&'static Spec, CommandCounts)> {
     let all = server.routes.commands().iter().copied().zip(server.stats.commands());
-    all.filter(|(_, stats)| stats.calls.get() + stats.rejected.get() > 0)
+    all.filter(|(_, counts)| counts.calls + counts.rejected > 0)
 }
 
 fn commandstats(server: &ServerState, info: &mut InfoFields) {
-    for (spec, stats) in used(server) {
-        let [calls, nanoseconds, rejected, failed] =
-            [&stats.calls, &stats.nanoseconds, &stats.rejected, &stats.failed].map(Counter::get);
+    for (spec, CommandCounts { calls, nanoseconds, rejected, failed }) in used(server) {
         let micros = nanoseconds / 1_000;
         let each = if calls == 0 { 0.0 } else { nanoseconds as f64 / 1_000.0 / calls as f64 };
         info.field(
@@ -241,8 +246,9 @@ fn errorstats(server: &ServerState, info: &mut InfoFields) {
 }
 
 fn latencystats(server: &ServerState, info: &mut InfoFields) {
-    for (spec, stats) in used(server) {
-        let Some(latencies) = stats.latencies() else { continue };
+    let all = server.routes.commands().iter().zip(server.stats.latencies());
+    for (spec, latencies) in all {
+        let Some(latencies) = latencies else { continue };
         let at = |quantile: f64| micros_at(&latencies, quantile);
         info.field(
             &format!("latency_percentiles_usec_{}", spec.full_name()),

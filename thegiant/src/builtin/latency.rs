@@ -19,10 +19,10 @@ impl ConnectionState {
             };
             names.iter().any(is_named)
         };
-        let timed = routes.commands().iter().zip(self.server.stats.commands());
+        let timed = routes.commands().iter().zip(self.server.stats.latencies());
         let requested = timed.filter(|(spec, _)| is_requested(spec));
         Distributions(
-            requested.filter_map(|(spec, stats)| Some((spec.full_name(), stats.latencies()?))).collect(),
+            requested.filter_map(|(spec, latencies)| Some((spec.full_name(), latencies?))).collect(),
         )
     }
 

@@ -103,9 +103,9 @@ impl From<Stage> for Next {
 }
 
 impl Connection {
-    /// Starts the connection of a client.
-    pub(crate) fn start(stream: Stream, server: Arc<ServerState>, client: Client) {
-        let state = ConnectionState::new(server, client.clone());
+    /// Starts the connection of a client on this thread, which is this worker of the server.
+    pub(crate) fn start(stream: Stream, server: Arc<ServerState>, client: Client, worker: u16) {
+        let state = ConnectionState::new(server, client.clone(), worker);
         let connection = Connection {
             stream,
             client,

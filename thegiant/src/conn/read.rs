@@ -32,7 +32,7 @@ impl Connection {
         match self.poll_read(cx)? {
             Poll::Ready(0) => Ok(Stage::Ended.into()),
             Poll::Ready(read) => {
-                self.state.server.stats.received(read);
+                self.state.count_received(read);
                 self.decode().map(Next::Stage)
             }
             Poll::Pending => Ok(Next::Wait(Stage::Reading)),
@@ -139,7 +139,7 @@ impl Connection {
             if read == 0 {
                 return Ok(ReadAhead::End);
             }
-            self.state.server.stats.received(read);
+            self.state.count_received(read);
             self.has_undecoded = true;
             // The client waits for the server here, so the request timeout must not run.
             self.account_unread(true)?;

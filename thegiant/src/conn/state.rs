@@ -25,6 +25,8 @@ const UNAUTHENTICATED_INPUT: usize = 1024 * 1024;
 pub(crate) struct ConnectionState {
     pub(crate) server: Arc<ServerState>,
     pub(crate) client: Client,
+    /// The worker that serves the connection.
+    pub(crate) worker: u16,
     /// The connection sends the replies that it has, then closes. It does not run further requests.
     pub(crate) closing: bool,
     /// The client has authenticated, or no password is set.
@@ -41,7 +43,7 @@ pub(crate) struct ConnectionState {
 }
 
 impl ConnectionState {
-    pub(crate) fn new(server: Arc<ServerState>, client: Client) -> Self {
+    pub(crate) fn new(server: Arc<ServerState>, client: Client, worker: u16) -> Self {
         let authenticated = server.password.is_none();
         if !authenticated {
             client.set_unauthenticated_since(Some(server.now()));
@@ -49,6 +51,7 @@ impl ConnectionState {
         ConnectionState {
             server,
             client,
+            worker,
             closing: false,
             authenticated,
             subscriptions: None,
@@ -230,9 +233,21 @@ impl ConnectionState {
         }
     }
 
+    pub(crate) fn count_received(&self, bytes: usize) {
+        self.server.stats.received(self.worker.into(), bytes);
+    }
+
+    pub(crate) fn count_sent(&self, bytes: usize) {
+        self.server.stats.sent(self.worker.into(), bytes);
+    }
+
     /// Adds the requests of a batch to the statistics, and slow ones to the slow log.
     pub(crate) fn record_stats(&self, batch: &mut Batch) {
-        self.server.stats.tally(batch, self.server.settings.flag(Setting::LatencyTracking));
+        self.server.stats.tally(
+            self.worker.into(),
+            batch,
+            self.server.settings.flag(Setting::LatencyTracking),
+        );
         if batch.stats.times().is_empty() {
             return;
         }
@@ -260,7 +275,7 @@ impl ConnectionState {
 
 impl Drop for ConnectionState {
     fn drop(&mut self) {
-        self.server.stats.closed();
+        self.server.stats.closed(self.worker.into());
         self.end_transaction();
         self.set_monitor(false);
         self.server.keyspace.untrack(&self.client);

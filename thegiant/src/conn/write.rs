@@ -80,7 +80,7 @@ impl Connection {
         let before = writing.sent;
         let written = self.stream.poll_write(writing.batch.out.encoder(), &mut writing.sent, cx)?;
         let progress = writing.sent - before;
-        self.state.server.stats.sent(progress);
+        self.state.count_sent(progress);
         self.sent_in_turn += progress;
         if written.is_pending() {
             self.wait_until_writable(writing, progress > 0, cx)?;

@@ -5,7 +5,7 @@ use std::{
     mem,
     panic::{AssertUnwindSafe, catch_unwind},
     pin::{Pin, pin},
-    sync::Arc,
+    sync::{Arc, atomic::Ordering::Relaxed},
     task::{Context as TaskContext, Poll, ready},
 };
 
@@ -152,8 +152,7 @@ fn end_commit<A: GroupCommit>(
 
 /// Logs the first of consecutive failures, and their end.
 fn log_outcome(counters: &GroupCommitStats, failure: Option<&Error>, held: usize) {
-    let had_failed = counters.has_failed.get() == 1;
-    counters.has_failed.set(u64::from(failure.is_some()));
+    let had_failed = counters.has_failed.swap(failure.is_some(), Relaxed);
     match failure {
         Some(error) if !had_failed => {
             tracing::error!(%error, held, "group commit failed; writes are refused")

@@ -2,6 +2,7 @@
 
 use std::{
     mem,
+    sync::atomic::AtomicBool,
     time::{Duration, Instant},
 };
 
@@ -65,15 +66,15 @@ pub(crate) struct GroupCommitStats {
     pub(crate) commands: Counter,
     pub(crate) nanoseconds: Counter,
     pub(crate) failures: Counter,
-    /// 1 if the last commit failed, else 0.
-    pub(crate) has_failed: Counter,
+    /// The last commit failed.
+    pub(crate) has_failed: AtomicBool,
 }
 
 impl GroupCommitStats {
     pub(crate) fn reset(&self) {
         [&self.groups, &self.commands, &self.nanoseconds, &self.failures]
             .into_iter()
-            .for_each(|count| count.set(0));
+            .for_each(Counter::reset);
     }
 }
 

@@ -2,23 +2,30 @@
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-/// A counter that only the thread of the connections writes, and that any thread reads.
+/// A counter that only one thread adds to, and that any thread reads and resets.
 ///
 /// With one writer it needs no locked instruction. Three of those per batch took 2 % of the time of an
 /// unpipelined command.
 #[derive(Debug, Default)]
-pub(crate) struct Counter(AtomicU64);
+pub(crate) struct Counter {
+    count: AtomicU64,
+    /// The count at the last reset.
+    start: AtomicU64,
+}
 
 impl Counter {
+    /// Returns the count since the last reset.
     pub(crate) fn get(&self) -> u64 {
-        self.0.load(Relaxed)
+        self.count.load(Relaxed).wrapping_sub(self.start.load(Relaxed))
     }
 
-    pub(crate) fn set(&self, count: u64) {
-        self.0.store(count, Relaxed);
-    }
-
+    /// Adds to the count. Only one thread may do so.
     pub(crate) fn add(&self, more: u64) {
-        self.set(self.get().wrapping_add(more));
+        self.count.store(self.count.load(Relaxed).wrapping_add(more), Relaxed);
+    }
+
+    /// Counts from zero again.
+    pub(crate) fn reset(&self) {
+        self.start.store(self.count.load(Relaxed), Relaxed);
     }
 }

@@ -19,7 +19,7 @@ pub(crate) use counter::Counter;
 pub(crate) use hooks::{Hook, Hooks};
 pub(crate) use monitors::Monitors;
 pub(crate) use slowlog::{Slow, Slowlog};
-pub(crate) use stats::{CommandStats, Stats};
+pub(crate) use stats::{CommandCounts, Stats};
 pub(crate) use warning::Warning;
 
 /// Returns the time since 1970, or zero if the clock is before 1970.

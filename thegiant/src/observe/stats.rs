@@ -2,8 +2,10 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Mutex, MutexGuard, PoisonError},
-    time::Duration,
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed},
+    },
 };
 
 use hdrhistogram::Histogram;
@@ -27,19 +29,33 @@ pub(crate) struct Stats {
     pub(crate) connections: Counter,
     /// Rejected connections.
     pub(crate) rejected: Counter,
-    /// Bytes received.
-    pub(crate) input: Counter,
-    /// Bytes sent.
-    pub(crate) output: Counter,
     /// Commands that ran in the last full second.
-    pub(crate) rate: Counter,
+    rate: AtomicU64,
     /// Total number of commands at the last update of `rate`.
-    calls_at_tick: Counter,
-    /// Indexed by command ID.
-    commands: Box<[CommandStats]>,
+    calls_at_tick: AtomicU64,
+    /// Indexed by worker.
+    workers: Box<[WorkerStats]>,
+    /// Latencies in nanoseconds by command ID. `None` until the first tracked call.
+    latencies: Box<[Mutex<Option<Box<Histogram<u64>>>>]>,
     errors: Mutex<BTreeMap<Box<str>, ErrorStats>>,
     #[cfg(feature = "metrics")]
     metrics: Metrics,
+}
+
+/// The counters that one worker adds to.
+///
+/// The alignment keeps the counters of two workers out of one cache line.
+#[derive(Debug)]
+#[repr(align(128))]
+pub(crate) struct WorkerStats {
+    /// Number of connected clients.
+    clients: AtomicUsize,
+    /// Bytes received.
+    input: Counter,
+    /// Bytes sent.
+    output: Counter,
+    /// Indexed by command ID.
+    commands: Box<[CommandStats]>,
 }
 
 /// The counters of one error code.
@@ -52,57 +68,100 @@ struct ErrorStats {
 
 /// The counters of one command.
 #[derive(Debug, Default)]
-pub(crate) struct CommandStats {
-    pub(crate) calls: Counter,
-    pub(crate) nanoseconds: Counter,
+struct CommandStats {
+    calls: Counter,
+    nanoseconds: Counter,
+    rejected: Counter,
+    failed: Counter,
+}
+
+/// The counts of one command.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct CommandCounts {
+    pub(crate) calls: u64,
+    pub(crate) nanoseconds: u64,
     /// Calls rejected before they ran: wrong number of arguments, or not allowed.
-    pub(crate) rejected: Counter,
+    pub(crate) rejected: u64,
     /// Calls that replied with an error.
-    pub(crate) failed: Counter,
-    /// Latencies in nanoseconds. `None` until the first tracked call.
-    latencies: Mutex<Option<Box<Histogram<u64>>>>,
+    pub(crate) failed: u64,
 }
 
 impl Stats {
-    /// Creates the counters for the commands of a server.
-    pub(crate) fn new(commands: &[&'static Spec]) -> Self {
+    /// Creates the counters for the commands of a server with this number of workers.
+    pub(crate) fn new(commands: &[&'static Spec], workers: usize) -> Self {
         Stats {
             connections: Counter::default(),
             rejected: Counter::default(),
-            input: Counter::default(),
-            output: Counter::default(),
-            rate: Counter::default(),
-            calls_at_tick: Counter::default(),
-            commands: commands.iter().map(|_| CommandStats::default()).collect(),
+            rate: AtomicU64::new(0),
+            calls_at_tick: AtomicU64::new(0),
+            workers: (0..workers).map(|_| WorkerStats::new(commands.len())).collect(),
+            latencies: commands.iter().map(|_| Mutex::default()).collect(),
             errors: Mutex::default(),
             #[cfg(feature = "metrics")]
             metrics: Metrics::new(commands),
         }
     }
 
-    /// Returns the counters of one command.
-    pub(crate) fn command(&self, id: CommandId) -> &CommandStats {
-        &self.commands[usize::from(id.0)]
+    /// Returns the counters of all workers.
+    pub(crate) fn workers(&self) -> &[WorkerStats] {
+        &self.workers
     }
 
-    /// Returns the counters of all commands, in the order of their IDs.
-    pub(crate) fn commands(&self) -> &[CommandStats] {
-        &self.commands
+    /// Returns the counts of all commands, in the order of their IDs.
+    pub(crate) fn commands(&self) -> impl Iterator<Item = CommandCounts> {
+        (0..self.latencies.len()).map(|command| {
+            self.workers.iter().map(|worker| &worker.commands[command]).fold(
+                CommandCounts::default(),
+                |sum, stats| CommandCounts {
+                    calls: sum.calls + stats.calls.get(),
+                    nanoseconds: sum.nanoseconds + stats.nanoseconds.get(),
+                    rejected: sum.rejected + stats.rejected.get(),
+                    failed: sum.failed + stats.failed.get(),
+                },
+            )
+        })
+    }
+
+    /// Returns the latencies of each command, in the order of their IDs, if they were tracked.
+    pub(crate) fn latencies(&self) -> impl Iterator<Item = Option<Box<Histogram<u64>>>> {
+        self.latencies.iter().map(|latencies| lock(latencies).clone())
     }
 
     /// Returns the number of commands that have run.
     pub(crate) fn calls(&self) -> u64 {
-        self.commands.iter().map(|command| command.calls.get()).sum()
+        self.workers.iter().map(WorkerStats::calls).sum()
+    }
+
+    /// Returns the number of commands that ran in the last full second.
+    pub(crate) fn rate(&self) -> u64 {
+        self.rate.load(Relaxed)
+    }
+
+    /// Returns the number of received bytes.
+    pub(crate) fn input(&self) -> u64 {
+        self.workers.iter().map(|worker| worker.input.get()).sum()
+    }
+
+    /// Returns the number of sent bytes.
+    pub(crate) fn output(&self) -> u64 {
+        self.workers.iter().map(|worker| worker.output.get()).sum()
     }
 
     /// Returns the number of error replies of each error code.
     pub(crate) fn errors(&self) -> BTreeMap<Box<str>, u64> {
-        self.lock_errors().iter().map(|(code, errors)| (code.clone(), errors.count)).collect()
+        lock(&self.errors).iter().map(|(code, errors)| (code.clone(), errors.count)).collect()
     }
 
-    /// Counts an accepted connection.
-    pub(crate) fn accepted(&self) {
+    /// Returns the worker with the fewest clients.
+    pub(crate) fn least_loaded(&self) -> usize {
+        let clients = |worker: &usize| self.workers[*worker].clients();
+        (0..self.workers.len()).min_by_key(clients).unwrap_or_default()
+    }
+
+    /// Counts an accepted connection, which this worker serves.
+    pub(crate) fn accepted(&self, worker: usize) {
         self.connections.add(1);
+        self.workers[worker].clients.fetch_add(1, Relaxed);
         #[cfg(feature = "metrics")]
         {
             self.metrics.accepted.increment(1);
@@ -111,7 +170,8 @@ impl Stats {
     }
 
     /// Counts the end of an accepted connection.
-    pub(crate) fn closed(&self) {
+    pub(crate) fn closed(&self, worker: usize) {
+        self.workers[worker].clients.fetch_sub(1, Relaxed);
         #[cfg(feature = "metrics")]
         self.metrics.connections.decrement(1.0);
     }
@@ -124,15 +184,15 @@ impl Stats {
     }
 
     /// Counts received bytes.
-    pub(crate) fn received(&self, bytes: usize) {
-        self.input.add(bytes as u64);
+    pub(crate) fn received(&self, worker: usize, bytes: usize) {
+        self.workers[worker].input.add(bytes as u64);
         #[cfg(feature = "metrics")]
         self.metrics.received.increment(bytes as u64);
     }
 
     /// Counts sent bytes.
-    pub(crate) fn sent(&self, bytes: usize) {
-        self.output.add(bytes as u64);
+    pub(crate) fn sent(&self, worker: usize, bytes: usize) {
+        self.workers[worker].output.add(bytes as u64);
         #[cfg(feature = "metrics")]
         self.metrics.sent.increment(bytes as u64);
     }
@@ -140,61 +200,72 @@ impl Stats {
     /// Updates the rate of commands. The server calls it once a second.
     pub(crate) fn tick(&self) {
         let calls = self.calls();
-        self.rate.set(calls.saturating_sub(self.calls_at_tick.get()));
-        self.calls_at_tick.set(calls);
+        let before = self.calls_at_tick.swap(calls, Relaxed);
+        self.rate.store(calls.saturating_sub(before), Relaxed);
     }
 
     /// Resets all counters to zero.
     pub(crate) fn reset(&self) {
-        let totals = [&self.connections, &self.rejected, &self.input, &self.output, &self.calls_at_tick];
-        totals.into_iter().for_each(|total| total.set(0));
-        self.commands.iter().for_each(CommandStats::reset);
-        self.lock_errors().clear();
+        [&self.connections, &self.rejected].into_iter().for_each(Counter::reset);
+        self.calls_at_tick.store(0, Relaxed);
+        self.workers.iter().for_each(WorkerStats::reset);
+        self.latencies.iter().for_each(|latencies| *lock(latencies) = None);
+        lock(&self.errors).clear();
     }
 
     /// Counts the requests of a batch that has run, with their errors and durations.
     ///
     /// `tracked` is `false` if commands are timed for the slow log alone: then latencies are not recorded.
-    pub(crate) fn tally(&self, batch: &Batch, tracked: bool) {
+    pub(crate) fn tally(&self, worker: usize, batch: &Batch, tracked: bool) {
+        let worker = &self.workers[worker];
         batch.count_calls(|command, calls| {
-            self.command(command).calls.add(calls);
+            worker.command(command).calls.add(calls);
             #[cfg(feature = "metrics")]
             self.metrics.calls(command, calls);
         });
         #[cfg(feature = "metrics")]
         self.metrics.batch(batch.requests.len());
         if !batch.stats.is_empty() {
-            self.tally_requests(batch, tracked);
+            self.tally_requests(worker, batch, tracked);
         }
     }
 
-    fn tally_requests(&self, batch: &Batch, tracked: bool) {
-        batch.stats.failures().iter().for_each(|failure| self.count_failure(batch, failure));
+    fn tally_requests(&self, worker: &WorkerStats, batch: &Batch, tracked: bool) {
+        batch.stats.failures().iter().for_each(|failure| self.count_failure(worker, batch, failure));
         for (request, took) in batch.stats.times() {
             if let Some(Resolved::Command(target)) = batch.requests.target(*request) {
-                self.command(target.command).time(*took, tracked);
+                let nanoseconds = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
+                worker.command(target.command).nanoseconds.add(nanoseconds);
+                if tracked {
+                    self.track(target.command, nanoseconds);
+                }
                 #[cfg(feature = "metrics")]
                 self.metrics.time(target.command, *took);
             }
         }
     }
 
-    fn count_failure(&self, batch: &Batch, failure: &Failure) {
+    fn count_failure(&self, worker: &WorkerStats, batch: &Batch, failure: &Failure) {
         match batch.requests.target(failure.request) {
             Some(Resolved::Command(target)) if !failure.is_rejection => {
-                self.command(target.command).failed.add(1);
+                worker.command(target.command).failed.add(1);
             }
             Some(Resolved::Command(target) | Resolved::WrongArity(target, _)) => {
-                self.command(target.command).rejected.add(1);
+                worker.command(target.command).rejected.add(1);
             }
             _ => {}
         }
         self.count_error(&failure.code);
     }
 
+    fn track(&self, command: CommandId, nanoseconds: u64) {
+        let mut latencies = lock(&self.latencies[usize::from(command.0)]);
+        latencies.get_or_insert_with(|| Box::new(histogram())).saturating_record(nanoseconds);
+    }
+
     /// Counts an error reply.
     pub(crate) fn count_error(&self, code: &str) {
-        let mut errors = self.lock_errors();
+        let mut errors = lock(&self.errors);
         if let Some(errors) = errors.get_mut(code) {
             errors.add();
         } else if errors.len() < MAX_CODES {
@@ -207,11 +278,6 @@ impl Stats {
             errors.insert(code.into(), new);
         }
     }
-
-    fn lock_errors(&self) -> MutexGuard<'_, BTreeMap<Box<str>, ErrorStats>> {
-        // A poisoned lock holds valid data, because no code panics while it holds the lock.
-        self.errors.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 impl ErrorStats {
@@ -222,36 +288,41 @@ impl ErrorStats {
     }
 }
 
-impl CommandStats {
-    /// Returns the latencies of the calls, if they were tracked.
-    pub(crate) fn latencies(&self) -> Option<Box<Histogram<u64>>> {
-        self.lock_latencies().clone()
-    }
-
-    /// Discards the latencies. Returns whether there were any.
-    pub(crate) fn reset_latencies(&self) -> bool {
-        self.lock_latencies().take().is_some()
-    }
-
-    fn time(&self, took: Duration, tracked: bool) {
-        let nanoseconds = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
-        self.nanoseconds.add(nanoseconds);
-        if tracked {
-            let mut latencies = self.lock_latencies();
-            latencies.get_or_insert_with(|| Box::new(histogram())).saturating_record(nanoseconds);
+impl WorkerStats {
+    fn new(commands: usize) -> Self {
+        WorkerStats {
+            clients: AtomicUsize::new(0),
+            input: Counter::default(),
+            output: Counter::default(),
+            commands: (0..commands).map(|_| CommandStats::default()).collect(),
         }
     }
 
-    fn reset(&self) {
-        let counts = [&self.calls, &self.nanoseconds, &self.rejected, &self.failed];
-        counts.into_iter().for_each(|count| count.set(0));
-        self.reset_latencies();
+    /// Returns the number of connected clients.
+    pub(crate) fn clients(&self) -> usize {
+        self.clients.load(Relaxed)
     }
 
-    fn lock_latencies(&self) -> MutexGuard<'_, Option<Box<Histogram<u64>>>> {
-        // A poisoned lock holds valid data, because no code panics while it holds the lock.
-        self.latencies.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Returns the number of commands that have run.
+    pub(crate) fn calls(&self) -> u64 {
+        self.commands.iter().map(|command| command.calls.get()).sum()
     }
+
+    fn command(&self, id: CommandId) -> &CommandStats {
+        &self.commands[usize::from(id.0)]
+    }
+
+    fn reset(&self) {
+        [&self.input, &self.output].into_iter().for_each(Counter::reset);
+        for CommandStats { calls, nanoseconds, rejected, failed } in &self.commands {
+            [calls, nanoseconds, rejected, failed].into_iter().for_each(Counter::reset);
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // A poisoned lock holds valid data, because no code panics while it holds the lock.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Creates a histogram from one nanosecond to one second with two significant digits, as in Redis.

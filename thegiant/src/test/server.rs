@@ -68,8 +68,8 @@ impl TestServer {
         let (ours, theirs) = duplex(BUFFER_SIZE);
         let endpoints = Endpoints { peer: loopback(), local: Arc::clone(&self.address), descriptor: -1 };
         let client = self.server.admit(endpoints).expect("fewer clients than the limit of the server");
-        self.server.stats.accepted();
-        Connection::start(Stream::Memory(theirs), Arc::clone(&self.server), client);
+        self.server.stats.accepted(0);
+        Connection::start(Stream::Memory(theirs), Arc::clone(&self.server), client, 0);
         TestClient::new(ours)
     }
 
