@@ -17,7 +17,7 @@ use super::{
     Address, Batch, CommandId, ServerState,
     blocked::TIMED_OUT,
     client_memory::ClientMemory,
-    client_slot::{ClientSlot, SlotExtras},
+    client_slot::{ClientNames, ClientSlot, SlotExtras},
     commit_group::ReplyHolder,
 };
 use crate::{
@@ -391,19 +391,30 @@ impl Client {
     }
 
     pub(crate) fn set_name(&self, name: Option<String>) {
-        let mut slot = self.slot();
-        // Avoid the allocation of the extras for a client that never had a name.
-        if name.is_some() || slot.extra().is_some() {
-            slot.names().connection = name;
+        // Avoid the allocation of the names for a client that never had one.
+        if name.is_some() || self.name().is_some() {
+            self.change_names(|names| names.connection = name);
         }
     }
 
     pub(crate) fn set_library(&self, name: &str) {
-        self.slot().names().library = Some(name.to_owned());
+        self.change_names(|names| names.library = Some(name.to_owned()));
     }
 
     pub(crate) fn set_library_version(&self, version: &str) {
-        self.slot().names().library_version = Some(version.to_owned());
+        self.change_names(|names| names.library_version = Some(version.to_owned()));
+    }
+
+    /// Changes the names, and accounts for their memory.
+    fn change_names(&self, change: impl FnOnce(&mut ClientNames)) {
+        let (before, after) = {
+            let mut slot = self.slot();
+            let names = slot.names();
+            let before = names.memory();
+            change(names);
+            (before, names.memory())
+        };
+        self.account(before, after);
     }
 
     /// Returns an answered batch to the connection and wakes it.
@@ -671,7 +682,7 @@ impl Client {
         self.slot().extra_mut().watched_keys = watched_keys;
     }
 
-    /// Accounts for a change in the memory of subscriptions, watched keys or queued commands.
+    /// Accounts for a change in the memory of names, subscriptions, watched keys, tracking prefixes or queued commands.
     pub(crate) fn account(&self, before: usize, after: usize) {
         {
             let mut slot = self.slot();

@@ -35,7 +35,7 @@ pub(super) struct SlotExtras {
     pub(super) queued: Option<(u32, usize)>,
     /// The number of watched keys.
     pub(super) watched_keys: usize,
-    /// Bytes of the subscriptions, the watched keys and the queued commands.
+    /// Bytes of the names, the subscriptions, the watched keys, the tracking prefixes and the queued commands.
     pub(super) memory: usize,
     /// The values that the application has attached, one of each type.
     pub(super) attached: Vec<(TypeId, Arc<dyn Any + Send + Sync>)>,
@@ -97,14 +97,27 @@ impl ClientSlot {
         self.extra_mut().names.get_or_insert_default()
     }
 
-    /// Closes the slot and drops the pending pushes. Returns their size in bytes.
+    /// Closes the slot and drops the pending pushes.
+    ///
+    /// Returns the bytes that no longer count as memory of the client: the pushes and the names. The handle keeps the
+    /// names.
     pub(super) fn close(&mut self) -> usize {
         self.closed = true;
         self.waker = None;
         let Some(extra) = &mut self.extra else { return 0 };
         extra.blocked.end();
         extra.pushed.pieces.clear();
-        std::mem::take(&mut extra.pushed.len)
+        let names = extra.names.as_ref().map_or(0, |names| names.memory());
+        extra.memory -= names;
+        std::mem::take(&mut extra.pushed.len) + names
+    }
+}
+
+impl ClientNames {
+    /// Returns the bytes of all names.
+    pub(super) fn memory(&self) -> usize {
+        let names = [&self.connection, &self.library, &self.library_version];
+        names.into_iter().flatten().map(String::len).sum()
     }
 }
 
