@@ -97,20 +97,8 @@ impl ConnectionState {
     /// Suspends commands processing.
     #[command("CLIENT PAUSE", admin, noscript, loading, stale)]
     fn client_pause(&self, timeout: PauseTimeout, mode: Option<PauseMode>) {
-        let until = Instant::now() + timeout.0;
         let writes_only = matches!(mode, Some(PauseMode(true)));
-        // As in Redis, a second CLIENT PAUSE never shortens or narrows the current one.
-        let current = self.server.paused().unwrap_or(Pause { until, writes_only });
-        let pause =
-            Pause { until: until.max(current.until), writes_only: writes_only && current.writes_only };
-        self.server.pause(pause);
-        let server = self.server.clone();
-        actix_rt::spawn(async move {
-            actix_rt::time::sleep_until(pause.until).await;
-            if server.paused() == Some(pause) {
-                server.unpause();
-            }
-        });
+        self.server.pause(Pause { until: Instant::now() + timeout.0, writes_only });
     }
 
     /// Resumes processing commands from paused clients.

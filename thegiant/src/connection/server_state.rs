@@ -14,8 +14,8 @@ use bytes::Bytes;
 use tokio::sync::mpsc;
 
 use super::{
-    Address, Client, ClientFlag, Clients, CloseRequest, ConnectionEvents, Endpoints, client::PendingPushes,
-    routes::Routes,
+    Address, Client, ClientFlag, Clients, CloseRequest, ConnectionEvents, Endpoints, Pause,
+    client::PendingPushes, pause::CurrentPause, routes::Routes,
 };
 use crate::{
     Call, Keyspace, PubSub,
@@ -51,20 +51,12 @@ pub(crate) struct ServerState {
     pub(crate) slowlog: Slowlog,
     pub(crate) hooks: Arc<Hooks>,
     monitors: Monitors,
-    pause: Mutex<Option<Pause>>,
+    pause: Mutex<Option<CurrentPause>>,
     started: Instant,
     /// Seconds since `started`, updated once a second.
     now: AtomicU32,
     /// The time of the last warning of a cross-protocol attack.
     last_warning: Mutex<Option<Instant>>,
-}
-
-/// A pause of all clients (`CLIENT PAUSE`).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Pause {
-    pub(crate) until: Instant,
-    /// Only commands that write wait.
-    pub(crate) writes_only: bool,
 }
 
 /// The configuration of a server, without its application.
@@ -254,9 +246,13 @@ impl ServerState {
         });
     }
 
-    /// Pauses the clients.
-    pub(crate) fn pause(&self, pause: Pause) {
-        *self.lock_pause() = Some(pause);
+    /// Pauses the clients, or extends the current pause.
+    pub(crate) fn pause(self: &Arc<Self>, pause: Pause) {
+        let mut current = self.lock_pause();
+        match &mut *current {
+            Some(current) => current.extend(pause),
+            none => *none = Some(CurrentPause::start(pause, Arc::downgrade(self))),
+        }
         self.hooks.set(Hook::Pause, true);
     }
 
@@ -273,10 +269,10 @@ impl ServerState {
 
     /// Returns the pause, if the clients are paused.
     pub(crate) fn paused(&self) -> Option<Pause> {
-        *self.lock_pause()
+        self.lock_pause().as_ref().map(|current| current.pause)
     }
 
-    fn lock_pause(&self) -> MutexGuard<'_, Option<Pause>> {
+    fn lock_pause(&self) -> MutexGuard<'_, Option<CurrentPause>> {
         // No code panics while it holds the lock.
         self.pause.lock().unwrap_or_else(PoisonError::into_inner)
     }
