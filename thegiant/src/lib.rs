@@ -223,6 +223,7 @@ mod info;
 mod keyspace;
 mod listener;
 mod observe;
+mod pause;
 mod pubsub;
 mod server;
 mod server_state;

@@ -233,10 +233,11 @@ impl Server {
         self
     }
 
-    /// Limits the memory in bytes of all client buffers together (`maxmemory-clients`, default: no limit).
+    /// Limits the memory in bytes of all clients together (`maxmemory-clients`, default: no limit).
     ///
-    /// The buffers contain incomplete requests and unsent data. When they exceed the limit, the server closes
-    /// the clients with the largest buffers. Clients with `CLIENT NO-EVICT on` are neither closed nor counted.
+    /// It is the memory of incomplete requests, unsent data, queued commands, names, subscriptions, watched keys
+    /// and tracking prefixes. When it exceeds the limit, the server closes the clients with most memory. Clients
+    /// with `CLIENT NO-EVICT on` are neither closed nor counted.
     pub fn max_client_memory(self, bytes: usize) -> Self {
         self.set(Setting::MaxMemoryClients, bytes as u64)
     }

@@ -3,13 +3,13 @@
 use std::{
     fmt,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError, Weak,
         atomic::{AtomicU32, Ordering::Relaxed},
     },
     time::Duration,
 };
 
-use actix_rt::time::Instant;
+use actix_rt::time::{Instant, sleep_until};
 use tokio::sync::mpsc;
 
 use crate::{
@@ -19,6 +19,7 @@ use crate::{
     info::InfoSection,
     keyspace::Events,
     observe::{Hook, Hooks, Monitors, Slowlog, Stats, Warning},
+    pause::{CurrentPause, Pause},
     settings::{Setting, Settings},
 };
 
@@ -41,7 +42,7 @@ pub(crate) struct ServerState {
     pub(crate) slowlog: Slowlog,
     pub(crate) hooks: Arc<Hooks>,
     monitors: Monitors,
-    pause: Mutex<Option<Pause>>,
+    pause: Mutex<Option<CurrentPause>>,
     started: Instant,
     /// Seconds since `started`, updated once a second.
     now: AtomicU32,
@@ -58,14 +59,6 @@ pub(crate) struct AppConfig {
     pub(crate) info: Vec<InfoSection>,
     pub(crate) connection_events: ConnectionEvents,
     pub(crate) keyspace: Keyspace,
-}
-
-/// A pause of all clients (`CLIENT PAUSE`).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Pause {
-    pub(crate) until: Instant,
-    /// Only commands that write wait.
-    pub(crate) writes_only: bool,
 }
 
 /// The configuration of a server, without its application.
@@ -164,9 +157,13 @@ impl ServerState {
         });
     }
 
-    /// Pauses the clients.
-    pub(crate) fn pause(&self, pause: Pause) {
-        *self.lock_pause() = Some(pause);
+    /// Pauses the clients, or extends the current pause.
+    pub(crate) fn pause(self: &Arc<Self>, pause: Pause) {
+        let mut current = self.lock_pause();
+        match &mut *current {
+            Some(current) => current.extend(pause),
+            none => *none = Some(CurrentPause::new(pause, actix_rt::spawn(end_pause(Arc::downgrade(self))))),
+        }
         self.hooks.set(Hook::Pause, true);
     }
 
@@ -183,10 +180,10 @@ impl ServerState {
 
     /// Returns the pause, if the clients are paused.
     pub(crate) fn paused(&self) -> Option<Pause> {
-        *self.lock_pause()
+        self.lock_pause().as_ref().map(|current| current.pause)
     }
 
-    fn lock_pause(&self) -> MutexGuard<'_, Option<Pause>> {
+    fn lock_pause(&self) -> MutexGuard<'_, Option<CurrentPause>> {
         // No code panics while it holds the lock.
         self.pause.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -200,6 +197,19 @@ impl ServerState {
                 "closed: possible cross-protocol attack, since the client sent POST or Host:"
             );
         });
+    }
+}
+
+/// Waits for the end of the current pause, and resumes the clients.
+async fn end_pause(server: Weak<ServerState>) {
+    while let Some(server) = server.upgrade()
+        && let Some(Pause { until, .. }) = server.paused()
+    {
+        if until <= Instant::now() {
+            return server.unpause();
+        }
+        drop(server);
+        sleep_until(until).await;
     }
 }
 

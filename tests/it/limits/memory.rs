@@ -140,6 +140,52 @@ fn the_limit_applies_at_once_when_no_evict_is_switched_off() {
 }
 
 #[test]
+fn names_and_tracking_prefixes_count_as_client_memory() {
+    let served = Served::with(app, |server| server.max_client_memory(16 * MIB).bind(ANY_PORT));
+    let mut operator = RawClient::connect(served.address());
+    let large = "x".repeat(10 * MIB);
+    for (number, (set, unset)) in [
+        ("CLIENT SETNAME", request(["CLIENT", "SETNAME", ""])),
+        ("HELLO 2 SETNAME", line("RESET")),
+        ("CLIENT SETINFO LIB-NAME", request(["CLIENT", "SETINFO", "LIB-NAME", ""])),
+        ("CLIENT SETINFO LIB-VER", request(["CLIENT", "SETINFO", "LIB-VER", ""])),
+        ("CLIENT TRACKING ON BCAST PREFIX", line("CLIENT TRACKING OFF")),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let set = request(set.split(' ').chain([&large[..]]));
+        let mut client = RawClient::connect(served.address());
+        client.ask(&set);
+        assert!((10 * MIB as u64..11 * MIB as u64).contains(&memory(&mut operator)));
+        client.ask(unset);
+        assert_eq!(memory(&mut operator), 0);
+        client.ask(&set);
+        let mut other = RawClient::connect(served.address());
+        other.send(&set);
+        eventually(|| (evicted(&mut operator) == number as u64 + 1).then_some(()));
+        drop([client, other]);
+        eventually(|| (client_list(&mut operator, "").len() == 1).then_some(()));
+        assert_eq!(memory(&mut operator), 0);
+    }
+}
+
+#[test]
+fn a_client_with_many_short_prefixes_is_closed() {
+    let served = Served::with(app, |server| server.max_client_memory(MIB).bind(ANY_PORT));
+    let mut operator = RawClient::connect(served.address());
+    let mut greedy = RawClient::connect(served.address());
+    for first in (0..10_000).step_by(1000) {
+        let prefixes = (first..first + 1000).map(|number| format!(" PREFIX {number:05}")).collect::<String>();
+        // The server closes the client before the last request.
+        let _ = greedy.try_send(line(&format!("CLIENT TRACKING ON BCAST{prefixes}")));
+    }
+    eventually(|| (client_list(&mut operator, "").len() == 1).then_some(()));
+    assert_eq!(info(&mut operator, "stats").number("tracking_total_prefixes"), 0);
+    assert_eq!(evicted(&mut operator), 1);
+}
+
+#[test]
 fn a_lower_limit_applies_at_once() {
     let served = Served::start(app);
     let mut operator = RawClient::connect(served.address());

@@ -1,4 +1,4 @@
-use crate::support::{ANY_PORT, RawClient, Served, app, exchange, info, line, lines, request};
+use crate::support::{ANY_PORT, RawClient, Served, app, client_list, exchange, info, line, lines, request};
 
 const NO_AUTH: &str = "-NOAUTH Authentication required.\r\n";
 const WRONG: &str = "-WRONGPASS invalid username-password pair or user is disabled.\r\n";
@@ -76,6 +76,26 @@ fn auth_and_hello_accept_the_password() {
     let mut client = RawClient::connect(served.address());
     assert_eq!(client.ask(request(["AUTH", ""])), WRONG);
     assert_eq!(client.ask(line("AUTH a b c")), "-ERR syntax error\r\n");
+}
+
+#[test]
+fn hello_sets_nothing_before_the_password_is_given() {
+    let served = with_password();
+    let mut operator = operator(&served);
+    let mut stranger = RawClient::connect(served.address());
+    for (hello, error) in [
+        ("HELLO 3 SETNAME me", "-NOAUTH HELLO"),
+        ("HELLO 3 SETNAME me AUTH default nope", "-WRONGPASS"),
+        ("HELLO 3 SETNAME me NOPE", "-ERR Syntax error in HELLO option 'NOPE'"),
+    ] {
+        assert!(stranger.ask(line(hello)).starts_with(error.as_bytes()), "{hello}");
+        for shown in client_list(&mut operator, "") {
+            assert_eq!((shown.text("name"), shown.number("resp")), ("", 2), "{hello}");
+        }
+    }
+    let login = "HELLO 3 SETNAME me AUTH default secret SETNAME you";
+    assert!(stranger.ask(line(login)).starts_with(b"%7\r\n"));
+    assert_eq!(stranger.ask(line("CLIENT GETNAME")), "$3\r\nyou\r\n");
 }
 
 #[test]

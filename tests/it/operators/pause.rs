@@ -1,7 +1,9 @@
 use std::time::{Duration, Instant};
 
 use super::{OK, PONG, open_to_operators, open_with};
-use crate::support::{RawClient, Served, app, client_list, eventually, gated, info, line, lines};
+use thegiant::{Value, test::TestServer};
+
+use crate::support::{Process, RawClient, Served, app, client_list, eventually, gated, info, line, lines};
 
 /// Pauses all clients for longer than any test takes.
 fn pause(operator: &mut RawClient, mode: &str) {
@@ -108,6 +110,46 @@ fn a_second_pause_never_weakens_the_first() {
     wait_until_blocked(&mut operator, 1);
     unpause(&mut operator);
     assert_eq!(client.reply(), "$-1\r\n");
+}
+
+/// The clock is paused, so it jumps to the next timer while the client waits.
+#[actix::test]
+async fn the_last_pause_ends_the_wait() {
+    tokio::time::pause();
+    let server = TestServer::start(app());
+    let (mut operator, mut client) = (server.connect(), server.connect());
+    for (requests, wait) in [
+        ("CLIENT PAUSE 1000 \n CLIENT PAUSE 5000 WRITE \n CLIENT PAUSE 10", 5),
+        ("CLIENT PAUSE 1000 \n CLIENT UNPAUSE \n CLIENT PAUSE 5000", 5),
+        ("CLIENT PAUSE 5000 \n CLIENT UNPAUSE \n CLIENT PAUSE 1000", 1),
+        ("CLIENT PAUSE 1000 \n CLIENT UNPAUSE", 0),
+    ] {
+        let begin = tokio::time::Instant::now();
+        operator.send(lines(requests)).await;
+        operator.expect(OK.repeat(requests.matches("CLIENT").count())).await;
+        assert_eq!(client.call(["PING"]).await, Value::Simple("PONG".into()));
+        assert_eq!(begin.elapsed().as_secs(), wait, "{requests}");
+    }
+}
+
+/// A timer takes half a kilobyte.
+#[test]
+fn many_pauses_leave_no_timers() {
+    const PAUSES: usize = 100_000;
+    let kv = Process::program("kv");
+    let mut operator = RawClient::connect(kv.address());
+    for pauses in ["CLIENT PAUSE 99999999 WRITE", "CLIENT PAUSE 99999999 WRITE \n CLIENT UNPAUSE"] {
+        let before = kv.resident();
+        let requests = lines(pauses).repeat(100);
+        let replies = OK.repeat(pauses.lines().count() * 100);
+        for _ in 0..PAUSES / 100 {
+            operator.send(&requests);
+            assert_eq!(operator.replies(replies.len() / OK.len()), replies);
+        }
+        let more = kv.resident().saturating_sub(before);
+        assert!(more < 10_000, "{pauses}: {more} KiB");
+        unpause(&mut operator);
+    }
 }
 
 #[test]

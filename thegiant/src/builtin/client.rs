@@ -17,8 +17,9 @@ use crate::{
     conn::ConnectionState,
     dispatch::NOT_ALLOWED,
     keyspace::{Tracked, TrackingMode},
+    pause::Pause,
     resp::{Encoder, parse_integer},
-    server_state::{Pause, ServerState},
+    server_state::ServerState,
 };
 
 #[commands(rows = CLIENT, group = "connection")]
@@ -101,20 +102,8 @@ impl ConnectionState {
     /// Suspends commands processing.
     #[command("CLIENT PAUSE", admin, noscript, loading, stale)]
     fn client_pause(&self, timeout: PauseTimeout, mode: Option<PauseMode>) {
-        let until = Instant::now() + timeout.0;
         let writes_only = matches!(mode, Some(PauseMode(true)));
-        // As in Redis, a second CLIENT PAUSE never shortens or narrows the current one.
-        let current = self.server.paused().unwrap_or(Pause { until, writes_only });
-        let pause =
-            Pause { until: until.max(current.until), writes_only: writes_only && current.writes_only };
-        self.server.pause(pause);
-        let server = self.server.clone();
-        actix_rt::spawn(async move {
-            actix_rt::time::sleep_until(pause.until).await;
-            if server.paused() == Some(pause) {
-                server.unpause();
-            }
-        });
+        self.server.pause(Pause { until: Instant::now() + timeout.0, writes_only });
     }
 
     /// Resumes processing commands from paused clients.

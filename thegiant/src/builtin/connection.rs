@@ -61,11 +61,12 @@ impl ConnectionState {
         protover: Option<Protover>,
         options: Option<HelloOptions<'_>>,
     ) -> Result<AfterPushes<'_, Hello>, Error> {
-        // As in Redis, each option takes effect before the next one is parsed.
+        // As in Redis, the first faulty option determines the error, so a password is checked before the next option.
+        let mut name = None;
         for option in options.map_or(Vec::new(), |options| options.0) {
             match option {
                 HelloOption::Auth(user, password) => self.log_in(user, password)?,
-                HelloOption::SetName(name) => self.client.set_name(client_name(name)?),
+                HelloOption::SetName(given) => name = Some(client_name(given)?),
                 HelloOption::Unknown(option) => {
                     let option = c_text(option, usize::MAX);
                     let line = [b"ERR Syntax error in HELLO option '", option, b"'"].concat();
@@ -75,6 +76,9 @@ impl ConnectionState {
         }
         if !self.is_authenticated() {
             return Err(HELLO_WITHOUT_AUTH);
+        }
+        if let Some(name) = name {
+            self.client.set_name(name);
         }
         if let Some(Protover(protocol)) = protover {
             self.client.set_protocol(protocol);

@@ -1,6 +1,6 @@
 //! One tracking client, and the invalidations that it gets.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, mem};
 
 use bytes::Bytes;
 
@@ -14,17 +14,38 @@ use crate::{
 /// The channel on which a RESP2 client receives invalidations.
 const CHANNEL: &str = "__redis__:invalidate";
 
+/// Approximate memory of a prefix besides its bytes, in bytes.
+const ENTRY: usize = 300;
+
 /// A tracking client.
 pub(super) struct Tracker {
     client: Client,
     pub(super) tracked: Tracked,
     /// The prefixes of broadcast mode.
     pub(super) prefixes: BTreeMap<Bytes, ()>,
+    /// Memory of the prefixes, in bytes.
+    memory: usize,
 }
 
 impl Tracker {
     pub(super) fn new(client: Client) -> Self {
-        Tracker { client, tracked: Tracked::default(), prefixes: BTreeMap::new() }
+        Tracker { client, tracked: Tracked::default(), prefixes: BTreeMap::new(), memory: 0 }
+    }
+
+    /// Adds prefixes, of which none overlaps with an existing one.
+    pub(super) fn add_prefixes(&mut self, prefixes: Vec<Bytes>) {
+        let mut memory = self.memory;
+        for prefix in prefixes {
+            let len = prefix.len();
+            if self.prefixes.insert(prefix, ()).is_none() {
+                memory += ENTRY + len;
+            }
+        }
+        self.account(memory);
+    }
+
+    fn account(&mut self, memory: usize) {
+        self.client.account(mem::replace(&mut self.memory, memory), memory);
     }
 
     /// Sends an invalidation of one key, which the client with the ID `by` has changed.
@@ -105,5 +126,11 @@ impl Tracker {
             out.integer(i64::try_from(redirect).unwrap_or(i64::MAX));
             let _ = host.push(&self.client, out.into_vec().into());
         }
+    }
+}
+
+impl Drop for Tracker {
+    fn drop(&mut self) {
+        self.account(0);
     }
 }

@@ -90,10 +90,8 @@ impl Trackers {
         let tracker = self.by_id.entry(client.id()).or_insert_with(|| Tracker::new(client.clone()));
         let is_caching = tracker.tracked.is_caching;
         tracker.tracked = Tracked { mode, redirect, no_loop, is_broken: false, is_caching };
-        for prefix in prefixes {
-            self.broadcasts.add(prefix.clone(), client.id());
-            tracker.prefixes.insert(prefix, ());
-        }
+        prefixes.iter().for_each(|prefix| self.broadcasts.add(prefix.clone(), client.id()));
+        tracker.add_prefixes(prefixes);
         Ok(())
     }
 
