@@ -269,7 +269,7 @@ fn app() -> App {
     let map = BTreeMap::from([("a".to_owned(), "1".into()), ("b".to_owned(), "2".into())]);
     let return_values_are_encoded =
         Returns { bytes: Bytes::from_static(b"\0\r\n\xff"), text: "hello".into(), map };
-    App::new().mount(Parameters.start()).mount(return_values_are_encoded.start())
+    App::new().databases(16).mount(Parameters.start()).mount(return_values_are_encoded.start())
 }
 
 #[test]

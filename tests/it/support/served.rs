@@ -1,7 +1,7 @@
 //! A server in the process of the test.
 
 use std::{
-    env, io,
+    io,
     sync::mpsc,
     thread::{self, JoinHandle},
 };
@@ -11,13 +11,6 @@ use thegiant::{App, Server, ServerHandle};
 
 /// The address with which the system chooses a free port.
 pub(crate) const ANY_PORT: &str = "127.0.0.1:0";
-
-/// Returns the number of workers of a server whose test does not choose it.
-///
-/// The environment variable `THEGIANT_TEST_WORKERS` runs all tests with more than one.
-fn workers() -> u16 {
-    env::var("THEGIANT_TEST_WORKERS").ok().and_then(|workers| workers.parse().ok()).unwrap_or(1)
-}
 
 /// A server on its own thread, with its own actix system.
 ///
@@ -51,7 +44,7 @@ impl Served {
         let (started, start) = mpsc::channel();
         let thread = thread::spawn(move || {
             System::new().block_on(async move {
-                let server = configure(Server::new(app()).disable_signals().workers(workers()));
+                let server = configure(Server::new(app()).disable_signals());
                 let addresses_and_handle = |server: &Server| {
                     let addresses = server.addresses().iter().map(ToString::to_string).collect();
                     (addresses, server.handle())
