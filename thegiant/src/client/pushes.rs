@@ -33,7 +33,7 @@ impl Client {
     /// Adds a push to the queue. Returns `None` if the client has disconnected.
     pub(crate) fn push_piece(&self, piece: Bytes) -> Option<PendingPushes> {
         let mut slot = self.slot();
-        if slot.closed {
+        if !self.is_connected() {
             return None;
         }
         let pushed = &mut slot.extra_mut().pushed;

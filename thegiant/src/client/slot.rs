@@ -18,8 +18,6 @@ pub(super) struct ClientSlot {
     waker: Option<Waker>,
     /// The batch that an actor has answered.
     pub(super) answered: Option<Box<Batch>>,
-    /// The client has disconnected.
-    pub(super) closed: bool,
     extra: Option<Box<SlotExtras>>,
 }
 
@@ -102,7 +100,6 @@ impl ClientSlot {
     /// Returns the bytes that no longer count as memory of the client: the pushes and the names. The handle keeps the
     /// names.
     pub(super) fn close(&mut self) -> usize {
-        self.closed = true;
         self.waker = None;
         let Some(extra) = &mut self.extra else { return 0 };
         extra.blocked.end();

@@ -30,7 +30,7 @@ impl Client {
     /// Returns an answered batch to the connection and wakes it.
     pub(crate) fn hand_back(&self, batch: Box<Batch>) {
         let mut slot = self.slot();
-        if !slot.closed {
+        if self.is_connected() {
             slot.answered = Some(batch);
             slot.wake();
         }
@@ -90,7 +90,7 @@ impl Client {
     /// itself passes `false`.
     pub(crate) fn block(&self, batch: Box<Batch>, wakes: bool) -> Option<Box<Batch>> {
         let mut slot = self.slot();
-        if slot.closed {
+        if !self.is_connected() {
             return None;
         }
         let blocked = &mut slot.extra_mut().blocked;
@@ -104,7 +104,7 @@ impl Client {
     /// Routes the awaited reply through `reply_holder`, or returns the reply if it has arrived.
     pub(crate) fn hold_reply_by(&self, reply_holder: Box<dyn ReplyHolder>) -> Option<Box<Batch>> {
         let mut slot = self.slot();
-        if slot.closed { None } else { slot.extra_mut().blocked.hold_reply_by(reply_holder) }
+        if !self.is_connected() { None } else { slot.extra_mut().blocked.hold_reply_by(reply_holder) }
     }
 
     /// Returns whether the command with this wait id is waiting.

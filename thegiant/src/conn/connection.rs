@@ -41,8 +41,8 @@ pub(crate) struct Connection {
     pub(super) protocol_error: Option<ProtocolError>,
     /// The client slot has the waker of this connection.
     has_waker_set: bool,
-    /// Bytes that were sent since the last wake-up.
-    pub(super) sent_in_turn: usize,
+    /// Bytes that were sent since the last wake-up. It saturates.
+    pub(super) sent_in_turn: u32,
 }
 
 /// The current activity of a connection.
@@ -55,9 +55,11 @@ pub(super) enum Stage {
     /// The batch is with an actor, or blocked.
     Dispatched,
     /// Sends the replies of the batch.
-    Writing(Writing),
+    Writing(Box<Batch>),
     /// Sends pushes, while the batch is blocked.
-    Pushing(Writing),
+    Pushing(Box<Batch>),
+    /// Sends the rest of replies or pushes that the socket did not take at once.
+    Sending(Box<Unsent>),
     /// Has sent everything, and reads and discards the rest of the input until the timer fires. To close a
     /// socket with unread input would send a reset, and the client could lose replies.
     Closing(Option<Pin<Box<Sleep>>>),
@@ -65,14 +67,18 @@ pub(super) enum Stage {
     Ended,
 }
 
-/// A batch whose replies are being sent.
+/// A batch of which the socket has taken a part.
+///
+/// Most batches never need one, and an idle connection has none.
 #[derive(Debug)]
-pub(super) struct Writing {
+pub(super) struct Unsent {
     pub(super) batch: Box<Batch>,
-    /// Bytes of the replies that the socket has taken.
+    /// The batch has pushes, and another batch is blocked.
+    pub(super) is_push: bool,
+    /// Bytes that the socket has taken.
     pub(super) sent: usize,
     /// Fires when the socket has taken nothing for too long.
-    pub(super) stuck: Option<Pin<Box<Sleep>>>,
+    pub(super) stuck: Pin<Box<Sleep>>,
 }
 
 /// What the connection does after one step of a stage.
@@ -81,19 +87,6 @@ pub(super) enum Next {
     Stage(Stage),
     /// It waits, and continues with this stage at the next wake-up.
     Wait(Stage),
-}
-
-impl Stage {
-    /// Sends the replies of a batch.
-    pub(super) fn write(batch: Box<Batch>) -> Self {
-        Stage::Writing(Writing::new(batch))
-    }
-}
-
-impl Writing {
-    pub(super) fn new(batch: Box<Batch>) -> Self {
-        Writing { batch, sent: 0, stuck: None }
-    }
 }
 
 impl From<Stage> for Next {
@@ -139,14 +132,15 @@ impl Connection {
                 Stage::Reading if close_request == CloseRequest::Graceful => Stage::Closing(None).into(),
                 Stage::Reading => self.read(cx)?,
                 Stage::Running(batch) => match self.run(batch, cx) {
-                    Next::Stage(Stage::Writing(writing)) if writing.batch.is_streaming() => {
-                        self.write_streaming(writing.batch, cx)?
+                    Next::Stage(Stage::Writing(batch)) if batch.is_streaming() => {
+                        self.write_streaming(batch, cx)?
                     }
                     next => next,
                 },
                 Stage::Dispatched => self.collect(close_request, cx)?,
-                Stage::Writing(writing) => self.write(writing, cx)?,
-                Stage::Pushing(writing) => self.write_pushes(writing, cx)?,
+                Stage::Writing(batch) => self.write(batch, false, cx)?,
+                Stage::Pushing(batch) => self.write(batch, true, cx)?,
+                Stage::Sending(unsent) => self.send_rest(unsent, cx)?,
                 Stage::Closing(until) => self.close(until, cx),
             };
             stage = match next {

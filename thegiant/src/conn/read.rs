@@ -24,7 +24,7 @@ pub(super) enum ReadAhead {
 impl Connection {
     pub(super) fn read(&mut self, cx: &mut TaskContext<'_>) -> io::Result<Next> {
         if self.client.has_pending_pushes() {
-            return Ok(Stage::write(self.take_pushes(Batch::new())).into());
+            return Ok(Stage::Writing(self.take_pushes(Batch::new())).into());
         }
         if std::mem::take(&mut self.has_undecoded) {
             return self.decode().map(Next::Stage);

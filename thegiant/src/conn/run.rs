@@ -5,7 +5,7 @@ use std::{io, task::Context as TaskContext};
 use super::{
     Connection, ConnectionState,
     admission::Admission,
-    connection::{Next, Stage, Writing},
+    connection::{Next, Stage},
     read::ReadAhead,
 };
 use crate::{
@@ -62,7 +62,7 @@ impl Connection {
             self.end_batch(&mut batch);
         }
         self.state.replies = batch.out.mode();
-        Stage::write(batch).into()
+        Stage::Writing(batch).into()
     }
 
     /// Runs a built-in command.
@@ -111,7 +111,7 @@ impl Connection {
     fn wait_for_unpause(&mut self, batch: Box<Batch>) -> Next {
         self.state.replies = batch.out.mode();
         if !batch.out.encoder().is_empty() {
-            return Stage::write(batch).into();
+            return Stage::Writing(batch).into();
         }
         Next::Wait(Stage::Running(batch))
     }
@@ -134,7 +134,7 @@ impl Connection {
     /// Replies to earlier requests are sent first.
     pub(super) fn block(&mut self, batch: Box<Batch>) -> Stage {
         match self.client.block(batch, false) {
-            Some(batch) if batch.is_blocked() => Stage::write(batch),
+            Some(batch) if batch.is_blocked() => Stage::Writing(batch),
             Some(batch) => Stage::Running(batch),
             None => {
                 self.client.set_busy();
@@ -165,7 +165,7 @@ impl Connection {
     #[cold]
     fn wait_for_reply(&mut self, cx: &mut TaskContext<'_>) -> io::Result<Next> {
         if self.client.has_pending_pushes() {
-            return Ok(Stage::Pushing(Writing::new(self.take_pushes(Batch::new()))).into());
+            return Ok(Stage::Pushing(self.take_pushes(Batch::new())).into());
         }
         match self.read_ahead(cx)? {
             ReadAhead::End => Ok(Stage::Ended.into()),

@@ -36,8 +36,6 @@ pub(crate) struct ConnectionState {
     /// The open transaction, and the keys that must not change before `EXEC`.
     pub(crate) transaction: Transaction,
     pub(crate) watch: Option<Box<Watch>>,
-    /// Size of the queued requests in bytes.
-    queued: usize,
     /// The mode set by `CLIENT REPLY`.
     pub(crate) replies: ReplyMode,
 }
@@ -57,7 +55,6 @@ impl ConnectionState {
             subscriptions: None,
             transaction: Transaction::None,
             watch: None,
-            queued: 0,
             replies: ReplyMode::On,
         }
     }
@@ -103,15 +100,15 @@ impl ConnectionState {
     /// Publishes the size of the transaction in the client handle.
     #[cold]
     pub(crate) fn publish_queued(&mut self) {
-        let queued = self.transaction.queue().map(|queue| queue.size());
-        let memory = queued.map_or(0, |(_, memory)| memory);
-        self.client.set_queued(queued);
-        self.client.account(std::mem::replace(&mut self.queued, memory), memory);
+        let bytes = |queued: Option<(u32, usize)>| queued.map_or(0, |(_, bytes)| bytes);
+        let (before, after) = (self.client.queued(), self.transaction.size());
+        self.client.set_queued(after);
+        self.client.account(bytes(before), bytes(after));
     }
 
     /// Returns the size of the queued requests in bytes.
     pub(crate) fn queued_len(&self) -> usize {
-        self.queued
+        self.transaction.size().map_or(0, |(_, bytes)| bytes)
     }
 
     /// Returns whether `EXEC` would run the queued requests.

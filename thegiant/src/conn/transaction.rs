@@ -31,12 +31,14 @@ impl Connection {
         if batch.is_transaction() {
             return Err(self.block(batch).into());
         }
+        if self.state.transaction.queue().is_some() {
+            self.state.publish_queued();
+        }
         let state = &mut self.state;
         let Transaction::Queued(queue) = mem::take(&mut state.transaction) else {
             state.replies = batch.out.mode();
-            return Err(Stage::write(batch).into());
+            return Err(Stage::Writing(batch).into());
         };
-        self.client.set_queued(Some(queue.size()));
         let (mut transaction, actor) = queue.into_batch(self.client.protocol());
         state.transaction = Transaction::Running(batch);
         let Some(actor) = actor else { return Ok(transaction) };

@@ -7,11 +7,11 @@ use std::{
     time::Duration,
 };
 
-use actix_rt::time::sleep;
+use actix_rt::time::{Instant, sleep};
 
 use super::{
     Connection,
-    connection::{Next, Stage, Writing},
+    connection::{Next, Stage, Unsent},
     read::ReadAhead,
 };
 use crate::batch::Batch;
@@ -22,7 +22,7 @@ use crate::batch::Batch;
 const STUCK_AFTER: Duration = Duration::from_secs(1);
 
 /// Bytes of replies after which a connection lets others run.
-const MAX_SENT_IN_TURN: usize = 256 * 1024;
+const MAX_SENT_IN_TURN: u32 = 256 * 1024;
 
 impl Connection {
     /// Appends the pending pushes to the replies of a batch.
@@ -32,12 +32,49 @@ impl Connection {
         batch
     }
 
-    /// Sends the replies of a batch, and decides how the batch continues.
-    pub(super) fn write(&mut self, mut writing: Writing, cx: &mut TaskContext<'_>) -> io::Result<Next> {
-        if self.poll_write(&mut writing, cx)?.is_pending() {
-            return Ok(Next::Wait(Stage::Writing(writing)));
+    /// Sends the replies of a batch, or pushes while another batch is blocked.
+    pub(super) fn write(
+        &mut self,
+        batch: Box<Batch>,
+        is_push: bool,
+        cx: &mut TaskContext<'_>,
+    ) -> io::Result<Next> {
+        let mut sent = 0;
+        if self.poll_write(&batch, &mut sent, cx)?.is_ready() {
+            return self.end_write(batch, is_push, cx);
         }
-        let mut batch = writing.batch;
+        let stuck = Box::pin(sleep(STUCK_AFTER));
+        self.wait_until_writable(Box::new(Unsent { batch, is_push, sent, stuck }), true, cx)
+    }
+
+    /// Sends the rest of replies or pushes.
+    #[cold]
+    pub(super) fn send_rest(
+        &mut self,
+        mut unsent: Box<Unsent>,
+        cx: &mut TaskContext<'_>,
+    ) -> io::Result<Next> {
+        let before = unsent.sent;
+        if self.poll_write(&unsent.batch, &mut unsent.sent, cx)?.is_ready() {
+            return self.end_write(unsent.batch, unsent.is_push, cx);
+        }
+        let has_progress = unsent.sent > before;
+        self.wait_until_writable(unsent, has_progress, cx)
+    }
+
+    /// Decides how the connection continues when the socket has taken everything.
+    fn end_write(
+        &mut self,
+        mut batch: Box<Batch>,
+        is_push: bool,
+        cx: &mut TaskContext<'_>,
+    ) -> io::Result<Next> {
+        self.state.account_output(0);
+        self.client.record_sent();
+        if is_push {
+            batch.recycle();
+            return Ok(Stage::Dispatched.into());
+        }
         if batch.is_streaming() {
             batch.clear_replies();
             return self.write_streaming(batch, cx);
@@ -53,20 +90,6 @@ impl Connection {
         Ok(self.let_others_run(stage, cx))
     }
 
-    /// Sends pushes while the batch of the client is blocked.
-    #[cold]
-    pub(super) fn write_pushes(
-        &mut self,
-        mut writing: Writing,
-        cx: &mut TaskContext<'_>,
-    ) -> io::Result<Next> {
-        if self.poll_write(&mut writing, cx)?.is_pending() {
-            return Ok(Next::Wait(Stage::Pushing(writing)));
-        }
-        writing.batch.recycle();
-        Ok(Stage::Dispatched.into())
-    }
-
     /// Continues with this stage, after other connections if this one has sent much in this turn.
     fn let_others_run(&self, stage: Stage, cx: &mut TaskContext<'_>) -> Next {
         if self.sent_in_turn < MAX_SENT_IN_TURN {
@@ -76,19 +99,19 @@ impl Connection {
         Next::Wait(stage)
     }
 
-    fn poll_write(&mut self, writing: &mut Writing, cx: &mut TaskContext<'_>) -> io::Result<Poll<()>> {
-        let before = writing.sent;
-        let written = self.stream.poll_write(writing.batch.out.encoder(), &mut writing.sent, cx)?;
-        let progress = writing.sent - before;
+    #[inline]
+    fn poll_write(
+        &mut self,
+        batch: &Batch,
+        sent: &mut usize,
+        cx: &mut TaskContext<'_>,
+    ) -> io::Result<Poll<()>> {
+        let before = *sent;
+        let written = self.stream.poll_write(batch.out.encoder(), sent, cx)?;
+        let progress = *sent - before;
         self.state.count_sent(progress);
-        self.sent_in_turn += progress;
-        if written.is_pending() {
-            self.wait_until_writable(writing, progress > 0, cx)?;
-            return Ok(Poll::Pending);
-        }
-        self.state.account_output(0);
-        self.client.record_sent();
-        Ok(Poll::Ready(()))
+        self.sent_in_turn = self.sent_in_turn.saturating_add(u32::try_from(progress).unwrap_or(u32::MAX));
+        Ok(written)
     }
 
     /// Writes the next part of a streaming reply.
@@ -104,14 +127,14 @@ impl Connection {
             Poll::Ready(false) => {
                 // Yield between two parts, so that other connections make progress.
                 cx.waker().wake_by_ref();
-                Ok(Next::Wait(Stage::write(batch)))
+                Ok(Next::Wait(Stage::Writing(batch)))
             }
-            Poll::Pending if !batch.out.encoder().is_empty() => Ok(Stage::write(batch).into()),
+            Poll::Pending if !batch.out.encoder().is_empty() => Ok(Stage::Writing(batch).into()),
             Poll::Pending => {
                 self.client.set_busy();
                 match self.read_ahead(cx)? {
                     ReadAhead::End => Ok(Stage::Ended.into()),
-                    ReadAhead::Open => Ok(Next::Wait(Stage::write(batch))),
+                    ReadAhead::Open => Ok(Next::Wait(Stage::Writing(batch))),
                 }
             }
         }
@@ -123,19 +146,18 @@ impl Connection {
     #[cold]
     fn wait_until_writable(
         &mut self,
-        writing: &mut Writing,
-        progress: bool,
+        mut unsent: Box<Unsent>,
+        has_progress: bool,
         cx: &mut TaskContext<'_>,
-    ) -> io::Result<()> {
-        let waiting = writing.batch.out.encoder().len() - writing.sent;
+    ) -> io::Result<Next> {
+        let waiting = unsent.batch.out.encoder().len() - unsent.sent;
         self.state.account_output(waiting);
-        self.client.record_sent_up_to(writing.sent);
-        if progress {
+        self.client.record_sent_up_to(unsent.sent);
+        if has_progress {
             self.client.set_active(self.state.server.now());
-            writing.stuck = None;
+            unsent.stuck.as_mut().reset(Instant::now() + STUCK_AFTER);
         }
-        let stuck = writing.stuck.get_or_insert_with(|| Box::pin(sleep(STUCK_AFTER)));
-        let is_stuck = stuck.as_mut().poll(cx).is_ready();
+        let is_stuck = unsent.stuck.as_mut().poll(cx).is_ready();
         if self.state.is_output_over(waiting, is_stuck) {
             tracing::warn!(
                 id = self.client.id(), client = %self.client.addr(), waiting,
@@ -146,6 +168,6 @@ impl Connection {
         if is_stuck {
             self.read_ahead(cx)?;
         }
-        Ok(())
+        Ok(Next::Wait(Stage::Sending(unsent)))
     }
 }

@@ -59,6 +59,14 @@ impl Transaction {
         }
     }
 
+    /// Returns the number of queued requests and their size in bytes, if a transaction is open.
+    pub(crate) fn size(&self) -> Option<(u32, usize)> {
+        match self {
+            Transaction::Queued(queue) => Some(queue.size()),
+            _ => None,
+        }
+    }
+
     /// Returns the union of the flags of all queued commands.
     pub(crate) fn flags(&self) -> Flags {
         match self {
