@@ -120,6 +120,7 @@ fn client_libraries_set_their_name_and_version() {
         client.ask(request(["CLIENT", "SETINFO", "LIB-NAME", "a b"])),
         "-ERR lib-name cannot contain spaces, newlines or special characters.\r\n"
     );
+    assert_eq!(client.ask(line("CLIENT SETINFO LIB-FOO x")), "-ERR Unrecognized option 'LIB-FOO'\r\n");
     for wrong in
         ["CLIENT SETINFO", "CLIENT SETINFO LIB-NAME", "CLIENT SETINFO NOPE x", "CLIENT SETINFO LIB-VER 1 2"]
     {

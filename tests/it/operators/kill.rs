@@ -61,6 +61,7 @@ fn only_clients_that_match_all_filters_are_killed() {
         "TYPE replica".to_owned(),
         "TYPE slave".to_owned(),
         "ID 999999".to_owned(),
+        "MAXAGE 100000".to_owned(),
     ] {
         assert_eq!(operator.ask(line(&format!("CLIENT KILL {filters}"))), ":0\r\n", "{filters}");
     }
@@ -72,6 +73,9 @@ fn only_clients_that_match_all_filters_are_killed() {
         ("TYPE nope", "Unknown client type 'nope'"),
         ("USER nobody", "No such user 'nobody'"),
         ("SKIPME maybe", "syntax error"),
+        ("MAXAGE 0", "maxage should be greater than 0"),
+        ("MAXAGE -1", "maxage should be greater than 0"),
+        ("MAXAGE x", "maxage is not an integer or out of range"),
         ("ID", "No such client"),
         ("ID 1 ADDR", "syntax error"),
         ("NOPE 1", "syntax error"),
@@ -84,6 +88,16 @@ fn only_clients_that_match_all_filters_are_killed() {
         &mut operator,
         &format!("ID {id} ADDR {address} LADDR {} TYPE normal USER default", served.address()),
     );
+    assert_eq!(bystander.rest(), "");
+}
+
+/// As in Redis 7.4, with which the tests cannot compare.
+#[test]
+fn old_clients_are_killed() {
+    let served = open_to_operators();
+    let [mut operator, mut bystander] = [(); 2].map(|()| RawClient::connect(served.address()));
+    assert_eq!(bystander.ask(line("PING")), PONG);
+    eventually(|| (operator.ask(line("CLIENT KILL MAXAGE 1")) == ":1\r\n").then_some(()));
     assert_eq!(bystander.rest(), "");
 }
 

@@ -131,8 +131,9 @@ impl ConnectionState {
     /// Connections that already have a close request are not counted.
     fn kill(&mut self, filters: &KillFilters<'_>) -> i64 {
         let mut killed = 0;
+        let now = self.server.now();
         let is_killed =
-            |client: &&Client| client.close_request() != CloseRequest::Now && filters.accept(client);
+            |client: &&Client| client.close_request() != CloseRequest::Now && filters.accept(client, now);
         for client in self.server.clients.sorted_by_id().iter().filter(is_killed) {
             let is_me = client.id() == self.client.id();
             if is_me && filters.skips_me {
@@ -153,6 +154,8 @@ impl ConnectionState {
 const NO_SUCH_CLIENT: Error = Error::from_static("ERR No such client");
 const INVALID_ID: Error = Error::from_static("ERR Invalid client ID");
 const ID_NOT_POSITIVE: Error = Error::from_static("ERR client-id should be greater than 0");
+const MAX_AGE_NO_INTEGER: Error = Error::from_static("ERR maxage is not an integer or out of range");
+const MAX_AGE_NOT_POSITIVE: Error = Error::from_static("ERR maxage should be greater than 0");
 const TIMEOUT_NO_INTEGER: Error = Error::from_static("ERR timeout is not an integer or out of range");
 const TIMEOUT_NEGATIVE: Error = Error::from_static("ERR timeout is negative");
 const UNKNOWN_PAUSE_MODE: Error = Error::from_static("ERR CLIENT PAUSE mode must be WRITE or ALL");
@@ -295,6 +298,8 @@ struct KillFilters<'a> {
     local_address: Option<&'a [u8]>,
     class: Option<Class>,
     user: Option<&'a [u8]>,
+    /// Minimum age in seconds.
+    max_age: Option<u64>,
     skips_me: bool,
 }
 
@@ -308,6 +313,7 @@ impl<'a> FromArg<'a> for KillTarget<'a> {
             ArgSpec::new(ArgKind::String).named("addr").token("ADDR"),
             ArgSpec::new(ArgKind::String).named("laddr").token("LADDR"),
             ArgSpec::new(ArgKind::String).named("skipme").token("SKIPME"),
+            ArgSpec::new(ArgKind::Integer).named("maxage").token("MAXAGE"),
         ])
         .named("filter")
         .multiple(),
@@ -346,6 +352,9 @@ impl<'a> KillFilters<'a> {
                 return Err(Error::from_bytes([b"ERR No such user '", user, b"'"].concat()));
             }
             self.user = Some(user);
+        } else if args.accept("MAXAGE") {
+            let age = parse_integer::<i64>(args.take()?).ok_or(MAX_AGE_NO_INTEGER)?;
+            self.max_age = Some(u64::try_from(age).ok().filter(|age| *age > 0).ok_or(MAX_AGE_NOT_POSITIVE)?);
         } else if args.accept("SKIPME") {
             self.skips_me = Switch::yes_or_no(args.take()?)?;
         } else {
@@ -354,7 +363,7 @@ impl<'a> KillFilters<'a> {
         Ok(())
     }
 
-    fn accept(&self, client: &Client) -> bool {
+    fn accept(&self, client: &Client, now: u32) -> bool {
         let is_at = |filter: Option<&[u8]>, address: &Address| {
             filter.is_none_or(|filter| address.listed().as_bytes() == filter)
         };
@@ -363,6 +372,7 @@ impl<'a> KillFilters<'a> {
             && is_at(self.local_address, client.local_addr())
             && self.class.is_none_or(|class| class == Class::of(client))
             && self.user.is_none_or(|user| user == client.user().as_bytes())
+            && self.max_age.is_none_or(|age| u64::from(client.age(now)) >= age)
     }
 }
 
@@ -466,12 +476,27 @@ impl<'a> FromArg<'a> for PauseMode {
     }
 }
 
-#[derive(Args)]
+/// The arguments of `CLIENT SETINFO`: the name of an attribute, and its value.
 enum LibraryAttribute<'a> {
-    #[arg("LIB-NAME", name = "libname")]
     Name(&'a [u8]),
-    #[arg("LIB-VER", name = "libver")]
     Version(&'a [u8]),
+}
+
+impl<'a> FromArg<'a> for LibraryAttribute<'a> {
+    const ARG: ArgSpec = ArgSpec::one_of(&[
+        ArgSpec::new(ArgKind::String).named("libname").token("LIB-NAME"),
+        ArgSpec::new(ArgKind::String).named("libver").token("LIB-VER"),
+    ]);
+
+    fn from_arg(args: &mut Arguments<'a>) -> Result<Self, Error> {
+        if args.accept("LIB-NAME") {
+            args.take().map(LibraryAttribute::Name)
+        } else if args.accept("LIB-VER") {
+            args.take().map(LibraryAttribute::Version)
+        } else {
+            Err(Error::from_bytes([b"ERR Unrecognized option '", args.take()?, b"'"].concat()))
+        }
+    }
 }
 
 fn attribute_text<'a>(attribute: &str, text: &'a [u8]) -> Result<&'a str, Error> {

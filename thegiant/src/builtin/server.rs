@@ -1,7 +1,7 @@
-//! `TIME`, `LOLWUT`, `MONITOR`, `SHUTDOWN`.
+//! `TIME`, `LOLWUT`, `ROLE`, `READONLY`, `READWRITE`, `MONITOR`, `SHUTDOWN`.
 
 use super::Report;
-use crate::{Args, Error, commands, conn::ConnectionState, observe::unix_time};
+use crate::{Args, Array, Error, commands, conn::ConnectionState, observe::unix_time};
 
 #[commands(rows = SERVER, group = "server")]
 impl ConnectionState {
@@ -16,6 +16,24 @@ impl ConnectionState {
     #[command("LOLWUT", readonly, fast)]
     fn lolwut(&self, _parameter: Option<Vec<&[u8]>>) -> Report {
         Report(format!("{GIANT}\nthegiant ver. {}\n", env!("CARGO_PKG_VERSION")))
+    }
+
+    /// Returns the replication role: a master without replicas.
+    #[command("ROLE", noscript, loading, stale, fast)]
+    fn role(&self) -> (&'static str, i64, Array<[i64; 0]>) {
+        ("master", 0, Array([]))
+    }
+
+    /// Enables read-only queries for a connection to a Redis Cluster replica node.
+    #[command("READONLY", loading, stale, fast)]
+    fn readonly(&self) -> Error {
+        NO_CLUSTER
+    }
+
+    /// Enables read-write queries for a connection to a Redis Cluster replica node.
+    #[command("READWRITE", loading, stale, fast)]
+    fn readwrite(&self) -> Error {
+        NO_CLUSTER
     }
 
     /// Listens for all requests received by the server in real-time.
@@ -48,6 +66,7 @@ impl ConnectionState {
     }
 }
 
+const NO_CLUSTER: Error = Error::from_static("ERR This instance has cluster support disabled");
 const NO_SHUTDOWN: Error = Error::from_static("ERR No shutdown in progress.");
 const SHUTDOWN_NOT_ALLOWED: Error = Error::from_static(
     "ERR SHUTDOWN is not allowed. The operator can allow it, or stop the server with a signal.",
