@@ -35,6 +35,7 @@ const COMMANDS: &[(&str, CommandKind)] = &[
     ("ECHO", CommandKind::Plain),
     ("TIME", CommandKind::Plain),
     ("LOLWUT", CommandKind::Plain),
+    ("ROLE", CommandKind::Plain),
     ("COMMAND", CommandKind::Plain),
     ("PUBLISH", CommandKind::Plain),
     ("SPUBLISH", CommandKind::Plain),
@@ -135,6 +136,7 @@ const fn spec((name, kind): (&'static str, CommandKind)) -> Spec {
         Spec::new(name, &[]).any_args().group("upstream").summary("Sends the command on to the upstream.");
     match kind {
         CommandKind::Blocks => spec.flags(Flags::BLOCKING),
+        CommandKind::Exec => spec.flags(Flags::EXECUTES),
         _ => spec,
     }
 }
