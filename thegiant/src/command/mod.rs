@@ -14,7 +14,6 @@ pub(crate) mod args;
 mod call;
 mod elements;
 pub(crate) mod keys;
-mod push;
 mod reply;
 mod row;
 mod spec;

@@ -22,6 +22,9 @@ use crate::{
 /// Maximum number of error codes with a counter. Without it, clients could create codes without limit.
 const MAX_CODES: usize = 128;
 
+/// The latencies of a command, if they were tracked.
+type Latencies = Option<Box<Histogram<u64>>>;
+
 /// The counters of a server.
 #[derive(Debug)]
 pub(crate) struct Stats {
@@ -36,7 +39,7 @@ pub(crate) struct Stats {
     /// Indexed by worker.
     workers: Box<[WorkerStats]>,
     /// Latencies in nanoseconds by command ID. `None` until the first tracked call.
-    latencies: Box<[Mutex<Option<Box<Histogram<u64>>>>]>,
+    latencies: Box<[Mutex<Latencies>]>,
     errors: Mutex<BTreeMap<Box<str>, ErrorStats>>,
     #[cfg(feature = "metrics")]
     metrics: Metrics,
@@ -123,7 +126,7 @@ impl Stats {
     }
 
     /// Returns the latencies of each command, in the order of their IDs, if they were tracked.
-    pub(crate) fn latencies(&self) -> impl Iterator<Item = Option<Box<Histogram<u64>>>> {
+    pub(crate) fn latencies(&self) -> impl Iterator<Item = Latencies> {
         self.latencies.iter().map(|latencies| lock(latencies).clone())
     }
 
