@@ -2,9 +2,11 @@
 //!
 //! Run with `tests/bench/run`; `--help` lists the options. It prints the table to stdout and the progress to stderr.
 
+mod above;
 mod calls;
 mod crowd;
 mod disk;
+mod epoll;
 mod figure;
 mod keys;
 mod latency;
@@ -36,6 +38,12 @@ fn main() -> ExitCode {
     let arguments: Vec<String> = env::args().skip(1).collect();
     if arguments.iter().any(|argument| argument == "--help" || argument == "-h") {
         return exit_code(print(USAGE));
+    }
+    if let [option, address] = &arguments[..]
+        && option == epoll::OPTION
+    {
+        let address = address.parse().map_err(Box::from);
+        return exit_code(address.and_then(epoll::serve));
     }
     match Options::parse(arguments) {
         Ok(options) => exit_code(run(&options)),
@@ -70,6 +78,7 @@ fn run(options: &Options) -> Result<()> {
     let mut figures = latency::figures(&programs, options)?;
     if options.latency.is_none() {
         figures.extend(throughput::figures(&programs, options)?);
+        figures.extend(above::figures(&programs, options)?);
         figures.extend(crowd::figures(&programs, options)?);
         figures.extend(publish::figures(&programs, options)?);
         figures.extend(keys::figures(&programs, options)?);

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::Result;
+use crate::above;
 use crate::crowd;
 use crate::disk;
 use crate::figure::Pair;
@@ -20,7 +21,8 @@ Usage: tests/bench/run [OPTIONS]
   --quick         run fewer and shorter rounds: half a minute, rough figures
   --only NAME     run only this measurement (repeatable): set, get, set-1, get-16, … (1, 16, 64, 512),
                   open, memory, publish, publish-200, publish-200-50, … (200, 1000; 1, 50), publish-memory,
-                  multi, tracked, tracked-1, tracked-16
+                  multi, tracked, tracked-1, tracked-16; above, above-get, above-get-1, …: the CPU time
+                  above that of a bare epoll server
   --server PATH   measure another server in place of kv
   --against PATH  compare with another server in place of redis-server, such as kv before a change
   --keys N        spread the commands over N random keys (redis-benchmark -r) instead of one key
@@ -177,7 +179,8 @@ fn known_name(name: String) -> Result<String> {
     let publish = publish::Cell::all().map(|cell| cell.name());
     let others = [crowd::OPEN, crowd::MEMORY, publish::MEMORY, keys::MULTI].map(str::to_owned);
     let tracked = keys::DEPTHS.map(keys::tracked_name);
-    let mut known = cells.chain(publish).chain(others).chain(tracked);
+    let above = Cell::all().map(above::name);
+    let mut known = cells.chain(above).chain(publish).chain(others).chain(tracked);
     if known.any(|candidate| selects(&name, &candidate)) {
         Ok(name)
     } else {

@@ -7,6 +7,7 @@ use std::path::Path;
 use std::process::Command;
 
 use crate::Result;
+use crate::epoll;
 use crate::figure::Pair;
 use crate::machine;
 
@@ -38,6 +39,8 @@ pub(crate) enum Dialect {
     Giant,
     Nats,
     Twemproxy,
+    /// The server of [`epoll`].
+    Bare,
 }
 
 impl Program {
@@ -47,7 +50,7 @@ impl Program {
         let dialect = Dialect::of(&label);
         let version = match dialect {
             Dialect::Redis => format!("{label} {}", redis_version(path)?),
-            Dialect::Giant | Dialect::Nats | Dialect::Twemproxy => label.clone(),
+            Dialect::Giant | Dialect::Nats | Dialect::Twemproxy | Dialect::Bare => label.clone(),
         };
         let settings = if dialect == Dialect::Redis { REDIS_SETTINGS } else { "" }.to_owned();
         Ok(Program { path: path.to_owned(), label, version, dialect, settings, address: None })
@@ -58,6 +61,20 @@ impl Program {
         let path = env::current_exe()?.with_file_name(name);
         let program = Program::find(&path.to_string_lossy())?;
         Ok(Program { version: format!("{name} {}", machine::source_version()), ..program })
+    }
+
+    /// Returns the bare epoll server, which is this driver itself.
+    pub(crate) fn bare() -> Result<Program> {
+        let path = env::current_exe()?.to_string_lossy().into_owned();
+        let label = "bare epoll server".to_owned();
+        Ok(Program {
+            path,
+            version: label.clone(),
+            label,
+            dialect: Dialect::Bare,
+            settings: String::new(),
+            address: None,
+        })
     }
 
     /// Replaces the settings.
@@ -87,6 +104,7 @@ impl Program {
             Dialect::Nats => format!("-a {ip} -p {port} {settings}"),
             Dialect::Redis => format!("--bind {ip} --port {port} {settings}"),
             Dialect::Twemproxy => settings.clone(),
+            Dialect::Bare => format!("{} {address}", epoll::OPTION),
         };
         iter::once(self.path.clone()).chain(line.split_whitespace().map(unquoted)).collect()
     }

@@ -1,5 +1,7 @@
 //! Measures the cost of a command: CPU time and commands per second.
 
+use std::borrow::Borrow;
+
 use crate::Result;
 use crate::figure::{Figure, Limit, Pair};
 use crate::load::Load;
@@ -54,8 +56,8 @@ impl Cell {
 }
 
 /// The result of one round of one server.
-struct Sample {
-    nanoseconds: f64,
+pub(crate) struct Sample {
+    pub(crate) nanoseconds: f64,
     per_second: f64,
 }
 
@@ -88,7 +90,9 @@ pub(crate) fn measure(programs: &Pair<Program>, options: &Options, cells: &[Cell
     if cells.iter().any(|cell| cell.command != "XADD") {
         servers.try_map(|server| fill(server, &load))?;
     }
-    let pilots = cells.iter().map(|&cell| pilot(cell, &servers, &load, options));
+    let pilots = cells.iter().map(|&cell| {
+        Ok(Series { cell, requests: pilot(cell, &servers, &load, options)?, samples: Vec::new() })
+    });
     let mut series = pilots.collect::<Result<Vec<_>>>()?;
     for round in 1..=options.rounds() {
         eprintln!("commands: round {round} of {}", options.rounds());
@@ -100,20 +104,25 @@ pub(crate) fn measure(programs: &Pair<Program>, options: &Options, cells: &[Cell
 }
 
 /// Stores the keys that GET reads. Five writes per random key leave fewer than 1 % of the keys missing.
-fn fill(server: &Server, load: &Load) -> Result<f64> {
+pub(crate) fn fill(server: &Server, load: &Load) -> Result<f64> {
     let cell = Cell { command: "SET", pipeline: 64 };
     let requests = 5 * load.keys.unwrap_or(0);
     load.run(server, cell, cell.whole(requests.max(PILOT)))
 }
 
-/// Warms up both servers and determines the number of requests of a round.
-fn pilot(cell: Cell, servers: &Pair<Server>, load: &Load, options: &Options) -> Result<Series> {
-    let speed = servers.try_map(|server| load.run(server, cell, cell.whole(PILOT)))?.baseline;
+/// Warms up both servers and returns the number of requests of a round.
+pub(crate) fn pilot(
+    cell: Cell,
+    servers: &Pair<impl Borrow<Server>>,
+    load: &Load,
+    options: &Options,
+) -> Result<u64> {
+    let speed = servers.try_map(|server| load.run(server.borrow(), cell, cell.whole(PILOT)))?.baseline;
     let requests = (speed * options.round_time().as_secs_f64()) as u64;
-    Ok(Series { cell, requests: cell.whole(requests.max(PILOT)), samples: Vec::new() })
+    Ok(cell.whole(requests.max(PILOT)))
 }
 
-fn sample(server: &Server, load: &Load, cell: Cell, requests: u64) -> Result<Sample> {
+pub(crate) fn sample(server: &Server, load: &Load, cell: Cell, requests: u64) -> Result<Sample> {
     let before = server.cpu_nanoseconds()?;
     let per_second = load.run(server, cell, requests)?;
     let used = server.cpu_nanoseconds()?.saturating_sub(before);

@@ -31,8 +31,8 @@ impl Exchange {
             Dialect::Giant => &[Exchange::Jobs, Exchange::JobsInOne],
             Dialect::Redis => &[Exchange::Lists],
             Dialect::Nats => &[Exchange::Subjects],
-            // twemproxy is measured as a proxy only.
-            Dialect::Twemproxy => &[],
+            // These have no calls.
+            Dialect::Twemproxy | Dialect::Bare => &[],
         }
     }
 

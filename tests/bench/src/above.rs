@@ -1,0 +1,60 @@
+//! Measures what a command costs more than on a bare epoll server.
+//!
+//! Without a pipeline, most of a server's CPU time is the kernel's, and the same for all servers. The difference
+//! shows the server's own part.
+
+use crate::Result;
+use crate::figure::{Figure, Limit, Pair};
+use crate::load::Load;
+use crate::options::Options;
+use crate::program::Program;
+use crate::server::Server;
+use crate::throughput::{Cell, fill, pilot, sample};
+
+/// Returns the name of this measurement on the command line.
+pub(crate) fn name(cell: Cell) -> String {
+    format!("above-{}", cell.name())
+}
+
+/// Returns the maximum cost, relative to Redis.
+fn target(cell: Cell) -> Limit {
+    Limit::Ratio(match cell.pipeline {
+        1 => 0.35,
+        16 => 0.22,
+        64 => 0.20,
+        _ => 0.16,
+    })
+}
+
+/// Returns the cost of every selected cell above the bare server.
+pub(crate) fn figures(programs: &Pair<Program>, options: &Options) -> Result<Vec<Figure>> {
+    let cells: Vec<Cell> = Cell::all().filter(|cell| options.selects(&name(*cell))).collect();
+    if cells.is_empty() {
+        return Ok(Vec::new());
+    }
+    let load = Load { cpu: options.cpu, keys: options.keys };
+    let bare = Server::start(&Program::bare()?, options.cpu)?;
+    let servers = programs.try_map(|program| Server::start(program, options.cpu))?;
+    servers.try_map(|server| fill(server, &load))?;
+    let mut series = Vec::new();
+    for cell in cells {
+        let requests = pilot(cell, &servers, &load, options)?;
+        pilot(cell, &Pair { baseline: &bare, subject: &bare }, &load, options)?;
+        series.push((cell, requests, Vec::new()));
+    }
+    for round in 1..=options.rounds() {
+        eprintln!("above a bare epoll server: round {round} of {}", options.rounds());
+        for (cell, requests, rounds) in &mut series {
+            let cost = |server: &Server| Ok(sample(server, &load, *cell, *requests)?.nanoseconds);
+            let (bare, costs) = (cost(&bare)?, servers.try_map(cost)?);
+            rounds.push(costs.map(|cost| cost - bare));
+        }
+    }
+    let figure = |(cell, _, rounds): (Cell, _, _)| Figure {
+        name: format!("{}: CPU ns per command above a bare epoll server", cell.title()),
+        rounds,
+        decimals: 0,
+        target: Some(target(cell)),
+    };
+    Ok(series.into_iter().map(figure).collect())
+}

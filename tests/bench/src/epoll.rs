@@ -1,0 +1,177 @@
+//! A bare epoll server: the least that a server must do.
+//!
+//! It reads, finds the ends of the requests, and writes. It stores nothing, and answers by the first letter of a
+//! command. What another server costs more than this is the cost of its own work, without the kernel's.
+
+use std::collections::HashMap;
+use std::io::{ErrorKind, Read, Write};
+use std::net::SocketAddr;
+
+use mio::net::{TcpListener, TcpStream};
+use mio::{Events, Interest, Poll, Token};
+
+use crate::Result;
+use crate::load::VALUE_BYTES;
+
+/// The option with which the driver starts itself as this server.
+pub(crate) const OPTION: &str = "--epoll-server";
+
+const LISTENER: Token = Token(usize::MAX);
+
+/// Size of the read buffer, as in `kv`.
+const BUFFER: usize = 64 * 1024;
+
+struct Connection {
+    stream: TcpStream,
+    /// The beginning of a request whose rest has not arrived.
+    partial: Vec<u8>,
+    /// Replies that the socket did not take at once.
+    unsent: Vec<u8>,
+}
+
+/// Serves until the process is killed.
+pub(crate) fn serve(address: SocketAddr) -> Result<()> {
+    let mut poll = Poll::new()?;
+    let mut listener = TcpListener::bind(address)?;
+    poll.registry().register(&mut listener, LISTENER, Interest::READABLE)?;
+    let mut events = Events::with_capacity(1024);
+    let (mut connections, mut next) = (HashMap::new(), 0);
+    let (mut input, mut output) = (vec![0; BUFFER], Vec::new());
+    loop {
+        match poll.poll(&mut events, None) {
+            Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+            polled => polled?,
+        }
+        for event in &events {
+            if event.token() == LISTENER {
+                while let Ok((mut stream, _)) = listener.accept() {
+                    stream.set_nodelay(true)?;
+                    let token = Token(next);
+                    next += 1;
+                    poll.registry().register(&mut stream, token, Interest::READABLE | Interest::WRITABLE)?;
+                    connections.insert(token, Connection { stream, partial: Vec::new(), unsent: Vec::new() });
+                }
+            } else if let Some(connection) = connections.get_mut(&event.token())
+                && !connection.turn(&mut input, &mut output)
+            {
+                connections.remove(&event.token());
+            }
+        }
+    }
+}
+
+impl Connection {
+    /// Reads, answers and writes until the socket is empty or full. Returns whether the connection is still open.
+    fn turn(&mut self, input: &mut [u8], output: &mut Vec<u8>) -> bool {
+        loop {
+            if !self.unsent.is_empty() {
+                let unsent = std::mem::take(&mut self.unsent);
+                if !self.write(&unsent) {
+                    return false;
+                }
+                if !self.unsent.is_empty() {
+                    return true;
+                }
+            }
+            let read = match self.stream.read(input) {
+                Ok(0) => return false,
+                Ok(read) => read,
+                Err(error) => return error.kind() == ErrorKind::WouldBlock,
+            };
+            output.clear();
+            if self.partial.is_empty() {
+                let used = answer(&input[..read], output);
+                self.partial.extend_from_slice(&input[used..read]);
+            } else {
+                self.partial.extend_from_slice(&input[..read]);
+                let used = answer(&self.partial, output);
+                self.partial.drain(..used);
+            }
+            if !self.write(output) {
+                return false;
+            }
+            // A short read has emptied the socket.
+            if read < input.len() && self.unsent.is_empty() {
+                return true;
+            }
+        }
+    }
+
+    fn write(&mut self, mut bytes: &[u8]) -> bool {
+        while !bytes.is_empty() {
+            match self.stream.write(bytes) {
+                Ok(written) => bytes = &bytes[written..],
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    self.unsent = bytes.to_vec();
+                    return true;
+                }
+                Err(_) => return false,
+            }
+        }
+        true
+    }
+}
+
+/// Answers all complete requests. Returns the length of their bytes.
+fn answer(input: &[u8], output: &mut Vec<u8>) -> usize {
+    let mut used = 0;
+    while let Some((len, letter)) = request(&input[used..]) {
+        match letter {
+            b'S' => output.extend_from_slice(b"+OK\r\n"),
+            b'G' => {
+                output.extend_from_slice(b"$64\r\n");
+                output.extend_from_slice(&[b'x'; VALUE_BYTES as usize]);
+                output.extend_from_slice(b"\r\n");
+            }
+            b'P' => output.extend_from_slice(b"+PONG\r\n"),
+            _ => output.extend_from_slice(b"-ERR unknown command\r\n"),
+        }
+        used += len;
+    }
+    used
+}
+
+/// Returns the length of the first request, if it is complete, and the first letter of its command.
+fn request(input: &[u8]) -> Option<(usize, u8)> {
+    let (words, mut at) = header(input, 0)?;
+    let mut letter = 0;
+    for word in 0..words {
+        let (len, start) = header(input, at)?;
+        if word == 0 {
+            letter = *input.get(start)?;
+        }
+        at = start + len + b"\r\n".len();
+    }
+    (at <= input.len()).then_some((at, letter))
+}
+
+/// Parses the number of a line such as `$64`. Returns it, and the position behind the line.
+fn header(input: &[u8], at: usize) -> Option<(usize, usize)> {
+    let mut number = 0;
+    for (index, byte) in input.get(at + 1..)?.iter().enumerate() {
+        match byte {
+            b'\r' => {
+                let end = at + 1 + index + b"\r\n".len();
+                return (end <= input.len()).then_some((number, end));
+            }
+            digit => number = number * 10 + usize::from(digit.wrapping_sub(b'0') & 15),
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn complete_requests_are_answered_and_the_rest_is_kept() {
+        let requests = b"*1\r\n$4\r\nPING\r\n*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$1\r\nv\r\n*2\r\n$3\r\nGE";
+        let mut output = Vec::new();
+        assert_eq!(answer(requests, &mut output), requests.len() - b"*2\r\n$3\r\nGE".len());
+        assert_eq!(output, b"+PONG\r\n+OK\r\n");
+        for end in 0..14 {
+            assert_eq!(request(&requests[..end]), None);
+        }
+    }
+}
