@@ -31,7 +31,7 @@ fn each_program_of_the_readme_compiles_as_printed_outside_the_workspace() {
         write(&folder.join(format!("src/bin/block_{index}.rs")), program);
     }
     let output = Command::new(env::var_os("CARGO").unwrap_or("cargo".into()))
-        .args(["check", "--quiet", "--offline", "--all-targets", "--target-dir"])
+        .args(["check", "--quiet", "--offline", "--all-targets", "--profile", &profile(), "--target-dir"])
         .arg(target())
         .current_dir(&folder)
         .output()
@@ -87,7 +87,11 @@ fn crate_outside_the_workspace() -> PathBuf {
     let dependencies = blocks("toml").join("\n").replace("git = \"…\"", &toolkit);
     let package =
         "[package]\nname = \"readme\"\nedition = \"2024\"\n[lints.rust]\nwarnings = \"deny\"\n[workspace]\n";
-    write(&folder.join("Cargo.toml"), &format!("{package}{dependencies}"));
+    // The profile of the workspace, so that both share what is compiled.
+    let workspace = read(&root().join("Cargo.toml"));
+    let settings = workspace.split("[profile.ci]").nth(1).and_then(|rest| rest.split('[').next());
+    let settings = settings.expect("the profile ci");
+    write(&folder.join("Cargo.toml"), &format!("{package}{dependencies}\n[profile.ci]{settings}"));
     write(&folder.join("Cargo.lock"), &read(&root().join("Cargo.lock")));
     folder
 }
@@ -135,6 +139,14 @@ fn anchors(text: &str) -> impl Iterator<Item = String> {
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace").to_owned()
+}
+
+/// The profile of this test binary.
+fn profile() -> String {
+    let test = env::current_exe().expect("this binary has a path");
+    let folder = test.ancestors().nth(2).and_then(Path::file_name).expect("target/PROFILE/deps/NAME");
+    // Cargo calls the folder of the profile `dev` so.
+    if folder == "debug" { "dev".to_owned() } else { folder.to_string_lossy().into_owned() }
 }
 
 /// The target folder of this test binary, whose artefacts the crate outside the workspace shares.

@@ -71,16 +71,7 @@ fn replies_are_the_same_as_in_redis() {
 /// Other threads serve the connections.
 #[test]
 fn workers_reply_as_redis() {
-    const ABOUT_CLIENTS: [&str; 8] = [
-        "connection",
-        "client",
-        "errors",
-        "large",
-        "pubsub",
-        "transactions",
-        "tracking",
-        "random transactions",
-    ];
+    const ABOUT_CLIENTS: [&str; 4] = ["client", "pubsub", "transactions", "tracking"];
     let families: Vec<_> = families().into_iter().filter(|(name, _)| ABOUT_CLIENTS.contains(name)).collect();
     assert_same("kv with threads", &families, |_| Pair::of("kv", &["--threads", "3"]));
 }
