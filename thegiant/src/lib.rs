@@ -351,8 +351,8 @@ pub use thegiant_macros::Args;
 ///
 /// - flags of Redis: `write`, `readonly`, `denyoom`, `admin`, `pubsub`, `noscript`, `blocking`, `loading`,
 ///   `stale`, `skip_monitor`, `skip_slowlog`, `asking`, `fast`, `no_auth`, `may_replicate`,
-///   `no_mandatory_keys`, `no_async_loading`, `no_multi`, `allow_busy`, and `pubsub_mode`. [`Flags`](command::Flags) documents
-///   each.
+///   `no_mandatory_keys`, `no_async_loading`, `no_multi`, `allow_busy`, and `pubsub_mode`.
+///   [`Flags`](command::Flags) documents each.
 /// - `alias = "UNLINK"`: another name with the same number of words. It can be repeated.
 /// - `since = "1.2.0"`: the version of the application that introduced the command.
 /// - `group = "generic"`: the group in `COMMAND DOCS`.

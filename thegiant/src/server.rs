@@ -36,7 +36,7 @@ use crate::{
     workers::Workers,
 };
 
-/// Serves an [`App`] on the thread that runs it.
+/// Serves an [`App`] on the thread that runs it, and on further threads with [`workers`](Self::workers).
 ///
 /// ```no_run
 /// use thegiant::prelude::*;
@@ -402,8 +402,8 @@ impl Server {
     /// the server.
     ///
     /// # Errors
-    /// If there is no actix system, if there is no listener, if a listener cannot be used, if a mounted actor has ended (the error names
-    /// its type), or if a second signal stopped the server.
+    /// If there is no actix system, if there is no listener, if a listener cannot be used, if a mounted actor has
+    /// ended (the error names its type), or if a second signal stopped the server.
     pub async fn run(self) -> io::Result<()> {
         if self.listeners.is_empty() {
             return Err(io::Error::new(

@@ -1,7 +1,7 @@
 //! A bare epoll server: the least that a server must do.
 //!
 //! It reads, finds the ends of the requests, and writes. It stores nothing, and answers by the first letter of a
-//! command. What another server costs more than this is the cost of its own work, without the kernel's.
+//! command. The CPU time of another server above this one is its own work, without the kernel's.
 
 use std::collections::HashMap;
 use std::io::{ErrorKind, Read, Write};

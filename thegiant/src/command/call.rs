@@ -33,6 +33,11 @@ pub struct Call<'a> {
 }
 
 impl<'a> Call<'a> {
+    /// Returns a request whose command does not run here.
+    pub(crate) fn new(words: RequestWords<'a>, client: &'a Client) -> Self {
+        Call { spec: None, words, client }
+    }
+
     /// Returns the name of the command as the client wrote it.
     pub fn name(&self) -> &'a [u8] {
         self.words.name()

@@ -82,7 +82,7 @@ impl Connection {
         }
         for (request, target) in batch.take_unshown(actor_id) {
             if let Some(words) = batch.requests.words(request) {
-                self.state.show(&Call { spec: None, words, client: &self.client }, target.command);
+                self.state.show(&Call::new(words, &self.client), target.command);
             }
         }
     }

@@ -81,11 +81,11 @@ pub(super) struct Unsent {
     pub(super) stuck: Pin<Box<Sleep>>,
 }
 
-/// What the connection does after one step of a stage.
+/// The outcome of one step of a stage.
 pub(super) enum Next {
-    /// It continues with this stage.
+    /// The connection continues with this stage.
     Stage(Stage),
-    /// It waits, and continues with this stage at the next wake-up.
+    /// The connection waits, and continues with this stage at the next wake-up.
     Wait(Stage),
 }
 

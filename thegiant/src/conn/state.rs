@@ -256,7 +256,7 @@ impl ConnectionState {
             if *took >= Duration::from_micros(slow)
                 && let Some(words) = batch.requests.words(*request)
             {
-                let call = Call { spec: None, words, client: &self.client };
+                let call = Call::new(words, &self.client);
                 if !self.is_skipped_by_slowlog(&call) {
                     self.server.slowlog.add(&call, *took, max_len);
                 }

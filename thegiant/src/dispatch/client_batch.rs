@@ -48,7 +48,7 @@ impl ClientBatch {
 
     /// Returns a request of the batch.
     pub(crate) fn call(&self, request: u32) -> Option<Call<'_>> {
-        Some(Call { spec: None, words: self.batch.requests.words(request)?, client: &self.client })
+        Some(Call::new(self.batch.requests.words(request)?, &self.client))
     }
 
     /// Runs the next requests, up to the first one for another actor.

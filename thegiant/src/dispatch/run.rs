@@ -70,5 +70,5 @@ fn call_of<'b>(
     spec_of: &impl Fn(CommandRef) -> Option<&'static Spec>,
 ) -> Option<(&'static Spec, Call<'b>)> {
     let target = batch.requests.target(request)?.target()?;
-    Some((spec_of(target)?, Call { spec: None, words: batch.requests.words(request)?, client }))
+    Some((spec_of(target)?, Call::new(batch.requests.words(request)?, client)))
 }
