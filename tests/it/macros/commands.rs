@@ -29,7 +29,7 @@ impl<T: fmt::Display + From<i64> + Unpin + 'static> Store<T> {
     }
 
     #[command("GET")]
-    fn get(&self) -> String {
+    fn get(&self, _context: &mut Context<Self>) -> String {
         self.value.to_string()
     }
 }

@@ -90,15 +90,18 @@ fn constant(block: &Block<'_>, name: &Ident, rows: &[TokenStream]) -> TokenStrea
 
 fn traits(block: &Block<'_>, rows: &[TokenStream]) -> TokenStream {
     let ty = &block.item.self_ty;
-    // With this bound, rustc reports a type that is no actor once, and not for every line below.
+    // With this bound, rustc reports a type that is no actor by the text of `Receiver` alone. The text of `Actor` lists
+    // other actors in an order that differs from one compilation to the next. `for<'any>` keeps rustc from a check of
+    // the bound itself.
     let mut generics = block.item.generics.clone();
     generics.make_where_clause().predicates.push(match &block.attr.group_commit {
         Some(_) => parse_quote! {
-            #ty: ::thegiant::__private::Actor<Context = ::thegiant::__private::Context<#ty>>
+            for<'any> #ty: ::thegiant::__private::Actor<Context = ::thegiant::__private::Context<#ty>>
         },
-        None => parse_quote!(#ty: ::thegiant::__private::Actor),
+        None => parse_quote!(for<'any> #ty: ::thegiant::__private::Actor),
     });
-    let (generics, _, bounds) = generics.split_for_impl();
+    let (generics, _, actor_bounds) = generics.split_for_impl();
+    let bounds = &block.item.generics.where_clause;
     let include = &block.attr.include;
     let run_batches = match &block.attr.group_commit {
         // The span makes rustc report a missing `GroupCommit` at this word.
@@ -123,7 +126,7 @@ fn traits(block: &Block<'_>, rows: &[TokenStream]) -> TokenStream {
         }
 
         #[automatically_derived]
-        impl #generics ::thegiant::__private::Handler<::thegiant::__private::RunBatches> for #ty #bounds {
+        impl #generics ::thegiant::__private::Handler<::thegiant::__private::RunBatches> for #ty #actor_bounds {
             type Result = ();
 
             fn handle(

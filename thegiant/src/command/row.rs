@@ -42,11 +42,17 @@ impl RowId {
 }
 
 /// A type whose methods are commands: an actor, or the state of a connection.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not an actor",
+    label = "`#[commands]` needs an actor",
+    note = "write `impl Actor for {Self}` with its `Context`"
+)]
 pub trait Receiver: Sized + 'static {
     /// The context that the commands get: for an actor, its [`Actor::Context`].
     type CommandContext;
 }
 
+#[diagnostic::do_not_recommend]
 impl<A: Actor> Receiver for A {
     type CommandContext = A::Context;
 }
