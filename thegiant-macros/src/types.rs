@@ -1,7 +1,8 @@
 //! Recognizes types by their tokens, and converts names for `COMMAND DOCS`.
 
 use syn::{
-    GenericArgument, Generics, Ident, Lifetime, PathArguments, PathSegment, Type, TypeReference,
+    GenericArgument, Generics, Ident, Lifetime, PathArguments, PathSegment, Type, TypeImplTrait,
+    TypeParamBound, TypeReference,
     ext::IdentExt,
     parse_quote_spanned,
     visit_mut::{self, VisitMut},
@@ -80,6 +81,29 @@ struct References(Option<TypeReference>);
 impl VisitMut for References {
     fn visit_type_reference_mut(&mut self, reference: &mut TypeReference) {
         self.0.get_or_insert_with(|| reference.clone());
+    }
+}
+
+/// Returns the first `impl Trait` in the type.
+pub(crate) fn impl_trait_in(ty: &Type) -> Option<TypeImplTrait> {
+    let mut found = ImplTraits(None);
+    found.visit_type_mut(&mut ty.clone());
+    found.0
+}
+
+/// Returns whether this trait is among the bounds.
+pub(crate) fn has_bound(ty: &TypeImplTrait, name: &str) -> bool {
+    ty.bounds.iter().any(|bound| match bound {
+        TypeParamBound::Trait(bound) => bound.path.segments.last().is_some_and(|last| last.ident == name),
+        _ => false,
+    })
+}
+
+struct ImplTraits(Option<TypeImplTrait>);
+
+impl VisitMut for ImplTraits {
+    fn visit_type_impl_trait_mut(&mut self, ty: &mut TypeImplTrait) {
+        self.0.get_or_insert_with(|| ty.clone());
     }
 }
 

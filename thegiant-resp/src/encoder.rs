@@ -1,6 +1,6 @@
 //! The encoder of requests and replies.
 
-use std::{io::IoSlice, mem};
+use std::{io::IoSlice, mem, ops::Range};
 
 use bytes::Bytes;
 
@@ -232,6 +232,35 @@ impl Encoder {
         self.spliced_len += mem::take(&mut other.spliced_len);
     }
 
+    /// Appends the output of another encoder between two of its [positions](Self::position).
+    ///
+    /// Large byte strings are not copied.
+    ///
+    /// ```
+    /// use thegiant_resp::Encoder;
+    ///
+    /// let mut replies = Encoder::default();
+    /// replies.integer(1);
+    /// let first = replies.position();
+    /// replies.integer(2);
+    ///
+    /// let mut out = Encoder::default();
+    /// out.append_range(&replies, first..replies.position());
+    /// assert_eq!(out.to_vec(), b":2\r\n");
+    /// ```
+    ///
+    /// # Panics
+    /// Panics if the positions are not of `other`, or not in order.
+    pub fn append_range(&mut self, other: &Encoder, range: Range<BufferPosition>) {
+        let Range { start, end } = range;
+        let offset = self.bytes.len();
+        self.bytes.extend_from_slice(&other.bytes[start.bytes..end.bytes]);
+        for (at, bytes) in &other.spliced[start.spliced..end.spliced] {
+            self.spliced.push((at - start.bytes + offset, bytes.clone()));
+            self.spliced_len += bytes.len();
+        }
+    }
+
     /// Returns the output in one piece. It copies only if the output has several chunks.
     #[must_use]
     pub fn into_vec(self) -> Vec<u8> {
@@ -424,7 +453,7 @@ impl Encoder {
 }
 
 /// A position in the output of an [`Encoder`]; see [`Encoder::position`].
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct BufferPosition {
     bytes: usize,
     spliced: usize,

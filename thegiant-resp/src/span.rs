@@ -35,6 +35,22 @@ impl Span {
         Span::Input { start: offset(range.start), end: offset(range.end) }
     }
 
+    /// Returns the range of an argument in the input, or `None` if the argument is in a separate buffer.
+    ///
+    /// ```
+    /// use thegiant_resp::Span;
+    ///
+    /// assert_eq!(Span::Input { start: 8, end: 12 }.input_range(), Some(8..12));
+    /// assert_eq!(Span::Large(0).input_range(), None);
+    /// ```
+    #[must_use]
+    pub fn input_range(&self) -> Option<Range<u32>> {
+        match *self {
+            Span::Input { start, end } => Some(start..end),
+            Span::Large(_) => None,
+        }
+    }
+
     /// Returns the bytes of the argument, or `None` if the buffers do not contain it.
     ///
     /// `large` holds the large bulk strings in the order in which the decoder announced them.

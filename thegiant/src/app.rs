@@ -22,6 +22,7 @@ use crate::{
     info::{InfoFields, InfoSection},
     server_state::AppConfig,
     upstream::{Proxy, UpstreamHandle, is_behind_builtins},
+    workers::StartShard,
 };
 
 /// The commands of a server: mounted actors, a fallback function and the built-in commands.
@@ -72,6 +73,8 @@ pub struct App {
     databases: Option<u16>,
     /// The addresses of the supervised actors.
     supervised: Vec<Box<dyn Any + Send + Sync>>,
+    /// Starts the shards.
+    shards: Vec<StartShard>,
 }
 
 impl App {
@@ -159,6 +162,137 @@ impl App {
         self
     }
 
+    /// Adds the commands of an actor of which there are several: shards, among which the keys are divided.
+    ///
+    /// The [slot](crate::slot) of a key decides which shard has it. `factory` is called once for each shard with its
+    /// number, from 0 to `shards - 1`, when the server starts. The shards are spread over the threads of
+    /// [`Server::workers`](crate::Server::workers), and `factory` runs on the thread of its shard. With one shard or one
+    /// thread, everything works the same.
+    ///
+    /// ```
+    /// use std::collections::HashMap;
+    /// use thegiant::prelude::*;
+    ///
+    /// #[derive(Default)]
+    /// struct Store(HashMap<Bytes, Bytes>);
+    ///
+    /// impl Actor for Store {
+    ///     type Context = Context<Self>;
+    /// }
+    ///
+    /// #[commands]
+    /// impl Store {
+    ///     /// Sets a value.
+    ///     #[command("SET", write, fast)]
+    ///     fn set(&mut self, key: Key, value: Bytes) {
+    ///         self.0.insert(key.into(), value);
+    ///     }
+    ///
+    ///     /// Returns the values of several keys.
+    ///     #[command("MGET", readonly, fast, split)]
+    ///     fn mget(&self, keys: Vec<Key<&[u8]>>) -> Vec<Option<Bytes>> {
+    ///         keys.into_iter().map(|key| self.0.get(*key).cloned()).collect()
+    ///     }
+    ///
+    ///     /// Returns the number of keys.
+    ///     #[command("DBSIZE", readonly, fast, all = "agg_sum")]
+    ///     fn dbsize(&self) -> usize {
+    ///         self.0.len()
+    ///     }
+    /// }
+    ///
+    /// let server = Server::new(|| App::new().mount_shards(2, |_| Store::default())).workers(2);
+    /// ```
+    ///
+    /// # Several keys
+    /// A command with keys of several shards is refused with `-CROSSSLOT`, unless its attribute says how it is split:
+    ///
+    /// | attribute | the command runs on | reply |
+    /// | --- | --- | --- |
+    /// | `split` | the shards of its keys, each with its own keys | an array in the order of the keys |
+    /// | `split = "agg_sum"` | the same | the sum |
+    /// | `split = "all_succeeded"` | the same | the first reply, such as `OK`, or an error |
+    /// | `all` | all shards | one array with all elements |
+    /// | `all = "agg_sum"`, … | all shards | as above |
+    /// | `all = "scan"` | the shard that the cursor names, its first argument | a cursor for the next page, and the page |
+    ///
+    /// [`ResponsePolicy`](crate::command::ResponsePolicy) has all of them. `COMMAND` shows them to clients and proxies as
+    /// [tips](https://redis.io/docs/latest/develop/reference/command-tips/). The parts of a split command are not atomic:
+    /// another client can see the effect of one before that of another.
+    ///
+    /// Any shard runs a command without keys and without `all`.
+    ///
+    /// # Order
+    /// The commands of a client for one shard run in the order of its requests, and its replies arrive in that order.
+    /// Commands of one pipeline for different shards run at the same time. A command that may
+    /// [reply later](crate::command::ReplyTime) runs alone.
+    ///
+    /// A transaction, with the keys that it watches, belongs to one shard. Others are refused with `-CROSSSLOT`, unless
+    /// the application is [`atomic`](Self::atomic).
+    ///
+    /// # Panics
+    /// Panics if `shards` is 0, if another mounted actor has a command of the same name, or if an
+    /// [`atomic`](Self::atomic) application would get several shards with group commit.
+    #[track_caller]
+    pub fn mount_shards<A, F>(mut self, shards: u16, factory: F) -> Self
+    where
+        A: Actor<Context = Context<A>> + Commands + Handler<RunBatches>,
+        F: Fn(usize) -> A + Send + Sync + 'static,
+    {
+        assert!(shards > 0, "an actor has at least one shard");
+        let factory = Arc::new(factory);
+        let mut first = None;
+        for shard in 0..usize::from(shards) {
+            // 0: as many messages as are sent. The number of batches bounds them.
+            let (sender, mailbox) = channel(0);
+            let mount = self.add_queue(Addr::new(sender));
+            first.get_or_insert(mount);
+            let factory = Arc::clone(&factory);
+            self.shards.push(Box::new(move || {
+                Context::with_receiver(mailbox).run(factory(shard));
+            }));
+        }
+        if let Some(first) = first {
+            self.routes.add_shards(first, shards);
+            self.add_commands::<A>(first);
+            self.check_atomic();
+        }
+        self
+    }
+
+    /// Allows transactions over several [shards](Self::mount_shards).
+    ///
+    /// `EXEC` then waits until each shard of the transaction has finished its current batch. These shards run nothing
+    /// else until all commands of the transaction have run. So a transaction costs its shards a wait for each other, and
+    /// a command over several keys is still not atomic by itself.
+    ///
+    /// ```
+    /// # use thegiant::prelude::*;
+    /// # struct Store;
+    /// # impl Actor for Store { type Context = Context<Self>; }
+    /// # #[commands]
+    /// # impl Store {
+    /// #     #[command("GET")]
+    /// #     fn get(&self, _key: Key) {}
+    /// # }
+    /// let app = || App::new().mount_shards(4, |_| Store).atomic();
+    /// ```
+    ///
+    /// # Panics
+    /// Panics if the shards use [group commit](crate::GroupCommit), because their commits are not one.
+    #[track_caller]
+    pub fn atomic(mut self) -> Self {
+        self.routes.set_atomic();
+        self.check_atomic();
+        self
+    }
+
+    #[track_caller]
+    fn check_atomic(&self) {
+        let is_refused = self.routes.is_atomic() && self.routes.has_shards_with_group_commit();
+        assert!(!is_refused, "a transaction over several shards cannot use group commit");
+    }
+
     /// Returns the address of a [supervised](Self::mount_supervised) actor. It stays valid when the actor is
     /// started again.
     ///
@@ -199,6 +333,18 @@ impl App {
         A: Actor + Commands + Handler<RunBatches>,
         A::Context: Consumers + ToEnvelope<A, RunBatches>,
     {
+        let mount = self.add_queue(actor);
+        self.add_commands::<A>(mount);
+        mount
+    }
+
+    /// Adds the queue of an actor.
+    #[track_caller]
+    fn add_queue<A>(&mut self, actor: Addr<A>) -> ActorId
+    where
+        A: Actor + Commands + Handler<RunBatches>,
+        A::Context: Consumers + ToEnvelope<A, RunBatches>,
+    {
         let (is_pool, uses_group_commit) = (A::Context::MANY, A::USES_GROUP_COMMIT);
         let actor = MountedActor {
             actor_type: type_name::<A>(),
@@ -206,13 +352,16 @@ impl App {
             is_pool,
             uses_group_commit,
         };
-        let mount = self.routes.add_actor(actor, &self.keyspace);
+        self.routes.add_actor(actor, &self.keyspace)
+    }
+
+    #[track_caller]
+    fn add_commands<A: Commands>(&mut self, mount: ActorId) {
         for (row, spec) in RowId::all::<A>() {
             if let Err(name) = self.routes.add_command(spec, mount, row) {
                 panic!("the command {name} is mounted already");
             }
         }
-        mount
     }
 
     /// Sets the function that answers all commands without a row.
@@ -406,8 +555,8 @@ impl App {
         self
     }
 
-    /// Adds the built-in commands whose names are free, and returns the parts that a server needs.
-    pub(crate) fn into_config(mut self) -> AppConfig {
+    /// Adds the built-in commands whose names are free. Returns the parts that a server needs, and its shards.
+    pub(crate) fn into_config(mut self) -> (AppConfig, Vec<StartShard>) {
         self.add_proxy(|row| !is_behind_builtins(row));
         let is_free = |spec: &Spec| {
             let removed = self.removed.iter().any(|name| is_named(spec, name));
@@ -421,13 +570,14 @@ impl App {
         }
         self.add_proxy(is_behind_builtins);
         let default = if self.proxy.is_some() { UPSTREAM_DATABASES } else { 1 };
-        AppConfig {
+        let config = AppConfig {
             databases: self.databases.unwrap_or(default),
             routes: self.routes,
             info: self.info,
             connection_events: self.connection_events,
             keyspace: self.keyspace,
-        }
+        };
+        (config, self.shards)
     }
 
     /// Adds the wanted rows of the proxy whose names are free.

@@ -230,6 +230,7 @@ mod server_state;
 mod settings;
 mod shrink;
 mod single_flight;
+mod split;
 mod stream;
 #[cfg(feature = "test-util")]
 pub mod test;
@@ -486,6 +487,7 @@ pub use crate::{
     resp::{Error, Value},
     server::{ClientClass, OutputLimit, Server, ServerHandle, SlowConsumers},
     single_flight::{Flight, SingleFlight},
+    split::{SLOTS, slot},
     upstream::{Upstream, UpstreamHandle},
 };
 
@@ -509,6 +511,7 @@ pub mod __private {
     pub use crate::{
         command::{
             args::{Once, are_distinct, expect_value},
+            check_split,
             keys::check_keys,
         },
         dispatch::{RunBatches, responder, run_batches, run_batches_in_groups},

@@ -33,7 +33,7 @@ use crate::{
     server_state::{ServerConfig, ServerState},
     settings::{self, Setting, Settings},
     stream::Stream,
-    workers::Workers,
+    workers::{StartShard, Workers},
 };
 
 /// Serves an [`App`] on the thread that runs it, and on further threads with [`workers`](Self::workers).
@@ -425,11 +425,10 @@ impl Server {
         let Server { app, settings, password, allow_shutdown, signals, listeners, workers, handle, stops } =
             self;
         let stop = allow_shutdown.then(|| handle.stop.clone());
-        let server = Arc::new(ServerState::new(
-            app().into_config(),
-            ServerConfig { settings, password, stop, addresses, workers },
-        ));
-        BoundServer { server, signals, listeners, handle, stops }
+        let (config, shards) = app().into_config();
+        let server =
+            Arc::new(ServerState::new(config, ServerConfig { settings, password, stop, addresses, workers }));
+        BoundServer { server, shards, signals, listeners, handle, stops }
     }
 }
 
@@ -442,6 +441,7 @@ impl fmt::Debug for Server {
 /// A server that is ready to accept clients.
 pub(crate) struct BoundServer {
     pub(crate) server: Arc<ServerState>,
+    shards: Vec<StartShard>,
     signals: bool,
     listeners: Vec<Listener>,
     /// Keeps the channel open after the last handle of the program is dropped.
@@ -452,7 +452,7 @@ pub(crate) struct BoundServer {
 impl BoundServer {
     /// Serves until it is stopped.
     pub(crate) async fn run(self) -> io::Result<()> {
-        let BoundServer { server, signals, listeners, handle, mut stops } = self;
+        let BoundServer { server, shards, signals, listeners, handle, mut stops } = self;
         let mut signal_tasks = Tasks::default();
         if signals {
             signal_tasks.0.push(stop_at(SignalKind::terminate(), handle.clone())?);
@@ -461,7 +461,7 @@ impl BoundServer {
         }
         let mut cron_task = Tasks::default();
         cron_task.0.push(actix_rt::spawn(run_cron(Arc::clone(&server))));
-        let (workers, threads) = Workers::start(Arc::clone(&server));
+        let (workers, threads) = Workers::start(Arc::clone(&server), shards);
         let workers = Rc::new(workers);
         let mut accept_tasks = Tasks::default();
         for listener in listeners {

@@ -15,6 +15,9 @@ use crate::{
 /// Time to wait for the end of the threads.
 const JOIN_TIMEOUT: Duration = Duration::from_secs(1);
 
+/// Starts a shard on the current thread.
+pub(crate) type StartShard = Box<dyn FnOnce() + Send>;
+
 /// The threads that serve connections. Worker 0 is the thread of the server.
 pub(crate) struct Workers {
     server: Arc<ServerState>,
@@ -26,9 +29,16 @@ pub(crate) struct Workers {
 pub(crate) struct WorkerThreads(Vec<Arbiter>);
 
 impl Workers {
-    /// Starts the threads.
-    pub(crate) fn start(server: Arc<ServerState>) -> (Self, WorkerThreads) {
-        let threads: Vec<_> = (1..server.stats.workers().len()).map(|_| Arbiter::new()).collect();
+    /// Starts the threads, and the shards on them in turn.
+    pub(crate) fn start(server: Arc<ServerState>, shards: Vec<StartShard>) -> (Self, WorkerThreads) {
+        let workers = server.stats.workers().len();
+        let threads: Vec<_> = (1..workers).map(|_| Arbiter::new()).collect();
+        for (start, worker) in shards.into_iter().zip((0..workers).cycle()) {
+            match worker.checked_sub(1).and_then(|index| threads.get(index)) {
+                Some(thread) => drop(thread.spawn_fn(start)),
+                None => start(),
+            }
+        }
         (Workers { server, arbiters: threads.iter().map(Arbiter::handle).collect() }, WorkerThreads(threads))
     }
 

@@ -14,9 +14,10 @@ mod time;
 use std::{
     env, fmt,
     io::{self, ErrorKind, Write},
+    num::NonZero,
     panic,
     path::{Path, PathBuf},
-    process,
+    process, thread,
 };
 
 use clap::{Args, Parser};
@@ -55,12 +56,18 @@ impl ServerOptions {
     /// [`InvalidInput`](ErrorKind::InvalidInput).
     pub fn bind(&self, app: App) -> io::Result<Server> {
         let password = self.password.read()?.unwrap_or_default();
-        let server = Server::new(app).password(password).workers(self.threads);
+        let server = Server::new(app).password(password).workers(self.threads());
         #[cfg(feature = "tls")]
         let bind = self.tls.bind();
         #[cfg(not(feature = "tls"))]
         let bind = Server::bind;
         self.bind.iter().try_fold(server, bind)
+    }
+
+    /// Returns the number of threads, which is also the number of shards of an app.
+    pub fn threads(&self) -> u16 {
+        let cpus = || thread::available_parallelism().map_or(1, NonZero::get);
+        if self.threads == 0 { u16::try_from(cpus()).unwrap_or(u16::MAX) } else { self.threads }
     }
 
     /// Prints each address and serves `app` until the server stops.

@@ -216,14 +216,17 @@ impl<E: Engine> Disk<E> {
     }
 }
 
+impl<E: Engine> Disk<E> {
+    /// Returns the numbers of keys, which the store keeps up to date.
+    pub(crate) fn counts(&self) -> Arc<[Counts; DATABASES]> {
+        Arc::clone(&self.counts)
+    }
+}
+
 impl<E: Engine> Databases for Disk<E> {
     type Found<'a> = Bytes;
 
     const USES_GROUP_COMMIT: bool = true;
-
-    fn counts(&self) -> Arc<[Counts; DATABASES]> {
-        Arc::clone(&self.counts)
-    }
 
     fn kept(found: Bytes) -> Bytes {
         found

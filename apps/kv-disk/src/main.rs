@@ -17,7 +17,7 @@ mod sqlite;
 use std::{io, time::Duration};
 
 use actix_rt::{task::spawn_blocking, time::interval};
-use kv::{DATABASES, Store};
+use kv::{DATABASES, Store, keyspace_info};
 use thegiant::prelude::*;
 
 use crate::{
@@ -44,8 +44,9 @@ async fn serve<E: Engine>(options: &Options) -> io::Result<()> {
         sync_every(time, disk.syncer());
     }
     let app = App::new().databases(DATABASES as u16);
+    let app = app.info("Keyspace", keyspace_info(vec![disk.counts()]));
     let store = Store::new(disk, app.keyspace());
-    options.server.serve(app.info("Keyspace", store.info()).mount(store.start())).await
+    options.server.serve(app.mount(store.start())).await
 }
 
 /// Syncs committed changes to disk at this interval, on the thread pool for blocking work.

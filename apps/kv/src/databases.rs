@@ -1,10 +1,7 @@
 //! The interface between the commands and a store: `memory` here, or the disk in `kv-disk`.
 
 use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering::Relaxed},
-    },
+    sync::atomic::{AtomicUsize, Ordering::Relaxed},
     time::{SystemTime, UNIX_EPOCH},
 };
 
@@ -38,7 +35,6 @@ pub trait Databases: Unpin + 'static {
     const USES_GROUP_COMMIT: bool;
 
     /// Returns the numbers of keys, which other threads can read.
-    fn counts(&self) -> Arc<[Counts; DATABASES]>;
 
     /// Returns the number of keys in a database.
     fn len(&self, db: u16) -> usize;

@@ -14,25 +14,25 @@ use crate::{
 #[commands(rows = KEYS, group = "generic")]
 impl<D: Databases> Store<D> {
     /// Removes keys, and returns how many existed.
-    #[command("DEL", write)]
+    #[command("DEL", write, split = "agg_sum")]
     fn del(&mut self, client: &Client, keys: Vec<Key<&[u8]>>) -> Result<usize> {
         count(keys, |key| Ok(self.data.remove(client.db(), key)?.is_some()))
     }
 
     /// Removes keys, and returns how many existed.
-    #[command("UNLINK", write, fast, event = "del")]
+    #[command("UNLINK", write, fast, split = "agg_sum", event = "del")]
     fn unlink(&mut self, client: &Client, keys: Vec<Key<&[u8]>>) -> Result<usize> {
         self.del(client, keys)
     }
 
     /// Returns how many of these keys exist.
-    #[command("EXISTS", readonly, fast)]
+    #[command("EXISTS", readonly, fast, split = "agg_sum")]
     fn exists(&self, client: &Client, keys: Vec<Key<&[u8]>>) -> Result<usize> {
         count(keys, |key| self.data.contains(client.db(), key))
     }
 
     /// Returns how many of these keys exist.
-    #[command("TOUCH", readonly, fast)]
+    #[command("TOUCH", readonly, fast, split = "agg_sum")]
     fn touch(&self, client: &Client, keys: Vec<Key<&[u8]>>) -> Result<usize> {
         self.exists(client, keys)
     }
@@ -45,7 +45,7 @@ impl<D: Databases> Store<D> {
     }
 
     /// Returns the keys that match a pattern.
-    #[command("KEYS", readonly)]
+    #[command("KEYS", readonly, all)]
     fn keys(&self, client: &Client, pattern: &[u8]) -> Result<Vec<D::Found<'_>>> {
         let matches = |key: &Result<D::Found<'_>>| {
             key.as_ref().map_or(true, |key| glob::matches(pattern, key.as_ref()))
@@ -54,7 +54,7 @@ impl<D: Databases> Store<D> {
     }
 
     /// Returns a page of keys, and the cursor of the next page.
-    #[command("SCAN", readonly)]
+    #[command("SCAN", readonly, all = "scan")]
     fn scan(
         &self,
         client: &Client,
@@ -69,7 +69,7 @@ impl<D: Databases> Store<D> {
     }
 
     /// Returns a random key.
-    #[command("RANDOMKEY", readonly)]
+    #[command("RANDOMKEY", readonly, all = "random")]
     fn randomkey(&self, client: &Client) -> Result<Option<D::Found<'_>>> {
         self.data.random_key(client.db())
     }

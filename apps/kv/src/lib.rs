@@ -17,4 +17,4 @@ mod strings;
 
 pub use databases::{Counts, DATABASES, Databases, Entry, Expiry, Result, Time, now};
 pub use memory::Memory;
-pub use store::Store;
+pub use store::{Store, keyspace_info};

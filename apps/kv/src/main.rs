@@ -2,11 +2,11 @@
 //!
 //! This is an in-memory key-value server with the string and generic key commands of Redis 7.0.
 
-use std::io;
+use std::{io, sync::Arc};
 
 use clap::Parser;
 use cli::ServerOptions;
-use kv::{DATABASES, Memory, Store};
+use kv::{DATABASES, Memory, Store, keyspace_info};
 use thegiant::prelude::*;
 
 /// In-memory key-value server with the string and generic key commands of Redis 7.0
@@ -24,6 +24,11 @@ async fn main() {
 
 async fn serve(options: Options) -> io::Result<()> {
     let app = App::new().databases(DATABASES as u16);
-    let store = Store::new(Memory::default(), app.keyspace());
-    options.server.serve(app.info("Keyspace", store.info()).mount(store.start())).await
+    let keyspace = app.keyspace();
+    let shards = options.server.threads();
+    let counts: Vec<_> = (0..shards).map(|_| Arc::default()).collect();
+    let app = app.info("Keyspace", keyspace_info(counts.clone())).mount_shards(shards, move |shard| {
+        Store::new(Memory::with_counts(Arc::clone(&counts[shard])), keyspace.clone())
+    });
+    options.server.serve(app.atomic()).await
 }

@@ -1,10 +1,10 @@
 //! The actor, the timer that removes expired keys, and the commands for whole databases.
 
-use std::{thread, time::Duration};
+use std::{sync::Arc, thread, time::Duration};
 
 use thegiant::{Commit, EventClass, GroupCommit, InfoFields, Keyspace, prelude::*};
 
-use crate::databases::{DATABASES, Databases, Result};
+use crate::databases::{Counts, DATABASES, Databases, Result};
 
 /// Interval between two searches for expired keys.
 const EXPIRE_EVERY: Duration = Duration::from_millis(100);
@@ -34,18 +34,6 @@ impl<D: Databases> Store<D> {
         Store { data, keyspace }
     }
 
-    /// Returns the function that writes the `INFO keyspace` section.
-    pub fn info(&self) -> impl Fn(&mut InfoFields) + Send + Sync + use<D> {
-        let counts = self.data.counts();
-        move |info| {
-            for (index, counts) in counts.iter().enumerate().filter(|(_, counts)| counts.keys() > 0) {
-                let (keys, expires) = (counts.keys(), counts.deadlines());
-                // The average time to live would require a look at every key.
-                info.field(&format!("db{index}"), format_args!("keys={keys},expires={expires},avg_ttl=0"));
-            }
-        }
-    }
-
     /// Removes expired keys and schedules the next search.
     fn drop_expired(&mut self, context: &mut Context<Self>) {
         let dropped = self.data.drop_expired(MAX_EXPIRED_PER_RUN, |number, key| {
@@ -55,6 +43,20 @@ impl<D: Databases> Store<D> {
         // If the store fails, the next search tries again.
         let has_more = dropped.is_ok_and(|dropped| dropped >= MAX_EXPIRED_PER_RUN);
         context.run_later(if has_more { EXPIRE_MORE_AFTER } else { EXPIRE_EVERY }, Self::drop_expired);
+    }
+}
+
+/// Returns the function that writes the `INFO keyspace` section, with the sums of these shards.
+pub fn keyspace_info(shards: Vec<Arc<[Counts; DATABASES]>>) -> impl Fn(&mut InfoFields) + Send + Sync {
+    move |info| {
+        for index in 0..DATABASES {
+            let sum = |count: fn(&Counts) -> usize| shards.iter().map(|shard| count(&shard[index])).sum();
+            let (keys, expires): (usize, usize) = (sum(Counts::keys), sum(Counts::deadlines));
+            if keys > 0 {
+                // The average time to live would require a look at every key.
+                info.field(&format!("db{index}"), format_args!("keys={keys},expires={expires},avg_ttl=0"));
+            }
+        }
     }
 }
 
@@ -84,20 +86,20 @@ enum Flush {
 #[commands(include(STRINGS, KEYS, EXPIRY), group = "server", group_commit)]
 impl<D: Databases> Store<D> {
     /// Returns the number of keys in the database.
-    #[command("DBSIZE", readonly, fast)]
+    #[command("DBSIZE", readonly, fast, all = "agg_sum")]
     fn dbsize(&self, client: &Client) -> usize {
         self.data.len(client.db())
     }
 
     /// Removes all keys of the database.
-    #[command("FLUSHDB", write)]
+    #[command("FLUSHDB", write, all = "all_succeeded")]
     fn flushdb(&mut self, client: &Client, mode: Option<Flush>) -> Result<()> {
         discard(self.data.clear(client.db())?, mode);
         Ok(())
     }
 
     /// Removes all keys of all databases.
-    #[command("FLUSHALL", write)]
+    #[command("FLUSHALL", write, all = "all_succeeded")]
     fn flushall(&mut self, mode: Option<Flush>) -> Result<()> {
         let cleared = (0..DATABASES as u16).map(|number| self.data.clear(number));
         discard(cleared.collect::<Result<Vec<_>>>()?, mode);

@@ -156,13 +156,13 @@ impl<D: Databases> Store<D> {
     }
 
     /// Returns the values of several keys.
-    #[command("MGET", readonly, fast)]
+    #[command("MGET", readonly, fast, split)]
     fn mget(&self, client: &Client, keys: Vec<Key<&[u8]>>) -> impl IntoReply {
         Array(keys.into_iter().map(|key| self.data.get(client.db(), *key)))
     }
 
     /// Sets the values of several keys.
-    #[command("MSET", write, denyoom, event = "set")]
+    #[command("MSET", write, denyoom, split = "all_succeeded", event = "set")]
     fn mset(&mut self, client: &Client, pairs: Vec<(Key<&[u8]>, Bytes)>) -> Result<()> {
         pairs.into_iter().try_for_each(|(key, value)| self.data.set(client.db(), *key, value, Expiry::Never))
     }

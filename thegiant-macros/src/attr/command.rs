@@ -1,4 +1,4 @@
-//! `#[command("NAME", flags…, alias = "…", since = "…", group = "…", event = "…",
+//! `#[command("NAME", flags…, split = "…", all = "…", alias = "…", since = "…", group = "…", event = "…",
 //! timeout = "…")]`.
 
 use syn::{Attribute, Error, Ident, LitStr, Result};
@@ -35,6 +35,26 @@ const BUILTIN_FLAGS: [&str; 2] = ["never_queued", "executes"];
 
 const KEYS: [&str; 5] = ["alias", "since", "group", "event", "timeout"];
 
+/// The values of `split` and `all`, and the variant of `thegiant::command::ResponsePolicy` for each.
+const RESPONSE_POLICIES: [(&str, &str); 8] = [
+    ("all_succeeded", "AllSucceeded"),
+    ("one_succeeded", "OneSucceeded"),
+    ("agg_sum", "AggSum"),
+    ("agg_min", "AggMin"),
+    ("agg_max", "AggMax"),
+    ("agg_logical_and", "AggLogicalAnd"),
+    ("agg_logical_or", "AggLogicalOr"),
+    ("random", "Random"),
+];
+
+/// `split` or `all`: how a command runs on several shards.
+pub(crate) struct SplitAttr {
+    /// The word `split` or `all`.
+    pub(crate) word: Ident,
+    pub(crate) request: &'static str,
+    pub(crate) response: &'static str,
+}
+
 /// The arguments of `#[command]`.
 pub(crate) struct CommandAttr {
     pub(crate) name: LitStr,
@@ -45,6 +65,7 @@ pub(crate) struct CommandAttr {
     pub(crate) event: Option<LitStr>,
     /// The maximum time until a later reply, in milliseconds.
     pub(crate) timeout: Option<u64>,
+    pub(crate) split: Option<SplitAttr>,
 }
 
 impl CommandAttr {
@@ -60,9 +81,12 @@ impl CommandAttr {
             group: None,
             event: None,
             timeout: None,
+            split: None,
         };
         for flag in written.distinct_words(mistakes) {
-            if FLAGS.iter().chain(&BUILTIN_FLAGS).any(|known| flag == known) {
+            if let Some(request) = request_policy(&flag) {
+                read.set_split(SplitAttr { word: flag, request, response: "Array" }, mistakes);
+            } else if FLAGS.iter().chain(&BUILTIN_FLAGS).any(|known| flag == known) {
                 read.flags.push(flag);
             } else {
                 mistakes.at(&flag, unknown_flag(&flag));
@@ -89,7 +113,34 @@ impl CommandAttr {
         self.flags.iter().find(|flag| *flag == name)
     }
 
+    fn set_split(&mut self, split: SplitAttr, mistakes: &mut Mistakes) {
+        if let Some(first) = &self.split {
+            let (first, second) = (&first.word, &split.word);
+            let text = match first == second {
+                true => format!("duplicate `{second}`: remove one"),
+                false => format!("a command cannot have both `{first}` and `{second}`: remove one"),
+            };
+            mistakes.at(second, text);
+        }
+        self.split = Some(split);
+    }
+
+    /// Sets `split` or `all` with a value.
+    fn set_policy(&mut self, word: &Ident, request: &'static str, value: &LitStr, mistakes: &mut Mistakes) {
+        let name = value.value();
+        let known = RESPONSE_POLICIES.iter().find(|(known, _)| *known == name);
+        let (request, response) = match known {
+            _ if name == "scan" && request == "AllShards" => ("Scan", "Array"),
+            Some((_, response)) => (request, *response),
+            None => return mistakes.at(value, unknown_policy(word, &name)),
+        };
+        self.set_split(SplitAttr { word: word.clone(), request, response }, mistakes);
+    }
+
     fn set(&mut self, key: &Ident, value: LitStr, mistakes: &mut Mistakes) {
+        if let Some(request) = request_policy(key) {
+            return self.set_policy(key, request, &value, mistakes);
+        }
         match key.to_string().as_str() {
             "alias" => self.aliases.push(value),
             "since" => set_once(&mut self.since, key, value, mistakes),
@@ -107,7 +158,9 @@ impl CommandAttr {
             }
             _ => mistakes.at(
                 key,
-                format_args!("unknown key `{key}`: use `alias`, `since`, `group`, `event` or `timeout`"),
+                format_args!(
+                    "unknown key `{key}`: use `alias`, `since`, `group`, `event`, `timeout`, `split` or `all`"
+                ),
             ),
         }
     }
@@ -135,6 +188,28 @@ fn milliseconds(time: &str) -> Option<u64> {
         _ => return None,
     };
     number.parse::<u64>().ok()?.checked_mul(factor).filter(|time| *time > 0)
+}
+
+/// Returns the variant of `thegiant::command::RequestPolicy` for the word `split` or `all`.
+fn request_policy(word: &Ident) -> Option<&'static str> {
+    match word.to_string().as_str() {
+        "split" => Some("MultiShard"),
+        "all" => Some("AllShards"),
+        _ => None,
+    }
+}
+
+fn unknown_policy(word: &Ident, policy: &str) -> String {
+    let names: Vec<&str> = RESPONSE_POLICIES.iter().map(|(name, _)| *name).collect();
+    let nearest =
+        names.iter().find(|name| name.ends_with(&format!("_{policy}")) || distance(policy, name) <= 2);
+    match nearest {
+        Some(known) => format!("unknown value `{policy}`: did you mean `{known}`?"),
+        None if word == "all" => {
+            format!("unknown value `{policy}`: use `scan` or one of {}", names.join(", "))
+        }
+        None => format!("unknown value `{policy}`: use one of {}", names.join(", ")),
+    }
 }
 
 fn unknown_flag(flag: &Ident) -> String {

@@ -5,5 +5,5 @@ mod command;
 mod written;
 
 pub(crate) use block::BlockAttr;
-pub(crate) use command::CommandAttr;
+pub(crate) use command::{CommandAttr, SplitAttr};
 pub(crate) use written::{Written, set_once};

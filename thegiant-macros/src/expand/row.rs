@@ -5,6 +5,7 @@ use quote::{ToTokens, format_ident, quote, quote_spanned};
 use syn::{Ident, LitStr, ReturnType, spanned::Spanned};
 
 use crate::{
+    attr::SplitAttr,
     model::{Block, Command, Param, Role},
     types,
 };
@@ -29,6 +30,8 @@ fn spec(command: &Command<'_>, group: &str) -> TokenStream {
     let flags = attr.flags.iter().map(|flag| Ident::new(&flag.to_string().to_uppercase(), flag.span()));
     let summary = command.summary();
     let group = attr.group.as_ref().map_or_else(|| group.to_owned(), LitStr::value);
+    let reply_time = reply_time(command);
+    let split = attr.split.iter().map(split);
     quote! {
         ::thegiant::command::Spec::new(#name, #args)
             .flags(::thegiant::command::Flags::NONE #(.union(::thegiant::command::Flags::#flags))*)
@@ -38,6 +41,46 @@ fn spec(command: &Command<'_>, group: &str) -> TokenStream {
             #(.since(#since))*
             #(.event(#event))*
             #(.timeout(#timeout))*
+            .reply_time(#reply_time)
+            #(#split)*
+    }
+}
+
+/// Generates the call that sets how the command runs on several shards.
+fn split(split: &SplitAttr) -> TokenStream {
+    let span = split.word.span();
+    let [request, response] = [split.request, split.response].map(|name| Ident::new(name, span));
+    quote_spanned! {span=>
+        .split(::thegiant::command::RequestPolicy::#request, ::thegiant::command::ResponsePolicy::#response)
+    }
+}
+
+/// Generates the constant that says whether the reply is complete when the method returns.
+fn reply_time(command: &Command<'_>) -> TokenStream {
+    if command.responder().is_some() || command.is_async() {
+        return quote!(::thegiant::command::ReplyTime::Later);
+    }
+    // A constant cannot name the type behind `impl Trait`.
+    let hidden = match &command.function.sig.output {
+        ReturnType::Type(_, ty) => types::impl_trait_in(ty),
+        ReturnType::Default => None,
+    };
+    match hidden {
+        Some(hidden) if types::has_bound(&hidden, "IntoReply") => quote!(::thegiant::command::ReplyTime::Now),
+        Some(_) => quote!(::thegiant::command::ReplyTime::Later),
+        None => {
+            let returned = returned(command);
+            quote!(<#returned as ::thegiant::command::Answer<Self>>::REPLY_TIME)
+        }
+    }
+}
+
+/// Returns the type that the method returns.
+fn returned(command: &Command<'_>) -> TokenStream {
+    let signature = &command.function.sig;
+    match &signature.output {
+        ReturnType::Default => quote!(()),
+        ReturnType::Type(_, ty) => types::inferred(ty, &signature.generics).into_token_stream(),
     }
 }
 
@@ -53,10 +96,18 @@ fn args(command: &Command<'_>) -> TokenStream {
     let checks = command.arguments().enumerate().map(|(index, param)| {
         quote_spanned!(param.ty.span()=> ::thegiant::__private::check_keys(#words, &args, #index))
     });
+    let check_split = command.attr.split.as_ref().map(|split| {
+        let (span, reply_time) = (split.word.span(), reply_time(command));
+        let request = Ident::new(split.request, span);
+        quote_spanned! {span=>
+            ::thegiant::__private::check_split(#words, &args, ::thegiant::command::RequestPolicy::#request, #reply_time);
+        }
+    });
     quote! {
         &const {
             let args: [::thegiant::command::ArgSpec; #count] = [#(#args),*];
             #(#checks;)*
+            #check_split
             args
         }
     }
@@ -107,10 +158,7 @@ fn reply(command: &Command<'_>) -> TokenStream {
             Role::Responder => quote_spanned!(span=> ::thegiant::__private::responder(call, out)),
         }
     });
-    let returned = match &signature.output {
-        ReturnType::Default => quote!(()),
-        ReturnType::Type(_, ty) => types::inferred(ty, &signature.generics).into_token_stream(),
-    };
+    let returned = returned(command);
     if command.responder().is_some() {
         return quote!(Self::#method(this, #(#values),*));
     }

@@ -3,8 +3,8 @@
 use std::{fmt, ops::Range};
 
 use super::{
-    ActorId, BatchStats, CommandId, CommandRef, Exclusive, Failure, ReplyBuffer, ReplyMode, RequestWords,
-    Resolved, StreamingReply, pool, requests::Requests,
+    ActorId, Actors, BatchStats, CommandId, CommandRef, Exclusive, ExclusiveSet, Failure, ReplyBuffer,
+    ReplyMode, RequestWords, Resolved, StreamingReply, join::Join, pool, requests::Requests,
 };
 use crate::resp::{BufferPosition, Protocol};
 
@@ -28,10 +28,15 @@ pub(crate) struct Batch {
     pub(crate) is_timed: bool,
     /// The first request whose keys have to be reported to the keyspace, if it observes keys.
     observed_from: Option<usize>,
-    /// Exclusive access to an actor, while the rest of a transaction is pending.
-    pub(crate) exclusive: Option<Exclusive>,
+    /// The batch is a transaction of several shards, or a part of one. It keeps its exclusive access until all requests
+    /// have run.
+    is_atomic: bool,
+    /// Exclusive access to actors, while the rest of a transaction is pending.
+    pub(crate) exclusive: ExclusiveSet,
     /// Times and errors of single requests.
     pub(crate) stats: BatchStats,
+    /// The end of each reply, if the batch is a part of another one.
+    pub(super) ends: Vec<BufferPosition>,
 }
 
 /// Says whether the next request can run.
@@ -42,6 +47,10 @@ pub(super) enum Progress {
     Blocked { may_block: bool },
     /// The reply to the request before it is not complete.
     Streaming(Box<dyn StreamingReply>),
+    /// It can run when the transaction has exclusive access to these shards, the last one first.
+    Acquiring(Vec<ActorId>),
+    /// Parts of the batch run on several shards. It can run when the replies so far have been sent.
+    Joining(Box<Join>),
 }
 
 /// A position in a batch to which the batch can return.
@@ -79,14 +88,16 @@ impl Default for Batch {
             is_transaction: false,
             is_timed: false,
             observed_from: None,
-            exclusive: None,
+            is_atomic: false,
+            exclusive: ExclusiveSet::default(),
             stats: BatchStats::default(),
+            ends: Vec::new(),
         }
     }
 }
 
 impl Progress {
-    const START: Progress = Progress::Running { room: MAX_UNSENT };
+    pub(super) const START: Progress = Progress::Running { room: MAX_UNSENT };
 }
 
 /// The life of a batch.
@@ -105,10 +116,13 @@ impl Batch {
         self.is_timed = false;
         self.observed_from = None;
         self.is_transaction = false;
-        self.exclusive = None;
+        self.is_atomic = false;
+        self.exclusive.clear();
         self.progress = Progress::START;
         self.out.set_timed(false);
         self.out.set_mode(ReplyMode::On);
+        self.out.set_separate(false);
+        self.ends.clear();
         self.stats.clear();
         pool::put(self);
     }
@@ -137,16 +151,23 @@ impl Batch {
 
     /// Copies the next request to another batch, which will run it.
     pub(crate) fn copy_next(&mut self, other: &mut Batch) {
-        if let Some(request) = self.requests.get(self.next) {
-            let spans = self.next_span..request.end as usize;
-            self.requests.copy_to(&mut other.requests, self.next, spans);
+        if self.has_requests() {
+            self.requests.queue_to(&mut other.requests, self.next);
         }
     }
 
     /// Makes the batch a transaction: it runs as one, and its replies form one array.
-    pub(crate) fn begin_transaction(&mut self, protocol: Protocol) {
+    ///
+    /// If it is for several shards, it needs exclusive access to all of them before it runs.
+    pub(crate) fn begin_transaction(&mut self, protocol: Protocol, mut shards: Vec<ActorId>) {
         self.is_transaction = true;
         self.progress = self.running();
+        if !shards.is_empty() {
+            // All transactions take their shards in ascending order, so that no two wait for each other.
+            shards.sort_unstable_by(|one, other| other.cmp(one));
+            self.is_atomic = true;
+            self.progress = Progress::Acquiring(shards);
+        }
         let out = self.out.encoder_mut();
         out.set_protocol(protocol);
         out.array(self.requests.len());
@@ -196,10 +217,16 @@ impl Batch {
     #[inline]
     pub(crate) fn next_target(&self) -> Option<Resolved<CommandRef>> {
         let request = self.requests.get(self.next)?;
-        match self.progress {
-            Progress::Running { room } if self.out.encoder().len() < room => Some(request.target),
+        match &self.progress {
+            Progress::Running { room } if self.out.encoder().len() < *room => Some(request.target),
+            Progress::Joining(_) if self.out.encoder().is_empty() => Some(request.target),
             _ => None,
         }
+    }
+
+    /// Returns whether several shards run the next request.
+    pub(crate) fn is_split(&self) -> bool {
+        matches!(self.next_target(), Some(Resolved::Split(_)))
     }
 
     /// Returns the index of the next request.
@@ -214,12 +241,25 @@ impl Batch {
         Some((self.requests.words_of(self.next_span..end), &mut self.out))
     }
 
-    /// Returns the requests that this actor runs next, up to the first request for another actor.
+    /// Returns the requests that these actors run next, up to the first request for another actor.
     ///
     /// The connection itself runs one request at a time.
-    pub(crate) fn upcoming(&self, actor_id: ActorId) -> impl Iterator<Item = (u32, CommandRef)> + Clone {
-        let max = if actor_id == ActorId::CONNECTION { 1 } else { usize::MAX };
-        self.requests.of_actor(self.next, actor_id).take(max)
+    pub(crate) fn upcoming(
+        &self,
+        actors: impl Into<Actors>,
+    ) -> impl Iterator<Item = (u32, CommandRef)> + Clone {
+        let actors = actors.into();
+        let max = if actors.first == ActorId::CONNECTION { 1 } else { usize::MAX };
+        let requests = self.requests.of_actors(self.next, actors).take(max);
+        requests.filter_map(|(request, target)| Some((request, target.target()?)))
+    }
+
+    /// Returns the requests that these shards run next, up to the first request for another actor.
+    pub(crate) fn upcoming_resolved(
+        &self,
+        shards: Actors,
+    ) -> impl Iterator<Item = (u32, Resolved<CommandRef>)> + Clone {
+        self.requests.of_actors(self.next, shards)
     }
 
     /// Returns the [upcoming](Self::upcoming) requests, or none if unsent replies have to be sent first.
@@ -233,20 +273,63 @@ impl Batch {
 
     /// Returns the bytes of replies that the batch may still get before they have to be sent.
     pub(crate) fn room(&self) -> usize {
-        match self.progress {
+        match &self.progress {
             Progress::Running { room } => room.saturating_sub(self.out.encoder().len()),
             _ => 0,
         }
     }
 
-    /// Returns whether the batch is a transaction with more requests for this actor, after built-in commands.
-    pub(crate) fn returns_to(&self, actor_id: ActorId) -> bool {
-        self.is_transaction && !self.is_blocked() && self.requests.has_any_of(self.next, actor_id)
+    /// Returns whether the batch keeps its exclusive access to an actor that has run some of its requests.
+    ///
+    /// It does if it is a transaction with more requests for this actor, after built-in commands.
+    pub(crate) fn keeps(&self, actor_id: ActorId) -> bool {
+        let is_part = self.out.is_separate();
+        let returns =
+            || self.is_transaction && !self.is_blocked() && self.requests.has_any_of(self.next, actor_id);
+        if self.is_atomic { is_part || self.has_requests() } else { returns() }
+    }
+
+    /// Returns the next shard to which the transaction needs exclusive access.
+    pub(crate) fn next_wanted(&self) -> Option<ActorId> {
+        match &self.progress {
+            Progress::Acquiring(shards) => shards.last().copied(),
+            _ => None,
+        }
+    }
+
+    /// Takes the exclusive access to the [next wanted](Self::next_wanted) shard.
+    ///
+    /// Returns whether the transaction can run now.
+    pub(crate) fn acquire(&mut self, actor_id: ActorId, exclusive: Exclusive) -> bool {
+        self.exclusive.add(actor_id, exclusive);
+        let Progress::Acquiring(shards) = &mut self.progress else { return true };
+        shards.retain(|wanted| *wanted != actor_id);
+        let can_run = shards.is_empty();
+        if can_run {
+            self.progress = self.running();
+        }
+        can_run
+    }
+
+    /// Moves the exclusive access to a shard from the whole batch to this part.
+    pub(crate) fn take_access(&mut self, whole: &mut Batch, actor_id: ActorId) {
+        self.is_atomic = whole.is_atomic;
+        if let Some(exclusive) = whole.exclusive.take(actor_id) {
+            self.exclusive.add(actor_id, exclusive);
+        }
+    }
+
+    /// Moves the requests of other shards than these, which any shard can run, to the first of these.
+    pub(crate) fn keep_on(&mut self, group: Actors, shards: &[ActorId]) {
+        self.requests.move_targets(group, shards);
     }
 
     /// Drops the requests that have not run.
     pub(crate) fn abandon_requests(&mut self) {
         self.requests.truncate(self.next);
+        if matches!(self.progress, Progress::Joining(_)) {
+            self.progress = self.running();
+        }
     }
 
     fn advance(&mut self) {
@@ -349,6 +432,9 @@ impl Batch {
         if let Some(streaming) = self.out.take_streaming() {
             self.begin_streaming(streaming);
         }
+        if self.out.is_separate() {
+            self.ends.push(self.out.encoder().position());
+        }
         true
     }
 
@@ -395,10 +481,10 @@ impl Batch {
         std::mem::replace(from, self.next) as u32..self.next as u32
     }
 
-    /// Returns the requests that this actor runs next and that `MONITOR` clients have not seen yet.
-    pub(crate) fn take_unshown(&mut self, actor_id: ActorId) -> Vec<(u32, CommandRef)> {
+    /// Returns the requests that these actors run next and that `MONITOR` clients have not seen yet.
+    pub(crate) fn take_unshown(&mut self, actors: Actors) -> Vec<(u32, CommandRef)> {
         let before = self.stats.shown();
-        let unshown: Vec<_> = self.upcoming(actor_id).filter(|(index, _)| *index >= before).collect();
+        let unshown: Vec<_> = self.upcoming(actors).filter(|(index, _)| *index >= before).collect();
         if let Some((last, _)) = unshown.last() {
             self.stats.note_shown(last + 1);
         }
@@ -430,6 +516,9 @@ impl Batch {
         self.next_span = checkpoint.next_span;
         self.mark = checkpoint.mark;
         self.out.rewind(checkpoint.mark);
+        while self.ends.last().is_some_and(|end| *end > checkpoint.mark) {
+            self.ends.pop();
+        }
         self.out.set_mode(checkpoint.replies);
         self.stats.forget_from(checkpoint.next as u32);
     }

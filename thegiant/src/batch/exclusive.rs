@@ -1,6 +1,8 @@
-//! Exclusive access of a transaction to an actor.
+//! Exclusive access of a transaction to actors.
 
 use std::{fmt, sync::Arc};
+
+use super::ActorId;
 
 /// The queue of an actor that waits while a transaction has exclusive access.
 pub(crate) trait ExclusiveAccess: Send + Sync {
@@ -14,6 +16,33 @@ pub(crate) struct Exclusive(Option<Arc<dyn ExclusiveAccess>>);
 impl Exclusive {
     pub(crate) fn new(queue: Arc<dyn ExclusiveAccess>) -> Self {
         Exclusive(Some(queue))
+    }
+}
+
+/// The actors to which a transaction has exclusive access.
+#[derive(Debug, Default)]
+pub(crate) struct ExclusiveSet(Vec<(ActorId, Exclusive)>);
+
+impl ExclusiveSet {
+    pub(crate) fn add(&mut self, actor_id: ActorId, exclusive: Exclusive) {
+        self.0.push((actor_id, exclusive));
+    }
+
+    /// Takes the access to an actor.
+    #[inline]
+    pub(crate) fn take(&mut self, actor_id: ActorId) -> Option<Exclusive> {
+        let found = self.0.iter().position(|(known, _)| *known == actor_id)?;
+        Some(self.0.swap_remove(found).1)
+    }
+
+    /// Moves all of another set to this one.
+    pub(super) fn append(&mut self, other: &mut ExclusiveSet) {
+        self.0.append(&mut other.0);
+    }
+
+    /// Gives the access to all actors up.
+    pub(super) fn clear(&mut self) {
+        self.0.clear();
     }
 }
 

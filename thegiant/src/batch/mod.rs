@@ -4,6 +4,7 @@
 
 mod cursor;
 mod exclusive;
+mod join;
 mod pool;
 mod reply_buffer;
 mod requests;
@@ -12,10 +13,11 @@ mod streaming;
 mod target;
 
 pub(crate) use cursor::{Batch, BatchCheckpoint};
-pub(crate) use exclusive::{Exclusive, ExclusiveAccess};
+pub(crate) use exclusive::{Exclusive, ExclusiveAccess, ExclusiveSet};
+pub(crate) use join::{Join, Merge};
 pub use reply_buffer::ReplyBuffer;
 pub(crate) use reply_buffer::ReplyMode;
 pub(crate) use requests::{PartialBulk, RequestWords};
 pub(crate) use stats::{BatchStats, Failure};
 pub(crate) use streaming::{Streamed, StreamingReply};
-pub(crate) use target::{ActorId, CommandId, CommandRef, Resolved, RowId};
+pub(crate) use target::{ActorId, Actors, CommandId, CommandRef, Resolved, RowId};

@@ -39,6 +39,7 @@ const NOT_ALL_SENT: u8 = 1 << 1;
 const DEFERRED: u8 = 1 << 2;
 const KEPT: u8 = 1 << 3;
 const STREAMING: u8 = 1 << 4;
+const SEPARATE: u8 = 1 << 5;
 
 impl ReplyBuffer {
     /// Returns the encoder.
@@ -71,6 +72,16 @@ impl ReplyBuffer {
     /// Makes each reply noteworthy, or not, because the batch measures the time of each.
     pub(crate) fn set_timed(&mut self, timed: bool) {
         self.note(TIMED, timed);
+    }
+
+    /// Makes each reply noteworthy, because the batch records where it ends.
+    pub(crate) fn set_separate(&mut self, separate: bool) {
+        self.note(SEPARATE, separate);
+    }
+
+    /// Returns whether the batch records the end of each reply.
+    pub(crate) fn is_separate(&self) -> bool {
+        self.notes & SEPARATE != 0
     }
 
     /// Defers the reply: a [`Responder`](crate::Responder) sends it later.

@@ -4,7 +4,7 @@ use std::{mem, ops::Range};
 
 use bytes::Bytes;
 
-use super::{ActorId, CommandId, CommandRef, Resolved};
+use super::{ActorId, Actors, CommandId, CommandRef, Resolved};
 use crate::resp::{Encoder, Span};
 
 /// The requests of a batch, and the beginning of a request that is still being read.
@@ -106,8 +106,13 @@ impl Requests {
     /// Returns the words of a request.
     pub(crate) fn words(&self, request: u32) -> Option<RequestWords<'_>> {
         let index = request as usize;
-        let start = index.checked_sub(1).map_or(0, |before| self.list[before].end as usize);
-        Some(self.words_of(start..self.list.get(index)?.end as usize))
+        (index < self.list.len()).then(|| self.words_of(self.spans_of(index)))
+    }
+
+    /// Returns the range in `spans` of the request at `index`.
+    fn spans_of(&self, index: usize) -> Range<usize> {
+        let start = index.checked_sub(1).map_or(0, |before| self.list[before].end);
+        start as usize..self.list[index].end as usize
     }
 
     /// Returns the words in this range of `spans`.
@@ -116,14 +121,16 @@ impl Requests {
         RequestWords { spans: &self.spans[spans], input: &self.input, large: &self.large }
     }
 
-    /// Returns the consecutive requests for an actor from `next` on, with their indexes.
-    pub(super) fn of_actor(
+    /// Returns the consecutive requests for these actors from `next` on, with their indexes.
+    pub(super) fn of_actors(
         &self,
         next: usize,
-        actor_id: ActorId,
-    ) -> impl Iterator<Item = (u32, CommandRef)> + Clone {
+        actors: Actors,
+    ) -> impl Iterator<Item = (u32, Resolved<CommandRef>)> + Clone {
         let requests = self.list.iter().zip(0..).skip(next);
-        requests.map_while(move |(request, index)| Some((index, request.target.of_actor(actor_id)?)))
+        let targets = requests.map(|(request, index)| (index, request.target));
+        targets
+            .take_while(move |(_, target)| target.target().is_some_and(|target| actors.has(target.actor_id)))
     }
 
     /// Returns whether an actor has requests from `next` on, possibly after those of others.
@@ -136,6 +143,21 @@ impl Requests {
         for same in self.list[range].chunk_by(|one, next| one.target.command() == next.target.command()) {
             if let Some(command) = same[0].target.command() {
                 count(command, same.len() as u64);
+            }
+        }
+    }
+
+    /// Gives the requests of other shards of `group` than these to the first of these.
+    pub(super) fn move_targets(&mut self, group: Actors, shards: &[ActorId]) {
+        let Some(first) = shards.first() else { return };
+        for request in &mut self.list {
+            match &mut request.target {
+                Resolved::Command(target)
+                    if group.has(target.actor_id) && !shards.contains(&target.actor_id) =>
+                {
+                    target.actor_id = *first;
+                }
+                _ => {}
             }
         }
     }
@@ -183,24 +205,54 @@ impl Requests {
         other.spans.iter_mut().for_each(|span| span.rebase(part.start, 0));
     }
 
-    /// Copies the request at `index`, whose words are in this range of `spans`, to `other`, which will run it.
-    pub(super) fn copy_to(&mut self, other: &mut Requests, index: usize, spans: Range<usize>) {
-        for span in &self.spans[spans] {
-            let copy = match span {
-                Span::Input { start, end } => {
-                    let from = other.input.len();
-                    other.input.extend_from_slice(&self.input[*start as usize..*end as usize]);
-                    Span::Input { start: from as u32, end: other.input.len() as u32 }
-                }
-                Span::Large(index) => {
-                    let index = other.push_large(self.large[*index as usize].clone());
-                    Span::Large(index as u32)
+    /// Copies the request at `index` to `other`, which will run it. Here it is marked as queued.
+    pub(super) fn queue_to(&mut self, other: &mut Requests, index: usize) {
+        let target = mem::replace(&mut self.list[index].target, Resolved::Queued);
+        self.copy_to(other, index, target);
+    }
+
+    /// Copies the request at `index` to `other`, where it has this target.
+    pub(super) fn copy_to(&self, other: &mut Requests, index: usize, target: Resolved<CommandRef>) {
+        let spans = &self.spans[self.spans_of(index)];
+        let first = spans.iter().find_map(Span::input_range).unwrap_or_default();
+        let last = spans.iter().rev().find_map(Span::input_range).unwrap_or_default();
+        // The words are copied in one piece, with the bytes between them.
+        let (from, to) = (first.start, other.input.len() as u32);
+        other.input.extend_from_slice(&self.input[first.start as usize..last.end as usize]);
+        for span in spans {
+            let copy = match *span {
+                Span::Input { start, end } => Span::Input { start: start - from + to, end: end - from + to },
+                Span::Large(large) => {
+                    Span::Large(other.push_large(self.large[large as usize].clone()) as u32)
                 }
             };
             other.spans.push(copy);
         }
-        let target = mem::replace(&mut self.list[index].target, Resolved::Queued);
-        other.list.push(Request { end: other.spans.len() as u32, target });
+        other.end_request(target);
+    }
+
+    /// Copies one word of the request at `index` to the end of the next request of `other`.
+    pub(super) fn copy_word_to(&self, other: &mut Requests, index: usize, word: usize) {
+        match self.spans[self.spans_of(index)].get(word).copied() {
+            Some(Span::Large(large)) => {
+                let large = other.push_large(self.large[large as usize].clone());
+                other.spans.push(Span::Large(large as u32));
+            }
+            Some(Span::Input { start, end }) => other.push_word(&self.input[start as usize..end as usize]),
+            None => {}
+        }
+    }
+
+    /// Adds a word to the end of the next request.
+    pub(super) fn push_word(&mut self, word: &[u8]) {
+        let start = self.input.len() as u32;
+        self.input.extend_from_slice(word);
+        self.spans.push(Span::Input { start, end: self.input.len() as u32 });
+    }
+
+    /// Completes the request whose words were added.
+    pub(super) fn end_request(&mut self, target: Resolved<CommandRef>) {
+        self.list.push(Request { end: self.spans.len() as u32, target });
     }
 
     /// Removes everything, and keeps at most `max_bytes` of memory in each buffer.

@@ -88,6 +88,25 @@ impl BatchStats {
         }
     }
 
+    /// Adds the duration of a request that ran in a part of the batch.
+    pub(crate) fn note_time(&mut self, request: u32, took: Duration) {
+        self.0.get_or_insert_default().times.push((request, took));
+    }
+
+    /// Returns the duration of a request, if it was timed.
+    pub(crate) fn time_of(&self, request: u32) -> Option<Duration> {
+        let times = self.times();
+        let found = times.binary_search_by_key(&request, |(timed, _)| *timed).ok()?;
+        Some(times[found].1)
+    }
+
+    /// Returns whether the server rejected a request before running a row.
+    pub(crate) fn is_rejected(&self, request: u32) -> bool {
+        let failures = self.failures();
+        let found = failures.binary_search_by_key(&request, |failure| failure.request);
+        found.is_ok_and(|found| failures[found].is_rejection)
+    }
+
     /// Returns the first request that `MONITOR` clients have not seen.
     pub(crate) fn shown(&self) -> u32 {
         self.0.as_ref().map_or(0, |stats| stats.shown)

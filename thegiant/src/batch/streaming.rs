@@ -42,10 +42,10 @@ impl Batch {
 
     /// Keeps the rest of the reply for later.
     ///
-    /// In a transaction, which has one reply, it writes everything at once.
+    /// In a transaction, which has one reply, and in a part of a batch, it writes everything at once.
     #[cold]
     pub(super) fn begin_streaming(&mut self, streaming: Box<dyn StreamingReply>) {
-        if self.is_transaction() {
+        if self.is_transaction() || self.out.is_separate() {
             return self.write_whole(streaming);
         }
         self.progress = Progress::Streaming(streaming);

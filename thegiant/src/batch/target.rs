@@ -1,8 +1,15 @@
 //! The command that a request names.
 
 /// Identifies a mounted actor.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct ActorId(pub(crate) u16);
+
+/// The actors with the ids from `first` to `last`: one actor, or all shards of one.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Actors {
+    pub(crate) first: ActorId,
+    pub(crate) last: ActorId,
+}
 
 /// Identifies a command of a server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,6 +41,10 @@ pub(crate) struct CommandRef {
 pub(crate) enum Resolved<T> {
     /// A command that accepts this number of words.
     Command(T),
+    /// A command that several shards run. The target names the first shard.
+    Split(T),
+    /// A command with keys of several shards that cannot be split.
+    CrossShard,
     /// `HELP` of the container at this index.
     Help(u32),
     /// A command that does not accept this number of words, and the number of words in its name.
@@ -57,11 +68,35 @@ impl ActorId {
     pub(crate) const CONNECTION: ActorId = ActorId(u16::MAX);
 }
 
+impl Actors {
+    /// Returns all ids.
+    pub(crate) fn ids(self) -> impl Iterator<Item = ActorId> {
+        (self.first.0..=self.last.0).map(ActorId)
+    }
+
+    pub(crate) fn has(self, actor_id: ActorId) -> bool {
+        (self.first.0..=self.last.0).contains(&actor_id.0)
+    }
+}
+
+impl From<ActorId> for Actors {
+    fn from(actor_id: ActorId) -> Self {
+        Actors { first: actor_id, last: actor_id }
+    }
+}
+
+impl CommandRef {
+    /// Returns the same command of another shard.
+    pub(crate) fn on(self, actor_id: ActorId) -> Self {
+        CommandRef { actor_id, ..self }
+    }
+}
+
 impl Resolved<CommandRef> {
     /// Returns the command, if there is one to run.
     pub(crate) fn target(self) -> Option<CommandRef> {
         match self {
-            Resolved::Command(target) => Some(target),
+            Resolved::Command(target) | Resolved::Split(target) => Some(target),
             _ => None,
         }
     }
@@ -71,8 +106,12 @@ impl Resolved<CommandRef> {
         self.target().map(|target| target.command)
     }
 
-    /// Returns the command, if this actor runs it.
+    /// Returns the command, if this actor alone runs it.
+    #[inline]
     pub(crate) fn of_actor(self, actor_id: ActorId) -> Option<CommandRef> {
-        self.target().filter(|target| target.actor_id == actor_id)
+        match self {
+            Resolved::Command(target) if target.actor_id == actor_id => Some(target),
+            _ => None,
+        }
     }
 }

@@ -213,7 +213,10 @@ impl IntoReply for Info<'_> {
         last.into_reply(out);
         step.into_reply(out);
         names(described.categories().into_iter(), out);
-        out.set(0); // tips
+        let policies = spec.map(|spec| [spec.request_policy.tip(), spec.response_policy.tip()]);
+        let tips: Vec<_> = policies.into_iter().flatten().flatten().collect();
+        out.set(tips.len());
+        tips.into_iter().for_each(|tip| out.bulk(tip.as_bytes()));
         out.set(usize::from(keys.is_some()));
         if let Some(keys) = keys {
             key_spec(keys, flags, out);

@@ -76,12 +76,17 @@ use crate::{Error, Responder};
     note = "or implement `thegiant::IntoReply` for your own type"
 )]
 pub trait Answer<A: Receiver> {
+    /// Whether the reply is complete when [`answer`](Self::answer) returns.
+    const REPLY_TIME: ReplyTime = ReplyTime::Later;
+
     /// Writes the reply, or spawns the future that sends it later.
     fn answer(self, call: &Call<'_>, context: &mut A::CommandContext, out: &mut ReplyBuffer);
 }
 
 #[diagnostic::do_not_recommend]
 impl<A: Receiver, T: IntoReply> Answer<A> for T {
+    const REPLY_TIME: ReplyTime = ReplyTime::Now;
+
     #[inline(always)]
     fn answer(self, _: &Call<'_>, _: &mut A::CommandContext, out: &mut ReplyBuffer) {
         self.into_reply(out.encoder_mut());
@@ -108,6 +113,21 @@ where
     fn answer(self, call: &Call<'_>, context: &mut Context<A>, out: &mut ReplyBuffer) {
         context.spawn(Later::new(self, call, out));
     }
+}
+
+/// Whether a reply is complete when its method returns.
+///
+/// The requests of a pipeline for several [shards](crate::App::mount_shards) run at the same time if their replies are.
+/// Others run one after the other, as without shards.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ReplyTime {
+    /// It is complete.
+    Now,
+    /// The rest of it is streamed to the client.
+    Streamed,
+    /// It may come later.
+    Later,
 }
 
 /// A future whose value is the reply. It ends early when its client disconnects or stops waiting.

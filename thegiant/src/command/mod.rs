@@ -7,7 +7,10 @@
 //! - [`Answer`] is a reply, or a future of one. [`Elements`] streams an array.
 //! - [`Call`] is one request as the client sent it.
 
-pub use crate::batch::ReplyBuffer;
+pub use crate::{
+    batch::ReplyBuffer,
+    split::{RequestPolicy, ResponsePolicy},
+};
 
 mod answer;
 pub(crate) mod args;
@@ -19,7 +22,7 @@ mod row;
 mod spec;
 mod table;
 
-pub use answer::Answer;
+pub use answer::{Answer, ReplyTime};
 pub use args::{ArgKind, ArgSpec, Arguments, FromArg, Key, Tokens};
 pub use call::Call;
 pub(crate) use call::c_text;
@@ -27,6 +30,8 @@ pub use elements::Elements;
 pub use keys::{KeySpec, Keys};
 pub use reply::{Array, IntoPush, IntoReply, Raw, Simple};
 pub use row::{Commands, Receiver, Row};
+#[doc(hidden)]
+pub use spec::check_split;
 pub(crate) use spec::split_name;
 pub use spec::{Flags, Spec};
 pub(crate) use table::{CommandTable, Entry};

@@ -3,7 +3,7 @@
 use std::{fmt, time::Duration};
 
 use super::{
-    KeySpec,
+    KeySpec, ReplyTime, RequestPolicy, ResponsePolicy,
     args::{ArgSpec, max_len, min_len},
 };
 
@@ -34,6 +34,12 @@ pub struct Spec {
     pub event: Option<&'static str>,
     /// The maximum time until a later reply.
     pub timeout: Option<Duration>,
+    /// The shards that run the command, if its actor has [shards](crate::App::mount_shards).
+    pub request_policy: RequestPolicy,
+    /// How the replies of several shards become one.
+    pub response_policy: ResponsePolicy,
+    /// Whether the reply is complete when the method returns.
+    pub reply_time: ReplyTime,
     /// The number of words in the name.
     words: usize,
     /// The minimum number of words in a request, including the name.
@@ -64,6 +70,9 @@ impl Spec {
             since: None,
             event: None,
             timeout: None,
+            request_policy: RequestPolicy::OneShard,
+            response_policy: ResponsePolicy::Array,
+            reply_time: ReplyTime::Later,
             words,
             min_words: words + min_len(args),
             max_words: match max_len(args) {
@@ -128,6 +137,36 @@ impl Spec {
         self
     }
 
+    /// Sets which shards run the command, and how their replies become one.
+    ///
+    /// Call it after [`reply_time`](Self::reply_time), which it checks.
+    ///
+    /// # Panics
+    /// Panics if the command cannot run on several shards. In a `const`, this is a compile error.
+    #[must_use]
+    #[track_caller]
+    pub const fn split(mut self, request: RequestPolicy, response: ResponsePolicy) -> Self {
+        check_split(self.words, self.args, request, self.reply_time);
+        self.request_policy = request;
+        self.response_policy = response;
+        self
+    }
+
+    /// Sets whether the reply is complete when the method returns. The default is [`ReplyTime::Later`].
+    #[must_use]
+    pub const fn reply_time(mut self, reply_time: ReplyTime) -> Self {
+        self.reply_time = reply_time;
+        self
+    }
+
+    /// Returns the position of the first word that belongs to a key, and the number of words for each key.
+    ///
+    /// All words from there on belong to keys, if the command can be [split](RequestPolicy::MultiShard).
+    pub(crate) fn key_groups(&self) -> (usize, usize) {
+        let step = self.keys.map_or(1, |keys| keys.step);
+        (self.min_words.saturating_sub(step), step)
+    }
+
     /// Returns the arity as in Redis: the number of words, or minus the minimum number of words.
     pub fn arity(&self) -> i64 {
         let min_words = self.min_words as i64;
@@ -147,6 +186,35 @@ impl Spec {
     /// Returns the name as in `COMMAND`: `get` or `config|get`.
     pub fn full_name(&self) -> String {
         self.name.to_ascii_lowercase().replace(' ', "|")
+    }
+}
+
+/// Checks that a command with these parameters can run on several shards.
+///
+/// `#[commands]` calls it with the tokens of `split` or `all`, so that a compile error points there.
+///
+/// # Panics
+/// Panics if it cannot.
+#[track_caller]
+pub const fn check_split(words: usize, args: &[ArgSpec], request: RequestPolicy, reply_time: ReplyTime) {
+    match (request, KeySpec::of(words, args)) {
+        (RequestPolicy::OneShard, _) => return,
+        // The keys are in the last parameter, and so in its groups of words.
+        (RequestPolicy::MultiShard, Some(keys))
+            if keys.last < 0 && keys.first + keys.step >= words + min_len(args) => {}
+        (RequestPolicy::MultiShard, _) => {
+            panic!("`split` needs all keys in one `Vec`, such as `Vec<Key>` or `Vec<(Key, Bytes)>`")
+        }
+        (RequestPolicy::AllShards | RequestPolicy::Scan, Some(_)) => {
+            panic!("`all` is for commands without keys: remove the `Key`, or use `split`")
+        }
+        (RequestPolicy::Scan, None) if args.is_empty() => {
+            panic!("`all = \"scan\"` needs the cursor as the first parameter")
+        }
+        (RequestPolicy::AllShards | RequestPolicy::Scan, None) => {}
+    }
+    if matches!(reply_time, ReplyTime::Later) {
+        panic!("a command that may reply later cannot run on several shards")
     }
 }
 

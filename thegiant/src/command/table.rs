@@ -123,7 +123,7 @@ impl<T: Copy> CommandTable<T> {
     pub(crate) fn answer(&self, resolved: Resolved<T>, call: &Call<'_>, out: &mut Encoder) {
         match resolved {
             // Callers run these themselves.
-            Resolved::Command(_) => out.error(&Error::INTERNAL),
+            Resolved::Command(_) | Resolved::Split(_) => out.error(&Error::INTERNAL),
             Resolved::Help(index) => self.entries[index as usize].help(out),
             Resolved::Unknown => out.error(&call.unknown_command()),
             Resolved::UnknownSubcommand(index) => {
@@ -132,6 +132,7 @@ impl<T: Copy> CommandTable<T> {
             Resolved::WrongArity(_, words) | Resolved::WrongContainerArity(words) => {
                 out.error(&call.wrong_arity_of(usize::from(words)));
             }
+            Resolved::CrossShard => out.error(&Error::CROSS_SLOT),
             Resolved::CrossProtocol | Resolved::Queued => {}
         }
     }

@@ -80,7 +80,7 @@ impl Connection {
         if !self.state.server.hooks.is(Hook::Monitor) {
             return;
         }
-        for (request, target) in batch.take_unshown(actor_id) {
+        for (request, target) in batch.take_unshown(self.state.server.routes.with_shards(actor_id)) {
             if let Some(words) = batch.requests.words(request) {
                 self.state.show(&Call::new(words, &self.client), target.command);
             }
@@ -97,7 +97,8 @@ impl Connection {
             false => !flags.contains(Flags::ADMIN),
         };
         let routes = &self.state.server.routes;
-        let mut commands = batch.upcoming(target.actor_id).map(|(_, target)| routes.command(target.command));
+        let upcoming = batch.upcoming(routes.with_shards(target.actor_id));
+        let mut commands = upcoming.map(|(_, target)| routes.command(target.command));
         let queued = self.state.transaction.flags();
         let flags = |command: &Spec| match command.flags.contains(Flags::EXECUTES) {
             true => command.flags.union(queued),

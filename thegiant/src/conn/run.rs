@@ -27,16 +27,18 @@ impl Connection {
         loop {
             while let Some(target) = batch.next_target() {
                 match target {
-                    Resolved::Command(target) => match self.admission(&mut batch, target) {
-                        Admission::Run if target.actor_id == ActorId::CONNECTION => {
-                            self.answer(target, &mut batch)
+                    Resolved::Command(target) | Resolved::Split(target) => {
+                        match self.admission(&mut batch, target) {
+                            Admission::Run if target.actor_id == ActorId::CONNECTION => {
+                                self.answer(target, &mut batch)
+                            }
+                            Admission::Run => return self.dispatch(batch, target, cx),
+                            Admission::NeedsAuth => self.refuse_unauthenticated(target, &mut batch),
+                            Admission::PubSubOnly => self.refuse_in_pubsub_mode(target, &mut batch),
+                            Admission::Queue => self.queue(&mut batch),
+                            Admission::Paused => return self.wait_for_unpause(batch),
                         }
-                        Admission::Run => return self.dispatch(batch, target, cx),
-                        Admission::NeedsAuth => self.refuse_unauthenticated(target, &mut batch),
-                        Admission::PubSubOnly => self.refuse_in_pubsub_mode(target, &mut batch),
-                        Admission::Queue => self.queue(&mut batch),
-                        Admission::Paused => return self.wait_for_unpause(batch),
-                    },
+                    }
                     non_command => self.answer_non_command(non_command, &mut batch),
                 }
                 if self.state.closing && !batch.is_transaction() {
@@ -45,6 +47,8 @@ impl Connection {
             }
             let next = if batch.is_blocked() {
                 self.run_transaction(batch)
+            } else if let Some(actor_id) = batch.next_wanted() {
+                return self.send_to(actor_id, batch);
             } else if batch.is_transaction() {
                 self.end_transaction(batch)
             } else {
@@ -150,7 +154,8 @@ impl Connection {
         cx: &mut TaskContext<'_>,
     ) -> io::Result<Next> {
         match self.client.collect(close_request == CloseRequest::Graceful, cx) {
-            Collected::Answered(batch) => {
+            Collected::Answered(mut batch) => {
+                batch.move_replies();
                 self.client.set_active(self.state.server.now());
                 self.state.replies = batch.out.mode();
                 // A blocked batch has earlier replies to send.

@@ -39,7 +39,17 @@ impl Connection {
             state.replies = batch.out.mode();
             return Err(Stage::Writing(batch).into());
         };
-        let (mut transaction, actor) = queue.into_batch(self.client.protocol());
+        let watched = state.watch.iter().flat_map(|watch| watch.keys());
+        let (mut transaction, actor) =
+            match queue.into_batch(self.client.protocol(), watched, &state.server.routes) {
+                Ok(ready) => ready,
+                Err(error) => {
+                    state.end_transaction();
+                    let mut batch = batch;
+                    batch.take_reply(self.client.reply(|out| out.error(&error)));
+                    return Ok(batch);
+                }
+            };
         state.transaction = Transaction::Running(batch);
         let Some(actor) = actor else { return Ok(transaction) };
         // The actor runs the transaction from its first request on, even a built-in one. Only there is it

@@ -104,7 +104,7 @@ impl BatchQueue {
     ///
     /// A batch with exclusive access goes to the front and gives its access up.
     pub(crate) fn push(self: &Arc<Self>, mut batch: ClientBatch) {
-        if let Some(exclusive) = batch.exclusive.take() {
+        if let Some(exclusive) = batch.exclusive.take(self.actor_id) {
             let mut state = self.lock();
             if state.is_transaction_lost {
                 drop(state);
@@ -357,11 +357,14 @@ where
             if queue.actor.is_pool && batch.is_observed() {
                 batch.report_reads::<A>(queue.actor_id, &queue.keyspace);
             }
+            if batch.next_wanted() == Some(queue.actor_id) {
+                batch.acquire(queue.actor_id, queue.exclusive(batches));
+                return queue.return_to_client(batch);
+            }
             batch.run(queue.actor_id, actor, context, &queue.keyspace);
-            if batch.returns_to(queue.actor_id) && !queue.actor.is_pool {
-                batch.exclusive = Some(queue.exclusive(batches));
-                // The batch goes to its connection, since it is not blocked.
-                return drop(batch.return_to_client());
+            if batch.keeps(queue.actor_id) && !queue.actor.is_pool {
+                batch.exclusive.add(queue.actor_id, queue.exclusive(batches));
+                return queue.return_to_client(batch);
             }
             next = batch.return_to_client();
         }

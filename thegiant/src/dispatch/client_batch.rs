@@ -9,11 +9,12 @@ use tracing::{debug_span, level_filters::LevelFilter};
 
 use super::{
     run::{reject, report_keys, report_reads, step},
+    shards::PartOf,
     transaction::aborted_by,
 };
 use crate::{
     Call, Client, Error, Keyspace,
-    batch::{ActorId, Batch, BatchCheckpoint, CommandRef, ReplyBuffer, RowId},
+    batch::{ActorId, Batch, BatchCheckpoint, CommandRef, Exclusive, ReplyBuffer, RowId},
     client::{ClientFlag, ReplyHolder},
     command::{Commands, Flags, Spec},
 };
@@ -25,6 +26,8 @@ use crate::{
 pub(crate) struct ClientBatch {
     pub(crate) client: Client,
     batch: Box<Batch>,
+    /// The batch that this one is a part of.
+    part_of: Option<PartOf>,
 }
 
 impl Deref for ClientBatch {
@@ -43,7 +46,17 @@ impl DerefMut for ClientBatch {
 
 impl ClientBatch {
     pub(crate) fn new(client: Client, batch: Box<Batch>) -> Self {
-        ClientBatch { client, batch }
+        ClientBatch { client, batch, part_of: None }
+    }
+
+    /// Returns a part of a batch, for one shard.
+    pub(super) fn part(client: Client, batch: Box<Batch>, part_of: PartOf) -> Self {
+        ClientBatch { client, batch, part_of: Some(part_of) }
+    }
+
+    /// Returns the client and the batch.
+    pub(super) fn into_parts(self) -> (Client, Box<Batch>) {
+        (self.client, self.batch)
     }
 
     /// Returns a request of the batch.
@@ -91,7 +104,7 @@ impl ClientBatch {
     }
 
     fn run_all<A: Commands>(&mut self, actor_id: ActorId, actor: &mut A, context: &mut A::CommandContext) {
-        let ClientBatch { client, batch } = self;
+        let ClientBatch { client, batch, .. } = self;
         batch.begin();
         while next_row(batch, actor_id).is_some() {
             let guarded = catch_unwind(AssertUnwindSafe(|| {
@@ -137,7 +150,15 @@ impl ClientBatch {
     ///
     /// Returns the batch if that reply is there already.
     pub(crate) fn return_to_client(self) -> Option<Self> {
-        let ClientBatch { client, batch } = self;
+        let ClientBatch { client, mut batch, part_of } = self;
+        if let Some(part_of) = part_of {
+            if batch.is_blocked() {
+                client.cancel_wait();
+                batch.take_reply(client.reply(|out| out.error(&REPLIES_LATER)));
+            }
+            part_of.put_back(batch);
+            return None;
+        }
         if !batch.is_blocked() {
             client.hand_back(batch);
             return None;
@@ -148,7 +169,7 @@ impl ClientBatch {
             client.hand_back(batch);
             return None;
         }
-        Some(ClientBatch { client, batch })
+        Some(ClientBatch::new(client, batch))
     }
 
     /// Returns whether a request since the checkpoint may have changed the actor's data.
@@ -188,7 +209,7 @@ impl ClientBatch {
         self.batch.go_back(checkpoint);
         self.batch.begin();
         for request in answered {
-            let ClientBatch { client, batch } = self;
+            let ClientBatch { client, batch, .. } = self;
             let Some(row) = row_of(batch, request) else { break };
             let spec = &row.get::<A>().spec;
             if writes::<A>(row) || spec.flags.contains(Flags::BLOCKING) {
@@ -226,6 +247,14 @@ impl ClientBatch {
         self.batch.out.error(&aborted_by(error));
     }
 
+    /// Takes the exclusive access that the transaction needs next. With the last one, it can run.
+    #[cold]
+    pub(super) fn acquire(&mut self, actor_id: ActorId, exclusive: Exclusive) {
+        if self.batch.acquire(actor_id, exclusive) {
+            self.abort_if_dirty();
+        }
+    }
+
     /// Aborts the transaction if a key that its client watches has changed.
     #[cold]
     fn abort_if_dirty(&mut self) {
@@ -239,6 +268,10 @@ impl ClientBatch {
         row_of(&self.batch, request).is_some_and(writes::<A>)
     }
 }
+
+/// The reply to a request that ran on several shards and defers its reply against the description of its command.
+const REPLIES_LATER: Error =
+    Error::from_static("ERR a command that replies later cannot run on several shards");
 
 #[inline]
 fn next_row(batch: &Batch, actor_id: ActorId) -> Option<RowId> {

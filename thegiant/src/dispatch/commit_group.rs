@@ -60,10 +60,10 @@ pub fn run_batches_in_groups<A: GroupCommit>(
         let checkpoint = batch.checkpoint();
         run(&mut batch, actor, &queue, context);
         let has_written = batch.has_written_since::<A>(&checkpoint);
-        if batch.returns_to(queue.actor_id()) {
+        if batch.keeps(queue.actor_id()) {
             // The first part of a transaction is committed together with the rest.
             queue.group(|group, _| group.is_dirty |= has_written);
-            batch.exclusive = Some(queue.exclusive(batches));
+            batch.exclusive.add(queue.actor_id(), queue.exclusive(batches));
             return drop(batch.return_to_client());
         }
         if let Some(batch) = queue.group(|group, _| group.hold(batch, checkpoint, has_written)) {

@@ -8,6 +8,7 @@ mod group_commit;
 mod responder;
 mod routes;
 mod run;
+mod shards;
 mod supervisor;
 mod transaction;
 

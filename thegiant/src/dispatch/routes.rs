@@ -4,10 +4,10 @@ use std::{fmt, sync::Arc};
 
 use tokio::sync::{Notify, futures::Notified};
 
-use super::{BatchQueue, ClientBatch, GroupCommitStats, MountedActor};
+use super::{BatchQueue, ClientBatch, GroupCommitStats, MountedActor, shards::Shards};
 use crate::{
     Keyspace,
-    batch::{ActorId, CommandId, CommandRef, RequestWords, Resolved, RowId},
+    batch::{ActorId, Actors, CommandId, CommandRef, RequestWords, Resolved, RowId},
     command::{CommandTable, Spec},
 };
 
@@ -21,6 +21,10 @@ pub(crate) struct Routes {
     /// Notified when an actor that has ended refuses a batch.
     refused: Arc<Notify>,
     fallback: Option<CommandRef>,
+    /// The actors with shards.
+    shards: Vec<Shards>,
+    /// A transaction can be for several shards of an actor.
+    is_atomic: bool,
 }
 
 /// The numbers of actors that `INFO` shows.
@@ -45,6 +49,11 @@ impl Routes {
         let refused = Arc::clone(&self.refused);
         self.actors.push(BatchQueue::new(actor_id, actor, keyspace.clone(), refused));
         actor_id
+    }
+
+    /// Makes these actors, which were added one after the other, the shards of one.
+    pub(crate) fn add_shards(&mut self, first: ActorId, count: u16) {
+        self.shards.push(Shards { first, count });
     }
 
     /// Adds a command.
@@ -106,8 +115,40 @@ impl Routes {
             (Resolved::Unknown | Resolved::UnknownSubcommand(_), Some(fallback)) => {
                 Resolved::Command(fallback)
             }
+            (Resolved::Command(target), _) if !self.shards.is_empty() => self.resolve_shard(target, words),
             (resolved, _) => resolved,
         }
+    }
+
+    fn resolve_shard(&self, target: CommandRef, words: RequestWords<'_>) -> Resolved<CommandRef> {
+        match self.shards_with(target.actor_id) {
+            Some(shards) => shards.resolve(target, self.command(target.command), words),
+            None => Resolved::Command(target),
+        }
+    }
+
+    /// Allows transactions over several shards of an actor.
+    pub(crate) fn set_atomic(&mut self) {
+        self.is_atomic = true;
+    }
+
+    /// Returns whether a transaction can be for several shards.
+    pub(crate) fn is_atomic(&self) -> bool {
+        self.is_atomic
+    }
+
+    /// Returns whether any shard with group commit exists.
+    pub(crate) fn has_shards_with_group_commit(&self) -> bool {
+        self.shards.iter().any(|shards| shards.has_several() && self.queue(shards.first).uses_group_commit())
+    }
+
+    pub(super) fn shards_with(&self, actor_id: ActorId) -> Option<Shards> {
+        self.shards.iter().find(|shards| shards.actors().has(actor_id)).copied()
+    }
+
+    /// Returns this actor, and the other shards if it is a shard.
+    pub(crate) fn with_shards(&self, actor_id: ActorId) -> Actors {
+        self.shards_with(actor_id).map_or(actor_id.into(), Shards::actors)
     }
 
     /// Returns the counters of the actors that use group commit.
@@ -139,9 +180,12 @@ impl Routes {
         }
     }
 
-    /// Sends a batch to the actor that runs its next request.
+    /// Sends a batch to the actor that runs its next request, or in parts to several shards.
     pub(crate) fn send(&self, batch: ClientBatch, actor_id: ActorId) {
-        self.queue(actor_id).push(batch);
+        match self.shards_with(actor_id) {
+            Some(shards) if !batch.is_transaction() || batch.is_split() => shards.send(batch, actor_id, self),
+            _ => self.queue(actor_id).push(batch),
+        }
     }
 }
 

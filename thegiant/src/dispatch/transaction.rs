@@ -1,9 +1,11 @@
 //! `MULTI` and `EXEC`: requests that are queued and then run as one batch.
 
+use std::collections::BTreeSet;
+
 use super::Routes;
 use crate::{
     Error,
-    batch::{ActorId, Batch, CommandRef, Resolved},
+    batch::{ActorId, Actors, Batch, CommandRef, Resolved},
     command::{Flags, Spec},
     resp::Protocol,
 };
@@ -27,8 +29,10 @@ pub(crate) enum Transaction {
 #[derive(Debug)]
 pub(crate) struct TransactionQueue {
     requests: Box<Batch>,
-    /// The actor that runs the transaction, and the first command for this actor.
-    actor: Option<(ActorId, &'static Spec)>,
+    /// The actor that runs the transaction with its shards, and the first command for this actor.
+    actor: Option<(Actors, &'static Spec)>,
+    /// The shards with keys of the transaction, or the actor itself if it has no shards.
+    owners: BTreeSet<ActorId>,
     /// The union of the flags of all commands.
     flags: Flags,
     /// A request could not be queued, so `EXEC` will fail.
@@ -78,7 +82,13 @@ impl Transaction {
 
 impl TransactionQueue {
     pub(crate) fn new() -> Self {
-        TransactionQueue { requests: Batch::new(), actor: None, flags: Flags::NONE, is_aborted: false }
+        TransactionQueue {
+            requests: Batch::new(),
+            actor: None,
+            owners: BTreeSet::new(),
+            flags: Flags::NONE,
+            is_aborted: false,
+        }
     }
 
     /// Returns the number of queued requests and their size in bytes.
@@ -100,35 +110,78 @@ impl TransactionQueue {
     /// # Errors
     /// If the request is not allowed in this transaction. The transaction is then aborted.
     pub(crate) fn push(&mut self, batch: &mut Batch, routes: &Routes) -> Result<(), Error> {
-        if let Some(Resolved::Command(target)) = batch.next_target() {
-            self.admit(target, routes.command(target.command)).inspect_err(|_| self.abort())?;
+        if let Some(resolved) = batch.next_target()
+            && let Some(target) = resolved.target()
+        {
+            let command = routes.command(target.command);
+            self.admit(resolved, target, command, routes).inspect_err(|_| self.abort())?;
         }
         batch.copy_next(&mut self.requests);
         Ok(())
     }
 
-    fn admit(&mut self, target: CommandRef, command: &'static Spec) -> Result<(), Error> {
+    fn admit(
+        &mut self,
+        resolved: Resolved<CommandRef>,
+        target: CommandRef,
+        command: &'static Spec,
+        routes: &Routes,
+    ) -> Result<(), Error> {
         if command.flags.contains(Flags::NO_MULTI) {
             return Err(NOT_ALLOWED);
         }
         if target.actor_id != ActorId::CONNECTION {
-            let (actor, first) = *self.actor.get_or_insert((target.actor_id, command));
-            if actor != target.actor_id {
+            let shards = routes.with_shards(target.actor_id);
+            let (actor, first) = *self.actor.get_or_insert((shards, command));
+            if !actor.has(target.actor_id) {
                 let [command, first] = [command, first].map(Spec::full_name);
                 return Err(Error::err(format_args!(
                     "'{command}' can't be in one transaction with '{first}': they belong to different actors"
                 )));
             }
+            match resolved {
+                Resolved::Split(_) => self.owners.extend(shards.ids()),
+                // Any shard can run a command without keys.
+                _ if command.keys.is_none() && shards.first != shards.last => {}
+                _ => drop(self.owners.insert(target.actor_id)),
+            }
+            self.check_owners(routes)?;
         }
         self.flags = self.flags.union(command.flags);
         Ok(())
     }
 
-    /// Returns the queued requests as a batch, and the actor that starts it.
-    pub(crate) fn into_batch(self, protocol: Protocol) -> (Box<Batch>, Option<ActorId>) {
+    fn check_owners(&self, routes: &Routes) -> Result<(), Error> {
+        if self.owners.len() > 1 && !routes.is_atomic() { Err(Error::CROSS_SLOT) } else { Ok(()) }
+    }
+
+    /// Returns the queued requests as a batch, and the actor to send it to first.
+    ///
+    /// # Errors
+    /// If the watched keys belong to other shards than the transaction.
+    pub(crate) fn into_batch<'a>(
+        mut self,
+        protocol: Protocol,
+        watched: impl Iterator<Item = &'a [u8]>,
+        routes: &Routes,
+    ) -> Result<(Box<Batch>, Option<ActorId>), Error> {
+        let mut first = None;
+        let mut wanted = Vec::new();
+        if let Some((actor, _)) = self.actor {
+            if let Some(shards) = routes.shards_with(actor.first) {
+                self.owners.extend(watched.map(|key| shards.actor_of(key)));
+                self.check_owners(routes)?;
+            }
+            let owners: Vec<_> = self.owners.into_iter().collect();
+            self.requests.keep_on(actor, &owners);
+            first = Some(owners.first().copied().unwrap_or(actor.first));
+            if owners.len() > 1 {
+                wanted = owners;
+            }
+        }
         let mut batch = self.requests;
-        batch.begin_transaction(protocol);
-        (batch, self.actor.map(|(actor, _)| actor))
+        batch.begin_transaction(protocol, wanted);
+        Ok((batch, first))
     }
 }
 

@@ -72,6 +72,11 @@ impl Watch {
         Watch { keyspace, client, keys: HashSet::new(), memory: 0 }
     }
 
+    /// Returns the watched keys of all databases.
+    pub(crate) fn keys(&self) -> impl Iterator<Item = &[u8]> {
+        self.keys.iter().map(|(_, key)| &key[..])
+    }
+
     /// Watches a key of the client's database.
     pub(crate) fn add(&mut self, key: &[u8]) {
         let (db, key) = (self.client.db(), Bytes::copy_from_slice(key));

@@ -1,0 +1,311 @@
+//! The parts of a batch that several shards run, and how their replies become the replies of the batch.
+
+use std::{collections::VecDeque, mem, time::Duration};
+
+use super::{Batch, CommandRef, Resolved, cursor::Progress, requests::Requests};
+use crate::{
+    resp::{BufferPosition, Encoder, Error, Protocol, Value},
+    split::ResponsePolicy,
+};
+
+/// The parts of a batch, and the order of their replies.
+///
+/// A part is a batch of its own, with copies of the requests for one shard. Its replies are moved to the whole batch in
+/// the order of the requests.
+#[derive(Debug)]
+pub(crate) struct Join {
+    /// Indexed by shard.
+    parts: Vec<Part>,
+    /// One step for each request whose reply the whole batch still lacks.
+    steps: VecDeque<Step>,
+}
+
+#[derive(Debug, Default)]
+struct Part {
+    /// `None` while the shard has the part, or if the shard has no requests.
+    batch: Option<Box<Batch>>,
+    /// The number of replies in `batch` that have been taken.
+    taken: usize,
+    /// The number of replies that were taken before the part was sent the last time.
+    taken_before: usize,
+}
+
+/// Where the reply to a request comes from.
+#[derive(Debug)]
+enum Step {
+    /// This shard runs the request.
+    One(u16),
+    /// Several shards run it.
+    Several(Box<SplitRequest>),
+}
+
+/// A request that several shards run, or one with a changed word.
+#[derive(Debug)]
+struct SplitRequest {
+    /// The shards that run the request.
+    shards: Vec<u16>,
+    merge: Merge,
+}
+
+/// How the replies to a split request become one.
+#[derive(Debug)]
+pub(crate) enum Merge {
+    /// By the policy of the command.
+    Policy(ResponsePolicy),
+    /// By the policy of the command. The list has the index of the reply that contains the value of each key.
+    ByKey(ResponsePolicy, Vec<usize>),
+    /// The cursor of the reply has to name its shard.
+    Cursor { shard: u16, shards: u16 },
+}
+
+/// Minimum size of unsent replies in a part before its next request runs.
+const MIN_ROOM: usize = 64 * 1024;
+
+impl Join {
+    /// Creates a join of this many parts without requests.
+    pub(crate) fn new(shards: u16) -> Self {
+        Join { parts: (0..shards).map(|_| Part::default()).collect(), steps: VecDeque::new() }
+    }
+
+    /// Adds a request of `whole` that one shard runs.
+    pub(crate) fn add(&mut self, whole: &Batch, request: u32, shard: u16, target: CommandRef) {
+        let part = self.part(whole, shard);
+        whole.requests.copy_to(part, request as usize, Resolved::Command(target));
+        self.steps.push_back(Step::One(shard));
+    }
+
+    /// Adds a request of `whole` that several shards run. Each shard gets these words of it.
+    pub(crate) fn add_split<W: Iterator<Item = usize>>(
+        &mut self,
+        whole: &Batch,
+        request: u32,
+        parts: impl Iterator<Item = (u16, CommandRef, W)>,
+        merge: Merge,
+    ) {
+        let mut shards = Vec::new();
+        for (shard, target, words) in parts {
+            let part = self.part(whole, shard);
+            words.for_each(|word| whole.requests.copy_word_to(part, request as usize, word));
+            part.end_request(Resolved::Command(target));
+            shards.push(shard);
+        }
+        self.steps.push_back(Step::Several(Box::new(SplitRequest { shards, merge })));
+    }
+
+    /// Adds a request of `whole` that one shard runs with another word at `position`.
+    pub(crate) fn add_changed(
+        &mut self,
+        whole: &Batch,
+        request: u32,
+        (shard, target): (u16, CommandRef),
+        (position, word): (usize, &[u8]),
+        merge: Merge,
+    ) {
+        let len = whole.requests.words(request).map_or(0, |words| words.len());
+        let part = self.part(whole, shard);
+        (0..position).for_each(|index| whole.requests.copy_word_to(part, request as usize, index));
+        part.push_word(word);
+        (position + 1..len).for_each(|index| whole.requests.copy_word_to(part, request as usize, index));
+        part.end_request(Resolved::Command(target));
+        self.steps.push_back(Step::Several(Box::new(SplitRequest { shards: vec![shard], merge })));
+    }
+
+    fn part(&mut self, whole: &Batch, shard: u16) -> &mut Requests {
+        let max = self.parts.len();
+        let part = &mut self.parts[usize::from(shard)];
+        &mut part.batch.get_or_insert_with(|| whole.new_part(max)).requests
+    }
+
+    /// Takes the parts that have requests to run and no more replies, with their shards.
+    pub(crate) fn take_ready(&mut self) -> Vec<(u16, Box<Batch>)> {
+        let parts = self.parts.iter_mut().zip(0..);
+        parts.filter_map(|(part, shard)| Some((shard, part.take_ready()?))).collect()
+    }
+
+    /// Puts a part back, with replies to its requests or to some of them.
+    pub(crate) fn put_back(&mut self, shard: u16, batch: Box<Batch>) {
+        self.parts[usize::from(shard)].batch = Some(batch);
+    }
+
+    /// Moves the replies that have arrived to `whole`, up to the first one that is missing.
+    ///
+    /// Returns whether all replies have been moved.
+    fn move_replies(&mut self, whole: &mut Batch) -> bool {
+        while let Some(step) = self.steps.front() {
+            let has_moved = match step {
+                Step::One(shard) => self.parts[usize::from(*shard)].move_reply(whole),
+                Step::Several(request) => request.move_merged(&mut self.parts, whole),
+            };
+            if !has_moved {
+                return false;
+            }
+            self.steps.pop_front();
+        }
+        true
+    }
+
+    fn recycle(self) {
+        self.parts.into_iter().filter_map(|part| part.batch).for_each(Batch::recycle);
+    }
+}
+
+impl Part {
+    fn take_ready(&mut self) -> Option<Box<Batch>> {
+        let ready = |batch: &mut Box<Batch>| batch.has_requests() && batch.ends.len() == self.taken;
+        let mut batch = self.batch.take_if(ready)?;
+        batch.clear_replies();
+        batch.ends.clear();
+        self.taken_before += mem::take(&mut self.taken);
+        Some(batch)
+    }
+
+    /// Returns the batch and the positions of the next reply.
+    fn next_reply(&self) -> Option<(&Batch, BufferPosition, BufferPosition)> {
+        let batch = self.batch.as_deref()?;
+        let end = batch.ends.get(self.taken)?;
+        let start = self.taken.checked_sub(1).map_or(BufferPosition::default(), |before| batch.ends[before]);
+        Some((batch, start, *end))
+    }
+
+    /// Returns the duration of the request with the next reply, if it was timed.
+    fn time(&self) -> Option<Duration> {
+        self.batch.as_deref()?.stats.time_of((self.taken_before + self.taken) as u32)
+    }
+
+    /// Gives the exclusive access of a transaction back to the whole batch.
+    fn return_access(&mut self, whole: &mut Batch) {
+        if let Some(batch) = &mut self.batch {
+            whole.exclusive.append(&mut batch.exclusive);
+        }
+    }
+
+    fn move_reply(&mut self, whole: &mut Batch) -> bool {
+        let Some((batch, start, end)) = self.next_reply() else { return false };
+        whole.out.encoder_mut().append_range(batch.out.encoder(), start..end);
+        self.complete(whole);
+        self.taken += 1;
+        true
+    }
+
+    /// Completes the next request of `whole` with the statistics of the next request of the part.
+    fn complete(&self, whole: &mut Batch) {
+        let Some(batch) = self.batch.as_deref().filter(|batch| !batch.stats.is_empty()) else {
+            return whole.complete(false, || false);
+        };
+        let request = (self.taken_before + self.taken) as u32;
+        if let Some(took) = batch.stats.time_of(request) {
+            whole.stats.note_time(whole.next_request(), took);
+        }
+        whole.complete(batch.stats.is_rejected(request), || false);
+    }
+}
+
+impl SplitRequest {
+    fn move_merged(&self, parts: &mut [Part], whole: &mut Batch) -> bool {
+        let replies = self.shards.iter().map(|shard| reply(&parts[usize::from(*shard)]));
+        let Some(replies) = replies.collect::<Option<Vec<Value>>>() else { return false };
+        let merged = self.merge.merge(replies);
+        merged.encode(whole.out.encoder_mut());
+        // The slowest shard stands for all: they run at the same time.
+        let slowest = self.shards.iter().max_by_key(|shard| parts[usize::from(**shard)].time()).copied();
+        slowest.into_iter().for_each(|shard| parts[usize::from(shard)].complete(whole));
+        self.shards.iter().for_each(|shard| parts[usize::from(*shard)].taken += 1);
+        true
+    }
+}
+
+/// Parses the next reply of a part.
+fn reply(part: &Part) -> Option<Value> {
+    let (batch, start, end) = part.next_reply()?;
+    let mut reply = Encoder::new(Protocol::Resp2);
+    reply.append_range(batch.out.encoder(), start..end);
+    let parsed = Value::parse(&reply.into_vec()).ok().flatten();
+    Some(parsed.map_or(Value::Error(Error::INTERNAL), |(value, _)| value))
+}
+
+impl Merge {
+    fn merge(&self, replies: Vec<Value>) -> Value {
+        match self {
+            Merge::Policy(policy) => policy.merge(replies),
+            Merge::ByKey(policy, order) => policy.merge_by_key(replies, order),
+            Merge::Cursor { shard, shards } => {
+                let mut reply = replies.into_iter().next().unwrap_or(Value::Null);
+                if let Value::Array(page) = &mut reply
+                    && let Some(cursor) = page.first_mut()
+                {
+                    match named(cursor, *shard, *shards) {
+                        error @ Value::Error(_) => return error,
+                        named => *cursor = named,
+                    }
+                }
+                reply
+            }
+        }
+    }
+}
+
+/// Returns the cursor for clients: the cursor of a shard, and the shard. After its end, the next shard begins.
+fn named(cursor: &Value, shard: u16, shards: u16) -> Value {
+    let cursor = cursor.as_str().and_then(|cursor| cursor.parse::<u64>().ok()).unwrap_or(0);
+    let named = match cursor {
+        0 if shard + 1 == shards => Some(0),
+        0 => Some(u64::from(shard + 1)),
+        cursor => cursor.checked_mul(shards.into()).and_then(|cursor| cursor.checked_add(shard.into())),
+    };
+    named.map_or(Value::Error(CURSOR_TOO_LARGE), |named| Value::bulk(named.to_string()))
+}
+
+const CURSOR_TOO_LARGE: Error =
+    Error::from_static("ERR the cursor leaves no room for the number of its shard");
+
+/// The parts of a batch.
+impl Batch {
+    /// Returns an empty part of this batch, which has `max` parts at most.
+    fn new_part(&self, max: usize) -> Box<Batch> {
+        let mut part = Batch::new();
+        part.out.encoder_mut().set_protocol(self.out.encoder().protocol());
+        part.out.set_separate(true);
+        part.progress = Progress::Running { room: (self.room() / max).max(MIN_ROOM) };
+        part.is_timed = self.is_timed;
+        if self.is_observed() {
+            part.observe();
+        }
+        part
+    }
+
+    /// Leaves the next requests to the parts of `join`.
+    pub(crate) fn begin_join(&mut self, join: Join) {
+        self.progress = Progress::Joining(Box::new(join));
+    }
+
+    /// Returns the parts of the batch, if it has any.
+    pub(crate) fn join(&mut self) -> Option<&mut Join> {
+        match &mut self.progress {
+            Progress::Joining(join) => Some(join),
+            _ => None,
+        }
+    }
+
+    /// Moves the replies of the parts that are back to this batch, in the order of the requests.
+    #[inline]
+    pub(crate) fn move_replies(&mut self) {
+        if matches!(self.progress, Progress::Joining(_)) {
+            self.move_joined();
+        }
+    }
+
+    fn move_joined(&mut self) {
+        let Progress::Joining(mut join) = mem::replace(&mut self.progress, Progress::START) else { return };
+        // The parts have measured the times.
+        self.stop_timing();
+        let is_complete = join.move_replies(self);
+        // The shards have reported the keys.
+        let _ = self.take_observed();
+        if is_complete {
+            join.parts.iter_mut().for_each(|part| part.return_access(self));
+            join.recycle();
+        } else {
+            self.progress = Progress::Joining(join);
+        }
+    }
+}

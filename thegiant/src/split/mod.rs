@@ -1,0 +1,8 @@
+//! What splits the work among several owners of keys: the slot of a key, and how a command is split and its replies are
+//! merged.
+
+mod policy;
+mod slot;
+
+pub use policy::{RequestPolicy, ResponsePolicy};
+pub use slot::{SLOTS, slot};
