@@ -55,6 +55,7 @@ mod readme;
 /// The app `readthrough`, with SQLite and with a PostgreSQL server.
 mod readthrough;
 /// Actors that end, and supervised actors that are started again.
+mod shards;
 mod supervision;
 /// The kit for testing applications.
 mod test_kit;

@@ -64,16 +64,42 @@ const DIFFERENCES: &str = include_str!("differences.txt");
 
 #[test]
 fn replies_are_the_same_as_in_redis() {
-    let servers = |family: &str| if family == "password" { Pair::with_password() } else { Pair::start() };
+    let servers = |family: &str| if family == "password" { Pair::with_password(&[]) } else { Pair::start() };
     assert_same("differential", &families(), servers);
 }
 
-/// Other threads serve the connections.
+/// Several threads serve the connections, and the keys are divided among as many shards.
 #[test]
-fn workers_reply_as_redis() {
-    const ABOUT_CLIENTS: [&str; 4] = ["client", "pubsub", "transactions", "tracking"];
-    let families: Vec<_> = families().into_iter().filter(|(name, _)| ABOUT_CLIENTS.contains(name)).collect();
-    assert_same("kv with threads", &families, |_| Pair::of("kv", &["--threads", "3"]));
+fn two_shards_reply_as_redis() {
+    shards_reply_as_redis("2");
+}
+
+#[test]
+fn eight_shards_reply_as_redis() {
+    shards_reply_as_redis("8");
+}
+
+/// Only a command that needs keys of two shards at once, and the cursor of `SCAN`, reveal that there are several.
+fn shards_reply_as_redis(shards: &str) {
+    let families = without_commands(families(), &["RENAME", "COPY", "MSETNX", "SCAN 0", "SCAN \"\""]);
+    let servers = |family: &str| match family {
+        "password" => Pair::with_password(&["--threads", shards]),
+        _ => Pair::of("kv", &["--threads", shards]),
+    };
+    assert_same("kv with shards", &families, servers);
+}
+
+/// Removes the requests with one of these words.
+fn without_commands(
+    mut families: Vec<(&'static str, String)>,
+    words: &[&str],
+) -> Vec<(&'static str, String)> {
+    let has_word = |line: &str| words.iter().any(|word| line.to_uppercase().contains(word));
+    for (_, rows) in &mut families {
+        let kept: Vec<_> = rows.lines().filter(|line| !has_word(line)).collect();
+        *rows = kept.join("\n");
+    }
+    families
 }
 
 /// `kv-disk` has the same commands with another storage engine.
@@ -119,14 +145,9 @@ fn proxied_replies_are_the_same_as_in_redis() {
 fn balanced_replies_are_the_same_as_in_redis() {
     const BALANCED: [&str; 7] =
         ["strings", "expiry", "errors", "protocol", "large", "random sums", "all ranges"];
-    const MULTI_KEY: [&str; 4] = ["RENAME", "COPY", "MSETNX", "STREAMS S T"];
-    let crosses = |line: &str| MULTI_KEY.iter().any(|name| line.to_uppercase().contains(name));
     let mut families: Vec<_> = families().into_iter().filter(|(name, _)| BALANCED.contains(name)).collect();
     families.push(("streams", include_str!("streams.txt").to_owned()));
-    for (_, rows) in &mut families {
-        let kept: Vec<_> = rows.lines().filter(|line| !crosses(line)).collect();
-        *rows = kept.join("\n");
-    }
+    let families = without_commands(families, &["RENAME", "COPY", "MSETNX", "STREAMS S T"]);
     assert_same("balancer", &families, |_| Pair::balanced());
 }
 

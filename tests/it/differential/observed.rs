@@ -14,7 +14,7 @@ const END: &str = "ECHO end";
 
 #[test]
 fn operators_see_the_same_as_in_redis() {
-    for pair in [Pair::start(), Pair::with_password()] {
+    for pair in [Pair::start(), Pair::with_password(&[])] {
         let [kv, redis] = pair.addresses().map(View::of);
         assert_same("MONITOR", &kv.monitor, &redis.monitor);
         assert_same("SLOWLOG", &kv.slowlog, &redis.slowlog);

@@ -110,8 +110,9 @@ impl Pair {
     }
 
     /// Compares servers that require the password `secret`.
-    pub(super) fn with_password() -> Self {
-        let kv = Subject::Example(Process::program_like_redis("kv", &["--password", "secret"]));
+    pub(super) fn with_password(options: &[&str]) -> Self {
+        let options = [&["--password", "secret"], options].concat();
+        let kv = Subject::Example(Process::program_like_redis("kv", &options));
         let redis = Process::redis(&["--requirepass", "secret"]);
         Pair { kv, redis, has_password: true }.aligned()
     }

@@ -37,6 +37,8 @@ pub(crate) struct Batch {
     pub(crate) stats: BatchStats,
     /// The end of each reply, if the batch is a part of another one.
     pub(super) ends: Vec<BufferPosition>,
+    /// The requests that are parts of split requests, if the batch is a part of another one.
+    pub(super) split_parts: Vec<u32>,
 }
 
 /// Says whether the next request can run.
@@ -92,6 +94,7 @@ impl Default for Batch {
             exclusive: ExclusiveSet::default(),
             stats: BatchStats::default(),
             ends: Vec::new(),
+            split_parts: Vec::new(),
         }
     }
 }
@@ -123,6 +126,7 @@ impl Batch {
         self.out.set_mode(ReplyMode::On);
         self.out.set_separate(false);
         self.ends.clear();
+        self.split_parts.clear();
         self.stats.clear();
         pool::put(self);
     }
@@ -469,6 +473,16 @@ impl Batch {
     /// Starts the observation of keys with the next request.
     pub(crate) fn observe(&mut self) {
         self.observed_from.get_or_insert(self.next);
+    }
+
+    /// Returns whether a request is the part of a split request.
+    pub(crate) fn is_split_part(&self, request: u32) -> bool {
+        self.split_parts.binary_search(&request).is_ok()
+    }
+
+    /// Returns whether the batch is a transaction, or a part of one.
+    pub(crate) fn is_in_transaction(&self) -> bool {
+        self.is_transaction || self.is_atomic
     }
 
     pub(crate) fn is_observed(&self) -> bool {

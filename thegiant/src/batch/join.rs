@@ -2,7 +2,7 @@
 
 use std::{collections::VecDeque, mem, time::Duration};
 
-use super::{Batch, CommandRef, Resolved, cursor::Progress, requests::Requests};
+use super::{Batch, CommandRef, Resolved, cursor::Progress};
 use crate::{
     resp::{BufferPosition, Encoder, Error, Protocol, Value},
     split::ResponsePolicy,
@@ -70,7 +70,7 @@ impl Join {
     /// Adds a request of `whole` that one shard runs.
     pub(crate) fn add(&mut self, whole: &Batch, request: u32, shard: u16, target: CommandRef) {
         let part = self.part(whole, shard);
-        whole.requests.copy_to(part, request as usize, Resolved::Command(target));
+        whole.requests.copy_to(&mut part.requests, request as usize, Resolved::Command(target));
         self.steps.push_back(Step::One(shard));
     }
 
@@ -85,8 +85,9 @@ impl Join {
         let mut shards = Vec::new();
         for (shard, target, words) in parts {
             let part = self.part(whole, shard);
-            words.for_each(|word| whole.requests.copy_word_to(part, request as usize, word));
-            part.end_request(Resolved::Command(target));
+            part.split_parts.push(part.requests.len() as u32);
+            words.for_each(|word| whole.requests.copy_word_to(&mut part.requests, request as usize, word));
+            part.requests.end_request(Resolved::Command(target));
             shards.push(shard);
         }
         self.steps.push_back(Step::Several(Box::new(SplitRequest { shards, merge })));
@@ -102,7 +103,7 @@ impl Join {
         merge: Merge,
     ) {
         let len = whole.requests.words(request).map_or(0, |words| words.len());
-        let part = self.part(whole, shard);
+        let part = &mut self.part(whole, shard).requests;
         (0..position).for_each(|index| whole.requests.copy_word_to(part, request as usize, index));
         part.push_word(word);
         (position + 1..len).for_each(|index| whole.requests.copy_word_to(part, request as usize, index));
@@ -110,10 +111,9 @@ impl Join {
         self.steps.push_back(Step::Several(Box::new(SplitRequest { shards: vec![shard], merge })));
     }
 
-    fn part(&mut self, whole: &Batch, shard: u16) -> &mut Requests {
+    fn part(&mut self, whole: &Batch, shard: u16) -> &mut Batch {
         let max = self.parts.len();
-        let part = &mut self.parts[usize::from(shard)];
-        &mut part.batch.get_or_insert_with(|| whole.new_part(max)).requests
+        self.parts[usize::from(shard)].batch.get_or_insert_with(|| whole.new_part(max))
     }
 
     /// Takes the parts that have requests to run and no more replies, with their shards.
@@ -299,8 +299,6 @@ impl Batch {
         // The parts have measured the times.
         self.stop_timing();
         let is_complete = join.move_replies(self);
-        // The shards have reported the keys.
-        let _ = self.take_observed();
         if is_complete {
             join.parts.iter_mut().for_each(|part| part.return_access(self));
             join.recycle();

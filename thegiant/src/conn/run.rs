@@ -82,10 +82,12 @@ impl Connection {
         }
     }
 
+    /// Reports the keys of the requests that have run since the last report. Shards report those of their commands.
     pub(super) fn report_keys(&self, batch: &mut Batch) {
         let server = &self.state.server;
-        report_keys(batch, &self.client, &server.keyspace, |target| {
-            Some(server.routes.command(target.command))
+        report_keys(batch, &self.client, &server.keyspace, |resolved| match resolved {
+            Resolved::Command(target) if server.routes.is_shard(target.actor_id) => None,
+            resolved => Some(server.routes.command(resolved.command()?)),
         });
     }
 

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     Call, Client, Error, Keyspace,
-    batch::{ActorId, Batch, BatchCheckpoint, CommandRef, Exclusive, ReplyBuffer, RowId},
+    batch::{ActorId, Batch, BatchCheckpoint, CommandRef, Exclusive, ReplyBuffer, Resolved, RowId},
     client::{ClientFlag, ReplyHolder},
     command::{Commands, Flags, Spec},
 };
@@ -285,8 +285,8 @@ fn row_of(batch: &Batch, request: u32) -> Option<RowId> {
 }
 
 /// Returns a function that finds the descriptions of this actor's commands.
-fn spec_of<A: Commands>(actor_id: ActorId) -> impl Fn(CommandRef) -> Option<&'static Spec> {
-    move |target| (target.actor_id == actor_id).then(|| &target.row.get::<A>().spec)
+fn spec_of<A: Commands>(actor_id: ActorId) -> impl Fn(Resolved<CommandRef>) -> Option<&'static Spec> {
+    move |target| target.of_actor(actor_id).map(|target| &target.row.get::<A>().spec)
 }
 
 /// Returns whether a command may change data. Commands without the flag `readonly` may.

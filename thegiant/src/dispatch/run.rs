@@ -2,9 +2,9 @@
 
 use crate::{
     Call, Client, Keyspace,
-    batch::{Batch, CommandRef, ReplyBuffer},
+    batch::{Batch, CommandRef, ReplyBuffer, Resolved},
     command::{Flags, Spec},
-    keyspace::Ran,
+    keyspace::{Ran, RanScope},
     resp::Encoder,
 };
 
@@ -32,7 +32,7 @@ pub(crate) fn report_keys(
     batch: &mut Batch,
     client: &Client,
     keyspace: &Keyspace,
-    spec_of: impl Fn(CommandRef) -> Option<&'static Spec>,
+    spec_of: impl Fn(Resolved<CommandRef>) -> Option<&'static Spec>,
 ) {
     let observed = batch.take_observed();
     if observed.is_empty() {
@@ -42,9 +42,14 @@ pub(crate) fn report_keys(
     let ran = observed.filter_map(|request| {
         let (command, call) = call_of(batch, client, request, &spec_of)?;
         let has_written = failures.binary_search_by_key(&request, |failure| failure.request).is_err();
-        Some(Ran { command, call, has_written })
+        let scope = match batch.requests.target(request)? {
+            Resolved::Split(_) => RanScope::AllParts,
+            _ if batch.is_split_part(request) => RanScope::Part,
+            _ => RanScope::Whole,
+        };
+        Some(Ran { command, call, has_written, scope })
     });
-    keyspace.ran(client, ran, !batch.is_transaction());
+    keyspace.ran(client, ran, !batch.is_in_transaction());
 }
 
 /// Reports the keys that requests of a batch are about to read.
@@ -54,11 +59,11 @@ pub(super) fn report_reads(
     client: &Client,
     keyspace: &Keyspace,
     requests: impl Iterator<Item = u32>,
-    spec_of: impl Fn(CommandRef) -> Option<&'static Spec>,
+    spec_of: impl Fn(Resolved<CommandRef>) -> Option<&'static Spec>,
 ) {
     let reads = requests.filter_map(|request| {
         let (command, call) = call_of(batch, client, request, &spec_of)?;
-        Some(Ran { command, call, has_written: false })
+        Some(Ran { command, call, has_written: false, scope: RanScope::Whole })
     });
     keyspace.ran(client, reads, false);
 }
@@ -67,8 +72,8 @@ fn call_of<'b>(
     batch: &'b Batch,
     client: &'b Client,
     request: u32,
-    spec_of: &impl Fn(CommandRef) -> Option<&'static Spec>,
+    spec_of: &impl Fn(Resolved<CommandRef>) -> Option<&'static Spec>,
 ) -> Option<(&'static Spec, Call<'b>)> {
-    let target = batch.requests.target(request)?.target()?;
-    Some((spec_of(target)?, Call::new(batch.requests.words(request)?, client)))
+    let spec = spec_of(batch.requests.target(request)?)?;
+    Some((spec, Call::new(batch.requests.words(request)?, client)))
 }

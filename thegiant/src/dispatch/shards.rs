@@ -10,6 +10,7 @@ use crate::{
     Client,
     batch::{ActorId, Actors, Batch, CommandRef, Join, Merge, RequestWords, Resolved},
     command::{ReplyTime, RequestPolicy, Spec},
+    resp::parse_integer,
     split::{SLOTS, slot},
 };
 
@@ -118,11 +119,10 @@ impl Shards {
         match spec.request_policy {
             RequestPolicy::Scan => {
                 let position = spec.words();
-                let text = words.get(position).and_then(|cursor| std::str::from_utf8(cursor).ok());
-                let Some(cursor) = text.and_then(|cursor| cursor.parse::<u64>().ok()) else {
-                    // The shard refuses the cursor.
-                    return join.add(batch, request, 0, target);
-                };
+                let cursor = words.get(position).unwrap_or_default();
+                // A shard refuses what is no number. Redis takes an empty cursor for 0.
+                let number = if cursor.is_empty() { Some(0) } else { parse_integer::<u64>(cursor) };
+                let Some(cursor) = number else { return join.add(batch, request, 0, target) };
                 let shard = (cursor % u64::from(self.count)) as u16;
                 let own = (cursor / u64::from(self.count)).to_string();
                 let merge = Merge::Cursor { shard, shards: self.count };

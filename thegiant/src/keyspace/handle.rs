@@ -84,6 +84,17 @@ pub(crate) struct Ran<'a> {
     pub(crate) call: Call<'a>,
     /// Whether the command, if it is a `write` command, has succeeded.
     pub(crate) has_written: bool,
+    pub(crate) scope: RanScope,
+}
+
+/// What has run: a request, or a part of a request that several shards run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum RanScope {
+    Whole,
+    /// A shard has run its part. Clients that watch a key must know before the shard goes on.
+    Part,
+    /// All shards have run their parts. Other clients see one change.
+    AllParts,
 }
 
 impl Keyspace {
@@ -154,7 +165,7 @@ impl Keyspace {
     ) {
         let is_tracking = client.is(ClientFlag::Tracking);
         let mut observers = None;
-        for Ran { command, call, has_written } in commands {
+        for Ran { command, call, has_written, scope } in commands {
             let writes = command.flags.contains(Flags::WRITE) && has_written;
             if !writes && !is_tracking {
                 continue;
@@ -163,22 +174,23 @@ impl Keyspace {
             let positions = command.keys.map(|keys| keys.positions(call.len()));
             let mut keys = positions.into_iter().flatten().filter_map(|position| call.get(position));
             if is_tracking
+                && scope != RanScope::AllParts
                 && command.flags.contains(Flags::READONLY)
                 && !command.flags.contains(Flags::PUBSUB)
             {
                 let max_keys = self.0.max_tracked_keys.load(Relaxed);
                 observers.trackers.add_reads(client, keys.by_ref(), max_keys);
             }
-            if writes && command.keys.is_none() {
-                observers.all_modified();
-            } else if writes {
-                let db = client.db();
-                keys.clone().for_each(|key| observers.modified(db, key, Some(client.id())));
+            if writes && scope != RanScope::AllParts {
+                observers.watchers.ran(command, client.db(), keys.clone());
+            }
+            if writes && scope != RanScope::Part {
+                observers.trackers.ran(command, client.id(), keys.clone());
                 if observers.events.is_enabled() {
-                    self.publish(observers.events, command, db, keys);
+                    self.publish(observers.events, command, client.db(), keys);
                 }
             }
-            if is_tracking && are_by_themselves {
+            if is_tracking && are_by_themselves && scope != RanScope::Part {
                 observers.trackers.command_ran(client, command);
             }
         }

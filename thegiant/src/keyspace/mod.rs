@@ -8,6 +8,6 @@ mod watch;
 pub use events::EventClass;
 pub(crate) use events::Events;
 pub use handle::Keyspace;
-pub(crate) use handle::Ran;
+pub(crate) use handle::{Ran, RanScope};
 pub(crate) use tracking::{Tracked, TrackingCounts, TrackingMode, TrackingOptions, TrackingRedirect};
 pub(crate) use watch::Watch;

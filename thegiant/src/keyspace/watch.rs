@@ -6,7 +6,7 @@ use bytes::Bytes;
 use foldhash::quality::RandomState;
 
 use super::Keyspace;
-use crate::{Client, client::ClientFlag, shrink::shrink_sparse};
+use crate::{Client, client::ClientFlag, command::Spec, shrink::shrink_sparse};
 
 /// Approximate memory of a watched key besides its name, in bytes.
 const ENTRY: usize = 400;
@@ -28,6 +28,14 @@ impl Watchers {
     pub(super) fn modified(&self, db: u16, key: &[u8]) {
         let watchers = self.0.get(&db).and_then(|keys| keys.get(key));
         watchers.into_iter().flat_map(BTreeMap::values).for_each(set_dirty);
+    }
+
+    /// Records that a `write` command with these keys has run. Without keys, it may have changed every key.
+    pub(super) fn ran<'a>(&self, command: &Spec, db: u16, keys: impl Iterator<Item = &'a [u8]>) {
+        if command.keys.is_none() {
+            self.all_modified();
+        }
+        keys.for_each(|key| self.modified(db, key));
     }
 
     pub(super) fn all_modified(&self) {

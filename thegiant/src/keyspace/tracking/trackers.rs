@@ -154,6 +154,19 @@ impl Trackers {
         }
     }
 
+    /// Records that a client has run a `write` command with these keys. Without keys, it may have changed every key.
+    pub(in crate::keyspace) fn ran<'a>(
+        &mut self,
+        command: &Spec,
+        by: u64,
+        keys: impl Iterator<Item = &'a [u8]>,
+    ) {
+        if command.keys.is_none() {
+            self.all_modified();
+        }
+        keys.for_each(|key| self.modified(Write { key, by: Some(by) }));
+    }
+
     pub(in crate::keyspace) fn all_modified(&mut self) {
         self.table = TrackingTable::default();
         self.by_id.values_mut().for_each(Tracker::invalidate_all);
