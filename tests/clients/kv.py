@@ -13,7 +13,8 @@ HELLO_IN_RESP3 = b"%7\r\n$6\r\nserver\r\n"
 class Server:
     """The program `kv` (the variable KV names its binary), behind a proxy that survives restarts."""
 
-    name = "kv"
+    # The name of the binary, and how the report calls the server.
+    name = label = "kv"
 
     def __init__(self):
         self.log = tempfile.TemporaryFile("w+")
@@ -47,10 +48,19 @@ class Server:
         self.start()
 
 
+class Sharded(Server):
+    """The program `kv` with keys in four shards."""
+
+    label = "kv --threads 4"
+
+    def options(self):
+        return ["--threads", "4"]
+
+
 class Balancer(Server):
     """The program `balancer` in front of three redis-servers, which lose their data when it restarts."""
 
-    name = "balancer"
+    name = label = "balancer"
 
     def options(self):
         self.folder = tempfile.TemporaryDirectory()

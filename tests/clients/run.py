@@ -21,7 +21,7 @@ import subprocess
 import sys
 import threading
 
-from kv import Balancer, Server
+from kv import Balancer, Server, Sharded
 
 HERE = pathlib.Path(__file__).parent
 TARGET = HERE.parent.parent / "target/clients"
@@ -44,7 +44,7 @@ class Client:
         self.server = server
 
     def title(self):
-        return self.name if self.server is Server else f"{self.name} on `{self.server.name}`"
+        return self.name if self.server is Server else f"{self.name} on `{self.server.label}`"
 
 
 CLIENTS = [
@@ -71,6 +71,10 @@ CLIENTS = [
         "prometheus-redis-exporter", [*PYTHON, HERE / "exporter.py"], protocols=[2], checks=["values", "clients", "log"]
     ),
     Client("redis-commander", [*NODE, HERE / "web.cjs"], protocols=[2], checks=["keys", "values"]),
+    Client("redis-py", [*PYTHON, HERE / "python.py"], server=Sharded),
+    Client("ioredis 6", [*NODE, HERE / "node.cjs"], server=Sharded),
+    Client("node-redis 6", [*NODE, HERE / "node.cjs"], server=Sharded),
+    Client("redis-rs", [TARGET / "rust/debug/rust-clients"], server=Sharded),
     Client("redis-cli", [*PYTHON, HERE / "tools.py"], checks=ON_BALANCER, server=Balancer),
     Client("redis-py", [*PYTHON, HERE / "python.py"], checks=ON_BALANCER, server=Balancer),
     Client("ioredis 6", [*NODE, HERE / "node.cjs"], checks=ON_BALANCER, server=Balancer),
@@ -87,7 +91,7 @@ def main():
         (client, protocol)
         for client in CLIENTS
         for protocol in client.protocols
-        if not wanted.clients or {client.name, client.server.name}.intersection(wanted.clients)
+        if not wanted.clients or {client.name, client.server.label}.intersection(wanted.clients)
     ]
     if not runs:
         parser.error("there is no such client")

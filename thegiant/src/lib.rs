@@ -360,6 +360,8 @@ pub use thegiant_macros::Args;
 /// - `event = "incrby"`: the keyspace event of a command that writes. By default, it is the command's name in
 ///   lower case. With several words, each word is the event of one key. See
 ///   [`Server::notify_keyspace_events`].
+/// - `split`, `split = "agg_sum"`, …: each [shard](App::mount_shards) runs the command with its own keys, and the replies
+///   become one. `all`, `all = "agg_sum"`, …: every shard runs it. [`App::mount_shards`] has the values.
 /// - `timeout = "500ms"`: the maximum time until a later reply, in `ms`, `s` or `m`. See [`Responder`].
 ///
 /// A `#[cfg]` on the method applies to the command, too.

@@ -18,7 +18,7 @@ use crate::{
 const MIB: usize = 1024 * 1024;
 
 pub(crate) fn run(soak: &Soak, mut rng: Rng) -> Result<()> {
-    let mut model = Model::new(rng.fork());
+    let mut model = Model::new(rng.fork(), soak.has_shards);
     while !soak.is_over() {
         let mut connection = connect(soak, &mut model, &mut rng)?;
         for _ in 0..rng.u32(1..2000) {

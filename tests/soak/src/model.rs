@@ -53,6 +53,8 @@ pub(crate) struct Model {
     expired: VecDeque<(u64, Instant)>,
     /// Generates only requests that the server accepts into a transaction.
     only_accepted: bool,
+    /// The keys are divided among several shards, so that a command that moves a key may be refused.
+    has_shards: bool,
 }
 
 #[derive(Clone, Default)]
@@ -63,7 +65,7 @@ struct Entry {
 }
 
 impl Model {
-    pub(crate) fn new(mut rng: Rng) -> Model {
+    pub(crate) fn new(mut rng: Rng, has_shards: bool) -> Model {
         Model {
             prefix: format!("{:x}", rng.u64(..)),
             rng,
@@ -75,6 +77,7 @@ impl Model {
             expiring: Vec::new(),
             expired: VecDeque::new(),
             only_accepted: false,
+            has_shards,
         }
     }
 
@@ -147,8 +150,8 @@ impl Model {
             54..59 => self.get_range(key, batch),
             59..64 => self.delete(batch),
             64..68 => self.several(batch),
-            68..72 => self.rename(key, batch),
-            72..75 => self.copy(key, batch),
+            68..72 if !self.has_shards => self.rename(key, batch),
+            72..75 if !self.has_shards => self.copy(key, batch),
             75..80 => self.expire(key, batch),
             80..84 if self.database == 0 => self.brief(batch),
             84..88 => self.get_and_change(key, batch),
@@ -284,7 +287,7 @@ impl Model {
             let reply = [format!("*{}\r\n", keys.len()).as_bytes(), &replies].concat();
             return self.push_with_keys(batch, b"MGET", &keys, reply);
         }
-        let is_conditional = self.rng.bool();
+        let is_conditional = !self.has_shards && self.rng.bool();
         let mut words = vec![if is_conditional { b"MSETNX".to_vec() } else { b"MSET".to_vec() }];
         let mut entries = Vec::new();
         for key in &keys {

@@ -14,6 +14,9 @@ pub(crate) struct Options {
     /// Seed of the requests and of the places where they are cut [default: a random number]
     #[arg(long, value_name = "N", default_value_t = fastrand::u64(..), hide_default_value = true)]
     pub(crate) seed: u64,
+    /// Number of threads and shards of kv
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub(crate) threads: u16,
     /// Another build of kv
     #[arg(long, value_name = "PATH")]
     server: Option<PathBuf>,

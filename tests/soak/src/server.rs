@@ -24,9 +24,9 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    pub(crate) fn start(path: &Path) -> Result<Server> {
+    pub(crate) fn start(path: &Path, threads: u16) -> Result<Server> {
         let mut child = Command::new(path)
-            .args(["--bind", "127.0.0.1:0"])
+            .args(["--bind", "127.0.0.1:0", "--threads", &threads.to_string()])
             // Logs panics of handlers and failures of `accept`.
             .env("RUST_LOG", "warn")
             // Returns free memory to the system, so that the resident memory is the memory in use.
@@ -70,10 +70,12 @@ impl Server {
 
     /// Returns the CPU time used so far.
     pub(crate) fn cpu_time(&self) -> Result<Duration> {
-        // The server's main thread does all the work.
-        let text = fs::read_to_string(format!("/proc/{}/schedstat", self.child.id()))?;
-        let nanoseconds = text.split(' ').next().unwrap_or_default();
-        Ok(Duration::from_nanos(nanoseconds.parse()?))
+        let mut nanoseconds = 0;
+        for thread in fs::read_dir(format!("/proc/{}/task", self.child.id()))? {
+            let text = fs::read_to_string(thread?.path().join("schedstat"))?;
+            nanoseconds += text.split(' ').next().unwrap_or_default().parse::<u64>()?;
+        }
+        Ok(Duration::from_nanos(nanoseconds))
     }
 
     /// Returns the number of open descriptors.

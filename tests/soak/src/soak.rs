@@ -24,12 +24,15 @@ const WORK: &[(&str, usize, Work)] = &[
     ("storms", 2, trouble::storms::run),
     ("killed in a reply", 2, trouble::killed::run),
     ("garbage", 2, trouble::garbage::run),
+    ("pauses", 1, trouble::pauses::run),
 ];
 
 type Work = fn(&Soak, Rng) -> Result<()>;
 
 pub(crate) struct Soak {
     address: SocketAddr,
+    /// The keys of the server are divided among several shards.
+    pub(crate) has_shards: bool,
     over: AtomicBool,
     failures: Mutex<Vec<String>>,
     latency: Mutex<Histogram<u64>>,
@@ -39,9 +42,10 @@ pub(crate) struct Soak {
 }
 
 impl Soak {
-    pub(crate) fn new(address: SocketAddr) -> Soak {
+    pub(crate) fn new(address: SocketAddr, has_shards: bool) -> Soak {
         Soak {
             address,
+            has_shards,
             over: AtomicBool::new(false),
             failures: Mutex::default(),
             latency: Mutex::new(histogram()),

@@ -51,8 +51,8 @@ struct Third {
 pub(crate) fn run(options: &Options) -> Result<()> {
     rlimit::increase_nofile_limit(20_000)?;
     println!("seed {}, {:.1} minutes", options.seed, options.minutes.as_secs_f64() / 60.0);
-    let mut server = Server::start(&options.server()?)?;
-    let soak = Soak::new(server.address);
+    let mut server = Server::start(&options.server()?, options.threads)?;
+    let soak = Soak::new(server.address, options.threads > 1);
     let idle = base_level(&server, &soak)?;
 
     let thirds = thread::scope(|scope| {

@@ -21,7 +21,7 @@ pub(crate) struct Routes {
     /// Notified when an actor that has ended refuses a batch.
     refused: Arc<Notify>,
     fallback: Option<CommandRef>,
-    /// The actors with shards.
+    /// The actors with several shards.
     shards: Vec<Shards>,
     /// A transaction can be for several shards of an actor.
     is_atomic: bool,
@@ -52,8 +52,12 @@ impl Routes {
     }
 
     /// Makes these actors, which were added one after the other, the shards of one.
+    ///
+    /// A single shard is an actor like any other.
     pub(crate) fn add_shards(&mut self, first: ActorId, count: u16) {
-        self.shards.push(Shards { first, count });
+        if count > 1 {
+            self.shards.push(Shards { first, count });
+        }
     }
 
     /// Adds a command.
@@ -139,7 +143,7 @@ impl Routes {
 
     /// Returns whether any shard with group commit exists.
     pub(crate) fn has_shards_with_group_commit(&self) -> bool {
-        self.shards.iter().any(|shards| shards.has_several() && self.queue(shards.first).uses_group_commit())
+        self.shards.iter().any(|shards| self.queue(shards.first).uses_group_commit())
     }
 
     pub(super) fn shards_with(&self, actor_id: ActorId) -> Option<Shards> {

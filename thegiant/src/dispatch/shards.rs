@@ -27,10 +27,6 @@ impl Shards {
         Actors { first: self.first, last: self.actor_id(self.count - 1) }
     }
 
-    pub(super) fn has_several(self) -> bool {
-        self.count > 1
-    }
-
     fn actor_id(self, shard: u16) -> ActorId {
         ActorId(self.first.0 + shard)
     }
@@ -56,9 +52,6 @@ impl Shards {
         spec: &Spec,
         words: RequestWords<'_>,
     ) -> Resolved<CommandRef> {
-        if self.count == 1 {
-            return Resolved::Command(target);
-        }
         if matches!(spec.request_policy, RequestPolicy::AllShards | RequestPolicy::Scan) {
             return Resolved::Split(target);
         }

@@ -4,5 +4,6 @@ pub(crate) mod garbage;
 pub(crate) mod giants;
 pub(crate) mod half_requests;
 pub(crate) mod killed;
+pub(crate) mod pauses;
 pub(crate) mod slow_readers;
 pub(crate) mod storms;
