@@ -12,19 +12,19 @@ use crate::{
     batch::{ActorId, Batch, CommandRef, ReplyMode, Resolved},
     client::{CloseRequest, Collected},
     command::Flags,
-    dispatch::{ClientBatch, report_keys, step},
+    dispatch::{ClientBatch, Transaction, report_keys, step},
 };
 
 impl Connection {
     /// Runs requests until the batch has to go to an actor or its replies have to be sent.
     pub(super) fn run(&mut self, mut batch: Box<Batch>, cx: &mut TaskContext<'_>) -> Next {
-        if batch.is_observed() {
-            self.report_keys(&mut batch);
-        }
         // An earlier batch may have changed the protocol and the reply mode after this one was decoded.
         batch.out.encoder_mut().set_protocol(self.client.protocol());
         batch.out.set_mode(self.state.replies);
         loop {
+            if batch.is_observed() {
+                self.after_requests(&mut batch);
+            }
             while let Some(target) = batch.next_target() {
                 match target {
                     Resolved::Command(target) => match self.admission(&mut batch, target) {
@@ -74,15 +74,24 @@ impl Connection {
         });
         batch.out.encoder_mut().set_protocol(self.client.protocol());
         if batch.is_observed() {
-            self.report_keys(batch);
+            self.after_requests(batch);
         }
     }
 
-    pub(super) fn report_keys(&self, batch: &mut Batch) {
+    /// Reports the keys of the requests that have run. The pushes that they have caused follow their replies.
+    #[cold]
+    fn after_requests(&self, batch: &mut Batch) {
         let server = &self.state.server;
         report_keys(batch, &self.client, &server.keyspace, |target| {
             Some(server.routes.command(target.command))
         });
+        if !batch.runs_one_by_one() {
+            return;
+        }
+        server.keyspace.broadcast();
+        if self.client.has_pending_pushes() && !batch.is_streaming() && !self.state.closing {
+            batch.append_pushes(|out| self.state.take_pushes(out));
+        }
     }
 
     /// Completes a batch whose requests all have replies.
@@ -165,7 +174,12 @@ impl Connection {
     #[cold]
     fn wait_for_reply(&mut self, cx: &mut TaskContext<'_>) -> io::Result<Next> {
         if self.client.has_pending_pushes() {
-            return Ok(Stage::Pushing(self.take_pushes(Batch::new())).into());
+            let mut pushes = Batch::new();
+            if let Transaction::Running(batch) = &mut self.state.transaction {
+                // The replies before `EXEC` may contain earlier pushes.
+                batch.move_replies(&mut pushes);
+            }
+            return Ok(Stage::Pushing(self.take_pushes(pushes)).into());
         }
         match self.read_ahead(cx)? {
             ReadAhead::End => Ok(Stage::Ended.into()),
