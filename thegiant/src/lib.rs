@@ -484,7 +484,8 @@ pub use crate::{
     keyspace::{EventClass, Keyspace},
     pubsub::{PubSub, Published},
     resp::{Error, Value},
-    server::{ClientClass, OutputLimit, Server, ServerHandle, SlowConsumers},
+    server::{ClientClass, Server, ServerHandle, SlowConsumers},
+    settings::OutputLimit,
     single_flight::{Flight, SingleFlight},
     upstream::{Upstream, UpstreamHandle},
 };
