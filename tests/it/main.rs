@@ -42,6 +42,8 @@ mod macros;
 mod operators;
 /// Replies keep the order of the requests, whichever actor sends them.
 mod order;
+/// Pushes that a client's own commands cause, among the replies.
+mod own_pushes;
 /// Passwords that do not appear in the process list.
 mod passwords;
 /// Pools: several copies of an actor behind one address, each on its own thread.

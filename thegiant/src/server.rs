@@ -31,7 +31,7 @@ use crate::{
     keyspace::Events,
     listener::{Acceptor, Listener, tune},
     server_state::{ServerConfig, ServerState},
-    settings::{self, Setting, Settings},
+    settings::{OutputLimit, Setting, Settings},
     stream::Stream,
     workers::{StartShard, Workers},
 };
@@ -229,7 +229,7 @@ impl Server {
     ///
     /// By default, replies have no limit. The limit for pushes is 32 MiB, or 8 MiB for 60 s.
     pub fn output_limit(self, class: ClientClass, limit: OutputLimit) -> Self {
-        self.settings.set_output_limit(class.setting(), limit.0);
+        self.settings.set_output_limit(class.setting(), limit);
         self
     }
 
@@ -527,39 +527,6 @@ pub enum SlowConsumers {
     /// The server drops the oldest unsent pushes until the rest is within the hard limit. The soft limit is
     /// ignored.
     DropOldest,
-}
-
-/// A limit on the unsent bytes of a client; see [`Server::output_limit`].
-///
-/// ```
-/// use std::time::Duration;
-/// use thegiant::OutputLimit;
-///
-/// const MIB: usize = 1024 * 1024;
-/// let limit = OutputLimit::hard(32 * MIB).soft(8 * MIB, Duration::from_secs(60));
-/// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[must_use]
-pub struct OutputLimit(pub(crate) settings::OutputLimit);
-
-impl OutputLimit {
-    /// No limit.
-    pub const NONE: OutputLimit = OutputLimit::hard(0);
-
-    /// Creates a limit that closes a client as soon as it has more than this many unsent bytes; 0 means no
-    /// limit.
-    pub const fn hard(bytes: usize) -> Self {
-        OutputLimit(settings::OutputLimit { hard: bytes as u64, soft: 0, soft_millis: 0 })
-    }
-
-    /// Adds a soft limit: the server closes a client that has more than `bytes` unsent bytes for longer than `time`.
-    ///
-    /// The server checks its clients once a second, so it closes a client up to two seconds after the time has passed.
-    pub const fn soft(mut self, bytes: usize, time: Duration) -> Self {
-        self.0.soft = bytes as u64;
-        self.0.soft_millis = settings::whole_millis(time);
-        self
-    }
 }
 
 /// Tasks that are aborted on drop.

@@ -133,18 +133,43 @@ const CONSTANTS: [(&str, &str); 2] = [("save", ""), ("appendonly", "no")];
 /// The settings of a server. [`Server`](crate::Server) documents each at the method that sets it.
 pub(crate) struct Settings([AtomicU64; ROWS.len()]);
 
-/// A limit on the unsent bytes of a client.
+/// A limit on the unsent bytes of a client; see [`Server::output_limit`](crate::Server::output_limit).
+///
+/// ```
+/// use std::time::Duration;
+/// use thegiant::OutputLimit;
+///
+/// const MIB: usize = 1024 * 1024;
+/// let limit = OutputLimit::hard(32 * MIB).soft(8 * MIB, Duration::from_secs(60));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct OutputLimit {
-    /// The client is closed at once when it has more unsent bytes; 0 means no limit.
+#[must_use]
+pub struct OutputLimit {
+    /// The hard limit in bytes; 0 means no limit.
     pub(crate) hard: u64,
-    /// The soft limit in bytes, and the time for which a client may exceed it.
-    pub(crate) soft: u64,
+    /// The soft limit in bytes, and the time for which a client may exceed it; 0 bytes mean no limit.
+    soft: u64,
     pub(crate) soft_millis: u64,
 }
 
 impl OutputLimit {
-    pub(crate) const NONE: OutputLimit = OutputLimit { hard: 0, soft: 0, soft_millis: 0 };
+    /// No limit.
+    pub const NONE: OutputLimit = OutputLimit::hard(0);
+
+    /// Creates a limit that closes a client as soon as it has more than this many unsent bytes; 0 means no
+    /// limit.
+    pub const fn hard(bytes: usize) -> Self {
+        OutputLimit { hard: bytes as u64, soft: 0, soft_millis: 0 }
+    }
+
+    /// Adds a soft limit: the server closes a client that has more than `bytes` unsent bytes for longer than `time`.
+    ///
+    /// The server checks its clients once a second, so it closes a client up to two seconds after the time has passed.
+    pub const fn soft(mut self, bytes: usize, time: Duration) -> Self {
+        self.soft = bytes as u64;
+        self.soft_millis = whole_millis(time);
+        self
+    }
 
     /// Returns whether there is a limit.
     pub(crate) fn is_any(self) -> bool {
@@ -474,8 +499,8 @@ mod tests {
     #[test]
     fn the_time_of_a_soft_limit_keeps_its_milliseconds() {
         let settings = Settings::default();
-        let limit = crate::OutputLimit::hard(2).soft(1, Duration::from_millis(500));
-        settings.set_output_limit(Setting::NormalOutputLimit, limit.0);
+        let limit = OutputLimit::hard(2).soft(1, Duration::from_millis(500));
+        settings.set_output_limit(Setting::NormalOutputLimit, limit);
         assert_eq!(settings.output_limit(Setting::NormalOutputLimit).soft_millis, 500);
         assert!(settings.output_limits_text().starts_with("normal 2 1 1 "));
         let too_long = format!("normal 0 1 {}", u64::MAX);

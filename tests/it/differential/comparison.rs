@@ -2,13 +2,15 @@
 
 use std::time::Duration;
 
-use super::script::Comparison;
+use super::{deviations::Rules, script::Comparison};
 use crate::support::Reply;
 
 impl Comparison {
     /// Returns whether the replies of a conversation that took this long are equal, as far as they must be.
-    pub(super) fn holds(self, kv: &[u8], redis: &[u8], took: Duration) -> bool {
+    pub(super) fn holds(self, kv: &[u8], redis: &[u8], took: Duration, rules: &Rules<'_>) -> bool {
         match self {
+            Comparison::Fields => have_same_fields(kv, redis, rules).unwrap_or(kv == redis),
+            Comparison::Sections => have_same_sections(kv, redis, rules).unwrap_or(kv == redis),
             _ if kv == redis => true,
             Comparison::Bytes => false,
             Comparison::Numbers => are_near(kv, redis, u64::MAX),
@@ -21,17 +23,14 @@ impl Comparison {
                 [Some(kv), Some(redis)] => sorted(kv) == sorted(redis),
                 _ => false,
             },
-            Comparison::Fields => have_same_fields(kv, redis).unwrap_or(false),
-            Comparison::Sections => have_same_sections(kv, redis).unwrap_or(false),
         }
     }
 }
 
 /// Whether two replies to `CLIENT LIST` agree, except in the fields that may differ.
-fn have_same_fields(kv: &[u8], redis: &[u8]) -> Option<bool> {
-    /// Fields about buffers, files and time. `cmd` is one of them, because `kv` records the last command once
-    /// per batch.
-    const DIFFERENT: [&str; 14] = [
+fn have_same_fields(kv: &[u8], redis: &[u8], rules: &Rules<'_>) -> Option<bool> {
+    /// Fields about buffers, files and time.
+    const DIFFERENT: [&str; 13] = [
         "fd",
         "age",
         "idle",
@@ -45,16 +44,14 @@ fn have_same_fields(kv: &[u8], redis: &[u8]) -> Option<bool> {
         "oll",
         "omem",
         "tot-mem",
-        "cmd",
     ];
-    /// Fields that Redis 7.2 and 7.4 introduced.
-    const NEWER_FIELDS: [&str; 3] = ["watch", "lib-name", "lib-ver"];
     let [kv, redis] = [text(kv)?, text(redis)?];
     let [kv, redis] = [&kv, &redis].map(|lines| {
         let fields = lines.split([' ', '\n']).map(|field| field.split_once('=').unwrap_or((field, "")));
-        let known = fields.filter(|(name, _)| !NEWER_FIELDS.contains(name));
-        known
-            .map(|(name, value)| (name, if DIFFERENT.contains(&name) { "" } else { value }))
+        let is_compared = |name| !DIFFERENT.contains(&name) && rules.compares_client_value(name);
+        fields
+            .filter(|(name, _)| rules.compares_client_field(name))
+            .map(|(name, value)| (name, if is_compared(name) { value } else { "" }))
             .collect::<Vec<_>>()
     });
     Some(kv == redis)
@@ -62,23 +59,22 @@ fn have_same_fields(kv: &[u8], redis: &[u8]) -> Option<bool> {
 
 /// Whether two replies to `INFO` agree: they have the same sections, Redis knows each field of `kv`, and the
 /// fields in `SAME` have equal values.
-fn have_same_sections(kv: &[u8], redis: &[u8]) -> Option<bool> {
-    const OWN_PREFIX: &str = "thegiant_";
+fn have_same_sections(kv: &[u8], redis: &[u8], rules: &Rules<'_>) -> Option<bool> {
     /// Fields whose values do not depend on the time of the request.
-    const SAME: &str = "redis_mode arch_bits tcp_port connected_clients maxclients blocked_clients \
+    const SAME: &str = "redis_version redis_mode arch_bits tcp_port connected_clients maxclients blocked_clients \
                         cluster_connections tracking_clients clients_in_timeout_table maxmemory maxmemory_human \
                         maxmemory_policy loading rdb_bgsave_in_progress aof_enabled role connected_slaves \
                         rejected_connections evicted_clients cluster_enabled pubsub_channels pubsub_patterns \
                         pubsubshard_channels tracking_total_keys tracking_total_items tracking_total_prefixes";
-    let [kv, redis] = [text(kv)?, text(redis)?];
-    let [kv, redis] = [&kv, &redis].map(|text| text.lines().collect::<Vec<_>>());
+    let kv: Vec<_> = text(kv)?.lines().map(str::to_owned).collect();
+    let redis: Vec<_> = text(redis)?.lines().map(|line| rules.info_line(line)).collect();
     let sections =
-        |lines: &[&str]| lines.iter().filter(|line| line.starts_with('#')).copied().collect::<String>();
-    let is_known = |line: &&str| {
+        |lines: &[String]| lines.iter().filter(|line| line.starts_with('#')).cloned().collect::<String>();
+    let is_known = |line: &String| {
         let (name, value) = line.split_once(':').unwrap_or((line, ""));
         let known = redis.iter().filter_map(|line| line.split_once(':')).find(|(known, _)| *known == name);
         !line.contains(':')
-            || name.starts_with(OWN_PREFIX)
+            || !rules.compares_info_field(name)
             || known
                 .is_some_and(|known| known.1 == value || !SAME.split_whitespace().any(|same| same == name))
     };

@@ -7,7 +7,10 @@ use std::{
 
 use thegiant::{App, Bytes, Upstream};
 
-use super::script::Conversation;
+use super::{
+    deviations::{Deviation, Rule, Rules, is_message},
+    script::Conversation,
+};
 use crate::support::{Folder, Process, RawClient, Reply, Served, line};
 
 /// The protocol and the way to send a conversation.
@@ -117,6 +120,15 @@ impl Pair {
         Pair { kv, redis, has_password: true }.aligned()
     }
 
+    /// Returns the rules for the comparison. A proxy keeps the order in which its upstream sends messages.
+    pub(super) fn rules<'s>(&self, deviations: &[Deviation<'s>]) -> Rules<'s> {
+        let rules = Rules::of(deviations);
+        match self.kv {
+            Subject::Example(_) => rules,
+            Subject::Proxy(..) | Subject::Balancer(..) => rules.without(Rule::OwnMessages),
+        }
+    }
+
     pub(super) fn addresses(&self) -> [&str; 2] {
         [self.kv.address(), self.redis.address()]
     }
@@ -168,7 +180,7 @@ impl Pair {
             }
             answers
         });
-        Answers { kv, redis: redis.iter().map(with_version_of_kv).collect(), took: started.elapsed() }
+        Answers { kv, redis, took: started.elapsed() }
     }
 }
 
@@ -208,26 +220,14 @@ pub(super) fn in_turn(
     replies
 }
 
-/// Replaces the version of redis-server by the one that `kv` reports.
-fn with_version_of_kv(answer: &Bytes) -> Bytes {
-    const REDIS_VERSION: &[u8] = b"version\r\n$6\r\n7.0.15\r\n";
-    const KV_VERSION: &[u8] = b"version\r\n$5\r\n7.4.0\r\n";
-    let Some(at) = answer.windows(REDIS_VERSION.len()).position(|part| part == REDIS_VERSION) else {
-        return answer.clone();
-    };
-    let (before, rest) = answer.split_at(at);
-    let behind = with_version_of_kv(&answer.slice_ref(&rest[REDIS_VERSION.len()..]));
-    [before, KV_VERSION, &behind].concat().into()
-}
-
-/// Reads the next reply, with the tracking pushes before it.
+/// Reads the next reply, with the messages and invalidations before it.
 fn answer(client: &mut RawClient) -> io::Result<Bytes> {
     const PUSHES: [&[u8]; 2] = [b">2\r\n$10\r\ninvalidate\r\n", b">2\r\n$21\r\ntracking-redir-broken\r\n"];
     let mut all = Vec::new();
     loop {
         let reply = client.try_reply()?;
         all.extend_from_slice(&reply);
-        if !PUSHES.iter().any(|push| reply.starts_with(push)) {
+        if !is_message(&reply) && !PUSHES.iter().any(|push| reply.starts_with(push)) {
             return Ok(all.into());
         }
     }

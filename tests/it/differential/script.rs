@@ -15,6 +15,8 @@ pub(super) struct Line<'s> {
     pub(super) text: &'s str,
     /// The client does not wait for a reply to raw bytes.
     pub(super) is_raw: bool,
+    /// The servers reply differently. Only a line of the list of deviations has this mark.
+    pub(super) must_differ: bool,
     /// The second client sends this line.
     pub(super) is_of_other: bool,
     pub(super) comparison: Comparison,
@@ -38,8 +40,13 @@ pub(super) enum Comparison {
 
 /// Parses conversations, which empty lines separate.
 pub(super) fn conversations(text: &str) -> Vec<Conversation<'_>> {
+    conversations_of(text.lines().zip(1..))
+}
+
+/// Parses conversations from lines with their numbers.
+pub(super) fn conversations_of<'s>(lines: impl Iterator<Item = (&'s str, usize)>) -> Vec<Conversation<'s>> {
     let mut conversations = vec![Conversation::default()];
-    for (line, number) in text.lines().zip(1..) {
+    for (line, number) in lines {
         match (line.as_bytes(), conversations.last_mut()) {
             ([b'#', ..], _) => {}
             ([_, ..], Some(last)) => last.lines.push(Line::parse(line, number)),
@@ -69,6 +76,8 @@ impl<'s> Conversation<'s> {
 
 impl<'s> Line<'s> {
     fn parse(line: &'s str, number: usize) -> Self {
+        let differing = line.strip_prefix("! ");
+        let line = differing.unwrap_or(line);
         let of_other = line.strip_prefix("other ");
         let line = of_other.unwrap_or(line);
         let (mark, rest) = line.split_once(' ').unwrap_or((line, ""));
@@ -87,6 +96,7 @@ impl<'s> Line<'s> {
             number,
             text: if is_marked { rest } else { line },
             is_raw,
+            must_differ: differing.is_some(),
             is_of_other: of_other.is_some(),
             comparison,
         }

@@ -6,7 +6,7 @@ use super::{
     ActorId, Actors, BatchStats, CommandId, CommandRef, Exclusive, ExclusiveSet, Failure, ReplyBuffer,
     ReplyMode, RequestWords, Resolved, StreamingReply, join::Join, pool, requests::Requests,
 };
-use crate::resp::{BufferPosition, Protocol};
+use crate::resp::{BufferPosition, Encoder, Protocol};
 
 /// The requests that one read of a socket brought in, and the replies to those that have run.
 ///
@@ -26,8 +26,8 @@ pub(crate) struct Batch {
     is_transaction: bool,
     /// The time of each request is measured.
     pub(crate) is_timed: bool,
-    /// The first request whose keys have to be reported to the keyspace, if it observes keys.
-    observed_from: Option<usize>,
+    /// The requests have effects that are reported after they have run.
+    observed: Option<Observed>,
     /// The batch is a transaction of several shards, or a part of one. It keeps its exclusive access until all requests
     /// have run.
     is_atomic: bool,
@@ -53,6 +53,16 @@ pub(super) enum Progress {
     Acquiring(Vec<ActorId>),
     /// Parts of the batch run on several shards. It can run when the replies so far have been sent.
     Joining(Box<Join>),
+}
+
+/// The report that follows requests: the keys that they have used, and the pushes that they have caused for their
+/// own client.
+#[derive(Clone, Copy)]
+struct Observed {
+    /// The first request whose keys were not reported yet.
+    from: usize,
+    /// Each request is reported before the next one runs, because the client gets pushes.
+    one_by_one: bool,
 }
 
 /// A position in a batch to which the batch can return.
@@ -89,7 +99,7 @@ impl Default for Batch {
             progress: Progress::START,
             is_transaction: false,
             is_timed: false,
-            observed_from: None,
+            observed: None,
             is_atomic: false,
             exclusive: ExclusiveSet::default(),
             stats: BatchStats::default(),
@@ -117,7 +127,7 @@ impl Batch {
         self.next = 0;
         self.next_span = 0;
         self.is_timed = false;
-        self.observed_from = None;
+        self.observed = None;
         self.is_transaction = false;
         self.is_atomic = false;
         self.exclusive.clear();
@@ -393,6 +403,19 @@ impl Batch {
         self.out.encoder_mut().raw(part);
     }
 
+    /// Appends pushes after the replies so far.
+    pub(crate) fn append_pushes(&mut self, take: impl FnOnce(&mut Encoder)) {
+        take(self.out.encoder_mut());
+        // A reply that is dropped later leaves the pushes in place.
+        self.mark = self.out.encoder().position();
+    }
+
+    /// Moves the replies so far to another batch, which has none.
+    pub(crate) fn move_replies(&mut self, other: &mut Batch) {
+        other.out.encoder_mut().append(self.out.encoder_mut());
+        self.clear_replies();
+    }
+
     /// Discards the reply to the next request.
     pub(crate) fn discard_reply(&mut self) {
         self.out.rewind(self.mark);
@@ -470,9 +493,13 @@ impl Batch {
         self.requests.count_calls(start..self.next, &mut count);
     }
 
-    /// Starts the observation of keys with the next request.
-    pub(crate) fn observe(&mut self) {
-        self.observed_from.get_or_insert(self.next);
+    /// Starts the observation with the next request.
+    ///
+    /// `is_listening`: the client gets pushes, so that requests run one by one. Those of a transaction do not:
+    /// their replies are elements of one array, and a push cannot be an element.
+    pub(crate) fn observe(&mut self, is_listening: bool) {
+        let from = self.observed.map_or(self.next, |observed| observed.from);
+        self.observed = Some(Observed { from, one_by_one: is_listening && !self.is_transaction });
     }
 
     /// Returns whether a request is the part of a split request.
@@ -486,13 +513,18 @@ impl Batch {
     }
 
     pub(crate) fn is_observed(&self) -> bool {
-        self.observed_from.is_some()
+        self.observed.is_some()
+    }
+
+    /// Returns whether the pushes that a request causes for its client follow its reply.
+    pub(crate) fn runs_one_by_one(&self) -> bool {
+        self.observed.is_some_and(|observed| observed.one_by_one)
     }
 
     /// Returns the requests that have run since the last call, if keys are observed.
     pub(crate) fn take_observed(&mut self) -> Range<u32> {
-        let Some(from) = &mut self.observed_from else { return 0..0 };
-        std::mem::replace(from, self.next) as u32..self.next as u32
+        let Some(observed) = &mut self.observed else { return 0..0 };
+        std::mem::replace(&mut observed.from, self.next) as u32..self.next as u32
     }
 
     /// Returns the requests that these actors run next and that `MONITOR` clients have not seen yet.

@@ -268,7 +268,7 @@ impl Batch {
         part.progress = Progress::Running { room: (self.room() / max).max(MIN_ROOM) };
         part.is_timed = self.is_timed;
         if self.is_observed() {
-            part.observe();
+            part.observe(false);
         }
         part
     }
@@ -288,7 +288,7 @@ impl Batch {
 
     /// Moves the replies of the parts that are back to this batch, in the order of the requests.
     #[inline]
-    pub(crate) fn move_replies(&mut self) {
+    pub(crate) fn join_replies(&mut self) {
         if matches!(self.progress, Progress::Joining(_)) {
             self.move_joined();
         }

@@ -27,8 +27,9 @@ use crate::{
 
 /// The Redis version that the server reports to clients.
 ///
-/// Replies, errors and limits match Redis 7.0. But redis-py and Jedis use client-side caching
-/// (`CLIENT TRACKING`) only if the server reports 7.4 or later.
+/// Redis 7.4 is the first version with which redis-py and Jedis use client-side caching (`CLIENT TRACKING`).
+///
+/// Replies, errors and limits match Redis 7.0, with the exceptions in `tests/it/differential/differences.txt`.
 const REDIS_VERSION: &str = "7.4.0";
 
 impl Commands for ConnectionState {
@@ -58,9 +59,9 @@ impl IntoReply for Report {
     }
 }
 
-/// A reply that follows all pending pushes.
+/// A reply that ends a subscription or changes the protocol, and follows all pending pushes.
 ///
-/// A client that reads the reply has then read every push that preceded the command.
+/// After such a reply, the client would not recognise an earlier push.
 struct AfterPushes<'a, T> {
     state: &'a ConnectionState,
     reply: T,

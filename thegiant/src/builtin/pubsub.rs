@@ -56,14 +56,14 @@ impl ConnectionState {
 
     /// Posts a message to a channel.
     #[command("PUBLISH", pubsub, loading, stale, fast, may_replicate)]
-    fn publish(&self, channel: &[u8], message: &[u8]) -> AfterPushes<'_, usize> {
-        self.after_pushes(self.server.pubsub.publish(channel, message))
+    fn publish(&self, channel: &[u8], message: &[u8]) -> usize {
+        self.server.pubsub.publish(channel, message)
     }
 
     /// Posts a message to a shard channel.
     #[command("SPUBLISH", pubsub, loading, stale, fast, may_replicate)]
-    fn spublish(&self, shardchannel: Key<&[u8]>, message: &[u8]) -> AfterPushes<'_, usize> {
-        self.after_pushes(self.server.pubsub.spublish(shardchannel.0, message))
+    fn spublish(&self, shardchannel: Key<&[u8]>, message: &[u8]) -> usize {
+        self.server.pubsub.spublish(shardchannel.0, message)
     }
 
     /// Returns the active channels.

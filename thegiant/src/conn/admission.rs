@@ -66,12 +66,14 @@ impl Connection {
         Admission::Run
     }
 
-    /// Switches timing and key observation on for the next requests, as the hooks ask for it.
+    /// Switches timing and observation on for the next requests, as the hooks and the pushes of the client ask
+    /// for it.
     pub(super) fn observe(&self, batch: &mut Batch) {
         let hooks = &self.state.server.hooks;
         batch.is_timed = hooks.is(Hook::Time);
-        if hooks.is(Hook::Keys) {
-            batch.observe();
+        let is_listening = self.state.subscriptions.is_some() || self.client.is(ClientFlag::Tracking);
+        if is_listening || hooks.is(Hook::Keys) {
+            batch.observe(is_listening);
         }
     }
 

@@ -12,19 +12,19 @@ use crate::{
     batch::{ActorId, Batch, CommandRef, ReplyMode, Resolved},
     client::{CloseRequest, Collected},
     command::Flags,
-    dispatch::{ClientBatch, report_keys, step},
+    dispatch::{ClientBatch, Transaction, report_keys, step},
 };
 
 impl Connection {
     /// Runs requests until the batch has to go to an actor or its replies have to be sent.
     pub(super) fn run(&mut self, mut batch: Box<Batch>, cx: &mut TaskContext<'_>) -> Next {
-        if batch.is_observed() {
-            self.report_keys(&mut batch);
-        }
         // An earlier batch may have changed the protocol and the reply mode after this one was decoded.
         batch.out.encoder_mut().set_protocol(self.client.protocol());
         batch.out.set_mode(self.state.replies);
         loop {
+            if batch.is_observed() {
+                self.after_requests(&mut batch);
+            }
             while let Some(target) = batch.next_target() {
                 match target {
                     Resolved::Command(target) | Resolved::Split(target) => {
@@ -78,17 +78,27 @@ impl Connection {
         });
         batch.out.encoder_mut().set_protocol(self.client.protocol());
         if batch.is_observed() {
-            self.report_keys(batch);
+            self.after_requests(batch);
         }
     }
 
-    /// Reports the keys of the requests that have run since the last report. Shards report those of their commands.
-    pub(super) fn report_keys(&self, batch: &mut Batch) {
+    /// Reports the keys of the requests that have run. The pushes that they have caused follow their replies.
+    ///
+    /// Shards report the keys of their commands.
+    #[cold]
+    fn after_requests(&self, batch: &mut Batch) {
         let server = &self.state.server;
         report_keys(batch, &self.client, &server.keyspace, |resolved| match resolved {
             Resolved::Command(target) if server.routes.is_shard(target.actor_id) => None,
             resolved => Some(server.routes.command(resolved.command()?)),
         });
+        if !batch.runs_one_by_one() {
+            return;
+        }
+        server.keyspace.broadcast();
+        if self.client.has_pending_pushes() && !batch.is_streaming() && !self.state.closing {
+            batch.append_pushes(|out| self.state.take_pushes(out));
+        }
     }
 
     /// Completes a batch whose requests all have replies.
@@ -157,7 +167,7 @@ impl Connection {
     ) -> io::Result<Next> {
         match self.client.collect(close_request == CloseRequest::Graceful, cx) {
             Collected::Answered(mut batch) => {
-                batch.move_replies();
+                batch.join_replies();
                 self.client.set_active(self.state.server.now());
                 self.state.replies = batch.out.mode();
                 // A blocked batch has earlier replies to send.
@@ -172,7 +182,12 @@ impl Connection {
     #[cold]
     fn wait_for_reply(&mut self, cx: &mut TaskContext<'_>) -> io::Result<Next> {
         if self.client.has_pending_pushes() {
-            return Ok(Stage::Pushing(self.take_pushes(Batch::new())).into());
+            let mut pushes = Batch::new();
+            if let Transaction::Running(batch) = &mut self.state.transaction {
+                // The replies before `EXEC` may contain earlier pushes.
+                batch.move_replies(&mut pushes);
+            }
+            return Ok(Stage::Pushing(self.take_pushes(pushes)).into());
         }
         match self.read_ahead(cx)? {
             ReadAhead::End => Ok(Stage::Ended.into()),

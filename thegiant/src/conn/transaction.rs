@@ -75,9 +75,6 @@ impl Connection {
         self.show(&mut batch, ActorId::CONNECTION);
         batch.take_reply(transaction);
         batch.out.encoder_mut().set_protocol(self.client.protocol());
-        if batch.is_observed() {
-            self.report_keys(&mut batch);
-        }
         if self.state.closing {
             batch.abandon_requests();
         }

@@ -66,6 +66,9 @@ impl ClientBatch {
 
     /// Runs the next requests, up to the first one for another actor.
     ///
+    /// A request that causes pushes for its own client is also the last one: the connection inserts the pushes
+    /// after its reply.
+    ///
     /// If a handler panics, the client gets an internal error and the other requests still run.
     pub(super) fn run<A: Commands>(
         &mut self,
@@ -79,12 +82,9 @@ impl ClientBatch {
         }
         // Check the level once per batch: a span that nothing records would still cost time.
         if LevelFilter::current() >= LevelFilter::DEBUG {
-            self.run_in_span(actor_id, actor, context);
+            self.run_in_span(actor_id, actor, context, keyspace);
         } else {
-            self.run_all(actor_id, actor, context);
-        }
-        if self.batch.is_observed() {
-            report_keys(&mut self.batch, &self.client, keyspace, spec_of::<A>(actor_id));
+            self.run_here(actor_id, actor, context, keyspace);
         }
     }
 
@@ -97,10 +97,72 @@ impl ClientBatch {
         actor_id: ActorId,
         actor: &mut A,
         context: &mut A::CommandContext,
+        keyspace: &Keyspace,
     ) {
         let client = &self.client;
         let span = debug_span!(target: "thegiant::batch", "batch", id = client.id(), client = %client.addr());
-        span.in_scope(|| self.run_all(actor_id, actor, context));
+        span.in_scope(|| self.run_here(actor_id, actor, context, keyspace));
+    }
+
+    /// Runs the requests, and reports their keys if anything observes them.
+    #[inline]
+    fn run_here<A: Commands>(
+        &mut self,
+        actor_id: ActorId,
+        actor: &mut A,
+        context: &mut A::CommandContext,
+        keyspace: &Keyspace,
+    ) {
+        if self.batch.is_observed() {
+            self.run_observed(actor_id, actor, context, keyspace);
+        } else {
+            self.run_all(actor_id, actor, context);
+        }
+    }
+
+    /// Runs the requests, and reports their keys.
+    fn run_observed<A: Commands>(
+        &mut self,
+        actor_id: ActorId,
+        actor: &mut A,
+        context: &mut A::CommandContext,
+        keyspace: &Keyspace,
+    ) {
+        if self.batch.runs_one_by_one() {
+            return self.run_one_by_one(actor_id, actor, context, keyspace);
+        }
+        self.run_all(actor_id, actor, context);
+        report_keys(&mut self.batch, &self.client, keyspace, spec_of::<A>(actor_id));
+    }
+
+    /// Runs the requests of a client that gets pushes, and reports the keys of each.
+    #[cold]
+    fn run_one_by_one<A: Commands>(
+        &mut self,
+        actor_id: ActorId,
+        actor: &mut A,
+        context: &mut A::CommandContext,
+        keyspace: &Keyspace,
+    ) {
+        self.batch.begin();
+        while let Some(row) = next_row(&self.batch, actor_id) {
+            self.run_one(row, actor, context);
+            report_keys(&mut self.batch, &self.client, keyspace, spec_of::<A>(actor_id));
+            if self.client.has_pending_pushes() {
+                break;
+            }
+        }
+        keyspace.broadcast();
+    }
+
+    /// Runs the next request, which has this row.
+    fn run_one<A: Commands>(&mut self, row: RowId, actor: &mut A, context: &mut A::CommandContext) {
+        let ClientBatch { client, batch, .. } = self;
+        let row = row.get::<A>();
+        let run = || step(batch, client, Some(&row.spec), |call, out| (row.run)(actor, call, context, out));
+        if catch_unwind(AssertUnwindSafe(run)).is_err() {
+            answer_panic(batch, client, Some(&row.spec));
+        }
     }
 
     fn run_all<A: Commands>(&mut self, actor_id: ActorId, actor: &mut A, context: &mut A::CommandContext) {
@@ -215,11 +277,7 @@ impl ClientBatch {
             if writes::<A>(row) || spec.flags.contains(Flags::BLOCKING) {
                 step(batch, client, Some(spec), |_, out| out.error(error));
             } else {
-                let run = row.get::<A>().run;
-                let read = || step(batch, client, Some(spec), |call, out| run(actor, call, context, out));
-                if catch_unwind(AssertUnwindSafe(read)).is_err() {
-                    answer_panic(batch, client, Some(spec));
-                }
+                self.run_one(row, actor, context);
             }
             if self.batch.is_blocked() {
                 // The requests behind it run after its reply.

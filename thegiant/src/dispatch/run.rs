@@ -27,6 +27,9 @@ pub(crate) fn reject(batch: &mut Batch, client: &Client, answer: impl FnOnce(&Ca
 }
 
 /// Reports the keys that requests of a batch have read and written since the last report.
+///
+/// If the requests [run one by one](Batch::runs_one_by_one), the caller ends its reports with
+/// [`Keyspace::broadcast`].
 #[cold]
 pub(crate) fn report_keys(
     batch: &mut Batch,
@@ -35,7 +38,7 @@ pub(crate) fn report_keys(
     spec_of: impl Fn(Resolved<CommandRef>) -> Option<&'static Spec>,
 ) {
     let observed = batch.take_observed();
-    if observed.is_empty() {
+    if observed.is_empty() || !keyspace.is_observed() {
         return;
     }
     let failures = batch.stats.failures();
@@ -49,7 +52,8 @@ pub(crate) fn report_keys(
         };
         Some(Ran { command, call, has_written, scope })
     });
-    keyspace.ran(client, ran, !batch.is_in_transaction());
+    let are_by_themselves = !batch.is_in_transaction();
+    keyspace.ran(client, ran, are_by_themselves, are_by_themselves && !batch.runs_one_by_one());
 }
 
 /// Reports the keys that requests of a batch are about to read.
@@ -65,7 +69,7 @@ pub(super) fn report_reads(
         let (command, call) = call_of(batch, client, request, &spec_of)?;
         Some(Ran { command, call, has_written: false, scope: RanScope::Whole })
     });
-    keyspace.ran(client, reads, false);
+    keyspace.ran(client, reads, false, false);
 }
 
 fn call_of<'b>(

@@ -96,8 +96,8 @@ impl Shards {
         routes: &'a Routes,
     ) -> impl Iterator<Item = (u32, Resolved<CommandRef>)> + Clone + 'a {
         let replies_now = |target: CommandRef| routes.command(target.command).reply_time == ReplyTime::Now;
-        // The requests of a transaction run one after the other.
-        let max = if batch.is_transaction() { 1 } else { usize::MAX };
+        // The requests of a transaction run one after the other, and so do those between whose replies pushes may come.
+        let max = if batch.is_transaction() || batch.runs_one_by_one() { 1 } else { usize::MAX };
         batch.upcoming_resolved(self.actors()).take(max).take_while(move |(_, resolved)| match resolved {
             Resolved::Command(target) => replies_now(*target),
             resolved => resolved.target().is_some(),
@@ -113,8 +113,9 @@ impl Shards {
             RequestPolicy::Scan => {
                 let position = spec.words();
                 let cursor = words.get(position).unwrap_or_default();
-                // A shard refuses what is no number. Redis takes an empty cursor for 0.
-                let number = if cursor.is_empty() { Some(0) } else { parse_integer::<u64>(cursor) };
+                // A shard refuses what is no number. Redis takes an empty cursor for 0, and accepts a plus sign.
+                let digits = cursor.strip_prefix(b"+").unwrap_or(cursor);
+                let number = if cursor.is_empty() { Some(0) } else { parse_integer::<u64>(digits) };
                 let Some(cursor) = number else { return join.add(batch, request, 0, target) };
                 let shard = (cursor % u64::from(self.count)) as u16;
                 let own = (cursor / u64::from(self.count)).to_string();

@@ -156,12 +156,13 @@ impl Keyspace {
     /// Records the keys that a client's commands have read and changed.
     ///
     /// `are_by_themselves` is `false` for the commands of a transaction. `CLIENT CACHING` then applies to all of
-    /// them, and broadcast invalidations wait until the transaction calls [`broadcast`](Self::broadcast).
+    /// them. Without `broadcasts`, broadcast invalidations wait for [`broadcast`](Self::broadcast).
     pub(crate) fn ran<'a>(
         &self,
         client: &Client,
         commands: impl Iterator<Item = Ran<'a>>,
         are_by_themselves: bool,
+        broadcasts: bool,
     ) {
         let is_tracking = client.is(ClientFlag::Tracking);
         let mut observers = None;
@@ -194,14 +195,16 @@ impl Keyspace {
                 observers.trackers.command_ran(client, command);
             }
         }
-        if let Some(mut observers) = observers.filter(|_| are_by_themselves) {
+        if let Some(mut observers) = observers.filter(|_| broadcasts) {
             observers.trackers.broadcast();
         }
     }
 
-    /// Sends the broadcast invalidations of a transaction that has run.
+    /// Sends the broadcast invalidations of the commands that [have run](Self::ran).
     pub(crate) fn broadcast(&self) {
-        self.lock().trackers.broadcast();
+        if self.is_observed() {
+            self.lock().trackers.broadcast();
+        }
     }
 
     /// Switches `CLIENT TRACKING` on for a client.
@@ -257,7 +260,8 @@ impl Keyspace {
         }
     }
 
-    fn is_observed(&self) -> bool {
+    /// Returns whether anything observes keys.
+    pub(crate) fn is_observed(&self) -> bool {
         self.0.hooks.is(Hook::Keys)
     }
 

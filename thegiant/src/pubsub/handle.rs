@@ -16,7 +16,8 @@ use std::{
 /// use `SUBSCRIBE` and `PUBLISH` without it.
 ///
 /// All subscribers of a channel receive its messages in the same order. A client receives a message between
-/// two replies, like every [push](Client::push), and under the same limits.
+/// two replies, like every [push](Client::push), and under the same limits. A message that a handler publishes
+/// follows the reply to its command if the client of the command has subscribed to the channel.
 ///
 /// ```
 /// use thegiant::{PubSub, prelude::*};
