@@ -255,6 +255,20 @@ fn the_error_of_one_shard_is_the_reply() {
     assert!(stats.contains("errorstat_NO:count=2"), "{stats}");
 }
 
+/// No shard runs a part of a request that another shard refuses for its number of words.
+#[test]
+fn a_request_with_a_key_without_its_value_runs_nowhere() {
+    let served = shards(2, 2);
+    let mut client = RawClient::connect(served.address());
+    let keys = keys_of_shards(2);
+    let [first, second] = &keys[..] else { panic!("two shards") };
+    for (one, other) in [(first, second), (second, first)] {
+        let reply = client.ask(line(&format!("MSET {one} 1 {other}")));
+        assert_eq!(reply, "-ERR wrong number of arguments for 'mset' command\r\n");
+    }
+    assert_eq!(client.ask(line("DBSIZE")), ":0\r\n");
+}
+
 #[test]
 fn keys_of_several_shards_are_refused_without_a_split() {
     let served = shards(2, 2);

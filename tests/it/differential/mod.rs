@@ -90,7 +90,8 @@ fn eight_shards_reply_as_redis() {
 fn shards_reply_as_redis(shards: &str, is_wanted: fn(&str) -> bool) {
     let families = families().into_iter().filter(|(name, _)| is_wanted(name)).collect();
     // The deletions are of keys that the others have made.
-    let crossing = ["RENAME", "COPY", "MSETNX", "DEL G", "UNLINK B C", "SCAN 0", "SCAN +0", "SCAN \"\""];
+    let crossing =
+        ["RENAME", "COPY", "MSETNX", "DEL G", "UNLINK B C", "GETDEL D", "SCAN 0", "SCAN +0", "SCAN \"\""];
     let families = without_commands(families, &crossing);
     let servers = |family: &str| match family {
         "password" => Pair::with_password(&["--threads", shards]),

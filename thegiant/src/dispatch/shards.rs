@@ -61,7 +61,14 @@ impl Shards {
         if shards.all(|shard| shard == first) {
             Resolved::Command(target.on(self.actor_id(first)))
         } else if spec.request_policy == RequestPolicy::MultiShard {
-            Resolved::Split(target)
+            let (start, step) = spec.key_groups();
+            // A shard refuses a request whose last group of words is incomplete. No other shard may run a part of it.
+            let is_complete = (words.len() - start).is_multiple_of(step);
+            if is_complete {
+                Resolved::Split(target)
+            } else {
+                Resolved::Command(target.on(self.actor_id(first)))
+            }
         } else {
             Resolved::CrossShard
         }
