@@ -182,9 +182,9 @@ fn differences<'s>(
     variant: Variant,
     Answers { kv, redis, took }: Answers,
 ) -> Vec<Difference<'s>> {
-    let answers = (0..kv.len().max(redis.len())).map(|index| {
+    let answers = (0..kv.len().max(redis.len())).zip(conversation.lines_answered()).map(|(index, line)| {
         let [kv, redis] = [&kv, &redis].map(|answers| answers.get(index).cloned().unwrap_or_default());
-        Difference { line: conversation.line_answered(index), variant, kv, redis }
+        Difference { line, variant, kv, redis }
     });
     answers.filter(|answer| !answer.line.comparison.holds(&answer.kv, &answer.redis, took)).collect()
 }
