@@ -35,6 +35,7 @@ ON_BALANCER = [*COMMON, "transactions", "channels", "lists", "scan"]
 
 PYTHON = [TARGET / "python/bin/python", "-B"]
 NODE = [TARGET / "node/node_modules/.bin/node"]
+RUST = [TARGET.parent / "ci/rust-clients"]
 os.environ["NODE_PATH"] = str(TARGET / "node/node_modules")
 
 
@@ -55,9 +56,9 @@ CLIENTS = [
     Client("valkey-py", [*PYTHON, HERE / "python.py"]),
     Client("valkey-glide", [*PYTHON, HERE / "python.py"]),
     Client("coredis", [*PYTHON, HERE / "python.py"], protocols=[3]),
-    Client("redis-rs", [TARGET / "rust/debug/rust-clients"]),
-    Client("fred", [TARGET / "rust/debug/rust-clients"]),
-    Client("rustis", [TARGET / "rust/debug/rust-clients"], protocols=[3]),
+    Client("redis-rs", RUST),
+    Client("fred", RUST),
+    Client("rustis", RUST, protocols=[3]),
     Client("ioredis 5", [*NODE, HERE / "node.cjs"], protocols=[2]),
     Client("ioredis 6", [*NODE, HERE / "node.cjs"]),
     Client("node-redis 4", [*NODE, HERE / "node.cjs"], protocols=[2]),
@@ -78,7 +79,7 @@ CLIENTS = [
     Client("redis-cli", [*PYTHON, HERE / "tools.py"], checks=ON_BALANCER, server=Balancer),
     Client("redis-py", [*PYTHON, HERE / "python.py"], checks=ON_BALANCER, server=Balancer),
     Client("ioredis 6", [*NODE, HERE / "node.cjs"], checks=ON_BALANCER, server=Balancer),
-    Client("redis-rs", [TARGET / "rust/debug/rust-clients"], checks=[*ON_BALANCER, "watch"], server=Balancer),
+    Client("redis-rs", RUST, checks=[*ON_BALANCER, "watch"], server=Balancer),
 ]
 
 

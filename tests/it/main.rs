@@ -38,6 +38,8 @@ mod limits;
 mod listeners;
 /// The command rows that `#[commands]` and `#[derive(Args)]` derive from a signature.
 mod macros;
+/// Mistakes with the attributes, and the compile errors that they cause.
+mod mistakes;
 /// Commands with which operators observe and control a running server.
 mod operators;
 /// Replies keep the order of the requests, whichever actor sends them.

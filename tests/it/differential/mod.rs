@@ -245,10 +245,11 @@ fn differences<'s>(
     Answers { kv, redis, took }: Answers,
     rules: &Rules<'_>,
 ) -> Vec<Difference<'s>> {
-    let redis = rules.apply(redis, conversation);
-    let answers = (0..kv.len().max(redis.len())).map(|index| {
+    // Most replies are the same.
+    let redis = if kv == redis { redis } else { rules.apply(redis, conversation) };
+    let answers = (0..kv.len().max(redis.len())).zip(conversation.lines_answered()).map(|(index, line)| {
         let [kv, redis] = [&kv, &redis].map(|answers| answers.get(index).cloned().unwrap_or_default());
-        Difference { line: conversation.line_answered(index), variant, kv, redis }
+        Difference { line, variant, kv, redis }
     });
     answers.filter(|answer| !answer.line.comparison.holds(&answer.kv, &answer.redis, took, rules)).collect()
 }

@@ -240,7 +240,8 @@ fn at_once(
     delivery: Delivery,
 ) -> Vec<Bytes> {
     const MAX_PIECES: usize = 4096;
-    let bytes: Vec<u8> = conversation.lines.iter().flat_map(|line| line.bytes(ids[0], ids[1])).collect();
+    let lines: Vec<_> = conversation.lines.iter().map(|line| line.bytes(ids[0], ids[1])).collect();
+    let bytes = lines.concat();
     let piece = if delivery == Delivery::Whole { bytes.len() } else { bytes.len() / MAX_PIECES + 1 };
     let pieces: Vec<&[u8]> = bytes.chunks(piece).collect();
     client

@@ -68,9 +68,9 @@ impl<'s> Conversation<'s> {
         self.lines.iter().any(|line| line.is_of_other)
     }
 
-    /// Returns the line of this reply. Replies beyond one per request belong to the last line.
-    pub(super) fn line_answered(&self, reply: usize) -> &Line<'s> {
-        self.requests().nth(reply).unwrap_or(&self.lines[self.lines.len() - 1])
+    /// Returns the line of each reply, without end. Replies beyond one per request belong to the last line.
+    pub(super) fn lines_answered(&self) -> impl Iterator<Item = &Line<'s>> {
+        self.requests().chain(iter::repeat(&self.lines[self.lines.len() - 1]))
     }
 }
 

@@ -110,7 +110,11 @@ impl RawClient {
 
     /// Reads the next `count` replies. Returns their bytes.
     pub(crate) fn replies(&mut self, count: usize) -> Bytes {
-        (0..count).flat_map(|_| self.reply()).collect()
+        let mut replies = Vec::new();
+        for _ in 0..count {
+            replies.extend_from_slice(&self.reply());
+        }
+        replies.into()
     }
 
     /// Sends a request and returns its reply.
@@ -159,11 +163,18 @@ impl RawClient {
         rest.into()
     }
 
-    /// Sends the pieces from another thread while `receive` reads.
+    /// Sends the pieces while `receive` reads: from another thread, unless the buffer of the socket takes all at once.
     pub(crate) fn while_sending<T>(&mut self, pieces: &[&[u8]], receive: impl FnOnce(&mut Self) -> T) -> T {
+        const TAKEN_AT_ONCE: usize = 16 * 1024;
+        // The server may close the connection before it has read everything.
+        if let [piece] = pieces
+            && piece.len() <= TAKEN_AT_ONCE
+        {
+            let _ = self.try_send(piece);
+            return receive(self);
+        }
         let mut sender = self.socket.get_ref().try_clone().expect("the socket can be cloned");
         thread::scope(|scope| {
-            // The server may close the connection before it has read everything.
             scope.spawn(move || pieces.iter().try_for_each(|piece| sender.write_all(piece)));
             receive(self)
         })
@@ -213,9 +224,10 @@ pub(crate) fn read_reply(from: &mut impl BufRead) -> io::Result<Vec<u8>> {
         };
         missing = missing - 1 + elements;
         if let Some(bytes) = bytes {
-            let start = reply.len();
-            reply.resize(start + bytes + 2, 0);
-            from.read_exact(&mut reply[start..])?;
+            let expected = bytes + 2;
+            if from.by_ref().take(expected as u64).read_to_end(&mut reply)? < expected {
+                return Err(ErrorKind::UnexpectedEof.into());
+            }
         }
     }
     Ok(reply)

@@ -1,10 +1,14 @@
 //! A value that is larger than every buffer.
 
+use std::sync::LazyLock;
+
 use super::{RawClient, lines, request};
 
 /// Returns 8 MiB in which neighboring parts differ, so that a test notices misplaced bytes.
 pub(crate) fn large_value() -> Vec<u8> {
-    (0..8 << 20).map(|at: u32| (at * 7 + at / 1000) as u8).collect()
+    static VALUE: LazyLock<Vec<u8>> =
+        LazyLock::new(|| (0..8 << 20).map(|at: u32| (at * 7 + at / 1000) as u8).collect());
+    VALUE.clone()
 }
 
 /// Stores a large value, and reads it twice in one pipeline.

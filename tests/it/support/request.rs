@@ -19,5 +19,6 @@ pub(crate) fn line(text: &str) -> Vec<u8> {
 
 /// Encodes a pipeline: each line becomes an array of bulk strings.
 pub(crate) fn lines(text: &str) -> Vec<u8> {
-    text.lines().map(str::trim).filter(|text| !text.is_empty()).flat_map(line).collect()
+    let lines = text.lines().map(str::trim).filter(|text| !text.is_empty());
+    lines.map(line).collect::<Vec<_>>().concat()
 }
