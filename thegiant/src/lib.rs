@@ -487,7 +487,7 @@ pub use crate::{
     resp::{Error, Value},
     server::{ClientClass, OutputLimit, Server, ServerHandle, SlowConsumers},
     single_flight::{Flight, SingleFlight},
-    split::{SLOTS, slot},
+    split::{SLOTS, shard, slot},
     upstream::{Upstream, UpstreamHandle},
 };
 

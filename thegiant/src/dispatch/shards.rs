@@ -11,7 +11,7 @@ use crate::{
     batch::{ActorId, Actors, Batch, CommandRef, Join, Merge, RequestWords, Resolved},
     command::{ReplyTime, RequestPolicy, Spec},
     resp::parse_integer,
-    split::{SLOTS, slot},
+    split::shard,
 };
 
 /// The shards of an actor: consecutive actor ids, each with an equal part of the slots.
@@ -41,7 +41,7 @@ impl Shards {
 
     /// Returns the shard of a key.
     fn of_key(self, key: &[u8]) -> u16 {
-        (u32::from(slot(key)) * u32::from(self.count) / u32::from(SLOTS)) as u16
+        shard(key, self.count)
     }
 
     /// Returns the actor that has this key.
