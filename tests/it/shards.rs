@@ -36,6 +36,15 @@ impl Handler<Disconnected> for Shard {
     }
 }
 
+/// `[LIMIT limit] FROM key [key …]`
+#[derive(Args)]
+struct Take {
+    #[arg("LIMIT")]
+    limit: Option<Bytes>,
+    #[arg("FROM")]
+    from: Vec<Key>,
+}
+
 impl Actor for Shard {
     type Context = Context<Self>;
 }
@@ -114,6 +123,12 @@ impl Shard {
     #[command("NUMBER", readonly)]
     fn number(&self, _key: Key) -> usize {
         self.number
+    }
+
+    /// Returns the shard, and the number of keys.
+    #[command("TAKE", readonly)]
+    fn take(&self, options: Take) -> (usize, usize, Option<Bytes>) {
+        (self.number, options.from.len(), options.limit)
     }
 
     #[command("ANYWHERE", readonly)]
@@ -276,6 +291,20 @@ fn keys_of_several_shards_are_refused_without_a_split() {
     assert_eq!(client.ask(line(&format!("SAME {first} {{{first}}}2"))), ":1\r\n");
     client.send(lines(&format!("SET {first} 1 \n SAME {first} {second} \n SET {second} 2 \n ANYWHERE")));
     assert_eq!(client.replies(4), format!("+OK\r\n{CROSS_SLOT}+OK\r\n+here\r\n"));
+}
+
+#[test]
+fn keys_can_be_the_last_option() {
+    let served = shards(4, 2);
+    let mut client = RawClient::connect(served.address());
+    let keys = keys_of_shards(4);
+    for (shard, key) in keys.iter().enumerate() {
+        assert_eq!(client.ask(line(&format!("TAKE FROM {key}"))), format!("*3\r\n:{shard}\r\n:1\r\n$-1\r\n"));
+        let reply = client.ask(line(&format!("TAKE limit FROM from {key} {{{key}}}2")));
+        assert_eq!(reply, format!("*3\r\n:{shard}\r\n:2\r\n$4\r\nFROM\r\n"));
+    }
+    assert_eq!(client.ask(line(&format!("TAKE FROM {} {}", keys[1], keys[2]))), CROSS_SLOT);
+    assert_eq!(client.ask(line(&format!("TAKE {} FROM {}", keys[1], keys[2]))), "-ERR syntax error\r\n");
 }
 
 #[test]

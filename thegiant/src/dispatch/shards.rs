@@ -184,7 +184,7 @@ fn shards_of_keys<'a>(
     spec: &Spec,
     words: RequestWords<'a>,
 ) -> impl Iterator<Item = u16> + use<'a> {
-    let positions = spec.keys.map(|keys| keys.positions(words.len()));
+    let positions = spec.keys.map(|keys| keys.positions(words.len(), |index| words.get(index)));
     let keys = positions.into_iter().flatten().filter_map(move |position| words.get(position));
     keys.map(move |key| shards.of_key(key))
 }
