@@ -86,7 +86,7 @@ mod tests {
     /// CRC-16/XMODEM, bit by bit.
     fn slow(bytes: &[u8]) -> u16 {
         bytes.iter().fold(0, |crc, byte| {
-            (0..8).fold(crc ^ u16::from(*byte) << 8, |crc, _| {
+            (0..8).fold(crc ^ (u16::from(*byte) << 8), |crc, _| {
                 if crc & 0x8000 == 0 { crc << 1 } else { (crc << 1) ^ 0x1021 }
             })
         })
@@ -95,7 +95,7 @@ mod tests {
     #[test]
     fn the_checksum_is_crc_16_xmodem() {
         assert_eq!(crc16(b"123456789"), 0x31c3);
-        let bytes: Vec<u8> = (0..300u32).map(|number| (number * 7919 >> 3) as u8).collect();
+        let bytes: Vec<u8> = (0..300u32).map(|number| ((number * 7919) >> 3) as u8).collect();
         for len in 0..bytes.len() {
             assert_eq!(crc16(&bytes[..len]), slow(&bytes[..len]), "{len}");
         }
