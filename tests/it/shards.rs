@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use thegiant::{App, Responder, SLOTS, prelude::*, slot};
+use thegiant::{App, Disconnected, Responder, prelude::*};
 
 use crate::support::{ANY_PORT, RawClient, Reply, Served, eventually, info, line, lines, report, request};
 
@@ -24,6 +24,25 @@ struct Shard {
     waiting: Vec<(Bytes, Responder<Bytes>)>,
     /// The number of `BIG` commands that have run.
     big: Arc<AtomicUsize>,
+    /// The number of messages about clients that have disconnected.
+    disconnected: Arc<AtomicUsize>,
+}
+
+impl Handler<Disconnected> for Shard {
+    type Result = ();
+
+    fn handle(&mut self, _: Disconnected, _: &mut Context<Self>) {
+        self.disconnected.fetch_add(1, Relaxed);
+    }
+}
+
+/// `[LIMIT limit] FROM key [key …]`
+#[derive(Args)]
+struct Take {
+    #[arg("LIMIT")]
+    limit: Option<Bytes>,
+    #[arg("FROM")]
+    from: Vec<Key>,
 }
 
 impl Actor for Shard {
@@ -106,6 +125,12 @@ impl Shard {
         self.number
     }
 
+    /// Returns the shard, and the number of keys.
+    #[command("TAKE", readonly)]
+    fn take(&self, options: Take) -> (usize, usize, Option<Bytes>) {
+        (self.number, options.from.len(), options.limit)
+    }
+
     #[command("ANYWHERE", readonly)]
     fn anywhere(&self) -> Simple {
         Simple("here")
@@ -159,8 +184,9 @@ fn shards(shards: u16, workers: u16) -> Served {
 
 /// Returns keys of different shards.
 fn keys_of_shards(shards: u16) -> Vec<String> {
-    let of = |key: &String| u32::from(slot(key.as_bytes())) * u32::from(shards) / u32::from(SLOTS);
-    let key_of = |shard: u16| (0..).map(|n| format!("key{n}")).find(|key| of(key) == u32::from(shard));
+    let key_of = |shard: u16| {
+        (0..).map(|n| format!("key{n}")).find(|key| thegiant::shard(key.as_bytes(), shards) == shard)
+    };
     (0..shards).filter_map(key_of).collect()
 }
 
@@ -279,6 +305,38 @@ fn keys_of_several_shards_are_refused_without_a_split() {
     assert_eq!(client.ask(line(&format!("SAME {first} {{{first}}}2"))), ":1\r\n");
     client.send(lines(&format!("SET {first} 1 \n SAME {first} {second} \n SET {second} 2 \n ANYWHERE")));
     assert_eq!(client.replies(4), format!("+OK\r\n{CROSS_SLOT}+OK\r\n+here\r\n"));
+}
+
+#[test]
+fn keys_can_be_the_last_option() {
+    let served = shards(4, 2);
+    let mut client = RawClient::connect(served.address());
+    let keys = keys_of_shards(4);
+    for (shard, key) in keys.iter().enumerate() {
+        assert_eq!(client.ask(line(&format!("TAKE FROM {key}"))), format!("*3\r\n:{shard}\r\n:1\r\n$-1\r\n"));
+        let reply = client.ask(line(&format!("TAKE limit FROM from {key} {{{key}}}2")));
+        assert_eq!(reply, format!("*3\r\n:{shard}\r\n:2\r\n$4\r\nFROM\r\n"));
+    }
+    assert_eq!(client.ask(line(&format!("TAKE FROM {} {}", keys[1], keys[2]))), CROSS_SLOT);
+    assert_eq!(client.ask(line(&format!("TAKE {} FROM {}", keys[1], keys[2]))), "-ERR syntax error\r\n");
+}
+
+#[test]
+fn all_shards_learn_of_disconnected_clients() {
+    let count = Arc::new(AtomicUsize::new(0));
+    let disconnected = Arc::clone(&count);
+    let make = move || {
+        let app = App::new()
+            .mount_shards(4, move |_| Shard { disconnected: Arc::clone(&disconnected), ..Shard::default() });
+        let shards = app.shards::<Shard>();
+        assert_eq!(shards.len(), 4);
+        shards.into_iter().fold(app, App::disconnected)
+    };
+    let served = Served::with(make, |server| server.workers(2).bind(ANY_PORT));
+    for clients in 1..=3 {
+        drop(RawClient::connect(served.address()));
+        eventually(|| (count.load(Relaxed) == 4 * clients).then_some(()));
+    }
 }
 
 /// Several clients send pipelines of plain, split, built-in and late commands. All replies are as if one actor had all

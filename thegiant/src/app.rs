@@ -71,8 +71,8 @@ pub struct App {
     proxy: Option<ActorId>,
     /// The number of databases, if the application has set it.
     databases: Option<u16>,
-    /// The addresses of the supervised actors.
-    supervised: Vec<Box<dyn Any + Send + Sync>>,
+    /// The addresses of the supervised actors and of the shards.
+    addresses: Vec<Box<dyn Any + Send + Sync>>,
     /// Starts the shards.
     shards: Vec<StartShard>,
 }
@@ -156,7 +156,7 @@ impl App {
         let (sender, mailbox) = channel(0);
         let address = Addr::new(sender);
         let mount = self.add_actor(address.clone());
-        self.supervised.push(Box::new(address));
+        self.addresses.push(Box::new(address));
         let queue = Arc::downgrade(self.routes.queue(mount));
         actix_rt::spawn(supervise(factory, mailbox, queue));
         self
@@ -167,7 +167,7 @@ impl App {
     /// The [slot](crate::slot) of a key decides which shard has it. `factory` is called once for each shard with its
     /// number, from 0 to `shards - 1`, when the server starts. The shards are spread over the threads of
     /// [`Server::workers`](crate::Server::workers), and `factory` runs on the thread of its shard. With one shard or one
-    /// thread, everything works the same.
+    /// thread, everything works the same. [`shards`](Self::shards) returns the addresses of the shards.
     ///
     /// ```
     /// use std::collections::HashMap;
@@ -245,7 +245,9 @@ impl App {
         for shard in 0..usize::from(shards) {
             // 0: as many messages as are sent. The number of batches bounds them.
             let (sender, mailbox) = channel(0);
-            let mount = self.add_queue(Addr::new(sender));
+            let address = Addr::new(sender);
+            let mount = self.add_queue(address.clone());
+            self.addresses.push(Box::new(address));
             first.get_or_insert(mount);
             let factory = Arc::clone(&factory);
             self.shards.push(Box::new(move || {
@@ -322,9 +324,44 @@ impl App {
     /// Panics if no supervised actor has this type.
     #[track_caller]
     pub fn address<A: Actor<Context = Context<A>>>(&self) -> Addr<A> {
-        let found = self.supervised.iter().find_map(|address| address.downcast_ref::<Addr<A>>());
+        let found = self.addresses_of::<A>().next();
         let Some(address) = found else { panic!("no supervised actor has the type {}", type_name::<A>()) };
         address.clone()
+    }
+
+    /// Returns the addresses of all [shards](Self::mount_shards) of an actor, in the order of their numbers.
+    ///
+    /// Messages that are sent before the shards start wait for them.
+    ///
+    /// ```
+    /// # use thegiant::{Disconnected, prelude::*};
+    /// # struct Chat;
+    /// # impl Actor for Chat { type Context = Context<Self>; }
+    /// # #[commands]
+    /// # impl Chat {
+    /// #     #[command("SAY")]
+    /// #     fn say(&self, _room: Key) {}
+    /// # }
+    /// # impl Handler<Disconnected> for Chat {
+    /// #     type Result = ();
+    /// #     fn handle(&mut self, _: Disconnected, _: &mut Context<Self>) {}
+    /// # }
+    /// let app = App::new().mount_shards(4, |_| Chat);
+    /// let shards = app.shards::<Chat>();
+    /// let app = shards.into_iter().fold(app, App::disconnected);
+    /// ```
+    ///
+    /// # Panics
+    /// Panics if no actor with shards has this type.
+    #[track_caller]
+    pub fn shards<A: Actor<Context = Context<A>>>(&self) -> Vec<Addr<A>> {
+        let found: Vec<_> = self.addresses_of().cloned().collect();
+        assert!(!found.is_empty(), "no actor with shards has the type {}", type_name::<A>());
+        found
+    }
+
+    fn addresses_of<A: Actor>(&self) -> impl Iterator<Item = &Addr<A>> {
+        self.addresses.iter().filter_map(|address| address.downcast_ref::<Addr<A>>())
     }
 
     #[track_caller]

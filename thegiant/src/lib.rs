@@ -490,7 +490,7 @@ pub use crate::{
     server::{ClientClass, Server, ServerHandle, SlowConsumers},
     settings::OutputLimit,
     single_flight::{Flight, SingleFlight},
-    split::{SLOTS, slot},
+    split::{SLOTS, shard, slot},
     upstream::{Upstream, UpstreamHandle},
 };
 

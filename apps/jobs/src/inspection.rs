@@ -48,7 +48,7 @@ impl Jobs {
     }
 
     /// Returns the names of all queues.
-    #[command("QUEUES", readonly)]
+    #[command("QUEUES", readonly, all)]
     fn queues(&self) -> Vec<Bytes> {
         let mut names: Vec<Bytes> = self.queues.all().map(|(name, _)| name.clone()).collect();
         names.sort_unstable();
@@ -57,8 +57,8 @@ impl Jobs {
 
     /// Returns the state of a job.
     #[command("SHOW", readonly)]
-    fn show(&self, id: Id) -> Option<Value> {
-        let job = self.queues.get(id)?;
+    fn show(&self, id: Key<Id>) -> Option<Value> {
+        let job = self.queues.get(*id)?;
         let worker = match job.state {
             JobState::Out { client, .. } => number_of(client),
             _ => Value::Null,
@@ -75,9 +75,9 @@ impl Jobs {
     }
 
     /// Deletes jobs in any state, and returns how many existed.
-    #[command("DELJOB", write)]
-    fn del_job(&mut self, ids: Vec<Id>, context: &mut Context<Self>) -> usize {
-        let jobs = ids.into_iter().filter_map(|id| self.queues.finish(id, |counts| &mut counts.failed));
+    #[command("DELJOB", write, split = "agg_sum")]
+    fn del_job(&mut self, ids: Vec<Key<Id>>, context: &mut Context<Self>) -> usize {
+        let jobs = ids.into_iter().filter_map(|Key(id)| self.queues.finish(id, |counts| &mut counts.failed));
         let jobs: Vec<_> = jobs.collect();
         let count = jobs.len();
         for job in jobs {

@@ -33,7 +33,7 @@ impl Id {
         Some(Id { run: u32::try_from(from_hex(run)?).ok()?, number: from_hex(number)? })
     }
 
-    fn format(self) -> [u8; ID_LEN] {
+    pub(crate) fn format(self) -> [u8; ID_LEN] {
         let mut text = [b'-'; ID_LEN];
         to_hex(self.run.into(), &mut text[..RUN_LEN]);
         to_hex(self.number, &mut text[RUN_LEN + 1..]);

@@ -6,6 +6,7 @@
 //! - `server`: the actor, with the commands for producers
 //! - `workers`: the commands for workers; `inspection`: the commands for operators
 //! - `queues`: the jobs and their queues, a plain data structure; `job`: one job
+//! - `shard`: the queues and ids of one thread
 //! - `waiting`: the clients that wait for jobs
 //! - `top`: the `jobs top` subcommand
 
@@ -13,6 +14,7 @@ mod inspection;
 mod job;
 mod queues;
 mod server;
+mod shard;
 mod top;
 mod waiting;
 mod workers;
@@ -22,6 +24,12 @@ use std::{io, sync::Arc};
 use clap::{Parser, Subcommand};
 use cli::{Password, ServerOptions};
 use thegiant::prelude::*;
+
+use crate::{
+    queues::{Queues, Totals},
+    server::Jobs,
+    shard::Shard,
+};
 
 /// Work queue with request and reply
 #[derive(Parser)]
@@ -56,9 +64,17 @@ async fn main() {
 }
 
 async fn serve(server: &ServerOptions) -> io::Result<()> {
-    let totals = Arc::new(queues::Totals::default());
-    let jobs = server::Jobs::new(Arc::clone(&totals)).start();
-    let app =
-        App::new().mount(jobs.clone()).disconnected(jobs).info("Jobs", move |info| totals.write_to(info));
-    server.serve(app).await
+    let count = server.threads();
+    // Ids of no server start with run 0, which stands for an id that could not be parsed.
+    let run = fastrand::u32(1..);
+    let totals: Vec<Arc<Totals>> = (0..count).map(|_| Arc::default()).collect();
+    let all_totals = totals.clone();
+    let app = App::new().info("Jobs", move |info| Totals::write_all(&all_totals, info));
+    let keyspace = app.keyspace();
+    let app = app.mount_shards(count, move |number| {
+        let shard = Shard { number: number as u16, count };
+        Jobs::new(Queues::new(shard, run), Arc::clone(&totals[number]), keyspace.clone())
+    });
+    let shards = app.shards::<Jobs>();
+    server.serve(shards.into_iter().fold(app, App::disconnected).atomic()).await
 }

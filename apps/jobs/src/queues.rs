@@ -2,7 +2,10 @@
 
 use std::{
     collections::{BTreeSet, HashMap, VecDeque},
-    sync::atomic::{AtomicU64, Ordering::Relaxed},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
     time::{Duration, Instant},
 };
 
@@ -10,18 +13,20 @@ use bytes::Bytes;
 use foldhash::fast::RandomState;
 use thegiant::InfoFields;
 
-use crate::job::{Caller, Id, Job, JobState};
-
-/// Prefix of the queues for dead jobs: dead jobs of the queue `mail` are in the queue `dead:mail`.
-const DEAD: &[u8] = b"dead:";
+use crate::{
+    job::{Caller, Id, Job, JobState},
+    shard::Shard,
+};
 
 /// Number of stale entries that a queue may keep.
 const MAX_STALE: u64 = 32;
 
-/// All jobs and queues.
+/// All jobs and queues of a shard.
 #[derive(Debug)]
 pub(crate) struct Queues {
+    shard: Shard,
     run: u32,
+    /// Number of the last job.
     last: u64,
     jobs: HashMap<u64, Job, RandomState>,
     queues: HashMap<Bytes, Queue, RandomState>,
@@ -76,7 +81,7 @@ pub(crate) struct JobOptions {
     pub(crate) caller: Option<Caller>,
 }
 
-/// Totals that other threads read for `INFO` while the actor works.
+/// Totals of a shard that other threads read for `INFO` while the actor works.
 #[derive(Debug, Default)]
 pub(crate) struct Totals {
     pub(crate) jobs: AtomicU64,
@@ -85,17 +90,21 @@ pub(crate) struct Totals {
 }
 
 impl Totals {
-    /// Writes the fields of `INFO`.
-    pub(crate) fn write_to(&self, info: &mut InfoFields) {
-        info.field("jobs", self.jobs.load(Relaxed));
-        info.field("jobs_queues", self.queues.load(Relaxed));
-        info.field("jobs_waiting_workers", self.waiting.load(Relaxed));
+    /// Writes the fields of `INFO`, with the sums of all shards.
+    pub(crate) fn write_all(shards: &[Arc<Totals>], info: &mut InfoFields) {
+        let sum = |total: fn(&Totals) -> &AtomicU64| {
+            shards.iter().map(|totals| total(totals).load(Relaxed)).sum::<u64>()
+        };
+        info.field("jobs", sum(|totals| &totals.jobs));
+        info.field("jobs_queues", sum(|totals| &totals.queues));
+        info.field("jobs_waiting_workers", sum(|totals| &totals.waiting));
     }
 }
 
 impl Queues {
-    pub(crate) fn new(run: u32) -> Self {
+    pub(crate) fn new(shard: Shard, run: u32) -> Self {
         Queues {
+            shard,
             run,
             last: 0,
             jobs: HashMap::default(),
@@ -109,6 +118,26 @@ impl Queues {
     /// Returns the number of jobs and the number of queues.
     pub(crate) fn len(&self) -> (usize, usize) {
         (self.jobs.len(), self.queues.len())
+    }
+
+    pub(crate) fn shard(&self) -> Shard {
+        self.shard
+    }
+
+    /// Returns whether another shard may have a job with this id.
+    pub(crate) fn is_elsewhere(&self, id: Id) -> bool {
+        id.run == self.run && !self.shard.has_id(id)
+    }
+
+    /// Returns the next id that belongs to this shard, so that each command with it reaches this shard.
+    fn next_id(&mut self) -> Id {
+        loop {
+            self.last += 1;
+            let id = Id { run: self.run, number: self.last };
+            if self.shard.has_id(id) {
+                return id;
+            }
+        }
     }
 
     pub(crate) fn get(&self, id: Id) -> Option<&Job> {
@@ -132,8 +161,7 @@ impl Queues {
 
     /// Adds a job at the end of its queue, now or after its delay.
     pub(crate) fn add(&mut self, queue: Bytes, body: Bytes, options: JobOptions, now: Instant) -> Id {
-        self.last += 1;
-        let id = Id { run: self.run, number: self.last };
+        let id = self.next_id();
         let JobOptions { delay, retry, ttl, max_tries, caller } = options;
         let state = if delay.is_some() { JobState::Delayed } else { JobState::Ready };
         let expires = ttl.map(|ttl| now + ttl);
@@ -259,7 +287,7 @@ impl Queues {
         let job = self.jobs.get_mut(&number)?;
         job.max_tries = None;
         job.expires = None;
-        let dead = Bytes::from([DEAD, &job.queue].concat());
+        let dead = self.shard.dead_queue(&job.queue);
         let queue = std::mem::replace(&mut job.queue, dead.clone());
         let counts = &mut self.queue_mut(&queue).counts;
         counts.dead += 1;
@@ -379,7 +407,7 @@ mod tests {
 
     #[test]
     fn a_queue_removes_stale_entries() {
-        let mut queues = Queues::new(1);
+        let mut queues = Queues::new(Shard { number: 0, count: 1 }, 1);
         let now = Instant::now();
         let (queue, body) = (Bytes::from("q"), Bytes::from("x"));
         let first = queues.add(queue.clone(), body.clone(), JobOptions::default(), now);
@@ -390,5 +418,20 @@ mod tests {
         let kept = queues.queue(&queue).map_or(0, |queue| queue.ready.len());
         assert!(kept < 50, "{kept} entries for one job");
         assert_eq!(queues.take(&queue, 1, now).map(|job| job.id), Some(first));
+    }
+
+    #[test]
+    fn the_ids_of_a_shard_belong_to_it() {
+        let now = Instant::now();
+        for number in 0..5 {
+            let shard = Shard { number, count: 5 };
+            let mut queues = Queues::new(shard, 1);
+            for _ in 0..100 {
+                let id = queues.add("q".into(), "x".into(), JobOptions::default(), now);
+                assert!(shard.has_id(id) && !queues.is_elsewhere(id));
+                let other = Shard { number: (number + 1) % 5, count: 5 };
+                assert!(Queues::new(other, 1).is_elsewhere(id));
+            }
+        }
     }
 }

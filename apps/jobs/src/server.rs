@@ -6,7 +6,7 @@ use std::{
 };
 
 use actix::SpawnHandle;
-use thegiant::{Disconnected, prelude::*};
+use thegiant::{Disconnected, Keyspace, prelude::*};
 
 use crate::{
     job::{Delivery, Id, JobState, Pushed},
@@ -17,11 +17,13 @@ use crate::{
 /// Interval between two removals of unused queues and wait lists.
 const TIDY: Duration = Duration::from_secs(60);
 
-/// The work queue.
+/// The work queue, or one shard of it.
 pub(crate) struct Jobs {
     pub(crate) queues: Queues,
     pub(crate) waiting: Waiting,
     totals: Arc<Totals>,
+    /// Receives a notification for each queue that a command with ids has changed.
+    pub(crate) keyspace: Keyspace,
     /// The timer for the earliest deadline.
     timer: Option<(Instant, SpawnHandle)>,
 }
@@ -86,10 +88,8 @@ impl Jobs {
 }
 
 impl Jobs {
-    pub(crate) fn new(totals: Arc<Totals>) -> Self {
-        // Ids of no server start with run 0, which stands for an id that could not be parsed.
-        let run = fastrand::u32(1..);
-        Jobs { queues: Queues::new(run), waiting: Waiting::default(), totals, timer: None }
+    pub(crate) fn new(queues: Queues, totals: Arc<Totals>, keyspace: Keyspace) -> Self {
+        Jobs { queues, waiting: Waiting::default(), totals, keyspace, timer: None }
     }
 
     /// Delivers the jobs of a queue to the clients that wait for them.

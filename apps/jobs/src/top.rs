@@ -88,7 +88,9 @@ struct Queue {
 impl Snapshot {
     fn take(connection: &mut Connection, before: Option<&Snapshot>) -> RedisResult<Self> {
         let taken = Instant::now();
-        let names: Vec<Vec<u8>> = redis::cmd("QUEUES").query(connection)?;
+        let mut names: Vec<Vec<u8>> = redis::cmd("QUEUES").query(connection)?;
+        // Each thread of the server sorts its own queues.
+        names.sort_unstable();
         let mut queues = Vec::new();
         for name in names {
             let fields: Option<Vec<(String, i64)>> = redis::cmd("QSTAT").arg(&name).query(connection)?;

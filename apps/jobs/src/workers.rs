@@ -7,6 +7,7 @@ use thegiant::{Responder, prelude::*};
 use crate::{
     job::{Delivery, Id, Job, JobState},
     server::{Jobs, Milliseconds},
+    shard::Shard,
     waiting::Want,
 };
 
@@ -21,12 +22,17 @@ impl Jobs {
         context: &mut Context<Self>,
     ) {
         let client = responder.client().id();
-        if self.waiting.is_pushed_to(client) {
+        if self.waiting.is_pushed_to(client) || self.is_worker_elsewhere(responder.client()) {
             return responder.fail(IS_WORKER);
         }
+        if let Some(Outcome::Reply { id, .. } | Outcome::Fail { id, .. }) = &options.outcome
+            && self.queues.is_elsewhere(*id)
+        {
+            return responder.fail(Error::CROSS_SLOT);
+        }
         match options.outcome {
-            Some(Outcome::Reply { id, result }) => drop(self.reply_job(id, result, context)),
-            Some(Outcome::Fail { id, reason }) => drop(self.fail_job(id, &reason, context)),
+            Some(Outcome::Reply { id, result }) => drop(self.reply_job(Key(id), result, context)),
+            Some(Outcome::Fail { id, reason }) => drop(self.fail_job(Key(id), &reason, context)),
             None => {}
         }
         let count = options.count.unwrap_or(1).max(1);
@@ -39,20 +45,32 @@ impl Jobs {
                 Some(timeout) if !timeout.0.is_zero() => responder.timeout(timeout.0, None),
                 _ => responder,
             };
-            self.waiting.add(client, options.from, Want::Reply { responder, count });
+            let queues = options.from.into_iter().map(Bytes::from).collect();
+            self.waiting.add(client, queues, Want::Reply { responder, count });
         }
         self.update_timer(context);
     }
 
     /// Pushes jobs of these queues to this connection: `WORKER queue [queue ...] [WINDOW n]`.
+    ///
+    /// The first queue decides which shard runs it.
     #[command("WORKER", write)]
     fn worker(
         &mut self,
         client: Client,
-        queues: Vec<Bytes>,
+        queue: Key,
+        queues: Option<Vec<Bytes>>,
         context: &mut Context<Self>,
     ) -> Result<(), Error> {
-        let (queues, window) = with_window(queues)?;
+        let all = [queue.into()].into_iter().chain(queues.unwrap_or_default()).collect();
+        let (queues, window) = with_window(all)?;
+        let shard = self.queues.shard();
+        if !queues.iter().all(|queue| shard.has_queue(queue)) || self.is_worker_elsewhere(&client) {
+            return Err(Error::CROSS_SLOT);
+        }
+        if shard.has_others() {
+            client.attach(WorkerOf(shard));
+        }
         // Jobs that an earlier `WORKER` command pushed still count towards the window.
         let out = self.queues.of_client(client.id()).iter().filter(|(_, push)| push.is_some()).count();
         self.waiting.add(client.id(), queues.clone(), Want::Push { client, window, out });
@@ -62,10 +80,10 @@ impl Jobs {
     }
 
     /// Marks jobs as done, and returns how many existed.
-    #[command("ACKJOB", write)]
-    fn ack_job(&mut self, ids: Vec<Id>, context: &mut Context<Self>) -> usize {
+    #[command("ACKJOB", write, split = "agg_sum")]
+    fn ack_job(&mut self, ids: Vec<Key<Id>>, context: &mut Context<Self>) -> usize {
         let jobs: Vec<Job> =
-            ids.into_iter().filter_map(|id| self.queues.finish(id, |counts| &mut counts.done)).collect();
+            ids.into_iter().filter_map(|Key(id)| self.queues.finish(id, |counts| &mut counts.done)).collect();
         let count = jobs.len();
         for job in jobs {
             self.on_finished(&job);
@@ -76,13 +94,14 @@ impl Jobs {
     }
 
     /// Returns jobs to the heads of their queues for another try, and returns how many workers had.
-    #[command("NACK", write)]
-    fn nack(&mut self, ids: Vec<Id>, context: &mut Context<Self>) -> usize {
+    #[command("NACK", write, split = "agg_sum")]
+    fn nack(&mut self, ids: Vec<Key<Id>>, context: &mut Context<Self>) -> usize {
         let mut count = 0;
-        for id in ids {
+        for Key(id) in ids {
             let Some(job) = self.queues.get(id) else { continue };
             let JobState::Out { client, push } = job.state else { continue };
             count += 1;
+            self.keyspace.modified(0, &job.queue);
             let queue = self.queues.give_back(id, true, Instant::now());
             if push.is_some() {
                 self.on_push_finished(client);
@@ -95,8 +114,8 @@ impl Jobs {
 
     /// Sends the result to the caller. Returns 1 if the caller still waits, else 0.
     #[command("REPLYJOB", write)]
-    fn reply_job(&mut self, id: Id, result: Bytes, context: &mut Context<Self>) -> i64 {
-        let Some(job) = self.queues.finish(id, |counts| &mut counts.done) else { return 0 };
+    fn reply_job(&mut self, id: Key<Id>, result: Bytes, context: &mut Context<Self>) -> i64 {
+        let Some(job) = self.queues.finish(*id, |counts| &mut counts.done) else { return 0 };
         self.on_finished(&job);
         self.update_timer(context);
         job.answer(Ok(Some(result))).into()
@@ -104,15 +123,24 @@ impl Jobs {
 
     /// Sends a failure to the caller. Returns 1 if the caller still waits, else 0.
     #[command("FAILJOB", write)]
-    fn fail_job(&mut self, id: Id, reason: &[u8], context: &mut Context<Self>) -> i64 {
-        let Some(job) = self.queues.finish(id, |counts| &mut counts.failed) else { return 0 };
+    fn fail_job(&mut self, id: Key<Id>, reason: &[u8], context: &mut Context<Self>) -> i64 {
+        let Some(job) = self.queues.finish(*id, |counts| &mut counts.failed) else { return 0 };
         self.on_finished(&job);
         self.update_timer(context);
         job.answer(Err(Error::new("JOBFAILED", String::from_utf8_lossy(reason)))).into()
     }
 }
 
+/// Attached to a client that receives pushes, if there are several shards.
+struct WorkerOf(Shard);
+
 impl Jobs {
+    /// Returns whether a client receives pushes from another shard.
+    fn is_worker_elsewhere(&self, client: &Client) -> bool {
+        let shard = self.queues.shard();
+        shard.has_others() && client.attached::<WorkerOf>().is_some_and(|worker| worker.0 != shard)
+    }
+
     fn answer(&mut self, responder: Responder<Option<Vec<Delivery>>>, given: Option<Vec<Delivery>>) {
         // No worker has seen these jobs, so their delivery does not count as a try.
         if let Err(Some(undelivered)) = responder.send(given) {
@@ -125,6 +153,7 @@ impl Jobs {
 
     /// Delivers another job to the worker that had this job, if the job was pushed.
     pub(crate) fn on_finished(&mut self, job: &Job) {
+        self.keyspace.modified(0, &job.queue);
         if let JobState::Out { client, push: Some(_) } = job.state {
             self.on_push_finished(client);
         }
@@ -164,7 +193,7 @@ struct GetOptions {
     #[arg("COUNT", name = "n")]
     count: Option<usize>,
     #[arg("FROM", name = "queue")]
-    from: Vec<Bytes>,
+    from: Vec<Key>,
 }
 
 /// The outcome of a job: like `REPLYJOB` and `FAILJOB`, but without a reply.

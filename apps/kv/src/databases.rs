@@ -34,8 +34,6 @@ pub trait Databases: Unpin + 'static {
     /// Whether changes become durable only when they are [committed](Self::commit).
     const USES_GROUP_COMMIT: bool;
 
-    /// Returns the numbers of keys, which other threads can read.
-
     /// Returns the number of keys in a database.
     fn len(&self, db: u16) -> usize;
 

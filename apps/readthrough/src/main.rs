@@ -10,11 +10,16 @@ mod database;
 mod options;
 mod reader;
 
-use std::io;
+use std::{io, sync::Arc};
 
 use thegiant::prelude::*;
 
-use crate::{cache::Cache, database::Database, options::Options, reader::Reader};
+use crate::{
+    cache::Cache,
+    database::Database,
+    options::Options,
+    reader::{Reader, Stats},
+};
 
 #[actix::main]
 async fn main() {
@@ -26,7 +31,13 @@ async fn serve(options: Options) -> io::Result<()> {
         Database::open(&options.database()?, options.connections.get(), options.query_timeout).await;
     let database =
         database.map_err(|failure| io::Error::other(format!("the database cannot be opened: {failure}")))?;
-    let reader = Reader::new(database, Cache::new(options.memory(), options.lifetimes()));
-    let app = App::new().info("Readthrough", reader.info());
-    options.server.serve(app.mount(reader.start())).await
+    let shards = options.server.threads();
+    let stats: Vec<Arc<Stats>> = (0..shards).map(|_| Arc::default()).collect();
+    let all_stats = stats.clone();
+    let app = App::new().info("Readthrough", move |info| Stats::write_all(&all_stats, info));
+    let (memory, lifetimes) = (options.memory() / usize::from(shards), options.lifetimes());
+    let app = app.mount_shards(shards, move |shard| {
+        Reader::new(database.clone(), Cache::new(memory, lifetimes), Arc::clone(&stats[shard]))
+    });
+    options.server.serve(app.atomic()).await
 }

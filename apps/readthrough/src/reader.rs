@@ -24,7 +24,8 @@ use crate::{
     database::{Database, Failure},
 };
 
-/// Serves values from the cache, and reads the others from the database.
+/// Serves values from the cache, and reads the others from the database. Several share a database, and each has its
+/// part of the keys.
 pub(crate) struct Reader(Rc<Inner>);
 
 struct Inner {
@@ -35,7 +36,7 @@ struct Inner {
     stats: Arc<Stats>,
 }
 
-/// The counters of `INFO readthrough`.
+/// The counters of a reader, for `INFO readthrough`.
 #[derive(Debug, Default)]
 pub(crate) struct Stats {
     hits: AtomicU64,
@@ -48,6 +49,9 @@ pub(crate) struct Stats {
     keys: AtomicU64,
     bytes: AtomicU64,
 }
+
+/// Returns one of the counters.
+type Counter = fn(&Stats) -> &AtomicU64;
 
 /// A reply that is ready now, or when the database has answered.
 enum Answered<T> {
@@ -77,20 +81,14 @@ impl Actor for Reader {
 }
 
 impl Reader {
-    pub(crate) fn new(database: Database, cache: Cache) -> Self {
+    pub(crate) fn new(database: Database, cache: Cache, stats: Arc<Stats>) -> Self {
         Reader(Rc::new(Inner {
             database,
             cache: RefCell::new(cache),
             now: Cell::new(Instant::now()),
             being_read: SingleFlight::new(),
-            stats: Arc::default(),
+            stats,
         }))
-    }
-
-    /// Returns the function that writes the `INFO readthrough` section.
-    pub(crate) fn info(&self) -> impl Fn(&mut InfoFields) + Send + Sync + 'static {
-        let stats = Arc::clone(&self.0.stats);
-        move |info| stats.add_to(info)
     }
 }
 
@@ -287,20 +285,21 @@ impl Drop for Reading {
 }
 
 impl Stats {
-    fn add_to(&self, info: &mut InfoFields) {
-        let fields = [
-            ("hits", &self.hits),
-            ("stale_hits", &self.stale_hits),
-            ("misses", &self.misses),
-            ("coalesced", &self.coalesced),
-            ("queries", &self.queries),
-            ("query_failures", &self.failures),
-            ("query_usec", &self.query_usec),
-            ("cached_keys", &self.keys),
-            ("cached_bytes", &self.bytes),
+    /// Writes the fields of `INFO`, with the sums of all readers.
+    pub(crate) fn write_all(readers: &[Arc<Stats>], info: &mut InfoFields) {
+        let fields: [(&str, Counter); 9] = [
+            ("hits", |stats| &stats.hits),
+            ("stale_hits", |stats| &stats.stale_hits),
+            ("misses", |stats| &stats.misses),
+            ("coalesced", |stats| &stats.coalesced),
+            ("queries", |stats| &stats.queries),
+            ("query_failures", |stats| &stats.failures),
+            ("query_usec", |stats| &stats.query_usec),
+            ("cached_keys", |stats| &stats.keys),
+            ("cached_bytes", |stats| &stats.bytes),
         ];
-        for (name, value) in fields {
-            info.field(name, value.load(Relaxed));
+        for (name, field) in fields {
+            info.field(name, readers.iter().map(|stats| field(stats).load(Relaxed)).sum::<u64>());
         }
     }
 }

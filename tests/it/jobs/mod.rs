@@ -1,6 +1,7 @@
 mod calls;
 mod leases;
 mod queue;
+mod threads;
 mod top;
 mod workers;
 

@@ -37,10 +37,19 @@ const CLIENTS: usize = 1000;
 
 #[test]
 fn a_thousand_clients_make_one_query() {
+    a_thousand_clients_make_one_query_with(&[]);
+}
+
+#[test]
+fn a_thousand_clients_of_several_threads_make_one_query() {
+    a_thousand_clients_make_one_query_with(&["--threads", "4"]);
+}
+
+fn a_thousand_clients_make_one_query_with(options: &[&str]) {
     allow_many_connections();
     let postgres = Postgres::start();
     let database = Database::Postgres(postgres);
-    let (process, mut client) = database.serve(&[]);
+    let (process, mut client) = database.serve(options);
     let Database::Postgres(postgres) = &database else { return };
     client.ask(line("SET wanted value"));
     let lock = Lock::take(postgres);

@@ -1,6 +1,7 @@
 mod database;
 mod down;
 mod many;
+mod threads;
 
 use crate::support::{Folder, Postgres, Process, RawClient};
 

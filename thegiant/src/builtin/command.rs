@@ -83,7 +83,8 @@ impl ConnectionState {
         if !spec.accepts(words) {
             return Err(INVALID_ARITY);
         }
-        Ok((keys.positions(words).filter_map(|position| args.get(position - 1).copied()).collect(), spec))
+        let word = |position: usize| args.get(position.checked_sub(1)?).copied();
+        Ok((keys.positions(words, word).filter_map(word).collect(), spec))
     }
 }
 
@@ -206,9 +207,11 @@ impl IntoReply for Info<'_> {
             Some(spec) => spec.arity(),
         }
         .into_reply(out);
+        let movable = keys.filter(|keys| !keys.options.is_empty()).map(|_| "movablekeys");
         // Redis does not list this flag.
-        names(flags.names().filter(|name| *name != "may_replicate"), out);
-        let (first, last, step) = keys.map_or((0, 0, 0), |keys| (keys.first, keys.last, keys.step));
+        names(flags.names().filter(|name| *name != "may_replicate").chain(movable), out);
+        let fixed = keys.filter(|_| movable.is_none());
+        let (first, last, step) = fixed.map_or((0, 0, 0), |keys| (keys.first, keys.last, keys.step));
         first.into_reply(out);
         last.into_reply(out);
         step.into_reply(out);
@@ -255,9 +258,15 @@ fn key_spec(keys: KeySpec, flags: Flags, out: &mut Encoder) {
     KeyFlags(flags).into_reply(out);
     "begin_search".into_reply(out);
     out.map(2);
-    ["type", "index", "spec"].into_iter().for_each(|word| word.into_reply(out));
-    out.map(1);
-    "index".into_reply(out);
+    if let Some(token) = keys.token() {
+        ["type", "keyword", "spec"].into_iter().for_each(|word| word.into_reply(out));
+        out.map(2);
+        ["keyword", token, "startfrom"].into_iter().for_each(|word| word.into_reply(out));
+    } else {
+        ["type", "index", "spec"].into_iter().for_each(|word| word.into_reply(out));
+        out.map(1);
+        "index".into_reply(out);
+    }
     keys.first.into_reply(out);
     "find_keys".into_reply(out);
     out.map(2);

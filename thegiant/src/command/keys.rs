@@ -14,6 +14,10 @@ pub struct KeySpec {
     pub last: i64,
     /// The distance from one key to the next.
     pub step: usize,
+    /// The options that begin at `first` in any order, if the keys are the last of these options.
+    ///
+    /// The keys begin behind the token of that option. Empty if the keys are parameters.
+    pub options: &'static [ArgSpec],
 }
 
 impl KeySpec {
@@ -44,10 +48,17 @@ impl KeySpec {
         keys
     }
 
-    /// Returns the positions of the keys in a request with this many words.
+    /// Returns the positions of the keys in a request with this many words. `word` returns the word at a position.
     ///
     /// No position is beyond the end of the request.
-    pub fn positions(&self, words: usize) -> Keys {
+    pub fn positions<'a>(&self, words: usize, word: impl Fn(usize) -> Option<&'a [u8]>) -> Keys {
+        if !self.options.is_empty() {
+            return Keys {
+                next: self.behind_token(word).unwrap_or(words),
+                last: words.saturating_sub(1),
+                step: self.step,
+            };
+        }
         let last = if self.last < 0 {
             words.saturating_sub(self.last.unsigned_abs() as usize)
         } else {
@@ -56,10 +67,34 @@ impl KeySpec {
         Keys { next: self.first, last, step: self.step }
     }
 
+    /// Returns the token of the option with the keys.
+    pub(crate) fn token(&self) -> Option<&'static str> {
+        self.options.iter().find(|option| option.kind == ArgKind::Key)?.token
+    }
+
+    /// Returns the position behind the token of the option with the keys.
+    fn behind_token<'a>(&self, word: impl Fn(usize) -> Option<&'a [u8]>) -> Option<usize> {
+        let mut position = self.first;
+        loop {
+            let option = option_with_token(self.options, word(position)?)?;
+            if option.kind == ArgKind::Key {
+                return Some(position + 1);
+            }
+            position += option.parts_len();
+        }
+    }
+
     const fn at(self, position: usize) -> KeySpec {
         let last = if self.last < 0 { self.last } else { self.last + position as i64 };
-        KeySpec { first: self.first + position, last, step: self.step }
+        KeySpec { first: self.first + position, last, ..self }
     }
+}
+
+fn option_with_token(options: &'static [ArgSpec], word: &[u8]) -> Option<&'static ArgSpec> {
+    options.iter().find_map(|option| match option.token {
+        Some(token) => word.eq_ignore_ascii_case(token.as_bytes()).then_some(option),
+        None => option_with_token(option.parts, word),
+    })
 }
 
 /// The positions of a request's keys.
@@ -95,17 +130,27 @@ pub const fn check_keys(words: usize, args: &[ArgSpec], index: usize) {
 #[track_caller]
 const fn key_in(arg: &ArgSpec) -> Option<KeySpec> {
     let inner = match arg.kind {
-        ArgKind::Key => Some(KeySpec { first: 0, last: 0, step: 1 }),
+        ArgKind::Key => Some(KeySpec { first: 0, last: 0, step: 1, options: &[] }),
         ArgKind::Block => KeySpec::of(0, arg.parts),
         ArgKind::Options | ArgKind::OneOf => {
+            let mut keys = None;
             let mut at = 0;
             while at < arg.parts.len() {
-                if key_in(&arg.parts[at]).is_some() {
-                    panic!("a `Key` cannot be an option, because its position varies: make it a parameter");
+                let part = &arg.parts[at];
+                if key_in(part).is_some() {
+                    // An option that repeats ends the request, so there is only one.
+                    let is_found =
+                        part.multiple && matches!((part.kind, arg.kind), (ArgKind::Key, ArgKind::Options));
+                    if !is_found {
+                        panic!(
+                            "a `Key` cannot be an option, because its position varies: make it a parameter"
+                        );
+                    }
+                    keys = Some(KeySpec { first: 0, last: -1, step: 1, options: arg.parts });
                 }
                 at += 1;
             }
-            None
+            return keys;
         }
         _ => None,
     };
@@ -114,7 +159,7 @@ const fn key_in(arg: &ArgSpec) -> Option<KeySpec> {
             if key.first != key.last as usize {
                 panic!("the repeated tuple has several `Key`s: leave one and make the others `Bytes`");
             }
-            Some(KeySpec { first: key.first, last: -1, step: arg.parts_len() })
+            Some(KeySpec { first: key.first, last: -1, step: arg.parts_len(), options: &[] })
         }
         inner => inner,
     }
@@ -127,13 +172,16 @@ const fn extend(keys: Option<KeySpec>, more: KeySpec) -> KeySpec {
     if keys.last < 0 {
         panic!("the position of this `Key` varies: put it before the `Vec` of keys");
     }
+    if !more.options.is_empty() {
+        panic!("a command has its keys either in parameters or in an option");
+    }
     let gap = more.first - keys.last as usize;
     let single = keys.first == keys.last as usize;
     let more_single = more.last >= 0 && more.first == more.last as usize;
     if !(single || keys.step == gap) || !(more_single || more.step == gap) {
         panic!("the `Key`s are at unequal distances: put them next to each other");
     }
-    KeySpec { first: keys.first, last: more.last, step: gap }
+    KeySpec { first: keys.first, last: more.last, step: gap, options: &[] }
 }
 
 #[cfg(test)]
@@ -152,7 +200,7 @@ mod tests {
 
     fn positions(name: &'static str, args: &'static [ArgSpec], words: usize) -> Vec<usize> {
         let keys = Spec::new(name, args).keys.expect("keys");
-        keys.positions(words).collect()
+        keys.positions(words, |_| None).collect()
     }
 
     #[test]
@@ -171,6 +219,35 @@ mod tests {
     fn key_positions_stay_within_the_request() {
         assert_eq!(positions("RENAME", &[KEY, KEY], 2), [1]);
         assert_eq!(positions("DEL", &[KEYS], 1), [0usize; 0]);
+    }
+
+    #[test]
+    fn keys_can_be_the_last_option() {
+        const NUMBER: ArgSpec = <u64 as FromArg<'_>>::ARG;
+        const FROM: ArgSpec = ArgSpec::options(
+            const {
+                &[
+                    ArgSpec::one_of(const { &[ArgSpec::block(const { &[VALUE, VALUE] }).token("REPLY")] })
+                        .optional(),
+                    ArgSpec::new(ArgKind::PureToken).token("NOHANG").optional(),
+                    NUMBER.token("COUNT").optional(),
+                    KEYS.token("FROM"),
+                ]
+            },
+        );
+        let spec = Spec::new("GETJOB", const { &[FROM] });
+        let positions = |request: &str| {
+            let words: Vec<&str> = request.split(' ').collect();
+            let word = |position: usize| words.get(position).map(|word| word.as_bytes());
+            spec.keys.expect("keys").positions(words.len(), word).collect::<Vec<_>>()
+        };
+        assert_eq!(positions("GETJOB FROM a b"), [2, 3]);
+        assert_eq!(positions("GETJOB nohang count 1 from from"), [5]);
+        // The result of a job may be a token.
+        assert_eq!(positions("GETJOB REPLY FROM FROM FROM a"), [5]);
+        for without_keys in ["GETJOB", "GETJOB FROM", "GETJOB NOHANG", "GETJOB COUNT", "GETJOB a FROM b"] {
+            assert_eq!(positions(without_keys), [0usize; 0], "{without_keys}");
+        }
     }
 
     #[test]

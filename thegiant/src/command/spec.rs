@@ -201,7 +201,9 @@ pub const fn check_split(words: usize, args: &[ArgSpec], request: RequestPolicy,
         (RequestPolicy::OneShard, _) => return,
         // The keys are in the last parameter, and so in its groups of words.
         (RequestPolicy::MultiShard, Some(keys))
-            if keys.last < 0 && keys.first + keys.step >= words + min_len(args) => {}
+            if keys.options.is_empty()
+                && keys.last < 0
+                && keys.first + keys.step >= words + min_len(args) => {}
         (RequestPolicy::MultiShard, _) => {
             panic!("`split` needs all keys in one `Vec`, such as `Vec<Key>` or `Vec<(Key, Bytes)>`")
         }

@@ -11,7 +11,7 @@ use crate::{
     batch::{ActorId, Actors, Batch, CommandRef, Join, Merge, RequestWords, Resolved},
     command::{ReplyTime, RequestPolicy, Spec},
     resp::parse_integer,
-    split::{SLOTS, slot},
+    split::shard,
 };
 
 /// The shards of an actor: consecutive actor ids, each with an equal part of the slots.
@@ -37,7 +37,7 @@ impl Shards {
 
     /// Returns the shard of a key.
     fn of_key(self, key: &[u8]) -> u16 {
-        (u32::from(slot(key)) * u32::from(self.count) / u32::from(SLOTS)) as u16
+        shard(key, self.count)
     }
 
     /// Returns the actor that has this key.
@@ -185,7 +185,7 @@ fn shards_of_keys<'a>(
     spec: &Spec,
     words: RequestWords<'a>,
 ) -> impl Iterator<Item = u16> + use<'a> {
-    let positions = spec.keys.map(|keys| keys.positions(words.len()));
+    let positions = spec.keys.map(|keys| keys.positions(words.len(), |index| words.get(index)));
     let keys = positions.into_iter().flatten().filter_map(move |position| words.get(position));
     keys.map(move |key| shards.of_key(key))
 }

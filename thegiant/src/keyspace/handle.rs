@@ -172,7 +172,7 @@ impl Keyspace {
                 continue;
             }
             let observers = observers.get_or_insert_with(|| self.lock());
-            let positions = command.keys.map(|keys| keys.positions(call.len()));
+            let positions = command.keys.map(|keys| keys.positions(call.len(), |index| call.get(index)));
             let mut keys = positions.into_iter().flatten().filter_map(|position| call.get(position));
             if is_tracking
                 && scope != RanScope::AllParts

@@ -5,4 +5,4 @@ mod policy;
 mod slot;
 
 pub use policy::{RequestPolicy, ResponsePolicy};
-pub use slot::{SLOTS, slot};
+pub use slot::{SLOTS, shard, slot};

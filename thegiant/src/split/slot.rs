@@ -18,6 +18,19 @@ pub fn slot(key: &[u8]) -> u16 {
     crc16(tagged(key)) % SLOTS
 }
 
+/// Returns which of this many [shards](crate::App::mount_shards) has a key: each has an equal range of slots.
+///
+/// A shard can use it to choose names that belong to it, such as ids of its own.
+///
+/// ```
+/// assert_eq!(thegiant::shard(b"123456789", 4), 3);
+/// assert_eq!(thegiant::shard(b"{user1000}.following", 4), thegiant::shard(b"user1000", 4));
+/// ```
+#[must_use]
+pub fn shard(key: &[u8], shards: u16) -> u16 {
+    (u32::from(slot(key)) * u32::from(shards) / u32::from(SLOTS)) as u16
+}
+
 /// Returns the part of a key in braces, or the whole key if that part is missing or empty.
 fn tagged(key: &[u8]) -> &[u8] {
     let Some(open) = key.iter().position(|byte| *byte == b'{') else { return key };
@@ -73,7 +86,7 @@ mod tests {
     /// CRC-16/XMODEM, bit by bit.
     fn slow(bytes: &[u8]) -> u16 {
         bytes.iter().fold(0, |crc, byte| {
-            (0..8).fold(crc ^ u16::from(*byte) << 8, |crc, _| {
+            (0..8).fold(crc ^ (u16::from(*byte) << 8), |crc, _| {
                 if crc & 0x8000 == 0 { crc << 1 } else { (crc << 1) ^ 0x1021 }
             })
         })
@@ -82,7 +95,7 @@ mod tests {
     #[test]
     fn the_checksum_is_crc_16_xmodem() {
         assert_eq!(crc16(b"123456789"), 0x31c3);
-        let bytes: Vec<u8> = (0..300u32).map(|number| (number * 7919 >> 3) as u8).collect();
+        let bytes: Vec<u8> = (0..300u32).map(|number| ((number * 7919) >> 3) as u8).collect();
         for len in 0..bytes.len() {
             assert_eq!(crc16(&bytes[..len]), slow(&bytes[..len]), "{len}");
         }

@@ -12,6 +12,9 @@ use crate::Error;
 /// This type tells the toolkit the positions of a command's keys. `COMMAND GETKEYS`, `WATCH`, client-side
 /// caching and keyspace events depend on it.
 ///
+/// A key is a parameter. A `Vec<Key>` can also be the last option of a struct with `#[derive(Args)]`, such as `FROM` in
+/// `[COUNT n] FROM key [key …]`.
+///
 /// `Key` without a parameter is `Key<Bytes>`, which can be stored. `Key<&[u8]>` borrows from the request. A
 /// `Key` dereferences to its inner value.
 ///
