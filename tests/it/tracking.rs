@@ -1,6 +1,9 @@
 //! Tests `CLIENT TRACKING` with actors. `differential/tracking.txt` compares the replies with Redis.
 
-use std::time::Duration;
+use std::{
+    sync::{Arc, Barrier},
+    time::Duration,
+};
 
 use actix::{ResponseFuture, SyncArbiter, SyncContext};
 use actix_rt::time::sleep;
@@ -10,7 +13,7 @@ use thegiant::{
     test::{TestClient, TestServer},
 };
 
-use crate::support::{RawClient, Served, eventually, info, lines, listed};
+use crate::support::{RawClient, Served, eventually, info, lines};
 
 /// Has commands for values, but stores none.
 #[derive(Default)]
@@ -188,7 +191,10 @@ fn disconnected_clients_leave_no_tracking_state() {
 }
 
 /// A member of a pool, where one member can change a key while another reads it.
-struct Member;
+struct Member {
+    /// The test meets the reader at the beginning and at the end of the read.
+    meeting: Arc<Barrier>,
+}
 
 impl Actor for Member {
     type Context = SyncContext<Self>;
@@ -196,10 +202,11 @@ impl Actor for Member {
 
 #[commands]
 impl Member {
-    /// Reads slowly, so that another member can write meanwhile.
+    /// Reads until the test lets it end, so that another member can write meanwhile.
     #[command("READ", readonly)]
     fn read(&self, _key: Key<&[u8]>) {
-        std::thread::sleep(Duration::from_millis(300));
+        self.meeting.wait();
+        self.meeting.wait();
     }
 
     #[command("WRITE", write)]
@@ -208,14 +215,17 @@ impl Member {
 
 #[test]
 fn a_pool_tracks_a_key_before_the_read_ends() {
-    let served = Served::start(|| App::new().mount(SyncArbiter::start(2, || Member)));
+    let meeting = Arc::new(Barrier::new(2));
+    let of_members = Arc::clone(&meeting);
+    let member = move || Member { meeting: Arc::clone(&of_members) };
+    let served = Served::start(|| App::new().mount(SyncArbiter::start(2, member)));
     let mut reader = RawClient::connect(served.address());
     reader.send(lines("HELLO 3\nCLIENT TRACKING ON"));
     reader.replies(2);
-    let id = reader.id();
     reader.send(lines("READ key"));
-    let mut operator = RawClient::connect(served.address());
-    eventually(|| (listed(&mut operator, id)?.text("cmd") == "read").then_some(()));
-    operator.ask(lines("WRITE key"));
+    meeting.wait();
+    let mut writer = RawClient::connect(served.address());
+    assert_eq!(writer.ask(lines("WRITE key")), "+OK\r\n");
+    meeting.wait();
     assert_eq!(reader.replies(2), "+OK\r\n>2\r\n$10\r\ninvalidate\r\n*1\r\n$3\r\nkey\r\n");
 }
