@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use thegiant::{App, Disconnected, Responder, prelude::*};
+use thegiant::{App, Commit, Disconnected, GroupCommit, Responder, prelude::*};
 
 use crate::support::{ANY_PORT, RawClient, Reply, Served, eventually, info, line, lines, report, request};
 
@@ -665,4 +665,77 @@ fn command_shows_the_tips() {
     assert_eq!(tips(&mut client, "DBSIZE"), ["request_policy:all_shards", "response_policy:agg_sum"]);
     assert_eq!(tips(&mut client, "SCAN"), ["request_policy:special"]);
     assert_eq!(tips(&mut client, "GET"), [""; 0]);
+}
+
+/// A shard whose next commit fails after the value `bad`.
+#[derive(Default)]
+struct Ledger {
+    committed: HashMap<Bytes, Bytes>,
+    values: HashMap<Bytes, Bytes>,
+    is_bad: bool,
+}
+
+impl Actor for Ledger {
+    type Context = Context<Self>;
+}
+
+impl GroupCommit for Ledger {
+    fn commit(&mut self, _: &mut Context<Self>) -> Commit {
+        let is_bad = std::mem::take(&mut self.is_bad);
+        if !is_bad {
+            self.committed = self.values.clone();
+        }
+        Commit::later(async move {
+            actix_rt::time::sleep(Duration::from_millis(1)).await;
+            if is_bad { Err(Error::new("DISK", "full")) } else { Ok(()) }
+        })
+    }
+
+    fn rollback(&mut self, _: &Error, _: &mut Context<Self>) {
+        self.values = self.committed.clone();
+    }
+}
+
+#[commands(group_commit)]
+impl Ledger {
+    #[command("SET", write)]
+    fn set(&mut self, key: Key, value: Bytes) {
+        self.is_bad |= value == "bad";
+        self.values.insert(key.into(), value);
+    }
+
+    #[command("GET", readonly)]
+    fn get(&self, key: Key<&[u8]>) -> Option<Bytes> {
+        self.values.get(*key).cloned()
+    }
+
+    #[command("MSET", write, split = "all_succeeded")]
+    fn mset(&mut self, pairs: Vec<(Key, Bytes)>) {
+        self.values.extend(pairs.into_iter().map(|(key, value)| (key.into(), value)));
+    }
+}
+
+/// Each shard commits its part of a pipeline. A commit that fails takes back the writes of its shard alone.
+#[test]
+fn shards_commit_in_groups() {
+    let served = Served::with(
+        || App::new().mount_shards(2, |_| Ledger::default()),
+        |server| server.workers(2).bind(ANY_PORT),
+    );
+    let mut client = RawClient::connect(served.address());
+    let keys = keys_of_shards(2);
+    let [a, b] = &keys[..] else { panic!("two shards") };
+    for _ in 0..20 {
+        client.send(lines(&format!("MSET {a} 1 {b} 1 \n GET {b} \n SET {a} 2 \n SET {b} 2 \n GET {a}")));
+        assert_eq!(client.replies(5), "+OK\r\n$1\r\n1\r\n+OK\r\n+OK\r\n$1\r\n2\r\n");
+        client.send(lines(&format!("SET {a} 3 \n SET {b} bad \n GET {a} \n GET {b} \n MSET {a} 4 {b} 4")));
+        let refused = "-DISK full\r\n";
+        assert_eq!(client.replies(5), format!("+OK\r\n{refused}$1\r\n3\r\n$1\r\n2\r\n{refused}"));
+    }
+}
+
+#[test]
+#[should_panic(expected = "a transaction over several shards cannot use group commit")]
+fn shards_with_group_commit_are_not_atomic() {
+    let _ = App::new().mount_shards(2, |_| Ledger::default()).atomic();
 }

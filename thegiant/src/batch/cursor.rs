@@ -3,10 +3,10 @@
 use std::{fmt, ops::Range};
 
 use super::{
-    ActorId, Actors, BatchStats, CommandId, CommandRef, Exclusive, ExclusiveSet, Failure, ReplyBuffer,
-    ReplyMode, RequestWords, Resolved, StreamingReply, join::Join, pool, requests::Requests,
+    ActorId, Actors, BatchStats, CommandRef, ExclusiveSet, Failure, ReplyBuffer, ReplyMode, RequestWords,
+    Resolved, StreamingReply, join::Join, observation::Observed, pool, requests::Requests,
 };
-use crate::resp::{BufferPosition, Encoder, Protocol};
+use crate::resp::{BufferPosition, Encoder};
 
 /// The requests that one read of a socket brought in, and the replies to those that have run.
 ///
@@ -16,29 +16,33 @@ pub(crate) struct Batch {
     pub(crate) requests: Requests,
     /// The index of the next request to run, and of its first span.
     pub(super) next: usize,
-    next_span: usize,
+    pub(super) next_span: usize,
     /// The end of the replies to all requests before the next one.
     pub(super) mark: BufferPosition,
     /// The replies.
     pub(crate) out: ReplyBuffer,
     pub(super) progress: Progress,
     /// The batch is a transaction. Its replies form one array.
-    is_transaction: bool,
+    pub(super) is_transaction: bool,
     /// The time of each request is measured.
     pub(crate) is_timed: bool,
     /// The requests have effects that are reported after they have run.
-    observed: Option<Observed>,
-    /// The batch is a transaction of several shards, or a part of one. It keeps its exclusive access until all requests
-    /// have run.
-    is_atomic: bool,
+    pub(super) observed: Option<Observed>,
     /// Exclusive access to actors, while the rest of a transaction is pending.
     pub(crate) exclusive: ExclusiveSet,
     /// Times and errors of single requests.
     pub(crate) stats: BatchStats,
-    /// The end of each reply, if the batch is a part of another one.
+    /// What only a part of another batch has.
+    pub(super) part: PartRecord,
+}
+
+/// What the batch that a part belongs to has to know of the part.
+#[derive(Default)]
+pub(super) struct PartRecord {
+    /// The end of each reply.
     pub(super) ends: Vec<BufferPosition>,
-    /// The requests that are parts of split requests, if the batch is a part of another one.
-    pub(super) split_parts: Vec<u32>,
+    /// The requests that are parts of split requests.
+    pub(super) split_requests: Vec<u32>,
 }
 
 /// Says whether the next request can run.
@@ -53,25 +57,6 @@ pub(super) enum Progress {
     Acquiring(Vec<ActorId>),
     /// Parts of the batch run on several shards. It can run when the replies so far have been sent.
     Joining(Box<Join>),
-}
-
-/// The report that follows requests: the keys that they have used, and the pushes that they have caused for their
-/// own client.
-#[derive(Clone, Copy)]
-struct Observed {
-    /// The first request whose keys were not reported yet.
-    from: usize,
-    /// Each request is reported before the next one runs, because the client gets pushes.
-    one_by_one: bool,
-}
-
-/// A position in a batch to which the batch can return.
-#[derive(Debug)]
-pub(crate) struct BatchCheckpoint {
-    next: usize,
-    next_span: usize,
-    mark: BufferPosition,
-    replies: ReplyMode,
 }
 
 /// Maximum size of unsent replies before the next request runs.
@@ -100,11 +85,9 @@ impl Default for Batch {
             is_transaction: false,
             is_timed: false,
             observed: None,
-            is_atomic: false,
             exclusive: ExclusiveSet::default(),
             stats: BatchStats::default(),
-            ends: Vec::new(),
-            split_parts: Vec::new(),
+            part: PartRecord::default(),
         }
     }
 }
@@ -129,14 +112,13 @@ impl Batch {
         self.is_timed = false;
         self.observed = None;
         self.is_transaction = false;
-        self.is_atomic = false;
         self.exclusive.clear();
         self.progress = Progress::START;
         self.out.set_timed(false);
         self.out.set_mode(ReplyMode::On);
         self.out.set_separate(false);
-        self.ends.clear();
-        self.split_parts.clear();
+        self.part.ends.clear();
+        self.part.split_requests.clear();
         self.stats.clear();
         pool::put(self);
     }
@@ -168,39 +150,6 @@ impl Batch {
         if self.has_requests() {
             self.requests.queue_to(&mut other.requests, self.next);
         }
-    }
-
-    /// Makes the batch a transaction: it runs as one, and its replies form one array.
-    ///
-    /// If it is for several shards, it needs exclusive access to all of them before it runs.
-    pub(crate) fn begin_transaction(&mut self, protocol: Protocol, mut shards: Vec<ActorId>) {
-        self.is_transaction = true;
-        self.progress = self.running();
-        if !shards.is_empty() {
-            // All transactions take their shards in ascending order, so that no two wait for each other.
-            shards.sort_unstable_by(|one, other| other.cmp(one));
-            self.is_atomic = true;
-            self.progress = Progress::Acquiring(shards);
-        }
-        let out = self.out.encoder_mut();
-        out.set_protocol(protocol);
-        out.array(self.requests.len());
-        self.mark = out.position();
-    }
-
-    /// Drops all requests and replies of the transaction. The caller writes its reply.
-    pub(crate) fn abandon_transaction(&mut self) {
-        self.requests.truncate(0);
-        self.next = 0;
-        self.progress = self.running();
-        self.out.rewind(BufferPosition::default());
-        self.clear_replies();
-        self.stats.clear();
-    }
-
-    /// Returns whether the batch is a transaction, whose replies form one array.
-    pub(crate) fn is_transaction(&self) -> bool {
-        self.is_transaction
     }
 
     /// Clears the replies after they were sent.
@@ -293,51 +242,6 @@ impl Batch {
         }
     }
 
-    /// Returns whether the batch keeps its exclusive access to an actor that has run some of its requests.
-    ///
-    /// It does if it is a transaction with more requests for this actor, after built-in commands.
-    pub(crate) fn keeps(&self, actor_id: ActorId) -> bool {
-        let is_part = self.out.is_separate();
-        let returns =
-            || self.is_transaction && !self.is_blocked() && self.requests.has_any_of(self.next, actor_id);
-        if self.is_atomic { is_part || self.has_requests() } else { returns() }
-    }
-
-    /// Returns the next shard to which the transaction needs exclusive access.
-    pub(crate) fn next_wanted(&self) -> Option<ActorId> {
-        match &self.progress {
-            Progress::Acquiring(shards) => shards.last().copied(),
-            _ => None,
-        }
-    }
-
-    /// Takes the exclusive access to the [next wanted](Self::next_wanted) shard.
-    ///
-    /// Returns whether the transaction can run now.
-    pub(crate) fn acquire(&mut self, actor_id: ActorId, exclusive: Exclusive) -> bool {
-        self.exclusive.add(actor_id, exclusive);
-        let Progress::Acquiring(shards) = &mut self.progress else { return true };
-        shards.retain(|wanted| *wanted != actor_id);
-        let can_run = shards.is_empty();
-        if can_run {
-            self.progress = self.running();
-        }
-        can_run
-    }
-
-    /// Moves the exclusive access to a shard from the whole batch to this part.
-    pub(crate) fn take_access(&mut self, whole: &mut Batch, actor_id: ActorId) {
-        self.is_atomic = whole.is_atomic;
-        if let Some(exclusive) = whole.exclusive.take(actor_id) {
-            self.exclusive.add(actor_id, exclusive);
-        }
-    }
-
-    /// Moves the requests of other shards than these, which any shard can run, to the first of these.
-    pub(crate) fn keep_on(&mut self, group: Actors, shards: &[ActorId]) {
-        self.requests.move_targets(group, shards);
-    }
-
     /// Drops the requests that have not run.
     pub(crate) fn abandon_requests(&mut self) {
         self.requests.truncate(self.next);
@@ -354,7 +258,7 @@ impl Batch {
         self.mark = self.out.encoder().position();
     }
 
-    fn running(&self) -> Progress {
+    pub(super) fn running(&self) -> Progress {
         if self.is_transaction { Progress::Running { room: usize::MAX } } else { Progress::START }
     }
 }
@@ -460,7 +364,7 @@ impl Batch {
             self.begin_streaming(streaming);
         }
         if self.out.is_separate() {
-            self.ends.push(self.out.encoder().position());
+            self.part.ends.push(self.out.encoder().position());
         }
         true
     }
@@ -477,95 +381,5 @@ impl Batch {
         if matches!(self.progress, Progress::Streaming(_)) {
             self.progress = self.running();
         }
-    }
-}
-
-/// Observation.
-impl Batch {
-    /// Counts the calls of each command. Consecutive calls of one command are reported together.
-    pub(crate) fn count_calls(&self, mut count: impl FnMut(CommandId, u64)) {
-        let mut start = 0;
-        for failure in self.stats.failures().iter().filter(|failure| failure.is_rejection) {
-            let rejected = failure.request as usize;
-            self.requests.count_calls(start..rejected, &mut count);
-            start = rejected + 1;
-        }
-        self.requests.count_calls(start..self.next, &mut count);
-    }
-
-    /// Starts the observation with the next request.
-    ///
-    /// `is_listening`: the client gets pushes, so that requests run one by one. Those of a transaction do not:
-    /// their replies are elements of one array, and a push cannot be an element.
-    pub(crate) fn observe(&mut self, is_listening: bool) {
-        let from = self.observed.map_or(self.next, |observed| observed.from);
-        self.observed = Some(Observed { from, one_by_one: is_listening && !self.is_transaction });
-    }
-
-    /// Returns whether a request is the part of a split request.
-    pub(crate) fn is_split_part(&self, request: u32) -> bool {
-        self.split_parts.binary_search(&request).is_ok()
-    }
-
-    /// Returns whether the batch is a transaction, or a part of one.
-    pub(crate) fn is_in_transaction(&self) -> bool {
-        self.is_transaction || self.is_atomic
-    }
-
-    pub(crate) fn is_observed(&self) -> bool {
-        self.observed.is_some()
-    }
-
-    /// Returns whether the pushes that a request causes for its client follow its reply.
-    pub(crate) fn runs_one_by_one(&self) -> bool {
-        self.observed.is_some_and(|observed| observed.one_by_one)
-    }
-
-    /// Returns the requests that have run since the last call, if keys are observed.
-    pub(crate) fn take_observed(&mut self) -> Range<u32> {
-        let Some(observed) = &mut self.observed else { return 0..0 };
-        std::mem::replace(&mut observed.from, self.next) as u32..self.next as u32
-    }
-
-    /// Returns the requests that these actors run next and that `MONITOR` clients have not seen yet.
-    pub(crate) fn take_unshown(&mut self, actors: Actors) -> Vec<(u32, CommandRef)> {
-        let before = self.stats.shown();
-        let unshown: Vec<_> = self.upcoming(actors).filter(|(index, _)| *index >= before).collect();
-        if let Some((last, _)) = unshown.last() {
-            self.stats.note_shown(last + 1);
-        }
-        unshown
-    }
-}
-
-/// Checkpoints.
-impl Batch {
-    /// Returns the current position.
-    pub(crate) fn checkpoint(&self) -> BatchCheckpoint {
-        BatchCheckpoint {
-            next: self.next,
-            next_span: self.next_span,
-            mark: self.mark,
-            replies: self.out.mode(),
-        }
-    }
-
-    /// Returns the requests that were answered since the checkpoint.
-    pub(crate) fn answered_since(&self, checkpoint: &BatchCheckpoint) -> Range<u32> {
-        checkpoint.next as u32..self.next as u32
-    }
-
-    /// Returns to the checkpoint, and discards the replies since then.
-    pub(crate) fn go_back(&mut self, checkpoint: BatchCheckpoint) {
-        self.end_streaming();
-        self.next = checkpoint.next;
-        self.next_span = checkpoint.next_span;
-        self.mark = checkpoint.mark;
-        self.out.rewind(checkpoint.mark);
-        while self.ends.last().is_some_and(|end| *end > checkpoint.mark) {
-            self.ends.pop();
-        }
-        self.out.set_mode(checkpoint.replies);
-        self.stats.forget_from(checkpoint.next as u32);
     }
 }

@@ -21,28 +21,33 @@ impl Exclusive {
 
 /// The actors to which a transaction has exclusive access.
 #[derive(Debug, Default)]
-pub(crate) struct ExclusiveSet(Vec<(ActorId, Exclusive)>);
+pub(crate) struct ExclusiveSet {
+    access: Vec<(ActorId, Exclusive)>,
+    /// The transaction is for several shards: it keeps its access until all its requests have run.
+    pub(super) is_atomic: bool,
+}
 
 impl ExclusiveSet {
     pub(crate) fn add(&mut self, actor_id: ActorId, exclusive: Exclusive) {
-        self.0.push((actor_id, exclusive));
+        self.access.push((actor_id, exclusive));
     }
 
     /// Takes the access to an actor.
     #[inline]
     pub(crate) fn take(&mut self, actor_id: ActorId) -> Option<Exclusive> {
-        let found = self.0.iter().position(|(known, _)| *known == actor_id)?;
-        Some(self.0.swap_remove(found).1)
+        let found = self.access.iter().position(|(known, _)| *known == actor_id)?;
+        Some(self.access.swap_remove(found).1)
     }
 
     /// Moves all of another set to this one.
     pub(super) fn append(&mut self, other: &mut ExclusiveSet) {
-        self.0.append(&mut other.0);
+        self.access.append(&mut other.access);
     }
 
     /// Gives the access to all actors up.
     pub(super) fn clear(&mut self) {
-        self.0.clear();
+        self.access.clear();
+        self.is_atomic = false;
     }
 }
 

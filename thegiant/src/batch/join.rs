@@ -85,7 +85,7 @@ impl Join {
         let mut shards = Vec::new();
         for (shard, target, words) in parts {
             let part = self.part(whole, shard);
-            part.split_parts.push(part.requests.len() as u32);
+            part.part.split_requests.push(part.requests.len() as u32);
             words.for_each(|word| whole.requests.copy_word_to(&mut part.requests, request as usize, word));
             part.requests.end_request(Resolved::Command(target));
             shards.push(shard);
@@ -151,10 +151,10 @@ impl Join {
 
 impl Part {
     fn take_ready(&mut self) -> Option<Box<Batch>> {
-        let ready = |batch: &mut Box<Batch>| batch.has_requests() && batch.ends.len() == self.taken;
+        let ready = |batch: &mut Box<Batch>| batch.has_requests() && batch.part.ends.len() == self.taken;
         let mut batch = self.batch.take_if(ready)?;
         batch.clear_replies();
-        batch.ends.clear();
+        batch.part.ends.clear();
         self.taken_before += mem::take(&mut self.taken);
         Some(batch)
     }
@@ -162,8 +162,9 @@ impl Part {
     /// Returns the batch and the positions of the next reply.
     fn next_reply(&self) -> Option<(&Batch, BufferPosition, BufferPosition)> {
         let batch = self.batch.as_deref()?;
-        let end = batch.ends.get(self.taken)?;
-        let start = self.taken.checked_sub(1).map_or(BufferPosition::default(), |before| batch.ends[before]);
+        let end = batch.part.ends.get(self.taken)?;
+        let start =
+            self.taken.checked_sub(1).map_or(BufferPosition::default(), |before| batch.part.ends[before]);
         Some((batch, start, *end))
     }
 

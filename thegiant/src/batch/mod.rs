@@ -2,17 +2,21 @@
 //!
 //! A batch is data. It does not know its client, its actor or its socket.
 
+mod checkpoint;
 mod cursor;
 mod exclusive;
 mod join;
+mod observation;
 mod pool;
 mod reply_buffer;
 mod requests;
 mod stats;
 mod streaming;
 mod target;
+mod transaction;
 
-pub(crate) use cursor::{Batch, BatchCheckpoint};
+pub(crate) use checkpoint::BatchCheckpoint;
+pub(crate) use cursor::Batch;
 pub(crate) use exclusive::{Exclusive, ExclusiveAccess, ExclusiveSet};
 pub(crate) use join::{Join, Merge};
 pub use reply_buffer::ReplyBuffer;
