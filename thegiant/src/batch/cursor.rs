@@ -39,6 +39,8 @@ pub(crate) struct Batch {
 /// What the batch that a part belongs to has to know of the part.
 #[derive(Default)]
 pub(super) struct PartRecord {
+    /// The shard that runs the part.
+    pub(super) shard: u16,
     /// The end of each reply.
     pub(super) ends: Vec<BufferPosition>,
     /// The requests that are parts of split requests.
@@ -116,9 +118,11 @@ impl Batch {
         self.progress = Progress::START;
         self.out.set_timed(false);
         self.out.set_mode(ReplyMode::On);
-        self.out.set_separate(false);
-        self.part.ends.clear();
-        self.part.split_requests.clear();
+        if self.out.is_separate() {
+            self.out.set_separate(false);
+            self.part.ends.clear();
+            self.part.split_requests.clear();
+        }
         self.stats.clear();
         pool::put(self);
     }
@@ -176,15 +180,27 @@ impl Batch {
 
     /// Returns the command of the next request.
     ///
-    /// Returns `None` while unsent replies have to be sent first, or while the batch is blocked.
+    /// Returns `None` while unsent replies have to be sent first, while the batch is blocked, or while its parts run.
     #[inline]
-    pub(crate) fn next_target(&self) -> Option<Resolved<CommandRef>> {
+    pub(crate) fn runnable(&self) -> Option<Resolved<CommandRef>> {
         let request = self.requests.get(self.next)?;
-        match &self.progress {
-            Progress::Running { room } if self.out.encoder().len() < *room => Some(request.target),
-            Progress::Joining(_) if self.out.encoder().is_empty() => Some(request.target),
+        match self.progress {
+            Progress::Running { room } if self.out.encoder().len() < room => Some(request.target),
             _ => None,
         }
+    }
+
+    /// Returns the command of the next request, whether the batch itself is to run or its parts.
+    #[inline]
+    pub(crate) fn next_target(&self) -> Option<Resolved<CommandRef>> {
+        self.runnable().or_else(|| self.next_of_parts())
+    }
+
+    /// Returns the command of the next request if parts of the batch are to run, and their replies have been sent.
+    #[inline(never)]
+    fn next_of_parts(&self) -> Option<Resolved<CommandRef>> {
+        let can_run = matches!(self.progress, Progress::Joining(_)) && self.out.encoder().is_empty();
+        self.requests.get(self.next).filter(|_| can_run).map(|request| request.target)
     }
 
     /// Returns whether several shards run the next request.

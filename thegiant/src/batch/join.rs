@@ -113,7 +113,7 @@ impl Join {
 
     fn part(&mut self, whole: &Batch, shard: u16) -> &mut Batch {
         let max = self.parts.len();
-        self.parts[usize::from(shard)].batch.get_or_insert_with(|| whole.new_part(max))
+        self.parts[usize::from(shard)].batch.get_or_insert_with(|| whole.new_part(shard, max))
     }
 
     /// Takes the parts that have requests to run and no more replies, with their shards.
@@ -123,8 +123,9 @@ impl Join {
     }
 
     /// Puts a part back, with replies to its requests or to some of them.
-    pub(crate) fn put_back(&mut self, shard: u16, batch: Box<Batch>) {
-        self.parts[usize::from(shard)].batch = Some(batch);
+    pub(crate) fn put_back(&mut self, batch: Box<Batch>) {
+        let shard = usize::from(batch.part.shard);
+        self.parts[shard].batch = Some(batch);
     }
 
     /// Moves the replies that have arrived to `whole`, up to the first one that is missing.
@@ -261,9 +262,10 @@ const CURSOR_TOO_LARGE: Error =
 
 /// The parts of a batch.
 impl Batch {
-    /// Returns an empty part of this batch, which has `max` parts at most.
-    fn new_part(&self, max: usize) -> Box<Batch> {
+    /// Returns an empty part of this batch for a shard. The batch has `max` parts at most.
+    fn new_part(&self, shard: u16, max: usize) -> Box<Batch> {
         let mut part = Batch::new();
+        part.part.shard = shard;
         part.out.encoder_mut().set_protocol(self.out.encoder().protocol());
         part.out.set_separate(true);
         part.progress = Progress::Running { room: (self.room() / max).max(MIN_ROOM) };
@@ -295,6 +297,7 @@ impl Batch {
         }
     }
 
+    #[inline(never)]
     fn move_joined(&mut self) {
         let Progress::Joining(mut join) = mem::replace(&mut self.progress, Progress::START) else { return };
         // The parts have measured the times.

@@ -65,6 +65,7 @@ impl<T: Copy> CommandTable<T> {
     }
 
     /// Returns the command of a request.
+    #[inline(always)]
     pub(crate) fn resolve(&self, words: RequestWords<'_>) -> Resolved<T> {
         let Some(index) = self.find(words.name()) else {
             let is_http = [b"POST", &b"HOST:"[..]].iter().any(|name| words.name().eq_ignore_ascii_case(name));

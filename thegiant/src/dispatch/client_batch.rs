@@ -3,13 +3,14 @@
 use std::{
     ops::{Deref, DerefMut},
     panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
 };
 
 use tracing::{debug_span, level_filters::LevelFilter};
 
 use super::{
     run::{reject, report_keys, report_reads, step},
-    shards::PartOf,
+    shards::WholeBatch,
     transaction::aborted_by,
 };
 use crate::{
@@ -27,7 +28,7 @@ pub(crate) struct ClientBatch {
     pub(crate) client: Client,
     batch: Box<Batch>,
     /// The batch that this one is a part of.
-    part_of: Option<PartOf>,
+    part_of: Option<Arc<WholeBatch>>,
 }
 
 impl Deref for ClientBatch {
@@ -50,7 +51,7 @@ impl ClientBatch {
     }
 
     /// Returns a part of a batch, for one shard.
-    pub(super) fn part(client: Client, batch: Box<Batch>, part_of: PartOf) -> Self {
+    pub(super) fn part(client: Client, batch: Box<Batch>, part_of: Arc<WholeBatch>) -> Self {
         ClientBatch { client, batch, part_of: Some(part_of) }
     }
 
@@ -212,13 +213,9 @@ impl ClientBatch {
     ///
     /// Returns the batch if that reply is there already.
     pub(crate) fn return_to_client(self) -> Option<Self> {
-        let ClientBatch { client, mut batch, part_of } = self;
-        if let Some(part_of) = part_of {
-            if batch.is_blocked() {
-                client.cancel_wait();
-                batch.take_reply(client.reply(|out| out.error(&REPLIES_LATER)));
-            }
-            part_of.put_back(batch);
+        let ClientBatch { client, batch, part_of } = self;
+        if let Some(whole) = part_of {
+            put_back(&client, batch, &whole);
             return None;
         }
         if !batch.is_blocked() {
@@ -327,13 +324,23 @@ impl ClientBatch {
     }
 }
 
+/// Gives a part back to its whole batch.
+#[inline(never)]
+fn put_back(client: &Client, mut part: Box<Batch>, whole: &WholeBatch) {
+    if part.is_blocked() {
+        client.cancel_wait();
+        part.take_reply(client.reply(|out| out.error(&REPLIES_LATER)));
+    }
+    whole.put_back(part);
+}
+
 /// The reply to a request that ran on several shards and defers its reply against the description of its command.
 const REPLIES_LATER: Error =
     Error::from_static("ERR a command that replies later cannot run on several shards");
 
 #[inline]
 fn next_row(batch: &Batch, actor_id: ActorId) -> Option<RowId> {
-    batch.next_target()?.of_actor(actor_id).map(|target| target.row)
+    batch.runnable()?.of_actor(actor_id).map(|target| target.row)
 }
 
 /// Returns the row of a request that an actor runs.

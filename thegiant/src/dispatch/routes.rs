@@ -12,7 +12,6 @@ use crate::{
 };
 
 /// The commands of an application, and the actors that run them.
-#[derive(Default)]
 pub(crate) struct Routes {
     table: CommandTable<CommandRef>,
     /// Indexed by [`CommandId`].
@@ -21,10 +20,27 @@ pub(crate) struct Routes {
     /// Notified when an actor that has ended refuses a batch.
     refused: Arc<Notify>,
     fallback: Option<CommandRef>,
+    /// There is neither a fallback nor an actor with several shards.
+    is_plain: bool,
     /// The actors with several shards.
     shards: Vec<Shards>,
     /// A transaction can be for several shards of an actor.
     is_atomic: bool,
+}
+
+impl Default for Routes {
+    fn default() -> Self {
+        Routes {
+            table: CommandTable::default(),
+            commands: Vec::new(),
+            actors: Vec::new(),
+            refused: Arc::default(),
+            fallback: None,
+            is_plain: true,
+            shards: Vec::new(),
+            is_atomic: false,
+        }
+    }
 }
 
 /// The numbers of actors that `INFO` shows.
@@ -57,6 +73,7 @@ impl Routes {
     pub(crate) fn add_shards(&mut self, first: ActorId, count: u16) {
         if count > 1 {
             self.shards.push(Shards { first, count });
+            self.is_plain = false;
         }
     }
 
@@ -82,6 +99,7 @@ impl Routes {
     #[track_caller]
     pub(crate) fn set_fallback(&mut self, spec: &'static Spec, actor_id: ActorId, row: RowId) {
         self.fallback = Some(self.number(spec, actor_id, row));
+        self.is_plain = false;
     }
 
     #[track_caller]
@@ -115,19 +133,21 @@ impl Routes {
 
     /// Finds the command of a request.
     pub(crate) fn resolve(&self, words: RequestWords<'_>) -> Resolved<CommandRef> {
+        if self.is_plain { self.table.resolve(words) } else { self.resolve_further(words) }
+    }
+
+    /// Finds the command of a request, with its shard, or the fallback.
+    #[inline(never)]
+    fn resolve_further(&self, words: RequestWords<'_>) -> Resolved<CommandRef> {
         match (self.table.resolve(words), self.fallback) {
             (Resolved::Unknown | Resolved::UnknownSubcommand(_), Some(fallback)) => {
                 Resolved::Command(fallback)
             }
-            (Resolved::Command(target), _) if !self.shards.is_empty() => self.resolve_shard(target, words),
+            (Resolved::Command(target), _) => match self.shards_with(target.actor_id) {
+                Some(shards) => shards.resolve(target, self.command(target.command), words),
+                None => Resolved::Command(target),
+            },
             (resolved, _) => resolved,
-        }
-    }
-
-    fn resolve_shard(&self, target: CommandRef, words: RequestWords<'_>) -> Resolved<CommandRef> {
-        match self.shards_with(target.actor_id) {
-            Some(shards) => shards.resolve(target, self.command(target.command), words),
-            None => Resolved::Command(target),
         }
     }
 
@@ -191,6 +211,15 @@ impl Routes {
 
     /// Sends a batch to the actor that runs its next request, or in parts to several shards.
     pub(crate) fn send(&self, batch: ClientBatch, actor_id: ActorId) {
+        if self.shards.is_empty() {
+            self.queue(actor_id).push(batch);
+        } else {
+            self.send_to_shards(batch, actor_id);
+        }
+    }
+
+    #[inline(never)]
+    fn send_to_shards(&self, batch: ClientBatch, actor_id: ActorId) {
         match self.shards_with(actor_id) {
             Some(shards) if !batch.is_transaction() || batch.is_split() => shards.send(batch, actor_id, self),
             _ => self.queue(actor_id).push(batch),

@@ -174,8 +174,8 @@ impl Shards {
         let whole =
             Arc::new(WholeBatch { client: client.clone(), state: Mutex::new((missing, Some(whole))) });
         for (shard, part) in parts {
-            let part_of = PartOf { whole: Arc::clone(&whole), shard };
-            routes.queue(self.actor_id(shard)).push(ClientBatch::part(client.clone(), part, part_of));
+            let part = ClientBatch::part(client.clone(), part, Arc::clone(&whole));
+            routes.queue(self.actor_id(shard)).push(part);
         }
     }
 }
@@ -198,28 +198,21 @@ pub(super) struct WholeBatch {
     state: Mutex<(usize, Option<Box<Batch>>)>,
 }
 
-/// The batch that a part belongs to.
-#[derive(Debug)]
-pub(super) struct PartOf {
-    whole: Arc<WholeBatch>,
-    shard: u16,
-}
-
-impl PartOf {
-    /// Puts the part back. With the last one, the client gets its batch back.
-    pub(super) fn put_back(self, part: Box<Batch>) {
+impl WholeBatch {
+    /// Puts a part back. With the last one, the client gets its batch back.
+    pub(super) fn put_back(&self, part: Box<Batch>) {
         // No code panics while it holds the lock.
-        let mut state = self.whole.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let (missing, whole) = &mut *state;
         if let Some(join) = whole.as_mut().and_then(|whole| whole.join()) {
-            join.put_back(self.shard, part);
+            join.put_back(part);
         }
         *missing -= 1;
         if *missing == 0
             && let Some(whole) = whole.take()
         {
             drop(state);
-            self.whole.client.hand_back(whole);
+            self.client.hand_back(whole);
         }
     }
 }
