@@ -1,6 +1,9 @@
 //! Run with `cargo run --release -p kv`, then connect with any Redis client: `redis-cli -p 6380`.
 //!
 //! This is an in-memory key-value server with the string and generic key commands of Redis 7.0.
+//!
+//! With `--threads N`, the keys are divided among N threads. `RENAME`, `RENAMENX`, `COPY` and `MSETNX` then need keys of one
+//! thread, or the reply is `-CROSSSLOT …`: give them the same part in braces, as in Redis Cluster.
 
 use std::{io, sync::Arc};
 

@@ -32,11 +32,11 @@ pub(crate) struct Batch {
     pub(crate) exclusive: ExclusiveSet,
     /// Times and errors of single requests.
     pub(crate) stats: BatchStats,
-    /// What only a part of another batch has.
+    /// Its data as a part of another batch.
     pub(super) part: PartRecord,
 }
 
-/// What the batch that a part belongs to has to know of the part.
+/// The data of a part that the whole batch needs to join the replies.
 #[derive(Default)]
 pub(super) struct PartRecord {
     /// The shard that runs the part.

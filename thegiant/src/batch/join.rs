@@ -10,7 +10,7 @@ use crate::{
 
 /// The parts of a batch, and the order of their replies.
 ///
-/// A part is a batch of its own, with copies of the requests for one shard. Its replies are moved to the whole batch in
+/// A part is itself a batch, with copies of the requests for one shard. Its replies are moved to the whole batch in
 /// the order of the requests.
 #[derive(Debug)]
 pub(crate) struct Join {
@@ -50,9 +50,9 @@ struct SplitRequest {
 /// How the replies to a split request become one.
 #[derive(Debug)]
 pub(crate) enum Merge {
-    /// By the policy of the command.
+    /// The policy of the command merges them.
     Policy(ResponsePolicy),
-    /// By the policy of the command. The list has the index of the reply that contains the value of each key.
+    /// The policy of the command merges them. The list has the index of the reply that contains the value of each key.
     ByKey(ResponsePolicy, Vec<usize>),
     /// The cursor of the reply has to name its shard.
     Cursor { shard: u16, shards: u16 },

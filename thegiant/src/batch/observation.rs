@@ -1,4 +1,4 @@
-//! What others learn of the requests of a batch: statistics, `MONITOR`, and the keys that the requests have used.
+//! Reports of the requests of a batch: for statistics, for `MONITOR`, and of the keys that they have used.
 
 use std::ops::Range;
 

@@ -3,6 +3,7 @@
 mod batch_queue;
 mod client_batch;
 mod commit_group;
+mod cut;
 mod group;
 mod group_commit;
 mod responder;

@@ -217,14 +217,6 @@ impl Routes {
             self.send_to_shards(batch, actor_id);
         }
     }
-
-    #[inline(never)]
-    fn send_to_shards(&self, batch: ClientBatch, actor_id: ActorId) {
-        match self.shards_with(actor_id) {
-            Some(shards) if !batch.is_transaction() || batch.is_split() => shards.send(batch, actor_id, self),
-            _ => self.queue(actor_id).push(batch),
-        }
-    }
 }
 
 impl fmt::Debug for Routes {

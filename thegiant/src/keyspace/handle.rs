@@ -87,7 +87,7 @@ pub(crate) struct Ran<'a> {
     pub(crate) scope: RanScope,
 }
 
-/// What has run: a request, or a part of a request that several shards run.
+/// A whole request that has run, or one that several shards run in parts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum RanScope {
     Whole,

@@ -1,4 +1,4 @@
-//! What splits the work among several owners of keys: the slot of a key, and how a command is split and its replies are
+//! Work that is divided among several owners of keys: the slot of a key, and how a command is split and its replies are
 //! merged.
 
 mod policy;

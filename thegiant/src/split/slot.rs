@@ -20,7 +20,7 @@ pub fn slot(key: &[u8]) -> u16 {
 
 /// Returns which of this many [shards](crate::App::mount_shards) has a key: each has an equal range of slots.
 ///
-/// A shard can use it to choose names that belong to it, such as ids of its own.
+/// A shard can use it to choose names that belong to it, such as its ids.
 ///
 /// ```
 /// assert_eq!(thegiant::shard(b"123456789", 4), 3);
