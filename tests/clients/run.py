@@ -75,7 +75,7 @@ CLIENTS = [
     Client("redis-py", [*PYTHON, HERE / "python.py"], server=Sharded),
     Client("ioredis 6", [*NODE, HERE / "node.cjs"], server=Sharded),
     Client("node-redis 6", [*NODE, HERE / "node.cjs"], server=Sharded),
-    Client("redis-rs", [RUST], server=Sharded),
+    Client("redis-rs", RUST, server=Sharded),
     Client("redis-cli", [*PYTHON, HERE / "tools.py"], checks=ON_BALANCER, server=Balancer),
     Client("redis-py", [*PYTHON, HERE / "python.py"], checks=ON_BALANCER, server=Balancer),
     Client("ioredis 6", [*NODE, HERE / "node.cjs"], checks=ON_BALANCER, server=Balancer),

@@ -644,10 +644,11 @@ fn a_shard_that_ends_is_reported_and_ends_the_server() {
     let keys = keys_of_shards(2);
     let [a, b] = &keys[..] else { panic!("two shards") };
     let mut client = RawClient::connect(served.address());
-    assert_eq!(client.ask(line(&format!("STOP {b}"))), "+OK\r\n");
-    client.send(lines(&format!("SET {a} 1 \n GET {b} \n MGET {b} {a}")));
+    // The server has read all requests when it notices the end. `LATER` keeps the last ones from running before it.
+    client.send(lines(&format!("STOP {b} \n LATER {a} \n SET {a} 1 \n GET {b} \n MGET {b} {a}")));
     let down = "-ACTORDOWN the actor that answers this command has ended\r\n";
-    assert_eq!(client.replies(3), format!("+OK\r\n{down}{down}"));
+    let later = format!("${}\r\n{a}\r\n", a.len());
+    assert_eq!(client.replies(5), format!("+OK\r\n{later}+OK\r\n{down}{down}"));
     let error = served.ended().expect_err("a shard has ended");
     assert!(error.to_string().contains("Shard"), "{error}");
 }
