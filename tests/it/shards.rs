@@ -155,6 +155,12 @@ impl Shard {
         key.into()
     }
 
+    /// Could reply later, so that it runs alone, but never waits.
+    #[command("ALONE", readonly)]
+    fn alone(&self, key: Key, responder: Responder<Bytes>) {
+        drop(responder.send(key.into()));
+    }
+
     #[command("PANIC")]
     fn panic(&self, _key: Key) {
         panic!("as the test asks for");
@@ -509,6 +515,24 @@ fn a_transaction_belongs_to_one_shard() {
     assert_eq!(client.replies(3), "+OK\r\n+QUEUED\r\n*-1\r\n");
 }
 
+/// The replies of a transaction have no limit, also behind a command that several shards run.
+#[test]
+fn a_transaction_goes_on_behind_large_replies_of_several_shards() {
+    let served = served(app(2).atomic(), 2);
+    let keys = keys_of_shards(2);
+    let [a, b] = &keys[..] else { panic!("two shards") };
+    let mut client = RawClient::connect(served.address());
+    let large = "x".repeat(2_000_000);
+    for key in [a, b] {
+        assert_eq!(client.ask(request(["SET", key, &large])), "+OK\r\n");
+    }
+    client.send(lines(&format!("MULTI \n MGET {a} {b} \n SET {a} 1 \n PING \n GET {a} \n EXEC \n PING")));
+    client.replies(5);
+    let bulk = format!("${}\r\n{large}\r\n", large.len());
+    assert!(client.reply() == format!("*4\r\n*2\r\n{bulk}{bulk}+OK\r\n+PONG\r\n$1\r\n1\r\n"));
+    assert_eq!(client.reply(), "+PONG\r\n");
+}
+
 /// Nobody sees a part of a transaction over several shards, and no two transactions wait for each other.
 #[test]
 fn transactions_over_several_shards_are_atomic() {
@@ -644,11 +668,11 @@ fn a_shard_that_ends_is_reported_and_ends_the_server() {
     let keys = keys_of_shards(2);
     let [a, b] = &keys[..] else { panic!("two shards") };
     let mut client = RawClient::connect(served.address());
-    // The server has read all requests when it notices the end. `LATER` keeps the last ones from running before it.
-    client.send(lines(&format!("STOP {b} \n LATER {a} \n SET {a} 1 \n GET {b} \n MGET {b} {a}")));
+    // The server has read all requests when it notices the end. `ALONE` keeps the last ones from running before it.
+    client.send(lines(&format!("STOP {b} \n ALONE {a} \n SET {a} 1 \n GET {b} \n MGET {b} {a}")));
     let down = "-ACTORDOWN the actor that answers this command has ended\r\n";
-    let later = format!("${}\r\n{a}\r\n", a.len());
-    assert_eq!(client.replies(5), format!("+OK\r\n{later}+OK\r\n{down}{down}"));
+    let alone = format!("${}\r\n{a}\r\n", a.len());
+    assert_eq!(client.replies(5), format!("+OK\r\n{alone}+OK\r\n{down}{down}"));
     let error = served.ended().expect_err("a shard has ended");
     assert!(error.to_string().contains("Shard"), "{error}");
 }

@@ -95,7 +95,7 @@ impl Default for Batch {
 }
 
 impl Progress {
-    pub(super) const START: Progress = Progress::Running { room: MAX_UNSENT };
+    const START: Progress = Progress::Running { room: MAX_UNSENT };
 }
 
 /// The life of a batch.

@@ -116,15 +116,15 @@ impl Join {
         self.parts[usize::from(shard)].batch.get_or_insert_with(|| whole.new_part(shard, max))
     }
 
-    /// Takes the parts that have requests to run and no more replies, with their shards.
-    pub(crate) fn take_ready(&mut self) -> Vec<(u16, Box<Batch>)> {
-        let parts = self.parts.iter_mut().zip(0..);
-        parts.filter_map(|(part, shard)| Some((shard, part.take_ready()?))).collect()
+    /// Takes the parts that have requests to run and no more replies.
+    #[expect(clippy::vec_box, reason = "a batch is moved as a box")]
+    pub(crate) fn take_ready(&mut self) -> Vec<Box<Batch>> {
+        self.parts.iter_mut().filter_map(Part::take_ready).collect()
     }
 
     /// Puts a part back, with replies to its requests or to some of them.
     pub(crate) fn put_back(&mut self, batch: Box<Batch>) {
-        let shard = usize::from(batch.part.shard);
+        let shard = usize::from(batch.shard());
         self.parts[shard].batch = Some(batch);
     }
 
@@ -276,6 +276,11 @@ impl Batch {
         part
     }
 
+    /// Returns the shard that runs this part.
+    pub(crate) fn shard(&self) -> u16 {
+        self.part.shard
+    }
+
     /// Leaves the next requests to the parts of `join`.
     pub(crate) fn begin_join(&mut self, join: Join) {
         self.progress = Progress::Joining(Box::new(join));
@@ -299,7 +304,8 @@ impl Batch {
 
     #[inline(never)]
     fn move_joined(&mut self) {
-        let Progress::Joining(mut join) = mem::replace(&mut self.progress, Progress::START) else { return };
+        let running = self.running();
+        let Progress::Joining(mut join) = mem::replace(&mut self.progress, running) else { return };
         // The parts have measured the times.
         self.stop_timing();
         let is_complete = join.move_replies(self);

@@ -34,14 +34,14 @@ impl Routes {
             }
         }
         let mut parts = whole.join().map(Join::take_ready).unwrap_or_default();
-        for (shard, part) in &mut parts {
-            part.take_access(&mut whole, shards.actor_id(*shard));
+        for part in &mut parts {
+            part.take_access(&mut whole, shards.actor_id(part.shard()));
         }
         let missing = parts.len();
         let whole = Arc::new(WholeBatch::new(client.clone(), whole, missing));
-        for (shard, part) in parts {
-            let part = ClientBatch::part(client.clone(), part, Arc::clone(&whole));
-            self.queue(shards.actor_id(shard)).push(part);
+        for part in parts {
+            let queue = self.queue(shards.actor_id(part.shard()));
+            queue.push(ClientBatch::part(client.clone(), part, Arc::clone(&whole)));
         }
     }
 
