@@ -9,7 +9,7 @@ use std::{
 };
 
 use thegiant::{
-    Error, UpstreamHandle, Value,
+    Error, SLOTS, UpstreamHandle, Value, slot,
     upstream::{Redirect, Refresh, Request, Route, Servers},
 };
 use tokio::{
@@ -17,10 +17,7 @@ use tokio::{
     time,
 };
 
-use crate::{
-    hash::{SLOTS, slot_of},
-    spread::Spread,
-};
+use crate::spread::Spread;
 
 /// The router for a Redis Cluster. The nodes of the cluster say which slots they own, and redirected requests are sent again.
 ///
@@ -91,7 +88,7 @@ impl Cluster {
         let state = Rc::new(ClusterState::default());
         (
             Cluster {
-                slots: vec![None; SLOTS],
+                slots: vec![None; usize::from(SLOTS)],
                 masters: Vec::new(),
                 nodes: HashMap::new(),
                 asked: 0,
@@ -170,7 +167,7 @@ impl Watch {
 impl Range {
     fn new(first: i64, last: i64, address: String) -> Option<Self> {
         let (first, last) = (usize::try_from(first).ok()?, usize::try_from(last).ok()?);
-        (first <= last && last < SLOTS).then_some(Range { first, last, address })
+        (first <= last && last < usize::from(SLOTS)).then_some(Range { first, last, address })
     }
 }
 
@@ -234,7 +231,7 @@ fn address(host: &str, port: &str) -> Option<String> {
 impl Spread for Cluster {
     fn server_of(&mut self, key: &[u8], _is_read: bool, servers: &mut Servers) -> usize {
         self.update(servers);
-        match self.slots[usize::from(slot_of(key))] {
+        match self.slots[usize::from(slot(key))] {
             Some(server) => {
                 if !servers.is_up(server) {
                     self.state.changed.notify_one();
@@ -247,7 +244,7 @@ impl Spread for Cluster {
     }
 
     fn group_of(&self, key: &[u8]) -> u16 {
-        slot_of(key)
+        slot(key)
     }
 
     fn all(&mut self, servers: &mut Servers) -> Vec<usize> {

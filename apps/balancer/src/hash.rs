@@ -1,8 +1,8 @@
 //! Chooses one of several servers for a key, by the bytes of the key.
 
 use clap::ValueEnum;
-use crc::{CRC_16_XMODEM, Crc};
 use md5::{Digest, Md5};
+use thegiant::{SLOTS, slot};
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
 /// A method to spread keys over servers.
@@ -67,7 +67,7 @@ impl Hash {
                     .unwrap_or(0)
             }
             Hash::Slots(servers) => {
-                let first = usize::from(slot(key)) * servers / SLOTS;
+                let first = usize::from(slot(key)) * servers / usize::from(SLOTS);
                 first_up((first..*servers).chain(0..first), is_up)
             }
         }
@@ -77,21 +77,6 @@ impl Hash {
 fn first_up(mut order: impl Iterator<Item = usize> + Clone, is_up: impl Fn(usize) -> bool) -> usize {
     let first = order.clone().next().unwrap_or(0);
     order.find(|server| is_up(*server)).unwrap_or(first)
-}
-
-/// Number of slots of a Redis Cluster.
-pub(crate) const SLOTS: usize = 16384;
-
-const CRC: Crc<u16> = Crc::<u16>::new(&CRC_16_XMODEM);
-
-/// Returns the slot of a key, which depends only on its tag (see
-/// <https://redis.io/docs/latest/operate/oss_and_stack/reference/cluster-spec/#key-distribution-model>).
-pub(crate) fn slot_of(key: &[u8]) -> u16 {
-    slot(tagged(key))
-}
-
-fn slot(tagged: &[u8]) -> u16 {
-    CRC.checksum(tagged) % SLOTS as u16
 }
 
 /// Returns the tag of a key: its part in braces, or the whole key without such a part.
@@ -178,8 +163,8 @@ mod tests {
 
     #[test]
     fn tags_keep_keys_together() {
-        assert_eq!(slot_of(b"{user1000}.following"), slot_of(b"{user1000}.followers"));
-        assert_eq!(slot_of(b"123456789"), 0x31c3);
+        assert_eq!(slot(b"{user1000}.following"), slot(b"{user1000}.followers"));
+        assert_eq!(slot(b"123456789"), 0x31c3);
         assert_ne!(tagged(b"foo{}{bar}"), b"bar");
         assert_eq!(tagged(b"foo{{bar}}zap"), b"{bar");
         assert_eq!(tagged(b"foo{bar}{zap}"), b"bar");
