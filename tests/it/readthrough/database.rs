@@ -2,8 +2,8 @@
 
 use std::{thread, time::Duration};
 
-use super::{Database, stat};
-use crate::support::{RawClient, eventually, line, lines, request};
+use super::{Database, clients_read_their_own_writes, stat};
+use crate::support::{eventually, line, lines, request};
 
 #[test]
 fn cached_keys_are_not_queried_again() {
@@ -71,32 +71,7 @@ fn a_stale_value_is_served_and_refreshed() {
 
 #[test]
 fn a_client_reads_its_own_writes() {
-    for database in Database::all() {
-        let (process, _) = database.serve(&["--memory", "1"]);
-        let address = process.address();
-        let write = |writer: usize| {
-            let mut client = RawClient::connect(address);
-            for number in 0..50 {
-                assert_eq!(client.ask(format!("SET key:{writer} {number}\r\n")), "+OK\r\n");
-                let expected = format!("${}\r\n{number}\r\n", number.to_string().len());
-                assert_eq!(client.ask(format!("GET key:{writer}\r\n")), expected);
-                assert_eq!(client.ask(format!("MGET key:{writer}\r\n")), format!("*1\r\n{expected}"));
-            }
-        };
-        // Concurrent reads could put old values into the cache.
-        let read = |reader: usize| {
-            let mut client = RawClient::connect(address);
-            for number in 0..1000 {
-                client.ask(format!("GET key:{}\r\n", (reader + number) % 8));
-            }
-        };
-        thread::scope(|scope| {
-            for number in 0..8 {
-                scope.spawn(move || write(number));
-                scope.spawn(move || read(number));
-            }
-        });
-    }
+    clients_read_their_own_writes(&["--memory", "1"]);
 }
 
 #[test]

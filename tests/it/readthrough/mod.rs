@@ -3,6 +3,8 @@ mod down;
 mod many;
 mod threads;
 
+use std::thread;
+
 use crate::support::{Folder, Postgres, Process, RawClient};
 
 /// A database, with its files or its server.
@@ -41,4 +43,34 @@ impl Database {
 /// Returns a field of the `readthrough` section of `INFO`.
 fn stat(client: &mut RawClient, field: &str) -> u64 {
     crate::support::info(client, "readthrough").number(field)
+}
+
+/// Clients read a key right after they have written it, while others read all keys.
+fn clients_read_their_own_writes(options: &[&str]) {
+    for database in Database::all() {
+        let (process, _) = database.serve(options);
+        let address = process.address();
+        let write = |writer: usize| {
+            let mut client = RawClient::connect(address);
+            for number in 0..50 {
+                assert_eq!(client.ask(format!("SET key:{writer} {number}\r\n")), "+OK\r\n");
+                let expected = format!("${}\r\n{number}\r\n", number.to_string().len());
+                assert_eq!(client.ask(format!("GET key:{writer}\r\n")), expected);
+                assert_eq!(client.ask(format!("MGET key:{writer}\r\n")), format!("*1\r\n{expected}"));
+            }
+        };
+        // Concurrent reads could put old values into the cache.
+        let read = |reader: usize| {
+            let mut client = RawClient::connect(address);
+            for number in 0..1000 {
+                client.ask(format!("GET key:{}\r\n", (reader + number) % 8));
+            }
+        };
+        thread::scope(|scope| {
+            for number in 0..8 {
+                scope.spawn(move || write(number));
+                scope.spawn(move || read(number));
+            }
+        });
+    }
 }

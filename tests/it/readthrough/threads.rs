@@ -1,8 +1,8 @@
 //! A server with several threads, each with its part of the cache.
 
-use std::{collections::BTreeMap, thread};
+use std::collections::BTreeMap;
 
-use super::{Database, stat};
+use super::{Database, clients_read_their_own_writes, stat};
 use crate::support::{RawClient, line, lines};
 
 const OPTIONS: [&str; 2] = ["--threads", "4"];
@@ -20,7 +20,7 @@ fn keys() -> Vec<String> {
 #[test]
 fn each_thread_caches_its_keys() {
     for database in Database::all() {
-        let (_process, mut client) = database.serve(&OPTIONS);
+        let (process, mut client) = database.serve(&OPTIONS);
         let keys = keys();
         assert_eq!(keys.len(), 4);
         let set = keys.iter().map(|key| format!("SET {key} {key}")).collect::<Vec<_>>().join(" \n ");
@@ -30,7 +30,7 @@ fn each_thread_caches_its_keys() {
         assert_eq!(client.replies(12), format!("{}{values}{values}", "+OK\r\n".repeat(4)));
         // Other connections, which other threads may serve, read the same cache.
         for _ in 0..4 {
-            let mut other = RawClient::connect(_process.address());
+            let mut other = RawClient::connect(process.address());
             other.send(lines(&get));
             assert_eq!(other.replies(4), values);
         }
@@ -62,29 +62,5 @@ fn several_keys_of_one_command_have_to_belong_to_one_thread() {
 
 #[test]
 fn a_client_of_any_thread_reads_its_own_writes() {
-    for database in Database::all() {
-        let (process, _) = database.serve(&["--threads", "4", "--memory", "4"]);
-        let address = process.address();
-        let write = |writer: usize| {
-            let mut client = RawClient::connect(address);
-            for number in 0..50 {
-                assert_eq!(client.ask(format!("SET key:{writer} {number}\r\n")), "+OK\r\n");
-                let expected = format!("${}\r\n{number}\r\n", number.to_string().len());
-                assert_eq!(client.ask(format!("GET key:{writer}\r\n")), expected);
-            }
-        };
-        // Concurrent reads could put old values into the cache.
-        let read = |reader: usize| {
-            let mut client = RawClient::connect(address);
-            for number in 0..500 {
-                client.ask(format!("GET key:{}\r\n", (reader + number) % 8));
-            }
-        };
-        thread::scope(|scope| {
-            for number in 0..8 {
-                scope.spawn(move || write(number));
-                scope.spawn(move || read(number));
-            }
-        });
-    }
+    clients_read_their_own_writes(&["--threads", "4", "--memory", "4"]);
 }
