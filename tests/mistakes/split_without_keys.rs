@@ -24,9 +24,6 @@ impl Store {
 
     #[command("PAGE", readonly, all = "scan")]
     fn page(&self) {}
-
-    #[command("WAIT2", all)]
-    async fn wait() {}
 }
 
 fn main() {}

@@ -38,6 +38,10 @@ fn command(command: &Command<'_>, mistakes: &mut Mistakes) {
     if let (Some(write), Some(_)) = (command.attr.flag("write"), command.attr.flag("readonly")) {
         mistakes.at(write, "a command cannot be both `write` and `readonly`: remove one");
     }
+    if let (Some(blocking), Some(_)) = (command.attr.flag("blocking"), &command.attr.split) {
+        mistakes
+            .at(blocking, "a command for several shards cannot be `blocking`: it would wait for all of them");
+    }
     signature(&command.function.sig, mistakes);
     if command.is_async() {
         asynchronous(command, mistakes);

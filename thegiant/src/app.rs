@@ -224,8 +224,9 @@ impl App {
     ///
     /// # Order
     /// The commands of a client for one shard run in the order of its requests, and its replies arrive in that order.
-    /// Commands of one pipeline for different shards run at the same time. A command that may
-    /// [reply later](crate::command::ReplyTime) runs alone.
+    /// Commands of one pipeline for different shards run at the same time, and their replies are
+    /// sent when all have run. A command with the flag `blocking`, or one whose reply
+    /// [may be streamed](crate::command::Answer::MAY_STREAM), runs alone.
     ///
     /// A transaction, with the keys that it watches, belongs to one shard. Others are refused with `-CROSSSLOT`, unless
     /// the application is [`atomic`](Self::atomic).

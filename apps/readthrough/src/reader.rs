@@ -60,6 +60,8 @@ enum Answered<T> {
 }
 
 impl<T: IntoReply + 'static> Answer<Reader> for Answered<T> {
+    const MAY_STREAM: bool = false;
+
     fn answer(self, call: &Call<'_>, context: &mut Context<Reader>, out: &mut ReplyBuffer) {
         match self {
             Answered::Now(value) => value.into_reply(out.encoder_mut()),
@@ -117,8 +119,8 @@ impl Reader {
         }
     }
 
-    /// Returns the values of several keys. One query reads the keys that are not cached.
-    #[command("MGET", readonly, fast)]
+    /// Returns the values of several keys. One query of each thread reads its keys that are not cached.
+    #[command("MGET", readonly, fast, split)]
     fn mget(&self, keys: Vec<Key<Bytes>>) -> Answered<Vec<Option<Bytes>>> {
         let now = self.0.now.get();
         let known: Vec<_> = {
@@ -166,7 +168,7 @@ impl Reader {
     }
 
     /// Removes keys from the database, and returns how many existed.
-    #[command("DEL", write)]
+    #[command("DEL", write, split = "agg_sum")]
     fn del(&self, keys: Vec<Key<Bytes>>) -> ResponseFuture<Result<u64, Error>> {
         let database = self.0.database.clone();
         let keys: Vec<Bytes> = keys.into_iter().map(|key| key.0).collect();

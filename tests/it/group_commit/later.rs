@@ -101,3 +101,16 @@ fn an_operator_can_unblock_a_client() {
     assert_eq!(waiting.reply(), "-UNBLOCKED client unblocked via CLIENT UNBLOCK\r\n");
     assert_eq!(waiting.ask(line("GET k")), "$-1\r\n");
 }
+
+/// The writes before a command that waits are refused, and the command goes on waiting.
+#[test]
+fn a_failed_commit_leaves_a_command_behind_it_waiting() {
+    let (served, disk) = serve(Options::default());
+    let [mut waiting, mut writer] = clients(&served);
+    disk.set_full(true);
+    waiting.send(lines("SET a 1 \n GET a \n SET b 2 \n AWAIT k \n GET b"));
+    assert_eq!(waiting.replies(3), format!("{FULL}$-1\r\n{FULL}"));
+    disk.set_full(false);
+    assert_eq!(writer.ask(line("SET k v")), "+OK\r\n");
+    assert_eq!(waiting.replies(2), "$1\r\nv\r\n$-1\r\n");
+}

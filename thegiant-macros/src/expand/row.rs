@@ -30,7 +30,7 @@ fn spec(command: &Command<'_>, group: &str) -> TokenStream {
     let flags = attr.flags.iter().map(|flag| Ident::new(&flag.to_string().to_uppercase(), flag.span()));
     let summary = command.summary();
     let group = attr.group.as_ref().map_or_else(|| group.to_owned(), LitStr::value);
-    let reply_time = reply_time(command);
+    let may_stream = may_stream(command);
     let split = attr.split.iter().map(split);
     quote! {
         ::thegiant::command::Spec::new(#name, #args)
@@ -41,7 +41,7 @@ fn spec(command: &Command<'_>, group: &str) -> TokenStream {
             #(.since(#since))*
             #(.event(#event))*
             #(.timeout(#timeout))*
-            .reply_time(#reply_time)
+            .may_stream(#may_stream)
             #(#split)*
     }
 }
@@ -55,10 +55,10 @@ fn split(split: &SplitAttr) -> TokenStream {
     }
 }
 
-/// Generates the constant that says whether the reply is complete when the method returns.
-fn reply_time(command: &Command<'_>) -> TokenStream {
+/// Generates the constant that says whether the reply may be streamed.
+fn may_stream(command: &Command<'_>) -> TokenStream {
     if command.responder().is_some() || command.is_async() {
-        return quote!(::thegiant::command::ReplyTime::Later);
+        return quote!(false);
     }
     // A constant cannot name the type behind `impl Trait`.
     let hidden = match &command.function.sig.output {
@@ -66,11 +66,13 @@ fn reply_time(command: &Command<'_>) -> TokenStream {
         ReturnType::Default => None,
     };
     match hidden {
-        Some(hidden) if types::has_bound(&hidden, "IntoReply") => quote!(::thegiant::command::ReplyTime::Now),
-        Some(_) => quote!(::thegiant::command::ReplyTime::Later),
+        Some(hidden) => {
+            let may_stream = !types::has_bound(&hidden, "IntoReply");
+            quote!(#may_stream)
+        }
         None => {
             let returned = returned(command);
-            quote!(<#returned as ::thegiant::command::Answer<Self>>::REPLY_TIME)
+            quote!(<#returned as ::thegiant::command::Answer<Self>>::MAY_STREAM)
         }
     }
 }
@@ -97,10 +99,10 @@ fn args(command: &Command<'_>) -> TokenStream {
         quote_spanned!(param.ty.span()=> ::thegiant::__private::check_keys(#words, &args, #index))
     });
     let check_split = command.attr.split.as_ref().map(|split| {
-        let (span, reply_time) = (split.word.span(), reply_time(command));
+        let span = split.word.span();
         let request = Ident::new(split.request, span);
         quote_spanned! {span=>
-            ::thegiant::__private::check_split(#words, &args, ::thegiant::command::RequestPolicy::#request, #reply_time);
+            ::thegiant::__private::check_split(#words, &args, ::thegiant::command::RequestPolicy::#request);
         }
     });
     quote! {

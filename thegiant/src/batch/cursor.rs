@@ -4,7 +4,7 @@ use std::{fmt, ops::Range};
 
 use super::{
     ActorId, Actors, BatchStats, CommandRef, ExclusiveSet, Failure, ReplyBuffer, ReplyMode, RequestWords,
-    Resolved, StreamingReply, join::Join, observation::Observed, pool, requests::Requests,
+    Resolved, StreamingReply, WaitId, join::Join, observation::Observed, pool, requests::Requests,
 };
 use crate::resp::{BufferPosition, Encoder};
 
@@ -45,6 +45,8 @@ pub(super) struct PartRecord {
     pub(super) ends: Vec<BufferPosition>,
     /// The requests that are parts of split requests.
     pub(super) split_requests: Vec<u32>,
+    /// The part runs its requests while the replies have fewer bytes than this.
+    pub(super) room: usize,
 }
 
 /// Says whether the next request can run.
@@ -52,7 +54,7 @@ pub(super) enum Progress {
     /// It can, while the replies have fewer bytes than this.
     Running { room: usize },
     /// It has run, and waits for its reply. `may_block`: its command has the flag `blocking`.
-    Blocked { may_block: bool },
+    Blocked { wait_id: WaitId, may_block: bool },
     /// The reply to the request before it is not complete.
     Streaming(Box<dyn StreamingReply>),
     /// It can run when the transaction has exclusive access to these shards, the last one first.
@@ -118,7 +120,7 @@ impl Batch {
         self.progress = Progress::START;
         self.out.set_timed(false);
         self.out.set_mode(ReplyMode::On);
-        if self.out.is_separate() {
+        if self.is_part() {
             self.out.set_separate(false);
             self.part.ends.clear();
             self.part.split_requests.clear();
@@ -162,9 +164,17 @@ impl Batch {
         self.mark = BufferPosition::default();
     }
 
+    /// Returns whether replies have to be sent before the batch waits.
+    ///
+    /// The replies of a transaction are one, and those of a part are moved to its batch.
+    pub(crate) fn has_replies_to_send(&self) -> bool {
+        !self.out.encoder().is_empty() && !self.is_transaction && !self.is_part()
+    }
+
     /// Frees unused memory before a wait of unknown length.
     pub(crate) fn shrink(&mut self) {
-        if !self.is_transaction && self.capacity() > size_of::<Self>() + MAX_BLOCKED_BYTES {
+        let has_replies = !self.out.encoder().is_empty();
+        if !has_replies && self.capacity() > size_of::<Self>() + MAX_BLOCKED_BYTES {
             self.requests.shrink_to_fit();
             self.out.clear(0);
         }
@@ -275,7 +285,11 @@ impl Batch {
     }
 
     pub(super) fn running(&self) -> Progress {
-        if self.is_transaction { Progress::Running { room: usize::MAX } } else { Progress::START }
+        match self.is_transaction {
+            true => Progress::Running { room: usize::MAX },
+            false if self.is_part() => Progress::Running { room: self.part.room },
+            false => Progress::START,
+        }
     }
 }
 
@@ -346,9 +360,29 @@ impl Batch {
         matches!(self.progress, Progress::Blocked { .. })
     }
 
+    /// Returns the wait of the next request for its reply.
+    pub(crate) fn wait_id(&self) -> Option<WaitId> {
+        match self.progress {
+            Progress::Blocked { wait_id, .. } => Some(wait_id),
+            _ => None,
+        }
+    }
+
+    /// Sets the wait of the next request aside, so that requests before it can run again.
+    pub(crate) fn take_wait(&mut self) -> Option<(WaitId, bool)> {
+        let Progress::Blocked { wait_id, may_block } = self.progress else { return None };
+        self.progress = self.running();
+        Some((wait_id, may_block))
+    }
+
+    /// Makes the next request wait again.
+    pub(crate) fn wait_again(&mut self, (wait_id, may_block): (WaitId, bool)) {
+        self.progress = Progress::Blocked { wait_id, may_block };
+    }
+
     /// Returns whether the next request waits for its reply, and its command has the flag `blocking`.
     pub(crate) fn may_block(&self) -> bool {
-        matches!(self.progress, Progress::Blocked { may_block: true })
+        matches!(self.progress, Progress::Blocked { may_block: true, .. })
     }
 
     /// Handles a reply with special properties: an error, a later reply, a streaming reply, or one that the
@@ -357,13 +391,13 @@ impl Batch {
     /// Returns whether the request has its reply.
     #[cold]
     fn complete_special_reply(&mut self, is_rejection: bool, may_block: impl FnOnce() -> bool) -> bool {
-        let is_deferred = self.out.take_deferred();
+        let deferred = self.out.take_deferred();
         self.note_failure(self.next, is_rejection);
         self.stats.note_end(self.next as u32, is_rejection);
-        if is_deferred {
+        if let Some(wait_id) = deferred {
             // The wait for the reply is not part of the handler's time.
             self.stats.stop();
-            self.progress = Progress::Blocked { may_block: may_block() };
+            self.progress = Progress::Blocked { wait_id, may_block: may_block() };
             return false;
         }
         let reply = self.out.take_kept(self.mark);
@@ -379,7 +413,7 @@ impl Batch {
         if let Some(streaming) = self.out.take_streaming() {
             self.begin_streaming(streaming);
         }
-        if self.out.is_separate() {
+        if self.is_part() {
             self.part.ends.push(self.out.encoder().position());
         }
         true

@@ -184,6 +184,7 @@ impl Part {
     fn move_reply(&mut self, whole: &mut Batch) -> bool {
         let Some((batch, start, end)) = self.next_reply() else { return false };
         whole.out.encoder_mut().append_range(batch.out.encoder(), start..end);
+        whole.note_reported_by_shard();
         self.complete(whole);
         self.taken += 1;
         true
@@ -268,12 +269,19 @@ impl Batch {
         part.part.shard = shard;
         part.out.encoder_mut().set_protocol(self.out.encoder().protocol());
         part.out.set_separate(true);
-        part.progress = Progress::Running { room: (self.room() / max).max(MIN_ROOM) };
+        part.part.room = (self.room() / max).max(MIN_ROOM);
+        part.progress = part.running();
         part.is_timed = self.is_timed;
         if self.is_observed() {
             part.observe(false);
         }
         part
+    }
+
+    /// Returns whether this batch is a part of another one.
+    #[inline]
+    pub(crate) fn is_part(&self) -> bool {
+        self.out.is_separate()
     }
 
     /// Returns the shard that runs this part.

@@ -24,4 +24,4 @@ pub(crate) use reply_buffer::ReplyMode;
 pub(crate) use requests::{PartialBulk, RequestWords};
 pub(crate) use stats::{BatchStats, Failure};
 pub(crate) use streaming::{Streamed, StreamingReply};
-pub(crate) use target::{ActorId, Actors, CommandId, CommandRef, Resolved, RowId};
+pub(crate) use target::{ActorId, Actors, CommandId, CommandRef, Resolved, RowId, WaitId};

@@ -1,6 +1,6 @@
 //! The replies of a batch.
 
-use super::StreamingReply;
+use super::{StreamingReply, WaitId};
 use crate::{
     Error,
     resp::{BufferPosition, Encoder},
@@ -28,6 +28,8 @@ pub struct ReplyBuffer {
     /// The reasons to look at the current reply, apart from an error; see [`is_noteworthy`](Self::is_noteworthy).
     notes: u8,
     mode: ReplyMode,
+    /// The wait for the current reply, if the note `DEFERRED` is set.
+    deferred: Option<WaitId>,
     /// The end of the output before the current reply that is sent in every mode, if the note `KEPT` is set.
     kept: BufferPosition,
     /// The rest of the current reply, if the note `STREAMING` is set.
@@ -85,15 +87,15 @@ impl ReplyBuffer {
     }
 
     /// Defers the reply: a [`Responder`](crate::Responder) sends it later.
-    pub(crate) fn defer(&mut self) {
+    pub(crate) fn defer(&mut self, wait_id: WaitId) {
         self.note(DEFERRED, true);
+        self.deferred = Some(wait_id);
     }
 
-    /// Returns whether the current reply was [deferred](Self::defer), and clears that note.
-    pub(crate) fn take_deferred(&mut self) -> bool {
-        let is_deferred = self.notes & DEFERRED != 0;
+    /// Returns the wait for the current reply if that was [deferred](Self::defer), and clears that note.
+    pub(crate) fn take_deferred(&mut self) -> Option<WaitId> {
         self.note(DEFERRED, false);
-        is_deferred
+        self.deferred.take()
     }
 
     /// Marks the output up to here as messages that are sent even if the reply is not.

@@ -45,7 +45,7 @@ impl Batch {
     /// In a transaction, which has one reply, and in a part of a batch, it writes everything at once.
     #[cold]
     pub(super) fn begin_streaming(&mut self, streaming: Box<dyn StreamingReply>) {
-        if self.is_transaction() || self.out.is_separate() {
+        if self.is_transaction() || self.is_part() {
             return self.write_whole(streaming);
         }
         self.progress = Progress::Streaming(streaming);

@@ -11,6 +11,15 @@ pub(crate) struct Actors {
     pub(crate) last: ActorId,
 }
 
+/// Identifies the wait of a command for a later reply, among those of its client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct WaitId(pub(crate) u32);
+
+impl WaitId {
+    /// The wait of `EXEC`, which its connection ends.
+    pub(crate) const EXEC: WaitId = WaitId(0);
+}
+
 /// Identifies a command of a server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct CommandId(pub(crate) u16);

@@ -46,7 +46,7 @@ impl Batch {
     ///
     /// It does if it is a transaction with more requests for this actor, after built-in commands.
     pub(crate) fn keeps(&self, actor_id: ActorId) -> bool {
-        let is_part = self.out.is_separate();
+        let is_part = self.is_part();
         let returns =
             || self.is_transaction && !self.is_blocked() && self.requests.has_any_of(self.next, actor_id);
         if self.exclusive.is_atomic { is_part || self.has_requests() } else { returns() }

@@ -2,7 +2,7 @@
 
 use crate::{
     Error, Key,
-    batch::ReplyBuffer,
+    batch::{ReplyBuffer, WaitId},
     client::ClientFlag,
     command::{Answer, Call},
     commands,
@@ -82,7 +82,7 @@ enum ExecReply {
 impl Answer<ConnectionState> for Result<ExecReply, Error> {
     fn answer(self, _: &Call<'_>, _: &mut (), out: &mut ReplyBuffer) {
         match self {
-            Ok(ExecReply::Deferred) => out.defer(),
+            Ok(ExecReply::Deferred) => out.defer(WaitId::EXEC),
             Ok(ExecReply::Aborted) => out.encoder_mut().null_array(),
             Err(error) => out.error(&error),
         }

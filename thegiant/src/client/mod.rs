@@ -14,7 +14,7 @@ mod waits;
 
 pub use address::Address;
 pub(crate) use address::Endpoints;
-pub(crate) use blocked::ReplyHolder;
+pub(crate) use blocked::{PartOwner, ReplyHolder};
 pub(crate) use clients::Clients;
 pub(crate) use connection_events::ConnectionEvents;
 pub use connection_events::{Connected, Disconnected};

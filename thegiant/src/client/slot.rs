@@ -9,7 +9,7 @@ use std::{
 
 use bytes::Bytes;
 
-use super::blocked::BlockedCommand;
+use super::blocked::BlockedCommands;
 use crate::{batch::Batch, resp::Encoder};
 
 /// The answered batch, the pushes and the waker of a connection.
@@ -26,7 +26,7 @@ pub(super) struct ClientSlot {
 pub(super) struct SlotExtras {
     pub(super) names: Option<Box<ClientNames>>,
     pub(super) pushed: PushQueue,
-    pub(super) blocked: BlockedCommand,
+    pub(super) blocked: BlockedCommands,
     /// The numbers of subscribed channels, patterns and shard channels.
     pub(super) subscribed: [usize; 3],
     /// The number of queued commands of a transaction, and their size in bytes.
@@ -102,7 +102,7 @@ impl ClientSlot {
     pub(super) fn close(&mut self) -> usize {
         self.waker = None;
         let Some(extra) = &mut self.extra else { return 0 };
-        extra.blocked.end();
+        extra.blocked.end_all();
         extra.pushed.pieces.clear();
         let names = extra.names.as_ref().map_or(0, |names| names.memory());
         extra.memory -= names;

@@ -1,6 +1,7 @@
-//! The batch of a client that is with an actor or blocked, and the command that waits for its reply.
+//! The batch of a client that is with an actor or blocked, and the commands that wait for their replies.
 
 use std::{
+    sync::MutexGuard,
     task::{Context, Poll, Waker},
     time::Duration,
 };
@@ -8,10 +9,15 @@ use std::{
 use bytes::Bytes;
 
 use super::{
-    Client, ClientFlag,
-    blocked::{ReplyHolder, TIMED_OUT},
+    Client, ClientFlag, CloseRequest,
+    blocked::{BlockedBatch, PartOwner, ReplyHolder, TIMED_OUT},
+    slot::ClientSlot,
 };
-use crate::{Error, batch::Batch, resp::Encoder};
+use crate::{
+    Error,
+    batch::{Batch, WaitId},
+    resp::Encoder,
+};
 
 /// The state of a batch that is away from its connection.
 pub(crate) enum Collected {
@@ -40,28 +46,29 @@ impl Client {
     ///
     /// A connection that closes gracefully (`is_closing`) does not wait for a blocked command any longer.
     pub(crate) fn collect(&self, is_closing: bool, cx: &mut Context<'_>) -> Collected {
-        let mut slot = self.slot();
-        if let Some(answered) = slot.answered.take() {
-            return Collected::Answered(answered);
+        loop {
+            let mut slot = self.slot();
+            if let Some(answered) = slot.answered.take() {
+                return Collected::Answered(answered);
+            }
+            slot.watch(cx.waker());
+            if slot.extra().is_none_or(|extra| !extra.blocked.has_batch()) {
+                self.set_watched(false);
+                return Collected::Dispatched;
+            }
+            let blocked = &mut slot.extra_mut().blocked;
+            let Some(due) = blocked.next_due(!is_closing) else {
+                blocked.set_alarm(cx);
+                return Collected::Blocked;
+            };
+            let reply = self.reply(|out| match is_closing {
+                true => out.error(&SHUTTING_DOWN),
+                false => blocked.timeout_reply(due, out, |out| out.error(&TIMED_OUT)),
+            });
+            if let Some(answered) = blocked.answer(due, reply) {
+                resume(slot, answered);
+            }
         }
-        slot.watch(cx.waker());
-        if slot.extra().is_none_or(|extra| !extra.blocked.has_batch()) {
-            self.set_watched(false);
-            return Collected::Dispatched;
-        }
-        let blocked = &mut slot.extra_mut().blocked;
-        let answered = if blocked.is_held() {
-            None
-        } else if is_closing {
-            blocked.answer(self.reply(|out| out.error(&SHUTTING_DOWN)))
-        } else if blocked.is_timed_out() {
-            let reply = self.reply(|out| blocked.timeout_reply(out, |out| out.error(&TIMED_OUT)));
-            blocked.answer(reply)
-        } else {
-            blocked.set_alarm(cx);
-            None
-        };
-        answered.map_or(Collected::Blocked, Collected::Answered)
     }
 
     /// Registers the waker of the connection.
@@ -69,116 +76,130 @@ impl Client {
         self.slot().watch(waker);
     }
 
-    /// Starts the wait of a command for its reply.
+    /// Starts the wait of a command for its reply. `is_part`: its batch is a part of another one.
     ///
     /// Returns the wait id that the reply must carry.
-    pub(crate) fn begin_wait(&self, timeout: Option<Duration>) -> u32 {
+    pub(crate) fn begin_wait(&self, timeout: Option<Duration>, is_part: bool) -> WaitId {
         let timeout = timeout.or_else(|| self.host()?.reply_timeout());
-        self.slot().extra_mut().blocked.begin(timeout)
+        self.slot().extra_mut().blocked.begin(timeout, is_part)
     }
 
     /// Ends the wait of a command that was answered in another way.
-    pub(crate) fn cancel_wait(&self) {
-        self.slot().extra_mut().blocked.end();
+    pub(crate) fn cancel_wait(&self, wait_id: WaitId) {
+        self.slot().extra_mut().blocked.end(wait_id);
     }
 
-    /// Blocks a batch until its next command has its reply.
+    /// Blocks a batch until its next command has its reply. `owner` then continues a part of another batch.
     ///
     /// Returns the batch if it need not wait.
     ///
     /// With `wakes`, this wakes the connection if it has to watch its socket or set its alarm. The connection
     /// itself passes `false`.
-    pub(crate) fn block(&self, batch: Box<Batch>, wakes: bool) -> Option<Box<Batch>> {
+    pub(crate) fn block(
+        &self,
+        batch: Box<Batch>,
+        owner: Option<Box<dyn PartOwner>>,
+        wakes: bool,
+    ) -> Option<Box<Batch>> {
+        let Some(wait_id) = batch.wait_id() else { return Some(batch) };
         let mut slot = self.slot();
         if !self.is_connected() {
             return None;
         }
         let blocked = &mut slot.extra_mut().blocked;
-        let returned = blocked.block(batch);
-        if returned.is_none() && wakes && (blocked.needs_alarm() || !self.is(ClientFlag::Watched)) {
+        let returned = blocked.block(wait_id, BlockedBatch { batch, owner });
+        let needs_connection = || {
+            let is_closing = self.close_request() != CloseRequest::None;
+            blocked.needs_alarm() || is_closing || !self.is(ClientFlag::Watched)
+        };
+        if returned.is_none() && wakes && needs_connection() {
             slot.wake();
         }
-        returned
+        returned.map(|returned| returned.batch)
     }
 
     /// Routes the awaited reply through `reply_holder`, or returns the reply if it has arrived.
-    pub(crate) fn hold_reply_by(&self, reply_holder: Box<dyn ReplyHolder>) -> Option<Box<Batch>> {
+    pub(crate) fn hold_reply_by(
+        &self,
+        wait_id: WaitId,
+        reply_holder: Box<dyn ReplyHolder>,
+    ) -> Option<Box<Batch>> {
         let mut slot = self.slot();
-        if !self.is_connected() { None } else { slot.extra_mut().blocked.hold_reply_by(reply_holder) }
+        if !self.is_connected() {
+            None
+        } else {
+            slot.extra_mut().blocked.hold_reply_by(wait_id, reply_holder)
+        }
     }
 
     /// Returns whether the command with this wait id is waiting.
-    pub(crate) fn is_waiting(&self, wait_id: u32) -> bool {
-        self.slot().extra().is_some_and(|extra| extra.blocked.is_waiting_for(wait_id))
+    pub(crate) fn is_waiting(&self, wait_id: WaitId) -> bool {
+        self.slot().extra().is_some_and(|extra| extra.blocked.is_waiting(wait_id))
     }
 
     /// Returns whether a command is blocked or waits for the end of a pause.
     pub(crate) fn is_blocked(&self) -> bool {
         self.is(ClientFlag::Paused)
-            || self.slot().extra().is_some_and(|extra| extra.blocked.wait_id().is_some())
+            || self.slot().extra().is_some_and(|extra| extra.blocked.waiting().next().is_some())
     }
 
     /// Answers the command with this wait id. Returns `false` if it does not wait.
-    pub(crate) fn answer(&self, wait_id: u32, reply: Box<Batch>) -> bool {
+    pub(crate) fn answer(&self, wait_id: WaitId, reply: Box<Batch>) -> bool {
         let mut slot = self.slot();
         let blocked = &mut slot.extra_mut().blocked;
-        if !blocked.is_waiting_for(wait_id) {
+        if !blocked.is_waiting(wait_id) {
             return false;
         }
-        if let Some(reply_holder) = blocked.take_reply_holder() {
+        if let Some(reply_holder) = blocked.take_reply_holder(wait_id) {
             drop(slot);
             reply_holder.hold(wait_id, reply);
-            return true;
-        }
-        if let Some(answered) = blocked.answer(reply) {
-            slot.answered = Some(answered);
-            slot.wake();
+        } else if let Some(answered) = blocked.answer(wait_id, reply) {
+            resume(slot, answered);
         }
         true
     }
 
     /// Answers the command with this wait id with a reply that its holder has released.
-    pub(crate) fn answer_held(&self, wait_id: u32, reply: Box<Batch>) {
+    pub(crate) fn answer_held(&self, wait_id: WaitId, reply: Box<Batch>) {
         self.slot().extra_mut().blocked.accept_held(wait_id);
         self.answer(wait_id, reply);
     }
 
     /// Sets the timeout of the command with this wait id, and the reply after that time.
-    pub(crate) fn set_timeout(&self, wait_id: u32, after: Duration, timeout_reply: Bytes) {
+    pub(crate) fn set_timeout(&self, wait_id: WaitId, after: Duration, timeout_reply: Bytes) {
         let mut slot = self.slot();
-        let blocked = &mut slot.extra_mut().blocked;
-        if blocked.is_waiting_for(wait_id) {
-            blocked.set_timeout(after, timeout_reply);
-            if blocked.has_batch() {
-                slot.wake();
-            }
+        if slot.extra_mut().blocked.set_timeout(wait_id, after, timeout_reply) {
+            slot.wake();
         }
     }
 
     /// Returns `Ready` when the command with this wait id does not wait any longer.
-    pub(crate) fn poll_answered(&self, wait_id: u32, cx: &mut Context<'_>) -> Poll<()> {
-        let mut slot = self.slot();
-        let blocked = &mut slot.extra_mut().blocked;
-        if !blocked.is_waiting_for(wait_id) {
-            return Poll::Ready(());
-        }
-        blocked.watch(cx.waker());
-        Poll::Pending
+    pub(crate) fn poll_answered(&self, wait_id: WaitId, cx: &mut Context<'_>) -> Poll<()> {
+        let is_waiting = self.slot().extra_mut().blocked.watch(wait_id, cx.waker());
+        if is_waiting { Poll::Pending } else { Poll::Ready(()) }
     }
 
-    /// Unblocks the client with an error, or as if its command had timed out (`CLIENT UNBLOCK`).
+    /// Unblocks the client with an error, or as if its commands had timed out (`CLIENT UNBLOCK`).
     ///
     /// Returns `false` if the client is not blocked.
     pub(crate) fn unblock(&self, error: Option<&Error>) -> bool {
-        let (wait_id, reply) = {
+        let waiting: Vec<WaitId> =
+            self.slot().extra().into_iter().flat_map(|extra| extra.blocked.waiting()).collect();
+        // No `any`: each of them is unblocked.
+        waiting.into_iter().filter(|wait_id| self.unblock_command(*wait_id, error)).count() > 0
+    }
+
+    /// Ends the wait of one command with an error, or as if it had timed out.
+    ///
+    /// Returns `false` if the command does not wait.
+    pub(crate) fn unblock_command(&self, wait_id: WaitId, error: Option<&Error>) -> bool {
+        let reply = {
             let slot = self.slot();
             let Some(blocked) = slot.extra().map(|extra| &extra.blocked) else { return false };
-            let Some(wait_id) = blocked.wait_id() else { return false };
-            let reply = match error {
-                Some(error) => self.reply(|out| out.error(error)),
-                None => self.reply(|out| blocked.timeout_reply(out, Encoder::null)),
-            };
-            (wait_id, reply)
+            self.reply(|out| match error {
+                Some(error) => out.error(error),
+                None => blocked.timeout_reply(wait_id, out, Encoder::null),
+            })
         };
         self.answer(wait_id, reply)
     }
@@ -189,5 +210,19 @@ impl Client {
         reply.out.encoder_mut().set_protocol(self.protocol());
         write(reply.out.encoder_mut());
         reply
+    }
+}
+
+/// Continues a batch that was blocked: its connection does, or the owner of a part.
+fn resume(mut slot: MutexGuard<'_, ClientSlot>, BlockedBatch { batch, owner }: BlockedBatch) {
+    match owner {
+        None => {
+            slot.answered = Some(batch);
+            slot.wake();
+        }
+        Some(owner) => {
+            drop(slot);
+            owner.resume(batch);
+        }
     }
 }

@@ -76,8 +76,11 @@ use crate::{Error, Responder};
     note = "or implement `thegiant::IntoReply` for your own type"
 )]
 pub trait Answer<A: Receiver> {
-    /// Whether the reply is complete when [`answer`](Self::answer) returns.
-    const REPLY_TIME: ReplyTime = ReplyTime::Later;
+    /// Whether the reply may be streamed, as [`Elements`](crate::Elements) are.
+    ///
+    /// The requests of a pipeline for several [shards](crate::App::mount_shards) run at the same time if their replies
+    /// are not streamed. Set it to `false` in an implementation that streams nothing.
+    const MAY_STREAM: bool = true;
 
     /// Writes the reply, or spawns the future that sends it later.
     fn answer(self, call: &Call<'_>, context: &mut A::CommandContext, out: &mut ReplyBuffer);
@@ -85,7 +88,7 @@ pub trait Answer<A: Receiver> {
 
 #[diagnostic::do_not_recommend]
 impl<A: Receiver, T: IntoReply> Answer<A> for T {
-    const REPLY_TIME: ReplyTime = ReplyTime::Now;
+    const MAY_STREAM: bool = false;
 
     #[inline(always)]
     fn answer(self, _: &Call<'_>, _: &mut A::CommandContext, out: &mut ReplyBuffer) {
@@ -99,6 +102,8 @@ where
     A: Actor<Context = Context<A>>,
     T: IntoReply + 'static,
 {
+    const MAY_STREAM: bool = false;
+
     fn answer(self, call: &Call<'_>, _: &mut Context<A>, out: &mut ReplyBuffer) {
         actix_rt::spawn(Later::new(self, call, out));
     }
@@ -110,24 +115,11 @@ where
     A: Actor<Context = Context<A>>,
     T: IntoReply + 'static,
 {
+    const MAY_STREAM: bool = false;
+
     fn answer(self, call: &Call<'_>, context: &mut Context<A>, out: &mut ReplyBuffer) {
         context.spawn(Later::new(self, call, out));
     }
-}
-
-/// Whether a reply is complete when its method returns.
-///
-/// The requests of a pipeline for several [shards](crate::App::mount_shards) run at the same time if their replies are.
-/// Others run one after the other, as without shards.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum ReplyTime {
-    /// It is complete.
-    Now,
-    /// The rest of it is streamed to the client.
-    Streamed,
-    /// It may come later.
-    Later,
 }
 
 /// A future whose value is the reply. It ends early when its client disconnects or stops waiting.

@@ -8,7 +8,7 @@ use std::{
 
 use futures_core::Stream;
 
-use super::{Answer, Call, IntoReply, Receiver, ReplyBuffer, ReplyTime};
+use super::{Answer, Call, IntoReply, Receiver, ReplyBuffer};
 use crate::{
     Error,
     batch::{Streamed, StreamingReply},
@@ -126,8 +126,6 @@ impl Elements {
 
 #[diagnostic::do_not_recommend]
 impl<A: Receiver> Answer<A> for Elements {
-    const REPLY_TIME: ReplyTime = ReplyTime::Streamed;
-
     fn answer(self, _: &Call<'_>, _: &mut A::CommandContext, out: &mut ReplyBuffer) {
         self.write(out);
     }
@@ -135,8 +133,6 @@ impl<A: Receiver> Answer<A> for Elements {
 
 #[diagnostic::do_not_recommend]
 impl<A: Receiver> Answer<A> for Option<Elements> {
-    const REPLY_TIME: ReplyTime = ReplyTime::Streamed;
-
     fn answer(self, _: &Call<'_>, _: &mut A::CommandContext, out: &mut ReplyBuffer) {
         match self {
             Some(elements) => elements.write(out),
@@ -147,8 +143,6 @@ impl<A: Receiver> Answer<A> for Option<Elements> {
 
 #[diagnostic::do_not_recommend]
 impl<A: Receiver, E: Into<Error>> Answer<A> for Result<Elements, E> {
-    const REPLY_TIME: ReplyTime = ReplyTime::Streamed;
-
     fn answer(self, _: &Call<'_>, _: &mut A::CommandContext, out: &mut ReplyBuffer) {
         match self {
             Ok(elements) => elements.write(out),

@@ -22,7 +22,7 @@ mod row;
 mod spec;
 mod table;
 
-pub use answer::{Answer, ReplyTime};
+pub use answer::Answer;
 pub use args::{ArgKind, ArgSpec, Arguments, FromArg, Key, Tokens};
 pub use call::Call;
 pub(crate) use call::c_text;

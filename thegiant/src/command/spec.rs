@@ -3,7 +3,7 @@
 use std::{fmt, time::Duration};
 
 use super::{
-    KeySpec, ReplyTime, RequestPolicy, ResponsePolicy,
+    KeySpec, RequestPolicy, ResponsePolicy,
     args::{ArgSpec, max_len, min_len},
 };
 
@@ -38,8 +38,8 @@ pub struct Spec {
     pub request_policy: RequestPolicy,
     /// How the replies of several shards become one.
     pub response_policy: ResponsePolicy,
-    /// Whether the reply is complete when the method returns.
-    pub reply_time: ReplyTime,
+    /// Whether the reply may be [streamed](super::Answer::MAY_STREAM).
+    pub may_stream: bool,
     /// The number of words in the name.
     words: usize,
     /// The minimum number of words in a request, including the name.
@@ -72,7 +72,7 @@ impl Spec {
             timeout: None,
             request_policy: RequestPolicy::OneShard,
             response_policy: ResponsePolicy::Array,
-            reply_time: ReplyTime::Later,
+            may_stream: true,
             words,
             min_words: words + min_len(args),
             max_words: match max_len(args) {
@@ -139,23 +139,21 @@ impl Spec {
 
     /// Sets which shards run the command, and how their replies become one.
     ///
-    /// Call it after [`reply_time`](Self::reply_time), which it checks.
-    ///
     /// # Panics
     /// Panics if the command cannot run on several shards. In a `const`, this is a compile error.
     #[must_use]
     #[track_caller]
     pub const fn split(mut self, request: RequestPolicy, response: ResponsePolicy) -> Self {
-        check_split(self.words, self.args, request, self.reply_time);
+        check_split(self.words, self.args, request);
         self.request_policy = request;
         self.response_policy = response;
         self
     }
 
-    /// Sets whether the reply is complete when the method returns. The default is [`ReplyTime::Later`].
+    /// Sets whether the reply may be [streamed](super::Answer::MAY_STREAM). By default, it may.
     #[must_use]
-    pub const fn reply_time(mut self, reply_time: ReplyTime) -> Self {
-        self.reply_time = reply_time;
+    pub const fn may_stream(mut self, may_stream: bool) -> Self {
+        self.may_stream = may_stream;
         self
     }
 
@@ -196,9 +194,9 @@ impl Spec {
 /// # Panics
 /// Panics if it cannot.
 #[track_caller]
-pub const fn check_split(words: usize, args: &[ArgSpec], request: RequestPolicy, reply_time: ReplyTime) {
+pub const fn check_split(words: usize, args: &[ArgSpec], request: RequestPolicy) {
     match (request, KeySpec::of(words, args)) {
-        (RequestPolicy::OneShard, _) => return,
+        (RequestPolicy::OneShard, _) => {}
         // The keys are in the last parameter, and so in its groups of words.
         (RequestPolicy::MultiShard, Some(keys))
             if keys.options.is_empty()
@@ -214,9 +212,6 @@ pub const fn check_split(words: usize, args: &[ArgSpec], request: RequestPolicy,
             panic!("`all = \"scan\"` needs the cursor as the first parameter")
         }
         (RequestPolicy::AllShards | RequestPolicy::Scan, None) => {}
-    }
-    if matches!(reply_time, ReplyTime::Later) {
-        panic!("a command that may reply later cannot run on several shards")
     }
 }
 

@@ -83,14 +83,11 @@ impl Connection {
     }
 
     /// Reports the keys of the requests that have run. The pushes that they have caused follow their replies.
-    ///
-    /// Shards report the keys of their commands.
     #[cold]
     fn after_requests(&self, batch: &mut Batch) {
         let server = &self.state.server;
-        report_keys(batch, &self.client, &server.keyspace, |resolved| match resolved {
-            Resolved::Command(target) if server.routes.is_shard(target.actor_id) => None,
-            resolved => Some(server.routes.command(resolved.command()?)),
+        report_keys(batch, &self.client, &server.keyspace, |resolved| {
+            Some(server.routes.command(resolved.command()?))
         });
         if !batch.runs_one_by_one() {
             return;
@@ -149,7 +146,7 @@ impl Connection {
     ///
     /// Replies to earlier requests are sent first.
     pub(super) fn block(&mut self, batch: Box<Batch>) -> Stage {
-        match self.client.block(batch, false) {
+        match self.client.block(batch, None, false) {
             Some(batch) if batch.is_blocked() => Stage::Writing(batch),
             Some(batch) => Stage::Running(batch),
             None => {

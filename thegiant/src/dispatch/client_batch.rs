@@ -3,20 +3,19 @@
 use std::{
     ops::{Deref, DerefMut},
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::Arc,
 };
 
 use tracing::{debug_span, level_filters::LevelFilter};
 
 use super::{
     run::{reject, report_keys, report_reads, step},
-    shards::WholeBatch,
+    shards::PartOf,
     transaction::aborted_by,
 };
 use crate::{
     Call, Client, Error, Keyspace,
     batch::{ActorId, Batch, BatchCheckpoint, CommandRef, Exclusive, ReplyBuffer, Resolved, RowId},
-    client::{ClientFlag, ReplyHolder},
+    client::{ClientFlag, PartOwner, ReplyHolder},
     command::{Commands, Flags, Spec},
 };
 
@@ -27,8 +26,8 @@ use crate::{
 pub(crate) struct ClientBatch {
     pub(crate) client: Client,
     batch: Box<Batch>,
-    /// The batch that this one is a part of.
-    part_of: Option<Arc<WholeBatch>>,
+    /// The way back of a part to its batch.
+    part_of: Option<PartOf>,
 }
 
 impl Deref for ClientBatch {
@@ -51,7 +50,7 @@ impl ClientBatch {
     }
 
     /// Returns a part of a batch, for one shard.
-    pub(super) fn part(client: Client, batch: Box<Batch>, part_of: Arc<WholeBatch>) -> Self {
+    pub(super) fn part(client: Client, batch: Box<Batch>, part_of: PartOf) -> Self {
         ClientBatch { client, batch, part_of: Some(part_of) }
     }
 
@@ -209,26 +208,27 @@ impl ClientBatch {
         }
     }
 
-    /// Gives the batch to its connection, or blocks it in the client slot if it waits for a reply.
+    /// Gives the batch to its connection or the part to its batch, or blocks it in the client slot if it waits for a
+    /// reply.
     ///
     /// Returns the batch if that reply is there already.
     pub(crate) fn return_to_client(self) -> Option<Self> {
         let ClientBatch { client, batch, part_of } = self;
-        if let Some(whole) = part_of {
-            put_back(&client, batch, &whole);
-            return None;
-        }
         if !batch.is_blocked() {
-            client.hand_back(batch);
+            match part_of {
+                None => client.hand_back(batch),
+                Some(part_of) => part_of.put_back(batch),
+            }
             return None;
         }
         end_wait(&batch, &client);
-        let batch = client.block(batch, true)?;
+        let owner = part_of.clone().map(|part_of| Box::new(part_of) as Box<dyn PartOwner>);
+        let batch = client.block(batch, owner, true)?;
         if batch.is_blocked() {
             client.hand_back(batch);
             return None;
         }
-        Some(ClientBatch::new(client, batch))
+        Some(ClientBatch { client, batch, part_of })
     }
 
     /// Returns whether a request since the checkpoint may have changed the actor's data.
@@ -243,17 +243,19 @@ impl ClientBatch {
         &mut self,
         reply_holder: impl FnOnce(&Client, bool) -> Box<dyn ReplyHolder>,
     ) {
+        let Some(wait_id) = self.batch.wait_id() else { return };
         end_wait(&self.batch, &self.client);
         let may_write = self.may_write::<A>(self.batch.next_request());
-        if let Some(reply) = self.client.hold_reply_by(reply_holder(&self.client, may_write)) {
+        let reply_holder = reply_holder(&self.client, may_write);
+        if let Some(reply) = self.client.hold_reply_by(wait_id, reply_holder) {
             self.batch.take_reply(reply);
         }
     }
 
     /// Answers the requests since the checkpoint again, after a rollback of the actor.
     ///
-    /// Requests that may have changed data are answered with `error`. Reads run again. A transaction is
-    /// aborted.
+    /// Requests that may have changed data are answered with `error`. Reads run again. A request behind them that waits
+    /// for its reply goes on waiting. A transaction is aborted.
     pub(super) fn answer_again<A: Commands>(
         &mut self,
         checkpoint: BatchCheckpoint,
@@ -266,6 +268,7 @@ impl ClientBatch {
         }
         let answered = self.batch.answered_since(&checkpoint);
         self.batch.go_back(checkpoint);
+        let waiting = self.batch.take_wait();
         self.batch.begin();
         for request in answered {
             let ClientBatch { client, batch, .. } = self;
@@ -277,9 +280,13 @@ impl ClientBatch {
                 self.run_one(row, actor, context);
             }
             if self.batch.is_blocked() {
-                // The requests behind it run after its reply.
+                // The requests behind it run after its reply, and so does the one that was waiting.
+                waiting.into_iter().for_each(|(wait_id, _)| self.client.cancel_wait(wait_id));
                 return;
             }
+        }
+        if let Some(waiting) = waiting {
+            self.batch.wait_again(waiting);
         }
     }
 
@@ -295,8 +302,8 @@ impl ClientBatch {
 
     /// Aborts the transaction: its reply is an `EXECABORT` error.
     pub(super) fn abort(&mut self, error: &Error) {
-        if self.batch.is_blocked() {
-            self.client.cancel_wait();
+        if let Some(wait_id) = self.batch.wait_id() {
+            self.client.cancel_wait(wait_id);
         }
         self.batch.abandon_transaction();
         self.batch.out.error(&aborted_by(error));
@@ -324,20 +331,6 @@ impl ClientBatch {
     }
 }
 
-/// Gives a part back to its whole batch.
-#[inline(never)]
-fn put_back(client: &Client, mut part: Box<Batch>, whole: &WholeBatch) {
-    if part.is_blocked() {
-        client.cancel_wait();
-        part.take_reply(client.reply(|out| out.error(&REPLIES_LATER)));
-    }
-    whole.put_back(part);
-}
-
-/// The reply to a request that ran on several shards and defers its reply against the description of its command.
-const REPLIES_LATER: Error =
-    Error::from_static("ERR a command that replies later cannot run on several shards");
-
 #[inline]
 fn next_row(batch: &Batch, actor_id: ActorId) -> Option<RowId> {
     batch.runnable()?.of_actor(actor_id).map(|target| target.row)
@@ -363,8 +356,8 @@ fn writes<A: Commands>(row: RowId) -> bool {
 #[cold]
 fn answer_panic(batch: &mut Batch, client: &Client, spec: Option<&'static Spec>) {
     batch.discard_reply();
-    if batch.out.take_deferred() {
-        client.cancel_wait();
+    if let Some(wait_id) = batch.out.take_deferred() {
+        client.cancel_wait(wait_id);
     }
     step(batch, client, spec, |call, out| {
         let client = call.client();
@@ -378,7 +371,10 @@ fn answer_panic(batch: &mut Batch, client: &Client, spec: Option<&'static Spec>)
 ///
 /// Commands that are merely answered later are waited for.
 fn end_wait(batch: &Batch, client: &Client) {
-    if batch.is_transaction() && batch.may_block() {
-        client.unblock(None);
+    if let Some(wait_id) = batch.wait_id()
+        && batch.is_in_transaction()
+        && batch.may_block()
+    {
+        client.unblock_command(wait_id, None);
     }
 }

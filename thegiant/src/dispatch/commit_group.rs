@@ -19,7 +19,11 @@ use super::{
     group_commit::CommitResult,
     run_batches,
 };
-use crate::{Client, Error, batch::Batch, client::ReplyHolder};
+use crate::{
+    Client, Error,
+    batch::{Batch, WaitId},
+    client::ReplyHolder,
+};
 
 /// Adds the later reply of a blocked command to the group that is open when the reply arrives.
 struct GroupReplyHolder {
@@ -30,7 +34,7 @@ struct GroupReplyHolder {
 }
 
 impl ReplyHolder for GroupReplyHolder {
-    fn hold(self: Box<Self>, wait_id: u32, reply: Box<Batch>) {
+    fn hold(self: Box<Self>, wait_id: WaitId, reply: Box<Batch>) {
         let GroupReplyHolder { queue, client, may_write } = *self;
         queue.group(|group, _| group.hold_reply(client, wait_id, reply, may_write));
         queue.wake_actor();
@@ -64,7 +68,7 @@ pub fn run_batches_in_groups<A: GroupCommit>(
             // The first part of a transaction is committed together with the rest.
             queue.group(|group, _| group.is_dirty |= has_written);
             batch.exclusive.add(queue.actor_id(), queue.exclusive(batches));
-            return drop(batch.return_to_client());
+            return queue.return_to_client(batch);
         }
         if let Some(batch) = queue.group(|group, _| group.hold(batch, checkpoint, has_written)) {
             queue.return_to_client(batch);

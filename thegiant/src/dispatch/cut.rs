@@ -4,11 +4,11 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use super::{
     ClientBatch, Routes,
-    shards::{Shards, WholeBatch},
+    shards::{PartOf, Shards, WholeBatch},
 };
 use crate::{
     batch::{ActorId, Batch, CommandRef, Join, Merge, Resolved},
-    command::{ReplyTime, RequestPolicy},
+    command::{Flags, RequestPolicy},
     resp::parse_integer,
 };
 
@@ -41,7 +41,8 @@ impl Routes {
         let whole = Arc::new(WholeBatch::new(client.clone(), whole, missing));
         for part in parts {
             let queue = self.queue(shards.actor_id(part.shard()));
-            queue.push(ClientBatch::part(client.clone(), part, Arc::clone(&whole)));
+            let part_of = PartOf { whole: Arc::clone(&whole), queue: Arc::clone(queue) };
+            queue.push(ClientBatch::part(client.clone(), part, part_of));
         }
     }
 
@@ -67,17 +68,21 @@ impl Routes {
         Some(join)
     }
 
-    /// Returns the next requests that can run at the same time, because none of them may reply later.
+    /// Returns the next requests that can run at the same time, because none of them blocks the client or streams its
+    /// reply.
     fn next_requests<'a>(
         &'a self,
         shards: Shards,
         batch: &'a Batch,
     ) -> impl Iterator<Item = (u32, Resolved<CommandRef>)> + Clone + 'a {
-        let replies_now = |target: CommandRef| self.command(target.command).reply_time == ReplyTime::Now;
+        let runs_alone = |target: CommandRef| {
+            let spec = self.command(target.command);
+            spec.flags.contains(Flags::BLOCKING) || spec.may_stream
+        };
         // The requests of a transaction run one after the other, and so do those between whose replies pushes may come.
         let max = if batch.is_transaction() || batch.runs_one_by_one() { 1 } else { usize::MAX };
         batch.upcoming_resolved(shards.actors()).take(max).take_while(move |(_, resolved)| match resolved {
-            Resolved::Command(target) => replies_now(*target),
+            Resolved::Command(target) => !runs_alone(*target),
             resolved => resolved.target().is_some(),
         })
     }

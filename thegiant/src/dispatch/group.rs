@@ -9,7 +9,7 @@ use std::{
 use super::ClientBatch;
 use crate::{
     Client, Error,
-    batch::{Batch, BatchCheckpoint, Exclusive},
+    batch::{Batch, BatchCheckpoint, Exclusive, WaitId},
     observe::Counter,
 };
 
@@ -48,7 +48,7 @@ pub(super) enum HeldReply {
     /// A batch whose requests after this checkpoint the actor has answered.
     Batch(ClientBatch, BatchCheckpoint),
     /// The later reply to the blocked command with this wait id.
-    Reply(Client, u32, Box<Batch>),
+    Reply(Client, WaitId, Box<Batch>),
 }
 
 /// The next action for a group.
@@ -166,7 +166,7 @@ impl CommitGroup {
     }
 
     /// Adds the later reply of a blocked command.
-    pub(super) fn hold_reply(&mut self, client: Client, wait_id: u32, reply: Box<Batch>, may_write: bool) {
+    pub(super) fn hold_reply(&mut self, client: Client, wait_id: WaitId, reply: Box<Batch>, may_write: bool) {
         self.held.push(HeldReply::Reply(client, wait_id, reply));
         self.commands += 1;
         self.is_dirty |= may_write;

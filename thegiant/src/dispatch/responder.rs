@@ -11,7 +11,7 @@ use std::{
 
 use crate::{
     Client, Error,
-    batch::ReplyBuffer,
+    batch::{ReplyBuffer, WaitId},
     command::{Call, IntoReply},
     resp::Encoder,
 };
@@ -73,16 +73,16 @@ use crate::{
 #[must_use = "a dropped responder replies with an error"]
 pub struct Responder<T> {
     client: Client,
-    wait_id: u32,
+    wait_id: WaitId,
     value: PhantomData<fn(T)>,
 }
 
 impl<T> Responder<T> {
     /// Defers the reply to `call`.
     pub(crate) fn new(call: &Call<'_>, out: &mut ReplyBuffer) -> Self {
-        out.defer();
         let client = call.client().clone();
-        let wait_id = client.begin_wait(call.spec.and_then(|spec| spec.timeout));
+        let wait_id = client.begin_wait(call.spec.and_then(|spec| spec.timeout), out.is_separate());
+        out.defer(wait_id);
         Responder { client, wait_id, value: PhantomData }
     }
 

@@ -170,11 +170,6 @@ impl Routes {
         self.shards.iter().find(|shards| shards.actors().has(actor_id)).copied()
     }
 
-    /// Returns whether the actor is a shard.
-    pub(crate) fn is_shard(&self, actor_id: ActorId) -> bool {
-        self.shards_with(actor_id).is_some()
-    }
-
     /// Returns this actor, and the other shards if it is a shard.
     pub(crate) fn with_shards(&self, actor_id: ActorId) -> Actors {
         self.shards_with(actor_id).map_or(actor_id.into(), Shards::actors)

@@ -42,7 +42,8 @@ pub(crate) fn report_keys(
         return;
     }
     let failures = batch.stats.failures();
-    let ran = observed.filter_map(|request| {
+    let unreported = observed.filter(|request| !batch.is_reported_by_shard(*request));
+    let ran = unreported.filter_map(|request| {
         let (command, call) = call_of(batch, client, request, &spec_of)?;
         let has_written = failures.binary_search_by_key(&request, |failure| failure.request).is_err();
         let scope = match batch.requests.target(request)? {

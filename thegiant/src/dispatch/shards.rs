@@ -1,10 +1,12 @@
 //! Shards: the actors among which the keys of a type of actor are divided.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
+use super::{BatchQueue, ClientBatch};
 use crate::{
     Client,
     batch::{ActorId, Actors, Batch, CommandRef, RequestWords, Resolved},
+    client::PartOwner,
     command::{RequestPolicy, Spec},
     split::shard,
 };
@@ -96,7 +98,7 @@ impl WholeBatch {
     }
 
     /// Puts a part back. With the last one, the client gets its batch back.
-    pub(super) fn put_back(&self, part: Box<Batch>) {
+    fn put_back(&self, part: Box<Batch>) {
         // No code panics while it holds the lock.
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let (missing, whole) = &mut *state;
@@ -109,6 +111,33 @@ impl WholeBatch {
         {
             drop(state);
             self.client.hand_back(whole);
+        }
+    }
+}
+
+/// The way back of a part: to its batch, or to its shard if it has been blocked.
+#[derive(Clone, Debug)]
+pub(super) struct PartOf {
+    pub(super) whole: Arc<WholeBatch>,
+    /// The queue of the shard.
+    pub(super) queue: Arc<BatchQueue>,
+}
+
+impl PartOf {
+    /// Puts a part back that is not blocked.
+    pub(super) fn put_back(&self, part: Box<Batch>) {
+        self.whole.put_back(part);
+    }
+}
+
+impl PartOwner for PartOf {
+    fn resume(self: Box<Self>, part: Box<Batch>) {
+        // The shard reports the keys of the request that has its reply.
+        if part.has_requests() || part.is_observed() {
+            let client = self.whole.client.clone();
+            Arc::clone(&self.queue).push(ClientBatch::part(client, part, *self));
+        } else {
+            self.put_back(part);
         }
     }
 }

@@ -1,5 +1,7 @@
 //! Actors whose keys are divided among shards.
 
+mod later;
+
 use std::{
     collections::{BTreeSet, HashMap},
     sync::{
@@ -155,8 +157,8 @@ impl Shard {
         key.into()
     }
 
-    /// Could reply later, so that it runs alone, but never waits.
-    #[command("ALONE", readonly)]
+    /// Runs alone, since it is flagged `blocking`, but never waits.
+    #[command("ALONE", readonly, blocking)]
     fn alone(&self, key: Key, responder: Responder<Bytes>) {
         drop(responder.send(key.into()));
     }
@@ -397,7 +399,7 @@ fn replies_keep_the_order_of_the_requests() {
                                 requests.extend(line(&format!("PING {number}")));
                                 replies += &bulk(Some(&number.to_string()));
                             }
-                            _ if number % 10 == 0 => {
+                            _ if number % 3 == 0 => {
                                 requests.extend(line(&format!("LATER {key}")));
                                 replies += &bulk(Some(&key));
                             }
