@@ -8,7 +8,7 @@ use crate::support::{Folder, RawClient, Reply, kills, line, lines};
 const WRITERS: usize = 50;
 /// How often the process is killed on the same data. Each start reads all writes again that `lsm` has not sorted yet, so
 /// the processor time grows with the square of this number.
-const KILLS_PER_FOLDER: usize = 25;
+const KILLS_PER_FOLDER: usize = 10;
 
 /// The highest acknowledged number of a writer, and the number that it has sent last.
 #[derive(Clone, Copy, Debug, Default)]
