@@ -8,6 +8,7 @@ mod config;
 mod connection;
 mod debug;
 mod info;
+mod kill;
 mod latency;
 mod process;
 pub(crate) mod pubsub;
@@ -36,6 +37,7 @@ impl Commands for ConnectionState {
     const ROWS: &'static [&'static [Row<Self>]] = &[
         Self::CONNECTION,
         Self::CLIENT,
+        Self::KILL,
         Self::TRACKING,
         Self::UNBLOCK,
         Self::COMMAND,

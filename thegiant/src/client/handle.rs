@@ -12,7 +12,9 @@ use std::{
 
 use bytes::Bytes;
 
-use super::{Address, ClientFlag, CloseRequest, Endpoints, flags::CLOSED, slot::ClientSlot};
+use super::{
+    Address, ClientFlag, CloseRequest, Endpoints, flags::CLOSED, slot::ClientSlot, times::ClientTimes,
+};
 use crate::{
     command::IntoPush,
     resp::{Encoder, Protocol},
@@ -118,19 +120,12 @@ pub(crate) trait ClientHost: Send + Sync {
 pub(super) struct ClientInner {
     pub(super) id: u64,
     pub(super) endpoints: Endpoints,
-    /// The time of the connect, in seconds of the server's clock. All times in this struct have this unit.
-    pub(super) since: u32,
+    pub(super) times: ClientTimes,
     pub(super) db: AtomicU16,
     pub(super) protocol: AtomicU8,
     /// A `CloseRequest`, and the bits below.
     pub(super) signals: AtomicU8,
     pub(super) flags: AtomicU8,
-    /// The time of the last activity, or `BUSY`.
-    pub(super) active: AtomicU32,
-    /// The time since which the client has had to authenticate, or `NEVER`.
-    pub(super) unauthenticated_since: AtomicU32,
-    /// The time since which the rest of a request is missing, or `NEVER`.
-    pub(super) request_since: AtomicU32,
     /// The last command that the client sent, or `NO_COMMAND`.
     pub(super) command: AtomicU32,
     /// Bytes of incomplete requests, and of replies that were not sent. Both saturate at 4 GiB.
@@ -140,24 +135,18 @@ pub(super) struct ClientInner {
     slot: Mutex<ClientSlot>,
 }
 
-/// Special values of a time or a command.
-pub(super) const BUSY: u32 = u32::MAX;
-pub(super) const NEVER: u32 = u32::MAX;
-pub(super) const NO_COMMAND: u32 = u32::MAX;
+const NO_COMMAND: u32 = u32::MAX;
 
 impl Client {
     pub(crate) fn new(id: u64, endpoints: Endpoints, now: u32, host: Weak<dyn ClientHost>) -> Self {
         Client(Arc::new(ClientInner {
             id,
             endpoints,
-            since: now,
+            times: ClientTimes::new(now),
             db: AtomicU16::new(0),
             protocol: AtomicU8::new(2),
             signals: AtomicU8::new(CloseRequest::None as u8),
             flags: AtomicU8::new(0),
-            active: AtomicU32::new(now),
-            unauthenticated_since: AtomicU32::new(NEVER),
-            request_since: AtomicU32::new(NEVER),
             command: AtomicU32::new(NO_COMMAND),
             input: AtomicU32::new(0),
             output: AtomicU32::new(0),

@@ -1,11 +1,10 @@
 //! The state of a client that `CLIENT LIST` shows and the limits check.
 
-use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use std::sync::atomic::Ordering::Relaxed;
 
 use super::{
     Client, ClientFlag, CloseRequest,
     flags::CLOSE_REQUEST,
-    handle::{BUSY, NEVER},
     memory::ClientMemory,
     slot::{ClientNames, ClientSlot},
 };
@@ -141,49 +140,6 @@ impl Client {
         }
     }
 
-    /// Returns the age of the connection, in seconds.
-    pub(crate) fn age(&self, now: u32) -> u32 {
-        now.saturating_sub(self.0.since)
-    }
-
-    /// Records activity: the client has sent or taken something.
-    pub(crate) fn set_active(&self, now: u32) {
-        self.0.active.store(now, Relaxed);
-    }
-
-    /// Marks the client as busy: it is not idle until its requests are answered.
-    pub(crate) fn set_busy(&self) {
-        self.0.active.store(BUSY, Relaxed);
-    }
-
-    /// Returns the idle time, in seconds.
-    pub(crate) fn idle(&self, now: u32) -> u32 {
-        match self.0.active.load(Relaxed) {
-            BUSY => 0,
-            active => now.saturating_sub(active),
-        }
-    }
-
-    /// Sets the time since which the client has had to authenticate.
-    pub(crate) fn set_unauthenticated_since(&self, since: Option<u32>) {
-        self.0.unauthenticated_since.store(since.unwrap_or(NEVER), Relaxed);
-    }
-
-    /// Returns for how long the client has been unauthenticated, in seconds.
-    pub(crate) fn unauthenticated_age(&self, now: u32) -> Option<u32> {
-        age(&self.0.unauthenticated_since, now)
-    }
-
-    /// Sets the time since which the rest of a request is missing.
-    pub(crate) fn set_request_since(&self, since: Option<u32>) {
-        self.0.request_since.store(since.unwrap_or(NEVER), Relaxed);
-    }
-
-    /// Returns for how long the rest of a request has been missing, in seconds.
-    pub(crate) fn request_age(&self, now: u32) -> Option<u32> {
-        age(&self.0.request_since, now)
-    }
-
     pub(crate) fn set_last_command(&self, command: CommandId) {
         self.0.command.store(u32::from(command.0), Relaxed);
     }
@@ -231,10 +187,4 @@ impl Client {
 
 fn saturate(bytes: usize) -> u32 {
     u32::try_from(bytes).unwrap_or(u32::MAX)
-}
-
-/// Returns the seconds since `since`, or `None` for `NEVER`.
-fn age(since: &AtomicU32, now: u32) -> Option<u32> {
-    let since = since.load(Relaxed);
-    (since != NEVER).then(|| now.saturating_sub(since))
 }

@@ -10,6 +10,7 @@ mod info;
 mod memory;
 mod pushes;
 mod slot;
+mod times;
 mod waits;
 
 pub use address::Address;

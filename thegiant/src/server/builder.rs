@@ -1,39 +1,22 @@
-//! The server: listeners, settings and graceful shutdown.
+//! `Server`: the listeners and the settings.
 
 use std::{
-    fmt,
-    future::{Future, poll_fn},
-    io,
-    net::TcpListener,
-    num::NonZero,
-    os::unix::net::UnixListener,
-    pin::pin,
-    rc::Rc,
-    sync::{Arc, OnceLock},
-    task::Poll,
-    thread,
-    time::Duration,
+    fmt, io, net::TcpListener, num::NonZero, os::unix::net::UnixListener, sync::Arc, thread, time::Duration,
 };
 
-use actix_rt::{System, task::yield_now};
-use tokio::{
-    signal::unix::{SignalKind, signal},
-    sync::mpsc,
-    task::JoinHandle,
-};
+use actix_rt::System;
+use tokio::sync::mpsc;
 
+use super::{BoundServer, ServerHandle};
 #[cfg(feature = "tls")]
 use crate::tls::ServerTls;
 use crate::{
-    App, Error, IntoApp,
-    client::{Address, CloseRequest},
-    clients_cron::ClientsCron,
+    App, IntoApp,
+    client::Address,
     keyspace::Events,
-    listener::{Acceptor, Listener, tune},
+    listener::Listener,
     server_state::{ServerConfig, ServerState},
     settings::{OutputLimit, Setting, Settings},
-    stream::Stream,
-    workers::{StartShard, Workers},
 };
 
 /// Serves an [`App`] on the thread that runs it, and on further threads with [`workers`](Self::workers).
@@ -438,66 +421,6 @@ impl fmt::Debug for Server {
     }
 }
 
-/// A server that is ready to accept clients.
-pub(crate) struct BoundServer {
-    pub(crate) server: Arc<ServerState>,
-    shards: Vec<StartShard>,
-    signals: bool,
-    listeners: Vec<Listener>,
-    /// Keeps the channel open after the last handle of the program is dropped.
-    handle: ServerHandle,
-    stops: mpsc::UnboundedReceiver<()>,
-}
-
-impl BoundServer {
-    /// Serves until it is stopped.
-    pub(crate) async fn run(self) -> io::Result<()> {
-        let BoundServer { server, shards, signals, listeners, handle, mut stops } = self;
-        let mut signal_tasks = Tasks::default();
-        if signals {
-            signal_tasks.0.push(stop_at(SignalKind::terminate(), handle.clone())?);
-            signal_tasks.0.push(stop_at(SignalKind::interrupt(), handle.clone())?);
-            ignore(SignalKind::hangup())?;
-        }
-        let mut cron_task = Tasks::default();
-        cron_task.0.push(actix_rt::spawn(run_cron(Arc::clone(&server))));
-        let (workers, threads) = Workers::start(Arc::clone(&server), shards);
-        let workers = Rc::new(workers);
-        let mut accept_tasks = Tasks::default();
-        for listener in listeners {
-            let acceptor = listener.into_acceptor()?;
-            accept_tasks.0.push(actix_rt::spawn(accept(acceptor, Arc::clone(&server), Rc::clone(&workers))));
-        }
-
-        let ended_actor = Arc::new(OnceLock::new());
-        let mut watch_task = Tasks::default();
-        watch_task.0.push(actix_rt::spawn(watch_actors(
-            Arc::clone(&server),
-            handle,
-            Arc::clone(&ended_actor),
-        )));
-
-        stops.recv().await;
-        // An actor may end during the stop.
-        drop(watch_task);
-        tracing::info!(clients = server.clients.len(), "stopping");
-        drop(accept_tasks);
-        let wait = server.settings.time(Setting::ShutdownTimeout).unwrap_or_default();
-        let closed = actix_rt::time::timeout(wait, server.clients.close_all());
-        let outcome = match first(closed, stops.recv()).await {
-            First::Left(_) => ended_actor.get().map_or(Ok(()), |actor| Err(ended(actor))),
-            First::Right(_) => Err(io::Error::new(io::ErrorKind::Interrupted, "stopped by a second signal")),
-        };
-        let left = server.clients.all();
-        if !left.is_empty() {
-            tracing::warn!(clients = left.len(), "stopped before these clients had taken their replies");
-        }
-        left.iter().for_each(|client| client.request_close(CloseRequest::Now));
-        threads.stop().await;
-        outcome
-    }
-}
-
 /// The classes of unsent data that `client-output-buffer-limit` distinguishes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -527,157 +450,6 @@ pub enum SlowConsumers {
     /// The server drops the oldest unsent pushes until the rest is within the hard limit. The soft limit is
     /// ignored.
     DropOldest,
-}
-
-/// Tasks that are aborted on drop.
-#[derive(Default)]
-struct Tasks(Vec<JoinHandle<()>>);
-
-impl Drop for Tasks {
-    fn drop(&mut self) {
-        self.0.iter().for_each(JoinHandle::abort);
-    }
-}
-
-/// Stops a [`Server`] from another task or thread. It is cheap to clone.
-#[derive(Clone, Debug)]
-pub struct ServerHandle {
-    stop: mpsc::UnboundedSender<()>,
-}
-
-impl ServerHandle {
-    /// Stops the server as SIGTERM does: gracefully at the first call, at once at the second.
-    ///
-    /// It does not wait.
-    pub fn stop(&self) {
-        // The server may have stopped already.
-        let _ = self.stop.send(());
-    }
-}
-
-/// Accepts connections in an endless loop.
-async fn accept(acceptor: Acceptor, server: Arc<ServerState>, workers: Rc<Workers>) {
-    loop {
-        let (stream, endpoints) = acceptor.accept(&server.accept_warning).await;
-        if is_protected_from(&endpoints.peer, &server) {
-            server.stats.rejected();
-            acceptor.refuse(&stream, &PROTECTED);
-            continue;
-        }
-        let Some(client) = server.admit(endpoints) else {
-            server.stats.rejected();
-            acceptor.refuse(&stream, &FULL);
-            continue;
-        };
-        if let Stream::Tcp(stream) = &stream
-            && let Err(error) = tune(stream, server.settings.time(Setting::TcpKeepalive))
-        {
-            tracing::debug!(
-                id = client.id(), client = %client.addr(), %error,
-                "cannot set the socket options"
-            );
-        }
-        tracing::debug!(id = client.id(), client = %client.addr(), "connection opened");
-        workers.serve(stream, client, acceptor.security(server.settings.time(Setting::AuthTimeout)));
-    }
-}
-
-const FULL: Error = Error::from_static("ERR max number of clients reached");
-
-/// The first two sentences are from Redis.
-///
-/// The advice differs, because a toolkit has no configuration file.
-const PROTECTED: Error = Error::from_static(
-    "DENIED Redis is running in protected mode because protected mode is enabled and no password is set for the \
-     default user. In this mode connections are only accepted from the loopback interface. If you want to connect \
-     from external computers, you may adopt one of the following solutions: 1) Disable protected mode by sending \
-     the command 'CONFIG SET protected-mode no' from the loopback interface, by connecting from the same host the \
-     server is running. 2) Have the program switch protected mode off. 3) Have the program set a password.",
-);
-
-/// Returns whether protected mode refuses this peer.
-fn is_protected_from(peer: &Address, server: &ServerState) -> bool {
-    let is_protected = server.settings.flag(Setting::ProtectedMode) && server.password.is_none();
-    is_protected && !peer.is_local()
-}
-
-/// Updates the clock and checks the clients, once a second.
-async fn run_cron(server: Arc<ServerState>) {
-    let mut clients_cron = ClientsCron::default();
-    let mut every_second = actix_rt::time::interval(Duration::from_secs(1));
-    loop {
-        every_second.tick().await;
-        server.tick();
-        clients_cron.run(&server);
-    }
-}
-
-/// Stops the server when a mounted actor has ended, and stores the type of the actor.
-///
-/// It looks once a second, and at once when the requests for an actor are refused.
-async fn watch_actors(
-    server: Arc<ServerState>,
-    handle: ServerHandle,
-    ended_actor: Arc<OnceLock<&'static str>>,
-) {
-    let mut every_second = actix_rt::time::interval(Duration::from_secs(1));
-    let actor = loop {
-        first(every_second.tick(), server.routes.refused()).await;
-        if let Some(actor) = server.routes.ended_actor() {
-            break actor;
-        }
-    };
-    // A stop of the system reaches all its arbiters in one turn of the event loop.
-    yield_now().await;
-    if !is_system_stopped() {
-        tracing::error!(actor, "an actor has ended, so the server stops");
-        // Nothing else sets it.
-        let _ = ended_actor.set(actor);
-    }
-    handle.stop();
-}
-
-/// Returns whether the actix system of this thread was stopped, which ends the actors of other arbiters.
-fn is_system_stopped() -> bool {
-    System::try_current().is_some_and(|system| !system.arbiter().spawn(async {}))
-}
-
-fn ended(actor: &str) -> io::Error {
-    io::Error::other(format!("the actor {actor} has ended"))
-}
-
-/// Stops the server at each signal of this kind.
-///
-/// It runs as a separate task. The event loop polls its main future at every turn, so that future must be
-/// cheap to poll.
-fn stop_at(kind: SignalKind, handle: ServerHandle) -> io::Result<JoinHandle<()>> {
-    let mut signals = signal(kind)?;
-    Ok(actix_rt::spawn(async move {
-        while signals.recv().await.is_some() {
-            handle.stop();
-        }
-    }))
-}
-
-/// Ignores a signal that would end the process, until the process ends.
-fn ignore(kind: SignalKind) -> io::Result<()> {
-    // The handler of tokio stays installed when its stream is dropped.
-    signal(kind).map(drop)
-}
-
-/// The output of the first of two futures.
-enum First<L, R> {
-    Left(L),
-    Right(R),
-}
-
-async fn first<L: Future, R: Future>(left: L, right: R) -> First<L::Output, R::Output> {
-    let (mut left, mut right) = (pin!(left), pin!(right));
-    poll_fn(|cx| match left.as_mut().poll(cx) {
-        Poll::Ready(output) => Poll::Ready(First::Left(output)),
-        Poll::Pending => right.as_mut().poll(cx).map(First::Right),
-    })
-    .await
 }
 
 #[cfg(test)]
