@@ -3,15 +3,12 @@
 use std::collections::HashMap;
 
 use thegiant::{
-    Error, Value,
+    Error,
+    command::ResponsePolicy,
     upstream::{Redirect, Refresh, Request, Route, Router, Servers, Split},
 };
 
-use crate::{
-    merge::{Merge, in_order},
-    scan::scan,
-    spread::Spread,
-};
+use crate::{scan::scan, spread::Spread};
 
 /// Sends requests to the servers that hold their keys.
 ///
@@ -22,34 +19,35 @@ pub struct Balancer<S> {
     spread: S,
 }
 
-/// Commands with several keys that can be split: name, number of arguments per key, and how to merge the
+/// Commands with several keys that can be split: name, number of arguments per key, and the policy that merges the
 /// replies.
-const OF_KEYS: &[(&str, usize, Merge)] = &[
-    ("DEL", 1, Merge::Sum),
-    ("UNLINK", 1, Merge::Sum),
-    ("EXISTS", 1, Merge::Sum),
-    ("TOUCH", 1, Merge::Sum),
-    ("MGET", 1, Merge::Keys),
-    ("MSET", 2, Merge::First),
+const OF_KEYS: &[(&str, usize, ResponsePolicy)] = &[
+    ("DEL", 1, ResponsePolicy::AggSum),
+    ("UNLINK", 1, ResponsePolicy::AggSum),
+    ("EXISTS", 1, ResponsePolicy::AggSum),
+    ("TOUCH", 1, ResponsePolicy::AggSum),
+    ("MGET", 1, ResponsePolicy::Array),
+    ("MSET", 2, ResponsePolicy::AllSucceeded),
 ];
 
 /// Commands without keys that go to all servers. All other commands without keys go to any server.
-const OF_ALL: &[(&str, Merge)] = &[
-    ("DBSIZE", Merge::Sum),
-    ("KEYS", Merge::Concat),
-    ("SCRIPT EXISTS", Merge::Least),
-    ("SCRIPT LOAD", Merge::First),
-    ("SCRIPT FLUSH", Merge::First),
-    ("FUNCTION LOAD", Merge::First),
-    ("FUNCTION DELETE", Merge::First),
-    ("FUNCTION FLUSH", Merge::First),
-    ("FUNCTION RESTORE", Merge::First),
-    ("FLUSHALL", Merge::First),
-    ("FLUSHDB", Merge::First),
-    ("SWAPDB", Merge::First),
-    ("SAVE", Merge::First),
-    ("BGSAVE", Merge::First),
-    ("BGREWRITEAOF", Merge::First),
+const OF_ALL: &[(&str, ResponsePolicy)] = &[
+    ("DBSIZE", ResponsePolicy::AggSum),
+    ("KEYS", ResponsePolicy::Array),
+    ("RANDOMKEY", ResponsePolicy::Random),
+    ("SCRIPT EXISTS", ResponsePolicy::AggLogicalAnd),
+    ("SCRIPT LOAD", ResponsePolicy::AllSucceeded),
+    ("SCRIPT FLUSH", ResponsePolicy::AllSucceeded),
+    ("FUNCTION LOAD", ResponsePolicy::AllSucceeded),
+    ("FUNCTION DELETE", ResponsePolicy::AllSucceeded),
+    ("FUNCTION FLUSH", ResponsePolicy::AllSucceeded),
+    ("FUNCTION RESTORE", ResponsePolicy::AllSucceeded),
+    ("FLUSHALL", ResponsePolicy::AllSucceeded),
+    ("FLUSHDB", ResponsePolicy::AllSucceeded),
+    ("SWAPDB", ResponsePolicy::AllSucceeded),
+    ("SAVE", ResponsePolicy::AllSucceeded),
+    ("BGSAVE", ResponsePolicy::AllSucceeded),
+    ("BGREWRITEAOF", ResponsePolicy::AllSucceeded),
 ];
 
 /// Commands about channels.
@@ -68,9 +66,9 @@ impl<S: Spread> Balancer<S> {
     /// Routes a request with several keys. It is split, or all keys must be in one group.
     fn route_keys(&mut self, request: &Request<'_>, servers: &mut Servers) -> Route {
         let is_read = is_read(request);
-        // The groups of keys: the server, and the positions of the keys among all keys.
+        // The groups of keys: the server, and the positions of the keys among all keys. `order` has the group of each key.
         let mut groups: Vec<(usize, Vec<usize>)> = Vec::new();
-        let mut known = HashMap::new();
+        let (mut known, mut order) = (HashMap::new(), Vec::new());
         for (index, key) in request.keys().enumerate() {
             let server = self.spread.server_of(key, false, servers);
             let group = *known.entry((server, self.spread.group_of(key))).or_insert_with(|| {
@@ -78,12 +76,13 @@ impl<S: Spread> Balancer<S> {
                 groups.len() - 1
             });
             groups[group].1.push(index);
+            order.push(group);
         }
         let first = request.keys().next().unwrap_or_default();
         if groups.len() == 1 {
             return Route::To(self.spread.server_of(first, is_read, servers));
         }
-        let Some((_, words, merge)) = OF_KEYS.iter().find(|(name, ..)| request.is(name)) else {
+        let Some((_, words, policy)) = OF_KEYS.iter().find(|(name, ..)| request.is(name)) else {
             return Error::CROSS_SLOT.into();
         };
         // Without this check, the complete parts of the request would be executed.
@@ -91,19 +90,12 @@ impl<S: Spread> Balancer<S> {
             return WRONG_PAIRS.into();
         }
         let at: Vec<usize> = request.key_positions().collect();
-        let mut order = Vec::with_capacity(at.len());
         let parts = groups.into_iter().map(|(server, keys)| {
             let of_key = |key: &usize| (at[*key]..at[*key] + words).filter_map(|index| request.get(index));
-            let part = [request.name()].into_iter().chain(keys.iter().flat_map(of_key)).collect::<Vec<_>>();
-            order.extend(keys);
-            (server, part)
+            (server, [request.name()].into_iter().chain(keys.iter().flat_map(of_key)).collect::<Vec<_>>())
         });
-        let parts: Vec<_> = parts.collect();
-        let merge = *merge;
-        Route::Split(Split::new(parts, move |replies| match merge {
-            Merge::Keys => in_order(&order, replies),
-            merge => merge.merge(replies),
-        }))
+        let policy = *policy;
+        Route::Split(Split::new(parts, move |replies| policy.merge_by_key(replies, &order)))
     }
 
     fn route_keyless(&mut self, request: &Request<'_>, servers: &mut Servers) -> Route {
@@ -119,10 +111,10 @@ impl<S: Spread> Balancer<S> {
         if all.is_empty() {
             return NONE_UP.into();
         }
-        let Some((_, merge)) = of_all else { return scan(request, &all) };
+        let Some((_, policy)) = of_all else { return scan(request, &all) };
         let parts = all.into_iter().map(|server| (server, request.words()));
-        let merge = *merge;
-        Route::Split(Split::new(parts, move |replies: Vec<Value>| merge.merge(replies)))
+        let policy = *policy;
+        Route::Split(Split::new(parts, move |replies| policy.merge(replies)))
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! This library contains its parts, for programs that add their own commands.
 //!
-//! - [`Balancer`]: the router; `merge` and `scan`: how several replies become one
+//! - [`Balancer`]: the router; `scan`: a scan over all servers
 //! - [`Nodes`]: independent servers; [`Hash`](enum@Hash): how keys are spread over them
 //! - [`Cluster`]: the nodes of a Redis Cluster
 //! - [`Options`]: the command line
@@ -10,7 +10,6 @@
 mod balancer;
 mod cluster;
 mod hash;
-mod merge;
 mod nodes;
 mod options;
 mod scan;

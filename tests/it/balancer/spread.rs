@@ -64,6 +64,21 @@ fn several_keys_are_split_and_merged() {
     answered_alike(&Three::start(&[]).balancer, alike::SEVERAL_KEYS);
 }
 
+/// `RANDOMKEY` returns the key of any server.
+#[test]
+fn a_random_key_is_found_on_any_server() {
+    let three = Three::start(&[]);
+    let mut client = three.client();
+    assert_eq!(client.ask(line("RANDOMKEY")), "$-1\r\n");
+    for key in three.keys_apart() {
+        client.ask(line(&format!("SET {key} 1")));
+        for _ in 0..12 {
+            assert_eq!(client.ask(line("RANDOMKEY")), format!("${}\r\n{key}\r\n", key.len()));
+        }
+        client.ask(line(&format!("DEL {key}")));
+    }
+}
+
 #[test]
 fn large_values_pass() {
     let three = Three::start(&[]);

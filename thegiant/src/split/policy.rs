@@ -22,7 +22,7 @@ pub enum RequestPolicy {
     Scan,
 }
 
-/// How the replies of several shards become one.
+/// How the replies of several shards, or of several servers behind a proxy, become one.
 ///
 /// If a reply is an error, the client receives the first error, except with [`OneSucceeded`](Self::OneSucceeded).
 ///
@@ -181,8 +181,8 @@ fn any(replies: Vec<Value>) -> Value {
 }
 
 const NOT_AS_MANY: Error =
-    Error::from_static("ERR the shards have not replied as many values as there are keys");
-const NOT_MERGED: Error = Error::from_static("ERR the replies of the shards cannot be merged");
+    Error::from_static("ERR the parts of the command have not replied as many values as there are keys");
+const NOT_MERGED: Error = Error::from_static("ERR the replies to the parts of the command cannot be merged");
 
 #[cfg(test)]
 mod tests {
