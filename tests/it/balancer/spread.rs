@@ -79,6 +79,54 @@ fn a_random_key_is_found_on_any_server() {
     }
 }
 
+/// The first command with a key determines the server of a transaction, whatever precedes it.
+#[test]
+fn a_transaction_may_begin_with_commands_without_keys() {
+    let three = Three::start(&[]);
+    let mut client = three.client();
+    for key in three.keys_apart() {
+        for (first, replies) in
+            [("PING", "+PONG\r\n"), ("ECHO hi", "$2\r\nhi\r\n"), ("LASTSAVE", ""), ("PING \n PING", "")]
+        {
+            let requests: Vec<_> = first.split(" \n ").collect();
+            assert_eq!(client.ask(line("MULTI")), "+OK\r\n");
+            for request in &requests {
+                assert_eq!(client.ask(line(request)), "+QUEUED\r\n");
+            }
+            assert_eq!(client.ask(line(&format!("SET {key} 1"))), "+QUEUED\r\n");
+            let executed = client.ask(line("EXEC"));
+            assert!(
+                executed.starts_with(format!("*{}\r\n{replies}", requests.len() + 1).as_bytes()),
+                "{executed:?}"
+            );
+            assert!(executed.ends_with(b"+OK\r\n"), "{executed:?}");
+            assert_eq!(client.ask(line(&format!("GET {key}"))), "$1\r\n1\r\n");
+        }
+    }
+    // As in Redis, a request with an error makes EXEC fail, and no key is needed at all.
+    let wrong = "-ERR wrong number of arguments for 'echo' command\r\n";
+    let unknown = "-ERR unknown command 'NOSUCH', with args beginning with: 'a' \r\n";
+    for (first, reply) in [("ECHO", wrong), ("NOSUCH a", unknown)] {
+        client.ask(line("MULTI"));
+        assert_eq!(client.ask(line("PING")), "+QUEUED\r\n");
+        assert_eq!(client.ask(line(first)), reply);
+        assert!(is_error(&client.ask(line("EXEC")), "EXECABORT"));
+    }
+    for end in ["EXEC", "DISCARD"] {
+        client.ask(line("MULTI"));
+        client.ask(line("PING"));
+        let reply = if end == "EXEC" { "*1\r\n+PONG\r\n" } else { "+OK\r\n" };
+        assert_eq!(client.ask(line(end)), reply);
+    }
+    // A client cannot make the balancer keep more than 64 KiB.
+    client.ask(line("MULTI"));
+    for _ in 0..20 {
+        assert_eq!(client.ask(line(&format!("ECHO {}", "x".repeat(10_000)))), "+QUEUED\r\n");
+    }
+    assert!(client.ask(line("EXEC")).starts_with(b"*20\r\n"));
+    assert_eq!(client.ask(line("PING")), "+PONG\r\n");
+}
+
 #[test]
 fn large_values_pass() {
     let three = Three::start(&[]);

@@ -14,6 +14,8 @@ pub(super) enum CommandKind {
     /// The command may block, so it needs a dedicated connection.
     Blocks,
     Multi,
+    /// The command is in a transaction without an upstream, and every upstream would queue it.
+    QueuedAnywhere,
     Exec,
     Discard,
     Watch,

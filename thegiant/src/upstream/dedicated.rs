@@ -91,8 +91,10 @@ struct DedicatedTask {
     out: Encoder,
     /// Number of bytes of `out` that the socket has taken.
     sent: usize,
-    /// Number of outstanding replies to `ASKING` and `MULTI`, which precede the pending request.
-    preamble_replies: u32,
+    /// The requests of the transaction that were queued before one of them determined the upstream.
+    queued: Vec<Bytes>,
+    /// Number of outstanding replies to `ASKING`, `MULTI` and `queued`, which precede the pending request.
+    preamble_replies: usize,
     pending: Option<PendingRequest>,
     /// The server that the pending request has to be sent to instead.
     redirect: Option<Redirect>,
@@ -147,6 +149,7 @@ pub(super) fn open(
         reply: Vec::new(),
         out: Encoder::default(),
         sent: 0,
+        queued: Vec::new(),
         preamble_replies: 0,
         pending: None,
         redirect: None,
@@ -287,7 +290,8 @@ impl DedicatedTask {
 
     /// Returns the upstream. Reads requests until one of them determines it.
     ///
-    /// Replies to `MULTI` itself, because `MULTI` has no keys. Returns `None` if the client has disconnected.
+    /// Replies itself to `MULTI`, and to requests of the transaction that any upstream would queue. Returns `None` if the
+    /// client has disconnected.
     async fn choose_server(&mut self) -> Option<usize> {
         while self.state.server.get().is_none() {
             let (request, requester) = self.requests.recv().await?;
@@ -295,6 +299,12 @@ impl DedicatedTask {
                 (CommandKind::Multi, _) if request.args == 0 && !self.state.is_in_transaction.get() => {
                     self.state.is_in_transaction.set(true);
                     self.answer(requester, Ok(OK.to_vec()));
+                }
+                (CommandKind::QueuedAnywhere, _)
+                    if request.key == self.key && self.queued_len() < MAX_QUEUED =>
+                {
+                    self.queued.push(request.bytes);
+                    self.answer(requester, Ok(QUEUED.to_vec()));
                 }
                 // An error does not determine the upstream.
                 (_, Err(_)) => self.start_request(request, requester),
@@ -324,10 +334,22 @@ impl DedicatedTask {
             self.out.request(&[word]);
             self.preamble_replies += 1;
         }
+        if self.state.is_in_transaction.get() {
+            for request in &self.queued {
+                self.out.raw(request);
+                self.count_command();
+            }
+            self.preamble_replies += self.queued.len();
+        }
         if let Some(pending) = &self.pending {
             self.out.raw(&pending.bytes);
             self.count_command();
         }
+    }
+
+    /// Returns the bytes of the requests in `queued`.
+    fn queued_len(&self) -> usize {
+        self.queued.iter().map(Bytes::len).sum()
     }
 
     /// Counts a sent request in the statistics.
@@ -606,10 +628,13 @@ impl DedicatedTask {
     fn handle_reply(&mut self, mut reply: Vec<u8>) -> Result<Option<PendingRequest>, LossReason> {
         if self.preamble_replies > 0 && !self.frames.is_push() {
             self.preamble_replies -= 1;
-            return match reply.strip_prefix(b"-") {
-                Some(error) => Err(String::from_utf8_lossy(error).trim_end().into()),
-                None => Ok(None),
-            };
+            let Some(error) = reply.strip_prefix(b"-") else { return Ok(None) };
+            if self.preamble_replies < self.queued.len() {
+                // The client has the reply `QUEUED`, and learns of the error from `EXEC`.
+                self.is_aborted = true;
+                return Ok(None);
+            }
+            return Err(String::from_utf8_lossy(error).trim_end().into());
         }
         let (redirect, refresh) = self.redirect_for(&reply);
         if redirect.is_some() || refresh.is_some() {
@@ -765,7 +790,11 @@ const CONNECTING_REPLY_TIMEOUT: Duration = Duration::from_secs(60);
 /// Maximum capacity of the output buffer between requests, in bytes.
 const MAX_IDLE_BUFFER: usize = 4096;
 
+/// Maximum size of the requests that are queued before an upstream is chosen, in bytes.
+const MAX_QUEUED: usize = 64 * 1024;
+
 const OK: &[u8] = b"+OK\r\n";
+const QUEUED: &[u8] = b"+QUEUED\r\n";
 
 const SUBSCRIBE_IN_TRANSACTION: Error =
     Error::from_static("ERR SUBSCRIBE and its like cannot be sent on to an upstream within a transaction");

@@ -179,7 +179,19 @@ impl ProxyState {
             Route::Split(_) | Route::Reply(_) if may_go_elsewhere => return None,
             route => route.into_one(),
         };
+        let is_anywhere = kind == CommandKind::Plain
+            && is_in_transaction
+            && current.is_none()
+            && matches!(to, Ok(None))
+            && self.is_queued(words);
+        let kind = if is_anywhere { CommandKind::QueuedAnywhere } else { kind };
         Some(Destination::DedicatedConnection(kind, to))
+    }
+
+    /// Returns whether every upstream queues this request after `MULTI`.
+    fn is_queued(&self, words: Words<'_>) -> bool {
+        let known = self.tables.union().and_then(|table| table.find(words));
+        known.is_some_and(|known| known.is_queued(words.len()))
     }
 
     /// Returns the upstream of a client's dedicated connection, and whether a transaction is open there.

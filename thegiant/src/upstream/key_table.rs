@@ -38,6 +38,8 @@ pub(super) struct KnownCommand {
     pub(super) is_readonly: bool,
     /// The command may block, although the proxy has no row for it.
     pub(super) is_blocking: bool,
+    /// The number of words in a request, or the negative minimum. 0 means that the upstream would not queue the command.
+    arity: i64,
     keys: Vec<KeySpec>,
     /// Named by the second word of the request.
     subcommands: Vec<NamedCommand>,
@@ -183,10 +185,19 @@ impl KnownCommand {
     fn merge(&mut self, other: &KnownCommand) {
         self.is_readonly &= other.is_readonly;
         self.is_blocking |= other.is_blocking;
+        if self.arity != other.arity {
+            self.arity = 0;
+        }
         if self.keys.is_empty() {
             self.keys.clone_from(&other.keys);
         }
         merge(&mut self.subcommands, &other.subcommands);
+    }
+
+    /// Returns whether an upstream queues a request with this number of words after `MULTI`.
+    pub(super) fn is_queued(&self, words: usize) -> bool {
+        let words = i64::try_from(words).unwrap_or(i64::MAX);
+        words == self.arity || (self.arity < 0 && words >= -self.arity)
     }
 
     fn has_keys(&self) -> bool {
@@ -221,6 +232,7 @@ impl KnownCommand {
         let known = KnownCommand {
             is_readonly: has("readonly"),
             is_blocking: has("blocking") && !is_known(name),
+            arity: if has("no_multi") { 0 } else { number(1) },
             keys,
             subcommands: KnownCommand::read_all(subcommands),
         };
