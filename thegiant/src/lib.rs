@@ -197,7 +197,7 @@
 //! | `app` | [`App`]: which actor or function runs which command |
 //! | `server`, `listener`, `settings` | [`Server`]: sockets, accepting connections, configuration |
 //! | `command` | rows, parameters, replies, and the table that finds a command by its name |
-//! | `connection` | one actor per client connection: reading, batches, dispatch, transactions, group commit, writing |
+//! | `conn`, `batch`, `client`, `dispatch` | one actor per client connection: reading, batches, dispatch, transactions, group commit, writing |
 //! | `builtin` | the built-in commands, one file per family |
 //! | `upstream` | connections to upstreams, the proxy and its routers |
 //! | `keyspace`, `pubsub` | watched keys, client-side caching, keyspace events; channels |

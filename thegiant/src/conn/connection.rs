@@ -4,13 +4,12 @@ use std::{
     io, mem,
     pin::Pin,
     sync::Arc,
-    task::{Context as TaskContext, Poll, ready},
+    task::{Context as TaskContext, Poll},
 };
 
-use actix::{Actor, ActorContext, AsyncContext, Context, fut::ActorFuture};
 use actix_rt::time::Sleep;
 
-use super::ConnectionState;
+use super::{ConnectionState, context::ConnectionContext};
 use crate::{
     Client,
     batch::Batch,
@@ -111,13 +110,13 @@ impl Connection {
             has_waker_set: false,
             sent_in_turn: 0,
         };
-        Actor::start(connection);
+        ConnectionContext::run(connection);
     }
 
     /// Runs the stages until one has to wait.
     ///
     /// Returns `Ready` when the connection is closed.
-    fn poll(&mut self, cx: &mut TaskContext<'_>) -> Poll<io::Result<()>> {
+    pub(super) fn poll(&mut self, cx: &mut TaskContext<'_>) -> Poll<io::Result<()>> {
         if !self.has_waker_set {
             self.client.watch(cx.waker());
             self.has_waker_set = true;
@@ -151,32 +150,5 @@ impl Connection {
                 }
             };
         }
-    }
-}
-
-impl Actor for Connection {
-    type Context = Context<Self>;
-
-    fn started(&mut self, context: &mut Self::Context) {
-        context.spawn(Serve);
-    }
-}
-
-/// Drives the connection: the one future of its actor.
-struct Serve;
-
-impl ActorFuture<Connection> for Serve {
-    type Output = ();
-
-    fn poll(
-        self: Pin<&mut Self>,
-        connection: &mut Connection,
-        context: &mut Context<Connection>,
-        cx: &mut TaskContext<'_>,
-    ) -> Poll<()> {
-        let end = ready!(connection.poll(cx));
-        connection.log_end(end);
-        context.stop();
-        Poll::Ready(())
     }
 }

@@ -3,6 +3,7 @@
 mod admission;
 mod close;
 mod connection;
+mod context;
 mod read;
 mod run;
 mod state;
