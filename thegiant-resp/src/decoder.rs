@@ -108,15 +108,13 @@ impl Decoder {
     ///
     /// # Errors
     /// If the input breaks the protocol. The decoder must not be used again.
+    #[inline]
     pub fn decode(&mut self, input: &mut [u8], args: &mut Vec<Span>) -> Result<Progress, ProtocolError> {
         loop {
-            let progress = match self.expect {
-                Expect::Request => self.request(input, args)?,
-                Expect::BulkHeader => self.elements(input, args)?,
-                Expect::Bulk(len) => self.bulk(input, len, args)?,
-                Expect::LargeBulkEnd => self.bulk_end(input)?,
-            };
-            if let Some(progress) = progress {
+            if self.short_elements(input, args) {
+                return Ok(Progress::Request);
+            }
+            if let Some(progress) = self.step(input, args)? {
                 return Ok(progress);
             }
         }
@@ -154,6 +152,53 @@ impl Decoder {
         self.expect = Expect::LargeBulkEnd;
     }
 
+    /// Decodes short, complete elements, up to the end of the request. The decoder spends most of its time here.
+    ///
+    /// Returns whether the request is complete. If it is not, [`step`](Self::step) decodes what comes next.
+    #[inline]
+    fn short_elements(&mut self, input: &[u8], args: &mut Vec<Span>) -> bool {
+        let (mut missing, mut position) = match self.expect {
+            Expect::Request => match short_length(input, b'*', self.position) {
+                Some((count, next_line)) if count > 0 && count <= self.limits.max_args() => {
+                    self.start = self.position;
+                    (count, next_line)
+                }
+                _ => return false,
+            },
+            Expect::BulkHeader => (self.missing, self.position),
+            Expect::Bulk(_) | Expect::LargeBulkEnd => return false,
+        };
+        while missing > 0
+            && let Some(element) = short_element(input, position)
+        {
+            position = element.end + 2;
+            args.push(Span::input(element));
+            missing -= 1;
+        }
+        self.position = position;
+        self.missing = missing;
+        if missing > 0 {
+            self.expect = Expect::BulkHeader;
+            return false;
+        }
+        self.expect = Expect::Request;
+        self.start = position;
+        true
+    }
+
+    /// Decodes a part of a request of any form.
+    ///
+    /// It is not inlined, so that the usual case keeps its variables in registers.
+    #[inline(never)]
+    fn step(&mut self, input: &mut [u8], args: &mut Vec<Span>) -> Result<Option<Progress>, ProtocolError> {
+        match self.expect {
+            Expect::Request => self.request(input, args),
+            Expect::BulkHeader => self.bulk_header(input),
+            Expect::Bulk(len) => self.bulk(input, len, args),
+            Expect::LargeBulkEnd => self.bulk_end(input),
+        }
+    }
+
     fn request(&mut self, input: &mut [u8], args: &mut Vec<Span>) -> Result<Option<Progress>, ProtocolError> {
         self.start = self.position;
         match input.get(self.position) {
@@ -164,18 +209,11 @@ impl Decoder {
     }
 
     fn multibulk_header(&mut self, input: &[u8]) -> Result<Option<Progress>, ProtocolError> {
-        if let Some((count, next_line)) = short_length(input, self.position) {
-            self.position = next_line;
-            return self.expect_elements(count);
-        }
         let Some(line) = self.line(input, ProtocolError::TooBigMultibulkCount)? else {
             return Ok(Some(Progress::Incomplete));
         };
         let count: i64 = parse_integer(line).ok_or(ProtocolError::InvalidMultibulkLength)?;
-        self.expect_elements(usize::try_from(count.max(0)).unwrap_or(usize::MAX))
-    }
-
-    fn expect_elements(&mut self, count: usize) -> Result<Option<Progress>, ProtocolError> {
+        let count = usize::try_from(count.max(0)).unwrap_or(usize::MAX);
         if count > self.limits.max_args() {
             return Err(self.limits.too_many_args(count));
         }
@@ -184,18 +222,6 @@ impl Decoder {
             self.expect = Expect::BulkHeader;
         }
         Ok(None)
-    }
-
-    /// Decodes short, complete elements without a change of state, because the decoder spends most of its time here.
-    fn elements(&mut self, input: &[u8], args: &mut Vec<Span>) -> Result<Option<Progress>, ProtocolError> {
-        while let Some(element) = short_element(input, self.position) {
-            self.position = element.end + 2;
-            args.push(Span::input(element));
-            if let Some(progress) = self.element_read() {
-                return Ok(Some(progress));
-            }
-        }
-        self.bulk_header(input)
     }
 
     fn bulk_header(&mut self, input: &[u8]) -> Result<Option<Progress>, ProtocolError> {
@@ -318,16 +344,21 @@ impl Decoder {
     }
 }
 
-/// Returns the number in the line at `at` and the offset of the next line.
+/// Returns the number in the line of this kind at `at`, and the offset of the next line.
 ///
-/// It reads the usual case, a valid number of one to three digits. `None` means that the slow path has to decide.
+/// It reads the usual case, a valid number of one to three digits. `None` means that [`Decoder::step`] has to decide.
 #[inline]
-fn short_length(input: &[u8], at: usize) -> Option<(usize, usize)> {
+fn short_length(input: &[u8], kind: u8, at: usize) -> Option<(usize, usize)> {
     let digit = |digit: u8| usize::from(digit - b'0');
-    match input.get(at + 1..)? {
+    // A complete request has at least six bytes from each line on, so one check of the bounds is enough.
+    let (first, rest) = input.get(at..)?.first_chunk::<6>()?.split_first()?;
+    if *first != kind {
+        return None;
+    }
+    match rest {
         [a @ b'0'..=b'9', b'\r', b'\n', ..] => Some((digit(*a), at + 4)),
-        [a @ b'1'..=b'9', b @ b'0'..=b'9', b'\r', b'\n', ..] => Some((digit(*a) * 10 + digit(*b), at + 5)),
-        [a @ b'1'..=b'9', b @ b'0'..=b'9', c @ b'0'..=b'9', b'\r', b'\n', ..] => {
+        [a @ b'1'..=b'9', b @ b'0'..=b'9', b'\r', b'\n', _] => Some((digit(*a) * 10 + digit(*b), at + 5)),
+        [a @ b'1'..=b'9', b @ b'0'..=b'9', c @ b'0'..=b'9', b'\r', b'\n'] => {
             Some((digit(*a) * 100 + digit(*b) * 10 + digit(*c), at + 6))
         }
         _ => None,
@@ -337,12 +368,9 @@ fn short_length(input: &[u8], at: usize) -> Option<(usize, usize)> {
 /// Returns the range of the element at `at` if the element is short and complete.
 #[inline]
 fn short_element(input: &[u8], at: usize) -> Option<Range<usize>> {
-    if input.get(at) != Some(&b'$') {
-        return None;
-    }
-    let (len, start) = short_length(input, at)?;
+    let (len, start) = short_length(input, b'$', at)?;
     let end = start + len;
-    matches!(input.get(end..end + 2), Some([b'\r', b'\n'])).then_some(start..end)
+    input.get(end..)?.starts_with(b"\r\n").then_some(start..end)
 }
 
 /// Checks the length of a line that may or may not be complete.
