@@ -101,7 +101,7 @@ pub struct Array<I>(pub I);
 impl IntoReply for () {
     #[inline]
     fn into_reply(self, out: &mut Encoder) {
-        out.simple("OK");
+        out.raw(b"+OK\r\n");
     }
 }
 
