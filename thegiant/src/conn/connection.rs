@@ -124,31 +124,34 @@ impl Connection {
         self.sent_in_turn = 0;
         let mut stage = mem::replace(&mut self.stage, Stage::Ended);
         loop {
-            let close_request = self.client.close_request();
-            let next = match stage {
-                Stage::Ended => return Poll::Ready(Ok(())),
-                _ if close_request == CloseRequest::Now => Stage::Ended.into(),
-                Stage::Reading if close_request == CloseRequest::Graceful => Stage::Closing(None).into(),
-                Stage::Reading => self.read(cx)?,
-                Stage::Running(batch) => match self.run(batch, cx) {
-                    Next::Stage(Stage::Writing(batch)) if batch.is_streaming() => {
-                        self.write_streaming(batch, cx)?
-                    }
-                    next => next,
-                },
-                Stage::Dispatched => self.collect(close_request, cx)?,
-                Stage::Writing(batch) => self.write(batch, false, cx)?,
-                Stage::Pushing(batch) => self.write(batch, true, cx)?,
-                Stage::Sending(unsent) => self.send_rest(unsent, cx)?,
-                Stage::Closing(until) => self.close(until, cx),
-            };
-            stage = match next {
-                Next::Stage(stage) => stage,
-                Next::Wait(stage) => {
-                    self.stage = stage;
+            match self.step(stage, cx)? {
+                Next::Stage(Stage::Ended) => return Poll::Ready(Ok(())),
+                Next::Stage(next) => stage = next,
+                Next::Wait(next) => {
+                    self.stage = next;
                     return Poll::Pending;
                 }
-            };
+            }
+        }
+    }
+
+    /// Runs one step of a stage.
+    #[inline]
+    fn step(&mut self, stage: Stage, cx: &mut TaskContext<'_>) -> io::Result<Next> {
+        let close_request = self.client.close_request();
+        if close_request == CloseRequest::Now {
+            return Ok(Stage::Ended.into());
+        }
+        match stage {
+            Stage::Reading if close_request == CloseRequest::Graceful => Ok(Stage::Closing(None).into()),
+            Stage::Reading => self.read(cx),
+            Stage::Running(batch) => self.run(batch, cx),
+            Stage::Dispatched => self.collect(close_request, cx),
+            Stage::Writing(batch) => self.write(batch, false, cx),
+            Stage::Pushing(batch) => self.write(batch, true, cx),
+            Stage::Sending(unsent) => self.send_rest(unsent, cx),
+            Stage::Closing(until) => Ok(self.close(until, cx)),
+            Stage::Ended => Ok(Stage::Ended.into()),
         }
     }
 }

@@ -17,7 +17,7 @@ use crate::{
 
 impl Connection {
     /// Runs requests until the batch has to go to an actor or its replies have to be sent.
-    pub(super) fn run(&mut self, mut batch: Box<Batch>, cx: &mut TaskContext<'_>) -> Next {
+    pub(super) fn run(&mut self, mut batch: Box<Batch>, cx: &mut TaskContext<'_>) -> io::Result<Next> {
         // An earlier batch may have changed the protocol and the reply mode after this one was decoded.
         batch.out.encoder_mut().set_protocol(self.client.protocol());
         batch.out.set_mode(self.state.replies);
@@ -32,11 +32,11 @@ impl Connection {
                             Admission::Run if target.actor_id == ActorId::CONNECTION => {
                                 self.answer(target, &mut batch)
                             }
-                            Admission::Run => return self.dispatch(batch, target, cx),
+                            Admission::Run => return Ok(self.dispatch(batch, target, cx)),
                             Admission::NeedsAuth => self.refuse_unauthenticated(target, &mut batch),
                             Admission::PubSubOnly => self.refuse_in_pubsub_mode(target, &mut batch),
                             Admission::Queue => self.queue(&mut batch),
-                            Admission::Paused => return self.wait_for_unpause(batch),
+                            Admission::Paused => return Ok(self.wait_for_unpause(batch)),
                         }
                     }
                     non_command => self.answer_non_command(non_command, &mut batch),
@@ -48,7 +48,7 @@ impl Connection {
             let next = if batch.is_blocked() {
                 self.run_transaction(batch)
             } else if let Some(actor_id) = batch.next_wanted() {
-                return self.send_to(actor_id, batch);
+                return Ok(self.send_to(actor_id, batch));
             } else if batch.is_transaction() {
                 self.end_transaction(batch)
             } else {
@@ -56,17 +56,21 @@ impl Connection {
             };
             batch = match next {
                 Ok(next) => next,
-                Err(next) => return next,
+                Err(next) => return Ok(next),
             };
         }
         if !self.state.transaction.is_none() {
             self.state.publish_queued();
         }
-        if !batch.has_requests() && !batch.is_streaming() {
+        if batch.is_streaming() {
+            self.state.replies = batch.out.mode();
+            return self.write_streaming(batch, cx);
+        }
+        if !batch.has_requests() {
             self.end_batch(&mut batch);
         }
         self.state.replies = batch.out.mode();
-        Stage::Writing(batch).into()
+        Ok(Stage::Writing(batch).into())
     }
 
     /// Runs a built-in command.
