@@ -72,7 +72,7 @@ impl<T: Copy> CommandTable<T> {
             return if is_http { Resolved::CrossProtocol } else { Resolved::Unknown };
         };
         let entry = &self.entries[index as usize];
-        let second = words.get(1).filter(|_| !entry.subcommands.is_empty());
+        let second = if entry.subcommands.is_empty() { None } else { words.get(1) };
         let (spec, target) = match (second, entry.command) {
             (Some(word), command) => match entry.subcommand(word) {
                 Some(found) => found,
@@ -164,7 +164,20 @@ impl<T: Copy> CommandTable<T> {
         }
     }
 
+    #[inline]
     fn find(&self, name: &[u8]) -> Option<u32> {
+        // The hash of a short name is the name itself, so it needs no second comparison.
+        if name.len() <= size_of::<u64>() { self.probe(name, |_| true) } else { self.find_long(name) }
+    }
+
+    /// It is not inlined, so that the lookup of a short name makes no call.
+    #[inline(never)]
+    fn find_long(&self, name: &[u8]) -> Option<u32> {
+        self.probe(name, |index| self.entries[index as usize].name.as_bytes().eq_ignore_ascii_case(name))
+    }
+
+    #[inline]
+    fn probe(&self, name: &[u8], is_named: impl Fn(u32) -> bool) -> Option<u32> {
         let size = self.slots.len();
         if size == 0 {
             return None;
@@ -172,18 +185,12 @@ impl<T: Copy> CommandTable<T> {
         let folded = fold(name);
         let mut at = first_slot(folded, size);
         while let Some(slot) = self.slots[at] {
-            if slot.folded == folded && slot.len == name.len() && self.is_named(slot, name) {
+            if slot.folded == folded && slot.len == name.len() && is_named(slot.index) {
                 return Some(slot.index);
             }
             at = (at + 1) & (size - 1);
         }
         None
-    }
-
-    fn is_named(&self, slot: NameSlot, name: &[u8]) -> bool {
-        // The hash of a short name is the name itself, so it needs no second comparison.
-        name.len() <= size_of::<u64>()
-            || self.entries[slot.index as usize].name.as_bytes().eq_ignore_ascii_case(name)
     }
 }
 
