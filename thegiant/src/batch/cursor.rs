@@ -117,7 +117,11 @@ impl Batch {
         self.observed = None;
         self.is_transaction = false;
         self.exclusive.clear();
-        self.progress = Progress::START;
+        // Most batches have nothing to drop here.
+        match &mut self.progress {
+            Progress::Running { room } => *room = MAX_UNSENT,
+            other => *other = Progress::START,
+        }
         self.out.set_timed(false);
         self.out.set_mode(ReplyMode::On);
         if self.is_part() {
@@ -203,13 +207,13 @@ impl Batch {
     /// Returns the command of the next request, whether the batch itself is to run or its parts.
     #[inline]
     pub(crate) fn next_target(&self) -> Option<Resolved<CommandRef>> {
-        self.runnable().or_else(|| self.next_of_parts())
+        if matches!(self.progress, Progress::Joining(_)) { self.next_of_parts() } else { self.runnable() }
     }
 
-    /// Returns the command of the next request if parts of the batch are to run, and their replies have been sent.
+    /// Returns the command of the next request if the replies of the parts have been sent.
     #[inline(never)]
     fn next_of_parts(&self) -> Option<Resolved<CommandRef>> {
-        let can_run = matches!(self.progress, Progress::Joining(_)) && self.out.encoder().is_empty();
+        let can_run = self.out.encoder().is_empty();
         self.requests.get(self.next).filter(|_| can_run).map(|request| request.target)
     }
 
