@@ -212,10 +212,14 @@ impl Db {
 struct Deadlines(BTreeSet<(Time, Bytes)>);
 
 impl Deadlines {
+    #[inline]
     fn change(&mut self, key: &Bytes, from: Option<Time>, to: Option<Time>) {
-        if from == to {
-            return;
+        if from != to {
+            self.replace(key, from, to);
         }
+    }
+
+    fn replace(&mut self, key: &Bytes, from: Option<Time>, to: Option<Time>) {
         if let Some(from) = from {
             self.0.remove(&(from, key.clone()));
         }
