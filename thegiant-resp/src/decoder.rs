@@ -157,6 +157,10 @@ impl Decoder {
     /// Returns whether the request is complete. If it is not, [`step`](Self::step) decodes what comes next.
     #[inline]
     fn short_elements(&mut self, input: &[u8], args: &mut Vec<Span>) -> bool {
+        // This check of all positions at once replaces the checks of single ones.
+        if u32::try_from(input.len()).is_err() {
+            return false;
+        }
         let (mut missing, mut position) = match self.expect {
             Expect::Request => match short_length(input, b'*', self.position) {
                 Some((count, next_line)) if count > 0 && count <= self.limits.max_args() => {
