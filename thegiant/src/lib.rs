@@ -232,6 +232,7 @@ mod shrink;
 mod single_flight;
 mod split;
 mod stream;
+mod sync;
 #[cfg(feature = "test-util")]
 pub mod test;
 #[cfg(feature = "tls")]

@@ -3,10 +3,7 @@
 use std::{
     any::{Any, TypeId},
     fmt,
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError, Weak,
-        atomic::{AtomicU8, AtomicU16, AtomicU32, Ordering::Relaxed},
-    },
+    sync::{Arc, PoisonError, Weak},
     time::Duration,
 };
 
@@ -18,6 +15,10 @@ use super::{
 use crate::{
     command::IntoPush,
     resp::{Encoder, Protocol},
+    sync::{
+        Mutex, MutexGuard,
+        atomic::{AtomicU8, AtomicU16, AtomicU32, Ordering::Relaxed},
+    },
 };
 
 /// A handle to a connected client. It is cheap to clone.

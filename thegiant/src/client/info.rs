@@ -1,14 +1,12 @@
 //! The state of a client that `CLIENT LIST` shows and the limits check.
 
-use std::sync::atomic::Ordering::Relaxed;
-
 use super::{
     Client, ClientFlag, CloseRequest,
     flags::CLOSE_REQUEST,
     memory::ClientMemory,
     slot::{ClientNames, ClientSlot},
 };
-use crate::{batch::CommandId, resp::Protocol};
+use crate::{batch::CommandId, resp::Protocol, sync::atomic::Ordering::Relaxed};
 
 impl Client {
     pub(crate) fn set_db(&self, db: u16) {

@@ -1,8 +1,7 @@
 //! The times of a client, in seconds of the server's clock.
 
-use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
-
 use super::Client;
+use crate::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
 pub(super) struct ClientTimes {
     /// The time of the connect.

@@ -3,7 +3,7 @@
 use std::{
     collections::VecDeque,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
     },
 };
@@ -19,6 +19,7 @@ use crate::{
     Error, Keyspace,
     batch::{ActorId, Exclusive, ExclusiveAccess},
     command::Commands,
+    sync::{Mutex, MutexGuard},
 };
 
 /// The batches that wait for one actor.

@@ -6,6 +6,8 @@ mod commit_group;
 mod cut;
 mod group;
 mod group_commit;
+#[cfg(all(test, thegiant_loom))]
+mod loom_tests;
 mod responder;
 mod routes;
 mod run;

@@ -1,6 +1,6 @@
 //! Shards: the actors among which the keys of a type of actor are divided.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, PoisonError};
 
 use super::{BatchQueue, ClientBatch};
 use crate::{
@@ -9,6 +9,7 @@ use crate::{
     client::PartOwner,
     command::{RequestPolicy, Spec},
     split::shard,
+    sync::Mutex,
 };
 
 /// The shards of an actor: consecutive actor ids, each with an equal part of the slots.
