@@ -161,8 +161,15 @@ impl Client {
 
     /// Answers the command with this wait id with a reply that its holder has released.
     pub(crate) fn answer_held(&self, wait_id: WaitId, reply: Box<Batch>) {
-        self.slot().extra_mut().blocked.accept_held(wait_id);
-        self.answer(wait_id, reply);
+        // Under one lock, so that no timeout comes in between.
+        let mut slot = self.slot();
+        let blocked = &mut slot.extra_mut().blocked;
+        blocked.accept_held(wait_id);
+        if blocked.is_waiting(wait_id)
+            && let Some(answered) = blocked.answer(wait_id, reply)
+        {
+            resume(slot, answered);
+        }
     }
 
     /// Sets the timeout of the command with this wait id, and the reply after that time.

@@ -1,6 +1,9 @@
 //! The client slot: a blocked command gets one reply, whichever thread sends it first.
 
-use std::time::Duration;
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use loom::thread;
 
@@ -8,6 +11,7 @@ use super::app::{Log, Server, bulk, collect, explore, request, take_replies};
 use crate::{
     Client,
     batch::{Batch, WaitId},
+    client::ReplyHolder,
     dispatch::ClientBatch,
 };
 
@@ -89,5 +93,51 @@ fn a_late_reply_does_not_answer_the_next_command() {
         let is_taken = late.join().expect("the thread");
         assert_eq!(first, if is_taken { bulk("late") } else { TIMED_OUT.to_owned() });
         assert!(second.join().expect("the thread"));
+    });
+}
+
+/// A reply that waits for a commit.
+#[derive(Clone, Default)]
+struct Held(Arc<Mutex<Option<Box<Batch>>>>);
+
+impl ReplyHolder for Held {
+    fn hold(self: Box<Self>, _: WaitId, reply: Box<Batch>) {
+        *self.0.lock().expect("the reply") = Some(reply);
+    }
+}
+
+impl Held {
+    /// Releases the reply, as an actor does after its commit.
+    fn release(&self, client: &Client, wait_id: WaitId) {
+        let held = self.0.lock().expect("the reply").take();
+        held.into_iter().for_each(|reply| client.answer_held(wait_id, reply));
+    }
+}
+
+#[test]
+fn a_reply_that_was_held_back_is_delivered_although_the_time_is_over() {
+    explore(3, || {
+        let (client, wait_id) = waiting(Some(Duration::ZERO));
+        let held = Held::default();
+        assert!(client.hold_reply_by(wait_id, Box::new(held.clone())).is_none());
+        let answers: [fn(&Client, WaitId) -> bool; 2] = [
+            |client, wait_id| client.answer(wait_id, reply(client, "answer")),
+            |client, _| client.unblock(None),
+        ];
+        let threads = answers.map(|answer| {
+            let (client, held) = (client.clone(), held.clone());
+            thread::spawn(move || {
+                let is_taken = answer(&client, wait_id);
+                held.release(&client, wait_id);
+                is_taken
+            })
+        });
+        let reply = block(&client, wait_id);
+        match threads.map(|thread| thread.join().expect("the thread")) {
+            [true, false] => assert_eq!(reply, bulk("answer")),
+            [false, true] => assert_eq!(reply, NULL),
+            [false, false] => assert_eq!(reply, TIMED_OUT),
+            [true, true] => panic!("both replies were taken, and {reply:?} was delivered"),
+        }
     });
 }
