@@ -1,6 +1,11 @@
 use std::{
-    sync::{Barrier, mpsc},
+    sync::{
+        Barrier,
+        atomic::{AtomicBool, Ordering::Relaxed},
+        mpsc,
+    },
     thread,
+    time::Duration,
 };
 
 use thegiant::Server;
@@ -244,4 +249,78 @@ fn a_program_with_threads_stops_gracefully() {
         assert_eq!(client.rest(), "");
     }
     assert!(kv.wait().success());
+}
+
+fn blocked_clients(client: &mut RawClient) -> u64 {
+    info(client, "clients").number("blocked_clients")
+}
+
+/// The timer of a pause runs on the worker of the client that has sent it.
+#[test]
+fn a_pause_holds_although_another_one_is_just_over() {
+    let served = served();
+    let [mut operator, mut other, mut client] = connected(served.address());
+    for round in 0..100 {
+        assert_eq!(operator.ask(line("CLIENT PAUSE 1 WRITE")), "+OK\r\n");
+        thread::sleep(Duration::from_micros(900 + round % 10 * 40));
+        assert_eq!(other.ask(line("CLIENT PAUSE 600000 WRITE")), "+OK\r\n");
+        client.send(line("SET key value"));
+        eventually(|| (blocked_clients(&mut operator) == 1).then_some(()));
+        assert_eq!(operator.ask(line("CLIENT UNPAUSE")), "+OK\r\n");
+        assert_eq!(client.reply(), "+OK\r\n");
+    }
+}
+
+#[test]
+fn a_client_that_begins_to_wait_when_a_pause_ends_goes_on() {
+    let served = served();
+    let [mut operator, mut client] = connected(served.address());
+    for _ in 0..200 {
+        assert_eq!(operator.ask(line("CLIENT PAUSE 600000 WRITE")), "+OK\r\n");
+        client.send(line("SET key value"));
+        assert_eq!(operator.ask(line("CLIENT UNPAUSE")), "+OK\r\n");
+        assert_eq!(client.reply(), "+OK\r\n");
+        assert_eq!(blocked_clients(&mut operator), 0);
+    }
+}
+
+#[test]
+fn a_monitor_sees_commands_although_another_one_has_just_left() {
+    let served = served();
+    let [mut leaving, mut client] = connected(served.address());
+    let is_over = AtomicBool::new(false);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            while !is_over.load(Relaxed) {
+                leaving.send(lines("MONITOR \n RESET"));
+                assert_eq!(leaving.reply(), "+OK\r\n");
+                while leaving.reply() != "+RESET\r\n" {}
+            }
+        });
+        for round in 0..100 {
+            let mut monitor = RawClient::connect(served.address());
+            assert_eq!(monitor.ask(line("MONITOR")), "+OK\r\n");
+            client.ask(line(&format!("ECHO round{round}")));
+            let shown = format!("\"ECHO\" \"round{round}\"\r\n");
+            while !monitor.reply().ends_with(shown.as_bytes()) {}
+        }
+        is_over.store(true, Relaxed);
+    });
+}
+
+/// Two workers change a setting at the same time: what it switches on or off follows the value that is left.
+#[test]
+fn the_last_change_of_a_setting_takes_effect() {
+    let served = served();
+    let [mut operator, mut other] = connected(served.address());
+    for _ in 0..200 {
+        operator.send(line("CONFIG SET slowlog-log-slower-than 0"));
+        other.send(line("CONFIG SET slowlog-log-slower-than -1"));
+        assert_eq!([operator.reply(), other.reply()], ["+OK\r\n"; 2]);
+        let value = operator.ask(line("CONFIG GET slowlog-log-slower-than"));
+        let is_on = value.ends_with(b"$1\r\n0\r\n");
+        operator.ask(line("SLOWLOG RESET"));
+        operator.ask(line("PING"));
+        assert_eq!(operator.ask(line("SLOWLOG LEN")) != ":0\r\n", is_on, "{value:?}");
+    }
 }

@@ -20,7 +20,7 @@ use crate::{
     keyspace::Events,
     observe::{Hook, Hooks, Monitors, Slowlog, Stats, Warning},
     pause::{CurrentPause, Pause},
-    settings::{Setting, Settings},
+    settings::{Refusal, Setting, Settings},
 };
 
 /// The routes, the settings, the clients and the counters of a server.
@@ -43,6 +43,8 @@ pub(crate) struct ServerState {
     pub(crate) hooks: Arc<Hooks>,
     monitors: Monitors,
     pause: Mutex<Option<CurrentPause>>,
+    /// Held by a change of settings.
+    configuring: Mutex<()>,
     started: Instant,
     /// Seconds since `started`, updated once a second.
     now: AtomicU32,
@@ -94,6 +96,7 @@ impl ServerState {
             slowlog: Slowlog::default(),
             monitors: Monitors::default(),
             pause: Mutex::default(),
+            configuring: Mutex::default(),
             started: Instant::now(),
             now: AtomicU32::new(0),
             accept_warning: Warning::default(),
@@ -119,9 +122,21 @@ impl ServerState {
         self.stats.tick();
     }
 
+    /// Changes all of these settings or none, as `CONFIG SET` does.
+    ///
+    /// # Errors
+    /// The name of the setting that cannot be changed, and the reason.
+    pub(crate) fn configure<'a>(&self, changes: &[(&'a [u8], &[u8])]) -> Result<(), Refusal<'a>> {
+        // The lock keeps the changes of two threads apart: each sees its own settings when it applies them.
+        let _configuring = self.configuring.lock().unwrap_or_else(PoisonError::into_inner);
+        self.settings.change(changes)?;
+        self.settings_changed();
+        Ok(())
+    }
+
     /// Applies the settings that do not take effect by themselves: the hooks, keyspace events, and the memory
     /// limit of all clients.
-    pub(crate) fn settings_changed(&self) {
+    fn settings_changed(&self) {
         let is_timed = self.settings.flag(Setting::LatencyTracking)
             || self.settings.signed(Setting::SlowlogLogSlowerThan) >= 0;
         self.hooks.set(Hook::Time, is_timed);
@@ -139,14 +154,12 @@ impl ServerState {
 
     /// Adds a `MONITOR` client.
     pub(crate) fn monitor(&self, client: &Client) {
-        self.monitors.add(client);
-        self.hooks.set(Hook::Monitor, true);
+        self.monitors.add(client, &self.hooks);
     }
 
     /// Removes a `MONITOR` client.
     pub(crate) fn unmonitor(&self, client: &Client) {
-        let has_others = self.monitors.remove(client);
-        self.hooks.set(Hook::Monitor, has_others);
+        self.monitors.remove(client, &self.hooks);
     }
 
     /// Shows a command to the `MONITOR` clients.
@@ -169,18 +182,32 @@ impl ServerState {
 
     /// Ends the pause.
     pub(crate) fn unpause(&self) {
-        if self.lock_pause().take().is_some() {
-            self.hooks.set(Hook::Pause, false);
-            for client in self.clients.all() {
-                client.set(ClientFlag::Paused, false);
-                client.wake();
-            }
-        }
+        self.unpause_if(|_| true);
     }
 
-    /// Returns the pause, if the clients are paused.
-    pub(crate) fn paused(&self) -> Option<Pause> {
-        self.lock_pause().as_ref().map(|current| current.pause)
+    /// Ends the pause if it `is_over`. Returns the pause that goes on.
+    fn unpause_if(&self, is_over: impl FnOnce(Pause) -> bool) -> Option<Pause> {
+        // Held to the end: another thread may begin the next pause, or let a client wait for this one.
+        let mut current = self.lock_pause();
+        let pause = current.as_ref()?.pause;
+        if !is_over(pause) {
+            return Some(pause);
+        }
+        *current = None;
+        self.hooks.set(Hook::Pause, false);
+        for client in self.clients.all() {
+            client.set(ClientFlag::Paused, false);
+            client.wake();
+        }
+        None
+    }
+
+    /// Makes a client wait for the end of the pause, if it `must_wait`. Returns whether it waits.
+    pub(crate) fn pause_client(&self, client: &Client, must_wait: impl FnOnce(Pause) -> bool) -> bool {
+        let current = self.lock_pause();
+        let waits = current.as_ref().is_some_and(|current| must_wait(current.pause));
+        client.set(ClientFlag::Paused, waits);
+        waits
     }
 
     fn lock_pause(&self) -> MutexGuard<'_, Option<CurrentPause>> {
@@ -203,11 +230,8 @@ impl ServerState {
 /// Waits for the end of the current pause, and resumes the clients.
 async fn end_pause(server: Weak<ServerState>) {
     while let Some(server) = server.upgrade()
-        && let Some(Pause { until, .. }) = server.paused()
+        && let Some(Pause { until, .. }) = server.unpause_if(|pause| pause.until <= Instant::now())
     {
-        if until <= Instant::now() {
-            return server.unpause();
-        }
         drop(server);
         sleep_until(until).await;
     }

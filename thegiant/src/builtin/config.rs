@@ -37,9 +37,7 @@ impl ConnectionState {
         let first = [(parameter, value)];
         let changes: Vec<_> =
             first.into_iter().chain(pairs.iter().map(|[name, value]| (*name, *value))).collect();
-        self.server.settings.change(&changes).map_err(|refusal| refused(&refusal))?;
-        self.server.settings_changed();
-        Ok(())
+        self.server.configure(&changes).map_err(|refusal| refused(&refusal))
     }
 
     /// Resets the server's statistics.

@@ -50,9 +50,7 @@ impl Connection {
         if self.state.is_pubsub_only() && !command.flags.contains(Flags::PUBSUB_MODE) {
             return Admission::PubSubOnly;
         }
-        let is_paused = hooks.is(Hook::Pause) && self.is_paused(batch, target);
-        self.client.set(ClientFlag::Paused, is_paused);
-        if is_paused {
+        if hooks.is(Hook::Pause) && self.pause(batch, target) {
             return Admission::Paused;
         }
         if self.state.transaction.must_queue(command) {
@@ -89,15 +87,10 @@ impl Connection {
         }
     }
 
-    /// Returns whether these requests have to wait for the end of a pause.
+    /// Makes the client wait for the end of a pause, if these requests have to. Returns whether it waits.
     ///
     /// Commands for operators do not wait, nor does a connection that closes gracefully.
-    fn is_paused(&self, batch: &Batch, target: CommandRef) -> bool {
-        let Some(pause) = self.state.server.paused() else { return false };
-        let must_wait = |flags: Flags| match pause.writes_only {
-            true => flags.contains(Flags::WRITE) || flags.contains(Flags::MAY_REPLICATE),
-            false => !flags.contains(Flags::ADMIN),
-        };
+    fn pause(&self, batch: &Batch, target: CommandRef) -> bool {
         let routes = &self.state.server.routes;
         let upcoming = batch.upcoming(routes.with_shards(target.actor_id));
         let mut commands = upcoming.map(|(_, target)| routes.command(target.command));
@@ -106,7 +99,14 @@ impl Connection {
             true => command.flags.union(queued),
             false => command.flags,
         };
-        self.client.close_request() == CloseRequest::None && commands.any(|command| must_wait(flags(command)))
+        let is_closing = self.client.close_request() != CloseRequest::None;
+        self.state.server.pause_client(&self.client, |pause| {
+            let must_wait = |flags: Flags| match pause.writes_only {
+                true => flags.contains(Flags::WRITE) || flags.contains(Flags::MAY_REPLICATE),
+                false => !flags.contains(Flags::ADMIN),
+            };
+            !is_closing && commands.any(|command| must_wait(flags(command)))
+        })
     }
 
     /// Answers a request of an unauthenticated client with an error.

@@ -5,6 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use bytes::Bytes;
 
 use super::{
+    Hook, Hooks,
     quote::{quote, redacted},
     unix_time,
 };
@@ -15,23 +16,24 @@ use crate::{Client, command::Call};
 pub(crate) struct Monitors(Mutex<Vec<Client>>);
 
 impl Monitors {
-    pub(crate) fn add(&self, client: &Client) {
-        self.lock().push(client.clone());
+    pub(crate) fn add(&self, client: &Client, hooks: &Hooks) {
+        let mut clients = self.lock();
+        clients.push(client.clone());
+        // Also under the lock: the hook is set while there are clients.
+        hooks.set(Hook::Monitor, true);
     }
 
-    /// Removes a client. Returns whether other clients still monitor.
-    pub(crate) fn remove(&self, client: &Client) -> bool {
+    pub(crate) fn remove(&self, client: &Client, hooks: &Hooks) {
         let mut clients = self.lock();
         clients.retain(|known| known.id() != client.id());
-        !clients.is_empty()
+        hooks.set(Hook::Monitor, !clients.is_empty());
     }
 
     /// Sends a request to all clients, using `push` for each.
     pub(crate) fn show(&self, call: &Call<'_>, push: impl Fn(&Client, Bytes)) {
         let line = Bytes::from(line(call));
-        // `push` runs without the lock, because it may remove a slow client from this list.
-        let clients = self.lock().clone();
-        clients.iter().for_each(|client| push(client, line.clone()));
+        // Under the lock, so that a client that has been removed gets nothing more.
+        self.lock().iter().for_each(|client| push(client, line.clone()));
     }
 
     fn lock(&self) -> MutexGuard<'_, Vec<Client>> {
