@@ -24,6 +24,7 @@ struct Shard {
     number: usize,
     values: HashMap<Bytes, Bytes>,
     waiting: Vec<(Bytes, Responder<Bytes>)>,
+    later: Vec<(Bytes, Bytes, Responder<()>)>,
     /// The number of `BIG` commands that have run.
     big: Arc<AtomicUsize>,
     /// The number of messages about clients that have disconnected.
@@ -142,6 +143,20 @@ impl Shard {
     fn big(&self, key: Key<&[u8]>, len: usize) -> Vec<u8> {
         self.big.fetch_add(1, Relaxed);
         key.iter().copied().cycle().take(len).collect()
+    }
+
+    /// Sets a value at the next `RELEASE`, and replies then.
+    #[command("SETLATER", write)]
+    fn set_later(&mut self, key: Key, value: Bytes, responder: Responder<()>) {
+        self.later.push((key.into(), value, responder));
+    }
+
+    #[command("RELEASE")]
+    fn release(&mut self, _key: Key<&[u8]>) {
+        for (key, value, responder) in self.later.drain(..) {
+            self.values.insert(key, value);
+            let _ = responder.send(());
+        }
     }
 
     /// Waits for the next `SET` of a key.
@@ -628,6 +643,54 @@ fn watched_keys_of_several_shards_make_a_transaction_fail() {
     });
     let mut client = RawClient::connect(served.address());
     assert_eq!(client.ask(line(&format!("MGET {a} {b}"))), "*2\r\n$3\r\n400\r\n$3\r\n400\r\n");
+}
+
+/// Keys that clients begin to observe while another client's batch is on its way: its later commands are reported.
+#[test]
+fn keys_are_observed_also_by_the_commands_that_were_sent_before() {
+    let served = shards(2, 2);
+    let keys = keys_of_shards(2);
+    let [a, b] = &keys[..] else { panic!("two shards") };
+    let mut writer = RawClient::connect(served.address());
+    let mut watcher = RawClient::connect(served.address());
+    let mut tracker = RawClient::connect(served.address());
+    tracker.send(lines("HELLO 3 \n PING"));
+    tracker.replies(2);
+    // The writer does not read, so that its shards stop before the last two commands.
+    let large = format!("BIG {a} 4000000 \n BIG {b} 4000000 \n").repeat(10);
+    writer.send(lines(&format!("{large} SET {a} 1 \n MSET {a} 2 {b} 2")));
+    writer.reply();
+    assert_eq!(watcher.ask(line(&format!("WATCH {a}"))), "+OK\r\n");
+    assert_eq!(watcher.ask(line(&format!("GET {a}"))), "$-1\r\n");
+    assert_eq!(tracker.ask(line("CLIENT TRACKING ON")), "+OK\r\n");
+    assert_eq!(tracker.ask(line(&format!("GET {b}"))), "_\r\n");
+    writer.replies(21);
+    assert_eq!(tracker.reply(), format!(">2\r\n$10\r\ninvalidate\r\n*1\r\n${}\r\n{b}\r\n", b.len()));
+    watcher.send(lines(&format!("MULTI \n GET {a} \n EXEC")));
+    assert_eq!(watcher.replies(3), "+OK\r\n+QUEUED\r\n*-1\r\n");
+}
+
+/// A client begins to watch a key before the command of another client, or while that command waits for its reply.
+#[test]
+fn keys_are_observed_also_by_commands_that_reply_later() {
+    let served = shards(2, 2);
+    let [mut writer, mut watcher, mut other] = [(); 3].map(|()| RawClient::connect(served.address()));
+    for key in keys_of_shards(2) {
+        for watches_first in [true, false] {
+            if watches_first {
+                assert_eq!(watcher.ask(line(&format!("WATCH {key}"))), "+OK\r\n");
+            }
+            writer.send(line(&format!("SETLATER {key} {watches_first}")));
+            eventually(|| (info(&mut other, "clients").number("blocked_clients") == 1).then_some(()));
+            if !watches_first {
+                assert_eq!(watcher.ask(line(&format!("WATCH {key}"))), "+OK\r\n");
+            }
+            assert_eq!(other.ask(line(&format!("RELEASE {key}"))), "+OK\r\n");
+            assert_eq!(writer.reply(), "+OK\r\n");
+            watcher.send(lines(&format!("MULTI \n GET {key} \n EXEC")));
+            assert_eq!(watcher.replies(3), "+OK\r\n+QUEUED\r\n*-1\r\n", "{watches_first}");
+        }
+    }
 }
 
 #[test]

@@ -184,7 +184,6 @@ impl Part {
     fn move_reply(&mut self, whole: &mut Batch) -> bool {
         let Some((batch, start, end)) = self.next_reply() else { return false };
         whole.out.encoder_mut().append_range(batch.out.encoder(), start..end);
-        whole.note_reported_by_shard();
         self.complete(whole);
         self.taken += 1;
         true

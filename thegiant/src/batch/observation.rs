@@ -6,13 +6,12 @@ use super::{Actors, Batch, CommandId, CommandRef};
 
 /// The report that follows requests: the keys that they have used, and the pushes that they have caused for their
 /// own client.
+#[derive(Clone, Copy)]
 pub(super) struct Observed {
     /// The first request whose keys were not reported yet.
     from: usize,
     /// Each request is reported before the next one runs, because the client gets pushes.
     one_by_one: bool,
-    /// The requests whose keys a shard has reported, in a part of the batch.
-    by_shards: Vec<u32>,
 }
 
 impl Batch {
@@ -33,7 +32,7 @@ impl Batch {
     /// their replies are elements of one array, and a push cannot be an element.
     pub(crate) fn observe(&mut self, is_listening: bool) {
         let one_by_one = is_listening && !self.is_transaction;
-        let start = || Observed { from: self.next, one_by_one, by_shards: Vec::new() };
+        let start = || Observed { from: self.next, one_by_one };
         self.observed.get_or_insert_with(start).one_by_one = one_by_one;
     }
 
@@ -48,26 +47,13 @@ impl Batch {
 
     /// Returns whether the pushes that a request causes for its client follow its reply.
     pub(crate) fn runs_one_by_one(&self) -> bool {
-        self.observed.as_ref().is_some_and(|observed| observed.one_by_one)
+        self.observed.is_some_and(|observed| observed.one_by_one)
     }
 
     /// Returns the requests that have run since the last call, if keys are observed.
     pub(crate) fn take_observed(&mut self) -> Range<u32> {
         let Some(observed) = &mut self.observed else { return 0..0 };
         std::mem::replace(&mut observed.from, self.next) as u32..self.next as u32
-    }
-
-    /// Notes that a shard has reported the keys of the next request.
-    pub(super) fn note_reported_by_shard(&mut self) {
-        if let Some(observed) = &mut self.observed {
-            observed.by_shards.push(self.next as u32);
-        }
-    }
-
-    /// Returns whether a shard has reported the keys of a request.
-    pub(crate) fn is_reported_by_shard(&self, request: u32) -> bool {
-        let observed = self.observed.as_ref();
-        observed.is_some_and(|observed| observed.by_shards.binary_search(&request).is_ok())
     }
 
     /// Returns the requests that these actors run next and that `MONITOR` clients have not seen yet.

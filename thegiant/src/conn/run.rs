@@ -168,7 +168,9 @@ impl Connection {
     ) -> io::Result<Next> {
         match self.client.collect(close_request == CloseRequest::Graceful, cx) {
             Collected::Answered(mut batch) => {
-                batch.join_replies();
+                if batch.join().is_some() {
+                    self.join_replies(&mut batch);
+                }
                 self.client.set_active(self.state.server.now());
                 self.state.replies = batch.out.mode();
                 // A blocked batch has earlier replies to send.
@@ -177,6 +179,22 @@ impl Connection {
             Collected::Dispatched => Ok(Next::Wait(Stage::Dispatched)),
             Collected::Blocked => self.wait_for_reply(cx),
         }
+    }
+
+    /// Moves the replies of the parts of a batch to the batch.
+    #[inline(never)]
+    fn join_replies(&self, batch: &mut Batch) {
+        let server = &self.state.server;
+        // Another client may have begun to observe keys since the parts were sent.
+        if server.keyspace.is_observed() && !batch.is_observed() {
+            batch.observe(false);
+        }
+        batch.join_replies();
+        // The parts have reported the keys of all other requests.
+        report_keys(batch, &self.client, &server.keyspace, |resolved| match resolved {
+            Resolved::Split(target) => Some(server.routes.command(target.command)),
+            _ => None,
+        });
     }
 
     /// Sends pushes while the client is blocked, and notices when the client leaves.

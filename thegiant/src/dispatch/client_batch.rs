@@ -113,6 +113,10 @@ impl ClientBatch {
         context: &mut A::CommandContext,
         keyspace: &Keyspace,
     ) {
+        // Another client may have begun to observe keys since the connection has sent the batch.
+        if keyspace.is_observed() && !self.batch.is_observed() {
+            self.batch.observe(false);
+        }
         if self.batch.is_observed() {
             self.run_observed(actor_id, actor, context, keyspace);
         } else {
@@ -213,13 +217,17 @@ impl ClientBatch {
     ///
     /// Returns the batch if that reply is there already.
     pub(crate) fn return_to_client(self) -> Option<Self> {
-        let ClientBatch { client, batch, part_of } = self;
+        let ClientBatch { client, mut batch, part_of } = self;
         if !batch.is_blocked() {
             match part_of {
                 None => client.hand_back(batch),
                 Some(part_of) => part_of.put_back(batch),
             }
             return None;
+        }
+        if !batch.is_observed() {
+            // Another client may begin to observe keys before the reply comes.
+            batch.observe(false);
         }
         end_wait(&batch, &client);
         let owner = part_of.clone().map(|part_of| Box::new(part_of) as Box<dyn PartOwner>);

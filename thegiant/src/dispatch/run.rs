@@ -42,8 +42,7 @@ pub(crate) fn report_keys(
         return;
     }
     let failures = batch.stats.failures();
-    let unreported = observed.filter(|request| !batch.is_reported_by_shard(*request));
-    let ran = unreported.filter_map(|request| {
+    let ran = observed.filter_map(|request| {
         let (command, call) = call_of(batch, client, request, &spec_of)?;
         let has_written = failures.binary_search_by_key(&request, |failure| failure.request).is_err();
         let scope = match batch.requests.target(request)? {

@@ -134,7 +134,7 @@ impl PartOf {
 impl PartOwner for PartOf {
     fn resume(self: Box<Self>, part: Box<Batch>) {
         // The shard reports the keys of the request that has its reply.
-        if part.has_requests() || part.is_observed() {
+        if part.has_requests() || self.queue.keyspace().is_observed() {
             let client = self.whole.client.clone();
             Arc::clone(&self.queue).push(ClientBatch::part(client, part, *self));
         } else {
