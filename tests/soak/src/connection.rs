@@ -12,7 +12,7 @@ use socket2::SockRef;
 
 use crate::{
     Result,
-    batch::{Batch, excerpt},
+    batch::{Batch, excerpt, request},
 };
 
 /// Timeout of a reply.
@@ -117,6 +117,40 @@ impl Connection {
             }
         }
         Ok(())
+    }
+
+    /// Returns the ID of the client.
+    pub(crate) fn id(&mut self) -> Result<u64> {
+        self.send(&request(&[b"CLIENT", b"ID"]))?;
+        let mut reply = Vec::new();
+        while !reply.ends_with(b"\r\n") {
+            match self.read(SCRATCH)? {
+                [] => return Err("the connection ended before the reply to CLIENT ID".into()),
+                more => reply.extend(more),
+            }
+        }
+        let text = String::from_utf8_lossy(&reply);
+        let number = text.trim_end().strip_prefix(':').and_then(|digits| digits.parse().ok());
+        number.ok_or_else(|| format!("unexpected reply to CLIENT ID: {text:?}").into())
+    }
+
+    /// Reads replies until the connection ends, gracefully or with a reset. Fails at the first different byte.
+    pub(crate) fn expect_until_end(&mut self, batch: &Batch) -> Result<()> {
+        let mut expected = &batch.replies[..];
+        loop {
+            match self.read(SCRATCH) {
+                Ok([]) => return Ok(()),
+                Ok(got) => match expected.strip_prefix(got) {
+                    Some(rest) => expected = rest,
+                    None => {
+                        let (got, expected) = (excerpt(got), excerpt(expected));
+                        return Err(format!("killed: expected a part of {expected}, got {got}").into());
+                    }
+                },
+                Err(error) if error.kind() == ErrorKind::ConnectionReset => return Ok(()),
+                Err(error) => return Err(format!("killed, but the connection does not end: {error}").into()),
+            }
+        }
     }
 
     /// Fails unless the server closes the connection gracefully and without further bytes.

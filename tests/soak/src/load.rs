@@ -28,7 +28,7 @@ pub(crate) fn run(soak: &Soak, mut rng: Rng) -> Result<()> {
             }
             thread::sleep(Duration::from_micros(rng.u64(..3000)));
         }
-        disconnect(connection, &mut rng)?;
+        disconnect(soak, connection, &mut model, &mut rng)?;
     }
     let mut connection = connect(soak, &mut model, &mut rng)?;
     for batch in model.audit() {
@@ -91,8 +91,8 @@ fn send_in_pieces(connection: &mut Connection, batch: &Batch, rng: &mut Rng) -> 
 }
 
 /// Closes the connection in one of the ways in which clients disconnect.
-fn disconnect(mut connection: Connection, rng: &mut Rng) -> Result<()> {
-    match rng.u8(..4) {
+fn disconnect(soak: &Soak, mut connection: Connection, model: &mut Model, rng: &mut Rng) -> Result<()> {
+    match rng.u8(..5) {
         0 => connection.reset()?,
         1 => {
             connection.ask(&Batch::of(&[b"QUIT"], "+OK\r\n"))?;
@@ -102,7 +102,27 @@ fn disconnect(mut connection: Connection, rng: &mut Rng) -> Result<()> {
             connection.half_close()?;
             connection.expect_end()?;
         }
+        3 => be_killed(soak, connection, model, rng)?,
         _ => {}
+    }
+    Ok(())
+}
+
+/// Lets an operator kill the client while a batch runs: the replies end, but none is wrong.
+fn be_killed(soak: &Soak, mut connection: Connection, model: &mut Model, rng: &mut Rng) -> Result<()> {
+    let id = connection.id()?.to_string();
+    let depth = rng.usize(1..600);
+    let batch = if rng.bool() { model.accepted_batch(depth).in_transaction() } else { model.batch(depth) };
+    let mut operator = soak.connect()?;
+    connection.send(&batch.requests)?;
+    thread::sleep(Duration::from_micros(rng.u64(..2000)));
+    operator.ask(&Batch::of(&[b"CLIENT", b"KILL", b"ID", id.as_bytes()], ":1\r\n"))?;
+    connection.expect_until_end(&batch)?;
+    // The commands behind the last reply may have run, too. Those of the next connection run after them.
+    let mut connection = connect(soak, model, rng)?;
+    for batch in model.set_all() {
+        connection.ask(&batch)?;
+        soak.checked(batch.len());
     }
     Ok(())
 }

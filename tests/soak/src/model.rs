@@ -132,6 +132,23 @@ impl Model {
         batches
     }
 
+    /// Sets all keys of all databases, after a batch of which it is unknown how much has run.
+    pub(crate) fn set_all(&mut self) -> Vec<Batch> {
+        self.answered();
+        let databases = 0..DATABASES;
+        let set_all = |database| {
+            let mut batch = Batch::of(&[b"SELECT", &[b'0' + database]], OK);
+            self.database = database;
+            for key in 0..KEYS {
+                let value = self.short();
+                batch.push(&request(&[b"SET", &self.key(key), &value]), OK);
+                self.insert(key, value.into());
+            }
+            batch
+        };
+        databases.map(set_all).collect()
+    }
+
     /// Notes that all replies to the batch have arrived.
     pub(crate) fn answered(&mut self) {
         let now = Instant::now();

@@ -17,7 +17,7 @@ use crate::{Result, connection::Connection, load, trouble};
 
 /// The concurrent tasks, each with its number of threads.
 const WORK: &[(&str, usize, Work)] = &[
-    ("load", 24, load::run),
+    ("load", 100, load::run),
     ("slow readers", 8, trouble::slow_readers::run),
     ("half requests", 1, trouble::half_requests::run),
     ("declared giants", 1, trouble::giants::run),
