@@ -1,7 +1,6 @@
 //! The batch of a client that is with an actor or blocked, and the commands that wait for their replies.
 
 use std::{
-    sync::MutexGuard,
     task::{Context, Poll, Waker},
     time::Duration,
 };
@@ -17,6 +16,7 @@ use crate::{
     Error,
     batch::{Batch, WaitId},
     resp::Encoder,
+    sync::MutexGuard,
 };
 
 /// The state of a batch that is away from its connection.

@@ -19,7 +19,7 @@ use futures_core::Stream;
 use loom::thread::{self, Thread};
 
 use crate::{
-    Client, Key, Keyspace,
+    Client, Key, Keyspace, Responder,
     batch::{ActorId, Batch, RowId},
     client::Collected,
     command::Spec,
@@ -31,11 +31,15 @@ use crate::{
 /// Records the commands that have run, in order.
 pub(super) struct Recorder(Log);
 
-/// The lines that `ADD` has added on all shards.
+/// The lines that commands have added on all shards.
 #[derive(Clone, Default)]
 pub(super) struct Log(Arc<Mutex<Vec<String>>>);
 
 impl Log {
+    fn add(&self, line: &str) {
+        self.0.lock().expect("the lines").push(line.to_owned());
+    }
+
     pub(super) fn lines(&self) -> Vec<String> {
         self.0.lock().expect("the lines").clone()
     }
@@ -55,8 +59,15 @@ impl Recorder {
     /// Adds a line to the log, and returns it.
     #[command("ADD", write)]
     fn add(&mut self, _key: Key<&[u8]>, line: String) -> String {
-        self.0.0.lock().expect("the lines").push(line.clone());
+        self.0.add(&line);
         line
+    }
+
+    /// Adds a line to the log, and returns it from another thread.
+    #[command("LATER", write)]
+    fn later(&mut self, _key: Key<&[u8]>, line: String, responder: Responder<String>) {
+        self.0.add(&line);
+        thread::spawn(move || responder.send(line).expect("a client that waits"));
     }
 }
 

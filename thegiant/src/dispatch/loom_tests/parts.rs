@@ -30,3 +30,26 @@ fn a_batch_of_several_shards_comes_back_once_with_all_replies_in_order() {
         assert_eq!(log.lines_of("c"), ["c1", "c2"]);
     });
 }
+
+#[test]
+fn parts_that_wait_go_on_when_their_replies_come() {
+    explore(2, || {
+        let log = Log::default();
+        let (server, mut shards) = Server::new(2, &log);
+        let last = shards.pop().expect("two shards");
+        let other = shards.pop().expect("two shards");
+        let other = thread::spawn(|| other.run());
+        let connection = thread::spawn(move || {
+            let client = Client::unconnected(1);
+            // The keys belong to different shards.
+            let requests = [["LATER", "a", "a1"], ["LATER", "b", "b1"], ["ADD", "a", "a2"]];
+            let replies = ["a1", "b1", "a2"].map(bulk).concat();
+            assert_eq!(server.call(&client, &requests.map(|words| request(&words)).concat()), replies);
+        });
+        last.run();
+        connection.join().expect("all replies");
+        other.join().expect("the end of the shard");
+        assert_eq!(log.lines_of("a"), ["a1", "a2"]);
+        assert_eq!(log.lines_of("b"), ["b1"]);
+    });
+}
