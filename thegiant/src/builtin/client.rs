@@ -117,7 +117,7 @@ const TIMEOUT_NEGATIVE: Error = Error::from_static("ERR timeout is negative");
 const UNKNOWN_PAUSE_MODE: Error = Error::from_static("ERR CLIENT PAUSE mode must be WRITE or ALL");
 
 /// Memory of an idle connection, in bytes: see DESIGN.md.
-const IDLE_MEMORY: usize = 1400;
+const IDLE_MEMORY: usize = 1200;
 
 /// Returns a line of `CLIENT LIST`, with the fields of Redis 7.2.
 fn client_line(client: &Client, server: &ServerState) -> String {
