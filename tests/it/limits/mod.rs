@@ -175,7 +175,7 @@ fn tcp_keepalive_is_set() {
         });
         let mut client = RawClient::connect(served.address());
         assert_eq!(client.ask(line("PING")), "+PONG\r\n");
-        eventually(|| keepalive_timer(&client.local_address()))
+        eventually(|| keepalive_timer(served.address(), &client.local_address()))
     };
     assert!(keepalive(100) <= Duration::from_secs(100));
     assert!(keepalive(1000) > Duration::from_secs(100));
@@ -183,14 +183,19 @@ fn tcp_keepalive_is_set() {
 
 /// Returns the keepalive timer of the server's socket from the system's table of sockets. The system shows no
 /// keepalive timer until the last reply is acknowledged.
-fn keepalive_timer(peer: &str) -> Option<Duration> {
+///
+/// The port of the peer alone does not identify the socket: another server may have a closed connection from this port.
+fn keepalive_timer(server: &str, peer: &str) -> Option<Duration> {
     const KEEPALIVE: &str = "02";
-    let port: u16 = peer.rsplit(':').next()?.parse().ok()?;
+    let listed = |address: &str| {
+        let port: u16 = address.rsplit(':').next()?.parse().ok()?;
+        Some(format!("0100007F:{port:04X}"))
+    };
+    let (local, remote) = (listed(server)?, listed(peer)?);
     let table = std::fs::read_to_string("/proc/net/tcp").expect("Linux has it");
-    let remote = format!("0100007F:{port:04X}");
     let timer = table.lines().find_map(|line| {
         let fields: Vec<&str> = line.split_whitespace().collect();
-        (fields.get(2) == Some(&remote.as_str())).then(|| fields[5].to_owned())
+        (fields.get(1..3)? == [&local, &remote]).then(|| fields[5].to_owned())
     })?;
     let (kind, ticks) = timer.split_once(':')?;
     let ticks = u64::from_str_radix(ticks, 16).ok()?;

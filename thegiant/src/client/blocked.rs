@@ -49,7 +49,7 @@ pub(super) struct BlockedCommands {
 }
 
 /// A command that waits.
-struct BlockedCommand {
+pub(super) struct BlockedCommand {
     wait_id: WaitId,
     state: WaitState,
     /// The end of the wait, and the reply at that time. An empty reply stands for an error.
@@ -75,7 +75,7 @@ impl BlockedCommands {
     /// Starts a wait. Unless a part of a batch waits (`is_part`), it is the only one.
     pub(super) fn begin(&mut self, timeout: Option<Duration>, is_part: bool) -> WaitId {
         if !is_part {
-            self.end_all();
+            self.commands.drain(..).for_each(|mut command| command.wake_watcher());
         }
         self.last_id = self.last_id.checked_add(1).unwrap_or(1);
         let wait_id = WaitId(self.last_id);
@@ -100,9 +100,10 @@ impl BlockedCommands {
         self.take(wait_id);
     }
 
-    /// Ends all waits.
-    pub(super) fn end_all(&mut self) {
-        self.commands.drain(..).for_each(|mut command| command.wake_watcher());
+    /// Ends all waits. Returns the commands, so that the caller drops their batches without the lock of the slot.
+    pub(super) fn end_all(&mut self) -> Vec<BlockedCommand> {
+        self.commands.iter_mut().for_each(BlockedCommand::wake_watcher);
+        mem::take(&mut self.commands)
     }
 
     fn take(&mut self, wait_id: WaitId) -> Option<BlockedCommand> {

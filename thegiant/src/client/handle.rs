@@ -304,10 +304,11 @@ impl Client {
         let mut slot = self.slot();
         self.0.signals.fetch_or(CLOSED, Relaxed);
         let answered = slot.answered.take();
+        let blocked = slot.end_waits();
         let memory = self.input() + self.output() + slot.close();
-        // The batch may have exclusive access to an actor. Its drop then locks a batch queue.
+        // A batch may have exclusive access to an actor. Its drop then locks a batch queue.
         drop(slot);
-        drop(answered);
+        drop((answered, blocked));
         memory
     }
 

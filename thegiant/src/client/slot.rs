@@ -9,7 +9,7 @@ use std::{
 
 use bytes::Bytes;
 
-use super::blocked::BlockedCommands;
+use super::blocked::{BlockedCommand, BlockedCommands};
 use crate::{batch::Batch, resp::Encoder};
 
 /// The answered batch, the pushes and the waker of a connection.
@@ -95,6 +95,11 @@ impl ClientSlot {
         self.extra_mut().names.get_or_insert_default()
     }
 
+    /// Ends the waits of all blocked commands, and returns these.
+    pub(super) fn end_waits(&mut self) -> Vec<BlockedCommand> {
+        self.extra.as_mut().map(|extra| extra.blocked.end_all()).unwrap_or_default()
+    }
+
     /// Closes the slot and drops the pending pushes.
     ///
     /// Returns the bytes that no longer count as memory of the client: the pushes and the names. The handle keeps the
@@ -102,7 +107,6 @@ impl ClientSlot {
     pub(super) fn close(&mut self) -> usize {
         self.waker = None;
         let Some(extra) = &mut self.extra else { return 0 };
-        extra.blocked.end_all();
         extra.pushed.pieces.clear();
         let names = extra.names.as_ref().map_or(0, |names| names.memory());
         extra.memory -= names;
