@@ -1,6 +1,6 @@
 //! The router, which chooses the servers for each request.
 
-use std::collections::HashMap;
+use std::{cell::RefCell, collections::HashMap, rc::Rc};
 
 use thegiant::{
     Error,
@@ -8,7 +8,10 @@ use thegiant::{
     upstream::{Redirect, Refresh, Request, Route, Router, Servers, Split},
 };
 
-use crate::{scan::scan, spread::Spread};
+use crate::{
+    scan::{Cursors, scan},
+    spread::Spread,
+};
 
 /// Sends requests to the servers that hold their keys.
 ///
@@ -17,6 +20,7 @@ use crate::{scan::scan, spread::Spread};
 #[derive(Debug)]
 pub struct Balancer<S> {
     spread: S,
+    cursors: Rc<RefCell<Cursors>>,
 }
 
 /// Commands with several keys that can be split: name, number of arguments per key, and the policy that merges the
@@ -60,7 +64,7 @@ const NONE_UP: Error = Error::from_static("UPSTREAMDOWN no server can be reached
 impl<S: Spread> Balancer<S> {
     /// Creates a router that sends requests to the servers that `spread` chooses.
     pub fn new(spread: S) -> Self {
-        Balancer { spread }
+        Balancer { spread, cursors: Rc::default() }
     }
 
     /// Routes a request with several keys. It is split, or all keys must be in one group.
@@ -111,7 +115,7 @@ impl<S: Spread> Balancer<S> {
         if all.is_empty() {
             return NONE_UP.into();
         }
-        let Some((_, policy)) = of_all else { return scan(request, &all) };
+        let Some((_, policy)) = of_all else { return scan(request, &all, &self.cursors) };
         let parts = all.into_iter().map(|server| (server, request.words()));
         let policy = *policy;
         Route::Split(Split::new(parts, move |replies| policy.merge(replies)))

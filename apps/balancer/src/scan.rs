@@ -1,20 +1,59 @@
 //! `SCAN` over all servers, one after the other.
 
+use std::{cell::RefCell, collections::VecDeque, rc::Rc};
+
 use thegiant::{
     Error, Value,
     upstream::{Request, Route, Split},
 };
 
-/// Maximum number of servers. The lower bits of a cursor hold the server, the upper bits hold its own cursor.
+/// Maximum number of servers in a cursor. Its lower bits hold the server, its upper bits hold the cursor of the server.
 const MAX_SERVERS: u64 = 1 << 10;
+
+/// The first cursor that stands for a kept one. Cursors stay below 2^53, which clients in JavaScript read as a number.
+const FIRST_KEPT: u64 = 1 << 52;
+
+/// Maximum number of kept cursors. Each takes 16 bytes.
+const MAX_KEPT: usize = 10_000;
 
 const INVALID: Error = Error::from_static("ERR invalid cursor");
 
+/// Cursors of servers that leave no room for the server in a cursor. The oldest ones are forgotten.
+#[derive(Debug, Default)]
+pub(crate) struct Cursors {
+    kept: VecDeque<(usize, u64)>,
+    forgotten: u64,
+}
+
+impl Cursors {
+    /// Returns the cursor for clients that stands for the cursor of a server.
+    fn encode(&mut self, server: usize, inner: u64) -> u64 {
+        if (server as u64) < MAX_SERVERS && inner < FIRST_KEPT / MAX_SERVERS {
+            return inner * MAX_SERVERS + server as u64;
+        }
+        if self.kept.len() == MAX_KEPT {
+            self.kept.pop_front();
+            self.forgotten += 1;
+        }
+        self.kept.push_back((server, inner));
+        FIRST_KEPT + self.forgotten + self.kept.len() as u64 - 1
+    }
+
+    /// Returns the server and its cursor.
+    fn decode(&self, cursor: u64) -> Option<(usize, u64)> {
+        if cursor < FIRST_KEPT {
+            return Some(((cursor % MAX_SERVERS) as usize, cursor / MAX_SERVERS));
+        }
+        let index = (cursor - FIRST_KEPT).checked_sub(self.forgotten)?;
+        self.kept.get(usize::try_from(index).ok()?).copied()
+    }
+}
+
 /// Continues a scan over these servers at the cursor of the request.
-pub(crate) fn scan(request: &Request<'_>, all: &[usize]) -> Route {
+pub(crate) fn scan(request: &Request<'_>, all: &[usize], cursors: &Rc<RefCell<Cursors>>) -> Route {
     let Some(cursor) = request.get(1) else { return Route::Any };
-    let Some(cursor) = number(cursor) else { return INVALID.into() };
-    let (inner, from) = (cursor / MAX_SERVERS, (cursor % MAX_SERVERS) as usize);
+    let decoded = number(cursor).and_then(|cursor| cursors.borrow().decode(cursor));
+    let Some((from, inner)) = decoded else { return INVALID.into() };
     // A server that has left meanwhile is skipped.
     let mut left = all.iter().copied().filter(|server| *server >= from);
     let Some(server) = left.next() else {
@@ -25,17 +64,18 @@ pub(crate) fn scan(request: &Request<'_>, all: &[usize]) -> Route {
     let words = [request.name().to_vec(), inner.to_string().into_bytes()];
     let rest = request.words().skip(2).map(<[u8]>::to_vec);
     let words: Vec<_> = words.into_iter().chain(rest).collect();
+    let cursors = Rc::clone(cursors);
     Route::Split(Split::new([(server, words)], move |mut replies| match replies.pop() {
         Some(Value::Array(mut fields)) if fields.len() == 2 => {
             let keys = fields.pop().unwrap_or(Value::Null);
             let inner = fields.pop().as_ref().and_then(Value::as_bytes).and_then(number);
             let cursor = match (inner, next) {
-                (Some(0), Some(next)) => Some(next as u64),
-                (Some(0), None) => Some(0),
-                (Some(inner), _) => inner.checked_mul(MAX_SERVERS).map(|inner| inner + server as u64),
-                (None, _) => None,
+                (Some(0), None) => 0,
+                (Some(0), Some(next)) => cursors.borrow_mut().encode(next, 0),
+                (Some(inner), _) => cursors.borrow_mut().encode(server, inner),
+                (None, _) => return Value::Error(INVALID),
             };
-            cursor.map_or(Value::Error(INVALID), |cursor| page(cursor, keys))
+            page(cursor, keys)
         }
         Some(other) => other,
         None => Value::Null,
@@ -48,4 +88,30 @@ fn page(cursor: u64, keys: Value) -> Value {
 
 fn number(text: &[u8]) -> Option<u64> {
     std::str::from_utf8(text).ok()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cursors_of_any_size_are_found_again() {
+        let mut cursors = Cursors::default();
+        let places = [(0, 1), (1023, 1 << 41), (0, 1 << 42), (1024, 0), (2, u64::MAX)];
+        let encoded = places.map(|(server, inner)| cursors.encode(server, inner));
+        assert_eq!(encoded[..2], [1 << 10, (1 << 51) + 1023]);
+        assert!(encoded.iter().all(|cursor| *cursor < 1 << 53), "{encoded:?}");
+        assert_eq!(encoded.map(|cursor| cursors.decode(cursor)), places.map(Some));
+    }
+
+    #[test]
+    fn the_oldest_kept_cursors_are_forgotten() {
+        let mut cursors = Cursors::default();
+        let encoded: Vec<u64> =
+            (0..=MAX_KEPT as u64).map(|number| cursors.encode(0, u64::MAX - number)).collect();
+        assert_eq!(cursors.decode(encoded[0]), None);
+        assert_eq!(cursors.decode(encoded[1]), Some((0, u64::MAX - 1)));
+        assert_eq!(cursors.decode(encoded[MAX_KEPT]), Some((0, u64::MAX - MAX_KEPT as u64)));
+        assert_eq!(cursors.decode(encoded[MAX_KEPT] + 1), None);
+    }
 }

@@ -5,7 +5,9 @@ use super::{
     alike::{self, answered_alike},
     is_error, number,
 };
-use crate::support::{RawClient, large_value, line, lines, request};
+use thegiant::prelude::*;
+
+use crate::support::{Process, RawClient, Reply, Served, large_value, line, lines, request};
 
 /// Options for each way to spread keys.
 const DISTRIBUTIONS: [&[&str]; 4] =
@@ -77,6 +79,55 @@ fn a_random_key_is_found_on_any_server() {
         }
         client.ask(line(&format!("DEL {key}")));
     }
+}
+
+/// A server whose cursors take 64 bits, as those of ElastiCache Serverless do.
+struct Far;
+
+impl Actor for Far {
+    type Context = Context<Self>;
+}
+
+const FAR: [u64; 2] = [9_286_422_431_637_966_426, u64::MAX];
+
+#[commands]
+impl Far {
+    #[command("GET", readonly)]
+    fn get(&self, _key: Key<&[u8]>) {}
+
+    #[command("SCAN", readonly)]
+    fn scan(&self, cursor: u64) -> Result<(String, Vec<String>), Error> {
+        let page = [0, FAR[0], FAR[1]].iter().position(|known| *known == cursor);
+        let page = page.ok_or(Error::from_static("ERR invalid cursor"))?;
+        let next = FAR.get(page).copied().unwrap_or(0);
+        Ok((next.to_string(), vec![format!("key{page}")]))
+    }
+}
+
+#[test]
+fn cursors_of_servers_may_take_64_bits() {
+    let servers = [(); 2].map(|()| Served::start(|| App::new().mount(Far.start())));
+    let addresses: Vec<_> = servers.iter().map(Served::address).collect();
+    let balancer = Process::program_with("balancer", &addresses);
+    let mut client = RawClient::connect(balancer.address());
+    let (mut cursor, mut found) = ("0".to_owned(), Vec::new());
+    loop {
+        let reply = Reply::only(&client.ask(line(&format!("SCAN {cursor}"))));
+        let Some(Reply::Array(page)) = reply else { panic!("{reply:?} to SCAN {cursor}") };
+        let [Reply::Bulk(next), Reply::Array(keys)] = &page[..] else { panic!("{page:?}") };
+        found.extend(keys.clone());
+        cursor = String::from_utf8(next.clone()).expect("text");
+        assert!(
+            cursor.parse::<u64>().expect("a number") < 1 << 53,
+            "node-redis reads {cursor} as another number"
+        );
+        if cursor == "0" {
+            break;
+        }
+    }
+    let expected: Vec<_> = [0, 1, 2, 0, 1, 2].map(|page| Reply::Bulk(format!("key{page}").into())).into();
+    assert_eq!(found, expected);
+    assert_eq!(client.ask(line("SCAN 18446744073709551615")), "-ERR invalid cursor\r\n");
 }
 
 /// The first command with a key determines the server of a transaction, whatever precedes it.
