@@ -197,7 +197,7 @@ impl KnownCommand {
     /// Returns whether an upstream queues a request with this number of words after `MULTI`.
     pub(super) fn is_queued(&self, words: usize) -> bool {
         let words = i64::try_from(words).unwrap_or(i64::MAX);
-        words == self.arity || (self.arity < 0 && words >= -self.arity)
+        words == self.arity || (self.arity < 0 && -words <= self.arity)
     }
 
     fn has_keys(&self) -> bool {
@@ -375,6 +375,18 @@ mod tests {
         let request = [name, "a", "b", "c"].map(Bytes::from);
         let words = Words::Own(&request);
         KeyPositions::new(tables.union()?.find(words), words).next()
+    }
+
+    /// An upstream may send any number as the arity.
+    #[test]
+    fn the_arity_says_whether_a_request_is_queued() {
+        let command = |arity: i64| Value::parse(format!("*2\r\n$1\r\na\r\n:{arity}\r\n").as_bytes());
+        let is_queued = |(arity, words)| {
+            let (command, _) = command(arity).expect("RESP").expect("a command");
+            KnownCommand::read(&command).expect("a command").1.is_queued(words)
+        };
+        assert_eq!([(2, 1), (2, 2), (2, 3), (0, 1)].map(is_queued), [false, true, false, false]);
+        assert_eq!([(-2, 1), (-2, 2), (-2, 9), (i64::MIN, 9)].map(is_queued), [false, true, true, false]);
     }
 
     #[test]
