@@ -1,4 +1,4 @@
-//! Commands of several shards that reply later. Each part of a batch has a wait of its own.
+//! Commands of several shards that reply later: each part of a batch waits by itself.
 
 use std::time::Duration;
 

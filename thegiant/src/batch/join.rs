@@ -301,18 +301,13 @@ impl Batch {
         }
     }
 
-    /// Moves the replies of the parts that are back to this batch, in the order of the requests.
-    #[inline]
+    /// Moves the replies of the parts that are back, if the batch has parts, to this batch, in the order of the requests.
     pub(crate) fn join_replies(&mut self) {
-        if matches!(self.progress, Progress::Joining(_)) {
-            self.move_joined();
-        }
-    }
-
-    #[inline(never)]
-    fn move_joined(&mut self) {
         let running = self.running();
-        let Progress::Joining(mut join) = mem::replace(&mut self.progress, running) else { return };
+        let mut join = match mem::replace(&mut self.progress, running) {
+            Progress::Joining(join) => join,
+            progress => return self.progress = progress,
+        };
         // The parts have measured the times.
         self.stop_timing();
         let is_complete = join.move_replies(self);

@@ -74,8 +74,8 @@ enum WaitState {
 impl BlockedCommands {
     /// Starts a wait. Unless a part of a batch waits (`is_part`), it is the only one.
     pub(super) fn begin(&mut self, timeout: Option<Duration>, is_part: bool) -> WaitId {
-        if !is_part {
-            self.commands.drain(..).for_each(|mut command| command.wake_watcher());
+        if !is_part && !self.commands.is_empty() {
+            drop(self.end_all());
         }
         self.last_id = self.last_id.checked_add(1).unwrap_or(1);
         let wait_id = WaitId(self.last_id);
