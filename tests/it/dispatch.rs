@@ -69,6 +69,9 @@ fn command_names_are_case_insensitive() {
         let expected = format!("-ERR unknown command '{name}', with args beginning with: 'a' \r\n");
         assert_eq!(reply, expected);
     }
+    // Redis, whose error texts end at a NUL, may find the command here: it compares names as C strings.
+    let reply = exchange(served.address(), request(["FIRST\0", "a"]));
+    assert_eq!(reply, "-ERR unknown command 'FIRST', with args beginning with: 'a' \r\n");
 }
 
 #[test]
