@@ -52,6 +52,8 @@ mod passwords;
 mod pool;
 /// Properties of all requests and all replies, tested with random input.
 mod properties;
+/// The proxy: requests that it sends on to upstreams.
+mod proxy;
 /// Channels and their subscribers.
 mod pubsub;
 /// The README: its programs, its list of commands, and the links in all Markdown files.
@@ -73,8 +75,6 @@ mod tracking;
 mod transactions;
 /// Every parameter type and every return type, over a socket.
 mod types;
-/// The proxy: requests that it sends on to upstreams.
-mod upstream;
 /// Large values and many clients.
 mod values;
 /// Requests that arrive in pieces of any size.

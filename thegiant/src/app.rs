@@ -20,8 +20,8 @@ use crate::{
     conn::ConnectionState,
     dispatch::{Consumers, MountedActor, Routes, RunBatches, run_batches, supervise},
     info::{InfoFields, InfoSection},
+    proxy::{ProxyActor, UpstreamHandle, is_behind_builtins},
     server_state::AppConfig,
-    upstream::{Proxy, UpstreamHandle, is_behind_builtins},
     workers::StartShard,
 };
 
@@ -621,7 +621,7 @@ impl App {
     /// Adds the wanted rows of the proxy whose names are free.
     fn add_proxy(&mut self, is_wanted: impl Fn(usize) -> bool) {
         let Some(mount) = self.proxy else { return };
-        for (row, spec) in RowId::all::<Proxy>().filter(|(row, _)| is_wanted(row.index())) {
+        for (row, spec) in RowId::all::<ProxyActor>().filter(|(row, _)| is_wanted(row.index())) {
             if row.index() == 0 {
                 self.routes.set_fallback(spec, mount, row);
             } else if !self.routes.has(spec.name) {

@@ -36,7 +36,7 @@
 //! | reply only after the data is on disk | [`GroupCommit`] |
 //! | publish to channels, subscribe an actor to them | [`PubSub`], [`Published`] |
 //! | change keys outside of a command (`WATCH`, client-side caching, keyspace events) | [`Keyspace`] |
-//! | forward commands to other servers, or call those servers from a handler | [`App::proxy`], [`Upstream`], [`upstream`] |
+//! | forward commands to other servers, or call those servers from a handler | [`App::proxy`], [`Upstream`], [`proxy`] |
 //! | run one computation for many concurrent callers | [`SingleFlight`] |
 //! | encrypt connections (feature `tls`) | `ServerTls`, `ClientTls` |
 //!
@@ -199,7 +199,7 @@
 //! | `command` | rows, parameters, replies, and the table that finds a command by its name |
 //! | `conn`, `batch`, `client`, `dispatch` | one actor per client connection: reading, batches, dispatch, transactions, group commit, writing |
 //! | `builtin` | the built-in commands, one file per family |
-//! | `upstream` | connections to upstreams, the proxy and its routers |
+//! | `proxy` | connections to upstreams, the proxy and its routers |
 //! | `keyspace`, `pubsub` | watched keys, client-side caching, keyspace events; channels |
 //! | `observe`, `info` | statistics, slow log, `MONITOR`, metrics; sections of `INFO` |
 //! | `resp` | the crate `thegiant-resp`: the protocol, without I/O; glob patterns |
@@ -224,6 +224,7 @@ mod keyspace;
 mod listener;
 mod observe;
 mod pause;
+pub mod proxy;
 mod pubsub;
 mod server;
 mod server_state;
@@ -237,7 +238,6 @@ mod sync;
 pub mod test;
 #[cfg(feature = "tls")]
 mod tls;
-pub mod upstream;
 mod workers;
 
 pub use bytes::Bytes;
@@ -486,13 +486,13 @@ pub use crate::{
     dispatch::{Commit, Consumers, GroupCommit, Responder},
     info::InfoFields,
     keyspace::{EventClass, Keyspace},
+    proxy::{Proxy, Upstream, UpstreamHandle},
     pubsub::{PubSub, Published},
     resp::{Error, Value},
     server::{ClientClass, Server, ServerHandle, SlowConsumers},
     settings::OutputLimit,
     single_flight::{Flight, SingleFlight},
     split::{SLOTS, shard, slot},
-    upstream::{Upstream, UpstreamHandle},
 };
 
 /// The items that most applications need, for one `use`.

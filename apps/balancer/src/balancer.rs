@@ -5,7 +5,7 @@ use std::{cell::RefCell, collections::HashMap, rc::Rc};
 use thegiant::{
     Error,
     command::ResponsePolicy,
-    upstream::{Redirect, Refresh, Request, Route, Router, Servers, Split},
+    proxy::{Redirect, Refresh, Request, Route, Router, Servers, Split},
 };
 
 use crate::{

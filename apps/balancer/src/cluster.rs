@@ -9,8 +9,9 @@ use std::{
 };
 
 use thegiant::{
-    Error, SLOTS, UpstreamHandle, Value, slot,
-    upstream::{Redirect, Refresh, Request, Route, Servers},
+    Error, SLOTS, UpstreamHandle, Value,
+    proxy::{Redirect, Refresh, Request, Route, Servers},
+    slot,
 };
 use tokio::{
     sync::{Notify, oneshot},

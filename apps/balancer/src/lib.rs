@@ -23,7 +23,7 @@ pub use hash::{Hash, HashKind};
 pub use nodes::Nodes;
 pub use options::Options;
 pub use spread::Spread;
-use thegiant::{Upstream, UpstreamHandle};
+use thegiant::{Proxy, UpstreamHandle};
 
 /// Starts the proxy that the command line selects. For a cluster, it first asks for the slots.
 ///
@@ -36,10 +36,10 @@ pub async fn start(options: &Options) -> io::Result<UpstreamHandle> {
     let upstreams = options.upstreams()?;
     if !options.cluster {
         let nodes = Nodes::new(options.hash, &options.groups(), options.no_eject);
-        return Ok(Upstream::start_all(upstreams, Balancer::new(nodes)));
+        return Ok(Proxy::new(Balancer::new(nodes)).upstreams(upstreams).start());
     }
     let (cluster, watch) = Cluster::new();
-    let handle = Upstream::start_all(upstreams, Balancer::new(cluster));
+    let handle = Proxy::new(Balancer::new(cluster)).upstreams(upstreams).start();
     watch.begin(&handle).await;
     tokio::task::spawn_local(watch.run(handle.clone()));
     Ok(handle)

@@ -1,6 +1,6 @@
 //! Servers that do not know each other.
 
-use thegiant::upstream::{Request, Route, Servers};
+use thegiant::proxy::{Request, Route, Servers};
 
 use crate::{
     hash::{Hash, HashKind},

@@ -4,7 +4,7 @@ use std::{cell::RefCell, collections::VecDeque, rc::Rc};
 
 use thegiant::{
     Error, Value,
-    upstream::{Request, Route, Split},
+    proxy::{Request, Route, Split},
 };
 
 /// Maximum number of servers in a cursor. Its lower bits hold the server, its upper bits hold the cursor of the server.

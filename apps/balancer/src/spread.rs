@@ -1,6 +1,6 @@
 //! The interface that maps keys to servers.
 
-use thegiant::upstream::{Redirect, Refresh, Request, Route, Servers};
+use thegiant::proxy::{Redirect, Refresh, Request, Route, Servers};
 
 /// Maps keys to servers.
 pub trait Spread: 'static {

@@ -5,7 +5,7 @@
 //! others on. Commands of its actor run at once, also between `MULTI` and `EXEC`.
 
 use actix::ResponseFuture;
-use thegiant::{Upstream, UpstreamHandle, prelude::*};
+use thegiant::{Upstream, UpstreamHandle, prelude::*, proxy::CallError};
 
 struct Front {
     redis: UpstreamHandle,
@@ -25,7 +25,7 @@ impl Front {
 
     /// Counts a visit of a page in Redis and returns the number of visits.
     #[command("VISIT", write)]
-    fn visit(&self, page: String) -> ResponseFuture<Result<Value, Error>> {
+    fn visit(&self, page: String) -> ResponseFuture<Result<Value, CallError>> {
         let redis = self.redis.clone();
         Box::pin(async move { redis.call(["INCR", &format!("visits:{page}")]).await })
     }

@@ -1,0 +1,90 @@
+//! The actor that sends requests on to upstreams.
+
+use std::{cell::RefCell, rc::Rc};
+
+use actix::{Actor, AsyncContext, Context, Handler, Message, ResponseFuture};
+use bytes::Bytes;
+use tokio::sync::oneshot;
+
+use super::{
+    state::ProxyState,
+    upkeep::{TICK, keep_up},
+};
+use crate::{
+    Disconnected,
+    dispatch::{ACTOR_DOWN, RunBatches},
+    proxy::{
+        conn::{AllUpstreamStats, CallError, CallResult, Upstream},
+        pool::Servers,
+        routing::Router,
+    },
+};
+
+/// The actor that sends requests on to upstreams.
+#[derive(Debug)]
+pub(crate) struct ProxyActor(Rc<RefCell<ProxyState>>);
+
+impl ProxyActor {
+    pub(super) fn new(upstreams: Vec<Upstream>, router: Option<Box<dyn Router>>) -> (Self, AllUpstreamStats) {
+        let (servers, stats) = Servers::new(upstreams);
+        (
+            ProxyActor(ProxyState::new(servers, router, |proxy, index, is_first| {
+                actix_rt::spawn(keep_up(proxy, index, is_first));
+            })),
+            stats,
+        )
+    }
+}
+
+impl Actor for ProxyActor {
+    type Context = Context<Self>;
+
+    fn started(&mut self, context: &mut Self::Context) {
+        self.0.borrow_mut().pool.open_all();
+        context.run_interval(TICK, |proxy, _| proxy.0.borrow_mut().tick());
+    }
+}
+
+impl Handler<RunBatches> for ProxyActor {
+    type Result = ();
+
+    fn handle(&mut self, mut message: RunBatches, _: &mut Self::Context) {
+        let Some(queue) = message.take_queue() else { return };
+        let mut proxy = self.0.borrow_mut();
+        let actor_id = queue.actor_id();
+        let mut batches = queue.take();
+        for batch in batches.drain(..) {
+            proxy.begin(batch, actor_id);
+        }
+        queue.give_back(batches);
+        proxy.complete();
+    }
+}
+
+impl Handler<Disconnected> for ProxyActor {
+    type Result = ();
+
+    fn handle(&mut self, Disconnected(client): Disconnected, _: &mut Self::Context) {
+        let mut proxy = self.0.borrow_mut();
+        proxy.dedicated.remove(&client.identity());
+        proxy.blamed.remove(&client);
+        proxy.reply_sizes.remove(&client);
+    }
+}
+
+/// The message that sends a command of the application.
+#[derive(Debug, Message)]
+#[rtype(result = "CallResult")]
+pub(super) struct SendCommand(pub(super) Vec<Bytes>);
+
+impl Handler<SendCommand> for ProxyActor {
+    type Result = ResponseFuture<CallResult>;
+
+    fn handle(&mut self, SendCommand(words): SendCommand, _: &mut Self::Context) -> Self::Result {
+        let (answer, reply) = oneshot::channel();
+        let mut proxy = self.0.borrow_mut();
+        proxy.call((words, answer));
+        proxy.complete();
+        Box::pin(async move { reply.await.unwrap_or(Err(CallError::Lost(ACTOR_DOWN))) })
+    }
+}

@@ -1,0 +1,414 @@
+//! The task that owns a client's dedicated connection.
+
+use std::{
+    cell::{Cell, RefCell},
+    future::{Future, poll_fn},
+    pin::pin,
+    rc::{Rc, Weak},
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
+
+use bytes::Bytes;
+use tokio::sync::mpsc::{self, UnboundedReceiver};
+
+use super::{
+    binding::{Binding, Target},
+    dedicated_handle::{DedicatedHandle, DedicatedRoute, QueuedRequest},
+    retries::HAS_MOVED,
+    state::ProxyState,
+};
+use crate::{
+    Client, Error, Raw, Responder,
+    batch::ActorId,
+    client::ClientFlag,
+    command::Spec,
+    dispatch::{ACTOR_DOWN, ClientBatch},
+    proxy::{
+        conn::{
+            DedicatedConnection, DedicatedEvent, DedicatedRequest, DedicatedRequester, Dialled, MAX_RETRIES,
+            PendingRequest, PoolKey, dial,
+        },
+        pool::FORGOTTEN,
+        routing::{Follow, Redirect, Refresh},
+        wire::{CommandKind, LossReason, WholeReply},
+    },
+};
+
+struct DedicatedTask {
+    proxy: Weak<RefCell<ProxyState>>,
+    requests: UnboundedReceiver<QueuedRequest>,
+    /// The copy of the state that the proxy reads.
+    route: Rc<Cell<DedicatedRoute>>,
+    binding: Binding,
+    connection: DedicatedConnection,
+}
+
+/// The reason why the task stops using a connection.
+enum End {
+    /// The client does not need a dedicated connection any longer.
+    Done,
+    /// The client has disconnected or sent `RESET`, or the proxy has stopped.
+    Left,
+    /// The client stopped waiting for a blocking command, whose reply is still outstanding.
+    Abandoned,
+    Lost(LossReason),
+    /// The connection could not be opened.
+    Unreachable(LossReason),
+    /// The requests have to be sent to another server.
+    Moved(Redirect),
+    /// The same, but the router first has to find this server.
+    NeedsRefresh(Refresh),
+}
+
+/// Maximum size of the requests that are queued before an upstream is chosen, in bytes.
+const MAX_QUEUED: usize = 64 * 1024;
+
+const OK: &[u8] = b"+OK\r\n";
+const QUEUED: &[u8] = b"+QUEUED\r\n";
+
+impl ProxyState {
+    /// Sends the next request of a batch over the client's dedicated connection. Opens it if necessary.
+    pub(super) fn send_dedicated(
+        &mut self,
+        mut batch: ClientBatch,
+        actor_id: ActorId,
+        kind: CommandKind,
+        to: Result<Option<usize>, Error>,
+    ) -> Option<ClientBatch> {
+        let client = batch.client.clone();
+        if self.dedicated_route(&client).is_none() {
+            client.set(ClientFlag::WasReset, false);
+            let server = to.clone().ok().flatten();
+            self.dedicated.insert(client.identity(), open(Weak::clone(&self.me), &client, server));
+        }
+        let handle = self.dedicated.get(&client.identity())?;
+        if kind == CommandKind::Blocks {
+            // The batch goes back to the connection, so that it notices when the blocked client disconnects.
+            batch.step(&Spec::FALLBACK, |call, out| {
+                let request = DedicatedRequest::new(call, kind, to);
+                handle.send(request, DedicatedRequester::Client(Responder::<Raw>::new(call, out)));
+            });
+            return batch.return_to_client();
+        }
+        batch.stop_timing();
+        let request = batch.call(batch.next_request()).map(|call| DedicatedRequest::new(&call, kind, to));
+        if let Some(request) = request {
+            handle.send(request, DedicatedRequester::Batch(batch, actor_id));
+        }
+        None
+    }
+}
+
+/// Starts the task that opens a dedicated connection for a client.
+///
+/// If `server` is `None`, the client's requests determine the upstream.
+fn open(proxy: Weak<RefCell<ProxyState>>, client: &Client, server: Option<usize>) -> DedicatedHandle {
+    let (sender, requests) = mpsc::unbounded_channel();
+    let route = Rc::new(Cell::new(DedicatedRoute { server, is_in_transaction: false }));
+    let task = DedicatedTask {
+        proxy,
+        requests,
+        route: Rc::clone(&route),
+        binding: Binding::default(),
+        connection: DedicatedConnection::new(client.clone(), PoolKey::of(client)),
+    };
+    actix_rt::spawn(task.serve());
+    DedicatedHandle::new(sender, route)
+}
+
+impl DedicatedTask {
+    async fn serve(mut self) {
+        match self.run().await {
+            End::Abandoned if !self.connection.client().is_connected() => {}
+            End::Abandoned => self.fail(&"the client abandoned a blocking command".into()).await,
+            End::Lost(reason) => self.fail(&reason).await,
+            End::Unreachable(reason) => self.refuse(&reason).await,
+            End::Done | End::Left | End::Moved(_) | End::NeedsRefresh(_) => {}
+        }
+        self.end(None);
+        // After an abandoned command, the queue may hold another request. The proxy routes it again.
+        while let Ok((_, requester)) = self.requests.try_recv() {
+            match requester {
+                DedicatedRequester::Batch(batch, actor_id) => self.go_on(batch, actor_id),
+                DedicatedRequester::Client(responder) => responder.fail(self.loss_error()),
+            }
+        }
+    }
+
+    /// Connects and sends the client's requests, until the client does not need the connection any longer.
+    async fn run(&mut self) -> End {
+        let Some(server) = self.choose_server().await else { return End::Left };
+        let mut to = Redirect { server, asking: false };
+        loop {
+            let Some(proxy) = self.proxy.upgrade() else { return End::Left };
+            let (target, forgotten) = {
+                let proxy = proxy.borrow();
+                let server = proxy.pool.servers.get(to.server);
+                let stats = (Rc::clone(&server.upstream), Arc::clone(&server.stats));
+                (Target::new(to.server, stats), Rc::clone(&server.forgotten))
+            };
+            let idle = proxy.borrow_mut().pool.take_idle(to.server, self.connection.key());
+            drop(proxy);
+            let settings = (Rc::clone(&target.upstream), Arc::clone(&target.stats));
+            self.binding.set(target);
+            self.publish();
+            let dialled = match idle {
+                Some(dialled) => dialled,
+                None => match dial(&settings.0, self.connection.key()).await {
+                    Ok(dialled) => dialled,
+                    Err(reason) => return End::Unreachable(reason),
+                },
+            };
+            self.connection.connect(dialled, settings, to.asking, self.binding.queued());
+            let mut forgotten = pin!(forgotten.notified());
+            let served = poll_fn(|cx| match forgotten.as_mut().poll(cx) {
+                Poll::Ready(()) => Poll::Ready(End::Lost(FORGOTTEN.into())),
+                Poll::Pending => self.poll(cx),
+            });
+            match served.await {
+                End::Moved(redirect) => to = redirect,
+                // The next connection sends the request again.
+                End::NeedsRefresh(refresh) => {
+                    self.connection.disconnect();
+                    drop(actix_rt::spawn(refresh).await);
+                }
+                end => return end,
+            }
+        }
+    }
+
+    /// Returns the upstream. Reads requests until one of them determines it.
+    ///
+    /// Replies itself to `MULTI`, and to requests of the transaction that any upstream would queue. Returns `None` if
+    /// the client has disconnected.
+    async fn choose_server(&mut self) -> Option<usize> {
+        if let Some(server) = self.route.get().server {
+            return Some(server);
+        }
+        loop {
+            let (request, requester) = self.requests.recv().await?;
+            let is_in_transaction = self.connection.session.is_in_transaction();
+            let Binding::Unbound { queued } = &mut self.binding else { return None };
+            match (request.kind, &request.to) {
+                (CommandKind::Multi, _) if !is_in_transaction => {
+                    self.connection.session.begin_transaction();
+                    self.publish();
+                    self.answer(requester, Ok(OK.to_vec()));
+                }
+                (CommandKind::QueuedAnywhere, _)
+                    if request.key == self.connection.key()
+                        && queued.iter().map(Bytes::len).sum::<usize>() < MAX_QUEUED =>
+                {
+                    queued.push(request.bytes);
+                    self.answer(requester, Ok(QUEUED.to_vec()));
+                }
+                // An error does not determine the upstream.
+                (_, Err(_)) => self.start(request, requester, None),
+                (_, Ok(to)) => {
+                    let any = || {
+                        let proxy = self.proxy.upgrade()?;
+                        let any = proxy.borrow().pool.servers.any(self.connection.client().id());
+                        Some(any)
+                    };
+                    let server = to.or_else(any)?;
+                    self.start(request, requester, Some(server));
+                    return Some(server);
+                }
+            }
+        }
+    }
+
+    /// Starts a request, or replies to it if the connection cannot carry it.
+    fn start(&mut self, request: DedicatedRequest, requester: DedicatedRequester, server: Option<usize>) {
+        if let Err((requester, error)) = self.connection.start(request, requester, server) {
+            self.answer(requester, Err(error));
+        }
+    }
+
+    /// Returns `Ready` when the task has to stop using the connection.
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<End> {
+        loop {
+            if self.connection.client().is(ClientFlag::WasReset) {
+                return Poll::Ready(End::Left);
+            }
+            while !self.connection.is_waiting() {
+                match self.requests.poll_recv(cx) {
+                    Poll::Ready(Some((request, requester))) => {
+                        self.start(request, requester, self.route.get().server);
+                    }
+                    Poll::Ready(None) => return Poll::Ready(End::Left),
+                    Poll::Pending => break,
+                }
+            }
+            let end = match ready!(self.connection.poll(cx)) {
+                Ok(DedicatedEvent::Answered(pending)) => self.on_answered(pending),
+                Ok(DedicatedEvent::Error(error)) => self.on_error(error),
+                Ok(DedicatedEvent::Abandoned) => Some(End::Abandoned),
+                Err(reason) => Some(End::Lost(reason)),
+            };
+            if let Some(end) = end {
+                return Poll::Ready(end);
+            }
+        }
+    }
+
+    /// Passes the replies to a request on.
+    fn on_answered(&mut self, pending: PendingRequest) -> Option<End> {
+        self.binding.bind();
+        let is_over = !self.connection.session.is_needed();
+        if is_over {
+            // The handle must be gone before the client can send its next request.
+            let dialled = self.connection.take_reusable();
+            self.end(dialled);
+        } else {
+            self.publish();
+        }
+        self.answer(pending.requester, Ok(pending.answer));
+        is_over.then_some(End::Done)
+    }
+
+    /// Follows an error reply to another upstream, or passes it on.
+    fn on_error(&mut self, mut error: Vec<u8>) -> Option<End> {
+        if let Some(follow) = self.follow(&error) {
+            if let Binding::Movable { moves, .. } = &mut self.binding {
+                *moves += 1;
+                if *moves <= MAX_RETRIES {
+                    return Some(match follow {
+                        Follow::Redirect(redirect) => End::Moved(redirect),
+                        Follow::Refresh(refresh) => End::NeedsRefresh(refresh),
+                    });
+                }
+            } else {
+                self.connection.session.abort();
+                error = HAS_MOVED.to_reply();
+            }
+        }
+        match self.connection.take_reply(WholeReply { bytes: error, is_push: false }) {
+            Ok(answered) => self.on_answered(answered?),
+            Err(reason) => Some(End::Lost(reason)),
+        }
+    }
+
+    fn follow(&self, error: &[u8]) -> Option<Follow> {
+        let proxy = self.proxy.upgrade()?;
+        let ProxyState { routing, pool, .. } = &mut *proxy.borrow_mut();
+        routing.follow(error, &mut pool.servers)
+    }
+
+    /// Tells the proxy the state on which routes depend.
+    fn publish(&self) {
+        let server = self.binding.target().map(|target| target.server);
+        let is_in_transaction = self.connection.session.is_in_transaction();
+        self.route.set(DedicatedRoute { server, is_in_transaction });
+    }
+
+    /// Removes the handle from the proxy, and gives it the connection for reuse.
+    ///
+    /// Does nothing if the proxy has already dropped the handle.
+    fn end(&mut self, dialled: Option<Dialled>) {
+        if let Some(proxy) = self.proxy.upgrade().filter(|_| !self.requests.is_closed()) {
+            let mut proxy = proxy.borrow_mut();
+            proxy.dedicated.remove(&self.connection.client().identity());
+            if let Some((target, dialled)) = self.binding.target().zip(dialled) {
+                proxy.pool.keep_idle((target.server, &target.stats), self.connection.key(), dialled);
+            }
+        }
+        self.requests.close();
+    }
+
+    /// Fails the pending request, or else the next one, because the connection could not be opened.
+    async fn refuse(&mut self, reason: &LossReason) {
+        if !self.connection.is_waiting() {
+            let Some((request, requester)) = self.requests.recv().await else { return };
+            self.start(request, requester, self.route.get().server);
+        }
+        let (Some(pending), Some(target)) = (self.connection.take_pending(), self.binding.target()) else {
+            return;
+        };
+        let error = target.stats.unsent(reason, 1);
+        self.end_request(pending, error.into());
+        self.fail(reason).await;
+    }
+
+    /// Handles the loss of the connection.
+    ///
+    /// Closes a subscribed client, which would not notice the loss otherwise. Fails all requests until the
+    /// client ends its transaction.
+    async fn fail(&mut self, reason: &LossReason) {
+        self.connection.disconnect();
+        if self.connection.session.is_subscribed() {
+            let client = self.connection.client();
+            tracing::info!(id = client.id(), client = %client.addr(), %reason, "closed: the upstream of its subscriptions was lost");
+            return client.kill();
+        }
+        if let (Some(pending), Some(target)) = (self.connection.take_pending(), self.binding.target()) {
+            let error = target.stats.lost(reason, 1);
+            self.end_request(pending, error.into());
+        }
+        // Commands of a lost transaction must not run outside of it, so the client has to end it first.
+        while self.connection.session.is_needed()
+            && let Some((request, requester)) = self.requests.recv().await
+        {
+            let is_over = self.connection.session.is_ended_by(request.kind);
+            if is_over {
+                self.end(None);
+            }
+            let is_done = is_over && request.kind != CommandKind::Exec;
+            self.answer(requester, if is_done { Ok(OK.to_vec()) } else { Err(self.loss_error()) });
+            if is_over {
+                return;
+            }
+        }
+    }
+
+    /// Replies with an error to a request that gets no reply from the upstream.
+    fn end_request(&mut self, pending: PendingRequest, error: Error) {
+        self.connection.session.end(pending.kind);
+        if self.connection.session.is_needed() {
+            self.publish();
+        } else {
+            // The handle must be gone before the client can send its next request.
+            self.end(None);
+        }
+        self.answer(pending.requester, Err(error));
+    }
+
+    /// Returns the error for requests that depend on the state of the lost connection.
+    fn loss_error(&self) -> Error {
+        let address = self.binding.target().map_or("the upstream", |target| &target.upstream.address);
+        Error::new(
+            "UPSTREAM",
+            format_args!("{address} was lost: its watched keys and its transaction are gone"),
+        )
+    }
+
+    /// Returns a batch to the proxy, or to its client if the proxy has stopped.
+    fn go_on(&self, mut batch: ClientBatch, actor_id: ActorId) {
+        if let Some(proxy) = self.proxy.upgrade() {
+            return proxy.borrow_mut().go_on(batch, actor_id);
+        }
+        batch.refuse(actor_id, &ACTOR_DOWN);
+        // A refused batch never has to wait, so nothing comes back.
+        drop(batch.return_to_client());
+    }
+
+    /// Sends a reply or an error to the requester.
+    fn answer(&self, requester: DedicatedRequester, answer: Result<Vec<u8>, Error>) {
+        match (requester, answer) {
+            (DedicatedRequester::Batch(mut batch, actor_id), answer) => {
+                match answer {
+                    Ok(reply) => {
+                        batch.append_reply(&reply);
+                        batch.end_reply();
+                    }
+                    Err(error) => batch.reject(&error),
+                }
+                self.go_on(batch, actor_id);
+            }
+            // The client may have disconnected.
+            (DedicatedRequester::Client(responder), Ok(reply)) => drop(responder.send(Raw(reply.into()))),
+            (DedicatedRequester::Client(responder), Err(error)) => responder.fail(error),
+        }
+    }
+}

@@ -1,0 +1,34 @@
+//! The actor that owns the connections, and the requests on their way through it.
+//!
+//! - `actor`: the actor; `state`: its state; `rows`: its commands; `builder`: starts it; `handle`: the application's
+//!   handle to it
+//! - `destination`: chooses the connection for each request; `batches`: sends the requests of clients on; `calls`: sends
+//!   those of the application; `retries`: sends single requests, also again
+//! - `refreshing`: requests that wait for the router; `reply_sizes`: how many requests are sent at once
+//! - `upkeep`: keeps the multiplexed connections open
+//! - `isolated`: sends requests over connections without other clients' requests
+//! - `dedicated`: the task of a connection that one client has to itself; `binding`: its upstream;
+//!   `dedicated_handle`: the handle to it
+
+#[expect(clippy::module_inception, reason = "the actor is the main part of this folder")]
+mod actor;
+mod batches;
+mod binding;
+mod builder;
+mod calls;
+mod dedicated;
+mod dedicated_handle;
+mod destination;
+mod handle;
+mod isolated;
+mod refreshing;
+mod reply_sizes;
+mod retries;
+mod rows;
+mod state;
+mod upkeep;
+
+pub(crate) use actor::ProxyActor;
+pub use builder::Proxy;
+pub use handle::UpstreamHandle;
+pub(crate) use rows::is_behind_builtins;

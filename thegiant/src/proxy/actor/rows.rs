@@ -1,0 +1,42 @@
+//! The rows of the proxy in the command table.
+
+use super::ProxyActor;
+use crate::{
+    Error,
+    command::{Commands, Flags, Row, Spec},
+    proxy::wire::{COMMANDS, CommandKind, kind_of},
+};
+
+/// Returns whether a built-in command takes precedence over this row.
+pub(crate) fn is_behind_builtins(row: usize) -> bool {
+    kind_of(row) == CommandKind::Own
+}
+
+const ROWS: [Row<ProxyActor>; COMMANDS.len() + 1] = {
+    let mut rows = [const { row(Spec::FALLBACK) }; COMMANDS.len() + 1];
+    let mut index = 0;
+    while index < COMMANDS.len() {
+        rows[index + 1] = row(spec(COMMANDS[index]));
+        index += 1;
+    }
+    rows
+};
+
+const fn spec((name, kind): (&'static str, CommandKind)) -> Spec {
+    let spec =
+        Spec::new(name, &[]).any_args().group("upstream").summary("Sends the command on to the upstream.");
+    match kind {
+        CommandKind::Blocks => spec.flags(Flags::BLOCKING),
+        CommandKind::Exec => spec.flags(Flags::EXECUTES),
+        _ => spec,
+    }
+}
+
+/// The function of a row never runs, because the proxy sends requests on.
+const fn row(spec: Spec) -> Row<ProxyActor> {
+    Row::new(spec, |_, _, _, out| out.error(&Error::INTERNAL))
+}
+
+impl Commands for ProxyActor {
+    const ROWS: &'static [&'static [Row<Self>]] = &[&ROWS];
+}

@@ -1,0 +1,104 @@
+//! The state of a proxy.
+
+use std::{
+    cell::RefCell,
+    collections::HashMap,
+    fmt,
+    rc::{Rc, Weak},
+};
+
+use bytes::Bytes;
+use foldhash::quality::RandomState;
+use tokio::sync::oneshot;
+
+use super::{dedicated_handle::DedicatedHandle, refreshing::Refreshing, reply_sizes::ReplySizes};
+use crate::{
+    batch::ActorId,
+    dispatch::{ACTOR_DOWN, ClientBatch},
+    proxy::{
+        conn::{CallResult, InFlightTable, Requester},
+        pool::{Blamed, Pool, Servers},
+        routing::{Router, Routing},
+    },
+};
+
+/// The state that the proxy shares with the tasks of its connections, on the same thread.
+///
+/// Each file of this folder implements the methods for one matter.
+pub(super) struct ProxyState {
+    /// A weak reference to this state, for the tasks of the connections.
+    pub(super) me: Weak<RefCell<ProxyState>>,
+    pub(super) pool: Pool,
+    pub(super) routing: Routing,
+    pub(super) in_flight: InFlightTable,
+    /// Dedicated connections, by the identities of their clients.
+    pub(super) dedicated: HashMap<usize, DedicatedHandle, RandomState>,
+    pub(super) blamed: Blamed,
+    pub(super) reply_sizes: ReplySizes,
+    pub(super) waiting: Waiting,
+    pub(super) refreshing: Refreshing,
+    /// Number of commands that the application has sent. It spreads them over the connections.
+    pub(super) call_count: u64,
+}
+
+/// Requests without a destination.
+#[derive(Default)]
+pub(super) struct Waiting {
+    /// Batches that wait for space in a send buffer, or for the key tables.
+    pub(super) batches: Vec<(ClientBatch, ActorId)>,
+    /// Commands of the application that wait for the key tables.
+    pub(super) calls: Vec<Call>,
+}
+
+/// A command of the application, and the channel for its reply.
+pub(super) type Call = (Vec<Bytes>, oneshot::Sender<CallResult>);
+
+/// Starts the task that keeps the connection with this index open; see [`Pool::new`].
+pub(super) type KeepUp = fn(Weak<RefCell<ProxyState>>, usize, bool);
+
+impl ProxyState {
+    pub(super) fn new(
+        servers: Servers,
+        router: Option<Box<dyn Router>>,
+        keep_up: KeepUp,
+    ) -> Rc<RefCell<Self>> {
+        Rc::new_cyclic(|me| {
+            let proxy = Weak::clone(me);
+            let keep_up = move |index, is_first| keep_up(Weak::clone(&proxy), index, is_first);
+            RefCell::new(ProxyState {
+                me: Weak::clone(me),
+                pool: Pool::new(servers, Box::new(keep_up)),
+                in_flight: InFlightTable::new(router.is_some()),
+                routing: Routing::new(router),
+                dedicated: HashMap::default(),
+                blamed: Blamed::default(),
+                reply_sizes: ReplySizes::default(),
+                waiting: Waiting::default(),
+                refreshing: Refreshing::default(),
+                call_count: 0,
+            })
+        })
+    }
+}
+
+impl Drop for ProxyState {
+    /// Replies to all waiting batches.
+    fn drop(&mut self) {
+        let in_flight = self.in_flight.drain().filter_map(|requester| match requester {
+            Requester::Batch(batch, actor_id) => Some((batch, actor_id)),
+            Requester::Application(_) => None,
+        });
+        for (mut batch, actor_id) in in_flight.chain(self.waiting.batches.drain(..)) {
+            batch.discard_reply();
+            batch.refuse(actor_id, &ACTOR_DOWN);
+            // A refused batch does not wait for a reply, so it returns to its client.
+            drop(batch.return_to_client());
+        }
+    }
+}
+
+impl fmt::Debug for ProxyState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ProxyState").field("servers", &self.pool.servers).finish_non_exhaustive()
+    }
+}

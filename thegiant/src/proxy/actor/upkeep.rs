@@ -1,0 +1,226 @@
+//! Keeps multiplexed connections open, and reacts when one is opened, lost or silent.
+
+use std::{
+    cell::RefCell,
+    future::poll_fn,
+    mem,
+    rc::{Rc, Weak},
+    sync::{Arc, atomic::Ordering::Relaxed},
+    task::{Context, Poll},
+    time::{Duration, Instant},
+};
+
+use actix_rt::time::{sleep, timeout};
+use bytes::Bytes;
+use tokio::sync::Notify;
+
+use super::state::ProxyState;
+use crate::{
+    backoff::Backoff,
+    proxy::{
+        conn::{Dialled, InFlight, InFlightTable, MultiplexedConnection, PoolKey, Silence, Upstream, dial},
+        pool::FORGOTTEN,
+        wire::{LossReason, Words},
+    },
+};
+
+/// Interval between two checks of all connections.
+pub(super) const TICK: Duration = Duration::from_secs(1);
+
+/// Minimum time between two attempts to open a connection that was lost.
+const RECONNECT_EVERY: Duration = Duration::from_millis(100);
+
+/// Minimum time between two log lines about losses of the same connection.
+const LOG_EVERY: Duration = Duration::from_secs(60);
+
+/// Keeps a multiplexed connection open until the proxy stops.
+///
+/// `is_first` marks the first connection of an upstream, which decides whether the upstream is up.
+pub(super) async fn keep_up(proxy: Weak<RefCell<ProxyState>>, index: usize, is_first: bool) {
+    let mut backoff = Backoff::default();
+    let mut down_logged = false;
+    let mut loss_logged: Option<Instant> = None;
+    loop {
+        let Some((upstream, key, wakeup)) =
+            proxy.upgrade().map(|proxy| proxy.borrow_mut().dial_settings(index))
+        else {
+            return;
+        };
+        let Some(upstream) = upstream else {
+            let Some(proxy) = proxy.upgrade() else { return };
+            proxy.borrow_mut().block(index, is_first);
+            drop(proxy);
+            wakeup.notified().await;
+            (backoff, down_logged) = (Backoff::default(), false);
+            continue;
+        };
+        let lost = match dial(&upstream, key).await {
+            Ok(dialled) => {
+                if mem::take(&mut down_logged) {
+                    tracing::info!(upstream = upstream.address, "the upstream is up again");
+                }
+                let since = Instant::now();
+                let Some(lost) = serve(&proxy, index, is_first, dialled).await else { return };
+                if loss_logged.is_none_or(|logged| logged.elapsed() > LOG_EVERY) {
+                    loss_logged = Some(Instant::now());
+                    tracing::warn!(
+                        upstream = upstream.address,
+                        reason = %lost,
+                        "a connection to the upstream was lost"
+                    );
+                }
+                // The upstream may have closed only this connection, so requests wait for the next one.
+                backoff.reset();
+                let Some(proxy) = proxy.upgrade() else { return };
+                proxy.borrow_mut().on_lost(index, &lost);
+                drop(proxy);
+                sleep(RECONNECT_EVERY.saturating_sub(since.elapsed())).await;
+                continue;
+            }
+            Err(reason) => reason,
+        };
+        if !mem::replace(&mut down_logged, true) {
+            tracing::warn!(upstream = upstream.address, reason = %lost, "the upstream is down");
+        }
+        let Some(proxy) = proxy.upgrade() else { return };
+        proxy.borrow_mut().on_down(index, is_first, &lost);
+        drop(proxy);
+        let wait = backoff.next();
+        if is_first {
+            sleep(wait).await;
+        } else {
+            // The first connection of the upstream ends the wait when it is open.
+            let _ = timeout(wait, wakeup.notified()).await;
+        }
+    }
+}
+
+/// Reads and writes a connection until it is lost. Returns `None` if the proxy has stopped.
+async fn serve(
+    proxy: &Weak<RefCell<ProxyState>>,
+    index: usize,
+    is_first: bool,
+    dialled: Dialled,
+) -> Option<LossReason> {
+    proxy.upgrade()?.borrow_mut().on_up(index, is_first, dialled);
+    let lost = poll_fn(|cx| match proxy.upgrade() {
+        Some(proxy) => proxy.borrow_mut().poll_connection(index, cx).map(Some),
+        None => Poll::Ready(None),
+    })
+    .await?;
+    proxy.upgrade()?.borrow().pool.connections[index].stats.connections.fetch_sub(1, Relaxed);
+    Some(lost)
+}
+
+impl ProxyState {
+    /// Returns the settings for opening a connection. The upstream is `None` if its server is forgotten.
+    fn dial_settings(&mut self, index: usize) -> (Option<Rc<Upstream>>, PoolKey, Rc<Notify>) {
+        let connection = &mut self.pool.connections[index];
+        let server = self.pool.servers.get(connection.server);
+        connection.is_suspended = !server.is_member();
+        // Another server may have taken the number of the forgotten one.
+        connection.stats = Arc::clone(&server.stats);
+        let upstream = server.is_member().then(|| Rc::clone(&server.upstream));
+        (upstream, connection.key, Rc::clone(&server.wakeup))
+    }
+
+    /// Marks a connection as down while its forgotten server has no successor.
+    fn block(&mut self, index: usize, is_first: bool) {
+        if is_first {
+            self.routing.forget(self.pool.connections[index].server);
+        }
+        self.on_down(index, is_first, &FORGOTTEN.into());
+    }
+
+    /// Updates the proxy after a connection was opened.
+    fn on_up(&mut self, index: usize, is_first: bool, dialled: Dialled) {
+        let connection = &mut self.pool.connections[index];
+        connection.connected(dialled);
+        connection.stats.connections.fetch_add(1, Relaxed);
+        if is_first {
+            // The upstream may have restarted as another version with other commands.
+            let number = connection.server;
+            launch(&mut self.in_flight, connection, "COMMAND", InFlight::Commands(Vec::new()));
+            self.pool.connections_to(number).for_each(MultiplexedConnection::reconnecting);
+            let server = self.pool.servers.get_mut(number);
+            server.is_down = false;
+            server.wakeup.notify_waiters();
+        }
+        self.retry_waiting();
+    }
+
+    /// Updates the proxy after a connection was lost. Unsent requests wait for the next attempt.
+    fn on_lost(&mut self, index: usize, reason: &LossReason) {
+        self.blame(self.pool.connections[index].oldest());
+        self.pool.connections[index].lost(reason, &mut self.in_flight);
+        self.continue_without(index);
+    }
+
+    /// Updates the proxy after an attempt to open a connection failed.
+    fn on_down(&mut self, index: usize, is_first: bool, reason: &LossReason) {
+        let connection = &mut self.pool.connections[index];
+        if is_first {
+            self.pool.servers.get_mut(connection.server).is_down = true;
+        }
+        connection.disconnected(reason, &mut self.in_flight);
+        self.continue_without(index);
+    }
+
+    /// Continues with the requests of a connection that was lost.
+    fn continue_without(&mut self, index: usize) {
+        let server = self.pool.connections[index].server;
+        self.pool.close_idle(server);
+        self.complete();
+        self.retry_waiting();
+    }
+
+    fn poll_connection(&mut self, index: usize, cx: &mut Context<'_>) -> Poll<LossReason> {
+        let polled = self.pool.connections[index].poll(&mut self.in_flight, cx);
+        // The connection is lost, and `on_lost` continues with its requests.
+        if polled.is_ready() {
+            return polled;
+        }
+        if let Some(commands) = self.in_flight.commands.take() {
+            let connection = &self.pool.connections[index];
+            self.routing.store_table(connection.server, &connection.stats.address, &commands);
+        }
+        self.complete();
+        self.retry_waiting();
+        Poll::Pending
+    }
+
+    /// Closes connections whose replies are overdue, and sends `PING` over idle connections.
+    pub(super) fn tick(&mut self) {
+        let ProxyState { pool, in_flight, dedicated, .. } = self;
+        for connection in &mut pool.connections {
+            let reply_timeout = pool.servers.get(connection.server).upstream.reply_timeout_seconds();
+            match connection.tick() {
+                Silence::Waited(seconds) if seconds >= reply_timeout => {
+                    connection.give_up(LossReason::Silence(Duration::from_secs(seconds.into())));
+                }
+                Silence::Idle(seconds) if seconds >= reply_timeout => {
+                    launch(in_flight, connection, "PING", InFlight::Discard);
+                }
+                _ => {}
+            }
+        }
+        in_flight.shrink();
+        let has_dedicated = |server| dedicated.values().any(|handle| handle.route().server == Some(server));
+        pool.close_forgotten(has_dedicated);
+        self.blamed.forgive();
+        self.retry_waiting();
+    }
+}
+
+/// Sends a request of the proxy itself, such as `PING`.
+fn launch(
+    in_flight: &mut InFlightTable,
+    connection: &mut MultiplexedConnection,
+    command: &'static str,
+    requests: InFlight,
+) {
+    let id = in_flight.next_id();
+    connection.write(id, 0, false, Words::Own(&[Bytes::from_static(command.as_bytes())]));
+    in_flight.insert(id, requests);
+    connection.flush();
+}

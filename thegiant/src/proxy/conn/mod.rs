@@ -1,0 +1,30 @@
+//! Connections to upstreams, and the requests that wait for their replies.
+//!
+//! - `upstream`: the address and the settings of a server; `stats`: its statistics; `call_error`: why a command got no
+//!   reply
+//! - `dial`: connects and sends the handshake
+//! - `multiplexed`: a connection that many clients share; `outgoing`: its unsent bytes
+//! - `in_flight`: the requests without a reply; `runs`: those that clients sent
+//! - `dedicated`: a connection that one client has to itself; `session`: what its upstream keeps for the client
+
+mod call_error;
+mod dedicated;
+mod dial;
+mod in_flight;
+mod multiplexed;
+mod outgoing;
+mod runs;
+mod session;
+mod stats;
+mod upstream;
+
+pub use call_error::CallError;
+pub(crate) use dedicated::{
+    DedicatedConnection, DedicatedEvent, DedicatedRequest, DedicatedRequester, PendingRequest,
+};
+pub(crate) use dial::{Dialled, PoolKey, dial};
+pub(crate) use in_flight::{ApplicationCall, InFlight, InFlightId, InFlightTable, Retry, RetryReason};
+pub(crate) use multiplexed::{MultiplexedConnection, Silence};
+pub(crate) use runs::{BatchRun, CallResult, MAX_RETRIES, Merge, Requester, SplitRequest};
+pub(crate) use stats::{AllUpstreamStats, UpstreamStats};
+pub use upstream::Upstream;

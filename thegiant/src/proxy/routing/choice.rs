@@ -1,0 +1,136 @@
+//! Chooses an upstream for each request.
+
+use super::{Redirect, Refresh, Request, Route, Router, key_table::KeyTable, tables::Tables};
+use crate::{
+    Error,
+    proxy::{
+        guarded::guarded,
+        pool::Servers,
+        wire::{CommandKind, Words, kind_of},
+    },
+};
+
+/// The application's router, and what the upstreams say about their commands.
+pub(crate) struct Routing {
+    /// `None` with a single upstream.
+    router: Option<Box<dyn Router>>,
+    /// The key tables of the upstreams that have replied to `COMMAND`.
+    tables: Tables,
+    /// An upstream replied to `COMMAND` without the positions of keys.
+    is_table_refused: bool,
+}
+
+/// Whether the proxy can choose upstreams.
+pub(crate) enum Readiness {
+    Ready,
+    /// Not yet, so requests wait.
+    Soon,
+    /// No. The error is the reply to each request.
+    Not(Error),
+}
+
+/// How to handle an error reply that may be a redirect.
+pub(crate) enum Follow {
+    /// Send the request to this server.
+    Redirect(Redirect),
+    /// Wait for this future, and ask again.
+    Refresh(Refresh),
+}
+
+impl Routing {
+    pub(crate) fn new(router: Option<Box<dyn Router>>) -> Self {
+        Routing { router, tables: Tables::default(), is_table_refused: false }
+    }
+
+    /// Returns whether the proxy can choose upstreams. A router needs the key tables to find the keys.
+    pub(crate) fn readiness(&self, servers: &Servers) -> Readiness {
+        if self.router.is_none() || self.tables.has_keys() {
+            return Readiness::Ready;
+        }
+        if (0..servers.len()).all(|server| !servers.is_up(server)) {
+            return Readiness::Not(ALL_DOWN);
+        }
+        if self.is_table_refused { Readiness::Not(NO_TABLE) } else { Readiness::Soon }
+    }
+
+    /// Returns the route that the router chooses, or the only upstream without a router.
+    pub(crate) fn route(
+        &mut self,
+        words: Words<'_>,
+        servers: &mut Servers,
+        is_in_transaction: bool,
+    ) -> Route {
+        let Some(router) = &mut self.router else { return Route::To(0) };
+        let known = self.tables.union().and_then(|table| table.find(words));
+        let request = Request::new(words, known, is_in_transaction);
+        match guarded(|| router.route(&request, servers)) {
+            Some(Route::To(server)) if !servers.has(server) => no_server(servers, server).into(),
+            Some(route) => route,
+            None => Error::INTERNAL.into(),
+        }
+    }
+
+    /// Returns how the proxy handles a command.
+    pub(crate) fn kind(&self, words: Words<'_>, row: usize) -> CommandKind {
+        let kind = kind_of(row);
+        if kind == CommandKind::Plain
+            && let Some(table) = self.tables.union().filter(|table| table.has_blocking())
+            && table.find(words).is_some_and(|known| known.is_blocking)
+        {
+            return CommandKind::Blocks;
+        }
+        kind
+    }
+
+    /// Returns whether every upstream queues this request after `MULTI`.
+    pub(crate) fn is_queued(&self, words: Words<'_>) -> bool {
+        let known = self.tables.union().and_then(|table| table.find(words));
+        known.is_some_and(|known| known.is_queued(words.len()))
+    }
+
+    /// Returns how to handle an error reply, or `None` if the client receives it.
+    pub(crate) fn follow(&mut self, reply: &[u8], servers: &mut Servers) -> Option<Follow> {
+        let router = self.router.as_mut()?;
+        let error = std::str::from_utf8(reply.strip_prefix(b"-")?).ok()?.trim_end();
+        let redirect = guarded(|| router.redirect(error, servers))?;
+        match redirect.filter(|redirect| servers.has(redirect.server)) {
+            Some(redirect) => Some(Follow::Redirect(redirect)),
+            None => guarded(|| router.refresh(error))?.map(Follow::Refresh),
+        }
+    }
+
+    /// Stores the reply of an upstream to `COMMAND`.
+    pub(crate) fn store_table(&mut self, server: usize, upstream: &str, reply: &[u8]) {
+        let table = KeyTable::read(reply);
+        if self.router.is_some() && !table.as_ref().is_some_and(KeyTable::has_keys) {
+            self.is_table_refused = true;
+            tracing::warn!(upstream, "the upstream does not list the keys of its commands (COMMAND)");
+        }
+        if table.is_some_and(|table| self.tables.insert(server, table)) {
+            tracing::warn!(
+                upstream,
+                "upstreams differ in their commands (COMMAND): a word is a key if any upstream treats it as a key"
+            );
+        }
+    }
+
+    /// Removes the commands of an upstream.
+    pub(crate) fn forget(&mut self, server: usize) {
+        self.tables.remove(server);
+    }
+}
+
+/// Returns the error for a route to a removed server, or to a number without a server.
+pub(crate) fn no_server(servers: &Servers, server: usize) -> Error {
+    if server < servers.len() { SERVER_REMOVED } else { Error::INTERNAL }
+}
+
+const SERVER_REMOVED: Error =
+    Error::from_static("UPSTREAMDOWN the server has been removed: the command was not sent");
+
+const ALL_DOWN: Error =
+    Error::from_static("UPSTREAMDOWN no upstream can be reached: the command was not sent");
+
+const NO_TABLE: Error = Error::from_static(
+    "UPSTREAMDOWN no upstream lists the keys of its commands (COMMAND): the command was not sent",
+);

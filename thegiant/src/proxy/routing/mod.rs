@@ -1,0 +1,18 @@
+//! Chooses an upstream for each request.
+//!
+//! - `router`: the trait that an application implements, and its results; `request`: what it sees; `split`: requests in
+//!   parts
+//! - `key_table`: the commands of an upstream; `tables`: those of all
+//! - `choice`: the router and the tables together
+
+mod choice;
+mod key_table;
+mod request;
+mod router;
+mod split;
+mod tables;
+
+pub(crate) use choice::{Follow, Readiness, Routing, no_server};
+pub use request::Request;
+pub use router::{Redirect, Refresh, Route, Router};
+pub use split::Split;

@@ -1,0 +1,126 @@
+//! The router: the application's code that chooses an upstream for each request.
+
+use std::{future::Future, pin::Pin};
+
+use super::{Request, Split};
+use crate::{Error, Value, proxy::pool::Servers};
+
+/// Chooses an upstream for each request.
+///
+/// Pass it to [`Proxy::new`](crate::Proxy::new).
+///
+/// ```
+/// use thegiant::proxy::{Request, Route, Router, Servers};
+///
+/// /// Chooses the server by the sum of the bytes of the first key.
+/// struct Sum;
+///
+/// impl Router for Sum {
+///     fn route(&mut self, request: &Request<'_>, servers: &mut Servers) -> Route {
+///         match request.keys().next() {
+///             Some(key) => Route::To(key.iter().map(|byte| usize::from(*byte)).sum::<usize>() % servers.len()),
+///             None => Route::Any,
+///         }
+///     }
+/// }
+/// ```
+pub trait Router: 'static {
+    /// Returns the route of a request.
+    ///
+    /// The proxy calls this method for every request, so it should be fast. It calls the method more than
+    /// once for some requests, for example for a request that has to wait.
+    fn route(&mut self, request: &Request<'_>, servers: &mut Servers) -> Route;
+
+    /// Returns the server that a request has to be sent to after an error reply such as `MOVED 866
+    /// 10.0.0.7:6379`.
+    ///
+    /// The error must say that the upstream did not run the request. `None`, the default, passes the error to
+    /// the client.
+    ///
+    /// A client's script can reply with any error text. So the router must only follow an address that it
+    /// knows from a source that it trusts. [`refresh`](Self::refresh) can ask that source again.
+    ///
+    /// The proxy does not send the requests of a transaction again. If this method returns a redirect for one
+    /// of them, the client receives `TRYAGAIN`.
+    fn redirect(&mut self, error: &str, servers: &mut Servers) -> Option<Redirect> {
+        let _ = (error, servers);
+        None
+    }
+
+    /// Returns a future that updates the router's data, if the update could turn this error into a redirect.
+    ///
+    /// The proxy calls this method when [`redirect`](Self::redirect) returns `None`. It waits for the future
+    /// and calls [`redirect`](Self::redirect) again. It repeats both steps a few times before it passes the
+    /// error to the client.
+    fn refresh(&mut self, error: &str) -> Option<Refresh> {
+        let _ = error;
+        None
+    }
+}
+
+/// The future that [`Router::refresh`] returns.
+pub type Refresh = Pin<Box<dyn Future<Output = ()>>>;
+
+/// The route of a request: one upstream, any, several, or none.
+///
+/// An [`Error`] converts to a route that replies with it.
+///
+/// ```
+/// use thegiant::{Error, proxy::{Request, Route}};
+///
+/// fn route(request: &Request<'_>) -> Route {
+///     if request.is("FLUSHALL") { Error::new("NOPERM", "not here").into() } else { Route::Any }
+/// }
+/// ```
+#[derive(Debug)]
+pub enum Route {
+    /// Sends the request to the server with this number in [`Servers`].
+    To(usize),
+    /// Sends the request to any server that is up.
+    Any,
+    /// Sends several requests and merges their replies.
+    Split(Split),
+    /// Sends no request. The client receives this reply.
+    Reply(Value),
+}
+
+impl Route {
+    /// Returns the number of the upstream, or `None` for any.
+    ///
+    /// Serves requests that cannot be split, such as those of a transaction: a split or a reply is an error.
+    pub(crate) fn into_one(self) -> Result<Option<usize>, Error> {
+        match self {
+            Route::To(server) => Ok(Some(server)),
+            Route::Any => Ok(None),
+            Route::Reply(Value::Error(error)) => Err(error),
+            Route::Split(_) | Route::Reply(_) => Err(Error::CROSS_SLOT),
+        }
+    }
+}
+
+/// Replies with the error.
+impl From<Error> for Route {
+    fn from(error: Error) -> Self {
+        Route::Reply(Value::Error(error))
+    }
+}
+
+/// The server that a request has to be sent to instead; see [`Router::redirect`].
+///
+/// ```
+/// use thegiant::proxy::{Redirect, Servers};
+///
+/// /// Follows the `MOVED SLOT ADDRESS` error of Redis Cluster, but only to known servers.
+/// fn moved(error: &str, servers: &mut Servers) -> Option<Redirect> {
+///     let (_, address) = error.strip_prefix("MOVED ")?.split_once(' ')?;
+///     let server = (0..servers.len()).find(|server| servers.address(*server) == address)?;
+///     Some(Redirect { server, asking: false })
+/// }
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Redirect {
+    /// The number of the server in [`Servers`].
+    pub server: usize,
+    /// Sends `ASKING` before the request, as Redis Cluster requires during the migration of a hash slot.
+    pub asking: bool,
+}

@@ -1,0 +1,57 @@
+//! The words of a request.
+
+use bytes::Bytes;
+
+use crate::{
+    command::{Call, split_name},
+    resp::Encoder,
+};
+
+/// The words of a request.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Words<'a> {
+    /// The words of a client's request.
+    Call(&'a Call<'a>),
+    /// The words of a command that the application sends, or of a part of a split.
+    Own(&'a [Bytes]),
+}
+
+/// Maximum size of the length and the two line ends that accompany each word, in bytes.
+const WORD_OVERHEAD: usize = 16;
+
+impl<'a> Words<'a> {
+    pub(crate) fn get(self, index: usize) -> Option<&'a [u8]> {
+        match self {
+            Words::Call(call) => call.get(index),
+            Words::Own(words) => words.get(index).map(|word| &word[..]),
+        }
+    }
+
+    pub(crate) fn len(self) -> usize {
+        match self {
+            Words::Call(call) => call.len(),
+            Words::Own(words) => words.len(),
+        }
+    }
+
+    /// Returns whether this is the named command or subcommand, in any case.
+    pub(crate) fn is(self, name: &str) -> bool {
+        let (name, subcommand) = split_name(name);
+        let is_word = |index: usize, known: &str| {
+            self.get(index).is_some_and(|word| word.eq_ignore_ascii_case(known.as_bytes()))
+        };
+        is_word(0, name) && subcommand.is_none_or(|subcommand| is_word(1, subcommand))
+    }
+
+    /// Returns an upper limit for the size of the encoded request, in bytes.
+    pub(crate) fn max_encoded_len(self) -> usize {
+        (0..self.len()).map(|index| self.get(index).map_or(0, <[u8]>::len) + WORD_OVERHEAD).sum()
+    }
+
+    pub(crate) fn write(self, out: &mut Encoder) {
+        match self {
+            Words::Call(call) => call.words.write(out),
+            Words::Own(words) => out.request(words),
+        }
+    }
+}
