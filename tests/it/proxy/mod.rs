@@ -1,6 +1,7 @@
 mod breaking;
 mod down;
 mod hostile;
+mod memory;
 mod private;
 mod server;
 mod several;

@@ -222,9 +222,19 @@ impl Process {
 
     /// Returns the resident memory in KiB.
     pub(crate) fn resident(&self) -> usize {
+        self.status("VmRSS:")
+    }
+
+    /// Returns the largest resident memory so far in KiB.
+    pub(crate) fn peak_resident(&self) -> usize {
+        self.status("VmHWM:")
+    }
+
+    /// Returns a size from the status file, in KiB.
+    fn status(&self, field: &str) -> usize {
         let status =
             fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("the process runs");
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("the file has VmRSS");
+        let line = status.lines().find_map(|line| line.strip_prefix(field)).expect("the file has the field");
         line.trim().trim_end_matches(" kB").parse().expect("a number")
     }
 

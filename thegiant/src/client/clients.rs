@@ -230,6 +230,17 @@ impl ClientHost for Clients {
         }
     }
 
+    fn limit_output(&self, client: &Client, output: usize) {
+        let limit = self.settings.output_limit(Setting::NormalOutputLimit);
+        if limit.is_over(output) && client.close_request() != CloseRequest::Now {
+            tracing::warn!(
+                id = client.id(), client = %client.addr(), waiting = output,
+                "closed: the output buffer limit was exceeded"
+            );
+            client.request_close(CloseRequest::Now);
+        }
+    }
+
     fn reply_timeout(&self) -> Option<Duration> {
         self.settings.time(Setting::ReplyTimeout)
     }

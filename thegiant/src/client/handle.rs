@@ -111,8 +111,11 @@ pub(crate) trait ClientHost: Send + Sync {
     /// The memory is accounted for once for all pushes.
     fn push_to_all(&self, clients: &[Client], len: usize, piece: &mut dyn FnMut(Protocol) -> Bytes) -> usize;
 
-    /// Accounts for a change in the buffers of a client. It is called on the thread of the client's connection.
+    /// Accounts for a change in the buffers of a client.
     fn account(&self, client: &Client, before: usize, after: usize);
+
+    /// Closes a client whose unsent replies exceed the output limit.
+    fn limit_output(&self, client: &Client, output: usize);
 
     /// Returns the reply timeout of blocked commands.
     fn reply_timeout(&self) -> Option<Duration>;
@@ -305,7 +308,7 @@ impl Client {
         self.0.signals.fetch_or(CLOSED, Relaxed);
         let answered = slot.answered.take();
         let blocked = slot.end_waits();
-        let memory = self.input() + self.output() + slot.close();
+        let memory = self.input() + self.replace_output(0) + slot.close();
         // A batch may have exclusive access to an actor. Its drop then locks a batch queue.
         drop(slot);
         drop((answered, blocked));

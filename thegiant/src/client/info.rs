@@ -167,10 +167,27 @@ impl Client {
         self.input()
     }
 
-    /// Sets the bytes of unsent replies. Returns the value that was stored, which saturates.
-    pub(crate) fn set_output(&self, output: usize) -> usize {
-        self.0.output.store(saturate(output), Relaxed);
-        self.output()
+    /// Sets the bytes of unsent replies, which saturate. Returns the bytes before.
+    pub(crate) fn replace_output(&self, output: usize) -> usize {
+        self.0.output.swap(saturate(output), Relaxed) as usize
+    }
+
+    /// Counts replies of an upstream that the connection does not have yet, and closes the client if it exceeds a limit.
+    ///
+    /// Returns whether the client still waits for replies.
+    pub(crate) fn count_replies(&self, bytes: usize) -> bool {
+        let Some(host) = self.host() else { return false };
+        let before = {
+            // The client may leave meanwhile. Then its bytes no longer count.
+            let _slot = self.slot();
+            if !self.is_connected() {
+                return false;
+            }
+            self.replace_output(bytes)
+        };
+        host.account(self, before, saturate(bytes) as usize);
+        host.limit_output(self, bytes);
+        self.is_connected() && self.close_request() != CloseRequest::Now
     }
 
     /// Returns the memory of the client in bytes, beyond the fixed size of a connection.

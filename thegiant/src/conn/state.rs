@@ -201,10 +201,9 @@ impl ConnectionState {
 
     /// Accounts for the size of the unsent replies.
     pub(crate) fn account_output(&mut self, output: usize) {
-        let before = self.client.output();
-        if before != output {
-            let output = self.client.set_output(output);
-            self.server.clients.account(&self.client, before, output);
+        if self.client.output() != output {
+            let before = self.client.replace_output(output);
+            self.server.clients.account(&self.client, before, self.client.output());
         }
     }
 

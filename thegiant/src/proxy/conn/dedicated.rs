@@ -15,6 +15,7 @@ use bytes::Bytes;
 
 use super::{
     Dialled, PoolKey, Upstream, UpstreamStats,
+    reply_meter::ReplyMeter,
     session::{PubSubMessage, Session},
 };
 use crate::{
@@ -64,6 +65,8 @@ struct OpenLink {
     setup_replies: usize,
     /// Number of outstanding replies to requests that were queued before the upstream was known.
     queued_replies: usize,
+    /// Counts the replies to the pending request.
+    meter: ReplyMeter,
     /// The reply timeout of the pending request. A blocking command has none.
     timeout: Option<Pin<Box<Sleep>>>,
     /// The upstream may still have a transaction, so other clients must not get the connection.
@@ -260,7 +263,7 @@ impl DedicatedConnection {
         loop {
             let Link::Open(link) = &mut self.link else { return Poll::Pending };
             let Some(reply) = link.received.pop_front() else {
-                ready!(link.poll_io(self.pending.is_some(), cx))?;
+                ready!(link.poll_io(&self.client, self.pending.is_some(), cx))?;
                 continue;
             };
             if let Some(event) = self.handle(reply)? {
@@ -370,6 +373,7 @@ impl OpenLink {
             received: VecDeque::new(),
             setup_replies: 0,
             queued_replies: 0,
+            meter: ReplyMeter::default(),
             timeout: None,
             is_tainted: false,
         }
@@ -384,6 +388,7 @@ impl OpenLink {
     /// Sends the pending request, and starts its timeout.
     fn send(&mut self, pending: &PendingRequest) {
         self.push(&pending.bytes);
+        self.meter = ReplyMeter::default();
         self.timeout = match pending.kind {
             CommandKind::Blocks => None,
             _ => Some(Box::pin(sleep(self.upstream.reply_timeout))),
@@ -398,7 +403,12 @@ impl OpenLink {
     }
 
     /// Writes, and reads once.
-    fn poll_io(&mut self, is_waiting: bool, cx: &mut Context<'_>) -> Poll<Result<(), LossReason>> {
+    fn poll_io(
+        &mut self,
+        client: &Client,
+        is_waiting: bool,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<(), LossReason>> {
         if is_waiting
             && let Some(timeout) = &mut self.timeout
             && timeout.as_mut().poll(cx).is_ready()
@@ -414,6 +424,9 @@ impl OpenLink {
             let read = ready!(self.stream.poll_read(scratch, cx))?;
             if read == 0 {
                 return Poll::Ready(Err(LossReason::closed()));
+            }
+            if is_waiting && !self.meter.add(client, read) {
+                return Poll::Ready(Err("the client has left".into()));
             }
             let mut input = &scratch[..read];
             while let Some(reply) = self.reader.next_whole(&mut input)? {

@@ -193,7 +193,7 @@ impl InFlightTable {
     pub(crate) fn append(&mut self, id: InFlightId, position: u32, part: &[u8]) {
         match &mut self.in_flight[id] {
             Some(InFlight::Batch(run)) => run.append(position, part, &mut self.spare),
-            Some(InFlight::Split(split)) => split.reply(position).extend_from_slice(part),
+            Some(InFlight::Split(split)) => split.append(position, part),
             Some(InFlight::Call(call)) => call.reply.extend_from_slice(part),
             Some(InFlight::Commands(reply)) => reply.extend_from_slice(part),
             Some(InFlight::Discard) | None => {}
@@ -228,7 +228,7 @@ impl InFlightTable {
     pub(crate) fn fail(&mut self, id: InFlightId, position: u32, error: &CallError) {
         match &mut self.in_flight[id] {
             Some(InFlight::Batch(run)) => run.discard(position),
-            Some(InFlight::Split(split)) => split.reply(position).clear(),
+            Some(InFlight::Split(split)) => split.discard(position),
             _ => {
                 if let Some(InFlight::Call(call)) = self.remove(id) {
                     call.end(Err(error.clone()));

@@ -4,7 +4,8 @@
 //!   reply
 //! - `dial`: connects and sends the handshake
 //! - `multiplexed`: a connection that many clients share; `outgoing`: its unsent bytes
-//! - `in_flight`: the requests without a reply; `runs`: those that clients sent
+//! - `in_flight`: the requests without a reply; `runs`: those that clients sent; `reply_meter`: the bytes of their
+//!   replies
 //! - `dedicated`: a connection that one client has to itself; `session`: what its upstream keeps for the client
 
 mod call_error;
@@ -13,6 +14,7 @@ mod dial;
 mod in_flight;
 mod multiplexed;
 mod outgoing;
+mod reply_meter;
 mod runs;
 mod session;
 mod stats;

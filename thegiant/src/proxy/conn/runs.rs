@@ -5,7 +5,7 @@ use std::mem;
 use bytes::Bytes;
 use tokio::sync::oneshot;
 
-use super::CallError;
+use super::{CallError, reply_meter::ReplyMeter};
 use crate::{Error, Value, batch::ActorId, dispatch::ClientBatch, proxy::guarded::guarded};
 
 /// The reply to a command of the application.
@@ -28,6 +28,7 @@ pub(crate) struct BatchRun {
     room: usize,
     /// Replies that arrived before the batch needed them, by position. Empty without a router.
     early: Vec<EarlyReply>,
+    meter: ReplyMeter,
     /// Remaining retries of all these requests together.
     pub(super) retries_left: u32,
 }
@@ -47,6 +48,7 @@ pub(crate) struct SplitRequest {
     /// Number of parts without a complete reply.
     missing: usize,
     merge: Merge,
+    meter: ReplyMeter,
     pub(super) retries_left: u32,
 }
 
@@ -85,6 +87,7 @@ impl BatchRun {
             count,
             room,
             early: Vec::new(),
+            meter: ReplyMeter::default(),
             retries_left: count.saturating_mul(MAX_RETRIES),
         }
     }
@@ -101,6 +104,9 @@ impl BatchRun {
 
     /// Appends a part of the reply to a request.
     pub(super) fn append(&mut self, position: u32, part: &[u8], spare: &mut SpareLists) {
+        if !self.meter.add(&self.batch.client, part.len()) {
+            return self.discard(position);
+        }
         if position == self.next {
             return self.batch.append_reply(part);
         }
@@ -150,12 +156,22 @@ impl SplitRequest {
     pub(crate) fn new(requester: Requester, parts: Vec<Vec<Bytes>>, merge: Merge) -> Self {
         let missing = parts.len();
         let replies = vec![Vec::new(); missing];
-        SplitRequest { requester, retries_left: MAX_RETRIES * missing as u32, parts, replies, missing, merge }
+        let (meter, retries_left) = (ReplyMeter::default(), MAX_RETRIES * missing as u32);
+        SplitRequest { requester, parts, replies, missing, merge, meter, retries_left }
     }
 
-    /// Returns the received part of the reply to a part of the request.
-    pub(super) fn reply(&mut self, position: u32) -> &mut Vec<u8> {
-        &mut self.replies[position as usize]
+    /// Appends bytes of the reply to a part of the request.
+    pub(super) fn append(&mut self, position: u32, bytes: &[u8]) {
+        let reply = &mut self.replies[position as usize];
+        match &self.requester {
+            Requester::Batch(batch, _) if !self.meter.add(&batch.client, bytes.len()) => reply.clear(),
+            _ => reply.extend_from_slice(bytes),
+        }
+    }
+
+    /// Discards the received bytes of the reply to a part of the request.
+    pub(super) fn discard(&mut self, position: u32) {
+        self.replies[position as usize].clear();
     }
 
     /// Completes the reply to a part. Returns whether all replies are complete.
