@@ -1,6 +1,6 @@
 //! The scanner for the ends of replies.
 
-use super::invalid_reply::{INVALID_LENGTH, InvalidReply, MAX_LEN, NO_CR_LF};
+use super::invalid_reply::{BROKEN_LINE, INVALID_LENGTH, InvalidReply, MAX_LEN, NO_CR_LF};
 
 /// Finds the ends of replies in a byte stream that arrives in parts of any size.
 ///
@@ -41,7 +41,9 @@ enum ExpectFrame {
     #[default]
     Kind,
     /// The rest of a value that is a single line, such as `+OK`.
-    Line { ends_with_cr: bool },
+    Line,
+    /// The LF after such a line and its CR.
+    LineEnd,
     /// The rest of a line with a length.
     Length { kind: u8, number: u64, is_negative: bool, has_digits: bool },
     /// The LF after a length and its CR.
@@ -74,9 +76,7 @@ impl FrameScanner {
             match self.expect {
                 ExpectFrame::Kind => {
                     self.expect = match byte {
-                        b'+' | b'-' | b':' | b'_' | b',' | b'#' | b'(' => {
-                            ExpectFrame::Line { ends_with_cr: false }
-                        }
+                        b'+' | b'-' | b':' | b'_' | b',' | b'#' | b'(' => ExpectFrame::Line,
                         b'$' | b'*' | b'%' | b'~' | b'>' | b'=' | b'!' | b'|' => ExpectFrame::Length {
                             kind: *byte,
                             number: 0,
@@ -87,22 +87,23 @@ impl FrameScanner {
                     };
                     at += 1;
                 }
-                ExpectFrame::Line { ends_with_cr } => {
+                ExpectFrame::Line => {
                     let rest = &input[at..];
-                    let end = rest.iter().position(|byte| *byte == b'\n');
-                    let line = &rest[..end.unwrap_or(rest.len())];
-                    let ends_with_cr = line.last().map_or(ends_with_cr, |last| *last == b'\r');
-                    at += line.len();
-                    match end {
-                        None => self.expect = ExpectFrame::Line { ends_with_cr },
-                        Some(_) if !ends_with_cr => {
-                            return Err(InvalidReply("a line does not end with CR LF"));
-                        }
-                        Some(_) => {
-                            at += 1;
-                            self.end_value();
+                    match rest.iter().position(|byte| matches!(byte, b'\r' | b'\n')) {
+                        None => at = input.len(),
+                        Some(end) if rest[end] == b'\n' => return Err(InvalidReply(BROKEN_LINE)),
+                        Some(end) => {
+                            at += end + 1;
+                            self.expect = ExpectFrame::LineEnd;
                         }
                     }
+                }
+                ExpectFrame::LineEnd => {
+                    if *byte != b'\n' {
+                        return Err(InvalidReply(BROKEN_LINE));
+                    }
+                    at += 1;
+                    self.end_value();
                 }
                 ExpectFrame::Length { kind, number, is_negative, has_digits } => {
                     at += 1;
@@ -268,6 +269,8 @@ mod tests {
             "*9999999999999999999999\r\n",
             "$?\r\n",
             "+a\nb\r\n",
+            "+a\rb\r\n",
+            "-a\r\r\n",
             "+\n",
         ];
         for input in wrong {

@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use super::{
     Error, Value,
-    invalid_reply::{INVALID_LENGTH, InvalidReply, MAX_LEN, NO_CR_LF},
+    invalid_reply::{BROKEN_LINE, INVALID_LENGTH, InvalidReply, MAX_LEN, NO_CR_LF},
 };
 
 /// A message from a server.
@@ -182,11 +182,14 @@ impl<'a> Parser<'a> {
     /// The text between the type byte and CR LF.
     fn line(&mut self) -> Parsed<&'a [u8]> {
         let rest = &self.bytes[self.at..];
-        let end = rest.iter().position(|byte| *byte == b'\n').ok_or(Stop::Incomplete)?;
-        self.at += end + 1;
-        match &rest[..end] {
-            [_, text @ .., b'\r'] => Ok(text),
-            _ => Err(Stop::Invalid("a line does not end with CR LF")),
+        let end = rest.iter().position(|byte| matches!(byte, b'\r' | b'\n')).ok_or(Stop::Incomplete)?;
+        match &rest[end..] {
+            [b'\r'] => Err(Stop::Incomplete),
+            [b'\r', b'\n', ..] if end > 0 => {
+                self.at += end + 2;
+                Ok(&rest[1..end])
+            }
+            _ => Err(Stop::Invalid(BROKEN_LINE)),
         }
     }
 }
@@ -281,12 +284,12 @@ mod tests {
         }
     }
 
-    /// A line that ends with LF alone would end at different positions for different parsers.
     #[test]
-    fn a_line_ends_at_the_first_lf_for_the_parser_and_the_scanner() {
-        let bytes = b"+a\nb\r\n";
-        assert!(Value::parse(bytes).is_err());
-        assert!(FrameScanner::default().advance(bytes).is_err());
+    fn a_line_contains_neither_cr_nor_lf_for_the_parser_and_the_scanner() {
+        for bytes in [b"+a\nb\r\n", b"+a\rb\r\n", b"-aa\r\r\n"] {
+            assert!(Value::parse(bytes).is_err());
+            assert!(FrameScanner::default().advance(bytes).is_err());
+        }
     }
 
     #[test]

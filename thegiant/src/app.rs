@@ -14,13 +14,13 @@ use actix::{
 
 use crate::{
     Keyspace, PubSub,
-    batch::{ActorId, RowId},
+    batch::{ActorId, Actors, RowId},
     client::{Connected, ConnectionEvents, Disconnected},
     command::{Answer, Call, Commands, Row, Spec, split_name},
     conn::ConnectionState,
     dispatch::{Consumers, MountedActor, Routes, RunBatches, run_batches, supervise},
     info::{InfoFields, InfoSection},
-    proxy::{ProxyActor, UpstreamHandle, is_behind_builtins},
+    proxy::{AllUpstreamStats, Proxy, ProxyActor, UpstreamHandle, is_behind_builtins},
     server_state::AppConfig,
     workers::StartShard,
 };
@@ -67,14 +67,21 @@ pub struct App {
     info: Vec<InfoSection>,
     connection_events: ConnectionEvents,
     keyspace: Keyspace,
-    /// The actor that sends all other commands on to an upstream.
-    proxy: Option<ActorId>,
+    /// The actor that sends all other commands on to upstreams.
+    proxy: Option<MountedProxy>,
     /// The number of databases, if the application has set it.
     databases: Option<u16>,
     /// The addresses of the supervised actors and of the shards.
     addresses: Vec<Box<dyn Any + Send + Sync>>,
     /// Starts the shards.
     shards: Vec<StartShard>,
+}
+
+/// The proxy of an application.
+enum MountedProxy {
+    Shared(ActorId),
+    /// Returns the proxy of a worker. The server starts it.
+    PerWorker(Arc<dyn Fn() -> Proxy + Send + Sync>),
 }
 
 impl App {
@@ -479,11 +486,32 @@ impl App {
     /// replaces an earlier [`fallback`](Self::fallback). It adds a section `Upstream` to `INFO`.
     pub fn proxy(mut self, upstream: UpstreamHandle) -> Self {
         let proxy = upstream.proxy();
-        let mount =
-            self.routes.add_actor(MountedActor::single("proxy", proxy.clone().recipient()), &self.keyspace);
-        self.proxy = Some(mount);
+        let actor_id = self.add_queue(proxy.clone());
+        self.proxy = Some(MountedProxy::Shared(actor_id));
         self.connection_events.disconnected.push(proxy.recipient());
         self.info("Upstream", move |info| upstream.add_to(info))
+    }
+
+    /// Forwards all commands without a row, like [`proxy`](Self::proxy), with a proxy for each worker.
+    ///
+    /// The server calls `factory` on the thread of each [worker](crate::Server::workers). A worker has connections of its
+    /// own to the upstreams, so the requests of its clients do not leave its thread.
+    ///
+    /// ```no_run
+    /// use thegiant::{Upstream, prelude::*};
+    ///
+    /// #[actix::main]
+    /// async fn main() -> std::io::Result<()> {
+    ///     let app = || App::new().proxy_per_worker(|| Upstream::new("127.0.0.1:6379"));
+    ///     Server::new(app).workers(0).bind("127.0.0.1:6380")?.run().await
+    /// }
+    /// ```
+    pub fn proxy_per_worker<P: Into<Proxy>>(
+        mut self,
+        factory: impl Fn() -> P + Send + Sync + 'static,
+    ) -> Self {
+        self.proxy = Some(MountedProxy::PerWorker(Arc::new(move || factory().into())));
+        self
     }
 
     /// Removes a built-in command.
@@ -594,8 +622,12 @@ impl App {
     }
 
     /// Adds the built-in commands whose names are free. Returns the parts that a server needs, and its shards.
-    pub(crate) fn into_config(mut self) -> (AppConfig, Vec<StartShard>) {
-        self.add_proxy(|row| !is_behind_builtins(row));
+    pub(crate) fn into_config(mut self, workers: u16) -> (AppConfig, Vec<StartShard>) {
+        let proxy = self.proxy.take().map(|proxy| match proxy {
+            MountedProxy::Shared(actor_id) => actor_id,
+            MountedProxy::PerWorker(factory) => self.add_proxies(workers, &factory),
+        });
+        self.add_proxy_rows(proxy, |row| !is_behind_builtins(row));
         let is_free = |spec: &Spec| {
             let removed = self.removed.iter().any(|name| is_named(spec, name));
             // An actor's command also replaces the subcommands.
@@ -606,8 +638,8 @@ impl App {
             // This cannot fail: the names of built-in commands differ from each other.
             let _ = self.routes.add_command(spec, ActorId::CONNECTION, row);
         }
-        self.add_proxy(is_behind_builtins);
-        let default = if self.proxy.is_some() { UPSTREAM_DATABASES } else { 1 };
+        self.add_proxy_rows(proxy, is_behind_builtins);
+        let default = if proxy.is_some() { UPSTREAM_DATABASES } else { 1 };
         let config = AppConfig {
             databases: self.databases.unwrap_or(default),
             routes: self.routes,
@@ -618,9 +650,32 @@ impl App {
         (config, self.shards)
     }
 
+    /// Adds a proxy for each worker. Returns the first.
+    fn add_proxies(&mut self, workers: u16, factory: &Arc<dyn Fn() -> Proxy + Send + Sync>) -> ActorId {
+        let stats = AllUpstreamStats::default();
+        let mut actors = Vec::new();
+        let mut starts: Vec<StartShard> = Vec::new();
+        for _ in 0..workers {
+            let (sender, mailbox) = channel(0);
+            let address = Addr::new(sender);
+            actors.push(self.add_queue(address.clone()));
+            self.connection_events.disconnected_of_worker.push(address.clone().recipient());
+            let (factory, stats) = (Arc::clone(factory), stats.clone());
+            starts.push(Box::new(move || {
+                factory().start_at(address, mailbox, stats);
+            }));
+        }
+        // They come first, so that each worker starts one.
+        self.shards.splice(0..0, starts);
+        let (first, last) = (actors[0], actors[actors.len() - 1]);
+        self.routes.set_per_worker(Actors { first, last });
+        self.info.push(InfoSection::new("Upstream", move |info| stats.add_to(info)));
+        first
+    }
+
     /// Adds the wanted rows of the proxy whose names are free.
-    fn add_proxy(&mut self, is_wanted: impl Fn(usize) -> bool) {
-        let Some(mount) = self.proxy else { return };
+    fn add_proxy_rows(&mut self, proxy: Option<ActorId>, is_wanted: impl Fn(usize) -> bool) {
+        let Some(mount) = proxy else { return };
         for (row, spec) in RowId::all::<ProxyActor>().filter(|(row, _)| is_wanted(row.index())) {
             if row.index() == 0 {
                 self.routes.set_fallback(spec, mount, row);

@@ -1,6 +1,6 @@
 //! The router, which chooses the servers for each request.
 
-use std::{cell::RefCell, collections::HashMap, rc::Rc};
+use std::collections::HashMap;
 
 use thegiant::{
     Error,
@@ -17,10 +17,10 @@ use crate::{
 ///
 /// A request with keys on several servers is split if its command allows it. A request without keys goes to
 /// one server or to all servers.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Balancer<S> {
     spread: S,
-    cursors: Rc<RefCell<Cursors>>,
+    cursors: Cursors,
 }
 
 /// Commands with several keys that can be split: name, number of arguments per key, and the policy that merges the
@@ -64,7 +64,12 @@ const NONE_UP: Error = Error::from_static("UPSTREAMDOWN no server can be reached
 impl<S: Spread> Balancer<S> {
     /// Creates a router that sends requests to the servers that `spread` chooses.
     pub fn new(spread: S) -> Self {
-        Balancer { spread, cursors: Rc::default() }
+        Balancer { spread, cursors: Cursors::default() }
+    }
+
+    /// Shares the cursors of scans with the balancers of other threads.
+    pub fn sharing(self, cursors: &Cursors) -> Self {
+        Balancer { cursors: cursors.clone(), ..self }
     }
 
     /// Routes a request with several keys. It is split, or all keys must be in one group.
@@ -115,7 +120,7 @@ impl<S: Spread> Balancer<S> {
         if all.is_empty() {
             return NONE_UP.into();
         }
-        let Some((_, policy)) = of_all else { return scan(request, &all, &self.cursors) };
+        let Some((_, policy)) = of_all else { return scan(request, &all, servers, &self.cursors) };
         let parts = all.into_iter().map(|server| (server, request.words()));
         let policy = *policy;
         Route::Split(Split::new(parts, move |replies| policy.merge(replies)))

@@ -2,7 +2,7 @@
 //!
 //! This library contains its parts, for programs that add their own commands.
 //!
-//! - [`Balancer`]: the router; `scan`: a scan over all servers
+//! - [`Balancer`]: the router; [`Cursors`]: the cursors of scans over all servers
 //! - [`Nodes`]: independent servers; [`Hash`](enum@Hash): how keys are spread over them
 //! - [`Cluster`]: the nodes of a Redis Cluster
 //! - [`Options`]: the command line
@@ -22,27 +22,29 @@ pub use cluster::{Cluster, Watch};
 pub use hash::{Hash, HashKind};
 pub use nodes::Nodes;
 pub use options::Options;
+pub use scan::Cursors;
 pub use spread::Spread;
-use thegiant::{Proxy, UpstreamHandle};
+use thegiant::Proxy;
 
-/// Starts the proxy that the command line selects. For a cluster, it first asks for the slots.
+/// Returns the function that creates the proxy of a thread, for [`App::proxy_per_worker`](thegiant::App::proxy_per_worker).
 ///
 /// # Errors
 /// Returns an error if the password or a file for TLS cannot be read.
-///
-/// # Panics
-/// Panics if there are no addresses, or if no actix system runs.
-pub async fn start(options: &Options) -> io::Result<UpstreamHandle> {
-    let upstreams = options.upstreams()?;
-    if !options.cluster {
-        let nodes = Nodes::new(options.hash, &options.groups(), options.no_eject);
-        return Ok(Proxy::new(Balancer::new(nodes)).upstreams(upstreams).start());
-    }
-    let (cluster, watch) = Cluster::new();
-    let handle = Proxy::new(Balancer::new(cluster)).upstreams(upstreams).start();
-    watch.begin(&handle).await;
-    tokio::task::spawn_local(watch.run(handle.clone()));
-    Ok(handle)
+pub fn proxies(options: &Options) -> io::Result<impl Fn() -> Proxy + Send + Sync + 'static> {
+    let (upstreams, cursors) = (options.upstreams()?, Cursors::default());
+    let nodes = (!options.cluster).then(|| Nodes::new(options.hash, &options.groups(), options.no_eject));
+    Ok(move || {
+        if let Some(nodes) = &nodes {
+            let balancer = Balancer::new(nodes.clone()).sharing(&cursors);
+            return Proxy::new(balancer).upstreams(upstreams.clone());
+        }
+        let (cluster, watch) = Cluster::new();
+        let balancer = Balancer::new(cluster).sharing(&cursors);
+        Proxy::new(balancer).upstreams(upstreams.clone()).on_start(async |nodes| {
+            watch.begin(&nodes).await;
+            tokio::task::spawn_local(watch.run(nodes));
+        })
+    })
 }
 
 /// Compiles the examples of the README.

@@ -11,6 +11,6 @@ async fn main() {
 }
 
 async fn serve(options: Options) -> io::Result<()> {
-    let servers = balancer::start(&options).await?;
-    options.server.serve(App::new().proxy(servers)).await
+    let proxies = balancer::proxies(&options)?;
+    options.server.serve(App::new().proxy_per_worker(proxies)).await
 }

@@ -1,5 +1,10 @@
 //! Servers that do not know each other.
 
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering::Relaxed},
+};
+
 use thegiant::proxy::{Request, Route, Servers};
 
 use crate::{
@@ -8,17 +13,19 @@ use crate::{
 };
 
 /// Spreads keys over servers that do not know each other, each with or without replicas.
-#[derive(Debug)]
+///
+/// A clone uses the same server for channels, also on another thread.
+#[derive(Clone, Debug)]
 pub struct Nodes {
     hash: Hash,
     nodes: Vec<Node>,
     /// Whether keys keep their server while it is down.
     keep: bool,
     /// Index of the node that serves the channels.
-    channels: usize,
+    channels: Arc<AtomicUsize>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Node {
     server: usize,
     replicas: Vec<usize>,
@@ -39,7 +46,7 @@ impl Nodes {
             let numbers = take(group.len());
             Node { server: numbers[0], replicas: numbers[1..].to_vec(), reads: 0 }
         });
-        Nodes { hash: Hash::new(kind, &names), nodes: nodes.collect(), keep, channels: 0 }
+        Nodes { hash: Hash::new(kind, &names), nodes: nodes.collect(), keep, channels: Arc::default() }
     }
 }
 
@@ -76,10 +83,13 @@ impl Spread for Nodes {
     /// When that server goes down, its subscribers lose their connections, and the next server takes over.
     fn channels(&mut self, _: &Request<'_>, servers: &mut Servers) -> Route {
         let len = self.nodes.len();
-        let mut next = (self.channels..len).chain(0..self.channels);
-        if let Some(up) = next.find(|node| self.nodes[*node].is_up(servers)) {
-            self.channels = up;
+        let current = self.channels.load(Relaxed);
+        let mut next = (current..len).chain(0..current);
+        let up = next.find(|node| self.nodes[*node].is_up(servers)).unwrap_or(current);
+        if up != current {
+            // If another thread has chosen a server meanwhile, this request uses it, too.
+            let _ = self.channels.compare_exchange(current, up, Relaxed, Relaxed);
         }
-        Route::To(self.nodes[self.channels].server)
+        Route::To(self.nodes[self.channels.load(Relaxed)].server)
     }
 }

@@ -1,10 +1,13 @@
 //! `SCAN` over all servers, one after the other.
 
-use std::{cell::RefCell, collections::VecDeque, rc::Rc};
+use std::{
+    collections::VecDeque,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
 
 use thegiant::{
     Error, Value,
-    proxy::{Request, Route, Split},
+    proxy::{Request, Route, Servers, Split},
 };
 
 /// Maximum number of servers in a cursor. Its lower bits hold the server, its upper bits hold the cursor of the server.
@@ -18,14 +21,35 @@ const MAX_KEPT: usize = 10_000;
 
 const INVALID: Error = Error::from_static("ERR invalid cursor");
 
-/// Cursors of servers that leave no room for the server in a cursor. The oldest ones are forgotten.
+/// The cursors of scans, which the balancers of all threads share: a client can continue a scan on any connection.
+#[derive(Clone, Debug, Default)]
+pub struct Cursors(Arc<Mutex<KnownCursors>>);
+
 #[derive(Debug, Default)]
-pub(crate) struct Cursors {
+struct KnownCursors {
+    /// The addresses of the servers. A cursor contains an index, because each thread numbers its servers by itself.
+    addresses: Vec<String>,
+    /// Cursors of servers that leave no room for the server in a cursor. The oldest ones are forgotten.
     kept: VecDeque<(usize, u64)>,
     forgotten: u64,
 }
 
 impl Cursors {
+    fn lock(&self) -> MutexGuard<'_, KnownCursors> {
+        // No code panics while it holds the lock.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl KnownCursors {
+    /// Returns the index of an address in all cursors.
+    fn index_of(&mut self, address: &str) -> usize {
+        self.addresses.iter().position(|known| known == address).unwrap_or_else(|| {
+            self.addresses.push(address.to_owned());
+            self.addresses.len() - 1
+        })
+    }
+
     /// Returns the cursor for clients that stands for the cursor of a server.
     fn encode(&mut self, server: usize, inner: u64) -> u64 {
         if (server as u64) < MAX_SERVERS && inner < FIRST_KEPT / MAX_SERVERS {
@@ -50,29 +74,34 @@ impl Cursors {
 }
 
 /// Continues a scan over these servers at the cursor of the request.
-pub(crate) fn scan(request: &Request<'_>, all: &[usize], cursors: &Rc<RefCell<Cursors>>) -> Route {
+pub(crate) fn scan(request: &Request<'_>, all: &[usize], servers: &Servers, cursors: &Cursors) -> Route {
     let Some(cursor) = request.get(1) else { return Route::Any };
-    let decoded = number(cursor).and_then(|cursor| cursors.borrow().decode(cursor));
-    let Some((from, inner)) = decoded else { return INVALID.into() };
+    let mut known = cursors.lock();
+    let Some((from, inner)) = number(cursor).and_then(|cursor| known.decode(cursor)) else {
+        return INVALID.into();
+    };
+    let mut all: Vec<(usize, usize)> =
+        all.iter().map(|server| (known.index_of(servers.address(*server)), *server)).collect();
+    all.sort_unstable();
     // A server that has left meanwhile is skipped.
-    let mut left = all.iter().copied().filter(|server| *server >= from);
-    let Some(server) = left.next() else {
+    let mut left = all.into_iter().filter(|(index, _)| *index >= from);
+    let Some((index, server)) = left.next() else {
         return Route::Reply(page(0, Value::Array(Vec::new())));
     };
-    let inner = if server == from { inner } else { 0 };
+    let inner = if index == from { inner } else { 0 };
     let next = left.next();
     let words = [request.name().to_vec(), inner.to_string().into_bytes()];
     let rest = request.words().skip(2).map(<[u8]>::to_vec);
     let words: Vec<_> = words.into_iter().chain(rest).collect();
-    let cursors = Rc::clone(cursors);
+    let cursors = cursors.clone();
     Route::Split(Split::new([(server, words)], move |mut replies| match replies.pop() {
         Some(Value::Array(mut fields)) if fields.len() == 2 => {
             let keys = fields.pop().unwrap_or(Value::Null);
             let inner = fields.pop().as_ref().and_then(Value::as_bytes).and_then(number);
             let cursor = match (inner, next) {
                 (Some(0), None) => 0,
-                (Some(0), Some(next)) => cursors.borrow_mut().encode(next, 0),
-                (Some(inner), _) => cursors.borrow_mut().encode(server, inner),
+                (Some(0), Some((next, _))) => cursors.lock().encode(next, 0),
+                (Some(inner), _) => cursors.lock().encode(index, inner),
                 (None, _) => return Value::Error(INVALID),
             };
             page(cursor, keys)
@@ -96,7 +125,7 @@ mod tests {
 
     #[test]
     fn cursors_of_any_size_are_found_again() {
-        let mut cursors = Cursors::default();
+        let mut cursors = KnownCursors::default();
         let places = [(0, 1), (1023, 1 << 41), (0, 1 << 42), (1024, 0), (2, u64::MAX)];
         let encoded = places.map(|(server, inner)| cursors.encode(server, inner));
         assert_eq!(encoded[..2], [1 << 10, (1 << 51) + 1023]);
@@ -106,7 +135,7 @@ mod tests {
 
     #[test]
     fn the_oldest_kept_cursors_are_forgotten() {
-        let mut cursors = Cursors::default();
+        let mut cursors = KnownCursors::default();
         let encoded: Vec<u64> =
             (0..=MAX_KEPT as u64).map(|number| cursors.encode(0, u64::MAX - number)).collect();
         assert_eq!(cursors.decode(encoded[0]), None);

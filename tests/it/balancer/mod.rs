@@ -4,6 +4,7 @@ mod down;
 mod places;
 mod redirects;
 mod spread;
+mod threads;
 
 use crate::support::{Folder, Process, RawClient, Reply, line};
 

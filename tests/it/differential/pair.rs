@@ -103,11 +103,12 @@ impl Pair {
         Pair { kv, redis: Process::redis(&[]), has_password: false }.aligned()
     }
 
-    /// Compares three other redis-servers behind the example `balancer`.
+    /// Compares three other redis-servers behind two threads of `balancer`.
     pub(super) fn balanced() -> Self {
         let upstreams: Vec<_> = (0..3).map(|_| Process::redis(&[])).collect();
-        let addresses: Vec<_> = upstreams.iter().map(Process::address).collect();
-        let balancer = Process::program_like_redis("balancer", &addresses);
+        let addresses = upstreams.iter().map(Process::address);
+        let options: Vec<_> = ["--threads", "2"].into_iter().chain(addresses).collect();
+        let balancer = Process::program_like_redis("balancer", &options);
         Pair { kv: Subject::Balancer(balancer, upstreams), redis: Process::redis(&[]), has_password: false }
             .aligned()
     }

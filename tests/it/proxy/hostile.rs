@@ -66,7 +66,9 @@ fn serve(mut stream: TcpStream, answer: impl Fn(&[u8]) -> Vec<u8>) {
 
 #[test]
 fn an_invalid_reply_ends_the_connection() {
-    for wrong in ["GET / HTTP/1.1\r\n", "$x\r\n", "$1\r\nab\r\n", "*99999999999999999999\r\n", "\r\n"] {
+    for wrong in
+        ["GET / HTTP/1.1\r\n", "$x\r\n", "$1\r\nab\r\n", "*99999999999999999999\r\n", "\r\n", "-a\rb\r\n"]
+    {
         let proxy = proxy(&upstream(|_| wrong.into()), |upstream| upstream);
         let mut client = RawClient::connect(proxy.address());
         let reply = eventually(|| {

@@ -24,6 +24,8 @@ pub struct Disconnected(pub Client);
 pub(crate) struct ConnectionEvents {
     pub(crate) connected: Vec<Recipient<Connected>>,
     pub(crate) disconnected: Vec<Recipient<Disconnected>>,
+    /// The actors that receive the messages about the clients of a worker, by worker.
+    pub(crate) disconnected_of_worker: Vec<Recipient<Disconnected>>,
 }
 
 impl ConnectionEvents {
@@ -31,7 +33,11 @@ impl ConnectionEvents {
         self.connected.iter().for_each(|actor| actor.do_send(Connected(client.clone())));
     }
 
-    pub(crate) fn send_disconnected(&self, client: &Client) {
-        self.disconnected.iter().for_each(|actor| actor.do_send(Disconnected(client.clone())));
+    pub(crate) fn send_disconnected(&self, client: &Client, worker: u16) {
+        let of_worker = self.disconnected_of_worker.get(usize::from(worker));
+        self.disconnected
+            .iter()
+            .chain(of_worker)
+            .for_each(|actor| actor.do_send(Disconnected(client.clone())));
     }
 }

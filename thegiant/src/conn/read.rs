@@ -62,7 +62,7 @@ impl Connection {
         let from = self.decoder.start();
         let requests = &mut batch.requests;
         let can_run_all = self.state.is_authenticated() && requests.input.len() <= MAX_BATCH_BYTES;
-        let routes = &self.state.server.routes;
+        let (routes, worker) = (&self.state.server.routes, self.state.worker);
         self.protocol_error = loop {
             if requests.missing_bulk().is_some() {
                 break None;
@@ -73,7 +73,7 @@ impl Connection {
             }
             match self.decoder.decode(&mut requests.input, &mut requests.spans) {
                 Ok(Progress::Request) => {
-                    requests.push(|words| routes.resolve(words));
+                    requests.push(|words| routes.resolve(words, worker));
                     if self.decoder.start() == requests.input.len() {
                         break None;
                     }

@@ -277,7 +277,7 @@ impl Drop for ConnectionState {
         self.server.keyspace.untrack(&self.client);
         let memory = self.client.close();
         self.server.clients.account(&self.client, memory, 0);
-        self.server.connection_events.send_disconnected(&self.client);
+        self.server.connection_events.send_disconnected(&self.client, self.worker);
         self.server.clients.forget(&self.client);
     }
 }

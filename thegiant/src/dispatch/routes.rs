@@ -24,6 +24,8 @@ pub(crate) struct Routes {
     is_plain: bool,
     /// The actors with several shards.
     shards: Vec<Shards>,
+    /// The actor of which each worker has its own.
+    per_worker: Option<Actors>,
     /// A transaction can be for several shards of an actor.
     is_atomic: bool,
 }
@@ -38,6 +40,7 @@ impl Default for Routes {
             fallback: None,
             is_plain: true,
             shards: Vec::new(),
+            per_worker: None,
             is_atomic: false,
         }
     }
@@ -75,6 +78,12 @@ impl Routes {
             self.shards.push(Shards { first, count });
             self.is_plain = false;
         }
+    }
+
+    /// Makes these actors, which were added one after the other, one for each worker.
+    pub(crate) fn set_per_worker(&mut self, actors: Actors) {
+        self.per_worker = Some(actors);
+        self.is_plain = false;
     }
 
     /// Adds a command.
@@ -131,23 +140,27 @@ impl Routes {
         &self.table
     }
 
-    /// Finds the command of a request.
-    pub(crate) fn resolve(&self, words: RequestWords<'_>) -> Resolved<CommandRef> {
-        if self.is_plain { self.table.resolve(words) } else { self.resolve_further(words) }
+    /// Finds the command of a request from a client of this worker.
+    pub(crate) fn resolve(&self, words: RequestWords<'_>, worker: u16) -> Resolved<CommandRef> {
+        if self.is_plain { self.table.resolve(words) } else { self.resolve_further(words, worker) }
     }
 
     /// Finds the command of a request, with its shard, or the fallback.
     #[inline(never)]
-    fn resolve_further(&self, words: RequestWords<'_>) -> Resolved<CommandRef> {
-        match (self.table.resolve(words), self.fallback) {
-            (Resolved::Unknown | Resolved::UnknownSubcommand(_), Some(fallback)) => {
-                Resolved::Command(fallback)
-            }
-            (Resolved::Command(target), _) => match self.shards_with(target.actor_id) {
-                Some(shards) => shards.resolve(target, self.command(target.command), words),
-                None => Resolved::Command(target),
-            },
-            (resolved, _) => resolved,
+    fn resolve_further(&self, words: RequestWords<'_>, worker: u16) -> Resolved<CommandRef> {
+        let target = match (self.table.resolve(words), self.fallback) {
+            (Resolved::Unknown | Resolved::UnknownSubcommand(_), Some(fallback)) => fallback,
+            (Resolved::Command(target), _) => target,
+            (resolved, _) => return resolved,
+        };
+        if let Some(actors) = self.per_worker
+            && target.actor_id == actors.first
+        {
+            return Resolved::Command(target.on(ActorId(actors.first.0 + worker)));
+        }
+        match self.shards_with(target.actor_id) {
+            Some(shards) => shards.resolve(target, self.command(target.command), words),
+            None => Resolved::Command(target),
         }
     }
 

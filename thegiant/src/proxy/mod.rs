@@ -41,6 +41,7 @@ mod wire;
 
 pub use actor::{Proxy, UpstreamHandle};
 pub(crate) use actor::{ProxyActor, is_behind_builtins};
+pub(crate) use conn::AllUpstreamStats;
 pub use conn::{CallError, Upstream};
 pub use pool::Servers;
 pub use routing::{Redirect, Refresh, Request, Route, Router, Split};

@@ -408,7 +408,7 @@ impl Server {
         let Server { app, settings, password, allow_shutdown, signals, listeners, workers, handle, stops } =
             self;
         let stop = allow_shutdown.then(|| handle.stop.clone());
-        let (config, shards) = app().into_config();
+        let (config, shards) = app().into_config(workers);
         let server =
             Arc::new(ServerState::new(config, ServerConfig { settings, password, stop, addresses, workers }));
         BoundServer { server, shards, signals, listeners, handle, stops }

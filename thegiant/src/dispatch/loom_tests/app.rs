@@ -111,7 +111,7 @@ impl Server {
         while decoder.start() < requests.len() {
             let decoded = decoder.decode(&mut batch.requests.input, &mut batch.requests.spans);
             assert!(matches!(decoded, Ok(Progress::Request)), "{requests:?}");
-            batch.requests.push(|words| self.routes.resolve(words));
+            batch.requests.push(|words| self.routes.resolve(words, 0));
         }
         batch
     }

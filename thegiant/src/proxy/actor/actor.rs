@@ -1,6 +1,6 @@
 //! The actor that sends requests on to upstreams.
 
-use std::{cell::RefCell, rc::Rc};
+use std::{cell::RefCell, future::Future, pin::Pin, rc::Rc};
 
 use actix::{Actor, AsyncContext, Context, Handler, Message, ResponseFuture};
 use bytes::Bytes;
@@ -14,7 +14,7 @@ use crate::{
     Disconnected,
     dispatch::{ACTOR_DOWN, RunBatches},
     proxy::{
-        conn::{AllUpstreamStats, CallError, CallResult, Upstream},
+        conn::{CallError, CallResult},
         pool::Servers,
         routing::Router,
     },
@@ -25,14 +25,25 @@ use crate::{
 pub(crate) struct ProxyActor(Rc<RefCell<ProxyState>>);
 
 impl ProxyActor {
-    pub(super) fn new(upstreams: Vec<Upstream>, router: Option<Box<dyn Router>>) -> (Self, AllUpstreamStats) {
-        let (servers, stats) = Servers::new(upstreams);
-        (
-            ProxyActor(ProxyState::new(servers, router, |proxy, index, is_first| {
-                actix_rt::spawn(keep_up(proxy, index, is_first));
-            })),
-            stats,
-        )
+    pub(super) fn new(servers: Servers, router: Option<Box<dyn Router>>) -> Self {
+        ProxyActor(ProxyState::new(servers, router, |proxy, index, is_first| {
+            actix_rt::spawn(keep_up(proxy, index, is_first));
+        }))
+    }
+
+    /// Lets the requests of clients wait until a future has ended.
+    pub(super) fn wait_for(&self, start: Pin<Box<dyn Future<Output = ()>>>) {
+        self.0.borrow_mut().is_starting = true;
+        let proxy = Rc::downgrade(&self.0);
+        actix_rt::spawn(async move {
+            // The future is the application's code, so it may panic.
+            let _ = actix_rt::spawn(start).await;
+            if let Some(proxy) = proxy.upgrade() {
+                let mut proxy = proxy.borrow_mut();
+                proxy.is_starting = false;
+                proxy.retry_waiting();
+            }
+        });
     }
 }
 

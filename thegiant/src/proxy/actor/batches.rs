@@ -191,8 +191,10 @@ impl ProxyState {
         for call in std::mem::take(&mut self.waiting.calls) {
             self.call(call);
         }
-        for (batch, actor_id) in std::mem::take(&mut self.waiting.batches) {
-            self.begin(batch, actor_id);
+        if !self.is_starting {
+            for (batch, actor_id) in std::mem::take(&mut self.waiting.batches) {
+                self.begin(batch, actor_id);
+            }
         }
         self.complete();
     }

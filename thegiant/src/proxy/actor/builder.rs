@@ -1,11 +1,18 @@
 //! Starts a proxy.
 
-use std::fmt;
+use std::{fmt, future::Future, pin::Pin};
 
-use actix::Actor;
+use actix::{
+    Addr, Context,
+    dev::channel::{AddressReceiver, channel},
+};
 
 use super::{ProxyActor, UpstreamHandle};
-use crate::proxy::{conn::Upstream, routing::Router};
+use crate::proxy::{
+    conn::{AllUpstreamStats, Upstream},
+    pool::Servers,
+    routing::Router,
+};
 
 /// A proxy for several upstreams, among which a [`Router`] chooses.
 ///
@@ -34,16 +41,22 @@ use crate::proxy::{conn::Upstream, routing::Router};
 ///     Server::new(App::new().proxy(redis)).bind("127.0.0.1:6380")?.run().await
 /// }
 /// ```
+///
+/// An [`Upstream`] converts to a proxy for this upstream alone.
 #[must_use]
 pub struct Proxy {
-    router: Box<dyn Router>,
+    /// `None` with a single upstream.
+    router: Option<Box<dyn Router>>,
     upstreams: Vec<Upstream>,
+    on_start: Option<OnStart>,
 }
+
+type OnStart = Box<dyn FnOnce(UpstreamHandle) -> Pin<Box<dyn Future<Output = ()>>>>;
 
 impl Proxy {
     /// Creates a proxy without upstreams.
     pub fn new(router: impl Router) -> Self {
-        Proxy { router: Box::new(router), upstreams: Vec::new() }
+        Proxy { router: Some(Box::new(router)), upstreams: Vec::new(), on_start: None }
     }
 
     /// Adds an upstream. The first has the number 0 in [`Servers`](crate::proxy::Servers).
@@ -58,15 +71,58 @@ impl Proxy {
         self
     }
 
+    /// Sets an asynchronous function that runs when the proxy starts, on the thread of the proxy.
+    ///
+    /// The requests of clients wait until it has ended. A router that has to ask the upstreams something can do so here.
+    ///
+    /// ```no_run
+    /// # use thegiant::proxy::{Proxy, Request, Route, Router, Servers, Upstream};
+    /// # struct Failover;
+    /// # impl Router for Failover {
+    /// #     fn route(&mut self, _: &Request<'_>, _: &mut Servers) -> Route { Route::To(0) }
+    /// # }
+    /// let proxy = Proxy::new(Failover).upstream(Upstream::new("10.0.0.1:6379")).on_start(async |redis| {
+    ///     println!("{:?}", redis.call(["INFO", "replication"]).await);
+    /// });
+    /// ```
+    pub fn on_start(mut self, function: impl AsyncFnOnce(UpstreamHandle) + 'static) -> Self {
+        self.on_start = Some(Box::new(|handle| Box::pin(function(handle))));
+        self
+    }
+
     /// Starts the proxy on the current thread, and opens the first connection to each upstream.
     ///
     /// # Panics
     /// If there is no upstream, or no actix system is running.
     #[track_caller]
     pub fn start(self) -> UpstreamHandle {
+        let (sender, mailbox) = channel(0);
+        self.start_at(Addr::new(sender), mailbox, AllUpstreamStats::default())
+    }
+
+    /// Starts the proxy with an address that exists already.
+    #[track_caller]
+    pub(crate) fn start_at(
+        self,
+        address: Addr<ProxyActor>,
+        mailbox: AddressReceiver<ProxyActor>,
+        stats: AllUpstreamStats,
+    ) -> UpstreamHandle {
         assert!(!self.upstreams.is_empty(), "a proxy needs at least one upstream");
-        let (proxy, stats) = ProxyActor::new(self.upstreams, Some(self.router));
-        UpstreamHandle::new(proxy.start(), stats)
+        let handle = UpstreamHandle::new(address, stats.clone());
+        let servers = Servers::new(self.upstreams, stats);
+        let actor = ProxyActor::new(servers, self.router);
+        if let Some(on_start) = self.on_start {
+            actor.wait_for(on_start(handle.clone()));
+        }
+        Context::with_receiver(mailbox).run(actor);
+        handle
+    }
+}
+
+impl From<Upstream> for Proxy {
+    fn from(upstream: Upstream) -> Self {
+        Proxy { router: None, upstreams: vec![upstream], on_start: None }
     }
 }
 
@@ -82,7 +138,6 @@ impl Upstream {
     /// # Panics
     /// If no actix system is running.
     pub fn start(self) -> UpstreamHandle {
-        let (proxy, stats) = ProxyActor::new(vec![self], None);
-        UpstreamHandle::new(proxy.start(), stats)
+        Proxy::from(self).start()
     }
 }

@@ -69,8 +69,8 @@ impl ProxyState {
             return refusal(&call, row).into();
         }
         match self.routing.readiness(&self.pool.servers) {
-            Readiness::Ready => {}
-            Readiness::Soon => return Destination::Wait,
+            Readiness::Ready if !self.is_starting => {}
+            Readiness::Ready | Readiness::Soon => return Destination::Wait,
             Readiness::Not(error) => return error.into(),
         }
         if !self.dedicated.is_empty()

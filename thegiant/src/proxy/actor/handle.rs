@@ -1,12 +1,6 @@
 //! The application's handle to a running proxy.
 
-use std::{
-    fmt,
-    sync::{
-        Arc, MutexGuard, PoisonError,
-        atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed},
-    },
-};
+use std::fmt;
 
 use actix::Addr;
 use bytes::Bytes;
@@ -16,7 +10,7 @@ use crate::{
     Error, Value,
     info::InfoFields,
     proxy::{
-        conn::{AllUpstreamStats, CallError, UpstreamStats},
+        conn::{AllUpstreamStats, CallError},
         wire::{CommandKind, Words, kind_of_words},
     },
 };
@@ -80,48 +74,16 @@ impl UpstreamHandle {
 
     /// Returns whether any of the upstreams has an open multiplexed connection.
     pub fn is_connected(&self) -> bool {
-        self.stats().iter().any(|stats| stats.connections.load(Relaxed) > 0)
+        self.stats.is_connected()
     }
 
     pub(crate) fn proxy(&self) -> Addr<ProxyActor> {
         self.proxy.clone()
     }
 
-    fn stats(&self) -> MutexGuard<'_, Vec<Arc<UpstreamStats>>> {
-        self.stats.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Adds the statistics to `INFO`: the totals and, if there are several upstreams, one field for each.
+    /// Adds the statistics to `INFO`.
     pub(crate) fn add_to(&self, info: &mut InfoFields) {
-        let all = self.stats();
-        if let [only] = &all[..] {
-            info.field("upstream_address", &only.address);
-        }
-        let connections = |count: fn(&UpstreamStats) -> &AtomicUsize| -> usize {
-            all.iter().map(|stats| count(stats).load(Relaxed)).sum()
-        };
-        let commands = |count: fn(&UpstreamStats) -> &AtomicU64| -> u64 {
-            all.iter().map(|stats| count(stats).load(Relaxed)).sum()
-        };
-        info.field("upstream_connections", connections(|stats| &stats.connections));
-        info.field("upstream_private_connections", connections(|stats| &stats.private));
-        info.field("upstream_commands", commands(|stats| &stats.commands));
-        info.field("upstream_commands_lost", commands(|stats| &stats.lost));
-        info.field("upstream_commands_unsent", commands(|stats| &stats.unsent));
-        for (index, stats) in all.iter().enumerate().filter(|_| all.len() > 1) {
-            info.field(
-                &format!("upstream{index}"),
-                format_args!(
-                    "address={},connections={},private_connections={},commands={},commands_lost={},commands_unsent={}",
-                    stats.address,
-                    stats.connections.load(Relaxed),
-                    stats.private.load(Relaxed),
-                    stats.commands.load(Relaxed),
-                    stats.lost.load(Relaxed),
-                    stats.unsent.load(Relaxed),
-                ),
-            );
-        }
+        self.stats.add_to(info);
     }
 }
 
@@ -131,7 +93,6 @@ const STOPPED: Error = Error::from_static("UPSTREAMDOWN the proxy has stopped");
 
 impl fmt::Debug for UpstreamHandle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let addresses: Vec<String> = self.stats().iter().map(|stats| stats.address.clone()).collect();
-        f.debug_struct("UpstreamHandle").field("addresses", &addresses).finish_non_exhaustive()
+        f.debug_struct("UpstreamHandle").field("upstreams", &self.stats).finish_non_exhaustive()
     }
 }

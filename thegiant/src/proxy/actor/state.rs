@@ -37,6 +37,8 @@ pub(super) struct ProxyState {
     pub(super) reply_sizes: ReplySizes,
     pub(super) waiting: Waiting,
     pub(super) refreshing: Refreshing,
+    /// The application prepares the router, so the requests of clients wait.
+    pub(super) is_starting: bool,
     /// Number of commands that the application has sent. It spreads them over the connections.
     pub(super) call_count: u64,
 }
@@ -75,6 +77,7 @@ impl ProxyState {
                 reply_sizes: ReplySizes::default(),
                 waiting: Waiting::default(),
                 refreshing: Refreshing::default(),
+                is_starting: false,
                 call_count: 0,
             })
         })

@@ -1,10 +1,6 @@
 //! The list of a proxy's upstreams.
 
-use std::{
-    fmt,
-    rc::Rc,
-    sync::{Arc, MutexGuard, PoisonError},
-};
+use std::{fmt, rc::Rc, sync::Arc};
 
 use tokio::sync::Notify;
 
@@ -49,17 +45,16 @@ pub(crate) enum Membership {
 }
 
 impl Servers {
-    pub(crate) fn new(upstreams: Vec<Upstream>) -> (Self, AllUpstreamStats) {
-        let stats = AllUpstreamStats::default();
+    pub(crate) fn new(upstreams: Vec<Upstream>, stats: AllUpstreamStats) -> Self {
         // Servers that the router adds have the settings of the first one, so the minimum holds for them, too.
         let max_request_len = upstreams.iter().map(|upstream| upstream.max_request_len).min().unwrap_or(0);
-        let mut servers = Servers { list: Vec::new(), stats: Arc::clone(&stats), max_request_len };
+        let mut servers = Servers { list: Vec::new(), stats, max_request_len };
         upstreams.into_iter().for_each(|upstream| servers.push(upstream, Membership::Fixed));
-        (servers, stats)
+        servers
     }
 
     fn push(&mut self, upstream: Upstream, membership: Membership) {
-        let stats = self.add_stats(&upstream);
+        let stats = self.stats.add(&upstream.address);
         self.list.push(Server {
             upstream: Rc::new(upstream),
             stats,
@@ -69,16 +64,6 @@ impl Servers {
             membership,
             forgotten: Rc::default(),
         });
-    }
-
-    fn add_stats(&self, upstream: &Upstream) -> Arc<UpstreamStats> {
-        let stats = Arc::new(UpstreamStats { address: upstream.address.clone(), ..UpstreamStats::default() });
-        self.all_stats().push(Arc::clone(&stats));
-        stats
-    }
-
-    fn all_stats(&self) -> MutexGuard<'_, Vec<Arc<UpstreamStats>>> {
-        self.stats.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Returns the number of servers, including [forgotten](Self::retain) servers.
@@ -122,7 +107,7 @@ impl Servers {
 
     /// Gives a vacant number and its connection indexes to another server.
     fn fill(&mut self, vacant: usize, upstream: Upstream) -> usize {
-        let stats = self.add_stats(&upstream);
+        let stats = self.stats.add(&upstream.address);
         let server = &mut self.list[vacant];
         server.upstream = Rc::new(upstream);
         server.stats = stats;
@@ -141,8 +126,7 @@ impl Servers {
             if server.membership == Membership::Added && !keep(&server.upstream.address) {
                 server.membership = Membership::Leaving;
                 server.is_down = true;
-                let mut all = self.stats.lock().unwrap_or_else(PoisonError::into_inner);
-                all.retain(|stats| !Arc::ptr_eq(stats, &server.stats));
+                self.stats.remove(&server.stats);
             }
         }
     }
