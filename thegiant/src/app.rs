@@ -475,8 +475,10 @@ impl App {
     /// - from `SUBSCRIBE` until the client has no subscription left;
     /// - for a command that blocks, such as `BLPOP`, according to the upstream's `COMMAND` reply.
     ///
-    /// While a client has a dedicated connection, `SELECT` and `HELLO` are errors. Commands of mounted actors
-    /// run at once, even between `MULTI` and `EXEC`.
+    /// While a client has a dedicated connection, `SELECT` and `HELLO` are errors.
+    ///
+    /// A command that this server runs itself cannot be in a transaction of the upstream, which would not have its
+    /// reply. Between `MULTI` and `EXEC` it is an error, and `EXEC` replies `EXECABORT`.
     ///
     /// When a dedicated connection is lost, the client's commands fail up to the one that ends the
     /// transaction (`EXEC`, `DISCARD`, `UNWATCH`). A client with subscriptions is disconnected, as the

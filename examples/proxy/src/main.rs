@@ -2,7 +2,7 @@
 //! `redis-cli -p 6380 VISIT home`.
 //!
 //! This example shows your own commands in front of Redis. The server answers the commands of its actor and sends all
-//! others on. Commands of its actor run at once, also between `MULTI` and `EXEC`.
+//! others on. Commands of its actor cannot be in a transaction, which Redis runs.
 
 use actix::ResponseFuture;
 use thegiant::{Upstream, UpstreamHandle, prelude::*, proxy::CallError};

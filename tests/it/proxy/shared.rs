@@ -109,6 +109,46 @@ fn own_commands_come_first_and_replies_keep_their_order() {
     assert_eq!(client.ask(line("INCRTWICE n")), "-ERR value is not an integer or out of range\r\n");
 }
 
+/// The upstream does not know these commands, so its `EXEC` would not have their replies.
+#[test]
+fn own_commands_cannot_be_in_a_transaction_of_the_upstream() {
+    let redis = Process::redis(&[]);
+    let front = front(redis.address());
+    let refused = |command: &str| {
+        format!(
+            "-ERR '{command}' can't be in a transaction of an upstream: this server runs the command itself\r\n"
+        )
+    };
+    const ABORTED: &str = "-EXECABORT Transaction discarded because of previous errors.\r\n";
+    for (request, command) in [("OWN a", "own"), ("CLIENT GETNAME", "client|getname"), ("INFO", "info")] {
+        let mut client = RawClient::connect(front.address());
+        assert_eq!(client.ask(line("MULTI")), "+OK\r\n");
+        assert_eq!(client.ask(line("INCR n")), "+QUEUED\r\n");
+        assert_eq!(client.ask(line(request)), refused(command));
+        assert_eq!(client.ask(line("EXEC")), ABORTED);
+        // The whole transaction in one read.
+        client.send(lines(&format!("MULTI \n INCR n \n {request} \n EXEC \n EXISTS n")));
+        let expected = format!("+OK\r\n+QUEUED\r\n{}{ABORTED}:0\r\n", refused(command));
+        assert_eq!(client.replies(5), expected);
+        // The next transaction is not affected.
+        client.send(lines("MULTI \n GET n"));
+        assert_eq!(client.replies(2), "+OK\r\n+QUEUED\r\n");
+        assert_eq!(client.ask(line("EXEC")), "*1\r\n$-1\r\n");
+        assert!(!client.ask(line(request)).starts_with(b"-"));
+    }
+    // A command with a wrong number of arguments aborts the transaction, too.
+    let mut client = RawClient::connect(front.address());
+    client.send(lines("MULTI \n OWN \n EXEC \n OWN a"));
+    assert_eq!(client.reply(), "+OK\r\n");
+    assert_eq!(client.reply(), "-ERR wrong number of arguments for 'own' command\r\n");
+    assert_eq!(client.replies(2), format!("{ABORTED}$5\r\nown a\r\n"));
+    // `RESET` and `DISCARD` end a transaction.
+    for (end, reply) in [("RESET", "+RESET\r\n"), ("DISCARD", "+OK\r\n")] {
+        client.send(lines(&format!("MULTI \n INCR n \n {end} \n OWN a")));
+        assert_eq!(client.replies(4), format!("+OK\r\n+QUEUED\r\n{reply}$5\r\nown a\r\n"));
+    }
+}
+
 #[test]
 fn handlers_cannot_change_a_multiplexed_connection() {
     let redis = Process::redis(&[]);

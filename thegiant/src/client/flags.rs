@@ -26,6 +26,10 @@ pub(crate) enum ClientFlag {
     Tracking = 1 << 6,
     /// `RESET`: the state that upstreams keep for the client is out of date.
     WasReset = 1 << 7,
+    /// The client has a transaction on an upstream.
+    InProxiedTransaction = 1 << 8,
+    /// The server has refused a command of that transaction, so its `EXEC` must fail.
+    ProxiedTransactionAborted = 1 << 9,
 }
 
 /// Asks a connection to close.

@@ -129,7 +129,7 @@ pub(super) struct ClientInner {
     pub(super) protocol: AtomicU8,
     /// A `CloseRequest`, and the bits below.
     pub(super) signals: AtomicU8,
-    pub(super) flags: AtomicU8,
+    pub(super) flags: AtomicU16,
     /// The last command that the client sent, or `NO_COMMAND`.
     pub(super) command: AtomicU32,
     /// Bytes of incomplete requests, and of replies that were not sent. Both saturate at 4 GiB.
@@ -150,7 +150,7 @@ impl Client {
             db: AtomicU16::new(0),
             protocol: AtomicU8::new(2),
             signals: AtomicU8::new(CloseRequest::None as u8),
-            flags: AtomicU8::new(0),
+            flags: AtomicU16::new(0),
             command: AtomicU32::new(NO_COMMAND),
             input: AtomicU32::new(0),
             output: AtomicU32::new(0),

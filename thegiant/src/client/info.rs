@@ -117,14 +117,14 @@ impl Client {
     }
 
     pub(crate) fn is(&self, flag: ClientFlag) -> bool {
-        self.0.flags.load(Relaxed) & flag as u8 != 0
+        self.0.flags.load(Relaxed) & flag as u16 != 0
     }
 
     pub(crate) fn set(&self, flag: ClientFlag, on: bool) {
         if on {
-            self.0.flags.fetch_or(flag as u8, Relaxed);
+            self.0.flags.fetch_or(flag as u16, Relaxed);
         } else {
-            self.0.flags.fetch_and(!(flag as u8), Relaxed);
+            self.0.flags.fetch_and(!(flag as u16), Relaxed);
         }
     }
 

@@ -316,6 +316,9 @@ impl Flags {
     /// `executes`: `EXEC`, which runs the queued commands.
     pub(crate) const EXECUTES: Flags = Flags(1 << 26);
 
+    /// `forwarded`: the proxy sends the command on to an upstream.
+    pub(crate) const FORWARDED: Flags = Flags(1 << 27);
+
     /// Returns the flags of both.
     #[must_use]
     pub const fn union(self, other: Flags) -> Flags {

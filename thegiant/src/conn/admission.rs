@@ -6,7 +6,7 @@ use crate::{
     batch::{ActorId, Batch, CommandRef, Resolved},
     client::{ClientFlag, CloseRequest},
     command::{Call, Flags, Spec},
-    dispatch::{TransactionQueue, aborted_by, reject},
+    dispatch::{Transaction, aborted_by, reject},
     observe::Hook,
 };
 
@@ -17,6 +17,8 @@ pub(super) enum Admission {
     NeedsAuth,
     /// Refuse: a RESP2 client that has subscribed may only use the pub/sub commands.
     PubSubOnly,
+    /// Refuse: the transaction of the client is on an upstream, and the command is not.
+    NotProxied,
     /// Queue the request for `EXEC`.
     Queue,
     /// Wait for the end of `CLIENT PAUSE`.
@@ -55,6 +57,12 @@ impl Connection {
         }
         if self.state.transaction.must_queue(command) {
             return Admission::Queue;
+        }
+        if matches!(self.state.transaction, Transaction::Proxied)
+            && !command.flags.contains(Flags::FORWARDED)
+            && !command.flags.contains(Flags::NEVER_QUEUED)
+        {
+            return Admission::NotProxied;
         }
         self.observe(batch);
         // `MONITOR` shows the commands of a transaction before its `EXEC`.
@@ -128,6 +136,17 @@ impl Connection {
         reject(batch, &self.client, |_, out| out.error(&error));
     }
 
+    /// Answers a request that cannot be a part of the client's transaction with an error.
+    #[cold]
+    pub(super) fn refuse_in_proxied_transaction(&self, target: CommandRef, batch: &mut Batch) {
+        let command = self.state.server.routes.command(target.command).full_name();
+        let error = Error::err(format_args!(
+            "'{command}' can't be in a transaction of an upstream: this server runs the command itself"
+        ));
+        reject(batch, &self.client, |_, out| out.error(&error));
+        self.client.set(ClientFlag::ProxiedTransactionAborted, true);
+    }
+
     /// Answers a request that was resolved to no command, such as an unknown name.
     #[cold]
     pub(super) fn answer_non_command(&mut self, resolved: Resolved<CommandRef>, batch: &mut Batch) {
@@ -147,7 +166,11 @@ impl Connection {
             }
             rejected => {
                 reject(batch, &self.client, |call, out| table.answer(rejected, call, out));
-                self.state.transaction.queue().into_iter().for_each(TransactionQueue::abort);
+                match &mut self.state.transaction {
+                    Transaction::Queued(queue) => queue.abort(),
+                    Transaction::Proxied => self.client.set(ClientFlag::ProxiedTransactionAborted, true),
+                    Transaction::None | Transaction::Running(_) => {}
+                }
             }
         }
     }

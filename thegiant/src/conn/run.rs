@@ -35,6 +35,7 @@ impl Connection {
                             Admission::Run => return Ok(self.dispatch(batch, target, cx)),
                             Admission::NeedsAuth => self.refuse_unauthenticated(target, &mut batch),
                             Admission::PubSubOnly => self.refuse_in_pubsub_mode(target, &mut batch),
+                            Admission::NotProxied => self.refuse_in_proxied_transaction(target, &mut batch),
                             Admission::Queue => self.queue(&mut batch),
                             Admission::Paused => return Ok(self.wait_for_unpause(batch)),
                         }
@@ -172,6 +173,7 @@ impl Connection {
                     self.join_replies(&mut batch);
                 }
                 self.client.set_active(self.state.server.now());
+                self.state.follow_proxied_transaction();
                 self.state.replies = batch.out.mode();
                 // A blocked batch has earlier replies to send.
                 Ok(if batch.is_blocked() { self.block(batch) } else { Stage::Running(batch) }.into())

@@ -77,6 +77,17 @@ impl ConnectionState {
         self.authenticated && self.subscriptions.is_none() && self.transaction.is_none()
     }
 
+    /// Learns whether the client has a transaction on an upstream, which its last requests may have begun or ended.
+    #[inline]
+    pub(crate) fn follow_proxied_transaction(&mut self) {
+        let is_proxied = self.client.is(ClientFlag::InProxiedTransaction);
+        match self.transaction {
+            Transaction::None if is_proxied => self.transaction = Transaction::Proxied,
+            Transaction::Proxied if !is_proxied => self.transaction = Transaction::None,
+            _ => {}
+        }
+    }
+
     /// Returns whether the client may only use pub/sub commands: it has subscribed, and RESP2 cannot tell a
     /// push from a reply.
     pub(crate) fn is_pubsub_only(&self) -> bool {
@@ -135,6 +146,8 @@ impl ConnectionState {
         self.server.clients.set_no_evict(&self.client, false);
         self.client.set(ClientFlag::NoTouch, false);
         self.client.set(ClientFlag::WasReset, true);
+        self.client.set(ClientFlag::InProxiedTransaction, false);
+        self.client.set(ClientFlag::ProxiedTransactionAborted, false);
         self.set_monitor(false);
         self.subscriptions = None;
         self.end_transaction();

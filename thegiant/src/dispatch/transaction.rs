@@ -23,6 +23,8 @@ pub(crate) enum Transaction {
     Queued(Box<TransactionQueue>),
     /// The queued requests run. The batch contains the blocked `EXEC`.
     Running(Box<Batch>),
+    /// An upstream has the transaction. The proxy sends its requests on one by one.
+    Proxied,
 }
 
 /// The requests that were queued since `MULTI`.

@@ -301,6 +301,7 @@ impl DedicatedTask {
         let server = self.binding.target().map(|target| target.server);
         let is_in_transaction = self.connection.session.is_in_transaction();
         self.route.set(DedicatedRoute { server, is_in_transaction });
+        self.connection.show_transaction();
     }
 
     /// Removes the handle from the proxy, and gives it the connection for reuse.
@@ -308,6 +309,7 @@ impl DedicatedTask {
     /// Does nothing if the proxy has already dropped the handle.
     fn end(&mut self, dialled: Option<Dialled>) {
         if let Some(proxy) = self.proxy.upgrade().filter(|_| !self.requests.is_closed()) {
+            self.connection.show_transaction();
             let mut proxy = proxy.borrow_mut();
             proxy.dedicated.remove(&self.connection.client().identity());
             if let Some((target, dialled)) = self.binding.target().zip(dialled) {

@@ -13,7 +13,7 @@ pub(crate) fn is_behind_builtins(row: usize) -> bool {
 }
 
 const ROWS: [Row<ProxyActor>; COMMANDS.len() + 1] = {
-    let mut rows = [const { row(Spec::FALLBACK) }; COMMANDS.len() + 1];
+    let mut rows = [const { row(Spec::FALLBACK.flags(Flags::FORWARDED)) }; COMMANDS.len() + 1];
     let mut index = 0;
     while index < COMMANDS.len() {
         rows[index + 1] = row(spec(COMMANDS[index]));
@@ -23,13 +23,13 @@ const ROWS: [Row<ProxyActor>; COMMANDS.len() + 1] = {
 };
 
 const fn spec((name, kind): (&'static str, CommandKind)) -> Spec {
-    let spec =
-        Spec::new(name, &[]).any_args().group("upstream").summary("Sends the command on to the upstream.");
-    match kind {
-        CommandKind::Blocks => spec.flags(Flags::BLOCKING),
-        CommandKind::Exec => spec.flags(Flags::EXECUTES),
-        _ => spec,
-    }
+    let flags = match kind {
+        CommandKind::Blocks => Flags::FORWARDED.union(Flags::BLOCKING),
+        CommandKind::Exec => Flags::FORWARDED.union(Flags::EXECUTES),
+        _ => Flags::FORWARDED,
+    };
+    let summary = "Sends the command on to the upstream.";
+    Spec::new(name, &[]).any_args().group("upstream").summary(summary).flags(flags)
 }
 
 /// The function of a row never runs, because the proxy sends requests on.

@@ -21,6 +21,7 @@ use super::{
 use crate::{
     Client, Error, IntoPush, IntoReply, Raw, Responder,
     batch::ActorId,
+    client::ClientFlag,
     command::Call,
     dispatch::ClientBatch,
     proxy::wire::{CommandKind, LossReason, ReplyReader, WholeReply, as_resp3},
@@ -163,6 +164,14 @@ impl DedicatedConnection {
         self.pending.take()
     }
 
+    /// Tells the client's connection whether a transaction is open.
+    pub(crate) fn show_transaction(&self) {
+        self.client.set(ClientFlag::InProxiedTransaction, self.session.is_in_transaction());
+        if !self.session.is_in_transaction() {
+            self.client.set(ClientFlag::ProxiedTransactionAborted, false);
+        }
+    }
+
     pub(crate) fn is_waiting(&self) -> bool {
         self.pending.is_some()
     }
@@ -183,6 +192,9 @@ impl DedicatedConnection {
             return Err((requester, error));
         }
         let DedicatedRequest { mut bytes, kind, args, .. } = request;
+        if self.client.is(ClientFlag::ProxiedTransactionAborted) {
+            self.session.abort();
+        }
         if kind == CommandKind::Exec && self.session.is_aborted() {
             bytes = Bytes::from_static(b"*1\r\n$7\r\nDISCARD\r\n");
         }
