@@ -6,3 +6,4 @@ mod private;
 mod server;
 mod several;
 mod shared;
+mod slow;

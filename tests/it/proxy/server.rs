@@ -26,6 +26,12 @@ impl Holder {
         let _ = self.asked.send(what);
     }
 
+    /// Like `HOLD`, under the name of a command that is slow by nature.
+    #[command("KEYS")]
+    fn keys(&mut self, what: String, responder: Responder<Simple>) {
+        self.hold(what, responder);
+    }
+
     /// Like `HOLD`, with the flag `blocking`.
     #[command("WAITFOR", blocking)]
     fn wait_for(&mut self, what: String, responder: Responder<Simple>) {

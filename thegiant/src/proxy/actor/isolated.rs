@@ -1,6 +1,7 @@
-//! Sends requests that might break a connection over separate connections.
+//! Connections without other clients' requests, or without later ones.
 //!
-//! These are large requests, and all requests of clients that were blamed for lost connections.
+//! They carry requests that might break a connection: large requests, and all requests of clients that were blamed for
+//! lost connections. And they keep slow commands, together with the requests that were sent behind them.
 
 use std::{
     cell::RefCell,
@@ -9,7 +10,7 @@ use std::{
     rc::{Rc, Weak},
     sync::{Arc, atomic::Ordering::Relaxed},
     task::{Context, Poll},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use actix_rt::time::timeout;
@@ -24,6 +25,9 @@ use crate::{
         wire::LossReason,
     },
 };
+
+/// Maximum number of connections that slow commands keep.
+const MAX_DETACHED: usize = 64;
 
 impl ProxyState {
     /// Sends the next request of a batch. The batch continues when it has the reply.
@@ -44,6 +48,34 @@ impl ProxyState {
             MultiplexedConnection::new(to.server, key, Arc::clone(&server.stats), max_reply_len);
         write_to(&mut self.in_flight, &mut connection, (id, position), to.asking);
         actix_rt::spawn(serve(Weak::clone(&self.me), connection));
+    }
+
+    /// Leaves a multiplexed connection to its slow command, and opens another one for later requests.
+    pub(super) fn detach(&mut self, index: usize) {
+        let connection = self.pool.connections[index].detach();
+        self.pool.servers.get_mut(connection.server).detached = Some(Instant::now());
+        self.detached += 1;
+        let proxy = Weak::clone(&self.me);
+        actix_rt::spawn(async move {
+            serve(Weak::clone(&proxy), connection).await;
+            if let Some(proxy) = proxy.upgrade() {
+                proxy.borrow_mut().detached -= 1;
+            }
+        });
+    }
+
+    /// Returns whether a slow command should keep its connection.
+    pub(super) fn should_detach(&self, connection: &MultiplexedConnection) -> bool {
+        self.detached < MAX_DETACHED && connection.waits_for_slow(&self.in_flight)
+    }
+
+    /// Returns the reply timeout of the requests of a connection, in seconds.
+    fn patience(&self, connection: &MultiplexedConnection) -> u32 {
+        let upstream = &self.pool.servers.get(connection.server).upstream;
+        match connection.waits_for_slow(&self.in_flight) {
+            true => upstream.slow_reply_timeout_seconds(),
+            false => upstream.reply_timeout_seconds(),
+        }
     }
 
     /// Continues after an isolated request got its reply or lost its connection.
@@ -86,17 +118,19 @@ async fn exchange(
     proxy: &Weak<RefCell<ProxyState>>,
     connection: &mut MultiplexedConnection,
 ) -> Result<(), LossReason> {
-    let Some((upstream, idle)) = proxy.upgrade().map(|proxy| {
-        let mut proxy = proxy.borrow_mut();
-        let idle = proxy.pool.take_idle(connection.server, connection.key);
-        (Rc::clone(&proxy.pool.servers.get(connection.server).upstream), idle)
-    }) else {
-        return Ok(());
-    };
-    connection.connected(match idle {
-        Some(idle) => idle,
-        None => dial(&upstream, connection.key).await?,
-    });
+    if !connection.is_open() {
+        let Some((upstream, idle)) = proxy.upgrade().map(|proxy| {
+            let mut proxy = proxy.borrow_mut();
+            let idle = proxy.pool.take_idle(connection.server, connection.key);
+            (Rc::clone(&proxy.pool.servers.get(connection.server).upstream), idle)
+        }) else {
+            return Ok(());
+        };
+        connection.connected(match idle {
+            Some(idle) => idle,
+            None => dial(&upstream, connection.key).await?,
+        });
+    }
     let mut sent = connection.sent();
     loop {
         if let Ok(end) = timeout(TICK, poll_fn(|cx| poll(proxy, connection, cx))).await {
@@ -106,7 +140,8 @@ async fn exchange(
         let is_sending = connection.sent() != mem::replace(&mut sent, connection.sent());
         if let Silence::Waited(seconds) = connection.tick()
             && !is_sending
-            && seconds >= upstream.reply_timeout_seconds()
+            && let Some(proxy) = proxy.upgrade()
+            && seconds >= proxy.borrow().patience(connection)
         {
             return Err(LossReason::Silence(Duration::from_secs(seconds.into())));
         }

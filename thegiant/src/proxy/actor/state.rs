@@ -37,6 +37,8 @@ pub(super) struct ProxyState {
     pub(super) reply_sizes: ReplySizes,
     pub(super) waiting: Waiting,
     pub(super) refreshing: Refreshing,
+    /// Number of connections that slow commands keep.
+    pub(super) detached: usize,
     /// The application prepares the router, so the requests of clients wait.
     pub(super) is_starting: bool,
     /// Number of commands that the application has sent. It spreads them over the connections.
@@ -77,6 +79,7 @@ impl ProxyState {
                 reply_sizes: ReplySizes::default(),
                 waiting: Waiting::default(),
                 refreshing: Refreshing::default(),
+                detached: 0,
                 is_starting: false,
                 call_count: 0,
             })

@@ -61,7 +61,9 @@ pub(super) async fn keep_up(proxy: Weak<RefCell<ProxyState>>, index: usize, is_f
                 }
                 let since = Instant::now();
                 let Some(lost) = serve(&proxy, index, is_first, dialled).await else { return };
-                if loss_logged.is_none_or(|logged| logged.elapsed() > LOG_EVERY) {
+                if lost != LossReason::Detached
+                    && loss_logged.is_none_or(|logged| logged.elapsed() > LOG_EVERY)
+                {
                     loss_logged = Some(Instant::now());
                     tracing::warn!(
                         upstream = upstream.address,
@@ -77,7 +79,14 @@ pub(super) async fn keep_up(proxy: Weak<RefCell<ProxyState>>, index: usize, is_f
                 sleep(RECONNECT_EVERY.saturating_sub(since.elapsed())).await;
                 continue;
             }
-            Err(reason) => reason,
+            Err(reason) => {
+                let Some(proxy) = proxy.upgrade() else { return };
+                // The requests wait until the slow command has ended, or for the reply timeout.
+                if reason == LossReason::NoAnswer && proxy.borrow().may_be_busy(index) {
+                    continue;
+                }
+                reason
+            }
         };
         if !mem::replace(&mut down_logged, true) {
             tracing::warn!(upstream = upstream.address, reason = %lost, "the upstream is down");
@@ -122,6 +131,11 @@ impl ProxyState {
         connection.stats = Arc::clone(&server.stats);
         let upstream = server.is_member().then(|| Rc::clone(&server.upstream));
         (upstream, connection.key, Rc::clone(&server.wakeup))
+    }
+
+    /// Returns whether the upstream of a connection may be busy with a slow command.
+    fn may_be_busy(&self, index: usize) -> bool {
+        self.pool.servers.get(self.pool.connections[index].server).may_be_busy()
     }
 
     /// Marks a connection as down while its forgotten server has no successor.
@@ -189,26 +203,36 @@ impl ProxyState {
         Poll::Pending
     }
 
-    /// Closes connections whose replies are overdue, and sends `PING` over idle connections.
+    /// Checks all connections, once a second.
     pub(super) fn tick(&mut self) {
-        let ProxyState { pool, in_flight, dedicated, .. } = self;
-        for connection in &mut pool.connections {
-            let reply_timeout = pool.servers.get(connection.server).upstream.reply_timeout_seconds();
-            match connection.tick() {
-                Silence::Waited(seconds) if seconds >= reply_timeout => {
-                    connection.give_up(LossReason::Silence(Duration::from_secs(seconds.into())));
-                }
-                Silence::Idle(seconds) if seconds >= reply_timeout => {
-                    launch(in_flight, connection, "PING", InFlight::Discard);
-                }
-                _ => {}
-            }
+        for index in 0..self.pool.connections.len() {
+            self.check_replies(index);
         }
+        let ProxyState { pool, in_flight, dedicated, .. } = self;
         in_flight.shrink();
         let has_dedicated = |server| dedicated.values().any(|handle| handle.route().server == Some(server));
         pool.close_forgotten(has_dedicated);
         self.blamed.forgive();
         self.retry_waiting();
+    }
+
+    /// Closes a connection whose replies are overdue, leaves it to a slow command, or sends `PING` if it is idle.
+    fn check_replies(&mut self, index: usize) {
+        let silence = self.pool.connections[index].tick();
+        let connection = &self.pool.connections[index];
+        let reply_timeout = self.pool.servers.get(connection.server).upstream.reply_timeout_seconds();
+        match silence {
+            Silence::Waited(1..) if self.should_detach(connection) => self.detach(index),
+            Silence::Waited(seconds) if seconds >= reply_timeout => {
+                let reason = LossReason::Silence(Duration::from_secs(seconds.into()));
+                self.pool.connections[index].give_up(reason);
+            }
+            Silence::Idle(seconds) if seconds >= reply_timeout => {
+                let connection = &mut self.pool.connections[index];
+                launch(&mut self.in_flight, connection, "PING", InFlight::Discard);
+            }
+            _ => {}
+        }
     }
 }
 

@@ -49,7 +49,7 @@ pub(crate) struct Dialled {
 pub(crate) async fn dial(upstream: &Upstream, key: PoolKey) -> Result<Dialled, LossReason> {
     match timeout(upstream.connect_timeout, dial_any_protocol(upstream, key)).await {
         Ok(dialled) => dialled,
-        Err(_) => Err("it does not answer".into()),
+        Err(_) => Err(LossReason::NoAnswer),
     }
 }
 

@@ -9,7 +9,11 @@ use super::{
     CallError, PoolKey,
     runs::{BatchRun, CallResult, MAX_RETRIES, Requester, SpareLists, SplitRequest, parsed},
 };
-use crate::{Client, dispatch::ClientBatch, proxy::wire::Words};
+use crate::{
+    Client,
+    dispatch::ClientBatch,
+    proxy::wire::{Words, is_slow},
+};
 
 /// Identifies an entry of the [`InFlightTable`]. A later entry may get the same id.
 pub(crate) type InFlightId = usize;
@@ -162,6 +166,13 @@ impl InFlightTable {
             Some(InFlight::Call(call)) => read(Words::Own(&call.words)),
             _ => {}
         }
+    }
+
+    /// Returns whether a request may take long because of its nature.
+    pub(crate) fn is_slow(&self, id: InFlightId, position: u32) -> bool {
+        let mut is = false;
+        self.with_words(id, position, |words| is = is_slow(words));
+        is
     }
 
     /// Returns the connection pool for the requests of an entry, and the number that selects one of its

@@ -118,6 +118,11 @@ impl MultiplexedConnection {
         }
     }
 
+    /// Returns whether the connection is open.
+    pub(crate) fn is_open(&self) -> bool {
+        matches!(self.state, State::Up(_))
+    }
+
     /// Returns the error for a request that cannot be sent.
     pub(crate) fn refuse(&self) -> CallError {
         self.stats.unsent(self.down().unwrap_or(&"there is no connection".into()), 1)
@@ -190,8 +195,36 @@ impl MultiplexedConnection {
 
     /// Returns the id of the oldest request that was sent and has no reply.
     pub(crate) fn oldest(&self) -> Option<InFlightId> {
+        self.awaited_and_sent().next().map(|pending| pending.id)
+    }
+
+    /// Returns whether one of the requests that were sent and have no reply is slow by nature.
+    ///
+    /// An upstream may send the replies to several requests together, so the slow one is not always the oldest.
+    pub(crate) fn waits_for_slow(&self, in_flight: &InFlightTable) -> bool {
+        let mut requests = self.awaited_and_sent().flat_map(|pending| {
+            (pending.position..pending.position + pending.count).map(|position| (pending.id, position))
+        });
+        requests.any(|(id, position)| in_flight.is_slow(id, position))
+    }
+
+    fn awaited_and_sent(&self) -> impl Iterator<Item = &Pending> {
         let sent = self.outgoing.sent();
-        self.awaited.queue.front().filter(|pending| pending.from < sent).map(|pending| pending.id)
+        self.awaited.queue.iter().take_while(move |pending| pending.from < sent)
+    }
+
+    /// Returns the open connection with its requests. Another one will take its place.
+    pub(crate) fn detach(&mut self) -> Self {
+        let mut other = MultiplexedConnection::new(
+            self.server,
+            self.key,
+            Arc::clone(&self.stats),
+            self.awaited.reader.max_len(),
+        );
+        other.state = State::Broken(LossReason::Detached);
+        other.waker = self.waker.take();
+        other.wake();
+        mem::replace(self, other)
     }
 
     /// Returns whether all requests have their replies.

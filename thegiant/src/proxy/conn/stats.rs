@@ -44,7 +44,7 @@ impl UpstreamStats {
         );
         match reason {
             LossReason::Silence(_) => CallError::Timeout(error),
-            LossReason::Other(_) => CallError::Lost(error),
+            LossReason::NoAnswer | LossReason::Detached | LossReason::Other(_) => CallError::Lost(error),
         }
     }
 

@@ -56,6 +56,7 @@ pub struct Upstream {
     pub(crate) password: Option<String>,
     pub(crate) connect_timeout: Duration,
     pub(crate) reply_timeout: Duration,
+    pub(crate) slow_reply_timeout: Duration,
     pub(crate) max_reply_len: usize,
     pub(crate) max_request_len: usize,
     #[cfg(feature = "tls")]
@@ -79,6 +80,7 @@ impl Upstream {
             password: None,
             connect_timeout: Duration::from_secs(3),
             reply_timeout: Duration::from_secs(30),
+            slow_reply_timeout: Duration::from_secs(300),
             max_reply_len: 512 * 1024 * 1024,
             max_request_len: MAX_REQUEST_LEN,
             #[cfg(feature = "tls")]
@@ -143,9 +145,20 @@ impl Upstream {
     /// multiplexed connections once a second, so it rounds their timeout up to whole seconds. It sends `PING`
     /// on a connection that is idle this long.
     ///
-    /// Blocking commands such as `BLPOP` have no reply timeout.
+    /// Blocking commands such as `BLPOP` have no reply timeout. Commands that are slow by nature have a timeout of their
+    /// own: see [`slow_reply_timeout`](Self::slow_reply_timeout).
     pub fn reply_timeout(mut self, timeout: Duration) -> Self {
         self.reply_timeout = timeout;
+        self
+    }
+
+    /// Sets the reply timeout of commands that are slow by nature (default 5 minutes).
+    ///
+    /// These are scripts and functions, `KEYS`, `FLUSHALL`, `FLUSHDB`, `SORT`, `MIGRATE`, `SAVE` and `DEBUG`. If such a
+    /// command gets no reply for one to two seconds, it keeps its connection, and the proxy opens another one for the
+    /// later requests of all clients. So a slow command delays the others only as far as the upstream itself does.
+    pub fn slow_reply_timeout(mut self, timeout: Duration) -> Self {
+        self.slow_reply_timeout = timeout;
         self
     }
 
@@ -181,8 +194,17 @@ impl Upstream {
     /// Returns the reply timeout in whole seconds, rounded up. The proxy checks its connections once a
     /// second.
     pub(crate) fn reply_timeout_seconds(&self) -> u32 {
-        u32::try_from(self.reply_timeout.as_millis().div_ceil(1000).max(1)).unwrap_or(u32::MAX)
+        whole_seconds(self.reply_timeout)
     }
+
+    /// Returns the reply timeout of slow commands in whole seconds, rounded up.
+    pub(crate) fn slow_reply_timeout_seconds(&self) -> u32 {
+        whole_seconds(self.slow_reply_timeout)
+    }
+}
+
+fn whole_seconds(time: Duration) -> u32 {
+    u32::try_from(time.as_millis().div_ceil(1000).max(1)).unwrap_or(u32::MAX)
 }
 
 impl fmt::Debug for Upstream {

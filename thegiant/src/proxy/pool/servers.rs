@@ -1,6 +1,6 @@
 //! The list of a proxy's upstreams.
 
-use std::{fmt, rc::Rc, sync::Arc};
+use std::{fmt, rc::Rc, sync::Arc, time::Instant};
 
 use tokio::sync::Notify;
 
@@ -29,6 +29,8 @@ pub(crate) struct Server {
     pub(crate) membership: Membership,
     /// Notifies the dedicated connections that the server is forgotten.
     pub(crate) forgotten: Rc<Notify>,
+    /// The last time at which a slow command took a connection.
+    pub(crate) detached: Option<Instant>,
 }
 
 /// Whether requests may go to a server.
@@ -63,6 +65,7 @@ impl Servers {
             wakeup: Rc::default(),
             membership,
             forgotten: Rc::default(),
+            detached: None,
         });
     }
 
@@ -171,6 +174,12 @@ impl Drop for Servers {
 }
 
 impl Server {
+    /// Returns whether the server may be busy with a slow command. Then a handshake without a reply does not mean that
+    /// it is down.
+    pub(crate) fn may_be_busy(&self) -> bool {
+        self.detached.is_some_and(|detached| detached.elapsed() < self.upstream.reply_timeout)
+    }
+
     pub(crate) fn is_member(&self) -> bool {
         matches!(self.membership, Membership::Fixed | Membership::Added)
     }

@@ -100,6 +100,31 @@ pub(crate) const COMMANDS: &[(&str, CommandKind)] = &[
     ("SELECT", CommandKind::Own),
 ];
 
+/// The commands that may take long because of their nature, and not because the upstream has stopped working.
+const SLOW: &[&str] = &[
+    "DEBUG",
+    "EVAL",
+    "EVALSHA",
+    "EVALSHA_RO",
+    "EVAL_RO",
+    "FCALL",
+    "FCALL_RO",
+    "FLUSHALL",
+    "FLUSHDB",
+    "KEYS",
+    "MIGRATE",
+    "SAVE",
+    "SORT",
+    "SORT_RO",
+    "SUNIONSTORE",
+    "ZUNIONSTORE",
+];
+
+/// Returns whether a command may take long because of its nature.
+pub(crate) fn is_slow(words: Words<'_>) -> bool {
+    SLOW.iter().any(|name| words.is(name))
+}
+
 /// Returns the kind of the command of this row.
 pub(crate) fn kind_of(row: usize) -> CommandKind {
     row.checked_sub(1).map_or(CommandKind::Plain, |index| COMMANDS[index].1)

@@ -7,6 +7,10 @@ use std::{fmt, io, sync::Arc, time::Duration};
 pub(crate) enum LossReason {
     /// Nothing has arrived for this time.
     Silence(Duration),
+    /// A connection or its handshake got no answer in time.
+    NoAnswer,
+    /// A slow command has taken the connection, and another one takes its place.
+    Detached,
     Other(Arc<str>),
 }
 
@@ -26,6 +30,8 @@ impl fmt::Display for LossReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             LossReason::Silence(time) => write!(f, "nothing has come from it for {} s", time.as_secs_f64()),
+            LossReason::NoAnswer => f.write_str("it does not answer"),
+            LossReason::Detached => f.write_str("a slow command has taken the connection"),
             LossReason::Other(text) => f.write_str(text),
         }
     }

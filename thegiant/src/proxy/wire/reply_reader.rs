@@ -47,6 +47,11 @@ impl ReplyReader {
         ReplyReader { frames: FrameScanner::default(), len: 0, max_len, buffer: Vec::new() }
     }
 
+    /// Returns the maximum length of a reply, in bytes.
+    pub(crate) fn max_len(&self) -> usize {
+        self.max_len
+    }
+
     /// Forgets the reply that has not arrived completely, because another connection follows.
     pub(crate) fn reset(&mut self) {
         *self = ReplyReader::new(self.max_len);
