@@ -9,6 +9,7 @@ use thegiant::{
 };
 
 use crate::{
+    pubsub::pubsub,
     scan::{Cursors, scan},
     spread::Spread,
 };
@@ -56,6 +57,9 @@ const OF_ALL: &[(&str, ResponsePolicy)] = &[
 
 /// Commands about channels.
 const OF_CHANNELS: &[&str] = &["PUBLISH", "SUBSCRIBE", "PSUBSCRIBE", "UNSUBSCRIBE", "PUNSUBSCRIBE", "PUBSUB"];
+
+/// Commands that subscribe to channels.
+const LISTENING: &[&str] = &["SUBSCRIBE", "PSUBSCRIBE"];
 
 const WRONG_PAIRS: Error = Error::from_static("ERR wrong number of arguments for 'mset' command");
 
@@ -108,6 +112,14 @@ impl<S: Spread> Balancer<S> {
     }
 
     fn route_keyless(&mut self, request: &Request<'_>, servers: &mut Servers) -> Route {
+        if request.is("PUBSUB")
+            && let Some(route) = pubsub(request, &self.spread.all(servers))
+        {
+            return route;
+        }
+        if LISTENING.iter().any(|name| request.is(name)) && request.words().skip(1).any(is_keyspace_event) {
+            return Route::Listen(self.spread.all(servers));
+        }
         if OF_CHANNELS.iter().any(|name| request.is(name)) {
             return self.spread.channels(request, servers);
         }
@@ -125,6 +137,12 @@ impl<S: Spread> Balancer<S> {
         let policy = *policy;
         Route::Split(Split::new(parts, move |replies| policy.merge(replies)))
     }
+}
+
+/// Returns whether the name of a channel or a pattern is one of keyspace events, which each server publishes for its own
+/// keys.
+fn is_keyspace_event(name: &[u8]) -> bool {
+    name.starts_with(b"__key")
 }
 
 /// Returns whether a replica may answer the request.

@@ -12,6 +12,7 @@ mod cluster;
 mod hash;
 mod nodes;
 mod options;
+mod pubsub;
 mod scan;
 mod spread;
 

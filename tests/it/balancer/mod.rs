@@ -2,6 +2,7 @@ mod alike;
 mod cluster;
 mod down;
 mod places;
+mod pubsub;
 mod redirects;
 mod spread;
 mod threads;

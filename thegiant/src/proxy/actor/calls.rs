@@ -2,7 +2,7 @@
 
 use super::state::{Call, ProxyState};
 use crate::{
-    Value,
+    Error, Value,
     proxy::{
         conn::{ApplicationCall, CallError, InFlight, PoolKey, Requester},
         routing::{Readiness, Redirect, Route},
@@ -27,6 +27,7 @@ impl ProxyState {
             Route::Split(split) => {
                 return self.insert_split(Requester::Application(answer), PoolKey::FIRST, number, split);
             }
+            Route::Listen(_) => return drop(answer.send(Err(CallError::NotSent(Error::CROSS_SLOT)))),
             Route::Reply(Value::Error(error)) => {
                 return drop(answer.send(Err(CallError::NotSent(error))));
             }

@@ -15,6 +15,7 @@ use tokio::sync::mpsc::{self, UnboundedReceiver};
 use super::{
     binding::{Binding, Target},
     dedicated_handle::{DedicatedHandle, DedicatedRoute, QueuedRequest},
+    listeners::Listeners,
     retries::HAS_MOVED,
     state::ProxyState,
 };
@@ -26,8 +27,8 @@ use crate::{
     dispatch::{ACTOR_DOWN, ClientBatch},
     proxy::{
         conn::{
-            DedicatedConnection, DedicatedEvent, DedicatedRequest, DedicatedRequester, Dialled, MAX_RETRIES,
-            PendingRequest, PoolKey, dial,
+            DedicatedConnection, DedicatedEvent, DedicatedRequest, DedicatedRequester, DedicatedTarget,
+            Dialled, MAX_RETRIES, PendingRequest, PoolKey, dial,
         },
         pool::FORGOTTEN,
         routing::{Follow, Redirect, Refresh},
@@ -42,6 +43,7 @@ struct DedicatedTask {
     route: Rc<Cell<DedicatedRoute>>,
     binding: Binding,
     connection: DedicatedConnection,
+    listeners: Listeners,
 }
 
 /// The reason why the task stops using a connection.
@@ -74,12 +76,12 @@ impl ProxyState {
         mut batch: ClientBatch,
         actor_id: ActorId,
         kind: CommandKind,
-        to: Result<Option<usize>, Error>,
+        to: Result<DedicatedTarget, Error>,
     ) -> Option<ClientBatch> {
         let client = batch.client.clone();
         if self.dedicated_route(&client).is_none() {
             client.set(ClientFlag::WasReset, false);
-            let server = to.clone().ok().flatten();
+            let server = to.as_ref().ok().and_then(|to| to.server);
             self.dedicated.insert(client.identity(), open(Weak::clone(&self.me), &client, server));
         }
         let handle = self.dedicated.get(&client.identity())?;
@@ -112,6 +114,7 @@ fn open(proxy: Weak<RefCell<ProxyState>>, client: &Client, server: Option<usize>
         route: Rc::clone(&route),
         binding: Binding::default(),
         connection: DedicatedConnection::new(client.clone(), PoolKey::of(client)),
+        listeners: Listeners::default(),
     };
     actix_rt::spawn(task.serve());
     DedicatedHandle::new(sender, route)
@@ -211,7 +214,7 @@ impl DedicatedTask {
                         let any = proxy.borrow().pool.servers.any(self.connection.client().id());
                         Some(any)
                     };
-                    let server = to.or_else(any)?;
+                    let server = to.server.or_else(any)?;
                     self.start(request, requester, Some(server));
                     return Some(server);
                 }
@@ -221,8 +224,19 @@ impl DedicatedTask {
 
     /// Starts a request, or replies to it if the connection cannot carry it.
     fn start(&mut self, request: DedicatedRequest, requester: DedicatedRequester, server: Option<usize>) {
+        let (kind, bytes) = (request.kind, request.bytes.clone());
+        let others = request.to.as_ref().map(|to| to.others.clone()).unwrap_or_default();
         if let Err((requester, error)) = self.connection.start(request, requester, server) {
-            self.answer(requester, Err(error));
+            return self.answer(requester, Err(error));
+        }
+        match kind {
+            CommandKind::Subscribe(_) if !others.is_empty() => {
+                let others = others.into_iter().filter(|other| Some(*other) != server);
+                let (client, key) = (self.connection.client(), self.connection.key());
+                self.listeners.subscribe(&self.proxy, client, key, others, &bytes);
+            }
+            CommandKind::Unsubscribe(_) => self.listeners.unsubscribe(&bytes),
+            _ => {}
         }
     }
 

@@ -8,7 +8,7 @@ use crate::{
     command::Call,
     dispatch::ClientBatch,
     proxy::{
-        conn::{InFlightId, PoolKey},
+        conn::{DedicatedTarget, InFlightId, PoolKey},
         routing::{Readiness, Route, Split},
         wire::{CommandKind, Words, name_of},
     },
@@ -26,8 +26,8 @@ pub(super) enum Destination {
     Split(Split),
     /// The dedicated connection of the client.
     ///
-    /// The result is the number of the upstream, or `None` for the current one. An error is the reply.
-    DedicatedConnection(CommandKind, Result<Option<usize>, Error>),
+    /// An upstream that is `None` is the current one. An error is the reply.
+    DedicatedConnection(CommandKind, Result<DedicatedTarget, Error>),
     /// None: this is the reply.
     Reply(Value),
     /// The multiplexed connection with this index, but it is down.
@@ -89,6 +89,7 @@ impl ProxyState {
                     None => (self.pool.servers.any(number), 0),
                 },
                 Route::Split(split) => return Destination::Split(split),
+                Route::Listen(_) => return Error::CROSS_SLOT.into(),
                 Route::Reply(reply) => return Destination::Reply(reply),
             },
             CommandKind::Exec | CommandKind::Discard | CommandKind::Unwatch => {
@@ -97,13 +98,18 @@ impl ProxyState {
             // A transaction needs no dedicated connection if all its requests have arrived.
             CommandKind::Multi => match self.rest_of_transaction(batch, rest).filter(|_| !is_isolated) {
                 Some((rest, server)) => (server.unwrap_or_else(|| self.pool.servers.any(number)), rest),
-                None => return Destination::DedicatedConnection(kind, Ok(None)),
+                None => return Destination::DedicatedConnection(kind, Ok(DedicatedTarget::default())),
             },
             _ => {
                 return match self.route(words, false) {
-                    Route::To(server) => Destination::DedicatedConnection(kind, Ok(Some(server))),
+                    Route::To(server) => Destination::DedicatedConnection(kind, Ok(Some(server).into())),
                     Route::Any => {
-                        Destination::DedicatedConnection(kind, Ok(Some(self.pool.servers.any(number))))
+                        let server = self.pool.servers.any(number);
+                        Destination::DedicatedConnection(kind, Ok(Some(server).into()))
+                    }
+                    Route::Listen(others) => {
+                        let server = others.first().copied();
+                        Destination::DedicatedConnection(kind, Ok(DedicatedTarget { server, others }))
                     }
                     Route::Split(_) => Error::CROSS_SLOT.into(),
                     Route::Reply(reply) => Destination::Reply(reply),
@@ -153,7 +159,7 @@ impl ProxyState {
                 | CommandKind::Unwatch
                 | CommandKind::Unsubscribe(_)
         ) {
-            return Some(Destination::DedicatedConnection(kind, Ok(None)));
+            return Some(Destination::DedicatedConnection(kind, Ok(DedicatedTarget::default())));
         }
         // A plain command outside a transaction may use another connection.
         let may_go_elsewhere = kind == CommandKind::Plain && !is_in_transaction;
@@ -162,12 +168,12 @@ impl ProxyState {
                 return None;
             }
             Route::Split(_) | Route::Reply(_) if may_go_elsewhere => return None,
-            route => route.into_one(),
+            route => route.into_dedicated(),
         };
         let is_anywhere = kind == CommandKind::Plain
             && is_in_transaction
             && current.is_none()
-            && matches!(to, Ok(None))
+            && matches!(to, Ok(DedicatedTarget { server: None, .. }))
             && self.routing.is_queued(words);
         let kind = if is_anywhere { CommandKind::QueuedAnywhere } else { kind };
         Some(Destination::DedicatedConnection(kind, to))

@@ -8,7 +8,7 @@
 //! - `upkeep`: keeps the multiplexed connections open
 //! - `isolated`: sends requests over connections without other clients' requests
 //! - `dedicated`: the task of a connection that one client has to itself; `binding`: its upstream;
-//!   `dedicated_handle`: the handle to it
+//!   `dedicated_handle`: the handle to it; `listeners`: the connections over which other upstreams publish messages
 
 #[expect(clippy::module_inception, reason = "the actor is the main part of this folder")]
 mod actor;
@@ -21,6 +21,7 @@ mod dedicated_handle;
 mod destination;
 mod handle;
 mod isolated;
+mod listeners;
 mod refreshing;
 mod reply_sizes;
 mod retries;

@@ -81,8 +81,23 @@ pub(crate) struct DedicatedRequest {
     /// Number of arguments.
     pub(crate) args: usize,
     pub(crate) key: PoolKey,
-    /// The upstream, or `None` for any. The client receives the error, if there is one.
-    pub(crate) to: Result<Option<usize>, Error>,
+    /// The upstreams. The client receives the error, if there is one.
+    pub(crate) to: Result<DedicatedTarget, Error>,
+}
+
+/// The upstreams of a request.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct DedicatedTarget {
+    /// The upstream that replies, or `None` for any.
+    pub(crate) server: Option<usize>,
+    /// The upstreams that publish messages for the client, besides.
+    pub(crate) others: Vec<usize>,
+}
+
+impl From<Option<usize>> for DedicatedTarget {
+    fn from(server: Option<usize>) -> Self {
+        DedicatedTarget { server, others: Vec::new() }
+    }
 }
 
 /// The receiver of a reply.
@@ -128,7 +143,7 @@ const POOL_CHANGED: Error = Error::from_static(
 const UNEXPECTED: &str = "unexpected reply from upstream";
 
 impl DedicatedRequest {
-    pub(crate) fn new(call: &Call<'_>, kind: CommandKind, to: Result<Option<usize>, Error>) -> Self {
+    pub(crate) fn new(call: &Call<'_>, kind: CommandKind, to: Result<DedicatedTarget, Error>) -> Self {
         let mut bytes = Encoder::default();
         call.words.write(&mut bytes);
         let args = call.len() - 1;
@@ -211,8 +226,8 @@ impl DedicatedConnection {
         if request.key != self.key {
             return Err(POOL_CHANGED);
         }
-        let to = request.to.clone().and_then(|to| match to {
-            Some(_) if to != server => Err(Error::CROSS_SLOT),
+        let to = request.to.as_ref().map_err(Error::clone).and_then(|to| match to.server {
+            Some(_) if to.server != server => Err(Error::CROSS_SLOT),
             _ => Ok(()),
         });
         to.inspect_err(|_| self.session.abort())?;
@@ -450,7 +465,7 @@ impl OpenLink {
 }
 
 /// The unchanged bytes of a push.
-struct Message(Bytes);
+pub(crate) struct Message(pub(crate) Bytes);
 
 impl IntoReply for Message {
     fn into_reply(self, out: &mut Encoder) {

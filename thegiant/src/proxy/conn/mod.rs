@@ -22,11 +22,13 @@ mod upstream;
 
 pub use call_error::CallError;
 pub(crate) use dedicated::{
-    DedicatedConnection, DedicatedEvent, DedicatedRequest, DedicatedRequester, PendingRequest,
+    DedicatedConnection, DedicatedEvent, DedicatedRequest, DedicatedRequester, DedicatedTarget, Message,
+    PendingRequest,
 };
 pub(crate) use dial::{Dialled, PoolKey, dial};
 pub(crate) use in_flight::{ApplicationCall, InFlight, InFlightId, InFlightTable, Retry, RetryReason};
 pub(crate) use multiplexed::{MultiplexedConnection, Silence};
 pub(crate) use runs::{BatchRun, CallResult, MAX_RETRIES, Merge, Requester, SplitRequest};
+pub(crate) use session::is_published;
 pub(crate) use stats::{AllUpstreamStats, UpstreamStats};
 pub use upstream::Upstream;

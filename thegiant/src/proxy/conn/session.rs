@@ -151,6 +151,15 @@ impl Session {
     }
 }
 
+/// Returns whether a push, or a reply in RESP2, is a published message.
+pub(crate) fn is_published(reply: &[u8]) -> bool {
+    let words = match Incoming::parse(reply) {
+        Ok(Some((Incoming::Push(words) | Incoming::Reply(Value::Array(words)), _))) => words,
+        _ => return false,
+    };
+    matches!(words.first(), Some(Value::Bulk(word)) if matches!(&word[..], b"message" | b"pmessage"))
+}
+
 /// Returns whether an upstream sends this name in reply to a request.
 ///
 /// A cluster that moves the slot of a shard channel sends a `sunsubscribe` that nobody has requested.

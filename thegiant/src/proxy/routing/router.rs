@@ -3,7 +3,10 @@
 use std::{future::Future, pin::Pin};
 
 use super::{Request, Split};
-use crate::{Error, Value, proxy::pool::Servers};
+use crate::{
+    Error, Value,
+    proxy::{conn::DedicatedTarget, pool::Servers},
+};
 
 /// Chooses an upstream for each request.
 ///
@@ -80,6 +83,12 @@ pub enum Route {
     Any,
     /// Sends several requests and merges their replies.
     Split(Split),
+    /// Subscribes the client at several servers. It receives the messages of all, and the confirmations of one.
+    ///
+    /// For `SUBSCRIBE` and `PSUBSCRIBE` to keyspace events (`__keyspace@0__:*`), which each server publishes for its own
+    /// keys. Only names that begin with `__key` are subscribed at more than one server. If the connection to one of them
+    /// is lost, the client is disconnected.
+    Listen(Vec<usize>),
     /// Sends no request. The client receives this reply.
     Reply(Value),
 }
@@ -93,7 +102,15 @@ impl Route {
             Route::To(server) => Ok(Some(server)),
             Route::Any => Ok(None),
             Route::Reply(Value::Error(error)) => Err(error),
-            Route::Split(_) | Route::Reply(_) => Err(Error::CROSS_SLOT),
+            Route::Split(_) | Route::Listen(_) | Route::Reply(_) => Err(Error::CROSS_SLOT),
+        }
+    }
+
+    /// Returns the upstreams of a request on a dedicated connection.
+    pub(crate) fn into_dedicated(self) -> Result<DedicatedTarget, Error> {
+        match self {
+            Route::Listen(others) => Ok(DedicatedTarget { server: None, others }),
+            route => route.into_one().map(DedicatedTarget::from),
         }
     }
 }
