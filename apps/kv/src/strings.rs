@@ -275,6 +275,7 @@ enum SetReply {
 }
 
 impl IntoReply for SetReply {
+    #[inline]
     fn into_reply(self, out: &mut Encoder) {
         match self {
             SetReply::Done => ().into_reply(out),

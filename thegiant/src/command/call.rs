@@ -59,6 +59,7 @@ impl<'a> Call<'a> {
     }
 
     /// Returns the word at `index`, owned; see [`Arguments::take_bytes`].
+    #[inline]
     pub fn bytes(&self, index: usize) -> Option<Bytes> {
         self.words.bytes(index)
     }
@@ -96,6 +97,7 @@ impl<'a> Call<'a> {
     }
 
     /// Returns the error `ERR wrong number of arguments for '…' command`.
+    #[cold]
     pub fn wrong_arity(&self) -> Error {
         self.wrong_arity_of(self.spec.map_or(1, Spec::words))
     }

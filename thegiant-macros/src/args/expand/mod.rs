@@ -54,6 +54,7 @@ fn traits(ident: &Ident, generics: &Generics, code: &Code) -> TokenStream {
             impl #params ::thegiant::command::FromArg<#lifetime> for #ident #arguments #bounds {
                 const ARG: ::thegiant::command::ArgSpec = #arg;
 
+                #[inline]
                 fn from_arg(
                     args: &mut ::thegiant::command::Arguments<#lifetime>,
                 ) -> ::core::result::Result<Self, ::thegiant::Error> {

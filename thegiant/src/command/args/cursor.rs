@@ -52,6 +52,7 @@ impl<'a> Arguments<'a> {
     ///
     /// # Errors
     /// `ERR wrong number of arguments for '…' command` if no argument is left.
+    #[inline]
     pub fn take_bytes(&mut self) -> Result<Bytes, Error> {
         let bytes = self.call.bytes(self.next).ok_or_else(|| self.call.wrong_arity())?;
         self.next += 1;

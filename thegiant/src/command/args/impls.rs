@@ -16,6 +16,7 @@ impl<'a> FromArg<'a> for &'a [u8] {
 impl<'a> FromArg<'a> for Bytes {
     const ARG: ArgSpec = ArgSpec::new(ArgKind::String);
 
+    #[inline]
     fn from_arg(args: &mut Arguments<'a>) -> Result<Self, Error> {
         args.take_bytes()
     }
