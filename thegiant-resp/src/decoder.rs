@@ -353,19 +353,25 @@ impl Decoder {
 /// It reads the usual case, a valid number of one to three digits. `None` means that [`Decoder::step`] has to decide.
 #[inline]
 fn short_length(input: &[u8], kind: u8, at: usize) -> Option<(usize, usize)> {
-    let digit = |digit: u8| usize::from(digit - b'0');
     // A complete request has at least six bytes from each line on, so one check of the bounds is enough.
-    let (first, rest) = input.get(at..)?.first_chunk::<6>()?.split_first()?;
-    if *first != kind {
+    let [first, line @ .., sixth] = *input.get(at..)?.first_chunk::<6>()?;
+    if first != kind {
         return None;
     }
-    match rest {
-        [a @ b'0'..=b'9', b'\r', b'\n', ..] => Some((digit(*a), at + 4)),
-        [a @ b'1'..=b'9', b @ b'0'..=b'9', b'\r', b'\n', _] => Some((digit(*a) * 10 + digit(*b), at + 5)),
-        [a @ b'1'..=b'9', b @ b'0'..=b'9', c @ b'0'..=b'9', b'\r', b'\n'] => {
-            Some((digit(*a) * 100 + digit(*b) * 10 + digit(*c), at + 6))
-        }
-        _ => None,
+    // XOR with a line of zeros leaves the digits, the first one lowest, and zeros for the end of the line.
+    let digits = |zeros| u32::from_le_bytes(line) ^ u32::from_le_bytes(zeros);
+    let (one, two, three) = (digits(*b"0\r\n\0") & 0xff_ffff, digits(*b"00\r\n"), digits(*b"000\r"));
+    let digit = |index: u32| (three >> (8 * index) & 0xff) as usize;
+    if one <= 9 {
+        Some((one as usize, at + 4))
+    } else if !(1..=9).contains(&digit(0)) {
+        None
+    } else if two <= 0x0909 {
+        Some((digit(0) * 10 + digit(1), at + 5))
+    } else if three <= 0x09_0909 && digit(1) <= 9 && sixth == b'\n' {
+        Some((digit(0) * 100 + digit(1) * 10 + digit(2), at + 6))
+    } else {
+        None
     }
 }
 
@@ -412,6 +418,19 @@ mod tests {
         {
             let input = format!("*1\r\n${length}\r\n");
             assert_eq!(error_of(input.as_bytes()), ProtocolError::InvalidBulkLength, "{length:?}");
+        }
+    }
+
+    #[test]
+    fn short_lengths_are_those_of_the_general_rule() {
+        let bytes = b"0189/:-\r\n";
+        for index in 0..bytes.len().pow(5) {
+            let text = [0, 1, 2, 3, 4].map(|at| bytes[index / bytes.len().pow(at) % bytes.len()]);
+            let line = [b"$", text.as_slice()].concat();
+            let end = text.windows(2).position(|pair| pair == b"\r\n").filter(|end| *end < 4);
+            let general = end.and_then(|end| Some((parse_integer(&text[..end])?, end + 3)));
+            assert_eq!(short_length(&line, b'$', 0), general, "{text:?}");
+            assert_eq!(short_length(&line, b'*', 0), None);
         }
     }
 

@@ -167,22 +167,26 @@ impl<T: Copy> CommandTable<T> {
     #[inline]
     fn find(&self, name: &[u8]) -> Option<u32> {
         // The hash of a short name is the name itself, so it needs no second comparison.
-        if name.len() <= size_of::<u64>() { self.probe(name, |_| true) } else { self.find_long(name) }
+        if name.len() <= size_of::<u64>() {
+            self.probe(name, fold_short(name), |_| true)
+        } else {
+            self.find_long(name)
+        }
     }
 
     /// It is not inlined, so that the lookup of a short name makes no call.
     #[inline(never)]
     fn find_long(&self, name: &[u8]) -> Option<u32> {
-        self.probe(name, |index| self.entries[index as usize].name.as_bytes().eq_ignore_ascii_case(name))
+        let is_named = |index| self.entries[index as usize].name.as_bytes().eq_ignore_ascii_case(name);
+        self.probe(name, fold(name), is_named)
     }
 
     #[inline]
-    fn probe(&self, name: &[u8], is_named: impl Fn(u32) -> bool) -> Option<u32> {
+    fn probe(&self, name: &[u8], folded: u64, is_named: impl Fn(u32) -> bool) -> Option<u32> {
         let size = self.slots.len();
         if size == 0 {
             return None;
         }
-        let folded = fold(name);
         let mut at = first_slot(folded, size);
         while let Some(slot) = self.slots[at] {
             if slot.folded == folded && slot.len == name.len() && is_named(slot.index) {
@@ -221,8 +225,21 @@ fn help<T>(index: u32, words: usize) -> Resolved<T> {
 /// Hashes a name so that upper and lower case give the same number.
 ///
 /// Different names of at most eight bytes have different hashes.
+#[inline]
 fn fold(name: &[u8]) -> u64 {
-    name.iter().fold(0, |folded: u64, byte| folded.rotate_left(8) ^ u64::from(byte.to_ascii_uppercase()))
+    name.chunks(size_of::<u64>()).fold(0, |folded: u64, chunk| folded.rotate_left(5) ^ fold_short(chunk))
+}
+
+/// Hashes a name of at most eight bytes: the hash is the name in capitals.
+#[inline]
+fn fold_short(name: &[u8]) -> u64 {
+    let word = name.iter().fold(0, |word, byte| word << 8 | u64::from(*byte));
+    // All letters at once: the highest bit of each byte says whether it is at least `a`, and whether it is beyond `z`.
+    let each = |byte: u8| u64::from_ne_bytes([byte; 8]);
+    let low = word & each(0x7f);
+    let is_small = (low + each(0x80 - b'a')) & !(low + each(0x7f - b'z')) & !word & each(0x80);
+    // This bit is the difference between a small letter and its capital.
+    word ^ is_small >> 2
 }
 
 /// Returns the slot where a lookup begins.
