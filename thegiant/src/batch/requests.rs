@@ -40,8 +40,7 @@ pub(super) struct Request {
 #[derive(Clone, Copy)]
 pub(crate) struct RequestWords<'a> {
     spans: &'a [Span],
-    input: &'a [u8],
-    large: &'a [Bytes],
+    requests: &'a Requests,
 }
 
 impl Requests {
@@ -53,7 +52,7 @@ impl Requests {
 
     /// Returns the end of the complete requests in `spans`.
     fn end(&self) -> usize {
-        self.list.last().map_or(0, |request| request.end as usize)
+        self.start_of(self.list.len())
     }
 
     /// Starts a large bulk string of `len` bytes at this position of the input.
@@ -111,14 +110,19 @@ impl Requests {
 
     /// Returns the range in `spans` of the request at `index`.
     fn spans_of(&self, index: usize) -> Range<usize> {
-        let start = index.checked_sub(1).map_or(0, |before| self.list[before].end);
-        start as usize..self.list[index].end as usize
+        self.start_of(index)..self.list[index].end as usize
+    }
+
+    /// Returns the start in `spans` of the request at `index`, which is the end of the one before it.
+    #[inline]
+    fn start_of(&self, index: usize) -> usize {
+        index.checked_sub(1).map_or(0, |before| self.list[before].end as usize)
     }
 
     /// Returns the words in this range of `spans`.
     #[inline]
     pub(super) fn words_of(&self, spans: Range<usize>) -> RequestWords<'_> {
-        RequestWords { spans: &self.spans[spans], input: &self.input, large: &self.large }
+        RequestWords { spans: &self.spans[spans], requests: self }
     }
 
     /// Returns the consecutive requests for these actors from `next` on, with their indexes.
@@ -295,7 +299,7 @@ impl<'a> RequestWords<'a> {
     /// Returns the word at `index`; 0 is the name.
     #[inline]
     pub(crate) fn get(self, index: usize) -> Option<&'a [u8]> {
-        self.spans.get(index)?.get(self.input, self.large)
+        self.spans.get(index)?.get(&self.requests.input, &self.requests.large)
     }
 
     /// Returns the name of the command as the client wrote it.
@@ -305,9 +309,10 @@ impl<'a> RequestWords<'a> {
     }
 
     /// Returns the word at `index`, owned. A large bulk string is not copied.
+    #[inline]
     pub(crate) fn bytes(self, index: usize) -> Option<Bytes> {
         match self.spans.get(index)? {
-            Span::Large(index) => self.large.get(*index as usize).cloned(),
+            Span::Large(index) => self.requests.large.get(*index as usize).cloned(),
             Span::Input { .. } => self.get(index).map(Bytes::copy_from_slice),
         }
     }
@@ -318,7 +323,8 @@ impl<'a> RequestWords<'a> {
         for (index, span) in self.spans.iter().enumerate() {
             match span {
                 Span::Large(large) => {
-                    self.large.get(*large as usize).into_iter().for_each(|large| out.bulk_bytes(large))
+                    let large = self.requests.large.get(*large as usize);
+                    large.into_iter().for_each(|large| out.bulk_bytes(large));
                 }
                 Span::Input { .. } => out.bulk(self.get(index).unwrap_or_default()),
             }
