@@ -171,6 +171,16 @@ impl Stream {
         }
     }
 
+    /// Writes to a socket that can take something now. It costs less than a poll, which may have to wait.
+    fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Stream::Tcp(stream) => stream.try_write(bytes),
+            Stream::Unix(stream) => stream.try_write(bytes),
+            #[cfg(any(feature = "tls", feature = "test-util"))]
+            _ => Err(io::ErrorKind::WouldBlock.into()),
+        }
+    }
+
     /// Writes `out` from position `sent` on, and advances `sent`, until everything is written or the socket
     /// is full.
     pub(crate) fn poll_write(
@@ -181,7 +191,12 @@ impl Stream {
     ) -> Poll<io::Result<()>> {
         while *sent < out.len() {
             let written = match out.contiguous(*sent) {
-                Some(bytes) => ready!(either!(self, stream => Pin::new(stream).poll_write(cx, bytes)))?,
+                Some(bytes) => match self.try_write(bytes) {
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                        ready!(either!(self, stream => Pin::new(stream).poll_write(cx, bytes)))?
+                    }
+                    written => written?,
+                },
                 None => {
                     let mut slices = [IoSlice::new(&[]); MAX_PIECES];
                     let filled = out.chunks_vectored(*sent, &mut slices);

@@ -29,6 +29,10 @@ impl Connection {
         if std::mem::take(&mut self.has_undecoded) {
             return self.decode().map(Next::Stage);
         }
+        // A client that has just got replies has rarely sent more, and to ask costs less than to try to read.
+        if self.sent_in_turn > 0 && self.stream.watch(cx).is_pending() {
+            return Ok(Next::Wait(Stage::Reading));
+        }
         match self.poll_read(cx)? {
             Poll::Ready(0) => Ok(Stage::Ended.into()),
             Poll::Ready(read) => {
@@ -152,8 +156,12 @@ impl Connection {
     fn account_unread(&mut self, has_others: bool) -> io::Result<()> {
         let unread = self.incoming.as_ref().map_or(0, |incoming| incoming.requests.bytes());
         self.state.account_input(unread, has_others);
+        let waiting = unread + self.state.queued_len();
+        if waiting == 0 {
+            return Ok(());
+        }
         let limit = self.state.query_buffer_limit();
-        if unread + self.state.queued_len() > limit {
+        if waiting > limit {
             tracing::warn!(
                 id = self.client.id(), client = %self.client.addr(), limit,
                 "closed: the query buffer limit was exceeded"
