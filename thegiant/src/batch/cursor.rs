@@ -318,9 +318,25 @@ impl Batch {
     /// `blocking`.
     #[inline]
     pub(crate) fn complete(&mut self, is_rejection: bool, may_block: impl FnOnce() -> bool) {
-        if !self.out.is_noteworthy(self.mark) || self.complete_special_reply(is_rejection, may_block) {
+        if !self.out.is_noteworthy(self.mark) || self.complete_noteworthy_reply(is_rejection, may_block) {
             self.advance();
         }
+    }
+
+    /// Completes the next requests, whose replies were written and need no other note.
+    pub(super) fn complete_all(&mut self, requests: usize) {
+        self.next += requests - 1;
+        self.advance();
+    }
+
+    /// Handles a reply that is special, or belongs to a part. Returns whether the request has its reply.
+    fn complete_noteworthy_reply(&mut self, is_rejection: bool, may_block: impl FnOnce() -> bool) -> bool {
+        let has_reply =
+            !self.out.is_special(self.mark) || self.complete_special_reply(is_rejection, may_block);
+        if has_reply && self.is_part() {
+            self.part.ends.push(self.out.encoder().position());
+        }
+        has_reply
     }
 
     /// Takes the awaited reply to the next request.
@@ -416,9 +432,6 @@ impl Batch {
         }
         if let Some(streaming) = self.out.take_streaming() {
             self.begin_streaming(streaming);
-        }
-        if self.is_part() {
-            self.part.ends.push(self.out.encoder().position());
         }
         true
     }

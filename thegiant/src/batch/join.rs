@@ -2,7 +2,7 @@
 
 use std::{collections::VecDeque, mem, time::Duration};
 
-use super::{Batch, CommandRef, Resolved, cursor::Progress};
+use super::{Actors, Batch, CommandRef, Resolved, cursor::Progress};
 use crate::{
     resp::{BufferPosition, Encoder, Error, Protocol, Value},
     split::ResponsePolicy,
@@ -11,13 +11,16 @@ use crate::{
 /// The parts of a batch, and the order of their replies.
 ///
 /// A part is itself a batch, with copies of the requests for one shard. Its replies are moved to the whole batch in
-/// the order of the requests.
+/// the order of the requests: the target of each request says which part has its reply.
 #[derive(Debug)]
 pub(crate) struct Join {
+    shards: Actors,
     /// Indexed by shard.
     parts: Vec<Part>,
-    /// One step for each request whose reply the whole batch still lacks.
-    steps: VecDeque<Step>,
+    /// The split requests whose replies the whole batch still lacks.
+    split: VecDeque<SplitRequest>,
+    /// The first request of the whole batch that is in no part.
+    end: usize,
 }
 
 #[derive(Debug, Default)]
@@ -28,15 +31,6 @@ struct Part {
     taken: usize,
     /// The number of replies that were taken before the part was sent the last time.
     taken_before: usize,
-}
-
-/// Where the reply to a request comes from.
-#[derive(Debug)]
-enum Step {
-    /// This shard runs the request.
-    One(u16),
-    /// Several shards run it.
-    Several(Box<SplitRequest>),
 }
 
 /// A request that several shards run, or one with a changed word.
@@ -62,16 +56,17 @@ pub(crate) enum Merge {
 const MIN_ROOM: usize = 64 * 1024;
 
 impl Join {
-    /// Creates a join of this many parts without requests.
-    pub(crate) fn new(shards: u16) -> Self {
-        Join { parts: (0..shards).map(|_| Part::default()).collect(), steps: VecDeque::new() }
+    /// Creates a join of one part for each shard, without requests.
+    pub(crate) fn new(shards: Actors) -> Self {
+        let parts = (0..shards.count()).map(|_| Part::default()).collect();
+        Join { shards, parts, split: VecDeque::new(), end: 0 }
     }
 
     /// Adds a request of `whole` that one shard runs.
-    pub(crate) fn add(&mut self, whole: &Batch, request: u32, shard: u16, target: CommandRef) {
-        let part = self.part(whole, shard);
+    pub(crate) fn add(&mut self, whole: &Batch, request: u32, target: CommandRef) {
+        let part = self.part(whole, self.shards.number(target.actor_id));
         whole.requests.copy_to(&mut part.requests, request as usize, Resolved::Command(target));
-        self.steps.push_back(Step::One(shard));
+        self.end = request as usize + 1;
     }
 
     /// Adds a request of `whole` that several shards run. Each shard gets these words of it.
@@ -90,10 +85,11 @@ impl Join {
             part.requests.end_request(Resolved::Command(target));
             shards.push(shard);
         }
-        self.steps.push_back(Step::Several(Box::new(SplitRequest { shards, merge })));
+        self.split.push_back(SplitRequest { shards, merge });
+        self.end = request as usize + 1;
     }
 
-    /// Adds a request of `whole` that one shard runs with another word at `position`.
+    /// Adds a split request of `whole` that one shard runs with another word at `position`.
     pub(crate) fn add_changed(
         &mut self,
         whole: &Batch,
@@ -108,7 +104,8 @@ impl Join {
         part.push_word(word);
         (position + 1..len).for_each(|index| whole.requests.copy_word_to(part, request as usize, index));
         part.end_request(Resolved::Command(target));
-        self.steps.push_back(Step::Several(Box::new(SplitRequest { shards: vec![shard], merge })));
+        self.split.push_back(SplitRequest { shards: vec![shard], merge });
+        self.end = request as usize + 1;
     }
 
     fn part(&mut self, whole: &Batch, shard: u16) -> &mut Batch {
@@ -132,17 +129,28 @@ impl Join {
     ///
     /// Returns whether all replies have been moved.
     fn move_replies(&mut self, whole: &mut Batch) -> bool {
-        while let Some(step) = self.steps.front() {
-            let has_moved = match step {
-                Step::One(shard) => self.parts[usize::from(*shard)].move_reply(whole),
-                Step::Several(request) => request.move_merged(&mut self.parts, whole),
+        while whole.next < self.end {
+            let has_moved = match whole.requests.get(whole.next).map(|request| request.target) {
+                Some(Resolved::Command(target)) => {
+                    let run = whole.requests.run_of(whole.next..self.end, target.actor_id);
+                    self.parts[usize::from(self.shards.number(target.actor_id))].move_replies(whole, run)
+                }
+                _ => self.move_merged(whole),
             };
             if !has_moved {
                 return false;
             }
-            self.steps.pop_front();
         }
         true
+    }
+
+    /// Moves the reply to the next split request.
+    fn move_merged(&mut self, whole: &mut Batch) -> bool {
+        let has_moved = self.split.front().is_some_and(|request| request.move_merged(&mut self.parts, whole));
+        if has_moved {
+            self.split.pop_front();
+        }
+        has_moved
     }
 
     fn recycle(self) {
@@ -181,11 +189,21 @@ impl Part {
         }
     }
 
-    fn move_reply(&mut self, whole: &mut Batch) -> bool {
+    /// Moves the replies to the next requests of `whole`, at most this many. Returns whether there are any.
+    fn move_replies(&mut self, whole: &mut Batch, max: usize) -> bool {
         let Some((batch, start, end)) = self.next_reply() else { return false };
-        whole.out.encoder_mut().append_range(batch.out.encoder(), start..end);
-        self.complete(whole);
-        self.taken += 1;
+        // Ordinary replies are moved at once.
+        if batch.stats.is_empty() && !whole.out.has_notes() {
+            let count = max.min(batch.part.ends.len() - self.taken);
+            let end = batch.part.ends[self.taken + count - 1];
+            whole.out.encoder_mut().append_range(batch.out.encoder(), start..end);
+            whole.complete_all(count);
+            self.taken += count;
+        } else {
+            whole.out.encoder_mut().append_range(batch.out.encoder(), start..end);
+            self.complete(whole);
+            self.taken += 1;
+        }
         true
     }
 

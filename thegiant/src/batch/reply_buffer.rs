@@ -71,6 +71,17 @@ impl ReplyBuffer {
         self.notes != 0 || self.encoder.is_error_at(start)
     }
 
+    /// Returns whether the reply at `start` is an error or has a note apart from that of a part.
+    #[inline]
+    pub(crate) fn is_special(&self, start: BufferPosition) -> bool {
+        self.notes & !SEPARATE != 0 || self.encoder.is_error_at(start)
+    }
+
+    /// Returns whether every reply is noteworthy.
+    pub(crate) fn has_notes(&self) -> bool {
+        self.notes != 0
+    }
+
     /// Makes each reply noteworthy, or not, because the batch measures the time of each.
     pub(crate) fn set_timed(&mut self, timed: bool) {
         self.note(TIMED, timed);

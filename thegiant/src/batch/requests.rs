@@ -137,6 +137,11 @@ impl Requests {
             .take_while(move |(_, target)| target.target().is_some_and(|target| actors.has(target.actor_id)))
     }
 
+    /// Returns the number of requests at the start of this range that an actor alone runs.
+    pub(super) fn run_of(&self, range: Range<usize>, actor_id: ActorId) -> usize {
+        self.list[range].iter().take_while(|request| request.target.of_actor(actor_id).is_some()).count()
+    }
+
     /// Returns whether an actor has requests from `next` on, possibly after those of others.
     pub(super) fn has_any_of(&self, next: usize, actor_id: ActorId) -> bool {
         self.list[next..].iter().any(|request| request.target.of_actor(actor_id).is_some())

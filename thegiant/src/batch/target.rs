@@ -86,6 +86,16 @@ impl Actors {
     pub(crate) fn has(self, actor_id: ActorId) -> bool {
         (self.first.0..=self.last.0).contains(&actor_id.0)
     }
+
+    /// Returns how many ids there are.
+    pub(crate) fn count(self) -> u16 {
+        self.last.0 - self.first.0 + 1
+    }
+
+    /// Returns the number of an actor among these, from 0.
+    pub(crate) fn number(self, actor_id: ActorId) -> u16 {
+        actor_id.0 - self.first.0
+    }
 }
 
 impl From<ActorId> for Actors {

@@ -67,6 +67,12 @@ impl KeySpec {
         Keys { next: self.first, last, step: self.step }
     }
 
+    /// Returns the position of the only key, if every request of the command has just one key.
+    #[inline]
+    pub(crate) fn only(&self) -> Option<usize> {
+        (self.last == self.first as i64 && self.options.is_empty()).then_some(self.first)
+    }
+
     /// Returns the token of the option with the keys.
     pub(crate) fn token(&self) -> Option<&'static str> {
         self.options.iter().find(|option| option.kind == ArgKind::Key)?.token

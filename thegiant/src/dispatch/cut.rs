@@ -4,12 +4,11 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use super::{
     ClientBatch, Routes,
-    shards::{PartOf, Shards, WholeBatch},
+    shards::{PartOf, Shards, WholeBatch, scan_cursor},
 };
 use crate::{
     batch::{ActorId, Batch, CommandRef, Join, Merge, Resolved},
     command::{Flags, RequestPolicy},
-    resp::parse_integer,
 };
 
 impl Routes {
@@ -57,10 +56,10 @@ impl Routes {
         if first.is_some() && actors.all(|actor_id| actor_id == first) {
             return None;
         }
-        let mut join = Join::new(shards.count);
+        let mut join = Join::new(shards.actors());
         for (request, resolved) in requests {
             match resolved {
-                Resolved::Command(target) => join.add(batch, request, shards.number(target.actor_id), target),
+                Resolved::Command(target) => join.add(batch, request, target),
                 Resolved::Split(target) => self.split(shards, batch, request, target, &mut join),
                 _ => break,
             }
@@ -87,29 +86,19 @@ impl Routes {
         })
     }
 
-    /// Adds a request that several shards run, or a shard that its cursor names.
+    /// Adds a request that several shards run, or the shard that its cursor names.
     fn split(&self, shards: Shards, batch: &Batch, request: u32, target: CommandRef, join: &mut Join) {
         let spec = self.command(target.command);
         let Some(words) = batch.requests.words(request) else { return };
         let target_of = |shard: u16| target.on(shards.actor_id(shard));
         match spec.request_policy {
             RequestPolicy::Scan => {
-                let position = spec.words();
-                let cursor = words.get(position).unwrap_or_default();
-                // A shard refuses what is no number. Redis takes an empty cursor for 0, and accepts a plus sign.
-                let digits = cursor.strip_prefix(b"+").unwrap_or(cursor);
-                let number = if cursor.is_empty() { Some(0) } else { parse_integer::<u64>(digits) };
-                let Some(cursor) = number else { return join.add(batch, request, 0, target) };
+                let cursor = scan_cursor(spec, words).unwrap_or_default();
                 let shard = (cursor % u64::from(shards.count)) as u16;
                 let own = (cursor / u64::from(shards.count)).to_string();
+                let word = (spec.words(), own.as_bytes());
                 let merge = Merge::Cursor { shard, shards: shards.count };
-                join.add_changed(
-                    batch,
-                    request,
-                    (shard, target_of(shard)),
-                    (position, own.as_bytes()),
-                    merge,
-                );
+                join.add_changed(batch, request, (shard, target_of(shard)), word, merge);
             }
             RequestPolicy::AllShards => {
                 let parts = (0..shards.count).map(|shard| (shard, target_of(shard), 0..words.len()));

@@ -7,7 +7,8 @@ use crate::{
     Client,
     batch::{ActorId, Actors, Batch, CommandRef, RequestWords, Resolved},
     client::PartOwner,
-    command::{RequestPolicy, Spec},
+    command::{KeySpec, RequestPolicy, Spec},
+    resp::parse_integer,
     split::shard,
     sync::Mutex,
 };
@@ -27,10 +28,6 @@ impl Shards {
 
     pub(super) fn actor_id(self, shard: u16) -> ActorId {
         ActorId(self.first.0 + shard)
-    }
-
-    pub(super) fn number(self, actor_id: ActorId) -> u16 {
-        actor_id.0 - self.first.0
     }
 
     /// Returns the shard of a key.
@@ -61,8 +58,17 @@ impl Shards {
         spec: &Spec,
         words: RequestWords<'_>,
     ) -> Resolved<CommandRef> {
-        if matches!(spec.request_policy, RequestPolicy::AllShards | RequestPolicy::Scan) {
-            return Resolved::Split(target);
+        // Most commands have one key.
+        let only = spec.keys.as_ref().and_then(KeySpec::only);
+        if let Some(key) = only.and_then(|position| words.get(position)) {
+            return Resolved::Command(target.on(self.actor_of(key)));
+        }
+        match spec.request_policy {
+            RequestPolicy::AllShards => return Resolved::Split(target),
+            // A shard refuses what is no number.
+            RequestPolicy::Scan if scan_cursor(spec, words).is_none() => return Resolved::Command(target),
+            RequestPolicy::Scan => return Resolved::Split(target),
+            RequestPolicy::MultiShard | RequestPolicy::OneShard => {}
         }
         let mut shards = self.of_keys(spec, words);
         // Any shard can run a command without keys.
@@ -82,6 +88,14 @@ impl Shards {
             Resolved::CrossShard
         }
     }
+}
+
+/// Returns the cursor of a request that continues a scan.
+pub(super) fn scan_cursor(spec: &Spec, words: RequestWords<'_>) -> Option<u64> {
+    let cursor = words.get(spec.words()).unwrap_or_default();
+    // Redis takes an empty cursor for 0, and accepts a plus sign.
+    let digits = cursor.strip_prefix(b"+").unwrap_or(cursor);
+    if cursor.is_empty() { Some(0) } else { parse_integer(digits) }
 }
 
 /// A batch whose parts are with their shards.
