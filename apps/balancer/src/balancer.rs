@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use thegiant::{
     Error,
     command::ResponsePolicy,
-    proxy::{Redirect, Refresh, Request, Route, Router, Servers, Split},
+    proxy::{ErrorReply, Redirect, Refresh, Request, Route, Router, Servers, Split},
 };
 
 use crate::{
@@ -163,11 +163,11 @@ impl<S: Spread> Router for Balancer<S> {
         }
     }
 
-    fn redirect(&mut self, error: &str, servers: &mut Servers) -> Option<Redirect> {
+    fn redirect(&mut self, error: &ErrorReply<'_>, servers: &mut Servers) -> Option<Redirect> {
         self.spread.redirect(error, servers)
     }
 
-    fn refresh(&mut self, error: &str) -> Option<Refresh> {
+    fn refresh(&mut self, error: &ErrorReply<'_>) -> Option<Refresh> {
         self.spread.refresh(error)
     }
 }

@@ -10,7 +10,7 @@ use std::{
 
 use thegiant::{
     Error, SLOTS, UpstreamHandle, Value,
-    proxy::{Redirect, Refresh, Request, Route, Servers},
+    proxy::{ErrorReply, Redirect, Refresh, Request, Route, Servers},
     slot,
 };
 use tokio::{
@@ -281,17 +281,17 @@ impl Spread for Cluster {
         (request.client().is_some() && request.is("CLUSTER")).then_some(NO_CLUSTER)
     }
 
-    fn redirect(&mut self, error: &str, servers: &mut Servers) -> Option<Redirect> {
-        if error.starts_with("MOVED ") || error.starts_with("CLUSTERDOWN ") {
+    fn redirect(&mut self, error: &ErrorReply<'_>, servers: &mut Servers) -> Option<Redirect> {
+        if error.text().starts_with("MOVED ") || error.text().starts_with("CLUSTERDOWN ") {
             self.state.changed.notify_one();
         }
-        let (kind, address) = parse_redirect(error)?;
+        let (kind, address) = parse_redirect(error.text())?;
         let server = self.known(&address, servers)?;
         Some(Redirect { server, asking: kind == "ASK" })
     }
 
-    fn refresh(&mut self, error: &str) -> Option<Refresh> {
-        parse_redirect(error)?;
+    fn refresh(&mut self, error: &ErrorReply<'_>) -> Option<Refresh> {
+        parse_redirect(error.text())?;
         let (hint, answered) = oneshot::channel();
         self.state.hints.borrow_mut().push(hint);
         self.state.changed.notify_one();

@@ -1,6 +1,6 @@
 //! The interface that maps keys to servers.
 
-use thegiant::proxy::{Redirect, Refresh, Request, Route, Servers};
+use thegiant::proxy::{ErrorReply, Redirect, Refresh, Request, Route, Servers};
 
 /// Maps keys to servers.
 pub trait Spread: 'static {
@@ -32,13 +32,13 @@ pub trait Spread: 'static {
     }
 
     /// Returns the server to which a request is sent again after this error reply.
-    fn redirect(&mut self, error: &str, servers: &mut Servers) -> Option<Redirect> {
+    fn redirect(&mut self, error: &ErrorReply<'_>, servers: &mut Servers) -> Option<Redirect> {
         let _ = (error, servers);
         None
     }
 
     /// Asks again where keys are, if that may turn this error into a redirect.
-    fn refresh(&mut self, error: &str) -> Option<Refresh> {
+    fn refresh(&mut self, error: &ErrorReply<'_>) -> Option<Refresh> {
         let _ = error;
         None
     }

@@ -5,7 +5,7 @@ use std::{thread, time::Duration};
 use thegiant::{
     Proxy, Upstream,
     prelude::*,
-    proxy::{Redirect, Request, Route, Router, Servers, Split},
+    proxy::{ErrorReply, Redirect, Request, Route, Router, Servers, Split},
 };
 
 use super::{hostile, server::converse};
@@ -252,8 +252,8 @@ impl Router for Obedient {
         Route::To(0)
     }
 
-    fn redirect(&mut self, error: &str, servers: &mut Servers) -> Option<Redirect> {
-        let address = error.strip_prefix("MOVED ")?;
+    fn redirect(&mut self, error: &ErrorReply<'_>, servers: &mut Servers) -> Option<Redirect> {
+        let address = error.text().strip_prefix("MOVED ")?;
         Some(Redirect { server: servers.find_or_add(address), asking: false })
     }
 }
@@ -462,7 +462,7 @@ impl Router for Panics {
         }
     }
 
-    fn redirect(&mut self, _: &str, _: &mut Servers) -> Option<Redirect> {
+    fn redirect(&mut self, _: &ErrorReply<'_>, _: &mut Servers) -> Option<Redirect> {
         panic!("on purpose")
     }
 }

@@ -305,9 +305,9 @@ impl DedicatedTask {
     }
 
     fn follow(&self, error: &[u8]) -> Option<Follow> {
-        let proxy = self.proxy.upgrade()?;
+        let (proxy, target) = (self.proxy.upgrade()?, self.binding.target()?);
         let ProxyState { routing, pool, .. } = &mut *proxy.borrow_mut();
-        routing.follow(error, &mut pool.servers)
+        routing.follow(error, target.server, &mut pool.servers)
     }
 
     /// Tells the proxy the state on which routes depend.

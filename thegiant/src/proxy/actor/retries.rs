@@ -60,7 +60,9 @@ impl ProxyState {
         }
         let Retry { id, position, is_in_transaction, .. } = retry;
         let follow = match &retry.reason {
-            RetryReason::Replied(error) => self.routing.follow(error, &mut self.pool.servers),
+            RetryReason::Replied(server, error) => {
+                self.routing.follow(error, *server, &mut self.pool.servers)
+            }
             RetryReason::Unsent(_) if is_in_transaction => None,
             RetryReason::Unsent(_) => self.other_destination(id, position).map(Follow::Redirect),
         };
@@ -76,7 +78,7 @@ impl ProxyState {
                 self.wait_for(refresh, retry)
             }
             _ => match retry.reason {
-                RetryReason::Replied(error) => self.in_flight.reply(id, position, &error),
+                RetryReason::Replied(_, error) => self.in_flight.reply(id, position, &error),
                 RetryReason::Unsent(error) => self.in_flight.fail(id, position, &error),
             },
         }

@@ -53,8 +53,8 @@ pub(crate) struct Retry {
 
 /// The reason why a request may have to be sent to another upstream.
 pub(crate) enum RetryReason {
-    /// The upstream replied with this error.
-    Replied(Vec<u8>),
+    /// The server with this number replied with this error.
+    Replied(usize, Vec<u8>),
     /// The request was not sent. If no other upstream can take it, this error is its reply.
     Unsent(CallError),
 }

@@ -345,12 +345,12 @@ impl MultiplexedConnection {
         cx: &mut Context<'_>,
     ) -> Result<Poll<()>, LossReason> {
         let State::Up(stream) = &mut self.state else { return Ok(Poll::Pending) };
-        let (awaited, stats) = (&mut self.awaited, &self.stats);
+        let (awaited, from) = (&mut self.awaited, (self.server, &*self.stats));
         let read = with_read_buffer(|scratch| {
             let read = ready!(stream.poll_read(scratch, cx)).map_err(LossReason::from);
             Poll::Ready(read.and_then(|read| match read {
                 0 => Err(LossReason::closed()),
-                read => awaited.take(&scratch[..read], in_flight, stats),
+                read => awaited.take(&scratch[..read], in_flight, from),
             }))
         });
         match read {
@@ -376,7 +376,7 @@ impl Awaited {
         &mut self,
         mut input: &[u8],
         in_flight: &mut InFlightTable,
-        stats: &UpstreamStats,
+        (server, stats): (usize, &UpstreamStats),
     ) -> Result<(), LossReason> {
         while let Some(part) = self.reader.next_part(&mut input)? {
             // Pushes are discarded: the upstream cannot know the clients that share this connection.
@@ -402,7 +402,7 @@ impl Awaited {
                 _ if part.is_too_long => in_flight.fail(id, position, &stats.too_long()),
                 None => in_flight.end(id, position),
                 Some(error) if error.starts_with(b"-") && in_flight.may_move(id) => {
-                    let reason = RetryReason::Replied(error);
+                    let reason = RetryReason::Replied(server, error);
                     in_flight.retries.push_back(Retry::new(id, position, is_in_transaction, reason));
                 }
                 Some(reply) if self.is_older => in_flight.reply(id, position, &as_resp3(reply)),

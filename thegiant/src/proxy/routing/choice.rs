@@ -1,6 +1,6 @@
 //! Chooses an upstream for each request.
 
-use super::{Redirect, Refresh, Request, Route, Router, key_table::KeyTable, tables::Tables};
+use super::{ErrorReply, Redirect, Refresh, Request, Route, Router, key_table::KeyTable, tables::Tables};
 use crate::{
     Error,
     proxy::{
@@ -88,14 +88,15 @@ impl Routing {
         known.is_some_and(|known| known.is_queued(words.len()))
     }
 
-    /// Returns how to handle an error reply, or `None` if the client receives it.
-    pub(crate) fn follow(&mut self, reply: &[u8], servers: &mut Servers) -> Option<Follow> {
+    /// Returns how to handle the error reply of a server, or `None` if the client receives it.
+    pub(crate) fn follow(&mut self, reply: &[u8], server: usize, servers: &mut Servers) -> Option<Follow> {
         let router = self.router.as_mut()?;
-        let error = std::str::from_utf8(reply.strip_prefix(b"-")?).ok()?.trim_end();
-        let redirect = guarded(|| router.redirect(error, servers))?;
+        let text = std::str::from_utf8(reply.strip_prefix(b"-")?).ok()?.trim_end();
+        let error = ErrorReply::new(text, server);
+        let redirect = guarded(|| router.redirect(&error, servers))?;
         match redirect.filter(|redirect| servers.has(redirect.server)) {
             Some(redirect) => Some(Follow::Redirect(redirect)),
-            None => guarded(|| router.refresh(error))?.map(Follow::Refresh),
+            None => guarded(|| router.refresh(&error))?.map(Follow::Refresh),
         }
     }
 

@@ -1,11 +1,12 @@
 //! Chooses an upstream for each request.
 //!
-//! - `router`: the trait that an application implements, and its results; `request`: what it sees; `split`: requests in
+//! - `router`: the trait that an application implements, and its results; `request`, `error_reply`: its arguments; `split`: requests in
 //!   parts
 //! - `key_table`: the commands of an upstream; `tables`: those of all
 //! - `choice`: the router and the tables together
 
 mod choice;
+mod error_reply;
 mod key_table;
 mod request;
 mod router;
@@ -13,6 +14,7 @@ mod split;
 mod tables;
 
 pub(crate) use choice::{Follow, Readiness, Routing, no_server};
+pub use error_reply::ErrorReply;
 pub use request::Request;
 pub use router::{Redirect, Refresh, Route, Router};
 pub use split::Split;

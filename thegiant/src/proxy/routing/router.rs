@@ -2,7 +2,7 @@
 
 use std::{future::Future, pin::Pin};
 
-use super::{Request, Split};
+use super::{ErrorReply, Request, Split};
 use crate::{
     Error, Value,
     proxy::{conn::DedicatedTarget, pool::Servers},
@@ -35,7 +35,7 @@ pub trait Router: 'static {
     fn route(&mut self, request: &Request<'_>, servers: &mut Servers) -> Route;
 
     /// Returns the server that a request has to be sent to after an error reply such as `MOVED 866
-    /// 10.0.0.7:6379`.
+    /// 10.0.0.7:6379`. The error says which server sent it.
     ///
     /// The error must say that the upstream did not run the request. `None`, the default, passes the error to
     /// the client.
@@ -45,7 +45,7 @@ pub trait Router: 'static {
     ///
     /// The proxy does not send the requests of a transaction again. If this method returns a redirect for one
     /// of them, the client receives `TRYAGAIN`.
-    fn redirect(&mut self, error: &str, servers: &mut Servers) -> Option<Redirect> {
+    fn redirect(&mut self, error: &ErrorReply<'_>, servers: &mut Servers) -> Option<Redirect> {
         let _ = (error, servers);
         None
     }
@@ -55,7 +55,7 @@ pub trait Router: 'static {
     /// The proxy calls this method when [`redirect`](Self::redirect) returns `None`. It waits for the future
     /// and calls [`redirect`](Self::redirect) again. It repeats both steps a few times before it passes the
     /// error to the client.
-    fn refresh(&mut self, error: &str) -> Option<Refresh> {
+    fn refresh(&mut self, error: &ErrorReply<'_>) -> Option<Refresh> {
         let _ = error;
         None
     }
@@ -125,11 +125,11 @@ impl From<Error> for Route {
 /// The server that a request has to be sent to instead; see [`Router::redirect`].
 ///
 /// ```
-/// use thegiant::proxy::{Redirect, Servers};
+/// use thegiant::proxy::{ErrorReply, Redirect, Servers};
 ///
 /// /// Follows the `MOVED SLOT ADDRESS` error of Redis Cluster, but only to known servers.
-/// fn moved(error: &str, servers: &mut Servers) -> Option<Redirect> {
-///     let (_, address) = error.strip_prefix("MOVED ")?.split_once(' ')?;
+/// fn moved(error: &ErrorReply<'_>, servers: &mut Servers) -> Option<Redirect> {
+///     let (_, address) = error.text().strip_prefix("MOVED ")?.split_once(' ')?;
 ///     let server = (0..servers.len()).find(|server| servers.address(*server) == address)?;
 ///     Some(Redirect { server, asking: false })
 /// }
