@@ -448,6 +448,45 @@ fn an_upstream_without_commands_takes_no_keys_from_others() {
     }
 }
 
+/// Sends requests to any server. `KEEP ADDRESS` retains one.
+struct Anywhere;
+
+impl Router for Anywhere {
+    fn route(&mut self, request: &Request<'_>, servers: &mut Servers) -> Route {
+        if !request.is("KEEP") {
+            return Route::Any;
+        }
+        let address = String::from_utf8_lossy(request.get(1).unwrap_or_default()).into_owned();
+        servers.retain(|known| known == address);
+        Route::Reply(Value::Simple("OK".to_owned()))
+    }
+}
+
+#[test]
+fn a_server_that_is_not_retained_gets_requests_only_if_no_other_is_up() {
+    let servers = ["first", "second"].map(|value| {
+        let redis = Process::redis(&[]);
+        RawClient::connect(redis.address()).ask(request(["SET", "name", value]));
+        redis
+    });
+    let front = proxy(&servers.each_ref().map(Process::address), Anywhere);
+    // The number of a client decides which of the servers is its own.
+    let mut clients = [(); 4].map(|()| RawClient::connect(front.address()));
+    let mut names = || clients.each_mut().map(|client| client.ask(line("GET name")));
+    let keep = |redis: &Process| {
+        let mut client = RawClient::connect(front.address());
+        assert_eq!(client.ask(request(["KEEP", redis.address()])), "+OK\r\n");
+    };
+    let [first, second] = ["$5\r\nfirst\r\n", "$6\r\nsecond\r\n"];
+    assert!(names().iter().any(|name| name == first));
+    keep(&servers[1]);
+    assert_eq!(names(), [second; 4]);
+    keep(&servers[0]);
+    assert_eq!(names(), [first; 4]);
+    servers[0].signal("KILL");
+    eventually(|| (names() == [second; 4]).then_some(()));
+}
+
 /// Panics, or returns invalid routes.
 struct Panics;
 

@@ -27,6 +27,8 @@ pub(crate) struct Server {
     /// Wakes the reconnecting tasks when the server is up again, or another server has taken its number.
     pub(crate) wakeup: Rc<Notify>,
     pub(crate) membership: Membership,
+    /// The router does not [retain](Servers::retain) the server, which was passed at the start.
+    is_spare: bool,
     /// Notifies the dedicated connections that the server is forgotten.
     pub(crate) forgotten: Rc<Notify>,
     /// The last time at which a slow command took a connection.
@@ -64,6 +66,7 @@ impl Servers {
             is_down: false,
             wakeup: Rc::default(),
             membership,
+            is_spare: false,
             forgotten: Rc::default(),
             detached: None,
         });
@@ -123,13 +126,18 @@ impl Servers {
     /// Forgets the servers that [`find_or_add`](Self::find_or_add) added and `keep` rejects.
     ///
     /// The proxy closes their connections within a second, and `INFO` no longer lists them. A later server
-    /// may get the number of a forgotten one. The servers that were passed at the start always stay.
+    /// may get the number of a forgotten one. The servers that were passed at the start always stay, but
+    /// [`Route::Any`](crate::proxy::Route::Any) chooses those that `keep` rejects only if no other server is up.
     pub fn retain(&mut self, mut keep: impl FnMut(&str) -> bool) {
         for server in &mut self.list {
-            if server.membership == Membership::Added && !keep(&server.upstream.address) {
-                server.membership = Membership::Leaving;
-                server.is_down = true;
-                self.stats.remove(&server.stats);
+            match server.membership {
+                Membership::Fixed => server.is_spare = !keep(&server.upstream.address),
+                Membership::Added if !keep(&server.upstream.address) => {
+                    server.membership = Membership::Leaving;
+                    server.is_down = true;
+                    self.stats.remove(&server.stats);
+                }
+                _ => {}
             }
         }
     }
@@ -160,9 +168,13 @@ impl Servers {
         let len = self.list.len();
         let first = (number % len as u64) as usize;
         let mut all = (first..len).chain(0..first);
-        let up = all.clone().find(|server| self.is_up(*server));
+        let mut up = all.clone().filter(|server| self.is_up(*server));
+        let wanted = up.clone().find(|server| !self.list[*server].is_spare);
         // The servers that were passed at the start are always members.
-        up.or_else(|| all.find(|server| self.list[*server].is_member())).unwrap_or(0)
+        wanted
+            .or_else(|| up.next())
+            .or_else(|| all.find(|server| self.list[*server].is_member()))
+            .unwrap_or(0)
     }
 }
 
