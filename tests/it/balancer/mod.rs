@@ -1,6 +1,8 @@
+mod addresses;
 mod alike;
 mod cluster;
 mod down;
+mod fake;
 mod places;
 mod pubsub;
 mod redirects;
