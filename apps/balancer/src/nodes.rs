@@ -1,11 +1,14 @@
 //! Servers that do not know each other.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicUsize, Ordering::Relaxed},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
+    time::{Duration, Instant},
 };
 
-use thegiant::proxy::{Request, Route, Servers};
+use thegiant::proxy::{ErrorReply, Redirect, Request, Route, Servers};
 
 use crate::{
     hash::{Hash, HashKind},
@@ -28,10 +31,23 @@ pub struct Nodes {
 #[derive(Clone, Debug)]
 struct Node {
     server: usize,
-    replicas: Vec<usize>,
+    replicas: Vec<Replica>,
     /// Number of reads so far.
     reads: usize,
 }
+
+#[derive(Clone, Debug)]
+struct Replica {
+    server: usize,
+    /// The replica gets no reads before this time, because it could not serve one.
+    rests_until: Option<Instant>,
+}
+
+/// The time for which a replica that cannot serve a read gets no others.
+const REST: Duration = Duration::from_secs(1);
+
+/// The codes of the errors with which a replica replies to a read that it cannot serve, and does not run.
+const UNSERVED: [&str; 2] = ["MASTERDOWN", "LOADING"];
 
 impl Nodes {
     /// Creates the nodes from groups of addresses: a server, followed by its replicas.
@@ -44,7 +60,8 @@ impl Nodes {
         let mut take = |count: usize| numbers.by_ref().take(count).collect::<Vec<usize>>();
         let nodes = groups.iter().map(|group| {
             let numbers = take(group.len());
-            Node { server: numbers[0], replicas: numbers[1..].to_vec(), reads: 0 }
+            let replicas = numbers[1..].iter().map(|server| Replica { server: *server, rests_until: None });
+            Node { server: numbers[0], replicas: replicas.collect(), reads: 0 }
         });
         Nodes { hash: Hash::new(kind, &names), nodes: nodes.collect(), keep, channels: Arc::default() }
     }
@@ -55,12 +72,18 @@ impl Node {
         servers.is_up(self.server)
     }
 
-    /// Returns the next replica that is up, in rotation.
+    /// Returns the next replica that can serve a read, in rotation.
     fn replica(&mut self, servers: &Servers) -> Option<usize> {
         self.reads = self.reads.wrapping_add(1);
         let len = self.replicas.len();
-        let mut order = (0..len).map(|index| self.replicas[(self.reads % len + index) % len]);
-        order.find(|replica| servers.is_up(*replica))
+        let mut order = (0..len).map(|index| &self.replicas[(self.reads % len + index) % len]);
+        order.find(|replica| replica.is_ready(servers)).map(|replica| replica.server)
+    }
+}
+
+impl Replica {
+    fn is_ready(&self, servers: &Servers) -> bool {
+        servers.is_up(self.server) && self.rests_until.is_none_or(|time| time <= Instant::now())
     }
 }
 
@@ -91,5 +114,20 @@ impl Spread for Nodes {
             let _ = self.channels.compare_exchange(current, up, Relaxed, Relaxed);
         }
         Route::To(self.nodes[self.channels.load(Relaxed)].server)
+    }
+
+    /// Sends a read that a replica cannot serve to another replica, or to the server itself.
+    fn redirect(&mut self, error: &ErrorReply<'_>, servers: &mut Servers) -> Option<Redirect> {
+        let (code, _) = error.text().split_once(' ')?;
+        if !UNSERVED.contains(&code) {
+            return None;
+        }
+        let (node, replica) = self.nodes.iter_mut().find_map(|node| {
+            let replica = node.replicas.iter().position(|replica| replica.server == error.server())?;
+            Some((node, replica))
+        })?;
+        node.replicas[replica].rests_until = Some(Instant::now() + REST);
+        let server = node.replica(servers).or_else(|| node.is_up(servers).then_some(node.server))?;
+        Some(Redirect { server, asking: false })
     }
 }

@@ -29,9 +29,10 @@ struct State {
 /// The time between two checks whether the server is stopped.
 const PAUSE: Duration = Duration::from_millis(5);
 
-/// `GET` and `SET` with their keys, and `PUBLISH`.
-const COMMAND: &str = "*3\r\n*6\r\n$3\r\nget\r\n:2\r\n*1\r\n+readonly\r\n:1\r\n:1\r\n:1\r\n\
+/// `GET`, `SET` and `XREAD STREAMS` with their keys, and `PUBLISH`.
+const COMMAND: &str = "*4\r\n*6\r\n$3\r\nget\r\n:2\r\n*1\r\n+readonly\r\n:1\r\n:1\r\n:1\r\n\
     *6\r\n$3\r\nset\r\n:-3\r\n*1\r\n+write\r\n:1\r\n:1\r\n:1\r\n\
+    *6\r\n$5\r\nxread\r\n:-4\r\n*1\r\n+readonly\r\n:2\r\n:2\r\n:1\r\n\
     *6\r\n$7\r\npublish\r\n:3\r\n*1\r\n+pubsub\r\n:0\r\n:0\r\n:0\r\n";
 
 impl Fake {

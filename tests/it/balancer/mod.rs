@@ -6,6 +6,7 @@ mod fake;
 mod places;
 mod pubsub;
 mod redirects;
+mod replicas;
 mod spread;
 mod threads;
 
