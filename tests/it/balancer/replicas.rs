@@ -69,3 +69,16 @@ fn the_master_serves_the_reads_that_no_replica_can_serve() {
     assert_eq!(group.client.ask(line("SET foo 1")), format!("{LOADING}\r\n"));
     assert_eq!(group.replicas.iter().map(|replica| replica.count("SET foo 1")).sum::<usize>(), 0);
 }
+
+#[test]
+fn clients_may_allow_reads_from_replicas() {
+    let mut group = Group::start(&["+first"]);
+    group.client.send(lines("READONLY \n GET foo \n READWRITE \n GET foo \n readonly x"));
+    let replies =
+        "+OK\r\n+first\r\n+OK\r\n+first\r\n-ERR wrong number of arguments for 'readonly' command\r\n";
+    assert_eq!(group.client.replies(5), replies);
+    // A transaction of the servers would have the reply `QUEUED`.
+    assert_eq!(group.client.ask(line("MULTI")), "+OK\r\n");
+    assert_eq!(group.client.ask(line("READONLY")), "-ERR READONLY cannot be sent on to an upstream\r\n");
+    assert_eq!([&group.master, &group.replicas[0]].map(|fake| fake.count("READONLY")), [0; 2]);
+}

@@ -172,7 +172,11 @@ fn commands_that_change_a_multiplexed_connection_are_refused() {
         let unknown = format!("-ERR unknown subcommand '{word}'. Try CLIENT HELP.\r\n");
         assert_eq!(client.ask(line(&format!("CLIENT {word} on"))), unknown);
     }
-    for request in ["SYNC", "PSYNC ? -1", "READONLY"] {
+    // A connection that clients share cannot become one that reads from replicas.
+    for request in ["READONLY", "READWRITE"] {
+        assert_eq!(client.ask(line(request)), "-ERR This instance has cluster support disabled\r\n");
+    }
+    for request in ["SYNC", "PSYNC ? -1"] {
         let name = request.split(' ').next().unwrap_or_default();
         assert_eq!(client.ask(line(request)), format!("-ERR {name} cannot be sent on to an upstream\r\n"));
     }

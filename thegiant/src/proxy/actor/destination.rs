@@ -65,8 +65,10 @@ impl ProxyState {
         let row = target.row.index();
         let words = Words::Call(&call);
         let kind = self.routing.kind(words, row);
-        if matches!(kind, CommandKind::Refused | CommandKind::Own) {
-            return refusal(&call, row).into();
+        match kind {
+            CommandKind::Refused | CommandKind::Own => return refusal(&call, row).into(),
+            CommandKind::ReadMode => return self.reply_to_read_mode(&call, row),
+            _ => {}
         }
         match self.routing.readiness(&self.pool.servers) {
             Readiness::Ready if !self.is_starting => {}
@@ -125,6 +127,21 @@ impl ProxyState {
             return Destination::MultiplexedConnection(connection, following);
         }
         self.multiplexed_destination(server, call.client(), following)
+    }
+
+    /// Replies to `READONLY` and `READWRITE`. The router decides which server a read goes to, whatever the client accepts.
+    fn reply_to_read_mode(&mut self, call: &Call<'_>, row: usize) -> Destination {
+        let is_in_transaction =
+            self.dedicated_route(call.client()).is_some_and(|route| route.is_in_transaction);
+        if call.len() > 1 {
+            call.wrong_arity_of(1).into()
+        } else if is_in_transaction {
+            refusal(call, row).into()
+        } else if self.routing.has_router() {
+            Destination::Reply(Value::Simple("OK".to_owned()))
+        } else {
+            NO_CLUSTER.into()
+        }
     }
 
     /// Returns a multiplexed connection to this upstream, if it is up and accepts requests.
@@ -235,6 +252,7 @@ impl ProxyState {
                 }
                 CommandKind::Subscribe(_)
                 | CommandKind::Unsubscribe(_)
+                | CommandKind::ReadMode
                 | CommandKind::Refused
                 | CommandKind::Own => return None,
                 CommandKind::Multi | CommandKind::Exec | CommandKind::Discard | CommandKind::Unwatch => {}
@@ -247,6 +265,9 @@ impl ProxyState {
         None
     }
 }
+
+/// The reply of a server that is not in cluster mode to `READONLY`.
+const NO_CLUSTER: Error = Error::from_static("ERR This instance has cluster support disabled");
 
 /// Returns the error for a command that the proxy does not send on.
 fn refusal(call: &Call<'_>, row: usize) -> Error {

@@ -42,6 +42,10 @@ impl Routing {
         Routing { router, tables: Tables::default(), is_table_refused: false }
     }
 
+    pub(crate) fn has_router(&self) -> bool {
+        self.router.is_some()
+    }
+
     /// Returns whether the proxy can choose upstreams. A router needs the key tables to find the keys.
     pub(crate) fn readiness(&self, servers: &Servers) -> Readiness {
         if self.router.is_none() || self.tables.has_keys() {

@@ -18,6 +18,8 @@ pub(crate) enum CommandKind {
     Unwatch,
     Subscribe(ChannelKind),
     Unsubscribe(ChannelKind),
+    /// The command says whether the client accepts reads from a replica. The proxy replies itself.
+    ReadMode,
     /// The proxy refuses the command because it would change the state of a connection that clients share.
     Refused,
     /// The proxy refuses the command, unless the server's built-in command answers it.
@@ -55,14 +57,14 @@ pub(crate) const COMMANDS: &[(&str, CommandKind)] = &[
     ("UNSUBSCRIBE", CommandKind::Unsubscribe(ChannelKind::Channel)),
     ("PUNSUBSCRIBE", CommandKind::Unsubscribe(ChannelKind::Pattern)),
     ("SUNSUBSCRIBE", CommandKind::Unsubscribe(ChannelKind::ShardChannel)),
+    ("READONLY", CommandKind::ReadMode),
+    ("READWRITE", CommandKind::ReadMode),
     // These would change or describe the connection of the proxy, not that of the client.
     ("CLIENT TRACKING", CommandKind::Refused),
     ("CLIENT TRACKINGINFO", CommandKind::Refused),
     ("CLIENT CACHING", CommandKind::Refused),
     ("CLIENT GETREDIR", CommandKind::Refused),
     ("ASKING", CommandKind::Refused),
-    ("READONLY", CommandKind::Refused),
-    ("READWRITE", CommandKind::Refused),
     ("SYNC", CommandKind::Refused),
     ("PSYNC", CommandKind::Refused),
     ("REPLCONF", CommandKind::Refused),
