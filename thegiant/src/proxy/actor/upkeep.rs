@@ -40,6 +40,7 @@ pub(super) async fn keep_up(proxy: Weak<RefCell<ProxyState>>, index: usize, is_f
     let mut backoff = Backoff::default();
     let mut down_logged = false;
     let mut loss_logged: Option<Instant> = None;
+    let mut failing_since: Option<Instant> = None;
     loop {
         let Some((upstream, key, wakeup)) =
             proxy.upgrade().map(|proxy| proxy.borrow_mut().dial_settings(index))
@@ -51,11 +52,12 @@ pub(super) async fn keep_up(proxy: Weak<RefCell<ProxyState>>, index: usize, is_f
             proxy.borrow_mut().block(index, is_first);
             drop(proxy);
             wakeup.notified().await;
-            (backoff, down_logged) = (Backoff::default(), false);
+            (backoff, down_logged, failing_since) = (Backoff::default(), false, None);
             continue;
         };
         let lost = match dial(&upstream, key).await {
             Ok(dialled) => {
+                failing_since = None;
                 if mem::take(&mut down_logged) {
                     tracing::info!(upstream = upstream.address, "the upstream is up again");
                 }
@@ -88,6 +90,10 @@ pub(super) async fn keep_up(proxy: Weak<RefCell<ProxyState>>, index: usize, is_f
                 reason
             }
         };
+        if failing_since.get_or_insert_with(Instant::now).elapsed() < upstream.down_after {
+            sleep(RECONNECT_EVERY).await;
+            continue;
+        }
         if !mem::replace(&mut down_logged, true) {
             tracing::warn!(upstream = upstream.address, reason = %lost, "the upstream is down");
         }

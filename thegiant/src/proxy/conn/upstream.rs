@@ -34,7 +34,7 @@ use crate::tls::{ClientTls, Connector};
 /// | `UPSTREAM …` | the connection was lost before the reply came: the command may have been run |
 ///
 /// The proxy reopens a lost connection at once, at most ten times a second. Commands that were not sent wait
-/// for the new connection. If the attempt fails, the upstream is down, and commands fail at once. The proxy
+/// for the new connection. If the attempt fails, the upstream is [down](Self::down_after), and commands fail at once. The proxy
 /// then tries again with a delay that grows from 100 ms to 5 s. A random part of up to half is subtracted
 /// from each delay. An upstream that is loading its data (`LOADING`) counts as down.
 ///
@@ -57,6 +57,7 @@ pub struct Upstream {
     pub(crate) connect_timeout: Duration,
     pub(crate) reply_timeout: Duration,
     pub(crate) slow_reply_timeout: Duration,
+    pub(crate) down_after: Duration,
     pub(crate) max_reply_len: usize,
     pub(crate) max_request_len: usize,
     #[cfg(feature = "tls")]
@@ -81,6 +82,7 @@ impl Upstream {
             connect_timeout: Duration::from_secs(3),
             reply_timeout: Duration::from_secs(30),
             slow_reply_timeout: Duration::from_secs(300),
+            down_after: Duration::ZERO,
             max_reply_len: 512 * 1024 * 1024,
             max_request_len: MAX_REQUEST_LEN,
             #[cfg(feature = "tls")]
@@ -159,6 +161,14 @@ impl Upstream {
     /// later requests of all clients. So a slow command delays the others only as far as the upstream itself does.
     pub fn slow_reply_timeout(mut self, timeout: Duration) -> Self {
         self.slow_reply_timeout = timeout;
+        self
+    }
+
+    /// Sets the time for which attempts to connect have to fail before the upstream is down (default 0: the first).
+    ///
+    /// Meanwhile, requests wait on the multiplexed connections. The proxy tries again ten times a second.
+    pub fn down_after(mut self, time: Duration) -> Self {
+        self.down_after = time;
         self
     }
 
