@@ -99,3 +99,20 @@ impl Handler<SendCommand> for ProxyActor {
         Box::pin(async move { reply.await.unwrap_or(Err(CallError::Lost(ACTOR_DOWN))) })
     }
 }
+
+/// The message that lets the router add and remove servers.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub(super) struct UpdateServers;
+
+impl Handler<UpdateServers> for ProxyActor {
+    type Result = ();
+
+    fn handle(&mut self, _: UpdateServers, _: &mut Self::Context) {
+        let mut proxy = self.0.borrow_mut();
+        let ProxyState { routing, pool, .. } = &mut *proxy;
+        routing.update(&mut pool.servers);
+        pool.open_all();
+        proxy.retry_waiting();
+    }
+}

@@ -48,6 +48,7 @@ pub struct Proxy {
     /// `None` with a single upstream.
     router: Option<Box<dyn Router>>,
     upstreams: Vec<Upstream>,
+    template: Option<Upstream>,
     on_start: Option<OnStart>,
 }
 
@@ -56,7 +57,7 @@ type OnStart = Box<dyn FnOnce(UpstreamHandle) -> Pin<Box<dyn Future<Output = ()>
 impl Proxy {
     /// Creates a proxy without upstreams.
     pub fn new(router: impl Router) -> Self {
-        Proxy { router: Some(Box::new(router)), upstreams: Vec::new(), on_start: None }
+        Proxy { router: Some(Box::new(router)), upstreams: Vec::new(), template: None, on_start: None }
     }
 
     /// Adds an upstream. The first has the number 0 in [`Servers`](crate::proxy::Servers).
@@ -68,6 +69,15 @@ impl Proxy {
     /// Adds several upstreams.
     pub fn upstreams(mut self, upstreams: impl IntoIterator<Item = Upstream>) -> Self {
         self.upstreams.extend(upstreams);
+        self
+    }
+
+    /// Sets the settings of the servers that the router adds with [`Servers::find_or_add`], for all addresses.
+    ///
+    /// By default, they have the settings of the first upstream. With a template, a proxy needs no upstream at the start:
+    /// [`Router::update`] adds the first one.
+    pub fn template(mut self, settings: Upstream) -> Self {
+        self.template = Some(settings);
         self
     }
 
@@ -93,7 +103,7 @@ impl Proxy {
     /// Starts the proxy on the current thread, and opens the first connection to each upstream.
     ///
     /// # Panics
-    /// If there is no upstream, or no actix system is running.
+    /// If there is neither an upstream nor a template, or no actix system is running.
     #[track_caller]
     pub fn start(self) -> UpstreamHandle {
         let (sender, mailbox) = channel(0);
@@ -108,9 +118,10 @@ impl Proxy {
         mailbox: AddressReceiver<ProxyActor>,
         stats: AllUpstreamStats,
     ) -> UpstreamHandle {
-        assert!(!self.upstreams.is_empty(), "a proxy needs at least one upstream");
+        let template = self.template.or_else(|| self.upstreams.first().cloned());
+        let template = template.expect("a proxy needs at least one upstream, or a template");
         let handle = UpstreamHandle::new(address, stats.clone());
-        let servers = Servers::new(self.upstreams, stats);
+        let servers = Servers::new(self.upstreams, template, stats);
         let actor = ProxyActor::new(servers, self.router);
         if let Some(on_start) = self.on_start {
             actor.wait_for(on_start(handle.clone()));
@@ -122,7 +133,7 @@ impl Proxy {
 
 impl From<Upstream> for Proxy {
     fn from(upstream: Upstream) -> Self {
-        Proxy { router: None, upstreams: vec![upstream], on_start: None }
+        Proxy { router: None, upstreams: vec![upstream], template: None, on_start: None }
     }
 }
 

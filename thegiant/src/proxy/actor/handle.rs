@@ -5,7 +5,7 @@ use std::fmt;
 use actix::Addr;
 use bytes::Bytes;
 
-use super::actor::{ProxyActor, SendCommand};
+use super::actor::{ProxyActor, SendCommand, UpdateServers};
 use crate::{
     Error, Value,
     info::InfoFields,
@@ -70,6 +70,12 @@ impl UpstreamHandle {
             Value::Error(error) => Err(CallError::Reply(error)),
             value => Ok(value),
         }
+    }
+
+    /// Calls [`Router::update`](crate::proxy::Router::update), which can add and remove servers.
+    pub async fn update(&self) {
+        // A proxy that has stopped needs no servers.
+        let _ = self.proxy.send(UpdateServers).await;
     }
 
     /// Returns whether any of the upstreams has an open multiplexed connection.

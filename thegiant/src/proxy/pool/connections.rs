@@ -41,10 +41,13 @@ impl Pool {
         Pool { servers, connections: Vec::new(), idle: Vec::new(), dirty: Vec::new(), keep_up }
     }
 
-    /// Opens the first connection of each server.
+    /// Opens the first connection of each server that has none.
     pub(crate) fn open_all(&mut self) {
-        for server in 0..self.servers.len() {
-            self.open(server, PoolKey::FIRST);
+        for number in 0..self.servers.len() {
+            let server = self.servers.get(number);
+            if server.is_member() && server.pools.is_empty() {
+                self.open(number, PoolKey::FIRST);
+            }
         }
     }
 

@@ -11,6 +11,8 @@ use crate::proxy::conn::{AllUpstreamStats, PoolKey, Upstream, UpstreamStats};
 /// Each server has a number. The servers that were passed at the start are numbered from 0, in their order.
 pub struct Servers {
     list: Vec<Server>,
+    /// The settings of the servers that the router adds.
+    template: Upstream,
     stats: AllUpstreamStats,
     /// Maximum size of a request on a multiplexed connection, in bytes.
     pub(crate) max_request_len: usize,
@@ -49,16 +51,24 @@ pub(crate) enum Membership {
 }
 
 impl Servers {
-    pub(crate) fn new(upstreams: Vec<Upstream>, stats: AllUpstreamStats) -> Self {
-        // Servers that the router adds have the settings of the first one, so the minimum holds for them, too.
-        let max_request_len = upstreams.iter().map(|upstream| upstream.max_request_len).min().unwrap_or(0);
-        let mut servers = Servers { list: Vec::new(), stats, max_request_len };
+    /// Creates the list. The servers that the router adds have the settings of `template`.
+    pub(crate) fn new(upstreams: Vec<Upstream>, template: Upstream, stats: AllUpstreamStats) -> Self {
+        let all = upstreams.iter().chain([&template]);
+        let max_request_len = all.map(|upstream| upstream.max_request_len).min().unwrap_or(0);
+        let mut servers = Servers { list: Vec::new(), template, stats, max_request_len };
         upstreams.into_iter().for_each(|upstream| servers.push(upstream, Membership::Fixed));
+        if servers.list.is_empty() {
+            // The first server that the router adds takes this number.
+            servers.push(servers.template.clone(), Membership::Vacant);
+        }
         servers
     }
 
     fn push(&mut self, upstream: Upstream, membership: Membership) {
-        let stats = self.stats.add(&upstream.address);
+        let stats = match membership {
+            Membership::Vacant => Arc::default(),
+            _ => self.stats.add(&upstream.address),
+        };
         self.list.push(Server {
             upstream: Rc::new(upstream),
             stats,
@@ -93,15 +103,15 @@ impl Servers {
 
     /// Returns the number of the server at this address, and adds it if it is not known.
     ///
-    /// The connection has the settings of the first server, which include its password. So the address must
-    /// come from a source that the application trusts. The text of an error reply is not one: a client's
-    /// script chooses it.
+    /// The connection has the settings of the first server, or of [`Proxy::template`](crate::Proxy::template). They include
+    /// the password. So the address must come from a source that the application trusts. The text of an error reply
+    /// is not one: a client's script chooses it.
     pub fn find_or_add(&mut self, address: &str) -> usize {
         let has_address = |server: &Server| server.is_member() && server.upstream.address == address;
         if let Some(known) = self.list.iter().position(has_address) {
             return known;
         }
-        let upstream = self.list[0].upstream.at(address);
+        let upstream = self.template.at(address);
         match self.list.iter().position(|server| server.membership == Membership::Vacant) {
             Some(vacant) => self.fill(vacant, upstream),
             None => {
@@ -170,7 +180,6 @@ impl Servers {
         let mut all = (first..len).chain(0..first);
         let mut up = all.clone().filter(|server| self.is_up(*server));
         let wanted = up.clone().find(|server| !self.list[*server].is_spare);
-        // The servers that were passed at the start are always members.
         wanted
             .or_else(|| up.next())
             .or_else(|| all.find(|server| self.list[*server].is_member()))

@@ -74,6 +74,13 @@ impl Routing {
         }
     }
 
+    /// Lets the router add and remove servers.
+    pub(crate) fn update(&mut self, servers: &mut Servers) {
+        if let Some(router) = &mut self.router {
+            guarded(|| router.update(servers));
+        }
+    }
+
     /// Returns how the proxy handles a command.
     pub(crate) fn kind(&self, words: Words<'_>, row: usize) -> CommandKind {
         let kind = kind_of(row);

@@ -34,6 +34,13 @@ pub trait Router: 'static {
     /// once for some requests, for example for a request that has to wait.
     fn route(&mut self, request: &Request<'_>, servers: &mut Servers) -> Route;
 
+    /// Adds and removes servers, when the application has called [`UpstreamHandle::update`](crate::UpstreamHandle::update).
+    ///
+    /// The other methods can do so, too, but the proxy does not call them while all servers are down.
+    fn update(&mut self, servers: &mut Servers) {
+        let _ = servers;
+    }
+
     /// Returns the server that a request has to be sent to after an error reply such as `MOVED 866
     /// 10.0.0.7:6379`. The error says which server sent it.
     ///
