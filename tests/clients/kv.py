@@ -77,6 +77,15 @@ class Balancer(Server):
         self.folder.cleanup()
 
 
+class Emulated(Balancer):
+    """A balancer that is a cluster of one node for its clients."""
+
+    label = "balancer --emulate-cluster"
+
+    def options(self):
+        return ["--emulate-cluster", *super().options()]
+
+
 def start_redis(socket):
     command = ["redis-server", "--port", "0", "--unixsocket", socket, "--save", "", "--appendonly", "no"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)

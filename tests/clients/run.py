@@ -21,7 +21,7 @@ import subprocess
 import sys
 import threading
 
-from kv import Balancer, Server, Sharded
+from kv import Balancer, Emulated, Server, Sharded
 
 HERE = pathlib.Path(__file__).parent
 TARGET = HERE.parent.parent / "target/clients"
@@ -31,6 +31,7 @@ AT_ONCE = 2 * os.cpu_count()
 
 # The required checks of each client. A program may run more.
 COMMON = ["options", "values", "pipeline", "errors", "binary", "large", "reconnect"]
+CLUSTER = ["values", "pipeline"]
 ON_BALANCER = [*COMMON, "transactions", "channels", "lists", "scan"]
 
 PYTHON = [TARGET / "python/bin/python", "-B"]
@@ -80,6 +81,11 @@ CLIENTS = [
     Client("redis-py", [*PYTHON, HERE / "python.py"], checks=ON_BALANCER, server=Balancer),
     Client("ioredis 6", [*NODE, HERE / "node.cjs"], checks=ON_BALANCER, server=Balancer),
     Client("redis-rs", RUST, checks=[*ON_BALANCER, "watch"], server=Balancer),
+    Client("redis-py cluster", [*PYTHON, HERE / "cluster.py"], checks=[*CLUSTER, "errors", "channels"], server=Emulated),
+    Client("redis-cli -c", [*PYTHON, HERE / "cluster.py"], checks=["values"], server=Emulated),
+    # Its connection that asks for the slots speaks RESP2 only.
+    Client("ioredis cluster", [*NODE, HERE / "cluster.cjs"], protocols=[2], checks=[*CLUSTER, "errors"], server=Emulated),
+    Client("node-redis cluster", [*NODE, HERE / "cluster.cjs"], checks=[*CLUSTER, "errors"], server=Emulated),
 ]
 
 

@@ -6,6 +6,8 @@ mod balancer;
 mod builtins;
 /// The example `chat`.
 mod chat;
+/// The server as a cluster of one node.
+mod cluster;
 /// The app `collector`.
 mod collector;
 /// Handlers that panic do not affect the other clients and actors.

@@ -69,6 +69,8 @@ pub struct App {
     keyspace: Keyspace,
     /// The actor that sends all other commands on to upstreams.
     proxy: Option<MountedProxy>,
+    /// The server is a cluster of one node for its clients.
+    is_cluster: bool,
     /// The number of databases, if the application has set it.
     databases: Option<u16>,
     /// The addresses of the supervised actors and of the shards.
@@ -531,6 +533,21 @@ impl App {
         self
     }
 
+    /// Lets cluster clients use the server: it replies to `CLUSTER` as a cluster of one node that has all hash slots.
+    ///
+    /// The node has the address that the client has connected to. So the clients must reach the server at that address,
+    /// also through a container or a firewall.
+    ///
+    /// ```
+    /// use thegiant::prelude::*;
+    ///
+    /// let app = || App::new().emulate_cluster().proxy_per_worker(|| thegiant::Upstream::new("127.0.0.1:6379"));
+    /// ```
+    pub fn emulate_cluster(mut self) -> Self {
+        self.is_cluster = true;
+        self
+    }
+
     /// Sets the number of databases that `SELECT` accepts (`databases`, default 1).
     ///
     /// An application with more than one database keeps the keys of each apart:
@@ -632,8 +649,12 @@ impl App {
         self.add_proxy_rows(proxy, |row| !is_behind_builtins(row));
         let is_free = |spec: &Spec| {
             let removed = self.removed.iter().any(|name| is_named(spec, name));
+            let is_available = self.is_cluster || spec.group != CLUSTER_GROUP;
             // An actor's command also replaces the subcommands.
-            !removed && !self.routes.has(spec.name) && !self.routes.has(split_name(spec.name).0)
+            is_available
+                && !removed
+                && !self.routes.has(spec.name)
+                && !self.routes.has(split_name(spec.name).0)
         };
         let free: Vec<_> = RowId::all::<ConnectionState>().filter(|(_, spec)| is_free(spec)).collect();
         for (row, spec) in free {
@@ -644,6 +665,7 @@ impl App {
         let default = if proxy.is_some() { UPSTREAM_DATABASES } else { 1 };
         let config = AppConfig {
             databases: self.databases.unwrap_or(default),
+            is_cluster: self.is_cluster,
             routes: self.routes,
             info: self.info,
             connection_events: self.connection_events,
@@ -679,9 +701,10 @@ impl App {
     fn add_proxy_rows(&mut self, proxy: Option<ActorId>, is_wanted: impl Fn(usize) -> bool) {
         let Some(mount) = proxy else { return };
         for (row, spec) in RowId::all::<ProxyActor>().filter(|(row, _)| is_wanted(row.index())) {
+            let is_replaced = self.is_cluster && is_of_cluster(spec.name);
             if row.index() == 0 {
                 self.routes.set_fallback(spec, mount, row);
-            } else if !self.routes.has(spec.name) {
+            } else if !is_replaced && !self.routes.has(spec.name) {
                 // This cannot fail: the name is free.
                 let _ = self.routes.add_command(spec, mount, row);
             }
@@ -705,6 +728,14 @@ impl<F: FnOnce() -> App + 'static> IntoApp for F {
     fn into_app(self) -> App {
         self()
     }
+}
+
+/// The group of the built-in commands that [`App::emulate_cluster`] adds.
+const CLUSTER_GROUP: &str = "cluster";
+
+/// Returns whether the server itself replies to a command when it is a cluster for its clients.
+fn is_of_cluster(name: &str) -> bool {
+    matches!(split_name(name).0, "CLUSTER" | "ASKING" | "READONLY" | "READWRITE")
 }
 
 /// The number of databases that `SELECT` accepts for an upstream, as in Redis.

@@ -2,6 +2,7 @@
 
 use std::{
     fmt,
+    hash::{BuildHasher, RandomState},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError, Weak,
         atomic::{AtomicU32, Ordering::Relaxed},
@@ -37,6 +38,10 @@ pub(crate) struct ServerState {
     pub(crate) stop: Option<mpsc::UnboundedSender<()>>,
     /// The addresses of the listeners.
     pub(crate) addresses: Vec<Address>,
+    /// The server is a cluster of one node for its clients.
+    pub(crate) is_cluster: bool,
+    /// The ID of that node.
+    pub(crate) node_id: String,
     pub(crate) clients: Arc<Clients>,
     pub(crate) stats: Stats,
     pub(crate) slowlog: Slowlog,
@@ -57,6 +62,8 @@ pub(crate) struct ServerState {
 /// The parts of an application that a server needs.
 pub(crate) struct AppConfig {
     pub(crate) databases: u16,
+    /// The server is a cluster of one node for its clients.
+    pub(crate) is_cluster: bool,
     pub(crate) routes: Routes,
     pub(crate) info: Vec<InfoSection>,
     pub(crate) connection_events: ConnectionEvents,
@@ -75,8 +82,13 @@ pub(crate) struct ServerConfig {
 }
 
 impl ServerState {
+    /// Returns the mode of the server: `cluster` or `standalone`.
+    pub(crate) fn mode(&self) -> &'static str {
+        if self.is_cluster { "cluster" } else { "standalone" }
+    }
+
     pub(crate) fn new(app: AppConfig, config: ServerConfig) -> Self {
-        let AppConfig { databases, routes, info, connection_events, keyspace } = app;
+        let AppConfig { databases, is_cluster, routes, info, connection_events, keyspace } = app;
         let ServerConfig { settings, password, stop, addresses, workers } = config;
         settings.set(Setting::Databases, databases.into());
         let settings = Arc::new(settings);
@@ -87,6 +99,8 @@ impl ServerState {
             settings,
             info,
             connection_events,
+            is_cluster,
+            node_id: random_node_id(),
             pubsub: keyspace.pubsub(),
             hooks: keyspace.hooks(),
             keyspace,
@@ -241,4 +255,11 @@ impl fmt::Debug for ServerState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ServerState").field("addresses", &self.addresses).finish_non_exhaustive()
     }
+}
+
+/// Returns 40 random hexadecimal digits.
+fn random_node_id() -> String {
+    // Each `RandomState` has random keys.
+    let random = || RandomState::new().hash_one(0);
+    format!("{:016x}{:016x}{:08x}", random(), random(), random() as u32)
 }

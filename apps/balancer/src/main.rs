@@ -12,5 +12,6 @@ async fn main() {
 
 async fn serve(options: Options) -> io::Result<()> {
     let proxies = balancer::proxies(&options)?;
-    options.server.serve(App::new().proxy_per_worker(proxies)).await
+    let app = App::new().proxy_per_worker(proxies);
+    options.server.serve(if options.emulate_cluster { app.emulate_cluster() } else { app }).await
 }

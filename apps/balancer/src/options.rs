@@ -24,6 +24,9 @@ pub struct Options {
     /// Treat the addresses as nodes of a Redis Cluster
     #[arg(long)]
     pub cluster: bool,
+    /// Reply to CLUSTER as one node that has all slots, for clients that speak to clusters only
+    #[arg(long)]
+    pub emulate_cluster: bool,
     /// Maximum number of connections to each server, which all clients share
     #[arg(long, value_name = "N", default_value = "1")]
     connections: NonZeroUsize,

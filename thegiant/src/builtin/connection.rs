@@ -84,7 +84,11 @@ impl ConnectionState {
             self.client.set_protocol(protocol);
         }
         // Pending pushes are encoded in the old protocol, so they go out before this reply.
-        Ok(self.after_pushes(Hello { protocol: self.client.protocol(), id: self.client.id() }))
+        Ok(self.after_pushes(Hello {
+            protocol: self.client.protocol(),
+            id: self.client.id(),
+            mode: self.server.mode(),
+        }))
     }
 
     /// Authenticates the connection.
@@ -234,6 +238,7 @@ impl Answer<ConnectionState> for ResetReply<'_> {
 struct Hello {
     protocol: Protocol,
     id: u64,
+    mode: &'static str,
 }
 
 impl IntoReply for Hello {
@@ -250,7 +255,7 @@ impl IntoReply for Hello {
         "id".into_reply(out);
         self.id.into_reply(out);
         "mode".into_reply(out);
-        "standalone".into_reply(out);
+        self.mode.into_reply(out);
         "role".into_reply(out);
         "master".into_reply(out);
         "modules".into_reply(out);

@@ -98,7 +98,7 @@ fn text(name: &str, fields: Option<WriteFields>, server: &ServerState) -> String
 fn server(server: &ServerState, info: &mut InfoFields) {
     let uptime = server.uptime().as_secs();
     info.field("redis_version", REDIS_VERSION);
-    info.field("redis_mode", "standalone");
+    info.field("redis_mode", server.mode());
     info.field("os", std::env::consts::OS);
     info.field("arch_bits", usize::BITS);
     info.field("process_id", process::id());
@@ -261,8 +261,8 @@ fn micros_at(latencies: &Histogram<u64>, quantile: f64) -> f64 {
     latencies.value_at_quantile(quantile) as f64 / 1_000.0
 }
 
-fn cluster(_: &ServerState, info: &mut InfoFields) {
-    info.field("cluster_enabled", 0);
+fn cluster(server: &ServerState, info: &mut InfoFields) {
+    info.field("cluster_enabled", u8::from(server.is_cluster));
 }
 
 #[cfg(test)]

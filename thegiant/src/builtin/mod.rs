@@ -3,6 +3,7 @@
 //! They are rows like those of an application, which can replace or remove each of them.
 
 mod client;
+mod cluster;
 mod command;
 mod config;
 mod connection;
@@ -37,6 +38,7 @@ impl Commands for ConnectionState {
     const ROWS: &'static [&'static [Row<Self>]] = &[
         Self::CONNECTION,
         Self::CLIENT,
+        Self::CLUSTER,
         Self::KILL,
         Self::TRACKING,
         Self::UNBLOCK,

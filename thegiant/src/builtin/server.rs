@@ -26,14 +26,14 @@ impl ConnectionState {
 
     /// Enables read-only queries for a connection to a Redis Cluster replica node.
     #[command("READONLY", loading, stale, fast)]
-    fn readonly(&self) -> Error {
-        NO_CLUSTER
+    fn readonly(&self) -> Result<(), Error> {
+        if self.server.is_cluster { Ok(()) } else { Err(NO_CLUSTER) }
     }
 
     /// Enables read-write queries for a connection to a Redis Cluster replica node.
     #[command("READWRITE", loading, stale, fast)]
-    fn readwrite(&self) -> Error {
-        NO_CLUSTER
+    fn readwrite(&self) -> Result<(), Error> {
+        self.readonly()
     }
 
     /// Listens for all requests received by the server in real-time.

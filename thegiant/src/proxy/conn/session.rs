@@ -4,11 +4,7 @@ use std::collections::HashSet;
 
 use bytes::Bytes;
 
-use crate::{
-    Value,
-    proxy::wire::{ChannelKind, CommandKind},
-    resp::Incoming,
-};
+use crate::{Value, proxy::wire::CommandKind, pubsub::ChannelKind, resp::Incoming};
 
 /// The transaction, the watched keys and the subscriptions of a client on an upstream.
 #[derive(Debug, Default)]
@@ -132,10 +128,10 @@ impl Session {
         let (kind, is_subscribe) = match &word[..] {
             b"subscribe" => (ChannelKind::Channel, true),
             b"psubscribe" => (ChannelKind::Pattern, true),
-            b"ssubscribe" => (ChannelKind::ShardChannel, true),
+            b"ssubscribe" => (ChannelKind::Shard, true),
             b"unsubscribe" => (ChannelKind::Channel, false),
             b"punsubscribe" => (ChannelKind::Pattern, false),
-            b"sunsubscribe" => (ChannelKind::ShardChannel, false),
+            b"sunsubscribe" => (ChannelKind::Shard, false),
             b"message" | b"pmessage" | b"smessage" => return Some(PubSubMessage::Message),
             _ => return None,
         };
@@ -187,7 +183,7 @@ mod tests {
 
     #[test]
     fn a_notice_that_nobody_has_requested_confirms_nothing() {
-        const SHARD: ChannelKind = ChannelKind::ShardChannel;
+        const SHARD: ChannelKind = ChannelKind::Shard;
         let [subscribe, unsubscribe] = [CommandKind::Subscribe(SHARD), CommandKind::Unsubscribe(SHARD)];
         assert_eq!(message_beside(subscribe, "SSUBSCRIBE b", "a"), Some(PubSubMessage::Message));
         assert_eq!(message_beside(unsubscribe, "SUNSUBSCRIBE b c", "a"), Some(PubSubMessage::Message));

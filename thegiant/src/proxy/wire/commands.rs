@@ -1,6 +1,7 @@
 //! The commands that a proxy cannot simply send on over a multiplexed connection.
 
 use super::Words;
+use crate::pubsub::ChannelKind;
 
 /// How the proxy handles a command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,14 +27,6 @@ pub(crate) enum CommandKind {
     Own,
 }
 
-/// The kinds of names that a client subscribes to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum ChannelKind {
-    Channel,
-    Pattern,
-    ShardChannel,
-}
-
 /// The commands that have rows of their own. The first row of the proxy stands for all other commands.
 pub(crate) const COMMANDS: &[(&str, CommandKind)] = &[
     // Without a row, the server's built-in commands would answer these.
@@ -53,10 +46,10 @@ pub(crate) const COMMANDS: &[(&str, CommandKind)] = &[
     ("UNWATCH", CommandKind::Unwatch),
     ("SUBSCRIBE", CommandKind::Subscribe(ChannelKind::Channel)),
     ("PSUBSCRIBE", CommandKind::Subscribe(ChannelKind::Pattern)),
-    ("SSUBSCRIBE", CommandKind::Subscribe(ChannelKind::ShardChannel)),
+    ("SSUBSCRIBE", CommandKind::Subscribe(ChannelKind::Shard)),
     ("UNSUBSCRIBE", CommandKind::Unsubscribe(ChannelKind::Channel)),
     ("PUNSUBSCRIBE", CommandKind::Unsubscribe(ChannelKind::Pattern)),
-    ("SUNSUBSCRIBE", CommandKind::Unsubscribe(ChannelKind::ShardChannel)),
+    ("SUNSUBSCRIBE", CommandKind::Unsubscribe(ChannelKind::Shard)),
     ("READONLY", CommandKind::ReadMode),
     ("READWRITE", CommandKind::ReadMode),
     // These would change or describe the connection of the proxy, not that of the client.

@@ -5,9 +5,7 @@ mod loss;
 mod reply_reader;
 mod words;
 
-pub(crate) use commands::{
-    COMMANDS, ChannelKind, CommandKind, is_known, is_slow, kind_of, kind_of_words, name_of,
-};
+pub(crate) use commands::{COMMANDS, CommandKind, is_known, is_slow, kind_of, kind_of_words, name_of};
 pub(crate) use loss::LossReason;
 pub(crate) use reply_reader::{ReplyReader, WholeReply, as_resp3};
 pub(crate) use words::Words;
