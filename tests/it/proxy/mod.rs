@@ -4,6 +4,7 @@ mod found;
 mod hostile;
 mod memory;
 mod private;
+mod rewrite;
 mod server;
 mod several;
 mod shared;

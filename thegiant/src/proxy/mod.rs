@@ -44,4 +44,4 @@ pub(crate) use actor::{ProxyActor, is_behind_builtins};
 pub(crate) use conn::AllUpstreamStats;
 pub use conn::{CallError, Upstream};
 pub use pool::Servers;
-pub use routing::{ErrorReply, Redirect, Refresh, Request, Route, Router, Split};
+pub use routing::{ErrorReply, Redirect, Refresh, Request, Rewrite, Route, Router, Split};

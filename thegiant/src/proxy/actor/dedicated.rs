@@ -204,6 +204,7 @@ impl DedicatedTask {
                         && queued.iter().map(Bytes::len).sum::<usize>() < MAX_QUEUED =>
                 {
                     queued.push(request.bytes);
+                    self.connection.add_queued(request.map);
                     self.answer(requester, Ok(QUEUED.to_vec()));
                 }
                 // An error does not determine the upstream.

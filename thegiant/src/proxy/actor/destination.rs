@@ -9,8 +9,8 @@ use crate::{
     dispatch::ClientBatch,
     proxy::{
         conn::{DedicatedTarget, InFlightId, PoolKey},
-        routing::{Readiness, Route, Split},
-        wire::{CommandKind, Words, name_of},
+        routing::{Readiness, Rewrite, Route, Split},
+        wire::{CommandKind, Words, kind_of_words, name_of},
     },
 };
 
@@ -91,6 +91,7 @@ impl ProxyState {
                     None => (self.pool.servers.any(number), 0),
                 },
                 Route::Split(split) => return Destination::Split(split),
+                Route::Rewrite(rewrite) => return self.rewritten(rewrite, number),
                 Route::Listen(_) => return Error::CROSS_SLOT.into(),
                 Route::Reply(reply) => return Destination::Reply(reply),
             },
@@ -109,9 +110,11 @@ impl ProxyState {
                         let server = self.pool.servers.any(number);
                         Destination::DedicatedConnection(kind, Ok(Some(server).into()))
                     }
+                    Route::Rewrite(rewrite) => self.rewritten(rewrite, number),
                     Route::Listen(others) => {
                         let server = others.first().copied();
-                        Destination::DedicatedConnection(kind, Ok(DedicatedTarget { server, others }))
+                        let to = DedicatedTarget { server, others, ..DedicatedTarget::default() };
+                        Destination::DedicatedConnection(kind, Ok(to))
                     }
                     Route::Split(_) => Error::CROSS_SLOT.into(),
                     Route::Reply(reply) => Destination::Reply(reply),
@@ -127,6 +130,19 @@ impl ProxyState {
             return Destination::MultiplexedConnection(connection, following);
         }
         self.multiplexed_destination(server, call.client(), following)
+    }
+
+    /// Returns the destination of a request that the router has rewritten, without a dedicated connection so far.
+    fn rewritten(&mut self, mut rewrite: Rewrite, number: u64) -> Destination {
+        let any = self.pool.servers.any(number);
+        match kind_of_words(Words::Own(&rewrite.words)) {
+            CommandKind::Plain => Destination::Split(rewrite.into_split(any)),
+            kind @ (CommandKind::Blocks | CommandKind::Watch | CommandKind::Subscribe(_)) => {
+                rewrite.server.get_or_insert(any);
+                Destination::DedicatedConnection(kind, Route::Rewrite(rewrite).into_dedicated())
+            }
+            _ => Error::CROSS_SLOT.into(),
+        }
     }
 
     /// Replies to `READONLY` and `READWRITE`. The router decides which server a read goes to, whatever the client accepts.
@@ -164,7 +180,7 @@ impl ProxyState {
         &mut self,
         words: Words<'_>,
         client: &Client,
-        kind: CommandKind,
+        mut kind: CommandKind,
     ) -> Option<Destination> {
         let DedicatedRoute { server: current, is_in_transaction } = self.dedicated_route(client)?;
         // These commands refer to the state of the dedicated connection.
@@ -185,6 +201,13 @@ impl ProxyState {
                 return None;
             }
             Route::Split(_) | Route::Reply(_) if may_go_elsewhere => return None,
+            Route::Rewrite(rewrite) => {
+                kind = kind_of_words(Words::Own(&rewrite.words));
+                if kind == CommandKind::Plain && !is_in_transaction {
+                    return None;
+                }
+                Route::Rewrite(rewrite).into_dedicated()
+            }
             route => route.into_dedicated(),
         };
         let is_anywhere = kind == CommandKind::Plain

@@ -4,6 +4,7 @@
 use std::{
     collections::VecDeque,
     future::Future,
+    mem,
     pin::Pin,
     rc::Rc,
     sync::{Arc, atomic::Ordering::Relaxed},
@@ -15,6 +16,7 @@ use bytes::Bytes;
 
 use super::{
     Dialled, PoolKey, Upstream, UpstreamStats,
+    reply_map::{ReplyMap, mapped_bytes, mapped_elements},
     reply_meter::ReplyMeter,
     session::{PubSubMessage, Session},
 };
@@ -38,6 +40,8 @@ pub(crate) struct DedicatedConnection {
     pub(crate) session: Session,
     /// The request that waits for its replies.
     pending: Option<PendingRequest>,
+    /// The functions that map the replies to the queued requests of the transaction.
+    queued_maps: Vec<Option<ReplyMap>>,
     link: Link,
 }
 
@@ -83,20 +87,24 @@ pub(crate) struct DedicatedRequest {
     pub(crate) key: PoolKey,
     /// The upstreams. The client receives the error, if there is one.
     pub(crate) to: Result<DedicatedTarget, Error>,
+    /// Maps the reply.
+    pub(crate) map: Option<ReplyMap>,
 }
 
 /// The upstreams of a request.
-#[derive(Clone, Debug, Default)]
+#[derive(Default)]
 pub(crate) struct DedicatedTarget {
     /// The upstream that replies, or `None` for any.
     pub(crate) server: Option<usize>,
     /// The upstreams that publish messages for the client, besides.
     pub(crate) others: Vec<usize>,
+    /// The words that are sent in place of those of the client, and the function that maps the reply.
+    pub(crate) rewritten: Option<(Vec<Bytes>, Option<ReplyMap>)>,
 }
 
 impl From<Option<usize>> for DedicatedTarget {
     fn from(server: Option<usize>) -> Self {
-        DedicatedTarget { server, others: Vec::new() }
+        DedicatedTarget { server, ..DedicatedTarget::default() }
     }
 }
 
@@ -115,6 +123,7 @@ pub(crate) struct PendingRequest {
     /// Number of outstanding replies. `SUBSCRIBE` has one for each channel.
     replies_left: usize,
     pub(crate) answer: Vec<u8>,
+    map: Option<ReplyMap>,
     pub(crate) requester: DedicatedRequester,
 }
 
@@ -143,10 +152,18 @@ const POOL_CHANGED: Error = Error::from_static(
 const UNEXPECTED: &str = "unexpected reply from upstream";
 
 impl DedicatedRequest {
-    pub(crate) fn new(call: &Call<'_>, kind: CommandKind, to: Result<DedicatedTarget, Error>) -> Self {
+    pub(crate) fn new(call: &Call<'_>, kind: CommandKind, mut to: Result<DedicatedTarget, Error>) -> Self {
         let mut bytes = Encoder::default();
-        call.words.write(&mut bytes);
-        let args = call.len() - 1;
+        let (args, map) = match to.as_mut().ok().and_then(|to| to.rewritten.take()) {
+            Some((words, map)) => {
+                bytes.request(&words);
+                (words.len().saturating_sub(1), map)
+            }
+            None => {
+                call.words.write(&mut bytes);
+                (call.len() - 1, None)
+            }
+        };
         // With arguments, the upstream replies with an error and keeps its state.
         let kind = match kind {
             CommandKind::Multi | CommandKind::Exec | CommandKind::Discard | CommandKind::Unwatch
@@ -157,13 +174,20 @@ impl DedicatedRequest {
             kind => kind,
         };
         let key = PoolKey::of(call.client());
-        DedicatedRequest { bytes: bytes.into_vec().into(), kind, args, key, to }
+        DedicatedRequest { bytes: bytes.into_vec().into(), kind, args, key, to, map }
     }
 }
 
 impl DedicatedConnection {
     pub(crate) fn new(client: Client, key: PoolKey) -> Self {
-        DedicatedConnection { client, key, session: Session::default(), pending: None, link: Link::Closed }
+        DedicatedConnection {
+            client,
+            key,
+            session: Session::default(),
+            pending: None,
+            queued_maps: Vec::new(),
+            link: Link::Closed,
+        }
     }
 
     pub(crate) fn client(&self) -> &Client {
@@ -187,6 +211,11 @@ impl DedicatedConnection {
         }
     }
 
+    /// Remembers a queued request to which the proxy itself has replied.
+    pub(crate) fn add_queued(&mut self, map: Option<ReplyMap>) {
+        self.queued_maps.push(map);
+    }
+
     pub(crate) fn is_waiting(&self) -> bool {
         self.pending.is_some()
     }
@@ -206,7 +235,7 @@ impl DedicatedConnection {
         if let Err(error) = self.check(&request, server) {
             return Err((requester, error));
         }
-        let DedicatedRequest { mut bytes, kind, args, .. } = request;
+        let DedicatedRequest { mut bytes, kind, args, map, .. } = request;
         if self.client.is(ClientFlag::ProxiedTransactionAborted) {
             self.session.abort();
         }
@@ -214,7 +243,7 @@ impl DedicatedConnection {
             bytes = Bytes::from_static(b"*1\r\n$7\r\nDISCARD\r\n");
         }
         let replies_left = self.session.replies_to(kind, args);
-        let pending = PendingRequest { bytes, kind, replies_left, answer: Vec::new(), requester };
+        let pending = PendingRequest { bytes, kind, replies_left, answer: Vec::new(), map, requester };
         if let Link::Open(link) = &mut self.link {
             link.send(&pending);
         }
@@ -268,7 +297,7 @@ impl DedicatedConnection {
 
     /// Returns the open connection for reuse, if it has no state of the client.
     pub(crate) fn take_reusable(&mut self) -> Option<Dialled> {
-        match std::mem::replace(&mut self.link, Link::Closed) {
+        match mem::replace(&mut self.link, Link::Closed) {
             Link::Open(link) if link.is_reusable() => {
                 let OpenLink { stream, is_older, .. } = *link;
                 Some(Dialled { stream, is_older })
@@ -354,6 +383,21 @@ impl DedicatedConnection {
         let kind = pending.kind;
         if self.session.is_aborted() && kind == CommandKind::Exec {
             pending.answer = Error::EXEC_ABORT.to_reply();
+        }
+        if self.session.is_in_transaction() {
+            match kind {
+                CommandKind::Exec | CommandKind::Discard => {
+                    let maps = mem::take(&mut self.queued_maps);
+                    if maps.iter().any(Option::is_some) {
+                        pending.answer =
+                            mapped_elements(maps, mem::take(&mut pending.answer), self.key.protocol);
+                    }
+                }
+                _ if reply == b"+QUEUED\r\n" => self.queued_maps.push(pending.map.take()),
+                _ => {}
+            }
+        } else if let Some(map) = pending.map.take() {
+            pending.answer = mapped_bytes(map, mem::take(&mut pending.answer), self.key.protocol);
         }
         self.session.update(kind, &reply);
         if let Link::Open(link) = &mut self.link

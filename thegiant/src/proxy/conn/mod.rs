@@ -6,7 +6,8 @@
 //! - `multiplexed`: a connection that many clients share; `outgoing`: its unsent bytes
 //! - `in_flight`: the requests without a reply; `runs`: those that clients sent; `reply_meter`: the bytes of their
 //!   replies
-//! - `dedicated`: a connection that one client has to itself; `session`: what its upstream keeps for the client
+//! - `dedicated`: a connection that one client has to itself; `session`: what its upstream keeps for the client;
+//!   `reply_map`: maps the replies to rewritten requests
 
 mod call_error;
 mod dedicated;
@@ -14,6 +15,7 @@ mod dial;
 mod in_flight;
 mod multiplexed;
 mod outgoing;
+mod reply_map;
 mod reply_meter;
 mod runs;
 mod session;
@@ -28,6 +30,7 @@ pub(crate) use dedicated::{
 pub(crate) use dial::{Dialled, PoolKey, dial};
 pub(crate) use in_flight::{ApplicationCall, InFlight, InFlightId, InFlightTable, Retry, RetryReason};
 pub(crate) use multiplexed::{MultiplexedConnection, Silence};
+pub(crate) use reply_map::{ReplyMap, mapped};
 pub(crate) use runs::{BatchRun, CallResult, MAX_RETRIES, Merge, Requester, SplitRequest};
 pub(crate) use session::is_published;
 pub(crate) use stats::{AllUpstreamStats, UpstreamStats};

@@ -1,7 +1,7 @@
 //! Chooses an upstream for each request.
 //!
 //! - `router`: the trait that an application implements, and its results; `request`, `error_reply`: its arguments; `split`: requests in
-//!   parts
+//!   parts; `rewrite`: requests with other words
 //! - `key_table`: the commands of an upstream; `tables`: those of all
 //! - `choice`: the router and the tables together
 
@@ -9,6 +9,7 @@ mod choice;
 mod error_reply;
 mod key_table;
 mod request;
+mod rewrite;
 mod router;
 mod split;
 mod tables;
@@ -16,5 +17,6 @@ mod tables;
 pub(crate) use choice::{Follow, Readiness, Routing, no_server};
 pub use error_reply::ErrorReply;
 pub use request::Request;
+pub use rewrite::Rewrite;
 pub use router::{Redirect, Refresh, Route, Router};
 pub use split::Split;

@@ -2,7 +2,7 @@
 
 use std::{future::Future, pin::Pin};
 
-use super::{ErrorReply, Request, Split};
+use super::{ErrorReply, Request, Rewrite, Split};
 use crate::{
     Error, Value,
     proxy::{conn::DedicatedTarget, pool::Servers},
@@ -90,6 +90,8 @@ pub enum Route {
     Any,
     /// Sends several requests and merges their replies.
     Split(Split),
+    /// Sends a request with other words.
+    Rewrite(Rewrite),
     /// Subscribes the client at several servers. It receives the messages of all, and the confirmations of one.
     ///
     /// For `SUBSCRIBE` and `PSUBSCRIBE` to keyspace events (`__keyspace@0__:*`), which each server publishes for its own
@@ -109,14 +111,19 @@ impl Route {
             Route::To(server) => Ok(Some(server)),
             Route::Any => Ok(None),
             Route::Reply(Value::Error(error)) => Err(error),
-            Route::Split(_) | Route::Listen(_) | Route::Reply(_) => Err(Error::CROSS_SLOT),
+            Route::Split(_) | Route::Rewrite(_) | Route::Listen(_) | Route::Reply(_) => {
+                Err(Error::CROSS_SLOT)
+            }
         }
     }
 
     /// Returns the upstreams of a request on a dedicated connection.
     pub(crate) fn into_dedicated(self) -> Result<DedicatedTarget, Error> {
         match self {
-            Route::Listen(others) => Ok(DedicatedTarget { server: None, others }),
+            Route::Listen(others) => Ok(DedicatedTarget { others, ..DedicatedTarget::default() }),
+            Route::Rewrite(Rewrite { words, server, map }) => {
+                Ok(DedicatedTarget { server, others: Vec::new(), rewritten: Some((words, map)) })
+            }
             route => route.into_one().map(DedicatedTarget::from),
         }
     }
