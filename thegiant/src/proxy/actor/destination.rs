@@ -71,8 +71,9 @@ impl ProxyState {
             _ => {}
         }
         match self.routing.readiness(&self.pool.servers) {
-            Readiness::Ready if !self.is_starting => {}
-            Readiness::Ready | Readiness::Soon => return Destination::Wait,
+            _ if self.is_starting => return Destination::Wait,
+            Readiness::Ready => {}
+            Readiness::Soon => return Destination::Wait,
             Readiness::Not(error) => return error.into(),
         }
         if !self.dedicated.is_empty()

@@ -40,9 +40,14 @@ impl Tables {
     }
 
     /// Removes the table of an upstream.
+    ///
+    /// If it was the last one, the union keeps its commands until another upstream has replied to `COMMAND`. Otherwise, requests
+    /// that move from a removed upstream to its successor would have no keys.
     pub(crate) fn remove(&mut self, server: usize) {
         self.each.retain(|(other, _)| *other != server);
-        self.update_union();
+        if !self.each.is_empty() {
+            self.update_union();
+        }
     }
 
     fn update_union(&mut self) {
@@ -98,8 +103,17 @@ mod tests {
         assert!(!tables.union().and_then(|all| all.find(Words::Own(&request))).expect("GET").is_readonly);
         tables.remove(0);
         assert_eq!(key_of(&tables, "NEW"), None);
-        assert!(tables.has_keys());
         (1..=2).for_each(|server| tables.remove(server));
         assert!(!tables.has_keys());
+    }
+
+    #[test]
+    fn the_last_table_stays_until_there_is_another_one() {
+        let mut tables = Tables::default();
+        tables.insert(1, table(&[("GET", "readonly", 1)]));
+        tables.remove(1);
+        assert_eq!(key_of(&tables, "GET"), Some(1));
+        tables.insert(4, table(&[("OTHER", "write", 1)]));
+        assert_eq!(["GET", "OTHER"].map(|name| key_of(&tables, name)), [None, Some(1)]);
     }
 }
