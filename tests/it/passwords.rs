@@ -113,6 +113,7 @@ fn help_does_not_show_the_environment() {
     for (app, variable) in [
         ("kv", "THEGIANT_PASSWORD"),
         ("balancer", "BALANCER_SERVER_PASSWORD"),
+        ("balancer", "BALANCER_SENTINEL_PASSWORD"),
         ("readthrough", "DATABASE_URL"),
     ] {
         let output = Command::new(binary(app)).arg("--help").env(variable, SECRET).output();

@@ -8,22 +8,42 @@ use thegiant::{ClientTls, Upstream};
 
 use crate::hash::HashKind;
 
-/// Proxy that spreads keys over several Redis servers, or stands in front of a Redis Cluster
+/// Proxy that spreads keys over several Redis servers, or stands in front of a Redis Cluster or Redis Sentinel
 #[derive(Parser)]
 #[command(version)]
 pub struct Options {
     /// Address of a Redis server, HOST:PORT or unix:PATH, and the addresses of its replicas
-    #[arg(required = true, value_name = "ADDR[,REPLICA...]")]
+    #[arg(
+        required_unless_present = "sentinel",
+        conflicts_with = "sentinel",
+        value_name = "ADDR[,REPLICA...]"
+    )]
     addresses: Vec<String>,
     /// Method to spread keys over the servers
-    #[arg(long, value_name = "KIND", default_value = "rendezvous", conflicts_with = "cluster")]
+    #[arg(long, value_name = "KIND", default_value = "rendezvous", conflicts_with_all = ["cluster", "sentinel"])]
     pub hash: HashKind,
     /// Keep the keys of a server that is down; without this option they go to the other servers
-    #[arg(long, conflicts_with = "cluster")]
+    #[arg(long, conflicts_with_all = ["cluster", "sentinel"])]
     pub no_eject: bool,
     /// Treat the addresses as nodes of a Redis Cluster
-    #[arg(long)]
+    #[arg(long, conflicts_with = "sentinel")]
     pub cluster: bool,
+    /// Name of a master, and the addresses of the sentinels that know its address
+    #[arg(long, value_name = "NAME@ADDR[,ADDR...]", value_parser = parse_sentinels)]
+    sentinel: Option<Sentinels>,
+    /// Maximum time that requests wait for a new master, in ms
+    #[arg(long, value_name = "MS", default_value = "5000", value_parser = cli::millis, requires = "sentinel")]
+    failover_timeout: Duration,
+    /// User name for the sentinels
+    #[arg(long, value_name = "USER", requires = "sentinel")]
+    sentinel_user: Option<String>,
+    /// Password for the sentinels (other users of this machine see it in the process list)
+    #[arg(long, value_name = "PASSWORD", allow_hyphen_values = true, requires = "sentinel")]
+    sentinel_password: Option<String>,
+    /// File with the password for the sentinels (the environment variable BALANCER_SENTINEL_PASSWORD can hold the
+    /// password instead)
+    #[arg(long, value_name = "FILE", requires = "sentinel")]
+    sentinel_password_file: Option<PathBuf>,
     /// Reply to CLUSTER as one node that has all slots, for clients that speak to clusters only
     #[arg(long)]
     pub emulate_cluster: bool,
@@ -60,6 +80,40 @@ pub struct Options {
     pub server: ServerOptions,
 }
 
+/// The value of `--sentinel`.
+#[derive(Clone)]
+struct Sentinels {
+    name: String,
+    addresses: Vec<String>,
+}
+
+/// Parses NAME@ADDR,ADDR.
+fn parse_sentinels(text: &str) -> Result<Sentinels, String> {
+    let (name, addresses) = text.rsplit_once('@').ok_or("expected NAME@HOST:PORT[,HOST:PORT...]")?;
+    let addresses: Vec<String> = addresses.split(',').map(str::to_owned).collect();
+    if name.is_empty() || addresses.iter().any(String::is_empty) {
+        return Err("a name or an address is empty".to_owned());
+    }
+    Ok(Sentinels { name: name.to_owned(), addresses })
+}
+
+/// A master whose address the sentinels know.
+#[derive(Clone, Debug)]
+pub struct Sentinel {
+    /// The name of the master.
+    pub name: String,
+    /// The sentinels.
+    pub sentinels: Vec<Upstream>,
+    /// The settings of the master, which hold for any address.
+    pub template: Upstream,
+}
+
+/// A user and a password for other servers.
+struct Credentials {
+    user: Option<String>,
+    password: Option<String>,
+}
+
 impl Options {
     /// Returns the addresses of the servers, each followed by its replicas.
     pub fn groups(&self) -> Vec<Vec<&str>> {
@@ -71,32 +125,60 @@ impl Options {
     /// # Errors
     /// Returns an error if the password or a file for TLS cannot be read.
     pub fn upstreams(&self) -> io::Result<Vec<Upstream>> {
-        let (password, tls) = (self.password()?, self.tls());
-        let upstream = |address: &str| {
-            let mut upstream =
-                Upstream::new(address).connections(self.connections.get()).reply_timeout(self.timeout);
-            if let Some(user) = &self.server_user {
-                upstream = upstream.user(user);
-            }
-            if let Some(password) = &password {
-                upstream = upstream.password(password);
-            }
-            match &tls {
-                Some(tls) => upstream.tls(tls.clone()),
-                None => Ok(upstream),
-            }
-        };
-        self.groups().into_iter().flatten().map(upstream).collect()
+        let credentials = self.server_credentials()?;
+        self.groups().into_iter().flatten().map(|address| self.upstream(address, &credentials)).collect()
     }
 
-    fn password(&self) -> io::Result<Option<String>> {
-        Secret {
+    /// Returns the master and its sentinels, if the command line names them.
+    ///
+    /// # Errors
+    /// Returns an error if a password or a file for TLS cannot be read.
+    pub fn sentinel(&self) -> io::Result<Option<Sentinel>> {
+        let Some(Sentinels { name, addresses }) = &self.sentinel else { return Ok(None) };
+        let credentials = self.sentinel_credentials()?;
+        let sentinels = addresses.iter().map(|address| self.upstream(address, &credentials));
+        // The master has the same settings at each address.
+        let template = self.upstream(&addresses[0], &self.server_credentials()?)?;
+        Ok(Some(Sentinel {
+            name: name.clone(),
+            sentinels: sentinels.collect::<io::Result<_>>()?,
+            template: template.down_after(self.failover_timeout),
+        }))
+    }
+
+    fn upstream(&self, address: &str, Credentials { user, password }: &Credentials) -> io::Result<Upstream> {
+        let mut upstream =
+            Upstream::new(address).connections(self.connections.get()).reply_timeout(self.timeout);
+        if let Some(user) = user {
+            upstream = upstream.user(user);
+        }
+        if let Some(password) = password {
+            upstream = upstream.password(password);
+        }
+        match self.tls() {
+            Some(tls) => upstream.tls(tls),
+            None => Ok(upstream),
+        }
+    }
+
+    fn server_credentials(&self) -> io::Result<Credentials> {
+        let password = Secret {
             option: "--server-password",
             value: self.server_password.as_deref(),
             file: self.server_password_file.as_deref(),
             variable: "BALANCER_SERVER_PASSWORD",
-        }
-        .read()
+        };
+        Ok(Credentials { user: self.server_user.clone(), password: password.read()? })
+    }
+
+    fn sentinel_credentials(&self) -> io::Result<Credentials> {
+        let password = Secret {
+            option: "--sentinel-password",
+            value: self.sentinel_password.as_deref(),
+            file: self.sentinel_password_file.as_deref(),
+            variable: "BALANCER_SENTINEL_PASSWORD",
+        };
+        Ok(Credentials { user: self.sentinel_user.clone(), password: password.read()? })
     }
 
     fn tls(&self) -> Option<ClientTls> {

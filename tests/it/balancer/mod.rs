@@ -7,6 +7,7 @@ mod places;
 mod pubsub;
 mod redirects;
 mod replicas;
+mod sentinel;
 mod spread;
 mod threads;
 

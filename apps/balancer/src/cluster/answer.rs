@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use thegiant::{SLOTS, Value};
 
-use super::address::address;
+use crate::address::address;
 
 /// The slots and nodes of the cluster, as one of its known nodes describes them.
 #[derive(Debug, PartialEq, Eq)]

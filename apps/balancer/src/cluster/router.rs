@@ -14,8 +14,8 @@ use thegiant::{
 };
 
 use super::{
-    address::NamedNode,
     answer::{Answer, Range},
+    redirect::NamedNode,
     watch::{ClusterState, Watch},
 };
 use crate::spread::Spread;
@@ -124,7 +124,7 @@ impl Spread for Cluster {
         match self.slots[usize::from(slot(key))] {
             Some(server) => {
                 if !servers.is_up(server) {
-                    self.state.changed.notify_one();
+                    self.state.inquiry.hurry();
                 }
                 server
             }
@@ -176,7 +176,7 @@ impl Spread for Cluster {
 
     fn redirect(&mut self, error: &ErrorReply<'_>, servers: &mut Servers) -> Option<Redirect> {
         if error.text().starts_with("MOVED ") || error.text().starts_with("CLUSTERDOWN ") {
-            self.state.changed.notify_one();
+            self.state.inquiry.hurry();
         }
         let named = NamedNode::parse(error.text())?;
         self.update(servers);
@@ -191,6 +191,6 @@ impl Spread for Cluster {
 
     fn refresh(&mut self, error: &ErrorReply<'_>) -> Option<Refresh> {
         NamedNode::parse(error.text())?;
-        Some(self.state.refresh())
+        Some(self.state.inquiry.refresh())
     }
 }

@@ -1,14 +1,12 @@
 //! Asks a cluster for its slots.
 
-use std::{cell::RefCell, mem, rc::Rc, time::Duration};
+use std::{cell::RefCell, rc::Rc, time::Duration};
 
-use thegiant::{Error, UpstreamHandle, Value, proxy::Refresh};
-use tokio::{
-    sync::{Notify, oneshot},
-    time,
-};
+use thegiant::{Error, UpstreamHandle, Value};
+use tokio::time;
 
 use super::answer::Answer;
+use crate::inquiry::{AT_MOST_EVERY, Inquiry};
 
 /// Asks a cluster for its slots periodically.
 #[derive(Debug)]
@@ -21,30 +19,14 @@ pub(super) struct ClusterState {
     pub(super) answer: RefCell<Option<Answer>>,
     /// The address of the node to which the router sent the last question.
     pub(super) asked: RefCell<String>,
-    /// The slots may have moved.
-    pub(super) changed: Notify,
-    /// Redirects to unknown addresses wait for the end of these, which is the next answer.
-    hints: RefCell<Vec<oneshot::Sender<()>>>,
+    pub(super) inquiry: Inquiry,
 }
 
 /// Interval between two questions for the slots.
 const EVERY: Duration = Duration::from_secs(2);
-/// Minimum interval between two questions after a redirect or a lost server.
-const AT_MOST_EVERY: Duration = Duration::from_millis(100);
 
 /// Number of attempts to get the slots before clients are served.
 const ATTEMPTS: usize = 10;
-
-impl ClusterState {
-    /// Asks for the slots, and waits for the answer.
-    pub(super) fn refresh(&self) -> Refresh {
-        let (hint, answered) = oneshot::channel();
-        self.hints.borrow_mut().push(hint);
-        self.changed.notify_one();
-        // The end of the hint is the answer, and there may be nobody who asks.
-        Box::pin(async { drop(time::timeout(EVERY, answered).await) })
-    }
-}
 
 impl Watch {
     /// Asks for the slots until there is an answer, at most ten times.
@@ -61,8 +43,7 @@ impl Watch {
     /// Asks for the slots periodically, and after each redirect. It never returns.
     pub async fn run(self, nodes: UpstreamHandle) {
         loop {
-            time::sleep(AT_MOST_EVERY).await;
-            let _ = time::timeout(EVERY, self.0.changed.notified()).await;
+            self.0.inquiry.next(EVERY).await;
             if let Err(error) = self.ask(&nodes).await {
                 tracing::debug!(%error, "the cluster does not say where its slots are");
             }
@@ -70,8 +51,8 @@ impl Watch {
     }
 
     async fn ask(&self, nodes: &UpstreamHandle) -> Result<(), Error> {
-        // Wakes the waiting requests at the end. A hint that arrives meanwhile needs a newer answer.
-        let _hints = mem::take(&mut *self.0.hints.borrow_mut());
+        // Wakes the waiting requests at the end.
+        let _waiting = self.0.inquiry.take_waiting();
         let slots = nodes.call(["CLUSTER", "SLOTS"]).await?;
         let mut answer = Answer::of_slots(&slots, &self.0.asked.borrow());
         if answer.ranges.is_empty() {

@@ -1,0 +1,354 @@
+//! The balancer follows the master that Redis Sentinel names.
+
+use std::{
+    fs,
+    process::{Child, Command, Stdio},
+    sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst},
+    thread,
+};
+
+use super::{fake::Fake, is_error};
+use crate::support::{
+    Folder, Process, RawClient, Reply, eventually, info, line, lines, on_free_ports, report, request,
+};
+
+/// The time that requests wait for a new master, in ms. No request fails before the test does.
+const LONG: &str = "120000";
+
+const NAMED: &str = "SENTINEL GET-MASTER-ADDR-BY-NAME mymaster";
+
+/// Makes a fake sentinel name a server.
+fn name(sentinel: &Fake, server: &Fake) {
+    let (host, port) = server.address().split_once(':').expect("a port");
+    sentinel.reply(NAMED, &format!("*2\r\n${}\r\n{host}\r\n${}\r\n{port}", host.len(), port.len()));
+}
+
+/// A fake server that replies to `GET foo` with its name.
+fn server(name: &str) -> Fake {
+    Fake::start("127.0.0.1", [("ROLE", "*1\r\n$6\r\nmaster"), ("GET foo", name), ("SET foo 1", "+OK")])
+}
+
+fn before(sentinels: &[&str], options: &[&str]) -> (Process, RawClient) {
+    let sentinels = format!("mymaster@{}", sentinels.join(","));
+    let balancer = Process::program_with("balancer", &[&["--sentinel", &sentinels], options].concat());
+    let client = RawClient::connect(balancer.address());
+    (balancer, client)
+}
+
+#[test]
+fn the_first_sentinel_that_knows_the_master_is_followed() {
+    let [first, second] = ["+first", "+second"].map(server);
+    let [ignorant, sentinel] = [(); 2].map(|()| Fake::start("127.0.0.1", [(NAMED, "*-1")]));
+    name(&sentinel, &first);
+    let sentinels = ["127.0.0.1:1", ignorant.address(), sentinel.address()];
+    let (_balancer, mut client) = before(&sentinels, &[]);
+    client.send(lines("GET foo \n SET foo 1 \n MULTI"));
+    assert_eq!(client.replies(3), "+first\r\n+OK\r\n+OK\r\n");
+    client.send(lines("DISCARD \n INFO upstream"));
+    client.replies(2);
+    name(&sentinel, &second);
+    eventually(|| (client.ask(line("GET foo")) == "+second\r\n").then_some(()));
+    assert_eq!(info(&mut client, "upstream").text("upstream_address"), second.address());
+}
+
+#[test]
+fn a_server_that_says_it_is_a_replica_is_not_followed() {
+    let [first, second] = ["+first", "+second"].map(server);
+    second.reply("ROLE", "*1\r\n$5\r\nslave");
+    let sentinel = Fake::start("127.0.0.1", []);
+    name(&sentinel, &second);
+    let (_balancer, mut client) = before(&[sentinel.address()], &[]);
+    assert!(is_error(&client.ask(line("GET foo")), "UPSTREAMDOWN"));
+    name(&sentinel, &first);
+    eventually(|| (client.ask(line("GET foo")) == "+first\r\n").then_some(()));
+    name(&sentinel, &second);
+    let asked = second.count("ROLE");
+    eventually(|| {
+        assert_eq!(client.ask(line("GET foo")), "+first\r\n");
+        (second.count("ROLE") > asked + 1).then_some(())
+    });
+    second.reply("ROLE", "*1\r\n$6\r\nmaster");
+    eventually(|| (client.ask(line("GET foo")) == "+second\r\n").then_some(()));
+}
+
+#[test]
+fn a_write_that_a_replica_refuses_goes_to_the_new_master() {
+    const READONLY: &str = "-READONLY You can't write against a read only replica.";
+    let [first, second] = ["+first", "+second"].map(server);
+    let [stale, sentinel] = [(); 2].map(|()| Fake::start("127.0.0.1", []));
+    [&stale, &sentinel].into_iter().for_each(|sentinel| name(sentinel, &first));
+    let (_balancer, mut client) = before(&[stale.address(), sentinel.address()], &[]);
+    assert_eq!(client.ask(line("GET foo")), "+first\r\n");
+    first.reply("SET foo 1", READONLY);
+    // As long as no sentinel knows another master, the client gets the error.
+    assert_eq!(client.ask(line("SET foo 1")), format!("{READONLY}\r\n"));
+    // The first sentinel still names the old master.
+    name(&sentinel, &second);
+    assert_eq!(client.ask(line("SET foo 1")), "+OK\r\n");
+    assert_eq!(client.ask(line("GET foo")), "+second\r\n");
+    assert_eq!(second.count("SET foo 1"), 1);
+}
+
+#[test]
+fn requests_wait_for_the_new_master_for_a_bounded_time() {
+    let [first, second] = ["+first", "+second"].map(server);
+    let sentinel = Fake::start("127.0.0.1", []);
+    name(&sentinel, &first);
+    let (_short, mut impatient) = before(&[sentinel.address()], &["--failover-timeout", "200"]);
+    let (_long, mut client) = before(&[sentinel.address()], &["--failover-timeout", LONG]);
+    for client in [&mut impatient, &mut client] {
+        assert_eq!(client.ask(line("GET foo")), "+first\r\n");
+    }
+    drop(first);
+    eventually(|| (info(&mut client, "upstream").number("upstream_connections") == 0).then_some(()));
+    client.send(line("GET foo"));
+    eventually(|| is_error(&impatient.ask(line("GET foo")), "UPSTREAMDOWN").then_some(()));
+    name(&sentinel, &second);
+    assert_eq!(client.reply(), "+second\r\n");
+    eventually(|| (impatient.ask(line("GET foo")) == "+second\r\n").then_some(()));
+}
+
+/// A real sentinel. Dropping it kills the process.
+struct Sentinel {
+    child: Child,
+    address: String,
+    _folder: Folder,
+}
+
+impl Sentinel {
+    /// Starts a sentinel that knows this master. It requires a password.
+    fn of(master: &str) -> Self {
+        on_free_ports(|[port]| Self::start(master, &port))
+    }
+
+    /// Returns `None` if another process uses the port.
+    fn start(master: &str, port: &str) -> Option<Self> {
+        let folder = Folder::new();
+        let settings = format!(
+            "port {port}\nbind 127.0.0.1\nrequirepass secret\nsentinel monitor mymaster {} 1\n\
+             sentinel down-after-milliseconds mymaster 500\nsentinel failover-timeout mymaster 5000\n",
+            master.replace(':', " ")
+        );
+        fs::write(folder.path().join("sentinel.conf"), settings).expect("the file can be written");
+        let child = Command::new("redis-server")
+            .args(["sentinel.conf", "--sentinel"])
+            .current_dir(folder.path())
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .spawn();
+        let address = format!("127.0.0.1:{port}");
+        let mut sentinel =
+            Sentinel { child: child.expect("tests/run installs redis-server"), address, _folder: folder };
+        eventually(|| {
+            let has_ended = sentinel.child.try_wait().expect("it is a child of this process").is_some();
+            (has_ended || RawClient::try_connect(&sentinel.address).is_ok()).then_some(!has_ended)
+        })
+        .then_some(sentinel)
+    }
+
+    fn client(&self) -> RawClient {
+        let mut client = RawClient::connect(&self.address);
+        assert_eq!(client.ask(line("AUTH secret")), "+OK\r\n");
+        client
+    }
+
+    /// Returns the address of the master.
+    fn master(&self) -> String {
+        match Reply::only(&self.client().ask(line(NAMED))) {
+            Some(Reply::Array(fields)) => {
+                let text = |field: &Reply| match field {
+                    Reply::Bulk(text) => String::from_utf8_lossy(text).into_owned(),
+                    other => panic!("{other:?} is no text"),
+                };
+                fields.iter().map(text).collect::<Vec<_>>().join(":")
+            }
+            reply => panic!("{reply:?} is no address"),
+        }
+    }
+
+    /// Makes a replica the master, and waits until the other replica follows it. Before that, the sentinel starts no other
+    /// failover.
+    fn fail_over(&self) -> String {
+        let before = self.master();
+        // The sentinel may not have heard of the replicas lately.
+        eventually(|| (self.client().ask(line("SENTINEL FAILOVER mymaster")) == "+OK\r\n").then_some(()));
+        let master = self.master_after(&before);
+        let is_over = || {
+            let fields = self.client().ask(line("SENTINEL MASTER mymaster"));
+            !String::from_utf8_lossy(&fields).contains("failover_in_progress")
+        };
+        eventually(|| is_over().then_some(()));
+        master
+    }
+
+    /// Waits until the sentinel names another master.
+    fn master_after(&self, before: &str) -> String {
+        eventually(|| Some(self.master()).filter(|master| master != before))
+    }
+}
+
+impl Drop for Sentinel {
+    fn drop(&mut self) {
+        // The process may have ended.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A redis-server on a TCP port.
+struct Redis {
+    process: Process,
+    address: String,
+}
+
+impl Redis {
+    fn start(master: Option<&Redis>) -> Self {
+        let master = master.map(|master| master.address.replace(':', " "));
+        let (process, [port]) = Process::redis_on_ports(|[port]| {
+            let listening = ["--port", port, "--bind", "127.0.0.1", "--repl-diskless-sync-delay", "0"];
+            let replication = master.as_deref().map(|master| ["--replicaof", master]);
+            let options = listening.into_iter().chain(replication.into_iter().flatten());
+            options.map(str::to_owned).collect()
+        });
+        Redis { process, address: format!("127.0.0.1:{port}") }
+    }
+
+    fn client(&self) -> RawClient {
+        RawClient::connect(&self.address)
+    }
+
+    fn replicas(&self) -> usize {
+        report(&mut self.client(), "INFO replication").matches("state=online").count()
+    }
+}
+
+const WRITERS: usize = 6;
+/// Number of keys of each writer, which writes and reads all of them in one pipeline.
+const KEYS: usize = 8;
+
+/// State that the writers and the test share.
+#[derive(Default)]
+struct Course {
+    is_over: AtomicBool,
+    /// Number of failovers that have begun.
+    failovers: AtomicU64,
+    /// Number of rounds without an error, for each writer.
+    rounds: [AtomicU64; WRITERS],
+}
+
+fn key(writer: usize, number: usize) -> String {
+    format!("{writer}:{number}")
+}
+
+impl Course {
+    /// Writes and reads until the test is over. A failover may only lose requests in flight. Returns the last value that all
+    /// keys have.
+    fn write(&self, address: &str, writer: usize) -> u64 {
+        let _over = Over(&self.is_over);
+        let mut client = RawClient::connect(address);
+        let mut lost = 0;
+        for round in 1.. {
+            let is_over = self.is_over.load(SeqCst);
+            let begun = self.failovers.load(SeqCst);
+            let requests = (0..KEYS).flat_map(|number| {
+                let (key, value) = (key(writer, number), format!("{writer}:{number}:{round}"));
+                [request(["SET", &key, &value]), request(["GET", &key])].concat()
+            });
+            client.send(requests.collect::<Vec<_>>());
+            let replies: Vec<_> = (0..KEYS).map(|_| [client.reply(), client.reply()]).collect();
+            let failovers = self.failovers.load(SeqCst);
+            let before = lost;
+            for (number, [set, get]) in replies.iter().enumerate() {
+                lost += [set, get].iter().filter(|reply| is_error(reply, "UPSTREAM")).count() as u64;
+                assert!(set == "+OK\r\n" || is_error(set, "UPSTREAM"), "{set:?}");
+                match Reply::only(get) {
+                    Some(Reply::Bulk(value)) => {
+                        let value = String::from_utf8(value).expect("text");
+                        let of = value.strip_prefix(&format!("{writer}:{number}:")).map(str::parse::<u64>);
+                        let Some(Ok(of)) = of else { panic!("{value} is not of {writer}:{number}") };
+                        // The new master may not have the last writes yet.
+                        assert!(of == round || of < round && failovers > 0, "{value} in round {round}");
+                    }
+                    Some(Reply::Null) => assert!(failovers > 0, "in round {round}"),
+                    _ => assert!(is_error(get, "UPSTREAM"), "{get:?}"),
+                }
+            }
+            assert!(lost <= failovers * 2 * KEYS as u64, "{lost} are lost, after {failovers} failovers");
+            if lost == before && begun == failovers {
+                self.rounds[writer].fetch_add(1, SeqCst);
+            }
+            if is_over && lost == before {
+                return round;
+            }
+        }
+        unreachable!("the test ends")
+    }
+
+    /// Waits until each writer has completed more rounds.
+    fn goes_on(&self) {
+        for rounds in &self.rounds {
+            let before = rounds.load(SeqCst);
+            eventually(|| {
+                assert!(!self.is_over.load(SeqCst), "a writer has failed");
+                (rounds.load(SeqCst) > before + 5).then_some(())
+            });
+        }
+    }
+}
+
+/// Ends all writers when it is dropped, also if a writer or the test panics.
+struct Over<'o>(&'o AtomicBool);
+
+impl Drop for Over<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, SeqCst);
+    }
+}
+
+#[test]
+fn only_requests_in_flight_are_lost_in_a_failover() {
+    let master = Redis::start(None);
+    let replicas = [(); 2].map(|()| Redis::start(Some(&master)));
+    eventually(|| (master.replicas() == replicas.len()).then_some(()));
+    let sentinel = Sentinel::of(&master.address);
+    let options = ["--failover-timeout", LONG, "--sentinel-password", "secret"];
+    let (balancer, mut client) = before(&["127.0.0.1:1", &sentinel.address], &options);
+    let follows = |client: &mut RawClient, address: &str| {
+        eventually(|| {
+            let upstream = info(client, "upstream");
+            (upstream.get("upstream_address") == Some(address)).then_some(())
+        });
+    };
+    let servers = [&master, &replicas[0], &replicas[1]];
+    let at = |address: &str| servers.into_iter().find(|server| server.address == address).expect("a server");
+    let course = Course::default();
+    let (last, rounds) = thread::scope(|scope| {
+        let address = balancer.address();
+        let course = &course;
+        let writers = [0, 1, 2, 3, 4, 5].map(|writer| scope.spawn(move || course.write(address, writer)));
+        let over = Over(&course.is_over);
+        course.goes_on();
+        course.failovers.fetch_add(1, SeqCst);
+        let second = sentinel.fail_over();
+        follows(&mut client, &second);
+        course.goes_on();
+        // The other replica follows the new master, which dies.
+        eventually(|| (at(&second).replicas() > 0).then_some(()));
+        course.failovers.fetch_add(1, SeqCst);
+        at(&second).process.signal("KILL");
+        let third = sentinel.master_after(&second);
+        follows(&mut client, &third);
+        course.goes_on();
+        drop(over);
+        (third, writers.map(|writer| writer.join().expect("no writer has failed")))
+    });
+    let mut direct = at(&last).client();
+    for (writer, round) in rounds.into_iter().enumerate() {
+        for number in 0..KEYS {
+            let get = request(["GET", &key(writer, number)]);
+            let value = format!("{writer}:{number}:{round}");
+            assert_eq!(direct.ask(&get), format!("${}\r\n{value}\r\n", value.len()));
+            assert_eq!(client.ask(&get), direct.ask(&get));
+        }
+    }
+}
