@@ -10,6 +10,7 @@ mod replicas;
 mod sentinel;
 mod spread;
 mod threads;
+mod unreachable;
 
 use crate::support::{Folder, Process, RawClient, Reply, line};
 

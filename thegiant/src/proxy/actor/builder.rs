@@ -74,7 +74,7 @@ impl Proxy {
 
     /// Sets the settings of the servers that the router adds with [`Servers::find_or_add`], for all addresses.
     ///
-    /// By default, they have the settings of the first upstream. With a template, a proxy needs no upstream at the start:
+    /// Without a template, they have the settings of the first upstream. With a template, a proxy needs no upstream at the start:
     /// [`Router::update`] adds the first one.
     pub fn template(mut self, settings: Upstream) -> Self {
         self.template = Some(settings);
