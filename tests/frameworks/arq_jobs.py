@@ -42,6 +42,7 @@ async def send_all():
     pool = await create_pool(Settings.redis_settings, default_queue_name=Settings.queue_name)
     jobs = [await pool.enqueue_job("double", number, _job_id=TAG + uuid.uuid4().hex) for number in job.numbers()]
     job.sent()
+    job.wait()
     results = [await each.result_info() for each in jobs]
     job.report(result and result.result for result in results)
 

@@ -35,8 +35,8 @@ def work():
 
 def send():
     results = group(double.s(number) for number in job.numbers())()
+    job.sent()
     # Waits for messages on the channels of the results while the jobs are done.
-    print("sent", flush=True)
     job.report(results.get(timeout=100))
 
 

@@ -43,6 +43,7 @@ def work():
 
 def send():
     job.sent()
+    job.wait()
     deadline = time.monotonic() + 5
     # The killed worker may have written a result that it did not count.
     while (count := cache.get("count")) < len(job.numbers()) - 1:

@@ -35,6 +35,7 @@ def work():
 def send():
     messages = [double.send(number) for number in job.numbers()]
     job.sent()
+    job.wait()
     job.report(result(message) for message in messages)
 
 

@@ -22,6 +22,7 @@ def work():
 def send():
     results = [double(number) for number in job.numbers()]
     job.sent()
+    job.wait()
     job.report(result.get() for result in results)
 
 

@@ -40,8 +40,12 @@ def numbers():
 
 
 def sent():
-    """Reports that all jobs are sent, and waits until the runner wants the results."""
+    """Tells the runner to start the workers."""
     print("sent", flush=True)
+
+
+def wait():
+    """Waits until the runner wants the results."""
     sys.stdin.readline()
 
 

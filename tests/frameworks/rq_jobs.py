@@ -25,6 +25,7 @@ def send():
     data = [Queue.prepare_data(job.do, (number,), result_ttl=600, retry=Retry(max=3)) for number in job.numbers()]
     jobs = queue.enqueue_many(data)
     job.sent()
+    job.wait()
     job.report(each.return_value() for each in jobs)
 
 

@@ -37,10 +37,10 @@ function work(server) {
 }
 
 async function send(server) {
+    console.log("sent");
     while ((await clients(server)) < WORKERS) {
         await new Promise((resolve) => setTimeout(resolve, 100));
     }
-    console.log("sent");
     let next = 0;
     let right = 0;
     // Ten messages are on their way at any time.
