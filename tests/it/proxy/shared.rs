@@ -144,9 +144,17 @@ fn own_commands_cannot_be_in_a_transaction_of_the_upstream() {
     assert_eq!(client.replies(2), format!("{ABORTED}$5\r\nown a\r\n"));
     // `RESET` and `DISCARD` end a transaction.
     for (end, reply) in [("RESET", "+RESET\r\n"), ("DISCARD", "+OK\r\n")] {
-        client.send(lines(&format!("MULTI \n INCR n \n {end} \n OWN a")));
-        assert_eq!(client.replies(4), format!("+OK\r\n+QUEUED\r\n{reply}$5\r\nown a\r\n"));
+        client.send(lines(&format!("MULTI \n INCR n \n {end} \n OWN a \n GET none \n OWN b")));
+        let own = "$5\r\nown a\r\n$-1\r\n$5\r\nown b\r\n";
+        assert_eq!(client.replies(6), format!("+OK\r\n+QUEUED\r\n{reply}{own}"));
     }
+    // So does the `EXEC` of a transaction that was lost with its upstream.
+    client.send(lines("MULTI \n INCR n"));
+    client.replies(2);
+    drop(redis);
+    assert!(client.ask(line("EXEC")).starts_with(b"-UPSTREAM "));
+    assert!(client.ask(line("GET n")).starts_with(b"-UPSTREAM"));
+    assert_eq!(client.ask(line("OWN a")), "$5\r\nown a\r\n");
 }
 
 #[test]

@@ -324,7 +324,7 @@ impl DedicatedTask {
     /// Does nothing if the proxy has already dropped the handle.
     fn end(&mut self, dialled: Option<Dialled>) {
         if let Some(proxy) = self.proxy.upgrade().filter(|_| !self.requests.is_closed()) {
-            self.connection.show_transaction();
+            self.connection.hide_transaction();
             let mut proxy = proxy.borrow_mut();
             proxy.dedicated.remove(&self.connection.client().identity());
             if let Some((target, dialled)) = self.binding.target().zip(dialled) {

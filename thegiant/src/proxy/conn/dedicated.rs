@@ -205,10 +205,17 @@ impl DedicatedConnection {
 
     /// Tells the client's connection whether a transaction is open.
     pub(crate) fn show_transaction(&self) {
-        self.client.set(ClientFlag::InProxiedTransaction, self.session.is_in_transaction());
-        if !self.session.is_in_transaction() {
-            self.client.set(ClientFlag::ProxiedTransactionAborted, false);
+        if self.session.is_in_transaction() {
+            self.client.set(ClientFlag::InProxiedTransaction, true);
+        } else {
+            self.hide_transaction();
         }
+    }
+
+    /// Tells the client's connection that there is no transaction any more.
+    pub(crate) fn hide_transaction(&self) {
+        self.client.set(ClientFlag::InProxiedTransaction, false);
+        self.client.set(ClientFlag::ProxiedTransactionAborted, false);
     }
 
     /// Remembers a queued request to which the proxy itself has replied.

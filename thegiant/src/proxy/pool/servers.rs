@@ -129,6 +129,7 @@ impl Servers {
         server.stats = stats;
         server.membership = Membership::Added;
         server.is_down = false;
+        server.detached = None;
         server.wakeup.notify_waiters();
         vacant
     }
