@@ -1,8 +1,7 @@
 """Django's cache, by Django's own RedisCache or by django-redis, in place of a queue.
 
 A worker claims a job with `add`, which expires, and writes its result with `set_many`. All workers count with `incr`.
-Before several servers: works as it is. `set_many` with a timeout is a transaction in Django's own cache, which needs
-a hash tag in KEY_PREFIX; so do `get_many` and `delete_many` of a cluster in front of another proxy.
+Before several servers: KEY_PREFIX with a hash tag, because `set_many` with a timeout is one transaction.
 """
 
 import os

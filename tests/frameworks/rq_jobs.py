@@ -17,8 +17,10 @@ queue = Queue("jobs", connection=connection)
 
 
 def work():
-    # RQ takes a worker for dead a minute after its last sign of life, and then tries its job again.
-    Worker([queue], connection=connection, maintenance_interval=2, job_monitoring_interval=1).work(logging_level="WARN")
+    # RQ takes a worker for dead a minute after its last sign of life, and then tries its job again. An idle worker looks
+    # for dead ones when it stops waiting for a job, which is 15 seconds before its own time to live.
+    options = {"worker_ttl": 20, "maintenance_interval": 2, "job_monitoring_interval": 1}
+    Worker([queue], connection=connection, **options).work(logging_level="WARN")
 
 
 def send():

@@ -31,14 +31,12 @@ ALL = TARGETS | RESTARTED
 class Framework:
     """A program, which works if its argument is `work`, and sends jobs and reads their results if it is `send`."""
 
-    def __init__(self, name, program, packages, kind="", *, held=0, patience=20, tag=True, skip=()):
+    def __init__(self, name, program, packages, kind="", *, held=0, patience=20):
         self.name, self.program, self.packages, self.kind = name, program, packages, kind
         # How many jobs a killed worker may take with it, by the framework's own design.
         self.held = held
         # Seconds without a job that is done, after which the rest is lost.
         self.patience = patience
-        # Whether several servers need a hash tag, and the targets that the framework cannot use.
-        self.tag, self.skip = tag, skip
 
     def versions(self):
         if self.program[0] == NODE[0]:
@@ -53,14 +51,15 @@ class Framework:
         return ", ".join(f"{name} {version}" for name, version in zip(self.packages, found))
 
 
+TASKIQ = ["taskiq", "taskiq-redis", "redis"]
 FRAMEWORKS = [
-    Framework("celery", [*PYTHON, HERE / "celery_jobs.py"], ["celery", "kombu", "redis"], patience=30),
+    Framework("celery", [*PYTHON, HERE / "celery_jobs.py"], ["celery", "kombu", "redis"], held=1, patience=30),
     Framework("rq", [*PYTHON, HERE / "rq_jobs.py"], ["rq", "redis"], held=1, patience=100),
     Framework("dramatiq", [*PYTHON, HERE / "dramatiq_jobs.py"], ["dramatiq", "redis"]),
     Framework("huey", [*PYTHON, HERE / "huey_jobs.py"], ["huey", "redis"], held=2, patience=5),
     Framework("arq", [*ARQ, HERE / "arq_jobs.py"], ["arq", "redis"]),
-    Framework("taskiq-list", [*PYTHON, HERE / "taskiq_jobs.py"], ["taskiq", "taskiq-redis", "redis"], "list", held=12, patience=5),
-    Framework("taskiq-stream", [*PYTHON, HERE / "taskiq_jobs.py"], ["taskiq", "taskiq-redis", "redis"], "stream"),
+    Framework("taskiq-list", [*PYTHON, HERE / "taskiq_jobs.py"], TASKIQ, "list", held=12, patience=5),
+    Framework("taskiq-stream", [*PYTHON, HERE / "taskiq_jobs.py"], TASKIQ, "stream"),
     Framework("asynq", [*PYTHON, HERE / "asynq_jobs.py"], ["redis"]),
     Framework("bullmq", [*NODE, HERE / "bullmq.cjs"], ["bullmq", "ioredis"]),
     Framework("socket.io", [*NODE, HERE / "socketio.cjs"], ["socket.io", "@socket.io/redis-adapter", "redis"], "pubsub"),
@@ -89,8 +88,6 @@ def main():
     for framework in wanted:
         print(f"{framework.name}: {framework.versions()}", flush=True)
         for name in options.target or TARGETS:
-            if name in framework.skip:
-                continue
             run = Run(framework, ALL[name], options)
             run.run()
             print(f"  {run.result()}", flush=True)
@@ -108,7 +105,7 @@ class Run:
         self.folder = new_folder(BUILT / "logs", f"{framework.name}-{target.label.replace(' ', '-')}")
         self.done_file = self.folder / "done"
         self.done_file.touch()
-        self.tag = TAG if target.needs_a_tag and framework.tag and not options.no_tag else ""
+        self.tag = TAG if target.needs_a_tag and not options.no_tag else ""
         self.results, self.error, self.ended = None, "", 0
 
     def run(self):
@@ -147,7 +144,7 @@ class Run:
     def start(self, name, role, stdin=subprocess.DEVNULL):
         log = open(self.folder / f"{name}.log", "w", encoding="utf-8")
         command = [*map(str, self.framework.program), role]
-        # A session of its own, so that a signal reaches the processes of a worker too.
+        # Its own session, so that a signal reaches the processes of a worker too.
         process = subprocess.Popen(
             command, env=self.environment, stdin=stdin, stdout=log, stderr=log, cwd=HERE, start_new_session=True
         )
@@ -155,8 +152,11 @@ class Run:
         return process
 
     def wait_for_the_sender(self, sender):
-        """Waits until the jobs are sent."""
+        """Waits until the jobs are sent, or at most a minute."""
+        deadline = time.monotonic() + 60
         while "sent" not in (self.folder / "sender.log").read_text().splitlines() and sender.poll() is None:
+            if time.monotonic() > deadline:
+                return
             time.sleep(0.05)
 
     def done(self):
@@ -219,7 +219,7 @@ class Run:
 
 def kill(process):
     """Kills a process, its group, and the processes that it started in other groups."""
-    for each in [*descendants(process.pid), process.pid]:
+    for each in [process.pid, *descendants(process.pid)]:
         try:
             os.kill(each, signal.SIGKILL)
         except ProcessLookupError:
