@@ -242,7 +242,8 @@ pub(super) fn check_blocking_commands(front: &Process, servers: &[&str]) {
 
 /// Checks that a subscriber receives each message once per subscription, in the order of each channel.
 ///
-/// If `receivers` is given, `PUBLISH` has to return that number.
+/// If `receivers` is given, `PUBLISH` has to return that number. It is not given for a cluster, whose nodes do not keep the
+/// order: a node of Redis that replaces its link to another one sends later messages before the other has read earlier ones.
 pub(super) fn check_subscriptions(front: &Process, receivers: Option<i64>) {
     for protocol in [2, 3] {
         let [mut listener, mut other] = [(); 2].map(|()| RawClient::connect(front.address()));
@@ -266,6 +267,10 @@ pub(super) fn check_subscriptions(front: &Process, receivers: Option<i64>) {
             received.entry((kind.clone(), channel.clone())).or_default().push(message.clone());
         }
         let published: Vec<_> = (0..20).map(|message| message.to_string()).collect();
+        if receivers.is_none() {
+            let number = |message: &String| message.parse::<u32>().expect("a number");
+            received.values_mut().for_each(|messages| messages.sort_by_key(number));
+        }
         assert_eq!(received.len(), 2 * channels.len());
         assert!(received.values().all(|messages| *messages == published), "{received:?}");
         listener.send(lines("UNSUBSCRIBE \n PUNSUBSCRIBE"));

@@ -1,6 +1,6 @@
 //! An upstream that is down, stops, and starts again.
 
-use std::time::Duration;
+use std::{thread, time::Duration};
 
 use thegiant::prelude::*;
 
@@ -251,4 +251,33 @@ fn a_loading_upstream_counts_as_down() {
     let reply = String::from_utf8_lossy(&client.ask(line("PING"))).into_owned();
     assert!(reply.starts_with("-UPSTREAMDOWN ") && reply.contains("(LOADING it takes a while)"), "{reply}");
     ask_until_up(&mut client);
+}
+
+/// A worker may take a job over a dedicated connection. Its next command must not find the upstream down.
+#[test]
+fn a_dedicated_connection_shows_that_the_upstream_is_up() {
+    let place = Place::new();
+    let proxy = proxy(&place.address(), |upstream| upstream);
+    let [mut listener, mut other] = [(); 2].map(|()| RawClient::connect(proxy.address()));
+    // The attempts to connect become rare.
+    thread::sleep(Duration::from_secs(3));
+    assert!(other.ask(line("PING")).starts_with(b"-UPSTREAMDOWN "));
+    let (_upstream, _asks) = place.open();
+    eventually(|| listener.ask(line("SUBSCRIBE news")).starts_with(b"*3").then_some(()));
+    assert_eq!(other.ask(line("PING")), "+PONG\r\n");
+}
+
+#[test]
+fn a_whole_transaction_for_an_upstream_that_is_down_is_aborted() {
+    let place = Place::new();
+    let proxy = proxy(&place.address(), |upstream| upstream);
+    let mut client = RawClient::connect(proxy.address());
+    let is_down = |reply: &[u8]| reply.starts_with(b"-UPSTREAMDOWN ");
+    eventually(|| is_down(&client.ask(line("PING"))).then_some(()));
+    client.send(lines("MULTI \n SET a 1 \n EXEC \n MULTI \n SET a 1 \n DISCARD \n GET a"));
+    assert!(is_down(&client.reply()) && is_down(&client.reply()));
+    assert_eq!(client.reply(), "-EXECABORT Transaction discarded because of previous errors.\r\n");
+    assert!(is_down(&client.reply()) && is_down(&client.reply()));
+    assert_eq!(client.reply(), "+OK\r\n");
+    assert!(is_down(&client.reply()));
 }

@@ -46,8 +46,12 @@ impl ProxyState {
                     answer(&mut batch, &reply);
                     next = Some(batch);
                 }
-                Some(Destination::Down(connection)) => {
-                    batch.reject(self.pool.connections[connection].refuse().error());
+                Some(Destination::Down(connection, following)) => {
+                    let error = self.pool.connections[connection].refuse();
+                    batch.reject(error.error());
+                    if following > 0 {
+                        reject_transaction(&mut batch, following, error.error());
+                    }
                     next = Some(batch);
                 }
                 Some(Destination::Wait) => self.waiting.batches.push((batch, actor_id)),
@@ -197,6 +201,18 @@ impl ProxyState {
             }
         }
         self.complete();
+    }
+}
+
+/// Answers the requests after a `MULTI` that was refused: `EXEC` replies as after any other failed request.
+fn reject_transaction(batch: &mut ClientBatch, following: u32, error: &Error) {
+    for _ in 1..following {
+        batch.reject(error);
+    }
+    let is_discard = batch.call(batch.next_request()).is_some_and(|call| call.is("DISCARD"));
+    match is_discard {
+        true => answer(batch, &Value::Simple("OK".to_owned())),
+        false => batch.reject(&Error::EXEC_ABORT),
     }
 }
 

@@ -163,6 +163,9 @@ impl DedicatedTask {
                     Err(reason) => return End::Unreachable(reason),
                 },
             };
+            if let Some(proxy) = self.proxy.upgrade() {
+                proxy.borrow_mut().pool.reached(to.server);
+            }
             self.connection.connect(dialled, settings, to.asking, self.binding.queued());
             let mut forgotten = pin!(forgotten.notified());
             let served = poll_fn(|cx| match forgotten.as_mut().poll(cx) {

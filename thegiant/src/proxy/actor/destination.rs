@@ -30,8 +30,8 @@ pub(super) enum Destination {
     DedicatedConnection(CommandKind, Result<DedicatedTarget, Error>),
     /// None: this is the reply.
     Reply(Value),
-    /// The multiplexed connection with this index, but it is down.
-    Down(usize),
+    /// The multiplexed connection with this index, but it is down. The numbers are as above.
+    Down(usize, u32),
     /// Not known yet, or the connection has too many unsent bytes. The batch waits.
     Wait,
 }
@@ -166,7 +166,7 @@ impl ProxyState {
         let index = self.pool.connection_for(server, PoolKey::of(client), client.id());
         let connection = &self.pool.connections[index];
         if connection.down().is_some() {
-            Destination::Down(index)
+            Destination::Down(index, following)
         } else if connection.is_full() {
             Destination::Wait
         } else {

@@ -100,13 +100,8 @@ pub(super) async fn keep_up(proxy: Weak<RefCell<ProxyState>>, index: usize, is_f
         let Some(proxy) = proxy.upgrade() else { return };
         proxy.borrow_mut().on_down(index, is_first, &lost);
         drop(proxy);
-        let wait = backoff.next();
-        if is_first {
-            sleep(wait).await;
-        } else {
-            // The first connection of the upstream ends the wait when it is open.
-            let _ = timeout(wait, wakeup.notified()).await;
-        }
+        // Any connection to the upstream ends the wait when it is open.
+        let _ = timeout(backoff.next(), wakeup.notified()).await;
     }
 }
 
@@ -157,15 +152,12 @@ impl ProxyState {
         let connection = &mut self.pool.connections[index];
         connection.connected(dialled);
         connection.stats.connections.fetch_add(1, Relaxed);
+        let number = connection.server;
         if is_first {
             // The upstream may have restarted as another version with other commands.
-            let number = connection.server;
             launch(&mut self.in_flight, connection, "COMMAND", InFlight::Commands(Vec::new()));
-            self.pool.connections_to(number).for_each(MultiplexedConnection::reconnecting);
-            let server = self.pool.servers.get_mut(number);
-            server.is_down = false;
-            server.wakeup.notify_waiters();
         }
+        self.pool.reached(number);
         self.retry_waiting();
     }
 

@@ -91,6 +91,19 @@ impl Pool {
         self.connections.iter_mut().filter(move |connection| connection.server == server)
     }
 
+    /// Ends the time in which an upstream is down, because a connection to it could be opened.
+    ///
+    /// All other connections are opened at once. Otherwise a client could take a job over one connection and find the
+    /// upstream down for its next command.
+    pub(crate) fn reached(&mut self, server: usize) {
+        let known = self.servers.get_mut(server);
+        if known.is_down && known.is_member() {
+            known.is_down = false;
+            known.wakeup.notify_waiters();
+            self.connections_to(server).for_each(MultiplexedConnection::reconnecting);
+        }
+    }
+
     /// Marks a connection whose written requests have to be sent.
     pub(crate) fn mark_dirty(&mut self, connection: usize) {
         if self.dirty.last() != Some(&connection) {
