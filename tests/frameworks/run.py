@@ -60,7 +60,6 @@ FRAMEWORKS = [
     Framework("arq", [*ARQ, HERE / "arq_jobs.py"], ["arq", "redis"]),
     Framework("taskiq-list", [*PYTHON, HERE / "taskiq_jobs.py"], TASKIQ, "list", held=12, patience=5),
     Framework("taskiq-stream", [*PYTHON, HERE / "taskiq_jobs.py"], TASKIQ, "stream"),
-    Framework("asynq", [*PYTHON, HERE / "asynq_jobs.py"], ["redis"]),
     Framework("bullmq", [*NODE, HERE / "bullmq.cjs"], ["bullmq", "ioredis"]),
     Framework("socket.io", [*NODE, HERE / "socketio.cjs"], ["socket.io", "@socket.io/redis-adapter", "redis"], "pubsub"),
     Framework(
