@@ -15,7 +15,7 @@ pub(super) struct DedicatedHandle {
 /// A request on its way to the task, and the receiver of its reply.
 pub(super) type QueuedRequest = (DedicatedRequest, DedicatedRequester);
 
-/// What the proxy has to know to route the client's requests.
+/// The state on which the routes of the client's requests depend.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct DedicatedRoute {
     /// The upstream. It is unknown until a request of the transaction determines it.

@@ -100,7 +100,7 @@ pub(super) async fn keep_up(proxy: Weak<RefCell<ProxyState>>, index: usize, is_f
         let Some(proxy) = proxy.upgrade() else { return };
         proxy.borrow_mut().on_down(index, is_first, &lost);
         drop(proxy);
-        // Any connection to the upstream ends the wait when it is open.
+        // Another connection to the upstream ends the wait when it is open.
         let _ = timeout(backoff.next(), wakeup.notified()).await;
     }
 }

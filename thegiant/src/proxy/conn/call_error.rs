@@ -1,4 +1,4 @@
-//! Why a command got no reply of its own.
+//! The reasons for which a command of the application returns no value.
 
 use std::fmt;
 

@@ -1,4 +1,4 @@
-//! What an upstream keeps for a client between its requests.
+//! The state that an upstream keeps for a client between its requests.
 
 use std::collections::HashSet;
 

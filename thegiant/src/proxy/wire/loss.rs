@@ -1,4 +1,4 @@
-//! Why a connection was lost.
+//! The reason for the loss of a connection.
 
 use std::{fmt, io, sync::Arc, time::Duration};
 
