@@ -32,9 +32,9 @@ pub(crate) fn figures(programs: &Pair<Program>, options: &Options) -> Result<Vec
     if cells.is_empty() {
         return Ok(Vec::new());
     }
-    let load = Load { cpu: options.cpu, keys: options.keys };
-    let bare = Server::start(&Program::bare()?, options.cpu)?;
-    let servers = programs.try_map(|program| Server::start(program, options.cpu))?;
+    let load = Load { cpus: options.cpus.clone(), keys: options.keys };
+    let bare = Server::start(&Program::bare()?, &options.cpus)?;
+    let servers = programs.try_map(|program| Server::start(program, &options.cpus))?;
     servers.try_map(|server| fill(server, &load))?;
     let mut series = Vec::new();
     for cell in cells {

@@ -49,10 +49,10 @@ pub(crate) fn figures(programs: &Pair<Program>, options: &Options) -> Result<Vec
     if let Some(minutes) = options.latency {
         return latencies(programs, options, minutes);
     }
-    pinned::pin_driver(options.cpu)?;
+    pinned::pin_driver(&options.cpus)?;
     let mut figures = vec![waiting(programs, options)?];
     for exchanges in Exchange::pairs(programs) {
-        let servers = programs.try_map(|program| Server::start(program, options.cpu))?;
+        let servers = programs.try_map(|program| Server::start(program, &options.cpus))?;
         figures.extend(costs(&servers, exchanges, &programs.baseline.label, options)?);
     }
     Ok(figures)
@@ -120,7 +120,7 @@ fn latencies(programs: &Pair<Program>, options: &Options, minutes: u64) -> Resul
     let rounds = (minutes * 60).div_ceil(2 * ROUND.as_secs() * pairs.len() as u64);
     let other = &programs.baseline.label;
     let figures = pairs.into_iter().map(|exchanges| {
-        let servers = programs.try_map(|program| Server::start(program, options.cpu))?;
+        let servers = programs.try_map(|program| Server::start(program, &options.cpus))?;
         latency(&servers, exchanges, other, rounds)
     });
     Ok(figures.collect::<Result<Vec<_>>>()?.into_iter().flatten().collect())

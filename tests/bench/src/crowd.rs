@@ -56,7 +56,7 @@ fn open_figure(programs: &Pair<Program>, options: &Options) -> Result<Figure> {
 }
 
 fn open_seconds(program: &Program, options: &Options) -> Result<f64> {
-    let server = Server::start(program, options.cpu)?;
+    let server = Server::start(program, &options.cpus)?;
     let started = Instant::now();
     let mut crowd = Crowd::connect(server.address(), options.crowd)?;
     crowd.ask()?;
@@ -91,7 +91,7 @@ struct Memory {
 impl Memory {
     fn measure(program: &Program, options: &Options) -> Result<Memory> {
         eprintln!("memory of connections: {}", program.label);
-        let server = Server::start(program, options.cpu)?;
+        let server = Server::start(program, &options.cpus)?;
         thread::sleep(PAUSE);
         let before = server.resident_kib()?;
         let per_connection = || -> Result<f64> {
@@ -113,7 +113,7 @@ impl Memory {
 /// Returns the resident memory, in KiB, of a connection that has sent `request`, such as a blocking command.
 pub(crate) fn kib_after(program: &Program, options: &Options, request: &str) -> Result<f64> {
     eprintln!("memory of connections after a request: {}", program.label);
-    let server = Server::start(program, options.cpu)?;
+    let server = Server::start(program, &options.cpus)?;
     thread::sleep(PAUSE);
     let before = server.resident_kib()?;
     let mut crowd = Crowd::connect(server.address(), options.crowd)?;

@@ -41,12 +41,12 @@ const PATIENCE: Duration = Duration::from_secs(30);
 pub(crate) fn figures(programs: &Pair<Program>, options: &Options) -> Result<Vec<Figure>> {
     let mut figures = Vec::new();
     if options.selects(MULTI) {
-        pinned::pin_driver(options.cpu)?;
+        pinned::pin_driver(&options.cpus)?;
         figures.push(transactions(programs, options)?);
     }
     for depth in DEPTHS {
         if options.selects(&tracked_name(depth)) {
-            pinned::pin_driver(options.cpu)?;
+            pinned::pin_driver(&options.cpus)?;
             figures.push(tracked(programs, options, depth)?);
         }
     }
@@ -132,7 +132,7 @@ struct Loaded {
 
 impl Loaded {
     fn start(program: &Program, options: &Options) -> Result<Self> {
-        let server = Server::start(program, options.cpu)?;
+        let server = Server::start(program, &options.cpus)?;
         let clients = Clients::connect(server.address(), CLIENTS)?;
         Ok(Loaded { server, clients })
     }

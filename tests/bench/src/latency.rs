@@ -25,7 +25,7 @@ pub(crate) const QUANTILES: [(&str, f64); 3] = [("p50", 0.5), ("p99", 0.99), ("p
 /// Measures both servers in alternating rounds, for the time in the options.
 pub(crate) fn figures(programs: &Pair<Program>, options: &Options) -> Result<Vec<Figure>> {
     let Some(minutes) = options.latency else { return Ok(Vec::new()) };
-    let servers = programs.try_map(|program| Server::start(program, options.cpu))?;
+    let servers = programs.try_map(|program| Server::start(program, &options.cpus))?;
     servers.try_map(|server| set(server.address()))?;
     let period = 2 * servers.try_map(|server| min_period(server.address()))?.baseline;
     let rate = CONNECTIONS as f64 / period.as_secs_f64();

@@ -15,7 +15,8 @@ const DEADLINE_SECONDS: u64 = 60;
 
 /// The parameters that all runs share.
 pub(crate) struct Load {
-    pub(crate) cpu: usize,
+    /// List of CPUs, as `taskset` takes it.
+    pub(crate) cpus: String,
     pub(crate) keys: Option<u64>,
 }
 
@@ -23,7 +24,7 @@ impl Load {
     /// Sends `requests` commands and returns the number of replies per second.
     pub(crate) fn run(&self, server: &Server, cell: Cell, requests: u64) -> Result<f64> {
         // `timeout` forwards TERM to redis-benchmark.
-        let mut command = pinned::command(self.cpu, "TERM", &self.command_line(server, cell, requests));
+        let mut command = pinned::command(&self.cpus, "TERM", &self.command_line(server, cell, requests));
         let output = command.output()?;
         let text = String::from_utf8_lossy(&output.stdout);
         match commands_per_second(&text, cell.command) {

@@ -5,11 +5,16 @@ use std::process::Command;
 
 use crate::Result;
 
-/// Returns the last CPU that this process may use, because the first ones serve most interrupts.
-pub(crate) fn last_cpu() -> Result<usize> {
+/// Returns the list of the CPUs that this process may use, such as `0-1`.
+pub(crate) fn cpus() -> Result<String> {
     let status = fs::read_to_string("/proc/self/status")?;
     let allowed = status.lines().find_map(|line| line.strip_prefix("Cpus_allowed_list:"));
-    allowed.and_then(last_of_list).ok_or_else(|| "/proc/self/status lists no CPUs".into())
+    Ok(allowed.ok_or("/proc/self/status lists no CPUs")?.trim().to_owned())
+}
+
+/// Returns the last CPU that this process may use, because the first ones serve most interrupts.
+pub(crate) fn last_cpu() -> Result<usize> {
+    last_of_list(&cpus()?).ok_or_else(|| "/proc/self/status lists no CPUs".into())
 }
 
 /// Returns `3` for `0-1,3` or `2-3`.

@@ -20,6 +20,7 @@ mod proxy;
 mod publish;
 mod report;
 mod server;
+mod threads;
 mod throughput;
 mod wire;
 
@@ -70,9 +71,14 @@ fn run(options: &Options) -> Result<()> {
     if options.proxy {
         let programs = options.proxies()?;
         print(&report::report(&programs, options, &proxy::figures(&programs, options)?))?;
+        let programs = options.tcp_proxies()?;
+        print(&report::report(&programs, options, &proxy::gets(&programs, options, None)?))?;
         let cached =
             Pair { baseline: Program::workspace("kv")?, subject: Program::workspace("readthrough")? };
         return print(&report::report(&cached, options, &proxy::hits(&cached, options)?));
+    }
+    if options.threads {
+        return threads::reports(options)?.iter().try_for_each(|report| print(report));
     }
     let programs = options.programs()?;
     let mut figures = latency::figures(&programs, options)?;

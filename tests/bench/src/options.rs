@@ -11,6 +11,7 @@ use crate::keys;
 use crate::machine;
 use crate::program::Program;
 use crate::publish;
+use crate::threads;
 use crate::throughput::Cell;
 
 pub(crate) const USAGE: &str = "\
@@ -30,9 +31,10 @@ Usage: tests/bench/run [OPTIONS]
   --calls         measure only the calls of jobs, compared with Redis lists and with nats-server;
                   with --latency, their latency
   --disk          measure only durable writes: SET of kv-disk and XADD of collector, compared with redis-server
-  --proxy         measure only proxies: a GET through balancer, compared with twemproxy (nutcracker), and a
-                  cached GET of readthrough, compared with kv
-  --cpu N         the CPU that server and load generator share (default: the last one)
+  --proxy         measure only proxies: a GET through balancer, compared with twemproxy (nutcracker) and with
+                  haproxy in TCP mode, and a cached GET of readthrough, compared with kv
+  --threads       measure only what a second thread costs kv, redis-server and balancer, on all CPUs
+  --cpu LIST      the CPUs that server and load generator share (default: the last one)
   -h, --help      print this text
 ";
 
@@ -40,7 +42,8 @@ Usage: tests/bench/run [OPTIONS]
 pub(crate) struct Options {
     pub(crate) quick: bool,
     pub(crate) keys: Option<u64>,
-    pub(crate) cpu: usize,
+    /// List of the CPUs that server and load generator share, as `taskset` takes it.
+    pub(crate) cpus: String,
     /// Measure only latencies, for this number of minutes.
     pub(crate) latency: Option<u64>,
     /// Measure only calls.
@@ -49,6 +52,8 @@ pub(crate) struct Options {
     pub(crate) disk: bool,
     /// Measure only proxies.
     pub(crate) proxy: bool,
+    /// Measure only second threads.
+    pub(crate) threads: bool,
     /// Number of connections to open at once.
     pub(crate) crowd: u64,
     only: Vec<String>,
@@ -74,7 +79,12 @@ impl Options {
                     options.keys.get_or_insert(disk::KEYS);
                 }
                 "--proxy" => options.proxy = true,
-                "--cpu" => options.cpu = number(&word, words.next())? as usize,
+                "--threads" => {
+                    options.threads = true;
+                    options.cpus = machine::cpus()?;
+                    options.keys.get_or_insert(threads::KEYS);
+                }
+                "--cpu" => options.cpus = value(&word, words.next())?,
                 _ => return Err(format!("unknown option '{word}'; --help lists them").into()),
             }
         }
@@ -82,15 +92,16 @@ impl Options {
     }
 
     fn new() -> Result<Options> {
-        let (cpu, crowd) = (machine::last_cpu()?, crowd::size());
+        let (cpus, crowd) = (machine::last_cpu()?.to_string(), crowd::size());
         Ok(Options {
             quick: false,
             keys: None,
-            cpu,
+            cpus,
             latency: None,
             calls: false,
             disk: false,
             proxy: false,
+            threads: false,
             crowd,
             only: Vec::new(),
             server: None,
@@ -134,6 +145,11 @@ impl Options {
     /// Returns `balancer` and twemproxy.
     pub(crate) fn proxies(&self) -> Result<Pair<Program>> {
         self.pair("nutcracker", "balancer")
+    }
+
+    /// Returns `balancer` and haproxy.
+    pub(crate) fn tcp_proxies(&self) -> Result<Pair<Program>> {
+        self.pair("haproxy", "balancer")
     }
 
     /// Returns `jobs` with each server that offers a similar exchange.

@@ -39,6 +39,7 @@ pub(crate) enum Dialect {
     Giant,
     Nats,
     Twemproxy,
+    Haproxy,
     /// The server of [`epoll`].
     Bare,
 }
@@ -50,7 +51,7 @@ impl Program {
         let dialect = Dialect::of(&label);
         let version = match dialect {
             Dialect::Redis => format!("{label} {}", redis_version(path)?),
-            Dialect::Giant | Dialect::Nats | Dialect::Twemproxy | Dialect::Bare => label.clone(),
+            _ => label.clone(),
         };
         let settings = if dialect == Dialect::Redis { REDIS_SETTINGS } else { "" }.to_owned();
         Ok(Program { path: path.to_owned(), label, version, dialect, settings, address: None })
@@ -82,6 +83,14 @@ impl Program {
         Program { settings, ..self }
     }
 
+    /// Adds settings, which the label and the version then show.
+    pub(crate) fn also_with(mut self, settings: &str) -> Program {
+        for text in [&mut self.settings, &mut self.label, &mut self.version] {
+            *text = format!("{text} {settings}");
+        }
+        self
+    }
+
     /// Sets the address that the settings already contain.
     pub(crate) fn at(self, address: SocketAddr) -> Program {
         Program { address: Some(address), ..self }
@@ -103,7 +112,7 @@ impl Program {
             Dialect::Giant => format!("--bind {address} {settings}"),
             Dialect::Nats => format!("-a {ip} -p {port} {settings}"),
             Dialect::Redis => format!("--bind {ip} --port {port} {settings}"),
-            Dialect::Twemproxy => settings.clone(),
+            Dialect::Twemproxy | Dialect::Haproxy => settings.clone(),
             Dialect::Bare => format!("{} {address}", epoll::OPTION),
         };
         iter::once(self.path.clone()).chain(line.split_whitespace().map(unquoted)).collect()
@@ -116,6 +125,7 @@ impl Dialect {
             name if name.contains("redis") || name.contains("valkey") => Dialect::Redis,
             name if name.contains("nats") => Dialect::Nats,
             name if name.contains("nutcracker") => Dialect::Twemproxy,
+            name if name.contains("haproxy") => Dialect::Haproxy,
             _ => Dialect::Giant,
         }
     }

@@ -1,4 +1,4 @@
-//! Measures proxies: `balancer` compared with twemproxy, and cached values of `readthrough` compared with `kv`.
+//! Measures proxies: `balancer` compared with twemproxy and haproxy, and cached values of `readthrough` compared with `kv`.
 
 use std::env;
 use std::fs;
@@ -15,8 +15,10 @@ use crate::program::{Dialect, Program};
 use crate::server::{Server, free_address};
 use crate::throughput::{self, Cell};
 
-/// Pipeline depths, each with the maximum CPU time of a GET, relative to twemproxy.
-const DEPTHS: [(u64, f64); 3] = [(1, 0.8), (16, 0.45), (64, 0.45)];
+/// Pipeline depths.
+const DEPTHS: [u64; 3] = [1, 16, 64];
+/// Maximum CPU time of a GET of each depth, relative to twemproxy.
+const MAXIMA: [f64; DEPTHS.len()] = [0.75, 0.15, 0.10];
 
 /// Maximum CPU time of a cache hit, relative to a GET of `kv`.
 const HIT: f64 = 1.3;
@@ -31,20 +33,13 @@ const CROWDED_ROUNDS: usize = 3;
 
 /// Measures a GET through each proxy to the same server, and ten thousand clients of each proxy.
 pub(crate) fn figures(programs: &Pair<Program>, options: &Options) -> Result<Vec<Figure>> {
-    let upstream = Server::start(&Program::find("redis-server")?, options.cpu)?;
+    let mut figures = gets(programs, options, Some(MAXIMA))?;
+    let upstream = Server::start(&Program::find("redis-server")?, &options.cpus)?;
     let folder = Folder::new()?;
-    let configured = programs.try_map(|program| folder.in_front_of(program, &upstream, 1))?;
-    let cells = DEPTHS.map(|(pipeline, _)| Cell { command: "GET", pipeline });
-    let mut figures = Vec::new();
-    for (series, (_, target)) in throughput::measure(&configured, options, &cells)?.iter().zip(DEPTHS) {
-        let title = format!("{} through the proxy", series.cell.title());
-        figures.push(series.cpu_figure(&title, Some(Limit::Ratio(target))));
-        figures.push(series.speed_figure(&title));
-    }
     let configured = programs.try_map(|program| folder.in_front_of(program, &upstream, CONNECTIONS))?;
     figures.extend(crowd::memory_figures(&configured, options)?);
     let configured = programs.try_map(|program| folder.in_front_of(program, &upstream, CONNECTIONS))?;
-    let servers = configured.try_map(|program| Server::start(program, options.cpu))?;
+    let servers = configured.try_map(|program| Server::start(program, &options.cpus))?;
     let mut rounds = Vec::new();
     for round in 1..=CROWDED_ROUNDS {
         eprintln!("many clients: round {round} of {CROWDED_ROUNDS}");
@@ -52,6 +47,26 @@ pub(crate) fn figures(programs: &Pair<Program>, options: &Options) -> Result<Vec
     }
     let name = format!("GET of {} clients at full speed: ms, p99", options.crowd);
     figures.push(Figure { name, rounds, decimals: 1, target: None });
+    Ok(figures)
+}
+
+/// Measures a GET through each proxy to the same server. The maxima are those of the CPU time, one for each depth.
+pub(crate) fn gets(
+    programs: &Pair<Program>,
+    options: &Options,
+    maxima: Option<[f64; DEPTHS.len()]>,
+) -> Result<Vec<Figure>> {
+    let upstream = Server::start(&Program::find("redis-server")?, &options.cpus)?;
+    let folder = Folder::new()?;
+    let configured = programs.try_map(|program| folder.in_front_of(program, &upstream, 1))?;
+    let cells = DEPTHS.map(|pipeline| Cell { command: "GET", pipeline });
+    let mut figures = Vec::new();
+    for (index, series) in throughput::measure(&configured, options, &cells)?.iter().enumerate() {
+        let title = format!("{} through the proxy", series.cell.title());
+        let target = maxima.map(|maxima| Limit::Ratio(maxima[index]));
+        figures.push(series.cpu_figure(&title, target));
+        figures.push(series.speed_figure(&title));
+    }
     Ok(figures)
 }
 
@@ -76,7 +91,7 @@ fn p99(address: SocketAddr, options: &Options) -> Result<f64> {
     let line =
         format!("timeout 120 redis-benchmark -h {ip} -p {port} -c {clients} -n {CROWDED} -t get --csv");
     let words: Vec<String> = line.split(' ').map(str::to_owned).collect();
-    let output = pinned::command(options.cpu, "TERM", &words).output()?;
+    let output = pinned::command(&options.cpus, "TERM", &words).output()?;
     let text = String::from_utf8_lossy(&output.stdout);
     // "test","rps","avg_latency_ms","min_latency_ms","p50_latency_ms","p95_latency_ms","p99_latency_ms",…
     let figure =
@@ -87,31 +102,44 @@ fn p99(address: SocketAddr, options: &Options) -> Result<f64> {
 }
 
 /// A temporary folder. Dropping it removes it.
-struct Folder(PathBuf);
+pub(crate) struct Folder(PathBuf);
 
 impl Folder {
-    fn new() -> Result<Self> {
+    pub(crate) fn new() -> Result<Self> {
         let path = env::temp_dir().join(format!("bench-proxy-{}", process::id()));
         fs::create_dir_all(&path)?;
         Ok(Folder(path))
     }
 
     /// Returns the proxy, configured for the upstream server.
-    fn in_front_of(&self, program: &Program, upstream: &Server, connections: u64) -> Result<Program> {
+    pub(crate) fn in_front_of(
+        &self,
+        program: &Program,
+        upstream: &Server,
+        connections: u64,
+    ) -> Result<Program> {
         let upstream = upstream.address();
-        if program.dialect != Dialect::Twemproxy {
-            return Ok(program.clone().with(format!("--connections {connections} {upstream}")));
-        }
-        let (address, stats) = (free_address()?, free_address()?.port());
+        let address = free_address()?;
         let file = self.0.join(address.port().to_string());
-        fs::write(
-            &file,
-            format!(
-                "measured:\n  listen: {address}\n  redis: true\n  hash: fnv1a_64\n  distribution: ketama\n  \
-                 backlog: 4096\n  server_connections: {connections}\n  servers:\n   - {upstream}:1\n"
+        let (text, settings) = match program.dialect {
+            Dialect::Twemproxy => (
+                format!(
+                    "measured:\n  listen: {address}\n  redis: true\n  hash: fnv1a_64\n  distribution: ketama\n  \
+                     backlog: 4096\n  server_connections: {connections}\n  servers:\n   - {upstream}:1\n"
+                ),
+                format!("-c {} -s {} -a 127.0.0.1", file.display(), free_address()?.port()),
             ),
-        )?;
-        let settings = format!("-c {} -s {stats} -a 127.0.0.1", file.display());
+            // haproxy opens a connection to the server for each client.
+            Dialect::Haproxy => (
+                format!(
+                    "global\n  nbthread 1\n  maxconn 20000\ndefaults\n  mode tcp\n  timeout connect 5s\n  timeout client \
+                     1h\n  timeout server 1h\nlisten measured\n  bind {address}\n  server upstream {upstream}\n"
+                ),
+                format!("-f {}", file.display()),
+            ),
+            _ => return Ok(program.clone().with(format!("--connections {connections} {upstream}"))),
+        };
+        fs::write(&file, text)?;
         Ok(program.clone().with(settings).at(address))
     }
 }

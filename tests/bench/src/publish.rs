@@ -67,7 +67,7 @@ impl Cell {
 
 /// Runs the selected measurements.
 pub(crate) fn figures(programs: &Pair<Program>, options: &Options) -> Result<Vec<Figure>> {
-    pinned::pin_driver(options.cpu)?;
+    pinned::pin_driver(&options.cpus)?;
     let cells = Cell::all().filter(|cell| options.selects(&cell.name()));
     let mut figures = cells.map(|cell| costs(programs, options, cell)).collect::<Result<Vec<_>>>()?;
     if options.selects(MEMORY) {
@@ -82,7 +82,7 @@ pub(crate) fn figures(programs: &Pair<Program>, options: &Options) -> Result<Vec
 }
 
 fn costs(programs: &Pair<Program>, options: &Options, cell: Cell) -> Result<Figure> {
-    let servers = programs.try_map(|program| Server::start(program, options.cpu))?;
+    let servers = programs.try_map(|program| Server::start(program, &options.cpus))?;
     let Pair { mut baseline, mut subject } =
         servers.try_map(|server| Audience::connect(server.address(), cell.subscribers))?;
     baseline.publish(cell.depth, PILOT)?;

@@ -33,7 +33,7 @@ fn method(options: &Options) -> String {
             "Calls: all connections in one thread, {VALUE_BYTES}-byte jobs and results, a reply and the next request in one \
             write; server and load generator share CPU {}; CPU time is the server's, user and system. Medians of {} \
             alternating rounds of {} s, in brackets the lowest and the highest ratio of a round.",
-            options.cpu,
+            options.cpus,
             options.rounds(),
             options.round_time().as_secs_f64(),
         );
@@ -47,7 +47,7 @@ fn method(options: &Options) -> String {
         "Commands: redis-benchmark, {CONNECTIONS} connections, {VALUE_BYTES}-byte values, {keys}; server and load \
          generator share CPU {}; CPU time is the server's, user and system. Medians of {rounds} alternating rounds \
          of {round_time} s, in brackets the lowest and the highest ratio of a round. {}",
-        options.cpu,
+        options.cpus,
         connections(options),
     )
 }

@@ -21,10 +21,10 @@ pub(crate) struct Server {
 
 impl Server {
     /// Starts a program on a free port and waits until it replies.
-    pub(crate) fn start(program: &Program, cpu: usize) -> Result<Server> {
+    pub(crate) fn start(program: &Program, cpus: &str) -> Result<Server> {
         let address = program.address.map_or_else(free_address, Ok)?;
         // KILL also ends a hung server, and no data needs saving.
-        let mut command = pinned::command(cpu, "KILL", &program.command_line(address));
+        let mut command = pinned::command(cpus, "KILL", &program.command_line(address));
         let child = command.stdout(Stdio::null()).spawn();
         let child = child.map_err(|error| format!("cannot start setpriv (of util-linux): {error}"))?;
         let mut server = Server { child, address };

@@ -85,8 +85,8 @@ pub(crate) fn figures(programs: &Pair<Program>, options: &Options) -> Result<Vec
 /// Each round runs each cell on both servers, one after the other. A disturbance of the machine then affects
 /// both servers alike, and hardly changes the round's ratio.
 pub(crate) fn measure(programs: &Pair<Program>, options: &Options, cells: &[Cell]) -> Result<Vec<Series>> {
-    let load = Load { cpu: options.cpu, keys: options.keys };
-    let servers = programs.try_map(|program| Server::start(program, options.cpu))?;
+    let load = Load { cpus: options.cpus.clone(), keys: options.keys };
+    let servers = programs.try_map(|program| Server::start(program, &options.cpus))?;
     if cells.iter().any(|cell| cell.command != "XADD") {
         servers.try_map(|server| fill(server, &load))?;
     }
