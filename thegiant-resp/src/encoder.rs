@@ -417,7 +417,20 @@ impl Encoder {
         self.number_line(kind, len as i64);
     }
 
+    /// Appends a line with a number. Most numbers have one or two digits: they are lengths of arrays and strings.
+    #[inline]
     fn number_line(&mut self, kind: u8, number: i64) {
+        match number {
+            0..10 => self.bytes.extend_from_slice(&[kind, b'0' + number as u8, b'\r', b'\n']),
+            10..100 => {
+                let (tens, ones) = (number as u8 / 10, number as u8 % 10);
+                self.bytes.extend_from_slice(&[kind, b'0' + tens, b'0' + ones, b'\r', b'\n']);
+            }
+            _ => self.long_number_line(kind, number),
+        }
+    }
+
+    fn long_number_line(&mut self, kind: u8, number: i64) {
         // One byte for the type, one for the sign, up to 19 digits, CR LF: filled from the back, appended once.
         let mut line = [0; 24];
         let mut at = line.len() - 2;

@@ -69,8 +69,11 @@ impl FrameScanner {
         if self.missing == 0
             && let Some(kind) = input.first()
         {
-            self.missing = 1;
             self.kind = *kind;
+            if let Some(len) = whole_string(input) {
+                return Ok(FramePart { len, is_complete: true });
+            }
+            self.missing = 1;
         }
         while let Some(byte) = input.get(at) {
             match self.expect {
@@ -188,6 +191,25 @@ impl FrameScanner {
         self.missing -= 1;
         self.expect = ExpectFrame::Kind;
     }
+}
+
+/// Returns the length of the reply at the start of `input`, if that is a whole string.
+///
+/// Most replies are. One pass over the digits takes fewer steps than the states of the scanner.
+#[inline]
+fn whole_string(input: &[u8]) -> Option<usize> {
+    const MAX_DIGITS: usize = 9;
+    let digits = input.strip_prefix(b"$")?;
+    let mut count = 0;
+    let mut len = 0;
+    while let Some(digit @ b'0'..=b'9') = digits.get(count).filter(|_| count < MAX_DIGITS) {
+        len = len * 10 + usize::from(digit - b'0');
+        count += 1;
+    }
+    let (start, end) = (1 + count + 2, 1 + count + 2 + len);
+    let is_whole =
+        count > 0 && input.get(start - 2..start)? == b"\r\n" && input.get(end..end + 2)? == b"\r\n";
+    is_whole.then_some(end + 2)
 }
 
 const TOO_LONG: &str = "too many values";

@@ -60,11 +60,8 @@ impl Hash {
             Hash::Rendezvous(seeds) => {
                 let weight = |server: &usize| xxh3_64_with_seed(key, seeds[*server]);
                 let all = 0..seeds.len();
-                all.clone()
-                    .filter(|server| is_up(*server))
-                    .max_by_key(weight)
-                    .or(all.max_by_key(weight))
-                    .unwrap_or(0)
+                let up = all.clone().filter(|server| is_up(*server));
+                up.max_by_key(weight).or_else(|| all.max_by_key(weight)).unwrap_or(0)
             }
             Hash::Slots(servers) => {
                 let first = usize::from(slot(key)) * servers / usize::from(SLOTS);
