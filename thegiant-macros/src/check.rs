@@ -23,9 +23,12 @@ pub(crate) fn block(block: &Block<'_>, mistakes: &mut Mistakes) {
             "a block with `rows` cannot include other blocks: move `include` to the block without `rows`",
         );
     }
-    if let (Some(_), Some(group_commit)) = (&block.attr.rows, &block.attr.group_commit) {
-        let text = "a block with `rows` cannot have `group_commit`: move it to the block without `rows`";
-        mistakes.at(group_commit, text);
+    if block.attr.rows.is_some() {
+        for (word, name) in [(&block.attr.group_commit, "group_commit"), (&block.attr.expire, "expire")] {
+            let text =
+                format!("a block with `rows` cannot have `{name}`: move it to the block without `rows`");
+            word.iter().for_each(|word| mistakes.at(word, &text));
+        }
     }
     for command in &block.commands {
         self::command(command, mistakes);
@@ -50,6 +53,11 @@ fn command(command: &Command<'_>, mistakes: &mut Mistakes) {
     }
     responder(command, mistakes);
     command.arguments().for_each(|param| argument(param, mistakes));
+    for events in command.params.iter().filter(|param| param.role == Role::KeyEvents) {
+        if command.attr.flag("write").is_none() {
+            mistakes.at(events.ty, "only a `write` command changes keys: add the flag `write`");
+        }
+    }
     for second in command.params.iter().filter(|param| param.role == Role::Context).skip(1) {
         mistakes
             .at(second.ty, "a second `&mut` parameter: only the actor's context is `&mut`, so remove one");

@@ -38,6 +38,8 @@ pub(crate) enum Role {
     Client,
     /// The request as the client sent it.
     Call,
+    /// The keys that the command changes.
+    KeyEvents,
     /// The actor's context.
     Context,
     /// The client that sent the request, owned.
@@ -127,6 +129,11 @@ impl<'a> Param<'a> {
 impl Role {
     fn of(ty: &Type) -> Self {
         match types::ungrouped(ty) {
+            Type::Reference(reference)
+                if reference.mutability.is_some() && types::is_named(&reference.elem, "KeyEvents") =>
+            {
+                Role::KeyEvents
+            }
             Type::Reference(reference) if reference.mutability.is_some() => Role::Context,
             Type::Reference(reference) if types::is_named(&reference.elem, "Client") => Role::Client,
             Type::Reference(reference) if types::is_named(&reference.elem, "Call") => Role::Call,

@@ -392,12 +392,12 @@ impl App {
         A: Actor + Commands + Handler<RunBatches>,
         A::Context: Consumers + ToEnvelope<A, RunBatches>,
     {
-        let (is_pool, uses_group_commit) = (A::Context::MANY, A::USES_GROUP_COMMIT);
         let actor = MountedActor {
             actor_type: type_name::<A>(),
             address: actor.recipient(),
-            is_pool,
-            uses_group_commit,
+            is_pool: A::Context::MANY,
+            uses_group_commit: A::USES_GROUP_COMMIT,
+            expires: A::EXPIRES,
         };
         self.routes.add_actor(actor, &self.keyspace)
     }

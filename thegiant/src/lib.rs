@@ -34,6 +34,7 @@
 //! | see the request as the client sent it | [`Call`] |
 //! | identify a client, push messages to it, close it | [`Client`] |
 //! | reply only after the data is on disk | [`GroupCommit`] |
+//! | let keys expire | [`Expire`] |
 //! | publish to channels, subscribe an actor to them | [`PubSub`], [`Published`] |
 //! | change keys outside of a command (`WATCH`, client-side caching, keyspace events) | [`Keyspace`] |
 //! | forward commands to other servers, or call those servers from a handler | [`App::proxy`], [`Upstream`], [`proxy`] |
@@ -216,6 +217,7 @@ mod batch;
 mod builtin;
 mod client;
 mod clients_cron;
+mod clock;
 pub mod command;
 mod conn;
 mod dispatch;
@@ -470,8 +472,10 @@ pub use thegiant_macros::command;
 ///   type's name in lower case.
 /// - `rows = STRINGS` names the constant for the rows of this block.
 /// - `include(STRINGS, KEYS)` adds the rows of other blocks.
-/// - `group_commit` holds the replies of the actor back until it has committed; see [`GroupCommit`]. It
-///   belongs on the block without `rows`.
+/// - `group_commit` holds the replies of the actor back until it has committed; see [`GroupCommit`].
+/// - `expire` removes keys whose time is over; see [`Expire`].
+///
+/// The last two belong on the block without `rows`.
 pub use thegiant_macros::commands;
 
 #[cfg(feature = "tls")]
@@ -481,11 +485,13 @@ pub use thegiant_resp as resp;
 
 pub use crate::{
     app::{App, IntoApp},
+    batch::{EventClass, KeyEvents},
     client::{Address, Client, Connected, Disconnected},
+    clock::now,
     command::{Array, Call, Commands, Elements, FromArg, IntoPush, IntoReply, Key, Raw, Simple},
     dispatch::{Commit, Consumers, GroupCommit, Responder},
     info::InfoFields,
-    keyspace::{EventClass, Keyspace},
+    keyspace::{Expire, Keyspace},
     proxy::{Proxy, Upstream, UpstreamHandle},
     pubsub::{PubSub, Published},
     resp::{Error, Value},
@@ -519,6 +525,7 @@ pub mod __private {
             keys::check_keys,
         },
         dispatch::{RunBatches, responder, run_batches, run_batches_in_groups},
+        keyspace::remove_expired,
     };
 }
 

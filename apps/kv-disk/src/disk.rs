@@ -3,8 +3,8 @@
 use std::{collections::BTreeMap, iter, mem, sync::Arc};
 
 use bytes::{Bytes, BytesMut};
-use kv::{Counts, DATABASES, Databases, Entry, Expiry, Result, Time, now};
-use thegiant::{Commit, Error};
+use kv::{Counts, DATABASES, Databases, Entry, Expiry, Result, Time};
+use thegiant::{Commit, Error, Keyspace, now};
 
 use crate::{
     engine::{self, Changes, Engine},
@@ -26,14 +26,23 @@ pub(crate) struct Disk<E> {
     /// The next unused slot.
     next_slot: Slot,
     counts: Arc<[Counts; DATABASES]>,
+    /// Hears of each expired key.
+    keyspace: Keyspace,
+    /// No key has an earlier deadline.
+    first_deadline: Option<Time>,
 }
+
+/// The time after which expired keys are removed that could not be removed because of an error, in milliseconds.
+const RETRY_AFTER: Time = 1000;
 
 /// Maximum number of entries that a search for a random key reads. Expired keys are not returned.
 const MAX_TRIES: usize = 1000;
 
 impl<E: Engine> Disk<E> {
     /// Opens the databases of an engine, or creates them. With `is_sync`, every commit syncs the disk.
-    pub(crate) fn open(mut engine: E, is_sync: bool) -> engine::Result<Self> {
+    ///
+    /// `keyspace` hears of each expired key.
+    pub(crate) fn open(mut engine: E, is_sync: bool, keyspace: Keyspace) -> engine::Result<Self> {
         let mut changes = Changes::new();
         let seed = match engine.get(&layout::SEED)? {
             Some(seed) => seed[..].try_into()?,
@@ -55,7 +64,7 @@ impl<E: Engine> Disk<E> {
         }
         engine.commit(&changes, true)?;
         let next_slot = databases.iter().map(|database| database.slot).max().unwrap_or_default() + 1;
-        let disk = Disk {
+        let mut disk = Disk {
             engine,
             is_sync,
             positions: Positions::new(seed),
@@ -64,8 +73,11 @@ impl<E: Engine> Disk<E> {
             committed: databases,
             next_slot,
             counts: Arc::default(),
+            keyspace,
+            first_deadline: None,
         };
         disk.count();
+        disk.first_deadline = disk.find_first_deadline().map_err(|error| error.to_string())?;
         Ok(disk)
     }
 
@@ -130,12 +142,18 @@ impl<E: Engine> Disk<E> {
         })
     }
 
+    /// Returns the first deadline, including uncommitted ones.
+    fn find_first_deadline(&self) -> Result<Option<Time>> {
+        let first = self.range(Bytes::from_static(layout::DEADLINES)).next().transpose()?;
+        Ok(first.and_then(|(at, _)| layout::read_deadline(&at)).map(|(time, ..)| time))
+    }
+
     /// Returns the entry of a key, even if it has expired.
     fn stored(&self, at: &[u8]) -> Result<Option<Entry<Bytes>>> {
         self.look_up(at)?.map(|value| layout::entry(&value).map_err(unreadable)).transpose()
     }
 
-    /// Sets or removes the entry of a key. Returns the old entry, if it had not expired.
+    /// Sets or removes the entry of a key. Returns the old entry. An expired entry is reported and counts as missing.
     fn put(
         &mut self,
         db: u16,
@@ -145,7 +163,9 @@ impl<E: Engine> Disk<E> {
         let slot = self.slot(db);
         let at = self.positions.entry(slot, key);
         let before = self.stored(&at)?;
-        let after = change(before.as_ref().filter(|entry| entry.is_live()))?;
+        let live = before.as_ref().filter(|entry| entry.is_live());
+        let after = change(live)?;
+        let expired = if live.is_none() { before.as_ref().and_then(|entry| entry.deadline) } else { None };
         let deadlines = [
             before.as_ref().and_then(|entry| entry.deadline),
             after.as_ref().and_then(|(_, deadline)| *deadline),
@@ -157,6 +177,7 @@ impl<E: Engine> Disk<E> {
         if deadlines[0] != deadlines[1] {
             for (deadline, value) in deadlines.into_iter().zip([None, Some(Bytes::new())]) {
                 if let Some(time) = deadline {
+                    self.first_deadline = Some(self.first_deadline.map_or(time, |first| first.min(time)));
                     self.changes.insert(layout::deadline(time, slot, key), value);
                 }
             }
@@ -164,6 +185,9 @@ impl<E: Engine> Disk<E> {
         if before.is_some() || after.is_some() {
             let value = after.map(|(value, deadline)| layout::value(&value, deadline));
             self.changes.insert(at, value);
+        }
+        if let Some(deadline) = expired {
+            self.keyspace.expired(db, key, deadline);
         }
         Ok(before.filter(Entry::is_live))
     }
@@ -189,30 +213,54 @@ impl<E: Engine> Disk<E> {
         }
     }
 
-    /// Removes at most `limit` entries of cleared databases.
-    fn drop_garbage(&mut self, limit: usize) -> Result<usize> {
-        let slots = self
-            .engine
-            .range(layout::ALL_GARBAGE)
-            .map(|found| found.map(|(key, _)| layout::read_garbage(&key)));
-        let Some(slot) = slots.map(|slot| slot.map_err(unreadable)).next().transpose()?.flatten() else {
-            return Ok(0);
-        };
-        let mut changes = Changes::new();
-        for found in self.engine.range(&layout::first(slot, 0)).take(limit) {
-            let (at, value) = found.map_err(unreadable)?;
-            let Some(key) = layout::key(slot, &at) else { break };
-            if let Some(time) = layout::entry(&value).map_err(unreadable)?.deadline {
-                changes.insert(layout::deadline(time, slot, &key), None);
+    /// Removes at most `limit` expired keys, and returns the number of removed deadlines.
+    ///
+    /// The removals are not part of any command, so they have a commit of their own, which does not sync the disk. The
+    /// removal of a key with uncommitted changes joins them.
+    fn commit_expired(&mut self, limit: usize) -> Result<usize> {
+        let numbers: BTreeMap<Slot, u16> =
+            self.databases.iter().map(|database| database.slot).zip(0..).collect();
+        let now = now();
+        let deadlines = self.range(Bytes::from_static(layout::DEADLINES)).take(limit);
+        let due = deadlines.map_while(|found| match found {
+            Ok((at, _)) => {
+                layout::read_deadline(&at).filter(|(time, ..)| *time < now).map(|due| Ok((at, due)))
             }
-            changes.insert(at, None);
+            Err(error) => Some(Err(error)),
+        });
+        let due = due.collect::<Result<Vec<_>>>()?;
+        let (mut changes, mut removed) = (Changes::new(), Vec::new());
+        for (at, (time, slot, key)) in &due {
+            let entry = self.positions.entry(*slot, key);
+            let number = numbers.get(slot);
+            if let Some(number) = number
+                && (self.changes.contains_key(at) || self.changes.contains_key(&entry))
+            {
+                self.put(*number, key, |_| Ok(None))?;
+                continue;
+            }
+            changes.insert(at.clone(), None);
+            // In a cleared database, the entry itself is removed as garbage.
+            if let Some(number) = number {
+                changes.insert(entry, None);
+                removed.push((*number, key, *time));
+            }
         }
-        let dropped = changes.len();
-        if dropped == 0 {
-            changes.insert(layout::garbage(slot), None);
+        if !changes.is_empty() {
+            let mut committed = self.committed;
+            let before = self.databases;
+            for databases in [&mut committed, &mut self.databases] {
+                for (number, ..) in &removed {
+                    let database = &mut databases[usize::from(*number)];
+                    database.keys -= 1;
+                    database.deadlines -= 1;
+                }
+            }
+            self.commit(changes, committed, false).inspect_err(|_| self.databases = before)?;
         }
-        self.commit(changes, self.committed, false)?;
-        Ok(dropped)
+        removed.iter().for_each(|(number, key, time)| self.keyspace.expired(*number, key, *time));
+        self.first_deadline = self.find_first_deadline()?;
+        Ok(due.len())
     }
 }
 
@@ -227,6 +275,8 @@ impl<E: Engine> Databases for Disk<E> {
     type Found<'a> = Bytes;
 
     const USES_GROUP_COMMIT: bool = true;
+
+    const HAS_GARBAGE: bool = true;
 
     fn kept(found: Bytes) -> Bytes {
         found
@@ -310,45 +360,42 @@ impl<E: Engine> Databases for Disk<E> {
         Ok((0, page))
     }
 
-    /// Commits the removals on their own, because they are not part of any command. It skips keys with
-    /// uncommitted changes until the next call.
-    fn drop_expired(&mut self, limit: usize, mut on_expired: impl FnMut(u16, &[u8])) -> Result<usize> {
-        let (mut changes, mut dropped) = (Changes::new(), Vec::new());
-        let numbers: BTreeMap<Slot, u16> =
-            self.databases.iter().map(|database| database.slot).zip(0..).collect();
-        let now = now();
-        for found in self.engine.range(layout::DEADLINES).take(limit) {
-            let (at, _) = found.map_err(unreadable)?;
-            let Some((time, slot, key)) = layout::read_deadline(&at).filter(|(time, ..)| *time < now) else {
-                break;
-            };
-            let entry = self.positions.entry(slot, &key);
-            if self.changes.contains_key(&at) || self.changes.contains_key(&entry) {
-                continue;
+    fn first_deadline(&self) -> Option<Time> {
+        self.first_deadline
+    }
+
+    fn remove_expired(&mut self, limit: usize) -> usize {
+        self.commit_expired(limit).unwrap_or_else(|error| {
+            self.first_deadline = Some(now() + RETRY_AFTER);
+            tracing::error!(%error, "expired keys could not be removed");
+            0
+        })
+    }
+
+    /// Removes at most `limit` entries of cleared databases.
+    fn drop_garbage(&mut self, limit: usize) -> Result<usize> {
+        let slots = self
+            .engine
+            .range(layout::ALL_GARBAGE)
+            .map(|found| found.map(|(key, _)| layout::read_garbage(&key)));
+        let Some(slot) = slots.map(|slot| slot.map_err(unreadable)).next().transpose()?.flatten() else {
+            return Ok(0);
+        };
+        let mut changes = Changes::new();
+        for found in self.engine.range(&layout::first(slot, 0)).take(limit) {
+            let (at, value) = found.map_err(unreadable)?;
+            let Some(key) = layout::key(slot, &at) else { break };
+            if let Some(time) = layout::entry(&value).map_err(unreadable)?.deadline {
+                changes.insert(layout::deadline(time, slot, &key), None);
             }
             changes.insert(at, None);
-            // In a cleared database, the entry itself is removed as garbage.
-            if let Some(number) = numbers.get(&slot) {
-                changes.insert(entry, None);
-                dropped.push((*number, key, time));
-            }
         }
-        if changes.is_empty() {
-            return self.drop_garbage(limit);
+        let dropped = changes.len();
+        if dropped == 0 {
+            changes.insert(layout::garbage(slot), None);
         }
-        let count = changes.len();
-        let mut committed = self.committed;
-        let before = self.databases;
-        for databases in [&mut committed, &mut self.databases] {
-            for (number, ..) in &dropped {
-                let database = &mut databases[usize::from(*number)];
-                database.keys -= 1;
-                database.deadlines -= 1;
-            }
-        }
-        self.commit(changes, committed, false).inspect_err(|_| self.databases = before)?;
-        dropped.iter().for_each(|(number, key, _)| on_expired(*number, key));
-        Ok(count)
+        self.commit(changes, self.committed, false)?;
+        Ok(dropped)
     }
 
     fn commit(&mut self) -> Commit {

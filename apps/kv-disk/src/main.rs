@@ -39,14 +39,14 @@ async fn main() {
 
 async fn serve<E: Engine>(options: &Options) -> io::Result<()> {
     let engine = options.open::<E>()?;
-    let disk = Disk::open(engine, options.durability == Durability::Always).map_err(io::Error::other)?;
+    let app = App::new().databases(DATABASES as u16);
+    let is_sync = options.durability == Durability::Always;
+    let disk = Disk::open(engine, is_sync, app.keyspace()).map_err(io::Error::other)?;
     if let Durability::Every(time) = options.durability {
         sync_every(time, disk.syncer());
     }
-    let app = App::new().databases(DATABASES as u16);
     let app = app.info("Keyspace", keyspace_info(vec![disk.counts()]));
-    let store = Store::new(disk, app.keyspace());
-    options.server.serve(app.mount(store.start())).await
+    options.server.serve(app.mount(Store::new(disk).start())).await
 }
 
 /// Syncs committed changes to disk at this interval, on the thread pool for blocking work.

@@ -1,12 +1,9 @@
 //! The interface between the commands and a store: `memory` here, or the disk in `kv-disk`.
 
-use std::{
-    sync::atomic::{AtomicUsize, Ordering::Relaxed},
-    time::{SystemTime, UNIX_EPOCH},
-};
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use bytes::BytesMut;
-use thegiant::{Commit, prelude::*};
+use thegiant::{Commit, now, prelude::*};
 
 /// Number of databases. Redis has the same default.
 pub const DATABASES: usize = 16;
@@ -17,22 +14,19 @@ pub type Result<T> = std::result::Result<T, Error>;
 /// Milliseconds since 1970.
 pub type Time = i64;
 
-/// Returns the current time of day, on the clock of `EXPIREAT`.
-pub fn now() -> Time {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    Time::try_from(since.as_millis()).unwrap_or(Time::MAX)
-}
-
 /// Keys and their values in several databases, which are numbered from 0.
 ///
-/// Every method except [`len`](Self::len) treats an expired key as missing.
-/// [`drop_expired`](Self::drop_expired) removes it.
+/// Every method except [`len`](Self::len) treats an expired key as missing. A method that replaces or removes such a key
+/// reports it first with [`Keyspace::expired`](thegiant::Keyspace::expired).
 pub trait Databases: Unpin + 'static {
     /// A key or a value as the store returns it.
     type Found<'a>: AsRef<[u8]> + IntoReply;
 
     /// Whether changes become durable only when they are [committed](Self::commit).
     const USES_GROUP_COMMIT: bool;
+
+    /// Whether a cleared database leaves garbage behind; see [`drop_garbage`](Self::drop_garbage).
+    const HAS_GARBAGE: bool = false;
 
     /// Returns the number of keys in a database.
     fn len(&self, db: u16) -> usize;
@@ -77,9 +71,16 @@ pub trait Databases: Unpin + 'static {
     /// appears at least once, even if other keys are added or removed.
     fn scan(&self, db: u16, cursor: u64, count: usize) -> Result<(u64, Vec<Self::Found<'_>>)>;
 
-    /// Removes at most `limit` expired keys, calls `on_expired` for each, and returns the number of removed
-    /// entries.
-    fn drop_expired(&mut self, limit: usize, on_expired: impl FnMut(u16, &[u8])) -> Result<usize>;
+    /// Returns the first deadline of any key; see [`Expire::first_deadline`](thegiant::Expire::first_deadline).
+    fn first_deadline(&self) -> Option<Time>;
+
+    /// Removes and reports at most `limit` expired keys, and returns their number.
+    fn remove_expired(&mut self, limit: usize) -> usize;
+
+    /// Removes at most `limit` entries of garbage, and returns their number.
+    fn drop_garbage(&mut self, _limit: usize) -> Result<usize> {
+        Ok(0)
+    }
 
     /// Commits all changes: see [`GroupCommit::commit`](thegiant::GroupCommit::commit).
     fn commit(&mut self) -> Commit {

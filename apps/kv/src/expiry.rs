@@ -1,13 +1,15 @@
 //! The commands for expiry times, and the parser of these times.
 
 use thegiant::{
+    EventClass, KeyEvents,
     command::{ArgKind, ArgSpec, Arguments, FromArg},
+    now,
     prelude::*,
     resp::parse_integer,
 };
 
 use crate::{
-    databases::{Databases, Result, Time, now},
+    databases::{Databases, Result, Time},
     store::Store,
 };
 
@@ -21,48 +23,52 @@ impl<D: Databases> Store<D> {
         key: Key<&[u8]>,
         seconds: Number<'_>,
         condition: Conditions,
+        events: &mut KeyEvents,
     ) -> Result<i64> {
         let deadline = time("expire", &seconds, SECOND, now())?;
-        self.set_deadline(client, *key, deadline, &condition)
+        self.set_deadline(client, *key, deadline, &condition, events)
     }
 
     /// Sets the time to live of a key, in milliseconds.
-    #[command("PEXPIRE", write, fast, event = "expire")]
+    #[command("PEXPIRE", write, fast)]
     fn pexpire(
         &mut self,
         client: &Client,
         key: Key<&[u8]>,
         milliseconds: Number<'_>,
         condition: Conditions,
+        events: &mut KeyEvents,
     ) -> Result<i64> {
         let deadline = time("pexpire", &milliseconds, MILLISECOND, now())?;
-        self.set_deadline(client, *key, deadline, &condition)
+        self.set_deadline(client, *key, deadline, &condition, events)
     }
 
     /// Sets when a key expires, in seconds since 1970.
-    #[command("EXPIREAT", write, fast, event = "expire")]
+    #[command("EXPIREAT", write, fast)]
     fn expireat(
         &mut self,
         client: &Client,
         key: Key<&[u8]>,
         unix_time_seconds: Number<'_>,
         condition: Conditions,
+        events: &mut KeyEvents,
     ) -> Result<i64> {
         let deadline = time("expireat", &unix_time_seconds, SECOND, 0)?;
-        self.set_deadline(client, *key, deadline, &condition)
+        self.set_deadline(client, *key, deadline, &condition, events)
     }
 
     /// Sets when a key expires, in milliseconds since 1970.
-    #[command("PEXPIREAT", write, fast, event = "expire")]
+    #[command("PEXPIREAT", write, fast)]
     fn pexpireat(
         &mut self,
         client: &Client,
         key: Key<&[u8]>,
         unix_time_milliseconds: Number<'_>,
         condition: Conditions,
+        events: &mut KeyEvents,
     ) -> Result<i64> {
         let deadline = time("pexpireat", &unix_time_milliseconds, MILLISECOND, 0)?;
-        self.set_deadline(client, *key, deadline, &condition)
+        self.set_deadline(client, *key, deadline, &condition, events)
     }
 
     /// Returns when a key expires, in seconds since 1970.
@@ -91,10 +97,16 @@ impl<D: Databases> Store<D> {
 
     /// Removes the deadline of a key.
     #[command("PERSIST", write, fast)]
-    fn persist(&mut self, client: &Client, key: Key<&[u8]>) -> Result<i64> {
+    pub(crate) fn persist(
+        &mut self,
+        client: &Client,
+        key: Key<&[u8]>,
+        events: &mut KeyEvents,
+    ) -> Result<i64> {
         let expires = self.data.entry(client.db(), *key)?.is_some_and(|entry| entry.deadline.is_some());
         if expires {
             self.data.set_deadline(client.db(), *key, None)?;
+            events.add(EventClass::Generic, "persist", client.db(), *key);
         }
         Ok(i64::from(expires))
     }
@@ -108,13 +120,28 @@ impl<D: Databases> Store<D> {
         key: &[u8],
         deadline: Time,
         conditions: &Conditions,
+        events: &mut KeyEvents,
     ) -> Result<i64> {
         let entry = self.data.entry(client.db(), key)?;
         let allowed = entry.is_some_and(|entry| conditions.allow(entry.deadline, deadline));
         if allowed {
-            self.data.set_deadline(client.db(), key, Some(deadline))?;
+            self.change_deadline(client, key, deadline, events)?;
         }
         Ok(i64::from(allowed))
+    }
+
+    /// Sets the deadline of an existing key, or removes the key if it is in the past.
+    pub(crate) fn change_deadline(
+        &mut self,
+        client: &Client,
+        key: &[u8],
+        deadline: Time,
+        events: &mut KeyEvents,
+    ) -> Result<()> {
+        self.data.set_deadline(client.db(), key, Some(deadline))?;
+        let event = if deadline <= now() { "del" } else { "expire" };
+        events.add(EventClass::Generic, event, client.db(), key);
+        Ok(())
     }
 
     /// Returns the deadline of a key, converted by `convert`; -1 without a deadline, -2 without a key.

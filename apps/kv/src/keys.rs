@@ -1,6 +1,7 @@
 //! The commands for keys with values of any type.
 
 use thegiant::{
+    EventClass, KeyEvents,
     command::{ArgKind, ArgSpec, Arguments, FromArg},
     prelude::*,
     resp::glob,
@@ -15,14 +16,20 @@ use crate::{
 impl<D: Databases> Store<D> {
     /// Removes keys, and returns how many existed.
     #[command("DEL", write, split = "agg_sum")]
-    fn del(&mut self, client: &Client, keys: Vec<Key<&[u8]>>) -> Result<usize> {
-        count(keys, |key| Ok(self.data.remove(client.db(), key)?.is_some()))
+    fn del(&mut self, client: &Client, keys: Vec<Key<&[u8]>>, events: &mut KeyEvents) -> Result<usize> {
+        count(keys, |key| {
+            let existed = self.data.remove(client.db(), key)?.is_some();
+            if existed {
+                events.add(EventClass::Generic, "del", client.db(), key);
+            }
+            Ok(existed)
+        })
     }
 
     /// Removes keys, and returns how many existed.
-    #[command("UNLINK", write, fast, split = "agg_sum", event = "del")]
-    fn unlink(&mut self, client: &Client, keys: Vec<Key<&[u8]>>) -> Result<usize> {
-        self.del(client, keys)
+    #[command("UNLINK", write, fast, split = "agg_sum")]
+    fn unlink(&mut self, client: &Client, keys: Vec<Key<&[u8]>>, events: &mut KeyEvents) -> Result<usize> {
+        self.del(client, keys, events)
     }
 
     /// Returns how many of these keys exist.
@@ -75,35 +82,51 @@ impl<D: Databases> Store<D> {
     }
 
     /// Renames a key, and overwrites the destination.
-    #[command("RENAME", write, event = "rename_from rename_to")]
-    fn rename(&mut self, client: &Client, key: Key<&[u8]>, newkey: Key<&[u8]>) -> Result<()> {
+    #[command("RENAME", write)]
+    fn rename(
+        &mut self,
+        client: &Client,
+        key: Key<&[u8]>,
+        newkey: Key<&[u8]>,
+        events: &mut KeyEvents,
+    ) -> Result<()> {
         let db = client.db();
         // The key keeps its position, so a scan in progress does not miss it.
         if key == newkey {
             return self.data.contains(db, *key)?.then_some(()).ok_or(Error::NO_SUCH_KEY);
         }
         let Entry { value, deadline } = self.data.remove(db, *key)?.ok_or(Error::NO_SUCH_KEY)?;
-        self.data.set(db, *newkey, value, deadline.into())
+        self.data.set(db, *newkey, value, deadline.into())?;
+        events.add(EventClass::Generic, "rename_from", db, *key);
+        events.add(EventClass::Generic, "rename_to", db, *newkey);
+        Ok(())
     }
 
     /// Renames a key, if the destination does not exist.
-    #[command("RENAMENX", write, fast, event = "rename_from rename_to")]
-    fn renamenx(&mut self, client: &Client, key: Key<&[u8]>, newkey: Key<&[u8]>) -> Result<i64> {
+    #[command("RENAMENX", write, fast)]
+    fn renamenx(
+        &mut self,
+        client: &Client,
+        key: Key<&[u8]>,
+        newkey: Key<&[u8]>,
+        events: &mut KeyEvents,
+    ) -> Result<i64> {
         let db = client.db();
         if self.data.contains(db, *key)? && self.data.contains(db, *newkey)? {
             return Ok(0);
         }
-        self.rename(client, key, newkey).map(|()| 1)
+        self.rename(client, key, newkey, events).map(|()| 1)
     }
 
     /// Copies a value to another key, in the same or another database.
-    #[command("COPY", write, denyoom, event = "copy_from copy_to")]
+    #[command("COPY", write, denyoom)]
     fn copy(
         &mut self,
         client: &Client,
         source: Key<&[u8]>,
         destination: Key<&[u8]>,
         options: CopyOptions,
+        events: &mut KeyEvents,
     ) -> Result<i64> {
         let from = client.db();
         let to = options.db.map_or(from, |Database(number)| number);
@@ -117,6 +140,7 @@ impl<D: Databases> Store<D> {
             return Ok(0);
         }
         self.data.set(to, *destination, value, expiry)?;
+        events.add(EventClass::Generic, "copy_to", to, *destination);
         Ok(1)
     }
 }

@@ -15,6 +15,6 @@ mod numbers;
 mod store;
 mod strings;
 
-pub use databases::{Counts, DATABASES, Databases, Entry, Expiry, Result, Time, now};
+pub use databases::{Counts, DATABASES, Databases, Entry, Expiry, Result, Time};
 pub use memory::Memory;
 pub use store::{Store, keyspace_info};

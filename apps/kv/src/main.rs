@@ -31,7 +31,7 @@ async fn serve(options: Options) -> io::Result<()> {
     let shards = options.server.threads();
     let counts: Vec<_> = (0..shards).map(|_| Arc::default()).collect();
     let app = app.info("Keyspace", keyspace_info(counts.clone())).mount_shards(shards, move |shard| {
-        Store::new(Memory::with_counts(Arc::clone(&counts[shard])), keyspace.clone())
+        Store::new(Memory::new(keyspace.clone(), Arc::clone(&counts[shard])))
     });
     options.server.serve(app.atomic()).await
 }

@@ -5,18 +5,21 @@ use std::{collections::BTreeSet, mem, sync::Arc};
 use bytes::BytesMut;
 use foldhash::quality::RandomState;
 use indexmap::IndexMap;
-use thegiant::Bytes;
+use thegiant::{Bytes, Keyspace, now};
 
-use crate::databases::{Counts, DATABASES, Databases, Expiry, Result, Time, now};
+use crate::databases::{Counts, DATABASES, Databases, Expiry, Result, Time};
 
 type Entry = crate::databases::Entry<Bytes>;
 type Found<'a> = crate::databases::Entry<&'a Bytes>;
 
 /// Databases in memory.
-#[derive(Default)]
 pub struct Memory {
     databases: [Db; DATABASES],
     counts: Arc<[Counts; DATABASES]>,
+    /// Hears of each expired key.
+    keyspace: Keyspace,
+    /// No key has an earlier deadline.
+    first_deadline: Time,
 }
 
 /// One database.
@@ -29,9 +32,9 @@ struct Db {
 }
 
 impl Memory {
-    /// Returns empty databases that keep these counts.
-    pub fn with_counts(counts: Arc<[Counts; DATABASES]>) -> Self {
-        Memory { databases: Default::default(), counts }
+    /// Returns empty databases, which keep these counts and report expired keys to `keyspace`.
+    pub fn new(keyspace: Keyspace, counts: Arc<[Counts; DATABASES]>) -> Self {
+        Memory { databases: Default::default(), counts, keyspace, first_deadline: Time::MAX }
     }
 
     #[inline]
@@ -51,6 +54,31 @@ impl Memory {
             self.counts[index].set(sizes.0, sizes.1);
         }
         changed
+    }
+
+    /// Changes a key of a database, which is removed and reported first if it has expired.
+    #[inline]
+    fn change_key<T>(&mut self, number: u16, key: &[u8], change: impl FnOnce(&mut Db) -> T) -> T {
+        if self.has_expired_keys() {
+            self.expire(number, key);
+        }
+        self.change(number, change)
+    }
+
+    /// Returns whether any key may have expired. Most of the time, all expired keys have been removed.
+    #[inline]
+    fn has_expired_keys(&self) -> bool {
+        self.first_deadline != Time::MAX && self.first_deadline < now()
+    }
+
+    /// Removes and reports a key, if it has expired.
+    #[cold]
+    fn expire(&mut self, number: u16, key: &[u8]) {
+        let entry = self.db(number).entries.get(key);
+        if let Some(deadline) = entry.and_then(|entry| entry.deadline).filter(|deadline| *deadline < now()) {
+            self.change(number, |db| db.remove(key));
+            self.keyspace.expired(number, key, deadline);
+        }
     }
 }
 
@@ -74,7 +102,10 @@ impl Databases for Memory {
 
     #[inline]
     fn set(&mut self, db: u16, key: &[u8], value: Bytes, expiry: Expiry) -> Result<()> {
-        self.change(db, |db| db.set(key, value, expiry));
+        if let Expiry::At(deadline) = expiry {
+            self.first_deadline = self.first_deadline.min(deadline);
+        }
+        self.change_key(db, key, |db| db.set(key, value, expiry));
         Ok(())
     }
 
@@ -84,16 +115,17 @@ impl Databases for Memory {
         key: &[u8],
         change: impl FnOnce(&mut BytesMut) -> Result<T>,
     ) -> Result<T> {
-        self.change(db, |db| db.update(key, change))
+        self.change_key(db, key, |db| db.update(key, change))
     }
 
     fn set_deadline(&mut self, db: u16, key: &[u8], deadline: Option<Time>) -> Result<()> {
-        self.change(db, |db| db.set_deadline(key, deadline));
+        self.first_deadline = self.first_deadline.min(deadline.unwrap_or(Time::MAX));
+        self.change_key(db, key, |db| db.set_deadline(key, deadline));
         Ok(())
     }
 
     fn remove(&mut self, db: u16, key: &[u8]) -> Result<Option<Entry>> {
-        Ok(self.change(db, |db| db.remove(key)))
+        Ok(self.change_key(db, key, |db| db.remove(key)))
     }
 
     fn clear(&mut self, db: u16) -> Result<impl Send + 'static + use<>> {
@@ -113,11 +145,24 @@ impl Databases for Memory {
         Ok((next as u64, page.collect()))
     }
 
-    fn drop_expired(&mut self, limit: usize, mut on_expired: impl FnMut(u16, &[u8])) -> Result<usize> {
-        let numbers = 0..DATABASES as u16;
-        Ok(numbers
-            .map(|number| self.change(number, |db| db.drop_expired(limit, |key| on_expired(number, key))))
-            .sum())
+    #[inline]
+    fn first_deadline(&self) -> Option<Time> {
+        Some(self.first_deadline).filter(|deadline| *deadline != Time::MAX)
+    }
+
+    fn remove_expired(&mut self, limit: usize) -> usize {
+        let mut removed = 0;
+        for number in 0..DATABASES as u16 {
+            while removed < limit
+                && let Some((deadline, key)) = self.change(number, Db::pop_expired)
+            {
+                self.keyspace.expired(number, &key, deadline);
+                removed += 1;
+            }
+        }
+        let deadlines = self.databases.iter().filter_map(|db| db.deadlines.first());
+        self.first_deadline = deadlines.min().unwrap_or(Time::MAX);
+        removed
     }
 }
 
@@ -136,8 +181,7 @@ impl Db {
     #[inline]
     fn set(&mut self, key: &[u8], value: Bytes, expiry: Expiry) {
         if let Some((_, key, entry)) = self.entries.get_full_mut(key) {
-            let current = || entry.deadline.filter(|_| entry.is_live());
-            let deadline = expiry.deadline(current);
+            let deadline = expiry.deadline(|| entry.deadline);
             let before = mem::replace(entry, Entry { value, deadline });
             self.deadlines.change(key, before.deadline, deadline);
         } else {
@@ -149,7 +193,7 @@ impl Db {
     }
 
     fn update<T>(&mut self, key: &[u8], change: impl FnOnce(&mut BytesMut) -> Result<T>) -> Result<T> {
-        let Some(entry) = self.entries.get_mut(key).filter(|entry| entry.is_live()) else {
+        let Some(entry) = self.entries.get_mut(key) else {
             let mut value = BytesMut::new();
             let changed = change(&mut value)?;
             self.set(key, value.freeze(), Expiry::Never);
@@ -174,7 +218,7 @@ impl Db {
     fn remove(&mut self, key: &[u8]) -> Option<Entry> {
         let (key, entry) = self.entries.swap_remove_entry(key)?;
         self.deadlines.change(&key, entry.deadline, None);
-        Some(entry).filter(Entry::is_live)
+        Some(entry)
     }
 
     fn keys(&self) -> impl Iterator<Item = &Bytes> {
@@ -200,10 +244,11 @@ impl Db {
         (start, page.map(|(key, _)| key))
     }
 
-    fn drop_expired(&mut self, limit: usize, mut on_expired: impl FnMut(&[u8])) -> usize {
-        let now = now();
-        let expired = (0..limit).map_while(|_| self.deadlines.pop_before(now));
-        expired.inspect(|key| on_expired(key)).filter_map(|key| self.entries.swap_remove(&key)).count()
+    /// Removes the key with the first deadline, if it has expired.
+    fn pop_expired(&mut self) -> Option<(Time, Bytes)> {
+        let (deadline, key) = self.deadlines.pop_before(now())?;
+        self.entries.swap_remove(&key);
+        Some((deadline, key))
     }
 }
 
@@ -228,9 +273,12 @@ impl Deadlines {
         }
     }
 
-    fn pop_before(&mut self, now: Time) -> Option<Bytes> {
-        let (deadline, _) = self.0.first()?;
-        if *deadline < now { self.0.pop_first().map(|(_, key)| key) } else { None }
+    fn first(&self) -> Option<Time> {
+        self.0.first().map(|(deadline, _)| *deadline)
+    }
+
+    fn pop_before(&mut self, now: Time) -> Option<(Time, Bytes)> {
+        if self.first()? < now { self.0.pop_first() } else { None }
     }
 }
 
@@ -277,16 +325,39 @@ mod tests {
     }
 
     #[test]
-    fn only_expired_keys_are_dropped() {
-        let mut db = filled(10);
-        for n in 0..5 {
-            db.set(numbered(n).as_bytes(), Bytes::new(), Expiry::At(now() - 1));
+    fn only_expired_keys_are_removed() -> Result<()> {
+        let mut memory = Memory::new(Keyspace::default(), Arc::default());
+        for n in 0..10 {
+            let expiry = if n < 5 { Expiry::At(now() - 1) } else { Expiry::Never };
+            memory.set(1, numbered(n).as_bytes(), Bytes::new(), expiry)?;
         }
-        db.set(b"later", Bytes::new(), Expiry::At(now() + 60_000));
-        assert!(db.entry(b"key:0").is_none());
-        assert_eq!((db.sizes().0, db.keys().count()), (11, 6));
-        assert_eq!([(); 3].map(|()| db.drop_expired(3, |_| {})), [3, 2, 0]);
-        assert_eq!((db.sizes().0, db.keys().count()), (6, 6));
+        memory.set(2, b"later", Bytes::new(), Expiry::At(now() + 60_000))?;
+        assert!(memory.get(1, b"key:0")?.is_none());
+        assert_eq!((memory.len(1), memory.keys(1).count()), (10, 5));
+        assert_eq!([(); 3].map(|()| memory.remove_expired(3)), [3, 2, 0]);
+        assert_eq!((memory.len(1), memory.len(2)), (5, 1));
+        assert!(memory.first_deadline().is_some_and(|deadline| deadline > now()));
+        Ok(())
+    }
+
+    #[test]
+    fn a_key_that_has_expired_but_was_not_removed_is_missing_for_writers() -> Result<()> {
+        let mut memory = Memory::new(Keyspace::default(), Arc::default());
+        let past = Expiry::At(now() - 1);
+        for key in [b"a", b"b", b"c", b"d"] {
+            memory.set(0, key, Bytes::from_static(b"old"), past)?;
+        }
+        memory.update(0, b"a", |value| {
+            assert!(value.is_empty());
+            Ok(())
+        })?;
+        memory.set(0, b"b", Bytes::new(), Expiry::Keep)?;
+        memory.set_deadline(0, b"c", None)?;
+        assert!(memory.remove(0, b"d")?.is_none());
+        let deadline = |key: &[u8]| memory.entry(0, key).map(|entry| entry.map(|entry| entry.deadline));
+        assert_eq!((deadline(b"a")?, deadline(b"b")?, deadline(b"c")?), (Some(None), Some(None), None));
+        assert_eq!(memory.remove_expired(9), 0);
+        Ok(())
     }
 
     #[test]
@@ -302,9 +373,6 @@ mod tests {
         db.set(b"k", Bytes::new(), Expiry::At(later));
         db.set(b"k", Bytes::new(), Expiry::Never);
         assert!(db.deadlines.0.is_empty());
-        db.set(b"gone", Bytes::new(), Expiry::At(now() - 1));
-        db.set(b"gone", Bytes::new(), Expiry::Keep);
-        assert!(db.entry(b"gone").is_some(), "an expired entry leaves no deadline behind");
     }
 
     #[test]

@@ -1,48 +1,56 @@
-//! The actor, the timer that removes expired keys, and the commands for whole databases.
+//! The actor, and the commands for whole databases.
 
 use std::{sync::Arc, thread, time::Duration};
 
-use thegiant::{Commit, EventClass, GroupCommit, InfoFields, Keyspace, prelude::*};
+use thegiant::{Commit, Expire, GroupCommit, InfoFields, prelude::*};
 
-use crate::databases::{Counts, DATABASES, Databases, Result};
+use crate::databases::{Counts, DATABASES, Databases, Result, Time};
 
-/// Interval between two searches for expired keys.
-const EXPIRE_EVERY: Duration = Duration::from_millis(100);
-/// Maximum number of keys to remove at once. If there are more, the actor serves clients for
-/// [`EXPIRE_MORE_AFTER`] and continues.
-const MAX_EXPIRED_PER_RUN: usize = 1000;
-const EXPIRE_MORE_AFTER: Duration = Duration::from_millis(1);
+/// Interval between two searches for garbage.
+const DROP_GARBAGE_EVERY: Duration = Duration::from_millis(100);
+/// Maximum number of entries to remove at once. If there are more, the actor serves clients for
+/// [`DROP_MORE_AFTER`] and continues.
+const MAX_GARBAGE_PER_RUN: usize = 1000;
+const DROP_MORE_AFTER: Duration = Duration::from_millis(1);
 
 /// Keys and their values in several databases.
 pub struct Store<D> {
     pub(crate) data: D,
-    /// Receives a notification for each expired key.
-    keyspace: Keyspace,
 }
 
 impl<D: Databases> Actor for Store<D> {
     type Context = Context<Self>;
 
     fn started(&mut self, context: &mut Self::Context) {
-        self.drop_expired(context);
+        if D::HAS_GARBAGE {
+            self.drop_garbage(context);
+        }
     }
 }
 
 impl<D: Databases> Store<D> {
     /// Returns an actor that serves these databases.
-    pub fn new(data: D, keyspace: Keyspace) -> Self {
-        Store { data, keyspace }
+    pub fn new(data: D) -> Self {
+        Store { data }
     }
 
-    /// Removes expired keys and schedules the next search.
-    fn drop_expired(&mut self, context: &mut Context<Self>) {
-        let dropped = self.data.drop_expired(MAX_EXPIRED_PER_RUN, |number, key| {
-            self.keyspace.modified(number, key);
-            self.keyspace.notify(EventClass::Expired, "expired", number, key);
-        });
+    /// Removes garbage and schedules the next search.
+    fn drop_garbage(&mut self, context: &mut Context<Self>) {
+        let dropped = self.data.drop_garbage(MAX_GARBAGE_PER_RUN);
         // If the store fails, the next search tries again.
-        let has_more = dropped.is_ok_and(|dropped| dropped >= MAX_EXPIRED_PER_RUN);
-        context.run_later(if has_more { EXPIRE_MORE_AFTER } else { EXPIRE_EVERY }, Self::drop_expired);
+        let has_more = dropped.is_ok_and(|dropped| dropped >= MAX_GARBAGE_PER_RUN);
+        context.run_later(if has_more { DROP_MORE_AFTER } else { DROP_GARBAGE_EVERY }, Self::drop_garbage);
+    }
+}
+
+impl<D: Databases> Expire for Store<D> {
+    #[inline]
+    fn first_deadline(&self) -> Option<Time> {
+        self.data.first_deadline()
+    }
+
+    fn remove_expired(&mut self, limit: usize) -> usize {
+        self.data.remove_expired(limit)
     }
 }
 
@@ -83,7 +91,7 @@ enum Flush {
     Sync,
 }
 
-#[commands(include(STRINGS, KEYS, EXPIRY), group = "server", group_commit)]
+#[commands(include(STRINGS, KEYS, EXPIRY), group = "server", group_commit, expire)]
 impl<D: Databases> Store<D> {
     /// Returns the number of keys in the database.
     #[command("DBSIZE", readonly, fast, all = "agg_sum")]

@@ -3,12 +3,13 @@
 use std::ops::Range;
 
 use thegiant::{
+    EventClass, KeyEvents, now,
     prelude::*,
     resp::{Encoder, parse_integer},
 };
 
 use crate::{
-    databases::{Databases, Expiry, Result, now},
+    databases::{Databases, Expiry, Result},
     expiry::{Expiration, MILLISECOND, Number, SECOND, lifetime},
     numbers::LongDouble,
     store::Store,
@@ -30,13 +31,14 @@ impl<D: Databases> Store<D> {
         key: Key<&[u8]>,
         value: Bytes,
         options: SetOptions<'_>,
+        events: &mut KeyEvents,
     ) -> Result<SetReply> {
         let expiry = options.expiry()?;
         let needs_old = options.get || options.condition.is_some();
         let old = if needs_old { self.old(client, *key)? } else { None };
         let refused = options.condition.is_some_and(|condition| condition.refuses(old.is_some()));
         if !refused {
-            self.data.set(client.db(), *key, value, expiry)?;
+            self.put(client, *key, value, expiry, events)?;
         }
         Ok(match options.get {
             true => SetReply::Value(old),
@@ -46,29 +48,43 @@ impl<D: Databases> Store<D> {
     }
 
     /// Sets the value of a key that does not exist.
-    #[command("SETNX", write, denyoom, fast, event = "set")]
-    fn setnx(&mut self, client: &Client, key: Key<&[u8]>, value: Bytes) -> Result<i64> {
-        self.msetnx(client, vec![(key, value)])
+    #[command("SETNX", write, denyoom, fast)]
+    fn setnx(
+        &mut self,
+        client: &Client,
+        key: Key<&[u8]>,
+        value: Bytes,
+        events: &mut KeyEvents,
+    ) -> Result<i64> {
+        self.msetnx(client, vec![(key, value)], events)
     }
 
     /// Sets the value of a key, and its time to live in seconds.
-    #[command("SETEX", write, denyoom, event = "set")]
-    fn setex(&mut self, client: &Client, key: Key<&[u8]>, seconds: Number<'_>, value: Bytes) -> Result<()> {
+    #[command("SETEX", write, denyoom)]
+    fn setex(
+        &mut self,
+        client: &Client,
+        key: Key<&[u8]>,
+        seconds: Number<'_>,
+        value: Bytes,
+        events: &mut KeyEvents,
+    ) -> Result<()> {
         let time = lifetime("setex", &seconds, SECOND, now())?;
-        self.data.set(client.db(), *key, value, Expiry::At(time))
+        self.put(client, *key, value, Expiry::At(time), events)
     }
 
     /// Sets the value of a key, and its time to live in milliseconds.
-    #[command("PSETEX", write, denyoom, event = "set")]
+    #[command("PSETEX", write, denyoom)]
     fn psetex(
         &mut self,
         client: &Client,
         key: Key<&[u8]>,
         milliseconds: Number<'_>,
         value: Bytes,
+        events: &mut KeyEvents,
     ) -> Result<()> {
         let time = lifetime("psetex", &milliseconds, MILLISECOND, now())?;
-        self.data.set(client.db(), *key, value, Expiry::At(time))
+        self.put(client, *key, value, Expiry::At(time), events)
     }
 
     /// Sets the value of a key, and returns the old value.
@@ -80,9 +96,13 @@ impl<D: Databases> Store<D> {
     }
 
     /// Removes a key, and returns its value.
-    #[command("GETDEL", write, fast, event = "del")]
-    fn getdel(&mut self, client: &Client, key: Key<&[u8]>) -> Result<Option<Bytes>> {
-        Ok(self.data.remove(client.db(), *key)?.map(|entry| entry.value))
+    #[command("GETDEL", write, fast)]
+    fn getdel(&mut self, client: &Client, key: Key<&[u8]>, events: &mut KeyEvents) -> Result<Option<Bytes>> {
+        let removed = self.data.remove(client.db(), *key)?;
+        if removed.is_some() {
+            events.add(EventClass::Generic, "del", client.db(), *key);
+        }
+        Ok(removed.map(|entry| entry.value))
     }
 
     /// Returns the value of a key, and sets when it expires.
@@ -92,15 +112,17 @@ impl<D: Databases> Store<D> {
         client: &Client,
         key: Key<&[u8]>,
         options: GetexOptions<'_>,
+        events: &mut KeyEvents,
     ) -> Result<Option<Bytes>> {
         let GetexOptions { expiration, persist } = options;
         if persist && expiration.is_some() {
             return Err(Error::SYNTAX);
         }
         let Some(value) = self.old(client, *key)? else { return Ok(None) };
-        if persist || expiration.is_some() {
-            let time = expiration.map(|expiration| expiration.time("getex")).transpose()?;
-            self.data.set_deadline(client.db(), *key, time)?;
+        if let Some(expiration) = expiration {
+            self.change_deadline(client, *key, expiration.time("getex")?, events)?;
+        } else if persist {
+            self.persist(client, key, events)?;
         }
         Ok(Some(value))
     }
@@ -168,14 +190,21 @@ impl<D: Databases> Store<D> {
     }
 
     /// Sets the values of several keys, if none of them exists.
-    #[command("MSETNX", write, denyoom, event = "set")]
-    fn msetnx(&mut self, client: &Client, pairs: Vec<(Key<&[u8]>, Bytes)>) -> Result<i64> {
+    #[command("MSETNX", write, denyoom)]
+    fn msetnx(
+        &mut self,
+        client: &Client,
+        pairs: Vec<(Key<&[u8]>, Bytes)>,
+        events: &mut KeyEvents,
+    ) -> Result<i64> {
         for (key, _) in &pairs {
             if self.data.contains(client.db(), key)? {
                 return Ok(0);
             }
         }
-        self.mset(client, pairs)?;
+        for (key, value) in pairs {
+            self.put(client, *key, value, Expiry::Never, events)?;
+        }
         Ok(1)
     }
 
@@ -195,21 +224,48 @@ impl<D: Databases> Store<D> {
 
     /// Overwrites a part of the value of a key, and returns its length.
     #[command("SETRANGE", write, denyoom)]
-    fn setrange(&mut self, client: &Client, key: Key<&[u8]>, offset: i64, value: &[u8]) -> Result<usize> {
+    fn setrange(
+        &mut self,
+        client: &Client,
+        key: Key<&[u8]>,
+        offset: i64,
+        value: &[u8],
+        events: &mut KeyEvents,
+    ) -> Result<usize> {
         let offset = usize::try_from(offset).map_err(|_| OFFSET_OUT_OF_RANGE)?;
         if value.is_empty() {
             return self.strlen(client, key);
         }
         let end = checked_len(offset, value.len())?;
-        self.data.update(client.db(), *key, |bytes| {
+        let len = self.data.update(client.db(), *key, |bytes| {
             bytes.resize(bytes.len().max(end), 0);
             bytes[offset..end].copy_from_slice(value);
             Ok(bytes.len())
-        })
+        })?;
+        events.add(EventClass::String, "setrange", client.db(), *key);
+        Ok(len)
     }
 }
 
 impl<D: Databases> Store<D> {
+    /// Sets the value of a key. Setting its deadline, too, is a second event.
+    #[inline]
+    fn put(
+        &mut self,
+        client: &Client,
+        key: &[u8],
+        value: Bytes,
+        expiry: Expiry,
+        events: &mut KeyEvents,
+    ) -> Result<()> {
+        self.data.set(client.db(), key, value, expiry)?;
+        events.add(EventClass::String, "set", client.db(), key);
+        if let Expiry::At(_) = expiry {
+            events.add(EventClass::Generic, "expire", client.db(), key);
+        }
+        Ok(())
+    }
+
     /// Returns a copy of the present value of a key.
     fn old(&self, client: &Client, key: &[u8]) -> Result<Option<Bytes>> {
         Ok(self.data.get(client.db(), key)?.map(D::kept))

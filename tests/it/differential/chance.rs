@@ -74,7 +74,7 @@ fn paragraphs(count: usize, len: usize, mut row: impl FnMut() -> String) -> Stri
 }
 
 /// A seeded generator of random numbers (SplitMix64).
-struct Chance(u64);
+pub(super) struct Chance(pub(super) u64);
 
 impl Chance {
     /// Generates a command for streams, without commands whose replies depend on the time.
@@ -114,14 +114,16 @@ impl Chance {
         words.split(' ').filter(|_| self.below(3) == 0).map(|word| format!(" {word}")).collect()
     }
 
-    fn below(&mut self, bound: usize) -> usize {
+    /// Returns a number below `bound`.
+    pub(super) fn below(&mut self, bound: usize) -> usize {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         ((mixed ^ (mixed >> 31)) % bound as u64) as usize
     }
 
-    fn pick(&mut self, from: &'static str) -> &'static str {
+    /// Returns one of the words.
+    pub(super) fn pick(&mut self, from: &'static str) -> &'static str {
         let count = from.split_whitespace().count();
         from.split_whitespace().nth(self.below(count)).expect("one of them")
     }

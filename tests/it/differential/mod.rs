@@ -31,6 +31,7 @@ mod deviations;
 mod observed;
 mod pair;
 mod script;
+mod timed;
 
 use std::{
     collections::BTreeSet,

@@ -1,4 +1,5 @@
-//! `#[commands(group = "…", rows = NAME, include(NAME, …), group_commit)]`.
+//! `#[commands(group = "…", rows = NAME, include(NAME, …), group_commit,
+//! expire)]`.
 
 use proc_macro2::TokenStream;
 use syn::{Ident, LitStr, Path, Result, Token, meta::ParseNestedMeta, parse::Parser, punctuated::Punctuated};
@@ -16,6 +17,8 @@ pub(crate) struct BlockAttr {
     pub(crate) include: Vec<Ident>,
     /// The word `group_commit`, if present.
     pub(crate) group_commit: Option<Path>,
+    /// The word `expire`, if present.
+    pub(crate) expire: Option<Path>,
 }
 
 impl BlockAttr {
@@ -38,9 +41,11 @@ impl BlockAttr {
             self.include.extend(Punctuated::<Ident, Token![,]>::parse_terminated(&names)?);
         } else if meta.path.is_ident("group_commit") {
             self.group_commit = Some(meta.path.clone());
+        } else if meta.path.is_ident("expire") {
+            self.expire = Some(meta.path.clone());
         } else {
             return Err(meta.error(
-                "unknown argument: use `group = \"…\"`, `rows = NAME`, `include(NAME, …)` or `group_commit`",
+                "unknown argument: use `group = \"…\"`, `rows = NAME`, `include(NAME, …)`, `group_commit` or `expire`",
             ));
         }
         Ok(())

@@ -116,6 +116,16 @@ fn traits(block: &Block<'_>, rows: &[TokenStream]) -> TokenStream {
         }
         None => quote!(false),
     };
+    // The span makes rustc report a missing `Expire` at this word.
+    let expires = block.attr.expire.iter().map(|expire| {
+        quote_spanned! {expire.span()=>
+            const EXPIRES: bool = true;
+
+            fn remove_expired(&mut self, keyspace: &::thegiant::Keyspace) -> bool {
+                ::thegiant::__private::remove_expired(self, keyspace)
+            }
+        }
+    });
     quote! {
         #[automatically_derived]
         #[allow(deprecated)]
@@ -123,6 +133,7 @@ fn traits(block: &Block<'_>, rows: &[TokenStream]) -> TokenStream {
             const ROWS: &'static [&'static [::thegiant::command::Row<Self>]] =
                 &[&[#(#rows),*], #(Self::#include),*];
             const USES_GROUP_COMMIT: bool = #uses_group_commit;
+            #(#expires)*
         }
 
         #[automatically_derived]

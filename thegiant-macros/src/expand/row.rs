@@ -32,6 +32,7 @@ fn spec(command: &Command<'_>, group: &str) -> TokenStream {
     let group = attr.group.as_ref().map_or_else(|| group.to_owned(), LitStr::value);
     let may_stream = may_stream(command);
     let split = attr.split.iter().map(split);
+    let reports_keys = command.params.iter().any(|param| param.role == Role::KeyEvents);
     quote! {
         ::thegiant::command::Spec::new(#name, #args)
             .flags(::thegiant::command::Flags::NONE #(.union(::thegiant::command::Flags::#flags))*)
@@ -42,6 +43,7 @@ fn spec(command: &Command<'_>, group: &str) -> TokenStream {
             #(.event(#event))*
             #(.timeout(#timeout))*
             .may_stream(#may_stream)
+            .reports_keys(#reports_keys)
             #(#split)*
     }
 }
@@ -156,6 +158,7 @@ fn reply(command: &Command<'_>) -> TokenStream {
             Role::Client => quote_spanned!(span=> call.client()),
             Role::Call => quote_spanned!(span=> call),
             Role::Context => quote_spanned!(span=> context),
+            Role::KeyEvents => quote_spanned!(span=> out.key_events()),
             Role::OwnedClient => quote_spanned!(span=> ::core::clone::Clone::clone(call.client())),
             Role::Responder => quote_spanned!(span=> ::thegiant::__private::responder(call, out)),
         }

@@ -25,6 +25,8 @@ pub(crate) struct ExclusiveSet {
     access: Vec<(ActorId, Exclusive)>,
     /// The transaction is for several shards: it keeps its access until all its requests have run.
     pub(super) is_atomic: bool,
+    /// The time at which all commands of the transaction run, if a command has looked at it.
+    pub(crate) time: Option<i64>,
 }
 
 impl ExclusiveSet {
@@ -48,6 +50,7 @@ impl ExclusiveSet {
     pub(super) fn clear(&mut self) {
         self.access.clear();
         self.is_atomic = false;
+        self.time = None;
     }
 }
 

@@ -34,6 +34,7 @@ impl Batch {
         let one_by_one = is_listening && !self.is_transaction;
         let start = || Observed { from: self.next, one_by_one };
         self.observed.get_or_insert_with(start).one_by_one = one_by_one;
+        self.out.observe_keys(true);
     }
 
     /// Returns whether a request is the part of a split request.

@@ -1,6 +1,6 @@
 //! The replies of a batch.
 
-use super::{StreamingReply, WaitId};
+use super::{KeyEvents, StreamingReply, WaitId, key_events::KeyEvent};
 use crate::{
     Error,
     resp::{BufferPosition, Encoder},
@@ -34,6 +34,8 @@ pub struct ReplyBuffer {
     kept: BufferPosition,
     /// The rest of the current reply, if the note `STREAMING` is set.
     streaming: Option<Box<dyn StreamingReply>>,
+    /// The changes that the current command has made to its keys, if the note `EVENTS` is set.
+    key_events: KeyEvents,
 }
 
 const TIMED: u8 = 1;
@@ -42,6 +44,7 @@ const DEFERRED: u8 = 1 << 2;
 const KEPT: u8 = 1 << 3;
 const STREAMING: u8 = 1 << 4;
 const SEPARATE: u8 = 1 << 5;
+const EVENTS: u8 = 1 << 6;
 
 impl ReplyBuffer {
     /// Returns the encoder.
@@ -61,6 +64,26 @@ impl ReplyBuffer {
     /// Appends an error as the reply.
     pub fn error(&mut self, error: &Error) {
         self.encoder.error(error);
+    }
+
+    /// Returns the parameter of a command that says which keys it changes.
+    #[inline]
+    pub fn key_events(&mut self) -> &mut KeyEvents {
+        if self.key_events.is_observed() {
+            self.note(EVENTS, true);
+        }
+        &mut self.key_events
+    }
+
+    /// Takes what the current command has done to its keys, and clears that note.
+    pub(crate) fn take_key_events(&mut self) -> Vec<KeyEvent> {
+        self.note(EVENTS, false);
+        self.key_events.take()
+    }
+
+    /// Sets whether anybody observes keys.
+    pub(crate) fn observe_keys(&mut self, is_observed: bool) {
+        self.key_events.set_observed(is_observed);
     }
 
     /// Returns whether the reply at `start` is an error or has a note.

@@ -5,7 +5,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Statistics of the requests of a batch, by request index.
+use super::key_events::KeyEvent;
+
+/// Statistics of the requests of a batch and the keys that they have changed, by request index.
 ///
 /// A batch without errors and without timing allocates none.
 #[derive(Debug, Default)]
@@ -14,6 +16,8 @@ pub(crate) struct BatchStats(Option<Box<RequestStats>>);
 #[derive(Debug, Default)]
 struct RequestStats {
     failures: Vec<Failure>,
+    /// The changed keys of each request.
+    key_events: Vec<(u32, KeyEvent)>,
     times: Vec<(u32, Duration)>,
     /// Start of the running request, while requests are timed.
     started: Option<Instant>,
@@ -45,6 +49,22 @@ impl BatchStats {
         self.0.as_ref().map_or(&[], |stats| &stats.failures)
     }
 
+    /// Records the keys that a request has changed.
+    pub(super) fn note_key_events(&mut self, request: u32, events: Vec<KeyEvent>) {
+        if !events.is_empty() {
+            let events = events.into_iter().map(|event| (request, event));
+            self.0.get_or_insert_default().key_events.extend(events);
+        }
+    }
+
+    /// Returns the keys that a request has changed.
+    pub(crate) fn key_events(&self, request: u32) -> &[(u32, KeyEvent)] {
+        let all = self.0.as_ref().map_or(&[][..], |stats| &stats.key_events);
+        let start = all.partition_point(|(other, _)| *other < request);
+        let len = all[start..].partition_point(|(other, _)| *other == request);
+        &all[start..start + len]
+    }
+
     /// Returns the duration of each timed request, with its index.
     pub(crate) fn times(&self) -> &[(u32, Duration)] {
         self.0.as_ref().map_or(&[], |stats| &stats.times)
@@ -59,6 +79,7 @@ impl BatchStats {
         if let Some(stats) = &mut self.0 {
             stats.failures.retain(|failure| failure.request < request);
             stats.times.retain(|(index, _)| *index < request);
+            stats.key_events.retain(|(index, _)| *index < request);
         }
     }
 

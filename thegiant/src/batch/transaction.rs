@@ -77,6 +77,7 @@ impl Batch {
     /// Moves the exclusive access to a shard from the whole batch to this part.
     pub(crate) fn take_access(&mut self, whole: &mut Batch, actor_id: ActorId) {
         self.exclusive.is_atomic = whole.exclusive.is_atomic;
+        self.exclusive.time = whole.exclusive.time;
         if let Some(exclusive) = whole.exclusive.take(actor_id) {
             self.exclusive.add(actor_id, exclusive);
         }

@@ -194,6 +194,7 @@ fn stats(server: &ServerState, info: &mut InfoFields) {
     info.field("total_net_input_bytes", stats.input());
     info.field("total_net_output_bytes", stats.output());
     info.field("rejected_connections", stats.rejected.get());
+    info.field("expired_keys", server.keyspace.expired_keys());
     info.field("evicted_clients", server.clients.evicted());
     info.field("pubsub_channels", server.pubsub.count(ChannelKind::Channel));
     info.field("pubsub_patterns", server.pubsub.count(ChannelKind::Pattern));

@@ -5,7 +5,10 @@ use std::fmt;
 use actix::Actor;
 
 use super::{Call, Spec};
-use crate::batch::{ReplyBuffer, RowId};
+use crate::{
+    Keyspace,
+    batch::{ReplyBuffer, RowId},
+};
 
 /// An actor with commands.
 ///
@@ -21,6 +24,14 @@ pub trait Commands: Receiver {
 
     /// Whether the actor uses [group commit](crate::GroupCommit).
     const USES_GROUP_COMMIT: bool = false;
+
+    /// Whether keys of the actor [expire](crate::Expire).
+    const EXPIRES: bool = false;
+
+    /// Removes keys that have [expired](crate::Expire). Returns whether there may be more of them.
+    fn remove_expired(&mut self, _keyspace: &Keyspace) -> bool {
+        false
+    }
 }
 
 impl RowId {

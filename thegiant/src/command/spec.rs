@@ -40,6 +40,8 @@ pub struct Spec {
     pub response_policy: ResponsePolicy,
     /// Whether the reply may be [streamed](super::Answer::MAY_STREAM).
     pub may_stream: bool,
+    /// Whether the command itself says which keys it changes; see [`KeyEvents`](crate::KeyEvents).
+    pub reports_keys: bool,
     /// The number of words in the name.
     words: usize,
     /// The minimum number of words in a request, including the name.
@@ -73,6 +75,7 @@ impl Spec {
             request_policy: RequestPolicy::OneShard,
             response_policy: ResponsePolicy::Array,
             may_stream: true,
+            reports_keys: false,
             words,
             min_words: words + min_len(args),
             max_words: match max_len(args) {
@@ -127,6 +130,13 @@ impl Spec {
     #[must_use]
     pub const fn event(mut self, event: &'static str) -> Self {
         self.event = Some(event);
+        self
+    }
+
+    /// Sets whether the command itself says which keys it changes.
+    #[must_use]
+    pub const fn reports_keys(mut self, reports_keys: bool) -> Self {
+        self.reports_keys = reports_keys;
         self
     }
 

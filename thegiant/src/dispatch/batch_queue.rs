@@ -6,9 +6,11 @@ use std::{
         Arc, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
     },
+    time::Duration,
 };
 
 use actix::{Actor, Context, Message, Recipient, SyncContext};
+use actix_rt::time::sleep;
 use tokio::sync::Notify;
 
 use super::{
@@ -21,6 +23,9 @@ use crate::{
     command::Commands,
     sync::{Mutex, MutexGuard},
 };
+
+/// The time for which an actor with many expired keys serves its clients before it removes more of them.
+const EXPIRE_MORE_AFTER: Duration = Duration::from_millis(1);
 
 /// The batches that wait for one actor.
 ///
@@ -52,6 +57,7 @@ pub(crate) struct MountedActor {
     pub(crate) address: Recipient<RunBatches>,
     pub(crate) is_pool: bool,
     pub(crate) uses_group_commit: bool,
+    pub(crate) expires: bool,
 }
 
 #[derive(Default)]
@@ -78,7 +84,7 @@ impl std::fmt::Debug for QueueState {
 impl MountedActor {
     /// An actor that is not a pool and does not use group commit.
     pub(crate) fn single(actor_type: &'static str, address: Recipient<RunBatches>) -> Self {
-        MountedActor { actor_type, address, is_pool: false, uses_group_commit: false }
+        MountedActor { actor_type, address, is_pool: false, uses_group_commit: false, expires: false }
     }
 }
 
@@ -124,6 +130,27 @@ impl BatchQueue {
         if !is_scheduled || self.actor.is_pool {
             self.schedule();
         }
+    }
+
+    /// Returns whether keys of the actor expire.
+    pub(crate) fn expires(&self) -> bool {
+        self.actor.expires
+    }
+
+    /// Lets the actor remove expired keys, if its keys expire.
+    pub(crate) fn expire(self: &Arc<Self>) {
+        if self.actor.expires {
+            self.wake_actor();
+        }
+    }
+
+    /// Lets the actor remove more expired keys, after it has served its clients.
+    fn expire_soon(self: &Arc<Self>) {
+        let queue = Arc::downgrade(self);
+        actix_rt::spawn(async move {
+            sleep(EXPIRE_MORE_AFTER).await;
+            queue.upgrade().inspect(Self::expire);
+        });
     }
 
     /// Sends the actor a `RunBatches`, even if the queue is empty.
@@ -352,6 +379,9 @@ where
 {
     let Some(queue) = message.take_queue() else { return };
     let mut batches = queue.take();
+    if batches.is_empty() {
+        remove_expired(actor, &queue);
+    }
     while let Some(batch) = batches.pop_front() {
         let mut next = Some(batch);
         while let Some(mut batch) = next {
@@ -359,7 +389,7 @@ where
                 batch.report_reads::<A>(queue.actor_id, &queue.keyspace);
             }
             if batch.next_wanted() == Some(queue.actor_id) {
-                batch.acquire(queue.actor_id, queue.exclusive(batches));
+                batch.acquire(queue.actor_id, actor, &queue.keyspace, queue.exclusive(batches));
                 return queue.return_to_client(batch);
             }
             batch.run(queue.actor_id, actor, context, &queue.keyspace);
@@ -371,6 +401,14 @@ where
         }
     }
     queue.give_back(batches);
+}
+
+/// Removes expired keys of an actor that has no batch to run, unless a transaction has exclusive access to it.
+#[cold]
+pub(super) fn remove_expired<A: Commands>(actor: &mut A, queue: &Arc<BatchQueue>) {
+    if !queue.lock().is_exclusive && actor.remove_expired(&queue.keyspace) {
+        queue.expire_soon();
+    }
 }
 
 impl Drop for RunBatches {

@@ -16,6 +16,7 @@ use crate::{
     Call, Client, Error, Keyspace,
     batch::{ActorId, Batch, BatchCheckpoint, CommandRef, Exclusive, ReplyBuffer, Resolved, RowId},
     client::{ClientFlag, PartOwner, ReplyHolder},
+    clock::{StoppedClock, now},
     command::{Commands, Flags, Spec},
 };
 
@@ -77,6 +78,8 @@ impl ClientBatch {
         context: &mut A::CommandContext,
         keyspace: &Keyspace,
     ) {
+        let clock = StoppedClock::new(self.batch.exclusive.time);
+        actor.remove_expired(keyspace);
         if self.batch.is_transaction() {
             self.abort_if_dirty();
         }
@@ -85,6 +88,9 @@ impl ClientBatch {
             self.run_in_span(actor_id, actor, context, keyspace);
         } else {
             self.run_here(actor_id, actor, context, keyspace);
+        }
+        if self.batch.is_in_transaction() {
+            self.batch.exclusive.time = clock.time();
         }
     }
 
@@ -318,8 +324,19 @@ impl ClientBatch {
     }
 
     /// Takes the exclusive access that the transaction needs next. With the last one, it can run.
+    ///
+    /// First removes the expired keys of the actor, which may be watched.
     #[cold]
-    pub(super) fn acquire(&mut self, actor_id: ActorId, exclusive: Exclusive) {
+    pub(super) fn acquire<A: Commands>(
+        &mut self,
+        actor_id: ActorId,
+        actor: &mut A,
+        keyspace: &Keyspace,
+        exclusive: Exclusive,
+    ) {
+        let time = *self.batch.exclusive.time.get_or_insert_with(now);
+        let _clock = StoppedClock::new(Some(time));
+        actor.remove_expired(keyspace);
         if self.batch.acquire(actor_id, exclusive) {
             self.abort_if_dirty();
         }

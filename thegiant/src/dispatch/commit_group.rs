@@ -15,6 +15,7 @@ use tokio::task::yield_now;
 
 use super::{
     BatchQueue, ClientBatch, Commit, GroupCommit, RunBatches,
+    batch_queue::remove_expired,
     group::{GroupCommitStats, HeldReply, Phase, Step},
     group_commit::CommitResult,
     run_batches,
@@ -54,6 +55,9 @@ pub fn run_batches_in_groups<A: GroupCommit>(
     }
     let Some(queue) = message.take_queue() else { return };
     let mut batches = queue.take();
+    if batches.is_empty() {
+        remove_expired(actor, &queue);
+    }
     if let Some(first) = batches.front_mut()
         && let Some(error) = queue.group(|group, _| group.rolled_back_transaction.take())
         && first.is_transaction()

@@ -120,6 +120,16 @@ impl Routes {
         CommandRef { actor_id, row, command: CommandId(number) }
     }
 
+    /// Returns whether keys of any actor expire.
+    pub(crate) fn has_expiring_actors(&self) -> bool {
+        self.actors.iter().any(|queue| queue.expires())
+    }
+
+    /// Lets the actors remove expired keys.
+    pub(crate) fn expire_keys(&self) {
+        self.actors.iter().for_each(BatchQueue::expire);
+    }
+
     /// Returns whether a command or subcommand has this name.
     pub(crate) fn has(&self, name: &str) -> bool {
         self.table.has(name)

@@ -50,7 +50,7 @@ pub(crate) fn report_keys(
             _ if batch.is_split_part(request) => RanScope::Part,
             _ => RanScope::Whole,
         };
-        Some(Ran { command, call, has_written, scope })
+        Some(Ran { command, call, has_written, scope, events: batch.stats.key_events(request) })
     });
     let are_by_themselves = !batch.is_in_transaction();
     keyspace.ran(client, ran, are_by_themselves, are_by_themselves && !batch.runs_one_by_one());
@@ -67,7 +67,7 @@ pub(super) fn report_reads(
 ) {
     let reads = requests.filter_map(|request| {
         let (command, call) = call_of(batch, client, request, &spec_of)?;
-        Some(Ran { command, call, has_written: false, scope: RanScope::Whole })
+        Some(Ran { command, call, has_written: false, scope: RanScope::Whole, events: &[] })
     });
     keyspace.ran(client, reads, false, false);
 }

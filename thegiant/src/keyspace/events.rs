@@ -1,40 +1,6 @@
 //! `notify-keyspace-events`: publishes changes of keys on channels.
 
-use crate::{PubSub, command::Spec};
-
-/// Class of a keyspace event.
-///
-/// Each class has a letter. The setting
-/// [`notify-keyspace-events`](crate::Server::notify_keyspace_events) lists the letters of the classes that
-/// the server publishes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum EventClass {
-    /// `g`: events of all types of keys, such as `del` and `expire`.
-    Generic,
-    /// `$`: events of strings.
-    String,
-    /// `l`: events of lists.
-    List,
-    /// `s`: events of sets.
-    Set,
-    /// `h`: events of hashes.
-    Hash,
-    /// `z`: events of sorted sets.
-    SortedSet,
-    /// `x`: a key has expired.
-    Expired,
-    /// `e`: a key was evicted to free memory.
-    Evicted,
-    /// `t`: events of streams.
-    Stream,
-    /// `d`: events of the application's own types.
-    Module,
-    /// `n`: a key was created. `A` (all classes) does not include it.
-    New,
-    /// `m`: a command read a key that does not exist. `A` (all classes) does not include it.
-    KeyMiss,
-}
+use crate::{EventClass, PubSub, command::Spec};
 
 /// The value of `notify-keyspace-events`: which event classes are published, on which channels.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -64,19 +30,17 @@ const BY_KEY: u32 = 1 << 12;
 /// `E`: publishes on a channel per event.
 const BY_EVENT: u32 = 1 << 13;
 
-impl EventClass {
-    /// Returns the class of the events of a command, from its group.
-    pub(super) fn of(command: &Spec) -> EventClass {
-        match command.group {
-            "generic" => EventClass::Generic,
-            "string" => EventClass::String,
-            "list" => EventClass::List,
-            "set" => EventClass::Set,
-            "hash" => EventClass::Hash,
-            "sorted-set" => EventClass::SortedSet,
-            "stream" => EventClass::Stream,
-            _ => EventClass::Module,
-        }
+/// Returns the class of the events of a command, from its group.
+pub(super) fn class_of(command: &Spec) -> EventClass {
+    match command.group {
+        "generic" => EventClass::Generic,
+        "string" => EventClass::String,
+        "list" => EventClass::List,
+        "set" => EventClass::Set,
+        "hash" => EventClass::Hash,
+        "sorted-set" => EventClass::SortedSet,
+        "stream" => EventClass::Stream,
+        _ => EventClass::Module,
     }
 }
 

@@ -1,12 +1,13 @@
 //! The handle with which the toolkit and an application report changes of keys.
 
-use super::EventClass;
 use super::Events;
+use super::events::class_of;
 use super::tracking::{Trackers, Write};
 use super::watch::Watchers;
 use super::{Tracked, TrackingCounts, TrackingOptions};
 use crate::{
-    Call, Client, Error, PubSub,
+    Call, Client, Error, EventClass, PubSub,
+    batch::KeyEvent,
     client::ClientFlag,
     command::{Flags, Spec},
     observe::{Hook, Hooks},
@@ -16,7 +17,7 @@ use std::{
     fmt,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicUsize, Ordering::Relaxed},
+        atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed},
     },
 };
 
@@ -31,8 +32,8 @@ use std::{
 /// - A row with the flag `readonly` reads its [`Key`](crate::Key) parameters.
 ///
 /// A `write` command can leave its key as it was, for example `DEL` of a missing key. A transaction that
-/// watches the key then fails, and its client tries again. A [fallback](crate::App::fallback) has no row, so
-/// the toolkit does not see its changes.
+/// watches the key then fails, and its client tries again, unless the command says which keys it changes with
+/// [`KeyEvents`](crate::KeyEvents). A [fallback](crate::App::fallback) has no row, so the toolkit does not see its changes.
 ///
 /// ```
 /// use thegiant::{Keyspace, prelude::*};
@@ -46,8 +47,8 @@ use std::{
 /// }
 ///
 /// impl Cache {
-///     /// Removes a key whose time is over.
-///     fn expire(&mut self, key: &[u8]) {
+///     /// Removes a key to free memory.
+///     fn evict(&mut self, key: &[u8]) {
 ///         self.keyspace.modified(0, key);
 ///     }
 /// }
@@ -67,6 +68,7 @@ struct KeyspaceInner {
     pubsub: PubSub,
     /// The setting `tracking-table-max-keys`.
     max_tracked_keys: AtomicUsize,
+    expired_keys: AtomicU64,
     observers: Mutex<Observers>,
 }
 
@@ -85,6 +87,8 @@ pub(crate) struct Ran<'a> {
     /// Whether the command, if it is a `write` command, has succeeded.
     pub(crate) has_written: bool,
     pub(crate) scope: RanScope,
+    /// The keys that it has changed, if it [says so](Spec::reports_keys).
+    pub(crate) events: &'a [(u32, KeyEvent)],
 }
 
 /// A whole request that has run, or one that several shards run in parts.
@@ -114,6 +118,35 @@ impl Keyspace {
         }
     }
 
+    /// Reports that a key has expired, at this deadline in milliseconds since 1970, and that the actor has removed it.
+    ///
+    /// It publishes the event `expired`. The transactions of clients that watch the key fail, unless the key had
+    /// already expired when they began to watch it. See [`Expire`](crate::Expire).
+    pub fn expired(&self, db: u16, key: impl AsRef<[u8]>, deadline: i64) {
+        let key = key.as_ref();
+        self.0.expired_keys.fetch_add(1, Relaxed);
+        if self.is_observed() {
+            let mut observers = self.lock();
+            observers.watchers.expired(db, key, deadline);
+            observers.trackers.modified(Write { key, by: None });
+            observers.trackers.broadcast();
+            let events = observers.events;
+            // Publishing runs without the lock, because a subscribed actor may call this handle.
+            drop(observers);
+            events.publish(&self.0.pubsub, EventClass::Expired, "expired", db, key);
+        }
+    }
+
+    /// Returns the number of keys that have [expired](Self::expired).
+    pub(crate) fn expired_keys(&self) -> u64 {
+        self.0.expired_keys.load(Relaxed)
+    }
+
+    /// Returns whether clients are paused, so that keys do not expire.
+    pub(super) fn is_paused(&self) -> bool {
+        self.0.hooks.is(Hook::Pause)
+    }
+
     /// Publishes a keyspace event that no command has caused.
     ///
     /// The setting [`notify-keyspace-events`](crate::Server::notify_keyspace_events) selects the events that
@@ -121,9 +154,9 @@ impl Keyspace {
     ///
     /// ```
     /// # use thegiant::{EventClass, Keyspace};
-    /// # fn expire(keyspace: &Keyspace, key: &[u8]) {
+    /// # fn evict(keyspace: &Keyspace, key: &[u8]) {
     /// keyspace.modified(0, key);
-    /// keyspace.notify(EventClass::Expired, "expired", 0, key);
+    /// keyspace.notify(EventClass::Evicted, "evicted", 0, key);
     /// # }
     /// ```
     pub fn notify(&self, class: EventClass, event: &str, db: u16, key: impl AsRef<[u8]>) {
@@ -166,9 +199,9 @@ impl Keyspace {
     ) {
         let is_tracking = client.is(ClientFlag::Tracking);
         let mut observers = None;
-        for Ran { command, call, has_written, scope } in commands {
-            let writes = command.flags.contains(Flags::WRITE) && has_written;
-            if !writes && !is_tracking {
+        for Ran { command, call, has_written, scope, events } in commands {
+            let writes = command.flags.contains(Flags::WRITE) && has_written && !command.reports_keys;
+            if !writes && !is_tracking && events.is_empty() {
                 continue;
             }
             let observers = observers.get_or_insert_with(|| self.lock());
@@ -190,6 +223,10 @@ impl Keyspace {
                 if observers.events.is_enabled() {
                     self.publish(observers.events, command, client.db(), keys);
                 }
+            }
+            for (_, KeyEvent { class, event, db, key }) in events {
+                observers.modified(*db, key, Some(client.id()));
+                observers.events.publish(&self.0.pubsub, *class, event, *db, key);
             }
             if is_tracking && are_by_themselves && scope != RanScope::Part {
                 observers.trackers.command_ran(client, command);
@@ -256,7 +293,7 @@ impl Keyspace {
         let mut event = "";
         for key in keys {
             event = names.next().unwrap_or(event);
-            events.publish(&self.0.pubsub, EventClass::of(command), event, db, key);
+            events.publish(&self.0.pubsub, class_of(command), event, db, key);
         }
     }
 

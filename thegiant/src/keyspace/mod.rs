@@ -1,12 +1,13 @@
 //! Tells clients which keys have changed: `WATCH`, `CLIENT TRACKING` and keyspace notifications.
 
 mod events;
+mod expire;
 mod handle;
 mod tracking;
 mod watch;
 
-pub use events::EventClass;
 pub(crate) use events::Events;
+pub use expire::{Expire, remove_expired};
 pub use handle::Keyspace;
 pub(crate) use handle::{Ran, RanScope};
 pub(crate) use tracking::{Tracked, TrackingCounts, TrackingMode, TrackingOptions, TrackingRedirect};

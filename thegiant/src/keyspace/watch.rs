@@ -6,7 +6,7 @@ use bytes::Bytes;
 use foldhash::quality::RandomState;
 
 use super::Keyspace;
-use crate::{Client, client::ClientFlag, command::Spec, shrink::shrink_sparse};
+use crate::{Client, client::ClientFlag, clock::now, command::Spec, shrink::shrink_sparse};
 
 /// Approximate memory of a watched key besides its name, in bytes.
 const ENTRY: usize = 400;
@@ -18,7 +18,15 @@ pub(super) struct Watchers(BTreeMap<u16, WatchedKeys>);
 /// The watching clients of each key of a database, by client ID.
 ///
 /// A client finds itself by its ID when it leaves, because thousands of clients may watch the same keys.
-type WatchedKeys = HashMap<Bytes, BTreeMap<u64, Client>, RandomState>;
+type WatchedKeys = HashMap<Bytes, BTreeMap<u64, Watcher>, RandomState>;
+
+/// A client that watches a key.
+#[derive(Debug)]
+struct Watcher {
+    client: Client,
+    /// The time at which it began, in milliseconds since 1970.
+    since: i64,
+}
 
 impl Watchers {
     pub(super) fn is_empty(&self) -> bool {
@@ -27,7 +35,16 @@ impl Watchers {
 
     pub(super) fn modified(&self, db: u16, key: &[u8]) {
         let watchers = self.0.get(&db).and_then(|keys| keys.get(key));
-        watchers.into_iter().flat_map(BTreeMap::values).for_each(set_dirty);
+        watchers.into_iter().flat_map(BTreeMap::values).for_each(Watcher::set_dirty);
+    }
+
+    /// Records that a key has expired at this deadline.
+    ///
+    /// For the clients that have watched it only since then, it has been missing all the time.
+    pub(super) fn expired(&self, db: u16, key: &[u8], deadline: i64) {
+        let watchers = self.0.get(&db).and_then(|keys| keys.get(key));
+        let watchers = watchers.into_iter().flat_map(BTreeMap::values);
+        watchers.filter(|watcher| watcher.since <= deadline).for_each(Watcher::set_dirty);
     }
 
     /// Records that a `write` command with these keys has run. Without keys, it may have changed every key.
@@ -39,11 +56,17 @@ impl Watchers {
     }
 
     pub(super) fn all_modified(&self) {
-        self.0.values().flat_map(HashMap::values).flat_map(BTreeMap::values).for_each(set_dirty);
+        let watchers = self.0.values().flat_map(HashMap::values).flat_map(BTreeMap::values);
+        watchers.for_each(Watcher::set_dirty);
     }
 
     fn add(&mut self, db: u16, key: Bytes, client: Client) {
-        self.0.entry(db).or_default().entry(key).or_default().insert(client.id(), client);
+        self.0
+            .entry(db)
+            .or_default()
+            .entry(key)
+            .or_default()
+            .insert(client.id(), Watcher { client, since: now() });
     }
 
     /// Removes a watching client, the key with its last client, and the database with its last key.
@@ -61,8 +84,10 @@ impl Watchers {
     }
 }
 
-fn set_dirty(client: &Client) {
-    client.set(ClientFlag::Dirty, true);
+impl Watcher {
+    fn set_dirty(&self) {
+        self.client.set(ClientFlag::Dirty, true);
+    }
 }
 
 /// The keys that one client watches. Dropping it ends the watch.

@@ -15,6 +15,7 @@ use tokio::{
     signal::unix::{SignalKind, signal},
     sync::mpsc,
     task::JoinHandle,
+    time::MissedTickBehavior,
 };
 
 use super::{ServerHandle, accept::accept};
@@ -26,6 +27,9 @@ use crate::{
     settings::Setting,
     workers::{StartShard, Workers},
 };
+
+/// Interval between two searches for expired keys. Redis has the same default (`hz 10`).
+const EXPIRE_EVERY: Duration = Duration::from_millis(100);
 
 /// A server that is ready to accept clients.
 pub(crate) struct BoundServer {
@@ -50,6 +54,7 @@ impl BoundServer {
         }
         let mut cron_task = Tasks::default();
         cron_task.0.push(actix_rt::spawn(run_cron(Arc::clone(&server))));
+        cron_task.0.push(actix_rt::spawn(expire_keys(Arc::clone(&server))));
         let (workers, threads) = Workers::start(Arc::clone(&server), shards);
         let workers = Rc::new(workers);
         let mut accept_tasks = Tasks::default();
@@ -105,6 +110,19 @@ async fn run_cron(server: Arc<ServerState>) {
         every_second.tick().await;
         server.tick();
         clients_cron.run(&server);
+    }
+}
+
+/// Lets the actors remove expired keys that no command uses.
+async fn expire_keys(server: Arc<ServerState>) {
+    if !server.routes.has_expiring_actors() {
+        return;
+    }
+    let mut often = actix_rt::time::interval(EXPIRE_EVERY);
+    often.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        often.tick().await;
+        server.routes.expire_keys();
     }
 }
 

@@ -1,0 +1,102 @@
+//! Keys that expire.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use super::Keyspace;
+use crate::clock::now;
+
+/// An actor whose keys expire. `#[commands(expire)]` requires this trait.
+///
+/// Before the actor runs a batch, it removes the keys whose time is over, so a command finds none. It also does
+/// so ten times a second without any command. While an actor runs a batch, time stands still: [`now`] returns the
+/// same time for all its commands. So a transaction never sees a key expire between two of its commands, and
+/// `EXEC` fails if a watched key has expired. During `CLIENT PAUSE`, keys are not removed.
+///
+/// ```
+/// use std::collections::{BTreeSet, HashMap};
+/// use thegiant::{Expire, Keyspace, now, prelude::*};
+///
+/// struct Store {
+///     /// Each value with its deadline.
+///     values: HashMap<Bytes, (Bytes, i64)>,
+///     deadlines: BTreeSet<(i64, Bytes)>,
+///     keyspace: Keyspace,
+/// }
+///
+/// impl Actor for Store {
+///     type Context = Context<Self>;
+/// }
+///
+/// #[commands(expire)]
+/// impl Store {
+///     /// Sets the value of a key for some milliseconds.
+///     #[command("LEASE", write)]
+///     fn lease(&mut self, key: Key, value: Bytes, milliseconds: u32) {
+///         let (key, deadline) = (Bytes::from(key), now() + i64::from(milliseconds));
+///         self.deadlines.insert((deadline, key.clone()));
+///         if let Some((_, before)) = self.values.insert(key.clone(), (value, deadline)) {
+///             self.deadlines.remove(&(before, key));
+///         }
+///     }
+///
+///     /// Returns the value of a key.
+///     #[command("GET", readonly)]
+///     fn get(&self, key: Key<&[u8]>) -> Option<Bytes> {
+///         // More keys may expire at once than the actor removes at once.
+///         self.values.get(*key).filter(|(_, deadline)| *deadline >= now()).map(|(value, _)| value.clone())
+///     }
+/// }
+///
+/// impl Expire for Store {
+///     fn first_deadline(&self) -> Option<i64> {
+///         self.deadlines.first().map(|(deadline, _)| *deadline)
+///     }
+///
+///     fn remove_expired(&mut self, limit: usize) -> usize {
+///         for removed in 0..limit {
+///             let Some((deadline, key)) = self.deadlines.first().filter(|(deadline, _)| *deadline < now()).cloned()
+///             else {
+///                 return removed;
+///             };
+///             self.deadlines.pop_first();
+///             self.values.remove(&key);
+///             self.keyspace.expired(0, &key, deadline);
+///         }
+///         limit
+///     }
+/// }
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` does not implement `Expire`",
+    label = "`#[commands(expire)]` needs `impl Expire for {Self}`"
+)]
+pub trait Expire {
+    /// Returns the deadline of the key that expires first, or an earlier time, or `None` if no key expires.
+    ///
+    /// It is called before each batch, so it must be cheap.
+    fn first_deadline(&self) -> Option<i64>;
+
+    /// Removes at most `limit` keys whose deadlines are before [`now`], and reports each with [`Keyspace::expired`].
+    ///
+    /// Returns the number of removed keys. If it is `limit`, the actor runs the next batch nevertheless, and goes on
+    /// soon: a million keys that expire at once do not hold up its clients. So commands must treat a key whose deadline
+    /// is over as missing, and a command that replaces or removes such a key has to report it first.
+    fn remove_expired(&mut self, limit: usize) -> usize;
+}
+
+/// Maximum number of keys that are removed before one batch.
+const LIMIT: usize = 1000;
+
+/// Removes expired keys. Returns whether there may be more of them. `#[commands(expire)]` calls this.
+pub fn remove_expired<A: Expire>(actor: &mut A, keyspace: &Keyspace) -> bool {
+    if actor.first_deadline().is_none_or(|deadline| deadline >= now()) || keyspace.is_paused() {
+        return false;
+    }
+    match catch_unwind(AssertUnwindSafe(|| actor.remove_expired(LIMIT))) {
+        Ok(removed) => removed >= LIMIT,
+        Err(_) => {
+            tracing::error!("an actor panicked while it removed expired keys");
+            false
+        }
+    }
+}
