@@ -2,9 +2,9 @@
 
 use std::{env, io, path::PathBuf, time::Duration};
 
-use clap::Parser;
+use clap::{Parser, ValueEnum};
 
-/// Runs kv under load and trouble and checks every reply
+/// Runs kv under load and trouble, or balancer while its servers fail, and checks every reply
 #[derive(Parser)]
 #[command(bin_name = "tests/soak/run")]
 pub(crate) struct Options {
@@ -14,18 +14,34 @@ pub(crate) struct Options {
     /// Seed of the requests and of the places where they are cut [default: a random number]
     #[arg(long, value_name = "N", default_value_t = fastrand::u64(..), hide_default_value = true)]
     pub(crate) seed: u64,
-    /// Number of threads and shards of kv
+    /// Runs balancer in front of these servers
+    #[arg(long, value_name = "SERVERS")]
+    pub(crate) proxy: Option<Proxied>,
+    /// Number of threads of the program, and of shards of kv
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub(crate) threads: u16,
-    /// Another build of kv
+    /// Another build of kv or balancer
     #[arg(long, value_name = "PATH")]
     server: Option<PathBuf>,
 }
 
+/// The servers behind the balancer.
+#[derive(Clone, Copy, ValueEnum)]
+pub(crate) enum Proxied {
+    /// Three servers that do not know each other, with `--no-eject`
+    Servers,
+    /// The same without `--no-eject`
+    Ejection,
+    /// Redis Cluster of three masters and three replicas
+    Cluster,
+    /// Master with two replicas, and three sentinels
+    Sentinel,
+}
+
 impl Options {
-    /// Returns the path of kv. `tests/soak/run` has built it next to this driver.
-    pub(crate) fn server(&self) -> io::Result<PathBuf> {
-        self.server.clone().map_or_else(|| Ok(env::current_exe()?.with_file_name("kv")), Ok)
+    /// Returns the path of the program. `tests/soak/run` has built it next to this driver.
+    pub(crate) fn program(&self, name: &str) -> io::Result<PathBuf> {
+        self.server.clone().map_or_else(|| Ok(env::current_exe()?.with_file_name(name)), Ok)
     }
 }
 

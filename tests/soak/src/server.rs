@@ -24,11 +24,14 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    pub(crate) fn start(path: &Path, threads: u16) -> Result<Server> {
+    /// Starts a program with these options on a free port.
+    ///
+    /// It must not log anything of this level. Panics of handlers and failures of `accept` are warnings.
+    pub(crate) fn start(path: &Path, options: &[String], log_level: &str) -> Result<Server> {
         let mut child = Command::new(path)
-            .args(["--bind", "127.0.0.1:0", "--threads", &threads.to_string()])
-            // Logs panics of handlers and failures of `accept`.
-            .env("RUST_LOG", "warn")
+            .args(["--bind", "127.0.0.1:0"])
+            .args(options)
+            .env("RUST_LOG", log_level)
             // Returns free memory to the system, so that the resident memory is the memory in use.
             .env("MALLOC_TRIM_THRESHOLD_", "131072")
             .stdin(Stdio::null())

@@ -57,7 +57,11 @@ struct Third {
 pub(crate) fn run(options: &Options) -> Result<()> {
     rlimit::increase_nofile_limit(20_000)?;
     println!("seed {}, {:.1} minutes", options.seed, options.minutes.as_secs_f64() / 60.0);
-    let mut server = Server::start(&options.server()?, options.threads)?;
+    let mut server = Server::start(
+        &options.program("kv")?,
+        &["--threads".to_owned(), options.threads.to_string()],
+        "warn",
+    )?;
     let soak = Soak::new(server.address, options.threads > 1);
     let idle = base_level(&server, &soak)?;
 

@@ -1,0 +1,512 @@
+//! A client that writes and reads its own keys, and checks each reply.
+
+use std::{
+    thread,
+    time::{Duration, Instant},
+};
+
+use fastrand::Rng;
+use thegiant_resp::{Error, Value};
+
+use super::{
+    course::{Course, Effect, Moment},
+    link::{Link, text_of},
+    values::{Counter, Pocket, Register},
+};
+use crate::{Result, batch::request};
+
+/// Keys with one hash tag, and keys that are on any server.
+const TAGGED: usize = 3;
+const SPREAD: usize = 4;
+
+const SCRIPT: &str = "redis.call('SET', KEYS[1], ARGV[1]) return redis.call('INCR', KEYS[2])";
+
+/// Maximum time between two batches.
+const MAX_PAUSE: Duration = Duration::from_millis(600);
+
+pub(crate) struct Client<'c> {
+    course: &'c Course,
+    index: usize,
+    link: Link,
+    rng: Rng,
+    registers: Vec<Register>,
+    counter: Counter,
+    pocket: Pocket,
+    /// The hash of the script, if all servers have it.
+    hash: Option<String>,
+    echoed: u64,
+    has_failed: bool,
+}
+
+/// What a client has asked, so that it can check the reply.
+enum Asked {
+    Set(usize, u64),
+    Get(usize),
+    Increment,
+    Count,
+    Echo(String),
+    SetAll(Vec<(usize, u64)>),
+    GetAll(Vec<usize>),
+    Script(usize, u64),
+    Transaction(usize, u64),
+    /// `DEL`, `RPUSH` and `BLPOP`.
+    PutAndTake(u64),
+}
+
+/// A key and the value that the client has read last.
+pub(crate) type Audit = Vec<(String, Option<Vec<u8>>)>;
+
+/// Runs a client until the end. Returns its keys.
+pub(crate) fn run(course: &Course, index: usize, rng: Rng) -> Result<Audit> {
+    let mut client = Client::new(course, index, rng)?;
+    while !course.is_over() {
+        let begun = Instant::now();
+        client.has_failed = false;
+        match client.rng.u8(..10) {
+            0 => client.watch()?,
+            _ => client.batch()?,
+        }
+        if client.link.has_surplus() {
+            return Err("more replies than requests".into());
+        }
+        if !client.has_failed {
+            course.served(index, begun);
+        }
+        thread::sleep(MAX_PAUSE.mul_f64(client.rng.f64()));
+    }
+    client.audit()
+}
+
+impl<'c> Client<'c> {
+    fn new(course: &'c Course, index: usize, rng: Rng) -> Result<Self> {
+        let mut link = Link::open(&course.address)?;
+        if index % 2 == 1 {
+            link.call("HELLO 3")?;
+        }
+        let tagged = (0..TAGGED).map(|key| Register::new(format!("{{{index}}}:{key}")));
+        let spread = (0..SPREAD).map(|key| Register::new(format!("{index}:{key}")));
+        Ok(Client {
+            course,
+            index,
+            link,
+            rng,
+            registers: tagged.chain(spread).collect(),
+            counter: Counter::new(format!("{{{index}}}:count")),
+            pocket: Pocket::new(format!("{{{index}}}:list")),
+            hash: None,
+            echoed: 0,
+            has_failed: false,
+        })
+    }
+
+    /// Sends a random pipeline, and checks its replies.
+    fn batch(&mut self) -> Result<()> {
+        if self.hash.is_none() && self.rng.u8(..4) == 0 {
+            self.load()?;
+        }
+        let depth = match self.rng.u8(..10) {
+            0..4 => 1,
+            4..9 => self.rng.usize(2..15),
+            _ => self.rng.usize(15..120),
+        };
+        let mut requests = Vec::new();
+        let asked: Vec<_> = (0..depth).map(|_| self.ask(&mut requests)).collect();
+        let sent = self.course.moment();
+        self.link.send(&requests)?;
+        for asked in asked {
+            self.check(asked, sent)?;
+        }
+        Ok(())
+    }
+
+    /// Appends a random request.
+    fn ask(&mut self, requests: &mut Vec<u8>) -> Asked {
+        let register = self.rng.usize(..TAGGED + SPREAD);
+        let tagged = self.rng.usize(..TAGGED);
+        let mut push = |words: &[&str]| {
+            requests.extend(request(&words.iter().map(|word| word.as_bytes()).collect::<Vec<_>>()));
+        };
+        match self.rng.u8(..20) {
+            0..5 => {
+                let (key, number, value) = self.write(register);
+                push(&["SET", &key, &value]);
+                Asked::Set(register, number)
+            }
+            5..10 => {
+                push(&["GET", &self.registers[register].key]);
+                Asked::Get(register)
+            }
+            10 | 11 => {
+                push(&["INCR", &self.counter.key]);
+                Asked::Increment
+            }
+            12 => {
+                push(&["GET", &self.counter.key]);
+                Asked::Count
+            }
+            13 => {
+                self.echoed += 1;
+                let text = format!("{}:{}", self.index, self.echoed);
+                push(&["ECHO", &text]);
+                Asked::Echo(text)
+            }
+            14 => {
+                let mut words = vec!["MSET".to_owned()];
+                let mut writes = Vec::new();
+                for register in self.several() {
+                    let (key, number, value) = self.write(register);
+                    words.extend([key, value]);
+                    writes.push((register, number));
+                }
+                push(&words.iter().map(String::as_str).collect::<Vec<_>>());
+                Asked::SetAll(writes)
+            }
+            15 => {
+                let registers: Vec<_> = self.several().collect();
+                let keys = registers.iter().map(|register| &self.registers[*register].key[..]);
+                push(&["MGET"].into_iter().chain(keys).collect::<Vec<_>>());
+                Asked::GetAll(registers)
+            }
+            16 => {
+                let (key, number, value) = self.write(tagged);
+                let (name, script) = match &self.hash {
+                    Some(hash) => ("EVALSHA", &hash[..]),
+                    None => ("EVAL", SCRIPT),
+                };
+                push(&[name, script, "2", &key, &self.counter.key, &value]);
+                Asked::Script(tagged, number)
+            }
+            17 | 18 => {
+                let (key, number, value) = self.write(tagged);
+                push(&["MULTI"]);
+                push(&["SET", &key, &value]);
+                push(&["INCR", &self.counter.key]);
+                push(&["GET", &key]);
+                push(&["EXEC"]);
+                Asked::Transaction(tagged, number)
+            }
+            _ => {
+                let (number, element) = self.pocket.next();
+                push(&["DEL", &self.pocket.key]);
+                push(&["RPUSH", &self.pocket.key, &element]);
+                push(&["BLPOP", &self.pocket.key, "5"]);
+                Asked::PutAndTake(number)
+            }
+        }
+    }
+
+    /// Returns the keys with the hash tag, or the others.
+    fn several(&mut self) -> std::ops::Range<usize> {
+        if self.rng.bool() { 0..TAGGED } else { TAGGED..TAGGED + SPREAD }
+    }
+
+    /// Returns the key, the number and the value of a new write.
+    fn write(&mut self, register: usize) -> (String, u64, String) {
+        let len = match self.rng.u32(..5000) {
+            // The balancer isolates requests of this length.
+            0 => 1_100_000,
+            1..20 => self.rng.usize(1000..100_000),
+            _ => self.rng.usize(..200),
+        };
+        let register = &mut self.registers[register];
+        let number = register.next();
+        (register.key.clone(), number, register.value(number, len))
+    }
+
+    /// Reads and checks the reply to a request.
+    fn check(&mut self, asked: Asked, sent: Moment) -> Result<()> {
+        if let Asked::Transaction(register, number) = asked {
+            return self.check_transaction(register, number, sent);
+        }
+        if let Asked::PutAndTake(number) = asked {
+            return self.check_list(number, sent);
+        }
+        let reply = self.reply()?;
+        let effect = match &reply {
+            Value::Error(error) => Some(self.error(error, sent)?),
+            _ => None,
+        };
+        let course = self.course;
+        match (asked, effect, reply) {
+            (Asked::Set(register, number), None, reply) => {
+                is_ok(&reply)?;
+                self.registers[register].confirm(number, sent);
+            }
+            (Asked::Set(register, number), Some(effect), _) => {
+                self.registers[register].fail(number, effect, course);
+            }
+            (Asked::Get(register), None, reply) => {
+                self.registers[register].read(value_of(&reply)?, sent, course)?
+            }
+            (Asked::Increment, None, reply) => self.counter.incremented(integer(&reply)?, sent, course)?,
+            (Asked::Increment, Some(effect), _) => self.counter.fail(effect, course),
+            (Asked::Count, None, reply) => {
+                let count = value_of(&reply)?.map_or(Ok("0"), std::str::from_utf8)?.parse()?;
+                self.counter.read(count, sent, course)?;
+            }
+            (Asked::Echo(text), None, reply) => {
+                if reply.as_str() != Some(&text) {
+                    return Err(format!("ECHO {text} replied {reply:?}").into());
+                }
+            }
+            (Asked::SetAll(writes), None, reply) => {
+                is_ok(&reply)?;
+                for (register, number) in writes {
+                    self.registers[register].confirm(number, sent);
+                }
+            }
+            (Asked::SetAll(writes), Some(_), _) => {
+                // The parts of other servers may have been run.
+                for (register, number) in writes {
+                    self.registers[register].fail(number, Effect::Doubtful, course);
+                }
+            }
+            (Asked::GetAll(registers), None, reply) => {
+                let values = reply.as_array().filter(|values| values.len() == registers.len());
+                let values = values.ok_or_else(|| format!("MGET replied {reply:?}"))?;
+                for (register, value) in registers.into_iter().zip(values) {
+                    self.registers[register].read(value_of(value)?, sent, course)?;
+                }
+            }
+            (Asked::Script(register, number), None, reply) => {
+                self.registers[register].confirm(number, sent);
+                self.counter.incremented(integer(&reply)?, sent, course)?;
+            }
+            (Asked::Script(register, number), Some(effect), _) => {
+                self.registers[register].fail(number, effect, course);
+                self.counter.fail(effect, course);
+            }
+            (Asked::Get(_) | Asked::Count | Asked::Echo(_) | Asked::GetAll(_), Some(_), _) => {}
+            (Asked::Transaction(..) | Asked::PutAndTake(_), ..) => return Err("checked elsewhere".into()),
+        }
+        Ok(())
+    }
+
+    /// Checks the replies to `MULTI`, `SET`, `INCR`, `GET` and `EXEC`.
+    fn check_transaction(&mut self, register: usize, number: u64, sent: Moment) -> Result<()> {
+        let queued = [self.reply()?, self.reply()?, self.reply()?, self.reply()?];
+        let exec = self.reply()?;
+        for (index, reply) in queued.iter().enumerate() {
+            match (index, reply) {
+                (_, Value::Error(error)) => drop(self.error(error, sent)?),
+                (0, Value::Simple(text)) if text == "OK" => {}
+                (1.., Value::Simple(text)) if text == "QUEUED" => {}
+                _ => return Err(format!("in a transaction: {queued:?}, {exec:?}").into()),
+            }
+        }
+        self.check_exec(exec, register, number, sent, &queued)
+    }
+
+    fn check_exec(
+        &mut self,
+        exec: Value,
+        register: usize,
+        number: u64,
+        sent: Moment,
+        queued: &[Value],
+    ) -> Result<()> {
+        let course = self.course;
+        let has_error = queued.iter().any(|reply| matches!(reply, Value::Error(_)));
+        match exec {
+            Value::Error(error) => {
+                let effect = self.error(&error, sent)?;
+                self.registers[register].fail(number, effect, course);
+                self.counter.fail(effect, course);
+            }
+            Value::Array(replies) if replies.len() == 3 && !has_error => {
+                is_ok(&replies[0])?;
+                self.registers[register].confirm(number, sent);
+                self.counter.incremented(integer(&replies[1])?, sent, course)?;
+                let value = value_of(&replies[2])?;
+                let expected = format!("{}#{number}#", self.registers[register].key);
+                if !value.is_some_and(|value| value.starts_with(expected.as_bytes())) {
+                    return Err(
+                        format!("GET after SET in a transaction: {value:?}, expected {expected}").into()
+                    );
+                }
+            }
+            other => return Err(format!("EXEC replied {other:?} after {queued:?}").into()),
+        }
+        Ok(())
+    }
+
+    /// Checks the replies to `DEL`, `RPUSH` and `BLPOP`.
+    fn check_list(&mut self, number: u64, sent: Moment) -> Result<()> {
+        let course = self.course;
+        match self.reply()? {
+            Value::Error(error) => drop(self.error(&error, sent)?),
+            reply => {
+                integer(&reply)?;
+                self.pocket.empty(sent);
+            }
+        }
+        let is_put = match self.reply()? {
+            Value::Error(error) => {
+                if self.error(&error, sent)? == Effect::Doubtful {
+                    self.pocket.put(number, course);
+                }
+                false
+            }
+            reply => {
+                integer(&reply)?;
+                self.pocket.put(number, course);
+                true
+            }
+        };
+        match self.reply()? {
+            Value::Error(error) => drop(self.error(&error, sent)?),
+            Value::Null if is_put && course.is_quiet_since(sent) => {
+                return Err(
+                    format!("BLPOP {} has timed out, but RPUSH was acknowledged", self.pocket.key).into()
+                );
+            }
+            Value::Null => {}
+            Value::Array(pair) if pair.len() == 2 && pair[0].as_str() == Some(&self.pocket.key) => {
+                self.pocket.took(value_of(&pair[1])?.unwrap_or_default(), course)?;
+            }
+            other => return Err(format!("BLPOP replied {other:?}").into()),
+        }
+        Ok(())
+    }
+
+    /// Runs a transaction on a watched key, which changes or does not change before.
+    fn watch(&mut self) -> Result<()> {
+        let register = self.rng.usize(..TAGGED);
+        let sent = self.course.moment();
+        let key = self.registers[register].key.clone();
+        let watch = self.link.ask(&["WATCH", &key])?;
+        let is_watched = match &watch {
+            Value::Error(error) => {
+                self.error(error, sent)?;
+                false
+            }
+            reply => is_ok(reply).map(|()| true)?,
+        };
+        let is_changed = self.rng.bool() && {
+            let (key, number, value) = self.write(register);
+            match self.link.ask(&["SET", &key, &value])? {
+                Value::Error(error) => {
+                    let effect = self.error(&error, sent)?;
+                    self.registers[register].fail(number, effect, self.course);
+                    false
+                }
+                reply => {
+                    is_ok(&reply)?;
+                    self.registers[register].confirm(number, sent);
+                    true
+                }
+            }
+        };
+        if self.rng.bool() {
+            // The connection with the watched key may be lost meanwhile.
+            thread::sleep(Duration::from_millis(self.rng.u64(..300)));
+        }
+        let (key, number, value) = self.write(register);
+        let words: [&[&str]; 5] =
+            [&["MULTI"], &["SET", &key, &value], &["INCR", &self.counter.key], &["GET", &key], &["EXEC"]];
+        let requests: Vec<_> = words
+            .iter()
+            .map(|words| request(&words.iter().map(|word| word.as_bytes()).collect::<Vec<_>>()))
+            .collect();
+        let mut replies = Vec::new();
+        if self.rng.bool() {
+            self.link.send(&requests.concat())?;
+            for _ in &requests {
+                replies.push(self.reply()?);
+            }
+        } else {
+            for request in &requests {
+                self.link.send(request)?;
+                replies.push(self.reply()?);
+            }
+        }
+        let exec = replies.pop().ok_or("five replies")?;
+        for reply in &replies {
+            match reply {
+                Value::Error(error) => drop(self.error(error, sent)?),
+                reply if matches!(reply.as_str(), Some("OK" | "QUEUED")) => {}
+                _ => return Err(format!("in a transaction on a watched key: {replies:?}, {exec:?}").into()),
+            }
+        }
+        match exec {
+            Value::Null if is_changed || !self.course.is_quiet_since(sent) => Ok(()),
+            // The failed SET may have changed the key.
+            Value::Null if is_watched && self.has_failed => Ok(()),
+            Value::Array(replies) if is_watched && is_changed => {
+                Err(format!("EXEC replied {replies:?}, although the watched key {key} has changed").into())
+            }
+            exec => self.check_exec(exec, register, number, sent, &replies),
+        }
+    }
+
+    /// Loads the script into all servers.
+    fn load(&mut self) -> Result<()> {
+        let sent = self.course.moment();
+        match self.link.ask(&["SCRIPT", "LOAD", SCRIPT])? {
+            Value::Error(error) => drop(self.error(&error, sent)?),
+            reply => self.hash = Some(text_of(reply)?),
+        }
+        Ok(())
+    }
+
+    /// Reads all keys at the end, when no error may happen.
+    fn audit(&mut self) -> Result<Audit> {
+        let sent = self.course.moment();
+        let mut audit = Vec::new();
+        for register in &mut self.registers {
+            let reply = self.link.ask(&["GET", &register.key])?;
+            let value = value_of(&reply)?;
+            register.read(value, sent, self.course)?;
+            audit.push((register.key.clone(), value.map(<[u8]>::to_vec)));
+        }
+        let reply = self.link.ask(&["GET", &self.counter.key])?;
+        audit.push((self.counter.key.clone(), value_of(&reply)?.map(<[u8]>::to_vec)));
+        Ok(audit)
+    }
+
+    fn reply(&mut self) -> Result<Value> {
+        let reply = self.link.reply()?;
+        self.course.commands.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        Ok(reply)
+    }
+
+    /// Counts an error. Fails if it is wrong, or if no fault explains it.
+    fn error(&mut self, error: &Error, sent: Moment) -> Result<Effect> {
+        if error.code() == "NOSCRIPT" {
+            // A server forgets its scripts when it starts again.
+            self.hash = None;
+            self.course.note("errors NOSCRIPT");
+            return Ok(Effect::None);
+        }
+        self.has_failed = true;
+        explained(self.course, error, sent)
+    }
+}
+
+/// Counts an error and returns its effect. Fails if it is wrong, or if no fault explains it.
+pub(crate) fn explained(course: &Course, error: &Error, sent: Moment) -> Result<Effect> {
+    course.count_error(error);
+    let text = String::from_utf8_lossy(error.as_bytes());
+    let effect = Effect::of(error).ok_or_else(|| format!("the error {text}"))?;
+    if course.is_quiet_since(sent) {
+        return Err(format!("without a fault, the error {text}").into());
+    }
+    Ok(effect)
+}
+
+fn is_ok(reply: &Value) -> Result<()> {
+    if reply.as_str() == Some("OK") { Ok(()) } else { Err(format!("expected OK, got {reply:?}").into()) }
+}
+
+pub(crate) fn integer(reply: &Value) -> Result<i64> {
+    reply.as_int().ok_or_else(|| format!("expected an integer, got {reply:?}").into())
+}
+
+/// Returns the bytes of a bulk string, or `None` for null.
+pub(crate) fn value_of(reply: &Value) -> Result<Option<&[u8]>> {
+    match reply {
+        Value::Null => Ok(None),
+        Value::Bulk(bytes) => Ok(Some(bytes)),
+        other => Err(format!("expected a value, got {other:?}").into()),
+    }
+}
