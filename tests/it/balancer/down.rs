@@ -195,3 +195,28 @@ fn a_dead_server_fails_its_blocked_clients_and_transactions() {
         assert_eq!(client.ask(format!("GET {key}\r\n")), "$1\r\n1\r\n");
     }
 }
+
+#[test]
+fn a_transaction_whose_key_moves_to_another_server_may_be_tried_again() {
+    let mut three = Three::start(&[]);
+    let [_, key, other] = three.keys_apart();
+    let [mut watching, mut writer] = [(); 2].map(|()| three.client());
+    three.kill(1);
+    eventually(|| (writer.ask(format!("SET {key} 1\r\n")) == "+OK\r\n").then_some(()));
+    // Another server has the key.
+    assert_eq!(watching.ask(format!("WATCH {key}\r\n")), "+OK\r\n");
+    three.restart(1);
+    eventually(|| {
+        assert_eq!(writer.ask(format!("SET {key} 2\r\n")), "+OK\r\n");
+        (number(&three.direct(1).ask(line("DBSIZE"))) > 0).then_some(())
+    });
+    assert_eq!(watching.ask(line("MULTI")), "+OK\r\n");
+    let reply = watching.ask(format!("SET {key} 3\r\n"));
+    assert!(is_error(&reply, "TRYAGAIN"), "{reply:?}");
+    assert!(is_error(&watching.ask(line("EXEC")), "EXECABORT"));
+    // Keys that are on different servers stay an error.
+    watching.send(lines(&format!("WATCH {key} \n MULTI \n SET {other} 1 \n EXEC")));
+    let replies = [(); 4].map(|()| watching.reply());
+    assert!(is_error(&replies[2], "CROSSSLOT"), "{replies:?}");
+    assert_eq!(writer.ask(format!("GET {key}\r\n")), "$1\r\n2\r\n");
+}

@@ -1,6 +1,10 @@
 //! Chooses the connection for each request of a batch.
 
-use super::{dedicated_handle::DedicatedRoute, state::ProxyState};
+use super::{
+    dedicated_handle::{DedicatedHandle, DedicatedRoute},
+    retries::HAS_MOVED,
+    state::ProxyState,
+};
 use crate::{
     Client, Error, Value,
     batch::{ActorId, CommandRef},
@@ -211,6 +215,12 @@ impl ProxyState {
             }
             route => route.into_dedicated(),
         };
+        let to = match (to, current) {
+            (Ok(DedicatedTarget { server: Some(server), .. }), Some(current)) if server != current => {
+                Err(self.crossing(client, current))
+            }
+            (to, _) => to,
+        };
         let is_anywhere = kind == CommandKind::Plain
             && is_in_transaction
             && current.is_none()
@@ -218,6 +228,19 @@ impl ProxyState {
             && self.routing.is_queued(words);
         let kind = if is_anywhere { CommandKind::QueuedAnywhere } else { kind };
         Some(Destination::DedicatedConnection(kind, to))
+    }
+
+    /// Returns the error for a request that belongs to another upstream than that of the client's dedicated connection.
+    ///
+    /// Keys move in a failover, for example. Then the client may try the transaction again.
+    fn crossing(&mut self, client: &Client, current: usize) -> Error {
+        let handle = self.dedicated.get(&client.identity());
+        let first = handle.map(DedicatedHandle::first_words).filter(|words| !words.is_empty());
+        let now = first.map(|words| self.route(Words::Own(&words), true).into_one());
+        match now {
+            Some(Ok(Some(now))) if now != current => HAS_MOVED,
+            _ => Error::CROSS_SLOT,
+        }
     }
 
     /// Returns what routing has to know about the client's dedicated connection.
