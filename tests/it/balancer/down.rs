@@ -220,3 +220,20 @@ fn a_transaction_whose_key_moves_to_another_server_may_be_tried_again() {
     assert!(is_error(&replies[2], "CROSSSLOT"), "{replies:?}");
     assert_eq!(writer.ask(format!("GET {key}\r\n")), "$1\r\n2\r\n");
 }
+
+#[test]
+fn no_command_of_a_transaction_runs_alone_after_its_watched_keys_are_lost() {
+    let mut three = Three::start(&[]);
+    let [_, key, _] = three.keys_apart();
+    let [mut watching, mut writer] = [(); 2].map(|()| three.client());
+    assert_eq!(watching.ask(format!("WATCH {key}\r\n")), "+OK\r\n");
+    three.kill(1);
+    eventually(|| (writer.ask(format!("SET {key} 1\r\n")) == "+OK\r\n").then_some(()));
+    watching.send(lines(&format!("MULTI \n SET {key} 2 \n GET {key} \n EXEC \n GET {key}")));
+    let [multi, set, get, exec, after] = [(); 5].map(|()| watching.reply());
+    assert_eq!(multi, "+OK\r\n");
+    for reply in [set, get, exec] {
+        assert!(is_error(&reply, "UPSTREAM"), "{reply:?}");
+    }
+    assert_eq!(after, "$1\r\n1\r\n");
+}

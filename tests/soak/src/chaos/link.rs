@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use thegiant_resp::{Incoming, Value};
+use thegiant_resp::{Encoder, Incoming, Value};
 
 use crate::{
     Result,
@@ -129,7 +129,7 @@ impl Link {
 pub(crate) fn text_of(reply: Value) -> Result<String> {
     match reply.as_str() {
         Some(text) => Ok(text.to_owned()),
-        None => Err(format!("unexpected reply {reply:?}").into()),
+        None => Err(format!("unexpected reply {}", show(&reply)).into()),
     }
 }
 
@@ -138,6 +138,18 @@ pub(crate) fn expect_ok(reply: Value) -> Result<()> {
     if reply == Value::Simple("OK".to_owned()) {
         Ok(())
     } else {
-        Err(format!("expected OK, got {reply:?}").into())
+        Err(format!("expected OK, got {}", show(&reply)).into())
     }
+}
+
+/// Returns the first bytes of a reply as readable text.
+pub(crate) fn show(reply: &Value) -> String {
+    let mut out = Encoder::default();
+    reply.encode(&mut out);
+    excerpt(&out.to_vec())
+}
+
+/// Returns the first bytes of each reply as readable text.
+pub(crate) fn show_all(replies: &[Value]) -> String {
+    replies.iter().map(show).collect::<Vec<_>>().join(", ")
 }

@@ -374,7 +374,8 @@ impl DedicatedTask {
             if is_over {
                 self.end(None);
             }
-            let is_done = is_over && request.kind != CommandKind::Exec;
+            let is_begun = self.begin_lost_transaction(request.kind);
+            let is_done = is_begun || is_over && request.kind != CommandKind::Exec;
             self.answer(requester, if is_done { Ok(OK.to_vec()) } else { Err(self.loss_error()) });
             if is_over {
                 return;
@@ -382,8 +383,24 @@ impl DedicatedTask {
         }
     }
 
+    /// Begins a transaction that fails, if this is `MULTI`. Returns whether it is.
+    ///
+    /// After an error in reply to `MULTI`, the next commands of the client would run at once.
+    fn begin_lost_transaction(&mut self, kind: CommandKind) -> bool {
+        let is_begun = kind == CommandKind::Multi && !self.connection.session.is_in_transaction();
+        if is_begun {
+            self.connection.session.begin_transaction();
+            self.connection.session.abort();
+            self.publish();
+        }
+        is_begun
+    }
+
     /// Replies with an error to a request that gets no reply from the upstream.
     fn end_request(&mut self, pending: PendingRequest, error: Error) {
+        if self.begin_lost_transaction(pending.kind) {
+            return self.answer(pending.requester, Ok(OK.to_vec()));
+        }
         self.connection.session.end(pending.kind);
         if self.connection.session.is_needed() {
             self.publish();
