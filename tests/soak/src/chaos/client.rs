@@ -138,7 +138,7 @@ impl<'c> Client<'c> {
                 Asked::Get(register)
             }
             10 | 11 => {
-                push(&["INCR", &self.counter.key]);
+                push(&["INCR", self.counter.next()]);
                 Asked::Increment
             }
             12 => {
@@ -174,14 +174,14 @@ impl<'c> Client<'c> {
                     Some(hash) => ("EVALSHA", &hash[..]),
                     None => ("EVAL", SCRIPT),
                 };
-                push(&[name, script, "2", &key, &self.counter.key, &value]);
+                push(&[name, script, "2", &key, self.counter.next(), &value]);
                 Asked::Script(tagged, number)
             }
             17 | 18 => {
                 let (key, number, value) = self.write(tagged);
                 push(&["MULTI"]);
                 push(&["SET", &key, &value]);
-                push(&["INCR", &self.counter.key]);
+                push(&["INCR", self.counter.next()]);
                 push(&["GET", &key]);
                 push(&["EXEC"]);
                 Asked::Transaction(tagged, number)
@@ -404,7 +404,7 @@ impl<'c> Client<'c> {
         }
         let (key, number, value) = self.write(register);
         let words: [&[&str]; 5] =
-            [&["MULTI"], &["SET", &key, &value], &["INCR", &self.counter.key], &["GET", &key], &["EXEC"]];
+            [&["MULTI"], &["SET", &key, &value], &["INCR", self.counter.next()], &["GET", &key], &["EXEC"]];
         let requests: Vec<_> = words
             .iter()
             .map(|words| request(&words.iter().map(|word| word.as_bytes()).collect::<Vec<_>>()))

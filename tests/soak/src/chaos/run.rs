@@ -12,8 +12,8 @@ use super::{
     channel,
     client::{self, Audit},
     cluster::{Cluster, wait},
-    course::{CLIENTS, Course},
-    link::Link,
+    course::{CLIENTS, Course, Loss},
+    link::{Link, text_of},
     queue::{self, Queue},
     sentinel::Sentinel,
     servers::Servers,
@@ -204,7 +204,10 @@ impl Faults {
         loop {
             server.check()?;
             let unserved = course.unserved(settled);
-            if unserved.is_empty() || course.is_over() {
+            if course.is_over() {
+                return Ok(Duration::ZERO);
+            }
+            if unserved.is_empty() && (course.loss != Loss::Ejection || is_connected(course)?) {
                 return Ok(settled.elapsed());
             }
             if settled.elapsed() > RECOVERY {
@@ -216,6 +219,12 @@ impl Faults {
             thread::sleep(Duration::from_millis(20));
         }
     }
+}
+
+/// Returns whether the balancer uses all servers, so that no key moves to another one any more.
+fn is_connected(course: &Course) -> Result<bool> {
+    let info = text_of(Link::open(&course.address)?.call("INFO upstream")?)?;
+    Ok(info.contains(",connections=") && !info.contains(",connections=0,"))
 }
 
 /// Checks that the servers have the values that the clients have read through the balancer.

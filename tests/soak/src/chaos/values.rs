@@ -103,19 +103,25 @@ pub(crate) struct Counter {
     acknowledged: (i64, Instant),
     /// Epochs of the errors of increments that may have been run, or may be run later.
     doubts: Vec<u64>,
-    /// The highest value that the key may have had.
-    highest: i64,
+    /// Number of increments that were sent.
+    sent: i64,
 }
 
 impl Counter {
     pub(crate) fn new(key: String) -> Counter {
-        Counter { key, acknowledged: (0, Instant::now()), doubts: Vec::new(), highest: 0 }
+        Counter { key, acknowledged: (0, Instant::now()), doubts: Vec::new(), sent: 0 }
     }
 
     pub(crate) fn fail(&mut self, effect: Effect, course: &Course) {
         if effect == Effect::Doubtful {
             self.doubts.push(course.moment().epoch);
         }
+    }
+
+    /// Counts an increment that is about to be sent.
+    pub(crate) fn next(&mut self) -> &str {
+        self.sent += 1;
+        &self.key
     }
 
     /// Checks the reply to an increment.
@@ -130,9 +136,8 @@ impl Counter {
 
     fn check(&mut self, found: i64, by: i64, sent: Moment, course: &Course) -> Result<()> {
         let (expected, since) = (self.acknowledged.0 + by, self.acknowledged.1);
-        self.highest = self.highest.max(expected + self.doubts.len() as i64);
         let is_right = (expected..=expected + self.doubts.len() as i64).contains(&found);
-        let is_old = !is_right && (by..=self.highest).contains(&found) && course.may_be_lost(since);
+        let is_old = !is_right && (by..=self.sent).contains(&found) && course.may_be_lost(since);
         if !is_right && !is_old {
             return Err(format!(
                 "{} is {found}; expected is {expected} and up to {} more; acknowledged {:.1} s ago",
