@@ -3,6 +3,7 @@ mod alike;
 mod cluster;
 mod down;
 mod fake;
+mod pipe;
 mod places;
 mod pubsub;
 mod redirects;
