@@ -86,6 +86,8 @@ CLIENTS = [
     # Its connection that asks for the slots speaks RESP2 only.
     Client("ioredis cluster", [*NODE, HERE / "cluster.cjs"], protocols=[2], checks=[*CLUSTER, "errors"], server=Emulated),
     Client("node-redis cluster", [*NODE, HERE / "cluster.cjs"], checks=[*CLUSTER, "errors"], server=Emulated),
+    # It receives messages over RESP3 only.
+    Client("redis-rs cluster", RUST, checks=[*CLUSTER, "transactions", "scripts", "errors"], server=Emulated),
 ]
 
 

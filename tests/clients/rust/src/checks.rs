@@ -76,7 +76,7 @@ pub struct Listener {
     pub connection: Box<dyn Any>,
 }
 
-type Verdict = Result<(), String>;
+pub type Verdict = Result<(), String>;
 
 pub async fn run<C: Client>(server: Server) {
     println!("version {}", version_of(C::NAME));
@@ -103,13 +103,13 @@ pub async fn run<C: Client>(server: Server) {
 }
 
 /// Returns the version of a crate from the lock file.
-fn version_of(name: &str) -> &'static str {
+pub fn version_of(name: &str) -> &'static str {
     let (_, package) =
         include_str!("../Cargo.lock").split_once(&format!("name = \"{name}\"\n")).expect("the package");
     package.split('"').nth(1).expect("its version")
 }
 
-fn say(check: &str, verdict: Verdict) {
+pub fn say(check: &str, verdict: Verdict) {
     match verdict {
         Ok(()) => println!("ok {check}"),
         Err(wrong) => println!("failed {check}: {}", wrong.replace('\n', " ")),

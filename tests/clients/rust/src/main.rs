@@ -2,6 +2,7 @@
 
 mod checks;
 mod fred;
+mod redis_cluster;
 mod redis_rs;
 mod rustis;
 
@@ -19,6 +20,7 @@ async fn main() {
     let server = Server { resp3, port: port.parse().expect("a port"), has_lists };
     match client.as_str() {
         "redis-rs" => checks::run::<redis_rs::Client>(server).await,
+        "redis-rs cluster" => redis_cluster::run(server).await,
         "fred" => checks::run::<fred::Client>(server).await,
         "rustis" => checks::run::<rustis::Client>(server).await,
         _ => panic!("there is no client {client}"),
