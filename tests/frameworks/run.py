@@ -69,6 +69,7 @@ FRAMEWORKS = [
         "streams",
     ),
     Framework("django", [*PYTHON, HERE / "django_jobs.py"], ["Django", "redis"], "django"),
+    Framework("leases", [*PYTHON, HERE / "leases_jobs.py"], ["redis"]),
     Framework("django-redis", [*PYTHON, HERE / "django_jobs.py"], ["django-redis", "redis"], "django-redis"),
 ]
 
