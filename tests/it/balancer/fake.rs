@@ -38,7 +38,11 @@ const COMMAND: &str = "*4\r\n*6\r\n$3\r\nget\r\n:2\r\n*1\r\n+readonly\r\n:1\r\n:
 impl Fake {
     /// Starts a server at a free port of this host, with the replies to some requests.
     pub(super) fn start<const N: usize>(host: &str, replies: [(&str, &str); N]) -> Self {
-        let listener = TcpListener::bind((host, 0)).expect("a free port");
+        Self::on(TcpListener::bind((host, 0)).expect("a free port"), replies)
+    }
+
+    /// Starts a server that listens already, with the replies to some requests.
+    pub(super) fn on<const N: usize>(listener: TcpListener, replies: [(&str, &str); N]) -> Self {
         listener.set_nonblocking(true).expect("a listener can be non-blocking");
         let address = listener.local_addr().expect("it is bound").to_string();
         let fake = Fake { address, state: Arc::default() };

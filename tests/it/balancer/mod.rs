@@ -3,6 +3,7 @@ mod alike;
 mod cluster;
 mod down;
 mod fake;
+mod names;
 mod pipe;
 mod places;
 mod pubsub;
