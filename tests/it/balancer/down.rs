@@ -205,6 +205,10 @@ fn a_transaction_whose_key_moves_to_another_server_may_be_tried_again() {
     eventually(|| (writer.ask(format!("SET {key} 1\r\n")) == "+OK\r\n").then_some(()));
     // Another server has the key.
     assert_eq!(watching.ask(format!("WATCH {key}\r\n")), "+OK\r\n");
+    // A long request determines the server of another client.
+    let mut long = three.client();
+    assert_eq!(long.ask(line("MULTI")), "+OK\r\n");
+    assert_eq!(long.ask(request(["SET", &key, &"x".repeat(100_000)])), "+QUEUED\r\n");
     three.restart(1);
     eventually(|| {
         assert_eq!(writer.ask(format!("SET {key} 2\r\n")), "+OK\r\n");
@@ -214,6 +218,9 @@ fn a_transaction_whose_key_moves_to_another_server_may_be_tried_again() {
     let reply = watching.ask(format!("SET {key} 3\r\n"));
     assert!(is_error(&reply, "TRYAGAIN"), "{reply:?}");
     assert!(is_error(&watching.ask(line("EXEC")), "EXECABORT"));
+    let reply = long.ask(format!("GET {key}\r\n"));
+    assert!(is_error(&reply, "TRYAGAIN"), "{reply:?}");
+    assert!(is_error(&long.ask(line("EXEC")), "EXECABORT"));
     // Keys that are on different servers stay an error.
     watching.send(lines(&format!("WATCH {key} \n MULTI \n SET {other} 1 \n EXEC")));
     let replies = [(); 4].map(|()| watching.reply());

@@ -17,6 +17,15 @@ pub(crate) struct Options {
     /// Runs balancer in front of these servers
     #[arg(long, value_name = "SERVERS")]
     pub(crate) proxy: Option<Proxied>,
+    /// With --proxy: brings about only faults whose name contains this text
+    #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true, requires = "proxy")]
+    pub(crate) fault: String,
+    /// With --proxy: prints each fault, and the clients that wait long after it
+    #[arg(long, requires = "proxy")]
+    pub(crate) verbose: bool,
+    /// With --proxy: keeps the folders of the servers, with their logs
+    #[arg(long, requires = "proxy")]
+    pub(crate) keep: bool,
     /// Number of threads of the program, and of shards of kv
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub(crate) threads: u16,

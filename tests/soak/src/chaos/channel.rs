@@ -18,6 +18,8 @@ use crate::{Result, batch::request};
 /// The time after which a message is lost.
 const PATIENCE: Duration = Duration::from_secs(3);
 
+const RETRY_DELAY: Duration = Duration::from_millis(50);
+
 const MAX_PAUSE: Duration = Duration::from_millis(400);
 
 pub(crate) fn run(course: &Course, client: usize, mut rng: Rng) -> Result<()> {
@@ -33,10 +35,13 @@ pub(crate) fn run(course: &Course, client: usize, mut rng: Rng) -> Result<()> {
         last_sent += 1;
         let reply = publisher.call(&format!("PUBLISH {channel} {channel}#{last_sent}"))?;
         course.commands.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-        match &reply {
-            Value::Error(error) => drop(explained(course, error, sent)?),
-            reply => drop(integer(reply)?),
+        if let Value::Error(error) = &reply {
+            explained(course, error, sent)?;
+            // The message may not arrive.
+            thread::sleep(RETRY_DELAY);
+            continue;
         }
+        integer(&reply)?;
         if let Some(link) = &mut subscriber {
             match message(link, &channel, last_sent, &mut last_seen) {
                 Ok(true) => course.served(client, begun),
@@ -57,7 +62,7 @@ pub(crate) fn run(course: &Course, client: usize, mut rng: Rng) -> Result<()> {
                 }
             }
         } else {
-            thread::sleep(Duration::from_millis(50));
+            thread::sleep(RETRY_DELAY);
         }
         thread::sleep(MAX_PAUSE.mul_f64(rng.f64()));
     }

@@ -190,7 +190,7 @@ impl<'c> Client<'c> {
                 let (number, element) = self.pocket.next();
                 push(&["DEL", &self.pocket.key]);
                 push(&["RPUSH", &self.pocket.key, &element]);
-                push(&["BLPOP", &self.pocket.key, "5"]);
+                push(&["BLPOP", &self.pocket.key, "1"]);
                 Asked::PutAndTake(number)
             }
         }
@@ -334,32 +334,38 @@ impl<'c> Client<'c> {
     /// Checks the replies to `DEL`, `RPUSH` and `BLPOP`.
     fn check_list(&mut self, number: u64, sent: Moment) -> Result<()> {
         let course = self.course;
+        let mut is_put = false;
         match self.reply()? {
-            Value::Error(error) => drop(self.error(&error, sent)?),
+            Value::Error(error) => {
+                let effect = self.error(&error, sent)?;
+                self.pocket.fail(effect, course);
+            }
             reply => {
                 integer(&reply)?;
                 self.pocket.empty(sent);
             }
         }
-        let is_put = match self.reply()? {
+        match self.reply()? {
             Value::Error(error) => {
-                if self.error(&error, sent)? == Effect::Doubtful {
+                let effect = self.error(&error, sent)?;
+                self.pocket.fail(effect, course);
+                if effect == Effect::Doubtful {
                     self.pocket.put(number, course);
                 }
-                false
             }
             reply => {
                 integer(&reply)?;
                 self.pocket.put(number, course);
-                true
+                is_put = true;
             }
-        };
+        }
         match self.reply()? {
-            Value::Error(error) => drop(self.error(&error, sent)?),
-            Value::Null if is_put && course.is_quiet_since(sent) => {
-                return Err(
-                    format!("BLPOP {} has timed out, but RPUSH was acknowledged", self.pocket.key).into()
-                );
+            Value::Error(error) => {
+                let effect = self.error(&error, sent)?;
+                self.pocket.fail(effect, course);
+            }
+            Value::Null if is_put && !self.pocket.may_be_empty(course) => {
+                Err(format!("BLPOP {} has timed out, but RPUSH was acknowledged", self.pocket.key))?;
             }
             Value::Null => {}
             Value::Array(pair) if pair.len() == 2 && pair[0].as_str() == Some(&self.pocket.key) => {

@@ -6,7 +6,7 @@ use std::{
     net::TcpListener,
     path::PathBuf,
     process::{Child, Command, Stdio, id},
-    sync::atomic::{AtomicUsize, Ordering},
+    sync::atomic::{AtomicBool, AtomicUsize, Ordering},
     thread,
     time::{Duration, Instant},
 };
@@ -32,7 +32,14 @@ pub(crate) struct Redis {
     process: Option<Child>,
 }
 
+static KEEPS_FOLDERS: AtomicBool = AtomicBool::new(false);
+
 impl Redis {
+    /// Sets whether the folders remain when the servers have ended.
+    pub(crate) fn keep_folders(keep: bool) {
+        KEEPS_FOLDERS.store(keep, Ordering::Relaxed);
+    }
+
     /// Starts a server on a unix socket.
     pub(crate) fn on_socket(arguments: &[&str]) -> Result<Redis> {
         let mut redis = Redis::create(arguments)?;
@@ -177,7 +184,7 @@ impl Drop for Redis {
     fn drop(&mut self) {
         // Errors mean that there is nothing left to end or to remove.
         let _ = self.kill();
-        if env::var_os("SOAK_KEEP").is_none() {
+        if !KEEPS_FOLDERS.load(Ordering::Relaxed) {
             let _ = fs::remove_dir_all(&self.folder);
         }
     }

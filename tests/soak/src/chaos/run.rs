@@ -15,6 +15,7 @@ use super::{
     course::{CLIENTS, Course, Loss},
     link::{Link, text_of},
     queue::{self, Queue},
+    redis::Redis,
     sentinel::Sentinel,
     servers::Servers,
     setting::Setting,
@@ -32,6 +33,9 @@ const CHANNELS: usize = 20;
 /// Every client must be served this soon after a fault.
 const RECOVERY: Duration = Duration::from_secs(30);
 
+/// After this time without service, the clients that wait are printed.
+const SLOW: Duration = Duration::from_secs(2);
+
 /// Maximum number of connections that the balancer keeps in reserve when all clients have gone.
 const KEPT_DESCRIPTORS: usize = 100;
 
@@ -44,6 +48,7 @@ pub(crate) fn run(options: &Options, proxied: Proxied) -> Result<()> {
     rlimit::increase_nofile_limit(20_000)?;
     println!("seed {}, {:.1} minutes", options.seed, options.minutes.as_secs_f64() / 60.0);
     fastrand::seed(options.seed);
+    Redis::keep_folders(options.keep);
     let mut setting: Box<dyn Setting> = match proxied {
         Proxied::Servers => Box::new(Servers::start(false)?),
         Proxied::Ejection => Box::new(Servers::start(true)?),
@@ -65,7 +70,7 @@ pub(crate) fn run(options: &Options, proxied: Proxied) -> Result<()> {
     let mut faults = Faults::default();
     let audits = thread::scope(|scope| {
         let clients = start_clients(scope, &course, &mut rng)?;
-        let result = faults.bring_about(&mut *setting, &course, &mut server, &mut rng, options.minutes);
+        let result = faults.bring_about(&mut *setting, &course, &mut server, &mut rng, options);
         // Also after a failure, because the scope waits for all clients.
         course.end();
         if let Err(error) = result {
@@ -159,19 +164,21 @@ impl Faults {
         course: &Course,
         server: &mut Server,
         rng: &mut Rng,
-        time: Duration,
+        options: &Options,
     ) -> Result<()> {
+        let wanted: Vec<_> =
+            setting.faults().iter().filter(|fault| fault.name.contains(&options.fault)).collect();
         let mut next_line = PROGRESS_INTERVAL;
         // The first connections of all clients are no fault, but take their time.
-        self.recover(setting, course, server)?;
-        while course.elapsed() < time {
-            let fault = rng.choice(setting.faults()).ok_or("no faults")?;
-            if std::env::var_os("SOAK_VERBOSE").is_some() {
+        self.recover(setting, course, server, options.verbose)?;
+        while course.elapsed() < options.minutes {
+            let fault = *rng.choice(&wanted).ok_or("no fault has such a name")?;
+            if options.verbose {
                 println!("{:8.3} s  {}", course.elapsed().as_secs_f64(), fault.name);
             }
             course.begin_fault(fault.name, fault.is_lossy);
             setting.inflict(fault.name, rng).map_err(|error| format!("{}: {error}", fault.name))?;
-            self.longest = self.longest.max(self.recover(setting, course, server)?);
+            self.longest = self.longest.max(self.recover(setting, course, server, options.verbose)?);
             self.count += 1;
             course.end_fault();
             let quiet = Instant::now() + Duration::from_millis(rng.u64(500..4000));
@@ -198,9 +205,16 @@ impl Faults {
     }
 
     /// Waits until the servers work and every client has been served. Returns the time from the first to the second.
-    fn recover(&self, setting: &dyn Setting, course: &Course, server: &mut Server) -> Result<Duration> {
+    fn recover(
+        &self,
+        setting: &dyn Setting,
+        course: &Course,
+        server: &mut Server,
+        is_verbose: bool,
+    ) -> Result<Duration> {
         wait("the servers do not recover", || setting.is_settled())?;
         let settled = Instant::now();
+        let mut next_line = settled + SLOW;
         loop {
             server.check()?;
             let unserved = course.unserved(settled);
@@ -209,6 +223,10 @@ impl Faults {
             }
             if unserved.is_empty() && (course.loss != Loss::Ejection || is_connected(course)?) {
                 return Ok(settled.elapsed());
+            }
+            if is_verbose && Instant::now() > next_line {
+                next_line += SLOW;
+                println!("{:8.3} s  clients {unserved:?} wait", course.elapsed().as_secs_f64());
             }
             if settled.elapsed() > RECOVERY {
                 return Err(format!(

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use super::course::{Course, Effect, Moment};
+use super::course::{Course, Effect, Loss, Moment};
 use crate::Result;
 
 /// A key with a text. Each write has a number, and the value contains it with the name of the key.
@@ -52,7 +52,8 @@ impl Register {
         let (expected, since) = self.acknowledged;
         if found != expected {
             let is_doubtful = self.doubts.iter().any(|(number, _)| *number == found);
-            let is_old = found < expected && course.may_be_lost(since);
+            // After an ejection, the value of another server may be newer, too.
+            let is_old = (found < expected || course.loss == Loss::Ejection) && course.may_be_lost(since);
             if !is_doubtful && !is_old {
                 let doubts: Vec<_> = self.doubts.iter().map(|(number, _)| number).collect();
                 return Err(format!(
@@ -164,11 +165,13 @@ pub(crate) struct Pocket {
     left: Vec<(u64, u64)>,
     /// When the list was last known to be empty.
     emptied: Instant,
+    /// Requests that may run later, and empty the list, with the epoch of their error.
+    doubts: Vec<u64>,
 }
 
 impl Pocket {
     pub(crate) fn new(key: String) -> Pocket {
-        Pocket { key, last: 0, left: Vec::new(), emptied: Instant::now() }
+        Pocket { key, last: 0, left: Vec::new(), emptied: Instant::now(), doubts: Vec::new() }
     }
 
     pub(crate) fn next(&mut self) -> (u64, String) {
@@ -199,8 +202,21 @@ impl Pocket {
         Ok(())
     }
 
+    /// A request on the list has failed.
+    pub(crate) fn fail(&mut self, effect: Effect, course: &Course) {
+        if effect == Effect::Doubtful {
+            self.doubts.push(course.moment().epoch);
+        }
+    }
+
+    /// Returns whether something may have taken out an element that was just put in.
+    pub(crate) fn may_be_empty(&self, course: &Course) -> bool {
+        !self.doubts.is_empty() || course.may_be_lost(Instant::now())
+    }
+
     /// The list was deleted: elements of former epochs are gone.
     pub(crate) fn empty(&mut self, sent: Moment) {
+        self.doubts.retain(|epoch| *epoch >= sent.epoch);
         self.left.retain(|(_, epoch)| *epoch >= sent.epoch);
         self.emptied = Instant::now();
     }

@@ -11,18 +11,22 @@ use tokio::sync::mpsc::UnboundedSender;
 use crate::{
     Value,
     proxy::conn::{DedicatedRequest, DedicatedRequester},
+    resp::Encoder,
 };
 
 /// The handle to a client's dedicated connection. Dropping the handle closes the connection.
 pub(super) struct DedicatedHandle {
     requests: UnboundedSender<QueuedRequest>,
     route: Rc<Cell<DedicatedRoute>>,
-    /// The encoded request that has determined the upstream, unless it is long.
+    /// The encoded request that has determined the upstream, without long words. Empty if it has too many words.
     first: RefCell<Bytes>,
 }
 
 /// Maximum size of a request that the handle keeps, in bytes.
-const MAX_FIRST: usize = 4096;
+const MAX_FIRST: usize = 64 * 1024;
+
+/// Maximum size of a word in a long request that the handle keeps, in bytes. Longer words are values, not keys.
+const MAX_WORD: usize = 1024;
 
 /// A request on its way to the task, and the receiver of its reply.
 pub(super) type QueuedRequest = (DedicatedRequest, DedicatedRequester);
@@ -46,21 +50,35 @@ impl DedicatedHandle {
 
     /// Returns the words of the request that has determined the upstream, if they are known.
     pub(super) fn first_words(&self) -> Vec<Bytes> {
-        match Value::parse(&self.first.borrow()) {
-            Ok(Some((Value::Array(words), _))) => {
-                let bytes = |word| if let Value::Bulk(bytes) = word { Some(bytes) } else { None };
-                words.into_iter().filter_map(bytes).collect()
-            }
-            _ => Vec::new(),
-        }
+        words_of(&self.first.borrow())
     }
 
     pub(super) fn send(&self, request: DedicatedRequest, requester: DedicatedRequester) {
         let has_server = request.to.as_ref().is_ok_and(|to| to.server.is_some());
-        if has_server && request.bytes.len() <= MAX_FIRST && self.first.borrow().is_empty() {
-            self.first.replace(request.bytes.clone());
+        if has_server && self.first.borrow().is_empty() {
+            self.first.replace(shortened(&request.bytes));
         }
         // Sending fails only if the client has disconnected.
         let _ = self.requests.send((request, requester));
     }
+}
+
+/// Returns a request without long words, or nothing if it has too many words.
+fn shortened(request: &Bytes) -> Bytes {
+    if request.len() <= MAX_WORD {
+        return request.clone();
+    }
+    let mut out = Encoder::default();
+    let short = |word: Bytes| if word.len() > MAX_WORD { Bytes::new() } else { word };
+    out.request(&words_of(request).into_iter().map(short).collect::<Vec<_>>());
+    if out.len() > MAX_FIRST { Bytes::new() } else { out.into_vec().into() }
+}
+
+/// Returns the words of an encoded request.
+fn words_of(request: &[u8]) -> Vec<Bytes> {
+    let Ok(Some((Value::Array(words), _))) = Value::parse(request) else { return Vec::new() };
+    words
+        .into_iter()
+        .filter_map(|word| if let Value::Bulk(word) = word { Some(word) } else { None })
+        .collect()
 }
