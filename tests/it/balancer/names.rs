@@ -7,7 +7,7 @@ use crate::support::{Folder, Process, RawClient, eventually, line};
 
 const NAME: &str = "moving.test";
 
-/// Runs the balancer with a file of host names of its own. Where the system forbids that, the test does nothing.
+/// Runs the balancer with its own file of host names. Where the system forbids that, the test does nothing.
 #[test]
 fn a_name_is_resolved_for_each_connection() {
     let [first, second] = two();

@@ -38,7 +38,7 @@ pub(crate) struct Client<'c> {
     has_failed: bool,
 }
 
-/// What a client has asked, so that it can check the reply.
+/// A request, with the data to check its reply.
 enum Asked {
     Set(usize, u64),
     Get(usize),

@@ -28,7 +28,7 @@ pub(crate) enum Loss {
     Ejection,
 }
 
-/// What may go wrong at a moment.
+/// A moment: the fault that may explain an error.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Moment {
     /// Number of faults that are over: everyone is served again.
@@ -205,7 +205,7 @@ fn kind_of(error: &Error) -> String {
     }
 }
 
-/// What an error says about its request.
+/// The effect of a request that got an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Effect {
     /// The request was not run.

@@ -19,7 +19,7 @@ use crate::Result;
 
 const MAX_PAUSE: Duration = Duration::from_millis(300);
 
-/// What the two clients know about their queue.
+/// The state of a queue, as its two clients know it.
 #[derive(Default)]
 pub(crate) struct Queue(Mutex<State>);
 

@@ -22,7 +22,7 @@ const START_DEADLINE: Duration = Duration::from_secs(60);
 /// Name of the unix socket in the folder of each server.
 const SOCKET: &str = "redis.sock";
 
-/// A server with a folder of its own. Dropping it kills the process and removes the folder.
+/// A server with its own folder. Dropping it kills the process and removes the folder.
 pub(crate) struct Redis {
     /// The address for the balancer.
     pub(crate) address: String,

@@ -239,7 +239,7 @@ impl Faults {
     }
 }
 
-/// Returns whether the balancer uses all servers, so that no key moves to another one any more.
+/// Returns whether the balancer uses all servers, so that no key will move to another one.
 fn is_connected(course: &Course) -> Result<bool> {
     let info = text_of(Link::open(&course.address)?.call("INFO upstream")?)?;
     Ok(info.contains(",connections=") && !info.contains(",connections=0,"))

@@ -1,4 +1,4 @@
-//! What stands behind the balancer, and the faults that it can have.
+//! The servers behind the balancer, and the faults that they can have.
 
 use std::time::Duration;
 

@@ -48,7 +48,7 @@ impl DedicatedHandle {
         self.route.get()
     }
 
-    /// Returns the words of the request that has determined the upstream, if they are known.
+    /// Returns the words of the request that has determined the upstream, if the handle knows them.
     pub(super) fn first_words(&self) -> Vec<Bytes> {
         words_of(&self.first.borrow())
     }
