@@ -9,9 +9,9 @@ use fastrand::Rng;
 use thegiant_resp::{Incoming, Value};
 
 use super::{
-    client::{explained, integer},
     course::{Course, Moment},
     link::Link,
+    replies::{explained, integer},
 };
 use crate::{Result, batch::request};
 

@@ -10,13 +10,14 @@ use thegiant_resp::{Error, Value};
 
 use super::{
     course::{Course, Effect, Moment},
-    link::{Link, show, show_all, text_of},
+    link::Link,
+    replies::{explained, integer, is_ok, show, text_of, value_of},
     values::{Counter, Pocket, Register},
 };
 use crate::{Result, batch::request};
 
 /// Keys with one hash tag, and keys that are on any server.
-const TAGGED: usize = 3;
+pub(super) const TAGGED: usize = 3;
 const SPREAD: usize = 4;
 
 const SCRIPT: &str = "redis.call('SET', KEYS[1], ARGV[1]) return redis.call('INCR', KEYS[2])";
@@ -25,17 +26,17 @@ const SCRIPT: &str = "redis.call('SET', KEYS[1], ARGV[1]) return redis.call('INC
 const MAX_PAUSE: Duration = Duration::from_millis(600);
 
 pub(crate) struct Client<'c> {
-    course: &'c Course,
-    index: usize,
-    link: Link,
-    rng: Rng,
-    registers: Vec<Register>,
-    counter: Counter,
-    pocket: Pocket,
+    pub(super) course: &'c Course,
+    pub(super) index: usize,
+    pub(super) link: Link,
+    pub(super) rng: Rng,
+    pub(super) registers: Vec<Register>,
+    pub(super) counter: Counter,
+    pub(super) pocket: Pocket,
     /// The hash of the script, if all servers have it.
-    hash: Option<String>,
-    echoed: u64,
-    has_failed: bool,
+    pub(super) hash: Option<String>,
+    pub(super) echoed: u64,
+    pub(super) has_failed: bool,
 }
 
 /// A request, with the data to check its reply.
@@ -202,7 +203,7 @@ impl<'c> Client<'c> {
     }
 
     /// Returns the key, the number and the value of a new write.
-    fn write(&mut self, register: usize) -> (String, u64, String) {
+    pub(super) fn write(&mut self, register: usize) -> (String, u64, String) {
         let len = match self.rng.u32(..5000) {
             // The balancer isolates requests of this length.
             0 => 1_100_000,
@@ -283,54 +284,6 @@ impl<'c> Client<'c> {
         Ok(())
     }
 
-    /// Checks the replies to `MULTI`, `SET`, `INCR`, `GET` and `EXEC`.
-    fn check_transaction(&mut self, register: usize, number: u64, sent: Moment) -> Result<()> {
-        let queued = [self.reply()?, self.reply()?, self.reply()?, self.reply()?];
-        let exec = self.reply()?;
-        for (index, reply) in queued.iter().enumerate() {
-            match (index, reply) {
-                (_, Value::Error(error)) => drop(self.error(error, sent)?),
-                (0, Value::Simple(text)) if text == "OK" => {}
-                (1.., Value::Simple(text)) if text == "QUEUED" => {}
-                _ => return Err(format!("in a transaction: {}, {}", show_all(&queued), show(&exec)).into()),
-            }
-        }
-        self.check_exec(exec, register, number, sent, &queued)
-    }
-
-    fn check_exec(
-        &mut self,
-        exec: Value,
-        register: usize,
-        number: u64,
-        sent: Moment,
-        queued: &[Value],
-    ) -> Result<()> {
-        let course = self.course;
-        let has_error = queued.iter().any(|reply| matches!(reply, Value::Error(_)));
-        match exec {
-            Value::Error(error) => {
-                let effect = self.error(&error, sent)?;
-                self.registers[register].fail(number, effect, course);
-                self.counter.fail(effect, course);
-            }
-            Value::Array(replies) if replies.len() == 3 && !has_error => {
-                is_ok(&replies[0])?;
-                self.registers[register].confirm(number, sent);
-                self.counter.incremented(integer(&replies[1])?, sent, course)?;
-                let value = value_of(&replies[2])?;
-                let expected = format!("{}#{number}#", self.registers[register].key);
-                if !value.is_some_and(|value| value.starts_with(expected.as_bytes())) {
-                    return Err(
-                        format!("GET after SET in a transaction: {value:?}, expected {expected}").into()
-                    );
-                }
-            }
-            other => return Err(format!("EXEC replied {} after {}", show(&other), show_all(queued)).into()),
-        }
-        Ok(())
-    }
-
     /// Checks the replies to `DEL`, `RPUSH` and `BLPOP`.
     fn check_list(&mut self, number: u64, sent: Moment) -> Result<()> {
         let course = self.course;
@@ -376,85 +329,6 @@ impl<'c> Client<'c> {
         Ok(())
     }
 
-    /// Runs a transaction on a watched key, which changes or does not change before.
-    fn watch(&mut self) -> Result<()> {
-        let register = self.rng.usize(..TAGGED);
-        let sent = self.course.moment();
-        let key = self.registers[register].key.clone();
-        let watch = self.link.ask(&["WATCH", &key])?;
-        let is_watched = match &watch {
-            Value::Error(error) => {
-                self.error(error, sent)?;
-                false
-            }
-            reply => is_ok(reply).map(|()| true)?,
-        };
-        let is_changed = self.rng.bool() && {
-            let (key, number, value) = self.write(register);
-            match self.link.ask(&["SET", &key, &value])? {
-                Value::Error(error) => {
-                    let effect = self.error(&error, sent)?;
-                    self.registers[register].fail(number, effect, self.course);
-                    false
-                }
-                reply => {
-                    is_ok(&reply)?;
-                    self.registers[register].confirm(number, sent);
-                    true
-                }
-            }
-        };
-        if self.rng.bool() {
-            // The connection with the watched key may be lost meanwhile.
-            thread::sleep(Duration::from_millis(self.rng.u64(..300)));
-        }
-        let (key, number, value) = self.write(register);
-        let words: [&[&str]; 5] =
-            [&["MULTI"], &["SET", &key, &value], &["INCR", self.counter.next()], &["GET", &key], &["EXEC"]];
-        let requests: Vec<_> = words
-            .iter()
-            .map(|words| request(&words.iter().map(|word| word.as_bytes()).collect::<Vec<_>>()))
-            .collect();
-        let mut replies = Vec::new();
-        if self.rng.bool() {
-            self.link.send(&requests.concat())?;
-            for _ in &requests {
-                replies.push(self.reply()?);
-            }
-        } else {
-            for request in &requests {
-                self.link.send(request)?;
-                replies.push(self.reply()?);
-            }
-        }
-        let exec = replies.pop().ok_or("five replies")?;
-        for reply in &replies {
-            match reply {
-                Value::Error(error) => drop(self.error(error, sent)?),
-                reply if matches!(reply.as_str(), Some("OK" | "QUEUED")) => {}
-                _ => {
-                    return Err(format!(
-                        "in a transaction on a watched key: {}, {}",
-                        show_all(&replies),
-                        show(&exec)
-                    )
-                    .into());
-                }
-            }
-        }
-        match exec {
-            Value::Null if is_changed || !self.course.is_quiet_since(sent) => Ok(()),
-            // The failed SET may have changed the key.
-            Value::Null if is_watched && self.has_failed => Ok(()),
-            Value::Array(replies) if is_watched && is_changed => Err(format!(
-                "EXEC replied {}, although the watched key {key} has changed",
-                show_all(&replies)
-            )
-            .into()),
-            exec => self.check_exec(exec, register, number, sent, &replies),
-        }
-    }
-
     /// Loads the script into all servers.
     fn load(&mut self) -> Result<()> {
         let sent = self.course.moment();
@@ -480,14 +354,14 @@ impl<'c> Client<'c> {
         Ok(audit)
     }
 
-    fn reply(&mut self) -> Result<Value> {
+    pub(super) fn reply(&mut self) -> Result<Value> {
         let reply = self.link.reply()?;
         self.course.commands.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         Ok(reply)
     }
 
     /// Counts an error. Fails if it is wrong, or if no fault explains it.
-    fn error(&mut self, error: &Error, sent: Moment) -> Result<Effect> {
+    pub(super) fn error(&mut self, error: &Error, sent: Moment) -> Result<Effect> {
         if error.code() == "NOSCRIPT" {
             // A server forgets its scripts when it starts again.
             self.hash = None;
@@ -496,37 +370,5 @@ impl<'c> Client<'c> {
         }
         self.has_failed = true;
         explained(self.course, error, sent)
-    }
-}
-
-/// Counts an error and returns its effect. Fails if it is wrong, or if no fault explains it.
-pub(crate) fn explained(course: &Course, error: &Error, sent: Moment) -> Result<Effect> {
-    course.count_error(error);
-    let text = String::from_utf8_lossy(error.as_bytes());
-    let effect = Effect::of(error).ok_or_else(|| format!("the error {text}"))?;
-    if course.is_quiet_since(sent) {
-        return Err(format!("without a fault, the error {text}").into());
-    }
-    Ok(effect)
-}
-
-fn is_ok(reply: &Value) -> Result<()> {
-    if reply.as_str() == Some("OK") {
-        Ok(())
-    } else {
-        Err(format!("expected OK, got {}", show(reply)).into())
-    }
-}
-
-pub(crate) fn integer(reply: &Value) -> Result<i64> {
-    reply.as_int().ok_or_else(|| format!("expected an integer, got {}", show(reply)).into())
-}
-
-/// Returns the bytes of a bulk string, or `None` for null.
-pub(crate) fn value_of(reply: &Value) -> Result<Option<&[u8]>> {
-    match reply {
-        Value::Null => Ok(None),
-        Value::Bulk(bytes) => Ok(Some(bytes)),
-        other => Err(format!("expected a value, got {}", show(other)).into()),
     }
 }

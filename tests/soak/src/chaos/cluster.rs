@@ -9,10 +9,9 @@ use fastrand::Rng;
 use thegiant_resp::Value;
 
 use super::{
-    client::value_of,
     course::{CLIENTS, Loss},
-    link::expect_ok,
     redis::{Redis, arguments},
+    replies::{is_ok, value_of},
     setting::{Fault, Setting, kill_clients, lossless, lossy, milliseconds_of, pause},
 };
 use crate::{Result, chaos::link::Link};
@@ -291,7 +290,7 @@ impl Node {
     }
 
     fn ok(&self, line: &str) -> Result<()> {
-        expect_ok(self.redis.call(line)?).map_err(|error| format!("{line}: {error}").into())
+        is_ok(&self.redis.call(line)?).map_err(|error| format!("{line}: {error}").into())
     }
 
     fn bus(&self) -> Result<String> {

@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use thegiant_resp::{Encoder, Incoming, Value};
+use thegiant_resp::{Incoming, Value};
 
 use crate::{
     Result,
@@ -123,33 +123,4 @@ impl Link {
             Err(error) => Err(error.into()),
         }
     }
-}
-
-/// Returns the text of a reply, or an error if it has none.
-pub(crate) fn text_of(reply: Value) -> Result<String> {
-    match reply.as_str() {
-        Some(text) => Ok(text.to_owned()),
-        None => Err(format!("unexpected reply {}", show(&reply)).into()),
-    }
-}
-
-/// Fails unless the reply is `OK`.
-pub(crate) fn expect_ok(reply: Value) -> Result<()> {
-    if reply == Value::Simple("OK".to_owned()) {
-        Ok(())
-    } else {
-        Err(format!("expected OK, got {}", show(&reply)).into())
-    }
-}
-
-/// Returns the first bytes of a reply as readable text.
-pub(crate) fn show(reply: &Value) -> String {
-    let mut out = Encoder::default();
-    reply.encode(&mut out);
-    excerpt(&out.to_vec())
-}
-
-/// Returns the first bytes of each reply as readable text.
-pub(crate) fn show_all(replies: &[Value]) -> String {
-    replies.iter().map(show).collect::<Vec<_>>().join(", ")
 }

@@ -7,6 +7,7 @@
 //! - `setting`: what all settings have in common; `servers`, `cluster`, `sentinel`: the settings
 //! - `course`: the state that all threads share
 //! - `client`: most of the clients; `values`: their keys; `queue`, `channel`: the other clients
+//! - `transactions`: a part of `client`; `replies`: checks of replies
 //! - `redis`, `link`: a redis-server, a connection
 
 mod channel;
@@ -16,10 +17,12 @@ mod course;
 mod link;
 mod queue;
 mod redis;
+mod replies;
 mod run;
 mod sentinel;
 mod servers;
 mod setting;
+mod transactions;
 mod values;
 
 pub(crate) use run::run;

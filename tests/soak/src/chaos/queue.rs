@@ -11,9 +11,9 @@ use fastrand::Rng;
 use thegiant_resp::Value;
 
 use super::{
-    client::{explained, integer, value_of},
     course::{Course, Effect, Loss},
     link::Link,
+    replies::{explained, integer, value_of},
 };
 use crate::Result;
 

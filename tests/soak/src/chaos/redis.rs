@@ -13,7 +13,7 @@ use std::{
 
 use thegiant_resp::Value;
 
-use super::link::{Link, text_of};
+use super::{link::Link, replies::text_of};
 use crate::Result;
 
 /// Time limit for a server to load its data.

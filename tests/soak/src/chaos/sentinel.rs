@@ -4,10 +4,10 @@ use fastrand::Rng;
 use thegiant_resp::Value;
 
 use super::{
-    client::value_of,
     cluster::wait,
     course::Loss,
     redis::{Redis, arguments},
+    replies::value_of,
     setting::{Fault, Setting, kill_clients, lossless, lossy, milliseconds_of, pause},
 };
 use crate::Result;

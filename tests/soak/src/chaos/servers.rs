@@ -3,9 +3,9 @@
 use fastrand::Rng;
 
 use super::{
-    client::value_of,
     course::Loss,
     redis::{Redis, arguments},
+    replies::value_of,
     setting::{Fault, Setting, kill_clients, lossless, lossy, milliseconds_of, pause},
 };
 use crate::Result;
