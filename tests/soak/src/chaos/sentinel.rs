@@ -1,5 +1,7 @@
 //! A master with two replicas, and three sentinels.
 
+use std::time::{Duration, Instant};
+
 use fastrand::Rng;
 use thegiant_resp::Value;
 
@@ -32,6 +34,9 @@ const PAUSE: &str = "the master is stopped for a moment";
 const KILL_CLIENTS: &str = "the master closes its connections";
 
 const SENTINELS: usize = 3;
+
+/// A sentinel gives up a failover after a part of this time.
+const FAILOVER_TIMEOUT: Duration = Duration::from_secs(15);
 
 pub(crate) struct Sentinel {
     servers: Vec<Redis>,
@@ -117,12 +122,16 @@ impl Setting for Sentinel {
                 replaced
             }
             FAILOVER => {
-                // A sentinel refuses while it does not know the replicas well enough.
-                wait("no failover", || {
-                    Ok(self.sentinels[0].call("SENTINEL FAILOVER mymaster")?
-                        == Value::Simple("OK".to_owned()))
-                })?;
-                self.is_replaced(master)
+                // A sentinel refuses while it does not know the replicas well enough, and may give up.
+                let mut asked: Option<Instant> = None;
+                wait("the master is not replaced", || {
+                    let is_replaced = self.master()? != master;
+                    if !is_replaced && asked.is_none_or(|asked| asked.elapsed() > FAILOVER_TIMEOUT) {
+                        asked = Some(Instant::now());
+                        self.sentinels[0].call("SENTINEL FAILOVER mymaster")?;
+                    }
+                    Ok(is_replaced)
+                })
             }
             KILL_REPLICA => {
                 let replica = (master + rng.usize(1..3)) % 3;
