@@ -1,6 +1,7 @@
 //! A client that publishes messages, and subscribes to them on another connection.
 
 use std::{
+    collections::HashSet,
     thread,
     time::{Duration, Instant},
 };
@@ -9,9 +10,9 @@ use fastrand::Rng;
 use thegiant_resp::{Incoming, Value};
 
 use super::{
-    course::{Course, Moment},
+    course::{Course, Effect, Moment},
     link::Link,
-    replies::{explained, integer},
+    replies::{explained, integer, show},
 };
 use crate::{Result, batch::request};
 
@@ -26,7 +27,8 @@ pub(crate) fn run(course: &Course, client: usize, mut rng: Rng) -> Result<()> {
     let channel = format!("channel:{client}");
     let mut publisher = Link::open(&course.address)?;
     let mut subscriber = None;
-    let (mut last_sent, mut last_seen) = (0, 0);
+    let mut last_sent = 0;
+    let mut seen = Seen::default();
     while !course.is_over() {
         let (begun, sent) = (Instant::now(), course.moment());
         if subscriber.is_none() {
@@ -36,14 +38,16 @@ pub(crate) fn run(course: &Course, client: usize, mut rng: Rng) -> Result<()> {
         let reply = publisher.call(&format!("PUBLISH {channel} {channel}#{last_sent}"))?;
         course.commands.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         if let Value::Error(error) = &reply {
-            explained(course, error, sent)?;
-            // The message may not arrive.
+            // The message may arrive late, or not at all.
+            if explained(course, error, sent)? == Effect::Doubtful {
+                seen.doubtful.insert(last_sent);
+            }
             thread::sleep(RETRY_DELAY);
             continue;
         }
         integer(&reply)?;
         if let Some(link) = &mut subscriber {
-            match message(link, &channel, last_sent, &mut last_seen) {
+            match message(link, &channel, last_sent, &mut seen) {
                 Ok(true) => course.served(client, begun),
                 Ok(false) if course.is_quiet_since(sent) => {
                     return Err(format!("message {last_sent} on {channel} did not arrive").into());
@@ -87,13 +91,21 @@ fn subscribe(course: &Course, channel: &str, sent: Moment) -> Result<Option<Link
     }
 }
 
+/// The messages so far.
+#[derive(Default)]
+struct Seen {
+    last: u64,
+    /// Numbers of messages that got an error, and may have been published, or may be published later.
+    doubtful: HashSet<u64>,
+}
+
 enum Received {
     Wrong(String),
     Lost(String),
 }
 
 /// Waits for a message. Returns false if it does not arrive.
-fn message(link: &mut Link, channel: &str, sent: u64, last_seen: &mut u64) -> Result<bool, Received> {
+fn message(link: &mut Link, channel: &str, sent: u64, seen: &mut Seen) -> Result<bool, Received> {
     loop {
         let message = match link.incoming().map_err(|error| Received::Lost(error.to_string()))? {
             None => return Ok(false),
@@ -109,10 +121,11 @@ fn message(link: &mut Link, channel: &str, sent: u64, last_seen: &mut u64) -> Re
             _ => None,
         };
         match number {
-            Some(number) if number > *last_seen && number <= sent => *last_seen = number,
-            _ => return Err(Received::Wrong(format!("{channel}, after {last_seen}: {message:?}"))),
+            Some(number) if seen.doubtful.remove(&number) => {}
+            Some(number) if number > seen.last && number <= sent => seen.last = number,
+            _ => return Err(Received::Wrong(format!("{channel}, after {}: {}", seen.last, show(&message)))),
         }
-        if *last_seen == sent {
+        if seen.last == sent {
             return Ok(true);
         }
     }

@@ -88,7 +88,10 @@ impl Course {
         let mut state = self.state();
         let during = state.fault.unwrap_or("no fault");
         let at = self.start.elapsed().as_secs_f64();
-        state.failures.push(format!("{at:.3} s, {during}: {failure}"));
+        // After the first failure, the fault goes on, and what follows says nothing.
+        if state.failures.is_empty() {
+            state.failures.push(format!("{at:.3} s, {during}: {failure}"));
+        }
         self.end();
     }
 

@@ -165,13 +165,22 @@ pub(crate) struct Pocket {
     left: Vec<(u64, u64)>,
     /// When the list was last known to be empty.
     emptied: Instant,
+    /// When the list got its last element.
+    put: Instant,
     /// Requests that may run later, and empty the list, with the epoch of their error.
     doubts: Vec<u64>,
 }
 
 impl Pocket {
     pub(crate) fn new(key: String) -> Pocket {
-        Pocket { key, last: 0, left: Vec::new(), emptied: Instant::now(), doubts: Vec::new() }
+        Pocket {
+            key,
+            last: 0,
+            left: Vec::new(),
+            emptied: Instant::now(),
+            put: Instant::now(),
+            doubts: Vec::new(),
+        }
     }
 
     pub(crate) fn next(&mut self) -> (u64, String) {
@@ -182,6 +191,7 @@ impl Pocket {
     /// The list may have this element.
     pub(crate) fn put(&mut self, number: u64, course: &Course) {
         self.left.push((number, course.moment().epoch));
+        self.put = Instant::now();
     }
 
     /// Checks an element that was taken out. It must be one that may be left.
@@ -211,7 +221,7 @@ impl Pocket {
 
     /// Returns whether something may have taken out an element that was just put in.
     pub(crate) fn may_be_empty(&self, course: &Course) -> bool {
-        !self.doubts.is_empty() || course.may_be_lost(Instant::now())
+        !self.doubts.is_empty() || course.may_be_lost(self.put)
     }
 
     /// The list was deleted: elements of former epochs are gone.
