@@ -77,8 +77,13 @@ pub(crate) fn run(options: &Options, proxied: Proxied) -> Result<()> {
         if let Err(error) = result {
             course.fail(error.to_string());
         }
-        let audits: Vec<Audit> =
-            clients.into_iter().filter_map(|client| client.join().ok().flatten()).collect();
+        let mut audits = Vec::new();
+        for client in clients {
+            match client.join() {
+                Ok(audit) => audits.extend(audit),
+                Err(_) => course.fail("a client has panicked".to_owned()),
+            }
+        }
         Ok::<_, Box<dyn std::error::Error + Send + Sync>>(audits)
     })?;
     let mut problems = course.failures();
