@@ -40,7 +40,7 @@ pub(crate) fn run(course: &Course, client: usize, mut rng: Rng) -> Result<()> {
         if let Value::Error(error) = &reply {
             // The message may arrive late, or not at all.
             if explained(course, error, sent)? == Effect::Doubtful {
-                seen.doubtful.insert(last_sent);
+                seen.late.insert(last_sent);
             }
             thread::sleep(RETRY_DELAY);
             continue;
@@ -52,7 +52,11 @@ pub(crate) fn run(course: &Course, client: usize, mut rng: Rng) -> Result<()> {
                 Ok(false) if course.is_quiet_since(sent) => {
                     return Err(format!("message {last_sent} on {channel} did not arrive").into());
                 }
-                Ok(false) => course.note("messages on channels that did not arrive during a fault"),
+                Ok(false) => {
+                    course.note("messages on channels that were late or lost during a fault");
+                    // The next message may go through another node, and overtake it.
+                    seen.late.insert(last_sent);
+                }
                 Err(Received::Wrong(error)) => return Err(error.into()),
                 Err(Received::Lost(error)) if course.is_quiet_since(sent) => {
                     return Err(format!(
@@ -95,8 +99,8 @@ fn subscribe(course: &Course, channel: &str, sent: Moment) -> Result<Option<Link
 #[derive(Default)]
 struct Seen {
     last: u64,
-    /// Numbers of messages that got an error, and may have been published, or may be published later.
-    doubtful: HashSet<u64>,
+    /// Numbers of messages that may arrive after later ones: those with an error, and those that did not arrive in time.
+    late: HashSet<u64>,
 }
 
 enum Received {
@@ -121,7 +125,7 @@ fn message(link: &mut Link, channel: &str, sent: u64, seen: &mut Seen) -> Result
             _ => None,
         };
         match number {
-            Some(number) if seen.doubtful.remove(&number) => {}
+            Some(number) if seen.late.remove(&number) => {}
             Some(number) if number > seen.last && number <= sent => seen.last = number,
             _ => return Err(Received::Wrong(format!("{channel}, after {}: {}", seen.last, show(&message)))),
         }
