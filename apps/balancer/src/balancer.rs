@@ -55,12 +55,6 @@ const OF_ALL: &[(&str, ResponsePolicy)] = &[
     ("BGREWRITEAOF", ResponsePolicy::AllSucceeded),
 ];
 
-/// Commands about channels.
-const OF_CHANNELS: &[&str] = &["PUBLISH", "SUBSCRIBE", "PSUBSCRIBE", "UNSUBSCRIBE", "PUNSUBSCRIBE", "PUBSUB"];
-
-/// Commands that subscribe to channels.
-const LISTENING: &[&str] = &["SUBSCRIBE", "PSUBSCRIBE"];
-
 const WRONG_PAIRS: Error = Error::from_static("ERR wrong number of arguments for 'mset' command");
 
 const NONE_UP: Error = Error::from_static("UPSTREAMDOWN no server can be reached: the command was not sent");
@@ -112,16 +106,8 @@ impl<S: Spread> Balancer<S> {
     }
 
     fn route_keyless(&mut self, request: &Request<'_>, servers: &mut Servers) -> Route {
-        if request.is("PUBSUB")
-            && let Some(route) = pubsub(request, &self.spread.all(servers))
-        {
+        if let Some(route) = pubsub(request, &mut self.spread, servers) {
             return route;
-        }
-        if LISTENING.iter().any(|name| request.is(name)) && request.words().skip(1).any(is_keyspace_event) {
-            return Route::Listen(self.spread.all(servers));
-        }
-        if OF_CHANNELS.iter().any(|name| request.is(name)) {
-            return self.spread.channels(request, servers);
         }
         let of_all = OF_ALL.iter().find(|(name, _)| request.is(name));
         let is_scan = request.is("SCAN");
@@ -137,12 +123,6 @@ impl<S: Spread> Balancer<S> {
         let policy = *policy;
         Route::Split(Split::new(parts, move |replies| policy.merge(replies)))
     }
-}
-
-/// Returns whether the name of a channel or a pattern is one of keyspace events, which each server publishes for its own
-/// keys.
-fn is_keyspace_event(name: &[u8]) -> bool {
-    name.starts_with(b"__key")
 }
 
 /// Returns whether a replica may answer the request.
@@ -161,6 +141,10 @@ impl<S: Spread> Router for Balancer<S> {
             (Some(_), Some(_)) => self.route_keys(request, servers),
             (None, _) => self.route_keyless(request, servers),
         }
+    }
+
+    fn publishers(&mut self, servers: &mut Servers) -> Vec<usize> {
+        self.spread.publishers(servers)
     }
 
     fn redirect(&mut self, error: &ErrorReply<'_>, servers: &mut Servers) -> Option<Redirect> {

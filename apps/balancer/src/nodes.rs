@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use thegiant::proxy::{ErrorReply, Redirect, Request, Route, Servers};
+use thegiant::proxy::{ErrorReply, Redirect, Servers};
 
 use crate::{
     hash::{Hash, HashKind},
@@ -17,14 +17,14 @@ use crate::{
 
 /// Spreads keys over servers that do not know each other, each with or without replicas.
 ///
-/// A clone uses the same server for channels, also on another thread.
+/// A clone sends the messages of `PUBLISH` to the same server, also on another thread.
 #[derive(Clone, Debug)]
 pub struct Nodes {
     hash: Hash,
     nodes: Vec<Node>,
     /// Whether keys keep their server while it is down.
     keep: bool,
-    /// Index of the node that serves the channels.
+    /// Index of the node that gets the messages of `PUBLISH`.
     channels: Arc<AtomicUsize>,
 }
 
@@ -101,19 +101,21 @@ impl Spread for Nodes {
         self.nodes.iter().filter(is_wanted).map(|node| node.server).collect()
     }
 
-    /// Sends all requests about channels to one server, because publishers and subscribers must meet.
+    /// Begins with the server that gets all messages of `PUBLISH`, so that all subscribers see them in one order.
     ///
-    /// When that server goes down, its subscribers lose their connections, and the next server takes over.
-    fn channels(&mut self, _: &Request<'_>, servers: &mut Servers) -> Route {
+    /// When that server goes down, the next one takes over.
+    fn publishers(&mut self, servers: &mut Servers) -> Vec<usize> {
         let len = self.nodes.len();
         let current = self.channels.load(Relaxed);
         let mut next = (current..len).chain(0..current);
         let up = next.find(|node| self.nodes[*node].is_up(servers)).unwrap_or(current);
         if up != current {
-            // If another thread has chosen a server meanwhile, this request uses it, too.
+            // If another thread has chosen a server meanwhile, this thread uses it, too.
             let _ = self.channels.compare_exchange(current, up, Relaxed, Relaxed);
         }
-        Route::To(self.nodes[self.channels.load(Relaxed)].server)
+        let first = self.channels.load(Relaxed);
+        let others = (0..len).filter(|node| *node != first && self.nodes[*node].is_up(servers));
+        [first].into_iter().chain(others).map(|node| self.nodes[node].server).collect()
     }
 
     /// Sends a read that a replica cannot serve to another replica, or to the server itself.

@@ -1,30 +1,74 @@
-//! `PUBSUB` over all servers.
+//! Channels: `PUBLISH`, `SUBSCRIBE`, `PUBSUB`.
 
 use thegiant::{
     Value,
     command::ResponsePolicy,
-    proxy::{Request, Route, Split},
+    proxy::{Request, Route, Servers, Split},
 };
 
-/// Asks these servers about their subscribers. Returns `None` if the request is not about subscribers.
+use crate::spread::Spread;
+
+/// Commands that subscribe to channels.
+const LISTENING: [&str; 2] = ["SUBSCRIBE", "PSUBSCRIBE"];
+
+/// Other commands about channels.
+const OTHERS: [&str; 4] = ["PUBLISH", "UNSUBSCRIBE", "PUNSUBSCRIBE", "PUBSUB"];
+
+/// The prefix of the channels of keyspace events. Each server publishes those of its own keys, also in a cluster.
+const KEYSPACE_EVENTS: &str = "__key";
+
+/// Routes a request about channels. Returns `None` for other requests.
 ///
-/// Clients of a cluster subscribe at different nodes, and each node knows only its own subscribers.
-pub(crate) fn pubsub(request: &Request<'_>, all: &[usize]) -> Option<Route> {
-    let is = |names: [&str; 2]| names.iter().any(|name| request.is(name));
-    let merge: fn(Vec<Value>) -> Value = if is(["PUBSUB NUMSUB", "PUBSUB SHARDNUMSUB"]) {
-        add_counts
-    } else if is(["PUBSUB CHANNELS", "PUBSUB SHARDCHANNELS"]) {
-        union
-    } else if request.is("PUBSUB NUMPAT") {
-        |replies| ResponsePolicy::AggSum.merge(replies)
-    } else {
-        return None;
-    };
-    if all.is_empty() {
+/// Independent servers do not forward messages to each other. So clients subscribe at all of them: then a message may be
+/// published anywhere, for example in the transaction of any key.
+pub(crate) fn pubsub(
+    request: &Request<'_>,
+    spread: &mut impl Spread,
+    servers: &mut Servers,
+) -> Option<Route> {
+    let is_any = |names: &[&str]| names.iter().any(|name| request.is(name));
+    let listens = is_any(&LISTENING);
+    if !listens && !is_any(&OTHERS) {
         return None;
     }
-    let parts = all.iter().map(|server| (*server, request.words()));
-    Some(Route::Split(Split::new(parts, merge)))
+    let forwards = spread.forwards_messages();
+    if listens {
+        let mut names = request.words().skip(1);
+        if !forwards {
+            return Some(Route::Listen { prefix: "" });
+        }
+        if names.any(|name| name.starts_with(KEYSPACE_EVENTS.as_bytes())) {
+            return Some(Route::Listen { prefix: KEYSPACE_EVENTS });
+        }
+    }
+    if let Some((merge, is_of_slots)) = count(request)
+        && (forwards || is_of_slots)
+    {
+        let all = spread.all(servers);
+        let parts = all.iter().map(|server| (*server, request.words()));
+        return (!all.is_empty()).then(|| Route::Split(Split::new(parts, merge)));
+    }
+    Some(match spread.publishers(servers).first() {
+        Some(first) if !forwards && !request.is_in_transaction() => Route::To(*first),
+        _ => spread.any(request, servers),
+    })
+}
+
+/// A function that merges replies.
+type Merge = fn(Vec<Value>) -> Value;
+
+/// Returns how the replies to a request about the number of subscribers are merged, and whether it is about shard channels,
+/// which have slots.
+fn count(request: &Request<'_>) -> Option<(Merge, bool)> {
+    let merges: [(&str, Merge, bool); 5] = [
+        ("PUBSUB NUMSUB", add_counts, false),
+        ("PUBSUB CHANNELS", union, false),
+        ("PUBSUB NUMPAT", |replies| ResponsePolicy::AggSum.merge(replies), false),
+        ("PUBSUB SHARDNUMSUB", add_counts, true),
+        ("PUBSUB SHARDCHANNELS", union, true),
+    ];
+    let mut merges = merges.into_iter();
+    merges.find(|(name, ..)| request.is(name)).map(|(_, merge, is_of_slots)| (merge, is_of_slots))
 }
 
 /// Adds replies of alternating names and counts. All have the same names.

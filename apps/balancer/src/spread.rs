@@ -22,8 +22,14 @@ pub trait Spread: 'static {
         Route::Any
     }
 
-    /// Returns the route of a request about channels.
-    fn channels(&mut self, request: &Request<'_>, servers: &mut Servers) -> Route;
+    /// Returns the servers that publish messages of their own, and that are up.
+    fn publishers(&mut self, servers: &mut Servers) -> Vec<usize>;
+
+    /// Returns whether the servers forward the messages of `PUBLISH` to each other. Otherwise, `PUBLISH` goes to the first
+    /// publisher.
+    fn forwards_messages(&self) -> bool {
+        false
+    }
 
     /// Returns an error if clients may not send this request.
     fn refuse(&self, request: &Request<'_>) -> Option<thegiant::Error> {

@@ -1,7 +1,9 @@
 //! Subscribers behind a balancer.
 
+use std::thread;
+
 use super::Three;
-use crate::support::{Cluster, Process, RawClient, Reply, eventually, line, lines};
+use crate::support::{Cluster, Process, RawClient, Reply, eventually, line, lines, request};
 
 /// Returns the elements of an array, sorted.
 fn elements(reply: &[u8]) -> Vec<String> {
@@ -98,4 +100,131 @@ fn keyspace_events_of_all_nodes_of_a_cluster_arrive() {
         &Process::program_with("balancer", &[&["--cluster"], &addresses[..]].concat()),
         &addresses[..3],
     );
+}
+
+/// Publishes in transactions and scripts of each of these keys, and checks that two subscribers get each message once.
+fn check_published(balancer: &Process, keys: &[String]) {
+    let [mut by_channel, mut by_pattern, mut publisher] =
+        [(); 3].map(|()| RawClient::connect(balancer.address()));
+    by_channel.ask(line("SUBSCRIBE news"));
+    by_pattern.send(lines("HELLO 3 \n PSUBSCRIBE n?ws"));
+    by_pattern.replies(2);
+    let mut expect = |message: &str| {
+        let message = format!("$4\r\nnews\r\n${}\r\n{message}\r\n", message.len());
+        assert_eq!(by_channel.reply(), format!("*3\r\n$7\r\nmessage\r\n{message}"));
+        assert_eq!(by_pattern.reply(), format!(">4\r\n$8\r\npmessage\r\n$4\r\nn?ws\r\n{message}"));
+    };
+    for key in keys {
+        // All at once, and one by one.
+        publisher.send(lines(&format!("MULTI \n SET {key} 1 \n PUBLISH news whole:{key} \n EXEC")));
+        publisher.replies(4);
+        expect(&format!("whole:{key}"));
+        for command in ["MULTI", &format!("PUBLISH news parts:{key}"), &format!("SET {key} 1"), "EXEC"] {
+            publisher.ask(line(command));
+        }
+        expect(&format!("parts:{key}"));
+        let script = "return redis.call('publish', 'news', ARGV[1])";
+        publisher.ask(request(["EVAL", script, "1", key, &format!("script:{key}")]));
+        expect(&format!("script:{key}"));
+        publisher.ask(line(&format!("PUBLISH news plain:{key}")));
+        expect(&format!("plain:{key}"));
+    }
+}
+
+#[test]
+fn messages_of_transactions_and_scripts_of_three_servers_arrive() {
+    let three = Three::start(&[]);
+    let keys = three.keys_apart();
+    check_published(&three.balancer, &keys);
+    let mut client = three.client();
+    let _subscriber = {
+        let mut subscriber = three.client();
+        subscriber.ask(line("SUBSCRIBE news"));
+        subscriber
+    };
+    // Each subscriber counts once, wherever the message is published.
+    assert_eq!(client.ask(line("PUBLISH news x")), ":1\r\n");
+    for key in keys {
+        client.send(lines(&format!("MULTI \n GET {key} \n PUBLISH news x \n EXEC")));
+        assert_eq!(client.replies(4), "+OK\r\n+QUEUED\r\n+QUEUED\r\n*2\r\n$1\r\n1\r\n:1\r\n");
+    }
+}
+
+#[test]
+fn messages_of_transactions_and_scripts_of_a_cluster_arrive_once() {
+    let cluster = Cluster::start();
+    let balancer = Process::program_with("balancer", &[&["--cluster"], &cluster.addresses()[..]].concat());
+    check_published(&balancer, &["a", "b", "c"].map(str::to_owned));
+}
+
+/// In RESP2, the client would take such a message for a reply.
+#[test]
+fn no_message_follows_the_end_of_the_last_subscription() {
+    let three = Three::start(&[]);
+    let keys = three.keys_apart();
+    let mut subscriber = three.client();
+    let mut publishers = keys.map(|key| (three.client(), key));
+    for _ in 0..30 {
+        assert_eq!(subscriber.ask(line("SUBSCRIBE news")), "*3\r\n$9\r\nsubscribe\r\n$4\r\nnews\r\n:1\r\n");
+        thread::scope(|scope| {
+            for (publisher, key) in &mut publishers {
+                scope.spawn(move || {
+                    let transaction = format!("MULTI \n GET {key} \n PUBLISH news x \n EXEC \n ");
+                    publisher.send(lines(&transaction.repeat(20)));
+                    publisher.replies(80);
+                });
+            }
+            subscriber.reply();
+            subscriber.send(lines("UNSUBSCRIBE news \n PING"));
+            let mut reply = subscriber.reply();
+            while reply.starts_with(b"*3\r\n$7\r\nmessage\r\n") {
+                reply = subscriber.reply();
+            }
+            assert_eq!(reply, "*3\r\n$11\r\nunsubscribe\r\n$4\r\nnews\r\n:0\r\n");
+            assert_eq!(subscriber.reply(), "+PONG\r\n");
+        });
+        assert_eq!(subscriber.ask(line("PING")), "+PONG\r\n");
+    }
+}
+
+/// Waits until a server has a subscriber of this channel.
+fn wait_for_subscriber(server: &mut RawClient, channel: &str) {
+    let one = format!("*2\r\n${}\r\n{channel}\r\n:1\r\n", channel.len());
+    eventually(|| (server.ask(line(&format!("PUBSUB NUMSUB {channel}"))) == one).then_some(()));
+}
+
+#[test]
+fn subscribers_follow_servers_that_come_back() {
+    let mut three = Three::start(&[]);
+    let keys = three.keys_apart();
+    three.kill(1);
+    let mut client = three.client();
+    // The balancer has noticed the loss when it reads this key from another server.
+    eventually(|| (client.ask(line(&format!("GET {}", keys[1]))) == "$-1\r\n").then_some(()));
+    let mut subscriber = three.client();
+    subscriber.ask(line("SUBSCRIBE first"));
+    subscriber.ask(line("SUBSCRIBE news"));
+    three.restart(1);
+    wait_for_subscriber(&mut three.direct(1), "news");
+    for server in 0..3 {
+        assert_eq!(three.direct(server).ask(line("PUBLISH news x")), ":1\r\n");
+        assert_eq!(subscriber.reply(), "*3\r\n$7\r\nmessage\r\n$4\r\nnews\r\n$1\r\nx\r\n");
+    }
+}
+
+#[test]
+fn subscribers_of_keyspace_events_follow_nodes_that_join_a_cluster() {
+    const CHANNEL: &str = "__keyevent@0__:set";
+    let mut cluster = Cluster::start();
+    let balancer = Process::program_with("balancer", &[&["--cluster"], &cluster.addresses()[..]].concat());
+    let [mut subscriber, mut client] = [(); 2].map(|()| RawClient::connect(balancer.address()));
+    subscriber.ask(line(&format!("SUBSCRIBE {CHANNEL}")));
+    let joined = cluster.join();
+    let mut direct = RawClient::connect(&joined);
+    direct.ask(line("CONFIG SET notify-keyspace-events KEA"));
+    let slot = cluster.slot_of("key");
+    cluster.begin_to_move(slot, &joined).finish();
+    wait_for_subscriber(&mut direct, CHANNEL);
+    assert_eq!(client.ask(line("SET key 1")), "+OK\r\n");
+    assert_eq!(subscriber.reply(), format!("*3\r\n$7\r\nmessage\r\n$18\r\n{CHANNEL}\r\n$3\r\nkey\r\n"));
 }

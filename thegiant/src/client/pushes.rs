@@ -75,6 +75,14 @@ impl Client {
         slot.extra_mut().pushed.take(out)
     }
 
+    /// Moves all pending pushes to the end of `out`, and accounts for their memory.
+    pub(crate) fn move_pushes(&self, out: &mut Encoder) {
+        let len = self.take_pushes(out);
+        if let Some(host) = self.host() {
+            host.account(self, len, 0);
+        }
+    }
+
     /// Records that the socket has taken the first `sent` bytes of the replies.
     pub(crate) fn record_sent_up_to(&self, sent: usize) {
         if self.0.signals.load(Relaxed) & SENDING_PUSHES != 0 {

@@ -163,10 +163,13 @@ impl Spread for Cluster {
         self.master(client.id(), servers).map_or(Route::Any, Route::To)
     }
 
-    /// Sends the request to any node, because the nodes of a cluster forward published messages to each
-    /// other.
-    fn channels(&mut self, request: &Request<'_>, servers: &mut Servers) -> Route {
-        self.any(request, servers)
+    fn publishers(&mut self, servers: &mut Servers) -> Vec<usize> {
+        self.update(servers);
+        self.masters.iter().copied().filter(|server| servers.is_up(*server)).collect()
+    }
+
+    fn forwards_messages(&self) -> bool {
+        true
     }
 
     /// Rejects `CLUSTER`, because clients must not connect to the nodes directly.

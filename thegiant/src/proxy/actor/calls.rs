@@ -31,7 +31,7 @@ impl ProxyState {
                 let split = rewrite.into_split(self.pool.servers.any(number));
                 return self.insert_split(Requester::Application(answer), PoolKey::FIRST, number, split);
             }
-            Route::Listen(_) => return drop(answer.send(Err(CallError::NotSent(Error::CROSS_SLOT)))),
+            Route::Listen { .. } => return drop(answer.send(Err(CallError::NotSent(Error::CROSS_SLOT)))),
             Route::Reply(Value::Error(error)) => {
                 return drop(answer.send(Err(CallError::NotSent(error))));
             }

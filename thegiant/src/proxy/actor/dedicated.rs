@@ -10,25 +10,28 @@ use std::{
 };
 
 use bytes::Bytes;
-use tokio::sync::mpsc::{self, UnboundedReceiver};
+use tokio::sync::{
+    Notify,
+    mpsc::{self, UnboundedReceiver},
+};
 
 use super::{
     binding::{Binding, Target},
     dedicated_handle::{DedicatedHandle, DedicatedRoute, QueuedRequest},
-    listeners::Listeners,
+    listeners::{ListenerEvent, Listeners},
+    opening::open,
     retries::HAS_MOVED,
     state::ProxyState,
 };
 use crate::{
-    Client, Error, Raw, Responder,
+    Client, Error, Raw,
     batch::ActorId,
     client::ClientFlag,
-    command::Spec,
     dispatch::{ACTOR_DOWN, ClientBatch},
     proxy::{
         conn::{
             DedicatedConnection, DedicatedEvent, DedicatedRequest, DedicatedRequester, DedicatedTarget,
-            Dialled, MAX_RETRIES, PendingRequest, PoolKey, dial,
+            Dialled, MAX_RETRIES, PendingRequest, PoolKey,
         },
         pool::FORGOTTEN,
         routing::{Follow, Redirect, Refresh},
@@ -69,43 +72,14 @@ const MAX_QUEUED: usize = 64 * 1024;
 const OK: &[u8] = b"+OK\r\n";
 const QUEUED: &[u8] = b"+QUEUED\r\n";
 
-impl ProxyState {
-    /// Sends the next request of a batch over the client's dedicated connection. Opens it if necessary.
-    pub(super) fn send_dedicated(
-        &mut self,
-        mut batch: ClientBatch,
-        actor_id: ActorId,
-        kind: CommandKind,
-        to: Result<DedicatedTarget, Error>,
-    ) -> Option<ClientBatch> {
-        let client = batch.client.clone();
-        if self.dedicated_route(&client).is_none() {
-            client.set(ClientFlag::WasReset, false);
-            let server = to.as_ref().ok().and_then(|to| to.server);
-            self.dedicated.insert(client.identity(), open(Weak::clone(&self.me), &client, server));
-        }
-        let handle = self.dedicated.get(&client.identity())?;
-        if kind == CommandKind::Blocks {
-            // The batch goes back to the connection, so that it notices when the blocked client disconnects.
-            batch.step(&Spec::FALLBACK, |call, out| {
-                let request = DedicatedRequest::new(call, kind, to);
-                handle.send(request, DedicatedRequester::Client(Responder::<Raw>::new(call, out)));
-            });
-            return batch.return_to_client();
-        }
-        batch.stop_timing();
-        let request = batch.call(batch.next_request()).map(|call| DedicatedRequest::new(&call, kind, to));
-        if let Some(request) = request {
-            handle.send(request, DedicatedRequester::Batch(batch, actor_id));
-        }
-        None
-    }
-}
-
 /// Starts the task that opens a dedicated connection for a client.
 ///
 /// If `server` is `None`, the client's requests determine the upstream.
-fn open(proxy: Weak<RefCell<ProxyState>>, client: &Client, server: Option<usize>) -> DedicatedHandle {
+pub(super) fn start(
+    proxy: Weak<RefCell<ProxyState>>,
+    client: &Client,
+    server: Option<usize>,
+) -> DedicatedHandle {
     let (sender, requests) = mpsc::unbounded_channel();
     let route = Rc::new(Cell::new(DedicatedRoute { server, is_in_transaction: false }));
     let task = DedicatedTask {
@@ -151,28 +125,16 @@ impl DedicatedTask {
                 let stats = (Rc::clone(&server.upstream), Arc::clone(&server.stats));
                 (Target::new(to.server, stats), Rc::clone(&server.forgotten))
             };
-            let idle = proxy.borrow_mut().pool.take_idle(to.server, self.connection.key());
             drop(proxy);
             let settings = (Rc::clone(&target.upstream), Arc::clone(&target.stats));
             self.binding.set(target);
             self.publish();
-            let dialled = match idle {
-                Some(dialled) => dialled,
-                None => match dial(&settings.0, self.connection.key()).await {
-                    Ok(dialled) => dialled,
-                    Err(reason) => return End::Unreachable(reason),
-                },
+            let dialled = match open(Weak::clone(&self.proxy), to.server, self.connection.key()).await {
+                Ok(dialled) => dialled,
+                Err(reason) => return End::Unreachable(reason),
             };
-            if let Some(proxy) = self.proxy.upgrade() {
-                proxy.borrow_mut().pool.reached(to.server);
-            }
             self.connection.connect(dialled, settings, to.asking, self.binding.queued());
-            let mut forgotten = pin!(forgotten.notified());
-            let served = poll_fn(|cx| match forgotten.as_mut().poll(cx) {
-                Poll::Ready(()) => Poll::Ready(End::Lost(FORGOTTEN.into())),
-                Poll::Pending => self.poll(cx),
-            });
-            match served.await {
+            match self.exchange(to.server, &forgotten).await {
                 End::Moved(redirect) => to = redirect,
                 // The next connection sends the request again.
                 End::NeedsRefresh(refresh) => {
@@ -182,6 +144,36 @@ impl DedicatedTask {
                 end => return end,
             }
         }
+    }
+
+    /// Sends requests and passes replies on. `forgotten` says that the upstream is forgotten.
+    async fn exchange(&mut self, server: usize, forgotten: &Notify) -> End {
+        let Some(publishers) =
+            self.proxy.upgrade().map(|proxy| Rc::clone(&proxy.borrow().publishers.changed))
+        else {
+            return End::Left;
+        };
+        let mut forgotten = pin!(forgotten.notified());
+        loop {
+            let mut changed = pin!(publishers.notified());
+            if let Err(reason) = self.update_listeners(server) {
+                return End::Lost(reason);
+            }
+            let step = poll_fn(|cx| match (forgotten.as_mut().poll(cx), changed.as_mut().poll(cx)) {
+                (Poll::Ready(()), _) => Poll::Ready(Some(End::Lost(FORGOTTEN.into()))),
+                (_, Poll::Ready(())) => Poll::Ready(None),
+                _ => self.poll(cx).map(Some),
+            });
+            if let Some(end) = step.await {
+                return end;
+            }
+        }
+    }
+
+    /// Listens to the publishers that have joined, and no longer to those that have left.
+    fn update_listeners(&mut self, server: usize) -> Result<(), LossReason> {
+        let DedicatedTask { proxy, connection, listeners, .. } = self;
+        listeners.update(proxy, server, connection.key(), &connection.session)
     }
 
     /// Returns the upstream. Reads requests until one of them determines it.
@@ -229,18 +221,19 @@ impl DedicatedTask {
     /// Starts a request, or replies to it if the connection cannot carry it.
     fn start(&mut self, request: DedicatedRequest, requester: DedicatedRequester, server: Option<usize>) {
         let (kind, bytes) = (request.kind, request.bytes.clone());
-        let others = request.to.as_ref().map(|to| to.others.clone()).unwrap_or_default();
+        let listen = request.to.as_ref().ok().and_then(|to| to.listen);
         if let Err((requester, error)) = self.connection.start(request, requester, server) {
             return self.answer(requester, Err(error));
         }
-        match kind {
-            CommandKind::Subscribe(_) if !others.is_empty() => {
-                let others = others.into_iter().filter(|other| Some(*other) != server);
-                let (client, key) = (self.connection.client(), self.connection.key());
-                self.listeners.subscribe(&self.proxy, client, key, others, &bytes);
+        if let Some((prefix, server)) = listen.zip(server) {
+            self.listeners.listen(prefix);
+            if let Err(reason) = self.update_listeners(server) {
+                self.listeners.lose(reason);
             }
-            CommandKind::Unsubscribe(_) => self.listeners.unsubscribe(&bytes),
-            _ => {}
+        }
+        let is_pubsub = listen.is_some() || matches!(kind, CommandKind::Unsubscribe(_));
+        if is_pubsub && self.listeners.send(&bytes) {
+            self.connection.await_listeners();
         }
     }
 
@@ -259,15 +252,33 @@ impl DedicatedTask {
                     Poll::Pending => break,
                 }
             }
-            let end = match ready!(self.connection.poll(cx)) {
-                Ok(DedicatedEvent::Answered(pending)) => self.on_answered(pending),
-                Ok(DedicatedEvent::Error(error)) => self.on_error(error),
-                Ok(DedicatedEvent::Abandoned) => Some(End::Abandoned),
-                Err(reason) => Some(End::Lost(reason)),
+            let end = if let Poll::Ready(event) = self.listeners.poll(cx) {
+                self.on_listener(event)
+            } else {
+                match ready!(self.connection.poll(cx)) {
+                    Ok(DedicatedEvent::Answered(pending)) => self.on_answered(pending),
+                    Ok(DedicatedEvent::Error(error)) => self.on_error(error),
+                    Ok(DedicatedEvent::Abandoned) => Some(End::Abandoned),
+                    Err(reason) => Some(End::Lost(reason)),
+                }
             };
             if let Some(end) = end {
                 return Poll::Ready(end);
             }
+        }
+    }
+
+    fn on_listener(&mut self, event: Result<ListenerEvent, LossReason>) -> Option<End> {
+        match event {
+            Ok(ListenerEvent::Message(message)) => {
+                self.connection.take_listened(message);
+                None
+            }
+            Ok(ListenerEvent::Confirmed) => {
+                let pending = self.connection.on_listeners_confirmed()?;
+                self.on_answered(pending)
+            }
+            Err(reason) => Some(End::Lost(reason)),
         }
     }
 

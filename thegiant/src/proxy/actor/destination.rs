@@ -97,7 +97,7 @@ impl ProxyState {
                 },
                 Route::Split(split) => return Destination::Split(split),
                 Route::Rewrite(rewrite) => return self.rewritten(rewrite, number),
-                Route::Listen(_) => return Error::CROSS_SLOT.into(),
+                Route::Listen { .. } => return Error::CROSS_SLOT.into(),
                 Route::Reply(reply) => return Destination::Reply(reply),
             },
             CommandKind::Exec | CommandKind::Discard | CommandKind::Unwatch => {
@@ -116,9 +116,9 @@ impl ProxyState {
                         Destination::DedicatedConnection(kind, Ok(Some(server).into()))
                     }
                     Route::Rewrite(rewrite) => self.rewritten(rewrite, number),
-                    Route::Listen(others) => {
-                        let server = others.first().copied();
-                        let to = DedicatedTarget { server, others, ..DedicatedTarget::default() };
+                    Route::Listen { prefix } => {
+                        let server = self.publishers.first();
+                        let to = DedicatedTarget { server, listen: Some(prefix), rewritten: None };
                         Destination::DedicatedConnection(kind, Ok(to))
                     }
                     Route::Split(_) => Error::CROSS_SLOT.into(),
@@ -275,7 +275,11 @@ impl ProxyState {
     }
 
     fn route(&mut self, words: Words<'_>, is_in_transaction: bool) -> Route {
-        self.routing.route(words, &mut self.pool.servers, is_in_transaction)
+        let route = self.routing.route(words, &mut self.pool.servers, is_in_transaction);
+        if matches!(route, Route::Listen { .. }) {
+            self.update_publishers();
+        }
+        route
     }
 
     /// Returns the number of requests after a `MULTI`, up to its `EXEC` or `DISCARD`, and their upstream.

@@ -2,174 +2,163 @@
 
 use std::{
     cell::RefCell,
-    future::{Future, poll_fn},
-    pin::pin,
-    rc::Weak,
-    sync::atomic::Ordering::Relaxed,
-    task::Poll,
+    rc::{Rc, Weak},
+    sync::Arc,
+    task::{Context, Poll},
 };
 
 use bytes::Bytes;
-use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
 
-use super::state::ProxyState;
+use super::{binding::Target, opening::open, state::ProxyState};
 use crate::{
-    Client, Value,
+    Value,
     proxy::{
-        conn::{Dialled, Message, PoolKey, Upstream, dial, is_published},
-        pool::FORGOTTEN,
-        wire::{LossReason, ReplyReader, as_resp3},
+        conn::{Listener, PoolKey, Session},
+        wire::LossReason,
     },
     resp::Encoder,
-    stream::with_read_buffer,
 };
 
-/// The upstreams, besides that of its dedicated connection, at which a client has subscribed.
-///
-/// Each has a task and a connection. They end when this is dropped.
+/// The connections to all publishers besides that of the dedicated connection.
 #[derive(Default)]
-pub(super) struct Listeners(Vec<(usize, UnboundedSender<Bytes>)>);
+pub(super) struct Listeners {
+    /// Names with this prefix are subscribed at all publishers. Without a prefix, no name is.
+    prefix: Option<&'static str>,
+    list: Vec<(Target, Listener)>,
+    /// A request waits until all listeners have confirmed it.
+    is_awaited: bool,
+    /// The reason for which the client cannot listen.
+    lost: Option<LossReason>,
+}
 
-/// The start of the names that are subscribed at several upstreams.
-const EVERYWHERE: &[u8] = b"__key";
+/// An event on one of the connections.
+pub(super) enum ListenerEvent {
+    Message(Vec<u8>),
+    /// All listeners have confirmed the requests.
+    Confirmed,
+}
+
+/// The reason for closing a client whose own upstream publishes no messages any more.
+const NO_PUBLISHER: &str = "the router has removed it from the publishers";
 
 impl Listeners {
-    /// Subscribes at these upstreams, too.
-    pub(super) fn subscribe(
-        &mut self,
-        proxy: &Weak<RefCell<ProxyState>>,
-        client: &Client,
-        key: PoolKey,
-        servers: impl Iterator<Item = usize>,
-        request: &[u8],
-    ) {
-        let Some(request) = of_keyspace_events(request) else { return };
-        for server in servers {
-            let known = self.0.iter().position(|(known, _)| *known == server);
-            let index = known.unwrap_or_else(|| {
-                let (sender, requests) = mpsc::unbounded_channel();
-                actix_rt::spawn(serve(Weak::clone(proxy), client.clone(), key, server, requests));
-                self.0.push((server, sender));
-                self.0.len() - 1
-            });
-            // If the task has ended, it has closed the client.
-            let _ = self.0[index].1.send(request.clone());
-        }
+    /// From now on, subscribes the names with this prefix.
+    pub(super) fn listen(&mut self, prefix: &'static str) {
+        self.prefix = Some(prefix);
     }
 
-    /// Unsubscribes at all upstreams.
-    pub(super) fn unsubscribe(&self, request: &[u8]) {
-        if self.0.is_empty() {
-            return;
+    /// Listens to the current publishers, and no others. `own` is the upstream of the dedicated connection.
+    ///
+    /// # Errors
+    /// If the client's own upstream is no publisher.
+    pub(super) fn update(
+        &mut self,
+        proxy: &Weak<RefCell<ProxyState>>,
+        own: usize,
+        key: PoolKey,
+        session: &Session,
+    ) -> Result<(), LossReason> {
+        let (Some(prefix), Some(state)) = (self.prefix, proxy.upgrade()) else { return Ok(()) };
+        let state = state.borrow();
+        let publishers = state.publishers.servers();
+        if !publishers.is_empty() && publishers.iter().all(|(server, _)| *server != own) {
+            return Err(NO_PUBLISHER.into());
         }
-        if let Some(request) = of_keyspace_events(request) {
-            self.0.iter().for_each(|(_, sender)| drop(sender.send(request.clone())));
+        let others = || publishers.iter().filter(|(server, _)| *server != own);
+        self.list.retain(|(target, _)| others().any(|(_, stats)| Arc::ptr_eq(stats, &target.stats)));
+        for (number, stats) in others() {
+            if self.list.iter().any(|(target, _)| Arc::ptr_eq(stats, &target.stats)) {
+                continue;
+            }
+            let upstream = Rc::clone(&state.pool.servers.get(*number).upstream);
+            let opening = Box::pin(open(Weak::clone(proxy), *number, key));
+            let mut listener = Listener::new(opening, upstream.max_reply_len);
+            for (command, names) in session.subscriptions_to_channels() {
+                let names = names.filter(|name| name.starts_with(prefix.as_bytes()));
+                let words: Vec<&[u8]> =
+                    [command.as_bytes()].into_iter().chain(names.map(|name| &name[..])).collect();
+                if words.len() > 1 {
+                    listener.send(&encoded(&words));
+                }
+            }
+            self.list.push((Target::new(*number, (upstream, Arc::clone(stats))), listener));
+        }
+        Ok(())
+    }
+
+    /// Sends a request, such as `SUBSCRIBE`. Returns whether it has to be confirmed.
+    pub(super) fn send(&mut self, request: &[u8]) -> bool {
+        let Some(prefix) = self.prefix.filter(|_| !self.list.is_empty()) else { return false };
+        let Some(request) = with_prefix(prefix, request) else { return false };
+        self.list.iter_mut().for_each(|(_, listener)| listener.send(&request));
+        self.is_awaited = true;
+        true
+    }
+
+    /// Makes the next poll fail.
+    pub(super) fn lose(&mut self, reason: LossReason) {
+        self.lost = Some(reason);
+    }
+
+    /// Returns the next event.
+    ///
+    /// # Errors
+    /// If one of the connections is lost.
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<ListenerEvent, LossReason>> {
+        if let Some(reason) = self.lost.take() {
+            return Poll::Ready(Err(reason));
+        }
+        for (_, listener) in &mut self.list {
+            if let Poll::Ready(message) = listener.poll(cx) {
+                return Poll::Ready(message.map(ListenerEvent::Message));
+            }
+        }
+        if self.is_awaited && self.list.iter().all(|(_, listener)| listener.is_confirmed()) {
+            self.is_awaited = false;
+            return Poll::Ready(Ok(ListenerEvent::Confirmed));
+        }
+        Poll::Pending
+    }
+}
+
+impl ProxyState {
+    /// Asks the router for the servers at which clients listen.
+    pub(super) fn update_publishers(&mut self) {
+        let ProxyState { routing, pool, publishers, .. } = self;
+        let numbers = routing.publishers(&mut pool.servers).into_iter();
+        let known = numbers.filter(|server| pool.servers.has(*server));
+        publishers.set(known.map(|server| (server, Arc::clone(&pool.servers.get(server).stats))).collect());
+    }
+
+    /// Does the same, if a client may be listening.
+    pub(super) fn refresh_publishers(&mut self) {
+        self.publishers.is_used &= !self.dedicated.is_empty();
+        if self.publishers.is_used {
+            self.update_publishers();
         }
     }
 }
 
-/// Returns a request with only the names of keyspace events, or `None` if it has only other names.
-fn of_keyspace_events(request: &[u8]) -> Option<Bytes> {
+/// Returns a request with only the names that have this prefix, or `None` if it has only other names.
+fn with_prefix(prefix: &str, request: &[u8]) -> Option<Bytes> {
     let (request, _) = Value::parse(request).ok()??;
     let words: Vec<Value> = request.into_vec()?;
     let (name, names) = words.split_first()?;
     let mut kept: Vec<&[u8]> = names.iter().filter_map(Value::as_bytes).collect();
     // Without names, a request is about all of them.
     if !kept.is_empty() {
-        kept.retain(|name| name.starts_with(EVERYWHERE));
+        kept.retain(|name| name.starts_with(prefix.as_bytes()));
         if kept.is_empty() {
             return None;
         }
     }
+    Some(encoded(&[name.as_bytes().into_iter().collect(), kept].concat()))
+}
+
+fn encoded(words: &[&[u8]]) -> Bytes {
     let mut out = Encoder::default();
-    out.request(&[name.as_bytes().into_iter().collect(), kept].concat());
-    Some(out.into_vec().into())
-}
-
-/// Passes messages on until the client needs none. Closes the client if the connection is lost.
-async fn serve(
-    proxy: Weak<RefCell<ProxyState>>,
-    client: Client,
-    key: PoolKey,
-    server: usize,
-    requests: UnboundedReceiver<Bytes>,
-) {
-    let Some((upstream, stats, forgotten)) = proxy.upgrade().map(|proxy| {
-        let proxy = proxy.borrow();
-        let server = proxy.pool.servers.get(server);
-        (server.upstream.clone(), server.stats.clone(), server.forgotten.clone())
-    }) else {
-        return;
-    };
-    stats.private.fetch_add(1, Relaxed);
-    let lost = {
-        let mut forgotten = pin!(forgotten.notified());
-        let mut listening = pin!(listen(&upstream, &client, key, requests));
-        poll_fn(|cx| match forgotten.as_mut().poll(cx) {
-            Poll::Ready(()) => Poll::Ready(Err(FORGOTTEN.into())),
-            Poll::Pending => listening.as_mut().poll(cx),
-        })
-        .await
-    };
-    stats.private.fetch_sub(1, Relaxed);
-    if let Err(reason) = lost {
-        tracing::info!(id = client.id(), client = %client.addr(), %reason, "closed: an upstream of its subscriptions was lost");
-        client.kill();
-    }
-}
-
-/// Sends requests and passes published messages on, until no more requests can come.
-async fn listen(
-    upstream: &Upstream,
-    client: &Client,
-    key: PoolKey,
-    mut requests: UnboundedReceiver<Bytes>,
-) -> Result<(), LossReason> {
-    let Dialled { mut stream, is_older } = dial(upstream, key).await?;
-    let mut reader = ReplyReader::new(upstream.max_reply_len);
-    let (mut out, mut sent) = (Encoder::default(), 0);
-    poll_fn(|cx| {
-        loop {
-            while let Poll::Ready(request) = requests.poll_recv(cx) {
-                let Some(request) = request else { return Poll::Ready(Ok(())) };
-                out.raw(&request);
-            }
-            if stream.poll_write(&out, &mut sent, cx)?.is_ready() {
-                out.clear();
-                sent = 0;
-            }
-            let read = with_read_buffer(|scratch| {
-                stream.poll_read(scratch, cx).map(|read| {
-                    let read = read?;
-                    let mut input = &scratch[..read];
-                    while let Some(reply) = reader.next_whole(&mut input)? {
-                        // The dedicated connection confirms the subscriptions.
-                        if is_published(&reply.bytes) {
-                            client.push(Message(converted(reply.bytes, is_older).into()));
-                        }
-                    }
-                    if read == 0 { Err(LossReason::closed()) } else { Ok(()) }
-                })
-            });
-            match read {
-                Poll::Ready(read) => read?,
-                Poll::Pending => return Poll::Pending,
-            }
-        }
-    })
-    .await
-}
-
-/// Converts a message in RESP2 to a push, if the client uses RESP3.
-fn converted(message: Vec<u8>, is_older: bool) -> Vec<u8> {
-    if !is_older {
-        return message;
-    }
-    let mut push = as_resp3(message);
-    if let Some(kind) = push.first_mut() {
-        *kind = b'>';
-    }
-    push
+    out.request(words);
+    out.into_vec().into()
 }
 
 #[cfg(test)]
@@ -177,18 +166,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_the_names_of_keyspace_events_are_subscribed_everywhere() {
-        let request = |words: &[&str]| {
-            let mut out = Encoder::default();
-            out.request(words);
-            out.into_vec()
-        };
-        let filtered = |words: &[&str]| of_keyspace_events(&request(words)).map(Vec::from);
+    fn only_names_with_the_prefix_are_subscribed_everywhere() {
+        let request = |words: &[&str]| encoded(&words.iter().map(|word| word.as_bytes()).collect::<Vec<_>>());
+        let filtered = |words: &[&str]| with_prefix("__key", &request(words));
         assert_eq!(filtered(&["SUBSCRIBE", "news"]), None);
         assert_eq!(
             filtered(&["SUBSCRIBE", "news", "__keyspace@0__:a", "b"]),
             Some(request(&["SUBSCRIBE", "__keyspace@0__:a"]))
         );
         assert_eq!(filtered(&["PUNSUBSCRIBE"]), Some(request(&["PUNSUBSCRIBE"])));
+        let all = request(&["SUBSCRIBE", "news", "__keyspace@0__:a"]);
+        assert_eq!(with_prefix("", &all), Some(all));
     }
 }

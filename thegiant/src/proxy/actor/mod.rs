@@ -5,10 +5,11 @@
 //! - `destination`: chooses the connection for each request; `batches`: sends the requests of clients on; `calls`: sends
 //!   those of the application; `retries`: sends single requests, also again
 //! - `refreshing`: requests that wait for the router; `reply_sizes`: how many requests are sent at once
-//! - `upkeep`: keeps the multiplexed connections open
+//! - `upkeep`: keeps the multiplexed connections open; `opening`: opens others
 //! - `isolated`: sends requests over connections without other clients' requests
 //! - `dedicated`: the task of a connection that one client has to itself; `binding`: its upstream;
-//!   `dedicated_handle`: the handle to it; `listeners`: the connections over which other upstreams publish messages
+//!   `dedicated_handle`: the handle to it; `dedicated_requests`: sends requests to it
+//! - `listeners`: the connections over which other upstreams publish messages for a client; `publishers`: these upstreams
 
 #[expect(clippy::module_inception, reason = "the actor is the main part of this folder")]
 mod actor;
@@ -18,10 +19,13 @@ mod builder;
 mod calls;
 mod dedicated;
 mod dedicated_handle;
+mod dedicated_requests;
 mod destination;
 mod handle;
 mod isolated;
 mod listeners;
+mod opening;
+mod publishers;
 mod refreshing;
 mod reply_sizes;
 mod retries;

@@ -11,7 +11,10 @@ use bytes::Bytes;
 use foldhash::quality::RandomState;
 use tokio::sync::oneshot;
 
-use super::{dedicated_handle::DedicatedHandle, refreshing::Refreshing, reply_sizes::ReplySizes};
+use super::{
+    dedicated_handle::DedicatedHandle, publishers::Publishers, refreshing::Refreshing,
+    reply_sizes::ReplySizes,
+};
 use crate::{
     batch::ActorId,
     dispatch::{ACTOR_DOWN, ClientBatch},
@@ -33,6 +36,7 @@ pub(super) struct ProxyState {
     pub(super) in_flight: InFlightTable,
     /// Dedicated connections, by the identities of their clients.
     pub(super) dedicated: HashMap<usize, DedicatedHandle, RandomState>,
+    pub(super) publishers: Publishers,
     pub(super) blamed: Blamed,
     pub(super) reply_sizes: ReplySizes,
     pub(super) waiting: Waiting,
@@ -75,6 +79,7 @@ impl ProxyState {
                 in_flight: InFlightTable::new(router.is_some()),
                 routing: Routing::new(router),
                 dedicated: HashMap::default(),
+                publishers: Publishers::default(),
                 blamed: Blamed::default(),
                 reply_sizes: ReplySizes::default(),
                 waiting: Waiting::default(),

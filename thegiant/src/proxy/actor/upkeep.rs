@@ -152,12 +152,12 @@ impl ProxyState {
         let connection = &mut self.pool.connections[index];
         connection.connected(dialled);
         connection.stats.connections.fetch_add(1, Relaxed);
-        let number = connection.server;
+        let (number, stats) = (connection.server, Arc::clone(&connection.stats));
         if is_first {
             // The upstream may have restarted as another version with other commands.
             launch(&mut self.in_flight, connection, "COMMAND", InFlight::Commands(Vec::new()));
         }
-        self.pool.reached(number);
+        self.reached(number, &stats);
         self.retry_waiting();
     }
 
@@ -206,6 +206,7 @@ impl ProxyState {
         for index in 0..self.pool.connections.len() {
             self.check_replies(index);
         }
+        self.refresh_publishers();
         let ProxyState { pool, in_flight, dedicated, .. } = self;
         in_flight.shrink();
         let has_dedicated = |server| dedicated.values().any(|handle| handle.route().server == Some(server));

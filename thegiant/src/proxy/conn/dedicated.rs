@@ -2,33 +2,26 @@
 //! connection.
 
 use std::{
-    collections::VecDeque,
-    future::Future,
     mem,
-    pin::Pin,
     rc::Rc,
-    sync::{Arc, atomic::Ordering::Relaxed},
+    sync::Arc,
     task::{Context, Poll, ready},
 };
 
-use actix_rt::time::{Sleep, sleep};
 use bytes::Bytes;
 
 use super::{
     Dialled, PoolKey, Upstream, UpstreamStats,
+    dedicated_request::{DedicatedRequest, DedicatedRequester, PendingRequest},
+    open_link::OpenLink,
     reply_map::{ReplyMap, mapped_bytes, mapped_elements},
-    reply_meter::ReplyMeter,
     session::{PubSubMessage, Session},
 };
 use crate::{
-    Client, Error, IntoPush, IntoReply, Raw, Responder,
-    batch::ActorId,
+    Client, Error, IntoPush, IntoReply,
     client::ClientFlag,
-    command::Call,
-    dispatch::ClientBatch,
-    proxy::wire::{CommandKind, LossReason, ReplyReader, WholeReply, as_resp3},
+    proxy::wire::{CommandKind, LossReason, WholeReply, as_resp3},
     resp::{Encoder, Protocol},
-    stream::{Stream, with_read_buffer},
 };
 
 /// The requests of one client to one upstream, and the connection that carries them.
@@ -52,81 +45,6 @@ enum Link {
     Open(Box<OpenLink>),
 }
 
-/// An open connection.
-struct OpenLink {
-    stream: Stream,
-    /// See [`Dialled::is_older`].
-    is_older: bool,
-    upstream: Rc<Upstream>,
-    stats: Arc<UpstreamStats>,
-    /// The output buffer.
-    out: Encoder,
-    /// Number of bytes of `out` that the socket has taken.
-    sent: usize,
-    reader: ReplyReader,
-    /// Replies that have arrived and were not handled.
-    received: VecDeque<WholeReply>,
-    /// Number of outstanding replies to `ASKING` and `MULTI`, which come before all others.
-    setup_replies: usize,
-    /// Number of outstanding replies to requests that were queued before the upstream was known.
-    queued_replies: usize,
-    /// Counts the replies to the pending request.
-    meter: ReplyMeter,
-    /// The reply timeout of the pending request. A blocking command has none.
-    timeout: Option<Pin<Box<Sleep>>>,
-    /// The upstream may still have a transaction, so other clients must not get the connection.
-    is_tainted: bool,
-}
-
-/// A request of a client.
-pub(crate) struct DedicatedRequest {
-    pub(crate) bytes: Bytes,
-    pub(crate) kind: CommandKind,
-    /// Number of arguments.
-    pub(crate) args: usize,
-    pub(crate) key: PoolKey,
-    /// The upstreams. The client receives the error, if there is one.
-    pub(crate) to: Result<DedicatedTarget, Error>,
-    /// Maps the reply.
-    pub(crate) map: Option<ReplyMap>,
-}
-
-/// The upstreams of a request.
-#[derive(Default)]
-pub(crate) struct DedicatedTarget {
-    /// The upstream that replies, or `None` for any.
-    pub(crate) server: Option<usize>,
-    /// The upstreams that publish messages for the client, besides.
-    pub(crate) others: Vec<usize>,
-    /// The words that are sent in place of those of the client, and the function that maps the reply.
-    pub(crate) rewritten: Option<(Vec<Bytes>, Option<ReplyMap>)>,
-}
-
-impl From<Option<usize>> for DedicatedTarget {
-    fn from(server: Option<usize>) -> Self {
-        DedicatedTarget { server, ..DedicatedTarget::default() }
-    }
-}
-
-/// The receiver of a reply.
-pub(crate) enum DedicatedRequester {
-    /// A batch: the reply answers its next request.
-    Batch(ClientBatch, ActorId),
-    /// The client of a blocking command, which may disconnect while it waits.
-    Client(Responder<Raw>),
-}
-
-/// A request that waits for its replies.
-pub(crate) struct PendingRequest {
-    bytes: Bytes,
-    pub(crate) kind: CommandKind,
-    /// Number of outstanding replies. `SUBSCRIBE` has one for each channel.
-    replies_left: usize,
-    pub(crate) answer: Vec<u8>,
-    map: Option<ReplyMap>,
-    pub(crate) requester: DedicatedRequester,
-}
-
 /// An event on a dedicated connection.
 pub(crate) enum DedicatedEvent {
     /// All replies to the pending request have arrived.
@@ -139,9 +57,6 @@ pub(crate) enum DedicatedEvent {
     Abandoned,
 }
 
-/// Maximum capacity of the output buffer between requests, in bytes.
-const MAX_IDLE_BUFFER: usize = 4096;
-
 const SUBSCRIBE_IN_TRANSACTION: Error =
     Error::from_static("ERR SUBSCRIBE and its like cannot be sent on to an upstream within a transaction");
 
@@ -150,33 +65,6 @@ const POOL_CHANGED: Error = Error::from_static(
 );
 
 const UNEXPECTED: &str = "unexpected reply from upstream";
-
-impl DedicatedRequest {
-    pub(crate) fn new(call: &Call<'_>, kind: CommandKind, mut to: Result<DedicatedTarget, Error>) -> Self {
-        let mut bytes = Encoder::default();
-        let (args, map) = match to.as_mut().ok().and_then(|to| to.rewritten.take()) {
-            Some((words, map)) => {
-                bytes.request(&words);
-                (words.len().saturating_sub(1), map)
-            }
-            None => {
-                call.words.write(&mut bytes);
-                (call.len() - 1, None)
-            }
-        };
-        // With arguments, the upstream replies with an error and keeps its state.
-        let kind = match kind {
-            CommandKind::Multi | CommandKind::Exec | CommandKind::Discard | CommandKind::Unwatch
-                if args > 0 =>
-            {
-                CommandKind::Plain
-            }
-            kind => kind,
-        };
-        let key = PoolKey::of(call.client());
-        DedicatedRequest { bytes: bytes.into_vec().into(), kind, args, key, to, map }
-    }
-}
 
 impl DedicatedConnection {
     pub(crate) fn new(client: Client, key: PoolKey) -> Self {
@@ -250,7 +138,16 @@ impl DedicatedConnection {
             bytes = Bytes::from_static(b"*1\r\n$7\r\nDISCARD\r\n");
         }
         let replies_left = self.session.replies_to(kind, args);
-        let pending = PendingRequest { bytes, kind, replies_left, answer: Vec::new(), map, requester };
+        let pending = PendingRequest {
+            bytes,
+            kind,
+            replies_left,
+            awaits_listeners: false,
+            answer: Vec::new(),
+            listened: Vec::new(),
+            map,
+            requester,
+        };
         if let Link::Open(link) = &mut self.link {
             link.send(&pending);
         }
@@ -371,21 +268,18 @@ impl DedicatedConnection {
                 *kind = b'>';
             }
         }
-        let is_message = message == Some(PubSubMessage::Message) || (message.is_none() && is_push);
-        // A message that comes while a reply is outstanding is sent in front of this reply.
-        let Some(pending) =
-            self.pending.as_mut().filter(|pending| !is_message || pending.kind != CommandKind::Blocks)
-        else {
-            if !is_message {
-                return Err(UNEXPECTED.into());
+        if message == Some(PubSubMessage::Message) || (message.is_none() && is_push) {
+            // A message that comes while a reply is outstanding is sent in front of this reply.
+            match self.collecting() {
+                Some(pending) => pending.answer.extend_from_slice(&reply),
+                None => drop(self.client.push(Message(reply.into()))),
             }
-            self.client.push(Message(reply.into()));
-            return Ok(None);
-        };
-        pending.answer.extend_from_slice(&reply);
-        if is_message {
             return Ok(None);
         }
+        let Some(pending) = self.pending.as_mut().filter(|pending| pending.replies_left > 0) else {
+            return Err(UNEXPECTED.into());
+        };
+        pending.answer.extend_from_slice(&reply);
         pending.replies_left = if reply.starts_with(b"-") { 0 } else { pending.replies_left - 1 };
         let kind = pending.kind;
         if self.session.is_aborted() && kind == CommandKind::Exec {
@@ -412,7 +306,54 @@ impl DedicatedConnection {
         {
             link.is_tainted |= reply.starts_with(b"-") && !reply.starts_with(b"-EXECABORT");
         }
-        Ok(self.pending.take_if(|pending| pending.replies_left == 0))
+        Ok(self.take_complete())
+    }
+
+    /// Takes a message that came over a listener.
+    pub(crate) fn take_listened(&mut self, message: Vec<u8>) {
+        if let Link::Open(link) = &mut self.link {
+            link.meter.add(&self.client, message.len());
+        }
+        match self.collecting() {
+            Some(pending) => pending.listened.extend_from_slice(&message),
+            None => drop(self.client.push(Message(message.into()))),
+        }
+    }
+
+    /// Makes the pending request wait for the listeners, too.
+    pub(crate) fn await_listeners(&mut self) {
+        if let Some(pending) = &mut self.pending {
+            pending.awaits_listeners = true;
+        }
+    }
+
+    /// Ends this wait. Returns the pending request if this completes it.
+    pub(crate) fn on_listeners_confirmed(&mut self) -> Option<PendingRequest> {
+        self.pending.as_mut()?.awaits_listeners = false;
+        self.take_complete()
+    }
+
+    /// Returns the pending request that messages have to stay in order with.
+    ///
+    /// The client of a blocking command gets messages at once.
+    fn collecting(&mut self) -> Option<&mut PendingRequest> {
+        self.pending.as_mut().filter(|pending| pending.kind != CommandKind::Blocks)
+    }
+
+    /// Takes the pending request if it has all replies and confirmations.
+    ///
+    /// In RESP2, a message looks like a reply. So it follows the confirmation of the first subscription, and precedes that of
+    /// the last `UNSUBSCRIBE`.
+    fn take_complete(&mut self) -> Option<PendingRequest> {
+        let is_complete =
+            |pending: &mut PendingRequest| pending.replies_left == 0 && !pending.awaits_listeners;
+        let mut pending = self.pending.take_if(is_complete)?;
+        let listened = mem::take(&mut pending.listened);
+        match pending.kind {
+            CommandKind::Subscribe(_) => pending.answer.extend(listened),
+            _ => drop(pending.answer.splice(..0, listened)),
+        }
+        Some(pending)
     }
 
     fn update_subscriptions(&mut self, reply: &[u8], is_push: bool) -> Option<PubSubMessage> {
@@ -438,85 +379,8 @@ impl Drop for DedicatedConnection {
     }
 }
 
-impl OpenLink {
-    fn new(Dialled { stream, is_older }: Dialled, upstream: Rc<Upstream>, stats: Arc<UpstreamStats>) -> Self {
-        OpenLink {
-            stream,
-            is_older,
-            reader: ReplyReader::new(upstream.max_reply_len),
-            upstream,
-            stats,
-            out: Encoder::default(),
-            sent: 0,
-            received: VecDeque::new(),
-            setup_replies: 0,
-            queued_replies: 0,
-            meter: ReplyMeter::default(),
-            timeout: None,
-            is_tainted: false,
-        }
-    }
-
-    /// Appends a request to the output buffer.
-    fn push(&mut self, request: &[u8]) {
-        self.out.raw(request);
-        self.stats.commands.fetch_add(1, Relaxed);
-    }
-
-    /// Sends the pending request, and starts its timeout.
-    fn send(&mut self, pending: &PendingRequest) {
-        self.push(&pending.bytes);
-        self.meter = ReplyMeter::default();
-        self.timeout = match pending.kind {
-            CommandKind::Blocks => None,
-            _ => Some(Box::pin(sleep(self.upstream.reply_timeout))),
-        };
-    }
-
-    fn is_reusable(&self) -> bool {
-        self.out.is_empty()
-            && self.received.is_empty()
-            && self.reader.is_between_replies()
-            && !self.is_tainted
-    }
-
-    /// Writes, and reads once.
-    fn poll_io(
-        &mut self,
-        client: &Client,
-        is_waiting: bool,
-        cx: &mut Context<'_>,
-    ) -> Poll<Result<(), LossReason>> {
-        if is_waiting
-            && let Some(timeout) = &mut self.timeout
-            && timeout.as_mut().poll(cx).is_ready()
-        {
-            return Poll::Ready(Err(LossReason::Silence(self.upstream.reply_timeout)));
-        }
-        if self.stream.poll_write(&self.out, &mut self.sent, cx)?.is_ready() {
-            self.out.clear();
-            self.out.shrink_to(MAX_IDLE_BUFFER);
-            self.sent = 0;
-        }
-        with_read_buffer(|scratch| {
-            let read = ready!(self.stream.poll_read(scratch, cx))?;
-            if read == 0 {
-                return Poll::Ready(Err(LossReason::closed()));
-            }
-            if is_waiting && !self.meter.add(client, read) {
-                return Poll::Ready(Err("the client has left".into()));
-            }
-            let mut input = &scratch[..read];
-            while let Some(reply) = self.reader.next_whole(&mut input)? {
-                self.received.push_back(reply);
-            }
-            Poll::Ready(Ok(()))
-        })
-    }
-}
-
 /// The unchanged bytes of a push.
-pub(crate) struct Message(pub(crate) Bytes);
+struct Message(Bytes);
 
 impl IntoReply for Message {
     fn into_reply(self, out: &mut Encoder) {

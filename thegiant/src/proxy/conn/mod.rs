@@ -6,14 +6,19 @@
 //! - `multiplexed`: a connection that many clients share; `outgoing`: its unsent bytes
 //! - `in_flight`: the requests without a reply; `runs`: those that clients sent; `reply_meter`: the bytes of their
 //!   replies
-//! - `dedicated`: a connection that one client has to itself; `session`: what its upstream keeps for the client;
-//!   `reply_map`: maps the replies to rewritten requests
+//! - `dedicated`: a connection that one client has to itself; `open_link`: reads and writes it; `dedicated_request`: its
+//!   requests; `session`: what its upstream keeps for the client;
+//!   `reply_map`: maps the replies to rewritten requests; `listener`: a connection over which another upstream publishes
+//!   messages for the client
 
 mod call_error;
 mod dedicated;
+mod dedicated_request;
 mod dial;
 mod in_flight;
+mod listener;
 mod multiplexed;
+mod open_link;
 mod outgoing;
 mod reply_map;
 mod reply_meter;
@@ -23,15 +28,14 @@ mod stats;
 mod upstream;
 
 pub use call_error::CallError;
-pub(crate) use dedicated::{
-    DedicatedConnection, DedicatedEvent, DedicatedRequest, DedicatedRequester, DedicatedTarget, Message,
-    PendingRequest,
-};
+pub(crate) use dedicated::{DedicatedConnection, DedicatedEvent};
+pub(crate) use dedicated_request::{DedicatedRequest, DedicatedRequester, DedicatedTarget, PendingRequest};
 pub(crate) use dial::{Dialled, PoolKey, dial};
 pub(crate) use in_flight::{ApplicationCall, InFlight, InFlightId, InFlightTable, Retry, RetryReason};
+pub(crate) use listener::Listener;
 pub(crate) use multiplexed::{MultiplexedConnection, Silence};
 pub(crate) use reply_map::{ReplyMap, mapped};
 pub(crate) use runs::{BatchRun, CallResult, MAX_RETRIES, Merge, Requester, SplitRequest};
-pub(crate) use session::is_published;
+pub(crate) use session::Session;
 pub(crate) use stats::{AllUpstreamStats, UpstreamStats};
 pub use upstream::Upstream;

@@ -67,6 +67,14 @@ impl Session {
         self.subscribed.each_ref().map(HashSet::len)
     }
 
+    /// Returns the names of the subscribed channels and patterns, each kind with the command that subscribes them.
+    pub(crate) fn subscriptions_to_channels(
+        &self,
+    ) -> [(&'static str, impl Iterator<Item = &Bytes> + use<'_>); 2] {
+        [("SUBSCRIBE", ChannelKind::Channel), ("PSUBSCRIBE", ChannelKind::Pattern)]
+            .map(|(command, kind)| (command, self.subscribed[kind as usize].iter()))
+    }
+
     /// Returns the number of replies to a request.
     pub(super) fn replies_to(&self, kind: CommandKind, args: usize) -> usize {
         match kind {
@@ -148,7 +156,7 @@ impl Session {
 }
 
 /// Returns whether a push, or a reply in RESP2, is a published message.
-pub(crate) fn is_published(reply: &[u8]) -> bool {
+pub(super) fn is_published(reply: &[u8]) -> bool {
     let words = match Incoming::parse(reply) {
         Ok(Some((Incoming::Push(words) | Incoming::Reply(Value::Array(words)), _))) => words,
         _ => return false,

@@ -91,17 +91,19 @@ impl Pool {
         self.connections.iter_mut().filter(move |connection| connection.server == server)
     }
 
-    /// Ends the time in which an upstream is down, because a connection to it could be opened.
+    /// Ends the time in which an upstream is down, because a connection to it could be opened. Returns whether it was down.
     ///
     /// All other connections are opened at once. Otherwise a client could take a job over one connection and find the
     /// upstream down for its next command.
-    pub(crate) fn reached(&mut self, server: usize) {
+    pub(crate) fn reached(&mut self, server: usize) -> bool {
         let known = self.servers.get_mut(server);
-        if known.is_down && known.is_member() {
+        let was_down = known.is_down && known.is_member();
+        if was_down {
             known.is_down = false;
             known.wakeup.notify_waiters();
             self.connections_to(server).for_each(MultiplexedConnection::reconnecting);
         }
+        was_down
     }
 
     /// Marks a connection whose written requests have to be sent.

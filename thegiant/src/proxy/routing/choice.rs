@@ -74,6 +74,12 @@ impl Routing {
         }
     }
 
+    /// Returns the servers that publish messages of their own.
+    pub(crate) fn publishers(&mut self, servers: &mut Servers) -> Vec<usize> {
+        let router = self.router.as_mut();
+        router.and_then(|router| guarded(|| router.publishers(servers))).unwrap_or_default()
+    }
+
     /// Lets the router add and remove servers.
     pub(crate) fn update(&mut self, servers: &mut Servers) {
         if let Some(router) = &mut self.router {

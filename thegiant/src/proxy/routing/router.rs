@@ -34,6 +34,16 @@ pub trait Router: 'static {
     /// once for some requests, for example for a request that has to wait.
     fn route(&mut self, request: &Request<'_>, servers: &mut Servers) -> Route;
 
+    /// Returns the servers at which [`Route::Listen`] subscribes clients: those that publish messages of their own.
+    ///
+    /// The first one confirms the subscriptions of new subscribers. While a client listens, the proxy calls this method
+    /// once a second, and when a server is up again. Clients are subscribed at servers that join the list, and
+    /// no longer at those that leave it.
+    fn publishers(&mut self, servers: &mut Servers) -> Vec<usize> {
+        let _ = servers;
+        Vec::new()
+    }
+
     /// Adds and removes servers, when the application has called [`UpstreamHandle::update`](crate::UpstreamHandle::update).
     ///
     /// The other methods can do so, too, but the proxy does not call them while all servers are down.
@@ -92,12 +102,17 @@ pub enum Route {
     Split(Split),
     /// Sends a request with other words.
     Rewrite(Rewrite),
-    /// Subscribes the client at several servers. It receives the messages of all, and the confirmations of one.
+    /// Subscribes the client at all [publishers](Router::publishers). It receives the messages of all, and the confirmations
+    /// of one when all have subscribed it.
     ///
-    /// For `SUBSCRIBE` and `PSUBSCRIBE` to keyspace events (`__keyspace@0__:*`), which each server publishes for its own
-    /// keys. Only names that begin with `__key` are subscribed at more than one server. If the connection to one of them
-    /// is lost, the client is disconnected.
-    Listen(Vec<usize>),
+    /// For `SUBSCRIBE` and `PSUBSCRIBE` if several servers publish messages that the others do not forward. If the connection
+    /// to one of them is lost, the client is disconnected.
+    Listen {
+        /// Names with this prefix are subscribed at all publishers, and other names at one server.
+        ///
+        /// It is `__key` for keyspace events, which each server publishes for its own keys, and empty for all names.
+        prefix: &'static str,
+    },
     /// Sends no request. The client receives this reply.
     Reply(Value),
 }
@@ -111,7 +126,7 @@ impl Route {
             Route::To(server) => Ok(Some(server)),
             Route::Any => Ok(None),
             Route::Reply(Value::Error(error)) => Err(error),
-            Route::Split(_) | Route::Rewrite(_) | Route::Listen(_) | Route::Reply(_) => {
+            Route::Split(_) | Route::Rewrite(_) | Route::Listen { .. } | Route::Reply(_) => {
                 Err(Error::CROSS_SLOT)
             }
         }
@@ -120,9 +135,11 @@ impl Route {
     /// Returns the upstreams of a request on a dedicated connection.
     pub(crate) fn into_dedicated(self) -> Result<DedicatedTarget, Error> {
         match self {
-            Route::Listen(others) => Ok(DedicatedTarget { others, ..DedicatedTarget::default() }),
+            Route::Listen { prefix } => {
+                Ok(DedicatedTarget { listen: Some(prefix), ..DedicatedTarget::default() })
+            }
             Route::Rewrite(Rewrite { words, server, map }) => {
-                Ok(DedicatedTarget { server, others: Vec::new(), rewritten: Some((words, map)) })
+                Ok(DedicatedTarget { server, rewritten: Some((words, map)), ..DedicatedTarget::default() })
             }
             route => route.into_one().map(DedicatedTarget::from),
         }
