@@ -5,7 +5,7 @@ use std::{thread, time::Duration};
 use thegiant::prelude::*;
 
 use super::server::{Place, kill, proxy};
-use crate::support::{Folder, Process, RawClient, Served, eventually, info, line, lines};
+use crate::support::{Folder, Process, RawClient, Served, eventually, info, line, lines, request};
 
 /// Sends `PING` until the upstream replies.
 fn ask_until_up(client: &mut RawClient) {
@@ -253,18 +253,25 @@ fn a_loading_upstream_counts_as_down() {
     ask_until_up(&mut client);
 }
 
-/// A worker may take a job over a dedicated connection. Its next command must not find the upstream down.
+/// A worker may take a job over such a connection. Its next command must not find the upstream down.
 #[test]
-fn a_dedicated_connection_shows_that_the_upstream_is_up() {
-    let place = Place::new();
-    let proxy = proxy(&place.address(), |upstream| upstream);
-    let [mut listener, mut other] = [(); 2].map(|()| RawClient::connect(proxy.address()));
+fn a_connection_of_one_client_shows_that_the_upstream_is_up() {
+    let dedicated = line("SUBSCRIBE news");
+    let isolated = request(["ECHO", &"x".repeat(1_000_000)]);
+    let served = [dedicated, isolated].map(|request| {
+        let place = Place::new();
+        let proxy = proxy(&place.address(), |upstream| upstream);
+        (request, place, proxy)
+    });
     // The attempts to connect become rare.
     thread::sleep(Duration::from_secs(3));
-    assert!(other.ask(line("PING")).starts_with(b"-UPSTREAMDOWN "));
-    let (_upstream, _asks) = place.open();
-    eventually(|| listener.ask(line("SUBSCRIBE news")).starts_with(b"*3").then_some(()));
-    assert_eq!(other.ask(line("PING")), "+PONG\r\n");
+    for (request, place, proxy) in served {
+        let [mut client, mut other] = [(); 2].map(|()| RawClient::connect(proxy.address()));
+        assert!(other.ask(line("PING")).starts_with(b"-UPSTREAMDOWN "));
+        let (_upstream, _asks) = place.open();
+        eventually(|| (!client.ask(&request).starts_with(b"-")).then_some(()));
+        assert_eq!(other.ask(line("PING")), "+PONG\r\n");
+    }
 }
 
 #[test]

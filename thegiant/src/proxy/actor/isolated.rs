@@ -7,7 +7,7 @@ use std::{
     cell::RefCell,
     future::poll_fn,
     mem,
-    rc::{Rc, Weak},
+    rc::Weak,
     sync::{Arc, atomic::Ordering::Relaxed},
     task::{Context, Poll},
     time::{Duration, Instant},
@@ -15,12 +15,12 @@ use std::{
 
 use actix_rt::time::timeout;
 
-use super::{retries::write_to, state::ProxyState, upkeep::TICK};
+use super::{opening::open, retries::write_to, state::ProxyState, upkeep::TICK};
 use crate::{
     batch::ActorId,
     dispatch::ClientBatch,
     proxy::{
-        conn::{BatchRun, InFlight, InFlightId, MultiplexedConnection, PoolKey, Silence, dial},
+        conn::{BatchRun, InFlight, InFlightId, MultiplexedConnection, PoolKey, Silence},
         routing::Redirect,
         wire::LossReason,
     },
@@ -119,17 +119,7 @@ async fn exchange(
     connection: &mut MultiplexedConnection,
 ) -> Result<(), LossReason> {
     if !connection.is_open() {
-        let Some((upstream, idle)) = proxy.upgrade().map(|proxy| {
-            let mut proxy = proxy.borrow_mut();
-            let idle = proxy.pool.take_idle(connection.server, connection.key);
-            (Rc::clone(&proxy.pool.servers.get(connection.server).upstream), idle)
-        }) else {
-            return Ok(());
-        };
-        connection.connected(match idle {
-            Some(idle) => idle,
-            None => dial(&upstream, connection.key).await?,
-        });
+        connection.connected(open(Weak::clone(proxy), connection.server, connection.key).await?);
     }
     let mut sent = connection.sent();
     loop {
