@@ -2,7 +2,8 @@
 
 use std::{thread, time::Duration};
 
-use thegiant::prelude::*;
+use actix_rt::{System, time::sleep};
+use thegiant::{Upstream, prelude::*};
 
 use super::server::{Place, kill, proxy};
 use crate::support::{Folder, Process, RawClient, Served, eventually, info, line, lines, request};
@@ -272,6 +273,22 @@ fn a_connection_of_one_client_shows_that_the_upstream_is_up() {
         eventually(|| (!client.ask(&request).starts_with(b"-")).then_some(()));
         assert_eq!(other.ask(line("PING")), "+PONG\r\n");
     }
+}
+
+#[test]
+fn a_proxy_without_handles_ends() {
+    let redis = Process::redis(&[]);
+    let mut direct = RawClient::connect(redis.address());
+    let mut clients = || info(&mut direct, "clients").number("connected_clients");
+    System::new().block_on(async {
+        let handle = Upstream::new(redis.address()).start();
+        assert_eq!(handle.call(["PING"]).await, Ok(Value::Simple("PONG".to_owned())));
+        assert_eq!(clients(), 2);
+        drop(handle);
+        while clients() > 1 {
+            sleep(Duration::from_millis(5)).await;
+        }
+    });
 }
 
 #[test]

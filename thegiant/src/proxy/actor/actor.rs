@@ -2,7 +2,8 @@
 
 use std::{cell::RefCell, future::Future, pin::Pin, rc::Rc};
 
-use actix::{Actor, AsyncContext, Context, Handler, Message, ResponseFuture};
+use actix::{Actor, Context, Handler, Message, ResponseFuture};
+use actix_rt::time::sleep;
 use bytes::Bytes;
 use tokio::sync::oneshot;
 
@@ -50,9 +51,17 @@ impl ProxyActor {
 impl Actor for ProxyActor {
     type Context = Context<Self>;
 
-    fn started(&mut self, context: &mut Self::Context) {
+    fn started(&mut self, _: &mut Self::Context) {
         self.0.borrow_mut().pool.open_all();
-        context.run_interval(TICK, |proxy, _| proxy.0.borrow_mut().tick());
+        // An interval of the context would keep the actor alive after its last address is dropped.
+        let proxy = Rc::downgrade(&self.0);
+        actix_rt::spawn(async move {
+            loop {
+                sleep(TICK).await;
+                let Some(proxy) = proxy.upgrade() else { return };
+                proxy.borrow_mut().tick();
+            }
+        });
     }
 }
 
