@@ -25,7 +25,9 @@ fn name(sentinel: &Fake, server: &Fake) {
 
 /// A fake server that replies to `GET foo` with its name.
 fn server(name: &str) -> Fake {
-    Fake::start("127.0.0.1", [("ROLE", "*1\r\n$6\r\nmaster"), ("GET foo", name), ("SET foo 1", "+OK")])
+    let replies =
+        [("ROLE", "*1\r\n$6\r\nmaster"), ("GET foo", name), ("SET foo 1", "+OK"), ("WATCH foo", "+OK")];
+    Fake::start("127.0.0.1", replies)
 }
 
 fn before(sentinels: &[&str], options: &[&str]) -> (Process, RawClient) {
@@ -95,16 +97,21 @@ fn requests_wait_for_the_new_master_for_a_bounded_time() {
     let sentinel = Fake::start("127.0.0.1", []);
     name(&sentinel, &first);
     let (_short, mut impatient) = before(&[sentinel.address()], &["--failover-timeout", "200"]);
-    let (_long, mut client) = before(&[sentinel.address()], &["--failover-timeout", LONG]);
+    let (long, mut client) = before(&[sentinel.address()], &["--failover-timeout", LONG]);
     for client in [&mut impatient, &mut client] {
         assert_eq!(client.ask(line("GET foo")), "+first\r\n");
     }
     drop(first);
     eventually(|| (info(&mut client, "upstream").number("upstream_connections") == 0).then_some(()));
+    let mut watching = RawClient::connect(long.address());
     client.send(line("GET foo"));
+    watching.send(line("WATCH foo"));
     eventually(|| is_error(&impatient.ask(line("GET foo")), "UPSTREAMDOWN").then_some(()));
+    assert!(is_error(&impatient.ask(line("WATCH foo")), "UPSTREAMDOWN"));
     name(&sentinel, &second);
     assert_eq!(client.reply(), "+second\r\n");
+    assert_eq!(watching.reply(), "+OK\r\n");
+    assert_eq!(second.count("WATCH foo"), 1);
     eventually(|| (impatient.ask(line("GET foo")) == "+second\r\n").then_some(()));
 }
 

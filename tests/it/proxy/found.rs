@@ -100,10 +100,12 @@ fn requests_wait_for_an_upstream_that_is_not_down_yet() {
     let address = place.address();
     let upstream = Upstream::new(&address).down_after(Duration::from_secs(600));
     let front = Served::with(|| App::new().proxy(upstream.start()), |server| server.bind(ANY_PORT));
-    let mut clients = [(); 3].map(|()| RawClient::connect(front.address()));
+    let [mut clients @ .., mut dedicated] = [(); 4].map(|()| RawClient::connect(front.address()));
     clients.iter_mut().for_each(|client| client.send(line("OPEN")));
+    dedicated.send(line("WATCH x"));
     let (upstream, _asks) = place.open();
     clients.iter_mut().for_each(|client| assert_eq!(client.reply(), ":0\r\n"));
+    assert_eq!(dedicated.reply(), "+OK\r\n");
     drop(upstream);
     clients.iter_mut().for_each(|client| client.send(line("OPEN")));
     let (_upstream, _asks) = place.open();
@@ -123,14 +125,27 @@ fn requests_that_wait_for_a_removed_server_go_to_its_successor() {
     redis.signal("KILL");
     let mut direct = RawClient::connect(next.address());
     direct.ask(line("SET name next"));
-    let mut waiting = RawClient::connect(front.address());
+    let requests = ["GET name", "WATCH name", "BLPOP list 0", "MULTI"];
+    let mut waiting = requests.map(|request| (RawClient::connect(front.address()), request));
     eventually(|| (info(&mut client, "upstream").number("upstream_connections") == 0).then_some(()));
-    waiting.send(line("GET name"));
-    // The server has one thread, so it has read the request before it replies twice.
+    for (waiting, request) in &mut waiting {
+        waiting.send(line(request));
+    }
+    let [get, watch, pop, transaction] = &mut waiting;
+    // The server itself replies to requests that any upstream would queue.
+    assert_eq!(transaction.0.reply(), "+OK\r\n");
+    assert_eq!(transaction.0.ask(line("GET name")), "+QUEUED\r\n");
+    transaction.0.send(line("EXEC"));
+    // The server has one thread, so it has read the requests before it replies twice.
     for _ in 0..2 {
         client.id();
     }
-    assert!(waiting.is_silent());
+    assert!([&get, &watch, &pop, &transaction].iter().all(|(client, _)| client.is_silent()));
     find(&mut client, next.address());
-    assert_eq!(waiting.reply(), "$4\r\nnext\r\n");
+    assert_eq!(get.0.reply(), "$4\r\nnext\r\n");
+    assert_eq!(watch.0.reply(), "+OK\r\n");
+    assert_eq!(transaction.0.reply(), "*1\r\n$4\r\nnext\r\n");
+    eventually(|| (info(&mut direct, "clients").number("blocked_clients") == 1).then_some(()));
+    direct.ask(line("RPUSH list a"));
+    assert_eq!(pop.0.reply(), "*2\r\n$4\r\nlist\r\n$1\r\na\r\n");
 }

@@ -7,8 +7,10 @@ use std::{
     rc::{Rc, Weak},
     sync::Arc,
     task::{Context, Poll, ready},
+    time::Instant,
 };
 
+use actix_rt::time::sleep;
 use bytes::Bytes;
 use tokio::sync::{
     Notify,
@@ -22,6 +24,7 @@ use super::{
     opening::open,
     retries::HAS_MOVED,
     state::ProxyState,
+    upkeep::RECONNECT_EVERY,
 };
 use crate::{
     Client, Error, Raw,
@@ -35,7 +38,7 @@ use crate::{
         },
         pool::FORGOTTEN,
         routing::{Follow, Redirect, Refresh},
-        wire::{CommandKind, LossReason, WholeReply},
+        wire::{CommandKind, LossReason, WholeReply, Words},
     },
 };
 
@@ -117,6 +120,7 @@ impl DedicatedTask {
     async fn run(&mut self) -> End {
         let Some(server) = self.choose_server().await else { return End::Left };
         let mut to = Redirect { server, asking: false };
+        let mut failing_since: Option<Instant> = None;
         loop {
             let Some(proxy) = self.proxy.upgrade() else { return End::Left };
             let (target, forgotten) = {
@@ -131,8 +135,20 @@ impl DedicatedTask {
             self.publish();
             let dialled = match open(Weak::clone(&self.proxy), to.server, self.connection.key()).await {
                 Ok(dialled) => dialled,
-                Err(reason) => return End::Unreachable(reason),
+                Err(reason) => {
+                    let since = *failing_since.get_or_insert_with(Instant::now);
+                    if since.elapsed() >= settings.0.down_after {
+                        return End::Unreachable(reason);
+                    }
+                    sleep(RECONNECT_EVERY).await;
+                    match self.route_again(to).await {
+                        Some(again) => to = again,
+                        None => return End::Left,
+                    }
+                    continue;
+                }
             };
+            failing_since = None;
             self.connection.connect(dialled, settings, to.asking, self.binding.queued());
             match self.exchange(to.server, &forgotten).await {
                 End::Moved(redirect) => to = redirect,
@@ -144,6 +160,26 @@ impl DedicatedTask {
                 end => return end,
             }
         }
+    }
+
+    /// Lets the router choose an upstream again for the request that waits for a connection, because the one before cannot be
+    /// reached. Returns `None` if the client has disconnected.
+    async fn route_again(&mut self, before: Redirect) -> Option<Redirect> {
+        if !self.connection.is_waiting() {
+            let (request, requester) = self.requests.recv().await?;
+            self.start(request, requester, Some(before.server));
+        }
+        let proxy = self.proxy.upgrade().filter(|_| self.connection.client().is_connected())?;
+        let ProxyState { routing, pool, .. } = &mut *proxy.borrow_mut();
+        let is_in_transaction = self.connection.session.is_in_transaction();
+        let words = self.connection.pending_words();
+        let route = routing.route(Words::Own(&words), &mut pool.servers, is_in_transaction);
+        let server = match route.into_dedicated() {
+            Ok(DedicatedTarget { server: Some(server), .. }) => server,
+            _ if pool.servers.has(before.server) => return Some(before),
+            _ => pool.servers.any(self.connection.client().id()),
+        };
+        Some(if server == before.server { before } else { Redirect { server, asking: false } })
     }
 
     /// Sends requests and passes replies on. `forgotten` says that the upstream is forgotten.

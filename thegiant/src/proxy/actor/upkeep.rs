@@ -28,7 +28,7 @@ use crate::{
 pub(super) const TICK: Duration = Duration::from_secs(1);
 
 /// Minimum time between two attempts to open a connection that was lost.
-const RECONNECT_EVERY: Duration = Duration::from_millis(100);
+pub(super) const RECONNECT_EVERY: Duration = Duration::from_millis(100);
 
 /// Minimum time between two log lines about losses of the same connection.
 const LOG_EVERY: Duration = Duration::from_secs(60);

@@ -18,7 +18,7 @@ use super::{
     session::{PubSubMessage, Session},
 };
 use crate::{
-    Client, Error, IntoPush, IntoReply,
+    Client, Error, IntoPush, IntoReply, Value,
     client::ClientFlag,
     proxy::wire::{CommandKind, LossReason, WholeReply, as_resp3},
     resp::{Encoder, Protocol},
@@ -109,6 +109,13 @@ impl DedicatedConnection {
     /// Remembers a queued request to which the proxy itself has replied.
     pub(crate) fn add_queued(&mut self, map: Option<ReplyMap>) {
         self.queued_maps.push(map);
+    }
+
+    /// Returns the words of the pending request.
+    pub(crate) fn pending_words(&self) -> Vec<Bytes> {
+        let request = self.pending.as_ref().and_then(|pending| Value::parse(&pending.bytes).ok().flatten());
+        let words = request.and_then(|(request, _)| request.into_vec()).unwrap_or_default();
+        words.iter().filter_map(Value::as_bytes).map(Bytes::copy_from_slice).collect()
     }
 
     pub(crate) fn is_waiting(&self) -> bool {

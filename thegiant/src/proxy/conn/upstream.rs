@@ -166,7 +166,8 @@ impl Upstream {
 
     /// Sets the time for which attempts to connect have to fail before the upstream is down (default 0: the first).
     ///
-    /// Meanwhile, requests wait on the multiplexed connections. The proxy tries again ten times a second.
+    /// Meanwhile, requests wait, except for clients whose transaction or watched keys were lost. The proxy tries again ten times
+    /// a second, and a router may send the requests to another server.
     pub fn down_after(mut self, time: Duration) -> Self {
         self.down_after = time;
         self
