@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use thegiant::{
     Error,
     command::ResponsePolicy,
-    proxy::{ErrorReply, Redirect, Refresh, Request, Route, Router, Servers, Split},
+    proxy::{ErrorReply, Redirect, Refresh, Request, Route, Router, Servers, Split, cross_slot},
 };
 
 use crate::{
@@ -89,8 +89,10 @@ impl<S: Spread> Balancer<S> {
         if groups.len() == 1 {
             return Route::To(self.spread.server_of(first, is_read, servers));
         }
-        let Some((_, words, policy)) = OF_KEYS.iter().find(|(name, ..)| request.is(name)) else {
-            return Error::CROSS_SLOT.into();
+        let split = OF_KEYS.iter().find(|(name, ..)| request.is(name) && !request.is_in_transaction());
+        let Some((_, words, policy)) = split else {
+            let second = groups.get(1).and_then(|(_, keys)| request.keys().nth(*keys.first()?));
+            return cross_slot(first, second.unwrap_or_default()).into();
         };
         // Without this check, the complete parts of the request would be executed.
         if !(request.len() - 1).is_multiple_of(*words) {

@@ -94,6 +94,14 @@ fn number(reply: &[u8]) -> i64 {
     }
 }
 
+/// Returns the error for two keys of different servers or slots.
+fn crossing(first: &str, second: &str) -> String {
+    format!(
+        "-CROSSSLOT Keys '{first}' and '{second}' are on different servers or in different slots: \
+         give them a common {{hash tag}}\r\n"
+    )
+}
+
 /// Whether a reply is an error with this code.
 fn is_error(reply: &[u8], code: &str) -> bool {
     reply.strip_prefix(b"-").is_some_and(|error| error.starts_with(format!("{code} ").as_bytes()))

@@ -3,7 +3,7 @@
 use super::{
     Three,
     alike::{self, answered_alike},
-    is_error, number,
+    crossing, is_error, number,
 };
 use thegiant::prelude::*;
 
@@ -213,12 +213,13 @@ fn a_transaction_over_two_servers_changes_nothing() {
     for pipelined in [true, false] {
         for [first, second] in [[&a, &b], [&b, &a]] {
             let requests = ["MULTI", &format!("SET {first} 1"), &format!("SET {second} 1"), "EXEC"];
-            let [.., end] = if pipelined {
+            let [.., refused, end] = if pipelined {
                 client.send(lines(&requests.join("\n")));
                 requests.map(|_| client.reply())
             } else {
                 requests.map(|request| client.ask(line(request)))
             };
+            assert_eq!(refused, crossing(first, second));
             assert!(is_error(&end, "EXECABORT") || is_error(&end, "CROSSSLOT"), "{end:?}");
             assert_eq!(three.sizes(), [0; 3]);
             assert_eq!(client.ask(format!("SET {first} 1\r\n")), "+OK\r\n");
@@ -232,8 +233,11 @@ fn a_transaction_on_another_server_than_the_watched_keys_is_refused() {
     let three = Three::start(&[]);
     let mut client = three.client();
     let [a, b, _] = three.keys_apart();
-    let requests = [format!("WATCH {a}"), "MULTI".to_owned(), format!("SET {b} 1"), "EXEC".to_owned()];
-    let [.., end] = requests.map(|request| client.ask(line(&request)));
+    let [multi, exec] = ["MULTI", "EXEC"].map(str::to_owned);
+    let requests = [format!("WATCH {a}"), multi, format!("SET {b} 1"), format!("MGET {b} {a}"), exec];
+    let [.., other, both, end] = requests.map(|request| client.ask(line(&request)));
+    assert_eq!(other, crossing(&a, &b));
+    assert_eq!(both, crossing(&b, &a));
     assert!(is_error(&end, "EXECABORT") || is_error(&end, "CROSSSLOT"), "{end:?}");
     assert_eq!(three.sizes(), [0; 3]);
     assert_eq!(client.ask(line("PING")), "+PONG\r\n");
@@ -245,20 +249,23 @@ fn a_command_with_keys_of_two_servers_is_refused() {
     let mut client = three.client();
     let [a, b, c] = three.keys_apart();
     client.ask(format!("SET {a} 1\r\n"));
-    for request in [
-        format!("RENAME {a} {b}"),
-        format!("COPY {a} {b}"),
-        format!("MSETNX {b} 1 {c} 1"),
-        format!("RPOPLPUSH {b} {c}"),
-        format!("SINTER {b} {c}"),
-        format!("SUNIONSTORE {b} {a} {c}"),
-        format!("EVAL return(1) 2 {a} {b}"),
-        format!("BLPOP {b} {c} 0"),
-        format!("WATCH {a} {b}"),
+    for (request, error) in [
+        (format!("RENAME {a} {b}"), crossing(&a, &b)),
+        (format!("COPY {a} {b}"), crossing(&a, &b)),
+        (format!("MSETNX {b} 1 {c} 1"), crossing(&b, &c)),
+        (format!("RPOPLPUSH {b} {c}"), crossing(&b, &c)),
+        (format!("SINTER {b} {b} {c}"), crossing(&b, &c)),
+        (format!("SUNIONSTORE {b} {a} {c}"), crossing(&b, &a)),
+        (format!("EVAL return(1) 2 {a} {b}"), crossing(&a, &b)),
+        (format!("BLPOP {b} {c} 0"), crossing(&b, &c)),
+        (format!("WATCH {a} {b}"), crossing(&a, &b)),
     ] {
-        let reply = client.ask(line(&request));
-        assert!(is_error(&reply, "CROSSSLOT"), "{request}: {reply:?}");
+        assert_eq!(client.ask(line(&request)), error, "{request}");
     }
+    // Keys may be long, and contain line ends.
+    let [long, odd] = [format!("{{{a}}}{}", "x".repeat(200)), format!("{{{b}}}\r\n")];
+    let error = crossing(&long[..128], &format!("{{{b}}}  "));
+    assert_eq!(client.ask(request(["RENAME", &long, &odd])), error);
     assert_eq!(three.sizes(), [1, 0, 0]);
     assert_eq!(client.ask(format!("GET {a}\r\n")), "$1\r\n1\r\n");
 }

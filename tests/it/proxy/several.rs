@@ -142,7 +142,8 @@ fn a_transaction_uses_one_upstream() {
     ] {
         assert_eq!(client.ask(line(request)), expected, "{request}");
     }
-    let crossed = "-CROSSSLOT Keys in request don't hash to the same slot\r\n";
+    let crossed = "-CROSSSLOT Keys '1:a' and '0:a' are on different servers or in different slots: \
+                   give them a common {hash tag}\r\n";
     let aborted = "-EXECABORT Transaction discarded because of previous errors.\r\n";
     client.send(lines("MULTI \n SET 1:a x \n SET 0:a x \n EXEC \n GET 1:a"));
     assert_eq!(client.replies(5), ["+OK\r\n+QUEUED\r\n", crossed, aborted, "$1\r\n2\r\n"].concat());

@@ -25,7 +25,7 @@ mod table;
 pub use answer::Answer;
 pub use args::{ArgKind, ArgSpec, Arguments, FromArg, Key, Tokens};
 pub use call::Call;
-pub(crate) use call::c_text;
+pub(crate) use call::{QUOTED, c_text};
 pub use elements::Elements;
 pub use keys::{KeySpec, Keys};
 pub use reply::{Array, IntoPush, IntoReply, Raw, Simple};

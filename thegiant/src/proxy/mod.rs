@@ -45,3 +45,4 @@ pub(crate) use conn::AllUpstreamStats;
 pub use conn::{CallError, Upstream};
 pub use pool::Servers;
 pub use routing::{ErrorReply, Redirect, Refresh, Request, Rewrite, Route, Router, Split};
+pub use wire::cross_slot;

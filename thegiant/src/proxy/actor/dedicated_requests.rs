@@ -11,7 +11,7 @@ use crate::{
     dispatch::ClientBatch,
     proxy::{
         conn::{DedicatedRequest, DedicatedRequester, DedicatedTarget},
-        wire::CommandKind,
+        wire::{CommandKind, Words},
     },
 };
 
@@ -30,11 +30,12 @@ impl ProxyState {
             let server = to.as_ref().ok().and_then(|to| to.server);
             self.dedicated.insert(client.identity(), start(Weak::clone(&self.me), &client, server));
         }
+        let a_key = batch.call(batch.next_request()).and_then(|call| self.routing.a_key(Words::Call(&call)));
         let handle = self.dedicated.get(&client.identity())?;
         if kind == CommandKind::Blocks {
             // The batch goes back to the connection, so that it notices when the blocked client disconnects.
             batch.step(&Spec::FALLBACK, |call, out| {
-                let request = DedicatedRequest::new(call, kind, to);
+                let request = DedicatedRequest::new(call, kind, to, a_key);
                 handle.send(request, DedicatedRequester::Client(Responder::<Raw>::new(call, out)));
             });
             return batch.return_to_client();
@@ -44,7 +45,8 @@ impl ProxyState {
             batch.append_pushes(|out| client.move_pushes(out));
         }
         batch.stop_timing();
-        let request = batch.call(batch.next_request()).map(|call| DedicatedRequest::new(&call, kind, to));
+        let request =
+            batch.call(batch.next_request()).map(|call| DedicatedRequest::new(&call, kind, to, a_key));
         if let Some(request) = request {
             handle.send(request, DedicatedRequester::Batch(batch, actor_id));
         }

@@ -20,7 +20,7 @@ use super::{
 use crate::{
     Client, Error, IntoPush, IntoReply, Value,
     client::ClientFlag,
-    proxy::wire::{CommandKind, LossReason, WholeReply, as_resp3},
+    proxy::wire::{CommandKind, LossReason, WholeReply, as_resp3, cross_slot},
     resp::{Encoder, Protocol},
 };
 
@@ -31,6 +31,8 @@ pub(crate) struct DedicatedConnection {
     client: Client,
     key: PoolKey,
     pub(crate) session: Session,
+    /// One of the keys of the requests so far, for errors.
+    a_key: Option<Bytes>,
     /// The request that waits for its replies.
     pending: Option<PendingRequest>,
     /// The functions that map the replies to the queued requests of the transaction.
@@ -72,6 +74,7 @@ impl DedicatedConnection {
             client,
             key,
             session: Session::default(),
+            a_key: None,
             pending: None,
             queued_maps: Vec::new(),
             link: Link::Closed,
@@ -137,7 +140,8 @@ impl DedicatedConnection {
         if let Err(error) = self.check(&request, server) {
             return Err((requester, error));
         }
-        let DedicatedRequest { mut bytes, kind, args, map, .. } = request;
+        let DedicatedRequest { mut bytes, kind, args, map, a_key, .. } = request;
+        self.a_key = a_key.or_else(|| self.a_key.take());
         if self.client.is(ClientFlag::ProxiedTransactionAborted) {
             self.session.abort();
         }
@@ -167,7 +171,10 @@ impl DedicatedConnection {
             return Err(POOL_CHANGED);
         }
         let to = request.to.as_ref().map_err(Error::clone).and_then(|to| match to.server {
-            Some(_) if to.server != server => Err(Error::CROSS_SLOT),
+            Some(_) if to.server != server => Err(match (&self.a_key, &request.a_key) {
+                (Some(first), Some(second)) => cross_slot(first, second),
+                _ => Error::CROSS_SLOT,
+            }),
             _ => Ok(()),
         });
         to.inspect_err(|_| self.session.abort())?;

@@ -19,6 +19,8 @@ pub(crate) struct DedicatedRequest {
     pub(crate) to: Result<DedicatedTarget, Error>,
     /// Maps the reply.
     pub(crate) map: Option<ReplyMap>,
+    /// One of the keys, for errors.
+    pub(crate) a_key: Option<Bytes>,
 }
 
 /// The upstreams of a request.
@@ -62,7 +64,12 @@ pub(crate) struct PendingRequest {
 }
 
 impl DedicatedRequest {
-    pub(crate) fn new(call: &Call<'_>, kind: CommandKind, mut to: Result<DedicatedTarget, Error>) -> Self {
+    pub(crate) fn new(
+        call: &Call<'_>,
+        kind: CommandKind,
+        mut to: Result<DedicatedTarget, Error>,
+        a_key: Option<Bytes>,
+    ) -> Self {
         let mut bytes = Encoder::default();
         let (args, map) = match to.as_mut().ok().and_then(|to| to.rewritten.take()) {
             Some((words, map)) => {
@@ -84,6 +91,6 @@ impl DedicatedRequest {
             kind => kind,
         };
         let key = PoolKey::of(call.client());
-        DedicatedRequest { bytes: bytes.into_vec().into(), kind, args, key, to, map }
+        DedicatedRequest { bytes: bytes.into_vec().into(), kind, args, key, to, map, a_key }
     }
 }

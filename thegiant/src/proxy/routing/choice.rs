@@ -1,6 +1,12 @@
 //! Chooses an upstream for each request.
 
-use super::{ErrorReply, Redirect, Refresh, Request, Route, Router, key_table::KeyTable, tables::Tables};
+use bytes::Bytes;
+
+use super::{
+    ErrorReply, Redirect, Refresh, Request, Route, Router,
+    key_table::{KeyPositions, KeyTable},
+    tables::Tables,
+};
 use crate::{
     Error,
     proxy::{
@@ -97,6 +103,13 @@ impl Routing {
             return CommandKind::Blocks;
         }
         kind
+    }
+
+    /// Returns one of the keys of a request, if a router chooses upstreams by keys.
+    pub(crate) fn a_key(&self, words: Words<'_>) -> Option<Bytes> {
+        self.router.as_ref()?;
+        let known = self.tables.union().and_then(|table| table.find(words));
+        KeyPositions::new(known, words).next().and_then(|index| words.get(index)).map(Bytes::copy_from_slice)
     }
 
     /// Returns whether every upstream queues this request after `MULTI`.
