@@ -2,11 +2,14 @@
 
 use std::{thread, time::Duration};
 
-use actix_rt::{System, time::sleep};
+use actix_rt::{
+    System,
+    time::{sleep, timeout},
+};
 use thegiant::{Upstream, prelude::*};
 
 use super::server::{Place, kill, proxy};
-use crate::support::{Folder, Process, RawClient, Served, eventually, info, line, lines, request};
+use crate::support::{Folder, PATIENCE, Process, RawClient, Served, eventually, info, line, lines, request};
 
 /// Sends `PING` until the upstream replies.
 fn ask_until_up(client: &mut RawClient) {
@@ -285,9 +288,12 @@ fn a_proxy_without_handles_ends() {
         assert_eq!(handle.call(["PING"]).await, Ok(Value::Simple("PONG".to_owned())));
         assert_eq!(clients(), 2);
         drop(handle);
-        while clients() > 1 {
-            sleep(Duration::from_millis(5)).await;
-        }
+        let ended = async {
+            while clients() > 1 {
+                sleep(Duration::from_millis(5)).await;
+            }
+        };
+        timeout(PATIENCE, ended).await.expect("the proxy ends");
     });
 }
 
