@@ -27,7 +27,7 @@ pub use balancer::Balancer;
 pub use cluster::{Cluster, Watch};
 pub use hash::{Hash, HashKind};
 pub use nodes::Nodes;
-pub use options::{Options, Sentinel};
+pub use options::{OnUpstreamLoss, Options, Sentinel};
 pub use scan::Cursors;
 pub use sentinel::{Master, SentinelWatch};
 pub use spread::Spread;
@@ -40,7 +40,8 @@ use thegiant::Proxy;
 pub fn proxies(options: &Options) -> io::Result<impl Fn() -> Proxy + Send + Sync + 'static> {
     let (upstreams, sentinel, cursors) = (options.upstreams()?, options.sentinel()?, Cursors::default());
     let nodes = (!options.cluster).then(|| Nodes::new(options.hash, &options.groups(), options.no_eject));
-    Ok(move || {
+    let on_loss = options.on_upstream_loss;
+    let create = move || {
         if let Some(Sentinel { name, sentinels, template }) = &sentinel {
             let (master, mut watch) = Master::new(name, sentinels.clone());
             return Proxy::new(master).template(template.clone()).on_start(async |proxy| {
@@ -58,7 +59,8 @@ pub fn proxies(options: &Options) -> io::Result<impl Fn() -> Proxy + Send + Sync
             watch.begin(&nodes).await;
             tokio::task::spawn_local(watch.run(nodes));
         })
-    })
+    };
+    Ok(move || on_loss.apply(create()))
 }
 
 /// Compiles the examples of the README.

@@ -2,9 +2,9 @@
 
 use std::{io, num::NonZeroUsize, path::PathBuf, time::Duration};
 
-use clap::Parser;
+use clap::{Parser, ValueEnum};
 use cli::{Secret, ServerOptions};
-use thegiant::{ClientTls, Upstream};
+use thegiant::{ClientTls, Proxy, Upstream};
 
 use crate::hash::HashKind;
 
@@ -50,6 +50,9 @@ pub struct Options {
     /// Maximum number of connections to each server, which all clients share
     #[arg(long, value_name = "N", default_value = "1")]
     connections: NonZeroUsize,
+    /// What a client gets if the server of its request was lost or cannot be reached: an error reply, or a closed connection
+    #[arg(long, value_name = "WHAT", default_value = "error")]
+    pub on_upstream_loss: OnUpstreamLoss,
     /// Upstream reply timeout, in ms
     #[arg(long, value_name = "MS", default_value = "5000", value_parser = cli::millis)]
     timeout: Duration,
@@ -78,6 +81,25 @@ pub struct Options {
     /// Options that every app has.
     #[command(flatten)]
     pub server: ServerOptions,
+}
+
+/// The value of `--on-upstream-loss`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum OnUpstreamLoss {
+    /// The error `UPSTREAM` or `UPSTREAMDOWN`.
+    Error,
+    /// A closed connection.
+    Close,
+}
+
+impl OnUpstreamLoss {
+    /// Sets the value at a proxy.
+    pub(crate) fn apply(self, proxy: Proxy) -> Proxy {
+        match self {
+            OnUpstreamLoss::Error => proxy,
+            OnUpstreamLoss::Close => proxy.close_on_loss(),
+        }
+    }
 }
 
 /// The value of `--sentinel`.

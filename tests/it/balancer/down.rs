@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::{Three, is_error, number};
-use crate::support::{RawClient, Reply, eventually, info, line, lines, request};
+use crate::support::{Process, RawClient, Reply, eventually, info, line, lines, request};
 
 const WRITERS: usize = 24;
 /// Number of keys of each writer, which writes and reads all of them in one pipeline.
@@ -150,6 +150,36 @@ fn commands_fail_while_all_servers_are_down() {
         (client.ask(line("MGET a b c d e f")) == "*6\r\n$-1\r\n$-1\r\n$-1\r\n$-1\r\n$-1\r\n$-1\r\n")
             .then_some(())
     });
+}
+
+#[test]
+fn a_lost_server_closes_its_clients_if_the_options_say_so() {
+    let redis = Process::redis(&[]);
+    let balancer = Process::program_with("balancer", &["--on-upstream-loss", "close", redis.address()]);
+    let [mut plain, mut split, mut blocked, mut watching, mut bystander] =
+        [(); 5].map(|()| RawClient::connect(balancer.address()));
+    assert_eq!(watching.ask(line("WATCH a")), "+OK\r\n");
+    blocked.send(line("BLPOP list 0"));
+    let mut direct = RawClient::connect(redis.address());
+    eventually(|| (info(&mut direct, "clients").number("blocked_clients") == 1).then_some(()));
+    let mut sent = || info(&mut bystander, "upstream").number("upstream_commands");
+    let before = sent();
+    redis.signal("STOP");
+    for (client, request) in [(&mut plain, "GET a"), (&mut split, "DBSIZE"), (&mut watching, "GET a")] {
+        client.send(line(request));
+    }
+    eventually(|| (sent() == before + 3).then_some(()));
+    redis.signal("KILL");
+    for mut client in [plain, split, blocked, watching] {
+        assert_eq!(client.rest(), "");
+    }
+    // The server is down now.
+    for request in ["GET a", "DBSIZE", "BLPOP list 0", "WATCH a"] {
+        let mut client = RawClient::connect(balancer.address());
+        client.send(line(request));
+        assert_eq!(client.rest(), "", "{request}");
+    }
+    assert_eq!(bystander.ask(line("CLIENT GETNAME")), "$-1\r\n");
 }
 
 #[test]

@@ -15,7 +15,7 @@ use crate::{
     Disconnected,
     dispatch::{ACTOR_DOWN, RunBatches},
     proxy::{
-        conn::{CallError, CallResult},
+        conn::{CallError, CallResult, OnLoss},
         pool::Servers,
         routing::Router,
     },
@@ -26,8 +26,8 @@ use crate::{
 pub(crate) struct ProxyActor(Rc<RefCell<ProxyState>>);
 
 impl ProxyActor {
-    pub(super) fn new(servers: Servers, router: Option<Box<dyn Router>>) -> Self {
-        ProxyActor(ProxyState::new(servers, router, |proxy, index, is_first| {
+    pub(super) fn new(servers: Servers, router: Option<Box<dyn Router>>, on_loss: OnLoss) -> Self {
+        ProxyActor(ProxyState::new(servers, router, on_loss, |proxy, index, is_first| {
             actix_rt::spawn(keep_up(proxy, index, is_first));
         }))
     }

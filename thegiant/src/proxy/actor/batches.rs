@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 use super::{destination::Destination, state::ProxyState};
 use crate::{
-    Error, Value,
+    Error, IntoReply, Simple, Value,
     batch::ActorId,
     command::Spec,
     dispatch::ClientBatch,
@@ -43,11 +43,12 @@ impl ProxyState {
                     next = self.send_dedicated(batch, actor_id, kind, to)
                 }
                 Some(Destination::Reply(reply)) => {
-                    answer(&mut batch, &reply);
+                    self.answer(&mut batch, &reply);
                     next = Some(batch);
                 }
                 Some(Destination::Down(connection, following)) => {
                     let error = self.pool.connections[connection].refuse();
+                    self.on_loss.apply(&batch.client, error.error());
                     batch.reject(error.error());
                     if following > 0 {
                         reject_transaction(&mut batch, following, error.error());
@@ -173,11 +174,22 @@ impl ProxyState {
     fn complete_split(&mut self, split: SplitRequest) {
         match split.merge() {
             (Requester::Batch(mut batch, actor_id), reply) => {
-                answer(&mut batch, &reply);
+                self.answer(&mut batch, &reply);
                 self.begin(batch, actor_id);
             }
             // The application may have dropped the future that waits for the reply.
             (Requester::Application(answer), reply) => drop(answer.send(Ok(reply))),
+        }
+    }
+
+    /// Answers the next request of a batch.
+    fn answer(&self, batch: &mut ClientBatch, reply: &Value) {
+        match reply {
+            Value::Error(error) => {
+                self.on_loss.apply(&batch.client, error);
+                batch.reject(error);
+            }
+            reply => batch.step(&Spec::FALLBACK, |_, out| reply.encode(out.encoder_mut())),
         }
     }
 
@@ -204,6 +216,8 @@ impl ProxyState {
     }
 }
 
+const OK: Simple = Simple("OK");
+
 /// Answers the requests after a `MULTI` that was refused: `EXEC` replies as after any other failed request.
 fn reject_transaction(batch: &mut ClientBatch, following: u32, error: &Error) {
     for _ in 1..following {
@@ -211,15 +225,7 @@ fn reject_transaction(batch: &mut ClientBatch, following: u32, error: &Error) {
     }
     let is_discard = batch.call(batch.next_request()).is_some_and(|call| call.is("DISCARD"));
     match is_discard {
-        true => answer(batch, &Value::Simple("OK".to_owned())),
+        true => batch.step(&Spec::FALLBACK, |_, out| OK.into_reply(out.encoder_mut())),
         false => batch.reject(&Error::EXEC_ABORT),
-    }
-}
-
-/// Answers the next request of a batch.
-fn answer(batch: &mut ClientBatch, reply: &Value) {
-    match reply {
-        Value::Error(error) => batch.reject(error),
-        reply => batch.step(&Spec::FALLBACK, |_, out| reply.encode(out.encoder_mut())),
     }
 }

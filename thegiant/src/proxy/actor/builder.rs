@@ -9,7 +9,7 @@ use actix::{
 
 use super::{ProxyActor, UpstreamHandle};
 use crate::proxy::{
-    conn::{AllUpstreamStats, Upstream},
+    conn::{AllUpstreamStats, OnLoss, Upstream},
     pool::Servers,
     routing::Router,
 };
@@ -50,14 +50,25 @@ pub struct Proxy {
     upstreams: Vec<Upstream>,
     template: Option<Upstream>,
     on_start: Option<OnStart>,
+    on_loss: OnLoss,
 }
 
 type OnStart = Box<dyn FnOnce(UpstreamHandle) -> Pin<Box<dyn Future<Output = ()>>>>;
 
 impl Proxy {
+    fn empty() -> Self {
+        Proxy {
+            router: None,
+            upstreams: Vec::new(),
+            template: None,
+            on_start: None,
+            on_loss: OnLoss::default(),
+        }
+    }
+
     /// Creates a proxy without upstreams.
     pub fn new(router: impl Router) -> Self {
-        Proxy { router: Some(Box::new(router)), upstreams: Vec::new(), template: None, on_start: None }
+        Proxy { router: Some(Box::new(router)), ..Self::empty() }
     }
 
     /// Adds an upstream. The first has the number 0 in [`Servers`](crate::proxy::Servers).
@@ -78,6 +89,25 @@ impl Proxy {
     /// [`Router::update`] adds the first one.
     pub fn template(mut self, settings: Upstream) -> Self {
         self.template = Some(settings);
+        self
+    }
+
+    /// Closes the connection of a client in place of the errors `UPSTREAM` and `UPSTREAMDOWN`.
+    ///
+    /// For clients that connect and send their request again after a lost connection, as Redis has them, but end at an
+    /// error that they do not know. The client gets no replies to its other outstanding requests.
+    ///
+    /// ```no_run
+    /// use thegiant::{Proxy, Upstream, prelude::*};
+    ///
+    /// #[actix::main]
+    /// async fn main() -> std::io::Result<()> {
+    ///     let redis = Proxy::from(Upstream::new("10.0.0.1:6379")).close_on_loss().start();
+    ///     Server::new(App::new().proxy(redis)).bind("127.0.0.1:6380")?.run().await
+    /// }
+    /// ```
+    pub fn close_on_loss(mut self) -> Self {
+        self.on_loss = OnLoss::Close;
         self
     }
 
@@ -122,7 +152,7 @@ impl Proxy {
         let template = template.expect("a proxy needs at least one upstream, or a template");
         let handle = UpstreamHandle::new(address, stats.clone());
         let servers = Servers::new(self.upstreams, template, stats);
-        let actor = ProxyActor::new(servers, self.router);
+        let actor = ProxyActor::new(servers, self.router, self.on_loss);
         if let Some(on_start) = self.on_start {
             actor.wait_for(on_start(handle.clone()));
         }
@@ -133,7 +163,7 @@ impl Proxy {
 
 impl From<Upstream> for Proxy {
     fn from(upstream: Upstream) -> Self {
-        Proxy { router: None, upstreams: vec![upstream], template: None, on_start: None }
+        Proxy { upstreams: vec![upstream], ..Self::empty() }
     }
 }
 

@@ -111,7 +111,7 @@ impl DedicatedTask {
         while let Ok((_, requester)) = self.requests.try_recv() {
             match requester {
                 DedicatedRequester::Batch(batch, actor_id) => self.go_on(batch, actor_id),
-                DedicatedRequester::Client(responder) => responder.fail(self.loss_error()),
+                requester @ DedicatedRequester::Client(_) => self.answer(requester, Err(self.loss_error())),
             }
         }
     }
@@ -479,6 +479,9 @@ impl DedicatedTask {
 
     /// Sends a reply or an error to the requester.
     fn answer(&self, requester: DedicatedRequester, answer: Result<Vec<u8>, Error>) {
+        if let (Err(error), Some(proxy)) = (&answer, self.proxy.upgrade()) {
+            proxy.borrow().on_loss.apply(self.connection.client(), error);
+        }
         match (requester, answer) {
             (DedicatedRequester::Batch(mut batch, actor_id), answer) => {
                 match answer {

@@ -19,7 +19,7 @@ use crate::{
     batch::ActorId,
     dispatch::{ACTOR_DOWN, ClientBatch},
     proxy::{
-        conn::{CallResult, InFlightTable, Requester},
+        conn::{CallResult, InFlightTable, OnLoss, Requester},
         pool::{Blamed, Pool, Servers},
         routing::{Router, Routing},
     },
@@ -37,6 +37,7 @@ pub(super) struct ProxyState {
     /// Dedicated connections, by the identities of their clients.
     pub(super) dedicated: HashMap<usize, DedicatedHandle, RandomState>,
     pub(super) publishers: Publishers,
+    pub(super) on_loss: OnLoss,
     pub(super) blamed: Blamed,
     pub(super) reply_sizes: ReplySizes,
     pub(super) waiting: Waiting,
@@ -68,6 +69,7 @@ impl ProxyState {
     pub(super) fn new(
         servers: Servers,
         router: Option<Box<dyn Router>>,
+        on_loss: OnLoss,
         keep_up: KeepUp,
     ) -> Rc<RefCell<Self>> {
         Rc::new_cyclic(|me| {
@@ -76,10 +78,11 @@ impl ProxyState {
             RefCell::new(ProxyState {
                 me: Weak::clone(me),
                 pool: Pool::new(servers, Box::new(keep_up)),
-                in_flight: InFlightTable::new(router.is_some()),
+                in_flight: InFlightTable::new(router.is_some(), on_loss),
                 routing: Routing::new(router),
                 dedicated: HashMap::default(),
                 publishers: Publishers::default(),
+                on_loss,
                 blamed: Blamed::default(),
                 reply_sizes: ReplySizes::default(),
                 waiting: Waiting::default(),

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use tokio::sync::oneshot;
 
 use super::{
-    CallError, PoolKey,
+    CallError, OnLoss, PoolKey,
     runs::{BatchRun, CallResult, MAX_RETRIES, Requester, SpareLists, SplitRequest, parsed},
 };
 use crate::{
@@ -70,6 +70,7 @@ pub(crate) struct InFlightTable {
     pub(crate) retries: VecDeque<Retry>,
     /// Whether the proxy has a router. Without one, no request is sent again.
     has_router: bool,
+    on_loss: OnLoss,
     /// The latest reply to `COMMAND`, until the proxy has read it.
     pub(crate) commands: Option<Vec<u8>>,
     spare: SpareLists,
@@ -96,8 +97,8 @@ impl ApplicationCall {
 }
 
 impl InFlightTable {
-    pub(crate) fn new(has_router: bool) -> Self {
-        InFlightTable { has_router, ..InFlightTable::default() }
+    pub(crate) fn new(has_router: bool, on_loss: OnLoss) -> Self {
+        InFlightTable { has_router, on_loss, ..InFlightTable::default() }
     }
 
     /// Reserves an id for [`insert`](Self::insert).
@@ -235,8 +236,16 @@ impl InFlightTable {
         }
     }
 
-    /// Replies to a request with an error, and discards the parts of its reply that have arrived.
+    /// Replies to a request with an error, because its upstream was lost, or closes its client.
     pub(crate) fn fail(&mut self, id: InFlightId, position: u32, error: &CallError) {
+        if let Some(InFlight::Batch(run)) = &self.in_flight[id] {
+            self.on_loss.apply(&run.batch.client, error.error());
+        }
+        self.reply_error(id, position, error);
+    }
+
+    /// Replies to a request with an error, and discards the parts of its reply that have arrived.
+    pub(crate) fn reply_error(&mut self, id: InFlightId, position: u32, error: &CallError) {
         match &mut self.in_flight[id] {
             Some(InFlight::Batch(run)) => run.discard(position),
             Some(InFlight::Split(split)) => split.discard(position),

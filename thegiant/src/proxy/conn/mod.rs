@@ -1,7 +1,7 @@
 //! Connections to upstreams, and the requests that wait for their replies.
 //!
 //! - `upstream`: the address and the settings of a server; `stats`: its statistics; `call_error`: why a command got no
-//!   reply
+//!   reply; `on_loss`: what its client gets
 //! - `dial`: connects and sends the handshake
 //! - `multiplexed`: a connection that many clients share; `outgoing`: its unsent bytes
 //! - `in_flight`: the requests without a reply; `runs`: those that clients sent; `reply_meter`: the bytes of their
@@ -18,6 +18,7 @@ mod dial;
 mod in_flight;
 mod listener;
 mod multiplexed;
+mod on_loss;
 mod open_link;
 mod outgoing;
 mod reply_map;
@@ -34,6 +35,7 @@ pub(crate) use dial::{Dialled, PoolKey, dial};
 pub(crate) use in_flight::{ApplicationCall, InFlight, InFlightId, InFlightTable, Retry, RetryReason};
 pub(crate) use listener::Listener;
 pub(crate) use multiplexed::{MultiplexedConnection, Silence};
+pub(crate) use on_loss::OnLoss;
 pub(crate) use reply_map::{ReplyMap, mapped};
 pub(crate) use runs::{BatchRun, CallResult, MAX_RETRIES, Merge, Requester, SplitRequest};
 pub(crate) use session::Session;

@@ -399,7 +399,7 @@ impl Awaited {
             }
             self.count_reply();
             match self.whole.take() {
-                _ if part.is_too_long => in_flight.fail(id, position, &stats.too_long()),
+                _ if part.is_too_long => in_flight.reply_error(id, position, &stats.too_long()),
                 None => in_flight.end(id, position),
                 Some(error) if error.starts_with(b"-") && in_flight.may_move(id) => {
                     let reason = RetryReason::Replied(server, error);

@@ -1,0 +1,23 @@
+//! What a client gets whose request has lost its upstream.
+
+use crate::{Client, Error};
+
+/// What a client gets in place of a reply when the upstream of its request was lost, or cannot be reached.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum OnLoss {
+    /// The error `UPSTREAM` or `UPSTREAMDOWN`.
+    #[default]
+    Error,
+    /// Nothing: the proxy closes the connection.
+    Close,
+}
+
+impl OnLoss {
+    /// Closes the client if it would get one of these errors. A client that is closed gets no more replies.
+    pub(crate) fn apply(self, client: &Client, error: &Error) {
+        if self == OnLoss::Close && matches!(error.code(), "UPSTREAM" | "UPSTREAMDOWN") {
+            tracing::info!(id = client.id(), client = %client.addr(), %error, "closed");
+            client.kill();
+        }
+    }
+}
