@@ -1,122 +1,27 @@
 //! Servers that die, and start again.
 
-use std::{
-    sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst},
-    thread,
-};
-
-use super::{Three, is_error, number};
-use crate::support::{Process, RawClient, Reply, eventually, info, line, lines, request};
-
-const WRITERS: usize = 24;
-/// Number of keys of each writer, which writes and reads all of them in one pipeline.
-const KEYS: usize = 8;
-
-/// State that the writers and the test share.
-#[derive(Default)]
-struct Course {
-    is_over: AtomicBool,
-    kills: AtomicU64,
-    /// Number of rounds without an error, for each writer.
-    rounds: [AtomicU64; WRITERS],
-}
-
-impl Course {
-    /// Writes and reads until the test is over. A kill may only lose requests in flight.
-    fn write(&self, address: &str, writer: usize) {
-        let _over = Over(&self.is_over);
-        let mut client = RawClient::connect(address);
-        let mut lost = 0;
-        for round in 0.. {
-            if self.is_over.load(SeqCst) {
-                break;
-            }
-            let requests = (0..KEYS).flat_map(|key| {
-                let key = format!("{writer}:{key}:value");
-                let value = format!("{key}:{round}");
-                [request(["SET", &key, &value]), request(["GET", &key])].concat()
-            });
-            client.send(requests.collect::<Vec<_>>());
-            let replies: Vec<_> = (0..KEYS).map(|_| [client.reply(), client.reply()]).collect();
-            let kills = self.kills.load(SeqCst);
-            let before = lost;
-            for (key, [set, get]) in replies.iter().enumerate() {
-                lost += [set, get].iter().filter(|reply| is_error(reply, "UPSTREAM")).count() as u64;
-                assert!(set == "+OK\r\n" || is_error(set, "UPSTREAM"), "{set:?}");
-                match Reply::only(get) {
-                    // Another server has the key now: it may have no value, or an old one.
-                    Some(Reply::Null) if kills > 0 => {}
-                    Some(Reply::Bulk(value)) => {
-                        is_of(&value, &format!("{writer}:{key}:value:"), round, kills > 0)
-                    }
-                    _ => assert!(is_error(get, "UPSTREAM"), "{get:?}"),
-                }
-            }
-            assert!(lost <= kills * 2 * KEYS as u64, "{lost} are lost, after {kills} kills");
-            if lost == before {
-                self.rounds[writer].fetch_add(1, SeqCst);
-            }
-        }
-    }
-
-    /// Waits until each writer has completed more rounds.
-    fn goes_on(&self) {
-        for rounds in &self.rounds {
-            let before = rounds.load(SeqCst);
-            eventually(|| {
-                assert!(!self.is_over.load(SeqCst), "a writer has failed");
-                (rounds.load(SeqCst) > before + 5).then_some(())
-            });
-        }
-    }
-}
-
-/// Checks that a value belongs to `key` and to this round, or to an earlier one if `may_be_old`.
-#[track_caller]
-fn is_of(value: &[u8], key: &str, round: u64, may_be_old: bool) {
-    let value = String::from_utf8_lossy(value);
-    let of = value.strip_prefix(key).and_then(|of| of.parse::<u64>().ok());
-    assert!(
-        of.is_some_and(|of| of == round || of < round && may_be_old),
-        "{value}, in round {round} of {key}"
-    );
-}
+use super::{Three, is_error, number, writers::Writers};
+use crate::support::{Process, RawClient, eventually, info, line, lines};
 
 #[test]
 fn a_dead_server_is_ejected_and_used_again_after_its_restart() {
     let mut three = Three::start(&[]);
     let address = three.balancer.address().to_owned();
-    let course = Course::default();
-    thread::scope(|scope| {
-        for writer in 0..WRITERS {
-            let (course, address) = (&course, &address);
-            scope.spawn(move || course.write(address, writer));
-        }
-        let _over = Over(&course.is_over);
-        course.goes_on();
+    let written = Writers::run(24, &address, |writers| {
         for victim in [1, 2] {
-            course.kills.fetch_add(1, SeqCst);
+            writers.lose();
             three.kill(victim);
-            course.goes_on();
+            writers.go_on();
             three.restart(victim);
             eventually(|| (number(&three.direct(victim).ask(line("DBSIZE"))) > 0).then_some(()));
-            course.goes_on();
+            writers.go_on();
         }
     });
     // Each key is on its own server again.
     let mut client = three.client();
-    for key in (0..WRITERS).flat_map(|writer| (0..KEYS).map(move |key| format!("{writer}:{key}:value"))) {
+    for (key, _) in written {
         client.send(lines(&format!("SET {key} end \n GET {key}")));
         assert_eq!(client.replies(2), "+OK\r\n$3\r\nend\r\n");
-    }
-}
-
-/// Ends all writers when it is dropped, also if a writer or the test panics.
-struct Over<'o>(&'o AtomicBool);
-
-impl Drop for Over<'_> {
-    fn drop(&mut self) {
-        self.0.store(true, SeqCst);
     }
 }
 

@@ -13,6 +13,7 @@ mod sentinel;
 mod spread;
 mod threads;
 mod unreachable;
+mod writers;
 
 use crate::support::{Folder, Process, RawClient, Reply, line};
 

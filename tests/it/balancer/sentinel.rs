@@ -3,11 +3,9 @@
 use std::{
     fs,
     process::{Child, Command, Stdio},
-    sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst},
-    thread,
 };
 
-use super::{fake::Fake, is_error};
+use super::{fake::Fake, is_error, writers::Writers};
 use crate::support::{
     Folder, Process, RawClient, Reply, eventually, info, line, lines, on_free_ports, report, request,
 };
@@ -229,89 +227,6 @@ impl Redis {
     }
 }
 
-const WRITERS: usize = 6;
-/// Number of keys of each writer, which writes and reads all of them in one pipeline.
-const KEYS: usize = 8;
-
-/// State that the writers and the test share.
-#[derive(Default)]
-struct Course {
-    is_over: AtomicBool,
-    /// Number of failovers that have begun.
-    failovers: AtomicU64,
-    /// Number of rounds without an error, for each writer.
-    rounds: [AtomicU64; WRITERS],
-}
-
-fn key(writer: usize, number: usize) -> String {
-    format!("{writer}:{number}")
-}
-
-impl Course {
-    /// Writes and reads until the test is over. A failover may only lose requests in flight. Returns the last value that all
-    /// keys have.
-    fn write(&self, address: &str, writer: usize) -> u64 {
-        let _over = Over(&self.is_over);
-        let mut client = RawClient::connect(address);
-        let mut lost = 0;
-        for round in 1.. {
-            let is_over = self.is_over.load(SeqCst);
-            let begun = self.failovers.load(SeqCst);
-            let requests = (0..KEYS).flat_map(|number| {
-                let (key, value) = (key(writer, number), format!("{writer}:{number}:{round}"));
-                [request(["SET", &key, &value]), request(["GET", &key])].concat()
-            });
-            client.send(requests.collect::<Vec<_>>());
-            let replies: Vec<_> = (0..KEYS).map(|_| [client.reply(), client.reply()]).collect();
-            let failovers = self.failovers.load(SeqCst);
-            let before = lost;
-            for (number, [set, get]) in replies.iter().enumerate() {
-                lost += [set, get].iter().filter(|reply| is_error(reply, "UPSTREAM")).count() as u64;
-                assert!(set == "+OK\r\n" || is_error(set, "UPSTREAM"), "{set:?}");
-                match Reply::only(get) {
-                    Some(Reply::Bulk(value)) => {
-                        let value = String::from_utf8(value).expect("text");
-                        let of = value.strip_prefix(&format!("{writer}:{number}:")).map(str::parse::<u64>);
-                        let Some(Ok(of)) = of else { panic!("{value} is not of {writer}:{number}") };
-                        // The new master may not have the last writes yet.
-                        assert!(of == round || of < round && failovers > 0, "{value} in round {round}");
-                    }
-                    Some(Reply::Null) => assert!(failovers > 0, "in round {round}"),
-                    _ => assert!(is_error(get, "UPSTREAM"), "{get:?}"),
-                }
-            }
-            assert!(lost <= failovers * 2 * KEYS as u64, "{lost} are lost, after {failovers} failovers");
-            if lost == before && begun == failovers {
-                self.rounds[writer].fetch_add(1, SeqCst);
-            }
-            if is_over && lost == before {
-                return round;
-            }
-        }
-        unreachable!("the test ends")
-    }
-
-    /// Waits until each writer has completed more rounds.
-    fn goes_on(&self) {
-        for rounds in &self.rounds {
-            let before = rounds.load(SeqCst);
-            eventually(|| {
-                assert!(!self.is_over.load(SeqCst), "a writer has failed");
-                (rounds.load(SeqCst) > before + 5).then_some(())
-            });
-        }
-    }
-}
-
-/// Ends all writers when it is dropped, also if a writer or the test panics.
-struct Over<'o>(&'o AtomicBool);
-
-impl Drop for Over<'_> {
-    fn drop(&mut self) {
-        self.0.store(true, SeqCst);
-    }
-}
-
 #[test]
 fn only_requests_in_flight_are_lost_in_a_failover() {
     let master = Redis::start(None);
@@ -328,34 +243,24 @@ fn only_requests_in_flight_are_lost_in_a_failover() {
     };
     let servers = [&master, &replicas[0], &replicas[1]];
     let at = |address: &str| servers.into_iter().find(|server| server.address == address).expect("a server");
-    let course = Course::default();
-    let (last, rounds) = thread::scope(|scope| {
-        let address = balancer.address();
-        let course = &course;
-        let writers = [0, 1, 2, 3, 4, 5].map(|writer| scope.spawn(move || course.write(address, writer)));
-        let over = Over(&course.is_over);
-        course.goes_on();
-        course.failovers.fetch_add(1, SeqCst);
+    let mut last = String::new();
+    let written = Writers::run(6, balancer.address(), |writers| {
+        writers.lose();
         let second = sentinel.fail_over();
         follows(&mut client, &second);
-        course.goes_on();
+        writers.go_on();
         // The other replica follows the new master, which dies.
         eventually(|| (at(&second).replicas() > 0).then_some(()));
-        course.failovers.fetch_add(1, SeqCst);
+        writers.lose();
         at(&second).process.signal("KILL");
-        let third = sentinel.master_after(&second);
-        follows(&mut client, &third);
-        course.goes_on();
-        drop(over);
-        (third, writers.map(|writer| writer.join().expect("no writer has failed")))
+        last = sentinel.master_after(&second);
+        follows(&mut client, &last);
+        writers.go_on();
     });
     let mut direct = at(&last).client();
-    for (writer, round) in rounds.into_iter().enumerate() {
-        for number in 0..KEYS {
-            let get = request(["GET", &key(writer, number)]);
-            let value = format!("{writer}:{number}:{round}");
-            assert_eq!(direct.ask(&get), format!("${}\r\n{value}\r\n", value.len()));
-            assert_eq!(client.ask(&get), direct.ask(&get));
-        }
+    for (key, value) in written {
+        let get = request(["GET", &key]);
+        assert_eq!(direct.ask(&get), format!("${}\r\n{value}\r\n", value.len()));
+        assert_eq!(client.ask(&get), direct.ask(&get));
     }
 }
