@@ -8,7 +8,10 @@ use std::{
 
 use bytes::Bytes;
 
-use crate::proxy::conn::{Upstream, UpstreamStats};
+use crate::{
+    Error,
+    proxy::conn::{Upstream, UpstreamStats},
+};
 
 /// Whether the client's requests have determined the upstream.
 pub(super) enum Binding {
@@ -51,6 +54,15 @@ impl Binding {
             }
             Binding::Movable { target, .. } | Binding::Bound(target) => *target = chosen,
         }
+    }
+
+    /// Returns the error for requests that depend on the state of the lost connection.
+    pub(super) fn loss_error(&self) -> Error {
+        let address = self.target().map_or("the upstream", |target| &target.upstream.address);
+        Error::new(
+            "UPSTREAM",
+            format_args!("{address} was lost: its watched keys and its transaction are gone"),
+        )
     }
 
     /// Keeps the upstream, because it has replied.

@@ -33,12 +33,12 @@ use crate::{
     dispatch::{ACTOR_DOWN, ClientBatch},
     proxy::{
         conn::{
-            DedicatedConnection, DedicatedEvent, DedicatedRequest, DedicatedRequester, DedicatedTarget,
-            Dialled, MAX_RETRIES, PendingRequest, PoolKey,
+            DedicatedConnection, DedicatedEvent, DedicatedRequest, DedicatedRequester, Dialled, MAX_RETRIES,
+            PendingRequest, PoolKey,
         },
         pool::FORGOTTEN,
         routing::{Follow, Redirect, Refresh},
-        wire::{CommandKind, LossReason, WholeReply, Words},
+        wire::{CommandKind, LossReason, WholeReply},
     },
 };
 
@@ -111,7 +111,9 @@ impl DedicatedTask {
         while let Ok((_, requester)) = self.requests.try_recv() {
             match requester {
                 DedicatedRequester::Batch(batch, actor_id) => self.go_on(batch, actor_id),
-                requester @ DedicatedRequester::Client(_) => self.answer(requester, Err(self.loss_error())),
+                requester @ DedicatedRequester::Client(_) => {
+                    self.answer(requester, Err(self.binding.loss_error()))
+                }
             }
         }
     }
@@ -170,16 +172,10 @@ impl DedicatedTask {
             self.start(request, requester, Some(before.server));
         }
         let proxy = self.proxy.upgrade().filter(|_| self.connection.client().is_connected())?;
-        let ProxyState { routing, pool, .. } = &mut *proxy.borrow_mut();
-        let is_in_transaction = self.connection.session.is_in_transaction();
         let words = self.connection.pending_words();
-        let route = routing.route(Words::Own(&words), &mut pool.servers, is_in_transaction);
-        let server = match route.into_dedicated() {
-            Ok(DedicatedTarget { server: Some(server), .. }) => server,
-            _ if pool.servers.has(before.server) => return Some(before),
-            _ => pool.servers.any(self.connection.client().id()),
-        };
-        Some(if server == before.server { before } else { Redirect { server, asking: false } })
+        let is_in_transaction = self.connection.session.is_in_transaction();
+        let number = self.connection.client().id();
+        Some(proxy.borrow_mut().dedicated_again(&words, is_in_transaction, before, number))
     }
 
     /// Sends requests and passes replies on. `forgotten` says that the upstream is forgotten.
@@ -423,7 +419,7 @@ impl DedicatedTask {
             }
             let is_begun = self.begin_lost_transaction(request.kind);
             let is_done = is_begun || is_over && request.kind != CommandKind::Exec;
-            self.answer(requester, if is_done { Ok(OK.to_vec()) } else { Err(self.loss_error()) });
+            self.answer(requester, if is_done { Ok(OK.to_vec()) } else { Err(self.binding.loss_error()) });
             if is_over {
                 return;
             }
@@ -456,15 +452,6 @@ impl DedicatedTask {
             self.end(None);
         }
         self.answer(pending.requester, Err(error));
-    }
-
-    /// Returns the error for requests that depend on the state of the lost connection.
-    fn loss_error(&self) -> Error {
-        let address = self.binding.target().map_or("the upstream", |target| &target.upstream.address);
-        Error::new(
-            "UPSTREAM",
-            format_args!("{address} was lost: its watched keys and its transaction are gone"),
-        )
     }
 
     /// Returns a batch to the proxy, or to its client if the proxy has stopped.

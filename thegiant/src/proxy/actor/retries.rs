@@ -9,8 +9,8 @@ use crate::{
     Error,
     proxy::{
         conn::{
-            CallError, InFlight, InFlightId, InFlightTable, MultiplexedConnection, PoolKey, Retry,
-            RetryReason,
+            CallError, DedicatedTarget, InFlight, InFlightId, InFlightTable, MultiplexedConnection, PoolKey,
+            Retry, RetryReason,
         },
         routing::{Follow, Readiness, Redirect, Refresh, no_server},
         wire::Words,
@@ -100,6 +100,24 @@ impl ProxyState {
                 proxy.complete();
             }
         });
+    }
+
+    /// Returns another upstream for a request of a dedicated connection, because the one before cannot be reached.
+    pub(super) fn dedicated_again(
+        &mut self,
+        words: &[Bytes],
+        is_in_transaction: bool,
+        before: Redirect,
+        number: u64,
+    ) -> Redirect {
+        let ProxyState { routing, pool, .. } = self;
+        let route = routing.route(Words::Own(words), &mut pool.servers, is_in_transaction);
+        let server = match route.into_dedicated() {
+            Ok(DedicatedTarget { server: Some(server), .. }) => server,
+            _ if pool.servers.has(before.server) => return before,
+            _ => pool.servers.any(number),
+        };
+        if server == before.server { before } else { Redirect { server, asking: false } }
     }
 
     /// Returns another destination for a request that was not sent.

@@ -1,7 +1,7 @@
 //! Connections to upstreams, and the requests that wait for their replies.
 //!
 //! - `upstream`: the address and the settings of a server; `stats`: its statistics; `call_error`: why a command got no
-//!   reply; `on_loss`: what its client gets
+//!   reply; `on_loss`: how its client is treated
 //! - `dial`: connects and sends the handshake
 //! - `multiplexed`: a connection that many clients share; `outgoing`: its unsent bytes
 //! - `in_flight`: the requests without a reply; `runs`: those that clients sent; `reply_meter`: the bytes of their

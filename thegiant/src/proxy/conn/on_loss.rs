@@ -1,14 +1,14 @@
-//! What a client gets whose request has lost its upstream.
+//! How the proxy treats a client whose request has lost its upstream.
 
 use crate::{Client, Error};
 
-/// What a client gets in place of a reply when the upstream of its request was lost, or cannot be reached.
+/// How the proxy treats a client when the upstream of its request was lost, or cannot be reached.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum OnLoss {
-    /// The error `UPSTREAM` or `UPSTREAMDOWN`.
+    /// It replies with the error `UPSTREAM` or `UPSTREAMDOWN`.
     #[default]
     Error,
-    /// Nothing: the proxy closes the connection.
+    /// It closes the connection.
     Close,
 }
 
