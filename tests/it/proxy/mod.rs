@@ -1,5 +1,6 @@
 mod breaking;
 mod down;
+mod feeds;
 mod found;
 mod hostile;
 mod memory;

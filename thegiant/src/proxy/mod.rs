@@ -39,7 +39,7 @@ mod pool;
 mod routing;
 mod wire;
 
-pub use actor::{Proxy, UpstreamHandle};
+pub use actor::{ChannelEvent, Invalidation, Proxy, Subscription, Tracking, UpstreamHandle};
 pub(crate) use actor::{ProxyActor, is_behind_builtins};
 pub(crate) use conn::AllUpstreamStats;
 pub use conn::{CallError, Upstream};

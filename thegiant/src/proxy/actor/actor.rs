@@ -8,6 +8,7 @@ use bytes::Bytes;
 use tokio::sync::oneshot;
 
 use super::{
+    feed_consumer::Consumer,
     state::ProxyState,
     upkeep::{TICK, keep_up},
 };
@@ -106,6 +107,28 @@ impl Handler<SendCommand> for ProxyActor {
         proxy.call((words, answer));
         proxy.complete();
         Box::pin(async move { reply.await.unwrap_or(Err(CallError::Lost(ACTOR_DOWN))) })
+    }
+}
+
+/// The message that starts a feed for the application.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(super) enum StartFeed {
+    /// Sends `SUBSCRIBE` or `PSUBSCRIBE` with these names.
+    Subscribe(&'static str, Vec<Bytes>, Consumer),
+    /// Sends this `CLIENT TRACKING` request.
+    Track(Vec<Bytes>, Consumer),
+}
+
+impl Handler<StartFeed> for ProxyActor {
+    type Result = ();
+
+    fn handle(&mut self, start: StartFeed, _: &mut Self::Context) {
+        let mut proxy = self.0.borrow_mut();
+        match start {
+            StartFeed::Subscribe(command, names, consumer) => proxy.subscribe(command, names, consumer),
+            StartFeed::Track(request, consumer) => drop(proxy.track(request, consumer)),
+        }
     }
 }
 

@@ -127,12 +127,16 @@ impl ProxyState {
         let ProxyState { routing, pool, publishers, .. } = self;
         let numbers = routing.publishers(&mut pool.servers).into_iter();
         let known = numbers.filter(|server| pool.servers.has(*server));
-        publishers.set(known.map(|server| (server, Arc::clone(&pool.servers.get(server).stats))).collect());
+        let known = known.map(|server| (server, Arc::clone(&pool.servers.get(server).stats))).collect();
+        if publishers.set(known) && !self.feeds.is_empty() {
+            // A feed may wait for an upstream that publishes from now on.
+            (0..pool.servers.len()).for_each(|server| pool.servers.get(server).wakeup.notify_waiters());
+        }
     }
 
     /// Does the same, if a client may be listening.
     pub(super) fn refresh_publishers(&mut self) {
-        self.publishers.is_used &= !self.dedicated.is_empty();
+        self.publishers.is_used &= !self.dedicated.is_empty() || !self.feeds.is_empty();
         if self.publishers.is_used {
             self.update_publishers();
         }

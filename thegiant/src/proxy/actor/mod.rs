@@ -10,6 +10,8 @@
 //! - `dedicated`: the task of a connection that one client has to itself; `binding`: its upstream;
 //!   `dedicated_handle`: the handle to it; `dedicated_requests`: sends requests to it
 //! - `listeners`: the connections over which other upstreams publish messages for a client; `publishers`: these upstreams
+//! - `feed`: the connections over which upstreams send messages for the application; `feed_consumer`, `feed_queue`: where the
+//!   messages go; `subscription`, `tracking`: how the application gets them
 
 #[expect(clippy::module_inception, reason = "the actor is the main part of this folder")]
 mod actor;
@@ -21,6 +23,9 @@ mod dedicated;
 mod dedicated_handle;
 mod dedicated_requests;
 mod destination;
+mod feed;
+mod feed_consumer;
+mod feed_queue;
 mod handle;
 mod isolated;
 mod listeners;
@@ -31,9 +36,13 @@ mod reply_sizes;
 mod retries;
 mod rows;
 mod state;
+mod subscription;
+mod tracking;
 mod upkeep;
 
 pub(crate) use actor::ProxyActor;
 pub use builder::Proxy;
 pub use handle::UpstreamHandle;
 pub(crate) use rows::is_behind_builtins;
+pub use subscription::{ChannelEvent, Subscription};
+pub use tracking::{Invalidation, Tracking};

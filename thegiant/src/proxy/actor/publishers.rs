@@ -23,14 +23,17 @@ impl Publishers {
         self.servers.first().map(|(server, _)| *server)
     }
 
-    /// Sets the servers, and notifies the dedicated connections if they have changed.
-    pub(super) fn set(&mut self, servers: Vec<(usize, Arc<UpstreamStats>)>) {
+    /// Sets the servers, and notifies the dedicated connections if they have changed. Returns whether they have.
+    pub(super) fn set(&mut self, servers: Vec<(usize, Arc<UpstreamStats>)>) -> bool {
         self.is_used = true;
         let is_same = |((a, known), (b, now)): (&(usize, _), &(usize, _))| a == b && Arc::ptr_eq(known, now);
-        if servers.len() != self.servers.len() || !servers.iter().zip(&self.servers).all(is_same) {
+        let has_changed =
+            servers.len() != self.servers.len() || !servers.iter().zip(&self.servers).all(is_same);
+        if has_changed {
             self.servers = servers;
             self.changed.notify_waiters();
         }
+        has_changed
     }
 
     pub(super) fn servers(&self) -> &[(usize, Arc<UpstreamStats>)] {

@@ -12,7 +12,7 @@ use foldhash::quality::RandomState;
 use tokio::sync::oneshot;
 
 use super::{
-    dedicated_handle::DedicatedHandle, publishers::Publishers, refreshing::Refreshing,
+    dedicated_handle::DedicatedHandle, feed::Feed, publishers::Publishers, refreshing::Refreshing,
     reply_sizes::ReplySizes,
 };
 use crate::{
@@ -44,6 +44,7 @@ pub(super) struct ProxyState {
     pub(super) refreshing: Refreshing,
     /// Number of connections that slow commands keep.
     pub(super) detached: usize,
+    pub(super) feeds: Vec<Rc<Feed>>,
     /// The application prepares the router, so the requests of clients wait.
     pub(super) is_starting: bool,
     /// Number of commands that the application has sent. It spreads them over the connections.
@@ -88,6 +89,7 @@ impl ProxyState {
                 waiting: Waiting::default(),
                 refreshing: Refreshing::default(),
                 detached: 0,
+                feeds: Vec::new(),
                 is_starting: false,
                 call_count: 0,
             })
@@ -96,8 +98,9 @@ impl ProxyState {
 }
 
 impl Drop for ProxyState {
-    /// Replies to all waiting batches.
+    /// Ends the feeds, and replies to all waiting batches.
     fn drop(&mut self) {
+        self.stop_feeds();
         let in_flight = self.in_flight.drain().filter_map(|requester| match requester {
             Requester::Batch(batch, actor_id) => Some((batch, actor_id)),
             Requester::Application(_) => None,

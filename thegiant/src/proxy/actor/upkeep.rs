@@ -31,7 +31,7 @@ pub(super) const TICK: Duration = Duration::from_secs(1);
 pub(super) const RECONNECT_EVERY: Duration = Duration::from_millis(100);
 
 /// Minimum time between two log lines about losses of the same connection.
-const LOG_EVERY: Duration = Duration::from_secs(60);
+pub(super) const LOG_EVERY: Duration = Duration::from_secs(60);
 
 /// Keeps a multiplexed connection open until the proxy stops.
 ///
@@ -41,6 +41,10 @@ pub(super) async fn keep_up(proxy: Weak<RefCell<ProxyState>>, index: usize, is_f
     let mut down_logged = false;
     let mut loss_logged: Option<Instant> = None;
     let mut failing_since: Option<Instant> = None;
+    if is_first && let Some(proxy) = proxy.upgrade() {
+        let proxy = proxy.borrow();
+        proxy.feed_from(proxy.pool.connections[index].server);
+    }
     loop {
         let Some((upstream, key, wakeup)) =
             proxy.upgrade().map(|proxy| proxy.borrow_mut().dial_settings(index))
@@ -212,6 +216,7 @@ impl ProxyState {
         let has_dedicated = |server| dedicated.values().any(|handle| handle.route().server == Some(server));
         pool.close_forgotten(has_dedicated);
         self.blamed.forgive();
+        self.drop_feeds();
         self.retry_waiting();
     }
 

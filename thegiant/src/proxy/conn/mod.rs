@@ -3,6 +3,7 @@
 //! - `upstream`: the address and the settings of a server; `stats`: its statistics; `call_error`: why a command got no
 //!   reply; `on_loss`: how its client is treated
 //! - `dial`: connects and sends the handshake
+//! - `follow`: reads the messages that an upstream sends by itself
 //! - `multiplexed`: a connection that many clients share; `outgoing`: its unsent bytes
 //! - `in_flight`: the requests without a reply; `runs`: those that clients sent; `reply_meter`: the bytes of their
 //!   replies
@@ -15,6 +16,7 @@ mod call_error;
 mod dedicated;
 mod dedicated_request;
 mod dial;
+mod follow;
 mod in_flight;
 mod listener;
 mod multiplexed;
@@ -32,6 +34,7 @@ pub use call_error::CallError;
 pub(crate) use dedicated::{DedicatedConnection, DedicatedEvent};
 pub(crate) use dedicated_request::{DedicatedRequest, DedicatedRequester, DedicatedTarget, PendingRequest};
 pub(crate) use dial::{Dialled, PoolKey, dial};
+pub(crate) use follow::{FeedEvent, follow};
 pub(crate) use in_flight::{ApplicationCall, InFlight, InFlightId, InFlightTable, Retry, RetryReason};
 pub(crate) use listener::Listener;
 pub(crate) use multiplexed::{MultiplexedConnection, Silence};
