@@ -20,7 +20,7 @@ use crate::{
     conn::ConnectionState,
     dispatch::{Consumers, MountedActor, Routes, RunBatches, run_batches, supervise},
     info::{InfoFields, InfoSection},
-    proxy::{AllUpstreamStats, Proxy, ProxyActor, UpstreamHandle, is_behind_builtins},
+    proxy::{AllUpstreamStats, Proxy, ProxyActor, ServeTrackers, UpstreamHandle, is_behind_builtins},
     server_state::AppConfig,
     workers::StartShard,
 };
@@ -468,7 +468,7 @@ impl App {
     /// The server still answers the commands about the client's connection (`HELLO`, `AUTH`, `SELECT`,
     /// `QUIT`, `RESET`, `CLIENT`) and the commands for its operators (`INFO`, `CONFIG`, `SLOWLOG`, `LATENCY`,
     /// `MONITOR`, `SHUTDOWN`, `DEBUG`). The upstream answers everything else: `PING`, `COMMAND`,
-    /// transactions, channels. `CLIENT TRACKING` is not available.
+    /// transactions, channels.
     ///
     /// Most requests use multiplexed connections, which clients share. A client gets a dedicated connection
     /// for commands that change the state of a connection:
@@ -486,12 +486,22 @@ impl App {
     /// transaction (`EXEC`, `DISCARD`, `UNWATCH`). A client with subscriptions is disconnected, as the
     /// upstream would do.
     ///
+    /// A client can use `CLIENT TRACKING`. While one does, and a minute longer, the proxy has a connection with
+    /// `CLIENT TRACKING ON BCAST` to each upstream, which reports all keys that change there. The upstreams need RESP3. Differences
+    /// from Redis:
+    ///
+    /// - `NOLOOP` has no effect: the proxy cannot know who has changed a key.
+    /// - The keys that a script reads are not tracked, unless the command is `EVAL_RO`, `EVALSHA_RO` or `FCALL_RO`.
+    /// - The invalidation of a key follows its value at once if the upstreams do not report changes at that moment, or if the command
+    ///   has blocked. When the connection to an upstream is lost, its clients get an invalidation of all keys.
+    ///
     /// The proxy refuses `WAIT`, because that command is about the writes of one connection. The proxy
     /// replaces an earlier [`fallback`](Self::fallback). It adds a section `Upstream` to `INFO`.
     pub fn proxy(mut self, upstream: UpstreamHandle) -> Self {
         let proxy = upstream.proxy();
         let actor_id = self.add_queue(proxy.clone());
         self.proxy = Some(MountedProxy::Shared(actor_id));
+        proxy.do_send(ServeTrackers { keyspace: self.keyspace.clone(), worker: None });
         self.connection_events.disconnected.push(proxy.recipient());
         self.info("Upstream", move |info| upstream.add_to(info))
     }
@@ -679,9 +689,10 @@ impl App {
         let stats = AllUpstreamStats::default();
         let mut actors = Vec::new();
         let mut starts: Vec<StartShard> = Vec::new();
-        for _ in 0..workers {
+        for worker in 0..workers {
             let (sender, mailbox) = channel(0);
             let address = Addr::new(sender);
+            address.do_send(ServeTrackers { keyspace: self.keyspace.clone(), worker: Some(worker) });
             actors.push(self.add_queue(address.clone()));
             self.connection_events.disconnected_of_worker.push(address.clone().recipient());
             let (factory, stats) = (Arc::clone(factory), stats.clone());

@@ -10,3 +10,4 @@ mod server;
 mod several;
 mod shared;
 mod slow;
+mod tracking;

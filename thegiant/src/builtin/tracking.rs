@@ -22,7 +22,7 @@ impl ConnectionState {
     ) -> Result<(), Error> {
         let options = self.read_options(options.map_or(Vec::new(), |options| options.0))?;
         match status.0.to_ascii_lowercase().as_slice() {
-            b"on" => self.server.keyspace.track(&self.client, options.checked()?),
+            b"on" => self.server.keyspace.track(&self.client, options.checked()?, self.worker),
             b"off" => {
                 self.server.keyspace.untrack(&self.client);
                 Ok(())

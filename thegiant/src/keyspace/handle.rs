@@ -2,7 +2,7 @@
 
 use super::Events;
 use super::events::class_of;
-use super::tracking::{Trackers, Write};
+use super::tracking::{Reads, Trackers, Write};
 use super::watch::Watchers;
 use super::{Tracked, TrackingCounts, TrackingOptions};
 use crate::{
@@ -20,6 +20,7 @@ use std::{
         atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed},
     },
 };
+use tokio::sync::{Notify, futures::Notified};
 
 /// A handle with which an actor reports keys that it changes by itself.
 ///
@@ -70,6 +71,8 @@ struct KeyspaceInner {
     max_tracked_keys: AtomicUsize,
     expired_keys: AtomicU64,
     observers: Mutex<Observers>,
+    /// Tells the proxies that a client has switched `CLIENT TRACKING`.
+    trackers_changed: Notify,
 }
 
 /// Everything that observes keys.
@@ -200,6 +203,10 @@ impl Keyspace {
         let is_tracking = client.is(ClientFlag::Tracking);
         let mut observers = None;
         for Ran { command, call, has_written, scope, events } in commands {
+            // The proxy reports these itself.
+            if command.flags.contains(Flags::FORWARDED) {
+                continue;
+            }
             let writes = command.flags.contains(Flags::WRITE) && has_written && !command.reports_keys;
             if !writes && !is_tracking && events.is_empty() {
                 continue;
@@ -248,8 +255,10 @@ impl Keyspace {
     ///
     /// # Errors
     /// If the options conflict with each other or with the client's current tracking mode.
-    pub(crate) fn track(&self, client: &Client, options: TrackingOptions) -> Result<(), Error> {
-        self.change(|observers| observers.trackers.add(client, options))
+    pub(crate) fn track(&self, client: &Client, options: TrackingOptions, worker: u16) -> Result<(), Error> {
+        let tracked = self.change(|observers| observers.trackers.add(client, options, worker));
+        self.0.trackers_changed.notify_waiters();
+        tracked
     }
 
     /// Switches `CLIENT TRACKING` off for a client.
@@ -278,6 +287,44 @@ impl Keyspace {
     /// Returns the prefixes that a client tracks in broadcast mode.
     pub(crate) fn tracked_prefixes(&self, client: &Client) -> Vec<Bytes> {
         self.lock().trackers.prefixes(client)
+    }
+
+    /// Waits until a client switches `CLIENT TRACKING` on.
+    pub(crate) fn trackers_changed(&self) -> Notified<'_> {
+        self.0.trackers_changed.notified()
+    }
+
+    /// Returns whether clients of a worker track keys, or clients of any worker.
+    pub(crate) fn has_trackers(&self, worker: Option<u16>) -> bool {
+        self.lock().trackers.has_any(worker)
+    }
+
+    /// Returns whether both handles are of the same server.
+    pub(crate) fn is_same(&self, other: &Keyspace) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
+    /// Records that a proxy sends a request of a client to an upstream.
+    ///
+    /// `ends_caching`: the effect of `CLIENT CACHING` ends with the request.
+    pub(crate) fn forwarded(&self, client: &Client, reads: Reads<'_>, ends_caching: bool) {
+        let max_keys = self.0.max_tracked_keys.load(Relaxed);
+        self.lock().trackers.forwarded(client, reads, max_keys, ends_caching);
+    }
+
+    /// Sends the clients of a worker the invalidations of keys that an upstream has reported.
+    pub(crate) fn invalidated<'a>(&self, keys: impl Iterator<Item = &'a [u8]>, worker: Option<u16>) {
+        self.lock().trackers.invalidated(keys, worker);
+    }
+
+    /// Sends the clients of a worker an invalidation of every key.
+    pub(crate) fn all_invalidated(&self, worker: Option<u16>) {
+        self.lock().trackers.all_invalidated(worker);
+    }
+
+    /// Sends an invalidation of every key to those clients of a worker that may have keys which the proxy has not seen.
+    pub(crate) fn unseen_invalidated(&self, worker: Option<u16>) {
+        self.lock().trackers.unseen_invalidated(worker);
     }
 
     pub(crate) fn tracking_counts(&self) -> TrackingCounts {

@@ -10,5 +10,5 @@ pub(crate) use events::Events;
 pub use expire::{Expire, remove_expired};
 pub use handle::Keyspace;
 pub(crate) use handle::{Ran, RanScope};
-pub(crate) use tracking::{Tracked, TrackingCounts, TrackingMode, TrackingOptions, TrackingRedirect};
+pub(crate) use tracking::{Reads, Tracked, TrackingCounts, TrackingMode, TrackingOptions, TrackingRedirect};
 pub(crate) use watch::Watch;

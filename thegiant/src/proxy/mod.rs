@@ -40,7 +40,7 @@ mod routing;
 mod wire;
 
 pub use actor::{ChannelEvent, Invalidation, Proxy, Subscription, Tracking, UpstreamHandle};
-pub(crate) use actor::{ProxyActor, is_behind_builtins};
+pub(crate) use actor::{ProxyActor, ServeTrackers, is_behind_builtins};
 pub(crate) use conn::AllUpstreamStats;
 pub use conn::{CallError, Upstream};
 pub use pool::Servers;

@@ -52,6 +52,11 @@ impl Broadcasts {
         }
     }
 
+    /// Returns the IDs of the clients with a prefix of this key.
+    pub(super) fn clients_with(&self, key: &[u8]) -> impl Iterator<Item = u64> {
+        prefixes::of(&self.clients, key).filter_map(|prefix| self.clients.get(prefix)).flatten().copied()
+    }
+
     /// Takes the changed keys of each prefix that has any.
     pub(super) fn take_changed(&mut self) -> BTreeMap<Bytes, ChangedKeys> {
         mem::take(&mut self.changed)

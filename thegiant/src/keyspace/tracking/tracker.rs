@@ -19,7 +19,9 @@ const ENTRY: usize = 300;
 
 /// A tracking client.
 pub(super) struct Tracker {
-    client: Client,
+    pub(super) client: Client,
+    /// The worker that serves the client.
+    pub(super) worker: u16,
     pub(super) tracked: Tracked,
     /// The prefixes of broadcast mode.
     pub(super) prefixes: BTreeMap<Bytes, ()>,
@@ -28,8 +30,8 @@ pub(super) struct Tracker {
 }
 
 impl Tracker {
-    pub(super) fn new(client: Client) -> Self {
-        Tracker { client, tracked: Tracked::default(), prefixes: BTreeMap::new(), memory: 0 }
+    pub(super) fn new(client: Client, worker: u16) -> Self {
+        Tracker { client, worker, tracked: Tracked::default(), prefixes: BTreeMap::new(), memory: 0 }
     }
 
     /// Adds prefixes, of which none overlaps with an existing one.
@@ -63,11 +65,16 @@ impl Tracker {
         let changed = changed.iter().filter(|(_, by)| !self.ignores(**by));
         let keys: Vec<_> = changed.map(|(key, _)| key).collect();
         if !keys.is_empty() {
-            self.send(|out| {
-                out.array(keys.len());
-                keys.iter().for_each(|key| out.bulk(key));
-            });
+            self.invalidate_keys(&keys);
         }
+    }
+
+    /// Sends one invalidation of these keys.
+    pub(super) fn invalidate_keys(&mut self, keys: &[impl AsRef<[u8]>]) {
+        self.send(|out| {
+            out.array(keys.len());
+            keys.iter().for_each(|key| out.bulk(key.as_ref()));
+        });
     }
 
     /// Sends an invalidation of every key.

@@ -23,11 +23,11 @@ const MAX_KEY_LEN: usize = 1024;
 #[derive(Default)]
 pub(in crate::keyspace) struct Trackers {
     /// The tracking clients, by client ID.
-    by_id: HashMap<u64, Tracker>,
+    pub(super) by_id: HashMap<u64, Tracker>,
     /// The readers of each key.
-    table: TrackingTable,
+    pub(super) table: TrackingTable,
     /// The prefixes of the clients in broadcast mode.
-    broadcasts: Broadcasts,
+    pub(super) broadcasts: Broadcasts,
 }
 
 /// A change of a key.
@@ -76,6 +76,7 @@ impl Trackers {
         &mut self,
         client: &Client,
         options: TrackingOptions,
+        worker: u16,
     ) -> Result<(), Error> {
         let TrackingOptions { mode, redirect, no_loop, mut prefixes } = options;
         let before = self.by_id.get(&client.id());
@@ -87,7 +88,7 @@ impl Trackers {
             prefixes.push(Bytes::new());
         }
         client.set(ClientFlag::Tracking, true);
-        let tracker = self.by_id.entry(client.id()).or_insert_with(|| Tracker::new(client.clone()));
+        let tracker = self.by_id.entry(client.id()).or_insert_with(|| Tracker::new(client.clone(), worker));
         let is_caching = tracker.tracked.is_caching;
         tracker.tracked = Tracked { mode, redirect, no_loop, is_broken: false, is_caching };
         prefixes.iter().for_each(|prefix| self.broadcasts.add(prefix.clone(), client.id()));
@@ -122,9 +123,18 @@ impl Trackers {
         keys: impl Iterator<Item = &'a [u8]>,
         max_keys: usize,
     ) {
-        if !self.tracked(client).tracks_reads() {
-            return;
+        if self.tracked(client).tracks_reads() {
+            self.add_tracked(client, keys, max_keys);
         }
+    }
+
+    /// Adds keys to the table.
+    pub(super) fn add_tracked<'a>(
+        &mut self,
+        client: &Client,
+        keys: impl Iterator<Item = &'a [u8]>,
+        max_keys: usize,
+    ) {
         for key in keys {
             if key.len() <= MAX_KEY_LEN {
                 self.table.add(key, client.id());

@@ -8,12 +8,13 @@ use bytes::Bytes;
 use tokio::sync::oneshot;
 
 use super::{
+    client_tracking::watch_trackers,
     feed_consumer::Consumer,
     state::ProxyState,
     upkeep::{TICK, keep_up},
 };
 use crate::{
-    Disconnected,
+    Disconnected, Keyspace,
     dispatch::{ACTOR_DOWN, RunBatches},
     proxy::{
         conn::{CallError, CallResult, OnLoss},
@@ -90,6 +91,7 @@ impl Handler<Disconnected> for ProxyActor {
         proxy.dedicated.remove(&client.identity());
         proxy.blamed.remove(&client);
         proxy.reply_sizes.remove(&client);
+        proxy.forget_queued(&client);
     }
 }
 
@@ -129,6 +131,23 @@ impl Handler<StartFeed> for ProxyActor {
             StartFeed::Subscribe(command, names, consumer) => proxy.subscribe(command, names, consumer),
             StartFeed::Track(request, consumer) => drop(proxy.track(request, consumer)),
         }
+    }
+}
+
+/// The message that lets the clients of a server track keys.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct ServeTrackers {
+    pub(crate) keyspace: Keyspace,
+    /// The worker that the proxy belongs to, if each worker has one.
+    pub(crate) worker: Option<u16>,
+}
+
+impl Handler<ServeTrackers> for ProxyActor {
+    type Result = ();
+
+    fn handle(&mut self, ServeTrackers { keyspace, worker }: ServeTrackers, _: &mut Self::Context) {
+        actix_rt::spawn(watch_trackers(Rc::downgrade(&self.0), keyspace, worker));
     }
 }
 

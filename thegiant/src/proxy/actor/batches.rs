@@ -71,6 +71,7 @@ impl ProxyState {
         let count = self.write(id, &batch, actor_id, max_requests, first);
         batch.stop_timing();
         let first = batch.next_request();
+        self.record_reads(&batch, first, count);
         self.in_flight.insert(id, InFlight::Batch(BatchRun::new(batch, actor_id, first, count)));
     }
 
@@ -122,6 +123,7 @@ impl ProxyState {
     fn send_split(&mut self, mut batch: ClientBatch, actor_id: ActorId, split: Split) {
         let (key, number) = (PoolKey::of(&batch.client), batch.client.id());
         batch.stop_timing();
+        self.record_reads(&batch, batch.next_request(), 1);
         self.insert_split(Requester::Batch(batch, actor_id), key, number, split);
     }
 

@@ -326,6 +326,11 @@ impl DedicatedTask {
             self.publish();
         }
         self.answer(pending.requester, Ok(pending.answer));
+        if !pending.reads.is_empty()
+            && let Some(proxy) = self.proxy.upgrade()
+        {
+            proxy.borrow().invalidate_blocked(self.connection.client(), &pending.reads);
+        }
         is_over.then_some(End::Done)
     }
 

@@ -30,12 +30,13 @@ impl ProxyState {
             let server = to.as_ref().ok().and_then(|to| to.server);
             self.dedicated.insert(client.identity(), start(Weak::clone(&self.me), &client, server));
         }
+        let reads = self.record_dedicated(&batch, kind);
         let a_key = batch.call(batch.next_request()).and_then(|call| self.routing.a_key(Words::Call(&call)));
         let handle = self.dedicated.get(&client.identity())?;
         if kind == CommandKind::Blocks {
             // The batch goes back to the connection, so that it notices when the blocked client disconnects.
             batch.step(&Spec::FALLBACK, |call, out| {
-                let request = DedicatedRequest::new(call, kind, to, a_key);
+                let request = DedicatedRequest { reads, ..DedicatedRequest::new(call, kind, to, a_key) };
                 handle.send(request, DedicatedRequester::Client(Responder::<Raw>::new(call, out)));
             });
             return batch.return_to_client();

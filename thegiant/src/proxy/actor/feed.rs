@@ -193,6 +193,11 @@ impl Feed {
         self.check_complete();
     }
 
+    /// Returns whether all upstreams that are up send their messages.
+    pub(super) fn is_complete(&self) -> bool {
+        self.is_complete.get()
+    }
+
     fn check_complete(&self) {
         if self.missing.borrow().is_empty() && !self.is_complete.replace(true) {
             self.consumer.on_complete();
@@ -295,7 +300,7 @@ async fn open(
                         is_confirmed = true;
                         feed.confirmed(number);
                     }
-                    FeedEvent::Message(words) => feed.consumer.on_message(words, feed.is_complete.get()),
+                    FeedEvent::Message(words) => feed.consumer.on_message(words, feed.is_complete()),
                 }
             }));
         poll_fn(|cx| match forgotten.as_mut().poll(cx) {

@@ -1,6 +1,9 @@
 //! The consumer of a feed.
 
-use super::{feed_queue::FeedSender, subscription::ChannelEvent, tracking::Invalidation};
+use super::{
+    client_tracking::TrackedClients, feed_queue::FeedSender, subscription::ChannelEvent,
+    tracking::Invalidation,
+};
 use crate::{Published, Value};
 
 /// The consumer of the messages of a feed.
@@ -10,6 +13,8 @@ pub(super) enum Consumer {
     Channels(FeedSender<ChannelEvent>),
     /// A [`Tracking`](super::Tracking).
     Keys(FeedSender<Invalidation>),
+    /// Clients that track keys.
+    Clients(TrackedClients),
 }
 
 /// Approximate memory of an event besides its bytes.
@@ -18,13 +23,14 @@ const EVENT: usize = 64;
 impl Consumer {
     /// Returns whether the feed has invalidations, and not the messages of channels.
     pub(super) fn is_tracking(&self) -> bool {
-        matches!(self, Consumer::Keys(_))
+        !matches!(self, Consumer::Channels(_))
     }
 
     pub(super) fn is_closed(&self) -> bool {
         match self {
             Consumer::Channels(sender) => sender.is_closed(),
             Consumer::Keys(sender) => sender.is_closed(),
+            Consumer::Clients(clients) => clients.alive.is_closed(),
         }
     }
 
@@ -33,6 +39,7 @@ impl Consumer {
         match self {
             Consumer::Channels(sender) => sender.closed().await,
             Consumer::Keys(sender) => sender.closed().await,
+            Consumer::Clients(clients) => clients.alive.closed().await,
         }
     }
 
@@ -45,15 +52,22 @@ impl Consumer {
 
     /// Handles that a connection is missing.
     pub(super) fn on_incomplete(&self) {
-        if let Consumer::Keys(sender) = self {
-            sender.replace(Invalidation::Lost);
+        match self {
+            Consumer::Channels(_) => {}
+            Consumer::Keys(sender) => sender.replace(Invalidation::Lost),
+            Consumer::Clients(TrackedClients { keyspace, worker, .. }) => keyspace.all_invalidated(*worker),
         }
     }
 
     /// Handles that no connection is missing any more.
     pub(super) fn on_complete(&self) {
-        if let Consumer::Keys(sender) = self {
-            sender.replace(Invalidation::All);
+        match self {
+            Consumer::Channels(_) => {}
+            Consumer::Keys(sender) => sender.replace(Invalidation::All),
+            // The others have got the invalidation of each key that they have read meanwhile.
+            Consumer::Clients(TrackedClients { keyspace, worker, .. }) => {
+                keyspace.unseen_invalidated(*worker)
+            }
         }
     }
 
@@ -67,7 +81,7 @@ impl Consumer {
                 }
             }
             // The consumer already knows that any key may have changed.
-            Consumer::Keys(_) if !is_complete => {}
+            Consumer::Keys(_) | Consumer::Clients(_) if !is_complete => {}
             Consumer::Keys(sender) => match words.into_iter().nth(1).and_then(Value::into_vec) {
                 Some(keys) => keys.into_iter().for_each(|key| {
                     if let Value::Bulk(key) = key {
@@ -77,6 +91,12 @@ impl Consumer {
                 }),
                 None => sender.replace(Invalidation::All),
             },
+            Consumer::Clients(TrackedClients { keyspace, worker, .. }) => {
+                match words.get(1).and_then(Value::as_array) {
+                    Some(keys) => keyspace.invalidated(keys.iter().filter_map(Value::as_bytes), *worker),
+                    None => keyspace.all_invalidated(*worker),
+                }
+            }
         }
     }
 }

@@ -36,6 +36,7 @@ impl ProxyState {
         let id = self.in_flight.next_id();
         batch.stop_timing();
         let first = batch.next_request();
+        self.record_reads(&batch, first, 1);
         self.in_flight.insert(id, InFlight::Batch(BatchRun::new(batch, actor_id, first, 1)));
         self.isolate(id, 0, Redirect { server, asking: false }, key);
     }

@@ -11,7 +11,7 @@
 //!   `dedicated_handle`: the handle to it; `dedicated_requests`: sends requests to it
 //! - `listeners`: the connections over which other upstreams publish messages for a client; `publishers`: these upstreams
 //! - `feed`: the connections over which upstreams send messages for the application; `feed_consumer`, `feed_queue`: where the
-//!   messages go; `subscription`, `tracking`: how the application gets them
+//!   messages go; `subscription`, `tracking`: how the application gets them; `client_tracking`: how clients do
 
 #[expect(clippy::module_inception, reason = "the actor is the main part of this folder")]
 mod actor;
@@ -19,6 +19,7 @@ mod batches;
 mod binding;
 mod builder;
 mod calls;
+mod client_tracking;
 mod dedicated;
 mod dedicated_handle;
 mod dedicated_requests;
@@ -40,7 +41,7 @@ mod subscription;
 mod tracking;
 mod upkeep;
 
-pub(crate) use actor::ProxyActor;
+pub(crate) use actor::{ProxyActor, ServeTrackers};
 pub use builder::Proxy;
 pub use handle::UpstreamHandle;
 pub(crate) use rows::is_behind_builtins;

@@ -12,8 +12,8 @@ use foldhash::quality::RandomState;
 use tokio::sync::oneshot;
 
 use super::{
-    dedicated_handle::DedicatedHandle, feed::Feed, publishers::Publishers, refreshing::Refreshing,
-    reply_sizes::ReplySizes,
+    client_tracking::ClientTracking, dedicated_handle::DedicatedHandle, feed::Feed, publishers::Publishers,
+    refreshing::Refreshing, reply_sizes::ReplySizes,
 };
 use crate::{
     batch::ActorId,
@@ -45,6 +45,8 @@ pub(super) struct ProxyState {
     /// Number of connections that slow commands keep.
     pub(super) detached: usize,
     pub(super) feeds: Vec<Rc<Feed>>,
+    /// The clients that track keys. Empty if none has done so in the last minute.
+    pub(super) tracking: Vec<ClientTracking>,
     /// The application prepares the router, so the requests of clients wait.
     pub(super) is_starting: bool,
     /// Number of commands that the application has sent. It spreads them over the connections.
@@ -90,6 +92,7 @@ impl ProxyState {
                 refreshing: Refreshing::default(),
                 detached: 0,
                 feeds: Vec::new(),
+                tracking: Vec::new(),
                 is_starting: false,
                 call_count: 0,
             })

@@ -216,6 +216,7 @@ impl ProxyState {
         let has_dedicated = |server| dedicated.values().any(|handle| handle.route().server == Some(server));
         pool.close_forgotten(has_dedicated);
         self.blamed.forgive();
+        self.drop_tracking();
         self.drop_feeds();
         self.retry_waiting();
     }

@@ -140,7 +140,7 @@ impl DedicatedConnection {
         if let Err(error) = self.check(&request, server) {
             return Err((requester, error));
         }
-        let DedicatedRequest { mut bytes, kind, args, map, a_key, .. } = request;
+        let DedicatedRequest { mut bytes, kind, args, map, a_key, reads, .. } = request;
         self.a_key = a_key.or_else(|| self.a_key.take());
         if self.client.is(ClientFlag::ProxiedTransactionAborted) {
             self.session.abort();
@@ -157,6 +157,7 @@ impl DedicatedConnection {
             answer: Vec::new(),
             listened: Vec::new(),
             map,
+            reads,
             requester,
         };
         if let Link::Open(link) = &mut self.link {

@@ -21,6 +21,8 @@ pub(crate) struct DedicatedRequest {
     pub(crate) map: Option<ReplyMap>,
     /// One of the keys, for errors.
     pub(crate) a_key: Option<Bytes>,
+    /// The keys of which the client gets invalidations behind the reply.
+    pub(crate) reads: Vec<Bytes>,
 }
 
 /// The upstreams of a request.
@@ -60,6 +62,8 @@ pub(crate) struct PendingRequest {
     /// The messages that came over listeners meanwhile.
     pub(super) listened: Vec<u8>,
     pub(super) map: Option<ReplyMap>,
+    /// The keys of which the client gets invalidations behind the reply.
+    pub(crate) reads: Vec<Bytes>,
     pub(crate) requester: DedicatedRequester,
 }
 
@@ -91,6 +95,7 @@ impl DedicatedRequest {
             kind => kind,
         };
         let key = PoolKey::of(call.client());
-        DedicatedRequest { bytes: bytes.into_vec().into(), kind, args, key, to, map, a_key }
+        let bytes = bytes.into_vec().into();
+        DedicatedRequest { bytes, kind, args, key, to, map, a_key, reads: Vec::new() }
     }
 }

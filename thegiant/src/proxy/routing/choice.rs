@@ -112,6 +112,13 @@ impl Routing {
         KeyPositions::new(known, words).next().and_then(|index| words.get(index)).map(Bytes::copy_from_slice)
     }
 
+    /// Returns the keys that a request reads. Returns `None` until the upstreams have described their commands.
+    pub(crate) fn keys_read<'a>(&self, words: Words<'a>) -> Option<Vec<&'a [u8]>> {
+        let table = self.tables.union()?;
+        let known = table.find(words).filter(|known| known.is_readonly);
+        Some(KeyPositions::new(known, words).filter_map(|index| words.get(index)).collect())
+    }
+
     /// Returns whether every upstream queues this request after `MULTI`.
     pub(crate) fn is_queued(&self, words: Words<'_>) -> bool {
         let known = self.tables.union().and_then(|table| table.find(words));

@@ -52,11 +52,7 @@ pub(crate) const COMMANDS: &[(&str, CommandKind)] = &[
     ("SUNSUBSCRIBE", CommandKind::Unsubscribe(ChannelKind::Shard)),
     ("READONLY", CommandKind::ReadMode),
     ("READWRITE", CommandKind::ReadMode),
-    // These would change or describe the connection of the proxy, not that of the client.
-    ("CLIENT TRACKING", CommandKind::Refused),
-    ("CLIENT TRACKINGINFO", CommandKind::Refused),
-    ("CLIENT CACHING", CommandKind::Refused),
-    ("CLIENT GETREDIR", CommandKind::Refused),
+    // These would change the connection of the proxy, not that of the client.
     ("ASKING", CommandKind::Refused),
     ("SYNC", CommandKind::Refused),
     ("PSYNC", CommandKind::Refused),
