@@ -41,6 +41,7 @@ pub fn proxies(options: &Options) -> io::Result<impl Fn() -> Proxy + Send + Sync
     let (upstreams, sentinel, cursors) = (options.upstreams()?, options.sentinel()?, Cursors::default());
     let nodes = (!options.cluster).then(|| Nodes::new(options.hash, &options.groups(), options.no_eject));
     let on_loss = options.on_upstream_loss;
+    let prefix = options.prefix.clone();
     let create = move || {
         if let Some(Sentinel { name, sentinels, template }) = &sentinel {
             let (master, mut watch) = Master::new(name, sentinels.clone());
@@ -60,7 +61,13 @@ pub fn proxies(options: &Options) -> io::Result<impl Fn() -> Proxy + Send + Sync
             tokio::task::spawn_local(watch.run(nodes));
         })
     };
-    Ok(move || on_loss.apply(create()))
+    Ok(move || {
+        let proxy = on_loss.apply(create());
+        match &prefix {
+            Some(prefix) => proxy.prefix(prefix.clone()),
+            None => proxy,
+        }
+    })
 }
 
 /// Compiles the examples of the README.

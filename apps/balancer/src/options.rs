@@ -44,6 +44,9 @@ pub struct Options {
     /// password instead)
     #[arg(long, value_name = "FILE", requires = "sentinel")]
     sentinel_password_file: Option<PathBuf>,
+    /// Put this text before all keys of clients; commands that reach other keys, such as FLUSHALL and scripts, are refused
+    #[arg(long, value_name = "TEXT")]
+    pub prefix: Option<String>,
     /// Reply to CLUSTER as one node that has all slots, for clients that speak to clusters only
     #[arg(long)]
     pub emulate_cluster: bool,

@@ -6,6 +6,7 @@ mod fake;
 mod names;
 mod pipe;
 mod places;
+mod prefix;
 mod pubsub;
 mod redirects;
 mod replicas;

@@ -4,6 +4,7 @@ mod feeds;
 mod found;
 mod hostile;
 mod memory;
+mod prefix;
 mod private;
 mod rewrite;
 mod server;

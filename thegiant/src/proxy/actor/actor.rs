@@ -19,7 +19,7 @@ use crate::{
     proxy::{
         conn::{CallError, CallResult, OnLoss},
         pool::Servers,
-        routing::Router,
+        routing::{Prefix, Router},
     },
 };
 
@@ -28,8 +28,13 @@ use crate::{
 pub(crate) struct ProxyActor(Rc<RefCell<ProxyState>>);
 
 impl ProxyActor {
-    pub(super) fn new(servers: Servers, router: Option<Box<dyn Router>>, on_loss: OnLoss) -> Self {
-        ProxyActor(ProxyState::new(servers, router, on_loss, |proxy, index, is_first| {
+    pub(super) fn new(
+        servers: Servers,
+        router: Option<Box<dyn Router>>,
+        prefix: Option<Prefix>,
+        on_loss: OnLoss,
+    ) -> Self {
+        ProxyActor(ProxyState::new(servers, router, prefix, on_loss, |proxy, index, is_first| {
             actix_rt::spawn(keep_up(proxy, index, is_first));
         }))
     }

@@ -7,11 +7,13 @@ use actix::{
     dev::channel::{AddressReceiver, channel},
 };
 
+use bytes::Bytes;
+
 use super::{ProxyActor, UpstreamHandle};
 use crate::proxy::{
     conn::{AllUpstreamStats, OnLoss, Upstream},
     pool::Servers,
-    routing::Router,
+    routing::{Prefix, Router},
 };
 
 /// A proxy for several upstreams, among which a [`Router`] chooses.
@@ -49,6 +51,7 @@ pub struct Proxy {
     router: Option<Box<dyn Router>>,
     upstreams: Vec<Upstream>,
     template: Option<Upstream>,
+    prefix: Option<Prefix>,
     on_start: Option<OnStart>,
     on_loss: OnLoss,
 }
@@ -61,6 +64,7 @@ impl Proxy {
             router: None,
             upstreams: Vec::new(),
             template: None,
+            prefix: None,
             on_start: None,
             on_loss: OnLoss::default(),
         }
@@ -111,6 +115,33 @@ impl Proxy {
         self
     }
 
+    /// Puts a prefix before all keys of clients, so that several servers can share a Redis and do not see each other's keys.
+    ///
+    /// A client does not know the prefix: keys in replies and invalidations come without it. The router sees the keys with it. The
+    /// prefix does not apply to what the application itself sends and receives ([`UpstreamHandle`]).
+    ///
+    /// ```no_run
+    /// use thegiant::{prelude::*, proxy::{Proxy, Upstream}};
+    ///
+    /// let shop = || Proxy::from(Upstream::new("127.0.0.1:6379")).prefix("shop:");
+    /// let app = App::new().proxy_per_worker(shop);
+    /// ```
+    ///
+    /// | commands | effect |
+    /// | --- | --- |
+    /// | with keys, according to the upstreams' `COMMAND` | the keys get the prefix, also the patterns of `SORT` |
+    /// | `KEYS`, `SCAN` | the pattern gets the prefix |
+    /// | `DBSIZE`, `RANDOMKEY` | the proxy asks for all keys with the prefix (`KEYS`), which takes the upstream a while if it has many keys |
+    /// | `PING`, `ECHO`, `TIME`, `LOLWUT`, `ROLE`, `COMMAND` | unchanged |
+    /// | scripts and functions, `MIGRATE`, `FT.…`; all others without keys, such as `FLUSHALL`, `FLUSHDB`, `SWAPDB`, `PUBLISH`, `SUBSCRIBE` | `-NOPERM`: they can reach the keys and channels of others |
+    ///
+    /// An error of the upstream may contain a key with the prefix. A module whose commands reach keys that `COMMAND` does not list is not
+    /// isolated.
+    pub fn prefix(mut self, prefix: impl Into<Bytes>) -> Self {
+        self.prefix = Some(Prefix(prefix.into()));
+        self
+    }
+
     /// Sets an asynchronous function that runs when the proxy starts, on the thread of the proxy.
     ///
     /// The requests of clients wait until it has ended. A router that has to ask the upstreams something can do so here.
@@ -152,7 +183,7 @@ impl Proxy {
         let template = template.expect("a proxy needs at least one upstream, or a template");
         let handle = UpstreamHandle::new(address, stats.clone());
         let servers = Servers::new(self.upstreams, template, stats);
-        let actor = ProxyActor::new(servers, self.router, self.on_loss);
+        let actor = ProxyActor::new(servers, self.router, self.prefix, self.on_loss);
         if let Some(on_start) = self.on_start {
             actor.wait_for(on_start(handle.clone()));
         }

@@ -21,7 +21,7 @@ impl ProxyState {
         }
         self.call_count += 1;
         let number = self.call_count;
-        let server = match self.routing.route(Words::Own(&words), &mut self.pool.servers, false) {
+        let server = match self.routing.route_as_is(Words::Own(&words), &mut self.pool.servers, false) {
             Route::To(server) => server,
             Route::Any => self.pool.servers.any(number),
             Route::Split(split) => {

@@ -4,54 +4,26 @@
 //! key. A read is recorded before it is sent. So an invalidation that overtakes its reply finds the client, too, and waits
 //! until the client has all replies to its batch.
 
-use std::{
-    cell::RefCell,
-    collections::HashMap,
-    convert::Infallible,
-    rc::{Rc, Weak},
-};
+use std::{cell::RefCell, collections::HashMap, rc::Weak};
 
 use bytes::Bytes;
-use foldhash::quality::RandomState;
 
 use super::{
-    feed::Feed,
-    feed_consumer::Consumer,
-    feed_queue::{FeedReceiver, FeedSender, feed_queue},
+    feed_consumer::{Consumer, TrackedClients},
+    feed_queue::feed_queue,
     state::ProxyState,
+    tracked_clients::ClientTracking,
 };
 use crate::{
     Client, Keyspace,
     client::ClientFlag,
     dispatch::ClientBatch,
     keyspace::Reads,
-    proxy::wire::{CommandKind, Words},
+    proxy::{
+        routing::Prefix,
+        wire::{CommandKind, Words},
+    },
 };
-
-/// The clients of one server whose keys the proxy tracks.
-pub(super) struct ClientTracking {
-    clients: TrackedClients,
-    feed: Rc<Feed>,
-    /// Keeps the feed open.
-    _keep_open: FeedReceiver<Infallible>,
-    /// The keys that the queued requests of each transaction will read, by the identities of the clients.
-    queued: HashMap<usize, Vec<Bytes>, RandomState>,
-    /// Number of ticks without a tracking client.
-    idle: u32,
-}
-
-/// The tracking clients of a server, or of one of its workers.
-#[derive(Clone)]
-pub(super) struct TrackedClients {
-    pub(super) keyspace: Keyspace,
-    /// The worker that the proxy belongs to. A proxy of all workers has none.
-    pub(super) worker: Option<u16>,
-    /// Is closed when the feed is not needed.
-    pub(super) alive: FeedSender<Infallible>,
-}
-
-/// Number of ticks for which the feed stays open without tracking clients.
-const MAX_IDLE: u32 = 60;
 
 /// Starts a feed whenever clients of this server, or of this worker, begin to track keys.
 pub(super) async fn watch_trackers(
@@ -74,10 +46,15 @@ impl ProxyState {
         if self.tracking.iter().any(|tracking| tracking.clients.keyspace.is_same(keyspace)) {
             return;
         }
+        let prefix = self.routing.prefix().cloned();
+        let mut request = vec!["CLIENT", "TRACKING", "ON", "BCAST"];
+        request.extend(prefix.is_some().then_some("PREFIX"));
+        let mut request: Vec<Bytes> =
+            request.into_iter().map(|word| Bytes::from_static(word.as_bytes())).collect();
+        request.extend(prefix.iter().map(|Prefix(prefix)| prefix.clone()));
         let (alive, keep_open) = feed_queue();
-        let clients = TrackedClients { keyspace: keyspace.clone(), worker, alive };
-        let request = ["CLIENT", "TRACKING", "ON", "BCAST"].map(|word| Bytes::from_static(word.as_bytes()));
-        let feed = self.track(request.into(), Consumer::Clients(clients.clone()));
+        let clients = TrackedClients { keyspace: keyspace.clone(), worker, prefix, alive };
+        let feed = self.track(request, Consumer::Clients(clients.clone()));
         let queued = HashMap::default();
         self.tracking.push(ClientTracking { clients, feed, _keep_open: keep_open, queued, idle: 0 });
     }
@@ -180,10 +157,6 @@ impl ProxyState {
 
     /// Closes the feeds that no client has needed for a while.
     pub(super) fn drop_tracking(&mut self) {
-        self.tracking.retain_mut(|tracking| {
-            let TrackedClients { keyspace, worker, .. } = &tracking.clients;
-            tracking.idle = if keyspace.has_trackers(*worker) { 0 } else { tracking.idle + 1 };
-            tracking.idle < MAX_IDLE
-        });
+        self.tracking.retain_mut(ClientTracking::is_needed);
     }
 }

@@ -1,10 +1,9 @@
 //! The consumer of a feed.
 
-use super::{
-    client_tracking::TrackedClients, feed_queue::FeedSender, subscription::ChannelEvent,
-    tracking::Invalidation,
-};
-use crate::{Published, Value};
+use std::convert::Infallible;
+
+use super::{feed_queue::FeedSender, subscription::ChannelEvent, tracking::Invalidation};
+use crate::{Keyspace, Published, Value, proxy::routing::Prefix};
 
 /// The consumer of the messages of a feed.
 #[derive(Clone)]
@@ -15,6 +14,18 @@ pub(super) enum Consumer {
     Keys(FeedSender<Invalidation>),
     /// Clients that track keys.
     Clients(TrackedClients),
+}
+
+/// The tracking clients of a server, or of one of its workers.
+#[derive(Clone)]
+pub(super) struct TrackedClients {
+    pub(super) keyspace: Keyspace,
+    /// The worker that the proxy belongs to. A proxy of all workers has none.
+    pub(super) worker: Option<u16>,
+    /// The prefix that their keys have on the upstreams.
+    pub(super) prefix: Option<Prefix>,
+    /// Is closed when the feed is not needed.
+    pub(super) alive: FeedSender<Infallible>,
 }
 
 /// Approximate memory of an event besides its bytes.
@@ -91,9 +102,11 @@ impl Consumer {
                 }),
                 None => sender.replace(Invalidation::All),
             },
-            Consumer::Clients(TrackedClients { keyspace, worker, .. }) => {
+            Consumer::Clients(TrackedClients { keyspace, worker, prefix, .. }) => {
+                let of_client = |key| prefix.as_ref().map_or(Some(key), |prefix| prefix.strip(key));
                 match words.get(1).and_then(Value::as_array) {
-                    Some(keys) => keyspace.invalidated(keys.iter().filter_map(Value::as_bytes), *worker),
+                    Some(keys) => keyspace
+                        .invalidated(keys.iter().filter_map(Value::as_bytes).filter_map(of_client), *worker),
                     None => keyspace.all_invalidated(*worker),
                 }
             }

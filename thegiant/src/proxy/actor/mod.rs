@@ -10,8 +10,9 @@
 //! - `dedicated`: the task of a connection that one client has to itself; `binding`: its upstream;
 //!   `dedicated_handle`: the handle to it; `dedicated_requests`: sends requests to it
 //! - `listeners`: the connections over which other upstreams publish messages for a client; `publishers`: these upstreams
-//! - `feed`: the connections over which upstreams send messages for the application; `feed_consumer`, `feed_queue`: where the
-//!   messages go; `subscription`, `tracking`: how the application gets them; `client_tracking`: how clients do
+//! - `feed`: connections over which upstreams send messages for one consumer; `feed_tasks`: opens them; `feed_consumer`,
+//!   `feed_queue`: where the messages go; `subscription`, `tracking`: how the application gets them
+//! - `client_tracking`: lets clients track keys; `tracked_clients`: those that do
 
 #[expect(clippy::module_inception, reason = "the actor is the main part of this folder")]
 mod actor;
@@ -27,6 +28,7 @@ mod destination;
 mod feed;
 mod feed_consumer;
 mod feed_queue;
+mod feed_tasks;
 mod handle;
 mod isolated;
 mod listeners;
@@ -38,6 +40,7 @@ mod retries;
 mod rows;
 mod state;
 mod subscription;
+mod tracked_clients;
 mod tracking;
 mod upkeep;
 

@@ -129,7 +129,7 @@ impl ProxyState {
         }
         let mut found = None;
         in_flight.with_words(id, position, |words| {
-            found = Some(routing.route(words, &mut pool.servers, false));
+            found = Some(routing.route_as_is(words, &mut pool.servers, false));
         });
         let server = found?.into_one().ok()?.unwrap_or_else(|| pool.servers.any(position.into()));
         Some(Redirect { server, asking: false })

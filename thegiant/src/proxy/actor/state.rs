@@ -12,8 +12,8 @@ use foldhash::quality::RandomState;
 use tokio::sync::oneshot;
 
 use super::{
-    client_tracking::ClientTracking, dedicated_handle::DedicatedHandle, feed::Feed, publishers::Publishers,
-    refreshing::Refreshing, reply_sizes::ReplySizes,
+    dedicated_handle::DedicatedHandle, feed::Feed, publishers::Publishers, refreshing::Refreshing,
+    reply_sizes::ReplySizes, tracked_clients::ClientTracking,
 };
 use crate::{
     batch::ActorId,
@@ -21,7 +21,7 @@ use crate::{
     proxy::{
         conn::{CallResult, InFlightTable, OnLoss, Requester},
         pool::{Blamed, Pool, Servers},
-        routing::{Router, Routing},
+        routing::{Prefix, Router, Routing},
     },
 };
 
@@ -72,6 +72,7 @@ impl ProxyState {
     pub(super) fn new(
         servers: Servers,
         router: Option<Box<dyn Router>>,
+        prefix: Option<Prefix>,
         on_loss: OnLoss,
         keep_up: KeepUp,
     ) -> Rc<RefCell<Self>> {
@@ -82,7 +83,7 @@ impl ProxyState {
                 me: Weak::clone(me),
                 pool: Pool::new(servers, Box::new(keep_up)),
                 in_flight: InFlightTable::new(router.is_some(), on_loss),
-                routing: Routing::new(router),
+                routing: Routing::new(router, prefix),
                 dedicated: HashMap::default(),
                 publishers: Publishers::default(),
                 on_loss,

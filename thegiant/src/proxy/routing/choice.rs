@@ -5,6 +5,7 @@ use bytes::Bytes;
 use super::{
     ErrorReply, Redirect, Refresh, Request, Route, Router,
     key_table::{KeyPositions, KeyTable},
+    prefix::{Effect, Prefix},
     tables::Tables,
 };
 use crate::{
@@ -20,6 +21,8 @@ use crate::{
 pub(crate) struct Routing {
     /// `None` with a single upstream.
     router: Option<Box<dyn Router>>,
+    /// The prefix that all keys of clients get.
+    prefix: Option<Prefix>,
     /// The key tables of the upstreams that have replied to `COMMAND`.
     tables: Tables,
     /// An upstream replied to `COMMAND` without the positions of keys.
@@ -44,8 +47,8 @@ pub(crate) enum Follow {
 }
 
 impl Routing {
-    pub(crate) fn new(router: Option<Box<dyn Router>>) -> Self {
-        Routing { router, tables: Tables::default(), is_table_refused: false }
+    pub(crate) fn new(router: Option<Box<dyn Router>>, prefix: Option<Prefix>) -> Self {
+        Routing { router, prefix, tables: Tables::default(), is_table_refused: false }
     }
 
     pub(crate) fn has_router(&self) -> bool {
@@ -54,7 +57,7 @@ impl Routing {
 
     /// Returns whether the proxy can choose upstreams. A router needs the key tables to find the keys.
     pub(crate) fn readiness(&self, servers: &Servers) -> Readiness {
-        if self.router.is_none() || self.tables.has_keys() {
+        if !self.needs_keys() || self.tables.has_keys() {
             return Readiness::Ready;
         }
         if (0..servers.len()).all(|server| !servers.is_up(server)) {
@@ -63,8 +66,38 @@ impl Routing {
         if self.is_table_refused { Readiness::Not(NO_TABLE) } else { Readiness::Soon }
     }
 
-    /// Returns the route that the router chooses, or the only upstream without a router.
+    /// Returns whether requests wait for the key tables.
+    fn needs_keys(&self) -> bool {
+        self.router.is_some() || self.prefix.is_some()
+    }
+
+    /// Returns the prefix that all keys of clients get.
+    pub(crate) fn prefix(&self) -> Option<&Prefix> {
+        self.prefix.as_ref()
+    }
+
+    /// Returns the route of a client's request. Its keys get the prefix.
     pub(crate) fn route(
+        &mut self,
+        words: Words<'_>,
+        servers: &mut Servers,
+        is_in_transaction: bool,
+    ) -> Route {
+        let Some(prefix) = self.prefix.clone() else {
+            return self.route_as_is(words, servers, is_in_transaction);
+        };
+        let known = self.tables.union().and_then(|table| table.find(words));
+        match prefix.apply(&Request::new(words, known, is_in_transaction)) {
+            Effect::None => self.route_as_is(words, servers, is_in_transaction),
+            Effect::Refuse(error) => error.into(),
+            Effect::Rewrite((words, map)) => {
+                self.route_as_is(Words::Own(&words), servers, is_in_transaction).rewritten(words, map)
+            }
+        }
+    }
+
+    /// Returns the route that the router chooses, or the only upstream without a router.
+    pub(crate) fn route_as_is(
         &mut self,
         words: Words<'_>,
         servers: &mut Servers,
@@ -140,7 +173,7 @@ impl Routing {
     /// Stores the reply of an upstream to `COMMAND`.
     pub(crate) fn store_table(&mut self, server: usize, upstream: &str, reply: &[u8]) {
         let table = KeyTable::read(reply);
-        if self.router.is_some() && !table.as_ref().is_some_and(KeyTable::has_keys) {
+        if self.needs_keys() && !table.as_ref().is_some_and(KeyTable::has_keys) {
             self.is_table_refused = true;
             tracing::warn!(upstream, "the upstream does not list the keys of its commands (COMMAND)");
         }

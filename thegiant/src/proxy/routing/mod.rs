@@ -3,11 +3,13 @@
 //! - `router`: the trait that an application implements, and its results; `request`, `error_reply`: its arguments; `split`: requests in
 //!   parts; `rewrite`: requests with other words
 //! - `key_table`: the commands of an upstream; `tables`: those of all
-//! - `choice`: the router and the tables together
+//! - `prefix`: the prefix of all keys
+//! - `choice`: the router, the prefix and the tables together
 
 mod choice;
 mod error_reply;
 mod key_table;
+mod prefix;
 mod request;
 mod rewrite;
 mod router;
@@ -16,6 +18,7 @@ mod tables;
 
 pub(crate) use choice::{Follow, Readiness, Routing, no_server};
 pub use error_reply::ErrorReply;
+pub(crate) use prefix::Prefix;
 pub use request::Request;
 pub use rewrite::Rewrite;
 pub use router::{Redirect, Refresh, Route, Router};

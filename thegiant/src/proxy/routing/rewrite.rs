@@ -4,7 +4,7 @@ use std::fmt;
 
 use bytes::Bytes;
 
-use super::Split;
+use super::{Route, Split};
 use crate::{
     Value,
     proxy::conn::{ReplyMap, mapped},
@@ -62,6 +62,26 @@ impl Rewrite {
         let Rewrite { words, server, map } = self;
         let merge = move |mut replies: Vec<Value>| mapped(map, replies.pop().unwrap_or(Value::Null));
         Split { parts: vec![(server.unwrap_or(any), words)], merge: Box::new(merge) }
+    }
+}
+
+impl Route {
+    /// Returns the route of a request for which the router has seen these words, with a function that maps the reply.
+    pub(super) fn rewritten(self, words: Vec<Bytes>, map: Option<ReplyMap>) -> Self {
+        match self {
+            Route::To(server) => Route::Rewrite(Rewrite { words, server: Some(server), map }),
+            Route::Any => Route::Rewrite(Rewrite { words, server: None, map }),
+            Route::Rewrite(rewrite) => {
+                let inner = rewrite.map;
+                let map = move |reply| mapped(map, mapped(inner, reply));
+                Route::Rewrite(Rewrite { map: Some(Box::new(map)), ..rewrite })
+            }
+            Route::Split(Split { parts, merge }) => {
+                let merge = move |replies| mapped(map, merge(replies));
+                Route::Split(Split { parts, merge: Box::new(merge) })
+            }
+            Route::Listen { .. } | Route::Reply(_) => self,
+        }
     }
 }
 
