@@ -1,7 +1,7 @@
 //! Servers that die, and start again.
 
 use super::{Three, is_error, number, writers::Writers};
-use crate::support::{Process, RawClient, eventually, info, line, lines};
+use crate::support::{Process, RawClient, eventually, info, line, lines, request};
 
 #[test]
 fn a_dead_server_is_ejected_and_used_again_after_its_restart() {

@@ -14,7 +14,7 @@ use crate::{
     proxy::{
         conn::{DedicatedTarget, InFlightId, PoolKey},
         routing::{Readiness, Rewrite, Route, Split},
-        wire::{CommandKind, Words, kind_of_words, name_of},
+        wire::{CommandKind, Words, cross_slot, kind_of_words, name_of},
     },
 };
 
@@ -217,7 +217,7 @@ impl ProxyState {
         };
         let to = match (to, current) {
             (Ok(DedicatedTarget { server: Some(server), .. }), Some(current)) if server != current => {
-                Err(self.crossing(client, current))
+                Err(self.crossing(words, client, current))
             }
             (to, _) => to,
         };
@@ -233,13 +233,18 @@ impl ProxyState {
     /// Returns the error for a request that belongs to another upstream than that of the client's dedicated connection.
     ///
     /// Keys move in a failover, for example. Then the client may try the transaction again.
-    fn crossing(&mut self, client: &Client, current: usize) -> Error {
+    fn crossing(&mut self, words: Words<'_>, client: &Client, current: usize) -> Error {
         let handle = self.dedicated.get(&client.identity());
-        let first = handle.map(DedicatedHandle::first_words).filter(|words| !words.is_empty());
-        let now = first.map(|words| self.route(Words::Own(&words), true).into_one());
-        match now {
-            Some(Ok(Some(now))) if now != current => HAS_MOVED,
-            _ => Error::CROSS_SLOT,
+        let Some(first) = handle.map(DedicatedHandle::first_words).filter(|words| !words.is_empty()) else {
+            return Error::CROSS_SLOT;
+        };
+        let first = Words::Own(&first);
+        match self.route(first, true).into_one() {
+            Ok(Some(now)) if now != current => HAS_MOVED,
+            _ => match [first, words].map(|words| self.routing.a_key(words)) {
+                [Some(first), Some(second)] => cross_slot(&first, &second),
+                _ => Error::CROSS_SLOT,
+            },
         }
     }
 
