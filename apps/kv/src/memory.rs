@@ -43,7 +43,7 @@ impl Memory {
     }
 
     /// Changes a database and updates its counts if they differ.
-    #[inline]
+    #[inline(always)]
     fn change<T>(&mut self, number: u16, change: impl FnOnce(&mut Db) -> T) -> T {
         let index = usize::from(number);
         let db = &mut self.databases[index];
@@ -57,7 +57,7 @@ impl Memory {
     }
 
     /// Changes a key of a database, which is removed and reported first if it has expired.
-    #[inline]
+    #[inline(always)]
     fn change_key<T>(&mut self, number: u16, key: &[u8], change: impl FnOnce(&mut Db) -> T) -> T {
         if self.has_expired_keys() {
             self.expire(number, key);
@@ -100,7 +100,7 @@ impl Databases for Memory {
         Ok(self.db(db).entry(key))
     }
 
-    #[inline]
+    #[inline(always)]
     fn set(&mut self, db: u16, key: &[u8], value: Bytes, expiry: Expiry) -> Result<()> {
         if let Expiry::At(deadline) = expiry {
             self.first_deadline = self.first_deadline.min(deadline);

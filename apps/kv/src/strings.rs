@@ -249,7 +249,7 @@ impl<D: Databases> Store<D> {
 
 impl<D: Databases> Store<D> {
     /// Sets the value of a key. Setting its deadline, too, is a second event.
-    #[inline]
+    #[inline(always)]
     fn put(
         &mut self,
         client: &Client,

@@ -132,7 +132,7 @@ impl Folder {
             // haproxy opens a connection to the server for each client.
             Dialect::Haproxy => (
                 format!(
-                    "global\n  nbthread 1\n  maxconn 20000\ndefaults\n  mode tcp\n  timeout connect 5s\n  timeout client \
+                    "global\n  nbthread 1\n  maxconn 4000\ndefaults\n  mode tcp\n  timeout connect 5s\n  timeout client \
                      1h\n  timeout server 1h\nlisten measured\n  bind {address}\n  server upstream {upstream}\n"
                 ),
                 format!("-f {}", file.display()),
