@@ -5,11 +5,15 @@
 //!   times
 //! - [`Databases`]: the interface that the commands need from a store
 //! - [`Memory`]: the store in memory
+//! - `inspection`: the commands that show how a key is stored
+//! - `lcs`: finds the longest common subsequence of two values
 //! - `numbers`: parses and formats numbers by the rules of Redis
 
 mod databases;
 mod expiry;
+mod inspection;
 mod keys;
+mod lcs;
 mod memory;
 mod numbers;
 mod store;

@@ -91,7 +91,7 @@ enum Flush {
     Sync,
 }
 
-#[commands(include(STRINGS, KEYS, EXPIRY), group = "server", group_commit, expire)]
+#[commands(include(STRINGS, KEYS, EXPIRY, INSPECTION), group = "server", group_commit, expire)]
 impl<D: Databases> Store<D> {
     /// Returns the number of keys in the database.
     #[command("DBSIZE", readonly, fast, all = "agg_sum")]

@@ -11,6 +11,7 @@ use thegiant::{
 use crate::{
     databases::{Databases, Expiry, Result},
     expiry::{Expiration, MILLISECOND, Number, SECOND, lifetime},
+    lcs::{Lcs, LcsReply},
     numbers::LongDouble,
     store::Store,
 };
@@ -36,7 +37,7 @@ impl<D: Databases> Store<D> {
         let expiry = options.expiry()?;
         let needs_old = options.get || options.condition.is_some();
         let old = if needs_old { self.old(client, *key)? } else { None };
-        let refused = options.condition.is_some_and(|condition| condition.refuses(old.is_some()));
+        let refused = options.condition.is_some_and(|condition| condition.refuses(old.as_ref()));
         if !refused {
             self.put(client, *key, value, expiry, events)?;
         }
@@ -125,6 +126,47 @@ impl<D: Databases> Store<D> {
             self.persist(client, key, events)?;
         }
         Ok(Some(value))
+    }
+
+    /// Removes a key, if it has this value.
+    #[command("DELIFEQ", write, fast)]
+    fn delifeq(
+        &mut self,
+        client: &Client,
+        key: Key<&[u8]>,
+        value: &[u8],
+        events: &mut KeyEvents,
+    ) -> Result<i64> {
+        let is_equal = self.data.get(client.db(), *key)?.is_some_and(|stored| stored.as_ref() == value);
+        if is_equal {
+            self.data.remove(client.db(), *key)?;
+            events.add(EventClass::Generic, "del", client.db(), *key);
+        }
+        Ok(i64::from(is_equal))
+    }
+
+    /// Returns the longest common subsequence of the values of two keys.
+    #[command("LCS", readonly)]
+    fn lcs(
+        &self,
+        client: &Client,
+        key1: Key<&[u8]>,
+        key2: Key<&[u8]>,
+        options: LcsOptions,
+    ) -> Result<LcsReply> {
+        let LcsOptions { len, idx, minmatchlen, withmatchlen } = options;
+        if len && idx {
+            return Err(LEN_AND_IDX);
+        }
+        let [one, other] = [self.data.get(client.db(), *key1)?, self.data.get(client.db(), *key2)?];
+        let [one, other] = [&one, &other].map(|value| value.as_ref().map_or(&[][..], AsRef::as_ref));
+        let lcs = Lcs::of(one, other).ok_or(LCS_TOO_LONG)?;
+        let min = usize::try_from(minmatchlen.unwrap_or_default()).unwrap_or(0);
+        Ok(match (len, idx) {
+            (true, _) => LcsReply::Len(lcs.len()),
+            (_, true) => LcsReply::Matches { lcs, min, with_len: withmatchlen },
+            _ => LcsReply::Text(lcs.text(one).into()),
+        })
     }
 
     /// Appends to the value of a key, and returns its length.
@@ -284,7 +326,7 @@ impl<D: Databases> Store<D> {
 /// The options of `SET`.
 #[derive(Args)]
 struct SetOptions<'a> {
-    condition: Option<Condition>,
+    condition: Option<Condition<'a>>,
     get: bool,
     expiration: Option<Expiration<'a>>,
     keepttl: bool,
@@ -301,18 +343,21 @@ impl SetOptions<'_> {
     }
 }
 
-/// Whether the key must not exist, or must.
+/// The condition that the key does not exist, that it exists, or that it has this value (Valkey 8.1).
 #[derive(Args)]
-enum Condition {
+enum Condition<'a> {
     Nx,
     Xx,
+    #[arg("IFEQ", name = "comparison-value")]
+    IfEq(&'a [u8]),
 }
 
-impl Condition {
-    fn refuses(&self, exists: bool) -> bool {
+impl Condition<'_> {
+    fn refuses(&self, old: Option<&Bytes>) -> bool {
         match self {
-            Condition::Nx => exists,
-            Condition::Xx => !exists,
+            Condition::Nx => old.is_some(),
+            Condition::Xx => old.is_none(),
+            Condition::IfEq(value) => old.is_none_or(|old| old != value),
         }
     }
 }
@@ -340,6 +385,20 @@ impl IntoReply for SetReply {
     }
 }
 
+/// The options of `LCS`.
+#[derive(Args)]
+struct LcsOptions {
+    len: bool,
+    idx: bool,
+    #[arg("MINMATCHLEN", name = "min-match-len")]
+    minmatchlen: Option<i64>,
+    withmatchlen: bool,
+}
+
+const LEN_AND_IDX: Error =
+    Error::from_static("ERR If you want both the length and indexes, please just use IDX.");
+const LCS_TOO_LONG: Error =
+    Error::from_static("ERR Insufficient memory, transient memory for LCS exceeds proto-max-bulk-len");
 const DECREMENT_OVERFLOW: Error = Error::from_static("ERR decrement would overflow");
 const NOT_FINITE: Error = Error::from_static("ERR increment would produce NaN or Infinity");
 const OFFSET_OUT_OF_RANGE: Error = Error::from_static("ERR offset is out of range");
