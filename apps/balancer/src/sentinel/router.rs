@@ -1,14 +1,13 @@
 //! Sends all requests to the master.
 
-use std::{cell::RefCell, rc::Rc};
+use std::rc::Rc;
 
 use thegiant::{
     Error, Upstream,
     proxy::{ErrorReply, Redirect, Refresh, Request, Route, Router, Servers},
 };
 
-use super::watch::SentinelWatch;
-use crate::inquiry::Inquiry;
+use super::watch::{MasterState, SentinelWatch};
 
 /// The router for the master that Redis Sentinel names.
 ///
@@ -20,16 +19,6 @@ pub struct Master {
     /// The number of the server that may be the next master.
     candidate: Option<usize>,
     state: Rc<MasterState>,
-}
-
-/// The state that the router shares with the task that asks the sentinels.
-#[derive(Debug, Default)]
-pub(super) struct MasterState {
-    /// The address of the master.
-    pub(super) master: RefCell<Option<String>>,
-    /// The address of a server that a sentinel has named, and that has not said yet that it is a master.
-    pub(super) candidate: RefCell<Option<String>>,
-    pub(super) inquiry: Inquiry,
 }
 
 /// The codes of the errors with which a server that is not a master replies. It has not run the request.

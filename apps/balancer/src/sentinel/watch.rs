@@ -1,12 +1,24 @@
 //! Asks the sentinels for the master.
 
-use std::{future::Future, rc::Rc, time::Duration};
+use std::{cell::RefCell, future::Future, rc::Rc, time::Duration};
 
 use thegiant::{Error, Upstream, UpstreamHandle, Value, proxy::CallError};
 use tokio::time;
 
-use super::router::MasterState;
-use crate::{address::address, inquiry::AT_MOST_EVERY};
+use crate::{
+    address::address,
+    inquiry::{AT_MOST_EVERY, Inquiry},
+};
+
+/// The state that the router shares with the task that asks the sentinels.
+#[derive(Debug, Default)]
+pub(super) struct MasterState {
+    /// The address of the master.
+    pub(super) master: RefCell<Option<String>>,
+    /// The address of a server that a sentinel has named, and that has not said yet that it is a master.
+    pub(super) candidate: RefCell<Option<String>>,
+    pub(super) inquiry: Inquiry,
+}
 
 /// Asks the sentinels for the address of the master periodically.
 #[derive(Debug)]
@@ -16,7 +28,7 @@ pub struct SentinelWatch {
     sentinels: Vec<Upstream>,
     /// The proxies for the sentinels, one for each, once they have been started.
     handles: Vec<UpstreamHandle>,
-    /// The index of the sentinel that is asked first: the one that answered last.
+    /// The index of the sentinel that answered last. The watch asks it first.
     first: usize,
     /// The log says that no sentinel names a master.
     is_logged: bool,

@@ -42,13 +42,13 @@ use crate::{
     },
 };
 
-struct DedicatedTask {
+pub(super) struct DedicatedTask {
     proxy: Weak<RefCell<ProxyState>>,
-    requests: UnboundedReceiver<QueuedRequest>,
+    pub(super) requests: UnboundedReceiver<QueuedRequest>,
     /// The copy of the state that the proxy reads.
-    route: Rc<Cell<DedicatedRoute>>,
-    binding: Binding,
-    connection: DedicatedConnection,
+    pub(super) route: Rc<Cell<DedicatedRoute>>,
+    pub(super) binding: Binding,
+    pub(super) connection: DedicatedConnection,
     listeners: Listeners,
 }
 
@@ -72,7 +72,7 @@ enum End {
 /// Maximum size of the requests that are queued before an upstream is chosen, in bytes.
 const MAX_QUEUED: usize = 64 * 1024;
 
-const OK: &[u8] = b"+OK\r\n";
+pub(super) const OK: &[u8] = b"+OK\r\n";
 const QUEUED: &[u8] = b"+QUEUED\r\n";
 
 /// Starts the task that opens a dedicated connection for a client.
@@ -251,7 +251,12 @@ impl DedicatedTask {
     }
 
     /// Starts a request, or replies to it if the connection cannot carry it.
-    fn start(&mut self, request: DedicatedRequest, requester: DedicatedRequester, server: Option<usize>) {
+    pub(super) fn start(
+        &mut self,
+        request: DedicatedRequest,
+        requester: DedicatedRequester,
+        server: Option<usize>,
+    ) {
         let (kind, bytes) = (request.kind, request.bytes.clone());
         let listen = request.to.as_ref().ok().and_then(|to| to.listen);
         if let Err((requester, error)) = self.connection.start(request, requester, server) {
@@ -363,7 +368,7 @@ impl DedicatedTask {
     }
 
     /// Tells the proxy the state on which routes depend.
-    fn publish(&self) {
+    pub(super) fn publish(&self) {
         let server = self.binding.target().map(|target| target.server);
         let is_in_transaction = self.connection.session.is_in_transaction();
         self.route.set(DedicatedRoute { server, is_in_transaction });
@@ -373,7 +378,7 @@ impl DedicatedTask {
     /// Removes the handle from the proxy, and gives it the connection for reuse.
     ///
     /// Does nothing if the proxy has already dropped the handle.
-    fn end(&mut self, dialled: Option<Dialled>) {
+    pub(super) fn end(&mut self, dialled: Option<Dialled>) {
         if let Some(proxy) = self.proxy.upgrade().filter(|_| !self.requests.is_closed()) {
             self.connection.hide_transaction();
             let mut proxy = proxy.borrow_mut();
@@ -383,80 +388,6 @@ impl DedicatedTask {
             }
         }
         self.requests.close();
-    }
-
-    /// Fails the pending request, or else the next one, because the connection could not be opened.
-    async fn refuse(&mut self, reason: &LossReason) {
-        if !self.connection.is_waiting() {
-            let Some((request, requester)) = self.requests.recv().await else { return };
-            self.start(request, requester, self.route.get().server);
-        }
-        let (Some(pending), Some(target)) = (self.connection.take_pending(), self.binding.target()) else {
-            return;
-        };
-        let error = target.stats.unsent(reason, 1);
-        self.end_request(pending, error.into());
-        self.fail(reason).await;
-    }
-
-    /// Handles the loss of the connection.
-    ///
-    /// Closes a subscribed client, which would not notice the loss otherwise. Fails all requests until the
-    /// client ends its transaction.
-    async fn fail(&mut self, reason: &LossReason) {
-        self.connection.disconnect();
-        if self.connection.session.is_subscribed() {
-            let client = self.connection.client();
-            tracing::info!(id = client.id(), client = %client.addr(), %reason, "closed: the upstream of its subscriptions was lost");
-            return client.kill();
-        }
-        if let (Some(pending), Some(target)) = (self.connection.take_pending(), self.binding.target()) {
-            let error = target.stats.lost(reason, 1);
-            self.end_request(pending, error.into());
-        }
-        // Commands of a lost transaction must not run outside of it, so the client has to end it first.
-        while self.connection.session.is_needed()
-            && let Some((request, requester)) = self.requests.recv().await
-        {
-            let is_over = self.connection.session.is_ended_by(request.kind);
-            if is_over {
-                self.end(None);
-            }
-            let is_begun = self.begin_lost_transaction(request.kind);
-            let is_done = is_begun || is_over && request.kind != CommandKind::Exec;
-            self.answer(requester, if is_done { Ok(OK.to_vec()) } else { Err(self.binding.loss_error()) });
-            if is_over {
-                return;
-            }
-        }
-    }
-
-    /// Begins a transaction that fails, if this is `MULTI`. Returns whether it is.
-    ///
-    /// After an error in reply to `MULTI`, the next commands of the client would run at once.
-    fn begin_lost_transaction(&mut self, kind: CommandKind) -> bool {
-        let is_begun = kind == CommandKind::Multi && !self.connection.session.is_in_transaction();
-        if is_begun {
-            self.connection.session.begin_transaction();
-            self.connection.session.abort();
-            self.publish();
-        }
-        is_begun
-    }
-
-    /// Replies with an error to a request that gets no reply from the upstream.
-    fn end_request(&mut self, pending: PendingRequest, error: Error) {
-        if self.begin_lost_transaction(pending.kind) {
-            return self.answer(pending.requester, Ok(OK.to_vec()));
-        }
-        self.connection.session.end(pending.kind);
-        if self.connection.session.is_needed() {
-            self.publish();
-        } else {
-            // The handle must be gone before the client can send its next request.
-            self.end(None);
-        }
-        self.answer(pending.requester, Err(error));
     }
 
     /// Returns a batch to the proxy, or to its client if the proxy has stopped.
@@ -470,7 +401,7 @@ impl DedicatedTask {
     }
 
     /// Sends a reply or an error to the requester.
-    fn answer(&self, requester: DedicatedRequester, answer: Result<Vec<u8>, Error>) {
+    pub(super) fn answer(&self, requester: DedicatedRequester, answer: Result<Vec<u8>, Error>) {
         if let (Err(error), Some(proxy)) = (&answer, self.proxy.upgrade()) {
             proxy.borrow().on_loss.apply(self.connection.client(), error);
         }

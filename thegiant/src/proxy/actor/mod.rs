@@ -8,7 +8,7 @@
 //! - `upkeep`: keeps the multiplexed connections open; `opening`: opens others
 //! - `isolated`: sends requests over connections without other clients' requests
 //! - `dedicated`: the task of a connection that one client has to itself; `binding`: its upstream;
-//!   `dedicated_handle`: the handle to it; `dedicated_requests`: sends requests to it
+//!   `dedicated_handle`: the handle to it; `dedicated_requests`: sends requests to it; `dedicated_loss`: handles its loss
 //! - `listeners`: the connections over which other upstreams publish messages for a client; `publishers`: these upstreams
 //! - `feed`: connections over which upstreams send messages for one consumer; `feed_tasks`: opens them; `feed_consumer`,
 //!   `feed_queue`: where the messages go; `subscription`, `tracking`: how the application gets them
@@ -23,6 +23,7 @@ mod calls;
 mod client_tracking;
 mod dedicated;
 mod dedicated_handle;
+mod dedicated_loss;
 mod dedicated_requests;
 mod destination;
 mod feed;
