@@ -15,6 +15,9 @@ use thegiant::{Connected, Disconnected, PubSub, Published, prelude::*};
 
 /// Maximum number of lines that the actor remembers, over all rooms.
 const MAX_LINES: usize = 1000;
+/// Maximum lengths of a text, and of a name of a guest or a room, in bytes.
+const MAX_TEXT: usize = 1000;
+const MAX_NAME: usize = 32;
 
 struct Chat {
     rooms: PubSub,
@@ -37,7 +40,12 @@ impl Chat {
     /// Sets your name, and announces you in the lobby.
     #[command("NICK")]
     fn nick(&mut self, name: String, client: &Client) -> Result<(), Error> {
-        if self.guests.values().flatten().any(|taken| *taken == name) {
+        let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
+        if name.is_empty() || name.len() > MAX_NAME || !name.bytes().all(is_plain) {
+            return Err(BAD_NAME);
+        }
+        let others = self.guests.iter().filter(|(guest, _)| **guest != client.id());
+        if others.filter_map(|(_, name)| name.as_ref()).any(|taken| looks(taken) == looks(&name)) {
             return Err(Error::new("TAKEN", format_args!("the name {name} is taken")));
         }
         self.announce(format_args!("{name} is here"));
@@ -47,7 +55,10 @@ impl Chat {
 
     /// Says something in a room, and returns the number of listeners.
     #[command("SAY")]
-    fn say(&self, room: &[u8], text: &str, client: &Client) -> Result<usize, Error> {
+    fn say(&self, room: &str, text: &str, client: &Client) -> Result<usize, Error> {
+        if room.len() > MAX_NAME || text.len() > MAX_TEXT || !is_line(room) || !is_line(text) {
+            return Err(BAD_TEXT);
+        }
         let name = self.guests.get(&client.id()).and_then(Option::as_deref).ok_or(NAMELESS)?;
         // The actor itself is a subscriber too.
         Ok(self.rooms.publish(room, format!("{name}: {text}")).saturating_sub(1))
@@ -73,6 +84,23 @@ impl Chat {
 }
 
 const NAMELESS: Error = Error::from_static("NONAME set a name with NICK first");
+const BAD_NAME: Error = Error::from_static("BADNAME a name has up to 32 letters, digits, - and _ of ASCII");
+const BAD_TEXT: Error = Error::from_static(
+    "BADTEXT a text is one line of up to 1000 bytes, and a room has up to 32 bytes, without control characters",
+);
+
+/// Returns what a name looks like: the same for `Ian` and `lan`.
+fn looks(name: &str) -> String {
+    name.to_ascii_lowercase().replace(['i', '1'], "l").replace('0', "o")
+}
+
+/// Whether a text is one line that changes nothing outside of itself on a terminal: it has no control characters, line
+/// separators or marks of the writing direction.
+fn is_line(text: &str) -> bool {
+    let is_mark =
+        |char| matches!(char, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    !text.contains(|char: char| char.is_control() || is_mark(char))
+}
 
 impl Handler<Connected> for Chat {
     type Result = ();
@@ -105,7 +133,8 @@ impl Handler<Published> for Chat {
 }
 
 fn app() -> App {
-    let app = App::new();
+    // Only the actor publishes, so that nobody speaks for others.
+    let app = App::new().without("PUBLISH").without("SPUBLISH");
     let chat = Chat { rooms: app.pubsub(), guests: BTreeMap::new(), lines: VecDeque::new() }.start();
     app.mount(chat.clone()).connected(chat.clone()).disconnected(chat)
 }
