@@ -1,12 +1,11 @@
 //! The database behind the cache.
 
-use std::{fmt, slice, str::FromStr, time::Duration};
+use std::{error, fmt, fmt::Write, str::FromStr, time::Duration};
 
 use bytes::Bytes;
 use sqlx::{
-    Any, AnyPool, AssertSqlSafe, Row,
-    any::{AnyArguments, AnyConnectOptions, AnyPoolOptions, AnyRow, install_default_drivers},
-    query::Query,
+    Any, AnyPool, Arguments, AssertSqlSafe, Execute, Executor, Row, SqlSafeStr, SqlStr,
+    any::{AnyArguments, AnyConnectOptions, AnyPoolOptions, AnyRow, AnyStatement, install_default_drivers},
 };
 
 /// A connection pool of the database that holds the table of keys and values.
@@ -15,6 +14,16 @@ pub(crate) struct Database {
     pool: AnyPool,
     /// Maximum time to wait for a query or a free connection.
     timeout: Duration,
+    dialect: Dialect,
+    /// Whether queries are prepared statements.
+    prepares: bool,
+}
+
+/// The kind of the database.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Dialect {
+    Sqlite,
+    Postgres,
 }
 
 /// Minimum time to wait for the first connection. The query timeout may be too short to open one.
@@ -25,9 +34,17 @@ pub(crate) type Failure = String;
 
 impl Database {
     /// Connects to the database, and creates the table if it does not exist.
-    pub(crate) async fn open(url: &str, connections: u32, timeout: Duration) -> Result<Self, Failure> {
+    ///
+    /// Without `prepares`, queries are plain text that the database keeps no statement of.
+    pub(crate) async fn open(
+        url: &str,
+        connections: u32,
+        timeout: Duration,
+        prepares: bool,
+    ) -> Result<Self, Failure> {
         install_default_drivers();
         let is_sqlite = url.starts_with("sqlite:");
+        let dialect = if is_sqlite { Dialect::Sqlite } else { Dialect::Postgres };
         // SQLite creates the file if it does not exist.
         let url = if is_sqlite && !url.contains('?') { format!("{url}?mode=rwc") } else { url.to_owned() };
         let options = AnyConnectOptions::from_str(&url).map_err(one_line)?;
@@ -38,41 +55,50 @@ impl Database {
             .connect_with(options)
             .await
             .map_err(one_line)?;
-        let database = Database { pool, timeout: open_timeout };
+        let database = Database { pool, timeout: open_timeout, dialect, prepares };
         let bytes = if is_sqlite { "BLOB" } else { "BYTEA" };
         let table =
             format!("CREATE TABLE IF NOT EXISTS entries (key {bytes} PRIMARY KEY, value {bytes} NOT NULL)");
-        database.run(table, &[]).await?;
+        database.run(Query { sql: table, arguments: None }).await?;
         Ok(Database { timeout, ..database })
     }
 
-    /// Returns the value of a key.
-    pub(crate) async fn get(&self, key: &Bytes) -> Result<Option<Bytes>, Failure> {
-        let sql = "SELECT value FROM entries WHERE key = $1".to_owned();
-        let row = self.within(query(sql, slice::from_ref(key)).fetch_optional(&self.pool)).await?;
-        row.map(|row| bytes(&row, 0)).transpose()
-    }
-
     /// Returns the existing ones of these keys with their values, by one query.
-    pub(crate) async fn get_all(&self, keys: &[Bytes]) -> Result<Vec<(Bytes, Bytes)>, Failure> {
-        let sql = format!("SELECT key, value FROM entries WHERE key IN {}", placeholders(keys.len()));
-        let rows = self.within(query(sql, keys).fetch_all(&self.pool)).await?;
+    pub(crate) async fn get(&self, keys: &[Bytes]) -> Result<Vec<(Bytes, Bytes)>, Failure> {
+        let query = self.query("SELECT key, value FROM entries WHERE key IN", keys, "")?;
+        let rows = self.within(self.pool.fetch_all(query)).await?;
         rows.iter().map(|row| Ok((bytes(row, 0)?, bytes(row, 1)?))).collect()
     }
 
     /// Sets the value of a key.
     pub(crate) async fn set(&self, key: Bytes, value: Bytes) -> Result<(), Failure> {
-        let sql = "INSERT INTO entries (key, value) VALUES ($1, $2) ON CONFLICT (key) DO UPDATE SET value = excluded.value";
-        self.run(sql.to_owned(), &[key, value]).await.map(drop)
+        let replace = "ON CONFLICT (key) DO UPDATE SET value = excluded.value";
+        let query = self.query("INSERT INTO entries (key, value) VALUES", &[key, value], replace)?;
+        self.run(query).await.map(drop)
     }
 
     /// Removes keys, and returns how many existed.
     pub(crate) async fn delete(&self, keys: &[Bytes]) -> Result<u64, Failure> {
-        self.run(format!("DELETE FROM entries WHERE key IN {}", placeholders(keys.len())), keys).await
+        self.run(self.query("DELETE FROM entries WHERE key IN", keys, "")?).await
     }
 
-    async fn run(&self, sql: String, arguments: &[Bytes]) -> Result<u64, Failure> {
-        self.within(query(sql, arguments).execute(&self.pool)).await.map(|done| done.rows_affected())
+    /// Returns a query with a list of arguments between two pieces of SQL.
+    fn query(&self, before: &str, arguments: &[Bytes], after: &str) -> Result<Query, Failure> {
+        let list: Vec<String> = match self.prepares {
+            true => (1..=arguments.len()).map(|number| format!("${number}")).collect(),
+            false => arguments.iter().map(|argument| self.dialect.literal(argument)).collect(),
+        };
+        let sql = format!("{before} ({}) {after}", list.join(", "));
+        if !self.prepares {
+            return Ok(Query { sql, arguments: None });
+        }
+        let mut values = AnyArguments::default();
+        arguments.iter().try_for_each(|argument| values.add(argument.to_vec())).map_err(one_line)?;
+        Ok(Query { sql, arguments: Some(values) })
+    }
+
+    async fn run(&self, query: Query) -> Result<u64, Failure> {
+        self.within(self.pool.execute(query)).await.map(|done| done.rows_affected())
     }
 
     async fn within<T>(&self, query: impl Future<Output = sqlx::Result<T>>) -> Result<T, Failure> {
@@ -83,16 +109,46 @@ impl Database {
     }
 }
 
-/// Returns a query with byte arguments. Data from clients is only in the arguments, never in the SQL text.
-fn query(sql: String, arguments: &[Bytes]) -> Query<'static, Any, AnyArguments> {
-    let query = sqlx::query(AssertSqlSafe(sql));
-    arguments.iter().fold(query, |query, argument| query.bind(argument.to_vec()))
+impl Dialect {
+    /// Returns SQL for these bytes. It consists of hexadecimal digits, so it needs no quoting.
+    fn literal(self, bytes: &[u8]) -> String {
+        let (before, after) = match self {
+            Dialect::Sqlite => ("x'", "'"),
+            Dialect::Postgres => ("decode('", "', 'hex')"),
+        };
+        let mut literal = String::with_capacity(before.len() + 2 * bytes.len() + after.len());
+        literal.push_str(before);
+        for byte in bytes {
+            // Writing to a string cannot fail.
+            let _ = write!(literal, "{byte:02x}");
+        }
+        literal + after
+    }
 }
 
-/// Returns `count` placeholders: `($1, $2, $3)`.
-fn placeholders(count: usize) -> String {
-    let placeholders: Vec<String> = (1..=count).map(|number| format!("${number}")).collect();
-    format!("({})", placeholders.join(", "))
+/// A query. Data from clients is in the arguments, or in the SQL as hexadecimal digits.
+struct Query {
+    sql: String,
+    /// The arguments of a prepared statement, or `None` for plain text, which needs no statement.
+    arguments: Option<AnyArguments>,
+}
+
+impl Execute<'_, Any> for Query {
+    fn sql(self) -> SqlStr {
+        AssertSqlSafe(self.sql).into_sql_str()
+    }
+
+    fn statement(&self) -> Option<&AnyStatement> {
+        None
+    }
+
+    fn take_arguments(&mut self) -> Result<Option<AnyArguments>, Box<dyn error::Error + Send + Sync>> {
+        Ok(self.arguments.take())
+    }
+
+    fn persistent(&self) -> bool {
+        true
+    }
 }
 
 /// Returns the bytes in a column of a row.

@@ -27,8 +27,9 @@ async fn main() {
 }
 
 async fn serve(options: Options) -> io::Result<()> {
-    let database =
-        Database::open(&options.database()?, options.connections.get(), options.query_timeout).await;
+    let (connections, timeout) = (options.connections.get(), options.query_timeout);
+    let prepares = !options.no_prepared_statements;
+    let database = Database::open(&options.database()?, connections, timeout, prepares).await;
     let database =
         database.map_err(|failure| io::Error::other(format!("the database cannot be opened: {failure}")))?;
     let shards = options.server.threads();

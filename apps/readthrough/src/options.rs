@@ -24,6 +24,9 @@ pub(crate) struct Options {
     /// Database query timeout, in ms
     #[arg(long, value_name = "MS", default_value = "2000", value_parser = cli::millis)]
     pub(crate) query_timeout: Duration,
+    /// Send queries as plain text, for pgbouncer before 1.21 with pool_mode=transaction
+    #[arg(long)]
+    pub(crate) no_prepared_statements: bool,
     /// Maximum size of the cache, in MiB
     #[arg(long, value_name = "MIB", default_value = "64")]
     memory: NonZeroU32,

@@ -32,8 +32,19 @@ struct Inner {
     database: Database,
     cache: RefCell<Cache>,
     now: Cell<Instant>,
+    /// The keys that queries are reading.
     being_read: SingleFlight<Bytes, Result<Option<Bytes>, Failure>>,
+    /// The running queries by number. Each is shared by the reads of its keys, and ends when none waits for it.
+    queries: SingleFlight<u64, Result<Rc<HashMap<Bytes, Bytes>>, Failure>>,
+    /// The number of the next query.
+    next_number: Cell<u64>,
     stats: Arc<Stats>,
+}
+
+/// A query that has not started yet, and its keys.
+struct NextQuery {
+    number: u64,
+    keys: RefCell<Vec<Bytes>>,
 }
 
 /// The counters of a reader, for `INFO readthrough`.
@@ -49,6 +60,9 @@ pub(crate) struct Stats {
     keys: AtomicU64,
     bytes: AtomicU64,
 }
+
+/// The value of a key, when a query has read it.
+type Read = thegiant::Flight<Bytes, Result<Option<Bytes>, Failure>>;
 
 /// Returns one of the counters.
 type Counter = fn(&Stats) -> &AtomicU64;
@@ -89,6 +103,8 @@ impl Reader {
             cache: RefCell::new(cache),
             now: Cell::new(Instant::now()),
             being_read: SingleFlight::new(),
+            queries: SingleFlight::new(),
+            next_number: Cell::new(0),
             stats,
         }))
     }
@@ -113,13 +129,13 @@ impl Reader {
             }
             Known::Nothing => {
                 add(&inner.stats.misses, 1);
-                let read = inner.read(Bytes::copy_from_slice(&key));
+                let read = inner.read(Bytes::copy_from_slice(&key), &inner.new_query());
                 Answered::Later(Box::pin(async { read.await.map_err(failed) }))
             }
         }
     }
 
-    /// Returns the values of several keys. One query of each thread reads its keys that are not cached.
+    /// Returns the values of several keys. One query of each thread reads its keys that are neither cached nor being read.
     #[command("MGET", readonly, fast, split)]
     fn mget(&self, keys: Vec<Key<Bytes>>) -> Answered<Vec<Option<Bytes>>> {
         let now = self.0.now.get();
@@ -151,10 +167,15 @@ impl Reader {
         }
         missing.sort_unstable();
         missing.dedup();
-        let inner = Rc::clone(&self.0);
+        let query = self.0.new_query();
+        let reads: Vec<_> = missing.into_iter().map(|key| (key.clone(), self.0.read(key, &query))).collect();
         Answered::Later(Box::pin(async move {
-            let read = inner.read_all(missing).await.map_err(failed)?;
-            let value = |value: Result<_, Bytes>| value.unwrap_or_else(|key| read.get(&key).cloned());
+            let mut read = HashMap::with_capacity(reads.len());
+            for (key, value) in reads {
+                read.insert(key, value.await.map_err(failed)?);
+            }
+            let value =
+                |value: Result<_, Bytes>| value.unwrap_or_else(|key| read.get(&key).cloned().flatten());
             Ok(values.into_iter().map(value).collect())
         }))
     }
@@ -177,43 +198,46 @@ impl Reader {
 }
 
 impl Inner {
-    /// Reads a key with one query for all clients that ask for it meanwhile.
-    fn read(self: &Rc<Self>, key: Bytes) -> thegiant::Flight<Bytes, Result<Option<Bytes>, Failure>> {
+    /// Returns a query that reads keys. It starts when this thread has no command to run.
+    fn new_query(&self) -> Rc<NextQuery> {
+        let number = self.next_number.get();
+        self.next_number.set(number + 1);
+        Rc::new(NextQuery { number, keys: RefCell::default() })
+    }
+
+    /// Reads a key by this query. If another query is reading the key already, it shares the result of that one.
+    fn read(self: &Rc<Self>, key: Bytes, query: &Rc<NextQuery>) -> Read {
         let mut is_first = false;
-        let flight = self.being_read.run(&key, || {
+        let read = self.being_read.run(&key, || {
             is_first = true;
-            let (inner, key) = (Rc::clone(self), key.clone());
-            async move {
-                let reading = Reading::begin(&inner, vec![key]);
-                let read = inner.timed(inner.database.get(&reading.keys[0])).await;
-                if let Ok(value) = &read {
-                    reading.end(|_| value.clone());
-                }
-                read
-            }
+            query.keys.borrow_mut().push(key.clone());
+            let values = self.queries.run(&query.number, || Rc::clone(self).run(Rc::clone(query)));
+            let key = key.clone();
+            async move { Ok(values.await?.get(&key).cloned()) }
         });
         if !is_first {
             add(&self.stats.coalesced, 1);
         }
-        flight
+        read
+    }
+
+    /// Runs a query. The result contains the keys that exist.
+    async fn run(self: Rc<Self>, query: Rc<NextQuery>) -> Result<Rc<HashMap<Bytes, Bytes>>, Failure> {
+        // This task runs after the command that made the query, which has named all keys.
+        let reading = Reading::begin(&self, query.keys.take());
+        let read = self.timed(self.database.get(&reading.keys)).await?;
+        let read: HashMap<Bytes, Bytes> = read.into_iter().collect();
+        reading.end(|key| read.get(key).cloned());
+        Ok(Rc::new(read))
     }
 
     /// Reads a stale key again in the background.
     fn refresh(self: &Rc<Self>, key: &[u8]) {
-        let read = self.read(Bytes::copy_from_slice(key));
+        let read = self.read(Bytes::copy_from_slice(key), &self.new_query());
         actix::spawn(async move {
             // If the read fails, the next request for this key starts another one.
             drop(read.await);
         });
-    }
-
-    /// Reads keys. The map contains those that exist.
-    async fn read_all(self: &Rc<Self>, keys: Vec<Bytes>) -> Result<HashMap<Bytes, Bytes>, Failure> {
-        let reading = Reading::begin(self, keys);
-        let read = self.timed(self.database.get_all(&reading.keys)).await?;
-        let read: HashMap<Bytes, Bytes> = read.into_iter().collect();
-        reading.end(|key| read.get(key).cloned());
-        Ok(read)
     }
 
     /// Runs a write to its end, even if the client disconnects, and removes the keys from the cache.

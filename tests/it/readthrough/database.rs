@@ -3,7 +3,7 @@
 use std::{thread, time::Duration};
 
 use super::{Database, clients_read_their_own_writes, stat};
-use crate::support::{eventually, line, lines, request};
+use crate::support::{Postgres, eventually, line, lines, request};
 
 #[test]
 fn cached_keys_are_not_queried_again() {
@@ -36,8 +36,35 @@ fn cached_keys_are_not_queried_again() {
 
 #[test]
 fn keys_and_values_may_contain_any_bytes() {
+    any_bytes(&[]);
+}
+
+#[test]
+fn keys_and_values_may_contain_any_bytes_without_prepared_statements() {
+    any_bytes(&["--no-prepared-statements"]);
+}
+
+/// A database session has prepared statements only if it is allowed to: pgbouncer before 1.21 gives each transaction
+/// another session.
+#[test]
+fn no_prepared_statement_remains() {
+    let database = Database::Postgres(Postgres::start());
+    let Database::Postgres(postgres) = &database else { return };
+    // The session of a query counts its own statements.
+    let count = "convert_to(count(*)::text, 'UTF8') AS value FROM pg_prepared_statements";
+    postgres
+        .answer(&format!("CREATE VIEW entries AS SELECT convert_to('statements', 'UTF8') AS key, {count}"));
+    let options = ["--connections", "1", "--ttl", "0"];
+    for (option, has_statements) in [(None, true), (Some("--no-prepared-statements"), false)] {
+        let (_process, mut client) = database.serve(&options.into_iter().chain(option).collect::<Vec<_>>());
+        let count = client.ask(line("GET statements"));
+        assert_eq!(count != "$1\r\n0\r\n", has_statements, "{option:?}: {count:?}");
+    }
+}
+
+fn any_bytes(options: &[&str]) {
     for database in Database::all() {
-        let (_process, mut client) = database.serve(&[]);
+        let (_process, mut client) = database.serve(options);
         let large: Vec<u8> = (0..1 << 20).map(|at: u32| (at / 7) as u8).collect();
         let values: [&[u8]; 4] = [b"", b"\0\r\n\xff", b"$1; DROP TABLE entries", &large];
         for value in values {

@@ -67,6 +67,44 @@ fn a_thousand_clients_make_one_query_with(options: &[&str]) {
     assert_eq!(stat(&mut client, "queries"), 2);
 }
 
+/// The keys of a command that another command reads already are not read again. The database counts the queries.
+#[test]
+fn a_cold_mget_of_many_clients_makes_one_query_per_key() {
+    const CLIENTS: usize = 200;
+    allow_many_connections();
+    let database = Database::Postgres(Postgres::start());
+    let (process, mut client) = database.serve(&["--connections", "50"]);
+    let Database::Postgres(postgres) = &database else { return };
+    let keys: Vec<String> = (0..20).map(|number| format!("key:{number}")).collect();
+    for key in &keys {
+        client.ask(format!("SET {key} {key}\r\n"));
+    }
+    let lock = Lock::take(postgres);
+    let mut clients: Vec<_> = (0..CLIENTS).map(|_| RawClient::connect(process.address())).collect();
+    let mget = |keys: &[String]| format!("MGET {}\r\n", keys.join(" "));
+    clients.iter_mut().for_each(|client| client.send(mget(&keys)));
+    eventually(|| (stat(&mut client, "misses") == 20 * CLIENTS as u64).then_some(()));
+    assert_eq!(stat(&mut client, "coalesced"), 20 * (CLIENTS as u64 - 1));
+    // Commands that share only some keys: one more query, of the other key.
+    let [mut one, mut partly] = [(), ()].map(|()| RawClient::connect(process.address()));
+    one.send(line("GET key:7"));
+    partly.send(line("MGET other key:0 key:19 other"));
+    eventually(|| (stat(&mut client, "misses") == 20 * CLIENTS as u64 + 5).then_some(()));
+    let waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%FROM entries%'";
+    eventually(|| (postgres.answer(waiting) == "2").then_some(()));
+    // The query goes on while a client waits for one of its keys.
+    clients.truncate(CLIENTS / 2);
+    drop(lock);
+    let values: String = keys.iter().map(|key| format!("${}\r\n{key}\r\n", key.len())).collect();
+    for client in &mut clients {
+        assert_eq!(client.reply(), format!("*20\r\n{values}"));
+    }
+    assert_eq!(one.reply(), "$5\r\nkey:7\r\n");
+    assert_eq!(partly.reply(), "*4\r\n$-1\r\n$5\r\nkey:0\r\n$6\r\nkey:19\r\n$-1\r\n");
+    assert_eq!(stat(&mut client, "queries"), 22);
+    assert_eq!(stat(&mut client, "cached_keys"), 21);
+}
+
 #[test]
 fn a_query_is_cancelled_when_its_last_client_disconnects() {
     let database = Database::Postgres(Postgres::start());

@@ -61,6 +61,13 @@ impl Postgres {
         psql
     }
 
+    /// Returns the only value of a query.
+    pub(crate) fn answer(&self, sql: &str) -> String {
+        let output =
+            self.psql().args(["--tuples-only", "--no-align", "--command", sql]).output().expect("psql");
+        String::from_utf8_lossy(&output.stdout).trim().to_owned()
+    }
+
     fn data(&self) -> PathBuf {
         self.folder.path().join("data")
     }
