@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, iter, mem, sync::Arc};
 
 use bytes::{Bytes, BytesMut};
+use folder::DataFolder;
 use kv::{Counts, DATABASES, Databases, Entry, Expiry, Result, Time};
 use thegiant::{Commit, Error, Keyspace, now};
 
@@ -16,6 +17,7 @@ use crate::{
 /// Commands see a change at once. The engine gets all changes of a group in one commit.
 pub(crate) struct Disk<E> {
     engine: E,
+    folder: DataFolder,
     /// Whether every commit syncs the disk.
     is_sync: bool,
     positions: Positions,
@@ -42,7 +44,12 @@ impl<E: Engine> Disk<E> {
     /// Opens the databases of an engine, or creates them. With `is_sync`, every commit syncs the disk.
     ///
     /// `keyspace` hears of each expired key.
-    pub(crate) fn open(mut engine: E, is_sync: bool, keyspace: Keyspace) -> engine::Result<Self> {
+    pub(crate) fn open(
+        mut engine: E,
+        folder: DataFolder,
+        is_sync: bool,
+        keyspace: Keyspace,
+    ) -> engine::Result<Self> {
         let mut changes = Changes::new();
         let seed = match engine.get(&layout::SEED)? {
             Some(seed) => seed[..].try_into()?,
@@ -66,6 +73,7 @@ impl<E: Engine> Disk<E> {
         let next_slot = databases.iter().map(|database| database.slot).max().unwrap_or_default() + 1;
         let mut disk = Disk {
             engine,
+            folder,
             is_sync,
             positions: Positions::new(seed),
             changes: Changes::new(),
@@ -200,6 +208,7 @@ impl<E: Engine> Disk<E> {
             }
         }
         if !changes.is_empty() {
+            self.folder.check().map_err(|error| unwritable(error.into()))?;
             self.engine.commit(&changes, sync).map_err(unwritable)?;
         }
         self.committed = databases;

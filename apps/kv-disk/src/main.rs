@@ -38,10 +38,11 @@ async fn main() {
 }
 
 async fn serve<E: Engine>(options: &Options) -> io::Result<()> {
+    let folder = options.folder()?;
     let engine = options.open::<E>()?;
     let app = App::new().databases(DATABASES as u16);
     let is_sync = options.durability == Durability::Always;
-    let disk = Disk::open(engine, is_sync, app.keyspace()).map_err(io::Error::other)?;
+    let disk = Disk::open(engine, folder, is_sync, app.keyspace()).map_err(io::Error::other)?;
     if let Durability::Every(time) = options.durability {
         sync_every(time, disk.syncer());
     }

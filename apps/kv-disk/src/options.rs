@@ -9,6 +9,7 @@ use std::{
 
 use clap::{Parser, ValueEnum};
 use cli::ServerOptions;
+use folder::DataFolder;
 
 use crate::engine::{self, Engine};
 
@@ -59,7 +60,12 @@ impl FromStr for Durability {
 }
 
 impl Options {
-    /// Opens the engine's folder, or creates it.
+    /// Takes possession of the folder, or creates it.
+    pub(crate) fn folder(&self) -> io::Result<DataFolder> {
+        DataFolder::open(&self.dir)
+    }
+
+    /// Opens the engine's folder in the folder of this process, or creates it.
     pub(crate) fn open<E: Engine>(&self) -> io::Result<E> {
         let folder = self.dir.join(E::NAME);
         let other = engine::NAMES.into_iter().find(|name| *name != E::NAME && self.dir.join(name).exists());

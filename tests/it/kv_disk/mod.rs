@@ -1,5 +1,6 @@
 mod full;
 mod kills;
+mod owner;
 mod restarts;
 
 use std::path::Path;
