@@ -2,7 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
-    mem,
+    fmt, mem,
     sync::Arc,
     time::Duration,
 };
@@ -37,6 +37,7 @@ pub(crate) struct Collector {
     next_number: i64,
     pub(crate) waiting: Waiting,
     retention: Retention,
+    is_folder_lost: bool,
     pub(crate) stats: Arc<Stats>,
 }
 
@@ -51,6 +52,7 @@ impl Collector {
             next_number,
             waiting: Waiting::default(),
             retention,
+            is_folder_lost: false,
             stats,
         };
         collector.update_totals();
@@ -105,6 +107,12 @@ impl Collector {
         self.store.range(stream.number, range).map_err(unreadable)
     }
 
+    /// Returns the id of the first event of a stream, or [`Id::MIN`] if it has no events.
+    pub(crate) fn first_id(&self, stream: &Stream) -> Result<Id> {
+        let first = Range { first: Id::MIN, last: Id::MAX, count: Some(1), is_reverse: false };
+        Ok(self.range(stream, first)?.first().map_or(Id::MIN, |(id, _)| *id))
+    }
+
     /// Removes events, and returns how many existed.
     pub(crate) fn remove(&mut self, name: &[u8], ids: &[Id]) -> Result<i64> {
         let Some(number) = self.stream(name).map(|stream| stream.number) else { return Ok(0) };
@@ -152,19 +160,24 @@ impl Collector {
         Ok(true)
     }
 
-    fn write_changed(&mut self) -> store::Result<()> {
+    fn write_changed(&mut self) -> Result<()> {
+        self.store.check_folder().map_err(unwritable)?;
         for name in mem::take(&mut self.changed) {
             if let Some(stream) = self.streams.get(&name) {
-                self.store.set_stream(&name, stream)?;
+                self.store.set_stream(&name, stream).map_err(unwritable)?;
             }
         }
-        self.store.commit()
+        self.store.commit().map_err(unwritable)
     }
 
     /// Removes events beyond the limits on age and size, and schedules the next removal.
     fn sweep(&mut self, context: &mut Context<Self>) {
         // If commands have uncommitted changes, their group must commit them, so this waits.
-        let swept = if self.store.is_open() { Ok(true) } else { self.sweep_some() };
+        let swept = match self.store.is_open() {
+            true => Ok(true),
+            false if !self.has_folder() => Ok(false),
+            false => self.sweep_some(),
+        };
         self.waiting.remove_closed();
         let has_more = swept.unwrap_or_else(|error| {
             tracing::warn!(%error, "old events could not be removed");
@@ -172,6 +185,16 @@ impl Collector {
             false
         });
         context.run_later(if has_more { SWEEP_MORE_AFTER } else { SWEEP_EVERY }, Self::sweep);
+    }
+
+    /// Returns whether the folder is still at its path, and logs its loss once.
+    fn has_folder(&mut self) -> bool {
+        let loss = self.store.check_folder().err();
+        if let Some(error) = loss.as_ref().filter(|_| !self.is_folder_lost) {
+            tracing::error!(%error, "writes are refused");
+        }
+        self.is_folder_lost = loss.is_some();
+        !self.is_folder_lost
     }
 
     /// Removes one portion of events. Returns whether more remain.
@@ -196,7 +219,7 @@ impl Collector {
                 has_more |= self.trim(name, Limit::MaxLen(0), Some(share))? > 0;
             }
         }
-        self.write_changed().map_err(unwritable)?;
+        self.write_changed()?;
         self.update_totals();
         Ok(has_more)
     }
@@ -236,7 +259,7 @@ impl GroupCommit for Collector {
         // This answers blocked readers with the events of this group. Their replies wait for the commit too.
         self.feed();
         self.stats.group_written();
-        self.write_changed().map_err(unwritable).into()
+        self.write_changed().into()
     }
 
     fn rollback(&mut self, _: &Error, context: &mut Context<Self>) {
@@ -261,7 +284,7 @@ impl Handler<Disconnected> for Collector {
 }
 
 /// Uses the error texts of Redis, which clients know.
-pub(crate) fn unwritable(error: rusqlite::Error) -> Error {
+pub(crate) fn unwritable(error: impl fmt::Display) -> Error {
     Error::new("MISCONF", format_args!("Errors writing to the disk: {error}"))
 }
 

@@ -77,7 +77,9 @@ impl Collector {
         self.stream(*key).ok_or(NO_STREAM)?;
         let found = self.group(*key, group).ok_or_else(|| no_such_group(*key, group))?;
         let is_new = !found.consumers.contains_key(consumer);
-        self.consumer(*key, group, consumer)?;
+        if is_new {
+            self.consumer(*key, group, consumer)?;
+        }
         Ok(i64::from(is_new))
     }
 
@@ -113,21 +115,32 @@ impl Collector {
         found.ok_or_else(|| no_such_key_or_group(stream, group))
     }
 
-    /// Returns the consumer with this name and updates its last-seen time. A missing consumer is created.
+    /// Returns the consumer with this name and updates the time of its last command. A missing consumer is created.
+    ///
+    /// The time is written to disk only when the consumer gets an event, so that polling writes nothing.
     pub(crate) fn consumer(&mut self, stream: &[u8], group: &[u8], consumer: &[u8]) -> Result<Consumer> {
         let seen = now();
         let found = self.group_to_change(stream, group)?;
         let number = found.number;
         if let Some(known) = found.consumers.get_mut(consumer) {
             known.seen = seen;
-            let known = *known;
-            self.store.set_seen(known.number, seen).map_err(unwritable)?;
-            return Ok(known);
+            return Ok(*known);
         }
         let made = self.store.add_consumer(number, consumer, seen).map_err(unwritable)?;
         let name = Bytes::copy_from_slice(consumer);
         self.group_to_change(stream, group)?.consumers.insert(name, made);
         Ok(made)
+    }
+
+    /// Records that a consumer has got events.
+    pub(crate) fn set_active(&mut self, stream: &[u8], group: &[u8], consumer: &[u8]) -> Result<()> {
+        let active = now();
+        let Some(known) = self.group_to_change(stream, group)?.consumers.get_mut(consumer) else {
+            return Ok(());
+        };
+        (known.seen, known.active) = (active, Some(active));
+        let number = known.number;
+        self.store.set_active(number, active).map_err(unwritable)
     }
 
     pub(crate) fn count_pending(&self, of: Of) -> Result<i64> {
@@ -141,12 +154,45 @@ impl Stream {
         self.length > 0 && self.max_deleted != Id::MIN && id <= self.max_deleted
     }
 
+    /// Returns the number of events that a group has read after the delivery of the event `id`, if it is known.
+    ///
+    /// The group had read `read` events up to the id `last` before. A trimmed stream has lost events that nobody has
+    /// read, so the count starts again at its `first` event.
+    pub(crate) fn read_up_to(&self, id: Id, last: Id, read: Option<i64>, first: Id) -> Option<i64> {
+        match read {
+            Some(read) if last >= first && !self.has_gaps_from(last) => Some(read + 1),
+            read if self.added == 0 => read,
+            _ => self.added_up_to(id, first),
+        }
+    }
+
+    /// Returns the number of events that a group has not read yet, if it is known. `first` is the id of the first
+    /// event.
+    pub(crate) fn lag(&self, group: &Group, first: Id) -> Option<i64> {
+        if self.added == 0 || self.length == 0 {
+            return Some(0);
+        }
+        // Events may have been removed, but the group has read none of those that remain.
+        if group.last < first && self.max_deleted < first {
+            return Some(self.length);
+        }
+        let read = group.read.filter(|_| !self.has_gaps_from(group.last));
+        read.or_else(|| self.added_up_to(group.last, first)).map(|read| self.added - read)
+    }
+
     /// Returns the number of events up to this id, if it is known. `first` is the id of the first event.
     pub(crate) fn added_up_to(&self, id: Id, first: Id) -> Option<i64> {
         if self.added == 0 {
             return Some(0);
         }
-        if (self.length == 0 && id <= self.last) || id == self.last {
+        if self.length == 0 && id <= self.last {
+            return Some(self.added);
+        }
+        // After this id, an event was removed.
+        if id != Id::MIN && id < self.max_deleted {
+            return None;
+        }
+        if id == self.last {
             return Some(self.added);
         }
         if id > self.last {

@@ -12,7 +12,7 @@ use crate::{
     collector::{Collector, Result, unreadable},
     groups::{no_such_group, wrong_syntax},
     id::{Id, now},
-    store::{Consumer, Event, Group, Of, Pending, Range, Stream},
+    store::{Consumer, Event, Of, Pending, Range, Stream},
 };
 
 #[commands(rows = INFO, group = "stream")]
@@ -51,6 +51,7 @@ impl Collector {
     #[command("XINFO GROUPS", readonly)]
     fn xinfo_groups(&self, key: Key<&[u8]>) -> Result<Vec<AboutGroup>> {
         let stream = self.stream(*key).ok_or(Error::NO_SUCH_KEY)?;
+        let first = self.first_id(stream)?;
         let groups = stream.groups.iter().map(|(name, group)| {
             Ok(AboutGroup {
                 name: name.clone(),
@@ -58,7 +59,7 @@ impl Collector {
                 pending: self.count_pending(Of::Group(group.number))?,
                 last: group.last,
                 read: group.read,
-                lag: self.lag(stream, group)?,
+                lag: stream.lag(group, first),
             })
         });
         groups.collect()
@@ -74,6 +75,7 @@ impl Collector {
                 name: name.clone(),
                 pending: self.count_pending(Of::Consumer(consumer.number))?,
                 idle: (now() - consumer.seen).max(0),
+                inactive: consumer.active.map_or(-1, |active| (now() - active).max(0)),
             })
         });
         consumers.collect()
@@ -81,24 +83,9 @@ impl Collector {
 }
 
 impl Collector {
-    /// Returns the number of events that a group has not read yet, if it is known.
-    fn lag(&self, stream: &Stream, group: &Group) -> Result<Option<i64>> {
-        if stream.added == 0 {
-            return Ok(Some(0));
-        }
-        if let Some(read) = group.read
-            && !stream.has_gaps_from(group.last)
-        {
-            return Ok(Some(stream.added - read));
-        }
-        let first =
-            self.range(stream, Range { first: Id::MIN, last: Id::MAX, count: Some(1), is_reverse: false })?;
-        let first = first.first().map_or(Id::MIN, |(id, _)| *id);
-        Ok(stream.added_up_to(group.last, first).map(|read| stream.added - read))
-    }
-
     /// Returns the groups of a stream. Each group and each consumer has at most `count` pending events (-1: all).
     fn groups_in_full(&self, stream: &Stream, count: i64) -> Result<Vec<GroupInFull>> {
+        let first = self.first_id(stream)?;
         let pending = |of| self.store.pending(of, Id::MIN, Id::MAX, i64::MAX, count).map_err(unreadable);
         let groups = stream.groups.iter().map(|(name, group)| {
             let consumers = group.consumers.iter().map(|(name, consumer)| {
@@ -109,7 +96,7 @@ impl Collector {
                 name: name.clone(),
                 last: group.last,
                 read: group.read,
-                lag: self.lag(stream, group)?,
+                lag: stream.lag(group, first),
                 count: self.count_pending(Of::Group(group.number))?,
                 pending: pending(Of::Group(group.number))?,
                 consumers: consumers.collect::<Result<_>>()?,
@@ -192,6 +179,8 @@ struct AboutConsumer {
     name: Bytes,
     pending: i64,
     idle: i64,
+    /// -1 if the consumer never got an event.
+    inactive: i64,
 }
 
 fn field(out: &mut Encoder, name: &str, value: impl IntoReply) {
@@ -242,9 +231,10 @@ impl IntoReply for GroupInFull {
         "consumers".into_reply(out);
         out.array(self.consumers.len());
         for (name, consumer, count, pending) in self.consumers {
-            out.map(4);
+            out.map(5);
             field(out, "name", name);
             field(out, "seen-time", consumer.seen);
+            field(out, "active-time", consumer.active.unwrap_or(-1));
             field(out, "pel-count", count);
             let all = pending.into_iter().map(|pending| (pending.id, pending.delivered, pending.deliveries));
             field(out, "pending", Array(all));
@@ -266,9 +256,10 @@ impl IntoReply for AboutGroup {
 
 impl IntoReply for AboutConsumer {
     fn into_reply(self, out: &mut Encoder) {
-        out.map(3);
+        out.map(4);
         field(out, "name", self.name);
         field(out, "pending", self.pending);
         field(out, "idle", self.idle);
+        field(out, "inactive", self.inactive);
     }
 }

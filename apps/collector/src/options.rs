@@ -1,9 +1,10 @@
 //! The command line.
 
-use std::{fs, io, path::PathBuf};
+use std::{io, path::PathBuf};
 
 use clap::{Args, Parser};
 use cli::ServerOptions;
+use folder::DataFolder;
 
 use crate::store::Store;
 
@@ -37,11 +38,8 @@ pub(crate) struct Retention {
 impl Options {
     /// Opens the database in the folder, or creates it.
     pub(crate) fn open(&self) -> io::Result<Store> {
-        fs::create_dir_all(&self.dir)
-            .and_then(|()| fs::write(self.dir.join("write-test"), []))
-            .and_then(|()| fs::remove_file(self.dir.join("write-test")))
-            .and_then(|()| Store::open(&self.dir).map_err(io::Error::other))
-            .map_err(|error| io::Error::other(format!("{}: {error}", self.dir.display())))
+        let store = Store::open(DataFolder::open(&self.dir)?);
+        store.map_err(|error| io::Error::other(format!("{}: {error}", self.dir.display())))
     }
 }
 

@@ -69,6 +69,7 @@ impl Collector {
         }
         let delivered = claim.delivered.unwrap_or(time);
         let delivered = if (0..=time).contains(&delivered) { delivered } else { time };
+        let taker = self.consumer(*key, group, consumer)?.number;
         let mut claimed = Vec::new();
         for id in claim.ids {
             let pending = self.store.pending(Of::Group(number), id, id, i64::MAX, 1).map_err(unreadable)?;
@@ -83,12 +84,13 @@ impl Collector {
                 None if claim.is_forced => 1,
                 None => continue,
             };
-            let consumer = self.consumer(*key, group, consumer)?.number;
             let deliveries = claim.deliveries.unwrap_or(before + i64::from(!claim.is_id_only));
-            self.store
-                .set_pending(number, Pending { id, consumer, delivered, deliveries })
-                .map_err(unwritable)?;
+            let taken = Pending { id, consumer: taker, delivered, deliveries };
+            self.store.set_pending(number, taken).map_err(unwritable)?;
             claimed.push(event);
+        }
+        if !claimed.is_empty() {
+            self.set_active(*key, group, consumer)?;
         }
         Ok(Claimed { events: claimed, is_id_only: claim.is_id_only })
     }
@@ -113,6 +115,7 @@ impl Collector {
             options.count.map_or(Some(100), parse_integer).filter(|count| *count > 0).ok_or(NO_COUNT)?;
         let number = self.group(*key, group).ok_or_else(|| no_such_key_or_group(*key, group))?.number;
         let time = now();
+        let taker = self.consumer(*key, group, consumer)?.number;
         let attempts = count.saturating_mul(ATTEMPTS);
         let candidates = self.store.pending(
             Of::Group(number),
@@ -138,12 +141,14 @@ impl Collector {
             if time - pending.delivered < min_idle {
                 continue;
             }
-            let consumer = self.consumer(*key, group, consumer)?.number;
             let deliveries = pending.deliveries + i64::from(!options.justid);
-            let now = Pending { id, consumer, delivered: time, deliveries };
-            self.store.set_pending(number, now).map_err(unwritable)?;
+            let taken = Pending { id, consumer: taker, delivered: time, deliveries };
+            self.store.set_pending(number, taken).map_err(unwritable)?;
             events.push(event);
             left -= 1;
+        }
+        if !events.is_empty() {
+            self.set_active(*key, group, consumer)?;
         }
         Ok((next, Claimed { events, is_id_only: options.justid }, deleted))
     }

@@ -23,11 +23,18 @@ impl Collector {
         let wanted = options.streams.into_iter().map(|(name, from)| match from {
             Wanted::Last => {
                 let last = self.stream(&name).map_or(Id::MIN, |stream| stream.last);
-                (name, Wanted::After(last))
+                Ok((name, Wanted::After(last)))
             }
-            wanted => (name, wanted),
+            Wanted::Newest => {
+                let before = self.before_newest(&name)?;
+                Ok((name, Wanted::After(before)))
+            }
+            wanted => Ok((name, wanted)),
         });
-        let wanted = wanted.collect();
+        let wanted = match wanted.collect::<Result<_>>() {
+            Ok(wanted) => wanted,
+            Err(error) => return responder.fail(error),
+        };
         self.read_or_wait(Reader { wanted, count: options.count, group: None, responder }, options.block);
     }
 
@@ -48,6 +55,15 @@ impl Collector {
             (Ok(streams), _) => drop(reader.responder.send(streams)),
             (Err(error), _) => reader.responder.fail(error),
         }
+    }
+
+    /// Returns the greatest id before the last event of a stream. Without events, it is that of the last event there
+    /// was.
+    fn before_newest(&self, name: &[u8]) -> Result<Id> {
+        let Some(stream) = self.stream(name) else { return Ok(Id::MIN) };
+        let newest =
+            self.range(stream, Range { first: Id::MIN, last: Id::MAX, count: Some(1), is_reverse: true })?;
+        Ok(newest.first().map_or(stream.last, |(id, _)| id.previous().unwrap_or(Id::MIN)))
     }
 
     /// Returns the events that a reader can get now.
@@ -88,22 +104,14 @@ impl Collector {
     ) -> Result<Option<Vec<Delivered>>> {
         let group = self.group(name, &to.name).ok_or_else(|| no_such_group(name, &to.name))?;
         let (number, mut last, mut read) = (group.number, group.last, group.read);
+        let consumer = self.consumer(name, &to.name, &to.consumer)?.number;
         let Some(stream) = self.stream(name).filter(|stream| stream.last > last) else { return Ok(None) };
-        let first =
-            self.range(stream, Range { first: Id::MIN, last: Id::MAX, count: Some(1), is_reverse: false })?;
-        let first = first.first().map_or(Id::MIN, |(id, _)| *id);
+        let first = self.first_id(stream)?;
         let Some(events) = self.events_after(name, last, count)? else { return Ok(None) };
         for (id, _) in &events {
-            if let Some(stream) = self.stream(name) {
-                read = match read {
-                    Some(read) if !stream.has_gaps_from(*id) => Some(read + 1),
-                    _ if stream.added > 0 => stream.added_up_to(*id, first),
-                    read => read,
-                };
-            }
+            read = stream.read_up_to(*id, last, read, first);
             last = *id;
         }
-        let consumer = self.consumer(name, &to.name, &to.consumer)?.number;
         let group = self.group_to_change(name, &to.name)?;
         (group.last, group.read) = (last, read);
         self.store.set_group(number, last, read).map_err(unwritable)?;
@@ -113,6 +121,7 @@ impl Collector {
                 let pending = Pending { id: *id, consumer, delivered, deliveries: 1 };
                 self.store.set_pending(number, pending).map_err(unwritable)?;
             }
+            self.set_active(name, &to.name, &to.consumer)?;
         }
         Ok(Some(with_fields(events)))
     }
@@ -204,6 +213,7 @@ impl<'a> FromArg<'a> for ReadOptions {
         }
         let streams = streams(args, |id| match id {
             b"$" => Ok(Wanted::Last),
+            b"+" => Ok(Wanted::Newest),
             b">" => Err(FOR_GROUPS),
             id => Id::parse(id, 0).map(Wanted::After),
         })?;
@@ -244,6 +254,7 @@ impl<'a> FromArg<'a> for GroupReadOptions {
         }
         let streams = streams(args, |id| match id {
             b"$" => Err(MEANINGLESS),
+            b"+" => Err(PLUS_IS_MEANINGLESS),
             b">" => Ok(Wanted::New),
             id => Id::parse(id, 0).map(Wanted::After),
         })?;
@@ -297,6 +308,10 @@ const FOR_GROUPS: Error = Error::from_static(
 const MEANINGLESS: Error = Error::from_static(
     "ERR The $ ID is meaningless in the context of XREADGROUP: you want to read the history of this consumer by specifying \
      a proper ID, or use the > ID to get new messages. The $ ID would just return an empty result set.",
+);
+const PLUS_IS_MEANINGLESS: Error = Error::from_static(
+    "ERR The + ID is meaningless in the context of XREADGROUP: you want to read the history of this consumer by specifying \
+     a proper ID, or use the > ID to get new messages. The + ID would just return an empty result set.",
 );
 const NO_GROUP: Error = Error::from_static("ERR Missing GROUP option for XREADGROUP");
 const GROUP_OF_XREAD: Error =

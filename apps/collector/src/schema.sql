@@ -1,5 +1,5 @@
--- Version of the schema. A later version needs a migration.
-PRAGMA user_version = 1;
+-- Version of the schema. `migrate` in `store.rs` brings a database of an earlier version here.
+PRAGMA user_version = 2;
 
 CREATE TABLE IF NOT EXISTS streams (
     id INTEGER PRIMARY KEY,
@@ -40,6 +40,8 @@ CREATE TABLE IF NOT EXISTS consumers (
     name BLOB NOT NULL,
     -- Milliseconds since 1970.
     seen INTEGER NOT NULL,
+    -- NULL if it never got an event.
+    active INTEGER,
     UNIQUE (group_id, name)
 ) STRICT;
 

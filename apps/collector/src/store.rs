@@ -2,11 +2,12 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
-    fs,
+    fs, io,
     path::{Path, PathBuf},
 };
 
 use bytes::Bytes;
+use folder::DataFolder;
 use rusqlite::{CachedStatement, Connection, OptionalExtension, Params, Row, ffi, named_params, params};
 
 use crate::{fields::Fields, id::Id};
@@ -41,8 +42,10 @@ pub(crate) struct Group {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Consumer {
     pub(crate) number: i64,
-    /// Time of its last command, in milliseconds since 1970.
+    /// Time of its last command, in milliseconds since 1970. It is written to disk only with `active`.
     pub(crate) seen: i64,
+    /// Time when it last got an event, or `None` if it never did.
+    pub(crate) active: Option<i64>,
 }
 
 /// A delivered event that is not acknowledged.
@@ -85,6 +88,7 @@ pub(crate) enum Limit {
 /// A database. Changes are visible to other processes, and on disk, only after a commit.
 pub(crate) struct Store {
     connection: Connection,
+    folder: DataFolder,
     path: PathBuf,
     /// Whether there are uncommitted changes.
     is_open: bool,
@@ -94,16 +98,22 @@ pub(crate) struct Store {
 
 impl Store {
     /// Opens the database in a folder, or creates it.
-    pub(crate) fn open(folder: &Path) -> Result<Self> {
-        let path = folder.join("events.db");
+    pub(crate) fn open(folder: DataFolder) -> Result<Self> {
+        let path = folder.path().join("events.db");
         let connection = Connection::open(&path)?;
         connection.pragma_update(None, "journal_mode", "WAL")?;
         connection.pragma_update(None, "synchronous", "FULL")?;
         // A reader in another process can lock the database for a short time.
         connection.busy_timeout(std::time::Duration::from_secs(5))?;
         connection.set_prepared_statement_cache_capacity(64);
+        migrate(&connection)?;
         connection.execute_batch(include_str!("schema.sql"))?;
-        Ok(Store { connection, path, is_open: false, failure: None })
+        Ok(Store { connection, folder, path, is_open: false, failure: None })
+    }
+
+    /// Checks that the folder is still at its path.
+    pub(crate) fn check_folder(&self) -> io::Result<()> {
+        self.folder.check()
     }
 
     /// Returns all streams by name, and the next unused number.
@@ -161,9 +171,9 @@ impl Store {
     }
 
     fn consumers(&self, group: i64) -> Result<BTreeMap<Bytes, Consumer>> {
-        let mut select = self.read("SELECT name, id, seen FROM consumers WHERE group_id = ?")?;
+        let mut select = self.read("SELECT name, id, seen, active FROM consumers WHERE group_id = ?")?;
         let consumers = select.query_map([group], |row| {
-            Ok((name(row, 0)?, Consumer { number: row.get(1)?, seen: row.get(2)? }))
+            Ok((name(row, 0)?, Consumer { number: row.get(1)?, seen: row.get(2)?, active: row.get(3)? }))
         })?;
         consumers.collect()
     }
@@ -211,12 +221,12 @@ impl Store {
             "INSERT INTO consumers (group_id, name, seen) VALUES (?, ?, ?)",
             params![group, name, seen],
         )?;
-        Ok(Consumer { number: self.connection.last_insert_rowid(), seen })
+        Ok(Consumer { number: self.connection.last_insert_rowid(), seen, active: None })
     }
 
-    /// Writes the last-seen time of a consumer.
-    pub(crate) fn set_seen(&mut self, consumer: i64, seen: i64) -> Result<()> {
-        self.change("UPDATE consumers SET seen = ? WHERE id = ?", [seen, consumer])?;
+    /// Writes the time when a consumer got an event, which is also the time of its last command.
+    pub(crate) fn set_active(&mut self, consumer: i64, active: i64) -> Result<()> {
+        self.change("UPDATE consumers SET seen = ?1, active = ?1 WHERE id = ?2", [active, consumer])?;
         Ok(())
     }
 
@@ -408,6 +418,21 @@ impl Store {
     }
 }
 
+/// Brings a database of an earlier version to that of `schema.sql`.
+fn migrate(connection: &Connection) -> Result<()> {
+    let version: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    if version == 1 {
+        connection.execute_batch(
+            "BEGIN IMMEDIATE;
+             ALTER TABLE consumers ADD COLUMN active INTEGER;
+             UPDATE consumers SET active = seen;
+             PRAGMA user_version = 2;
+             COMMIT",
+        )?;
+    }
+    Ok(())
+}
+
 fn name(row: &Row<'_>, at: usize) -> Result<Bytes> {
     Ok(row.get::<_, Vec<u8>>(at)?.into())
 }
@@ -422,12 +447,31 @@ mod tests {
 
     use super::*;
 
+    #[test]
+    fn a_database_of_the_first_version_is_migrated() {
+        let path = env::temp_dir().join(format!("collector-first-{}", process::id()));
+        let open = || Store::open(DataFolder::open(&path).expect("open the folder")).expect("open the store");
+        let mut store = open();
+        let group = store.add_group(1, b"g", Id::MIN, None).expect("add a group");
+        store.add_consumer(group.number, b"c", 5).expect("add a consumer");
+        store.commit().expect("commit");
+        let first = "ALTER TABLE consumers DROP COLUMN active; PRAGMA user_version = 1";
+        store.connection.execute_batch(first).expect("go back");
+        drop(store);
+        for _ in 0..2 {
+            let consumers = open().consumers(group.number).expect("read the consumers");
+            let times: Vec<_> = consumers.values().map(|consumer| (consumer.seen, consumer.active)).collect();
+            assert_eq!(times, [(5, Some(5))]);
+        }
+        fs::remove_dir_all(&path).expect("remove the folder");
+    }
+
     /// A failed change leaves the state in memory ahead of the database, so the group must not be committed.
     #[test]
     fn a_group_with_a_failed_change_is_not_committed() {
-        let folder = env::temp_dir().join(format!("collector-{}", process::id()));
-        fs::create_dir_all(&folder).expect("create the folder");
-        let mut store = Store::open(&folder).expect("open the store");
+        let path = env::temp_dir().join(format!("collector-{}", process::id()));
+        let folder = DataFolder::open(&path).expect("create the folder");
+        let mut store = Store::open(folder).expect("open the store");
         let (id, fields) = (Id { ms: 1, seq: 1 }, Fields::default());
         store.add(1, id, &fields).expect("add an event");
         store.add(1, id, &fields).expect_err("the id exists already");
@@ -436,6 +480,6 @@ mod tests {
         store.add(1, id, &fields).expect("add the event again");
         store.commit().expect("commit");
         drop(store);
-        fs::remove_dir_all(&folder).expect("remove the folder");
+        fs::remove_dir_all(&path).expect("remove the folder");
     }
 }

@@ -46,6 +46,8 @@ pub(crate) enum Wanted {
     After(Id),
     /// `$`: events after the present last event.
     Last,
+    /// `+`: the last event there is.
+    Newest,
     /// `>`: events that were not delivered to the group yet.
     New,
 }
@@ -54,7 +56,7 @@ impl Wanted {
     pub(crate) fn id(self) -> Id {
         match self {
             Wanted::After(id) => id,
-            Wanted::Last | Wanted::New => Id::MAX,
+            Wanted::Last | Wanted::Newest | Wanted::New => Id::MAX,
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Consumer groups.
 
 use super::start;
-use crate::support::{Folder, RawClient, eventually, info, line, lines};
+use crate::support::{Folder, RawClient, Reply, eventually, info, line, lines};
 
 const OK: &str = "+OK\r\n";
 
@@ -81,6 +81,55 @@ fn removing_a_group_unblocks_its_consumers_with_an_error() {
         writer.ask(line(end));
         assert_eq!(client.reply(), gone, "{end}");
     }
+}
+
+/// Polling creates a consumer, and shows that it is alive. Only an event makes it active.
+#[test]
+fn the_activity_of_consumers_is_known() {
+    let folder = Folder::new();
+    let (process, mut client) = start(folder.path(), &[]);
+    client.send(lines(
+        "XGROUP CREATE s g $ MKSTREAM \n XREADGROUP GROUP g c STREAMS s > \n XAUTOCLAIM s g d 0 0",
+    ));
+    client.replies(3);
+    let consumers = |client: &mut RawClient| {
+        let Some(Reply::Array(all)) = Reply::only(&client.ask(line("XINFO CONSUMERS s g"))) else { panic!() };
+        let fields = all.into_iter().map(|consumer| {
+            let Reply::Array(fields) = consumer else { panic!("{consumer:?}") };
+            let [
+                _,
+                Reply::Bulk(name),
+                _,
+                _,
+                idle,
+                Reply::Integer(idle_ms),
+                inactive,
+                Reply::Integer(inactive_ms),
+            ] = &fields[..]
+            else {
+                panic!("{fields:?}")
+            };
+            assert_eq!([idle, inactive], [&Reply::Bulk("idle".into()), &Reply::Bulk("inactive".into())]);
+            assert!(*idle_ms >= 0 && *inactive_ms >= -1);
+            (String::from_utf8_lossy(name).into_owned(), *inactive_ms >= 0)
+        });
+        fields.collect::<Vec<_>>()
+    };
+    let both = |c, d| vec![("c".to_owned(), c), ("d".to_owned(), d)];
+    assert_eq!(consumers(&mut client), both(false, false));
+    client.send(lines("XADD s 1-1 a b \n XREADGROUP GROUP g c STREAMS s >"));
+    client.replies(2);
+    assert_eq!(consumers(&mut client), both(true, false));
+    let full = String::from_utf8_lossy(&client.ask(line("XINFO STREAM s FULL"))).into_owned();
+    assert!(
+        full.contains("$11\r\nactive-time\r\n:-1\r\n") && full.contains("$11\r\nactive-time\r\n:1"),
+        "{full}"
+    );
+    client.ask(line("XCLAIM s g d 0 1-1"));
+    assert_eq!(consumers(&mut client), both(true, true));
+    drop(process);
+    let (_process, mut client) = start(folder.path(), &[]);
+    assert_eq!(consumers(&mut client), both(true, true));
 }
 
 #[test]

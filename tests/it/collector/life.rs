@@ -79,6 +79,35 @@ fn a_new_event_wakes_up_blocked_clients() {
 }
 
 #[test]
+fn plus_reads_the_last_event() {
+    let folder = Folder::new();
+    let (process, mut client) = start(folder.path(), &[]);
+    let event =
+        |id: &str| format!("*1\r\n*2\r\n$1\r\ns\r\n*1\r\n*2\r\n$3\r\n{id}\r\n*2\r\n$1\r\na\r\n$1\r\nb\r\n");
+    assert_eq!(client.ask(line("XREAD STREAMS s +")), "*-1\r\n");
+    client.send(lines("XADD s 1-0 a b \n XADD s 2-0 a b \n XADD s 3-0 a b"));
+    client.replies(3);
+    assert_eq!(client.ask(line("XREAD COUNT 5 STREAMS none s + +")), event("3-0"));
+    assert_eq!(client.ask(line("XREAD BLOCK 0 STREAMS s +")), event("3-0"));
+    client.ask(line("XDEL s 3-0"));
+    assert_eq!(client.ask(line("XREAD STREAMS s +")), event("2-0"));
+    // In an empty stream, it waits for the next event.
+    client.ask(line("XTRIM s MAXLEN 0"));
+    assert_eq!(client.ask(line("XREAD STREAMS s +")), "*-1\r\n");
+    let [mut waiting] = clients(process.address());
+    waiting.send(line("XREAD BLOCK 0 STREAMS s +"));
+    eventually(|| (info(&mut client, "clients").number("blocked_clients") == 1).then_some(()));
+    client.ask(line("XADD s 4-0 a b"));
+    assert_eq!(waiting.reply(), event("4-0"));
+    client.ask(line("XGROUP CREATE s g 0"));
+    let refusal = client.ask(line("XREADGROUP GROUP g c STREAMS s +"));
+    assert!(
+        refusal.starts_with(b"-ERR The + ID is meaningless in the context of XREADGROUP: "),
+        "{refusal:?}"
+    );
+}
+
+#[test]
 fn a_blocked_read_times_out() {
     let folder = Folder::new();
     let (_process, mut client) = start(folder.path(), &[]);

@@ -1,7 +1,9 @@
 mod full;
 mod groups;
 mod kills;
+mod lag;
 mod life;
+mod owner;
 
 use std::path::Path;
 

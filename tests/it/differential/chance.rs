@@ -104,7 +104,7 @@ impl Chance {
                 format!("XCLAIM {key} {group} {consumer} 0 {one} {two}{}", self.pick_options("FORCE JUSTID"))
             }
             26 => format!("XAUTOCLAIM {key} {group} {consumer} 0 {one} COUNT {}", number + 1),
-            _ => format!("XINFO GROUPS {key}"),
+            _ => format!("groups XINFO GROUPS {key}"),
         };
         step + "\n"
     }

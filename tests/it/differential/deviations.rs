@@ -5,8 +5,11 @@ use thegiant::Bytes;
 use super::script::{Conversation, conversations_of};
 use crate::support::Reply;
 
-/// All deviations from redis-server 7.0.15.
+/// All deviations of `kv` from redis-server 7.0.15.
 const LIST: &str = include_str!("differences.txt");
+
+/// All deviations of `collector` in the stream commands.
+const LIST_OF_STREAMS: &str = include_str!("stream_differences.txt");
 
 /// The possible origins of a deviation.
 const ORIGINS: [&str; 3] = ["Redis 7.2", "Redis 7.4", "toolkit"];
@@ -40,12 +43,22 @@ pub(super) enum Rule<'s> {
 pub(super) struct Rules<'s>(Vec<Rule<'s>>);
 
 impl Deviation<'static> {
-    /// Returns the deviations of the list.
+    /// Returns the deviations of `kv`.
+    pub(super) fn listed() -> Vec<Self> {
+        Self::of(LIST)
+    }
+
+    /// Returns the deviations of `collector` in the stream commands.
+    pub(super) fn of_streams() -> Vec<Self> {
+        Self::of(LIST_OF_STREAMS)
+    }
+
+    /// Returns the deviations of a list.
     ///
     /// A deviation begins with a line such as `= toolkit: The reason.`, or with its rule: `= Redis 7.4 [version
     /// 7.4.0 7.0.15]: The reason.`
-    pub(super) fn listed() -> Vec<Self> {
-        let lines: Vec<_> = LIST.lines().zip(1..).collect();
+    fn of(list: &'static str) -> Vec<Self> {
+        let lines: Vec<_> = list.lines().zip(1..).collect();
         let starts: Vec<_> = (0..lines.len()).filter(|index| lines[*index].0.starts_with('=')).collect();
         let ends = starts.iter().skip(1).copied().chain([lines.len()]);
         let before = &lines[..starts[0]];

@@ -12,12 +12,14 @@
 //!   taken, in this unit
 //! - `sorted` a request that is answered with an array or a map in any order
 //! - `fields` a request that is answered like `CLIENT LIST`: sizes of buffers may differ
+//! - `groups` a request that is answered like `XINFO GROUPS`: counts of consumers and events may differ
 //! - `sections` a request that is answered like `INFO`: counts may differ, fields may be missing
 //! - `other` a request of a second client
 //!
 //! `differences.txt` lists all deviations from redis-server 7.0.15, with their origin and reason. There, `!` marks the
 //! requests with different replies. A deviation that occurs in many conversations has a rule, which applies to all
-//! files. A test asserts that the marked replies differ and that no others do.
+//! files. A test asserts that the marked replies differ and that no others do. `stream_differences.txt` does the same
+//! for `collector`.
 //!
 //! The rows of `password.txt` go to servers with a password, so each client starts unauthenticated. The rows
 //! of `observed.txt` run while operators watch, and the test compares the operators' view.
@@ -190,9 +192,17 @@ fn assert_same(name: &str, families: &[(&str, String)], servers: impl Fn(&str) -
 
 #[test]
 fn replies_differ_from_redis_as_listed_and_nowhere_else() {
-    let pair = Pair::start();
-    let deviations = Deviation::listed();
-    let rules = Rules::of(&deviations);
+    assert_listed("differences.txt", &Deviation::listed(), &Pair::start());
+}
+
+#[test]
+fn streams_differ_from_redis_as_listed() {
+    assert_listed("stream_differences.txt", &Deviation::of_streams(), &Pair::of("collector", &[]));
+}
+
+/// Asserts that the marked replies differ, and no others.
+fn assert_listed(name: &str, deviations: &[Deviation<'_>], pair: &Pair) {
+    let rules = Rules::of(deviations);
     let shown = deviations.iter().flat_map(|it| it.conversations.iter().map(move |shown| (it, shown)));
     let wrong: Vec<_> = shown
         .flat_map(|(deviation, conversation)| {
@@ -200,14 +210,14 @@ fn replies_differ_from_redis_as_listed_and_nowhere_else() {
             let marked = marked.collect();
             match deviation.rule {
                 Some(rule) => {
-                    let unruled = unexpected(&pair, conversation, &rules.without(rule), &marked);
-                    [unruled, unexpected(&pair, conversation, &rules, &BTreeSet::new())].concat()
+                    let unruled = unexpected(pair, conversation, &rules.without(rule), &marked);
+                    [unruled, unexpected(pair, conversation, &rules, &BTreeSet::new())].concat()
                 }
-                None => unexpected(&pair, conversation, &rules, &marked),
+                None => unexpected(pair, conversation, &rules, &marked),
             }
         })
         .collect();
-    assert!(wrong.is_empty(), "differences.txt is wrong in {} lines\n{}", wrong.len(), wrong.join("\n"));
+    assert!(wrong.is_empty(), "{name} is wrong in {} lines\n{}", wrong.len(), wrong.join("\n"));
 }
 
 /// Returns a text for each line whose replies differ although they must not, or are the same although they must

@@ -34,6 +34,8 @@ pub(super) enum Comparison {
     Sorted,
     /// The replies are fields, of which those about buffers and files may differ.
     Fields,
+    /// The replies are the groups of a stream, whose counts may differ.
+    Groups,
     /// The replies are sections of `INFO`, in which `kv` may have fewer fields.
     Sections,
 }
@@ -87,6 +89,7 @@ impl<'s> Line<'s> {
             "milliseconds" => Comparison::Times(Duration::from_millis(1)),
             "sorted" => Comparison::Sorted,
             "fields" => Comparison::Fields,
+            "groups" => Comparison::Groups,
             "sections" => Comparison::Sections,
             _ => Comparison::Bytes,
         };
