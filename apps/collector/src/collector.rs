@@ -44,7 +44,7 @@ pub(crate) struct Collector {
 impl Collector {
     pub(crate) fn new(store: Store, retention: Retention, stats: Arc<Stats>) -> store::Result<Self> {
         let (streams, next_number) = store.streams()?;
-        let collector = Collector {
+        let mut collector = Collector {
             store,
             streams,
             changed: BTreeSet::new(),
@@ -237,7 +237,8 @@ impl Collector {
         }
     }
 
-    fn update_totals(&self) {
+    fn update_totals(&mut self) {
+        self.stats.set_wal(self.store.check_wal());
         let events = self.streams.values().map(|stream| stream.length).sum();
         self.stats.set_totals(self.streams.len(), events, self.store.file_size());
     }

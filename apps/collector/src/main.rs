@@ -2,7 +2,8 @@
 //!
 //! It collects events from many servers on disk, with the stream commands that every Redis client supports.
 //!
-//! - `collector`: the actor, and when it commits; `store`: the access to SQLite
+//! - `collector`: the actor, and when it commits; `store`: the access to SQLite; `wal`: its
+//!   write-ahead log
 //! - `events`: the commands for events; `reading`: `XREAD` and `XREADGROUP`
 //! - `groups`, `pending`: consumer groups, and the events that they have not acknowledged; `info`: `XINFO`
 //! - `id`: the ids of events; `fields`: their fields
@@ -20,6 +21,7 @@ mod reading;
 mod stats;
 mod store;
 mod waiting;
+mod wal;
 
 use std::{io, sync::Arc, time::Duration};
 

@@ -1,6 +1,6 @@
 //! The command line.
 
-use std::{io, path::PathBuf};
+use std::{fmt, io, path::PathBuf};
 
 use clap::{Args, Parser};
 use cli::ServerOptions;
@@ -17,6 +17,9 @@ pub(crate) struct Options {
     dir: PathBuf,
     #[command(flatten)]
     pub(crate) retention: Retention,
+    /// Read the whole database at the start, and refuse to start if it is damaged
+    #[arg(long)]
+    verify: bool,
     /// Print statistics to standard output once a second
     #[arg(long)]
     pub(crate) stats: bool,
@@ -38,8 +41,13 @@ pub(crate) struct Retention {
 impl Options {
     /// Opens the database in the folder, or creates it.
     pub(crate) fn open(&self) -> io::Result<Store> {
-        let store = Store::open(DataFolder::open(&self.dir)?);
-        store.map_err(|error| io::Error::other(format!("{}: {error}", self.dir.display())))
+        let named = |error: &dyn fmt::Display| io::Error::other(format!("{}: {error}", self.dir.display()));
+        let store = Store::open(DataFolder::open(&self.dir)?).map_err(|error| named(&error))?;
+        if self.verify {
+            let damage = store.first_damage().unwrap_or_else(|error| Some(error.to_string()));
+            damage.map_or(Ok(()), |damage| Err(named(&format_args!("the database is damaged: {damage}"))))?;
+        }
+        Ok(store)
     }
 }
 

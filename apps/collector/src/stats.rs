@@ -7,7 +7,7 @@ use std::{
 
 use thegiant::InfoFields;
 
-use crate::fields::Fields;
+use crate::{fields::Fields, wal::WalState};
 
 /// Counters that the actor updates and other threads read.
 #[derive(Debug, Default)]
@@ -19,6 +19,8 @@ pub(crate) struct Stats {
     streams: AtomicUsize,
     events: AtomicI64,
     size: AtomicU64,
+    wal_bytes: AtomicU64,
+    wal_blocked_seconds: AtomicU64,
     clients: AtomicI64,
 }
 
@@ -47,6 +49,11 @@ impl Stats {
         self.size.store(size, Relaxed);
     }
 
+    pub(crate) fn set_wal(&self, wal: WalState) {
+        self.wal_bytes.store(wal.bytes, Relaxed);
+        self.wal_blocked_seconds.store(wal.blocked_seconds, Relaxed);
+    }
+
     /// Adds to the number of connected clients. `more` is negative when clients disconnect.
     pub(crate) fn clients(&self, more: i64) {
         self.clients.fetch_add(more, Relaxed);
@@ -59,6 +66,8 @@ impl Stats {
         info.field("events_added", self.added.load(Relaxed));
         info.field("bytes_added", self.bytes.load(Relaxed));
         info.field("disk_bytes", self.size.load(Relaxed));
+        info.field("wal_bytes", self.wal_bytes.load(Relaxed));
+        info.field("wal_blocked_seconds", self.wal_blocked_seconds.load(Relaxed));
     }
 
     /// Returns the next line for `--stats`: the events since the previous line, and the totals.

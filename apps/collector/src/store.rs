@@ -3,14 +3,19 @@
 use std::{
     collections::{BTreeMap, HashMap},
     fs, io,
-    path::{Path, PathBuf},
+    path::PathBuf,
+    time::Duration,
 };
 
 use bytes::Bytes;
 use folder::DataFolder;
 use rusqlite::{CachedStatement, Connection, OptionalExtension, Params, Row, ffi, named_params, params};
 
-use crate::{fields::Fields, id::Id};
+use crate::{
+    fields::Fields,
+    id::Id,
+    wal::{Wal, WalState},
+};
 
 pub(crate) type Result<T> = rusqlite::Result<T>;
 
@@ -85,11 +90,15 @@ pub(crate) enum Limit {
     MinId(Id),
 }
 
+/// Time for which a command waits if another process has locked the database.
+pub(crate) const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+
 /// A database. Changes are visible to other processes, and on disk, only after a commit.
 pub(crate) struct Store {
     connection: Connection,
     folder: DataFolder,
     path: PathBuf,
+    wal: Wal,
     /// Whether there are uncommitted changes.
     is_open: bool,
     /// The first error of an uncommitted change.
@@ -103,12 +112,12 @@ impl Store {
         let connection = Connection::open(&path)?;
         connection.pragma_update(None, "journal_mode", "WAL")?;
         connection.pragma_update(None, "synchronous", "FULL")?;
-        // A reader in another process can lock the database for a short time.
-        connection.busy_timeout(std::time::Duration::from_secs(5))?;
+        connection.busy_timeout(BUSY_TIMEOUT)?;
         connection.set_prepared_statement_cache_capacity(64);
         migrate(&connection)?;
         connection.execute_batch(include_str!("schema.sql"))?;
-        Ok(Store { connection, folder, path, is_open: false, failure: None })
+        let wal = Wal::new(path.with_extension("db-wal"));
+        Ok(Store { connection, folder, path, wal, is_open: false, failure: None })
     }
 
     /// Checks that the folder is still at its path.
@@ -396,8 +405,18 @@ impl Store {
 
     /// Returns the size of the database files in bytes.
     pub(crate) fn file_size(&self) -> u64 {
-        let size = |path: &Path| fs::metadata(path).map_or(0, |metadata| metadata.len());
-        size(&self.path) + size(&self.path.with_extension("db-wal"))
+        fs::metadata(&self.path).map_or(0, |metadata| metadata.len()) + self.wal.bytes()
+    }
+
+    /// Empties the write-ahead log if it is large. There must be no uncommitted changes.
+    pub(crate) fn check_wal(&mut self) -> WalState {
+        self.wal.check(&self.connection)
+    }
+
+    /// Reads the whole database. Returns the first damage that it finds.
+    pub(crate) fn first_damage(&self) -> Result<Option<String>> {
+        let found: String = self.connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
+        Ok((found != "ok").then(|| found.replace('\n', " ")))
     }
 
     fn read(&self, sql: &str) -> Result<CachedStatement<'_>> {

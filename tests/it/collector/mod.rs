@@ -4,6 +4,7 @@ mod kills;
 mod lag;
 mod life;
 mod owner;
+mod wal;
 
 use std::path::Path;
 
