@@ -1,7 +1,7 @@
 //! The commands.
 
 use std::{
-    cell::{Cell, RefCell},
+    cell::{Cell, LazyCell, RefCell},
     collections::HashMap,
     rc::Rc,
     sync::{
@@ -124,7 +124,7 @@ impl Reader {
             }
             Known::Stale(value) => {
                 add(&inner.stats.stale_hits, 1);
-                inner.refresh(&key);
+                inner.refresh(Bytes::copy_from_slice(&key), &inner.new_query());
                 Answered::Now(value)
             }
             Known::Nothing => {
@@ -143,7 +143,7 @@ impl Reader {
             let cache = self.0.cache.borrow();
             keys.iter().map(|key| cache.get(key, now)).collect()
         };
-        let stats = &self.0.stats;
+        let (stats, query) = (&self.0.stats, LazyCell::new(|| self.0.new_query()));
         let mut missing: Vec<Bytes> = Vec::new();
         let values = known.into_iter().zip(&keys).map(|(known, key)| match known {
             Known::Fresh(value) => {
@@ -152,7 +152,7 @@ impl Reader {
             }
             Known::Stale(value) => {
                 add(&stats.stale_hits, 1);
-                self.0.refresh(key);
+                self.0.refresh(key.0.clone(), &query);
                 Ok(value)
             }
             Known::Nothing => {
@@ -167,7 +167,6 @@ impl Reader {
         }
         missing.sort_unstable();
         missing.dedup();
-        let query = self.0.new_query();
         let reads: Vec<_> = missing.into_iter().map(|key| (key.clone(), self.0.read(key, &query))).collect();
         Answered::Later(Box::pin(async move {
             let mut read = HashMap::with_capacity(reads.len());
@@ -232,8 +231,8 @@ impl Inner {
     }
 
     /// Reads a stale key again in the background.
-    fn refresh(self: &Rc<Self>, key: &[u8]) {
-        let read = self.read(Bytes::copy_from_slice(key), &self.new_query());
+    fn refresh(self: &Rc<Self>, key: Bytes, query: &Rc<NextQuery>) {
+        let read = self.read(key, query);
         actix::spawn(async move {
             // If the read fails, the next request for this key starts another one.
             drop(read.await);

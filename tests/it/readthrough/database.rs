@@ -97,6 +97,22 @@ fn a_stale_value_is_served_and_refreshed() {
 }
 
 #[test]
+fn stale_keys_of_a_command_are_refreshed_by_one_query() {
+    for database in Database::all() {
+        let (_process, mut client) =
+            database.serve(&["--connections", "1", "--ttl", "0.05", "--stale", "1000"]);
+        client.send(lines("SET a 1 \n SET b 2 \n SET c 3 \n MGET a b c"));
+        client.replies(4);
+        thread::sleep(Duration::from_millis(300));
+        let before = stat(&mut client, "queries");
+        client.send(lines("MGET a b none c \n GET other"));
+        assert_eq!(client.replies(2), "*4\r\n$1\r\n1\r\n$1\r\n2\r\n$-1\r\n$1\r\n3\r\n$-1\r\n");
+        // The reads of one connection are in order, so that of `other` is the last one.
+        assert_eq!(stat(&mut client, "queries"), before + 2);
+    }
+}
+
+#[test]
 fn a_client_reads_its_own_writes() {
     clients_read_their_own_writes(&["--memory", "1"]);
 }
