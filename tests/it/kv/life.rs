@@ -51,14 +51,12 @@ fn clients_are_notified_of_expired_keys() {
 fn a_replaced_deadline_does_not_expire_a_key() {
     let kv = Process::program("kv");
     let mut client = RawClient::connect(kv.address());
-    for command in ["SET persisted v PX 50", "SET later v PX 50", "SET renamed v PX 50", "SET set v PX 50"] {
-        ask(&mut client, command);
-    }
-    for command in
-        ["PERSIST persisted", "EXPIRE later 1000", "RENAME renamed gone", "SET set w", "SET witness v PX 60"]
-    {
-        ask(&mut client, command);
-    }
+    // In one write, so that the first keys do not expire before the last commands.
+    client.send(lines(
+        "SET persisted v PX 50\nSET later v PX 50\nSET renamed v PX 50\nSET set v PX 50\nPERSIST persisted\n\
+         EXPIRE later 1000\nRENAME renamed gone\nSET set w\nSET witness v PX 60",
+    ));
+    client.replies(9);
     eventually(|| (ask(&mut client, "DBSIZE") == Reply::Integer(3)).then_some(()));
     assert_eq!(ask(&mut client, "EXISTS persisted later set"), Reply::Integer(3));
 }
