@@ -27,7 +27,7 @@ use crate::{
     client::{Address, Endpoints},
     observe::Warning,
     resp::Encoder,
-    settings::BACKLOG,
+    settings::{BACKLOG, Setting, Settings},
     stream::Stream,
 };
 
@@ -235,9 +235,13 @@ impl Acceptor {
 }
 
 /// Sets the socket options of an accepted connection.
-pub(crate) fn tune(stream: &TcpStream, keepalive: Option<Duration>) -> io::Result<()> {
+pub(crate) fn tune(stream: &TcpStream, settings: &Settings) -> io::Result<()> {
     stream.set_nodelay(true)?;
-    let Some(idle) = keepalive else { return Ok(()) };
+    #[cfg(target_os = "linux")]
+    if let Some(limit) = settings.time(Setting::TcpUserTimeout) {
+        SockRef::from(stream).set_tcp_user_timeout(Some(limit))?;
+    }
+    let Some(idle) = settings.time(Setting::TcpKeepalive) else { return Ok(()) };
     // The kernel takes whole seconds, and does not accept 0.
     let idle = Duration::from_secs(idle.as_millis().div_ceil(1000) as u64);
     // As in Redis: three probes, which together take as long as the idle time.
@@ -302,4 +306,26 @@ fn remove_stale(path: &Path) -> io::Result<()> {
     let refused =
         || StdUnixStream::connect(path).is_err_and(|error| error.kind() == ErrorKind::ConnectionRefused);
     if is_socket && refused() { fs::remove_file(path) } else { Ok(()) }
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+
+    #[actix_rt::test]
+    async fn the_user_timeout_is_set() {
+        let settings = Settings::default();
+        let user_timeout = async |settings: &Settings| -> io::Result<Option<Duration>> {
+            let listener = TcpListener::bind("127.0.0.1:0").await?;
+            let _peer = TcpStream::connect(listener.local_addr()?).await?;
+            let (accepted, _) = listener.accept().await?;
+            tune(&accepted, settings)?;
+            SockRef::from(&accepted).tcp_user_timeout()
+        };
+        assert_eq!(user_timeout(&settings).await.ok(), Some(Some(Duration::from_secs(30))));
+        for limit in [Some(Duration::from_millis(1500)), None] {
+            settings.set_time(Setting::TcpUserTimeout, limit);
+            assert_eq!(user_timeout(&settings).await.ok(), Some(limit));
+        }
+    }
 }

@@ -27,7 +27,7 @@ pub(super) async fn accept(acceptor: Acceptor, server: Arc<ServerState>, workers
             continue;
         };
         if let Stream::Tcp(stream) = &stream
-            && let Err(error) = tune(stream, server.settings.time(Setting::TcpKeepalive))
+            && let Err(error) = tune(stream, &server.settings)
         {
             tracing::debug!(
                 id = client.id(), client = %client.addr(), %error,

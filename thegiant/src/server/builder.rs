@@ -188,6 +188,29 @@ impl Server {
         self.set_time(Setting::TcpKeepalive, idle)
     }
 
+    /// Limits the time that sent data may remain unacknowledged (`tcp-user-timeout`, default 30 s; Linux only).
+    ///
+    /// The kernel then ends the connection, and the server handles it as a disconnect. Without the limit, the kernel
+    /// retransmits data to a peer that has vanished for about 15 minutes. Keepalive probes start only when no
+    /// data is unacknowledged.
+    ///
+    /// The limit also ends the connection of a client that does not read for this time while its receive buffer is
+    /// full. `None` leaves the decision to the kernel. A change at run time applies to new connections. It does not
+    /// apply to unix sockets.
+    ///
+    /// ```no_run
+    /// use std::time::Duration;
+    /// use thegiant::prelude::*;
+    ///
+    /// # fn start() -> std::io::Result<()> {
+    /// let server = Server::new(App::new()).tcp_user_timeout(Some(Duration::from_secs(10))).bind("0.0.0.0:6379")?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn tcp_user_timeout(self, limit: Option<Duration>) -> Self {
+        self.set_time(Setting::TcpUserTimeout, limit)
+    }
+
     /// Sets the maximum size of an argument in bytes (`proto-max-bulk-len`, default 512 MiB).
     ///
     /// A larger argument is a protocol error.
