@@ -96,8 +96,9 @@ impl<T: Copy> CommandTable<T> {
     /// Returns the command or subcommand that these first two words name.
     pub(crate) fn spec(&self, name: &[u8], second: Option<&[u8]>) -> Option<&'static Spec> {
         let entry = self.get(name)?;
-        let nested = second.filter(|_| !entry.subcommands.is_empty());
-        let found = nested.map_or(entry.command, |word| entry.subcommand(word));
+        let nested = second.and_then(|word| entry.subcommand(word));
+        // A word that is no subcommand may still be an argument of the command.
+        let found = nested.or(entry.command);
         found.map(|(spec, _)| spec)
     }
 
