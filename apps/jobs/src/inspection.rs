@@ -70,16 +70,22 @@ impl Jobs {
             ("tries", number_of(job.tries.into())),
             ("age-ms", number_of(age(job.added))),
             ("worker", worker),
-            ("called", number_of(job.caller.is_some().into())),
+            ("called", number_of(job.is_called().into())),
         ]))
     }
 
-    /// Deletes jobs in any state, and returns how many existed.
+    /// Deletes jobs in any state and kept results, and returns how many existed.
     #[command("DELJOB", write, split = "agg_sum")]
     fn del_job(&mut self, ids: Vec<Key<Id>>, context: &mut Context<Self>) -> usize {
-        let jobs = ids.into_iter().filter_map(|Key(id)| self.queues.finish(id, |counts| &mut counts.failed));
-        let jobs: Vec<_> = jobs.collect();
-        let count = jobs.len();
+        let mut jobs = Vec::new();
+        let mut results = 0;
+        for Key(id) in ids {
+            match self.queues.finish(id, |counts| &mut counts.failed) {
+                Some(job) => jobs.push(job),
+                None => results += usize::from(self.queues.forget_result(id)),
+            }
+        }
+        let count = jobs.len() + results;
         for job in jobs {
             self.on_finished(&job);
             job.answer(Err(DELETED));

@@ -58,9 +58,15 @@ impl<'a> FromArg<'a> for Id {
     const ARG: ArgSpec = ArgSpec::new(ArgKind::String);
 
     fn from_arg(args: &mut Arguments<'a>) -> Result<Self, Error> {
-        Ok(Id::parse(args.take()?).unwrap_or(Id { run: 0, number: 0 }))
+        let text = args.take()?;
+        if text.eq_ignore_ascii_case(b"DELAY") {
+            return Err(LATE_DELAY);
+        }
+        Ok(Id::parse(text).unwrap_or(Id { run: 0, number: 0 }))
     }
 }
+
+const LATE_DELAY: Error = Error::from_static("ERR DELAY and its time belong before the ids");
 
 impl IntoReply for Id {
     fn into_reply(self, out: &mut Encoder) {
@@ -90,10 +96,26 @@ pub(crate) struct Job {
     /// while a worker has the job.
     pub(crate) deadline: Option<Instant>,
     pub(crate) caller: Option<Caller>,
+    /// The parts that few jobs have.
+    pub(crate) rare: Option<Box<Rare>>,
 }
 
-/// The responder of the `CALLJOB` that waits for the result.
-pub(crate) type Caller = Responder<Result<Option<Bytes>, Error>>;
+/// The parts of a job that few jobs have.
+#[derive(Debug, Default)]
+pub(crate) struct Rare {
+    /// The name that the producer has given it.
+    pub(crate) name: Option<Bytes>,
+    /// The time for which the result is kept.
+    pub(crate) keep: Option<Duration>,
+    /// Further callers that wait for the result.
+    pub(crate) joined: Vec<Caller>,
+}
+
+/// The responder of a `CALLJOB` that waits for the result.
+pub(crate) type Caller = Responder<JobResult>;
+
+/// The result of a job. It is `None` if the job has expired.
+pub(crate) type JobResult = Result<Option<Bytes>, Error>;
 
 /// The state of a job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -118,14 +140,40 @@ impl JobState {
 }
 
 impl Job {
-    /// Returns whether the caller of this job has stopped waiting.
+    /// Returns whether all callers of this job have stopped waiting.
     pub(crate) fn is_abandoned(&self) -> bool {
-        self.caller.as_ref().is_some_and(Caller::is_closed)
+        self.caller.as_ref().is_some_and(Caller::is_closed) && self.joined().iter().all(Caller::is_closed)
     }
 
-    /// Sends the result to the caller. Returns whether the caller still waited for it.
-    pub(crate) fn answer(self, result: Result<Option<Bytes>, Error>) -> bool {
-        self.caller.is_some_and(|caller| caller.send(result).is_ok())
+    /// Returns whether this job was called.
+    pub(crate) fn is_called(&self) -> bool {
+        self.caller.is_some() || !self.joined().is_empty()
+    }
+
+    pub(crate) fn name(&self) -> Option<&Bytes> {
+        self.rare.as_ref()?.name.as_ref()
+    }
+
+    fn joined(&self) -> &[Caller] {
+        self.rare.as_ref().map_or(&[], |rare| &rare.joined)
+    }
+
+    /// Adds a caller. Without one, the job stays although no caller waits.
+    pub(crate) fn join(&mut self, caller: Option<Caller>) {
+        let caller = caller.or_else(|| self.caller.take());
+        let joined = &mut self.rare.get_or_insert_default().joined;
+        if joined.len() == joined.capacity() {
+            joined.retain(|caller| !caller.is_closed());
+        }
+        joined.extend(caller);
+    }
+
+    /// Sends the result to all callers. Returns whether any still waited for it.
+    pub(crate) fn answer(self, result: JobResult) -> bool {
+        let joined = self.rare.map(|rare| rare.joined).unwrap_or_default();
+        let to_joined = joined.into_iter().filter_map(|caller| caller.send(result.clone()).ok()).count();
+        let to_caller = self.caller.is_some_and(|caller| caller.send(result).is_ok());
+        to_caller || to_joined > 0
     }
 
     /// Returns the parts of the job that a worker receives.

@@ -6,12 +6,14 @@
 //! - `server`: the actor, with the commands for producers
 //! - `workers`: the commands for workers; `inspection`: the commands for operators
 //! - `queues`: the jobs and their queues, a plain data structure; `job`: one job
+//! - `options`: the options of `ADDJOB` and `CALLJOB`
 //! - `shard`: the queues and ids of one thread
 //! - `waiting`: the clients that wait for jobs
 //! - `top`: the `jobs top` subcommand
 
 mod inspection;
 mod job;
+mod options;
 mod queues;
 mod server;
 mod shard;

@@ -9,8 +9,9 @@ use actix::SpawnHandle;
 use thegiant::{Disconnected, Keyspace, prelude::*};
 
 use crate::{
-    job::{Delivery, Id, JobState, Pushed},
-    queues::{DueEffects, JobOptions, Queues, Totals},
+    job::{Delivery, Id, JobResult, JobState, Pushed},
+    options::{AddOptions, CallOptions, Milliseconds},
+    queues::{DueEffects, Earlier, JobOptions, Queues, Return, Totals},
     waiting::{Waiting, Want},
 };
 
@@ -34,7 +35,7 @@ impl Actor for Jobs {
     fn started(&mut self, context: &mut Self::Context) {
         context.run_interval(TIDY, |this, _| {
             this.waiting.tidy();
-            this.queues.tidy(|queue| this.waiting.is_wanted(queue));
+            this.queues.tidy(|queue| this.waiting.is_wanted(queue), Instant::now());
             this.update_totals();
         });
     }
@@ -51,14 +52,26 @@ impl Jobs {
         options: AddOptions,
         context: &mut Context<Self>,
     ) -> Result<Id, Error> {
-        let queue = Bytes::from(queue);
-        if let Some(max) = options.maxlen.filter(|max| *max > 0) {
+        let (queue, now) = (Bytes::from(queue), Instant::now());
+        let max_len = options.max_len();
+        let job = options.into_job_options();
+        if let Some(earlier) = self.earlier(&queue, &job, now) {
+            return Ok(match earlier {
+                Earlier::Ended(id, _) => id,
+                Earlier::Pending(id) => {
+                    self.queues.join(id, None, job.ttl, now);
+                    self.update_timer(context);
+                    id
+                }
+            });
+        }
+        if let Some(max) = max_len {
             let counts = self.queues.queue(&queue).map(|queue| queue.counts).unwrap_or_default();
             if counts.ready + counts.delayed >= max {
                 return Err(FULL);
             }
         }
-        let id = self.queues.add(queue.clone(), body, options.job_options()?, Instant::now());
+        let id = self.queues.add(queue.clone(), body, job, now);
         self.serve(&queue);
         self.update_timer(context);
         Ok(id)
@@ -71,25 +84,45 @@ impl Jobs {
         queue: Key,
         body: Bytes,
         timeout: Milliseconds,
-        responder: Responder<Result<Option<Bytes>, Error>>,
+        options: CallOptions,
+        responder: Responder<JobResult>,
         context: &mut Context<Self>,
     ) {
-        let queue = Bytes::from(queue);
-        let ttl = Some(timeout.0).filter(|timeout| !timeout.is_zero());
-        let caller = match ttl {
+        let (queue, now) = (Bytes::from(queue), Instant::now());
+        let job = options.into_job_options(&timeout);
+        let earlier = self.earlier(&queue, &job, now);
+        if let Some(Earlier::Ended(_, result)) = earlier {
+            // A caller that has disconnected needs no result.
+            return drop(responder.send(result));
+        }
+        let caller = match job.ttl {
             Some(timeout) => responder.timeout(timeout, Ok(None)),
             None => responder,
         };
-        let options = JobOptions { ttl, caller: Some(caller), ..JobOptions::default() };
-        self.queues.add(queue.clone(), body, options, Instant::now());
-        self.serve(&queue);
+        if let Some(Earlier::Pending(id)) = earlier {
+            self.queues.join(id, Some(caller), job.ttl, now);
+        } else {
+            self.queues.add(queue.clone(), body, JobOptions { caller: Some(caller), ..job }, now);
+            self.serve(&queue);
+        }
         self.update_timer(context);
+    }
+
+    /// Returns the kept result of a job.
+    #[command("RESULT", readonly, fast)]
+    fn result(&mut self, id: Key<Id>) -> JobResult {
+        self.queues.result(*id, Instant::now()).unwrap_or(Ok(None))
     }
 }
 
 impl Jobs {
     pub(crate) fn new(queues: Queues, totals: Arc<Totals>, keyspace: Keyspace) -> Self {
         Jobs { queues, waiting: Waiting::default(), totals, keyspace, timer: None }
+    }
+
+    /// Returns the job that was added to this queue with the same name.
+    fn earlier(&mut self, queue: &Bytes, job: &JobOptions, now: Instant) -> Option<Earlier> {
+        self.queues.named(queue, job.name.as_ref()?, now)
     }
 
     /// Delivers the jobs of a queue to the clients that wait for them.
@@ -124,7 +157,7 @@ impl Jobs {
             None => {
                 let id = job.id;
                 self.waiting.remove(client.id());
-                self.queues.give_back(id, false, now);
+                self.queues.give_back(id, Return::Unseen, now);
             }
         }
         true
@@ -141,7 +174,10 @@ impl Jobs {
         {
             let undelivered = undelivered.unwrap_or_default();
             let now = Instant::now();
-            undelivered.into_iter().rev().for_each(|job| drop(self.queues.give_back(job.id, false, now)));
+            undelivered
+                .into_iter()
+                .rev()
+                .for_each(|job| drop(self.queues.give_back(job.id, Return::Unseen, now)));
         }
         true
     }
@@ -193,7 +229,7 @@ impl Jobs {
 impl Handler<Disconnected> for Jobs {
     type Result = ();
 
-    /// Returns the client's jobs to the heads of their queues, in their original order.
+    /// Returns the client's jobs to the heads of their queues, in their original order, or after their back-off.
     ///
     /// A pushed job that was never sent does not count as tried.
     fn handle(&mut self, Disconnected(client): Disconnected, context: &mut Context<Self>) {
@@ -203,7 +239,8 @@ impl Handler<Disconnected> for Jobs {
         let mut queues = Vec::new();
         for (id, push) in self.queues.of_client(client.id()).into_iter().rev() {
             let was_tried = push.is_none_or(|push| push <= taken);
-            queues.extend(self.queues.give_back(id, was_tried, now));
+            let how = if was_tried { Return::Tried } else { Return::Unseen };
+            queues.extend(self.queues.give_back(id, how, now));
         }
         queues.iter().for_each(|queue| self.serve(queue));
         self.update_timer(context);
@@ -211,59 +248,3 @@ impl Handler<Disconnected> for Jobs {
 }
 
 const FULL: Error = Error::from_static("MAXLEN the queue is full");
-const TOO_LONG: Error = Error::from_static("ERR time in milliseconds is too large");
-
-/// A time in milliseconds. It is at most a century, so that additions cannot overflow.
-pub(crate) struct Milliseconds(pub(crate) Duration);
-
-impl<'a> thegiant::FromArg<'a> for Milliseconds {
-    const ARG: thegiant::command::ArgSpec =
-        thegiant::command::ArgSpec::new(thegiant::command::ArgKind::Integer);
-
-    fn from_arg(args: &mut thegiant::command::Arguments<'a>) -> Result<Self, Error> {
-        Self::of(u64::from_arg(args)?)
-    }
-}
-
-impl Milliseconds {
-    const CENTURY: u64 = 100 * 365 * 24 * 60 * 60 * 1000;
-
-    fn of(milliseconds: u64) -> Result<Self, Error> {
-        if milliseconds > Self::CENTURY {
-            Err(TOO_LONG)
-        } else {
-            Ok(Milliseconds(Duration::from_millis(milliseconds)))
-        }
-    }
-}
-
-/// `[DELAY ms] [RETRY ms] [TTL ms] [MAXLEN n] [MAXTRIES n]`
-#[derive(Args)]
-struct AddOptions {
-    #[arg("DELAY", name = "ms")]
-    delay: Option<Milliseconds>,
-    #[arg("RETRY", name = "ms")]
-    retry: Option<Milliseconds>,
-    #[arg("TTL", name = "ms")]
-    ttl: Option<Milliseconds>,
-    #[arg("MAXLEN", name = "n")]
-    maxlen: Option<u64>,
-    #[arg("MAXTRIES", name = "n")]
-    maxtries: Option<u32>,
-}
-
-impl AddOptions {
-    /// Converts the options. A value of 0 means that the option is not set.
-    fn job_options(&self) -> Result<JobOptions, Error> {
-        let time =
-            |time: &Option<Milliseconds>| time.as_ref().map(|time| time.0).filter(|time| !time.is_zero());
-        let max_tries = self.maxtries.filter(|max| *max > 0);
-        Ok(JobOptions {
-            delay: time(&self.delay),
-            retry: time(&self.retry),
-            ttl: time(&self.ttl),
-            max_tries,
-            caller: None,
-        })
-    }
-}

@@ -5,8 +5,10 @@ use std::time::Instant;
 use thegiant::{Responder, prelude::*};
 
 use crate::{
-    job::{Delivery, Id, Job, JobState},
-    server::{Jobs, Milliseconds},
+    job::{Delivery, Id, Job, JobResult, JobState},
+    options::Milliseconds,
+    queues::{NotHeld, Return},
+    server::Jobs,
     shard::Shard,
     waiting::Want,
 };
@@ -87,22 +89,71 @@ impl Jobs {
         let count = jobs.len();
         for job in jobs {
             self.on_finished(&job);
-            job.answer(Err(NO_RESULT));
+            self.conclude(job, Err(NO_RESULT));
         }
         self.update_timer(context);
         count
     }
 
-    /// Returns jobs to the heads of their queues for another try, and returns how many workers had.
+    /// Returns jobs to their queues for another try, and returns how many workers had.
     #[command("NACK", write, split = "agg_sum")]
     fn nack(&mut self, ids: Vec<Key<Id>>, context: &mut Context<Self>) -> usize {
+        self.return_all(ids, Return::Tried, context)
+    }
+
+    /// Returns jobs to their queues after a delay, and returns how many workers had.
+    #[command("NACK DELAY", write, split = "agg_sum")]
+    fn nack_delay(&mut self, ms: Milliseconds, ids: Vec<Key<Id>>, context: &mut Context<Self>) -> usize {
+        self.return_all(ids, Return::TriedAfter(ms.0), context)
+    }
+
+    /// Gives a worker more time for a job, and returns this time in milliseconds, or 0 if it has no limit.
+    #[command("WORKING", write, fast)]
+    fn working(
+        &mut self,
+        client: &Client,
+        id: Key<Id>,
+        milliseconds: Option<Milliseconds>,
+        context: &mut Context<Self>,
+    ) -> Result<u64, Error> {
+        let lease = Milliseconds::of_option(milliseconds.as_ref());
+        let lease = self.queues.extend(*id, client.id(), lease, Instant::now()).map_err(|NotHeld| NO_JOB)?;
+        self.update_timer(context);
+        Ok(lease.map_or(0, |lease| lease.as_millis() as u64))
+    }
+
+    /// Sends the result to the caller. Returns 1 if the caller still waits, else 0.
+    #[command("REPLYJOB", write)]
+    fn reply_job(&mut self, id: Key<Id>, result: Bytes, context: &mut Context<Self>) -> i64 {
+        let Some(job) = self.queues.finish(*id, |counts| &mut counts.done) else { return 0 };
+        self.on_finished(&job);
+        self.update_timer(context);
+        self.conclude(job, Ok(Some(result))).into()
+    }
+
+    /// Sends a failure to the caller. Returns 1 if the caller still waits, else 0.
+    #[command("FAILJOB", write)]
+    fn fail_job(&mut self, id: Key<Id>, reason: &[u8], context: &mut Context<Self>) -> i64 {
+        let Some(job) = self.queues.finish(*id, |counts| &mut counts.failed) else { return 0 };
+        self.on_finished(&job);
+        self.update_timer(context);
+        self.conclude(job, Err(Error::new("JOBFAILED", String::from_utf8_lossy(reason)))).into()
+    }
+}
+
+/// Attached to a client that receives pushes, if there are several shards.
+struct WorkerOf(Shard);
+
+impl Jobs {
+    /// Returns jobs to their queues, and returns how many workers had.
+    fn return_all(&mut self, ids: Vec<Key<Id>>, how: Return, context: &mut Context<Self>) -> usize {
         let mut count = 0;
         for Key(id) in ids {
             let Some(job) = self.queues.get(id) else { continue };
             let JobState::Out { client, push } = job.state else { continue };
             count += 1;
             self.keyspace.modified(0, &job.queue);
-            let queue = self.queues.give_back(id, true, Instant::now());
+            let queue = self.queues.give_back(id, how, Instant::now());
             if push.is_some() {
                 self.on_push_finished(client);
             }
@@ -112,29 +163,6 @@ impl Jobs {
         count
     }
 
-    /// Sends the result to the caller. Returns 1 if the caller still waits, else 0.
-    #[command("REPLYJOB", write)]
-    fn reply_job(&mut self, id: Key<Id>, result: Bytes, context: &mut Context<Self>) -> i64 {
-        let Some(job) = self.queues.finish(*id, |counts| &mut counts.done) else { return 0 };
-        self.on_finished(&job);
-        self.update_timer(context);
-        job.answer(Ok(Some(result))).into()
-    }
-
-    /// Sends a failure to the caller. Returns 1 if the caller still waits, else 0.
-    #[command("FAILJOB", write)]
-    fn fail_job(&mut self, id: Key<Id>, reason: &[u8], context: &mut Context<Self>) -> i64 {
-        let Some(job) = self.queues.finish(*id, |counts| &mut counts.failed) else { return 0 };
-        self.on_finished(&job);
-        self.update_timer(context);
-        job.answer(Err(Error::new("JOBFAILED", String::from_utf8_lossy(reason)))).into()
-    }
-}
-
-/// Attached to a client that receives pushes, if there are several shards.
-struct WorkerOf(Shard);
-
-impl Jobs {
     /// Returns whether a client receives pushes from another shard.
     fn is_worker_elsewhere(&self, client: &Client) -> bool {
         let shard = self.queues.shard();
@@ -145,10 +173,16 @@ impl Jobs {
         // No worker has seen these jobs, so their delivery does not count as a try.
         if let Err(Some(undelivered)) = responder.send(given) {
             for job in undelivered.into_iter().rev() {
-                let queue = self.queues.give_back(job.id, false, Instant::now());
+                let queue = self.queues.give_back(job.id, Return::Unseen, Instant::now());
                 queue.iter().for_each(|queue| self.serve(queue));
             }
         }
+    }
+
+    /// Sends the result of a job to its callers, and keeps it. Returns whether a caller still waited for it.
+    fn conclude(&mut self, job: Job, result: JobResult) -> bool {
+        self.queues.keep_result(&job, &result, Instant::now());
+        job.answer(result)
     }
 
     /// Delivers another job to the worker that had this job, if the job was pushed.
@@ -181,6 +215,7 @@ fn with_window(mut queues: Vec<Bytes>) -> Result<(Vec<Bytes>, usize), Error> {
 const IS_WORKER: Error =
     Error::from_static("ERR GETJOB is not allowed on a connection that receives pushed jobs");
 const NO_RESULT: Error = Error::from_static("JOBFAILED the job was acknowledged without a result");
+const NO_JOB: Error = Error::from_static("NOJOB this connection does not have the job");
 const INVALID_WINDOW: Error = Error::from_static("ERR WINDOW must be at least 1");
 
 /// `[REPLY id result | FAIL id reason] [NOHANG] [TIMEOUT ms] [COUNT n] FROM queue [queue ...]`

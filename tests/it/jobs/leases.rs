@@ -1,7 +1,7 @@
 //! Jobs that workers have taken, and that return to their queue.
 
 use super::{add, connected, id_in, job, jobs, start, stat, wait_for_workers};
-use crate::support::{RawClient, eventually, line};
+use crate::support::{RawClient, eventually, line, lines};
 
 #[test]
 fn jobs_of_a_lost_worker_return_to_the_head_of_the_queue_in_order() {
@@ -72,3 +72,82 @@ fn dead_jobs_do_not_expire_but_returned_jobs_do() {
     std::thread::sleep(std::time::Duration::from_millis(50));
     assert_eq!(client.ask(line("GETJOB NOHANG FROM q dead:q")), jobs([job("dead:q", &dead, "a", 1)]));
 }
+
+#[test]
+fn a_worker_can_extend_its_lease() {
+    let server = start();
+    let (mut client, mut worker, mut other) = (connected(&server), connected(&server), connected(&server));
+    let id = add(&mut client, "q a RETRY 200");
+    worker.send(lines(&format!("GETJOB FROM q \n WORKING {id} 100000")));
+    assert_eq!(worker.replies(2), format!("{}:100000\r\n", jobs([job("q", &id, "a", 0)])));
+    assert_eq!(other.ask(line("GETJOB TIMEOUT 300 FROM q")), "$-1\r\n");
+    assert_eq!(other.ask(line(&format!("WORKING {id}"))), NO_JOB);
+    // Without a time, it is the retry time of the job.
+    assert_eq!(worker.ask(line(&format!("WORKING {id}"))), ":200\r\n");
+    assert_eq!(other.ask(line("GETJOB FROM q")), jobs([job("q", &id, "a", 1)]));
+    assert_eq!(worker.ask(line(&format!("WORKING {id} 100000"))), NO_JOB);
+    assert_eq!(client.ask(line(&format!("ACKJOB {id}"))), ":1\r\n");
+    assert_eq!(other.ask(line(&format!("WORKING {id} 100000"))), NO_JOB);
+}
+
+#[test]
+fn a_lease_without_limit_can_get_one() {
+    let server = start();
+    let (mut worker, mut other) = (connected(&server), connected(&server));
+    let id = add(&mut worker, "q a");
+    assert_eq!(worker.ask(line(&format!("WORKING {id} 5"))), NO_JOB, "no worker has it");
+    worker.ask(line("GETJOB FROM q"));
+    assert_eq!(worker.ask(line(&format!("WORKING {id}"))), ":0\r\n");
+    other.send(line("GETJOB FROM q"));
+    wait_for_workers(&mut worker, 1);
+    assert_eq!(worker.ask(line(&format!("WORKING {id} 5"))), ":5\r\n");
+    assert_eq!(other.reply(), jobs([job("q", &id, "a", 1)]));
+}
+
+#[test]
+fn a_job_can_return_after_a_delay() {
+    let server = start();
+    let mut client = connected(&server);
+    let (first, second) = (add(&mut client, "q a"), add(&mut client, "q b"));
+    client.ask(line("GETJOB COUNT 2 FROM q"));
+    assert_eq!(client.ask(line(&format!("NACK DELAY 100000 {first} nonsense"))), ":1\r\n");
+    assert_eq!(client.ask(line(&format!("NACK DELAY 20 {second}"))), ":1\r\n");
+    assert_eq!(client.ask(line("GETJOB FROM q")), jobs([job("q", &second, "b", 1)]));
+    assert_eq!(client.ask(line("GETJOB NOHANG FROM q")), "$-1\r\n");
+    assert_eq!((stat(&mut client, "q", "delayed"), stat(&mut client, "q", "requeued")), (1, 2));
+    let late = "-ERR DELAY and its time belong before the ids\r\n";
+    assert_eq!(client.ask(line(&format!("NACK {second} DELAY 20"))), late);
+    assert_eq!(stat(&mut client, "q", "out"), 1);
+}
+
+#[test]
+fn a_job_that_fails_again_and_again_waits_for_its_back_off() {
+    let server = start();
+    let mut client = connected(&server);
+    let (poison, other) = (add(&mut client, "q poison"), add(&mut client, "q other"));
+    for tries in 0..10 {
+        assert_eq!(client.ask(line("GETJOB FROM q")), jobs([job("q", &poison, "poison", tries)]));
+        assert_eq!(client.ask(line(&format!("NACK DELAY 0 {poison}"))), ":1\r\n");
+    }
+    client.ask(line("GETJOB FROM q"));
+    assert_eq!(client.ask(line(&format!("NACK {poison}"))), ":1\r\n");
+    assert_eq!(client.ask(line("GETJOB COUNT 2 FROM q")), jobs([job("q", &other, "other", 0)]));
+    assert_eq!(stat(&mut client, "q", "delayed"), 1);
+}
+
+#[test]
+fn a_job_that_kills_its_workers_does_not_stop_its_queue() {
+    let server = start();
+    let mut client = connected(&server);
+    let (poison, other) = (add(&mut client, "q poison"), add(&mut client, "q other"));
+    for tries in 0..2 {
+        let mut worker = connected(&server);
+        assert_eq!(worker.ask(line("GETJOB FROM q")), jobs([job("q", &poison, "poison", tries)]));
+        drop(worker);
+        eventually(|| (stat(&mut client, "q", "out") == 0).then_some(()));
+    }
+    assert_eq!(client.ask(line("GETJOB FROM q")), jobs([job("q", &other, "other", 0)]));
+    assert_eq!(client.ask(line("GETJOB FROM q")), jobs([job("q", &poison, "poison", 2)]));
+}
+
+const NO_JOB: &str = "-NOJOB this connection does not have the job\r\n";

@@ -1,5 +1,6 @@
 mod calls;
 mod leases;
+mod names;
 mod queue;
 mod threads;
 mod top;

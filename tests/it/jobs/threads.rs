@@ -37,6 +37,12 @@ fn delivered(reply: &[u8]) -> Vec<(String, String)> {
     jobs.iter().map(fields).collect()
 }
 
+/// Returns an array of strings as a reply encodes it.
+fn array(words: &[String]) -> String {
+    let words = words.iter().map(|word| format!("${}\r\n{word}\r\n", word.len()));
+    format!("*{}\r\n{}", words.len(), words.collect::<String>())
+}
+
 #[test]
 fn each_job_is_delivered_to_one_worker() {
     const JOBS: usize = 100;
@@ -102,7 +108,15 @@ fn commands_with_ids_reach_the_jobs_of_all_queues() {
     }
     assert_eq!(client.ask(line(&format!("ACKJOB nonsense {all} {all}"))), ":4\r\n");
     assert_eq!(client.ask(line(&format!("ACKJOB {all}"))), ":0\r\n");
-    let all = add_all(&mut client).join(" ");
+    let ids = add_all(&mut client);
+    for (queue, id) in queues.iter().zip(&ids) {
+        client.ask(line(&format!("GETJOB FROM {queue}")));
+        assert_eq!(client.ask(line(&format!("WORKING {id} 100000"))), ":100000\r\n");
+    }
+    let all = ids.join(" ");
+    assert_eq!(client.ask(line(&format!("NACK DELAY 100000 {all} nonsense"))), ":4\r\n");
+    assert_eq!(client.ask(line(&format!("COMMAND GETKEYS NACK DELAY 5 {all}"))), array(&ids));
+    assert_eq!(client.ask(line(&format!("COMMAND GETKEYS NACK {all}"))), array(&ids));
     assert_eq!(client.ask(line(&format!("DELJOB {all}"))), ":4\r\n");
     for queue in &queues {
         let fields = ["ready", "out", "done", "failed"].map(|field| stat(&mut client, queue, field));

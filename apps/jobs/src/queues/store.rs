@@ -1,20 +1,20 @@
-//! The jobs and their queues. The caller passes the present time to each method.
+//! All jobs and queues of a shard.
 
 use std::{
-    collections::{BTreeSet, HashMap, VecDeque},
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering::Relaxed},
-    },
+    collections::{BTreeSet, HashMap},
     time::{Duration, Instant},
 };
 
 use bytes::Bytes;
 use foldhash::fast::RandomState;
-use thegiant::InfoFields;
 
+use super::{
+    names::Names,
+    queue::{Counts, Queue},
+    returns::Return,
+};
 use crate::{
-    job::{Caller, Id, Job, JobState},
+    job::{Caller, Id, Job, JobState, Rare},
     shard::Shard,
 };
 
@@ -24,42 +24,19 @@ const MAX_STALE: u64 = 32;
 /// All jobs and queues of a shard.
 #[derive(Debug)]
 pub(crate) struct Queues {
-    shard: Shard,
+    pub(super) shard: Shard,
     run: u32,
     /// Number of the last job.
     last: u64,
-    jobs: HashMap<u64, Job, RandomState>,
+    pub(super) jobs: HashMap<u64, Job, RandomState>,
     queues: HashMap<Bytes, Queue, RandomState>,
     /// Jobs that workers have: client id and job number.
     leases: BTreeSet<(u64, u64)>,
     /// The latest job that each client called with `CALLJOB`.
-    calls: HashMap<u64, u64, RandomState>,
+    pub(super) calls: HashMap<u64, u64, RandomState>,
+    pub(super) names: Names,
     /// The deadlines of jobs: time and job number.
     deadlines: BTreeSet<(Instant, u64)>,
-}
-
-/// A queue. Its `ready` list may contain stale numbers of jobs that are no longer ready.
-#[derive(Debug, Default)]
-pub(crate) struct Queue {
-    ready: VecDeque<u64>,
-    pub(crate) counts: Counts,
-    pub(crate) paused: bool,
-    /// Whether the queue was used since the last [`tidy`](Queues::tidy).
-    used: bool,
-}
-
-/// Numbers of jobs of a queue by state, and of finished jobs by outcome.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Counts {
-    pub(crate) ready: u64,
-    pub(crate) delayed: u64,
-    pub(crate) out: u64,
-    pub(crate) added: u64,
-    pub(crate) done: u64,
-    pub(crate) failed: u64,
-    pub(crate) requeued: u64,
-    pub(crate) dead: u64,
-    pub(crate) expired: u64,
 }
 
 /// The effects of a deadline.
@@ -71,6 +48,10 @@ pub(crate) struct DueEffects {
     pub(crate) worker: Option<u64>,
 }
 
+/// The client does not have the job.
+#[derive(Debug)]
+pub(crate) struct NotHeld;
+
 /// The options of a new job.
 #[derive(Debug, Default)]
 pub(crate) struct JobOptions {
@@ -79,26 +60,9 @@ pub(crate) struct JobOptions {
     pub(crate) ttl: Option<Duration>,
     pub(crate) max_tries: Option<u32>,
     pub(crate) caller: Option<Caller>,
-}
-
-/// Totals of a shard that other threads read for `INFO` while the actor works.
-#[derive(Debug, Default)]
-pub(crate) struct Totals {
-    pub(crate) jobs: AtomicU64,
-    pub(crate) waiting: AtomicU64,
-    pub(crate) queues: AtomicU64,
-}
-
-impl Totals {
-    /// Writes the fields of `INFO`, with the sums of all shards.
-    pub(crate) fn write_all(shards: &[Arc<Totals>], info: &mut InfoFields) {
-        let sum = |total: fn(&Totals) -> &AtomicU64| {
-            shards.iter().map(|totals| total(totals).load(Relaxed)).sum::<u64>()
-        };
-        info.field("jobs", sum(|totals| &totals.jobs));
-        info.field("jobs_queues", sum(|totals| &totals.queues));
-        info.field("jobs_waiting_workers", sum(|totals| &totals.waiting));
-    }
+    /// The name of the job, and the time for which its result is kept.
+    pub(crate) name: Option<Bytes>,
+    pub(crate) keep: Option<Duration>,
 }
 
 impl Queues {
@@ -111,6 +75,7 @@ impl Queues {
             queues: HashMap::default(),
             leases: BTreeSet::new(),
             calls: HashMap::default(),
+            names: Names::default(),
             deadlines: BTreeSet::new(),
         }
     }
@@ -162,7 +127,7 @@ impl Queues {
     /// Adds a job at the end of its queue, now or after its delay.
     pub(crate) fn add(&mut self, queue: Bytes, body: Bytes, options: JobOptions, now: Instant) -> Id {
         let id = self.next_id();
-        let JobOptions { delay, retry, ttl, max_tries, caller } = options;
+        let JobOptions { delay, retry, ttl, max_tries, caller, name, keep } = options;
         let state = if delay.is_some() { JobState::Delayed } else { JobState::Ready };
         let expires = ttl.map(|ttl| now + ttl);
         let counted = self.queue_mut(&queue);
@@ -174,6 +139,11 @@ impl Queues {
         if let Some(caller) = &caller {
             self.calls.insert(caller.client().id(), id.number);
         }
+        if let Some(name) = &name {
+            self.names.add(&queue, name, id);
+        }
+        let is_rare = name.is_some() || keep.is_some();
+        let rare = is_rare.then(|| Box::new(Rare { name, keep, ..Rare::default() }));
         let (tries, due, deadline) = (0, None, None);
         let job = Job {
             id,
@@ -188,6 +158,7 @@ impl Queues {
             expires,
             deadline,
             caller,
+            rare,
         };
         self.jobs.insert(id.number, job);
         self.set_due(id.number, delay.map(|delay| now + delay));
@@ -227,6 +198,28 @@ impl Queues {
         Some(job)
     }
 
+    /// Sets the time that a worker still has for its job: `lease`, or the retry time of the job.
+    ///
+    /// Returns the new time, which is `None` if there is no limit.
+    ///
+    /// # Errors
+    /// Returns `NotHeld` if the client does not have the job.
+    pub(crate) fn extend(
+        &mut self,
+        id: Id,
+        client: u64,
+        lease: Option<Duration>,
+        now: Instant,
+    ) -> Result<Option<Duration>, NotHeld> {
+        let job = self.get(id).ok_or(NotHeld)?;
+        if !matches!(job.state, JobState::Out { client: holder, .. } if holder == client) {
+            return Err(NotHeld);
+        }
+        let lease = lease.or(job.retry);
+        self.set_due(id.number, lease.map(|lease| now + lease));
+        Ok(lease)
+    }
+
     /// Returns the jobs that a client has, each with the number of its push.
     pub(crate) fn of_client(&self, client: u64) -> Vec<(Id, Option<u64>)> {
         let numbers = self.leases.range((client, 0)..=(client, u64::MAX));
@@ -237,67 +230,21 @@ impl Queues {
         numbers.filter_map(job).collect()
     }
 
-    /// Removes the job that a disconnected client called, unless a worker has it.
+    /// Removes the job that a disconnected client called, unless a worker has it or another caller waits.
     pub(crate) fn forget_call(&mut self, client: u64) {
         let Some(number) = self.calls.remove(&client) else { return };
         let is_out = |job: &Job| matches!(job.state, JobState::Out { .. });
-        if self.jobs.get(&number).is_some_and(|job| !is_out(job)) {
+        if self.jobs.get(&number).is_some_and(|job| !is_out(job) && job.is_abandoned()) {
             self.abandon(number);
         }
     }
 
-    /// Removes a job that has expired or has no waiting caller.
-    fn abandon(&mut self, number: u64) {
+    /// Removes a job that has expired or whose callers no longer wait.
+    pub(super) fn abandon(&mut self, number: u64) {
         if let Some(job) = self.remove(number) {
             self.queue_mut(&job.queue).counts.expired += 1;
             job.answer(Ok(None));
         }
-    }
-
-    /// Returns a job that a worker has to the head of its queue.
-    ///
-    /// A job with too many tries becomes dead, and an expired job is removed. The method returns the queue
-    /// that holds the job now.
-    pub(crate) fn give_back(&mut self, id: Id, was_tried: bool, now: Instant) -> Option<Bytes> {
-        let JobState::Out { .. } = self.get(id)?.state else { return None };
-        self.set_state(id.number, JobState::Ready);
-        self.set_due(id.number, None);
-        let job = self.jobs.get_mut(&id.number)?;
-        job.tries += u32::from(was_tried);
-        if job.is_abandoned() {
-            self.abandon(id.number);
-            return None;
-        }
-        let queue = job.queue.clone();
-        if job.max_tries.is_some_and(|max| job.tries >= max) {
-            return self.bury(id.number);
-        }
-        if job.expires.is_some_and(|expires| expires <= now) {
-            self.abandon(id.number);
-            return None;
-        }
-        let counted = self.queue_mut(&queue);
-        counted.counts.requeued += 1;
-        counted.ready.push_front(id.number);
-        Some(queue)
-    }
-
-    /// Moves a job to the queue for dead jobs.
-    fn bury(&mut self, number: u64) -> Option<Bytes> {
-        let job = self.jobs.get_mut(&number)?;
-        job.max_tries = None;
-        job.expires = None;
-        let dead = self.shard.dead_queue(&job.queue);
-        let queue = std::mem::replace(&mut job.queue, dead.clone());
-        let counts = &mut self.queue_mut(&queue).counts;
-        counts.dead += 1;
-        counts.ready -= 1;
-        let counted = self.queue_mut(&dead);
-        counted.counts.added += 1;
-        counted.counts.ready += 1;
-        counted.ready.push_back(number);
-        self.set_due(number, None);
-        Some(dead)
     }
 
     /// Returns the earliest deadline.
@@ -316,7 +263,7 @@ impl Queues {
         let is_due = job.due.is_some_and(|due| due <= now);
         Some(match job.state {
             JobState::Out { client, push } => {
-                DueEffects { queue: self.give_back(id, true, now), worker: push.map(|_| client) }
+                DueEffects { queue: self.give_back(id, Return::Tried, now), worker: push.map(|_| client) }
             }
             JobState::Delayed if is_due => {
                 self.set_state(number, JobState::Ready);
@@ -331,9 +278,10 @@ impl Queues {
         })
     }
 
-    /// Removes queues that are empty and were not used since the last call, except those for which clients
+    /// Removes results whose time is over, and queues that are empty and were not used since the last call, except those for which clients
     /// wait.
-    pub(crate) fn tidy(&mut self, is_wanted: impl Fn(&Bytes) -> bool) {
+    pub(crate) fn tidy(&mut self, is_wanted: impl Fn(&Bytes) -> bool, now: Instant) {
+        self.names.tidy(now);
         self.queues.retain(|name, queue| {
             let Counts { ready, delayed, out, .. } = queue.counts;
             let is_used = std::mem::take(&mut queue.used) || queue.paused || ready + delayed + out > 0;
@@ -349,6 +297,9 @@ impl Queues {
         if let JobState::Out { client, .. } = job.state {
             self.leases.remove(&(client, number));
         }
+        if let Some(name) = job.name() {
+            self.names.remove(&job.queue, name);
+        }
         let queue = self.queue_mut(&job.queue);
         *queue.counts.at(job.state) -= 1;
         // The entry in `ready` becomes stale. Stale entries are removed when they outnumber the ready jobs.
@@ -361,7 +312,7 @@ impl Queues {
     }
 
     /// Changes the state of a job and the counts. The caller adds it to the queue's `ready` list.
-    fn set_state(&mut self, number: u64, state: JobState) {
+    pub(super) fn set_state(&mut self, number: u64, state: JobState) {
         let Some(job) = self.jobs.get_mut(&number) else { return };
         let before = std::mem::replace(&mut job.state, state);
         let queue = job.queue.clone();
@@ -374,7 +325,7 @@ impl Queues {
     }
 
     /// Sets the due time of a job whose state has just changed.
-    fn set_due(&mut self, number: u64, due: Option<Instant>) {
+    pub(super) fn set_due(&mut self, number: u64, due: Option<Instant>) {
         let Some(job) = self.jobs.get_mut(&number) else { return };
         job.due = due;
         let expires = job.expires.filter(|_| !matches!(job.state, JobState::Out { .. }));
@@ -387,16 +338,6 @@ impl Queues {
         }
         if let Some(deadline) = deadline {
             self.deadlines.insert((deadline, number));
-        }
-    }
-}
-
-impl Counts {
-    fn at(&mut self, state: JobState) -> &mut u64 {
-        match state {
-            JobState::Ready => &mut self.ready,
-            JobState::Delayed => &mut self.delayed,
-            JobState::Out { .. } => &mut self.out,
         }
     }
 }

@@ -1,0 +1,101 @@
+//! The options of `ADDJOB` and `CALLJOB`.
+
+use std::time::Duration;
+
+use thegiant::{
+    FromArg,
+    command::{ArgKind, ArgSpec, Arguments},
+    prelude::*,
+};
+
+use crate::queues::JobOptions;
+
+const TOO_LONG: Error = Error::from_static("ERR time in milliseconds is too large");
+
+/// A time in milliseconds. It is at most a century, so that additions cannot overflow.
+pub(crate) struct Milliseconds(pub(crate) Duration);
+
+impl<'a> FromArg<'a> for Milliseconds {
+    const ARG: ArgSpec = ArgSpec::new(ArgKind::Integer);
+
+    fn from_arg(args: &mut Arguments<'a>) -> Result<Self, Error> {
+        Self::of(u64::from_arg(args)?)
+    }
+}
+
+impl Milliseconds {
+    const CENTURY: u64 = 100 * 365 * 24 * 60 * 60 * 1000;
+
+    fn of(milliseconds: u64) -> Result<Self, Error> {
+        if milliseconds > Self::CENTURY {
+            Err(TOO_LONG)
+        } else {
+            Ok(Milliseconds(Duration::from_millis(milliseconds)))
+        }
+    }
+
+    /// Returns the time of an option. A value of 0 means that the option is not set.
+    pub(crate) fn of_option(option: Option<&Self>) -> Option<Duration> {
+        option.map(|time| time.0).filter(|time| !time.is_zero())
+    }
+}
+
+/// `[DELAY ms] [RETRY ms] [TTL ms] [MAXLEN n] [MAXTRIES n] [ID name] [KEEP ms]`
+#[derive(Args)]
+pub(crate) struct AddOptions {
+    #[arg("DELAY", name = "ms")]
+    delay: Option<Milliseconds>,
+    #[arg("RETRY", name = "ms")]
+    retry: Option<Milliseconds>,
+    #[arg("TTL", name = "ms")]
+    ttl: Option<Milliseconds>,
+    #[arg("MAXLEN", name = "n")]
+    maxlen: Option<u64>,
+    #[arg("MAXTRIES", name = "n")]
+    maxtries: Option<u32>,
+    #[arg("ID")]
+    name: Option<Bytes>,
+    #[arg("KEEP", name = "ms")]
+    keep: Option<Milliseconds>,
+}
+
+impl AddOptions {
+    /// Returns the number of waiting jobs at which the queue is full.
+    pub(crate) fn max_len(&self) -> Option<u64> {
+        self.maxlen.filter(|max| *max > 0)
+    }
+
+    /// Converts the options of one job.
+    pub(crate) fn into_job_options(self) -> JobOptions {
+        JobOptions {
+            delay: Milliseconds::of_option(self.delay.as_ref()),
+            retry: Milliseconds::of_option(self.retry.as_ref()),
+            ttl: Milliseconds::of_option(self.ttl.as_ref()),
+            max_tries: self.maxtries.filter(|max| *max > 0),
+            name: self.name,
+            keep: Milliseconds::of_option(self.keep.as_ref()),
+            caller: None,
+        }
+    }
+}
+
+/// `[ID name] [KEEP ms]`
+#[derive(Args)]
+pub(crate) struct CallOptions {
+    #[arg("ID")]
+    name: Option<Bytes>,
+    #[arg("KEEP", name = "ms")]
+    keep: Option<Milliseconds>,
+}
+
+impl CallOptions {
+    /// Converts the options of one job. The timeout of the call ends the job, too.
+    pub(crate) fn into_job_options(self, timeout: &Milliseconds) -> JobOptions {
+        JobOptions {
+            ttl: Milliseconds::of_option(Some(timeout)),
+            name: self.name,
+            keep: Milliseconds::of_option(self.keep.as_ref()),
+            ..JobOptions::default()
+        }
+    }
+}

@@ -1,0 +1,11 @@
+//! The jobs and their queues, a plain data structure. The caller passes the present time to each method.
+
+mod names;
+mod queue;
+mod returns;
+mod store;
+
+pub(crate) use names::Earlier;
+pub(crate) use queue::Totals;
+pub(crate) use returns::Return;
+pub(crate) use store::{DueEffects, JobOptions, NotHeld, Queues};
