@@ -7,7 +7,7 @@ use thegiant::{Responder, prelude::*};
 use crate::{
     job::{Delivery, Id, Job, JobResult, JobState},
     options::Milliseconds,
-    queues::{NotHeld, Return},
+    queues::{Counts, NotHeld, Return},
     server::Jobs,
     shard::Shard,
     waiting::Want,
@@ -32,10 +32,14 @@ impl Jobs {
         {
             return responder.fail(Error::CROSS_SLOT);
         }
-        match options.outcome {
-            Some(Outcome::Reply { id, result }) => drop(self.reply_job(Key(id), result, context)),
-            Some(Outcome::Fail { id, reason }) => drop(self.fail_job(Key(id), &reason, context)),
-            None => {}
+        let ended = match options.outcome {
+            Some(Outcome::Reply { id, result }) => Some((id, Ok(Some(result)))),
+            Some(Outcome::Fail { id, reason }) => Some((id, Err(failure(&reason)))),
+            None => None,
+        };
+        if let Some((id, result)) = ended {
+            // As with a job that does not exist, the worker gets the next one.
+            drop(self.end_job(id, Try { number: options.tried }, result, context));
         }
         let count = options.count.unwrap_or(1).max(1);
         let mut from = options.from.iter().map(|queue| self.take(queue, client, count));
@@ -122,22 +126,28 @@ impl Jobs {
         Ok(lease.map_or(0, |lease| lease.as_millis() as u64))
     }
 
-    /// Sends the result to the caller. Returns 1 if the caller still waits, else 0.
+    /// Sends the result to the callers. Returns 1 if a caller still waits, else 0.
     #[command("REPLYJOB", write)]
-    fn reply_job(&mut self, id: Key<Id>, result: Bytes, context: &mut Context<Self>) -> i64 {
-        let Some(job) = self.queues.finish(*id, |counts| &mut counts.done) else { return 0 };
-        self.on_finished(&job);
-        self.update_timer(context);
-        self.conclude(job, Ok(Some(result))).into()
+    fn reply_job(
+        &mut self,
+        id: Key<Id>,
+        result: Bytes,
+        tried: Try,
+        context: &mut Context<Self>,
+    ) -> Result<i64, Error> {
+        self.end_job(*id, tried, Ok(Some(result)), context).map(i64::from)
     }
 
-    /// Sends a failure to the caller. Returns 1 if the caller still waits, else 0.
+    /// Sends a failure to the callers. Returns 1 if a caller still waits, else 0.
     #[command("FAILJOB", write)]
-    fn fail_job(&mut self, id: Key<Id>, reason: &[u8], context: &mut Context<Self>) -> i64 {
-        let Some(job) = self.queues.finish(*id, |counts| &mut counts.failed) else { return 0 };
-        self.on_finished(&job);
-        self.update_timer(context);
-        self.conclude(job, Err(Error::new("JOBFAILED", String::from_utf8_lossy(reason)))).into()
+    fn fail_job(
+        &mut self,
+        id: Key<Id>,
+        reason: &[u8],
+        tried: Try,
+        context: &mut Context<Self>,
+    ) -> Result<i64, Error> {
+        self.end_job(*id, tried, Err(failure(reason)), context).map(i64::from)
     }
 }
 
@@ -179,6 +189,29 @@ impl Jobs {
         }
     }
 
+    /// Ends a job. Returns whether a caller still waited for the result.
+    ///
+    /// # Errors
+    /// Refuses the result of an earlier try.
+    fn end_job(
+        &mut self,
+        id: Id,
+        tried: Try,
+        result: JobResult,
+        context: &mut Context<Self>,
+    ) -> Result<bool, Error> {
+        let is_current = |job: &Job| tried.number.is_none_or(|number| number == job.tries);
+        if self.queues.get(id).is_some_and(|job| !is_current(job)) {
+            return Err(OLD_TRY);
+        }
+        let outcome: fn(&mut Counts) -> &mut u64 =
+            if result.is_ok() { |counts| &mut counts.done } else { |counts| &mut counts.failed };
+        let Some(job) = self.queues.finish(id, outcome) else { return Ok(false) };
+        self.on_finished(&job);
+        self.update_timer(context);
+        Ok(self.conclude(job, result))
+    }
+
     /// Sends the result of a job to its callers, and keeps it. Returns whether a caller still waited for it.
     fn conclude(&mut self, job: Job, result: JobResult) -> bool {
         self.queues.keep_result(&job, &result, Instant::now());
@@ -199,6 +232,11 @@ impl Jobs {
     }
 }
 
+/// Returns the result of a job that has failed.
+fn failure(reason: &[u8]) -> Error {
+    Error::new("JOBFAILED", String::from_utf8_lossy(reason))
+}
+
 /// Splits the arguments into the queues and the window.
 fn with_window(mut queues: Vec<Bytes>) -> Result<(Vec<Bytes>, usize), Error> {
     if let [_, .., word, number] = queues.as_slice()
@@ -216,12 +254,22 @@ const IS_WORKER: Error =
     Error::from_static("ERR GETJOB is not allowed on a connection that receives pushed jobs");
 const NO_RESULT: Error = Error::from_static("JOBFAILED the job was acknowledged without a result");
 const NO_JOB: Error = Error::from_static("NOJOB this connection does not have the job");
+const OLD_TRY: Error = Error::from_static("OLDTRY this try of the job is over");
 const INVALID_WINDOW: Error = Error::from_static("ERR WINDOW must be at least 1");
 
-/// `[REPLY id result | FAIL id reason] [NOHANG] [TIMEOUT ms] [COUNT n] FROM queue [queue ...]`
+/// `[TRY n]`: the number of tries with which the worker got the job.
+#[derive(Args)]
+struct Try {
+    #[arg("TRY", name = "n")]
+    number: Option<u32>,
+}
+
+/// `[REPLY id result | FAIL id reason] [TRY n] [NOHANG] [TIMEOUT ms] [COUNT n] FROM queue [queue ...]`
 #[derive(Args)]
 struct GetOptions {
     outcome: Option<Outcome>,
+    #[arg("TRY", name = "n")]
+    tried: Option<u32>,
     nohang: bool,
     #[arg("TIMEOUT", name = "ms")]
     timeout: Option<Milliseconds>,

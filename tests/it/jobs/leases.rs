@@ -150,4 +150,29 @@ fn a_job_that_kills_its_workers_does_not_stop_its_queue() {
     assert_eq!(client.ask(line("GETJOB FROM q")), jobs([job("q", &poison, "poison", 2)]));
 }
 
+#[test]
+fn the_result_of_an_earlier_try_is_refused() {
+    let server = start();
+    let (mut caller, mut first, mut second) = (connected(&server), connected(&server), connected(&server));
+    for (command, reply) in [("REPLYJOB", "$6\r\nresult\r\n"), ("FAILJOB", "-JOBFAILED result\r\n")] {
+        let command = |id: &str, result: &str| line(&format!("{command} {id} {result}"));
+        caller.send(line("CALLJOB q body 100000"));
+        let id = id_in(&first.ask(line("GETJOB FROM q")));
+        // The lease of the first worker ends.
+        first.ask(line(&format!("WORKING {id} 1")));
+        assert_eq!(second.ask(line("GETJOB FROM q")), jobs([job("q", &id, "body", 1)]));
+        assert_eq!(first.ask(command(&id, "late TRY 0")), "-OLDTRY this try of the job is over\r\n");
+        assert_eq!(first.ask(line(&format!("GETJOB REPLY {id} late TRY 0 NOHANG FROM q"))), "$-1\r\n");
+        assert_eq!(stat(&mut first, "q", "out"), 1);
+        assert_eq!(second.ask(command(&id, "result TRY 1")), ":1\r\n");
+        assert_eq!(caller.reply(), reply);
+        // The job has ended, so this result is not the first.
+        assert_eq!(first.ask(command(&id, "late TRY 0")), ":0\r\n");
+    }
+    caller.send(line("CALLJOB q body 100000"));
+    let id = id_in(&first.ask(line("GETJOB FROM q")));
+    assert_eq!(first.ask(line(&format!("GETJOB TRY 0 NOHANG REPLY {id} result FROM q"))), "$-1\r\n");
+    assert_eq!(caller.reply(), "$6\r\nresult\r\n");
+}
+
 const NO_JOB: &str = "-NOJOB this connection does not have the job\r\n";

@@ -6,6 +6,6 @@ mod returns;
 mod store;
 
 pub(crate) use names::Earlier;
-pub(crate) use queue::Totals;
+pub(crate) use queue::{Counts, Totals};
 pub(crate) use returns::Return;
 pub(crate) use store::{DueEffects, JobOptions, NotHeld, Queues};
