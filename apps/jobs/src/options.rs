@@ -79,9 +79,10 @@ impl AddOptions {
     }
 }
 
-/// `[ID name] [KEEP ms]`
+/// `[NOWAIT] [ID name] [KEEP ms]`
 #[derive(Args)]
 pub(crate) struct CallOptions {
+    pub(crate) nowait: bool,
     #[arg("ID")]
     name: Option<Bytes>,
     #[arg("KEEP", name = "ms")]

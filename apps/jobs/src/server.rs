@@ -89,11 +89,15 @@ impl Jobs {
         context: &mut Context<Self>,
     ) {
         let (queue, now) = (Bytes::from(queue), Instant::now());
+        let is_nowait = options.nowait;
         let job = options.into_job_options(&timeout);
         let earlier = self.earlier(&queue, &job, now);
         if let Some(Earlier::Ended(_, result)) = earlier {
             // A caller that has disconnected needs no result.
             return drop(responder.send(result));
+        }
+        if is_nowait && earlier.is_none() && !self.has_worker(&queue) {
+            return responder.fail(NO_WORKER);
         }
         let caller = match job.ttl {
             Some(timeout) => responder.timeout(timeout, Ok(None)),
@@ -118,6 +122,12 @@ impl Jobs {
 impl Jobs {
     pub(crate) fn new(queues: Queues, totals: Arc<Totals>, keyspace: Keyspace) -> Self {
         Jobs { queues, waiting: Waiting::default(), totals, keyspace, timer: None }
+    }
+
+    /// Returns whether a worker listens on this queue, or has one of its jobs.
+    fn has_worker(&self, queue: &[u8]) -> bool {
+        let has_one = self.queues.queue(queue).is_some_and(|queue| queue.counts.out > 0);
+        has_one || self.waiting.is_listened_to(queue)
     }
 
     /// Returns the job that was added to this queue with the same name.
@@ -247,4 +257,5 @@ impl Handler<Disconnected> for Jobs {
     }
 }
 
+const NO_WORKER: Error = Error::from_static("NOWORKER no worker listens on the queue");
 const FULL: Error = Error::from_static("MAXLEN the queue is full");

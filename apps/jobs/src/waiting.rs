@@ -81,6 +81,13 @@ impl Waiting {
         entries.filter(|entry| is_current(&self.clients, entry)).count()
     }
 
+    /// Returns whether a client waits for jobs of this queue, or receives them as pushes.
+    pub(crate) fn is_listened_to(&self, queue: &[u8]) -> bool {
+        let has_queue = |waiter: &Waiter| waiter.queues.iter().any(|name| name == queue);
+        self.count(queue) > 0
+            || self.clients.values().any(|waiter| !waiter.want.is_over() && has_queue(waiter))
+    }
+
     /// Returns the first client that waits for jobs of this queue.
     pub(crate) fn first(&mut self, queue: &[u8]) -> Option<(u64, &Want)> {
         let list = self.lists.get_mut(queue)?;

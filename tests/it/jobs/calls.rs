@@ -1,6 +1,6 @@
 //! `CALLJOB`: jobs whose caller waits for the result.
 
-use super::{add, connected, id_in, start, stat};
+use super::{add, connected, id_in, start, stat, wait_for_workers};
 use crate::support::{eventually, line};
 
 #[test]
@@ -104,4 +104,35 @@ fn a_call_survives_the_loss_of_its_worker() {
     assert_eq!(id_in(&second.ask(line("GETJOB FROM q"))), id);
     assert_eq!(second.ask(line(&format!("REPLYJOB {id} result"))), ":1\r\n");
     assert_eq!(caller.reply(), "$6\r\nresult\r\n");
+}
+
+#[test]
+fn a_call_with_nowait_needs_a_worker() {
+    const NO_WORKER: &str = "-NOWORKER no worker listens on the queue\r\n";
+    let server = start();
+    let (mut caller, mut worker, mut pushed) = (connected(&server), connected(&server), connected(&server));
+    assert_eq!(caller.ask(line("CALLJOB q body 100000 NOWAIT")), NO_WORKER);
+    worker.send(line("GETJOB FROM q"));
+    wait_for_workers(&mut pushed, 1);
+    caller.send(line("CALLJOB q body 100000 nowait"));
+    let id = id_in(&worker.reply());
+    // The worker has a job of the queue, and takes the next one when it has finished.
+    let mut second = connected(&server);
+    second.send(line("CALLJOB q body 100000 NOWAIT"));
+    worker.ask(line(&format!("GETJOB REPLY {id} one FROM q")));
+    assert_eq!(caller.reply(), "$3\r\none\r\n");
+    drop((worker, second));
+    eventually(|| (stat(&mut pushed, "q", "expired") == 1).then_some(()));
+    assert_eq!(caller.ask(line("CALLJOB q body 100000 NOWAIT")), NO_WORKER);
+    // A worker with a full window listens, too.
+    assert_eq!(pushed.ask(line("WORKER q other")), "+OK\r\n");
+    let busy = add(&mut caller, "other body");
+    assert_eq!(id_in(&pushed.reply()), busy);
+    caller.send(line("CALLJOB q body 100000 NOWAIT"));
+    let mut observer = connected(&server);
+    eventually(|| (stat(&mut observer, "q", "ready") == 1).then_some(()));
+    observer.ask(line(&format!("ACKJOB {busy}")));
+    let id = id_in(&pushed.reply());
+    observer.ask(line(&format!("REPLYJOB {id} two")));
+    assert_eq!(caller.reply(), "$3\r\ntwo\r\n");
 }
