@@ -94,6 +94,17 @@ impl Jobs {
         count
     }
 
+    /// Moves dead jobs back to their queue, and returns how many.
+    #[command("REDRIVE", write)]
+    fn redrive(&mut self, queue: Key, options: RedriveOptions, context: &mut Context<Self>) -> usize {
+        let queue = Bytes::from(queue);
+        let (dead, count) = self.queues.redrive(&queue, options.count.unwrap_or(usize::MAX));
+        self.keyspace.modified(0, dead);
+        self.serve(&queue);
+        self.update_timer(context);
+        count
+    }
+
     /// Stops the delivery of jobs from a queue until it is resumed.
     #[command("PAUSE", write)]
     fn pause(&mut self, queue: Key, context: &mut Context<Self>) {
@@ -109,6 +120,13 @@ impl Jobs {
         self.serve(&queue);
         self.update_timer(context);
     }
+}
+
+/// `[COUNT n]`
+#[derive(Args)]
+struct RedriveOptions {
+    #[arg("COUNT", name = "n")]
+    count: Option<usize>,
 }
 
 const DELETED: Error = Error::from_static("JOBFAILED the job was deleted");

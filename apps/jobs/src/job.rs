@@ -80,6 +80,7 @@ pub(crate) struct Job {
     pub(crate) id: Id,
     pub(crate) queue: Bytes,
     pub(crate) body: Bytes,
+    pub(crate) priority: u8,
     /// Number of deliveries to a worker that did not finish the job.
     pub(crate) tries: u32,
     /// Number of tries after which the job moves to the queue for dead jobs.
@@ -107,6 +108,10 @@ pub(crate) struct Rare {
     pub(crate) name: Option<Bytes>,
     /// The time for which the result is kept.
     pub(crate) keep: Option<Duration>,
+    /// The queue that a dead job belongs to.
+    pub(crate) origin: Option<Bytes>,
+    /// Number of tries before the job was taken from the dead jobs.
+    pub(crate) earlier_tries: u32,
     /// Further callers that wait for the result.
     pub(crate) joined: Vec<Caller>,
 }
@@ -143,6 +148,16 @@ impl Job {
     /// Returns whether all callers of this job have stopped waiting.
     pub(crate) fn is_abandoned(&self) -> bool {
         self.caller.as_ref().is_some_and(Caller::is_closed) && self.joined().iter().all(Caller::is_closed)
+    }
+
+    /// Returns the queue that this job belongs to, if it is dead.
+    pub(crate) fn origin(&self) -> Option<&Bytes> {
+        self.rare.as_ref()?.origin.as_ref()
+    }
+
+    /// Returns the number of tries since the job was added or taken from the dead jobs.
+    pub(crate) fn recent_tries(&self) -> u32 {
+        self.tries - self.rare.as_ref().map_or(0, |rare| rare.earlier_tries)
     }
 
     /// Returns whether this job was called.

@@ -40,7 +40,25 @@ impl Milliseconds {
     }
 }
 
-/// `[DELAY ms] [RETRY ms] [TTL ms] [MAXLEN n] [MAXTRIES n] [ID name] [KEEP ms]`
+/// A priority from 0 to 9.
+#[derive(Clone, Copy, Default)]
+struct Priority(u8);
+
+impl<'a> FromArg<'a> for Priority {
+    const ARG: ArgSpec = ArgSpec::new(ArgKind::Integer);
+
+    fn from_arg(args: &mut Arguments<'a>) -> Result<Self, Error> {
+        u8::try_from(u64::from_arg(args)?)
+            .ok()
+            .filter(|priority| *priority <= 9)
+            .map(Priority)
+            .ok_or(INVALID_PRIORITY)
+    }
+}
+
+const INVALID_PRIORITY: Error = Error::from_static("ERR PRIORITY must be from 0 to 9");
+
+/// `[DELAY ms] [RETRY ms] [TTL ms] [MAXLEN n] [MAXTRIES n] [ID name] [KEEP ms] [PRIORITY n]`
 #[derive(Args)]
 pub(crate) struct AddOptions {
     #[arg("DELAY", name = "ms")]
@@ -57,6 +75,8 @@ pub(crate) struct AddOptions {
     name: Option<Bytes>,
     #[arg("KEEP", name = "ms")]
     keep: Option<Milliseconds>,
+    #[arg("PRIORITY", name = "n")]
+    priority: Option<Priority>,
 }
 
 impl AddOptions {
@@ -74,12 +94,13 @@ impl AddOptions {
             max_tries: self.maxtries.filter(|max| *max > 0),
             name: self.name,
             keep: Milliseconds::of_option(self.keep.as_ref()),
+            priority: self.priority.unwrap_or_default().0,
             caller: None,
         }
     }
 }
 
-/// `[NOWAIT] [ID name] [KEEP ms]`
+/// `[NOWAIT] [ID name] [KEEP ms] [PRIORITY n]`
 #[derive(Args)]
 pub(crate) struct CallOptions {
     pub(crate) nowait: bool,
@@ -87,6 +108,8 @@ pub(crate) struct CallOptions {
     name: Option<Bytes>,
     #[arg("KEEP", name = "ms")]
     keep: Option<Milliseconds>,
+    #[arg("PRIORITY", name = "n")]
+    priority: Option<Priority>,
 }
 
 impl CallOptions {
@@ -96,6 +119,7 @@ impl CallOptions {
             ttl: Milliseconds::of_option(Some(timeout)),
             name: self.name,
             keep: Milliseconds::of_option(self.keep.as_ref()),
+            priority: self.priority.unwrap_or_default().0,
             ..JobOptions::default()
         }
     }

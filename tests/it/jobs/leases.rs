@@ -175,4 +175,29 @@ fn the_result_of_an_earlier_try_is_refused() {
     assert_eq!(caller.reply(), "$6\r\nresult\r\n");
 }
 
+#[test]
+fn dead_jobs_can_go_back_to_their_queue() {
+    let server = start();
+    let (mut client, mut worker) = (connected(&server), connected(&server));
+    let ids: Vec<String> = (0..3).map(|number| add(&mut client, &format!("q {number} MAXTRIES 1"))).collect();
+    assert_eq!(client.ask(line("REDRIVE q")), ":0\r\n");
+    // A job that a producer has added to the queue of dead jobs belongs there.
+    let other = add(&mut client, "dead:q other");
+    client.ask(line("GETJOB COUNT 3 FROM q"));
+    assert_eq!(client.ask(line(&format!("NACK {}", ids.join(" ")))), ":3\r\n");
+    worker.send(line("GETJOB FROM q"));
+    wait_for_workers(&mut client, 1);
+    assert_eq!(client.ask(line("REDRIVE q COUNT 1")), ":1\r\n");
+    assert_eq!(worker.reply(), jobs([job("q", &ids[0], "0", 1)]));
+    assert_eq!(client.ask(line("REDRIVE q")), ":2\r\n");
+    assert_eq!(client.ask(line("GETJOB COUNT 9 FROM dead:q")), jobs([job("dead:q", &other, "other", 0)]));
+    let both = [job("q", &ids[1], "1", 1), job("q", &ids[2], "2", 1)];
+    assert_eq!(client.ask(line("GETJOB COUNT 9 FROM q")), jobs(both));
+    // The limit on tries counts again from the beginning.
+    assert_eq!(client.ask(line(&format!("NACK {}", ids[1]))), ":1\r\n");
+    assert_eq!(client.ask(line("GETJOB NOHANG FROM dead:q")), jobs([job("dead:q", &ids[1], "1", 2)]));
+    let fields = ["ready", "out", "dead"].map(|field| stat(&mut client, "q", field));
+    assert_eq!(fields, [0, 2, 4]);
+}
+
 const NO_JOB: &str = "-NOJOB this connection does not have the job\r\n";

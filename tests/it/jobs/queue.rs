@@ -1,7 +1,7 @@
 //! Queues without blocked workers or callers.
 
-use super::{add, connected, id_in, job, jobs, start, stat};
-use crate::support::{eventually, info, line, lines};
+use super::{add, bulk, connected, id_in, job, jobs, start, stat};
+use crate::support::{Reply, eventually, info, line, lines};
 
 #[test]
 fn jobs_leave_a_queue_in_the_order_of_their_arrival() {
@@ -23,6 +23,35 @@ fn jobs_leave_a_queue_in_the_order_of_their_arrival() {
     let rest = [job("q", &ids[3], "body3", 0), job("q", &ids[4], "body4", 0)];
     assert_eq!(client.ask(line("GETJOB NOHANG COUNT 9 FROM other q")), jobs(rest));
     assert_eq!(client.ask(line("GETJOB NOHANG FROM q")), "$-1\r\n");
+}
+
+#[test]
+fn workers_get_jobs_of_a_higher_priority_first() {
+    let server = start();
+    let (mut client, mut caller) = (connected(&server), connected(&server));
+    let ids = ["q a", "q b PRIORITY 5", "q c PRIORITY 9 DELAY 1", "q d PRIORITY 5", "q e PRIORITY 0"]
+        .map(|arguments| add(&mut client, arguments));
+    eventually(|| (stat(&mut client, "q", "ready") == 5).then_some(()));
+    let order = [2, 1, 3, 0, 4].map(|index| job("q", &ids[index], ["a", "b", "c", "d", "e"][index], 0));
+    assert_eq!(client.ask(line("QPEEK q 9")), jobs(order.clone()));
+    assert_eq!(client.ask(line("GETJOB COUNT 9 FROM q")), jobs(order));
+    // A returned job keeps its priority.
+    assert_eq!(client.ask(line(&format!("NACK {} {}", ids[1], ids[0]))), ":2\r\n");
+    caller.send(line("CALLJOB q f 100000 PRIORITY 3"));
+    eventually(|| (stat(&mut client, "q", "ready") == 3).then_some(()));
+    let bodies: Vec<String> = (0..3).map(|_| body_in(&client.ask(line("GETJOB FROM q")))).collect();
+    assert_eq!(bodies, ["b", "f", "a"]);
+}
+
+/// Returns the body of the first job in a reply to `GETJOB`.
+fn body_in(reply: &[u8]) -> String {
+    match Reply::only(reply) {
+        Some(Reply::Array(jobs)) => match &jobs[0] {
+            Reply::Array(fields) => bulk(&fields[2]),
+            _ => panic!("no job in {reply:?}"),
+        },
+        _ => panic!("no job in {reply:?}"),
+    }
 }
 
 #[test]
@@ -138,6 +167,7 @@ fn invalid_arguments_are_errors() {
         ("WORKER q WINDOW 0", "ERR WINDOW must be at least 1"),
         ("WORKER q WINDOW x", "ERR WINDOW must be at least 1"),
         ("CALLJOB q b", "ERR wrong number of arguments for 'calljob' command"),
+        ("ADDJOB q b PRIORITY 10", "ERR PRIORITY must be from 0 to 9"),
         ("CALLJOB q b soon", "ERR value is not an integer or out of range"),
     ] {
         assert_eq!(client.ask(line(request)), format!("-{error}\r\n"), "{request}");

@@ -139,10 +139,12 @@ fn a_caller_gets_the_result_from_any_queue() {
         // Another connection, which another thread may serve, finishes the job.
         assert_eq!(other.ask(line(&format!("REPLYJOB {id} two"))), ":1\r\n");
         assert_eq!(caller.reply(), "$3\r\ntwo\r\n");
-        caller.send(line(&format!("CALLJOB {queue} third 100000")));
+        caller.send(line(&format!("CALLJOB {queue} third 100000 ID name")));
         let id = id_in(&worker.ask(line(&format!("GETJOB FROM {queue}"))));
-        assert_eq!(other.ask(line(&format!("FAILJOB {id} reason"))), ":1\r\n");
+        assert_eq!(other.ask(line(&format!("FAILJOB {id} reason TRY 0"))), ":1\r\n");
         assert_eq!(caller.reply(), "-JOBFAILED reason\r\n");
+        assert_eq!(other.ask(line(&format!("RESULT {id}"))), "-JOBFAILED reason\r\n");
+        assert_eq!(other.ask(line(&format!("CALLJOB {queue} third 1 ID name"))), "-JOBFAILED reason\r\n");
     }
 }
 
@@ -222,9 +224,12 @@ fn dead_jobs_stay_with_the_thread_of_their_queue() {
         client.ask(line(&format!("GETJOB FROM {queue}")));
         assert_eq!(client.ask(line(&format!("NACK {id}"))), ":1\r\n");
         assert_eq!(client.ask(line(&format!("QLEN {dead}"))), ":1\r\n", "{dead}");
+        assert_eq!(client.ask(line(&format!("REDRIVE {queue}"))), ":1\r\n");
+        assert_eq!(client.ask(line(&format!("GETJOB FROM {queue}"))), jobs([job(&queue, &id, "body", 1)]));
+        assert_eq!(client.ask(line(&format!("NACK {id}"))), ":1\r\n");
         assert_eq!(
             client.ask(line(&format!("GETJOB FROM {queue} {dead}"))),
-            jobs([job(&dead, &id, "body", 1)])
+            jobs([job(&dead, &id, "body", 2)])
         );
         assert_eq!(client.ask(line(&format!("ACKJOB {id}"))), ":1\r\n");
     }

@@ -285,6 +285,17 @@ mod tests {
     }
 
     #[test]
+    fn a_command_can_have_subcommands() {
+        static COMMAND: Spec = Spec::new("CONFIG", &[]);
+        let mut table = table();
+        assert_eq!(table.spec(b"CONFIG", Some(b"key")).map(|spec| spec.name), None);
+        table.insert(&COMMAND, 9).expect("a free name");
+        for (second, name) in [("key", "CONFIG"), ("get", "CONFIG GET")] {
+            assert_eq!(table.spec(b"CONFIG", Some(second.as_bytes())).map(|spec| spec.name), Some(name));
+        }
+    }
+
+    #[test]
     fn insert_rejects_a_name_in_use() {
         static AGAIN: Spec = Spec::new("UNLINK", &[]);
         static SUB: Spec = Spec::new("CONFIG GET", &[]);

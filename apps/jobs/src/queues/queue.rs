@@ -15,11 +15,49 @@ use crate::job::JobState;
 /// A queue. Its `ready` list may contain stale numbers of jobs that are no longer ready.
 #[derive(Debug, Default)]
 pub(crate) struct Queue {
-    pub(super) ready: VecDeque<u64>,
+    pub(super) ready: Ready,
     pub(crate) counts: Counts,
     pub(crate) paused: bool,
     /// Whether the queue was used since the last [`tidy`](super::Queues::tidy).
     pub(super) used: bool,
+}
+
+/// The numbers of ready jobs: a list for each priority that was used, the highest first.
+#[derive(Debug, Default)]
+pub(super) struct Ready(Vec<(u8, VecDeque<u64>)>);
+
+impl Ready {
+    pub(super) fn push_back(&mut self, priority: u8, number: u64) {
+        self.list(priority).push_back(number);
+    }
+
+    pub(super) fn push_front(&mut self, priority: u8, number: u64) {
+        self.list(priority).push_front(number);
+    }
+
+    pub(super) fn pop_front(&mut self) -> Option<u64> {
+        self.0.iter_mut().find_map(|(_, list)| list.pop_front())
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = &u64> {
+        self.0.iter().flat_map(|(_, list)| list)
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.0.iter().map(|(_, list)| list.len()).sum()
+    }
+
+    pub(super) fn retain(&mut self, keep: impl Fn(&u64) -> bool) {
+        self.0.iter_mut().for_each(|(_, list)| list.retain(&keep));
+    }
+
+    fn list(&mut self, priority: u8) -> &mut VecDeque<u64> {
+        let at = self.0.partition_point(|(known, _)| *known > priority);
+        if self.0.get(at).is_none_or(|(known, _)| *known != priority) {
+            self.0.insert(at, (priority, VecDeque::new()));
+        }
+        &mut self.0[at].1
+    }
 }
 
 /// Numbers of jobs of a queue by state, and of finished jobs by outcome.

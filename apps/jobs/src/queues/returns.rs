@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 
 use super::Queues;
-use crate::job::{Id, JobState};
+use crate::job::{Id, Job, JobState};
 
 /// How a job returns to its queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,8 +45,8 @@ impl Queues {
             self.abandon(id.number);
             return None;
         }
-        let (queue, tries) = (job.queue.clone(), job.tries);
-        if job.max_tries.is_some_and(|max| tries >= max) {
+        let (queue, priority, tries) = (job.queue.clone(), job.priority, job.recent_tries());
+        if job.origin().is_none() && job.max_tries.is_some_and(|max| tries >= max) {
             return self.bury(id.number);
         }
         if job.expires.is_some_and(|expires| expires <= now) {
@@ -61,7 +61,7 @@ impl Queues {
         let counted = self.queue_mut(&queue);
         counted.counts.requeued += 1;
         if delay.is_zero() {
-            counted.ready.push_front(id.number);
+            counted.ready.push_front(priority, id.number);
             return Some(queue);
         }
         self.set_state(id.number, JobState::Delayed);
@@ -72,23 +72,55 @@ impl Queues {
     /// Moves a job to the queue for dead jobs.
     fn bury(&mut self, number: u64) -> Option<Bytes> {
         let job = self.jobs.get_mut(&number)?;
-        job.max_tries = None;
         job.expires = None;
+        let queue = job.queue.clone();
+        let rare = job.rare.get_or_insert_default();
+        rare.origin = Some(queue.clone());
         // A dead job does not keep its name. The next job with this name runs.
-        if let Some(name) = job.rare.as_mut().and_then(|rare| rare.name.take()) {
-            self.names.remove(&job.queue, &name);
+        if let Some(name) = rare.name.take() {
+            self.names.remove(&queue, &name);
         }
-        let dead = self.shard.dead_queue(&job.queue);
-        let queue = std::mem::replace(&mut job.queue, dead.clone());
-        let counts = &mut self.queue_mut(&queue).counts;
-        counts.dead += 1;
-        counts.ready -= 1;
-        let counted = self.queue_mut(&dead);
-        counted.counts.added += 1;
-        counted.counts.ready += 1;
-        counted.ready.push_back(number);
+        self.queue_mut(&queue).counts.dead += 1;
+        let dead = self.shard.dead_queue(&queue);
+        self.move_ready(number, dead.clone());
         self.set_due(number, None);
         Some(dead)
+    }
+
+    /// Moves the first dead jobs of a queue back to its end. Returns the queue that had them, and their number.
+    ///
+    /// They can be tried as many times as before.
+    pub(crate) fn redrive(&mut self, queue: &Bytes, count: usize) -> (Bytes, usize) {
+        let dead = self.shard.dead_queue(queue);
+        let is_own = |job: &&Job| job.origin() == Some(queue);
+        let numbers: Vec<u64> =
+            self.peek(&dead).filter(is_own).take(count).map(|job| job.id.number).collect();
+        for number in &numbers {
+            if let Some(job) = self.jobs.get_mut(number) {
+                let rare = job.rare.get_or_insert_default();
+                rare.origin = None;
+                rare.earlier_tries = job.tries;
+            }
+            self.move_ready(*number, queue.clone());
+        }
+        if !numbers.is_empty() {
+            let mut ready = std::mem::take(&mut self.queue_mut(&dead).ready);
+            ready.retain(|number| self.jobs.get(number).is_some_and(|job| job.queue == dead));
+            self.queue_mut(&dead).ready = ready;
+        }
+        (dead, numbers.len())
+    }
+
+    /// Moves a ready job to the end of another queue. The caller removes it from the `ready` list of its queue.
+    fn move_ready(&mut self, number: u64, to: Bytes) {
+        let Some(job) = self.jobs.get_mut(&number) else { return };
+        let priority = job.priority;
+        let from = std::mem::replace(&mut job.queue, to.clone());
+        self.queue_mut(&from).counts.ready -= 1;
+        let counted = self.queue_mut(&to);
+        counted.counts.added += 1;
+        counted.counts.ready += 1;
+        counted.ready.push_back(priority, number);
     }
 }
 

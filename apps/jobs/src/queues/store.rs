@@ -63,6 +63,8 @@ pub(crate) struct JobOptions {
     /// The name of the job, and the time for which its result is kept.
     pub(crate) name: Option<Bytes>,
     pub(crate) keep: Option<Duration>,
+    /// Workers get jobs of a higher priority first.
+    pub(crate) priority: u8,
 }
 
 impl Queues {
@@ -127,14 +129,14 @@ impl Queues {
     /// Adds a job at the end of its queue, now or after its delay.
     pub(crate) fn add(&mut self, queue: Bytes, body: Bytes, options: JobOptions, now: Instant) -> Id {
         let id = self.next_id();
-        let JobOptions { delay, retry, ttl, max_tries, caller, name, keep } = options;
+        let JobOptions { delay, retry, ttl, max_tries, caller, name, keep, priority } = options;
         let state = if delay.is_some() { JobState::Delayed } else { JobState::Ready };
         let expires = ttl.map(|ttl| now + ttl);
         let counted = self.queue_mut(&queue);
         counted.counts.added += 1;
         *counted.counts.at(state) += 1;
         if state == JobState::Ready {
-            counted.ready.push_back(id.number);
+            counted.ready.push_back(priority, id.number);
         }
         if let Some(caller) = &caller {
             self.calls.insert(caller.client().id(), id.number);
@@ -149,6 +151,7 @@ impl Queues {
             id,
             queue,
             body,
+            priority,
             tries,
             max_tries,
             retry,
@@ -186,7 +189,7 @@ impl Queues {
 
     /// Returns the ready jobs of a queue without removing them.
     pub(crate) fn peek(&self, queue: &[u8]) -> impl Iterator<Item = &Job> {
-        let ready = self.queues.get(queue).into_iter().flat_map(|queue| &queue.ready);
+        let ready = self.queues.get(queue).into_iter().flat_map(|queue| queue.ready.iter());
         ready.filter_map(|number| self.jobs.get(number)).filter(|job| job.state == JobState::Ready)
     }
 
@@ -259,7 +262,7 @@ impl Queues {
             return None;
         }
         let job = self.jobs.get(&number)?;
-        let (id, queue) = (job.id, job.queue.clone());
+        let (id, queue, priority) = (job.id, job.queue.clone(), job.priority);
         let is_due = job.due.is_some_and(|due| due <= now);
         Some(match job.state {
             JobState::Out { client, push } => {
@@ -268,7 +271,7 @@ impl Queues {
             JobState::Delayed if is_due => {
                 self.set_state(number, JobState::Ready);
                 self.set_due(number, None);
-                self.queue_mut(&queue).ready.push_back(number);
+                self.queue_mut(&queue).ready.push_back(priority, number);
                 DueEffects { queue: Some(queue), worker: None }
             }
             _ => {
