@@ -93,7 +93,7 @@ static ROWS: [SettingRow; 27] = [
     row(Setting::MaxClients, "maxclients", SettingKind::Number(1, u32::MAX as i64), 10_000),
     row(Setting::Timeout, "timeout", SettingKind::Time, 0),
     row(Setting::TcpKeepalive, "tcp-keepalive", SettingKind::Time, 300_000),
-    row(Setting::TcpUserTimeout, "tcp-user-timeout", SettingKind::Time, 30_000),
+    row(Setting::TcpUserTimeout, "tcp-user-timeout", SettingKind::Time, 0),
     fixed(Setting::TcpBacklog, "tcp-backlog", SettingKind::Number(0, i32::MAX as i64), BACKLOG as i64),
     fixed(Setting::Databases, "databases", SettingKind::Number(1, u16::MAX as i64), 1),
     row(Setting::MaxBulkLen, "proto-max-bulk-len", SettingKind::Memory(MIB), 512 * MIB as i64),

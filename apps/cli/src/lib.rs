@@ -75,12 +75,19 @@ impl ServerOptions {
     /// # Errors
     /// Returns the errors of [`bind`](Self::bind) and [`Server::run`].
     pub async fn serve(&self, app: App) -> io::Result<()> {
-        let server = self.bind(app)?;
-        for address in server.addresses() {
-            say(format_args!("listening on {address}"));
-        }
-        server.run().await
+        serve(self.bind(app)?).await
     }
+}
+
+/// Prints each address of a server and serves until it stops.
+///
+/// # Errors
+/// Returns the errors of [`Server::run`].
+pub async fn serve(server: Server) -> io::Result<()> {
+    for address in server.addresses() {
+        say(format_args!("listening on {address}"));
+    }
+    server.run().await
 }
 
 /// Options for the password that clients send with `AUTH`.

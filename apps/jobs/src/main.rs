@@ -21,7 +21,7 @@ mod top;
 mod waiting;
 mod workers;
 
-use std::{io, sync::Arc};
+use std::{io, sync::Arc, time::Duration};
 
 use clap::{Parser, Subcommand};
 use cli::{Password, ServerOptions};
@@ -32,6 +32,9 @@ use crate::{
     server::Jobs,
     shard::Shard,
 };
+
+/// The time after which a worker counts as disconnected whose machine acknowledges no job. Another one gets its jobs.
+const VANISHED_AFTER: Duration = Duration::from_secs(30);
 
 /// Work queue with request and reply
 #[derive(Parser)]
@@ -78,5 +81,6 @@ async fn serve(server: &ServerOptions) -> io::Result<()> {
         Jobs::new(Queues::new(shard, run), Arc::clone(&totals[number]), keyspace.clone())
     });
     let shards = app.shards::<Jobs>();
-    server.serve(shards.into_iter().fold(app, App::disconnected).atomic()).await
+    let server = server.bind(shards.into_iter().fold(app, App::disconnected).atomic())?;
+    cli::serve(server.tcp_user_timeout(Some(VANISHED_AFTER))).await
 }

@@ -1,6 +1,6 @@
 //! Jobs that workers have taken, and that return to their queue.
 
-use super::{add, connected, id_in, job, jobs, start, stat, wait_for_workers};
+use super::{add, add_and_take, connected, id_in, job, jobs, start, stat, wait_for_workers};
 use crate::support::{RawClient, eventually, line, lines};
 
 #[test]
@@ -64,8 +64,7 @@ fn a_job_moves_to_the_dead_queue_after_its_last_try() {
 fn dead_jobs_do_not_expire_but_returned_jobs_do() {
     let server = start();
     let mut client = connected(&server);
-    let (dead, late) = (add(&mut client, "q a TTL 20 MAXTRIES 1"), add(&mut client, "q b TTL 20"));
-    client.ask(line("GETJOB COUNT 2 FROM q"));
+    let [dead, late] = add_and_take(&mut client, ["q a TTL 20 MAXTRIES 1", "q b TTL 20"], "q");
     std::thread::sleep(std::time::Duration::from_millis(50));
     assert_eq!(client.ask(line(&format!("NACK {dead} {late}"))), ":2\r\n");
     assert_eq!(stat(&mut client, "q", "expired"), 1);

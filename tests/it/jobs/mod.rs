@@ -26,6 +26,18 @@ fn add(client: &mut RawClient, arguments: &str) -> String {
     }
 }
 
+/// Adds jobs and takes them at once, in one write, so that none expires in between. Returns the ids.
+fn add_and_take<const N: usize>(client: &mut RawClient, arguments: [&str; N], queue: &str) -> [String; N] {
+    let added = arguments.map(|arguments| format!("ADDJOB {arguments}\r\n")).concat();
+    client.send(format!("{added}GETJOB COUNT {N} FROM {queue}\r\n"));
+    let ids = arguments.map(|_| match Reply::only(&client.reply()) {
+        Some(Reply::Bulk(id)) => String::from_utf8(id).expect("an id is text"),
+        reply => panic!("the reply to ADDJOB is {reply:?}"),
+    });
+    client.reply();
+    ids
+}
+
 /// Returns a job as `GETJOB` encodes it.
 fn job(queue: &str, id: &str, body: &str, tries: u32) -> String {
     let text = |text: &str| format!("${}\r\n{text}\r\n", text.len());

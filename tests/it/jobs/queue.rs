@@ -1,6 +1,6 @@
 //! Queues without blocked workers or callers.
 
-use super::{add, bulk, connected, id_in, job, jobs, start, stat};
+use super::{add, add_and_take, bulk, connected, id_in, job, jobs, start, stat};
 use crate::support::{Reply, eventually, info, line, lines};
 
 #[test]
@@ -97,8 +97,7 @@ fn a_job_expires_unless_a_worker_has_taken_it() {
     let server = start();
     let mut client = connected(&server);
     add(&mut client, "q short TTL 20");
-    let taken = add(&mut client, "taken body TTL 20");
-    client.ask(line("GETJOB FROM taken"));
+    let [taken] = add_and_take(&mut client, ["taken body TTL 20"], "taken");
     eventually(|| (client.ask(line("QLEN q")) == ":0\r\n").then_some(()));
     assert_eq!(stat(&mut client, "q", "expired"), 1);
     // A taken job can expire only after it has returned to the queue.

@@ -188,14 +188,14 @@ impl Server {
         self.set_time(Setting::TcpKeepalive, idle)
     }
 
-    /// Limits the time that sent data may remain unacknowledged (`tcp-user-timeout`, default 30 s; Linux only).
+    /// Limits the time that sent data may remain unacknowledged (`tcp-user-timeout`, default none; Linux only).
     ///
     /// The kernel then ends the connection, and the server handles it as a disconnect. Without the limit, the kernel
     /// retransmits data to a peer that has vanished for about 15 minutes. Keepalive probes start only when no
     /// data is unacknowledged.
     ///
     /// The limit also ends the connection of a client that does not read for this time while its receive buffer is
-    /// full. `None` leaves the decision to the kernel. A change at run time applies to new connections. It does not
+    /// full, so servers whose clients may stop reading for a while leave it off. A change at run time applies to new connections. It does not
     /// apply to unix sockets.
     ///
     /// ```no_run
