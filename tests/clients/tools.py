@@ -87,7 +87,7 @@ def hints():
     with Terminal("redis-cli", f"-{PROTOCOL}", "-p", PORT) as terminal:
         terminal.shows(r"127\.0\.0\.1:\d+> ")
         terminal.type("SET ")
-        terminal.shows(r"key value \[NX\s?\|\s?XX\]")
+        terminal.shows(r"key value \[NX\s?\|\s?XX")
         terminal.type("k v\r")
         terminal.shows(r"OK\s+127\.0\.0\.1:\d+> ")
         terminal.type("CONFIG GET ")

@@ -91,6 +91,11 @@ impl Spec {
         self
     }
 
+    /// Returns whether a request can have words after the name.
+    pub(crate) fn takes_arguments(&self) -> bool {
+        self.max_words.is_none_or(|max| max > self.words)
+    }
+
     /// Sets the flags.
     #[must_use]
     pub const fn flags(mut self, flags: Flags) -> Self {

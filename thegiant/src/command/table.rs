@@ -97,8 +97,10 @@ impl<T: Copy> CommandTable<T> {
     pub(crate) fn spec(&self, name: &[u8], second: Option<&[u8]>) -> Option<&'static Spec> {
         let entry = self.get(name)?;
         let nested = second.and_then(|word| entry.subcommand(word));
-        // A word that is no subcommand may still be an argument of the command.
-        let found = nested.or(entry.command);
+        // A word that is no subcommand may be an argument of the command.
+        let may_be_argument =
+            |spec: &Spec| second.is_none() || entry.subcommands.is_empty() || spec.takes_arguments();
+        let found = nested.or(entry.command.filter(|(spec, _)| may_be_argument(spec)));
         found.map(|(spec, _)| spec)
     }
 
@@ -286,7 +288,7 @@ mod tests {
 
     #[test]
     fn a_command_can_have_subcommands() {
-        static COMMAND: Spec = Spec::new("CONFIG", &[]);
+        static COMMAND: Spec = Spec::new("CONFIG", &[]).any_args();
         let mut table = table();
         assert_eq!(table.spec(b"CONFIG", Some(b"key")).map(|spec| spec.name), None);
         table.insert(&COMMAND, 9).expect("a free name");
