@@ -53,7 +53,7 @@ pub struct Options {
     /// Maximum number of connections to each server, which all clients share
     #[arg(long, value_name = "N", default_value = "1")]
     connections: NonZeroUsize,
-    /// What a client gets if the server of its request was lost or cannot be reached: an error reply, or a closed connection
+    /// Reply to a request whose server was lost or cannot be reached: an error, or a closed connection
     #[arg(long, value_name = "WHAT", default_value = "error")]
     pub on_upstream_loss: OnUpstreamLoss,
     /// Upstream reply timeout, in ms

@@ -263,7 +263,7 @@ fn events(listener: &mut RawClient, prefix: &str) -> BTreeMap<String, Vec<String
     }
 }
 
-/// What the clients and the listener have received.
+/// The replies of the clients, and the events of the listener.
 #[derive(Clone, PartialEq)]
 struct Outcome {
     /// Each request with its reply.

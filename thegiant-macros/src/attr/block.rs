@@ -1,5 +1,4 @@
-//! `#[commands(group = "…", rows = NAME, include(NAME, …), group_commit,
-//! expire)]`.
+//! `#[commands(group = "…", rows = NAME, include(NAME, …), group_commit, expire)]`.
 
 use proc_macro2::TokenStream;
 use syn::{Ident, LitStr, Path, Result, Token, meta::ParseNestedMeta, parse::Parser, punctuated::Punctuated};

@@ -1,4 +1,4 @@
-//! What a command has done to its keys.
+//! The changes that a command has made to its keys.
 
 use bytes::Bytes;
 

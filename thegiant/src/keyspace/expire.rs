@@ -33,16 +33,19 @@ use crate::clock::now;
 ///     #[command("LEASE", write)]
 ///     fn lease(&mut self, key: Key, value: Bytes, milliseconds: u32) {
 ///         let (key, deadline) = (Bytes::from(key), now() + i64::from(milliseconds));
-///         self.deadlines.insert((deadline, key.clone()));
 ///         if let Some((_, before)) = self.values.insert(key.clone(), (value, deadline)) {
-///             self.deadlines.remove(&(before, key));
+///             self.deadlines.remove(&(before, key.clone()));
+///             // More keys may expire at once than the actor removes at once.
+///             if before < now() {
+///                 self.keyspace.expired(0, &key, before);
+///             }
 ///         }
+///         self.deadlines.insert((deadline, key));
 ///     }
 ///
 ///     /// Returns the value of a key.
 ///     #[command("GET", readonly)]
 ///     fn get(&self, key: Key<&[u8]>) -> Option<Bytes> {
-///         // More keys may expire at once than the actor removes at once.
 ///         self.values.get(*key).filter(|(_, deadline)| *deadline >= now()).map(|(value, _)| value.clone())
 ///     }
 /// }
