@@ -53,6 +53,7 @@ mod own_pushes;
 mod passwords;
 /// Pools: several copies of an actor behind one address, each on its own thread.
 mod pool;
+mod prefetch;
 /// Properties of all requests and all replies, tested with random input.
 mod properties;
 /// The proxy: requests that it sends on to upstreams.
@@ -63,8 +64,9 @@ mod pubsub;
 mod readme;
 /// The app `readthrough`, with SQLite and with a PostgreSQL server.
 mod readthrough;
-/// Actors that end, and supervised actors that are started again.
+/// Actors divided among shards by key.
 mod shards;
+/// Actors that end, and supervised actors that are started again.
 mod supervision;
 /// The kit for testing applications.
 mod test_kit;

@@ -24,7 +24,12 @@ pub(crate) fn block(block: &Block<'_>, mistakes: &mut Mistakes) {
         );
     }
     if block.attr.rows.is_some() {
-        for (word, name) in [(&block.attr.group_commit, "group_commit"), (&block.attr.expire, "expire")] {
+        let words = [
+            (&block.attr.group_commit, "group_commit"),
+            (&block.attr.expire, "expire"),
+            (&block.attr.prefetch, "prefetch"),
+        ];
+        for (word, name) in words {
             let text =
                 format!("a block with `rows` cannot have `{name}`: move it to the block without `rows`");
             word.iter().for_each(|word| mistakes.at(word, &text));

@@ -35,6 +35,7 @@
 //! | identify a client, push messages to it, close it | [`Client`] |
 //! | reply only after the data is on disk | [`GroupCommit`] |
 //! | let keys expire | [`Expire`] |
+//! | look up random keys of a large map faster | [`Prefetch`] |
 //! | publish to channels, subscribe an actor to them | [`PubSub`], [`Published`] |
 //! | change keys outside of a command (`WATCH`, client-side caching, keyspace events) | [`Keyspace`] |
 //! | forward commands to other servers, or call those servers from a handler | [`App::proxy`], [`Upstream`], [`proxy`] |
@@ -474,8 +475,9 @@ pub use thegiant_macros::command;
 /// - `include(STRINGS, KEYS)` adds the rows of other blocks.
 /// - `group_commit` holds the replies of the actor back until it has committed; see [`GroupCommit`].
 /// - `expire` removes keys whose time is over; see [`Expire`].
+/// - `prefetch` looks up the keys of several requests before they run; see [`Prefetch`].
 ///
-/// The last two belong on the block without `rows`.
+/// The last three belong on the block without `rows`.
 pub use thegiant_macros::commands;
 
 #[cfg(feature = "tls")]
@@ -489,7 +491,7 @@ pub use crate::{
     client::{Address, Client, Connected, Disconnected},
     clock::now,
     command::{Array, Call, Commands, Elements, FromArg, IntoPush, IntoReply, Key, Raw, Simple},
-    dispatch::{Commit, Consumers, GroupCommit, Responder},
+    dispatch::{Commit, Consumers, GroupCommit, Prefetch, Responder},
     info::InfoFields,
     keyspace::{Expire, Keyspace},
     proxy::{Proxy, Upstream, UpstreamHandle},
@@ -524,7 +526,7 @@ pub mod __private {
             check_split,
             keys::check_keys,
         },
-        dispatch::{RunBatches, responder, run_batches, run_batches_in_groups},
+        dispatch::{RunBatches, prefetch, responder, run_batches, run_batches_in_groups},
         keyspace::remove_expired,
     };
 }

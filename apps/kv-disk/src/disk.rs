@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, iter, mem, sync::Arc};
 
 use bytes::{Bytes, BytesMut};
 use folder::DataFolder;
-use kv::{Counts, DATABASES, Databases, Entry, Expiry, Result, Time};
+use kv::{Counts, CowBytes, DATABASES, Databases, Entry, Expiry, Result, Time};
 use thegiant::{Commit, Error, Keyspace, now};
 
 use crate::{
@@ -281,28 +281,23 @@ impl<E: Engine> Disk<E> {
 }
 
 impl<E: Engine> Databases for Disk<E> {
-    type Found<'a> = Bytes;
-
     const USES_GROUP_COMMIT: bool = true;
 
     const HAS_GARBAGE: bool = true;
-
-    fn kept(found: Bytes) -> Bytes {
-        found
-    }
 
     fn len(&self, db: u16) -> usize {
         self.databases[usize::from(db)].keys as usize
     }
 
-    fn entry(&self, db: u16, key: &[u8]) -> Result<Option<Entry<Bytes>>> {
-        Ok(self.stored(&self.positions.entry(self.slot(db), key))?.filter(Entry::is_live))
+    fn entry(&self, db: u16, key: &[u8]) -> Result<Option<Entry<CowBytes<'_>>>> {
+        let entry = self.stored(&self.positions.entry(self.slot(db), key))?.filter(Entry::is_live);
+        Ok(entry.map(|Entry { value, deadline }| Entry { value: value.into(), deadline }))
     }
 
-    fn set(&mut self, db: u16, key: &[u8], value: Bytes, expiry: Expiry) -> Result<()> {
+    fn set(&mut self, db: u16, key: &[u8], value: CowBytes<'_>, expiry: Expiry) -> Result<()> {
         self.put(db, key, |before| {
             let deadline = expiry.deadline(|| before.and_then(|entry| entry.deadline));
-            Ok(Some((value, deadline)))
+            Ok(Some((value.into_bytes(), deadline)))
         })?;
         Ok(())
     }
@@ -330,8 +325,8 @@ impl<E: Engine> Databases for Disk<E> {
         Ok(())
     }
 
-    fn remove(&mut self, db: u16, key: &[u8]) -> Result<Option<Entry<Bytes>>> {
-        self.put(db, key, |_| Ok(None))
+    fn remove(&mut self, db: u16, key: &[u8]) -> Result<bool> {
+        self.put(db, key, |_| Ok(None)).map(|before| before.is_some())
     }
 
     fn clear(&mut self, db: u16) -> Result<impl Send + 'static + use<E>> {
@@ -344,18 +339,18 @@ impl<E: Engine> Databases for Disk<E> {
         Ok(())
     }
 
-    fn keys(&self, db: u16) -> impl Iterator<Item = Result<Bytes>> {
-        self.keys_from(db, 0).map(|found| found.map(|(_, key)| key))
+    fn keys(&self, db: u16) -> impl Iterator<Item = Result<CowBytes<'_>>> {
+        self.keys_from(db, 0).map(|found| found.map(|(_, key)| key.into()))
     }
 
-    fn random_key(&self, db: u16) -> Result<Option<Bytes>> {
+    fn random_key(&self, db: u16) -> Result<Option<CowBytes<'_>>> {
         let from = self.keys_from(db, fastrand::u64(..=LAST_POSITION));
         let mut around = from.chain(self.keys_from(db, 0)).take(MAX_TRIES);
-        Ok(around.next().transpose()?.map(|(_, key)| key))
+        Ok(around.next().transpose()?.map(|(_, key)| key.into()))
     }
 
     /// Keys with the same position are on the same page. The cursor is the position of the next key.
-    fn scan(&self, db: u16, cursor: u64, count: usize) -> Result<(u64, Vec<Bytes>)> {
+    fn scan(&self, db: u16, cursor: u64, count: usize) -> Result<(u64, Vec<CowBytes<'_>>)> {
         let mut page = Vec::new();
         let mut last = 0;
         for found in self.keys_from(db, cursor.min(LAST_POSITION)) {
@@ -364,7 +359,7 @@ impl<E: Engine> Databases for Disk<E> {
                 return Ok((position, page));
             }
             last = position;
-            page.push(key);
+            page.push(key.into());
         }
         Ok((0, page))
     }

@@ -5,6 +5,8 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use bytes::BytesMut;
 use thegiant::{Commit, now, prelude::*};
 
+use crate::cow::CowBytes;
+
 /// Number of databases. Redis has the same default.
 pub const DATABASES: usize = 16;
 
@@ -19,9 +21,6 @@ pub type Time = i64;
 /// Every method except [`len`](Self::len) treats an expired key as missing. A method that replaces or removes such a key
 /// reports it first with [`Keyspace::expired`](thegiant::Keyspace::expired).
 pub trait Databases: Unpin + 'static {
-    /// A key or a value as the store returns it.
-    type Found<'a>: AsRef<[u8]> + IntoReply;
-
     /// Whether changes become durable only when they are [committed](Self::commit).
     const USES_GROUP_COMMIT: bool;
 
@@ -31,14 +30,14 @@ pub trait Databases: Unpin + 'static {
     /// Returns the number of keys in a database.
     fn len(&self, db: u16) -> usize;
 
-    /// Converts a found key or value to [`Bytes`], which can outlive the borrow.
-    fn kept(found: Self::Found<'_>) -> Bytes;
-
     /// Returns the value and the deadline of a key.
-    fn entry(&self, db: u16, key: &[u8]) -> Result<Option<Entry<Self::Found<'_>>>>;
+    fn entry(&self, db: u16, key: &[u8]) -> Result<Option<Entry<CowBytes<'_>>>>;
+
+    /// Looks up keys of requests that will run next; see [`Prefetch`](thegiant::Prefetch).
+    fn prefetch<'a>(&self, _db: u16, _keys: impl Iterator<Item = &'a [u8]>) {}
 
     /// Sets the value of a key, whether it exists or not.
-    fn set(&mut self, db: u16, key: &[u8], value: Bytes, expiry: Expiry) -> Result<()>;
+    fn set(&mut self, db: u16, key: &[u8], value: CowBytes<'_>, expiry: Expiry) -> Result<()>;
 
     /// Changes the value of a key and keeps its deadline. A missing key starts with an empty value.
     ///
@@ -53,23 +52,23 @@ pub trait Databases: Unpin + 'static {
     /// Sets the deadline of an existing key. A deadline in the past removes the key.
     fn set_deadline(&mut self, db: u16, key: &[u8], deadline: Option<Time>) -> Result<()>;
 
-    /// Removes a key and returns its entry.
-    fn remove(&mut self, db: u16, key: &[u8]) -> Result<Option<Entry<Bytes>>>;
+    /// Removes a key, and returns whether it existed.
+    fn remove(&mut self, db: u16, key: &[u8]) -> Result<bool>;
 
     /// Removes all keys of a database. The returned data may take long to drop.
     fn clear(&mut self, db: u16) -> Result<impl Send + 'static + use<Self>>;
 
     /// Returns all keys.
-    fn keys(&self, db: u16) -> impl Iterator<Item = Result<Self::Found<'_>>>;
+    fn keys(&self, db: u16) -> impl Iterator<Item = Result<CowBytes<'_>>>;
 
     /// Returns a random key.
-    fn random_key(&self, db: u16) -> Result<Option<Self::Found<'_>>>;
+    fn random_key(&self, db: u16) -> Result<Option<CowBytes<'_>>>;
 
     /// Returns a page of about `count` keys, and the cursor of the next page.
     ///
     /// The first page has cursor 0. The last page returns cursor 0. A key that exists during the whole scan
     /// appears at least once, even if other keys are added or removed.
-    fn scan(&self, db: u16, cursor: u64, count: usize) -> Result<(u64, Vec<Self::Found<'_>>)>;
+    fn scan(&self, db: u16, cursor: u64, count: usize) -> Result<(u64, Vec<CowBytes<'_>>)>;
 
     /// Returns the first deadline of any key; see [`Expire::first_deadline`](thegiant::Expire::first_deadline).
     fn first_deadline(&self) -> Option<Time>;
@@ -96,8 +95,8 @@ pub trait Databases: Unpin + 'static {
     }
 
     /// Returns the value of a key.
-    #[inline]
-    fn get(&self, db: u16, key: &[u8]) -> Result<Option<Self::Found<'_>>> {
+    #[inline(always)]
+    fn get(&self, db: u16, key: &[u8]) -> Result<Option<CowBytes<'_>>> {
         Ok(self.entry(db, key)?.map(|entry| entry.value))
     }
 
@@ -140,8 +139,13 @@ impl<V> Entry<V> {
     /// Returns whether the entry has not expired. It reads the clock only if there is a deadline.
     #[inline]
     pub fn is_live(&self) -> bool {
-        self.deadline.is_none_or(|deadline| now() <= deadline)
+        is_live(self.deadline)
     }
+}
+
+#[inline]
+pub(crate) fn is_live(deadline: Option<Time>) -> bool {
+    deadline.is_none_or(|deadline| now() <= deadline)
 }
 
 impl Counts {

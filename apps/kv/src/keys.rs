@@ -8,6 +8,7 @@ use thegiant::{
 };
 
 use crate::{
+    cow::CowBytes,
     databases::{DATABASES, Databases, Entry, Result},
     store::Store,
 };
@@ -18,7 +19,7 @@ impl<D: Databases> Store<D> {
     #[command("DEL", write, split = "agg_sum")]
     fn del(&mut self, client: &Client, keys: Vec<Key<&[u8]>>, events: &mut KeyEvents) -> Result<usize> {
         count(keys, |key| {
-            let existed = self.data.remove(client.db(), key)?.is_some();
+            let existed = self.data.remove(client.db(), key)?;
             if existed {
                 events.add(EventClass::Generic, "del", client.db(), key);
             }
@@ -53,8 +54,8 @@ impl<D: Databases> Store<D> {
 
     /// Returns the keys that match a pattern.
     #[command("KEYS", readonly, all)]
-    fn keys(&self, client: &Client, pattern: &[u8]) -> Result<Vec<D::Found<'_>>> {
-        let matches = |key: &Result<D::Found<'_>>| {
+    fn keys(&self, client: &Client, pattern: &[u8]) -> Result<Vec<CowBytes<'_>>> {
+        let matches = |key: &Result<CowBytes<'_>>| {
             key.as_ref().map_or(true, |key| glob::matches(pattern, key.as_ref()))
         };
         self.data.keys(client.db()).filter(matches).collect()
@@ -67,7 +68,7 @@ impl<D: Databases> Store<D> {
         client: &Client,
         cursor: Cursor,
         options: ScanOptions<'_>,
-    ) -> Result<(String, Vec<D::Found<'_>>)> {
+    ) -> Result<(String, Vec<CowBytes<'_>>)> {
         let count = options.count.unwrap_or(10);
         let count = usize::try_from(count).ok().filter(|count| *count > 0).ok_or(Error::SYNTAX)?;
         let (next, mut page) = self.data.scan(client.db(), cursor.0, count)?;
@@ -77,7 +78,7 @@ impl<D: Databases> Store<D> {
 
     /// Returns a random key.
     #[command("RANDOMKEY", readonly, all = "random")]
-    fn randomkey(&self, client: &Client) -> Result<Option<D::Found<'_>>> {
+    fn randomkey(&self, client: &Client) -> Result<Option<CowBytes<'_>>> {
         self.data.random_key(client.db())
     }
 
@@ -95,8 +96,10 @@ impl<D: Databases> Store<D> {
         if key == newkey {
             return self.data.contains(db, *key)?.then_some(()).ok_or(Error::NO_SUCH_KEY);
         }
-        let Entry { value, deadline } = self.data.remove(db, *key)?.ok_or(Error::NO_SUCH_KEY)?;
-        self.data.set(db, *newkey, value, deadline.into())?;
+        let Entry { value, deadline } = self.data.entry(db, *key)?.ok_or(Error::NO_SUCH_KEY)?;
+        let value = value.into_bytes();
+        self.data.remove(db, *key)?;
+        self.data.set(db, *newkey, value.into(), deadline.into())?;
         events.add(EventClass::Generic, "rename_from", db, *key);
         events.add(EventClass::Generic, "rename_to", db, *newkey);
         Ok(())
@@ -134,12 +137,12 @@ impl<D: Databases> Store<D> {
             return Err(SAME_OBJECT);
         }
         let entry = self.data.entry(from, *source)?;
-        let copy = entry.map(|entry| (D::kept(entry.value), entry.deadline.into()));
+        let copy = entry.map(|entry| (entry.value.into_bytes(), entry.deadline.into()));
         let Some((value, expiry)) = copy else { return Ok(0) };
         if self.data.contains(to, *destination)? && !options.replace {
             return Ok(0);
         }
-        self.data.set(to, *destination, value, expiry)?;
+        self.data.set(to, *destination, value.into(), expiry)?;
         events.add(EventClass::Generic, "copy_to", to, *destination);
         Ok(1)
     }

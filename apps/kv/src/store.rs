@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, thread, time::Duration};
 
-use thegiant::{Commit, Expire, GroupCommit, InfoFields, prelude::*};
+use thegiant::{Commit, Expire, GroupCommit, InfoFields, Prefetch, prelude::*};
 
 use crate::databases::{Counts, DATABASES, Databases, Result, Time};
 
@@ -54,6 +54,13 @@ impl<D: Databases> Expire for Store<D> {
     }
 }
 
+impl<D: Databases> Prefetch for Store<D> {
+    #[inline]
+    fn prefetch<'a>(&self, client: &Client, keys: impl Iterator<Item = &'a [u8]>) {
+        self.data.prefetch(client.db(), keys);
+    }
+}
+
 /// Returns the function that writes the `INFO keyspace` section, with the sums of these shards.
 pub fn keyspace_info(shards: Vec<Arc<[Counts; DATABASES]>>) -> impl Fn(&mut InfoFields) + Send + Sync {
     move |info| {
@@ -91,7 +98,7 @@ enum Flush {
     Sync,
 }
 
-#[commands(include(STRINGS, KEYS, EXPIRY, INSPECTION), group = "server", group_commit, expire)]
+#[commands(include(STRINGS, KEYS, EXPIRY, INSPECTION), group = "server", group_commit, expire, prefetch)]
 impl<D: Databases> Store<D> {
     /// Returns the number of keys in the database.
     #[command("DBSIZE", readonly, fast, all = "agg_sum")]

@@ -9,6 +9,7 @@ use thegiant::{
 };
 
 use crate::{
+    cow::CowBytes,
     databases::{Databases, Expiry, Result},
     expiry::{Expiration, MILLISECOND, Number, SECOND, lifetime},
     lcs::{Lcs, LcsReply},
@@ -20,7 +21,7 @@ use crate::{
 impl<D: Databases> Store<D> {
     /// Returns the value of a key.
     #[command("GET", readonly, fast)]
-    fn get(&self, client: &Client, key: Key<&[u8]>) -> Result<Option<D::Found<'_>>> {
+    fn get(&self, client: &Client, key: Key<&[u8]>) -> Result<Option<CowBytes<'_>>> {
         self.data.get(client.db(), *key)
     }
 
@@ -30,7 +31,7 @@ impl<D: Databases> Store<D> {
         &mut self,
         client: &Client,
         key: Key<&[u8]>,
-        value: Bytes,
+        value: CowBytes<'_>,
         options: SetOptions<'_>,
         events: &mut KeyEvents,
     ) -> Result<SetReply> {
@@ -54,7 +55,7 @@ impl<D: Databases> Store<D> {
         &mut self,
         client: &Client,
         key: Key<&[u8]>,
-        value: Bytes,
+        value: CowBytes<'_>,
         events: &mut KeyEvents,
     ) -> Result<i64> {
         self.msetnx(client, vec![(key, value)], events)
@@ -67,7 +68,7 @@ impl<D: Databases> Store<D> {
         client: &Client,
         key: Key<&[u8]>,
         seconds: Number<'_>,
-        value: Bytes,
+        value: CowBytes<'_>,
         events: &mut KeyEvents,
     ) -> Result<()> {
         let time = lifetime("setex", &seconds, SECOND, now())?;
@@ -81,7 +82,7 @@ impl<D: Databases> Store<D> {
         client: &Client,
         key: Key<&[u8]>,
         milliseconds: Number<'_>,
-        value: Bytes,
+        value: CowBytes<'_>,
         events: &mut KeyEvents,
     ) -> Result<()> {
         let time = lifetime("psetex", &milliseconds, MILLISECOND, now())?;
@@ -90,7 +91,7 @@ impl<D: Databases> Store<D> {
 
     /// Sets the value of a key, and returns the old value.
     #[command("GETSET", write, denyoom, fast, event = "set")]
-    fn getset(&mut self, client: &Client, key: Key<&[u8]>, value: Bytes) -> Result<Option<Bytes>> {
+    fn getset(&mut self, client: &Client, key: Key<&[u8]>, value: CowBytes<'_>) -> Result<Option<Bytes>> {
         let old = self.old(client, *key)?;
         self.data.set(client.db(), *key, value, Expiry::Never)?;
         Ok(old)
@@ -99,11 +100,12 @@ impl<D: Databases> Store<D> {
     /// Removes a key, and returns its value.
     #[command("GETDEL", write, fast)]
     fn getdel(&mut self, client: &Client, key: Key<&[u8]>, events: &mut KeyEvents) -> Result<Option<Bytes>> {
-        let removed = self.data.remove(client.db(), *key)?;
-        if removed.is_some() {
+        let value = self.old(client, *key)?;
+        if value.is_some() {
+            self.data.remove(client.db(), *key)?;
             events.add(EventClass::Generic, "del", client.db(), *key);
         }
-        Ok(removed.map(|entry| entry.value))
+        Ok(value)
     }
 
     /// Returns the value of a key, and sets when it expires.
@@ -214,9 +216,9 @@ impl<D: Databases> Store<D> {
     fn incrbyfloat(&mut self, client: &Client, key: Key<&[u8]>, increment: LongDouble) -> Result<Bytes> {
         let value = self.data.get(client.db(), *key)?;
         let number = value.map_or(Ok(LongDouble::ZERO), |value| LongDouble::parse(value.as_ref()))?;
-        let sum = Bytes::from(number.checked_add(increment).ok_or(NOT_FINITE)?.to_string());
-        self.data.set(client.db(), *key, sum.clone(), Expiry::Keep)?;
-        Ok(sum)
+        let sum = number.checked_add(increment).ok_or(NOT_FINITE)?.to_string();
+        self.data.set(client.db(), *key, sum.as_bytes().into(), Expiry::Keep)?;
+        Ok(sum.into())
     }
 
     /// Returns the values of several keys.
@@ -227,7 +229,7 @@ impl<D: Databases> Store<D> {
 
     /// Sets the values of several keys.
     #[command("MSET", write, denyoom, split = "all_succeeded", event = "set")]
-    fn mset(&mut self, client: &Client, pairs: Vec<(Key<&[u8]>, Bytes)>) -> Result<()> {
+    fn mset(&mut self, client: &Client, pairs: Vec<(Key<&[u8]>, CowBytes<'_>)>) -> Result<()> {
         pairs.into_iter().try_for_each(|(key, value)| self.data.set(client.db(), *key, value, Expiry::Never))
     }
 
@@ -236,7 +238,7 @@ impl<D: Databases> Store<D> {
     fn msetnx(
         &mut self,
         client: &Client,
-        pairs: Vec<(Key<&[u8]>, Bytes)>,
+        pairs: Vec<(Key<&[u8]>, CowBytes<'_>)>,
         events: &mut KeyEvents,
     ) -> Result<i64> {
         for (key, _) in &pairs {
@@ -255,7 +257,7 @@ impl<D: Databases> Store<D> {
     fn getrange(&self, client: &Client, key: Key<&[u8]>, start: i64, end: i64) -> Result<Bytes> {
         let Some(value) = self.data.get(client.db(), *key)? else { return Ok(Bytes::new()) };
         let range = range(value.as_ref().len(), start, end);
-        Ok(D::kept(value).slice(range))
+        Ok(value.into_bytes().slice(range))
     }
 
     /// Returns a part of the value of a key, as GETRANGE does.
@@ -296,7 +298,7 @@ impl<D: Databases> Store<D> {
         &mut self,
         client: &Client,
         key: &[u8],
-        value: Bytes,
+        value: CowBytes<'_>,
         expiry: Expiry,
         events: &mut KeyEvents,
     ) -> Result<()> {
@@ -310,7 +312,7 @@ impl<D: Databases> Store<D> {
 
     /// Returns a copy of the present value of a key.
     fn old(&self, client: &Client, key: &[u8]) -> Result<Option<Bytes>> {
-        Ok(self.data.get(client.db(), key)?.map(D::kept))
+        Ok(self.data.get(client.db(), key)?.map(CowBytes::into_bytes))
     }
 
     fn add(&mut self, client: &Client, key: &[u8], increment: i64) -> Result<i64> {
@@ -318,7 +320,7 @@ impl<D: Databases> Store<D> {
         let number: i64 =
             value.map_or(Some(0), |value| parse_integer(value.as_ref())).ok_or(Error::NOT_AN_INTEGER)?;
         let sum = number.checked_add(increment).ok_or(Error::OVERFLOW)?;
-        self.data.set(client.db(), key, sum.to_string().into(), Expiry::Keep)?;
+        self.data.set(client.db(), key, sum.to_string().as_bytes().into(), Expiry::Keep)?;
         Ok(sum)
     }
 }

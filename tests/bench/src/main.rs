@@ -18,6 +18,7 @@ mod proc;
 mod program;
 mod proxy;
 mod publish;
+mod random;
 mod report;
 mod server;
 mod threads;
@@ -88,6 +89,7 @@ fn run(options: &Options) -> Result<()> {
         figures.extend(crowd::figures(&programs, options)?);
         figures.extend(publish::figures(&programs, options)?);
         figures.extend(keys::figures(&programs, options)?);
+        figures.extend(random::figures(&programs, options)?);
     }
     print(&report::report(&programs, options, &figures))
 }

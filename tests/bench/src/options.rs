@@ -11,6 +11,7 @@ use crate::keys;
 use crate::machine;
 use crate::program::Program;
 use crate::publish;
+use crate::random;
 use crate::threads;
 use crate::throughput::Cell;
 
@@ -23,7 +24,8 @@ Usage: tests/bench/run [OPTIONS]
   --only NAME     run only this measurement (repeatable): set, get, set-1, get-16, … (1, 16, 64, 512),
                   open, memory, publish, publish-200, publish-200-50, … (200, 1000; 1, 50), publish-memory,
                   multi, tracked, tracked-1, tracked-16; above, above-get, above-get-1, …: the CPU time
-                  above that of a bare epoll server
+                  above that of a bare epoll server; random, random-memory, random-get, random-get-16, …: a million
+                  random keys
   --server PATH   measure another server in place of kv
   --against PATH  compare with another server in place of redis-server, such as kv before a change
   --keys N        spread the commands over N random keys (redis-benchmark -r) instead of one key
@@ -193,10 +195,12 @@ fn number(option: &str, word: Option<String>) -> Result<u64> {
 fn known_name(name: String) -> Result<String> {
     let cells = Cell::all().map(|cell| cell.name());
     let publish = publish::Cell::all().map(|cell| cell.name());
-    let others = [crowd::OPEN, crowd::MEMORY, publish::MEMORY, keys::MULTI].map(str::to_owned);
+    let others =
+        [crowd::OPEN, crowd::MEMORY, publish::MEMORY, keys::MULTI, random::MEMORY].map(str::to_owned);
     let tracked = keys::DEPTHS.map(keys::tracked_name);
     let above = Cell::all().map(above::name);
-    let mut known = cells.chain(above).chain(publish).chain(others).chain(tracked);
+    let random = random::cells().map(random::name);
+    let mut known = cells.chain(above).chain(publish).chain(others).chain(tracked).chain(random);
     if known.any(|candidate| selects(&name, &candidate)) {
         Ok(name)
     } else {

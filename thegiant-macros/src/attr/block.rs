@@ -1,4 +1,4 @@
-//! `#[commands(group = "…", rows = NAME, include(NAME, …), group_commit, expire)]`.
+//! `#[commands(group = "…", rows = NAME, include(NAME, …), group_commit, expire, prefetch)]`.
 
 use proc_macro2::TokenStream;
 use syn::{Ident, LitStr, Path, Result, Token, meta::ParseNestedMeta, parse::Parser, punctuated::Punctuated};
@@ -18,6 +18,8 @@ pub(crate) struct BlockAttr {
     pub(crate) group_commit: Option<Path>,
     /// The word `expire`, if present.
     pub(crate) expire: Option<Path>,
+    /// The word `prefetch`, if present.
+    pub(crate) prefetch: Option<Path>,
 }
 
 impl BlockAttr {
@@ -42,9 +44,12 @@ impl BlockAttr {
             self.group_commit = Some(meta.path.clone());
         } else if meta.path.is_ident("expire") {
             self.expire = Some(meta.path.clone());
+        } else if meta.path.is_ident("prefetch") {
+            self.prefetch = Some(meta.path.clone());
         } else {
             return Err(meta.error(
-                "unknown argument: use `group = \"…\"`, `rows = NAME`, `include(NAME, …)`, `group_commit` or `expire`",
+                "unknown argument: use `group = \"…\"`, `rows = NAME`, `include(NAME, …)`, `group_commit`, \
+                 `expire` or `prefetch`",
             ));
         }
         Ok(())

@@ -126,6 +126,20 @@ fn traits(block: &Block<'_>, rows: &[TokenStream]) -> TokenStream {
             }
         }
     });
+    let prefetches = block.attr.prefetch.iter().map(|prefetch| {
+        quote_spanned! {prefetch.span()=>
+            const PREFETCHES: bool = true;
+
+            #[inline]
+            fn prefetch<'keys>(
+                &self,
+                client: &::thegiant::Client,
+                keys: impl ::std::iter::Iterator<Item = &'keys [u8]>,
+            ) {
+                ::thegiant::__private::prefetch(self, client, keys)
+            }
+        }
+    });
     quote! {
         #[automatically_derived]
         #[allow(deprecated)]
@@ -134,6 +148,7 @@ fn traits(block: &Block<'_>, rows: &[TokenStream]) -> TokenStream {
                 &[&[#(#rows),*], #(Self::#include),*];
             const USES_GROUP_COMMIT: bool = #uses_group_commit;
             #(#expires)*
+            #(#prefetches)*
         }
 
         #[automatically_derived]

@@ -228,6 +228,12 @@ impl Batch {
         self.next as u32
     }
 
+    /// Returns the number of words of all requests that have not run.
+    #[inline]
+    pub(crate) fn words_left(&self) -> usize {
+        self.requests.spans.len().saturating_sub(self.next_span)
+    }
+
     /// Returns the words of the next request, and the buffer for its reply.
     #[inline]
     pub(crate) fn next_parts(&mut self) -> Option<(RequestWords<'_>, &mut ReplyBuffer)> {

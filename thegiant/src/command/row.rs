@@ -6,7 +6,7 @@ use actix::Actor;
 
 use super::{Call, Spec};
 use crate::{
-    Keyspace,
+    Client, Keyspace,
     batch::{ReplyBuffer, RowId},
 };
 
@@ -27,6 +27,12 @@ pub trait Commands: Receiver {
 
     /// Whether keys of the actor [expire](crate::Expire).
     const EXPIRES: bool = false;
+
+    /// Whether the actor [looks keys up ahead](crate::Prefetch).
+    const PREFETCHES: bool = false;
+
+    /// Looks up keys [ahead](crate::Prefetch).
+    fn prefetch<'a>(&self, _client: &Client, _keys: impl Iterator<Item = &'a [u8]>) {}
 
     /// Removes keys that have [expired](crate::Expire). Returns whether there may be more of them.
     fn remove_expired(&mut self, _keyspace: &Keyspace) -> bool {

@@ -8,6 +8,7 @@ use std::{
 use tracing::{debug_span, level_filters::LevelFilter};
 
 use super::{
+    prefetch::AHEAD,
     run::{reject, report_keys, report_reads, step},
     shards::PartOf,
     transaction::aborted_by,
@@ -176,16 +177,24 @@ impl ClientBatch {
     }
 
     fn run_all<A: Commands>(&mut self, actor_id: ActorId, actor: &mut A, context: &mut A::CommandContext) {
-        let ClientBatch { client, batch, .. } = self;
-        batch.begin();
-        while next_row(batch, actor_id).is_some() {
+        self.batch.begin();
+        while next_row(&self.batch, actor_id).is_some() {
             let guarded = catch_unwind(AssertUnwindSafe(|| {
+                if A::PREFETCHES {
+                    self.prefetch(actor_id, actor);
+                }
+                let ClientBatch { client, batch, .. } = self;
+                let end = batch.next_request() + if A::PREFETCHES { AHEAD as u32 } else { 0 };
                 while let Some(row) = next_row(batch, actor_id) {
                     let row = row.get::<A>();
                     step(batch, client, Some(&row.spec), |call, out| (row.run)(actor, call, context, out));
+                    if A::PREFETCHES && batch.next_request() >= end {
+                        break;
+                    }
                 }
             }));
             if guarded.is_err() {
+                let ClientBatch { client, batch, .. } = self;
                 let spec = next_row(batch, actor_id).map(|row| &row.get::<A>().spec);
                 answer_panic(batch, client, spec);
             }

@@ -8,6 +8,7 @@ mod group;
 mod group_commit;
 #[cfg(all(test, thegiant_loom))]
 mod loom_tests;
+mod prefetch;
 mod responder;
 mod routes;
 mod run;
@@ -21,6 +22,7 @@ pub(crate) use client_batch::ClientBatch;
 pub use commit_group::run_batches_in_groups;
 pub(crate) use group::GroupCommitStats;
 pub use group_commit::{Commit, GroupCommit};
+pub use prefetch::{Prefetch, prefetch};
 pub use responder::{Responder, responder};
 pub(crate) use routes::Routes;
 pub(crate) use run::{reject, report_keys, step};

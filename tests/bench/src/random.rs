@@ -1,0 +1,90 @@
+//! Measures a million random keys: the memory of a key, and the CPU time of a command whose data are in no cache.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::thread;
+use std::time::Duration;
+
+use crate::Result;
+use crate::figure::{Figure, Limit, Pair};
+use crate::load::{Load, VALUE_BYTES};
+use crate::options::Options;
+use crate::program::Program;
+use crate::server::Server;
+use crate::throughput::{Cell, pilot, sample};
+use crate::wire::request;
+
+/// Name of the memory measurement on the command line.
+pub(crate) const MEMORY: &str = "random-memory";
+
+const KEYS: u64 = 1_000_000;
+/// Number of keys that are stored with one write.
+const AT_ONCE: u64 = 1000;
+const COMMANDS: [&str; 2] = ["SET", "GET"];
+const DEPTHS: [u64; 2] = [16, 64];
+/// Maximum CPU time of a command at 64 deep, relative to Redis.
+const TARGET: f64 = 0.5;
+/// Time for a server to finish its work after the last reply.
+const PAUSE: Duration = Duration::from_millis(500);
+
+/// Returns the measured commands.
+pub(crate) fn cells() -> impl Iterator<Item = Cell> {
+    COMMANDS.into_iter().flat_map(|command| DEPTHS.map(|pipeline| Cell { command, pipeline }))
+}
+
+/// Returns the name of a measurement on the command line.
+pub(crate) fn name(cell: Cell) -> String {
+    format!("random-{}", cell.name())
+}
+
+/// Runs the selected measurements.
+pub(crate) fn figures(programs: &Pair<Program>, options: &Options) -> Result<Vec<Figure>> {
+    let cells: Vec<Cell> = cells().filter(|cell| options.selects(&name(*cell))).collect();
+    if cells.is_empty() && !options.selects(MEMORY) {
+        return Ok(Vec::new());
+    }
+    let servers = programs.try_map(|program| Server::start(program, &options.cpus))?;
+    let memory = Figure {
+        name: format!("bytes per key with a value of {VALUE_BYTES} bytes, of a million"),
+        rounds: vec![servers.try_map(fill)?],
+        decimals: 0,
+        target: Some(Limit::Ratio(1.0)),
+    };
+    let load = Load { cpus: options.cpus.clone(), keys: Some(KEYS) };
+    let mut series = Vec::new();
+    for cell in cells {
+        series.push((cell, pilot(cell, &servers, &load, options)?, Vec::new()));
+    }
+    for round in 1..=options.rounds() {
+        eprintln!("a million random keys: round {round} of {}", options.rounds());
+        for (cell, requests, rounds) in &mut series {
+            let cost = |server: &Server| Ok(sample(server, &load, *cell, *requests)?.nanoseconds);
+            rounds.push(servers.try_map(cost)?);
+        }
+    }
+    let figure = |(cell, _, rounds): (Cell, _, _)| Figure {
+        name: format!("{}, a million random keys: CPU ns per command", cell.title()),
+        rounds,
+        decimals: 0,
+        target: (cell.pipeline == 64).then_some(Limit::Ratio(TARGET)),
+    };
+    let memory = options.selects(MEMORY).then_some(memory);
+    Ok(memory.into_iter().chain(series.into_iter().map(figure)).collect())
+}
+
+/// Stores all keys that redis-benchmark may send, and returns the growth of the resident memory per key, in bytes.
+fn fill(server: &Server) -> Result<f64> {
+    thread::sleep(PAUSE);
+    let before = server.resident_kib()?;
+    let value = "x".repeat(VALUE_BYTES as usize);
+    let mut stream = TcpStream::connect(server.address())?;
+    for first in (0..KEYS).step_by(AT_ONCE as usize) {
+        let set = |key| request(&["SET", &format!("key:{key:012}"), &value]);
+        let requests: String = (first..first + AT_ONCE).map(set).collect();
+        stream.write_all(requests.as_bytes())?;
+        stream.read_exact(&mut vec![0; "+OK\r\n".len() * AT_ONCE as usize])?;
+    }
+    thread::sleep(PAUSE);
+    let growth = server.resident_kib()?.saturating_sub(before);
+    Ok(growth as f64 * 1024.0 / KEYS as f64)
+}

@@ -1,0 +1,15 @@
+use thegiant::prelude::*;
+
+struct Store;
+
+impl Actor for Store {
+    type Context = Context<Self>;
+}
+
+#[commands(rows = STRINGS, prefetch)]
+impl Store {
+    #[command("GET", readonly)]
+    fn get(&self, _key: Key) {}
+}
+
+fn main() {}
