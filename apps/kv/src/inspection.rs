@@ -7,9 +7,9 @@ use crate::{
     store::Store,
 };
 
-/// Memory of an entry besides its key and its value, in bytes: both handles, the deadline, the hash, and the place in the
-/// index.
-const ENTRY: usize = 32 + 32 + 16 + 8 + 16;
+/// Memory of an entry besides its key and its value, in bytes: pointer and length, the hash, the place in the index, the
+/// header, and what the allocator needs.
+const ENTRY: usize = 16 + 8 + 18 + 2 + 16;
 
 /// Maximum length of a value that Redis stores in one piece with its header.
 const MAX_EMBEDDED: usize = 44;

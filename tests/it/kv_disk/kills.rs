@@ -10,6 +10,9 @@ const WRITERS: usize = 50;
 /// the processor time grows with the square of this number.
 const KILLS_PER_FOLDER: usize = 10;
 
+/// The numbers divided by three that have this remainder are written with deadlines.
+const WITH_DEADLINES: i64 = 1;
+
 /// The highest acknowledged number of a writer, and the number that it has sent last.
 #[derive(Clone, Copy, Debug, Default)]
 struct Progress {
@@ -55,19 +58,23 @@ fn write(mut client: RawClient, writer: usize, progress: &mut Progress) {
         let number = progress.acknowledged + 1;
         progress.sent = number;
         let request = match number % 3 {
-            0 => lines(&format!("MSET a:{writer} {number} b:{writer} {number} \n INCR count:{writer}")),
-            1 => lines(&format!(
-                "MULTI \n SET a:{writer} {number} \n SET b:{writer} {number} EX 10000 \n INCR count:{writer} \n EXEC"
+            0 => lines(&format!(
+                "MSET a:{writer} {number} b:{writer} {number} brief:{writer} {number} \n INCR count:{writer}"
+            )),
+            WITH_DEADLINES => lines(&format!(
+                "MULTI \n SET a:{writer} {number} \n SET b:{writer} {number} EX 10000 \n \
+                 SET brief:{writer} {number} PX 15 \n INCR count:{writer} \n EXEC"
             )),
             // The connection runs `PUBLISH` in the middle of the transaction.
             _ => lines(&format!(
-                "MULTI \n SET a:{writer} {number} \n PUBLISH c m \n SET b:{writer} {number} \n INCR count:{writer} \n EXEC"
+                "MULTI \n SET a:{writer} {number} \n PUBLISH c m \n SET b:{writer} {number} \n \
+                 SET brief:{writer} {number} \n INCR count:{writer} \n EXEC"
             )),
         };
         let replies = match number % 3 {
             0 => 2,
-            1 => 5,
-            _ => 6,
+            WITH_DEADLINES => 6,
+            _ => 7,
         };
         if client.try_send(request).is_err() {
             return;
@@ -100,6 +107,38 @@ fn check(engine: &str, folder: &Path, progress: &mut [Progress; WRITERS], round:
         }
         *progress = Progress { acknowledged: numbers[0], sent: numbers[0] };
     }
+    if round % KILLS_PER_FOLDER == KILLS_PER_FOLDER - 1 {
+        // Meanwhile, the server removes all keys whose deadlines it knows.
+        thread::sleep(Duration::from_millis(150));
+        let numbers = progress.map(|progress| progress.acknowledged);
+        check_deadlines(&mut client, &numbers);
+        check_counts(&mut client, &numbers);
+    }
+}
+
+/// Checks that each key has the deadline of its last write, and no older one.
+fn check_deadlines(client: &mut RawClient, numbers: &[i64; WRITERS]) {
+    for (writer, number) in numbers.iter().enumerate().filter(|(_, number)| **number > 0) {
+        let mut ask = |request: &str| Reply::only(&client.ask(line(&format!("{request}:{writer}"))));
+        let replies = ["PTTL b", "GET brief", "PTTL brief"].map(|request| ask(request).expect("a reply"));
+        let [Reply::Integer(long), brief, Reply::Integer(left)] = &replies else { panic!("{replies:?}") };
+        let is_brief = *brief == Reply::Bulk(number.to_string().into());
+        let is_right = match number % 3 {
+            WITH_DEADLINES => *long > 0 && (*brief == Reply::Null || is_brief) && *left <= 15,
+            _ => *long == -1 && is_brief && *left == -1,
+        };
+        assert!(is_right, "writer {writer}, number {number}: {replies:?}");
+    }
+}
+
+/// Checks the numbers of keys and of deadlines, after all keys with a short deadline have expired.
+fn check_counts(client: &mut RawClient, numbers: &[i64; WRITERS]) {
+    let written = numbers.iter().filter(|number| **number > 0).count();
+    let deadlines = numbers.iter().filter(|number| **number % 3 == WITH_DEADLINES).count();
+    let info = client.ask(line("INFO keyspace"));
+    let expected = format!("db0:keys={},expires={deadlines},", 4 * written - deadlines);
+    let text = String::from_utf8_lossy(&info);
+    assert!(written == 0 || text.contains(&expected), "{expected} {text}");
 }
 
 fn number(value: &Reply) -> i64 {
