@@ -58,21 +58,34 @@ class Server:
 
 
 def readme(server):
-    """Runs the producer and the worker of the README."""
+    """Runs the programs of the README."""
     path = os.path.join(os.path.dirname(__file__), "../../apps/jobs/README.md")
     with open(path, encoding="utf-8") as file:
-        programs = dict(re.findall(r"```python (\w+)\n(.*?)```", file.read(), re.DOTALL))
-    command = [sys.executable, "-c"]
-    worker = subprocess.Popen([*command, programs["worker"], str(server.port)])
+        found = re.findall(r"```(python|sh) (\w+)\n(.*?)```", file.read(), re.DOTALL)
+    python, shell = [sys.executable, "-c"], ["bash", "-euc"]
+    programs = {
+        name: [*python, text, str(server.port)] if language == "python" else [*shell, text, name, str(server.port)]
+        for language, name, text in found
+    }
+    expected = {
+        "producer": "".join(f"{number} squared is {number**2}\n" for number in range(10)),
+        "reports": "1\nreport of January, report of February, report of March\n",
+    }
+    workers = [subprocess.Popen(programs.pop(name)) for name in ("worker", "reporter")]
     try:
-        producer = subprocess.run(
-            [*command, programs["producer"], str(server.port)], capture_output=True, text=True, timeout=60, check=True
-        )
+        for name, output in expected.items():
+            program = subprocess.run(programs.pop(name), capture_output=True, text=True, timeout=60, check=True)
+            assert program.stdout == output, program.stdout
+        assert not programs, f"these programs do not run: {programs}"
+        assert all(worker.poll() is None for worker in workers), "a worker has ended"
     finally:
-        worker.kill()
-        worker.wait()
-    expected = "".join(f"{number} squared is {number**2}\n" for number in range(10))
-    assert producer.stdout == expected, producer.stdout
+        for worker in workers:
+            worker.kill()
+            worker.wait()
+    client = redis.Redis(port=server.port)
+    [schedule] = client.execute_command("SCHEDULES")
+    assert dict_of(schedule)["tz"] == b"Europe/Berlin", schedule
+    assert client.execute_command("UNSCHEDULE", "hourly") == 1
     print("the programs of the README: ok")
 
 

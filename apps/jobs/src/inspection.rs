@@ -136,10 +136,10 @@ fn age(since: Instant) -> u64 {
     u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX)
 }
 
-fn number_of(number: u64) -> Value {
+pub(crate) fn number_of(number: u64) -> Value {
     i64::try_from(number).unwrap_or(i64::MAX).into()
 }
 
-fn fields<const N: usize>(fields: [(&'static str, Value); N]) -> Value {
+pub(crate) fn fields<const N: usize>(fields: [(&'static str, Value); N]) -> Value {
     Value::Map(fields.into_iter().map(|(name, value)| (name.into(), value)).collect())
 }

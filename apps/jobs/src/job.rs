@@ -155,6 +155,11 @@ impl Job {
         self.rare.as_ref()?.origin.as_ref()
     }
 
+    /// Returns whether this job had too many tries.
+    pub(crate) fn is_dead(&self) -> bool {
+        self.origin().is_some()
+    }
+
     /// Returns the number of tries since the job was added or taken from the dead jobs.
     pub(crate) fn recent_tries(&self) -> u32 {
         self.tries - self.rare.as_ref().map_or(0, |rare| rare.earlier_tries)

@@ -4,9 +4,10 @@
 //! queues of a running server.
 //!
 //! - `server`: the actor, with the commands for producers
-//! - `workers`: the commands for workers; `inspection`: the commands for operators
+//! - `workers`: the commands for workers; `inspection`: the commands for operators; `scheduling`: those for schedules
 //! - `queues`: the jobs and their queues, a plain data structure; `job`: one job
-//! - `options`: the options of `ADDJOB` and `CALLJOB`
+//! - `schedules`: the schedules of all threads, and cron expressions
+//! - `options`: the options of `ADDJOB`, `CALLJOB` and `SCHEDULE`
 //! - `shard`: the queues and ids of one thread
 //! - `waiting`: the clients that wait for jobs
 //! - `top`: the `jobs top` subcommand
@@ -15,6 +16,8 @@ mod inspection;
 mod job;
 mod options;
 mod queues;
+mod schedules;
+mod scheduling;
 mod server;
 mod shard;
 mod top;
@@ -29,6 +32,7 @@ use thegiant::prelude::*;
 
 use crate::{
     queues::{Queues, Totals},
+    schedules::Schedules,
     server::Jobs,
     shard::Shard,
 };
@@ -69,18 +73,27 @@ async fn main() {
 }
 
 async fn serve(server: &ServerOptions) -> io::Result<()> {
-    let count = server.threads();
+    let server = server.bind(app(server.threads()))?;
+    cli::serve(server.tcp_user_timeout(Some(VANISHED_AFTER))).await
+}
+
+/// Returns the work queue with this number of shards.
+fn app(count: u16) -> App {
     // Ids of no server start with run 0, which stands for an id that could not be parsed.
     let run = fastrand::u32(1..);
     let totals: Vec<Arc<Totals>> = (0..count).map(|_| Arc::default()).collect();
-    let all_totals = totals.clone();
-    let app = App::new().info("Jobs", move |info| Totals::write_all(&all_totals, info));
+    let schedules = Arc::new(Schedules::default());
+    let (all_totals, all_schedules) = (totals.clone(), Arc::clone(&schedules));
+    let app = App::new().info("Jobs", move |info| {
+        Totals::write_all(&all_totals, info);
+        all_schedules.write(info);
+    });
     let keyspace = app.keyspace();
     let app = app.mount_shards(count, move |number| {
         let shard = Shard { number: number as u16, count };
-        Jobs::new(Queues::new(shard, run), Arc::clone(&totals[number]), keyspace.clone())
+        let queues = Queues::new(shard, run);
+        Jobs::new(queues, Arc::clone(&totals[number]), Arc::clone(&schedules), keyspace.clone())
     });
     let shards = app.shards::<Jobs>();
-    let server = server.bind(shards.into_iter().fold(app, App::disconnected).atomic())?;
-    cli::serve(server.tcp_user_timeout(Some(VANISHED_AFTER))).await
+    shards.into_iter().fold(app, App::disconnected).atomic()
 }

@@ -1,4 +1,4 @@
-//! The options of `ADDJOB` and `CALLJOB`.
+//! The options of `ADDJOB`, `CALLJOB` and `SCHEDULE`.
 
 use std::time::Duration;
 
@@ -13,6 +13,7 @@ use crate::queues::JobOptions;
 const TOO_LONG: Error = Error::from_static("ERR time in milliseconds is too large");
 
 /// A time in milliseconds. It is at most a century, so that additions cannot overflow.
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Milliseconds(pub(crate) Duration);
 
 impl<'a> FromArg<'a> for Milliseconds {
@@ -41,7 +42,7 @@ impl Milliseconds {
 }
 
 /// A priority from 0 to 9.
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Copy, Debug, Default)]
 struct Priority(u8);
 
 impl<'a> FromArg<'a> for Priority {
@@ -118,6 +119,49 @@ impl CallOptions {
         JobOptions {
             ttl: Milliseconds::of_option(Some(timeout)),
             name: self.name,
+            keep: Milliseconds::of_option(self.keep.as_ref()),
+            priority: self.priority.unwrap_or_default().0,
+            ..JobOptions::default()
+        }
+    }
+}
+
+/// `[TZ zone] [RETRY ms] [TTL ms] [MAXLEN n] [MAXTRIES n] [KEEP ms] [PRIORITY n]`
+#[derive(Args, Clone, Debug, Default)]
+pub(crate) struct ScheduleOptions {
+    #[arg("TZ")]
+    zone: Option<String>,
+    #[arg("RETRY", name = "ms")]
+    retry: Option<Milliseconds>,
+    #[arg("TTL", name = "ms")]
+    ttl: Option<Milliseconds>,
+    #[arg("MAXLEN", name = "n")]
+    maxlen: Option<u64>,
+    #[arg("MAXTRIES", name = "n")]
+    maxtries: Option<u32>,
+    #[arg("KEEP", name = "ms")]
+    keep: Option<Milliseconds>,
+    #[arg("PRIORITY", name = "n")]
+    priority: Option<Priority>,
+}
+
+impl ScheduleOptions {
+    /// Returns the name of the time zone.
+    pub(crate) fn zone(&self) -> Option<&str> {
+        self.zone.as_deref()
+    }
+
+    /// Returns the number of waiting jobs at which the queue is full.
+    pub(crate) fn max_len(&self) -> Option<u64> {
+        self.maxlen.filter(|max| *max > 0)
+    }
+
+    /// Returns the options of the next job.
+    pub(crate) fn job_options(&self) -> JobOptions {
+        JobOptions {
+            retry: Milliseconds::of_option(self.retry.as_ref()),
+            ttl: Milliseconds::of_option(self.ttl.as_ref()),
+            max_tries: self.maxtries.filter(|max| *max > 0),
             keep: Milliseconds::of_option(self.keep.as_ref()),
             priority: self.priority.unwrap_or_default().0,
             ..JobOptions::default()

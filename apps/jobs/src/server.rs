@@ -12,6 +12,8 @@ use crate::{
     job::{Delivery, Id, JobResult, JobState, Pushed},
     options::{AddOptions, CallOptions, Milliseconds},
     queues::{DueEffects, Earlier, JobOptions, Queues, Return, Totals},
+    schedules::Schedules,
+    scheduling::ScheduleTimer,
     waiting::{Waiting, Want},
 };
 
@@ -25,6 +27,8 @@ pub(crate) struct Jobs {
     totals: Arc<Totals>,
     /// Receives a notification for each queue that a command with ids has changed.
     pub(crate) keyspace: Keyspace,
+    pub(crate) schedules: Arc<Schedules>,
+    pub(crate) schedule_timer: ScheduleTimer,
     /// The timer for the earliest deadline.
     timer: Option<(Instant, SpawnHandle)>,
 }
@@ -41,7 +45,7 @@ impl Actor for Jobs {
     }
 }
 
-#[commands(include(WORKERS, INSPECTION), group = "jobs")]
+#[commands(include(WORKERS, INSPECTION, SCHEDULING), group = "jobs")]
 impl Jobs {
     /// Adds a job to a queue, and returns its id.
     #[command("ADDJOB", write)]
@@ -65,11 +69,8 @@ impl Jobs {
                 }
             });
         }
-        if let Some(max) = max_len {
-            let counts = self.queues.queue(&queue).map(|queue| queue.counts).unwrap_or_default();
-            if counts.ready + counts.delayed >= max {
-                return Err(FULL);
-            }
+        if self.is_full(&queue, max_len) {
+            return Err(FULL);
         }
         let id = self.queues.add(queue.clone(), body, job, now);
         self.serve(&queue);
@@ -120,14 +121,27 @@ impl Jobs {
 }
 
 impl Jobs {
-    pub(crate) fn new(queues: Queues, totals: Arc<Totals>, keyspace: Keyspace) -> Self {
-        Jobs { queues, waiting: Waiting::default(), totals, keyspace, timer: None }
+    pub(crate) fn new(
+        queues: Queues,
+        totals: Arc<Totals>,
+        schedules: Arc<Schedules>,
+        keyspace: Keyspace,
+    ) -> Self {
+        let (waiting, schedule_timer) = (Waiting::default(), ScheduleTimer::default());
+        Jobs { queues, waiting, totals, keyspace, schedules, schedule_timer, timer: None }
     }
 
     /// Returns whether a worker listens on this queue, or has one of its jobs.
     fn has_worker(&self, queue: &[u8]) -> bool {
         let has_one = self.queues.queue(queue).is_some_and(|queue| queue.counts.out > 0);
         has_one || self.waiting.is_listened_to(queue)
+    }
+
+    /// Returns whether a queue has this number of waiting jobs.
+    pub(crate) fn is_full(&self, queue: &[u8], max_len: Option<u64>) -> bool {
+        let Some(max) = max_len else { return false };
+        let counts = self.queues.queue(queue).map(|queue| queue.counts).unwrap_or_default();
+        counts.ready + counts.delayed >= max
     }
 
     /// Returns the job that was added to this queue with the same name.

@@ -2,6 +2,7 @@ mod calls;
 mod leases;
 mod names;
 mod queue;
+mod schedules;
 mod threads;
 mod top;
 mod workers;

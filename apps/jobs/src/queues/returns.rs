@@ -46,7 +46,7 @@ impl Queues {
             return None;
         }
         let (queue, priority, tries) = (job.queue.clone(), job.priority, job.recent_tries());
-        if job.origin().is_none() && job.max_tries.is_some_and(|max| tries >= max) {
+        if !job.is_dead() && job.max_tries.is_some_and(|max| tries >= max) {
             return self.bury(id.number);
         }
         if job.expires.is_some_and(|expires| expires <= now) {
