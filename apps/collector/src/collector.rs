@@ -1,6 +1,7 @@
 //! The actor: keeps the state of all streams in memory and commits it to disk.
 
 use std::{
+    cell::RefCell,
     collections::{BTreeMap, BTreeSet, HashMap},
     fmt, mem,
     sync::Arc,
@@ -14,7 +15,7 @@ use crate::{
     id::{Id, NewId, now},
     options::Retention,
     stats::Stats,
-    store::{self, Event, Limit, Range, Store, Stream},
+    store::{self, Event, Limit, Range, ReadError, Store, Stream},
     waiting::Waiting,
 };
 
@@ -23,6 +24,9 @@ use crate::{
 const SWEEP_EVERY: Duration = Duration::from_secs(1);
 const MAX_EVENTS_PER_SWEEP: i64 = 1000;
 const SWEEP_MORE_AFTER: Duration = Duration::from_millis(5);
+
+/// Maximum number of damaged events that are logged.
+const MAX_DAMAGED: usize = 1000;
 
 pub(crate) type Result<T> = std::result::Result<T, Error>;
 
@@ -38,6 +42,8 @@ pub(crate) struct Collector {
     pub(crate) waiting: Waiting,
     retention: Retention,
     is_folder_lost: bool,
+    /// Damaged events that were found: stream and id.
+    damaged: RefCell<BTreeSet<(i64, Id)>>,
     pub(crate) stats: Arc<Stats>,
 }
 
@@ -53,6 +59,7 @@ impl Collector {
             waiting: Waiting::default(),
             retention,
             is_folder_lost: false,
+            damaged: RefCell::default(),
             stats,
         };
         collector.update_totals();
@@ -104,13 +111,29 @@ impl Collector {
     }
 
     pub(crate) fn range(&self, stream: &Stream, range: Range) -> Result<Vec<Event>> {
-        self.store.range(stream.number, range).map_err(unreadable)
+        self.store.range(stream.number, range).map_err(|error| match error {
+            ReadError::Sqlite(error) => unreadable(error),
+            ReadError::Damaged(id) => self.on_damaged(stream.number, id),
+        })
     }
 
     /// Returns the id of the first event of a stream, or [`Id::MIN`] if it has no events.
     pub(crate) fn first_id(&self, stream: &Stream) -> Result<Id> {
-        let first = Range { first: Id::MIN, last: Id::MAX, count: Some(1), is_reverse: false };
-        Ok(self.range(stream, first)?.first().map_or(Id::MIN, |(id, _)| *id))
+        Ok(self.store.end(stream.number, false).map_err(unreadable)?.unwrap_or(Id::MIN))
+    }
+
+    /// Logs a damaged event when it is found, and returns the error for its reader.
+    fn on_damaged(&self, stream: i64, id: Id) -> Error {
+        let name = self.streams.iter().find(|(_, known)| known.number == stream).map(|(name, _)| name);
+        let name = String::from_utf8_lossy(name.map_or(&[], |name| name));
+        let mut damaged = self.damaged.borrow_mut();
+        if damaged.len() < MAX_DAMAGED && damaged.insert((stream, id)) {
+            tracing::error!(stream = %name, %id, "an event is damaged: its readers get an error until it is removed");
+            self.stats.set_damaged(damaged.len());
+        }
+        Error::err(format_args!(
+            "event {id} of the stream {name} is damaged: remove it with XDEL, or read the events after it"
+        ))
     }
 
     /// Removes events, and returns how many existed.

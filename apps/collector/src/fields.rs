@@ -3,7 +3,7 @@
 use std::fmt;
 
 use bytes::Bytes;
-use rusqlite::types::{ToSqlOutput, Value, ValueRef};
+use rusqlite::types::{Value, ValueRef};
 use serde::{
     Deserialize, Deserializer, Serializer,
     de::{MapAccess, Visitor},
@@ -20,21 +20,21 @@ pub(crate) struct Fields(pub(crate) Vec<Bytes>);
 
 impl Fields {
     /// Encodes the fields as a value for the database.
-    pub(crate) fn stored(&self) -> ToSqlOutput<'static> {
-        ToSqlOutput::Owned(match self.json() {
+    pub(crate) fn stored(&self) -> Value {
+        match self.json() {
             Some(json) => Value::Text(json),
             None => Value::Blob(self.blob()),
-        })
+        }
     }
 
-    /// Decodes fields from the database. Damaged data gives no fields.
-    pub(crate) fn read(value: ValueRef<'_>) -> Self {
+    /// Decodes fields from the database. Returns `None` if they are damaged.
+    pub(crate) fn read(value: ValueRef<'_>) -> Option<Self> {
         let read = match value {
             ValueRef::Text(json) => serde_json::from_slice::<Object>(json).ok().map(|object| object.0),
             ValueRef::Blob(blob) => from_blob(blob),
             _ => None,
         };
-        Fields(read.unwrap_or_default())
+        read.map(Fields)
     }
 
     fn json(&self) -> Option<String> {
@@ -105,8 +105,8 @@ mod tests {
 
     fn round_trip(fields: &[&'static [u8]]) -> Value {
         let fields = Fields(fields.iter().map(|bytes| Bytes::from_static(bytes)).collect());
-        let ToSqlOutput::Owned(stored) = fields.stored() else { panic!("stored() returns an owned value") };
-        assert_eq!(Fields::read(ValueRef::from(&stored)), fields);
+        let stored = fields.stored();
+        assert_eq!(Fields::read(ValueRef::from(&stored)), Some(fields));
         stored
     }
 
@@ -120,11 +120,11 @@ mod tests {
     }
 
     #[test]
-    fn damaged_data_gives_no_fields() {
+    fn damaged_data_is_recognized() {
         for damaged in
             [ValueRef::Text(b"{"), ValueRef::Text(b"[1]"), ValueRef::Blob(b"\0\0\0\x09a"), ValueRef::Null]
         {
-            assert_eq!(Fields::read(damaged), Fields::default());
+            assert_eq!(Fields::read(damaged), None);
         }
     }
 }

@@ -3,12 +3,13 @@
 //! It collects events from many servers on disk, with the stream commands that every Redis client supports.
 //!
 //! - `collector`: the actor, and when it commits; `store`: the access to SQLite; `wal`: its
-//!   write-ahead log
+//!   write-ahead log; `checksum`: finds damaged events
 //! - `events`: the commands for events; `reading`: `XREAD` and `XREADGROUP`
 //! - `groups`, `pending`: consumer groups, and the events that they have not acknowledged; `info`: `XINFO`
 //! - `id`: the ids of events; `fields`: their fields
 //! - `options`: the command line; `stats`: counters for operators
 
+mod checksum;
 mod collector;
 mod events;
 mod fields;

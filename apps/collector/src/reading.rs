@@ -61,9 +61,8 @@ impl Collector {
     /// was.
     fn before_newest(&self, name: &[u8]) -> Result<Id> {
         let Some(stream) = self.stream(name) else { return Ok(Id::MIN) };
-        let newest =
-            self.range(stream, Range { first: Id::MIN, last: Id::MAX, count: Some(1), is_reverse: true })?;
-        Ok(newest.first().map_or(stream.last, |(id, _)| id.previous().unwrap_or(Id::MIN)))
+        let newest = self.store.end(stream.number, true).map_err(unreadable)?;
+        Ok(newest.map_or(stream.last, |id| id.previous().unwrap_or(Id::MIN)))
     }
 
     /// Returns the events that a reader can get now.
@@ -162,7 +161,8 @@ impl Collector {
                 match self.read(&reader) {
                     Ok(streams) if streams.0.is_empty() => self.waiting.put_back(number, &name, reader),
                     Ok(streams) => drop(reader.responder.send(streams)),
-                    Err(_) => reader.responder.fail(GROUP_IS_GONE),
+                    Err(error) if error.code() == "NOGROUP" => reader.responder.fail(GROUP_IS_GONE),
+                    Err(error) => reader.responder.fail(error),
                 }
             }
         }

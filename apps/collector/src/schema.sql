@@ -1,5 +1,5 @@
 -- Version of the schema. `migrate` in `store.rs` brings a database of an earlier version here.
-PRAGMA user_version = 2;
+PRAGMA user_version = 3;
 
 CREATE TABLE IF NOT EXISTS streams (
     id INTEGER PRIMARY KEY,
@@ -20,6 +20,8 @@ CREATE TABLE IF NOT EXISTS entries (
     ms INTEGER NOT NULL,
     seq INTEGER NOT NULL,
     fields ANY NOT NULL,
+    -- CRC-32 of stream, ms, seq (eight bytes each, big-endian) and the bytes of fields. NULL: not checked.
+    crc INTEGER,
     PRIMARY KEY (stream, ms, seq)
 ) STRICT, WITHOUT ROWID;
 

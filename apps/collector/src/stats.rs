@@ -21,6 +21,8 @@ pub(crate) struct Stats {
     size: AtomicU64,
     wal_bytes: AtomicU64,
     wal_blocked_seconds: AtomicU64,
+    /// Number of events that a reader has found to be damaged.
+    damaged: AtomicUsize,
     clients: AtomicI64,
 }
 
@@ -54,6 +56,10 @@ impl Stats {
         self.wal_blocked_seconds.store(wal.blocked_seconds, Relaxed);
     }
 
+    pub(crate) fn set_damaged(&self, events: usize) {
+        self.damaged.store(events, Relaxed);
+    }
+
     /// Adds to the number of connected clients. `more` is negative when clients disconnect.
     pub(crate) fn clients(&self, more: i64) {
         self.clients.fetch_add(more, Relaxed);
@@ -65,6 +71,7 @@ impl Stats {
         info.field("events", self.events.load(Relaxed));
         info.field("events_added", self.added.load(Relaxed));
         info.field("bytes_added", self.bytes.load(Relaxed));
+        info.field("damaged_events", self.damaged.load(Relaxed));
         info.field("disk_bytes", self.size.load(Relaxed));
         info.field("wal_bytes", self.wal_bytes.load(Relaxed));
         info.field("wal_blocked_seconds", self.wal_blocked_seconds.load(Relaxed));

@@ -12,6 +12,7 @@ use folder::DataFolder;
 use rusqlite::{CachedStatement, Connection, OptionalExtension, Params, Row, ffi, named_params, params};
 
 use crate::{
+    checksum,
     fields::Fields,
     id::Id,
     wal::{Wal, WalState},
@@ -72,6 +73,20 @@ pub(crate) enum Of {
 
 /// An event.
 pub(crate) type Event = (Id, Fields);
+
+/// An error of a read of events.
+#[derive(Debug)]
+pub(crate) enum ReadError {
+    Sqlite(rusqlite::Error),
+    /// The event with this id does not have the contents that were stored.
+    Damaged(Id),
+}
+
+impl From<rusqlite::Error> for ReadError {
+    fn from(error: rusqlite::Error) -> Self {
+        ReadError::Sqlite(error)
+    }
+}
 
 /// Selects events. Both ends are included.
 #[derive(Clone, Copy)]
@@ -328,26 +343,48 @@ impl Store {
     }
 
     pub(crate) fn add(&mut self, stream: i64, id: Id, fields: &Fields) -> Result<()> {
+        let stored = fields.stored();
+        let crc = checksum::of(stream, id, (&stored).into());
         self.change(
-            "INSERT INTO entries VALUES (?, ?, ?, ?)",
-            params![stream, id.ms, id.seq, fields.stored()],
+            "INSERT INTO entries (stream, ms, seq, fields, crc) VALUES (?, ?, ?, ?, ?)",
+            params![stream, id.ms, id.seq, stored, crc],
         )?;
         Ok(())
     }
 
-    pub(crate) fn range(&self, stream: i64, range: Range) -> Result<Vec<Event>> {
+    /// Returns events.
+    ///
+    /// # Errors
+    /// Returns an error if any of the events is damaged.
+    pub(crate) fn range(&self, stream: i64, range: Range) -> std::result::Result<Vec<Event>, ReadError> {
         let sql = if range.is_reverse {
-            "SELECT ms, seq, fields FROM entries WHERE stream = ? AND (ms, seq) BETWEEN (?, ?) AND (?, ?)
+            "SELECT ms, seq, fields, crc FROM entries WHERE stream = ? AND (ms, seq) BETWEEN (?, ?) AND (?, ?)
              ORDER BY ms DESC, seq DESC LIMIT ?"
         } else {
-            "SELECT ms, seq, fields FROM entries WHERE stream = ? AND (ms, seq) BETWEEN (?, ?) AND (?, ?)
+            "SELECT ms, seq, fields, crc FROM entries WHERE stream = ? AND (ms, seq) BETWEEN (?, ?) AND (?, ?)
              ORDER BY ms, seq LIMIT ?"
         };
         let Range { first, last, count, .. } = range;
         let mut select = self.read(sql)?;
         let values = params![stream, first.ms, first.seq, last.ms, last.seq, count.unwrap_or(-1)];
-        let events = select.query_map(values, |row| Ok((id(row, 0)?, Fields::read(row.get_ref(2)?))))?;
-        events.collect()
+        let mut rows = select.query(values)?;
+        let mut events = Vec::new();
+        while let Some(row) = rows.next()? {
+            let (id, fields) = (id(row, 0)?, row.get_ref(2)?);
+            let is_right = checksum::is_right(stream, id, fields, row.get(3)?);
+            let read = Fields::read(fields).filter(|_| is_right);
+            events.push((id, read.ok_or(ReadError::Damaged(id))?));
+        }
+        Ok(events)
+    }
+
+    /// Returns the id of the first or of the last event of a stream.
+    pub(crate) fn end(&self, stream: i64, is_last: bool) -> Result<Option<Id>> {
+        let sql = match is_last {
+            false => "SELECT ms, seq FROM entries WHERE stream = ? ORDER BY ms, seq LIMIT 1",
+            true => "SELECT ms, seq FROM entries WHERE stream = ? ORDER BY ms DESC, seq DESC LIMIT 1",
+        };
+        self.read(sql)?.query_row([stream], |row| id(row, 0)).optional()
     }
 
     /// Removes an event, and returns whether it existed.
@@ -415,8 +452,7 @@ impl Store {
 
     /// Reads the whole database. Returns the first damage that it finds.
     pub(crate) fn first_damage(&self) -> Result<Option<String>> {
-        let found: String = self.connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
-        Ok((found != "ok").then(|| found.replace('\n', " ")))
+        checksum::first_damage(&self.connection)
     }
 
     fn read(&self, sql: &str) -> Result<CachedStatement<'_>> {
@@ -440,15 +476,16 @@ impl Store {
 /// Brings a database of an earlier version to that of `schema.sql`.
 fn migrate(connection: &Connection) -> Result<()> {
     let version: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
-    if version == 1 {
-        connection.execute_batch(
-            "BEGIN IMMEDIATE;
-             ALTER TABLE consumers ADD COLUMN active INTEGER;
-             UPDATE consumers SET active = seen;
-             PRAGMA user_version = 2;
-             COMMIT",
-        )?;
-    }
+    const ACTIVE: &str =
+        "ALTER TABLE consumers ADD COLUMN active INTEGER; UPDATE consumers SET active = seen;";
+    // Events that are there already have no checksum. To compute one would read the whole database.
+    const CRC: &str = "ALTER TABLE entries ADD COLUMN crc INTEGER;";
+    let changes = match version {
+        1 => [ACTIVE, CRC].concat(),
+        2 => CRC.to_owned(),
+        _ => return Ok(()),
+    };
+    connection.execute_batch(&format!("BEGIN IMMEDIATE; {changes} PRAGMA user_version = 3; COMMIT"))?;
     Ok(())
 }
 
@@ -473,14 +510,22 @@ mod tests {
         let mut store = open();
         let group = store.add_group(1, b"g", Id::MIN, None).expect("add a group");
         store.add_consumer(group.number, b"c", 5).expect("add a consumer");
+        let fields = Fields(vec![Bytes::from("a"), Bytes::from("1")]);
+        store.add(1, Id::MIN, &fields).expect("add an event");
         store.commit().expect("commit");
-        let first = "ALTER TABLE consumers DROP COLUMN active; PRAGMA user_version = 1";
+        let first = "ALTER TABLE consumers DROP COLUMN active; ALTER TABLE entries DROP COLUMN crc;
+            PRAGMA user_version = 1";
         store.connection.execute_batch(first).expect("go back");
         drop(store);
         for _ in 0..2 {
-            let consumers = open().consumers(group.number).expect("read the consumers");
+            let store = open();
+            let consumers = store.consumers(group.number).expect("read the consumers");
             let times: Vec<_> = consumers.values().map(|consumer| (consumer.seen, consumer.active)).collect();
             assert_eq!(times, [(5, Some(5))]);
+            // Its events have no checksums.
+            let all = Range { first: Id::MIN, last: Id::MAX, count: None, is_reverse: false };
+            assert_eq!(store.range(1, all).expect("read the events"), [(Id::MIN, fields.clone())]);
+            assert_eq!(store.first_damage().expect("read the database"), None);
         }
         fs::remove_dir_all(&path).expect("remove the folder");
     }

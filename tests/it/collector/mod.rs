@@ -1,3 +1,4 @@
+mod damage;
 mod full;
 mod groups;
 mod kills;
@@ -6,7 +7,10 @@ mod life;
 mod owner;
 mod wal;
 
-use std::path::Path;
+use std::{
+    path::Path,
+    process::{Child, Command, Stdio},
+};
 
 use crate::support::{Process, RawClient};
 
@@ -16,4 +20,11 @@ fn start(folder: &Path, options: &[&str]) -> (Process, RawClient) {
     let process = Process::program_with("collector", &[&["--dir", folder], options].concat());
     let client = RawClient::connect(process.address());
     (process, client)
+}
+
+/// Starts a script on the database of a folder.
+fn python(script: &str, folder: &Path) -> Child {
+    let mut python = Command::new("python3");
+    python.args(["-c", script]).arg(folder.join("events.db"));
+    python.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("python3")
 }
