@@ -41,7 +41,7 @@ pub(crate) struct Collector {
     next_number: i64,
     pub(crate) waiting: Waiting,
     retention: Retention,
-    is_folder_lost: bool,
+    is_unwritable: bool,
     /// Damaged events that were found: stream and id.
     damaged: RefCell<BTreeSet<(i64, Id)>>,
     pub(crate) stats: Arc<Stats>,
@@ -58,7 +58,7 @@ impl Collector {
             next_number,
             waiting: Waiting::default(),
             retention,
-            is_folder_lost: false,
+            is_unwritable: false,
             damaged: RefCell::default(),
             stats,
         };
@@ -184,7 +184,7 @@ impl Collector {
     }
 
     fn write_changed(&mut self) -> Result<()> {
-        self.store.check_folder().map_err(unwritable)?;
+        self.store.check_writable().map_err(unwritable)?;
         for name in mem::take(&mut self.changed) {
             if let Some(stream) = self.streams.get(&name) {
                 self.store.set_stream(&name, stream).map_err(unwritable)?;
@@ -198,8 +198,10 @@ impl Collector {
         // If commands have uncommitted changes, their group must commit them, so this waits.
         let swept = match self.store.is_open() {
             true => Ok(true),
-            false if !self.has_folder() => Ok(false),
-            false => self.sweep_some(),
+            false => {
+                self.stats.set_wal(self.store.check_wal());
+                if self.is_writable() { self.sweep_some() } else { Ok(false) }
+            }
         };
         self.waiting.remove_closed();
         let has_more = swept.unwrap_or_else(|error| {
@@ -210,14 +212,14 @@ impl Collector {
         context.run_later(if has_more { SWEEP_MORE_AFTER } else { SWEEP_EVERY }, Self::sweep);
     }
 
-    /// Returns whether the folder is still at its path, and logs its loss once.
-    fn has_folder(&mut self) -> bool {
-        let loss = self.store.check_folder().err();
-        if let Some(error) = loss.as_ref().filter(|_| !self.is_folder_lost) {
+    /// Returns whether a commit is possible now. Logs once if it is not.
+    fn is_writable(&mut self) -> bool {
+        let refusal = self.store.check_writable().err();
+        if let Some(error) = refusal.as_ref().filter(|_| !self.is_unwritable) {
             tracing::error!(%error, "writes are refused");
         }
-        self.is_folder_lost = loss.is_some();
-        !self.is_folder_lost
+        self.is_unwritable = refusal.is_some();
+        !self.is_unwritable
     }
 
     /// Removes one portion of events. Returns whether more remain.
@@ -261,7 +263,6 @@ impl Collector {
     }
 
     fn update_totals(&mut self) {
-        self.stats.set_wal(self.store.check_wal());
         let events = self.streams.values().map(|stream| stream.length).sum();
         self.stats.set_totals(self.streams.len(), events, self.store.file_size());
     }

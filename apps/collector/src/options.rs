@@ -20,6 +20,10 @@ pub(crate) struct Options {
     /// Read the whole database at the start, and refuse to start if it is damaged
     #[arg(long)]
     verify: bool,
+    /// Size of SQLite's write-ahead log from which on writes are refused while another program keeps it from being
+    /// emptied, such as 1G (units: K, M, G, T) [default: no limit]
+    #[arg(long, value_name = "SIZE", value_parser = bytes)]
+    max_wal: Option<i64>,
     /// Print statistics to standard output once a second
     #[arg(long)]
     pub(crate) stats: bool,
@@ -42,7 +46,8 @@ impl Options {
     /// Opens the database in the folder, or creates it.
     pub(crate) fn open(&self) -> io::Result<Store> {
         let named = |error: &dyn fmt::Display| io::Error::other(format!("{}: {error}", self.dir.display()));
-        let store = Store::open(DataFolder::open(&self.dir)?).map_err(|error| named(&error))?;
+        let max_wal = self.max_wal.map(i64::unsigned_abs);
+        let store = Store::open(DataFolder::open(&self.dir)?, max_wal).map_err(|error| named(&error))?;
         if self.verify {
             let damage = store.first_damage().unwrap_or_else(|error| Some(error.to_string()));
             damage.map_or(Ok(()), |damage| Err(named(&format_args!("the database is damaged: {damage}"))))?;

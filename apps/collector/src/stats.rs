@@ -2,7 +2,10 @@
 
 use std::{
     mem,
-    sync::atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering::Relaxed},
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering::Relaxed},
+    },
 };
 
 use thegiant::InfoFields;
@@ -19,8 +22,7 @@ pub(crate) struct Stats {
     streams: AtomicUsize,
     events: AtomicI64,
     size: AtomicU64,
-    wal_bytes: AtomicU64,
-    wal_blocked_seconds: AtomicU64,
+    wal: Mutex<WalState>,
     /// Number of events that a reader has found to be damaged.
     damaged: AtomicUsize,
     clients: AtomicI64,
@@ -52,8 +54,7 @@ impl Stats {
     }
 
     pub(crate) fn set_wal(&self, wal: WalState) {
-        self.wal_bytes.store(wal.bytes, Relaxed);
-        self.wal_blocked_seconds.store(wal.blocked_seconds, Relaxed);
+        *self.wal() = wal;
     }
 
     pub(crate) fn set_damaged(&self, events: usize) {
@@ -65,6 +66,10 @@ impl Stats {
         self.clients.fetch_add(more, Relaxed);
     }
 
+    fn wal(&self) -> MutexGuard<'_, WalState> {
+        self.wal.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Writes the fields of `INFO collector`.
     pub(crate) fn info(&self, info: &mut InfoFields) {
         info.field("streams", self.streams.load(Relaxed));
@@ -73,8 +78,10 @@ impl Stats {
         info.field("bytes_added", self.bytes.load(Relaxed));
         info.field("damaged_events", self.damaged.load(Relaxed));
         info.field("disk_bytes", self.size.load(Relaxed));
-        info.field("wal_bytes", self.wal_bytes.load(Relaxed));
-        info.field("wal_blocked_seconds", self.wal_blocked_seconds.load(Relaxed));
+        let wal = self.wal();
+        info.field("wal_bytes", wal.bytes);
+        info.field("wal_blocked_seconds", wal.blocked_seconds);
+        info.field("wal_readers", &wal.readers);
     }
 
     /// Returns the next line for `--stats`: the events since the previous line, and the totals.

@@ -108,6 +108,10 @@ pub(crate) enum Limit {
 /// Time for which a command waits if another process has locked the database.
 pub(crate) const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// The file of the database, and that of its write-ahead log.
+const DATABASE: &str = "events.db";
+const LOG: &str = "events.db-wal";
+
 /// A database. Changes are visible to other processes, and on disk, only after a commit.
 pub(crate) struct Store {
     connection: Connection,
@@ -122,8 +126,10 @@ pub(crate) struct Store {
 
 impl Store {
     /// Opens the database in a folder, or creates it.
-    pub(crate) fn open(folder: DataFolder) -> Result<Self> {
-        let path = folder.path().join("events.db");
+    ///
+    /// `max_wal` is the size of the write-ahead log from which on it refuses writes.
+    pub(crate) fn open(mut folder: DataFolder, max_wal: Option<u64>) -> Result<Self> {
+        let path = folder.path().join(DATABASE);
         let connection = Connection::open(&path)?;
         connection.pragma_update(None, "journal_mode", "WAL")?;
         connection.pragma_update(None, "synchronous", "FULL")?;
@@ -131,13 +137,17 @@ impl Store {
         connection.set_prepared_statement_cache_capacity(64);
         migrate(&connection)?;
         connection.execute_batch(include_str!("schema.sql"))?;
-        let wal = Wal::new(path.with_extension("db-wal"));
+        for name in [DATABASE, LOG] {
+            folder.watch(name);
+        }
+        let wal = Wal::new(folder.path().join(LOG), max_wal);
         Ok(Store { connection, folder, path, wal, is_open: false, failure: None })
     }
 
-    /// Checks that the folder is still at its path.
-    pub(crate) fn check_folder(&self) -> io::Result<()> {
-        self.folder.check()
+    /// Checks that the folder and its files are still at their paths, and that the write-ahead log is not too large.
+    pub(crate) fn check_writable(&self) -> io::Result<()> {
+        self.folder.check()?;
+        self.wal.check_size()
     }
 
     /// Returns all streams by name, and the next unused number.
@@ -506,7 +516,8 @@ mod tests {
     #[test]
     fn a_database_of_the_first_version_is_migrated() {
         let path = env::temp_dir().join(format!("collector-first-{}", process::id()));
-        let open = || Store::open(DataFolder::open(&path).expect("open the folder")).expect("open the store");
+        let open =
+            || Store::open(DataFolder::open(&path).expect("open the folder"), None).expect("open the store");
         let mut store = open();
         let group = store.add_group(1, b"g", Id::MIN, None).expect("add a group");
         store.add_consumer(group.number, b"c", 5).expect("add a consumer");
@@ -535,7 +546,7 @@ mod tests {
     fn a_group_with_a_failed_change_is_not_committed() {
         let path = env::temp_dir().join(format!("collector-{}", process::id()));
         let folder = DataFolder::open(&path).expect("create the folder");
-        let mut store = Store::open(folder).expect("open the store");
+        let mut store = Store::open(folder, None).expect("open the store");
         let (id, fields) = (Id { ms: 1, seq: 1 }, Fields::default());
         store.add(1, id, &fields).expect("add an event");
         store.add(1, id, &fields).expect_err("the id exists already");

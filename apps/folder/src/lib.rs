@@ -1,6 +1,7 @@
 //! A folder with the data of a server, which one process owns.
 
 use std::{
+    cell::Cell,
     fs::{self, File, Metadata, OpenOptions, TryLockError},
     io,
     os::unix::fs::MetadataExt,
@@ -15,7 +16,19 @@ use std::{
 pub struct DataFolder {
     path: PathBuf,
     lock: File,
+    watched: Vec<Watched>,
 }
+
+/// A file that has to stay at its path.
+#[derive(Debug)]
+struct Watched {
+    path: PathBuf,
+    /// The file that was found there first.
+    file: Cell<Option<Identity>>,
+}
+
+/// Device and inode: no other file has both while a process has the file open.
+type Identity = (u64, u64);
 
 impl DataFolder {
     /// Takes possession of a folder, and creates it if it does not exist.
@@ -34,7 +47,7 @@ impl DataFolder {
         fs::remove_file(test)?;
         let lock = OpenOptions::new().create(true).truncate(false).write(true).open(path.join("lock"))?;
         match lock.try_lock() {
-            Ok(()) => Ok(DataFolder { path: path.to_owned(), lock }),
+            Ok(()) => Ok(DataFolder { path: path.to_owned(), lock, watched: Vec::new() }),
             Err(TryLockError::WouldBlock) => Err(io::Error::other("another process uses this folder")),
             Err(TryLockError::Error(error)) => Err(error),
         }
@@ -45,19 +58,47 @@ impl DataFolder {
         &self.path
     }
 
-    /// Checks that the folder is still at its path. It takes one system call or two.
+    /// Lets [`check`](Self::check) look at a file as well. The server has to have it open, or to create it later and keep
+    /// it open.
+    ///
+    /// `name` is the path of the file within the folder.
+    pub fn watch(&mut self, name: impl AsRef<Path>) {
+        let path = self.path.join(name);
+        let file = Cell::new(identity_at(&path));
+        self.watched.push(Watched { path, file });
+    }
+
+    /// Checks that the folder is still at its path, and that each watched file is. It takes a system call for each, and two
+    /// for the folder.
     ///
     /// # Errors
-    /// Returns an error that names the folder if it was removed or replaced. A server can still write to the files that
-    /// it has open, but nobody would find them.
+    /// Returns an error that names the folder, or the file, that was removed or replaced. A server can still write to the
+    /// files that it has open, but nobody would find them.
     pub fn check(&self) -> io::Result<()> {
-        let identity = |file: Metadata| (file.dev(), file.ino());
-        let ours = identity(self.lock.metadata()?);
-        match fs::metadata(self.path.join("lock")).map(identity) {
-            Ok(found) if found == ours => Ok(()),
-            _ => Err(named(&self.path, &io::Error::other("the folder was removed or replaced"))),
+        let lost =
+            |path, what| Err(named(path, &io::Error::other(format!("the {what} was removed or replaced"))));
+        let ours = identity(&self.lock.metadata()?);
+        if identity_at(&self.path.join("lock")) != Some(ours) {
+            return lost(&self.path, "folder");
         }
+        for watched in &self.watched {
+            let found = identity_at(&watched.path);
+            match watched.file.get() {
+                None => watched.file.set(found),
+                known if known == found => {}
+                _ => return lost(&watched.path, "file"),
+            }
+        }
+        Ok(())
     }
+}
+
+fn identity(file: &Metadata) -> Identity {
+    (file.dev(), file.ino())
+}
+
+fn identity_at(path: &Path) -> Option<Identity> {
+    fs::metadata(path).ok().map(|file| identity(&file))
 }
 
 fn named(path: &Path, error: &io::Error) -> io::Error {
@@ -84,6 +125,29 @@ mod tests {
         other.check().expect("it is there");
         drop(other);
         DataFolder::open(&path).expect("it was released");
+        fs::remove_dir_all(&path).expect("remove it");
+    }
+
+    #[test]
+    fn a_watched_file_stays_in_its_place() {
+        let path = env::temp_dir().join(format!("folder-watched-{}", process::id()));
+        let mut folder = DataFolder::open(&path).expect("it is free");
+        let [file, moved] = ["file", "moved"].map(|name| path.join(name));
+        let _open = File::create(&file).expect("create it");
+        folder.watch("file");
+        folder.watch("later");
+        folder.check().expect("it is there");
+        fs::rename(&file, &moved).expect("move it");
+        let error = folder.check().expect_err("it was removed").to_string();
+        assert_eq!(error, format!("{}: the file was removed or replaced", file.display()));
+        fs::write(&file, []).expect("replace it");
+        folder.check().expect_err("it was replaced");
+        fs::rename(&moved, &file).expect("move it back");
+        folder.check().expect("it is there");
+        let _later = File::create(path.join("later")).expect("create it");
+        folder.check().expect("it is there now");
+        fs::remove_file(path.join("later")).expect("remove it");
+        folder.check().expect_err("it was removed");
         fs::remove_dir_all(&path).expect("remove it");
     }
 }

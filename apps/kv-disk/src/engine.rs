@@ -20,6 +20,9 @@ pub(crate) trait Engine: Unpin + Sized + 'static {
     /// One of [`NAMES`].
     const NAME: &'static str;
 
+    /// The files in its folder that it keeps open.
+    const FILES: &'static [&'static str];
+
     /// Opens the map in a folder, or creates it.
     ///
     /// After a crash the map contains every committed change, and no part of a change that was not committed.

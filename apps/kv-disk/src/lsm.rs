@@ -25,6 +25,8 @@ struct Open {
 
 impl Engine for Lsm {
     const NAME: &'static str = "lsm";
+    // All others may be replaced by new ones.
+    const FILES: &'static [&'static str] = &["lock"];
 
     fn open(folder: &Path) -> Result<Self> {
         let mut lsm = Lsm { folder: folder.to_owned(), open: None, current: Arc::default() };

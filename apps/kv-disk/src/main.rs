@@ -14,7 +14,7 @@ mod lsm;
 mod options;
 mod sqlite;
 
-use std::{io, time::Duration};
+use std::{io, path::Path, time::Duration};
 
 use actix_rt::{task::spawn_blocking, time::interval};
 use kv::{DATABASES, Store, keyspace_info};
@@ -38,8 +38,9 @@ async fn main() {
 }
 
 async fn serve<E: Engine>(options: &Options) -> io::Result<()> {
-    let folder = options.folder()?;
+    let mut folder = options.folder()?;
     let engine = options.open::<E>()?;
+    E::FILES.iter().for_each(|file| folder.watch(Path::new(E::NAME).join(file)));
     let app = App::new().databases(DATABASES as u16);
     let is_sync = options.durability == Durability::Always;
     let disk = Disk::open(engine, folder, is_sync, app.keyspace()).map_err(io::Error::other)?;

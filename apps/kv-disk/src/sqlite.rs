@@ -24,6 +24,7 @@ pub(crate) struct Sqlite {
 
 impl Engine for Sqlite {
     const NAME: &'static str = "sqlite";
+    const FILES: &'static [&'static str] = &["kv.db", "kv.db-wal"];
 
     fn open(folder: &Path) -> Result<Self> {
         let path = folder.join("kv.db");

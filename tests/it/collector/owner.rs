@@ -45,3 +45,26 @@ fn a_collector_whose_folder_was_replaced_refuses_writes() {
     fs::rename(&moved, &data).expect("it can be moved");
     assert_eq!(client.ask(line("XADD s 1-2 a b")), "$3\r\n1-2\r\n");
 }
+
+#[test]
+fn a_collector_whose_database_was_replaced_refuses_writes() {
+    for file in ["events.db", "events.db-wal"] {
+        let folder = Folder::new();
+        let (process, mut client) = start(folder.path(), &[]);
+        client.ask(line("XADD s 1-1 a b"));
+        let [path, moved] = [file, "moved"].map(|name| folder.path().join(name));
+        fs::rename(&path, &moved).expect("it can be moved");
+        let refusal = format!(
+            "-MISCONF Errors writing to the disk: {}: the file was removed or replaced\r\n",
+            path.display()
+        );
+        assert_eq!(client.ask(line("XADD s 1-2 a b")), refusal);
+        fs::copy(&moved, &path).expect("it can be copied");
+        assert_eq!(client.ask(line("XADD s 1-2 a b")), refusal);
+        fs::rename(&moved, &path).expect("it can be moved");
+        assert_eq!(client.ask(line("XADD s 1-2 a b")), "$3\r\n1-2\r\n");
+        drop(process);
+        let (_process, mut client) = start(folder.path(), &[]);
+        assert_eq!(client.ask(line("XLEN s")), ":2\r\n");
+    }
+}

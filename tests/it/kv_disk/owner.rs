@@ -43,3 +43,24 @@ fn a_process_whose_folder_was_removed_refuses_writes() {
         assert_eq!(other.ask(line("GET a")), "$1\r\n3\r\n");
     }
 }
+
+#[test]
+fn a_process_whose_files_were_replaced_refuses_writes() {
+    for (engine, name) in
+        [("lsm", "lsm"), ("sqlite", "sqlite"), ("sqlite", "sqlite/kv.db"), ("sqlite", "sqlite/kv.db-wal")]
+    {
+        let folder = Folder::new();
+        let (process, mut client) = start(engine, folder.path(), &[]);
+        client.ask(line("SET a 1"));
+        let [path, moved] = [name, "moved"].map(|name| folder.path().join(name));
+        fs::rename(&path, &moved).expect("it can be moved");
+        let refusal = client.ask(line("SET a 2"));
+        assert!(refusal.ends_with(b": the file was removed or replaced\r\n"), "{refusal:?}");
+        assert_eq!(client.ask(line("GET a")), "$1\r\n1\r\n");
+        fs::rename(&moved, &path).expect("it can be moved");
+        assert_eq!(client.ask(line("SET a 3")), "+OK\r\n");
+        drop(process);
+        let (_process, mut client) = start(engine, folder.path(), &[]);
+        assert_eq!(client.ask(line("GET a")), "$1\r\n3\r\n");
+    }
+}

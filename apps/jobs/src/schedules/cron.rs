@@ -123,7 +123,7 @@ mod tests {
         fires("* * * * * *", "UTC", after, &["2026-11-29T20:00:01Z", "2026-11-29T20:00:02Z"]);
         fires(" @daily ", "UTC", after, &["2026-11-30T00:00:00Z"]);
         fires("0 9 * jan mon-fri", "UTC", after, &["2027-01-01T09:00:00Z", "2027-01-04T09:00:00Z"]);
-        // Of a day of the month and a weekday, either counts, as in Vixie cron.
+        // A day counts if the day of the month or the weekday is right, as in Vixie cron.
         fires("0 0 1 * sun", "UTC", after, &["2026-12-01T00:00:00Z", "2026-12-06T00:00:00Z"]);
         fires("0 0 L * *", "UTC", "2028-02-01T00:00:00Z", &["2028-02-29T00:00:00Z"]);
     }
