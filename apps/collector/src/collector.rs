@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use thegiant::{Commit, Connected, Disconnected, GroupCommit, prelude::*};
+use thegiant::{Commit, Connected, Disconnected, GroupCommit, Keyspace, prelude::*};
 
 use crate::{
     fields::Fields,
@@ -16,6 +16,7 @@ use crate::{
     options::Retention,
     stats::Stats,
     store::{self, Event, Limit, Range, ReadError, Store, Stream},
+    strings::Strings,
     waiting::Waiting,
 };
 
@@ -34,6 +35,7 @@ pub(crate) type Result<T> = std::result::Result<T, Error>;
 pub(crate) struct Collector {
     pub(crate) store: Store,
     pub(crate) streams: HashMap<Bytes, Stream>,
+    pub(crate) strings: Strings,
     /// Names of the streams with unwritten changes.
     changed: BTreeSet<Bytes>,
     /// Names of the streams with new events since the last [`feed`](Self::feed).
@@ -45,14 +47,22 @@ pub(crate) struct Collector {
     /// Damaged events that were found: stream and id.
     damaged: RefCell<BTreeSet<(i64, Id)>>,
     pub(crate) stats: Arc<Stats>,
+    pub(crate) keyspace: Keyspace,
 }
 
 impl Collector {
-    pub(crate) fn new(store: Store, retention: Retention, stats: Arc<Stats>) -> store::Result<Self> {
+    pub(crate) fn new(
+        store: Store,
+        retention: Retention,
+        stats: Arc<Stats>,
+        keyspace: Keyspace,
+    ) -> store::Result<Self> {
         let (streams, next_number) = store.streams()?;
+        let strings = Strings::read(&store)?;
         let mut collector = Collector {
             store,
             streams,
+            strings,
             changed: BTreeSet::new(),
             fed: BTreeSet::new(),
             next_number,
@@ -61,6 +71,7 @@ impl Collector {
             is_unwritable: false,
             damaged: RefCell::default(),
             stats,
+            keyspace,
         };
         collector.update_totals();
         Ok(collector)
@@ -70,8 +81,9 @@ impl Collector {
         self.streams.get(name)
     }
 
-    pub(crate) fn names(&self) -> impl Iterator<Item = &Bytes> {
-        self.streams.keys()
+    /// Returns the names of all streams and strings.
+    pub(crate) fn keys(&self) -> impl Iterator<Item = &Bytes> {
+        self.streams.keys().chain(self.strings.keys())
     }
 
     /// Returns the stream with this name and marks it as changed. A missing stream is created.
@@ -97,6 +109,7 @@ impl Collector {
 
     /// Adds an event to a stream, and returns its id.
     pub(crate) fn add(&mut self, name: &[u8], id: NewId, fields: &Fields) -> Result<Id> {
+        self.check_stream(name)?;
         let last = self.stream(name).map_or(Id::MIN, |stream| stream.last);
         let id = id.after(last)?;
         let stream = self.stream_to_change(name);
@@ -153,6 +166,7 @@ impl Collector {
 
     /// Removes the oldest events of a stream, and returns how many it removed.
     pub(crate) fn trim(&mut self, name: &[u8], limit: Limit, at_most: Option<i64>) -> Result<i64> {
+        self.check_stream(name)?;
         let Some(stream) = self.stream(name) else { return Ok(0) };
         let (last, excess) = match limit {
             Limit::MaxLen(len) => (Some(Id::MAX), (stream.length - len).max(0)),
@@ -194,7 +208,7 @@ impl Collector {
     }
 
     /// Removes events beyond the limits on age and size, and schedules the next removal.
-    fn sweep(&mut self, context: &mut Context<Self>) {
+    pub(crate) fn sweep(&mut self, context: &mut Context<Self>) {
         // If commands have uncommitted changes, their group must commit them, so this waits.
         let swept = match self.store.is_open() {
             true => Ok(true),
@@ -225,6 +239,7 @@ impl Collector {
     /// Removes one portion of events. Returns whether more remain.
     fn sweep_some(&mut self) -> Result<bool> {
         let mut has_more = self.store.remove_garbage(MAX_EVENTS_PER_SWEEP).map_err(unwritable)?;
+        self.remove_garbage_strings()?;
         let names: Vec<Bytes> = self.streams.keys().cloned().collect();
         if let Some(age) = self.retention.max_age {
             let first = Id { ms: now().saturating_sub(age), seq: 0 };
@@ -253,8 +268,8 @@ impl Collector {
     fn roll_back(&mut self, context: &mut Context<Self>) {
         self.changed.clear();
         self.fed.clear();
-        match self.store.roll_back().and_then(|()| self.store.streams()) {
-            Ok((streams, _)) => self.streams = streams,
+        match self.store.roll_back().and_then(|()| Ok((self.store.streams()?, Strings::read(&self.store)?))) {
+            Ok(((streams, _), strings)) => (self.streams, self.strings) = (streams, strings),
             Err(error) => {
                 tracing::error!(%error, "the rollback failed, so the collector stops");
                 context.stop();
@@ -268,7 +283,11 @@ impl Collector {
     }
 }
 
-#[commands(include(EVENTS, STREAMS, READING, GROUPS, PENDING, INFO, INFO_GROUPS), group_commit)]
+#[commands(
+    include(EVENTS, STREAMS, READING, GROUPS, PENDING, INFO, INFO_GROUPS, STRINGS),
+    group_commit,
+    expire
+)]
 impl Collector {}
 
 impl Actor for Collector {

@@ -20,6 +20,7 @@ impl Collector {
     /// Adds an event to a stream, and returns its id.
     #[command("XADD", write, denyoom, fast)]
     fn xadd(&mut self, key: Key<&[u8]>, event: NewEvent) -> Result<Option<Id>> {
+        self.check_stream(*key)?;
         if event.is_for_existing && self.stream(*key).is_none() {
             return Ok(None);
         }
@@ -32,8 +33,9 @@ impl Collector {
 
     /// Returns the number of events in a stream.
     #[command("XLEN", readonly, fast)]
-    fn xlen(&self, key: Key<&[u8]>) -> i64 {
-        self.stream(*key).map_or(0, |stream| stream.length)
+    fn xlen(&self, key: Key<&[u8]>) -> Result<i64> {
+        self.check_stream(*key)?;
+        Ok(self.stream(*key).map_or(0, |stream| stream.length))
     }
 
     /// Returns events in ascending order of their ids.
@@ -51,6 +53,7 @@ impl Collector {
     /// Removes events, and returns how many existed.
     #[command("XDEL", write, fast)]
     fn xdel(&mut self, key: Key<&[u8]>, ids: Vec<&[u8]>) -> Result<i64> {
+        self.check_stream(*key)?;
         if self.stream(*key).is_none() {
             return Ok(0);
         }
@@ -67,51 +70,55 @@ impl Collector {
 
 #[commands(rows = STREAMS, group = "generic")]
 impl Collector {
-    /// Removes streams, and returns how many existed.
+    /// Removes streams and strings, and returns how many existed.
     #[command("DEL", write)]
     fn del(&mut self, keys: Vec<Key<&[u8]>>) -> Result<usize> {
         let mut removed = 0;
         for key in keys {
-            removed += usize::from(self.remove_stream(*key)?);
+            removed += usize::from(self.remove_key(*key)?);
         }
         Ok(removed)
     }
 
-    /// Removes streams, and returns how many existed.
+    /// Removes streams and strings, and returns how many existed.
     #[command("UNLINK", write, fast, event = "del")]
     fn unlink(&mut self, keys: Vec<Key<&[u8]>>) -> Result<usize> {
         self.del(keys)
     }
 
-    /// Returns the number of existing streams among these keys.
+    /// Returns the number of existing streams and strings among these keys.
     #[command("EXISTS", readonly, fast)]
     fn exists(&self, keys: Vec<Key<&[u8]>>) -> usize {
-        keys.iter().filter(|key| self.stream(key).is_some()).count()
+        keys.iter().filter(|key| self.stream(key).is_some() || self.strings.get(key).is_some()).count()
     }
 
-    /// Returns the type of a key: a stream, or none.
+    /// Returns the type of a key: a stream, a string, or none.
     #[command("TYPE", readonly, fast)]
     fn r#type(&self, key: Key<&[u8]>) -> Simple {
-        Simple(if self.stream(*key).is_some() { "stream" } else { "none" })
+        match (self.stream(*key), self.strings.get(*key)) {
+            (Some(_), _) => Simple("stream"),
+            (_, Some(_)) => Simple("string"),
+            _ => Simple("none"),
+        }
     }
 
-    /// Returns the streams whose names match a pattern.
+    /// Returns the names of streams and strings that match a pattern.
     #[command("KEYS", readonly)]
-    fn keys(&self, pattern: &[u8]) -> Vec<&Bytes> {
-        self.names().filter(|name| glob::matches(pattern, name)).collect()
+    fn keys_like(&self, pattern: &[u8]) -> Vec<&Bytes> {
+        self.keys().filter(|name| glob::matches(pattern, name)).collect()
     }
 
-    /// Returns the number of streams.
+    /// Returns the number of streams and strings.
     #[command("DBSIZE", readonly, fast)]
     fn dbsize(&self) -> usize {
-        self.names().count()
+        self.keys().count()
     }
 
-    /// Removes all streams.
+    /// Removes all streams and strings.
     #[command("FLUSHALL", write, alias = "FLUSHDB")]
     fn flushall(&mut self) -> Result<()> {
-        let names: Vec<Bytes> = self.names().cloned().collect();
-        names.iter().try_for_each(|name| self.remove_stream(name).map(drop))
+        let names: Vec<Bytes> = self.keys().cloned().collect();
+        names.iter().try_for_each(|name| self.remove_key(name).map(drop))
     }
 }
 
@@ -124,6 +131,7 @@ impl Collector {
         options: &RangeOptions,
         is_reverse: bool,
     ) -> Result<Listed> {
+        self.check_stream(name)?;
         let Some(stream) = self.stream(name) else { return Ok(Listed(Some(Vec::new()))) };
         let count = options.count.map(|count| count.max(0));
         if count == Some(0) {

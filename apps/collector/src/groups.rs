@@ -23,6 +23,7 @@ impl Collector {
         id: &[u8],
         options: GroupOptions,
     ) -> Result<()> {
+        self.check_stream(*key)?;
         let makes_stream = options.check(call, true)?;
         let stream = self.stream(*key);
         if stream.is_none() && !makes_stream {
@@ -48,6 +49,7 @@ impl Collector {
         id: &[u8],
         options: GroupOptions,
     ) -> Result<()> {
+        self.check_stream(*key)?;
         options.check(call, false)?;
         let stream = self.stream(*key).ok_or(NO_STREAM)?;
         stream.groups.get(group).ok_or_else(|| no_such_group(*key, group))?;
@@ -61,6 +63,7 @@ impl Collector {
     /// Removes a consumer group.
     #[command("XGROUP DESTROY", write)]
     fn xgroup_destroy(&mut self, key: Key<&[u8]>, group: &[u8]) -> Result<i64> {
+        self.check_stream(*key)?;
         self.stream(*key).ok_or(NO_STREAM)?;
         let Some(group) = self.streams.get_mut(*key).and_then(|stream| stream.groups.remove(group)) else {
             return Ok(0);
@@ -74,6 +77,7 @@ impl Collector {
     /// Creates a consumer in a group.
     #[command("XGROUP CREATECONSUMER", write, denyoom)]
     fn xgroup_createconsumer(&mut self, key: Key<&[u8]>, group: &[u8], consumer: &[u8]) -> Result<i64> {
+        self.check_stream(*key)?;
         self.stream(*key).ok_or(NO_STREAM)?;
         let found = self.group(*key, group).ok_or_else(|| no_such_group(*key, group))?;
         let is_new = !found.consumers.contains_key(consumer);
@@ -86,6 +90,7 @@ impl Collector {
     /// Removes a consumer from a group, and returns how many events it had not acknowledged.
     #[command("XGROUP DELCONSUMER", write)]
     fn xgroup_delconsumer(&mut self, key: Key<&[u8]>, group: &[u8], consumer: &[u8]) -> Result<usize> {
+        self.check_stream(*key)?;
         self.stream(*key).ok_or(NO_STREAM)?;
         self.group(*key, group).ok_or_else(|| no_such_group(*key, group))?;
         let removed = self.group_to_change(*key, group)?.consumers.remove(consumer);
@@ -95,6 +100,7 @@ impl Collector {
     /// Acknowledges events, and returns how many were pending.
     #[command("XACK", write, fast)]
     fn xack(&mut self, key: Key<&[u8]>, group: &[u8], ids: Vec<&[u8]>) -> Result<i64> {
+        self.check_stream(*key)?;
         let Some(number) = self.group(*key, group).map(|group| group.number) else { return Ok(0) };
         let ids: Vec<Id> = ids.into_iter().map(|id| Id::parse(id, 0)).collect::<Result<_>>()?;
         let mut acknowledged = 0;

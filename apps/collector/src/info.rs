@@ -20,6 +20,7 @@ impl Collector {
     /// Returns the state of a stream.
     #[command("XINFO STREAM", readonly)]
     fn xinfo_stream(&self, call: &Call<'_>, key: Key<&[u8]>, full: Full) -> Result<About> {
+        self.check_stream(*key)?;
         let full = full.0.map_err(|OtherArguments| wrong_syntax("XINFO", call))?;
         let stream = self.stream(*key).ok_or(Error::NO_SUCH_KEY)?;
         let some = |count, is_reverse| {
@@ -50,6 +51,7 @@ impl Collector {
     /// Returns the state of the groups of a stream.
     #[command("XINFO GROUPS", readonly)]
     fn xinfo_groups(&self, key: Key<&[u8]>) -> Result<Vec<AboutGroup>> {
+        self.check_stream(*key)?;
         let stream = self.stream(*key).ok_or(Error::NO_SUCH_KEY)?;
         let first = self.first_id(stream)?;
         let groups = stream.groups.iter().map(|(name, group)| {
@@ -68,6 +70,7 @@ impl Collector {
     /// Returns the state of the consumers of a group.
     #[command("XINFO CONSUMERS", readonly)]
     fn xinfo_consumers(&self, key: Key<&[u8]>, group: &[u8]) -> Result<Vec<AboutConsumer>> {
+        self.check_stream(*key)?;
         let stream = self.stream(*key).ok_or(Error::NO_SUCH_KEY)?;
         let group = stream.groups.get(group).ok_or_else(|| no_such_group(*key, group))?;
         let consumers = group.consumers.iter().map(|(name, consumer)| {

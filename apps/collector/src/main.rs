@@ -6,6 +6,7 @@
 //!   write-ahead log; `checksum`: finds damaged events
 //! - `events`: the commands for events; `reading`: `XREAD` and `XREADGROUP`
 //! - `groups`, `pending`: consumer groups, and the events that they have not acknowledged; `info`: `XINFO`
+//! - `strings`: `SET`, `GET` and `GETDEL`
 //! - `id`: the ids of events; `fields`: their fields
 //! - `options`: the command line; `stats`: counters for operators
 
@@ -21,6 +22,7 @@ mod pending;
 mod reading;
 mod stats;
 mod store;
+mod strings;
 mod waiting;
 mod wal;
 
@@ -39,12 +41,13 @@ async fn main() {
 
 async fn serve(options: Options) -> io::Result<()> {
     let stats = Arc::new(Stats::default());
-    let collector = Collector::new(options.open()?, options.retention, Arc::clone(&stats));
+    let app = App::new();
+    let collector = Collector::new(options.open()?, options.retention, Arc::clone(&stats), app.keyspace());
     let collector = collector.map_err(io::Error::other)?.start();
     if options.stats {
         print_stats(Arc::clone(&stats));
     }
-    let app = App::new()
+    let app = app
         .mount(collector.clone())
         .connected(collector.clone())
         .disconnected(collector)

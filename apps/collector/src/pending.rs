@@ -25,6 +25,7 @@ impl Collector {
         group: &[u8],
         options: Option<PendingOptions<'_>>,
     ) -> Result<PendingReply> {
+        self.check_stream(*key)?;
         let found = self.group(*key, group).ok_or_else(|| no_such_key_or_group(*key, group))?;
         let (of_group, until) = (Of::Group(found.number), now());
         let Some(options) = options else {
@@ -58,6 +59,7 @@ impl Collector {
     /// Transfers pending events to another consumer.
     #[command("XCLAIM", write, fast)]
     fn xclaim(&mut self, key: Key<&[u8]>, group: &[u8], consumer: &[u8], claim: Claim) -> Result<Claimed> {
+        self.check_stream(*key)?;
         let found = self.group(*key, group).ok_or_else(|| no_such_key_or_group(*key, group))?;
         let claim = claim.0?;
         let (number, time) = (found.number, now());
@@ -106,6 +108,7 @@ impl Collector {
         start: Bound,
         options: AutoClaimOptions<'_>,
     ) -> Result<(Id, Claimed, Vec<Id>)> {
+        self.check_stream(*key)?;
         const NO_TIME: Error = Error::from_static("ERR Invalid min-idle-time argument for XAUTOCLAIM");
         const NO_COUNT: Error = Error::from_static("ERR COUNT must be > 0");
         /// Number of pending events to check for each one that may be returned.

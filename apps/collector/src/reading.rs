@@ -67,6 +67,7 @@ impl Collector {
 
     /// Returns the events that a reader can get now.
     fn read(&mut self, reader: &Reader) -> Result<Streams> {
+        reader.wanted.iter().try_for_each(|(name, _)| self.check_stream(name))?;
         if let Some(group) = &reader.group {
             for (name, _) in &reader.wanted {
                 self.group(name, &group.name).ok_or_else(|| no_such_group(name, &group.name))?;

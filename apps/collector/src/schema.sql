@@ -60,6 +60,15 @@ CREATE TABLE IF NOT EXISTS pending (
 
 CREATE INDEX IF NOT EXISTS pending_of_consumers ON pending (consumer, ms, seq);
 
+CREATE TABLE IF NOT EXISTS strings (
+    key BLOB PRIMARY KEY,
+    value BLOB NOT NULL,
+    -- Milliseconds since 1970. NULL if it does not expire.
+    deadline INTEGER
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX IF NOT EXISTS deadlines ON strings (deadline) WHERE deadline IS NOT NULL;
+
 -- For queries by people: the name of the stream, the time in UTC, and the fields as JSON.
 CREATE VIEW IF NOT EXISTS events AS
     SELECT CAST(streams.name AS TEXT) AS stream,

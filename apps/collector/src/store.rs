@@ -15,6 +15,7 @@ use crate::{
     checksum,
     fields::Fields,
     id::Id,
+    strings::StoredString,
     wal::{Wal, WalState},
 };
 
@@ -164,7 +165,7 @@ impl Store {
                 added: row.get(7)?,
                 groups: BTreeMap::new(),
             };
-            Ok((name(row, 0)?, stream))
+            Ok((bytes(row, 0)?, stream))
         })?;
         let mut streams: HashMap<Bytes, Stream> = streams.collect::<Result<_>>()?;
         for stream in streams.values_mut() {
@@ -199,7 +200,7 @@ impl Store {
         let groups = select.query_map([stream], |row| {
             let number = row.get(1)?;
             let consumers = self.consumers(number)?;
-            Ok((name(row, 0)?, Group { number, last: id(row, 2)?, read: row.get(4)?, consumers }))
+            Ok((bytes(row, 0)?, Group { number, last: id(row, 2)?, read: row.get(4)?, consumers }))
         })?;
         groups.collect()
     }
@@ -207,7 +208,7 @@ impl Store {
     fn consumers(&self, group: i64) -> Result<BTreeMap<Bytes, Consumer>> {
         let mut select = self.read("SELECT name, id, seen, active FROM consumers WHERE group_id = ?")?;
         let consumers = select.query_map([group], |row| {
-            Ok((name(row, 0)?, Consumer { number: row.get(1)?, seen: row.get(2)?, active: row.get(3)? }))
+            Ok((bytes(row, 0)?, Consumer { number: row.get(1)?, seen: row.get(2)?, active: row.get(3)? }))
         })?;
         consumers.collect()
     }
@@ -397,6 +398,32 @@ impl Store {
         self.read(sql)?.query_row([stream], |row| id(row, 0)).optional()
     }
 
+    /// Returns all strings, also those that have expired.
+    pub(crate) fn strings(&self) -> Result<Vec<(Bytes, StoredString)>> {
+        let mut select = self.connection.prepare("SELECT key, value, deadline FROM strings")?;
+        let strings = select.query_map([], |row| {
+            Ok((bytes(row, 0)?, StoredString { value: bytes(row, 1)?, deadline: row.get(2)? }))
+        })?;
+        strings.collect()
+    }
+
+    pub(crate) fn set_string(&mut self, key: &[u8], string: &StoredString) -> Result<()> {
+        let sql = "INSERT OR REPLACE INTO strings VALUES (?, ?, ?)";
+        self.change(sql, params![key, &string.value[..], string.deadline])?;
+        Ok(())
+    }
+
+    pub(crate) fn remove_string(&mut self, key: &[u8]) -> Result<()> {
+        self.change("DELETE FROM strings WHERE key = ?", [key])?;
+        Ok(())
+    }
+
+    /// Removes the strings that expired before this time.
+    pub(crate) fn remove_strings_before(&mut self, time: i64) -> Result<()> {
+        self.change("DELETE FROM strings WHERE deadline < ?", [time])?;
+        Ok(())
+    }
+
     /// Removes an event, and returns whether it existed.
     pub(crate) fn remove(&mut self, stream: i64, id: Id) -> Result<bool> {
         let sql = "DELETE FROM entries WHERE stream = ? AND ms = ? AND seq = ?";
@@ -499,7 +526,7 @@ fn migrate(connection: &Connection) -> Result<()> {
     Ok(())
 }
 
-fn name(row: &Row<'_>, at: usize) -> Result<Bytes> {
+fn bytes(row: &Row<'_>, at: usize) -> Result<Bytes> {
     Ok(row.get::<_, Vec<u8>>(at)?.into())
 }
 

@@ -2,7 +2,7 @@
 
 use std::{fs, thread, time::Duration};
 
-use super::start;
+use super::{python, start};
 use crate::support::{Folder, RawClient, Reply, eventually, info, line, lines};
 
 fn ask(client: &mut RawClient, text: &str) -> Reply {
@@ -206,4 +206,25 @@ fn stats_prints_a_line_each_second() {
     assert!(line.contains("events/s, ") && line.ends_with("1 clients"), "{line}");
     let fields = info(&mut client, "collector");
     assert_eq!((fields.number("events_added"), fields.number("bytes_added")), (10, 90));
+}
+
+#[test]
+fn strings_survive_a_kill_and_expire() {
+    let folder = Folder::new();
+    let (process, mut client) = start(folder.path(), &[]);
+    client.send(lines("SET kept 1 \n SET replaced 2 PX 20 \n SET replaced 3 \n SET short 4 PX 20 \n SET gone 5 \n GETDEL gone"));
+    assert_eq!(client.replies(6), format!("{}$1\r\n5\r\n", "+OK\r\n".repeat(5)));
+    eventually(|| (client.ask(line("GET short")) == "$-1\r\n").then_some(()));
+    assert_eq!(info(&mut client, "stats").number("expired_keys"), 1);
+    client.ask(line("SET later 6 PX 50"));
+    drop(process);
+    thread::sleep(Duration::from_millis(51));
+    let (process, mut client) = start(folder.path(), &[]);
+    client.send(lines("GET kept \n GET replaced \n GET later \n EXISTS short gone later \n DBSIZE"));
+    assert_eq!(client.replies(5), "$1\r\n1\r\n$1\r\n3\r\n$-1\r\n:0\r\n:2\r\n");
+    // The file has no expired string either.
+    let sql = "import sqlite3, sys; print(sqlite3.connect(sys.argv[1]).execute('SELECT count(*) FROM strings').fetchone()[0])";
+    let rows = || python(sql, folder.path()).wait_with_output().expect("it ends").stdout;
+    eventually(|| (rows() == b"2\n").then_some(()));
+    drop(process);
 }
