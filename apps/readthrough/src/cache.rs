@@ -26,6 +26,8 @@ pub(crate) struct Cache {
     lifetimes: Lifetimes,
     /// Number of writes so far.
     writes: Writes,
+    /// Number of the database servers so far.
+    server: u64,
     /// Keys with a read in progress, and the number of their last write. A read that began before that write
     /// may have returned an old value.
     being_read: HashMap<Bytes, Reading, RandomState>,
@@ -39,6 +41,8 @@ struct Entry {
     /// `None` if the key does not exist.
     value: Option<Bytes>,
     fresh_until: Instant,
+    /// The server that it was read from.
+    server: u64,
 }
 
 #[derive(Debug, Default)]
@@ -77,13 +81,13 @@ impl Cache {
         let room = bytes as u64;
         let entries =
             unsync::Cache::with(bytes / 512, room, Size, RandomState::default(), Default::default());
-        Cache { entries, lifetimes, writes: 0, being_read: HashMap::default() }
+        Cache { entries, lifetimes, writes: 0, server: 0, being_read: HashMap::default() }
     }
 
     pub(crate) fn get(&self, key: &[u8], now: Instant) -> Known {
         let Some(entry) = self.entries.get(key) else { return Known::Nothing };
         let value = entry.value.clone();
-        if now < entry.fresh_until {
+        if now < entry.fresh_until && entry.server == self.server {
             Known::Fresh(value)
         } else if now < entry.fresh_until + self.lifetimes.stale {
             Known::Stale(value)
@@ -111,7 +115,7 @@ impl Cache {
         if let Some(value) = read.filter(|_| !is_outdated) {
             let life = if value.is_some() { self.lifetimes.value } else { self.lifetimes.absence };
             let fresh_until = Instant::now() + life.mul_f64(1.0 - JITTER + 2.0 * JITTER * fastrand::f64());
-            self.entries.insert(key.clone(), Entry { value, fresh_until });
+            self.entries.insert(key.clone(), Entry { value, fresh_until, server: self.server });
         }
     }
 
@@ -121,6 +125,16 @@ impl Cache {
         self.writes += 1;
         if let Some(reading) = self.being_read.get_mut(key) {
             reading.written = self.writes;
+        }
+    }
+
+    /// Makes all values stale if the database has another server now, which may lack writes of the one before.
+    pub(crate) fn set_server(&mut self, server: u64) {
+        if self.server != server {
+            self.server = server;
+            self.writes += 1;
+            // The reads in progress may be those of the server before.
+            self.being_read.values_mut().for_each(|reading| reading.written = self.writes);
         }
     }
 
@@ -178,6 +192,24 @@ mod tests {
         let since = cache.begin_read(&[key()]);
         cache.end_read(&key(), since, None);
         assert_eq!(cache.get(b"key", Instant::now()), Known::Nothing);
+    }
+
+    #[test]
+    fn values_of_another_server_are_stale() {
+        let mut cache = cache();
+        let since = cache.begin_read(&[key()]);
+        cache.end_read(&key(), since, Some(None));
+        let (now, since) = (Instant::now(), cache.begin_read(&[key()]));
+        cache.set_server(0);
+        assert_eq!(cache.get(b"key", now), Known::Fresh(None));
+        cache.set_server(1);
+        assert_eq!(cache.get(b"key", now), Known::Stale(None));
+        // A read of the server before.
+        cache.end_read(&key(), since, Some(None));
+        assert_eq!(cache.get(b"key", now), Known::Stale(None));
+        let since = cache.begin_read(&[key()]);
+        cache.end_read(&key(), since, Some(None));
+        assert_eq!(cache.get(b"key", now), Known::Fresh(None));
     }
 
     #[test]

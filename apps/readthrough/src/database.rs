@@ -1,17 +1,23 @@
 //! The database behind the cache.
 
-use std::{error, fmt, fmt::Write, str::FromStr, time::Duration};
+use std::{error, fmt, fmt::Write, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use sqlx::{
-    Any, AnyPool, Arguments, AssertSqlSafe, Execute, Executor, Row, SqlSafeStr, SqlStr,
-    any::{AnyArguments, AnyConnectOptions, AnyPoolOptions, AnyRow, AnyStatement, install_default_drivers},
+    Any, AnyConnection, Arguments, AssertSqlSafe, Execute, Executor, Row, SqlSafeStr, SqlStr,
+    any::{AnyArguments, AnyRow, AnyStatement, install_default_drivers},
+};
+use tokio::time::{Instant, timeout_at};
+
+use crate::{
+    hosts,
+    servers::{OPEN_TIMEOUT, Servers},
 };
 
-/// A connection pool of the database that holds the table of keys and values.
+/// The database that holds the table of keys and values.
 #[derive(Clone, Debug)]
 pub(crate) struct Database {
-    pool: AnyPool,
+    pub(crate) servers: Arc<Servers>,
     /// Maximum time to wait for a query or a free connection.
     timeout: Duration,
     dialect: Dialect,
@@ -25,9 +31,6 @@ enum Dialect {
     Sqlite,
     Postgres,
 }
-
-/// Minimum time to wait for the first connection. The query timeout may be too short to open one.
-const OPEN_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The error text of a failed query, in one line.
 pub(crate) type Failure = String;
@@ -47,39 +50,34 @@ impl Database {
         let dialect = if is_sqlite { Dialect::Sqlite } else { Dialect::Postgres };
         // SQLite creates the file if it does not exist.
         let url = if is_sqlite && !url.contains('?') { format!("{url}?mode=rwc") } else { url.to_owned() };
-        let options = AnyConnectOptions::from_str(&url).map_err(one_line)?;
-        let open_timeout = timeout.max(OPEN_TIMEOUT);
-        let pool = AnyPoolOptions::new()
-            .max_connections(connections)
-            .acquire_timeout(open_timeout)
-            .connect_with(options)
-            .await
-            .map_err(one_line)?;
-        let database = Database { pool, timeout: open_timeout, dialect, prepares };
+        let (hosts, is_watched) = hosts::parse(&url)?;
+        let servers = Servers::open(hosts, is_watched, connections, timeout).await?;
+        let database = Database { servers, timeout: timeout.max(OPEN_TIMEOUT), dialect, prepares };
         let bytes = if is_sqlite { "BLOB" } else { "BYTEA" };
         let table =
             format!("CREATE TABLE IF NOT EXISTS entries (key {bytes} PRIMARY KEY, value {bytes} NOT NULL)");
-        database.run(Query { sql: table, arguments: None }).await?;
+        database.run(|| Ok(Query { sql: table.clone(), arguments: None })).await?;
         Ok(Database { timeout, ..database })
     }
 
     /// Returns the existing ones of these keys with their values, by one query.
     pub(crate) async fn get(&self, keys: &[Bytes]) -> Result<Vec<(Bytes, Bytes)>, Failure> {
-        let query = self.query("SELECT key, value FROM entries WHERE key IN", keys, "")?;
-        let rows = self.within(self.pool.fetch_all(query)).await?;
+        let query = || self.query("SELECT key, value FROM entries WHERE key IN", keys, "");
+        let rows = self.within(async |connection| Ok(connection.fetch_all(query()?).await)).await?;
         rows.iter().map(|row| Ok((bytes(row, 0)?, bytes(row, 1)?))).collect()
     }
 
     /// Sets the value of a key.
     pub(crate) async fn set(&self, key: Bytes, value: Bytes) -> Result<(), Failure> {
         let replace = "ON CONFLICT (key) DO UPDATE SET value = excluded.value";
-        let query = self.query("INSERT INTO entries (key, value) VALUES", &[key, value], replace)?;
+        let row = [key, value];
+        let query = || self.query("INSERT INTO entries (key, value) VALUES", &row, replace);
         self.run(query).await.map(drop)
     }
 
     /// Removes keys, and returns how many existed.
     pub(crate) async fn delete(&self, keys: &[Bytes]) -> Result<u64, Failure> {
-        self.run(self.query("DELETE FROM entries WHERE key IN", keys, "")?).await
+        self.run(|| self.query("DELETE FROM entries WHERE key IN", keys, "")).await
     }
 
     /// Returns a query with a list of arguments between two pieces of SQL.
@@ -97,14 +95,38 @@ impl Database {
         Ok(Query { sql, arguments: Some(values) })
     }
 
-    async fn run(&self, query: Query) -> Result<u64, Failure> {
-        self.within(self.pool.execute(query)).await.map(|done| done.rows_affected())
+    async fn run(&self, query: impl Fn() -> Result<Query, Failure>) -> Result<u64, Failure> {
+        self.within(async |connection| Ok(connection.execute(query()?).await))
+            .await
+            .map(|done| done.rows_affected())
     }
 
-    async fn within<T>(&self, query: impl Future<Output = sqlx::Result<T>>) -> Result<T, Failure> {
-        match tokio::time::timeout(self.timeout, query).await {
-            Ok(answered) => answered.map_err(one_line),
-            Err(_) => Err("the query timed out".to_owned()),
+    /// Runs a query on the present server.
+    async fn within<T>(
+        &self,
+        query: impl AsyncFn(&mut AnyConnection) -> Result<sqlx::Result<T>, Failure>,
+    ) -> Result<T, Failure> {
+        let deadline = Instant::now() + self.timeout;
+        loop {
+            let pool = self.servers.pool()?;
+            let connected = async {
+                // Otherwise, a wait for a lost server goes on when there is another one.
+                match pool.close_event().do_until(pool.acquire()).await {
+                    Ok(Ok(mut connection)) => query(&mut connection).await,
+                    Ok(Err(error)) | Err(error) => Ok(Err(error)),
+                }
+            };
+            match timeout_at(deadline, self.servers.watch(connected)).await {
+                Ok(Ok(Ok(answer))) => return Ok(answer),
+                // The server has changed before the query got a connection. So it is sent to the present one.
+                Ok(Ok(Err(sqlx::Error::PoolClosed))) => {}
+                Ok(Ok(Err(error))) => {
+                    self.servers.on_error(&error);
+                    return Err(one_line(error));
+                }
+                Ok(Err(failure)) => return Err(failure),
+                Err(_) => return Err("the query timed out".to_owned()),
+            }
         }
     }
 }
@@ -157,6 +179,6 @@ fn bytes(row: &AnyRow, column: usize) -> Result<Bytes, Failure> {
 }
 
 /// Converts an error to one line of text.
-fn one_line(error: impl fmt::Display) -> Failure {
+pub(crate) fn one_line(error: impl fmt::Display) -> Failure {
     error.to_string().replace(['\r', '\n'], " ")
 }

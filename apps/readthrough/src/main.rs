@@ -3,12 +3,15 @@
 //! This is a cache in front of an SQL database, for any Redis client.
 //!
 //! - `reader`: the commands; `cache`: the cached values; `database`: the queries
+//! - `servers`: the servers of the database, and their connections; `hosts`: a URL with several hosts
 //! - `options`: the command line
 
 mod cache;
 mod database;
+mod hosts;
 mod options;
 mod reader;
+mod servers;
 
 use std::{io, sync::Arc};
 
@@ -35,7 +38,11 @@ async fn serve(options: Options) -> io::Result<()> {
     let shards = options.server.threads();
     let stats: Vec<Arc<Stats>> = (0..shards).map(|_| Arc::default()).collect();
     let all_stats = stats.clone();
-    let app = App::new().info("Readthrough", move |info| Stats::write_all(&all_stats, info));
+    let servers = Arc::clone(&database.servers);
+    let app = App::new().info("Readthrough", move |info| {
+        Stats::write_all(&all_stats, info);
+        servers.write(info);
+    });
     let (memory, lifetimes) = (options.memory() / usize::from(shards), options.lifetimes());
     let app = app.mount_shards(shards, move |shard| {
         Reader::new(database.clone(), Cache::new(memory, lifetimes), Arc::clone(&stats[shard]))

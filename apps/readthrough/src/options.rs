@@ -11,7 +11,8 @@ use crate::cache::Lifetimes;
 #[derive(Parser)]
 #[command(version)]
 pub(crate) struct Options {
-    /// Database URL, sqlite:PATH or postgres://USER@HOST/NAME [default: sqlite:readthrough.db]
+    /// Database URL, sqlite:PATH or postgres://USER@HOST/NAME; with several hosts, HOST,HOST, the one that accepts writes
+    /// [default: sqlite:readthrough.db]
     #[arg(long, value_name = "URL")]
     database: Option<String>,
     /// File with the database URL, for a URL with a password (the environment variable DATABASE_URL can hold

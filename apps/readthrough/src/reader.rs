@@ -92,7 +92,10 @@ impl Actor for Reader {
     type Context = Context<Self>;
 
     fn started(&mut self, context: &mut Self::Context) {
-        context.run_interval(TICK, |reader, _| reader.0.now.set(Instant::now()));
+        context.run_interval(TICK, |reader, _| {
+            reader.0.now.set(Instant::now());
+            reader.0.cache.borrow_mut().set_server(reader.0.database.servers.changes());
+        });
     }
 }
 

@@ -1,5 +1,6 @@
 mod database;
 mod down;
+mod failover;
 mod many;
 mod threads;
 

@@ -2,7 +2,7 @@
 
 use std::{fs, os::unix::fs::MetadataExt, path::PathBuf, process::Command};
 
-use super::Folder;
+use super::{Folder, eventually};
 
 /// A server on a unix socket, which needs no free port. Dropping it stops the server.
 pub(crate) struct Postgres {
@@ -12,6 +12,68 @@ pub(crate) struct Postgres {
 
 impl Postgres {
     pub(crate) fn start() -> Self {
+        let postgres = Self::new();
+        let mut initdb = postgres.program("initdb");
+        run(initdb.args(["--auth", "trust", "--username", "test", "--no-sync", "-D"]).arg(postgres.data()));
+        postgres.up();
+        postgres
+    }
+
+    /// Starts a standby, which gets each commit of this server before the commit ends.
+    pub(crate) fn standby(&self) -> Self {
+        let standby = Self::new();
+        let mut copy = self.program("pg_basebackup");
+        copy.args([
+            "--write-recovery-conf",
+            "--checkpoint",
+            "fast",
+            "--no-sync",
+            "--username",
+            "test",
+            "--host",
+        ]);
+        run(copy.arg(self.folder.path()).arg("-D").arg(standby.data()));
+        standby.up();
+        self.answer("ALTER SYSTEM SET synchronous_standby_names = '*'");
+        self.answer("SELECT pg_reload_conf()");
+        eventually(|| (self.answer("SELECT sync_state FROM pg_stat_replication") == "sync").then_some(()));
+        standby
+    }
+
+    /// Makes the standby a primary.
+    pub(crate) fn promote(&self) {
+        run(self.program("pg_ctl").args(["promote", "-w", "-D"]).arg(self.data()));
+    }
+
+    /// Kills the server, without a shutdown.
+    pub(crate) fn kill(&self) {
+        let file = fs::read_to_string(self.data().join("postmaster.pid")).expect("it runs");
+        run(Command::new("kill").args(["-KILL", file.lines().next().expect("a process id")]));
+        // Its other processes end when they notice this. They would refuse the next start.
+        eventually(|| {
+            let mut status = self.program("pg_isready");
+            (!status
+                .arg("--quiet")
+                .arg("--host")
+                .arg(self.folder.path())
+                .status()
+                .is_ok_and(|status| status.success()))
+            .then_some(())
+        });
+    }
+
+    /// Starts a server that was killed, as a read-only standby of nothing.
+    pub(crate) fn up_as_standby(&self) {
+        fs::write(self.data().join("standby.signal"), []).expect("it can be written");
+        eventually(|| self.try_up().then_some(()));
+    }
+
+    /// Returns the path of its socket's folder for a URL.
+    pub(crate) fn host(&self) -> String {
+        self.folder.path().display().to_string().replace('/', "%2F")
+    }
+
+    fn new() -> Self {
         let versions =
             fs::read_dir("/usr/lib/postgresql").expect("PostgreSQL is installed (tests/run installs it)");
         let newest = versions.map(|version| version.expect("a folder").path()).max().expect("a version");
@@ -19,18 +81,19 @@ impl Postgres {
         if is_root() {
             run(Command::new("chown").arg("postgres").arg(postgres.folder.path()));
         }
-        let mut initdb = postgres.program("initdb");
-        run(initdb.args(["--auth", "trust", "--username", "test", "--no-sync", "-D"]).arg(postgres.data()));
-        postgres.up();
         postgres
     }
 
     /// Starts the server.
     pub(crate) fn up(&self) {
+        assert!(self.try_up(), "PostgreSQL does not start");
+    }
+
+    fn try_up(&self) -> bool {
         let options = format!("-c listen_addresses= -c fsync=off -k {}", self.folder.path().display());
         let log = self.folder.path().join("log");
         let mut start = self.program("pg_ctl");
-        run(start.args(["start", "-w", "-o", &options, "-l"]).arg(log).arg("-D").arg(self.data()));
+        succeeds(start.args(["start", "-w", "-o", &options, "-l"]).arg(log).arg("-D").arg(self.data()))
     }
 
     /// Stops the server at once, without a clean shutdown.
@@ -85,7 +148,11 @@ fn is_root() -> bool {
 }
 
 fn run(command: &mut Command) {
+    assert!(succeeds(command), "{command:?}");
+}
+
+fn succeeds(command: &mut Command) -> bool {
     // The server would inherit pipes and keep them open.
     let status = command.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null()).status();
-    assert!(status.expect("it can be run").success(), "{command:?}");
+    status.expect("it can be run").success()
 }
