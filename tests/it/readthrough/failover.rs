@@ -39,9 +39,9 @@ fn a_promoted_standby_takes_over() {
         });
     };
     thread::scope(|scope| {
-        let (phase, rounds) = (&phase, &rounds);
-        for number in 0..CLIENTS {
-            scope.spawn(move || write(RawClient::connect(address), number, phase, &rounds[number]));
+        let phase = &phase;
+        for (number, rounds) in rounds.iter().enumerate() {
+            scope.spawn(move || write(RawClient::connect(address), number, phase, rounds));
         }
         each_writes();
         phase.store(FAILING, Relaxed);
@@ -80,7 +80,8 @@ fn write(mut client: RawClient, key: usize, phase: &AtomicU64, rounds: &AtomicUs
             return;
         }
         number += 1;
-        let is_allowed_to_fail = |client: &mut RawClient, request: &str| {
+        // Returns `None` for an error, which must have a reason.
+        let ask = |client: &mut RawClient, request: &str| {
             let reply = client.ask(line(request));
             let is_error = reply.starts_with(b"-");
             let may_fail = phase_before <= FAILING && phase.load(Relaxed) >= FAILING;
@@ -91,13 +92,13 @@ fn write(mut client: RawClient, key: usize, phase: &AtomicU64, rounds: &AtomicUs
             }
             (!is_error).then_some(reply)
         };
-        if let Some(reply) = is_allowed_to_fail(&mut client, &format!("SET key:{key} {number}")) {
+        if let Some(reply) = ask(&mut client, &format!("SET key:{key} {number}")) {
             assert_eq!(reply, "+OK\r\n");
             acknowledged = number;
             rounds.fetch_add(1, Relaxed);
         }
         // A write that failed may have happened.
-        if let Some(reply) = is_allowed_to_fail(&mut client, &format!("GET key:{key}")) {
+        if let Some(reply) = ask(&mut client, &format!("GET key:{key}")) {
             let found = match Reply::only(&reply) {
                 Some(Reply::Bulk(found)) => String::from_utf8_lossy(&found).parse().expect("a number"),
                 _ => 0,
