@@ -28,8 +28,10 @@ impl Expression {
     fn parse(text: &str) -> Result<Self, Error> {
         let text = text.trim();
         let fields = text.split_whitespace().count();
+        // croner takes an empty item for no value, and would look for a firing at no second up to the year 5000.
+        let has_empty_item = text.split_whitespace().any(|field| field.split(',').any(str::is_empty));
         let is_nickname = NICKNAMES.iter().any(|name| name.eq_ignore_ascii_case(text));
-        if !is_nickname && !matches!(fields, 5 | 6) || text.len() > MAX_LEN {
+        if !is_nickname && !matches!(fields, 5 | 6) || has_empty_item || text.len() > MAX_LEN {
             return Err(NOT_CRON);
         }
         let parser = CronParser::builder().seconds(Seconds::Optional).year(Year::Disallowed).build();
@@ -65,7 +67,7 @@ impl Cron {
     pub(crate) fn next(&self, after: i64) -> Option<i64> {
         let after = Timestamp::from_millisecond(after).ok()?.to_zoned(self.zone.clone());
         let next = self.expression.find_next_occurrence(&after, false).ok()?;
-        Some(next.timestamp().as_millisecond())
+        Some(next.timestamp()).filter(|next| *next > after.timestamp()).map(Timestamp::as_millisecond)
     }
 
     pub(crate) fn expression(&self) -> String {
@@ -154,7 +156,17 @@ mod tests {
     fn an_error_says_how_to_write_an_expression() {
         let error =
             |expression: &str, zone| cron(expression, zone).map(|_| ()).map_err(|error| error.to_string());
-        for expression in ["", "* * * *", "* * * * * * *", "@reboot", "@every 5s", &"* ".repeat(600)] {
+        for expression in [
+            "",
+            "* * * *",
+            "* * * * * * *",
+            "@reboot",
+            "@every 5s",
+            ", * * * * *",
+            "1, * * * *",
+            "1,,2 * * * *",
+            &"* ".repeat(600),
+        ] {
             assert_eq!(error(expression, None), Err(NOT_CRON.to_string()), "{expression}");
         }
         for (expression, reason) in [
