@@ -1,14 +1,25 @@
-use std::{collections::BTreeSet, fs, path::Path};
+use std::{collections::BTreeSet, fs, path::Path, process::Command};
 
 use thegiant::prelude::*;
 
-use crate::support::{OutsideCrate, RawClient, Reply, Served, code_blocks, line, root};
+use crate::support::{Folder, OutsideCrate, Process, RawClient, Reply, Served, code_blocks, line, root};
 
 const README: &str = include_str!("../../README.md");
 
 /// The texts whose links must lead to a file.
-const TEXTS: [&str; 6] =
-    ["README.md", "ARCHITECTURE.md", "DESIGN.md", "CONTRIBUTING.md", "CHANGELOG.md", "GLOSSARY.md"];
+const TEXTS: [&str; 11] = [
+    "README.md",
+    "ARCHITECTURE.md",
+    "DESIGN.md",
+    "CONTRIBUTING.md",
+    "CHANGELOG.md",
+    "GLOSSARY.md",
+    "apps/balancer/README.md",
+    "apps/collector/README.md",
+    "apps/jobs/README.md",
+    "apps/kv-disk/README.md",
+    "apps/readthrough/README.md",
+];
 
 /// The file that a reader copies from the README is a file that is tested: the two cannot drift apart.
 #[test]
@@ -55,15 +66,42 @@ fn the_readme_lists_the_builtin_commands() {
 #[test]
 fn links_lead_to_files_and_headings() {
     for text in TEXTS {
-        for link in links(&read(&root().join(text))) {
+        let text_path = root().join(text);
+        for link in links(&read(&text_path)) {
             let (file, heading) = link.split_once('#').unwrap_or((&link, ""));
-            let path = root().join(if file.is_empty() { text } else { file });
+            let path = if file.is_empty() { text_path.clone() } else { text_path.with_file_name(file) };
             assert!(path.exists(), "{text} links to {link}");
             assert!(
                 heading.is_empty() || anchors(&read(&path)).any(|anchor| anchor == heading),
                 "{text}: {link}"
             );
         }
+    }
+}
+
+#[test]
+fn the_readmes_of_apps_show_the_real_output() {
+    let folder = Folder::new();
+    let database = format!("sqlite:{}", folder.path().join("entries.db").display());
+    // A busy machine can take seconds for a query.
+    let options = ["--database", &database, "--query-timeout", "60000"];
+    check_consoles("readthrough", &Process::program_with("readthrough", &options));
+    let servers = [(); 3].map(|()| Process::redis(&[]));
+    check_consoles("balancer", &Process::program_with("balancer", &servers.each_ref().map(Process::address)));
+}
+
+/// Runs the commands in the consoles of an app's README, and compares their output.
+fn check_consoles(app: &str, process: &Process) {
+    let (_, port) = process.address().rsplit_once(':').expect("an address with a port");
+    let readme = read(&root().join("apps").join(app).join("README.md"));
+    let consoles = readme.split("```console\n").skip(1).filter_map(|rest| rest.split("```").next());
+    let commands: Vec<&str> = consoles.flat_map(|console| console.split("$ ").skip(1)).collect();
+    assert!(!commands.is_empty(), "{app}");
+    for (command, shown) in commands.iter().filter_map(|command| command.split_once('\n')) {
+        let words = command.strip_prefix("redis-cli -p 6380 ").expect("a command for redis-cli").split(' ');
+        let output = Command::new("redis-cli").args(["-p", port, "--no-raw"]).args(words).output();
+        let output = String::from_utf8(output.expect("redis-cli can be run").stdout).expect("text");
+        assert_eq!(output, shown, "{app}: {command}");
     }
 }
 
