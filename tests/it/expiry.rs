@@ -7,7 +7,7 @@ use std::{
 
 use actix_rt::System;
 use thegiant::{
-    Expire, Keyspace, now,
+    DebugAccess, Expire, Keyspace, Server, now,
     prelude::*,
     test::{TestClient, TestServer},
 };
@@ -79,7 +79,8 @@ fn run<F: Future<Output = ()>>(test: impl FnOnce(TestServer) -> F) {
     System::new().block_on(async {
         let app = App::new();
         let leases = Leases { deadlines: HashMap::new(), order: BTreeSet::new(), keyspace: app.keyspace() };
-        test(TestServer::start(app.mount(leases.start()))).await;
+        let server = Server::new(app.mount(leases.start())).debug_commands(DebugAccess::Yes);
+        test(TestServer::with(server)).await;
     });
 }
 
@@ -96,6 +97,20 @@ fn a_key_expires_at_its_deadline_in_virtual_time() {
         time::advance(Duration::from_secs(86_000)).await;
         assert_eq!(count(&mut client).await, Value::Integer(1));
         time::advance(Duration::from_secs(401)).await;
+        assert_eq!(count(&mut client).await, Value::Integer(0));
+    });
+}
+
+#[test]
+fn expired_keys_stay_while_active_expire_is_off() {
+    run(async |server| {
+        let mut client = server.connect();
+        client.call(["LEASE", "key", "1000"]).await;
+        client.call(["DEBUG", "SET-ACTIVE-EXPIRE", "0"]).await;
+        time::pause();
+        time::advance(Duration::from_secs(2)).await;
+        assert_eq!(count(&mut client).await, Value::Integer(1));
+        client.call(["DEBUG", "SET-ACTIVE-EXPIRE", "1"]).await;
         assert_eq!(count(&mut client).await, Value::Integer(0));
     });
 }

@@ -498,7 +498,7 @@ pub use crate::{
     pubsub::{PubSub, Published},
     resp::{Error, Value},
     server::{ClientClass, Server, ServerHandle, SlowConsumers},
-    settings::OutputLimit,
+    settings::{DebugAccess, OutputLimit},
     single_flight::{Flight, SingleFlight},
     split::{SLOTS, shard, slot},
 };

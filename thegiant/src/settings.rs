@@ -64,6 +64,8 @@ enum SettingKind {
     Memory(u64),
     /// `yes` or `no`.
     Flag,
+    /// A [`DebugAccess`].
+    Access,
     /// Letters for classes of events.
     Events,
 }
@@ -111,7 +113,7 @@ static ROWS: [SettingRow; 27] = [
     row(Setting::DropOldestPush, "drop-oldest-push", SettingKind::Flag, 0),
     row(Setting::ShutdownTimeout, "shutdown-timeout", SettingKind::Time, 10_000),
     row(Setting::ProtectedMode, "protected-mode", SettingKind::Flag, 1),
-    fixed(Setting::DebugCommands, "enable-debug-command", SettingKind::Flag, 0),
+    fixed(Setting::DebugCommands, "enable-debug-command", SettingKind::Access, 0),
     row(Setting::SlowlogLogSlowerThan, "slowlog-log-slower-than", SettingKind::Number(-1, i64::MAX), -1),
     row(Setting::SlowlogMaxLen, "slowlog-max-len", SettingKind::Number(0, i64::MAX), 128),
     row(Setting::LatencyTracking, "latency-tracking", SettingKind::Flag, 0),
@@ -189,6 +191,28 @@ impl OutputLimit {
     }
 }
 
+/// The clients that may run `DEBUG`; see [`Server::debug_commands`](crate::Server::debug_commands).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum DebugAccess {
+    /// No client.
+    #[default]
+    No,
+    /// Clients on this machine.
+    Local,
+    /// All clients.
+    Yes,
+}
+
+impl DebugAccess {
+    const fn name(self) -> &'static str {
+        match self {
+            DebugAccess::No => "no",
+            DebugAccess::Local => "local",
+            DebugAccess::Yes => "yes",
+        }
+    }
+}
+
 impl Default for Settings {
     fn default() -> Self {
         Settings(ROWS.each_ref().map(|row| AtomicU64::new(row.default as u64)))
@@ -239,6 +263,15 @@ impl Settings {
         OutputLimit { hard, soft, soft_millis }
     }
 
+    /// Returns which clients may run `DEBUG`.
+    pub(crate) fn debug_access(&self) -> DebugAccess {
+        match self.get(Setting::DebugCommands) {
+            0 => DebugAccess::No,
+            1 => DebugAccess::Local,
+            _ => DebugAccess::Yes,
+        }
+    }
+
     pub(crate) fn query_buffer_limit(&self) -> usize {
         self.get(Setting::QueryBufferLimit).min(MAX_QUERY_BUFFER) as usize
     }
@@ -285,6 +318,7 @@ impl Settings {
             SettingKind::Time => shown_seconds(self.get(row.setting)).to_string(),
             SettingKind::Memory(_) => self.get(row.setting).to_string(),
             SettingKind::Flag => (if self.flag(row.setting) { "yes" } else { "no" }).to_owned(),
+            SettingKind::Access => self.debug_access().name().to_owned(),
             SettingKind::Events => Events::from_bits(self.get(row.setting)).letters(),
         }
     }
@@ -395,6 +429,7 @@ fn parse_value(kind: SettingKind, value: &str) -> Result<u64, RefusalReason> {
         SettingKind::Flag if value.eq_ignore_ascii_case("yes") => Ok(1),
         SettingKind::Flag if value.eq_ignore_ascii_case("no") => Ok(0),
         SettingKind::Flag => Err("argument must be 'yes' or 'no'".into()),
+        SettingKind::Access => Err("can't set immutable config".into()),
         SettingKind::Events => Events::parse(value)
             .map(Events::bits)
             .ok_or_else(|| "Invalid event class character. Use 'Ag$lshzxeKEtmdn'.".into()),

@@ -20,9 +20,9 @@ use std::{
     process, thread,
 };
 
-use clap::{Args, Parser};
+use clap::{Args, Parser, ValueEnum};
 pub use secret::Secret;
-use thegiant::{App, Server};
+use thegiant::{App, DebugAccess, Server};
 pub use time::{millis, seconds};
 use tracing::level_filters::LevelFilter;
 
@@ -40,6 +40,9 @@ pub struct ServerOptions {
     /// Number of threads that serve connections; 0 means the number of CPUs
     #[arg(long, value_name = "N", default_value_t = 1)]
     threads: u16,
+    /// Clients that may run DEBUG, a command for tests
+    #[arg(long, value_name = "WHO", value_enum, default_value_t = Debuggers::No)]
+    enable_debug_command: Debuggers,
     #[command(flatten)]
     password: Password,
     #[cfg(feature = "tls")]
@@ -57,6 +60,7 @@ impl ServerOptions {
     pub fn bind(&self, app: App) -> io::Result<Server> {
         let password = self.password.read()?.unwrap_or_default();
         let server = Server::new(app).password(password).workers(self.threads());
+        let server = server.debug_commands(self.enable_debug_command.into());
         #[cfg(feature = "tls")]
         let bind = self.tls.bind();
         #[cfg(not(feature = "tls"))]
@@ -76,6 +80,27 @@ impl ServerOptions {
     /// Returns the errors of [`bind`](Self::bind) and [`Server::run`].
     pub async fn serve(&self, app: App) -> io::Result<()> {
         serve(self.bind(app)?).await
+    }
+}
+
+/// The clients that may run `DEBUG`.
+#[derive(Clone, Copy, ValueEnum)]
+enum Debuggers {
+    /// No client
+    No,
+    /// Clients on this machine
+    Local,
+    /// All clients
+    Yes,
+}
+
+impl From<Debuggers> for DebugAccess {
+    fn from(debuggers: Debuggers) -> Self {
+        match debuggers {
+            Debuggers::No => DebugAccess::No,
+            Debuggers::Local => DebugAccess::Local,
+            Debuggers::Yes => DebugAccess::Yes,
+        }
     }
 }
 

@@ -1,5 +1,7 @@
+use thegiant::{DebugAccess, Server};
+
 use super::{OK, PONG, open_to_operators, open_with};
-use crate::support::{Process, RawClient, Served, app, exchange, gated, line, lines};
+use crate::support::{ANY_PORT, Process, RawClient, Served, app, exchange, gated, line, lines};
 
 const NO_DEBUG: &str = "-ERR DEBUG command not allowed. If the enable-debug-command option is set to \"local\", you can \
                         run it from a local connection, otherwise you need to set this option in the configuration \
@@ -11,7 +13,7 @@ const NO_SHUTDOWN: &str =
 fn debug_and_shutdown_are_refused_unless_allowed() {
     let served = Served::start(app);
     let mut client = RawClient::connect(served.address());
-    for debug in ["PROTOCOL string", "SLEEP 100", "ERROR x", "LOG x"] {
+    for debug in ["PROTOCOL string", "SLEEP 100", "SET-ACTIVE-EXPIRE 0", "ERROR x", "LOG x"] {
         assert_eq!(client.ask(line(&format!("DEBUG {debug}"))), NO_DEBUG, "{debug}");
     }
     for shutdown in ["SHUTDOWN", "SHUTDOWN NOSAVE", "SHUTDOWN NOW FORCE"] {
@@ -29,7 +31,15 @@ fn debug_replies_as_in_redis() {
     let redis = Process::redis(&["--enable-debug-command", "yes"]);
     let types = "string integer double null array set map attrib push verbatim true false bignum nope STRING";
     let of_types = types.split(' ').map(|name| format!("DEBUG PROTOCOL {name}"));
-    let others = ["DEBUG SLEEP 0", "DEBUG SLEEP 0.01", "DEBUG ERROR CODE", "DEBUG"].map(str::to_owned);
+    let others = [
+        "DEBUG SLEEP 0",
+        "DEBUG SLEEP 0.01",
+        "DEBUG ERROR CODE",
+        "DEBUG SET-ACTIVE-EXPIRE 0",
+        "DEBUG SET-ACTIVE-EXPIRE 1",
+        "DEBUG",
+    ]
+    .map(str::to_owned);
     let requests: Vec<u8> = of_types.chain(others).flat_map(|request| line(&request)).collect();
     for protocol in ["HELLO 2", "HELLO 3"] {
         let [giant, redis] = [served.address(), redis.address()].map(|address| {
@@ -53,6 +63,17 @@ fn debug_logs_sleeps_and_fails() {
         assert_eq!(client.ask(line(&format!("DEBUG SLEEP {seconds}"))), OK);
     }
     assert_eq!(client.ask(line("DEBUG SLEEP soon")), "-ERR value is not a valid float\r\n");
+}
+
+/// `local` allows clients of this machine.
+#[test]
+fn debug_can_be_allowed_to_local_clients() {
+    let configure = |server: Server| server.debug_commands(DebugAccess::Local).bind(ANY_PORT);
+    let served = Served::with(app, configure);
+    let mut client = RawClient::connect(served.address());
+    assert_eq!(client.ask(line("DEBUG SLEEP 0")), OK);
+    let shown = client.ask(line("CONFIG GET enable-debug-command"));
+    assert_eq!(shown, "*2\r\n$20\r\nenable-debug-command\r\n$5\r\nlocal\r\n");
 }
 
 /// The server replies to all requests that it has read, then stops.

@@ -21,7 +21,7 @@ mod reply;
 
 use std::io;
 
-use thegiant::{App, Server};
+use thegiant::{App, DebugAccess, Server};
 
 use crate::support::{ANY_PORT, Served, app};
 
@@ -35,7 +35,7 @@ fn open_to_operators() -> Served {
 
 fn open_with(app: impl FnOnce() -> App + Send + 'static) -> Served {
     let configure = |server: Server| -> io::Result<Server> {
-        server.debug_commands(true).allow_shutdown(true).bind(ANY_PORT)
+        server.debug_commands(DebugAccess::Yes).allow_shutdown(true).bind(ANY_PORT)
     };
     Served::with(app, configure)
 }

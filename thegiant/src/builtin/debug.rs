@@ -6,7 +6,7 @@ use crate::{
     Error, IntoReply, commands,
     conn::ConnectionState,
     resp::{Encoder, Protocol},
-    settings::Setting,
+    settings::DebugAccess,
 };
 
 #[commands(rows = DEBUG, group = "server")]
@@ -29,6 +29,14 @@ impl ConnectionState {
         Ok(())
     }
 
+    /// Sets whether the server removes keys whose time is over: 1, or 0 for tests of keys that are still stored.
+    #[command("DEBUG SET-ACTIVE-EXPIRE", admin, noscript, loading, stale)]
+    fn debug_set_active_expire(&self, active: i64) -> Result<(), Error> {
+        self.may_debug()?;
+        self.server.keyspace.set_active_expire(active != 0);
+        Ok(())
+    }
+
     /// Replies with the message as an error.
     #[command("DEBUG ERROR", admin, noscript, loading, stale)]
     fn debug_error(&self, message: &[u8]) -> Result<(), Error> {
@@ -48,7 +56,12 @@ impl ConnectionState {
 
 impl ConnectionState {
     fn may_debug(&self) -> Result<(), Error> {
-        if self.server.settings.flag(Setting::DebugCommands) { Ok(()) } else { Err(NOT_ALLOWED) }
+        let allowed = match self.server.settings.debug_access() {
+            DebugAccess::No => false,
+            DebugAccess::Local => self.client.addr().is_local(),
+            DebugAccess::Yes => true,
+        };
+        if allowed { Ok(()) } else { Err(NOT_ALLOWED) }
     }
 }
 

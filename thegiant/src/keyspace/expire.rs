@@ -10,7 +10,8 @@ use crate::clock::now;
 /// Before the actor runs a batch, it removes the keys whose time is over, so a command finds none. It also does
 /// so ten times a second without any command. While an actor runs a batch, time stands still: [`now`] returns the
 /// same time for all its commands. So a transaction never sees a key expire between two of its commands, and
-/// `EXEC` fails if a watched key has expired. During `CLIENT PAUSE`, keys are not removed.
+/// `EXEC` fails if a watched key has expired. During `CLIENT PAUSE`, and after
+/// `DEBUG SET-ACTIVE-EXPIRE 0`, keys are not removed.
 ///
 /// ```
 /// use std::collections::{BTreeSet, HashMap};
@@ -92,7 +93,7 @@ const LIMIT: usize = 1000;
 
 /// Removes expired keys. Returns whether there may be more of them. `#[commands(expire)]` calls this.
 pub fn remove_expired<A: Expire>(actor: &mut A, keyspace: &Keyspace) -> bool {
-    if actor.first_deadline().is_none_or(|deadline| deadline >= now()) || keyspace.is_paused() {
+    if actor.first_deadline().is_none_or(|deadline| deadline >= now()) || keyspace.keeps_expired() {
         return false;
     }
     match catch_unwind(AssertUnwindSafe(|| actor.remove_expired(LIMIT))) {

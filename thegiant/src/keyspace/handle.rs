@@ -17,7 +17,7 @@ use std::{
     fmt,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed},
     },
 };
 use tokio::sync::{Notify, futures::Notified};
@@ -70,6 +70,8 @@ struct KeyspaceInner {
     /// The setting `tracking-table-max-keys`.
     max_tracked_keys: AtomicUsize,
     expired_keys: AtomicU64,
+    /// `DEBUG SET-ACTIVE-EXPIRE 0`: keys whose time is over stay, as if clients were paused.
+    keeps_expired: AtomicBool,
     observers: Mutex<Observers>,
     /// Tells the proxies that a client has switched `CLIENT TRACKING`.
     trackers_changed: Notify,
@@ -145,9 +147,14 @@ impl Keyspace {
         self.0.expired_keys.load(Relaxed)
     }
 
-    /// Returns whether clients are paused, so that keys do not expire.
-    pub(super) fn is_paused(&self) -> bool {
-        self.0.hooks.is(Hook::Pause)
+    /// Returns whether keys whose time is over stay, because clients are paused or for a test.
+    pub(super) fn keeps_expired(&self) -> bool {
+        self.0.hooks.is(Hook::Pause) || self.0.keeps_expired.load(Relaxed)
+    }
+
+    /// Sets whether actors remove the keys whose time is over (`DEBUG SET-ACTIVE-EXPIRE`).
+    pub(crate) fn set_active_expire(&self, is_active: bool) {
+        self.0.keeps_expired.store(!is_active, Relaxed);
     }
 
     /// Publishes a keyspace event that no command has caused.
@@ -180,11 +187,15 @@ impl Keyspace {
         self.change(|observers| observers.events = events);
     }
 
-    /// Returns the hooks, whose [`Hook::Keys`] is set while keys are observed.
+    /// Sets the maximum number of keys that clients track.
     pub(crate) fn set_max_tracked_keys(&self, max_keys: usize) {
         self.0.max_tracked_keys.store(max_keys, Relaxed);
+        if self.is_observed() {
+            self.lock().trackers.evict(max_keys);
+        }
     }
 
+    /// Returns the hooks, whose [`Hook::Keys`] is set while keys are observed.
     pub(crate) fn hooks(&self) -> Arc<Hooks> {
         Arc::clone(&self.0.hooks)
     }

@@ -16,7 +16,7 @@ use crate::{
     keyspace::Events,
     listener::Listener,
     server_state::{ServerConfig, ServerState},
-    settings::{OutputLimit, Setting, Settings},
+    settings::{DebugAccess, OutputLimit, Setting, Settings},
 };
 
 /// Serves an [`App`] on the thread that runs it, and on further threads with [`workers`](Self::workers).
@@ -276,9 +276,15 @@ impl Server {
         self.set(Setting::ProtectedMode, protected.into())
     }
 
-    /// Enables the `DEBUG` command, for tests of clients (`enable-debug-command`, default `false`).
-    pub fn debug_commands(self, enabled: bool) -> Self {
-        self.set(Setting::DebugCommands, enabled.into())
+    /// Sets which clients may run `DEBUG`, a command for tests (`enable-debug-command`, default [`DebugAccess::No`]).
+    ///
+    /// ```
+    /// use thegiant::{DebugAccess, prelude::*};
+    ///
+    /// let server = Server::new(App::new).debug_commands(DebugAccess::Local);
+    /// ```
+    pub fn debug_commands(self, access: DebugAccess) -> Self {
+        self.set(Setting::DebugCommands, access as u64)
     }
 
     /// Sets whether a client may stop the server with `SHUTDOWN` (default `false`).

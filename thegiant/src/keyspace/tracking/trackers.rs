@@ -116,7 +116,7 @@ impl Trackers {
 
     /// Adds the keys that a client has read to the table.
     ///
-    /// If the table then has more than `max_keys` keys, evicts keys and sends invalidations to their readers.
+    /// If the table then has more than `max_keys` keys, [evicts](Self::evict) keys.
     pub(in crate::keyspace) fn add_reads<'a>(
         &mut self,
         client: &Client,
@@ -142,6 +142,11 @@ impl Trackers {
                 self.invalidate_readers(Write { key, by: None }, &[client.id()]);
             }
         }
+        self.evict(max_keys);
+    }
+
+    /// Evicts keys until the table has at most `max_keys` keys (0: no limit), and sends invalidations to their readers.
+    pub(in crate::keyspace) fn evict(&mut self, max_keys: usize) {
         while max_keys > 0 && self.table.keys() > max_keys {
             let Some((key, readers)) = self.table.evict() else { return };
             self.invalidate_readers(Write { key: &key, by: None }, &readers);
