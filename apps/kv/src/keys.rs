@@ -121,6 +121,29 @@ impl<D: Databases> Store<D> {
         self.rename(client, key, newkey, events).map(|()| 1)
     }
 
+    /// Moves a key to another database that does not have it.
+    #[command("MOVE", write, fast)]
+    fn r#move(
+        &mut self,
+        client: &Client,
+        key: Key<&[u8]>,
+        db: Database,
+        events: &mut KeyEvents,
+    ) -> Result<i64> {
+        let (from, Database(to)) = (client.db(), db);
+        if from == to {
+            return Err(SAME_OBJECT);
+        }
+        if self.data.contains(to, *key)? {
+            return Ok(0);
+        }
+        let Some(Entry { value, deadline }) = self.data.remove(from, *key)? else { return Ok(0) };
+        self.data.set(to, *key, value, deadline.into())?;
+        events.add(EventClass::Generic, "move_from", from, *key);
+        events.add(EventClass::Generic, "move_to", to, *key);
+        Ok(1)
+    }
+
     /// Copies a value to another key, in the same or another database.
     #[command("COPY", write, denyoom)]
     fn copy(

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, thread, time::Duration};
 
-use thegiant::{Commit, Expire, GroupCommit, InfoFields, Prefetch, prelude::*};
+use thegiant::{Commit, Expire, GroupCommit, InfoFields, Prefetch, prelude::*, resp::parse_integer};
 
 use crate::databases::{Counts, DATABASES, Databases, Result, Time};
 
@@ -106,6 +106,17 @@ impl<D: Databases> Store<D> {
         self.data.len(client.db())
     }
 
+    /// Returns the number of replicas that have the writes of the client: 0, at once, because there are no replicas.
+    #[command("WAIT", noscript, group = "generic", all = "agg_min")]
+    fn wait(&self, numreplicas: i64, timeout: &[u8]) -> Result<i64> {
+        let _ = numreplicas;
+        match parse_integer::<i64>(timeout) {
+            None => Err(NO_TIMEOUT),
+            Some(..0) => Err(NEGATIVE_TIMEOUT),
+            Some(_) => Ok(0),
+        }
+    }
+
     /// Removes all keys of the database.
     #[command("FLUSHDB", write, all = "all_succeeded")]
     fn flushdb(&mut self, client: &Client, mode: Option<Flush>) -> Result<()> {
@@ -121,6 +132,9 @@ impl<D: Databases> Store<D> {
         Ok(())
     }
 }
+
+const NO_TIMEOUT: Error = Error::from_static("ERR timeout is not an integer or out of range");
+const NEGATIVE_TIMEOUT: Error = Error::from_static("ERR timeout is negative");
 
 /// Drops data that may take long to drop, in a new thread if the mode is `ASYNC`.
 fn discard<T: Send + 'static>(data: T, mode: Option<Flush>) {
