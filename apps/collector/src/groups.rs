@@ -53,7 +53,11 @@ impl Collector {
         options.check(call, false)?;
         let stream = self.stream(*key).ok_or(NO_STREAM)?;
         stream.groups.get(group).ok_or_else(|| no_such_group(*key, group))?;
-        let last = from(id, Some(stream))?;
+        let last = match id {
+            b"-" => Id::MIN,
+            b"+" => Id::MAX,
+            id => from(id, Some(stream))?,
+        };
         let group = self.group_to_change(*key, group)?;
         (group.last, group.read) = (last, options.read);
         let number = group.number;

@@ -113,9 +113,14 @@ impl Collector {
         const NO_COUNT: Error = Error::from_static("ERR COUNT must be > 0");
         /// Number of pending events to check for each one that may be returned.
         const ATTEMPTS: i64 = 10;
+        /// The limit of Redis, whose ids take 16 bytes each.
+        const MAX_COUNT: i64 = i64::MAX / 16;
         let min_idle = parse_integer::<i64>(min_idle_time).ok_or(NO_TIME)?.max(0);
-        let count: i64 =
-            options.count.map_or(Some(100), parse_integer).filter(|count| *count > 0).ok_or(NO_COUNT)?;
+        let count: i64 = options
+            .count
+            .map_or(Some(100), parse_integer)
+            .filter(|count| (1..=MAX_COUNT).contains(count))
+            .ok_or(NO_COUNT)?;
         let number = self.group(*key, group).ok_or_else(|| no_such_key_or_group(*key, group))?.number;
         let time = now();
         let taker = self.consumer(*key, group, consumer)?.number;
