@@ -158,6 +158,20 @@ async fn a_full_tracking_table_evicts_keys_and_tells_their_readers() {
     assert_eq!(evicted, keys);
 }
 
+/// The readers of evicted keys hear of it at once, not with the next key that somebody reads.
+#[actix::test]
+async fn a_lower_limit_of_the_tracking_table_evicts_keys_at_once() {
+    let server = TestServer::start(app());
+    let mut reader = tracking_client(&server, "").await;
+    for key in ["a", "b", "c"] {
+        reader.call(["GET", key]).await;
+    }
+    server.connect().call(["CONFIG", "SET", "tracking-table-max-keys", "1"]).await;
+    let mut evicted = [invalidated(&mut reader).await, invalidated(&mut reader).await];
+    evicted.sort();
+    assert!(evicted[0] != evicted[1] && evicted.iter().all(|key| ["a", "b", "c"].contains(&key.as_str())));
+}
+
 #[actix::test]
 async fn a_key_over_1_kib_is_not_tracked() {
     let server = TestServer::start(app());
