@@ -60,23 +60,15 @@ COLUMNS = {"passed": "ok", "skipped by the list": "skip", "skipped by the suite"
 TABLE = "<!-- the table -->\n"
 
 
-@dataclasses.dataclass
-class Reason:
-    """Why some tests do not run. The first character of its line in the list says which tests those are."""
-
-    kind: str
-    text: str
-    tests: set
-
-    # They fail; nothing tries them; they pass.
-    KINDS = "=!~"
+# The first characters of a reason in skipped.txt: its tests fail; nothing tries them; they pass.
+KINDS = "=!~"
 
 
 @dataclasses.dataclass
 class Suite:
     name: str
     results: list
-    # What the run does not forgive.
+    # The failed tests, and mistakes in the list.
     problems: list
 
     def count(self, status):
@@ -91,36 +83,37 @@ def main():
     parser.add_argument("--write", action="store_true")
     parser.add_argument("suites", nargs="*", metavar="SUITE")
     options = parser.parse_args()
-    reasons = read_list()
+    skipped = read_list()
     names = options.suites or list(SUITES)
     shutil.rmtree(REDIS / "tests/tmp", ignore_errors=True)
     with concurrent.futures.ThreadPoolExecutor(AT_ONCE) as pool:
-        runs = [pool.submit(run, index, name, reasons, options) for index, name in enumerate(names)]
+        runs = [pool.submit(run, index, name, skipped, options) for index, name in enumerate(names)]
     suites = [finished.result() for finished in runs]
     suites.sort(key=lambda suite: suite.name)
     report(suites, options)
 
 
 def read_list():
-    reasons = []
+    """Returns the kind, the suite and the name of each test in skipped.txt."""
+    kind, skipped = "", []
     for number, line in enumerate((HERE / "skipped.txt").read_text().splitlines(), 1):
         if line.startswith("#") or not line:
             continue
-        if line[0] in Reason.KINDS:
-            reasons.append(Reason(line[0], line[2:], set()))
+        if line[0] in KINDS:
+            kind = line[0]
             continue
         suite, _, test = line.partition(": ")
         if suite not in SUITES:
             sys.exit(f"skipped.txt:{number}: there is no suite {suite}")
-        reasons[-1].tests.add((suite, test))
-    return reasons
+        skipped.append((kind, suite, test))
+    return skipped
 
 
-def run(index, name, reasons, options):
+def run(index, name, listed_tests, options):
     def listed(kinds):
-        return sorted({test for reason in reasons if reason.kind in kinds for suite, test in reason.tests if suite == name})
+        return [test for kind, suite, test in listed_tests if suite == name and kind in kinds]
 
-    fails, skipped = listed("="), listed("=!" if options.all else "=!~")
+    fails, skipped = listed("="), listed("=!" if options.all else KINDS)
     if options.listed:
         if not fails:
             return Suite(name, [], [])
@@ -141,7 +134,8 @@ def judge(name, skipped, results, end):
     if not end and not any(status in COLUMNS.values() for status, _ in results):
         problems.append("it has no tests")
     met = {text for status, text in results if status == "skip"}
-    problems += [f"skipped.txt lists a test that does not exist: {test}" for test in skipped if test not in met and not end]
+    if not end:
+        problems += [f"skipped.txt lists a test that does not exist: {test}" for test in skipped if test not in met]
     return Suite(name, results, problems)
 
 
