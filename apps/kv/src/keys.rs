@@ -137,8 +137,10 @@ impl<D: Databases> Store<D> {
         if self.data.contains(to, *key)? {
             return Ok(0);
         }
-        let Some(Entry { value, deadline }) = self.data.remove(from, *key)? else { return Ok(0) };
-        self.data.set(to, *key, value, deadline.into())?;
+        let Some(Entry { value, deadline }) = self.data.entry(from, *key)? else { return Ok(0) };
+        let value = value.into_bytes();
+        self.data.remove(from, *key)?;
+        self.data.set(to, *key, value.into(), deadline.into())?;
         events.add(EventClass::Generic, "move_from", from, *key);
         events.add(EventClass::Generic, "move_to", to, *key);
         Ok(1)
