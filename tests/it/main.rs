@@ -18,6 +18,7 @@ mod differential;
 mod dispatch;
 /// Streaming replies: arrays that the server generates while the client reads.
 mod elements;
+mod errors;
 mod expiry;
 /// Group commit: replies wait until the data that they acknowledge is on disk.
 mod group_commit;

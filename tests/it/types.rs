@@ -239,9 +239,9 @@ impl Returns {
         Err(Error::new("OWN", "my\r\nreason"))
     }
 
-    #[command("R.FOREIGN")]
-    fn foreign(&self) -> Result<i64, Error> {
-        Ok("x".parse::<i64>()?)
+    #[command("R.INTERNAL")]
+    fn internal(&self) -> Result<i64, Error> {
+        "x".parse().map_err(Error::internal)
     }
 
     #[command("R.RAW")]
@@ -387,7 +387,7 @@ fn return_values_are_encoded() {
         ("R.TUPLE", "*3\r\n:1\r\n$5\r\nhello\r\n$-1\r\n", "*3\r\n:1\r\n$5\r\nhello\r\n_\r\n"),
         ("R.OK", ":1\r\n", ":1\r\n"),
         ("R.ERROR", "-OWN my  reason\r\n", "-OWN my  reason\r\n"),
-        ("R.FOREIGN", "-ERR invalid digit found in string\r\n", "-ERR invalid digit found in string\r\n"),
+        ("R.INTERNAL", "-ERR internal error\r\n", "-ERR internal error\r\n"),
         ("R.RAW", "*1\r\n:7\r\n", "*1\r\n:7\r\n"),
         ("R.VALUE", "*2\r\n$1\r\na\r\n*2\r\n:1\r\n$3\r\n1.5\r\n", "%1\r\n$1\r\na\r\n*2\r\n#t\r\n,1.5\r\n"),
         ("R.TEXT", "$5\r\nhello\r\n", "=9\r\ntxt:hello\r\n"),

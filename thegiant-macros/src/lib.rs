@@ -11,6 +11,7 @@ mod check;
 mod expand;
 mod mistakes;
 mod model;
+mod reply_error;
 mod types;
 
 use proc_macro::TokenStream;
@@ -25,6 +26,12 @@ pub fn commands(attr: TokenStream, item: TokenStream) -> TokenStream {
 #[proc_macro_attribute]
 pub fn command(_attr: TokenStream, item: TokenStream) -> TokenStream {
     expand::stray_command(item.into()).into()
+}
+
+#[expect(missing_docs, reason = "documented where `thegiant` re-exports it")]
+#[proc_macro_derive(ReplyError, attributes(reply))]
+pub fn reply_error(item: TokenStream) -> TokenStream {
+    reply_error::derive(item.into()).into()
 }
 
 #[expect(missing_docs, reason = "documented where `thegiant` re-exports it")]

@@ -39,6 +39,8 @@ pub struct Encoder {
     /// Large byte strings that are not copied, each with the offset in `bytes` at which it is inserted.
     spliced: Vec<(usize, Bytes)>,
     spliced_len: usize,
+    /// The last internal error.
+    internal: Option<Error>,
 }
 
 impl Encoder {
@@ -62,8 +64,12 @@ impl Encoder {
         self.line(text.as_bytes());
     }
 
-    /// Appends an error (`-CODE text`).
+    /// Appends an error (`-CODE text`). The encoder keeps an [internal](Error::internal) one for
+    /// [`take_internal`](Self::take_internal).
     pub fn error(&mut self, error: &Error) {
+        if error.is_internal() {
+            self.internal = Some(error.clone());
+        }
         self.bytes.push(b'-');
         self.line(error.as_bytes());
     }
@@ -230,6 +236,7 @@ impl Encoder {
         }
         self.spliced.extend(other.spliced.drain(..).map(|(at, bytes)| (offset + at, bytes)));
         self.spliced_len += mem::take(&mut other.spliced_len);
+        self.internal = other.internal.take().or(self.internal.take());
     }
 
     /// Appends the output of another encoder between two of its [positions](Self::position).
@@ -310,6 +317,12 @@ impl Encoder {
     #[inline]
     pub fn is_error_at(&self, position: BufferPosition) -> bool {
         self.bytes.get(position.bytes) == Some(&b'-')
+    }
+
+    /// Takes the last [internal](Error::internal) error that was appended, to report it.
+    #[must_use]
+    pub fn take_internal(&mut self) -> Option<Error> {
+        self.internal.take()
     }
 
     /// Returns the line of the error at `position`, without `-` and CR LF, or `None` if there is no error.

@@ -1,16 +1,18 @@
 //! The error reply.
 
-use std::{borrow::Cow, fmt};
+use std::{
+    error::Error as StdError,
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+};
 
 /// An error reply: a code in capitals, such as `ERR` or `WRONGTYPE`, and a text.
 ///
 /// Programs test the code, and people read the text. The constants have the exact texts of Redis 7. The codes `NOAUTH`,
 /// `LOADING`, `BUSY`, `READONLY`, `MASTERDOWN` and `OOM` make clients retry or reconnect: use them only for that.
-///
-/// Each [`std::error::Error`] converts into an error reply with the code `ERR`, so that `?` works in a function that
-/// returns an error reply. For that reason, this type does not implement the trait itself. To give your own error type a
-/// code, do not implement the trait for it and write `impl From<YourError> for Error`. Or convert it with
-/// `.map_err(|error| Error::new("MYCODE", error))`.
 ///
 /// An error reply is one line. CR and LF in the text become spaces.
 ///
@@ -20,14 +22,97 @@ use std::{borrow::Cow, fmt};
 /// let full = Error::new("QUEUEFULL", format_args!("{} jobs are waiting", 100));
 /// assert_eq!(full.to_string(), "QUEUEFULL 100 jobs are waiting");
 /// assert_eq!(full.code(), "QUEUEFULL");
-///
-/// fn read() -> Result<u8, Error> {
-///     Ok("two\r\nlines".parse::<u8>()?)
-/// }
-/// assert_eq!(read().unwrap_err().to_string(), "ERR invalid digit found in string");
 /// ```
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Error(Cow<'static, [u8]>);
+///
+/// # The operator `?`
+///
+/// An error type of yours becomes a reply if it implements [`ReplyError`]: its text is meant for clients. Other errors are
+/// not, since they may contain a file path or an SQL statement: [`Error::internal`] keeps them for the log, and the client
+/// gets `ERR internal error`.
+///
+/// ```
+/// use thegiant_resp::Error;
+///
+/// fn read(path: &str) -> Result<String, Error> {
+///     std::fs::read_to_string(path).map_err(Error::internal)
+/// }
+///
+/// let error = read("/no/such/file").unwrap_err();
+/// assert_eq!(error, Error::INTERNAL);
+/// assert_eq!(error.to_string(), "ERR internal error");
+/// assert!(std::error::Error::source(&error).is_some());
+/// ```
+///
+/// Two errors are equal if their lines are, whatever their sources.
+#[derive(Clone, Debug)]
+pub struct Error(Repr);
+
+#[derive(Clone, Debug)]
+enum Repr {
+    Static(&'static [u8]),
+    Owned(Arc<[u8]>),
+    Internal(Arc<Internal>),
+}
+
+#[derive(Debug)]
+struct Internal {
+    reason: Box<dyn StdError + Send + Sync>,
+    is_reported: AtomicBool,
+}
+
+/// An error whose text is meant for clients.
+///
+/// `?` converts it to an [`Error`], in a function that returns one. `#[derive(ReplyError)]` of the crate `thegiant`
+/// implements it, also for enums whose variants have codes of their own.
+///
+/// ```
+/// use std::fmt;
+/// use thegiant_resp::{Error, ReplyError};
+///
+/// #[derive(Debug)]
+/// struct OutOfStock(&'static str);
+///
+/// impl fmt::Display for OutOfStock {
+///     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+///         write!(f, "there are no {} left", self.0)
+///     }
+/// }
+///
+/// impl std::error::Error for OutOfStock {}
+///
+/// impl ReplyError for OutOfStock {
+///     fn code(&self) -> &str {
+///         "NOSTOCK"
+///     }
+/// }
+///
+/// fn buy() -> Result<(), Error> {
+///     Err(OutOfStock("pears"))?
+/// }
+/// assert_eq!(buy().unwrap_err().to_string(), "NOSTOCK there are no pears left");
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "the text of `{Self}` is not meant for clients",
+    label = "write `.map_err(Error::internal)?`, which logs the error, or implement `ReplyError` for a type of yours"
+)]
+pub trait ReplyError: StdError + Send + Sync + 'static {
+    /// Returns the code of the reply, in capitals and without spaces. The default is `ERR`.
+    fn code(&self) -> &str {
+        "ERR"
+    }
+
+    /// Returns whether the text is not meant for clients after all, for example that of one variant, which wraps the error
+    /// of a database. The error is then [internal](Error::internal). The default is `false`.
+    fn is_internal(&self) -> bool {
+        false
+    }
+}
+
+impl<E: ReplyError> From<E> for Error {
+    fn from(error: E) -> Self {
+        if error.is_internal() { Error::internal(error) } else { Error::new(error.code(), &error) }
+    }
+}
 
 impl Error {
     /// `ERR syntax error`
@@ -72,7 +157,7 @@ impl Error {
             assert!(bytes[at] != b'\r' && bytes[at] != b'\n', "an error reply is one line: remove CR and LF");
             at += 1;
         }
-        Error(Cow::Borrowed(bytes))
+        Error(Repr::Static(bytes))
     }
 
     /// Creates an error from a code in capitals and a text.
@@ -87,10 +172,37 @@ impl Error {
         Error::new("ERR", text)
     }
 
+    /// Creates an error whose reason no client gets to know: its reply is `ERR internal error`.
+    ///
+    /// The reason is the [source](StdError::source). A server of `thegiant` logs it with its own sources, the command, and
+    /// the client.
+    #[must_use]
+    pub fn internal(reason: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
+        let internal = Internal { reason: reason.into(), is_reported: AtomicBool::new(false) };
+        Error(Repr::Internal(internal.into()))
+    }
+
+    /// Returns whether the error is [internal](Self::internal).
+    #[must_use]
+    pub fn is_internal(&self) -> bool {
+        matches!(self.0, Repr::Internal(_))
+    }
+
+    /// Returns `true` if the error is [internal](Self::internal) and this is the first call for it and all its clones.
+    ///
+    /// A server that replies with the same error to many commands logs it once.
+    #[must_use]
+    pub fn begin_report(&self) -> bool {
+        match &self.0 {
+            Repr::Internal(internal) => !internal.is_reported.swap(true, Relaxed),
+            _ => false,
+        }
+    }
+
     /// Returns the code, which is the first word.
     #[must_use]
     pub fn code(&self) -> &str {
-        let code = self.0.split(|byte| *byte == b' ').next().unwrap_or_default();
+        let code = self.as_bytes().split(|byte| *byte == b' ').next().unwrap_or_default();
         std::str::from_utf8(code).unwrap_or_default()
     }
 
@@ -99,7 +211,11 @@ impl Error {
     /// It can contain bytes that are not UTF-8, because errors quote the arguments of clients.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
-        &self.0
+        match &self.0 {
+            Repr::Static(line) => line,
+            Repr::Owned(line) => line,
+            Repr::Internal(_) => INTERNAL,
+        }
     }
 
     /// Returns the encoded reply: `-`, the line and CR LF.
@@ -126,21 +242,34 @@ impl Error {
                 *byte = b' ';
             }
         }
-        Error(Cow::Owned(line))
+        Error(Repr::Owned(line.into()))
     }
 }
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&String::from_utf8_lossy(&self.0))
+        f.write_str(&String::from_utf8_lossy(self.as_bytes()))
     }
 }
 
-impl<E: std::error::Error> From<E> for Error {
-    fn from(error: E) -> Self {
-        Error::err(error)
+impl StdError for Error {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        match &self.0 {
+            Repr::Internal(internal) => Some(&*internal.reason),
+            _ => None,
+        }
     }
 }
+
+impl PartialEq for Error {
+    fn eq(&self, other: &Self) -> bool {
+        self.as_bytes() == other.as_bytes()
+    }
+}
+
+impl Eq for Error {}
+
+const INTERNAL: &[u8] = b"ERR internal error";
 
 #[cfg(test)]
 mod tests {
@@ -153,7 +282,17 @@ mod tests {
         assert_eq!(Error::err("a\r\n").as_bytes(), b"ERR a");
         let code = Error::new("A\nB", "c");
         assert_eq!(code.as_bytes(), b"A B c");
-        let io_error = Error::from(std::io::Error::other("disk\nfull"));
-        assert_eq!(io_error.as_bytes(), b"ERR disk full");
+    }
+
+    #[test]
+    fn an_error_is_small_and_its_reason_is_its_source() {
+        assert_eq!(size_of::<Error>(), 24);
+        let error = Error::internal(std::io::Error::other("disk full"));
+        assert_eq!((error.as_bytes(), error.code()), (Error::INTERNAL.as_bytes(), "ERR"));
+        assert_eq!(error.source().map(ToString::to_string).as_deref(), Some("disk full"));
+        assert!(Error::SYNTAX.source().is_none() && Error::err("a").source().is_none());
+        // One report is enough for all replies with this error.
+        let clone = error.clone();
+        assert!(clone.begin_report() && !error.begin_report() && !Error::INTERNAL.begin_report());
     }
 }

@@ -17,7 +17,7 @@ mod value;
 
 pub use decoder::{Decoder, LARGE_BULK, Progress};
 pub use encoder::{BufferPosition, Encoder};
-pub use error::Error;
+pub use error::{Error, ReplyError};
 pub use frame_scanner::{FramePart, FrameScanner};
 pub use incoming::Incoming;
 pub use invalid_reply::InvalidReply;

@@ -323,6 +323,51 @@ pub use bytes::Bytes;
 /// The type may have one lifetime, which borrows from the request. Two options with the same token are a
 /// compile error.
 pub use thegiant_macros::Args;
+/// Implements [`ReplyError`](trait@ReplyError), so that `?` makes an error of the application a reply.
+///
+/// `#[reply(code = "NOSTOCK")]` on the type or on a variant sets the code, which is `ERR` otherwise. `#[reply(internal)]`
+/// keeps a text from clients: they get `ERR internal error`, and the server logs the error with its sources, the command
+/// and the client. A variant's attribute comes before that of its type.
+///
+/// The type also implements [`std::error::Error`], for example by the crate `thiserror`.
+///
+/// ```
+/// use std::fmt;
+/// use thegiant::{ReplyError, prelude::*};
+///
+/// #[derive(Debug, ReplyError)]
+/// #[reply(code = "SHOP")]
+/// enum ShopError {
+///     Closed,
+///     #[reply(code = "NOSTOCK")]
+///     OutOfStock { product: String },
+///     #[reply(internal)]
+///     Database(std::io::Error),
+/// }
+///
+/// impl fmt::Display for ShopError {
+///     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+///         match self {
+///             ShopError::Closed => f.write_str("the shop is closed"),
+///             ShopError::OutOfStock { product } => write!(f, "there are no {product} left"),
+///             ShopError::Database(error) => write!(f, "the database failed: {error}"),
+///         }
+///     }
+/// }
+///
+/// impl std::error::Error for ShopError {}
+///
+/// let replies = [
+///     ShopError::Closed,
+///     ShopError::OutOfStock { product: "pears".to_owned() },
+///     ShopError::Database(std::io::Error::other("/var/lib/shop.db: no such file")),
+/// ];
+/// assert_eq!(
+///     replies.map(|error| Error::from(error).to_string()),
+///     ["SHOP the shop is closed", "NOSTOCK there are no pears left", "ERR internal error"],
+/// );
+/// ```
+pub use thegiant_macros::ReplyError;
 /// Makes a method a command, inside an `impl` block with [`#[commands]`](macro@commands).
 ///
 /// The first paragraph of the method's doc comment is the command's summary.
@@ -496,7 +541,7 @@ pub use crate::{
     keyspace::{Expire, Keyspace},
     proxy::{Proxy, Upstream, UpstreamHandle},
     pubsub::{PubSub, Published},
-    resp::{Error, Value},
+    resp::{Error, ReplyError, Value},
     server::{ClientClass, Server, ServerHandle, SlowConsumers},
     settings::{DebugAccess, OutputLimit},
     single_flight::{Flight, SingleFlight},

@@ -35,7 +35,7 @@ impl Store {
         if key.contains([' ', '\n']) || value.contains('\n') {
             return Err(Error::err("a key has no spaces, and a value is one line"));
         }
-        writeln!(self.uncommitted, "{} {value}", *key)?;
+        writeln!(self.uncommitted, "{} {value}", *key).map_err(Error::internal)?;
         self.values.insert(key.to_string(), value.to_owned());
         Ok(())
     }
@@ -55,7 +55,8 @@ impl GroupCommit for Store {
         if written.is_ok() {
             self.committed += lines.len() as u64;
         }
-        written.into()
+        // The writers get `ERR internal error`, and the log gets the reason.
+        written.map_err(Error::internal).into()
     }
 
     /// Runs after a failed commit. The writers of the group have got the error.

@@ -5,6 +5,7 @@
 use std::collections::HashMap;
 
 use thegiant::{
+    ReplyError,
     command::{ArgKind, ArgSpec, Arguments, FromArg},
     prelude::*,
 };
@@ -33,20 +34,15 @@ struct Options {
     dry_run: bool,
 }
 
+/// An error whose text clients read, behind the code of the variant.
+#[derive(Debug, thiserror::Error, ReplyError)]
 enum BankError {
+    #[error("no such account")]
+    #[reply(code = "NOACCOUNT")]
     UnknownAccount,
+    #[error("{missing} cents are missing")]
+    #[reply(code = "OVERDRAWN")]
     Overdrawn { missing: i64 },
-}
-
-impl From<BankError> for Error {
-    fn from(error: BankError) -> Self {
-        match error {
-            BankError::UnknownAccount => Error::from_static("NOACCOUNT no such account"),
-            BankError::Overdrawn { missing } => {
-                Error::new("OVERDRAWN", format_args!("{missing} cents are missing"))
-            }
-        }
-    }
 }
 
 #[derive(Default)]

@@ -6,7 +6,10 @@ use super::{
     ActorId, Actors, BatchStats, CommandRef, ExclusiveSet, Failure, ReplyBuffer, ReplyMode, RequestWords,
     Resolved, StreamingReply, WaitId, join::Join, observation::Observed, pool, requests::Requests,
 };
-use crate::resp::{BufferPosition, Encoder};
+use crate::{
+    Error,
+    resp::{BufferPosition, Encoder},
+};
 
 /// The requests that one read of a socket brought in, and the replies to those that have run.
 ///
@@ -125,6 +128,7 @@ impl Batch {
         self.out.set_timed(false);
         self.out.set_mode(ReplyMode::On);
         self.out.observe_keys(false);
+        drop(self.out.encoder_mut().take_internal());
         if self.is_part() {
             self.out.set_separate(false);
             self.part.ends.clear();
@@ -449,6 +453,19 @@ impl Batch {
         let code = line.split(|byte| *byte == b' ').next().unwrap_or_default();
         let code = String::from_utf8_lossy(code).into();
         self.stats.note_failure(Failure { request: request as u32, code, is_rejection });
+        if let Some(error) = self.out.encoder_mut().take_internal() {
+            let name = self.requests.words(request as u32).map(RequestWords::name).unwrap_or_default();
+            self.stats.note_internal(String::from_utf8_lossy(name).to_ascii_uppercase(), error);
+        }
+    }
+
+    /// Takes the internal errors among the replies that have not been logged, each with its command.
+    pub(crate) fn take_internal(&mut self) -> Vec<(String, Error)> {
+        // An element of an array is no failure of the command.
+        let element = self.out.encoder_mut().take_internal().map(|error| (String::new(), error));
+        let mut errors = self.stats.take_internal();
+        errors.extend(element);
+        errors
     }
 
     /// Ends the streaming reply.

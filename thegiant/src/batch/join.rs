@@ -328,6 +328,9 @@ impl Batch {
         };
         // The parts have measured the times.
         self.stop_timing();
+        for part in join.parts.iter_mut().filter_map(|part| part.batch.as_mut()) {
+            self.stats.add_internal(part.take_internal());
+        }
         let is_complete = join.move_replies(self);
         if is_complete {
             join.parts.iter_mut().for_each(|part| part.return_access(self));

@@ -6,6 +6,7 @@ use std::{
 };
 
 use super::key_events::KeyEvent;
+use crate::Error;
 
 /// Statistics of the requests of a batch and the keys that they have changed, by request index.
 ///
@@ -16,6 +17,8 @@ pub(crate) struct BatchStats(Option<Box<RequestStats>>);
 #[derive(Debug, Default)]
 struct RequestStats {
     failures: Vec<Failure>,
+    /// Internal errors that have not been logged, each with its command.
+    internal: Vec<(String, Error)>,
     /// The changed keys of each request.
     key_events: Vec<(u32, KeyEvent)>,
     times: Vec<(u32, Duration)>,
@@ -81,6 +84,23 @@ impl BatchStats {
             stats.times.retain(|(index, _)| *index < request);
             stats.key_events.retain(|(index, _)| *index < request);
         }
+    }
+
+    /// Records an internal error of a command, to be logged.
+    pub(super) fn note_internal(&mut self, command: String, error: Error) {
+        self.0.get_or_insert_default().internal.push((command, error));
+    }
+
+    /// Adds internal errors of a part of the batch.
+    pub(super) fn add_internal(&mut self, mut errors: Vec<(String, Error)>) {
+        if !errors.is_empty() {
+            self.0.get_or_insert_default().internal.append(&mut errors);
+        }
+    }
+
+    /// Takes the internal errors that have not been logged, each with its command.
+    pub(crate) fn take_internal(&mut self) -> Vec<(String, Error)> {
+        self.0.as_mut().map(|stats| mem::take(&mut stats.internal)).unwrap_or_default()
     }
 
     /// Starts timing requests.

@@ -71,7 +71,7 @@ use crate::{Error, Responder};
     message = "`{Self}` cannot be written as a reply",
     label = "a command cannot return this type",
     note = "return `()` for OK, `Simple`, a string, `Bytes`, an integer, a float, `bool`, `Option`, `Vec`, `Array`, a map, a \
-            set, a tuple, `Result<T, E>`, `Value`, `Raw` or `Elements`",
+            set, a tuple, `Result<T, E>` if `E` is an `Error` or a `ReplyError`, `Value`, `Raw` or `Elements`",
     note = "or return a `ResponseFuture` or `ResponseActFuture` of one, unless the actor runs in a `SyncArbiter`",
     note = "or implement `thegiant::IntoReply` for your own type"
 )]

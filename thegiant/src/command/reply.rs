@@ -53,7 +53,7 @@ use crate::{
     message = "`{Self}` cannot be written as a reply",
     label = "a command cannot return this type",
     note = "return `()` for OK, `Simple`, a string, `Bytes`, an integer, a float, `bool`, `Option`, `Vec`, `Array`, a map, a \
-            set, a tuple, `Result<T, E>`, `Value` or `Raw`",
+            set, a tuple, `Result<T, E>` if `E` is an `Error` or a `ReplyError`, `Value` or `Raw`",
     note = "or implement `thegiant::IntoReply` for your own type"
 )]
 pub trait IntoReply {

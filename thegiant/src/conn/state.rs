@@ -1,6 +1,6 @@
 //! The state of a connection: the receiver of the built-in commands.
 
-use std::{sync::Arc, time::Duration};
+use std::{iter, sync::Arc, time::Duration};
 
 use crate::{
     Client,
@@ -252,6 +252,7 @@ impl ConnectionState {
 
     /// Adds the requests of a batch to the statistics, and slow ones to the slow log.
     pub(crate) fn record_stats(&self, batch: &mut Batch) {
+        log_internal(&self.client, batch);
         self.server.stats.tally(
             self.worker.into(),
             batch,
@@ -280,6 +281,22 @@ impl ConnectionState {
         let spec = self.server.routes.table().spec(call.name(), call.get(1));
         spec.is_some_and(|spec| spec.flags.contains(Flags::SKIP_SLOWLOG))
     }
+}
+
+/// Logs the internal errors among the replies of a batch, each once.
+fn log_internal(client: &Client, batch: &mut Batch) {
+    for (command, error) in batch.take_internal() {
+        if error.begin_report() {
+            let reason = chain(&error);
+            tracing::error!(id = client.id(), client = %client.addr(), command, reason, "a command failed");
+        }
+    }
+}
+
+/// Returns the texts of the sources of an error.
+fn chain(error: &dyn std::error::Error) -> String {
+    let sources = iter::successors(error.source(), |error| error.source());
+    sources.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
 
 impl Drop for ConnectionState {

@@ -54,6 +54,8 @@ impl fmt::Display for CallError {
     }
 }
 
+impl std::error::Error for CallError {}
+
 impl From<CallError> for Error {
     fn from(error: CallError) -> Self {
         match error {

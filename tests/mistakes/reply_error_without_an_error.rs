@@ -1,0 +1,7 @@
+use thegiant::ReplyError;
+
+#[derive(Debug, ReplyError)]
+#[reply(code = "NOSTOCK")]
+struct OutOfStock;
+
+fn main() {}

@@ -1,0 +1,117 @@
+//! `#[derive(ReplyError)]`: the code of an error of the application.
+
+use proc_macro2::TokenStream;
+use quote::{quote, quote_spanned};
+use syn::{Attribute, Data, DeriveInput, Ident, LitStr, Path};
+
+use crate::{check, mistakes::Mistakes};
+
+/// What `#[reply(…)]` says of a type or of a variant.
+#[derive(Clone, Default)]
+struct ReplyAttr {
+    /// `code = "NOSTOCK"`
+    code: Option<LitStr>,
+    /// The word `internal`, if present.
+    internal: Option<Path>,
+}
+
+/// Implements the trait. After a mistake it implements the defaults, which avoids further errors.
+pub(crate) fn derive(item: TokenStream) -> TokenStream {
+    let mut mistakes = Mistakes::default();
+    let Some(item) = mistakes.ok(syn::parse2::<DeriveInput>(item)) else {
+        return quote!(#mistakes);
+    };
+    let of_type = ReplyAttr::read(&item.attrs, &mut mistakes);
+    let [code, is_internal] = match &item.data {
+        Data::Enum(data) => {
+            let attrs = data.variants.iter().map(|variant| {
+                let attr = ReplyAttr::read(&variant.attrs, &mut mistakes);
+                (&variant.ident, if attr.is_said() { attr } else { of_type.clone() })
+            });
+            let attrs: Vec<_> = attrs.collect();
+            [match_of(&attrs, ReplyAttr::code), match_of(&attrs, ReplyAttr::is_internal)]
+        }
+        Data::Struct(_) => [of_type.code(), of_type.is_internal()],
+        Data::Union(data) => {
+            mistakes.at(data.union_token, "`#[derive(ReplyError)]` supports structs and enums");
+            [of_type.code(), of_type.is_internal()]
+        }
+    };
+    let name = &item.ident;
+    let (generics, type_generics, bounds) = item.generics.split_for_impl();
+    quote_spanned! {name.span()=>
+        #mistakes
+
+        #[automatically_derived]
+        impl #generics ::thegiant::ReplyError for #name #type_generics #bounds {
+            fn code(&self) -> &str {
+                #code
+            }
+
+            fn is_internal(&self) -> bool {
+                #is_internal
+            }
+        }
+    }
+}
+
+/// Returns an expression with the value of each variant.
+fn match_of(variants: &[(&Ident, ReplyAttr)], value: impl Fn(&ReplyAttr) -> TokenStream) -> TokenStream {
+    let arms = variants.iter().map(|(variant, attr)| {
+        let value = value(attr);
+        quote!(Self::#variant { .. } => #value)
+    });
+    quote!(match *self { #(#arms),* })
+}
+
+impl ReplyAttr {
+    fn read(attrs: &[Attribute], mistakes: &mut Mistakes) -> Self {
+        let mut read = ReplyAttr::default();
+        for attr in attrs.iter().filter(|attr| attr.path().is_ident("reply")) {
+            let parsed = attr.parse_nested_meta(|meta| {
+                if meta.path.is_ident("code") {
+                    read.code = Some(meta.value()?.parse()?);
+                } else if meta.path.is_ident("internal") {
+                    read.internal = Some(meta.path.clone());
+                } else {
+                    return Err(meta.error("unknown argument: use `code = \"…\"` or `internal`"));
+                }
+                Ok(())
+            });
+            mistakes.ok(parsed);
+        }
+        if let Some(code) = &read.code
+            && let Err(message) = check_code(&code.value())
+        {
+            mistakes.at(code, message);
+        }
+        if let (Some(_), Some(internal)) = (&read.code, &read.internal) {
+            mistakes.at(
+                internal,
+                "the client of an internal error gets `ERR internal error`: remove the code, or `internal`",
+            );
+        }
+        read
+    }
+
+    /// Returns whether there is a word at all.
+    fn is_said(&self) -> bool {
+        self.code.is_some() || self.internal.is_some()
+    }
+
+    fn is_internal(&self) -> TokenStream {
+        let is_internal = self.internal.is_some();
+        quote!(#is_internal)
+    }
+
+    fn code(&self) -> TokenStream {
+        self.code.as_ref().map_or_else(|| quote!("ERR"), |code| quote!(#code))
+    }
+}
+
+fn check_code(code: &str) -> Result<(), String> {
+    if code.is_empty() {
+        return Err("the code is empty: write a code such as `\"NOSTOCK\"`".to_owned());
+    }
+    check::word(code, "code")
+}
