@@ -1,4 +1,4 @@
--- Version of the schema. `migrate` in `store.rs` brings a database of an earlier version here.
+-- Version of the schema. `migrate` in `database.rs` brings a database of an earlier version here.
 PRAGMA user_version = 3;
 
 CREATE TABLE IF NOT EXISTS streams (

@@ -1,4 +1,4 @@
-//! The streams on disk: all access to SQLite.
+//! The database: streams, transactions, and its versions.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -9,13 +9,12 @@ use std::{
 
 use bytes::Bytes;
 use folder::DataFolder;
-use rusqlite::{CachedStatement, Connection, OptionalExtension, Params, Row, ffi, named_params, params};
+use rusqlite::{CachedStatement, Connection, Params, Row, ffi, named_params};
 
 use crate::{
     checksum,
     fields::Fields,
     id::Id,
-    strings::StoredString,
     wal::{Wal, WalState},
 };
 
@@ -115,7 +114,7 @@ const LOG: &str = "events.db-wal";
 
 /// A database. Changes are visible to other processes, and on disk, only after a commit.
 pub(crate) struct Store {
-    connection: Connection,
+    pub(super) connection: Connection,
     folder: DataFolder,
     path: PathBuf,
     wal: Wal,
@@ -194,253 +193,6 @@ impl Store {
         Ok(())
     }
 
-    fn groups(&self, stream: i64) -> Result<BTreeMap<Bytes, Group>> {
-        let mut select =
-            self.read("SELECT name, id, last_ms, last_seq, read FROM groups WHERE stream = ?")?;
-        let groups = select.query_map([stream], |row| {
-            let number = row.get(1)?;
-            let consumers = self.consumers(number)?;
-            Ok((bytes(row, 0)?, Group { number, last: id(row, 2)?, read: row.get(4)?, consumers }))
-        })?;
-        groups.collect()
-    }
-
-    fn consumers(&self, group: i64) -> Result<BTreeMap<Bytes, Consumer>> {
-        let mut select = self.read("SELECT name, id, seen, active FROM consumers WHERE group_id = ?")?;
-        let consumers = select.query_map([group], |row| {
-            Ok((bytes(row, 0)?, Consumer { number: row.get(1)?, seen: row.get(2)?, active: row.get(3)? }))
-        })?;
-        consumers.collect()
-    }
-
-    /// Creates a group.
-    pub(crate) fn add_group(
-        &mut self,
-        stream: i64,
-        name: &[u8],
-        last: Id,
-        read: Option<i64>,
-    ) -> Result<Group> {
-        self.change(
-            "INSERT INTO groups (stream, name, last_ms, last_seq, read) VALUES (?, ?, ?, ?, ?)",
-            params![stream, name, last.ms, last.seq, read],
-        )?;
-        let number = self.connection.last_insert_rowid();
-        Ok(Group { number, last, read, consumers: BTreeMap::new() })
-    }
-
-    /// Writes the position of a group.
-    pub(crate) fn set_group(&mut self, number: i64, last: Id, read: Option<i64>) -> Result<()> {
-        self.change(
-            "UPDATE groups SET last_ms = ?, last_seq = ?, read = ? WHERE id = ?",
-            params![last.ms, last.seq, read, number],
-        )?;
-        Ok(())
-    }
-
-    /// Removes a group, its consumers and its pending events.
-    pub(crate) fn remove_group(&mut self, number: i64) -> Result<()> {
-        for sql in [
-            "DELETE FROM pending WHERE group_id = ?",
-            "DELETE FROM consumers WHERE group_id = ?",
-            "DELETE FROM groups WHERE id = ?",
-        ] {
-            self.change(sql, [number])?;
-        }
-        Ok(())
-    }
-
-    /// Creates a consumer.
-    pub(crate) fn add_consumer(&mut self, group: i64, name: &[u8], seen: i64) -> Result<Consumer> {
-        self.change(
-            "INSERT INTO consumers (group_id, name, seen) VALUES (?, ?, ?)",
-            params![group, name, seen],
-        )?;
-        Ok(Consumer { number: self.connection.last_insert_rowid(), seen, active: None })
-    }
-
-    /// Writes the time when a consumer got an event, which is also the time of its last command.
-    pub(crate) fn set_active(&mut self, consumer: i64, active: i64) -> Result<()> {
-        self.change("UPDATE consumers SET seen = ?1, active = ?1 WHERE id = ?2", [active, consumer])?;
-        Ok(())
-    }
-
-    /// Removes a consumer, and returns the number of its pending events.
-    pub(crate) fn remove_consumer(&mut self, consumer: i64) -> Result<usize> {
-        let pending = self.change("DELETE FROM pending WHERE consumer = ?", [consumer])?;
-        self.change("DELETE FROM consumers WHERE id = ?", [consumer])?;
-        Ok(pending)
-    }
-
-    /// Records the delivery of an event.
-    pub(crate) fn set_pending(&mut self, group: i64, pending: Pending) -> Result<()> {
-        let Pending { id, consumer, delivered, deliveries } = pending;
-        self.change(
-            "INSERT OR REPLACE INTO pending VALUES (?, ?, ?, ?, ?, ?)",
-            params![group, id.ms, id.seq, consumer, delivered, deliveries],
-        )?;
-        Ok(())
-    }
-
-    /// Removes a pending event, and returns whether it was pending.
-    pub(crate) fn remove_pending(&mut self, group: i64, id: Id) -> Result<bool> {
-        let sql = "DELETE FROM pending WHERE group_id = ? AND ms = ? AND seq = ?";
-        Ok(self.change(sql, [group, id.ms, id.seq])? > 0)
-    }
-
-    /// Returns at most `count` pending events (-1: all) in this range that were last delivered at `until` or
-    /// before.
-    pub(crate) fn pending(
-        &self,
-        of: Of,
-        first: Id,
-        last: Id,
-        until: i64,
-        count: i64,
-    ) -> Result<Vec<Pending>> {
-        let (sql, number) = match of {
-            Of::Group(number) => (
-                "SELECT ms, seq, consumer, delivered, deliveries FROM pending WHERE group_id = ?
-                 AND (ms, seq) BETWEEN (?, ?) AND (?, ?) AND delivered <= ? ORDER BY ms, seq LIMIT ?",
-                number,
-            ),
-            Of::Consumer(number) => (
-                "SELECT ms, seq, consumer, delivered, deliveries FROM pending WHERE consumer = ?
-                 AND (ms, seq) BETWEEN (?, ?) AND (?, ?) AND delivered <= ? ORDER BY ms, seq LIMIT ?",
-                number,
-            ),
-        };
-        let mut select = self.read(sql)?;
-        let values = params![number, first.ms, first.seq, last.ms, last.seq, until, count];
-        let pending = select.query_map(values, |row| {
-            Ok(Pending {
-                id: id(row, 0)?,
-                consumer: row.get(2)?,
-                delivered: row.get(3)?,
-                deliveries: row.get(4)?,
-            })
-        })?;
-        pending.collect()
-    }
-
-    /// Returns the number of pending events.
-    pub(crate) fn count_pending(&self, of: Of) -> Result<i64> {
-        let (sql, number) = match of {
-            Of::Group(number) => ("SELECT count(*) FROM pending WHERE group_id = ?", number),
-            Of::Consumer(number) => ("SELECT count(*) FROM pending WHERE consumer = ?", number),
-        };
-        self.read(sql)?.query_row([number], |row| row.get(0))
-    }
-
-    /// Returns the first or the last pending event of a group.
-    pub(crate) fn end_of_pending(&self, group: i64, is_last: bool) -> Result<Option<Id>> {
-        let sql = match is_last {
-            false => "SELECT ms, seq FROM pending WHERE group_id = ? ORDER BY ms, seq LIMIT 1",
-            true => "SELECT ms, seq FROM pending WHERE group_id = ? ORDER BY ms DESC, seq DESC LIMIT 1",
-        };
-        self.read(sql)?.query_row([group], |row| id(row, 0)).optional()
-    }
-
-    /// Removes events of removed streams, and returns whether more may remain.
-    pub(crate) fn remove_garbage(&mut self, at_most: i64) -> Result<bool> {
-        let number: Option<i64> =
-            self.read("SELECT min(stream) FROM garbage")?.query_row([], |row| row.get(0))?;
-        let Some(number) = number else { return Ok(false) };
-        let removed = self.remove_oldest(number, Id::MAX, at_most)?;
-        if removed == 0 {
-            self.change("DELETE FROM garbage WHERE stream = ?", [number])?;
-        }
-        Ok(true)
-    }
-
-    pub(crate) fn add(&mut self, stream: i64, id: Id, fields: &Fields) -> Result<()> {
-        let stored = fields.stored();
-        let crc = checksum::of(stream, id, (&stored).into());
-        self.change(
-            "INSERT INTO entries (stream, ms, seq, fields, crc) VALUES (?, ?, ?, ?, ?)",
-            params![stream, id.ms, id.seq, stored, crc],
-        )?;
-        Ok(())
-    }
-
-    /// Returns events.
-    ///
-    /// # Errors
-    /// Returns an error if any of the events is damaged.
-    pub(crate) fn range(&self, stream: i64, range: Range) -> std::result::Result<Vec<Event>, ReadError> {
-        let sql = if range.is_reverse {
-            "SELECT ms, seq, fields, crc FROM entries WHERE stream = ? AND (ms, seq) BETWEEN (?, ?) AND (?, ?)
-             ORDER BY ms DESC, seq DESC LIMIT ?"
-        } else {
-            "SELECT ms, seq, fields, crc FROM entries WHERE stream = ? AND (ms, seq) BETWEEN (?, ?) AND (?, ?)
-             ORDER BY ms, seq LIMIT ?"
-        };
-        let Range { first, last, count, .. } = range;
-        let mut select = self.read(sql)?;
-        let values = params![stream, first.ms, first.seq, last.ms, last.seq, count.unwrap_or(-1)];
-        let mut rows = select.query(values)?;
-        let mut events = Vec::new();
-        while let Some(row) = rows.next()? {
-            let (id, fields) = (id(row, 0)?, row.get_ref(2)?);
-            let is_right = checksum::is_right(stream, id, fields, row.get(3)?);
-            let read = Fields::read(fields).filter(|_| is_right);
-            events.push((id, read.ok_or(ReadError::Damaged(id))?));
-        }
-        Ok(events)
-    }
-
-    /// Returns the id of the first or of the last event of a stream.
-    pub(crate) fn end(&self, stream: i64, is_last: bool) -> Result<Option<Id>> {
-        let sql = match is_last {
-            false => "SELECT ms, seq FROM entries WHERE stream = ? ORDER BY ms, seq LIMIT 1",
-            true => "SELECT ms, seq FROM entries WHERE stream = ? ORDER BY ms DESC, seq DESC LIMIT 1",
-        };
-        self.read(sql)?.query_row([stream], |row| id(row, 0)).optional()
-    }
-
-    /// Returns all strings, also those that have expired.
-    pub(crate) fn strings(&self) -> Result<Vec<(Bytes, StoredString)>> {
-        let mut select = self.connection.prepare("SELECT key, value, deadline FROM strings")?;
-        let strings = select.query_map([], |row| {
-            Ok((bytes(row, 0)?, StoredString { value: bytes(row, 1)?, deadline: row.get(2)? }))
-        })?;
-        strings.collect()
-    }
-
-    pub(crate) fn set_string(&mut self, key: &[u8], string: &StoredString) -> Result<()> {
-        let sql = "INSERT OR REPLACE INTO strings VALUES (?, ?, ?)";
-        self.change(sql, params![key, &string.value[..], string.deadline])?;
-        Ok(())
-    }
-
-    pub(crate) fn remove_string(&mut self, key: &[u8]) -> Result<()> {
-        self.change("DELETE FROM strings WHERE key = ?", [key])?;
-        Ok(())
-    }
-
-    /// Removes the strings that expired before this time.
-    pub(crate) fn remove_strings_before(&mut self, time: i64) -> Result<()> {
-        self.change("DELETE FROM strings WHERE deadline < ?", [time])?;
-        Ok(())
-    }
-
-    /// Removes an event, and returns whether it existed.
-    pub(crate) fn remove(&mut self, stream: i64, id: Id) -> Result<bool> {
-        let sql = "DELETE FROM entries WHERE stream = ? AND ms = ? AND seq = ?";
-        Ok(self.change(sql, params![stream, id.ms, id.seq])? > 0)
-    }
-
-    /// Removes at most `at_most` of the oldest events up to this id, and returns how many it removed.
-    pub(crate) fn remove_oldest(&mut self, stream: i64, last: Id, at_most: i64) -> Result<i64> {
-        let nth = self
-            .read("SELECT ms, seq FROM entries WHERE stream = ? ORDER BY ms, seq LIMIT 1 OFFSET ?")?
-            .query_row(params![stream, at_most - 1], |row| id(row, 0))
-            .optional()?;
-        let last = nth.map_or(last, |nth| nth.min(last));
-        let sql = "DELETE FROM entries WHERE stream = ? AND (ms, seq) <= (?, ?)";
-        Ok(self.change(sql, params![stream, last.ms, last.seq])? as i64)
-    }
-
     /// Returns whether there are uncommitted changes.
     pub(crate) fn is_open(&self) -> bool {
         self.is_open
@@ -492,12 +244,12 @@ impl Store {
         checksum::first_damage(&self.connection)
     }
 
-    fn read(&self, sql: &str) -> Result<CachedStatement<'_>> {
+    pub(super) fn read(&self, sql: &str) -> Result<CachedStatement<'_>> {
         self.connection.prepare_cached(sql)
     }
 
     /// Executes a change, and returns the number of changed rows.
-    fn change(&mut self, sql: &str, values: impl Params) -> Result<usize> {
+    pub(super) fn change(&mut self, sql: &str, values: impl Params) -> Result<usize> {
         if !self.is_open {
             self.connection.execute_batch("BEGIN IMMEDIATE")?;
             self.is_open = true;
@@ -526,11 +278,11 @@ fn migrate(connection: &Connection) -> Result<()> {
     Ok(())
 }
 
-fn bytes(row: &Row<'_>, at: usize) -> Result<Bytes> {
+pub(super) fn bytes(row: &Row<'_>, at: usize) -> Result<Bytes> {
     Ok(row.get::<_, Vec<u8>>(at)?.into())
 }
 
-fn id(row: &Row<'_>, at: usize) -> Result<Id> {
+pub(super) fn id(row: &Row<'_>, at: usize) -> Result<Id> {
     Ok(Id { ms: row.get(at)?, seq: row.get(at + 1)? })
 }
 
