@@ -156,11 +156,13 @@ impl Servers {
                 servers.set(Current::Lost(failure));
                 sleep(SEARCH_EVERY).await;
             }
+            // Queries that are always slow must not look all the time.
+            sleep(SEARCH_EVERY).await;
             servers.is_searching.store(false, Relaxed);
         });
     }
 
-    /// Looks at all servers at once, and uses the first that accepts writes.
+    /// Looks at all servers at once. Stays with the present one if it accepts writes, or else uses another one that does.
     async fn search(self: &Arc<Self>) -> Result<(), Failure> {
         let present = match self.current() {
             Current::Found(number, _) => Some(number),
@@ -171,16 +173,21 @@ impl Servers {
             let (is_present, timeout) = (present == Some(number), self.timeout);
             looks.spawn(async move { look(&host, is_present, timeout).await.map(|()| number) });
         }
-        let mut failures = Vec::new();
+        let (mut other, mut failures) = (None, Vec::new());
         while let Some(seen) = looks.join_next().await {
             match seen.unwrap_or_else(|error| Err(one_line(error))) {
                 Ok(number) if present == Some(number) => return Ok(()),
-                Ok(number) => {
-                    self.use_host(number);
-                    return Ok(());
-                }
+                Ok(number) => other = other.or(Some(number)),
                 Err(failure) => failures.push(failure),
             }
+            // A present server that answers late is not left for a former primary.
+            if present.is_none() && other.is_some() {
+                break;
+            }
+        }
+        if let Some(number) = other {
+            self.use_host(number);
+            return Ok(());
         }
         failures.sort_unstable();
         Err(format!("no server accepts writes: {}", failures.join("; ")))
