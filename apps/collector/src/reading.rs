@@ -162,6 +162,10 @@ impl Collector {
                 match self.read(&reader) {
                     Ok(streams) if streams.0.is_empty() => self.waiting.put_back(number, &name, reader),
                     Ok(streams) => drop(reader.responder.send(streams)),
+                    // As in Redis, it waits for a stream of this name, also if a string has the name now.
+                    Err(error) if error.code() == "WRONGTYPE" && reader.group.is_none() => {
+                        self.waiting.put_back(number, &name, reader);
+                    }
                     Err(error) if error.code() == "NOGROUP" => reader.responder.fail(GROUP_IS_GONE),
                     Err(error) => reader.responder.fail(error),
                 }

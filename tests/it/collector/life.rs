@@ -228,3 +228,21 @@ fn strings_survive_a_kill_and_expire() {
     eventually(|| (rows() == b"2\n").then_some(()));
     drop(process);
 }
+
+#[test]
+fn a_blocked_read_goes_on_while_a_string_has_the_name() {
+    let folder = Folder::new();
+    let (process, mut client) = start(folder.path(), &[]);
+    let [mut reader] = clients(process.address());
+    client.ask(line("XADD s 1-1 a b"));
+    reader.send(line("XREAD BLOCK 0 STREAMS s $"));
+    eventually(|| (info(&mut client, "clients").number("blocked_clients") == 1).then_some(()));
+    // One by one: a commit in between looks at the readers.
+    for command in ["SET s v", "DEL s", "XADD s 2-1 a b"] {
+        client.ask(line(command));
+    }
+    assert_eq!(
+        reader.reply(),
+        "*1\r\n*2\r\n$1\r\ns\r\n*1\r\n*2\r\n$3\r\n2-1\r\n*2\r\n$1\r\na\r\n$1\r\nb\r\n"
+    );
+}
