@@ -195,7 +195,7 @@ impl Servers {
 
     /// Opens connections to a host, and closes those to the host before.
     ///
-    /// Each host has a pool of its own: a connection to a machine that has vanished may hang for minutes.
+    /// Each host has its own pool: a connection to a machine that has vanished may hang for minutes.
     fn use_host(self: &Arc<Self>, number: usize) {
         let host = &self.hosts[number];
         let servers = Arc::downgrade(self);

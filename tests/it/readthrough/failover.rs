@@ -71,7 +71,7 @@ fn a_promoted_standby_takes_over() {
     assert_eq!(primary.answer("SELECT pg_is_in_recovery()"), "t");
 }
 
-/// Writes a growing number to a key of its own and reads it again, and reads a cached key.
+/// Writes a growing number to its own key and reads it again, and reads a cached key.
 fn write(mut client: RawClient, key: usize, phase: &AtomicU64, rounds: &AtomicUsize) {
     let (mut acknowledged, mut number) = (0, 0);
     loop {
