@@ -329,6 +329,10 @@ impl<E: Engine> Databases for Disk<E> {
         self.put(db, key, |_| Ok(None)).map(|before| before.is_some())
     }
 
+    fn keyspace(&self) -> &Keyspace {
+        &self.keyspace
+    }
+
     fn clear(&mut self, db: u16) -> Result<impl Send + 'static + use<E>> {
         let database = &mut self.databases[usize::from(db)];
         if database.keys > 0 {

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use bytes::BytesMut;
-use thegiant::{Commit, now, prelude::*};
+use thegiant::{Commit, Keyspace, now, prelude::*};
 
 use crate::cow::CowBytes;
 
@@ -26,6 +26,9 @@ pub trait Databases: Unpin + 'static {
 
     /// Whether a cleared database leaves garbage behind; see [`drop_garbage`](Self::drop_garbage).
     const HAS_GARBAGE: bool = false;
+
+    /// Returns the handle that hears of changes of keys.
+    fn keyspace(&self) -> &Keyspace;
 
     /// Returns the number of keys in a database.
     fn len(&self, db: u16) -> usize;

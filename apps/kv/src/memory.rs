@@ -117,6 +117,10 @@ impl Databases for Memory {
         Ok(self.change_key(db, key, |db| db.remove(key)))
     }
 
+    fn keyspace(&self) -> &Keyspace {
+        &self.keyspace
+    }
+
     fn clear(&mut self, db: u16) -> Result<impl Send + 'static + use<>> {
         Ok(self.change(db, mem::take))
     }

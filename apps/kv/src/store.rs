@@ -2,7 +2,9 @@
 
 use std::{sync::Arc, thread, time::Duration};
 
-use thegiant::{Commit, Expire, GroupCommit, InfoFields, Prefetch, prelude::*, resp::parse_integer};
+use thegiant::{
+    Commit, Expire, GroupCommit, InfoFields, KeyEvents, Prefetch, prelude::*, resp::parse_integer,
+};
 
 use crate::databases::{Counts, DATABASES, Databases, Result, Time};
 
@@ -32,6 +34,13 @@ impl<D: Databases> Store<D> {
     /// Returns an actor that serves these databases.
     pub fn new(data: D) -> Self {
         Store { data }
+    }
+
+    /// Removes all keys of a database, and returns the data, which may take long to drop.
+    fn clear(&mut self, db: u16, events: &mut KeyEvents) -> Result<impl Send + 'static + use<D>> {
+        let data = &self.data;
+        data.keyspace().clear(db, events, |key| data.contains(db, key).unwrap_or(true));
+        self.data.clear(db)
     }
 
     /// Removes garbage and schedules the next search.
@@ -119,15 +128,15 @@ impl<D: Databases> Store<D> {
 
     /// Removes all keys of the database.
     #[command("FLUSHDB", write, all = "all_succeeded")]
-    fn flushdb(&mut self, client: &Client, mode: Option<Flush>) -> Result<()> {
-        discard(self.data.clear(client.db())?, mode);
+    fn flushdb(&mut self, client: &Client, mode: Option<Flush>, events: &mut KeyEvents) -> Result<()> {
+        discard(self.clear(client.db(), events)?, mode);
         Ok(())
     }
 
     /// Removes all keys of all databases.
     #[command("FLUSHALL", write, all = "all_succeeded")]
-    fn flushall(&mut self, mode: Option<Flush>) -> Result<()> {
-        let cleared = (0..DATABASES as u16).map(|number| self.data.clear(number));
+    fn flushall(&mut self, mode: Option<Flush>, events: &mut KeyEvents) -> Result<()> {
+        let cleared = (0..DATABASES as u16).map(|number| self.clear(number, events));
         discard(cleared.collect::<Result<Vec<_>>>()?, mode);
         Ok(())
     }

@@ -76,13 +76,13 @@ pub struct KeyEvents {
     added: Vec<KeyEvent>,
 }
 
-/// A change of one key.
+/// A change that a command has made.
 #[derive(Debug)]
-pub(crate) struct KeyEvent {
-    pub(crate) class: EventClass,
-    pub(crate) event: &'static str,
-    pub(crate) db: u16,
-    pub(crate) key: Bytes,
+pub(crate) enum KeyEvent {
+    /// A change of one key.
+    Key { class: EventClass, event: &'static str, db: u16, key: Bytes },
+    /// A database has lost all its keys.
+    Cleared,
 }
 
 impl KeyEvents {
@@ -92,7 +92,14 @@ impl KeyEvents {
     #[inline]
     pub fn add(&mut self, class: EventClass, event: &'static str, db: u16, key: &[u8]) {
         if self.is_observed {
-            self.added.push(KeyEvent { class, event, db, key: Bytes::copy_from_slice(key) });
+            self.added.push(KeyEvent::Key { class, event, db, key: Bytes::copy_from_slice(key) });
+        }
+    }
+
+    /// Adds that a database has lost all its keys.
+    pub(crate) fn add_cleared(&mut self) {
+        if !self.added.iter().any(|added| matches!(added, KeyEvent::Cleared)) {
+            self.added.push(KeyEvent::Cleared);
         }
     }
 

@@ -29,7 +29,7 @@ use tokio::sync::{Notify, futures::Notified};
 /// An actor does not report the changes of its commands, because the toolkit derives them from the rows:
 ///
 /// - A row with the flag `write` changes all its [`Key`](crate::Key) parameters, unless it replies with an error.
-///   Without such a parameter, it may change every key.
+///   Without such a parameter, it may change every key; see [`clear`](Self::clear).
 /// - A row with the flag `readonly` reads its [`Key`](crate::Key) parameters.
 ///
 /// A `write` command can leave its key as it was, for example `DEL` of a missing key. A transaction that
@@ -219,7 +219,13 @@ impl Keyspace {
                 continue;
             }
             let writes = command.flags.contains(Flags::WRITE) && has_written && !command.reports_keys;
-            if !writes && !is_tracking && events.is_empty() {
+            // The events of the parts do not reach the whole request.
+            let clears = scope == RanScope::AllParts
+                && command.flags.contains(Flags::WRITE)
+                && has_written
+                && command.reports_keys
+                && command.keys.is_none();
+            if !writes && !is_tracking && events.is_empty() && !clears {
                 continue;
             }
             let observers = observers.get_or_insert_with(|| self.lock());
@@ -242,9 +248,18 @@ impl Keyspace {
                     self.publish(observers.events, command, client.db(), keys);
                 }
             }
-            for (_, KeyEvent { class, event, db, key }) in events {
-                observers.modified(*db, key, Some(client.id()));
-                observers.events.publish(&self.0.pubsub, *class, event, *db, key);
+            for (_, event) in events {
+                match event {
+                    KeyEvent::Key { class, event, db, key } => {
+                        observers.modified(*db, key, Some(client.id()));
+                        observers.events.publish(&self.0.pubsub, *class, event, *db, key);
+                    }
+                    KeyEvent::Cleared if scope == RanScope::Part => {}
+                    KeyEvent::Cleared => observers.trackers.all_modified(),
+                }
+            }
+            if clears {
+                observers.trackers.all_modified();
             }
             if is_tracking && are_by_themselves && scope != RanScope::Part {
                 observers.trackers.command_ran(client, command);
@@ -368,7 +383,7 @@ impl Keyspace {
         changed
     }
 
-    fn lock(&self) -> MutexGuard<'_, Observers> {
+    pub(super) fn lock(&self) -> MutexGuard<'_, Observers> {
         // A poisoned lock holds valid data, because no code panics while it holds the lock.
         self.0.observers.lock().unwrap_or_else(PoisonError::into_inner)
     }

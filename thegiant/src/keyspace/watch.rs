@@ -6,7 +6,7 @@ use bytes::Bytes;
 use foldhash::quality::RandomState;
 
 use super::Keyspace;
-use crate::{Client, client::ClientFlag, clock::now, command::Spec, shrink::shrink_sparse};
+use crate::{Client, KeyEvents, client::ClientFlag, clock::now, command::Spec, shrink::shrink_sparse};
 
 /// Approximate memory of a watched key besides its name, in bytes.
 const ENTRY: usize = 400;
@@ -28,7 +28,56 @@ struct Watcher {
     since: i64,
 }
 
+impl Keyspace {
+    /// Reports that a command is about to remove all keys of a database, as `FLUSHDB` does.
+    ///
+    /// Transactions fail whose clients watch a key of the database for which `exists` returns true. Client-side caches
+    /// drop all keys. Redis publishes no keyspace event for such a command, so neither does this method.
+    ///
+    /// Without this report, a `write` command without keys touches all watched keys of all databases.
+    ///
+    /// ```
+    /// use std::collections::HashMap;
+    /// use thegiant::{KeyEvents, Keyspace, prelude::*};
+    ///
+    /// struct Store {
+    ///     values: HashMap<Bytes, Bytes>,
+    ///     keyspace: Keyspace,
+    /// }
+    ///
+    /// impl Actor for Store {
+    ///     type Context = Context<Self>;
+    /// }
+    ///
+    /// #[commands]
+    /// impl Store {
+    ///     /// Removes all keys.
+    ///     #[command("FLUSHALL", write)]
+    ///     fn flush_all(&mut self, events: &mut KeyEvents) {
+    ///         self.keyspace.clear(0, events, |key| self.values.contains_key(key));
+    ///         self.values.clear();
+    ///     }
+    /// }
+    /// ```
+    pub fn clear(&self, db: u16, events: &mut KeyEvents, mut exists: impl FnMut(&[u8]) -> bool) {
+        if !events.is_observed() {
+            return;
+        }
+        events.add_cleared();
+        // `exists` runs without the lock, because it may call this handle.
+        let watched = self.lock().watchers.keys(db);
+        let watched: Vec<_> = watched.into_iter().filter(|key| exists(key)).collect();
+        let observers = self.lock();
+        watched.iter().for_each(|key| observers.watchers.modified(db, key));
+    }
+}
+
 impl Watchers {
+    /// Returns the watched keys of a database.
+    fn keys(&self, db: u16) -> Vec<Bytes> {
+        self.0.get(&db).into_iter().flat_map(HashMap::keys).cloned().collect()
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
