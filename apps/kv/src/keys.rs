@@ -11,6 +11,7 @@ use crate::{
     cow::CowBytes,
     databases::{DATABASES, Databases, Entry, Result},
     store::Store,
+    strings::created,
 };
 
 #[commands(rows = KEYS, group = "generic")]
@@ -100,6 +101,7 @@ impl<D: Databases> Store<D> {
         let value = value.into_bytes();
         self.data.remove(db, *key)?;
         self.data.set(db, *newkey, value.into(), deadline.into())?;
+        created(db, *newkey, true, events);
         events.add(EventClass::Generic, "rename_from", db, *key);
         events.add(EventClass::Generic, "rename_to", db, *newkey);
         Ok(())
@@ -141,6 +143,7 @@ impl<D: Databases> Store<D> {
         let value = value.into_bytes();
         self.data.remove(from, *key)?;
         self.data.set(to, *key, value.into(), deadline.into())?;
+        created(to, *key, true, events);
         events.add(EventClass::Generic, "move_from", from, *key);
         events.add(EventClass::Generic, "move_to", to, *key);
         Ok(1)
@@ -168,6 +171,7 @@ impl<D: Databases> Store<D> {
             return Ok(0);
         }
         self.data.set(to, *destination, value.into(), expiry)?;
+        created(to, *destination, true, events);
         events.add(EventClass::Generic, "copy_to", to, *destination);
         Ok(1)
     }

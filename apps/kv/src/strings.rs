@@ -90,10 +90,16 @@ impl<D: Databases> Store<D> {
     }
 
     /// Sets the value of a key, and returns the old value.
-    #[command("GETSET", write, denyoom, fast, event = "set")]
-    fn getset(&mut self, client: &Client, key: Key<&[u8]>, value: CowBytes<'_>) -> Result<Option<Bytes>> {
+    #[command("GETSET", write, denyoom, fast)]
+    fn getset(
+        &mut self,
+        client: &Client,
+        key: Key<&[u8]>,
+        value: CowBytes<'_>,
+        events: &mut KeyEvents,
+    ) -> Result<Option<Bytes>> {
         let old = self.old(client, *key)?;
-        self.data.set(client.db(), *key, value, Expiry::Never)?;
+        self.put(client, *key, value, Expiry::Never, events)?;
         Ok(old)
     }
 
@@ -173,12 +179,21 @@ impl<D: Databases> Store<D> {
 
     /// Appends to the value of a key, and returns its length.
     #[command("APPEND", write, denyoom, fast)]
-    fn append(&mut self, client: &Client, key: Key<&[u8]>, value: &[u8]) -> Result<usize> {
-        self.data.update(client.db(), *key, |stored| {
+    fn append(
+        &mut self,
+        client: &Client,
+        key: Key<&[u8]>,
+        value: &[u8],
+        events: &mut KeyEvents,
+    ) -> Result<usize> {
+        let is_new = self.is_new(client.db(), *key, events)?;
+        let len = self.data.update(client.db(), *key, |stored| {
             let len = checked_len(stored.len(), value.len())?;
             stored.extend_from_slice(value);
             Ok(len)
-        })
+        })?;
+        changed("append", client.db(), *key, is_new, events);
+        Ok(len)
     }
 
     /// Returns the length of the value of a key.
@@ -188,36 +203,56 @@ impl<D: Databases> Store<D> {
     }
 
     /// Adds one to the integer value of a key.
-    #[command("INCR", write, denyoom, fast, event = "incrby")]
-    fn incr(&mut self, client: &Client, key: Key<&[u8]>) -> Result<i64> {
-        self.add(client, *key, 1)
+    #[command("INCR", write, denyoom, fast)]
+    fn incr(&mut self, client: &Client, key: Key<&[u8]>, events: &mut KeyEvents) -> Result<i64> {
+        self.add(client, *key, 1, events)
     }
 
     /// Subtracts one from the integer value of a key.
-    #[command("DECR", write, denyoom, fast, event = "incrby")]
-    fn decr(&mut self, client: &Client, key: Key<&[u8]>) -> Result<i64> {
-        self.add(client, *key, -1)
+    #[command("DECR", write, denyoom, fast)]
+    fn decr(&mut self, client: &Client, key: Key<&[u8]>, events: &mut KeyEvents) -> Result<i64> {
+        self.add(client, *key, -1, events)
     }
 
     /// Adds to the integer value of a key.
     #[command("INCRBY", write, denyoom, fast)]
-    fn incrby(&mut self, client: &Client, key: Key<&[u8]>, increment: i64) -> Result<i64> {
-        self.add(client, *key, increment)
+    fn incrby(
+        &mut self,
+        client: &Client,
+        key: Key<&[u8]>,
+        increment: i64,
+        events: &mut KeyEvents,
+    ) -> Result<i64> {
+        self.add(client, *key, increment, events)
     }
 
     /// Subtracts from the integer value of a key.
-    #[command("DECRBY", write, denyoom, fast, event = "incrby")]
-    fn decrby(&mut self, client: &Client, key: Key<&[u8]>, decrement: i64) -> Result<i64> {
-        self.add(client, *key, decrement.checked_neg().ok_or(DECREMENT_OVERFLOW)?)
+    #[command("DECRBY", write, denyoom, fast)]
+    fn decrby(
+        &mut self,
+        client: &Client,
+        key: Key<&[u8]>,
+        decrement: i64,
+        events: &mut KeyEvents,
+    ) -> Result<i64> {
+        self.add(client, *key, decrement.checked_neg().ok_or(DECREMENT_OVERFLOW)?, events)
     }
 
     /// Adds to the floating point value of a key.
     #[command("INCRBYFLOAT", write, denyoom, fast)]
-    fn incrbyfloat(&mut self, client: &Client, key: Key<&[u8]>, increment: LongDouble) -> Result<Bytes> {
+    fn incrbyfloat(
+        &mut self,
+        client: &Client,
+        key: Key<&[u8]>,
+        increment: LongDouble,
+        events: &mut KeyEvents,
+    ) -> Result<Bytes> {
         let value = self.data.get(client.db(), *key)?;
         let number = value.map_or(Ok(LongDouble::ZERO), |value| LongDouble::parse(value.as_ref()))?;
         let sum = number.checked_add(increment).ok_or(NOT_FINITE)?.to_string();
+        let is_new = self.is_new(client.db(), *key, events)?;
         self.data.set(client.db(), *key, sum.as_bytes().into(), Expiry::Keep)?;
+        changed("incrbyfloat", client.db(), *key, is_new, events);
         Ok(sum.into())
     }
 
@@ -228,9 +263,17 @@ impl<D: Databases> Store<D> {
     }
 
     /// Sets the values of several keys.
+    ///
+    /// The row reports the changes, so that a command over several shards is one change. Only new keys are reported here.
     #[command("MSET", write, denyoom, split = "all_succeeded", event = "set")]
     fn mset(&mut self, client: &Client, pairs: Vec<(Key<&[u8]>, CowBytes<'_>)>) -> Result<()> {
-        pairs.into_iter().try_for_each(|(key, value)| self.data.set(client.db(), *key, value, Expiry::Never))
+        for (key, value) in pairs {
+            if self.data.keyspace().is_observed() && !self.data.contains(client.db(), *key)? {
+                self.data.keyspace().notify(EventClass::New, "new", client.db(), *key);
+            }
+            self.data.set(client.db(), *key, value, Expiry::Never)?;
+        }
+        Ok(())
     }
 
     /// Sets the values of several keys, if none of them exists.
@@ -281,12 +324,13 @@ impl<D: Databases> Store<D> {
             return self.strlen(client, key);
         }
         let end = checked_len(offset, value.len())?;
+        let is_new = self.is_new(client.db(), *key, events)?;
         let len = self.data.update(client.db(), *key, |bytes| {
             bytes.resize(bytes.len().max(end), 0);
             bytes[offset..end].copy_from_slice(value);
             Ok(bytes.len())
         })?;
-        events.add(EventClass::String, "setrange", client.db(), *key);
+        changed("setrange", client.db(), *key, is_new, events);
         Ok(len)
     }
 }
@@ -302,8 +346,9 @@ impl<D: Databases> Store<D> {
         expiry: Expiry,
         events: &mut KeyEvents,
     ) -> Result<()> {
+        let is_new = self.is_new(client.db(), key, events)?;
         self.data.set(client.db(), key, value, expiry)?;
-        events.add(EventClass::String, "set", client.db(), key);
+        changed("set", client.db(), key, is_new, events);
         if let Expiry::At(_) = expiry {
             events.add(EventClass::Generic, "expire", client.db(), key);
         }
@@ -315,13 +360,36 @@ impl<D: Databases> Store<D> {
         Ok(self.data.get(client.db(), key)?.map(CowBytes::into_bytes))
     }
 
-    fn add(&mut self, client: &Client, key: &[u8], increment: i64) -> Result<i64> {
+    /// Returns whether a command creates the key, which only its events need to know.
+    #[inline]
+    pub(crate) fn is_new(&self, db: u16, key: &[u8], events: &KeyEvents) -> Result<bool> {
+        Ok(events.is_observed() && !self.data.contains(db, key)?)
+    }
+
+    fn add(&mut self, client: &Client, key: &[u8], increment: i64, events: &mut KeyEvents) -> Result<i64> {
         let value = self.data.get(client.db(), key)?;
         let number: i64 =
             value.map_or(Some(0), |value| parse_integer(value.as_ref())).ok_or(Error::NOT_AN_INTEGER)?;
         let sum = number.checked_add(increment).ok_or(Error::OVERFLOW)?;
+        let is_new = self.is_new(client.db(), key, events)?;
         self.data.set(client.db(), key, sum.to_string().as_bytes().into(), Expiry::Keep)?;
+        changed("incrby", client.db(), key, is_new, events);
         Ok(sum)
+    }
+}
+
+/// Adds the event of a changed string, after the one of a new key.
+#[inline]
+fn changed(event: &'static str, db: u16, key: &[u8], is_new: bool, events: &mut KeyEvents) {
+    created(db, key, is_new, events);
+    events.add(EventClass::String, event, db, key);
+}
+
+/// Adds the event of a new key, if it is one.
+#[inline]
+pub(crate) fn created(db: u16, key: &[u8], is_new: bool, events: &mut KeyEvents) {
+    if is_new {
+        events.add(EventClass::New, "new", db, key);
     }
 }
 

@@ -103,7 +103,21 @@ impl KeyEvents {
         }
     }
 
-    pub(crate) fn is_observed(&self) -> bool {
+    /// Returns whether anybody observes keys, so that a command can skip what only its events need.
+    ///
+    /// ```
+    /// # use std::collections::HashMap;
+    /// # use thegiant::{EventClass, KeyEvents, prelude::*};
+    /// # fn set(values: &mut HashMap<Bytes, Bytes>, key: Bytes, value: Bytes, events: &mut KeyEvents) {
+    /// if events.is_observed() && !values.contains_key(&key) {
+    ///     events.add(EventClass::New, "new", 0, &key);
+    /// }
+    /// values.insert(key, value);
+    /// # }
+    /// ```
+    #[inline]
+    #[must_use]
+    pub fn is_observed(&self) -> bool {
         self.is_observed
     }
 

@@ -210,6 +210,7 @@ fn stats(server: &ServerState, info: &mut InfoFields) {
 fn replication(_: &ServerState, info: &mut InfoFields) {
     info.field("role", "master");
     info.field("connected_slaves", 0);
+    info.field("master_repl_offset", 0);
 }
 
 fn cpu(_: &ServerState, info: &mut InfoFields) {

@@ -370,8 +370,9 @@ impl Keyspace {
         }
     }
 
-    /// Returns whether anything observes keys.
-    pub(crate) fn is_observed(&self) -> bool {
+    /// Returns whether anything observes keys, so that an actor can skip what only its reports need.
+    #[must_use]
+    pub fn is_observed(&self) -> bool {
         self.0.hooks.is(Hook::Keys)
     }
 
