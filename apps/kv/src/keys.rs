@@ -10,8 +10,8 @@ use thegiant::{
 use crate::{
     cow::CowBytes,
     databases::{DATABASES, Databases, Entry, Result},
+    events::created,
     store::Store,
-    strings::created,
 };
 
 #[commands(rows = KEYS, group = "generic")]

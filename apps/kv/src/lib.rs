@@ -6,6 +6,7 @@
 //! - [`Databases`]: the interface that the commands need from a store
 //! - [`CowBytes`]: a key or a value as a command passes it to a store, or a store returns it
 //! - [`Memory`]: the store in memory; `db`: one database; `record`: a key with its value
+//! - `events`: writes of values, with the events of their keys
 //! - `inspection`: the commands that show how a key is stored
 //! - `lcs`: finds the longest common subsequence of two values
 //! - `numbers`: parses and formats numbers by the rules of Redis
@@ -13,6 +14,7 @@
 mod cow;
 mod databases;
 mod db;
+mod events;
 mod expiry;
 mod inspection;
 mod keys;

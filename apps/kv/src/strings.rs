@@ -11,6 +11,7 @@ use thegiant::{
 use crate::{
     cow::CowBytes,
     databases::{Databases, Expiry, Result},
+    events::changed,
     expiry::{Expiration, MILLISECOND, Number, SECOND, lifetime},
     lcs::{Lcs, LcsReply},
     numbers::LongDouble,
@@ -250,9 +251,7 @@ impl<D: Databases> Store<D> {
         let value = self.data.get(client.db(), *key)?;
         let number = value.map_or(Ok(LongDouble::ZERO), |value| LongDouble::parse(value.as_ref()))?;
         let sum = number.checked_add(increment).ok_or(NOT_FINITE)?.to_string();
-        let is_new = self.is_new(client.db(), *key, events)?;
-        self.data.set(client.db(), *key, sum.as_bytes().into(), Expiry::Keep)?;
-        changed("incrbyfloat", client.db(), *key, is_new, events);
+        self.write("incrbyfloat", client.db(), *key, sum.as_bytes().into(), Expiry::Keep, events)?;
         Ok(sum.into())
     }
 
@@ -336,34 +335,9 @@ impl<D: Databases> Store<D> {
 }
 
 impl<D: Databases> Store<D> {
-    /// Sets the value of a key. Setting its deadline, too, is a second event.
-    #[inline(always)]
-    fn put(
-        &mut self,
-        client: &Client,
-        key: &[u8],
-        value: CowBytes<'_>,
-        expiry: Expiry,
-        events: &mut KeyEvents,
-    ) -> Result<()> {
-        let is_new = self.is_new(client.db(), key, events)?;
-        self.data.set(client.db(), key, value, expiry)?;
-        changed("set", client.db(), key, is_new, events);
-        if let Expiry::At(_) = expiry {
-            events.add(EventClass::Generic, "expire", client.db(), key);
-        }
-        Ok(())
-    }
-
     /// Returns a copy of the present value of a key.
     fn old(&self, client: &Client, key: &[u8]) -> Result<Option<Bytes>> {
         Ok(self.data.get(client.db(), key)?.map(CowBytes::into_bytes))
-    }
-
-    /// Returns whether a command creates the key, which only its events need to know.
-    #[inline]
-    pub(crate) fn is_new(&self, db: u16, key: &[u8], events: &KeyEvents) -> Result<bool> {
-        Ok(events.is_observed() && !self.data.contains(db, key)?)
     }
 
     fn add(&mut self, client: &Client, key: &[u8], increment: i64, events: &mut KeyEvents) -> Result<i64> {
@@ -371,25 +345,9 @@ impl<D: Databases> Store<D> {
         let number: i64 =
             value.map_or(Some(0), |value| parse_integer(value.as_ref())).ok_or(Error::NOT_AN_INTEGER)?;
         let sum = number.checked_add(increment).ok_or(Error::OVERFLOW)?;
-        let is_new = self.is_new(client.db(), key, events)?;
-        self.data.set(client.db(), key, sum.to_string().as_bytes().into(), Expiry::Keep)?;
-        changed("incrby", client.db(), key, is_new, events);
+        let digits = sum.to_string();
+        self.write("incrby", client.db(), key, digits.as_bytes().into(), Expiry::Keep, events)?;
         Ok(sum)
-    }
-}
-
-/// Adds the event of a changed string, after the one of a new key.
-#[inline]
-fn changed(event: &'static str, db: u16, key: &[u8], is_new: bool, events: &mut KeyEvents) {
-    created(db, key, is_new, events);
-    events.add(EventClass::String, event, db, key);
-}
-
-/// Adds the event of a new key, if it is one.
-#[inline]
-pub(crate) fn created(db: u16, key: &[u8], is_new: bool, events: &mut KeyEvents) {
-    if is_new {
-        events.add(EventClass::New, "new", db, key);
     }
 }
 

@@ -1,0 +1,80 @@
+//! Writes of values, with the events of their keys.
+
+use thegiant::{EventClass, KeyEvents, prelude::*};
+
+use crate::{
+    cow::CowBytes,
+    databases::{Databases, Expiry, Result},
+    store::Store,
+};
+
+impl<D: Databases> Store<D> {
+    /// Sets the value of a key.
+    #[inline(always)]
+    pub(crate) fn put(
+        &mut self,
+        client: &Client,
+        key: &[u8],
+        value: CowBytes<'_>,
+        expiry: Expiry,
+        events: &mut KeyEvents,
+    ) -> Result<()> {
+        self.write("set", client.db(), key, value, expiry, events)
+    }
+
+    /// Sets the value of a key, which is this event.
+    #[inline(always)]
+    pub(crate) fn write(
+        &mut self,
+        event: &'static str,
+        db: u16,
+        key: &[u8],
+        value: CowBytes<'_>,
+        expiry: Expiry,
+        events: &mut KeyEvents,
+    ) -> Result<()> {
+        if events.is_observed() {
+            return self.write_observed(event, db, key, value, expiry, events);
+        }
+        self.data.set(db, key, value, expiry)
+    }
+
+    /// Sets the value of a key, and adds the events. Setting its deadline, too, is an event of its own.
+    #[cold]
+    #[inline(never)]
+    fn write_observed(
+        &mut self,
+        event: &'static str,
+        db: u16,
+        key: &[u8],
+        value: CowBytes<'_>,
+        expiry: Expiry,
+        events: &mut KeyEvents,
+    ) -> Result<()> {
+        let is_new = self.is_new(db, key, events)?;
+        self.data.set(db, key, value, expiry)?;
+        changed(event, db, key, is_new, events);
+        if let Expiry::At(_) = expiry {
+            events.add(EventClass::Generic, "expire", db, key);
+        }
+        Ok(())
+    }
+
+    /// Returns whether a command creates the key, which only its events need to know.
+    pub(crate) fn is_new(&self, db: u16, key: &[u8], events: &KeyEvents) -> Result<bool> {
+        Ok(events.is_observed() && !self.data.contains(db, key)?)
+    }
+}
+
+/// Adds the event of a changed string, after the one of a new key.
+pub(crate) fn changed(event: &'static str, db: u16, key: &[u8], is_new: bool, events: &mut KeyEvents) {
+    created(db, key, is_new, events);
+    events.add(EventClass::String, event, db, key);
+}
+
+/// Adds the event of a new key, if it is one.
+pub(crate) fn created(db: u16, key: &[u8], is_new: bool, events: &mut KeyEvents) {
+    if is_new {
+        events.add(EventClass::New, "new", db, key);
+    }
+}
