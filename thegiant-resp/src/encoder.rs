@@ -40,7 +40,7 @@ pub struct Encoder {
     spliced: Vec<(usize, Bytes)>,
     spliced_len: usize,
     /// The last internal error.
-    internal: Option<Error>,
+    internal: Option<Box<Error>>,
 }
 
 impl Encoder {
@@ -68,7 +68,7 @@ impl Encoder {
     /// [`take_internal`](Self::take_internal).
     pub fn error(&mut self, error: &Error) {
         if error.is_internal() {
-            self.internal = Some(error.clone());
+            self.internal = Some(Box::new(error.clone()));
         }
         self.bytes.push(b'-');
         self.line(error.as_bytes());
@@ -321,8 +321,9 @@ impl Encoder {
 
     /// Takes the last [internal](Error::internal) error that was appended, to report it.
     #[must_use]
+    #[inline]
     pub fn take_internal(&mut self) -> Option<Error> {
-        self.internal.take()
+        self.internal.take().map(|error| *error)
     }
 
     /// Returns the line of the error at `position`, without `-` and CR LF, or `None` if there is no error.

@@ -460,11 +460,15 @@ impl Batch {
     }
 
     /// Takes the internal errors among the replies that have not been logged, each with its command.
+    #[inline]
     pub(crate) fn take_internal(&mut self) -> Vec<(String, Error)> {
         // An element of an array is no failure of the command.
-        let element = self.out.encoder_mut().take_internal().map(|error| (String::new(), error));
+        let element = self.out.encoder_mut().take_internal();
+        if element.is_none() && self.stats.is_empty() {
+            return Vec::new();
+        }
         let mut errors = self.stats.take_internal();
-        errors.extend(element);
+        errors.extend(element.map(|error| (String::new(), error)));
         errors
     }
 

@@ -284,6 +284,7 @@ impl ConnectionState {
 }
 
 /// Logs the internal errors among the replies of a batch, each once.
+#[inline]
 fn log_internal(client: &Client, batch: &mut Batch) {
     for (command, error) in batch.take_internal() {
         if error.begin_report() {
