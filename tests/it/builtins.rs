@@ -161,7 +161,7 @@ fn info_has_the_fields_that_clients_need() {
     assert!(all.contains("connected_clients:1\r\n") && all.starts_with('$'), "{all}");
     assert_eq!(client.ask(line("INFO nope")), "$0\r\n\r\n");
     client.ask(line("HELLO 3"));
-    let replication = "txt:# Replication\r\nrole:master\r\nconnected_slaves:0\r\n";
+    let replication = "txt:# Replication\r\nrole:master\r\nconnected_slaves:0\r\nmaster_repl_offset:0\r\n";
     let expected = format!("={}\r\n{replication}\r\n", replication.len());
     assert_eq!(client.ask(line("INFO REPLICATION")), expected.as_str());
 }
