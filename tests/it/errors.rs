@@ -3,7 +3,7 @@
 use std::{fmt, io};
 
 use actix::ResponseFuture;
-use thegiant::{ReplyError, prelude::*};
+use thegiant::{Commit, GroupCommit, ReplyError, prelude::*};
 use tracing::Level;
 
 use crate::support::{Log, RawClient, Served, line, lines};
@@ -190,4 +190,36 @@ fn the_log_has_the_reasons_of_all_shards() {
     assert!((2..=3).contains(&logged.len()), "{logged:?}");
     let (replies, logged) = ask(&mut client, &log, line("READ"), 1);
     assert_eq!((&*replies, logged.len()), (INTERNAL, 4), "{logged:?}");
+}
+
+/// Cannot commit anything.
+struct Broken;
+
+impl Actor for Broken {
+    type Context = Context<Self>;
+}
+
+#[commands(group_commit)]
+impl Broken {
+    #[command("SET", write)]
+    fn set(&mut self) {}
+}
+
+impl GroupCommit for Broken {
+    fn commit(&mut self, _: &mut Context<Self>) -> Commit {
+        Err(storage()).into()
+    }
+
+    fn rollback(&mut self, _: &Error, _: &mut Context<Self>) {}
+}
+
+#[test]
+fn the_log_has_the_reason_for_a_failed_commit_once() {
+    let (served, log) = served(|| App::new().mount(Broken.start()));
+    let mut client = RawClient::connect(served.address());
+    for _ in 0..2 {
+        assert_eq!(ask(&mut client, &log, lines("SET \n SET"), 2).0, INTERNAL.repeat(2));
+    }
+    let reason = "the storage failed: /var/lib/shop.db is gone";
+    assert_eq!(log.lines(), [format!("ERROR group commit failed; writes are refused error={reason} held=1")]);
 }

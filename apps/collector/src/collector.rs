@@ -16,7 +16,7 @@ use crate::{
     options::Retention,
     stats::Stats,
     store::{self, Event, Limit, Range, ReadError, Store, Stream},
-    strings::Strings,
+    string_table::Strings,
     waiting::Waiting,
 };
 

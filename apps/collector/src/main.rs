@@ -6,7 +6,7 @@
 //!   write-ahead log; `checksum`: finds damaged events
 //! - `events`: the commands for events; `reading`: `XREAD` and `XREADGROUP`
 //! - `groups`, `pending`: consumer groups, and the events that they have not acknowledged; `info`: `XINFO`
-//! - `strings`: `SET`, `GET` and `GETDEL`
+//! - `strings`: `SET`, `GET` and `GETDEL`; `string_table`: the strings in memory
 //! - `id`: the ids of events; `fields`: their fields
 //! - `options`: the command line; `stats`: counters for operators
 
@@ -22,6 +22,7 @@ mod pending;
 mod reading;
 mod stats;
 mod store;
+mod string_table;
 mod strings;
 mod waiting;
 mod wal;

@@ -1,70 +1,11 @@
 //! Strings: `SET`, `GET` and `GETDEL`. Libraries that use streams keep sessions in them.
 
-use std::collections::{BTreeSet, HashMap};
-
 use thegiant::{Expire, now, prelude::*};
 
 use crate::{
     collector::{Collector, Result, unwritable},
-    store::{self, Store},
+    store::StoredString,
 };
-
-/// The strings, which are in memory and on disk.
-#[derive(Debug, Default)]
-pub(crate) struct Strings {
-    values: HashMap<Bytes, StoredString>,
-    deadlines: BTreeSet<(i64, Bytes)>,
-    /// Whether the disk may have expired strings.
-    has_garbage: bool,
-}
-
-/// The value of a string, and its last millisecond.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct StoredString {
-    pub(crate) value: Bytes,
-    pub(crate) deadline: Option<i64>,
-}
-
-impl StoredString {
-    fn is_live(&self) -> bool {
-        self.deadline.is_none_or(|deadline| deadline >= now())
-    }
-}
-
-impl Strings {
-    /// Reads the strings from disk.
-    pub(crate) fn read(store: &Store) -> store::Result<Self> {
-        let mut strings = Strings { has_garbage: true, ..Strings::default() };
-        for (key, string) in store.strings()? {
-            if string.is_live() {
-                strings.insert(key, string);
-            }
-        }
-        Ok(strings)
-    }
-
-    pub(crate) fn get(&self, key: &[u8]) -> Option<&StoredString> {
-        self.values.get(key).filter(|string| string.is_live())
-    }
-
-    pub(crate) fn keys(&self) -> impl Iterator<Item = &Bytes> {
-        self.values.iter().filter(|(_, string)| string.is_live()).map(|(key, _)| key)
-    }
-
-    fn insert(&mut self, key: Bytes, string: StoredString) {
-        self.remove(&key);
-        self.deadlines.extend(string.deadline.map(|deadline| (deadline, key.clone())));
-        self.values.insert(key, string);
-    }
-
-    fn remove(&mut self, key: &[u8]) -> Option<StoredString> {
-        let (key, string) = self.values.remove_entry(key)?;
-        if let Some(deadline) = string.deadline {
-            self.deadlines.remove(&(deadline, key));
-        }
-        Some(string)
-    }
-}
 
 #[commands(rows = STRINGS, group = "string")]
 impl Collector {

@@ -2,7 +2,6 @@
 
 use std::time::{Duration, Instant};
 
-use actix::SpawnHandle;
 use thegiant::{now, prelude::*};
 
 use crate::{
@@ -18,14 +17,6 @@ const MAX_WAIT: Duration = Duration::from_secs(60);
 
 /// A clock that is set back by more than this was wrong before, in milliseconds.
 const SET_BACK: i64 = 60 * 60 * 1000;
-
-/// The timer for the next firing of a shard.
-#[derive(Debug, Default)]
-pub(crate) struct ScheduleTimer {
-    handle: Option<SpawnHandle>,
-    /// The time of the last look at the clock, in milliseconds since 1970.
-    seen: i64,
-}
 
 #[commands(rows = SCHEDULING, group = "jobs")]
 impl Jobs {

@@ -13,7 +13,6 @@ use crate::{
     options::{AddOptions, CallOptions, Milliseconds},
     queues::{DueEffects, Earlier, JobOptions, Queues, Return, Totals},
     schedules::Schedules,
-    scheduling::ScheduleTimer,
     waiting::{Waiting, Want},
 };
 
@@ -31,6 +30,14 @@ pub(crate) struct Jobs {
     pub(crate) schedule_timer: ScheduleTimer,
     /// The timer for the earliest deadline.
     timer: Option<(Instant, SpawnHandle)>,
+}
+
+/// The timer for the next firing of a shard.
+#[derive(Debug, Default)]
+pub(crate) struct ScheduleTimer {
+    pub(crate) handle: Option<SpawnHandle>,
+    /// The time of the last look at the clock, in milliseconds since 1970.
+    pub(crate) seen: i64,
 }
 
 impl Actor for Jobs {

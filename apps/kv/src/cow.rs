@@ -6,8 +6,6 @@ use thegiant::{
     resp::Encoder,
 };
 
-use crate::databases::Result;
-
 /// A key or a value: borrowed if it is short, so that it is copied only once, or a handle of shared bytes.
 #[derive(Clone, Debug)]
 pub enum CowBytes<'a> {
@@ -57,7 +55,7 @@ impl<'a> FromArg<'a> for CowBytes<'a> {
     const ARG: ArgSpec = ArgSpec::new(ArgKind::String);
 
     #[inline(always)]
-    fn from_arg(args: &mut Arguments<'a>) -> Result<Self> {
+    fn from_arg(args: &mut Arguments<'a>) -> Result<Self, Error> {
         match args.peek() {
             Some(long) if long.len() >= Self::LONG => args.take_bytes().map(CowBytes::Owned),
             _ => args.take().map(CowBytes::Borrowed),

@@ -1,6 +1,6 @@
 //! The database behind the cache.
 
-use std::{error, fmt, fmt::Write, sync::Arc, time::Duration};
+use std::{error, fmt::Write, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use sqlx::{
@@ -10,6 +10,7 @@ use sqlx::{
 use tokio::time::{Instant, timeout_at};
 
 use crate::{
+    failure::{Failure, one_line},
     hosts,
     servers::{OPEN_TIMEOUT, Servers},
 };
@@ -31,9 +32,6 @@ enum Dialect {
     Sqlite,
     Postgres,
 }
-
-/// The error text of a failed query, in one line.
-pub(crate) type Failure = String;
 
 impl Database {
     /// Connects to the database, and creates the table if it does not exist.
@@ -176,9 +174,4 @@ impl Execute<'_, Any> for Query {
 /// Returns the bytes in a column of a row.
 fn bytes(row: &AnyRow, column: usize) -> Result<Bytes, Failure> {
     row.try_get::<Vec<u8>, _>(column).map(Bytes::from).map_err(one_line)
-}
-
-/// Converts an error to one line of text.
-pub(crate) fn one_line(error: impl fmt::Display) -> Failure {
-    error.to_string().replace(['\r', '\n'], " ")
 }

@@ -4,7 +4,7 @@ use std::str::FromStr;
 
 use sqlx::any::AnyConnectOptions;
 
-use crate::database::{Failure, one_line};
+use crate::failure::{Failure, one_line};
 
 /// A server of the database.
 #[derive(Clone, Debug)]

@@ -8,6 +8,7 @@
 
 mod cache;
 mod database;
+mod failure;
 mod hosts;
 mod options;
 mod reader;

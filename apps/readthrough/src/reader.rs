@@ -21,7 +21,8 @@ use thegiant::{
 
 use crate::{
     cache::{Cache, Known, Writes},
-    database::{Database, Failure},
+    database::Database,
+    failure::Failure,
 };
 
 /// Serves values from the cache, and reads the others from the database. Several share a database, and each has its

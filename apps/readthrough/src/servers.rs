@@ -17,7 +17,7 @@ use tokio::{
 };
 
 use crate::{
-    database::{Failure, one_line},
+    failure::{Failure, one_line},
     hosts::Host,
 };
 

@@ -39,18 +39,24 @@ fn collect_until_killed(folder: &Path, progress: &mut [Progress; WRITERS], round
     });
 }
 
-/// Adds the next number to the common stream and to the stream of the writer, in one transaction.
+/// The numbers divided by three that have this remainder are stored in a string with a deadline.
+const WITH_DEADLINE: i64 = 1;
+
+/// Adds the next number to the common stream and to the stream of the writer, and stores it in a string, in one
+/// transaction.
 fn collect(mut client: RawClient, writer: usize, progress: &mut Progress) {
     loop {
         let number = progress.acknowledged + 1;
         progress.sent = number;
+        let deadline = if number % 3 == WITH_DEADLINE { "PX 15" } else { "" };
         let request = lines(&format!(
-            "MULTI \n XADD all * writer {writer} number {number} \n XADD own:{writer} * number {number} \n EXEC"
+            "MULTI \n XADD all * writer {writer} number {number} \n XADD own:{writer} * number {number} \n \
+             SET last:{writer} {number} {deadline} \n EXEC"
         ));
         if client.try_send(request).is_err() {
             return;
         }
-        for _ in 0..4 {
+        for _ in 0..5 {
             match client.try_reply() {
                 Ok(reply) => assert!(!reply.starts_with(b"-"), "{reply:?}"),
                 Err(_) => return,
@@ -95,11 +101,26 @@ fn check(folder: &Path, progress: &mut [Progress; WRITERS], round: usize, before
             "half of a transaction: {context}, {}",
             seen[writer]
         );
+        check_string(&mut client, writer, number);
         *progress = Progress { acknowledged: number, sent: number };
+    }
+    if round % 10 == 9 {
+        // Meanwhile, the server removes all strings whose deadlines it knows.
+        thread::sleep(Duration::from_millis(150));
+        (0..WRITERS).for_each(|writer| check_string(&mut client, writer, numbers[writer]));
     }
     let total = Reply::only(&client.ask(line("XLEN all")));
     assert_eq!(total, Some(Reply::Integer(numbers.iter().sum())), "round {round}");
     last
+}
+
+/// Checks that the string of a writer has its last number, unless it has expired, and no older deadline.
+fn check_string(client: &mut RawClient, writer: usize, number: i64) {
+    let value = Reply::only(&client.ask(line(&format!("GET last:{writer}"))));
+    let is_missing = value == Some(Reply::Null);
+    let may_be_missing = number == 0 || number % 3 == WITH_DEADLINE;
+    let is_right = value == Some(Reply::Bulk(number.to_string().into()));
+    assert!(is_right || (is_missing && may_be_missing), "writer {writer}: {value:?} after {number}");
 }
 
 fn parts(id: &str) -> (u64, u64) {

@@ -1,6 +1,6 @@
 //! The state of a connection: the receiver of the built-in commands.
 
-use std::{iter, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use crate::{
     Client,
@@ -9,6 +9,7 @@ use crate::{
     command::{Call, Flags, Receiver},
     dispatch::Transaction,
     keyspace::Watch,
+    observe::reason,
     pubsub::Subscriptions,
     resp::{DecodeLimits, Encoder, Protocol},
     server_state::ServerState,
@@ -288,16 +289,10 @@ impl ConnectionState {
 fn log_internal(client: &Client, batch: &mut Batch) {
     for (command, error) in batch.take_internal() {
         if error.begin_report() {
-            let reason = chain(&error);
+            let reason = reason(&error);
             tracing::error!(id = client.id(), client = %client.addr(), command, reason, "a command failed");
         }
     }
-}
-
-/// Returns the texts of the sources of an error.
-fn chain(error: &dyn std::error::Error) -> String {
-    let sources = iter::successors(error.source(), |error| error.source());
-    sources.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
 
 impl Drop for ConnectionState {

@@ -8,7 +8,7 @@ use std::{
 use tracing::{debug_span, level_filters::LevelFilter};
 
 use super::{
-    prefetch::AHEAD,
+    prefetch::{AHEAD, prefetch_next},
     run::{reject, report_keys, report_reads, step},
     shards::PartOf,
     transaction::aborted_by,
@@ -180,10 +180,10 @@ impl ClientBatch {
         self.batch.begin();
         while next_row(&self.batch, actor_id).is_some() {
             let guarded = catch_unwind(AssertUnwindSafe(|| {
-                if A::PREFETCHES {
-                    self.prefetch(actor_id, actor);
-                }
                 let ClientBatch { client, batch, .. } = self;
+                if A::PREFETCHES {
+                    prefetch_next(batch, client, actor_id, actor);
+                }
                 let end = batch.next_request() + if A::PREFETCHES { AHEAD as u32 } else { 0 };
                 while let Some(row) = next_row(batch, actor_id) {
                     let row = row.get::<A>();

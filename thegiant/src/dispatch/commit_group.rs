@@ -24,6 +24,7 @@ use crate::{
     Client, Error,
     batch::{Batch, WaitId},
     client::ReplyHolder,
+    observe::reason,
 };
 
 /// Adds the later reply of a blocked command to the group that is open when the reply arrives.
@@ -161,9 +162,11 @@ fn end_commit<A: GroupCommit>(
 /// Logs the first of consecutive failures, and their end.
 fn log_outcome(counters: &GroupCommitStats, failure: Option<&Error>, held: usize) {
     let had_failed = counters.has_failed.swap(failure.is_some(), Relaxed);
+    // The commands of the group that get this error are not logged.
+    let _ = failure.is_some_and(Error::begin_report);
     match failure {
         Some(error) if !had_failed => {
-            tracing::error!(%error, held, "group commit failed; writes are refused")
+            tracing::error!(error = %reason(error), held, "group commit failed; writes are refused")
         }
         None if had_failed => tracing::warn!("group commit works again"),
         _ => {}

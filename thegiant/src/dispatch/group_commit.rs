@@ -73,7 +73,8 @@ use crate::{Error, command::Commands};
 ///         if written.is_ok() {
 ///             self.committed += unwritten.len() as u64;
 ///         }
-///         written.into()
+///         // The writers get `ERR internal error`, and the log gets the reason.
+///         written.map_err(Error::internal).into()
 ///     }
 ///
 ///     fn rollback(&mut self, _: &Error, context: &mut Context<Self>) {
@@ -168,10 +169,13 @@ impl Commit {
     /// ```
     /// use std::{fs::File, sync::Arc};
     /// use actix_rt::task::spawn_blocking;
-    /// use thegiant::Commit;
+    /// use thegiant::{Commit, Error};
     ///
     /// fn sync(log: Arc<File>) -> Commit {
-    ///     Commit::later(async move { spawn_blocking(move || log.sync_data()).await? })
+    ///     Commit::later(async move {
+    ///         let synced = spawn_blocking(move || log.sync_data()).await.map_err(Error::internal)?;
+    ///         synced.map_err(Error::internal)
+    ///     })
     /// }
     /// ```
     pub fn later<E: Into<Error>>(ending: impl Future<Output = Result<(), E>> + 'static) -> Self {

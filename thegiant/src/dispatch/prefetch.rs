@@ -1,7 +1,10 @@
 //! Looks up keys before the requests run that use them.
 
-use super::client_batch::ClientBatch;
-use crate::{Client, batch::ActorId, command::Commands};
+use crate::{
+    Client,
+    batch::{ActorId, Batch},
+    command::Commands,
+};
 
 /// An actor that looks up the keys of its next requests ahead. `#[commands(prefetch)]` requires this trait.
 ///
@@ -71,22 +74,20 @@ pub(super) const AHEAD: usize = 64;
 /// Requests with no more words than this have few keys, which are not looked up ahead.
 const FEW_WORDS: usize = 5;
 
-impl ClientBatch {
-    /// Lets the actor look up the keys of its next requests, if there are several.
-    #[inline]
-    pub(super) fn prefetch<A: Commands>(&self, actor_id: ActorId, actor: &A) {
-        if self.words_left() > FEW_WORDS {
-            self.prefetch_all(actor_id, actor);
-        }
+/// Lets an actor look up the keys of the next requests of a batch, if there are several.
+#[inline]
+pub(super) fn prefetch_next<A: Commands>(batch: &Batch, client: &Client, actor_id: ActorId, actor: &A) {
+    if batch.words_left() > FEW_WORDS {
+        prefetch_all(batch, client, actor_id, actor);
     }
+}
 
-    fn prefetch_all<A: Commands>(&self, actor_id: ActorId, actor: &A) {
-        let keys = self.upcoming(actor_id).take(AHEAD).flat_map(|(request, target)| {
-            let keys = target.row.get::<A>().spec.keys.as_ref().zip(self.requests.words(request));
-            keys.into_iter().flat_map(|(keys, words)| {
-                keys.positions(words.len(), move |at| words.get(at)).filter_map(move |at| words.get(at))
-            })
-        });
-        actor.prefetch(&self.client, keys.take(AHEAD));
-    }
+fn prefetch_all<A: Commands>(batch: &Batch, client: &Client, actor_id: ActorId, actor: &A) {
+    let keys = batch.upcoming(actor_id).take(AHEAD).flat_map(|(request, target)| {
+        let keys = target.row.get::<A>().spec.keys.as_ref().zip(batch.requests.words(request));
+        keys.into_iter().flat_map(|(keys, words)| {
+            keys.positions(words.len(), move |at| words.get(at)).filter_map(move |at| words.get(at))
+        })
+    });
+    actor.prefetch(client, keys.take(AHEAD));
 }

@@ -8,3 +8,4 @@ mod strings;
 pub(crate) use database::{
     BUSY_TIMEOUT, Consumer, Event, Group, Limit, Of, Pending, Range, ReadError, Result, Store, Stream,
 };
+pub(crate) use strings::StoredString;

@@ -2,9 +2,22 @@
 
 use bytes::Bytes;
 use rusqlite::params;
+use thegiant::now;
 
 use super::{Result, Store, database::bytes};
-use crate::strings::StoredString;
+
+/// The value of a string, and its last millisecond.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct StoredString {
+    pub(crate) value: Bytes,
+    pub(crate) deadline: Option<i64>,
+}
+
+impl StoredString {
+    pub(crate) fn is_live(&self) -> bool {
+        self.deadline.is_none_or(|deadline| deadline >= now())
+    }
+}
 
 impl Store {
     /// Returns all strings, also those that have expired.

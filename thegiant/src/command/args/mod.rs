@@ -45,7 +45,7 @@ use crate::Error;
 ///
 ///     fn from_arg(args: &mut Arguments<'a>) -> Result<Self, Error> {
 ///         let digits = args.take_str()?.strip_prefix('#').ok_or(Error::SYNTAX)?;
-///         Ok(Colour(u32::from_str_radix(digits, 16)?))
+///         u32::from_str_radix(digits, 16).map(Colour).map_err(Error::err)
 ///     }
 /// }
 /// ```
