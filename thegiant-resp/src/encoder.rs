@@ -319,6 +319,13 @@ impl Encoder {
         self.bytes.get(position.bytes) == Some(&b'-')
     }
 
+    /// Returns whether [`take_internal`](Self::take_internal) returns an error.
+    #[must_use]
+    #[inline]
+    pub fn has_internal(&self) -> bool {
+        self.internal.is_some()
+    }
+
     /// Takes the last [internal](Error::internal) error that was appended, to report it.
     #[must_use]
     #[inline]

@@ -459,15 +459,18 @@ impl Batch {
         }
     }
 
-    /// Takes the internal errors among the replies that have not been logged, each with its command.
+    /// Returns whether there may be internal errors among the replies.
     #[inline]
+    pub(crate) fn may_have_internal(&self) -> bool {
+        !self.stats.is_empty() || self.out.encoder().has_internal()
+    }
+
+    /// Takes the internal errors among the replies that have not been logged, each with its command.
+    #[cold]
     pub(crate) fn take_internal(&mut self) -> Vec<(String, Error)> {
+        let mut errors = self.stats.take_internal();
         // An element of an array is no failure of the command.
         let element = self.out.encoder_mut().take_internal();
-        if element.is_none() && self.stats.is_empty() {
-            return Vec::new();
-        }
-        let mut errors = self.stats.take_internal();
         errors.extend(element.map(|error| (String::new(), error)));
         errors
     }

@@ -328,7 +328,8 @@ impl Batch {
         };
         // The parts have measured the times.
         self.stop_timing();
-        for part in join.parts.iter_mut().filter_map(|part| part.batch.as_mut()) {
+        let parts = join.parts.iter_mut().filter_map(|part| part.batch.as_mut());
+        for part in parts.filter(|part| part.may_have_internal()) {
             self.stats.add_internal(part.take_internal());
         }
         let is_complete = join.move_replies(self);

@@ -253,7 +253,9 @@ impl ConnectionState {
 
     /// Adds the requests of a batch to the statistics, and slow ones to the slow log.
     pub(crate) fn record_stats(&self, batch: &mut Batch) {
-        log_internal(&self.client, batch);
+        if batch.may_have_internal() {
+            log_internal(&self.client, batch);
+        }
         self.server.stats.tally(
             self.worker.into(),
             batch,
@@ -285,7 +287,7 @@ impl ConnectionState {
 }
 
 /// Logs the internal errors among the replies of a batch, each once.
-#[inline]
+#[cold]
 fn log_internal(client: &Client, batch: &mut Batch) {
     for (command, error) in batch.take_internal() {
         if error.begin_report() {
