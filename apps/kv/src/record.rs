@@ -18,7 +18,7 @@ use crate::{
 pub(crate) enum Record {
     /// All in one allocation: a [header](Header), the key, the value, and the deadline if there is one.
     Short(Box<[u8]>),
-    /// A long value, which replies can refer to.
+    /// A key with a long value, to which replies can refer, or a very long key.
     Long(Box<Long>),
 }
 
