@@ -6,7 +6,7 @@ use syn::{Attribute, Data, DeriveInput, Ident, LitStr, Path};
 
 use crate::{check, mistakes::Mistakes};
 
-/// What `#[reply(…)]` says of a type or of a variant.
+/// The arguments of `#[reply(…)]` on a type or on a variant.
 #[derive(Clone, Default)]
 struct ReplyAttr {
     /// `code = "NOSTOCK"`
@@ -94,7 +94,7 @@ impl ReplyAttr {
         read
     }
 
-    /// Returns whether there is a word at all.
+    /// Returns whether there is an argument.
     fn is_said(&self) -> bool {
         self.code.is_some() || self.internal.is_some()
     }

@@ -257,6 +257,7 @@ mod tests {
         let seen: BTreeSet<_> = (0..1000).map(|_| db.random_key()).collect();
         assert_eq!(seen.len(), 3);
     }
+
     #[test]
     fn most_likely_positions_are_right() {
         let db = filled(10_000);

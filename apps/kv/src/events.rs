@@ -39,7 +39,7 @@ impl<D: Databases> Store<D> {
         self.data.set(db, key, value, expiry)
     }
 
-    /// Sets the value of a key, and adds the events. Setting its deadline, too, is an event of its own.
+    /// Sets the value of a key, and adds the events. A deadline that is set is a second event.
     #[cold]
     #[inline(never)]
     fn write_observed(

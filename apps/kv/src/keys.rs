@@ -97,11 +97,9 @@ impl<D: Databases> Store<D> {
         if key == newkey {
             return self.data.contains(db, *key)?.then_some(()).ok_or(Error::NO_SUCH_KEY);
         }
-        let Entry { value, deadline } = self.data.entry(db, *key)?.ok_or(Error::NO_SUCH_KEY)?;
-        let value = value.into_bytes();
-        self.data.remove(db, *key)?;
-        self.data.set(db, *newkey, value.into(), deadline.into())?;
-        created(db, *newkey, true, events);
+        if !self.relocate((db, *key), (db, *newkey), events)? {
+            return Err(Error::NO_SUCH_KEY);
+        }
         events.add(EventClass::Generic, "rename_from", db, *key);
         events.add(EventClass::Generic, "rename_to", db, *newkey);
         Ok(())
@@ -139,11 +137,9 @@ impl<D: Databases> Store<D> {
         if self.data.contains(to, *key)? {
             return Ok(0);
         }
-        let Some(Entry { value, deadline }) = self.data.entry(from, *key)? else { return Ok(0) };
-        let value = value.into_bytes();
-        self.data.remove(from, *key)?;
-        self.data.set(to, *key, value.into(), deadline.into())?;
-        created(to, *key, true, events);
+        if !self.relocate((from, *key), (to, *key), events)? {
+            return Ok(0);
+        }
         events.add(EventClass::Generic, "move_from", from, *key);
         events.add(EventClass::Generic, "move_to", to, *key);
         Ok(1)
@@ -174,6 +170,20 @@ impl<D: Databases> Store<D> {
         created(to, *destination, true, events);
         events.add(EventClass::Generic, "copy_to", to, *destination);
         Ok(1)
+    }
+}
+
+impl<D: Databases> Store<D> {
+    /// Gives the value and the deadline of a key to another key, which is overwritten. Returns whether the first key existed.
+    ///
+    /// Each key is given with its database.
+    fn relocate(&mut self, from: (u16, &[u8]), to: (u16, &[u8]), events: &mut KeyEvents) -> Result<bool> {
+        let Some(Entry { value, deadline }) = self.data.entry(from.0, from.1)? else { return Ok(false) };
+        let value = value.into_bytes();
+        self.data.remove(from.0, from.1)?;
+        self.data.set(to.0, to.1, value.into(), deadline.into())?;
+        created(to.0, to.1, true, events);
+        Ok(true)
     }
 }
 

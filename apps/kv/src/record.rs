@@ -131,7 +131,7 @@ impl Record {
     }
 }
 
-/// What [`Record::Short`] contains.
+/// The contents of a [`Record::Short`].
 struct Parts<'a> {
     key: &'a [u8],
     value: &'a [u8],
