@@ -1,6 +1,6 @@
 //! The server as a cluster of one node.
 
-use thegiant::{Upstream, prelude::*};
+use thegiant::{prelude::*, proxy::Upstream};
 
 use crate::support::{ANY_PORT, Folder, Process, RawClient, Reply, Served, exchange, info, line};
 

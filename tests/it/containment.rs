@@ -42,9 +42,9 @@ fn a_hundred_panics_are_all_answered() {
 fn a_fallback_function_that_panics_keeps_its_state() {
     let served = Served::start(|| {
         let mut calls = 0;
-        thegiant::App::new().fallback(move |call: &thegiant::Call<'_>| {
+        thegiant::App::new().fallback(move |request: &thegiant::Request<'_>| {
             calls += 1;
-            assert!(call.name() != b"PANIC", "as the test asks for");
+            assert!(request.name() != b"PANIC", "as the test asks for");
             calls
         })
     });

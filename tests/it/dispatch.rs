@@ -114,18 +114,18 @@ fn built_in_commands_can_be_removed() {
 
 #[test]
 fn a_removed_command_goes_to_the_fallback() {
-    let served = Served::start(|| App::new().without("PING").fallback(|_: &Call<'_>| Simple("fallen")));
+    let served = Served::start(|| App::new().without("PING").fallback(|_: &Request<'_>| Simple("fallen")));
     assert_eq!(exchange(served.address(), lines("PING \n ECHO a")), "+fallen\r\n$1\r\na\r\n");
 }
 
 #[test]
 fn a_fallback_sees_the_arguments_and_the_client() {
     let served = Served::start(|| {
-        App::new().fallback(|call: &Call<'_>| {
+        App::new().fallback(|request: &Request<'_>| {
             let args: Vec<String> =
-                call.args().map(|arg| String::from_utf8_lossy(arg).into_owned()).collect();
-            let name = String::from_utf8_lossy(call.name()).into_owned();
-            format!("{name} {} {args:?} {}", call.len(), call.client().addr())
+                request.args().map(|arg| String::from_utf8_lossy(arg).into_owned()).collect();
+            let name = String::from_utf8_lossy(request.name()).into_owned();
+            format!("{name} {} {args:?} {}", request.len(), request.client().addr())
         })
     });
     let mut client = RawClient::connect(served.address());
@@ -138,7 +138,7 @@ fn a_fallback_sees_the_arguments_and_the_client() {
 fn a_fallback_keeps_state_and_runs_after_all_rows() {
     let served = Served::start(|| {
         let mut calls = 0;
-        app().fallback(|_: &Call<'_>| Simple("replaced")).fallback(move |_: &Call<'_>| {
+        app().fallback(|_: &Request<'_>| Simple("replaced")).fallback(move |_: &Request<'_>| {
             calls += 1;
             calls
         })
@@ -156,10 +156,10 @@ fn a_fallback_keeps_state_and_runs_after_all_rows() {
 #[test]
 fn a_fallback_can_reply_with_unknown_command() {
     let served = Served::start(|| {
-        App::new().fallback(|call: &Call<'_>| match call.name() {
-            b"KNOWN" if call.len() == 1 => Ok(()),
-            b"KNOWN" => Err(call.wrong_arity()),
-            _ => Err(call.unknown_command()),
+        App::new().fallback(|request: &Request<'_>| match request.name() {
+            b"KNOWN" if request.len() == 1 => Ok(()),
+            b"KNOWN" => Err(request.wrong_arity()),
+            _ => Err(request.unknown_command()),
         })
     });
     assert_eq!(

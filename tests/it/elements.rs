@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use thegiant::{Elements, prelude::*};
+use thegiant::{ArrayStream, prelude::*};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::UnboundedReceiverStream;
 
@@ -56,34 +56,34 @@ impl Lists {
 impl Lists {
     /// Replies with `count` numbers.
     #[command("NUMBERS", readonly)]
-    fn numbers(&self, count: usize) -> Result<Elements, Error> {
+    fn numbers(&self, count: usize) -> Result<ArrayStream, Error> {
         if count > 10_000_000 {
             return Err(Error::err("too many"));
         }
         let generated = Arc::clone(&self.generated);
-        Ok(Elements::of((0..count).inspect(move |_| {
+        Ok(ArrayStream::new((0..count).inspect(move |_| {
             generated.fetch_add(1, SeqCst);
         })))
     }
 
     /// Replies with `count` texts of a kilobyte.
     #[command("TEXTS", readonly)]
-    fn texts(&self, count: u32) -> Elements {
+    fn texts(&self, count: u32) -> ArrayStream {
         let generated = Arc::clone(&self.generated);
-        Elements::of((0..count).map(move |number| {
+        ArrayStream::new((0..count).map(move |number| {
             generated.fetch_add(1, SeqCst);
             format!("{number:01024}")
         }))
     }
 
     #[command("NOTHING", readonly)]
-    fn nothing(&self) -> Option<Elements> {
+    fn nothing(&self) -> Option<ArrayStream> {
         None
     }
 
     /// Announces more elements than it generates.
     #[command("SHORT", readonly)]
-    fn short(&self) -> Elements {
+    fn short(&self) -> ArrayStream {
         struct TooShort(std::ops::Range<i64>);
         impl Iterator for TooShort {
             type Item = i64;
@@ -95,24 +95,26 @@ impl Lists {
             }
         }
         impl ExactSizeIterator for TooShort {}
-        Elements::of(TooShort(0..3))
+        ArrayStream::new(TooShort(0..3))
     }
 
     #[command("PANICS", readonly)]
-    fn panics(&self) -> Elements {
-        Elements::of((0..5).map(|number| if number == 3 { panic!("as the test asks for") } else { number }))
+    fn panics(&self) -> ArrayStream {
+        ArrayStream::new(
+            (0..5).map(|number| if number == 3 { panic!("as the test asks for") } else { number }),
+        )
     }
 
     /// Replies with `count` elements of a stream.
     #[command("STREAM", readonly)]
-    fn stream_of(&self, count: usize) -> Elements {
-        Elements::from_stream(count, self.stream())
+    fn stream_of(&self, count: usize) -> ArrayStream {
+        ArrayStream::from_stream(count, self.stream())
     }
 
     /// Replies with all elements of a stream.
     #[command("COLLECT", readonly)]
-    fn collect(&self, max_bytes: usize) -> Elements {
-        Elements::collect(max_bytes, self.stream())
+    fn collect(&self, max_bytes: usize) -> ArrayStream {
+        ArrayStream::collect(max_bytes, self.stream())
     }
 }
 

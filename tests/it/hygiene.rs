@@ -34,7 +34,7 @@ trait Actor {}
 trait Handler {}
 trait Commands {}
 trait FromArg {}
-trait IntoReply {}
+trait Reply {}
 trait Tokens {}
 trait From {}
 trait Into {}
@@ -106,21 +106,21 @@ impl<T: ::core::clone::Clone + ::core::marker::Unpin + 'static> Store<T> {
 impl<T: ::core::clone::Clone + ::core::marker::Unpin + 'static> Store<T> {
     /// Takes the parameters that are not arguments.
     #[::thegiant::command("CONTEXT")]
-    fn context<'call>(
+    fn context<'request>(
         &self,
         client: &::thegiant::Client,
         context: &mut ::actix::Context<Self>,
-        call: &'call ::thegiant::Call<'call>,
-        args: ::std::vec::Vec<&'call str>,
-    ) -> ::std::vec::Vec<&'call str> {
-        let _ = (&self.value, client, context, call);
+        request: &'request ::thegiant::Request<'request>,
+        args: ::std::vec::Vec<&'request str>,
+    ) -> ::std::vec::Vec<&'request str> {
+        let _ = (&self.value, client, context, request);
         args
     }
 }
 
 #[::std::prelude::v1::test]
 fn rows_are_generated_in_a_scope_that_shadows_names() {
-    let rows = <Store<()> as ::thegiant::Commands>::ROWS;
+    let rows = <Store<()> as ::thegiant::command::Commands>::ROWS;
     ::std::assert_eq!(rows[0][0].spec.name, "OLD");
     ::std::assert_eq!(rows[1][0].spec.name, "CONTEXT");
 }

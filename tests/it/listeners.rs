@@ -131,7 +131,7 @@ fn listeners_made_by_the_program_are_served() {
     let tcp = TcpListener::bind(ANY_PORT).expect("a free port");
     let port = tcp.local_addr().expect("it is bound").to_string();
     let served =
-        Served::with(app, move |server| Ok(server.listen(tcp).listen_unix(UnixListener::bind(path)?)));
+        Served::with(app, move |server| Ok(server.listen(tcp).listen_uds(UnixListener::bind(path)?)));
     assert_eq!(served.addresses(), [port, unix.clone()]);
     for address in served.addresses() {
         assert_serves(address);
@@ -145,7 +145,8 @@ fn a_client_over_a_unix_socket_has_the_address_of_the_listener() {
     let folder = Folder::new();
     let address = folder.socket("app.sock");
     let bound = address.clone();
-    let address_app = || App::new().fallback(|call: &thegiant::Call<'_>| call.client().addr().to_string());
+    let address_app =
+        || App::new().fallback(|request: &thegiant::Request<'_>| request.client().addr().to_string());
     let _served = Served::with(address_app, move |server| server.bind(bound));
     let mut client = RawClient::connect(&address);
     assert_eq!(client.ask(line("WHO")), format!("${}\r\n{address}\r\n", address.len()));

@@ -1,6 +1,6 @@
 use actix::ResponseFuture;
 use actix_rt::{Arbiter, task::yield_now};
-use thegiant::{Commit, Elements, GroupCommit, PubSub, Server, prelude::*};
+use thegiant::{ArrayStream, Commit, GroupCommit, PubSub, Server, prelude::*};
 
 use crate::support::{ANY_PORT, RawClient, Served, info, line, lines};
 
@@ -37,9 +37,9 @@ impl Shop {
 
     /// Publishes a thing, and replies with a stream.
     #[command("LIST", readonly)]
-    fn list(&self, thing: &str) -> Elements {
+    fn list(&self, thing: &str) -> ArrayStream {
         self.pubsub.publish("sales", thing);
-        Elements::of([1, 2, 3])
+        ArrayStream::new([1, 2, 3])
     }
 
     /// Changes a key.

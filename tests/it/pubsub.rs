@@ -157,7 +157,7 @@ async fn messages_published_before_a_command_blocks_are_sent_while_it_is_blocked
     // A TCP socket wakes the connection only when there is something to read, so no other wake-up hides a
     // fault.
     let server = TestServer::with(Server::new(slow_app()).bind("127.0.0.1:0").expect("a free port"));
-    let Address::Tcp(address) = server.addresses()[0] else { panic!("no port") };
+    let Address::Tcp(address) = server.addrs()[0] else { panic!("no port") };
     let listener = TestClient::connect(address).await.expect("a connection");
     let mut listener = listener.resp3().await.patience(Duration::from_secs(5));
     listener.send("SUBSCRIBE a\r\n").await;

@@ -142,7 +142,7 @@ fn a_stop_of_the_system_logs_no_actor() {
         let arbiter = Arbiter::new().handle();
         App::new()
             .mount(Fragile::start_in_arbiter(&arbiter, |_| Fragile::default()))
-            .fallback(|_: &thegiant::Call<'_>| System::current().stop())
+            .fallback(|_: &thegiant::Request<'_>| System::current().stop())
     });
     let mut client = RawClient::connect(served.address());
     assert_eq!(client.ask(line("STOP.SYSTEM")), "+OK\r\n");
@@ -168,7 +168,7 @@ impl Second {
 fn supervised() -> App {
     let app = App::new().mount_supervised(Fragile::default).mount_supervised(Second::default);
     let fragile = app.address::<Fragile>();
-    app.connected(fragile)
+    app.on_connect(fragile)
 }
 
 #[test]

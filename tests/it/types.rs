@@ -117,8 +117,8 @@ impl Parameters {
     }
 
     #[command("P.CALL")]
-    fn call(&self, call: &Call<'_>, value: i64) -> (usize, i64) {
-        (call.len(), value)
+    fn call(&self, request: &Request<'_>, value: i64) -> (usize, i64) {
+        (request.len(), value)
     }
 
     #[command("P.CONTEXT")]
@@ -260,7 +260,7 @@ impl Returns {
     }
 
     #[command("R.IMPL")]
-    fn opaque(&self) -> impl IntoReply + use<> {
+    fn opaque(&self) -> impl Reply + use<> {
         vec!["a", "b"]
     }
 }

@@ -175,7 +175,7 @@ fn thousands_of_clients_connect_while_the_server_is_busy() {
     let (begin, begun) = std::sync::mpsc::channel();
     let (end, ended) = std::sync::mpsc::channel::<()>();
     let served = Served::start(move || {
-        thegiant::App::new().fallback(move |_: &thegiant::Call<'_>| {
+        thegiant::App::new().fallback(move |_: &thegiant::Request<'_>| {
             let _ = begin.send(());
             let _ = ended.recv_timeout(PATIENCE);
         })

@@ -37,7 +37,7 @@ pub(crate) enum Role {
     /// The client that sent the request, borrowed.
     Client,
     /// The request as the client sent it.
-    Call,
+    Request,
     /// The keys that the command changes.
     KeyEvents,
     /// The actor's context.
@@ -136,7 +136,7 @@ impl Role {
             }
             Type::Reference(reference) if reference.mutability.is_some() => Role::Context,
             Type::Reference(reference) if types::is_named(&reference.elem, "Client") => Role::Client,
-            Type::Reference(reference) if types::is_named(&reference.elem, "Call") => Role::Call,
+            Type::Reference(reference) if types::is_named(&reference.elem, "Request") => Role::Request,
             ty if types::is_named(ty, "Client") => Role::OwnedClient,
             ty if types::is_named(ty, "Responder") => Role::Responder,
             _ => Role::Argument,

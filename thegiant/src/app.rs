@@ -7,18 +7,15 @@ use std::{
     sync::Arc,
 };
 
-use actix::{
-    Actor, Addr, Context, Handler, Recipient,
-    dev::{ToEnvelope, channel::channel},
-};
+use actix::{Actor, Addr, Context, Handler, Recipient, dev::channel::channel};
 
 use crate::{
     Keyspace, PubSub,
     batch::{ActorId, Actors, RowId},
     client::{Connected, ConnectionEvents, Disconnected},
-    command::{Answer, Call, Commands, Row, Spec, split_name},
+    command::{Answer, Commands, Request, Row, Spec, split_name},
     conn::ConnectionState,
-    dispatch::{Consumers, MountedActor, Routes, RunBatches, run_batches, supervise},
+    dispatch::{Consumers, Mountable, MountedActor, Routes, RunBatches, run_batches, supervise},
     info::{InfoFields, InfoSection},
     proxy::{AllUpstreamStats, Proxy, ProxyActor, ServeTrackers, UpstreamHandle, is_behind_builtins},
     server_state::AppConfig,
@@ -52,7 +49,7 @@ use crate::{
 /// let app = App::new()
 ///     .mount(Counter::default().start())
 ///     .without("QUIT")
-///     .fallback(|call: &Call| format!("{} arguments", call.len() - 1));
+///     .fallback(|request: &Request| format!("{} arguments", request.len() - 1));
 /// # }
 /// ```
 ///
@@ -107,11 +104,7 @@ impl App {
     /// # Panics
     /// Panics if another mounted actor has a command of the same name.
     #[track_caller]
-    pub fn mount<A>(mut self, actor: Addr<A>) -> Self
-    where
-        A: Actor + Commands + Handler<RunBatches>,
-        A::Context: Consumers + ToEnvelope<A, RunBatches>,
-    {
+    pub fn mount<A: Mountable>(mut self, actor: Addr<A>) -> Self {
         self.add_actor(actor);
         self
     }
@@ -158,7 +151,7 @@ impl App {
     #[track_caller]
     pub fn mount_supervised<A, F>(mut self, factory: F) -> Self
     where
-        A: Actor<Context = Context<A>> + Commands + Handler<RunBatches>,
+        A: Mountable + Actor<Context = Context<A>>,
         F: FnMut() -> A + 'static,
     {
         // 0: as many messages as are sent, as in the mailbox of a `SyncArbiter`.
@@ -246,7 +239,7 @@ impl App {
     #[track_caller]
     pub fn mount_shards<A, F>(mut self, shards: u16, factory: F) -> Self
     where
-        A: Actor<Context = Context<A>> + Commands + Handler<RunBatches>,
+        A: Mountable + Actor<Context = Context<A>>,
         F: Fn(usize) -> A + Send + Sync + 'static,
     {
         assert!(shards > 0, "an actor has at least one shard");
@@ -326,7 +319,7 @@ impl App {
     /// # async fn main() {
     /// let app = App::new().mount_supervised(Chat::default);
     /// let chat = app.address::<Chat>();
-    /// let app = app.connected(chat);
+    /// let app = app.on_connect(chat);
     /// # }
     /// ```
     ///
@@ -358,7 +351,7 @@ impl App {
     /// # }
     /// let app = App::new().mount_shards(4, |_| Chat);
     /// let shards = app.shards::<Chat>();
-    /// let app = shards.into_iter().fold(app, App::disconnected);
+    /// let app = shards.into_iter().fold(app, App::on_disconnect);
     /// ```
     ///
     /// # Panics
@@ -375,11 +368,7 @@ impl App {
     }
 
     #[track_caller]
-    fn add_actor<A>(&mut self, actor: Addr<A>) -> ActorId
-    where
-        A: Actor + Commands + Handler<RunBatches>,
-        A::Context: Consumers + ToEnvelope<A, RunBatches>,
-    {
+    fn add_actor<A: Mountable>(&mut self, actor: Addr<A>) -> ActorId {
         let mount = self.add_queue(actor);
         self.add_commands::<A>(mount);
         mount
@@ -387,11 +376,7 @@ impl App {
 
     /// Adds the queue of an actor.
     #[track_caller]
-    fn add_queue<A>(&mut self, actor: Addr<A>) -> ActorId
-    where
-        A: Actor + Commands + Handler<RunBatches>,
-        A::Context: Consumers + ToEnvelope<A, RunBatches>,
-    {
+    fn add_queue<A: Mountable>(&mut self, actor: Addr<A>) -> ActorId {
         let actor = MountedActor {
             actor_type: type_name::<A>(),
             address: actor.recipient(),
@@ -414,14 +399,14 @@ impl App {
     /// Sets the function that answers all commands without a row.
     ///
     /// Without mounted actors, this function is the whole application. Its parameter is the request
-    /// ([`Call`]). It may have state, because it runs in its own actor, one call at a time. It replaces an
+    /// ([`Request`]). It may have state, because it runs in its own actor, one call at a time. It replaces an
     /// earlier fallback or [`proxy`](Self::proxy).
     ///
     /// # Panics
     /// Panics if no actix system is running.
     pub fn fallback<F, R>(mut self, function: F) -> Self
     where
-        F: FnMut(&Call<'_>) -> R + Unpin + 'static,
+        F: FnMut(&Request<'_>) -> R + Unpin + 'static,
         R: Answer<Function<F, R>> + 'static,
     {
         let actor = Function { function, reply: PhantomData }.start();
@@ -440,7 +425,7 @@ impl App {
     /// The proxy changes neither the request nor the reply.
     ///
     /// ```no_run
-    /// use thegiant::{Upstream, prelude::*};
+    /// use thegiant::{prelude::*, proxy::Upstream};
     ///
     /// struct Front;
     ///
@@ -512,7 +497,7 @@ impl App {
     /// own to the upstreams, so the requests of its clients do not leave its thread.
     ///
     /// ```no_run
-    /// use thegiant::{Upstream, prelude::*};
+    /// use thegiant::{prelude::*, proxy::Upstream};
     ///
     /// #[actix::main]
     /// async fn main() -> std::io::Result<()> {
@@ -551,7 +536,7 @@ impl App {
     /// ```
     /// use thegiant::prelude::*;
     ///
-    /// let app = || App::new().emulate_cluster().proxy_per_worker(|| thegiant::Upstream::new("127.0.0.1:6379"));
+    /// let app = || App::new().emulate_cluster().proxy_per_worker(|| thegiant::proxy::Upstream::new("127.0.0.1:6379"));
     /// ```
     pub fn emulate_cluster(mut self) -> Self {
         self.is_cluster = true;
@@ -639,13 +624,13 @@ impl App {
     }
 
     /// Sends the actor a [`Connected`] message for each new client.
-    pub fn connected(mut self, actor: impl Into<Recipient<Connected>>) -> Self {
+    pub fn on_connect(mut self, actor: impl Into<Recipient<Connected>>) -> Self {
         self.connection_events.connected.push(actor.into());
         self
     }
 
     /// Sends the actor a [`Disconnected`] message for each client that has disconnected.
-    pub fn disconnected(mut self, actor: impl Into<Recipient<Disconnected>>) -> Self {
+    pub fn on_disconnect(mut self, actor: impl Into<Recipient<Disconnected>>) -> Self {
         self.connection_events.disconnected.push(actor.into());
         self
     }
@@ -777,18 +762,18 @@ impl<F: Unpin + 'static, R: 'static> Actor for Function<F, R> {
 
 impl<F, R> Commands for Function<F, R>
 where
-    F: FnMut(&Call<'_>) -> R + Unpin + 'static,
+    F: FnMut(&Request<'_>) -> R + Unpin + 'static,
     R: Answer<Self> + 'static,
 {
     const ROWS: &'static [&'static [Row<Self>]] =
-        &[&[Row::new(Spec::FALLBACK, |this, call, context, out| {
-            (this.function)(call).answer(call, context, out);
+        &[&[Row::new(Spec::FALLBACK, |this, request, context, out| {
+            (this.function)(request).answer(request, context, out);
         })]];
 }
 
 impl<F, R> Handler<RunBatches> for Function<F, R>
 where
-    F: FnMut(&Call<'_>) -> R + Unpin + 'static,
+    F: FnMut(&Request<'_>) -> R + Unpin + 'static,
     R: Answer<Self> + 'static,
 {
     type Result = ();

@@ -28,17 +28,17 @@
 //! | compose actors, a fallback function, a proxy and the built-in commands | [`App`] |
 //! | turn the methods of an actor into commands | [`#[commands]`](macro@commands), [`#[command]`](macro@command) |
 //! | read arguments | [`FromArg`]: [`Key`], [`Bytes`], `&str`, numbers, [`#[derive(Args)]`](derive@Args) |
-//! | return a reply | [`IntoReply`]: [`Simple`], [`Array`], [`Value`], [`Error`], strings, numbers, collections |
-//! | stream a long array to the client | [`Elements`] |
+//! | return a reply | [`Reply`]: [`Simple`], [`Array`], [`Value`], [`Error`], strings, numbers, collections |
+//! | stream a long array to the client | [`ArrayStream`] |
 //! | reply later | [`Responder`], or a method that returns a future ([`Answer`](command::Answer)) |
-//! | see the request as the client sent it | [`Call`] |
+//! | see the request as the client sent it | [`Request`] |
 //! | identify a client, push messages to it, close it | [`Client`] |
 //! | reply only after the data is on disk | [`GroupCommit`] |
 //! | let keys expire | [`Expire`] |
 //! | look up random keys of a large map faster | [`Prefetch`] |
 //! | publish to channels, subscribe an actor to them | [`PubSub`], [`Published`] |
 //! | change keys outside of a command (`WATCH`, client-side caching, keyspace events) | [`Keyspace`] |
-//! | forward commands to other servers, or call those servers from a handler | [`App::proxy`], [`Upstream`], [`proxy`] |
+//! | forward commands to other servers, or call those servers from a handler | [`App::proxy`], [`proxy`] |
 //! | run one computation for many concurrent callers | [`SingleFlight`] |
 //! | encrypt connections (feature `tls`) | `ServerTls`, `ClientTls` |
 //!
@@ -81,7 +81,7 @@
 //! | reply of another type | `n` per client until the client has read it |
 //! | [push](Client::push) or [published message](PubSub::publish) | `n` per protocol version in use |
 //! | queued command of a transaction | the arguments only |
-//! | [`Elements`] | about 64 KiB, for any number of elements |
+//! | [`ArrayStream`] | about 64 KiB, for any number of elements |
 //!
 //! In addition, each connection buffers up to 1 MiB of unread replies, and the requests that a client sends
 //! while its command is blocked or while it does not read
@@ -160,13 +160,13 @@
 //! use thegiant::{prelude::*, test::TestServer};
 //!
 //! // In an `async fn` with `#[actix::test]`:
-//! let server = TestServer::start(App::new().fallback(|call: &Call| call.len()));
+//! let server = TestServer::start(App::new().fallback(|request: &Request| request.len()));
 //! let mut client = server.connect();
 //! assert_eq!(client.call(["COUNT", "these"]).await, Value::Integer(2));
 //! # });
 //! ```
 //!
-//! A test with real sockets binds port 0, reads the port from [`Server::addresses`], and stops the server
+//! A test with real sockets binds port 0, reads the port from [`Server::addrs`], and stops the server
 //! with its [`ServerHandle`]:
 //!
 //! ```
@@ -175,9 +175,9 @@
 //!
 //! #[actix::main]
 //! async fn main() -> std::io::Result<()> {
-//!     let app = App::new().fallback(|call: &Call| Simple(format!("{} words", call.len())));
+//!     let app = App::new().fallback(|request: &Request| Simple(format!("{} words", request.len())));
 //!     let server = Server::new(app).bind("127.0.0.1:0")?.disable_signals();
-//!     let (address, handle) = (server.addresses()[0].to_string(), server.handle());
+//!     let (address, handle) = (server.addrs()[0].to_string(), server.handle());
 //!     let client = std::thread::spawn(move || {
 //!         let mut socket = std::net::TcpStream::connect(address).unwrap();
 //!         socket.write_all(b"COUNT these\r\nQUIT\r\n").unwrap();
@@ -251,7 +251,7 @@ pub use bytes::Bytes;
 /// word. Tokens match in upper and lower case. If the arguments do not match, the reply is a syntax error.
 ///
 /// ```
-/// use thegiant::{Commands, prelude::*};
+/// use thegiant::{command::Commands, prelude::*};
 ///
 /// #[derive(Args)]
 /// struct SetOptions<'a> {
@@ -373,7 +373,7 @@ pub use thegiant_macros::ReplyError;
 /// The first paragraph of the method's doc comment is the command's summary.
 ///
 /// ```
-/// # use thegiant::{Commands, command::Flags, prelude::*};
+/// # use thegiant::{command::{Commands, Flags}, prelude::*};
 /// # struct Store;
 /// # impl Actor for Store { type Context = Context<Self>; }
 /// #[commands]
@@ -418,7 +418,7 @@ pub use thegiant_macros::command;
 /// Makes the methods with [`#[command]`](macro@command) in an `impl` block the commands of an actor.
 ///
 /// The signature of a method describes its command. The server reads each parameter from the arguments of the
-/// request, in order ([`FromArg`]). The return value is the reply ([`IntoReply`]). The attribute computes
+/// request, in order ([`FromArg`]). The return value is the reply ([`Reply`]). The attribute computes
 /// arity, key positions and `COMMAND DOCS` from the same types. The name of a parameter is its name in
 /// `COMMAND DOCS`: `max_len` becomes `max-len`, and a `Vec` called `keys` becomes `key [key ...]`.
 ///
@@ -428,13 +428,13 @@ pub use thegiant_macros::command;
 /// | --- | --- |
 /// | `&Client` | the [`Client`] that sent the request |
 /// | `Client` | the same, owned |
-/// | `&Call<'_>` | the request as the client sent it: a [`Call`] |
+/// | `&Request<'_>` | the request as the client sent it: a [`Request`] |
 /// | `Responder<T>` | sends the reply later: a [`Responder`] |
 /// | `&mut Context<Self>` | the actor's context |
 ///
 /// ```
 /// use std::collections::HashMap;
-/// use thegiant::{Commands, prelude::*};
+/// use thegiant::{command::Commands, prelude::*};
 ///
 /// #[derive(Default)]
 /// struct Store {
@@ -476,11 +476,11 @@ pub use thegiant_macros::command;
 ///
 /// # Several blocks
 /// Several blocks can spread the commands of an actor over several files. One block, without `rows`,
-/// implements [`Commands`] for the type. Each other block puts its rows into a constant of the type, and the
+/// implements [`Commands`](command::Commands) for the type. Each other block puts its rows into a constant of the type, and the
 /// first block includes the constants:
 ///
 /// ```
-/// use thegiant::{Commands, prelude::*};
+/// use thegiant::{command::Commands, prelude::*};
 ///
 /// struct Store;
 ///
@@ -535,11 +535,15 @@ pub use crate::{
     batch::{EventClass, KeyEvents},
     client::{Address, Client, Connected, Disconnected},
     clock::now,
-    command::{Array, Call, Commands, Elements, FromArg, IntoPush, IntoReply, Key, Raw, Simple},
-    dispatch::{Commit, Consumers, GroupCommit, Prefetch, Responder},
+    command::{
+        args::{FromArg, Key},
+        array_stream::ArrayStream,
+        reply::{Array, Push, Raw, Reply, Simple},
+        request::Request,
+    },
+    dispatch::{Commit, GroupCommit, Mountable, Prefetch, Responder},
     info::InfoFields,
     keyspace::{Expire, Keyspace},
-    proxy::{Proxy, Upstream, UpstreamHandle},
     pubsub::{PubSub, Published},
     resp::{Error, ReplyError, Value},
     server::{ClientClass, Server, ServerHandle, SlowConsumers},
@@ -551,12 +555,13 @@ pub use crate::{
 /// The items that most applications need, for one `use`.
 pub mod prelude {
     pub use actix::{
-        Actor, ActorContext, Addr, AsyncContext, Context, Handler, Message, SyncArbiter, SyncContext,
+        Actor, ActorContext, ActorFutureExt, Addr, AsyncContext, Context, Handler, Message,
+        ResponseActFuture, ResponseFuture, SyncArbiter, SyncContext, WrapFuture,
     };
 
     pub use crate::{
-        App, Args, Array, Bytes, Call, Client, Error, IntoReply, Key, Responder, Server, Simple, Value,
-        command, commands,
+        App, Args, Array, ArrayStream, Bytes, Client, Error, FromArg, Key, Keyspace, PubSub, Reply,
+        ReplyError, Request, Responder, Server, Simple, Value, command, commands,
     };
 }
 

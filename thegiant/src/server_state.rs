@@ -14,7 +14,7 @@ use actix_rt::time::{Instant, sleep_until};
 use tokio::sync::mpsc;
 
 use crate::{
-    Call, Keyspace, PubSub,
+    Keyspace, PubSub, Request,
     client::{Address, Client, ClientFlag, ClientHost, Clients, ConnectionEvents, Endpoints},
     dispatch::Routes,
     info::InfoSection,
@@ -177,8 +177,8 @@ impl ServerState {
     }
 
     /// Shows a command to the `MONITOR` clients.
-    pub(crate) fn show(&self, call: &Call<'_>) {
-        self.monitors.show(call, |client, piece| {
+    pub(crate) fn show(&self, request: &Request<'_>) {
+        self.monitors.show(request, |client, piece| {
             // A client that has disconnected needs no push.
             let _ = self.clients.push(client, piece);
         });

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use thegiant::{
     Error,
     command::ResponsePolicy,
-    proxy::{ErrorReply, Redirect, Refresh, Request, Route, Router, Servers, Split, cross_slot},
+    proxy::{ErrorReply, Redirect, Refresh, Route, Router, Servers, Split, UpstreamRequest, cross_slot},
 };
 
 use crate::{
@@ -71,7 +71,7 @@ impl<S: Spread> Balancer<S> {
     }
 
     /// Routes a request with several keys. It is split, or all keys must be in one group.
-    fn route_keys(&mut self, request: &Request<'_>, servers: &mut Servers) -> Route {
+    fn route_keys(&mut self, request: &UpstreamRequest<'_>, servers: &mut Servers) -> Route {
         let is_read = is_read(request);
         // The groups of keys: the server, and the positions of the keys among all keys. `order` has the group of each key.
         let mut groups: Vec<(usize, Vec<usize>)> = Vec::new();
@@ -107,7 +107,7 @@ impl<S: Spread> Balancer<S> {
         Route::Split(Split::new(parts, move |replies| policy.merge_by_key(replies, &order)))
     }
 
-    fn route_keyless(&mut self, request: &Request<'_>, servers: &mut Servers) -> Route {
+    fn route_keyless(&mut self, request: &UpstreamRequest<'_>, servers: &mut Servers) -> Route {
         if let Some(route) = pubsub(request, &mut self.spread, servers) {
             return route;
         }
@@ -128,12 +128,12 @@ impl<S: Spread> Balancer<S> {
 }
 
 /// Returns whether a replica may answer the request.
-fn is_read(request: &Request<'_>) -> bool {
+fn is_read(request: &UpstreamRequest<'_>) -> bool {
     request.is_readonly() && !request.is_in_transaction()
 }
 
 impl<S: Spread> Router for Balancer<S> {
-    fn route(&mut self, request: &Request<'_>, servers: &mut Servers) -> Route {
+    fn route(&mut self, request: &UpstreamRequest<'_>, servers: &mut Servers) -> Route {
         if let Some(error) = self.spread.refuse(request) {
             return error.into();
         }

@@ -31,7 +31,7 @@ pub use options::{OnUpstreamLoss, Options, Sentinel};
 pub use scan::Cursors;
 pub use sentinel::{Master, SentinelWatch};
 pub use spread::Spread;
-use thegiant::Proxy;
+use thegiant::proxy::Proxy;
 
 /// Returns the function that creates the proxy of a thread, for [`App::proxy_per_worker`](thegiant::App::proxy_per_worker).
 ///

@@ -4,7 +4,10 @@ use std::{io, num::NonZeroUsize, path::PathBuf, time::Duration};
 
 use clap::{Parser, ValueEnum};
 use cli::{Secret, ServerOptions};
-use thegiant::{ClientTls, Proxy, Upstream};
+use thegiant::{
+    ClientTls,
+    proxy::{Proxy, Upstream},
+};
 
 use crate::hash::HashKind;
 

@@ -3,7 +3,7 @@
 use thegiant::{
     Value,
     command::ResponsePolicy,
-    proxy::{Request, Route, Servers, Split},
+    proxy::{Route, Servers, Split, UpstreamRequest},
 };
 
 use crate::spread::Spread;
@@ -22,7 +22,7 @@ const KEYSPACE_EVENTS: &str = "__key";
 /// Independent servers do not forward messages to each other. So clients subscribe at all of them: then a message may be
 /// published anywhere, for example in the transaction of any key.
 pub(crate) fn pubsub(
-    request: &Request<'_>,
+    request: &UpstreamRequest<'_>,
     spread: &mut impl Spread,
     servers: &mut Servers,
 ) -> Option<Route> {
@@ -59,7 +59,7 @@ type Merge = fn(Vec<Value>) -> Value;
 
 /// Returns how the replies to a request about the number of subscribers are merged, and whether it is about shard channels,
 /// which have slots.
-fn count(request: &Request<'_>) -> Option<(Merge, bool)> {
+fn count(request: &UpstreamRequest<'_>) -> Option<(Merge, bool)> {
     let merges: [(&str, Merge, bool); 5] = [
         ("PUBSUB NUMSUB", add_counts, false),
         ("PUBSUB CHANNELS", union, false),

@@ -7,7 +7,7 @@ use std::{
 
 use thegiant::{
     Error, Value,
-    proxy::{Request, Route, Servers, Split},
+    proxy::{Route, Servers, Split, UpstreamRequest},
 };
 
 /// Maximum number of servers in a cursor. Its lower bits hold the server, its upper bits hold the cursor of the server.
@@ -74,7 +74,12 @@ impl KnownCursors {
 }
 
 /// Continues a scan over these servers at the cursor of the request.
-pub(crate) fn scan(request: &Request<'_>, all: &[usize], servers: &Servers, cursors: &Cursors) -> Route {
+pub(crate) fn scan(
+    request: &UpstreamRequest<'_>,
+    all: &[usize],
+    servers: &Servers,
+    cursors: &Cursors,
+) -> Route {
     let Some(cursor) = request.get(1) else { return Route::Any };
     let mut known = cursors.lock();
     let Some((from, inner)) = number(cursor).and_then(|cursor| known.decode(cursor)) else {

@@ -1,6 +1,6 @@
 //! The interface that maps keys to servers.
 
-use thegiant::proxy::{ErrorReply, Redirect, Refresh, Request, Route, Servers};
+use thegiant::proxy::{ErrorReply, Redirect, Refresh, Route, Servers, UpstreamRequest};
 
 /// Maps keys to servers.
 pub trait Spread: 'static {
@@ -17,7 +17,7 @@ pub trait Spread: 'static {
     fn all(&mut self, servers: &mut Servers) -> Vec<usize>;
 
     /// Returns the route of a request that any server can answer.
-    fn any(&mut self, request: &Request<'_>, servers: &mut Servers) -> Route {
+    fn any(&mut self, request: &UpstreamRequest<'_>, servers: &mut Servers) -> Route {
         let _ = (request, servers);
         Route::Any
     }
@@ -32,7 +32,7 @@ pub trait Spread: 'static {
     }
 
     /// Returns an error if clients may not send this request.
-    fn refuse(&self, request: &Request<'_>) -> Option<thegiant::Error> {
+    fn refuse(&self, request: &UpstreamRequest<'_>) -> Option<thegiant::Error> {
         let _ = request;
         None
     }

@@ -109,7 +109,7 @@ impl From<Debuggers> for DebugAccess {
 /// # Errors
 /// Returns the errors of [`Server::run`].
 pub async fn serve(server: Server) -> io::Result<()> {
-    for address in server.addresses() {
+    for address in server.addrs() {
         say(format_args!("listening on {address}"));
     }
     server.run().await

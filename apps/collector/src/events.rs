@@ -3,7 +3,8 @@
 use std::mem;
 
 use thegiant::{
-    command::{ArgKind, ArgSpec, Arguments, FromArg},
+    FromArg,
+    command::{ArgKind, ArgSpec, Arguments},
     prelude::*,
     resp::{Encoder, glob},
 };
@@ -145,10 +146,10 @@ impl Collector {
 /// A list of events. With a count of 0, the reply is a null array.
 struct Listed(Option<Vec<Event>>);
 
-impl IntoReply for Listed {
-    fn into_reply(self, out: &mut Encoder) {
+impl Reply for Listed {
+    fn write_to(self, out: &mut Encoder) {
         match self.0 {
-            Some(events) => events.into_reply(out),
+            Some(events) => events.write_to(out),
             None => out.null_array(),
         }
     }

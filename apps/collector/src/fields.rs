@@ -9,7 +9,7 @@ use serde::{
     de::{MapAccess, Visitor},
     ser::SerializeMap,
 };
-use thegiant::{IntoReply, resp::Encoder};
+use thegiant::{Reply, resp::Encoder};
 
 /// Names and values in their order. A name may occur more than once.
 ///
@@ -93,9 +93,9 @@ impl<'de> Visitor<'de> for Object {
     }
 }
 
-impl IntoReply for Fields {
-    fn into_reply(self, out: &mut Encoder) {
-        self.0.into_reply(out);
+impl Reply for Fields {
+    fn write_to(self, out: &mut Encoder) {
+        self.0.write_to(out);
     }
 }
 

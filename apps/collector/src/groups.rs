@@ -1,7 +1,8 @@
 //! Consumer groups: `XGROUP` and `XACK`.
 
 use thegiant::{
-    command::{ArgKind, ArgSpec, Arguments, FromArg},
+    FromArg,
+    command::{ArgKind, ArgSpec, Arguments},
     prelude::*,
 };
 
@@ -17,14 +18,14 @@ impl Collector {
     #[command("XGROUP CREATE", write, denyoom)]
     fn xgroup_create(
         &mut self,
-        call: &Call<'_>,
+        request: &Request<'_>,
         key: Key<&[u8]>,
         group: Bytes,
         id: &[u8],
         options: GroupOptions,
     ) -> Result<()> {
         self.check_stream(*key)?;
-        let makes_stream = options.check(call, true)?;
+        let makes_stream = options.check(request, true)?;
         let stream = self.stream(*key);
         if stream.is_none() && !makes_stream {
             return Err(NO_STREAM);
@@ -43,14 +44,14 @@ impl Collector {
     #[command("XGROUP SETID", write)]
     fn xgroup_setid(
         &mut self,
-        call: &Call<'_>,
+        request: &Request<'_>,
         key: Key<&[u8]>,
         group: &[u8],
         id: &[u8],
         options: GroupOptions,
     ) -> Result<()> {
         self.check_stream(*key)?;
-        options.check(call, false)?;
+        options.check(request, false)?;
         let stream = self.stream(*key).ok_or(NO_STREAM)?;
         stream.groups.get(group).ok_or_else(|| no_such_group(*key, group))?;
         let last = match id {
@@ -234,9 +235,9 @@ struct GroupOptions {
 
 impl GroupOptions {
     /// Checks the options, and returns whether the command creates a missing stream.
-    fn check(&self, call: &Call<'_>, may_make_stream: bool) -> Result<bool> {
+    fn check(&self, request: &Request<'_>, may_make_stream: bool) -> Result<bool> {
         if self.is_wrong || (self.makes_stream && !may_make_stream) {
-            return Err(wrong_syntax("XGROUP", call));
+            return Err(wrong_syntax("XGROUP", request));
         }
         Ok(self.makes_stream)
     }
@@ -270,8 +271,8 @@ impl<'a> FromArg<'a> for GroupOptions {
 }
 
 /// Returns the error of Redis for wrong options of a subcommand.
-pub(crate) fn wrong_syntax(command: &str, call: &Call<'_>) -> Error {
-    let word = String::from_utf8_lossy(call.get(1).unwrap_or_default());
+pub(crate) fn wrong_syntax(command: &str, request: &Request<'_>) -> Error {
+    let word = String::from_utf8_lossy(request.get(1).unwrap_or_default());
     Error::err(format_args!(
         "unknown subcommand or wrong number of arguments for '{word}'. Try {command} HELP."
     ))

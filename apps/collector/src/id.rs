@@ -6,8 +6,8 @@ use std::{
 };
 
 use thegiant::{
-    Error,
-    command::{ArgKind, ArgSpec, Arguments, FromArg},
+    Error, FromArg,
+    command::{ArgKind, ArgSpec, Arguments},
     prelude::*,
     resp::Encoder,
 };
@@ -67,9 +67,9 @@ impl fmt::Display for Id {
     }
 }
 
-impl IntoReply for Id {
-    fn into_reply(self, out: &mut Encoder) {
-        self.to_string().into_reply(out);
+impl Reply for Id {
+    fn write_to(self, out: &mut Encoder) {
+        self.to_string().write_to(out);
     }
 }
 

@@ -3,7 +3,8 @@
 use std::collections::HashMap;
 
 use thegiant::{
-    command::{ArgKind, ArgSpec, Arguments, FromArg},
+    FromArg,
+    command::{ArgKind, ArgSpec, Arguments},
     prelude::*,
     resp::Encoder,
 };
@@ -19,9 +20,9 @@ use crate::{
 impl Collector {
     /// Returns the state of a stream.
     #[command("XINFO STREAM", readonly)]
-    fn xinfo_stream(&self, call: &Call<'_>, key: Key<&[u8]>, full: Full) -> Result<About> {
+    fn xinfo_stream(&self, request: &Request<'_>, key: Key<&[u8]>, full: Full) -> Result<About> {
         self.check_stream(*key)?;
-        let full = full.0.map_err(|OtherArguments| wrong_syntax("XINFO", call))?;
+        let full = full.0.map_err(|OtherArguments| wrong_syntax("XINFO", request))?;
         let stream = self.stream(*key).ok_or(Error::NO_SUCH_KEY)?;
         let some = |count, is_reverse| {
             self.range(stream, Range { first: Id::MIN, last: Id::MAX, count: Some(count), is_reverse })
@@ -186,13 +187,13 @@ struct AboutConsumer {
     inactive: i64,
 }
 
-fn field(out: &mut Encoder, name: &str, value: impl IntoReply) {
-    name.into_reply(out);
-    value.into_reply(out);
+fn field(out: &mut Encoder, name: &str, value: impl Reply) {
+    name.write_to(out);
+    value.write_to(out);
 }
 
-impl IntoReply for About {
-    fn into_reply(self, out: &mut Encoder) {
+impl Reply for About {
+    fn write_to(self, out: &mut Encoder) {
         out.map(if self.in_full.is_some() { 9 } else { 10 });
         field(out, "length", self.length);
         // A stream has no radix tree here. These are the numbers that Redis reports for a small stream.
@@ -216,8 +217,8 @@ impl IntoReply for About {
     }
 }
 
-impl IntoReply for GroupInFull {
-    fn into_reply(self, out: &mut Encoder) {
+impl Reply for GroupInFull {
+    fn write_to(self, out: &mut Encoder) {
         let names: HashMap<i64, Bytes> =
             self.consumers.iter().map(|(name, consumer, ..)| (consumer.number, name.clone())).collect();
         let name = |number| names.get(&number).cloned().unwrap_or_default();
@@ -231,7 +232,7 @@ impl IntoReply for GroupInFull {
         let all =
             all.map(|pending| (pending.id, name(pending.consumer), pending.delivered, pending.deliveries));
         field(out, "pending", Array(all));
-        "consumers".into_reply(out);
+        "consumers".write_to(out);
         out.array(self.consumers.len());
         for (name, consumer, count, pending) in self.consumers {
             out.map(5);
@@ -245,8 +246,8 @@ impl IntoReply for GroupInFull {
     }
 }
 
-impl IntoReply for AboutGroup {
-    fn into_reply(self, out: &mut Encoder) {
+impl Reply for AboutGroup {
+    fn write_to(self, out: &mut Encoder) {
         out.map(6);
         field(out, "name", self.name);
         field(out, "consumers", self.consumers);
@@ -257,8 +258,8 @@ impl IntoReply for AboutGroup {
     }
 }
 
-impl IntoReply for AboutConsumer {
-    fn into_reply(self, out: &mut Encoder) {
+impl Reply for AboutConsumer {
+    fn write_to(self, out: &mut Encoder) {
         out.map(4);
         field(out, "name", self.name);
         field(out, "pending", self.pending);

@@ -50,8 +50,8 @@ async fn serve(options: Options) -> io::Result<()> {
     }
     let app = app
         .mount(collector.clone())
-        .connected(collector.clone())
-        .disconnected(collector)
+        .on_connect(collector.clone())
+        .on_disconnect(collector)
         .info("Collector", move |info| stats.info(info));
     options.server.serve(app).await
 }

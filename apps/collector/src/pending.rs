@@ -3,7 +3,8 @@
 use std::collections::HashMap;
 
 use thegiant::{
-    command::{ArgKind, ArgSpec, Arguments, FromArg},
+    FromArg,
+    command::{ArgKind, ArgSpec, Arguments},
     prelude::*,
     resp::{Encoder, parse_integer},
 };
@@ -220,16 +221,16 @@ enum PendingReply {
     All(Vec<(Id, Bytes, i64, i64)>),
 }
 
-impl IntoReply for PendingReply {
-    fn into_reply(self, out: &mut Encoder) {
+impl Reply for PendingReply {
+    fn write_to(self, out: &mut Encoder) {
         match self {
-            PendingReply::All(all) => all.into_reply(out),
+            PendingReply::All(all) => all.write_to(out),
             PendingReply::Summary(count, first, last, consumers) => {
                 out.array(4);
-                count.into_reply(out);
-                first.into_reply(out);
-                last.into_reply(out);
-                if count == 0 { out.null_array() } else { consumers.into_reply(out) }
+                count.write_to(out);
+                first.write_to(out);
+                last.write_to(out);
+                if count == 0 { out.null_array() } else { consumers.write_to(out) }
             }
         }
     }
@@ -241,11 +242,11 @@ struct Claimed {
     is_id_only: bool,
 }
 
-impl IntoReply for Claimed {
-    fn into_reply(self, out: &mut Encoder) {
+impl Reply for Claimed {
+    fn write_to(self, out: &mut Encoder) {
         match self.is_id_only {
-            true => Array(self.events.into_iter().map(|(id, _)| id)).into_reply(out),
-            false => self.events.into_reply(out),
+            true => Array(self.events.into_iter().map(|(id, _)| id)).write_to(out),
+            false => self.events.write_to(out),
         }
     }
 }

@@ -3,7 +3,8 @@
 use std::{mem, time::Duration};
 
 use thegiant::{
-    command::{ArgKind, ArgSpec, Arguments, FromArg},
+    FromArg,
+    command::{ArgKind, ArgSpec, Arguments},
     prelude::*,
 };
 

@@ -97,12 +97,12 @@ pub(crate) fn with_fields(events: Vec<Event>) -> Vec<Delivered> {
     events.into_iter().map(|(id, fields)| Delivered(id, Some(fields))).collect()
 }
 
-impl IntoReply for Delivered {
-    fn into_reply(self, out: &mut Encoder) {
+impl Reply for Delivered {
+    fn write_to(self, out: &mut Encoder) {
         out.array(2);
-        self.0.into_reply(out);
+        self.0.write_to(out);
         match self.1 {
-            Some(fields) => fields.into_reply(out),
+            Some(fields) => fields.write_to(out),
             None => out.null_array(),
         }
     }
@@ -111,16 +111,16 @@ impl IntoReply for Delivered {
 /// Events by stream: a map in RESP3, an array of pairs in RESP2. Without events, the reply is a null array.
 pub(crate) struct Streams(pub(crate) Vec<(Bytes, Vec<Delivered>)>);
 
-impl IntoReply for Streams {
-    fn into_reply(self, out: &mut Encoder) {
+impl Reply for Streams {
+    fn write_to(self, out: &mut Encoder) {
         match out.protocol() {
             _ if self.0.is_empty() => out.null_array(),
-            Protocol::Resp2 => self.0.into_reply(out),
+            Protocol::Resp2 => self.0.write_to(out),
             Protocol::Resp3 => {
                 out.map(self.0.len());
                 for (name, events) in self.0 {
-                    name.into_reply(out);
-                    events.into_reply(out);
+                    name.write_to(out);
+                    events.write_to(out);
                 }
             }
         }

@@ -4,8 +4,8 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use thegiant::{
-    Error, IntoPush, IntoReply, Responder,
-    command::{ArgKind, ArgSpec, Arguments, FromArg},
+    Error, FromArg, Push, Reply, Responder,
+    command::{ArgKind, ArgSpec, Arguments},
     resp::Encoder,
 };
 
@@ -68,9 +68,9 @@ impl<'a> FromArg<'a> for Id {
 
 const LATE_DELAY: Error = Error::from_static("ERR DELAY and its time belong before the ids");
 
-impl IntoReply for Id {
-    fn into_reply(self, out: &mut Encoder) {
-        self.format()[..].into_reply(out);
+impl Reply for Id {
+    fn write_to(self, out: &mut Encoder) {
+        self.format()[..].write_to(out);
     }
 }
 
@@ -211,23 +211,23 @@ pub(crate) struct Delivery {
     pub(crate) tries: u32,
 }
 
-impl IntoReply for Delivery {
-    fn into_reply(self, out: &mut Encoder) {
-        (self.queue, self.id, self.body, self.tries).into_reply(out);
+impl Reply for Delivery {
+    fn write_to(self, out: &mut Encoder) {
+        (self.queue, self.id, self.body, self.tries).write_to(out);
     }
 }
 
 /// A delivery that the server sends as a push.
 pub(crate) struct Pushed(pub(crate) Delivery);
 
-impl IntoReply for Pushed {
-    fn into_reply(self, out: &mut Encoder) {
+impl Reply for Pushed {
+    fn write_to(self, out: &mut Encoder) {
         let Delivery { queue, id, body, tries } = self.0;
-        ("job", queue, id, body, tries).into_reply(out);
+        ("job", queue, id, body, tries).write_to(out);
     }
 }
 
-impl IntoPush for Pushed {}
+impl Push for Pushed {}
 
 #[cfg(test)]
 mod tests {
@@ -237,7 +237,7 @@ mod tests {
     fn a_formatted_id_is_parsed() {
         let id = Id { run: 0x5d1f_0c2a, number: 1 };
         let mut out = Encoder::default();
-        id.into_reply(&mut out);
+        id.write_to(&mut out);
         assert_eq!(out.to_vec(), b"$25\r\n5d1f0c2a-0000000000000001\r\n");
         assert_eq!(Id::parse(b"5d1f0c2a-0000000000000001"), Some(id));
         for wrong in

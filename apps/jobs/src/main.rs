@@ -95,5 +95,5 @@ fn app(count: u16) -> App {
         Jobs::new(queues, Arc::clone(&totals[number]), Arc::clone(&schedules), keyspace.clone())
     });
     let shards = app.shards::<Jobs>();
-    shards.into_iter().fold(app, App::disconnected).atomic()
+    shards.into_iter().fold(app, App::on_disconnect).atomic()
 }

@@ -1,7 +1,8 @@
 //! Bytes that are borrowed or owned.
 
 use thegiant::{
-    command::{ArgKind, ArgSpec, Arguments, FromArg},
+    FromArg,
+    command::{ArgKind, ArgSpec, Arguments},
     prelude::*,
     resp::Encoder,
 };
@@ -63,12 +64,12 @@ impl<'a> FromArg<'a> for CowBytes<'a> {
     }
 }
 
-impl IntoReply for CowBytes<'_> {
+impl Reply for CowBytes<'_> {
     #[inline]
-    fn into_reply(self, out: &mut Encoder) {
+    fn write_to(self, out: &mut Encoder) {
         match self {
-            CowBytes::Borrowed(bytes) => bytes.into_reply(out),
-            CowBytes::Owned(bytes) => bytes.into_reply(out),
+            CowBytes::Borrowed(bytes) => bytes.write_to(out),
+            CowBytes::Owned(bytes) => bytes.write_to(out),
         }
     }
 }

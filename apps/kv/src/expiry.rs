@@ -1,8 +1,8 @@
 //! The commands for expiry times, and the parser of these times.
 
 use thegiant::{
-    EventClass, KeyEvents,
-    command::{ArgKind, ArgSpec, Arguments, FromArg},
+    EventClass, FromArg, KeyEvents,
+    command::{ArgKind, ArgSpec, Arguments},
     now,
     prelude::*,
     resp::parse_integer,

@@ -1,8 +1,8 @@
 //! The commands for keys with values of any type.
 
 use thegiant::{
-    EventClass, KeyEvents,
-    command::{ArgKind, ArgSpec, Arguments, FromArg},
+    EventClass, FromArg, KeyEvents,
+    command::{ArgKind, ArgSpec, Arguments},
     prelude::*,
     resp::glob,
 };

@@ -1,6 +1,6 @@
 //! The longest common subsequence of two values, for `LCS`.
 
-use thegiant::{IntoReply, resp::Encoder};
+use thegiant::{Reply, resp::Encoder};
 
 /// Ranges of bytes that are equal in two values, from the last to the first. Together they form the subsequence.
 #[derive(Debug, PartialEq)]
@@ -77,11 +77,11 @@ impl Lcs {
     }
 }
 
-impl IntoReply for LcsReply {
-    fn into_reply(self, out: &mut Encoder) {
+impl Reply for LcsReply {
+    fn write_to(self, out: &mut Encoder) {
         match self {
-            LcsReply::Text(text) => text.into_reply(out),
-            LcsReply::Len(len) => len.into_reply(out),
+            LcsReply::Text(text) => text.write_to(out),
+            LcsReply::Len(len) => len.write_to(out),
             LcsReply::Matches { lcs, min, with_len } => {
                 out.map(2);
                 out.bulk(b"matches");
@@ -90,14 +90,14 @@ impl IntoReply for LcsReply {
                 for Match { at, len } in matches() {
                     out.array(if with_len { 3 } else { 2 });
                     for start in *at {
-                        [start, start + len - 1].into_reply(out);
+                        [start, start + len - 1].write_to(out);
                     }
                     if with_len {
-                        len.into_reply(out);
+                        len.write_to(out);
                     }
                 }
                 out.bulk(b"len");
-                lcs.len().into_reply(out);
+                lcs.len().write_to(out);
             }
         }
     }

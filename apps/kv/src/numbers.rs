@@ -4,7 +4,8 @@ use std::{fmt, str};
 
 use rustc_apfloat::{Float, Round, Status, ieee::X87DoubleExtended};
 use thegiant::{
-    command::{ArgKind, ArgSpec, Arguments, FromArg},
+    FromArg,
+    command::{ArgKind, ArgSpec, Arguments},
     prelude::*,
 };
 

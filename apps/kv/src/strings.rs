@@ -257,7 +257,7 @@ impl<D: Databases> Store<D> {
 
     /// Returns the values of several keys.
     #[command("MGET", readonly, fast, split)]
-    fn mget(&self, client: &Client, keys: Vec<Key<&[u8]>>) -> impl IntoReply {
+    fn mget(&self, client: &Client, keys: Vec<Key<&[u8]>>) -> impl Reply {
         Array(keys.into_iter().map(|key| self.data.get(client.db(), *key)))
     }
 
@@ -403,12 +403,12 @@ enum SetReply {
     Value(Option<Bytes>),
 }
 
-impl IntoReply for SetReply {
+impl Reply for SetReply {
     #[inline]
-    fn into_reply(self, out: &mut Encoder) {
+    fn write_to(self, out: &mut Encoder) {
         match self {
-            SetReply::Done => ().into_reply(out),
-            SetReply::Value(value) => value.into_reply(out),
+            SetReply::Done => ().write_to(out),
+            SetReply::Value(value) => value.write_to(out),
         }
     }
 }

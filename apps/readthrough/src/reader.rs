@@ -74,13 +74,13 @@ enum Answered<T> {
     Later(ResponseFuture<Result<T, Error>>),
 }
 
-impl<T: IntoReply + 'static> Answer<Reader> for Answered<T> {
+impl<T: Reply + 'static> Answer<Reader> for Answered<T> {
     const MAY_STREAM: bool = false;
 
-    fn answer(self, call: &Call<'_>, context: &mut Context<Reader>, out: &mut ReplyBuffer) {
+    fn answer(self, request: &Request<'_>, context: &mut Context<Reader>, out: &mut ReplyBuffer) {
         match self {
-            Answered::Now(value) => value.into_reply(out.encoder_mut()),
-            Answered::Later(value) => Answer::<Reader>::answer(value, call, context, out),
+            Answered::Now(value) => value.write_to(out.encoder_mut()),
+            Answered::Later(value) => Answer::<Reader>::answer(value, request, context, out),
         }
     }
 }

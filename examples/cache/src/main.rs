@@ -8,9 +8,8 @@ use std::{collections::HashMap, env};
 
 use actix::{ActorFutureExt, ResponseActFuture, StreamHandler, WrapFuture};
 use thegiant::{
-    Upstream, UpstreamHandle,
     prelude::*,
-    proxy::{CallError, Invalidation},
+    proxy::{CallError, Invalidation, Upstream, UpstreamHandle},
 };
 
 struct Cache {
@@ -128,7 +127,7 @@ mod tests {
     async fn a_value_is_read_once_until_somebody_changes_it() {
         let upstream =
             Server::new(App::new().mount(Store::default().start())).bind("127.0.0.1:0").expect("a free port");
-        let address = upstream.addresses()[0].to_string();
+        let address = upstream.addrs()[0].to_string();
         let upstream = TestServer::with(upstream);
         let (mut writer, server) = (upstream.connect(), TestServer::start(app(&address)));
         let mut client = server.connect();

@@ -136,14 +136,14 @@ fn app() -> App {
     // Only the actor publishes, so that nobody speaks for others.
     let app = App::new().without("PUBLISH").without("SPUBLISH");
     let chat = Chat { rooms: app.pubsub(), guests: BTreeMap::new(), lines: VecDeque::new() }.start();
-    app.mount(chat.clone()).connected(chat.clone()).disconnected(chat)
+    app.mount(chat.clone()).on_connect(chat.clone()).on_disconnect(chat)
 }
 
 #[actix::main]
 async fn main() -> io::Result<()> {
     let address = env::args().nth(1).unwrap_or("127.0.0.1:6380".to_owned());
     let server = Server::new(app).bind(address)?;
-    for address in server.addresses() {
+    for address in server.addrs() {
         println!("listening on {address}");
     }
     server.run().await

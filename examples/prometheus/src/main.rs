@@ -49,7 +49,7 @@ async fn main() -> io::Result<()> {
     let server = Server::new(app).latency_tracking(true).bind(address)?;
     // The server registers its metrics when it runs, so the recorder comes first.
     endpoint::serve(&metrics_address)?;
-    for address in server.addresses() {
+    for address in server.addrs() {
         println!("listening on {address}");
     }
     server.run().await

@@ -5,7 +5,10 @@
 //! others on. Commands of its actor cannot be in a transaction, which Redis runs.
 
 use actix::ResponseFuture;
-use thegiant::{Upstream, UpstreamHandle, prelude::*, proxy::CallError};
+use thegiant::{
+    prelude::*,
+    proxy::{CallError, Upstream, UpstreamHandle},
+};
 
 struct Front {
     redis: UpstreamHandle,
@@ -49,8 +52,8 @@ mod tests {
 
     /// In place of Redis: replies to each command with its words.
     fn echo() -> Server {
-        let words = |call: &Call| {
-            [call.name()].into_iter().chain(call.args()).map(<[u8]>::to_vec).collect::<Vec<_>>()
+        let words = |request: &Request| {
+            [request.name()].into_iter().chain(request.args()).map(<[u8]>::to_vec).collect::<Vec<_>>()
         };
         Server::new(App::new().fallback(words)).bind("127.0.0.1:0").expect("a free port")
     }
@@ -58,7 +61,7 @@ mod tests {
     #[actix::test]
     async fn commands_of_its_own_come_first() {
         let upstream = echo();
-        let address = upstream.addresses()[0].to_string();
+        let address = upstream.addrs()[0].to_string();
         let _upstream = TestServer::with(upstream);
         let server = TestServer::start(app(&address));
         let mut client = server.connect();

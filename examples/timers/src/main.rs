@@ -114,7 +114,7 @@ async fn main() -> io::Result<()> {
     let address = env::args().nth(1).unwrap_or("127.0.0.1:6380".to_owned());
     let app = || App::new().mount(Journal::default().start());
     let server = Server::new(app).bind(address)?;
-    for address in server.addresses() {
+    for address in server.addrs() {
         println!("listening on {address}");
     }
     server.run().await

@@ -5,8 +5,8 @@
 use std::collections::HashMap;
 
 use thegiant::{
-    ReplyError,
-    command::{ArgKind, ArgSpec, Arguments, FromArg},
+    FromArg, ReplyError,
+    command::{ArgKind, ArgSpec, Arguments},
     prelude::*,
 };
 

@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use thegiant::{App, Bytes, Upstream};
+use thegiant::{App, Bytes, proxy::Upstream};
 
 use super::{
     deviations::{Deviation, Rule, Rules, is_message},

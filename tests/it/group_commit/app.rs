@@ -10,7 +10,7 @@ use std::{
 };
 
 use actix::{ResponseFuture, clock::sleep};
-use thegiant::{Commit, Elements, GroupCommit, prelude::*};
+use thegiant::{ArrayStream, Commit, GroupCommit, prelude::*};
 use tokio::sync::Semaphore;
 
 use crate::support::{RawClient, Served, line};
@@ -161,8 +161,8 @@ impl Store {
 
     /// Returns all current values as a streaming reply.
     #[command("VALUES", readonly)]
-    fn values(&self) -> Elements {
-        Elements::of(self.values.values().cloned().collect::<Vec<_>>())
+    fn values(&self) -> ArrayStream {
+        ArrayStream::new(self.values.values().cloned().collect::<Vec<_>>())
     }
 
     #[command("PANIC", readonly)]

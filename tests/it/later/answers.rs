@@ -107,8 +107,8 @@ fn futures_send_replies() {
 #[test]
 fn a_fallback_may_return_a_future() {
     let served = Served::start(|| {
-        App::new().fallback(|call: &Call| -> actix::ResponseFuture<String> {
-            let words = call.len();
+        App::new().fallback(|request: &Request| -> actix::ResponseFuture<String> {
+            let words = request.len();
             Box::pin(async move { format!("{words} words") })
         })
     });

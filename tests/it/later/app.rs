@@ -32,7 +32,7 @@ impl Actor for Waiters {
 
 pub(crate) fn app() -> App {
     let waiters = Waiters::default().start();
-    App::new().mount(waiters.clone()).connected(waiters.clone()).disconnected(waiters)
+    App::new().mount(waiters.clone()).on_connect(waiters.clone()).on_disconnect(waiters)
 }
 
 /// Returns when `count` clients are blocked on this name.

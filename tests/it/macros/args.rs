@@ -1,7 +1,8 @@
 #![allow(dead_code, reason = "the tests read the fields through `Debug`")]
 
 use thegiant::{
-    command::{ArgKind, ArgSpec, FromArg, Tokens},
+    FromArg,
+    command::{ArgKind, ArgSpec, Tokens},
     prelude::*,
 };
 

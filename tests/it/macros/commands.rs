@@ -49,9 +49,9 @@ impl<T: Unpin + 'static> Store<T> {
         client: &Client,
         word: &str,
         context: &mut <Self as Actor>::Context,
-        call: &Call<'_>,
+        request: &Request<'_>,
     ) -> String {
-        let name = String::from_utf8_lossy(call.name());
+        let name = String::from_utf8_lossy(request.name());
         format!(
             "{name} {word} {} {:?}",
             client.id(),
@@ -88,7 +88,7 @@ macro_rules! counters {
         impl<T: Unpin + 'static> Store<T> {
             $(
                 #[command($name, fast)]
-                fn $method(&self, argument: $ty) -> impl IntoReply + use<T> {
+                fn $method(&self, argument: $ty) -> impl Reply + use<T> {
                     let _ = (self.helper(), argument);
                     $reply
                 }

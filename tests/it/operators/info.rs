@@ -258,7 +258,7 @@ fn an_application_adds_fields_and_sections() {
 
 #[test]
 fn the_fallback_is_counted_by_its_name() {
-    let served = open_with(|| App::new().fallback(|_: &thegiant::Call<'_>| "any"));
+    let served = open_with(|| App::new().fallback(|_: &thegiant::Request<'_>| "any"));
     let mut client = RawClient::connect(served.address());
     assert_eq!(client.ask(line("WHATEVER")), "$3\r\nany\r\n");
     assert_eq!(calls(&info(&mut client, "commandstats"), "fallback"), Some([1, 0, 0]));

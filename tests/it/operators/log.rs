@@ -1,4 +1,4 @@
-use thegiant::{App, Call, Simple};
+use thegiant::{App, Request, Simple};
 use tracing::Level;
 
 use crate::support::{Log, RawClient, Served, eventually, line};
@@ -9,8 +9,8 @@ fn logged(level: Level) -> (Served, Log) {
     let log_of_server = log.clone();
     let served = Served::start(move || {
         log_of_server.keep(level);
-        App::new().fallback(|call: &Call<'_>| {
-            tracing::info!("{}", String::from_utf8_lossy(call.name()));
+        App::new().fallback(|request: &Request<'_>| {
+            tracing::info!("{}", String::from_utf8_lossy(request.name()));
             Simple("done")
         })
     });

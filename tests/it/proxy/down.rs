@@ -6,7 +6,7 @@ use actix_rt::{
     System,
     time::{sleep, timeout},
 };
-use thegiant::{Upstream, prelude::*};
+use thegiant::{prelude::*, proxy::Upstream};
 
 use super::server::{Place, kill, proxy};
 use crate::support::{Folder, PATIENCE, Process, RawClient, Served, eventually, info, line, lines, request};

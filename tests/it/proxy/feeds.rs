@@ -3,9 +3,9 @@
 use std::{future::Future, time::Duration};
 
 use actix_rt::time::timeout;
-use thegiant::{
-    Proxy, Upstream,
-    proxy::{ChannelEvent, Invalidation, Request, Route, Router, Servers, Subscription, Tracking},
+use thegiant::proxy::{
+    ChannelEvent, Invalidation, Proxy, Route, Router, Servers, Subscription, Tracking, Upstream,
+    UpstreamRequest,
 };
 
 use crate::support::{Process, RawClient, line};
@@ -150,7 +150,7 @@ async fn an_application_knows_which_keys_change() {
 struct ByLength(String);
 
 impl Router for ByLength {
-    fn route(&mut self, request: &Request<'_>, servers: &mut Servers) -> Route {
+    fn route(&mut self, request: &UpstreamRequest<'_>, servers: &mut Servers) -> Route {
         match request.get(1) {
             Some(name) if name.starts_with(b"__key") => Route::Listen { prefix: "__key" },
             Some(name) => Route::To(name.len() % servers.len()),

@@ -6,9 +6,8 @@ use std::{
 };
 
 use thegiant::{
-    Proxy, Upstream, UpstreamHandle,
     prelude::*,
-    proxy::{Request, Route, Router, Servers},
+    proxy::{Proxy, Route, Router, Servers, Upstream, UpstreamHandle, UpstreamRequest},
 };
 
 use super::server::Place;
@@ -21,7 +20,7 @@ type Address = Arc<Mutex<Option<String>>>;
 struct At(Address);
 
 impl Router for At {
-    fn route(&mut self, _: &Request<'_>, _: &mut Servers) -> Route {
+    fn route(&mut self, _: &UpstreamRequest<'_>, _: &mut Servers) -> Route {
         Route::Any
     }
 

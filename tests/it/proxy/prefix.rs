@@ -1,6 +1,9 @@
 //! A prefix that a proxy puts before all keys of its clients.
 
-use thegiant::{App, Proxy, Upstream};
+use thegiant::{
+    App,
+    proxy::{Proxy, Upstream},
+};
 
 use crate::support::{ANY_PORT, Process, RawClient, Served, eventually, line, lines};
 

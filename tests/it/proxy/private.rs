@@ -2,7 +2,7 @@
 
 use std::{sync::mpsc, thread, time::Duration};
 
-use thegiant::{Upstream, prelude::*};
+use thegiant::{prelude::*, proxy::Upstream};
 
 use super::server::{Place, proxy};
 use crate::support::{Process, RawClient, Served, eventually, info, line, lines};

@@ -1,9 +1,9 @@
 //! A router that sends other words in place of those of its clients.
 
 use thegiant::{
-    Proxy, Upstream, Value,
+    Value,
     prelude::*,
-    proxy::{Request, Rewrite, Route, Router, Servers},
+    proxy::{Proxy, Rewrite, Route, Router, Servers, Upstream, UpstreamRequest},
 };
 
 use crate::support::{ANY_PORT, Process, RawClient, Served, line, lines};
@@ -14,7 +14,7 @@ struct Prefixed;
 const PREFIX: &[u8] = b"app:";
 
 impl Router for Prefixed {
-    fn route(&mut self, request: &Request<'_>, _: &mut Servers) -> Route {
+    fn route(&mut self, request: &UpstreamRequest<'_>, _: &mut Servers) -> Route {
         if request.is("UPPER") {
             let key = [PREFIX, request.get(1).unwrap_or_default()].concat();
             return Route::Rewrite(Rewrite::new([&b"GET"[..], &key]).map(upper));

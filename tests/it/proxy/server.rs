@@ -2,7 +2,7 @@
 
 use std::sync::mpsc;
 
-use thegiant::{Responder, Upstream, prelude::*};
+use thegiant::{Responder, prelude::*, proxy::Upstream};
 
 use crate::support::{ANY_PORT, Folder, RawClient, Served, line, request};
 

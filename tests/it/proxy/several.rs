@@ -3,9 +3,8 @@
 use std::{thread, time::Duration};
 
 use thegiant::{
-    Proxy, Upstream,
     prelude::*,
-    proxy::{ErrorReply, Redirect, Request, Route, Router, Servers, Split},
+    proxy::{ErrorReply, Proxy, Redirect, Route, Router, Servers, Split, Upstream, UpstreamRequest},
 };
 
 use super::{hostile, server::converse};
@@ -15,7 +14,7 @@ use crate::support::{ANY_PORT, Folder, Process, RawClient, Served, eventually, i
 struct Numbered;
 
 impl Router for Numbered {
-    fn route(&mut self, request: &Request<'_>, servers: &mut Servers) -> Route {
+    fn route(&mut self, request: &UpstreamRequest<'_>, servers: &mut Servers) -> Route {
         let number = |key: &[u8]| usize::from(key.first().copied().unwrap_or_default().wrapping_sub(b'0'));
         let mut numbers = request.keys().map(number);
         let Some(first) = numbers.next() else {
@@ -249,7 +248,7 @@ impl Wrong {
 struct Obedient;
 
 impl Router for Obedient {
-    fn route(&mut self, _: &Request<'_>, _: &mut Servers) -> Route {
+    fn route(&mut self, _: &UpstreamRequest<'_>, _: &mut Servers) -> Route {
         Route::To(0)
     }
 
@@ -304,7 +303,7 @@ fn redirects_are_followed_and_a_loop_is_an_error() {
 struct Switch(usize);
 
 impl Router for Switch {
-    fn route(&mut self, request: &Request<'_>, servers: &mut Servers) -> Route {
+    fn route(&mut self, request: &UpstreamRequest<'_>, servers: &mut Servers) -> Route {
         if !request.is("USE") {
             return Route::To(self.0);
         }
@@ -346,7 +345,7 @@ fn a_removed_server_is_disconnected_and_another_one_gets_its_number() {
 struct Keys;
 
 impl Router for Keys {
-    fn route(&mut self, request: &Request<'_>, _: &mut Servers) -> Route {
+    fn route(&mut self, request: &UpstreamRequest<'_>, _: &mut Servers) -> Route {
         Route::Reply(Value::Array(request.keys().map(|key| Value::bulk(key.to_vec())).collect()))
     }
 }
@@ -453,7 +452,7 @@ fn an_upstream_without_commands_takes_no_keys_from_others() {
 struct Anywhere;
 
 impl Router for Anywhere {
-    fn route(&mut self, request: &Request<'_>, servers: &mut Servers) -> Route {
+    fn route(&mut self, request: &UpstreamRequest<'_>, servers: &mut Servers) -> Route {
         if !request.is("KEEP") {
             return Route::Any;
         }
@@ -492,7 +491,7 @@ fn a_server_that_is_not_retained_gets_requests_only_if_no_other_is_up() {
 struct Panics;
 
 impl Router for Panics {
-    fn route(&mut self, request: &Request<'_>, _: &mut Servers) -> Route {
+    fn route(&mut self, request: &UpstreamRequest<'_>, _: &mut Servers) -> Route {
         match request.name() {
             b"ROUTE" => panic!("on purpose"),
             b"MERGE" => Route::Split(Split::new([(0, ["PING"])], |_| panic!("on purpose"))),

@@ -3,7 +3,10 @@
 use std::thread;
 
 use actix::ResponseFuture;
-use thegiant::{Upstream, UpstreamHandle, prelude::*, proxy::CallError};
+use thegiant::{
+    prelude::*,
+    proxy::{CallError, Upstream, UpstreamHandle},
+};
 
 use super::server::{converse, proxy};
 use crate::support::{
@@ -189,9 +192,9 @@ fn an_upstream_without_resp3_is_supported() {
     let address = place.socket("upstream.sock");
     let bound = address.clone();
     let app = || {
-        App::new().without("HELLO").fallback(|call: &Call| match call.is("ANY") {
+        App::new().without("HELLO").fallback(|request: &Request| match request.is("ANY") {
             true => Ok(Value::Array(vec![Value::Null, Value::bulk("a"), Value::Error(Error::SYNTAX)])),
-            false => Err(call.unknown_command()),
+            false => Err(request.unknown_command()),
         })
     };
     let _upstream = Served::with(app, move |server| server.bind(bound));

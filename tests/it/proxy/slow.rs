@@ -2,7 +2,7 @@
 
 use std::{thread, time::Duration};
 
-use thegiant::{App, Upstream};
+use thegiant::{App, proxy::Upstream};
 
 use super::server::{Place, proxy};
 use crate::support::{ANY_PORT, Process, RawClient, Served, eventually, info, line};

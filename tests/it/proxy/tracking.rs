@@ -1,8 +1,8 @@
 //! `CLIENT TRACKING` of keys that upstreams own.
 
 use thegiant::{
-    App, Proxy, Upstream,
-    proxy::{Request, Route, Router, Servers},
+    App,
+    proxy::{Proxy, Route, Router, Servers, Upstream, UpstreamRequest},
 };
 
 use crate::support::{ANY_PORT, Process, RawClient, Served, eventually, info, line, lines};
@@ -11,7 +11,7 @@ use crate::support::{ANY_PORT, Process, RawClient, Served, eventually, info, lin
 struct Numbered;
 
 impl Router for Numbered {
-    fn route(&mut self, request: &Request<'_>, _: &mut Servers) -> Route {
+    fn route(&mut self, request: &UpstreamRequest<'_>, _: &mut Servers) -> Route {
         match request.keys().next().and_then(<[u8]>::first) {
             Some(b'1') => Route::To(1),
             _ => Route::To(0),

@@ -353,7 +353,7 @@ fn all_shards_learn_of_disconnected_clients() {
             .mount_shards(4, move |_| Shard { disconnected: Arc::clone(&disconnected), ..Shard::default() });
         let shards = app.shards::<Shard>();
         assert_eq!(shards.len(), 4);
-        shards.into_iter().fold(app, App::disconnected)
+        shards.into_iter().fold(app, App::on_disconnect)
     };
     let served = Served::with(make, |server| server.workers(2).bind(ANY_PORT));
     for clients in 1..=3 {

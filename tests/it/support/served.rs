@@ -46,7 +46,7 @@ impl Served {
             System::new().block_on(async move {
                 let server = configure(Server::new(app()).disable_signals());
                 let addresses_and_handle = |server: &Server| {
-                    let addresses = server.addresses().iter().map(ToString::to_string).collect();
+                    let addresses = server.addrs().iter().map(ToString::to_string).collect();
                     (addresses, server.handle())
                 };
                 match server {

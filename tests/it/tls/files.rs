@@ -2,7 +2,7 @@
 
 use std::{fs, io::ErrorKind};
 
-use thegiant::{App, ClientTls, Server, ServerTls, Upstream};
+use thegiant::{App, ClientTls, Server, ServerTls, proxy::Upstream};
 
 use super::authority::{Authority, Identity};
 use crate::support::{ANY_PORT, Folder, Served, app};

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use thegiant::{ClientTls, Upstream, prelude::*};
+use thegiant::{ClientTls, prelude::*, proxy::Upstream};
 use tracing::Level;
 
 use super::{

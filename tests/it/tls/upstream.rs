@@ -2,7 +2,7 @@
 
 use std::{net::TcpListener, process::Command, time::Duration};
 
-use thegiant::{ClientTls, Upstream, prelude::*};
+use thegiant::{ClientTls, prelude::*, proxy::Upstream};
 
 use super::{
     authority::{Authority, Identity},

@@ -69,7 +69,7 @@ fn may_stream(command: &Command<'_>) -> TokenStream {
     };
     match hidden {
         Some(hidden) => {
-            let may_stream = !types::has_bound(&hidden, "IntoReply");
+            let may_stream = !types::has_bound(&hidden, "Reply");
             quote!(#may_stream)
         }
         None => {
@@ -122,8 +122,8 @@ fn run(command: &Command<'_>) -> TokenStream {
     let reads = command.params.iter().enumerate().filter_map(|(index, param)| read(command, index, param));
     let reply = reply(command);
     quote! {
-        |this: &mut Self, call, context: &mut <Self as ::thegiant::command::Receiver>::CommandContext, out| {
-            let mut args = call.args();
+        |this: &mut Self, request, context: &mut <Self as ::thegiant::command::Receiver>::CommandContext, out| {
+            let mut args = request.args();
             #(#reads)*
             if let ::core::result::Result::Err(error) = args.finish() {
                 return out.error(&error);
@@ -155,12 +155,12 @@ fn reply(command: &Command<'_>) -> TokenStream {
         let span = param.ty.span();
         match param.role {
             Role::Argument => value(index).into_token_stream(),
-            Role::Client => quote_spanned!(span=> call.client()),
-            Role::Call => quote_spanned!(span=> call),
+            Role::Client => quote_spanned!(span=> request.client()),
+            Role::Request => quote_spanned!(span=> request),
             Role::Context => quote_spanned!(span=> context),
             Role::KeyEvents => quote_spanned!(span=> out.key_events()),
-            Role::OwnedClient => quote_spanned!(span=> ::core::clone::Clone::clone(call.client())),
-            Role::Responder => quote_spanned!(span=> ::thegiant::__private::responder(call, out)),
+            Role::OwnedClient => quote_spanned!(span=> ::core::clone::Clone::clone(request.client())),
+            Role::Responder => quote_spanned!(span=> ::thegiant::__private::responder(request, out)),
         }
     });
     let returned = returned(command);
@@ -171,17 +171,17 @@ fn reply(command: &Command<'_>) -> TokenStream {
         return quote! {
             let future: ::thegiant::__private::ResponseFuture<#returned> =
                 ::std::boxed::Box::pin(Self::#method(#(#values),*));
-            ::thegiant::command::Answer::<Self>::answer(future, call, context, out)
+            ::thegiant::command::Answer::<Self>::answer(future, request, context, out)
         };
     }
     quote! {
-        <#returned as ::thegiant::command::Answer<Self>>::answer(Self::#method(this, #(#values),*), call, context, out)
+        <#returned as ::thegiant::command::Answer<Self>>::answer(Self::#method(this, #(#values),*), request, context, out)
     }
 }
 
 fn from_arg(command: &Command<'_>, param: &Param<'_>) -> TokenStream {
     let ty = types::inferred(param.ty, &command.function.sig.generics);
-    quote!(<#ty as ::thegiant::command::FromArg<'_>>)
+    quote!(<#ty as ::thegiant::FromArg<'_>>)
 }
 
 /// Returns the variable of a parameter.

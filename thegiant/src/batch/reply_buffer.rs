@@ -21,7 +21,7 @@ pub(crate) enum ReplyMode {
 /// The replies of a batch: an [`Encoder`], and the state of the current reply.
 ///
 /// An [`Answer`](crate::command::Answer) appends to the encoder. A method that gets its own
-/// [`Responder`](crate::Responder) defers the reply instead, and [`Elements`](crate::Elements) stream it.
+/// [`Responder`](crate::Responder) defers the reply instead, and [`ArrayStream`](crate::ArrayStream) stream it.
 #[derive(Debug, Default)]
 pub struct ReplyBuffer {
     encoder: Encoder,

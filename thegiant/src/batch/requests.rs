@@ -19,7 +19,7 @@ pub(crate) struct Requests {
     large_len: usize,
     /// A large bulk string that is still being read.
     pub(crate) partial_bulk: Option<Box<PartialBulk>>,
-    list: Vec<Request>,
+    list: Vec<RequestEntry>,
 }
 
 /// A large bulk string, and the number of its bytes that are missing.
@@ -30,7 +30,7 @@ pub(crate) struct PartialBulk {
 }
 
 #[derive(Debug)]
-pub(super) struct Request {
+pub(super) struct RequestEntry {
     /// The end of the request in `spans`. 32 bits are enough, because the input has at most 2 GiB.
     pub(super) end: u32,
     pub(super) target: Resolved<CommandRef>,
@@ -47,7 +47,7 @@ impl Requests {
     /// Adds the request whose spans were appended to `spans`.
     pub(crate) fn push(&mut self, resolve: impl FnOnce(RequestWords<'_>) -> Resolved<CommandRef>) {
         let target = resolve(self.words_of(self.end()..self.spans.len()));
-        self.list.push(Request { end: self.spans.len() as u32, target });
+        self.list.push(RequestEntry { end: self.spans.len() as u32, target });
     }
 
     /// Returns the end of the complete requests in `spans`.
@@ -88,7 +88,7 @@ impl Requests {
     }
 
     #[inline]
-    pub(super) fn get(&self, index: usize) -> Option<&Request> {
+    pub(super) fn get(&self, index: usize) -> Option<&RequestEntry> {
         self.list.get(index)
     }
 
@@ -261,7 +261,7 @@ impl Requests {
 
     /// Completes the request whose words were added.
     pub(super) fn end_request(&mut self, target: Resolved<CommandRef>) {
-        self.list.push(Request { end: self.spans.len() as u32, target });
+        self.list.push(RequestEntry { end: self.spans.len() as u32, target });
     }
 
     /// Removes everything, and keeps at most `max_bytes` of memory in each buffer.
@@ -276,7 +276,7 @@ impl Requests {
         self.list.clear();
         self.input.shrink_to(max_bytes);
         self.spans.shrink_to(max_bytes / size_of::<Span>());
-        self.list.shrink_to(max_bytes / size_of::<Request>());
+        self.list.shrink_to(max_bytes / size_of::<RequestEntry>());
     }
 
     /// Frees unused memory.
@@ -290,7 +290,7 @@ impl Requests {
     pub(super) fn capacity(&self) -> usize {
         self.input.capacity()
             + self.spans.capacity() * size_of::<Span>()
-            + self.list.capacity() * size_of::<Request>()
+            + self.list.capacity() * size_of::<RequestEntry>()
     }
 }
 

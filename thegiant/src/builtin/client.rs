@@ -12,7 +12,7 @@ use crate::{
     Address, Args, Client, Error, FromArg,
     batch::{ReplyBuffer, ReplyMode},
     client::{ClientFlag, CloseRequest},
-    command::{Answer, ArgKind, ArgSpec, Arguments, Call},
+    command::{Answer, ArgKind, ArgSpec, Arguments, Request},
     commands,
     conn::ConnectionState,
     dispatch::NOT_ALLOWED,
@@ -249,7 +249,7 @@ enum ReplyAction {
 
 #[diagnostic::do_not_recommend]
 impl Answer<ConnectionState> for Result<ReplyAction, Error> {
-    fn answer(self, _: &Call<'_>, _: &mut (), out: &mut ReplyBuffer) {
+    fn answer(self, _: &Request<'_>, _: &mut (), out: &mut ReplyBuffer) {
         match self {
             Ok(ReplyAction::On) => {
                 out.set_mode(ReplyMode::On);

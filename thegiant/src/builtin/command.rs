@@ -1,7 +1,7 @@
 //! `COMMAND`: describes the commands of the server, from their rows.
 
 use crate::{
-    Args, Array, Error, IntoReply,
+    Args, Array, Error, Reply,
     batch::CommandRef,
     command::{ArgKind, ArgSpec, Entry, Flags, KeySpec, Spec},
     commands,
@@ -192,29 +192,29 @@ impl<'a> Described<'a> {
 /// The ten elements of `COMMAND INFO`.
 struct Info<'a>(Described<'a>);
 
-impl IntoReply for Info<'_> {
-    fn into_reply(self, out: &mut Encoder) {
+impl Reply for Info<'_> {
+    fn write_to(self, out: &mut Encoder) {
         let described = self.0;
         let spec = described.spec();
         let keys = spec.and_then(|spec| spec.keys);
         let flags = spec.map_or(Flags::NONE, |spec| spec.flags);
         out.array(10);
-        described.full_name().into_reply(out);
+        described.full_name().write_to(out);
         // A container needs at least a subcommand, unless it is a command itself.
         match spec {
             None => -2,
             Some(spec) if described.subcommands().len() > 0 => -spec.arity().abs(),
             Some(spec) => spec.arity(),
         }
-        .into_reply(out);
+        .write_to(out);
         let movable = keys.filter(|keys| !keys.options.is_empty()).map(|_| "movablekeys");
         // Redis does not list this flag.
         names(flags.names().filter(|name| *name != "may_replicate").chain(movable), out);
         let fixed = keys.filter(|_| movable.is_none());
         let (first, last, step) = fixed.map_or((0, 0, 0), |keys| (keys.first, keys.last, keys.step));
-        first.into_reply(out);
-        last.into_reply(out);
-        step.into_reply(out);
+        first.write_to(out);
+        last.write_to(out);
+        step.write_to(out);
         names(described.categories().into_iter(), out);
         let policies = spec.map(|spec| [spec.request_policy.tip(), spec.response_policy.tip()]);
         let tips: Vec<_> = policies.into_iter().flatten().flatten().collect();
@@ -227,7 +227,7 @@ impl IntoReply for Info<'_> {
         // Redis sends an empty set here if there are no subcommands, and else an array.
         match described.subcommands() {
             none if none.len() == 0 => out.set(0),
-            nested => Array(nested.map(Info)).into_reply(out),
+            nested => Array(nested.map(Info)).write_to(out),
         }
     }
 }
@@ -242,8 +242,8 @@ fn names(names: impl Iterator<Item = impl AsRef<str>>, out: &mut Encoder) {
 /// The key flags of `COMMAND GETKEYSANDFLAGS`, derived from the command's flags.
 struct KeyFlags(Flags);
 
-impl IntoReply for KeyFlags {
-    fn into_reply(self, out: &mut Encoder) {
+impl Reply for KeyFlags {
+    fn write_to(self, out: &mut Encoder) {
         let access = if self.0.contains(Flags::WRITE) { ["RW", "access"] } else { ["RO", "access"] };
         names(access.iter(), out);
     }
@@ -254,29 +254,29 @@ fn key_spec(keys: KeySpec, flags: Flags, out: &mut Encoder) {
     // Redis counts a positive last key from the first key, and a negative one from the end.
     let last = if keys.last < 0 { keys.last } else { keys.last - keys.first as i64 };
     out.map(3);
-    "flags".into_reply(out);
-    KeyFlags(flags).into_reply(out);
-    "begin_search".into_reply(out);
+    "flags".write_to(out);
+    KeyFlags(flags).write_to(out);
+    "begin_search".write_to(out);
     out.map(2);
     if let Some(token) = keys.token() {
-        ["type", "keyword", "spec"].into_iter().for_each(|word| word.into_reply(out));
+        ["type", "keyword", "spec"].into_iter().for_each(|word| word.write_to(out));
         out.map(2);
-        ["keyword", token, "startfrom"].into_iter().for_each(|word| word.into_reply(out));
+        ["keyword", token, "startfrom"].into_iter().for_each(|word| word.write_to(out));
     } else {
-        ["type", "index", "spec"].into_iter().for_each(|word| word.into_reply(out));
+        ["type", "index", "spec"].into_iter().for_each(|word| word.write_to(out));
         out.map(1);
-        "index".into_reply(out);
+        "index".write_to(out);
     }
-    keys.first.into_reply(out);
-    "find_keys".into_reply(out);
+    keys.first.write_to(out);
+    "find_keys".write_to(out);
     out.map(2);
-    ["type", "range", "spec"].into_iter().for_each(|word| word.into_reply(out));
+    ["type", "range", "spec"].into_iter().for_each(|word| word.write_to(out));
     out.map(3);
-    "lastkey".into_reply(out);
-    last.into_reply(out);
-    "keystep".into_reply(out);
-    keys.step.into_reply(out);
-    "limit".into_reply(out);
+    "lastkey".write_to(out);
+    last.write_to(out);
+    "keystep".write_to(out);
+    keys.step.write_to(out);
+    "limit".write_to(out);
     out.integer(0);
 }
 
@@ -305,11 +305,11 @@ fn categories(spec: &Spec) -> Vec<String> {
 /// The map of `COMMAND DOCS`, with command names as keys.
 struct Docs<'a>(Vec<Described<'a>>);
 
-impl IntoReply for Docs<'_> {
-    fn into_reply(self, out: &mut Encoder) {
+impl Reply for Docs<'_> {
+    fn write_to(self, out: &mut Encoder) {
         out.map(self.0.len());
         for described in self.0 {
-            described.full_name().into_reply(out);
+            described.full_name().write_to(out);
             document(described, out);
         }
     }
@@ -330,21 +330,21 @@ fn document(described: Described<'_>, out: &mut Encoder) {
     out.map(
         2 + [since.is_some(), !args.is_empty(), has_subcommands].into_iter().map(usize::from).sum::<usize>(),
     );
-    "summary".into_reply(out);
-    summary.into_reply(out);
+    "summary".write_to(out);
+    summary.write_to(out);
     if let Some(since) = since {
-        "since".into_reply(out);
-        since.into_reply(out);
+        "since".write_to(out);
+        since.write_to(out);
     }
-    "group".into_reply(out);
-    group.into_reply(out);
+    "group".write_to(out);
+    group.write_to(out);
     if !args.is_empty() {
-        "arguments".into_reply(out);
+        "arguments".write_to(out);
         arguments(args, out);
     }
     if has_subcommands {
-        "subcommands".into_reply(out);
-        Docs(described.subcommands().collect()).into_reply(out);
+        "subcommands".write_to(out);
+        Docs(described.subcommands().collect()).write_to(out);
     }
 }
 
@@ -369,24 +369,24 @@ fn argument(arg: &ArgSpec, out: &mut Encoder) {
     let fields = [is_key, arg.token.is_some(), !flags.is_empty(), !arg.parts.is_empty()];
 
     out.map(2 + fields.into_iter().map(usize::from).sum::<usize>());
-    "name".into_reply(out);
-    arg.name.into_reply(out);
-    "type".into_reply(out);
-    arg.kind.name().into_reply(out);
+    "name".write_to(out);
+    arg.name.write_to(out);
+    "type".write_to(out);
+    arg.kind.name().write_to(out);
     if is_key {
-        "key_spec_index".into_reply(out);
+        "key_spec_index".write_to(out);
         out.integer(0);
     }
     if let Some(token) = arg.token {
-        "token".into_reply(out);
-        token.into_reply(out);
+        "token".write_to(out);
+        token.write_to(out);
     }
     if !flags.is_empty() {
-        "flags".into_reply(out);
+        "flags".write_to(out);
         names(flags.iter(), out);
     }
     if !arg.parts.is_empty() {
-        "arguments".into_reply(out);
+        "arguments".write_to(out);
         arguments(arg.parts, out);
     }
 }

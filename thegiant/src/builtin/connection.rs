@@ -2,9 +2,9 @@
 
 use super::{AfterPushes, REDIS_VERSION};
 use crate::{
-    Error, IntoReply, Simple,
+    Error, Reply, Simple,
     batch::{ReplyBuffer, ReplyMode},
-    command::{Answer, ArgKind, ArgSpec, Arguments, Call, FromArg, c_text},
+    command::{Answer, ArgKind, ArgSpec, Arguments, FromArg, Request, c_text},
     commands,
     conn::ConnectionState,
     resp::{Encoder, Protocol},
@@ -156,12 +156,12 @@ enum Pong<'a> {
     Pushed(&'a [u8]),
 }
 
-impl IntoReply for Pong<'_> {
-    fn into_reply(self, out: &mut Encoder) {
+impl Reply for Pong<'_> {
+    fn write_to(self, out: &mut Encoder) {
         match self {
             Pong::Plain(Some(message)) => out.bulk(message),
             Pong::Plain(None) => out.simple("PONG"),
-            Pong::Pushed(message) => ("pong", message).into_reply(out),
+            Pong::Pushed(message) => ("pong", message).write_to(out),
         }
     }
 }
@@ -225,12 +225,12 @@ struct ResetReply<'a>(&'a ConnectionState);
 
 #[diagnostic::do_not_recommend]
 impl Answer<ConnectionState> for ResetReply<'_> {
-    fn answer(self, call: &Call<'_>, context: &mut (), out: &mut ReplyBuffer) {
+    fn answer(self, request: &Request<'_>, context: &mut (), out: &mut ReplyBuffer) {
         // CLIENT REPLY SKIP stays in effect, so it also skips this reply.
         if out.mode() == ReplyMode::Off {
             out.set_mode(ReplyMode::On);
         }
-        self.0.after_pushes(Simple("RESET")).answer(call, context, out);
+        self.0.after_pushes(Simple("RESET")).answer(request, context, out);
     }
 }
 
@@ -241,24 +241,24 @@ struct Hello {
     mode: &'static str,
 }
 
-impl IntoReply for Hello {
-    fn into_reply(self, out: &mut Encoder) {
+impl Reply for Hello {
+    fn write_to(self, out: &mut Encoder) {
         // This is the first reply in the new protocol.
         out.set_protocol(self.protocol);
         out.map(7);
-        "server".into_reply(out);
-        "redis".into_reply(out);
-        "version".into_reply(out);
-        REDIS_VERSION.into_reply(out);
-        "proto".into_reply(out);
-        self.protocol.version().into_reply(out);
-        "id".into_reply(out);
-        self.id.into_reply(out);
-        "mode".into_reply(out);
-        self.mode.into_reply(out);
-        "role".into_reply(out);
-        "master".into_reply(out);
-        "modules".into_reply(out);
+        "server".write_to(out);
+        "redis".write_to(out);
+        "version".write_to(out);
+        REDIS_VERSION.write_to(out);
+        "proto".write_to(out);
+        self.protocol.version().write_to(out);
+        "id".write_to(out);
+        self.id.write_to(out);
+        "mode".write_to(out);
+        self.mode.write_to(out);
+        "role".write_to(out);
+        "master".write_to(out);
+        "modules".write_to(out);
         out.array(0);
     }
 }

@@ -3,7 +3,7 @@
 use std::{thread, time::Duration};
 
 use crate::{
-    Error, IntoReply, commands,
+    Error, Reply, commands,
     conn::ConnectionState,
     resp::{Encoder, Protocol},
     settings::DebugAccess,
@@ -116,8 +116,8 @@ impl Sample {
     }
 }
 
-impl IntoReply for Sample {
-    fn into_reply(self, out: &mut Encoder) {
+impl Reply for Sample {
+    fn write_to(self, out: &mut Encoder) {
         match self {
             Sample::String => out.bulk(b"Hello World"),
             Sample::Integer => out.integer(12345),

@@ -2,7 +2,7 @@
 
 use super::client::{Class, Switch};
 use crate::{
-    Address, Client, Error, FromArg, IntoReply,
+    Address, Client, Error, FromArg, Reply,
     client::CloseRequest,
     command::{ArgKind, ArgSpec, Arguments},
     commands,
@@ -156,8 +156,8 @@ enum Killed {
     Count(i64),
 }
 
-impl IntoReply for Killed {
-    fn into_reply(self, out: &mut Encoder) {
+impl Reply for Killed {
+    fn write_to(self, out: &mut Encoder) {
         match self {
             Killed::Ok => out.simple("OK"),
             Killed::Count(count) => out.integer(count),

@@ -2,7 +2,7 @@
 
 use hdrhistogram::Histogram;
 
-use crate::{Array, IntoReply, command::Spec, commands, conn::ConnectionState, resp::Encoder};
+use crate::{Array, Reply, command::Spec, commands, conn::ConnectionState, resp::Encoder};
 
 #[commands(rows = LATENCY, group = "server")]
 impl ConnectionState {
@@ -42,20 +42,20 @@ impl ConnectionState {
 /// The latency histograms of commands, by command name.
 struct Distributions(Vec<(String, Box<Histogram<u64>>)>);
 
-impl IntoReply for Distributions {
-    fn into_reply(self, out: &mut Encoder) {
+impl Reply for Distributions {
+    fn write_to(self, out: &mut Encoder) {
         out.map(self.0.len());
         for (name, latencies) in self.0 {
-            name.into_reply(out);
+            name.write_to(out);
             out.map(2);
-            "calls".into_reply(out);
-            latencies.len().into_reply(out);
-            "histogram_usec".into_reply(out);
+            "calls".write_to(out);
+            latencies.len().write_to(out);
+            "histogram_usec".write_to(out);
             let buckets = buckets(&latencies);
             out.map(buckets.len());
             for (micros, calls) in buckets {
-                micros.into_reply(out);
-                calls.into_reply(out);
+                micros.write_to(out);
+                calls.write_to(out);
             }
         }
     }

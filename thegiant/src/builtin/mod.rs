@@ -20,9 +20,9 @@ pub(crate) mod transaction;
 mod unblock;
 
 use crate::{
-    Error, IntoReply,
+    Error, Reply,
     batch::ReplyBuffer,
-    command::{Answer, Call, Commands, Row},
+    command::{Answer, Commands, Request, Row},
     conn::ConnectionState,
     resp::Encoder,
 };
@@ -57,8 +57,8 @@ impl Commands for ConnectionState {
 /// Human-readable text, sent as a verbatim string.
 struct Report(String);
 
-impl IntoReply for Report {
-    fn into_reply(self, out: &mut Encoder) {
+impl Reply for Report {
+    fn write_to(self, out: &mut Encoder) {
         out.verbatim(*b"txt", &self.0);
     }
 }
@@ -79,21 +79,21 @@ impl ConnectionState {
 
 #[diagnostic::do_not_recommend]
 impl<T: Answer<ConnectionState>> Answer<ConnectionState> for AfterPushes<'_, T> {
-    fn answer(self, call: &Call<'_>, context: &mut (), out: &mut ReplyBuffer) {
+    fn answer(self, request: &Request<'_>, context: &mut (), out: &mut ReplyBuffer) {
         // The replies of a transaction are elements of one array, and a push cannot be an element.
         if self.state.client.has_pending_pushes() && !self.state.transaction.is_running() {
             self.state.take_pushes(out.encoder_mut());
             out.keep();
         }
-        self.reply.answer(call, context, out);
+        self.reply.answer(request, context, out);
     }
 }
 
 #[diagnostic::do_not_recommend]
 impl<T: Answer<ConnectionState>> Answer<ConnectionState> for Result<AfterPushes<'_, T>, Error> {
-    fn answer(self, call: &Call<'_>, context: &mut (), out: &mut ReplyBuffer) {
+    fn answer(self, request: &Request<'_>, context: &mut (), out: &mut ReplyBuffer) {
         match self {
-            Ok(reply) => reply.answer(call, context, out),
+            Ok(reply) => reply.answer(request, context, out),
             Err(error) => out.error(&error),
         }
     }

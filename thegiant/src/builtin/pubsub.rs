@@ -4,9 +4,9 @@ use std::borrow::Cow;
 
 use super::AfterPushes;
 use crate::{
-    IntoReply, Key,
+    Key, Reply,
     batch::ReplyBuffer,
-    command::{Answer, Call},
+    command::{Answer, Request},
     commands,
     conn::ConnectionState,
     pubsub::ChannelKind,
@@ -156,13 +156,13 @@ struct Confirmations<'a> {
 
 #[diagnostic::do_not_recommend]
 impl Answer<ConnectionState> for Confirmations<'_> {
-    fn answer(self, _: &Call<'_>, _: &mut (), out: &mut ReplyBuffer) {
+    fn answer(self, _: &Request<'_>, _: &mut (), out: &mut ReplyBuffer) {
         let encoder = out.encoder_mut();
         for (name, count) in self.counts {
             encoder.push(3);
-            self.event.into_reply(encoder);
-            name.as_deref().into_reply(encoder);
-            count.into_reply(encoder);
+            self.event.write_to(encoder);
+            name.as_deref().write_to(encoder);
+            count.write_to(encoder);
         }
         out.keep();
     }
@@ -171,12 +171,12 @@ impl Answer<ConnectionState> for Confirmations<'_> {
 /// Names and their numbers of subscribers, as a flat array in both protocols.
 struct SubscriberCounts<'a>(Vec<(&'a [u8], usize)>);
 
-impl IntoReply for SubscriberCounts<'_> {
-    fn into_reply(self, out: &mut Encoder) {
+impl Reply for SubscriberCounts<'_> {
+    fn write_to(self, out: &mut Encoder) {
         out.array(2 * self.0.len());
         for (name, count) in self.0 {
-            name.into_reply(out);
-            count.into_reply(out);
+            name.write_to(out);
+            count.write_to(out);
         }
     }
 }

@@ -84,8 +84,8 @@ enum ShutdownOption {
 /// Sends no reply, as Redis does: the client sees the connection close.
 struct NoReply;
 
-impl crate::IntoReply for NoReply {
-    fn into_reply(self, _: &mut crate::resp::Encoder) {}
+impl crate::Reply for NoReply {
+    fn write_to(self, _: &mut crate::resp::Encoder) {}
 }
 
 const GIANT: &str = r"

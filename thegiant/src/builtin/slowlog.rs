@@ -1,7 +1,7 @@
 //! `SLOWLOG`: reads and clears the slow log.
 
 use crate::{
-    Error, FromArg, IntoReply,
+    Error, FromArg, Reply,
     command::{ArgKind, ArgSpec, Arguments},
     commands,
     conn::ConnectionState,
@@ -46,15 +46,15 @@ impl<'a> FromArg<'a> for Count {
     }
 }
 
-impl IntoReply for Slow {
-    fn into_reply(self, out: &mut Encoder) {
+impl Reply for Slow {
+    fn write_to(self, out: &mut Encoder) {
         out.array(6);
-        self.id.into_reply(out);
-        self.at.into_reply(out);
+        self.id.write_to(out);
+        self.at.write_to(out);
         out.integer(i64::try_from(self.took.as_micros()).unwrap_or(i64::MAX));
         out.array(self.words.len());
         self.words.iter().for_each(|word| out.bulk(word));
-        self.client.into_reply(out);
-        self.client_name.into_reply(out);
+        self.client.write_to(out);
+        self.client_name.write_to(out);
     }
 }

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use crate::{
-    Error, FromArg, IntoReply,
+    Error, FromArg, Reply,
     command::{ArgKind, ArgSpec, Arguments},
     commands,
     conn::ConnectionState,
@@ -182,8 +182,8 @@ struct TrackingInfo {
     prefixes: Vec<Bytes>,
 }
 
-impl IntoReply for TrackingInfo {
-    fn into_reply(self, out: &mut Encoder) {
+impl Reply for TrackingInfo {
+    fn write_to(self, out: &mut Encoder) {
         let TrackingInfo { tracked, prefixes } = self;
         let flags = [
             ("off", tracked.mode == TrackingMode::Off),
@@ -198,12 +198,12 @@ impl IntoReply for TrackingInfo {
         ];
         let set: Vec<&str> = flags.into_iter().filter(|(_, is_set)| *is_set).map(|(flag, _)| flag).collect();
         out.map(3);
-        "flags".into_reply(out);
+        "flags".write_to(out);
         out.set(set.len());
-        set.iter().for_each(|flag| flag.into_reply(out));
-        "redirect".into_reply(out);
-        tracked.redirect.as_i64().into_reply(out);
-        "prefixes".into_reply(out);
+        set.iter().for_each(|flag| flag.write_to(out));
+        "redirect".write_to(out);
+        tracked.redirect.as_i64().write_to(out);
+        "prefixes".write_to(out);
         out.array(prefixes.len());
         prefixes.iter().for_each(|prefix| out.bulk(prefix));
     }

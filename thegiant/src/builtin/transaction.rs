@@ -4,7 +4,7 @@ use crate::{
     Error, Key,
     batch::{ReplyBuffer, WaitId},
     client::ClientFlag,
-    command::{Answer, Call},
+    command::{Answer, Request},
     commands,
     conn::ConnectionState,
     dispatch::{Transaction, TransactionQueue},
@@ -80,7 +80,7 @@ enum ExecReply {
 
 #[diagnostic::do_not_recommend]
 impl Answer<ConnectionState> for Result<ExecReply, Error> {
-    fn answer(self, _: &Call<'_>, _: &mut (), out: &mut ReplyBuffer) {
+    fn answer(self, _: &Request<'_>, _: &mut (), out: &mut ReplyBuffer) {
         match self {
             Ok(ExecReply::Deferred) => out.defer(WaitId::EXEC),
             Ok(ExecReply::Aborted) => out.encoder_mut().null_array(),

@@ -4,14 +4,14 @@ use actix::{Message, Recipient};
 
 use super::Client;
 
-/// A client has connected. [`App::connected`](crate::App::connected) names the receivers of this message.
+/// A client has connected. [`App::on_connect`](crate::App::on_connect) names the receivers of this message.
 ///
 /// The client may not have authenticated yet. Its first requests may run before this message arrives.
 #[derive(Clone, Debug, Message)]
 #[rtype(result = "()")]
 pub struct Connected(pub Client);
 
-/// A client has disconnected. [`App::disconnected`](crate::App::disconnected) names the receivers of this
+/// A client has disconnected. [`App::on_disconnect`](crate::App::on_disconnect) names the receivers of this
 /// message.
 ///
 /// It arrives after all requests that the client has sent to the same actor.

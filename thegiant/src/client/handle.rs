@@ -13,7 +13,7 @@ use super::{
     Address, ClientFlag, CloseRequest, Endpoints, flags::CLOSED, slot::ClientSlot, times::ClientTimes,
 };
 use crate::{
-    command::IntoPush,
+    command::Push,
     resp::{Encoder, Protocol},
     sync::{
         Mutex, MutexGuard,
@@ -47,7 +47,7 @@ use crate::{
 ///
 /// # Pushes
 /// An actor can [push](Self::push) a message to a client at any time.
-/// [`App::connected`](crate::App::connected) and [`App::disconnected`](crate::App::disconnected) send an
+/// [`App::on_connect`](crate::App::on_connect) and [`App::on_disconnect`](crate::App::on_disconnect) send an
 /// actor a message when a client connects or disconnects.
 ///
 /// ```
@@ -88,7 +88,7 @@ use crate::{
 /// # #[actix::main]
 /// # async fn main() {
 /// let news = News::default().start();
-/// let app = App::new().mount(news.clone()).disconnected(news);
+/// let app = App::new().mount(news.clone()).on_disconnect(news);
 /// # }
 /// ```
 #[derive(Clone)]
@@ -245,12 +245,12 @@ impl Client {
     ///
     /// A RESP2 client takes a push for the reply to its next command. Push to such a client only after it has
     /// subscribed to something, as with `SUBSCRIBE`, and expects no other replies.
-    pub fn push(&self, message: impl IntoPush) -> Option<u64> {
+    pub fn push(&self, message: impl Push) -> Option<u64> {
         if !self.is_connected() {
             return None;
         }
         let mut out = Encoder::new(self.protocol());
-        message.into_reply(&mut out);
+        message.write_to(&mut out);
         let protocol = out.protocol();
         let mut push = out.into_vec();
         if protocol == Protocol::Resp3

@@ -9,15 +9,15 @@ use std::{
 
 use actix::{Actor, AsyncContext, Context, ResponseActFuture, ResponseFuture, fut::ActorFuture};
 
-use super::{Call, IntoReply, Receiver, ReplyBuffer};
+use super::{Receiver, Reply, ReplyBuffer, Request};
 use crate::{Error, Responder};
 
 /// A return type of the `#[command]` methods of `A`: a reply, or a future of one.
 ///
 /// | type | effect |
 /// | --- | --- |
-/// | any [`IntoReply`] | the server writes the reply at once |
-/// | [`Elements`](crate::Elements) | the server streams the reply to the client |
+/// | any [`Reply`] | the server writes the reply at once |
+/// | [`ArrayStream`](crate::ArrayStream) | the server streams the reply to the client |
 /// | [`ResponseFuture<T>`](actix::ResponseFuture) | the future runs on the thread of the actor, without access to the actor |
 /// | [`ResponseActFuture<Self, T>`](actix::ResponseActFuture) | the future has access to the actor whenever it is polled |
 ///
@@ -71,28 +71,28 @@ use crate::{Error, Responder};
     message = "`{Self}` cannot be written as a reply",
     label = "a command cannot return this type",
     note = "return `()` for OK, `Simple`, a string, `Bytes`, an integer, a float, `bool`, `Option`, `Vec`, `Array`, a map, a \
-            set, a tuple, `Result<T, E>` if `E` is an `Error` or a `ReplyError`, `Value`, `Raw` or `Elements`",
+            set, a tuple, `Result<T, E>` if `E` is an `Error` or a `ReplyError`, `Value`, `Raw` or `ArrayStream`",
     note = "or return a `ResponseFuture` or `ResponseActFuture` of one, unless the actor runs in a `SyncArbiter`",
-    note = "or implement `thegiant::IntoReply` for your own type"
+    note = "or implement `thegiant::Reply` for your own type"
 )]
 pub trait Answer<A: Receiver> {
-    /// Whether the reply may be streamed, as [`Elements`](crate::Elements) are.
+    /// Whether the reply may be streamed, as [`ArrayStream`](crate::ArrayStream) are.
     ///
     /// The requests of a pipeline for several [shards](crate::App::mount_shards) run at the same time if their replies
     /// are not streamed. Set it to `false` in an implementation that streams nothing.
     const MAY_STREAM: bool = true;
 
     /// Writes the reply, or spawns the future that sends it later.
-    fn answer(self, call: &Call<'_>, context: &mut A::CommandContext, out: &mut ReplyBuffer);
+    fn answer(self, request: &Request<'_>, context: &mut A::CommandContext, out: &mut ReplyBuffer);
 }
 
 #[diagnostic::do_not_recommend]
-impl<A: Receiver, T: IntoReply> Answer<A> for T {
+impl<A: Receiver, T: Reply> Answer<A> for T {
     const MAY_STREAM: bool = false;
 
     #[inline(always)]
-    fn answer(self, _: &Call<'_>, _: &mut A::CommandContext, out: &mut ReplyBuffer) {
-        self.into_reply(out.encoder_mut());
+    fn answer(self, _: &Request<'_>, _: &mut A::CommandContext, out: &mut ReplyBuffer) {
+        self.write_to(out.encoder_mut());
     }
 }
 
@@ -100,12 +100,12 @@ impl<A: Receiver, T: IntoReply> Answer<A> for T {
 impl<A, T> Answer<A> for ResponseFuture<T>
 where
     A: Actor<Context = Context<A>>,
-    T: IntoReply + 'static,
+    T: Reply + 'static,
 {
     const MAY_STREAM: bool = false;
 
-    fn answer(self, call: &Call<'_>, _: &mut Context<A>, out: &mut ReplyBuffer) {
-        actix_rt::spawn(Later::new(self, call, out));
+    fn answer(self, request: &Request<'_>, _: &mut Context<A>, out: &mut ReplyBuffer) {
+        actix_rt::spawn(Later::new(self, request, out));
     }
 }
 
@@ -113,12 +113,12 @@ where
 impl<A, T> Answer<A> for ResponseActFuture<A, T>
 where
     A: Actor<Context = Context<A>>,
-    T: IntoReply + 'static,
+    T: Reply + 'static,
 {
     const MAY_STREAM: bool = false;
 
-    fn answer(self, call: &Call<'_>, context: &mut Context<A>, out: &mut ReplyBuffer) {
-        context.spawn(Later::new(self, call, out));
+    fn answer(self, request: &Request<'_>, context: &mut Context<A>, out: &mut ReplyBuffer) {
+        context.spawn(Later::new(self, request, out));
     }
 }
 
@@ -129,10 +129,10 @@ struct Later<F, T> {
     responder: Option<Responder<T>>,
 }
 
-impl<F, T: IntoReply> Later<F, T> {
-    fn new(future: F, call: &Call<'_>, out: &mut ReplyBuffer) -> Self {
-        let command = call.spec.map_or("", |spec| spec.name);
-        Later { future, command, responder: Some(Responder::new(call, out)) }
+impl<F, T: Reply> Later<F, T> {
+    fn new(future: F, request: &Request<'_>, out: &mut ReplyBuffer) -> Self {
+        let command = request.spec.map_or("", |spec| spec.name);
+        Later { future, command, responder: Some(Responder::new(request, out)) }
     }
 
     fn poll_with(
@@ -167,7 +167,7 @@ impl<F, T: IntoReply> Later<F, T> {
     }
 }
 
-impl<T: IntoReply> Future for Later<ResponseFuture<T>, T> {
+impl<T: Reply> Future for Later<ResponseFuture<T>, T> {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<()> {
@@ -175,7 +175,7 @@ impl<T: IntoReply> Future for Later<ResponseFuture<T>, T> {
     }
 }
 
-impl<A: Actor<Context = Context<A>>, T: IntoReply> ActorFuture<A> for Later<ResponseActFuture<A, T>, T> {
+impl<A: Actor<Context = Context<A>>, T: Reply> ActorFuture<A> for Later<ResponseActFuture<A, T>, T> {
     type Output = ();
 
     fn poll(

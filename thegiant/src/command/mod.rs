@@ -3,9 +3,8 @@
 //! - A [`Row`] describes a command. It has a [`Spec`] (name, arity, flags, keys, arguments, documentation)
 //!   and a function that reads the arguments, calls the method and writes the reply.
 //! - [`Commands`] lists the rows of an actor.
-//! - [`FromArg`] reads one parameter. [`IntoReply`] writes a return value as a reply.
-//! - [`Answer`] is a reply, or a future of one. [`Elements`] streams an array.
-//! - [`Call`] is one request as the client sent it.
+//! - [`FromArg`] reads one parameter, and [`ArgSpec`] describes it.
+//! - [`Answer`] is a [`Reply`], or a future of one.
 
 pub use crate::{
     batch::ReplyBuffer,
@@ -14,21 +13,20 @@ pub use crate::{
 
 mod answer;
 pub(crate) mod args;
-mod call;
-mod elements;
+pub(crate) mod array_stream;
 pub(crate) mod keys;
-mod reply;
+pub(crate) mod reply;
+pub(crate) mod request;
 mod row;
 mod spec;
 mod table;
 
 pub use answer::Answer;
-pub use args::{ArgKind, ArgSpec, Arguments, FromArg, Key, Tokens};
-pub use call::Call;
-pub(crate) use call::{QUOTED, c_text};
-pub use elements::Elements;
+pub(crate) use args::FromArg;
+pub use args::{ArgKind, ArgSpec, Arguments, Tokens};
 pub use keys::{KeySpec, Keys};
-pub use reply::{Array, IntoPush, IntoReply, Raw, Simple};
+pub(crate) use reply::{Push, Reply};
+pub(crate) use request::{QUOTED, Request, c_text};
 pub use row::{Commands, Receiver, Row};
 #[doc(hidden)]
 pub use spec::check_split;

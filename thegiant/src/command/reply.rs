@@ -35,18 +35,18 @@ use crate::{
 /// sets are written like the values themselves.
 ///
 /// ```
-/// use thegiant::{IntoReply, resp::Encoder};
+/// use thegiant::{Reply, resp::Encoder};
 ///
 /// /// A point on a map, as an array of two numbers.
 /// struct Point { x: f64, y: f64 }
 ///
-/// impl IntoReply for Point {
-///     fn into_reply(self, out: &mut Encoder) {
-///         (self.x, self.y).into_reply(out);
+/// impl Reply for Point {
+///     fn write_to(self, out: &mut Encoder) {
+///         (self.x, self.y).write_to(out);
 ///     }
 /// }
 /// # let mut out = Encoder::default();
-/// # Point { x: 1.0, y: 2.5 }.into_reply(&mut out);
+/// # Point { x: 1.0, y: 2.5 }.write_to(&mut out);
 /// # assert_eq!(out.to_vec(), b"*2\r\n$1\r\n1\r\n$3\r\n2.5\r\n");
 /// ```
 #[diagnostic::on_unimplemented(
@@ -54,11 +54,11 @@ use crate::{
     label = "a command cannot return this type",
     note = "return `()` for OK, `Simple`, a string, `Bytes`, an integer, a float, `bool`, `Option`, `Vec`, `Array`, a map, a \
             set, a tuple, `Result<T, E>` if `E` is an `Error` or a `ReplyError`, `Value` or `Raw`",
-    note = "or implement `thegiant::IntoReply` for your own type"
+    note = "or implement `thegiant::Reply` for your own type"
 )]
-pub trait IntoReply {
+pub trait Reply {
     /// Writes exactly one reply.
-    fn into_reply(self, out: &mut Encoder);
+    fn write_to(self, out: &mut Encoder);
 }
 
 /// A type that can be [pushed](crate::Client::push) to a client.
@@ -70,13 +70,13 @@ pub trait IntoReply {
     label = "a push is an array",
     note = "push a tuple, such as `(\"news\", text)`, a `Vec`, an array or an `Array`"
 )]
-pub trait IntoPush: IntoReply {}
+pub trait Push: Reply {}
 
-impl<T: IntoReply> IntoPush for Vec<T> {}
-impl<T: IntoReply, const N: usize> IntoPush for [T; N] {}
+impl<T: Reply> Push for Vec<T> {}
+impl<T: Reply, const N: usize> Push for [T; N] {}
 
-impl<'a, T> IntoPush for &'a [T] where &'a T: IntoReply {}
-impl<I> IntoPush for Array<I> where Array<I>: IntoReply {}
+impl<'a, T> Push for &'a [T] where &'a T: Reply {}
+impl<I> Push for Array<I> where Array<I>: Reply {}
 
 /// A simple string: one short line of text, such as `PONG`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,48 +89,48 @@ pub struct Raw(pub Bytes);
 /// An array whose elements come from an iterator, without an intermediate `Vec`.
 ///
 /// ```
-/// use thegiant::{Array, IntoReply, resp::Encoder};
+/// use thegiant::{Array, Reply, resp::Encoder};
 ///
 /// let mut out = Encoder::default();
-/// Array((1..4).map(|n| n * n)).into_reply(&mut out);
+/// Array((1..4).map(|n| n * n)).write_to(&mut out);
 /// assert_eq!(out.to_vec(), b"*3\r\n:1\r\n:4\r\n:9\r\n");
 /// ```
 #[derive(Clone, Debug)]
 pub struct Array<I>(pub I);
 
-impl IntoReply for () {
+impl Reply for () {
     #[inline]
-    fn into_reply(self, out: &mut Encoder) {
+    fn write_to(self, out: &mut Encoder) {
         out.raw(b"+OK\r\n");
     }
 }
 
-impl<T: AsRef<str>> IntoReply for Simple<T> {
-    fn into_reply(self, out: &mut Encoder) {
+impl<T: AsRef<str>> Reply for Simple<T> {
+    fn write_to(self, out: &mut Encoder) {
         out.simple(self.0.as_ref());
     }
 }
 
-impl IntoReply for Raw {
-    fn into_reply(self, out: &mut Encoder) {
+impl Reply for Raw {
+    fn write_to(self, out: &mut Encoder) {
         out.raw_bytes(&self.0);
     }
 }
 
-impl IntoReply for Error {
-    fn into_reply(self, out: &mut Encoder) {
+impl Reply for Error {
+    fn write_to(self, out: &mut Encoder) {
         out.error(&self);
     }
 }
 
-impl IntoReply for Value {
-    fn into_reply(self, out: &mut Encoder) {
+impl Reply for Value {
+    fn write_to(self, out: &mut Encoder) {
         self.encode(out);
     }
 }
 
-impl IntoReply for &Value {
-    fn into_reply(self, out: &mut Encoder) {
+impl Reply for &Value {
+    fn write_to(self, out: &mut Encoder) {
         self.encode(out);
     }
 }
@@ -138,39 +138,39 @@ impl IntoReply for &Value {
 /// Writes a reference to a small value like the value itself.
 macro_rules! by_reference {
     ($($value:ty)*) => {$(
-        impl IntoReply for &$value {
-            fn into_reply(self, out: &mut Encoder) {
-                (*self).into_reply(out);
+        impl Reply for &$value {
+            fn write_to(self, out: &mut Encoder) {
+                (*self).write_to(out);
             }
         }
     )*};
 }
 
-impl<'a, T: ?Sized> IntoReply for &&'a T
+impl<'a, T: ?Sized> Reply for &&'a T
 where
-    &'a T: IntoReply,
+    &'a T: Reply,
 {
-    fn into_reply(self, out: &mut Encoder) {
-        (*self).into_reply(out);
+    fn write_to(self, out: &mut Encoder) {
+        (*self).write_to(out);
     }
 }
 
 by_reference!(bool f32 f64 i8 i16 i32 i64 isize i128 u16 u32 u64 usize u128);
 
-impl IntoReply for bool {
-    fn into_reply(self, out: &mut Encoder) {
+impl Reply for bool {
+    fn write_to(self, out: &mut Encoder) {
         out.boolean(self);
     }
 }
 
-impl IntoReply for f64 {
-    fn into_reply(self, out: &mut Encoder) {
+impl Reply for f64 {
+    fn write_to(self, out: &mut Encoder) {
         out.double(self);
     }
 }
 
-impl IntoReply for f32 {
-    fn into_reply(self, out: &mut Encoder) {
+impl Reply for f32 {
+    fn write_to(self, out: &mut Encoder) {
         // The detour through text keeps 0.1 at 0.1.
         out.double(self.to_string().parse().unwrap_or(f64::from(self)));
     }
@@ -178,8 +178,8 @@ impl IntoReply for f32 {
 
 macro_rules! integers {
     ($($integer:ty)*) => {$(
-        impl IntoReply for $integer {
-            fn into_reply(self, out: &mut Encoder) {
+        impl Reply for $integer {
+            fn write_to(self, out: &mut Encoder) {
                 out.integer(i64::from(self));
             }
         }
@@ -192,8 +192,8 @@ integers!(i8 i16 i32 i64 u16 u32);
 macro_rules! wide_integers {
     ($($integer:ty)*) => {$(
         /// Writes a number outside the range of `i64` as a big number.
-        impl IntoReply for $integer {
-            fn into_reply(self, out: &mut Encoder) {
+        impl Reply for $integer {
+            fn write_to(self, out: &mut Encoder) {
                 match i64::try_from(self) {
                     Ok(number) => out.integer(number),
                     Err(_) => out.big_number(&self.to_string()),
@@ -207,8 +207,8 @@ wide_integers!(isize u64 usize i128 u128);
 
 macro_rules! strings {
     ($($string:ty),*) => {$(
-        impl IntoReply for $string {
-            fn into_reply(self, out: &mut Encoder) {
+        impl Reply for $string {
+            fn write_to(self, out: &mut Encoder) {
                 out.bulk(self.as_ref());
             }
         }
@@ -217,67 +217,67 @@ macro_rules! strings {
 
 strings!(&str, String, &String, &[u8], Vec<u8>, &Vec<u8>);
 
-impl IntoReply for Cow<'_, str> {
-    fn into_reply(self, out: &mut Encoder) {
+impl Reply for Cow<'_, str> {
+    fn write_to(self, out: &mut Encoder) {
         out.bulk(self.as_bytes());
     }
 }
 
-impl IntoReply for Bytes {
+impl Reply for Bytes {
     #[inline]
-    fn into_reply(self, out: &mut Encoder) {
+    fn write_to(self, out: &mut Encoder) {
         out.bulk_bytes(&self);
     }
 }
 
-impl IntoReply for &Bytes {
+impl Reply for &Bytes {
     #[inline]
-    fn into_reply(self, out: &mut Encoder) {
+    fn write_to(self, out: &mut Encoder) {
         out.bulk_bytes(self);
     }
 }
 
-impl<T: IntoReply> IntoReply for Option<T> {
+impl<T: Reply> Reply for Option<T> {
     #[inline(always)]
-    fn into_reply(self, out: &mut Encoder) {
+    fn write_to(self, out: &mut Encoder) {
         match self {
-            Some(value) => value.into_reply(out),
+            Some(value) => value.write_to(out),
             None => out.null(),
         }
     }
 }
 
-impl<'a, T> IntoReply for &'a Option<T>
+impl<'a, T> Reply for &'a Option<T>
 where
-    &'a T: IntoReply,
+    &'a T: Reply,
 {
-    fn into_reply(self, out: &mut Encoder) {
-        self.as_ref().into_reply(out);
+    fn write_to(self, out: &mut Encoder) {
+        self.as_ref().write_to(out);
     }
 }
 
-impl<T: IntoReply> IntoReply for Box<T> {
-    fn into_reply(self, out: &mut Encoder) {
-        (*self).into_reply(out);
+impl<T: Reply> Reply for Box<T> {
+    fn write_to(self, out: &mut Encoder) {
+        (*self).write_to(out);
     }
 }
 
-impl<T: IntoReply, E: Into<Error>> IntoReply for Result<T, E> {
+impl<T: Reply, E: Into<Error>> Reply for Result<T, E> {
     #[inline(always)]
-    fn into_reply(self, out: &mut Encoder) {
+    fn write_to(self, out: &mut Encoder) {
         match self {
-            Ok(value) => value.into_reply(out),
+            Ok(value) => value.write_to(out),
             Err(error) => out.error(&error.into()),
         }
     }
 }
 
-impl<I: IntoIterator> IntoReply for Array<I>
+impl<I: IntoIterator> Reply for Array<I>
 where
     I::IntoIter: ExactSizeIterator,
-    I::Item: IntoReply,
+    I::Item: Reply,
 {
-    fn into_reply(self, out: &mut Encoder) {
+    fn write_to(self, out: &mut Encoder) {
         write_elements(self.0, Encoder::array, out);
     }
 }
@@ -290,7 +290,7 @@ fn write_elements<I>(items: I, header: fn(&mut Encoder, usize), out: &mut Encode
 where
     I: IntoIterator,
     I::IntoIter: ExactSizeIterator,
-    I::Item: IntoReply,
+    I::Item: Reply,
 {
     let start = out.position();
     let items = items.into_iter();
@@ -298,7 +298,7 @@ where
     header(out, announced);
     let mut written = 0;
     for item in items {
-        item.into_reply(out);
+        item.write_to(out);
         written += 1;
     }
     if written != announced {
@@ -308,133 +308,133 @@ where
     }
 }
 
-fn write_pairs<K: IntoReply, V: IntoReply>(pairs: impl ExactSizeIterator<Item = (K, V)>, out: &mut Encoder) {
+fn write_pairs<K: Reply, V: Reply>(pairs: impl ExactSizeIterator<Item = (K, V)>, out: &mut Encoder) {
     out.map(pairs.len());
     for (key, value) in pairs {
-        key.into_reply(out);
-        value.into_reply(out);
+        key.write_to(out);
+        value.write_to(out);
     }
 }
 
-impl<T: IntoReply> IntoReply for Vec<T> {
-    fn into_reply(self, out: &mut Encoder) {
+impl<T: Reply> Reply for Vec<T> {
+    fn write_to(self, out: &mut Encoder) {
         write_elements(self, Encoder::array, out);
     }
 }
 
-impl<'a, T> IntoReply for &'a Vec<T>
+impl<'a, T> Reply for &'a Vec<T>
 where
-    &'a T: IntoReply,
+    &'a T: Reply,
 {
-    fn into_reply(self, out: &mut Encoder) {
+    fn write_to(self, out: &mut Encoder) {
         write_elements(self, Encoder::array, out);
     }
 }
 
-impl<T: IntoReply> IntoReply for VecDeque<T> {
-    fn into_reply(self, out: &mut Encoder) {
+impl<T: Reply> Reply for VecDeque<T> {
+    fn write_to(self, out: &mut Encoder) {
         write_elements(self, Encoder::array, out);
     }
 }
 
-impl<'a, T> IntoReply for &'a VecDeque<T>
+impl<'a, T> Reply for &'a VecDeque<T>
 where
-    &'a T: IntoReply,
+    &'a T: Reply,
 {
-    fn into_reply(self, out: &mut Encoder) {
+    fn write_to(self, out: &mut Encoder) {
         write_elements(self, Encoder::array, out);
     }
 }
 
-impl<T: IntoReply, const N: usize> IntoReply for [T; N] {
-    fn into_reply(self, out: &mut Encoder) {
+impl<T: Reply, const N: usize> Reply for [T; N] {
+    fn write_to(self, out: &mut Encoder) {
         write_elements(self, Encoder::array, out);
     }
 }
 
-impl<'a, T> IntoReply for &'a [T]
+impl<'a, T> Reply for &'a [T]
 where
-    &'a T: IntoReply,
+    &'a T: Reply,
 {
-    fn into_reply(self, out: &mut Encoder) {
+    fn write_to(self, out: &mut Encoder) {
         write_elements(self, Encoder::array, out);
     }
 }
 
-impl<T: IntoReply, S> IntoReply for HashSet<T, S> {
-    fn into_reply(self, out: &mut Encoder) {
+impl<T: Reply, S> Reply for HashSet<T, S> {
+    fn write_to(self, out: &mut Encoder) {
         write_elements(self, Encoder::set, out);
     }
 }
 
-impl<'a, T, S> IntoReply for &'a HashSet<T, S>
+impl<'a, T, S> Reply for &'a HashSet<T, S>
 where
-    &'a T: IntoReply,
+    &'a T: Reply,
 {
-    fn into_reply(self, out: &mut Encoder) {
+    fn write_to(self, out: &mut Encoder) {
         write_elements(self, Encoder::set, out);
     }
 }
 
-impl<T: IntoReply> IntoReply for BTreeSet<T> {
-    fn into_reply(self, out: &mut Encoder) {
+impl<T: Reply> Reply for BTreeSet<T> {
+    fn write_to(self, out: &mut Encoder) {
         write_elements(self, Encoder::set, out);
     }
 }
 
-impl<'a, T> IntoReply for &'a BTreeSet<T>
+impl<'a, T> Reply for &'a BTreeSet<T>
 where
-    &'a T: IntoReply,
+    &'a T: Reply,
 {
-    fn into_reply(self, out: &mut Encoder) {
+    fn write_to(self, out: &mut Encoder) {
         write_elements(self, Encoder::set, out);
     }
 }
 
-impl<K: IntoReply, V: IntoReply, S> IntoReply for HashMap<K, V, S> {
-    fn into_reply(self, out: &mut Encoder) {
+impl<K: Reply, V: Reply, S> Reply for HashMap<K, V, S> {
+    fn write_to(self, out: &mut Encoder) {
         write_pairs(self.into_iter(), out);
     }
 }
 
-impl<'a, K, V, S> IntoReply for &'a HashMap<K, V, S>
+impl<'a, K, V, S> Reply for &'a HashMap<K, V, S>
 where
-    &'a K: IntoReply,
-    &'a V: IntoReply,
+    &'a K: Reply,
+    &'a V: Reply,
 {
-    fn into_reply(self, out: &mut Encoder) {
+    fn write_to(self, out: &mut Encoder) {
         write_pairs(self.iter(), out);
     }
 }
 
-impl<K: IntoReply, V: IntoReply> IntoReply for BTreeMap<K, V> {
-    fn into_reply(self, out: &mut Encoder) {
+impl<K: Reply, V: Reply> Reply for BTreeMap<K, V> {
+    fn write_to(self, out: &mut Encoder) {
         write_pairs(self.into_iter(), out);
     }
 }
 
-impl<'a, K, V> IntoReply for &'a BTreeMap<K, V>
+impl<'a, K, V> Reply for &'a BTreeMap<K, V>
 where
-    &'a K: IntoReply,
-    &'a V: IntoReply,
+    &'a K: Reply,
+    &'a V: Reply,
 {
-    fn into_reply(self, out: &mut Encoder) {
+    fn write_to(self, out: &mut Encoder) {
         write_pairs(self.iter(), out);
     }
 }
 
 macro_rules! tuples {
     ($len:literal: $($field:ident),*) => {
-        impl<$($field: IntoReply),*> IntoReply for ($($field,)*) {
+        impl<$($field: Reply),*> Reply for ($($field,)*) {
             #[allow(non_snake_case, reason = "a field is named after its type")]
-            fn into_reply(self, out: &mut Encoder) {
+            fn write_to(self, out: &mut Encoder) {
                 let ($($field,)*) = self;
                 out.array($len);
-                $($field.into_reply(out);)*
+                $($field.write_to(out);)*
             }
         }
 
-        impl<$($field: IntoReply),*> IntoPush for ($($field,)*) {}
+        impl<$($field: Reply),*> Push for ($($field,)*) {}
     };
 }
 
@@ -450,10 +450,10 @@ mod tests {
     use super::*;
     use crate::resp::Protocol;
 
-    fn both(reply: impl IntoReply + Clone) -> [String; 2] {
+    fn both(reply: impl Reply + Clone) -> [String; 2] {
         [Protocol::Resp2, Protocol::Resp3].map(|protocol| {
             let mut out = Encoder::new(protocol);
-            reply.clone().into_reply(&mut out);
+            reply.clone().write_to(&mut out);
             String::from_utf8(out.to_vec()).expect("text")
         })
     }
@@ -492,7 +492,7 @@ mod tests {
         }
         let mut out = Encoder::default();
         out.simple("before");
-        Array(WrongLength(2)).into_reply(&mut out);
+        Array(WrongLength(2)).write_to(&mut out);
         assert_eq!(out.to_vec(), b"+before\r\n-ERR internal error\r\n");
     }
 }

@@ -4,7 +4,7 @@ use std::fmt;
 
 use actix::Actor;
 
-use super::{Call, Spec};
+use super::{Request, Spec};
 use crate::{
     Client, Keyspace,
     batch::{ReplyBuffer, RowId},
@@ -75,7 +75,7 @@ impl<A: Actor> Receiver for A {
 }
 
 /// Reads the arguments, calls the method and writes the reply.
-type RunFn<S> = fn(&mut S, &Call<'_>, &mut <S as Receiver>::CommandContext, &mut ReplyBuffer);
+type RunFn<S> = fn(&mut S, &Request<'_>, &mut <S as Receiver>::CommandContext, &mut ReplyBuffer);
 
 /// A command: its description, and the function that runs it.
 #[non_exhaustive]

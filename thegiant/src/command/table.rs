@@ -1,6 +1,6 @@
 //! Finds the row of a command by its name.
 
-use super::{Call, Spec, args::Usage, split_name};
+use super::{Request, Spec, args::Usage, split_name};
 use crate::{
     Error,
     batch::{RequestWords, Resolved},
@@ -124,17 +124,17 @@ impl<T: Copy> CommandTable<T> {
     }
 
     /// Writes the reply to a request without a command to run.
-    pub(crate) fn answer(&self, resolved: Resolved<T>, call: &Call<'_>, out: &mut Encoder) {
+    pub(crate) fn answer(&self, resolved: Resolved<T>, request: &Request<'_>, out: &mut Encoder) {
         match resolved {
             // Callers run these themselves.
             Resolved::Command(_) | Resolved::Split(_) => out.error(&Error::INTERNAL),
             Resolved::Help(index) => self.entries[index as usize].help(out),
-            Resolved::Unknown => out.error(&call.unknown_command()),
+            Resolved::Unknown => out.error(&request.unknown_command()),
             Resolved::UnknownSubcommand(index) => {
-                out.error(&call.unknown_subcommand(self.entries[index as usize].name));
+                out.error(&request.unknown_subcommand(self.entries[index as usize].name));
             }
             Resolved::WrongArity(_, words) | Resolved::WrongContainerArity(words) => {
-                out.error(&call.wrong_arity_of(usize::from(words)));
+                out.error(&request.wrong_arity_of(usize::from(words)));
             }
             Resolved::CrossShard => out.error(&Error::CROSS_SLOT),
             Resolved::CrossProtocol | Resolved::Queued => {}

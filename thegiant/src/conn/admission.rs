@@ -5,7 +5,7 @@ use crate::{
     Error,
     batch::{ActorId, Batch, CommandRef, Resolved},
     client::{ClientFlag, CloseRequest},
-    command::{Call, Flags, Spec},
+    command::{Flags, Request, Spec},
     dispatch::{Transaction, aborted_by, reject},
     observe::Hook,
 };
@@ -90,7 +90,7 @@ impl Connection {
         }
         for (request, target) in batch.take_unshown(self.state.server.routes.with_shards(actor_id)) {
             if let Some(words) = batch.requests.words(request) {
-                self.state.show(&Call::new(words, &self.client), target.command);
+                self.state.show(&Request::new(words, &self.client), target.command);
             }
         }
     }
@@ -161,11 +161,13 @@ impl Connection {
             }
             Resolved::Help(_) if self.state.transaction.queue().is_some() => self.queue(batch),
             Resolved::WrongArity(target, _) if self.executes(target) => {
-                reject(batch, &self.client, |call, out| out.error(&aborted_by(&call.wrong_arity_of(1))));
+                reject(batch, &self.client, |request, out| {
+                    out.error(&aborted_by(&request.wrong_arity_of(1)))
+                });
                 self.state.end_transaction();
             }
             rejected => {
-                reject(batch, &self.client, |call, out| table.answer(rejected, call, out));
+                reject(batch, &self.client, |request, out| table.answer(rejected, request, out));
                 match &mut self.state.transaction {
                     Transaction::Queued(queue) => queue.abort(),
                     Transaction::Proxied => self.client.set(ClientFlag::ProxiedTransactionAborted, true),

@@ -78,8 +78,8 @@ impl Connection {
     fn answer(&mut self, target: CommandRef, batch: &mut Batch) {
         let row = target.row.get::<ConnectionState>();
         batch.begin();
-        step(batch, &self.client, Some(&row.spec), |call, out| {
-            (row.run)(&mut self.state, call, &mut (), out)
+        step(batch, &self.client, Some(&row.spec), |request, out| {
+            (row.run)(&mut self.state, request, &mut (), out)
         });
         batch.out.encoder_mut().set_protocol(self.client.protocol());
         if batch.is_observed() {

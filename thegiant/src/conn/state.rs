@@ -6,7 +6,7 @@ use crate::{
     Client,
     batch::{Batch, CommandId, ReplyMode},
     client::{ClientFlag, ClientHost},
-    command::{Call, Flags, Receiver},
+    command::{Flags, Receiver, Request},
     dispatch::Transaction,
     keyspace::Watch,
     observe::reason,
@@ -236,10 +236,10 @@ impl ConnectionState {
     }
 
     /// Shows a command to the `MONITOR` clients, unless its flags forbid it.
-    pub(crate) fn show(&self, call: &Call<'_>, command: CommandId) {
+    pub(crate) fn show(&self, request: &Request<'_>, command: CommandId) {
         let flags = self.server.routes.command(command).flags;
         if !flags.contains(Flags::ADMIN) && !flags.contains(Flags::SKIP_MONITOR) {
-            self.server.show(call);
+            self.server.show(request);
         }
     }
 
@@ -272,16 +272,16 @@ impl ConnectionState {
             if *took >= Duration::from_micros(slow)
                 && let Some(words) = batch.requests.words(*request)
             {
-                let call = Call::new(words, &self.client);
-                if !self.is_skipped_by_slowlog(&call) {
-                    self.server.slowlog.add(&call, *took, max_len);
+                let request = Request::new(words, &self.client);
+                if !self.is_skipped_by_slowlog(&request) {
+                    self.server.slowlog.add(&request, *took, max_len);
                 }
             }
         }
     }
 
-    fn is_skipped_by_slowlog(&self, call: &Call<'_>) -> bool {
-        let spec = self.server.routes.table().spec(call.name(), call.get(1));
+    fn is_skipped_by_slowlog(&self, request: &Request<'_>) -> bool {
+        let spec = self.server.routes.table().spec(request.name(), request.get(1));
         spec.is_some_and(|spec| spec.flags.contains(Flags::SKIP_SLOWLOG))
     }
 }

@@ -14,7 +14,7 @@ use super::{
     transaction::aborted_by,
 };
 use crate::{
-    Call, Client, Error, Keyspace,
+    Client, Error, Keyspace, Request,
     batch::{ActorId, Batch, BatchCheckpoint, CommandRef, Exclusive, ReplyBuffer, Resolved, RowId},
     client::{ClientFlag, PartOwner, ReplyHolder},
     clock::{StoppedClock, now},
@@ -62,8 +62,8 @@ impl ClientBatch {
     }
 
     /// Returns a request of the batch.
-    pub(crate) fn call(&self, request: u32) -> Option<Call<'_>> {
-        Some(Call::new(self.batch.requests.words(request)?, &self.client))
+    pub(crate) fn request(&self, index: u32) -> Option<Request<'_>> {
+        Some(Request::new(self.batch.requests.words(index)?, &self.client))
     }
 
     /// Runs the next requests, up to the first one for another actor.
@@ -170,7 +170,8 @@ impl ClientBatch {
     fn run_one<A: Commands>(&mut self, row: RowId, actor: &mut A, context: &mut A::CommandContext) {
         let ClientBatch { client, batch, .. } = self;
         let row = row.get::<A>();
-        let run = || step(batch, client, Some(&row.spec), |call, out| (row.run)(actor, call, context, out));
+        let run =
+            || step(batch, client, Some(&row.spec), |request, out| (row.run)(actor, request, context, out));
         if catch_unwind(AssertUnwindSafe(run)).is_err() {
             answer_panic(batch, client, Some(&row.spec));
         }
@@ -187,7 +188,9 @@ impl ClientBatch {
                 let end = batch.next_request() + if A::PREFETCHES { AHEAD as u32 } else { 0 };
                 while let Some(row) = next_row(batch, actor_id) {
                     let row = row.get::<A>();
-                    step(batch, client, Some(&row.spec), |call, out| (row.run)(actor, call, context, out));
+                    step(batch, client, Some(&row.spec), |request, out| {
+                        (row.run)(actor, request, context, out)
+                    });
                     if A::PREFETCHES && batch.next_request() >= end {
                         break;
                     }
@@ -211,7 +214,7 @@ impl ClientBatch {
     }
 
     /// Answers the next request with `run`.
-    pub(crate) fn step(&mut self, spec: &'static Spec, run: impl FnOnce(&Call<'_>, &mut ReplyBuffer)) {
+    pub(crate) fn step(&mut self, spec: &'static Spec, run: impl FnOnce(&Request<'_>, &mut ReplyBuffer)) {
         step(&mut self.batch, &self.client, Some(spec), run);
     }
 
@@ -393,9 +396,9 @@ fn answer_panic(batch: &mut Batch, client: &Client, spec: Option<&'static Spec>)
     if let Some(wait_id) = batch.out.take_deferred() {
         client.cancel_wait(wait_id);
     }
-    step(batch, client, spec, |call, out| {
-        let client = call.client();
-        let command = call.quoted_name();
+    step(batch, client, spec, |request, out| {
+        let client = request.client();
+        let command = request.quoted_name();
         tracing::error!(id = client.id(), client = %client.addr(), ?command, "a handler panicked");
         out.error(&Error::INTERNAL);
     });

@@ -8,6 +8,7 @@ mod group;
 mod group_commit;
 #[cfg(all(test, thegiant_loom))]
 mod loom_tests;
+mod mountable;
 mod prefetch;
 mod responder;
 mod routes;
@@ -16,12 +17,14 @@ mod shards;
 mod supervisor;
 mod transaction;
 
+pub(crate) use batch_queue::Consumers;
 pub(crate) use batch_queue::{ACTOR_DOWN, BatchQueue, MountedActor};
-pub use batch_queue::{Consumers, RunBatches, run_batches};
+pub use batch_queue::{RunBatches, run_batches};
 pub(crate) use client_batch::ClientBatch;
 pub use commit_group::run_batches_in_groups;
 pub(crate) use group::GroupCommitStats;
 pub use group_commit::{Commit, GroupCommit};
+pub use mountable::Mountable;
 pub use prefetch::{Prefetch, prefetch};
 pub use responder::{Responder, responder};
 pub(crate) use routes::Routes;

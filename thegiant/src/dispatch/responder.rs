@@ -12,7 +12,7 @@ use std::{
 use crate::{
     Client, Error,
     batch::{ReplyBuffer, WaitId},
-    command::{Call, IntoReply},
+    command::{Reply, Request},
     resp::Encoder,
 };
 
@@ -78,10 +78,10 @@ pub struct Responder<T> {
 }
 
 impl<T> Responder<T> {
-    /// Defers the reply to `call`.
-    pub(crate) fn new(call: &Call<'_>, out: &mut ReplyBuffer) -> Self {
-        let client = call.client().clone();
-        let wait_id = client.begin_wait(call.spec.and_then(|spec| spec.timeout), out.is_separate());
+    /// Defers the reply to `request`.
+    pub(crate) fn new(request: &Request<'_>, out: &mut ReplyBuffer) -> Self {
+        let client = request.client().clone();
+        let wait_id = client.begin_wait(request.spec.and_then(|spec| spec.timeout), out.is_separate());
         out.defer(wait_id);
         Responder { client, wait_id, value: PhantomData }
     }
@@ -121,7 +121,7 @@ impl<T> Responder<T> {
     }
 }
 
-impl<T: IntoReply> Responder<T> {
+impl<T: Reply> Responder<T> {
     /// Sends the reply.
     ///
     /// # Errors
@@ -132,7 +132,7 @@ impl<T: IntoReply> Responder<T> {
             return Err(value);
         }
         // If the wait ends on another thread now, the effect is as if it had ended after the reply.
-        self.answer(|out| value.into_reply(out));
+        self.answer(|out| value.write_to(out));
         Ok(())
     }
 
@@ -144,7 +144,7 @@ impl<T: IntoReply> Responder<T> {
     /// a timeout here, it sends null.
     pub fn timeout(self, after: Duration, reply: T) -> Self {
         let mut out = Encoder::new(self.client.protocol());
-        reply.into_reply(&mut out);
+        reply.write_to(&mut out);
         self.client.set_timeout(self.wait_id, after, out.into_vec().into());
         self
     }
@@ -160,8 +160,8 @@ impl<T> Drop for Responder<T> {
 }
 
 /// Creates the responder for a `#[command]` method. Generated code calls this.
-pub fn responder<T>(call: &Call<'_>, out: &mut ReplyBuffer) -> Responder<T> {
-    Responder::new(call, out)
+pub fn responder<T>(request: &Request<'_>, out: &mut ReplyBuffer) -> Responder<T> {
+    Responder::new(request, out)
 }
 
 const DROPPED: Error = Error::from_static("ERR the command was dropped without a reply");

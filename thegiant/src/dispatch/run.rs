@@ -1,7 +1,7 @@
 //! Runs the requests of a batch.
 
 use crate::{
-    Call, Client, Keyspace,
+    Client, Keyspace, Request,
     batch::{Batch, CommandRef, ReplyBuffer, Resolved},
     command::{Flags, Spec},
     keyspace::{Ran, RanScope},
@@ -14,16 +14,16 @@ pub(crate) fn step(
     batch: &mut Batch,
     client: &Client,
     spec: Option<&'static Spec>,
-    run: impl FnOnce(&Call<'_>, &mut ReplyBuffer),
+    run: impl FnOnce(&Request<'_>, &mut ReplyBuffer),
 ) {
     let Some((words, out)) = batch.next_parts() else { return };
-    run(&Call { spec, words, client }, out);
+    run(&Request { spec, words, client }, out);
     batch.complete(spec.is_none(), || spec.is_some_and(|spec| spec.flags.contains(Flags::BLOCKING)));
 }
 
 /// Answers the next request of a batch without running it.
-pub(crate) fn reject(batch: &mut Batch, client: &Client, answer: impl FnOnce(&Call<'_>, &mut Encoder)) {
-    step(batch, client, None, |call, out| answer(call, out.encoder_mut()));
+pub(crate) fn reject(batch: &mut Batch, client: &Client, answer: impl FnOnce(&Request<'_>, &mut Encoder)) {
+    step(batch, client, None, |request, out| answer(request, out.encoder_mut()));
 }
 
 /// Reports the keys that requests of a batch have read and written since the last report.
@@ -42,15 +42,15 @@ pub(crate) fn report_keys(
         return;
     }
     let failures = batch.stats.failures();
-    let ran = observed.filter_map(|request| {
-        let (command, call) = call_of(batch, client, request, &spec_of)?;
-        let has_written = failures.binary_search_by_key(&request, |failure| failure.request).is_err();
-        let scope = match batch.requests.target(request)? {
+    let ran = observed.filter_map(|index| {
+        let (command, request) = request_at(batch, client, index, &spec_of)?;
+        let has_written = failures.binary_search_by_key(&index, |failure| failure.request).is_err();
+        let scope = match batch.requests.target(index)? {
             Resolved::Split(_) => RanScope::AllParts,
-            _ if batch.is_split_part(request) => RanScope::Part,
+            _ if batch.is_split_part(index) => RanScope::Part,
             _ => RanScope::Whole,
         };
-        Some(Ran { command, call, has_written, scope, events: batch.stats.key_events(request) })
+        Some(Ran { command, request, has_written, scope, events: batch.stats.key_events(index) })
     });
     let are_by_themselves = !batch.is_in_transaction();
     keyspace.ran(client, ran, are_by_themselves, are_by_themselves && !batch.runs_one_by_one());
@@ -65,19 +65,19 @@ pub(super) fn report_reads(
     requests: impl Iterator<Item = u32>,
     spec_of: impl Fn(Resolved<CommandRef>) -> Option<&'static Spec>,
 ) {
-    let reads = requests.filter_map(|request| {
-        let (command, call) = call_of(batch, client, request, &spec_of)?;
-        Some(Ran { command, call, has_written: false, scope: RanScope::Whole, events: &[] })
+    let reads = requests.filter_map(|index| {
+        let (command, request) = request_at(batch, client, index, &spec_of)?;
+        Some(Ran { command, request, has_written: false, scope: RanScope::Whole, events: &[] })
     });
     keyspace.ran(client, reads, false, false);
 }
 
-fn call_of<'b>(
+fn request_at<'b>(
     batch: &'b Batch,
     client: &'b Client,
-    request: u32,
+    index: u32,
     spec_of: &impl Fn(Resolved<CommandRef>) -> Option<&'static Spec>,
-) -> Option<(&'static Spec, Call<'b>)> {
-    let spec = spec_of(batch.requests.target(request)?)?;
-    Some((spec, Call::new(batch.requests.words(request)?, client)))
+) -> Option<(&'static Spec, Request<'b>)> {
+    let spec = spec_of(batch.requests.target(index)?)?;
+    Some((spec, Request::new(batch.requests.words(index)?, client)))
 }

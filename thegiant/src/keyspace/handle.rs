@@ -6,7 +6,7 @@ use super::tracking::{Reads, Trackers, Write};
 use super::watch::Watchers;
 use super::{Tracked, TrackingCounts, TrackingOptions};
 use crate::{
-    Call, Client, Error, EventClass, PubSub,
+    Client, Error, EventClass, PubSub, Request,
     batch::KeyEvent,
     client::ClientFlag,
     command::{Flags, Spec},
@@ -88,7 +88,7 @@ pub(super) struct Observers {
 /// A request that has run.
 pub(crate) struct Ran<'a> {
     pub(crate) command: &'static Spec,
-    pub(crate) call: Call<'a>,
+    pub(crate) request: Request<'a>,
     /// Whether the command, if it is a `write` command, has succeeded.
     pub(crate) has_written: bool,
     pub(crate) scope: RanScope,
@@ -213,7 +213,7 @@ impl Keyspace {
     ) {
         let is_tracking = client.is(ClientFlag::Tracking);
         let mut observers = None;
-        for Ran { command, call, has_written, scope, events } in commands {
+        for Ran { command, request, has_written, scope, events } in commands {
             // The proxy reports these itself.
             if command.flags.contains(Flags::FORWARDED) {
                 continue;
@@ -229,8 +229,9 @@ impl Keyspace {
                 continue;
             }
             let observers = observers.get_or_insert_with(|| self.lock());
-            let positions = command.keys.map(|keys| keys.positions(call.len(), |index| call.get(index)));
-            let mut keys = positions.into_iter().flatten().filter_map(|position| call.get(position));
+            let positions =
+                command.keys.map(|keys| keys.positions(request.len(), |index| request.get(index)));
+            let mut keys = positions.into_iter().flatten().filter_map(|position| request.get(position));
             if is_tracking
                 && scope != RanScope::AllParts
                 && command.flags.contains(Flags::READONLY)

@@ -9,7 +9,7 @@ use super::{
     quote::{quote, redacted},
     unix_time,
 };
-use crate::{Client, command::Call};
+use crate::{Client, command::Request};
 
 /// The clients in `MONITOR` mode.
 #[derive(Debug, Default)]
@@ -30,8 +30,8 @@ impl Monitors {
     }
 
     /// Sends a request to all clients, using `push` for each.
-    pub(crate) fn show(&self, call: &Call<'_>, push: impl Fn(&Client, Bytes)) {
-        let line = Bytes::from(line(call));
+    pub(crate) fn show(&self, request: &Request<'_>, push: impl Fn(&Client, Bytes)) {
+        let line = Bytes::from(line(request));
         // Under the lock, so that a client that has been removed gets nothing more.
         self.lock().iter().for_each(|client| push(client, line.clone()));
     }
@@ -43,12 +43,12 @@ impl Monitors {
 }
 
 /// Formats a request: `+1700000000.123456 [0 127.0.0.1:50000] "set" "k" "v"`.
-fn line(call: &Call<'_>) -> Vec<u8> {
+fn line(request: &Request<'_>) -> Vec<u8> {
     let now = unix_time();
-    let client = call.client();
+    let client = request.client();
     let (seconds, micros) = (now.as_secs(), now.subsec_micros());
     let mut line = format!("+{seconds}.{micros:06} [{} {}]", client.db(), client.addr()).into_bytes();
-    for word in redacted(call) {
+    for word in redacted(request) {
         line.push(b' ');
         quote(word, &mut line);
     }

@@ -1,19 +1,19 @@
 //! Formats requests for people, without secrets.
 
-use crate::command::Call;
+use crate::command::Request;
 
 /// Returns the words of a request, with `(redacted)` in place of users and passwords.
-pub(super) fn redacted<'a>(call: &'a Call<'_>) -> impl Iterator<Item = &'a [u8]> {
-    let word = |index| if is_secret(call, index) { Some(&b"(redacted)"[..]) } else { call.get(index) };
-    (0..call.len()).filter_map(word)
+pub(super) fn redacted<'a>(request: &'a Request<'_>) -> impl Iterator<Item = &'a [u8]> {
+    let word = |index| if is_secret(request, index) { Some(&b"(redacted)"[..]) } else { request.get(index) };
+    (0..request.len()).filter_map(word)
 }
 
 /// Returns whether a word may be a user or a password. In doubt, it is.
-fn is_secret(call: &Call<'_>, index: usize) -> bool {
-    let is_auth = |index| call.get(index).is_some_and(|word| word.eq_ignore_ascii_case(b"AUTH"));
+fn is_secret(request: &Request<'_>, index: usize) -> bool {
+    let is_auth = |index| request.get(index).is_some_and(|word| word.eq_ignore_ascii_case(b"AUTH"));
     match index {
-        1.. if call.is("AUTH") => true,
-        3.. if call.is("HELLO") => is_auth(index - 1) || index > 3 && is_auth(index - 2),
+        1.. if request.is("AUTH") => true,
+        3.. if request.is("HELLO") => is_auth(index - 1) || index > 3 && is_auth(index - 2),
         _ => false,
     }
 }

@@ -10,7 +10,7 @@ use std::{
 };
 
 use super::{quote::redacted, unix_time};
-use crate::command::Call;
+use crate::command::Request;
 
 /// Maximum number of words of a logged request, as in Redis.
 const MAX_WORDS: usize = 32;
@@ -38,13 +38,13 @@ pub(crate) struct Slow {
 
 impl Slowlog {
     /// Adds a command, and removes the oldest entries so that `max_len` are left.
-    pub(crate) fn add(&self, call: &Call<'_>, took: Duration, max_len: usize) {
-        let client = call.client();
+    pub(crate) fn add(&self, request: &Request<'_>, took: Duration, max_len: usize) {
+        let client = request.client();
         let entry = Slow {
             id: self.next_id.fetch_add(1, Relaxed),
             at: unix_time().as_secs(),
             took,
-            words: truncated(call),
+            words: truncated(request),
             client: client.addr().listed(),
             client_name: client.name().unwrap_or_default(),
         };
@@ -73,11 +73,11 @@ impl Slowlog {
 }
 
 /// Returns the words of a request, truncated to the limits.
-fn truncated(call: &Call<'_>) -> Vec<Vec<u8>> {
-    let max_words = if call.len() > MAX_WORDS { MAX_WORDS - 1 } else { MAX_WORDS };
-    let mut words: Vec<Vec<u8>> = redacted(call).take(max_words).map(truncated_word).collect();
-    if call.len() > max_words {
-        words.push(format!("... ({} more arguments)", call.len() - max_words).into_bytes());
+fn truncated(request: &Request<'_>) -> Vec<Vec<u8>> {
+    let max_words = if request.len() > MAX_WORDS { MAX_WORDS - 1 } else { MAX_WORDS };
+    let mut words: Vec<Vec<u8>> = redacted(request).take(max_words).map(truncated_word).collect();
+    if request.len() > max_words {
+        words.push(format!("... ({} more arguments)", request.len() - max_words).into_bytes());
     }
     words
 }

@@ -4,14 +4,14 @@
 //! ```no_run
 //! use thegiant::{
 //!     prelude::*,
-//!     proxy::{Proxy, Request, Route, Router, Servers, Upstream},
+//!     proxy::{Proxy, UpstreamRequest, Route, Router, Servers, Upstream},
 //! };
 //!
 //! /// Sends reads to the second server and everything else to the first.
 //! struct Reads;
 //!
 //! impl Router for Reads {
-//!     fn route(&mut self, request: &Request<'_>, servers: &mut Servers) -> Route {
+//!     fn route(&mut self, request: &UpstreamRequest<'_>, servers: &mut Servers) -> Route {
 //!         Route::To(if request.is_readonly() && servers.is_up(1) { 1 } else { 0 })
 //!     }
 //! }
@@ -44,5 +44,5 @@ pub(crate) use actor::{ProxyActor, ServeTrackers, is_behind_builtins};
 pub(crate) use conn::AllUpstreamStats;
 pub use conn::{CallError, Upstream};
 pub use pool::Servers;
-pub use routing::{ErrorReply, Redirect, Refresh, Request, Rewrite, Route, Router, Split};
+pub use routing::{ErrorReply, Redirect, Refresh, Rewrite, Route, Router, Split, UpstreamRequest};
 pub use wire::cross_slot;

@@ -26,9 +26,9 @@ use crate::{
 ///
 /// #[actix::main]
 /// async fn main() -> std::io::Result<()> {
-///     let app = App::new().fallback(|_: &Call| Simple("hello"));
+///     let app = App::new().fallback(|_: &Request| Simple("hello"));
 ///     let server = Server::new(app).bind("127.0.0.1:6380")?.bind("unix:/run/hello.sock")?;
-///     for address in server.addresses() {
+///     for address in server.addrs() {
 ///         println!("listening on {address}");
 ///     }
 ///     server.run().await
@@ -59,7 +59,7 @@ impl Server {
     /// use thegiant::prelude::*;
     ///
     /// fn app() -> App {
-    ///     App::new().fallback(|_: &Call| Simple("hello"))
+    ///     App::new().fallback(|_: &Request| Simple("hello"))
     /// }
     ///
     /// #[actix::main]
@@ -88,7 +88,7 @@ impl Server {
 
     /// Listens on an address: `127.0.0.1:6380`, `[::1]:6380`, `localhost:6380` or `unix:/run/app.sock`.
     ///
-    /// Port 0 selects a free port, which [`addresses`](Self::addresses) returns. This method can be called
+    /// Port 0 selects a free port, which [`addrs`](Self::addrs) returns. This method can be called
     /// several times.
     ///
     /// A stale socket file is replaced. The server removes its own socket files when it stops.
@@ -114,7 +114,7 @@ impl Server {
     ///
     /// #[actix::main]
     /// async fn main() -> std::io::Result<()> {
-    ///     let app = App::new().fallback(|_: &Call| Simple("hello"));
+    ///     let app = App::new().fallback(|_: &Request| Simple("hello"));
     ///     let tls = ServerTls::new("server.crt", "server.key");
     ///     Server::new(app).bind("127.0.0.1:6380")?.bind_tls("0.0.0.0:6381", tls)?.password("secret").run().await
     /// }
@@ -136,7 +136,7 @@ impl Server {
     }
 
     /// Accepts connections from a listening unix socket. The server does not remove its file.
-    pub fn listen_unix(mut self, listener: UnixListener) -> Self {
+    pub fn listen_uds(mut self, listener: UnixListener) -> Self {
         self.listeners.push(Listener::Unix(listener, None));
         self
     }
@@ -384,7 +384,7 @@ impl Server {
     ///
     /// #[actix::main]
     /// async fn main() -> std::io::Result<()> {
-    ///     let app = App::new().fallback(|_: &Call| Simple("hello"));
+    ///     let app = App::new().fallback(|_: &Request| Simple("hello"));
     ///     Server::new(app).workers(4).bind("127.0.0.1:6380")?.run().await
     /// }
     /// ```
@@ -395,7 +395,7 @@ impl Server {
     }
 
     /// Returns the addresses of the listeners.
-    pub fn addresses(&self) -> Vec<Address> {
+    pub fn addrs(&self) -> Vec<Address> {
         self.listeners.iter().filter_map(|listener| listener.address().ok()).collect()
     }
 
@@ -433,7 +433,7 @@ impl Server {
 
     /// Creates the state that connections need.
     pub(crate) fn prepare(self) -> BoundServer {
-        let addresses = self.addresses();
+        let addresses = self.addrs();
         let Server { app, settings, password, allow_shutdown, signals, listeners, workers, handle, stops } =
             self;
         let stop = allow_shutdown.then(|| handle.stop.clone());
@@ -446,7 +446,7 @@ impl Server {
 
 impl fmt::Debug for Server {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Server").field("addresses", &self.addresses()).finish_non_exhaustive()
+        f.debug_struct("Server").field("addresses", &self.addrs()).finish_non_exhaustive()
     }
 }
 

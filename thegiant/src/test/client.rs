@@ -45,7 +45,7 @@ impl TestClient {
     ///
     /// # async fn has_a_port() -> std::io::Result<()> {
     /// let server = TestServer::with(Server::new(App::new()).bind("127.0.0.1:0")?);
-    /// let mut client = TestClient::connect(server.addresses()[0].to_string()).await?;
+    /// let mut client = TestClient::connect(server.addrs()[0].to_string()).await?;
     /// assert_eq!(client.call(["PING"]).await, Value::Simple("PONG".into()));
     /// # Ok(())
     /// # }

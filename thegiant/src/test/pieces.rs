@@ -15,7 +15,7 @@ use crate::App;
 /// use thegiant::{prelude::*, test};
 ///
 /// # async fn counts_words() {
-/// let app = || App::new().fallback(|call: &Call| call.len());
+/// let app = || App::new().fallback(|request: &Request| request.len());
 /// test::assert_replies(app, "COUNT these words\r\n*1\r\n$4\r\nTHEM\r\n", ":3\r\n:1\r\n").await;
 /// # }
 /// # actix::System::new().block_on(counts_words());

@@ -56,7 +56,7 @@ impl TestServer {
     ///
     /// For port 0, the address has the port that the system chose. Client libraries can connect there, and
     /// [`TestClient::connect`] can, too.
-    pub fn addresses(&self) -> &[Address] {
+    pub fn addrs(&self) -> &[Address] {
         &self.server.addresses
     }
 

@@ -14,14 +14,14 @@ use super::{
     provider,
 };
 
-/// TLS configuration of connections to an upstream, for [`Upstream::tls`](crate::Upstream::tls).
+/// TLS configuration of connections to an upstream, for [`Upstream::tls`](crate::proxy::Upstream::tls).
 ///
 /// By default, the upstream's certificate has to match the host of its address, and has to come from an
 /// authority that the operating system trusts. Verification cannot be switched off, because an unverified
-/// connection may lead to any server. [`Upstream::tls`](crate::Upstream::tls) reads the PEM files.
+/// connection may lead to any server. [`Upstream::tls`](crate::proxy::Upstream::tls) reads the PEM files.
 ///
 /// ```no_run
-/// use thegiant::{ClientTls, Upstream, prelude::*};
+/// use thegiant::{ClientTls, prelude::*, proxy::Upstream};
 ///
 /// #[actix::main]
 /// async fn main() -> std::io::Result<()> {

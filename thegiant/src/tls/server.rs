@@ -20,7 +20,7 @@ use super::{
 /// #[actix::main]
 /// async fn main() -> std::io::Result<()> {
 ///     let tls = ServerTls::new("/etc/app/server.crt", "/etc/app/server.key").client_ca("/etc/app/clients.crt");
-///     let app = App::new().fallback(|_: &Call| Simple("hello"));
+///     let app = App::new().fallback(|_: &Request| Simple("hello"));
 ///     Server::new(app).bind_tls("127.0.0.1:6380", tls)?.run().await
 /// }
 /// ```

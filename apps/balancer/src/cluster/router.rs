@@ -9,7 +9,7 @@ use std::{
 
 use thegiant::{
     Error, SLOTS,
-    proxy::{ErrorReply, Redirect, Refresh, Request, Route, Servers},
+    proxy::{ErrorReply, Redirect, Refresh, Route, Servers, UpstreamRequest},
     slot,
 };
 
@@ -148,7 +148,7 @@ impl Spread for Cluster {
     /// Chooses a master, because other nodes may have left the cluster.
     ///
     /// One client always gets the same master, so that its published messages stay in order.
-    fn any(&mut self, request: &Request<'_>, servers: &mut Servers) -> Route {
+    fn any(&mut self, request: &UpstreamRequest<'_>, servers: &mut Servers) -> Route {
         self.update(servers);
         if request.is_in_transaction() {
             return Route::Any;
@@ -173,7 +173,7 @@ impl Spread for Cluster {
     }
 
     /// Rejects `CLUSTER`, because clients must not connect to the nodes directly.
-    fn refuse(&self, request: &Request<'_>) -> Option<Error> {
+    fn refuse(&self, request: &UpstreamRequest<'_>) -> Option<Error> {
         (request.client().is_some() && request.is("CLUSTER")).then_some(NO_CLUSTER)
     }
 

@@ -2,7 +2,7 @@
 
 use std::{cell::RefCell, rc::Rc, time::Duration};
 
-use thegiant::{Error, UpstreamHandle, Value};
+use thegiant::{Error, Value, proxy::UpstreamHandle};
 use tokio::time;
 
 use super::answer::Answer;

@@ -3,15 +3,15 @@
 use std::rc::Rc;
 
 use thegiant::{
-    Error, Upstream,
-    proxy::{ErrorReply, Redirect, Refresh, Request, Route, Router, Servers},
+    Error,
+    proxy::{ErrorReply, Redirect, Refresh, Route, Router, Servers, Upstream, UpstreamRequest},
 };
 
 use super::watch::{MasterState, SentinelWatch};
 
 /// The router for the master that Redis Sentinel names.
 ///
-/// Its proxy needs no upstream at the start, but a [template](thegiant::Proxy::template).
+/// Its proxy needs no upstream at the start, but a [template](thegiant::proxy::Proxy::template).
 #[derive(Debug)]
 pub struct Master {
     /// The number of the master.
@@ -37,7 +37,7 @@ impl Master {
 }
 
 impl Router for Master {
-    fn route(&mut self, request: &Request<'_>, _: &mut Servers) -> Route {
+    fn route(&mut self, request: &UpstreamRequest<'_>, _: &mut Servers) -> Route {
         // The balancer itself asks the candidate for its role.
         let is_question = request.client().is_none() && request.is("ROLE");
         let server = if is_question { self.candidate.or(self.master) } else { self.master };

@@ -2,7 +2,10 @@
 
 use std::{cell::RefCell, future::Future, rc::Rc, time::Duration};
 
-use thegiant::{Error, Upstream, UpstreamHandle, Value, proxy::CallError};
+use thegiant::{
+    Error, Value,
+    proxy::{CallError, Upstream, UpstreamHandle},
+};
 use tokio::time;
 
 use crate::{

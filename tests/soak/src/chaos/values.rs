@@ -161,7 +161,7 @@ impl Counter {
 pub(crate) struct Pocket {
     pub(crate) key: String,
     last: u64,
-    /// Elements that the list may have, with the epoch in which it got them.
+    /// ArrayStream that the list may have, with the epoch in which it got them.
     left: Vec<(u64, u64)>,
     /// When the list was last known to be empty.
     emptied: Instant,

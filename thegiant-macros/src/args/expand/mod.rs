@@ -51,7 +51,7 @@ fn traits(ident: &Ident, generics: &Generics, code: &Code) -> TokenStream {
     quote! {
         const _: () = {
             #[automatically_derived]
-            impl #params ::thegiant::command::FromArg<#lifetime> for #ident #arguments #bounds {
+            impl #params ::thegiant::FromArg<#lifetime> for #ident #arguments #bounds {
                 const ARG: ::thegiant::command::ArgSpec = #arg;
 
                 #[inline]
@@ -88,7 +88,7 @@ fn borrowing(generics: &Generics) -> (Lifetime, Generics) {
 /// Rustc reports errors there, and only once, because it does not repeat equal errors.
 fn as_from_arg(ty: &Type, generics: &Generics) -> TokenStream {
     let ty = types::inferred(ty, generics);
-    quote!(<#ty as ::thegiant::command::FromArg<'_>>)
+    quote!(<#ty as ::thegiant::FromArg<'_>>)
 }
 
 /// Returns the expression that reads the value after a token.

@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 use crate::{
     Error,
-    command::Call,
+    command::Request,
     resp::{parse_float, parse_integer},
 };
 
@@ -13,28 +13,28 @@ use crate::{
 /// The iterator yields the bytes of each argument. Each `take_` method reads one argument.
 #[derive(Clone, Debug)]
 pub struct Arguments<'a> {
-    call: &'a Call<'a>,
+    request: &'a Request<'a>,
     next: usize,
 }
 
 impl<'a> Arguments<'a> {
-    pub(crate) fn new(call: &'a Call<'a>, next: usize) -> Self {
-        Arguments { call, next }
+    pub(crate) fn new(request: &'a Request<'a>, next: usize) -> Self {
+        Arguments { request, next }
     }
 
     /// Returns the next argument without reading it.
     pub fn peek(&self) -> Option<&'a [u8]> {
-        self.call.get(self.next)
+        self.request.get(self.next)
     }
 
     /// Returns the number of unread arguments.
     pub fn len(&self) -> usize {
-        self.call.len().saturating_sub(self.next)
+        self.request.len().saturating_sub(self.next)
     }
 
     /// Whether all arguments have been read.
     pub fn is_empty(&self) -> bool {
-        self.next >= self.call.len()
+        self.next >= self.request.len()
     }
 
     /// Reads one argument as bytes.
@@ -42,7 +42,7 @@ impl<'a> Arguments<'a> {
     /// # Errors
     /// `ERR wrong number of arguments for '…' command` if no argument is left.
     pub fn take(&mut self) -> Result<&'a [u8], Error> {
-        self.next().ok_or_else(|| self.call.wrong_arity())
+        self.next().ok_or_else(|| self.request.wrong_arity())
     }
 
     /// Reads one argument as owned bytes.
@@ -54,7 +54,7 @@ impl<'a> Arguments<'a> {
     /// `ERR wrong number of arguments for '…' command` if no argument is left.
     #[inline]
     pub fn take_bytes(&mut self) -> Result<Bytes, Error> {
-        let bytes = self.call.bytes(self.next).ok_or_else(|| self.call.wrong_arity())?;
+        let bytes = self.request.bytes(self.next).ok_or_else(|| self.request.wrong_arity())?;
         self.next += 1;
         Ok(bytes)
     }

@@ -34,8 +34,7 @@ use crate::Error;
 ///
 /// # Your own types
 /// ```
-/// use thegiant::command::{ArgKind, ArgSpec, Arguments, FromArg};
-/// use thegiant::Error;
+/// use thegiant::{Error, FromArg, command::{ArgKind, ArgSpec, Arguments}};
 ///
 /// /// A colour, written `#rrggbb`.
 /// struct Colour(u32);
@@ -54,8 +53,8 @@ use crate::Error;
     label = "a command cannot take this type",
     note = "take `Bytes`, `&[u8]`, `&str`, `String`, an integer, a float, `Key<T>`, `Option<T>`, `Vec<T>`, a tuple of these, \
             or a type with `#[derive(Args)]`",
-    note = "`&Client`, `Client`, `&Call`, `&mut Context<Self>` and `Responder<T>` are not arguments; write them exactly so",
-    note = "or implement `thegiant::command::FromArg` for your own type"
+    note = "`&Client`, `Client`, `&Request`, `&mut Context<Self>` and `Responder<T>` are not arguments; write them exactly so",
+    note = "or implement `thegiant::FromArg` for your own type"
 )]
 pub trait FromArg<'a>: Sized {
     /// The description, from which arity, key positions and `COMMAND DOCS` are computed.

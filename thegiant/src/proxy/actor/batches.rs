@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 use super::{destination::Destination, state::ProxyState};
 use crate::{
-    Error, IntoReply, Simple, Value,
+    Error, Reply, Simple, Value,
     batch::ActorId,
     command::Spec,
     dispatch::ClientBatch,
@@ -96,9 +96,9 @@ impl ProxyState {
                 self.pool.connections[last].count(count - counted);
                 (counted, last) = (count, connection);
             }
-            for (request, _) in upcoming.by_ref().take(following as usize + 1) {
-                if let Some(call) = batch.call(request) {
-                    let words = Words::Call(&call);
+            for (index, _) in upcoming.by_ref().take(following as usize + 1) {
+                if let Some(request) = batch.request(index) {
+                    let words = Words::Client(&request);
                     self.pool.connections[connection].write(id, count, following > 0, words);
                     count += 1;
                 }
@@ -225,9 +225,9 @@ fn reject_transaction(batch: &mut ClientBatch, following: u32, error: &Error) {
     for _ in 1..following {
         batch.reject(error);
     }
-    let is_discard = batch.call(batch.next_request()).is_some_and(|call| call.is("DISCARD"));
+    let is_discard = batch.request(batch.next_request()).is_some_and(|request| request.is("DISCARD"));
     match is_discard {
-        true => batch.step(&Spec::FALLBACK, |_, out| OK.into_reply(out.encoder_mut())),
+        true => batch.step(&Spec::FALLBACK, |_, out| OK.write_to(out.encoder_mut())),
         false => batch.reject(&Error::EXEC_ABORT),
     }
 }

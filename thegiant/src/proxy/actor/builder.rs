@@ -23,13 +23,13 @@ use crate::proxy::{
 /// upstream.
 ///
 /// ```no_run
-/// use thegiant::{prelude::*, proxy::{Proxy, Request, Route, Router, Servers, Upstream}};
+/// use thegiant::{prelude::*, proxy::{Proxy, UpstreamRequest, Route, Router, Servers, Upstream}};
 ///
 /// /// Sends all requests to the first server that is up.
 /// struct Failover;
 ///
 /// impl Router for Failover {
-///     fn route(&mut self, _: &Request<'_>, servers: &mut Servers) -> Route {
+///     fn route(&mut self, _: &UpstreamRequest<'_>, servers: &mut Servers) -> Route {
 ///         Route::To((0..servers.len()).find(|server| servers.is_up(*server)).unwrap_or(0))
 ///     }
 /// }
@@ -102,7 +102,7 @@ impl Proxy {
     /// error that they do not know. The client gets no replies to its other outstanding requests.
     ///
     /// ```no_run
-    /// use thegiant::{Proxy, Upstream, prelude::*};
+    /// use thegiant::{prelude::*, proxy::{Proxy, Upstream}};
     ///
     /// #[actix::main]
     /// async fn main() -> std::io::Result<()> {
@@ -147,10 +147,10 @@ impl Proxy {
     /// The requests of clients wait until it has ended. A router that has to ask the upstreams something can do so here.
     ///
     /// ```no_run
-    /// # use thegiant::proxy::{Proxy, Request, Route, Router, Servers, Upstream};
+    /// # use thegiant::proxy::{Proxy, UpstreamRequest, Route, Router, Servers, Upstream};
     /// # struct Failover;
     /// # impl Router for Failover {
-    /// #     fn route(&mut self, _: &Request<'_>, _: &mut Servers) -> Route { Route::To(0) }
+    /// #     fn route(&mut self, _: &UpstreamRequest<'_>, _: &mut Servers) -> Route { Route::To(0) }
     /// # }
     /// let proxy = Proxy::new(Failover).upstream(Upstream::new("10.0.0.1:6379")).on_start(async |redis| {
     ///     println!("{:?}", redis.call(["INFO", "replication"]).await);

@@ -70,11 +70,11 @@ impl ProxyState {
     #[cold]
     fn record_requests(&mut self, batch: &ClientBatch, first: u32, count: u32) {
         let mut is_in_transaction = false;
-        for request in first..first + count {
-            let (Some(call), Some(target)) = (batch.call(request), batch.requests.target(request)) else {
+        for index in first..first + count {
+            let (Some(request), Some(target)) = (batch.request(index), batch.requests.target(index)) else {
                 continue;
             };
-            let words = Words::Call(&call);
+            let words = Words::Client(&request);
             let row = target.target().map_or(0, |target| target.row.index());
             match self.routing.kind(words, row) {
                 CommandKind::Multi => is_in_transaction = true,
@@ -111,8 +111,8 @@ impl ProxyState {
         let identity = client.identity();
         let handle = self.dedicated.get(&identity);
         let is_in_transaction = handle.is_some_and(|handle| handle.route().is_in_transaction);
-        let Some(call) = batch.call(batch.next_request()) else { return Vec::new() };
-        let words = Words::Call(&call);
+        let Some(request) = batch.request(batch.next_request()) else { return Vec::new() };
+        let words = Words::Client(&request);
         match kind {
             CommandKind::Exec | CommandKind::Discard => {
                 for tracking in &mut self.tracking {

@@ -31,13 +31,15 @@ impl ProxyState {
             self.dedicated.insert(client.identity(), start(Weak::clone(&self.me), &client, server));
         }
         let reads = self.record_dedicated(&batch, kind);
-        let a_key = batch.call(batch.next_request()).and_then(|call| self.routing.a_key(Words::Call(&call)));
+        let a_key = batch
+            .request(batch.next_request())
+            .and_then(|request| self.routing.a_key(Words::Client(&request)));
         let handle = self.dedicated.get(&client.identity())?;
         if kind == CommandKind::Blocks {
             // The batch goes back to the connection, so that it notices when the blocked client disconnects.
-            batch.step(&Spec::FALLBACK, |call, out| {
-                let request = DedicatedRequest { reads, ..DedicatedRequest::new(call, kind, to, a_key) };
-                handle.send(request, DedicatedRequester::Client(Responder::<Raw>::new(call, out)));
+            batch.step(&Spec::FALLBACK, |request, out| {
+                let sent = DedicatedRequest { reads, ..DedicatedRequest::new(request, kind, to, a_key) };
+                handle.send(sent, DedicatedRequester::Client(Responder::<Raw>::new(request, out)));
             });
             return batch.return_to_client();
         }
@@ -46,8 +48,9 @@ impl ProxyState {
             batch.append_pushes(|out| client.move_pushes(out));
         }
         batch.stop_timing();
-        let request =
-            batch.call(batch.next_request()).map(|call| DedicatedRequest::new(&call, kind, to, a_key));
+        let request = batch
+            .request(batch.next_request())
+            .map(|request| DedicatedRequest::new(&request, kind, to, a_key));
         if let Some(request) = request {
             handle.send(request, DedicatedRequester::Batch(batch, actor_id));
         }

@@ -9,7 +9,7 @@ use crate::{
     Client, Error, Value,
     batch::{ActorId, CommandRef},
     client::ClientFlag,
-    command::Call,
+    command::Request,
     dispatch::ClientBatch,
     proxy::{
         conn::{DedicatedTarget, InFlightId, PoolKey},
@@ -65,13 +65,13 @@ impl ProxyState {
         rest: impl Iterator<Item = (u32, CommandRef)>,
         previous: Option<usize>,
     ) -> Destination {
-        let Some(call) = batch.call(request) else { return Destination::Wait };
+        let Some(request) = batch.request(request) else { return Destination::Wait };
         let row = target.row.index();
-        let words = Words::Call(&call);
+        let words = Words::Client(&request);
         let kind = self.routing.kind(words, row);
         match kind {
-            CommandKind::Refused | CommandKind::Own => return refusal(&call, row).into(),
-            CommandKind::ReadMode => return self.reply_to_read_mode(&call, row),
+            CommandKind::Refused | CommandKind::Own => return refusal(&request, row).into(),
+            CommandKind::ReadMode => return self.reply_to_read_mode(&request, row),
             _ => {}
         }
         match self.routing.readiness(&self.pool.servers) {
@@ -81,11 +81,11 @@ impl ProxyState {
             Readiness::Not(error) => return error.into(),
         }
         if !self.dedicated.is_empty()
-            && let Some(destination) = self.dedicated_destination(words, call.client(), kind)
+            && let Some(destination) = self.dedicated_destination(words, request.client(), kind)
         {
             return destination;
         }
-        let number = call.client().id();
+        let number = request.client().id();
         let is_isolated = self.is_isolated(batch, words);
         let (server, following) = match kind {
             CommandKind::Plain => match self.route(words, false) {
@@ -134,7 +134,7 @@ impl ProxyState {
         {
             return Destination::MultiplexedConnection(connection, following);
         }
-        self.multiplexed_destination(server, call.client(), following)
+        self.multiplexed_destination(server, request.client(), following)
     }
 
     /// Returns the destination of a request that the router has rewritten, without a dedicated connection so far.
@@ -151,13 +151,13 @@ impl ProxyState {
     }
 
     /// Replies to `READONLY` and `READWRITE`. The router decides which server a read goes to, whatever the client accepts.
-    fn reply_to_read_mode(&mut self, call: &Call<'_>, row: usize) -> Destination {
+    fn reply_to_read_mode(&mut self, request: &Request<'_>, row: usize) -> Destination {
         let is_in_transaction =
-            self.dedicated_route(call.client()).is_some_and(|route| route.is_in_transaction);
-        if call.len() > 1 {
-            call.wrong_arity_of(1).into()
+            self.dedicated_route(request.client()).is_some_and(|route| route.is_in_transaction);
+        if request.len() > 1 {
+            request.wrong_arity_of(1).into()
         } else if is_in_transaction {
-            refusal(call, row).into()
+            refusal(request, row).into()
         } else if self.routing.has_router() {
             Destination::Reply(Value::Simple("OK".to_owned()))
         } else {
@@ -296,14 +296,14 @@ impl ProxyState {
         upcoming: impl Iterator<Item = (u32, CommandRef)>,
     ) -> Option<(u32, Option<usize>)> {
         let mut server = None;
-        for (previous, (request, target)) in (0..).zip(upcoming) {
-            let call = batch.call(request)?;
-            let words = Words::Call(&call);
+        for (previous, (index, target)) in (0..).zip(upcoming) {
+            let request = batch.request(index)?;
+            let words = Words::Client(&request);
             if self.is_isolated(batch, words) {
                 return None;
             }
             match self.routing.kind(words, target.row.index()) {
-                CommandKind::Exec | CommandKind::Discard if call.len() == 1 => {
+                CommandKind::Exec | CommandKind::Discard if request.len() == 1 => {
                     return Some((previous + 1, server));
                 }
                 CommandKind::Subscribe(_)
@@ -326,10 +326,10 @@ impl ProxyState {
 const NO_CLUSTER: Error = Error::from_static("ERR This instance has cluster support disabled");
 
 /// Returns the error for a command that the proxy does not send on.
-fn refusal(call: &Call<'_>, row: usize) -> Error {
-    match (call.is("CLIENT"), call.len()) {
-        (true, 1) => call.wrong_arity_of(1),
-        (true, _) => call.unknown_subcommand("CLIENT"),
+fn refusal(request: &Request<'_>, row: usize) -> Error {
+    match (request.is("CLIENT"), request.len()) {
+        (true, 1) => request.wrong_arity_of(1),
+        (true, _) => request.unknown_subcommand("CLIENT"),
         (false, _) => Error::err(format_args!("{} cannot be sent on to an upstream", name_of(row))),
     }
 }

@@ -21,7 +21,7 @@ use crate::{
     },
 };
 
-/// A handle to a running proxy, for one [`Upstream`](crate::Upstream) or several. It is cheap to clone.
+/// A handle to a running proxy, for one [`Upstream`](crate::proxy::Upstream) or several. It is cheap to clone.
 #[derive(Clone)]
 pub struct UpstreamHandle {
     proxy: Addr<ProxyActor>,
@@ -36,7 +36,7 @@ impl UpstreamHandle {
     /// Sends a command to database 0, and waits for its reply in RESP2.
     ///
     /// ```no_run
-    /// use thegiant::{Upstream, UpstreamHandle, prelude::*, proxy::CallError};
+    /// use thegiant::{prelude::*, proxy::{CallError, Upstream, UpstreamHandle}};
     ///
     /// struct Visits {
     ///     redis: UpstreamHandle,
@@ -89,7 +89,7 @@ impl UpstreamHandle {
     ///
     /// ```no_run
     /// use actix::StreamHandler;
-    /// use thegiant::{UpstreamHandle, prelude::*, proxy::ChannelEvent};
+    /// use thegiant::{prelude::*, proxy::{ChannelEvent, UpstreamHandle}};
     ///
     /// struct Prices {
     ///     redis: UpstreamHandle,
@@ -139,7 +139,7 @@ impl UpstreamHandle {
     /// use std::collections::HashMap;
     ///
     /// use actix::StreamHandler;
-    /// use thegiant::{UpstreamHandle, prelude::*, proxy::Invalidation};
+    /// use thegiant::{prelude::*, proxy::{Invalidation, UpstreamHandle}};
     ///
     /// /// Keeps values of keys that begin with `user:`.
     /// struct Cache {

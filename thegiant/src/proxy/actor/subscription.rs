@@ -12,7 +12,7 @@ use futures_core::Stream;
 use super::feed_queue::FeedReceiver;
 use crate::Published;
 
-/// A stream of the messages on channels of an upstream; see [`UpstreamHandle::subscribe`](crate::UpstreamHandle::subscribe).
+/// A stream of the messages on channels of an upstream; see [`UpstreamHandle::subscribe`](crate::proxy::UpstreamHandle::subscribe).
 ///
 /// Dropping it ends the subscription. It ends when the proxy stops.
 #[must_use]

@@ -12,7 +12,7 @@ use futures_core::Stream;
 
 use super::feed_queue::FeedReceiver;
 
-/// A stream of the keys that change on the upstreams; see [`UpstreamHandle::tracking`](crate::UpstreamHandle::tracking).
+/// A stream of the keys that change on the upstreams; see [`UpstreamHandle::tracking`](crate::proxy::UpstreamHandle::tracking).
 ///
 /// Dropping it closes its connections. It ends when the proxy stops.
 #[must_use]

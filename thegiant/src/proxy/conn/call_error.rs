@@ -4,7 +4,7 @@ use std::fmt;
 
 use crate::Error;
 
-/// The reason why [`UpstreamHandle::call`](crate::UpstreamHandle::call) returns no value.
+/// The reason why [`UpstreamHandle::call`](crate::proxy::UpstreamHandle::call) returns no value.
 ///
 /// The variants say whether the upstream may have run the command, so that the caller can decide whether to send it
 /// again. Each contains the error that a client of the proxy would receive. `?` converts to that [`Error`].
@@ -31,7 +31,7 @@ pub enum CallError {
     /// The connection was lost before the reply came, or the reply cannot be read. The upstream may have run the
     /// command.
     Lost(Error),
-    /// No reply came within the [reply timeout](crate::Upstream::reply_timeout). The upstream may have run the command.
+    /// No reply came within the [reply timeout](crate::proxy::Upstream::reply_timeout). The upstream may have run the command.
     Timeout(Error),
 }
 

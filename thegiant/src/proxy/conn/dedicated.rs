@@ -18,7 +18,7 @@ use super::{
     session::{PubSubMessage, Session},
 };
 use crate::{
-    Client, Error, IntoPush, IntoReply, Value,
+    Client, Error, Push, Reply, Value,
     client::ClientFlag,
     proxy::wire::{CommandKind, LossReason, WholeReply, as_resp3, cross_slot},
     resp::{Encoder, Protocol},
@@ -397,10 +397,10 @@ impl Drop for DedicatedConnection {
 /// The unchanged bytes of a push.
 struct Message(Bytes);
 
-impl IntoReply for Message {
-    fn into_reply(self, out: &mut Encoder) {
+impl Reply for Message {
+    fn write_to(self, out: &mut Encoder) {
         out.raw_bytes(&self.0);
     }
 }
 
-impl IntoPush for Message {}
+impl Push for Message {}

@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 use super::{PoolKey, reply_map::ReplyMap};
 use crate::{
-    Error, Raw, Responder, batch::ActorId, command::Call, dispatch::ClientBatch, proxy::wire::CommandKind,
+    Error, Raw, Responder, batch::ActorId, command::Request, dispatch::ClientBatch, proxy::wire::CommandKind,
     resp::Encoder,
 };
 
@@ -69,7 +69,7 @@ pub(crate) struct PendingRequest {
 
 impl DedicatedRequest {
     pub(crate) fn new(
-        call: &Call<'_>,
+        request: &Request<'_>,
         kind: CommandKind,
         mut to: Result<DedicatedTarget, Error>,
         a_key: Option<Bytes>,
@@ -81,8 +81,8 @@ impl DedicatedRequest {
                 (words.len().saturating_sub(1), map)
             }
             None => {
-                call.words.write(&mut bytes);
-                (call.len() - 1, None)
+                request.words.write(&mut bytes);
+                (request.len() - 1, None)
             }
         };
         // With arguments, the upstream replies with an error and keeps its state.
@@ -94,7 +94,7 @@ impl DedicatedRequest {
             }
             kind => kind,
         };
-        let key = PoolKey::of(call.client());
+        let key = PoolKey::of(request.client());
         let bytes = bytes.into_vec().into();
         DedicatedRequest { bytes, kind, args, key, to, map, a_key, reads: Vec::new() }
     }

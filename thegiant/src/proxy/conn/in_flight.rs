@@ -159,8 +159,8 @@ impl InFlightTable {
     pub(crate) fn with_words(&self, id: InFlightId, position: u32, read: impl FnOnce(Words<'_>)) {
         match &self.in_flight[id] {
             Some(InFlight::Batch(run)) => {
-                if let Some(call) = run.batch.call(run.first + position) {
-                    read(Words::Call(&call));
+                if let Some(request) = run.batch.request(run.first + position) {
+                    read(Words::Client(&request));
                 }
             }
             Some(InFlight::Split(split)) => read(Words::Own(&split.parts[position as usize])),

@@ -11,10 +11,10 @@ use crate::tls::{ClientTls, Connector};
 ///
 /// The requests of many clients share a few connections. [`start`](Self::start) starts the actor that owns
 /// these connections, on the calling thread, and returns a handle. Pass the handle to
-/// [`App::proxy`](crate::App::proxy), or [send commands](crate::UpstreamHandle::call) with it in handlers.
+/// [`App::proxy`](crate::App::proxy), or [send commands](crate::proxy::UpstreamHandle::call) with it in handlers.
 ///
 /// ```no_run
-/// use thegiant::{Upstream, prelude::*};
+/// use thegiant::{prelude::*, proxy::Upstream};
 ///
 /// #[actix::main]
 /// async fn main() -> std::io::Result<()> {
@@ -119,7 +119,7 @@ impl Upstream {
     ///
     /// ```no_run
     /// # fn main() -> std::io::Result<()> {
-    /// use thegiant::{ClientTls, Upstream};
+    /// use thegiant::{ClientTls, proxy::Upstream};
     ///
     /// let redis = Upstream::new("redis.internal:6379").tls(ClientTls::new().ca("/etc/app/ca.crt"))?;
     /// # Ok(())

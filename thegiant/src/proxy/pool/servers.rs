@@ -103,7 +103,7 @@ impl Servers {
 
     /// Returns the number of the server at this address, and adds it if it is not known.
     ///
-    /// The connection has the settings of the first server, or of [`Proxy::template`](crate::Proxy::template). They include
+    /// The connection has the settings of the first server, or of [`Proxy::template`](crate::proxy::Proxy::template). They include
     /// the password. So the address must come from a source that the application trusts. The text of an error reply
     /// is not one: a client's script chooses it.
     pub fn find_or_add(&mut self, address: &str) -> usize {

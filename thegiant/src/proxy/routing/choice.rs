@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use super::{
-    ErrorReply, Redirect, Refresh, Request, Route, Router,
+    ErrorReply, Redirect, Refresh, Route, Router, UpstreamRequest,
     key_table::{KeyPositions, KeyTable},
     prefix::{Effect, Prefix},
     tables::Tables,
@@ -87,7 +87,7 @@ impl Routing {
             return self.route_as_is(words, servers, is_in_transaction);
         };
         let known = self.tables.union().and_then(|table| table.find(words));
-        match prefix.apply(&Request::new(words, known, is_in_transaction)) {
+        match prefix.apply(&UpstreamRequest::new(words, known, is_in_transaction)) {
             Effect::None => self.route_as_is(words, servers, is_in_transaction),
             Effect::Refuse(error) => error.into(),
             Effect::Rewrite((words, map)) => {
@@ -105,7 +105,7 @@ impl Routing {
     ) -> Route {
         let Some(router) = &mut self.router else { return Route::To(0) };
         let known = self.tables.union().and_then(|table| table.find(words));
-        let request = Request::new(words, known, is_in_transaction);
+        let request = UpstreamRequest::new(words, known, is_in_transaction);
         match guarded(|| router.route(&request, servers)) {
             Some(Route::To(server)) if !servers.has(server) => no_server(servers, server).into(),
             Some(route) => route,

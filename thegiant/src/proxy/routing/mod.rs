@@ -19,7 +19,7 @@ mod tables;
 pub(crate) use choice::{Follow, Readiness, Routing, no_server};
 pub use error_reply::ErrorReply;
 pub(crate) use prefix::Prefix;
-pub use request::Request;
+pub use request::UpstreamRequest;
 pub use rewrite::Rewrite;
 pub use router::{Redirect, Refresh, Route, Router};
 pub use split::Split;

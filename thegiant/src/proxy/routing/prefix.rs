@@ -5,7 +5,7 @@ use std::hash::BuildHasher;
 use bytes::Bytes;
 use foldhash::quality::RandomState;
 
-use super::Request;
+use super::UpstreamRequest;
 use crate::{Error, Value, proxy::conn::ReplyMap};
 
 /// The prefix of all keys of a proxy.
@@ -56,7 +56,7 @@ impl Prefix {
     }
 
     /// Returns the effect on a request.
-    pub(super) fn apply(&self, request: &Request<'_>) -> Effect {
+    pub(super) fn apply(&self, request: &UpstreamRequest<'_>) -> Effect {
         let is_any = |names: &[&str]| names.iter().any(|name| request.is(name));
         if request.is("SUBSCRIBE") && request.words().skip(1).all(|name| name == INVALIDATIONS) {
             return Effect::None;
@@ -90,7 +90,7 @@ impl Prefix {
     }
 
     /// Rewrites a command about all keys, so that it is about the keys with the prefix.
-    fn without_keys(&self, request: &Request<'_>) -> Option<Prefixed> {
+    fn without_keys(&self, request: &UpstreamRequest<'_>) -> Option<Prefixed> {
         let all_keys = || vec![Bytes::from_static(b"KEYS"), self.pattern(b"*")];
         match request.len() {
             2 if request.is("KEYS") => {
@@ -105,7 +105,7 @@ impl Prefix {
     }
 
     /// Returns the words of a `SCAN` of the keys with the prefix.
-    fn scan(&self, request: &Request<'_>) -> Vec<Bytes> {
+    fn scan(&self, request: &UpstreamRequest<'_>) -> Vec<Bytes> {
         let (mut words, mut has_pattern, mut index) = (Vec::new(), false, 2);
         words.extend(request.words().take(2).map(Bytes::copy_from_slice));
         while let Some(option) = request.get(index) {
@@ -208,7 +208,7 @@ fn count(keys: Value) -> Value {
 /// Returns the positions of the words that follow these options. The pattern `#` of `GET` stands for the element.
 ///
 /// A word that is the value of another option may be among them: the upstream then refuses the request.
-fn option_positions(request: &Request<'_>, first: usize, names: &[&str]) -> Vec<usize> {
+fn option_positions(request: &UpstreamRequest<'_>, first: usize, names: &[&str]) -> Vec<usize> {
     let mut positions = Vec::new();
     let mut index = first;
     while index < request.len() {
@@ -223,7 +223,7 @@ fn option_positions(request: &Request<'_>, first: usize, names: &[&str]) -> Vec<
     positions
 }
 
-fn refuse(request: &Request<'_>) -> Effect {
+fn refuse(request: &UpstreamRequest<'_>) -> Effect {
     let name = String::from_utf8_lossy(request.name()).to_uppercase();
     Effect::Refuse(Error::new("NOPERM", format_args!("{name} is not available with a prefix for keys")))
 }

@@ -6,23 +6,23 @@ use crate::{Client, proxy::wire::Words};
 /// A request for which a router chooses an upstream.
 ///
 /// ```
-/// use thegiant::proxy::Request;
+/// use thegiant::proxy::UpstreamRequest;
 ///
 /// /// Returns the first key up to its first colon.
-/// fn tenant<'a>(request: &Request<'a>) -> Option<&'a [u8]> {
+/// fn tenant<'a>(request: &UpstreamRequest<'a>) -> Option<&'a [u8]> {
 ///     request.keys().next()?.split(|byte| *byte == b':').next()
 /// }
 /// ```
 #[derive(Clone, Copy, Debug)]
-pub struct Request<'a> {
+pub struct UpstreamRequest<'a> {
     words: Words<'a>,
     known: Option<&'a KnownCommand>,
     is_in_transaction: bool,
 }
 
-impl<'a> Request<'a> {
+impl<'a> UpstreamRequest<'a> {
     pub(crate) fn new(words: Words<'a>, known: Option<&'a KnownCommand>, is_in_transaction: bool) -> Self {
-        Request { words, known, is_in_transaction }
+        UpstreamRequest { words, known, is_in_transaction }
     }
 
     /// Returns the name of the command, in the case that the client sent.
@@ -84,7 +84,7 @@ impl<'a> Request<'a> {
     /// Returns the client that sent the request, or `None` if the application sent it.
     pub fn client(&self) -> Option<&'a Client> {
         match self.words {
-            Words::Call(call) => Some(call.client()),
+            Words::Client(request) => Some(request.client()),
             Words::Own(_) => None,
         }
     }

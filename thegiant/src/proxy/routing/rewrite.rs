@@ -17,10 +17,10 @@ use crate::{
 /// errors.
 ///
 /// ```
-/// use thegiant::proxy::{Request, Rewrite, Route};
+/// use thegiant::proxy::{UpstreamRequest, Rewrite, Route};
 ///
 /// /// Gives each key the prefix `app:`.
-/// fn prefixed(request: &Request<'_>) -> Route {
+/// fn prefixed(request: &UpstreamRequest<'_>) -> Route {
 ///     let keys: Vec<usize> = request.key_positions().collect();
 ///     let words = request.words().enumerate().map(|(index, word)| {
 ///         let prefix: &[u8] = if keys.contains(&index) { b"app:" } else { b"" };

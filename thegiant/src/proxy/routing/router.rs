@@ -2,7 +2,7 @@
 
 use std::{future::Future, pin::Pin};
 
-use super::{ErrorReply, Request, Rewrite, Split};
+use super::{ErrorReply, Rewrite, Split, UpstreamRequest};
 use crate::{
     Error, Value,
     proxy::{conn::DedicatedTarget, pool::Servers},
@@ -10,16 +10,16 @@ use crate::{
 
 /// Chooses an upstream for each request.
 ///
-/// Pass it to [`Proxy::new`](crate::Proxy::new).
+/// Pass it to [`Proxy::new`](crate::proxy::Proxy::new).
 ///
 /// ```
-/// use thegiant::proxy::{Request, Route, Router, Servers};
+/// use thegiant::proxy::{UpstreamRequest, Route, Router, Servers};
 ///
 /// /// Chooses the server by the sum of the bytes of the first key.
 /// struct Sum;
 ///
 /// impl Router for Sum {
-///     fn route(&mut self, request: &Request<'_>, servers: &mut Servers) -> Route {
+///     fn route(&mut self, request: &UpstreamRequest<'_>, servers: &mut Servers) -> Route {
 ///         match request.keys().next() {
 ///             Some(key) => Route::To(key.iter().map(|byte| usize::from(*byte)).sum::<usize>() % servers.len()),
 ///             None => Route::Any,
@@ -32,7 +32,7 @@ pub trait Router: 'static {
     ///
     /// The proxy calls this method for every request, so it should be fast. It calls the method more than
     /// once for some requests, for example for a request that has to wait.
-    fn route(&mut self, request: &Request<'_>, servers: &mut Servers) -> Route;
+    fn route(&mut self, request: &UpstreamRequest<'_>, servers: &mut Servers) -> Route;
 
     /// Returns the servers at which [`Route::Listen`] subscribes clients: those that publish messages of their own.
     ///
@@ -44,7 +44,7 @@ pub trait Router: 'static {
         Vec::new()
     }
 
-    /// Adds and removes servers, when the application has called [`UpstreamHandle::update`](crate::UpstreamHandle::update).
+    /// Adds and removes servers, when the application has called [`UpstreamHandle::update`](crate::proxy::UpstreamHandle::update).
     ///
     /// The other methods can do so, too, but the proxy does not call them while all servers are down.
     fn update(&mut self, servers: &mut Servers) {
@@ -86,9 +86,9 @@ pub type Refresh = Pin<Box<dyn Future<Output = ()>>>;
 /// An [`Error`] converts to a route that replies with it.
 ///
 /// ```
-/// use thegiant::{Error, proxy::{Request, Route}};
+/// use thegiant::{Error, proxy::{UpstreamRequest, Route}};
 ///
-/// fn route(request: &Request<'_>) -> Route {
+/// fn route(request: &UpstreamRequest<'_>) -> Route {
 ///     if request.is("FLUSHALL") { Error::new("NOPERM", "not here").into() } else { Route::Any }
 /// }
 /// ```

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use crate::{
-    command::{Call, split_name},
+    command::{Request, split_name},
     resp::Encoder,
 };
 
@@ -11,7 +11,7 @@ use crate::{
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Words<'a> {
     /// The words of a client's request.
-    Call(&'a Call<'a>),
+    Client(&'a Request<'a>),
     /// The words of a command that the application sends, or of a part of a split.
     Own(&'a [Bytes]),
 }
@@ -22,14 +22,14 @@ const WORD_OVERHEAD: usize = 16;
 impl<'a> Words<'a> {
     pub(crate) fn get(self, index: usize) -> Option<&'a [u8]> {
         match self {
-            Words::Call(call) => call.get(index),
+            Words::Client(request) => request.get(index),
             Words::Own(words) => words.get(index).map(|word| &word[..]),
         }
     }
 
     pub(crate) fn len(self) -> usize {
         match self {
-            Words::Call(call) => call.len(),
+            Words::Client(request) => request.len(),
             Words::Own(words) => words.len(),
         }
     }
@@ -50,7 +50,7 @@ impl<'a> Words<'a> {
 
     pub(crate) fn write(self, out: &mut Encoder) {
         match self {
-            Words::Call(call) => call.words.write(out),
+            Words::Client(request) => request.words.write(out),
             Words::Own(words) => out.request(words),
         }
     }

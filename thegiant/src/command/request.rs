@@ -10,32 +10,32 @@ use crate::{Client, Error, batch::RequestWords};
 /// One request: the name of the command, its arguments and its client.
 ///
 /// It is the parameter of a fallback function ([`App::fallback`](crate::App::fallback)). A `#[command]`
-/// method gets its arguments as separate parameters, and can take a `&Call` as well.
+/// method gets its arguments as separate parameters, and can take a `&Request` as well.
 ///
 /// ```no_run
 /// use thegiant::prelude::*;
 ///
 /// # fn app() -> App {
-/// App::new().fallback(|call: &Call| {
-///     if call.is("GREET") {
-///         Ok(format!("hello, {}", call.client().addr()))
+/// App::new().fallback(|request: &Request| {
+///     if request.is("GREET") {
+///         Ok(format!("hello, {}", request.client().addr()))
 ///     } else {
-///         Err(call.unknown_command())
+///         Err(request.unknown_command())
 ///     }
 /// })
 /// # }
 /// ```
 #[derive(Clone, Copy)]
-pub struct Call<'a> {
+pub struct Request<'a> {
     pub(crate) spec: Option<&'static Spec>,
     pub(crate) words: RequestWords<'a>,
     pub(crate) client: &'a Client,
 }
 
-impl<'a> Call<'a> {
+impl<'a> Request<'a> {
     /// Returns a request whose command does not run here.
     pub(crate) fn new(words: RequestWords<'a>, client: &'a Client) -> Self {
-        Call { spec: None, words, client }
+        Request { spec: None, words, client }
     }
 
     /// Returns the name of the command as the client wrote it.
@@ -125,7 +125,7 @@ pub(crate) fn c_text(bytes: &[u8], max_len: usize) -> &[u8] {
     bytes.split(|byte| *byte == 0).next().unwrap_or_default()
 }
 
-impl fmt::Debug for Call<'_> {
+impl fmt::Debug for Request<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let words = (0..self.len()).filter_map(|index| self.get(index));
         f.debug_list().entries(words.map(String::from_utf8_lossy)).finish()

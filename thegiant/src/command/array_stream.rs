@@ -8,7 +8,7 @@ use std::{
 
 use futures_core::Stream;
 
-use super::{Answer, Call, IntoReply, Receiver, ReplyBuffer};
+use super::{Answer, Receiver, Reply, ReplyBuffer, Request};
 use crate::{
     Error,
     batch::{Streamed, StreamingReply},
@@ -21,7 +21,7 @@ use crate::{
 /// a whole. The server answers other clients in between, so a slow reader blocks neither them nor the actor.
 ///
 /// ```
-/// use thegiant::{Elements, prelude::*};
+/// use thegiant::{ArrayStream, prelude::*};
 ///
 /// struct Numbers;
 ///
@@ -31,33 +31,33 @@ use crate::{
 /// impl Numbers {
 ///     /// Returns the squares of the numbers below `up_to`.
 ///     #[command("SQUARES", readonly)]
-///     fn squares(&self, up_to: u32) -> Elements {
-///         Elements::of((0..up_to).map(|number| u64::from(number).pow(2)))
+///     fn squares(&self, up_to: u32) -> ArrayStream {
+///         ArrayStream::new((0..up_to).map(|number| u64::from(number).pow(2)))
 ///     }
 /// }
 /// ```
 ///
-/// A method returns `Elements`, or a `Result` or an `Option` of it. It cannot be an element of another reply;
-/// use an [`Array`](super::Array) there.
+/// A method returns `ArrayStream`, or a `Result` or an `Option` of it. It cannot be an element of another reply;
+/// use an [`Array`](crate::Array) there.
 ///
 /// If the iterator or stream panics or yields too few elements, the server closes the connection, because it
 /// has already sent a part of the reply. The server does not read surplus elements.
 ///
 /// In a transaction, the server writes the whole array at once. There, a stream that is not ready is an
 /// error.
-pub struct Elements {
+pub struct ArrayStream {
     /// The number of elements; `None` if the stream determines it.
     len: Option<usize>,
     reply: Box<dyn StreamingReply>,
 }
 
-impl Elements {
+impl ArrayStream {
     /// Returns an array of the iterator's elements.
     ///
     /// The iterator runs on the thread of the connection, so it should be fast.
-    pub fn of<I>(elements: I) -> Self
+    pub fn new<I>(elements: I) -> Self
     where
-        I: IntoIterator<Item: IntoReply, IntoIter: ExactSizeIterator + Send + 'static>,
+        I: IntoIterator<Item: Reply, IntoIter: ExactSizeIterator + Send + 'static>,
     {
         let mut elements = elements.into_iter();
         Self::known(elements.len(), move |_: &mut Context<'_>| Poll::Ready(elements.next()))
@@ -69,23 +69,23 @@ impl Elements {
     /// channel, the client's reading speed limits the producer:
     ///
     /// ```
-    /// use thegiant::{Elements, prelude::*};
+    /// use thegiant::{ArrayStream, prelude::*};
     /// use tokio::sync::mpsc;
     /// use tokio_stream::wrappers::ReceiverStream;
     ///
-    /// fn stream(lines: Vec<String>) -> Elements {
+    /// fn stream(lines: Vec<String>) -> ArrayStream {
     ///     let (sender, receiver) = mpsc::channel(100);
     ///     let count = lines.len();
     ///     std::thread::spawn(move || {
     ///         // `blocking_send` fails when the client disconnects.
     ///         lines.into_iter().try_for_each(|line| sender.blocking_send(line))
     ///     });
-    ///     Elements::from_stream(count, ReceiverStream::new(receiver))
+    ///     ArrayStream::from_stream(count, ReceiverStream::new(receiver))
     /// }
     /// ```
     pub fn from_stream<S>(len: usize, elements: S) -> Self
     where
-        S: Stream<Item: IntoReply> + Send + 'static,
+        S: Stream<Item: Reply> + Send + 'static,
     {
         let mut elements = Box::pin(elements);
         Self::known(len, move |cx: &mut Context<'_>| elements.as_mut().poll_next(cx))
@@ -98,7 +98,7 @@ impl Elements {
     /// is the reply. In both cases the stream is dropped.
     pub fn collect<S>(max_bytes: usize, elements: S) -> Self
     where
-        S: Stream<Item: IntoReply> + Send + 'static,
+        S: Stream<Item: Reply> + Send + 'static,
     {
         let reply = CollectedStream {
             elements: Box::pin(elements),
@@ -106,14 +106,14 @@ impl Elements {
             max_bytes,
             written: Encoder::default(),
         };
-        Elements { len: None, reply: Box::new(reply) }
+        ArrayStream { len: None, reply: Box::new(reply) }
     }
 
-    fn known<T: IntoReply, F>(len: usize, next: F) -> Self
+    fn known<T: Reply, F>(len: usize, next: F) -> Self
     where
         F: FnMut(&mut Context<'_>) -> Poll<Option<T>> + Send + 'static,
     {
-        Elements { len: Some(len), reply: Box::new(KnownLen { next, left: len }) }
+        ArrayStream { len: Some(len), reply: Box::new(KnownLen { next, left: len }) }
     }
 
     fn write(self, out: &mut ReplyBuffer) {
@@ -125,15 +125,15 @@ impl Elements {
 }
 
 #[diagnostic::do_not_recommend]
-impl<A: Receiver> Answer<A> for Elements {
-    fn answer(self, _: &Call<'_>, _: &mut A::CommandContext, out: &mut ReplyBuffer) {
+impl<A: Receiver> Answer<A> for ArrayStream {
+    fn answer(self, _: &Request<'_>, _: &mut A::CommandContext, out: &mut ReplyBuffer) {
         self.write(out);
     }
 }
 
 #[diagnostic::do_not_recommend]
-impl<A: Receiver> Answer<A> for Option<Elements> {
-    fn answer(self, _: &Call<'_>, _: &mut A::CommandContext, out: &mut ReplyBuffer) {
+impl<A: Receiver> Answer<A> for Option<ArrayStream> {
+    fn answer(self, _: &Request<'_>, _: &mut A::CommandContext, out: &mut ReplyBuffer) {
         match self {
             Some(elements) => elements.write(out),
             None => out.encoder_mut().null_array(),
@@ -142,8 +142,8 @@ impl<A: Receiver> Answer<A> for Option<Elements> {
 }
 
 #[diagnostic::do_not_recommend]
-impl<A: Receiver, E: Into<Error>> Answer<A> for Result<Elements, E> {
-    fn answer(self, _: &Call<'_>, _: &mut A::CommandContext, out: &mut ReplyBuffer) {
+impl<A: Receiver, E: Into<Error>> Answer<A> for Result<ArrayStream, E> {
+    fn answer(self, _: &Request<'_>, _: &mut A::CommandContext, out: &mut ReplyBuffer) {
         match self {
             Ok(elements) => elements.write(out),
             Err(error) => out.error(&error.into()),
@@ -151,9 +151,9 @@ impl<A: Receiver, E: Into<Error>> Answer<A> for Result<Elements, E> {
     }
 }
 
-impl fmt::Debug for Elements {
+impl fmt::Debug for ArrayStream {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Elements").field("len", &self.len).finish_non_exhaustive()
+        f.debug_struct("ArrayStream").field("len", &self.len).finish_non_exhaustive()
     }
 }
 
@@ -163,7 +163,7 @@ struct KnownLen<F> {
     left: usize,
 }
 
-impl<T: IntoReply, F> StreamingReply for KnownLen<F>
+impl<T: Reply, F> StreamingReply for KnownLen<F>
 where
     F: FnMut(&mut Context<'_>) -> Poll<Option<T>> + Send,
 {
@@ -179,7 +179,7 @@ where
                 );
                 return Poll::Ready(Streamed::Broken);
             };
-            element.into_reply(out);
+            element.write_to(out);
             self.left -= 1;
         }
         Poll::Ready(Streamed::Done)
@@ -196,7 +196,7 @@ struct CollectedStream<S> {
 
 impl<S> StreamingReply for CollectedStream<S>
 where
-    S: Stream<Item: IntoReply> + Send,
+    S: Stream<Item: Reply> + Send,
 {
     fn poll_write(&mut self, out: &mut Encoder, max_len: usize, cx: &mut Context<'_>) -> Poll<Streamed> {
         self.written.set_protocol(out.protocol());
@@ -208,7 +208,7 @@ where
                 return Poll::Ready(Streamed::Done);
             };
             let position = self.written.position();
-            element.into_reply(&mut self.written);
+            element.write_to(&mut self.written);
             if let Some(line) = self.written.error_at(position) {
                 return fail(Error::from_bytes(line.to_vec()), out);
             }
