@@ -10,7 +10,7 @@ use std::{
 };
 
 use actix::System;
-use thegiant::{prelude::*, test::TestServer};
+use thegiant::{Timeouts, prelude::*, test::TestServer};
 use tokio::time::timeout;
 
 use crate::support::{
@@ -87,17 +87,17 @@ fn client_that_does_not_read(address: &str) -> RawClient {
 
 #[test]
 fn replies_are_sent_before_a_stop_ends() {
-    let served = Served::with(app, |server| server.shutdown_timeout(DAY).bind(ANY_PORT));
+    let served = Served::with(app, |server| server.timeouts(Timeouts::new().shutdown(DAY)).bind(ANY_PORT));
     let mut client = client_that_does_not_read(served.address());
     served.handle().stop();
     assert_eq!(client.rest().len(), 100 * ("$1048576\r\n".len() + (1 << 20) + 2));
     served.ended().expect("it ends in order");
 }
 
-#[actix::test]
+#[thegiant::test]
 async fn a_client_that_does_not_read_delays_a_stop_until_the_shutdown_timeout() {
     tokio::time::pause();
-    let server = TestServer::with(Server::new(app()).shutdown_timeout(DAY));
+    let server = TestServer::with(Server::new(app()).timeouts(Timeouts::new().shutdown(DAY)));
     let mut client = server.connect();
     let value = "x".repeat(1 << 20);
     assert_eq!(client.call(["SET", "large", &value]).await, Value::Simple("OK".to_owned()));
@@ -110,7 +110,7 @@ async fn a_client_that_does_not_read_delays_a_stop_until_the_shutdown_timeout() 
 
 #[test]
 fn a_second_stop_ends_the_server_at_once() {
-    let served = Served::with(app, |server| server.shutdown_timeout(DAY).bind(ANY_PORT));
+    let served = Served::with(app, |server| server.timeouts(Timeouts::new().shutdown(DAY)).bind(ANY_PORT));
     let _client = client_that_does_not_read(served.address());
     let mut idle = RawClient::connect(served.address());
     idle.let_server_read();
@@ -195,7 +195,7 @@ fn a_program_that_cannot_listen_prints_one_line() {
 fn a_server_without_an_actix_system_is_an_error() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     let error = runtime.block_on(async { Server::new(app).bind(ANY_PORT)?.run().await });
-    let expected = "a server needs an actix system: start the program with #[actix::main]";
+    let expected = "a server needs an actix system: start the program with #[thegiant::main]";
     assert_eq!(error.expect_err("there is no system").to_string(), expected);
 }
 

@@ -124,6 +124,21 @@ fn invalid_addresses_are_refused() {
 }
 
 #[test]
+fn a_unix_socket_is_bound_by_its_path() {
+    let folder = Folder::new();
+    let unix = folder.socket("bound.sock");
+    let path = path_of(&unix);
+    let served = Served::with(app, move |server| server.bind_uds(path));
+    assert_eq!(served.addresses(), std::slice::from_ref(&unix));
+    assert_serves(&unix);
+    served.stop().expect("it ends in order");
+    assert!(!path_of(&unix).exists(), "the server removes its file");
+    let missing = folder.socket("missing/bound.sock");
+    let error = Server::new(App::new()).bind_uds(path_of(&missing)).expect_err("there is no such folder");
+    assert!(error.to_string().starts_with(&format!("cannot listen on {missing}: ")), "{error}");
+}
+
+#[test]
 fn listeners_made_by_the_program_are_served() {
     let folder = Folder::new();
     let unix = folder.socket("own.sock");

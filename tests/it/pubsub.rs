@@ -10,7 +10,7 @@ use std::{
 
 use actix_rt::Arbiter;
 use thegiant::{
-    Address, ClientClass, OutputLimit, PubSub, Published, Server, Value,
+    Address, ClientClass, Limits, OutputLimit, PubSub, Published, Server, Timeouts, Value,
     prelude::{Actor, App, AsyncContext, Context, Handler, Responder, commands},
     test::{TestClient, TestServer},
 };
@@ -85,7 +85,7 @@ async fn subscribed(server: &TestServer, verb: &str, name: &str) -> TestClient {
     client
 }
 
-#[actix::test]
+#[thegiant::test]
 async fn messages_reach_all_subscribers() {
     let server = server();
     let mut channel = subscribed(&server, "SUBSCRIBE", "a").await;
@@ -103,7 +103,7 @@ async fn messages_reach_all_subscribers() {
     plain.expect("*3\r\n$7\r\nmessage\r\n$1\r\na\r\n$1\r\nx\r\n").await;
 }
 
-#[actix::test]
+#[thegiant::test]
 async fn actors_publish_and_subscribe() {
     let server = server();
     let mut listener = subscribed(&server, "SUBSCRIBE", "news").await;
@@ -152,7 +152,7 @@ fn slow_app() -> App {
 }
 
 /// The connection cannot send the message while the actor has the batch, and no other event wakes it.
-#[actix::test]
+#[thegiant::test]
 async fn messages_published_before_a_command_blocks_are_sent_while_it_is_blocked() {
     // A TCP socket wakes the connection only when there is something to read, so no other wake-up hides a
     // fault.
@@ -169,7 +169,7 @@ async fn messages_published_before_a_command_blocks_are_sent_while_it_is_blocked
 }
 
 /// A client would take a message after the end of its subscription for the reply to another command.
-#[actix::test]
+#[thegiant::test]
 async fn messages_come_before_the_end_of_a_subscription() {
     for (ends, ended) in [
         ("UNSUBSCRIBE a", ">3\r\n$11\r\nunsubscribe\r\n$1\r\na\r\n:0\r\n"),
@@ -187,7 +187,7 @@ async fn messages_come_before_the_end_of_a_subscription() {
     }
 }
 
-#[actix::test]
+#[thegiant::test]
 async fn a_disconnected_client_is_unsubscribed() {
     let server = server();
     let listeners = [
@@ -212,10 +212,11 @@ async fn a_disconnected_client_is_unsubscribed() {
     assert_eq!(client.call(["PUBSUB", "NUMPAT"]).await, Value::Integer(1));
 }
 
-#[actix::test]
+#[thegiant::test]
 async fn a_slow_subscriber_is_disconnected_and_the_others_get_everything() {
     let limit = OutputLimit::hard(1024 * 1024);
-    let server = TestServer::with(Server::new(app()).output_limit(ClientClass::PubSub, limit));
+    let server =
+        TestServer::with(Server::new(app()).limits(Limits::new().output_buffer(ClientClass::PubSub, limit)));
     let mut slow = subscribed(&server, "SUBSCRIBE", "a").await;
     let mut listener = subscribed(&server, "SUBSCRIBE", "a").await;
     let mut publisher = server.connect();
@@ -235,9 +236,9 @@ async fn a_slow_subscriber_is_disconnected_and_the_others_get_everything() {
 }
 
 /// Channel names count as memory of the client.
-#[actix::test]
+#[thegiant::test]
 async fn a_client_with_too_many_subscriptions_is_closed() {
-    let server = TestServer::with(Server::new(app()).max_client_memory(1 << 20));
+    let server = TestServer::with(Server::new(app()).limits(Limits::new().client_memory(1 << 20)));
     let (mut greedy, mut operator) = (server.connect(), server.connect());
     for number in 0..900 {
         let name = format!("{number} {}", "x".repeat(1000));
@@ -251,10 +252,10 @@ async fn a_client_with_too_many_subscriptions_is_closed() {
     assert_eq!(operator.call(["PUBSUB", "CHANNELS"]).await, Value::Array(bulks(&["news"])));
 }
 
-#[actix::test]
+#[thegiant::test]
 async fn subscribers_are_not_idle_and_belong_to_the_pubsub_class() {
     tokio::time::pause();
-    let server = TestServer::with(Server::new(app()).timeout(Some(Duration::from_secs(5))));
+    let server = TestServer::with(Server::new(app()).timeouts(Timeouts::new().idle(Duration::from_secs(5))));
     let mut listener = subscribed(&server, "SUBSCRIBE", "a").await;
     let mut idle = server.connect();
     tokio::time::sleep(Duration::from_secs(60)).await;

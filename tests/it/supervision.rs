@@ -243,7 +243,7 @@ fn a_supervised_actor_ends_with_its_server() {
     stopped.recv_timeout(PATIENCE).expect("the actor has stopped");
 }
 
-#[actix::test]
+#[thegiant::test]
 async fn a_supervised_actor_that_cannot_start_is_tried_again_less_and_less_often() {
     tokio::time::pause();
     let begin = tokio::time::Instant::now();

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use actix_rt::{System, time::sleep};
 use thegiant::{
+    Timeouts,
     prelude::*,
     test::{TestClient, TestServer, assert_replies},
 };
@@ -77,7 +78,7 @@ fn paused_time_makes_a_day_pass_at_once() {
     run(async {
         tokio::time::pause();
         let day = Duration::from_secs(24 * 60 * 60);
-        let server = TestServer::with(Server::new(later::app()).timeout(Some(day)));
+        let server = TestServer::with(Server::new(later::app()).timeouts(Timeouts::new().idle(day)));
         let mut client = server.connect().patience(2 * day);
         let milliseconds = (day.as_millis() / 2).to_string();
         assert_eq!(client.call(["AWAITFOR", "it", &milliseconds]).await, Value::Null);
@@ -150,7 +151,9 @@ fn timeouts_below_a_second_are_exact() {
     const BRIEF: Duration = Duration::from_millis(200);
     run(async {
         tokio::time::pause();
-        let server = Server::new(later::app()).reply_timeout(Some(BRIEF)).shutdown_timeout(BRIEF);
+        let server = Server::new(later::app())
+            .timeouts(Timeouts::new().reply(BRIEF))
+            .timeouts(Timeouts::new().shutdown(BRIEF));
         let server = TestServer::with(server);
         let mut client = server.connect();
         // The paused clock advances only for timers, so these checks do not depend on the speed of the

@@ -8,7 +8,7 @@ use std::{
 use actix::{ResponseFuture, SyncArbiter, SyncContext};
 use actix_rt::time::sleep;
 use thegiant::{
-    Keyspace, Server, Value,
+    Keyspace, Limits, Server, Value,
     prelude::*,
     test::{TestClient, TestServer},
 };
@@ -85,7 +85,7 @@ async fn invalidated(client: &mut TestClient) -> String {
     }
 }
 
-#[actix::test]
+#[thegiant::test]
 async fn an_actors_changes_invalidate_keys_at_once_or_later() {
     let server = TestServer::start(app());
     let mut reader = tracking_client(&server, "").await;
@@ -105,7 +105,7 @@ async fn an_actors_changes_invalidate_keys_at_once_or_later() {
     assert_eq!([invalidated(&mut reader).await, invalidated(&mut all).await], ["all", "all"]);
 }
 
-#[actix::test]
+#[thegiant::test]
 async fn changes_of_one_batch_are_sent_in_one_push() {
     let server = TestServer::start(app());
     let mut all = tracking_client(&server, "BCAST").await;
@@ -115,7 +115,7 @@ async fn changes_of_one_batch_are_sent_in_one_push() {
 }
 
 /// A search through all prefixes after each change would take minutes.
-#[actix::test]
+#[thegiant::test]
 async fn the_prefixes_of_a_client_do_not_slow_down_other_clients() {
     const PREFIXES: usize = 100_000;
     const CHANGES: usize = 100_000;
@@ -133,10 +133,10 @@ async fn the_prefixes_of_a_client_do_not_slow_down_other_clients() {
     assert_eq!(invalidated(&mut reader).await, "prefix-7:key");
 }
 
-#[actix::test]
+#[thegiant::test]
 async fn a_full_tracking_table_evicts_keys_and_tells_their_readers() {
     const MAX_KEYS: usize = 10;
-    let server = TestServer::with(Server::new(app()).tracking_table_max_keys(MAX_KEYS));
+    let server = TestServer::with(Server::new(app()).limits(Limits::new().tracking_table_keys(MAX_KEYS)));
     let mut reader = tracking_client(&server, "").await;
     let mut evicted = Vec::new();
     for number in 0..3 * MAX_KEYS {
@@ -159,7 +159,7 @@ async fn a_full_tracking_table_evicts_keys_and_tells_their_readers() {
 }
 
 /// The readers of evicted keys hear of it at once, not with the next key that somebody reads.
-#[actix::test]
+#[thegiant::test]
 async fn a_lower_limit_of_the_tracking_table_evicts_keys_at_once() {
     let server = TestServer::start(app());
     let mut reader = tracking_client(&server, "").await;
@@ -172,7 +172,7 @@ async fn a_lower_limit_of_the_tracking_table_evicts_keys_at_once() {
     assert!(evicted[0] != evicted[1] && evicted.iter().all(|key| ["a", "b", "c"].contains(&key.as_str())));
 }
 
-#[actix::test]
+#[thegiant::test]
 async fn a_key_over_1_kib_is_not_tracked() {
     let server = TestServer::start(app());
     let mut reader = tracking_client(&server, "").await;

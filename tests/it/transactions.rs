@@ -12,7 +12,7 @@ use std::{
 
 use actix::ResponseFuture;
 use actix_rt::{Arbiter, time::sleep};
-use thegiant::{Keyspace, Value, prelude::*, test::TestServer};
+use thegiant::{Keyspace, Limits, Value, prelude::*, test::TestServer};
 
 use crate::support::{
     RawClient, Served, client_list, cpu_time_of_this_thread, eventually, exchange, info, line, lines, listed,
@@ -193,7 +193,7 @@ fn a_panic_is_one_of_the_replies_of_a_transaction() {
     assert_eq!(replies, format!("+OK\r\n+QUEUED\r\n+QUEUED\r\n+QUEUED\r\n{executed}"));
 }
 
-#[actix::test]
+#[thegiant::test]
 async fn in_a_transaction_responders_time_out_at_once_and_futures_run() {
     let server = TestServer::start(app());
     let mut client = server.connect();
@@ -207,7 +207,7 @@ async fn in_a_transaction_responders_time_out_at_once_and_futures_run() {
     server.stop().await.expect("an ordered end");
 }
 
-#[actix::test]
+#[thegiant::test]
 async fn changes_by_an_actor_fail_a_watch() {
     let server = TestServer::start(app());
     let mut client = server.connect();
@@ -231,7 +231,7 @@ async fn changes_by_an_actor_fail_a_watch() {
     }
 }
 
-#[actix::test]
+#[thegiant::test]
 async fn of_many_clients_that_watch_a_key_one_executes() {
     let server = TestServer::start(app());
     let mut clients: Vec<_> = (0..50).map(|_| server.connect()).collect();
@@ -253,7 +253,7 @@ async fn of_many_clients_that_watch_a_key_one_executes() {
 }
 
 /// The number of other clients that watch a key does not matter, so `UNWATCH` takes about as long as `WATCH`.
-#[actix::test]
+#[thegiant::test]
 async fn unwatch_is_as_fast_as_watch_if_many_clients_watch_the_same_keys() {
     const CLIENTS: usize = 3000;
     const KEYS: usize = 100;
@@ -311,7 +311,8 @@ fn a_writing_transaction_waits_for_the_end_of_a_pause() {
 #[test]
 fn queued_commands_count_towards_the_query_buffer_limit() {
     const LIMIT: usize = 1024 * 1024;
-    let served = Served::with(app, |server| server.query_buffer_limit(LIMIT).bind("127.0.0.1:0"));
+    let served =
+        Served::with(app, |server| server.limits(Limits::new().query_buffer(LIMIT)).bind("127.0.0.1:0"));
     let mut client = RawClient::connect(served.address());
     client.ask(line("MULTI"));
     let large = line(&format!("MARK {}", "x".repeat(LIMIT / 4)));

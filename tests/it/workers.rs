@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use thegiant::Server;
+use thegiant::{Limits, Server};
 
 use crate::support::{
     ANY_PORT, Folder, Process, RawClient, Served, allow_many_connections, app, client_list, eventually,
@@ -169,7 +169,9 @@ fn operators_reach_the_clients_of_all_workers() {
 
 #[test]
 fn limits_count_the_clients_of_all_workers() {
-    let served = Served::with(app, |server| server.workers(WORKERS).max_clients(6).bind(ANY_PORT));
+    let served = Served::with(app, |server| {
+        server.workers(WORKERS).limits(Limits::new().max_clients(6)).bind(ANY_PORT)
+    });
     let _clients = connected::<6>(served.address());
     let mut refused = RawClient::connect(served.address());
     assert_eq!(refused.rest(), "-ERR max number of clients reached\r\n");

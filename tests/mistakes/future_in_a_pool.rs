@@ -1,6 +1,5 @@
 #![allow(unused)]
 
-use actix::ResponseFuture;
 use thegiant::prelude::*;
 
 struct Pool;

@@ -8,6 +8,7 @@
 mod args;
 mod attr;
 mod check;
+mod entry;
 mod expand;
 mod mistakes;
 mod model;
@@ -26,6 +27,18 @@ pub fn commands(attr: TokenStream, item: TokenStream) -> TokenStream {
 #[proc_macro_attribute]
 pub fn command(_attr: TokenStream, item: TokenStream) -> TokenStream {
     expand::stray_command(item.into()).into()
+}
+
+#[expect(missing_docs, reason = "documented where `thegiant` re-exports it")]
+#[proc_macro_attribute]
+pub fn main(attr: TokenStream, item: TokenStream) -> TokenStream {
+    entry::main(&attr.into(), item.into()).into()
+}
+
+#[expect(missing_docs, reason = "documented where `thegiant` re-exports it")]
+#[proc_macro_attribute]
+pub fn test(attr: TokenStream, item: TokenStream) -> TokenStream {
+    entry::test(&attr.into(), item.into()).into()
 }
 
 #[expect(missing_docs, reason = "documented where `thegiant` re-exports it")]

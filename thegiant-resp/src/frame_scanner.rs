@@ -26,6 +26,8 @@ pub struct FrameScanner {
 }
 
 /// The part of a reply that one call of [`FrameScanner::advance`] has scanned.
+///
+/// It is exhaustive by design: a part has bytes, and it may end its reply.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FramePart {
     /// The number of input bytes that belong to the current reply.

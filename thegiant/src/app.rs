@@ -10,7 +10,7 @@ use std::{
 use actix::{Actor, Addr, Context, Handler, Recipient, dev::channel::channel};
 
 use crate::{
-    Keyspace, PubSub,
+    Counter, Gauge, Keyspace, PubSub,
     batch::{ActorId, Actors, RowId},
     client::{Connected, ConnectionEvents, Disconnected},
     command::{Answer, Commands, Request, Row, Spec, split_name},
@@ -44,7 +44,7 @@ use crate::{
 ///     }
 /// }
 ///
-/// # #[actix::main]
+/// # #[thegiant::main]
 /// # async fn main() {
 /// let app = App::new()
 ///     .mount(Counter::default().start())
@@ -62,6 +62,8 @@ pub struct App {
     /// The names of built-in commands that `without` removed.
     removed: Vec<String>,
     info: Vec<InfoSection>,
+    #[cfg(feature = "metrics")]
+    exports: Vec<Box<dyn FnOnce() + Send + Sync>>,
     connection_events: ConnectionEvents,
     keyspace: Keyspace,
     /// The actor that sends all other commands on to upstreams.
@@ -137,7 +139,7 @@ impl App {
     ///     }
     /// }
     ///
-    /// # #[actix::main]
+    /// # #[thegiant::main]
     /// # async fn main() {
     /// let app = App::new().mount_supervised(Cache::default);
     /// # }
@@ -315,7 +317,7 @@ impl App {
     /// #     type Result = ();
     /// #     fn handle(&mut self, _: Connected, _: &mut Context<Self>) {}
     /// # }
-    /// # #[actix::main]
+    /// # #[thegiant::main]
     /// # async fn main() {
     /// let app = App::new().mount_supervised(Chat::default);
     /// let chat = app.address::<Chat>();
@@ -442,7 +444,7 @@ impl App {
     ///     }
     /// }
     ///
-    /// #[actix::main]
+    /// #[thegiant::main]
     /// async fn main() -> std::io::Result<()> {
     ///     let redis = Upstream::new("127.0.0.1:6379").start();
     ///     let app = App::new().mount(Front.start()).proxy(redis);
@@ -499,7 +501,7 @@ impl App {
     /// ```no_run
     /// use thegiant::{prelude::*, proxy::Upstream};
     ///
-    /// #[actix::main]
+    /// #[thegiant::main]
     /// async fn main() -> std::io::Result<()> {
     ///     let app = || App::new().proxy_per_worker(|| Upstream::new("127.0.0.1:6379"));
     ///     Server::new(app).workers(0).bind("127.0.0.1:6380")?.run().await
@@ -571,7 +573,7 @@ impl App {
     ///     }
     /// }
     ///
-    /// # #[actix::main]
+    /// # #[thegiant::main]
     /// # async fn main() {
     /// let app = App::new().mount(Store::default().start()).databases(4);
     /// # }
@@ -623,6 +625,40 @@ impl App {
         self
     }
 
+    /// Adds a counter to a section of `INFO`.
+    ///
+    /// With the feature `metrics`, the server also exports it under this name. By convention, the name begins with that of
+    /// the service and ends with `_total`.
+    pub fn counter(self, section: &str, name: &'static str, counter: &Counter) -> Self {
+        let shown = counter.clone();
+        let app = self.info(section, move |info| info.field(name, shown.get()));
+        #[cfg(feature = "metrics")]
+        let app = app.export({
+            let counter = counter.clone();
+            move || counter.export(name)
+        });
+        app
+    }
+
+    /// Adds a gauge to a section of `INFO`. With the feature `metrics`, the server also exports it under this name.
+    pub fn gauge(self, section: &str, name: &'static str, gauge: &Gauge) -> Self {
+        let shown = gauge.clone();
+        let app = self.info(section, move |info| info.field(name, shown.get()));
+        #[cfg(feature = "metrics")]
+        let app = app.export({
+            let gauge = gauge.clone();
+            move || gauge.export(name)
+        });
+        app
+    }
+
+    /// Exports a metric when the server starts: the recorder has to be installed before that.
+    #[cfg(feature = "metrics")]
+    fn export(mut self, export: impl FnOnce() + Send + Sync + 'static) -> Self {
+        self.exports.push(Box::new(export));
+        self
+    }
+
     /// Sends the actor a [`Connected`] message for each new client.
     pub fn on_connect(mut self, actor: impl Into<Recipient<Connected>>) -> Self {
         self.connection_events.connected.push(actor.into());
@@ -657,6 +693,8 @@ impl App {
             let _ = self.routes.add_command(spec, ActorId::CONNECTION, row);
         }
         self.add_proxy_rows(proxy, is_behind_builtins);
+        #[cfg(feature = "metrics")]
+        self.exports.into_iter().for_each(|export| export());
         let default = if proxy.is_some() { UPSTREAM_DATABASES } else { 1 };
         let config = AppConfig {
             databases: self.databases.unwrap_or(default),

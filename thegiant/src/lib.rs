@@ -12,7 +12,7 @@
 //!     fn greet(&self, name: &str) -> String { format!("hello, {name}") }
 //! }
 //!
-//! #[actix::main]
+//! #[thegiant::main]
 //! async fn main() -> std::io::Result<()> {
 //!     Server::new(App::new().mount(Greeter.start())).bind("127.0.0.1:6380")?.run().await
 //! }
@@ -39,7 +39,7 @@
 //! | publish to channels, subscribe an actor to them | [`PubSub`], [`Published`] |
 //! | change keys outside of a command (`WATCH`, client-side caching, keyspace events) | [`Keyspace`] |
 //! | forward commands to other servers, or call those servers from a handler | [`App::proxy`], [`proxy`] |
-//! | run one computation for many concurrent callers | [`SingleFlight`] |
+//! | run one computation for many concurrent callers | [`SingleFlight`](single_flight::SingleFlight) |
 //! | encrypt connections (feature `tls`) | `ServerTls`, `ClientTls` |
 //!
 //! The module [`command`](mod@command) describes commands, [`resp`] encodes and decodes the protocol, and
@@ -85,7 +85,7 @@
 //!
 //! In addition, each connection buffers up to 1 MiB of unread replies, and the requests that a client sends
 //! while its command is blocked or while it does not read
-//! ([`query_buffer_limit`](Server::query_buffer_limit)).
+//! ([`Limits::query_buffer`]).
 //!
 //! # Logs
 //!
@@ -159,7 +159,7 @@
 //! # actix::System::new().block_on(async {
 //! use thegiant::{prelude::*, test::TestServer};
 //!
-//! // In an `async fn` with `#[actix::test]`:
+//! // In an `async fn` with `#[thegiant::test]`:
 //! let server = TestServer::start(App::new().fallback(|request: &Request| request.len()));
 //! let mut client = server.connect();
 //! assert_eq!(client.call(["COUNT", "these"]).await, Value::Integer(2));
@@ -173,7 +173,7 @@
 //! use std::io::{Read, Write};
 //! use thegiant::prelude::*;
 //!
-//! #[actix::main]
+//! #[thegiant::main]
 //! async fn main() -> std::io::Result<()> {
 //!     let app = App::new().fallback(|request: &Request| Simple(format!("{} words", request.len())));
 //!     let server = Server::new(app).bind("127.0.0.1:0")?.disable_signals();
@@ -205,7 +205,7 @@
 //! | `keyspace`, `pubsub` | watched keys, client-side caching, keyspace events; channels |
 //! | `observe`, `info` | statistics, slow log, `MONITOR`, metrics; sections of `INFO` |
 //! | `resp` | the crate `thegiant-resp`: the protocol, without I/O; glob patterns |
-//! | `single_flight`, `tls`, `test` | [`SingleFlight`]; TLS; the test kit |
+//! | `single_flight`, `tls`, `test` | [`SingleFlight`](single_flight::SingleFlight); TLS; the test kit |
 //!
 //! `DESIGN.md` in the repository explains the design decisions.
 
@@ -233,7 +233,7 @@ mod server;
 mod server_state;
 mod settings;
 mod shrink;
-mod single_flight;
+pub mod single_flight;
 mod split;
 mod stream;
 mod sync;
@@ -407,8 +407,8 @@ pub use thegiant_macros::ReplyError;
 /// - `since = "1.2.0"`: the version of the application that introduced the command.
 /// - `group = "generic"`: the group in `COMMAND DOCS`.
 /// - `event = "incrby"`: the keyspace event of a command that writes. By default, it is the command's name in
-///   lower case. With several words, each word is the event of one key. See
-///   [`Server::notify_keyspace_events`].
+///   lower case. See [`Server::notify_keyspace_events`]. A command whose keys have different events takes
+///   [`&mut KeyEvents`](KeyEvents).
 /// - `split`, `split = "agg_sum"`, …: each [shard](App::mount_shards) runs the command with its own keys, and the replies
 ///   become one. `all`, `all = "agg_sum"`, …: every shard runs it. [`App::mount_shards`] has the values.
 /// - `timeout = "500ms"`: the maximum time until a later reply, in `ms`, `s` or `m`. See [`Responder`].
@@ -527,13 +527,41 @@ pub use thegiant_macros::commands;
 
 #[cfg(feature = "tls")]
 pub use crate::tls::{ClientTls, ServerTls};
+/// Runs an `async fn main` on the event loop that servers and actors need, that of actix.
+///
+/// ```no_run
+/// use thegiant::prelude::*;
+///
+/// #[thegiant::main]
+/// async fn main() -> std::io::Result<()> {
+///     let app = || App::new().fallback(|_: &Request| Simple("hello"));
+///     Server::new(app).bind("127.0.0.1:6380")?.run().await
+/// }
+/// ```
+///
+/// The function runs on this thread. [`Server::workers`] adds threads.
+pub use thegiant_macros::main;
+/// Runs an `async fn` as a test, on the event loop that servers and actors need.
+///
+/// ```no_run
+/// use thegiant::{prelude::*, test::TestServer};
+///
+/// #[thegiant::test]
+/// async fn it_says_hello() {
+///     let server = TestServer::start(App::new().fallback(|_: &Request| Simple("hello")));
+///     assert_eq!(server.connect().call(["ANY"]).await, Value::Simple("hello".to_owned()));
+/// }
+/// ```
+#[cfg(feature = "test-util")]
+pub use thegiant_macros::test;
+
 /// RESP2 and RESP3 as bytes: the crate `thegiant-resp`.
 pub use thegiant_resp as resp;
 
 pub use crate::{
     app::{App, IntoApp},
     batch::{EventClass, KeyEvents},
-    client::{Address, Client, Connected, Disconnected},
+    client::{Address, Client, Connected, Disconnected, PushId},
     clock::now,
     command::{
         args::{FromArg, Key},
@@ -544,11 +572,11 @@ pub use crate::{
     dispatch::{Commit, GroupCommit, Mountable, Prefetch, Responder},
     info::InfoFields,
     keyspace::{Expire, Keyspace},
+    observe::{Counter, Gauge},
     pubsub::{PubSub, Published},
     resp::{Error, ReplyError, Value},
-    server::{ClientClass, Server, ServerHandle, SlowConsumers},
+    server::{ClientClass, Limits, Server, ServerHandle, SlowConsumers, Timeouts},
     settings::{DebugAccess, OutputLimit},
-    single_flight::{Flight, SingleFlight},
     split::{SLOTS, shard, slot},
 };
 
@@ -569,6 +597,7 @@ pub mod prelude {
 #[doc(hidden)]
 pub mod __private {
     pub use actix::{Actor, Context, Handler, ResponseFuture};
+    pub use actix_rt::System;
 
     pub use crate::{
         command::{

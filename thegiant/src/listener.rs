@@ -58,7 +58,7 @@ impl Listener {
     pub(crate) fn bind(address: &str) -> io::Result<Self> {
         let listener = match address.strip_prefix("unix:") {
             Some("") => Err(io::Error::new(ErrorKind::InvalidInput, "the path is missing")),
-            Some(path) => bind_unix(Path::new(path)),
+            Some(path) => return Listener::bind_uds(Path::new(path)),
             None => bind_first(address),
         };
         listener.map_err(|error| {
@@ -67,6 +67,13 @@ impl Listener {
                 _ => "",
             };
             io::Error::new(error.kind(), format!("cannot listen on {address}: {error}{forms}"))
+        })
+    }
+
+    /// Listens on a unix socket.
+    pub(crate) fn bind_uds(path: &Path) -> io::Result<Self> {
+        bind_unix(path).map_err(|error| {
+            io::Error::new(error.kind(), format!("cannot listen on unix:{}: {error}", path.display()))
         })
     }
 
@@ -323,8 +330,8 @@ mod tests {
             SockRef::from(&accepted).tcp_user_timeout()
         };
         assert_eq!(user_timeout(&settings).await.ok(), Some(None));
-        for limit in [Some(Duration::from_millis(1500)), None] {
-            settings.set_time(Setting::TcpUserTimeout, limit);
+        for (millis, limit) in [(1500, Some(Duration::from_millis(1500))), (0, None)] {
+            settings.set(Setting::TcpUserTimeout, millis);
             assert_eq!(user_timeout(&settings).await.ok(), Some(limit));
         }
     }

@@ -134,10 +134,11 @@ const OUTPUT_CLASSES: [(&str, Setting); 2] =
 /// Settings that have no meaning here, but that tools read.
 const CONSTANTS: [(&str, &str); 2] = [("save", ""), ("appendonly", "no")];
 
-/// The settings of a server. [`Server`](crate::Server) documents each at the method that sets it.
+/// The settings of a server. [`Server`](crate::Server), [`Limits`](crate::Limits) and
+/// [`Timeouts`](crate::Timeouts) document each at the method that sets it.
 pub(crate) struct Settings([AtomicU64; ROWS.len()]);
 
-/// A limit on the unsent bytes of a client; see [`Server::output_limit`](crate::Server::output_limit).
+/// A limit on the unsent bytes of a client; see [`Limits::output_buffer`](crate::Limits::output_buffer).
 ///
 /// ```
 /// use std::time::Duration;
@@ -175,6 +176,12 @@ impl OutputLimit {
         self
     }
 
+    /// Returns the settings of a class, named by its first setting, and their values.
+    pub(crate) fn parts(self, hard: Setting) -> impl Iterator<Item = (Setting, u64)> {
+        let rows = ROWS[hard as usize..].iter();
+        rows.zip([self.hard, self.soft, self.soft_millis]).map(|(row, value)| (row.setting, value))
+    }
+
     /// Returns whether there is a limit.
     pub(crate) fn is_any(self) -> bool {
         self.hard != 0 || self.soft != 0
@@ -193,6 +200,7 @@ impl OutputLimit {
 
 /// The clients that may run `DEBUG`; see [`Server::debug_commands`](crate::Server::debug_commands).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum DebugAccess {
     /// No client.
     #[default]
@@ -247,14 +255,8 @@ impl Settings {
         self.0[setting as usize].store(value, Relaxed);
     }
 
-    /// Sets a time; `None` is 0.
-    pub(crate) fn set_time(&self, setting: Setting, time: Option<Duration>) {
-        self.set(setting, time.map_or(0, whole_millis));
-    }
-
-    pub(crate) fn set_output_limit(&self, hard: Setting, limit: OutputLimit) {
-        let values = [limit.hard, limit.soft, limit.soft_millis];
-        self.0[hard as usize..].iter().zip(values).for_each(|(cell, value)| cell.store(value, Relaxed));
+    pub(crate) fn set_all(&self, changes: Vec<(Setting, u64)>) {
+        changes.into_iter().for_each(|(setting, value)| self.set(setting, value));
     }
 
     /// Returns the limit of a class, named by its first setting.
@@ -308,7 +310,7 @@ impl Settings {
             let refuse = |reason| Refusal { name: changed.name().as_bytes(), reason };
             values.extend(changed.parse(value).map_err(refuse)?);
         }
-        values.into_iter().for_each(|(setting, value)| self.set(setting, value));
+        self.set_all(values);
         Ok(())
     }
 
@@ -523,11 +525,11 @@ mod tests {
         for (nanos, millis, seconds) in
             [(1, 1, "1"), (200_000_000, 200, "1"), (1_000_000_000, 1000, "1"), (1_000_000_001, 1001, "2")]
         {
-            settings.set_time(Setting::ShutdownTimeout, Some(Duration::from_nanos(nanos)));
+            settings.set(Setting::ShutdownTimeout, whole_millis(Duration::from_nanos(nanos)));
             assert_eq!(settings.time(Setting::ShutdownTimeout), Some(Duration::from_millis(millis)));
             assert_eq!(shown("shutdown-timeout").as_deref(), Some(seconds));
         }
-        settings.set_time(Setting::ShutdownTimeout, Some(Duration::MAX));
+        settings.set(Setting::ShutdownTimeout, whole_millis(Duration::MAX));
         assert!(settings.time(Setting::ShutdownTimeout) > Some(Duration::from_secs(u32::MAX.into())));
         assert_eq!(settings.change(&[(b"shutdown-timeout", b"2")]), Ok(()));
         assert_eq!(settings.time(Setting::ShutdownTimeout), Some(Duration::from_secs(2)));
@@ -537,7 +539,7 @@ mod tests {
     fn the_time_of_a_soft_limit_keeps_its_milliseconds() {
         let settings = Settings::default();
         let limit = OutputLimit::hard(2).soft(1, Duration::from_millis(500));
-        settings.set_output_limit(Setting::NormalOutputLimit, limit);
+        settings.set_all(limit.parts(Setting::NormalOutputLimit).collect());
         assert_eq!(settings.output_limit(Setting::NormalOutputLimit).soft_millis, 500);
         assert!(settings.output_limits_text().starts_with("normal 2 1 1 "));
         let too_long = format!("normal 0 1 {}", u64::MAX);

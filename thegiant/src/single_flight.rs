@@ -25,7 +25,7 @@ use tokio::sync::oneshot;
 ///
 /// ```
 /// use actix::ResponseFuture;
-/// use thegiant::{SingleFlight, prelude::*};
+/// use thegiant::{prelude::*, single_flight::SingleFlight};
 ///
 /// #[derive(Default)]
 /// struct Reports {
@@ -230,7 +230,7 @@ mod tests {
         }
     }
 
-    #[actix::test]
+    #[thegiant::test]
     async fn concurrent_callers_share_one_result() {
         let (flights, work) = (SingleFlight::new(), Work::default());
         let ask = |key: &'static str, result| {
@@ -247,7 +247,7 @@ mod tests {
         assert_eq!(ask("a", Ok(4)).await, Ok(4));
     }
 
-    #[actix::test]
+    #[thegiant::test]
     async fn a_computation_without_waiters_is_dropped() {
         let (flights, work) = (SingleFlight::new(), Work::default());
         let ask = || {
@@ -263,7 +263,7 @@ mod tests {
         assert_eq!(work.0.get(), (2, 1));
     }
 
-    #[actix::test]
+    #[thegiant::test]
     async fn a_forgotten_computation_starts_again() {
         let flights = SingleFlight::new();
         let ask = |value: u8| {
@@ -279,7 +279,7 @@ mod tests {
         assert!(flights.is_empty());
     }
 
-    #[actix::test]
+    #[thegiant::test]
     async fn a_panic_reaches_all_callers() {
         let flights = SingleFlight::<_, u8>::new();
         let ask = || actix_rt::spawn(flights.run(&1, || async { panic!("expected by the test") }));

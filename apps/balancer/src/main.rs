@@ -5,7 +5,7 @@ use std::io;
 use balancer::Options;
 use thegiant::prelude::*;
 
-#[actix::main]
+#[thegiant::main]
 async fn main() {
     cli::run(serve).await;
 }

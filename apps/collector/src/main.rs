@@ -35,7 +35,7 @@ use options::Options;
 use stats::{Seen, Stats};
 use thegiant::prelude::*;
 
-#[actix::main]
+#[thegiant::main]
 async fn main() {
     cli::run(serve).await;
 }

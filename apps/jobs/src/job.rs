@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use thegiant::{
-    Error, FromArg, Push, Reply, Responder,
+    Error, FromArg, Push, PushId, Reply, Responder,
     command::{ArgKind, ArgSpec, Arguments},
     resp::Encoder,
 };
@@ -131,7 +131,7 @@ pub(crate) enum JobState {
     Delayed,
     /// A worker has the job. `client` is the client id of the worker. `push` is the number of the push that
     /// delivered the job, or `None` after `GETJOB`.
-    Out { client: u64, push: Option<u64> },
+    Out { client: u64, push: Option<PushId> },
 }
 
 impl JobState {

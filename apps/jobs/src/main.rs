@@ -28,7 +28,7 @@ use std::{io, sync::Arc, time::Duration};
 
 use clap::{Parser, Subcommand};
 use cli::{Password, ServerOptions};
-use thegiant::prelude::*;
+use thegiant::{Timeouts, prelude::*};
 
 use crate::{
     queues::{Queues, Totals},
@@ -62,7 +62,7 @@ enum Command {
     },
 }
 
-#[actix::main]
+#[thegiant::main]
 async fn main() {
     cli::run(async |options: Options| match options.command {
         Some(Command::Top { address, password }) => top::run(&address, password.read()?.as_deref())
@@ -74,7 +74,7 @@ async fn main() {
 
 async fn serve(server: &ServerOptions) -> io::Result<()> {
     let server = server.bind(app(server.threads()))?;
-    cli::serve(server.tcp_user_timeout(Some(VANISHED_AFTER))).await
+    cli::serve(server.timeouts(Timeouts::new().tcp_user(VANISHED_AFTER))).await
 }
 
 /// Returns the work queue with this number of shards.

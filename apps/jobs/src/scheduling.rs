@@ -162,7 +162,7 @@ mod tests {
         bodies
     }
 
-    #[actix::test]
+    #[thegiant::test]
     async fn a_schedule_adds_a_job_at_each_firing() {
         let (_server, mut client) = start().await;
         assert_eq!(ask(&mut client, "SCHEDULE s *_*_*_*_* q tick").await, Value::Integer(1));
@@ -182,7 +182,7 @@ mod tests {
         assert_eq!(ask(&mut client, "SCHEDULES").await, Value::Array(vec![]));
     }
 
-    #[actix::test]
+    #[thegiant::test]
     async fn a_firing_adds_no_job_while_the_last_one_has_not_ended() {
         let (_server, mut client) = start().await;
         ask(&mut client, "SCHEDULE s *_*_*_*_*_* q tick MAXTRIES 1").await;
@@ -206,7 +206,7 @@ mod tests {
         );
     }
 
-    #[actix::test]
+    #[thegiant::test]
     async fn missed_firings_add_one_job() {
         let (_server, mut client) = start().await;
         ask(&mut client, "SCHEDULE s *_*_*_*_*_* q tick").await;
@@ -219,7 +219,7 @@ mod tests {
         assert_eq!(runs(&mut client).await, (1.into(), 0.into()));
     }
 
-    #[actix::test]
+    #[thegiant::test]
     async fn a_schedule_can_be_set_again() {
         let (_server, mut client) = start().await;
         assert_eq!(ask(&mut client, "SCHEDULE s *_*_*_*_* q old").await, Value::Integer(1));
@@ -233,7 +233,7 @@ mod tests {
         assert_eq!(take(&mut client).await, ["new"]);
     }
 
-    #[actix::test]
+    #[thegiant::test]
     async fn the_jobs_have_the_options_of_the_schedule() {
         let (_server, mut client) = start().await;
         ask(&mut client, "SCHEDULE s *_*_*_*_* q low MAXLEN 2 KEEP 1000 RETRY 0 TTL 0").await;
@@ -243,7 +243,7 @@ mod tests {
         assert_eq!(take(&mut client).await, ["high", "low"]);
     }
 
-    #[actix::test]
+    #[thegiant::test]
     async fn the_next_firing_is_shown_in_the_zone_of_the_schedule() {
         let (_server, mut client) = start().await;
         ask(&mut client, "SCHEDULE s 30_4_*_*_* q body TZ Asia/Kolkata").await;
@@ -253,7 +253,7 @@ mod tests {
         assert_eq!(field(&mut client, "cron").await.as_str(), Some("30 4 * * *"));
     }
 
-    #[actix::test]
+    #[thegiant::test]
     async fn a_schedule_that_cannot_fire_is_an_error() {
         let (_server, mut client) = start().await;
         for (words, error) in [

@@ -180,8 +180,8 @@ impl Jobs {
         let (id, now) = (client.id(), Instant::now());
         let Some(job) = self.queues.take(queue, id, now) else { return false };
         match client.push(Pushed(job.delivery())) {
-            Some(number) => {
-                job.state = JobState::Out { client: id, push: Some(number) };
+            push @ Some(_) => {
+                job.state = JobState::Out { client: id, push };
                 self.waiting.on_pushed(queue, id);
             }
             // The client has disconnected, and its [`Disconnected`] message arrives soon.
@@ -266,10 +266,10 @@ impl Handler<Disconnected> for Jobs {
     fn handle(&mut self, Disconnected(client): Disconnected, context: &mut Context<Self>) {
         self.waiting.remove(client.id());
         self.queues.forget_call(client.id());
-        let (taken, now) = (client.pushes_taken(), Instant::now());
+        let now = Instant::now();
         let mut queues = Vec::new();
         for (id, push) in self.queues.of_client(client.id()).into_iter().rev() {
-            let was_tried = push.is_none_or(|push| push <= taken);
+            let was_tried = push.is_none_or(|push| client.has_taken(push));
             let how = if was_tried { Return::Tried } else { Return::Unseen };
             queues.extend(self.queues.give_back(id, how, now));
         }

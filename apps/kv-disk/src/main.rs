@@ -28,7 +28,7 @@ use crate::{
     sqlite::Sqlite,
 };
 
-#[actix::main]
+#[thegiant::main]
 async fn main() {
     cli::run(async |options: Options| match options.engine {
         EngineName::Lsm => serve::<Lsm>(&options).await,

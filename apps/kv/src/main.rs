@@ -20,7 +20,7 @@ struct Options {
     server: ServerOptions,
 }
 
-#[actix::main]
+#[thegiant::main]
 async fn main() {
     cli::run(serve).await;
 }

@@ -25,7 +25,7 @@ use crate::{
     reader::{Reader, Stats},
 };
 
-#[actix::main]
+#[thegiant::main]
 async fn main() {
     cli::run(serve).await;
 }

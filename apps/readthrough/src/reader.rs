@@ -14,9 +14,10 @@ use std::{
 use actix::ResponseFuture;
 use bytes::Bytes;
 use thegiant::{
-    InfoFields, SingleFlight,
+    InfoFields,
     command::{Answer, ReplyBuffer},
     prelude::*,
+    single_flight::{Flight, SingleFlight},
 };
 
 use crate::{
@@ -63,7 +64,7 @@ pub(crate) struct Stats {
 }
 
 /// The value of a key, when a query has read it.
-type Read = thegiant::Flight<Bytes, Result<Option<Bytes>, Failure>>;
+type Read = Flight<Bytes, Result<Option<Bytes>, Failure>>;
 
 /// Returns one of the counters.
 type Counter = fn(&Stats) -> &AtomicU64;

@@ -89,7 +89,7 @@ fn app(redis: &str) -> App {
     App::new().mount(cache.start()).proxy(redis)
 }
 
-#[actix::main]
+#[thegiant::main]
 async fn main() -> std::io::Result<()> {
     let [redis, address] = [(1, "127.0.0.1:6379"), (2, "127.0.0.1:6380")]
         .map(|(index, default)| env::args().nth(index).unwrap_or(default.to_owned()));
@@ -123,7 +123,7 @@ mod tests {
         }
     }
 
-    #[actix::test]
+    #[thegiant::test]
     async fn a_value_is_read_once_until_somebody_changes_it() {
         let upstream =
             Server::new(App::new().mount(Store::default().start())).bind("127.0.0.1:0").expect("a free port");

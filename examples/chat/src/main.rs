@@ -139,7 +139,7 @@ fn app() -> App {
     app.mount(chat.clone()).on_connect(chat.clone()).on_disconnect(chat)
 }
 
-#[actix::main]
+#[thegiant::main]
 async fn main() -> io::Result<()> {
     let address = env::args().nth(1).unwrap_or("127.0.0.1:6380".to_owned());
     let server = Server::new(app).bind(address)?;

@@ -37,7 +37,7 @@ fn app() -> App {
     App::new().mount(Counters::default().start())
 }
 
-#[actix::main]
+#[thegiant::main]
 async fn main() -> std::io::Result<()> {
     tracing_subscriber::fmt::init();
     Server::new(app).bind("127.0.0.1:6380")?.run().await
@@ -49,7 +49,7 @@ mod tests {
 
     use super::*;
 
-    #[actix::test]
+    #[thegiant::test]
     async fn counts_by_one_unless_an_increment_is_given() {
         let server = TestServer::start(app());
         let mut client = server.connect();

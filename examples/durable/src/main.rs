@@ -97,7 +97,7 @@ fn app(path: &Path) -> io::Result<App> {
     Ok(App::new().mount(Store::open(path)?.start()))
 }
 
-#[actix::main]
+#[thegiant::main]
 async fn main() -> io::Result<()> {
     Server::new(app(Path::new("durable.log"))?).bind("127.0.0.1:6380")?.run().await
 }
@@ -110,7 +110,7 @@ mod tests {
 
     use super::*;
 
-    #[actix::test]
+    #[thegiant::test]
     async fn a_new_server_has_what_was_committed() {
         let path = std::env::temp_dir().join(format!("durable-{}.log", std::process::id()));
         let server = TestServer::start(app(&path).expect("a log"));

@@ -6,7 +6,7 @@ use std::{collections::HashMap, env, io};
 
 use thegiant::prelude::*;
 
-#[actix::main]
+#[thegiant::main]
 async fn main() -> io::Result<()> {
     let address = env::args().nth(1).unwrap_or("127.0.0.1:6380".to_owned());
     let mut values: HashMap<Vec<u8>, Bytes> = HashMap::new();

@@ -74,7 +74,7 @@ fn app() -> App {
     App::new().mount(Exchange::default().start())
 }
 
-#[actix::main]
+#[thegiant::main]
 async fn main() -> std::io::Result<()> {
     Server::new(app).bind("127.0.0.1:6380")?.run().await
 }
@@ -85,7 +85,7 @@ mod tests {
 
     use super::*;
 
-    #[actix::test]
+    #[thegiant::test]
     async fn a_receiver_waits_for_a_parcel() {
         let server = TestServer::start(app());
         let (mut receiver, mut sender) = (server.connect(), server.connect());
@@ -95,7 +95,7 @@ mod tests {
         sender.expect("+OK\r\n+OK\r\n$3\r\npen\r\n").await;
     }
 
-    #[actix::test]
+    #[thegiant::test]
     async fn a_parcel_outlives_a_receiver_whose_timeout_has_passed() {
         tokio::time::pause();
         let server = TestServer::start(app());
@@ -104,7 +104,7 @@ mod tests {
         client.expect("$-1\r\n+OK\r\n$4\r\nbook\r\n").await;
     }
 
-    #[actix::test]
+    #[thegiant::test]
     async fn futures_reply_after_their_delay() {
         tokio::time::pause();
         let server = TestServer::start(app());

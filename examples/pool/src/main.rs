@@ -57,7 +57,7 @@ fn app() -> App {
     App::new().mount(workers).mount(archive)
 }
 
-#[actix::main]
+#[thegiant::main]
 async fn main() -> std::io::Result<()> {
     Server::new(app).bind("127.0.0.1:6380")?.run().await
 }
@@ -68,7 +68,7 @@ mod tests {
 
     use super::*;
 
-    #[actix::test]
+    #[thegiant::test]
     async fn actors_on_several_threads_reply_in_order() {
         let server = TestServer::start(app());
         let mut client = server.connect();

@@ -8,13 +8,14 @@ mod endpoint;
 
 use std::{collections::HashMap, env, io};
 
-use metrics::counter;
-use thegiant::prelude::*;
+use thegiant::{Counter, prelude::*};
 
 /// A ballot box.
 #[derive(Default)]
 struct Ballot {
     votes: HashMap<Bytes, u64>,
+    /// All votes: a metric of the application in addition to those of the toolkit.
+    cast: Counter,
 }
 
 impl Actor for Ballot {
@@ -26,8 +27,7 @@ impl Ballot {
     /// Votes for a candidate, and returns the number of votes.
     #[command("VOTE", write, fast)]
     fn vote(&mut self, candidate: Key) -> u64 {
-        // An application can have its own metrics in addition to those of the toolkit.
-        counter!("ballot_votes_total").increment(1);
+        self.cast.increment();
         let votes = self.votes.entry(candidate.into()).or_default();
         *votes += 1;
         *votes
@@ -40,11 +40,14 @@ impl Ballot {
     }
 }
 
-#[actix::main]
+#[thegiant::main]
 async fn main() -> io::Result<()> {
     let address = env::args().nth(1).unwrap_or("127.0.0.1:6380".to_owned());
     let metrics_address = env::var("METRICS_BIND").unwrap_or("127.0.0.1:9100".to_owned());
-    let app = || App::new().mount(Ballot::default().start());
+    let app = || {
+        let ballot = Ballot::default();
+        App::new().counter("Ballot", "ballot_votes_total", &ballot.cast).mount(ballot.start())
+    };
     // Without latency tracking, the server does not time commands and exports no latencies.
     let server = Server::new(app).latency_tracking(true).bind(address)?;
     // The server registers its metrics when it runs, so the recorder comes first.

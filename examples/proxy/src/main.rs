@@ -39,7 +39,7 @@ fn app(redis: &str) -> App {
     App::new().mount(Front { redis: redis.clone() }.start()).proxy(redis)
 }
 
-#[actix::main]
+#[thegiant::main]
 async fn main() -> std::io::Result<()> {
     Server::new(|| app("127.0.0.1:6379")).bind("127.0.0.1:6380")?.run().await
 }
@@ -58,7 +58,7 @@ mod tests {
         Server::new(App::new().fallback(words)).bind("127.0.0.1:0").expect("a free port")
     }
 
-    #[actix::test]
+    #[thegiant::test]
     async fn commands_of_its_own_come_first() {
         let upstream = echo();
         let address = upstream.addrs()[0].to_string();

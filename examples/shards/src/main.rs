@@ -49,7 +49,7 @@ fn app(shards: u16) -> App {
     App::new().mount_shards(shards, |_| Scores::default())
 }
 
-#[actix::main]
+#[thegiant::main]
 async fn main() -> std::io::Result<()> {
     let cpus = thread::available_parallelism()?.get() as u16;
     Server::new(move || app(cpus)).workers(cpus).bind("127.0.0.1:6380")?.run().await
@@ -61,7 +61,7 @@ mod tests {
 
     use super::*;
 
-    #[actix::test]
+    #[thegiant::test]
     async fn any_number_of_shards_replies_the_same() {
         for shards in [1, 2, 5] {
             let server = TestServer::start(app(shards));

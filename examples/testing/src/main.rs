@@ -36,7 +36,7 @@ fn app() -> App {
     App::new().mount(Locks::default().start())
 }
 
-#[actix::main]
+#[thegiant::main]
 async fn main() -> std::io::Result<()> {
     Server::new(app).bind("127.0.0.1:6380")?.run().await
 }
@@ -47,7 +47,7 @@ mod tests {
 
     use super::*;
 
-    #[actix::test]
+    #[thegiant::test]
     async fn a_lock_expires_after_an_hour() {
         tokio::time::pause(); // From here on, the clock jumps to the next timer.
         let server = TestServer::start(app());

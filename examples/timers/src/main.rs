@@ -109,7 +109,7 @@ impl Handler<Write> for Journal {
     }
 }
 
-#[actix::main]
+#[thegiant::main]
 async fn main() -> io::Result<()> {
     let address = env::args().nth(1).unwrap_or("127.0.0.1:6380".to_owned());
     let app = || App::new().mount(Journal::default().start());

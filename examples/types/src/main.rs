@@ -84,7 +84,7 @@ fn app() -> App {
     App::new().mount(Bank::default().start())
 }
 
-#[actix::main]
+#[thegiant::main]
 async fn main() -> std::io::Result<()> {
     Server::new(app).bind("127.0.0.1:6380")?.run().await
 }
@@ -95,7 +95,7 @@ mod tests {
 
     use super::*;
 
-    #[actix::test]
+    #[thegiant::test]
     async fn replies_with_errors_of_its_own() {
         let server = TestServer::start(app());
         let mut client = server.connect();
@@ -104,7 +104,7 @@ mod tests {
         client.expect(":100\r\n-OVERDRAWN 50 cents are missing\r\n").await;
     }
 
-    #[actix::test]
+    #[thegiant::test]
     async fn reads_options_in_any_order() {
         let server = TestServer::start(app());
         let mut client = server.connect();

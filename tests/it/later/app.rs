@@ -10,9 +10,8 @@ use std::{
     time::Duration,
 };
 
-use actix::{ResponseActFuture, ResponseFuture, WrapFuture, fut::ActorFutureExt};
 use actix_rt::time::sleep;
-use thegiant::{Connected, Disconnected, prelude::*};
+use thegiant::{Connected, Disconnected, PushId, prelude::*};
 
 use crate::support::{RawClient, eventually, line};
 
@@ -23,6 +22,8 @@ pub(super) struct Waiters {
     /// Number of dropped futures.
     dropped: Arc<AtomicUsize>,
     clients: HashMap<u64, Client>,
+    /// The pushes to each client.
+    pushes: HashMap<u64, Vec<PushId>>,
     disconnected: Vec<u64>,
 }
 
@@ -189,10 +190,14 @@ impl Waiters {
         assert!(responder.is_closed(), "in a handler");
     }
 
-    /// Pushes a message to another client.
+    /// Pushes a message to another client. Returns how many were pushed so far.
     #[command("PUSH")]
-    fn push(&self, id: u64, kind: &str, value: &[u8]) -> Option<u64> {
-        self.clients.get(&id)?.push((kind, value))
+    fn push(&mut self, id: u64, kind: &str, value: &[u8]) -> Option<usize> {
+        let push = self.clients.get(&id)?.push((kind, value))?;
+        let pushes = self.pushes.entry(id).or_default();
+        assert!(pushes.last().is_none_or(|before| *before < push));
+        pushes.push(push);
+        Some(pushes.len())
     }
 
     /// Pushes messages to the calling client, then replies.
@@ -201,10 +206,11 @@ impl Waiters {
         (1..=count).filter_map(|number| client.push(("own", number))).count() as u64
     }
 
-    /// Returns the number of the last push that was sent.
+    /// Returns the number of pushes to a client that its socket has taken.
     #[command("TAKEN")]
-    fn taken(&self, id: u64) -> Option<u64> {
-        Some(self.clients.get(&id)?.pushes_taken())
+    fn taken(&self, id: u64) -> Option<usize> {
+        let (client, pushes) = (self.clients.get(&id)?, self.pushes.get(&id));
+        Some(pushes.into_iter().flatten().filter(|push| client.has_taken(**push)).count())
     }
 
     /// Closes another client.

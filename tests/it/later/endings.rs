@@ -2,6 +2,8 @@
 
 use std::{thread, time::Duration};
 
+use thegiant::Timeouts;
+
 use super::app::{app, wait_until_blocked};
 use crate::support::{ANY_PORT, RawClient, Served, eventually, line, lines};
 
@@ -78,8 +80,9 @@ fn a_responders_timeout_sends_its_reply() {
 
 #[test]
 fn rows_and_servers_have_timeouts_too() {
-    let served =
-        Served::with(app, |server| server.reply_timeout(Some(Duration::from_secs(1))).bind(ANY_PORT));
+    let served = Served::with(app, |server| {
+        server.timeouts(Timeouts::new().reply(Duration::from_secs(1))).bind(ANY_PORT)
+    });
     let mut client = connected(&served);
     client.send(lines("AWAITROW it \n NEVER \n SAY end"));
     let late = "-TIMEOUT the command was not answered in time\r\n";

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use thegiant::{ClientClass, OutputLimit, SlowConsumers};
+use thegiant::{ClientClass, Limits, OutputLimit, SlowConsumers};
 
 use super::app::{app, wait_until_blocked};
 use crate::support::{ANY_PORT, RawClient, Served, eventually, line, lines};
@@ -133,7 +133,8 @@ const LIMIT: usize = 4 << 20;
 fn with_limit(slow: SlowConsumers) -> Served {
     let limit = OutputLimit::hard(LIMIT).soft(LIMIT / 2, Duration::from_secs(1));
     Served::with(app, move |server| {
-        server.output_limit(ClientClass::PubSub, limit).slow_consumers(slow).bind(ANY_PORT)
+        let limits = Limits::new().output_buffer(ClientClass::PubSub, limit).slow_consumers(slow);
+        server.limits(limits).bind(ANY_PORT)
     })
 }
 

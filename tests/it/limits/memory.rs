@@ -5,6 +5,7 @@ use crate::support::{
     ANY_PORT, RawClient, Served, allow_many_connections, app, client_list, eventually, info, line, lines,
     listed, request,
 };
+use thegiant::Limits;
 
 const OK: &str = "+OK\r\n";
 const MIB: usize = 1 << 20;
@@ -30,7 +31,8 @@ fn evicted(operator: &mut RawClient) -> u64 {
 
 #[test]
 fn the_client_with_most_memory_is_evicted_first() {
-    let served = Served::with(app, |server| server.max_client_memory(16 * MIB).bind(ANY_PORT));
+    let served =
+        Served::with(app, |server| server.limits(Limits::new().client_memory(16 * MIB)).bind(ANY_PORT));
     let mut operator = RawClient::connect(served.address());
     let (mut small, _) = client_with_partial_request(&served, &mut operator, 2 * MIB);
     let (mut big, big_id) = client_with_partial_request(&served, &mut operator, 8 * MIB);
@@ -49,7 +51,8 @@ fn the_client_with_most_memory_is_evicted_first() {
 
 #[test]
 fn replies_count_as_client_memory() {
-    let served = Served::with(app, |server| server.max_client_memory(40 * MIB).bind(ANY_PORT));
+    let served =
+        Served::with(app, |server| server.limits(Limits::new().client_memory(40 * MIB)).bind(ANY_PORT));
     let mut operator = RawClient::connect(served.address());
     assert_eq!(operator.ask(request([&b"SET"[..], b"k", &[b'x'; 16 * MIB]])), OK);
     let mut slow: Vec<RawClient> = (0..6).map(|_| RawClient::connect(served.address())).collect();
@@ -65,7 +68,8 @@ fn replies_count_as_client_memory() {
 /// To close other clients would not make the buffers of this client smaller.
 #[test]
 fn a_client_with_no_evict_is_kept_and_does_not_count() {
-    let served = Served::with(app, |server| server.max_client_memory(16 * MIB).bind(ANY_PORT));
+    let served =
+        Served::with(app, |server| server.limits(Limits::new().client_memory(16 * MIB)).bind(ANY_PORT));
     let mut operator = RawClient::connect(served.address());
     let mut others: Vec<_> = (0..10).map(|_| RawClient::connect(served.address())).collect();
     for other in &mut others {
@@ -101,7 +105,8 @@ fn a_client_with_no_evict_is_kept_and_does_not_count() {
 
 #[test]
 fn no_evict_moves_the_memory_that_a_client_has() {
-    let served = Served::with(app, |server| server.max_client_memory(16 * MIB).bind(ANY_PORT));
+    let served =
+        Served::with(app, |server| server.limits(Limits::new().client_memory(16 * MIB)).bind(ANY_PORT));
     let mut operator = RawClient::connect(served.address());
     let mut client = RawClient::connect(served.address());
     assert_eq!(client.ask(request([b"WATCH".to_vec(), vec![b'k'; 10 * MIB]])), OK);
@@ -129,7 +134,8 @@ fn no_evict_moves_the_memory_that_a_client_has() {
 /// The client that switches `NO-EVICT` off has more memory than all clients may have.
 #[test]
 fn the_limit_applies_at_once_when_no_evict_is_switched_off() {
-    let served = Served::with(app, |server| server.max_client_memory(16 * MIB).bind(ANY_PORT));
+    let served =
+        Served::with(app, |server| server.limits(Limits::new().client_memory(16 * MIB)).bind(ANY_PORT));
     let mut operator = RawClient::connect(served.address());
     let mut client = RawClient::connect(served.address());
     assert_eq!(client.ask(line("CLIENT NO-EVICT on")), OK);
@@ -141,7 +147,8 @@ fn the_limit_applies_at_once_when_no_evict_is_switched_off() {
 
 #[test]
 fn names_and_tracking_prefixes_count_as_client_memory() {
-    let served = Served::with(app, |server| server.max_client_memory(16 * MIB).bind(ANY_PORT));
+    let served =
+        Served::with(app, |server| server.limits(Limits::new().client_memory(16 * MIB)).bind(ANY_PORT));
     let mut operator = RawClient::connect(served.address());
     let large = "x".repeat(10 * MIB);
     for (set, unset) in [
@@ -171,7 +178,7 @@ fn names_and_tracking_prefixes_count_as_client_memory() {
 
 #[test]
 fn a_client_with_many_short_prefixes_is_closed() {
-    let served = Served::with(app, |server| server.max_client_memory(MIB).bind(ANY_PORT));
+    let served = Served::with(app, |server| server.limits(Limits::new().client_memory(MIB)).bind(ANY_PORT));
     let mut operator = RawClient::connect(served.address());
     let mut greedy = RawClient::connect(served.address());
     for first in (0..10_000).step_by(1000) {
@@ -203,7 +210,8 @@ fn a_lower_limit_applies_at_once() {
 #[test]
 fn no_memory_is_counted_after_all_clients_have_disconnected() {
     allow_many_connections();
-    let served = Served::with(app, |server| server.max_client_memory(64 * MIB).bind(ANY_PORT));
+    let served =
+        Served::with(app, |server| server.limits(Limits::new().client_memory(64 * MIB)).bind(ANY_PORT));
     let mut operator = RawClient::connect(served.address());
     assert_eq!(operator.ask(request([&b"SET"[..], b"k", &vec![b'x'; 4 * MIB]])), OK);
     thread::scope(|scope| {

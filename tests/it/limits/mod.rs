@@ -11,13 +11,15 @@ mod timers;
 
 use std::{io::ErrorKind, time::Duration};
 
+use thegiant::{Limits, Timeouts};
+
 use crate::support::{ANY_PORT, RawClient, Served, app, eventually, exchange, gated, line, request};
 
 const FULL: &str = "-ERR max number of clients reached\r\n";
 
 #[test]
 fn max_clients() {
-    let served = Served::with(app, |server| server.max_clients(3).bind(ANY_PORT));
+    let served = Served::with(app, |server| server.limits(Limits::new().max_clients(3)).bind(ANY_PORT));
     let connect = || RawClient::connect(served.address());
     let mut clients = [connect(), connect(), connect()];
     for client in &mut clients {
@@ -75,7 +77,9 @@ fn limits_of_connections_and_requests_can_be_changed_at_run_time() {
 
 #[test]
 fn a_client_that_is_idle_for_too_long_is_closed() {
-    let served = Served::with(app, |server| server.timeout(Some(Duration::from_secs(1))).bind(ANY_PORT));
+    let served = Served::with(app, |server| {
+        server.timeouts(Timeouts::new().idle(Duration::from_secs(1))).bind(ANY_PORT)
+    });
     let mut busy = RawClient::connect(served.address());
     let mut silent = RawClient::connect(served.address());
     let mut fell_silent = RawClient::connect(served.address());
@@ -95,7 +99,9 @@ fn a_client_that_is_idle_for_too_long_is_closed() {
 #[test]
 fn a_client_with_a_slow_command_is_not_idle() {
     let (app, gatekeeper) = gated();
-    let served = Served::with(app, |server| server.timeout(Some(Duration::from_secs(1))).bind(ANY_PORT));
+    let served = Served::with(app, |server| {
+        server.timeouts(Timeouts::new().idle(Duration::from_secs(1))).bind(ANY_PORT)
+    });
     let mut waiting = RawClient::connect(served.address());
     waiting.send(line("GATE"));
     gatekeeper.wait();
@@ -109,7 +115,8 @@ fn a_client_with_a_slow_command_is_not_idle() {
 
 #[test]
 fn max_bulk_len() {
-    let served = Served::with(app, |server| server.max_bulk_len(1 << 20).bind(ANY_PORT));
+    let served =
+        Served::with(app, |server| server.limits(Limits::new().max_bulk_len(1 << 20)).bind(ANY_PORT));
     let value = "x".repeat(1 << 20);
     assert_eq!(exchange(served.address(), request(["SET", "k", &value])), "+OK\r\n");
     assert_eq!(
@@ -125,7 +132,8 @@ fn max_bulk_len() {
 /// The request grows by one large argument, by several, or by many small ones.
 #[test]
 fn a_request_over_the_query_buffer_limit() {
-    let served = Served::with(app, |server| server.query_buffer_limit(1 << 20).bind(ANY_PORT));
+    let served =
+        Served::with(app, |server| server.limits(Limits::new().query_buffer(1 << 20)).bind(ANY_PORT));
     let mut bystander = RawClient::connect(served.address());
     let large = [b"*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$4000000\r\n".as_slice(), &[b'x'; 3_900_000]].concat();
     let several =
@@ -147,7 +155,8 @@ fn a_request_over_the_query_buffer_limit() {
 /// The limit applies to one request, not to all requests of a client.
 #[test]
 fn many_requests_under_the_query_buffer_limit() {
-    let served = Served::with(app, |server| server.query_buffer_limit(1 << 20).bind(ANY_PORT));
+    let served =
+        Served::with(app, |server| server.limits(Limits::new().query_buffer(1 << 20)).bind(ANY_PORT));
     let value = "x".repeat(1_000_000);
     let requests = request(["SET", "k", &value]).repeat(5);
     assert_eq!(exchange(served.address(), requests), "+OK\r\n".repeat(5));
@@ -171,7 +180,7 @@ fn select_accepts_one_database_unless_the_application_has_more() {
 fn tcp_keepalive_is_set() {
     let keepalive = |seconds| {
         let served = Served::with(app, move |server| {
-            server.tcp_keepalive(Some(Duration::from_secs(seconds))).bind(ANY_PORT)
+            server.timeouts(Timeouts::new().tcp_keepalive(Duration::from_secs(seconds))).bind(ANY_PORT)
         });
         let mut client = RawClient::connect(served.address());
         assert_eq!(client.ask(line("PING")), "+PONG\r\n");

@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use thegiant::{ClientClass, OutputLimit};
+use thegiant::{ClientClass, Limits, OutputLimit};
 
 use super::set;
 use crate::support::{
@@ -12,8 +12,9 @@ const LIMITS: &str = "client-output-buffer-limit";
 
 /// Starts a server with this limit for replies. Also returns an operator, which has set a value of 16 MiB.
 fn limited(limit: OutputLimit) -> (Served, RawClient) {
-    let served =
-        Served::with(app, move |server| server.output_limit(ClientClass::Normal, limit).bind(ANY_PORT));
+    let served = Served::with(app, move |server| {
+        server.limits(Limits::new().output_buffer(ClientClass::Normal, limit)).bind(ANY_PORT)
+    });
     let mut operator = RawClient::connect(served.address());
     set_value(&mut operator);
     (served, operator)
@@ -106,8 +107,9 @@ fn show_until(operator: &mut RawClient, mut is_enough: impl FnMut(&mut RawClient
 #[test]
 fn pushes_have_their_own_limits() {
     let limit = OutputLimit::hard(2 << 20);
-    let served =
-        Served::with(app, move |server| server.output_limit(ClientClass::PubSub, limit).bind(ANY_PORT));
+    let served = Served::with(app, move |server| {
+        server.limits(Limits::new().output_buffer(ClientClass::PubSub, limit)).bind(ANY_PORT)
+    });
     let mut operator = RawClient::connect(served.address());
     let (mut slow_client, id) = slow_monitor(&served, &mut operator, 1 << 20);
     assert!(listed(&mut operator, id).is_some());

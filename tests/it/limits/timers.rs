@@ -2,6 +2,7 @@ use std::{thread, time::Duration};
 
 use super::set;
 use crate::support::{ANY_PORT, RawClient, Served, app, eventually, gated, line, lines, listed};
+use thegiant::Timeouts;
 
 const SECOND: Option<Duration> = Some(Duration::from_secs(1));
 
@@ -42,7 +43,7 @@ impl Pieces {
 
 #[test]
 fn a_client_that_sends_a_request_too_slowly_is_closed() {
-    let served = Served::with(app, |server| server.request_timeout(SECOND).bind(ANY_PORT));
+    let served = Served::with(app, |server| server.timeouts(Timeouts::new().request(SECOND)).bind(ANY_PORT));
     let mut idle = RawClient::connect(served.address());
     let mut busy = Pieces::new(&served);
     let mut slow = RawClient::connect(served.address());
@@ -66,7 +67,7 @@ fn a_client_that_sends_a_request_too_slowly_is_closed() {
 #[test]
 fn a_client_that_waits_for_the_server_is_not_slow() {
     let (app, gatekeeper) = gated();
-    let served = Served::with(app, |server| server.request_timeout(SECOND).bind(ANY_PORT));
+    let served = Served::with(app, |server| server.timeouts(Timeouts::new().request(SECOND)).bind(ANY_PORT));
     let mut waiting = RawClient::connect(served.address());
     waiting.send([line("GATE"), b"*2\r\n$5\r\nFIRST\r\n$1\r".to_vec()].concat());
     gatekeeper.wait();
@@ -84,7 +85,9 @@ fn a_client_that_waits_for_the_server_is_not_slow() {
 
 #[test]
 fn a_client_that_does_not_authenticate_is_closed() {
-    let served = Served::with(app, |server| server.password("secret").auth_timeout(SECOND).bind(ANY_PORT));
+    let served = Served::with(app, |server| {
+        server.password("secret").timeouts(Timeouts::new().auth(SECOND)).bind(ANY_PORT)
+    });
     let mut operator = RawClient::connect(served.address());
     assert_eq!(operator.ask(line("AUTH secret")), "+OK\r\n");
     let silent = RawClient::connect(served.address());
@@ -102,7 +105,9 @@ fn a_client_that_does_not_authenticate_is_closed() {
 /// The timeout starts with the logout, not with the connection.
 #[test]
 fn a_client_that_logs_out_has_time_to_log_in() {
-    let served = Served::with(app, |server| server.password("secret").auth_timeout(SECOND).bind(ANY_PORT));
+    let served = Served::with(app, |server| {
+        server.password("secret").timeouts(Timeouts::new().auth(SECOND)).bind(ANY_PORT)
+    });
     let mut operator = RawClient::connect(served.address());
     assert_eq!(operator.ask(line("AUTH secret")), "+OK\r\n");
     let id = operator.id();
@@ -119,7 +124,9 @@ fn a_client_that_logs_out_has_time_to_log_in() {
 
 #[test]
 fn timeouts_can_be_changed_at_run_time() {
-    let served = Served::with(app, |server| server.password("secret").auth_timeout(None).bind(ANY_PORT));
+    let served = Served::with(app, |server| {
+        server.password("secret").timeouts(Timeouts::new().auth(None)).bind(ANY_PORT)
+    });
     let mut operator = RawClient::connect(served.address());
     assert_eq!(operator.ask(line("AUTH secret")), "+OK\r\n");
     let [mut half, mut idle] = [(); 2].map(|()| RawClient::connect(served.address()));
@@ -141,7 +148,7 @@ fn timeouts_can_be_changed_at_run_time() {
 /// A monitor sends no requests, but receives commands.
 #[test]
 fn a_monitor_is_not_idle() {
-    let served = Served::with(app, |server| server.timeout(SECOND).bind(ANY_PORT));
+    let served = Served::with(app, |server| server.timeouts(Timeouts::new().idle(SECOND)).bind(ANY_PORT));
     let mut monitor = RawClient::connect(served.address());
     assert_eq!(monitor.ask(line("MONITOR")), "+OK\r\n");
     for _ in 0..2 {

@@ -3,7 +3,7 @@ use std::sync::{
     atomic::{AtomicU64, Ordering::Relaxed},
 };
 
-use thegiant::App;
+use thegiant::{App, Counter, Gauge, Limits};
 
 use super::{OK, PONG, open_to_operators, open_with};
 use crate::support::{ANY_PORT, Fields, RawClient, Served, app, exchange, info, line, lines, report};
@@ -60,7 +60,7 @@ fn info_shows_the_requested_sections() {
 
 #[test]
 fn clients_are_counted() {
-    let served = Served::with(app, |server| server.max_clients(3).bind(ANY_PORT));
+    let served = Served::with(app, |server| server.limits(Limits::new().max_clients(3)).bind(ANY_PORT));
     let mut clients = [(); 3].map(|()| RawClient::connect(served.address()));
     clients.iter_mut().for_each(RawClient::let_server_read);
     for _ in 0..2 {
@@ -238,15 +238,27 @@ fn config_resetstat_resets_all_counts() {
 fn an_application_adds_fields_and_sections() {
     let waiting = Arc::new(AtomicU64::new(3));
     let shown = Arc::clone(&waiting);
+    let (lost, running) = (Counter::new(), Gauge::new());
+    let (app_lost, app_running) = (lost.clone(), running.clone());
     let served = open_with(move || {
         app()
             .info("Jobs", move |info| info.field("jobs_waiting", shown.load(Relaxed)))
             .info("server", |info| info.field("application", "a\r\nforged:1"))
             .info("Other", |info| info.field("other", 1))
             .info("JOBS", |info| info.field("jobs_done", 7))
+            .counter("jobs", "jobs_lost_total", &app_lost)
+            .gauge("jobs", "jobs_running", &app_running)
     });
     let mut client = RawClient::connect(served.address());
-    assert_eq!(report(&mut client, "INFO jobs"), "# Jobs\r\njobs_waiting:3\r\njobs_done:7\r\n");
+    running.set(5);
+    running.sub(7);
+    lost.increment();
+    lost.add(2);
+    assert_eq!((lost.get(), running.get()), (3, -2));
+    assert_eq!(
+        report(&mut client, "INFO jobs"),
+        "# Jobs\r\njobs_waiting:3\r\njobs_done:7\r\njobs_lost_total:3\r\njobs_running:-2\r\n"
+    );
     waiting.store(4, Relaxed);
     assert_eq!(info(&mut client, "JOBS").number("jobs_waiting"), 4);
     let server = report(&mut client, "INFO server");

@@ -1,15 +1,16 @@
 use std::collections::BTreeMap;
 
-use crate::support::{Process, RawClient, eventually, line, lines};
+use crate::support::{Process, RawClient, eventually, info, line, lines};
 
-/// Returns the metrics of the toolkit that are not zero, without the buckets of histograms.
+/// Returns the metrics that are not zero, without the buckets of histograms.
 fn scraped(endpoint: &str) -> BTreeMap<String, f64> {
     let mut client = RawClient::connect(endpoint);
     client.send("GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n");
     let response = String::from_utf8(client.rest().to_vec()).expect("text");
     let (head, body) = response.split_once("\r\n\r\n").expect("a head and a body");
     assert!(head.starts_with("HTTP/1.1 200 OK\r\n"), "{head}");
-    let samples = body.lines().filter(|line| line.starts_with("thegiant_") && !line.contains("_bucket{"));
+    let is_shown = |line: &&str| !line.starts_with('#') && !line.is_empty() && !line.contains("_bucket{");
+    let samples = body.lines().filter(is_shown);
     let samples = samples.map(|line| {
         let (name, value) = line.rsplit_once(' ').expect("a name and a value");
         (name.to_owned(), value.parse::<f64>().expect("a number"))
@@ -37,6 +38,7 @@ fn metrics_are_scraped() {
         assert!(seconds.is_some_and(|seconds| seconds > 0.0), "{seconds:?} for {command}");
     }
     let expected = [
+        ("ballot_votes_total", 3.0),
         ("thegiant_batch_commands_count", 2.0),
         ("thegiant_batch_commands_sum", 7.0),
         ("thegiant_batches_total", 2.0),
@@ -52,6 +54,9 @@ fn metrics_are_scraped() {
     ];
     let expected: BTreeMap<String, f64> = expected.map(|(name, value)| (name.to_owned(), value)).into();
     assert_eq!(seen, expected);
+
+    // `INFO` shows the counter of the application, too.
+    assert_eq!(info(&mut client, "ballot").number("ballot_votes_total"), 3);
 
     // The server rejects the next client.
     assert_eq!(client.ask(line("CONFIG SET maxclients 1")), "+OK\r\n");

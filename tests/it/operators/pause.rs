@@ -113,7 +113,7 @@ fn a_second_pause_never_weakens_the_first() {
 }
 
 /// The clock is paused, so it jumps to the next timer while the client waits.
-#[actix::test]
+#[thegiant::test]
 async fn the_last_pause_ends_the_wait() {
     tokio::time::pause();
     let server = TestServer::start(app());

@@ -46,7 +46,7 @@ fn kill_others(redis: &mut RawClient) {
     redis.ask(line("CLIENT KILL TYPE normal SKIPME yes"));
 }
 
-#[actix::test]
+#[thegiant::test]
 async fn an_application_gets_the_messages_of_channels_and_patterns() {
     let process = Process::redis(&[]);
     let mut redis = RawClient::connect(process.address());
@@ -75,7 +75,7 @@ async fn an_application_gets_the_messages_of_channels_and_patterns() {
     .await;
 }
 
-#[actix::test]
+#[thegiant::test]
 async fn a_slow_consumer_is_told_that_it_has_missed_messages() {
     let process = Process::redis(&[]);
     let mut redis = RawClient::connect(process.address());
@@ -116,7 +116,7 @@ async fn a_slow_consumer_is_told_that_it_has_missed_messages() {
     }
 }
 
-#[actix::test]
+#[thegiant::test]
 async fn an_application_knows_which_keys_change() {
     let process = Process::redis(&["--save", ""]);
     let mut redis = RawClient::connect(process.address());
@@ -167,7 +167,7 @@ impl Router for ByLength {
     }
 }
 
-#[actix::test]
+#[thegiant::test]
 async fn all_upstreams_report_their_keys_and_one_has_a_channel() {
     let processes = [(); 3].map(|()| Process::redis(&["--notify-keyspace-events", "K$"]));
     let mut redis = processes.each_ref().map(|process| RawClient::connect(process.address()));
@@ -197,7 +197,7 @@ async fn all_upstreams_report_their_keys_and_one_has_a_channel() {
     }
 }
 
-#[actix::test]
+#[thegiant::test]
 async fn an_upstream_that_is_down_does_not_hide_the_keys_of_others() {
     let process = Process::redis(&[]);
     let upstreams = [process.address(), "unix:/nowhere"].map(Upstream::new);

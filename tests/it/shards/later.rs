@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use actix::ResponseFuture;
 use actix_rt::task::yield_now;
-use thegiant::{App, Commit, GroupCommit, Responder, Server, prelude::*};
+use thegiant::{App, Commit, GroupCommit, Responder, Server, Timeouts, prelude::*};
 
 use super::keys_of_shards;
 use crate::support::{ANY_PORT, RawClient, Served, eventually, info, line, lines};
@@ -164,7 +164,7 @@ fn a_client_that_leaves_ends_its_waits_in_all_shards() {
 
 #[test]
 fn waits_time_out_in_all_shards() {
-    let served = served(|server| server.reply_timeout(Some(Duration::from_millis(300))));
+    let served = served(|server| server.timeouts(Timeouts::new().reply(Duration::from_millis(300))));
     let [mut client, mut other] = [(); 2].map(|()| RawClient::connect(served.address()));
     let keys = keys_of_shards(4);
     let [a, b, c, d] = &keys[..] else { panic!("four shards") };

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use thegiant::{ClientTls, prelude::*, proxy::Upstream};
+use thegiant::{ClientTls, Limits, Timeouts, prelude::*, proxy::Upstream};
 use tracing::Level;
 
 use super::{
@@ -73,7 +73,7 @@ fn a_client_that_does_not_trust_the_server_is_logged() {
 fn a_client_that_sends_nothing_is_disconnected() {
     let authority = Authority::new();
     let (served, log) = logged(authority.issue("localhost"), |server, tls| {
-        (server.auth_timeout(Some(Duration::from_secs(1))), tls)
+        (server.timeouts(Timeouts::new().auth(Duration::from_secs(1))), tls)
     });
     let mut silent: Vec<_> = (0..5).map(|_| RawClient::connect(served.address())).collect();
     assert_serves(&served, &authority);
@@ -123,7 +123,9 @@ fn clients_without_a_valid_certificate_are_logged() {
 #[test]
 fn a_client_in_its_handshake_counts_for_max_clients() {
     let authority = Authority::new();
-    let served = serve(app, authority.issue("localhost"), |server, tls| (server.max_clients(2), tls));
+    let served = serve(app, authority.issue("localhost"), |server, tls| {
+        (server.limits(Limits::new().max_clients(2)), tls)
+    });
     let mut observer = RawClient::connect(&served.addresses()[1]);
     observer.let_server_read();
     let silent = RawClient::connect(served.address());

@@ -2,7 +2,7 @@
 
 use std::{net::TcpListener, process::Command, time::Duration};
 
-use thegiant::{ClientTls, prelude::*, proxy::Upstream};
+use thegiant::{ClientTls, Limits, prelude::*, proxy::Upstream};
 
 use super::{
     authority::{Authority, Identity},
@@ -192,7 +192,8 @@ fn the_proxy_sends_its_certificate_if_the_upstream_requires_one() {
 fn an_upstream_without_tls_is_an_error() {
     let authority = Authority::new();
     // A full server sends its error without reading the handshake.
-    let plain = Served::with(App::new, |server| server.max_clients(1).bind("127.0.0.1:0"));
+    let plain =
+        Served::with(App::new, |server| server.limits(Limits::new().max_clients(1)).bind("127.0.0.1:0"));
     let _only = RawClient::connect(plain.address());
     let full = proxy(plain.address(), ClientTls::new().ca(&authority.ca));
     assert_eq!(reason(&full), "the peer does not speak tls");

@@ -145,6 +145,10 @@ impl CommandAttr {
             "alias" => self.aliases.push(value),
             "since" => set_once(&mut self.since, key, value, mistakes),
             "group" => set_once(&mut self.group, key, value, mistakes),
+            "event" if value.value().contains(' ') => mistakes.at(
+                &value,
+                "an event is one word: a command whose keys have different events takes `&mut KeyEvents`",
+            ),
             "event" => set_once(&mut self.event, key, value, mistakes),
             "timeout" => match milliseconds(&value.value()) {
                 Some(time) => set_once(&mut self.timeout, key, time, mistakes),

@@ -125,7 +125,6 @@ fn client_line(client: &Client, server: &ServerState) -> String {
     let (input, output, pushed) = (client.input(), client.output(), client.pushed_len());
     let command =
         client.last_command().map_or_else(|| "NULL".to_owned(), |id| server.routes.command(id).full_name());
-    let (library, version) = client.library();
     let [channels, patterns, shards] = client.subscribed();
     let queued = client.queued();
     let tracked = server.keyspace.tracked(client);
@@ -155,8 +154,8 @@ fn client_line(client: &Client, server: &ServerState) -> String {
         client.user(),
         tracked.redirect.as_i64(),
         client.protocol().version(),
-        library.unwrap_or_default(),
-        version.unwrap_or_default(),
+        client.lib_name().unwrap_or_default(),
+        client.lib_ver().unwrap_or_default(),
     );
     line
 }

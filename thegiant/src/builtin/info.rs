@@ -16,7 +16,7 @@ use crate::{
     conn::ConnectionState,
     dispatch::GroupCommitStats,
     info::InfoSection,
-    observe::{CommandCounts, Counter, unix_time},
+    observe::{CommandCounts, LocalCounter, unix_time},
     pubsub::ChannelKind,
     server_state::ServerState,
     settings::Setting,
@@ -170,7 +170,7 @@ fn persistence(server: &ServerState, info: &mut InfoFields) {
 
 /// Writes the counters of group commit, which Redis does not have.
 fn group_commit_stats(server: &ServerState, info: &mut InfoFields) {
-    let sum = |count: fn(&GroupCommitStats) -> &Counter| -> u64 {
+    let sum = |count: fn(&GroupCommitStats) -> &LocalCounter| -> u64 {
         server.routes.group_commit_stats().map(|group_commit_stats| count(group_commit_stats).get()).sum()
     };
     let (groups, commands) = (

@@ -17,6 +17,7 @@ use bytes::Bytes;
 
 use super::{
     Client, ClientFlag, ClientHost, CloseRequest, Endpoints, memory::ClientMemory, pushes::PendingPushes,
+    slot::PushId,
 };
 use crate::{
     resp::Protocol,
@@ -198,12 +199,12 @@ impl ClientHost for Clients {
         self.get(id)
     }
 
-    fn push(&self, client: &Client, piece: Bytes) -> Option<u64> {
+    fn push(&self, client: &Client, piece: Bytes) -> Option<PushId> {
         let len = piece.len();
         let pending = self.push_uncounted(client, piece)?;
         self.memory.change(pending.no_evict, 0, len);
         self.limit_memory();
-        Some(pending.number)
+        Some(pending.id)
     }
 
     fn push_to_all(&self, clients: &[Client], len: usize, piece: &mut dyn FnMut(Protocol) -> Bytes) -> usize {

@@ -10,7 +10,10 @@ use std::{
 use bytes::Bytes;
 
 use super::{
-    Address, ClientFlag, CloseRequest, Endpoints, flags::CLOSED, slot::ClientSlot, times::ClientTimes,
+    Address, ClientFlag, CloseRequest, Endpoints,
+    flags::CLOSED,
+    slot::{ClientSlot, PushId},
+    times::ClientTimes,
 };
 use crate::{
     command::Push,
@@ -85,7 +88,7 @@ use crate::{
 ///     }
 /// }
 ///
-/// # #[actix::main]
+/// # #[thegiant::main]
 /// # async fn main() {
 /// let news = News::default().start();
 /// let app = App::new().mount(news.clone()).on_disconnect(news);
@@ -101,10 +104,10 @@ pub(crate) trait ClientHost: Send + Sync {
 
     /// Sends a push to a client.
     ///
-    /// Returns its number, or `None` if the client has disconnected.
+    /// Returns its id, or `None` if the client has disconnected.
     ///
     /// If the pushes exceed the output limit, the client is closed or loses the oldest ones.
-    fn push(&self, client: &Client, piece: Bytes) -> Option<u64>;
+    fn push(&self, client: &Client, piece: Bytes) -> Option<PushId>;
 
     /// Sends each client a push of `len` bytes. Returns the number of clients that were connected.
     ///
@@ -206,12 +209,14 @@ impl Client {
         self.slot().extra()?.names.as_ref()?.connection.clone()
     }
 
-    /// Returns the name and the version of the client library, as set by `CLIENT SETINFO`.
-    pub fn library(&self) -> (Option<String>, Option<String>) {
-        let slot = self.slot();
-        let names = slot.extra().and_then(|extra| extra.names.as_deref());
-        let name = names.and_then(|names| names.library.clone());
-        (name, names.and_then(|names| names.library_version.clone()))
+    /// Returns the name of the client library (`lib-name`), as set by `CLIENT SETINFO`.
+    pub fn lib_name(&self) -> Option<String> {
+        self.slot().extra()?.names.as_ref()?.library.clone()
+    }
+
+    /// Returns the version of the client library (`lib-ver`), as set by `CLIENT SETINFO`.
+    pub fn lib_ver(&self) -> Option<String> {
+        self.slot().extra()?.names.as_ref()?.library_version.clone()
     }
 
     /// Returns whether `CLIENT NO-TOUCH` is on: commands of this client do not count as uses of their keys.
@@ -235,17 +240,17 @@ impl Client {
     ///
     /// By convention the first element names the kind of the message.
     ///
-    /// Returns the number of this push on its connection, from 1, or `None` if the client has disconnected.
+    /// Returns the id of the push, for [`has_taken`](Self::has_taken), or `None` if the client has disconnected.
     /// Pushes keep their order. The connection sends them between two replies, or while a command is blocked,
     /// but not while an actor runs a batch of this client.
     ///
-    /// [`Server::output_limit`](crate::Server::output_limit) bounds the bytes of unsent pushes.
-    /// [`Server::slow_consumers`](crate::Server::slow_consumers) chooses between disconnecting a client that
+    /// [`Limits::output_buffer`](crate::Limits::output_buffer) bounds the bytes of unsent pushes.
+    /// [`Limits::slow_consumers`](crate::Limits::slow_consumers) chooses between disconnecting a client that
     /// exceeds the limit and dropping its oldest pushes.
     ///
     /// A RESP2 client takes a push for the reply to its next command. Push to such a client only after it has
     /// subscribed to something, as with `SUBSCRIBE`, and expects no other replies.
-    pub fn push(&self, message: impl Push) -> Option<u64> {
+    pub fn push(&self, message: impl Push) -> Option<PushId> {
         if !self.is_connected() {
             return None;
         }

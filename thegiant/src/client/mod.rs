@@ -22,4 +22,5 @@ pub use connection_events::{Connected, Disconnected};
 pub(crate) use flags::{ClientFlag, CloseRequest};
 pub use handle::Client;
 pub(crate) use handle::ClientHost;
+pub use slot::PushId;
 pub(crate) use waits::Collected;

@@ -7,14 +7,14 @@ use bytes::Bytes;
 use super::{
     Client, ClientFlag,
     flags::{PUSHES_PENDING, SENDING_PUSHES},
-    slot::SlotExtras,
+    slot::{PushId, SlotExtras},
 };
 use crate::resp::Encoder;
 
 /// The pushes that wait to be sent to a client.
 pub(crate) struct PendingPushes {
-    /// The number of the last push.
-    pub(crate) number: u64,
+    /// The last push.
+    pub(crate) id: PushId,
     /// Bytes of all pushes.
     pub(crate) len: usize,
     /// `CLIENT NO-EVICT` was on when the push was added.
@@ -37,14 +37,14 @@ impl Client {
             return None;
         }
         let pushed = &mut slot.extra_mut().pushed;
-        let number = pushed.add(piece);
+        let id = pushed.add(piece);
         let len = pushed.len();
         // Pending pushes have woken the connection already, and it will take all of them.
         if !self.has_pending_pushes() {
             self.0.signals.fetch_or(PUSHES_PENDING, Relaxed);
             slot.wake();
         }
-        Some(PendingPushes { number, len, no_evict: self.is(ClientFlag::NoEvict) })
+        Some(PendingPushes { id, len, no_evict: self.is(ClientFlag::NoEvict) })
     }
 
     /// Drops the oldest pushes until at most `max_bytes` are left.
@@ -106,10 +106,11 @@ impl Client {
         self.slot().extra().map_or(0, |extra| extra.pushed.len())
     }
 
-    /// Returns the number of the last push that was written to the socket completely; 0 if there is none.
+    /// Returns whether a [push](Self::push) to this client was written to the socket completely.
     ///
-    /// It remains available after the client has disconnected: pushes with higher numbers were not sent.
-    pub fn pushes_taken(&self) -> u64 {
-        self.slot().extra().map_or(0, |extra| extra.pushed.taken())
+    /// The answer remains available after the client has disconnected. A push that the socket has taken may still be lost
+    /// on its way.
+    pub fn has_taken(&self, push: PushId) -> bool {
+        self.slot().extra().is_some_and(|extra| extra.pushed.has_taken(push))
     }
 }

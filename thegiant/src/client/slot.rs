@@ -52,6 +52,12 @@ pub(super) struct ClientNames {
 /// It saves an allocation for the next few pushes.
 const KEPT_ENDS: usize = 4;
 
+/// Identifies a push to a client; see [`Client::push`](crate::Client::push).
+///
+/// The pushes to one client are ordered: a later one is greater.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PushId(u64);
+
 /// The pushes of a client.
 #[derive(Default)]
 pub(super) struct PushQueue {
@@ -123,12 +129,12 @@ impl ClientNames {
 }
 
 impl PushQueue {
-    /// Adds a push. Returns its number.
-    pub(super) fn add(&mut self, piece: Bytes) -> u64 {
+    /// Adds a push.
+    pub(super) fn add(&mut self, piece: Bytes) -> PushId {
         self.len += piece.len();
         self.pieces.push_back(piece);
         self.count += 1;
-        self.count
+        PushId(self.count)
     }
 
     /// Returns whether there was ever a push.
@@ -171,8 +177,8 @@ impl PushQueue {
         self.taken = self.sending - left as u64;
     }
 
-    /// Returns the number of the last push that the socket has taken.
-    pub(super) fn taken(&self) -> u64 {
-        self.taken
+    /// Returns whether the socket has taken a push.
+    pub(super) fn has_taken(&self, push: PushId) -> bool {
+        push.0 <= self.taken
     }
 }

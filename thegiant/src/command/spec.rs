@@ -27,10 +27,7 @@ pub struct Spec {
     pub group: &'static str,
     /// The version of the application that introduced the command.
     pub since: Option<&'static str>,
-    /// The keyspace event (`notify-keyspace-events`); `None` means the command's name.
-    ///
-    /// With several words, each word is the event of one key. The last word is also the event of all further
-    /// keys.
+    /// The keyspace event of its keys (`notify-keyspace-events`); `None` means the command's name.
     pub event: Option<&'static str>,
     /// The maximum time until a later reply.
     pub timeout: Option<Duration>,

@@ -10,7 +10,7 @@ use super::ClientBatch;
 use crate::{
     Client, Error,
     batch::{Batch, BatchCheckpoint, Exclusive, WaitId},
-    observe::Counter,
+    observe::LocalCounter,
 };
 
 /// The commands that an actor has run since its last commit.
@@ -62,10 +62,10 @@ pub(super) enum Step {
 /// The counters of an actor with group commit.
 #[derive(Debug, Default)]
 pub(crate) struct GroupCommitStats {
-    pub(crate) groups: Counter,
-    pub(crate) commands: Counter,
-    pub(crate) nanoseconds: Counter,
-    pub(crate) failures: Counter,
+    pub(crate) groups: LocalCounter,
+    pub(crate) commands: LocalCounter,
+    pub(crate) nanoseconds: LocalCounter,
+    pub(crate) failures: LocalCounter,
     /// The last commit failed.
     pub(crate) has_failed: AtomicBool,
 }
@@ -74,7 +74,7 @@ impl GroupCommitStats {
     pub(crate) fn reset(&self) {
         [&self.groups, &self.commands, &self.nanoseconds, &self.failures]
             .into_iter()
-            .for_each(Counter::reset);
+            .for_each(LocalCounter::reset);
     }
 }
 

@@ -65,7 +65,7 @@ use crate::{
 ///
 /// - The client disconnects. The server notices this at once.
 /// - A timeout expires: [`timeout`](Self::timeout), `#[command(…, timeout = …)]`, or
-///   [`Server::reply_timeout`](crate::Server::reply_timeout).
+///   [`Timeouts::reply`](crate::Timeouts::reply).
 /// - An operator sends `CLIENT UNBLOCK` or stops the server. The client gets `-UNBLOCKED …`.
 /// - The responder is dropped. The client gets an error.
 ///

@@ -54,7 +54,7 @@ use tokio::sync::{Notify, futures::Notified};
 ///     }
 /// }
 ///
-/// # #[actix::main]
+/// # #[thegiant::main]
 /// # async fn main() {
 /// let app = App::new();
 /// let cache = Cache { keyspace: app.keyspace() };
@@ -358,16 +358,11 @@ impl Keyspace {
         self.lock().trackers.counts()
     }
 
-    /// Publishes the events of a command, one per key.
-    ///
-    /// The row names an event for each key in order. Its last event also applies to all further keys.
+    /// Publishes the event of a command for each of its keys.
     fn publish<'a>(&self, events: Events, command: &Spec, db: u16, keys: impl Iterator<Item = &'a [u8]>) {
-        let names = command.event.map_or_else(|| command.full_name(), str::to_owned);
-        let mut names = names.split(' ');
-        let mut event = "";
+        let event = command.event.map_or_else(|| command.full_name(), str::to_owned);
         for key in keys {
-            event = names.next().unwrap_or(event);
-            events.publish(&self.0.pubsub, class_of(command), event, db, key);
+            events.publish(&self.0.pubsub, class_of(command), &event, db, key);
         }
     }
 

@@ -3,8 +3,9 @@
 //! The counters are always on, and the server updates them once per batch. Features with a cost per command
 //! are off until an operator switches them on ([`Hooks`]).
 
-mod counter;
 mod hooks;
+mod local_counter;
+mod measure;
 #[cfg(feature = "metrics")]
 mod metrics;
 mod monitors;
@@ -16,8 +17,9 @@ mod warning;
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-pub(crate) use counter::Counter;
 pub(crate) use hooks::{Hook, Hooks};
+pub(crate) use local_counter::LocalCounter;
+pub use measure::{Counter, Gauge};
 pub(crate) use monitors::Monitors;
 pub(crate) use reason::reason;
 pub(crate) use slowlog::{Slow, Slowlog};

@@ -10,7 +10,7 @@ use std::{
 
 use hdrhistogram::Histogram;
 
-use super::Counter;
+use super::LocalCounter;
 #[cfg(feature = "metrics")]
 use super::metrics::{self, Metrics};
 use crate::{
@@ -29,9 +29,9 @@ type Latencies = Option<Box<Histogram<u64>>>;
 #[derive(Debug)]
 pub(crate) struct Stats {
     /// Accepted connections.
-    pub(crate) connections: Counter,
+    pub(crate) connections: LocalCounter,
     /// Rejected connections.
-    pub(crate) rejected: Counter,
+    pub(crate) rejected: LocalCounter,
     /// Commands that ran in the last full second.
     rate: AtomicU64,
     /// Total number of commands at the last update of `rate`.
@@ -54,9 +54,9 @@ pub(crate) struct WorkerStats {
     /// Number of connected clients.
     clients: AtomicUsize,
     /// Bytes received.
-    input: Counter,
+    input: LocalCounter,
     /// Bytes sent.
-    output: Counter,
+    output: LocalCounter,
     /// Indexed by command ID.
     commands: Box<[CommandStats]>,
 }
@@ -72,10 +72,10 @@ struct ErrorStats {
 /// The counters of one command.
 #[derive(Debug, Default)]
 struct CommandStats {
-    calls: Counter,
-    nanoseconds: Counter,
-    rejected: Counter,
-    failed: Counter,
+    calls: LocalCounter,
+    nanoseconds: LocalCounter,
+    rejected: LocalCounter,
+    failed: LocalCounter,
 }
 
 /// The counts of one command.
@@ -93,8 +93,8 @@ impl Stats {
     /// Creates the counters for the commands of a server with this number of workers.
     pub(crate) fn new(commands: &[&'static Spec], workers: usize) -> Self {
         Stats {
-            connections: Counter::default(),
-            rejected: Counter::default(),
+            connections: LocalCounter::default(),
+            rejected: LocalCounter::default(),
             rate: AtomicU64::new(0),
             calls_at_tick: AtomicU64::new(0),
             workers: (0..workers).map(|_| WorkerStats::new(commands.len())).collect(),
@@ -209,7 +209,7 @@ impl Stats {
 
     /// Resets all counters to zero.
     pub(crate) fn reset(&self) {
-        [&self.connections, &self.rejected].into_iter().for_each(Counter::reset);
+        [&self.connections, &self.rejected].into_iter().for_each(LocalCounter::reset);
         self.calls_at_tick.store(0, Relaxed);
         self.workers.iter().for_each(WorkerStats::reset);
         self.latencies.iter().for_each(|latencies| *lock(latencies) = None);
@@ -295,8 +295,8 @@ impl WorkerStats {
     fn new(commands: usize) -> Self {
         WorkerStats {
             clients: AtomicUsize::new(0),
-            input: Counter::default(),
-            output: Counter::default(),
+            input: LocalCounter::default(),
+            output: LocalCounter::default(),
             commands: (0..commands).map(|_| CommandStats::default()).collect(),
         }
     }
@@ -316,9 +316,9 @@ impl WorkerStats {
     }
 
     fn reset(&self) {
-        [&self.input, &self.output].into_iter().for_each(Counter::reset);
+        [&self.input, &self.output].into_iter().for_each(LocalCounter::reset);
         for CommandStats { calls, nanoseconds, rejected, failed } in &self.commands {
-            [calls, nanoseconds, rejected, failed].into_iter().for_each(Counter::reset);
+            [calls, nanoseconds, rejected, failed].into_iter().for_each(LocalCounter::reset);
         }
     }
 }

@@ -32,7 +32,7 @@ impl Warning {
 mod tests {
     use super::*;
 
-    #[actix::test]
+    #[thegiant::test]
     async fn a_warning_is_logged_once_a_minute() {
         tokio::time::pause();
         let (warning, mut logged) = (Warning::default(), 0);

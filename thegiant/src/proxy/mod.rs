@@ -16,7 +16,7 @@
 //!     }
 //! }
 //!
-//! #[actix::main]
+//! #[thegiant::main]
 //! async fn main() -> std::io::Result<()> {
 //!     let upstreams = ["10.0.0.1:6379", "10.0.0.2:6379"].map(Upstream::new);
 //!     let app = App::new().proxy(Proxy::new(Reads).upstreams(upstreams).start());

@@ -42,7 +42,7 @@ use std::{
 ///     }
 /// }
 ///
-/// # #[actix::main]
+/// # #[thegiant::main]
 /// # async fn main() {
 /// let app = App::new();
 /// let shop = Shop { sold: 0, pubsub: app.pubsub() };

@@ -1,13 +1,14 @@
 //! `Server`: the listeners and the settings.
 
 use std::{
-    fmt, io, net::TcpListener, num::NonZero, os::unix::net::UnixListener, sync::Arc, thread, time::Duration,
+    fmt, io, net::TcpListener, num::NonZero, os::unix::net::UnixListener, path::Path, sync::Arc, thread,
+    time::Duration,
 };
 
 use actix_rt::System;
 use tokio::sync::mpsc;
 
-use super::{BoundServer, ServerHandle};
+use super::{BoundServer, Limits, ServerHandle, Timeouts};
 #[cfg(feature = "tls")]
 use crate::tls::ServerTls;
 use crate::{
@@ -16,7 +17,7 @@ use crate::{
     keyspace::Events,
     listener::Listener,
     server_state::{ServerConfig, ServerState},
-    settings::{DebugAccess, OutputLimit, Setting, Settings},
+    settings::{DebugAccess, Setting, Settings},
 };
 
 /// Serves an [`App`] on the thread that runs it, and on further threads with [`workers`](Self::workers).
@@ -24,7 +25,7 @@ use crate::{
 /// ```no_run
 /// use thegiant::prelude::*;
 ///
-/// #[actix::main]
+/// #[thegiant::main]
 /// async fn main() -> std::io::Result<()> {
 ///     let app = App::new().fallback(|_: &Request| Simple("hello"));
 ///     let server = Server::new(app).bind("127.0.0.1:6380")?.bind("unix:/run/hello.sock")?;
@@ -62,7 +63,7 @@ impl Server {
     ///     App::new().fallback(|_: &Request| Simple("hello"))
     /// }
     ///
-    /// #[actix::main]
+    /// #[thegiant::main]
     /// async fn main() -> std::io::Result<()> {
     ///     Server::new(app).bind("127.0.0.1:6380")?.run().await
     /// }
@@ -104,15 +105,15 @@ impl Server {
     ///
     /// Unix sockets are not supported.
     ///
-    /// A client counts towards [`max_clients`](Self::max_clients) before its handshake. The handshake has the
-    /// same timeout as the authentication ([`auth_timeout`](Self::auth_timeout)). A client that is refused,
+    /// A client counts towards [`max_clients`](Limits::max_clients) before its handshake. The handshake has the
+    /// same timeout as the authentication ([`Timeouts::auth`]). A client that is refused,
     /// by `max_clients` or by [`protected_mode`](Self::protected_mode), gets no error: its connection is
     /// closed.
     ///
     /// ```no_run
     /// use thegiant::{ServerTls, prelude::*};
     ///
-    /// #[actix::main]
+    /// #[thegiant::main]
     /// async fn main() -> std::io::Result<()> {
     ///     let app = App::new().fallback(|_: &Request| Simple("hello"));
     ///     let tls = ServerTls::new("server.crt", "server.key");
@@ -129,6 +130,15 @@ impl Server {
         Ok(self)
     }
 
+    /// Listens on a unix socket, as [`bind`](Self::bind) with `unix:PATH` does.
+    ///
+    /// # Errors
+    /// If the path cannot be used, or another program listens on it.
+    pub fn bind_uds(mut self, path: impl AsRef<Path>) -> io::Result<Self> {
+        self.listeners.push(Listener::bind_uds(path.as_ref())?);
+        Ok(self)
+    }
+
     /// Accepts connections from a listening socket, for example one that a supervisor has passed on.
     pub fn listen(mut self, listener: TcpListener) -> Self {
         self.listeners.push(Listener::Tcp(listener));
@@ -141,111 +151,16 @@ impl Server {
         self
     }
 
-    /// Sets the maximum number of clients (`maxclients`, default 10,000).
-    ///
-    /// Further clients get an error and are closed.
-    pub fn max_clients(self, clients: usize) -> Self {
-        self.set(Setting::MaxClients, clients as u64)
-    }
-
-    /// Closes clients that are idle for this time (`timeout`, default `None`: never).
-    ///
-    /// A client is not idle while it waits for a reply. A client that has subscribed, or was sent a
-    /// [push](crate::Client::push), is never idle.
-    ///
-    /// The server checks its clients once a second, so it closes a client up to two seconds after the time has
-    /// passed. The same holds for [`request_timeout`](Self::request_timeout), [`auth_timeout`](Self::auth_timeout)
-    /// and [`OutputLimit::soft`]. `CONFIG GET` shows times in seconds, rounded up.
-    pub fn timeout(self, idle: Option<Duration>) -> Self {
-        self.set_time(Setting::Timeout, idle)
-    }
-
-    /// Closes clients that take longer than this to send one request (`request-timeout`, default `None`:
-    /// never). See [`timeout`](Self::timeout) for the precision.
-    pub fn request_timeout(self, wait: Option<Duration>) -> Self {
-        self.set_time(Setting::RequestTimeout, wait)
-    }
-
-    /// Limits the time that a command is blocked (`reply-timeout`, default `None`: no limit).
-    ///
-    /// The client then gets `-TIMEOUT …`. The limit applies to commands with a later reply (see
-    /// [`Responder`](crate::Responder)) that have no timeout of their own.
-    pub fn reply_timeout(self, wait: Option<Duration>) -> Self {
-        self.set_time(Setting::ReplyTimeout, wait)
-    }
-
-    /// Chooses how the server treats a client whose unsent [pushes](crate::Client::push) exceed the
-    /// [limit](Self::output_limit) (`drop-oldest-push`, default [`SlowConsumers::Disconnect`]).
-    pub fn slow_consumers(self, action: SlowConsumers) -> Self {
-        self.set(Setting::DropOldestPush, (action == SlowConsumers::DropOldest).into())
-    }
-
-    /// Enables TCP keepalive probes after this idle time (`tcp-keepalive`, default 300 s). The kernel takes whole
-    /// seconds, so the time is rounded up.
-    ///
-    /// They end a connection whose peer has vanished.
-    pub fn tcp_keepalive(self, idle: Option<Duration>) -> Self {
-        self.set_time(Setting::TcpKeepalive, idle)
-    }
-
-    /// Limits the time that sent data may remain unacknowledged (`tcp-user-timeout`, default none; Linux only).
-    ///
-    /// The kernel then ends the connection, and the server handles it as a disconnect. Without the limit, the kernel
-    /// retransmits data to a peer that has vanished for about 15 minutes. Keepalive probes start only when no
-    /// data is unacknowledged.
-    ///
-    /// The limit also ends the connection of a client that does not read for this time while its receive buffer is
-    /// full, so servers whose clients may stop reading for a while leave it off. A change at run time applies to new connections. It does not
-    /// apply to unix sockets.
-    ///
-    /// ```no_run
-    /// use std::time::Duration;
-    /// use thegiant::prelude::*;
-    ///
-    /// # fn start() -> std::io::Result<()> {
-    /// let server = Server::new(App::new()).tcp_user_timeout(Some(Duration::from_secs(10))).bind("0.0.0.0:6379")?;
-    /// # Ok(())
-    /// # }
-    /// ```
-    pub fn tcp_user_timeout(self, limit: Option<Duration>) -> Self {
-        self.set_time(Setting::TcpUserTimeout, limit)
-    }
-
-    /// Sets the maximum size of an argument in bytes (`proto-max-bulk-len`, default 512 MiB).
-    ///
-    /// A larger argument is a protocol error.
-    pub fn max_bulk_len(self, bytes: usize) -> Self {
-        self.set(Setting::MaxBulkLen, bytes as u64)
-    }
-
-    /// Sets the maximum size in bytes of the requests of a client that do not run yet
-    /// (`client-query-buffer-limit`, default 1 GiB, at most 2 GiB).
-    ///
-    /// These are an incomplete request, and the requests that the client sends while its command is blocked or
-    /// while it does not read its replies.
-    ///
-    /// A client that exceeds it is closed.
-    pub fn query_buffer_limit(self, bytes: usize) -> Self {
-        self.set(Setting::QueryBufferLimit, bytes as u64)
-    }
-
-    /// Limits the unsent bytes of one client (`client-output-buffer-limit`).
-    ///
-    /// A client that exceeds the limit is closed.
-    ///
-    /// By default, replies have no limit. The limit for pushes is 32 MiB, or 8 MiB for 60 s.
-    pub fn output_limit(self, class: ClientClass, limit: OutputLimit) -> Self {
-        self.settings.set_output_limit(class.setting(), limit);
+    /// Sets limits. Those that the group does not contain keep their values.
+    pub fn limits(self, limits: Limits) -> Self {
+        self.settings.set_all(limits.into_changes());
         self
     }
 
-    /// Limits the memory in bytes of all clients together (`maxmemory-clients`, default: no limit).
-    ///
-    /// It is the memory of incomplete requests, unsent data, queued commands, names, subscriptions, watched keys
-    /// and tracking prefixes. When it exceeds the limit, the server closes the clients with most memory. Clients
-    /// with `CLIENT NO-EVICT on` are neither closed nor counted.
-    pub fn max_client_memory(self, bytes: usize) -> Self {
-        self.set(Setting::MaxMemoryClients, bytes as u64)
+    /// Sets timeouts. Those that the group does not contain keep their values.
+    pub fn timeouts(self, timeouts: Timeouts) -> Self {
+        self.settings.set_all(timeouts.into_changes());
+        self
     }
 
     /// Sets the password of the user `default`.
@@ -259,15 +174,6 @@ impl Server {
     pub fn password(mut self, password: impl Into<Vec<u8>>) -> Self {
         self.password = Some(password.into().into_boxed_slice()).filter(|password| !password.is_empty());
         self
-    }
-
-    /// Limits the time for [authentication](Self::password) (`auth-timeout`, default 60 s; `None`: no limit). See
-    /// [`timeout`](Self::timeout) for the precision.
-    ///
-    /// A client that does not authenticate in time is closed. The limit also applies to a TLS handshake, even
-    /// without a password.
-    pub fn auth_timeout(self, wait: Option<Duration>) -> Self {
-        self.set_time(Setting::AuthTimeout, wait)
     }
 
     /// Sets whether the server refuses clients from other machines while it has no [password](Self::password)
@@ -298,10 +204,10 @@ impl Server {
     ///
     /// It requires that each command is timed, at the cost that [`latency_tracking`](Self::latency_tracking)
     /// documents.
-    pub fn slowlog_slower_than(self, took: Option<Duration>) -> Self {
+    pub fn slowlog_slower_than(self, took: impl Into<Option<Duration>>) -> Self {
         // Rounded up, because 0 would log every command.
         let micros = |took: Duration| i64::try_from(took.as_nanos().div_ceil(1000)).unwrap_or(i64::MAX);
-        let micros = took.map_or(-1, micros);
+        let micros = took.into().map_or(-1, micros);
         self.set(Setting::SlowlogLogSlowerThan, micros as u64)
     }
 
@@ -317,15 +223,6 @@ impl Server {
     /// requests in a pipeline, and 70 % with 512.
     pub fn latency_tracking(self, tracked: bool) -> Self {
         self.set(Setting::LatencyTracking, tracked.into())
-    }
-
-    /// Sets the maximum number of keys in the client-side caching table (`tracking-table-max-keys`, default
-    /// 1,000,000; 0: no limit).
-    ///
-    /// When the table is full, the server evicts keys and sends an invalidation to their readers. Keys of
-    /// more than 1 KiB are not stored: their readers get an invalidation at once.
-    pub fn tracking_table_max_keys(self, keys: usize) -> Self {
-        self.set(Setting::TrackingTableMaxKeys, keys as u64)
     }
 
     /// Sets the keyspace events that are published (`notify-keyspace-events`, default none).
@@ -347,11 +244,6 @@ impl Server {
         self.set(Setting::NotifyKeyspaceEvents, events.bits())
     }
 
-    /// Limits the time that a stop waits for clients to read their last replies (`shutdown-timeout`, default 10 s).
-    pub fn shutdown_timeout(self, wait: Duration) -> Self {
-        self.set_time(Setting::ShutdownTimeout, Some(wait))
-    }
-
     /// Does not handle SIGTERM, SIGINT and SIGHUP. The program stops the server with its [`handle`](Self::handle).
     pub fn disable_signals(mut self) -> Self {
         self.signals = false;
@@ -360,11 +252,6 @@ impl Server {
 
     fn set(self, setting: Setting, value: u64) -> Self {
         self.settings.set(setting, value);
-        self
-    }
-
-    fn set_time(self, setting: Setting, time: Option<Duration>) -> Self {
-        self.settings.set_time(setting, time);
         self
     }
 
@@ -382,7 +269,7 @@ impl Server {
     /// ```no_run
     /// use thegiant::prelude::*;
     ///
-    /// #[actix::main]
+    /// #[thegiant::main]
     /// async fn main() -> std::io::Result<()> {
     ///     let app = App::new().fallback(|_: &Request| Simple("hello"));
     ///     Server::new(app).workers(4).bind("127.0.0.1:6380")?.run().await
@@ -408,7 +295,7 @@ impl Server {
     ///
     /// The stop is graceful. The server accepts no more connections and answers the requests that it has
     /// read. It closes each client after its last reply, or after the
-    /// [`shutdown_timeout`](Self::shutdown_timeout). A second signal stops the server at once. The signal
+    /// [shutdown timeout](Timeouts::shutdown). A second signal stops the server at once. The signal
     /// handlers stay installed for the life of the process, unless they are
     /// [disabled](Self::disable_signals). SIGHUP is ignored, as in Redis: a terminal that closes does not end
     /// the server.
@@ -425,7 +312,7 @@ impl Server {
         }
         if !System::is_registered() {
             return Err(io::Error::other(
-                "a server needs an actix system: start the program with #[actix::main]",
+                "a server needs an actix system: start the program with #[thegiant::main]",
             ));
         }
         self.prepare().run().await
@@ -448,37 +335,6 @@ impl fmt::Debug for Server {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Server").field("addresses", &self.addrs()).finish_non_exhaustive()
     }
-}
-
-/// The classes of unsent data that `client-output-buffer-limit` distinguishes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum ClientClass {
-    /// `normal`: replies. While a client has more than a megabyte of unsent replies, its next requests do not
-    /// run.
-    Normal,
-    /// `pubsub`: pushes.
-    PubSub,
-}
-
-impl ClientClass {
-    fn setting(self) -> Setting {
-        match self {
-            ClientClass::Normal => Setting::NormalOutputLimit,
-            ClientClass::PubSub => Setting::PushOutputLimit,
-        }
-    }
-}
-
-/// The treatment of a client that does not read its pushes; see [`Server::slow_consumers`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum SlowConsumers {
-    /// The server closes a client whose unsent pushes exceed the limit.
-    Disconnect,
-    /// The server drops the oldest unsent pushes until the rest is within the hard limit. The soft limit is
-    /// ignored.
-    DropOldest,
 }
 
 #[cfg(test)]

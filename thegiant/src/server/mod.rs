@@ -4,7 +4,9 @@ mod accept;
 mod bound;
 mod builder;
 mod handle;
+mod limits;
 
 pub(crate) use bound::BoundServer;
-pub use builder::{ClientClass, Server, SlowConsumers};
+pub use builder::Server;
 pub use handle::ServerHandle;
+pub use limits::{ClientClass, Limits, SlowConsumers, Timeouts};

@@ -18,7 +18,7 @@
 //! }
 //!
 //! # async fn greets_by_name() {
-//! // In a test, this is the body of an `async fn` with `#[actix::test]`.
+//! // In a test, this is the body of an `async fn` with `#[thegiant::test]`.
 //! let server = TestServer::start(App::new().mount(Greeter.start()));
 //! let mut client = server.connect();
 //! assert_eq!(client.call(["GREET", "you"]).await, Value::bulk("hello, you"));

@@ -23,7 +23,7 @@ const BUFFER_SIZE: usize = 64 * 1024;
 
 /// A server that clients connect to in memory. Dropping it stops it at once.
 ///
-/// See the [module](crate::test) for an example.
+/// See the [module](mod@crate::test) for an example.
 pub struct TestServer {
     server: Arc<ServerState>,
     handle: crate::ServerHandle,
@@ -35,7 +35,7 @@ impl TestServer {
     /// Starts a server for an application, with the default settings.
     ///
     /// # Panics
-    /// Panics if no actix system is running: use `#[actix::test]`.
+    /// Panics if no actix system is running: use `#[thegiant::test]`.
     pub fn start(app: App) -> Self {
         Self::with(Server::new(app))
     }
@@ -43,7 +43,7 @@ impl TestServer {
     /// Starts a configured server. If the server is bound to sockets, it also serves those.
     ///
     /// # Panics
-    /// Panics if no actix system is running: use `#[actix::test]`.
+    /// Panics if no actix system is running: use `#[thegiant::test]`.
     pub fn with(server: Server) -> Self {
         let handle = server.handle();
         let served = server.disable_signals().prepare();

@@ -23,7 +23,7 @@ use super::{
 /// ```no_run
 /// use thegiant::{ClientTls, prelude::*, proxy::Upstream};
 ///
-/// #[actix::main]
+/// #[thegiant::main]
 /// async fn main() -> std::io::Result<()> {
 ///     let tls = ClientTls::new().ca("/etc/app/ca.crt").certificate("/etc/app/client.crt", "/etc/app/client.key");
 ///     let redis = Upstream::new("redis.internal:6379").tls(tls)?.start();

@@ -17,7 +17,7 @@ use super::{
 /// ```no_run
 /// use thegiant::{ServerTls, prelude::*};
 ///
-/// #[actix::main]
+/// #[thegiant::main]
 /// async fn main() -> std::io::Result<()> {
 ///     let tls = ServerTls::new("/etc/app/server.crt", "/etc/app/server.key").client_ca("/etc/app/clients.crt");
 ///     let app = App::new().fallback(|_: &Request| Simple("hello"));

@@ -7,6 +7,7 @@ use std::{
 
 use bytes::Bytes;
 use foldhash::fast::RandomState;
+use thegiant::PushId;
 
 use super::{
     names::Names,
@@ -223,8 +224,8 @@ impl Queues {
         Ok(lease)
     }
 
-    /// Returns the jobs that a client has, each with the number of its push.
-    pub(crate) fn of_client(&self, client: u64) -> Vec<(Id, Option<u64>)> {
+    /// Returns the jobs that a client has, each with its push.
+    pub(crate) fn of_client(&self, client: u64) -> Vec<(Id, Option<PushId>)> {
         let numbers = self.leases.range((client, 0)..=(client, u64::MAX));
         let job = |(_, number): &(u64, u64)| match self.jobs.get(number)?.state {
             JobState::Out { push, .. } => Some((self.jobs[number].id, push)),

@@ -34,7 +34,7 @@ use crate::proxy::{
 ///     }
 /// }
 ///
-/// #[actix::main]
+/// #[thegiant::main]
 /// async fn main() -> std::io::Result<()> {
 ///     let redis = Proxy::new(Failover)
 ///         .upstream(Upstream::new("10.0.0.1:6379"))
@@ -104,7 +104,7 @@ impl Proxy {
     /// ```no_run
     /// use thegiant::{prelude::*, proxy::{Proxy, Upstream}};
     ///
-    /// #[actix::main]
+    /// #[thegiant::main]
     /// async fn main() -> std::io::Result<()> {
     ///     let redis = Proxy::from(Upstream::new("10.0.0.1:6379")).close_on_loss().start();
     ///     Server::new(App::new().proxy(redis)).bind("127.0.0.1:6380")?.run().await

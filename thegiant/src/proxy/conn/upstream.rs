@@ -16,7 +16,7 @@ use crate::tls::{ClientTls, Connector};
 /// ```no_run
 /// use thegiant::{prelude::*, proxy::Upstream};
 ///
-/// #[actix::main]
+/// #[thegiant::main]
 /// async fn main() -> std::io::Result<()> {
 ///     let redis = Upstream::new("127.0.0.1:6379").start();
 ///     Server::new(App::new().proxy(redis)).bind("127.0.0.1:6380")?.run().await

@@ -93,6 +93,7 @@ pub type Refresh = Pin<Box<dyn Future<Output = ()>>>;
 /// }
 /// ```
 #[derive(Debug)]
+#[non_exhaustive]
 pub enum Route {
     /// Sends the request to the server with this number in [`Servers`].
     To(usize),
@@ -154,6 +155,8 @@ impl From<Error> for Route {
 }
 
 /// The server that a request has to be sent to instead; see [`Router::redirect`].
+///
+/// It is exhaustive by design: a router creates it.
 ///
 /// ```
 /// use thegiant::proxy::{ErrorReply, Redirect, Servers};

@@ -1,0 +1,4 @@
+#[thegiant::main]
+fn main() -> std::io::Result<()> {
+    Ok(())
+}
