@@ -69,8 +69,9 @@ impl UpstreamHandle {
         let Some(name) = words.first() else { return Err(CallError::NotSent(NO_WORDS)) };
         if kind_of_words(Words::Own(&words)) != CommandKind::Plain {
             let name = String::from_utf8_lossy(name).to_uppercase();
-            let refused = format_args!("{name} cannot be sent on a connection that clients share");
-            return Err(CallError::NotSent(Error::err(refused)));
+            let refused =
+                Error::err(format_args!("{name} cannot be sent on a connection that clients share"));
+            return Err(CallError::NotSent(refused));
         }
         match self.proxy.send(SendCommand(words)).await.map_err(|_| CallError::NotSent(STOPPED))?? {
             Value::Error(error) => Err(CallError::Reply(error)),
