@@ -209,6 +209,8 @@
 //!
 //! `DESIGN.md` in the repository explains the design decisions.
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
 // The code that the attributes generate names `::thegiant::…`, also when they are used inside this crate.
 extern crate self as thegiant;
 
@@ -612,5 +614,5 @@ pub mod __private {
 
 /// Compiles the examples of the README as doctests.
 #[cfg(doctest)]
-#[doc = include_str!("../../README.md")]
+#[doc = include_str!("../README.md")]
 struct Readme;

@@ -20,8 +20,9 @@ impl OutsideCrate {
         let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
         // Files of an earlier run.
         let _ = fs::remove_dir_all(&folder);
-        let toolkit = format!("path = {:?}", root().join("thegiant"));
-        let dependencies = code_blocks("toml").join("\n").replace("git = \"…\"", &toolkit);
+        let dependencies = code_blocks("toml").join("\n");
+        // Not the published crate. Cargo refuses this one if its version is not the one that the README prints.
+        let toolkit = format!("[patch.crates-io]\nthegiant.path = {:?}\n", root().join("thegiant"));
         // The profile of the workspace, so that all crates share what is compiled.
         let profile = WORKSPACE.split("[profile.ci]").nth(1).and_then(|rest| rest.split('[').next());
         let profile = profile.expect("the profile ci");
@@ -29,7 +30,7 @@ impl OutsideCrate {
             "[package]\nname = {name:?}\nedition = \"2024\"\n[workspace]\n[lints.rust]\nwarnings = \"deny\"\n"
         );
         let outside = OutsideCrate { folder };
-        outside.write("Cargo.toml", &format!("{package}{dependencies}\n[profile.ci]{profile}"));
+        outside.write("Cargo.toml", &format!("{package}{dependencies}\n{toolkit}[profile.ci]{profile}"));
         outside.write("Cargo.lock", include_str!("../../../Cargo.lock"));
         for (path, text) in files {
             outside.write(&path, &text);
