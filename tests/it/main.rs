@@ -50,7 +50,7 @@ mod operators;
 mod order;
 /// Pushes that a client's own commands cause, among the replies.
 mod own_pushes;
-/// What a registry gets of each crate, and the licenses and versions of all dependencies.
+/// The published packages, and the licenses and versions of all dependencies.
 mod packages;
 /// Passwords that do not appear in the process list.
 mod passwords;

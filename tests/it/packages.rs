@@ -12,7 +12,7 @@ use crate::support::root;
 /// The crates that users get from a registry.
 const PUBLISHED: [&str; 3] = ["thegiant", "thegiant-macros", "thegiant-resp"];
 
-/// What a package has, apart from its code. Cargo adds the last four.
+/// Files of a package apart from its code. Cargo adds the last four.
 const FILES: [&str; 7] = [
     "LICENSE-APACHE",
     "LICENSE-MIT",
@@ -136,7 +136,7 @@ fn no_dependency_needs_a_later_rust_than_the_crate_that_depends_on_it() {
     }
 }
 
-/// What Cargo says about the workspace and its dependencies.
+/// The workspace and its dependencies, from Cargo.
 static METADATA: LazyLock<Metadata> = LazyLock::new(|| {
     // Not offline: the packages of other systems are not on this machine before.
     let json = cargo(&["metadata", "--locked", "--format-version", "1", "--all-features"]);

@@ -7,11 +7,12 @@ use crate::support::{Folder, OutsideCrate, Process, RawClient, Reply, Served, co
 const README: &str = include_str!("../../README.md");
 
 /// The texts whose links must lead to a file.
-const TEXTS: [&str; 11] = [
+const TEXTS: [&str; 12] = [
     "README.md",
     "ARCHITECTURE.md",
     "DESIGN.md",
     "CONTRIBUTING.md",
+    "RELEASING.md",
     "CHANGELOG.md",
     "GLOSSARY.md",
     "apps/balancer/README.md",
