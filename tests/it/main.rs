@@ -71,6 +71,8 @@ mod readthrough;
 mod shards;
 /// Actors that end, and supervised actors that are started again.
 mod supervision;
+/// The template of a service.
+mod template;
 /// The kit for testing applications.
 mod test_kit;
 /// The example `timers`.

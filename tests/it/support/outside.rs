@@ -1,4 +1,4 @@
-//! Crates outside the workspace, with the dependencies that the README prints.
+//! Crates outside the workspace, with its toolkit in place of the published one.
 
 use std::{
     env, fs,
@@ -15,22 +15,29 @@ pub(crate) struct OutsideCrate {
 }
 
 impl OutsideCrate {
-    /// Writes a crate with these files. Their paths are relative to the crate.
+    /// Writes a crate with these files and the dependencies that the README prints. The paths are relative to the crate.
     pub(crate) fn new(name: &str, files: impl IntoIterator<Item = (String, String)>) -> Self {
+        let package =
+            format!("[package]\nname = {name:?}\nedition = \"2024\"\n[lints.rust]\nwarnings = \"deny\"\n");
+        OutsideCrate::with_manifest(name, &(package + &code_blocks("toml").join("\n")), files)
+    }
+
+    /// Writes a crate with this manifest and these files into the folder `name`.
+    pub(crate) fn with_manifest(
+        name: &str,
+        manifest: &str,
+        files: impl IntoIterator<Item = (String, String)>,
+    ) -> Self {
         let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
         // Files of an earlier run.
         let _ = fs::remove_dir_all(&folder);
-        let dependencies = code_blocks("toml").join("\n");
-        // Not the published crate. Cargo refuses this one if its version is not the one that the README prints.
+        // Cargo refuses the toolkit if its version is not the one that the manifest asks for.
         let toolkit = format!("[patch.crates-io]\nthegiant.path = {:?}\n", root().join("thegiant"));
         // The profile of the workspace, so that all crates share what is compiled.
         let profile = WORKSPACE.split("[profile.ci]").nth(1).and_then(|rest| rest.split('[').next());
         let profile = profile.expect("the profile ci");
-        let package = format!(
-            "[package]\nname = {name:?}\nedition = \"2024\"\n[workspace]\n[lints.rust]\nwarnings = \"deny\"\n"
-        );
         let outside = OutsideCrate { folder };
-        outside.write("Cargo.toml", &format!("{package}{dependencies}\n{toolkit}[profile.ci]{profile}"));
+        outside.write("Cargo.toml", &format!("{manifest}\n[workspace]\n{toolkit}[profile.ci]{profile}"));
         outside.write("Cargo.lock", include_str!("../../../Cargo.lock"));
         for (path, text) in files {
             outside.write(&path, &text);
@@ -40,13 +47,23 @@ impl OutsideCrate {
 
     /// Runs `cargo check` with these arguments.
     pub(crate) fn check(&self, arguments: &[&str]) -> Output {
+        self.cargo("check", arguments)
+    }
+
+    /// Runs a command of Cargo that compiles.
+    pub(crate) fn cargo(&self, command: &str, arguments: &[&str]) -> Output {
         Command::new(env::var_os("CARGO").unwrap_or("cargo".into()))
-            .args(["check", "--quiet", "--offline", "--profile", &profile(), "--target-dir"])
+            .args([command, "--quiet", "--offline", "--profile", &profile(), "--target-dir"])
             .arg(target())
             .args(arguments)
             .current_dir(&self.folder)
             .output()
             .expect("cargo can be run")
+    }
+
+    /// The folder of the crate.
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
     }
 
     fn write(&self, path: &str, text: &str) {
