@@ -6,7 +6,7 @@ use std::{
 
 use crate::support::{OutsideCrate, root};
 
-/// What `cargo generate` asks for, and what this test answers.
+/// The placeholders that `cargo generate` replaces, and their values here.
 const PLACEHOLDERS: [(&str, &str); 3] =
     [("{{project-name}}", "my-service"), ("{{crate_name}}", "my_service"), ("{{description}}", "A service")];
 
