@@ -136,6 +136,28 @@ fn no_dependency_needs_a_later_rust_than_the_crate_that_depends_on_it() {
     }
 }
 
+#[test]
+fn the_readme_and_the_template_state_the_oldest_rust() {
+    let read = |path| fs::read_to_string(root().join(path)).expect("a text");
+    let (readme, template) = (read("README.md"), read("template/Cargo.toml"));
+    let stated = |name| {
+        let member = METADATA.members().find(|member| member["name"] == name).expect("a member");
+        text(&member["rust_version"])
+    };
+    let ours = stated("thegiant");
+    assert!(readme.contains(&format!("needs Rust {ours} or later")), "{ours}");
+    assert!(template.contains(&format!("rust-version = \"{ours}\"")), "{ours}");
+    for member in METADATA.members().filter(|member| member["rust_version"] != ours) {
+        let name = text(&member["name"]);
+        let is_program = fs::exists(root().join("apps").join(name).join("src/main.rs")).expect("a folder");
+        let version = stated(name);
+        assert!(
+            !is_program || readme.replace("needs ", "").contains(&format!("`{name}` {version}")),
+            "the README does not say that {name} needs Rust {version}"
+        );
+    }
+}
+
 /// The workspace and its dependencies, from Cargo.
 static METADATA: LazyLock<Metadata> = LazyLock::new(|| {
     // Not offline: the packages of other systems are not on this machine before.
