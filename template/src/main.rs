@@ -24,7 +24,7 @@ struct Options {
     threads: u16,
 }
 
-#[actix::main]
+#[thegiant::main]
 async fn main() -> io::Result<()> {
     let options = Options::parse();
     tracing_subscriber::fmt::init();
@@ -35,7 +35,7 @@ async fn main() -> io::Result<()> {
         .into_encoded_bytes();
     let server = Server::new(app).password(password).workers(options.threads);
     let server = options.bind.iter().try_fold(server, Server::bind)?;
-    for address in server.addresses() {
+    for address in server.addrs() {
         println!("listening on {address}");
     }
     server.run().await

@@ -4,7 +4,7 @@ use thegiant::{prelude::*, test::TestServer};
 
 use {{crate_name}}::app;
 
-#[actix::test]
+#[thegiant::test]
 async fn counts_by_one_unless_an_increment_is_given() {
     let server = TestServer::start(app());
     let mut client = server.connect();
@@ -17,7 +17,7 @@ async fn counts_by_one_unless_an_increment_is_given() {
     assert_eq!(client.call(["VALUE", "visits"]).await, Value::Integer(11));
 }
 
-#[actix::test]
+#[thegiant::test]
 async fn an_overflow_is_an_error_and_changes_nothing() {
     let server = TestServer::start(app());
     let mut client = server.connect();
