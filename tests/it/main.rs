@@ -42,6 +42,8 @@ mod limits;
 mod listeners;
 /// The command rows that `#[commands]` and `#[derive(Args)]` derive from a signature.
 mod macros;
+/// Middleware around commands.
+mod middleware;
 /// Mistakes with the attributes, and the compile errors that they cause.
 mod mistakes;
 /// Commands with which operators observe and control a running server.

@@ -17,6 +17,7 @@ use crate::{
     conn::ConnectionState,
     dispatch::{Consumers, Mountable, MountedActor, Routes, RunBatches, run_batches, supervise},
     info::{InfoFields, InfoSection},
+    middleware::{Installed, Middleware},
     proxy::{AllUpstreamStats, Proxy, ProxyActor, ServeTrackers, UpstreamHandle, is_behind_builtins},
     server_state::AppConfig,
     workers::StartShard,
@@ -65,6 +66,7 @@ pub struct App {
     #[cfg(feature = "metrics")]
     exports: Vec<Box<dyn FnOnce() + Send + Sync>>,
     connection_events: ConnectionEvents,
+    middleware: Vec<Installed>,
     keyspace: Keyspace,
     /// The actor that sends all other commands on to upstreams.
     proxy: Option<MountedProxy>,
@@ -671,6 +673,20 @@ impl App {
         self
     }
 
+    /// Installs a [middleware](crate::middleware), which can refuse or delay each command and sees its outcome.
+    ///
+    /// The first one that is installed is the outermost.
+    ///
+    /// ```
+    /// use thegiant::{middleware::RateLimit, prelude::*};
+    ///
+    /// let app = || App::new().middleware(RateLimit::per_client(1000).burst(100));
+    /// ```
+    pub fn middleware(mut self, middleware: impl Middleware) -> Self {
+        self.middleware.push(Installed::new(middleware));
+        self
+    }
+
     /// Adds the built-in commands whose names are free. Returns the parts that a server needs, and its shards.
     pub(crate) fn into_config(mut self, workers: u16) -> (AppConfig, Vec<StartShard>) {
         let proxy = self.proxy.take().map(|proxy| match proxy {
@@ -702,6 +718,7 @@ impl App {
             routes: self.routes,
             info: self.info,
             connection_events: self.connection_events,
+            middleware: self.middleware,
             keyspace: self.keyspace,
         };
         (config, self.shards)

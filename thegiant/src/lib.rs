@@ -227,6 +227,7 @@ mod dispatch;
 mod info;
 mod keyspace;
 mod listener;
+pub mod middleware;
 mod observe;
 mod pause;
 pub mod proxy;

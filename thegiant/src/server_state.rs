@@ -19,6 +19,7 @@ use crate::{
     dispatch::Routes,
     info::InfoSection,
     keyspace::Events,
+    middleware::Installed,
     observe::{Hook, Hooks, Monitors, Slowlog, Stats, Warning},
     pause::{CurrentPause, Pause},
     settings::{Refusal, Setting, Settings},
@@ -30,6 +31,8 @@ pub(crate) struct ServerState {
     pub(crate) settings: Arc<Settings>,
     pub(crate) info: Vec<InfoSection>,
     pub(crate) connection_events: ConnectionEvents,
+    /// The middleware, the outermost first.
+    pub(crate) middleware: Vec<Installed>,
     pub(crate) pubsub: PubSub,
     pub(crate) keyspace: Keyspace,
     /// The password of the clients, if any.
@@ -67,6 +70,7 @@ pub(crate) struct AppConfig {
     pub(crate) routes: Routes,
     pub(crate) info: Vec<InfoSection>,
     pub(crate) connection_events: ConnectionEvents,
+    pub(crate) middleware: Vec<Installed>,
     pub(crate) keyspace: Keyspace,
 }
 
@@ -88,7 +92,7 @@ impl ServerState {
     }
 
     pub(crate) fn new(app: AppConfig, config: ServerConfig) -> Self {
-        let AppConfig { databases, is_cluster, routes, info, connection_events, keyspace } = app;
+        let AppConfig { databases, is_cluster, routes, info, connection_events, middleware, keyspace } = app;
         let ServerConfig { settings, password, stop, addresses, workers } = config;
         settings.set(Setting::Databases, databases.into());
         let settings = Arc::new(settings);
@@ -99,6 +103,7 @@ impl ServerState {
             settings,
             info,
             connection_events,
+            middleware,
             is_cluster,
             node_id: random_node_id(),
             pubsub: keyspace.pubsub(),
@@ -116,6 +121,7 @@ impl ServerState {
             accept_warning: Warning::default(),
             cross_protocol_warning: Warning::default(),
         };
+        server.hooks.set(Hook::Middleware, !server.middleware.is_empty());
         server.settings_changed();
         server
     }

@@ -164,6 +164,10 @@ impl Batch {
     pub(crate) fn copy_next(&mut self, other: &mut Batch) {
         if self.has_requests() {
             self.requests.queue_to(&mut other.requests, self.next);
+            if self.stats.has_spans() {
+                let copy = other.requests.len() as u32 - 1;
+                self.stats.copy_spans(self.next as u32, &mut other.stats, copy);
+            }
         }
     }
 

@@ -66,6 +66,9 @@ impl Join {
     pub(crate) fn add(&mut self, whole: &Batch, request: u32, target: CommandRef) {
         let part = self.part(whole, self.shards.number(target.actor_id));
         whole.requests.copy_to(&mut part.requests, request as usize, Resolved::Command(target));
+        if whole.stats.has_spans() {
+            whole.stats.copy_spans(request, &mut part.stats, part.requests.len() as u32 - 1);
+        }
         self.end = request as usize + 1;
     }
 
@@ -83,6 +86,9 @@ impl Join {
             part.part.split_requests.push(part.requests.len() as u32);
             words.for_each(|word| whole.requests.copy_word_to(&mut part.requests, request as usize, word));
             part.requests.end_request(Resolved::Command(target));
+            if whole.stats.has_spans() {
+                whole.stats.copy_spans(request, &mut part.stats, part.requests.len() as u32 - 1);
+            }
             shards.push(shard);
         }
         self.split.push_back(SplitRequest { shards, merge });

@@ -171,6 +171,16 @@ impl Requests {
         }
     }
 
+    /// Replaces the command of a request. Returns the command so far.
+    pub(crate) fn replace_target(
+        &mut self,
+        request: u32,
+        target: Resolved<CommandRef>,
+    ) -> Option<Resolved<CommandRef>> {
+        let entry = self.list.get_mut(request as usize)?;
+        Some(mem::replace(&mut entry.target, target))
+    }
+
     /// Drops the requests from `index` on.
     pub(super) fn truncate(&mut self, index: usize) {
         self.list.truncate(index);

@@ -5,6 +5,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use tracing::Span;
+
 use super::key_events::KeyEvent;
 use crate::Error;
 
@@ -26,6 +28,17 @@ struct RequestStats {
     started: Option<Instant>,
     /// Number of requests that `MONITOR` clients have seen.
     shown: u32,
+    /// The tracing spans in which requests run, and the middleware that has opened each.
+    spans: Vec<RequestSpan>,
+}
+
+/// A tracing span in which a request runs.
+#[derive(Clone, Debug)]
+struct RequestSpan {
+    request: u32,
+    /// The index of the middleware that has opened the span.
+    middleware: usize,
+    span: Span,
 }
 
 /// A request that was answered with an error.
@@ -146,6 +159,44 @@ impl BatchStats {
         let failures = self.failures();
         let found = failures.binary_search_by_key(&request, |failure| failure.request);
         found.is_ok_and(|found| failures[found].is_rejection)
+    }
+
+    /// Makes a request run in a span of this middleware.
+    pub(crate) fn open_span(&mut self, request: u32, middleware: usize, span: Span) {
+        self.0.get_or_insert_default().spans.push(RequestSpan { request, middleware, span });
+    }
+
+    /// Returns whether any request runs in a span.
+    #[inline]
+    pub(crate) fn has_spans(&self) -> bool {
+        self.0.as_ref().is_some_and(|stats| !stats.spans.is_empty())
+    }
+
+    /// Returns the spans in which a request runs, the outermost first.
+    pub(crate) fn spans(&self, request: u32) -> Vec<Span> {
+        let spans = self.0.iter().flat_map(|stats| &stats.spans);
+        spans.filter(|span| span.request == request).map(|span| span.span.clone()).collect()
+    }
+
+    /// Returns the span that a middleware has opened for a request.
+    pub(crate) fn span(&self, request: u32, middleware: usize) -> Option<&Span> {
+        let mut spans = self.0.iter().flat_map(|stats| &stats.spans);
+        spans.find(|span| span.request == request && span.middleware == middleware).map(|span| &span.span)
+    }
+
+    /// Gives the spans of a request to its copy in another batch.
+    pub(crate) fn copy_spans(&self, request: u32, other: &mut BatchStats, copy: u32) {
+        let spans = self.0.iter().flat_map(|stats| &stats.spans).filter(|span| span.request == request);
+        for RequestSpan { middleware, span, .. } in spans {
+            other.open_span(copy, *middleware, span.clone());
+        }
+    }
+
+    /// Closes the spans of the requests before this one.
+    pub(crate) fn close_spans_before(&mut self, request: u32) {
+        if let Some(stats) = &mut self.0 {
+            stats.spans.retain(|span| span.request >= request);
+        }
     }
 
     /// Returns the first request that `MONITOR` clients have not seen.

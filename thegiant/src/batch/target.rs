@@ -70,6 +70,8 @@ pub(crate) enum Resolved<T> {
     CrossProtocol,
     /// A queued command of a transaction. The transaction runs its own copy.
     Queued,
+    /// A request that the middleware has refused or delayed. Its connection knows the command.
+    Held,
 }
 
 impl ActorId {

@@ -1,6 +1,11 @@
 //! The address of a client or a listener.
 
-use std::{fmt, net::SocketAddr, path::Path, sync::Arc};
+use std::{
+    fmt,
+    net::{IpAddr, SocketAddr},
+    path::Path,
+    sync::Arc,
+};
 
 /// The address of a client or a listener.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,6 +22,14 @@ impl Address {
     pub fn port(&self) -> Option<u16> {
         match self {
             Address::Tcp(address) => Some(address.port()),
+            Address::Unix(_) => None,
+        }
+    }
+
+    /// Returns the IP address; `None` for a unix socket. An IPv4 address is never mapped to IPv6.
+    pub fn ip(&self) -> Option<IpAddr> {
+        match self {
+            Address::Tcp(address) => Some(address.ip().to_canonical()),
             Address::Unix(_) => None,
         }
     }

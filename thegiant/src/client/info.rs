@@ -6,7 +6,7 @@ use super::{
     memory::ClientMemory,
     slot::{ClientNames, ClientSlot},
 };
-use crate::{batch::CommandId, resp::Protocol, sync::atomic::Ordering::Relaxed};
+use crate::{batch::CommandId, command::Flags, resp::Protocol, sync::atomic::Ordering::Relaxed};
 
 impl Client {
     pub(crate) fn set_db(&self, db: u16) {
@@ -92,6 +92,15 @@ impl Client {
 
     pub(crate) fn set_watched_keys(&self, watched_keys: usize) {
         self.slot().extra_mut().watched_keys = watched_keys;
+    }
+
+    /// Returns the flags of the queued commands, while the middleware decides about their `EXEC`.
+    pub(crate) fn queued_flags(&self) -> Flags {
+        self.slot().extra().map_or(Flags::NONE, |extra| extra.queued_flags)
+    }
+
+    pub(crate) fn set_queued_flags(&self, flags: Flags) {
+        self.slot().extra_mut().queued_flags = flags;
     }
 
     /// Accounts for a change in the memory of names, subscriptions, watched keys, tracking prefixes or queued commands.

@@ -10,7 +10,7 @@ use std::{
 use bytes::Bytes;
 
 use super::blocked::{BlockedCommand, BlockedCommands};
-use crate::{batch::Batch, resp::Encoder};
+use crate::{batch::Batch, command::Flags, resp::Encoder};
 
 /// The answered batch, the pushes and the waker of a connection.
 #[derive(Default)]
@@ -31,6 +31,8 @@ pub(super) struct SlotExtras {
     pub(super) subscribed: [usize; 3],
     /// The number of queued commands of a transaction, and their size in bytes.
     pub(super) queued: Option<(u32, usize)>,
+    /// The flags of the queued commands, while the middleware decides about their `EXEC`.
+    pub(super) queued_flags: Flags,
     /// The number of watched keys.
     pub(super) watched_keys: usize,
     /// Bytes of the names, the subscriptions, the watched keys, the tracking prefixes and the queued commands.

@@ -4,7 +4,7 @@ use std::fmt;
 
 use bytes::Bytes;
 
-use super::{Arguments, Spec};
+use super::{Arguments, Flags, Spec};
 use crate::{Client, Error, batch::RequestWords};
 
 /// One request: the name of the command, its arguments and its client.
@@ -73,6 +73,45 @@ impl<'a> Request<'a> {
     /// Returns the client that sent the request.
     pub fn client(&self) -> &'a Client {
         self.client
+    }
+
+    /// Returns the description of the command.
+    ///
+    /// It is `None` for a command without a row: one of a [fallback](crate::App::fallback) or of a
+    /// [proxy](crate::App::proxy), or an unknown one.
+    pub fn spec(&self) -> Option<&'static Spec> {
+        let has_row =
+            |spec: &&Spec| !spec.flags.contains(Flags::ANY_NAME) && !spec.flags.contains(Flags::FORWARDED);
+        self.spec.filter(has_row)
+    }
+
+    /// Returns whether an actor, the server, a fallback or a proxy runs the request. Others are rejected.
+    pub(crate) fn has_command(&self) -> bool {
+        self.spec.is_some()
+    }
+
+    /// Returns the name for logs: as in `COMMAND`, or else as the client wrote it, in lower case and shortened.
+    pub(crate) fn logged_name(&self) -> String {
+        self.spec().map_or_else(|| self.quoted_name().to_lowercase(), Spec::full_name)
+    }
+
+    /// Returns the flags of the command; none for a command [without a row](Self::spec).
+    ///
+    /// The flags of `EXEC` include those of the commands that it runs.
+    pub fn flags(&self) -> Flags {
+        let Some(spec) = self.spec() else { return Flags::NONE };
+        match spec.flags.contains(Flags::EXECUTES) {
+            true => spec.flags.union(self.client.queued_flags()),
+            false => spec.flags,
+        }
+    }
+
+    /// Returns the keys of the request; none for a command [without a row](Self::spec).
+    pub fn keys(&self) -> impl Iterator<Item = &'a [u8]> + use<'a> {
+        let words = self.words;
+        let keys = self.spec().and_then(|spec| spec.keys);
+        let positions = keys.map(|keys| keys.positions(words.len(), |index| words.get(index)));
+        positions.into_iter().flatten().filter_map(move |position| words.get(position))
     }
 
     /// Returns the error `ERR unknown command '…', with args beginning with: …`.

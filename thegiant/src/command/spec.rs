@@ -49,7 +49,7 @@ pub struct Spec {
 
 impl Spec {
     /// The row of all commands that have no row of their own.
-    pub(crate) const FALLBACK: Spec = Spec::new("FALLBACK", &[]).any_args();
+    pub(crate) const FALLBACK: Spec = Spec::new("FALLBACK", &[]).any_args().flags(Flags::ANY_NAME);
 
     /// Returns a command with this name and these parameters.
     ///
@@ -330,6 +330,9 @@ impl Flags {
 
     /// `forwarded`: the proxy sends the command on to an upstream.
     pub(crate) const FORWARDED: Flags = Flags(1 << 27);
+
+    /// `any_name`: the row of a fallback or a proxy, for all commands without a row of their own.
+    pub(crate) const ANY_NAME: Flags = Flags(1 << 28);
 
     /// Returns the flags of both.
     #[must_use]

@@ -137,7 +137,7 @@ impl<T: Copy> CommandTable<T> {
                 out.error(&request.wrong_arity_of(usize::from(words)));
             }
             Resolved::CrossShard => out.error(&Error::CROSS_SLOT),
-            Resolved::CrossProtocol | Resolved::Queued => {}
+            Resolved::CrossProtocol | Resolved::Queued | Resolved::Held => {}
         }
     }
 

@@ -23,12 +23,14 @@ pub(super) enum Admission {
     Queue,
     /// Wait for the end of `CLIENT PAUSE`.
     Paused,
+    /// Do what the middleware has decided about the [held](Resolved::Held) request.
+    Held,
 }
 
 impl Connection {
     /// Decides whether the next requests with the same target may run now.
     #[inline]
-    pub(super) fn admission(&self, batch: &mut Batch, target: CommandRef) -> Admission {
+    pub(super) fn admission(&mut self, batch: &mut Batch, target: CommandRef) -> Admission {
         if self.state.is_unrestricted() && !self.state.server.hooks.is_any() {
             return Admission::Run;
         }
@@ -36,13 +38,12 @@ impl Connection {
     }
 
     #[cold]
-    fn check_admission(&self, batch: &mut Batch, target: CommandRef) -> Admission {
+    fn check_admission(&mut self, batch: &mut Batch, target: CommandRef) -> Admission {
         if self.state.transaction.is_running() {
             self.observe(batch);
             self.show(batch, target.actor_id);
             return Admission::Run;
         }
-        let hooks = &self.state.server.hooks;
         // One check covers the whole run of requests, since an unauthenticated client has one request per
         // batch.
         let command = self.state.server.routes.command(target.command);
@@ -52,8 +53,11 @@ impl Connection {
         if self.state.is_pubsub_only() && !command.flags.contains(Flags::PUBSUB_MODE) {
             return Admission::PubSubOnly;
         }
-        if hooks.is(Hook::Pause) && self.pause(batch, target) {
+        if self.state.server.hooks.is(Hook::Pause) && self.pause(batch, target) {
             return Admission::Paused;
+        }
+        if self.state.middleware.is_some() && !self.pass_middleware(batch, Some(target)) {
+            return Admission::Held;
         }
         if self.state.transaction.must_queue(command) {
             return Admission::Queue;
@@ -168,17 +172,22 @@ impl Connection {
             }
             rejected => {
                 reject(batch, &self.client, |request, out| table.answer(rejected, request, out));
-                match &mut self.state.transaction {
-                    Transaction::Queued(queue) => queue.abort(),
-                    Transaction::Proxied => self.client.set(ClientFlag::ProxiedTransactionAborted, true),
-                    Transaction::None | Transaction::Running(_) => {}
-                }
+                self.abort_transaction();
             }
         }
     }
 
+    /// Makes the open transaction fail, if there is one, because one of its requests was refused.
+    pub(super) fn abort_transaction(&mut self) {
+        match &mut self.state.transaction {
+            Transaction::Queued(queue) => queue.abort(),
+            Transaction::Proxied => self.client.set(ClientFlag::ProxiedTransactionAborted, true),
+            Transaction::None | Transaction::Running(_) => {}
+        }
+    }
+
     /// Returns whether the command is `EXEC`.
-    fn executes(&self, target: CommandRef) -> bool {
+    pub(super) fn executes(&self, target: CommandRef) -> bool {
         self.state.server.routes.command(target.command).flags.contains(Flags::EXECUTES)
     }
 }

@@ -4,6 +4,7 @@ mod admission;
 mod close;
 mod connection;
 mod context;
+mod middleware;
 mod read;
 mod run;
 mod state;

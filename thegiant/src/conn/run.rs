@@ -25,6 +25,9 @@ impl Connection {
             if batch.is_observed() {
                 self.after_requests(&mut batch);
             }
+            if self.state.middleware.is_some() && !batch.is_transaction() {
+                self.state.report_outcomes(&mut batch);
+            }
             while let Some(target) = batch.next_target() {
                 match target {
                     Resolved::Command(target) | Resolved::Split(target) => {
@@ -38,8 +41,15 @@ impl Connection {
                             Admission::NotProxied => self.refuse_in_proxied_transaction(target, &mut batch),
                             Admission::Queue => self.queue(&mut batch),
                             Admission::Paused => return Ok(self.wait_for_unpause(batch)),
+                            Admission::Held => {}
                         }
                     }
+                    Resolved::Held => {
+                        if self.must_wait_for_middleware(&mut batch) {
+                            return Ok(self.wait_for_unpause(batch));
+                        }
+                    }
+                    _ if !self.may_answer_non_command(&mut batch) => {}
                     non_command => self.answer_non_command(non_command, &mut batch),
                 }
                 if self.state.closing && !batch.is_transaction() {
@@ -105,6 +115,10 @@ impl Connection {
 
     /// Completes a batch whose requests all have replies.
     fn end_batch(&mut self, batch: &mut Batch) {
+        if self.state.middleware.is_some() {
+            self.state.report_outcomes(batch);
+            self.state.end_middleware();
+        }
         self.reply_protocol_error(batch);
         // Count first: a client that has its reply must find the command in the statistics.
         self.state.record_stats(batch);
@@ -175,6 +189,9 @@ impl Connection {
                 self.client.set_active(self.state.server.now());
                 self.state.follow_proxied_transaction();
                 self.state.replies = batch.out.mode();
+                if self.state.middleware.is_some() && !batch.is_transaction() {
+                    self.state.report_outcomes(&mut batch);
+                }
                 // A blocked batch has earlier replies to send.
                 Ok(if batch.is_blocked() { self.block(batch) } else { Stage::Running(batch) }.into())
             }

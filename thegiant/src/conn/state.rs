@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use super::middleware::MiddlewareCursor;
 use crate::{
     Client,
     batch::{Batch, CommandId, ReplyMode},
@@ -39,6 +40,8 @@ pub(crate) struct ConnectionState {
     pub(crate) watch: Option<Box<Watch>>,
     /// The mode set by `CLIENT REPLY`.
     pub(crate) replies: ReplyMode,
+    /// How far the requests have come in the middleware, if there is any.
+    pub(super) middleware: Option<Box<MiddlewareCursor>>,
 }
 
 impl ConnectionState {
@@ -48,6 +51,7 @@ impl ConnectionState {
             client.set_unauthenticated_since(Some(server.now()));
         }
         ConnectionState {
+            middleware: MiddlewareCursor::new(&server.middleware),
             server,
             client,
             worker,

@@ -5,7 +5,7 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
 };
 
-use tracing::{debug_span, level_filters::LevelFilter};
+use tracing::{Span, debug_span, level_filters::LevelFilter};
 
 use super::{
     prefetch::{AHEAD, prefetch_next},
@@ -170,6 +170,9 @@ impl ClientBatch {
     fn run_one<A: Commands>(&mut self, row: RowId, actor: &mut A, context: &mut A::CommandContext) {
         let ClientBatch { client, batch, .. } = self;
         let row = row.get::<A>();
+        let spans =
+            if batch.stats.has_spans() { batch.stats.spans(batch.next_request()) } else { Vec::new() };
+        let _entered: Vec<_> = spans.iter().map(Span::enter).collect();
         let run =
             || step(batch, client, Some(&row.spec), |request, out| (row.run)(actor, request, context, out));
         if catch_unwind(AssertUnwindSafe(run)).is_err() {
@@ -179,6 +182,9 @@ impl ClientBatch {
 
     fn run_all<A: Commands>(&mut self, actor_id: ActorId, actor: &mut A, context: &mut A::CommandContext) {
         self.batch.begin();
+        if self.batch.stats.has_spans() {
+            return self.run_all_in_spans(actor_id, actor, context);
+        }
         while next_row(&self.batch, actor_id).is_some() {
             let guarded = catch_unwind(AssertUnwindSafe(|| {
                 let ClientBatch { client, batch, .. } = self;
@@ -201,6 +207,19 @@ impl ClientBatch {
                 let spec = next_row(batch, actor_id).map(|row| &row.get::<A>().spec);
                 answer_panic(batch, client, spec);
             }
+        }
+    }
+
+    /// Runs the requests, each in the tracing spans that the middleware has opened for it.
+    #[cold]
+    fn run_all_in_spans<A: Commands>(
+        &mut self,
+        actor_id: ActorId,
+        actor: &mut A,
+        context: &mut A::CommandContext,
+    ) {
+        while let Some(row) = next_row(&self.batch, actor_id) {
+            self.run_one(row, actor, context);
         }
     }
 

@@ -17,6 +17,8 @@ pub(crate) enum Hook {
     Pause = 1 << 2,
     /// Records which keys each command reads and changes.
     Keys = 1 << 3,
+    /// Asks the middleware of the application about each command.
+    Middleware = 1 << 4,
 }
 
 impl Hooks {

@@ -9,7 +9,7 @@ mod measure;
 #[cfg(feature = "metrics")]
 mod metrics;
 mod monitors;
-mod quote;
+pub(crate) mod quote;
 mod reason;
 mod slowlog;
 mod stats;

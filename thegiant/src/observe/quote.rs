@@ -3,7 +3,7 @@
 use crate::command::Request;
 
 /// Returns the words of a request, with `(redacted)` in place of users and passwords.
-pub(super) fn redacted<'a>(request: &'a Request<'_>) -> impl Iterator<Item = &'a [u8]> {
+pub(crate) fn redacted<'a>(request: &'a Request<'_>) -> impl Iterator<Item = &'a [u8]> {
     let word = |index| if is_secret(request, index) { Some(&b"(redacted)"[..]) } else { request.get(index) };
     (0..request.len()).filter_map(word)
 }
@@ -19,7 +19,7 @@ fn is_secret(request: &Request<'_>, index: usize) -> bool {
 }
 
 /// Appends a word in quotes, with the escapes of `MONITOR`.
-pub(super) fn quote(word: &[u8], line: &mut Vec<u8>) {
+pub(crate) fn quote(word: &[u8], line: &mut Vec<u8>) {
     line.push(b'"');
     for byte in word {
         match byte {

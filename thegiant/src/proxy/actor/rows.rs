@@ -13,7 +13,8 @@ pub(crate) fn is_behind_builtins(row: usize) -> bool {
 }
 
 const ROWS: [Row<ProxyActor>; COMMANDS.len() + 1] = {
-    let mut rows = [const { row(Spec::FALLBACK.flags(Flags::FORWARDED)) }; COMMANDS.len() + 1];
+    let mut rows =
+        [const { row(Spec::FALLBACK.flags(Flags::FORWARDED.union(Flags::ANY_NAME))) }; COMMANDS.len() + 1];
     let mut index = 0;
     while index < COMMANDS.len() {
         rows[index + 1] = row(spec(COMMANDS[index]));
