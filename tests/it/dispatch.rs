@@ -189,7 +189,7 @@ fn panic_of(act: impl FnOnce()) -> (String, u32) {
         let usual = panic::take_hook();
         panic::set_hook(Box::new(move |info| {
             let here = info.location().filter(|location| location.file().ends_with("dispatch.rs"));
-            let message = info.payload().downcast_ref::<String>().cloned().unwrap_or_default();
+            let message = info.payload_as_str().unwrap_or_default().to_owned();
             PANIC.set(here.map(|location| (message, location.line())));
             usual(info);
         }));
@@ -205,7 +205,36 @@ fn mounting_a_name_twice_panics_at_the_callers_line() {
         let clash = Clash.start();
         let before = line!();
         let (message, line) = panic_of(move || drop(app.mount(clash)));
-        assert_eq!((message.as_str(), line), ("the command FORGET is mounted already", before + 1));
+        let expected =
+            "the command FORGET is mounted twice: by it::support::app::First and by it::dispatch::Clash";
+        assert_eq!((message.as_str(), line), (expected, before + 1));
+    });
+}
+
+#[test]
+fn applications_that_do_not_fit_panic_at_the_callers_line() {
+    actix::System::new().block_on(async {
+        let fallback = || App::new().fallback(|_: &Request| "any");
+        let before = line!();
+        let panics = [
+            panic_of(|| drop(app().merge(app()))),
+            panic_of(|| drop(App::new().databases(4).merge(App::new().databases(8)))),
+            panic_of(|| drop(fallback().merge(fallback()))),
+            panic_of(|| drop(App::new().merge_with_prefix("a.", fallback()))),
+            panic_of(|| drop(App::new().merge_with_prefix("a b", App::new()))),
+        ];
+        let first = "it::support::app::First";
+        let twice = format!("the command FIRST is mounted twice: by {first} and by {first}");
+        let expected = [
+            twice.as_str(),
+            "two merged applications have 4 and 8 databases",
+            "only one of two merged applications can have a fallback or proxy",
+            "an application with a fallback or proxy cannot have a prefix",
+            "\"a b\" cannot begin a command name",
+        ];
+        for ((panic, message), line) in panics.iter().zip(expected).zip(before + 2..) {
+            assert_eq!((panic.0.as_str(), panic.1), (message, line));
+        }
     });
 }
 

@@ -20,6 +20,8 @@ mod dispatch;
 mod elements;
 mod errors;
 mod expiry;
+/// Generic actors, generic plugins, and boxed traits in the state of an actor.
+mod generics;
 /// Group commit: replies wait until the data that they acknowledge is on disk.
 mod group_commit;
 /// Bugs that crashed other servers, and clients that use too many resources.
@@ -42,6 +44,8 @@ mod limits;
 mod listeners;
 /// The command rows that `#[commands]` and `#[derive(Args)]` derive from a signature.
 mod macros;
+/// Applications that are made of applications.
+mod merge;
 /// Middleware around commands.
 mod middleware;
 /// Mistakes with the attributes, and the compile errors that they cause.

@@ -17,6 +17,13 @@ pub(crate) fn block(block: &Block<'_>, mistakes: &mut Mistakes) {
     if let Some((path, _)) = &block.item.trait_ {
         mistakes.at(path, "`#[commands]` does not support trait impls: use an `impl` block of the type");
     }
+    for lifetime in block.item.generics.lifetimes() {
+        mistakes.at(
+            lifetime,
+            "the type of an actor cannot have lifetimes, because an actor may live as long as the program: own the data, or \
+             share it with an `Arc`",
+        );
+    }
     if let (Some(_), Some(included)) = (&block.attr.rows, block.attr.include.first()) {
         mistakes.at(
             included,

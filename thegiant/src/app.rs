@@ -1,5 +1,7 @@
 //! Composes actors, functions and built-in commands into one application.
 
+mod merge;
+
 use std::{
     any::{Any, type_name},
     fmt,
@@ -394,9 +396,7 @@ impl App {
     #[track_caller]
     fn add_commands<A: Commands>(&mut self, mount: ActorId) {
         for (row, spec) in RowId::all::<A>() {
-            if let Err(name) = self.routes.add_command(spec, mount, row) {
-                panic!("the command {name} is mounted already");
-            }
+            self.routes.mount_command(spec, mount, row);
         }
     }
 
@@ -689,6 +689,8 @@ impl App {
 
     /// Adds the built-in commands whose names are free. Returns the parts that a server needs, and its shards.
     pub(crate) fn into_config(mut self, workers: u16) -> (AppConfig, Vec<StartShard>) {
+        // The middleware of an application is around that of its parts.
+        self.middleware.sort_by_key(|middleware| middleware.depth);
         let proxy = self.proxy.take().map(|proxy| match proxy {
             MountedProxy::Shared(actor_id) => actor_id,
             MountedProxy::PerWorker(factory) => self.add_proxies(workers, &factory),

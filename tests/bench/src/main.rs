@@ -12,6 +12,7 @@ mod keys;
 mod latency;
 mod load;
 mod machine;
+mod middleware;
 mod options;
 mod pinned;
 mod proc;
@@ -47,6 +48,12 @@ fn main() -> ExitCode {
         let address = address.parse().map_err(Box::from);
         return exit_code(address.and_then(epoll::serve));
     }
+    if let [option, address, settings @ ..] = &arguments[..]
+        && option == middleware::OPTION
+    {
+        let address = address.parse().map_err(Box::from);
+        return exit_code(address.and_then(|address| middleware::serve(address, settings)));
+    }
     match Options::parse(arguments) {
         Ok(options) => exit_code(run(&options)),
         Err(mistake) => {
@@ -80,6 +87,9 @@ fn run(options: &Options) -> Result<()> {
     }
     if options.threads {
         return threads::reports(options)?.iter().try_for_each(|report| print(report));
+    }
+    if options.middleware {
+        return print(&middleware::report(options)?);
     }
     let programs = options.programs()?;
     let mut figures = latency::figures(&programs, options)?;

@@ -36,6 +36,7 @@ Usage: tests/bench/run [OPTIONS]
   --proxy         measure only proxies: a GET through balancer, compared with twemproxy (nutcracker) and with
                   haproxy in TCP mode, and a cached GET of readthrough, compared with kv
   --threads       measure only what a second thread costs kv, redis-server and balancer, on all CPUs
+  --middleware    measure only what a middleware that does nothing costs a small server
   --cpu LIST      the CPUs that server and load generator share (default: the last one)
   -h, --help      print this text
 ";
@@ -56,6 +57,8 @@ pub(crate) struct Options {
     pub(crate) proxy: bool,
     /// Measure only second threads.
     pub(crate) threads: bool,
+    /// Measure only a middleware.
+    pub(crate) middleware: bool,
     /// Number of connections to open at once.
     pub(crate) crowd: u64,
     only: Vec<String>,
@@ -86,6 +89,7 @@ impl Options {
                     options.cpus = machine::cpus()?;
                     options.keys.get_or_insert(threads::KEYS);
                 }
+                "--middleware" => options.middleware = true,
                 "--cpu" => options.cpus = value(&word, words.next())?,
                 _ => return Err(format!("unknown option '{word}'; --help lists them").into()),
             }
@@ -104,6 +108,7 @@ impl Options {
             disk: false,
             proxy: false,
             threads: false,
+            middleware: false,
             crowd,
             only: Vec::new(),
             server: None,

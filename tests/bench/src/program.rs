@@ -10,6 +10,7 @@ use crate::Result;
 use crate::epoll;
 use crate::figure::Pair;
 use crate::machine;
+use crate::middleware;
 
 /// Settings of Redis without persistence, and with thegiant's backlog.
 ///
@@ -42,6 +43,8 @@ pub(crate) enum Dialect {
     Haproxy,
     /// The server of [`epoll`].
     Bare,
+    /// The server of [`middleware`].
+    Store,
 }
 
 impl Program {
@@ -66,16 +69,18 @@ impl Program {
 
     /// Returns the bare epoll server, which is this driver itself.
     pub(crate) fn bare() -> Result<Program> {
+        Program::driver("bare epoll server", Dialect::Bare)
+    }
+
+    /// Returns the server with a small application, which is this driver itself.
+    pub(crate) fn store() -> Result<Program> {
+        Program::driver("store", Dialect::Store)
+    }
+
+    fn driver(label: &str, dialect: Dialect) -> Result<Program> {
         let path = env::current_exe()?.to_string_lossy().into_owned();
-        let label = "bare epoll server".to_owned();
-        Ok(Program {
-            path,
-            version: label.clone(),
-            label,
-            dialect: Dialect::Bare,
-            settings: String::new(),
-            address: None,
-        })
+        let (label, version) = (label.to_owned(), label.to_owned());
+        Ok(Program { path, version, label, dialect, settings: String::new(), address: None })
     }
 
     /// Replaces the settings.
@@ -98,7 +103,7 @@ impl Program {
 
     /// Returns whether the program is not part of this workspace. Ratio targets compare with foreign programs.
     pub(crate) fn is_foreign(&self) -> bool {
-        self.dialect != Dialect::Giant
+        !matches!(self.dialect, Dialect::Giant | Dialect::Store)
     }
 
     pub(crate) fn is_redis(&self) -> bool {
@@ -114,6 +119,7 @@ impl Program {
             Dialect::Redis => format!("--bind {ip} --port {port} {settings}"),
             Dialect::Twemproxy | Dialect::Haproxy => settings.clone(),
             Dialect::Bare => format!("{} {address}", epoll::OPTION),
+            Dialect::Store => format!("{} {address} {settings}", middleware::OPTION),
         };
         iter::once(self.path.clone()).chain(line.split_whitespace().map(unquoted)).collect()
     }

@@ -77,6 +77,11 @@ pub(crate) enum Resolved<T> {
 impl ActorId {
     /// The connection itself, which runs the built-in commands.
     pub(crate) const CONNECTION: ActorId = ActorId(u16::MAX);
+
+    /// Returns the id of the same actor behind this many others.
+    pub(crate) fn after(self, others: u16) -> Self {
+        ActorId(self.0 + others)
+    }
 }
 
 impl Actors {

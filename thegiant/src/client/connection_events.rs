@@ -29,6 +29,13 @@ pub(crate) struct ConnectionEvents {
 }
 
 impl ConnectionEvents {
+    /// Adds the receivers of another application.
+    pub(crate) fn append(&mut self, other: ConnectionEvents) {
+        self.connected.extend(other.connected);
+        self.disconnected.extend(other.disconnected);
+        self.disconnected_of_worker.extend(other.disconnected_of_worker);
+    }
+
     pub(crate) fn send_connected(&self, client: &Client) {
         self.connected.iter().for_each(|actor| actor.do_send(Connected(client.clone())));
     }

@@ -44,24 +44,32 @@ impl<T: Copy> CommandTable<T> {
     /// Adds a command under its name and its aliases.
     ///
     /// # Errors
-    /// Returns the name that another command already uses.
-    pub(crate) fn insert(&mut self, spec: &'static Spec, target: T) -> Result<(), &'static str> {
+    /// Returns the name that another command already uses, and the target of that command.
+    pub(crate) fn insert(&mut self, spec: &'static Spec, target: T) -> Result<(), (&'static str, T)> {
         for name in [spec.name].into_iter().chain(spec.aliases.iter().copied()) {
             let (word, subcommand) = split_name(name);
             let entry = self.entry(word);
             let in_use = match subcommand {
-                None => entry.command.replace((spec, target)).is_some(),
+                None => entry.command.replace((spec, target)),
                 Some(subcommand) => {
-                    let in_use = entry.subcommand(subcommand.as_bytes()).is_some();
+                    let in_use = entry.subcommand(subcommand.as_bytes());
                     entry.subcommands.push((subcommand, spec, target));
                     in_use
                 }
             };
-            if in_use {
-                return Err(name);
+            if let Some((_, other)) = in_use {
+                return Err((name, other));
             }
         }
         Ok(())
+    }
+
+    /// Returns all commands, with their targets. A command with aliases comes several times.
+    pub(crate) fn commands(&self) -> impl Iterator<Item = (&'static Spec, T)> {
+        self.entries.iter().flat_map(|entry| {
+            let subcommands = entry.subcommands.iter().map(|(_, spec, target)| (*spec, *target));
+            entry.command.into_iter().chain(subcommands)
+        })
     }
 
     /// Returns the command of a request.
@@ -301,8 +309,8 @@ mod tests {
     fn insert_rejects_a_name_in_use() {
         static AGAIN: Spec = Spec::new("UNLINK", &[]);
         static SUB: Spec = Spec::new("CONFIG GET", &[]);
-        assert_eq!(table().insert(&AGAIN, 9), Err("UNLINK"));
-        assert_eq!(table().insert(&SUB, 9), Err("CONFIG GET"));
+        assert_eq!(table().insert(&AGAIN, 9), Err(("UNLINK", 1)));
+        assert_eq!(table().insert(&SUB, 9), Err(("CONFIG GET", 2)));
     }
 
     #[test]

@@ -250,6 +250,7 @@ impl Connection {
             Some(Held::Refused(error)) => {
                 if let Some(cursor) = &mut self.state.middleware {
                     cursor.refused.push((next, index));
+                    cursor.passed = next + 1;
                 }
                 self.refuse_by_middleware(target.and_then(Resolved::target), batch, &error);
             }

@@ -189,11 +189,14 @@ impl Connection {
                 self.client.set_active(self.state.server.now());
                 self.state.follow_proxied_transaction();
                 self.state.replies = batch.out.mode();
-                if self.state.middleware.is_some() && !batch.is_transaction() {
+                if !batch.is_blocked() {
+                    return Ok(Stage::Running(batch).into());
+                }
+                if !batch.is_transaction() {
                     self.state.report_outcomes(&mut batch);
                 }
                 // A blocked batch has earlier replies to send.
-                Ok(if batch.is_blocked() { self.block(batch) } else { Stage::Running(batch) }.into())
+                Ok(self.block(batch).into())
             }
             Collected::Dispatched => Ok(Next::Wait(Stage::Dispatched)),
             Collected::Blocked => self.wait_for_reply(cx),

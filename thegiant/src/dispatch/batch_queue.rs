@@ -4,7 +4,7 @@ use std::{
     collections::VecDeque,
     sync::{
         Arc, PoisonError,
-        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicU16, AtomicU64, Ordering::Relaxed},
     },
     time::Duration,
 };
@@ -36,13 +36,14 @@ const EXPIRE_MORE_AFTER: Duration = Duration::from_millis(1);
 /// `RunBatches`, so that the batches spread over the pool.
 #[derive(Debug)]
 pub(crate) struct BatchQueue {
-    actor_id: ActorId,
+    /// The [`ActorId`]. It changes when the application becomes a part of another one.
+    actor_id: AtomicU16,
     actor: MountedActor,
     state: Mutex<QueueState>,
     group_commit_stats: GroupCommitStats,
     keyspace: Keyspace,
     /// Wakes the server when batches were refused, which means that the actor has ended.
-    refused: Arc<Notify>,
+    refused: Mutex<Arc<Notify>>,
     /// The actor has ended, and its supervisor has not started it again yet.
     is_restarting: AtomicBool,
     /// How often the supervisor has started the actor again.
@@ -96,12 +97,12 @@ impl BatchQueue {
         refused: Arc<Notify>,
     ) -> Arc<Self> {
         Arc::new(BatchQueue {
-            actor_id,
+            actor_id: AtomicU16::new(actor_id.0),
             actor,
             state: Mutex::default(),
             group_commit_stats: GroupCommitStats::default(),
             keyspace,
-            refused,
+            refused: Mutex::new(refused),
             is_restarting: AtomicBool::new(false),
             restarts: AtomicU64::new(0),
         })
@@ -111,7 +112,7 @@ impl BatchQueue {
     ///
     /// A batch with exclusive access goes to the front and gives its access up.
     pub(crate) fn push(self: &Arc<Self>, mut batch: ClientBatch) {
-        if let Some(exclusive) = batch.exclusive.take(self.actor_id) {
+        if let Some(exclusive) = batch.exclusive.take(self.actor_id()) {
             let mut state = self.lock();
             if state.is_transaction_lost {
                 drop(state);
@@ -246,7 +247,7 @@ impl BatchQueue {
         if batch.is_transaction() {
             batch.abort(&ACTOR_DOWN);
         } else {
-            batch.refuse(self.actor_id, &ACTOR_DOWN);
+            batch.refuse(self.actor_id(), &ACTOR_DOWN);
         }
         // A refused batch is never blocked.
         drop(batch.return_to_client());
@@ -283,8 +284,21 @@ impl BatchQueue {
         self.actor.actor_type
     }
 
+    #[inline]
     pub(crate) fn actor_id(&self) -> ActorId {
-        self.actor_id
+        ActorId(self.actor_id.load(Relaxed))
+    }
+
+    /// Gives the actor its place in another application, of which this one becomes a part.
+    pub(super) fn move_to(&self, actor_id: ActorId, refused: &Arc<Notify>) {
+        self.actor_id.store(actor_id.0, Relaxed);
+        *self.refused.lock().unwrap_or_else(PoisonError::into_inner) = Arc::clone(refused);
+    }
+
+    /// Wakes the server, because batches were refused.
+    fn report_refused(&self) {
+        // No code panics while it holds the lock.
+        self.refused.lock().unwrap_or_else(PoisonError::into_inner).notify_one();
     }
 
     /// Gives `access` the current group, and whether the actor is under exclusive access.
@@ -378,6 +392,7 @@ where
     A: Actor + Commands<CommandContext = <A as Actor>::Context>,
 {
     let Some(queue) = message.take_queue() else { return };
+    let actor_id = queue.actor_id();
     let mut batches = queue.take();
     if batches.is_empty() {
         remove_expired(actor, &queue);
@@ -386,15 +401,15 @@ where
         let mut next = Some(batch);
         while let Some(mut batch) = next {
             if queue.actor.is_pool && batch.is_observed() {
-                batch.report_reads::<A>(queue.actor_id, &queue.keyspace);
+                batch.report_reads::<A>(actor_id, &queue.keyspace);
             }
-            if batch.next_wanted() == Some(queue.actor_id) {
-                batch.acquire(queue.actor_id, actor, &queue.keyspace, queue.exclusive(batches));
+            if batch.next_wanted() == Some(actor_id) {
+                batch.acquire(actor_id, actor, &queue.keyspace, queue.exclusive(batches));
                 return queue.return_to_client(batch);
             }
-            batch.run(queue.actor_id, actor, context, &queue.keyspace);
-            if batch.keeps(queue.actor_id) && !queue.actor.is_pool {
-                batch.exclusive.add(queue.actor_id, queue.exclusive(batches));
+            batch.run(actor_id, actor, context, &queue.keyspace);
+            if batch.keeps(actor_id) && !queue.actor.is_pool {
+                batch.exclusive.add(actor_id, queue.exclusive(batches));
                 return queue.return_to_client(batch);
             }
             next = batch.return_to_client();
@@ -416,7 +431,7 @@ impl Drop for RunBatches {
     fn drop(&mut self) {
         let Some(queue) = self.take_queue() else { return };
         queue.refuse_all();
-        queue.refused.notify_one();
+        queue.report_refused();
     }
 }
 

@@ -18,6 +18,12 @@ use crate::command::Commands;
 ///     app.mount(actor).info("Actors", |info| info.field("actor", std::any::type_name::<A>()))
 /// }
 /// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be mounted",
+    label = "not an actor with commands",
+    note = "write `#[commands]` above an `impl` block of the actor",
+    note = "generic code needs the bound `Mountable`, as in `fn add<A: Mountable>(app: App, actor: Addr<A>) -> App`"
+)]
 pub trait Mountable:
     Actor<Context: Consumers + ToEnvelope<Self, RunBatches>> + Commands + Handler<RunBatches>
 {

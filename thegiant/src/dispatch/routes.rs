@@ -1,6 +1,6 @@
 //! The map from commands to the actors that run them.
 
-use std::{fmt, sync::Arc};
+use std::{collections::BTreeMap, fmt, sync::Arc};
 
 use tokio::sync::{Notify, futures::Notified};
 
@@ -8,7 +8,7 @@ use super::{BatchQueue, ClientBatch, GroupCommitStats, MountedActor, shards::Sha
 use crate::{
     Keyspace,
     batch::{ActorId, Actors, CommandId, CommandRef, RequestWords, Resolved, RowId},
-    command::{CommandTable, Spec},
+    command::{CommandTable, Spec, prefixed},
 };
 
 /// The commands of an application, and the actors that run them.
@@ -46,6 +46,19 @@ impl Default for Routes {
     }
 }
 
+/// The numbers of actors and commands before those of a merged application.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Base {
+    pub(crate) actors: u16,
+    pub(crate) commands: usize,
+}
+
+/// The number of actors, of which none has the id of [`ActorId::CONNECTION`].
+const MAX_ACTORS: usize = u16::MAX as usize;
+const TOO_MANY_ACTORS: &str = "cannot mount more than 65,534 actors";
+const MAX_COMMANDS: usize = u16::MAX as usize + 1;
+const TOO_MANY_COMMANDS: &str = "cannot mount more than 65,536 commands";
+
 /// The numbers of actors that `INFO` shows.
 pub(crate) struct ActorCounts {
     pub(crate) mounted: usize,
@@ -63,7 +76,7 @@ impl Routes {
     pub(crate) fn add_actor(&mut self, actor: MountedActor, keyspace: &Keyspace) -> ActorId {
         let next = u16::try_from(self.actors.len()).map(ActorId);
         let Some(actor_id) = next.ok().filter(|actor_id| *actor_id != ActorId::CONNECTION) else {
-            panic!("cannot mount more than 65,534 actors");
+            panic!("{TOO_MANY_ACTORS}");
         };
         let refused = Arc::clone(&self.refused);
         self.actors.push(BatchQueue::new(actor_id, actor, keyspace.clone(), refused));
@@ -99,9 +112,68 @@ impl Routes {
         spec: &'static Spec,
         actor_id: ActorId,
         row: RowId,
-    ) -> Result<(), &'static str> {
+    ) -> Result<(), (&'static str, CommandRef)> {
         let target = self.number(spec, actor_id, row);
         self.table.insert(spec, target)
+    }
+
+    /// Adds a command of an actor.
+    ///
+    /// # Panics
+    /// If another actor has a command of the same name.
+    #[track_caller]
+    pub(crate) fn mount_command(&mut self, spec: &'static Spec, actor_id: ActorId, row: RowId) {
+        let added = self.add_command(spec, actor_id, row);
+        self.check_name(added, actor_id);
+    }
+
+    #[track_caller]
+    fn check_name(&self, added: Result<(), (&'static str, CommandRef)>, actor_id: ActorId) {
+        if let Err((name, other)) = added {
+            let [first, second] = [other.actor_id, actor_id].map(|id| self.queue(id).actor_type());
+            panic!("the command {name} is mounted twice: by {first} and by {second}");
+        }
+    }
+
+    /// Adds the actors and commands of another application, with a prefix before their names.
+    ///
+    /// # Panics
+    /// If both have a command of the same name, or too many actors or commands.
+    #[track_caller]
+    pub(crate) fn merge(&mut self, other: Routes, prefix: &str) -> Base {
+        let base = Base { actors: self.actors.len() as u16, commands: self.commands.len() };
+        let Routes { table, commands, actors, refused: _, fallback, is_plain, shards, per_worker, is_atomic } =
+            other;
+        assert!(self.actors.len() + actors.len() < MAX_ACTORS, "{TOO_MANY_ACTORS}");
+        assert!(base.commands + commands.len() <= MAX_COMMANDS, "{TOO_MANY_COMMANDS}");
+        for queue in actors {
+            queue.move_to(queue.actor_id().after(base.actors), &self.refused);
+            self.actors.push(queue);
+        }
+        self.commands.extend(commands.into_iter().map(|spec| prefixed(spec, prefix)));
+        let moved = |target: CommandRef| CommandRef {
+            actor_id: target.actor_id.after(base.actors),
+            row: target.row,
+            command: CommandId(target.command.0 + base.commands as u16),
+        };
+        let targets: BTreeMap<u16, CommandRef> =
+            table.commands().map(|(_, target)| (target.command.0, moved(target))).collect();
+        for target in targets.into_values() {
+            let added = self.table.insert(self.command(target.command), target);
+            self.check_name(added, target.actor_id);
+        }
+        self.fallback = self.fallback.or(fallback.map(moved));
+        self.is_plain &= is_plain;
+        let shards = shards.into_iter();
+        self.shards.extend(shards.map(|shards| Shards { first: shards.first.after(base.actors), ..shards }));
+        // Only a server, whose application is complete, sets the actors of its workers.
+        debug_assert!(per_worker.is_none());
+        self.is_atomic |= is_atomic;
+        base
+    }
+
+    pub(crate) fn has_fallback(&self) -> bool {
+        self.fallback.is_some()
     }
 
     /// Sets the command that answers requests with unknown names.
@@ -114,7 +186,7 @@ impl Routes {
     #[track_caller]
     fn number(&mut self, spec: &'static Spec, actor_id: ActorId, row: RowId) -> CommandRef {
         let Ok(number) = u16::try_from(self.commands.len()) else {
-            panic!("cannot mount more than 65,536 commands");
+            panic!("{TOO_MANY_COMMANDS}");
         };
         self.commands.push(spec);
         CommandRef { actor_id, row, command: CommandId(number) }

@@ -16,7 +16,7 @@ use bytes::Bytes;
 use std::{
     fmt,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
         atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed},
     },
 };
@@ -75,6 +75,8 @@ struct KeyspaceInner {
     observers: Mutex<Observers>,
     /// Tells the proxies that a client has switched `CLIENT TRACKING`.
     trackers_changed: Notify,
+    /// The handle of the application of which this one has become a part.
+    merged: OnceLock<Keyspace>,
 }
 
 /// Everything that observes keys.
@@ -129,7 +131,7 @@ impl Keyspace {
     /// already expired when they began to watch it. See [`Expire`](crate::Expire).
     pub fn expired(&self, db: u16, key: impl AsRef<[u8]>, deadline: i64) {
         let key = key.as_ref();
-        self.0.expired_keys.fetch_add(1, Relaxed);
+        self.inner().expired_keys.fetch_add(1, Relaxed);
         if self.is_observed() {
             let mut observers = self.lock();
             observers.watchers.expired(db, key, deadline);
@@ -138,23 +140,23 @@ impl Keyspace {
             let events = observers.events;
             // Publishing runs without the lock, because a subscribed actor may call this handle.
             drop(observers);
-            events.publish(&self.0.pubsub, EventClass::Expired, "expired", db, key);
+            events.publish(&self.inner().pubsub, EventClass::Expired, "expired", db, key);
         }
     }
 
     /// Returns the number of keys that have [expired](Self::expired).
     pub(crate) fn expired_keys(&self) -> u64 {
-        self.0.expired_keys.load(Relaxed)
+        self.inner().expired_keys.load(Relaxed)
     }
 
     /// Returns whether keys whose time is over stay, because clients are paused or for a test.
     pub(super) fn keeps_expired(&self) -> bool {
-        self.0.hooks.is(Hook::Pause) || self.0.keeps_expired.load(Relaxed)
+        self.inner().hooks.is(Hook::Pause) || self.inner().keeps_expired.load(Relaxed)
     }
 
     /// Sets whether actors remove the keys whose time is over (`DEBUG SET-ACTIVE-EXPIRE`).
     pub(crate) fn set_active_expire(&self, is_active: bool) {
-        self.0.keeps_expired.store(!is_active, Relaxed);
+        self.inner().keeps_expired.store(!is_active, Relaxed);
     }
 
     /// Publishes a keyspace event that no command has caused.
@@ -173,13 +175,13 @@ impl Keyspace {
         if self.is_observed() {
             // Publishing runs without the lock, because a subscribed actor may call this handle.
             let events = self.lock().events;
-            events.publish(&self.0.pubsub, class, event, db, key.as_ref());
+            events.publish(&self.inner().pubsub, class, event, db, key.as_ref());
         }
     }
 
     /// Returns the handle that publishes the events.
     pub(crate) fn pubsub(&self) -> PubSub {
-        self.0.pubsub.clone()
+        self.inner().pubsub.clone()
     }
 
     /// Sets the events that are published.
@@ -189,7 +191,7 @@ impl Keyspace {
 
     /// Sets the maximum number of keys that clients track.
     pub(crate) fn set_max_tracked_keys(&self, max_keys: usize) {
-        self.0.max_tracked_keys.store(max_keys, Relaxed);
+        self.inner().max_tracked_keys.store(max_keys, Relaxed);
         if self.is_observed() {
             self.lock().trackers.evict(max_keys);
         }
@@ -197,7 +199,7 @@ impl Keyspace {
 
     /// Returns the hooks, whose [`Hook::Keys`] is set while keys are observed.
     pub(crate) fn hooks(&self) -> Arc<Hooks> {
-        Arc::clone(&self.0.hooks)
+        Arc::clone(&self.inner().hooks)
     }
 
     /// Records the keys that a client's commands have read and changed.
@@ -237,7 +239,7 @@ impl Keyspace {
                 && command.flags.contains(Flags::READONLY)
                 && !command.flags.contains(Flags::PUBSUB)
             {
-                let max_keys = self.0.max_tracked_keys.load(Relaxed);
+                let max_keys = self.inner().max_tracked_keys.load(Relaxed);
                 observers.trackers.add_reads(client, keys.by_ref(), max_keys);
             }
             if writes && scope != RanScope::AllParts {
@@ -253,7 +255,7 @@ impl Keyspace {
                 match event {
                     KeyEvent::Key { class, event, db, key } => {
                         observers.modified(*db, key, Some(client.id()));
-                        observers.events.publish(&self.0.pubsub, *class, event, *db, key);
+                        observers.events.publish(&self.inner().pubsub, *class, event, *db, key);
                     }
                     KeyEvent::Cleared if scope == RanScope::Part => {}
                     KeyEvent::Cleared => observers.trackers.all_modified(),
@@ -284,7 +286,7 @@ impl Keyspace {
     /// If the options conflict with each other or with the client's current tracking mode.
     pub(crate) fn track(&self, client: &Client, options: TrackingOptions, worker: u16) -> Result<(), Error> {
         let tracked = self.change(|observers| observers.trackers.add(client, options, worker));
-        self.0.trackers_changed.notify_waiters();
+        self.inner().trackers_changed.notify_waiters();
         tracked
     }
 
@@ -318,7 +320,7 @@ impl Keyspace {
 
     /// Waits until a client switches `CLIENT TRACKING` on.
     pub(crate) fn trackers_changed(&self) -> Notified<'_> {
-        self.0.trackers_changed.notified()
+        self.inner().trackers_changed.notified()
     }
 
     /// Returns whether clients of a worker track keys, or clients of any worker.
@@ -328,14 +330,14 @@ impl Keyspace {
 
     /// Returns whether both handles are of the same server.
     pub(crate) fn is_same(&self, other: &Keyspace) -> bool {
-        Arc::ptr_eq(&self.0, &other.0)
+        std::ptr::eq(self.inner(), other.inner())
     }
 
     /// Records that a proxy sends a request of a client to an upstream.
     ///
     /// `ends_caching`: the effect of `CLIENT CACHING` ends with the request.
     pub(crate) fn forwarded(&self, client: &Client, reads: Reads<'_>, ends_caching: bool) {
-        let max_keys = self.0.max_tracked_keys.load(Relaxed);
+        let max_keys = self.inner().max_tracked_keys.load(Relaxed);
         self.lock().trackers.forwarded(client, reads, max_keys, ends_caching);
     }
 
@@ -362,27 +364,48 @@ impl Keyspace {
     fn publish<'a>(&self, events: Events, command: &Spec, db: u16, keys: impl Iterator<Item = &'a [u8]>) {
         let event = command.event.map_or_else(|| command.full_name(), str::to_owned);
         for key in keys {
-            events.publish(&self.0.pubsub, class_of(command), &event, db, key);
+            events.publish(&self.inner().pubsub, class_of(command), &event, db, key);
         }
     }
 
     /// Returns whether anything observes keys, so that an actor can skip what only its reports need.
     #[must_use]
     pub fn is_observed(&self) -> bool {
-        self.0.hooks.is(Hook::Keys)
+        self.inner().hooks.is(Hook::Keys)
     }
 
     /// Changes the observers, and sets the hook if any are left.
     pub(super) fn change<T>(&self, change: impl FnOnce(&mut Observers) -> T) -> T {
         let mut observers = self.lock();
         let changed = change(&mut observers);
-        self.0.hooks.set(Hook::Keys, !observers.is_empty());
+        self.inner().hooks.set(Hook::Keys, !observers.is_empty());
         changed
+    }
+
+    /// Makes all clones of this handle handles of another application.
+    ///
+    /// No server has used it yet, so it has no observers.
+    pub(crate) fn merge_into(&self, other: &Keyspace) {
+        self.pubsub().merge_into(&other.pubsub());
+        let before = Arc::clone(&self.0);
+        // An application is merged once.
+        let _ = before.merged.set(other.clone());
+        // A proxy that waits here has to wait there.
+        before.trackers_changed.notify_waiters();
+    }
+
+    #[inline]
+    fn inner(&self) -> &KeyspaceInner {
+        let mut keyspace = self;
+        while let Some(merged) = keyspace.0.merged.get() {
+            keyspace = merged;
+        }
+        &keyspace.0
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, Observers> {
         // A poisoned lock holds valid data, because no code panics while it holds the lock.
-        self.0.observers.lock().unwrap_or_else(PoisonError::into_inner)
+        self.inner().observers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -21,7 +21,7 @@ use crate::{
 pub(crate) struct Installed {
     middleware: Box<dyn AnyMiddleware>,
     /// The commands that concern it, by [`CommandId`](crate::batch::CommandId); `None` for all requests of the server.
-    commands: Option<Range<u16>>,
+    commands: Option<Range<usize>>,
     /// The number of applications around the one that has installed it.
     pub(crate) depth: u16,
 }
@@ -46,7 +46,7 @@ pub(crate) struct Run<'a> {
     /// The index of the middleware.
     pub(crate) middleware: usize,
     /// The commands that concern the middleware; `None` for all.
-    pub(crate) commands: Option<&'a Range<u16>>,
+    pub(crate) commands: Option<&'a Range<usize>>,
 }
 
 /// What keeps a request from running.
@@ -72,7 +72,7 @@ pub(crate) struct Completed<'a> {
     /// The index of the middleware.
     pub(crate) middleware: usize,
     /// The commands that concern the middleware; `None` for all.
-    pub(crate) commands: Option<&'a Range<u16>>,
+    pub(crate) commands: Option<&'a Range<usize>>,
 }
 
 impl Installed {
@@ -83,14 +83,14 @@ impl Installed {
     /// Limits the middleware to the commands of its application, which becomes a part of another one.
     ///
     /// `base` is the number of commands that the other application has already, and `count` that of this one.
-    pub(crate) fn nest(&mut self, base: u16, count: u16) {
+    pub(crate) fn nest(&mut self, base: usize, count: usize) {
         let commands = self.commands.take().unwrap_or(0..count);
         self.commands = Some(base + commands.start..base + commands.end);
         self.depth += 1;
     }
 
     /// Returns the commands that concern the middleware; `None` for all.
-    pub(crate) fn commands(&self) -> Option<&Range<u16>> {
+    pub(crate) fn commands(&self) -> Option<&Range<usize>> {
         self.commands.as_ref()
     }
 
@@ -237,12 +237,13 @@ fn request<'a>(
     batch: &'a Batch,
     client: &'a Client,
     routes: &'a Routes,
-    commands: Option<&Range<u16>>,
+    commands: Option<&Range<usize>>,
     index: u32,
     target: Resolved<CommandRef>,
 ) -> Option<Request<'a>> {
     let command = target.command();
-    let concerns = |commands: &Range<u16>| command.is_some_and(|command| commands.contains(&command.0));
+    let concerns =
+        |commands: &Range<usize>| command.is_some_and(|command| commands.contains(&usize::from(command.0)));
     if !commands.is_none_or(concerns) {
         return None;
     }

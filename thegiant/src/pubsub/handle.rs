@@ -7,7 +7,7 @@ use bytes::Bytes;
 use std::{
     collections::HashMap,
     fmt,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
 };
 
 /// A handle with which actors publish messages and subscribe to channels.
@@ -50,7 +50,14 @@ use std::{
 /// # }
 /// ```
 #[derive(Clone, Default)]
-pub struct PubSub(Arc<Mutex<Topics>>);
+pub struct PubSub(Arc<PubSubInner>);
+
+#[derive(Default)]
+struct PubSubInner {
+    topics: Mutex<Topics>,
+    /// The handle of the application of which this one has become a part.
+    merged: OnceLock<PubSub>,
+}
 
 /// The message that an actor receives from a channel to which it has [subscribed](PubSub::subscribe).
 #[derive(Clone, Debug, Message)]
@@ -190,9 +197,31 @@ impl PubSub {
         has_left
     }
 
+    /// Makes all clones of this handle handles of another application, with the subscribers so far.
+    pub(crate) fn merge_into(&self, other: &PubSub) {
+        let mut topics = self.lock();
+        let mut others = other.lock();
+        for (topics, others) in topics.iter_mut().zip(others.iter_mut()) {
+            for (name, listeners) in topics.drain() {
+                others.entry(name).or_default().append(listeners);
+            }
+        }
+        // Still under the lock: a thread that waits for it finds the other handle.
+        drop(others);
+        // An application is merged once.
+        let _ = self.0.merged.set(other.clone());
+    }
+
     fn lock(&self) -> MutexGuard<'_, Topics> {
+        if let Some(merged) = self.0.merged.get() {
+            return merged.lock();
+        }
         // A poisoned lock holds valid data, because no code panics while it holds the lock.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        let topics = self.0.topics.lock().unwrap_or_else(PoisonError::into_inner);
+        match self.0.merged.get() {
+            Some(merged) => merged.lock(),
+            None => topics,
+        }
     }
 }
 

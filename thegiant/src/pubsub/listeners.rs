@@ -23,6 +23,11 @@ impl Listeners {
         self.clients.len() + self.actors.iter().filter(|actor| actor.connected()).count()
     }
 
+    /// Adds the subscribers of an application that becomes a part of this one. It has no clients yet.
+    pub(super) fn append(&mut self, mut other: Listeners) {
+        self.actors.append(&mut other.actors);
+    }
+
     pub(super) fn add_client(&mut self, client: &Client) {
         if let Err(index) = self.index_of(client) {
             self.clients.insert(index, client.clone());

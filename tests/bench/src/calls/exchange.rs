@@ -32,7 +32,7 @@ impl Exchange {
             Dialect::Redis => &[Exchange::Lists],
             Dialect::Nats => &[Exchange::Subjects],
             // These have no calls.
-            Dialect::Twemproxy | Dialect::Haproxy | Dialect::Bare => &[],
+            Dialect::Twemproxy | Dialect::Haproxy | Dialect::Bare | Dialect::Store => &[],
         }
     }
 
