@@ -6,10 +6,6 @@ struct Store<'a> {
     name: &'a str,
 }
 
-impl<'a> Actor for Store<'a> {
-    type Context = Context<Self>;
-}
-
 #[commands]
 impl<'a> Store<'a> {
     #[command("NAME")]

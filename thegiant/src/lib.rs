@@ -27,6 +27,7 @@
 //! | listen, set limits and timeouts, stop | [`Server`], [`ServerHandle`] |
 //! | compose actors, a fallback function, a proxy and the built-in commands | [`App`] |
 //! | turn the methods of an actor into commands | [`#[commands]`](macro@commands), [`#[command]`](macro@command) |
+//! | run code around every command; limits, logs and traces | [`App::middleware`], [`middleware`] |
 //! | read arguments | [`FromArg`]: [`Key`], [`Bytes`], `&str`, numbers, [`#[derive(Args)]`](derive@Args) |
 //! | return a reply | [`Reply`]: [`Simple`], [`Array`], [`Value`], [`Error`], strings, numbers, collections |
 //! | stream a long array to the client | [`ArrayStream`] |

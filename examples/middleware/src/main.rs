@@ -1,6 +1,6 @@
 //! Run with `cargo run -p middleware`, then try `redis-cli -p 6380 NOTE hello`.
 //!
-//! This example shows code that runs around every command: a middleware of its own, a rate limit and an audit log.
+//! This example shows code that runs around every command: its own middleware, a rate limit and an audit log.
 
 use std::{env, io};
 

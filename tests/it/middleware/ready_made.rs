@@ -8,6 +8,7 @@ use thegiant::{
     test::TestServer,
 };
 use tracing::Level;
+use tracing_subscriber::fmt::format::FmtSpan;
 
 use super::with;
 use crate::support::{Log, RawClient, Served, app, line, lines};
@@ -85,6 +86,30 @@ fn clients_of_one_address_share_a_rate_limit() {
     assert_eq!(one.ask(line("PING")), "+PONG\r\n");
     assert_eq!(two.ask(line("PING")), "+PONG\r\n");
     assert_eq!(three.ask(line("PING")), "-RATELIMIT too many commands\r\n");
+}
+
+#[test]
+fn the_span_of_a_failed_command_ends_with_its_error() {
+    let log = Log::default();
+    let written = log.clone();
+    let served = Served::start(move || {
+        // It adds a second subscriber, without which `tracing` caches the interest of the first thread.
+        Log::default().keep(Level::ERROR);
+        let format = tracing_subscriber::fmt().with_ansi(false).with_span_events(FmtSpan::CLOSE);
+        let subscriber = format.with_writer(move || log.clone()).finish();
+        std::mem::forget(tracing::subscriber::set_default(subscriber));
+        App::new().middleware(Trace::new()).mount(Inner.start())
+    });
+    let mut client = RawClient::connect(served.address());
+    client.send(lines("NOTE bad \n NOTE good \n GET"));
+    client.replies(3);
+    let ends: Vec<_> = written.lines().into_iter().filter(|line| line.contains(" close ")).collect();
+    assert_eq!(ends.len(), 3, "{ends:?}");
+    let bad = r#"db.operation.name="note" db.namespace=0"#;
+    let error = r#"otel.status_code="ERROR" error.type="BAD""#;
+    assert!(ends[0].contains(bad) && ends[0].contains(error), "{ends:?}");
+    assert!(!ends[1].contains("otel.status_code"), "{ends:?}");
+    assert!(ends[2].contains(r#"error.type="ERR""#), "{ends:?}");
 }
 
 /// Serves an application whose thread logs at this level. Returns the log.

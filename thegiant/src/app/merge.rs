@@ -6,7 +6,7 @@ impl App {
     /// Adds everything of another application: its actors and their commands, sections of `INFO`, connection events, middleware, and
     /// its fallback or proxy.
     ///
-    /// So a part of a server can be a function that returns an [`App`], in a crate of its own:
+    /// So a part of a server can be a function that returns an [`App`], possibly in another crate:
     ///
     /// ```
     /// use thegiant::prelude::*;
@@ -58,8 +58,8 @@ impl App {
     /// Adds everything of another application like [`merge`](Self::merge). The names of its commands begin with a prefix.
     ///
     /// With the prefix `jobs.`, `ADD` becomes `JOBS.ADD`, also in `COMMAND`, in `HELP` and in errors. Upper and lower case of the
-    /// prefix are the same. A command no longer replaces the built-in command of its name. The names are kept for the life of the
-    /// process, once for each prefix and command.
+    /// prefix are the same. A command no longer replaces the built-in command of its name. The names stay in memory until
+    /// the process ends, one for each prefix and command.
     ///
     /// # Panics
     /// Panics like [`merge`](Self::merge), if the prefix is empty or has other characters than letters, digits, `.`, `-`, `_` and

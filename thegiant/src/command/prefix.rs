@@ -10,7 +10,7 @@ use super::Spec;
 
 /// The descriptions with a prefix, by the prefix and the address of the description without it.
 ///
-/// They live as long as the process, like those without a prefix. A program has few of them.
+/// They stay in memory until the process ends, like those without a prefix. A program has few of them.
 static PREFIXED: Mutex<BTreeMap<(String, usize), &'static Spec>> = Mutex::new(BTreeMap::new());
 
 /// Returns the description of the same command with a prefix before its name and its aliases.

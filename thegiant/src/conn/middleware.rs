@@ -44,7 +44,7 @@ pub(crate) struct MiddlewareCursor {
 struct Position {
     /// The first request that it has not seen.
     next: u32,
-    /// What keeps the request before that one.
+    /// The reason why the request before that one does not run, if it does not.
     held: Option<Held>,
 }
 

@@ -1,4 +1,4 @@
-//! What a middleware decides about a request.
+//! The decision of a middleware about a request.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use tracing::Span;
 
 use crate::Error;
 
-/// What a [`Middleware`](super::Middleware) decides about a request.
+/// The decision of a [`Middleware`](super::Middleware) about a request.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Decision {

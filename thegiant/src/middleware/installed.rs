@@ -39,7 +39,7 @@ pub(crate) struct Run<'a> {
     pub(crate) routes: &'a Routes,
     /// The next request to decide about.
     pub(crate) next: u32,
-    /// The first request behind the run, if it is known.
+    /// The first request behind the run; `None` if the actors decide it.
     pub(crate) end: Option<u32>,
     /// The actors that run the requests; `None` for a request that no actor runs.
     pub(crate) actors: Option<Actors>,
@@ -49,7 +49,7 @@ pub(crate) struct Run<'a> {
     pub(crate) commands: Option<&'a Range<usize>>,
 }
 
-/// What keeps a request from running.
+/// The reason why a request does not run.
 #[derive(Debug)]
 pub(crate) enum Held {
     Refused(Error),
@@ -96,7 +96,7 @@ impl Installed {
 
     /// Decides about the requests of a run, up to the first one that may not run now.
     ///
-    /// Returns what keeps that request, which is the one before `run.next`.
+    /// Returns the reason for that request, which is the one before `run.next`.
     pub(crate) fn before(&self, run: &mut Run<'_>) -> Option<Held> {
         match catch_unwind(AssertUnwindSafe(|| self.middleware.before(run))) {
             Ok(held) => held,

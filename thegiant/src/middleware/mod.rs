@@ -108,9 +108,7 @@ pub trait Middleware: Send + Sync + 'static {
         Decision::Run
     }
 
-    /// Sees the outcome of a request for which [`before`](Self::before) did not refuse.
-    ///
-    /// By default, it does nothing.
+    /// Sees the outcome of a request that [`before`](Self::before) did not refuse. By default, it does nothing.
     fn after(&self, request: &Request<'_>, outcome: &Outcome<'_>) {
         let _ = (request, outcome);
     }

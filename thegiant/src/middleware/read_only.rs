@@ -21,8 +21,8 @@ use crate::{Error, Request, command::Flags};
 /// ```
 ///
 /// A command writes if it has the flag `write`, and `EXEC` writes if one of its commands does. Of the commands
-/// [without a row](Request::spec), those of a proxy or a fallback, only commands run that are known to read in Redis 8, such as `GET`
-/// and `SUBSCRIBE`. [`allow`](Self::allow) adds others.
+/// [without a row](Request::spec), those of a proxy or a fallback, only those run that do not write in Redis 8, such as `GET` and
+/// `SUBSCRIBE`. [`allow`](Self::allow) adds others.
 #[derive(Clone, Debug, Default)]
 pub struct ReadOnly {
     is_on: Arc<AtomicBool>,
@@ -63,9 +63,9 @@ impl ReadOnly {
         if request.spec().is_some() {
             return request.flags().contains(Flags::WRITE);
         }
-        let is_known = READS.iter().any(|name| request.is(name));
+        let is_read = READS.iter().any(|name| request.is(name));
         // The server itself rejects an unknown command.
-        request.has_command() && !is_known && !self.allowed.iter().any(|name| request.is(name))
+        request.has_command() && !is_read && !self.allowed.iter().any(|name| request.is(name))
     }
 }
 

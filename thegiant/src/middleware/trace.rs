@@ -64,7 +64,7 @@ impl Middleware for Trace {
             db.namespace = client.db(),
             client.address = %client.addr(),
             otel.status_code = Empty,
-            error.r#type = Empty,
+            "error.type" = Empty,
         ))
     }
 
