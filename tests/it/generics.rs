@@ -136,7 +136,7 @@ impl<const N: usize> Limit<N> {
     }
 }
 
-#[actix::test]
+#[thegiant::test]
 async fn generic_plugins_mount_generic_actors() {
     let app = add(App::new(), Store::<i64>::default().start());
     let app = supervised::<Limit<9>>(app);
@@ -158,7 +158,7 @@ async fn generic_plugins_mount_generic_actors() {
     assert_eq!(client.call(["TAKE", "a"]).await, Value::bulk("abc"));
 }
 
-#[actix::test]
+#[thegiant::test]
 async fn two_generic_actors_of_one_type_have_different_names_in_errors() {
     let app = App::new().mount(Store::<i64>::default().start());
     let panic = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {

@@ -249,7 +249,7 @@ impl Middleware for Seen {
     }
 }
 
-#[actix::test]
+#[thegiant::test]
 async fn middleware_of_a_part_applies_to_its_commands_only() {
     let seen = Arc::new(Mutex::new(Vec::new()));
     let middleware = |name| Seen(name, Arc::clone(&seen));
@@ -276,7 +276,7 @@ async fn middleware_of_a_part_applies_to_its_commands_only() {
     assert_eq!(*seen.lock().expect("no panic"), expected);
 }
 
-#[actix::test]
+#[thegiant::test]
 async fn databases_and_removed_commands_of_a_part_apply_to_the_whole() {
     let part = App::new().databases(4).without("ECHO");
     let server = TestServer::start(app().merge(part));

@@ -59,7 +59,7 @@ fn app() -> App {
         .mount(Notes::default().start())
 }
 
-#[actix::main]
+#[thegiant::main]
 async fn main() -> io::Result<()> {
     tracing_subscriber::fmt::init();
     let address = env::args().nth(1).unwrap_or("127.0.0.1:6380".to_owned());
@@ -72,7 +72,7 @@ mod tests {
 
     use super::*;
 
-    #[actix::test]
+    #[thegiant::test]
     async fn only_clients_with_a_name_write() {
         let server = TestServer::start(app());
         let mut client = server.connect();
@@ -81,7 +81,7 @@ mod tests {
         assert_eq!(client.call(["NOTE", "a"]).await, Value::Integer(1));
     }
 
-    #[actix::test]
+    #[thegiant::test]
     async fn an_address_gets_its_burst() {
         let server = TestServer::start(app());
         let mut client = server.connect();

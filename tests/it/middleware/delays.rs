@@ -72,7 +72,7 @@ fn two_middlewares_can_delay_and_refuse_in_one_pipeline() {
     assert_eq!(client.replies(8), expected.as_str());
 }
 
-#[actix::test]
+#[thegiant::test]
 async fn a_rate_limit_can_delay() {
     tokio::time::pause();
     let server = TestServer::start(

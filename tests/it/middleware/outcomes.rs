@@ -132,7 +132,7 @@ fn commands_of_shards_and_of_a_fallback_pass() {
     assert_eq!(events.iter().filter(|event| event.ends_with("ok")).count(), 3, "{events:?}");
 }
 
-#[actix::test]
+#[thegiant::test]
 async fn a_middleware_knows_the_row_the_keys_and_the_client() {
     let (seen, sees) = std::sync::mpsc::channel();
     let seen = Mutex::new(seen);

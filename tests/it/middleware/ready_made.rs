@@ -58,7 +58,7 @@ fn read_only_knows_the_commands_of_redis_behind_a_proxy() {
     assert!(replies.starts_with(expected.as_bytes()), "{replies:?}");
 }
 
-#[actix::test]
+#[thegiant::test]
 async fn a_rate_limit_refuses_by_client_or_by_a_group() {
     tokio::time::pause();
     let limits = || {

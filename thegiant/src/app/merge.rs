@@ -82,6 +82,8 @@ impl App {
             routes,
             removed,
             info,
+            #[cfg(feature = "metrics")]
+            exports,
             connection_events,
             middleware,
             keyspace,
@@ -110,6 +112,8 @@ impl App {
         }));
         self.removed.extend(removed);
         self.info.extend(info);
+        #[cfg(feature = "metrics")]
+        self.exports.extend(exports);
         self.connection_events.append(connection_events);
         self.is_cluster |= is_cluster;
         self.addresses.extend(addresses);
