@@ -80,6 +80,79 @@ struct Options<'args> {
     error: ::std::string::String,
 }
 
+/// Another struct includes these options.
+#[::std::prelude::v1::derive(::thegiant::Args)]
+struct Common<'args> {
+    #[arg("TTL")]
+    ttl: ::core::option::Option<&'args str>,
+}
+
+#[::std::prelude::v1::derive(::thegiant::Args)]
+struct Including<'args> {
+    #[arg(flatten)]
+    common: Common<'args>,
+    args: bool,
+    slots: ::core::option::Option<Side>,
+    #[arg(rest)]
+    rest: Port,
+}
+
+#[::std::prelude::v1::derive(::thegiant::FromArg)]
+#[arg(range = 1..=100, error = "no port")]
+struct Port(u16);
+
+#[::std::prelude::v1::derive(::thegiant::FromArg)]
+#[arg(error = "no side")]
+enum Side {
+    Left,
+    #[arg(alias = "R")]
+    Right,
+}
+
+#[::std::prelude::v1::derive(::thegiant::FromArg)]
+#[arg(try_from = "&'args str", pattern)]
+struct Name<'args>(&'args str);
+
+impl<'args> ::core::convert::TryFrom<&'args str> for Name<'args> {
+    type Error = ::thegiant::Error;
+
+    fn try_from(name: &'args str) -> ::core::result::Result<Self, ::thegiant::Error> {
+        ::core::result::Result::Ok(Name(name))
+    }
+}
+
+#[::std::prelude::v1::derive(::thegiant::FromArg)]
+#[arg(try_from = "u64")]
+struct Number(u64);
+
+impl ::core::convert::TryFrom<u64> for Number {
+    type Error = &'static str;
+
+    fn try_from(number: u64) -> ::core::result::Result<Self, &'static str> {
+        ::core::result::Result::Ok(Number(number))
+    }
+}
+
+/// A reply with all attributes.
+#[::std::prelude::v1::derive(::thegiant::Reply)]
+#[reply(rename_all = "kebab-case", skip_none)]
+struct Report<T> {
+    out: T,
+    self_: ::core::option::Option<u64>,
+    #[reply(skip)]
+    skipped: T,
+    #[reply(rename = "the-state")]
+    state: State,
+}
+
+#[::std::prelude::v1::derive(::thegiant::Reply)]
+enum State {
+    Ready,
+    One(u64),
+    Two(u64, u64),
+    Named { r#type: ::core::option::Option<u64> },
+}
+
 #[::thegiant::commands(include(MORE))]
 impl<T: ::core::clone::Clone + ::core::marker::Unpin + 'static> Store<T> {
     /// Does something that it should no longer do.
@@ -104,6 +177,20 @@ impl<T: ::core::clone::Clone + ::core::marker::Unpin + 'static> Store<T> {
 
 #[::thegiant::commands(rows = MORE, group = "more")]
 impl<T: ::core::clone::Clone + ::core::marker::Unpin + 'static> Store<T> {
+    /// Takes derived parameters and returns a derived reply.
+    #[::thegiant::command("DERIVED")]
+    fn derived(
+        &self,
+        options: Including<'_>,
+        name: Name<'_>,
+        number: Number,
+    ) -> ::core::result::Result<Report<u64>, ::thegiant::Error> {
+        let _ = (&self.value, name.0, options.common.ttl, options.slots, options.args, options.rest);
+        let report =
+            Report { out: number.0, self_: ::core::option::Option::None, skipped: 0, state: State::Ready };
+        ::core::result::Result::Ok(report)
+    }
+
     /// Takes the parameters that are not arguments.
     #[::thegiant::command("CONTEXT")]
     fn context<'request>(
@@ -122,5 +209,6 @@ impl<T: ::core::clone::Clone + ::core::marker::Unpin + 'static> Store<T> {
 fn rows_are_generated_in_a_scope_that_shadows_names() {
     let rows = <Store<()> as ::thegiant::command::Commands>::ROWS;
     ::std::assert_eq!(rows[0][0].spec.name, "OLD");
-    ::std::assert_eq!(rows[1][0].spec.name, "CONTEXT");
+    ::std::assert_eq!(rows[1][0].spec.name, "DERIVED");
+    ::std::assert_eq!(rows[1][1].spec.name, "CONTEXT");
 }

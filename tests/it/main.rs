@@ -93,6 +93,8 @@ mod transactions;
 mod types;
 /// Large values and many clients.
 mod values;
+/// Times, parsed texts, JSON, characters and small numbers, as parameters and replies.
+mod values_as_text;
 /// Requests that arrive in pieces of any size.
 mod wire;
 /// Connections that several threads serve.

@@ -3,15 +3,18 @@
 //! Use them through `thegiant`, because the generated code names items of that crate.
 //!
 //! The attributes take four steps: `attr` parses an attribute, `model` represents the item, `check` finds
-//! mistakes, and `expand` generates the code. The folder `args` has the same four steps for the derive.
+//! mistakes, and `expand` generates the code. The folder `args` has the same four steps for
+//! `#[derive(Args)]`, and `from_arg` uses them for enums of words.
 
 mod args;
 mod attr;
 mod check;
 mod entry;
 mod expand;
+mod from_arg;
 mod mistakes;
 mod model;
+mod reply;
 mod reply_error;
 mod types;
 
@@ -42,9 +45,21 @@ pub fn test(attr: TokenStream, item: TokenStream) -> TokenStream {
 }
 
 #[expect(missing_docs, reason = "documented where `thegiant` re-exports it")]
+#[proc_macro_derive(Reply, attributes(reply))]
+pub fn reply(item: TokenStream) -> TokenStream {
+    reply::derive(item.into()).into()
+}
+
+#[expect(missing_docs, reason = "documented where `thegiant` re-exports it")]
 #[proc_macro_derive(ReplyError, attributes(reply))]
 pub fn reply_error(item: TokenStream) -> TokenStream {
     reply_error::derive(item.into()).into()
+}
+
+#[expect(missing_docs, reason = "documented where `thegiant` re-exports it")]
+#[proc_macro_derive(FromArg, attributes(arg))]
+pub fn from_arg(item: TokenStream) -> TokenStream {
+    from_arg::derive(item.into()).into()
 }
 
 #[expect(missing_docs, reason = "documented where `thegiant` re-exports it")]

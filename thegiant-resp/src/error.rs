@@ -122,6 +122,10 @@ impl Error {
     /// `ERR value is out of range, value must between -2147483648 and 2147483647`
     pub const OUT_OF_INT_RANGE: Error =
         Error::from_static("ERR value is out of range, value must between -2147483648 and 2147483647");
+    /// `ERR value is out of range`
+    pub const OUT_OF_RANGE: Error = Error::from_static("ERR value is out of range");
+    /// `ERR value is out of range, must be positive`
+    pub const NOT_POSITIVE: Error = Error::from_static("ERR value is out of range, must be positive");
     /// `ERR value is not a valid float`
     pub const NOT_A_FLOAT: Error = Error::from_static("ERR value is not a valid float");
     /// `ERR value is not valid UTF-8`. Redis itself never sends it, because it accepts any bytes.

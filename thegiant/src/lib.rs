@@ -28,10 +28,10 @@
 //! | compose actors, a fallback function, a proxy and the built-in commands | [`App`] |
 //! | turn the methods of an actor into commands | [`#[commands]`](macro@commands), [`#[command]`](macro@command) |
 //! | run code around every command; limits, logs and traces | [`App::middleware`], [`middleware`] |
-//! | read arguments | [`FromArg`]: [`Key`], [`Bytes`], `&str`, numbers, [`#[derive(Args)]`](derive@Args) |
-//! | return a reply | [`Reply`]: [`Simple`], [`Array`], [`Value`], [`Error`], strings, numbers, collections |
+//! | read arguments | [`FromArg`](trait@FromArg): [`Key`], [`Bytes`], `&str`, numbers, [`#[derive(FromArg)]`](derive@FromArg), [`#[derive(Args)]`](derive@Args), [`Parsed`], [`Milliseconds`] |
+//! | return a reply | [`Reply`](trait@Reply): strings, numbers, collections, [`#[derive(Reply)]`](derive@Reply), [`Simple`], [`Array`], [`Value`], [`Error`] |
 //! | stream a long array to the client | [`ArrayStream`] |
-//! | reply later | [`Responder`], or a method that returns a future ([`Answer`](command::Answer)) |
+//! | reply later | [`Responder`], or a method that returns a future ([`Answer`](command::Answer)) or a [`MaybeFuture`] |
 //! | see the request as the client sent it | [`Request`] |
 //! | identify a client, push messages to it, close it | [`Client`] |
 //! | reply only after the data is on disk | [`GroupCommit`] |
@@ -114,6 +114,7 @@
 //!
 //! | feature | adds |
 //! | --- | --- |
+//! | `json` | `Json<T>`: arguments and replies in JSON |
 //! | `metrics` | metrics for the recorder of the crate [`metrics`](https://docs.rs/metrics) |
 //! | `test-util` | the module `test`: a test kit for applications |
 //! | `tls` | TLS for clients (`Server::bind_tls`) and for upstreams (`Upstream::tls`) |
@@ -323,10 +324,180 @@ pub use bytes::Bytes;
 /// - `name = "seconds"`: the name in `COMMAND DOCS`. By default, it is the field's name, or the variant's
 ///   token in lower case.
 /// - `pattern` or `unix_time`: the type of the value in `COMMAND DOCS`.
+/// - `alias = "RIGHT"`, on a variant: another token with the same meaning. It can be repeated.
+/// - `flatten`, on a field: the type is another struct with `#[derive(Args)]`, whose options are options of this one.
+/// - `rest`, on a field: not an option, but a positional argument. Such fields are read after the options, in order.
+///
+/// ```
+/// use thegiant::{command::Commands, prelude::*};
+///
+/// /// `[DELAY ms] [TTL ms]`
+/// #[derive(Args)]
+/// struct Times {
+///     #[arg("DELAY", name = "ms")]
+///     delay: Option<u64>,
+///     #[arg("TTL", name = "ms")]
+///     ttl: Option<u64>,
+/// }
+///
+/// /// `[DELAY ms] [TTL ms] [MAXLEN n] body [body …]`
+/// #[derive(Args)]
+/// struct Jobs {
+///     #[arg(flatten)]
+///     times: Times,
+///     #[arg("MAXLEN", name = "n")]
+///     max_len: Option<u64>,
+///     #[arg(rest)]
+///     bodies: Vec<Bytes>,
+/// }
+/// # struct Queues;
+/// # impl Actor for Queues { type Context = Context<Self>; }
+/// # #[commands]
+/// # impl Queues {
+/// #     #[command("ADDJOBS", write)]
+/// #     fn add(&self, _queue: Key, jobs: Jobs) -> usize {
+/// #         let _ = (jobs.times.delay, jobs.times.ttl, jobs.max_len);
+/// #         jobs.bodies.len()
+/// #     }
+/// # }
+/// # assert_eq!(Queues::ROWS[0][0].spec.arity(), -3);
+/// ```
 ///
 /// The type may have one lifetime, which borrows from the request. Two options with the same token are a
 /// compile error.
 pub use thegiant_macros::Args;
+/// Implements [`FromArg`](trait@FromArg), so that a type of yours is a parameter that is read from one argument.
+///
+/// - A tuple struct with one field reads that field.
+/// - With `#[arg(try_from = "u64")]`, any type reads a `u64` and converts it by [`TryFrom`]. An error that is an [`Error`]
+///   or a [`ReplyError`](trait@ReplyError) is the reply. For any other error, its `Display` is the text behind `ERR`, so write
+///   it for clients: it must tell no more than the argument.
+/// - An enum of variants without values reads one of its words, in upper and lower case. It is the same as
+///   [`#[derive(Args)]`](derive@Args), and its variants have the same attributes: `#[arg("WORD", alias = "W")]`.
+///
+/// ```
+/// use thegiant::prelude::*;
+///
+/// /// The number of a port.
+/// #[derive(FromArg)]
+/// #[arg(range = 1..=65535)]
+/// struct Port(u16);
+///
+/// /// A colour, written `#rrggbb`.
+/// #[derive(FromArg)]
+/// #[arg(try_from = "&str")]
+/// struct Colour(u32);
+///
+/// impl TryFrom<&str> for Colour {
+///     type Error = &'static str;
+///
+///     fn try_from(text: &str) -> Result<Self, Self::Error> {
+///         let digits = text.strip_prefix('#').filter(|digits| digits.len() == 6);
+///         let number = digits.and_then(|digits| u32::from_str_radix(digits, 16).ok());
+///         number.map(Colour).ok_or("a colour is #rrggbb")
+///     }
+/// }
+///
+/// #[derive(FromArg)]
+/// #[arg(error = "the side is LEFT or RIGHT")]
+/// enum Side { Left, Right }
+///
+/// struct Lamps;
+///
+/// impl Actor for Lamps {
+///     type Context = Context<Self>;
+/// }
+///
+/// #[commands]
+/// impl Lamps {
+///     /// Switches a lamp on, and returns its number.
+///     #[command("SHINE")]
+///     fn shine(&self, port: Port, side: Side, colour: Option<Colour>) -> u32 {
+///         let colour = colour.map_or(0xff_ffff, |Colour(number)| number);
+///         u32::from(port.0) + colour + if matches!(side, Side::Left) { 0 } else { 1 }
+///     }
+/// }
+/// # #[cfg(feature = "test-util")]
+/// # actix::System::new().block_on(async {
+/// # let server = thegiant::test::TestServer::start(App::new().mount(Lamps.start()));
+/// # let mut client = server.connect();
+/// # client.send("SHINE 1 right #000010\r\nSHINE 0 left\r\nSHINE 1 up\r\nSHINE 1 left 5\r\n").await;
+/// # client.expect(":18\r\n-ERR value is out of range, value must between 1 and 65535\r\n").await;
+/// # client.expect("-ERR the side is LEFT or RIGHT\r\n-ERR a colour is #rrggbb\r\n").await;
+/// # });
+/// ```
+///
+/// The attribute of the type, `#[arg(…)]`, contains, in any order:
+///
+/// - `try_from = "u64"`: the type that is read and converted. It may borrow: `"&str"`, or `"&'a str"` for a type with the
+///   lifetime `'a`.
+/// - `range = 1..=100`, `1..`, …: the values that are not refused, before the conversion. The errors are those of Redis:
+///   `ERR value is out of range, value must between 1 and 100`, or `ERR value is out of range` for a range with one end.
+/// - `error = "the share is below 1"`: the text of the error for a malformed, refused or unknown value, behind `ERR`.
+/// - `pattern` or `unix_time`: the type in `COMMAND DOCS`. By default, it is that of the value that is read.
+///
+/// The type may have one lifetime, which borrows from the request. For a type with [`FromStr`](std::str::FromStr), take a
+/// [`Parsed<T>`].
+pub use thegiant_macros::FromArg;
+/// Implements [`Reply`](trait@Reply), so that a method can return a type of yours.
+///
+/// | type | RESP3 | RESP2, if different |
+/// | --- | --- | --- |
+/// | struct with named fields | map of names and values | array of names and values |
+/// | tuple struct | array; one field: its value | |
+/// | enum: variant without values | bulk string: the variant's name in lower case | |
+/// | enum: variant with values | as a struct with these fields | |
+///
+/// ```
+/// use thegiant::prelude::*;
+///
+/// #[derive(Reply)]
+/// #[reply(rename_all = "kebab-case")]
+/// struct QueueInfo {
+///     ready_jobs: u64,
+///     state: State,
+///     /// Missing in the reply, unless the queue has a limit.
+///     #[reply(skip_none)]
+///     max_len: Option<u64>,
+/// }
+///
+/// #[derive(Reply)]
+/// enum State { Running, Paused }
+///
+/// struct Queues;
+///
+/// impl Actor for Queues {
+///     type Context = Context<Self>;
+/// }
+///
+/// #[commands]
+/// impl Queues {
+///     /// Describes a queue.
+///     #[command("QINFO", readonly)]
+///     fn info(&self, _queue: Key) -> QueueInfo {
+///         QueueInfo { ready_jobs: 7, state: State::Paused, max_len: None }
+///     }
+/// }
+/// # #[cfg(feature = "test-util")]
+/// # actix::System::new().block_on(async {
+/// # let server = thegiant::test::TestServer::start(App::new().mount(Queues.start()));
+/// # let mut client = server.connect();
+/// # client.send("QINFO q\r\n").await;
+/// # client.expect("*4\r\n$10\r\nready-jobs\r\n:7\r\n$5\r\nstate\r\n$6\r\npaused\r\n").await;
+/// # });
+/// ```
+///
+/// The attribute `#[reply(…)]` contains:
+///
+/// - on a field or on a variant without values, `rename = "ready-jobs"`: its name in the reply.
+/// - on the type, `rename_all = "kebab-case"`: the style of the names of fields, or of the words of variants: `lowercase`,
+///   `UPPERCASE`, `snake_case`, `kebab-case` or `camelCase`.
+/// - on a field, `skip`: it is not in the reply.
+/// - on an `Option` field, or on the type for all of them, `skip_none`: the field is not in the reply while it is `None`.
+///   Otherwise, its value is null.
+///
+/// Type parameters must be replies, too.
+pub use thegiant_macros::Reply;
 /// Implements [`ReplyError`](trait@ReplyError), so that `?` makes an error of the application a reply.
 ///
 /// `#[reply(code = "NOSTOCK")]` on the type or on a variant sets the code, which is `ERR` otherwise. `#[reply(internal)]`
@@ -422,7 +593,7 @@ pub use thegiant_macros::command;
 /// Makes the methods with [`#[command]`](macro@command) in an `impl` block the commands of an actor.
 ///
 /// The signature of a method describes its command. The server reads each parameter from the arguments of the
-/// request, in order ([`FromArg`]). The return value is the reply ([`Reply`]). The attribute computes
+/// request, in order ([`FromArg`](trait@FromArg)). The return value is the reply ([`Reply`](trait@Reply)). The attribute computes
 /// arity, key positions and `COMMAND DOCS` from the same types. The name of a parameter is its name in
 /// `COMMAND DOCS`: `max_len` becomes `max-len`, and a `Vec` called `keys` becomes `key [key ...]`.
 ///
@@ -529,6 +700,8 @@ pub use thegiant_macros::command;
 /// The last three belong on the block without `rows`.
 pub use thegiant_macros::commands;
 
+#[cfg(feature = "json")]
+pub use crate::command::json::Json;
 #[cfg(feature = "tls")]
 pub use crate::tls::{ClientTls, ServerTls};
 /// Runs an `async fn main` on the event loop that servers and actors need, that of actix.
@@ -570,8 +743,11 @@ pub use crate::{
     command::{
         args::{FromArg, Key},
         array_stream::ArrayStream,
+        maybe_future::MaybeFuture,
+        parsed::Parsed,
         reply::{Array, Push, Raw, Reply, Simple},
         request::Request,
+        units::{Milliseconds, Seconds, UnixTime, UnixTimeMs},
     },
     dispatch::{Commit, GroupCommit, Mountable, Prefetch, Responder},
     info::InfoFields,
@@ -605,7 +781,11 @@ pub mod __private {
 
     pub use crate::{
         command::{
-            args::{Once, are_distinct, expect_value},
+            args::{
+                Once, are_distinct,
+                derived::{OtherError, ReplyErrorOrError, check_range, read_or},
+                expect_value, has_no_token, read_options, share_no_token,
+            },
             check_split,
             keys::check_keys,
         },

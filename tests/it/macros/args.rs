@@ -6,7 +6,7 @@ use thegiant::{
     prelude::*,
 };
 
-use crate::support::{RawClient, Served};
+use crate::support;
 
 #[derive(Debug, Args)]
 enum Condition {
@@ -154,18 +154,9 @@ impl Reader {
     }
 }
 
-/// Sends each line and compares the reply: a string, or an error if it begins with `-`.
+/// Sends each line and compares the reply.
 fn check(expected: &[(&str, &str)]) {
-    let server = Served::start(|| App::new().mount(Reader.start()));
-    let mut client = RawClient::connect(server.address());
-    for (line, expected) in expected {
-        let expected = match expected.strip_prefix('-') {
-            Some(error) => format!("-ERR {error}\r\n"),
-            None => format!("${}\r\n{expected}\r\n", expected.len()),
-        };
-        let reply = client.ask(format!("{line}\r\n"));
-        assert_eq!(String::from_utf8_lossy(&reply), expected, "{line}");
-    }
+    support::check(|| App::new().mount(Reader.start()), expected);
 }
 
 #[test]

@@ -4,3 +4,9 @@
 mod args;
 /// `#[commands]`: rows and the arguments of methods.
 mod commands;
+/// `#[arg(flatten)]` and `#[arg(rest)]`: options of another struct, and positional arguments behind options.
+mod flatten;
+/// `#[derive(FromArg)]`: checked and converted values, and words.
+mod from_arg;
+/// `#[derive(Reply)]`: maps, arrays and words.
+mod reply;

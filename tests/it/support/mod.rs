@@ -1,6 +1,7 @@
 //! Shared helpers: servers, processes, and a client that sends and receives raw bytes.
 
 mod app;
+mod check;
 mod client;
 mod cluster;
 mod folder;
@@ -18,6 +19,7 @@ mod served;
 mod small;
 
 pub(crate) use app::{app, gated};
+pub(crate) use check::check;
 pub(crate) use client::{PATIENCE, RawClient, exchange, read_reply};
 pub(crate) use cluster::Cluster;
 pub(crate) use folder::Folder;

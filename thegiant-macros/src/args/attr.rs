@@ -1,4 +1,4 @@
-//! `#[arg("TOKEN", name = "…", pattern | unix_time)]`.
+//! `#[arg("TOKEN", alias = "…", name = "…", flatten, rest, pattern | unix_time)]`.
 
 use syn::{Attribute, Ident, LitStr};
 
@@ -12,8 +12,12 @@ use crate::{
 pub(crate) struct ArgAttr {
     /// The token.
     pub(crate) token: Option<LitStr>,
+    /// Further tokens with the same meaning.
+    pub(crate) aliases: Vec<LitStr>,
     /// The name of the value in `COMMAND DOCS`.
     pub(crate) name: Option<LitStr>,
+    /// The word `flatten` or `rest`.
+    pub(crate) place: Option<Ident>,
     /// The type of the value in `COMMAND DOCS`: `pattern` or `unix_time`.
     pub(crate) kind: Option<Ident>,
 }
@@ -37,13 +41,15 @@ impl ArgAttr {
             mistakes.at(attr, "`#[arg]` without arguments: write the token, `#[arg(\"TOKEN\")]`");
         }
         for word in written.distinct_words(mistakes) {
-            self.set_kind(word, mistakes);
+            self.set_word(word, mistakes);
         }
         for (key, value) in written.values {
             if key == "name" {
                 set_once(&mut self.name, &key, value, mistakes);
+            } else if key == "alias" {
+                self.aliases.push(value);
             } else {
-                mistakes.at(&key, format_args!("unknown key `{key}`: use `name = \"…\"`"));
+                mistakes.at(&key, format_args!("unknown key `{key}`: use `name = \"…\"` or `alias = \"…\"`"));
             }
         }
         let mut literals = written.literals.into_iter();
@@ -53,9 +59,12 @@ impl ArgAttr {
         }
     }
 
-    fn set_kind(&mut self, word: Ident, mistakes: &mut Mistakes) {
-        if word != "pattern" && word != "unix_time" {
-            mistakes.at(&word, format_args!("unknown word `{word}`: use `pattern` or `unix_time`"));
+    fn set_word(&mut self, word: Ident, mistakes: &mut Mistakes) {
+        if word == "flatten" || word == "rest" {
+            set_once(&mut self.place, &word, word.clone(), mistakes);
+        } else if word != "pattern" && word != "unix_time" {
+            let text = format!("unknown word `{word}`: use `flatten`, `rest`, `pattern` or `unix_time`");
+            mistakes.at(&word, text);
         } else if self.kind.is_some() {
             mistakes.at(word, "a value cannot be both `pattern` and `unix_time`: remove one");
         } else {
@@ -71,6 +80,6 @@ pub(crate) fn refuse(attrs: &[Attribute], mistakes: &mut Mistakes) {
     }
 }
 
-fn is_arg(attr: &Attribute) -> bool {
+pub(crate) fn is_arg(attr: &Attribute) -> bool {
     attr.path().is_ident("arg")
 }

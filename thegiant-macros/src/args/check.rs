@@ -12,37 +12,63 @@ use crate::{check, mistakes::Mistakes, types};
 
 /// Adds all mistakes in the item.
 pub(crate) fn input(input: &Input<'_>, mistakes: &mut Mistakes) {
-    generics(input.generics, mistakes);
+    generics(input.generics, input.derive, mistakes);
     match &input.shape {
         Shape::Options(options) => {
             options.iter().for_each(|option| self::option(option, mistakes));
+            let rest = options.iter().filter_map(|option| match option.form {
+                Form::Rest { ty } => Some(ty),
+                _ => None,
+            });
+            check::order(rest, mistakes);
             tokens(options.iter().filter_map(|option| Some((option.ident, option.token()?))), mistakes);
         }
         Shape::OneOf(choices) => {
             choices.iter().for_each(|choice| self::choice(choice, mistakes));
-            tokens(choices.iter().map(|choice| (choice.ident, &choice.token)), mistakes);
+            let all = choices.iter().flat_map(|choice| choice.tokens().map(|token| (choice.ident, token)));
+            tokens(all, mistakes);
         }
     }
 }
 
-fn generics(generics: &Generics, mistakes: &mut Mistakes) {
+pub(crate) fn generics(generics: &Generics, derive: &str, mistakes: &mut Mistakes) {
     for param in &generics.params {
         if !matches!(param, GenericParam::Lifetime(_)) {
-            mistakes.at(param, "`#[derive(Args)]` does not support type parameters: write the concrete type");
+            let text =
+                format!("`#[derive({derive})]` does not support type parameters: write the concrete type");
+            mistakes.at(param, text);
         }
     }
     if let Some(second) = generics.lifetimes().nth(1) {
-        mistakes.at(second, "`#[derive(Args)]` supports only one lifetime: use it for all references");
+        let text = format!("`#[derive({derive})]` supports only one lifetime: use it for all references");
+        mistakes.at(second, text);
     }
 }
 
 fn option(option: &Opt<'_>, mistakes: &mut Mistakes) {
-    if !matches!(option.form, Form::Value { .. }) {
+    for alias in &option.attr.aliases {
+        mistakes
+            .at(alias, "a field has one token: make its type an enum, whose variants can have an `alias`");
+    }
+    if let (Form::Rest { .. } | Form::Flatten { .. }, Some(token)) = (&option.form, &option.attr.token) {
+        mistakes.at(token, "a token introduces an option: remove it, or `flatten` or `rest`");
+    }
+    if let Form::Flatten { ty } = option.form
+        && types::is_named(ty, "Option")
+    {
+        let text = "the options of this struct are part of the other one: remove the `Option`, and make the fields \
+                    optional";
+        mistakes.at(ty, text);
+    }
+    if !matches!(option.form, Form::Value { .. } | Form::Rest { .. }) {
         no_kind(&option.attr, mistakes);
     }
 }
 
 fn choice(choice: &Choice<'_>, mistakes: &mut Mistakes) {
+    if let Some(place) = &choice.attr.place {
+        mistakes.at(place, format_args!("`{place}` belongs to a field of a struct: remove it"));
+    }
     if choice.values.len() != 1 {
         no_kind(&choice.attr, mistakes);
     }

@@ -1,15 +1,15 @@
 //! `#[derive(Args)]`: a struct of options, or an enum of alternatives.
 
-mod attr;
-mod check;
-mod expand;
+pub(crate) mod attr;
+pub(crate) mod check;
+pub(crate) mod expand;
 mod model;
 
 use proc_macro2::TokenStream;
 use quote::quote;
 use syn::DeriveInput;
 
-use self::model::Input;
+pub(crate) use self::{attr::is_arg, model::Input};
 use crate::mistakes::Mistakes;
 
 /// Implements the traits of the item. After a mistake it generates stubs, which avoid further errors.

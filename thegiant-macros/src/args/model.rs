@@ -1,7 +1,7 @@
 //! The syntax of a struct or an enum with `#[derive(Args)]`.
 
 use syn::{
-    Data, DataStruct, DeriveInput, Field, Fields, Generics, Ident, LitStr, Member, Type, Variant,
+    Data, DataEnum, DataStruct, DeriveInput, Field, Fields, Generics, Ident, LitStr, Member, Type, Variant,
     ext::IdentExt,
 };
 
@@ -12,6 +12,10 @@ use crate::{mistakes::Mistakes, types};
 pub(crate) struct Input<'a> {
     pub(crate) ident: &'a Ident,
     pub(crate) generics: &'a Generics,
+    /// The name of the derive.
+    pub(crate) derive: &'static str,
+    /// The text of the error for a word that is not in an enum.
+    pub(crate) error: Option<&'a LitStr>,
     pub(crate) shape: Shape<'a>,
 }
 
@@ -37,6 +41,10 @@ pub(crate) enum Form<'a> {
     Value { token: LitStr, ty: &'a Type, optional: bool },
     /// A value whose type defines its own tokens, such as an enum.
     Group { ty: &'a Type, optional: bool },
+    /// The options of another struct.
+    Flatten { ty: &'a Type },
+    /// A positional argument after the options.
+    Rest { ty: &'a Type },
 }
 
 /// A variant of an enum: a token and its values.
@@ -61,16 +69,7 @@ impl<'a> Input<'a> {
             Data::Struct(DataStruct { fields: Fields::Named(fields), .. }) if !fields.named.is_empty() => {
                 Shape::Options(fields.named.iter().filter_map(|field| Opt::read(field, mistakes)).collect())
             }
-            Data::Enum(data) if !data.variants.is_empty() => {
-                Shape::OneOf(data.variants.iter().map(|variant| Choice::read(variant, mistakes)).collect())
-            }
-            Data::Enum(_) => {
-                mistakes.at(
-                    &item.ident,
-                    "`#[derive(Args)]` on an enum without variants: add one variant per token",
-                );
-                return None;
-            }
+            Data::Enum(data) => Shape::choices(item, data, "Args", mistakes)?,
             Data::Struct(_) | Data::Union(_) => {
                 let text =
                     "`#[derive(Args)]` on an unsupported type: use a struct with named fields, or an enum";
@@ -78,7 +77,35 @@ impl<'a> Input<'a> {
                 return None;
             }
         };
-        Some(Input { ident: &item.ident, generics: &item.generics, shape })
+        Some(Input { ident: &item.ident, generics: &item.generics, derive: "Args", error: None, shape })
+    }
+
+    /// Reads an enum with `#[derive(FromArg)]`.
+    pub(crate) fn words(
+        item: &'a DeriveInput,
+        data: &'a DataEnum,
+        error: Option<&'a LitStr>,
+        mistakes: &mut Mistakes,
+    ) -> Option<Self> {
+        let shape = Shape::choices(item, data, "FromArg", mistakes)?;
+        Some(Input { ident: &item.ident, generics: &item.generics, derive: "FromArg", error, shape })
+    }
+}
+
+impl<'a> Shape<'a> {
+    fn choices(
+        item: &DeriveInput,
+        data: &'a DataEnum,
+        derive: &str,
+        mistakes: &mut Mistakes,
+    ) -> Option<Self> {
+        if data.variants.is_empty() {
+            let text =
+                format!("`#[derive({derive})]` on an enum without variants: add one variant per token");
+            mistakes.at(&item.ident, text);
+            return None;
+        }
+        Some(Shape::OneOf(data.variants.iter().map(|variant| Choice::read(variant, mistakes)).collect()))
     }
 }
 
@@ -86,7 +113,7 @@ impl<'a> Opt<'a> {
     fn read(field: &'a Field, mistakes: &mut Mistakes) -> Option<Self> {
         let ident = field.ident.as_ref()?;
         let attr = ArgAttr::read(&field.attrs, mistakes);
-        let form = Form::of(ident, &field.ty, attr.token.clone());
+        let form = Form::of(ident, &field.ty, &attr);
         Some(Opt { ident, attr, form })
     }
 
@@ -94,22 +121,29 @@ impl<'a> Opt<'a> {
     pub(crate) fn token(&self) -> Option<&LitStr> {
         match &self.form {
             Form::Flag(token) | Form::Value { token, .. } => Some(token),
-            Form::Group { .. } => None,
+            Form::Group { .. } | Form::Flatten { .. } | Form::Rest { .. } => None,
         }
     }
 
     /// Returns the name in `COMMAND DOCS`.
     pub(crate) fn name(&self) -> String {
-        self.attr.name.as_ref().map_or_else(|| types::documented(self.ident), LitStr::value)
+        let name = || match &self.form {
+            Form::Rest { ty } if types::is_rest(ty) => types::singular(types::documented(self.ident)),
+            _ => types::documented(self.ident),
+        };
+        self.attr.name.as_ref().map_or_else(name, LitStr::value)
     }
 }
 
 impl<'a> Form<'a> {
-    fn of(ident: &Ident, ty: &'a Type, token: Option<LitStr>) -> Self {
+    fn of(ident: &Ident, ty: &'a Type, attr: &ArgAttr) -> Self {
+        if let Some(place) = &attr.place {
+            return if place == "rest" { Form::Rest { ty } } else { Form::Flatten { ty } };
+        }
         let inside = types::inside_option(ty);
         let (ty, optional) = (inside.unwrap_or(ty), inside.is_some());
-        match token {
-            _ if !optional && types::is_named(ty, "bool") => {
+        match attr.token.clone() {
+            token if !optional && types::is_named(ty, "bool") => {
                 Form::Flag(token.unwrap_or_else(|| capitals(ident)))
             }
             Some(token) => Form::Value { token, ty, optional },
@@ -129,9 +163,14 @@ impl<'a> Choice<'a> {
         Choice { ident: &variant.ident, values: values.collect(), attr, token }
     }
 
-    /// Returns the name in `COMMAND DOCS`.
-    pub(crate) fn name(&self) -> String {
-        self.attr.name.as_ref().map_or_else(|| self.token.value().to_ascii_lowercase(), LitStr::value)
+    /// Returns the token and its aliases.
+    pub(crate) fn tokens(&self) -> impl Iterator<Item = &LitStr> {
+        [&self.token].into_iter().chain(&self.attr.aliases)
+    }
+
+    /// Returns the name of this token in `COMMAND DOCS`.
+    pub(crate) fn name(&self, token: &LitStr) -> String {
+        self.attr.name.as_ref().map_or_else(|| token.value().to_ascii_lowercase(), LitStr::value)
     }
 }
 

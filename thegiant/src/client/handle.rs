@@ -250,7 +250,8 @@ impl Client {
     ///
     /// A RESP2 client takes a push for the reply to its next command. Push to such a client only after it has
     /// subscribed to something, as with `SUBSCRIBE`, and expects no other replies.
-    pub fn push(&self, message: impl Push) -> Option<PushId> {
+    pub fn push<P: Push>(&self, message: P) -> Option<PushId> {
+        const { assert!(P::IS_ARRAY, "a push is an array, and a list of `u8` is a string: push a tuple") };
         if !self.is_connected() {
             return None;
         }

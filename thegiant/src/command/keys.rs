@@ -75,7 +75,7 @@ impl KeySpec {
 
     /// Returns the token of the option with the keys.
     pub(crate) fn token(&self) -> Option<&'static str> {
-        self.options.iter().find(|option| option.kind == ArgKind::Key)?.token
+        option_with_keys(self.options)?.token
     }
 
     /// Returns the position behind the token of the option with the keys.
@@ -96,7 +96,16 @@ impl KeySpec {
     }
 }
 
-fn option_with_token(options: &'static [ArgSpec], word: &[u8]) -> Option<&'static ArgSpec> {
+/// Returns the option with the keys, which can be one of another struct.
+fn option_with_keys(options: &'static [ArgSpec]) -> Option<&'static ArgSpec> {
+    options.iter().find_map(|option| match option.kind {
+        ArgKind::Key => Some(option),
+        ArgKind::Options => option_with_keys(option.parts),
+        _ => None,
+    })
+}
+
+pub(crate) fn option_with_token(options: &'static [ArgSpec], word: &[u8]) -> Option<&'static ArgSpec> {
     options.iter().find_map(|option| match option.token {
         Some(token) => word.eq_ignore_ascii_case(token.as_bytes()).then_some(option),
         None => option_with_token(option.parts, word),
@@ -143,10 +152,17 @@ const fn key_in(arg: &ArgSpec) -> Option<KeySpec> {
             let mut at = 0;
             while at < arg.parts.len() {
                 let part = &arg.parts[at];
-                if key_in(part).is_some() {
+                // The options of another struct.
+                let is_flattened = matches!((part.kind, arg.kind), (ArgKind::Options, ArgKind::Options));
+                if let Some(nested) = key_in(part)
+                    && is_flattened
+                {
+                    keys = Some(KeySpec { options: arg.parts, ..nested });
+                } else if key_in(part).is_some() {
                     // An option that repeats ends the request, so there is only one.
-                    let is_found =
-                        part.multiple && matches!((part.kind, arg.kind), (ArgKind::Key, ArgKind::Options));
+                    let is_found = part.multiple
+                        && part.token.is_some()
+                        && matches!((part.kind, arg.kind), (ArgKind::Key, ArgKind::Options));
                     if !is_found {
                         panic!(
                             "a `Key` cannot be an option, because its position varies: make it a parameter"

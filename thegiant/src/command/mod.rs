@@ -14,17 +14,22 @@ pub use crate::{
 mod answer;
 pub(crate) mod args;
 pub(crate) mod array_stream;
+#[cfg(feature = "json")]
+pub(crate) mod json;
 pub(crate) mod keys;
 mod prefix;
+pub(crate) mod maybe_future;
+pub(crate) mod parsed;
 pub(crate) mod reply;
 pub(crate) mod request;
 mod row;
 mod spec;
 mod table;
+pub(crate) mod units;
 
 pub use answer::Answer;
 pub(crate) use args::FromArg;
-pub use args::{ArgKind, ArgSpec, Arguments, Tokens};
+pub use args::{ArgKind, ArgSpec, Arguments, Options, Tokens};
 pub use keys::{KeySpec, Keys};
 pub(crate) use prefix::prefixed;
 pub(crate) use reply::{Push, Reply};

@@ -18,8 +18,8 @@ use crate::{
 /// | --- | --- | --- |
 /// | `()` | `+OK` | |
 /// | [`Simple`] | simple string | |
-/// | `&str`, `String`, `&[u8]`, [`Bytes`], `Vec<u8>` | bulk string | |
-/// | `i8` … `i64`, `u16` … `u32`, `isize`, `usize` | integer | |
+/// | `&str`, `String`, `char`, `&[u8]`, [`Bytes`], `Vec<u8>` | bulk string | |
+/// | `i8` … `i64`, `u8` … `u32`, `isize`, `usize` | integer | |
 /// | `u64`, `i128`, `u128` | integer; a big number outside the range of `i64` | bulk string |
 /// | `f32`, `f64` | double | bulk string |
 /// | `bool` | boolean | 1 or 0 |
@@ -29,7 +29,10 @@ use crate::{
 /// | `HashSet`, `BTreeSet` | set | array |
 /// | `Result<T, E>` | `T` or the error | |
 /// | [`Error`] | error | |
+/// | [`Milliseconds`](crate::Milliseconds), [`Seconds`](crate::Seconds), [`UnixTime`](crate::UnixTime), … | integer | |
+/// | [`Parsed<T>`](crate::Parsed), `Json<T>` | bulk string | |
 /// | [`Value`], [`Raw`] | the value that they contain | |
+/// | a type with [`#[derive(Reply)]`](derive@crate::Reply) | map, array or word | |
 ///
 /// A method may return a reference into its actor. References to numbers, strings, options, vectors, maps and
 /// sets are written like the values themselves.
@@ -59,6 +62,28 @@ use crate::{
 pub trait Reply {
     /// Writes exactly one reply.
     fn write_to(self, out: &mut Encoder);
+
+    /// Whether a `Vec` of it is an array. Only `u8` says no, since a `Vec<u8>` is a string.
+    #[doc(hidden)]
+    const LIST_IS_ARRAY: bool = true;
+
+    /// Writes a `Vec` of it.
+    #[doc(hidden)]
+    fn write_list(items: Vec<Self>, out: &mut Encoder)
+    where
+        Self: Sized,
+    {
+        write_elements(items, Encoder::array, out);
+    }
+
+    /// Writes an array of it.
+    #[doc(hidden)]
+    fn write_array<const N: usize>(items: [Self; N], out: &mut Encoder)
+    where
+        Self: Sized,
+    {
+        write_elements(items, Encoder::array, out);
+    }
 }
 
 /// A type that can be [pushed](crate::Client::push) to a client.
@@ -70,10 +95,27 @@ pub trait Reply {
     label = "a push is an array",
     note = "push a tuple, such as `(\"news\", text)`, a `Vec`, an array or an `Array`"
 )]
-pub trait Push: Reply {}
+///
+/// A `Vec<u8>` is a string, so it cannot be pushed:
+///
+/// ```compile_fail
+/// fn push(client: &thegiant::Client) {
+///     client.push(b"news".to_vec());
+/// }
+/// # push as fn(&thegiant::Client);
+/// ```
+pub trait Push: Reply {
+    /// Whether the reply is an array.
+    #[doc(hidden)]
+    const IS_ARRAY: bool = true;
+}
 
-impl<T: Reply> Push for Vec<T> {}
-impl<T: Reply, const N: usize> Push for [T; N] {}
+impl<T: Reply> Push for Vec<T> {
+    const IS_ARRAY: bool = T::LIST_IS_ARRAY;
+}
+impl<T: Reply, const N: usize> Push for [T; N] {
+    const IS_ARRAY: bool = T::LIST_IS_ARRAY;
+}
 
 impl<'a, T> Push for &'a [T] where &'a T: Reply {}
 impl<I> Push for Array<I> where Array<I>: Reply {}
@@ -155,7 +197,7 @@ where
     }
 }
 
-by_reference!(bool f32 f64 i8 i16 i32 i64 isize i128 u16 u32 u64 usize u128);
+by_reference!(bool char f32 f64 i8 i16 i32 i64 isize i128 u16 u32 u64 usize u128);
 
 impl Reply for bool {
     fn write_to(self, out: &mut Encoder) {
@@ -186,7 +228,24 @@ macro_rules! integers {
     )*};
 }
 
-// `u8` is missing because a `Vec<u8>` is a string.
+/// A `Vec<u8>` and a `[u8; N]` are strings.
+impl Reply for u8 {
+    const LIST_IS_ARRAY: bool = false;
+
+    fn write_to(self, out: &mut Encoder) {
+        out.integer(self.into());
+    }
+
+    fn write_list(items: Vec<Self>, out: &mut Encoder) {
+        out.bulk(&items);
+    }
+
+    fn write_array<const N: usize>(items: [Self; N], out: &mut Encoder) {
+        out.bulk(&items);
+    }
+}
+
+// `&u8` is missing because a `&[u8]` is a string.
 integers!(i8 i16 i32 i64 u16 u32);
 
 macro_rules! wide_integers {
@@ -215,7 +274,13 @@ macro_rules! strings {
     )*};
 }
 
-strings!(&str, String, &String, &[u8], Vec<u8>, &Vec<u8>);
+strings!(&str, String, &String, &[u8], &Vec<u8>);
+
+impl Reply for char {
+    fn write_to(self, out: &mut Encoder) {
+        out.bulk(self.encode_utf8(&mut [0; 4]).as_bytes());
+    }
+}
 
 impl Reply for Cow<'_, str> {
     fn write_to(self, out: &mut Encoder) {
@@ -317,8 +382,9 @@ fn write_pairs<K: Reply, V: Reply>(pairs: impl ExactSizeIterator<Item = (K, V)>,
 }
 
 impl<T: Reply> Reply for Vec<T> {
+    #[inline]
     fn write_to(self, out: &mut Encoder) {
-        write_elements(self, Encoder::array, out);
+        T::write_list(self, out);
     }
 }
 
@@ -348,7 +414,7 @@ where
 
 impl<T: Reply, const N: usize> Reply for [T; N] {
     fn write_to(self, out: &mut Encoder) {
-        write_elements(self, Encoder::array, out);
+        T::write_array(self, out);
     }
 }
 

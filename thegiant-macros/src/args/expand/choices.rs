@@ -2,27 +2,47 @@
 
 use proc_macro2::TokenStream;
 use quote::quote;
-use syn::Generics;
+use syn::{Generics, Ident, LitStr};
 
-use super::{Code, as_from_arg, kind, value};
+use super::{Code, as_from_arg, borrowing, error as error_with, kind, value};
 use crate::args::model::{Choice, Value};
 
-pub(super) fn code(choices: &[Choice<'_>], generics: &Generics) -> Code {
-    let parts = choices.iter().map(|choice| part(choice, generics));
+pub(super) fn code(
+    ident: &Ident,
+    choices: &[Choice<'_>],
+    error: Option<&LitStr>,
+    generics: &Generics,
+) -> Code {
+    let error = error.map_or_else(|| quote!(::thegiant::Error::SYNTAX), error_with);
+    let parts =
+        choices.iter().flat_map(|choice| choice.tokens().map(move |token| part(choice, token, generics)));
     let reads = choices.iter().map(|choice| read(choice, generics));
-    let tokens = choices.iter().map(|choice| &choice.token);
+    let tokens = choices.iter().flat_map(Choice::tokens);
     Code {
         arg: quote!(::thegiant::command::ArgSpec::one_of(&const { [#(#parts),*] })),
         from_arg: quote! {
             #(#reads)*
-            ::core::result::Result::Err(::thegiant::Error::SYNTAX)
+            ::core::result::Result::Err(#error)
         },
-        tokens: Some(quote!(#(#tokens),*)),
+        more: self::tokens(ident, &tokens.collect::<Vec<_>>(), generics),
     }
 }
 
-fn part(choice: &Choice<'_>, generics: &Generics) -> TokenStream {
-    let (token, name, kind) = (&choice.token, choice.name(), kind(&choice.attr));
+/// Generates the implementation of `Tokens`.
+pub(super) fn tokens(ident: &Ident, tokens: &[&LitStr], generics: &Generics) -> TokenStream {
+    let (lifetime, borrowing) = borrowing(generics);
+    let (params, _, bounds) = borrowing.split_for_impl();
+    let (_, arguments, _) = generics.split_for_impl();
+    quote! {
+        #[automatically_derived]
+        impl #params ::thegiant::command::Tokens<#lifetime> for #ident #arguments #bounds {
+            const TOKENS: &'static [&'static str] = &[#(#tokens),*];
+        }
+    }
+}
+
+fn part(choice: &Choice<'_>, token: &LitStr, generics: &Generics) -> TokenStream {
+    let (name, kind) = (choice.name(token), kind(choice.attr.kind.as_ref()));
     let value = match choice.values.as_slice() {
         [] => quote!(::thegiant::command::ArgSpec::new(::thegiant::command::ArgKind::PureToken)),
         [value] => {
@@ -43,13 +63,13 @@ fn block(values: &[Value<'_>], generics: &Generics) -> TokenStream {
 }
 
 fn read(choice: &Choice<'_>, generics: &Generics) -> TokenStream {
-    let (ident, token) = (choice.ident, &choice.token);
+    let (ident, tokens) = (choice.ident, choice.tokens());
     let values = choice.values.iter().map(|Value { member, ty }| {
         let value = value(ty, generics);
         quote!(#member: #value)
     });
     quote! {
-        if args.accept(#token) {
+        if #(args.accept(#tokens))||* {
             return ::core::result::Result::Ok(Self::#ident { #(#values),* });
         }
     }

@@ -5,49 +5,54 @@ mod options;
 
 use proc_macro2::TokenStream;
 use quote::{quote, quote_spanned};
-use syn::{Data, DeriveInput, GenericParam, Generics, Ident, Lifetime, LifetimeParam, Type, parse_quote};
-
-use super::{
-    attr::ArgAttr,
-    model::{Input, Shape},
+use syn::{
+    Data, DeriveInput, GenericParam, Generics, Ident, Lifetime, LifetimeParam, LitStr, Type, parse_quote,
 };
+
+use super::model::{Input, Shape};
 use crate::types;
 
 /// The parts of the trait implementations.
-struct Code {
+pub(crate) struct Code {
     /// The expression of the description.
-    arg: TokenStream,
+    pub(crate) arg: TokenStream,
     /// The statements that read the value from `args`.
-    from_arg: TokenStream,
-    /// The tokens of an enum.
-    tokens: Option<TokenStream>,
+    pub(crate) from_arg: TokenStream,
+    /// Implementations of further traits.
+    pub(crate) more: TokenStream,
 }
 
 pub(crate) fn input(input: &Input<'_>) -> TokenStream {
     let generics = input.generics;
     let code = match &input.shape {
-        Shape::Options(options) => options::code(options, generics),
-        Shape::OneOf(choices) => choices::code(choices, generics),
+        Shape::Options(options) => options::code(input.ident, options, generics),
+        Shape::OneOf(choices) => choices::code(input.ident, choices, input.error, generics),
     };
     traits(input.ident, generics, &code)
 }
 
 /// Generates stubs of the traits for an item with a mistake.
 pub(crate) fn stub(item: &DeriveInput) -> TokenStream {
-    let code = Code {
-        arg: quote!(::thegiant::command::ArgSpec::options(&[])),
+    let stub = |arg, more| Code {
+        arg,
         from_arg: quote!(::core::result::Result::Err(::thegiant::Error::SYNTAX)),
-        tokens: matches!(item.data, Data::Enum(_)).then(TokenStream::new),
+        more,
+    };
+    let code = match &item.data {
+        Data::Enum(_) => stub(
+            quote!(::thegiant::command::ArgSpec::one_of(&[])),
+            choices::tokens(&item.ident, &[], &item.generics),
+        ),
+        _ => stub(quote!(::thegiant::command::ArgSpec::options(&[])), TokenStream::new()),
     };
     traits(&item.ident, &item.generics, &code)
 }
 
-fn traits(ident: &Ident, generics: &Generics, code: &Code) -> TokenStream {
+pub(crate) fn traits(ident: &Ident, generics: &Generics, code: &Code) -> TokenStream {
     let (lifetime, borrowing) = borrowing(generics);
     let (params, _, bounds) = borrowing.split_for_impl();
     let (_, arguments, _) = generics.split_for_impl();
-    let Code { arg, from_arg, tokens } = code;
-    let tokens = tokens.iter();
+    let Code { arg, from_arg, more } = code;
     quote! {
         const _: () = {
             #[automatically_derived]
@@ -62,12 +67,7 @@ fn traits(ident: &Ident, generics: &Generics, code: &Code) -> TokenStream {
                 }
             }
 
-            #(
-                #[automatically_derived]
-                impl #params ::thegiant::command::Tokens<#lifetime> for #ident #arguments #bounds {
-                    const TOKENS: &'static [&'static str] = &[#tokens];
-                }
-            )*
+            #more
         };
     }
 }
@@ -86,7 +86,7 @@ fn borrowing(generics: &Generics) -> (Lifetime, Generics) {
 /// Returns `<T as FromArg>` with the span of the user's type.
 ///
 /// Rustc reports errors there, and only once, because it does not repeat equal errors.
-fn as_from_arg(ty: &Type, generics: &Generics) -> TokenStream {
+pub(crate) fn as_from_arg(ty: &Type, generics: &Generics) -> TokenStream {
     let ty = types::inferred(ty, generics);
     quote!(<#ty as ::thegiant::FromArg<'_>>)
 }
@@ -101,8 +101,14 @@ fn value(ty: &Type, generics: &Generics) -> TokenStream {
 }
 
 /// Returns the addition of `pattern` or `unix_time` to the description of a value.
-fn kind(attr: &ArgAttr) -> Option<TokenStream> {
-    let kind = attr.kind.as_ref()?;
+pub(crate) fn kind(kind: Option<&Ident>) -> Option<TokenStream> {
+    let kind = kind?;
     let variant = if kind == "pattern" { quote!(Pattern) } else { quote!(UnixTime) };
     Some(quote_spanned!(kind.span()=> .kind(::thegiant::command::ArgKind::#variant)))
+}
+
+/// Generates the error reply with this text.
+pub(crate) fn error(text: &LitStr) -> TokenStream {
+    let line = LitStr::new(&format!("ERR {}", text.value()), text.span());
+    quote!(::thegiant::Error::from_static(#line))
 }

@@ -1,7 +1,10 @@
 //! The unread arguments of a request.
 
+use std::fmt::Display;
+
 use bytes::Bytes;
 
+use super::names::name_at;
 use crate::{
     Error,
     command::Request,
@@ -81,6 +84,18 @@ impl<'a> Arguments<'a> {
     /// [`Error::NOT_A_FLOAT`], or the error of [`take`](Self::take).
     pub fn take_float(&mut self) -> Result<f64, Error> {
         parse_float(self.take()?).ok_or(Error::NOT_A_FLOAT)
+    }
+
+    /// Returns the error `ERR invalid NAME: TEXT` for the argument that was read last.
+    ///
+    /// The name is that of the parameter, or of the option.
+    #[cold]
+    pub fn invalid(&self, text: impl Display) -> Error {
+        let position = self.next.saturating_sub(1);
+        let name = self.request.spec.and_then(|spec| {
+            name_at(spec.args, spec.words(), position, |position| self.request.get(position))
+        });
+        Error::err(format_args!("invalid {}: {text}", name.unwrap_or("argument")))
     }
 
     /// Reads the next argument if it is `token`, in upper or lower case.

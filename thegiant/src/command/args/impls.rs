@@ -38,10 +38,29 @@ impl<'a> FromArg<'a> for String {
     }
 }
 
-impl<'a> FromArg<'a> for Vec<u8> {
+/// Reads one argument that is one character.
+impl<'a> FromArg<'a> for char {
     const ARG: ArgSpec = ArgSpec::new(ArgKind::String);
 
     fn from_arg(args: &mut Arguments<'a>) -> Result<Self, Error> {
+        let mut chars = args.take_str()?.chars();
+        match (chars.next(), chars.next()) {
+            (Some(only), None) => Ok(only),
+            _ => Err(args.invalid("it is not one character")),
+        }
+    }
+}
+
+/// A `Vec<u8>` is a string, as in a reply.
+impl<'a> FromArg<'a> for u8 {
+    const ARG: ArgSpec = ArgSpec::new(ArgKind::Integer);
+    const LIST: ArgSpec = ArgSpec::new(ArgKind::String);
+
+    fn from_arg(args: &mut Arguments<'a>) -> Result<Self, Error> {
+        args.take_integer()
+    }
+
+    fn list_from_arg(args: &mut Arguments<'a>) -> Result<Vec<Self>, Error> {
         args.take().map(<[u8]>::to_vec)
     }
 }
@@ -58,7 +77,6 @@ macro_rules! integers {
     )*};
 }
 
-// `u8` is missing because a `Vec<u8>` is a string, as in a reply.
 integers!(i8 i16 i32 i64 isize u16 u32 u64 usize);
 
 impl<'a> FromArg<'a> for f64 {
@@ -88,24 +106,12 @@ impl<'a, T: FromArg<'a>> FromArg<'a> for Option<T> {
     }
 }
 
-/// Reads all remaining arguments, at least one.
+/// Reads all remaining arguments, at least one. A `Vec<u8>` is a string.
 impl<'a, T: FromArg<'a>> FromArg<'a> for Vec<T> {
-    const ARG: ArgSpec = T::ARG.multiple();
+    const ARG: ArgSpec = T::LIST;
 
     fn from_arg(args: &mut Arguments<'a>) -> Result<Self, Error> {
-        // The length is that of arguments in memory, not a length that a client declared.
-        let mut rest = Vec::with_capacity(args.len());
-        loop {
-            let before = args.len();
-            rest.push(T::from_arg(args)?);
-            if args.is_empty() {
-                return Ok(rest);
-            }
-            // Options without a matching token read nothing: the loop would not end.
-            if args.len() == before {
-                return Err(Error::SYNTAX);
-            }
-        }
+        T::list_from_arg(args)
     }
 }
 

@@ -1,6 +1,6 @@
 //! Helpers for the code that `#[derive(Args)]` generates.
 
-use super::{ArgSpec, Arguments};
+use super::{ArgKind, ArgSpec, Arguments, Options};
 use crate::Error;
 
 /// The value of an option that a request may contain once.
@@ -55,6 +55,51 @@ impl<T> Once<T> {
 /// [`Error::SYNTAX`] if the value needs more arguments than are left.
 pub fn expect_value(args: &Arguments<'_>, arg: &ArgSpec) -> Result<(), Error> {
     if args.len() < arg.min_len() { Err(Error::SYNTAX) } else { Ok(()) }
+}
+
+/// Reads options until the next argument is none of them, then the positional arguments.
+///
+/// # Errors
+/// The error reply for the first argument that is wrong.
+#[inline(always)]
+pub fn read_options<'a, O: Options<'a>>(args: &mut Arguments<'a>) -> Result<O, Error> {
+    let mut slots = O::none();
+    while !args.is_empty() && O::read(&mut slots, args)? {}
+    O::finish(slots, args)
+}
+
+/// Whether none of the words is a token of these options.
+pub const fn has_no_token(options: &[ArgSpec], words: &[&str]) -> bool {
+    let mut at = 0;
+    while at < options.len() {
+        let is_free = match (options[at].token, options[at].kind) {
+            (Some(token), _) => are_distinct(&[token], words),
+            (None, ArgKind::OneOf | ArgKind::Options) => has_no_token(options[at].parts, words),
+            (None, _) => true,
+        };
+        if !is_free {
+            return false;
+        }
+        at += 1;
+    }
+    true
+}
+
+/// Whether no token is in both lists of options.
+pub const fn share_no_token(some: &[ArgSpec], others: &[ArgSpec]) -> bool {
+    let mut at = 0;
+    while at < some.len() {
+        let is_free = match (some[at].token, some[at].kind) {
+            (Some(token), _) => has_no_token(others, &[token]),
+            (None, ArgKind::OneOf | ArgKind::Options) => share_no_token(some[at].parts, others),
+            (None, _) => true,
+        };
+        if !is_free {
+            return false;
+        }
+        at += 1;
+    }
+    true
 }
 
 /// Whether no word is in both lists.

@@ -1,0 +1,11 @@
+#![allow(unused)]
+
+use thegiant::prelude::*;
+
+#[derive(FromArg)]
+enum Expiry {
+    Never,
+    Ex(u64),
+}
+
+fn main() {}
