@@ -444,7 +444,7 @@ pub use thegiant_macros::FromArg;
 /// | type | RESP3 | RESP2, if different |
 /// | --- | --- | --- |
 /// | struct with named fields | map of names and values | array of names and values |
-/// | tuple struct | array; one field: its value | |
+/// | tuple struct; `#[reply(array)]` on a struct | array; one unnamed field: its value | |
 /// | enum: variant without values | bulk string: the variant's name in lower case | |
 /// | enum: variant with values | as a struct with these fields | |
 ///
@@ -492,6 +492,7 @@ pub use thegiant_macros::FromArg;
 /// - on a field or on a variant without values, `rename = "ready-jobs"`: its name in the reply.
 /// - on the type, `rename_all = "kebab-case"`: the style of the names of fields, or of the words of variants: `lowercase`,
 ///   `UPPERCASE`, `snake_case`, `kebab-case` or `camelCase`.
+/// - on a struct with named fields, `array`: the reply is an array of the values.
 /// - on a field, `skip`: it is not in the reply.
 /// - on an `Option` field, or on the type for all of them, `skip_none`: the field is not in the reply while it is `None`.
 ///   Otherwise, its value is null.

@@ -5,12 +5,7 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
-use thegiant::{
-    Error, FromArg,
-    command::{ArgKind, ArgSpec, Arguments},
-    prelude::*,
-    resp::Encoder,
-};
+use thegiant::{Error, FromArg, prelude::*, resp::Encoder};
 
 /// An id. Each part has 63 bits, because SQLite integers are signed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -134,21 +129,17 @@ impl NewId {
 }
 
 /// One end of a range: `-`, `+`, an id, or `(` and an id that is excluded.
+#[derive(FromArg)]
+#[arg(try_from = "&[u8]")]
 pub(crate) struct Bound {
     pub(crate) first: Result<Id, Error>,
     pub(crate) last: Result<Id, Error>,
 }
 
-impl<'a> FromArg<'a> for Bound {
-    const ARG: ArgSpec = ArgSpec::new(ArgKind::String);
+impl TryFrom<&[u8]> for Bound {
+    type Error = Error;
 
-    fn from_arg(args: &mut Arguments<'a>) -> Result<Self, Error> {
-        Bound::parse(args.take()?)
-    }
-}
-
-impl Bound {
-    pub(crate) fn parse(text: &[u8]) -> Result<Self, Error> {
+    fn try_from(text: &[u8]) -> Result<Self, Error> {
         const START: Error = Error::from_static("ERR invalid start ID for the interval");
         const END: Error = Error::from_static("ERR invalid end ID for the interval");
         match text {

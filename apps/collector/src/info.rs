@@ -29,20 +29,25 @@ impl Collector {
         };
         let [first, last] = [some(1, false)?, some(1, true)?].map(|events| events.into_iter().next());
         let entries = full.map(|count| some(count, false)).transpose()?;
-        let groups = match full.is_some() {
-            true => self.groups_in_full(stream, full.unwrap_or_default())?,
-            false => Vec::new(),
+        let groups = match full {
+            Some(count) => Groups::InFull(self.groups_in_full(stream, count)?),
+            None => Groups::Count(stream.groups.len()),
         };
+        let recorded_first_entry_id = first.as_ref().map_or(Id::MIN, |(id, _)| *id);
+        let [first_entry, last_entry] = [first, last].map(|entry| full.is_none().then_some(entry));
         Ok(About {
-            groups: stream.groups.len(),
-            in_full: entries.map(|entries| (entries, groups)),
             length: stream.length,
-            last_id: stream.last,
-            max_deleted: stream.max_deleted,
-            added: stream.added,
-            first_id: first.as_ref().map_or(Id::MIN, |(id, _)| *id),
-            first,
-            last,
+            // A stream has no radix tree here. These are the numbers that Redis reports for a small stream.
+            radix_tree_keys: i64::from(stream.length > 0),
+            radix_tree_nodes: if stream.length > 0 { 2 } else { 1 },
+            last_generated_id: stream.last,
+            max_deleted_entry_id: stream.max_deleted,
+            entries_added: stream.added,
+            recorded_first_entry_id,
+            entries,
+            groups,
+            first_entry,
+            last_entry,
         })
     }
 }
@@ -60,8 +65,8 @@ impl Collector {
                 name: name.clone(),
                 consumers: group.consumers.len(),
                 pending: self.count_pending(Of::Group(group.number))?,
-                last: group.last,
-                read: group.read,
+                last_delivered_id: group.last,
+                entries_read: group.read,
                 lag: stream.lag(group, first),
             })
         });
@@ -145,16 +150,32 @@ impl<'a> FromArg<'a> for Full {
 }
 
 /// The reply of `XINFO STREAM`.
+#[derive(Reply)]
+#[reply(rename_all = "kebab-case")]
 struct About {
     length: i64,
-    last_id: Id,
-    max_deleted: Id,
-    added: i64,
-    first_id: Id,
-    groups: usize,
-    in_full: Option<(Vec<Event>, Vec<GroupInFull>)>,
-    first: Option<Event>,
-    last: Option<Event>,
+    radix_tree_keys: i64,
+    radix_tree_nodes: i64,
+    last_generated_id: Id,
+    max_deleted_entry_id: Id,
+    entries_added: i64,
+    recorded_first_entry_id: Id,
+    /// Only with `FULL`.
+    #[reply(skip_none)]
+    entries: Option<Vec<Event>>,
+    groups: Groups,
+    /// Only without `FULL`, and null if there is none.
+    #[reply(skip_none)]
+    first_entry: Option<Option<Event>>,
+    #[reply(skip_none)]
+    last_entry: Option<Option<Event>>,
+}
+
+/// The groups in the reply of `XINFO STREAM`.
+#[derive(Reply)]
+enum Groups {
+    Count(usize),
+    InFull(Vec<GroupInFull>),
 }
 
 /// A group in the reply of `XINFO STREAM … FULL`.
@@ -169,16 +190,19 @@ struct GroupInFull {
 }
 
 /// A group in the reply of `XINFO GROUPS`.
+#[derive(Reply)]
+#[reply(rename_all = "kebab-case")]
 struct AboutGroup {
     name: Bytes,
     consumers: usize,
     pending: i64,
-    last: Id,
-    read: Option<i64>,
+    last_delivered_id: Id,
+    entries_read: Option<i64>,
     lag: Option<i64>,
 }
 
 /// A consumer in the reply of `XINFO CONSUMERS`.
+#[derive(Reply)]
 struct AboutConsumer {
     name: Bytes,
     pending: i64,
@@ -190,31 +214,6 @@ struct AboutConsumer {
 fn field(out: &mut Encoder, name: &str, value: impl Reply) {
     name.write_to(out);
     value.write_to(out);
-}
-
-impl Reply for About {
-    fn write_to(self, out: &mut Encoder) {
-        out.map(if self.in_full.is_some() { 9 } else { 10 });
-        field(out, "length", self.length);
-        // A stream has no radix tree here. These are the numbers that Redis reports for a small stream.
-        field(out, "radix-tree-keys", i64::from(self.length > 0));
-        field(out, "radix-tree-nodes", if self.length > 0 { 2 } else { 1 });
-        field(out, "last-generated-id", self.last_id);
-        field(out, "max-deleted-entry-id", self.max_deleted);
-        field(out, "entries-added", self.added);
-        field(out, "recorded-first-entry-id", self.first_id);
-        match self.in_full {
-            Some((entries, groups)) => {
-                field(out, "entries", entries);
-                field(out, "groups", groups);
-            }
-            None => {
-                field(out, "groups", self.groups);
-                field(out, "first-entry", self.first);
-                field(out, "last-entry", self.last);
-            }
-        }
-    }
 }
 
 impl Reply for GroupInFull {
@@ -243,27 +242,5 @@ impl Reply for GroupInFull {
             let all = pending.into_iter().map(|pending| (pending.id, pending.delivered, pending.deliveries));
             field(out, "pending", Array(all));
         }
-    }
-}
-
-impl Reply for AboutGroup {
-    fn write_to(self, out: &mut Encoder) {
-        out.map(6);
-        field(out, "name", self.name);
-        field(out, "consumers", self.consumers);
-        field(out, "pending", self.pending);
-        field(out, "last-delivered-id", self.last);
-        field(out, "entries-read", self.read);
-        field(out, "lag", self.lag);
-    }
-}
-
-impl Reply for AboutConsumer {
-    fn write_to(self, out: &mut Encoder) {
-        out.map(4);
-        field(out, "name", self.name);
-        field(out, "pending", self.pending);
-        field(out, "idle", self.idle);
-        field(out, "inactive", self.inactive);
     }
 }

@@ -203,7 +203,7 @@ impl<'a> FromArg<'a> for PendingOptions<'a> {
         }
         let [start, end] = [args.take()?, args.take()?];
         let count: i64 = args.take_integer()?;
-        let (start, end) = (Bound::parse(start)?, Bound::parse(end)?);
+        let (start, end) = (Bound::try_from(start)?, Bound::try_from(end)?);
         let consumer = if args.is_empty() { None } else { Some(args.take()?) };
         // Redis ignores further arguments too.
         while !args.is_empty() {

@@ -1,8 +1,6 @@
 //! The commands for operators.
 
-use std::time::Instant;
-
-use thegiant::prelude::*;
+use thegiant::{Milliseconds, prelude::*};
 
 use crate::{
     job::{Delivery, Id, JobState},
@@ -25,26 +23,24 @@ impl Jobs {
 
     /// Returns the counters and the state of a queue.
     #[command("QSTAT", readonly)]
-    fn qstat(&self, queue: Key<&[u8]>) -> Option<Value> {
-        let workers = self.waiting.count(&queue);
+    fn qstat(&self, queue: Key<&[u8]>) -> Option<QueueState> {
         let known = self.queues.queue(&queue)?;
-        let oldest = self.queues.peek(&queue).next().map_or(0, |job| age(job.added));
         let counts = known.counts;
-        let numbers = [
-            ("ready", counts.ready),
-            ("delayed", counts.delayed),
-            ("out", counts.out),
-            ("workers", workers as u64),
-            ("added", counts.added),
-            ("done", counts.done),
-            ("failed", counts.failed),
-            ("requeued", counts.requeued),
-            ("dead", counts.dead),
-            ("expired", counts.expired),
-            ("oldest-ms", oldest),
-            ("paused", known.paused.into()),
-        ];
-        Some(fields(numbers.map(|(name, number)| (name, number_of(number)))))
+        let oldest = self.queues.peek(&queue).next().map(|job| job.added.elapsed());
+        Some(QueueState {
+            ready: counts.ready,
+            delayed: counts.delayed,
+            out: counts.out,
+            workers: self.waiting.count(&queue),
+            added: counts.added,
+            done: counts.done,
+            failed: counts.failed,
+            requeued: counts.requeued,
+            dead: counts.dead,
+            expired: counts.expired,
+            oldest_ms: Milliseconds(oldest.unwrap_or_default()),
+            paused: known.paused.into(),
+        })
     }
 
     /// Returns the names of all queues.
@@ -57,21 +53,20 @@ impl Jobs {
 
     /// Returns the state of a job.
     #[command("SHOW", readonly)]
-    fn show(&self, id: Key<Id>) -> Option<Value> {
+    fn show(&self, id: Key<Id>) -> Option<JobDescription> {
         let job = self.queues.get(*id)?;
-        let worker = match job.state {
-            JobState::Out { client, .. } => number_of(client),
-            _ => Value::Null,
-        };
-        Some(fields([
-            ("queue", job.queue.clone().into()),
-            ("state", job.state.name().into()),
-            ("body", job.body.clone().into()),
-            ("tries", number_of(job.tries.into())),
-            ("age-ms", number_of(age(job.added))),
-            ("worker", worker),
-            ("called", number_of(job.is_called().into())),
-        ]))
+        Some(JobDescription {
+            queue: job.queue.clone(),
+            state: job.state.name(),
+            body: job.body.clone(),
+            tries: job.tries,
+            age_ms: Milliseconds(job.added.elapsed()),
+            worker: match job.state {
+                JobState::Out { client, .. } => Some(client),
+                _ => None,
+            },
+            called: job.is_called().into(),
+        })
     }
 
     /// Deletes jobs in any state and kept results, and returns how many existed.
@@ -122,6 +117,40 @@ impl Jobs {
     }
 }
 
+/// The reply of `QSTAT`.
+#[derive(Reply)]
+#[reply(rename_all = "kebab-case")]
+struct QueueState {
+    ready: u64,
+    delayed: u64,
+    out: u64,
+    workers: usize,
+    added: u64,
+    done: u64,
+    failed: u64,
+    requeued: u64,
+    dead: u64,
+    expired: u64,
+    oldest_ms: Milliseconds,
+    /// 1 or 0.
+    paused: u8,
+}
+
+/// The reply of `SHOW`.
+#[derive(Reply)]
+#[reply(rename_all = "kebab-case")]
+struct JobDescription {
+    queue: Bytes,
+    state: &'static str,
+    body: Bytes,
+    tries: u32,
+    age_ms: Milliseconds,
+    /// The client id of the worker.
+    worker: Option<u64>,
+    /// 1 or 0.
+    called: u8,
+}
+
 /// `[COUNT n]`
 #[derive(Args)]
 struct RedriveOptions {
@@ -130,16 +159,3 @@ struct RedriveOptions {
 }
 
 const DELETED: Error = Error::from_static("JOBFAILED the job was deleted");
-
-/// Returns the time since `since`, in milliseconds.
-fn age(since: Instant) -> u64 {
-    u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX)
-}
-
-pub(crate) fn number_of(number: u64) -> Value {
-    i64::try_from(number).unwrap_or(i64::MAX).into()
-}
-
-pub(crate) fn fields<const N: usize>(fields: [(&'static str, Value); N]) -> Value {
-    Value::Map(fields.into_iter().map(|(name, value)| (name.into(), value)).collect())
-}

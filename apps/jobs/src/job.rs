@@ -3,11 +3,7 @@
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use thegiant::{
-    Error, FromArg, Push, PushId, Reply, Responder,
-    command::{ArgKind, ArgSpec, Arguments},
-    resp::Encoder,
-};
+use thegiant::{Error, FromArg, Push, PushId, Reply, Responder, resp::Encoder};
 
 /// Length of a formatted id, in bytes.
 const ID_LEN: usize = 25;
@@ -19,7 +15,8 @@ const RUN_LEN: usize = 8;
 ///
 /// Each start of the server draws a random run number, so that an id from before a restart names no job of
 /// this run. A formatted id looks like `5d1f0c2a-0000000000000001`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, FromArg, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[arg(try_from = "&[u8]")]
 pub(crate) struct Id {
     pub(crate) run: u32,
     pub(crate) number: u64,
@@ -54,11 +51,10 @@ fn to_hex(mut number: u64, digits: &mut [u8]) {
 }
 
 /// Reads text that is not an id as an id of run 0, which names no job. An unknown id is not an error either.
-impl<'a> FromArg<'a> for Id {
-    const ARG: ArgSpec = ArgSpec::new(ArgKind::String);
+impl TryFrom<&[u8]> for Id {
+    type Error = Error;
 
-    fn from_arg(args: &mut Arguments<'a>) -> Result<Self, Error> {
-        let text = args.take()?;
+    fn try_from(text: &[u8]) -> Result<Self, Error> {
         if text.eq_ignore_ascii_case(b"DELAY") {
             return Err(LATE_DELAY);
         }
@@ -203,18 +199,13 @@ impl Job {
 }
 
 /// A job as a worker receives it: queue, id, body and number of earlier tries.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Reply)]
+#[reply(array)]
 pub(crate) struct Delivery {
     pub(crate) queue: Bytes,
     pub(crate) id: Id,
     pub(crate) body: Bytes,
     pub(crate) tries: u32,
-}
-
-impl Reply for Delivery {
-    fn write_to(self, out: &mut Encoder) {
-        (self.queue, self.id, self.body, self.tries).write_to(out);
-    }
 }
 
 /// A delivery that the server sends as a push.

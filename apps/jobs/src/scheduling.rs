@@ -5,8 +5,7 @@ use std::time::{Duration, Instant};
 use thegiant::{now, prelude::*};
 
 use crate::{
-    inspection::{fields, number_of},
-    job::Job,
+    job::{Id, Job},
     options::ScheduleOptions,
     schedules::{Cron, Expression, Firing, Runs, Schedule},
     server::Jobs,
@@ -31,7 +30,7 @@ impl Jobs {
         options: ScheduleOptions,
         context: &mut Context<Self>,
     ) -> Result<bool, Error> {
-        let cron = Cron::new(cron, options.zone())?;
+        let cron = Cron::new(cron, options.zone.as_deref())?;
         // A firing whose time has come is not lost with the schedule that is replaced.
         self.fire_schedules(context);
         let next = cron.next(now()).ok_or(NEVER)?;
@@ -49,8 +48,8 @@ impl Jobs {
 
     /// Returns all schedules, with their next firings and their last jobs.
     #[command("SCHEDULES", readonly)]
-    fn schedules(&self) -> Vec<Value> {
-        self.schedules.all().into_iter().map(|(name, schedule)| described(name, schedule)).collect()
+    fn schedules(&self) -> Vec<Described> {
+        self.schedules.all().into_iter().map(|(name, schedule)| Described::new(name, schedule)).collect()
     }
 }
 
@@ -64,7 +63,7 @@ impl Jobs {
         while let Some(Firing { name, schedule }) = self.schedules.take_due(shard, now) {
             let job = self.is_free(&schedule).then(|| {
                 let (queue, body) = (schedule.queue.clone(), schedule.body);
-                self.queues.add(queue, body, schedule.options.job_options(), Instant::now())
+                self.queues.add(queue, body, schedule.options.common.job_options(), Instant::now())
             });
             self.schedules.on_fired(&name, job);
             if job.is_some() {
@@ -79,7 +78,7 @@ impl Jobs {
     /// Returns whether the last job of a schedule has ended, or is dead, and its queue is not full.
     fn is_free(&self, schedule: &Schedule) -> bool {
         let last = schedule.runs.job.and_then(|id| self.queues.get(id));
-        last.is_none_or(Job::is_dead) && !self.is_full(&schedule.queue, schedule.options.max_len())
+        last.is_none_or(Job::is_dead) && !self.is_full(&schedule.queue, schedule.options.common.max_len())
     }
 
     fn start_schedule_timer(&mut self, context: &mut Context<Self>) {
@@ -97,20 +96,36 @@ impl Jobs {
     }
 }
 
-fn described(name: Bytes, schedule: Schedule) -> Value {
-    let Schedule { cron, queue, body, next, runs, .. } = schedule;
-    let job = runs.job.map_or(Value::Null, |id| Bytes::copy_from_slice(&id.format()).into());
-    fields([
-        ("name", name.into()),
-        ("cron", cron.expression().into()),
-        ("tz", cron.zone().to_owned().into()),
-        ("queue", queue.into()),
-        ("body", body.into()),
-        ("next-time", next.into()),
-        ("added", number_of(runs.added)),
-        ("skipped", number_of(runs.skipped)),
-        ("job", job),
-    ])
+/// A schedule in the reply of `SCHEDULES`.
+#[derive(Reply)]
+#[reply(rename_all = "kebab-case")]
+struct Described {
+    name: Bytes,
+    cron: String,
+    tz: String,
+    queue: Bytes,
+    body: Bytes,
+    next_time: i64,
+    added: u64,
+    skipped: u64,
+    job: Option<Id>,
+}
+
+impl Described {
+    fn new(name: Bytes, schedule: Schedule) -> Self {
+        let Schedule { cron, queue, body, next, runs, .. } = schedule;
+        Described {
+            name,
+            cron: cron.expression().to_string(),
+            tz: cron.zone().to_owned(),
+            queue,
+            body,
+            next_time: next,
+            added: runs.added,
+            skipped: runs.skipped,
+            job: runs.job,
+        }
+    }
 }
 
 const NEVER: Error = Error::from_static("ERR the cron expression never fires: no such day exists");

@@ -6,11 +6,11 @@ use std::{
 };
 
 use actix::SpawnHandle;
-use thegiant::{Disconnected, Keyspace, prelude::*};
+use thegiant::{Disconnected, Keyspace, Milliseconds, prelude::*};
 
 use crate::{
     job::{Delivery, Id, JobResult, JobState, Pushed},
-    options::{AddOptions, CallOptions, Milliseconds},
+    options::{AddOptions, CallOptions},
     queues::{DueEffects, Earlier, JobOptions, Queues, Return, Totals},
     schedules::Schedules,
     waiting::{Waiting, Want},
@@ -64,7 +64,7 @@ impl Jobs {
         context: &mut Context<Self>,
     ) -> Result<Id, Error> {
         let (queue, now) = (Bytes::from(queue), Instant::now());
-        let max_len = options.max_len();
+        let max_len = options.common.max_len();
         let job = options.into_job_options();
         if let Some(earlier) = self.earlier(&queue, &job, now) {
             return Ok(match earlier {
@@ -98,7 +98,7 @@ impl Jobs {
     ) {
         let (queue, now) = (Bytes::from(queue), Instant::now());
         let is_nowait = options.nowait;
-        let job = options.into_job_options(&timeout);
+        let job = options.into_job_options(timeout);
         let earlier = self.earlier(&queue, &job, now);
         if let Some(Earlier::Ended(_, result)) = earlier {
             // A caller that has disconnected needs no result.

@@ -2,11 +2,11 @@
 
 use std::time::Instant;
 
-use thegiant::{Responder, prelude::*};
+use thegiant::{Milliseconds, Responder, prelude::*};
 
 use crate::{
     job::{Delivery, Id, Job, JobResult, JobState},
-    options::Milliseconds,
+    options::time,
     queues::{Counts, NotHeld, Return},
     server::Jobs,
     shard::Shard,
@@ -120,7 +120,7 @@ impl Jobs {
         milliseconds: Option<Milliseconds>,
         context: &mut Context<Self>,
     ) -> Result<u64, Error> {
-        let lease = Milliseconds::of_option(milliseconds.as_ref());
+        let lease = time(milliseconds);
         let lease = self.queues.extend(*id, client.id(), lease, Instant::now()).map_err(|NotHeld| NO_JOB)?;
         self.update_timer(context);
         Ok(lease.map_or(0, |lease| lease.as_millis() as u64))

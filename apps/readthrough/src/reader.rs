@@ -14,8 +14,7 @@ use std::{
 use actix::ResponseFuture;
 use bytes::Bytes;
 use thegiant::{
-    InfoFields,
-    command::{Answer, ReplyBuffer},
+    InfoFields, MaybeFuture,
     prelude::*,
     single_flight::{Flight, SingleFlight},
 };
@@ -70,21 +69,7 @@ type Read = Flight<Bytes, Result<Option<Bytes>, Failure>>;
 type Counter = fn(&Stats) -> &AtomicU64;
 
 /// A reply that is ready now, or when the database has answered.
-enum Answered<T> {
-    Now(T),
-    Later(ResponseFuture<Result<T, Error>>),
-}
-
-impl<T: Reply + 'static> Answer<Reader> for Answered<T> {
-    const MAY_STREAM: bool = false;
-
-    fn answer(self, request: &Request<'_>, context: &mut Context<Reader>, out: &mut ReplyBuffer) {
-        match self {
-            Answered::Now(value) => value.write_to(out.encoder_mut()),
-            Answered::Later(value) => Answer::<Reader>::answer(value, request, context, out),
-        }
-    }
-}
+type Answered<T> = MaybeFuture<Result<T, Error>>;
 
 /// Interval between two readings of the clock. Reading it for every command would be a large part of its
 /// cost.
@@ -125,17 +110,17 @@ impl Reader {
         match known {
             Known::Fresh(value) => {
                 add(&inner.stats.hits, 1);
-                Answered::Now(value)
+                MaybeFuture::Now(Ok(value))
             }
             Known::Stale(value) => {
                 add(&inner.stats.stale_hits, 1);
                 inner.refresh(Bytes::copy_from_slice(&key), &inner.new_query());
-                Answered::Now(value)
+                MaybeFuture::Now(Ok(value))
             }
             Known::Nothing => {
                 add(&inner.stats.misses, 1);
                 let read = inner.read(Bytes::copy_from_slice(&key), &inner.new_query());
-                Answered::Later(Box::pin(async { read.await.map_err(failed) }))
+                MaybeFuture::later(async { read.await.map_err(failed) })
             }
         }
     }
@@ -168,12 +153,12 @@ impl Reader {
         });
         let values: Vec<Result<Option<Bytes>, Bytes>> = values.collect();
         if missing.is_empty() {
-            return Answered::Now(values.into_iter().map(Result::unwrap_or_default).collect());
+            return MaybeFuture::Now(Ok(values.into_iter().map(Result::unwrap_or_default).collect()));
         }
         missing.sort_unstable();
         missing.dedup();
         let reads: Vec<_> = missing.into_iter().map(|key| (key.clone(), self.0.read(key, &query))).collect();
-        Answered::Later(Box::pin(async move {
+        MaybeFuture::later(async move {
             let mut read = HashMap::with_capacity(reads.len());
             for (key, value) in reads {
                 read.insert(key, value.await.map_err(failed)?);
@@ -181,7 +166,7 @@ impl Reader {
             let value =
                 |value: Result<_, Bytes>| value.unwrap_or_else(|key| read.get(&key).cloned().flatten());
             Ok(values.into_iter().map(value).collect())
-        }))
+        })
     }
 
     /// Sets the value of a key in the database.

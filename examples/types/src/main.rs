@@ -1,29 +1,15 @@
 //! Run with `cargo run -p types`, then try `redis-cli -p 6380 DEPOSIT ann 1000`.
 //!
-//! This example shows argument types, options and errors of your own.
+//! This example shows arguments, options, replies and errors of your own types.
 
 use std::collections::HashMap;
 
-use thegiant::{
-    FromArg, ReplyError,
-    command::{ArgKind, ArgSpec, Arguments},
-    prelude::*,
-};
+use thegiant::prelude::*;
 
 /// An amount of money in cents: an argument that is a positive integer.
+#[derive(FromArg)]
+#[arg(range = 1.., error = "the amount must be positive")]
 struct Cents(i64);
-
-impl<'a> FromArg<'a> for Cents {
-    const ARG: ArgSpec = ArgSpec::new(ArgKind::Integer);
-
-    fn from_arg(args: &mut Arguments<'a>) -> Result<Self, Error> {
-        let cents = i64::from_arg(args)?;
-        if cents <= 0 {
-            return Err(Error::err("the amount must be positive"));
-        }
-        Ok(Cents(cents))
-    }
-}
 
 /// Reads `[OVERDRAFT cents] [DRYRUN]`, in any order.
 #[derive(Args)]
@@ -32,6 +18,20 @@ struct Options {
     overdraft: Option<Cents>,
     #[arg("DRYRUN")]
     dry_run: bool,
+}
+
+/// A reply: a map in RESP3, an array of names and values in RESP2.
+#[derive(Reply)]
+struct Statement {
+    balance: i64,
+    standing: Standing,
+}
+
+/// A word of a reply: `good` or `overdrawn`.
+#[derive(Reply)]
+enum Standing {
+    Good,
+    Overdrawn,
 }
 
 /// An error whose text clients read, behind the code of the variant.
@@ -78,6 +78,14 @@ impl Bank {
         }
         Ok(left)
     }
+
+    /// Describes an account.
+    #[command("STATEMENT", readonly)]
+    fn statement(&self, account: Key<&[u8]>) -> Result<Statement, BankError> {
+        let balance = *self.accounts.get(*account).ok_or(BankError::UnknownAccount)?;
+        let standing = if balance < 0 { Standing::Overdrawn } else { Standing::Good };
+        Ok(Statement { balance, standing })
+    }
 }
 
 fn app() -> App {
@@ -114,5 +122,7 @@ mod tests {
         client.expect(":100\r\n:-50\r\n:99\r\n").await;
         client.send("WITHDRAW a 1 OVERDRAFT 0\r\nWITHDRAW a 1 DRYRUN DRYRUN\r\n").await;
         client.expect("-ERR the amount must be positive\r\n-ERR syntax error\r\n").await;
+        client.send("STATEMENT a\r\n").await;
+        client.expect("*4\r\n$7\r\nbalance\r\n:99\r\n$8\r\nstanding\r\n$4\r\ngood\r\n").await;
     }
 }

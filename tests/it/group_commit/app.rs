@@ -22,6 +22,8 @@ pub(super) const FULL: &str = "-MISCONF the disk is full\r\n";
 pub(super) struct Disk {
     /// Number of changes of each commit.
     pub(super) committed: Mutex<Vec<usize>>,
+    /// Number of values on the disk whenever the store heard of a successful commit.
+    pub(super) successes: Mutex<Vec<usize>>,
     pub(super) is_full: AtomicBool,
     pub(super) panics: AtomicBool,
     /// Has one permit for each asynchronous commit that may complete.
@@ -49,6 +51,7 @@ pub(super) struct Store {
 pub(super) fn serve(options: Options) -> (Served, Arc<Disk>) {
     let disk = Arc::new(Disk {
         committed: Mutex::default(),
+        successes: Mutex::default(),
         is_full: AtomicBool::new(false),
         panics: AtomicBool::new(false),
         gate: Semaphore::new(0),
@@ -200,6 +203,11 @@ impl GroupCommit for Store {
             disk.gate.acquire().await.map_err(Error::err)?.forget();
             disk.result()
         })
+    }
+
+    fn committed(&mut self, _: &mut Context<Self>) {
+        self.disk.successes.lock().expect("no thread panics with the lock").push(self.on_disk.len());
+        assert!(!self.values.contains_key(&b"panic"[..]), "on purpose");
     }
 
     fn rollback(&mut self, _: &Error, _: &mut Context<Self>) {

@@ -23,6 +23,24 @@ fn replies_wait_for_the_commit() {
 }
 
 #[test]
+fn the_actor_hears_of_each_successful_commit() {
+    let (served, disk) = serve(Options::default());
+    let [mut client] = clients(&served);
+    client.ask(line("SET a 1"));
+    client.ask(line("GET a"));
+    client.ask(line("SET b 1"));
+    disk.set_full(true);
+    client.ask(line("SET c 1"));
+    disk.set_full(false);
+    // The panic of the store costs no reply.
+    assert_eq!(client.ask(line("SET panic 1")), "+OK\r\n");
+    assert_eq!(client.ask(line("SET d 1")), "+OK\r\n");
+    assert_eq!(client.ask(line("GET d")), "$1\r\n1\r\n");
+    let_store_run(&mut client);
+    assert_eq!(*disk.successes.lock().expect("no thread panics with the lock"), [1, 2, 3, 4]);
+}
+
+#[test]
 fn many_clients_share_one_commit() {
     let (served, disk) = serve(asynchronous());
     let mut first = RawClient::connect(served.address());

@@ -158,7 +158,8 @@ fn invalid_arguments_are_errors() {
         ("ADDJOB q", "ERR wrong number of arguments for 'addjob' command"),
         ("ADDJOB q b DELAY", "ERR syntax error"),
         ("ADDJOB q b DELAY x", "ERR value is not an integer or out of range"),
-        ("ADDJOB q b RETRY 99999999999999999", "ERR time in milliseconds is too large"),
+        ("ADDJOB q b RETRY -1", "ERR value is out of range, must be positive"),
+        ("SCHEDULE s * q b KEEP -1", "ERR value is out of range, must be positive"),
         ("ADDJOB q b NOSUCH 1", "ERR syntax error"),
         ("GETJOB NOHANG", "ERR wrong number of arguments for 'getjob' command"),
         ("GETJOB NOHANG NOHANG", "ERR syntax error"),
@@ -167,6 +168,7 @@ fn invalid_arguments_are_errors() {
         ("WORKER q WINDOW x", "ERR WINDOW must be at least 1"),
         ("CALLJOB q b", "ERR wrong number of arguments for 'calljob' command"),
         ("ADDJOB q b PRIORITY 10", "ERR PRIORITY must be from 0 to 9"),
+        ("ADDJOB q b PRIORITY high", "ERR PRIORITY must be from 0 to 9"),
         ("CALLJOB q b soon", "ERR value is not an integer or out of range"),
     ] {
         assert_eq!(client.ask(line(request)), format!("-{error}\r\n"), "{request}");

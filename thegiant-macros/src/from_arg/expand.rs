@@ -34,10 +34,11 @@ pub(super) fn value(item: &DeriveInput, attr: &TypeAttr, source: &Source<'_>) ->
         }
         (false, None) => {
             let convert = convert(source);
+            let reply = quote_spanned!(source.ty.span()=> (&error).conversion().convert(error));
             quote! {
                 #convert.map_err(|error| {
                     use ::thegiant::__private::{OtherError as _, ReplyErrorOrError as _};
-                    (&error).conversion().convert(error)
+                    #reply
                 })
             }
         }

@@ -1,4 +1,4 @@
-//! `#[reply(rename = "…", rename_all = "…", skip, skip_none)]`.
+//! `#[reply(array, rename = "…", rename_all = "…", skip, skip_none)]`.
 
 use syn::{Attribute, Ident, LitStr};
 
@@ -20,6 +20,8 @@ pub(crate) enum Place {
 /// The arguments of `#[reply]`.
 #[derive(Default)]
 pub(crate) struct ReplyAttr {
+    /// A struct with named fields is an array.
+    pub(crate) array: Option<Ident>,
     /// The name in the reply.
     pub(crate) rename: Option<LitStr>,
     /// The style of the names in the type.
@@ -34,7 +36,7 @@ impl Place {
     /// Returns the arguments that belong here.
     fn arguments(self) -> &'static str {
         match self {
-            Place::Type => "`rename_all = \"…\"` or `skip_none`",
+            Place::Type => "`array`, `rename_all = \"…\"` or `skip_none`",
             Place::Variant => "`rename = \"…\"`",
             Place::NamedField => "`rename = \"…\"`, `skip` or `skip_none`",
             Place::UnnamedField => "`skip`",
@@ -44,7 +46,7 @@ impl Place {
     fn allows(self, argument: &Ident) -> bool {
         let argument = argument.to_string();
         match self {
-            Place::Type => matches!(&*argument, "rename_all" | "skip_none"),
+            Place::Type => matches!(&*argument, "array" | "rename_all" | "skip_none"),
             Place::Variant => argument == "rename",
             Place::NamedField => matches!(&*argument, "rename" | "skip" | "skip_none"),
             Place::UnnamedField => argument == "skip",
@@ -75,6 +77,7 @@ impl ReplyAttr {
         }
         for word in written.distinct_words(mistakes) {
             match word.to_string().as_str() {
+                "array" if place.allows(&word) => self.array = Some(word),
                 "skip" if place.allows(&word) => self.skip = Some(word),
                 "skip_none" if place.allows(&word) => self.skip_none = Some(word),
                 _ => refuse(&word, place, mistakes),

@@ -2,6 +2,8 @@
 
 use std::collections::HashMap;
 
+use quote::ToTokens;
+
 use super::model::{Entry, Input, Shape};
 use crate::{mistakes::Mistakes, types};
 
@@ -15,7 +17,15 @@ pub(crate) fn input(input: &Input<'_>, mistakes: &mut Mistakes) {
                     mistakes.at(skip, "this value is the whole reply: remove `skip`");
                 }
             }
-            Shape::Array(_) | Shape::Word(_) => {}
+            Shape::Array(entries) => {
+                for entry in entries {
+                    let name = entry.attr.rename.iter().map(ToTokens::to_token_stream);
+                    for needless in name.chain(entry.attr.skip_none.iter().map(ToTokens::to_token_stream)) {
+                        mistakes.at(needless, "an array has no names and no gaps: remove this, or `array`");
+                    }
+                }
+            }
+            Shape::Word(_) => {}
         }
     }
 }

@@ -42,6 +42,7 @@ fn implementation(item: &DeriveInput, body: &TokenStream) -> TokenStream {
     quote! {
         #[automatically_derived]
         impl #params ::thegiant::Reply for #ident #arguments #bounds {
+            #[inline]
             fn write_to(self, out: &mut ::thegiant::resp::Encoder) {
                 #body
             }

@@ -20,7 +20,7 @@ pub(crate) enum Input<'a> {
 pub(crate) enum Shape<'a> {
     /// Named fields: a map.
     Map(Vec<Entry<'a>>),
-    /// Unnamed fields: an array.
+    /// Unnamed fields, or `#[reply(array)]`: an array.
     Array(Vec<Entry<'a>>),
     /// One unnamed field: the reply of its value.
     Inner(Entry<'a>),
@@ -31,6 +31,8 @@ pub(crate) enum Shape<'a> {
 /// A field.
 pub(crate) struct Entry<'a> {
     pub(crate) member: Member,
+    /// The number of the field in its struct or variant.
+    index: usize,
     /// The name in the reply.
     pub(crate) name: LitStr,
     pub(crate) ty: &'a Type,
@@ -54,6 +56,9 @@ impl<'a> Input<'a> {
                 fields => Some(Input::Struct(Shape::fields(fields, &attr, mistakes))),
             },
             Data::Enum(data) => {
+                if let Some(array) = &attr.array {
+                    mistakes.at(array, "`array` belongs to a struct with named fields: remove it");
+                }
                 let variants = data.variants.iter().map(|variant| {
                     let of_variant = ReplyAttr::read(&variant.attrs, Place::Variant, mistakes);
                     let shape = match &variant.fields {
@@ -100,12 +105,14 @@ impl<'a> Shape<'a> {
         let place = if matches!(fields, Fields::Named(_)) { Place::NamedField } else { Place::UnnamedField };
         let entries = fields.members().zip(fields);
         let mut entries: Vec<Entry<'_>> = entries
-            .map(|(member, field)| {
+            .enumerate()
+            .map(|(index, (member, field))| {
                 let attr = ReplyAttr::read(&field.attrs, place, mistakes);
-                Entry::new(member, field, attr, of_type)
+                Entry::new(index, member, field, attr, of_type)
             })
             .collect();
         match (place, entries.len()) {
+            (Place::NamedField, _) if of_type.array.is_some() => Shape::Array(entries),
             (Place::NamedField, _) => Shape::Map(entries),
             (_, 1) => Shape::Inner(entries.remove(0)),
             _ => Shape::Array(entries),
@@ -114,7 +121,7 @@ impl<'a> Shape<'a> {
 }
 
 impl<'a> Entry<'a> {
-    fn new(member: Member, field: &'a Field, attr: ReplyAttr, of_type: &ReplyAttr) -> Self {
+    fn new(index: usize, member: Member, field: &'a Field, attr: ReplyAttr, of_type: &ReplyAttr) -> Self {
         let name = attr.rename.clone().unwrap_or_else(|| match &member {
             Member::Named(ident) => {
                 let name = ident.unraw().to_string();
@@ -125,7 +132,7 @@ impl<'a> Entry<'a> {
         });
         let is_optional = types::is_named(&field.ty, "Option");
         let skips_none = attr.skip_none.is_some() || (is_optional && of_type.skip_none.is_some());
-        Entry { member, name, ty: &field.ty, attr, skips_none }
+        Entry { member, index, name, ty: &field.ty, attr, skips_none }
     }
 
     pub(crate) fn is_skipped(&self) -> bool {
@@ -134,9 +141,6 @@ impl<'a> Entry<'a> {
 
     /// Returns the variable with the value.
     pub(crate) fn variable(&self) -> Ident {
-        match &self.member {
-            Member::Named(ident) => format_ident!("{}_value", ident.unraw()),
-            Member::Unnamed(index) => format_ident!("value{}", index.index),
-        }
+        format_ident!("value{}", self.index)
     }
 }

@@ -57,7 +57,7 @@ use crate::{
     label = "a command cannot return this type",
     note = "return `()` for OK, `Simple`, a string, `Bytes`, an integer, a float, `bool`, `Option`, `Vec`, `Array`, a map, a \
             set, a tuple, `Result<T, E>` if `E` is an `Error` or a `ReplyError`, `Value` or `Raw`",
-    note = "or implement `thegiant::Reply` for your own type"
+    note = "or write `#[derive(Reply)]` above a type of yours"
 )]
 pub trait Reply {
     /// Writes exactly one reply.

@@ -152,11 +152,21 @@ fn end_commit<A: GroupCommit>(
     let held = queue.group(|group, is_exclusive| group.end_commit(is_exclusive, failure.as_ref(), counters));
     log_outcome(queue.group_commit_stats(), failure.as_ref(), held.len());
     match failure {
-        None => held.into_iter().for_each(|held| queue.release_reply(held)),
+        None => {
+            held.into_iter().for_each(|held| queue.release_reply(held));
+            committed(actor, context);
+        }
         Some(error) => roll_back(actor, queue, context, held, &error),
     }
     // The group has room again, so the actor may run commands.
     drop(queue.group(|group, _| group.full.take()));
+}
+
+/// Tells the actor of the success. A panic has the same effect as that of a handler: none on the next commands.
+fn committed<A: GroupCommit>(actor: &mut A, context: &mut Context<A>) {
+    if catch_unwind(AssertUnwindSafe(|| actor.committed(context))).is_err() {
+        tracing::error!("an actor panicked after a commit, in `GroupCommit::committed`");
+    }
 }
 
 /// Logs the first of consecutive failures, and their end.

@@ -136,6 +136,13 @@ pub trait GroupCommit: Actor<Context = Context<Self>> + Commands<CommandContext 
     /// server then stops with an error, or starts a [supervised](crate::App::mount_supervised) actor again.
     fn rollback(&mut self, error: &Error, context: &mut Context<Self>);
 
+    /// Runs after each successful commit, when its replies are on their way (default: does nothing).
+    ///
+    /// The changes up to this [`commit`](Self::commit) are durable now. Those of commands that ran while the commit was in
+    /// progress ([`Commit::later`]) are not. This is the place to begin work on the committed data, such as a
+    /// compaction in the background after every thousandth commit: `examples/compaction` shows it.
+    fn committed(&mut self, _context: &mut Context<Self>) {}
+
     /// Returns the number of commands after which a group is committed (default 10,000).
     ///
     /// Requests of the batch that reaches the limit belong to the group as well.

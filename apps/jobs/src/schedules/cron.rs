@@ -2,10 +2,7 @@
 
 use croner::parser::{CronParser, Seconds, Year};
 use jiff::{Timestamp, tz::TimeZone};
-use thegiant::{
-    Error, FromArg,
-    command::{ArgKind, ArgSpec, Arguments},
-};
+use thegiant::{Error, FromArg};
 
 /// Maximum length of an expression, in bytes. One that lists each minute, hour and day has 320.
 const MAX_LEN: usize = 512;
@@ -14,18 +11,14 @@ const MAX_LEN: usize = 512;
 const NICKNAMES: [&str; 6] = ["@yearly", "@annually", "@monthly", "@weekly", "@daily", "@hourly"];
 
 /// A cron expression, as one argument.
+#[derive(FromArg)]
+#[arg(try_from = "&str")]
 pub(crate) struct Expression(croner::Cron);
 
-impl<'a> FromArg<'a> for Expression {
-    const ARG: ArgSpec = ArgSpec::new(ArgKind::String);
+impl TryFrom<&str> for Expression {
+    type Error = Error;
 
-    fn from_arg(args: &mut Arguments<'a>) -> Result<Self, Error> {
-        Self::parse(<&str>::from_arg(args)?)
-    }
-}
-
-impl Expression {
-    fn parse(text: &str) -> Result<Self, Error> {
+    fn try_from(text: &str) -> Result<Self, Error> {
         let text = text.trim();
         let fields = text.split_whitespace().count();
         // croner takes an empty item for no value, and would look for a firing at no second up to the year 5000.
@@ -91,7 +84,7 @@ const UNKNOWN_ZONE: Error = Error::from_static(
 impl Cron {
     /// Returns an expression for the tests of this folder.
     pub(super) fn every_minute() -> Self {
-        let expression = Expression::parse("* * * * *").expect("a cron expression");
+        let expression = Expression::try_from("* * * * *").expect("a cron expression");
         Cron::new(expression, None).expect("a known zone")
     }
 }
@@ -101,7 +94,7 @@ mod tests {
     use super::*;
 
     fn cron(expression: &str, zone: Option<&str>) -> Result<Cron, Error> {
-        Cron::new(Expression::parse(expression)?, zone)
+        Cron::new(Expression::try_from(expression)?, zone)
     }
 
     fn millis(time: &str) -> i64 {

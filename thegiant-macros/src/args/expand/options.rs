@@ -109,7 +109,10 @@ fn declaration(option: &Opt<'_>, lifetime: &Lifetime) -> Option<TokenStream> {
     Some(match &option.form {
         Form::Flag(_) => quote!(#slot: ::thegiant::__private::Once<()>),
         Form::Value { ty, .. } | Form::Group { ty, .. } => quote!(#slot: ::thegiant::__private::Once<#ty>),
-        Form::Flatten { ty } => quote!(#slot: <#ty as ::thegiant::command::Options<#lifetime>>::Slots),
+        Form::Flatten { ty } => {
+            let slots = quote_spanned!(ty.span()=> <#ty as ::thegiant::command::Options<#lifetime>>::Slots);
+            quote!(#slot: #slots)
+        }
         Form::Rest { .. } => return None,
     })
 }
@@ -183,7 +186,7 @@ fn slot(option: &Opt<'_>) -> Ident {
 /// Returns `<T as Options>` with the span of the user's type.
 fn as_options(ty: &Type, generics: &Generics) -> TokenStream {
     let ty = types::inferred(ty, generics);
-    quote!(<#ty as ::thegiant::command::Options<'_>>)
+    quote_spanned!(ty.span()=> <#ty as ::thegiant::command::Options<'_>>)
 }
 
 /// Returns `<T as Tokens>::TOKENS` with the span of the user's type.

@@ -21,12 +21,22 @@ pub fn read_or<'a, T: FromArg<'a>>(args: &mut Arguments<'a>, error: Error) -> Re
 ///
 /// # Errors
 /// The error of Redis, which names the ends of a range that has two.
-pub fn check_range<T>(value: &T, range: &impl RangeBounds<T>) -> Result<(), Error>
+pub fn check_range<T>(value: &T, range: &impl RangeOf<T>) -> Result<(), Error>
 where
     T: PartialOrd + Display,
 {
     if range.contains(value) { Ok(()) } else { Err(out_of_range(range)) }
 }
+
+/// A range of values of the type that is read.
+#[diagnostic::on_unimplemented(
+    message = "this is no range of `{T}`",
+    label = "`#[arg(range = …)]` needs a range of the type that is read, such as `1..=100` for a number"
+)]
+pub trait RangeOf<T>: RangeBounds<T> {}
+
+#[diagnostic::do_not_recommend]
+impl<T, R: RangeBounds<T>> RangeOf<T> for R {}
 
 #[cold]
 fn out_of_range<T: Display>(range: &impl RangeBounds<T>) -> Error {
