@@ -159,7 +159,7 @@ fn invalid_arguments_are_errors() {
         ("ADDJOB q b DELAY", "ERR syntax error"),
         ("ADDJOB q b DELAY x", "ERR value is not an integer or out of range"),
         ("ADDJOB q b RETRY -1", "ERR value is out of range, must be positive"),
-        ("SCHEDULE s * q b KEEP -1", "ERR value is out of range, must be positive"),
+        ("SCHEDULE s @daily q b KEEP -1", "ERR value is out of range, must be positive"),
         ("ADDJOB q b NOSUCH 1", "ERR syntax error"),
         ("GETJOB NOHANG", "ERR wrong number of arguments for 'getjob' command"),
         ("GETJOB NOHANG NOHANG", "ERR syntax error"),
