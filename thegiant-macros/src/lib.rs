@@ -9,6 +9,7 @@
 mod args;
 mod attr;
 mod check;
+mod docs;
 mod entry;
 mod expand;
 mod from_arg;

@@ -1,9 +1,10 @@
 //! The syntax of an `impl` block with commands.
 
-use syn::{Attribute, Expr, ExprLit, FnArg, ImplItem, ImplItemFn, ItemImpl, Lit, Meta, Pat, Type};
+use syn::{Attribute, FnArg, ImplItem, ImplItemFn, ItemImpl, Pat, Type, ext::IdentExt};
 
 use crate::{
     attr::{BlockAttr, CommandAttr},
+    docs::DocComment,
     mistakes::Mistakes,
     types,
 };
@@ -18,6 +19,7 @@ pub(crate) struct Block<'a> {
 /// A method with `#[command]`.
 pub(crate) struct Command<'a> {
     pub(crate) attr: CommandAttr,
+    pub(crate) docs: DocComment,
     pub(crate) function: &'a ImplItemFn,
     pub(crate) params: Vec<Param<'a>>,
 }
@@ -76,7 +78,8 @@ impl<'a> Command<'a> {
             mistakes.at(second, "a method has one `#[command]`: add another name with `alias = \"…\"`");
         }
         let params = function.sig.inputs.iter().filter_map(Param::of).collect();
-        Some(Command { attr, function, params })
+        let docs = DocComment::read(&function.attrs, mistakes);
+        Some(Command { attr, docs, function, params })
     }
 
     pub(crate) fn arguments(&self) -> impl Iterator<Item = &Param<'a>> {
@@ -96,14 +99,10 @@ impl<'a> Command<'a> {
         cfgs(&self.function.attrs)
     }
 
-    /// Returns the first paragraph of the doc comment as one line, without the full stop, as in Redis.
-    pub(crate) fn summary(&self) -> String {
-        let lines: Vec<String> = self.function.attrs.iter().filter_map(doc).collect();
-        let text = lines.join("\n");
-        let paragraph: Vec<&str> =
-            text.trim_start().lines().map(str::trim).take_while(|line| !line.is_empty()).collect();
-        let line = paragraph.join(" ");
-        line.strip_suffix('.').unwrap_or(&line).to_owned()
+    /// Returns the name in `COMMAND DOCS` of an argument that the doc comment describes.
+    pub(crate) fn documented_name(&self, written: &str) -> String {
+        let param = self.arguments().find(|param| param.is_called(written));
+        param.map_or_else(|| written.replace('_', "-"), Param::name)
     }
 }
 
@@ -123,6 +122,10 @@ impl<'a> Param<'a> {
             Pat::Ident(pat) => types::documented(&pat.ident),
             _ => String::new(),
         }
+    }
+
+    fn is_called(&self, name: &str) -> bool {
+        matches!(self.pat, Pat::Ident(pat) if pat.ident.unraw() == name)
     }
 }
 
@@ -152,15 +155,4 @@ pub(crate) fn is_command(attr: &Attribute) -> bool {
 /// Returns the `#[cfg]` attributes.
 pub(crate) fn cfgs(attrs: &[Attribute]) -> impl Iterator<Item = &Attribute> {
     attrs.iter().filter(|attr| attr.path().is_ident("cfg"))
-}
-
-/// Returns the text of a doc attribute: one line, or several for `/** … */`.
-fn doc(attr: &Attribute) -> Option<String> {
-    match &attr.meta {
-        Meta::NameValue(meta) if meta.path.is_ident("doc") => match &meta.value {
-            Expr::Lit(ExprLit { lit: Lit::Str(text), .. }) => Some(text.value()),
-            _ => None,
-        },
-        _ => None,
-    }
 }

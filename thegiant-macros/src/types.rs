@@ -1,7 +1,7 @@
 //! Recognizes types by their tokens, and converts names for `COMMAND DOCS`.
 
 use syn::{
-    GenericArgument, Generics, Ident, Lifetime, PathArguments, PathSegment, Type, TypeImplTrait,
+    AssocType, GenericArgument, Generics, Ident, Lifetime, PathArguments, PathSegment, Type, TypeImplTrait,
     TypeParamBound, TypeReference,
     ext::IdentExt,
     parse_quote_spanned,
@@ -31,7 +31,12 @@ pub(crate) fn inside_option(ty: &Type) -> Option<&Type> {
 }
 
 fn inside<'t>(ty: &'t Type, name: &str) -> Option<&'t Type> {
-    let segment = last_segment(ty).filter(|segment| segment.ident == name)?;
+    parameter(ty).filter(|_| is_named(ty, name))
+}
+
+/// Returns the first type parameter of a type: the `T` of a `Responder<T>`.
+pub(crate) fn parameter(ty: &Type) -> Option<&Type> {
+    let segment = last_segment(ty)?;
     let PathArguments::AngleBracketed(arguments) = &segment.arguments else { return None };
     match arguments.args.first()? {
         GenericArgument::Type(inner) => Some(inner),
@@ -89,6 +94,41 @@ pub(crate) fn impl_trait_in(ty: &Type) -> Option<TypeImplTrait> {
     let mut found = ImplTraits(None);
     found.visit_type_mut(&mut ty.clone());
     found.0
+}
+
+/// Replaces each `impl Iterator<Item = T>` in a type with an iterator that a constant can name. Its items have the
+/// same type. Returns `None` if another `impl Trait` is left.
+pub(crate) fn without_impl_iterator(ty: &Type) -> Option<Type> {
+    let mut ty = ty.clone();
+    NameIterators.visit_type_mut(&mut ty);
+    impl_trait_in(&ty).is_none().then_some(ty)
+}
+
+struct NameIterators;
+
+impl VisitMut for NameIterators {
+    fn visit_type_mut(&mut self, ty: &mut Type) {
+        if let Type::ImplTrait(impl_trait) = ty
+            && let Some(item) = item_of(impl_trait)
+        {
+            *ty = parse_quote_spanned!(impl_trait.impl_token.span=> ::std::iter::Empty<#item>);
+        }
+        visit_mut::visit_type_mut(self, ty);
+    }
+}
+
+/// Returns the `T` of an `impl Iterator<Item = T>`.
+pub(crate) fn item_of(ty: &TypeImplTrait) -> Option<&Type> {
+    ty.bounds.iter().find_map(|bound| {
+        let TypeParamBound::Trait(bound) = bound else { return None };
+        let PathArguments::AngleBracketed(arguments) = &bound.path.segments.last()?.arguments else {
+            return None;
+        };
+        arguments.args.iter().find_map(|argument| match argument {
+            GenericArgument::AssocType(AssocType { ident, ty, .. }) if ident == "Item" => Some(ty),
+            _ => None,
+        })
+    })
 }
 
 /// Returns whether this trait is among the bounds.

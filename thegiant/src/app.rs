@@ -590,6 +590,35 @@ impl App {
         self
     }
 
+    /// Returns the descriptions of the commands of all actors that are mounted.
+    ///
+    /// ```
+    /// # use thegiant::prelude::*;
+    /// # struct Store;
+    /// # impl Actor for Store { type Context = Context<Self>; }
+    /// # #[commands]
+    /// # impl Store {
+    /// #     #[command("GET")]
+    /// #     fn get(&self, _key: Key) -> Option<Bytes> { None }
+    /// # }
+    /// let app = App::new().mount_shards(2, |_| Store);
+    /// let replies: Vec<_> = app.commands().map(|spec| (spec.syntax(), spec.reply.to_string())).collect();
+    /// assert_eq!(replies, [("GET key".to_owned(), "string, or null".to_owned())]);
+    /// ```
+    pub fn commands(&self) -> impl Iterator<Item = &'static Spec> {
+        self.routes.table().specs()
+    }
+
+    /// Returns the descriptions of the commands that the toolkit answers itself.
+    ///
+    /// ```
+    /// let ping = thegiant::App::builtin_commands().find(|spec| spec.name == "PING").unwrap();
+    /// assert_eq!(ping.syntax(), "PING [message]");
+    /// ```
+    pub fn builtin_commands() -> impl Iterator<Item = &'static Spec> {
+        ConnectionState::specs()
+    }
+
     /// Returns a handle to the channels, for actors that publish or subscribe.
     pub fn pubsub(&self) -> PubSub {
         self.keyspace.pubsub()

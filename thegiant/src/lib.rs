@@ -588,6 +588,42 @@ pub use thegiant_macros::ReplyError;
 /// - `split`, `split = "agg_sum"`, …: each [shard](App::mount_shards) runs the command with its own keys, and the replies
 ///   become one. `all`, `all = "agg_sum"`, …: every shard runs it. [`App::mount_shards`] has the values.
 /// - `timeout = "500ms"`: the maximum time until a later reply, in `ms`, `s` or `m`. See [`Responder`].
+/// - `complexity = "O(N)"`: how the duration depends on the data.
+/// - `deprecated_since = "1.4.0"` and `replaced_by = "`GET`"`: other commands should be used since this version.
+///
+/// # Documentation
+/// The doc comment of the method documents the command, for `COMMAND DOCS` and command pages. After the summary, it
+/// can have paragraphs, a list of arguments and a section on errors. The list names parameters, and the options of a type
+/// with `#[derive(Args)]` by their names or tokens. A line for an argument that does not exist is a compile error.
+///
+/// ```
+/// # use thegiant::{command::Commands, prelude::*};
+/// # struct Shop;
+/// # impl Actor for Shop { type Context = Context<Self>; }
+/// #[commands]
+/// impl Shop {
+///     /// Buys a product and returns its price.
+///     ///
+///     /// The price can change until then.
+///     ///
+///     /// # Arguments
+///     /// - `product` its name
+///     /// - `max_price` the most to pay; without it, any price is paid
+///     ///
+///     /// # Errors
+///     /// - `NOSTOCK`: there is no such product
+///     #[command("BUY", write, complexity = "O(1)")]
+///     fn buy(&mut self, _product: Key, max_price: Option<f64>) -> Result<f64, Error> {
+///         Ok(max_price.unwrap_or(9.99))
+///     }
+/// }
+/// # let buy = &Shop::ROWS[0][0].spec;
+/// assert_eq!(buy.summary, "Buys a product and returns its price");
+/// assert_eq!(buy.docs().description, "The price can change until then.");
+/// assert_eq!(buy.docs().argument(&buy.args[1]), Some("the most to pay; without it, any price is paid"));
+/// assert_eq!(buy.docs().errors, "- `NOSTOCK`: there is no such product");
+/// assert_eq!(buy.reply.to_string(), "double");
+/// ```
 ///
 /// A `#[cfg]` on the method applies to the command, too.
 pub use thegiant_macros::command;
@@ -787,7 +823,7 @@ pub mod __private {
                 derived::{OtherError, ReplyErrorOrError, check_range, read_or},
                 expect_value, has_no_token, read_options, share_no_token,
             },
-            check_split,
+            check_split, has_argument,
             keys::check_keys,
         },
         dispatch::{RunBatches, prefetch, responder, run_batches, run_batches_in_groups},

@@ -1,5 +1,5 @@
 //! `#[command("NAME", flags…, split = "…", all = "…", alias = "…", since = "…", group = "…", event = "…",
-//! timeout = "…")]`.
+//! timeout = "…", complexity = "…", deprecated_since = "…", replaced_by = "…")]`.
 
 use syn::{Attribute, Error, Ident, LitStr, Result};
 
@@ -33,7 +33,8 @@ const FLAGS: [&str; 20] = [
 /// The flags of built-in commands. Their constants are private to `thegiant`.
 const BUILTIN_FLAGS: [&str; 2] = ["never_queued", "executes"];
 
-const KEYS: [&str; 5] = ["alias", "since", "group", "event", "timeout"];
+const KEYS: [&str; 8] =
+    ["alias", "since", "group", "event", "timeout", "complexity", "deprecated_since", "replaced_by"];
 
 /// The values of `split` and `all`, and the variant of `thegiant::command::ResponsePolicy` for each.
 const RESPONSE_POLICIES: [(&str, &str); 8] = [
@@ -66,6 +67,9 @@ pub(crate) struct CommandAttr {
     /// The maximum time until a later reply, in milliseconds.
     pub(crate) timeout: Option<u64>,
     pub(crate) split: Option<SplitAttr>,
+    pub(crate) complexity: Option<LitStr>,
+    pub(crate) deprecated_since: Option<LitStr>,
+    pub(crate) replaced_by: Option<LitStr>,
 }
 
 impl CommandAttr {
@@ -82,6 +86,9 @@ impl CommandAttr {
             event: None,
             timeout: None,
             split: None,
+            complexity: None,
+            deprecated_since: None,
+            replaced_by: None,
         };
         for flag in written.distinct_words(mistakes) {
             if let Some(request) = request_policy(&flag) {
@@ -94,6 +101,9 @@ impl CommandAttr {
         }
         for (key, value) in written.values {
             read.set(&key, value, mistakes);
+        }
+        if let (Some(replacement), None) = (&read.replaced_by, &read.deprecated_since) {
+            mistakes.at(replacement, "`replaced_by` needs the version: add `deprecated_since = \"…\"`");
         }
         Some(read)
     }
@@ -150,6 +160,9 @@ impl CommandAttr {
                 "an event is one word: a command whose keys have different events takes `&mut KeyEvents`",
             ),
             "event" => set_once(&mut self.event, key, value, mistakes),
+            "complexity" => set_once(&mut self.complexity, key, value, mistakes),
+            "deprecated_since" => set_once(&mut self.deprecated_since, key, value, mistakes),
+            "replaced_by" => set_once(&mut self.replaced_by, key, value, mistakes),
             "timeout" => match milliseconds(&value.value()) {
                 Some(time) => set_once(&mut self.timeout, key, time, mistakes),
                 None => mistakes.at(
@@ -163,7 +176,8 @@ impl CommandAttr {
             _ => mistakes.at(
                 key,
                 format_args!(
-                    "unknown key `{key}`: use `alias`, `since`, `group`, `event`, `timeout`, `split` or `all`"
+                    "unknown key `{key}`: use `alias`, `since`, `group`, `event`, `timeout`, `complexity`, \
+                     `deprecated_since`, `replaced_by`, `split` or `all`"
                 ),
             ),
         }

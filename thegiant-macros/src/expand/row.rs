@@ -2,7 +2,7 @@
 
 use proc_macro2::TokenStream;
 use quote::{ToTokens, format_ident, quote, quote_spanned};
-use syn::{Ident, LitStr, ReturnType, spanned::Spanned};
+use syn::{Ident, LitStr, ReturnType, Type, spanned::Spanned};
 
 use crate::{
     attr::SplitAttr,
@@ -28,7 +28,8 @@ fn spec(command: &Command<'_>, group: &str) -> TokenStream {
     let timeout = attr.timeout.iter().map(|time| quote!(::core::time::Duration::from_millis(#time)));
     let args = args(command);
     let flags = attr.flags.iter().map(|flag| Ident::new(&flag.to_string().to_uppercase(), flag.span()));
-    let summary = command.summary();
+    let (summary, docs) = (&command.docs.summary, docs(command).into_iter());
+    let reply_spec = reply_spec(command);
     let group = attr.group.as_ref().map_or_else(|| group.to_owned(), LitStr::value);
     let may_stream = may_stream(command);
     let split = attr.split.iter().map(split);
@@ -41,6 +42,8 @@ fn spec(command: &Command<'_>, group: &str) -> TokenStream {
             .group(#group)
             #(.since(#since))*
             #(.event(#event))*
+            #(.with_docs(#docs))*
+            .reply(#reply_spec)
             #(.timeout(#timeout))*
             .may_stream(#may_stream)
             .reports_keys(#reports_keys)
@@ -55,6 +58,55 @@ fn split(split: &SplitAttr) -> TokenStream {
     quote_spanned! {span=>
         .split(::thegiant::command::RequestPolicy::#request, ::thegiant::command::ResponsePolicy::#response)
     }
+}
+
+/// Generates the documentation beyond the summary, if there is any.
+fn docs(command: &Command<'_>) -> Option<TokenStream> {
+    let (attr, docs) = (&command.attr, &command.docs);
+    let text = |text: &str| Some(text.to_owned()).filter(|text| !text.is_empty()).into_iter();
+    let (description, errors) = (text(&docs.description), text(&docs.errors));
+    let arguments = docs.arguments.iter().map(|argument| {
+        let (name, text) = (command.documented_name(&argument.name), &argument.text);
+        quote!((#name, #text))
+    });
+    let arguments: Vec<_> = arguments.collect();
+    let arguments = Some(quote!(.arguments(&[#(#arguments),*]))).filter(|_| !arguments.is_empty());
+    let complexity = attr.complexity.iter();
+    let (since, replacement) = (attr.deprecated_since.iter(), attr.replaced_by.iter());
+    let parts = quote! {
+        #(.description(#description))*
+        #arguments
+        #(.errors(#errors))*
+        #(.complexity(#complexity))*
+        #(.deprecated_since(#since))*
+        #(.replaced_by(#replacement))*
+    };
+    Some(quote!(&const { ::thegiant::command::Docs::NONE #parts })).filter(|_| !parts.is_empty())
+}
+
+/// Generates the type of the reply.
+fn reply_spec(command: &Command<'_>) -> TokenStream {
+    let generics = &command.function.sig.generics;
+    if let Some(responder) = command.responder() {
+        let sent = types::parameter(responder.ty).map(|sent| types::inferred(sent, generics));
+        return sent.map_or(quote!(::thegiant::command::ReplySpec::Any), as_reply_spec);
+    }
+    let returned = match &command.function.sig.output {
+        ReturnType::Default => return quote!(::thegiant::command::ReplySpec::Ok),
+        ReturnType::Type(_, ty) => ty,
+    };
+    let Some(returned) = types::without_impl_iterator(returned) else {
+        return quote!(::thegiant::command::ReplySpec::Any);
+    };
+    let returned = types::inferred(&returned, generics);
+    if command.is_async() {
+        return as_reply_spec(returned);
+    }
+    quote!(<#returned as ::thegiant::command::Answer<Self>>::REPLY)
+}
+
+fn as_reply_spec(ty: Type) -> TokenStream {
+    quote!(<#ty as ::thegiant::Reply>::REPLY)
 }
 
 /// Generates the constant that says whether the reply may be streamed.
@@ -100,6 +152,15 @@ fn args(command: &Command<'_>) -> TokenStream {
     let checks = command.arguments().enumerate().map(|(index, param)| {
         quote_spanned!(param.ty.span()=> ::thegiant::__private::check_keys(#words, &args, #index))
     });
+    let check_docs = command.docs.arguments.iter().map(|argument| {
+        let name = command.documented_name(&argument.name);
+        let text = format!(
+            "the command has no argument and no option `{name}`: correct the name or remove the line"
+        );
+        quote_spanned! {argument.span=>
+            ::core::assert!(::thegiant::__private::has_argument(&args, #name), #text)
+        }
+    });
     let check_split = command.attr.split.as_ref().map(|split| {
         let span = split.word.span();
         let request = Ident::new(split.request, span);
@@ -111,6 +172,7 @@ fn args(command: &Command<'_>) -> TokenStream {
         &const {
             let args: [::thegiant::command::ArgSpec; #count] = [#(#args),*];
             #(#checks;)*
+            #(#check_docs;)*
             #check_split
             args
         }

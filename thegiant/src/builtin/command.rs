@@ -3,7 +3,7 @@
 use crate::{
     Args, Array, Error, Reply,
     batch::CommandRef,
-    command::{ArgKind, ArgSpec, Entry, Flags, KeySpec, Spec},
+    command::{ArgKind, ArgSpec, Docs, Entry, Flags, KeySpec, Spec},
     commands,
     conn::ConnectionState,
     resp::{Encoder, glob},
@@ -45,10 +45,10 @@ impl ConnectionState {
 
     /// Returns documentary information about one, multiple or all commands.
     #[command("COMMAND DOCS", loading, stale)]
-    fn command_docs(&self, command_name: Option<Vec<&[u8]>>) -> Docs<'_> {
+    fn command_docs(&self, command_name: Option<Vec<&[u8]>>) -> DocsReply<'_> {
         match command_name {
-            Some(names) => Docs(names.iter().filter_map(|name| self.described(name)).collect()),
-            None => Docs(self.entries().iter().map(Described::Entry).collect()),
+            Some(names) => DocsReply(names.iter().filter_map(|name| self.described(name)).collect()),
+            None => DocsReply(self.entries().iter().map(Described::Entry).collect()),
         }
     }
 
@@ -303,9 +303,9 @@ fn categories(spec: &Spec) -> Vec<String> {
 }
 
 /// The map of `COMMAND DOCS`, with command names as keys.
-struct Docs<'a>(Vec<Described<'a>>);
+struct DocsReply<'a>(Vec<Described<'a>>);
 
-impl Reply for Docs<'_> {
+impl Reply for DocsReply<'_> {
     fn write_to(self, out: &mut Encoder) {
         out.map(self.0.len());
         for described in self.0 {
@@ -324,35 +324,48 @@ fn document(described: Described<'_>, out: &mut Encoder) {
         .find_map(Described::spec)
         .map_or("generic", |spec| spec.group);
     let since = spec.and_then(|spec| spec.since);
+    let docs = spec.map_or(&Docs::NONE, Spec::docs);
     let args = spec.map_or(&[][..], |spec| spec.args);
     let has_subcommands = described.subcommands().len() > 0;
+    let is_deprecated = docs.deprecated_since.is_some();
+    let texts = [
+        ("summary", Some(summary)),
+        ("since", since),
+        ("group", Some(group)),
+        ("complexity", docs.complexity),
+        ("deprecated_since", docs.deprecated_since),
+        ("replaced_by", docs.replaced_by),
+    ];
 
-    out.map(
-        2 + [since.is_some(), !args.is_empty(), has_subcommands].into_iter().map(usize::from).sum::<usize>(),
-    );
-    "summary".write_to(out);
-    summary.write_to(out);
-    if let Some(since) = since {
-        "since".write_to(out);
-        since.write_to(out);
+    let count = texts.iter().filter(|(_, text)| text.is_some()).count();
+    let others = [is_deprecated, !args.is_empty(), has_subcommands];
+    out.map(count + others.into_iter().map(usize::from).sum::<usize>());
+    for (name, text) in texts {
+        // The order is that of Redis.
+        if name == "deprecated_since" && is_deprecated {
+            "doc_flags".write_to(out);
+            names(["deprecated"].iter(), out);
+        }
+        if let Some(text) = text {
+            name.write_to(out);
+            text.write_to(out);
+        }
     }
-    "group".write_to(out);
-    group.write_to(out);
     if !args.is_empty() {
         "arguments".write_to(out);
-        arguments(args, out);
+        arguments(args, docs, out);
     }
     if has_subcommands {
         "subcommands".write_to(out);
-        Docs(described.subcommands().collect()).write_to(out);
+        DocsReply(described.subcommands().collect()).write_to(out);
     }
 }
 
 /// Writes the arguments as an array of maps. The options of an `Options` parameter take its place.
-fn arguments(args: &'static [ArgSpec], out: &mut Encoder) {
+fn arguments(args: &'static [ArgSpec], docs: &Docs, out: &mut Encoder) {
     let flat: Vec<&ArgSpec> = args.iter().flat_map(flattened).collect();
     out.array(flat.len());
-    flat.into_iter().for_each(|arg| argument(arg, out));
+    flat.into_iter().for_each(|arg| argument(arg, docs, out));
 }
 
 fn flattened(arg: &'static ArgSpec) -> Vec<&'static ArgSpec> {
@@ -362,11 +375,12 @@ fn flattened(arg: &'static ArgSpec) -> Vec<&'static ArgSpec> {
     }
 }
 
-fn argument(arg: &ArgSpec, out: &mut Encoder) {
+fn argument(arg: &ArgSpec, docs: &Docs, out: &mut Encoder) {
     let is_key = arg.kind == ArgKind::Key;
     let flags = [(arg.optional, "optional"), (arg.multiple, "multiple")];
     let flags: Vec<&str> = flags.into_iter().filter(|(set, _)| *set).map(|(_, name)| name).collect();
-    let fields = [is_key, arg.token.is_some(), !flags.is_empty(), !arg.parts.is_empty()];
+    let summary = docs.argument(arg);
+    let fields = [is_key, arg.token.is_some(), summary.is_some(), !flags.is_empty(), !arg.parts.is_empty()];
 
     out.map(2 + fields.into_iter().map(usize::from).sum::<usize>());
     "name".write_to(out);
@@ -381,12 +395,16 @@ fn argument(arg: &ArgSpec, out: &mut Encoder) {
         "token".write_to(out);
         token.write_to(out);
     }
+    if let Some(summary) = summary {
+        "summary".write_to(out);
+        summary.write_to(out);
+    }
     if !flags.is_empty() {
         "flags".write_to(out);
         names(flags.iter(), out);
     }
     if !arg.parts.is_empty() {
         "arguments".write_to(out);
-        arguments(arg.parts, out);
+        arguments(arg.parts, docs, out);
     }
 }

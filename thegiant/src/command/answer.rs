@@ -9,7 +9,7 @@ use std::{
 
 use actix::{Actor, AsyncContext, Context, ResponseActFuture, ResponseFuture, fut::ActorFuture};
 
-use super::{Receiver, Reply, ReplyBuffer, Request};
+use super::{Receiver, Reply, ReplyBuffer, ReplySpec, Request};
 use crate::{Error, Responder};
 
 /// A return type of the `#[command]` methods of `A`: a reply, or a future of one.
@@ -82,6 +82,9 @@ pub trait Answer<A: Receiver> {
     /// are not streamed. Set it to `false` in an implementation that streams nothing.
     const MAY_STREAM: bool = true;
 
+    /// The type of the reply; see [`Reply::REPLY`].
+    const REPLY: ReplySpec = ReplySpec::Any;
+
     /// Writes the reply, or spawns the future that sends it later.
     fn answer(self, request: &Request<'_>, context: &mut A::CommandContext, out: &mut ReplyBuffer);
 }
@@ -89,6 +92,7 @@ pub trait Answer<A: Receiver> {
 #[diagnostic::do_not_recommend]
 impl<A: Receiver, T: Reply> Answer<A> for T {
     const MAY_STREAM: bool = false;
+    const REPLY: ReplySpec = T::REPLY;
 
     #[inline(always)]
     fn answer(self, _: &Request<'_>, _: &mut A::CommandContext, out: &mut ReplyBuffer) {
@@ -103,6 +107,7 @@ where
     T: Reply + 'static,
 {
     const MAY_STREAM: bool = false;
+    const REPLY: ReplySpec = T::REPLY;
 
     fn answer(self, request: &Request<'_>, _: &mut Context<A>, out: &mut ReplyBuffer) {
         actix_rt::spawn(Later::new(self, request, out));
@@ -116,6 +121,7 @@ where
     T: Reply + 'static,
 {
     const MAY_STREAM: bool = false;
+    const REPLY: ReplySpec = T::REPLY;
 
     fn answer(self, request: &Request<'_>, context: &mut Context<A>, out: &mut ReplyBuffer) {
         context.spawn(Later::new(self, request, out));

@@ -8,7 +8,7 @@ use std::{
 
 use futures_core::Stream;
 
-use super::{Answer, Receiver, Reply, ReplyBuffer, Request};
+use super::{Answer, Receiver, Reply, ReplyBuffer, ReplySpec, Request};
 use crate::{
     Error,
     batch::{Streamed, StreamingReply},
@@ -126,6 +126,8 @@ impl ArrayStream {
 
 #[diagnostic::do_not_recommend]
 impl<A: Receiver> Answer<A> for ArrayStream {
+    const REPLY: ReplySpec = ReplySpec::Array(&ReplySpec::Any);
+
     fn answer(self, _: &Request<'_>, _: &mut A::CommandContext, out: &mut ReplyBuffer) {
         self.write(out);
     }
@@ -133,6 +135,8 @@ impl<A: Receiver> Answer<A> for ArrayStream {
 
 #[diagnostic::do_not_recommend]
 impl<A: Receiver> Answer<A> for Option<ArrayStream> {
+    const REPLY: ReplySpec = ReplySpec::Nullable(&ReplySpec::Array(&ReplySpec::Any));
+
     fn answer(self, _: &Request<'_>, _: &mut A::CommandContext, out: &mut ReplyBuffer) {
         match self {
             Some(elements) => elements.write(out),
@@ -143,6 +147,8 @@ impl<A: Receiver> Answer<A> for Option<ArrayStream> {
 
 #[diagnostic::do_not_recommend]
 impl<A: Receiver, E: Into<Error>> Answer<A> for Result<ArrayStream, E> {
+    const REPLY: ReplySpec = ReplySpec::Array(&ReplySpec::Any);
+
     fn answer(self, _: &Request<'_>, _: &mut A::CommandContext, out: &mut ReplyBuffer) {
         match self {
             Ok(elements) => elements.write(out),

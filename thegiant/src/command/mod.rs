@@ -14,13 +14,15 @@ pub use crate::{
 mod answer;
 pub(crate) mod args;
 pub(crate) mod array_stream;
+mod docs;
 #[cfg(feature = "json")]
 pub(crate) mod json;
 pub(crate) mod keys;
-mod prefix;
 pub(crate) mod maybe_future;
 pub(crate) mod parsed;
+mod prefix;
 pub(crate) mod reply;
+mod reply_spec;
 pub(crate) mod request;
 mod row;
 mod spec;
@@ -30,9 +32,13 @@ pub(crate) mod units;
 pub use answer::Answer;
 pub(crate) use args::FromArg;
 pub use args::{ArgKind, ArgSpec, Arguments, Options, Tokens};
+pub use docs::Docs;
+#[doc(hidden)]
+pub use docs::has_argument;
 pub use keys::{KeySpec, Keys};
 pub(crate) use prefix::prefixed;
 pub(crate) use reply::{Push, Reply};
+pub use reply_spec::ReplySpec;
 pub(crate) use request::{QUOTED, Request, c_text};
 pub use row::{Commands, Receiver, Row};
 #[doc(hidden)]

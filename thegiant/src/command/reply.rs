@@ -7,6 +7,7 @@ use std::{
 
 use bytes::Bytes;
 
+use super::ReplySpec;
 use crate::{
     Error,
     resp::{Encoder, Value},
@@ -60,6 +61,9 @@ use crate::{
     note = "or write `#[derive(Reply)]` above a type of yours"
 )]
 pub trait Reply {
+    /// The type of the reply, for `COMMAND DOCS`, command pages and clients that are generated.
+    const REPLY: ReplySpec = ReplySpec::Any;
+
     /// Writes exactly one reply.
     fn write_to(self, out: &mut Encoder);
 
@@ -141,6 +145,8 @@ pub struct Raw(pub Bytes);
 pub struct Array<I>(pub I);
 
 impl Reply for () {
+    const REPLY: ReplySpec = ReplySpec::Ok;
+
     #[inline]
     fn write_to(self, out: &mut Encoder) {
         out.raw(b"+OK\r\n");
@@ -148,6 +154,8 @@ impl Reply for () {
 }
 
 impl<T: AsRef<str>> Reply for Simple<T> {
+    const REPLY: ReplySpec = ReplySpec::String;
+
     fn write_to(self, out: &mut Encoder) {
         out.simple(self.0.as_ref());
     }
@@ -181,6 +189,8 @@ impl Reply for &Value {
 macro_rules! by_reference {
     ($($value:ty)*) => {$(
         impl Reply for &$value {
+            const REPLY: ReplySpec = <$value>::REPLY;
+
             fn write_to(self, out: &mut Encoder) {
                 (*self).write_to(out);
             }
@@ -192,6 +202,8 @@ impl<'a, T: ?Sized> Reply for &&'a T
 where
     &'a T: Reply,
 {
+    const REPLY: ReplySpec = <&'a T>::REPLY;
+
     fn write_to(self, out: &mut Encoder) {
         (*self).write_to(out);
     }
@@ -200,18 +212,24 @@ where
 by_reference!(bool char f32 f64 i8 i16 i32 i64 isize i128 u16 u32 u64 usize u128);
 
 impl Reply for bool {
+    const REPLY: ReplySpec = ReplySpec::Boolean;
+
     fn write_to(self, out: &mut Encoder) {
         out.boolean(self);
     }
 }
 
 impl Reply for f64 {
+    const REPLY: ReplySpec = ReplySpec::Double;
+
     fn write_to(self, out: &mut Encoder) {
         out.double(self);
     }
 }
 
 impl Reply for f32 {
+    const REPLY: ReplySpec = ReplySpec::Double;
+
     fn write_to(self, out: &mut Encoder) {
         // The detour through text keeps 0.1 at 0.1.
         out.double(self.to_string().parse().unwrap_or(f64::from(self)));
@@ -221,6 +239,8 @@ impl Reply for f32 {
 macro_rules! integers {
     ($($integer:ty)*) => {$(
         impl Reply for $integer {
+            const REPLY: ReplySpec = ReplySpec::Integer;
+
             fn write_to(self, out: &mut Encoder) {
                 out.integer(i64::from(self));
             }
@@ -252,6 +272,8 @@ macro_rules! wide_integers {
     ($($integer:ty)*) => {$(
         /// Writes a number outside the range of `i64` as a big number.
         impl Reply for $integer {
+            const REPLY: ReplySpec = ReplySpec::Integer;
+
             fn write_to(self, out: &mut Encoder) {
                 match i64::try_from(self) {
                     Ok(number) => out.integer(number),
@@ -267,6 +289,8 @@ wide_integers!(isize u64 usize i128 u128);
 macro_rules! strings {
     ($($string:ty),*) => {$(
         impl Reply for $string {
+            const REPLY: ReplySpec = ReplySpec::String;
+
             fn write_to(self, out: &mut Encoder) {
                 out.bulk(self.as_ref());
             }
@@ -283,12 +307,16 @@ impl Reply for char {
 }
 
 impl Reply for Cow<'_, str> {
+    const REPLY: ReplySpec = ReplySpec::String;
+
     fn write_to(self, out: &mut Encoder) {
         out.bulk(self.as_bytes());
     }
 }
 
 impl Reply for Bytes {
+    const REPLY: ReplySpec = ReplySpec::String;
+
     #[inline]
     fn write_to(self, out: &mut Encoder) {
         out.bulk_bytes(&self);
@@ -296,6 +324,8 @@ impl Reply for Bytes {
 }
 
 impl Reply for &Bytes {
+    const REPLY: ReplySpec = ReplySpec::String;
+
     #[inline]
     fn write_to(self, out: &mut Encoder) {
         out.bulk_bytes(self);
@@ -303,6 +333,8 @@ impl Reply for &Bytes {
 }
 
 impl<T: Reply> Reply for Option<T> {
+    const REPLY: ReplySpec = ReplySpec::Nullable(&T::REPLY);
+
     #[inline(always)]
     fn write_to(self, out: &mut Encoder) {
         match self {
@@ -316,18 +348,24 @@ impl<'a, T> Reply for &'a Option<T>
 where
     &'a T: Reply,
 {
+    const REPLY: ReplySpec = ReplySpec::Nullable(&<&'a T>::REPLY);
+
     fn write_to(self, out: &mut Encoder) {
         self.as_ref().write_to(out);
     }
 }
 
 impl<T: Reply> Reply for Box<T> {
+    const REPLY: ReplySpec = T::REPLY;
+
     fn write_to(self, out: &mut Encoder) {
         (*self).write_to(out);
     }
 }
 
 impl<T: Reply, E: Into<Error>> Reply for Result<T, E> {
+    const REPLY: ReplySpec = T::REPLY;
+
     #[inline(always)]
     fn write_to(self, out: &mut Encoder) {
         match self {
@@ -342,6 +380,8 @@ where
     I::IntoIter: ExactSizeIterator,
     I::Item: Reply,
 {
+    const REPLY: ReplySpec = ReplySpec::Array(&I::Item::REPLY);
+
     fn write_to(self, out: &mut Encoder) {
         write_elements(self.0, Encoder::array, out);
     }
@@ -382,6 +422,8 @@ fn write_pairs<K: Reply, V: Reply>(pairs: impl ExactSizeIterator<Item = (K, V)>,
 }
 
 impl<T: Reply> Reply for Vec<T> {
+    const REPLY: ReplySpec = if T::LIST_IS_ARRAY { ReplySpec::Array(&T::REPLY) } else { ReplySpec::String };
+
     #[inline]
     fn write_to(self, out: &mut Encoder) {
         T::write_list(self, out);
@@ -392,12 +434,16 @@ impl<'a, T> Reply for &'a Vec<T>
 where
     &'a T: Reply,
 {
+    const REPLY: ReplySpec = ReplySpec::Array(&<&'a T>::REPLY);
+
     fn write_to(self, out: &mut Encoder) {
         write_elements(self, Encoder::array, out);
     }
 }
 
 impl<T: Reply> Reply for VecDeque<T> {
+    const REPLY: ReplySpec = ReplySpec::Array(&T::REPLY);
+
     fn write_to(self, out: &mut Encoder) {
         write_elements(self, Encoder::array, out);
     }
@@ -407,12 +453,16 @@ impl<'a, T> Reply for &'a VecDeque<T>
 where
     &'a T: Reply,
 {
+    const REPLY: ReplySpec = ReplySpec::Array(&<&'a T>::REPLY);
+
     fn write_to(self, out: &mut Encoder) {
         write_elements(self, Encoder::array, out);
     }
 }
 
 impl<T: Reply, const N: usize> Reply for [T; N] {
+    const REPLY: ReplySpec = ReplySpec::Array(&T::REPLY);
+
     fn write_to(self, out: &mut Encoder) {
         T::write_array(self, out);
     }
@@ -422,12 +472,16 @@ impl<'a, T> Reply for &'a [T]
 where
     &'a T: Reply,
 {
+    const REPLY: ReplySpec = ReplySpec::Array(&<&'a T>::REPLY);
+
     fn write_to(self, out: &mut Encoder) {
         write_elements(self, Encoder::array, out);
     }
 }
 
 impl<T: Reply, S> Reply for HashSet<T, S> {
+    const REPLY: ReplySpec = ReplySpec::Set(&T::REPLY);
+
     fn write_to(self, out: &mut Encoder) {
         write_elements(self, Encoder::set, out);
     }
@@ -437,12 +491,16 @@ impl<'a, T, S> Reply for &'a HashSet<T, S>
 where
     &'a T: Reply,
 {
+    const REPLY: ReplySpec = ReplySpec::Set(&<&'a T>::REPLY);
+
     fn write_to(self, out: &mut Encoder) {
         write_elements(self, Encoder::set, out);
     }
 }
 
 impl<T: Reply> Reply for BTreeSet<T> {
+    const REPLY: ReplySpec = ReplySpec::Set(&T::REPLY);
+
     fn write_to(self, out: &mut Encoder) {
         write_elements(self, Encoder::set, out);
     }
@@ -452,12 +510,16 @@ impl<'a, T> Reply for &'a BTreeSet<T>
 where
     &'a T: Reply,
 {
+    const REPLY: ReplySpec = ReplySpec::Set(&<&'a T>::REPLY);
+
     fn write_to(self, out: &mut Encoder) {
         write_elements(self, Encoder::set, out);
     }
 }
 
 impl<K: Reply, V: Reply, S> Reply for HashMap<K, V, S> {
+    const REPLY: ReplySpec = ReplySpec::Map(&K::REPLY, &V::REPLY);
+
     fn write_to(self, out: &mut Encoder) {
         write_pairs(self.into_iter(), out);
     }
@@ -468,12 +530,16 @@ where
     &'a K: Reply,
     &'a V: Reply,
 {
+    const REPLY: ReplySpec = ReplySpec::Map(&<&'a K>::REPLY, &<&'a V>::REPLY);
+
     fn write_to(self, out: &mut Encoder) {
         write_pairs(self.iter(), out);
     }
 }
 
 impl<K: Reply, V: Reply> Reply for BTreeMap<K, V> {
+    const REPLY: ReplySpec = ReplySpec::Map(&K::REPLY, &V::REPLY);
+
     fn write_to(self, out: &mut Encoder) {
         write_pairs(self.into_iter(), out);
     }
@@ -484,6 +550,8 @@ where
     &'a K: Reply,
     &'a V: Reply,
 {
+    const REPLY: ReplySpec = ReplySpec::Map(&<&'a K>::REPLY, &<&'a V>::REPLY);
+
     fn write_to(self, out: &mut Encoder) {
         write_pairs(self.iter(), out);
     }
@@ -492,6 +560,8 @@ where
 macro_rules! tuples {
     ($len:literal: $($field:ident),*) => {
         impl<$($field: Reply),*> Reply for ($($field,)*) {
+            const REPLY: ReplySpec = ReplySpec::Tuple(&[$($field::REPLY),*]);
+
             #[allow(non_snake_case, reason = "a field is named after its type")]
             fn write_to(self, out: &mut Encoder) {
                 let ($($field,)*) = self;

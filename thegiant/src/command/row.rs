@@ -22,6 +22,11 @@ pub trait Commands: Receiver {
     /// The rows of the commands, one slice per `impl` block.
     const ROWS: &'static [&'static [Row<Self>]];
 
+    /// Returns the descriptions of the commands, in the order of the source.
+    fn specs() -> impl Iterator<Item = &'static Spec> {
+        Self::ROWS.iter().flat_map(|rows| rows.iter().map(|row| &row.spec))
+    }
+
     /// Whether the actor uses [group commit](crate::GroupCommit).
     const USES_GROUP_COMMIT: bool = false;
 

@@ -3,8 +3,8 @@
 use std::{fmt, time::Duration};
 
 use super::{
-    KeySpec, RequestPolicy, ResponsePolicy,
-    args::{ArgSpec, max_len, min_len},
+    Docs, KeySpec, ReplySpec, RequestPolicy, ResponsePolicy,
+    args::{ArgSpec, Usage, max_len, min_len},
 };
 
 /// The description of a command.
@@ -21,6 +21,8 @@ pub struct Spec {
     pub keys: Option<KeySpec>,
     /// The parameters.
     pub args: &'static [ArgSpec],
+    /// The type of the reply.
+    pub reply: ReplySpec,
     /// One line of documentation, from the doc comment of the method.
     pub summary: &'static str,
     /// The group in `COMMAND DOCS`. `#[commands]` uses the name of the actor's type by default.
@@ -39,6 +41,8 @@ pub struct Spec {
     pub may_stream: bool,
     /// Whether the command itself says which keys it changes; see [`KeyEvents`](crate::KeyEvents).
     pub reports_keys: bool,
+    /// Most commands have only a summary.
+    docs: Option<&'static Docs>,
     /// The number of words in the name.
     words: usize,
     /// The minimum number of words in a request, including the name.
@@ -64,6 +68,7 @@ impl Spec {
             flags: Flags::NONE,
             keys: KeySpec::of(words, args),
             args,
+            reply: ReplySpec::Any,
             summary: "",
             group: "generic",
             since: None,
@@ -73,6 +78,7 @@ impl Spec {
             response_policy: ResponsePolicy::Array,
             may_stream: true,
             reports_keys: false,
+            docs: None,
             words,
             min_words: words + min_len(args),
             max_words: match max_len(args) {
@@ -111,6 +117,20 @@ impl Spec {
     #[must_use]
     pub const fn summary(mut self, summary: &'static str) -> Self {
         self.summary = summary;
+        self
+    }
+
+    /// Sets the type of the reply.
+    #[must_use]
+    pub const fn reply(mut self, reply: ReplySpec) -> Self {
+        self.reply = reply;
+        self
+    }
+
+    /// Sets the documentation beyond the summary.
+    #[must_use]
+    pub const fn with_docs(mut self, docs: &'static Docs) -> Self {
+        self.docs = Some(docs);
         self
     }
 
@@ -191,6 +211,16 @@ impl Spec {
     /// Returns the number of words in the name: 2 for a subcommand, else 1.
     pub fn words(&self) -> usize {
         self.words
+    }
+
+    /// Returns the documentation beyond the summary.
+    pub fn docs(&self) -> &'static Docs {
+        self.docs.unwrap_or(&Docs::NONE)
+    }
+
+    /// Returns the name and the parameters in one line, as in the Redis manual: `SET key value [NX | XX]`.
+    pub fn syntax(&self) -> String {
+        format!("{}{}", self.name, Usage(self.args))
     }
 
     /// Returns the name as in `COMMAND`: `get` or `config|get`.

@@ -149,6 +149,19 @@ impl<T: Copy> CommandTable<T> {
         }
     }
 
+    /// Returns all commands and subcommands, in the order of their insertion, each once.
+    pub(crate) fn specs(&self) -> impl Iterator<Item = &'static Spec> {
+        self.entries.iter().flat_map(|entry| {
+            let named = |name| move |spec: &&'static Spec| split_name(spec.name) == name;
+            let command = entry.command.map(|(spec, _)| spec).filter(named((entry.name, None)));
+            let nested = entry
+                .subcommands
+                .iter()
+                .filter_map(move |(word, spec, _)| Some(*spec).filter(named((entry.name, Some(word)))));
+            command.into_iter().chain(nested)
+        })
+    }
+
     fn entry(&mut self, name: &'static str) -> &mut Entry<T> {
         let index = match self.find(name.as_bytes()) {
             Some(index) => index,
