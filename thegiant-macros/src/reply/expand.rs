@@ -7,6 +7,13 @@ use syn::{DeriveInput, LitStr, parse_quote, spanned::Spanned};
 use super::model::{Entry, Input, Shape};
 
 pub(crate) fn input(item: &DeriveInput, input: &Input<'_>) -> TokenStream {
+    let reply = match input {
+        Input::Struct(shape) => description(shape),
+        Input::Enum(variants) if variants.iter().all(|(_, shape)| matches!(shape, Shape::Word(_))) => {
+            quote!(::thegiant::command::ReplySpec::String)
+        }
+        Input::Enum(_) => quote!(::thegiant::command::ReplySpec::Any),
+    };
     let body = match input {
         Input::Struct(shape) => {
             let (pattern, writes) = (pattern(shape), writes(shape));
@@ -23,15 +30,15 @@ pub(crate) fn input(item: &DeriveInput, input: &Input<'_>) -> TokenStream {
             quote!(match self { #(#arms)* })
         }
     };
-    implementation(item, &body)
+    implementation(item, &reply, &body)
 }
 
 /// Generates a stub for an item with a mistake.
 pub(crate) fn stub(item: &DeriveInput) -> TokenStream {
-    implementation(item, &quote!(let _ = out;))
+    implementation(item, &quote!(::thegiant::command::ReplySpec::Any), &quote!(let _ = out;))
 }
 
-fn implementation(item: &DeriveInput, body: &TokenStream) -> TokenStream {
+fn implementation(item: &DeriveInput, reply: &TokenStream, body: &TokenStream) -> TokenStream {
     let ident = &item.ident;
     let mut generics = item.generics.clone();
     for param in item.generics.type_params() {
@@ -42,12 +49,45 @@ fn implementation(item: &DeriveInput, body: &TokenStream) -> TokenStream {
     quote! {
         #[automatically_derived]
         impl #params ::thegiant::Reply for #ident #arguments #bounds {
+            const REPLY: ::thegiant::command::ReplySpec = #reply;
+
             #[inline]
             fn write_to(self, out: &mut ::thegiant::resp::Encoder) {
                 #body
             }
         }
     }
+}
+
+/// Generates the description of the reply of a struct.
+fn description(shape: &Shape<'_>) -> TokenStream {
+    let written = entries(shape).iter().filter(|entry| !entry.is_skipped());
+    match shape {
+        Shape::Map(entries) if entries.iter().any(|entry| entry.skips_none) => quote! {
+            ::thegiant::command::ReplySpec::Map(
+                &::thegiant::command::ReplySpec::String,
+                &::thegiant::command::ReplySpec::Any,
+            )
+        },
+        Shape::Map(_) => {
+            let fields = written.map(|entry| {
+                let (name, reply) = (&entry.name, reply_of(entry));
+                quote!((#name, #reply))
+            });
+            quote!(::thegiant::command::ReplySpec::Record(&const { [#(#fields),*] }))
+        }
+        Shape::Array(_) => {
+            let elements = written.map(reply_of);
+            quote!(::thegiant::command::ReplySpec::Tuple(&const { [#(#elements),*] }))
+        }
+        Shape::Inner(entry) => reply_of(entry),
+        Shape::Word(_) => quote!(::thegiant::command::ReplySpec::String),
+    }
+}
+
+fn reply_of(entry: &Entry<'_>) -> TokenStream {
+    let ty = entry.ty;
+    quote_spanned!(ty.span()=> <#ty as ::thegiant::Reply>::REPLY)
 }
 
 /// Generates the pattern that moves the values out of the fields.

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{ArgKind, ArgSpec, Arguments, FromArg, Reply};
+use super::{ArgKind, ArgSpec, Arguments, FromArg, Reply, ReplySpec};
 use crate::{Error, resp::Encoder};
 
 /// *Feature `json`:* a `T` as a JSON text, in arguments and replies.
@@ -46,6 +46,8 @@ impl<'a, T: Deserialize<'a>> FromArg<'a> for Json<T> {
 }
 
 impl<T: Serialize> Reply for Json<T> {
+    const REPLY: ReplySpec = ReplySpec::String;
+
     fn write_to(self, out: &mut Encoder) {
         match serde_json::to_vec(&self.0) {
             Ok(text) => out.bulk(&text),

@@ -4,7 +4,7 @@ use std::{fmt, future::Future};
 
 use actix::{Actor, Context, ResponseActFuture, ResponseFuture};
 
-use super::{Answer, Reply, ReplyBuffer, Request};
+use super::{Answer, Reply, ReplyBuffer, ReplySpec, Request};
 use crate::Error;
 
 /// A reply that is ready now, or a future of one.
@@ -80,6 +80,7 @@ where
     T: Reply + 'static,
 {
     const MAY_STREAM: bool = false;
+    const REPLY: ReplySpec = T::REPLY;
 
     fn answer(self, request: &Request<'_>, context: &mut Context<A>, out: &mut ReplyBuffer) {
         match self {
@@ -100,6 +101,7 @@ macro_rules! fallible {
             E: Into<Error>,
         {
             const MAY_STREAM: bool = false;
+            const REPLY: ReplySpec = T::REPLY;
 
             fn answer(self, request: &Request<'_>, context: &mut Context<A>, out: &mut ReplyBuffer) {
                 match self {

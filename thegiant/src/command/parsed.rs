@@ -5,7 +5,7 @@ use std::{
     str::FromStr,
 };
 
-use super::{ArgKind, ArgSpec, Arguments, FromArg, Reply};
+use super::{ArgKind, ArgSpec, Arguments, FromArg, Reply, ReplySpec};
 use crate::{Error, resp::Encoder};
 
 /// A `T` in its text form: an address, a UUID, a date.
@@ -54,6 +54,8 @@ impl<'a, T: FromStr<Err: Display>> FromArg<'a> for Parsed<T> {
 }
 
 impl<T: Display> Reply for Parsed<T> {
+    const REPLY: ReplySpec = ReplySpec::String;
+
     fn write_to(self, out: &mut Encoder) {
         let mut text = String::new();
         match write!(text, "{}", self.0) {

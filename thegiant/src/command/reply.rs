@@ -250,6 +250,8 @@ macro_rules! integers {
 
 /// A `Vec<u8>` and a `[u8; N]` are strings.
 impl Reply for u8 {
+    const REPLY: ReplySpec = ReplySpec::Integer;
+
     const LIST_IS_ARRAY: bool = false;
 
     fn write_to(self, out: &mut Encoder) {
@@ -301,6 +303,8 @@ macro_rules! strings {
 strings!(&str, String, &String, &[u8], &Vec<u8>);
 
 impl Reply for char {
+    const REPLY: ReplySpec = ReplySpec::String;
+
     fn write_to(self, out: &mut Encoder) {
         out.bulk(self.encode_utf8(&mut [0; 4]).as_bytes());
     }
@@ -421,8 +425,13 @@ fn write_pairs<K: Reply, V: Reply>(pairs: impl ExactSizeIterator<Item = (K, V)>,
     }
 }
 
+/// Returns the type of a list of `T`.
+const fn list_of<T: Reply>() -> ReplySpec {
+    if T::LIST_IS_ARRAY { ReplySpec::Array(&T::REPLY) } else { ReplySpec::String }
+}
+
 impl<T: Reply> Reply for Vec<T> {
-    const REPLY: ReplySpec = if T::LIST_IS_ARRAY { ReplySpec::Array(&T::REPLY) } else { ReplySpec::String };
+    const REPLY: ReplySpec = list_of::<T>();
 
     #[inline]
     fn write_to(self, out: &mut Encoder) {
@@ -461,7 +470,7 @@ where
 }
 
 impl<T: Reply, const N: usize> Reply for [T; N] {
-    const REPLY: ReplySpec = ReplySpec::Array(&T::REPLY);
+    const REPLY: ReplySpec = list_of::<T>();
 
     fn write_to(self, out: &mut Encoder) {
         T::write_array(self, out);

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use super::{ArgKind, ArgSpec, Arguments, FromArg, Reply};
+use super::{ArgKind, ArgSpec, Arguments, FromArg, Reply, ReplySpec};
 use crate::{Error, resp::Encoder};
 
 /// A duration: a whole number of milliseconds in arguments and replies.
@@ -95,6 +95,8 @@ macro_rules! durations {
         }
 
         impl Reply for $name {
+            const REPLY: ReplySpec = ReplySpec::Integer;
+
             fn write_to(self, out: &mut Encoder) {
                 out.integer(count(self.0, $unit));
             }
@@ -126,6 +128,8 @@ macro_rules! points_in_time {
         }
 
         impl Reply for $name {
+            const REPLY: ReplySpec = ReplySpec::Integer;
+
             fn write_to(self, out: &mut Encoder) {
                 out.integer(match self.0.duration_since(UNIX_EPOCH) {
                     Ok(since) => count(since, $unit),
