@@ -10,6 +10,7 @@ mod core {}
 mod std {}
 mod thegiant {}
 mod actix {}
+mod thegiant_client {}
 
 struct Option;
 struct Some;
@@ -29,6 +30,9 @@ struct Arguments;
 struct Error;
 struct Once;
 struct Drain;
+struct Call;
+struct Connection;
+struct RequestBuilder;
 
 trait Actor {}
 trait Handler {}
@@ -38,6 +42,10 @@ trait Reply {}
 trait Tokens {}
 trait From {}
 trait Into {}
+trait AsRef {}
+trait ToArgs {}
+trait FromReply {}
+trait IntoIterator {}
 
 macro_rules! assert {
     ($($trap:tt)*) => {
@@ -202,6 +210,47 @@ impl<T: ::core::clone::Clone + ::core::marker::Unpin + 'static> Store<T> {
     ) -> ::std::vec::Vec<&'request str> {
         let _ = (&self.value, client, context, request);
         args
+    }
+}
+
+/// An actor whose generated client meets the same names.
+struct Served;
+
+impl ::actix::Actor for Served {
+    type Context = ::actix::Context<Self>;
+}
+
+#[::std::prelude::v1::derive(::thegiant::Args, ::thegiant_client::ToArgs)]
+struct Wanted<'args> {
+    out: bool,
+    #[arg("VALUE")]
+    value: ::core::option::Option<&'args str>,
+    order: ::core::option::Option<Order>,
+}
+
+#[::std::prelude::v1::derive(::thegiant::Args, ::thegiant_client::ToArgs)]
+enum Order {
+    Up(i64),
+    None,
+}
+
+#[::thegiant::commands(client)]
+impl Served {
+    /// Takes parameters with the names of generated variables.
+    #[::thegiant::command("NAMES", blocking, deprecated_since = "1", replaced_by = "nothing")]
+    fn names(
+        &self,
+        request: ::thegiant::Key,
+        connection: Wanted<'_>,
+        value: ::std::vec::Vec<(&[u8], &str)>,
+    ) -> ::core::result::Result<::std::vec::Vec<::core::option::Option<&str>>, ::thegiant::Error> {
+        let _ = (request, connection.out, connection.value, value);
+        match connection.order {
+            ::core::option::Option::Some(Order::Up(_) | Order::None) => {
+                ::core::result::Result::Err(::thegiant::Error::SYNTAX)
+            }
+            ::core::option::Option::None => ::core::result::Result::Ok(::std::vec![]),
+        }
     }
 }
 

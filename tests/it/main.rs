@@ -6,6 +6,8 @@ mod balancer;
 mod builtins;
 /// The example `chat`.
 mod chat;
+/// Typed clients that `#[commands(client)]` generates, and their connection.
+mod client;
 /// The server as a cluster of one node.
 mod cluster;
 /// The app `collector`.

@@ -36,7 +36,7 @@ fn each_program_of_the_readme_is_an_example() {
 fn each_program_of_the_readme_compiles_as_printed_outside_the_workspace() {
     let programs = code_blocks("rust").into_iter().enumerate();
     let files = programs.map(|(index, program)| (format!("src/bin/block_{index}.rs"), program));
-    let output = OutsideCrate::new("readme", files).check(&["--all-targets"]);
+    let output = OutsideCrate::new("readme", &[], files).check(&["--all-targets"]);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
 

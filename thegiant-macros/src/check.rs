@@ -2,9 +2,10 @@
 
 use std::collections::HashMap;
 
-use syn::{FnArg, GenericParam, Pat, ReceiverKind, ReturnType, Signature, Type};
+use syn::{FnArg, GenericParam, Ident, Pat, ReceiverKind, ReturnType, Signature, Type};
 
 use crate::{
+    attr::ClientAttr,
     mistakes::Mistakes,
     model::{Block, Command, Param, Role},
     types,
@@ -42,10 +43,24 @@ pub(crate) fn block(block: &Block<'_>, mistakes: &mut Mistakes) {
             word.iter().for_each(|word| mistakes.at(word, &text));
         }
     }
+    if let Some(client) = &block.attr.client {
+        self::client(block, client, mistakes);
+    }
     for command in &block.commands {
         self::command(command, mistakes);
     }
     duplicates(&block.commands, mistakes);
+}
+
+fn client(block: &Block<'_>, client: &ClientAttr, mistakes: &mut Mistakes) {
+    if let Some(param) = block.item.generics.params.first() {
+        mistakes
+            .at(param, "a generic actor cannot have a client: remove `client`, or write the concrete type");
+    }
+    if let Some(name) = client.name.as_ref().filter(|name| name.parse::<Ident>().is_err()) {
+        mistakes
+            .at(name, "the name of the client is no name of a type: write a name such as `\"StoreClient\"`");
+    }
 }
 
 fn command(command: &Command<'_>, mistakes: &mut Mistakes) {

@@ -68,3 +68,9 @@ pub fn from_arg(item: TokenStream) -> TokenStream {
 pub fn args(item: TokenStream) -> TokenStream {
     args::derive(item.into()).into()
 }
+
+#[expect(missing_docs, reason = "documented where `thegiant-client` re-exports it")]
+#[proc_macro_derive(ToArgs, attributes(arg))]
+pub fn to_args(item: TokenStream) -> TokenStream {
+    args::derive_to_args(item.into()).into()
+}

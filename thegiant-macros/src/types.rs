@@ -173,3 +173,31 @@ impl VisitMut for Inferred<'_> {
         visit_mut::visit_type_mut(self, ty);
     }
 }
+
+/// Replaces the anonymous lifetimes of a type.
+pub(crate) fn with_lifetime(ty: &Type, name: &str) -> Type {
+    let mut ty = ty.clone();
+    EachLifetime(|lifetime: &mut Lifetime| {
+        if lifetime.ident == "_" {
+            *lifetime = Lifetime::new(name, lifetime.span());
+        }
+    })
+    .visit_type_mut(&mut ty);
+    ty
+}
+
+/// Whether a type contains this lifetime.
+pub(crate) fn has_lifetime(ty: &Type, name: &str) -> bool {
+    let mut has = false;
+    EachLifetime(|lifetime: &mut Lifetime| has |= lifetime.to_string() == name)
+        .visit_type_mut(&mut ty.clone());
+    has
+}
+
+struct EachLifetime<F>(F);
+
+impl<F: FnMut(&mut Lifetime)> VisitMut for EachLifetime<F> {
+    fn visit_lifetime_mut(&mut self, lifetime: &mut Lifetime) {
+        self.0(lifetime);
+    }
+}

@@ -15,11 +15,19 @@ pub(crate) struct OutsideCrate {
 }
 
 impl OutsideCrate {
-    /// Writes a crate with these files and the dependencies that the README prints. The paths are relative to the crate.
-    pub(crate) fn new(name: &str, files: impl IntoIterator<Item = (String, String)>) -> Self {
+    /// Writes a crate with these files, the dependencies that the README prints, and further crates of the workspace. The
+    /// paths are relative to the crate.
+    pub(crate) fn new(
+        name: &str,
+        further: &[&str],
+        files: impl IntoIterator<Item = (String, String)>,
+    ) -> Self {
         let package =
             format!("[package]\nname = {name:?}\nedition = \"2024\"\n[lints.rust]\nwarnings = \"deny\"\n");
-        OutsideCrate::with_manifest(name, &(package + &code_blocks("toml").join("\n")), files)
+        let further =
+            further.iter().map(|name| format!("[dependencies.{name}]\npath = {:?}\n", root().join(name)));
+        let manifest = [package, code_blocks("toml").join("\n")].into_iter().chain(further);
+        OutsideCrate::with_manifest(name, &manifest.collect::<String>(), files)
     }
 
     /// Writes a crate with this manifest and these files into the folder `name`.

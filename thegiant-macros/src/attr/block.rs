@@ -1,4 +1,4 @@
-//! `#[commands(group = "…", rows = NAME, include(NAME, …), group_commit, expire, prefetch)]`.
+//! `#[commands(group = "…", rows = NAME, include(NAME, …), group_commit, expire, prefetch, client, cfg(…))]`.
 
 use proc_macro2::TokenStream;
 use syn::{Ident, LitStr, Path, Result, Token, meta::ParseNestedMeta, parse::Parser, punctuated::Punctuated};
@@ -20,6 +20,16 @@ pub(crate) struct BlockAttr {
     pub(crate) expire: Option<Path>,
     /// The word `prefetch`, if present.
     pub(crate) prefetch: Option<Path>,
+    /// The word `client`, if present.
+    pub(crate) client: Option<ClientAttr>,
+    /// The condition for the methods and their rows, but not for the client.
+    pub(crate) cfg: Option<TokenStream>,
+}
+
+/// `client`, or `client = "Name"`.
+pub(crate) struct ClientAttr {
+    pub(crate) word: Path,
+    pub(crate) name: Option<LitStr>,
 }
 
 impl BlockAttr {
@@ -46,10 +56,18 @@ impl BlockAttr {
             self.expire = Some(meta.path.clone());
         } else if meta.path.is_ident("prefetch") {
             self.prefetch = Some(meta.path.clone());
+        } else if meta.path.is_ident("cfg") {
+            let condition;
+            syn::parenthesized!(condition in meta.input);
+            self.cfg = Some(condition.parse()?);
+        } else if meta.path.is_ident("client") {
+            let name = if meta.input.peek(Token![=]) { Some(meta.value()?.parse()?) } else { None };
+            self.client = Some(ClientAttr { word: meta.path.clone(), name });
         } else {
             return Err(meta.error(
                 "unknown argument: use `group = \"…\"`, `rows = NAME`, `include(NAME, …)`, `group_commit`, \
-                 `expire` or `prefetch`",
+                 `expire`, `prefetch`, `client` or \
+                 `cfg(…)`",
             ));
         }
         Ok(())

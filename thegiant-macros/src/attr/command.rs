@@ -70,6 +70,8 @@ pub(crate) struct CommandAttr {
     pub(crate) complexity: Option<LitStr>,
     pub(crate) deprecated_since: Option<LitStr>,
     pub(crate) replaced_by: Option<LitStr>,
+    /// The word `no_client`, if present.
+    pub(crate) no_client: Option<Ident>,
 }
 
 impl CommandAttr {
@@ -89,10 +91,13 @@ impl CommandAttr {
             complexity: None,
             deprecated_since: None,
             replaced_by: None,
+            no_client: None,
         };
         for flag in written.distinct_words(mistakes) {
             if let Some(request) = request_policy(&flag) {
                 read.set_split(SplitAttr { word: flag, request, response: "Array" }, mistakes);
+            } else if flag == "no_client" {
+                read.no_client = Some(flag);
             } else if FLAGS.iter().chain(&BUILTIN_FLAGS).any(|known| flag == known) {
                 read.flags.push(flag);
             } else {

@@ -1,5 +1,7 @@
 //! Generates the code of the attributes.
 
+mod client;
+mod client_types;
 mod row;
 
 use proc_macro2::{Span, TokenStream};
@@ -32,16 +34,21 @@ pub(crate) fn commands(attr: TokenStream, item: TokenStream) -> TokenStream {
     if !mistakes.is_empty() {
         block.commands.clear();
     }
-    let implementation = implementation(&block);
-    let cfgs = cfgs(&item.attrs);
+    let (implementation, client) = (implementation(&block), client::of_block(&block));
+    let cfgs: Vec<_> = cfgs(&item.attrs).collect();
+    let condition = block.attr.cfg.iter().map(|condition| quote!(#[cfg(#condition)]));
+    let condition = quote!(#(#condition)*);
     let item = without_command_attributes(&item);
     quote! {
         #mistakes
+        #condition
         #item
         #(#cfgs)*
+        #condition
         const _: () = {
             #implementation
         };
+        #client
     }
 }
 

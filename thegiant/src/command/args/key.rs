@@ -5,7 +5,10 @@ use std::{borrow::Borrow, ops::Deref};
 use bytes::Bytes;
 
 use super::{ArgSpec, Arguments, FromArg};
-use crate::Error;
+use crate::{
+    Error,
+    resp::{RequestBuilder, ToArgs},
+};
 
 /// An argument that names a key.
 ///
@@ -67,5 +70,11 @@ impl<'a, T: FromArg<'a>> FromArg<'a> for Key<T> {
 
     fn from_arg(args: &mut Arguments<'a>) -> Result<Self, Error> {
         T::from_arg(args).map(Key)
+    }
+}
+
+impl<T: ToArgs> ToArgs for Key<T> {
+    fn to_args(&self, out: &mut RequestBuilder) {
+        self.0.to_args(out);
     }
 }
