@@ -10,7 +10,7 @@ use serde_json::Value;
 use crate::support::root;
 
 /// The crates that users get from a registry.
-const PUBLISHED: [&str; 3] = ["thegiant", "thegiant-macros", "thegiant-resp"];
+const PUBLISHED: [&str; 4] = ["thegiant", "thegiant-client", "thegiant-macros", "thegiant-resp"];
 
 /// Files of a package apart from its code. Cargo adds the last four.
 const FILES: [&str; 7] = [

@@ -8,7 +8,7 @@ fn app() -> App {
     App::new().mount(Polls::default().start())
 }
 
-#[actix::main]
+#[thegiant::main]
 async fn main() -> std::io::Result<()> {
     Server::new(app).bind("127.0.0.1:6380")?.run().await
 }
@@ -20,7 +20,7 @@ mod tests {
 
     use super::*;
 
-    #[actix::test]
+    #[thegiant::test]
     async fn the_client_calls_the_commands_of_the_server() -> Result<(), CallError> {
         let server = Server::new(app).bind("127.0.0.1:0").expect("a free port").disable_signals();
         let (address, handle) = (server.addrs()[0].to_string(), server.handle());

@@ -10,7 +10,7 @@ use crate::types;
 pub(super) fn input(input: &Input<'_>) -> TokenStream {
     let body = match &input.shape {
         Shape::Options(options) => {
-            // An option that reads all remaining arguments comes last.
+            // Positional arguments, and an option that reads all remaining arguments, come last.
             let (rest, others): (Vec<_>, Vec<_>) = options.iter().partition(|option| is_rest(option));
             let words = others.into_iter().chain(rest).map(option);
             quote!(#(#words)*)
@@ -41,7 +41,11 @@ fn implementation(ident: &Ident, generics: &Generics, body: &TokenStream) -> Tok
 }
 
 fn is_rest(option: &Opt<'_>) -> bool {
-    matches!(&option.form, Form::Value { ty, .. } if types::is_rest(ty))
+    match &option.form {
+        Form::Rest { .. } => true,
+        Form::Value { ty, .. } => types::is_rest(ty),
+        _ => false,
+    }
 }
 
 fn option(option: &Opt<'_>) -> TokenStream {
@@ -57,7 +61,7 @@ fn option(option: &Opt<'_>) -> TokenStream {
                 quote!({ let value = &self.#ident; #words })
             }
         }
-        Form::Group { ty, .. } => words(ty, &quote!(&self.#ident)),
+        Form::Group { ty, .. } | Form::Flatten { ty } | Form::Rest { ty } => words(ty, &quote!(&self.#ident)),
     }
 }
 
