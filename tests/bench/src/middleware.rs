@@ -5,7 +5,7 @@
 use std::collections::HashMap;
 use std::net::SocketAddr;
 
-use thegiant::middleware::Middleware;
+use thegiant::middleware::{Decision, Middleware, Outcome};
 use thegiant::prelude::*;
 
 use crate::Result;
@@ -48,7 +48,13 @@ impl Store {
 /// A middleware that lets everything pass.
 struct NoOp;
 
-impl Middleware for NoOp {}
+impl Middleware for NoOp {
+    fn before(&self, _: &Request<'_>) -> Decision {
+        Decision::Run
+    }
+
+    fn after(&self, _: &Request<'_>, _: &Outcome<'_>) {}
+}
 
 /// Serves until the process is killed.
 pub(crate) fn serve(address: SocketAddr, settings: &[String]) -> Result<()> {

@@ -171,6 +171,25 @@ impl Requests {
         }
     }
 
+    /// Returns the requests from this one on: index, words and command.
+    ///
+    /// It has no panics, so that the compiler can remove what a caller does not use.
+    #[inline]
+    pub(crate) fn from(
+        &self,
+        request: u32,
+    ) -> impl Iterator<Item = (u32, RequestWords<'_>, Resolved<CommandRef>)> {
+        let index = request as usize;
+        let mut start =
+            index.checked_sub(1).and_then(|before| self.list.get(before)).map_or(0, |one| one.end);
+        let list = self.list.get(index..).unwrap_or_default();
+        list.iter().zip(request..).map(move |(one, request)| {
+            let spans = self.spans.get(start as usize..one.end as usize).unwrap_or_default();
+            start = one.end;
+            (request, RequestWords { spans, requests: self }, one.target)
+        })
+    }
+
     /// Replaces the command of a request. Returns the command so far.
     pub(crate) fn replace_target(
         &mut self,

@@ -31,8 +31,15 @@ impl Connection {
     /// Decides whether the next requests with the same target may run now.
     #[inline]
     pub(super) fn admission(&mut self, batch: &mut Batch, target: CommandRef) -> Admission {
-        if self.state.is_unrestricted() && !self.state.server.hooks.is_any() {
-            return Admission::Run;
+        if self.state.is_unrestricted() {
+            let hooks = &self.state.server.hooks;
+            if !hooks.is_any() {
+                return Admission::Run;
+            }
+            if hooks.is_only(Hook::Middleware) {
+                let may_run = self.pass_middleware(batch, Some(target));
+                return if may_run { Admission::Run } else { Admission::Held };
+            }
         }
         self.check_admission(batch, target)
     }

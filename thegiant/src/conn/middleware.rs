@@ -78,10 +78,15 @@ impl MiddlewareCursor {
     fn reset(&mut self) {
         self.passed = 0;
         self.reported = 0;
-        self.held = None;
         self.refused.clear();
-        self.timer = None;
-        self.positions.iter_mut().for_each(|position| *position = Position::default());
+        for position in &mut self.positions {
+            position.next = 0;
+        }
+        // Most batches end after all of their requests have run.
+        if self.held.take().is_some() {
+            self.timer = None;
+            self.positions.iter_mut().for_each(|position| position.held = None);
+        }
     }
 
     /// Lets the next requests pass, up to the first one that a middleware refuses or delays.
@@ -145,7 +150,7 @@ fn report(
             batch,
             client,
             routes: &server.routes,
-            next: Cell::new(requests.start),
+            next: &Cell::new(requests.start),
             end: requests.end,
             started: cursor.started,
             refused: if batch.is_transaction() { &[] } else { &cursor.refused },
@@ -156,6 +161,16 @@ fn report(
 }
 
 impl ConnectionState {
+    /// Returns whether requests of a batch have replies that the middleware does not know yet.
+    ///
+    /// A transaction reports its own when it has run.
+    #[inline]
+    pub(super) fn has_outcomes(&self, batch: &Batch) -> bool {
+        let has =
+            |cursor: &MiddlewareCursor| cursor.reported < batch.next_request() && !batch.is_transaction();
+        self.middleware.as_deref().is_some_and(has)
+    }
+
     /// Reports the outcomes of the requests of a batch that have their replies.
     pub(super) fn report_outcomes(&mut self, batch: &mut Batch) {
         let ConnectionState { server, client, middleware: Some(cursor), .. } = self else { return };
@@ -170,16 +185,19 @@ impl ConnectionState {
         let ConnectionState { server, client, middleware: Some(cursor), .. } = self else { return };
         report(cursor, server, client, transaction, 0..transaction.next_request());
     }
-
-    /// Prepares for the next batch.
-    pub(super) fn end_middleware(&mut self) {
-        if let Some(cursor) = &mut self.middleware {
-            cursor.reset();
-        }
-    }
 }
 
 impl Connection {
+    /// Reports the last outcomes of a batch, and prepares for the next batch.
+    pub(super) fn end_middleware(&mut self, batch: &mut Batch) {
+        if self.state.has_outcomes(batch) {
+            self.state.report_outcomes(batch);
+        }
+        if let Some(cursor) = &mut self.state.middleware {
+            cursor.reset();
+        }
+    }
+
     /// Lets the next requests with the same target pass through the middleware.
     ///
     /// Returns whether the next request may run. Otherwise it is [held](Resolved::Held).
@@ -188,13 +206,15 @@ impl Connection {
         if self.state.middleware.as_ref().is_none_or(|cursor| next < cursor.passed) {
             return true;
         }
-        self.state.report_outcomes(batch);
+        if self.state.has_outcomes(batch) {
+            self.state.report_outcomes(batch);
+        }
         let routes = &self.state.server.routes;
         let actors = target.map(|target| routes.with_shards(target.actor_id));
-        let queued = self.state.transaction.flags();
-        let executes = queued != Flags::NONE && target.is_some_and(|target| self.executes(target));
+        let executes =
+            !self.state.transaction.is_none() && target.is_some_and(|target| self.executes(target));
         if executes {
-            self.client.set_queued_flags(queued);
+            self.client.set_queued_flags(self.state.transaction.flags());
         }
         let ConnectionState { server, client, middleware, .. } = &mut self.state;
         let Some(cursor) = middleware else { return true };

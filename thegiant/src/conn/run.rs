@@ -25,7 +25,7 @@ impl Connection {
             if batch.is_observed() {
                 self.after_requests(&mut batch);
             }
-            if self.state.middleware.is_some() && !batch.is_transaction() {
+            if self.state.has_outcomes(&batch) {
                 self.state.report_outcomes(&mut batch);
             }
             while let Some(target) = batch.next_target() {
@@ -116,8 +116,7 @@ impl Connection {
     /// Completes a batch whose requests all have replies.
     fn end_batch(&mut self, batch: &mut Batch) {
         if self.state.middleware.is_some() {
-            self.state.report_outcomes(batch);
-            self.state.end_middleware();
+            self.end_middleware(batch);
         }
         self.reply_protocol_error(batch);
         // Count first: a client that has its reply must find the command in the statistics.
@@ -192,7 +191,7 @@ impl Connection {
                 if !batch.is_blocked() {
                     return Ok(Stage::Running(batch).into());
                 }
-                if !batch.is_transaction() {
+                if self.state.has_outcomes(&batch) {
                     self.state.report_outcomes(&mut batch);
                 }
                 // A blocked batch has earlier replies to send.

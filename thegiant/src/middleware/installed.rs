@@ -12,8 +12,8 @@ use actix_rt::time::Instant as TimerInstant;
 use super::{Decision, Middleware, Outcome};
 use crate::{
     Client, Error,
-    batch::{Actors, Batch, CommandRef, Failure, Resolved},
-    command::Request,
+    batch::{Actors, Batch, CommandRef, Resolved},
+    command::{Request, Spec},
     dispatch::Routes,
 };
 
@@ -58,12 +58,13 @@ pub(crate) enum Held {
 }
 
 /// Requests of a batch that have their replies.
+#[derive(Clone, Copy)]
 pub(crate) struct Completed<'a> {
     pub(crate) batch: &'a Batch,
     pub(crate) client: &'a Client,
     pub(crate) routes: &'a Routes,
     /// The next request to report.
-    pub(crate) next: Cell<u32>,
+    pub(crate) next: &'a Cell<u32>,
     pub(crate) end: u32,
     /// The time when the requests began to run.
     pub(crate) started: Instant,
@@ -118,50 +119,43 @@ impl Installed {
 
 impl<M: Middleware> AnyMiddleware for M {
     fn before(&self, run: &mut Run<'_>) -> Option<Held> {
-        while let Some(target) = run.upcoming() {
-            // First: if the middleware panics, the request is the one that is refused.
-            run.next += 1;
-            let Some(request) = run.request(run.next - 1, target) else { continue };
-            match Middleware::before(self, &request) {
-                Decision::Run => {}
-                decision => {
-                    let held = run.apply(decision);
-                    if held.is_some() {
-                        return held;
-                    }
-                }
+        loop {
+            let decision = run.ask(|request| Middleware::before(self, request))?;
+            if let Some(held) = run.apply(decision) {
+                return Some(held);
             }
         }
-        None
     }
 
     fn after(&self, completed: &Completed<'_>) {
-        while let Some((request, outcome)) = completed.take_next() {
-            if let Some(request) = request {
-                Middleware::after(self, &request, &outcome);
-            }
-        }
+        completed.report(|request, outcome| Middleware::after(self, request, outcome));
     }
 }
 
 impl Run<'_> {
-    /// Returns the command of the next request of the run.
+    /// Asks about each request of the run, up to the first decision that is not to run it.
     #[inline]
-    fn upcoming(&self) -> Option<Resolved<CommandRef>> {
-        if self.end.is_some_and(|end| self.next >= end) {
-            return None;
+    fn ask(&mut self, ask: impl Fn(&Request<'_>) -> Decision) -> Option<Decision> {
+        let Run { batch, client, routes, next, end, actors, commands, .. } = self;
+        for (index, words, target) in batch.requests.from(*next) {
+            let is_of_run = match actors {
+                Some(actors) => target.target().is_some_and(|target| actors.has(target.actor_id)),
+                None => true,
+            };
+            if !is_of_run || end.is_some_and(|end| index >= end) {
+                return None;
+            }
+            // First: if the middleware panics, the request is the one that is refused.
+            *next = index + 1;
+            if concerns(*commands, target) {
+                let request = Request { spec: spec(routes, target), words, client };
+                match ask(&request) {
+                    Decision::Run => {}
+                    decision => return Some(decision),
+                }
+            }
         }
-        let resolved = self.batch.requests.target(self.next)?;
-        match self.actors {
-            Some(actors) => resolved.target().filter(|target| actors.has(target.actor_id)).map(|_| resolved),
-            None => Some(resolved),
-        }
-    }
-
-    /// Returns a request that concerns the middleware.
-    #[inline]
-    fn request(&self, index: u32, target: Resolved<CommandRef>) -> Option<Request<'_>> {
-        request(self.batch, self.client, self.routes, self.commands, index, target)
+        None
     }
 
     /// Applies a decision about the last request other than to run it.
@@ -188,65 +182,43 @@ impl Run<'_> {
 const FOREVER: std::time::Duration = std::time::Duration::from_secs(100 * 365 * 24 * 60 * 60);
 
 impl Completed<'_> {
-    /// Returns the next request, if it concerns the middleware, and its outcome.
+    /// Reports each request that concerns the middleware.
     #[inline]
-    fn take_next(&self) -> Option<(Option<Request<'_>>, Outcome<'_>)> {
-        let index = self.next.get();
-        if index >= self.end {
-            return None;
+    fn report(&self, report: impl Fn(&Request<'_>, &Outcome<'_>)) {
+        let Completed { batch, client, routes, end, started, middleware, commands, .. } = *self;
+        for (index, words, target) in batch.requests.from(self.next.get()) {
+            if index >= end {
+                return;
+            }
+            self.next.set(index + 1);
+            if concerns(commands, target) && !matches!(target, Resolved::Queued) && !self.is_hidden(index) {
+                let request = Request { spec: spec(routes, target), words, client };
+                report(&request, &Outcome { batch, request: index, middleware, started });
+            }
         }
-        self.next.set(index + 1);
-        let request = self.request(index).filter(|_| !self.is_refused_outside(index));
-        let outcome = Outcome { failure: self.failure(index), started: self.started, span: self.span(index) };
-        Some((request, outcome))
     }
 
+    /// Returns whether this middleware has refused the request, or one around it, so that this one has not seen it.
     #[inline]
-    fn request(&self, index: u32) -> Option<Request<'_>> {
-        let target = self.batch.requests.target(index)?;
-        if matches!(target, Resolved::Queued) {
-            return None;
+    fn is_hidden(&self, request: u32) -> bool {
+        if self.refused.is_empty() {
+            return false;
         }
-        request(self.batch, self.client, self.routes, self.commands, index, target)
-    }
-
-    /// Returns whether this middleware, or one around it, has refused the request.
-    #[inline]
-    fn is_refused_outside(&self, index: u32) -> bool {
-        let found = self.refused.binary_search_by_key(&index, |(request, _)| *request);
+        let found = self.refused.binary_search_by_key(&request, |(refused, _)| *refused);
         found.is_ok_and(|found| self.refused[found].1 <= self.middleware)
-    }
-
-    #[inline]
-    fn failure(&self, index: u32) -> Option<&Failure> {
-        let failures = self.batch.stats.failures();
-        let found = failures.binary_search_by_key(&index, |failure| failure.request);
-        found.ok().map(|found| &failures[found])
-    }
-
-    #[inline]
-    fn span(&self, index: u32) -> Option<&tracing::Span> {
-        let stats = &self.batch.stats;
-        if stats.has_spans() { stats.span(index, self.middleware) } else { None }
     }
 }
 
-/// Returns a request, if its command is one of these.
+/// Returns whether a command is one of these.
 #[inline]
-fn request<'a>(
-    batch: &'a Batch,
-    client: &'a Client,
-    routes: &'a Routes,
-    commands: Option<&Range<usize>>,
-    index: u32,
-    target: Resolved<CommandRef>,
-) -> Option<Request<'a>> {
-    let command = target.command();
-    let concerns =
-        |commands: &Range<usize>| command.is_some_and(|command| commands.contains(&usize::from(command.0)));
-    if !commands.is_none_or(concerns) {
-        return None;
-    }
-    let spec = command.map(|command| routes.command(command));
-    Some(Request { spec, words: batch.requests.words(index)?, client })
+fn concerns(commands: Option<&Range<usize>>, target: Resolved<CommandRef>) -> bool {
+    let is_one = |commands: &Range<usize>| {
+        target.command().is_some_and(|command| commands.contains(&usize::from(command.0)))
+    };
+    commands.is_none_or(is_one)
+}
+
+#[inline]
+fn spec(routes: &Routes, target: Resolved<CommandRef>) -> Option<&'static Spec> {
+    routes.commands().get(usize::from(target.command()?.0)).copied()
 }

@@ -27,6 +27,11 @@ impl Hooks {
         self.0.load(Relaxed) != 0
     }
 
+    /// Returns whether this feature is on and no other.
+    pub(crate) fn is_only(&self, hook: Hook) -> bool {
+        self.0.load(Relaxed) == hook as u8
+    }
+
     pub(crate) fn is(&self, hook: Hook) -> bool {
         self.0.load(Relaxed) & hook as u8 != 0
     }
