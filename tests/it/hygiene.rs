@@ -187,13 +187,8 @@ impl<T: ::core::clone::Clone + ::core::marker::Unpin + 'static> Store<T> {
 impl<T: ::core::clone::Clone + ::core::marker::Unpin + 'static> Store<T> {
     /// Takes derived parameters and returns a derived reply.
     #[::thegiant::command("DERIVED")]
-    fn derived(
-        &self,
-        options: Including<'_>,
-        name: Name<'_>,
-        number: Number,
-    ) -> ::core::result::Result<Report<u64>, ::thegiant::Error> {
-        let _ = (&self.value, name.0, options.common.ttl, options.slots, options.args, options.rest);
+    fn derived(&self, options: Including<'_>, Name(name): Name<'_>, Number(number): Number) -> Report<u64> {
+        let _ = (&self.value, name, options.common.ttl, options.slots, options.args, options.rest);
         let report =
             Report { out: number.0, self_: ::core::option::Option::None, skipped: 0, state: State::Ready };
         ::core::result::Result::Ok(report)

@@ -75,7 +75,8 @@ impl GroupCommit for Store {
         });
         context.spawn(written.into_actor(self).map(|written, this, context| {
             let meanwhile = this.meanwhile.take().unwrap_or_default();
-            match written.map_err(io::Error::other).flatten().and_then(|()| this.next_log(&meanwhile)) {
+            let written = written.unwrap_or_else(|error| Err(io::Error::other(error)));
+            match written.and_then(|()| this.next_log(&meanwhile)) {
                 // The log in use has all values, so nothing is lost.
                 Err(error) => tracing::warn!(%error, "the compaction failed"),
                 Ok(log) => {

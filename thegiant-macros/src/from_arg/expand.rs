@@ -28,18 +28,14 @@ pub(super) fn value(item: &DeriveInput, attr: &TypeAttr, source: &Source<'_>) ->
     });
     let converted = match (source.is_field, &error) {
         (true, _) => quote!(::core::result::Result::Ok(Self(value))),
-        (false, Some(error)) => {
+        (false, error) => {
             let convert = convert(source);
-            quote!(#convert.map_err(|_| #error))
-        }
-        (false, None) => {
-            let convert = convert(source);
-            let reply = quote_spanned!(source.ty.span()=> (&error).conversion().convert(error));
+            let reply = error.as_ref().map_or_else(|| reply(source), |error| quote!(|_| #error));
             quote! {
-                #convert.map_err(|error| {
-                    use ::thegiant::__private::{OtherError as _, ReplyErrorOrError as _};
-                    #reply
-                })
+                // A type may also implement `From`.
+                #[allow(clippy::unnecessary_fallible_conversions)]
+                let converted = #convert;
+                converted.map_err(#reply)
             }
         }
     };
@@ -53,6 +49,18 @@ pub(super) fn value(item: &DeriveInput, attr: &TypeAttr, source: &Source<'_>) ->
         more: TokenStream::new(),
     };
     expand::traits(&item.ident, &item.generics, &code)
+}
+
+/// Generates the function that makes the error of a conversion a reply. Rustc reports an error without a text at the type in
+/// the attribute.
+fn reply(source: &Source<'_>) -> TokenStream {
+    let reply = quote_spanned!(source.ty.span()=> (&error).conversion().convert(error));
+    quote! {
+        |error| {
+            use ::thegiant::__private::{OtherError as _, ReplyErrorOrError as _};
+            #reply
+        }
+    }
 }
 
 /// Generates the conversion with the span of the type in the attribute, where rustc reports that it is missing.

@@ -3,7 +3,7 @@
 use super::{ArgKind, ArgSpec};
 use crate::command::keys::option_with_token;
 
-/// Returns the name of the argument at a position, if the positions of the parameters before it are known.
+/// Returns the name of the argument at a position. Returns `None` if an earlier parameter has no fixed length.
 ///
 /// `first` is the position of the first parameter. `word` returns the words of the request.
 pub(super) fn name_at<'r>(
