@@ -187,11 +187,9 @@ impl<T: ::core::clone::Clone + ::core::marker::Unpin + 'static> Store<T> {
 impl<T: ::core::clone::Clone + ::core::marker::Unpin + 'static> Store<T> {
     /// Takes derived parameters and returns a derived reply.
     #[::thegiant::command("DERIVED")]
-    fn derived(&self, options: Including<'_>, Name(name): Name<'_>, Number(number): Number) -> Report<u64> {
-        let _ = (&self.value, name, options.common.ttl, options.slots, options.args, options.rest);
-        let report =
-            Report { out: number.0, self_: ::core::option::Option::None, skipped: 0, state: State::Ready };
-        ::core::result::Result::Ok(report)
+    fn derived(&self, options: Including<'_>, names: ::std::vec::Vec<(Name<'_>, Number)>) -> Report<u64> {
+        let _ = (&self.value, names, options.common.ttl, options.slots, options.args, options.rest);
+        Report { out: 1, self_: ::core::option::Option::None, skipped: 0, state: State::Ready }
     }
 
     /// Takes the parameters that are not arguments.
