@@ -75,6 +75,8 @@ mod pubsub;
 mod readme;
 /// The app `readthrough`, with SQLite and with a PostgreSQL server.
 mod readthrough;
+/// Command pages and Python clients, from rows.
+mod reference;
 /// Actors divided among shards by key.
 mod shards;
 /// Actors that end, and supervised actors that are started again.

@@ -69,8 +69,10 @@ def readme(server):
     }
     expected = {
         "producer": "".join(f"{number} squared is {number**2}\n" for number in range(10)),
+        "typed": "hello True 0\n",
         "reports": "1\nreport of January, report of February, report of March\n",
     }
+    os.environ["PYTHONPATH"] = os.path.dirname(path)
     workers = [subprocess.Popen(programs.pop(name)) for name in ("worker", "reporter")]
     try:
         for name, output in expected.items():

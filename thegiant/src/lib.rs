@@ -202,6 +202,7 @@
 //! | `server`, `listener`, `settings` | [`Server`]: sockets, accepting connections, configuration |
 //! | `command` | rows, parameters, replies, and the table that finds a command by its name |
 //! | `conn`, `batch`, `client`, `dispatch` | one actor per client connection: reading, batches, dispatch, transactions, group commit, writing |
+//! | [`docs`] | command pages, and clients for other languages |
 //! | `builtin` | the built-in commands, one file per family |
 //! | `proxy` | connections to upstreams, the proxy and its routers |
 //! | `keyspace`, `pubsub` | watched keys, client-side caching, keyspace events; channels |
@@ -226,6 +227,7 @@ mod clock;
 pub mod command;
 mod conn;
 mod dispatch;
+pub mod docs;
 mod info;
 mod keyspace;
 mod listener;
@@ -588,11 +590,12 @@ pub use thegiant_macros::ReplyError;
 /// - `split`, `split = "agg_sum"`, …: each [shard](App::mount_shards) runs the command with its own keys, and the replies
 ///   become one. `all`, `all = "agg_sum"`, …: every shard runs it. [`App::mount_shards`] has the values.
 /// - `timeout = "500ms"`: the maximum time until a later reply, in `ms`, `s` or `m`. See [`Responder`].
+/// - `no_client`: the [client](macro@commands#several-blocks) of the actor has no method for it.
 /// - `complexity = "O(N)"`: how the duration depends on the data.
 /// - `deprecated_since = "1.4.0"` and `replaced_by = "`GET`"`: other commands should be used since this version.
 ///
 /// # Documentation
-/// The doc comment of the method documents the command, for `COMMAND DOCS` and command pages. After the summary, it
+/// The doc comment of the method documents the command, for `COMMAND DOCS` and [command pages](docs). After the summary, it
 /// can have paragraphs, a list of arguments and a section on errors. The list names parameters, and the options of a type
 /// with `#[derive(Args)]` by their names or tokens. A line for an argument that does not exist is a compile error.
 ///
@@ -733,8 +736,12 @@ pub use thegiant_macros::command;
 /// - `group_commit` holds the replies of the actor back until it has committed; see [`GroupCommit`].
 /// - `expire` removes keys whose time is over; see [`Expire`].
 /// - `prefetch` looks up the keys of several requests before they run; see [`Prefetch`].
+/// - `client` generates a typed client, `StoreClient` for `Store`, and `client = "Name"` one of another name. The crate
+///   `thegiant-client` has its connection, and documents its types. In a block with `rows`, the word adds the methods of that
+///   block to the same client, whose name must be in scope.
+/// - `cfg(feature = "server")` applies to the methods and their rows, but not to the client.
 ///
-/// The last three belong on the block without `rows`.
+/// `group_commit`, `expire` and `prefetch` belong on the block without `rows`.
 pub use thegiant_macros::commands;
 
 #[cfg(feature = "json")]

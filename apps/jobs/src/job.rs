@@ -65,6 +65,8 @@ impl TryFrom<&[u8]> for Id {
 const LATE_DELAY: Error = Error::from_static("ERR DELAY and its time belong before the ids");
 
 impl Reply for Id {
+    const REPLY: ReplySpec = ReplySpec::String;
+
     fn write_to(self, out: &mut Encoder) {
         self.format()[..].write_to(out);
     }

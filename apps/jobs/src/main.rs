@@ -10,12 +10,15 @@
 //! - `options`: the options of `ADDJOB`, `CALLJOB` and `SCHEDULE`
 //! - `shard`: the queues and ids of one thread
 //! - `waiting`: the clients that wait for jobs
+//! - `reference`: a test writes `COMMANDS.md` and `jobs_client.py`
 //! - `top`: the `jobs top` subcommand
 
 mod inspection;
 mod job;
 mod options;
 mod queues;
+#[cfg(test)]
+mod reference;
 mod schedules;
 mod scheduling;
 mod server;

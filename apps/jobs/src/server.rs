@@ -55,6 +55,19 @@ impl Actor for Jobs {
 #[commands(include(WORKERS, INSPECTION, SCHEDULING), group = "jobs")]
 impl Jobs {
     /// Adds a job to a queue, and returns its id.
+    ///
+    /// # Arguments
+    /// - `DELAY` the time until the job becomes ready
+    /// - `RETRY` the time after which another worker gets the job, unless the worker has finished it or sent `WORKING`
+    /// - `TTL` the time after which the job is removed if no worker has taken it
+    /// - `MAXLEN` the number of waiting jobs at which the queue is full
+    /// - `MAXTRIES` the number of tries after which the job moves to the queue `dead:<queue>`
+    /// - `ID` a name for the job: while it exists, or its result is kept, no other job with the name is added
+    /// - `KEEP` the time for which the result is kept; by default 60,000 for a job with a name
+    /// - `PRIORITY` from 0 to 9; workers get jobs of a higher priority first
+    ///
+    /// # Errors
+    /// - `MAXLEN`: the queue is full
     #[command("ADDJOB", write)]
     fn add_job(
         &mut self,
@@ -86,6 +99,19 @@ impl Jobs {
     }
 
     /// Adds a job to a queue and waits for its result.
+    ///
+    /// The reply is null after the timeout.
+    ///
+    /// # Arguments
+    /// - `timeout` in milliseconds; 0 waits for ever
+    /// - `NOWAIT` an error at once if no worker listens on the queue
+    /// - `ID` a name for the job: a second call with the name waits for the same job
+    /// - `KEEP` the time for which the result is kept; by default 60,000 for a job with a name
+    /// - `PRIORITY` from 0 to 9; workers get jobs of a higher priority first
+    ///
+    /// # Errors
+    /// - `JOBFAILED`: the worker has sent this reason with `FAILJOB`
+    /// - `NOWORKER`: no worker listens on the queue
     #[command("CALLJOB", write, blocking)]
     fn call_job(
         &mut self,
@@ -121,6 +147,9 @@ impl Jobs {
     }
 
     /// Returns the kept result of a job.
+    ///
+    /// # Errors
+    /// - `JOBFAILED`: the worker has sent this reason with `FAILJOB`
     #[command("RESULT", readonly, fast)]
     fn result(&mut self, id: Key<Id>) -> JobResult {
         self.queues.result(*id, Instant::now()).unwrap_or(Ok(None))

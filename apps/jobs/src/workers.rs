@@ -16,6 +16,17 @@ use crate::{
 #[commands(rows = WORKERS, group = "jobs")]
 impl Jobs {
     /// Returns jobs as soon as a queue has some, after it finishes the previous job if an outcome is given.
+    ///
+    /// A job is its queue, its id, its body and the number of earlier tries. The reply is null after the timeout.
+    ///
+    /// # Arguments
+    /// - `REPLY` the result of the previous job
+    /// - `FAIL` the reason why the previous job has failed
+    /// - `TRY` discards the outcome unless the job has this number of tries
+    /// - `NOHANG` returns at once if no job is ready
+    /// - `TIMEOUT` the longest time to wait, in milliseconds
+    /// - `COUNT` the maximum number of jobs
+    /// - `FROM` the queues; an earlier one comes first
     #[command("GETJOB", write, blocking)]
     fn get_job(
         &mut self,
@@ -112,6 +123,12 @@ impl Jobs {
     }
 
     /// Gives a worker more time for a job, and returns this time in milliseconds, or 0 if it has no limit.
+    ///
+    /// # Arguments
+    /// - `milliseconds` without it, the `RETRY` time begins again
+    ///
+    /// # Errors
+    /// - `NOJOB`: another worker has the job, or none
     #[command("WORKING", write, fast)]
     fn working(
         &mut self,
@@ -127,6 +144,12 @@ impl Jobs {
     }
 
     /// Sends the result to the callers. Returns 1 if a caller still waits, else 0.
+    ///
+    /// # Arguments
+    /// - `TRY` refuses the result unless the job has this number of tries
+    ///
+    /// # Errors
+    /// - `OLDTRY`: the job has another number of tries
     #[command("REPLYJOB", write)]
     fn reply_job(
         &mut self,
@@ -139,6 +162,12 @@ impl Jobs {
     }
 
     /// Sends a failure to the callers. Returns 1 if a caller still waits, else 0.
+    ///
+    /// # Arguments
+    /// - `TRY` refuses the reason unless the job has this number of tries
+    ///
+    /// # Errors
+    /// - `OLDTRY`: the job has another number of tries
     #[command("FAILJOB", write)]
     fn fail_job(
         &mut self,
