@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use thegiant::{Error, FromArg, Push, PushId, Reply, Responder, resp::Encoder};
+use thegiant::{Error, FromArg, Push, PushId, Reply, Responder, command::ReplySpec, resp::Encoder};
 
 /// Length of a formatted id, in bytes.
 const ID_LEN: usize = 25;
