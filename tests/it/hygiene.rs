@@ -207,7 +207,9 @@ impl<T: ::core::clone::Clone + ::core::marker::Unpin + 'static> Store<T> {
 }
 
 /// An actor whose generated client meets the same names.
-struct Served;
+struct Served {
+    calls: u64,
+}
 
 impl ::actix::Actor for Served {
     type Context = ::actix::Context<Self>;
@@ -237,8 +239,9 @@ impl Served {
         connection: Wanted<'_>,
         value: ::std::vec::Vec<(&[u8], &str)>,
     ) -> ::core::result::Result<::std::vec::Vec<::core::option::Option<&str>>, ::thegiant::Error> {
-        let _ = (request, connection.out, connection.value, value);
-        match connection.order {
+        let Wanted { out, value: text, order } = connection;
+        let _ = (self.calls, request, out, text, value);
+        match order {
             ::core::option::Option::Some(Order::Up(_) | Order::None) => {
                 ::core::result::Result::Err(::thegiant::Error::SYNTAX)
             }

@@ -213,7 +213,7 @@ for protocol in (2, 3):
     assert shapes.pairs(2, ("a", 1.5), ("b", -1)) == {b"a": 3.0, b"b": -2.0}
     text, db = shapes.options(fast=True, limit=(-1, 2), from_=["a", "b"])
     assert (text, db) == (b'Options { mode: Some(Fast), limit: Some((-1, 2)), from: ["a", "b"] }', 0), text
-    assert b"Every(3), limit: None" in shapes.options(every=3, from_=["a"])[0]
+    assert b"Every(3)), limit: None" in shapes.options(every=3, from_=["a"])[0]
     assert shapes.options(from_=["nobody"]) is None
     try:
         shapes.options(from_=["error"])

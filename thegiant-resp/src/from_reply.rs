@@ -321,27 +321,33 @@ mod tests {
 
     #[test]
     fn a_reply_of_another_type_is_an_error() {
-        assert_eq!(from::<()>(b":1\r\n").unwrap_err(), "expected OK, got an integer");
-        assert_eq!(from::<i64>(b"$1\r\na\r\n").unwrap_err(), "expected an integer of type i64, got a string");
-        assert_eq!(from::<u16>(b":-1\r\n").unwrap_err(), "expected an integer of type u16, got -1");
-        assert_eq!(from::<bool>(b":2\r\n").unwrap_err(), "expected a boolean, got an integer");
-        assert_eq!(from::<String>(b"$1\r\n\xff\r\n").unwrap_err(), "expected UTF-8, got other bytes");
-        assert_eq!(from::<Bytes>(b"_\r\n").unwrap_err(), "expected a string, got null");
-        assert_eq!(from::<f64>(b"*0\r\n").unwrap_err(), "expected a double, got an array");
+        assert_eq!(from::<()>(b":1\r\n").expect_err("an error"), "expected OK, got an integer");
         assert_eq!(
-            from::<Vec<i64>>(b"*1\r\n-NO a\r\n").unwrap_err(),
+            from::<i64>(b"$1\r\na\r\n").expect_err("an error"),
+            "expected an integer of type i64, got a string"
+        );
+        assert_eq!(from::<u16>(b":-1\r\n").expect_err("an error"), "expected an integer of type u16, got -1");
+        assert_eq!(from::<bool>(b":2\r\n").expect_err("an error"), "expected a boolean, got an integer");
+        assert_eq!(
+            from::<String>(b"$1\r\n\xff\r\n").expect_err("an error"),
+            "expected UTF-8, got other bytes"
+        );
+        assert_eq!(from::<Bytes>(b"_\r\n").expect_err("an error"), "expected a string, got null");
+        assert_eq!(from::<f64>(b"*0\r\n").expect_err("an error"), "expected a double, got an array");
+        assert_eq!(
+            from::<Vec<i64>>(b"*1\r\n-NO a\r\n").expect_err("an error"),
             "expected an integer of type i64, got the error NO a"
         );
         assert_eq!(
-            from::<BTreeMap<String, i64>>(b"*1\r\n:1\r\n").unwrap_err(),
+            from::<BTreeMap<String, i64>>(b"*1\r\n:1\r\n").expect_err("an error"),
             "expected a map, got an array"
         );
         assert_eq!(
-            from::<(i64, i64)>(b"*1\r\n:1\r\n").unwrap_err(),
+            from::<(i64, i64)>(b"*1\r\n:1\r\n").expect_err("an error"),
             "expected an array of 2 elements, got 1"
         );
         assert_eq!(
-            from::<[i64; 2]>(b"*3\r\n:1\r\n:1\r\n:1\r\n").unwrap_err(),
+            from::<[i64; 2]>(b"*3\r\n:1\r\n:1\r\n:1\r\n").expect_err("an error"),
             "expected an array of 2 elements, got 3"
         );
     }

@@ -32,7 +32,7 @@ mod tests {
         assert_eq!(polls.vote("lunch", "soup", VoteOptions { weight: Some(2) }).await?, 3);
         let votes = polls.votes("lunch").await?.unwrap_or_default();
         assert_eq!(votes.get("soup"), Some(&3));
-        let error = polls.vote("lunch", "soup", VoteOptions { weight: Some(0) }).await.unwrap_err();
+        let error = polls.vote("lunch", "soup", VoteOptions { weight: Some(0) }).await.expect_err("an error");
         assert_eq!(error.reply().map(|error| error.code()), Some("WEIGHT"));
 
         handle.stop();

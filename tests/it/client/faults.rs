@@ -82,7 +82,7 @@ fn a_reply_without_a_request_ends_the_connection() {
     run(async {
         let connection = Connection::builder(address).start();
         tokio::task::spawn_blocking(|| thread.join().expect("the server")).await.expect("a thread");
-        let error = connection.call::<Value>("GET").await.unwrap_err();
+        let error = connection.call::<Value>("GET").await.expect_err("an error");
         assert!(matches!(error, CallError::NotSent(_)), "{error:?}");
     });
 }
@@ -128,7 +128,7 @@ fn a_connection_ends_with_its_last_handle() {
 fn a_server_that_cannot_be_reached_is_an_error() {
     run(async {
         for address in ["unix:/nonexistent/socket", "127.0.0.1:1", "no address"] {
-            let error = Connection::connect(address).await.unwrap_err();
+            let error = Connection::connect(address).await.expect_err("an error");
             assert!(matches!(error, CallError::NotSent(_)) && error.to_string().contains(address), "{error}");
         }
     });

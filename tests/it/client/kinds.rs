@@ -274,11 +274,11 @@ fn an_error_reply_keeps_its_code_and_its_text() {
     let served = Served::start(app);
     run(async {
         let client = KindsClient::from(Connection::connect(served.address()).await.expect("a connection"));
-        let error = client.later("").await.unwrap_err();
+        let error = client.later("").await.expect_err("an error");
         assert_eq!(error, CallError::Reply(Error::new("EMPTY", "the text is empty")));
         assert_eq!(error.to_string(), "EMPTY the text is empty");
         assert_eq!(client.alias(None).await, Err(CallError::Reply(Error::err("nothing"))));
-        let error = client.many([""; 0]).await.unwrap_err();
+        let error = client.many([""; 0]).await.expect_err("an error");
         assert_eq!(error.to_string(), "ERR wrong number of arguments for 'many|keys' command");
     });
 }
@@ -288,12 +288,12 @@ fn a_reply_of_another_type_is_an_error() {
     let served = Served::start(app);
     run(async {
         let connection = Connection::connect(served.address()).await.expect("a connection");
-        let error = connection.call::<i64>("MAP").await.unwrap_err();
+        let error = connection.call::<i64>("MAP").await.expect_err("an error");
         assert_eq!(error.to_string(), "unexpected reply: expected an integer of type i64, got a map");
         let error = connection
             .call::<Vec<String>>(("STRINGS", "a", "b", "c", "d", &[0xff_u8][..]))
             .await
-            .unwrap_err();
+            .expect_err("an error");
         assert!(matches!(error, CallError::WrongReply(_)), "{error:?}");
         // The connection is as good as before. An empty request would have no reply.
         assert_eq!(connection.call::<Value>("HIDDEN").await, Ok(Value::Simple("hidden".into())));

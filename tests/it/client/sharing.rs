@@ -126,7 +126,7 @@ fn a_connection_survives_restarts_of_its_server() {
         for _ in 0..3 {
             assert_eq!(calls.count().await, Ok(1));
             served.stop().expect("the server stops");
-            let error = calls.count().await.unwrap_err();
+            let error = calls.count().await.expect_err("an error");
             assert!(matches!(error, CallError::NotSent(_) | CallError::Lost(_)), "{error:?}");
             served = start();
             // Until the next attempt, calls fail at once.
@@ -154,10 +154,11 @@ fn a_connection_authenticates_and_selects_its_database() {
                 builder().password("secret").protocol(protocol).connect().await.expect("a connection");
             assert_eq!(connection.call::<i64>("DB").await, Ok(3));
             assert_eq!(connection.call::<String>(("CLIENT", "GETNAME")).await, Ok("tester".to_owned()));
-            let refused = builder().password("wrong").protocol(protocol).connect().await.unwrap_err();
+            let refused =
+                builder().password("wrong").protocol(protocol).connect().await.expect_err("an error");
             assert!(refused.to_string().contains("WRONGPASS"), "{refused}");
         }
-        let refused = builder().password("secret").db(4).connect().await.unwrap_err();
+        let refused = builder().password("secret").db(4).connect().await.expect_err("an error");
         let text =
             "the request was not sent: the server refuses the connection: ERR DB index is out of range";
         assert_eq!(refused.to_string(), text);

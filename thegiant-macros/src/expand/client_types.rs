@@ -16,7 +16,7 @@ pub(super) enum ArgShape {
     Bytes,
     Text,
     /// A number, or a type of the application.
-    Own(Type),
+    Own(Box<Type>),
     Option(Box<ArgShape>),
     Many(Box<ArgShape>),
     Tuple(Vec<ArgShape>),
@@ -45,7 +45,7 @@ impl ArgShape {
                 many @ ArgShape::Many(_) => many,
                 one => ArgShape::Option(one.into()),
             },
-            _ => ArgShape::Own(types::with_lifetime(ty, LIFETIME)),
+            _ => ArgShape::Own(types::with_lifetime(ty, LIFETIME).into()),
         }
     }
 
