@@ -189,7 +189,9 @@ fn panic_of(act: impl FnOnce()) -> (String, u32) {
         let usual = panic::take_hook();
         panic::set_hook(Box::new(move |info| {
             let here = info.location().filter(|location| location.file().ends_with("dispatch.rs"));
-            let message = info.payload_as_str().unwrap_or_default().to_owned();
+            let payload = info.payload();
+            let text = payload.downcast_ref::<&str>().map(|text| (*text).to_owned());
+            let message = text.or_else(|| payload.downcast_ref::<String>().cloned()).unwrap_or_default();
             PANIC.set(here.map(|location| (message, location.line())));
             usual(info);
         }));

@@ -35,7 +35,8 @@ fn read_only_refuses_an_exec_of_writes_that_were_queued_before() {
         (RawClient::connect(served.address()), RawClient::connect(served.address()));
     writer.send(lines("MULTI \n GET a \n SET a 1"));
     reader.send(lines("MULTI \n GET a"));
-    (writer.replies(3), reader.replies(2));
+    writer.replies(3);
+    reader.replies(2);
     read_only.set(true);
     assert_eq!(
         writer.ask(line("EXEC")),

@@ -41,7 +41,7 @@ use crate::{Error, Request};
 /// A bucket takes about 60 bytes. Full buckets are removed, so there are at most twice as many as groups that have sent a command
 /// within the time to fill a bucket.
 pub struct RateLimit {
-    group: Box<dyn Fn(&Request<'_>) -> Option<Bytes> + Send + Sync>,
+    group: Group,
     rate: u32,
     per: Duration,
     burst: u32,
@@ -52,6 +52,9 @@ pub struct RateLimit {
     /// The buckets, spread over several locks by the hash of their group.
     buckets: [Mutex<Buckets>; LOCKS],
 }
+
+/// Returns the name of the group of a request, or `None` for a request without a limit.
+type Group = Box<dyn Fn(&Request<'_>) -> Option<Bytes> + Send + Sync>;
 
 /// The number of locks, for servers with several workers.
 const LOCKS: usize = 16;
