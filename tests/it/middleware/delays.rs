@@ -1,13 +1,13 @@
-use std::time::Duration;
+use std::{collections::HashMap, time::Duration};
 
 use actix_rt::time::Instant;
 use thegiant::{
-    middleware::{Decision, RateLimit},
+    middleware::{Decision, RateLimit, Trace},
     prelude::*,
     test::TestServer,
 };
 
-use crate::support::{RawClient, Served, app, client_list, eventually, line, lines};
+use crate::support::{ANY_PORT, RawClient, Served, app, client_list, eventually, line, lines};
 
 /// Delays requests with the word `slow`.
 fn delaying(by: Duration) -> impl Fn(&Request) -> Decision {
@@ -70,6 +70,58 @@ fn two_middlewares_can_delay_and_refuse_in_one_pipeline() {
     let refused = "-NOPE not this one\r\n";
     let expected = format!("{a}{slow}{refused}{b}{slow}{refused}{slow}{c}");
     assert_eq!(client.replies(8), expected.as_str());
+}
+
+/// A part of the keys.
+#[derive(Default)]
+struct Shard(HashMap<Bytes, Bytes>);
+
+impl Actor for Shard {
+    type Context = Context<Self>;
+}
+
+#[commands]
+impl Shard {
+    /// Sets a value.
+    #[command("PUT", write)]
+    fn put(&mut self, key: Key, value: Bytes) {
+        self.0.insert(key.into(), value);
+    }
+
+    /// Returns values.
+    #[command("READ", readonly, split)]
+    fn read(&self, keys: Vec<Key<&[u8]>>) -> Vec<Option<Bytes>> {
+        keys.into_iter().map(|key| self.0.get(*key).cloned()).collect()
+    }
+}
+
+#[test]
+fn shards_stop_before_a_request_that_is_refused_or_delayed() {
+    let recorder = super::Recorder::refusing("no");
+    let middleware = recorder.clone();
+    let served = Served::with(
+        move || {
+            App::new()
+                .mount_shards(4, |_| Shard::default())
+                .middleware(middleware)
+                .middleware(delaying(Duration::from_millis(5)))
+                .middleware(Trace::new())
+        },
+        |server| server.workers(2).bind(ANY_PORT),
+    );
+    let mut client = RawClient::connect(served.address());
+    client.send(lines(
+        "PUT a 1 \n PUT b 2 \n PUT c no \n READ a b c \n PUT d slow \n READ d a no \n READ d a slow \n PUT b 3 \n READ b",
+    ));
+    let refused = "-NOPE not this one\r\n";
+    let expected = format!(
+        "+OK\r\n+OK\r\n{refused}*3\r\n$1\r\n1\r\n$1\r\n2\r\n$-1\r\n\
+        +OK\r\n{refused}*3\r\n$4\r\nslow\r\n$1\r\n1\r\n$-1\r\n+OK\r\n*1\r\n$1\r\n3\r\n"
+    );
+    assert_eq!(client.replies(9), expected.as_str());
+    let events = recorder.take();
+    assert_eq!(events.iter().filter(|event| event.starts_with('>')).count(), 9, "{events:?}");
+    assert_eq!(events.iter().filter(|event| event.ends_with(" ok")).count(), 7, "{events:?}");
 }
 
 #[thegiant::test]

@@ -172,6 +172,7 @@ impl ConnectionState {
     }
 
     /// Reports the outcomes of the requests of a batch that have their replies.
+    #[inline(never)]
     pub(super) fn report_outcomes(&mut self, batch: &mut Batch) {
         let ConnectionState { server, client, middleware: Some(cursor), .. } = self else { return };
         cursor.report(server, client, batch);
@@ -189,6 +190,7 @@ impl ConnectionState {
 
 impl Connection {
     /// Reports the last outcomes of a batch, and prepares for the next batch.
+    #[inline(never)]
     pub(super) fn end_middleware(&mut self, batch: &mut Batch) {
         if self.state.has_outcomes(batch) {
             self.state.report_outcomes(batch);
@@ -201,6 +203,7 @@ impl Connection {
     /// Lets the next requests with the same target pass through the middleware.
     ///
     /// Returns whether the next request may run. Otherwise it is [held](Resolved::Held).
+    #[inline(never)]
     pub(super) fn pass_middleware(&mut self, batch: &mut Batch, target: Option<CommandRef>) -> bool {
         let next = batch.next_request();
         if self.state.middleware.as_ref().is_none_or(|cursor| next < cursor.passed) {
@@ -226,7 +229,7 @@ impl Connection {
     }
 
     /// Returns whether the next request, which is no command, may be answered: all middleware has let it pass.
-    #[inline]
+    #[inline(never)]
     pub(super) fn may_answer_non_command(&mut self, batch: &mut Batch) -> bool {
         self.state.middleware.is_none()
             || self.state.transaction.is_running()

@@ -25,9 +25,6 @@ impl Connection {
             if batch.is_observed() {
                 self.after_requests(&mut batch);
             }
-            if self.state.has_outcomes(&batch) {
-                self.state.report_outcomes(&mut batch);
-            }
             while let Some(target) = batch.next_target() {
                 match target {
                     Resolved::Command(target) | Resolved::Split(target) => {
@@ -188,14 +185,11 @@ impl Connection {
                 self.client.set_active(self.state.server.now());
                 self.state.follow_proxied_transaction();
                 self.state.replies = batch.out.mode();
-                if !batch.is_blocked() {
-                    return Ok(Stage::Running(batch).into());
-                }
                 if self.state.has_outcomes(&batch) {
                     self.state.report_outcomes(&mut batch);
                 }
                 // A blocked batch has earlier replies to send.
-                Ok(self.block(batch).into())
+                Ok(if batch.is_blocked() { self.block(batch) } else { Stage::Running(batch) }.into())
             }
             Collected::Dispatched => Ok(Next::Wait(Stage::Dispatched)),
             Collected::Blocked => self.wait_for_reply(cx),
