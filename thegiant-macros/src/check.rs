@@ -50,6 +50,7 @@ pub(crate) fn block(block: &Block<'_>, mistakes: &mut Mistakes) {
         self::command(command, mistakes);
     }
     duplicates(&block.commands, mistakes);
+    containers(&block.commands, mistakes);
 }
 
 fn client(block: &Block<'_>, client: &ClientAttr, mistakes: &mut Mistakes) {
@@ -89,7 +90,26 @@ fn command(command: &Command<'_>, mistakes: &mut Mistakes) {
         mistakes
             .at(second.ty, "a second `&mut` parameter: only the actor's context is `&mut`, so remove one");
     }
+    for context in command.params.iter().filter(|param| param.role == Role::Context) {
+        self::context(context.ty, mistakes);
+    }
     order(command.arguments().map(|param| param.ty), mistakes);
+}
+
+/// Adds a mistake for a mutable reference to a type that is an argument, not a context.
+fn context(ty: &Type, mistakes: &mut Mistakes) {
+    const ARGUMENTS: [&str; 9] =
+        ["String", "str", "Vec", "Option", "Bytes", "Key", "Client", "Request", "Responder"];
+    let Type::Reference(reference) = types::ungrouped(ty) else { return };
+    if ARGUMENTS.iter().any(|name| types::is_named(&reference.elem, name)) {
+        let name = types::name(&reference.elem);
+        mistakes.at(
+            ty,
+            format_args!(
+                "only `&mut Context<Self>` and `&mut KeyEvents` are mutable: take `{name}` without `&mut`"
+            ),
+        );
+    }
 }
 
 fn names(command: &Command<'_>, mistakes: &mut Mistakes) {
@@ -186,6 +206,11 @@ fn argument(param: &Param<'_>, mistakes: &mut Mistakes) {
     if let Type::ImplTrait(ty) = param.ty {
         mistakes.at(ty, GENERIC);
     }
+    if types::is_named(types::inside_option(param.ty).unwrap_or(param.ty), "bool") {
+        let text = "a `bool` is no argument: for a word such as `FORCE`, take a struct with `#[derive(Args)]` that has a \
+                    `bool`; for one of several words, an enum with `#[derive(FromArg)]`";
+        mistakes.at(param.ty, text);
+    }
     match param.pat {
         Pat::Ident(pat) if pat.by_ref.is_none() && pat.subpat.is_none() => {}
         pat => mistakes.at(pat, "this parameter has no name: give it one for `COMMAND DOCS`"),
@@ -229,6 +254,27 @@ fn duplicates(commands: &[Command<'_>], mistakes: &mut Mistakes) {
                     );
                 }
                 _ => drop(seen.insert(folded, command)),
+            }
+        }
+    }
+}
+
+/// Finds commands whose required first argument could be the name of one of their subcommands.
+fn containers(commands: &[Command<'_>], mistakes: &mut Mistakes) {
+    let is_required = |param: &Param<'_>| types::inside_option(param.ty).is_none();
+    let requires_argument = |command: &Command<'_>| command.arguments().next().is_some_and(is_required);
+    for command in commands.iter().filter(|command| command.attr.words() == 1 && requires_argument(command)) {
+        let name = command.attr.name.value();
+        for sub in commands {
+            if let Some((container, word)) = sub.attr.name.value().split_once(' ')
+                && container.eq_ignore_ascii_case(&name)
+            {
+                mistakes.at(
+                    &sub.attr.name,
+                    format_args!(
+                        "`{word}` could be the first argument of `{name}`: rename one of the two commands"
+                    ),
+                );
             }
         }
     }

@@ -189,10 +189,23 @@ impl CommandAttr {
     }
 }
 
+/// Whether a word is in capitals, as the names of constants are.
+fn is_constant(word: &Ident) -> bool {
+    !word.to_string().contains(|c: char| c.is_ascii_lowercase())
+}
+
 fn name(attr: &Attribute, written: &Written) -> Result<LitStr> {
     match written.literals.as_slice() {
         [name] => Ok(name.clone()),
-        [] => Err(Error::new_spanned(attr, "the command name is missing: write `#[command(\"NAME\")]`")),
+        [] => match written.words.iter().find(|word| is_constant(word)) {
+            Some(constant) => Err(Error::new_spanned(
+                constant,
+                "a name has to be a literal such as `\"GET\"`: the attribute does not know the value of a constant",
+            )),
+            None => {
+                Err(Error::new_spanned(attr, "the command name is missing: write `#[command(\"NAME\")]`"))
+            }
+        },
         [_, second, ..] => {
             let text = format!("a command has one name: write the other as `alias = \"{}\"`", second.value());
             Err(Error::new_spanned(second, text))

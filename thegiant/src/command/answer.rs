@@ -89,7 +89,6 @@ pub trait Answer<A: Receiver> {
     fn answer(self, request: &Request<'_>, context: &mut A::CommandContext, out: &mut ReplyBuffer);
 }
 
-#[diagnostic::do_not_recommend]
 impl<A: Receiver, T: Reply> Answer<A> for T {
     const MAY_STREAM: bool = false;
     const REPLY: ReplySpec = T::REPLY;

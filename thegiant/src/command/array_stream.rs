@@ -8,7 +8,7 @@ use std::{
 
 use futures_core::Stream;
 
-use super::{Answer, Receiver, Reply, ReplyBuffer, ReplySpec, Request};
+use super::{Answer, IntoError, Receiver, Reply, ReplyBuffer, ReplySpec, Request};
 use crate::{
     Error,
     batch::{Streamed, StreamingReply},
@@ -146,7 +146,7 @@ impl<A: Receiver> Answer<A> for Option<ArrayStream> {
 }
 
 #[diagnostic::do_not_recommend]
-impl<A: Receiver, E: Into<Error>> Answer<A> for Result<ArrayStream, E> {
+impl<A: Receiver, E: IntoError> Answer<A> for Result<ArrayStream, E> {
     const REPLY: ReplySpec = ReplySpec::Array(&ReplySpec::Any);
 
     fn answer(self, _: &Request<'_>, _: &mut A::CommandContext, out: &mut ReplyBuffer) {

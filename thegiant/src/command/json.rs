@@ -37,6 +37,7 @@ use crate::{Error, resp::Encoder};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Json<T>(pub T);
 
+#[diagnostic::do_not_recommend]
 impl<'a, T: Deserialize<'a>> FromArg<'a> for Json<T> {
     const ARG: ArgSpec = ArgSpec::new(ArgKind::String);
 
@@ -45,6 +46,7 @@ impl<'a, T: Deserialize<'a>> FromArg<'a> for Json<T> {
     }
 }
 
+#[diagnostic::do_not_recommend]
 impl<T: Serialize> Reply for Json<T> {
     const REPLY: ReplySpec = ReplySpec::String;
 

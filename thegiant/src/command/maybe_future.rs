@@ -4,8 +4,7 @@ use std::{fmt, future::Future};
 
 use actix::{Actor, Context, ResponseActFuture, ResponseFuture};
 
-use super::{Answer, Reply, ReplyBuffer, ReplySpec, Request};
-use crate::Error;
+use super::{Answer, IntoError, Reply, ReplyBuffer, ReplySpec, Request};
 
 /// A reply that is ready now, or a future of one.
 ///
@@ -98,7 +97,7 @@ macro_rules! fallible {
         where
             A: Actor<Context = Context<A>>,
             T: Reply + 'static,
-            E: Into<Error>,
+            E: IntoError,
         {
             const MAY_STREAM: bool = false;
             const REPLY: ReplySpec = T::REPLY;

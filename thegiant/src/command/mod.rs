@@ -37,6 +37,7 @@ pub use docs::Docs;
 pub use docs::has_argument;
 pub use keys::{KeySpec, Keys};
 pub(crate) use prefix::prefixed;
+pub use reply::IntoError;
 pub(crate) use reply::{Push, Reply};
 pub use reply_spec::ReplySpec;
 pub(crate) use request::{QUOTED, Request, c_text};

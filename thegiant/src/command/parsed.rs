@@ -45,6 +45,7 @@ use crate::{Error, resp::Encoder};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Parsed<T>(pub T);
 
+#[diagnostic::do_not_recommend]
 impl<'a, T: FromStr<Err: Display>> FromArg<'a> for Parsed<T> {
     const ARG: ArgSpec = ArgSpec::new(ArgKind::String);
 
@@ -53,6 +54,7 @@ impl<'a, T: FromStr<Err: Display>> FromArg<'a> for Parsed<T> {
     }
 }
 
+#[diagnostic::do_not_recommend]
 impl<T: Display> Reply for Parsed<T> {
     const REPLY: ReplySpec = ReplySpec::String;
 

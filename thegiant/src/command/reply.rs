@@ -144,6 +144,7 @@ pub struct Raw(pub Bytes);
 #[derive(Clone, Debug)]
 pub struct Array<I>(pub I);
 
+#[diagnostic::do_not_recommend]
 impl Reply for () {
     const REPLY: ReplySpec = ReplySpec::Ok;
 
@@ -153,6 +154,7 @@ impl Reply for () {
     }
 }
 
+#[diagnostic::do_not_recommend]
 impl<T: AsRef<str>> Reply for Simple<T> {
     const REPLY: ReplySpec = ReplySpec::String;
 
@@ -161,24 +163,28 @@ impl<T: AsRef<str>> Reply for Simple<T> {
     }
 }
 
+#[diagnostic::do_not_recommend]
 impl Reply for Raw {
     fn write_to(self, out: &mut Encoder) {
         out.raw_bytes(&self.0);
     }
 }
 
+#[diagnostic::do_not_recommend]
 impl Reply for Error {
     fn write_to(self, out: &mut Encoder) {
         out.error(&self);
     }
 }
 
+#[diagnostic::do_not_recommend]
 impl Reply for Value {
     fn write_to(self, out: &mut Encoder) {
         self.encode(out);
     }
 }
 
+#[diagnostic::do_not_recommend]
 impl Reply for &Value {
     fn write_to(self, out: &mut Encoder) {
         self.encode(out);
@@ -188,6 +194,7 @@ impl Reply for &Value {
 /// Writes a reference to a small value like the value itself.
 macro_rules! by_reference {
     ($($value:ty)*) => {$(
+        #[diagnostic::do_not_recommend]
         impl Reply for &$value {
             const REPLY: ReplySpec = <$value>::REPLY;
 
@@ -198,6 +205,7 @@ macro_rules! by_reference {
     )*};
 }
 
+#[diagnostic::do_not_recommend]
 impl<'a, T: ?Sized> Reply for &&'a T
 where
     &'a T: Reply,
@@ -211,6 +219,7 @@ where
 
 by_reference!(bool char f32 f64 i8 i16 i32 i64 isize i128 u16 u32 u64 usize u128);
 
+#[diagnostic::do_not_recommend]
 impl Reply for bool {
     const REPLY: ReplySpec = ReplySpec::Boolean;
 
@@ -219,6 +228,7 @@ impl Reply for bool {
     }
 }
 
+#[diagnostic::do_not_recommend]
 impl Reply for f64 {
     const REPLY: ReplySpec = ReplySpec::Double;
 
@@ -227,6 +237,7 @@ impl Reply for f64 {
     }
 }
 
+#[diagnostic::do_not_recommend]
 impl Reply for f32 {
     const REPLY: ReplySpec = ReplySpec::Double;
 
@@ -238,6 +249,7 @@ impl Reply for f32 {
 
 macro_rules! integers {
     ($($integer:ty)*) => {$(
+        #[diagnostic::do_not_recommend]
         impl Reply for $integer {
             const REPLY: ReplySpec = ReplySpec::Integer;
 
@@ -249,6 +261,7 @@ macro_rules! integers {
 }
 
 /// A `Vec<u8>` and a `[u8; N]` are strings.
+#[diagnostic::do_not_recommend]
 impl Reply for u8 {
     const REPLY: ReplySpec = ReplySpec::Integer;
 
@@ -273,6 +286,7 @@ integers!(i8 i16 i32 i64 u16 u32);
 macro_rules! wide_integers {
     ($($integer:ty)*) => {$(
         /// Writes a number outside the range of `i64` as a big number.
+        #[diagnostic::do_not_recommend]
         impl Reply for $integer {
             const REPLY: ReplySpec = ReplySpec::Integer;
 
@@ -290,6 +304,7 @@ wide_integers!(isize u64 usize i128 u128);
 
 macro_rules! strings {
     ($($string:ty),*) => {$(
+        #[diagnostic::do_not_recommend]
         impl Reply for $string {
             const REPLY: ReplySpec = ReplySpec::String;
 
@@ -302,6 +317,7 @@ macro_rules! strings {
 
 strings!(&str, String, &String, &[u8], &Vec<u8>);
 
+#[diagnostic::do_not_recommend]
 impl Reply for char {
     const REPLY: ReplySpec = ReplySpec::String;
 
@@ -310,6 +326,7 @@ impl Reply for char {
     }
 }
 
+#[diagnostic::do_not_recommend]
 impl Reply for Cow<'_, str> {
     const REPLY: ReplySpec = ReplySpec::String;
 
@@ -318,6 +335,7 @@ impl Reply for Cow<'_, str> {
     }
 }
 
+#[diagnostic::do_not_recommend]
 impl Reply for Bytes {
     const REPLY: ReplySpec = ReplySpec::String;
 
@@ -327,6 +345,7 @@ impl Reply for Bytes {
     }
 }
 
+#[diagnostic::do_not_recommend]
 impl Reply for &Bytes {
     const REPLY: ReplySpec = ReplySpec::String;
 
@@ -348,6 +367,7 @@ impl<T: Reply> Reply for Option<T> {
     }
 }
 
+#[diagnostic::do_not_recommend]
 impl<'a, T> Reply for &'a Option<T>
 where
     &'a T: Reply,
@@ -367,7 +387,22 @@ impl<T: Reply> Reply for Box<T> {
     }
 }
 
-impl<T: Reply, E: Into<Error>> Reply for Result<T, E> {
+/// The error of a command: [`Error`], or a type with [`ReplyError`](crate::ReplyError).
+///
+/// Each type that converts to an [`Error`] implements it.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not an error that a command can reply with",
+    label = "clients may not read the text of this error",
+    note = "return `thegiant::Error`, or an error type with `#[derive(ReplyError)]`",
+    note = "`.map_err(Error::internal)` logs an error of another crate, and clients get `ERR internal error`",
+    note = "`.map_err(Error::err)` sends the text of an error to clients"
+)]
+pub trait IntoError: Into<Error> {}
+
+#[diagnostic::do_not_recommend]
+impl<E: Into<Error>> IntoError for E {}
+
+impl<T: Reply, E: IntoError> Reply for Result<T, E> {
     const REPLY: ReplySpec = T::REPLY;
 
     #[inline(always)]
@@ -439,6 +474,7 @@ impl<T: Reply> Reply for Vec<T> {
     }
 }
 
+#[diagnostic::do_not_recommend]
 impl<'a, T> Reply for &'a Vec<T>
 where
     &'a T: Reply,
@@ -458,6 +494,7 @@ impl<T: Reply> Reply for VecDeque<T> {
     }
 }
 
+#[diagnostic::do_not_recommend]
 impl<'a, T> Reply for &'a VecDeque<T>
 where
     &'a T: Reply,
@@ -477,6 +514,7 @@ impl<T: Reply, const N: usize> Reply for [T; N] {
     }
 }
 
+#[diagnostic::do_not_recommend]
 impl<'a, T> Reply for &'a [T]
 where
     &'a T: Reply,
@@ -496,6 +534,7 @@ impl<T: Reply, S> Reply for HashSet<T, S> {
     }
 }
 
+#[diagnostic::do_not_recommend]
 impl<'a, T, S> Reply for &'a HashSet<T, S>
 where
     &'a T: Reply,
@@ -515,6 +554,7 @@ impl<T: Reply> Reply for BTreeSet<T> {
     }
 }
 
+#[diagnostic::do_not_recommend]
 impl<'a, T> Reply for &'a BTreeSet<T>
 where
     &'a T: Reply,
@@ -534,6 +574,7 @@ impl<K: Reply, V: Reply, S> Reply for HashMap<K, V, S> {
     }
 }
 
+#[diagnostic::do_not_recommend]
 impl<'a, K, V, S> Reply for &'a HashMap<K, V, S>
 where
     &'a K: Reply,
@@ -554,6 +595,7 @@ impl<K: Reply, V: Reply> Reply for BTreeMap<K, V> {
     }
 }
 
+#[diagnostic::do_not_recommend]
 impl<'a, K, V> Reply for &'a BTreeMap<K, V>
 where
     &'a K: Reply,

@@ -86,6 +86,7 @@ fn count(duration: Duration, unit: i64) -> i64 {
 
 macro_rules! durations {
     ($($name:ident = $unit:literal;)*) => {$(
+        #[diagnostic::do_not_recommend]
         impl<'a> FromArg<'a> for $name {
             const ARG: ArgSpec = ArgSpec::new(ArgKind::Integer);
 
@@ -94,6 +95,7 @@ macro_rules! durations {
             }
         }
 
+        #[diagnostic::do_not_recommend]
         impl Reply for $name {
             const REPLY: ReplySpec = ReplySpec::Integer;
 
@@ -118,6 +120,7 @@ macro_rules! durations {
 
 macro_rules! points_in_time {
     ($($name:ident = $unit:literal;)*) => {$(
+        #[diagnostic::do_not_recommend]
         impl<'a> FromArg<'a> for $name {
             const ARG: ArgSpec = ArgSpec::new(ArgKind::UnixTime);
 
@@ -127,6 +130,7 @@ macro_rules! points_in_time {
             }
         }
 
+        #[diagnostic::do_not_recommend]
         impl Reply for $name {
             const REPLY: ReplySpec = ReplySpec::Integer;
 

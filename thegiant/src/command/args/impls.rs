@@ -5,6 +5,7 @@ use bytes::Bytes;
 use super::{ArgKind, ArgSpec, Arguments, FromArg};
 use crate::Error;
 
+#[diagnostic::do_not_recommend]
 impl<'a> FromArg<'a> for &'a [u8] {
     const ARG: ArgSpec = ArgSpec::new(ArgKind::String);
 
@@ -13,6 +14,7 @@ impl<'a> FromArg<'a> for &'a [u8] {
     }
 }
 
+#[diagnostic::do_not_recommend]
 impl<'a> FromArg<'a> for Bytes {
     const ARG: ArgSpec = ArgSpec::new(ArgKind::String);
 
@@ -22,6 +24,7 @@ impl<'a> FromArg<'a> for Bytes {
     }
 }
 
+#[diagnostic::do_not_recommend]
 impl<'a> FromArg<'a> for &'a str {
     const ARG: ArgSpec = ArgSpec::new(ArgKind::String);
 
@@ -30,6 +33,7 @@ impl<'a> FromArg<'a> for &'a str {
     }
 }
 
+#[diagnostic::do_not_recommend]
 impl<'a> FromArg<'a> for String {
     const ARG: ArgSpec = ArgSpec::new(ArgKind::String);
 
@@ -39,6 +43,7 @@ impl<'a> FromArg<'a> for String {
 }
 
 /// Reads one argument that is one character.
+#[diagnostic::do_not_recommend]
 impl<'a> FromArg<'a> for char {
     const ARG: ArgSpec = ArgSpec::new(ArgKind::String);
 
@@ -52,6 +57,7 @@ impl<'a> FromArg<'a> for char {
 }
 
 /// A `Vec<u8>` is a string, as in a reply.
+#[diagnostic::do_not_recommend]
 impl<'a> FromArg<'a> for u8 {
     const ARG: ArgSpec = ArgSpec::new(ArgKind::Integer);
     const LIST: ArgSpec = ArgSpec::new(ArgKind::String);
@@ -67,6 +73,7 @@ impl<'a> FromArg<'a> for u8 {
 
 macro_rules! integers {
     ($($integer:ty)*) => {$(
+        #[diagnostic::do_not_recommend]
         impl<'a> FromArg<'a> for $integer {
             const ARG: ArgSpec = ArgSpec::new(ArgKind::Integer);
 
@@ -79,6 +86,7 @@ macro_rules! integers {
 
 integers!(i8 i16 i32 i64 isize u16 u32 u64 usize);
 
+#[diagnostic::do_not_recommend]
 impl<'a> FromArg<'a> for f64 {
     const ARG: ArgSpec = ArgSpec::new(ArgKind::Double);
 
@@ -87,6 +95,7 @@ impl<'a> FromArg<'a> for f64 {
     }
 }
 
+#[diagnostic::do_not_recommend]
 impl<'a> FromArg<'a> for f32 {
     const ARG: ArgSpec = ArgSpec::new(ArgKind::Double);
 
@@ -122,6 +131,7 @@ const fn name_of_second(first: &ArgSpec) -> &'static str {
 
 macro_rules! tuples {
     ($($T:ident = $name:expr),*) => {
+        #[diagnostic::do_not_recommend]
         impl<'a, $($T: FromArg<'a>),*> FromArg<'a> for ($($T,)*) {
             const ARG: ArgSpec = ArgSpec::block(&[$($T::ARG.named_if_unnamed($name)),*]);
 

@@ -65,6 +65,7 @@ impl Borrow<[u8]> for Key<Bytes> {
     }
 }
 
+#[diagnostic::do_not_recommend]
 impl<'a, T: FromArg<'a>> FromArg<'a> for Key<T> {
     const ARG: ArgSpec = T::ARG.key();
 
