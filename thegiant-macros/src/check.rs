@@ -50,7 +50,6 @@ pub(crate) fn block(block: &Block<'_>, mistakes: &mut Mistakes) {
         self::command(command, mistakes);
     }
     duplicates(&block.commands, mistakes);
-    containers(&block.commands, mistakes);
 }
 
 fn client(block: &Block<'_>, client: &ClientAttr, mistakes: &mut Mistakes) {
@@ -254,27 +253,6 @@ fn duplicates(commands: &[Command<'_>], mistakes: &mut Mistakes) {
                     );
                 }
                 _ => drop(seen.insert(folded, command)),
-            }
-        }
-    }
-}
-
-/// Finds commands whose required first argument could be the name of one of their subcommands.
-fn containers(commands: &[Command<'_>], mistakes: &mut Mistakes) {
-    let is_required = |param: &Param<'_>| types::inside_option(param.ty).is_none();
-    let requires_argument = |command: &Command<'_>| command.arguments().next().is_some_and(is_required);
-    for command in commands.iter().filter(|command| command.attr.words() == 1 && requires_argument(command)) {
-        let name = command.attr.name.value();
-        for sub in commands {
-            if let Some((container, word)) = sub.attr.name.value().split_once(' ')
-                && container.eq_ignore_ascii_case(&name)
-            {
-                mistakes.at(
-                    &sub.attr.name,
-                    format_args!(
-                        "`{word}` could be the first argument of `{name}`: rename one of the two commands"
-                    ),
-                );
             }
         }
     }

@@ -241,7 +241,7 @@ fn method(spec: &Spec, shadowed: &[&str]) -> String {
     )
 }
 
-/// The length from which each parameter has a line of its own.
+/// The length of all parameters from which each is on a separate line.
 const LINE: usize = 80;
 
 /// Writes `builtins.` before the names of types that mean methods in the class.
