@@ -23,7 +23,7 @@ fn main() -> io::Result<()> {
                 table += &format!("    ({:?}, {line}, {name}::served),\n", stem(chapter));
             }
             let served = served.unwrap_or_default();
-            modules += &format!("#[allow(dead_code, unused_imports)]\nmod {name} {{\n{code}\n{served}}}\n\n");
+            modules += &format!("#[allow(dead_code, unreachable_pub, unused_imports)]\nmod {name} {{\n{code}\n{served}}}\n\n");
         }
     }
     let table =
