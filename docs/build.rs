@@ -23,11 +23,14 @@ fn main() -> io::Result<()> {
                 table += &format!("    ({:?}, {line}, {name}::served),\n", stem(chapter));
             }
             let served = served.unwrap_or_default();
-            modules += &format!("#[allow(dead_code, unreachable_pub, unused_imports)]\nmod {name} {{\n{code}\n{served}}}\n\n");
+            modules += &format!(
+                "#[allow(dead_code, unreachable_pub, unused_imports)]\nmod {name} {{\n{code}\n{served}}}\n\n"
+            );
         }
     }
-    let table =
-        format!("/// The chapter and the line of each program, and its application.\nconst PROGRAMS: &[(&str, usize, Served)] = &[\n{table}];\n");
+    let table = format!(
+        "/// The chapter and the line of each program, and its application.\nconst PROGRAMS: &[(&str, usize, Served)] = &[\n{table}];\n"
+    );
     let folder = PathBuf::from(env::var_os("OUT_DIR").ok_or(io::ErrorKind::NotFound)?);
     fs::write(folder.join("programs.rs"), modules + &table)
 }

@@ -58,6 +58,28 @@ fn the_table_of_contents_has_all_chapters() {
 }
 
 #[test]
+fn links_lead_to_chapters_and_headings() {
+    let mut count = 0;
+    for path in chapters() {
+        let text = fs::read_to_string(&path).expect("a chapter");
+        let links = text.split("](").skip(1).filter_map(|rest| rest.split_once(')'));
+        for (link, _) in links.filter(|(link, _)| !link.contains("://")) {
+            count += 1;
+            let (file, heading) = link.split_once('#').unwrap_or((link, ""));
+            let target = if file.is_empty() { path.clone() } else { path.with_file_name(file) };
+            let target = fs::read_to_string(&target).unwrap_or_else(|_| panic!("{}: {link}", path.display()));
+            let mut anchors = target.lines().filter(|line| line.starts_with('#')).map(anchor);
+            assert!(
+                heading.is_empty() || anchors.any(|anchor| anchor == heading),
+                "{}: {link}",
+                path.display()
+            );
+        }
+    }
+    assert!(count > 0);
+}
+
+#[test]
 fn each_chapter_with_a_session_has_a_program() {
     assert!(!PROGRAMS.is_empty());
     for path in chapters() {
@@ -76,7 +98,8 @@ fn with_real_output(chapter: &str, programs: &[&(&str, usize, Served)]) -> Strin
         if line != "```console" {
             continue;
         }
-        let session: Vec<&str> = lines.by_ref().map(|(_, line)| line).take_while(|line| *line != "```").collect();
+        let session: Vec<&str> =
+            lines.by_ref().map(|(_, line)| line).take_while(|line| *line != "```").collect();
         let (_, start, served) = programs.iter().rfind(|(_, start, _)| *start <= index).expect("a program");
         if running.as_ref().is_none_or(|(running, _)| running != start) {
             running = Some((*start, Running::start(*served)));
@@ -213,6 +236,13 @@ fn chapters() -> Vec<PathBuf> {
         fs::read_dir(folder()).expect("a folder").map(|entry| entry.expect("an entry").path()).collect();
     paths.sort();
     paths
+}
+
+/// The anchor that mdBook makes of a heading.
+fn anchor(heading: &str) -> String {
+    let words = heading.trim_start_matches('#').trim().to_lowercase();
+    let kept = words.chars().filter(|char| char.is_alphanumeric() || matches!(char, ' ' | '-' | '_'));
+    kept.map(|char| if char == ' ' { '-' } else { char }).collect()
 }
 
 fn stem(path: &Path) -> String {
