@@ -24,7 +24,7 @@ fn main() -> io::Result<()> {
             }
             let served = served.unwrap_or_default();
             modules += &format!(
-                "#[allow(dead_code, unreachable_pub, unused_imports)]\nmod {name} {{\n{code}\n{served}}}\n\n"
+                "#[allow(dead_code, unreachable_pub, unused_imports)]\nmod {name} {{\n{served}{code}}}\n\n"
             );
         }
     }

@@ -16,7 +16,7 @@ use thegiant::{App, Server, ServerHandle};
 
 include!(concat!(env!("OUT_DIR"), "/programs.rs"));
 
-/// What the applications of the guide may need.
+/// Things that applications of the guide may need.
 #[derive(Clone, Copy)]
 struct Environment<'a> {
     /// The address of a server in place of Redis.
