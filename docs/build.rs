@@ -1,7 +1,7 @@
 //! Writes the programs of the guide into a file of modules, which `tests/guide.rs` compiles and runs.
 //!
-//! Each code block with the language `rust` is a module. A block with `rust,more` continues the one before it. If a program
-//! has a function `app`, its module also has a function `served`, which the test calls.
+//! Each code block with the language `rust` is a module. A block with `rust,more` is a module inside of the one before it. If a
+//! program has a function `app`, its module also has a function `served`, which the test calls.
 
 use std::{
     env, fs, io,
@@ -28,9 +28,8 @@ fn main() -> io::Result<()> {
             );
         }
     }
-    let table = format!(
-        "/// The chapter and the line of each program, and its application.\nconst PROGRAMS: &[(&str, usize, Served)] = &[\n{table}];\n"
-    );
+    // The chapter and the line of each program, and its application.
+    let table = format!("const PROGRAMS: &[(&str, usize, Served)] = &[\n{table}];\n");
     let folder = PathBuf::from(env::var_os("OUT_DIR").ok_or(io::ErrorKind::NotFound)?);
     fs::write(folder.join("programs.rs"), modules + &table)
 }
@@ -43,19 +42,21 @@ struct Program {
 
 fn programs(chapter: &str) -> Vec<Program> {
     let mut programs: Vec<Program> = Vec::new();
-    let mut is_code = false;
-    for (index, line) in chapter.lines().enumerate() {
-        match line {
-            "```rust" => programs.push(Program { line: index + 1, code: String::new() }),
-            "```" => is_code = false,
-            _ => {}
+    let mut lines = chapter.lines().enumerate();
+    while let Some((index, fence)) = lines.next() {
+        if fence != "```rust" && fence != "```rust,more" {
+            continue;
         }
-        if is_code && let Some(program) = programs.last_mut() {
-            // Lines that begin with `# ` are hidden in the book.
-            program.code += line.strip_prefix("# ").unwrap_or(line);
-            program.code.push('\n');
+        let code = lines.by_ref().map(|(_, line)| line).take_while(|line| *line != "```");
+        let code: String = code.map(|line| format!("{line}\n")).collect();
+        let line = index + 1;
+        match programs.last_mut() {
+            Some(program) if fence == "```rust,more" => {
+                // Another module: it may have a `main`, too.
+                program.code += &format!("mod more_{line} {{\nuse super::*;\n{code}}}\n");
+            }
+            _ => programs.push(Program { line, code }),
         }
-        is_code = is_code || line == "```rust" || line == "```rust,more";
     }
     programs
 }

@@ -57,6 +57,23 @@ fn the_table_of_contents_has_all_chapters() {
     }
 }
 
+/// The build script takes these blocks only. A foreign program has `rust,ignore`.
+#[test]
+fn each_rust_program_is_compiled() {
+    for path in chapters() {
+        let text = fs::read_to_string(&path).expect("a chapter");
+        for fence in text.lines().filter(|line| line.trim_start().starts_with("```rust")) {
+            assert!(
+                ["```rust", "```rust,more", "```rust,ignore"].contains(&fence),
+                "{}: {fence}",
+                path.display()
+            );
+        }
+        let foreign = text.lines().filter(|line| *line == "```rust,ignore").count();
+        assert!(foreign == 0 || path.ends_with("from-modules.md"), "{}", path.display());
+    }
+}
+
 #[test]
 fn links_lead_to_chapters_and_headings() {
     let mut count = 0;
