@@ -211,8 +211,14 @@ fn redis_cli(arguments: &str, input: &str) -> String {
     let text = String::from_utf8(output.stdout).expect("text");
     // redis-cli puts an empty line behind an error, and GitHub shows it.
     let mut lines: Vec<&str> = text.lines().collect();
-    lines.retain(|line| !line.is_empty());
+    lines.retain(|line| !line.is_empty() && !is_duration(line));
     lines.iter().map(|line| format!("{line}\n")).collect()
+}
+
+/// Whether redis-cli says here how long a slow command took, such as `(0.52s)`.
+fn is_duration(line: &str) -> bool {
+    let seconds = line.strip_prefix('(').and_then(|rest| rest.strip_suffix("s)"));
+    seconds.is_some_and(|seconds| seconds.parse::<f64>().is_ok())
 }
 
 impl Thread {
