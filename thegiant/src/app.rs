@@ -601,12 +601,15 @@ impl App {
     /// #     #[command("GET")]
     /// #     fn get(&self, _key: Key) -> Option<Bytes> { None }
     /// # }
-    /// let app = App::new().mount_shards(2, |_| Store);
-    /// let replies: Vec<_> = app.commands().map(|spec| (spec.syntax(), spec.reply.to_string())).collect();
+    /// fn app() -> App {
+    ///     App::new().mount_shards(2, |_| Store)
+    /// }
+    /// let replies: Vec<_> = app().commands().map(|spec| (spec.syntax(), spec.reply.to_string())).collect();
     /// assert_eq!(replies, [("GET key".to_owned(), "string, or null".to_owned())]);
     /// ```
-    pub fn commands(&self) -> impl Iterator<Item = &'static Spec> {
-        self.routes.table().specs()
+    pub fn commands(&self) -> impl Iterator<Item = &'static Spec> + use<> {
+        let specs: Vec<_> = self.routes.table().specs().collect();
+        specs.into_iter()
     }
 
     /// Returns the descriptions of the commands that the toolkit answers itself.
