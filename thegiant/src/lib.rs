@@ -833,7 +833,9 @@ pub mod __private {
             check_split, has_argument,
             keys::check_keys,
         },
-        dispatch::{RunBatches, prefetch, responder, run_batches, run_batches_in_groups},
+        dispatch::{
+            Implements, ImplementsNot, RunBatches, prefetch, responder, run_batches, run_batches_in_groups,
+        },
         keyspace::remove_expired,
     };
 }

@@ -6,7 +6,7 @@ mod row;
 
 use proc_macro2::{Span, TokenStream};
 use quote::{quote, quote_spanned};
-use syn::{Error, Ident, ImplItem, Item, ItemImpl, parse_quote, spanned::Spanned};
+use syn::{Error, Ident, ImplItem, Item, ItemImpl, Type, parse_quote, spanned::Spanned};
 
 use crate::{
     attr::BlockAttr,
@@ -126,21 +126,22 @@ fn traits(block: &Block<'_>, rows: &[TokenStream]) -> TokenStream {
         Some(group_commit) => {
             quote_spanned!(group_commit.span()=> <Self as ::thegiant::GroupCommit>::USES_GROUP_COMMIT)
         }
-        None => quote!(false),
+        None => without(ty, "GroupCommit", "GROUP_COMMIT", "group_commit"),
     };
     // The span makes rustc report a missing `Expire` at this word.
-    let expires = block.attr.expire.iter().map(|expire| {
+    let expires = block.attr.expire.as_ref().map(|expire| {
         quote_spanned! {expire.span()=>
-            const EXPIRES: bool = true;
-
             fn remove_expired(&mut self, keyspace: &::thegiant::Keyspace) -> bool {
                 ::thegiant::__private::remove_expired(self, keyspace)
             }
         }
     });
-    let prefetches = block.attr.prefetch.iter().map(|prefetch| {
+    let has_expire = match &block.attr.expire {
+        Some(_) => quote!(true),
+        None => without(ty, "Expire", "EXPIRE", "expire"),
+    };
+    let prefetches = block.attr.prefetch.as_ref().map(|prefetch| {
         quote_spanned! {prefetch.span()=>
-            const PREFETCHES: bool = true;
 
             #[inline]
             fn prefetch<'keys>(
@@ -152,6 +153,10 @@ fn traits(block: &Block<'_>, rows: &[TokenStream]) -> TokenStream {
             }
         }
     });
+    let has_prefetch = match &block.attr.prefetch {
+        Some(_) => quote!(true),
+        None => without(ty, "Prefetch", "PREFETCH", "prefetch"),
+    };
     quote! {
         #[automatically_derived]
         #[allow(deprecated)]
@@ -159,8 +164,10 @@ fn traits(block: &Block<'_>, rows: &[TokenStream]) -> TokenStream {
             const ROWS: &'static [&'static [::thegiant::command::Row<Self>]] =
                 &[&[#(#rows),*], #(Self::#include),*];
             const USES_GROUP_COMMIT: bool = #uses_group_commit;
-            #(#expires)*
-            #(#prefetches)*
+            const EXPIRES: bool = #has_expire;
+            const PREFETCHES: bool = #has_prefetch;
+            #expires
+            #prefetches
         }
 
         #[automatically_derived]
@@ -176,4 +183,20 @@ fn traits(block: &Block<'_>, rows: &[TokenStream]) -> TokenStream {
             }
         }
     }
+}
+
+/// Generates `false`, or an error if the actor implements the trait: without the word, nothing would use the trait.
+fn without(actor: &Type, name: &str, constant: &str, word: &str) -> TokenStream {
+    let constant = Ident::new(constant, Span::call_site());
+    let text = format!(
+        "`{}` implements `{name}`, but `#[commands]` does not use it: write `#[commands({word})]`",
+        quote!(#actor)
+    );
+    quote_spanned! {actor.span()=> {
+        // Only a type that does not implement the trait needs it.
+        #[allow(unused_imports)]
+        use ::thegiant::__private::ImplementsNot as _;
+        const { ::std::assert!(!::thegiant::__private::Implements::<Self>::#constant, #text) };
+        false
+    }}
 }

@@ -124,9 +124,6 @@ pub trait GroupCommit: Actor<Context = Context<Self>> + Commands<CommandContext 
 
     /// Makes all changes since the last commit durable, for example by a write to the disk.
     ///
-    /// [`max_group_size`](Self::max_group_size) and [`commit_delay`](Self::commit_delay) determine when it is
-    /// called.
-    ///
     /// Its own [`max_group_size`](Self::max_group_size) and [`commit_delay`](Self::commit_delay) say when.
     fn commit(&mut self, context: &mut Context<Self>) -> Commit;
 

@@ -6,6 +6,7 @@ mod commit_group;
 mod cut;
 mod group;
 mod group_commit;
+mod implements;
 #[cfg(all(test, thegiant_loom))]
 mod loom_tests;
 mod mountable;
@@ -24,6 +25,7 @@ pub(crate) use client_batch::ClientBatch;
 pub use commit_group::run_batches_in_groups;
 pub(crate) use group::GroupCommitStats;
 pub use group_commit::{Commit, GroupCommit};
+pub use implements::{Implements, ImplementsNot};
 pub use mountable::Mountable;
 pub use prefetch::{Prefetch, prefetch};
 pub use responder::{Responder, responder};
