@@ -33,6 +33,8 @@ struct Drain;
 struct Call;
 struct Connection;
 struct RequestBuilder;
+struct WrongReply;
+struct Fields;
 
 trait Actor {}
 trait Handler {}
@@ -46,6 +48,9 @@ trait AsRef {}
 trait ToArgs {}
 trait FromReply {}
 trait IntoIterator {}
+trait Default {}
+trait Clone {}
+trait Display {}
 
 macro_rules! assert {
     ($($trap:tt)*) => {
@@ -105,11 +110,11 @@ struct Including<'args> {
     rest: Port,
 }
 
-#[::std::prelude::v1::derive(::thegiant::FromArg)]
+#[::std::prelude::v1::derive(::thegiant::FromArg, ::thegiant_client::ToArgs)]
 #[arg(range = 1..=100, error = "no port")]
 struct Port(u16);
 
-#[::std::prelude::v1::derive(::thegiant::FromArg)]
+#[::std::prelude::v1::derive(::thegiant::FromArg, ::thegiant_client::ToArgs)]
 #[arg(error = "no side")]
 enum Side {
     Left,
@@ -117,9 +122,15 @@ enum Side {
     Right,
 }
 
-#[::std::prelude::v1::derive(::thegiant::FromArg)]
+#[::std::prelude::v1::derive(::thegiant::FromArg, ::thegiant_client::ToArgs)]
 #[arg(try_from = "&'args str", pattern)]
 struct Name<'args>(&'args str);
+
+impl ::core::fmt::Display for Name<'_> {
+    fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+        f.write_str(self.0)
+    }
+}
 
 impl<'args> ::core::convert::TryFrom<&'args str> for Name<'args> {
     type Error = ::thegiant::Error;
@@ -142,18 +153,18 @@ impl ::core::convert::TryFrom<u64> for Number {
 }
 
 /// A reply with all attributes.
-#[::std::prelude::v1::derive(::thegiant::Reply)]
+#[::std::prelude::v1::derive(::thegiant::Reply, ::thegiant_client::FromReply)]
 #[reply(rename_all = "kebab-case", skip_none)]
 struct Report<T> {
     out: T,
     self_: ::core::option::Option<u64>,
     #[reply(skip)]
-    skipped: T,
+    skipped: ::core::option::Option<T>,
     #[reply(rename = "the-state")]
     state: State,
 }
 
-#[::std::prelude::v1::derive(::thegiant::Reply)]
+#[::std::prelude::v1::derive(::thegiant::Reply, ::thegiant_client::FromReply)]
 enum State {
     Ready,
     One(u64),
@@ -189,7 +200,12 @@ impl<T: ::core::clone::Clone + ::core::marker::Unpin + 'static> Store<T> {
     #[::thegiant::command("DERIVED")]
     fn derived(&self, options: Including<'_>, names: ::std::vec::Vec<(Name<'_>, Number)>) -> Report<u64> {
         let _ = (&self.value, names, options.common.ttl, options.slots, options.args, options.rest);
-        Report { out: 1, self_: ::core::option::Option::None, skipped: 0, state: State::Ready }
+        Report {
+            out: 1,
+            self_: ::core::option::Option::None,
+            skipped: ::core::option::Option::None,
+            state: State::Ready,
+        }
     }
 
     /// Takes the parameters that are not arguments.

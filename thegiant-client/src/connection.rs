@@ -149,6 +149,10 @@ impl State {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Value, CallError>> {
         loop {
             match std::mem::replace(self, State::Done) {
+                State::Unsent(_, request) if request.error().is_some() => {
+                    let reason = request.error().unwrap_or_default();
+                    return not_sent(&format!("an argument cannot be written: {reason}"));
+                }
                 // The server sends no reply to an empty request.
                 State::Unsent(_, request) if request.is_empty() => {
                     return not_sent("the request has no words");

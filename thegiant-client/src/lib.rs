@@ -88,9 +88,12 @@
 //! most [`max_reply_len`](ConnectionBuilder::max_reply_len) bytes and 128 levels of nesting. As values, small elements take up to
 //! 20 times their bytes.
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
 mod backoff;
 mod builder;
 mod connection;
+mod derived;
 mod driver;
 mod error;
 mod handshake;
@@ -98,9 +101,54 @@ mod receiver;
 mod session;
 
 pub use bytes::Bytes;
-/// Implements [`ToArgs`](trait@ToArgs) for options with `#[derive(Args)]`, so that a client can send them.
+/// Implements [`FromReply`](trait@FromReply) for a type with `#[derive(Reply)]`, so that a client can receive it.
 ///
-/// It has the attribute `#[arg]` of that derive. Options are sent in the order of the fields.
+/// It has the attribute `#[reply]` of that derive, and reads what it writes, in both versions of the protocol:
+///
+/// - A struct with named fields reads a map. It ignores further fields. A field that the reply does not have is null, which an
+///   `Option` accepts. With `#[reply(array)]`, or with unnamed fields, it reads an array of exactly its values.
+/// - A tuple struct with one field reads the reply of its value.
+/// - A field with `#[reply(skip)]` gets its [`Default`].
+/// - An enum reads the word of a variant without fields. Any other reply is the first variant, from the top, whose values it has.
+///
+/// Type parameters must implement `FromReply`, too. A reply cannot borrow: the fields are owned.
+///
+/// ```
+/// use thegiant_client::{FromReply, Value};
+///
+/// #[derive(Debug, PartialEq, FromReply)]
+/// #[reply(rename_all = "kebab-case", skip_none)]
+/// struct QueueInfo {
+///     ready_jobs: u64,
+///     state: State,
+///     max_len: Option<u64>,
+/// }
+///
+/// #[derive(Debug, PartialEq, FromReply)]
+/// enum State {
+///     Running,
+///     Paused,
+/// }
+///
+/// let fields = [("ready-jobs", Value::Integer(7)), ("state", "paused".into())];
+/// let reply = Value::Map(fields.map(|(name, value)| (name.into(), value)).into());
+/// let info = QueueInfo { ready_jobs: 7, state: State::Paused, max_len: None };
+/// assert_eq!(QueueInfo::from_reply(reply), Ok(info));
+///
+/// let reply = Value::Map(vec![("ready-jobs".into(), 7.into()), ("state".into(), "stopped".into())]);
+/// let error = QueueInfo::from_reply(reply).unwrap_err();
+/// assert_eq!(error.to_string(), "expected one of `running`, `paused` in `state`, got \"stopped\"");
+/// # let _ = State::Running;
+/// ```
+pub use thegiant_macros::FromReply;
+/// Implements [`ToArgs`](trait@ToArgs) for a type with `#[derive(Args)]` or `#[derive(FromArg)]`, so that a client can send it.
+///
+/// It has the attribute `#[arg]` of these derives, and writes what they read:
+///
+/// - A struct with named fields is options, in the order of the fields.
+/// - An enum is the token of its variant and the values behind it.
+/// - A tuple struct with one field is the arguments of its value.
+/// - A type with `#[arg(try_from = "…")]` is its text form, of [`Display`](std::fmt::Display).
 ///
 /// ```
 /// use thegiant_client::{RequestBuilder, ToArgs};
@@ -126,15 +174,56 @@ pub use bytes::Bytes;
 /// assert_eq!(request.to_vec(), RequestBuilder::new("SET key value GET EX 10").to_vec());
 /// # let _ = Expiry::KeepTtl;
 /// ```
+///
+/// Types of one argument:
+///
+/// ```
+/// use std::fmt;
+/// use thegiant_client::{RequestBuilder, ToArgs};
+///
+/// #[derive(ToArgs)]
+/// struct Port(u16);
+///
+/// #[derive(ToArgs)]
+/// #[arg(error = "the side is LEFT or RIGHT")]
+/// enum Side { Left, Right }
+///
+/// /// A colour, written `#rrggbb`.
+/// #[derive(ToArgs)]
+/// #[arg(try_from = "&str")]
+/// struct Colour(u32);
+///
+/// impl fmt::Display for Colour {
+///     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+///         write!(f, "#{:06x}", self.0)
+///     }
+/// }
+///
+/// let mut request = RequestBuilder::new("SHINE");
+/// request.arg(&Port(80)).arg(&Side::Right).arg(&Colour(0xff));
+/// assert_eq!(request.to_vec(), RequestBuilder::new("SHINE 80 RIGHT #0000ff").to_vec());
+/// # let _ = Side::Left;
+/// ```
 pub use thegiant_macros::ToArgs;
 /// Makes the methods in an `impl` block the commands of an actor, and generates their client.
 ///
 /// It is the attribute of the crate `thegiant`, for crates that do not always depend on it.
 pub use thegiant_macros::commands;
-pub use thegiant_resp::{Error, FromReply, Protocol, RequestBuilder, ToArgs, Value, WrongReply};
+#[cfg(feature = "json")]
+pub use thegiant_resp::Json;
+pub use thegiant_resp::{
+    Error, FromReply, Milliseconds, Parsed, Protocol, RequestBuilder, Seconds, ToArgs, UnixTime, UnixTimeMs,
+    Value, WrongReply,
+};
 
 pub use crate::{
     builder::ConnectionBuilder,
     connection::{Call, Connection},
     error::CallError,
 };
+
+/// Items that generated code names. They are not part of the public API.
+#[doc(hidden)]
+pub mod __private {
+    pub use crate::derived::{Fields, text_to_args, unknown_word};
+}

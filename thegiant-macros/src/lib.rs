@@ -1,10 +1,10 @@
 //! The attributes and derives of `thegiant`.
 //!
-//! Use them through `thegiant`, because the generated code names items of that crate.
+//! Use them through `thegiant` and `thegiant-client`, because the generated code names items of these crates.
 //!
 //! The attributes take four steps: `attr` parses an attribute, `model` represents the item, `check` finds
 //! mistakes, and `expand` generates the code. The folder `args` has the same four steps for
-//! `#[derive(Args)]`, and `from_arg` uses them for enums of words.
+//! `#[derive(Args)]`; `from_arg` uses them for enums of words, and `to_args` for all that is written.
 
 mod args;
 mod attr;
@@ -17,6 +17,7 @@ mod mistakes;
 mod model;
 mod reply;
 mod reply_error;
+mod to_args;
 mod types;
 
 use proc_macro::TokenStream;
@@ -70,7 +71,13 @@ pub fn args(item: TokenStream) -> TokenStream {
 }
 
 #[expect(missing_docs, reason = "documented where `thegiant-client` re-exports it")]
+#[proc_macro_derive(FromReply, attributes(reply))]
+pub fn from_reply(item: TokenStream) -> TokenStream {
+    reply::derive_from_reply(item.into()).into()
+}
+
+#[expect(missing_docs, reason = "documented where `thegiant-client` re-exports it")]
 #[proc_macro_derive(ToArgs, attributes(arg))]
 pub fn to_args(item: TokenStream) -> TokenStream {
-    args::derive_to_args(item.into()).into()
+    to_args::derive(item.into()).into()
 }

@@ -20,6 +20,11 @@ impl Mistakes {
         parsed.map_err(|error| self.add(error)).ok()
     }
 
+    /// Adds further mistakes.
+    pub(crate) fn append(&mut self, further: Mistakes) {
+        further.0.into_iter().for_each(|error| self.add(error));
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.0.is_none()
     }

@@ -1,9 +1,11 @@
 //! Converts replies into Rust types.
 
 use std::{
+    borrow::Cow,
     collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque},
     fmt,
     hash::{BuildHasher, Hash},
+    str::FromStr,
 };
 
 use bytes::Bytes;
@@ -15,19 +17,24 @@ use super::{Error, Value};
 /// | type | replies |
 /// | --- | --- |
 /// | `()` | `OK`, or another simple string |
-/// | `String` | a string, as UTF-8 |
+/// | `String`, `Cow<str>` | a string, as UTF-8 |
+/// | `char` | a string of one character |
 /// | [`Bytes`], `Vec<u8>` | a string |
-/// | `i8` … `i128`, `u16` … `u128`, `isize`, `usize` | an integer, a big number, or a string of digits |
+/// | `i8` … `i128`, `u8` … `u128`, `isize`, `usize` | an integer, a big number, or a string of digits |
 /// | `f32`, `f64` | a double, an integer, or a string with a number |
 /// | `bool` | a boolean, or the integers 0 and 1 |
 /// | `Option<T>` | null, or a `T` |
+/// | `Box<T>` | a `T` |
 /// | `Vec<T>`, `VecDeque<T>`, `HashSet<T>`, `BTreeSet<T>` | an array or a set |
 /// | `HashMap<K, V>`, `BTreeMap<K, V>` | a map, or an array of keys and values |
 /// | `[T; N]`, `(A, B)`, … | an array with this number of elements |
 /// | `Result<T, Error>` | a `T`, or an error |
+/// | [`Milliseconds`](crate::Milliseconds), [`Seconds`](crate::Seconds), [`UnixTime`](crate::UnixTime), … | an integer |
+/// | [`Parsed<T>`](crate::Parsed), `Json<T>` | a string with a `T` in its text form, or in JSON |
 /// | [`Value`] | any reply |
 ///
-/// So each type has the same value in RESP2, which has fewer types, and in RESP3.
+/// So each type has the same value in RESP2, which has fewer types, and in RESP3. `#[derive(FromReply)]` of the crate
+/// `thegiant-client` implements it for a type with `#[derive(Reply)]`.
 ///
 /// ```
 /// use thegiant_resp::{FromReply, Value, WrongReply};
@@ -49,7 +56,7 @@ use super::{Error, Value};
 #[diagnostic::on_unimplemented(
     message = "a reply cannot be converted into `{Self}`",
     label = "a client cannot receive this type",
-    note = "implement `FromReply` for your own type",
+    note = "write `#[derive(FromReply)]` above a type of yours, next to `#[derive(Reply)]`",
     note = "or leave the command out of the client: `#[command(\"…\", no_client)]`"
 )]
 pub trait FromReply: Sized {
@@ -58,6 +65,12 @@ pub trait FromReply: Sized {
     /// # Errors
     /// If the reply has another type, or a value that the type cannot represent.
     fn from_reply(reply: Value) -> Result<Self, WrongReply>;
+
+    /// Converts a reply into a list of it. A list of `u8` is a string.
+    #[doc(hidden)]
+    fn list_from_reply(reply: Value) -> Result<Vec<Self>, WrongReply> {
+        elements(reply, "an array")?.into_iter().map(Self::from_reply).collect()
+    }
 }
 
 /// The error for a reply of another type than the expected one.
@@ -65,6 +78,8 @@ pub trait FromReply: Sized {
 pub struct WrongReply {
     expected: String,
     got: String,
+    /// The names of the fields, from the whole reply to the value.
+    place: String,
 }
 
 impl WrongReply {
@@ -74,9 +89,7 @@ impl WrongReply {
         let got = match reply {
             Value::Null => "null",
             Value::Simple(_) | Value::Bulk(_) | Value::Verbatim(..) => "a string",
-            Value::Error(error) => {
-                return WrongReply { expected: expected.into(), got: format!("the error {error}") };
-            }
+            Value::Error(error) => return WrongReply::described(expected, format_args!("the error {error}")),
             Value::Integer(_) => "an integer",
             Value::Boolean(_) => "a boolean",
             Value::Double(_) => "a double",
@@ -85,13 +98,53 @@ impl WrongReply {
             Value::Map(_) => "a map",
             Value::Set(_) => "a set",
         };
-        WrongReply { expected: expected.into(), got: got.to_owned() }
+        WrongReply::described(expected, got)
+    }
+
+    /// Creates an error for a reply of the right type with a wrong value. Both texts are noun phrases.
+    ///
+    /// ```
+    /// use thegiant_resp::WrongReply;
+    ///
+    /// let error = WrongReply::described("an even number", 3);
+    /// assert_eq!(error.to_string(), "expected an even number, got 3");
+    /// ```
+    #[must_use]
+    pub fn described(expected: impl Into<String>, got: impl fmt::Display) -> Self {
+        WrongReply { expected: expected.into(), got: got.to_string(), place: String::new() }
+    }
+
+    /// Adds the field of the reply that the error is in.
+    ///
+    /// ```
+    /// use thegiant_resp::{Value, WrongReply};
+    ///
+    /// let error = WrongReply::new("a string", &Value::Integer(1)).inside("state").inside("job");
+    /// assert_eq!(error.to_string(), "expected a string in `job.state`, got an integer");
+    /// ```
+    #[must_use]
+    pub fn inside(mut self, field: &str) -> Self {
+        self.place = if self.place.is_empty() { field.to_owned() } else { format!("{field}.{}", self.place) };
+        self
+    }
+
+    /// Returns the text in quotes for an error. It escapes characters that a terminal does not show, and cuts a long text.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn quoted(text: &str) -> String {
+        const MAX: usize = 64;
+        let shown: String = text.chars().take(MAX).collect();
+        if shown.len() < text.len() { format!("{:?}…", shown) } else { format!("{shown:?}") }
     }
 }
 
 impl fmt::Display for WrongReply {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "expected {}, got {}", self.expected, self.got)
+        write!(f, "expected {}", self.expected)?;
+        if !self.place.is_empty() {
+            write!(f, " in `{}`", self.place)?;
+        }
+        write!(f, ", got {}", self.got)
     }
 }
 
@@ -116,8 +169,9 @@ impl FromReply for String {
     fn from_reply(reply: Value) -> Result<Self, WrongReply> {
         match reply {
             Value::Simple(text) | Value::Verbatim(_, text) => Ok(text),
-            Value::Bulk(bytes) => String::from_utf8(bytes.into())
-                .map_err(|_| WrongReply { expected: "UTF-8".to_owned(), got: "other bytes".to_owned() }),
+            Value::Bulk(bytes) => {
+                String::from_utf8(bytes.into()).map_err(|_| WrongReply::described("UTF-8", "other bytes"))
+            }
             other => Err(WrongReply::new("a string", &other)),
         }
     }
@@ -133,9 +187,16 @@ impl FromReply for Bytes {
     }
 }
 
-impl FromReply for Vec<u8> {
+impl FromReply for Cow<'_, str> {
     fn from_reply(reply: Value) -> Result<Self, WrongReply> {
-        Bytes::from_reply(reply).map(Vec::from)
+        String::from_reply(reply).map(Cow::Owned)
+    }
+}
+
+impl FromReply for char {
+    fn from_reply(reply: Value) -> Result<Self, WrongReply> {
+        let text = String::from_reply(reply)?;
+        text.parse().map_err(|_| WrongReply::described("one character", WrongReply::quoted(&text)))
     }
 }
 
@@ -143,25 +204,34 @@ macro_rules! integers {
     ($($integer:ty)*) => {$(
         impl FromReply for $integer {
             fn from_reply(reply: Value) -> Result<Self, WrongReply> {
-                let number = match &reply {
-                    Value::Integer(number) => Self::try_from(*number).ok(),
-                    Value::BigNumber(digits) => digits.parse().ok(),
-                    text => text.as_str().and_then(|text| text.parse().ok()),
-                };
-                number.ok_or_else(|| out_of_range(concat!("an integer of type ", stringify!($integer)), &reply))
+                integer(&reply, concat!("an integer of type ", stringify!($integer)))
             }
         }
     )*};
 }
 
-// `u8` is missing because a `Vec<u8>` is a string.
 integers!(i8 i16 i32 i64 isize i128 u16 u32 u64 usize u128);
 
-fn out_of_range(expected: &str, reply: &Value) -> WrongReply {
-    match reply {
-        Value::Integer(number) => WrongReply { expected: expected.to_owned(), got: number.to_string() },
-        other => WrongReply::new(expected, other),
+impl FromReply for u8 {
+    fn from_reply(reply: Value) -> Result<Self, WrongReply> {
+        integer(&reply, "an integer of type u8")
     }
+
+    fn list_from_reply(reply: Value) -> Result<Vec<Self>, WrongReply> {
+        Bytes::from_reply(reply).map(Vec::from)
+    }
+}
+
+fn integer<T: TryFrom<i64> + FromStr>(reply: &Value, expected: &str) -> Result<T, WrongReply> {
+    let number = match reply {
+        Value::Integer(number) => T::try_from(*number).ok(),
+        Value::BigNumber(digits) => digits.parse().ok(),
+        text => text.as_str().and_then(|text| text.parse().ok()),
+    };
+    number.ok_or_else(|| match reply {
+        Value::Integer(number) => WrongReply::described(expected, number),
+        other => WrongReply::new(expected, other),
+    })
 }
 
 macro_rules! floats {
@@ -200,6 +270,12 @@ impl<T: FromReply> FromReply for Option<T> {
     }
 }
 
+impl<T: FromReply> FromReply for Box<T> {
+    fn from_reply(reply: Value) -> Result<Self, WrongReply> {
+        T::from_reply(reply).map(Box::new)
+    }
+}
+
 impl<T: FromReply> FromReply for Result<T, Error> {
     fn from_reply(reply: Value) -> Result<Self, WrongReply> {
         match reply {
@@ -216,6 +292,12 @@ fn elements(reply: Value, expected: &str) -> Result<Vec<Value>, WrongReply> {
     }
 }
 
+impl<T: FromReply> FromReply for Vec<T> {
+    fn from_reply(reply: Value) -> Result<Self, WrongReply> {
+        T::list_from_reply(reply)
+    }
+}
+
 macro_rules! collections {
     ($($collection:ty, [$($bounds:tt)*], $expected:literal;)*) => {$(
         impl<T: FromReply $($bounds)*> FromReply for $collection {
@@ -227,7 +309,6 @@ macro_rules! collections {
 }
 
 collections! {
-    Vec<T>, [], "an array";
     VecDeque<T>, [], "an array";
     BTreeSet<T>, [+ Ord], "a set";
     HashSet<T, S>, [+ Eq + Hash, S: BuildHasher + Default], "a set";
@@ -261,15 +342,14 @@ impl<K: FromReply + Ord, V: FromReply> FromReply for BTreeMap<K, V> {
 /// Returns the elements of an array of this length.
 fn exactly<const N: usize>(reply: Value) -> Result<[Value; N], WrongReply> {
     let expected = || format!("an array of {N} elements");
-    let got = |values: Vec<Value>| WrongReply { expected: expected(), got: values.len().to_string() };
+    let got = |values: Vec<Value>| WrongReply::described(expected(), values.len());
     elements(reply, &expected())?.try_into().map_err(got)
 }
 
 impl<T: FromReply, const N: usize> FromReply for [T; N] {
     fn from_reply(reply: Value) -> Result<Self, WrongReply> {
-        let values: Vec<T> = exactly::<N>(reply)?.into_iter().map(T::from_reply).collect::<Result<_, _>>()?;
-        let len = values.len();
-        values.try_into().map_err(|_| WrongReply { expected: format!("{N} elements"), got: len.to_string() })
+        let got = |values: Vec<T>| WrongReply::described(format!("an array of {N} elements"), values.len());
+        T::list_from_reply(reply)?.try_into().map_err(got)
     }
 }
 
@@ -316,6 +396,10 @@ mod tests {
         );
         assert_eq!((from(b"~1\r\n:1\r\n"), from(b"*1\r\n:1\r\n")), (Ok(vec![1]), Ok(vec![1])));
         assert_eq!((from(b"_\r\n"), from(b"*-1\r\n")), (Ok(None::<Vec<i64>>), Ok(None::<Vec<i64>>)));
+        assert_eq!(from(b"$2\r\nab\r\n"), Ok((*b"ab").to_vec()));
+        assert_eq!(from(b"$2\r\nab\r\n"), Ok(*b"ab"));
+        assert_eq!((from(b":7\r\n"), from(b"$2\r\n\xc3\xa4\r\n")), (Ok(7u8), Ok('ä')));
+        assert_eq!(from(b"+a\r\n"), Ok(Box::new(Cow::Borrowed("a"))));
         assert_eq!(from(b"*2\r\n:1\r\n-ERR a\r\n"), Ok((1, Err::<(), _>(Error::err("a")))));
     }
 

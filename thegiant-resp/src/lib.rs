@@ -1,4 +1,5 @@
 #![doc = include_str!("../README.md")]
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod decoder;
 mod encoder;
@@ -9,12 +10,16 @@ pub mod glob;
 mod incoming;
 mod inline;
 mod invalid_reply;
+#[cfg(feature = "json")]
+mod json;
 mod limits;
 mod number;
+mod parsed;
 mod protocol;
 mod protocol_error;
 mod span;
 mod to_args;
+mod units;
 mod value;
 
 pub use decoder::{Decoder, LARGE_BULK, Progress};
@@ -24,10 +29,14 @@ pub use frame_scanner::{FramePart, FrameScanner};
 pub use from_reply::{FromReply, WrongReply};
 pub use incoming::Incoming;
 pub use invalid_reply::InvalidReply;
+#[cfg(feature = "json")]
+pub use json::Json;
 pub use limits::DecodeLimits;
 pub use number::{parse_float, parse_integer};
+pub use parsed::Parsed;
 pub use protocol::Protocol;
 pub use protocol_error::ProtocolError;
 pub use span::Span;
 pub use to_args::{RequestBuilder, ToArgs};
+pub use units::{Milliseconds, Seconds, UnixTime, UnixTimeMs};
 pub use value::Value;

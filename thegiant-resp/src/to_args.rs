@@ -1,5 +1,7 @@
 //! Writes values as the arguments of a request.
 
+use std::{borrow::Cow, fmt};
+
 use bytes::Bytes;
 
 /// A request that is built word by word.
@@ -11,10 +13,17 @@ use bytes::Bytes;
 /// request.word(b"maxclients").arg(&20);
 /// assert_eq!(request.to_vec(), b"*4\r\n$6\r\nCONFIG\r\n$3\r\nSET\r\n$10\r\nmaxclients\r\n$2\r\n20\r\n");
 /// ```
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct RequestBuilder {
     words: usize,
-    encoded: Vec<u8>,
+    /// The words, or the reason why one of them cannot be written.
+    encoded: Result<Vec<u8>, String>,
+}
+
+impl Default for RequestBuilder {
+    fn default() -> Self {
+        RequestBuilder { words: 0, encoded: Ok(Vec::new()) }
+    }
 }
 
 impl RequestBuilder {
@@ -31,9 +40,11 @@ impl RequestBuilder {
     /// Appends one word.
     pub fn word(&mut self, word: &[u8]) -> &mut Self {
         self.words += 1;
-        self.encoded.extend_from_slice(format!("${}\r\n", word.len()).as_bytes());
-        self.encoded.extend_from_slice(word);
-        self.encoded.extend_from_slice(b"\r\n");
+        if let Ok(encoded) = &mut self.encoded {
+            encoded.extend_from_slice(format!("${}\r\n", word.len()).as_bytes());
+            encoded.extend_from_slice(word);
+            encoded.extend_from_slice(b"\r\n");
+        }
         self
     }
 
@@ -41,6 +52,29 @@ impl RequestBuilder {
     pub fn arg<T: ToArgs + ?Sized>(&mut self, value: &T) -> &mut Self {
         value.to_args(self);
         self
+    }
+
+    /// Makes the request unusable: an argument cannot be written, for this reason. A client does not send it.
+    ///
+    /// ```
+    /// use thegiant_resp::RequestBuilder;
+    ///
+    /// let mut request = RequestBuilder::new("SET point");
+    /// request.fail("the point has no coordinates");
+    /// assert_eq!(request.error(), Some("the point has no coordinates"));
+    /// assert_eq!(request.to_vec(), b"");
+    /// ```
+    pub fn fail(&mut self, reason: impl fmt::Display) -> &mut Self {
+        if self.encoded.is_ok() {
+            self.encoded = Err(reason.to_string());
+        }
+        self
+    }
+
+    /// Returns the first reason why the request is unusable.
+    #[must_use]
+    pub fn error(&self) -> Option<&str> {
+        self.encoded.as_ref().err().map(String::as_str)
     }
 
     /// Returns the number of words.
@@ -55,13 +89,15 @@ impl RequestBuilder {
         self.words == 0
     }
 
-    /// Appends the encoded request to `out`.
+    /// Appends the encoded request to `out`; nothing if it has [failed](Self::fail).
     pub fn append_to(&self, out: &mut Vec<u8>) {
-        out.extend_from_slice(format!("*{}\r\n", self.words).as_bytes());
-        out.extend_from_slice(&self.encoded);
+        if let Ok(encoded) = &self.encoded {
+            out.extend_from_slice(format!("*{}\r\n", self.words).as_bytes());
+            out.extend_from_slice(encoded);
+        }
     }
 
-    /// Returns the encoded request.
+    /// Returns the encoded request, which is empty if it has [failed](Self::fail).
     #[must_use]
     pub fn to_vec(&self) -> Vec<u8> {
         let mut out = Vec::new();
@@ -72,8 +108,9 @@ impl RequestBuilder {
 
 /// A value that a client sends as one argument, or as several.
 ///
-/// Strings, bytes, integers and floats are one argument each. `None` is no argument. Slices, vectors and tuples are the
-/// arguments of their elements. `#[derive(ToArgs)]` of the crate `thegiant-client` implements it for options.
+/// Strings, bytes, integers, floats, times, [`Parsed`](crate::Parsed) and `Json` are one argument each. `None` is no argument.
+/// Slices, vectors and tuples are the arguments of their elements. `#[derive(ToArgs)]` of the crate `thegiant-client`
+/// implements it for options, enums of words and tuple structs.
 ///
 /// ```
 /// use thegiant_resp::{RequestBuilder, ToArgs};
@@ -95,12 +132,21 @@ impl RequestBuilder {
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be sent as an argument",
     label = "a client cannot send this type",
-    note = "write `#[derive(ToArgs)]` above options with `#[derive(Args)]`, or implement `ToArgs` for your own type",
+    note = "write `#[derive(ToArgs)]` above a type of yours, next to `#[derive(FromArg)]` or `#[derive(Args)]`",
     note = "or leave the command out of the client: `#[command(\"…\", no_client)]`"
 )]
 pub trait ToArgs {
     /// Appends the words of the value.
     fn to_args(&self, out: &mut RequestBuilder);
+
+    /// Appends the words of a list of it. A list of `u8` is a string.
+    #[doc(hidden)]
+    fn list_to_args(items: &[Self], out: &mut RequestBuilder)
+    where
+        Self: Sized,
+    {
+        items.iter().for_each(|value| value.to_args(out));
+    }
 }
 
 impl<T: ToArgs + ?Sized> ToArgs for &T {
@@ -119,17 +165,17 @@ macro_rules! bytes {
     )*};
 }
 
-bytes!([u8] Vec<u8> Bytes str String);
+bytes!(Bytes str String);
 
-impl<const N: usize> ToArgs for [u8; N] {
+impl ToArgs for Cow<'_, str> {
     fn to_args(&self, out: &mut RequestBuilder) {
-        out.word(self);
+        out.word(self.as_bytes());
     }
 }
 
-macro_rules! numbers {
-    ($($number:ty)*) => {$(
-        impl ToArgs for $number {
+macro_rules! texts {
+    ($($type:ty)*) => {$(
+        impl ToArgs for $type {
             fn to_args(&self, out: &mut RequestBuilder) {
                 out.word(self.to_string().as_bytes());
             }
@@ -137,8 +183,17 @@ macro_rules! numbers {
     )*};
 }
 
-// `u8` is missing because a slice of it is a string.
-numbers!(i8 i16 i32 i64 isize i128 u16 u32 u64 usize u128 f32 f64);
+texts!(char i8 i16 i32 i64 isize i128 u16 u32 u64 usize u128 f32 f64);
+
+impl ToArgs for u8 {
+    fn to_args(&self, out: &mut RequestBuilder) {
+        u16::from(*self).to_args(out);
+    }
+
+    fn list_to_args(items: &[Self], out: &mut RequestBuilder) {
+        out.word(items);
+    }
+}
 
 impl<T: ToArgs> ToArgs for Option<T> {
     fn to_args(&self, out: &mut RequestBuilder) {
@@ -148,7 +203,7 @@ impl<T: ToArgs> ToArgs for Option<T> {
 
 impl<T: ToArgs> ToArgs for [T] {
     fn to_args(&self, out: &mut RequestBuilder) {
-        self.iter().for_each(|value| value.to_args(out));
+        T::list_to_args(self, out);
     }
 }
 
@@ -182,3 +237,23 @@ tuples!(A B C);
 tuples!(A B C D);
 tuples!(A B C D E);
 tuples!(A B C D E F);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_list_of_bytes_is_one_argument() {
+        let mut request = RequestBuilder::default();
+        request.arg(&(&b"ab"[..], vec![b'c'], *b"de", 7u8, 'ä', Cow::Borrowed("f")));
+        assert_eq!(request.to_vec(), RequestBuilder::new("ab c de 7 ä f").to_vec());
+    }
+
+    #[test]
+    fn a_request_that_has_failed_is_never_encoded() {
+        let mut request = RequestBuilder::new("SET key");
+        request.fail("first").word(b"more").fail("second");
+        assert_eq!((request.error(), request.to_vec().as_slice()), (Some("first"), &b""[..]));
+        assert_eq!(RequestBuilder::new("GET").error(), None);
+    }
+}

@@ -744,8 +744,6 @@ pub use thegiant_macros::command;
 /// `group_commit`, `expire` and `prefetch` belong on the block without `rows`.
 pub use thegiant_macros::commands;
 
-#[cfg(feature = "json")]
-pub use crate::command::json::Json;
 #[cfg(feature = "tls")]
 pub use crate::tls::{ClientTls, ServerTls};
 /// Runs an `async fn main` on the event loop that servers and actors need, that of actix.
@@ -778,6 +776,116 @@ pub use thegiant_macros::test;
 
 /// RESP2 and RESP3 as bytes: the crate `thegiant-resp`.
 pub use thegiant_resp as resp;
+/// *Feature `json`:* a parameter or a reply of a command, in JSON.
+///
+/// As a parameter, it reads one argument, and `T` may borrow from the request. If the text is wrong, the client gets
+/// `ERR invalid NAME: TEXT`, with the name of the parameter and the error of `serde_json`, which can quote the
+/// argument. As a reply, it is a bulk string. If `T` cannot be written, the client gets `ERR internal error`, and the
+/// log has the reason.
+///
+/// ```
+/// use serde::{Deserialize, Serialize};
+/// use thegiant::{Json, prelude::*};
+///
+/// #[derive(Deserialize, Serialize)]
+/// struct Point { x: i64, y: i64 }
+///
+/// struct Mirror;
+///
+/// impl Actor for Mirror {
+///     type Context = Context<Self>;
+/// }
+///
+/// #[commands]
+/// impl Mirror {
+///     /// Swaps the coordinates of a point.
+///     #[command("SWAP", fast)]
+///     fn swap(&self, point: Json<Point>) -> Json<Point> {
+///         Json(Point { x: point.0.y, y: point.0.x })
+///     }
+/// }
+/// ```
+#[cfg(feature = "json")]
+#[doc(inline)]
+pub use thegiant_resp::Json;
+/// A parameter or a reply of a command: a duration in milliseconds.
+///
+/// As a parameter, it reads one argument. A negative number is refused with `ERR value is out of range, must be positive`.
+/// As a reply, it is an integer.
+///
+/// ```
+/// use std::time::Duration;
+/// use thegiant::{Milliseconds, Seconds, prelude::*};
+///
+/// struct Lamp { left: Duration }
+///
+/// impl Actor for Lamp {
+///     type Context = Context<Self>;
+/// }
+///
+/// #[commands]
+/// impl Lamp {
+///     /// Switches the lamp on, and returns how long it shines.
+///     #[command("SHINE", write)]
+///     fn shine(&mut self, time: Milliseconds) -> Seconds {
+///         self.left += time.0;
+///         Seconds(self.left)
+///     }
+/// }
+/// # #[cfg(feature = "test-util")]
+/// # actix::System::new().block_on(async {
+/// # let server = thegiant::test::TestServer::start(App::new().mount(Lamp { left: Duration::ZERO }.start()));
+/// # let mut client = server.connect();
+/// # assert_eq!(client.call(["SHINE", "2500"]).await, Value::Integer(3));
+/// # });
+/// ```
+#[doc(inline)]
+pub use thegiant_resp::Milliseconds;
+/// A parameter or a reply of a command, in its text form.
+///
+/// As a parameter, it reads one argument. If the text is wrong, the client gets `ERR invalid NAME: TEXT`, with the name of the
+/// parameter and the `Display` of the parse error. As a reply, it is a bulk string.
+///
+/// ```
+/// use std::net::IpAddr;
+/// use thegiant::{Parsed, prelude::*};
+///
+/// struct Bans(Vec<IpAddr>);
+///
+/// impl Actor for Bans {
+///     type Context = Context<Self>;
+/// }
+///
+/// #[commands]
+/// impl Bans {
+///     /// Bans an address, and returns the last one before it.
+///     #[command("BAN", write)]
+///     fn ban(&mut self, address: Parsed<IpAddr>) -> Option<Parsed<IpAddr>> {
+///         let last = self.0.last().copied().map(Parsed);
+///         self.0.push(address.0);
+///         last
+///     }
+/// }
+/// # #[cfg(feature = "test-util")]
+/// # actix::System::new().block_on(async {
+/// # let server = thegiant::test::TestServer::start(App::new().mount(Bans(Vec::new()).start()));
+/// # let mut client = server.connect();
+/// # client.send("BAN ::1\r\nBAN 0:0:0::2\r\nBAN 1.2.3\r\n").await;
+/// # client.expect("$-1\r\n$3\r\n::1\r\n-ERR invalid address: invalid IP address syntax\r\n").await;
+/// # });
+/// ```
+#[doc(inline)]
+pub use thegiant_resp::Parsed;
+/// A parameter or a reply of a command: a duration in seconds.
+///
+/// It has the errors of [`Milliseconds`].
+#[doc(inline)]
+pub use thegiant_resp::Seconds;
+/// A parameter or a reply of a command: a point in time.
+///
+/// `COMMAND DOCS` describes it as `unix-time`. It has the errors of [`Milliseconds`].
+#[doc(inline)]
+pub use thegiant_resp::{UnixTime, UnixTimeMs};
 
 pub use crate::{
     app::{App, IntoApp},
@@ -788,10 +896,8 @@ pub use crate::{
         args::{FromArg, Key},
         array_stream::ArrayStream,
         maybe_future::MaybeFuture,
-        parsed::Parsed,
         reply::{Array, Push, Raw, Reply, Simple},
         request::Request,
-        units::{Milliseconds, Seconds, UnixTime, UnixTimeMs},
     },
     dispatch::{Commit, GroupCommit, Mountable, Prefetch, Responder},
     info::InfoFields,

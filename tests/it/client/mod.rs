@@ -3,6 +3,7 @@
 mod faults;
 mod kinds;
 mod sharing;
+mod types;
 
 use std::future::Future;
 

@@ -12,7 +12,6 @@ use crate::{check, mistakes::Mistakes, types};
 
 /// Adds all mistakes in the item.
 pub(crate) fn input(input: &Input<'_>, mistakes: &mut Mistakes) {
-    generics(input.generics, input.derive, mistakes);
     match &input.shape {
         Shape::Options(options) => {
             options.iter().for_each(|option| self::option(option, mistakes));
@@ -31,6 +30,7 @@ pub(crate) fn input(input: &Input<'_>, mistakes: &mut Mistakes) {
     }
 }
 
+/// Adds a mistake for each parameter that a type which is read cannot have.
 pub(crate) fn generics(generics: &Generics, derive: &str, mistakes: &mut Mistakes) {
     for param in &generics.params {
         if !matches!(param, GenericParam::Lifetime(_)) {

@@ -12,8 +12,6 @@ use crate::{mistakes::Mistakes, types};
 pub(crate) struct Input<'a> {
     pub(crate) ident: &'a Ident,
     pub(crate) generics: &'a Generics,
-    /// The name of the derive.
-    pub(crate) derive: &'static str,
     /// The text of the error for a word that is not in an enum.
     pub(crate) error: Option<&'a LitStr>,
     pub(crate) shape: Shape<'a>,
@@ -62,22 +60,20 @@ pub(crate) struct Value<'a> {
 }
 
 impl<'a> Input<'a> {
-    /// Reads the item. Returns `None` if its shape is not supported.
-    pub(crate) fn read(item: &'a DeriveInput, mistakes: &mut Mistakes) -> Option<Self> {
+    /// Reads the item. Returns `None` if its shape is not supported, which is a mistake with this text.
+    pub(crate) fn read(item: &'a DeriveInput, unsupported: &str, mistakes: &mut Mistakes) -> Option<Self> {
         attr::refuse(&item.attrs, mistakes);
         let shape = match &item.data {
             Data::Struct(DataStruct { fields: Fields::Named(fields), .. }) if !fields.named.is_empty() => {
                 Shape::Options(fields.named.iter().filter_map(|field| Opt::read(field, mistakes)).collect())
             }
-            Data::Enum(data) => Shape::choices(item, data, "Args", mistakes)?,
+            Data::Enum(data) => Shape::choices(item, data, mistakes)?,
             Data::Struct(_) | Data::Union(_) => {
-                let text =
-                    "`#[derive(Args)]` on an unsupported type: use a struct with named fields, or an enum";
-                mistakes.at(&item.ident, text);
+                mistakes.at(&item.ident, unsupported);
                 return None;
             }
         };
-        Some(Input { ident: &item.ident, generics: &item.generics, derive: "Args", error: None, shape })
+        Some(Input { ident: &item.ident, generics: &item.generics, error: None, shape })
     }
 
     /// Reads an enum with `#[derive(FromArg)]`.
@@ -87,22 +83,15 @@ impl<'a> Input<'a> {
         error: Option<&'a LitStr>,
         mistakes: &mut Mistakes,
     ) -> Option<Self> {
-        let shape = Shape::choices(item, data, "FromArg", mistakes)?;
-        Some(Input { ident: &item.ident, generics: &item.generics, derive: "FromArg", error, shape })
+        let shape = Shape::choices(item, data, mistakes)?;
+        Some(Input { ident: &item.ident, generics: &item.generics, error, shape })
     }
 }
 
 impl<'a> Shape<'a> {
-    fn choices(
-        item: &DeriveInput,
-        data: &'a DataEnum,
-        derive: &str,
-        mistakes: &mut Mistakes,
-    ) -> Option<Self> {
+    fn choices(item: &DeriveInput, data: &'a DataEnum, mistakes: &mut Mistakes) -> Option<Self> {
         if data.variants.is_empty() {
-            let text =
-                format!("`#[derive({derive})]` on an enum without variants: add one variant per token");
-            mistakes.at(&item.ident, text);
+            mistakes.at(&item.ident, "an enum without variants: add one variant per token");
             return None;
         }
         Some(Shape::OneOf(data.variants.iter().map(|variant| Choice::read(variant, mistakes)).collect()))

@@ -5,9 +5,9 @@ mod expand;
 
 use proc_macro2::TokenStream;
 use quote::quote;
-use syn::{Data, DataEnum, DeriveInput, Fields, Type};
+use syn::{Data, DataEnum, DataStruct, DeriveInput, Fields, Type};
 
-use self::attr::TypeAttr;
+pub(crate) use self::attr::TypeAttr;
 use crate::{args, mistakes::Mistakes};
 
 /// The value that is read, before it becomes the type.
@@ -24,12 +24,12 @@ pub(crate) fn derive(item: TokenStream) -> TokenStream {
         return quote!(#mistakes);
     };
     let attr = TypeAttr::read(&item.attrs, &mut mistakes);
+    args::check::generics(&item.generics, "FromArg", &mut mistakes);
     let code = match &item.data {
-        Data::Enum(data) if attr.try_from.is_none() => words(&item, data, &attr, &mut mistakes),
-        _ => {
-            args::check::generics(&item.generics, "FromArg", &mut mistakes);
-            source(&item, &attr, &mut mistakes).map(|source| expand::value(&item, &attr, &source))
+        Data::Enum(data) if attr.try_from.is_none() => {
+            words(&item, data, &attr, &mut mistakes).map(|input| args::expand::input(&input))
         }
+        _ => source(&item, &attr, &mut mistakes).map(|source| expand::value(&item, &attr, &source)),
     };
     match code.filter(|_| mistakes.is_empty()) {
         Some(code) => code,
@@ -46,11 +46,8 @@ fn source<'a>(item: &'a DeriveInput, attr: &'a TypeAttr, mistakes: &mut Mistakes
     if let Some(ty) = &attr.try_from {
         return Some(Source { ty, is_field: false });
     }
-    if let Data::Struct(data) = &item.data
-        && let Fields::Unnamed(fields) = &data.fields
-        && let (Some(field), 1) = (fields.unnamed.first(), fields.unnamed.len())
-    {
-        return Some(Source { ty: &field.ty, is_field: true });
+    if let Some(ty) = only_field(&item.data) {
+        return Some(Source { ty, is_field: true });
     }
     let text = "`#[derive(FromArg)]` reads one argument: use a tuple struct with one field, an enum of words, or \
                 `#[arg(try_from = \"…\")]`; for options, use `#[derive(Args)]`";
@@ -58,8 +55,14 @@ fn source<'a>(item: &'a DeriveInput, attr: &'a TypeAttr, mistakes: &mut Mistakes
     None
 }
 
+/// Returns the type of the only field of a tuple struct.
+pub(crate) fn only_field(data: &Data) -> Option<&Type> {
+    let Data::Struct(DataStruct { fields: Fields::Unnamed(fields), .. }) = data else { return None };
+    fields.unnamed.first().filter(|_| fields.unnamed.len() == 1).map(|field| &field.ty)
+}
+
 /// Adds a mistake for each `#[arg]` inside the type.
-fn refuse_inside(data: &Data, mistakes: &mut Mistakes) {
+pub(crate) fn refuse_inside(data: &Data, mistakes: &mut Mistakes) {
     let fields: Vec<&Fields> = match data {
         Data::Struct(data) => vec![&data.fields],
         Data::Enum(data) => {
@@ -75,13 +78,13 @@ fn refuse_inside(data: &Data, mistakes: &mut Mistakes) {
     }
 }
 
-/// Generates the code of an enum of words: that of `#[derive(Args)]`, which reads the same words.
-fn words(
-    item: &DeriveInput,
-    data: &DataEnum,
-    attr: &TypeAttr,
+/// Returns an enum of words. Its code is that of `#[derive(Args)]`, which reads the same words.
+pub(crate) fn words<'a>(
+    item: &'a DeriveInput,
+    data: &'a DataEnum,
+    attr: &'a TypeAttr,
     mistakes: &mut Mistakes,
-) -> Option<TokenStream> {
+) -> Option<args::Input<'a>> {
     if let Some(range) = &attr.range {
         mistakes.at(range, "an enum of words has no range: remove `range`, or add `try_from = \"…\"`");
     }
@@ -99,5 +102,5 @@ fn words(
     }
     let input = args::Input::words(item, data, attr.error.as_ref(), mistakes)?;
     args::check::input(&input, mistakes);
-    Some(args::expand::input(&input))
+    Some(input)
 }

@@ -30,6 +30,19 @@ pub(crate) fn input(input: &Input<'_>, mistakes: &mut Mistakes) {
     }
 }
 
+/// Adds all mistakes in an item that is read from a reply.
+pub(crate) fn owned_input(input: &Input<'_>, mistakes: &mut Mistakes) {
+    self::input(input, mistakes);
+    for shape in input.shapes() {
+        for entry in shape.entries().iter().filter(|entry| !entry.is_skipped()) {
+            if let Some(reference) = types::reference_in(entry.ty) {
+                let text = "a value that is read from a reply cannot borrow: write an owned type, such as `String` or `Vec`";
+                mistakes.at(reference, text);
+            }
+        }
+    }
+}
+
 fn map(entries: &[Entry<'_>], mistakes: &mut Mistakes) {
     let mut seen: HashMap<String, &Entry<'_>> = HashMap::new();
     for entry in entries.iter().filter(|entry| !entry.is_skipped()) {

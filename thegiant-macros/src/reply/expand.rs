@@ -61,7 +61,7 @@ fn implementation(item: &DeriveInput, reply: &TokenStream, body: &TokenStream) -
 
 /// Generates the description of the reply of a struct.
 fn description(shape: &Shape<'_>) -> TokenStream {
-    let written = entries(shape).iter().filter(|entry| !entry.is_skipped());
+    let written = shape.entries().iter().filter(|entry| !entry.is_skipped());
     match shape {
         Shape::Map(entries) if entries.iter().any(|entry| entry.skips_none) => quote! {
             ::thegiant::command::ReplySpec::Map(
@@ -92,23 +92,15 @@ fn reply_of(entry: &Entry<'_>) -> TokenStream {
 
 /// Generates the pattern that moves the values out of the fields.
 fn pattern(shape: &Shape<'_>) -> TokenStream {
-    let fields = entries(shape).iter().map(|entry| {
+    let fields = shape.entries().iter().map(|entry| {
         let (member, variable) = (&entry.member, entry.variable());
         if entry.is_skipped() { quote!(#member: _) } else { quote!(#member: #variable) }
     });
     quote!({ #(#fields),* })
 }
 
-fn entries<'s, 'a>(shape: &'s Shape<'a>) -> &'s [Entry<'a>] {
-    match shape {
-        Shape::Map(entries) | Shape::Array(entries) => entries,
-        Shape::Inner(entry) => std::slice::from_ref(entry),
-        Shape::Word(_) => &[],
-    }
-}
-
 fn writes(shape: &Shape<'_>) -> TokenStream {
-    let written: Vec<&Entry<'_>> = entries(shape).iter().filter(|entry| !entry.is_skipped()).collect();
+    let written: Vec<&Entry<'_>> = shape.entries().iter().filter(|entry| !entry.is_skipped()).collect();
     match shape {
         Shape::Map(_) => {
             // The header counts the same list of entries that follows it.

@@ -1,4 +1,4 @@
-//! The syntax of a struct or an enum with `#[derive(Reply)]`.
+//! The syntax of a struct or an enum with `#[derive(Reply)]` or `#[derive(FromReply)]`.
 
 use proc_macro2::Span;
 use quote::format_ident;
@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{mistakes::Mistakes, types};
 
-/// A struct or an enum with `#[derive(Reply)]`.
+/// A struct or an enum with one of the derives.
 pub(crate) enum Input<'a> {
     Struct(Shape<'a>),
     Enum(Vec<(&'a Ident, Shape<'a>)>),
@@ -43,7 +43,7 @@ pub(crate) struct Entry<'a> {
 
 impl<'a> Input<'a> {
     /// Reads the item. Returns `None` if its shape is not supported.
-    pub(crate) fn read(item: &'a DeriveInput, mistakes: &mut Mistakes) -> Option<Self> {
+    pub(crate) fn read(item: &'a DeriveInput, derive: &str, mistakes: &mut Mistakes) -> Option<Self> {
         let attr = ReplyAttr::read(&item.attrs, Place::Type, mistakes);
         match &item.data {
             Data::Struct(data) => match &data.fields {
@@ -78,7 +78,8 @@ impl<'a> Input<'a> {
                 Some(Input::Enum(variants.collect()))
             }
             Data::Union(data) => {
-                mistakes.at(data.union_token, "`#[derive(Reply)]` supports structs and enums");
+                mistakes
+                    .at(data.union_token, format_args!("`#[derive({derive})]` supports structs and enums"));
                 None
             }
         }
@@ -118,6 +119,14 @@ impl<'a> Shape<'a> {
             _ => Shape::Array(entries),
         }
     }
+
+    pub(crate) fn entries(&self) -> &[Entry<'a>] {
+        match self {
+            Shape::Map(entries) | Shape::Array(entries) => entries,
+            Shape::Inner(entry) => std::slice::from_ref(entry),
+            Shape::Word(_) => &[],
+        }
+    }
 }
 
 impl<'a> Entry<'a> {
@@ -137,6 +146,14 @@ impl<'a> Entry<'a> {
 
     pub(crate) fn is_skipped(&self) -> bool {
         self.attr.skip.is_some()
+    }
+
+    /// Returns the name in the errors of clients: that of the field, or its number.
+    pub(crate) fn place(&self) -> String {
+        match &self.member {
+            Member::Named(_) => self.name.value(),
+            Member::Unnamed(index) => index.index.to_string(),
+        }
     }
 
     /// Returns the variable with the value.

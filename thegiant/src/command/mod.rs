@@ -16,10 +16,10 @@ pub(crate) mod args;
 pub(crate) mod array_stream;
 mod docs;
 #[cfg(feature = "json")]
-pub(crate) mod json;
+mod json;
 pub(crate) mod keys;
 pub(crate) mod maybe_future;
-pub(crate) mod parsed;
+mod parsed;
 mod prefix;
 pub(crate) mod reply;
 mod reply_spec;
@@ -27,7 +27,7 @@ pub(crate) mod request;
 mod row;
 mod spec;
 mod table;
-pub(crate) mod units;
+mod units;
 
 pub use answer::Answer;
 pub(crate) use args::FromArg;
