@@ -23,6 +23,8 @@ pub struct ConnectionBuilder {
     pub(crate) connect_timeout: Duration,
     pub(crate) reply_timeout: Option<Duration>,
     pub(crate) max_reply_len: usize,
+    #[cfg(feature = "tls")]
+    pub(crate) tls: Option<thegiant_tls::Connector>,
 }
 
 impl ConnectionBuilder {
@@ -38,6 +40,8 @@ impl ConnectionBuilder {
             connect_timeout: Duration::from_secs(5),
             reply_timeout: Some(Duration::from_secs(30)),
             max_reply_len: 512 * 1024 * 1024,
+            #[cfg(feature = "tls")]
+            tls: None,
         }
     }
 
@@ -88,6 +92,29 @@ impl ConnectionBuilder {
     pub fn max_reply_len(mut self, len: usize) -> Self {
         self.max_reply_len = len;
         self
+    }
+
+    /// *Feature `tls`:* connects with TLS, and refuses a server whose certificate does not match the host of the address.
+    ///
+    /// ```no_run
+    /// use thegiant_client::{CallError, ClientTls, Connection};
+    ///
+    /// # async fn run() -> Result<(), CallError> {
+    /// let tls = ClientTls::new().ca("/etc/app/ca.crt");
+    /// let connection = Connection::builder("jobs.internal:6380").tls(tls)?.connect().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`CallError::NotSent`] if a file of `tls` cannot be used: the error names the file and the reason. Also if the address
+    /// has no name that a certificate could contain, for example the path of a unix socket.
+    #[cfg(feature = "tls")]
+    pub fn tls(mut self, tls: thegiant_tls::ClientTls) -> Result<Self, CallError> {
+        let connector =
+            tls.connector(&self.address).map_err(|error| CallError::NotSent(error.to_string()))?;
+        self.tls = Some(connector);
+        Ok(self)
     }
 
     /// Connects, and returns when the server has accepted the connection.

@@ -68,6 +68,13 @@ async fn connect_and_serve(
             let stream = in_time(options, connecting).await?.map_err(connect_error)?;
             // Without it, the requests still arrive, but later.
             let _ = stream.set_nodelay(true);
+            #[cfg(feature = "tls")]
+            if let Some(tls) = &options.tls {
+                let connected = in_time(options, tls.connect(stream)).await?;
+                let stream =
+                    connected.map_err(|error| format!("{address} cannot be reached with TLS: {error}"))?;
+                return serve(stream, options, queue).await;
+            }
             serve(stream, options, queue).await
         }
     }

@@ -1,6 +1,6 @@
 //! The errors of calls.
 
-use std::fmt;
+use std::{fmt, io};
 
 use thegiant_resp::{Error, WrongReply};
 
@@ -71,4 +71,18 @@ impl From<WrongReply> for CallError {
     fn from(error: WrongReply) -> Self {
         CallError::WrongReply(error)
     }
+}
+
+/// The reason why a connection is lost that the server has closed.
+pub(crate) const CLOSED: &str = "the server has closed the connection";
+
+/// Returns the reason why a connection is lost whose socket has this error.
+pub(crate) fn lost(error: io::Error) -> String {
+    // Without `close_notify` of TLS. That is safe, because each reply says where it ends.
+    if error.kind() == io::ErrorKind::UnexpectedEof {
+        return CLOSED.to_owned();
+    }
+    #[cfg(feature = "tls")]
+    let error = thegiant_tls::explained(error);
+    error.to_string()
 }

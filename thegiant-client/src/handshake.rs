@@ -1,11 +1,13 @@
 //! The first requests of a connection.
 
-use std::io;
-
 use thegiant_resp::{Protocol, RequestBuilder, Value};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
-use crate::{ConnectionBuilder, receiver::Receiver};
+use crate::{
+    ConnectionBuilder,
+    error::{CLOSED, lost},
+    receiver::Receiver,
+};
 
 /// Authenticates and chooses the protocol and the database. Returns the receiver for all further replies.
 ///
@@ -18,7 +20,9 @@ pub(crate) async fn handshake<S: AsyncRead + AsyncWrite + Unpin>(
     let requests = requests(options);
     let mut bytes = Vec::new();
     requests.iter().for_each(|request| request.append_to(&mut bytes));
-    stream.write_all(&bytes).await.map_err(io_error)?;
+    stream.write_all(&bytes).await.map_err(lost)?;
+    // TLS keeps what does not fill a record.
+    stream.flush().await.map_err(lost)?;
     let mut receiver = Receiver::new(options.max_reply_len);
     let mut read = [0; 1024];
     for _ in requests {
@@ -26,8 +30,8 @@ pub(crate) async fn handshake<S: AsyncRead + AsyncWrite + Unpin>(
             if let Some(reply) = receiver.next()? {
                 break reply;
             }
-            match stream.read(&mut read).await.map_err(io_error)? {
-                0 => return Err("the server has closed the connection".to_owned()),
+            match stream.read(&mut read).await.map_err(lost)? {
+                0 => return Err(CLOSED.to_owned()),
                 len => receiver.extend(&read[..len]),
             }
         };
@@ -66,8 +70,4 @@ fn request(words: &impl thegiant_resp::ToArgs) -> RequestBuilder {
     let mut request = RequestBuilder::default();
     request.arg(words);
     request
-}
-
-fn io_error(error: io::Error) -> String {
-    error.to_string()
 }

@@ -29,7 +29,8 @@
 //! | call a command | a method of the generated client, or [`Connection::call`] |
 //! | call many commands in one round trip | await several [`Call`]s together |
 //! | tell errors apart | [`CallError`] |
-//! | send or receive your own types | [`ToArgs`], [`FromReply`] |
+//! | send or receive your own types | [`#[derive(ToArgs)]`](derive@ToArgs), [`#[derive(FromReply)]`](derive@FromReply) |
+//! | encrypt the connection (feature `tls`) | `ConnectionBuilder::tls` |
 //!
 //! # The generated client
 //!
@@ -42,15 +43,18 @@
 //! | `Key`, `Key<&[u8]>`, `Bytes`, `&[u8]`, `Vec<u8>` | `impl AsRef<[u8]>` |
 //! | `&str`, `String` | `impl AsRef<str>` |
 //! | `Option` of these | `Option<&[u8]>`, `Option<&str>` |
-//! | numbers, tuples, your own types | the same; your own types implement [`ToArgs`] |
+//! | numbers, tuples, `Parsed`, `Json`, times, your own types | the same; your own types implement [`ToArgs`](trait@ToArgs) |
 //! | `Vec<T>`, `Option<Vec<T>>` | `impl IntoIterator<Item = T>`; without items, an optional argument is left out |
-//! | replies `()`, numbers, `bool`, `Option`, `Vec`, maps, sets, tuples, `Value` | the same |
+//! | replies `()`, numbers, `bool`, `Option`, `Vec`, maps, sets, tuples, `Value`, `Parsed`, `Json`, times | the same |
 //! | reply `&str`, `String`, `Simple` | `String` |
 //! | reply `&[u8]`, `Bytes` | `Bytes`; `Vec<u8>` stays |
 //! | `Array<impl Iterator<Item = T>>`, `[T]` | `Vec<T>` |
 //! | `ArrayStream` | `Vec<Value>` |
 //! | `Result<T, E>`, `Responder<T>`, `ResponseFuture<T>` … | `T`; errors are [`CallError::Reply`] |
-//! | your own types | the same; they implement [`FromReply`] |
+//! | your own types | the same; they implement [`FromReply`](trait@FromReply) |
+//!
+//! A type of yours that the server reads with `#[derive(FromArg)]` or `#[derive(Args)]` is sent with `#[derive(ToArgs)]`, and
+//! one that it writes with `#[derive(Reply)]` is received with `#[derive(FromReply)]`.
 //!
 //! A macro sees only names. So it takes a `type` alias for a type of your own: an alias of a `Result` is a `Result` in the client,
 //! too. A command whose types the client cannot have is left out with `#[command("NAME", no_client)]`.
@@ -59,7 +63,7 @@
 //!
 //! The programs share a crate with the commands. Its feature `server` adds the actor: `cfg(feature = "server")` in the
 //! attribute applies to the methods, and not to the client. So without the feature, the crate is the client alone and needs
-//! no actix. `examples/client` in the repository is such a crate.
+//! no actix. `examples/client` in the repository is such a crate. Its types have `#[cfg_attr(feature = "server", derive(Args))]`.
 //!
 //! ```
 //! # mod shared {
@@ -81,6 +85,13 @@
 //!
 //! While a command waits on the server, the later calls of the same connection wait behind it. Give blocking commands a
 //! connection of their own, with a [reply timeout](ConnectionBuilder::reply_timeout) that is longer than they take.
+//!
+//! # Features
+//!
+//! | feature | adds |
+//! | --- | --- |
+//! | `json` | `Json<T>`: arguments and replies in JSON |
+//! | `tls` | TLS, with client certificates (`ConnectionBuilder::tls`) |
 //!
 //! # Hostile servers
 //!
@@ -111,7 +122,8 @@ pub use bytes::Bytes;
 /// - A field with `#[reply(skip)]` gets its [`Default`].
 /// - An enum reads the word of a variant without fields. Any other reply is the first variant, from the top, whose values it has.
 ///
-/// Type parameters must implement `FromReply`, too. A reply cannot borrow: the fields are owned.
+/// Type parameters must implement `FromReply`, too. A reply cannot borrow: the fields are owned. The time to read an enum that
+/// contains itself in two variants can double with each level of nesting.
 ///
 /// ```
 /// use thegiant_client::{FromReply, Value};
@@ -215,6 +227,12 @@ pub use thegiant_resp::{
     Error, FromReply, Milliseconds, Parsed, Protocol, RequestBuilder, Seconds, ToArgs, UnixTime, UnixTimeMs,
     Value, WrongReply,
 };
+/// *Feature `tls`:* TLS configuration of a [`Connection`].
+///
+/// [`ConnectionBuilder::tls`] reads the files.
+#[cfg(feature = "tls")]
+#[doc(inline)]
+pub use thegiant_tls::ClientTls;
 
 pub use crate::{
     builder::ConnectionBuilder,

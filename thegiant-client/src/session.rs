@@ -16,7 +16,12 @@ use tokio::{
     time::{Instant, Sleep, sleep_until},
 };
 
-use crate::{CallError, connection::QueuedCall, receiver::Receiver};
+use crate::{
+    CallError,
+    connection::QueuedCall,
+    error::{CLOSED, lost},
+    receiver::Receiver,
+};
 
 /// The maximum number of requests without a reply. Further ones wait in the queue.
 const MAX_IN_FLIGHT: usize = 16 * 1024;
@@ -137,12 +142,19 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Session<'a, S> {
 
     /// Sends requests until the socket is full. Returns whether all are sent.
     fn write(&mut self, cx: &mut Context<'_>) -> io::Result<bool> {
+        if self.unsent.is_empty() {
+            return Ok(true);
+        }
         while self.sent < self.unsent.len() {
             match Pin::new(&mut self.stream).poll_write(cx, &self.unsent[self.sent..]) {
                 Poll::Ready(Ok(0)) => return Err(io::ErrorKind::WriteZero.into()),
                 Poll::Ready(written) => self.sent += written?,
                 Poll::Pending => return Ok(false),
             }
+        }
+        // TLS keeps bytes that the socket has no room for.
+        if Pin::new(&mut self.stream).poll_flush(cx)?.is_pending() {
+            return Ok(false);
         }
         self.unsent.clear();
         self.unsent.shrink_to(MAX_UNSENT);
@@ -163,9 +175,9 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Session<'a, S> {
             let mut read = ReadBuf::new(&mut self.read);
             match Pin::new(&mut self.stream).poll_read(cx, &mut read) {
                 Poll::Pending => return Ok(()),
-                Poll::Ready(Err(error)) => return Err(error.to_string()),
+                Poll::Ready(Err(error)) => return Err(lost(error)),
                 Poll::Ready(Ok(())) if read.filled().is_empty() => {
-                    return Err("the server has closed the connection".to_owned());
+                    return Err(CLOSED.to_owned());
                 }
                 Poll::Ready(Ok(())) => self.receiver.extend(read.filled()),
             }
@@ -198,7 +210,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Future for Session<'_, S> {
             let taken = session.take_requests(cx);
             let is_written = match session.write(cx) {
                 Ok(is_written) => is_written,
-                Err(error) => return Poll::Ready(End::Lost(error.to_string())),
+                Err(error) => return Poll::Ready(End::Lost(lost(error))),
             };
             if let Err(reason) = session.receive(cx) {
                 return Poll::Ready(End::Lost(reason));

@@ -744,8 +744,6 @@ pub use thegiant_macros::command;
 /// `group_commit`, `expire` and `prefetch` belong on the block without `rows`.
 pub use thegiant_macros::commands;
 
-#[cfg(feature = "tls")]
-pub use crate::tls::{ClientTls, ServerTls};
 /// Runs an `async fn main` on the event loop that servers and actors need, that of actix.
 ///
 /// ```no_run
@@ -886,6 +884,40 @@ pub use thegiant_resp::Seconds;
 /// `COMMAND DOCS` describes it as `unix-time`. It has the errors of [`Milliseconds`].
 #[doc(inline)]
 pub use thegiant_resp::{UnixTime, UnixTimeMs};
+/// *Feature `tls`:* TLS configuration of connections to upstreams.
+///
+/// [`Upstream::tls`](proxy::Upstream::tls) reads the files.
+///
+/// ```no_run
+/// use thegiant::{ClientTls, prelude::*, proxy::Upstream};
+///
+/// #[thegiant::main]
+/// async fn main() -> std::io::Result<()> {
+///     let tls = ClientTls::new().ca("/etc/app/ca.crt").certificate("/etc/app/client.crt", "/etc/app/client.key");
+///     let redis = Upstream::new("redis.internal:6379").tls(tls)?.start();
+///     Server::new(App::new().proxy(redis)).bind("127.0.0.1:6380")?.run().await
+/// }
+/// ```
+#[cfg(feature = "tls")]
+#[doc(inline)]
+pub use thegiant_tls::ClientTls;
+/// *Feature `tls`:* TLS configuration of a listener.
+///
+/// [`Server::bind_tls`] reads the files.
+///
+/// ```no_run
+/// use thegiant::{ServerTls, prelude::*};
+///
+/// #[thegiant::main]
+/// async fn main() -> std::io::Result<()> {
+///     let tls = ServerTls::new("/etc/app/server.crt", "/etc/app/server.key").client_ca("/etc/app/clients.crt");
+///     let app = App::new().fallback(|_: &Request| Simple("hello"));
+///     Server::new(app).bind_tls("127.0.0.1:6380", tls)?.run().await
+/// }
+/// ```
+#[cfg(feature = "tls")]
+#[doc(inline)]
+pub use thegiant_tls::ServerTls;
 
 pub use crate::{
     app::{App, IntoApp},

@@ -19,9 +19,13 @@ use std::{
 
 use actix_rt::net::{TcpListener, TcpStream, UnixListener};
 use socket2::{Domain, SockRef, Socket, TcpKeepalive, Type};
+#[cfg(feature = "tls")]
+use thegiant_tls::ServerTls;
+#[cfg(feature = "tls")]
+use tokio_rustls::rustls::ServerConfig;
 
 #[cfg(feature = "tls")]
-use crate::tls::{ServerConfig, ServerTls, Tls};
+use crate::tls::Tls;
 use crate::{
     Error,
     client::{Address, Endpoints},

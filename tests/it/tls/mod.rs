@@ -4,4 +4,5 @@ mod command_line;
 mod files;
 mod handshakes;
 mod listener;
+mod typed_client;
 mod upstream;

@@ -6,11 +6,11 @@ use std::{
 };
 
 use actix_rt::System;
+#[cfg(feature = "tls")]
+use thegiant_tls::ServerTls;
 use tokio::sync::mpsc;
 
 use super::{BoundServer, Limits, ServerHandle, Timeouts};
-#[cfg(feature = "tls")]
-use crate::tls::ServerTls;
 use crate::{
     App, IntoApp,
     client::Address,

@@ -5,7 +5,7 @@ use std::io;
 use std::{fmt, time::Duration};
 
 #[cfg(feature = "tls")]
-use crate::tls::{ClientTls, Connector};
+use thegiant_tls::{ClientTls, Connector};
 
 /// Address and settings of another RESP server, to which a proxy sends requests.
 ///

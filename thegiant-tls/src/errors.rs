@@ -6,11 +6,13 @@ use tokio_rustls::rustls::{
     AlertDescription as Alert, CertificateError, Error, InconsistentKeys, InvalidMessage,
 };
 
-use super::files::{CERTIFICATE, KEY, unusable};
+use crate::files::{CERTIFICATE, KEY, unusable};
 
 /// Replaces the text of a TLS error with an explanation. Returns other errors unchanged.
+#[doc(hidden)]
+#[must_use]
 #[cold]
-pub(super) fn explained(error: io::Error) -> io::Error {
+pub fn explained(error: io::Error) -> io::Error {
     let tls = error.get_ref().and_then(|inner| inner.downcast_ref::<Error>());
     match tls.map(explanation) {
         Some(explanation) => io::Error::new(error.kind(), explanation),
@@ -19,7 +21,7 @@ pub(super) fn explained(error: io::Error) -> io::Error {
 }
 
 /// Explains why a certificate and a key cannot be used together.
-pub(super) fn identity_error(certificate: &Path, key: &Path, error: &Error) -> io::Error {
+pub(crate) fn identity_error(certificate: &Path, key: &Path, error: &Error) -> io::Error {
     match error {
         Error::InconsistentKeys(InconsistentKeys::KeyMismatch) => unusable(
             KEY,

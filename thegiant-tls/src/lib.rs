@@ -1,23 +1,20 @@
-//! TLS for listeners and for upstream connections.
+#![doc = include_str!("../README.md")]
 //!
 //! - `server`, `client`: the configuration of either side; `files`: certificates and keys
-//! - `stream`: a TLS connection; `errors`: explanations of failed handshakes
+//! - `errors`: explanations of failed handshakes
 
 mod client;
 mod errors;
 mod files;
 mod server;
-mod stream;
 
 use std::sync::Arc;
 
 use tokio_rustls::rustls::crypto::{CryptoProvider, ring};
 
-pub use client::ClientTls;
-pub(crate) use client::Connector;
+pub use client::{ClientTls, Connector};
+pub use errors::explained;
 pub use server::ServerTls;
-pub(crate) use stream::Tls;
-pub(crate) use tokio_rustls::rustls::ServerConfig;
 
 /// Returns the cryptography provider.
 ///

@@ -11,13 +11,12 @@ use std::{
 };
 
 use actix_rt::{net::TcpStream, time::timeout};
+use thegiant_tls::{Connector, explained};
 use tokio::{
     io::{AsyncBufRead, AsyncRead, AsyncWrite, ReadBuf},
     task::unconstrained,
 };
 use tokio_rustls::{TlsAcceptor, TlsStream, rustls::ServerConfig};
-
-use super::{Connector, errors::explained};
 
 /// A TLS connection, including its handshake.
 ///
@@ -44,8 +43,7 @@ impl Tls {
 
     /// Connects to an upstream, and verifies its certificate.
     pub(crate) async fn connect(connector: &Connector, socket: TcpStream) -> io::Result<Self> {
-        let connected = connector.tls.connect(connector.name.clone(), socket).await;
-        Ok(Tls::Open(Box::new(connected.map_err(explained)?.into())))
+        Ok(Tls::Open(Box::new(connector.connect(socket).await?.into())))
     }
 
     /// Returns whether the handshake has failed.

@@ -9,19 +9,19 @@ use rustls_pki_types::{
 use tokio_rustls::rustls::RootCertStore;
 
 /// A certificate chain, and the private key of its first certificate.
-pub(super) struct Identity {
-    pub(super) chain: Vec<CertificateDer<'static>>,
-    pub(super) key: PrivateKeyDer<'static>,
+pub(crate) struct Identity {
+    pub(crate) chain: Vec<CertificateDer<'static>>,
+    pub(crate) key: PrivateKeyDer<'static>,
 }
 
 impl Identity {
-    pub(super) fn read(certificate: &Path, key: &Path) -> io::Result<Self> {
+    pub(crate) fn read(certificate: &Path, key: &Path) -> io::Result<Self> {
         Ok(Identity { chain: certificates(certificate)?, key: private_key(key)? })
     }
 }
 
 /// Reads the trusted authorities.
-pub(super) fn authorities(path: &Path) -> io::Result<Arc<RootCertStore>> {
+pub(crate) fn authorities(path: &Path) -> io::Result<Arc<RootCertStore>> {
     let mut roots = RootCertStore::empty();
     for certificate in certificates(path)? {
         roots.add(certificate).map_err(|error| unusable(CERTIFICATE, path, error))?;
@@ -30,12 +30,12 @@ pub(super) fn authorities(path: &Path) -> io::Result<Arc<RootCertStore>> {
 }
 
 /// Returns a one-line error that names the file and the reason.
-pub(super) fn unusable(what: &str, path: &Path, why: impl std::fmt::Display) -> io::Error {
+pub(crate) fn unusable(what: &str, path: &Path, why: impl std::fmt::Display) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, format!("cannot use the {what} {}: {why}", path.display()))
 }
 
-pub(super) const CERTIFICATE: &str = "certificate";
-pub(super) const KEY: &str = "key";
+pub(crate) const CERTIFICATE: &str = "certificate";
+pub(crate) const KEY: &str = "key";
 
 fn certificates(path: &Path) -> io::Result<Vec<CertificateDer<'static>>> {
     let text = read(CERTIFICATE, path)?;

@@ -1,34 +1,32 @@
-//! TLS configuration of connections to upstreams.
+//! TLS configuration of connections to servers.
 
-use std::{io, path::PathBuf, sync::Arc};
+use std::{fmt, io, path::PathBuf, sync::Arc};
 
 use rustls_pki_types::ServerName;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::{
     TlsConnector,
+    client::TlsStream,
     rustls::{ClientConfig, RootCertStore},
 };
 
-use super::{
-    errors::identity_error,
+use crate::{
+    errors::{explained, identity_error},
     files::{Identity, authorities},
     provider,
 };
 
-/// TLS configuration of connections to an upstream, for [`Upstream::tls`](crate::proxy::Upstream::tls).
+/// TLS configuration of connections to a server.
 ///
-/// By default, the upstream's certificate has to match the host of its address, and has to come from an
-/// authority that the operating system trusts. Verification cannot be switched off, because an unverified
-/// connection may lead to any server. [`Upstream::tls`](crate::proxy::Upstream::tls) reads the PEM files.
+/// By default, the server's certificate has to match the host of its address, and has to come from an authority that the
+/// operating system trusts. Verification cannot be switched off, because an unverified connection may lead to any server.
+/// The certificates and keys are PEM files.
 ///
-/// ```no_run
-/// use thegiant::{ClientTls, prelude::*, proxy::Upstream};
+/// ```
+/// use thegiant_tls::ClientTls;
 ///
-/// #[thegiant::main]
-/// async fn main() -> std::io::Result<()> {
-///     let tls = ClientTls::new().ca("/etc/app/ca.crt").certificate("/etc/app/client.crt", "/etc/app/client.key");
-///     let redis = Upstream::new("redis.internal:6379").tls(tls)?.start();
-///     Server::new(App::new().proxy(redis)).bind("127.0.0.1:6380")?.run().await
-/// }
+/// let tls = ClientTls::new().ca("/etc/app/ca.crt").certificate("/etc/app/client.crt", "/etc/app/client.key");
+/// # drop(tls);
 /// ```
 #[derive(Clone, Debug, Default)]
 #[must_use]
@@ -58,7 +56,7 @@ impl ClientTls {
         self
     }
 
-    /// Sets the client certificate and its private key, for upstreams that require one.
+    /// Sets the client certificate and its private key, for servers that require one.
     ///
     /// Both may be in the same file.
     pub fn certificate(mut self, certificate: impl Into<PathBuf>, key: impl Into<PathBuf>) -> Self {
@@ -66,11 +64,12 @@ impl ClientTls {
         self
     }
 
-    /// Reads the files, for connections to `address`.
+    /// Reads the files, for connections to `address`: a host and a port.
     ///
     /// # Errors
     /// If a file is unusable, or if no certificate can match the address. The error names the reason.
-    pub(crate) fn connector(&self, address: &str) -> io::Result<Connector> {
+    #[doc(hidden)]
+    pub fn connector(&self, address: &str) -> io::Result<Connector> {
         if address.starts_with("unix:") {
             let why = format!("cannot use TLS with {address}: TLS needs an address of the form HOST:PORT");
             return Err(io::Error::new(io::ErrorKind::InvalidInput, why));
@@ -101,25 +100,41 @@ impl ClientTls {
     }
 }
 
-/// Connects to one upstream server.
+/// Connects to one server.
+#[doc(hidden)]
 #[derive(Clone)]
-pub(crate) struct Connector {
-    pub(super) tls: TlsConnector,
+pub struct Connector {
+    tls: TlsConnector,
     /// The name that the certificate has to match.
-    pub(super) name: ServerName<'static>,
+    name: ServerName<'static>,
     /// The application has set `name`, so it does not follow the address.
     is_given: bool,
 }
 
 impl Connector {
     /// Returns a connector for another address. It keeps the old name if the new host is not a valid name.
-    pub(crate) fn at(mut self, address: &str) -> Self {
+    #[must_use]
+    pub fn at(mut self, address: &str) -> Self {
         if !self.is_given
             && let Ok(name) = ServerName::try_from(host_of(address).to_owned())
         {
             self.name = name;
         }
         self
+    }
+
+    /// Shakes hands over a socket, and verifies the certificate of the server.
+    ///
+    /// # Errors
+    /// If the handshake fails. The error says why.
+    pub async fn connect<S: AsyncRead + AsyncWrite + Unpin>(&self, socket: S) -> io::Result<TlsStream<S>> {
+        self.tls.connect(self.name.clone(), socket).await.map_err(explained)
+    }
+}
+
+impl fmt::Debug for Connector {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Connector").field("name", &self.name).finish_non_exhaustive()
     }
 }
 

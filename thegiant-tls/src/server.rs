@@ -4,25 +4,21 @@ use std::{io, path::PathBuf, sync::Arc};
 
 use tokio_rustls::rustls::{ServerConfig, server::WebPkiClientVerifier};
 
-use super::{
+use crate::{
     errors::identity_error,
     files::{CERTIFICATE, Identity, authorities, unusable},
     provider,
 };
 
-/// TLS configuration of a listener, for [`Server::bind_tls`](crate::Server::bind_tls).
+/// TLS configuration of a server.
 ///
-/// The certificates and keys are PEM files. `bind_tls` reads them. The server supports TLS 1.2 and 1.3.
+/// The certificates and keys are PEM files. The server supports TLS 1.2 and 1.3.
 ///
-/// ```no_run
-/// use thegiant::{ServerTls, prelude::*};
+/// ```
+/// use thegiant_tls::ServerTls;
 ///
-/// #[thegiant::main]
-/// async fn main() -> std::io::Result<()> {
-///     let tls = ServerTls::new("/etc/app/server.crt", "/etc/app/server.key").client_ca("/etc/app/clients.crt");
-///     let app = App::new().fallback(|_: &Request| Simple("hello"));
-///     Server::new(app).bind_tls("127.0.0.1:6380", tls)?.run().await
-/// }
+/// let tls = ServerTls::new("/etc/app/server.crt", "/etc/app/server.key").client_ca("/etc/app/clients.crt");
+/// # drop(tls);
 /// ```
 #[derive(Clone, Debug)]
 #[must_use]
@@ -50,7 +46,8 @@ impl ServerTls {
     ///
     /// # Errors
     /// If a file is unusable. The error names the file and the reason.
-    pub(crate) fn config(&self) -> io::Result<Arc<ServerConfig>> {
+    #[doc(hidden)]
+    pub fn config(&self) -> io::Result<Arc<ServerConfig>> {
         let config = ServerConfig::builder_with_provider(provider())
             .with_safe_default_protocol_versions()
             .map_err(io::Error::other)?;
