@@ -64,6 +64,7 @@
 //! The programs share a crate with the commands. Its feature `server` adds the actor: `cfg(feature = "server")` in the
 //! attribute applies to the methods, and not to the client. So without the feature, the crate is the client alone and needs
 //! no actix. `examples/client` in the repository is such a crate. Its types have `#[cfg_attr(feature = "server", derive(Args))]`.
+//! This crate re-exports `Parsed`, `Json` and the times, so that the signatures can name them without the server.
 //!
 //! ```
 //! # mod shared {

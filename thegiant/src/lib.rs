@@ -366,7 +366,7 @@ pub use bytes::Bytes;
 /// ```
 ///
 /// The type may have one lifetime, which borrows from the request. Two options with the same token are a
-/// compile error.
+/// compile error. A Rust client sends the type with `#[derive(ToArgs)]` of the crate `thegiant-client`.
 pub use thegiant_macros::Args;
 /// Implements [`FromArg`](trait@FromArg), so that a type of yours is a parameter that is read from one argument.
 ///
@@ -439,7 +439,7 @@ pub use thegiant_macros::Args;
 /// - `pattern` or `unix_time`: the type in `COMMAND DOCS`. By default, it is that of the value that is read.
 ///
 /// The type may have one lifetime, which borrows from the request. For a type with [`FromStr`](std::str::FromStr), take a
-/// [`Parsed<T>`].
+/// [`Parsed<T>`]. A Rust client sends the type with `#[derive(ToArgs)]` of the crate `thegiant-client`.
 pub use thegiant_macros::FromArg;
 /// Implements [`Reply`](trait@Reply), so that a method can return a type of yours.
 ///
@@ -499,7 +499,8 @@ pub use thegiant_macros::FromArg;
 /// - on an `Option` field, or on the type for all of them, `skip_none`: the field is not in the reply while it is `None`.
 ///   Otherwise, its value is null.
 ///
-/// Type parameters must be replies, too.
+/// Type parameters must be replies, too. A Rust client receives the type with `#[derive(FromReply)]` of the crate
+/// `thegiant-client`, which has the same attributes.
 pub use thegiant_macros::Reply;
 /// Implements [`ReplyError`](trait@ReplyError), so that `?` makes an error of the application a reply.
 ///
