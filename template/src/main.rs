@@ -34,9 +34,10 @@ async fn main() -> io::Result<()> {
         .unwrap_or_default()
         .into_encoded_bytes();
     let server = Server::new(app).password(password).workers(options.threads);
-    let server = options.bind.iter().try_fold(server, Server::bind)?;
-    for address in server.addrs() {
-        println!("listening on {address}");
-    }
-    server.run().await
+    options
+        .bind
+        .iter()
+        .try_fold(server, Server::bind)?
+        .run()
+        .await
 }

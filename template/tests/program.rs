@@ -19,7 +19,7 @@ fn the_password_comes_from_the_environment() {
     let address = output
         .lines()
         .map_while(Result::ok)
-        .find_map(|line| line.strip_prefix("listening on ").map(str::to_owned))
+        .find_map(|line| Some(line.split_once("listening on ")?.1.to_owned()))
         .expect("an address");
     let mut client = TcpStream::connect(address).expect("a connection");
     client

@@ -7,8 +7,9 @@ use std::{
 };
 
 use thegiant::{App, Server};
+use tracing::Level;
 
-use crate::support::{ANY_PORT, Folder, RawClient, Served, app, exchange, line, on_free_ports};
+use crate::support::{ANY_PORT, Folder, Log, RawClient, Served, app, exchange, line, on_free_ports};
 
 fn path_of(address: &str) -> PathBuf {
     Path::new(address.strip_prefix("unix:").expect("an address of a unix socket")).to_owned()
@@ -31,6 +32,23 @@ fn a_server_listens_on_several_addresses() {
     for address in served.addresses() {
         assert_serves(address);
     }
+}
+
+#[test]
+fn a_server_logs_the_addresses_that_it_listens_on() {
+    let folder = Folder::new();
+    let socket = folder.socket("app.sock");
+    let (log, bound) = (Log::default(), socket.clone());
+    let kept = log.clone();
+    let served = Served::with(
+        move || {
+            kept.keep(Level::INFO);
+            app()
+        },
+        move |server| server.bind(ANY_PORT)?.bind(bound),
+    );
+    assert_serves(&socket);
+    assert_eq!(log.addresses(), [served.address().to_owned(), socket]);
 }
 
 #[test]

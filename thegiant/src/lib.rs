@@ -98,7 +98,7 @@
 //! | --- | --- |
 //! | error | panics of handlers, with the command |
 //! | warn | clients closed for exceeding a memory limit; conditions that need an operator |
-//! | info | protocol errors, failed TLS handshakes, clients closed for being slow or idle, the shutdown |
+//! | info | the addresses that the server listens on; protocol errors, failed TLS handshakes, clients closed for being slow or idle, the shutdown |
 //! | debug | connections opened, connections closed and the reason; the span `batch` around the logs of handlers |
 //!
 //! The span `batch` names the client whose request a handler works on. The server creates the span once per
@@ -106,6 +106,9 @@
 //! `tracing_subscriber`, the directive `info,thegiant::batch=debug` adds the client to a log at level info. A
 //! disabled span costs one level check per batch. An enabled span costs about 0.5 µs with the formatter of
 //! `tracing_subscriber`.
+//!
+//! The addresses have the target `thegiant::listening`, so that a program that prints [`Server::addrs`] itself can leave
+//! them out of its log.
 //!
 //! `INFO`, `SLOWLOG`, `LATENCY`, `CLIENT LIST` and `MONITOR` show the same server to its clients. They use
 //! the field names of Redis, so `prometheus-redis-exporter` and other Redis tools work unchanged.

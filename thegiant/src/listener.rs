@@ -179,6 +179,15 @@ enum AcceptorSocket {
 }
 
 impl Acceptor {
+    /// Logs the address, once it accepts connections.
+    pub(crate) fn log_address(&self) {
+        #[cfg(feature = "tls")]
+        let tls = if self.tls.is_some() { " (TLS)" } else { "" };
+        #[cfg(not(feature = "tls"))]
+        let tls = "";
+        tracing::info!(target: "thegiant::listening", "listening on {}{tls}", self.address);
+    }
+
     /// Returns the next connection and its endpoints.
     ///
     /// An error does not end it: it logs the error with `warning`, waits, and tries again.

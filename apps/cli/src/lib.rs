@@ -25,6 +25,7 @@ pub use secret::Secret;
 use thegiant::{App, DebugAccess, Server};
 pub use time::{millis, seconds};
 use tracing::level_filters::LevelFilter;
+use tracing_subscriber::{filter::filter_fn, prelude::*};
 
 /// Options of every app.
 #[derive(Args)]
@@ -157,11 +158,13 @@ pub async fn run<P: Parser, F: Future<Output = io::Result<()>>>(serve: impl FnOn
 /// Logs to standard error, including each panic as one line.
 fn start_log() {
     let level = env::var("RUST_LOG").ok().and_then(|level| level.parse().ok());
-    tracing_subscriber::fmt()
+    let log = tracing_subscriber::fmt()
         .with_max_level(level.unwrap_or(LevelFilter::INFO))
         .with_writer(io::stderr)
         .with_ansi(false)
-        .init();
+        .finish();
+    // `serve` prints the addresses, at any level of the log.
+    log.with(filter_fn(|event| event.target() != "thegiant::listening")).init();
     panic::set_hook(Box::new(|panicked| tracing::error!("{}", panicked.to_string().replace('\n', " "))));
 }
 

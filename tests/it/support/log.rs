@@ -7,6 +7,9 @@ use std::{
 
 use tracing::{Dispatch, Level};
 
+/// Beginning of the line that a server logs for each of its addresses.
+const LISTENING: &str = "INFO listening on ";
+
 /// Collects the log of a server that runs on its own thread.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Log(Arc<Mutex<Vec<u8>>>);
@@ -24,8 +27,18 @@ impl Log {
         std::mem::forget(tracing::subscriber::set_default(subscriber));
     }
 
-    /// Returns the events so far, one per line.
+    /// Returns the events so far, one per line, without those of [`addresses`](Self::addresses).
     pub(crate) fn lines(&self) -> Vec<String> {
+        self.all().into_iter().filter(|line| !line.starts_with(LISTENING)).collect()
+    }
+
+    /// Returns the addresses of the server, with the notes behind them.
+    pub(crate) fn addresses(&self) -> Vec<String> {
+        let address = |line: &String| line.strip_prefix(LISTENING).map(str::to_owned);
+        self.all().iter().filter_map(address).collect()
+    }
+
+    fn all(&self) -> Vec<String> {
         let log = self.0.lock().expect("no thread panics with the lock");
         let text = str::from_utf8(&log).expect("text");
         text.lines().map(|line| line.trim().to_owned()).collect()

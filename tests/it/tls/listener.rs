@@ -260,6 +260,7 @@ fn a_client_may_disconnect_without_close_notify() {
     };
     let served = serve(app, authority.issue("localhost"), |server, tls| (server, tls));
     TlsClient::connect(served.address(), &authority).ask(line("PING"));
+    assert_eq!(log.addresses()[0], format!("{} (TLS)", served.address()));
     let lines = eventually(|| Some(log.lines()).filter(|lines| lines.len() >= 2));
     assert!(lines[1].ends_with("reason=\"the client has left\""), "{lines:?}");
 }

@@ -60,6 +60,7 @@ impl BoundServer {
         let mut accept_tasks = Tasks::default();
         for listener in listeners {
             let acceptor = listener.into_acceptor()?;
+            acceptor.log_address();
             accept_tasks.0.push(actix_rt::spawn(accept(acceptor, Arc::clone(&server), Rc::clone(&workers))));
         }
 
