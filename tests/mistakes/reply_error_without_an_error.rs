@@ -4,4 +4,11 @@ use thegiant::ReplyError;
 #[reply(code = "NOSTOCK")]
 struct OutOfStock;
 
+#[derive(ReplyError)]
+enum ShopError {
+    Closed,
+    #[reply(code = "NOSTOCK")]
+    OutOfStock(String),
+}
+
 fn main() {}

@@ -39,6 +39,13 @@ pub(crate) fn derive(item: TokenStream) -> TokenStream {
     };
     let name = &item.ident;
     let (generics, type_generics, bounds) = item.generics.split_for_impl();
+    // A type that is no `Error` gets an error that says what to do, in front of that of the compiler.
+    let is_error = quote_spanned!(name.span()=> #name #type_generics: ::thegiant::__private::IsError);
+    let bounds = match bounds {
+        Some(bounds) if bounds.predicates.trailing_punct() => quote!(#bounds #is_error),
+        Some(bounds) => quote!(#bounds, #is_error),
+        None => quote!(where #is_error),
+    };
     quote_spanned! {name.span()=>
         #mistakes
 

@@ -17,7 +17,9 @@ use crate::{
     client::{Connected, ConnectionEvents, Disconnected},
     command::{Answer, Commands, Request, Row, Spec, split_name},
     conn::ConnectionState,
-    dispatch::{Consumers, Mountable, MountedActor, Routes, RunBatches, run_batches, supervise},
+    dispatch::{
+        Consumers, Mountable, MountableAddr, MountedActor, Routes, RunBatches, run_batches, supervise,
+    },
     info::{InfoFields, InfoSection},
     middleware::{Installed, Middleware},
     proxy::{AllUpstreamStats, Proxy, ProxyActor, ServeTrackers, UpstreamHandle, is_behind_builtins},
@@ -95,7 +97,7 @@ impl App {
         App::default()
     }
 
-    /// Adds the commands of an actor.
+    /// Adds the commands of an actor. `actor` is its address, which `start()` returns.
     ///
     /// The actor can run on this thread, on another arbiter, or in a `SyncArbiter`.
     ///
@@ -110,8 +112,8 @@ impl App {
     /// # Panics
     /// Panics if another mounted actor has a command of the same name.
     #[track_caller]
-    pub fn mount<A: Mountable>(mut self, actor: Addr<A>) -> Self {
-        self.add_actor(actor);
+    pub fn mount(mut self, actor: impl MountableAddr) -> Self {
+        self.add_actor(actor.into_addr());
         self
     }
 

@@ -935,7 +935,7 @@ pub use crate::{
         reply::{Array, Push, Raw, Reply, Simple},
         request::Request,
     },
-    dispatch::{Commit, GroupCommit, Mountable, Prefetch, Responder},
+    dispatch::{Commit, GroupCommit, Mountable, MountableAddr, Prefetch, Responder},
     info::InfoFields,
     keyspace::{Expire, Keyspace},
     observe::{Counter, Gauge},
@@ -974,6 +974,7 @@ pub mod __private {
             },
             check_split, has_argument,
             keys::check_keys,
+            reply::IsError,
         },
         dispatch::{
             Implements, ImplementsNot, RunBatches, prefetch, responder, run_batches, run_batches_in_groups,

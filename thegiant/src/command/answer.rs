@@ -73,7 +73,8 @@ use crate::{Error, Responder};
     note = "return `()` for OK, `Simple`, a string, `Bytes`, an integer, a float, `bool`, `Option`, `Vec`, `Array`, a map, a \
             set, a tuple, `Result<T, E>` if `E` is an `Error` or a `ReplyError`, `Value`, `Raw` or `ArrayStream`",
     note = "or return a `ResponseFuture` or `ResponseActFuture` of one, unless the actor runs in a `SyncArbiter`",
-    note = "or write `#[derive(Reply)]` above a type of yours"
+    note = "or write `#[derive(Reply)]` above a type of yours",
+    note = "instead of a `Duration`, return `Milliseconds` or `Seconds`; instead of a `SystemTime`, `UnixTime` or `UnixTimeMs`"
 )]
 pub trait Answer<A: Receiver> {
     /// Whether the reply may be streamed, as [`ArrayStream`](crate::ArrayStream) are.

@@ -58,7 +58,8 @@ use crate::{
     label = "a command cannot return this type",
     note = "return `()` for OK, `Simple`, a string, `Bytes`, an integer, a float, `bool`, `Option`, `Vec`, `Array`, a map, a \
             set, a tuple, `Result<T, E>` if `E` is an `Error` or a `ReplyError`, `Value` or `Raw`",
-    note = "or write `#[derive(Reply)]` above a type of yours"
+    note = "or write `#[derive(Reply)]` above a type of yours",
+    note = "instead of a `Duration`, return `Milliseconds` or `Seconds`; instead of a `SystemTime`, `UnixTime` or `UnixTimeMs`"
 )]
 pub trait Reply {
     /// The type of the reply, for `COMMAND DOCS`, command pages and clients that are generated.
@@ -386,6 +387,18 @@ impl<T: Reply> Reply for Box<T> {
         (*self).write_to(out);
     }
 }
+
+/// The bound of `#[derive(ReplyError)]`.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` does not implement `std::error::Error`",
+    label = "`#[derive(ReplyError)]` needs `impl std::error::Error for {Self}`",
+    note = "write it by hand, with `Debug` and `Display`, or `#[derive(Debug, thiserror::Error)]`; the client gets the text of \
+            `Display`"
+)]
+pub trait IsError {}
+
+#[diagnostic::do_not_recommend]
+impl<E: std::error::Error> IsError for E {}
 
 /// The error of a command: [`Error`], or a type with [`ReplyError`](crate::ReplyError).
 ///

@@ -26,7 +26,7 @@ pub use commit_group::run_batches_in_groups;
 pub(crate) use group::GroupCommitStats;
 pub use group_commit::{Commit, GroupCommit};
 pub use implements::{Implements, ImplementsNot};
-pub use mountable::Mountable;
+pub use mountable::{Mountable, MountableAddr};
 pub use prefetch::{Prefetch, prefetch};
 pub use responder::{Responder, responder};
 pub(crate) use routes::Routes;

@@ -1,6 +1,6 @@
-//! The bound of the actors that an application mounts.
+//! The bounds of the actors that an application mounts, and of their addresses.
 
-use actix::{Actor, Handler, dev::ToEnvelope};
+use actix::{Actor, Addr, Handler, dev::ToEnvelope};
 
 use super::{Consumers, RunBatches};
 use crate::command::Commands;
@@ -35,4 +35,37 @@ where
     A: Actor + Commands + Handler<RunBatches>,
     A::Context: Consumers + ToEnvelope<A, RunBatches>,
 {
+}
+
+/// The address of an actor that an application can [mount](crate::App::mount): the `Addr<A>` of a [`Mountable`] actor.
+///
+/// Generic code takes an `Addr<A>`, as [`Mountable`] shows. This trait is only the reason why a mounted actor without
+/// `start()` gets a compile error that says so.
+///
+/// ```
+/// use thegiant::{MountableAddr, prelude::*};
+///
+/// fn only(actor: impl MountableAddr) -> App {
+///     App::new().mount(actor)
+/// }
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not the address of an actor",
+    label = "not the address of an actor",
+    note = "start the actor, and mount the address that it returns: `.mount(actor.start())`"
+)]
+pub trait MountableAddr {
+    /// The actor.
+    type Actor: Mountable;
+
+    /// Returns the address.
+    fn into_addr(self) -> Addr<Self::Actor>;
+}
+
+impl<A: Mountable> MountableAddr for Addr<A> {
+    type Actor = A;
+
+    fn into_addr(self) -> Addr<A> {
+        self
+    }
 }
