@@ -35,7 +35,7 @@ impl Store {
         if key.contains([' ', '\n']) || value.contains('\n') {
             return Err(Error::err("a key has no spaces, and a value is one line"));
         }
-        writeln!(self.uncommitted, "{} {value}", *key).map_err(Error::internal)?;
+        writeln!(self.uncommitted, "{key} {value}").map_err(Error::internal)?;
         self.values.insert(key.to_string(), value.to_owned());
         Ok(())
     }

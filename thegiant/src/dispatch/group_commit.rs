@@ -55,7 +55,7 @@ use crate::{Error, command::Commands};
 ///     #[command("SET", write)]
 ///     fn set(&mut self, key: Key<&str>, value: &str) {
 ///         // A real store would refuse keys with spaces.
-///         self.unwritten.extend_from_slice(format!("{} {value}\n", *key).as_bytes());
+///         self.unwritten.extend_from_slice(format!("{key} {value}\n").as_bytes());
 ///         self.values.insert(key.to_string(), value.to_owned());
 ///     }
 ///

@@ -1,6 +1,6 @@
 //! Arguments that name keys.
 
-use std::{borrow::Borrow, ops::Deref};
+use std::{borrow::Borrow, fmt, ops::Deref};
 
 use bytes::Bytes;
 
@@ -29,6 +29,14 @@ use crate::{
 /// let key: Key<&[u8]> = Key(b"k");
 /// assert_eq!(values.get(*key), Some(&1));
 /// ```
+///
+/// A key of text or of a number can be written:
+///
+/// ```
+/// # use thegiant::Key;
+/// let (user, order): (Key<&str>, Key<u64>) = (Key("ann"), Key(7));
+/// assert_eq!(format!("{user:>4}/{order}"), " ann/7");
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Key<T = Bytes>(pub T);
 
@@ -44,6 +52,13 @@ impl<T> Deref for Key<T> {
 
     fn deref(&self) -> &T {
         &self.0
+    }
+}
+
+/// Writes the inner value: a `Key<&str>` is its text. Keys of bytes have no text; write `{:?}`.
+impl<T: fmt::Display> fmt::Display for Key<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
     }
 }
 
