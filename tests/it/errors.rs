@@ -207,7 +207,7 @@ impl Broken {
 
 impl GroupCommit for Broken {
     fn commit(&mut self, _: &mut Context<Self>) -> Commit {
-        Err(storage()).into()
+        Err(storage().into()).into()
     }
 
     fn rollback(&mut self, _: &Error, _: &mut Context<Self>) {}

@@ -86,7 +86,7 @@ pub trait Databases: Unpin + 'static {
 
     /// Commits all changes: see [`GroupCommit::commit`](thegiant::GroupCommit::commit).
     fn commit(&mut self) -> Commit {
-        Ok::<(), Error>(()).into()
+        Ok(()).into()
     }
 
     /// Discards all changes since the last commit.

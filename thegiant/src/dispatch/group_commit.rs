@@ -160,6 +160,13 @@ pub trait GroupCommit: Actor<Context = Context<Self>> + Commands<CommandContext 
 }
 
 /// The outcome of a commit: a result, or a future.
+///
+/// ```
+/// use thegiant::Commit;
+///
+/// let done: Commit = Ok(()).into();
+/// let done_later = Commit::later(async { Ok(()) });
+/// ```
 pub struct Commit(pub(super) CommitResult);
 
 pub(super) enum CommitResult {
@@ -182,14 +189,14 @@ impl Commit {
     ///     })
     /// }
     /// ```
-    pub fn later<E: Into<Error>>(ending: impl Future<Output = Result<(), E>> + 'static) -> Self {
-        Commit(CommitResult::Later(Box::pin(async { ending.await.map_err(Into::into) })))
+    pub fn later(ending: impl Future<Output = Result<(), Error>> + 'static) -> Self {
+        Commit(CommitResult::Later(Box::pin(ending)))
     }
 }
 
-impl<E: Into<Error>> From<Result<(), E>> for Commit {
-    fn from(result: Result<(), E>) -> Self {
-        Commit(CommitResult::Now(result.map_err(Into::into)))
+impl From<Result<(), Error>> for Commit {
+    fn from(result: Result<(), Error>) -> Self {
+        Commit(CommitResult::Now(result))
     }
 }
 
