@@ -66,9 +66,11 @@ fn pushes_are_separated_from_replies() {
         for number in 1..=2 {
             assert_eq!(client.pushed().await, [Value::bulk("own"), Value::Integer(number)]);
         }
-        let mut client = server.connect();
-        client.call(["PUSHME", "1"]).await;
-        assert_eq!(client.pushed().await, [Value::bulk("own"), Value::Integer(1)]);
+        let (mut client, mut other) = (server.connect(), server.connect());
+        let Value::Integer(id) = client.call(["CLIENT", "ID"]).await else { panic!("an id is an integer") };
+        client.call(["SUBSCRIBE", "channel"]).await;
+        other.call(["PUSH", &id.to_string(), "own", "text"]).await;
+        assert_eq!(client.pushed().await, [Value::bulk("own"), Value::bulk("text")]);
     });
 }
 
@@ -86,7 +88,7 @@ fn paused_time_makes_a_day_pass_at_once() {
         // A client that sends nothing for a day is closed.
         sleep(day / 2).await;
         assert_eq!(client.call(["SAY", "a"]).await, Value::bulk("a"));
-        let mut reader = server.connect().patience(2 * day);
+        let mut reader = server.connect().resp3().await.patience(2 * day);
         reader.call(["PUSHME", "1"]).await;
         sleep(day + Duration::from_secs(10)).await;
         assert_eq!(client.rest().await, "");

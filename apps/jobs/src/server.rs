@@ -213,7 +213,7 @@ impl Jobs {
                 job.state = JobState::Out { client: id, push };
                 self.waiting.on_pushed(queue, id);
             }
-            // The client has disconnected, and its [`Disconnected`] message arrives soon.
+            // The client has disconnected, and its [`Disconnected`] message arrives soon; or it no longer uses RESP3.
             None => {
                 let id = job.id;
                 self.waiting.remove(client.id());

@@ -85,6 +85,9 @@ impl Jobs {
         if !queues.iter().all(|queue| shard.has_queue(queue)) || self.is_worker_elsewhere(&client) {
             return Err(Error::CROSS_SLOT);
         }
+        if !client.can_receive_pushes() {
+            return Err(NEEDS_RESP3);
+        }
         if shard.has_others() {
             client.attach(WorkerOf(shard));
         }
@@ -279,6 +282,8 @@ fn with_window(mut queues: Vec<Bytes>) -> Result<(Vec<Bytes>, usize), Error> {
     Ok((queues, 1))
 }
 
+const NEEDS_RESP3: Error =
+    Error::from_static("ERR WORKER needs RESP3, which has pushes: send HELLO 3 first, or use GETJOB");
 const IS_WORKER: Error =
     Error::from_static("ERR GETJOB is not allowed on a connection that receives pushed jobs");
 const NO_RESULT: Error = Error::from_static("JOBFAILED the job was acknowledged without a result");

@@ -1,6 +1,6 @@
 //! `CALLJOB`: jobs whose caller waits for the result.
 
-use super::{add, connected, id_in, start, stat, wait_for_workers};
+use super::{add, connected, connected_with_resp3, id_in, start, stat, wait_for_workers};
 use crate::support::{eventually, line};
 
 #[test]
@@ -110,10 +110,10 @@ fn a_call_survives_the_loss_of_its_worker() {
 fn a_call_with_nowait_needs_a_worker() {
     const NO_WORKER: &str = "-NOWORKER no worker listens on the queue\r\n";
     let server = start();
-    let (mut caller, mut worker, mut pushed) = (connected(&server), connected(&server), connected(&server));
+    let (mut caller, mut worker, mut observer) = (connected(&server), connected(&server), connected(&server));
     assert_eq!(caller.ask(line("CALLJOB q body 100000 NOWAIT")), NO_WORKER);
     worker.send(line("GETJOB FROM q"));
-    wait_for_workers(&mut pushed, 1);
+    wait_for_workers(&mut observer, 1);
     caller.send(line("CALLJOB q body 100000 nowait"));
     let id = id_in(&worker.reply());
     // The worker has a job of the queue, and takes the next one when it has finished.
@@ -122,14 +122,14 @@ fn a_call_with_nowait_needs_a_worker() {
     worker.ask(line(&format!("GETJOB REPLY {id} one FROM q")));
     assert_eq!(caller.reply(), "$3\r\none\r\n");
     drop((worker, second));
-    eventually(|| (stat(&mut pushed, "q", "expired") == 1).then_some(()));
+    eventually(|| (stat(&mut observer, "q", "expired") == 1).then_some(()));
     assert_eq!(caller.ask(line("CALLJOB q body 100000 NOWAIT")), NO_WORKER);
     // A worker with a full window listens, too.
+    let mut pushed = connected_with_resp3(&server);
     assert_eq!(pushed.ask(line("WORKER q other")), "+OK\r\n");
     let busy = add(&mut caller, "other body");
     assert_eq!(id_in(&pushed.reply()), busy);
     caller.send(line("CALLJOB q body 100000 NOWAIT"));
-    let mut observer = connected(&server);
     eventually(|| (stat(&mut observer, "q", "ready") == 1).then_some(()));
     observer.ask(line(&format!("ACKJOB {busy}")));
     let id = id_in(&pushed.reply());

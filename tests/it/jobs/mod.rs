@@ -17,6 +17,13 @@ fn connected(jobs: &Process) -> RawClient {
     RawClient::connect(jobs.address())
 }
 
+/// Returns a client that can receive pushed jobs.
+fn connected_with_resp3(jobs: &Process) -> RawClient {
+    let mut client = connected(jobs);
+    client.ask(line("HELLO 3"));
+    client
+}
+
 /// Adds a job and returns its id.
 #[track_caller]
 fn add(client: &mut RawClient, arguments: &str) -> String {

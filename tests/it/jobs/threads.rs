@@ -5,7 +5,7 @@ use std::{
     thread,
 };
 
-use super::{add, bulk, connected, id_in, job, jobs, stat, wait_for_workers};
+use super::{add, bulk, connected, connected_with_resp3, id_in, job, jobs, stat, wait_for_workers};
 use crate::support::{Process, RawClient, Reply, eventually, info, line, lines};
 
 const THREADS: u16 = 4;
@@ -176,7 +176,7 @@ fn the_jobs_of_a_lost_client_return_to_the_queues_of_all_threads() {
 #[test]
 fn several_queues_of_one_command_have_to_belong_to_one_thread() {
     let server = start();
-    let (mut client, mut worker) = (connected(&server), connected(&server));
+    let (mut client, mut worker) = (connected(&server), connected_with_resp3(&server));
     let queues = queues();
     let [a, b, ..] = &queues[..] else { panic!("four queues") };
     for request in [format!("GETJOB FROM {a} {b}"), format!("GETJOB NOHANG TIMEOUT 5 FROM {b} {a}")] {

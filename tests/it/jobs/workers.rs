@@ -1,6 +1,6 @@
 //! Workers that block in `GETJOB`, and workers that get pushes.
 
-use super::{add, connected, id_in, start, stat, wait_for_workers};
+use super::{add, connected, connected_with_resp3, id_in, start, stat, wait_for_workers};
 use crate::support::{RawClient, eventually, line, lines};
 
 #[test]
@@ -50,10 +50,16 @@ fn a_disconnected_worker_gets_no_job() {
 }
 
 #[test]
+fn a_worker_without_resp3_is_refused() {
+    let server = start();
+    let refused = "-ERR WORKER needs RESP3, which has pushes: send HELLO 3 first, or use GETJOB\r\n";
+    assert_eq!(connected(&server).ask(line("WORKER q")), refused);
+}
+
+#[test]
 fn jobs_are_pushed_within_a_window() {
     let server = start();
-    let (mut client, mut worker) = (connected(&server), connected(&server));
-    worker.ask(line("HELLO 3"));
+    let (mut client, mut worker) = (connected(&server), connected_with_resp3(&server));
     let ids: Vec<String> = (0..6).map(|number| add(&mut client, &format!("q {number}"))).collect();
     assert_eq!(worker.ask(line("WORKER other q WINDOW 2")), "+OK\r\n");
     let push = worker.reply();
@@ -84,14 +90,14 @@ fn jobs_are_pushed_within_a_window() {
 fn pushes_go_round_among_workers() {
     let server = start();
     let mut client = connected(&server);
-    let mut workers: Vec<RawClient> = (0..3).map(|_| connected(&server)).collect();
+    let mut workers: Vec<RawClient> = (0..3).map(|_| connected_with_resp3(&server)).collect();
     for worker in &mut workers {
         assert_eq!(worker.ask(line("WORKER q WINDOW 10")), "+OK\r\n");
     }
     let ids: Vec<String> = (0..9).map(|number| add(&mut client, &format!("q {number}"))).collect();
     for (number, id) in ids.iter().enumerate() {
         let push = workers[number % 3].reply();
-        assert!(push.starts_with(b"*5\r\n$3\r\njob\r\n"), "{push:?}");
+        assert!(push.starts_with(b">5\r\n$3\r\njob\r\n"), "{push:?}");
         assert_eq!(id_in(&push), *id);
     }
 }
@@ -99,7 +105,7 @@ fn pushes_go_round_among_workers() {
 #[test]
 fn a_push_that_was_not_sent_does_not_count_as_a_try() {
     let server = start();
-    let (mut client, mut worker) = (connected(&server), connected(&server));
+    let (mut client, mut worker) = (connected(&server), connected_with_resp3(&server));
     // More than the socket buffers can hold.
     let body = "x".repeat(1 << 20);
     let request = format!(
@@ -127,7 +133,7 @@ fn a_push_that_was_not_sent_does_not_count_as_a_try() {
 #[test]
 fn an_overdue_job_is_pushed_again_and_later_jobs_follow() {
     let server = start();
-    let (mut client, mut worker) = (connected(&server), connected(&server));
+    let (mut client, mut worker) = (connected(&server), connected_with_resp3(&server));
     assert_eq!(worker.ask(line("WORKER q")), "+OK\r\n");
     let first = add(&mut client, "q a RETRY 30");
     for _ in 0..2 {
@@ -144,7 +150,7 @@ fn an_overdue_job_is_pushed_again_and_later_jobs_follow() {
 #[test]
 fn repeating_worker_does_not_enlarge_the_window() {
     let server = start();
-    let (mut client, mut worker) = (connected(&server), connected(&server));
+    let (mut client, mut worker) = (connected(&server), connected_with_resp3(&server));
     let first = add(&mut client, "q a");
     let second = add(&mut client, "q b");
     worker.send(line("WORKER q"));
@@ -171,7 +177,7 @@ fn a_worker_whose_getjob_timed_out_gets_no_job() {
 #[test]
 fn a_second_worker_command_replaces_the_queues() {
     let server = start();
-    let (mut client, mut worker) = (connected(&server), connected(&server));
+    let (mut client, mut worker) = (connected(&server), connected_with_resp3(&server));
     worker.send(lines("WORKER a \n WORKER b"));
     assert_eq!(worker.replies(2), "+OK\r\n+OK\r\n");
     add(&mut client, "a x");
@@ -183,7 +189,8 @@ fn a_second_worker_command_replaces_the_queues() {
 #[test]
 fn a_worker_that_never_reads_is_disconnected() {
     let server = start();
-    let (mut client, mut stuck, mut other) = (connected(&server), connected(&server), connected(&server));
+    let (mut client, mut stuck, mut other) =
+        (connected(&server), connected_with_resp3(&server), connected(&server));
     assert_eq!(stuck.ask(line("WORKER q WINDOW 1000")), "+OK\r\n");
     let body = "x".repeat(1 << 20);
     let request = format!("*3\r\n$6\r\nADDJOB\r\n$1\r\nq\r\n${}\r\n{body}\r\n", body.len());

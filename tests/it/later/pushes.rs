@@ -32,10 +32,23 @@ fn pushes_are_sent_between_replies_and_while_a_command_is_blocked() {
     client.send(lines("PUSHME 2 \n SAY c"));
     let own = |number| format!(">2\r\n$3\r\nown\r\n:{number}\r\n");
     assert_eq!(client.replies(4), format!(":2\r\n$1\r\nc\r\n{}{}", own(1), own(2)));
-    // RESP2 has no pushes, so the message is an array.
-    client.send(lines("HELLO 2 \n PUSHME 1"));
-    client.reply();
-    assert_eq!(client.replies(2), ":1\r\n*2\r\n$3\r\nown\r\n:1\r\n");
+}
+
+#[test]
+fn a_client_with_resp2_gets_pushes_only_with_a_subscription() {
+    let served = Served::start(app);
+    let (mut client, mut other) = (connected(&served), connected(&served));
+    let id = client.id();
+    let mut push = || other.ask(line(&format!("PUSH {id} news text")));
+    client.send(lines("PUSHME 1 \n SAY a"));
+    assert_eq!(client.replies(2), ":0\r\n$1\r\na\r\n");
+    assert_eq!(push(), "$-1\r\n");
+    assert_eq!(client.ask(line("SUBSCRIBE channel")), "*3\r\n$9\r\nsubscribe\r\n$7\r\nchannel\r\n:1\r\n");
+    assert_eq!(push(), ":1\r\n");
+    assert_eq!(client.reply(), "*2\r\n$4\r\nnews\r\n$4\r\ntext\r\n");
+    assert_eq!(client.ask(line("UNSUBSCRIBE")), "*3\r\n$11\r\nunsubscribe\r\n$7\r\nchannel\r\n:0\r\n");
+    assert_eq!(push(), "$-1\r\n");
+    assert_eq!(client.ask(line("SAY b")), "$1\r\nb\r\n");
 }
 
 #[test]
@@ -66,6 +79,7 @@ fn pushes_keep_their_order_among_replies() {
 fn an_actor_knows_which_pushes_were_sent() {
     let served = Served::start(app);
     let (mut client, mut other) = (connected(&served), connected(&served));
+    client.ask(line("HELLO 3"));
     let id = client.id();
     assert_eq!(other.ask(line(&format!("TAKEN {id}"))), ":0\r\n");
     for number in 1..=3 {
@@ -153,6 +167,7 @@ fn flood(other: &mut RawClient, id: u64) -> usize {
 fn a_client_that_does_not_read_its_pushes_is_disconnected() {
     let served = with_limit(SlowConsumers::Disconnect);
     let (mut client, mut other) = (connected(&served), connected(&served));
+    client.ask(line("HELLO 3"));
     let id = client.id();
     wait_until_blocked(&mut other, "it", 0);
     assert!(flood(&mut other, id) < 160);

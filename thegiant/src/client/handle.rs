@@ -49,7 +49,7 @@ use crate::{
 /// ```
 ///
 /// # Pushes
-/// An actor can [push](Self::push) a message to a client at any time.
+/// An actor can [push](Self::push) a message to a client with RESP3 at any time.
 /// [`App::on_connect`](crate::App::on_connect) and [`App::on_disconnect`](crate::App::on_disconnect) send an
 /// actor a message when a client connects or disconnects.
 ///
@@ -69,11 +69,15 @@ use crate::{
 /// impl News {
 ///     /// Subscribes the client to the news.
 ///     #[command("READ")]
-///     fn read(&mut self, client: Client) {
+///     fn read(&mut self, client: Client) -> Result<(), Error> {
+///         if !client.can_receive_pushes() {
+///             return Err(Error::err("use RESP3: send HELLO 3 first"));
+///         }
 ///         self.readers.push(client);
+///         Ok(())
 ///     }
 ///
-///     /// Sends the news to all readers, and returns how many are connected.
+///     /// Sends the news to all readers, and returns how many can receive it.
 ///     #[command("TELL")]
 ///     fn tell(&self, news: &str) -> usize {
 ///         self.readers.iter().filter(|reader| reader.push(("news", news)).is_some()).count()
@@ -236,23 +240,40 @@ impl Client {
         self.request_close(CloseRequest::Now);
     }
 
-    /// Sends a message that is not a reply: a push in RESP3, an array in RESP2.
+    /// Returns whether [pushes](Self::push) can be sent to the client.
+    ///
+    /// It must be connected, and use RESP3 or have subscribed to a channel. Without a subscription, a client with RESP2 would
+    /// take a push for the reply to its next command.
+    ///
+    /// ```
+    /// use thegiant::prelude::*;
+    ///
+    /// /// Refuses a client that could not be told.
+    /// fn check(client: &Client) -> Result<(), Error> {
+    ///     if client.can_receive_pushes() { Ok(()) } else { Err(Error::err("use RESP3: send HELLO 3 first")) }
+    /// }
+    /// ```
+    pub fn can_receive_pushes(&self) -> bool {
+        self.is_connected() && (self.protocol() == Protocol::Resp3 || self.is_subscriber())
+    }
+
+    /// Sends a message that is not a reply: a push in RESP3.
     ///
     /// By convention the first element names the kind of the message.
     ///
-    /// Returns the id of the push, for [`has_taken`](Self::has_taken), or `None` if the client has disconnected.
+    /// Returns the id of the push, for [`has_taken`](Self::has_taken), or `None` if the client
+    /// [cannot receive it](Self::can_receive_pushes): it has disconnected, or it uses RESP2 and has not subscribed. A
+    /// RESP2 client with subscriptions gets an array, as it gets messages of channels.
+    ///
     /// Pushes keep their order. The connection sends them between two replies, or while a command is blocked,
     /// but not while an actor runs a batch of this client.
     ///
     /// [`Limits::output_buffer`](crate::Limits::output_buffer) bounds the bytes of unsent pushes.
     /// [`Limits::slow_consumers`](crate::Limits::slow_consumers) chooses between disconnecting a client that
     /// exceeds the limit and dropping its oldest pushes.
-    ///
-    /// A RESP2 client takes a push for the reply to its next command. Push to such a client only after it has
-    /// subscribed to something, as with `SUBSCRIBE`, and expects no other replies.
     pub fn push<P: Push>(&self, message: P) -> Option<PushId> {
         const { assert!(P::IS_ARRAY, "a push is an array, and a list of `u8` is a string: push a tuple") };
-        if !self.is_connected() {
+        if !self.can_receive_pushes() {
             return None;
         }
         let mut out = Encoder::new(self.protocol());
@@ -265,7 +286,15 @@ impl Client {
             // The message is encoded as an array.
             *kind = b'>';
         }
-        self.host()?.push(self, push.into())
+        self.push_encoded(push.into())
+    }
+
+    /// Sends a message that an upstream has encoded for the protocol of the client.
+    pub(crate) fn push_encoded(&self, message: Bytes) -> Option<PushId> {
+        if !self.is_connected() {
+            return None;
+        }
+        self.host()?.push(self, message)
     }
 
     /// Stores a value of any type with the client.

@@ -18,10 +18,10 @@ use super::{
     session::{PubSubMessage, Session},
 };
 use crate::{
-    Client, Error, Push, Reply, Value,
+    Client, Error, Value,
     client::ClientFlag,
     proxy::wire::{CommandKind, LossReason, WholeReply, as_resp3, cross_slot},
-    resp::{Encoder, Protocol},
+    resp::Protocol,
 };
 
 /// The requests of one client to one upstream, and the connection that carries them.
@@ -287,7 +287,7 @@ impl DedicatedConnection {
             // A message that comes while a reply is outstanding is sent in front of this reply.
             match self.collecting() {
                 Some(pending) => pending.answer.extend_from_slice(&reply),
-                None => drop(self.client.push(Message(reply.into()))),
+                None => drop(self.client.push_encoded(reply.into())),
             }
             return Ok(None);
         }
@@ -331,7 +331,7 @@ impl DedicatedConnection {
         }
         match self.collecting() {
             Some(pending) => pending.listened.extend_from_slice(&message),
-            None => drop(self.client.push(Message(message.into()))),
+            None => drop(self.client.push_encoded(message.into())),
         }
     }
 
@@ -393,14 +393,3 @@ impl Drop for DedicatedConnection {
         }
     }
 }
-
-/// The unchanged bytes of a push.
-struct Message(Bytes);
-
-impl Reply for Message {
-    fn write_to(self, out: &mut Encoder) {
-        out.raw_bytes(&self.0);
-    }
-}
-
-impl Push for Message {}
