@@ -81,14 +81,14 @@ fn paused_time_makes_a_day_pass_at_once() {
         tokio::time::pause();
         let day = Duration::from_secs(24 * 60 * 60);
         let server = TestServer::with(Server::new(later::app()).timeouts(Timeouts::new().idle(day)));
-        let mut client = server.connect().patience(2 * day);
+        let mut client = server.connect();
         let milliseconds = (day.as_millis() / 2).to_string();
         assert_eq!(client.call(["AWAITFOR", "it", &milliseconds]).await, Value::Null);
         assert_eq!(client.call(["FUTURE", &milliseconds, "a"]).await, Value::bulk("a"));
         // A client that sends nothing for a day is closed.
         sleep(day / 2).await;
         assert_eq!(client.call(["SAY", "a"]).await, Value::bulk("a"));
-        let mut reader = server.connect().resp3().await.patience(2 * day);
+        let mut reader = server.connect().resp3().await;
         reader.call(["PUSHME", "1"]).await;
         sleep(day + Duration::from_secs(10)).await;
         assert_eq!(client.rest().await, "");
@@ -136,9 +136,46 @@ fn an_unexpected_reply_is_shown() {
 #[should_panic(expected = "expected a reply, received nothing in time after b\"\"")]
 fn waiting_for_a_reply_ends_with_the_patience() {
     run(async {
+        let server = TestServer::start(later::app());
+        server.connect().patience(Duration::from_millis(50)).call(["NEVER"]).await;
+    });
+}
+
+#[test]
+fn the_patience_is_real_time_while_the_clock_is_paused() {
+    run(async {
         tokio::time::pause();
         let server = TestServer::start(later::app());
-        server.connect().call(["NEVER"]).await;
+        let mut client = server.connect();
+        client.send("AWAIT it\r\n").await;
+        let mut other = server.connect();
+        wait_until_blocked(&mut other, 1).await;
+        // More than the patience of both.
+        tokio::time::advance(Duration::from_secs(3600)).await;
+        assert_eq!(other.call(["GIVE", "it", "x"]).await, Value::Integer(1));
+        assert_eq!(client.reply().await, Value::bulk("x"));
+    });
+}
+
+#[test]
+#[should_panic(expected = "the TestServer was dropped before: keep it in a variable")]
+fn a_client_whose_server_was_dropped_fails_at_once() {
+    run(async {
+        let mut client = TestServer::start(later::app()).connect();
+        client.call(["SAY", "a"]).await;
+    });
+}
+
+#[test]
+#[should_panic(expected = "the TestServer was dropped before: keep it in a variable")]
+fn a_client_that_waits_fails_when_its_server_is_dropped() {
+    run(async {
+        let server = TestServer::start(later::app());
+        let mut client = server.connect();
+        client.call(["SAY", "a"]).await;
+        client.send("AWAIT it\r\n").await;
+        drop(server);
+        client.reply().await;
     });
 }
 

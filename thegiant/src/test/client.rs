@@ -1,14 +1,15 @@
 //! A client that sends and receives bytes or values.
 
-use std::{collections::VecDeque, fmt, io, time::Duration};
+use std::{collections::VecDeque, fmt, io, sync::Weak, time::Duration};
 
-use actix_rt::{net::TcpStream, time::timeout};
+use actix_rt::net::TcpStream;
 use bytes::Bytes;
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     net::ToSocketAddrs,
 };
 
+use super::patience::within;
 use crate::{
     Value,
     resp::{Encoder, Incoming},
@@ -25,6 +26,8 @@ pub struct TestClient {
     /// Pushes that arrived before a reply.
     pushed: VecDeque<Vec<Value>>,
     patience: Duration,
+    /// The [`TestServer`](super::TestServer), if the client is connected to one in memory.
+    server: Option<Weak<()>>,
 }
 
 /// A stream of bytes in both directions: TCP or memory.
@@ -33,9 +36,9 @@ pub(super) trait Transport: AsyncRead + AsyncWrite + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Unpin> Transport for T {}
 
 impl TestClient {
-    pub(super) fn new(stream: impl Transport + 'static) -> Self {
+    pub(super) fn new(stream: impl Transport + 'static, server: Option<Weak<()>>) -> Self {
         let patience = Duration::from_secs(60);
-        TestClient { stream: Box::new(stream), input: Vec::new(), pushed: VecDeque::new(), patience }
+        TestClient { stream: Box::new(stream), input: Vec::new(), pushed: VecDeque::new(), patience, server }
     }
 
     /// Connects to a server over TCP, in this process or another.
@@ -57,10 +60,12 @@ impl TestClient {
     pub async fn connect(address: impl ToSocketAddrs) -> io::Result<Self> {
         let stream = TcpStream::connect(address).await?;
         stream.set_nodelay(true)?;
-        Ok(Self::new(stream))
+        Ok(Self::new(stream, None))
     }
 
     /// Sets the maximum time to wait for the server (default 60 s).
+    ///
+    /// It is real time, also while tokio's clock is paused.
     #[must_use]
     pub fn patience(mut self, patience: Duration) -> Self {
         self.patience = patience;
@@ -94,11 +99,13 @@ impl TestClient {
     /// # Panics
     /// Panics if the connection is closed, or if the server does not read the bytes in time.
     pub async fn send(&mut self, bytes: impl AsRef<[u8]>) {
-        let sent = timeout(self.patience, self.stream.write_all(bytes.as_ref())).await;
+        let sent = within(self.patience, self.stream.write_all(bytes.as_ref())).await;
         match sent {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => panic!("cannot send {:?}: {error}", shortened(bytes.as_ref())),
-            Err(_) => panic!("the server did not read {:?} in time", shortened(bytes.as_ref())),
+            Some(Ok(())) => {}
+            Some(Err(error)) => {
+                panic!("cannot send {:?}: {error}{}", shortened(bytes.as_ref()), self.reason())
+            }
+            None => panic!("the server did not read {:?} in time", shortened(bytes.as_ref())),
         }
     }
 
@@ -168,7 +175,7 @@ impl TestClient {
         let_server_read().await;
         if is_open {
             // Surplus bytes are in the buffer already, so there is no need to wait for them.
-            let _ = timeout(Duration::ZERO, self.stream.read_buf(&mut self.input)).await;
+            let _ = within(Duration::ZERO, self.stream.read_buf(&mut self.input)).await;
         }
         std::mem::take(&mut self.input)
     }
@@ -177,6 +184,16 @@ impl TestClient {
     pub async fn half_close(&mut self) {
         // An error means that the connection is closed already.
         let _ = self.stream.shutdown().await;
+    }
+
+    /// Returns the likely reason for the end of the connection, for a message.
+    fn reason(&self) -> &'static str {
+        match &self.server {
+            Some(server) if server.strong_count() == 0 => {
+                "; the TestServer was dropped before: keep it in a variable until the end of the test"
+            }
+            _ => "",
+        }
     }
 
     async fn receive(&mut self, what: &str) -> Incoming {
@@ -190,19 +207,23 @@ impl TestClient {
                 Err(error) => panic!("received an invalid reply {:?}: {error}", shortened(&self.input)),
             }
             if !self.read(what).await {
-                panic!("expected {what}, but the connection was closed after {:?}", shortened(&self.input));
+                panic!(
+                    "expected {what}, but the connection was closed after {:?}{}",
+                    shortened(&self.input),
+                    self.reason()
+                );
             }
         }
     }
 
     /// Reads more bytes. Returns `false` at the end of the connection.
     async fn read(&mut self, what: &str) -> bool {
-        let read = timeout(self.patience, self.stream.read_buf(&mut self.input)).await;
+        let read = within(self.patience, self.stream.read_buf(&mut self.input)).await;
         match read {
-            Ok(Ok(read)) => read > 0,
-            Ok(Err(error)) if error.kind() == io::ErrorKind::BrokenPipe => false,
-            Ok(Err(error)) => panic!("expected {what}: {error}"),
-            Err(_) => panic!("expected {what}, received nothing in time after {:?}", shortened(&self.input)),
+            Some(Ok(read)) => read > 0,
+            Some(Err(error)) if error.kind() == io::ErrorKind::BrokenPipe => false,
+            Some(Err(error)) => panic!("expected {what}: {error}"),
+            None => panic!("expected {what}, received nothing in time after {:?}", shortened(&self.input)),
         }
     }
 }

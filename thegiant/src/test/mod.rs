@@ -32,7 +32,8 @@
 //! With tokio's paused clock (`tokio::time::pause()`, feature `test-util` of tokio), a test of a timeout
 //! takes no time. Whenever all tasks wait, the clock jumps to the next timer. The paused clock controls
 //! actix' timers (`run_later`, `run_interval`), `sleep`, and all timeouts of the server and its commands. It
-//! does not control [`std::time::Instant`], which measures the durations in `SLOWLOG` and `LATENCY`.
+//! does not control [`std::time::Instant`], which measures the durations in `SLOWLOG` and `LATENCY`, nor the
+//! [patience](TestClient::patience) of clients.
 //!
 //! ```
 //! use std::time::Duration;
@@ -53,8 +54,7 @@
 //! # async fn takes_no_time() {
 //! tokio::time::pause();
 //! let server = TestServer::start(App::new().mount(Slow.start()));
-//! // By default, a client waits for one minute at most.
-//! let mut client = server.connect().patience(Duration::from_secs(48 * 60 * 60));
+//! let mut client = server.connect();
 //! assert_eq!(client.call(["TOMORROW"]).await, Value::Simple("here".into()));
 //! # }
 //! # actix::System::new().block_on(takes_no_time());
@@ -65,6 +65,7 @@
 //! checks that the replies are the same. Use it for commands that have their own parser.
 
 mod client;
+mod patience;
 mod pieces;
 mod server;
 

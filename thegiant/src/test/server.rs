@@ -21,7 +21,7 @@ use crate::{
 /// Size of the buffer between client and server in each direction, in bytes.
 const BUFFER_SIZE: usize = 64 * 1024;
 
-/// A server that clients connect to in memory. Dropping it stops it at once.
+/// A server that clients connect to in memory. Dropping it stops it at once, and closes the connections of its clients.
 ///
 /// See the [module](mod@crate::test) for an example.
 pub struct TestServer {
@@ -29,6 +29,8 @@ pub struct TestServer {
     handle: crate::ServerHandle,
     running: Option<JoinHandle<io::Result<()>>>,
     address: Arc<Address>,
+    /// Clients hold weak references, which tell them that the server was dropped.
+    exists: Arc<()>,
 }
 
 impl TestServer {
@@ -49,7 +51,7 @@ impl TestServer {
         let served = server.disable_signals().prepare();
         let server = Arc::clone(&served.server);
         let running = Some(actix_rt::spawn(served.run()));
-        TestServer { server, handle, running, address: Arc::new(loopback()) }
+        TestServer { server, handle, running, address: Arc::new(loopback()), exists: Arc::default() }
     }
 
     /// Returns the addresses that the server is bound to.
@@ -70,7 +72,7 @@ impl TestServer {
         let client = self.server.admit(endpoints).expect("fewer clients than the limit of the server");
         self.server.stats.accepted(0);
         Connection::start(Stream::Memory(theirs), Arc::clone(&self.server), client, 0);
-        TestClient::new(ours)
+        TestClient::new(ours, Some(Arc::downgrade(&self.exists)))
     }
 
     /// Stops the server gracefully, as a signal does, and waits until it has stopped.
