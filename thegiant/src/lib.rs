@@ -35,7 +35,7 @@
 //! | see the request as the client sent it | [`Request`] |
 //! | identify a client, push messages to it, close it | [`Client`] |
 //! | reply only after the data is on disk | [`GroupCommit`] |
-//! | let keys expire | [`Expire`] |
+//! | let keys expire | [`Expire`], [`ExpiringMap`] |
 //! | look up random keys of a large map faster | [`Prefetch`] |
 //! | publish to channels, subscribe an actor to them | [`PubSub`], [`Published`] |
 //! | change keys outside of a command (`WATCH`, client-side caching, keyspace events) | [`Keyspace`] |
@@ -937,7 +937,7 @@ pub use crate::{
     },
     dispatch::{Commit, GroupCommit, Mountable, MountableAddr, Prefetch, Responder},
     info::InfoFields,
-    keyspace::{Expire, Keyspace},
+    keyspace::{Expire, ExpiringMap, Keyspace},
     observe::{Counter, Gauge},
     pubsub::{PubSub, Published},
     resp::{Error, ReplyError, Value},

@@ -2,38 +2,44 @@
 //!
 //! This example shows tests without sockets, and a test in which a timeout of an hour passes at once.
 
-use std::{collections::HashSet, time::Duration};
-
-use thegiant::prelude::*;
+use thegiant::{Expire, ExpiringMap, Seconds, prelude::*};
 
 /// Locks that expire.
-#[derive(Default)]
 struct Locks {
-    held: HashSet<Bytes>,
+    held: ExpiringMap<Bytes, ()>,
 }
 
 impl Actor for Locks {
     type Context = Context<Self>;
 }
 
-#[commands]
+#[commands(expire)]
 impl Locks {
     /// Takes a lock. Returns 0 if it is taken already.
     #[command("LOCK", write)]
-    fn lock(&mut self, name: Bytes, seconds: u32, context: &mut Context<Self>) -> bool {
-        let is_free = self.held.insert(name.clone());
+    fn lock(&mut self, name: Key, time: Seconds) -> bool {
+        let is_free = self.held.get(&*name).is_none();
         if is_free {
-            let expiry = Duration::from_secs(seconds.into());
-            context.run_later(expiry, move |locks, _| {
-                locks.held.remove(&name);
-            });
+            self.held.insert_for(name.into(), (), time.0);
         }
         is_free
     }
 }
 
+impl Expire for Locks {
+    fn first_deadline(&self) -> Option<i64> {
+        self.held.first_deadline()
+    }
+
+    fn remove_expired(&mut self, limit: usize) -> usize {
+        self.held.remove_expired(limit)
+    }
+}
+
 fn app() -> App {
-    App::new().mount(Locks::default().start())
+    let app = App::new();
+    let held = ExpiringMap::new(app.keyspace());
+    app.mount(Locks { held }.start())
 }
 
 #[thegiant::main]
@@ -43,6 +49,8 @@ async fn main() -> std::io::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use thegiant::test::TestServer;
 
     use super::*;

@@ -13,15 +13,13 @@ use crate::clock::now;
 /// `EXEC` fails if a watched key has expired. During `CLIENT PAUSE`, and after
 /// `DEBUG SET-ACTIVE-EXPIRE 0`, keys are not removed.
 ///
+/// An [`ExpiringMap`](crate::ExpiringMap) has both methods, so that an actor only calls them:
+///
 /// ```
-/// use std::collections::{BTreeSet, HashMap};
-/// use thegiant::{Expire, Keyspace, now, prelude::*};
+/// use thegiant::{Expire, ExpiringMap, Milliseconds, prelude::*};
 ///
 /// struct Store {
-///     /// Each value with its deadline.
-///     values: HashMap<Bytes, (Bytes, i64)>,
-///     deadlines: BTreeSet<(i64, Bytes)>,
-///     keyspace: Keyspace,
+///     values: ExpiringMap<Bytes, Bytes>,
 /// }
 ///
 /// impl Actor for Store {
@@ -30,49 +28,33 @@ use crate::clock::now;
 ///
 /// #[commands(expire)]
 /// impl Store {
-///     /// Sets the value of a key for some milliseconds.
+///     /// Sets the value of a key for some time.
 ///     #[command("LEASE", write)]
-///     fn lease(&mut self, key: Key, value: Bytes, milliseconds: u32) {
-///         let (key, deadline) = (Bytes::from(key), now() + i64::from(milliseconds));
-///         if let Some((_, before)) = self.values.insert(key.clone(), (value, deadline)) {
-///             self.deadlines.remove(&(before, key.clone()));
-///             // More keys may expire at once than the actor removes at once.
-///             if before < now() {
-///                 self.keyspace.expired(0, &key, before);
-///             }
-///         }
-///         self.deadlines.insert((deadline, key));
+///     fn lease(&mut self, key: Key, value: Bytes, time: Milliseconds) {
+///         self.values.insert_for(key.into(), value, time.0);
 ///     }
 ///
 ///     /// Returns the value of a key.
 ///     #[command("GET", readonly)]
-///     fn get(&self, key: Key<&[u8]>) -> Option<Bytes> {
-///         self.values.get(*key).filter(|(_, deadline)| *deadline >= now()).map(|(value, _)| value.clone())
+///     fn get(&self, key: Key<&[u8]>) -> Option<&Bytes> {
+///         self.values.get(*key)
 ///     }
 /// }
 ///
 /// impl Expire for Store {
 ///     fn first_deadline(&self) -> Option<i64> {
-///         self.deadlines.first().map(|(deadline, _)| *deadline)
+///         self.values.first_deadline()
 ///     }
 ///
 ///     fn remove_expired(&mut self, limit: usize) -> usize {
-///         for removed in 0..limit {
-///             let Some((deadline, key)) = self.deadlines.first().filter(|(deadline, _)| *deadline < now()).cloned()
-///             else {
-///                 return removed;
-///             };
-///             self.deadlines.pop_first();
-///             self.values.remove(&key);
-///             self.keyspace.expired(0, &key, deadline);
-///         }
-///         limit
+///         self.values.remove_expired(limit)
 ///     }
 /// }
 /// ```
 #[diagnostic::on_unimplemented(
     message = "`{Self}` does not implement `Expire`",
-    label = "`#[commands(expire)]` needs `impl Expire for {Self}`"
+    label = "`#[commands(expire)]` needs `impl Expire for {Self}`",
+    note = "keep the keys in an `ExpiringMap`, which has both methods of `Expire`"
 )]
 pub trait Expire {
     /// Returns the deadline of the key that expires first, or an earlier time, or `None` if no key expires.
