@@ -31,7 +31,7 @@
 //! | read arguments | [`FromArg`](trait@FromArg): [`Key`], [`Bytes`], `&str`, numbers, [`#[derive(FromArg)]`](derive@FromArg), [`#[derive(Args)]`](derive@Args), [`Parsed`], [`Milliseconds`] |
 //! | return a reply | [`Reply`](trait@Reply): strings, numbers, collections, [`#[derive(Reply)]`](derive@Reply), [`Simple`], [`Array`], [`Value`], [`Error`] |
 //! | stream a long array to the client | [`ArrayStream`] |
-//! | reply later | [`Responder`], or a method that returns a future ([`Answer`](command::Answer)) or a [`MaybeFuture`] |
+//! | reply later | [`Responder`], or a method that returns a future ([`Answer`](command::Answer)) or a [`MaybeFuture`]; one that needs its actor: `ResponseActFuture`, [`MaybeActFuture`] |
 //! | see the request as the client sent it | [`Request`] |
 //! | identify a client, push messages to it, close it | [`Client`] |
 //! | reply only after the data is on disk | [`GroupCommit`] |
@@ -931,7 +931,7 @@ pub use crate::{
     command::{
         args::{FromArg, Key},
         array_stream::ArrayStream,
-        maybe_future::MaybeFuture,
+        maybe_future::{MaybeActFuture, MaybeFuture},
         reply::{Array, Push, Raw, Reply, Simple},
         request::Request,
     },

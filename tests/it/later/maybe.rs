@@ -1,5 +1,5 @@
 use actix::{ActorFutureExt, WrapFuture};
-use thegiant::{Error, MaybeFuture, prelude::*};
+use thegiant::{Error, MaybeActFuture, MaybeFuture, prelude::*};
 
 use crate::support::check;
 
@@ -19,6 +19,18 @@ impl Cache {
             1 => MaybeFuture::Now(Err(Error::err("one"))),
             2 => MaybeFuture::later(async { Err(Error::err("two")) }),
             number => MaybeFuture::later(async move { Ok(number) }),
+        }
+    }
+
+    /// Replies at once, or adds to the actor later.
+    #[command("MAYBE.ACTOR", write)]
+    fn maybe_actor(&mut self, number: u64) -> MaybeActFuture<Self, u64> {
+        match number {
+            0 => MaybeFuture::Now(self.0),
+            number => MaybeFuture::later_then(async move { number }, |number, this: &mut Self, _| {
+                this.0 += number;
+                this.0
+            }),
         }
     }
 
@@ -54,6 +66,14 @@ fn a_reply_may_be_ready_or_a_future() {
     check(
         || App::new().mount(Cache(0).start()),
         &[("MAYBE 0", ":0"), ("MAYBE 1", "-one"), ("MAYBE 2", "-two"), ("MAYBE 3", ":3")],
+    );
+}
+
+#[test]
+fn a_future_that_may_be_ready_can_change_the_actor() {
+    check(
+        || App::new().mount(Cache(0).start()),
+        &[("MAYBE.ACTOR 0", ":0"), ("MAYBE.ACTOR 3", ":3"), ("MAYBE.ACTOR 4", ":7"), ("MAYBE.ACTOR 0", ":7")],
     );
 }
 

@@ -2,7 +2,10 @@
 
 use std::{fmt, future::Future};
 
-use actix::{Actor, Context, ResponseActFuture, ResponseFuture};
+use actix::{
+    Actor, Context, ResponseActFuture, ResponseFuture,
+    fut::{ActorFutureExt, wrap_future},
+};
 
 use super::{Answer, IntoError, Reply, ReplyBuffer, ReplySpec, Request};
 
@@ -49,12 +52,57 @@ use super::{Answer, IntoError, Reply, ReplyBuffer, ReplySpec, Request};
 /// ```
 ///
 /// A method may also return a `Result` of it, or of a future, so that `?` ends it before there is a future.
-pub enum MaybeFuture<T> {
+///
+/// Such a future has no access to its actor. A [`MaybeActFuture`] has.
+pub enum MaybeFuture<T, F = ResponseFuture<T>> {
     /// The reply.
     Now(T),
-    /// The future of the reply. See [`ResponseFuture`].
-    Later(ResponseFuture<T>),
+    /// The future of the reply: a [`ResponseFuture`], or a [`ResponseActFuture`].
+    Later(F),
 }
+
+/// A reply that is ready now, or a future of one that has access to its actor.
+///
+/// The actor runs other commands meanwhile, so look at its state again.
+///
+/// ```
+/// use std::collections::HashMap;
+/// use thegiant::{MaybeActFuture, MaybeFuture, prelude::*};
+///
+/// #[derive(Default)]
+/// struct Squares { known: HashMap<u32, u64> }
+///
+/// impl Actor for Squares {
+///     type Context = Context<Self>;
+/// }
+///
+/// #[commands]
+/// impl Squares {
+///     /// Returns the square of a number.
+///     #[command("SQUARE", fast)]
+///     fn square(&self, number: u32) -> MaybeActFuture<Self, u64> {
+///         match self.known.get(&number) {
+///             Some(square) => MaybeFuture::Now(*square),
+///             None => MaybeFuture::later_then(compute(number), move |square, this: &mut Self, _context| {
+///                 *this.known.entry(number).or_insert(square)
+///             }),
+///         }
+///     }
+/// }
+///
+/// /// A slow computation, elsewhere.
+/// async fn compute(number: u32) -> u64 {
+///     u64::from(number).pow(2)
+/// }
+/// # #[cfg(feature = "test-util")]
+/// # actix::System::new().block_on(async {
+/// # let server = thegiant::test::TestServer::start(App::new().mount(Squares::default().start()));
+/// # let mut client = server.connect();
+/// # client.send("SQUARE 9\r\nSQUARE 9\r\n").await;
+/// # client.expect(":81\r\n:81\r\n").await;
+/// # });
+/// ```
+pub type MaybeActFuture<A, T> = MaybeFuture<T, ResponseActFuture<A, T>>;
 
 impl<T> MaybeFuture<T> {
     /// Returns a reply that comes later.
@@ -63,7 +111,17 @@ impl<T> MaybeFuture<T> {
     }
 }
 
-impl<T: fmt::Debug> fmt::Debug for MaybeFuture<T> {
+impl<A: Actor, T: 'static> MaybeActFuture<A, T> {
+    /// Returns a reply that comes later: `then` gets the output of the future, and the actor.
+    pub fn later_then<O: 'static>(
+        future: impl Future<Output = O> + 'static,
+        then: impl FnOnce(O, &mut A, &mut A::Context) -> T + 'static,
+    ) -> Self {
+        MaybeFuture::Later(Box::pin(wrap_future(future).map(then)))
+    }
+}
+
+impl<T: fmt::Debug, F> fmt::Debug for MaybeFuture<T, F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             MaybeFuture::Now(reply) => f.debug_tuple("Now").field(reply).finish(),
@@ -73,10 +131,11 @@ impl<T: fmt::Debug> fmt::Debug for MaybeFuture<T> {
 }
 
 #[diagnostic::do_not_recommend]
-impl<A, T> Answer<A> for MaybeFuture<T>
+impl<A, T, F> Answer<A> for MaybeFuture<T, F>
 where
     A: Actor<Context = Context<A>>,
-    T: Reply + 'static,
+    T: Reply,
+    F: Answer<A>,
 {
     const MAY_STREAM: bool = false;
     const REPLY: ReplySpec = T::REPLY;
@@ -84,7 +143,7 @@ where
     fn answer(self, request: &Request<'_>, context: &mut Context<A>, out: &mut ReplyBuffer) {
         match self {
             MaybeFuture::Now(reply) => reply.write_to(out.encoder_mut()),
-            MaybeFuture::Later(future) => Answer::<A>::answer(future, request, context, out),
+            MaybeFuture::Later(future) => future.answer(request, context, out),
         }
     }
 }
@@ -112,4 +171,4 @@ macro_rules! fallible {
     )*};
 }
 
-fallible!(MaybeFuture<T>, ResponseFuture<T>, ResponseActFuture<A, T>);
+fallible!(MaybeFuture<T>, MaybeActFuture<A, T>, ResponseFuture<T>, ResponseActFuture<A, T>);
