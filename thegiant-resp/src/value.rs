@@ -45,6 +45,22 @@ pub enum Value {
 }
 
 impl Value {
+    /// Creates a simple string, such as `OK`: a short text that is no data.
+    ///
+    /// It is another value than the bulk string of the same text, which [`Value::from`] creates.
+    ///
+    /// ```
+    /// use thegiant_resp::Value;
+    ///
+    /// assert_eq!(Value::simple("PONG").as_str(), Some("PONG"));
+    /// assert_ne!(Value::simple("PONG"), Value::from("PONG"));
+    /// assert_eq!(Value::bulk("PONG"), Value::from("PONG"));
+    /// ```
+    #[must_use]
+    pub fn simple(text: impl Into<String>) -> Self {
+        Value::Simple(text.into())
+    }
+
     /// Creates a bulk string, which can contain any bytes.
     #[must_use]
     pub fn bulk(bytes: impl Into<Bytes>) -> Self {
