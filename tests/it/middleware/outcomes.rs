@@ -13,8 +13,9 @@ fn a_middleware_sees_each_request_of_a_pipeline_once_and_its_outcome() {
     let recorder = Recorder::default();
     let served = Served::start(with(recorder.clone()));
     let mut client = RawClient::connect(served.address());
-    client.send(lines("SET a 1 \n GET a \n SECOND x \n PING \n PANIC \n GET \n NOSUCH y \n FAIL"));
-    let replies = client.replies(8);
+    client
+        .send(lines("SET a 1 \n GET a \n SECOND x \n PING \n PANIC \n GET \n NOSUCH y \n FAIL \n RELEASE x"));
+    let replies = client.replies(9);
     assert!(replies.starts_with(b"+OK\r\n$1\r\n1\r\n$8\r\nsecond x\r\n+PONG\r\n-ERR internal error\r\n"));
     let events = recorder.take();
     let mut sorted = events.clone();
@@ -28,6 +29,7 @@ fn a_middleware_sees_each_request_of_a_pipeline_once_and_its_outcome() {
             "< NOSUCH y ERR refused",
             "< PANIC ERR",
             "< PING ok",
+            "< RELEASE x ERR",
             "< SECOND x ok",
             "< SET a 1 ok",
             "> FAIL",
@@ -36,6 +38,7 @@ fn a_middleware_sees_each_request_of_a_pipeline_once_and_its_outcome() {
             "> NOSUCH y",
             "> PANIC",
             "> PING",
+            "> RELEASE x",
             "> SECOND x",
             "> SET a 1",
         ]

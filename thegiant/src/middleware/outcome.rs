@@ -31,6 +31,10 @@ impl<'a> Outcome<'a> {
     }
 
     /// Returns whether the request was refused before it ran, by the server or by another middleware.
+    ///
+    /// The server refuses an unknown command, and a wrong number of arguments. A malformed argument, such as a word in place
+    /// of a number, is an error of the command itself: this method returns `false`, and `INFO commandstats` counts it as
+    /// failed, not as rejected.
     pub fn is_refused(&self) -> bool {
         self.failure().is_some_and(|failure| failure.is_rejection)
     }
