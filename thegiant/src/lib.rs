@@ -253,6 +253,26 @@ pub mod test;
 mod tls;
 mod workers;
 
+/// The crate actix, in the version whose actors the toolkit runs.
+///
+/// So a program needs no dependency on it for its clock, its [`Arbiter`](actix::Arbiter) or its streams. Only the derive
+/// macro `#[derive(Message)]` names the crate `actix`; without it, write `impl Message`.
+///
+/// ```
+/// use thegiant::{actix::clock::sleep, prelude::*};
+///
+/// /// A message to an actor, and the type of its answer.
+/// struct Count;
+///
+/// impl Message for Count {
+///     type Result = usize;
+/// }
+///
+/// async fn pause() {
+///     sleep(std::time::Duration::from_millis(1)).await;
+/// }
+/// ```
+pub use actix;
 pub use bytes::Bytes;
 /// Makes a struct or an enum a command parameter that reads options.
 ///
@@ -378,7 +398,8 @@ pub use thegiant_macros::Args;
 ///   or a [`ReplyError`](trait@ReplyError) is the reply. For any other error, its `Display` is the text behind `ERR`, so write
 ///   it for clients: it must tell no more than the argument.
 /// - An enum of variants without values reads one of its words, in upper and lower case. It is the same as
-///   [`#[derive(Args)]`](derive@Args), and its variants have the same attributes: `#[arg("WORD", alias = "W")]`.
+///   [`#[derive(Args)]`](derive@Args), and its variants have the same attributes: `#[arg("WORD", alias = "W")]`. Another word
+///   is a syntax error, as in Redis, or the text of `#[arg(error = "…")]`.
 ///
 /// ```
 /// use thegiant::prelude::*;

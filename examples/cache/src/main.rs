@@ -6,8 +6,8 @@
 
 use std::{collections::HashMap, env};
 
-use actix::{ActorFutureExt, ResponseActFuture, StreamHandler, WrapFuture};
 use thegiant::{
+    actix::StreamHandler,
     prelude::*,
     proxy::{CallError, Invalidation, Upstream, UpstreamHandle},
 };

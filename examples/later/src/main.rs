@@ -8,8 +8,7 @@
 
 use std::{collections::VecDeque, time::Duration};
 
-use actix::{ActorFutureExt, ResponseActFuture, WrapFuture, clock::sleep};
-use thegiant::prelude::*;
+use thegiant::{actix::clock::sleep, prelude::*};
 
 /// A queue of parcels whose receivers wait.
 #[derive(Default)]

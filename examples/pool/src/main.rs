@@ -6,8 +6,7 @@
 //!   state in common, or share it by `Arc<Mutex<…>>`.
 //! - An [`Arbiter`] is one thread with an event loop. An actor on it has state without a lock, and runs one command at a time.
 
-use actix::Arbiter;
-use thegiant::prelude::*;
+use thegiant::{actix::Arbiter, prelude::*};
 
 const THREADS: usize = 4;
 

@@ -4,7 +4,6 @@
 //! This example shows your own commands in front of Redis. The server answers the commands of its actor and sends all
 //! others on. Commands of its actor cannot be in a transaction, which Redis runs.
 
-use actix::ResponseFuture;
 use thegiant::{
     prelude::*,
     proxy::{CallError, Upstream, UpstreamHandle},
