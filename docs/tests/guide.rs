@@ -106,6 +106,30 @@ fn each_chapter_with_a_session_has_a_program() {
     }
 }
 
+/// Each chapter with a program shows the lines of `Cargo.toml` for the crates that its programs use.
+#[test]
+fn each_program_has_its_dependencies() {
+    let crates =
+        ["serde", "thegiant", "thegiant_client", "thiserror", "tokio", "tracing", "tracing_subscriber"];
+    for path in chapters() {
+        let text = fs::read_to_string(&path).expect("a chapter");
+        let blocks = |fence: &'static str| {
+            let blocks =
+                text.split("```").skip(1).step_by(2).filter_map(move |block| block.strip_prefix(fence));
+            blocks.collect::<String>()
+        };
+        let (programs, manifest) = (blocks("rust\n") + &blocks("rust,more\n"), blocks("toml\n"));
+        for name in crates {
+            let path_of = format!("{name}::");
+            let is_used = programs.match_indices(&path_of).any(|(at, _)| {
+                !programs[..at].ends_with(|before: char| before.is_alphanumeric() || "_:".contains(before))
+            });
+            let line = format!("\n{} = ", name.replace('_', "-"));
+            assert!(!is_used || manifest.contains(&line), "{}: {name}", path.display());
+        }
+    }
+}
+
 /// Returns a chapter in which the sessions have the replies of its programs.
 fn with_real_output(chapter: &str, programs: &[&(&str, usize, Served)]) -> String {
     let mut running: Option<(usize, Running)> = None;
