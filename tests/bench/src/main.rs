@@ -7,12 +7,12 @@ mod calls;
 mod crowd;
 mod disk;
 mod epoll;
+mod feature;
 mod figure;
 mod keys;
 mod latency;
 mod load;
 mod machine;
-mod middleware;
 mod options;
 mod pinned;
 mod proc;
@@ -49,10 +49,10 @@ fn main() -> ExitCode {
         return exit_code(address.and_then(epoll::serve));
     }
     if let [option, address, settings @ ..] = &arguments[..]
-        && option == middleware::OPTION
+        && option == feature::OPTION
     {
         let address = address.parse().map_err(Box::from);
-        return exit_code(address.and_then(|address| middleware::serve(address, settings)));
+        return exit_code(address.and_then(|address| feature::serve(address, settings)));
     }
     match Options::parse(arguments) {
         Ok(options) => exit_code(run(&options)),
@@ -88,8 +88,8 @@ fn run(options: &Options) -> Result<()> {
     if options.threads {
         return threads::reports(options)?.iter().try_for_each(|report| print(report));
     }
-    if options.middleware {
-        return print(&middleware::report(options)?);
+    if let Some(feature) = options.feature {
+        return print(&feature::report(options, feature)?);
     }
     let programs = options.programs()?;
     let mut figures = latency::figures(&programs, options)?;

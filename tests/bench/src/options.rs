@@ -6,6 +6,7 @@ use crate::Result;
 use crate::above;
 use crate::crowd;
 use crate::disk;
+use crate::feature::Feature;
 use crate::figure::Pair;
 use crate::keys;
 use crate::machine;
@@ -37,6 +38,7 @@ Usage: tests/bench/run [OPTIONS]
                   haproxy in TCP mode, and a cached GET of readthrough, compared with kv
   --threads       measure only what a second thread costs kv, redis-server and balancer, on all CPUs
   --middleware    measure only what a middleware that does nothing costs a small server
+  --users         measure only what ACL rules for the user of all clients cost a small server
   --cpu LIST      the CPUs that server and load generator share (default: the last one)
   -h, --help      print this text
 ";
@@ -57,8 +59,8 @@ pub(crate) struct Options {
     pub(crate) proxy: bool,
     /// Measure only second threads.
     pub(crate) threads: bool,
-    /// Measure only a middleware.
-    pub(crate) middleware: bool,
+    /// Measure only this feature of a small server.
+    pub(crate) feature: Option<Feature>,
     /// Number of connections to open at once.
     pub(crate) crowd: u64,
     only: Vec<String>,
@@ -89,7 +91,8 @@ impl Options {
                     options.cpus = machine::cpus()?;
                     options.keys.get_or_insert(threads::KEYS);
                 }
-                "--middleware" => options.middleware = true,
+                "--middleware" => options.feature = Some(Feature::Middleware),
+                "--users" => options.feature = Some(Feature::Rules),
                 "--cpu" => options.cpus = value(&word, words.next())?,
                 _ => return Err(format!("unknown option '{word}'; --help lists them").into()),
             }
@@ -108,7 +111,7 @@ impl Options {
             disk: false,
             proxy: false,
             threads: false,
-            middleware: false,
+            feature: None,
             crowd,
             only: Vec::new(),
             server: None,

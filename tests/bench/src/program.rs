@@ -8,9 +8,9 @@ use std::process::Command;
 
 use crate::Result;
 use crate::epoll;
+use crate::feature;
 use crate::figure::Pair;
 use crate::machine;
-use crate::middleware;
 
 /// Settings of Redis without persistence, and with thegiant's backlog.
 ///
@@ -43,7 +43,7 @@ pub(crate) enum Dialect {
     Haproxy,
     /// The server of [`epoll`].
     Bare,
-    /// The server of [`middleware`].
+    /// The server of [`feature`].
     Store,
 }
 
@@ -119,7 +119,7 @@ impl Program {
             Dialect::Redis => format!("--bind {ip} --port {port} {settings}"),
             Dialect::Twemproxy | Dialect::Haproxy => settings.clone(),
             Dialect::Bare => format!("{} {address}", epoll::OPTION),
-            Dialect::Store => format!("{} {address} {settings}", middleware::OPTION),
+            Dialect::Store => format!("{} {address} {settings}", feature::OPTION),
         };
         iter::once(self.path.clone()).chain(line.split_whitespace().map(unquoted)).collect()
     }

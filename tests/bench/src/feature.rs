@@ -1,4 +1,4 @@
-//! Measures what a middleware costs: a server with a middleware that does nothing, compared with the same server without.
+//! Measures what a feature costs: a server with the feature, compared with the same server without.
 //!
 //! The server is a small application inside of this driver: it keeps its values in a `HashMap`.
 
@@ -18,8 +18,34 @@ use crate::throughput::{self, Cell, Series};
 /// The option with which the driver starts itself as this server.
 pub(crate) const OPTION: &str = "--store-server";
 
-/// The setting of the server with a middleware.
-const NO_OP: &str = "--no-op-middleware";
+/// A feature of the server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Feature {
+    /// A middleware that does nothing.
+    Middleware,
+    /// Rules for the user of all clients: its commands, and a pattern of its keys.
+    Rules,
+}
+
+impl Feature {
+    const fn setting(self) -> &'static str {
+        match self {
+            Feature::Middleware => "--no-op-middleware",
+            Feature::Rules => "--user-with-rules",
+        }
+    }
+
+    /// Returns the limit of the ratio of the CPU times.
+    const fn limit(self, pipeline: u64) -> Option<f64> {
+        match (self, pipeline) {
+            // Without a pipeline, each command pays for a whole batch.
+            (Feature::Middleware, 1) => None,
+            (Feature::Middleware, _) => Some(1.03),
+            (Feature::Rules, 1) => Some(1.02),
+            (Feature::Rules, _) => Some(1.05),
+        }
+    }
+}
 
 const DEPTHS: [u64; 3] = [1, 16, 64];
 
@@ -58,25 +84,29 @@ impl Middleware for NoOp {
 
 /// Serves until the process is killed.
 pub(crate) fn serve(address: SocketAddr, settings: &[String]) -> Result<()> {
-    let has_middleware = settings.iter().any(|setting| setting == NO_OP);
+    let has = |feature: Feature| settings.iter().any(|setting| setting == feature.setting());
+    let (has_middleware, has_rules) = (has(Feature::Middleware), has(Feature::Rules));
     let app = move || {
         let app = App::new().mount(Store::default().start());
         if has_middleware { app.middleware(NoOp) } else { app }
     };
     let system = actix::System::new();
-    Ok(system.block_on(async move { Server::new(app).bind(address.to_string())?.run().await })?)
+    Ok(system.block_on(async move {
+        let server = Server::new(app).bind(address.to_string())?;
+        let rules = "resetkeys ~key:* -@dangerous +config|get";
+        if has_rules { server.user("default", rules) } else { server }.run().await
+    })?)
 }
 
-/// Returns the table of a server with a middleware.
-pub(crate) fn report(options: &Options) -> Result<String> {
+/// Returns the table of a server with a feature.
+pub(crate) fn report(options: &Options, feature: Feature) -> Result<String> {
     let store = Program::store()?;
-    let programs = Pair { subject: store.clone().also_with(NO_OP), baseline: store };
+    let programs = Pair { subject: store.clone().also_with(feature.setting()), baseline: store };
     let of_all_depths = |command| DEPTHS.map(|pipeline| Cell { command, pipeline });
     let cells: Vec<_> = ["GET", "SET"].into_iter().flat_map(of_all_depths).collect();
     let figures = |series: &Series| {
         let title = series.cell.title();
-        // Without a pipeline, each command pays for a whole batch.
-        let target = (series.cell.pipeline > 1).then_some(Limit::OwnRatio(1.03));
+        let target = feature.limit(series.cell.pipeline).map(Limit::OwnRatio);
         [series.cpu_figure(&title, target), series.speed_figure(&title)]
     };
     let series = throughput::measure(&programs, options, &cells)?;
