@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use syn::{FnArg, GenericParam, Ident, Pat, ReceiverKind, ReturnType, Signature, Type};
 
 use crate::{
-    attr::ClientAttr,
+    attr::{ClientAttr, check_category, is_write},
     mistakes::Mistakes,
     model::{Block, Command, Param, Role},
     types,
@@ -43,6 +43,9 @@ pub(crate) fn block(block: &Block<'_>, mistakes: &mut Mistakes) {
             word.iter().for_each(|word| mistakes.at(word, &text));
         }
     }
+    if let Some(group) = &block.attr.group {
+        check_category(group, mistakes);
+    }
     if let Some(client) = &block.attr.client {
         self::client(block, client, mistakes);
     }
@@ -72,6 +75,7 @@ fn command(command: &Command<'_>, mistakes: &mut Mistakes) {
         mistakes
             .at(blocking, "a command for several shards cannot be `blocking`: it would wait for all of them");
     }
+    command.params.iter().for_each(|param| key_use(command, param, mistakes));
     signature(&command.function.sig, mistakes);
     if command.is_async() {
         asynchronous(command, mistakes);
@@ -93,6 +97,19 @@ fn command(command: &Command<'_>, mistakes: &mut Mistakes) {
         self::context(context.ty, mistakes);
     }
     order(command.arguments().map(|param| param.ty), mistakes);
+}
+
+/// Adds the mistakes of a parameter's `#[key]` that depend on the command.
+fn key_use(command: &Command<'_>, param: &Param<'_>, mistakes: &mut Mistakes) {
+    let Some(key) = &param.key else { return };
+    if param.role != Role::Argument {
+        mistakes
+            .at(&key.flags.attr, "`#[key]` is for keys, and this parameter is no argument: remove `#[key]`");
+    }
+    let write = key.words().find(|word| is_write(word));
+    if let (Some(_), Some(write)) = (command.attr.flag("readonly"), write) {
+        mistakes.at(write, format_args!("a `readonly` command does not change its keys: remove `{write}`, or make it a `write` command"));
+    }
 }
 
 /// Adds a mistake for a mutable reference to a type that is an argument, not a context.

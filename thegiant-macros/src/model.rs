@@ -3,7 +3,7 @@
 use syn::{Attribute, FnArg, ImplItem, ImplItemFn, ItemImpl, Pat, Type, ext::IdentExt};
 
 use crate::{
-    attr::{BlockAttr, CommandAttr},
+    attr::{BlockAttr, CommandAttr, KeyAttr},
     docs::DocComment,
     mistakes::Mistakes,
     types,
@@ -29,6 +29,8 @@ pub(crate) struct Param<'a> {
     pub(crate) pat: &'a Pat,
     pub(crate) ty: &'a Type,
     pub(crate) role: Role,
+    /// How the command uses the keys of the parameter, if an attribute says so.
+    pub(crate) key: Option<KeyAttr>,
 }
 
 /// The source of a parameter's value.
@@ -64,7 +66,9 @@ impl<'a> Block<'a> {
     pub(crate) fn group(&self) -> String {
         match &self.attr.group {
             Some(group) => group.value(),
-            None => types::name(&self.item.self_ty).to_lowercase(),
+            None => types::name(&self.item.self_ty)
+                .to_lowercase()
+                .replace(|char: char| !char.is_ascii_alphanumeric(), "_"),
         }
     }
 }
@@ -77,7 +81,7 @@ impl<'a> Command<'a> {
         if let Some(second) = attrs.next() {
             mistakes.at(second, "a method has one `#[command]`: add another name with `alias = \"…\"`");
         }
-        let params = function.sig.inputs.iter().filter_map(Param::of).collect();
+        let params = function.sig.inputs.iter().filter_map(|input| Param::of(input, mistakes)).collect();
         let docs = DocComment::read(&function.attrs, mistakes);
         Some(Command { attr, docs, function, params })
     }
@@ -108,10 +112,15 @@ impl<'a> Command<'a> {
 
 impl<'a> Param<'a> {
     /// Returns `None` for the receiver.
-    fn of(input: &'a FnArg) -> Option<Self> {
+    fn of(input: &'a FnArg, mistakes: &mut Mistakes) -> Option<Self> {
         match input {
             FnArg::Receiver(_) => None,
-            FnArg::Typed(typed) => Some(Param { pat: &typed.pat, ty: &typed.ty, role: Role::of(&typed.ty) }),
+            FnArg::Typed(typed) => Some(Param {
+                pat: &typed.pat,
+                ty: &typed.ty,
+                role: Role::of(&typed.ty),
+                key: KeyAttr::read(&typed.attrs, mistakes),
+            }),
         }
     }
 

@@ -22,7 +22,10 @@ use crate::{
     },
     info::{InfoFields, InfoSection},
     middleware::{Installed, Middleware},
-    proxy::{AllUpstreamStats, Proxy, ProxyActor, ServeTrackers, UpstreamHandle, is_behind_builtins},
+    proxy::{
+        AllUpstreamStats, Proxy, ProxyActor, PublishedCommands, ServeClients, UpstreamHandle,
+        is_behind_builtins,
+    },
     server_state::AppConfig,
     workers::StartShard,
 };
@@ -74,6 +77,8 @@ pub struct App {
     keyspace: Keyspace,
     /// The actor that sends all other commands on to upstreams.
     proxy: Option<MountedProxy>,
+    /// The commands of the upstreams.
+    upstream_commands: Arc<PublishedCommands>,
     /// The server is a cluster of one node for its clients.
     is_cluster: bool,
     /// The number of databases, if the application has set it.
@@ -492,7 +497,7 @@ impl App {
         let proxy = upstream.proxy();
         let actor_id = self.add_queue(proxy.clone());
         self.proxy = Some(MountedProxy::Shared(actor_id));
-        proxy.do_send(ServeTrackers { keyspace: self.keyspace.clone(), worker: None });
+        proxy.do_send(self.serve_clients(None));
         self.connection_events.disconnected.push(proxy.recipient());
         self.info("Upstream", move |info| upstream.add_to(info))
     }
@@ -756,8 +761,14 @@ impl App {
             connection_events: self.connection_events,
             middleware: self.middleware,
             keyspace: self.keyspace,
+            upstream_commands: self.upstream_commands,
         };
         (config, self.shards)
+    }
+
+    fn serve_clients(&self, worker: Option<u16>) -> ServeClients {
+        let (keyspace, commands) = (self.keyspace.clone(), Arc::clone(&self.upstream_commands));
+        ServeClients { keyspace, commands, worker }
     }
 
     /// Adds a proxy for each worker. Returns the first.
@@ -768,7 +779,7 @@ impl App {
         for worker in 0..workers {
             let (sender, mailbox) = channel(0);
             let address = Addr::new(sender);
-            address.do_send(ServeTrackers { keyspace: self.keyspace.clone(), worker: Some(worker) });
+            address.do_send(self.serve_clients(Some(worker)));
             actors.push(self.add_queue(address.clone()));
             self.connection_events.disconnected_of_worker.push(address.clone().recipient());
             let (factory, stats) = (Arc::clone(factory), stats.clone());

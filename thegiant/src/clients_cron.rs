@@ -55,7 +55,7 @@ impl ClientsCron {
 impl ClientLimits {
     fn of(server: &ServerState) -> Self {
         let settings = &server.settings;
-        let needs_password = server.password.is_some();
+        let needs_password = !server.acl.is_open();
         ClientLimits {
             timeout: settings.time(Setting::Timeout),
             request_timeout: settings.time(Setting::RequestTimeout),

@@ -220,11 +220,13 @@
 // The code that the attributes generate names `::thegiant::…`, also when they are used inside this crate.
 extern crate self as thegiant;
 
+mod acl;
 mod app;
 mod backoff;
 mod batch;
 mod builtin;
 mod client;
+mod client_line;
 mod clients_cron;
 mod clock;
 pub mod command;
@@ -604,11 +606,13 @@ pub use thegiant_macros::ReplyError;
 ///
 /// - flags of Redis: `write`, `readonly`, `denyoom`, `admin`, `pubsub`, `noscript`, `blocking`, `loading`,
 ///   `stale`, `skip_monitor`, `skip_slowlog`, `asking`, `fast`, `no_auth`, `may_replicate`,
-///   `no_mandatory_keys`, `no_async_loading`, `no_multi`, `allow_busy`, and `pubsub_mode`.
+///   `no_mandatory_keys`, `no_async_loading`, `no_multi`, `allow_busy`; and `pubsub_mode`, `channels`, `patterns`.
 ///   [`Flags`](command::Flags) documents each.
 /// - `alias = "UNLINK"`: another name with the same number of words. It can be repeated.
 /// - `since = "1.2.0"`: the version of the application that introduced the command.
-/// - `group = "generic"`: the group in `COMMAND DOCS`.
+/// - `group = "generic"`: the group in `COMMAND DOCS`, which is a category of ACL, too.
+/// - `categories("dangerous", "billing")`: further categories of ACL, Redis' or of your own. The flags add `read`, `write`,
+///   `admin` with `dangerous`, `pubsub`, `blocking`, and `fast` or `slow`.
 /// - `event = "incrby"`: the keyspace event of a command that writes. By default, it is the command's name in
 ///   lower case. See [`Server::notify_keyspace_events`]. A command whose keys have different events takes
 ///   [`&mut KeyEvents`](KeyEvents).
@@ -618,6 +622,53 @@ pub use thegiant_macros::ReplyError;
 /// - `no_client`: the [client](macro@commands#several-blocks) of the actor has no method for it.
 /// - `complexity = "O(N)"`: how the duration depends on the data.
 /// - `deprecated_since = "1.4.0"` and `replaced_by = "`GET`"`: other commands should be used since this version.
+///
+/// # Keys
+/// `#[key(…)]` on a parameter says how the command uses its keys, with the words of Redis' key specifications. ACL rules
+/// such as `%R~cache:*` depend on it. Without it, a `readonly` command reads its keys (`RO, access`), and any other command
+/// reads and changes them (`RW, access, update`).
+///
+/// | word | meaning |
+/// | --- | --- |
+/// | `RO`, `RW`, `OW` or `RM` | the key is only read, read and changed, overwritten whatever it was, or removed |
+/// | `access` | data of the key is returned, copied or compared |
+/// | `update`, `insert`, `delete` | data is written over other data, added, or deleted |
+/// | `not_key` | alone: the word is no key, and only belongs to the slot of one |
+/// | `with = "TOKEN"` | the other words apply to requests with this option |
+///
+/// ```
+/// # use thegiant::{command::Commands, prelude::*};
+/// # struct Store;
+/// # impl Actor for Store { type Context = Context<Self>; }
+/// #[derive(Args)]
+/// struct PutOptions {
+///     /// Returns the old value.
+///     get: bool,
+/// }
+///
+/// #[commands]
+/// impl Store {
+///     /// Copies a value.
+///     #[command("COPY", write)]
+///     fn copy(&mut self, #[key(RO, access)] source: Key, #[key(OW, update)] destination: Key) {}
+///
+///     /// Sets a value.
+///     #[command("PUT", write)]
+///     fn put(
+///         &mut self,
+///         #[key(OW, update)]
+///         #[key(RW, access, update, with = "GET")]
+///         key: Key,
+///         value: Bytes,
+///         options: PutOptions,
+///     ) -> Option<Bytes> {
+///         options.get.then(|| value)
+///     }
+/// }
+/// # let uses: Vec<_> = Store::specs().map(|spec| spec.args[0].key_use.flags.names().collect::<Vec<_>>()).collect();
+/// # assert_eq!(uses, [["RO", "access"], ["OW", "update"]]);
+/// # assert_eq!(Store::ROWS[0][1].spec.args[0].key_use.token, Some("GET"));
+/// ```
 ///
 /// # Documentation
 /// The doc comment of the method documents the command, for `COMMAND DOCS` and [command pages](docs). After the summary, it
@@ -981,6 +1032,12 @@ pub mod prelude {
 }
 
 /// Items that generated code names. They are not part of the public API.
+/// Functions for the fuzz targets of the repository.
+#[cfg(fuzzing)]
+pub mod fuzzing {
+    pub use crate::acl::fuzzing::rules as acl_rules;
+}
+
 #[doc(hidden)]
 pub mod __private {
     pub use actix::{Actor, Context, Handler, ResponseFuture};
@@ -993,7 +1050,7 @@ pub mod __private {
                 derived::{OtherError, ReplyErrorOrError, check_range, read_or},
                 expect_value, has_no_token, read_options, share_no_token,
             },
-            check_split, has_argument,
+            check_key_token, check_key_use, check_split, has_argument,
             keys::check_keys,
             reply::IsError,
         },

@@ -15,6 +15,7 @@ use tokio::sync::mpsc;
 
 use crate::{
     Keyspace, PubSub, Request,
+    acl::{AccessControl, UpstreamCommands, UserConfig},
     client::{Address, Client, ClientFlag, ClientHost, Clients, ConnectionEvents, Endpoints},
     dispatch::Routes,
     info::InfoSection,
@@ -35,8 +36,7 @@ pub(crate) struct ServerState {
     pub(crate) middleware: Vec<Installed>,
     pub(crate) pubsub: PubSub,
     pub(crate) keyspace: Keyspace,
-    /// The password of the clients, if any.
-    pub(crate) password: Option<Box<[u8]>>,
+    pub(crate) acl: Arc<AccessControl>,
     /// Stops the server, if `SHUTDOWN` is allowed.
     pub(crate) stop: Option<mpsc::UnboundedSender<()>>,
     /// The addresses of the listeners.
@@ -72,13 +72,14 @@ pub(crate) struct AppConfig {
     pub(crate) connection_events: ConnectionEvents,
     pub(crate) middleware: Vec<Installed>,
     pub(crate) keyspace: Keyspace,
+    pub(crate) upstream_commands: Arc<dyn UpstreamCommands>,
 }
 
 /// The configuration of a server, without its application.
 #[derive(Debug, Default)]
 pub(crate) struct ServerConfig {
     pub(crate) settings: Settings,
-    pub(crate) password: Option<Box<[u8]>>,
+    pub(crate) users: UserConfig,
     pub(crate) stop: Option<mpsc::UnboundedSender<()>>,
     pub(crate) addresses: Vec<Address>,
     /// Number of threads that serve connections.
@@ -91,12 +92,35 @@ impl ServerState {
         if self.is_cluster { "cluster" } else { "standalone" }
     }
 
-    pub(crate) fn new(app: AppConfig, config: ServerConfig) -> Self {
-        let AppConfig { databases, is_cluster, routes, info, connection_events, middleware, keyspace } = app;
-        let ServerConfig { settings, password, stop, addresses, workers } = config;
+    /// Creates the state of a server.
+    ///
+    /// # Errors
+    /// Returns the mistake in the users.
+    pub(crate) fn new(app: AppConfig, config: ServerConfig) -> Result<Self, String> {
+        let AppConfig {
+            databases,
+            is_cluster,
+            routes,
+            info,
+            connection_events,
+            middleware,
+            keyspace,
+            upstream_commands,
+        } = app;
+        let ServerConfig { settings, users, stop, addresses, workers } = config;
         settings.set(Setting::Databases, databases.into());
         let settings = Arc::new(settings);
+        let hooks = keyspace.hooks();
+        let acl = Arc::new(AccessControl::new(
+            users,
+            routes.commands(),
+            upstream_commands,
+            Arc::clone(&settings),
+            Arc::clone(&hooks),
+        )?);
+        keyspace.pubsub().set_readers(Arc::<AccessControl>::clone(&acl));
         let server = ServerState {
+            acl,
             clients: Clients::new(Arc::clone(&settings)),
             stats: Stats::new(routes.commands(), workers.into()),
             routes,
@@ -107,9 +131,8 @@ impl ServerState {
             is_cluster,
             node_id: random_node_id(),
             pubsub: keyspace.pubsub(),
-            hooks: keyspace.hooks(),
+            hooks,
             keyspace,
-            password,
             stop,
             addresses,
             slowlog: Slowlog::default(),
@@ -123,7 +146,7 @@ impl ServerState {
         };
         server.hooks.set(Hook::Middleware, !server.middleware.is_empty());
         server.settings_changed();
-        server
+        Ok(server)
     }
 
     /// Returns the time since the start of the server.

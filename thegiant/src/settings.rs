@@ -51,6 +51,8 @@ pub(crate) enum Setting {
     LatencyTracking,
     TrackingTableMaxKeys,
     NotifyKeyspaceEvents,
+    AclLogMaxLen,
+    AclPubSubDefault,
 }
 
 /// The syntax of the value of a setting.
@@ -64,8 +66,8 @@ enum SettingKind {
     Memory(u64),
     /// `yes` or `no`.
     Flag,
-    /// A [`DebugAccess`].
-    Access,
+    /// One of these words, stored as its index.
+    OneOf(&'static [&'static str]),
     /// Letters for classes of events.
     Events,
 }
@@ -91,7 +93,7 @@ const fn fixed(setting: Setting, name: &'static str, kind: SettingKind, default:
 const PART: &str = "";
 
 /// All settings, in the order of [`Setting`].
-static ROWS: [SettingRow; 27] = [
+static ROWS: [SettingRow; 29] = [
     row(Setting::MaxClients, "maxclients", SettingKind::Number(1, u32::MAX as i64), 10_000),
     row(Setting::Timeout, "timeout", SettingKind::Time, 0),
     row(Setting::TcpKeepalive, "tcp-keepalive", SettingKind::Time, 300_000),
@@ -113,7 +115,7 @@ static ROWS: [SettingRow; 27] = [
     row(Setting::DropOldestPush, "drop-oldest-push", SettingKind::Flag, 0),
     row(Setting::ShutdownTimeout, "shutdown-timeout", SettingKind::Time, 10_000),
     row(Setting::ProtectedMode, "protected-mode", SettingKind::Flag, 1),
-    fixed(Setting::DebugCommands, "enable-debug-command", SettingKind::Access, 0),
+    fixed(Setting::DebugCommands, "enable-debug-command", SettingKind::OneOf(&DebugAccess::NAMES), 0),
     row(Setting::SlowlogLogSlowerThan, "slowlog-log-slower-than", SettingKind::Number(-1, i64::MAX), -1),
     row(Setting::SlowlogMaxLen, "slowlog-max-len", SettingKind::Number(0, i64::MAX), 128),
     row(Setting::LatencyTracking, "latency-tracking", SettingKind::Flag, 0),
@@ -124,6 +126,13 @@ static ROWS: [SettingRow; 27] = [
         1_000_000,
     ),
     row(Setting::NotifyKeyspaceEvents, "notify-keyspace-events", SettingKind::Events, 0),
+    row(Setting::AclLogMaxLen, "acllog-max-len", SettingKind::Number(0, i64::MAX), 128),
+    row(
+        Setting::AclPubSubDefault,
+        "acl-pubsub-default",
+        SettingKind::OneOf(&["allchannels", "resetchannels"]),
+        1,
+    ),
 ];
 
 /// A setting with three numbers for each class of clients.
@@ -133,6 +142,9 @@ const OUTPUT_CLASSES: [(&str, Setting); 2] =
 
 /// Settings that have no meaning here, but that tools read.
 const CONSTANTS: [(&str, &str); 2] = [("save", ""), ("appendonly", "no")];
+
+/// The file with the users, which the server knows.
+pub(crate) const ACL_FILE: &str = "aclfile";
 
 /// The settings of a server. [`Server`](crate::Server), [`Limits`](crate::Limits) and
 /// [`Timeouts`](crate::Timeouts) document each at the method that sets it.
@@ -212,13 +224,8 @@ pub enum DebugAccess {
 }
 
 impl DebugAccess {
-    const fn name(self) -> &'static str {
-        match self {
-            DebugAccess::No => "no",
-            DebugAccess::Local => "local",
-            DebugAccess::Yes => "yes",
-        }
-    }
+    /// The names in `CONFIG`, in the order of the variants.
+    const NAMES: [&str; 3] = ["no", "local", "yes"];
 }
 
 impl Default for Settings {
@@ -320,7 +327,9 @@ impl Settings {
             SettingKind::Time => shown_seconds(self.get(row.setting)).to_string(),
             SettingKind::Memory(_) => self.get(row.setting).to_string(),
             SettingKind::Flag => (if self.flag(row.setting) { "yes" } else { "no" }).to_owned(),
-            SettingKind::Access => self.debug_access().name().to_owned(),
+            SettingKind::OneOf(names) => {
+                names.get(self.size(row.setting)).copied().unwrap_or_default().to_owned()
+            }
             SettingKind::Events => Events::from_bits(self.get(row.setting)).letters(),
         }
     }
@@ -374,7 +383,7 @@ impl Changed {
         if is_named(OUTPUT_LIMITS) {
             return Ok(Changed::OutputLimits);
         }
-        let is_constant = CONSTANTS.iter().any(|(known, _)| is_named(known));
+        let is_constant = is_named(ACL_FILE) || CONSTANTS.iter().any(|(known, _)| is_named(known));
         let row = ROWS.iter().find(|row| row.name != PART && is_named(row.name));
         match row {
             Some(row) if !row.fixed => Ok(Changed::One(row)),
@@ -431,7 +440,11 @@ fn parse_value(kind: SettingKind, value: &str) -> Result<u64, RefusalReason> {
         SettingKind::Flag if value.eq_ignore_ascii_case("yes") => Ok(1),
         SettingKind::Flag if value.eq_ignore_ascii_case("no") => Ok(0),
         SettingKind::Flag => Err("argument must be 'yes' or 'no'".into()),
-        SettingKind::Access => Err("can't set immutable config".into()),
+        SettingKind::OneOf(names) => {
+            let found = names.iter().position(|name| name.eq_ignore_ascii_case(value));
+            let known = || format!("argument(s) must be one of the following: {}", names.join(", "));
+            found.map(|index| index as u64).ok_or_else(|| RefusalReason::Text(known()))
+        }
         SettingKind::Events => Events::parse(value)
             .map(Events::bits)
             .ok_or_else(|| "Invalid event class character. Use 'Ag$lshzxeKEtmdn'.".into()),

@@ -46,6 +46,12 @@ pub struct ServerOptions {
     enable_debug_command: Debuggers,
     #[command(flatten)]
     password: Password,
+    /// File with the users and their ACL rules, one line each as in ACL LIST; ACL LOAD reads it again, ACL SAVE writes it
+    #[arg(long, value_name = "FILE")]
+    aclfile: Option<PathBuf>,
+    /// Channels of new users, unless their rules say otherwise
+    #[arg(long, value_name = "CHANNELS", value_enum, default_value_t = Channels::Resetchannels)]
+    acl_pubsub_default: Channels,
     #[cfg(feature = "tls")]
     #[command(flatten)]
     tls: tls::TlsOptions,
@@ -62,6 +68,11 @@ impl ServerOptions {
         let password = self.password.read()?.unwrap_or_default();
         let server = Server::new(app).password(password).workers(self.threads());
         let server = server.debug_commands(self.enable_debug_command.into());
+        let server = server.acl_pubsub_default(matches!(self.acl_pubsub_default, Channels::Allchannels));
+        let server = match &self.aclfile {
+            Some(file) => server.acl_file(file),
+            None => server,
+        };
         #[cfg(feature = "tls")]
         let bind = self.tls.bind();
         #[cfg(not(feature = "tls"))]
@@ -103,6 +114,15 @@ impl From<Debuggers> for DebugAccess {
             Debuggers::Yes => DebugAccess::Yes,
         }
     }
+}
+
+/// The channels of a new user.
+#[derive(Clone, Copy, ValueEnum)]
+enum Channels {
+    /// All channels
+    Allchannels,
+    /// No channel
+    Resetchannels,
 }
 
 /// Prints each address of a server and serves until it stops.

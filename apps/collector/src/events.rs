@@ -20,7 +20,7 @@ use crate::{
 impl Collector {
     /// Adds an event to a stream, and returns its id.
     #[command("XADD", write, denyoom, fast)]
-    fn xadd(&mut self, key: Key<&[u8]>, event: NewEvent) -> Result<Option<Id>> {
+    fn xadd(&mut self, #[key(RW, update)] key: Key<&[u8]>, event: NewEvent) -> Result<Option<Id>> {
         self.check_stream(*key)?;
         if event.is_for_existing && self.stream(*key).is_none() {
             return Ok(None);
@@ -34,7 +34,7 @@ impl Collector {
 
     /// Returns the number of events in a stream.
     #[command("XLEN", readonly, fast)]
-    fn xlen(&self, key: Key<&[u8]>) -> Result<i64> {
+    fn xlen(&self, #[key(RO)] key: Key<&[u8]>) -> Result<i64> {
         self.check_stream(*key)?;
         Ok(self.stream(*key).map_or(0, |stream| stream.length))
     }
@@ -53,7 +53,7 @@ impl Collector {
 
     /// Removes events, and returns how many existed.
     #[command("XDEL", write, fast)]
-    fn xdel(&mut self, key: Key<&[u8]>, ids: Vec<&[u8]>) -> Result<i64> {
+    fn xdel(&mut self, #[key(RW, delete)] key: Key<&[u8]>, ids: Vec<&[u8]>) -> Result<i64> {
         self.check_stream(*key)?;
         if self.stream(*key).is_none() {
             return Ok(0);
@@ -64,7 +64,7 @@ impl Collector {
 
     /// Removes the oldest events, and returns how many it removed.
     #[command("XTRIM", write)]
-    fn xtrim(&mut self, key: Key<&[u8]>, trim: Trim) -> Result<i64> {
+    fn xtrim(&mut self, #[key(RW, delete)] key: Key<&[u8]>, trim: Trim) -> Result<i64> {
         self.trim(*key, trim.limit, trim.at_most)
     }
 }
@@ -73,7 +73,7 @@ impl Collector {
 impl Collector {
     /// Removes streams and strings, and returns how many existed.
     #[command("DEL", write)]
-    fn del(&mut self, keys: Vec<Key<&[u8]>>) -> Result<usize> {
+    fn del(&mut self, #[key(RM, delete)] keys: Vec<Key<&[u8]>>) -> Result<usize> {
         let mut removed = 0;
         for key in keys {
             removed += usize::from(self.remove_key(*key)?);
@@ -83,19 +83,19 @@ impl Collector {
 
     /// Removes streams and strings, and returns how many existed.
     #[command("UNLINK", write, fast, event = "del")]
-    fn unlink(&mut self, keys: Vec<Key<&[u8]>>) -> Result<usize> {
+    fn unlink(&mut self, #[key(RM, delete)] keys: Vec<Key<&[u8]>>) -> Result<usize> {
         self.del(keys)
     }
 
     /// Returns the number of existing streams and strings among these keys.
     #[command("EXISTS", readonly, fast)]
-    fn exists(&self, keys: Vec<Key<&[u8]>>) -> usize {
+    fn exists(&self, #[key(RO)] keys: Vec<Key<&[u8]>>) -> usize {
         keys.iter().filter(|key| self.stream(key).is_some() || self.strings.get(key).is_some()).count()
     }
 
     /// Returns the type of a key: a stream, a string, or none.
     #[command("TYPE", readonly, fast)]
-    fn r#type(&self, key: Key<&[u8]>) -> Simple {
+    fn r#type(&self, #[key(RO)] key: Key<&[u8]>) -> Simple {
         match (self.stream(*key), self.strings.get(*key)) {
             (Some(_), _) => Simple("stream"),
             (_, Some(_)) => Simple("string"),
@@ -104,19 +104,19 @@ impl Collector {
     }
 
     /// Returns the names of streams and strings that match a pattern.
-    #[command("KEYS", readonly)]
+    #[command("KEYS", readonly, categories("dangerous"))]
     fn keys_like(&self, pattern: &[u8]) -> Vec<&Bytes> {
         self.keys().filter(|name| glob::matches(pattern, name)).collect()
     }
 
     /// Returns the number of streams and strings.
-    #[command("DBSIZE", readonly, fast)]
+    #[command("DBSIZE", readonly, fast, categories("keyspace"))]
     fn dbsize(&self) -> usize {
         self.keys().count()
     }
 
     /// Removes all streams and strings.
-    #[command("FLUSHALL", write, alias = "FLUSHDB")]
+    #[command("FLUSHALL", write, alias = "FLUSHDB", categories("dangerous", "keyspace"))]
     fn flushall(&mut self) -> Result<()> {
         let names: Vec<Bytes> = self.keys().cloned().collect();
         names.iter().try_for_each(|name| self.remove_key(name).map(drop))

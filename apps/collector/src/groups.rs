@@ -19,7 +19,7 @@ impl Collector {
     fn xgroup_create(
         &mut self,
         request: &Request<'_>,
-        key: Key<&[u8]>,
+        #[key(RW, insert)] key: Key<&[u8]>,
         group: Bytes,
         id: &[u8],
         options: GroupOptions,
@@ -45,7 +45,7 @@ impl Collector {
     fn xgroup_setid(
         &mut self,
         request: &Request<'_>,
-        key: Key<&[u8]>,
+        #[key(RW, update)] key: Key<&[u8]>,
         group: &[u8],
         id: &[u8],
         options: GroupOptions,
@@ -67,7 +67,7 @@ impl Collector {
 
     /// Removes a consumer group.
     #[command("XGROUP DESTROY", write)]
-    fn xgroup_destroy(&mut self, key: Key<&[u8]>, group: &[u8]) -> Result<i64> {
+    fn xgroup_destroy(&mut self, #[key(RW, delete)] key: Key<&[u8]>, group: &[u8]) -> Result<i64> {
         self.check_stream(*key)?;
         self.stream(*key).ok_or(NO_STREAM)?;
         let Some(group) = self.streams.get_mut(*key).and_then(|stream| stream.groups.remove(group)) else {
@@ -81,7 +81,12 @@ impl Collector {
 
     /// Creates a consumer in a group.
     #[command("XGROUP CREATECONSUMER", write, denyoom)]
-    fn xgroup_createconsumer(&mut self, key: Key<&[u8]>, group: &[u8], consumer: &[u8]) -> Result<i64> {
+    fn xgroup_createconsumer(
+        &mut self,
+        #[key(RW, insert)] key: Key<&[u8]>,
+        group: &[u8],
+        consumer: &[u8],
+    ) -> Result<i64> {
         self.check_stream(*key)?;
         self.stream(*key).ok_or(NO_STREAM)?;
         let found = self.group(*key, group).ok_or_else(|| no_such_group(*key, group))?;
@@ -94,7 +99,12 @@ impl Collector {
 
     /// Removes a consumer from a group, and returns how many events it had not acknowledged.
     #[command("XGROUP DELCONSUMER", write)]
-    fn xgroup_delconsumer(&mut self, key: Key<&[u8]>, group: &[u8], consumer: &[u8]) -> Result<usize> {
+    fn xgroup_delconsumer(
+        &mut self,
+        #[key(RW, delete)] key: Key<&[u8]>,
+        group: &[u8],
+        consumer: &[u8],
+    ) -> Result<usize> {
         self.check_stream(*key)?;
         self.stream(*key).ok_or(NO_STREAM)?;
         self.group(*key, group).ok_or_else(|| no_such_group(*key, group))?;
@@ -104,7 +114,7 @@ impl Collector {
 
     /// Acknowledges events, and returns how many were pending.
     #[command("XACK", write, fast)]
-    fn xack(&mut self, key: Key<&[u8]>, group: &[u8], ids: Vec<&[u8]>) -> Result<i64> {
+    fn xack(&mut self, #[key(RW, update)] key: Key<&[u8]>, group: &[u8], ids: Vec<&[u8]>) -> Result<i64> {
         self.check_stream(*key)?;
         let Some(number) = self.group(*key, group).map(|group| group.number) else { return Ok(0) };
         let ids: Vec<Id> = ids.into_iter().map(|id| Id::parse(id, 0)).collect::<Result<_>>()?;

@@ -59,7 +59,13 @@ impl Collector {
 
     /// Transfers pending events to another consumer.
     #[command("XCLAIM", write, fast)]
-    fn xclaim(&mut self, key: Key<&[u8]>, group: &[u8], consumer: &[u8], claim: Claim) -> Result<Claimed> {
+    fn xclaim(
+        &mut self,
+        #[key(RW, update)] key: Key<&[u8]>,
+        group: &[u8],
+        consumer: &[u8],
+        claim: Claim,
+    ) -> Result<Claimed> {
         self.check_stream(*key)?;
         let found = self.group(*key, group).ok_or_else(|| no_such_key_or_group(*key, group))?;
         let claim = claim.0?;
@@ -102,7 +108,7 @@ impl Collector {
     #[command("XAUTOCLAIM", write, fast)]
     fn xautoclaim(
         &mut self,
-        key: Key<&[u8]>,
+        #[key(RW, delete)] key: Key<&[u8]>,
         group: &[u8],
         consumer: &[u8],
         min_idle_time: &[u8],

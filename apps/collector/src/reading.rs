@@ -3,7 +3,7 @@
 use std::{mem, time::Duration};
 
 use thegiant::{
-    FromArg,
+    FromArg, KeyEvents,
     command::{ArgKind, ArgSpec, Arguments},
     prelude::*,
 };
@@ -41,7 +41,13 @@ impl Collector {
 
     /// Returns events for a consumer of a group, and can wait for new ones.
     #[command("XREADGROUP", write, blocking)]
-    fn xreadgroup(&mut self, options: GroupReadOptions, responder: Responder<Streams>) {
+    fn xreadgroup(
+        &mut self,
+        #[key(RO, access)] options: GroupReadOptions,
+        responder: Responder<Streams>,
+        // The command changes a group, and no key.
+        _events: &mut KeyEvents,
+    ) {
         let GroupReadOptions { group, read: ReadOptions { count, block, streams } } = options;
         // Only new events can be waited for, so `BLOCK` has no effect without `>`.
         let block = block.filter(|_| streams.iter().any(|(_, wanted)| *wanted == Wanted::New));
@@ -191,14 +197,14 @@ struct GroupReadOptions {
 const COUNT: ArgSpec = ArgSpec::new(ArgKind::Integer).token("COUNT").named("count").optional();
 const BLOCK: ArgSpec = ArgSpec::new(ArgKind::Integer).token("BLOCK").named("milliseconds").optional();
 const STREAMS: ArgSpec = ArgSpec::block(&[
-    ArgSpec::new(ArgKind::String).named("key").multiple(),
+    ArgSpec::new(ArgKind::Key).named("key").multiple(),
     ArgSpec::new(ArgKind::String).named("id").multiple(),
 ])
 .token("STREAMS")
 .named("streams");
 
 impl<'a> FromArg<'a> for ReadOptions {
-    const ARG: ArgSpec = ArgSpec::block(&[COUNT, BLOCK, STREAMS]);
+    const ARG: ArgSpec = ArgSpec::options(&[COUNT, BLOCK, STREAMS]);
 
     fn from_arg(args: &mut Arguments<'a>) -> Result<Self> {
         let (mut count, mut block) = (None, None);
@@ -228,7 +234,7 @@ impl<'a> FromArg<'a> for ReadOptions {
 }
 
 impl<'a> FromArg<'a> for GroupReadOptions {
-    const ARG: ArgSpec = ArgSpec::block(&[
+    const ARG: ArgSpec = ArgSpec::options(&[
         ArgSpec::block(&[
             ArgSpec::new(ArgKind::String).named("group"),
             ArgSpec::new(ArgKind::String).named("consumer"),

@@ -11,7 +11,7 @@ use crate::{
 impl Collector {
     /// Sets the value of a string, and when it expires. A stream with this name is removed.
     #[command("SET", write, denyoom)]
-    fn set(&mut self, key: Key, value: Bytes, options: SetOptions) -> Result<()> {
+    fn set(&mut self, #[key(OW, update)] key: Key, value: Bytes, options: SetOptions) -> Result<()> {
         let key = Bytes::from(key);
         let deadline = options.expiration.map(|expiration| expiration.deadline()).transpose()?;
         if self.strings.get(&key).is_none() {
@@ -32,7 +32,7 @@ impl Collector {
 
     /// Removes a string, and returns its value.
     #[command("GETDEL", write, fast, event = "del")]
-    fn getdel(&mut self, key: Key<&[u8]>) -> Result<Option<Bytes>> {
+    fn getdel(&mut self, #[key(RW, access, delete)] key: Key<&[u8]>) -> Result<Option<Bytes>> {
         self.check_string(*key)?;
         self.remove_string(*key)
     }

@@ -20,7 +20,7 @@ impl<D: Databases> Store<D> {
     fn expire(
         &mut self,
         client: &Client,
-        key: Key<&[u8]>,
+        #[key(RW, update)] key: Key<&[u8]>,
         seconds: Number<'_>,
         condition: Conditions,
         events: &mut KeyEvents,
@@ -34,7 +34,7 @@ impl<D: Databases> Store<D> {
     fn pexpire(
         &mut self,
         client: &Client,
-        key: Key<&[u8]>,
+        #[key(RW, update)] key: Key<&[u8]>,
         milliseconds: Number<'_>,
         condition: Conditions,
         events: &mut KeyEvents,
@@ -48,7 +48,7 @@ impl<D: Databases> Store<D> {
     fn expireat(
         &mut self,
         client: &Client,
-        key: Key<&[u8]>,
+        #[key(RW, update)] key: Key<&[u8]>,
         unix_time_seconds: Number<'_>,
         condition: Conditions,
         events: &mut KeyEvents,
@@ -62,7 +62,7 @@ impl<D: Databases> Store<D> {
     fn pexpireat(
         &mut self,
         client: &Client,
-        key: Key<&[u8]>,
+        #[key(RW, update)] key: Key<&[u8]>,
         unix_time_milliseconds: Number<'_>,
         condition: Conditions,
         events: &mut KeyEvents,
@@ -100,7 +100,7 @@ impl<D: Databases> Store<D> {
     pub(crate) fn persist(
         &mut self,
         client: &Client,
-        key: Key<&[u8]>,
+        #[key(RW, update)] key: Key<&[u8]>,
         events: &mut KeyEvents,
     ) -> Result<i64> {
         let expires = self.data.entry(client.db(), *key)?.is_some_and(|entry| entry.deadline.is_some());

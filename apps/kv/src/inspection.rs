@@ -18,31 +18,36 @@ const MAX_EMBEDDED: usize = 44;
 impl<D: Databases> Store<D> {
     /// Returns how Redis would store the value of a key.
     #[command("OBJECT ENCODING", readonly)]
-    fn object_encoding(&self, client: &Client, key: Key<&[u8]>) -> Result<Option<&'static str>> {
+    fn object_encoding(&self, client: &Client, #[key(RO)] key: Key<&[u8]>) -> Result<Option<&'static str>> {
         Ok(self.data.get(client.db(), *key)?.map(|value| encoding(value.as_ref())))
     }
 
     /// Returns how often a key is used, which the server does not count.
     #[command("OBJECT FREQ", readonly)]
-    fn object_freq(&self, client: &Client, key: Key<&[u8]>) -> Result<Option<i64>> {
+    fn object_freq(&self, client: &Client, #[key(RO)] key: Key<&[u8]>) -> Result<Option<i64>> {
         if self.data.contains(client.db(), *key)? { Err(NO_FREQUENCIES) } else { Ok(None) }
     }
 
     /// Returns the seconds since the last access to a key, which is always this one.
     #[command("OBJECT IDLETIME", readonly)]
-    fn object_idletime(&self, client: &Client, key: Key<&[u8]>) -> Result<Option<i64>> {
+    fn object_idletime(&self, client: &Client, #[key(RO)] key: Key<&[u8]>) -> Result<Option<i64>> {
         Ok(self.data.contains(client.db(), *key)?.then_some(0))
     }
 
     /// Returns the number of references to the value of a key, which is 1.
     #[command("OBJECT REFCOUNT", readonly)]
-    fn object_refcount(&self, client: &Client, key: Key<&[u8]>) -> Result<Option<i64>> {
+    fn object_refcount(&self, client: &Client, #[key(RO)] key: Key<&[u8]>) -> Result<Option<i64>> {
         Ok(self.data.contains(client.db(), *key)?.then_some(1))
     }
 
     /// Returns the memory that a key and its value take, in bytes.
     #[command("MEMORY USAGE", readonly, group = "server")]
-    fn memory_usage(&self, client: &Client, key: Key<&[u8]>, options: UsageOptions) -> Result<Option<usize>> {
+    fn memory_usage(
+        &self,
+        client: &Client,
+        #[key(RO)] key: Key<&[u8]>,
+        options: UsageOptions,
+    ) -> Result<Option<usize>> {
         if options.samples.is_some_and(|samples| samples < 0) {
             return Err(Error::SYNTAX);
         }

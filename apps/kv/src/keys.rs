@@ -18,7 +18,12 @@ use crate::{
 impl<D: Databases> Store<D> {
     /// Removes keys, and returns how many existed.
     #[command("DEL", write, split = "agg_sum")]
-    fn del(&mut self, client: &Client, keys: Vec<Key<&[u8]>>, events: &mut KeyEvents) -> Result<usize> {
+    fn del(
+        &mut self,
+        client: &Client,
+        #[key(RM, delete)] keys: Vec<Key<&[u8]>>,
+        events: &mut KeyEvents,
+    ) -> Result<usize> {
         count(keys, |key| {
             let existed = self.data.remove(client.db(), key)?;
             if existed {
@@ -30,31 +35,36 @@ impl<D: Databases> Store<D> {
 
     /// Removes keys, and returns how many existed.
     #[command("UNLINK", write, fast, split = "agg_sum")]
-    fn unlink(&mut self, client: &Client, keys: Vec<Key<&[u8]>>, events: &mut KeyEvents) -> Result<usize> {
+    fn unlink(
+        &mut self,
+        client: &Client,
+        #[key(RM, delete)] keys: Vec<Key<&[u8]>>,
+        events: &mut KeyEvents,
+    ) -> Result<usize> {
         self.del(client, keys, events)
     }
 
     /// Returns how many of these keys exist.
     #[command("EXISTS", readonly, fast, split = "agg_sum")]
-    fn exists(&self, client: &Client, keys: Vec<Key<&[u8]>>) -> Result<usize> {
+    fn exists(&self, client: &Client, #[key(RO)] keys: Vec<Key<&[u8]>>) -> Result<usize> {
         count(keys, |key| self.data.contains(client.db(), key))
     }
 
     /// Returns how many of these keys exist.
     #[command("TOUCH", readonly, fast, split = "agg_sum")]
-    fn touch(&self, client: &Client, keys: Vec<Key<&[u8]>>) -> Result<usize> {
+    fn touch(&self, client: &Client, #[key(RO)] keys: Vec<Key<&[u8]>>) -> Result<usize> {
         self.exists(client, keys)
     }
 
     /// Returns the type of the value of a key.
     #[command("TYPE", readonly, fast)]
-    fn r#type(&self, client: &Client, key: Key<&[u8]>) -> Result<Simple> {
+    fn r#type(&self, client: &Client, #[key(RO)] key: Key<&[u8]>) -> Result<Simple> {
         let exists = self.data.contains(client.db(), *key)?;
         Ok(Simple(if exists { STRING } else { "none" }))
     }
 
     /// Returns the keys that match a pattern.
-    #[command("KEYS", readonly, all)]
+    #[command("KEYS", readonly, all, categories("dangerous"))]
     fn keys(&self, client: &Client, pattern: &[u8]) -> Result<Vec<CowBytes<'_>>> {
         let matches = |key: &Result<CowBytes<'_>>| {
             key.as_ref().map_or(true, |key| glob::matches(pattern, key.as_ref()))
@@ -88,8 +98,8 @@ impl<D: Databases> Store<D> {
     fn rename(
         &mut self,
         client: &Client,
-        key: Key<&[u8]>,
-        newkey: Key<&[u8]>,
+        #[key(RW, access, delete)] key: Key<&[u8]>,
+        #[key(OW, update)] newkey: Key<&[u8]>,
         events: &mut KeyEvents,
     ) -> Result<()> {
         let db = client.db();
@@ -110,8 +120,8 @@ impl<D: Databases> Store<D> {
     fn renamenx(
         &mut self,
         client: &Client,
-        key: Key<&[u8]>,
-        newkey: Key<&[u8]>,
+        #[key(RW, access, delete)] key: Key<&[u8]>,
+        #[key(OW, insert)] newkey: Key<&[u8]>,
         events: &mut KeyEvents,
     ) -> Result<i64> {
         let db = client.db();
@@ -150,8 +160,8 @@ impl<D: Databases> Store<D> {
     fn copy(
         &mut self,
         client: &Client,
-        source: Key<&[u8]>,
-        destination: Key<&[u8]>,
+        #[key(RO, access)] source: Key<&[u8]>,
+        #[key(OW, update)] destination: Key<&[u8]>,
         options: CopyOptions,
         events: &mut KeyEvents,
     ) -> Result<i64> {

@@ -110,13 +110,13 @@ enum Flush {
 #[commands(include(STRINGS, KEYS, EXPIRY, INSPECTION), group = "server", group_commit, expire, prefetch)]
 impl<D: Databases> Store<D> {
     /// Returns the number of keys in the database.
-    #[command("DBSIZE", readonly, fast, all = "agg_sum")]
+    #[command("DBSIZE", readonly, fast, all = "agg_sum", categories("keyspace"))]
     fn dbsize(&self, client: &Client) -> usize {
         self.data.len(client.db())
     }
 
     /// Returns the number of replicas that have the writes of the client: 0, at once, because there are no replicas.
-    #[command("WAIT", noscript, group = "generic", all = "agg_min")]
+    #[command("WAIT", noscript, group = "generic", all = "agg_min", categories("connection"))]
     fn wait(&self, numreplicas: i64, timeout: &[u8]) -> Result<i64> {
         let _ = numreplicas;
         match parse_integer::<i64>(timeout) {
@@ -127,14 +127,14 @@ impl<D: Databases> Store<D> {
     }
 
     /// Removes all keys of the database.
-    #[command("FLUSHDB", write, all = "all_succeeded")]
+    #[command("FLUSHDB", write, all = "all_succeeded", categories("dangerous", "keyspace"))]
     fn flushdb(&mut self, client: &Client, mode: Option<Flush>, events: &mut KeyEvents) -> Result<()> {
         discard(self.clear(client.db(), events)?, mode);
         Ok(())
     }
 
     /// Removes all keys of all databases.
-    #[command("FLUSHALL", write, all = "all_succeeded")]
+    #[command("FLUSHALL", write, all = "all_succeeded", categories("dangerous", "keyspace"))]
     fn flushall(&mut self, mode: Option<Flush>, events: &mut KeyEvents) -> Result<()> {
         let cleared = (0..DATABASES as u16).map(|number| self.clear(number, events));
         discard(cleared.collect::<Result<Vec<_>>>()?, mode);

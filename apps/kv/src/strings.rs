@@ -31,6 +31,8 @@ impl<D: Databases> Store<D> {
     fn set(
         &mut self,
         client: &Client,
+        #[key(OW, update)]
+        #[key(RW, access, update, with = "GET")]
         key: Key<&[u8]>,
         value: CowBytes<'_>,
         options: SetOptions<'_>,
@@ -55,7 +57,7 @@ impl<D: Databases> Store<D> {
     fn setnx(
         &mut self,
         client: &Client,
-        key: Key<&[u8]>,
+        #[key(OW, insert)] key: Key<&[u8]>,
         value: CowBytes<'_>,
         events: &mut KeyEvents,
     ) -> Result<i64> {
@@ -67,7 +69,7 @@ impl<D: Databases> Store<D> {
     fn setex(
         &mut self,
         client: &Client,
-        key: Key<&[u8]>,
+        #[key(OW, update)] key: Key<&[u8]>,
         seconds: Number<'_>,
         value: CowBytes<'_>,
         events: &mut KeyEvents,
@@ -81,7 +83,7 @@ impl<D: Databases> Store<D> {
     fn psetex(
         &mut self,
         client: &Client,
-        key: Key<&[u8]>,
+        #[key(OW, update)] key: Key<&[u8]>,
         milliseconds: Number<'_>,
         value: CowBytes<'_>,
         events: &mut KeyEvents,
@@ -106,7 +108,12 @@ impl<D: Databases> Store<D> {
 
     /// Removes a key, and returns its value.
     #[command("GETDEL", write, fast)]
-    fn getdel(&mut self, client: &Client, key: Key<&[u8]>, events: &mut KeyEvents) -> Result<Option<Bytes>> {
+    fn getdel(
+        &mut self,
+        client: &Client,
+        #[key(RW, access, delete)] key: Key<&[u8]>,
+        events: &mut KeyEvents,
+    ) -> Result<Option<Bytes>> {
         let value = self.old(client, *key)?;
         if value.is_some() {
             self.data.remove(client.db(), *key)?;
@@ -142,7 +149,7 @@ impl<D: Databases> Store<D> {
     fn delifeq(
         &mut self,
         client: &Client,
-        key: Key<&[u8]>,
+        #[key(RM, access, delete)] key: Key<&[u8]>,
         value: &[u8],
         events: &mut KeyEvents,
     ) -> Result<i64> {
@@ -183,7 +190,7 @@ impl<D: Databases> Store<D> {
     fn append(
         &mut self,
         client: &Client,
-        key: Key<&[u8]>,
+        #[key(RW, insert)] key: Key<&[u8]>,
         value: &[u8],
         events: &mut KeyEvents,
     ) -> Result<usize> {
@@ -199,7 +206,7 @@ impl<D: Databases> Store<D> {
 
     /// Returns the length of the value of a key.
     #[command("STRLEN", readonly, fast)]
-    fn strlen(&self, client: &Client, key: Key<&[u8]>) -> Result<usize> {
+    fn strlen(&self, client: &Client, #[key(RO)] key: Key<&[u8]>) -> Result<usize> {
         Ok(self.data.get(client.db(), *key)?.map_or(0, |value| value.as_ref().len()))
     }
 
@@ -265,7 +272,11 @@ impl<D: Databases> Store<D> {
     ///
     /// The row reports the changes, so that a command over several shards is one change. Only new keys are reported here.
     #[command("MSET", write, denyoom, split = "all_succeeded", event = "set")]
-    fn mset(&mut self, client: &Client, pairs: Vec<(Key<&[u8]>, CowBytes<'_>)>) -> Result<()> {
+    fn mset(
+        &mut self,
+        client: &Client,
+        #[key(OW, update)] pairs: Vec<(Key<&[u8]>, CowBytes<'_>)>,
+    ) -> Result<()> {
         for (key, value) in pairs {
             if self.data.keyspace().is_observed() && !self.data.contains(client.db(), *key)? {
                 self.data.keyspace().notify(EventClass::New, "new", client.db(), *key);
@@ -280,7 +291,7 @@ impl<D: Databases> Store<D> {
     fn msetnx(
         &mut self,
         client: &Client,
-        pairs: Vec<(Key<&[u8]>, CowBytes<'_>)>,
+        #[key(OW, insert)] pairs: Vec<(Key<&[u8]>, CowBytes<'_>)>,
         events: &mut KeyEvents,
     ) -> Result<i64> {
         for (key, _) in &pairs {
@@ -313,7 +324,7 @@ impl<D: Databases> Store<D> {
     fn setrange(
         &mut self,
         client: &Client,
-        key: Key<&[u8]>,
+        #[key(RW, update)] key: Key<&[u8]>,
         offset: i64,
         value: &[u8],
         events: &mut KeyEvents,

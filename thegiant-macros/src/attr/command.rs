@@ -1,5 +1,5 @@
-//! `#[command("NAME", flags…, split = "…", all = "…", alias = "…", since = "…", group = "…", event = "…",
-//! timeout = "…", complexity = "…", deprecated_since = "…", replaced_by = "…")]`.
+//! `#[command("NAME", flags…, split = "…", all = "…", alias = "…", since = "…", group = "…", categories("…"),
+//! event = "…", timeout = "…", complexity = "…", deprecated_since = "…", replaced_by = "…")]`.
 
 use syn::{Attribute, Error, Ident, LitStr, Result};
 
@@ -7,7 +7,7 @@ use super::{Written, set_once};
 use crate::mistakes::Mistakes;
 
 /// The flags of Redis. `thegiant::command::Flags` has a constant for each, with the name in capitals.
-const FLAGS: [&str; 20] = [
+const FLAGS: [&str; 22] = [
     "write",
     "readonly",
     "denyoom",
@@ -28,6 +28,8 @@ const FLAGS: [&str; 20] = [
     "no_multi",
     "allow_busy",
     "pubsub_mode",
+    "channels",
+    "patterns",
 ];
 
 /// The flags of built-in commands. Their constants are private to `thegiant`.
@@ -35,6 +37,10 @@ const BUILTIN_FLAGS: [&str; 2] = ["never_queued", "executes"];
 
 const KEYS: [&str; 8] =
     ["alias", "since", "group", "event", "timeout", "complexity", "deprecated_since", "replaced_by"];
+
+/// The ACL categories that the flags of a command decide, and the flag of each.
+const FLAG_CATEGORIES: [(&str, &str); 4] =
+    [("read", "readonly"), ("write", "write"), ("fast", "fast"), ("blocking", "blocking")];
 
 /// The values of `split` and `all`, and the variant of `thegiant::command::ResponsePolicy` for each.
 const RESPONSE_POLICIES: [(&str, &str); 8] = [
@@ -63,6 +69,7 @@ pub(crate) struct CommandAttr {
     pub(crate) flags: Vec<Ident>,
     pub(crate) since: Option<LitStr>,
     pub(crate) group: Option<LitStr>,
+    pub(crate) categories: Vec<LitStr>,
     pub(crate) event: Option<LitStr>,
     /// The maximum time until a later reply, in milliseconds.
     pub(crate) timeout: Option<u64>,
@@ -85,6 +92,7 @@ impl CommandAttr {
             flags: Vec::new(),
             since: None,
             group: None,
+            categories: Vec::new(),
             event: None,
             timeout: None,
             split: None,
@@ -152,6 +160,23 @@ impl CommandAttr {
         self.set_split(SplitAttr { word: word.clone(), request, response }, mistakes);
     }
 
+    fn add_category(&mut self, category: LitStr, mistakes: &mut Mistakes) {
+        let name = category.value();
+        if let Some((_, flag)) = FLAG_CATEGORIES.iter().find(|(known, _)| *known == name) {
+            let text = format!(
+                "the category `{name}` follows from the flags: add the flag `{flag}` instead, without quotes"
+            );
+            mistakes.at(&category, text);
+        } else if name == "slow" || name == "all" {
+            mistakes.at(&category, format_args!("`{name}` is no category of a single command: remove it"));
+        } else if self.categories.iter().any(|known| known.value() == name) {
+            mistakes.at(&category, format_args!("duplicate category `{name}`: remove one"));
+        } else {
+            check_category(&category, mistakes);
+            self.categories.push(category);
+        }
+    }
+
     fn set(&mut self, key: &Ident, value: LitStr, mistakes: &mut Mistakes) {
         if let Some(request) = request_policy(key) {
             return self.set_policy(key, request, &value, mistakes);
@@ -159,7 +184,11 @@ impl CommandAttr {
         match key.to_string().as_str() {
             "alias" => self.aliases.push(value),
             "since" => set_once(&mut self.since, key, value, mistakes),
-            "group" => set_once(&mut self.group, key, value, mistakes),
+            "group" => {
+                check_category(&value, mistakes);
+                set_once(&mut self.group, key, value, mistakes);
+            }
+            "categories" => self.add_category(value, mistakes),
             "event" if value.value().contains(' ') => mistakes.at(
                 &value,
                 "an event is one word: a command whose keys have different events takes `&mut KeyEvents`",
@@ -181,11 +210,27 @@ impl CommandAttr {
             _ => mistakes.at(
                 key,
                 format_args!(
-                    "unknown key `{key}`: use `alias`, `since`, `group`, `event`, `timeout`, `complexity`, \
-                     `deprecated_since`, `replaced_by`, `split` or `all`"
+                    "unknown key `{key}`: use `alias`, `since`, `group`, `categories`, `event`, `timeout`, \
+                     `complexity`, `deprecated_since`, `replaced_by`, `split` or `all`"
                 ),
             ),
         }
+    }
+}
+
+/// Adds a mistake for a group or category that cannot be a word of an ACL rule.
+pub(crate) fn check_category(name: &LitStr, mistakes: &mut Mistakes) {
+    let value = name.value();
+    let is_allowed = |char: char| matches!(char, 'a'..='z' | '0'..='9' | '-' | '_');
+    if value.is_empty() || !value.chars().all(is_allowed) {
+        let text = match value.strip_prefix('@') {
+            Some(name) => format!("a category has its `@` in ACL rules only: write `\"{name}\"`"),
+            None => {
+                "a group or category has lower case letters, digits, `-` and `_` only: ACL rules use its name"
+                    .to_owned()
+            }
+        };
+        mistakes.at(name, text);
     }
 }
 
@@ -252,6 +297,7 @@ fn unknown_flag(flag: &Ident) -> String {
     let word = flag.to_string();
     let nearest = FLAGS.iter().min_by_key(|known| distance(&word, known));
     match nearest.filter(|known| distance(&word, known) <= 2) {
+        _ if word == "categories" => "`categories` needs names: `categories(\"…\")`".to_owned(),
         _ if KEYS.contains(&word.as_str()) => format!("`{word}` needs a value: `{word} = \"…\"`"),
         Some(known) => format!("unknown flag `{word}`: did you mean `{known}`?"),
         None => format!("unknown flag `{word}`: use one of {}", FLAGS.join(", ")),

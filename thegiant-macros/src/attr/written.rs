@@ -4,11 +4,12 @@ use syn::{
     Attribute, Error, Ident, LitStr, Meta, Result, Token,
     ext::IdentExt,
     parse::{Parse, ParseStream},
+    token::Paren,
 };
 
 use crate::mistakes::Mistakes;
 
-/// The arguments of an attribute: `"LITERAL", word, key = "value"`, in any order.
+/// The arguments of an attribute: `"LITERAL", word, key = "value", key("value", …)`, in any order.
 #[derive(Default)]
 pub(crate) struct Written {
     pub(crate) literals: Vec<LitStr>,
@@ -53,10 +54,28 @@ impl Written {
         let word = input.call(Ident::parse_any)?;
         if input.parse::<Option<Token![=]>>()?.is_some() {
             self.values.push((word, input.parse()?));
+        } else if input.peek(Paren) {
+            self.push_list(&word, input)?;
         } else {
             self.words.push(word);
         }
         Ok(())
+    }
+
+    /// Adds a key with several values.
+    fn push_list(&mut self, key: &Ident, input: ParseStream<'_>) -> Result<()> {
+        let list;
+        syn::parenthesized!(list in input);
+        if list.is_empty() {
+            return Err(Error::new_spanned(key, format_args!("`{key}` has no values: write `{key}(\"…\")`")));
+        }
+        loop {
+            self.values.push((key.clone(), list.parse()?));
+            if list.parse::<Option<Token![,]>>()?.is_none() || list.is_empty() {
+                break;
+            }
+        }
+        if list.is_empty() { Ok(()) } else { Err(list.error("expected `,`")) }
     }
 }
 

@@ -6,10 +6,13 @@ mod row;
 
 use proc_macro2::{Span, TokenStream};
 use quote::{quote, quote_spanned};
-use syn::{Error, Ident, ImplItem, Item, ItemImpl, Type, parse_quote, spanned::Spanned};
+use syn::{
+    Error, FnArg, Ident, ImplItem, Item, ItemImpl, Token, Type, parse_quote, punctuated::Punctuated,
+    spanned::Spanned,
+};
 
 use crate::{
-    attr::BlockAttr,
+    attr::{BlockAttr, is_key},
     check,
     mistakes::Mistakes,
     model::{Block, cfgs, is_command},
@@ -73,10 +76,22 @@ fn without_command_attributes(item: &ItemImpl) -> ItemImpl {
     let mut item = item.clone();
     for item in &mut item.items {
         if let ImplItem::Fn(function) = item {
+            let commands = function.attrs.len();
             function.attrs.retain(|attr| !is_command(attr));
+            if function.attrs.len() < commands {
+                without_key_attributes(&mut function.sig.inputs);
+            }
         }
     }
     item
+}
+
+fn without_key_attributes(inputs: &mut Punctuated<FnArg, Token![,]>) {
+    for input in inputs {
+        if let FnArg::Typed(typed) = input {
+            typed.attrs.retain(|attr| !is_key(attr));
+        }
+    }
 }
 
 fn implementation(block: &Block<'_>) -> TokenStream {

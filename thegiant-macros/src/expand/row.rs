@@ -5,7 +5,7 @@ use quote::{ToTokens, format_ident, quote, quote_spanned};
 use syn::{Ident, LitStr, ReturnType, Type, spanned::Spanned};
 
 use crate::{
-    attr::SplitAttr,
+    attr::{KeyAttr, KeyWords, SplitAttr},
     model::{Block, Command, Param, Role},
     types,
 };
@@ -31,6 +31,7 @@ fn spec(command: &Command<'_>, group: &str) -> TokenStream {
     let (summary, docs) = (&command.docs.summary, docs(command).into_iter());
     let reply_spec = reply_spec(command);
     let group = attr.group.as_ref().map_or_else(|| group.to_owned(), LitStr::value);
+    let categories = &attr.categories;
     let may_stream = may_stream(command);
     let split = attr.split.iter().map(split);
     let reports_keys = command.params.iter().any(|param| param.role == Role::KeyEvents);
@@ -40,6 +41,7 @@ fn spec(command: &Command<'_>, group: &str) -> TokenStream {
             .aliases(&[#(#aliases),*])
             .summary(#summary)
             .group(#group)
+            .categories(&[#(#categories),*])
             #(.since(#since))*
             #(.event(#event))*
             #(.with_docs(#docs))*
@@ -49,6 +51,21 @@ fn spec(command: &Command<'_>, group: &str) -> TokenStream {
             .reports_keys(#reports_keys)
             #(#split)*
     }
+}
+
+/// Generates the use of a parameter's keys.
+fn key_use(key: &KeyAttr) -> TokenStream {
+    let flags = key_flags(&key.flags);
+    let with = key.with.iter().map(|(token, words)| {
+        let flags = key_flags(words);
+        quote!(.with(#token, #flags))
+    });
+    quote!(::thegiant::command::KeyUse::new(#flags)#(#with)*)
+}
+
+fn key_flags(words: &KeyWords) -> TokenStream {
+    let flags = words.words.iter().map(|word| Ident::new(&word.to_string().to_uppercase(), word.span()));
+    quote!(::thegiant::command::KeyFlags::NONE #(.union(::thegiant::command::KeyFlags::#flags))*)
 }
 
 /// Generates the call that sets how the command runs on several shards.
@@ -147,10 +164,20 @@ fn args(command: &Command<'_>) -> TokenStream {
     let (count, words) = (command.arguments().count(), command.attr.words());
     let args = command.arguments().map(|param| {
         let (from_arg, name) = (from_arg(command, param), param.name());
-        quote!(#from_arg::ARG.named(#name))
+        let key_use = param.key.iter().map(key_use);
+        quote!(#from_arg::ARG.named(#name)#(.key_use(#key_use))*)
     });
     let checks = command.arguments().enumerate().map(|(index, param)| {
         quote_spanned!(param.ty.span()=> ::thegiant::__private::check_keys(#words, &args, #index))
+    });
+    let check_key_uses = command.arguments().enumerate().filter_map(|(index, param)| {
+        let key = param.key.as_ref()?;
+        let span = key.flags.attr.span();
+        Some(quote_spanned!(span=> ::thegiant::__private::check_key_use(&args, #index);))
+    });
+    let check_tokens = command.arguments().filter_map(|param| {
+        let (token, _) = param.key.as_ref()?.with.as_ref()?;
+        Some(quote_spanned!(token.span()=> ::thegiant::__private::check_key_token(&args, #token);))
     });
     let check_docs = command.docs.arguments.iter().map(|argument| {
         let name = command.documented_name(&argument.name);
@@ -174,6 +201,8 @@ fn args(command: &Command<'_>) -> TokenStream {
             #(#checks;)*
             #(#check_docs;)*
             #check_split
+            #(#check_key_uses)*
+            #(#check_tokens)*
             args
         }
     }

@@ -88,6 +88,7 @@ impl App {
             middleware,
             keyspace,
             proxy,
+            upstream_commands,
             is_cluster,
             databases,
             addresses,
@@ -105,6 +106,10 @@ impl App {
         for mut middleware in middleware {
             middleware.nest(base.commands, commands);
             self.middleware.push(middleware);
+        }
+        // At most one of the two has a proxy.
+        if proxy.is_some() {
+            self.upstream_commands = upstream_commands;
         }
         self.proxy = self.proxy.or(proxy.map(|proxy| match proxy {
             MountedProxy::Shared(actor_id) => MountedProxy::Shared(actor_id.after(base.actors)),

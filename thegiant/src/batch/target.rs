@@ -72,6 +72,8 @@ pub(crate) enum Resolved<T> {
     Queued,
     /// A request that the middleware has refused or delayed. Its connection knows the command.
     Held,
+    /// A request that the user of the client may not run. Its connection finds the command again.
+    Denied,
 }
 
 impl ActorId {

@@ -97,7 +97,7 @@ impl ConnectionState {
     }
 
     /// Signals that a cluster client is following an -ASK redirect.
-    #[command("ASKING", fast)]
+    #[command("ASKING", fast, categories("connection"))]
     fn asking(&self) {}
 }
 

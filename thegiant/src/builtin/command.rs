@@ -3,7 +3,9 @@
 use crate::{
     Args, Array, Error, Reply,
     batch::CommandRef,
-    command::{ArgKind, ArgSpec, Docs, Entry, Flags, KeySpec, Spec},
+    command::{
+        ArgKind, ArgSpec, CONTAINER_CATEGORIES, Docs, Entry, Flags, KeyFlags, KeyRange, KeySpec, Spec,
+    },
     commands,
     conn::ConnectionState,
     resp::{Encoder, glob},
@@ -12,19 +14,19 @@ use crate::{
 #[commands(rows = COMMAND, group = "server")]
 impl ConnectionState {
     /// Returns detailed information about all commands.
-    #[command("COMMAND", loading, stale)]
+    #[command("COMMAND", loading, stale, categories("connection"))]
     fn command(&self) -> Array<impl ExactSizeIterator<Item = Info<'_>>> {
         Array(self.entries().iter().map(|entry| Info(Described::Entry(entry))))
     }
 
     /// Returns a count of commands.
-    #[command("COMMAND COUNT", loading, stale)]
+    #[command("COMMAND COUNT", loading, stale, categories("connection"))]
     fn command_count(&self) -> usize {
         self.entries().len()
     }
 
     /// Returns a list of command names.
-    #[command("COMMAND LIST", loading, stale)]
+    #[command("COMMAND LIST", loading, stale, categories("connection"))]
     fn command_list(&self, filter: Option<ListFilter<'_>>) -> Vec<String> {
         self.entries()
             .iter()
@@ -35,7 +37,7 @@ impl ConnectionState {
     }
 
     /// Returns information about one, multiple or all commands.
-    #[command("COMMAND INFO", loading, stale)]
+    #[command("COMMAND INFO", loading, stale, categories("connection"))]
     fn command_info(&self, command_name: Option<Vec<&[u8]>>) -> Vec<Option<Info<'_>>> {
         match command_name {
             Some(names) => names.iter().map(|name| self.described(name).map(Info)).collect(),
@@ -44,7 +46,7 @@ impl ConnectionState {
     }
 
     /// Returns documentary information about one, multiple or all commands.
-    #[command("COMMAND DOCS", loading, stale)]
+    #[command("COMMAND DOCS", loading, stale, categories("connection"))]
     fn command_docs(&self, command_name: Option<Vec<&[u8]>>) -> DocsReply<'_> {
         match command_name {
             Some(names) => DocsReply(names.iter().filter_map(|name| self.described(name)).collect()),
@@ -53,39 +55,43 @@ impl ConnectionState {
     }
 
     /// Extracts the key names from an arbitrary command.
-    #[command("COMMAND GETKEYS", loading, stale)]
+    #[command("COMMAND GETKEYS", loading, stale, categories("connection"))]
     fn command_getkeys<'a>(&self, command: &'a [u8], arg: Vec<&'a [u8]>) -> Result<Vec<&'a [u8]>, Error> {
-        Ok(self.keys_of(command, &arg)?.0)
+        let (_, keys) = self.keyed(command, &arg)?;
+        let word = word_of(&arg);
+        Ok(keys.positions(1 + arg.len(), &word).filter_map(&word).collect())
     }
 
     /// Extracts the key names and access flags for an arbitrary command.
-    #[command("COMMAND GETKEYSANDFLAGS", loading, stale)]
+    #[command("COMMAND GETKEYSANDFLAGS", loading, stale, categories("connection"))]
     fn command_getkeysandflags<'a>(
         &self,
         command: &'a [u8],
         arg: Vec<&'a [u8]>,
     ) -> Result<Vec<(&'a [u8], KeyFlags)>, Error> {
-        let (keys, spec) = self.keys_of(command, &arg)?;
-        Ok(keys.into_iter().map(|key| (key, KeyFlags(spec.flags))).collect())
+        let (spec, _) = self.keyed(command, &arg)?;
+        let word = word_of(&arg);
+        let flags = spec.key_flags(1 + arg.len(), &word);
+        Ok(flags.filter_map(|(position, flags)| Some((word(position)?, flags))).collect())
     }
 }
 
 impl ConnectionState {
-    fn keys_of<'a>(
-        &self,
-        command: &'a [u8],
-        args: &[&'a [u8]],
-    ) -> Result<(Vec<&'a [u8]>, &'static Spec), Error> {
+    /// Returns the command with keys that these words call.
+    fn keyed(&self, command: &[u8], args: &[&[u8]]) -> Result<(&'static Spec, KeySpec), Error> {
         let table = self.server.routes.table();
         let spec = table.spec(command, args.first().copied()).ok_or(INVALID_COMMAND)?;
-        let keys = spec.keys.ok_or(NO_KEYS)?;
-        let words = 1 + args.len();
-        if !spec.accepts(words) {
+        let keys = spec.keys.filter(|_| spec.has_keys()).ok_or(NO_KEYS)?;
+        if !spec.accepts(1 + args.len()) {
             return Err(INVALID_ARITY);
         }
-        let word = |position: usize| args.get(position.checked_sub(1)?).copied();
-        Ok((keys.positions(words, word).filter_map(word).collect(), spec))
+        Ok((spec, keys))
     }
+}
+
+/// Returns the word at a position of a request, without the name at position 0.
+fn word_of<'a>(args: &[&'a [u8]]) -> impl Fn(usize) -> Option<&'a [u8]> {
+    move |position| args.get(position.checked_sub(1)?).copied()
 }
 
 const INVALID_COMMAND: Error = Error::from_static("ERR Invalid command specified");
@@ -131,7 +137,7 @@ impl Filter<'_> {
         match self {
             Filter::Module(_) => false,
             Filter::AclCategory(category) => {
-                let is_named = |name: &String| name.as_bytes()[1..].eq_ignore_ascii_case(category);
+                let is_named = |name: &&str| name.as_bytes().eq_ignore_ascii_case(category);
                 described.categories().iter().any(is_named)
             }
             Filter::Pattern(pattern) => glob::matches_ignore_case(pattern, described.full_name().as_bytes()),
@@ -166,9 +172,8 @@ impl<'a> Described<'a> {
         }
     }
 
-    /// Returns the ACL categories. A container gets `@slow`, because its subcommands have their own.
-    fn categories(self) -> Vec<String> {
-        self.spec().map_or_else(|| vec!["@slow".to_owned()], categories)
+    fn categories(self) -> Vec<&'static str> {
+        self.spec().map_or_else(|| CONTAINER_CATEGORIES.to_vec(), Spec::category_names)
     }
 
     /// Returns whether the command's last word is `word`, ignoring case.
@@ -215,14 +220,15 @@ impl Reply for Info<'_> {
         first.write_to(out);
         last.write_to(out);
         step.write_to(out);
-        names(described.categories().into_iter(), out);
+        names(described.categories().into_iter().map(|name| format!("@{name}")), out);
         let policies = spec.map(|spec| [spec.request_policy.tip(), spec.response_policy.tip()]);
         let tips: Vec<_> = policies.into_iter().flatten().flatten().collect();
         out.set(tips.len());
         tips.into_iter().for_each(|tip| out.bulk(tip.as_bytes()));
-        out.set(usize::from(keys.is_some()));
-        if let Some(keys) = keys {
-            key_spec(keys, flags, out);
+        let ranges = spec.map_or_else(Vec::new, Spec::key_ranges);
+        out.set(ranges.len());
+        for range in ranges {
+            key_spec(range, keys.and_then(|keys| keys.token()), out);
         }
         // Redis sends an empty set here if there are no subcommands, and else an array.
         match described.subcommands() {
@@ -239,26 +245,22 @@ fn names(names: impl Iterator<Item = impl AsRef<str>>, out: &mut Encoder) {
     names.iter().for_each(|name| out.simple(name.as_ref()));
 }
 
-/// The key flags of `COMMAND GETKEYSANDFLAGS`, derived from the command's flags.
-struct KeyFlags(Flags);
-
 impl Reply for KeyFlags {
     fn write_to(self, out: &mut Encoder) {
-        let access = if self.0.contains(Flags::WRITE) { ["RW", "access"] } else { ["RO", "access"] };
-        names(access.iter(), out);
+        names(self.names(), out);
     }
 }
 
 /// Writes a key specification: where the search begins, and how to find the keys from there.
-fn key_spec(keys: KeySpec, flags: Flags, out: &mut Encoder) {
+fn key_spec(range: KeyRange, token: Option<&str>, out: &mut Encoder) {
     // Redis counts a positive last key from the first key, and a negative one from the end.
-    let last = if keys.last < 0 { keys.last } else { keys.last - keys.first as i64 };
+    let last = if range.last < 0 { range.last } else { range.last - range.first as i64 };
     out.map(3);
     "flags".write_to(out);
-    KeyFlags(flags).write_to(out);
+    range.flags.write_to(out);
     "begin_search".write_to(out);
     out.map(2);
-    if let Some(token) = keys.token() {
+    if let Some(token) = token {
         ["type", "keyword", "spec"].into_iter().for_each(|word| word.write_to(out));
         out.map(2);
         ["keyword", token, "startfrom"].into_iter().for_each(|word| word.write_to(out));
@@ -267,7 +269,7 @@ fn key_spec(keys: KeySpec, flags: Flags, out: &mut Encoder) {
         out.map(1);
         "index".write_to(out);
     }
-    keys.first.write_to(out);
+    range.first.write_to(out);
     "find_keys".write_to(out);
     out.map(2);
     ["type", "range", "spec"].into_iter().for_each(|word| word.write_to(out));
@@ -275,31 +277,10 @@ fn key_spec(keys: KeySpec, flags: Flags, out: &mut Encoder) {
     "lastkey".write_to(out);
     last.write_to(out);
     "keystep".write_to(out);
-    keys.step.write_to(out);
+    range.step.write_to(out);
     "limit".write_to(out);
-    out.integer(0);
-}
-
-/// Returns the ACL categories of a command, derived from its flags and its group.
-fn categories(spec: &Spec) -> Vec<String> {
-    let flags = spec.flags;
-    let by_flag = [
-        (Flags::WRITE, "@write"),
-        (Flags::READONLY, "@read"),
-        (Flags::ADMIN, "@admin"),
-        (Flags::PUBSUB, "@pubsub"),
-        (Flags::BLOCKING, "@blocking"),
-        (Flags::ADMIN, "@dangerous"),
-    ];
-    let speed = if flags.contains(Flags::FAST) { "@fast" } else { "@slow" };
-    let mut categories: Vec<String> = by_flag
-        .into_iter()
-        .filter(|(flag, _)| flags.contains(*flag))
-        .map(|(_, category)| category.to_owned())
-        .chain([format!("@{}", spec.group), speed.to_owned()])
-        .collect();
-    categories.dedup();
-    categories
+    // In Redis, 0 and 1 mean the same.
+    if range.limit > 1 { range.limit } else { 0 }.write_to(out);
 }
 
 /// The map of `COMMAND DOCS`, with command names as keys.

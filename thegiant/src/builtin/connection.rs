@@ -3,7 +3,9 @@
 use super::{AfterPushes, REDIS_VERSION};
 use crate::{
     Error, Reply, Simple,
+    acl::LogReason,
     batch::{ReplyBuffer, ReplyMode},
+    client::DEFAULT_USER,
     command::{Answer, ArgKind, ArgSpec, Arguments, FromArg, Request, c_text},
     commands,
     conn::ConnectionState,
@@ -58,6 +60,7 @@ impl ConnectionState {
     #[command("HELLO", fast, noscript, loading, stale, no_auth, allow_busy)]
     fn hello(
         &mut self,
+        request: &Request<'_>,
         protover: Option<Protover>,
         options: Option<HelloOptions<'_>>,
     ) -> Result<AfterPushes<'_, Hello>, Error> {
@@ -65,7 +68,7 @@ impl ConnectionState {
         let mut name = None;
         for option in options.map_or(Vec::new(), |options| options.0) {
             match option {
-                HelloOption::Auth(user, password) => self.log_in(user, password)?,
+                HelloOption::Auth(user, password) => self.log_in(user, password, request)?,
                 HelloOption::SetName(given) => name = Some(client_name(given)?),
                 HelloOption::Unknown(option) => {
                     let option = c_text(option, usize::MAX);
@@ -93,24 +96,22 @@ impl ConnectionState {
 
     /// Authenticates the connection.
     #[command("AUTH", fast, noscript, loading, stale, no_auth, allow_busy)]
-    fn auth(&mut self, words: Vec<&[u8]>) -> Result<(), Error> {
+    fn auth(&mut self, request: &Request<'_>, words: Vec<&[u8]>) -> Result<(), Error> {
         match words[..] {
-            [_] if self.server.password.is_none() => Err(NO_PASSWORD_CONFIGURED),
-            [password] => self.log_in(DEFAULT_USER, password),
-            [user, password] => self.log_in(user, password),
+            [_] if self.server.acl.needs_no_password() => Err(NO_PASSWORD_CONFIGURED),
+            [password] => self.log_in(DEFAULT_USER, password, request),
+            [user, password] => self.log_in(user, password, request),
             _ => Err(Error::SYNTAX),
         }
     }
 
-    /// Checks the password of the default user, which is the only user.
-    ///
-    /// If no password is configured, any password is correct.
-    fn log_in(&mut self, user: &[u8], password: &[u8]) -> Result<(), Error> {
-        let is_correct =
-            self.server.password.as_ref().is_none_or(|correct| constant_time_eq(correct, password));
-        if user != DEFAULT_USER || !is_correct {
+    /// Makes the client one of this user, if the password is correct.
+    fn log_in(&mut self, name: &[u8], password: &[u8], request: &Request<'_>) -> Result<(), Error> {
+        let Some(user) = self.server.acl.authenticate(name, password) else {
+            self.log_refusal(LogReason::Auth, request.name(), name);
             return Err(WRONG_PASSWORD);
-        }
+        };
+        self.set_user(Some(user));
         self.set_authenticated(true);
         Ok(())
     }
@@ -129,14 +130,6 @@ const HELLO_WITHOUT_AUTH: Error = Error::from_static(
     "NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO AUTH <user> <pass> \
      option can be used to authenticate the client and select the RESP protocol version at the same time",
 );
-const DEFAULT_USER: &[u8] = b"default";
-
-/// Compares two passwords. The time taken does not depend on the position of a difference.
-fn constant_time_eq(correct: &[u8], given: &[u8]) -> bool {
-    let differences =
-        correct.iter().zip(given).fold(0, |differences, (correct, given)| differences | (correct ^ given));
-    correct.len() == given.len() && differences == 0
-}
 
 /// Checks a client name. An empty name means no name.
 pub(super) fn client_name(name: &[u8]) -> Result<Option<String>, Error> {

@@ -25,7 +25,7 @@ use crate::{
 #[commands(rows = INFO, group = "server")]
 impl ConnectionState {
     /// Returns information and statistics about the server.
-    #[command("INFO", loading, stale)]
+    #[command("INFO", loading, stale, categories("dangerous"))]
     fn info(&self, section: Option<Vec<&[u8]>>) -> Report {
         let server = &self.server;
         let requested = RequestedSections(section.unwrap_or_default());

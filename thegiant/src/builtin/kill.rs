@@ -23,6 +23,11 @@ impl ConnectionState {
             }
             KillTarget::Filters(filters) => filters,
         };
+        if let Some(user) = filters.user
+            && self.server.acl.user(user).is_none()
+        {
+            return Err(Error::from_bytes([b"ERR No such user '", user, b"'"].concat()));
+        }
         Ok(Killed::Count(self.kill(&filters)))
     }
 }
@@ -121,11 +126,7 @@ impl<'a> KillFilters<'a> {
         } else if args.accept("LADDR") {
             self.local_address = Some(args.take()?);
         } else if args.accept("USER") {
-            let user = args.take()?;
-            if user != b"default" {
-                return Err(Error::from_bytes([b"ERR No such user '", user, b"'"].concat()));
-            }
-            self.user = Some(user);
+            self.user = Some(args.take()?);
         } else if args.accept("MAXAGE") {
             let age = parse_integer::<i64>(args.take()?).ok_or(MAX_AGE_NO_INTEGER)?;
             self.max_age = Some(u64::try_from(age).ok().filter(|age| *age > 0).ok_or(MAX_AGE_NOT_POSITIVE)?);
@@ -145,7 +146,7 @@ impl<'a> KillFilters<'a> {
             && is_at(self.address, client.addr())
             && is_at(self.local_address, client.local_addr())
             && self.class.is_none_or(|class| class == Class::of(client))
-            && self.user.is_none_or(|user| user == client.user().as_bytes())
+            && self.user.is_none_or(|user| user == &*client.user_name())
             && self.max_age.is_none_or(|age| u64::from(client.age(now)) >= age)
     }
 }

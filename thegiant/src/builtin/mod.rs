@@ -2,6 +2,7 @@
 //!
 //! They are rows like those of an application, which can replace or remove each of them.
 
+mod acl;
 mod client;
 mod cluster;
 mod command;
@@ -51,6 +52,7 @@ impl Commands for ConnectionState {
         Self::DEBUG,
         Self::PUBSUB,
         Self::TRANSACTION,
+        Self::ACL,
     ];
 }
 

@@ -16,20 +16,20 @@ use crate::{
 #[commands(rows = PUBSUB, group = "pubsub")]
 impl ConnectionState {
     /// Listens for messages published to channels.
-    #[command("SUBSCRIBE", pubsub, noscript, loading, stale, pubsub_mode)]
+    #[command("SUBSCRIBE", pubsub, noscript, loading, stale, pubsub_mode, channels)]
     fn subscribe<'a>(&mut self, channel: Vec<&'a [u8]>) -> Confirmations<'a> {
         self.add_subscriptions(ChannelKind::Channel, channel)
     }
 
     /// Listens for messages published to channels that match one or more patterns.
-    #[command("PSUBSCRIBE", pubsub, noscript, loading, stale, pubsub_mode)]
+    #[command("PSUBSCRIBE", pubsub, noscript, loading, stale, pubsub_mode, patterns)]
     fn psubscribe<'a>(&mut self, pattern: Vec<&'a [u8]>) -> Confirmations<'a> {
         self.add_subscriptions(ChannelKind::Pattern, pattern)
     }
 
     /// Listens for messages published to shard channels.
-    #[command("SSUBSCRIBE", pubsub, noscript, loading, stale, pubsub_mode)]
-    fn ssubscribe<'a>(&mut self, shardchannel: Vec<Key<&'a [u8]>>) -> Confirmations<'a> {
+    #[command("SSUBSCRIBE", pubsub, noscript, loading, stale, pubsub_mode, channels)]
+    fn ssubscribe<'a>(&mut self, #[key(not_key)] shardchannel: Vec<Key<&'a [u8]>>) -> Confirmations<'a> {
         self.add_subscriptions(ChannelKind::Shard, names(shardchannel))
     }
 
@@ -49,20 +49,20 @@ impl ConnectionState {
     #[command("SUNSUBSCRIBE", pubsub, noscript, loading, stale, pubsub_mode)]
     fn sunsubscribe<'a>(
         &mut self,
-        shardchannel: Option<Vec<Key<&'a [u8]>>>,
+        #[key(not_key)] shardchannel: Option<Vec<Key<&'a [u8]>>>,
     ) -> AfterPushes<'_, Confirmations<'a>> {
         self.remove_subscriptions(ChannelKind::Shard, shardchannel.map(names))
     }
 
     /// Posts a message to a channel.
-    #[command("PUBLISH", pubsub, loading, stale, fast, may_replicate)]
+    #[command("PUBLISH", pubsub, loading, stale, fast, may_replicate, channels)]
     fn publish(&self, channel: &[u8], message: &[u8]) -> usize {
         self.server.pubsub.publish(channel, message)
     }
 
     /// Posts a message to a shard channel.
-    #[command("SPUBLISH", pubsub, loading, stale, fast, may_replicate)]
-    fn spublish(&self, shardchannel: Key<&[u8]>, message: &[u8]) -> usize {
+    #[command("SPUBLISH", pubsub, loading, stale, fast, may_replicate, channels)]
+    fn spublish(&self, #[key(not_key)] shardchannel: Key<&[u8]>, message: &[u8]) -> usize {
         self.server.pubsub.spublish(shardchannel.0, message)
     }
 

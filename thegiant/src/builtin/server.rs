@@ -19,19 +19,19 @@ impl ConnectionState {
     }
 
     /// Returns the replication role: a master without replicas.
-    #[command("ROLE", noscript, loading, stale, fast)]
+    #[command("ROLE", noscript, loading, stale, fast, categories("admin", "dangerous"))]
     fn role(&self) -> (&'static str, i64, Array<[i64; 0]>) {
         ("master", 0, Array([]))
     }
 
     /// Enables read-only queries for a connection to a Redis Cluster replica node.
-    #[command("READONLY", loading, stale, fast)]
+    #[command("READONLY", loading, stale, fast, categories("connection"))]
     fn readonly(&self) -> Result<(), Error> {
         if self.server.is_cluster { Ok(()) } else { Err(NO_CLUSTER) }
     }
 
     /// Enables read-write queries for a connection to a Redis Cluster replica node.
-    #[command("READWRITE", loading, stale, fast)]
+    #[command("READWRITE", loading, stale, fast, categories("connection"))]
     fn readwrite(&self) -> Result<(), Error> {
         self.readonly()
     }

@@ -4,6 +4,7 @@ use bytes::Bytes;
 
 use crate::{
     Error, FromArg, Reply,
+    acl::User,
     command::{ArgKind, ArgSpec, Arguments},
     commands,
     conn::ConnectionState,
@@ -22,7 +23,15 @@ impl ConnectionState {
     ) -> Result<(), Error> {
         let options = self.read_options(options.map_or(Vec::new(), |options| options.0))?;
         match status.0.to_ascii_lowercase().as_slice() {
-            b"on" => self.server.keyspace.track(&self.client, options.checked()?, self.worker),
+            b"on" => {
+                let options = options.checked()?;
+                let user = self.server.acl.user(&self.client.user_name());
+                let may_track = user.is_some_and(|user| may_track(&user, &options.prefixes));
+                if options.mode == TrackingMode::Broadcast && !may_track {
+                    return Err(KEYS_NOT_READABLE);
+                }
+                self.server.keyspace.track(&self.client, options, self.worker)
+            }
             b"off" => {
                 self.server.keyspace.untrack(&self.client);
                 Ok(())
@@ -80,6 +89,16 @@ impl ConnectionState {
     }
 }
 
+/// Returns whether a user may read all keys with these prefixes, or all keys if there is none.
+pub(super) fn may_track(user: &User, prefixes: &[Bytes]) -> bool {
+    let all: &[Bytes] = &[Bytes::new()];
+    let prefixes = if prefixes.is_empty() { all } else { prefixes };
+    prefixes.iter().all(|prefix| user.may_read_all(prefix))
+}
+
+/// As for a command with these keys. Redis does not check them.
+const KEYS_NOT_READABLE: Error =
+    Error::from_static("NOPERM this user has no permissions to access one of the keys used as arguments");
 const SEVERAL_REDIRECTS: Error =
     Error::from_static("ERR A client can only redirect to a single other client");
 const NO_SUCH_REDIRECT: Error = Error::from_static("ERR The client ID you want redirect to does not exist");

@@ -48,7 +48,7 @@ impl ConnectionState {
 
     /// Monitors changes to keys to determine the execution of a transaction.
     #[command("WATCH", noscript, loading, stale, fast, allow_busy, never_queued)]
-    fn watch(&mut self, key: Vec<Key<&[u8]>>) -> Result<(), Error> {
+    fn watch(&mut self, #[key(RO)] key: Vec<Key<&[u8]>>) -> Result<(), Error> {
         if !self.transaction.is_none() {
             return Err(WATCH_INSIDE_MULTI);
         }

@@ -95,6 +95,14 @@ impl BlockedCommands {
         wait_id
     }
 
+    /// Returns the batches that are blocked, each with the wait of its next request.
+    pub(super) fn batches(&self) -> impl Iterator<Item = (WaitId, &Batch)> {
+        self.commands.iter().filter_map(|command| match &command.state {
+            WaitState::Blocked(blocked) => Some((command.wait_id, &*blocked.batch)),
+            WaitState::Started | WaitState::Early(_) => None,
+        })
+    }
+
     /// Ends a wait.
     pub(super) fn end(&mut self, wait_id: WaitId) {
         self.take(wait_id);

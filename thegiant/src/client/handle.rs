@@ -3,7 +3,7 @@
 use std::{
     any::{Any, TypeId},
     fmt,
-    sync::{Arc, PoisonError, Weak},
+    sync::{Arc, LazyLock, PoisonError, Weak},
     time::Duration,
 };
 
@@ -148,6 +148,15 @@ pub(super) struct ClientInner {
 
 const NO_COMMAND: u32 = u32::MAX;
 
+/// The name of the user of clients that have not authenticated as another one.
+pub(crate) const DEFAULT_USER: &[u8] = b"default";
+
+/// Returns the name as an `Arc`, without an allocation for each client.
+fn default_user() -> Arc<[u8]> {
+    static NAME: LazyLock<Arc<[u8]>> = LazyLock::new(|| DEFAULT_USER.into());
+    Arc::clone(&NAME)
+}
+
 impl Client {
     pub(crate) fn new(id: u64, endpoints: Endpoints, now: u32, host: Weak<dyn ClientHost>) -> Self {
         Client(Arc::new(ClientInner {
@@ -201,11 +210,14 @@ impl Client {
         if self.0.protocol.load(Relaxed) == 3 { Protocol::Resp3 } else { Protocol::Resp2 }
     }
 
-    /// Returns the user name of the client.
-    ///
-    /// It is always `default`, since there are no other users.
-    pub fn user(&self) -> &str {
-        "default"
+    /// Returns the name of the user as whom the client has authenticated, or `default`.
+    pub fn user(&self) -> String {
+        String::from_utf8_lossy(&self.user_name()).into_owned()
+    }
+
+    /// Returns the name of the user as the users of the server have it.
+    pub(crate) fn user_name(&self) -> Arc<[u8]> {
+        self.slot().extra().and_then(|extra| extra.user.clone()).unwrap_or_else(default_user)
     }
 
     /// Returns the connection name, as set by `CLIENT SETNAME`.

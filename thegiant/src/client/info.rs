@@ -1,5 +1,7 @@
 //! The state of a client that `CLIENT LIST` shows and the limits check.
 
+use std::sync::Arc;
+
 use super::{
     Client, ClientFlag, CloseRequest,
     flags::CLOSE_REQUEST,
@@ -15,6 +17,15 @@ impl Client {
 
     pub(crate) fn set_protocol(&self, protocol: Protocol) {
         self.0.protocol.store(if protocol == Protocol::Resp3 { 3 } else { 2 }, Relaxed);
+    }
+
+    /// Sets the user; `None` is `default`.
+    pub(crate) fn set_user(&self, user: Option<Arc<[u8]>>) {
+        let mut slot = self.slot();
+        // Clients of the default user need no allocation for a name.
+        if user.is_some() || slot.extra().is_some_and(|extra| extra.user.is_some()) {
+            slot.extra_mut().user = user;
+        }
     }
 
     pub(crate) fn set_name(&self, name: Option<String>) {

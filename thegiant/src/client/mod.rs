@@ -21,6 +21,6 @@ pub(crate) use connection_events::ConnectionEvents;
 pub use connection_events::{Connected, Disconnected};
 pub(crate) use flags::{ClientFlag, CloseRequest};
 pub use handle::Client;
-pub(crate) use handle::ClientHost;
+pub(crate) use handle::{ClientHost, DEFAULT_USER};
 pub use slot::PushId;
 pub(crate) use waits::Collected;

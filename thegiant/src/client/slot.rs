@@ -25,6 +25,8 @@ pub(super) struct ClientSlot {
 #[derive(Default)]
 pub(super) struct SlotExtras {
     pub(super) names: Option<Box<ClientNames>>,
+    /// The name of the user; `None` for `default`.
+    pub(super) user: Option<Arc<[u8]>>,
     pub(super) pushed: PushQueue,
     pub(super) blocked: BlockedCommands,
     /// The numbers of subscribed channels, patterns and shard channels.

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     Error,
-    batch::{Batch, WaitId},
+    batch::{Batch, CommandId, RequestWords, WaitId},
     resp::Encoder,
     sync::MutexGuard,
 };
@@ -194,6 +194,22 @@ impl Client {
             self.slot().extra().into_iter().flat_map(|extra| extra.blocked.waiting()).collect();
         // No `any`: each of them is unblocked.
         waiting.into_iter().filter(|wait_id| self.unblock_command(*wait_id, error)).count() > 0
+    }
+
+    /// Unblocks the commands for which `refuse` returns an error.
+    pub(crate) fn unblock_refused(&self, refuse: impl Fn(RequestWords<'_>, CommandId) -> Option<Error>) {
+        let refused = |(wait_id, batch): (WaitId, &Batch)| {
+            let next = batch.next_request();
+            let command = batch.requests.target(next)?.command()?;
+            Some((wait_id, refuse(batch.requests.words(next)?, command)?))
+        };
+        let refused: Vec<(WaitId, Error)> = {
+            let slot = self.slot();
+            slot.extra().into_iter().flat_map(|extra| extra.blocked.batches()).filter_map(refused).collect()
+        };
+        for (wait_id, error) in refused {
+            self.unblock_command(wait_id, Some(&error));
+        }
     }
 
     /// Ends the wait of one command with an error, or as if it had timed out.

@@ -18,6 +18,9 @@ pub struct KeySpec {
     ///
     /// The keys begin behind the token of that option. Empty if the keys are parameters.
     pub options: &'static [ArgSpec],
+    /// The words from `first` to `last` are divided by this number, and the first part has the keys. It is 1, or 2 for
+    /// `STREAMS key [key …] id [id …]`.
+    pub limit: usize,
 }
 
 impl KeySpec {
@@ -53,10 +56,11 @@ impl KeySpec {
     /// No position is beyond the end of the request.
     pub fn positions<'a>(&self, words: usize, word: impl Fn(usize) -> Option<&'a [u8]>) -> Keys {
         if !self.options.is_empty() {
-            return Keys {
-                next: self.behind_token(word).unwrap_or(words),
-                last: words.saturating_sub(1),
-                step: self.step,
+            let next = self.behind_token(word).unwrap_or(words);
+            let count = words.saturating_sub(next) / self.limit;
+            return match count {
+                0 => Keys { next: words, last: 0, step: self.step },
+                count => Keys { next, last: next + count - 1, step: self.step },
             };
         }
         let last = if self.last < 0 {
@@ -83,7 +87,7 @@ impl KeySpec {
         let mut position = self.first;
         loop {
             let option = option_with_token(self.options, word(position)?)?;
-            if option.kind == ArgKind::Key {
+            if option.has_keys() {
                 return Some(position + 1);
             }
             position += option.parts_len();
@@ -96,12 +100,34 @@ impl KeySpec {
     }
 }
 
+impl ArgSpec {
+    /// Returns whether the words behind the token are keys, or begin with keys.
+    const fn has_keys(&self) -> bool {
+        self.share_of_keys().is_some() || matches!(self.kind, ArgKind::Key)
+    }
+
+    /// Returns by which number the words behind the token have to be divided, if keys are their first part: 1 for
+    /// repeated keys, and 2 if as many other words follow. Both go on to the end of the request.
+    const fn share_of_keys(&self) -> Option<usize> {
+        match (self.kind, self.parts) {
+            (ArgKind::Key, _) if self.multiple => Some(1),
+            (ArgKind::Block, [keys, others]) if keys.multiple && others.multiple => {
+                if matches!(keys.kind, ArgKind::Key) && !matches!(others.kind, ArgKind::Key) {
+                    Some(2)
+                } else {
+                    None
+                }
+            }
+            _ => None,
+        }
+    }
+}
+
 /// Returns the option with the keys, which can be one of another struct.
 fn option_with_keys(options: &'static [ArgSpec]) -> Option<&'static ArgSpec> {
     options.iter().find_map(|option| match option.kind {
-        ArgKind::Key => Some(option),
         ArgKind::Options => option_with_keys(option.parts),
-        _ => None,
+        _ => option.has_keys().then_some(option),
     })
 }
 
@@ -143,9 +169,9 @@ pub const fn check_keys(words: usize, args: &[ArgSpec], index: usize) {
 
 /// Returns the keys in one parameter, counted from its first argument.
 #[track_caller]
-const fn key_in(arg: &ArgSpec) -> Option<KeySpec> {
+pub(super) const fn key_in(arg: &ArgSpec) -> Option<KeySpec> {
     let inner = match arg.kind {
-        ArgKind::Key => Some(KeySpec { first: 0, last: 0, step: 1, options: &[] }),
+        ArgKind::Key => Some(KeySpec { first: 0, last: 0, step: 1, options: &[], limit: 1 }),
         ArgKind::Block => KeySpec::of(0, arg.parts),
         ArgKind::Options | ArgKind::OneOf => {
             let mut keys = None;
@@ -160,15 +186,13 @@ const fn key_in(arg: &ArgSpec) -> Option<KeySpec> {
                     keys = Some(KeySpec { options: arg.parts, ..nested });
                 } else if key_in(part).is_some() {
                     // An option that repeats ends the request, so there is only one.
-                    let is_found = part.multiple
-                        && part.token.is_some()
-                        && matches!((part.kind, arg.kind), (ArgKind::Key, ArgKind::Options));
-                    if !is_found {
-                        panic!(
+                    let limit = match part.share_of_keys() {
+                        Some(limit) if part.token.is_some() && matches!(arg.kind, ArgKind::Options) => limit,
+                        _ => panic!(
                             "a `Key` cannot be an option, because its position varies: make it a parameter"
-                        );
-                    }
-                    keys = Some(KeySpec { first: 0, last: -1, step: 1, options: arg.parts });
+                        ),
+                    };
+                    keys = Some(KeySpec { first: 0, last: -1, step: 1, options: arg.parts, limit });
                 }
                 at += 1;
             }
@@ -181,7 +205,7 @@ const fn key_in(arg: &ArgSpec) -> Option<KeySpec> {
             if key.first != key.last as usize {
                 panic!("the repeated tuple has several `Key`s: leave one and make the others `Bytes`");
             }
-            Some(KeySpec { first: key.first, last: -1, step: arg.parts_len(), options: &[] })
+            Some(KeySpec { first: key.first, last: -1, step: arg.parts_len(), options: &[], limit: 1 })
         }
         inner => inner,
     }
@@ -203,7 +227,7 @@ const fn extend(keys: Option<KeySpec>, more: KeySpec) -> KeySpec {
     if !(single || keys.step == gap) || !(more_single || more.step == gap) {
         panic!("the `Key`s are at unequal distances: put them next to each other");
     }
-    KeySpec { first: keys.first, last: more.last, step: gap, options: &[] }
+    KeySpec { first: keys.first, last: more.last, step: gap, options: &[], limit: 1 }
 }
 
 #[cfg(test)]

@@ -14,9 +14,12 @@ pub use crate::{
 mod answer;
 pub(crate) mod args;
 pub(crate) mod array_stream;
+mod categories;
 mod docs;
 #[cfg(feature = "json")]
 mod json;
+mod key_flags;
+mod key_uses;
 pub(crate) mod keys;
 pub(crate) mod maybe_future;
 mod parsed;
@@ -32,9 +35,15 @@ mod units;
 pub use answer::Answer;
 pub(crate) use args::FromArg;
 pub use args::{ArgKind, ArgSpec, Arguments, Options, Tokens};
+pub(crate) use categories::{CONTAINER_CATEGORIES, REDIS_CATEGORIES, redis_index};
 pub use docs::Docs;
 #[doc(hidden)]
 pub use docs::has_argument;
+pub(crate) use key_flags::KeyAccess;
+pub use key_flags::{KeyFlags, KeyUse};
+pub(crate) use key_uses::KeyRange;
+#[doc(hidden)]
+pub use key_uses::{check_key_token, check_key_use};
 pub use keys::{KeySpec, Keys};
 pub(crate) use prefix::prefixed;
 pub use reply::IntoError;
@@ -44,6 +53,6 @@ pub(crate) use request::{QUOTED, Request, c_text};
 pub use row::{Commands, Receiver, Row};
 #[doc(hidden)]
 pub use spec::check_split;
-pub(crate) use spec::split_name;
 pub use spec::{Flags, Spec};
+pub(crate) use spec::{full_name, split_name};
 pub(crate) use table::{CommandTable, Entry};

@@ -5,6 +5,8 @@ use std::{fmt, time::Duration};
 use super::{
     Docs, KeySpec, ReplySpec, RequestPolicy, ResponsePolicy,
     args::{ArgSpec, Usage, max_len, min_len},
+    categories,
+    key_uses::KeyUses,
 };
 
 /// The description of a command.
@@ -19,6 +21,8 @@ pub struct Spec {
     pub flags: Flags,
     /// The positions of the keys; `None` if the command has no keys.
     pub keys: Option<KeySpec>,
+    /// How the command uses its keys.
+    pub(crate) key_uses: KeyUses,
     /// The parameters.
     pub args: &'static [ArgSpec],
     /// The type of the reply.
@@ -27,6 +31,8 @@ pub struct Spec {
     pub summary: &'static str,
     /// The group in `COMMAND DOCS`. `#[commands]` uses the name of the actor's type by default.
     pub group: &'static str,
+    /// The ACL categories beyond those that follow from the flags and the group.
+    pub categories: &'static [&'static str],
     /// The version of the application that introduced the command.
     pub since: Option<&'static str>,
     /// The keyspace event of its keys (`notify-keyspace-events`); `None` means the command's name.
@@ -67,10 +73,12 @@ impl Spec {
             aliases: &[],
             flags: Flags::NONE,
             keys: KeySpec::of(words, args),
+            key_uses: KeyUses::of(words, args),
             args,
             reply: ReplySpec::Any,
             summary: "",
             group: "generic",
+            categories: &[],
             since: None,
             event: None,
             timeout: None,
@@ -134,10 +142,35 @@ impl Spec {
         self
     }
 
-    /// Sets the group in `COMMAND DOCS`.
+    /// Sets the group in `COMMAND DOCS`, which is an ACL category, too.
+    ///
+    /// The groups of Redis become its categories: `sorted-set` is `sortedset`, and `generic` is `keyspace`.
+    ///
+    /// # Panics
+    /// Panics if the name has other characters than lower case letters, digits, `-` and `_`. In a `const`, this is
+    /// a compile error.
     #[must_use]
+    #[track_caller]
     pub const fn group(mut self, group: &'static str) -> Self {
+        categories::check_name(group);
         self.group = group;
+        self
+    }
+
+    /// Sets the ACL categories beyond those that follow from the flags and the group.
+    ///
+    /// # Panics
+    /// Panics if a name has other characters than lower case letters, digits, `-` and `_`. In a `const`, this is a
+    /// compile error.
+    #[must_use]
+    #[track_caller]
+    pub const fn categories(mut self, categories: &'static [&'static str]) -> Self {
+        let mut at = 0;
+        while at < categories.len() {
+            categories::check_name(categories[at]);
+            at += 1;
+        }
+        self.categories = categories;
         self
     }
 
@@ -208,6 +241,11 @@ impl Spec {
         words >= self.min_words && self.max_words.is_none_or(|max_words| words <= max_words)
     }
 
+    /// Returns the minimum number of words in a request, including the name.
+    pub(super) fn min_words(&self) -> usize {
+        self.min_words
+    }
+
     /// Returns the number of words in the name: 2 for a subcommand, else 1.
     pub fn words(&self) -> usize {
         self.words
@@ -225,7 +263,12 @@ impl Spec {
 
     /// Returns the name as in `COMMAND`: `get` or `config|get`.
     pub fn full_name(&self) -> String {
-        self.name.to_ascii_lowercase().replace(' ', "|")
+        full_name(self.name)
+    }
+
+    /// Returns the name and the aliases.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &'static str> {
+        [self.name].into_iter().chain(self.aliases.iter().copied())
     }
 }
 
@@ -255,6 +298,11 @@ pub const fn check_split(words: usize, args: &[ArgSpec], request: RequestPolicy)
         }
         (RequestPolicy::AllShards | RequestPolicy::Scan, None) => {}
     }
+}
+
+/// Returns a name as in `COMMAND`: `get` or `config|get`.
+pub(crate) fn full_name(name: &str) -> String {
+    name.to_ascii_lowercase().replace(' ', "|")
 }
 
 /// Splits a name into the command or container and the subcommand.
@@ -363,6 +411,14 @@ impl Flags {
 
     /// `any_name`: the row of a fallback or a proxy, for all commands without a row of their own.
     pub(crate) const ANY_NAME: Flags = Flags(1 << 28);
+
+    /// `channels`: the first parameter names the channels to which the command publishes or subscribes.
+    ///
+    /// A user with rules for channels needs them for the command. Redis has no name for this flag and the next one.
+    pub const CHANNELS: Flags = Flags(1 << 29);
+
+    /// `patterns`: the first parameter has the channel patterns to which the command subscribes.
+    pub const PATTERNS: Flags = Flags(1 << 30);
 
     /// Returns the flags of both.
     #[must_use]

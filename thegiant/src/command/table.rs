@@ -46,7 +46,7 @@ impl<T: Copy> CommandTable<T> {
     /// # Errors
     /// Returns the name that another command already uses, and the target of that command.
     pub(crate) fn insert(&mut self, spec: &'static Spec, target: T) -> Result<(), (&'static str, T)> {
-        for name in [spec.name].into_iter().chain(spec.aliases.iter().copied()) {
+        for name in spec.names() {
             let (word, subcommand) = split_name(name);
             let entry = self.entry(word);
             let in_use = match subcommand {
@@ -145,7 +145,7 @@ impl<T: Copy> CommandTable<T> {
                 out.error(&request.wrong_arity_of(usize::from(words)));
             }
             Resolved::CrossShard => out.error(&Error::CROSS_SLOT),
-            Resolved::CrossProtocol | Resolved::Queued | Resolved::Held => {}
+            Resolved::CrossProtocol | Resolved::Queued | Resolved::Held | Resolved::Denied => {}
         }
     }
 

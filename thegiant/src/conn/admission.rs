@@ -3,6 +3,7 @@
 use super::Connection;
 use crate::{
     Error,
+    acl::Denied,
     batch::{ActorId, Batch, CommandRef, Resolved},
     client::{ClientFlag, CloseRequest},
     command::{Flags, Request, Spec},
@@ -15,6 +16,8 @@ pub(super) enum Admission {
     Run,
     /// Refuse: the client must authenticate first.
     NeedsAuth,
+    /// Refuse: the user of the client may not do this.
+    Denied(Denied),
     /// Refuse: a RESP2 client that has subscribed may only use the pub/sub commands.
     PubSubOnly,
     /// Refuse: the transaction of the client is on an upstream, and the command is not.
@@ -23,7 +26,7 @@ pub(super) enum Admission {
     Queue,
     /// Wait for the end of `CLIENT PAUSE`.
     Paused,
-    /// Do what the middleware has decided about the [held](Resolved::Held) request.
+    /// Look at the request again: the middleware [holds](Resolved::Held) it, or it is now [denied](Resolved::Denied).
     Held,
 }
 
@@ -40,6 +43,9 @@ impl Connection {
                 let may_run = self.pass_middleware(batch, Some(target));
                 return if may_run { Admission::Run } else { Admission::Held };
             }
+            if hooks.is_only(Hook::Users) {
+                return self.authorize(batch, target).map_or_else(Admission::Denied, |()| Admission::Run);
+            }
         }
         self.check_admission(batch, target)
     }
@@ -47,6 +53,9 @@ impl Connection {
     #[cold]
     fn check_admission(&mut self, batch: &mut Batch, target: CommandRef) -> Admission {
         if self.state.transaction.is_running() {
+            if self.state.server.hooks.is(Hook::Users) && self.is_denied_meanwhile(batch) {
+                return Admission::Held;
+            }
             self.observe(batch);
             self.show(batch, target.actor_id);
             return Admission::Run;
@@ -56,6 +65,11 @@ impl Connection {
         let command = self.state.server.routes.command(target.command);
         if !self.state.is_authenticated() && !command.flags.contains(Flags::NO_AUTH) {
             return Admission::NeedsAuth;
+        }
+        if self.state.server.hooks.is(Hook::Users)
+            && let Err(denied) = self.authorize(batch, target)
+        {
+            return Admission::Denied(denied);
         }
         if self.state.is_pubsub_only() && !command.flags.contains(Flags::PUBSUB_MODE) {
             return Admission::PubSubOnly;
@@ -126,6 +140,17 @@ impl Connection {
             };
             !is_closing && commands.any(|command| must_wait(flags(command)))
         })
+    }
+
+    /// Answers the next request with an error. A transaction that it belongs to fails.
+    #[cold]
+    pub(super) fn refuse(&mut self, target: Option<CommandRef>, batch: &mut Batch, error: &Error) {
+        if target.is_some_and(|target| self.executes(target)) && self.state.transaction.queue().is_some() {
+            reject(batch, &self.client, |_, out| out.error(&aborted_by(error)));
+            return self.state.end_transaction();
+        }
+        reject(batch, &self.client, |_, out| out.error(error));
+        self.abort_transaction();
     }
 
     /// Answers a request of an unauthenticated client with an error.

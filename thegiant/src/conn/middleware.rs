@@ -9,11 +9,10 @@ use actix_rt::{
 
 use super::{Connection, ConnectionState};
 use crate::{
-    Error,
     batch::{ActorId, Actors, Batch, CommandRef, Resolved},
     client::{Client, ClientFlag, CloseRequest},
     command::Flags,
-    dispatch::{Transaction, aborted_by, reject},
+    dispatch::Transaction,
     middleware::{Completed, Held, Installed, Run},
     server_state::ServerState,
 };
@@ -275,7 +274,7 @@ impl Connection {
                     cursor.refused.push((next, index));
                     cursor.passed = next + 1;
                 }
-                self.refuse_by_middleware(target.and_then(Resolved::target), batch, &error);
+                self.refuse(target.and_then(Resolved::target), batch, &error);
             }
             _ => self.client.set(ClientFlag::Paused, false),
         }
@@ -286,15 +285,5 @@ impl Connection {
     fn ends_proxied_transaction(&self, target: Option<Resolved<CommandRef>>) -> bool {
         let executes = target.and_then(Resolved::target).is_some_and(|target| self.executes(target));
         executes && matches!(self.state.transaction, Transaction::Proxied)
-    }
-
-    /// Answers the next request with an error of the middleware.
-    fn refuse_by_middleware(&mut self, target: Option<CommandRef>, batch: &mut Batch, error: &Error) {
-        if target.is_some_and(|target| self.executes(target)) && self.state.transaction.queue().is_some() {
-            reject(batch, &self.client, |_, out| out.error(&aborted_by(error)));
-            return self.state.end_transaction();
-        }
-        reject(batch, &self.client, |_, out| out.error(error));
-        self.abort_transaction();
     }
 }

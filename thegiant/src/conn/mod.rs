@@ -5,6 +5,7 @@ mod close;
 mod connection;
 mod context;
 mod middleware;
+mod permissions;
 mod read;
 mod run;
 mod state;

@@ -33,6 +33,7 @@ impl Connection {
                                 self.answer(target, &mut batch)
                             }
                             Admission::Run => return Ok(self.dispatch(batch, target, cx)),
+                            Admission::Denied(denied) => self.refuse_denied(denied, target, &mut batch),
                             Admission::NeedsAuth => self.refuse_unauthenticated(target, &mut batch),
                             Admission::PubSubOnly => self.refuse_in_pubsub_mode(target, &mut batch),
                             Admission::NotProxied => self.refuse_in_proxied_transaction(target, &mut batch),
@@ -46,6 +47,7 @@ impl Connection {
                             return Ok(self.wait_for_unpause(batch));
                         }
                     }
+                    Resolved::Denied => self.answer_denied(&mut batch),
                     _ if !self.may_answer_non_command(&mut batch) => {}
                     non_command => self.answer_non_command(non_command, &mut batch),
                 }

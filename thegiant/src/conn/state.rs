@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::middleware::MiddlewareCursor;
+use super::{middleware::MiddlewareCursor, permissions::Permissions};
 use crate::{
     Client,
     batch::{Batch, CommandId, ReplyMode},
@@ -33,6 +33,8 @@ pub(crate) struct ConnectionState {
     pub(crate) closing: bool,
     /// The client has authenticated, or no password is set.
     authenticated: bool,
+    /// The rules for the user of the client.
+    pub(super) permissions: Permissions,
     /// The subscriptions of the client, if any.
     pub(crate) subscriptions: Option<Box<Subscriptions>>,
     /// The open transaction, and the keys that must not change before `EXEC`.
@@ -46,7 +48,7 @@ pub(crate) struct ConnectionState {
 
 impl ConnectionState {
     pub(crate) fn new(server: Arc<ServerState>, client: Client, worker: u16) -> Self {
-        let authenticated = server.password.is_none();
+        let authenticated = server.acl.is_open();
         if !authenticated {
             client.set_unauthenticated_since(Some(server.now()));
         }
@@ -57,6 +59,7 @@ impl ConnectionState {
             worker,
             closing: false,
             authenticated,
+            permissions: Permissions::default(),
             subscriptions: None,
             transaction: Transaction::None,
             watch: None,
@@ -65,7 +68,7 @@ impl ConnectionState {
     }
 
     pub(crate) fn is_authenticated(&self) -> bool {
-        self.authenticated
+        self.authenticated || self.server.acl.is_open()
     }
 
     pub(crate) fn set_authenticated(&mut self, authenticated: bool) {
@@ -157,7 +160,8 @@ impl ConnectionState {
         self.subscriptions = None;
         self.end_transaction();
         self.server.keyspace.untrack(&self.client);
-        self.set_authenticated(self.server.password.is_none());
+        self.set_user(None);
+        self.set_authenticated(self.server.acl.is_open());
     }
 
     /// Switches `MONITOR` on or off.

@@ -9,6 +9,7 @@ use super::{
 use crate::{
     batch::{ActorId, Batch},
     dispatch::{Transaction, reject},
+    observe::Hook,
 };
 
 impl Connection {
@@ -51,6 +52,9 @@ impl Connection {
                 }
             };
         state.transaction = Transaction::Running(batch);
+        if self.state.server.hooks.is(Hook::Users) {
+            self.deny_queued(&mut transaction);
+        }
         let Some(actor) = actor else { return Ok(transaction) };
         // The actor runs the transaction from its first request on, even a built-in one. Only there is it
         // certain whether a watched key has changed.

@@ -172,6 +172,11 @@ impl Routes {
         base
     }
 
+    /// Returns the command for requests without a row, if there is one.
+    pub(crate) fn fallback(&self) -> Option<CommandRef> {
+        self.fallback
+    }
+
     pub(crate) fn has_fallback(&self) -> bool {
         self.fallback.is_some()
     }

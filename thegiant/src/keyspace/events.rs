@@ -87,10 +87,11 @@ impl Events {
             return;
         }
         if self.0 & BY_KEY != 0 {
-            pubsub.publish([format!("__keyspace@{db}__:").as_bytes(), key].concat(), event);
+            let channel = [format!("__keyspace@{db}__:").as_bytes(), key].concat();
+            pubsub.publish_about(key, &channel, event.as_bytes());
         }
         if self.0 & BY_EVENT != 0 {
-            pubsub.publish(format!("__keyevent@{db}__:{event}"), key);
+            pubsub.publish_about(key, format!("__keyevent@{db}__:{event}").as_bytes(), key);
         }
     }
 }

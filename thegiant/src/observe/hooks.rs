@@ -19,6 +19,8 @@ pub(crate) enum Hook {
     Keys = 1 << 3,
     /// Asks the middleware of the application about each command.
     Middleware = 1 << 4,
+    /// Checks what the user of each client may do: some user may not do everything.
+    Users = 1 << 5,
 }
 
 impl Hooks {

@@ -40,9 +40,10 @@ mod routing;
 mod wire;
 
 pub use actor::{ChannelEvent, Invalidation, Proxy, Subscription, Tracking, UpstreamHandle};
-pub(crate) use actor::{ProxyActor, ServeTrackers, is_behind_builtins};
+pub(crate) use actor::{ProxyActor, ServeClients, is_behind_builtins};
 pub(crate) use conn::AllUpstreamStats;
 pub use conn::{CallError, Upstream};
 pub use pool::Servers;
+pub(crate) use routing::PublishedCommands;
 pub use routing::{ErrorReply, Redirect, Refresh, Rewrite, Route, Router, Split, UpstreamRequest};
 pub use wire::cross_slot;

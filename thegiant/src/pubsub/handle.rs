@@ -5,7 +5,7 @@ use crate::{Client, resp::glob, shrink::shrink_sparse};
 use actix::{Message, Recipient};
 use bytes::Bytes;
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     fmt,
     sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
 };
@@ -55,8 +55,17 @@ pub struct PubSub(Arc<PubSubInner>);
 #[derive(Default)]
 struct PubSubInner {
     topics: Mutex<Topics>,
+    readers: OnceLock<Arc<dyn KeyReaders>>,
     /// The handle of the application of which this one has become a part.
     merged: OnceLock<PubSub>,
+}
+
+/// Says which clients may learn that a key has changed.
+pub(crate) trait KeyReaders: Send + Sync {
+    /// Returns whether some clients may not.
+    fn are_limited(&self) -> bool;
+
+    fn may_read(&self, client: &Client, key: &[u8]) -> bool;
 }
 
 /// The message that an actor receives from a channel to which it has [subscribed](PubSub::subscribe).
@@ -105,10 +114,27 @@ impl PubSub {
     ///
     /// Returns the number of subscriptions that received the message.
     pub fn publish(&self, channel: impl AsRef<[u8]>, message: impl AsRef<[u8]>) -> usize {
-        let (channel, message) = (channel.as_ref(), message.as_ref());
+        self.deliver(&Delivery::new(channel.as_ref(), message.as_ref()))
+    }
+
+    /// Sends a message about a key, to those subscribers that may read the key.
+    pub(crate) fn publish_about(&self, key: &[u8], channel: &[u8], message: &[u8]) {
+        let readers = self.merged().0.readers.get().filter(|readers| readers.are_limited());
+        let may_receive = |client: &Client| readers.is_none_or(|readers| readers.may_read(client, key));
+        let all = Delivery::new(channel, message);
+        self.deliver(&if readers.is_some() { all.to(&may_receive) } else { all });
+    }
+
+    /// Sets which clients may learn of changed keys, once.
+    pub(crate) fn set_readers(&self, readers: Arc<dyn KeyReaders>) {
+        // A handle belongs to one server.
+        let _ = self.merged().0.readers.set(readers);
+    }
+
+    fn deliver(&self, delivery: &Delivery<'_>) -> usize {
+        let channel = delivery.channel;
         let topics = self.lock();
         let listeners = topics[ChannelKind::Channel as usize].get(channel);
-        let delivery = Delivery::new(channel, message);
         let received = listeners.map_or(0, |listeners| delivery.send("message", None, listeners));
         let patterns = topics[ChannelKind::Pattern as usize].iter();
         let matching = patterns.filter(|(pattern, _)| glob::matches(pattern, channel));
@@ -173,6 +199,22 @@ impl PubSub {
         self.lock()[kind as usize].values().filter(|listeners| listeners.len() > 0).count()
     }
 
+    /// Returns the clients with a subscription for which `is_wanted` is true, by id.
+    pub(crate) fn clients(
+        &self,
+        is_wanted: impl Fn(&Client, ChannelKind, &[u8]) -> bool,
+    ) -> BTreeMap<u64, Client> {
+        let topics = self.lock();
+        let mut found = BTreeMap::new();
+        for (kind, topics) in ChannelKind::ALL.into_iter().zip(topics.iter()) {
+            for (name, listeners) in topics {
+                let wanted = listeners.clients().filter(|client| is_wanted(client, kind, name));
+                found.extend(wanted.map(|client| (client.id(), client.clone())));
+            }
+        }
+        found
+    }
+
     pub(super) fn add_client(&self, kind: ChannelKind, name: Bytes, client: &Client) {
         self.topic(kind, name, |listeners| listeners.add_client(client));
     }
@@ -210,6 +252,11 @@ impl PubSub {
         drop(others);
         // An application is merged once.
         let _ = self.0.merged.set(other.clone());
+    }
+
+    /// Returns the handle of the application of which this one has become a part, or this one.
+    fn merged(&self) -> &PubSub {
+        self.0.merged.get().map_or(self, PubSub::merged)
     }
 
     fn lock(&self) -> MutexGuard<'_, Topics> {

@@ -1,5 +1,7 @@
 //! The subscribers of one channel or pattern, and the delivery of messages to them.
 
+use std::borrow::Cow;
+
 use actix::Recipient;
 use bytes::Bytes;
 
@@ -26,6 +28,10 @@ impl Listeners {
     /// Adds the subscribers of an application that becomes a part of this one. It has no clients yet.
     pub(super) fn append(&mut self, mut other: Listeners) {
         self.actors.append(&mut other.actors);
+    }
+
+    pub(super) fn clients(&self) -> impl Iterator<Item = &Client> {
+        self.clients.iter()
     }
 
     pub(super) fn add_client(&mut self, client: &Client) {
@@ -59,13 +65,20 @@ impl Listeners {
 
 /// A message to deliver.
 pub(super) struct Delivery<'a> {
-    channel: &'a [u8],
+    pub(super) channel: &'a [u8],
     message: &'a [u8],
+    /// The clients that may receive it; `None` for all.
+    may_receive: Option<&'a dyn Fn(&Client) -> bool>,
 }
 
 impl<'a> Delivery<'a> {
     pub(super) fn new(channel: &'a [u8], message: &'a [u8]) -> Self {
-        Delivery { channel, message }
+        Delivery { channel, message, may_receive: None }
+    }
+
+    /// Limits the clients that receive the message.
+    pub(super) fn to(self, may_receive: &'a dyn Fn(&Client) -> bool) -> Self {
+        Delivery { may_receive: Some(may_receive), ..self }
     }
 
     /// Sends the message to all subscribers. Returns the number of subscribers that received it.
@@ -73,15 +86,19 @@ impl<'a> Delivery<'a> {
     /// The message is encoded once per protocol.
     pub(super) fn send(&self, event: &str, pattern: Option<&Bytes>, listeners: &Listeners) -> usize {
         let actors = listeners.actors.iter().filter(|actor| self.send_to_actor(actor, pattern)).count();
+        let clients: Cow<'_, [Client]> = match self.may_receive {
+            None => Cow::Borrowed(&listeners.clients),
+            Some(may_receive) => listeners.clients().filter(|client| may_receive(client)).cloned().collect(),
+        };
         // All clients belong to the one server that has these channels.
-        let Some(host) = listeners.clients.first().and_then(Client::host) else { return actors };
-        let first_protocol = listeners.clients[0].protocol();
+        let Some(host) = clients.first().and_then(Client::host) else { return actors };
+        let first_protocol = clients[0].protocol();
         let first = self.encode(first_protocol, event, pattern);
         let mut other = None;
         // The encodings differ only in their first byte, so their length is the same.
         let len = first.len();
         actors
-            + host.push_to_all(&listeners.clients, len, &mut |protocol| {
+            + host.push_to_all(&clients, len, &mut |protocol| {
                 let encoded = if protocol == first_protocol {
                     &first
                 } else {

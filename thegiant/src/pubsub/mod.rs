@@ -4,6 +4,6 @@ mod handle;
 mod listeners;
 mod subscriptions;
 
-pub(crate) use handle::ChannelKind;
+pub(crate) use handle::{ChannelKind, KeyReaders};
 pub use handle::{PubSub, Published};
 pub(crate) use subscriptions::Subscriptions;

@@ -54,6 +54,6 @@ const PROTECTED: Error = Error::from_static(
 
 /// Returns whether protected mode refuses this peer.
 fn is_protected_from(peer: &Address, server: &ServerState) -> bool {
-    let is_protected = server.settings.flag(Setting::ProtectedMode) && server.password.is_none();
+    let is_protected = server.settings.flag(Setting::ProtectedMode) && server.acl.is_open();
     is_protected && !peer.is_local()
 }

@@ -1,7 +1,13 @@
 //! `Server`: the listeners and the settings.
 
 use std::{
-    fmt, io, net::TcpListener, num::NonZero, os::unix::net::UnixListener, path::Path, sync::Arc, thread,
+    fmt, io,
+    net::TcpListener,
+    num::NonZero,
+    os::unix::net::UnixListener,
+    path::{Path, PathBuf},
+    sync::Arc,
+    thread,
     time::Duration,
 };
 
@@ -13,6 +19,7 @@ use tokio::sync::mpsc;
 use super::{BoundServer, Limits, ServerHandle, Timeouts};
 use crate::{
     App, IntoApp,
+    acl::UserConfig,
     client::Address,
     keyspace::Events,
     listener::Listener,
@@ -39,7 +46,7 @@ use crate::{
 pub struct Server {
     app: Box<dyn FnOnce() -> App>,
     settings: Settings,
-    password: Option<Box<[u8]>>,
+    users: UserConfig,
     allow_shutdown: bool,
     /// SIGTERM and SIGINT stop the server, and SIGHUP is ignored.
     signals: bool,
@@ -77,7 +84,7 @@ impl Server {
         Server {
             app: Box::new(move || app.into_app()),
             settings: Settings::default(),
-            password: None,
+            users: UserConfig::default(),
             allow_shutdown: false,
             signals: true,
             listeners: Vec::new(),
@@ -172,8 +179,54 @@ impl Server {
     ///
     /// An application with its own `AUTH` command must not set a password here.
     pub fn password(mut self, password: impl Into<Vec<u8>>) -> Self {
-        self.password = Some(password.into().into_boxed_slice()).filter(|password| !password.is_empty());
+        self.users.password =
+            Some(password.into().into_boxed_slice()).filter(|password| !password.is_empty());
         self
+    }
+
+    /// Adds a user, or changes `default`, with rules as in `ACL SETUSER`.
+    ///
+    /// ```no_run
+    /// use thegiant::prelude::*;
+    ///
+    /// #[thegiant::main]
+    /// async fn main() -> std::io::Result<()> {
+    ///     let app = App::new().fallback(|_: &Request| Simple("hello"));
+    ///     Server::new(app)
+    ///         .bind("127.0.0.1:6380")?
+    ///         .user("worker", "on >secret ~jobs:* +@read +@write -@dangerous")
+    ///         .user("default", "off")
+    ///         .run()
+    ///         .await
+    /// }
+    /// ```
+    ///
+    /// [`run`](Self::run) returns an error if a rule has a mistake.
+    pub fn user(mut self, name: impl Into<String>, rules: impl Into<String>) -> Self {
+        self.users.users.push((name.into(), rules.into()));
+        self
+    }
+
+    /// Reads the users from a file (`aclfile`), whose lines are those of `ACL LIST`.
+    ///
+    /// `ACL LOAD` reads it again, and `ACL SAVE` writes it. All users are in the file, so the program sets neither a
+    /// [password](Self::password) nor a [user](Self::user). [`run`](Self::run) returns an error if the file cannot be read,
+    /// or has a mistake.
+    pub fn acl_file(mut self, path: impl Into<PathBuf>) -> Self {
+        self.users.file = Some(path.into());
+        self
+    }
+
+    /// Sets whether new users may use all channels (`acl-pubsub-default`, default `false`).
+    ///
+    /// By default, a user needs rules for channels, such as `&news:*` or `allchannels`.
+    pub fn acl_pubsub_default(self, all_channels: bool) -> Self {
+        self.set(Setting::AclPubSubDefault, u64::from(!all_channels))
+    }
+
+    /// Sets how many refused requests and logins `ACL LOG` keeps (`acllog-max-len`, default 128).
+    pub fn acl_log_max_len(self, len: usize) -> Self {
+        self.set(Setting::AclLogMaxLen, len as u64)
     }
 
     /// Sets whether the server refuses clients from other machines while it has no [password](Self::password)
@@ -315,19 +368,19 @@ impl Server {
                 "a server needs an actix system: start the program with #[thegiant::main]",
             ));
         }
-        self.prepare().run().await
+        self.prepare()?.run().await
     }
 
     /// Creates the state that connections need.
-    pub(crate) fn prepare(self) -> BoundServer {
+    pub(crate) fn prepare(self) -> io::Result<BoundServer> {
         let addresses = self.addrs();
-        let Server { app, settings, password, allow_shutdown, signals, listeners, workers, handle, stops } =
+        let Server { app, settings, users, allow_shutdown, signals, listeners, workers, handle, stops } =
             self;
         let stop = allow_shutdown.then(|| handle.stop.clone());
         let (config, shards) = app().into_config(workers);
-        let server =
-            Arc::new(ServerState::new(config, ServerConfig { settings, password, stop, addresses, workers }));
-        BoundServer { server, shards, signals, listeners, handle, stops }
+        let config = ServerState::new(config, ServerConfig { settings, users, stop, addresses, workers });
+        let server = config.map_err(|mistake| io::Error::new(io::ErrorKind::InvalidInput, mistake))?;
+        Ok(BoundServer { server: Arc::new(server), shards, signals, listeners, handle, stops })
     }
 }
 

@@ -45,10 +45,11 @@ impl TestServer {
     /// Starts a configured server. If the server is bound to sockets, it also serves those.
     ///
     /// # Panics
-    /// Panics if no actix system is running: use `#[thegiant::test]`.
+    /// Panics if no actix system is running: use `#[thegiant::test]`. Panics if the rules of a
+    /// [user](Server::user) have a mistake.
     pub fn with(server: Server) -> Self {
         let handle = server.handle();
-        let served = server.disable_signals().prepare();
+        let served = server.disable_signals().prepare().expect("users without mistakes");
         let server = Arc::clone(&served.server);
         let running = Some(actix_rt::spawn(served.run()));
         TestServer { server, handle, running, address: Arc::new(loopback()), exists: Arc::default() }

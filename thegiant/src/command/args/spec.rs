@@ -1,5 +1,7 @@
 //! The description of a parameter.
 
+use crate::command::KeyUse;
+
 /// The type of an argument in `COMMAND DOCS`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -61,12 +63,22 @@ pub struct ArgSpec {
     pub multiple: bool,
     /// The parts of an [`ArgKind::OneOf`], [`ArgKind::Block`] or [`ArgKind::Options`].
     pub parts: &'static [ArgSpec],
+    /// How the command uses the keys of the parameter, if it has any.
+    pub key_use: KeyUse,
 }
 
 impl ArgSpec {
     /// Returns one required argument of this type.
     pub const fn new(kind: ArgKind) -> Self {
-        ArgSpec { name: "", kind, token: None, optional: false, multiple: false, parts: &[] }
+        ArgSpec {
+            name: "",
+            kind,
+            token: None,
+            optional: false,
+            multiple: false,
+            parts: &[],
+            key_use: KeyUse::DERIVED,
+        }
     }
 
     /// Returns several arguments in order.
@@ -116,6 +128,12 @@ impl ArgSpec {
     #[must_use]
     pub const fn key(self) -> Self {
         ArgSpec { kind: ArgKind::Key, ..self }
+    }
+
+    /// Sets how the command uses the keys of the parameter.
+    #[must_use]
+    pub const fn key_use(self, key_use: KeyUse) -> Self {
+        ArgSpec { key_use, ..self }
     }
 
     /// Makes it optional.

@@ -1,6 +1,6 @@
 //! The actor that sends requests on to upstreams.
 
-use std::{cell::RefCell, future::Future, pin::Pin, rc::Rc};
+use std::{cell::RefCell, future::Future, pin::Pin, rc::Rc, sync::Arc};
 
 use actix::{Actor, Context, Handler, Message, ResponseFuture};
 use actix_rt::time::sleep;
@@ -19,7 +19,7 @@ use crate::{
     proxy::{
         conn::{CallError, CallResult, OnLoss},
         pool::Servers,
-        routing::{Prefix, Router},
+        routing::{Prefix, PublishedCommands, Router},
     },
 };
 
@@ -139,19 +139,24 @@ impl Handler<StartFeed> for ProxyActor {
     }
 }
 
-/// The message that lets the clients of a server track keys.
+/// The message that makes a proxy serve the clients of an application.
 #[derive(Message)]
 #[rtype(result = "()")]
-pub(crate) struct ServeTrackers {
+pub(crate) struct ServeClients {
+    /// Has the clients that track keys.
     pub(crate) keyspace: Keyspace,
+    /// Gets the commands of the upstreams.
+    pub(crate) commands: Arc<PublishedCommands>,
     /// The worker that the proxy belongs to, if each worker has one.
     pub(crate) worker: Option<u16>,
 }
 
-impl Handler<ServeTrackers> for ProxyActor {
+impl Handler<ServeClients> for ProxyActor {
     type Result = ();
 
-    fn handle(&mut self, ServeTrackers { keyspace, worker }: ServeTrackers, _: &mut Self::Context) {
+    fn handle(&mut self, message: ServeClients, _: &mut Self::Context) {
+        let ServeClients { keyspace, commands, worker } = message;
+        self.0.borrow_mut().routing.publish(commands);
         actix_rt::spawn(watch_trackers(Rc::downgrade(&self.0), keyspace, worker));
     }
 }

@@ -45,7 +45,7 @@ mod tracked_clients;
 mod tracking;
 mod upkeep;
 
-pub(crate) use actor::{ProxyActor, ServeTrackers};
+pub(crate) use actor::{ProxyActor, ServeClients};
 pub use builder::Proxy;
 pub use handle::UpstreamHandle;
 pub(crate) use rows::is_behind_builtins;

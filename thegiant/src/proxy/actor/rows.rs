@@ -3,8 +3,9 @@
 use super::ProxyActor;
 use crate::{
     Error,
-    command::{Commands, Flags, Row, Spec},
+    command::{ArgKind, ArgSpec, Commands, Flags, Row, Spec},
     proxy::wire::{COMMANDS, CommandKind, kind_of},
+    pubsub::ChannelKind,
 };
 
 /// Returns whether a built-in command takes precedence over this row.
@@ -24,14 +25,22 @@ const ROWS: [Row<ProxyActor>; COMMANDS.len() + 1] = {
 };
 
 const fn spec((name, kind): (&'static str, CommandKind)) -> Spec {
-    let flags = match kind {
-        CommandKind::Blocks => Flags::FORWARDED.union(Flags::BLOCKING),
-        CommandKind::Exec => Flags::FORWARDED.union(Flags::EXECUTES),
-        _ => Flags::FORWARDED,
+    let (flags, args) = match kind {
+        CommandKind::Blocks => (Flags::BLOCKING, NO_ARGS),
+        CommandKind::Exec => (Flags::EXECUTES, NO_ARGS),
+        _ if matches!(name.as_bytes(), b"PUBLISH" | b"SPUBLISH") => (Flags::CHANNELS, CHANNEL),
+        CommandKind::Subscribe(ChannelKind::Pattern) => (Flags::PATTERNS, CHANNELS),
+        CommandKind::Subscribe(_) => (Flags::CHANNELS, CHANNELS),
+        _ => (Flags::NONE, NO_ARGS),
     };
     let summary = "Sends the command on to the upstream.";
-    Spec::new(name, &[]).any_args().group("upstream").summary(summary).flags(flags)
+    let flags = flags.union(Flags::FORWARDED);
+    Spec::new(name, args).any_args().group("upstream").summary(summary).flags(flags)
 }
+
+const NO_ARGS: &[ArgSpec] = &[];
+const CHANNEL: &[ArgSpec] = &[ArgSpec::new(ArgKind::String).named("channel")];
+const CHANNELS: &[ArgSpec] = &[ArgSpec::new(ArgKind::String).named("channel").multiple()];
 
 /// The function of a row never runs, because the proxy sends requests on.
 const fn row(spec: Spec) -> Row<ProxyActor> {

@@ -1,11 +1,14 @@
 //! Chooses an upstream for each request.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 
 use super::{
     ErrorReply, Redirect, Refresh, Route, Router, UpstreamRequest,
     key_table::{KeyPositions, KeyTable},
     prefix::{Effect, Prefix},
+    published::PublishedCommands,
     tables::Tables,
 };
 use crate::{
@@ -183,6 +186,11 @@ impl Routing {
                 "upstreams differ in their commands (COMMAND): a word is a key if any upstream treats it as a key"
             );
         }
+    }
+
+    /// Publishes the commands of the upstreams to the connections of clients.
+    pub(crate) fn publish(&mut self, published: Arc<PublishedCommands>) {
+        self.tables.publish(published);
     }
 
     /// Removes the commands of an upstream.

@@ -1,12 +1,16 @@
 //! The upstreams' own descriptions of their commands.
 
-use std::{cell::Cell, collections::HashMap};
+use std::{
+    collections::HashMap,
+    sync::atomic::{AtomicUsize, Ordering::Relaxed},
+};
 
 use foldhash::quality::RandomState;
 
 use crate::{
     Value,
-    command::Keys,
+    acl::Categories,
+    command::{KeyAccess, Keys},
     proxy::wire::{Words, is_known},
 };
 
@@ -18,7 +22,7 @@ pub(crate) struct KeyTable {
     /// Sorted by name.
     commands: Vec<NamedCommand>,
     /// Index of the command that was looked up last. The next request often has the same command.
-    last: Cell<usize>,
+    last: AtomicUsize,
     /// See [`KnownCommand::is_blocking`].
     has_blocking: bool,
 }
@@ -32,6 +36,9 @@ pub(crate) struct KnownCommand {
     pub(crate) is_readonly: bool,
     /// The command may block, although the proxy has no row for it.
     pub(crate) is_blocking: bool,
+    /// The upstream does not say where all keys are (`SORT … BY`).
+    pub(crate) has_unknown_keys: bool,
+    pub(crate) categories: Categories,
     /// The number of words in a request, or the negative minimum. 0 means that the upstream would not queue the command.
     arity: i64,
     keys: Vec<KeySpec>,
@@ -44,6 +51,8 @@ pub(crate) struct KnownCommand {
 struct KeySpec {
     begin: Begin,
     find: Find,
+    /// `None` for words that are no keys, and only belong to the slot of one (`not_key`).
+    access: Option<KeyAccess>,
 }
 
 /// The start of the search for keys, `begin_search`.
@@ -80,7 +89,7 @@ impl KeyTable {
             indexes: names.zip(0..).collect(),
             has_blocking: commands.iter().any(|(_, known)| known.is_blocking),
             commands,
-            last: Cell::default(),
+            last: AtomicUsize::default(),
         }
     }
 
@@ -108,12 +117,13 @@ impl KeyTable {
     /// Returns the command or the subcommand that these words call.
     pub(crate) fn find(&self, words: Words<'_>) -> Option<&KnownCommand> {
         let name = words.get(0)?;
-        let last = self.commands.get(self.last.get()).filter(|(last, _)| name.eq_ignore_ascii_case(last));
+        let last =
+            self.commands.get(self.last.load(Relaxed)).filter(|(last, _)| name.eq_ignore_ascii_case(last));
         let known = match last {
             Some((_, known)) => known,
             None => {
                 let index = *self.indexes.get(&name.to_ascii_lowercase()[..])?;
-                self.last.set(index);
+                self.last.store(index, Relaxed);
                 &self.commands[index].1
             }
         };
@@ -141,6 +151,7 @@ impl KnownCommand {
     fn merge(&mut self, other: &KnownCommand) {
         self.is_readonly &= other.is_readonly;
         self.is_blocking |= other.is_blocking;
+        self.has_unknown_keys |= other.has_unknown_keys;
         if self.arity != other.arity {
             self.arity = 0;
         }
@@ -154,6 +165,14 @@ impl KnownCommand {
     pub(crate) fn is_queued(&self, words: usize) -> bool {
         let words = i64::try_from(words).unwrap_or(i64::MAX);
         words == self.arity || (self.arity < 0 && -words <= self.arity)
+    }
+
+    /// Returns the positions and the uses of the keys.
+    pub(super) fn key_accesses(&self, words: Words<'_>) -> impl Iterator<Item = (usize, KeyAccess)> {
+        let keys = self.keys.iter().filter_map(|spec| Some((spec, spec.access?)));
+        keys.flat_map(move |(spec, access)| {
+            spec.positions(words).into_iter().flatten().map(move |position| (position, access))
+        })
     }
 
     fn has_keys(&self) -> bool {
@@ -175,19 +194,30 @@ impl KnownCommand {
         let name = fields.first()?.as_bytes()?;
         let has = |flag: &str| values(2).iter().any(|known| known.as_str() == Some(flag));
         let (first, last, step) = (number(3), number(4), number(5));
-        // The fields 6 and 7 are the ACL categories and the tips.
+        // The field 7 has the tips.
         let (specs, subcommands) = (values(8), values(9));
-        let mut keys: Vec<KeySpec> = specs.iter().filter_map(KeySpec::read).collect();
+        let is_readonly = has("readonly");
+        let access = KeyAccess { read: true, write: !is_readonly };
+        let mut keys: Vec<KeySpec> = specs.iter().filter_map(|spec| KeySpec::read(spec, access)).collect();
+        let has_unknown_keys = keys.len() < specs.len() || specs.iter().any(KeySpec::is_incomplete);
         if keys.is_empty() && first > 0 {
             let last = if last < 0 { last } else { last - first };
             let find = Find::Range { last, step: usize::try_from(step).unwrap_or(1).max(1), limit: 0 };
-            keys.push(KeySpec { begin: Begin::Index(usize::try_from(first).ok()?), find });
+            keys.push(KeySpec {
+                begin: Begin::Index(usize::try_from(first).ok()?),
+                find,
+                access: Some(access),
+            });
         }
         // The name of a subcommand is `command|subcommand`.
         let short_name = name.rsplit(|byte| *byte == b'|').next().unwrap_or_default();
         let known = KnownCommand {
-            is_readonly: has("readonly"),
+            is_readonly,
             is_blocking: has("blocking") && !is_known(name),
+            has_unknown_keys,
+            categories: Categories::of_redis(
+                values(6).iter().filter_map(|name| name.as_str()?.strip_prefix('@')),
+            ),
             arity: if has("no_multi") { 0 } else { number(1) },
             keys,
             subcommands: KnownCommand::read_all(subcommands),
@@ -197,7 +227,26 @@ impl KnownCommand {
 }
 
 impl KeySpec {
-    fn read(spec: &Value) -> Option<Self> {
+    /// Returns whether the specification does not cover all keys.
+    fn is_incomplete(spec: &Value) -> bool {
+        KeySpec::has(spec, "incomplete")
+    }
+
+    fn has(spec: &Value, flag: &str) -> bool {
+        let flags = CommandFields::of(spec).get("flags").and_then(Value::as_array).unwrap_or_default();
+        flags.iter().any(|known| known.as_str() == Some(flag))
+    }
+
+    /// Reads a specification. Without flags, its keys have the access of the command.
+    fn read(spec: &Value, command: KeyAccess) -> Option<Self> {
+        let has = |flag| KeySpec::has(spec, flag);
+        let access = match ["RO", "RW", "OW", "RM"].into_iter().any(has) {
+            true => {
+                KeyAccess { read: has("access"), write: ["insert", "update", "delete"].into_iter().any(has) }
+            }
+            false => command,
+        };
+        let access = Some(access).filter(|_| !has("not_key"));
         let spec = CommandFields::of(spec);
         let begin = CommandFields::of(spec.get("begin_search")?);
         let begin_spec = CommandFields::of(begin.get("spec")?);
@@ -222,7 +271,7 @@ impl KeySpec {
             },
             _ => return None,
         };
-        Some(KeySpec { begin, find })
+        Some(KeySpec { begin, find, access })
     }
 
     fn positions(&self, words: Words<'_>) -> Option<Keys> {

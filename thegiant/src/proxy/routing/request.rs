@@ -85,7 +85,7 @@ impl<'a> UpstreamRequest<'a> {
     pub fn client(&self) -> Option<&'a Client> {
         match self.words {
             Words::Client(request) => Some(request.client()),
-            Words::Own(_) => None,
+            Words::Own(_) | Words::Slices(_) => None,
         }
     }
 }

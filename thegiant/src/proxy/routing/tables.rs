@@ -1,15 +1,16 @@
 //! The commands of all upstreams.
 
-use std::rc::Rc;
+use std::sync::Arc;
 
-use super::key_table::KeyTable;
+use super::{key_table::KeyTable, published::PublishedCommands};
 
 /// The tables of all upstreams, and their union. The union decides which words are keys.
 #[derive(Debug, Default)]
 pub(crate) struct Tables {
     /// Sorted by the number of the upstream. Upstreams with the same commands share a table.
-    each: Vec<(usize, Rc<KeyTable>)>,
-    union: Option<Rc<KeyTable>>,
+    each: Vec<(usize, Arc<KeyTable>)>,
+    union: Option<Arc<KeyTable>>,
+    published: Option<Arc<PublishedCommands>>,
     has_keys: bool,
 }
 
@@ -17,6 +18,12 @@ impl Tables {
     /// Returns the commands of all upstreams.
     pub(crate) fn union(&self) -> Option<&KeyTable> {
         self.union.as_deref()
+    }
+
+    /// Publishes the commands of all upstreams, now and after each change.
+    pub(crate) fn publish(&mut self, published: Arc<PublishedCommands>) {
+        published.publish(self.union.clone());
+        self.published = Some(published);
     }
 
     /// Returns whether any command has keys. Without keys, the tables are useless for routing.
@@ -31,8 +38,8 @@ impl Tables {
         }
         self.each.retain(|(other, _)| *other != server);
         let same = self.each.iter().find(|(_, known)| known.has_same_commands(&table));
-        let table = same.map_or_else(|| Rc::new(table), |(_, known)| Rc::clone(known));
-        let differs = self.each.iter().any(|(_, known)| !Rc::ptr_eq(known, &table));
+        let table = same.map_or_else(|| Arc::new(table), |(_, known)| Arc::clone(known));
+        let differs = self.each.iter().any(|(_, known)| !Arc::ptr_eq(known, &table));
         self.each.push((server, table));
         self.each.sort_by_key(|(server, _)| *server);
         self.update_union();
@@ -53,13 +60,16 @@ impl Tables {
     fn update_union(&mut self) {
         self.union = self.compute_union();
         self.has_keys = self.union().is_some_and(KeyTable::has_keys);
+        if let Some(published) = &self.published {
+            published.publish(self.union.clone());
+        }
     }
 
-    fn compute_union(&self) -> Option<Rc<KeyTable>> {
+    fn compute_union(&self) -> Option<Arc<KeyTable>> {
         let (_, first) = self.each.first()?;
-        let is_same = self.each.iter().all(|(_, other)| Rc::ptr_eq(first, other));
+        let is_same = self.each.iter().all(|(_, other)| Arc::ptr_eq(first, other));
         let tables = self.each.iter().map(|(_, table)| &**table);
-        Some(if is_same { Rc::clone(first) } else { Rc::new(KeyTable::union(tables)) })
+        Some(if is_same { Arc::clone(first) } else { Arc::new(KeyTable::union(tables)) })
     }
 }
 

@@ -14,6 +14,8 @@ pub(crate) enum Words<'a> {
     Client(&'a Request<'a>),
     /// The words of a command that the application sends, or of a part of a split.
     Own(&'a [Bytes]),
+    /// The words of a request that somebody asks about.
+    Slices(&'a [&'a [u8]]),
 }
 
 /// Maximum size of the length and the two line ends that accompany each word, in bytes.
@@ -24,6 +26,7 @@ impl<'a> Words<'a> {
         match self {
             Words::Client(request) => request.get(index),
             Words::Own(words) => words.get(index).map(|word| &word[..]),
+            Words::Slices(words) => words.get(index).copied(),
         }
     }
 
@@ -31,6 +34,7 @@ impl<'a> Words<'a> {
         match self {
             Words::Client(request) => request.len(),
             Words::Own(words) => words.len(),
+            Words::Slices(words) => words.len(),
         }
     }
 
@@ -52,6 +56,7 @@ impl<'a> Words<'a> {
         match self {
             Words::Client(request) => request.words.write(out),
             Words::Own(words) => out.request(words),
+            Words::Slices(words) => out.request(words),
         }
     }
 }

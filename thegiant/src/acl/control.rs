@@ -1,0 +1,299 @@
+//! The users of a server, who change while it runs.
+
+use std::{
+    collections::BTreeSet,
+    fmt,
+    path::{Path, PathBuf},
+    sync::{
+        Arc, Mutex, PoisonError, RwLock, RwLockReadGuard,
+        atomic::{
+            AtomicBool, AtomicU64,
+            Ordering::{Acquire, Relaxed, Release},
+        },
+    },
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+use super::{
+    AclLog, Catalog, Denied, LogEntry, Refusal, RuleError, UpstreamCommands, User, Users,
+    request::{check_forwarded, check_row},
+};
+use crate::{
+    Client,
+    batch::CommandId,
+    command::{Flags, Spec},
+    observe::{Hook, Hooks},
+    pubsub::KeyReaders,
+    settings::{Setting, Settings},
+};
+
+/// The users of a server, and the requests that were refused.
+pub(crate) struct AccessControl {
+    catalog: Catalog,
+    upstream: Arc<dyn UpstreamCommands>,
+    settings: Arc<Settings>,
+    hooks: Arc<Hooks>,
+    users: RwLock<Users>,
+    /// Grows with each change, so that connections notice it. At least 1.
+    generation: AtomicU64,
+    /// Clients need not authenticate.
+    is_open: AtomicBool,
+    log: Mutex<AclLog>,
+    file: Option<PathBuf>,
+}
+
+/// The users of a server, as its program has set them.
+#[derive(Default)]
+pub(crate) struct UserConfig {
+    /// The password of the default user.
+    pub(crate) password: Option<Box<[u8]>>,
+    /// Names, each with its rules.
+    pub(crate) users: Vec<(String, String)>,
+    pub(crate) file: Option<PathBuf>,
+}
+
+impl AccessControl {
+    /// Creates the users.
+    ///
+    /// # Errors
+    /// Returns the mistake in the users or in the file, or what is wrong with the categories of the commands.
+    pub(crate) fn new(
+        config: UserConfig,
+        commands: &[&'static Spec],
+        upstream: Arc<dyn UpstreamCommands>,
+        settings: Arc<Settings>,
+        hooks: Arc<Hooks>,
+    ) -> Result<Self, String> {
+        let has_others = commands.iter().any(|spec| spec.flags.contains(Flags::ANY_NAME));
+        let catalog = Catalog::new(commands, has_others)?;
+        let control = AccessControl {
+            users: RwLock::new(Users::new(&catalog)),
+            catalog,
+            upstream,
+            settings,
+            hooks,
+            generation: AtomicU64::new(1),
+            is_open: AtomicBool::new(true),
+            log: Mutex::default(),
+            file: config.file,
+        };
+        if control.file.is_some() {
+            if config.password.is_some() || !config.users.is_empty() {
+                return Err(
+                    "there are users in a file and others in the program: write all of them into the file"
+                        .into(),
+                );
+            }
+            control.load()?;
+        }
+        if let Some(password) = config.password {
+            let rule = [b">", &*password].concat();
+            control
+                .set_user(Users::DEFAULT, [b"resetpass".as_slice(), &rule])
+                .map_err(|error| error.to_string())?;
+        }
+        for (name, rules) in config.users {
+            let rules = rules.split_ascii_whitespace().map(str::as_bytes);
+            let mistake = |error| format!("the user `{name}` has a mistake: {error}");
+            control.set_user(name.as_bytes(), rules).map_err(mistake)?;
+        }
+        Ok(control)
+    }
+
+    /// Returns a number that is greater after each change of a user.
+    #[inline]
+    pub(crate) fn generation(&self) -> u64 {
+        self.generation.load(Acquire)
+    }
+
+    /// Returns whether clients need not authenticate.
+    #[inline]
+    pub(crate) fn is_open(&self) -> bool {
+        self.is_open.load(Relaxed)
+    }
+
+    /// Returns whether the default user has no password.
+    pub(crate) fn needs_no_password(&self) -> bool {
+        self.users().default_user().is_some_and(|user| user.nopass)
+    }
+
+    /// Returns the name of a user if this is its password, and clients can authenticate as this user.
+    pub(crate) fn authenticate(&self, name: &[u8], password: &[u8]) -> Option<Arc<[u8]>> {
+        let users = self.users();
+        // A user that does not exist takes as long as one with another password.
+        let Some(user) = users.get(name) else {
+            let unknown = User::new(name, &self.catalog, false);
+            return unknown.matches_password(password).then(|| name.into());
+        };
+        user.matches_password(password).then(|| (*user.name).into())
+    }
+
+    /// Returns the user with this name.
+    pub(crate) fn user(&self, name: &[u8]) -> Option<Arc<User>> {
+        self.users().get(name).cloned()
+    }
+
+    /// Returns a user with this name that may do nothing.
+    pub(crate) fn unknown_user(&self, name: &[u8]) -> Arc<User> {
+        Arc::new(User::new(name, &self.catalog, false))
+    }
+
+    /// Returns the names of all users.
+    pub(crate) fn names(&self) -> Vec<Box<[u8]>> {
+        self.users().iter().map(|user| user.name.clone()).collect()
+    }
+
+    /// Returns a line for each user, as `ACL LIST` has it.
+    pub(crate) fn lines(&self) -> Vec<Vec<u8>> {
+        self.users().lines(&self.catalog).collect()
+    }
+
+    /// Returns whether a user may do what a request wants. `word` returns the word at a position below `len`.
+    #[inline]
+    pub(crate) fn check<'a>(
+        &self,
+        user: &User,
+        command: &'static Spec,
+        id: CommandId,
+        len: usize,
+        word: impl Fn(usize) -> Option<&'a [u8]> + Copy,
+    ) -> Result<(), Denied> {
+        if command.flags.contains(Flags::FORWARDED) {
+            return check_forwarded(user, command, &*self.upstream, len, word);
+        }
+        check_row(user, &self.catalog, command, id, len, word)
+    }
+
+    pub(crate) fn catalog(&self) -> &Catalog {
+        &self.catalog
+    }
+
+    /// Creates a user, or changes it: by all of these rules or, after an error, by none.
+    pub(crate) fn set_user<'a>(
+        &self,
+        name: &[u8],
+        rules: impl IntoIterator<Item = &'a [u8]>,
+    ) -> Result<Arc<User>, RuleError> {
+        self.change(|users| {
+            let all_channels = self.all_channels();
+            let user = match users.get(name) {
+                Some(user) => user.with_rules(rules, &self.catalog, all_channels)?,
+                None => User::new(name, &self.catalog, all_channels).with_rules(
+                    rules,
+                    &self.catalog,
+                    all_channels,
+                )?,
+            };
+            Ok(users.set(user))
+        })
+    }
+
+    /// Deletes a user. Returns `false` if it does not exist, or is the default user.
+    pub(crate) fn delete_user(&self, name: &[u8]) -> bool {
+        self.change(|users| users.remove(name).ok_or(())).is_ok()
+    }
+
+    /// Returns the file with the users.
+    pub(crate) fn file(&self) -> Option<&Path> {
+        self.file.as_deref()
+    }
+
+    /// Replaces all users with those of the file. Without a file, it does nothing.
+    ///
+    /// Returns the names of the users that have changed or no longer exist.
+    ///
+    /// # Errors
+    /// Returns the mistakes in the file. The users are then as before.
+    pub(crate) fn load(&self) -> Result<BTreeSet<Box<[u8]>>, String> {
+        let Some(file) = &self.file else { return Ok(BTreeSet::new()) };
+        let loaded = Users::load(file, &self.catalog, self.all_channels())?;
+        self.change(|users| {
+            let is_same = |user: &User| {
+                let other = loaded.get(&user.name).map(|other| other.describe(&self.catalog));
+                other.is_some_and(|other| other == user.describe(&self.catalog))
+            };
+            let changed = users.iter().filter(|user| !is_same(user)).map(|user| user.name.clone()).collect();
+            *users = loaded;
+            Ok(changed)
+        })
+    }
+
+    /// Writes all users into the file. Without a file, it does nothing.
+    pub(crate) fn save(&self) -> std::io::Result<()> {
+        match &self.file {
+            Some(file) => self.users().save(file, &self.catalog),
+            None => Ok(()),
+        }
+    }
+
+    /// Adds a refusal to the log.
+    pub(crate) fn log(&self, refusal: Refusal, client_info: String) {
+        let max_len = self.settings.size(Setting::AclLogMaxLen);
+        self.lock_log().add(refusal, client_info, unix_millis(), max_len);
+    }
+
+    /// Returns the last entries of the log, the last one first, each with its age in milliseconds.
+    pub(crate) fn last_entries(&self, max: usize) -> Vec<(LogEntry, u64)> {
+        let now = unix_millis();
+        let with_age = |entry: &LogEntry| (entry.clone(), now.saturating_sub(entry.created));
+        self.lock_log().iter().take(max).map(with_age).collect()
+    }
+
+    pub(crate) fn reset_log(&self) {
+        self.lock_log().reset();
+    }
+
+    /// Changes the users, unless `change` fails.
+    fn change<T, E>(&self, change: impl FnOnce(&mut Users) -> Result<T, E>) -> Result<T, E> {
+        let mut users = self.users.write().unwrap_or_else(PoisonError::into_inner);
+        let changed = change(&mut users)?;
+        let is_open = users.default_user().is_some_and(|user| user.is_on && user.nopass);
+        self.is_open.store(is_open, Relaxed);
+        self.hooks.set(Hook::Users, users.iter().any(|user| !user.is_unrestricted()));
+        // Still under the lock: who sees the new number finds the new users.
+        self.generation.fetch_add(1, Release);
+        Ok(changed)
+    }
+
+    fn users(&self) -> RwLockReadGuard<'_, Users> {
+        // A change that panics leaves the users as they were, or complete.
+        self.users.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn lock_log(&self) -> std::sync::MutexGuard<'_, AclLog> {
+        self.log.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Returns whether new users may use all channels (`acl-pubsub-default`).
+    fn all_channels(&self) -> bool {
+        self.settings.get(Setting::AclPubSubDefault) == 0
+    }
+}
+
+impl KeyReaders for AccessControl {
+    fn are_limited(&self) -> bool {
+        self.hooks.is(Hook::Users)
+    }
+
+    fn may_read(&self, client: &Client, key: &[u8]) -> bool {
+        self.users().get(&client.user_name()).is_some_and(|user| user.may_read(key))
+    }
+}
+
+impl fmt::Debug for AccessControl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AccessControl").field("file", &self.file).finish_non_exhaustive()
+    }
+}
+
+/// Shows no password.
+impl fmt::Debug for UserConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("UserConfig").field("file", &self.file).finish_non_exhaustive()
+    }
+}
+
+fn unix_millis() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}

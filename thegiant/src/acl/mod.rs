@@ -1,0 +1,40 @@
+//! Users, and the rules that say what they may do (ACL of Redis 7.0).
+//!
+//! It is data: it knows no connection. [`Catalog`] has the commands that rules can name, [`User`] the rules of a user,
+//! [`Users`] all users, and [`AclLog`] the refused requests.
+
+mod access;
+mod bits;
+mod catalog;
+mod categories;
+mod command_rules;
+mod control;
+mod describe;
+mod file;
+#[cfg(fuzzing)]
+pub(crate) mod fuzzing;
+mod log;
+mod password;
+mod pattern;
+mod request;
+mod rule_error;
+#[cfg(test)]
+mod sample;
+mod selector;
+#[cfg(test)]
+mod tests;
+mod upstream;
+mod user;
+mod users;
+
+pub(crate) use access::{Access, AccessedCommand, Denied};
+pub(crate) use catalog::Catalog;
+pub(crate) use categories::{Categories, CategoryNames};
+pub(crate) use control::{AccessControl, UserConfig};
+pub(crate) use log::{AclLog, LogContext, LogEntry, LogReason, Refusal};
+pub(crate) use request::full_name;
+pub(crate) use rule_error::RuleError;
+pub(crate) use selector::{ChannelRules, KeyRules, Selector};
+pub(crate) use upstream::{UpstreamCommand, UpstreamCommands};
+pub(crate) use user::User;
+pub(crate) use users::Users;

@@ -1,0 +1,104 @@
+//! Checks requests by the rules of a user.
+
+use std::ops::Range;
+
+use super::{Access, AccessedCommand, Catalog, Categories, Denied, UpstreamCommand, UpstreamCommands, User};
+use crate::{
+    batch::CommandId,
+    command::{Flags, KeyAccess, Spec, c_text},
+};
+
+/// Checks a request to a command of the server. `word` returns the word at a position, below `len`.
+///
+/// The keys in a request to a fallback are unknown, so each argument counts as a key, and as a channel.
+#[inline]
+pub(super) fn check_row<'a>(
+    user: &User,
+    catalog: &Catalog,
+    command: &'static Spec,
+    id: CommandId,
+    len: usize,
+    word: impl Fn(usize) -> Option<&'a [u8]> + Copy,
+) -> Result<(), Denied> {
+    let flags = command.flags;
+    let accessed = if flags.contains(Flags::ANY_NAME) {
+        AccessedCommand::Unlisted { name: word(0).unwrap_or_default(), categories: Categories::NONE }
+    } else {
+        catalog.accessed(id.0)
+    };
+    let unknown = if flags.contains(Flags::ANY_NAME) { 1..len } else { 0..0 };
+    let keys = command.key_accesses(len, word).chain(unknown.map(|position| (position, ANY)));
+    let is_pattern = flags.contains(Flags::PATTERNS);
+    user.check(
+        &Access::new(accessed)
+            .first_argument(word(command.words()))
+            .keys(keys.filter_map(|(position, access)| Some((position, word(position)?, access))))
+            .channels(
+                channels_of(command, len)
+                    .filter_map(|position| Some((position, word(position)?, is_pattern))),
+            ),
+    )
+}
+
+/// Returns the full name of the command of a request, in errors and in `ACL LOG`. `name` is the first word.
+pub(crate) fn full_name(command: &Spec, name: &[u8]) -> String {
+    if command.flags.contains(Flags::ANY_NAME) {
+        String::from_utf8_lossy(c_text(name, MAX_NAME)).to_lowercase()
+    } else {
+        command.full_name()
+    }
+}
+
+/// Maximum length of a name in an error, in bytes, as in Redis' error for an unknown command.
+const MAX_NAME: usize = 128;
+
+/// The use of a word that may be a key.
+const ANY: KeyAccess = KeyAccess { read: true, write: true };
+
+/// Returns the positions of the channels in a request. In a request to a fallback, each argument may be one.
+#[inline]
+fn channels_of(command: &Spec, len: usize) -> Range<usize> {
+    let first = command.words();
+    let flags = command.flags;
+    if flags.contains(Flags::CHANNELS) || flags.contains(Flags::PATTERNS) {
+        let has_several = command.args.first().is_some_and(|arg| arg.multiple);
+        first..if has_several { len } else { (first + 1).min(len) }
+    } else if flags.contains(Flags::ANY_NAME) && !flags.contains(Flags::FORWARDED) {
+        first..len
+    } else {
+        first..first
+    }
+}
+
+/// Checks a request that a proxy sends on. The upstreams say which of its words are keys.
+///
+/// If they do not, each argument counts as a key. A script can do anything in the name of the proxy, so it needs a user
+/// without restrictions.
+#[inline(never)]
+pub(super) fn check_forwarded<'a>(
+    user: &User,
+    command: &'static Spec,
+    upstream: &dyn UpstreamCommands,
+    len: usize,
+    word: impl Fn(usize) -> Option<&'a [u8]> + Copy,
+) -> Result<(), Denied> {
+    let name = word(0).unwrap_or_default();
+    let runs_script = [b"EVAL".as_slice(), b"FCALL"]
+        .into_iter()
+        .any(|start| name.get(..start.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(start)));
+    if runs_script && !user.is_unrestricted() {
+        return Err(Denied::Command);
+    }
+    let words: Vec<&[u8]> = (0..len).filter_map(word).collect();
+    let described = upstream.describe(&words).unwrap_or_else(|| UpstreamCommand {
+        categories: Categories::NONE,
+        keys: (1..len).map(|position| (position, ANY)).collect(),
+    });
+    let keys =
+        described.keys.into_iter().filter_map(|(position, access)| Some((position, word(position)?, access)));
+    let is_pattern = command.flags.contains(Flags::PATTERNS);
+    let accessed = AccessedCommand::Unlisted { name, categories: described.categories };
+    user.check(&Access::new(accessed).first_argument(word(1)).keys(keys).channels(
+        channels_of(command, len).filter_map(|position| Some((position, word(position)?, is_pattern))),
+    ))
+}

@@ -1,0 +1,194 @@
+//! The part of a connection that checks what its user may do.
+
+use std::sync::Arc;
+
+use super::{Connection, ConnectionState};
+use crate::{
+    Client, Error,
+    acl::{AccessControl, Denied, LogContext, LogReason, Refusal, User, full_name},
+    batch::{ActorId, Batch, CommandRef, RequestWords, Resolved},
+    client_line::client_line,
+    dispatch::reject,
+};
+
+/// The rules for the user of a connection, as of the last check.
+#[derive(Debug, Default)]
+pub(super) struct Permissions {
+    /// The user, if it may not do everything.
+    restricted: Option<Arc<User>>,
+    /// The [generation](crate::acl::AccessControl::generation) of the users then; 0 before the first check.
+    generation: u64,
+}
+
+impl Permissions {
+    /// Returns the user of the client if it may not do everything.
+    #[inline]
+    fn restricted_user(&mut self, acl: &AccessControl, client: &Client) -> Option<&User> {
+        if self.is_outdated(acl) {
+            self.load(acl, client);
+        }
+        self.restricted.as_deref()
+    }
+
+    /// Returns whether a user has changed since the last check.
+    fn is_outdated(&self, acl: &AccessControl) -> bool {
+        self.generation != acl.generation()
+    }
+
+    /// Takes over the current rules for the user of the client.
+    #[cold]
+    fn load(&mut self, acl: &AccessControl, client: &Client) {
+        // First: a change that comes in between is seen the next time.
+        let generation = acl.generation();
+        let name = client.user_name();
+        // A user that was deleted may do nothing. Its clients are about to be closed.
+        let user = acl.user(&name).unwrap_or_else(|| acl.unknown_user(&name));
+        let restricted = Some(user).filter(|user| !user.is_unrestricted());
+        *self = Permissions { restricted, generation };
+    }
+}
+
+impl ConnectionState {
+    /// Makes the client one of this user; `None` is the default user.
+    pub(crate) fn set_user(&mut self, user: Option<Arc<[u8]>>) {
+        self.client.set_user(user);
+        // The next check looks the user up.
+        self.permissions = Permissions::default();
+    }
+
+    /// Adds a refusal to `ACL LOG`.
+    pub(crate) fn log_refusal(&self, reason: LogReason, object: &[u8], user: &[u8]) {
+        let context = if self.transaction.is_none() { LogContext::TopLevel } else { LogContext::Multi };
+        let refusal = Refusal { reason, context, object: object.into(), username: user.into() };
+        self.server.acl.log(refusal, client_line(&self.client, &self.server).trim_end().to_owned());
+    }
+}
+
+impl Connection {
+    /// Checks whether the user of the client may run the next requests for the same actor.
+    ///
+    /// The result is about the next request. The first later one that the user may not run is [denied](Resolved::Denied), so
+    /// that its actor stops before it.
+    #[inline(never)]
+    pub(super) fn authorize(&mut self, batch: &mut Batch, target: CommandRef) -> Result<(), Denied> {
+        // Requests are queued one by one. Those of a transaction on an upstream go there together.
+        let is_queued = self.state.transaction.queue().is_some();
+        let is_single = target.actor_id == ActorId::CONNECTION || is_queued;
+        let ConnectionState { server, client, permissions, .. } = &mut self.state;
+        let Some(user) = permissions.restricted_user(&server.acl, client) else { return Ok(()) };
+        let actors = server.routes.with_shards(target.actor_id);
+        let next = batch.next_request();
+        let mut denied = None;
+        for (index, words, resolved) in batch.requests.from(next) {
+            let Some(target) = resolved.target().filter(|target| actors.has(target.actor_id)) else { break };
+            let command = server.routes.command(target.command);
+            let word = |index| words.get(index);
+            if let Err(reason) = server.acl.check(user, command, target.command, words.len(), word) {
+                denied = Some((index, reason));
+                break;
+            }
+            if is_single {
+                break;
+            }
+        }
+        match denied {
+            Some((index, reason)) if index == next => Err(reason),
+            Some((index, _)) => {
+                batch.requests.replace_target(index, Resolved::Denied);
+                Ok(())
+            }
+            None => Ok(()),
+        }
+    }
+}
+
+impl Connection {
+    /// Answers a request that the user of the client may not run with an error.
+    #[cold]
+    pub(super) fn refuse_denied(&mut self, denied: Denied, target: CommandRef, batch: &mut Batch) {
+        let name = self.log_denied(denied, target, batch);
+        self.refuse(Some(target), batch, &denied.error(&name));
+    }
+
+    /// Answers a denied request of a transaction that runs, or gives another request its command back.
+    ///
+    /// Such a request is checked again, because the rules may have changed since.
+    #[cold]
+    pub(super) fn answer_denied(&mut self, batch: &mut Batch) {
+        let next = batch.next_request();
+        let ConnectionState { server, client, permissions, worker, .. } = &mut self.state;
+        let Some(words) = batch.requests.words(next) else { return };
+        let resolved = server.routes.resolve(words, *worker);
+        let Some(target) = resolved.target().filter(|_| batch.is_transaction()) else {
+            batch.requests.replace_target(next, resolved);
+            return;
+        };
+        let command = server.routes.command(target.command);
+        let check = |user| {
+            server.acl.check(user, command, target.command, words.len(), |index| words.get(index)).err()
+        };
+        let user = permissions.restricted_user(&server.acl, client);
+        let denied = user.and_then(check).unwrap_or(Denied::Command);
+        self.log_denied(denied, target, batch);
+        reject(batch, &self.client, |_, out| out.error(&changed(denied)));
+    }
+
+    /// Checks the rest of a transaction that runs again, if one of its own commands has changed the rules.
+    ///
+    /// Returns whether the next request is now denied.
+    pub(super) fn is_denied_meanwhile(&mut self, transaction: &mut Batch) -> bool {
+        if !self.state.permissions.is_outdated(&self.state.server.acl) {
+            return false;
+        }
+        self.deny_queued(transaction);
+        transaction.next_target() == Some(Resolved::Denied)
+    }
+
+    /// Finds the queued requests that the user of the client may no longer run.
+    #[cold]
+    pub(super) fn deny_queued(&mut self, transaction: &mut Batch) {
+        let ConnectionState { server, client, permissions, .. } = &mut self.state;
+        let Some(user) = permissions.restricted_user(&server.acl, client) else { return };
+        let is_denied = |(index, words, resolved): (u32, RequestWords<'_>, Resolved<CommandRef>)| {
+            let command = resolved.target()?.command;
+            let spec = server.routes.command(command);
+            server.acl.check(user, spec, command, words.len(), |at| words.get(at)).err().map(|_| index)
+        };
+        let denied: Vec<u32> =
+            transaction.requests.from(transaction.next_request()).filter_map(is_denied).collect();
+        for index in denied {
+            transaction.requests.replace_target(index, Resolved::Denied);
+        }
+    }
+
+    /// Adds a refused request to `ACL LOG`. Returns the name of its command.
+    fn log_denied(&self, denied: Denied, target: CommandRef, batch: &Batch) -> String {
+        let Some(words) = batch.requests.words(batch.next_request()) else { return String::new() };
+        let name = full_name(self.state.server.routes.command(target.command), words.name());
+        let (reason, object) = match denied {
+            Denied::Command => (LogReason::Command, name.as_bytes()),
+            Denied::Key(position) => (LogReason::Key, words.get(position).unwrap_or_default()),
+            Denied::Channel(position) => (LogReason::Channel, words.get(position).unwrap_or_default()),
+        };
+        // The entry shows this command as the last one.
+        self.client.set_last_command(target.command);
+        self.state.log_refusal(reason, object, &self.client.user_name());
+        name
+    }
+}
+
+/// Returns the error for a queued request that the user may no longer run.
+fn changed(denied: Denied) -> Error {
+    let reason = match denied {
+        Denied::Command => "no permission to execute the command or subcommand",
+        Denied::Key(_) => "no permission to touch the specified keys",
+        Denied::Channel(_) => "no permission to access one of the channels used as arguments to the command",
+    };
+    Error::new(
+        "NOPERM",
+        format_args!(
+            "ACLs rules changed between the moment the transaction was accumulated and the EXEC call. This command \
+             is no longer allowed for the following reason: {reason}"
+        ),
+    )
+}

@@ -1,0 +1,31 @@
+//! The commands of the upstreams, as the connections of clients see them.
+
+use std::sync::{Arc, PoisonError, RwLock};
+
+use super::key_table::KeyTable;
+use crate::{
+    acl::{UpstreamCommand, UpstreamCommands},
+    proxy::wire::Words,
+};
+
+/// The commands of the upstreams of an application, for the threads of all its connections.
+///
+/// If each worker has a proxy of its own, they all have the same upstreams, and the last one that has learned the
+/// commands publishes them.
+#[derive(Debug, Default)]
+pub(crate) struct PublishedCommands(RwLock<Option<Arc<KeyTable>>>);
+
+impl PublishedCommands {
+    pub(super) fn publish(&self, commands: Option<Arc<KeyTable>>) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = commands;
+    }
+}
+
+impl UpstreamCommands for PublishedCommands {
+    fn describe(&self, words: &[&[u8]]) -> Option<UpstreamCommand> {
+        let table = self.0.read().unwrap_or_else(PoisonError::into_inner).clone()?;
+        let words = Words::Slices(words);
+        let known = table.find(words).filter(|known| !known.has_unknown_keys)?;
+        Some(UpstreamCommand { categories: known.categories, keys: known.key_accesses(words).collect() })
+    }
+}
