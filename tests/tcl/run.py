@@ -49,6 +49,8 @@ SUITES = {
     "unit/info-command": KV,
     "unit/slowlog": KV,
     "unit/auth": KV,
+    "unit/acl": KV,
+    "unit/acl-v2": KV,
     "unit/quit": KV,
     "unit/limits": KV,
     "unit/type/stream": COLLECTOR,

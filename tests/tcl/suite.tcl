@@ -41,6 +41,18 @@ proc spawn_server {config_file stdout stderr arguments} {
     if {[dict exists $config requirepass]} {
         lappend command --password [dict get $config requirepass]
     }
+    # kv has no configuration file, so users are in a file of their own.
+    if {[dict exists $config user]} {
+        set users [file join [dict get $config dir] users.acl]
+        append_line $users "user [string trim [dict get $config user] \"]"
+        lappend command --aclfile $users
+    }
+    if {[dict exists $config aclfile]} {
+        lappend command --aclfile [file join [dict get $config dir] [dict get $config aclfile]]
+    }
+    if {[dict exists $config acl-pubsub-default]} {
+        lappend command --acl-pubsub-default [dict get $config acl-pubsub-default]
+    }
     if {$::singledb} {
         lappend command --dir [dict get $config dir]/events
     }
