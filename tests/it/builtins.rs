@@ -18,7 +18,8 @@ fn ask(client: &mut RawClient, request: &str) -> Reply {
     Reply::only(&client.ask(line(request))).expect("a well-formed reply")
 }
 
-/// Clients route and check requests by the arity, the flags and the key positions.
+/// Clients route and check requests by the arity, the flags and the key positions. Users are allowed categories of
+/// commands, and what a command does with its keys.
 #[test]
 fn command_info_is_the_same_as_in_redis() {
     /// Redis reports the flags of the subcommands for this container command.
@@ -35,15 +36,28 @@ fn command_info_is_the_same_as_in_redis() {
     }
 }
 
-/// Returns the name, arity, sorted flags, first key, last key and step of the only command in a reply.
+/// Returns the name, arity, sorted flags, first key, last key, step, sorted categories and keys of the only command in a
+/// reply.
 fn described(infos: Reply) -> Option<Vec<Reply>> {
     let info = elements(infos).pop().filter(|info| *info != Reply::Null)?;
     let mut fields = elements(info);
-    fields.truncate(6);
-    if let Reply::Array(flags) = &mut fields[2] {
-        flags.sort_by_key(text);
+    // The tips and the subcommands.
+    fields.truncate(9);
+    fields.remove(7);
+    for sorted in [2, 6] {
+        if let Reply::Array(words) = &mut fields[sorted] {
+            words.sort_by_key(text);
+        }
     }
+    fields[7] = Reply::Array(elements(fields[7].clone()).into_iter().map(without_notes).collect());
     Some(fields)
+}
+
+/// Removes what a key specification of Redis says about itself.
+fn without_notes(spec: Reply) -> Reply {
+    let fields = elements(spec);
+    let kept = fields.chunks(2).filter(|field| text(&field[0]) != "notes");
+    Reply::Array(kept.flatten().cloned().collect())
 }
 
 #[test]
@@ -65,6 +79,8 @@ fn command_lists_all_commands() {
     let written = elements(ask(&mut client, "COMMAND LIST FILTERBY ACLCAT write"));
     assert!(written.iter().map(text).any(|name| name == "mset"));
     assert!(!written.iter().map(text).any(|name| name == "get"));
+    let own = elements(ask(&mut client, "COMMAND LIST FILTERBY ACLCAT FIRST"));
+    assert!(own.iter().map(text).any(|name| name == "mset"));
 }
 
 /// Returns the value of a field of a RESP3 map.

@@ -1,5 +1,7 @@
 //! All integration tests, in one binary.
 
+/// Users and their rules, compared with a real redis-server.
+mod acl;
 /// The app `balancer`: several servers or a cluster behind one address.
 mod balancer;
 /// Built-in commands, compared with a real redis-server.

@@ -56,7 +56,7 @@ macro_rules! families {
 fn families() -> Vec<(&'static str, String)> {
     let written = families! {
         "strings" "keys" "expiry" "connection" "client" "command" "config" "info" "server" "errors" "protocol" "large"
-        "password" "pubsub" "transactions" "tracking"
+        "password" "pubsub" "transactions" "tracking" "users"
     };
     let generated = [
         ("random commands", chance::commands()),

@@ -127,7 +127,6 @@ fn commands_that_reach_other_keys_are_refused() {
         "FT.SEARCH i k",
         "SAVE",
         "KEYS",
-        "ACL LIST",
         "DEBUG OBJECT k",
         "UNKNOWN k",
     ] {
