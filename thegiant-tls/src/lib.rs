@@ -1,12 +1,20 @@
 #![doc = include_str!("../README.md")]
 //!
 //! - `server`, `client`: the configuration of either side; `files`: certificates and keys
+//! - `certificates`: the certificate for the name that a client asks for; `protocol`: versions of TLS
+//! - `user`: the user that a client certificate names; `x509`: fields of certificates
+//! - `setting`: the settings of a server under their names in Redis
 //! - `errors`: explanations of failed handshakes
 
+mod certificates;
 mod client;
 mod errors;
 mod files;
+mod protocol;
 mod server;
+mod setting;
+mod user;
+mod x509;
 
 use std::sync::Arc;
 
@@ -14,7 +22,10 @@ use tokio_rustls::rustls::crypto::{CryptoProvider, ring};
 
 pub use client::{ClientTls, Connector};
 pub use errors::explained;
-pub use server::ServerTls;
+pub use protocol::TlsProtocol;
+pub use server::{LoadedTls, ServerTls};
+pub use setting::TlsSetting;
+pub use user::CertificateUser;
 
 /// Returns the cryptography provider.
 ///

@@ -138,6 +138,7 @@
 //! | `thegiant_connections_rejected_total` | counter | rejected connections |
 //! | `thegiant_received_bytes_total` | counter | bytes received from clients |
 //! | `thegiant_sent_bytes_total` | counter | bytes sent to clients |
+//! | `thegiant_tls_certificate_expiry_seconds{address}` | gauge | end of the certificate of a TLS listener, in seconds since 1970 |
 //!
 //! The label `command` is the name in lower case; a subcommand follows after `|`, as in `INFO`. The label
 //! `code` has at most 128 different values. `CONFIG RESETSTAT` does not reset metrics.
@@ -253,6 +254,8 @@ mod sync;
 pub mod test;
 #[cfg(feature = "tls")]
 mod tls;
+#[cfg(feature = "tls")]
+mod tls_listeners;
 mod workers;
 
 /// The crate actix, in the version whose actors the toolkit runs.
@@ -960,6 +963,23 @@ pub use thegiant_resp::Seconds;
 /// `COMMAND DOCS` describes it as `unix-time`. It has the errors of [`Milliseconds`].
 #[doc(inline)]
 pub use thegiant_resp::{UnixTime, UnixTimeMs};
+/// *Feature `tls`:* the field of a client certificate that names the user of the client.
+///
+/// ```no_run
+/// use thegiant::{CertificateUser, ServerTls, prelude::*};
+///
+/// #[thegiant::main]
+/// async fn main() -> std::io::Result<()> {
+///     let app = App::new().fallback(|_: &Request| Simple("hello"));
+///     let tls = ServerTls::new("server.crt", "server.key")
+///         .client_ca("clients.crt")
+///         .user_from(CertificateUser::CommonName);
+///     Server::new(app).bind_tls("0.0.0.0:6381", tls)?.user("worker", "on ~jobs:* +@all").user("default", "off").run().await
+/// }
+/// ```
+#[cfg(feature = "tls")]
+#[doc(inline)]
+pub use thegiant_tls::CertificateUser;
 /// *Feature `tls`:* TLS configuration of connections to upstreams.
 ///
 /// [`Upstream::tls`](proxy::Upstream::tls) reads the files.
@@ -994,6 +1014,10 @@ pub use thegiant_tls::ClientTls;
 #[cfg(feature = "tls")]
 #[doc(inline)]
 pub use thegiant_tls::ServerTls;
+/// *Feature `tls`:* a version of TLS, for [`ServerTls::protocols`].
+#[cfg(feature = "tls")]
+#[doc(inline)]
+pub use thegiant_tls::TlsProtocol;
 
 pub use crate::{
     app::{App, IntoApp},

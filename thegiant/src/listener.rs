@@ -20,12 +20,8 @@ use std::{
 use actix_rt::net::{TcpListener, TcpStream, UnixListener};
 use socket2::{Domain, SockRef, Socket, TcpKeepalive, Type};
 #[cfg(feature = "tls")]
-use thegiant_tls::ServerTls;
-#[cfg(feature = "tls")]
-use tokio_rustls::rustls::ServerConfig;
+use thegiant_tls::{LoadedTls, ServerTls};
 
-#[cfg(feature = "tls")]
-use crate::tls::Tls;
 use crate::{
     Error,
     client::{Address, Endpoints},
@@ -34,6 +30,8 @@ use crate::{
     settings::{BACKLOG, Setting, Settings},
     stream::Stream,
 };
+#[cfg(feature = "tls")]
+use crate::{tls::Tls, tls_listeners::TlsListener};
 
 /// A listening socket that is not yet registered with an event loop.
 #[derive(Debug)]
@@ -43,7 +41,7 @@ pub(crate) enum Listener {
     Unix(StdUnixListener, Option<OwnedPath>),
     /// A TCP socket whose clients speak TLS.
     #[cfg(feature = "tls")]
-    Tls(StdTcpListener, Arc<ServerConfig>),
+    Tls(StdTcpListener, Arc<TlsListener>),
 }
 
 /// The path of a socket file. The file is removed on drop.
@@ -83,11 +81,13 @@ impl Listener {
 
     /// Listens on `host:port` for clients that speak TLS.
     #[cfg(feature = "tls")]
-    pub(crate) fn bind_tls(address: &str, tls: &ServerTls) -> io::Result<Self> {
+    pub(crate) fn bind_tls(address: &str, tls: &ServerTls) -> io::Result<(Self, Arc<TlsListener>)> {
         if !address.starts_with("unix:")
             && let Listener::Tcp(listener) = Self::bind(address)?
         {
-            return Ok(Listener::Tls(listener, tls.config()?));
+            let address = Address::Tcp(listener.local_addr()?);
+            let tls = Arc::new(TlsListener::new(address, tls.load()?));
+            return Ok((Listener::Tls(listener, Arc::clone(&tls)), tls));
         }
         let why = format!("cannot listen on {address} with TLS (expected HOST:PORT or [V6]:PORT)");
         Err(io::Error::new(ErrorKind::InvalidInput, why))
@@ -148,13 +148,13 @@ pub(crate) struct Acceptor {
     local: RefCell<Arc<Address>>,
     /// The TLS configuration, if the clients use TLS.
     #[cfg(feature = "tls")]
-    tls: Option<Arc<ServerConfig>>,
+    tls: Option<Arc<TlsListener>>,
 }
 
 /// The security of a connection: TLS, or none.
 pub(crate) struct Security {
     #[cfg(feature = "tls")]
-    tls: Option<Arc<ServerConfig>>,
+    tls: Option<Arc<LoadedTls>>,
     /// The time for a TLS handshake.
     #[cfg_attr(not(feature = "tls"), expect(dead_code, reason = "only a TLS handshake has a limit"))]
     limit: Option<Duration>,
@@ -222,7 +222,7 @@ impl Acceptor {
     pub(crate) fn security(&self, limit: Option<Duration>) -> Security {
         Security {
             #[cfg(feature = "tls")]
-            tls: self.tls.clone(),
+            tls: self.tls.as_ref().map(|tls| tls.current()),
             limit,
         }
     }

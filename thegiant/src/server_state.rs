@@ -13,6 +13,8 @@ use std::{
 use actix_rt::time::{Instant, sleep_until};
 use tokio::sync::mpsc;
 
+#[cfg(feature = "tls")]
+use crate::tls_listeners::TlsListeners;
 use crate::{
     Keyspace, PubSub, Request,
     acl::{AccessControl, UpstreamCommands, UserConfig},
@@ -23,7 +25,7 @@ use crate::{
     middleware::Installed,
     observe::{Hook, Hooks, Monitors, Slowlog, Stats, Warning},
     pause::{CurrentPause, Pause},
-    settings::{Refusal, Setting, Settings},
+    settings::{ACL_FILE, Refusal, Setting, Settings},
 };
 
 /// The routes, the settings, the clients and the counters of a server.
@@ -41,6 +43,8 @@ pub(crate) struct ServerState {
     pub(crate) stop: Option<mpsc::UnboundedSender<()>>,
     /// The addresses of the listeners.
     pub(crate) addresses: Vec<Address>,
+    #[cfg(feature = "tls")]
+    pub(crate) tls: TlsListeners,
     /// The server is a cluster of one node for its clients.
     pub(crate) is_cluster: bool,
     /// The ID of that node.
@@ -82,6 +86,8 @@ pub(crate) struct ServerConfig {
     pub(crate) users: UserConfig,
     pub(crate) stop: Option<mpsc::UnboundedSender<()>>,
     pub(crate) addresses: Vec<Address>,
+    #[cfg(feature = "tls")]
+    pub(crate) tls: TlsListeners,
     /// Number of threads that serve connections.
     pub(crate) workers: u16,
 }
@@ -107,7 +113,7 @@ impl ServerState {
             keyspace,
             upstream_commands,
         } = app;
-        let ServerConfig { settings, users, stop, addresses, workers } = config;
+        let ServerConfig { settings, users, stop, addresses, workers, .. } = config;
         settings.set(Setting::Databases, databases.into());
         let settings = Arc::new(settings);
         let hooks = keyspace.hooks();
@@ -135,6 +141,8 @@ impl ServerState {
             keyspace,
             stop,
             addresses,
+            #[cfg(feature = "tls")]
+            tls: config.tls,
             slowlog: Slowlog::default(),
             monitors: Monitors::default(),
             pause: Mutex::default(),
@@ -172,9 +180,34 @@ impl ServerState {
     pub(crate) fn configure<'a>(&self, changes: &[(&'a [u8], &[u8])]) -> Result<(), Refusal<'a>> {
         // The lock keeps the changes of two threads apart: each sees its own settings when it applies them.
         let _configuring = self.configuring.lock().unwrap_or_else(PoisonError::into_inner);
-        self.settings.change(changes)?;
+        let values = Settings::check(changes, &self.tls_settings())?;
+        #[cfg(feature = "tls")]
+        self.tls.configure(changes)?;
+        self.settings.set_all(values);
         self.settings_changed();
         Ok(())
+    }
+
+    /// Returns the settings as `CONFIG GET` shows them.
+    pub(crate) fn all_settings(&self) -> Vec<(&'static str, String)> {
+        let file = self.acl.file().map_or_else(String::new, |file| file.display().to_string());
+        self.settings.all().chain([(ACL_FILE, file)]).chain(self.tls_settings()).collect()
+    }
+
+    /// Returns the settings of the TLS listeners, if there are any.
+    fn tls_settings(&self) -> Vec<(&'static str, String)> {
+        #[cfg(feature = "tls")]
+        return self.tls.settings();
+        #[cfg(not(feature = "tls"))]
+        Vec::new()
+    }
+
+    /// Reads the files of the TLS listeners again, as SIGHUP asks for.
+    pub(crate) fn reload_tls(&self) {
+        #[cfg(feature = "tls")]
+        if let Err(error) = self.tls.reload() {
+            tracing::error!(%error, "the TLS certificates are unchanged");
+        }
     }
 
     /// Applies the settings that do not take effect by themselves: the hooks, keyspace events, and the memory

@@ -296,16 +296,19 @@ impl Settings {
         rows.chain([(OUTPUT_LIMITS, self.output_limits_text())]).chain(constants)
     }
 
-    /// Changes all of these settings or none, as `CONFIG SET` does.
+    /// Returns the values that these changes set. Leaves out the settings `elsewhere`, which others change.
     ///
     /// # Errors
     /// The name of the setting that cannot be changed, and the reason.
-    pub(crate) fn change<'a>(&self, changes: &[(&'a [u8], &[u8])]) -> Result<(), Refusal<'a>> {
+    pub(crate) fn check<'a>(
+        changes: &[(&'a [u8], &[u8])],
+        elsewhere: &[(&'static str, String)],
+    ) -> Result<Vec<(Setting, u64)>, Refusal<'a>> {
         // As in Redis, check all names before any value.
         let mut known = Vec::new();
         for (index, (name, _)) in changes.iter().enumerate() {
             let refuse = |reason| Refusal { name, reason };
-            known.push(Changed::of(name).map_err(refuse)?);
+            known.push(Changed::of(name, elsewhere).map_err(refuse)?);
             if changes[..index].iter().any(|(before, _)| before.eq_ignore_ascii_case(name)) {
                 return Err(refuse(RefusalReason::Duplicate));
             }
@@ -317,8 +320,7 @@ impl Settings {
             let refuse = |reason| Refusal { name: changed.name().as_bytes(), reason };
             values.extend(changed.parse(value).map_err(refuse)?);
         }
-        self.set_all(values);
-        Ok(())
+        Ok(values)
     }
 
     fn text(&self, row: &SettingRow) -> String {
@@ -375,13 +377,18 @@ impl From<&str> for RefusalReason {
 enum Changed {
     One(&'static SettingRow),
     OutputLimits,
+    /// A setting with this name that is not kept here.
+    Elsewhere(&'static str),
 }
 
 impl Changed {
-    fn of(name: &[u8]) -> Result<Self, RefusalReason> {
+    fn of(name: &[u8], elsewhere: &[(&'static str, String)]) -> Result<Self, RefusalReason> {
         let is_named = |known: &str| known.as_bytes().eq_ignore_ascii_case(name);
         if is_named(OUTPUT_LIMITS) {
             return Ok(Changed::OutputLimits);
+        }
+        if let Some((known, _)) = elsewhere.iter().find(|(known, _)| is_named(known)) {
+            return Ok(Changed::Elsewhere(known));
         }
         let is_constant = is_named(ACL_FILE) || CONSTANTS.iter().any(|(known, _)| is_named(known));
         let row = ROWS.iter().find(|row| row.name != PART && is_named(row.name));
@@ -396,6 +403,7 @@ impl Changed {
         match self {
             Changed::One(row) => row.name,
             Changed::OutputLimits => OUTPUT_LIMITS,
+            Changed::Elsewhere(name) => name,
         }
     }
 
@@ -404,6 +412,7 @@ impl Changed {
         match self {
             Changed::One(row) => Ok(vec![(row.setting, parse_value(row.kind, value)?)]),
             Changed::OutputLimits => parse_output_limits(value),
+            Changed::Elsewhere(_) => Ok(Vec::new()),
         }
     }
 }
@@ -492,6 +501,12 @@ fn parse_output_limits(value: &str) -> Result<Vec<(Setting, u64)>, RefusalReason
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    impl Settings {
+        fn change<'a>(&self, changes: &[(&'a [u8], &[u8])]) -> Result<(), Refusal<'a>> {
+            Settings::check(changes, &[]).map(|values| self.set_all(values))
+        }
+    }
 
     #[test]
     fn each_row_is_at_its_place() {

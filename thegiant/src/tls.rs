@@ -11,39 +11,56 @@ use std::{
 };
 
 use actix_rt::{net::TcpStream, time::timeout};
-use thegiant_tls::{Connector, explained};
+use thegiant_tls::{CertificateUser, Connector, LoadedTls, explained};
 use tokio::{
     io::{AsyncBufRead, AsyncRead, AsyncWrite, ReadBuf},
     task::unconstrained,
 };
-use tokio_rustls::{TlsAcceptor, TlsStream, rustls::ServerConfig};
+use tokio_rustls::{TlsAcceptor, TlsStream};
 
 /// A TLS connection, including its handshake.
 ///
-/// A server-side handshake runs during the first reads and writes, so that accepting does not wait for it.
+/// A server-side handshake is the first stage of its connection, so that accepting does not wait for it.
 pub(crate) enum Tls {
-    Handshake(Pin<Box<dyn Future<Output = io::Result<TlsStream<TcpStream>>>>>),
+    Handshake(Pin<Box<dyn Future<Output = io::Result<TlsStream<TcpStream>>>>>, Option<CertificateUser>),
     Open(Box<TlsStream<TcpStream>>),
     /// The handshake has failed.
     Failed,
 }
 
+/// The names in a field of a certificate.
+type UserNames = Vec<Box<[u8]>>;
+
 impl Tls {
     /// Accepts the TLS connection of a client. The handshake fails after the time limit.
-    pub(crate) fn accept(config: &Arc<ServerConfig>, socket: TcpStream, limit: Option<Duration>) -> Self {
-        let accepted = TlsAcceptor::from(Arc::clone(config)).accept(socket);
-        Tls::Handshake(Box::pin(async move {
+    pub(crate) fn accept(tls: &LoadedTls, socket: TcpStream, limit: Option<Duration>) -> Self {
+        let accepted = TlsAcceptor::from(Arc::clone(tls.config())).accept(socket);
+        let accepted = Box::pin(async move {
             let stream = match limit {
                 None => accepted.await,
                 Some(limit) => timeout(limit, accepted).await.unwrap_or_else(|_| Err(handshake_timeout())),
             };
             stream.map(TlsStream::from)
-        }))
+        });
+        Tls::Handshake(accepted, tls.user_from())
     }
 
     /// Connects to an upstream, and verifies its certificate.
     pub(crate) async fn connect(connector: &Connector, socket: TcpStream) -> io::Result<Self> {
         Ok(Tls::Open(Box::new(connector.connect(socket).await?.into())))
+    }
+
+    /// Completes the handshake. Returns the names in the field of the client's certificate that may name its user.
+    ///
+    /// It returns `None` if no field does, or if the handshake was complete already.
+    pub(crate) fn poll_handshake(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Option<UserNames>>> {
+        let Tls::Handshake(_, user_from) = self else { return Poll::Ready(Ok(None)) };
+        let user_from = *user_from;
+        let stream = ready!(self.poll_open(cx))?;
+        let certificates = stream.get_ref().1.peer_certificates();
+        let certificate = certificates.and_then(|chain| chain.first());
+        let names = user_from.zip(certificate).map(|(field, certificate)| field.names(certificate));
+        Poll::Ready(Ok(names))
     }
 
     /// Returns whether the handshake has failed.
@@ -69,7 +86,7 @@ impl Tls {
     }
 
     fn poll_open(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Pin<&mut TlsStream<TcpStream>>>> {
-        if let Tls::Handshake(handshake) = self {
+        if let Tls::Handshake(handshake, _) = self {
             let stream = ready!(handshake.as_mut().poll(cx));
             *self = Tls::Failed;
             *self = Tls::Open(Box::new(stream.map_err(explained)?));

@@ -128,6 +128,13 @@ impl AccessControl {
         user.matches_password(password).then(|| (*user.name).into())
     }
 
+    /// Returns the name of a user if clients can be this user.
+    #[cfg(feature = "tls")]
+    pub(crate) fn enabled_user(&self, name: &[u8]) -> Option<Arc<[u8]>> {
+        let users = self.users();
+        users.get(name).filter(|user| user.is_on).map(|user| (*user.name).into())
+    }
+
     /// Returns the user with this name.
     pub(crate) fn user(&self, name: &[u8]) -> Option<Arc<User>> {
         self.users().get(name).cloned()

@@ -42,6 +42,9 @@ pub(crate) enum LogReason {
     Key,
     Channel,
     Auth,
+    /// The certificate of a client names no user that is on.
+    #[cfg(feature = "tls")]
+    TlsCertificate,
 }
 
 /// The place of a refused request.
@@ -104,6 +107,8 @@ impl LogReason {
             LogReason::Key => "key",
             LogReason::Channel => "channel",
             LogReason::Auth => "auth",
+            #[cfg(feature = "tls")]
+            LogReason::TlsCertificate => "tls-cert",
         }
     }
 }

@@ -7,7 +7,7 @@ use crate::{
     conn::ConnectionState,
     dispatch::GroupCommitStats,
     resp::glob,
-    settings::{ACL_FILE, Refusal, RefusalReason},
+    settings::{Refusal, RefusalReason},
 };
 
 #[commands(rows = CONFIG, group = "server")]
@@ -15,8 +15,7 @@ impl ConnectionState {
     /// Returns the effective values of configuration parameters.
     #[command("CONFIG GET", admin, noscript, loading, stale)]
     fn config_get(&self, parameter: Vec<&[u8]>) -> BTreeMap<String, String> {
-        let file = self.server.acl.file().map_or_else(String::new, |file| file.display().to_string());
-        let settings: Vec<_> = self.server.settings.all().chain([(ACL_FILE, file)]).collect();
+        let settings = self.server.all_settings();
         let mut seen = BTreeSet::new();
         let mut found = BTreeMap::new();
         for pattern in parameter {

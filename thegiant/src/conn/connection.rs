@@ -47,6 +47,9 @@ pub(crate) struct Connection {
 /// The current activity of a connection.
 #[derive(Debug)]
 pub(super) enum Stage {
+    /// Shakes hands, and learns the user from the certificate of the client.
+    #[cfg(feature = "tls")]
+    Handshake,
     /// Waits for requests.
     Reading,
     /// Runs the requests of the batch.
@@ -98,12 +101,17 @@ impl Connection {
     /// Starts the connection of a client on this thread, which is this worker of the server.
     pub(crate) fn start(stream: Stream, server: Arc<ServerState>, client: Client, worker: u16) {
         let state = ConnectionState::new(server, client.clone(), worker);
+        let stage = match &stream {
+            #[cfg(feature = "tls")]
+            Stream::Tls(_) => Stage::Handshake,
+            _ => Stage::Reading,
+        };
         let connection = Connection {
             stream,
             client,
             decoder: Decoder::new(state.decode_limits()),
             state,
-            stage: Stage::Reading,
+            stage,
             incoming: None,
             has_undecoded: false,
             protocol_error: None,
@@ -143,6 +151,10 @@ impl Connection {
             return Ok(Stage::Ended.into());
         }
         match stage {
+            #[cfg(feature = "tls")]
+            Stage::Handshake if close_request == CloseRequest::None => self.shake_hands(cx),
+            #[cfg(feature = "tls")]
+            Stage::Handshake => Ok(Stage::Closing(None).into()),
             Stage::Reading if close_request == CloseRequest::Graceful => Ok(Stage::Closing(None).into()),
             Stage::Reading => self.read(cx),
             Stage::Running(batch) => self.run(batch, cx),

@@ -4,6 +4,8 @@ mod admission;
 mod close;
 mod connection;
 mod context;
+#[cfg(feature = "tls")]
+mod handshake;
 mod middleware;
 mod permissions;
 mod read;

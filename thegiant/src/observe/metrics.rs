@@ -19,6 +19,8 @@ const ACCEPTED: &str = "thegiant_connections_accepted_total";
 const REJECTED: &str = "thegiant_connections_rejected_total";
 const RECEIVED: &str = "thegiant_received_bytes_total";
 const SENT: &str = "thegiant_sent_bytes_total";
+#[cfg(feature = "tls")]
+const CERTIFICATE_EXPIRY: &str = "thegiant_tls_certificate_expiry_seconds";
 
 /// Metric handles, created when the server starts, so that no command looks a handle up.
 ///
@@ -90,6 +92,13 @@ impl CommandMetrics {
 /// Returns the counter of an error code.
 pub(super) fn errors(code: &str) -> Counter {
     counter!(ERRORS, "code" => code.to_owned())
+}
+
+/// Sets the end of the certificate of a listener, in seconds since 1970.
+#[cfg(feature = "tls")]
+pub(crate) fn record_certificate(address: &str, not_after: i64) {
+    describe_gauge!(CERTIFICATE_EXPIRY, Unit::Seconds, "End of the certificate, in seconds since 1970.");
+    gauge!(CERTIFICATE_EXPIRY, "address" => address.to_owned()).set(not_after as f64);
 }
 
 fn describe() {

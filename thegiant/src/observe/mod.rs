@@ -20,6 +20,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 pub(crate) use hooks::{Hook, Hooks};
 pub(crate) use local_counter::LocalCounter;
 pub use measure::{Counter, Gauge};
+#[cfg(all(feature = "metrics", feature = "tls"))]
+pub(crate) use metrics::record_certificate;
 pub(crate) use monitors::Monitors;
 pub(crate) use reason::reason;
 pub(crate) use slowlog::{Slow, Slowlog};

@@ -50,11 +50,13 @@ impl BoundServer {
         if signals {
             signal_tasks.0.push(stop_at(SignalKind::terminate(), handle.clone())?);
             signal_tasks.0.push(stop_at(SignalKind::interrupt(), handle.clone())?);
-            ignore(SignalKind::hangup())?;
+            signal_tasks.0.push(reload_at_hangup(Arc::clone(&server))?);
         }
         let mut cron_task = Tasks::default();
         cron_task.0.push(actix_rt::spawn(run_cron(Arc::clone(&server))));
         cron_task.0.push(actix_rt::spawn(expire_keys(Arc::clone(&server))));
+        #[cfg(feature = "tls")]
+        cron_task.0.push(actix_rt::spawn(watch_certificates(Arc::clone(&server))));
         let (workers, threads) = Workers::start(Arc::clone(&server), shards);
         let workers = Rc::new(workers);
         let mut accept_tasks = Tasks::default();
@@ -174,10 +176,26 @@ fn stop_at(kind: SignalKind, handle: ServerHandle) -> io::Result<JoinHandle<()>>
     }))
 }
 
-/// Ignores a signal that would end the process, until the process ends.
-fn ignore(kind: SignalKind) -> io::Result<()> {
-    // The handler of tokio stays installed when its stream is dropped.
-    signal(kind).map(drop)
+/// Reloads the files of TLS listeners at each SIGHUP.
+///
+/// The handler of tokio stays installed, so the signal never ends the process.
+fn reload_at_hangup(server: Arc<ServerState>) -> io::Result<JoinHandle<()>> {
+    let mut hangups = signal(SignalKind::hangup())?;
+    Ok(actix_rt::spawn(async move {
+        while hangups.recv().await.is_some() {
+            server.reload_tls();
+        }
+    }))
+}
+
+/// Warns once a day of certificates that end soon.
+#[cfg(feature = "tls")]
+async fn watch_certificates(server: Arc<ServerState>) {
+    let mut every_day = actix_rt::time::interval(Duration::from_secs(24 * 60 * 60));
+    loop {
+        every_day.tick().await;
+        server.tls.watch_expiry();
+    }
 }
 
 /// The output of the first of two futures.

@@ -48,7 +48,7 @@ pub struct Server {
     settings: Settings,
     users: UserConfig,
     allow_shutdown: bool,
-    /// SIGTERM and SIGINT stop the server, and SIGHUP is ignored.
+    /// SIGTERM and SIGINT stop the server, and SIGHUP reloads its certificates.
     signals: bool,
     listeners: Vec<Listener>,
     /// Number of threads that serve connections.
@@ -80,7 +80,11 @@ impl Server {
     /// while it is dropped, without an event loop. If it then sets a timer, it panics.
     pub fn new(app: impl IntoApp) -> Self {
         let (stop, stops) = mpsc::unbounded_channel();
-        let handle = ServerHandle { stop };
+        let handle = ServerHandle {
+            stop,
+            #[cfg(feature = "tls")]
+            tls: Default::default(),
+        };
         Server {
             app: Box::new(move || app.into_app()),
             settings: Settings::default(),
@@ -128,12 +132,18 @@ impl Server {
     /// }
     /// ```
     ///
+    /// When the files have changed, `SIGHUP`, [`ServerHandle::reload_tls`] or `CONFIG SET tls-cert-file …` lets new
+    /// connections use them. A file that cannot be used changes nothing, and is an error in the log. `INFO tls` shows when
+    /// the certificate ends, and the log warns of it every day from 14 days before.
+    ///
     /// # Errors
     /// As [`bind`](Self::bind); also if a file of `tls` cannot be used. The error names the file and the
     /// reason.
     #[cfg(feature = "tls")]
     pub fn bind_tls(mut self, address: impl AsRef<str>, tls: ServerTls) -> io::Result<Self> {
-        self.listeners.push(Listener::bind_tls(address.as_ref(), &tls)?);
+        let (listener, tls) = Listener::bind_tls(address.as_ref(), &tls)?;
+        self.listeners.push(listener);
+        self.handle.tls.add(tls);
         Ok(self)
     }
 
@@ -339,7 +349,7 @@ impl Server {
         self.listeners.iter().filter_map(|listener| listener.address().ok()).collect()
     }
 
-    /// Returns a handle that stops the server.
+    /// Returns a handle that stops the server, or reloads its certificates.
     pub fn handle(&self) -> ServerHandle {
         self.handle.clone()
     }
@@ -350,8 +360,8 @@ impl Server {
     /// read. It closes each client after its last reply, or after the
     /// [shutdown timeout](Timeouts::shutdown). A second signal stops the server at once. The signal
     /// handlers stay installed for the life of the process, unless they are
-    /// [disabled](Self::disable_signals). SIGHUP is ignored, as in Redis: a terminal that closes does not end
-    /// the server.
+    /// [disabled](Self::disable_signals). SIGHUP reloads the files of TLS listeners. Without TLS it is ignored, as in
+    /// Redis: a terminal that closes does not end the server.
     ///
     /// # Errors
     /// If there is no actix system, if there is no listener, if a listener cannot be used, if a mounted actor has
@@ -378,8 +388,17 @@ impl Server {
             self;
         let stop = allow_shutdown.then(|| handle.stop.clone());
         let (config, shards) = app().into_config(workers);
-        let config = ServerState::new(config, ServerConfig { settings, users, stop, addresses, workers });
-        let server = config.map_err(|mistake| io::Error::new(io::ErrorKind::InvalidInput, mistake))?;
+        let server_config = ServerConfig {
+            settings,
+            users,
+            stop,
+            addresses,
+            #[cfg(feature = "tls")]
+            tls: handle.tls.clone(),
+            workers,
+        };
+        let server = ServerState::new(config, server_config);
+        let server = server.map_err(|mistake| io::Error::new(io::ErrorKind::InvalidInput, mistake))?;
         Ok(BoundServer { server: Arc::new(server), shards, signals, listeners, handle, stops })
     }
 }
