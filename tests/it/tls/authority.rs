@@ -4,9 +4,12 @@ use std::{
     cell::Cell,
     fs,
     sync::atomic::{AtomicUsize, Ordering::Relaxed},
+    time::{Duration, SystemTime},
 };
 
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, KeyUsagePurpose};
+use rcgen::{
+    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, KeyUsagePurpose, SanType,
+};
 
 use crate::support::Folder;
 
@@ -24,6 +27,14 @@ pub(super) struct Authority {
 pub(super) struct Identity {
     pub(super) certificate: String,
     pub(super) key: String,
+}
+
+impl Identity {
+    /// Replaces the files with those of another certificate.
+    pub(super) fn become_like(&self, other: &Identity) {
+        fs::copy(&other.certificate, &self.certificate).expect("the file can be written");
+        fs::copy(&other.key, &self.key).expect("the file can be written");
+    }
 }
 
 impl Authority {
@@ -55,6 +66,23 @@ impl Authority {
         self.issue_as(name, |params| params.not_after = rcgen::date_time_ymd(2001, 1, 1))
     }
 
+    /// Issues a certificate for this name that ends after this time.
+    pub(super) fn issue_for(&self, name: &str, time: Duration) -> Identity {
+        self.issue_as(name, |params| params.not_after = (SystemTime::now() + time).into())
+    }
+
+    /// Issues a certificate that names its owner in these ways.
+    pub(super) fn issue_named(
+        &self,
+        common_name: &str,
+        names: impl IntoIterator<Item = SanType>,
+    ) -> Identity {
+        self.issue_as("client.example", |params| {
+            params.distinguished_name.push(DnType::CommonName, common_name);
+            params.subject_alt_names.extend(names);
+        })
+    }
+
     fn issue_as(&self, name: &str, change: impl FnOnce(&mut CertificateParams)) -> Identity {
         let mut params = CertificateParams::new([name.to_owned()]).expect("a name");
         change(&mut params);
@@ -65,6 +93,18 @@ impl Authority {
             certificate: self.file(&format!("{number}.crt"), &certificate.pem()),
             key: self.file(&format!("{number}.key"), &key.serialize_pem()),
         }
+    }
+
+    /// Copies the files of a certificate. They may change afterwards.
+    pub(super) fn copy_of(&self, identity: &Identity) -> Identity {
+        let copy = Identity { certificate: self.file("copy.crt", ""), key: self.file("copy.key", "") };
+        copy.become_like(identity);
+        copy
+    }
+
+    /// Copies the file of the authority. It may change afterwards.
+    pub(super) fn copy_of_ca(&self) -> String {
+        self.file("copy-of-ca.crt", &fs::read_to_string(&self.ca).expect("the file exists"))
     }
 
     /// Writes a file into the folder of the authority. Returns its path.

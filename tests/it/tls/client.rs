@@ -10,7 +10,7 @@ use std::{
 
 use thegiant::Bytes;
 use tokio_rustls::rustls::{
-    ClientConfig, ClientConnection, RootCertStore, StreamOwned,
+    ClientConfig, ClientConnection, RootCertStore, StreamOwned, SupportedProtocolVersion,
     crypto::ring,
     pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
 };
@@ -33,23 +33,13 @@ impl TlsClient {
         trusted: &Authority,
         identity: Option<&Identity>,
     ) -> io::Result<Self> {
-        let mut roots = RootCertStore::empty();
-        roots.add(certificate(&trusted.ca)).expect("a certificate");
-        let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
-            .with_safe_default_protocol_versions()
-            .expect("ring supports the default versions")
-            .with_root_certificates(roots);
-        let config = match identity {
-            None => config.with_no_client_auth(),
-            Some(Identity { certificate: path, key }) => {
-                let key = PrivateKeyDer::from_pem_file(key).expect("a key");
-                config
-                    .with_client_auth_cert(vec![certificate(path)], key)
-                    .expect("the key belongs to the certificate")
-            }
-        };
-        let name = "localhost".try_into().expect("a name");
-        let mut tls = ClientConnection::new(config.into(), name).expect("the configuration is valid");
+        Self::connect_with(address, "localhost", &client_config(trusted, identity, ALL_VERSIONS))
+    }
+
+    /// Connects to a server with this name. Connections with the same configuration resume its sessions.
+    pub(super) fn connect_with(address: &str, name: &str, config: &Arc<ClientConfig>) -> io::Result<Self> {
+        let name = name.to_owned().try_into().expect("a name");
+        let mut tls = ClientConnection::new(Arc::clone(config), name).expect("the configuration is valid");
         let mut socket = TcpStream::connect(address)?;
         socket.set_read_timeout(Some(PATIENCE))?;
         socket.set_nodelay(true)?;
@@ -57,6 +47,17 @@ impl TlsClient {
             tls.complete_io(&mut socket)?;
         }
         Ok(TlsClient(BufReader::new(StreamOwned::new(tls, socket))))
+    }
+
+    /// Returns the state of the TLS connection.
+    pub(super) fn tls(&self) -> &ClientConnection {
+        &self.0.get_ref().conn
+    }
+
+    /// Returns whether the server has this certificate.
+    pub(super) fn sees(&self, server: &Identity) -> bool {
+        let chain = self.tls().peer_certificates().expect("the server has a certificate");
+        chain[0] == certificate(&server.certificate)
     }
 
     pub(super) fn send(&mut self, bytes: impl AsRef<[u8]>) {
@@ -92,6 +93,33 @@ impl TlsClient {
         self.0.read_to_end(&mut rest)?;
         Ok(rest.into())
     }
+}
+
+/// All versions of TLS that rustls supports.
+pub(super) use tokio_rustls::rustls::ALL_VERSIONS;
+
+/// Returns the configuration of a client that sends a client certificate if `identity` is given.
+pub(super) fn client_config(
+    trusted: &Authority,
+    identity: Option<&Identity>,
+    versions: &[&'static SupportedProtocolVersion],
+) -> Arc<ClientConfig> {
+    let mut roots = RootCertStore::empty();
+    roots.add(certificate(&trusted.ca)).expect("a certificate");
+    let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_protocol_versions(versions)
+        .expect("ring supports the versions")
+        .with_root_certificates(roots);
+    let config = match identity {
+        None => config.with_no_client_auth(),
+        Some(Identity { certificate: path, key }) => {
+            let key = PrivateKeyDer::from_pem_file(key).expect("a key");
+            config
+                .with_client_auth_cert(vec![certificate(path)], key)
+                .expect("the key belongs to the certificate")
+        }
+    };
+    config.into()
 }
 
 fn certificate(path: &str) -> CertificateDer<'static> {

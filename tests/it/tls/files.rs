@@ -2,7 +2,7 @@
 
 use std::{fs, io::ErrorKind};
 
-use thegiant::{App, ClientTls, Server, ServerTls, proxy::Upstream};
+use thegiant::{App, CertificateUser, ClientTls, Server, ServerTls, proxy::Upstream};
 
 use super::authority::{Authority, Identity};
 use crate::support::{ANY_PORT, Folder, Served, app};
@@ -90,6 +90,23 @@ fn unusable_files_of_a_client_are_errors() {
         let tls = ClientTls::new().ca(&authority.ca).certificate(&certificate, &key);
         assert!(Upstream::new(address).tls(tls).is_ok(), "{address}");
     }
+}
+
+#[test]
+fn settings_that_contradict_each_other_are_errors() {
+    let authority = Authority::new();
+    let Identity { certificate, key } = authority.issue("localhost");
+    let tls = || ServerTls::new(&certificate, &key);
+    assert_eq!(
+        refusal(tls().protocols([])),
+        "a server needs a version of TLS: name at least one in `protocols`"
+    );
+    assert_eq!(
+        refusal(tls().user_from(CertificateUser::Uri)),
+        "`user_from` needs `client_ca`: without it, clients send no certificate"
+    );
+    let error = refusal(tls().add_certificate("/nowhere.crt", &key));
+    assert!(error.starts_with("cannot use the certificate /nowhere.crt: "), "{error}");
 }
 
 #[test]

@@ -1,8 +1,12 @@
 mod authority;
 mod client;
 mod command_line;
+mod expiry;
 mod files;
 mod handshakes;
 mod listener;
+mod reload;
+mod server_names;
 mod typed_client;
 mod upstream;
+mod users;

@@ -113,3 +113,53 @@ fn describe() {
     describe_counter!(RECEIVED, Unit::Bytes, "Bytes received from clients.");
     describe_counter!(SENT, Unit::Bytes, "Bytes sent to clients.");
 }
+
+#[cfg(all(test, feature = "tls"))]
+mod tests {
+    use std::sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    };
+
+    use metrics::{Key, KeyName, Metadata, Recorder, SharedString};
+
+    use super::*;
+
+    /// Records gauges.
+    #[derive(Default)]
+    struct Gauges(Mutex<Vec<(Key, Arc<AtomicU64>)>>);
+
+    impl Recorder for Gauges {
+        fn describe_counter(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+
+        fn describe_gauge(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+
+        fn describe_histogram(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+
+        fn register_counter(&self, _: &Key, _: &Metadata<'_>) -> Counter {
+            Counter::noop()
+        }
+
+        fn register_gauge(&self, key: &Key, _: &Metadata<'_>) -> Gauge {
+            let value = Arc::new(AtomicU64::new(0));
+            self.0.lock().expect("no test panics with the lock").push((key.clone(), Arc::clone(&value)));
+            Gauge::from_arc(value)
+        }
+
+        fn register_histogram(&self, _: &Key, _: &Metadata<'_>) -> Histogram {
+            Histogram::noop()
+        }
+    }
+
+    #[test]
+    fn the_end_of_a_certificate_has_the_address_of_its_listener() {
+        let gauges = Gauges::default();
+        metrics::with_local_recorder(&gauges, || record_certificate("127.0.0.1:6381", 1_796_128_496));
+        let recorded = gauges.0.lock().expect("no test panics with the lock");
+        let [(key, value)] = &recorded[..] else { panic!("one gauge") };
+        assert_eq!(key.name(), "thegiant_tls_certificate_expiry_seconds");
+        let labels: Vec<_> = key.labels().map(|label| (label.key(), label.value())).collect();
+        assert_eq!(labels, [("address", "127.0.0.1:6381")]);
+        assert_eq!(f64::from_bits(value.load(Relaxed)), 1_796_128_496.0);
+    }
+}
