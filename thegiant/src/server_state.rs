@@ -113,6 +113,8 @@ impl ServerState {
             keyspace,
             upstream_commands,
         } = app;
+        #[cfg(feature = "tls")]
+        let info = info.into_iter().chain(config.tls.info_section()).collect();
         let ServerConfig { settings, users, stop, addresses, workers, .. } = config;
         settings.set(Setting::Databases, databases.into());
         let settings = Arc::new(settings);

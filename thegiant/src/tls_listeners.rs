@@ -9,7 +9,9 @@ use std::{
 use thegiant_tls::{LoadedTls, ServerTls, TlsSetting};
 
 use crate::{
+    InfoFields,
     client::Address,
+    info::InfoSection,
     observe::unix_time,
     settings::{Refusal, RefusalReason},
 };
@@ -21,7 +23,7 @@ const DAY: u64 = 24 * 60 * 60;
 /// A listener whose clients use TLS.
 pub(crate) struct TlsListener {
     address: Address,
-    /// What new connections use. Each connection keeps the configuration with which it was accepted.
+    /// The configuration of new connections. Each connection keeps the configuration with which it was accepted.
     current: RwLock<Arc<LoadedTls>>,
 }
 
@@ -72,9 +74,24 @@ impl TlsListeners {
         self.lock().push(listener);
     }
 
-    /// Returns the address of each listener, and the seconds until its certificate ends.
-    pub(crate) fn expiries(&self) -> Vec<(Address, i64)> {
-        self.lock().iter().map(|listener| (listener.address.clone(), listener.expires_in())).collect()
+    /// Returns the section `TLS` of `INFO`, if there is a listener.
+    pub(crate) fn info_section(&self) -> Option<InfoSection> {
+        let listeners = self.clone();
+        (!self.lock().is_empty()).then(|| InfoSection::new("TLS", move |fields| listeners.describe(fields)))
+    }
+
+    /// Writes when the certificates end. The first field is one of Valkey.
+    fn describe(&self, fields: &mut InfoFields) {
+        let listeners = self.lock();
+        let first = listeners.iter().map(|listener| listener.expires_in()).min();
+        fields.field("tls_server_cert_expires_in_seconds", first.unwrap_or(0));
+        for (index, listener) in listeners.iter().enumerate() {
+            let (address, seconds) = (&listener.address, listener.expires_in());
+            fields.field(
+                &format!("tls_listener_{index}"),
+                format_args!("address={address},cert_expires_in_seconds={seconds}"),
+            );
+        }
     }
 
     /// Reads the files of all listeners again.

@@ -56,7 +56,7 @@ enum Detail {
 type WriteFields = fn(&ServerState, &mut InfoFields);
 
 /// The sections of the toolkit, with the names and in the order of Redis.
-const SECTIONS: &[(&str, Detail, WriteFields)] = &[
+const SECTIONS: [(&str, Detail, WriteFields); 13] = [
     ("Server", Detail::Default, server),
     ("Clients", Detail::Default, clients),
     ("Memory", Detail::Default, memory),
@@ -70,9 +70,6 @@ const SECTIONS: &[(&str, Detail, WriteFields)] = &[
     ("Latencystats", Detail::All, latencystats),
     ("Cluster", Detail::Default, cluster),
     ("Keyspace", Detail::Default, |_, _| {}),
-    // A section of Valkey.
-    #[cfg(feature = "tls")]
-    ("TLS", Detail::Default, tls),
 ];
 
 /// The section names of an `INFO` request. An empty list selects the default sections.
@@ -268,20 +265,6 @@ fn micros_at(latencies: &Histogram<u64>, quantile: f64) -> f64 {
 
 fn cluster(server: &ServerState, info: &mut InfoFields) {
     info.field("cluster_enabled", u8::from(server.is_cluster));
-}
-
-/// Writes when the certificates of TLS listeners end. The first field is one of Valkey.
-#[cfg(feature = "tls")]
-fn tls(server: &ServerState, info: &mut InfoFields) {
-    let expiries = server.tls.expiries();
-    let first = expiries.iter().map(|(_, seconds)| *seconds).min();
-    info.field("tls_server_cert_expires_in_seconds", first.unwrap_or(0));
-    for (index, (address, seconds)) in expiries.iter().enumerate() {
-        info.field(
-            &format!("tls_listener_{index}"),
-            format_args!("address={address},cert_expires_in_seconds={seconds}"),
-        );
-    }
 }
 
 #[cfg(test)]
