@@ -79,6 +79,8 @@ mod readme;
 mod readthrough;
 /// Command pages and Python clients, from rows.
 mod reference;
+/// Passwords in logs, lists and `Debug` output.
+mod secrets;
 /// Actors divided among shards by key.
 mod shards;
 /// Actors that end, and supervised actors that are started again.

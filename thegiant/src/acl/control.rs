@@ -15,7 +15,7 @@ use std::{
 };
 
 use super::{
-    AclLog, Catalog, Denied, LogEntry, Refusal, RuleError, UpstreamCommands, User, Users,
+    AclLog, Catalog, Denied, LogEntry, PasswordHash, Refusal, RuleError, UpstreamCommands, User, Users,
     request::{check_forwarded, check_row},
 };
 use crate::{
@@ -46,9 +46,9 @@ pub(crate) struct AccessControl {
 #[derive(Default)]
 pub(crate) struct UserConfig {
     /// The password of the default user.
-    pub(crate) password: Option<Box<[u8]>>,
-    /// Names, each with its rules.
-    pub(crate) users: Vec<(String, String)>,
+    pub(crate) password: Option<PasswordHash>,
+    /// Names, each with its rules, which contain hashes in place of passwords.
+    pub(crate) users: Vec<(String, Vec<String>)>,
     pub(crate) file: Option<PathBuf>,
 }
 
@@ -87,13 +87,13 @@ impl AccessControl {
             control.load()?;
         }
         if let Some(password) = config.password {
-            let rule = [b">", &*password].concat();
+            let rule = format!("#{password}");
             control
-                .set_user(Users::DEFAULT, [b"resetpass".as_slice(), &rule])
+                .set_user(Users::DEFAULT, [b"resetpass", rule.as_bytes()])
                 .map_err(|error| error.to_string())?;
         }
         for (name, rules) in config.users {
-            let rules = rules.split_ascii_whitespace().map(str::as_bytes);
+            let rules = rules.iter().map(String::as_bytes);
             let mistake = |error| format!("the user `{name}` has a mistake: {error}");
             control.set_user(name.as_bytes(), rules).map_err(mistake)?;
         }
@@ -293,7 +293,6 @@ impl fmt::Debug for AccessControl {
     }
 }
 
-/// Shows no password.
 impl fmt::Debug for UserConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("UserConfig").field("file", &self.file).finish_non_exhaustive()

@@ -32,6 +32,7 @@ pub(crate) use catalog::Catalog;
 pub(crate) use categories::{Categories, CategoryNames};
 pub(crate) use control::{AccessControl, UserConfig};
 pub(crate) use log::{AclLog, LogContext, LogEntry, LogReason, Refusal};
+pub(crate) use password::{PasswordHash, without_password};
 pub(crate) use request::full_name;
 pub(crate) use rule_error::RuleError;
 pub(crate) use selector::{ChannelRules, KeyRules, Selector};

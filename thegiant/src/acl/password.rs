@@ -1,6 +1,6 @@
 //! Hashes of passwords.
 
-use std::{fmt, hint::black_box};
+use std::{borrow::Cow, fmt, hint::black_box};
 
 use sha2::{Digest, Sha256};
 
@@ -30,6 +30,15 @@ impl PasswordHash {
         let differences =
             self.0.iter().zip(&other.0).fold(0, |sum, (one, other)| black_box(sum | (one ^ other)));
         differences == 0
+    }
+}
+
+/// Returns a rule with the hash of its password in place of the password.
+pub(crate) fn without_password(rule: &str) -> Cow<'_, str> {
+    match rule.split_at_checked(1) {
+        Some((">", password)) => format!("#{}", PasswordHash::of(password.as_bytes())).into(),
+        Some(("<", password)) => format!("!{}", PasswordHash::of(password.as_bytes())).into(),
+        _ => rule.into(),
     }
 }
 

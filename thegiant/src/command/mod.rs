@@ -24,6 +24,7 @@ pub(crate) mod keys;
 pub(crate) mod maybe_future;
 mod parsed;
 mod prefix;
+mod redacted;
 pub(crate) mod reply;
 mod reply_spec;
 pub(crate) mod request;

@@ -164,9 +164,9 @@ pub(crate) fn c_text(bytes: &[u8], max_len: usize) -> &[u8] {
     bytes.split(|byte| *byte == 0).next().unwrap_or_default()
 }
 
+/// Shows users and passwords as `(redacted)`.
 impl fmt::Debug for Request<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let words = (0..self.len()).filter_map(|index| self.get(index));
-        f.debug_list().entries(words.map(String::from_utf8_lossy)).finish()
+        f.debug_list().entries(self.redacted().map(String::from_utf8_lossy)).finish()
     }
 }

@@ -3,10 +3,7 @@
 use std::fmt;
 
 use super::{Middleware, Outcome};
-use crate::{
-    Request,
-    observe::quote::{quote, redacted},
-};
+use crate::{Request, observe::quote::quote};
 
 /// Logs one line for each command, with its client, its keys and its outcome.
 ///
@@ -73,7 +70,7 @@ impl Middleware for AuditLog {
         }
         let client = request.client();
         let keys = (!self.arguments).then(|| quoted(request.keys()));
-        let args = self.arguments.then(|| quoted(redacted(request).skip(1)));
+        let args = self.arguments.then(|| quoted(request.redacted().skip(1)));
         tracing::info!(
             target: "thegiant::audit",
             id = client.id(), client = %client.addr(), user = client.user(), db = client.db(),

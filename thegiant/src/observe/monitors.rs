@@ -4,11 +4,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 
-use super::{
-    Hook, Hooks,
-    quote::{quote, redacted},
-    unix_time,
-};
+use super::{Hook, Hooks, quote::quote, unix_time};
 use crate::{Client, command::Request};
 
 /// The clients in `MONITOR` mode.
@@ -48,7 +44,7 @@ fn line(request: &Request<'_>) -> Vec<u8> {
     let client = request.client();
     let (seconds, micros) = (now.as_secs(), now.subsec_micros());
     let mut line = format!("+{seconds}.{micros:06} [{} {}]", client.db(), client.addr()).into_bytes();
-    for word in redacted(request) {
+    for word in request.redacted() {
         line.push(b' ');
         quote(word, &mut line);
     }

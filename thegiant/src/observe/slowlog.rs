@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use super::{quote::redacted, unix_time};
+use super::unix_time;
 use crate::command::Request;
 
 /// Maximum number of words of a logged request, as in Redis.
@@ -75,7 +75,7 @@ impl Slowlog {
 /// Returns the words of a request, truncated to the limits.
 fn truncated(request: &Request<'_>) -> Vec<Vec<u8>> {
     let max_words = if request.len() > MAX_WORDS { MAX_WORDS - 1 } else { MAX_WORDS };
-    let mut words: Vec<Vec<u8>> = redacted(request).take(max_words).map(truncated_word).collect();
+    let mut words: Vec<Vec<u8>> = request.redacted().take(max_words).map(truncated_word).collect();
     if request.len() > max_words {
         words.push(format!("... ({} more arguments)", request.len() - max_words).into_bytes());
     }

@@ -19,7 +19,7 @@ use tokio::sync::mpsc;
 use super::{BoundServer, Limits, ServerHandle, Timeouts};
 use crate::{
     App, IntoApp,
-    acl::UserConfig,
+    acl::{PasswordHash, UserConfig, without_password},
     client::Address,
     keyspace::Events,
     listener::Listener,
@@ -189,8 +189,8 @@ impl Server {
     ///
     /// An application with its own `AUTH` command must not set a password here.
     pub fn password(mut self, password: impl Into<Vec<u8>>) -> Self {
-        self.users.password =
-            Some(password.into().into_boxed_slice()).filter(|password| !password.is_empty());
+        let password = password.into();
+        self.users.password = (!password.is_empty()).then(|| PasswordHash::of(&password));
         self
     }
 
@@ -213,7 +213,9 @@ impl Server {
     ///
     /// [`run`](Self::run) returns an error if a rule has a mistake.
     pub fn user(mut self, name: impl Into<String>, rules: impl Into<String>) -> Self {
-        self.users.users.push((name.into(), rules.into()));
+        let rules: String = rules.into();
+        let rules = rules.split_ascii_whitespace().map(|rule| without_password(rule).into_owned());
+        self.users.users.push((name.into(), rules.collect()));
         self
     }
 
