@@ -46,6 +46,8 @@ mod lifecycle;
 mod limits;
 /// The addresses on which a server can listen.
 mod listeners;
+/// Logins: guessing, and identities that an actor of the application knows.
+mod logins;
 /// The command rows that `#[commands]` and `#[derive(Args)]` derive from a signature.
 mod macros;
 /// Applications that are made of applications.

@@ -143,6 +143,9 @@ impl Error {
     pub const NO_AUTH: Error = Error::from_static("NOAUTH Authentication required.");
     /// `CROSSSLOT Keys in request don't hash to the same slot`
     pub const CROSS_SLOT: Error = Error::from_static("CROSSSLOT Keys in request don't hash to the same slot");
+    /// `WRONGPASS invalid username-password pair or user is disabled.`
+    pub const WRONG_PASSWORD: Error =
+        Error::from_static("WRONGPASS invalid username-password pair or user is disabled.");
     /// `EXECABORT Transaction discarded because of previous errors.`
     pub const EXEC_ABORT: Error =
         Error::from_static("EXECABORT Transaction discarded because of previous errors.");

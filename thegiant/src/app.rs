@@ -20,6 +20,7 @@ use crate::{
     dispatch::{
         Consumers, Mountable, MountableAddr, MountedActor, Routes, RunBatches, run_batches, supervise,
     },
+    identity::{Authenticate, Authenticator},
     info::{InfoFields, InfoSection},
     middleware::{Installed, Middleware},
     proxy::{
@@ -73,6 +74,7 @@ pub struct App {
     #[cfg(feature = "metrics")]
     exports: Vec<Box<dyn FnOnce() + Send + Sync>>,
     connection_events: ConnectionEvents,
+    authenticator: Option<Authenticator>,
     middleware: Vec<Installed>,
     keyspace: Keyspace,
     /// The actor that sends all other commands on to upstreams.
@@ -712,6 +714,51 @@ impl App {
         self
     }
 
+    /// Asks an actor who the clients are whom the users of the server do not know.
+    ///
+    /// A client logs in with `AUTH user password`, with `AUTH password` (the user is then `default`) or with `HELLO … AUTH`.
+    /// If no user of the server has this name, or if that user is `on` and has no password, the actor gets an
+    /// [`Authenticate`] message. It can take its time, for example to ask another server: the client waits, and
+    /// other clients do not.
+    ///
+    /// ```
+    /// use thegiant::{Authenticate, Identity, prelude::*};
+    ///
+    /// /// Accepts tokens such as `alice:open-sesame`.
+    /// struct Tokens;
+    ///
+    /// impl Actor for Tokens {
+    ///     type Context = Context<Self>;
+    /// }
+    ///
+    /// impl Handler<Authenticate> for Tokens {
+    ///     type Result = Result<Identity, Error>;
+    ///
+    ///     fn handle(&mut self, login: Authenticate, _: &mut Context<Self>) -> Self::Result {
+    ///         match login.password.as_str().and_then(|token| token.split_once(':')) {
+    ///             Some((name, "open-sesame")) => Ok(Identity::with_rules(name, format!("+@all ~{name}:*"))),
+    ///             _ => Err(Error::WRONG_PASSWORD),
+    ///         }
+    ///     }
+    /// }
+    ///
+    /// let app = || App::new().authenticate(Tokens.start());
+    /// ```
+    ///
+    /// With `type Result = ResponseFuture<Result<Identity, Error>>`, the answer comes later. [`Timeouts::reply`](crate::Timeouts::reply)
+    /// and [`Timeouts::auth`](crate::Timeouts::auth) limit the wait. An error of the actor counts as a
+    /// [failed login](crate::Timeouts::auth_delay), except an [internal](Error::internal) one.
+    ///
+    /// So that clients have to log in, the user `default` has no password, and is not `nopass` as otherwise; `Server::user("default",
+    /// "nopass …")` lets clients in without a login. An actor that has ended makes logins fail with an internal error.
+    ///
+    /// # Panics
+    /// [`merge`](Self::merge) panics if both applications have such an actor.
+    pub fn authenticate(mut self, actor: impl Into<Recipient<Authenticate>>) -> Self {
+        self.authenticator = Some(actor.into());
+        self
+    }
+
     /// Installs a [middleware](crate::middleware), which can refuse or delay each command and sees its outcome.
     ///
     /// The first one that is installed is the outermost.
@@ -759,6 +806,7 @@ impl App {
             routes: self.routes,
             info: self.info,
             connection_events: self.connection_events,
+            authenticator: self.authenticator,
             middleware: self.middleware,
             keyspace: self.keyspace,
             upstream_commands: self.upstream_commands,

@@ -234,6 +234,7 @@ pub mod command;
 mod conn;
 mod dispatch;
 pub mod docs;
+mod identity;
 mod info;
 mod keyspace;
 mod listener;
@@ -1032,6 +1033,7 @@ pub use crate::{
         request::Request,
     },
     dispatch::{Commit, GroupCommit, Mountable, MountableAddr, Prefetch, Responder},
+    identity::{Authenticate, Identity, Password},
     info::InfoFields,
     keyspace::{Expire, ExpiringMap, Keyspace},
     observe::{Counter, Gauge},

@@ -20,6 +20,7 @@ use crate::{
     acl::{AccessControl, UpstreamCommands, UserConfig},
     client::{Address, Client, ClientFlag, ClientHost, Clients, ConnectionEvents, Endpoints},
     dispatch::Routes,
+    identity::Authenticator,
     info::InfoSection,
     keyspace::Events,
     middleware::Installed,
@@ -34,6 +35,8 @@ pub(crate) struct ServerState {
     pub(crate) settings: Arc<Settings>,
     pub(crate) info: Vec<InfoSection>,
     pub(crate) connection_events: ConnectionEvents,
+    /// The actor that knows further users.
+    pub(crate) authenticator: Option<Authenticator>,
     /// The middleware, the outermost first.
     pub(crate) middleware: Vec<Installed>,
     pub(crate) pubsub: PubSub,
@@ -74,6 +77,7 @@ pub(crate) struct AppConfig {
     pub(crate) routes: Routes,
     pub(crate) info: Vec<InfoSection>,
     pub(crate) connection_events: ConnectionEvents,
+    pub(crate) authenticator: Option<Authenticator>,
     pub(crate) middleware: Vec<Installed>,
     pub(crate) keyspace: Keyspace,
     pub(crate) upstream_commands: Arc<dyn UpstreamCommands>,
@@ -109,13 +113,15 @@ impl ServerState {
             routes,
             info,
             connection_events,
+            authenticator,
             middleware,
             keyspace,
             upstream_commands,
         } = app;
         #[cfg(feature = "tls")]
         let info = info.into_iter().chain(config.tls.info_section()).collect();
-        let ServerConfig { settings, users, stop, addresses, workers, .. } = config;
+        let ServerConfig { settings, mut users, stop, addresses, workers, .. } = config;
+        users.has_authenticator = authenticator.is_some();
         settings.set(Setting::Databases, databases.into());
         let settings = Arc::new(settings);
         let hooks = keyspace.hooks();
@@ -135,6 +141,7 @@ impl ServerState {
             settings,
             info,
             connection_events,
+            authenticator,
             middleware,
             is_cluster,
             node_id: random_node_id(),
@@ -173,6 +180,7 @@ impl ServerState {
     pub(crate) fn tick(&self) {
         self.now.store(u32::try_from(self.uptime().as_secs()).unwrap_or(u32::MAX - 1), Relaxed);
         self.stats.tick();
+        self.acl.report_failed_logins();
     }
 
     /// Changes all of these settings or none, as `CONFIG SET` does.

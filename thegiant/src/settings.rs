@@ -34,6 +34,7 @@ pub(crate) enum Setting {
     QueryBufferLimit,
     RequestTimeout,
     AuthTimeout,
+    AuthDelay,
     ReplyTimeout,
     MaxMemoryClients,
     NormalOutputLimit,
@@ -93,7 +94,7 @@ const fn fixed(setting: Setting, name: &'static str, kind: SettingKind, default:
 const PART: &str = "";
 
 /// All settings, in the order of [`Setting`].
-static ROWS: [SettingRow; 29] = [
+static ROWS: [SettingRow; 30] = [
     row(Setting::MaxClients, "maxclients", SettingKind::Number(1, u32::MAX as i64), 10_000),
     row(Setting::Timeout, "timeout", SettingKind::Time, 0),
     row(Setting::TcpKeepalive, "tcp-keepalive", SettingKind::Time, 300_000),
@@ -104,6 +105,7 @@ static ROWS: [SettingRow; 29] = [
     row(Setting::QueryBufferLimit, "client-query-buffer-limit", SettingKind::Memory(MIB), 1024 * MIB as i64),
     row(Setting::RequestTimeout, "request-timeout", SettingKind::Time, 0),
     row(Setting::AuthTimeout, "auth-timeout", SettingKind::Time, 60_000),
+    row(Setting::AuthDelay, "auth-delay", SettingKind::Time, 2000),
     row(Setting::ReplyTimeout, "reply-timeout", SettingKind::Time, 0),
     row(Setting::MaxMemoryClients, "maxmemory-clients", SettingKind::Memory(0), 0),
     row(Setting::NormalOutputLimit, PART, SettingKind::Memory(0), 0),

@@ -42,8 +42,21 @@ impl RawClient {
         Self::try_connect(address).unwrap_or_else(|error| panic!("cannot connect to {address}: {error}"))
     }
 
+    /// Connects to a TCP address from a port of this IP address, such as `127.0.0.2`.
+    pub(crate) fn connect_from(source: [u8; 4], address: &str) -> Self {
+        let socket =
+            socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).expect("a socket");
+        socket.bind(&SocketAddr::from((source, 0)).into()).expect("a local address");
+        let address: SocketAddr = address.parse().expect("an address");
+        socket.connect(&address.into()).expect("it can be reached");
+        Self::over(Socket::Tcp(socket.into())).expect("a socket that is open")
+    }
+
     pub(crate) fn try_connect(address: &str) -> io::Result<Self> {
-        let socket = Socket::connect(address)?;
+        Self::over(Socket::connect(address)?)
+    }
+
+    fn over(socket: Socket) -> io::Result<Self> {
         either!(&socket, stream => {
             stream.set_read_timeout(Some(PATIENCE))?;
             stream.set_write_timeout(Some(PATIENCE))?;

@@ -5,22 +5,24 @@ use std::{
     fmt,
     path::{Path, PathBuf},
     sync::{
-        Arc, Mutex, PoisonError, RwLock, RwLockReadGuard,
+        Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard,
         atomic::{
             AtomicBool, AtomicU64,
             Ordering::{Acquire, Relaxed, Release},
         },
     },
-    time::{SystemTime, UNIX_EPOCH},
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use super::{
     AclLog, Catalog, Denied, LogEntry, PasswordHash, Refusal, RuleError, UpstreamCommands, User, Users,
+    failed_logins::{FailedLogins, LoginSource, LoginTurn},
     request::{check_forwarded, check_row},
 };
 use crate::{
-    Client,
+    Client, Error,
     batch::CommandId,
+    client::Address,
     command::{Flags, Spec},
     observe::{Hook, Hooks},
     pubsub::KeyReaders,
@@ -39,8 +41,36 @@ pub(crate) struct AccessControl {
     /// Clients need not authenticate.
     is_open: AtomicBool,
     log: Mutex<AclLog>,
+    failed_logins: Mutex<FailedLogins>,
+    /// An actor of the application knows further users.
+    has_authenticator: bool,
     file: Option<PathBuf>,
 }
+
+/// The answer of the users of the server to a name and a password.
+#[derive(Debug)]
+pub(crate) enum LocalLogin {
+    Accepted(Arc<[u8]>),
+    Refused,
+    /// There is no such user, or it has no password.
+    Unknown,
+}
+
+/// A login that waits, because others from the same address have failed. The wait ends when it is dropped.
+#[derive(Debug)]
+pub(crate) struct DelayedLogin {
+    acl: Arc<AccessControl>,
+    source: LoginSource,
+}
+
+impl Drop for DelayedLogin {
+    fn drop(&mut self) {
+        self.acl.lock_failed_logins().end_delay(self.source);
+    }
+}
+
+const TOO_MANY_LOGINS: Error =
+    Error::from_static("ERR too many logins from this address wait after failed ones: try again later");
 
 /// The users of a server, as its program has set them.
 #[derive(Default)]
@@ -50,6 +80,8 @@ pub(crate) struct UserConfig {
     /// Names, each with its rules, which contain hashes in place of passwords.
     pub(crate) users: Vec<(String, Vec<String>)>,
     pub(crate) file: Option<PathBuf>,
+    /// An actor of the application knows further users.
+    pub(crate) has_authenticator: bool,
 }
 
 impl AccessControl {
@@ -67,7 +99,7 @@ impl AccessControl {
         let has_others = commands.iter().any(|spec| spec.flags.contains(Flags::ANY_NAME));
         let catalog = Catalog::new(commands, has_others)?;
         let control = AccessControl {
-            users: RwLock::new(Users::new(&catalog)),
+            users: RwLock::new(Users::none()),
             catalog,
             upstream,
             settings,
@@ -75,8 +107,11 @@ impl AccessControl {
             generation: AtomicU64::new(1),
             is_open: AtomicBool::new(true),
             log: Mutex::default(),
+            failed_logins: Mutex::default(),
+            has_authenticator: config.has_authenticator,
             file: config.file,
         };
+        control.change(|users| Ok::<_, String>(users.set(control.default_user())))?;
         if control.file.is_some() {
             if config.password.is_some() || !config.users.is_empty() {
                 return Err(
@@ -117,15 +152,90 @@ impl AccessControl {
         self.users().default_user().is_some_and(|user| user.nopass)
     }
 
-    /// Returns the name of a user if this is its password, and clients can authenticate as this user.
-    pub(crate) fn authenticate(&self, name: &[u8], password: &[u8]) -> Option<Arc<[u8]>> {
+    /// Compares a password with those of a user.
+    pub(crate) fn authenticate(&self, name: &[u8], password: &[u8]) -> LocalLogin {
         let users = self.users();
         // A user that does not exist takes as long as one with another password.
         let Some(user) = users.get(name) else {
-            let unknown = User::new(name, &self.catalog, false);
-            return unknown.matches_password(password).then(|| name.into());
+            User::new(name, &self.catalog, false).matches_password(password);
+            return LocalLogin::Unknown;
         };
-        user.matches_password(password).then(|| (*user.name).into())
+        if user.matches_password(password) {
+            LocalLogin::Accepted((*user.name).into())
+        } else if user.is_on && user.passwords().next().is_none() {
+            LocalLogin::Unknown
+        } else {
+            LocalLogin::Refused
+        }
+    }
+
+    /// Delays a login if others from the same address have failed. Returns the time to wait.
+    ///
+    /// # Errors
+    /// If too many logins from the address wait.
+    pub(crate) fn delay_login(
+        this: &Arc<Self>,
+        address: &Address,
+    ) -> Result<Option<(Duration, DelayedLogin)>, Error> {
+        let source = LoginSource::from(address);
+        let max_delay = this.settings.time(Setting::AuthDelay).unwrap_or_default();
+        match this.lock_failed_logins().turn(source, max_delay) {
+            LoginTurn::Now => Ok(None),
+            LoginTurn::After(time) => Ok(Some((time, DelayedLogin { acl: Arc::clone(this), source }))),
+            LoginTurn::Refused => Err(TOO_MANY_LOGINS),
+        }
+    }
+
+    /// Counts a failed login from this address.
+    pub(crate) fn add_failed_login(&self, address: &Address) {
+        self.lock_failed_logins().add(address.into());
+    }
+
+    /// Logs how many logins have failed, once a minute. It is called once a second.
+    pub(crate) fn report_failed_logins(&self) {
+        let Some(report) = self.lock_failed_logins().take_report() else { return };
+        let (address, of_address) = match report.worst {
+            Some((source, count)) => (source.to_string(), count),
+            None => (String::new(), 0),
+        };
+        tracing::warn!(
+            failures = report.failures,
+            address,
+            of_address,
+            "logins have failed within a minute, most of them from this address"
+        );
+    }
+
+    fn lock_failed_logins(&self) -> MutexGuard<'_, FailedLogins> {
+        // No code panics while it holds the lock.
+        self.failed_logins.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Returns the user `default` before any rules. With an authenticator, it has no password: clients have to log in.
+    fn default_user(&self) -> User {
+        let user = User::default_user(&self.catalog);
+        User { nopass: !self.has_authenticator, ..user }
+    }
+
+    /// Returns the user of a client.
+    pub(crate) fn user_of(&self, client: &Client) -> Option<Arc<User>> {
+        let name = client.user_name();
+        client.attached::<User>().filter(|own| *own.name == *name).or_else(|| self.user(&name))
+    }
+
+    /// Returns whether the client is this user of the server, and not one of its own.
+    pub(crate) fn is_user(&self, client: &Client, name: &[u8]) -> bool {
+        *client.user_name() == *name && client.attached::<User>().is_none_or(|own| *own.name != *name)
+    }
+
+    /// Returns a user that is not one of the server, with these rules.
+    pub(crate) fn own_user(&self, name: &str, rules: &str) -> Result<User, String> {
+        if name.is_empty() || !Users::is_name(name.as_bytes()) {
+            return Err("a name has no spaces and is not empty".into());
+        }
+        let rules = rules.split_ascii_whitespace().map(str::as_bytes);
+        let user = User::new(name.as_bytes(), &self.catalog, self.all_channels());
+        user.with_rules(rules, &self.catalog, self.all_channels()).map_err(|error| error.to_string())
     }
 
     /// Returns the name of a user if clients can be this user.
@@ -213,7 +323,7 @@ impl AccessControl {
     /// Returns the mistakes in the file. The users are then as before.
     pub(crate) fn load(&self) -> Result<BTreeSet<Box<[u8]>>, String> {
         let Some(file) = &self.file else { return Ok(BTreeSet::new()) };
-        let loaded = Users::load(file, &self.catalog, self.all_channels())?;
+        let loaded = Users::load(file, &self.catalog, self.all_channels(), self.default_user())?;
         self.change(|users| {
             let is_same = |user: &User| {
                 let other = loaded.get(&user.name).map(|other| other.describe(&self.catalog));
@@ -256,7 +366,8 @@ impl AccessControl {
         let changed = change(&mut users)?;
         let is_open = users.default_user().is_some_and(|user| user.is_on && user.nopass);
         self.is_open.store(is_open, Relaxed);
-        self.hooks.set(Hook::Users, users.iter().any(|user| !user.is_unrestricted()));
+        let is_limited = self.has_authenticator || users.iter().any(|user| !user.is_unrestricted());
+        self.hooks.set(Hook::Users, is_limited);
         // Still under the lock: who sees the new number finds the new users.
         self.generation.fetch_add(1, Release);
         Ok(changed)
@@ -267,7 +378,7 @@ impl AccessControl {
         self.users.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn lock_log(&self) -> std::sync::MutexGuard<'_, AclLog> {
+    fn lock_log(&self) -> MutexGuard<'_, AclLog> {
         self.log.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -283,7 +394,7 @@ impl KeyReaders for AccessControl {
     }
 
     fn may_read(&self, client: &Client, key: &[u8]) -> bool {
-        self.users().get(&client.user_name()).is_some_and(|user| user.may_read(key))
+        self.user_of(client).is_some_and(|user| user.may_read(key))
     }
 }
 

@@ -10,15 +10,20 @@ use std::{
 use super::{Catalog, User, Users, rule_error::Mistake, user::join_selectors};
 
 impl Users {
-    /// Reads the users from a file.
+    /// Reads the users from a file. `default` is the user of that name if the file does not have it.
     ///
     /// # Errors
     /// Returns the text of `ACL LOAD` if the file cannot be read or has a mistake.
-    pub(crate) fn load(path: &Path, catalog: &Catalog, all_channels: bool) -> Result<Self, String> {
+    pub(crate) fn load(
+        path: &Path,
+        catalog: &Catalog,
+        all_channels: bool,
+        default: User,
+    ) -> Result<Self, String> {
         let text = fs::read(path).map_err(|error| {
             format!("Error loading ACLs, opening file '{}': {}", path.display(), reason(&error))
         })?;
-        Users::parse(&text, &path.display().to_string(), catalog, all_channels)
+        Users::parse(&text, &path.display().to_string(), catalog, all_channels, default)
     }
 
     /// Reads the users from the text of a file. `file` names it in errors.
@@ -30,6 +35,7 @@ impl Users {
         file: &str,
         catalog: &Catalog,
         all_channels: bool,
+        default: User,
     ) -> Result<Self, String> {
         let mut users = Users::none();
         let mut errors = String::new();
@@ -47,7 +53,7 @@ impl Users {
             return Err(errors);
         }
         if users.default_user().is_none() {
-            users.set(User::default_user(catalog));
+            users.set(default);
         }
         Ok(users)
     }
@@ -157,7 +163,7 @@ mod tests {
     use crate::acl::sample::catalog;
 
     fn parse(text: &str) -> Result<Users, String> {
-        Users::parse(text.as_bytes(), "users.acl", &catalog(), false)
+        Users::parse(text.as_bytes(), "users.acl", &catalog(), false, User::default_user(&catalog()))
     }
 
     fn lines(users: &Users) -> Vec<String> {
@@ -206,7 +212,7 @@ mod tests {
     fn a_saved_file_is_loaded_again() {
         let catalog = catalog();
         let path = env::temp_dir().join(format!("thegiant-users-{}.acl", process::id()));
-        let missing = Users::load(&path, &catalog, false).expect_err("no file");
+        let missing = Users::load(&path, &catalog, false, User::default_user(&catalog)).expect_err("no file");
         let expected =
             format!("Error loading ACLs, opening file '{}': No such file or directory", path.display());
         assert_eq!(missing, expected);
@@ -214,7 +220,7 @@ mod tests {
         let users = parse("user a on >secret ~a* +@read (&news:* +subscribe)\nuser default on nopass +@all")
             .expect("users");
         users.save(&path, &catalog).expect("a file");
-        let loaded = Users::load(&path, &catalog, false).expect("users");
+        let loaded = Users::load(&path, &catalog, false, User::default_user(&catalog)).expect("users");
         assert_eq!(lines(&loaded), lines(&users));
         #[cfg(unix)]
         {

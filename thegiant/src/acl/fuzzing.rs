@@ -30,7 +30,8 @@ pub fn rules(data: &[u8]) {
     assert_eq!(again.describe(&catalog), described);
 
     let line = [b"user u ", &*described].concat();
-    let users = Users::parse(&line, "file", &catalog, false).unwrap_or_else(|error| panic!("{error}"));
+    let users = Users::parse(&line, "file", &catalog, false, User::default_user(&catalog))
+        .unwrap_or_else(|error| panic!("{error}"));
     let loaded = users.get(b"u").expect("the user of the line");
     assert_eq!(loaded.describe(&catalog), described);
     for (command, key) in (0..SPECS.len() as u16).zip(text.chunks(3)) {

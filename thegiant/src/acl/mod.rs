@@ -10,6 +10,7 @@ mod categories;
 mod command_rules;
 mod control;
 mod describe;
+mod failed_logins;
 mod file;
 #[cfg(fuzzing)]
 pub(crate) mod fuzzing;
@@ -30,7 +31,7 @@ mod users;
 pub(crate) use access::{Access, AccessedCommand, Denied};
 pub(crate) use catalog::Catalog;
 pub(crate) use categories::{Categories, CategoryNames};
-pub(crate) use control::{AccessControl, UserConfig};
+pub(crate) use control::{AccessControl, DelayedLogin, LocalLogin, UserConfig};
 pub(crate) use log::{AclLog, LogContext, LogEntry, LogReason, Refusal};
 pub(crate) use password::{PasswordHash, without_password};
 pub(crate) use request::full_name;

@@ -12,13 +12,6 @@ impl Users {
     /// The name of the user of clients that have not authenticated.
     pub(crate) const DEFAULT: &'static [u8] = b"default";
 
-    /// Returns the user `default` alone.
-    pub(crate) fn new(catalog: &Catalog) -> Self {
-        let mut users = Users(BTreeMap::new());
-        users.set(User::default_user(catalog));
-        users
-    }
-
     /// Returns no user, not even `default`.
     pub(super) fn none() -> Self {
         Users(BTreeMap::new())

@@ -43,13 +43,13 @@ impl App {
     /// | handles from [`pubsub`](Self::pubsub), [`keyspace`](Self::keyspace) | reach the same channels and clients as those of this one |
     /// | [middleware](Self::middleware) | applies to the commands of the other application only, inside of the middleware of this one |
     /// | [`without`](Self::without), [`emulate_cluster`](Self::emulate_cluster), [`atomic`](Self::atomic) | applies to the whole |
-    /// | [`databases`](Self::databases) | applies to the whole |
+    /// | [`databases`](Self::databases), [`authenticate`](Self::authenticate) | applies to the whole |
     /// | [`fallback`](Self::fallback), [`proxy`](Self::proxy) | gets the commands that no actor of the whole has |
     /// | [`address`](Self::address), [`shards`](Self::shards) | return its addresses, after those of this one |
     ///
     /// # Panics
-    /// Panics if both have a command of the same name, different numbers of [`databases`](Self::databases), or a fallback or proxy
-    /// each.
+    /// Panics if both have a command of the same name, different numbers of [`databases`](Self::databases), a fallback or proxy each, or
+    /// each an actor that [authenticates](Self::authenticate) clients.
     #[track_caller]
     pub fn merge(self, other: App) -> Self {
         self.add("", other)
@@ -85,6 +85,7 @@ impl App {
             #[cfg(feature = "metrics")]
             exports,
             connection_events,
+            authenticator,
             middleware,
             keyspace,
             proxy,
@@ -120,6 +121,11 @@ impl App {
         #[cfg(feature = "metrics")]
         self.exports.extend(exports);
         self.connection_events.append(connection_events);
+        assert!(
+            self.authenticator.is_none() || authenticator.is_none(),
+            "only one of two merged applications can authenticate clients"
+        );
+        self.authenticator = self.authenticator.or(authenticator);
         self.is_cluster |= is_cluster;
         self.addresses.extend(addresses);
         self.shards.extend(shards);

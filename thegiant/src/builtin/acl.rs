@@ -98,12 +98,13 @@ impl ConnectionState {
     /// Reloads the rules from the configured ACL file.
     #[command("ACL LOAD", admin, noscript, loading, stale)]
     fn acl_load(&mut self) -> Result<(), Error> {
-        let acl = &self.server.acl;
+        let server = Arc::clone(&self.server);
+        let acl = &server.acl;
         acl.file().ok_or(NO_FILE)?;
         let changed = acl.load().map_err(Error::err)?;
         let has_changed = |client: &Client| {
             let name = client.user_name();
-            *name != *Users::DEFAULT && changed.contains(&*name)
+            *name != *Users::DEFAULT && changed.contains(&*name) && server.acl.is_user(client, &name)
         };
         self.close_clients(has_changed);
         self.apply_rules(Users::DEFAULT);
@@ -176,7 +177,7 @@ impl ConnectionState {
     fn close_deleted(&mut self) {
         let server = Arc::clone(&self.server);
         let acl = &server.acl;
-        self.close_clients(|client| acl.user(&client.user_name()).is_none());
+        self.close_clients(|client| acl.user_of(client).is_none());
     }
 
     /// Applies changed rules to what the clients of a user do already.
@@ -186,7 +187,7 @@ impl ConnectionState {
     fn apply_rules(&mut self, name: &[u8]) {
         let server = Arc::clone(&self.server);
         let Some(user) = server.acl.user(name).filter(|user| !user.is_unrestricted()) else { return };
-        let is_of_user = |client: &Client| *client.user_name() == *name;
+        let is_of_user = |client: &Client| server.acl.is_user(client, name);
         let listeners = server.pubsub.clients(|client, kind, channel| {
             is_of_user(client) && !user.may_listen(channel, kind == ChannelKind::Pattern)
         });

@@ -3,7 +3,6 @@
 use super::{AfterPushes, REDIS_VERSION};
 use crate::{
     Error, Reply, Simple,
-    acl::LogReason,
     batch::{ReplyBuffer, ReplyMode},
     client::DEFAULT_USER,
     command::{Answer, ArgKind, ArgSpec, Arguments, FromArg, Request, c_text},
@@ -104,25 +103,12 @@ impl ConnectionState {
             _ => Err(Error::SYNTAX),
         }
     }
-
-    /// Makes the client one of this user, if the password is correct.
-    fn log_in(&mut self, name: &[u8], password: &[u8], request: &Request<'_>) -> Result<(), Error> {
-        let Some(user) = self.server.acl.authenticate(name, password) else {
-            self.log_refusal(LogReason::Auth, request.name(), name);
-            return Err(WRONG_PASSWORD);
-        };
-        self.set_user(Some(user));
-        self.set_authenticated(true);
-        Ok(())
-    }
 }
 
 const NO_PASSWORD_CONFIGURED: Error = Error::from_static(
     "ERR AUTH <password> called without any password configured for the default user. \
      Are you sure your configuration is correct?",
 );
-const WRONG_PASSWORD: Error =
-    Error::from_static("WRONGPASS invalid username-password pair or user is disabled.");
 const BAD_CLIENT_NAME: Error =
     Error::from_static("ERR Client names cannot contain spaces, newlines or special characters.");
 

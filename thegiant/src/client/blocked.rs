@@ -297,4 +297,4 @@ impl BlockedCommand {
 }
 
 /// The reply to a command that has timed out.
-pub(super) const TIMED_OUT: Error = Error::from_static("TIMEOUT the command was not answered in time");
+pub(crate) const TIMED_OUT: Error = Error::from_static("TIMEOUT the command was not answered in time");

@@ -372,6 +372,19 @@ impl Client {
         self.0.slot.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Drops the [attached](Self::attach) value of this type.
+    pub(crate) fn detach<T: Any>(&self) {
+        let mut slot = self.slot();
+        let position = |attached: &[(TypeId, Arc<dyn Any + Send + Sync>)]| {
+            attached.iter().position(|(known, _)| *known == TypeId::of::<T>())
+        };
+        if let Some(index) = slot.extra().and_then(|extra| position(&extra.attached)) {
+            let (_, value) = slot.extra_mut().attached.swap_remove(index);
+            drop(slot);
+            drop(value);
+        }
+    }
+
     /// Drops all attached values.
     pub(crate) fn detach_all(&self) {
         let mut slot = self.slot();

@@ -15,7 +15,7 @@ mod waits;
 
 pub use address::Address;
 pub(crate) use address::Endpoints;
-pub(crate) use blocked::{PartOwner, ReplyHolder};
+pub(crate) use blocked::{PartOwner, ReplyHolder, TIMED_OUT};
 pub(crate) use clients::Clients;
 pub(crate) use connection_events::ConnectionEvents;
 pub use connection_events::{Connected, Disconnected};
@@ -23,4 +23,4 @@ pub(crate) use flags::{ClientFlag, CloseRequest};
 pub use handle::Client;
 pub(crate) use handle::{ClientHost, DEFAULT_USER};
 pub use slot::PushId;
-pub(crate) use waits::Collected;
+pub(crate) use waits::{Collected, SHUTTING_DOWN};

@@ -30,7 +30,7 @@ pub(crate) enum Collected {
 }
 
 /// The reply to a blocked command when the server stops.
-const SHUTTING_DOWN: Error = Error::from_static("UNBLOCKED the server is shutting down");
+pub(crate) const SHUTTING_DOWN: Error = Error::from_static("UNBLOCKED the server is shutting down");
 
 impl Client {
     /// Returns an answered batch to the connection and wakes it.

@@ -6,6 +6,7 @@ mod connection;
 mod context;
 #[cfg(feature = "tls")]
 mod handshake;
+mod login;
 mod middleware;
 mod permissions;
 mod read;

@@ -40,9 +40,8 @@ impl Permissions {
     fn load(&mut self, acl: &AccessControl, client: &Client) {
         // First: a change that comes in between is seen the next time.
         let generation = acl.generation();
-        let name = client.user_name();
         // A user that was deleted may do nothing. Its clients are about to be closed.
-        let user = acl.user(&name).unwrap_or_else(|| acl.unknown_user(&name));
+        let user = acl.user_of(client).unwrap_or_else(|| acl.unknown_user(&client.user_name()));
         let restricted = Some(user).filter(|user| !user.is_unrestricted());
         *self = Permissions { restricted, generation };
     }

@@ -30,7 +30,9 @@ impl Connection {
                     Resolved::Command(target) | Resolved::Split(target) => {
                         match self.admission(&mut batch, target) {
                             Admission::Run if target.actor_id == ActorId::CONNECTION => {
-                                self.answer(target, &mut batch)
+                                if !self.answer(target, &mut batch) {
+                                    return self.wait_for_login(batch, cx);
+                                }
                             }
                             Admission::Run => return Ok(self.dispatch(batch, target, cx)),
                             Admission::Denied(denied) => self.refuse_denied(denied, target, &mut batch),
@@ -84,16 +86,27 @@ impl Connection {
     }
 
     /// Runs a built-in command.
-    fn answer(&mut self, target: CommandRef, batch: &mut Batch) {
+    ///
+    /// Returns `false` if the command waits for a login. It is then the next one again.
+    fn answer(&mut self, target: CommandRef, batch: &mut Batch) -> bool {
         let row = target.row.get::<ConnectionState>();
+        // All commands that log in have this flag.
+        let before = row.spec.flags.contains(Flags::NO_AUTH).then(|| batch.checkpoint());
         batch.begin();
         step(batch, &self.client, Some(&row.spec), |request, out| {
             (row.run)(&mut self.state, request, &mut (), out)
         });
+        if let Some(before) = before
+            && self.state.login.is_some()
+        {
+            batch.go_back(before);
+            return false;
+        }
         batch.out.encoder_mut().set_protocol(self.client.protocol());
         if batch.is_observed() {
             self.after_requests(batch);
         }
+        true
     }
 
     /// Reports the keys of the requests that have run. The pushes that they have caused follow their replies.

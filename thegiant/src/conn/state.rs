@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::{middleware::MiddlewareCursor, permissions::Permissions};
+use super::{login::Login, middleware::MiddlewareCursor, permissions::Permissions};
 use crate::{
     Client,
     batch::{Batch, CommandId, ReplyMode},
@@ -35,6 +35,8 @@ pub(crate) struct ConnectionState {
     authenticated: bool,
     /// The rules for the user of the client.
     pub(super) permissions: Permissions,
+    /// The login that the next request waits for.
+    pub(super) login: Option<Box<Login>>,
     /// The subscriptions of the client, if any.
     pub(crate) subscriptions: Option<Box<Subscriptions>>,
     /// The open transaction, and the keys that must not change before `EXEC`.
@@ -60,6 +62,7 @@ impl ConnectionState {
             closing: false,
             authenticated,
             permissions: Permissions::default(),
+            login: None,
             subscriptions: None,
             transaction: Transaction::None,
             watch: None,

@@ -154,6 +154,19 @@ impl Timeouts {
         self.set(Setting::AuthTimeout, time.into())
     }
 
+    /// Limits the delay of logins from an address whose logins have failed (`auth-delay`, default 2 s; `None`: no delay).
+    ///
+    /// Five failures delay nothing. After those, each login from the address waits before its password is checked: 100 ms,
+    /// doubled by each further failure. At most 32 logins from an address wait; further ones get an error. A minute without a
+    /// failure ends it. Other addresses are not affected. An IPv6 network of 64 bits is one address, and so are all
+    /// unix sockets.
+    ///
+    /// Switch the delay off if all clients have one address, for example that of a load balancer, and the network keeps strangers
+    /// away.
+    pub fn auth_delay(self, max: impl Into<Option<Duration>>) -> Self {
+        self.set(Setting::AuthDelay, max.into())
+    }
+
     /// Limits the time that a stop waits for clients to read their last replies (`shutdown-timeout`, default 10 s).
     pub fn shutdown(self, time: Duration) -> Self {
         self.set(Setting::ShutdownTimeout, Some(time))

@@ -1,0 +1,4 @@
+//! Logins that are not decided at once.
+
+mod guessing;
+mod identities;

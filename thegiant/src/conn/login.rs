@@ -1,0 +1,206 @@
+//! The part of a connection that logs its client in.
+
+use std::{
+    future::Future,
+    io,
+    pin::Pin,
+    sync::Arc,
+    task::{Context as TaskContext, Poll},
+    time::Duration,
+};
+
+use actix::MailboxError;
+use actix_rt::time::{Sleep, sleep, timeout};
+
+use super::{
+    Connection, ConnectionState,
+    connection::{Next, Stage},
+    read::ReadAhead,
+};
+use crate::{
+    Error, Identity,
+    acl::{AccessControl, DelayedLogin, LocalLogin, LogReason, User},
+    batch::Batch,
+    client::{ClientFlag, CloseRequest, SHUTTING_DOWN, TIMED_OUT},
+    command::Request,
+    dispatch::NOT_ALLOWED,
+    identity::Authenticate,
+    settings::Setting,
+};
+
+/// A login that cannot be decided at once.
+///
+/// Meanwhile, the command that logs in is the next one of its batch again. It runs anew when the login has come further.
+pub(super) enum Login {
+    /// The password is checked at the end of a delay, since logins from the same address have failed.
+    Delayed {
+        delay: Pin<Box<Sleep>>,
+        _turn: DelayedLogin,
+    },
+    /// The actor of the application decides.
+    Asking(Pin<Box<dyn Future<Output = Decision>>>),
+    Decided(Decision),
+}
+
+/// The outcome of a login.
+pub(super) enum Decision {
+    /// The client is the user of the server with this name.
+    Local(Arc<[u8]>),
+    /// The client is a user of its own.
+    Own(Box<User>),
+    /// The password is wrong.
+    Refused(Error),
+    /// Nobody knows whether the password is right.
+    Failed(Error),
+}
+
+/// A transaction does not wait, because it may hold the queue of an actor.
+const NOT_IN_TRANSACTION: Login = Login::Decided(Decision::Failed(NOT_ALLOWED));
+
+impl Login {
+    /// Returns `Ready` when the command should run again.
+    fn poll(&mut self, cx: &mut TaskContext<'_>) -> Poll<()> {
+        match self {
+            Login::Delayed { delay, .. } => delay.as_mut().poll(cx),
+            Login::Asking(answer) => {
+                answer.as_mut().poll(cx).map(|decision| *self = Login::Decided(decision))
+            }
+            Login::Decided(_) => Poll::Ready(()),
+        }
+    }
+}
+
+impl ConnectionState {
+    /// Makes the client one of this user if the password is correct.
+    ///
+    /// If the login takes time, it returns an error that no client sees: the connection waits, and runs the command again.
+    pub(crate) fn log_in(
+        &mut self,
+        name: &[u8],
+        password: &[u8],
+        request: &Request<'_>,
+    ) -> Result<(), Error> {
+        let login = match self.login.take().map(|login| *login) {
+            None => self.begin_login(name, password)?,
+            Some(Login::Delayed { delay, .. }) if delay.is_elapsed() => self.check_password(name, password),
+            Some(login) => login,
+        };
+        let Login::Decided(decision) = login else {
+            self.login = Some(Box::new(login));
+            return Err(Error::INTERNAL);
+        };
+        self.client.set(ClientFlag::Paused, false);
+        match decision {
+            Decision::Local(user) => {
+                self.set_user(Some(user));
+                self.client.detach::<User>();
+            }
+            Decision::Own(user) => {
+                let name = Arc::from(&*user.name);
+                self.client.attach::<User>(*user);
+                self.set_user(Some(name));
+            }
+            Decision::Refused(error) => {
+                self.server.acl.add_failed_login(self.client.addr());
+                self.log_refusal(LogReason::Auth, request.name(), name);
+                return Err(error);
+            }
+            Decision::Failed(error) => return Err(error),
+        }
+        self.set_authenticated(true);
+        Ok(())
+    }
+
+    fn begin_login(&self, name: &[u8], password: &[u8]) -> Result<Login, Error> {
+        let delayed = AccessControl::delay_login(&self.server.acl, self.client.addr())?;
+        Ok(match delayed {
+            Some(_) if self.transaction.is_running() => NOT_IN_TRANSACTION,
+            Some((time, turn)) => Login::Delayed { delay: Box::pin(sleep(time)), _turn: turn },
+            None => self.check_password(name, password),
+        })
+    }
+
+    /// Compares the password, or asks the actor of the application.
+    fn check_password(&self, name: &[u8], password: &[u8]) -> Login {
+        match self.server.acl.authenticate(name, password) {
+            LocalLogin::Accepted(user) => Login::Decided(Decision::Local(user)),
+            LocalLogin::Unknown => self.ask(name, password),
+            LocalLogin::Refused => Login::Decided(Decision::Refused(Error::WRONG_PASSWORD)),
+        }
+    }
+
+    /// Asks the actor of the application, if there is one.
+    fn ask(&self, name: &[u8], password: &[u8]) -> Login {
+        let (Some(authenticator), Ok(user)) = (&self.server.authenticator, str::from_utf8(name)) else {
+            return Login::Decided(Decision::Refused(Error::WRONG_PASSWORD));
+        };
+        if self.transaction.is_running() {
+            return NOT_IN_TRANSACTION;
+        }
+        let message = Authenticate::new(user.to_owned(), password, self.client.clone());
+        let (answer, acl) = (authenticator.send(message), Arc::clone(&self.server.acl));
+        let limit = self.server.settings.time(Setting::ReplyTimeout).unwrap_or(Duration::MAX);
+        Login::Asking(Box::pin(async move {
+            match timeout(limit, answer).await {
+                Ok(answer) => decide(answer, &acl),
+                Err(_) => Decision::Failed(TIMED_OUT),
+            }
+        }))
+    }
+}
+
+/// Returns the decision for an answer of the actor.
+fn decide(answer: Result<Result<Identity, Error>, MailboxError>, acl: &AccessControl) -> Decision {
+    let identity = match answer {
+        Ok(Ok(identity)) => identity,
+        Ok(Err(error)) if error.is_internal() => return Decision::Failed(error),
+        Ok(Err(error)) => return Decision::Refused(error),
+        Err(error) => return failed(format!("the actor that authenticates has ended: {error}")),
+    };
+    let Identity { name, rules } = identity;
+    let Some(rules) = rules else {
+        return match acl.user(name.as_bytes()) {
+            Some(user) if user.is_on => Decision::Local(name.into_bytes().into()),
+            Some(_) => Decision::Refused(Error::WRONG_PASSWORD),
+            None => failed(format!("the identity names the user `{name}`, which does not exist")),
+        };
+    };
+    match acl.own_user(&name, &rules) {
+        Ok(user) => Decision::Own(Box::new(user)),
+        Err(mistake) => failed(format!("the identity `{name}` has a mistake: {mistake}")),
+    }
+}
+
+fn failed(reason: String) -> Decision {
+    Decision::Failed(Error::internal(reason))
+}
+
+impl Connection {
+    /// Waits until the login of the next request has come further. Replies to earlier requests are sent first.
+    #[cold]
+    pub(super) fn wait_for_login(&mut self, batch: Box<Batch>, cx: &mut TaskContext<'_>) -> io::Result<Next> {
+        self.state.replies = batch.out.mode();
+        if !batch.out.encoder().is_empty() {
+            return Ok(Stage::Writing(batch).into());
+        }
+        let Some(login) = &mut self.state.login else { return Ok(Stage::Running(batch).into()) };
+        if self.client.close_request() != CloseRequest::None {
+            **login = Login::Decided(Decision::Failed(SHUTTING_DOWN));
+        }
+        if login.poll(cx).is_ready() {
+            return Ok(Stage::Running(batch).into());
+        }
+        self.client.set(ClientFlag::Paused, true);
+        // It notices when the client leaves.
+        match self.read_ahead(cx)? {
+            ReadAhead::End => Ok(Stage::Ended.into()),
+            ReadAhead::Open => Ok(Next::Wait(Stage::Running(batch))),
+        }
+    }
+}
+
+impl std::fmt::Debug for Login {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Login")
+    }
+}
