@@ -89,4 +89,9 @@ impl Identity {
     pub fn with_rules(name: impl Into<String>, rules: impl Into<String>) -> Self {
         Identity { name: name.into(), rules: Some(rules.into()) }
     }
+
+    /// Returns the name of the user.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
 }

@@ -41,6 +41,8 @@
 //! | change keys outside of a command (`WATCH`, client-side caching, keyspace events) | [`Keyspace`] |
 //! | forward commands to other servers, or call those servers from a handler | [`App::proxy`], [`proxy`] |
 //! | run one computation for many concurrent callers | [`SingleFlight`](single_flight::SingleFlight) |
+//! | say who may do what | [`Server::user`], [`Server::acl_file`], [`Server::password`] |
+//! | let an actor say who a client is | [`App::authenticate`], [`Authenticate`], [`Identity`] |
 //! | encrypt connections (feature `tls`) | `ServerTls`, `ClientTls` |
 //!
 //! The module [`command`](mod@command) describes commands, [`resp`] encodes and decodes the protocol, and
@@ -97,7 +99,7 @@
 //! | level | events |
 //! | --- | --- |
 //! | error | panics of handlers, with the command |
-//! | warn | clients closed for exceeding a memory limit; conditions that need an operator |
+//! | warn | clients closed for exceeding a memory limit; failed logins, once a minute; conditions that need an operator |
 //! | info | the addresses that the server listens on; protocol errors, failed TLS handshakes, clients closed for being slow or idle, the shutdown |
 //! | debug | connections opened, connections closed and the reason; the span `batch` around the logs of handlers |
 //!

@@ -19,7 +19,7 @@ const INTERNAL: &str = "-ERR internal error\r\n";
 const NO_AUTH: &str = "-NOAUTH Authentication required.\r\n";
 const OK: &str = "+OK\r\n";
 
-/// Knows tokens, and counts how often it is asked.
+/// Answers by the token, and counts the questions.
 struct Tokens(Arc<AtomicUsize>);
 
 impl Actor for Tokens {
@@ -44,7 +44,7 @@ impl Handler<Authenticate> for Tokens {
                 "worker" => Ok(Identity::user("worker")),
                 "disabled" => Ok(Identity::user("disabled")),
                 "ghost" => Ok(Identity::user("ghost")),
-                "mistake" => Ok(Identity::with_rules("mistaken", "+nosuch")),
+                "mistake" => Ok(Identity::with_rules("mistaken", "nosuch")),
                 "space" => Ok(Identity::with_rules("a b", "+@all")),
                 "slow" => {
                     sleep(Duration::from_secs(30)).await;
@@ -111,6 +111,7 @@ async fn the_actor_is_asked_about_users_that_the_server_does_not_know() {
         ("HELLO 2 AUTH alice nope", WRONG, true),
         ("HELLO 2 SETNAME \"a b\" AUTH alice own", "-ERR Client names cannot contain", false),
         ("HELLO 2 AUTH alice own NOPE", "-ERR Syntax error in HELLO option 'NOPE'\r\n", true),
+        ("HELLO 2 AUTH alice own AUTH bob own", "-ERR Syntax error in HELLO option 'AUTH'\r\n", true),
         ("HELLO 2 AUTH alice own SETNAME me", "*14\r\n", true),
     ] {
         let before = asked.load(Relaxed);

@@ -187,7 +187,9 @@ impl<'a> FromArg<'a> for HelloOptions<'a> {
     fn from_arg(args: &mut Arguments<'a>) -> Result<Self, Error> {
         let mut options = Vec::new();
         while !args.is_empty() {
-            options.push(if args.len() > 2 && args.accept("AUTH") {
+            // One login at a time can wait.
+            let has_auth = options.iter().any(|option| matches!(option, HelloOption::Auth(..)));
+            options.push(if !has_auth && args.len() > 2 && args.accept("AUTH") {
                 HelloOption::Auth(args.take()?, args.take()?)
             } else if args.len() > 1 && args.accept("SETNAME") {
                 HelloOption::SetName(args.take()?)

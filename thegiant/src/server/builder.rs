@@ -187,7 +187,8 @@ impl Server {
     /// Before that, other commands get a `NOAUTH` error, and the size of requests is limited. An empty
     /// password means none.
     ///
-    /// An application with its own `AUTH` command must not set a password here.
+    /// After five failures, the next logins from an address are [delayed](Timeouts::auth_delay). For passwords that another program
+    /// knows, see [`App::authenticate`].
     pub fn password(mut self, password: impl Into<Vec<u8>>) -> Self {
         let password = password.into();
         self.users.password = (!password.is_empty()).then(|| PasswordHash::of(&password));
@@ -210,6 +211,8 @@ impl Server {
     ///         .await
     /// }
     /// ```
+    ///
+    /// A user without a password is for clients whose identity an actor knows ([`App::authenticate`]).
     ///
     /// [`run`](Self::run) returns an error if a rule has a mistake.
     pub fn user(mut self, name: impl Into<String>, rules: impl Into<String>) -> Self {
