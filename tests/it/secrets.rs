@@ -49,7 +49,6 @@ fn no_log_and_no_operator_sees_a_password() {
         "AUTH hunter2 hunter2 hunter2",
         "HELLO 2 AUTH alice hunter2 SETNAME me",
         "HELLO 2 AUTH alice nohunter2",
-        "HELLO 2 alice hunter2",
         "ACL SETUSER bob on >hunter2",
         "ACL SETUSER bob <hunter2",
         "ACL SETUSER bob <hunter2",

@@ -143,7 +143,17 @@ impl Pair {
     }
 
     /// Makes the next client of both servers have the same ID, because some replies contain it.
+    ///
+    /// Redis does not delay logins after failures.
     fn aligned(self) -> Self {
+        for (address, setting) in [(self.kv.address(), "auth-delay"), (self.redis.address(), "timeout")] {
+            let mut operator = RawClient::connect(address);
+            if self.has_password {
+                operator.ask(line(AUTH));
+            }
+            assert_eq!(operator.ask(line(&format!("CONFIG SET {setting} 0"))), "+OK\r\n");
+            operator.ask(line("CONFIG RESETSTAT"));
+        }
         let next = |address: &str| {
             let mut client = RawClient::connect(address);
             if self.has_password {

@@ -86,7 +86,7 @@ async fn a_transaction_does_not_wait_for_a_login() {
     client.expect(WRONG.repeat(4)).await;
     let start = tokio::time::Instant::now();
     client.send("MULTI\r\nAUTH wrong\r\nHI\r\nHELLO 3 AUTH default secret\r\nEXEC\r\nHI\r\n").await;
-    let refused = "-ERR Command not allowed inside a transaction\r\n";
+    let refused = "-ERR this login has to wait, which it cannot do in a transaction or behind another login: send AUTH alone\r\n";
     client
         .expect(format!("{OK}{}*3\r\n{refused}+hello\r\n{refused}+hello\r\n", "+QUEUED\r\n".repeat(3)))
         .await;

@@ -64,10 +64,13 @@ impl ConnectionState {
         options: Option<HelloOptions<'_>>,
     ) -> Result<AfterPushes<'_, Hello>, Error> {
         // As in Redis, the first faulty option determines the error, so a password is checked before the next option.
-        let mut name = None;
+        let (mut name, mut is_first_login) = (None, true);
         for option in options.map_or(Vec::new(), |options| options.0) {
             match option {
-                HelloOption::Auth(user, password) => self.log_in(user, password, request)?,
+                HelloOption::Auth(user, password) => {
+                    self.log_in(user, password, request, is_first_login)?;
+                    is_first_login = false;
+                }
                 HelloOption::SetName(given) => name = Some(client_name(given)?),
                 HelloOption::Unknown(option) => {
                     let option = c_text(option, usize::MAX);
@@ -98,8 +101,8 @@ impl ConnectionState {
     fn auth(&mut self, request: &Request<'_>, words: Vec<&[u8]>) -> Result<(), Error> {
         match words[..] {
             [_] if self.server.acl.needs_no_password() => Err(NO_PASSWORD_CONFIGURED),
-            [password] => self.log_in(DEFAULT_USER, password, request),
-            [user, password] => self.log_in(user, password, request),
+            [password] => self.log_in(DEFAULT_USER, password, request, true),
+            [user, password] => self.log_in(user, password, request, true),
             _ => Err(Error::SYNTAX),
         }
     }
@@ -187,9 +190,7 @@ impl<'a> FromArg<'a> for HelloOptions<'a> {
     fn from_arg(args: &mut Arguments<'a>) -> Result<Self, Error> {
         let mut options = Vec::new();
         while !args.is_empty() {
-            // One login at a time can wait.
-            let has_auth = options.iter().any(|option| matches!(option, HelloOption::Auth(..)));
-            options.push(if !has_auth && args.len() > 2 && args.accept("AUTH") {
+            options.push(if args.len() > 2 && args.accept("AUTH") {
                 HelloOption::Auth(args.take()?, args.take()?)
             } else if args.len() > 1 && args.accept("SETNAME") {
                 HelloOption::SetName(args.take()?)

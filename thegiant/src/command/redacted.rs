@@ -28,10 +28,8 @@ impl<'a> Request<'a> {
         match index {
             0 => false,
             _ if self.is("AUTH") => true,
-            2.. if self.is("HELLO") => {
-                let follows_auth = is_one_of(index - 1, &["AUTH"]) || is_one_of(index - 2, &["AUTH"]);
-                let is_known = is_one_of(index, &["AUTH", "SETNAME"]) || is_one_of(index - 1, &["SETNAME"]);
-                follows_auth && index > 2 || !is_known
+            3.. if self.is("HELLO") => {
+                is_one_of(index - 1, &["AUTH"]) || index > 3 && is_one_of(index - 2, &["AUTH"])
             }
             2.. if self.is("ACL") => !is_one_of(1, &ACL_WITHOUT_SECRETS),
             3.. if self.is("CONFIG") => is_one_of(index - 1, &SECRET_SETTINGS),

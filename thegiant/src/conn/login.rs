@@ -23,7 +23,6 @@ use crate::{
     batch::Batch,
     client::{ClientFlag, CloseRequest, SHUTTING_DOWN, TIMED_OUT},
     command::Request,
-    dispatch::NOT_ALLOWED,
     identity::Authenticate,
     settings::Setting,
 };
@@ -54,8 +53,9 @@ pub(super) enum Decision {
     Failed(Error),
 }
 
-/// A transaction does not wait, because it may hold the queue of an actor.
-const NOT_IN_TRANSACTION: Login = Login::Decided(Decision::Failed(NOT_ALLOWED));
+const CANNOT_WAIT: Login = Login::Decided(Decision::Failed(Error::from_static(
+    "ERR this login has to wait, which it cannot do in a transaction or behind another login: send AUTH alone",
+)));
 
 impl Login {
     /// Returns `Ready` when the command should run again.
@@ -73,16 +73,22 @@ impl Login {
 impl ConnectionState {
     /// Makes the client one of this user if the password is correct.
     ///
-    /// If the login takes time, it returns an error that no client sees: the connection waits, and runs the command again.
+    /// If the login takes time, it returns an error that no client sees: the connection waits, and runs the command again. Only the
+    /// first login of a command can wait.
     pub(crate) fn log_in(
         &mut self,
         name: &[u8],
         password: &[u8],
         request: &Request<'_>,
+        is_first: bool,
     ) -> Result<(), Error> {
+        // A transaction does not wait, because it may hold the queue of an actor.
+        let can_wait = is_first && !self.transaction.is_running();
         let login = match self.login.take().map(|login| *login) {
-            None => self.begin_login(name, password)?,
-            Some(Login::Delayed { delay, .. }) if delay.is_elapsed() => self.check_password(name, password),
+            None => self.begin_login(name, password, can_wait)?,
+            Some(Login::Delayed { delay, .. }) if delay.is_elapsed() => {
+                self.check_password(name, password, can_wait)
+            }
             Some(login) => login,
         };
         let Login::Decided(decision) = login else {
@@ -111,31 +117,31 @@ impl ConnectionState {
         Ok(())
     }
 
-    fn begin_login(&self, name: &[u8], password: &[u8]) -> Result<Login, Error> {
+    fn begin_login(&self, name: &[u8], password: &[u8], can_wait: bool) -> Result<Login, Error> {
         let delayed = AccessControl::delay_login(&self.server.acl, self.client.addr())?;
         Ok(match delayed {
-            Some(_) if self.transaction.is_running() => NOT_IN_TRANSACTION,
+            Some(_) if !can_wait => CANNOT_WAIT,
             Some((time, turn)) => Login::Delayed { delay: Box::pin(sleep(time)), _turn: turn },
-            None => self.check_password(name, password),
+            None => self.check_password(name, password, can_wait),
         })
     }
 
     /// Compares the password, or asks the actor of the application.
-    fn check_password(&self, name: &[u8], password: &[u8]) -> Login {
+    fn check_password(&self, name: &[u8], password: &[u8], can_wait: bool) -> Login {
         match self.server.acl.authenticate(name, password) {
             LocalLogin::Accepted(user) => Login::Decided(Decision::Local(user)),
-            LocalLogin::Unknown => self.ask(name, password),
+            LocalLogin::Unknown => self.ask(name, password, can_wait),
             LocalLogin::Refused => Login::Decided(Decision::Refused(Error::WRONG_PASSWORD)),
         }
     }
 
     /// Asks the actor of the application, if there is one.
-    fn ask(&self, name: &[u8], password: &[u8]) -> Login {
+    fn ask(&self, name: &[u8], password: &[u8], can_wait: bool) -> Login {
         let (Some(authenticator), Ok(user)) = (&self.server.authenticator, str::from_utf8(name)) else {
             return Login::Decided(Decision::Refused(Error::WRONG_PASSWORD));
         };
-        if self.transaction.is_running() {
-            return NOT_IN_TRANSACTION;
+        if !can_wait {
+            return CANNOT_WAIT;
         }
         let message = Authenticate::new(user.to_owned(), password, self.client.clone());
         let (answer, acl) = (authenticator.send(message), Arc::clone(&self.server.acl));
