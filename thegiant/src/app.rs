@@ -747,7 +747,7 @@ impl App {
     ///
     /// With `type Result = ResponseFuture<Result<Identity, Error>>`, the answer comes later. [`Timeouts::reply`](crate::Timeouts::reply)
     /// and [`Timeouts::auth`](crate::Timeouts::auth) limit the wait. An error of the actor counts as a
-    /// [failed login](crate::Timeouts::auth_delay), except an [internal](Error::internal) one.
+    /// [failed login](crate::Timeouts::auth_delay), except an [internal](crate::Error::internal) one.
     ///
     /// So that clients have to log in, the user `default` has no password, and is not `nopass` as otherwise; `Server::user("default",
     /// "nopass …")` lets clients in without a login. An actor that has ended makes logins fail with an internal error.
