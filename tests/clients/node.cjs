@@ -121,6 +121,7 @@ async function main() {
     await check("binary", () => binary(client));
     await check("large", () => large(client));
     await check("channels", () => channels(client));
+    if (server === "kv") await check("users", () => users(client, Client, packageName));
     if (server === "balancer") {
         await check("lists", () => lists(client));
         await check("scan", () => scan(client));
@@ -269,6 +270,26 @@ async function reconnect(client) {
     while ((value = await client.get("greeting").catch(explain)) === undefined) await pause(100);
     assert.equal(value, null);
     await values(client);
+}
+
+// Logs in as a user, and finds what it may not do by the errors.
+async function users(client, Client, packageName) {
+    const logIn = (password) => new Client(packageName, { username: "worker", password });
+    await client.call("ACL", "SETUSER", "worker", "reset", "on", ">secret", "~job:*", "+@connection", "+@read", "+set");
+    const worker = logIn("secret");
+    await worker.connect();
+    await worker.set("job:1", "x");
+    assert.equal(await worker.get("job:1"), "x");
+    for (const refused of [() => worker.get("other"), () => worker.call("FLUSHALL")]) {
+        await assert.rejects(refused, (error) => error instanceof client.Error && error.message.startsWith("NOPERM"));
+    }
+    await worker.close();
+    const stranger = logIn("wrong");
+    const failed = new Promise((resolve) => stranger.client.on("error", resolve));
+    stranger.connect().catch(() => {});
+    assert.match((await failed).message, /^WRONGPASS/);
+    await (stranger.client.destroy ?? stranger.client.disconnect).call(stranger.client);
+    assert.equal(await client.call("ACL", "DELUSER", "worker"), 1);
 }
 
 async function restart() {

@@ -1,6 +1,7 @@
 """Checks further commands with redis-py and valkey-py."""
 
 import concurrent.futures
+import importlib
 import time
 
 
@@ -60,6 +61,39 @@ async def config(client):
     assert client.config_get("maxclients") == {"maxclients": "10000"}
 
 
+async def users(client):
+    """Logs in as a user, and finds what it may not do by the types of the errors."""
+    package = type(client).__module__.split(".")[0]
+    errors = importlib.import_module(f"{package}.exceptions")
+    options = client.connection_pool.connection_kwargs
+
+    def log_in(password):
+        address = {name: options[name] for name in ("port", "protocol")}
+        return type(client)(**address, username="worker", password=password)
+
+    client.acl_setuser("worker", enabled=True, reset=True, passwords=["+secret"], keys=["job:*"], commands=["+get", "+set"])
+    worker = log_in("secret")
+    assert worker.set("job:1", "x") is True
+    assert worker.get("job:1") == b"x"
+    for refused in [lambda: worker.get("other"), worker.flushall, lambda: worker.publish("news", "x")]:
+        assert_raises(errors.NoPermissionError, refused)
+    replies = worker.pipeline(transaction=False).get("job:1").get("other").execute(raise_on_error=False)
+    assert replies[0] == b"x" and isinstance(replies[1], errors.NoPermissionError)
+    assert_raises(errors.AuthenticationError, log_in("wrong").ping)
+    assert client.acl_dryrun("worker", "get", "job:1") == b"OK"
+    assert texts([client.acl_list()[1]])[0].startswith("user worker on ")
+    assert client.acl_deluser("worker") == 1
+    worker.close()
+
+
+def assert_raises(error, call):
+    try:
+        call()
+    except error:
+        return
+    raise AssertionError(f"{error} is not raised")
+
+
 async def fifty(client):
     """Runs fifty threads, each with a connection from the client's pool."""
     client.flushall()
@@ -79,4 +113,4 @@ def texts(replies):
     return [reply if isinstance(reply, str) else reply.decode() for reply in replies]
 
 
-CHECKS = [numbers, conditions, expiry, scan, command, config, fifty]
+CHECKS = [numbers, conditions, expiry, scan, command, config, fifty, users]
