@@ -83,6 +83,18 @@ fn served() -> Served {
 }
 
 #[thegiant::test]
+async fn an_identity_tracks_the_prefixes_that_its_rules_allow() {
+    let (server, _) = test_server();
+    let mut client = server.connect();
+    client.send("AUTH alice own\r\nCLIENT TRACKING ON BCAST PREFIX own:1\r\n").await;
+    client.expect("+OK\r\n+OK\r\n").await;
+    client.send("CLIENT TRACKING ON BCAST PREFIX other:\r\n").await;
+    client
+        .expect("-NOPERM this user has no permissions to access one of the keys used as arguments\r\n")
+        .await;
+}
+
+#[thegiant::test]
 async fn the_actor_is_asked_about_users_that_the_server_does_not_know() {
     let (server, asked) = test_server();
     let mut client = server.connect();

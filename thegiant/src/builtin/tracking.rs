@@ -25,7 +25,7 @@ impl ConnectionState {
         match status.0.to_ascii_lowercase().as_slice() {
             b"on" => {
                 let options = options.checked()?;
-                let user = self.server.acl.user(&self.client.user_name());
+                let user = self.server.acl.user_of(&self.client);
                 let may_track = user.is_some_and(|user| may_track(&user, &options.prefixes));
                 if options.mode == TrackingMode::Broadcast && !may_track {
                     return Err(KEYS_NOT_READABLE);

@@ -137,7 +137,7 @@ impl ConnectionState {
 
     /// Asks the actor of the application, if there is one.
     fn ask(&self, name: &[u8], password: &[u8], can_wait: bool) -> Login {
-        let (Some(authenticator), Ok(user)) = (&self.server.authenticator, str::from_utf8(name)) else {
+        let (Some(authenticator), Ok(user)) = (&self.server.authenticator, std::str::from_utf8(name)) else {
             return Login::Decided(Decision::Refused(Error::WRONG_PASSWORD));
         };
         if !can_wait {
