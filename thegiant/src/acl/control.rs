@@ -366,8 +366,10 @@ impl AccessControl {
         let changed = change(&mut users)?;
         let is_open = users.default_user().is_some_and(|user| user.is_on && user.nopass);
         self.is_open.store(is_open, Relaxed);
-        let is_limited = self.has_authenticator || users.iter().any(|user| !user.is_unrestricted());
-        self.hooks.set(Hook::Users, is_limited);
+        // It stays set: clients of a user that is gone must be checked until they are closed.
+        if self.has_authenticator || users.iter().any(|user| !user.is_unrestricted()) {
+            self.hooks.set(Hook::Users, true);
+        }
         // Still under the lock: who sees the new number finds the new users.
         self.generation.fetch_add(1, Release);
         Ok(changed)
