@@ -6,9 +6,10 @@ use super::{Connection, ConnectionState};
 use crate::{
     Client, Error,
     acl::{AccessControl, Denied, LogContext, LogReason, Refusal, User, full_name},
-    batch::{ActorId, Batch, CommandRef, RequestWords, Resolved},
+    batch::{ActorId, Batch, CommandId, CommandRef, RequestWords, Resolved},
     client_line::client_line,
     dispatch::reject,
+    server_state::ServerState,
 };
 
 /// The rules for the user of a connection, as of the last check.
@@ -80,9 +81,7 @@ impl Connection {
         let mut denied = None;
         for (index, words, resolved) in batch.requests.from(next) {
             let Some(target) = resolved.target().filter(|target| actors.has(target.actor_id)) else { break };
-            let command = server.routes.command(target.command);
-            let word = |index| words.get(index);
-            if let Err(reason) = server.acl.check(user, command, target.command, words.len(), word) {
+            if let Err(reason) = check(server, user, target.command, words) {
                 denied = Some((index, reason));
                 break;
             }
@@ -99,9 +98,7 @@ impl Connection {
             None => Ok(()),
         }
     }
-}
 
-impl Connection {
     /// Answers a request that the user of the client may not run with an error.
     #[cold]
     pub(super) fn refuse_denied(&mut self, denied: Denied, target: CommandRef, batch: &mut Batch) {
@@ -122,12 +119,9 @@ impl Connection {
             batch.requests.replace_target(next, resolved);
             return;
         };
-        let command = server.routes.command(target.command);
-        let check = |user| {
-            server.acl.check(user, command, target.command, words.len(), |index| words.get(index)).err()
-        };
         let user = permissions.restricted_user(&server.acl, client);
-        let denied = user.and_then(check).unwrap_or(Denied::Command);
+        let denied = user.and_then(|user| check(server, user, target.command, words).err());
+        let denied = denied.unwrap_or(Denied::Command);
         self.log_denied(denied, target, batch);
         reject(batch, &self.client, |_, out| out.error(&changed(denied)));
     }
@@ -149,9 +143,7 @@ impl Connection {
         let ConnectionState { server, client, permissions, .. } = &mut self.state;
         let Some(user) = permissions.restricted_user(&server.acl, client) else { return };
         let is_denied = |(index, words, resolved): (u32, RequestWords<'_>, Resolved<CommandRef>)| {
-            let command = resolved.target()?.command;
-            let spec = server.routes.command(command);
-            server.acl.check(user, spec, command, words.len(), |at| words.get(at)).err().map(|_| index)
+            check(server, user, resolved.target()?.command, words).err().map(|_| index)
         };
         let denied: Vec<u32> =
             transaction.requests.from(transaction.next_request()).filter_map(is_denied).collect();
@@ -174,6 +166,18 @@ impl Connection {
         self.state.log_refusal(reason, object, &self.client.user_name());
         name
     }
+}
+
+/// Returns whether a user may do what a request wants.
+#[inline]
+fn check(
+    server: &ServerState,
+    user: &User,
+    command: CommandId,
+    words: RequestWords<'_>,
+) -> Result<(), Denied> {
+    let spec = server.routes.command(command);
+    server.acl.check(user, spec, command, words.len(), |index| words.get(index))
 }
 
 /// Returns the error for a queued request that the user may no longer run.
