@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::{AccessedCommand, Categories, CategoryNames, bits::Bits};
-use crate::command::{CONTAINER_CATEGORIES, Flags, Spec, full_name, split_name};
+use super::{AccessedCommand, Categories, CategoryNames};
+use crate::command::{CONTAINER_CATEGORIES, Flags, Spec, UsualKeys, full_name, split_name};
 
 /// The commands of a server by number, by name and by category.
 ///
@@ -25,6 +25,7 @@ struct CatalogCommand {
     name: String,
     categories: Categories,
     is_public: bool,
+    usual_keys: UsualKeys,
     subcommands: Vec<usize>,
 }
 
@@ -82,6 +83,7 @@ impl Catalog {
                 name,
                 categories,
                 is_public: false,
+                usual_keys: UsualKeys::Other,
                 subcommands: Vec::new(),
             });
             self.commands.len() - 1
@@ -109,6 +111,11 @@ impl Catalog {
         }
     }
 
+    /// Returns the keys and channels in each request of a command.
+    pub(super) fn usual_keys(&self, command: usize) -> UsualKeys {
+        self.commands.get(command).map_or(UsualKeys::Other, |command| command.usual_keys)
+    }
+
     /// Returns the full name of a command, such as `config|get`.
     pub(crate) fn name(&self, command: usize) -> &str {
         &self.commands[command].name
@@ -119,9 +126,9 @@ impl Catalog {
         self.is_open
     }
 
-    /// Returns a set of no command, or of all.
-    pub(super) fn bits(&self, has: bool) -> Bits {
-        Bits::new(self.commands.len(), has)
+    /// Returns the number of commands and containers.
+    pub(super) fn len(&self) -> usize {
+        self.commands.len()
     }
 
     /// Returns the command or container with this full name, ignoring case.
@@ -156,6 +163,7 @@ impl CatalogCommand {
             name: spec.full_name(),
             categories: categories.set(spec.category_names()),
             is_public: spec.flags.contains(Flags::NO_AUTH),
+            usual_keys: spec.usual_keys(),
             subcommands: Vec::new(),
         }
     }

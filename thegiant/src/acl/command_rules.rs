@@ -1,11 +1,11 @@
 //! The commands that a selector allows.
 
-use super::{AccessedCommand, Catalog, Categories, bits::Bits, rule_error::Mistake};
+use super::{AccessedCommand, Catalog, Categories, row_rules::RowRules, rule_error::Mistake};
 
 /// The commands that a selector allows.
 #[derive(Clone, Debug)]
 pub(crate) struct CommandRules {
-    bits: Bits,
+    rows: RowRules,
     /// The last rule for all commands was `+@all`, so commands that are not in the catalog are allowed, too.
     allows_others: bool,
     /// No rule has taken a command away since `+@all`.
@@ -42,7 +42,7 @@ impl CommandRules {
     /// Allows no command.
     pub(super) fn none(catalog: &Catalog) -> Self {
         CommandRules {
-            bits: catalog.bits(false),
+            rows: RowRules::new(false, catalog),
             allows_others: false,
             allows_all: false,
             first_arguments: Vec::new(),
@@ -53,7 +53,7 @@ impl CommandRules {
     /// Allows or denies all commands.
     pub(super) fn set_all(&mut self, allows: bool, catalog: &Catalog) {
         *self = CommandRules {
-            bits: catalog.bits(allows),
+            rows: RowRules::new(allows, catalog),
             allows_others: allows,
             allows_all: allows,
             ..CommandRules::none(catalog)
@@ -112,16 +112,16 @@ impl CommandRules {
 
     /// Allows or denies a command and its subcommands.
     pub(super) fn set_command(&mut self, command: usize, allows: bool, catalog: &Catalog) {
-        self.set_bit(command, allows);
-        catalog.subcommands(command).iter().for_each(|subcommand| self.set_bit(*subcommand, allows));
+        self.set_row(command, allows, catalog);
+        catalog.subcommands(command).iter().for_each(|subcommand| self.set_row(*subcommand, allows, catalog));
     }
 
     pub(super) fn set_category(&mut self, category: Categories, allows: bool, catalog: &Catalog) {
-        catalog.members(category).for_each(|command| self.set_bit(command, allows));
+        catalog.members(category).for_each(|command| self.set_row(command, allows, catalog));
     }
 
-    fn set_bit(&mut self, command: usize, allows: bool) {
-        self.bits.set(command, allows);
+    fn set_row(&mut self, command: usize, allows: bool, catalog: &Catalog) {
+        self.rows.set(command, allows, catalog);
         self.allows_all &= allows;
         self.first_arguments.retain(|known| known.command != command);
     }
@@ -150,7 +150,7 @@ impl CommandRules {
     #[inline]
     pub(super) fn allow(&self, command: AccessedCommand<'_>, first_argument: Option<&[u8]>) -> bool {
         match command {
-            AccessedCommand::Row(id) if self.bits.has(usize::from(id)) => true,
+            AccessedCommand::Row(id) if self.rows.allow(usize::from(id)) => true,
             AccessedCommand::Row(id) => self.allow_with_argument(usize::from(id), first_argument),
             AccessedCommand::Public => true,
             AccessedCommand::Unlisted { name, categories } => {
@@ -181,8 +181,9 @@ impl CommandRules {
         self.allows_others
     }
 
-    pub(super) fn bits(&self) -> &Bits {
-        &self.bits
+    #[inline]
+    pub(super) fn rows(&self) -> &RowRules {
+        &self.rows
     }
 
     /// Returns the arguments with which a command is allowed.

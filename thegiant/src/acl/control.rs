@@ -266,7 +266,7 @@ impl AccessControl {
     }
 
     /// Returns whether a user may do what a request wants. `word` returns the word at a position below `len`.
-    #[inline]
+    #[inline(never)]
     pub(crate) fn check<'a>(
         &self,
         user: &User,

@@ -131,7 +131,10 @@ impl<'a> Summary<'a> {
         let (mut fewest, mut most) = (usize::MAX, 0);
         for (index, category) in categories.enumerate() {
             let count = |has: bool| {
-                self.catalog.members(category).filter(|command| self.rest.bits().has(*command) == has).count()
+                self.catalog
+                    .members(category)
+                    .filter(|command| self.rest.rows().allow(*command) == has)
+                    .count()
             };
             let (same, different) = (count(self.adds), count(!self.adds));
             if same > different && (different < fewest || (different == fewest && same > most)) {
@@ -145,8 +148,8 @@ impl<'a> Summary<'a> {
     /// Adds the rules for a command that the rules so far have wrong.
     fn add_command(&mut self, command: usize, rules: &mut Vec<Vec<u8>>) {
         let name = self.catalog.name(command);
-        let is_allowed = self.wanted.bits().has(command);
-        if is_allowed != self.reached.bits().has(command) {
+        let is_allowed = self.wanted.rows().allow(command);
+        if is_allowed != self.reached.rows().allow(command) {
             let sign = if is_allowed { '+' } else { '-' };
             rules.push(format!("{sign}{name}").into_bytes());
             self.reached.set_command(command, is_allowed, self.catalog);

@@ -35,7 +35,7 @@ pub fn rules(data: &[u8]) {
     let loaded = users.get(b"u").expect("the user of the line");
     assert_eq!(loaded.describe(&catalog), described);
     for (command, key) in (0..SPECS.len() as u16).zip(text.chunks(3)) {
-        let access = KeyAccess { read: first & 4 == 4, write: first & 8 == 8 };
+        let access = KeyAccess::new(first & 4 == 4, first & 8 == 8);
         let access = Access::new(AccessedCommand::Row(command))
             .first_argument(Some(key))
             .keys([(1, key, access)].into_iter())

@@ -4,7 +4,6 @@
 //! [`Users`] all users, and [`AclLog`] the refused requests.
 
 mod access;
-mod bits;
 mod catalog;
 mod categories;
 mod command_rules;
@@ -18,6 +17,7 @@ mod log;
 mod password;
 mod pattern;
 mod request;
+mod row_rules;
 mod rule_error;
 #[cfg(test)]
 mod sample;

@@ -11,7 +11,6 @@ use crate::{
 /// Checks a request to a command of the server. `word` returns the word at a position, below `len`.
 ///
 /// The keys in a request to a fallback are unknown, so each argument counts as a key, and as a channel.
-#[inline]
 pub(super) fn check_row<'a>(
     user: &User,
     catalog: &Catalog,
@@ -27,7 +26,7 @@ pub(super) fn check_row<'a>(
         catalog.accessed(id.0)
     };
     let unknown = if flags.contains(Flags::ANY_NAME) { 1..len } else { 0..0 };
-    let keys = command.key_accesses(len, word).chain(unknown.map(|position| (position, ANY)));
+    let keys = command.key_accesses(len, word).chain(unknown.map(|position| (position, KeyAccess::BOTH)));
     let is_pattern = flags.contains(Flags::PATTERNS);
     user.check(
         &Access::new(accessed)
@@ -51,9 +50,6 @@ pub(crate) fn full_name(command: &Spec, name: &[u8]) -> String {
 
 /// Maximum length of a name in an error, in bytes, as in Redis' error for an unknown command.
 const MAX_NAME: usize = 128;
-
-/// The use of a word that may be a key.
-const ANY: KeyAccess = KeyAccess { read: true, write: true };
 
 /// Returns the positions of the channels in a request. In a request to a fallback, each argument may be one.
 #[inline]
@@ -92,7 +88,7 @@ pub(super) fn check_forwarded<'a>(
     let words: Vec<&[u8]> = (0..len).filter_map(word).collect();
     let described = upstream.describe(&words).unwrap_or_else(|| UpstreamCommand {
         categories: Categories::NONE,
-        keys: (1..len).map(|position| (position, ANY)).collect(),
+        keys: (1..len).map(|position| (position, KeyAccess::BOTH)).collect(),
     });
     let keys =
         described.keys.into_iter().filter_map(|(position, access)| Some((position, word(position)?, access)));

@@ -3,9 +3,6 @@
 use super::{Access, AccessedCommand, Catalog, Denied, User};
 use crate::command::{Flags, KeyAccess, Spec};
 
-pub(super) const READ: KeyAccess = KeyAccess { read: true, write: false };
-pub(super) const WRITE: KeyAccess = KeyAccess { read: false, write: true };
-
 static SPECS: [Spec; 10] = [
     Spec::new("GET", &[]).flags(Flags::READONLY.union(Flags::FAST)).group("string"),
     Spec::new("SET", &[]).flags(Flags::WRITE).group("string"),

@@ -2,7 +2,7 @@
 
 use super::{
     Access, AccessedCommand, Categories, Denied, User,
-    sample::{READ, WRITE, catalog, check, command, open_catalog, user},
+    sample::{catalog, check, command, open_catalog, user},
 };
 use crate::command::KeyAccess;
 
@@ -83,7 +83,7 @@ fn the_default_user_may_do_everything() {
     let catalog = catalog();
     let default = User::default_user(&catalog);
     assert!(default.is_unrestricted() && default.matches_password(b""));
-    assert_eq!(check(&default, &catalog, "config|set", &[("a", WRITE)]), Ok(()));
+    assert_eq!(check(&default, &catalog, "config|set", &[("a", KeyAccess::WRITE)]), Ok(()));
     for rules in ["+@all ~*", "~* &*", "+@all &* ~a*", "+@all -get ~* &*"] {
         assert!(!user(rules, &catalog).is_unrestricted(), "{rules}");
     }
@@ -143,27 +143,28 @@ fn keys_are_read_or_written() {
         ("abc", true, true),
         ("r", false, false),
     ] {
-        let allowed = |access| check(&alice, &catalog, "get", &[("rw", READ), (key, access)]);
-        assert_eq!(allowed(READ), if read { Ok(()) } else { Err(Denied::Key(2)) }, "{key}");
-        assert_eq!(allowed(WRITE), if write { Ok(()) } else { Err(Denied::Key(2)) }, "{key}");
+        let allowed = |access| check(&alice, &catalog, "get", &[("rw", KeyAccess::READ), (key, access)]);
+        assert_eq!(allowed(KeyAccess::READ), if read { Ok(()) } else { Err(Denied::Key(2)) }, "{key}");
+        assert_eq!(allowed(KeyAccess::WRITE), if write { Ok(()) } else { Err(Denied::Key(2)) }, "{key}");
         assert_eq!(alice.may_read(key.as_bytes()), read);
     }
     // One pattern has to allow all of it.
-    let both = KeyAccess { read: true, write: true };
     let alice = user("+@all %R~a* %W~a*", &catalog);
-    assert_eq!(check(&alice, &catalog, "get", &[("a", both)]), Ok(()));
+    assert_eq!(check(&alice, &catalog, "get", &[("a", KeyAccess::BOTH)]), Ok(()));
     let alice = user("+@all %R~a* %W~*", &catalog);
-    assert_eq!(check(&alice, &catalog, "get", &[("a", both)]), Err(Denied::Key(1)));
+    assert_eq!(check(&alice, &catalog, "get", &[("a", KeyAccess::BOTH)]), Err(Denied::Key(1)));
     // `EXISTS` needs neither, but some pattern.
-    let neither = KeyAccess { read: false, write: false };
-    assert_eq!(check(&user("+@all %W~a", &catalog), &catalog, "get", &[("a", neither)]), Ok(()));
-    assert_eq!(check(&user("+@all %W~a", &catalog), &catalog, "get", &[("b", neither)]), Err(Denied::Key(1)));
+    assert_eq!(check(&user("+@all %W~a", &catalog), &catalog, "get", &[("a", KeyAccess::NONE)]), Ok(()));
+    assert_eq!(
+        check(&user("+@all %W~a", &catalog), &catalog, "get", &[("b", KeyAccess::NONE)]),
+        Err(Denied::Key(1))
+    );
 }
 
 #[test]
 fn the_most_relevant_selector_gives_the_reason() {
     let catalog = catalog();
-    let keys = [("a", READ), ("b", READ), ("c", READ)];
+    let keys = [("a", KeyAccess::READ), ("b", KeyAccess::READ), ("c", KeyAccess::READ)];
     for (rules, expected) in [
         ("+set (+get)", Err(Denied::Key(1))),
         ("+get ~a (+get ~a ~b) (+set)", Err(Denied::Key(3))),

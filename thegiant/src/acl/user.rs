@@ -3,7 +3,7 @@
 use super::{
     Access, Catalog, Denied, RuleError, Selector, Users, password::PasswordHash, rule_error::Mistake,
 };
-use crate::command::KeyAccess;
+use crate::{batch::CommandId, command::KeyAccess};
 
 /// A user: how it authenticates, and what it may do.
 #[derive(Clone, Debug)]
@@ -135,6 +135,18 @@ impl User {
         self.selectors().any(Selector::allows_all)
     }
 
+    /// Returns whether the user may do what a request wants, if that needs no closer look. `false` says nothing.
+    ///
+    /// `word` returns the word at a position.
+    #[inline]
+    pub(crate) fn allows_plainly<'a>(
+        &self,
+        command: CommandId,
+        word: impl Fn(usize) -> Option<&'a [u8]>,
+    ) -> bool {
+        self.root.allows_plainly(usize::from(command.0), word)
+    }
+
     /// Returns whether the user may do what a request wants, or the most relevant reason why not.
     #[inline]
     pub(crate) fn check<'a, K, C>(&self, access: &Access<'a, K, C>) -> Result<(), Denied>
@@ -159,8 +171,7 @@ impl User {
 
     /// Returns whether a client may learn that a key has changed.
     pub(crate) fn may_read(&self, key: &[u8]) -> bool {
-        let needed = KeyAccess { read: true, write: false };
-        self.selectors().any(|selector| selector.keys.allow(key, needed))
+        self.selectors().any(|selector| selector.keys.allow(key, KeyAccess::READ))
     }
 
     /// Returns whether a client may read every key with this prefix.

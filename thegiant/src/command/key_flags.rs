@@ -95,7 +95,7 @@ impl KeyFlags {
     /// Returns the permissions that a user needs for the key.
     pub(crate) const fn access(self) -> KeyAccess {
         let written = KeyFlags::UPDATE.0 | KeyFlags::INSERT.0 | KeyFlags::DELETE.0;
-        KeyAccess { read: self.contains(KeyFlags::ACCESS), write: self.0 & written != 0 }
+        KeyAccess::new(self.contains(KeyFlags::ACCESS), self.0 & written != 0)
     }
 }
 
@@ -150,7 +150,25 @@ impl KeyUse {
 ///
 /// A command that only asks whether a key exists needs neither, but some pattern has to match the key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct KeyAccess {
-    pub(crate) read: bool,
-    pub(crate) write: bool,
+pub(crate) struct KeyAccess(u8);
+
+impl KeyAccess {
+    pub(crate) const NONE: KeyAccess = KeyAccess(0);
+    pub(crate) const READ: KeyAccess = KeyAccess(1);
+    pub(crate) const WRITE: KeyAccess = KeyAccess(2);
+    pub(crate) const BOTH: KeyAccess = KeyAccess(3);
+
+    /// Returns read access, write access, both or none.
+    pub(crate) const fn new(read: bool, write: bool) -> Self {
+        KeyAccess(read as u8 | (write as u8) << 1)
+    }
+
+    pub(crate) const fn union(self, other: KeyAccess) -> Self {
+        KeyAccess(self.0 | other.0)
+    }
+
+    #[inline]
+    pub(crate) const fn contains(self, other: KeyAccess) -> bool {
+        other.0 & !self.0 == 0
+    }
 }

@@ -34,6 +34,17 @@ pub(crate) struct KeyRange {
     pub(crate) flags: KeyFlags,
 }
 
+/// The keys and channels in each request of a command, if they are easy to find.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum UsualKeys {
+    /// No key and no channel.
+    None,
+    /// One key at this position, and no channel. The user never needs more than this access.
+    One(u16, KeyAccess),
+    /// Further keys, channels, or words that the row does not describe.
+    Other,
+}
+
 impl KeyUses {
     /// Collects the uses. Neighbours with the same use are one.
     ///
@@ -119,6 +130,23 @@ impl Spec {
     ) -> impl Iterator<Item = (usize, KeyAccess)> + Clone {
         let keys = self.key_flags(words, word).filter(|(_, flags)| !flags.contains(KeyFlags::NOT_KEY));
         keys.map(|(position, flags)| (position, flags.access()))
+    }
+
+    /// Returns the keys and channels that each request has.
+    pub(crate) fn usual_keys(&self) -> UsualKeys {
+        let undescribed = [Flags::ANY_NAME, Flags::FORWARDED, Flags::CHANNELS, Flags::PATTERNS];
+        if undescribed.into_iter().any(|flag| self.flags.contains(flag)) {
+            return UsualKeys::Other;
+        }
+        let Some(keys) = self.keys else { return UsualKeys::None };
+        let Some(position) = keys.only() else { return UsualKeys::Other };
+        let key_use = self.key_use_at(position);
+        let flags = key_use.flags.or_derived(self.flags);
+        let flags = if key_use.token.is_some() { flags.union(key_use.flags_with_token) } else { flags };
+        match u16::try_from(position) {
+            Ok(position) if !flags.contains(KeyFlags::NOT_KEY) => UsualKeys::One(position, flags.access()),
+            _ => UsualKeys::Other,
+        }
     }
 
     /// Returns the use of the key at this position.
@@ -211,7 +239,11 @@ mod tests {
         let words: Vec<&str> = request.split(' ').collect();
         let word = |position: usize| words.get(position).map(|word| word.as_bytes());
         let accesses = spec.key_accesses(words.len(), word);
-        accesses.map(|(position, access)| (position, access.read, access.write)).collect()
+        accesses
+            .map(|(position, access)| {
+                (position, access.contains(KeyAccess::READ), access.contains(KeyAccess::WRITE))
+            })
+            .collect()
     }
 
     fn ranges(spec: &Spec) -> Vec<(usize, i64, usize, String)> {

@@ -42,7 +42,7 @@ pub use docs::Docs;
 pub use docs::has_argument;
 pub(crate) use key_flags::KeyAccess;
 pub use key_flags::{KeyFlags, KeyUse};
-pub(crate) use key_uses::KeyRange;
+pub(crate) use key_uses::{KeyRange, UsualKeys};
 #[doc(hidden)]
 pub use key_uses::{check_key_token, check_key_use};
 pub use keys::{KeySpec, Keys};

@@ -197,7 +197,7 @@ impl KnownCommand {
         // The field 7 has the tips.
         let (specs, subcommands) = (values(8), values(9));
         let is_readonly = has("readonly");
-        let access = KeyAccess { read: true, write: !is_readonly };
+        let access = KeyAccess::new(true, !is_readonly);
         let mut keys: Vec<KeySpec> = specs.iter().filter_map(|spec| KeySpec::read(spec, access)).collect();
         let has_unknown_keys = keys.len() < specs.len() || specs.iter().any(KeySpec::is_incomplete);
         if keys.is_empty() && first > 0 {
@@ -241,9 +241,7 @@ impl KeySpec {
     fn read(spec: &Value, command: KeyAccess) -> Option<Self> {
         let has = |flag| KeySpec::has(spec, flag);
         let access = match ["RO", "RW", "OW", "RM"].into_iter().any(has) {
-            true => {
-                KeyAccess { read: has("access"), write: ["insert", "update", "delete"].into_iter().any(has) }
-            }
+            true => KeyAccess::new(has("access"), ["insert", "update", "delete"].into_iter().any(has)),
             false => command,
         };
         let access = Some(access).filter(|_| !has("not_key"));
