@@ -3,11 +3,18 @@
 use std::{
     fs,
     process::{Child, Command, Stdio},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
+    time::{Duration, Instant},
 };
+
+use thegiant::prelude::*;
 
 use super::{fake::Fake, is_error, writers::Writers};
 use crate::support::{
-    Folder, Process, RawClient, Reply, eventually, info, line, lines, on_free_ports, report, request,
+    Folder, Process, RawClient, Reply, Served, eventually, info, line, lines, on_free_ports, report, request,
 };
 
 /// The time that requests wait for a new master, in ms. No request fails before the test does.
@@ -111,6 +118,50 @@ fn requests_wait_for_the_new_master_for_a_bounded_time() {
     assert_eq!(watching.reply(), "+OK\r\n");
     assert_eq!(second.count("WATCH foo"), 1);
     eventually(|| (impatient.ask(line("GET foo")) == "+second\r\n").then_some(()));
+}
+
+/// A sentinel that counts how often it is asked for the master. `PUBLISH` reports a change.
+struct Announcer {
+    master: (String, String),
+    asked: Arc<AtomicUsize>,
+}
+
+impl Actor for Announcer {
+    type Context = Context<Self>;
+}
+
+#[commands]
+impl Announcer {
+    #[command("SENTINEL GET-MASTER-ADDR-BY-NAME")]
+    fn master(&self, _name: &str) -> (String, String) {
+        self.asked.fetch_add(1, Relaxed);
+        self.master.clone()
+    }
+}
+
+#[test]
+fn a_reported_change_is_followed_at_once() {
+    /// The balancer asks without a report as often as this.
+    const EVERY: Duration = Duration::from_secs(1);
+    let master = server("+first");
+    let (host, port) = master.address().split_once(':').expect("a port");
+    let (named, asked) = ((host.to_owned(), port.to_owned()), Arc::new(AtomicUsize::new(0)));
+    let counter = Arc::clone(&asked);
+    let sentinel =
+        Served::start(move || App::new().mount(Announcer { master: named, asked: counter }.start()));
+    let (_balancer, _client) = before(&[sentinel.address()], &[]);
+    let mut publisher = RawClient::connect(sentinel.address());
+    let next_question = |before: usize| {
+        eventually(|| Some(asked.load(Relaxed)).filter(|now| *now > before));
+        Instant::now()
+    };
+    // A slow machine may delay some of the questions after a report, but no question without a report comes sooner.
+    eventually(|| {
+        let question = next_question(asked.load(Relaxed));
+        let count = asked.load(Relaxed);
+        publisher.ask(line("PUBLISH +switch-master mymaster"));
+        (next_question(count) - question < EVERY).then_some(())
+    });
 }
 
 /// A real sentinel. Dropping it kills the process.

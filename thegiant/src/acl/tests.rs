@@ -154,9 +154,12 @@ fn keys_are_read_or_written() {
     let alice = user("+@all %R~a* %W~*", &catalog);
     assert_eq!(check(&alice, &catalog, "get", &[("a", KeyAccess::BOTH)]), Err(Denied::Key(1)));
     // `EXISTS` needs neither, but some pattern.
-    assert_eq!(check(&user("+@all %W~a", &catalog), &catalog, "get", &[("a", KeyAccess::NONE)]), Ok(()));
     assert_eq!(
-        check(&user("+@all %W~a", &catalog), &catalog, "get", &[("b", KeyAccess::NONE)]),
+        check(&user("+@all %W~a", &catalog), &catalog, "get", &[("a", KeyAccess::new(false, false))]),
+        Ok(())
+    );
+    assert_eq!(
+        check(&user("+@all %W~a", &catalog), &catalog, "get", &[("b", KeyAccess::new(false, false))]),
         Err(Denied::Key(1))
     );
 }

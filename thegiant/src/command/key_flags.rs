@@ -153,7 +153,6 @@ impl KeyUse {
 pub(crate) struct KeyAccess(u8);
 
 impl KeyAccess {
-    pub(crate) const NONE: KeyAccess = KeyAccess(0);
     pub(crate) const READ: KeyAccess = KeyAccess(1);
     pub(crate) const WRITE: KeyAccess = KeyAccess(2);
     pub(crate) const BOTH: KeyAccess = KeyAccess(3);

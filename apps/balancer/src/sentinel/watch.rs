@@ -1,10 +1,10 @@
-//! Asks the sentinels for the master.
+//! Asks the sentinels for the master, and listens to them.
 
 use std::{cell::RefCell, future::Future, rc::Rc, time::Duration};
 
 use thegiant::{
     Error, Value,
-    proxy::{CallError, Upstream, UpstreamHandle},
+    proxy::{CallError, Subscription, Upstream, UpstreamHandle},
 };
 use tokio::time;
 
@@ -23,7 +23,7 @@ pub(super) struct MasterState {
     pub(super) inquiry: Inquiry,
 }
 
-/// Asks the sentinels for the address of the master periodically.
+/// Asks the sentinels for the address of the master periodically, and when one of them reports a change.
 #[derive(Debug)]
 pub struct SentinelWatch {
     /// The name of the master.
@@ -37,6 +37,9 @@ pub struct SentinelWatch {
     is_logged: bool,
     state: Rc<MasterState>,
 }
+
+/// The channel on which a sentinel reports that another server is the master now.
+const CHANGES: &str = "+switch-master";
 
 /// Interval between two questions.
 const EVERY: Duration = Duration::from_secs(1);
@@ -65,8 +68,12 @@ impl SentinelWatch {
         }
     }
 
-    /// Asks for the master periodically, and after each error reply of a server that is not a master. It never returns.
+    /// Asks for the master periodically, when a sentinel reports a change, and after each error reply of a server that is
+    /// not a master. It never returns.
     pub async fn run(mut self, proxy: UpstreamHandle) {
+        for sentinel in &self.handles {
+            tokio::task::spawn_local(listen(sentinel.subscribe([CHANGES]), Rc::clone(&self.state)));
+        }
         loop {
             let state = Rc::clone(&self.state);
             state.inquiry.next(EVERY).await;
@@ -137,6 +144,15 @@ impl SentinelWatch {
         }
         proxy.update().await;
         checked
+    }
+}
+
+/// Asks for the master after each change that a sentinel reports.
+///
+/// The report may be of another master, or be missing: the answer to the question counts.
+async fn listen(mut changes: Subscription, state: Rc<MasterState>) {
+    while changes.next().await.is_some() {
+        state.inquiry.hurry();
     }
 }
 
