@@ -36,6 +36,7 @@ ON_BALANCER = [*COMMON, "transactions", "channels", "lists", "scan"]
 
 PYTHON = [TARGET / "python/bin/python", "-B"]
 NODE = [TARGET / "node/node_modules/.bin/node"]
+GO = [TARGET / "go-clients"]
 RUST = [TARGET.parent / "ci/rust-clients"]
 os.environ["NODE_PATH"] = str(TARGET / "node/node_modules")
 
@@ -57,7 +58,7 @@ CLIENTS = [
     Client("valkey-py", [*PYTHON, HERE / "python.py"]),
     Client("valkey-glide", [*PYTHON, HERE / "python.py"]),
     Client("coredis", [*PYTHON, HERE / "python.py"], protocols=[3]),
-    Client("redis-rs", RUST),
+    Client("redis-rs", RUST, checks=[*COMMON, "users"]),
     Client("fred", RUST),
     Client("rustis", RUST, protocols=[3]),
     Client("ioredis 5", [*NODE, HERE / "node.cjs"], protocols=[2]),
@@ -65,7 +66,8 @@ CLIENTS = [
     Client("node-redis 4", [*NODE, HERE / "node.cjs"], protocols=[2]),
     Client("node-redis 6", [*NODE, HERE / "node.cjs"]),
     Client("hiredis", [TARGET / "hiredis"], protocols=[2]),
-    Client("redigo", [TARGET / "redigo"], protocols=[2]),
+    Client("redigo", GO, protocols=[2], checks=[*COMMON, "users"]),
+    Client("go-redis 5", GO, protocols=[2], checks=[*COMMON, "users"]),
     Client("Perl's Redis", ["perl", HERE / "perl.pl"], protocols=[2]),
     Client("redis-rb", ["ruby", HERE / "ruby.rb"], protocols=[2]),
     Client("phpredis", ["php", HERE / "php.php"], protocols=[2]),

@@ -21,6 +21,10 @@ pub struct Server {
 pub enum Failure {
     /// The server replied with this error text.
     Answered(String),
+    /// The user of the client may not do this.
+    Denied,
+    /// The server has refused the password.
+    WrongPassword,
     Lost(String),
 }
 
@@ -59,6 +63,11 @@ pub trait Client: Sized {
         None
     }
 
+    /// Connects as a user of the server.
+    async fn log_in(_server: Server, _user: &str, _password: &str) -> Option<Reply<Self>> {
+        None
+    }
+
     /// Returns all keys with a prefix.
     async fn scan(&mut self, _prefix: &str) -> Option<Reply<Vec<String>>> {
         None
@@ -93,6 +102,9 @@ pub async fn run<C: Client>(server: Server) {
     }
     if let Some(listener) = C::listen(server, "news", "n?ws").await {
         say("channels", channels(&mut client, listener).await);
+    }
+    if let Some(verdict) = users(&mut client, server).await {
+        say("users", verdict);
     }
     if server.has_lists {
         say("lists", lists(&mut client, server).await);
@@ -199,6 +211,30 @@ async fn channels(client: &mut impl Client, listener: Reply<Listener>) -> Verdic
     Ok(())
 }
 
+/// Logs in as a user, and finds what it may not do by the kinds of the errors.
+async fn users<C: Client>(client: &mut C, server: Server) -> Option<Verdict> {
+    let rules = words("ACL SETUSER worker reset on >secret ~job:* +@connection +@read +set");
+    let added = is(client.call(rules).await, "OK".to_owned());
+    let worker = C::log_in(server, "worker", "secret").await?;
+    let stranger = C::log_in(server, "worker", "wrong").await?;
+    Some(match (added, worker, stranger) {
+        (Ok(()), Ok(mut worker), Err(Failure::WrongPassword)) => permissions(&mut worker).await,
+        (added, worker, stranger) => Err(format!("{added:?}, {:?}, {:?}", worker.err(), stranger.err())),
+    })
+}
+
+async fn permissions(worker: &mut impl Client) -> Verdict {
+    is(worker.set(b"job:1", b"x").await, ())?;
+    is(worker.get(b"job:1").await, Some(b"x".to_vec()))?;
+    for refused in ["GET other", "FLUSHALL"] {
+        is_denied(&worker.call(words(refused)).await)?;
+    }
+    let replies = worker.pipeline(vec![words("GET job:1"), words("GET other")]).await;
+    let [Ok(allowed), refused] = &replies[..] else { return Err(format!("{replies:?}")) };
+    is(Ok(allowed.as_str()), "x")?;
+    is_denied(refused)
+}
+
 /// A blocked client receives an element that another client pushes, repeatedly.
 async fn lists<C: Client>(client: &mut C, server: Server) -> Verdict {
     let mut other = connected::<C>(server).await?;
@@ -273,6 +309,13 @@ fn is<T: Debug + PartialEq>(found: Reply<T>, wanted: T) -> Verdict {
     match found {
         Ok(found) if found == wanted => Ok(()),
         found => Err(format!("{found:?} instead of {wanted:?}")),
+    }
+}
+
+fn is_denied(reply: &Reply<String>) -> Verdict {
+    match reply {
+        Err(Failure::Denied) => Ok(()),
+        reply => Err(format!("{reply:?} is not denied")),
     }
 }
 

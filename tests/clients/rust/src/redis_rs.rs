@@ -1,7 +1,7 @@
 use futures_util::StreamExt;
 use redis::{
-    AsyncCommands, AsyncConnectionConfig, ErrorKind, IntoConnectionInfo, ProtocolVersion, PushInfo, PushKind,
-    RedisError, Value,
+    AsyncCommands, AsyncConnectionConfig, ConnectionInfo, ErrorKind, IntoConnectionInfo, ProtocolVersion,
+    PushInfo, PushKind, RedisError, ServerErrorKind, Value,
     aio::{ConnectionManager, ConnectionManagerConfig, SendError},
     from_redis_value,
 };
@@ -16,12 +16,12 @@ impl checks::Client for Client {
     const NAME: &'static str = "redis";
 
     async fn connect(server: Server) -> Reply<Self> {
-        connect(server, 0).await.map(Self)
+        connect(client(server, 0)?).await.map(Self)
     }
 
     /// The crate has no option for the name, so the program sends the command.
     async fn connect_tester(server: Server) -> Reply<Self> {
-        let mut connection = connect(server, 3).await?;
+        let mut connection = connect(client(server, 3)?).await?;
         let () = redis::cmd("CLIENT").arg("SETNAME").arg("tester").query_async(&mut connection).await?;
         Ok(Self(connection))
     }
@@ -66,6 +66,10 @@ impl checks::Client for Client {
 
     async fn pop(&mut self, list: &str) -> Option<Reply<(String, String)>> {
         Some(self.0.blpop(list, 60.0).await.map_err(Into::into))
+    }
+
+    async fn log_in(server: Server, user: &str, password: &str) -> Option<Reply<Self>> {
+        Some(log_in(server, user, password).await)
     }
 
     async fn scan(&mut self, prefix: &str) -> Option<Reply<Vec<String>>> {
@@ -137,17 +141,27 @@ impl Drop for AbortOnDrop {
     }
 }
 
-async fn connect(server: Server, database: i64) -> Reply<ConnectionManager> {
+async fn log_in(server: Server, user: &str, password: &str) -> Reply<Client> {
+    let info = info(server, 0)?;
+    let settings = info.redis_settings().clone().set_username(user).set_password(password);
+    connect(redis::Client::open(info.set_redis_settings(settings))?).await.map(Client)
+}
+
+async fn connect(client: redis::Client) -> Reply<ConnectionManager> {
     // The default timeout of 500 ms is too short for a busy machine.
     let config = ConnectionManagerConfig::new().set_response_timeout(None);
-    Ok(ConnectionManager::new_with_config(client(server, database)?, config).await?)
+    Ok(ConnectionManager::new_with_config(client, config).await?)
 }
 
 fn client(server: Server, database: i64) -> Result<redis::Client, RedisError> {
+    redis::Client::open(info(server, database)?)
+}
+
+fn info(server: Server, database: i64) -> Result<ConnectionInfo, RedisError> {
     let protocol = if server.resp3 { ProtocolVersion::RESP3 } else { ProtocolVersion::RESP2 };
     let info = ("127.0.0.1", server.port).into_connection_info()?;
     let settings = info.redis_settings().clone().set_protocol(protocol).set_db(database);
-    redis::Client::open(info.set_redis_settings(settings))
+    Ok(info.set_redis_settings(settings))
 }
 
 fn command(words: &Words) -> redis::Cmd {
@@ -165,6 +179,10 @@ fn text(value: Value) -> Result<String, RedisError> {
 impl From<RedisError> for Failure {
     fn from(error: RedisError) -> Self {
         match error.kind() {
+            ErrorKind::Server(ServerErrorKind::NoPerm) => Self::Denied,
+            // With RESP3, the crate logs in by HELLO, whose error keeps its code.
+            ErrorKind::AuthenticationFailed => Self::WrongPassword,
+            _ if error.code() == Some("WRONGPASS") => Self::WrongPassword,
             ErrorKind::Server(_) | ErrorKind::Extension => Self::Answered(error.to_string()),
             _ => Self::Lost(error.to_string()),
         }
