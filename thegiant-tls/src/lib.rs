@@ -2,10 +2,12 @@
 //!
 //! - `server`, `client`: the configuration of either side; `files`: certificates and keys
 //! - `certificates`: the certificate for the name that a client asks for; `protocol`: versions of TLS
+//! - `auth_clients`: whether clients need a certificate
 //! - `user`: the user that a client certificate names; `x509`: fields of certificates
 //! - `setting`: the settings of a server under their names in Redis
 //! - `errors`: explanations of failed handshakes
 
+mod auth_clients;
 mod certificates;
 mod client;
 mod errors;
@@ -20,6 +22,7 @@ use std::sync::Arc;
 
 use tokio_rustls::rustls::crypto::{CryptoProvider, ring};
 
+pub use auth_clients::AuthClients;
 pub use client::{ClientTls, Connector};
 pub use errors::explained;
 pub use protocol::TlsProtocol;

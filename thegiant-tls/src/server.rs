@@ -7,11 +7,14 @@ use std::{
 };
 
 use tokio_rustls::rustls::{
-    ServerConfig, crypto::ring::Ticketer, server::WebPkiClientVerifier, sign::CertifiedKey,
+    ServerConfig,
+    crypto::ring::Ticketer,
+    server::{WebPkiClientVerifier, danger::ClientCertVerifier},
+    sign::CertifiedKey,
 };
 
 use crate::{
-    CertificateUser, TlsProtocol,
+    AuthClients, CertificateUser, TlsProtocol,
     certificates::Certificates,
     errors::identity_error,
     files::{CERTIFICATE, Identity, authorities, unusable},
@@ -38,6 +41,8 @@ pub struct ServerTls {
     /// Certificates for other names of the server, each with its key.
     others: Vec<(PathBuf, PathBuf)>,
     pub(crate) client_ca: Option<PathBuf>,
+    /// `None` requires a certificate if there is an authority.
+    pub(crate) auth_clients: Option<AuthClients>,
     /// The versions of TLS, the oldest first.
     pub(crate) protocols: Vec<TlsProtocol>,
     pub(crate) user_from: Option<CertificateUser>,
@@ -53,6 +58,7 @@ impl ServerTls {
             key: key.into(),
             others: Vec::new(),
             client_ca: None,
+            auth_clients: None,
             protocols: TlsProtocol::ALL.to_vec(),
             user_from: None,
         }
@@ -75,10 +81,36 @@ impl ServerTls {
         self
     }
 
-    /// Requires a client certificate from one of these authorities. Otherwise, clients need no certificate.
+    /// Requires a client certificate from one of these authorities, unless [`auth_clients`](Self::auth_clients) says
+    /// otherwise. Without authorities, clients send no certificate.
     pub fn client_ca(mut self, certificates: impl Into<PathBuf>) -> Self {
         self.client_ca = Some(certificates.into());
         self
+    }
+
+    /// Sets whether clients need a certificate (`tls-auth-clients`, default `yes` with a [`client_ca`](Self::client_ca),
+    /// and `no` without).
+    ///
+    /// With [`Optional`](AuthClients::Optional), a client without a certificate can log in by its password. A client
+    /// whose certificate is not from the authority, or has expired, is refused.
+    ///
+    /// ```
+    /// use thegiant_tls::{AuthClients, ServerTls};
+    ///
+    /// let tls = ServerTls::new("server.crt", "server.key")
+    ///     .client_ca("clients.crt")
+    ///     .auth_clients(AuthClients::Optional);
+    /// # drop(tls);
+    /// ```
+    pub fn auth_clients(mut self, choice: AuthClients) -> Self {
+        self.auth_clients = Some(choice);
+        self
+    }
+
+    /// Returns whether clients need a certificate.
+    pub(crate) fn clients(&self) -> AuthClients {
+        let default = if self.client_ca.is_some() { AuthClients::Yes } else { AuthClients::No };
+        self.auth_clients.unwrap_or(default)
     }
 
     /// Sets the supported versions of TLS (`tls-protocols`, default TLS 1.2 and 1.3).
@@ -97,7 +129,7 @@ impl ServerTls {
 
     /// Sets the field of client certificates that names the user of the client (`tls-auth-clients-user`).
     ///
-    /// It needs [`client_ca`](Self::client_ca). If the field is the name of a user that is on, the client is logged in
+    /// It needs clients with certificates: [`client_ca`](Self::client_ca). If the field is the name of a user that is on, the client is logged in
     /// as this user, without `AUTH`. Otherwise, the client is logged in as without a certificate. Of several names, the
     /// first that is such a user counts.
     ///
@@ -123,21 +155,13 @@ impl ServerTls {
         if self.protocols.is_empty() {
             return Err(invalid("a server needs a version of TLS: name at least one in `protocols`"));
         }
-        if self.user_from.is_some() && self.client_ca.is_none() {
-            return Err(invalid("`user_from` needs `client_ca`: without it, clients send no certificate"));
-        }
         let versions: Vec<_> = self.protocols.iter().map(|protocol| protocol.version()).collect();
         let config = ServerConfig::builder_with_provider(provider())
             .with_protocol_versions(&versions)
             .map_err(io::Error::other)?;
-        let config = match &self.client_ca {
+        let config = match self.client_verifier()? {
             None => config.with_no_client_auth(),
-            Some(path) => {
-                let verifier =
-                    WebPkiClientVerifier::builder_with_provider(authorities(path)?, provider()).build();
-                config
-                    .with_client_cert_verifier(verifier.map_err(|error| unusable(CERTIFICATE, path, error))?)
-            }
+            Some(verifier) => config.with_client_cert_verifier(verifier),
         };
         let (first, mut not_after) = certified(&self.certificate, &self.key)?;
         let mut others = Vec::new();
@@ -150,7 +174,25 @@ impl ServerTls {
         config.ticketer = Ticketer::new().map_err(io::Error::other)?;
         Ok(LoadedTls { settings: self.clone(), config: Arc::new(config), not_after })
     }
+
+    /// Returns the verifier of client certificates; `None` if clients send no certificate.
+    fn client_verifier(&self) -> io::Result<Option<Arc<dyn ClientCertVerifier>>> {
+        let clients = self.clients();
+        if clients == AuthClients::No {
+            return if self.user_from.is_some() { Err(invalid(USER_FROM_NOTHING)) } else { Ok(None) };
+        }
+        let path = self.client_ca.as_ref().ok_or_else(|| invalid(NO_CLIENT_CA))?;
+        let mut verifier = WebPkiClientVerifier::builder_with_provider(authorities(path)?, provider());
+        if clients == AuthClients::Optional {
+            verifier = verifier.allow_unauthenticated();
+        }
+        verifier.build().map(Some).map_err(|error| unusable(CERTIFICATE, path, error))
+    }
 }
+
+const USER_FROM_NOTHING: &str = "`user_from` needs `client_ca`, and `auth_clients` other than `No`: otherwise, clients send no certificate";
+const NO_CLIENT_CA: &str =
+    "`auth_clients` needs `client_ca`: name the authority of the clients' certificates";
 
 /// Reads a certificate and its key. Returns also the end of the certificate.
 fn certified(certificate: &Path, key: &Path) -> io::Result<(Arc<CertifiedKey>, i64)> {

@@ -11,6 +11,7 @@ pub enum TlsSetting {
     Certificate,
     Key,
     ClientCa,
+    AuthClients,
     Protocols,
     UserFrom,
 }
@@ -20,10 +21,11 @@ const OFF: &str = "off";
 
 impl TlsSetting {
     /// All settings.
-    pub const ALL: [TlsSetting; 5] = [
+    pub const ALL: [TlsSetting; 6] = [
         TlsSetting::Certificate,
         TlsSetting::Key,
         TlsSetting::ClientCa,
+        TlsSetting::AuthClients,
         TlsSetting::Protocols,
         TlsSetting::UserFrom,
     ];
@@ -35,6 +37,7 @@ impl TlsSetting {
             TlsSetting::Certificate => "tls-cert-file",
             TlsSetting::Key => "tls-key-file",
             TlsSetting::ClientCa => "tls-ca-cert-file",
+            TlsSetting::AuthClients => "tls-auth-clients",
             TlsSetting::Protocols => "tls-protocols",
             TlsSetting::UserFrom => "tls-auth-clients-user",
         }
@@ -48,6 +51,7 @@ impl TlsSetting {
             TlsSetting::Certificate => path(&tls.certificate),
             TlsSetting::Key => path(&tls.key),
             TlsSetting::ClientCa => tls.client_ca.as_ref().map(path).unwrap_or_default(),
+            TlsSetting::AuthClients => tls.clients().to_string(),
             TlsSetting::Protocols => {
                 tls.protocols.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
             }
@@ -66,6 +70,7 @@ impl TlsSetting {
             TlsSetting::ClientCa => {
                 tls.client_ca = Some(value).filter(|path| !path.is_empty()).map(PathBuf::from)
             }
+            TlsSetting::AuthClients => tls.auth_clients = Some(value.parse()?),
             TlsSetting::Protocols => {
                 let protocols: Vec<_> =
                     value.split_ascii_whitespace().map(TlsProtocol::from_str).collect::<Result<_, _>>()?;
@@ -91,13 +96,21 @@ mod tests {
     fn settings_have_the_texts_of_redis() {
         let mut tls = ServerTls::new("a.crt", "a.key");
         let all = |tls: &ServerTls| TlsSetting::ALL.map(|setting| setting.get(tls));
-        assert_eq!(all(&tls), ["a.crt", "a.key", "", "TLSv1.2 TLSv1.3", "off"]);
+        assert_eq!(all(&tls), ["a.crt", "a.key", "", "no", "TLSv1.2 TLSv1.3", "off"]);
         let mut set = |setting: TlsSetting, value| setting.set(&mut tls, value);
         assert_eq!(set(TlsSetting::Certificate, "b.crt"), Ok(()));
         assert_eq!(set(TlsSetting::ClientCa, "ca.crt"), Ok(()));
+        assert_eq!(TlsSetting::AuthClients.get(&tls), "yes");
+        let mut set = |setting: TlsSetting, value| setting.set(&mut tls, value);
+        assert_eq!(set(TlsSetting::AuthClients, "Optional"), Ok(()));
         assert_eq!(set(TlsSetting::Protocols, "tlsv1.3"), Ok(()));
         assert_eq!(set(TlsSetting::UserFrom, "cn"), Ok(()));
         for (setting, value, why) in [
+            (
+                TlsSetting::AuthClients,
+                "maybe",
+                "\"maybe\" does not say whether clients need a certificate: use no, yes or optional",
+            ),
             (
                 TlsSetting::Protocols,
                 "TLSv1.1",
@@ -111,11 +124,12 @@ mod tests {
         ] {
             assert_eq!(set(setting, value), Err(why.to_owned()));
         }
-        assert_eq!(all(&tls), ["b.crt", "a.key", "ca.crt", "TLSv1.3", "CN"]);
+        assert_eq!(all(&tls), ["b.crt", "a.key", "ca.crt", "optional", "TLSv1.3", "CN"]);
         let mut set = |setting: TlsSetting, value| setting.set(&mut tls, value);
         assert_eq!(set(TlsSetting::Protocols, ""), Ok(()));
         assert_eq!(set(TlsSetting::ClientCa, ""), Ok(()));
+        assert_eq!(set(TlsSetting::AuthClients, "no"), Ok(()));
         assert_eq!(set(TlsSetting::UserFrom, "OFF"), Ok(()));
-        assert_eq!(all(&tls), ["b.crt", "a.key", "", "TLSv1.2 TLSv1.3", "off"]);
+        assert_eq!(all(&tls), ["b.crt", "a.key", "", "no", "TLSv1.2 TLSv1.3", "off"]);
     }
 }

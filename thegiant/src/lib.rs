@@ -966,6 +966,10 @@ pub use thegiant_resp::Seconds;
 /// `COMMAND DOCS` describes it as `unix-time`. It has the errors of [`Milliseconds`].
 #[doc(inline)]
 pub use thegiant_resp::{UnixTime, UnixTimeMs};
+/// *Feature `tls`:* whether clients need a certificate, for [`ServerTls::auth_clients`].
+#[cfg(feature = "tls")]
+#[doc(inline)]
+pub use thegiant_tls::AuthClients;
 /// *Feature `tls`:* the field of a client certificate that names the user of the client.
 ///
 /// ```no_run

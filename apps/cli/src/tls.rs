@@ -3,7 +3,7 @@
 use std::{io, path::PathBuf};
 
 use clap::Args;
-use thegiant::{CertificateUser, Server, ServerTls, TlsProtocol};
+use thegiant::{AuthClients, CertificateUser, Server, ServerTls, TlsProtocol};
 
 #[derive(Args)]
 pub(super) struct TlsOptions {
@@ -16,6 +16,9 @@ pub(super) struct TlsOptions {
     /// Certificate authority (PEM): the server refuses clients without a certificate from it
     #[arg(long, value_name = "FILE", requires = "tls_cert")]
     tls_ca: Option<PathBuf>,
+    /// Whether clients need a certificate: no, yes or optional (default: yes with --tls-ca)
+    #[arg(long, value_name = "CHOICE", requires = "tls_ca")]
+    tls_auth_clients: Option<AuthClients>,
     /// Versions of TLS: TLSv1.2, TLSv1.3 or both, separated by a space (default: both)
     #[arg(long, value_name = "VERSIONS", value_delimiter = ' ', requires = "tls_cert")]
     tls_protocols: Vec<TlsProtocol>,
@@ -31,6 +34,9 @@ impl TlsOptions {
             let mut tls = ServerTls::new(certificate, key);
             if let Some(ca) = &self.tls_ca {
                 tls = tls.client_ca(ca);
+            }
+            if let Some(choice) = self.tls_auth_clients {
+                tls = tls.auth_clients(choice);
             }
             if !self.tls_protocols.is_empty() {
                 tls = tls.protocols(self.tls_protocols.iter().copied());

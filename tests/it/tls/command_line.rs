@@ -35,7 +35,14 @@ fn kv_takes_versions_of_tls_and_users_from_certificates() {
     let authority = Authority::new();
     let Identity { certificate, key } = authority.issue("localhost");
     let options = ["--tls-cert", &certificate, "--tls-key", &key, "--tls-ca", &authority.ca];
-    let more = ["--tls-protocols", "TLSv1.2 TLSv1.3", "--tls-auth-clients-user", "CN"];
+    let more = [
+        "--tls-protocols",
+        "TLSv1.2 TLSv1.3",
+        "--tls-auth-clients-user",
+        "CN",
+        "--tls-auth-clients",
+        "optional",
+    ];
     let kv = Process::program_with("kv", &[&options[..], &more].concat());
     let mut client =
         TlsClient::try_connect(kv.address(), &authority, Some(&authority.issue_named("default", [])))
@@ -45,6 +52,8 @@ fn kv_takes_versions_of_tls_and_users_from_certificates() {
     let mut client = TlsClient::try_connect(kv.address(), &authority, Some(&worker))
         .expect("the server accepts the certificate");
     assert_eq!(client.ask(line("ACL WHOAMI")), "$6\r\nworker\r\n");
+    let mut client = TlsClient::connect(kv.address(), &authority);
+    assert_eq!(client.ask(line("ACL WHOAMI")), "$7\r\ndefault\r\n");
 
     let kv = Process::program_with("kv", &[&options[..], &["--tls-protocols", "TLSv1.3"]].concat());
     for (versions, is_served) in [([&TLS12], false), ([&TLS13], true)] {
@@ -59,6 +68,7 @@ fn kv_takes_versions_of_tls_and_users_from_certificates() {
 fn mistakes_in_tls_options_are_errors() {
     for (option, value, reason) in [
         ("--tls-protocols", "TLSv1.1", "use TLSv1.2 or TLSv1.3"),
+        ("--tls-auth-clients", "maybe", "use no, yes or optional"),
         ("--tls-auth-clients-user", "EMAIL", "use CN, URI or DNS"),
     ] {
         let output = Command::new(binary("kv")).args([option, value]).stdin(Stdio::null()).output();
@@ -76,6 +86,7 @@ fn tls_options_require_each_other() {
         (["--tls-key", "a"], "--tls-cert"),
         (["--tls-ca", "a"], "--tls-cert"),
         (["--tls-protocols", "TLSv1.3"], "--tls-cert"),
+        (["--tls-auth-clients", "optional"], "--tls-ca"),
         (["--tls-auth-clients-user", "CN"], "--tls-ca"),
     ] {
         let output = Command::new(binary("kv")).args(options).stdin(Stdio::null()).output();

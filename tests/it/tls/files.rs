@@ -2,7 +2,7 @@
 
 use std::{fs, io::ErrorKind};
 
-use thegiant::{App, CertificateUser, ClientTls, Server, ServerTls, proxy::Upstream};
+use thegiant::{App, AuthClients, CertificateUser, ClientTls, Server, ServerTls, proxy::Upstream};
 
 use super::authority::{Authority, Identity};
 use crate::support::{ANY_PORT, Folder, Served, app};
@@ -102,9 +102,15 @@ fn settings_that_contradict_each_other_are_errors() {
         "a server needs a version of TLS: name at least one in `protocols`"
     );
     assert_eq!(
-        refusal(tls().user_from(CertificateUser::Uri)),
-        "`user_from` needs `client_ca`: without it, clients send no certificate"
+        refusal(tls().auth_clients(AuthClients::Optional)),
+        "`auth_clients` needs `client_ca`: name the authority of the clients' certificates"
     );
+    for tls in [tls(), tls().client_ca(&authority.ca).auth_clients(AuthClients::No)] {
+        assert_eq!(
+            refusal(tls.user_from(CertificateUser::Uri)),
+            "`user_from` needs `client_ca`, and `auth_clients` other than `No`: otherwise, clients send no certificate"
+        );
+    }
     let error = refusal(tls().add_certificate("/nowhere.crt", &key));
     assert!(error.starts_with("cannot use the certificate /nowhere.crt: "), "{error}");
 }

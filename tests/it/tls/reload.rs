@@ -162,6 +162,8 @@ fn config_set_changes_all_or_nothing() {
 
     for (name, value, why) in [
         ("tls-protocols", "TLSv1.1", "is not a supported TLS version: use TLSv1.2 or TLSv1.3"),
+        ("tls-auth-clients", "maybe", "use no, yes or optional"),
+        ("tls-auth-clients", "optional", "`auth_clients` needs `client_ca`"),
         ("tls-auth-clients-user", "EMAIL", "use CN, URI or DNS, or off"),
         ("tls-auth-clients-user", "CN", "`user_from` needs `client_ca`"),
     ] {
@@ -172,8 +174,10 @@ fn config_set_changes_all_or_nothing() {
     }
     for (name, value, shown) in [
         ("tls-ca-cert-file", &*authority.ca, &*authority.ca),
+        ("tls-auth-clients", "OPTIONAL", "optional"),
         ("tls-auth-clients-user", "uri", "URI"),
         ("tls-auth-clients-user", "off", "off"),
+        ("tls-auth-clients", "no", "no"),
         ("tls-ca-cert-file", "", ""),
         ("tls-protocols", "TLSv1.3", "TLSv1.3"),
         ("tls-protocols", "", "TLSv1.2 TLSv1.3"),
@@ -181,6 +185,33 @@ fn config_set_changes_all_or_nothing() {
         assert_eq!(client.ask(request(["CONFIG", "SET", name, value])), "+OK\r\n", "{name}");
         assert_eq!(setting(&mut client, name), shown);
     }
+}
+
+#[test]
+fn config_set_changes_which_clients_need_a_certificate() {
+    let [authority, other] = [(); 2].map(|()| Authority::new());
+    let served = serve(app, authority.issue("localhost"), |server, tls| (server, tls));
+    let mut operator = RawClient::connect(&served.addresses()[1]);
+    assert_eq!(setting(&mut operator, "tls-auth-clients"), "no");
+    let known = authority.issue("somebody");
+    let stranger = other.issue("somebody");
+    let is_served = |identity: Option<&Identity>| {
+        TlsClient::try_connect(served.address(), &authority, identity)
+            .and_then(|mut client| client.try_ask(line("PING")))
+            .is_ok()
+    };
+    let mut set = |values: &[&str]| operator.ask(request([&["CONFIG", "SET"], values].concat()));
+    assert_eq!(set(&["tls-ca-cert-file", &authority.ca]), "+OK\r\n");
+    for (choice, without, of_another) in
+        [("yes", false, false), ("optional", true, false), ("no", true, true), ("yes", false, false)]
+    {
+        assert_eq!(set(&["tls-auth-clients", choice]), "+OK\r\n");
+        assert!(is_served(Some(&known)), "{choice}");
+        assert_eq!(is_served(None), without, "{choice}");
+        assert_eq!(is_served(Some(&stranger)), of_another, "{choice}");
+    }
+    // Clients need a certificate, so their authority cannot go.
+    assert_eq!(set(&["tls-ca-cert-file", ""]), FAILED.replace("tls-cert-file", "tls-ca-cert-file"));
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Users from client certificates.
 
 use rcgen::{SanType, string::Ia5String};
-use thegiant::CertificateUser;
+use thegiant::{AuthClients, CertificateUser};
 use tracing::Level;
 
 use super::{
@@ -117,6 +117,45 @@ fn alternative_names_can_be_the_user() {
     let (served, _) = serve_users(&authority, CertificateUser::Uri, "off");
     let reply = connect(&served, &authority, &authority.issue_named("worker", [])).ask(line("PING"));
     assert_eq!(reply, "-NOAUTH Authentication required.\r\n");
+}
+
+/// Clients with and without a certificate use the same address.
+#[test]
+fn a_client_without_a_certificate_logs_in_by_password() {
+    let [authority, other] = [(); 2].map(|()| Authority::new());
+    let ca = authority.ca.clone();
+    let log = Log::default();
+    let server_log = log.clone();
+    let app = move || {
+        server_log.keep(Level::INFO);
+        app()
+    };
+    let served = serve(app, authority.issue("localhost"), move |server, tls| {
+        let server = server.user("worker", "on >secret ~* +@all").user("default", "off");
+        let tls = tls.client_ca(ca).auth_clients(AuthClients::Optional);
+        (server, tls.user_from(CertificateUser::CommonName))
+    });
+    let connect = |identity: Option<&Identity>| {
+        let mut client = TlsClient::try_connect(served.address(), &authority, identity)?;
+        client.try_ask(line("ACL WHOAMI")).map(|reply| (client, reply))
+    };
+    let (_, reply) = connect(Some(&authority.issue_named("worker", []))).expect("a valid certificate");
+    assert_eq!(reply, "$6\r\nworker\r\n");
+    let (mut client, reply) = connect(None).expect("the client needs no certificate");
+    assert_eq!(reply, "-NOAUTH Authentication required.\r\n");
+    assert!(client.ask(line("AUTH worker wrong")).starts_with(b"-WRONGPASS "));
+    assert_eq!(client.ask(line("AUTH worker secret")), "+OK\r\n");
+    assert_eq!(client.ask(line("ACL WHOAMI")), "$6\r\nworker\r\n");
+    assert_eq!(log.lines(), [""; 0]);
+
+    for (invalid, reason) in [
+        (other.issue_named("worker", []), "the peer's certificate is from an unknown authority"),
+        (authority.issue_expired("worker"), "the peer's certificate has expired"),
+    ] {
+        connect(Some(&invalid)).err().expect("the server refuses the certificate");
+        let last = eventually(|| log.lines().pop().filter(|line| line.ends_with(reason)));
+        assert!(last.starts_with("INFO closed: the TLS handshake failed "), "{last}");
+    }
 }
 
 /// A resumed session has the certificate of the first handshake, but the users of today.
