@@ -1,10 +1,6 @@
-//! The name of a user in the certificate of a client.
+//! The field of a client certificate that names a user.
 
 use std::{fmt, str::FromStr};
-
-use rustls_pki_types::CertificateDer;
-
-use crate::x509::{Certificate, DNS, URI};
 
 /// The field of a client certificate that names the user of the client.
 ///
@@ -30,18 +26,6 @@ pub enum CertificateUser {
 impl CertificateUser {
     const ALL: [CertificateUser; 3] =
         [CertificateUser::CommonName, CertificateUser::Uri, CertificateUser::Dns];
-
-    /// Returns the names in this field of a certificate.
-    #[doc(hidden)]
-    #[must_use]
-    pub fn names(self, certificate: &CertificateDer<'_>) -> Vec<Box<[u8]>> {
-        let Some(certificate) = Certificate::read(certificate) else { return Vec::new() };
-        match self {
-            CertificateUser::CommonName => certificate.common_names().map(Box::from).collect(),
-            CertificateUser::Uri => certificate.alternative_names(URI).map(Box::from).collect(),
-            CertificateUser::Dns => certificate.alternative_names(DNS).map(Box::from).collect(),
-        }
-    }
 
     fn name(self) -> &'static str {
         match self {

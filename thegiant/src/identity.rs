@@ -16,7 +16,8 @@ pub struct Authenticate {
     pub user: String,
     /// The password, or a token in its place.
     pub password: Password,
-    /// The client. Its [`user`](Client::user) is still the one from before.
+    /// The client. Its [`user`](Client::user) is still the one from before. With the feature `tls`, it has the
+    /// certificate that it has sent: `Client::certificate`.
     pub client: Client,
 }
 

@@ -987,6 +987,10 @@ pub use thegiant_tls::AuthClients;
 #[cfg(feature = "tls")]
 #[doc(inline)]
 pub use thegiant_tls::CertificateUser;
+/// *Feature `tls`:* the certificate of a client, from [`Client::certificate`].
+#[cfg(feature = "tls")]
+#[doc(inline)]
+pub use thegiant_tls::ClientCertificate;
 /// *Feature `tls`:* TLS configuration of connections to upstreams.
 ///
 /// [`Upstream::tls`](proxy::Upstream::tls) reads the files.

@@ -11,7 +11,7 @@ use std::{
 };
 
 use actix_rt::{net::TcpStream, time::timeout};
-use thegiant_tls::{CertificateUser, Connector, LoadedTls, explained};
+use thegiant_tls::{CertificateUser, ClientCertificate, Connector, LoadedTls, explained};
 use tokio::{
     io::{AsyncBufRead, AsyncRead, AsyncWrite, ReadBuf},
     task::unconstrained,
@@ -28,8 +28,8 @@ pub(crate) enum Tls {
     Failed,
 }
 
-/// The names in a field of a certificate.
-type UserNames = Vec<Box<[u8]>>;
+/// The certificate of a client, and the field of it that names the user of the client.
+type ClientIdentity = (ClientCertificate, Option<CertificateUser>);
 
 impl Tls {
     /// Accepts the TLS connection of a client. The handshake fails after the time limit.
@@ -50,17 +50,19 @@ impl Tls {
         Ok(Tls::Open(Box::new(connector.connect(socket).await?.into())))
     }
 
-    /// Completes the handshake. Returns the names in the field of the client's certificate that may name its user.
+    /// Completes the handshake. Returns the certificate of the client.
     ///
-    /// It returns `None` if no field does, or if the handshake was complete already.
-    pub(crate) fn poll_handshake(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Option<UserNames>>> {
+    /// It returns `None` if the client has sent none, or if the handshake was complete already.
+    pub(crate) fn poll_handshake(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<Option<ClientIdentity>>> {
         let Tls::Handshake(_, user_from) = self else { return Poll::Ready(Ok(None)) };
         let user_from = *user_from;
         let stream = ready!(self.poll_open(cx))?;
         let certificates = stream.get_ref().1.peer_certificates();
-        let certificate = certificates.and_then(|chain| chain.first());
-        let names = user_from.zip(certificate).map(|(field, certificate)| field.names(certificate));
-        Poll::Ready(Ok(names))
+        let certificate = certificates.and_then(|chain| chain.first()).and_then(ClientCertificate::read);
+        Poll::Ready(Ok(certificate.map(|certificate| (certificate, user_from))))
     }
 
     /// Returns whether the handshake has failed.

@@ -1,4 +1,5 @@
 mod authority;
+mod certificates;
 mod client;
 mod command_line;
 mod expiry;

@@ -8,6 +8,8 @@ use std::{
 };
 
 use bytes::Bytes;
+#[cfg(feature = "tls")]
+use thegiant_tls::ClientCertificate;
 
 use super::{
     Address, ClientFlag, CloseRequest, Endpoints,
@@ -218,6 +220,36 @@ impl Client {
     /// Returns the name of the user as the users of the server have it.
     pub(crate) fn user_name(&self) -> Arc<[u8]> {
         self.slot().extra().and_then(|extra| extra.user.clone()).unwrap_or_else(default_user)
+    }
+
+    /// *Feature `tls`:* returns the certificate of the client, which the server has verified.
+    ///
+    /// It returns `None` if the client has sent none, and until the TLS handshake is complete:
+    /// [`Connected`](crate::Connected) comes earlier. A login and `RESET` do not change it.
+    ///
+    /// ```
+    /// use thegiant::prelude::*;
+    ///
+    /// struct Vault;
+    ///
+    /// impl Actor for Vault {
+    ///     type Context = Context<Self>;
+    /// }
+    ///
+    /// #[commands]
+    /// impl Vault {
+    ///     /// Returns the secret of the team that the certificate of the client names.
+    ///     #[command("SECRET", readonly)]
+    ///     fn secret(&self, client: &Client) -> Result<String, Error> {
+    ///         let certificate = client.certificate().ok_or(Error::err("a client needs a certificate"))?;
+    ///         let team = certificate.uris().find_map(|uri| uri.strip_prefix("spiffe://example.org/team/"));
+    ///         team.map(|team| format!("the secret of {team}")).ok_or(Error::err("the certificate names no team"))
+    ///     }
+    /// }
+    /// ```
+    #[cfg(feature = "tls")]
+    pub fn certificate(&self) -> Option<Arc<ClientCertificate>> {
+        self.slot().extra()?.certificate.clone()
     }
 
     /// Returns the connection name, as set by `CLIENT SETNAME`.

@@ -2,6 +2,9 @@
 
 use std::sync::Arc;
 
+#[cfg(feature = "tls")]
+use thegiant_tls::ClientCertificate;
+
 use super::{
     Client, ClientFlag, CloseRequest,
     flags::CLOSE_REQUEST,
@@ -26,6 +29,14 @@ impl Client {
         if user.is_some() || slot.extra().is_some_and(|extra| extra.user.is_some()) {
             slot.extra_mut().user = user;
         }
+    }
+
+    /// Sets the certificate that the client has sent, and accounts for its memory.
+    #[cfg(feature = "tls")]
+    pub(crate) fn set_certificate(&self, certificate: ClientCertificate) {
+        let memory = certificate.memory();
+        self.slot().extra_mut().certificate = Some(Arc::new(certificate));
+        self.account(0, memory);
     }
 
     pub(crate) fn set_name(&self, name: Option<String>) {

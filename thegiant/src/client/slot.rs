@@ -8,6 +8,8 @@ use std::{
 };
 
 use bytes::Bytes;
+#[cfg(feature = "tls")]
+use thegiant_tls::ClientCertificate;
 
 use super::blocked::{BlockedCommand, BlockedCommands};
 use crate::{batch::Batch, command::Flags, resp::Encoder};
@@ -27,6 +29,9 @@ pub(super) struct SlotExtras {
     pub(super) names: Option<Box<ClientNames>>,
     /// The name of the user; `None` for `default`.
     pub(super) user: Option<Arc<[u8]>>,
+    /// The certificate that the client has sent.
+    #[cfg(feature = "tls")]
+    pub(super) certificate: Option<Arc<ClientCertificate>>,
     pub(super) pushed: PushQueue,
     pub(super) blocked: BlockedCommands,
     /// The numbers of subscribed channels, patterns and shard channels.
@@ -37,7 +42,7 @@ pub(super) struct SlotExtras {
     pub(super) queued_flags: Flags,
     /// The number of watched keys.
     pub(super) watched_keys: usize,
-    /// Bytes of the names, the subscriptions, the watched keys, the tracking prefixes and the queued commands.
+    /// Bytes of the names, the certificate, the subscriptions, the watched keys, the tracking prefixes and the queued commands.
     pub(super) memory: usize,
     /// The values that the application has attached, one of each type.
     pub(super) attached: Vec<(TypeId, Arc<dyn Any + Send + Sync>)>,
@@ -112,15 +117,25 @@ impl ClientSlot {
 
     /// Closes the slot and drops the pending pushes.
     ///
-    /// Returns the bytes that no longer count as memory of the client: the pushes and the names. The handle keeps the
-    /// names.
+    /// Returns the bytes that no longer count as memory of the client: the pushes, the names and the certificate. The
+    /// handle keeps the names and the certificate.
     pub(super) fn close(&mut self) -> usize {
         self.waker = None;
         let Some(extra) = &mut self.extra else { return 0 };
         extra.pushed.pieces.clear();
-        let names = extra.names.as_ref().map_or(0, |names| names.memory());
-        extra.memory -= names;
-        std::mem::take(&mut extra.pushed.len) + names
+        let kept = extra.kept_memory();
+        extra.memory -= kept;
+        std::mem::take(&mut extra.pushed.len) + kept
+    }
+}
+
+impl SlotExtras {
+    /// Returns the bytes of what the handle of a client keeps when the client has disconnected.
+    fn kept_memory(&self) -> usize {
+        let names = self.names.as_ref().map_or(0, |names| names.memory());
+        #[cfg(feature = "tls")]
+        let names = names + self.certificate.as_ref().map_or(0, |certificate| certificate.memory());
+        names
     }
 }
 

@@ -5,6 +5,8 @@ use std::{
     task::{Context as TaskContext, Poll},
 };
 
+use thegiant_tls::{CertificateUser, ClientCertificate};
+
 use super::{
     Connection, ConnectionState,
     connection::{Next, Stage},
@@ -16,9 +18,9 @@ impl Connection {
         let Stream::Tls(tls) = &mut self.stream else { return Ok(Stage::Reading.into()) };
         match tls.poll_handshake(cx)? {
             Poll::Pending => Ok(Next::Wait(Stage::Handshake)),
-            Poll::Ready(names) => {
-                if let Some(names) = names {
-                    self.state.log_in_by_certificate(&names);
+            Poll::Ready(identity) => {
+                if let Some((certificate, user_from)) = identity {
+                    self.state.set_certificate(certificate, user_from);
                 }
                 Ok(Stage::Reading.into())
             }
@@ -27,20 +29,28 @@ impl Connection {
 }
 
 impl ConnectionState {
-    /// Makes the client one of the first of these users that is on.
+    fn set_certificate(&mut self, certificate: ClientCertificate, user_from: Option<CertificateUser>) {
+        if let Some(field) = user_from {
+            self.log_in_by_certificate(&certificate, field);
+        }
+        self.client.set_certificate(certificate);
+    }
+
+    /// Makes the client one of the first user that is on, among the names in this field of the certificate.
     ///
     /// If there is none, the client stays what it is without a certificate.
-    fn log_in_by_certificate(&mut self, names: &[Box<[u8]>]) {
-        if let Some(user) = names.iter().find_map(|name| self.server.acl.enabled_user(name)) {
+    fn log_in_by_certificate(&mut self, certificate: &ClientCertificate, field: CertificateUser) {
+        let acl = &self.server.acl;
+        if let Some(user) = certificate.names(field).find_map(|name| acl.enabled_user(name.as_bytes())) {
             self.set_user(Some(user));
             self.set_authenticated(true);
             return;
         }
-        let names = names.join(&b", "[..]);
+        let names = certificate.names(field).collect::<Vec<_>>().join(", ");
         tracing::info!(
-            id = self.client.id(), client = %self.client.addr(), names = %names.escape_ascii(),
+            id = self.client.id(), client = %self.client.addr(), names = %names.as_bytes().escape_ascii(),
             "the certificate of the client names no user that is on"
         );
-        self.log_refusal(LogReason::TlsCertificate, b"", &names);
+        self.log_refusal(LogReason::TlsCertificate, b"", names.as_bytes());
     }
 }
