@@ -12,7 +12,7 @@ use std::{
 use super::{Folder, eventually, on_free_ports};
 
 /// The programs of `examples/`. All other programs belong to `apps/`.
-const EXAMPLES: [&str; 4] = ["hello", "chat", "timers", "prometheus"];
+const EXAMPLES: [&str; 5] = ["hello", "chat", "timers", "prometheus", "jwt"];
 
 /// Name of the unix socket of a server that has its own folder.
 const SOCKET: &str = "server.sock";
@@ -117,7 +117,7 @@ impl Process {
 
     fn start_program(mut command: Command, name: &str, addresses: &[&str], folder: Option<Folder>) -> Self {
         for address in addresses {
-            // An example has no options: its only argument is the address.
+            // An example has no options: its last argument is the address.
             command.args((!EXAMPLES.contains(&name)).then_some("--bind")).arg(address);
         }
         command.env("RUST_LOG", "error");
