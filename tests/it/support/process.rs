@@ -12,7 +12,7 @@ use std::{
 use super::{Folder, eventually, on_free_ports};
 
 /// The programs of `examples/`. All other programs belong to `apps/`.
-const EXAMPLES: [&str; 5] = ["hello", "chat", "timers", "prometheus", "jwt"];
+const EXAMPLES: [&str; 6] = ["hello", "chat", "timers", "prometheus", "jwt", "ldap"];
 
 /// Name of the unix socket of a server that has its own folder.
 const SOCKET: &str = "server.sock";
