@@ -1,5 +1,6 @@
 //! Users: their rules, where these apply, and files with users.
 
+mod blocked;
 mod enforcement;
 mod file;
 mod modes;

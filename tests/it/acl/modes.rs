@@ -9,7 +9,7 @@ use proptest::{
     collection::vec,
     prelude::*,
     sample::select,
-    test_runner::{Config, RngAlgorithm, TestRng, TestRunner},
+    test_runner::{Config, RngAlgorithm, TestCaseResult, TestRng, TestRunner},
 };
 
 use crate::support::{Process, RawClient, Reply, line};
@@ -43,7 +43,7 @@ const REQUESTS: [&str; 25] = [
     "DBSIZE",
 ];
 
-const RULES: [&str; 30] = [
+pub(super) const RULES: [&str; 30] = [
     "+@all",
     "-@all",
     "+@read",
@@ -103,9 +103,7 @@ fn no_mode_runs_what_a_dry_run_denies() {
         select(&MODES[..]),
         any::<bool>(),
     );
-    let config = Config { cases: 300, failure_persistence: None, ..Config::default() };
-    let mut runner = TestRunner::new_with_rng(config, TestRng::deterministic_rng(RngAlgorithm::ChaCha));
-    let result = runner.run(&case, |(rules, requests, mode, is_resp3)| {
+    check(300, &case, |(rules, requests, mode, is_resp3)| {
         for (admin, address) in admins.borrow_mut().iter_mut().zip(&servers) {
             admin.ask(line("ACL SETUSER u reset on nopass"));
             for rule in &rules {
@@ -126,9 +124,13 @@ fn no_mode_runs_what_a_dry_run_denies() {
         }
         Ok(())
     });
-    if let Err(error) = result {
-        panic!("{error}");
-    }
+}
+
+/// Runs the same cases each time.
+pub(super) fn check<S: Strategy>(cases: u32, case: &S, test: impl Fn(S::Value) -> TestCaseResult) {
+    let config = Config { cases, failure_persistence: None, ..Config::default() };
+    let mut runner = TestRunner::new_with_rng(config, TestRng::deterministic_rng(RngAlgorithm::ChaCha));
+    runner.run(case, test).unwrap_or_else(|error| panic!("{error}"));
 }
 
 /// Returns whether each request got `NOPERM`.
@@ -162,7 +164,7 @@ fn send(client: &mut RawClient, mode: Mode, requests: &[&str], admin: &mut RawCl
 }
 
 /// Waits until the balancer knows the commands of the upstream.
-fn await_upstream(address: &str) {
+pub(super) fn await_upstream(address: &str) {
     let mut admin = RawClient::connect(address);
     admin.ask(line("ACL SETUSER u reset on nopass +@all ~a*"));
     let start = Instant::now();
