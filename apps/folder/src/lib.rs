@@ -1,4 +1,4 @@
-//! A folder with the data of a server, which one process owns.
+//! A folder or a file with the data of a server, which one process owns.
 
 use std::{
     cell::Cell,
@@ -15,8 +15,24 @@ use std::{
 #[derive(Debug)]
 pub struct DataFolder {
     path: PathBuf,
-    lock: File,
+    lock: Lock,
     watched: Vec<Watched>,
+}
+
+/// A file that belongs to this process, as [`DataFolder`] is for a folder. The lock is on the file with `-lock` added to its
+/// name.
+#[derive(Debug)]
+pub struct DataFile {
+    path: PathBuf,
+    lock: Lock,
+    watched: Vec<Watched>,
+}
+
+/// A locked file.
+#[derive(Debug)]
+struct Lock {
+    path: PathBuf,
+    file: File,
 }
 
 /// A file that has to stay at its path.
@@ -45,12 +61,8 @@ impl DataFolder {
         let test = path.join("write-test");
         fs::write(&test, [])?;
         fs::remove_file(test)?;
-        let lock = OpenOptions::new().create(true).truncate(false).write(true).open(path.join("lock"))?;
-        match lock.try_lock() {
-            Ok(()) => Ok(DataFolder { path: path.to_owned(), lock, watched: Vec::new() }),
-            Err(TryLockError::WouldBlock) => Err(io::Error::other("another process uses this folder")),
-            Err(TryLockError::Error(error)) => Err(error),
-        }
+        let lock = Lock::take(path.join("lock"), "folder")?;
+        Ok(DataFolder { path: path.to_owned(), lock, watched: Vec::new() })
     }
 
     /// Returns the path of the folder.
@@ -63,9 +75,7 @@ impl DataFolder {
     ///
     /// `name` is the path of the file within the folder.
     pub fn watch(&mut self, name: impl AsRef<Path>) {
-        let path = self.path.join(name);
-        let file = Cell::new(identity_at(&path));
-        self.watched.push(Watched { path, file });
+        self.watched.push(Watched::new(self.path.join(name)));
     }
 
     /// Checks that the folder is still at its path, and that each watched file is. It takes a system call for each, and two
@@ -75,22 +85,90 @@ impl DataFolder {
     /// Returns an error that names the folder, or the file, that was removed or replaced. A server can still write to the
     /// files that it has open, but nobody would find them.
     pub fn check(&self) -> io::Result<()> {
-        let lost =
-            |path, what| Err(named(path, &io::Error::other(format!("the {what} was removed or replaced"))));
-        let ours = identity(&self.lock.metadata()?);
-        if identity_at(&self.path.join("lock")) != Some(ours) {
-            return lost(&self.path, "folder");
+        if !self.lock.is_at_its_path()? {
+            return Err(lost(&self.path, "folder"));
         }
-        for watched in &self.watched {
-            let found = identity_at(&watched.path);
-            match watched.file.get() {
-                None => watched.file.set(found),
-                known if known == found => {}
-                _ => return lost(&watched.path, "file"),
+        self.watched.iter().try_for_each(Watched::check)
+    }
+}
+
+impl DataFile {
+    /// Takes possession of a file, which need not exist yet.
+    ///
+    /// # Errors
+    /// Returns an error that names the file if another process owns it, or if its folder is not writable.
+    pub fn open(path: &Path) -> io::Result<Self> {
+        let lock = Lock::take(beside(path, "-lock"), "file").map_err(|error| named(path, &error))?;
+        Ok(DataFile { path: path.to_owned(), lock, watched: Vec::new() })
+    }
+
+    /// Returns the path of the file.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Lets [`check`](Self::check) look at the file with this suffix added to its name. The server has to have it open, or
+    /// to create it later and keep it open. The file itself has an empty suffix.
+    pub fn watch(&mut self, suffix: &str) {
+        self.watched.push(Watched::new(beside(&self.path, suffix)));
+    }
+
+    /// Checks that each watched file is still at its path, and that the lock is. It takes a system call for each, and two for
+    /// the lock.
+    ///
+    /// # Errors
+    /// Returns an error that names the file that was removed or replaced.
+    pub fn check(&self) -> io::Result<()> {
+        if !self.lock.is_at_its_path()? {
+            return Err(lost(&self.lock.path, "file"));
+        }
+        self.watched.iter().try_for_each(Watched::check)
+    }
+}
+
+/// Returns the path with a suffix added to its name.
+fn beside(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    name.into()
+}
+
+impl Lock {
+    fn take(path: PathBuf, what: &str) -> io::Result<Self> {
+        let file = OpenOptions::new().create(true).truncate(false).write(true).open(&path)?;
+        match file.try_lock() {
+            Ok(()) => Ok(Lock { path, file }),
+            Err(TryLockError::WouldBlock) => {
+                Err(io::Error::other(format!("another process uses this {what}")))
             }
+            Err(TryLockError::Error(error)) => Err(error),
+        }
+    }
+
+    fn is_at_its_path(&self) -> io::Result<bool> {
+        Ok(identity_at(&self.path) == Some(identity(&self.file.metadata()?)))
+    }
+}
+
+impl Watched {
+    fn new(path: PathBuf) -> Self {
+        let file = Cell::new(identity_at(&path));
+        Watched { path, file }
+    }
+
+    fn check(&self) -> io::Result<()> {
+        let found = identity_at(&self.path);
+        match self.file.get() {
+            None => self.file.set(found),
+            known if known == found => {}
+            _ => return Err(lost(&self.path, "file")),
         }
         Ok(())
     }
+}
+
+fn lost(path: &Path, what: &str) -> io::Error {
+    named(path, &io::Error::other(format!("the {what} was removed or replaced")))
 }
 
 fn identity(file: &Metadata) -> Identity {
@@ -126,6 +204,19 @@ mod tests {
         drop(other);
         DataFolder::open(&path).expect("it was released");
         fs::remove_dir_all(&path).expect("remove it");
+    }
+
+    #[test]
+    fn a_file_has_one_owner() {
+        let path = env::temp_dir().join(format!("file-{}", process::id()));
+        let mut file = DataFile::open(&path).expect("it is free");
+        let error = DataFile::open(&path).expect_err("it has an owner").to_string();
+        assert_eq!(error, format!("{}: another process uses this file", path.display()));
+        file.watch("");
+        file.check().expect("nothing was removed");
+        fs::remove_file(beside(&path, "-lock")).expect("remove the lock");
+        let error = file.check().expect_err("another process could own the file").to_string();
+        assert_eq!(error, format!("{}-lock: the file was removed or replaced", path.display()));
     }
 
     #[test]

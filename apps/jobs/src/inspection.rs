@@ -1,14 +1,17 @@
 //! The commands for operators.
 
+use std::time::Instant;
+
 use thegiant::{Milliseconds, prelude::*};
 
 use crate::{
     job::{Delivery, Id, JobState},
     server::Jobs,
+    storage::Storage,
 };
 
 #[commands(rows = INSPECTION, group = "jobs")]
-impl Jobs {
+impl<S: Storage> Jobs<S> {
     /// Returns the number of ready jobs in a queue.
     #[command("QLEN", readonly, fast)]
     fn qlen(&self, queue: Key<&[u8]>) -> u64 {
@@ -93,7 +96,7 @@ impl Jobs {
     #[command("REDRIVE", write)]
     fn redrive(&mut self, queue: Key, options: RedriveOptions, context: &mut Context<Self>) -> usize {
         let queue = Bytes::from(queue);
-        let (dead, count) = self.queues.redrive(&queue, options.count.unwrap_or(usize::MAX));
+        let (dead, count) = self.queues.redrive(&queue, options.count.unwrap_or(usize::MAX), Instant::now());
         self.keyspace.modified(0, dead);
         self.serve(&queue);
         self.update_timer(context);
@@ -103,7 +106,7 @@ impl Jobs {
     /// Stops the delivery of jobs from a queue until it is resumed.
     #[command("PAUSE", write)]
     fn pause(&mut self, queue: Key, context: &mut Context<Self>) {
-        self.queues.queue_mut(&Bytes::from(queue)).paused = true;
+        self.queues.set_paused(&queue.into(), true);
         self.update_timer(context);
     }
 
@@ -111,7 +114,7 @@ impl Jobs {
     #[command("RESUME", write)]
     fn resume(&mut self, queue: Key, context: &mut Context<Self>) {
         let queue = Bytes::from(queue);
-        self.queues.queue_mut(&queue).paused = false;
+        self.queues.set_paused(&queue, false);
         self.serve(&queue);
         self.update_timer(context);
     }

@@ -87,7 +87,8 @@ pub(crate) struct Job {
     pub(crate) retry: Option<Duration>,
     pub(crate) added: Instant,
     pub(crate) state: JobState,
-    /// End of the delay, or end of the worker's `retry` time.
+    /// End of the delay, or end of the worker's `retry` time. A ready job keeps the time at which it came to the end of its
+    /// queue, if it did not when it was added.
     pub(crate) due: Option<Instant>,
     /// Time after which the job expires, unless a worker has it.
     pub(crate) expires: Option<Instant>,
@@ -114,6 +115,13 @@ pub(crate) struct Rare {
     pub(crate) joined: Vec<Caller>,
 }
 
+impl Rare {
+    pub(crate) fn is_empty(&self) -> bool {
+        let Rare { name, keep, origin, earlier_tries, joined } = self;
+        name.is_none() && keep.is_none() && origin.is_none() && *earlier_tries == 0 && joined.is_empty()
+    }
+}
+
 /// The responder of a `CALLJOB` that waits for the result.
 pub(crate) type Caller = Responder<JobResult>;
 
@@ -127,9 +135,17 @@ pub(crate) enum JobState {
     Ready,
     /// The job waits for the end of its delay.
     Delayed,
-    /// A worker has the job. `client` is the client id of the worker. `push` is the number of the push that
-    /// delivered the job, or `None` after `GETJOB`.
-    Out { client: u64, push: Option<PushId> },
+    /// A worker has the job. `client` is the client id of the worker. `push` is the push that delivers the job, or
+    /// `None` after `GETJOB`.
+    Out { client: u64, push: Option<JobPush> },
+}
+
+/// The push that delivers a job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum JobPush {
+    /// It is sent when the database has the job.
+    Held,
+    Sent(PushId),
 }
 
 impl JobState {
@@ -166,6 +182,11 @@ impl Job {
     /// Returns whether this job was called.
     pub(crate) fn is_called(&self) -> bool {
         self.caller.is_some() || !self.joined().is_empty()
+    }
+
+    /// Returns whether a database has this job. One that only callers wait for ends with their connections.
+    pub(crate) fn is_stored(&self) -> bool {
+        self.caller.is_none()
     }
 
     pub(crate) fn name(&self) -> Option<&Bytes> {

@@ -8,11 +8,14 @@
 //! - `queues`: the jobs and their queues, a plain data structure; `job`: one job
 //! - `schedules`: the schedules of all threads, and cron expressions
 //! - `options`: the options of `ADDJOB`, `CALLJOB` and `SCHEDULE`
+//! - `storage`: where the jobs are, and when replies and pushes may leave; `database`: the access to SQLite and PostgreSQL
+//! - `wall_clock`: times that mean the same after a restart
 //! - `shard`: the queues and ids of one thread
 //! - `waiting`: the clients that wait for jobs
 //! - `reference`: a test writes `COMMANDS.md` and `jobs_client.py`
 //! - `top`: the `jobs top` subcommand
 
+mod database;
 mod inspection;
 mod job;
 mod options;
@@ -23,21 +26,26 @@ mod schedules;
 mod scheduling;
 mod server;
 mod shard;
+mod storage;
 mod top;
 mod waiting;
+mod wall_clock;
 mod workers;
 
-use std::{io, sync::Arc, time::Duration};
+use std::{io, path::PathBuf, sync::Arc, time::Duration};
 
 use clap::{Parser, Subcommand};
-use cli::{Password, ServerOptions};
+use cli::{Password, Secret, ServerOptions};
 use thegiant::{Timeouts, prelude::*};
 
 use crate::{
+    database::Contents,
     queues::{Queues, Totals},
     schedules::Schedules,
     server::Jobs,
     shard::Shard,
+    storage::{Durable, Memory},
+    wall_clock::WallClock,
 };
 
 /// The time after which a worker counts as disconnected whose machine acknowledges no job. Another one gets its jobs.
@@ -49,6 +57,13 @@ const VANISHED_AFTER: Duration = Duration::from_secs(30);
 struct Options {
     #[command(subcommand)]
     command: Option<Command>,
+    /// URL of a database for the jobs, sqlite:FILE or postgres://USER@HOST/NAME [default: in memory only]
+    #[arg(long, value_name = "URL")]
+    database: Option<String>,
+    /// File with the URL of the database, for a URL with a password (the environment variable JOBS_DATABASE_URL can hold
+    /// the URL instead)
+    #[arg(long, value_name = "FILE")]
+    database_file: Option<PathBuf>,
     #[command(flatten)]
     server: ServerOptions,
 }
@@ -70,33 +85,70 @@ async fn main() {
     cli::run(async |options: Options| match options.command {
         Some(Command::Top { address, password }) => top::run(&address, password.read()?.as_deref())
             .map_err(|error| io::Error::other(format!("{address}: {error}"))),
-        None => serve(&options.server).await,
+        None => serve(&options).await,
     })
     .await;
 }
 
-async fn serve(server: &ServerOptions) -> io::Result<()> {
-    let server = server.bind(app(server.threads()))?;
+impl Options {
+    /// Returns the URL of the database.
+    fn database(&self) -> io::Result<Option<String>> {
+        Secret {
+            option: "--database",
+            value: self.database.as_deref(),
+            file: self.database_file.as_deref(),
+            variable: "JOBS_DATABASE_URL",
+        }
+        .read()
+    }
+}
+
+async fn serve(options: &Options) -> io::Result<()> {
+    let server = &options.server;
+    let app = match options.database()? {
+        Some(url) => durable_app(&url)?,
+        None => app(server.threads()),
+    };
+    let server = server.bind(app)?;
     cli::serve(server.timeouts(Timeouts::new().tcp_user(VANISHED_AFTER))).await
 }
 
-/// Returns the work queue with this number of shards.
+/// Returns the work queue with this number of shards, in memory.
 fn app(count: u16) -> App {
     // Ids of no server start with run 0, which stands for an id that could not be parsed.
     let run = fastrand::u32(1..);
     let totals: Vec<Arc<Totals>> = (0..count).map(|_| Arc::default()).collect();
     let schedules = Arc::new(Schedules::default());
-    let (all_totals, all_schedules) = (totals.clone(), Arc::clone(&schedules));
-    let app = App::new().info("Jobs", move |info| {
-        Totals::write_all(&all_totals, info);
-        all_schedules.write(info);
-    });
+    let app = with_info(totals.clone(), Arc::clone(&schedules));
     let keyspace = app.keyspace();
     let app = app.mount_shards(count, move |number| {
         let shard = Shard { number: number as u16, count };
         let queues = Queues::new(shard, run);
-        Jobs::new(queues, Arc::clone(&totals[number]), Arc::clone(&schedules), keyspace.clone())
+        Jobs::new(queues, Arc::clone(&totals[number]), Arc::clone(&schedules), keyspace.clone(), Memory)
     });
-    let shards = app.shards::<Jobs>();
+    let shards = app.shards::<Jobs<Memory>>();
     shards.into_iter().fold(app, App::on_disconnect).atomic()
+}
+
+/// Returns the work queue whose jobs are in a database. It has one shard: its commits, not its commands, take the time.
+///
+/// # Errors
+/// Returns the errors of [`database::open`].
+fn durable_app(url: &str) -> io::Result<App> {
+    let (writer, contents) = database::open(url)?;
+    let Contents { run, jobs, results, queues, schedules } = contents;
+    let clock = WallClock::start();
+    let queues = Queues::restore(run, jobs, results, queues, &clock);
+    let (totals, schedules) = (Arc::default(), Arc::new(Schedules::restore(schedules)?));
+    let app = with_info(vec![Arc::clone(&totals)], Arc::clone(&schedules));
+    let jobs = Jobs::new(queues, totals, schedules, app.keyspace(), Durable { writer, clock }).start();
+    Ok(app.mount(jobs.clone()).on_disconnect(jobs))
+}
+
+/// Returns an application whose `INFO` has the totals.
+fn with_info(totals: Vec<Arc<Totals>>, schedules: Arc<Schedules>) -> App {
+    App::new().info("Jobs", move |info| {
+        Totals::write_all(&totals, info);
+        schedules.write(info);
+    })
 }

@@ -14,23 +14,23 @@ pub(crate) fn time(option: Option<Milliseconds>) -> Option<Duration> {
 /// A priority from 0 to 9.
 #[derive(Clone, Copy, Debug, Default, FromArg)]
 #[arg(range = 0..=9, error = "PRIORITY must be from 0 to 9")]
-struct Priority(u8);
+pub(crate) struct Priority(pub(crate) u8);
 
 /// `[RETRY ms] [TTL ms] [MAXLEN n] [MAXTRIES n] [KEEP ms] [PRIORITY n]`
 #[derive(Args, Clone, Debug, Default)]
 pub(crate) struct CommonOptions {
     #[arg("RETRY", name = "ms")]
-    retry: Option<Milliseconds>,
+    pub(crate) retry: Option<Milliseconds>,
     #[arg("TTL", name = "ms")]
-    ttl: Option<Milliseconds>,
+    pub(crate) ttl: Option<Milliseconds>,
     #[arg("MAXLEN", name = "n")]
-    maxlen: Option<u64>,
+    pub(crate) maxlen: Option<u64>,
     #[arg("MAXTRIES", name = "n")]
-    maxtries: Option<u32>,
+    pub(crate) maxtries: Option<u32>,
     #[arg("KEEP", name = "ms")]
-    keep: Option<Milliseconds>,
+    pub(crate) keep: Option<Milliseconds>,
     #[arg("PRIORITY", name = "n")]
-    priority: Option<Priority>,
+    pub(crate) priority: Option<Priority>,
 }
 
 impl CommonOptions {

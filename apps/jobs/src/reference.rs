@@ -4,14 +4,14 @@ use std::{env, fs, path::Path};
 
 use thegiant::{command::Commands, docs};
 
-use crate::server::Jobs;
+use crate::{server::Jobs, storage::Memory};
 
 /// Each file is what the rows of the commands say. With the variable `OVERWRITE`, the test writes the files.
 #[test]
 fn the_reference_is_current() {
     let files = [
-        ("COMMANDS.md", docs::markdown("Commands of jobs", Jobs::specs())),
-        ("jobs_client.py", docs::python("Jobs", Jobs::specs())),
+        ("COMMANDS.md", docs::markdown("Commands of jobs", Jobs::<Memory>::specs())),
+        ("jobs_client.py", docs::python("Jobs", Jobs::<Memory>::specs())),
     ];
     for (name, text) in files {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(name);

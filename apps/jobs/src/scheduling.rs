@@ -9,6 +9,7 @@ use crate::{
     options::ScheduleOptions,
     schedules::{Cron, Expression, Firing, Runs, Schedule},
     server::Jobs,
+    storage::Storage,
 };
 
 /// Maximum time between two looks at the clock, which somebody may set, and which runs while the machine sleeps.
@@ -18,7 +19,7 @@ const MAX_WAIT: Duration = Duration::from_secs(60);
 const SET_BACK: i64 = 60 * 60 * 1000;
 
 #[commands(rows = SCHEDULING, group = "jobs")]
-impl Jobs {
+impl<S: Storage> Jobs<S> {
     /// Adds a job to a queue whenever a cron expression says so. Returns 1, or 0 if it replaces a schedule.
     #[command("SCHEDULE", write)]
     fn schedule(
@@ -53,7 +54,7 @@ impl Jobs {
     }
 }
 
-impl Jobs {
+impl<S: Storage> Jobs<S> {
     /// Fires the schedules of this shard whose time has come, and starts the timer for the next one.
     fn fire_schedules(&mut self, context: &mut Context<Self>) {
         let (shard, now) = (self.queues.shard().number, now());
@@ -73,6 +74,7 @@ impl Jobs {
         }
         self.update_timer(context);
         self.start_schedule_timer(context);
+        self.write_changes(context);
     }
 
     /// Returns whether the last job of a schedule has ended, or is dead, and its queue is not full.
@@ -81,7 +83,8 @@ impl Jobs {
         last.is_none_or(Job::is_dead) && !self.is_full(&schedule.queue, schedule.options.common.max_len())
     }
 
-    fn start_schedule_timer(&mut self, context: &mut Context<Self>) {
+    /// Starts the timer for the next firing of this shard.
+    pub(crate) fn start_schedule_timer(&mut self, context: &mut Context<Self>) {
         let timer = &mut self.schedule_timer;
         if let Some(handle) = timer.handle.take() {
             context.cancel_future(handle);

@@ -9,18 +9,19 @@ use actix::SpawnHandle;
 use thegiant::{Disconnected, Keyspace, Milliseconds, prelude::*};
 
 use crate::{
-    job::{Delivery, Id, JobResult, JobState, Pushed},
+    job::{Delivery, Id, JobPush, JobResult, JobState, Pushed},
     options::{AddOptions, CallOptions},
     queues::{DueEffects, Earlier, JobOptions, Queues, Return, Totals},
     schedules::Schedules,
+    storage::{HeldPushes, Storage},
     waiting::{Waiting, Want},
 };
 
 /// Interval between two removals of unused queues and wait lists.
 const TIDY: Duration = Duration::from_secs(60);
 
-/// The work queue, or one shard of it.
-pub(crate) struct Jobs {
+/// The work queue, or one shard of it. `S` says where the jobs are.
+pub(crate) struct Jobs<S> {
     pub(crate) queues: Queues,
     pub(crate) waiting: Waiting,
     totals: Arc<Totals>,
@@ -30,6 +31,8 @@ pub(crate) struct Jobs {
     pub(crate) schedule_timer: ScheduleTimer,
     /// The timer for the earliest deadline.
     timer: Option<(Instant, SpawnHandle)>,
+    pub(crate) storage: S,
+    pub(crate) held: HeldPushes,
 }
 
 /// The timer for the next firing of a shard.
@@ -40,20 +43,25 @@ pub(crate) struct ScheduleTimer {
     pub(crate) seen: i64,
 }
 
-impl Actor for Jobs {
+impl<S: Storage> Actor for Jobs<S> {
     type Context = Context<Self>;
 
     fn started(&mut self, context: &mut Self::Context) {
-        context.run_interval(TIDY, |this, _| {
+        // A database may have jobs whose time has come, and schedules.
+        self.update_timer(context);
+        self.start_schedule_timer(context);
+        self.write_changes(context);
+        context.run_interval(TIDY, |this, context| {
             this.waiting.tidy();
             this.queues.tidy(|queue| this.waiting.is_wanted(queue), Instant::now());
             this.update_totals();
+            this.write_changes(context);
         });
     }
 }
 
-#[commands(include(WORKERS, INSPECTION, SCHEDULING), group = "jobs")]
-impl Jobs {
+#[commands(include(WORKERS, INSPECTION, SCHEDULING), group = "jobs", group_commit)]
+impl<S: Storage> Jobs<S> {
     /// Adds a job to a queue, and returns its id.
     ///
     /// # Arguments
@@ -156,15 +164,17 @@ impl Jobs {
     }
 }
 
-impl Jobs {
+impl<S: Storage> Jobs<S> {
     pub(crate) fn new(
         queues: Queues,
         totals: Arc<Totals>,
         schedules: Arc<Schedules>,
         keyspace: Keyspace,
+        storage: S,
     ) -> Self {
         let (waiting, schedule_timer) = (Waiting::default(), ScheduleTimer::default());
-        Jobs { queues, waiting, totals, keyspace, schedules, schedule_timer, timer: None }
+        let held = HeldPushes::default();
+        Jobs { queues, waiting, totals, keyspace, schedules, schedule_timer, timer: None, storage, held }
     }
 
     /// Returns whether a worker listens on this queue, or has one of its jobs.
@@ -208,19 +218,28 @@ impl Jobs {
     fn push(&mut self, queue: &Bytes, client: &Client) -> bool {
         let (id, now) = (client.id(), Instant::now());
         let Some(job) = self.queues.take(queue, id, now) else { return false };
-        match client.push(Pushed(job.delivery())) {
-            push @ Some(_) => {
-                job.state = JobState::Out { client: id, push };
-                self.waiting.on_pushed(queue, id);
+        let push = match S::IS_DURABLE {
+            true => {
+                self.held.add(client, job.id);
+                Some(JobPush::Held)
             }
-            // The client has disconnected, and its [`Disconnected`] message arrives soon; or it no longer uses RESP3.
-            None => {
-                let id = job.id;
-                self.waiting.remove(client.id());
-                self.queues.give_back(id, Return::Unseen, now);
-            }
+            false => client.push(Pushed(job.delivery())).map(JobPush::Sent),
+        };
+        if push.is_some() {
+            job.state = JobState::Out { client: id, push };
+            self.waiting.on_pushed(queue, id);
+        } else {
+            let job = job.id;
+            self.on_unpushable(client, job);
         }
         true
+    }
+
+    /// Returns a job to its queue whose client has disconnected, and its [`Disconnected`] message arrives soon; or it no
+    /// longer uses RESP3.
+    pub(crate) fn on_unpushable(&mut self, client: &Client, job: Id) {
+        self.waiting.remove(client.id());
+        self.queues.give_back(job, Return::Unseen, Instant::now());
     }
 
     /// Replies to the `GETJOB` of a client. Returns `false` if no job is ready.
@@ -283,10 +302,11 @@ impl Jobs {
             queue.iter().for_each(|queue| self.serve(queue));
         }
         self.update_timer(context);
+        self.write_changes(context);
     }
 }
 
-impl Handler<Disconnected> for Jobs {
+impl<S: Storage> Handler<Disconnected> for Jobs<S> {
     type Result = ();
 
     /// Returns the client's jobs to the heads of their queues, in their original order, or after their back-off.
@@ -298,12 +318,17 @@ impl Handler<Disconnected> for Jobs {
         let now = Instant::now();
         let mut queues = Vec::new();
         for (id, push) in self.queues.of_client(client.id()).into_iter().rev() {
-            let was_tried = push.is_none_or(|push| client.has_taken(push));
+            let was_tried = match push {
+                None => true,
+                Some(JobPush::Held) => false,
+                Some(JobPush::Sent(push)) => client.has_taken(push),
+            };
             let how = if was_tried { Return::Tried } else { Return::Unseen };
             queues.extend(self.queues.give_back(id, how, now));
         }
         queues.iter().for_each(|queue| self.serve(queue));
         self.update_timer(context);
+        self.write_changes(context);
     }
 }
 

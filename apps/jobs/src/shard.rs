@@ -16,6 +16,9 @@ pub(crate) struct Shard {
 }
 
 impl Shard {
+    /// The shard of a server that has no others.
+    pub(crate) const ONLY: Self = Shard { number: 0, count: 1 };
+
     /// Returns whether there are other shards.
     pub(crate) fn has_others(self) -> bool {
         self.count > 1

@@ -10,11 +10,12 @@ use crate::{
     queues::{Counts, NotHeld, Return},
     server::Jobs,
     shard::Shard,
+    storage::Storage,
     waiting::Want,
 };
 
 #[commands(rows = WORKERS, group = "jobs")]
-impl Jobs {
+impl<S: Storage> Jobs<S> {
     /// Returns jobs as soon as a queue has some, after it finishes the previous job if an outcome is given.
     ///
     /// A job is its queue, its id, its body and the number of earlier tries. The reply is null after the timeout.
@@ -186,7 +187,7 @@ impl Jobs {
 /// Attached to a client that receives pushes, if there are several shards.
 struct WorkerOf(Shard);
 
-impl Jobs {
+impl<S: Storage> Jobs<S> {
     /// Returns jobs to their queues, and returns how many workers had.
     fn return_all(&mut self, ids: Vec<Key<Id>>, how: Return, context: &mut Context<Self>) -> usize {
         let mut count = 0;

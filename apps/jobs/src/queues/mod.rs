@@ -1,7 +1,9 @@
 //! The jobs and their queues, a plain data structure. The caller passes the present time to each method.
 
+mod changes;
 mod names;
 mod queue;
+mod restore;
 mod returns;
 mod store;
 

@@ -8,7 +8,7 @@ use std::{
 use bytes::Bytes;
 use foldhash::fast::RandomState;
 
-use super::Queues;
+use super::{Queues, changes::Tracker};
 use crate::job::{Caller, Id, Job, JobResult};
 
 /// The time for which the result of a job with a name is kept, if the job does not say.
@@ -26,11 +26,12 @@ pub(super) struct Names {
 
 /// The result of a job that has ended.
 #[derive(Debug)]
-struct KeptResult {
-    id: Id,
-    name: Option<(Bytes, Bytes)>,
-    until: Instant,
-    result: JobResult,
+pub(super) struct KeptResult {
+    pub(super) id: Id,
+    /// The queue and the name of the job.
+    pub(super) name: Option<(Bytes, Bytes)>,
+    pub(super) until: Instant,
+    pub(super) result: JobResult,
 }
 
 /// A job that was added earlier with the same name.
@@ -51,31 +52,34 @@ impl Names {
         self.numbers.remove(&(queue.clone(), name.clone()));
     }
 
-    fn keep(&mut self, job: &Job, result: &JobResult, keep: Duration, now: Instant) {
-        let (number, until) = (job.id.number, now + keep);
-        let name = job.name().map(|name| (job.queue.clone(), name.clone()));
-        if let Some(name) = &name {
+    pub(super) fn insert(&mut self, kept: KeptResult) {
+        let number = kept.id.number;
+        if let Some(name) = &kept.name {
             self.numbers.insert(name.clone(), number);
         }
-        self.ends.insert((until, number));
-        self.results.insert(number, KeptResult { id: job.id, name, until, result: result.clone() });
+        self.ends.insert((kept.until, number));
+        self.results.insert(number, kept);
     }
 
-    /// Removes a result. Returns whether there was one.
-    fn forget(&mut self, number: u64) -> bool {
-        let Some(kept) = self.results.remove(&number) else { return false };
+    /// Returns the result of the job with this number.
+    pub(super) fn kept(&self, number: u64) -> Option<&KeptResult> {
+        self.results.get(&number)
+    }
+
+    fn forget(&mut self, number: u64) {
+        let Some(kept) = self.results.remove(&number) else { return };
         self.ends.remove(&(kept.until, number));
         if let Some(name) = kept.name {
             self.numbers.remove(&name);
         }
-        true
     }
 
     /// Removes the results whose time is over.
-    pub(super) fn tidy(&mut self, now: Instant) {
+    fn tidy(&mut self, now: Instant, tracker: &mut Tracker) {
         while let Some((_, number)) = self.ends.first().copied().filter(|(until, _)| *until <= now) {
             self.ends.pop_first();
             self.forget(number);
+            tracker.result_changed(number);
         }
     }
 }
@@ -83,7 +87,7 @@ impl Names {
 impl Queues {
     /// Returns the job of a queue that was added with this name.
     pub(crate) fn named(&mut self, queue: &Bytes, name: &Bytes, now: Instant) -> Option<Earlier> {
-        self.names.tidy(now);
+        self.tidy_results(now);
         let number = self.names.numbers.get(&(queue.clone(), name.clone()))?;
         match self.names.results.get(number) {
             Some(kept) => Some(Earlier::Ended(kept.id, kept.result.clone())),
@@ -94,11 +98,17 @@ impl Queues {
     /// Adds a caller to a job, or a producer that waits for no result. The job expires no sooner than `ttl` ends.
     pub(crate) fn join(&mut self, id: Id, caller: Option<Caller>, ttl: Option<Duration>, now: Instant) {
         let Some(job) = self.jobs.get_mut(&id.number) else { return };
+        let was_stored = job.is_stored();
         job.expires = job.expires.zip(ttl).map(|(expires, ttl)| expires.max(now + ttl));
         if let Some(caller) = &caller {
             self.calls.insert(caller.client().id(), id.number);
         }
         job.join(caller);
+        if was_stored {
+            self.tracker.job_changed(job);
+        } else {
+            self.tracker.job_added(job);
+        }
         let due = job.due;
         self.set_due(id.number, due);
     }
@@ -106,20 +116,32 @@ impl Queues {
     /// Keeps the result of a job that has ended, if it was added with a name or with a time.
     pub(crate) fn keep_result(&mut self, job: &Job, result: &JobResult, now: Instant) {
         let Some(rare) = &job.rare else { return };
-        self.names.tidy(now);
+        self.tidy_results(now);
         if let Some(keep) = rare.keep.or_else(|| rare.name.as_ref().map(|_| KEEP_NAMED)) {
-            self.names.keep(job, result, keep, now);
+            let name = rare.name.clone().map(|name| (job.queue.clone(), name));
+            self.names.insert(KeptResult { id: job.id, name, until: now + keep, result: result.clone() });
+            self.tracker.result_changed(job.id.number);
         }
     }
 
     /// Returns the kept result of a job.
     pub(crate) fn result(&mut self, id: Id, now: Instant) -> Option<JobResult> {
-        self.names.tidy(now);
+        self.tidy_results(now);
         self.names.results.get(&id.number).filter(|kept| kept.id == id).map(|kept| kept.result.clone())
     }
 
     /// Removes the kept result of a job. Returns whether there was one.
     pub(crate) fn forget_result(&mut self, id: Id) -> bool {
-        self.names.results.get(&id.number).is_some_and(|kept| kept.id == id) && self.names.forget(id.number)
+        let is_kept = self.names.kept(id.number).is_some_and(|kept| kept.id == id);
+        if is_kept {
+            self.names.forget(id.number);
+            self.tracker.result_changed(id.number);
+        }
+        is_kept
+    }
+
+    /// Removes the results whose time is over.
+    pub(super) fn tidy_results(&mut self, now: Instant) {
+        self.names.tidy(now, &mut self.tracker);
     }
 }

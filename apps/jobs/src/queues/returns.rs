@@ -41,13 +41,14 @@ impl Queues {
         self.set_due(id.number, None);
         let job = self.jobs.get_mut(&id.number)?;
         job.tries += u32::from(how != Return::Unseen);
+        self.tracker.job_changed(job);
         if job.is_abandoned() {
             self.abandon(id.number);
             return None;
         }
         let (queue, priority, tries) = (job.queue.clone(), job.priority, job.recent_tries());
         if !job.is_dead() && job.max_tries.is_some_and(|max| tries >= max) {
-            return self.bury(id.number);
+            return self.bury(id.number, now);
         }
         if job.expires.is_some_and(|expires| expires <= now) {
             self.abandon(id.number);
@@ -70,7 +71,7 @@ impl Queues {
     }
 
     /// Moves a job to the queue for dead jobs.
-    fn bury(&mut self, number: u64) -> Option<Bytes> {
+    fn bury(&mut self, number: u64, now: Instant) -> Option<Bytes> {
         let job = self.jobs.get_mut(&number)?;
         job.expires = None;
         let queue = job.queue.clone();
@@ -82,15 +83,14 @@ impl Queues {
         }
         self.queue_mut(&queue).counts.dead += 1;
         let dead = self.shard.dead_queue(&queue);
-        self.move_ready(number, dead.clone());
-        self.set_due(number, None);
+        self.move_ready(number, dead.clone(), now);
         Some(dead)
     }
 
     /// Moves the first dead jobs of a queue back to its end. Returns the queue that had them, and their number.
     ///
     /// They can be tried as many times as before.
-    pub(crate) fn redrive(&mut self, queue: &Bytes, count: usize) -> (Bytes, usize) {
+    pub(crate) fn redrive(&mut self, queue: &Bytes, count: usize, now: Instant) -> (Bytes, usize) {
         let dead = self.shard.dead_queue(queue);
         let is_own = |job: &&Job| job.origin() == Some(queue);
         let numbers: Vec<u64> =
@@ -101,7 +101,7 @@ impl Queues {
                 rare.origin = None;
                 rare.earlier_tries = job.tries;
             }
-            self.move_ready(*number, queue.clone());
+            self.move_ready(*number, queue.clone(), now);
         }
         if !numbers.is_empty() {
             let mut ready = std::mem::take(&mut self.queue_mut(&dead).ready);
@@ -112,15 +112,17 @@ impl Queues {
     }
 
     /// Moves a ready job to the end of another queue. The caller removes it from the `ready` list of its queue.
-    fn move_ready(&mut self, number: u64, to: Bytes) {
+    fn move_ready(&mut self, number: u64, to: Bytes, now: Instant) {
         let Some(job) = self.jobs.get_mut(&number) else { return };
         let priority = job.priority;
         let from = std::mem::replace(&mut job.queue, to.clone());
+        self.tracker.job_changed(job);
         self.queue_mut(&from).counts.ready -= 1;
         let counted = self.queue_mut(&to);
         counted.counts.added += 1;
         counted.counts.ready += 1;
         counted.ready.push_back(priority, number);
+        self.set_due(number, Some(now));
     }
 }
 

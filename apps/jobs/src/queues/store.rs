@@ -10,12 +10,13 @@ use foldhash::fast::RandomState;
 use thegiant::PushId;
 
 use super::{
+    changes::Tracker,
     names::Names,
     queue::{Counts, Queue},
     returns::Return,
 };
 use crate::{
-    job::{Caller, Id, Job, JobState, Rare},
+    job::{Caller, Id, Job, JobPush, JobState, Rare},
     shard::Shard,
 };
 
@@ -28,7 +29,7 @@ pub(crate) struct Queues {
     pub(super) shard: Shard,
     run: u32,
     /// Number of the last job.
-    last: u64,
+    pub(super) last: u64,
     pub(super) jobs: HashMap<u64, Job, RandomState>,
     queues: HashMap<Bytes, Queue, RandomState>,
     /// Jobs that workers have: client id and job number.
@@ -38,6 +39,7 @@ pub(crate) struct Queues {
     pub(super) names: Names,
     /// The deadlines of jobs: time and job number.
     deadlines: BTreeSet<(Instant, u64)>,
+    pub(super) tracker: Tracker,
 }
 
 /// The effects of a deadline.
@@ -80,6 +82,7 @@ impl Queues {
             calls: HashMap::default(),
             names: Names::default(),
             deadlines: BTreeSet::new(),
+            tracker: Tracker::default(),
         }
     }
 
@@ -122,9 +125,16 @@ impl Queues {
 
     /// Returns the queue with this name. A missing queue is created.
     pub(crate) fn queue_mut(&mut self, name: &Bytes) -> &mut Queue {
+        self.tracker.queue_counted(name);
         let queue = self.queues.entry(name.clone()).or_default();
         queue.used = true;
         queue
+    }
+
+    /// Stops or resumes the delivery of jobs from a queue.
+    pub(crate) fn set_paused(&mut self, queue: &Bytes, paused: bool) {
+        self.queue_mut(queue).paused = paused;
+        self.tracker.counters_are_due();
     }
 
     /// Adds a job at the end of its queue, now or after its delay.
@@ -132,22 +142,13 @@ impl Queues {
         let id = self.next_id();
         let JobOptions { delay, retry, ttl, max_tries, caller, name, keep, priority } = options;
         let state = if delay.is_some() { JobState::Delayed } else { JobState::Ready };
-        let expires = ttl.map(|ttl| now + ttl);
-        let counted = self.queue_mut(&queue);
-        counted.counts.added += 1;
-        *counted.counts.at(state) += 1;
-        if state == JobState::Ready {
-            counted.ready.push_back(priority, id.number);
-        }
         if let Some(caller) = &caller {
             self.calls.insert(caller.client().id(), id.number);
         }
-        if let Some(name) = &name {
-            self.names.add(&queue, name, id);
-        }
         let is_rare = name.is_some() || keep.is_some();
         let rare = is_rare.then(|| Box::new(Rare { name, keep, ..Rare::default() }));
-        let (tries, due, deadline) = (0, None, None);
+        let (due, expires) = (delay.map(|delay| now + delay), ttl.map(|ttl| now + ttl));
+        let (tries, deadline) = (0, None);
         let job = Job {
             id,
             queue,
@@ -164,9 +165,25 @@ impl Queues {
             caller,
             rare,
         };
-        self.jobs.insert(id.number, job);
-        self.set_due(id.number, delay.map(|delay| now + delay));
+        self.tracker.job_added(&job);
+        self.insert(job);
         id
+    }
+
+    /// Adds a job at the end of its queue, or among the delayed jobs.
+    pub(super) fn insert(&mut self, job: Job) {
+        let (number, due) = (job.id.number, job.due);
+        let counted = self.queue_mut(&job.queue);
+        counted.counts.added += 1;
+        *counted.counts.at(job.state) += 1;
+        if job.state == JobState::Ready {
+            counted.ready.push_back(job.priority, number);
+        }
+        if let Some(name) = job.name() {
+            self.names.add(&job.queue, name, job.id);
+        }
+        self.jobs.insert(number, job);
+        self.set_due(number, due);
     }
 
     /// Gives the first job of a queue to a client.
@@ -185,7 +202,16 @@ impl Queues {
         self.leases.insert((client, number));
         let retry = self.jobs[&number].retry;
         self.set_due(number, retry.map(|retry| now + retry));
-        self.jobs.get_mut(&number)
+        let job = self.jobs.get_mut(&number)?;
+        self.tracker.job_changed(job);
+        Some(job)
+    }
+
+    /// Notes that the push of a job was sent.
+    pub(crate) fn set_push(&mut self, id: Id, sent: PushId) {
+        if let Some(JobState::Out { push, .. }) = self.jobs.get_mut(&id.number).map(|job| &mut job.state) {
+            *push = Some(JobPush::Sent(sent));
+        }
     }
 
     /// Returns the ready jobs of a queue without removing them.
@@ -225,7 +251,7 @@ impl Queues {
     }
 
     /// Returns the jobs that a client has, each with its push.
-    pub(crate) fn of_client(&self, client: u64) -> Vec<(Id, Option<PushId>)> {
+    pub(crate) fn of_client(&self, client: u64) -> Vec<(Id, Option<JobPush>)> {
         let numbers = self.leases.range((client, 0)..=(client, u64::MAX));
         let job = |(_, number): &(u64, u64)| match self.jobs.get(number)?.state {
             JobState::Out { push, .. } => Some((self.jobs[number].id, push)),
@@ -270,8 +296,9 @@ impl Queues {
                 DueEffects { queue: self.give_back(id, Return::Tried, now), worker: push.map(|_| client) }
             }
             JobState::Delayed if is_due => {
+                let due = job.due;
                 self.set_state(number, JobState::Ready);
-                self.set_due(number, None);
+                self.set_due(number, due);
                 self.queue_mut(&queue).ready.push_back(priority, number);
                 DueEffects { queue: Some(queue), worker: None }
             }
@@ -285,16 +312,23 @@ impl Queues {
     /// Removes results whose time is over, and queues that are empty and were not used since the last call, except those for which clients
     /// wait.
     pub(crate) fn tidy(&mut self, is_wanted: impl Fn(&Bytes) -> bool, now: Instant) {
-        self.names.tidy(now);
+        self.tidy_results(now);
+        let tracker = &mut self.tracker;
         self.queues.retain(|name, queue| {
             let Counts { ready, delayed, out, .. } = queue.counts;
             let is_used = std::mem::take(&mut queue.used) || queue.paused || ready + delayed + out > 0;
-            is_used || is_wanted(name)
+            let is_kept = is_used || is_wanted(name);
+            if !is_kept {
+                tracker.queue_counted(name);
+            }
+            is_kept
         });
+        tracker.counters_are_due();
     }
 
     fn remove(&mut self, number: u64) -> Option<Job> {
         let job = self.jobs.remove(&number)?;
+        self.tracker.job_changed(&job);
         if let Some(deadline) = job.deadline {
             self.deadlines.remove(&(deadline, number));
         }
@@ -332,6 +366,7 @@ impl Queues {
     pub(super) fn set_due(&mut self, number: u64, due: Option<Instant>) {
         let Some(job) = self.jobs.get_mut(&number) else { return };
         job.due = due;
+        let due = due.filter(|_| job.state != JobState::Ready);
         let expires = job.expires.filter(|_| !matches!(job.state, JobState::Out { .. }));
         let deadline = [due, expires].into_iter().flatten().min();
         if job.deadline == deadline {

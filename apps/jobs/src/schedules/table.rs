@@ -2,15 +2,23 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    mem,
+    io, mem,
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
 use bytes::Bytes;
 use thegiant::{Error, InfoFields};
 
-use super::Cron;
-use crate::{job::Id, options::ScheduleOptions};
+use super::{
+    Cron,
+    rows::{restored, schedule_row},
+};
+use crate::{
+    database::{Changes, ScheduleRow},
+    job::Id,
+    options::ScheduleOptions,
+    shard::Shard,
+};
 
 /// Maximum number of schedules.
 const MAX_SCHEDULES: usize = 10_000;
@@ -59,9 +67,38 @@ struct Table {
     /// Memory of the schedules, in bytes.
     bytes: usize,
     skipped: u64,
+    /// Names of the schedules that the database has in another state, or `None` if there is no database.
+    changed: Option<BTreeSet<Bytes>>,
 }
 
 impl Schedules {
+    /// Returns the schedules that a database has. From now on, it needs their changes.
+    ///
+    /// # Errors
+    /// Returns an error if this program, or its system, does not know the expression or the time zone of a schedule.
+    pub(crate) fn restore(rows: Vec<ScheduleRow>) -> io::Result<Self> {
+        let mut table = Table::default();
+        for row in rows {
+            let (name, schedule) = restored(row)?;
+            table.skipped += schedule.runs.skipped;
+            table.insert(Shard::ONLY.number, name, schedule);
+        }
+        table.changed = Some(BTreeSet::new());
+        Ok(Schedules(Mutex::new(table)))
+    }
+
+    /// Adds the rows of all schedules that have changed since the last call.
+    pub(crate) fn take_changes(&self, changes: &mut Changes) {
+        let mut table = self.lock();
+        let names = table.changed.as_mut().map(mem::take).unwrap_or_default();
+        for name in names {
+            match table.schedules.get(&name) {
+                Some((_, schedule)) => changes.schedules.push(schedule_row(name, schedule)),
+                None => changes.removed_schedules.push(name),
+            }
+        }
+    }
+
     /// Sets a schedule of a shard. Returns whether it is new, and did not replace one of the same name.
     ///
     /// # Errors
@@ -106,6 +143,7 @@ impl Schedules {
     /// Counts a firing: with its job, or without one if it was skipped.
     pub(crate) fn on_fired(&self, name: &Bytes, job: Option<Id>) {
         let mut table = self.lock();
+        table.on_changed(name);
         table.skipped += u64::from(job.is_none());
         let Some((_, Schedule { runs, .. })) = table.schedules.get_mut(name) else { return };
         runs.added += u64::from(job.is_some());
@@ -151,7 +189,12 @@ impl Schedules {
 }
 
 impl Table {
+    fn on_changed(&mut self, name: &Bytes) {
+        self.changed.as_mut().map(|changed| changed.insert(name.clone()));
+    }
+
     fn insert(&mut self, shard: u16, name: Bytes, schedule: Schedule) {
+        self.on_changed(&name);
         self.bytes += bytes_of(&name, &schedule);
         self.due.insert((shard, schedule.next, name.clone()));
         self.schedules.insert(name, (shard, schedule));
@@ -159,6 +202,7 @@ impl Table {
 
     fn remove(&mut self, name: &Bytes) -> Option<Schedule> {
         let (shard, schedule) = self.schedules.remove(name)?;
+        self.on_changed(name);
         self.due.remove(&(shard, schedule.next, name.clone()));
         self.bytes -= bytes_of(name, &schedule);
         Some(schedule)

@@ -1,0 +1,75 @@
+//! Times that mean the same after a restart.
+
+use std::time::{Duration, Instant};
+
+use thegiant::now;
+
+/// A difference of more milliseconds than this means that the clock of the system was set, or that the machine slept.
+const MAX_DRIFT: i64 = 1000;
+
+/// Converts between the times of this process and milliseconds since 1970.
+///
+/// Two times keep their order, also if the clock of the system is set in between.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct WallClock {
+    instant: Instant,
+    millis: i64,
+}
+
+impl WallClock {
+    pub(crate) fn start() -> Self {
+        WallClock { instant: Instant::now(), millis: now() }
+    }
+
+    /// Follows the clock of the system, if it was set.
+    pub(crate) fn follow(&mut self) {
+        let present = WallClock::start();
+        if self.millis(present.instant).abs_diff(present.millis) > MAX_DRIFT.unsigned_abs() {
+            *self = present;
+        }
+    }
+
+    pub(crate) fn millis(&self, instant: Instant) -> i64 {
+        let since = |later: Instant, earlier: Instant| (later - earlier).as_millis() as i64;
+        match instant >= self.instant {
+            true => self.millis.saturating_add(since(instant, self.instant)),
+            false => self.millis.saturating_sub(since(self.instant, instant)),
+        }
+    }
+
+    /// Returns the time of the process. A time before all that it can express is the present.
+    pub(crate) fn instant(&self, millis: i64) -> Instant {
+        let distance = Duration::from_millis(millis.abs_diff(self.millis));
+        let instant = match millis >= self.millis {
+            true => self.instant.checked_add(distance),
+            false => self.instant.checked_sub(distance),
+        };
+        instant.unwrap_or(self.instant)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_is_the_same_after_both_conversions() {
+        let clock = WallClock::start();
+        for offset in [-7_200_000, -1, 0, 1, 7_200_000] {
+            let millis = clock.millis + offset;
+            assert_eq!(clock.millis(clock.instant(millis)), millis);
+        }
+        for extreme in [i64::MIN, i64::MAX] {
+            clock.instant(extreme);
+        }
+    }
+
+    #[test]
+    fn the_clock_follows_one_that_was_set() {
+        let mut clock = WallClock::start();
+        let before = clock.millis;
+        clock.millis -= 60_000;
+        clock.follow();
+        assert!(clock.millis >= before);
+    }
+}
