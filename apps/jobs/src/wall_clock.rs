@@ -4,6 +4,8 @@ use std::time::{Duration, Instant};
 
 use thegiant::now;
 
+use crate::database::millis;
+
 /// A difference of more milliseconds than this means that the clock of the system was set, or that the machine slept.
 const MAX_DRIFT: i64 = 1000;
 
@@ -30,17 +32,16 @@ impl WallClock {
     }
 
     pub(crate) fn millis(&self, instant: Instant) -> i64 {
-        let since = |later: Instant, earlier: Instant| (later - earlier).as_millis() as i64;
         match instant >= self.instant {
-            true => self.millis.saturating_add(since(instant, self.instant)),
-            false => self.millis.saturating_sub(since(self.instant, instant)),
+            true => self.millis.saturating_add(millis(instant - self.instant)),
+            false => self.millis.saturating_sub(millis(self.instant - instant)),
         }
     }
 
     /// Returns the time of the process. A time before all that it can express is the present.
-    pub(crate) fn instant(&self, millis: i64) -> Instant {
-        let distance = Duration::from_millis(millis.abs_diff(self.millis));
-        let instant = match millis >= self.millis {
+    pub(crate) fn instant(&self, time: i64) -> Instant {
+        let distance = Duration::from_millis(time.abs_diff(self.millis));
+        let instant = match time >= self.millis {
             true => self.instant.checked_add(distance),
             false => self.instant.checked_sub(distance),
         };

@@ -1,6 +1,8 @@
 mod calls;
+mod database;
 mod leases;
 mod names;
+mod on_disk;
 mod queue;
 mod schedules;
 mod threads;

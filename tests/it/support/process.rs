@@ -23,7 +23,7 @@ pub(crate) struct Process {
     child: Child,
     output: BufReader<ChildStdout>,
     addresses: Vec<String>,
-    /// Contains the socket and outlives the process.
+    /// Contains the socket or the data, and outlives the process.
     _folder: Option<Folder>,
 }
 
@@ -48,6 +48,13 @@ impl Process {
         let mut command = Command::new(binary(name));
         command.args(options);
         Self::start_program(command, name, addresses, None)
+    }
+
+    /// Starts a program whose options name a folder, which is removed after the process has ended.
+    pub(crate) fn program_with_folder(name: &str, options: &[&str], folder: Folder) -> Self {
+        let mut process = Self::program_with(name, options);
+        process._folder = Some(folder);
+        process
     }
 
     /// Starts a program with these options on a unix socket with the same relative path as [`redis`](Self::redis).

@@ -19,7 +19,9 @@ use folder::DataFile;
 use postgres::Postgres;
 use sqlite::Sqlite;
 
-pub(crate) use rows::{Changes, Contents, JobChange, JobRow, QueueRow, ResultRow, ScheduleRow};
+pub(crate) use rows::{
+    Changes, Contents, JobChange, JobRow, QueueRow, ResultRow, ScheduleRow, duration, millis,
+};
 pub(crate) use writer::{Writer, Written};
 
 /// Version of the tables. A change of them needs a new one, and code that brings a database of this version there.

@@ -26,6 +26,10 @@ const LOCK_PATIENCE: Duration = Duration::from_secs(10);
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// Bytes of bodies and results that one statement has. PostgreSQL takes messages of less than 1 GiB, and a body has up to
+/// half of this.
+const MAX_BYTES: usize = 16 << 20;
+
 /// Key of the advisory lock of the process that owns the jobs of a database: "jobs" in ASCII.
 const LOCK: i64 = 0x6a6f_6273;
 
@@ -43,7 +47,11 @@ struct Session {
 
 impl Postgres {
     pub(super) fn open(url: &str) -> Result<(Self, Contents)> {
-        let mut config = Config::from_str(url).map_err(described)?;
+        Self::connect(url).map_err(described)
+    }
+
+    fn connect(url: &str) -> Result<(Self, Contents)> {
+        let mut config = Config::from_str(url)?;
         config.application_name("jobs").tcp_user_timeout(PATIENCE);
         if config.get_connect_timeout().is_none() {
             config.connect_timeout(CONNECT_TIMEOUT);
@@ -88,7 +96,15 @@ impl Database for Postgres {
             thread::sleep(RETRY_AFTER);
             outcome = self.reconnect().and_then(|()| self.session.commit(changes));
         }
-        outcome
+        outcome.map_err(described)
+    }
+}
+
+/// Adds the cause to the text of an error.
+fn described(error: Failure) -> Failure {
+    match error.downcast_ref::<postgres::Error>().and_then(StdError::source) {
+        Some(cause) => format!("{error}: {cause}").into(),
+        None => error,
     }
 }
 
@@ -151,88 +167,94 @@ fn read<T: Table>(client: &mut Client) -> Result<Vec<T>> {
     client.query(T::SELECT, &[])?.iter().map(T::read).collect()
 }
 
-/// Describes an error together with its causes.
-fn described(error: postgres::Error) -> Failure {
-    let cause = error.source().map(|cause| format!(": {cause}")).unwrap_or_default();
-    format!("{error}{cause}").into()
-}
-
 impl Session {
     fn new(mut client: Client) -> Result<Self> {
         let commit = client.prepare(include_str!("postgres_commit.sql"))?;
         Ok(Session { client, commit })
     }
 
+    /// Writes changes: by one statement, or by several if they are too large for it.
     fn commit(&mut self, changes: &Changes) -> Result<()> {
-        let (added, changed, results) = (&changes.added_jobs, &changes.changed_jobs, &changes.results);
-        let (queues, schedules) = (&changes.queues, &changes.schedules);
-        self.client.execute(
-            &self.commit,
-            &[
-                &column(added, |job| job.state.number),
-                &column(added, |job| job.run),
-                &column(added, |job| &job.state.queue[..]),
-                &column(added, |job| job.state.name.as_deref()),
-                &column(added, |job| job.state.origin.as_deref()),
-                &column(added, |job| job.priority),
-                &column(added, |job| job.state.tries),
-                &column(added, |job| job.state.earlier_tries),
-                &column(added, |job| job.max_tries),
-                &column(added, |job| job.retry),
-                &column(added, |job| job.keep),
-                &column(added, |job| job.added),
-                &column(added, |job| job.state.ready),
-                &column(added, |job| job.state.expires),
-                &column(added, |job| job.state.is_out),
-                &column(added, |job| &job.body[..]),
-                &column(changed, |job| job.number),
-                &column(changed, |job| &job.queue[..]),
-                &column(changed, |job| job.name.as_deref()),
-                &column(changed, |job| job.origin.as_deref()),
-                &column(changed, |job| job.tries),
-                &column(changed, |job| job.earlier_tries),
-                &column(changed, |job| job.ready),
-                &column(changed, |job| job.expires),
-                &column(changed, |job| job.is_out),
-                &changes.removed_jobs,
-                &column(results, |result| result.number),
-                &column(results, |result| result.run),
-                &column(results, |result| result.queue.as_deref()),
-                &column(results, |result| result.name.as_deref()),
-                &column(results, |result| result.until),
-                &column(results, |result| result.result.as_deref()),
-                &column(results, |result| result.failure.as_deref()),
-                &changes.removed_results,
-                &column(queues, |queue| &queue.name[..]),
-                &column(queues, |queue| queue.paused),
-                &column(queues, |queue| queue.added),
-                &column(queues, |queue| queue.done),
-                &column(queues, |queue| queue.failed),
-                &column(queues, |queue| queue.requeued),
-                &column(queues, |queue| queue.dead),
-                &column(queues, |queue| queue.expired),
-                &column(&changes.removed_queues, |name| &name[..]),
-                &column(schedules, |schedule| &schedule.name[..]),
-                &column(schedules, |schedule| &schedule.cron[..]),
-                &column(schedules, |schedule| schedule.zone.as_deref()),
-                &column(schedules, |schedule| &schedule.queue[..]),
-                &column(schedules, |schedule| &schedule.body[..]),
-                &column(schedules, |schedule| schedule.retry),
-                &column(schedules, |schedule| schedule.ttl),
-                &column(schedules, |schedule| schedule.max_len),
-                &column(schedules, |schedule| schedule.max_tries),
-                &column(schedules, |schedule| schedule.keep),
-                &column(schedules, |schedule| schedule.priority),
-                &column(schedules, |schedule| schedule.next),
-                &column(schedules, |schedule| schedule.last_run),
-                &column(schedules, |schedule| schedule.last_number),
-                &column(schedules, |schedule| schedule.added),
-                &column(schedules, |schedule| schedule.skipped),
-                &column(&changes.removed_schedules, |name| &name[..]),
-            ],
-        )?;
-        Ok(())
+        if changes.bytes() <= MAX_BYTES {
+            return write(&mut self.client, &self.commit, changes);
+        }
+        let mut transaction = self.client.transaction()?;
+        for part in changes.clone().split(MAX_BYTES) {
+            write(&mut transaction, &self.commit, &part)?;
+        }
+        Ok(transaction.commit()?)
     }
+}
+
+fn write(client: &mut impl GenericClient, commit: &Statement, changes: &Changes) -> Result<()> {
+    let (added, changed, results) = (&changes.added_jobs, &changes.changed_jobs, &changes.results);
+    let (queues, schedules) = (&changes.queues, &changes.schedules);
+    client.execute(
+        commit,
+        &[
+            &column(added, |job| job.state.number),
+            &column(added, |job| job.run),
+            &column(added, |job| &job.state.queue[..]),
+            &column(added, |job| job.state.name.as_deref()),
+            &column(added, |job| job.state.origin.as_deref()),
+            &column(added, |job| job.priority),
+            &column(added, |job| job.state.tries),
+            &column(added, |job| job.state.earlier_tries),
+            &column(added, |job| job.max_tries),
+            &column(added, |job| job.retry),
+            &column(added, |job| job.keep),
+            &column(added, |job| job.added),
+            &column(added, |job| job.state.ready),
+            &column(added, |job| job.state.expires),
+            &column(added, |job| job.state.is_out),
+            &column(added, |job| &job.body[..]),
+            &column(changed, |job| job.number),
+            &column(changed, |job| &job.queue[..]),
+            &column(changed, |job| job.name.as_deref()),
+            &column(changed, |job| job.origin.as_deref()),
+            &column(changed, |job| job.tries),
+            &column(changed, |job| job.earlier_tries),
+            &column(changed, |job| job.ready),
+            &column(changed, |job| job.expires),
+            &column(changed, |job| job.is_out),
+            &changes.removed_jobs,
+            &column(results, |result| result.number),
+            &column(results, |result| result.run),
+            &column(results, |result| result.queue.as_deref()),
+            &column(results, |result| result.name.as_deref()),
+            &column(results, |result| result.until),
+            &column(results, |result| result.result.as_deref()),
+            &column(results, |result| result.failure.as_deref()),
+            &changes.removed_results,
+            &column(queues, |queue| &queue.name[..]),
+            &column(queues, |queue| queue.paused),
+            &column(queues, |queue| queue.added),
+            &column(queues, |queue| queue.done),
+            &column(queues, |queue| queue.failed),
+            &column(queues, |queue| queue.requeued),
+            &column(queues, |queue| queue.dead),
+            &column(queues, |queue| queue.expired),
+            &column(&changes.removed_queues, |name| &name[..]),
+            &column(schedules, |schedule| &schedule.name[..]),
+            &column(schedules, |schedule| &schedule.cron[..]),
+            &column(schedules, |schedule| schedule.zone.as_deref()),
+            &column(schedules, |schedule| &schedule.queue[..]),
+            &column(schedules, |schedule| &schedule.body[..]),
+            &column(schedules, |schedule| schedule.retry),
+            &column(schedules, |schedule| schedule.ttl),
+            &column(schedules, |schedule| schedule.max_len),
+            &column(schedules, |schedule| schedule.max_tries),
+            &column(schedules, |schedule| schedule.keep),
+            &column(schedules, |schedule| schedule.priority),
+            &column(schedules, |schedule| schedule.next),
+            &column(schedules, |schedule| schedule.last_run),
+            &column(schedules, |schedule| schedule.last_number),
+            &column(schedules, |schedule| schedule.added),
+            &column(schedules, |schedule| schedule.skipped),
+            &column(&changes.removed_schedules, |name| &name[..]),
+        ],
+    )?;
+    Ok(())
 }
 
 /// Returns a column of rows, as an array for `UNNEST`.

@@ -1,5 +1,7 @@
 //! The rows of the tables. Times are in milliseconds, and times of day in milliseconds since 1970.
 
+use std::{mem, time::Duration};
+
 use bytes::Bytes;
 
 use super::Result;
@@ -19,7 +21,7 @@ pub(crate) struct Contents {
 /// Changes that one transaction writes: rows as they are now, and the keys of rows that are gone.
 ///
 /// Changes can be written twice, with the same effect.
-#[derive(Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Changes {
     pub(crate) added_jobs: Vec<JobRow>,
     pub(crate) changed_jobs: Vec<JobChange>,
@@ -36,6 +38,56 @@ impl Changes {
     pub(crate) fn is_empty(&self) -> bool {
         *self == Changes::default()
     }
+
+    /// Returns the bytes of all bodies and results.
+    pub(super) fn bytes(&self) -> usize {
+        let jobs = self.added_jobs.iter().map(JobRow::bytes);
+        let (results, schedules) =
+            (self.results.iter().map(ResultRow::bytes), self.schedules.iter().map(ScheduleRow::bytes));
+        jobs.chain(results).chain(schedules).sum()
+    }
+
+    /// Divides the changes into parts with at most this many bytes, or with one row that has more.
+    pub(super) fn split(self, max: usize) -> Vec<Changes> {
+        let Changes { added_jobs, results, schedules, .. } = self;
+        let rest = Changes { added_jobs: Vec::new(), results: Vec::new(), schedules: Vec::new(), ..self };
+        let mut parts = Parts { full: Vec::new(), last: rest, used: 0, max };
+        added_jobs.into_iter().for_each(|row| parts.with_room(row.bytes()).added_jobs.push(row));
+        results.into_iter().for_each(|row| parts.with_room(row.bytes()).results.push(row));
+        schedules.into_iter().for_each(|row| parts.with_room(row.bytes()).schedules.push(row));
+        parts.full.push(parts.last);
+        parts.full
+    }
+}
+
+/// Parts of changes.
+struct Parts {
+    full: Vec<Changes>,
+    last: Changes,
+    /// Bytes of the last part, and their maximum.
+    used: usize,
+    max: usize,
+}
+
+impl Parts {
+    fn with_room(&mut self, bytes: usize) -> &mut Changes {
+        if self.used > 0 && self.used + bytes > self.max {
+            self.full.push(mem::take(&mut self.last));
+            self.used = 0;
+        }
+        self.used += bytes;
+        &mut self.last
+    }
+}
+
+/// Returns a time as a column has it.
+pub(crate) fn millis(time: Duration) -> i64 {
+    i64::try_from(time.as_millis()).unwrap_or(i64::MAX)
+}
+
+/// Returns the time of a column.
+pub(crate) fn duration(millis: i64) -> Duration {
+    Duration::from_millis(millis.unsigned_abs())
 }
 
 /// A job.
@@ -137,6 +189,12 @@ fn some<T>(value: Option<T>) -> Result<T> {
     value.ok_or_else(|| "a column without a value".into())
 }
 
+impl JobRow {
+    fn bytes(&self) -> usize {
+        self.body.len()
+    }
+}
+
 impl Table for JobRow {
     const SELECT: &str = "SELECT * FROM jobs ORDER BY ready, number";
 
@@ -162,6 +220,12 @@ impl Table for JobRow {
             added: some(row.number("added")?)?,
             state,
         })
+    }
+}
+
+impl ResultRow {
+    fn bytes(&self) -> usize {
+        [&self.result, &self.failure].into_iter().flatten().map(Bytes::len).sum()
     }
 }
 
@@ -198,6 +262,12 @@ impl Table for QueueRow {
     }
 }
 
+impl ScheduleRow {
+    fn bytes(&self) -> usize {
+        self.body.len()
+    }
+}
+
 impl Table for ScheduleRow {
     const SELECT: &str = "SELECT * FROM schedules";
 
@@ -220,5 +290,28 @@ impl Table for ScheduleRow {
             added: some(row.number("added")?)?,
             skipped: some(row.number("skipped")?)?,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn result(number: i64, bytes: usize) -> ResultRow {
+        let result = Some(vec![b'x'; bytes].into());
+        ResultRow { number, run: 1, queue: None, name: None, until: 0, result, failure: None }
+    }
+
+    #[test]
+    fn a_part_has_a_maximum_size_or_one_row() {
+        let results = [5, 5, 1, 30, 2].into_iter().zip(0..).map(|(bytes, number)| result(number, bytes));
+        let changes = Changes { results: results.collect(), removed_jobs: vec![7], ..Changes::default() };
+        assert_eq!(changes.bytes(), 43);
+        let parts = changes.split(10);
+        let sizes: Vec<_> = parts.iter().map(Changes::bytes).collect();
+        assert_eq!(sizes, [10, 1, 30, 2]);
+        assert_eq!(parts[0].removed_jobs, [7]);
+        let numbers = parts.iter().flat_map(|part| &part.results).map(|row| row.number);
+        assert!(numbers.eq(0..5));
     }
 }

@@ -3,14 +3,13 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     mem,
-    time::Duration,
 };
 
 use bytes::Bytes;
 
 use super::{Counts, Queues, names::KeptResult, queue::Queue};
 use crate::{
-    database::{Changes, JobChange, JobRow, QueueRow, ResultRow},
+    database::{Changes, JobChange, JobRow, QueueRow, ResultRow, millis},
     job::{Job, JobState},
     wall_clock::WallClock,
 };
@@ -159,8 +158,4 @@ fn queue_row(name: Bytes, queue: &Queue) -> QueueRow {
         dead: dead as i64,
         expired: expired as i64,
     }
-}
-
-fn millis(time: Duration) -> i64 {
-    i64::try_from(time.as_millis()).unwrap_or(i64::MAX)
 }

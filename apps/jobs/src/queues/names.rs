@@ -98,16 +98,16 @@ impl Queues {
     /// Adds a caller to a job, or a producer that waits for no result. The job expires no sooner than `ttl` ends.
     pub(crate) fn join(&mut self, id: Id, caller: Option<Caller>, ttl: Option<Duration>, now: Instant) {
         let Some(job) = self.jobs.get_mut(&id.number) else { return };
-        let was_stored = job.is_stored();
+        let (was_stored, expired) = (job.is_stored(), job.expires);
         job.expires = job.expires.zip(ttl).map(|(expires, ttl)| expires.max(now + ttl));
         if let Some(caller) = &caller {
             self.calls.insert(caller.client().id(), id.number);
         }
         job.join(caller);
-        if was_stored {
-            self.tracker.job_changed(job);
-        } else {
+        if !was_stored {
             self.tracker.job_added(job);
+        } else if job.expires != expired {
+            self.tracker.job_changed(job);
         }
         let due = job.due;
         self.set_due(id.number, due);

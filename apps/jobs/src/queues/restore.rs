@@ -1,12 +1,12 @@
 //! The jobs and queues that a database has, at the start.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use thegiant::Error;
 
 use super::{Counts, Queues, Return, names::KeptResult};
 use crate::{
-    database::{JobRow, QueueRow, ResultRow},
+    database::{JobRow, QueueRow, ResultRow, duration},
     job::{Id, Job, JobState, Rare},
     shard::Shard,
     wall_clock::WallClock,
@@ -109,8 +109,4 @@ fn with_counters(counts: Counts, row: &QueueRow) -> Counts {
 
 fn id(run: i64, number: i64) -> Id {
     Id { run: run as u32, number: number as u64 }
-}
-
-fn duration(millis: i64) -> Duration {
-    Duration::from_millis(millis.unsigned_abs())
 }

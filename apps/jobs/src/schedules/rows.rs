@@ -1,13 +1,13 @@
 //! A schedule as a row of the database.
 
-use std::{io, time::Duration};
+use std::io;
 
 use bytes::Bytes;
 use thegiant::{Error, Milliseconds};
 
 use super::{Cron, Expression, Runs, Schedule};
 use crate::{
-    database::ScheduleRow,
+    database::{ScheduleRow, duration, millis},
     job::Id,
     options::{CommonOptions, Priority, ScheduleOptions},
 };
@@ -20,11 +20,11 @@ pub(super) fn schedule_row(name: Bytes, schedule: &Schedule) -> ScheduleRow {
         zone: zone.clone(),
         queue: queue.clone(),
         body: body.clone(),
-        retry: common.retry.map(millis),
-        ttl: common.ttl.map(millis),
+        retry: common.retry.map(|time| millis(time.0)),
+        ttl: common.ttl.map(|time| millis(time.0)),
         max_len: common.maxlen.map(|max| i64::try_from(max).unwrap_or(i64::MAX)),
         max_tries: common.maxtries.map(i64::from),
-        keep: common.keep.map(millis),
+        keep: common.keep.map(|time| millis(time.0)),
         priority: common.priority.unwrap_or_default().0.into(),
         next: *next,
         last_run: runs.job.map(|job| job.run.into()),
@@ -45,12 +45,13 @@ pub(super) fn restored(row: ScheduleRow) -> io::Result<(Bytes, Schedule)> {
     };
     let expression = Expression::try_from(&row.cron[..]).map_err(unknown)?;
     let cron = Cron::new(expression, row.zone.as_deref()).map_err(unknown)?;
+    let time = |millis| Milliseconds(duration(millis));
     let common = CommonOptions {
-        retry: row.retry.map(duration),
-        ttl: row.ttl.map(duration),
+        retry: row.retry.map(time),
+        ttl: row.ttl.map(time),
         maxlen: row.max_len.map(i64::unsigned_abs),
         maxtries: row.max_tries.map(|max| max as u32),
-        keep: row.keep.map(duration),
+        keep: row.keep.map(time),
         priority: Some(Priority(row.priority as u8)),
     };
     let job = row.last_run.zip(row.last_number);
@@ -64,12 +65,4 @@ pub(super) fn restored(row: ScheduleRow) -> io::Result<(Bytes, Schedule)> {
         runs: Runs { job, added: row.added as u64, skipped: row.skipped as u64 },
     };
     Ok((row.name, schedule))
-}
-
-fn millis(time: Milliseconds) -> i64 {
-    i64::try_from(time.0.as_millis()).unwrap_or(i64::MAX)
-}
-
-fn duration(millis: i64) -> Milliseconds {
-    Milliseconds(Duration::from_millis(millis.unsigned_abs()))
 }
