@@ -152,6 +152,7 @@ impl<S: Storage> Jobs<S> {
             self.serve(&queue);
         }
         self.update_timer(context);
+        self.write_changes(context);
     }
 
     /// Returns the kept result of a job.

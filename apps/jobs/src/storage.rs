@@ -104,8 +104,12 @@ impl<S: Storage> GroupCommit for Jobs<S> {
 }
 
 impl<S: Storage> Jobs<S> {
-    /// Writes the changes that no command has made, but a timer or a lost client. Group commit writes those of commands.
+    /// Writes the changes of timers, of lost clients, and of commands that wait without a reply. Group commit writes those of
+    /// other commands.
     pub(crate) fn write_changes(&mut self, context: &mut Context<Self>) {
+        if !S::IS_DURABLE {
+            return;
+        }
         let changes = self.storage.take_changes(&mut self.queues, &self.schedules);
         let pushes = mem::take(&mut self.held.new);
         if changes.is_empty() && pushes.is_empty() {

@@ -65,6 +65,7 @@ impl<S: Storage> Jobs<S> {
             };
             let queues = options.from.into_iter().map(Bytes::from).collect();
             self.waiting.add(client, queues, Want::Reply { responder, count });
+            self.write_changes(context);
         }
         self.update_timer(context);
     }

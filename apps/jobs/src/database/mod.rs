@@ -36,11 +36,11 @@ type Failure = Box<dyn StdError + Send + Sync>;
 
 /// A database that belongs to this process.
 trait Database {
-    /// Writes changes in one transaction.
+    /// Writes changes in one transaction, in their order.
     ///
     /// # Errors
     /// Returns an error if it is not known that the changes are on disk.
-    fn commit(&mut self, changes: &Changes) -> Result<()>;
+    fn commit(&mut self, changes: Vec<Changes>) -> Result<()>;
 }
 
 /// Opens a database, `sqlite:FILE` or `postgres://…`, and creates its tables if it has none. Returns all that is in it.

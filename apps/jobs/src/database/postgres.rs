@@ -85,16 +85,18 @@ impl Postgres {
 }
 
 impl Database for Postgres {
-    fn commit(&mut self, changes: &Changes) -> Result<()> {
+    fn commit(&mut self, changes: Vec<Changes>) -> Result<()> {
         let until = Instant::now() + PATIENCE;
-        let mut outcome = self.session.commit(changes);
+        let changes: Vec<Changes> =
+            changes.into_iter().flat_map(|changes| changes.split(MAX_BYTES)).collect();
+        let mut outcome = self.session.commit(&changes);
         // The lost session may have written the changes. To write them again has no effect then.
         while let Err(error) = &outcome
             && is_lost(error)
             && Instant::now() < until
         {
             thread::sleep(RETRY_AFTER);
-            outcome = self.reconnect().and_then(|()| self.session.commit(changes));
+            outcome = self.reconnect().and_then(|()| self.session.commit(&changes));
         }
         outcome.map_err(described)
     }
@@ -173,14 +175,14 @@ impl Session {
         Ok(Session { client, commit })
     }
 
-    /// Writes changes: by one statement, or by several if they are too large for it.
-    fn commit(&mut self, changes: &Changes) -> Result<()> {
-        if changes.bytes() <= MAX_BYTES {
+    /// Writes changes in one transaction, with a statement for each.
+    fn commit(&mut self, changes: &[Changes]) -> Result<()> {
+        if let [changes] = changes {
             return write(&mut self.client, &self.commit, changes);
         }
         let mut transaction = self.client.transaction()?;
-        for part in changes.clone().split(MAX_BYTES) {
-            write(&mut transaction, &self.commit, &part)?;
+        for changes in changes {
+            write(&mut transaction, &self.commit, changes)?;
         }
         Ok(transaction.commit()?)
     }

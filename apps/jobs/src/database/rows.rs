@@ -21,7 +21,7 @@ pub(crate) struct Contents {
 /// Changes that one transaction writes: rows as they are now, and the keys of rows that are gone.
 ///
 /// Changes can be written twice, with the same effect.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Debug, Default, PartialEq)]
 pub(crate) struct Changes {
     pub(crate) added_jobs: Vec<JobRow>,
     pub(crate) changed_jobs: Vec<JobChange>,
@@ -37,14 +37,6 @@ pub(crate) struct Changes {
 impl Changes {
     pub(crate) fn is_empty(&self) -> bool {
         *self == Changes::default()
-    }
-
-    /// Returns the bytes of all bodies and results.
-    pub(super) fn bytes(&self) -> usize {
-        let jobs = self.added_jobs.iter().map(JobRow::bytes);
-        let (results, schedules) =
-            (self.results.iter().map(ResultRow::bytes), self.schedules.iter().map(ScheduleRow::bytes));
-        jobs.chain(results).chain(schedules).sum()
     }
 
     /// Divides the changes into parts with at most this many bytes, or with one row that has more.
@@ -306,10 +298,9 @@ mod tests {
     fn a_part_has_a_maximum_size_or_one_row() {
         let results = [5, 5, 1, 30, 2].into_iter().zip(0..).map(|(bytes, number)| result(number, bytes));
         let changes = Changes { results: results.collect(), removed_jobs: vec![7], ..Changes::default() };
-        assert_eq!(changes.bytes(), 43);
         let parts = changes.split(10);
-        let sizes: Vec<_> = parts.iter().map(Changes::bytes).collect();
-        assert_eq!(sizes, [10, 1, 30, 2]);
+        let sizes = parts.iter().map(|part| part.results.iter().map(ResultRow::bytes).sum::<usize>());
+        assert_eq!(sizes.collect::<Vec<_>>(), [10, 1, 30, 2]);
         assert_eq!(parts[0].removed_jobs, [7]);
         let numbers = parts.iter().flat_map(|part| &part.results).map(|row| row.number);
         assert!(numbers.eq(0..5));

@@ -73,15 +73,17 @@ fn read<T: Table>(connection: &Connection) -> Result<Vec<T>> {
 }
 
 impl Database for Sqlite {
-    fn commit(&mut self, changes: &Changes) -> Result<()> {
+    fn commit(&mut self, changes: Vec<Changes>) -> Result<()> {
         // SQLite writes on to a file that was removed, and its jobs would be lost.
         self.file.check()?;
         // SQLite rolls the transaction back if it is dropped without a commit.
         let transaction = self.connection.transaction()?;
-        write_jobs(&transaction, changes)?;
-        write_results(&transaction, changes)?;
-        write_queues(&transaction, changes)?;
-        write_schedules(&transaction, changes)?;
+        for changes in &changes {
+            write_jobs(&transaction, changes)?;
+            write_results(&transaction, changes)?;
+            write_queues(&transaction, changes)?;
+            write_schedules(&transaction, changes)?;
+        }
         Ok(transaction.commit()?)
     }
 }

@@ -1,7 +1,7 @@
 //! The thread that writes to the database.
 
 use std::{
-    io,
+    io, iter,
     pin::Pin,
     sync::{
         Arc,
@@ -57,7 +57,7 @@ impl Writer {
         self.unfinished.load(Ordering::Acquire) == 0
     }
 
-    /// Writes changes in one transaction.
+    /// Writes changes in one transaction, with others that wait.
     ///
     /// After a failure, all later changes are refused: they assume that the earlier ones are on disk.
     pub(crate) fn write(&self, changes: Changes) -> Written {
@@ -71,15 +71,20 @@ impl Writer {
 
 fn run(mut database: impl Database, orders: mpsc::Receiver<Order>, unfinished: &AtomicUsize) {
     let mut outcome = Ok(());
-    for (changes, sender) in orders {
+    while let Ok(first) = orders.recv() {
+        // All changes that came during the last transaction are one transaction.
+        let (mut changes, senders): (Vec<_>, Vec<_>) = iter::once(first).chain(orders.try_iter()).unzip();
+        changes.retain(|changes| !changes.is_empty());
         if outcome.is_ok() && !changes.is_empty() {
-            outcome = database.commit(&changes).map_err(unwritable);
+            outcome = database.commit(changes).map_err(unwritable);
         }
         if outcome.is_ok() {
-            unfinished.fetch_sub(1, Ordering::Release);
+            unfinished.fetch_sub(senders.len(), Ordering::Release);
         }
-        // Nobody waits if the server has stopped.
-        let _ = sender.send(outcome.clone());
+        for sender in senders {
+            // Nobody waits if the server has stopped.
+            let _ = sender.send(outcome.clone());
+        }
     }
 }
 

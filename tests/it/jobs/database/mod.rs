@@ -3,6 +3,7 @@
 mod failures;
 mod kills;
 mod model;
+mod order;
 mod owner;
 mod restarts;
 
