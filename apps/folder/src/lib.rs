@@ -93,11 +93,12 @@ impl DataFolder {
 }
 
 impl DataFile {
-    /// Takes possession of a file, which need not exist yet.
+    /// Takes possession of a file, which need not exist yet. A symbolic link stands for its file.
     ///
     /// # Errors
     /// Returns an error that names the file if another process owns it, or if its folder is not writable.
     pub fn open(path: &Path) -> io::Result<Self> {
+        let path = &fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
         let lock = Lock::take(beside(path, "-lock"), "file").map_err(|error| named(path, &error))?;
         Ok(DataFile { path: path.to_owned(), lock, watched: Vec::new() })
     }
@@ -185,7 +186,7 @@ fn named(path: &Path, error: &io::Error) -> io::Error {
 
 #[cfg(test)]
 mod tests {
-    use std::{env, process};
+    use std::{env, os::unix::fs::symlink, process};
 
     use super::*;
 
@@ -214,6 +215,15 @@ mod tests {
         assert_eq!(error, format!("{}: another process uses this file", path.display()));
         file.watch("");
         file.check().expect("nothing was removed");
+        let [linked, link] = ["linked", "link"].map(|suffix| beside(&path, suffix));
+        fs::write(&linked, []).expect("create a file");
+        symlink(&linked, &link).expect("link it");
+        let owner = DataFile::open(&link).expect("it is free");
+        DataFile::open(&linked).expect_err("it has an owner");
+        drop(owner);
+        for file in [beside(&linked, "-lock"), linked, link] {
+            fs::remove_file(file).expect("it is there");
+        }
         fs::remove_file(beside(&path, "-lock")).expect("remove the lock");
         let error = file.check().expect_err("another process could own the file").to_string();
         assert_eq!(error, format!("{}-lock: the file was removed or replaced", path.display()));

@@ -5,7 +5,7 @@ use std::{
     process::{Child, Stdio},
 };
 
-use super::{Database, connected, connected_with_resp3, id_in};
+use super::{Database, add, connected, connected_with_resp3, id_in};
 use crate::support::{Postgres, eventually, line};
 
 /// Another client of PostgreSQL, which holds up all changes of jobs. Dropping it lets them go on.
@@ -28,6 +28,17 @@ impl Drop for Lock {
         drop(self.0.stdin.take());
         let _ = self.0.wait();
     }
+}
+
+#[test]
+fn an_outcome_is_written_although_its_worker_waits() {
+    let database = Database::postgres();
+    let Database::Postgres(server) = &database else { unreachable!() };
+    let (_process, mut client) = database.start();
+    let id = add(&mut client, "q body");
+    client.ask(line("GETJOB FROM q"));
+    client.send(line(&format!("GETJOB REPLY {id} result FROM q")));
+    eventually(|| (server.answer("SELECT count(*) FROM jobs.jobs") == "0").then_some(()));
 }
 
 #[test]
