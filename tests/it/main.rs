@@ -10,7 +10,7 @@ mod builtins;
 mod chat;
 /// Typed clients that `#[commands(client)]` generates, and their connection.
 mod client;
-/// The server as a cluster of one node.
+/// Instances that answer as a cluster, and the server as a cluster of one node.
 mod cluster;
 /// The app `collector`.
 mod collector;

@@ -81,8 +81,8 @@ pub struct App {
     proxy: Option<MountedProxy>,
     /// The commands of the upstreams.
     upstream_commands: Arc<PublishedCommands>,
-    /// The server is a cluster of one node for its clients.
-    is_cluster: bool,
+    /// The server emulates a cluster of one instance.
+    emulates_cluster: bool,
     /// The number of databases, if the application has set it.
     databases: Option<u16>,
     /// The addresses of the supervised actors and of the shards.
@@ -544,7 +544,8 @@ impl App {
     /// Lets cluster clients use the server: it replies to `CLUSTER` as a cluster of one node that has all hash slots.
     ///
     /// The node has the address that the client has connected to. So the clients must reach the server at that address,
-    /// also through a container or a firewall.
+    /// also through a container or a firewall. [`Server::cluster`](crate::Server::cluster) is for several instances, and for commands whose
+    /// keys must have one slot.
     ///
     /// ```
     /// use thegiant::prelude::*;
@@ -552,7 +553,7 @@ impl App {
     /// let app = || App::new().emulate_cluster().proxy_per_worker(|| thegiant::proxy::Upstream::new("127.0.0.1:6379"));
     /// ```
     pub fn emulate_cluster(mut self) -> Self {
-        self.is_cluster = true;
+        self.emulates_cluster = true;
         self
     }
 
@@ -773,18 +774,25 @@ impl App {
         self
     }
 
+    /// Returns whether the server emulates a cluster of one instance.
+    pub(crate) fn emulates_cluster(&self) -> bool {
+        self.emulates_cluster
+    }
+
     /// Adds the built-in commands whose names are free. Returns the parts that a server needs, and its shards.
-    pub(crate) fn into_config(mut self, workers: u16) -> (AppConfig, Vec<StartShard>) {
+    ///
+    /// `is_cluster`: the server is an instance of a cluster.
+    pub(crate) fn into_config(mut self, workers: u16, is_cluster: bool) -> (AppConfig, Vec<StartShard>) {
         // The middleware of an application is around that of its parts.
         self.middleware.sort_by_key(|middleware| middleware.depth);
         let proxy = self.proxy.take().map(|proxy| match proxy {
             MountedProxy::Shared(actor_id) => actor_id,
             MountedProxy::PerWorker(factory) => self.add_proxies(workers, &factory),
         });
-        self.add_proxy_rows(proxy, |row| !is_behind_builtins(row));
+        self.add_proxy_rows(proxy, is_cluster, |row| !is_behind_builtins(row));
         let is_free = |spec: &Spec| {
             let removed = self.removed.iter().any(|name| is_named(spec, name));
-            let is_available = self.is_cluster || spec.group != CLUSTER_GROUP;
+            let is_available = is_cluster || spec.group != CLUSTER_GROUP;
             // An actor's command also replaces the subcommands.
             is_available
                 && !removed
@@ -796,13 +804,12 @@ impl App {
             // This cannot fail: the names of built-in commands differ from each other.
             let _ = self.routes.add_command(spec, ActorId::CONNECTION, row);
         }
-        self.add_proxy_rows(proxy, is_behind_builtins);
+        self.add_proxy_rows(proxy, is_cluster, is_behind_builtins);
         #[cfg(feature = "metrics")]
         self.exports.into_iter().for_each(|export| export());
         let default = if proxy.is_some() { UPSTREAM_DATABASES } else { 1 };
         let config = AppConfig {
             databases: self.databases.unwrap_or(default),
-            is_cluster: self.is_cluster,
             routes: self.routes,
             info: self.info,
             connection_events: self.connection_events,
@@ -844,10 +851,15 @@ impl App {
     }
 
     /// Adds the wanted rows of the proxy whose names are free.
-    fn add_proxy_rows(&mut self, proxy: Option<ActorId>, is_wanted: impl Fn(usize) -> bool) {
+    fn add_proxy_rows(
+        &mut self,
+        proxy: Option<ActorId>,
+        is_cluster: bool,
+        is_wanted: impl Fn(usize) -> bool,
+    ) {
         let Some(mount) = proxy else { return };
         for (row, spec) in RowId::all::<ProxyActor>().filter(|(row, _)| is_wanted(row.index())) {
-            let is_replaced = self.is_cluster && is_of_cluster(spec.name);
+            let is_replaced = is_cluster && is_of_cluster(spec.name);
             if row.index() == 0 {
                 self.routes.set_fallback(spec, mount, row);
             } else if !is_replaced && !self.routes.has(spec.name) {
@@ -876,10 +888,10 @@ impl<F: FnOnce() -> App + 'static> IntoApp for F {
     }
 }
 
-/// The group of the built-in commands that [`App::emulate_cluster`] adds.
+/// The group of the built-in commands that only an instance of a cluster has.
 const CLUSTER_GROUP: &str = "cluster";
 
-/// Returns whether the server itself replies to a command when it is a cluster for its clients.
+/// Returns whether the server itself replies to a command when it is an instance of a cluster.
 fn is_of_cluster(name: &str) -> bool {
     matches!(split_name(name).0, "CLUSTER" | "ASKING" | "READONLY" | "READWRITE")
 }

@@ -42,6 +42,7 @@
 //! | forward commands to other servers, or call those servers from a handler | [`App::proxy`], [`proxy`] |
 //! | run one computation for many concurrent callers | [`SingleFlight`](single_flight::SingleFlight) |
 //! | say who may do what | [`Server::user`], [`Server::acl_file`], [`Server::password`] |
+//! | run several instances as a Redis Cluster | [`Server::cluster`], [`cluster`] |
 //! | let an actor say who a client is | [`App::authenticate`], [`Authenticate`], [`Identity`] |
 //! | encrypt connections (feature `tls`) | `ServerTls`, `ClientTls` |
 //!
@@ -232,6 +233,7 @@ mod client;
 mod client_line;
 mod clients_cron;
 mod clock;
+pub mod cluster;
 pub mod command;
 mod conn;
 mod dispatch;

@@ -2,7 +2,6 @@
 
 use std::{
     fmt,
-    hash::{BuildHasher, RandomState},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError, Weak,
         atomic::{AtomicU32, Ordering::Relaxed},
@@ -19,6 +18,8 @@ use crate::{
     Keyspace, PubSub, Request,
     acl::{AccessControl, UpstreamCommands, UserConfig},
     client::{Address, Client, ClientFlag, ClientHost, Clients, ConnectionEvents, Endpoints},
+    cluster::{ClusterState, SlotUsers, View},
+    command::Flags,
     dispatch::Routes,
     identity::Authenticator,
     info::InfoSection,
@@ -27,6 +28,7 @@ use crate::{
     observe::{Hook, Hooks, Monitors, Slowlog, Stats, Warning},
     pause::{CurrentPause, Pause},
     settings::{ACL_FILE, Refusal, Setting, Settings},
+    split::slot,
 };
 
 /// The routes, the settings, the clients and the counters of a server.
@@ -48,10 +50,8 @@ pub(crate) struct ServerState {
     pub(crate) addresses: Vec<Address>,
     #[cfg(feature = "tls")]
     pub(crate) tls: TlsListeners,
-    /// The server is a cluster of one node for its clients.
-    pub(crate) is_cluster: bool,
-    /// The ID of that node.
-    pub(crate) node_id: String,
+    /// The cluster that the server is an instance of.
+    pub(crate) cluster: Option<Arc<ClusterState>>,
     pub(crate) clients: Arc<Clients>,
     pub(crate) stats: Stats,
     pub(crate) slowlog: Slowlog,
@@ -72,8 +72,6 @@ pub(crate) struct ServerState {
 /// The parts of an application that a server needs.
 pub(crate) struct AppConfig {
     pub(crate) databases: u16,
-    /// The server is a cluster of one node for its clients.
-    pub(crate) is_cluster: bool,
     pub(crate) routes: Routes,
     pub(crate) info: Vec<InfoSection>,
     pub(crate) connection_events: ConnectionEvents,
@@ -90,6 +88,7 @@ pub(crate) struct ServerConfig {
     pub(crate) users: UserConfig,
     pub(crate) stop: Option<mpsc::UnboundedSender<()>>,
     pub(crate) addresses: Vec<Address>,
+    pub(crate) cluster: Option<Arc<ClusterState>>,
     #[cfg(feature = "tls")]
     pub(crate) tls: TlsListeners,
     /// Number of threads that serve connections.
@@ -99,7 +98,7 @@ pub(crate) struct ServerConfig {
 impl ServerState {
     /// Returns the mode of the server: `cluster` or `standalone`.
     pub(crate) fn mode(&self) -> &'static str {
-        if self.is_cluster { "cluster" } else { "standalone" }
+        if self.cluster.is_some() { "cluster" } else { "standalone" }
     }
 
     /// Creates the state of a server.
@@ -109,7 +108,6 @@ impl ServerState {
     pub(crate) fn new(app: AppConfig, config: ServerConfig) -> Result<Self, String> {
         let AppConfig {
             databases,
-            is_cluster,
             routes,
             info,
             connection_events,
@@ -120,7 +118,7 @@ impl ServerState {
         } = app;
         #[cfg(feature = "tls")]
         let info = info.into_iter().chain(config.tls.info_section()).collect();
-        let ServerConfig { settings, mut users, stop, addresses, workers, .. } = config;
+        let ServerConfig { settings, mut users, stop, addresses, cluster, workers, .. } = config;
         users.has_authenticator = authenticator.is_some();
         settings.set(Setting::Databases, databases.into());
         let settings = Arc::new(settings);
@@ -143,8 +141,7 @@ impl ServerState {
             connection_events,
             authenticator,
             middleware,
-            is_cluster,
-            node_id: random_node_id(),
+            cluster,
             pubsub: keyspace.pubsub(),
             hooks,
             keyspace,
@@ -162,6 +159,9 @@ impl ServerState {
             cross_protocol_warning: Warning::default(),
         };
         server.hooks.set(Hook::Middleware, !server.middleware.is_empty());
+        server
+            .hooks
+            .set(Hook::Cluster, server.cluster.as_ref().is_some_and(|cluster| cluster.may_redirect()));
         server.settings_changed();
         Ok(server)
     }
@@ -181,6 +181,9 @@ impl ServerState {
         self.now.store(u32::try_from(self.uptime().as_secs()).unwrap_or(u32::MAX - 1), Relaxed);
         self.stats.tick();
         self.acl.report_failed_logins();
+        if let Some(cluster) = &self.cluster {
+            cluster.tick();
+        }
     }
 
     /// Changes all of these settings or none, as `CONFIG SET` does.
@@ -313,6 +316,28 @@ impl ServerState {
     }
 }
 
+impl SlotUsers for ServerState {
+    fn leave(&self, view: &View) {
+        self.unblock(view);
+        self.pubsub.end_shard_channels(|channel| !view.serves(slot(channel)));
+        self.keyspace.leave(|key| !view.serves(slot(key)));
+    }
+
+    fn unblock(&self, view: &View) {
+        for client in self.clients.all() {
+            client.unblock_refused(|words, id| {
+                let command = self.routes.command(id);
+                // Other commands may have begun to change data.
+                let is_idle = command.flags.contains(Flags::BLOCKING);
+                view.check(command, words)
+                    .err()
+                    .filter(|_| is_idle)
+                    .map(|misdirected| misdirected.error(view))
+            });
+        }
+    }
+}
+
 /// Waits for the end of the current pause, and resumes the clients.
 async fn end_pause(server: Weak<ServerState>) {
     while let Some(server) = server.upgrade()
@@ -327,11 +352,4 @@ impl fmt::Debug for ServerState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ServerState").field("addresses", &self.addresses).finish_non_exhaustive()
     }
-}
-
-/// Returns 40 random hexadecimal digits.
-fn random_node_id() -> String {
-    // Each `RandomState` has random keys.
-    let random = || RandomState::new().hash_one(0);
-    format!("{:016x}{:016x}{:08x}", random(), random(), random() as u32)
 }

@@ -1,6 +1,7 @@
 //! Shared command line of the apps: listening addresses, password, TLS and log.
 //!
 //! - [`ServerOptions`]: options that every app flattens into its own options
+//! - [`ClusterOptions`]: options of an app whose instances can be a cluster
 //! - [`run`]: the `main` of an app
 //! - [`Secret`]: reads a password that stays out of the process list
 //! - [`millis`], [`seconds`]: parse durations
@@ -8,6 +9,7 @@
 #[cfg(feature = "tls")]
 mod tls;
 
+mod cluster;
 mod secret;
 mod time;
 
@@ -21,6 +23,7 @@ use std::{
 };
 
 use clap::{Args, Parser, ValueEnum};
+pub use cluster::ClusterOptions;
 pub use secret::Secret;
 use thegiant::{App, DebugAccess, Server};
 pub use time::{millis, seconds};

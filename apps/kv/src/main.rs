@@ -8,7 +8,7 @@
 use std::{io, sync::Arc};
 
 use clap::Parser;
-use cli::ServerOptions;
+use cli::{ClusterOptions, ServerOptions};
 use kv::{DATABASES, Memory, Store, keyspace_info};
 use thegiant::prelude::*;
 
@@ -18,6 +18,8 @@ use thegiant::prelude::*;
 struct Options {
     #[command(flatten)]
     server: ServerOptions,
+    #[command(flatten)]
+    cluster: ClusterOptions,
 }
 
 #[thegiant::main]
@@ -33,5 +35,6 @@ async fn serve(options: Options) -> io::Result<()> {
     let app = app.info("Keyspace", keyspace_info(counts.clone())).mount_shards(shards, move |shard| {
         Store::new(Memory::new(keyspace.clone(), Arc::clone(&counts[shard])))
     });
-    options.server.serve(app.atomic()).await
+    let server = options.server.bind(app.atomic())?;
+    cli::serve(options.cluster.join(server)?).await
 }

@@ -90,7 +90,7 @@ impl App {
             keyspace,
             proxy,
             upstream_commands,
-            is_cluster,
+            emulates_cluster,
             databases,
             addresses,
             shards,
@@ -126,7 +126,7 @@ impl App {
             "only one of two merged applications can authenticate clients"
         );
         self.authenticator = self.authenticator.or(authenticator);
-        self.is_cluster |= is_cluster;
+        self.emulates_cluster |= emulates_cluster;
         self.addresses.extend(addresses);
         self.shards.extend(shards);
         self.check_atomic();

@@ -270,6 +270,39 @@ impl Batch {
         self.requests.of_actors(self.next, shards)
     }
 
+    /// Checks the requests that these actors run next, or only the next one.
+    ///
+    /// The result is about the next request. The first later one for which `check` fails is [denied](Resolved::Denied).
+    #[inline]
+    pub(crate) fn deny_from<E>(
+        &mut self,
+        actors: Actors,
+        is_single: bool,
+        mut check: impl FnMut(CommandRef, RequestWords<'_>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let next = self.next_request();
+        let is_single = is_single || actors.first == ActorId::CONNECTION;
+        let mut denied = None;
+        for (index, words, resolved) in self.requests.from(next) {
+            let Some(target) = resolved.target().filter(|target| actors.has(target.actor_id)) else { break };
+            if let Err(reason) = check(target, words) {
+                denied = Some((index, reason));
+                break;
+            }
+            if is_single {
+                break;
+            }
+        }
+        match denied {
+            Some((index, reason)) if index == next => Err(reason),
+            Some((index, _)) => {
+                self.requests.replace_target(index, Resolved::Denied);
+                Ok(())
+            }
+            None => Ok(()),
+        }
+    }
+
     /// Returns the [upcoming](Self::upcoming) requests, or none if unsent replies have to be sent first.
     pub(crate) fn upcoming_with_room(
         &self,

@@ -45,6 +45,9 @@ impl ConnectionState {
         if i32::try_from(index).is_err() {
             return Err(Error::OUT_OF_INT_RANGE);
         }
+        if index != 0 && self.server.cluster.is_some() {
+            return Err(SELECT_IN_CLUSTER);
+        }
         let databases = self.server.settings.get(Setting::Databases);
         match u16::try_from(index) {
             Ok(index) if u64::from(index) < databases => {
@@ -112,6 +115,7 @@ const NO_PASSWORD_CONFIGURED: Error = Error::from_static(
     "ERR AUTH <password> called without any password configured for the default user. \
      Are you sure your configuration is correct?",
 );
+const SELECT_IN_CLUSTER: Error = Error::from_static("ERR SELECT is not allowed in cluster mode");
 const BAD_CLIENT_NAME: Error =
     Error::from_static("ERR Client names cannot contain spaces, newlines or special characters.");
 

@@ -264,7 +264,7 @@ fn micros_at(latencies: &Histogram<u64>, quantile: f64) -> f64 {
 }
 
 fn cluster(server: &ServerState, info: &mut InfoFields) {
-    info.field("cluster_enabled", u8::from(server.is_cluster));
+    info.field("cluster_enabled", u8::from(server.cluster.is_some()));
 }
 
 #[cfg(test)]

@@ -27,7 +27,7 @@ impl ConnectionState {
     /// Enables read-only queries for a connection to a Redis Cluster replica node.
     #[command("READONLY", loading, stale, fast, categories("connection"))]
     fn readonly(&self) -> Result<(), Error> {
-        if self.server.is_cluster { Ok(()) } else { Err(NO_CLUSTER) }
+        if self.server.cluster.is_some() { Ok(()) } else { Err(NO_CLUSTER) }
     }
 
     /// Enables read-write queries for a connection to a Redis Cluster replica node.
@@ -66,7 +66,7 @@ impl ConnectionState {
     }
 }
 
-const NO_CLUSTER: Error = Error::from_static("ERR This instance has cluster support disabled");
+pub(super) const NO_CLUSTER: Error = Error::from_static("ERR This instance has cluster support disabled");
 const NO_SHUTDOWN: Error = Error::from_static("ERR No shutdown in progress.");
 const SHUTDOWN_NOT_ALLOWED: Error = Error::from_static(
     "ERR SHUTDOWN is not allowed. The operator can allow it, or stop the server with a signal.",

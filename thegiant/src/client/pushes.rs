@@ -47,6 +47,23 @@ impl Client {
         Some(PendingPushes { id, len, no_evict: self.is(ClientFlag::NoEvict) })
     }
 
+    /// Tells the client that the server has ended its subscription to a shard channel.
+    pub(crate) fn end_shard_channel(&self, name: &[u8]) {
+        let left = {
+            let mut slot = self.slot();
+            let [_, _, shard_channels] = &mut slot.extra_mut().subscribed;
+            *shard_channels = shard_channels.saturating_sub(1);
+            *shard_channels
+        };
+        let mut out = Encoder::new(self.protocol());
+        out.push(3);
+        out.bulk(b"sunsubscribe");
+        out.bulk(name);
+        out.integer(left as i64);
+        // A client that has disconnected needs no push.
+        let _ = self.push_encoded(out.into_vec().into());
+    }
+
     /// Drops the oldest pushes until at most `max_bytes` are left.
     pub(crate) fn drop_oldest(&self, max_bytes: usize) -> DroppedPushes {
         let mut slot = self.slot();

@@ -6,6 +6,7 @@ use crate::{
     acl::Denied,
     batch::{ActorId, Batch, CommandRef, Resolved},
     client::{ClientFlag, CloseRequest},
+    cluster::Misdirected,
     command::{Flags, Request, Spec},
     dispatch::{Transaction, aborted_by, reject},
     observe::Hook,
@@ -18,6 +19,8 @@ pub(super) enum Admission {
     NeedsAuth,
     /// Refuse: the user of the client may not do this.
     Denied(Denied),
+    /// Refuse: this instance of a cluster does not serve the keys of the request.
+    Misdirected(Misdirected),
     /// Refuse: a RESP2 client that has subscribed may only use the pub/sub commands.
     PubSubOnly,
     /// Refuse: the transaction of the client is on an upstream, and the command is not.
@@ -46,6 +49,10 @@ impl Connection {
             if hooks.is_only(Hook::Users) {
                 return self.authorize(batch, target).map_or_else(Admission::Denied, |()| Admission::Run);
             }
+            if hooks.is_only(Hook::Cluster) {
+                let checked = self.check_slots(batch, target);
+                return checked.map_or_else(Admission::Misdirected, |()| Admission::Run);
+            }
         }
         self.check_admission(batch, target)
     }
@@ -70,6 +77,11 @@ impl Connection {
             && let Err(denied) = self.authorize(batch, target)
         {
             return Admission::Denied(denied);
+        }
+        if self.state.server.hooks.is(Hook::Cluster)
+            && let Err(misdirected) = self.check_slots(batch, target)
+        {
+            return Admission::Misdirected(misdirected);
         }
         if self.state.is_pubsub_only() && !command.flags.contains(Flags::PUBSUB_MODE) {
             return Admission::PubSubOnly;

@@ -11,6 +11,7 @@ mod middleware;
 mod permissions;
 mod read;
 mod run;
+mod slots;
 mod state;
 mod transaction;
 mod write;

@@ -6,7 +6,7 @@ use super::{Connection, ConnectionState};
 use crate::{
     Client, Error,
     acl::{AccessControl, Denied, LogContext, LogReason, Refusal, User, full_name},
-    batch::{ActorId, Batch, CommandId, CommandRef, RequestWords, Resolved},
+    batch::{Batch, CommandId, CommandRef, RequestWords, Resolved},
     client_line::client_line,
     dispatch::reject,
     server_state::ServerState,
@@ -73,31 +73,14 @@ impl Connection {
     pub(super) fn authorize(&mut self, batch: &mut Batch, target: CommandRef) -> Result<(), Denied> {
         // Requests are queued one by one. Those of a transaction on an upstream go there together.
         let is_queued = self.state.transaction.queue().is_some();
-        let is_single = target.actor_id == ActorId::CONNECTION || is_queued;
         let ConnectionState { server, client, permissions, .. } = &mut self.state;
         let Some(user) = permissions.restricted_user(&server.acl, client) else { return Ok(()) };
-        let actors = server.routes.with_shards(target.actor_id);
-        let next = batch.next_request();
-        let mut denied = None;
-        for (index, words, resolved) in batch.requests.from(next) {
-            let Some(target) = resolved.target().filter(|target| actors.has(target.actor_id)) else { break };
-            let is_plain = user.allows_plainly(target.command, |index| words.get(index));
-            if !is_plain && let Err(reason) = check(server, user, target.command, words) {
-                denied = Some((index, reason));
-                break;
+        batch.deny_from(server.routes.with_shards(target.actor_id), is_queued, |target, words| {
+            match user.allows_plainly(target.command, |index| words.get(index)) {
+                true => Ok(()),
+                false => check(server, user, target.command, words),
             }
-            if is_single {
-                break;
-            }
-        }
-        match denied {
-            Some((index, reason)) if index == next => Err(reason),
-            Some((index, _)) => {
-                batch.requests.replace_target(index, Resolved::Denied);
-                Ok(())
-            }
-            None => Ok(()),
-        }
+        })
     }
 
     /// Answers a request that the user of the client may not run with an error.

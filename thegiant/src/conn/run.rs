@@ -36,6 +36,9 @@ impl Connection {
                             }
                             Admission::Run => return Ok(self.dispatch(batch, target, cx)),
                             Admission::Denied(denied) => self.refuse_denied(denied, target, &mut batch),
+                            Admission::Misdirected(misdirected) => {
+                                self.refuse_misdirected(misdirected, target, &mut batch);
+                            }
                             Admission::NeedsAuth => self.refuse_unauthenticated(target, &mut batch),
                             Admission::PubSubOnly => self.refuse_in_pubsub_mode(target, &mut batch),
                             Admission::NotProxied => self.refuse_in_proxied_transaction(target, &mut batch),

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::{login::Login, middleware::MiddlewareCursor, permissions::Permissions};
+use super::{login::Login, middleware::MiddlewareCursor, permissions::Permissions, slots::CheckedCluster};
 use crate::{
     Client,
     batch::{Batch, CommandId, ReplyMode},
@@ -35,6 +35,8 @@ pub(crate) struct ConnectionState {
     authenticated: bool,
     /// The rules for the user of the client.
     pub(super) permissions: Permissions,
+    /// The cluster that the server is an instance of.
+    pub(super) cluster: CheckedCluster,
     /// The login that the next request waits for.
     pub(super) login: Option<Box<Login>>,
     /// The subscriptions of the client, if any.
@@ -62,6 +64,7 @@ impl ConnectionState {
             closing: false,
             authenticated,
             permissions: Permissions::default(),
+            cluster: CheckedCluster::default(),
             login: None,
             subscriptions: None,
             transaction: Transaction::None,

@@ -125,6 +125,18 @@ impl Keyspace {
         }
     }
 
+    /// Reports that another instance may change the keys for which `is_left` returns true.
+    ///
+    /// Transactions fail whose clients watch such a key. Client-side caches drop all keys.
+    pub(crate) fn leave(&self, is_left: impl Fn(&[u8]) -> bool) {
+        if self.is_observed() {
+            let mut observers = self.lock();
+            observers.watchers.modified_if(is_left);
+            observers.trackers.all_modified();
+            observers.trackers.broadcast();
+        }
+    }
+
     /// Reports that a key has expired, at this deadline in milliseconds since 1970, and that the actor has removed it.
     ///
     /// It publishes the event `expired`. The transactions of clients that watch the key fail, unless the key had

@@ -87,6 +87,12 @@ impl Watchers {
         watchers.into_iter().flat_map(BTreeMap::values).for_each(Watcher::set_dirty);
     }
 
+    /// Records that the keys for which `is_modified` returns true have changed, in all databases.
+    pub(super) fn modified_if(&self, is_modified: impl Fn(&[u8]) -> bool) {
+        let keys = self.0.values().flatten().filter(|(key, _)| is_modified(key));
+        keys.flat_map(|(_, watchers)| watchers.values()).for_each(Watcher::set_dirty);
+    }
+
     /// Records that a key has expired at this deadline.
     ///
     /// For the clients that have watched it only since then, it has been missing all the time.

@@ -21,6 +21,8 @@ pub(crate) enum Hook {
     Middleware = 1 << 4,
     /// Checks what the user of each client may do: some user may not do everything.
     Users = 1 << 5,
+    /// Checks whether this instance of a cluster has the keys of each command.
+    Cluster = 1 << 6,
 }
 
 impl Hooks {

@@ -215,6 +215,26 @@ impl PubSub {
         found
     }
 
+    /// Ends the subscriptions to those shard channels for which `is_left` returns true.
+    ///
+    /// Their clients get the same message as for `SUNSUBSCRIBE`.
+    pub(crate) fn end_shard_channels(&self, is_left: impl Fn(&[u8]) -> bool) {
+        let topics = &mut self.lock()[ChannelKind::Shard as usize];
+        topics.retain(|name, listeners| {
+            let is_left = is_left(name);
+            if is_left {
+                listeners.clients().for_each(|client| client.end_shard_channel(name));
+            }
+            !is_left
+        });
+        shrink_sparse(topics);
+    }
+
+    /// Returns whether a client has a subscription.
+    pub(super) fn has_client(&self, kind: ChannelKind, name: &[u8], client: &Client) -> bool {
+        self.lock()[kind as usize].get(name).is_some_and(|listeners| listeners.has_client(client))
+    }
+
     pub(super) fn add_client(&self, kind: ChannelKind, name: Bytes, client: &Client) {
         self.topic(kind, name, |listeners| listeners.add_client(client));
     }

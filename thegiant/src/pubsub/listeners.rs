@@ -45,6 +45,10 @@ impl Listeners {
         self.index_of(client).map(|index| self.clients.remove(index)).is_ok()
     }
 
+    pub(super) fn has_client(&self, client: &Client) -> bool {
+        self.index_of(client).is_ok()
+    }
+
     fn index_of(&self, client: &Client) -> Result<usize, usize> {
         self.clients.binary_search_by_key(&client.id(), Client::id)
     }

@@ -54,6 +54,14 @@ impl Subscriptions {
         }
     }
 
+    /// Forgets the shard channels whose subscriptions the server [has ended](PubSub::end_shard_channels).
+    pub(crate) fn forget_ended(&mut self) {
+        let shards = self.names[ChannelKind::Shard as usize].iter();
+        let is_ended = |name: &&Bytes| !self.pubsub.has_client(ChannelKind::Shard, name, &self.client);
+        let ended: Vec<Bytes> = shards.filter(is_ended).cloned().collect();
+        ended.iter().for_each(|name| self.remove(ChannelKind::Shard, name));
+    }
+
     /// Returns all names of a kind.
     pub(crate) fn names(&self, kind: ChannelKind) -> Vec<Bytes> {
         self.names[kind as usize].iter().cloned().collect()

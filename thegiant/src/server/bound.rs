@@ -22,6 +22,7 @@ use super::{ServerHandle, accept::accept};
 use crate::{
     client::CloseRequest,
     clients_cron::ClientsCron,
+    cluster,
     listener::Listener,
     server_state::ServerState,
     settings::Setting,
@@ -57,6 +58,7 @@ impl BoundServer {
         cron_task.0.push(actix_rt::spawn(expire_keys(Arc::clone(&server))));
         #[cfg(feature = "tls")]
         cron_task.0.push(actix_rt::spawn(watch_certificates(Arc::clone(&server))));
+        cron_task.0.extend(server.cluster.clone().map(|cluster| actix_rt::spawn(cluster::watch(cluster))));
         let (workers, threads) = Workers::start(Arc::clone(&server), shards);
         let workers = Rc::new(workers);
         let mut accept_tasks = Tasks::default();
@@ -176,7 +178,7 @@ fn stop_at(kind: SignalKind, handle: ServerHandle) -> io::Result<JoinHandle<()>>
     }))
 }
 
-/// Reloads the files of TLS listeners at each SIGHUP.
+/// Reloads the files of TLS listeners and of the topology at each SIGHUP.
 ///
 /// The handler of tokio stays installed, so the signal never ends the process.
 fn reload_at_hangup(server: Arc<ServerState>) -> io::Result<JoinHandle<()>> {
@@ -184,6 +186,9 @@ fn reload_at_hangup(server: Arc<ServerState>) -> io::Result<JoinHandle<()>> {
     Ok(actix_rt::spawn(async move {
         while hangups.recv().await.is_some() {
             server.reload_tls();
+            if let Some(cluster) = &server.cluster {
+                cluster.reload();
+            }
         }
     }))
 }

@@ -6,7 +6,7 @@ use std::{
     num::NonZero,
     os::unix::net::UnixListener,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, Weak},
     thread,
     time::Duration,
 };
@@ -21,6 +21,7 @@ use crate::{
     App, IntoApp,
     acl::{PasswordHash, UserConfig, without_password},
     client::Address,
+    cluster::{Cluster, ClusterState, SlotUsers},
     keyspace::Events,
     listener::Listener,
     server_state::{ServerConfig, ServerState},
@@ -48,7 +49,7 @@ pub struct Server {
     settings: Settings,
     users: UserConfig,
     allow_shutdown: bool,
-    /// SIGTERM and SIGINT stop the server, and SIGHUP reloads its certificates.
+    /// SIGTERM and SIGINT stop the server, and SIGHUP reloads its certificates and its topology.
     signals: bool,
     listeners: Vec<Listener>,
     /// Number of threads that serve connections.
@@ -84,6 +85,7 @@ impl Server {
             stop,
             #[cfg(feature = "tls")]
             tls: Default::default(),
+            cluster: Arc::default(),
         };
         Server {
             app: Box::new(move || app.into_app()),
@@ -312,6 +314,34 @@ impl Server {
         self.set(Setting::NotifyKeyspaceEvents, events.bits())
     }
 
+    /// Makes the server an instance of a [cluster](crate::cluster), so that it redirects clients to the instance that has their keys.
+    ///
+    /// ```
+    /// use thegiant::{cluster::{Cluster, Topology}, prelude::*};
+    ///
+    /// # fn main() -> std::io::Result<()> {
+    /// let topology = Topology::builder(1)
+    ///     .instance("a", "10.0.0.1:6380", [0..=8191])
+    ///     .instance("b", "10.0.0.2:6380", [8192..=16383])
+    ///     .build()?;
+    /// let server = Server::new(App::new).cluster(Cluster::new(topology, "a"))?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// The checks need the [`Key`](crate::Key) parameters of commands. So they do not apply to the commands of a [fallback](App::fallback) or of
+    /// a [proxy](App::proxy).
+    ///
+    /// # Errors
+    /// If the topology cannot be read, has a mistake, or does not have the instance. If the server is an instance already.
+    pub fn cluster(self, cluster: Cluster) -> io::Result<Self> {
+        let state = Arc::new(cluster.into_state()?);
+        let is_first = self.handle.cluster.set(state).is_ok();
+        let twice =
+            || io::Error::new(io::ErrorKind::InvalidInput, "a server is an instance of one cluster only");
+        is_first.then_some(self).ok_or_else(twice)
+    }
+
     /// Does not handle SIGTERM, SIGINT and SIGHUP. The program stops the server with its [`handle`](Self::handle).
     pub fn disable_signals(mut self) -> Self {
         self.signals = false;
@@ -354,7 +384,7 @@ impl Server {
         self.listeners.iter().filter_map(|listener| listener.address().ok()).collect()
     }
 
-    /// Returns a handle that stops the server, or reloads its certificates.
+    /// Returns a handle that stops the server, or changes its certificates or its topology.
     pub fn handle(&self) -> ServerHandle {
         self.handle.clone()
     }
@@ -365,7 +395,7 @@ impl Server {
     /// read. It closes each client after its last reply, or after the
     /// [shutdown timeout](Timeouts::shutdown). A second signal stops the server at once. The signal
     /// handlers stay installed for the life of the process, unless they are
-    /// [disabled](Self::disable_signals). SIGHUP reloads the files of TLS listeners. Without TLS it is ignored, as in
+    /// [disabled](Self::disable_signals). SIGHUP reloads the files of TLS listeners and of the [topology](Self::cluster). Without these it is ignored, as in
     /// Redis: a terminal that closes does not end the server.
     ///
     /// # Errors
@@ -392,19 +422,28 @@ impl Server {
         let Server { app, settings, users, allow_shutdown, signals, listeners, workers, handle, stops } =
             self;
         let stop = allow_shutdown.then(|| handle.stop.clone());
-        let (config, shards) = app().into_config(workers);
+        let app = app();
+        let alone = || app.emulates_cluster().then(|| Arc::new(ClusterState::alone()));
+        let cluster = handle.cluster.get().cloned().or_else(alone);
+        let (config, shards) = app.into_config(workers, cluster.is_some());
         let server_config = ServerConfig {
             settings,
             users,
             stop,
             addresses,
+            cluster,
             #[cfg(feature = "tls")]
             tls: handle.tls.clone(),
             workers,
         };
         let server = ServerState::new(config, server_config);
-        let server = server.map_err(|mistake| io::Error::new(io::ErrorKind::InvalidInput, mistake))?;
-        Ok(BoundServer { server: Arc::new(server), shards, signals, listeners, handle, stops })
+        let server =
+            Arc::new(server.map_err(|mistake| io::Error::new(io::ErrorKind::InvalidInput, mistake))?);
+        if let Some(cluster) = &server.cluster {
+            let users: Weak<ServerState> = Arc::downgrade(&server);
+            cluster.set_users(users as Weak<dyn SlotUsers>);
+        }
+        Ok(BoundServer { server, shards, signals, listeners, handle, stops })
     }
 }
 

@@ -1,16 +1,21 @@
-//! The handle that stops a server, and reloads its certificates.
+//! The handle that stops a server, and changes its certificates and its topology.
+
+use std::sync::{Arc, OnceLock};
 
 use tokio::sync::mpsc;
 
+use crate::cluster::{ClusterState, Topology, TopologyError};
 #[cfg(feature = "tls")]
 use crate::tls_listeners::TlsListeners;
 
-/// Stops a [`Server`](crate::Server), or reloads its certificates, from another task or thread. It is cheap to clone.
+/// Stops a [`Server`](crate::Server), or changes its certificates or its topology, from another task or thread. It is cheap to clone.
 #[derive(Clone, Debug)]
 pub struct ServerHandle {
     pub(super) stop: mpsc::UnboundedSender<()>,
     #[cfg(feature = "tls")]
     pub(super) tls: TlsListeners,
+    /// The cluster that the server is an instance of.
+    pub(super) cluster: Arc<OnceLock<Arc<ClusterState>>>,
 }
 
 impl ServerHandle {
@@ -20,6 +25,42 @@ impl ServerHandle {
     pub fn stop(&self) {
         // The server may have stopped already.
         let _ = self.stop.send(());
+    }
+
+    /// Gives an instance of a [cluster](crate::Server::cluster) a new topology.
+    ///
+    /// All its connections use it from their next requests on.
+    ///
+    /// ```
+    /// use thegiant::{ServerHandle, cluster::{Topology, TopologyError}};
+    ///
+    /// /// Takes the topology that another program has stored, for example in etcd.
+    /// fn follow(handle: &ServerHandle, stored: &str) -> Result<(), TopologyError> {
+    ///     handle.set_topology(Topology::parse(stored)?)
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    /// If its version is not greater than that of the current topology, unless both are the same. If the server is no instance of a cluster.
+    pub fn set_topology(&self, topology: Topology) -> Result<(), TopologyError> {
+        self.cluster()?.set_topology(topology)
+    }
+
+    /// Sets whether an instance of a [cluster](crate::Server::cluster) serves its slots.
+    ///
+    /// If it does not, it replies `-CLUSTERDOWN Hash slot not served` to commands with keys of its slots. A program that holds a lease on the slots
+    /// calls this before the lease ends.
+    ///
+    /// # Errors
+    /// If the server is no instance of a cluster.
+    pub fn set_serving(&self, is_serving: bool) -> Result<(), TopologyError> {
+        self.cluster()?.set_serving(is_serving);
+        Ok(())
+    }
+
+    fn cluster(&self) -> Result<&ClusterState, TopologyError> {
+        let cluster = self.cluster.get().filter(|cluster| cluster.may_redirect());
+        cluster.map(Arc::as_ref).ok_or_else(TopologyError::no_cluster)
     }
 
     /// Reads the certificates, keys and client authorities of all TLS listeners again, as SIGHUP does.

@@ -1,4 +1,4 @@
-//! The server as a cluster of one node.
+//! The server as a cluster of one node, without a topology.
 
 use thegiant::{prelude::*, proxy::Upstream};
 

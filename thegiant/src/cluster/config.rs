@@ -1,0 +1,50 @@
+//! How a server becomes an instance of a cluster.
+
+use std::{io, path::PathBuf};
+
+use super::{ClusterState, Topology, TopologyFile};
+
+/// Makes a server an instance of a cluster; see [`Server::cluster`](crate::Server::cluster).
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct Cluster {
+    /// The name, the ID or the address of the own instance.
+    own: String,
+    source: Source,
+}
+
+#[derive(Clone, Debug)]
+enum Source {
+    Topology(Topology),
+    File(PathBuf),
+}
+
+impl Cluster {
+    /// Makes the server the instance of a topology that has this name, ID or address.
+    ///
+    /// The topology changes by [`ServerHandle::set_topology`](crate::ServerHandle::set_topology) and by the command `CLUSTER SETTOPOLOGY`.
+    pub fn new(topology: Topology, own: impl Into<String>) -> Self {
+        Cluster { own: own.into(), source: Source::Topology(topology) }
+    }
+
+    /// Makes the server the instance of a topology in a file that has this name, ID or address.
+    ///
+    /// [`Topology::parse`] describes the file. The server reads it again at SIGHUP, and within a second after it has changed. A file with a
+    /// mistake, or with a version that is not greater, changes nothing and is an error in the log. So replace the file in one step: write
+    /// another one, and rename it.
+    pub fn file(path: impl Into<PathBuf>, own: impl Into<String>) -> Self {
+        Cluster { own: own.into(), source: Source::File(path.into()) }
+    }
+
+    pub(crate) fn into_state(self) -> io::Result<ClusterState> {
+        match self.source {
+            Source::Topology(topology) => Ok(ClusterState::new(topology, self.own, None)?),
+            Source::File(path) => {
+                let file = TopologyFile::new(path);
+                let topology = file.read()?;
+                ClusterState::new(topology, self.own, Some(file.clone()))
+                    .map_err(|error| file.mistake(error.into()))
+            }
+        }
+    }
+}

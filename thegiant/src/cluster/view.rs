@@ -1,0 +1,153 @@
+//! The cluster as one of its instances sees it.
+
+use super::{Instance, Topology, topology::id_of};
+use crate::{
+    Error,
+    batch::RequestWords,
+    client::Address,
+    command::Spec,
+    split::{SLOTS, slot},
+};
+
+/// A topology, and the place of the own instance in it.
+#[derive(Debug)]
+pub(crate) struct View {
+    pub(crate) topology: Topology,
+    /// The ID of the own instance.
+    own_id: String,
+    /// Its index; `None` if the topology does not have it.
+    own: Option<u16>,
+    /// The instance serves its slots.
+    pub(super) is_serving: bool,
+}
+
+/// The reason why an instance does not run a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Misdirected {
+    /// Its keys have different slots.
+    CrossSlot,
+    /// No instance that is known to serve has its slot.
+    NotServed,
+    /// Another instance owns its slot.
+    Moved(u16),
+}
+
+/// An instance, as a client reaches it.
+#[derive(Debug)]
+pub(crate) struct Node<'a> {
+    pub(crate) id: &'a str,
+    pub(crate) host: String,
+    pub(crate) port: u16,
+    pub(crate) is_own: bool,
+    /// `None` if the topology does not have the own instance.
+    pub(crate) instance: Option<&'a Instance>,
+}
+
+impl View {
+    /// Returns the topology as the instance with this name, ID or address sees it.
+    pub(super) fn new(topology: Topology, own: &str, is_serving: bool) -> Self {
+        let index = topology.find(own);
+        let instance = index.map(|index| &topology.instances()[usize::from(index)]);
+        let own_id = instance.map_or_else(|| id_of(own), |instance| instance.id().to_owned());
+        View { topology, own_id, own: index, is_serving }
+    }
+
+    /// Returns whether the topology has the own instance.
+    pub(super) fn has_own(&self) -> bool {
+        self.own.is_some()
+    }
+
+    /// Returns whether this instance serves a slot.
+    pub(crate) fn serves(&self, slot: u16) -> bool {
+        self.is_serving && self.own == Some(self.topology.owner_index(slot))
+    }
+
+    /// Returns whether this instance serves a slot that `next` does not serve.
+    pub(super) fn loses_to(&self, next: &View) -> bool {
+        (0..SLOTS).any(|slot| self.serves(slot) && !next.serves(slot))
+    }
+
+    /// Checks whether this instance serves the keys of a request.
+    #[inline]
+    pub(crate) fn check(&self, spec: &Spec, words: RequestWords<'_>) -> Result<(), Misdirected> {
+        let Some(keys) = &spec.keys else { return Ok(()) };
+        let positions = keys.positions(words.len(), |index| words.get(index));
+        self.check_slots(positions.filter_map(|position| words.get(position)).map(slot))
+    }
+
+    /// Checks whether this instance serves all keys with these slots, which must be the same.
+    #[inline]
+    pub(crate) fn check_slots(&self, mut slots: impl Iterator<Item = u16>) -> Result<(), Misdirected> {
+        let Some(first) = slots.next() else { return Ok(()) };
+        let serves = self.serves(first);
+        if !serves && self.is_down(first) {
+            return Err(Misdirected::NotServed);
+        }
+        if slots.any(|slot| slot != first) {
+            return Err(Misdirected::CrossSlot);
+        }
+        if serves { Ok(()) } else { Err(Misdirected::Moved(first)) }
+    }
+
+    /// Returns whether this instance cannot name another one for a slot that it does not serve.
+    fn is_down(&self, slot: u16) -> bool {
+        self.own.is_none_or(|own| own == self.topology.owner_index(slot))
+    }
+
+    /// Returns whether this instance serves its slots.
+    pub(crate) fn is_ok(&self) -> bool {
+        self.is_serving && self.has_own()
+    }
+
+    /// Returns the ID of the own instance.
+    pub(crate) fn own_id(&self) -> &str {
+        &self.own_id
+    }
+
+    /// Returns all instances and the own one, as a client sees them that has connected to this address.
+    pub(crate) fn nodes(&self, local: &Address) -> Vec<Node<'_>> {
+        let mut nodes: Vec<_> =
+            self.topology.instances().iter().map(|instance| self.node(instance, local)).collect();
+        if !self.has_own() {
+            let (host, port) = host_and_port(local);
+            nodes.push(Node { id: &self.own_id, host, port, is_own: true, instance: None });
+        }
+        nodes
+    }
+
+    fn node<'a>(&self, instance: &'a Instance, local: &Address) -> Node<'a> {
+        let is_own = instance.id() == self.own_id;
+        let (mut host, mut port) = (instance.host().to_owned(), instance.port());
+        if is_own && host.is_empty() {
+            let (local_host, local_port) = host_and_port(local);
+            host = local_host;
+            port = if port == 0 { local_port } else { port };
+        }
+        Node { id: instance.id(), host, port, is_own, instance: Some(instance) }
+    }
+}
+
+/// Returns the host and the port of a listener. Without a host, clients use the address that they asked.
+fn host_and_port(local: &Address) -> (String, u16) {
+    match local {
+        Address::Tcp(local) => (local.ip().to_canonical().to_string(), local.port()),
+        Address::Unix(_) => (String::new(), 0),
+    }
+}
+
+impl Misdirected {
+    /// Returns the error for the client.
+    pub(crate) fn error(self, view: &View) -> Error {
+        match self {
+            Misdirected::CrossSlot => Error::CROSS_SLOT,
+            Misdirected::NotServed => NOT_SERVED,
+            Misdirected::Moved(slot) => {
+                let owner = view.topology.owner(slot);
+                // As in Redis, an IPv6 address has no brackets.
+                Error::new("MOVED", format_args!("{slot} {}:{}", owner.host(), owner.port()))
+            }
+        }
+    }
+}
+
+const NOT_SERVED: Error = Error::from_static("CLUSTERDOWN Hash slot not served");
