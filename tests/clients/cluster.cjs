@@ -4,6 +4,7 @@
 const assert = require("node:assert/strict");
 
 const [name, protocol, port] = [process.argv[2], Number(process.argv[3]), Number(process.argv[4])];
+const NODES = process.argv[5] === "kv" ? 3 : 1;
 const KEYS = [...Array(200).keys()].map((number) => `key-${number}`);
 
 async function ioredis() {
@@ -14,9 +15,13 @@ async function ioredis() {
         get: (key) => client.get(key),
         nodes: async () => client.nodes("master").length,
         pipeline: async (commands) => {
-            const pipeline = client.pipeline();
-            for (const words of commands) pipeline.call(...words);
-            return (await pipeline.exec()).map(([error, reply]) => error ?? reply);
+            // All keys of one pipeline must be at one node.
+            const replies = [];
+            for (const [first, second] of commands) {
+                const pipeline = client.pipeline().call(...first).call(...second);
+                replies.push(...(await pipeline.exec()).map(([error, reply]) => error ?? reply));
+            }
+            return replies;
         },
         fail: () => client.incr("text"),
         close: () => client.quit(),
@@ -32,7 +37,7 @@ async function nodeRedis() {
         get: (key) => client.get(key),
         nodes: async () => client.masters.length,
         pipeline: (commands) =>
-            Promise.all(commands.map((words) => client.sendCommand(words[1], false, words))),
+            Promise.all(commands.flat().map((words) => client.sendCommand(words[1], false, words))),
         fail: () => client.incr("text"),
         close: () => client.close(),
     };
@@ -47,10 +52,10 @@ async function main() {
         values: async () => {
             for (const key of KEYS) assert.equal(await client.set(key, key.toUpperCase()), "OK");
             assert.deepEqual(await Promise.all(KEYS.map(client.get)), KEYS.map((key) => key.toUpperCase()));
-            assert.equal(await client.nodes(), 1);
+            assert.equal(await client.nodes(), NODES);
         },
         pipeline: async () => {
-            const commands = KEYS.flatMap((key) => [["SET", key, "1"], ["INCR", key]]);
+            const commands = KEYS.map((key) => [["SET", key, "1"], ["INCR", key]]);
             assert.deepEqual(await client.pipeline(commands), KEYS.flatMap(() => ["OK", 2]));
         },
         errors: async () => {

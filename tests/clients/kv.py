@@ -57,6 +57,50 @@ class Sharded(Server):
         return ["--threads", "4"]
 
 
+class Instances(Server):
+    """Three instances of the program `kv` that are a cluster. The proxy leads to the first one."""
+
+    label = "kv --cluster-topology"
+    NAMES = ["a", "b", "c"]
+    SLOTS = ["0-5460", "5461-10922", "10923-16383"]
+
+    def start(self):
+        self.folder = tempfile.TemporaryDirectory()
+        self.topology = f"{self.folder.name}/topology"
+        ports = free_ports(len(self.NAMES))
+        with open(self.topology, "w") as file:
+            file.write("version 1\n")
+            file.writelines(f"{name} 127.0.0.1:{port} {slots}\n" for name, port, slots in zip(self.NAMES, ports, self.SLOTS))
+        self.own_port, *ports = ports
+        self.others = [
+            subprocess.Popen(
+                [os.environ["KV"], "--bind", f"127.0.0.1:{port}", *self.instance(name)],
+                stdout=subprocess.PIPE,
+                stderr=self.log,
+                text=True,
+                env={**os.environ, "RUST_LOG": "warn"},
+            )
+            for name, port in zip(self.NAMES[1:], ports)
+        ]
+        for other in self.others:
+            assert other.stdout.readline().startswith("listening on ")
+        super().start()
+
+    def instance(self, name):
+        return ["--cluster-topology", self.topology, "--cluster-node", name]
+
+    def options(self):
+        return ["--bind", f"127.0.0.1:{self.own_port}", *self.instance(self.NAMES[0])]
+
+    def stop(self):
+        for other in self.others:
+            other.kill()
+            other.stdout.close()
+            other.wait()
+        super().stop()
+        self.folder.cleanup()
+
+
 class Balancer(Server):
     """The program `balancer` in front of three redis-servers, which lose their data when it restarts."""
 
@@ -84,6 +128,14 @@ class Emulated(Balancer):
 
     def options(self):
         return ["--emulate-cluster", *super().options()]
+
+
+def free_ports(count):
+    listeners = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    ports = [listener.getsockname()[1] for listener in listeners]
+    for listener in listeners:
+        listener.close()
+    return ports
 
 
 def start_redis(socket):

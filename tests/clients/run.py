@@ -21,7 +21,7 @@ import subprocess
 import sys
 import threading
 
-from kv import Balancer, Emulated, Server, Sharded
+from kv import Balancer, Emulated, Instances, Server, Sharded
 
 HERE = pathlib.Path(__file__).parent
 TARGET = HERE.parent.parent / "target/clients"
@@ -83,6 +83,11 @@ CLIENTS = [
     Client("redis-py", [*PYTHON, HERE / "python.py"], checks=ON_BALANCER, server=Balancer),
     Client("ioredis 6", [*NODE, HERE / "node.cjs"], checks=ON_BALANCER, server=Balancer),
     Client("redis-rs", RUST, checks=[*ON_BALANCER, "watch"], server=Balancer),
+    Client("redis-py cluster", [*PYTHON, HERE / "cluster.py"], checks=[*CLUSTER, "errors", "channels", "moves"], server=Instances),
+    Client("redis-cli -c", [*PYTHON, HERE / "cluster.py"], checks=["values"], server=Instances),
+    Client("ioredis cluster", [*NODE, HERE / "cluster.cjs"], protocols=[2], checks=[*CLUSTER, "errors"], server=Instances),
+    Client("node-redis cluster", [*NODE, HERE / "cluster.cjs"], checks=[*CLUSTER, "errors"], server=Instances),
+    Client("redis-rs cluster", RUST, checks=[*CLUSTER, "transactions", "errors"], server=Instances),
     Client("redis-py cluster", [*PYTHON, HERE / "cluster.py"], checks=[*CLUSTER, "errors", "channels"], server=Emulated),
     Client("redis-cli -c", [*PYTHON, HERE / "cluster.py"], checks=["values"], server=Emulated),
     # Its connection that asks for the slots speaks RESP2 only.

@@ -3,7 +3,9 @@
 use std::{io, path::PathBuf};
 
 use clap::Args;
-use thegiant::{Server, cluster::Cluster};
+use thegiant::{Server, cluster::Cluster, proxy::Upstream};
+
+use crate::ServerOptions;
 
 /// Options of an app whose instances can be a cluster.
 #[derive(Args)]
@@ -18,13 +20,20 @@ pub struct ClusterOptions {
 }
 
 impl ClusterOptions {
-    /// Makes the server an instance of the cluster, if there is one.
+    /// Makes the server an instance of the cluster, if there is one. The password of the server is that of the other instances, too.
     ///
     /// # Errors
-    /// Returns the errors of [`Server::cluster`].
-    pub fn join(&self, server: Server) -> io::Result<Server> {
+    /// Returns the errors of [`Server::cluster`], or an error if the password cannot be read.
+    pub fn join(&self, server: Server, options: &ServerOptions) -> io::Result<Server> {
         match (&self.cluster_topology, &self.cluster_node) {
-            (Some(topology), Some(node)) => server.cluster(Cluster::file(topology, node)),
+            (Some(topology), Some(node)) => {
+                let others = Upstream::new("");
+                let others = match options.password.read()? {
+                    Some(password) => others.password(password),
+                    None => others,
+                };
+                server.cluster(Cluster::file(topology, node).upstream(others))
+            }
             _ => Ok(server),
         }
     }

@@ -36,5 +36,5 @@ async fn serve(options: Options) -> io::Result<()> {
         Store::new(Memory::new(keyspace.clone(), Arc::clone(&counts[shard])))
     });
     let server = options.server.bind(app.atomic())?;
-    cli::serve(options.cluster.join(server)?).await
+    cli::serve(options.cluster.join(server, &options.server)?).await
 }

@@ -61,7 +61,7 @@ const REQUESTS: &str = "
     PUBLISH foo x
     SUNSUBSCRIBE
     SSUBSCRIBE hello
-    SSUBSCRIBE bar
+
     SUNSUBSCRIBE
     SELECT 0
     SELECT 1

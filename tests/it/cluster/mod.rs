@@ -3,6 +3,7 @@
 mod alike;
 mod alone;
 mod clients;
+mod messages;
 mod moves;
 mod redirects;
 mod topology;
@@ -29,6 +30,7 @@ const THIRDS: [&str; 3] = ["0-5460", "5461-10921", "10922-16383"];
 struct Counters {
     counts: HashMap<Bytes, i64>,
     waiting: Vec<Responder<i64>>,
+    pubsub: PubSub,
 }
 
 impl Actor for Counters {
@@ -69,11 +71,23 @@ impl Counters {
         self.waiting.drain(..).filter_map(|responder| responder.send(1).ok()).count()
     }
 
+    /// Publishes a message from an actor.
+    #[command("ANNOUNCE", write)]
+    fn announce(&self, channel: &str, message: &str) -> usize {
+        self.pubsub.publish(channel, message)
+    }
+
     /// Returns the sum of all counters.
     #[command("TOTAL", readonly, all = "agg_sum")]
     fn total(&self) -> i64 {
         self.counts.values().sum()
     }
+}
+
+fn app(threads: u16) -> App {
+    let app = App::new();
+    let pubsub = app.pubsub();
+    app.mount_shards(threads, move |_| Counters { pubsub: pubsub.clone(), ..Counters::default() }).atomic()
 }
 
 /// Three instances of an application.
@@ -90,7 +104,7 @@ impl Instances {
     /// Starts instances with this number of workers, and as many shards.
     fn with_threads(threads: u16) -> Self {
         let served = NAMES.map(|name| {
-            let app = move || App::new().mount_shards(threads, |_| Counters::default()).atomic();
+            let app = move || app(threads);
             Served::with(app, move |server| {
                 let cluster = Cluster::new(topology(0, THIRDS, ["h:1", "h:2", "h:3"]), name);
                 server.workers(threads).cluster(cluster)?.bind(ANY_PORT)

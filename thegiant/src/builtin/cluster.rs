@@ -124,6 +124,12 @@ impl ConnectionState {
         taken.map_err(Error::err)
     }
 
+    /// Posts messages to channels of this node only.
+    #[command("CLUSTER PUBLISH", admin, pubsub, noscript, loading, stale)]
+    fn cluster_publish(&self, messages: Vec<(&[u8], &[u8])>) -> usize {
+        messages.into_iter().map(|(channel, message)| self.server.pubsub.publish_here(channel, message)).sum()
+    }
+
     /// Signals that a cluster client is following an -ASK redirect.
     #[command("ASKING", fast, categories("connection"))]
     fn asking(&self) {}

@@ -3,6 +3,7 @@
 use std::{io, path::PathBuf};
 
 use super::{ClusterState, Topology, TopologyFile};
+use crate::proxy::Upstream;
 
 /// Makes a server an instance of a cluster; see [`Server::cluster`](crate::Server::cluster).
 #[derive(Clone, Debug)]
@@ -11,6 +12,7 @@ pub struct Cluster {
     /// The name, the ID or the address of the own instance.
     own: String,
     source: Source,
+    upstream: Option<Upstream>,
 }
 
 #[derive(Clone, Debug)]
@@ -24,7 +26,7 @@ impl Cluster {
     ///
     /// The topology changes by [`ServerHandle::set_topology`](crate::ServerHandle::set_topology) and by the command `CLUSTER SETTOPOLOGY`.
     pub fn new(topology: Topology, own: impl Into<String>) -> Self {
-        Cluster { own: own.into(), source: Source::Topology(topology) }
+        Self::of(own.into(), Source::Topology(topology))
     }
 
     /// Makes the server the instance of a topology in a file that has this name, ID or address.
@@ -33,16 +35,36 @@ impl Cluster {
     /// mistake, or with a version that is not greater, changes nothing and is an error in the log. So replace the file in one step: write
     /// another one, and rename it.
     pub fn file(path: impl Into<PathBuf>, own: impl Into<String>) -> Self {
-        Cluster { own: own.into(), source: Source::File(path.into()) }
+        Self::of(own.into(), Source::File(path.into()))
+    }
+
+    fn of(own: String, source: Source) -> Self {
+        Cluster { own, source, upstream: Some(Upstream::new(String::new())) }
+    }
+
+    /// Sets how the instance connects to the others, to send the messages of `PUBLISH` on; `None` sends nothing on.
+    ///
+    /// The address is that of each instance. The user needs the permission for `CLUSTER PUBLISH`. Without this call, the instances connect
+    /// without a password and without TLS.
+    ///
+    /// ```
+    /// use thegiant::{cluster::Cluster, proxy::Upstream};
+    ///
+    /// let others = Upstream::new("").user("instance").password("secret");
+    /// let cluster = Cluster::file("/etc/shop/topology", "a").upstream(others);
+    /// ```
+    pub fn upstream(mut self, upstream: impl Into<Option<Upstream>>) -> Self {
+        self.upstream = upstream.into();
+        self
     }
 
     pub(crate) fn into_state(self) -> io::Result<ClusterState> {
         match self.source {
-            Source::Topology(topology) => Ok(ClusterState::new(topology, self.own, None)?),
+            Source::Topology(topology) => Ok(ClusterState::new(topology, self.own, None, self.upstream)?),
             Source::File(path) => {
                 let file = TopologyFile::new(path);
                 let topology = file.read()?;
-                ClusterState::new(topology, self.own, Some(file.clone()))
+                ClusterState::new(topology, self.own, Some(file.clone()), self.upstream)
                     .map_err(|error| file.mistake(error.into()))
             }
         }

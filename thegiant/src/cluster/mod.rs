@@ -24,15 +24,20 @@
 //! | the instance is not in the topology, or [does not serve](crate::ServerHandle::set_serving) | `-CLUSTERDOWN Hash slot not served` |
 //! | `SELECT 1` | `-ERR SELECT is not allowed in cluster mode` |
 //!
-//! The instances do not speak to each other. Each reads the same topology: from a file, from the command `CLUSTER SETTOPOLOGY`, or from
+//! Each instance reads the same topology: from a file, from the command `CLUSTER SETTOPOLOGY`, or from
 //! [`ServerHandle::set_topology`](crate::ServerHandle::set_topology). A new topology needs a greater version. It changes which instance
 //! owns a slot, and moves no data: the application does that, or its instances share a database.
+//!
+//! The instances speak to each other only for `PUBLISH`: an instance that gets a message sends it on to all others, as in Redis Cluster. A message is
+//! lost for the subscribers of an instance that cannot be reached. [`Cluster::upstream`] says how they connect. `SPUBLISH` needs no
+//! such thing, because its channel belongs to the instance that owns its slot.
 //!
 //! When an instance loses a slot, its clients that wait in a command with the flag `blocking` get `-MOVED`, subscribers of shard channels
 //! get `sunsubscribe`, transactions that watch a key of the slot fail, and client-side caches are invalidated.
 
 mod config;
 mod file;
+mod forwarding;
 mod state;
 mod text;
 mod topology;
@@ -40,6 +45,7 @@ mod view;
 
 pub use config::Cluster;
 pub(crate) use file::{TopologyFile, watch};
+pub(crate) use forwarding::forward;
 pub(crate) use state::{ClusterState, SlotUsers};
 pub(crate) use text::Slots;
 pub use topology::{Instance, Topology, TopologyBuilder, TopologyError};

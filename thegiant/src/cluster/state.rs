@@ -12,18 +12,25 @@ use std::{
     },
 };
 
+use tokio::sync::{Notify, futures::Notified};
+
 use super::{Topology, TopologyError, TopologyFile, View};
+use crate::proxy::Upstream;
 
 /// The current topology, and how this instance knows itself in it.
 pub(crate) struct ClusterState {
     /// The name, the ID or the address of the own instance.
     own: String,
     pub(super) file: Option<TopologyFile>,
+    /// How to connect to the other instances.
+    pub(super) upstream: Option<Upstream>,
     /// The server emulates a cluster of one instance, which does not change.
     is_alone: bool,
     current: Mutex<Arc<View>>,
     /// Changes with the view.
     generation: AtomicU64,
+    /// Notified of each new view.
+    changed: Notify,
     /// Held by a change of the view.
     changing: Mutex<()>,
     /// A command that began before the last change may have begun to use a slot after it.
@@ -49,6 +56,7 @@ impl ClusterState {
         topology: Topology,
         own: String,
         file: Option<TopologyFile>,
+        upstream: Option<Upstream>,
     ) -> Result<Self, TopologyError> {
         let view = View::new(topology, &own, true);
         if !view.has_own() {
@@ -57,22 +65,27 @@ impl ClusterState {
             );
             return Err(TopologyError::new(reason));
         }
-        Ok(Self::with(view, own, file, false))
+        Ok(Self::with(view, own, file, upstream))
     }
 
     /// Returns the cluster of one instance, which has all slots and the address that its clients have connected to.
     pub(crate) fn alone() -> Self {
         let id = random_id();
-        Self::with(View::new(Topology::of_one(&id), &id, true), id, None, true)
+        ClusterState {
+            is_alone: true,
+            ..Self::with(View::new(Topology::of_one(&id), &id, true), id, None, None)
+        }
     }
 
-    fn with(view: View, own: String, file: Option<TopologyFile>, is_alone: bool) -> Self {
+    fn with(view: View, own: String, file: Option<TopologyFile>, upstream: Option<Upstream>) -> Self {
         ClusterState {
             own,
             file,
-            is_alone,
+            upstream,
+            is_alone: false,
             current: Mutex::new(Arc::new(view)),
             generation: AtomicU64::new(1),
+            changed: Notify::new(),
             changing: Mutex::default(),
             is_unsettled: AtomicBool::new(false),
             users: OnceLock::new(),
@@ -99,6 +112,11 @@ impl ClusterState {
     /// Returns the cluster as this instance sees it.
     pub(crate) fn view(&self) -> Arc<View> {
         Arc::clone(&self.lock())
+    }
+
+    /// Waits for the next view.
+    pub(super) fn changed(&self) -> Notified<'_> {
+        self.changed.notified()
     }
 
     /// Takes a new topology. All connections use it from their next run of requests on.
@@ -148,6 +166,7 @@ impl ClusterState {
         let has_lost = current.loses_to(&view);
         *self.lock() = Arc::new(view);
         self.generation.fetch_add(1, Release);
+        self.changed.notify_waiters();
         if has_lost {
             self.is_unsettled.store(true, Relaxed);
             self.leave();

@@ -115,6 +115,13 @@ impl View {
         nodes
     }
 
+    /// Returns the addresses of all other instances that have one.
+    pub(super) fn others(&self) -> impl Iterator<Item = String> {
+        let instances = self.topology.instances().iter();
+        let others = instances.filter(|instance| instance.id() != self.own_id && !instance.host().is_empty());
+        others.map(Instance::address)
+    }
+
     fn node<'a>(&self, instance: &'a Instance, local: &Address) -> Node<'a> {
         let is_own = instance.id() == self.own_id;
         let (mut host, mut port) = (instance.host().to_owned(), instance.port());

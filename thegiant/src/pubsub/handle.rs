@@ -56,9 +56,14 @@ pub struct PubSub(Arc<PubSubInner>);
 struct PubSubInner {
     topics: Mutex<Topics>,
     readers: OnceLock<Arc<dyn KeyReaders>>,
+    /// Sends the messages on to the other instances of a cluster.
+    forward: OnceLock<Forward>,
     /// The handle of the application of which this one has become a part.
     merged: OnceLock<PubSub>,
 }
+
+/// Sends a message of a channel on.
+type Forward = Box<dyn Fn(&[u8], &[u8]) + Send + Sync>;
 
 /// Says which clients may learn that a key has changed.
 pub(crate) trait KeyReaders: Send + Sync {
@@ -112,9 +117,25 @@ impl ChannelKind {
 impl PubSub {
     /// Sends a message to all subscribers of the channel and of the patterns that match it (`PUBLISH`).
     ///
-    /// Returns the number of subscriptions that received the message.
+    /// Returns the number of subscriptions that received the message. An instance of a [cluster](crate::cluster) sends the message on to the
+    /// others, whose subscriptions do not count.
     pub fn publish(&self, channel: impl AsRef<[u8]>, message: impl AsRef<[u8]>) -> usize {
-        self.deliver(&Delivery::new(channel.as_ref(), message.as_ref()))
+        let (channel, message) = (channel.as_ref(), message.as_ref());
+        if let Some(forward) = self.merged().0.forward.get() {
+            forward(channel, message);
+        }
+        self.publish_here(channel, message)
+    }
+
+    /// Sends a message to all subscribers of the channel that this instance of a cluster has.
+    pub(crate) fn publish_here(&self, channel: &[u8], message: &[u8]) -> usize {
+        self.deliver(&Delivery::new(channel, message))
+    }
+
+    /// Sets what sends messages on to the other instances of a cluster, once.
+    pub(crate) fn set_forward(&self, forward: impl Fn(&[u8], &[u8]) + Send + Sync + 'static) {
+        // A handle belongs to one server.
+        let _ = self.merged().0.forward.set(Box::new(forward));
     }
 
     /// Sends a message about a key, to those subscribers that may read the key.

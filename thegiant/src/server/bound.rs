@@ -58,7 +58,10 @@ impl BoundServer {
         cron_task.0.push(actix_rt::spawn(expire_keys(Arc::clone(&server))));
         #[cfg(feature = "tls")]
         cron_task.0.push(actix_rt::spawn(watch_certificates(Arc::clone(&server))));
-        cron_task.0.extend(server.cluster.clone().map(|cluster| actix_rt::spawn(cluster::watch(cluster))));
+        if let Some(cluster) = &server.cluster {
+            cron_task.0.push(actix_rt::spawn(cluster::watch(Arc::clone(cluster))));
+            cron_task.0.push(actix_rt::spawn(cluster::forward(Arc::clone(cluster), server.pubsub.clone())));
+        }
         let (workers, threads) = Workers::start(Arc::clone(&server), shards);
         let workers = Rc::new(workers);
         let mut accept_tasks = Tasks::default();

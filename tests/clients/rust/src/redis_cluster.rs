@@ -20,7 +20,9 @@ pub async fn run(server: Server) {
     checks::say("values", verdict(values(&mut connection).await));
     checks::say("pipeline", verdict(pipeline(&mut connection).await));
     checks::say("transactions", verdict(transaction(&mut connection).await));
-    checks::say("scripts", verdict(script(&mut connection).await));
+    if server.has_lists {
+        checks::say("scripts", verdict(script(&mut connection).await));
+    }
     checks::say("errors", verdict(error(&mut connection).await));
     if server.resp3 {
         checks::say("channels", verdict(channel(server).await));
