@@ -76,9 +76,8 @@ class Instances(Server):
             subprocess.Popen(
                 [os.environ["KV"], "--bind", f"127.0.0.1:{port}", *self.instance(name)],
                 stdout=subprocess.PIPE,
-                stderr=self.log,
+                stderr=subprocess.DEVNULL,
                 text=True,
-                env={**os.environ, "RUST_LOG": "warn"},
             )
             for name, port in zip(self.NAMES[1:], ports)
         ]
@@ -93,11 +92,11 @@ class Instances(Server):
         return ["--bind", f"127.0.0.1:{self.own_port}", *self.instance(self.NAMES[0])]
 
     def stop(self):
+        super().stop()
         for other in self.others:
             other.kill()
             other.stdout.close()
             other.wait()
-        super().stop()
         self.folder.cleanup()
 
 

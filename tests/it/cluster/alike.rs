@@ -164,7 +164,7 @@ fn one_instance_is_described_like_one_node() {
     }
 }
 
-/// The order of the instances is that of the topology, and that of `CLUSTER SLOTS` is the order of the slots.
+/// `CLUSTER NODES` keeps the order of the topology, and `CLUSTER SLOTS` shows the slots in ascending order.
 #[test]
 fn several_instances_are_described() {
     let (_folder, kvs) = start(["5461-10921 0", "1-5460 16383", "10922-16382"]);

@@ -19,6 +19,22 @@ impl Store {
     }
 }
 
+/// Counts keys, which the toolkit cannot.
+struct Census;
+
+impl Actor for Census {
+    type Context = Context<Self>;
+}
+
+#[commands]
+impl Census {
+    /// Returns the number of keys in a slot.
+    #[command("CLUSTER COUNTKEYSINSLOT", stale)]
+    fn count(&self, slot: u16) -> u16 {
+        slot + 1
+    }
+}
+
 fn node() -> Served {
     Served::with(|| App::new().emulate_cluster().mount(Store.start()), |server| server.bind(ANY_PORT))
 }
@@ -90,4 +106,13 @@ fn a_proxy_replies_to_cluster_itself() {
     assert!(client.ask(line("CLUSTER HELP")).starts_with(b"*"));
     assert_eq!(client.ask(line("READONLY")), "+OK\r\n");
     assert_eq!(client.ask(line("GET a")), "$1\r\nb\r\n");
+}
+
+#[test]
+fn an_application_can_have_one_of_the_commands() {
+    let app = || App::new().emulate_cluster().mount(Census.start());
+    let served = Served::with(app, |server| server.bind(ANY_PORT));
+    let mut client = RawClient::connect(served.address());
+    assert_eq!(client.ask(line("CLUSTER COUNTKEYSINSLOT 5")), ":6\r\n");
+    assert_eq!(client.ask(line("CLUSTER KEYSLOT {user}x")), ":5474\r\n");
 }

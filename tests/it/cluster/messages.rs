@@ -170,3 +170,18 @@ fn an_instance_can_keep_its_messages() {
     assert_eq!(client.ask(line("CLUSTER PUBLISH news one news two other three")), ":2\r\n");
     assert_eq!(subscriber.replies(2), message("news", "one") + &message("news", "two"));
 }
+
+#[test]
+fn the_command_between_instances_respects_the_channels_of_its_user() {
+    let instances = Instances::start();
+    let mut client = instances.client(0);
+    assert_eq!(
+        client.ask(line("ACL SETUSER instance on nopass +cluster|publish resetchannels &news*")),
+        "+OK\r\n"
+    );
+    assert_eq!(client.ask(line("AUTH instance x")), "+OK\r\n");
+    assert_eq!(client.ask(line("CLUSTER PUBLISH news one newspaper two")), ":0\r\n");
+    let denied = client.ask(line("CLUSTER PUBLISH news one other two"));
+    assert!(denied.starts_with(b"-NOPERM "), "{denied:?}");
+    assert!(client.ask(line("CLUSTER SETTOPOLOGY x")).starts_with(b"-NOPERM "));
+}

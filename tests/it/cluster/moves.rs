@@ -1,4 +1,4 @@
-//! What uses a slot for longer than one command, when its slot moves to another instance.
+//! Blocked commands, subscriptions, watched keys and caches, when their slot moves to another instance.
 
 use super::{Instances, NOT_SERVED, THIRDS, key_in, moved};
 use crate::support::{RawClient, eventually, info, line, lines};

@@ -1,7 +1,7 @@
 //! Requests whose keys another instance owns.
 
 use super::{CROSS_SLOT, Instances, NOT_SERVED, THIRDS, key_in, moved};
-use crate::support::{RawClient, info, line, lines};
+use crate::support::{info, line, lines};
 
 fn each_size(test: impl Fn(&Instances)) {
     test(&Instances::start());
@@ -195,11 +195,10 @@ fn only_database_0_exists() {
     assert_eq!(info(&mut client, "cluster").number("cluster_enabled"), 1);
 }
 
-/// A command of the application replaces the one of the toolkit that has nothing to count.
 #[test]
-fn the_keys_of_a_slot_are_counted_by_the_application() {
+fn the_toolkit_does_not_count_the_keys_of_a_slot() {
     let instances = Instances::start();
-    let mut client: RawClient = instances.client(0);
+    let mut client = instances.client(0);
     let not_counted = "-ERR this application does not count the keys of a slot\r\n";
     assert_eq!(client.ask(line("CLUSTER COUNTKEYSINSLOT 5")), not_counted);
     assert_eq!(client.ask(line("CLUSTER COUNTKEYSINSLOT 16384")), "-ERR Invalid slot\r\n");

@@ -164,7 +164,7 @@ impl User {
         Err(denied)
     }
 
-    /// Returns whether a client may keep its subscription to a channel or to a pattern of channels.
+    /// Returns whether a client may use a channel, or a pattern of channels.
     pub(crate) fn may_listen(&self, channel: &[u8], is_pattern: bool) -> bool {
         self.selectors().any(|selector| selector.channels.allow(channel, is_pattern))
     }

@@ -8,6 +8,7 @@ use std::{fmt::Write, ops::RangeInclusive, sync::Arc};
 use super::{Report, server::NO_CLUSTER};
 use crate::{
     Error, Value,
+    acl::Denied,
     cluster::{Node, Slots, Topology, View},
     commands,
     conn::ConnectionState,
@@ -126,8 +127,14 @@ impl ConnectionState {
 
     /// Posts messages to channels of this node only.
     #[command("CLUSTER PUBLISH", admin, pubsub, noscript, loading, stale)]
-    fn cluster_publish(&self, messages: Vec<(&[u8], &[u8])>) -> usize {
-        messages.into_iter().map(|(channel, message)| self.server.pubsub.publish_here(channel, message)).sum()
+    fn cluster_publish(&self, messages: Vec<(&[u8], &[u8])>) -> Result<usize, Error> {
+        let user = self.server.acl.user_of(&self.client);
+        let may_publish = |channel: &[u8]| user.as_ref().is_some_and(|user| user.may_listen(channel, false));
+        if !messages.iter().all(|(channel, _)| may_publish(channel)) {
+            return Err(Denied::Channel(0).error(""));
+        }
+        let publish = |(channel, message)| self.server.pubsub.publish_here(channel, message);
+        Ok(messages.into_iter().map(publish).sum())
     }
 
     /// Signals that a cluster client is following an -ASK redirect.

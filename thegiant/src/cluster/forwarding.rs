@@ -102,7 +102,7 @@ impl Peer {
     fn start(upstream: Upstream, address: String) -> Self {
         let (sender, messages) = mpsc::unbounded_channel();
         let waiting = Arc::<Waiting>::default();
-        actix_rt::spawn(send_all(upstream.start(), address.clone(), messages, Arc::clone(&waiting)));
+        actix_rt::spawn(send_all(upstream, address.clone(), messages, Arc::clone(&waiting)));
         Peer { address, messages: sender, waiting }
     }
 
@@ -130,12 +130,13 @@ impl Message {
 
 /// Sends the messages for an instance, several at a time.
 async fn send_all(
-    upstream: UpstreamHandle,
+    upstream: Upstream,
     address: String,
     mut messages: mpsc::UnboundedReceiver<Message>,
     waiting: Arc<Waiting>,
 ) {
     let lost = Warning::default();
+    let mut connected: Option<UpstreamHandle> = None;
     while let Some(first) = messages.recv().await {
         let mut words = vec![Bytes::from_static(b"CLUSTER"), Bytes::from_static(b"PUBLISH")];
         let mut bytes = 0;
@@ -145,7 +146,9 @@ async fn send_all(
             words.extend([message.0, message.1]);
             next = if bytes < MAX_REQUEST { messages.try_recv().ok() } else { None };
         }
-        let sent = upstream.call(words).await;
+        // Without messages, there is no connection.
+        let connected = connected.get_or_insert_with(|| upstream.clone().start());
+        let sent = connected.call(words).await;
         waiting.bytes.fetch_sub(bytes, Relaxed);
         if let Err(error) = sent {
             let error = error.error();

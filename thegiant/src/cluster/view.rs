@@ -26,7 +26,7 @@ pub(crate) struct View {
 pub(crate) enum Misdirected {
     /// Its keys have different slots.
     CrossSlot,
-    /// No instance that is known to serve has its slot.
+    /// This instance does not serve, and knows no other one for the slot.
     NotServed,
     /// Another instance owns its slot.
     Moved(u16),

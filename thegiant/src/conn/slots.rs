@@ -50,6 +50,7 @@ impl Connection {
             if let Some(subscriptions) = subscriptions {
                 subscriptions.forget_ended();
             }
+            subscriptions.take_if(|subscriptions| subscriptions.is_empty());
         });
         if let Some(queue) = transaction.queue()
             && server.routes.command(target.command).flags.contains(Flags::EXECUTES)
@@ -61,12 +62,9 @@ impl Connection {
             let keys = queue.keys(&server.routes);
             return view.check_slots(keys.map(slot));
         }
-        let checked =
-            batch.deny_from(server.routes.with_shards(target.actor_id), is_queued, |target, words| {
-                view.check(server.routes.command(target.command), words)
-            });
-        self.state.subscriptions.take_if(|subscriptions| subscriptions.is_empty());
-        checked
+        batch.deny_from(server.routes.with_shards(target.actor_id), is_queued, |target, words| {
+            view.check(server.routes.command(target.command), words)
+        })
     }
 
     /// Answers a request that another instance has to run with an error. A transaction that it belongs to fails.

@@ -12,8 +12,8 @@ const PAIRS: usize = 10_000;
 pub struct Server {
     pub resp3: bool,
     pub port: u16,
-    /// Whether the server supports the commands of lists.
-    pub has_lists: bool,
+    /// Whether redis-servers run the commands, which have lists and scripts.
+    pub is_redis: bool,
 }
 
 /// The kind of error that the client reports in place of a reply.
@@ -106,7 +106,7 @@ pub async fn run<C: Client>(server: Server) {
     if let Some(verdict) = users(&mut client, server).await {
         say("users", verdict);
     }
-    if server.has_lists {
+    if server.is_redis {
         say("lists", lists(&mut client, server).await);
         say("watch", watching(&mut client, server).await);
         say("scan", scan(&mut client).await);

@@ -16,8 +16,8 @@ async fn main() {
     let [_, client, protocol, port, server] = words.as_slice() else {
         panic!("rust-clients CLIENT PROTOCOL PORT SERVER")
     };
-    let (resp3, has_lists) = (protocol == "3", server == "balancer");
-    let server = Server { resp3, port: port.parse().expect("a port"), has_lists };
+    let (resp3, is_redis) = (protocol == "3", server == "balancer");
+    let server = Server { resp3, port: port.parse().expect("a port"), is_redis };
     match client.as_str() {
         "redis-rs" => checks::run::<redis_rs::Client>(server).await,
         "redis-rs cluster" => redis_cluster::run(server).await,

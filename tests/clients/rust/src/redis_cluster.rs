@@ -20,7 +20,7 @@ pub async fn run(server: Server) {
     checks::say("values", verdict(values(&mut connection).await));
     checks::say("pipeline", verdict(pipeline(&mut connection).await));
     checks::say("transactions", verdict(transaction(&mut connection).await));
-    if server.has_lists {
+    if server.is_redis {
         checks::say("scripts", verdict(script(&mut connection).await));
     }
     checks::say("errors", verdict(error(&mut connection).await));
