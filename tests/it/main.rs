@@ -89,6 +89,8 @@ mod shards;
 mod supervision;
 /// The template of a service.
 mod template;
+/// Users with keys and channels of their own.
+mod tenants;
 /// The kit for testing applications.
 mod test_kit;
 /// The example `timers`.

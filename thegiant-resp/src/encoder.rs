@@ -41,6 +41,8 @@ pub struct Encoder {
     spliced_len: usize,
     /// The last internal error.
     internal: Option<Box<Error>>,
+    /// The prefix that keys are written without.
+    key_prefix: Bytes,
 }
 
 impl Encoder {
@@ -96,6 +98,27 @@ impl Encoder {
         self.header(b'$', bytes.len());
         self.splice(bytes.clone());
         self.bytes.extend_from_slice(b"\r\n");
+    }
+
+    /// Appends the name of a key as a bulk string, without the [prefix](Self::set_key_prefix) of the encoder.
+    ///
+    /// A key with another beginning belongs to another client: an [internal](Error::internal) error takes its place.
+    ///
+    /// ```
+    /// use bytes::Bytes;
+    /// use thegiant_resp::{Encoder, Protocol};
+    ///
+    /// let mut out = Encoder::new(Protocol::Resp2);
+    /// out.set_key_prefix(&Bytes::from("alice:"));
+    /// out.key(b"alice:cart");
+    /// assert_eq!(out.to_vec(), b"$4\r\ncart\r\n");
+    /// ```
+    #[inline]
+    pub fn key(&mut self, key: &[u8]) {
+        match key.strip_prefix(&self.key_prefix[..]) {
+            Some(key) => self.bulk(key),
+            None => self.error(&Error::internal("a reply has a key without the key prefix of its client")),
+        }
     }
 
     /// Appends null: `_` in RESP3, and the null bulk string `$-1` in RESP2.
@@ -299,6 +322,22 @@ impl Encoder {
     /// Sets the protocol of the replies that follow.
     pub fn set_protocol(&mut self, protocol: Protocol) {
         self.protocol = protocol;
+    }
+
+    /// Returns the prefix that [keys](Self::key) are written without.
+    #[must_use]
+    #[inline]
+    pub fn key_prefix(&self) -> &Bytes {
+        &self.key_prefix
+    }
+
+    /// Sets the prefix that [keys](Self::key) are written without. It is empty by default.
+    #[inline]
+    pub fn set_key_prefix(&mut self, prefix: &Bytes) {
+        let has_any = !self.key_prefix.is_empty() || !prefix.is_empty();
+        if has_any && self.key_prefix != prefix {
+            self.key_prefix = prefix.clone();
+        }
     }
 
     /// Returns whether the reply at `position` is an error.

@@ -29,6 +29,27 @@ pub fn matches_ignore_case(pattern: &[u8], text: &[u8]) -> bool {
     run(pattern, text, |byte| byte.to_ascii_lowercase())
 }
 
+/// Returns a pattern that matches only this text.
+///
+/// ```
+/// use thegiant_resp::glob::{escape, matches};
+///
+/// let pattern = [&escape(b"a*:")[..], b"*"].concat();
+/// assert!(matches(&pattern, b"a*:1"));
+/// assert!(!matches(&pattern, b"ab:1"));
+/// ```
+#[must_use]
+pub fn escape(text: &[u8]) -> Vec<u8> {
+    let mut pattern = Vec::with_capacity(text.len());
+    for byte in text {
+        if matches!(byte, b'*' | b'?' | b'[' | b']' | b'\\') {
+            pattern.push(b'\\');
+        }
+        pattern.push(*byte);
+    }
+    pattern
+}
+
 /// Matches with `fold` applied to each byte before a comparison.
 fn run(pattern: &[u8], text: &[u8], fold: fn(u8) -> u8) -> bool {
     // After a mismatch, only the latest `*` matches one more byte. Earlier ones need no retry, because the latest one

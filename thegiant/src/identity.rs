@@ -3,6 +3,7 @@
 use std::fmt;
 
 use actix::{Message, Recipient};
+use bytes::Bytes;
 
 use crate::{Client, Error};
 
@@ -44,6 +45,8 @@ pub struct Identity {
     pub(crate) name: String,
     /// The rules, if the user is not one of the server.
     pub(crate) rules: Option<String>,
+    /// The key prefix, if the identity decides about it.
+    pub(crate) key_prefix: Option<Bytes>,
 }
 
 /// The actor of the application that knows further identities.
@@ -80,7 +83,7 @@ impl Identity {
     /// The user needs no password. If there is no such user, the client gets an internal error, which is logged. A user that
     /// is `off` is refused.
     pub fn user(name: impl Into<String>) -> Self {
-        Identity { name: name.into(), rules: None }
+        Identity { name: name.into(), rules: None, key_prefix: None }
     }
 
     /// Returns the identity of a user of this connection only, with rules as in `ACL SETUSER`.
@@ -88,7 +91,23 @@ impl Identity {
     /// The user begins without any permission. It is not in `ACL LIST`, and no change of a user of the server affects it.
     /// If a rule has a mistake, the client gets an internal error, which is logged.
     pub fn with_rules(name: impl Into<String>, rules: impl Into<String>) -> Self {
-        Identity { name: name.into(), rules: Some(rules.into()) }
+        Identity { name: name.into(), rules: Some(rules.into()), key_prefix: None }
+    }
+
+    /// Puts a prefix before all keys and channels of the client, in place of that of [`Server::key_prefix`].
+    ///
+    /// ```
+    /// use thegiant::Identity;
+    ///
+    /// let token = Identity::with_rules("app", "allkeys allchannels +@all").key_prefix("customer-17:");
+    /// ```
+    ///
+    /// An empty prefix is none.
+    ///
+    /// [`Server::key_prefix`]: crate::Server::key_prefix
+    #[must_use]
+    pub fn key_prefix(self, prefix: impl Into<Bytes>) -> Self {
+        Identity { key_prefix: Some(prefix.into()), ..self }
     }
 
     /// Returns the name of the user.

@@ -245,6 +245,7 @@ mod listener;
 pub mod middleware;
 mod observe;
 mod pause;
+mod prefixes;
 pub mod proxy;
 mod pubsub;
 mod server;
@@ -255,6 +256,7 @@ pub mod single_flight;
 mod split;
 mod stream;
 mod sync;
+mod tenants;
 #[cfg(feature = "test-util")]
 pub mod test;
 #[cfg(feature = "tls")]
@@ -614,8 +616,8 @@ pub use thegiant_macros::ReplyError;
 ///
 /// - flags of Redis: `write`, `readonly`, `denyoom`, `admin`, `pubsub`, `noscript`, `blocking`, `loading`,
 ///   `stale`, `skip_monitor`, `skip_slowlog`, `asking`, `fast`, `no_auth`, `may_replicate`,
-///   `no_mandatory_keys`, `no_async_loading`, `no_multi`, `allow_busy`; and `pubsub_mode`, `channels`, `patterns`.
-///   [`Flags`](command::Flags) documents each.
+///   `no_mandatory_keys`, `no_async_loading`, `no_multi`, `allow_busy`; and `pubsub_mode`, `channels`, `patterns`,
+///   `tenant_safe`. [`Flags`](command::Flags) documents each.
 /// - `alias = "UNLINK"`: another name with the same number of words. It can be repeated.
 /// - `since = "1.2.0"`: the version of the application that introduced the command.
 /// - `group = "generic"`: the group in `COMMAND DOCS`, which is a category of ACL, too.
@@ -1038,7 +1040,7 @@ pub use crate::{
     client::{Address, Client, Connected, Disconnected, PushId},
     clock::now,
     command::{
-        args::{FromArg, Key},
+        args::{FromArg, Key, KeyPattern},
         array_stream::ArrayStream,
         maybe_future::{MaybeActFuture, MaybeFuture},
         reply::{Array, Push, Raw, Reply, Simple},
@@ -1088,7 +1090,7 @@ pub mod __private {
                 derived::{OtherError, ReplyErrorOrError, check_range, read_or},
                 expect_value, has_no_token, read_options, share_no_token,
             },
-            check_key_token, check_key_use, check_split, has_argument,
+            check_key_token, check_key_use, check_split, check_tenant_safe, has_argument,
             keys::check_keys,
             reply::IsError,
         },

@@ -29,6 +29,7 @@ use crate::{
     pause::{CurrentPause, Pause},
     settings::{ACL_FILE, Refusal, Setting, Settings},
     split::slot,
+    tenants::Tenants,
 };
 
 /// The routes, the settings, the clients and the counters of a server.
@@ -44,6 +45,7 @@ pub(crate) struct ServerState {
     pub(crate) pubsub: PubSub,
     pub(crate) keyspace: Keyspace,
     pub(crate) acl: Arc<AccessControl>,
+    pub(crate) tenants: Tenants,
     /// Stops the server, if `SHUTDOWN` is allowed.
     pub(crate) stop: Option<mpsc::UnboundedSender<()>>,
     /// The addresses of the listeners.
@@ -86,6 +88,7 @@ pub(crate) struct AppConfig {
 pub(crate) struct ServerConfig {
     pub(crate) settings: Settings,
     pub(crate) users: UserConfig,
+    pub(crate) tenants: Tenants,
     pub(crate) stop: Option<mpsc::UnboundedSender<()>>,
     pub(crate) addresses: Vec<Address>,
     pub(crate) cluster: Option<Arc<ClusterState>>,
@@ -94,6 +97,10 @@ pub(crate) struct ServerConfig {
     /// Number of threads that serve connections.
     pub(crate) workers: u16,
 }
+
+/// Clients compute the slot of a key from its name without the prefix.
+pub(crate) const NO_TENANTS_IN_CLUSTER: &str = "users of an instance of a cluster cannot have key prefixes: clients would \
+    look for their keys at the wrong instances";
 
 impl ServerState {
     /// Returns the mode of the server: `cluster` or `standalone`.
@@ -104,7 +111,7 @@ impl ServerState {
     /// Creates the state of a server.
     ///
     /// # Errors
-    /// Returns the mistake in the users.
+    /// Returns the mistake in the users, or in their key prefixes.
     pub(crate) fn new(app: AppConfig, config: ServerConfig) -> Result<Self, String> {
         let AppConfig {
             databases,
@@ -118,7 +125,11 @@ impl ServerState {
         } = app;
         #[cfg(feature = "tls")]
         let info = info.into_iter().chain(config.tls.info_section()).collect();
-        let ServerConfig { settings, mut users, stop, addresses, cluster, workers, .. } = config;
+        let ServerConfig { settings, mut users, tenants, stop, addresses, cluster, workers, .. } = config;
+        let may_redirect = cluster.as_ref().is_some_and(|cluster| cluster.may_redirect());
+        if may_redirect && tenants.are_any() {
+            return Err(NO_TENANTS_IN_CLUSTER.into());
+        }
         users.has_authenticator = authenticator.is_some();
         settings.set(Setting::Databases, databases.into());
         let settings = Arc::new(settings);
@@ -133,6 +144,7 @@ impl ServerState {
         keyspace.pubsub().set_readers(Arc::<AccessControl>::clone(&acl));
         let server = ServerState {
             acl,
+            tenants,
             clients: Clients::new(Arc::clone(&settings)),
             stats: Stats::new(routes.commands(), workers.into()),
             routes,
@@ -159,9 +171,8 @@ impl ServerState {
             cross_protocol_warning: Warning::default(),
         };
         server.hooks.set(Hook::Middleware, !server.middleware.is_empty());
-        server
-            .hooks
-            .set(Hook::Cluster, server.cluster.as_ref().is_some_and(|cluster| cluster.may_redirect()));
+        server.hooks.set(Hook::Cluster, may_redirect);
+        server.hooks.set(Hook::Tenants, server.tenants.are_any());
         server.settings_changed();
         Ok(server)
     }

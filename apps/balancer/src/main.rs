@@ -13,5 +13,6 @@ async fn main() {
 async fn serve(options: Options) -> io::Result<()> {
     let proxies = balancer::proxies(&options)?;
     let app = App::new().proxy_per_worker(proxies);
-    options.server.serve(if options.emulate_cluster { app.emulate_cluster() } else { app }).await
+    let app = if options.emulate_cluster { app.emulate_cluster() } else { app };
+    cli::serve(options.tenants.apply(options.server.bind(app)?)).await
 }

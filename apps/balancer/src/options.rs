@@ -3,7 +3,7 @@
 use std::{io, num::NonZeroUsize, path::PathBuf, time::Duration};
 
 use clap::{Parser, ValueEnum};
-use cli::{Secret, ServerOptions};
+use cli::{Secret, ServerOptions, TenantOptions};
 use thegiant::{
     ClientTls,
     proxy::{Proxy, Upstream},
@@ -87,6 +87,9 @@ pub struct Options {
     /// Options that every app has.
     #[command(flatten)]
     pub server: ServerOptions,
+    /// The option for tenants.
+    #[command(flatten)]
+    pub tenants: TenantOptions,
 }
 
 /// The value of `--on-upstream-loss`.

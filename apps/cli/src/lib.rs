@@ -2,6 +2,7 @@
 //!
 //! - [`ServerOptions`]: options that every app flattens into its own options
 //! - [`ClusterOptions`]: options of an app whose instances can be a cluster
+//! - [`TenantOptions`]: the option of apps whose users can be tenants
 //! - [`run`]: the `main` of an app
 //! - [`Secret`]: reads a password that stays out of the process list
 //! - [`millis`], [`seconds`]: parse durations
@@ -11,6 +12,7 @@ mod tls;
 
 mod cluster;
 mod secret;
+mod tenants;
 mod time;
 
 use std::{
@@ -25,6 +27,7 @@ use std::{
 use clap::{Args, Parser, ValueEnum};
 pub use cluster::ClusterOptions;
 pub use secret::Secret;
+pub use tenants::TenantOptions;
 use thegiant::{App, DebugAccess, Server};
 pub use time::{millis, seconds};
 use tracing::level_filters::LevelFilter;

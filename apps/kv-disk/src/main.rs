@@ -48,7 +48,8 @@ async fn serve<E: Engine>(options: &Options) -> io::Result<()> {
         sync_every(time, disk.syncer());
     }
     let app = app.info("Keyspace", keyspace_info(vec![disk.counts()]));
-    options.server.serve(app.mount(Store::new(disk).start())).await
+    let app = app.mount(Store::new(disk).start());
+    cli::serve(options.tenants.apply(options.server.bind(app)?)).await
 }
 
 /// Syncs committed changes to disk at this interval, on the thread pool for blocking work.

@@ -8,7 +8,7 @@ use std::{
 };
 
 use clap::{Parser, ValueEnum};
-use cli::ServerOptions;
+use cli::{ServerOptions, TenantOptions};
 use folder::DataFolder;
 
 use crate::engine::{self, Engine};
@@ -28,6 +28,8 @@ pub(crate) struct Options {
     pub(crate) durability: Durability,
     #[command(flatten)]
     pub(crate) server: ServerOptions,
+    #[command(flatten)]
+    pub(crate) tenants: TenantOptions,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

@@ -1,10 +1,9 @@
 //! The commands for keys with values of any type.
 
 use thegiant::{
-    EventClass, FromArg, KeyEvents,
+    EventClass, FromArg, KeyEvents, KeyPattern,
     command::{ArgKind, ArgSpec, Arguments},
     prelude::*,
-    resp::glob,
 };
 
 use crate::{
@@ -64,33 +63,36 @@ impl<D: Databases> Store<D> {
     }
 
     /// Returns the keys that match a pattern.
-    #[command("KEYS", readonly, all, categories("dangerous"))]
-    fn keys(&self, client: &Client, pattern: &[u8]) -> Result<Vec<CowBytes<'_>>> {
-        let matches = |key: &Result<CowBytes<'_>>| {
-            key.as_ref().map_or(true, |key| glob::matches(pattern, key.as_ref()))
-        };
-        self.data.keys(client.db()).filter(matches).collect()
+    #[command("KEYS", readonly, all, tenant_safe, categories("dangerous"))]
+    fn keys(&self, client: &Client, pattern: KeyPattern<'_>) -> Result<Vec<Key<CowBytes<'_>>>> {
+        self.keys_like(client.db(), &pattern).collect()
     }
 
     /// Returns a page of keys, and the cursor of the next page.
-    #[command("SCAN", readonly, all = "scan")]
+    #[command("SCAN", readonly, all = "scan", tenant_safe)]
     fn scan(
         &self,
         client: &Client,
         cursor: Cursor,
         options: ScanOptions<'_>,
-    ) -> Result<(String, Vec<CowBytes<'_>>)> {
+    ) -> Result<(String, Vec<Key<CowBytes<'_>>>)> {
         let count = options.count.unwrap_or(10);
         let count = usize::try_from(count).ok().filter(|count| *count > 0).ok_or(Error::SYNTAX)?;
-        let (next, mut page) = self.data.scan(client.db(), cursor.0, count)?;
-        page.retain(|key| options.wants(key.as_ref()));
-        Ok((next.to_string(), page))
+        let (next, page) = self.data.scan(client.db(), cursor.0, count)?;
+        let has_type = options.kind.is_none_or(|kind| kind.eq_ignore_ascii_case(STRING.as_bytes()));
+        let pattern = options.pattern.unwrap_or_else(|| KeyPattern::all(client));
+        let page = page.into_iter().filter(|key| has_type && pattern.matches(key.as_ref()));
+        Ok((next.to_string(), page.map(Key).collect()))
     }
 
     /// Returns a random key.
-    #[command("RANDOMKEY", readonly, all = "random")]
-    fn randomkey(&self, client: &Client) -> Result<Option<CowBytes<'_>>> {
-        self.data.random_key(client.db())
+    #[command("RANDOMKEY", readonly, all = "random", tenant_safe)]
+    fn randomkey(&self, client: &Client) -> Result<Option<Key<CowBytes<'_>>>> {
+        if client.key_prefix().is_empty() {
+            return Ok(self.data.random_key(client.db())?.map(Key));
+        }
+        let mut keys = self.keys_like(client.db(), &KeyPattern::all(client)).collect::<Result<Vec<_>>>()?;
+        Ok((!keys.is_empty()).then(|| keys.swap_remove(fastrand::usize(..keys.len()))))
     }
 
     /// Renames a key, and overwrites the destination.
@@ -184,6 +186,17 @@ impl<D: Databases> Store<D> {
 }
 
 impl<D: Databases> Store<D> {
+    /// Returns the keys of a database that match a pattern.
+    pub(crate) fn keys_like(
+        &self,
+        db: u16,
+        pattern: &KeyPattern<'_>,
+    ) -> impl Iterator<Item = Result<Key<CowBytes<'_>>>> {
+        let matches =
+            |key: &Result<CowBytes<'_>>| key.as_ref().map_or(true, |key| pattern.matches(key.as_ref()));
+        self.data.keys(db).filter(matches).map(|key| key.map(Key))
+    }
+
     /// Gives the value and the deadline of a key to another key, which is overwritten. Returns whether the first key existed.
     ///
     /// Each key is given with its database.
@@ -231,19 +244,12 @@ impl<'a> FromArg<'a> for Cursor {
 /// The options of `SCAN`.
 #[derive(Args)]
 struct ScanOptions<'a> {
-    #[arg("MATCH", pattern)]
-    pattern: Option<&'a [u8]>,
+    #[arg("MATCH")]
+    pattern: Option<KeyPattern<'a>>,
     #[arg("COUNT")]
     count: Option<i64>,
     #[arg("TYPE", name = "type")]
     kind: Option<&'a [u8]>,
-}
-
-impl ScanOptions<'_> {
-    fn wants(&self, key: &[u8]) -> bool {
-        self.kind.is_none_or(|kind| kind.eq_ignore_ascii_case(STRING.as_bytes()))
-            && self.pattern.is_none_or(|pattern| glob::matches(pattern, key))
-    }
 }
 
 /// The options of `COPY`.

@@ -4,11 +4,13 @@
 //!
 //! With `--threads N`, the keys are divided among N threads. `RENAME`, `RENAMENX`, `COPY` and `MSETNX` then need keys of one
 //! thread, or the reply is `-CROSSSLOT …`: give them the same part in braces, as in Redis Cluster.
+//!
+//! With `--tenants`, each user except `default` has keys and channels of its own.
 
 use std::{io, sync::Arc};
 
 use clap::Parser;
-use cli::{ClusterOptions, ServerOptions};
+use cli::{ClusterOptions, ServerOptions, TenantOptions};
 use kv::{DATABASES, Memory, Store, keyspace_info};
 use thegiant::prelude::*;
 
@@ -20,6 +22,8 @@ struct Options {
     server: ServerOptions,
     #[command(flatten)]
     cluster: ClusterOptions,
+    #[command(flatten)]
+    tenants: TenantOptions,
 }
 
 #[thegiant::main]
@@ -35,6 +39,6 @@ async fn serve(options: Options) -> io::Result<()> {
     let app = app.info("Keyspace", keyspace_info(counts.clone())).mount_shards(shards, move |shard| {
         Store::new(Memory::new(keyspace.clone(), Arc::clone(&counts[shard])))
     });
-    let server = options.server.bind(app.atomic())?;
+    let server = options.tenants.apply(options.server.bind(app.atomic())?);
     cli::serve(options.cluster.join(server, &options.server)?).await
 }

@@ -3,7 +3,7 @@
 use std::{sync::Arc, thread, time::Duration};
 
 use thegiant::{
-    Commit, Expire, GroupCommit, InfoFields, KeyEvents, Prefetch, prelude::*, resp::parse_integer,
+    Commit, Expire, GroupCommit, InfoFields, KeyEvents, KeyPattern, Prefetch, prelude::*, resp::parse_integer,
 };
 
 use crate::databases::{Counts, DATABASES, Databases, Result, Time};
@@ -37,10 +37,22 @@ impl<D: Databases> Store<D> {
     }
 
     /// Removes all keys of a database, and returns the data, which may take long to drop.
-    fn clear(&mut self, db: u16, events: &mut KeyEvents) -> Result<impl Send + 'static + use<D>> {
-        let data = &self.data;
-        data.keyspace().clear(db, events, |key| data.contains(db, key).unwrap_or(true));
-        self.data.clear(db)
+    fn clear(
+        &mut self,
+        client: &Client,
+        db: u16,
+        events: &mut KeyEvents,
+    ) -> Result<Option<impl Send + 'static + use<D>>> {
+        let (data, own) = (&self.data, KeyPattern::all(client));
+        data.keyspace().clear(db, events, |key| own.matches(key) && data.contains(db, key).unwrap_or(true));
+        if client.key_prefix().is_empty() {
+            return self.data.clear(db).map(Some);
+        }
+        let keys = self.keys_like(db, &own).map(|key| Ok(key?.0.into_bytes()));
+        for key in keys.collect::<Result<Vec<_>>>()? {
+            self.data.remove(db, &key)?;
+        }
+        Ok(None)
     }
 
     /// Removes garbage and schedules the next search.
@@ -110,13 +122,17 @@ enum Flush {
 #[commands(include(STRINGS, KEYS, EXPIRY, INSPECTION), group = "server", group_commit, expire, prefetch)]
 impl<D: Databases> Store<D> {
     /// Returns the number of keys in the database.
-    #[command("DBSIZE", readonly, fast, all = "agg_sum", categories("keyspace"))]
-    fn dbsize(&self, client: &Client) -> usize {
-        self.data.len(client.db())
+    #[command("DBSIZE", readonly, fast, all = "agg_sum", tenant_safe, categories("keyspace"))]
+    fn dbsize(&self, client: &Client) -> Result<usize> {
+        if client.key_prefix().is_empty() {
+            return Ok(self.data.len(client.db()));
+        }
+        let own = KeyPattern::all(client);
+        self.keys_like(client.db(), &own).try_fold(0, |count, key| key.map(|_| count + 1))
     }
 
     /// Returns the number of replicas that have the writes of the client: 0, at once, because there are no replicas.
-    #[command("WAIT", noscript, group = "generic", all = "agg_min", categories("connection"))]
+    #[command("WAIT", noscript, group = "generic", all = "agg_min", tenant_safe, categories("connection"))]
     fn wait(&self, numreplicas: i64, timeout: &[u8]) -> Result<i64> {
         let _ = numreplicas;
         match parse_integer::<i64>(timeout) {
@@ -127,16 +143,16 @@ impl<D: Databases> Store<D> {
     }
 
     /// Removes all keys of the database.
-    #[command("FLUSHDB", write, all = "all_succeeded", categories("dangerous", "keyspace"))]
+    #[command("FLUSHDB", write, all = "all_succeeded", tenant_safe, categories("dangerous", "keyspace"))]
     fn flushdb(&mut self, client: &Client, mode: Option<Flush>, events: &mut KeyEvents) -> Result<()> {
-        discard(self.clear(client.db(), events)?, mode);
+        discard(self.clear(client, client.db(), events)?, mode);
         Ok(())
     }
 
     /// Removes all keys of all databases.
-    #[command("FLUSHALL", write, all = "all_succeeded", categories("dangerous", "keyspace"))]
-    fn flushall(&mut self, mode: Option<Flush>, events: &mut KeyEvents) -> Result<()> {
-        let cleared = (0..DATABASES as u16).map(|number| self.clear(number, events));
+    #[command("FLUSHALL", write, all = "all_succeeded", tenant_safe, categories("dangerous", "keyspace"))]
+    fn flushall(&mut self, client: &Client, mode: Option<Flush>, events: &mut KeyEvents) -> Result<()> {
+        let cleared = (0..DATABASES as u16).map(|number| self.clear(client, number, events));
         discard(cleared.collect::<Result<Vec<_>>>()?, mode);
         Ok(())
     }

@@ -93,27 +93,29 @@ fn eight_shards_reply_as_redis() {
 /// thread may end the second client some time after the reply to its `QUIT`, so that its end shows later.
 fn shards_reply_as_redis(shards: &str, is_wanted: fn(&str) -> bool) {
     let families = families().into_iter().filter(|(name, _)| is_wanted(name)).collect();
-    // The deletions are of keys that the others have made.
-    let crossing = [
-        "RENAME",
-        "COPY",
-        "MSETNX",
-        "LCS ",
-        "DEL G",
-        "UNLINK B C",
-        "GETDEL D",
-        "SCAN 0",
-        "SCAN +0",
-        "SCAN \"\"",
-        "OTHER QUIT",
-    ];
-    let families = without_commands(families, &crossing);
+    let families = without_commands(families, &CROSSING);
     let servers = |family: &str| match family {
         "password" => Pair::with_password(&["--threads", shards]),
         _ => Pair::of("kv", &["--threads", shards]),
     };
     assert_same("kv with shards", &families, servers);
 }
+
+/// Requests that need two shards at once, the cursor of `SCAN`, deletions of keys that such requests have made, and the end of the
+/// second client.
+const CROSSING: [&str; 11] = [
+    "RENAME",
+    "COPY",
+    "MSETNX",
+    "LCS ",
+    "DEL G",
+    "UNLINK B C",
+    "GETDEL D",
+    "SCAN 0",
+    "SCAN +0",
+    "SCAN \"\"",
+    "OTHER QUIT",
+];
 
 /// Removes the requests with one of these words.
 fn without_commands(
@@ -126,6 +128,45 @@ fn without_commands(
         *rows = kept.join("\n");
     }
     families
+}
+
+/// Among other tenants, a tenant has a server of its own.
+#[test]
+fn a_tenant_has_the_replies_of_a_redis_of_its_own() {
+    // A page of `SCAN` also has keys of others, which are left out.
+    let families = without_commands(tenant_families(), &["SCAN 0", "SCAN +0", "SCAN \"\""]);
+    assert_same("tenants", &families, |_| Pair::with_tenants(&[]));
+}
+
+#[test]
+fn a_tenant_of_two_shards_has_the_replies_of_a_redis_of_its_own() {
+    let families = without_commands(tenant_families(), &CROSSING);
+    assert_same("tenants with shards", &families, |_| Pair::with_tenants(&["--threads", "2"]));
+}
+
+/// Returns the rows for tenants, without the commands that could show or change something of others.
+fn tenant_families() -> Vec<(&'static str, String)> {
+    const WANTED: [&str; 12] = [
+        "strings",
+        "keys",
+        "expiry",
+        "command",
+        "errors",
+        "large",
+        "pubsub",
+        "transactions",
+        "tracking",
+        "random commands",
+        "random transactions",
+        "random tracking",
+    ];
+    // They change the user, or are refused.
+    const UNWANTED: [&str; 6] = ["RESET", "AUTH", "CLIENT KILL", "SHUTDOWN", "MONITOR", "SLOWLOG"];
+    let is_wanted = |rows: &&str| !UNWANTED.iter().any(|word| rows.contains(word));
+    let wanted = families().into_iter().filter(|(name, _)| WANTED.contains(name));
+    let without_unwanted =
+        |rows: String| rows.split("\n\n").filter(is_wanted).collect::<Vec<_>>().join("\n\n");
+    wanted.map(|(name, rows)| (name, without_unwanted(rows))).collect()
 }
 
 /// `kv-disk` has the same commands with another storage engine.
@@ -254,6 +295,7 @@ fn play(family: &str, rows: &str, pair: Pair) -> (usize, Vec<String>) {
         differences(conversation, *variant, whole_answers(&pair, conversation, *variant), &rules)
     });
     let mut found: Vec<_> = found.collect();
+    pair.assert_kept();
     found.sort_by_key(|difference| difference.line.number);
     found.dedup_by_key(|difference| difference.line.number);
     let sent = variants.len();

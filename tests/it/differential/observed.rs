@@ -64,7 +64,7 @@ impl View {
         watcher.ask(request(["MONITOR"]));
         for conversation in conversations(CONVERSATIONS) {
             let mut client = RawClient::connect(address);
-            in_turn(&mut client, None, &conversation, [0; 2]);
+            in_turn(&mut client, None, None, &conversation, [0; 2]);
             client.half_close();
             client.rest();
         }

@@ -9,7 +9,7 @@ use thegiant::{App, Bytes, proxy::Upstream};
 
 use super::{
     deviations::{Deviation, Rule, Rules, is_message},
-    script::Conversation,
+    script::{Conversation, Line},
 };
 use crate::support::{Folder, Process, RawClient, Reply, Served, line};
 
@@ -43,12 +43,29 @@ const VARIANTS: [Variant; 6] = [
 /// Authenticates a client of servers with a password.
 const AUTH: &str = "AUTH secret";
 
+/// Makes a client a tenant.
+const AS_TENANT: &str = "AUTH tenant x";
+
+/// The keys of another tenant, with the names that most conversations use.
+const KEYS_OF_OTHERS: [&str; 8] = ["a", "b", "c", "d", "k", "l", "x", "key"];
+
 /// The compared server and redis-server, on sockets of the same name.
 #[derive(Debug)]
 pub(super) struct Pair {
     kv: Subject,
     redis: Process,
-    has_password: bool,
+    clients: Clients,
+}
+
+/// How the clients of a pair log in.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Clients {
+    /// Not at all.
+    Anonymous,
+    /// Not at all, although the servers have a password.
+    Unauthenticated,
+    /// As a tenant of `kv`, and as a user of redis-server.
+    Tenants,
 }
 
 /// The replies of both servers to a conversation, and the time from the first request to the last reply.
@@ -88,7 +105,7 @@ impl Pair {
     /// Compares an example that has the commands of `kv`.
     pub(super) fn of(example: &str, options: &[&str]) -> Self {
         let kv = Subject::Example(Process::program_like_redis(example, options));
-        Pair { kv, redis: Process::redis(&[]), has_password: false }.aligned()
+        Pair { kv, redis: Process::redis(&[]), clients: Clients::Anonymous }.aligned()
     }
 
     /// Compares another redis-server behind [`App::proxy`].
@@ -100,7 +117,7 @@ impl Pair {
         let app = || App::new().proxy(Upstream::new(address).start());
         let proxy = Served::with(app, move |server| server.bind(socket));
         let kv = Subject::Proxy(proxy, upstream, folder);
-        Pair { kv, redis: Process::redis(&[]), has_password: false }.aligned()
+        Pair { kv, redis: Process::redis(&[]), clients: Clients::Anonymous }.aligned()
     }
 
     /// Compares three other redis-servers behind two threads of `balancer`.
@@ -109,8 +126,12 @@ impl Pair {
         let addresses = upstreams.iter().map(Process::address);
         let options: Vec<_> = ["--threads", "2"].into_iter().chain(addresses).collect();
         let balancer = Process::program_like_redis("balancer", &options);
-        Pair { kv: Subject::Balancer(balancer, upstreams), redis: Process::redis(&[]), has_password: false }
-            .aligned()
+        Pair {
+            kv: Subject::Balancer(balancer, upstreams),
+            redis: Process::redis(&[]),
+            clients: Clients::Anonymous,
+        }
+        .aligned()
     }
 
     /// Compares servers that require the password `secret`.
@@ -118,7 +139,38 @@ impl Pair {
         let options = [&["--password", "secret"], options].concat();
         let kv = Subject::Example(Process::program_like_redis("kv", &options));
         let redis = Process::redis(&["--requirepass", "secret"]);
-        Pair { kv, redis, has_password: true }.aligned()
+        Pair { kv, redis, clients: Clients::Unauthenticated }.aligned()
+    }
+
+    /// Compares a tenant of `kv`, where another tenant has keys of the same names, with the only user of a redis-server.
+    pub(super) fn with_tenants(options: &[&str]) -> Self {
+        let options = [&["--tenants"], options].concat();
+        let kv = Subject::Example(Process::program_like_redis("kv", &options));
+        let redis = Process::redis(&[]);
+        for (address, users) in [(kv.address(), &["tenant", "other"][..]), (redis.address(), &["tenant"])] {
+            let mut operator = RawClient::connect(address);
+            for user in users {
+                operator.ask(line(&format!("ACL SETUSER {user} on nopass ~* &* +@all")));
+            }
+        }
+        let mut other = RawClient::connect(kv.address());
+        other.ask(line("AUTH other x"));
+        for key in KEYS_OF_OTHERS {
+            other.ask(line(&format!("SET {key} other")));
+        }
+        Pair { kv, redis, clients: Clients::Tenants }.aligned()
+    }
+
+    /// Asserts that no conversation has changed keys of the other tenant.
+    pub(super) fn assert_kept(&self) {
+        if self.clients == Clients::Tenants {
+            let mut other = RawClient::connect(self.kv.address());
+            other.ask(line("AUTH other x"));
+            let values = other.ask(line(&format!("MGET {}", KEYS_OF_OTHERS.join(" "))));
+            let kept = "$5\r\nother\r\n".repeat(KEYS_OF_OTHERS.len());
+            assert_eq!(values, format!("*{}\r\n{kept}", KEYS_OF_OTHERS.len()));
+            assert_eq!(other.ask(line("DBSIZE")), format!(":{}\r\n", KEYS_OF_OTHERS.len()));
+        }
     }
 
     /// Returns the rules for the comparison. A proxy keeps the order in which its upstream sends messages.
@@ -137,9 +189,14 @@ impl Pair {
     /// Returns the variants of a conversation. An unauthenticated client speaks RESP2. Two clients send their
     /// requests in turn.
     pub(super) fn variants(&self, conversation: &Conversation<'_>) -> impl Iterator<Item = Variant> + use<> {
-        let protocols = if self.has_password { &VARIANTS[..3] } else { &VARIANTS };
-        let has_other = conversation.has_other();
+        let protocols = if self.clients == Clients::Unauthenticated { &VARIANTS[..3] } else { &VARIANTS };
+        let has_other = conversation.has_other() || self.has_operator(conversation);
         protocols.iter().copied().filter(move |variant| !has_other || variant.delivery == Delivery::InTurn)
+    }
+
+    /// Returns whether an operator has to send some of the requests, because a tenant may not.
+    fn has_operator(&self, conversation: &Conversation<'_>) -> bool {
+        self.clients == Clients::Tenants && conversation.lines.iter().any(Line::is_for_operators)
     }
 
     /// Makes the next client of both servers have the same ID, because some replies contain it.
@@ -148,7 +205,7 @@ impl Pair {
     fn aligned(self) -> Self {
         for (address, setting) in [(self.kv.address(), "auth-delay"), (self.redis.address(), "timeout")] {
             let mut operator = RawClient::connect(address);
-            if self.has_password {
+            if self.clients == Clients::Unauthenticated {
                 operator.ask(line(AUTH));
             }
             assert_eq!(operator.ask(line(&format!("CONFIG SET {setting} 0"))), "+OK\r\n");
@@ -156,7 +213,7 @@ impl Pair {
         }
         let next = |address: &str| {
             let mut client = RawClient::connect(address);
-            if self.has_password {
+            if self.clients == Clients::Unauthenticated {
                 client.ask(line(AUTH));
             }
             id(&mut client)
@@ -178,11 +235,20 @@ impl Pair {
         let started = Instant::now();
         let [kv, redis] = self.addresses().map(|address| {
             let mut client = RawClient::connect(address);
-            let id = if self.has_password { 0 } else { prepare(&mut client, variant.protocol) };
             let mut other = conversation.has_other().then(|| RawClient::connect(address));
+            let mut operator = self.has_operator(conversation).then(|| RawClient::connect(address));
+            if self.clients == Clients::Tenants {
+                for client in [Some(&mut client), other.as_mut()].into_iter().flatten() {
+                    client.ask(line(AS_TENANT));
+                }
+            }
+            let is_unauthenticated = self.clients == Clients::Unauthenticated;
+            let id = if is_unauthenticated { 0 } else { prepare(&mut client, variant.protocol) };
             let ids = [id, other.as_mut().map_or(0, self::id)];
             let mut answers = match variant.delivery {
-                Delivery::InTurn => in_turn(&mut client, other.as_mut(), conversation, ids),
+                Delivery::InTurn => {
+                    in_turn(&mut client, other.as_mut(), operator.as_mut(), conversation, ids)
+                }
                 delivery => at_once(&mut client, conversation, ids, delivery),
             };
             for mut client in [client].into_iter().chain(other) {
@@ -214,13 +280,15 @@ fn id(client: &mut RawClient) -> i64 {
 pub(super) fn in_turn(
     client: &mut RawClient,
     mut other: Option<&mut RawClient>,
+    mut operator: Option<&mut RawClient>,
     conversation: &Conversation<'_>,
     ids: [i64; 2],
 ) -> Vec<Bytes> {
     let mut replies = Vec::new();
     for line in &conversation.lines {
         let bytes = line.bytes(ids[0], ids[1]);
-        let sender = other.as_deref_mut().filter(|_| line.is_of_other).unwrap_or(client);
+        let operator = operator.as_deref_mut().filter(|_| line.is_for_operators());
+        let sender = operator.or(other.as_deref_mut().filter(|_| line.is_of_other)).unwrap_or(client);
         let reply = sender.while_sending(&[&bytes], |client| (!line.is_raw).then(|| answer(client)));
         match reply {
             Some(Ok(reply)) => replies.push(reply),

@@ -105,6 +105,11 @@ impl<'s> Line<'s> {
         }
     }
 
+    /// Returns whether a user with a key prefix may not send this request, but an operator may.
+    pub(super) fn is_for_operators(&self) -> bool {
+        self.text.to_uppercase().starts_with("CONFIG SET")
+    }
+
     /// Returns the bytes to send, with the IDs of the two clients filled in.
     pub(super) fn bytes(&self, id: i64, other: i64) -> Vec<u8> {
         let text =

@@ -7,7 +7,7 @@ use super::{Written, set_once};
 use crate::mistakes::Mistakes;
 
 /// The flags of Redis. `thegiant::command::Flags` has a constant for each, with the name in capitals.
-const FLAGS: [&str; 22] = [
+const FLAGS: [&str; 23] = [
     "write",
     "readonly",
     "denyoom",
@@ -30,6 +30,7 @@ const FLAGS: [&str; 22] = [
     "pubsub_mode",
     "channels",
     "patterns",
+    "tenant_safe",
 ];
 
 /// The flags of built-in commands. Their constants are private to `thegiant`.

@@ -131,7 +131,7 @@ impl ArgShape {
     }
 }
 
-/// Whether the type is `&[u8]`, `Vec<u8>` or `Bytes`.
+/// Whether the type is `&[u8]`, `Vec<u8>`, `Bytes` or `KeyPattern`.
 fn is_bytes(ty: &Type) -> bool {
     let is_u8 = |ty: &Type| types::is_named(ty, "u8");
     match types::ungrouped(ty) {
@@ -139,7 +139,7 @@ fn is_bytes(ty: &Type) -> bool {
             matches!(types::ungrouped(&reference.elem), Type::Slice(slice) if is_u8(&slice.elem))
         }
         ty if types::is_named(ty, "Vec") => types::parameter(ty).is_some_and(is_u8),
-        ty => types::is_named(ty, "Bytes"),
+        ty => types::is_named(ty, "Bytes") || types::is_named(ty, "KeyPattern"),
     }
 }
 
@@ -190,6 +190,8 @@ fn reply_of_path(path: &TypePath) -> Type {
             types::item_of(iterator).map_or(ty, vec_of)
         }
         ("Cow", [inner]) => reply_type(&parse_quote_spanned!(span=> &#inner)),
+        ("Key", []) => parse_quote_spanned!(span=> ::thegiant_client::Bytes),
+        ("Key", [inner]) => reply_type(inner),
         ("Simple", _) => parse_quote_spanned!(span=> ::std::string::String),
         ("Raw", []) => parse_quote_spanned!(span=> ::thegiant_client::Value),
         ("ArrayStream", []) => parse_quote_spanned!(span=> ::std::vec::Vec<::thegiant_client::Value>),

@@ -188,6 +188,10 @@ fn args(command: &Command<'_>) -> TokenStream {
             ::core::assert!(::thegiant::__private::has_argument(&args, #name), #text)
         }
     });
+    let check_tenant_safe = command
+        .attr
+        .flag("tenant_safe")
+        .map(|flag| quote_spanned!(flag.span()=> ::thegiant::__private::check_tenant_safe(&args);));
     let check_split = command.attr.split.as_ref().map(|split| {
         let span = split.word.span();
         let request = Ident::new(split.request, span);
@@ -201,6 +205,7 @@ fn args(command: &Command<'_>) -> TokenStream {
             #(#checks;)*
             #(#check_docs;)*
             #check_split
+            #check_tenant_safe
             #(#check_key_uses)*
             #(#check_tokens)*
             args

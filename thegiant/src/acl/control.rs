@@ -266,6 +266,8 @@ impl AccessControl {
     }
 
     /// Returns whether a user may do what a request wants. `word` returns the word at a position below `len`.
+    ///
+    /// Only the keys of a request that a proxy sends on do not have the key prefix of the client yet.
     #[inline(never)]
     pub(crate) fn check<'a>(
         &self,
@@ -274,9 +276,10 @@ impl AccessControl {
         id: CommandId,
         len: usize,
         word: impl Fn(usize) -> Option<&'a [u8]> + Copy,
+        key_prefix: &[u8],
     ) -> Result<(), Denied> {
         if command.flags.contains(Flags::FORWARDED) {
-            return check_forwarded(user, command, &*self.upstream, len, word);
+            return check_forwarded(user, command, &*self.upstream, len, word, key_prefix);
         }
         check_row(user, &self.catalog, command, id, len, word)
     }

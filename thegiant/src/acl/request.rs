@@ -54,22 +54,15 @@ const MAX_NAME: usize = 128;
 /// Returns the positions of the channels in a request. In a request to a fallback, each argument may be one.
 #[inline]
 fn channels_of(command: &Spec, len: usize) -> Range<usize> {
-    let first = command.words();
     let flags = command.flags;
-    if flags.contains(Flags::CHANNELS) || flags.contains(Flags::PATTERNS) {
-        let has_several = command.args.first().is_some_and(|arg| arg.multiple);
-        first..if has_several { len } else { (first + 1).min(len) }
-    } else if flags.contains(Flags::ANY_NAME) && !flags.contains(Flags::FORWARDED) {
-        first..len
-    } else {
-        first..first
-    }
+    let is_fallback = flags.contains(Flags::ANY_NAME) && !flags.contains(Flags::FORWARDED);
+    if is_fallback { command.words()..len } else { command.channels(len) }
 }
 
 /// Checks a request that a proxy sends on. The upstreams say which of its words are keys.
 ///
 /// If they do not, each argument counts as a key. A script can do anything in the name of the proxy, so it needs a user
-/// without restrictions.
+/// without restrictions. The keys get the key prefix of the client when the proxy sends them.
 #[inline(never)]
 pub(super) fn check_forwarded<'a>(
     user: &User,
@@ -77,6 +70,7 @@ pub(super) fn check_forwarded<'a>(
     upstream: &dyn UpstreamCommands,
     len: usize,
     word: impl Fn(usize) -> Option<&'a [u8]> + Copy,
+    prefix: &[u8],
 ) -> Result<(), Denied> {
     let name = word(0).unwrap_or_default();
     let runs_script = [b"EVAL".as_slice(), b"FCALL"]
@@ -90,8 +84,10 @@ pub(super) fn check_forwarded<'a>(
         categories: Categories::NONE,
         keys: (1..len).map(|position| (position, KeyAccess::BOTH)).collect(),
     });
-    let keys =
-        described.keys.into_iter().filter_map(|(position, access)| Some((position, word(position)?, access)));
+    let full_key = |position| word(position).map(|key| [prefix, key].concat());
+    let keys = described.keys.iter().map(|(position, access)| (*position, full_key(*position), *access));
+    let keys: Vec<(usize, Option<Vec<u8>>, KeyAccess)> = keys.collect();
+    let keys = keys.iter().filter_map(|(position, key, access)| Some((*position, key.as_deref()?, *access)));
     let is_pattern = command.flags.contains(Flags::PATTERNS);
     let accessed = AccessedCommand::Unlisted { name, categories: described.categories };
     user.check(&Access::new(accessed).first_argument(word(1)).keys(keys).channels(

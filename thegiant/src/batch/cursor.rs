@@ -2,6 +2,8 @@
 
 use std::{fmt, ops::Range};
 
+use bytes::Bytes;
+
 use super::{
     ActorId, Actors, BatchStats, CommandRef, ExclusiveSet, Failure, ReplyBuffer, ReplyMode, RequestWords,
     Resolved, StreamingReply, WaitId, join::Join, observation::Observed, pool, requests::Requests,
@@ -20,6 +22,8 @@ pub(crate) struct Batch {
     /// The index of the next request to run, and of its first span.
     pub(super) next: usize,
     pub(super) next_span: usize,
+    /// The requests before this one have the key prefix of their client.
+    pub(crate) prefixed: u32,
     /// The end of the replies to all requests before the next one.
     pub(super) mark: BufferPosition,
     /// The replies.
@@ -86,6 +90,7 @@ impl Default for Batch {
             requests: Requests::default(),
             next: 0,
             next_span: 0,
+            prefixed: 0,
             mark: BufferPosition::default(),
             out: ReplyBuffer::default(),
             progress: Progress::START,
@@ -129,6 +134,10 @@ impl Batch {
         self.out.set_mode(ReplyMode::On);
         self.out.observe_keys(false);
         drop(self.out.encoder_mut().take_internal());
+        if !self.out.encoder().key_prefix().is_empty() {
+            self.out.encoder_mut().set_key_prefix(&Bytes::new());
+        }
+        self.prefixed = 0;
         if self.is_part() {
             self.out.set_separate(false);
             self.part.ends.clear();

@@ -291,6 +291,7 @@ impl Batch {
         let mut part = Batch::new();
         part.part.shard = shard;
         part.out.encoder_mut().set_protocol(self.out.encoder().protocol());
+        part.out.encoder_mut().set_key_prefix(self.out.encoder().key_prefix());
         part.out.set_separate(true);
         part.part.room = (self.room() / max).max(MIN_ROOM);
         part.progress = part.running();

@@ -293,6 +293,37 @@ impl Requests {
         self.list.push(RequestEntry { end: self.spans.len() as u32, target });
     }
 
+    /// Puts a prefix before each word of a request. `prefix_of` returns the prefix, which may be empty, for a position.
+    ///
+    /// All small words move to the end of the input, in order. Returns `false`, and changes nothing, if the input would have more
+    /// than 2 GiB.
+    pub(crate) fn prefix_words<'p>(&mut self, request: u32, prefix_of: impl Fn(usize) -> &'p [u8]) -> bool {
+        let range = self.spans_of(request as usize);
+        let small = self.spans[range.clone()].iter().filter_map(Span::input_range);
+        let prefixes = (0..range.len()).map(|position| prefix_of(position).len());
+        let added = small.map(|span| span.len()).sum::<usize>() + prefixes.sum::<usize>();
+        if self.input.len() + added > i32::MAX as usize {
+            return false;
+        }
+        for (position, at) in range.enumerate() {
+            let prefix = prefix_of(position);
+            match self.spans[at] {
+                Span::Input { start, end } => {
+                    let moved = self.input.len();
+                    self.input.extend_from_slice(prefix);
+                    self.input.extend_from_within(start as usize..end as usize);
+                    self.spans[at] = Span::Input { start: moved as u32, end: self.input.len() as u32 };
+                }
+                Span::Large(large) if !prefix.is_empty() => {
+                    let word = [prefix, &self.large[large as usize]].concat();
+                    self.spans[at] = Span::Large(self.push_large(word.into()) as u32);
+                }
+                Span::Large(_) => {}
+            }
+        }
+        true
+    }
+
     /// Removes everything, and keeps at most `max_bytes` of memory in each buffer.
     pub(super) fn clear(&mut self, max_bytes: usize) {
         self.partial_bulk = None;

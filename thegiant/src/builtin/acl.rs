@@ -20,7 +20,7 @@ use crate::{
 #[commands(rows = ACL, group = "server")]
 impl ConnectionState {
     /// Lists the ACL categories, or the commands inside a category.
-    #[command("ACL CAT", noscript, loading, stale)]
+    #[command("ACL CAT", noscript, loading, stale, tenant_safe)]
     fn acl_cat(&self, category: AtMostOne<'_>) -> Result<Vec<String>, Error> {
         let catalog = self.server.acl.catalog();
         let Some(name) = category.or_too_many("CAT")? else {
@@ -61,14 +61,14 @@ impl ConnectionState {
             )));
         }
         let word = |index: usize| words.get(index).copied();
-        Ok(match self.server.acl.check(&user, spec, id, words.len(), word) {
+        Ok(match self.server.acl.check(&user, spec, id, words.len(), word, b"") {
             Ok(()) => DryRun::Allowed,
             Err(denied) => DryRun::Denied(explained(denied, spec, &words)),
         })
     }
 
     /// Generates a pseudorandom, secure password that can be used to identify ACL users.
-    #[command("ACL GENPASS", noscript, loading, stale)]
+    #[command("ACL GENPASS", noscript, loading, stale, tenant_safe)]
     fn acl_genpass(&self, bits: AtMostOne<'_>) -> Result<String, Error> {
         let bits = match bits.or_too_many("GENPASS")? {
             Some(bits) => parse_integer::<i64>(bits).ok_or(Error::NOT_AN_INTEGER)?,
@@ -155,7 +155,7 @@ impl ConnectionState {
     }
 
     /// Returns the authenticated username of the current connection.
-    #[command("ACL WHOAMI", noscript, loading, stale)]
+    #[command("ACL WHOAMI", noscript, loading, stale, tenant_safe)]
     fn acl_whoami(&self) -> Bytes {
         Bytes::copy_from_slice(&self.client.user_name())
     }
@@ -193,7 +193,7 @@ impl ConnectionState {
         });
         let may_track = |client: &Client| {
             server.keyspace.tracked(client).mode != TrackingMode::Broadcast
-                || may_track(&user, &server.keyspace.tracked_prefixes(client))
+                || may_track(&user, &server.keyspace.tracked_prefixes(client), &client.key_prefix())
         };
         self.close_clients(|client| {
             listeners.contains_key(&client.id()) || (is_of_user(client) && !may_track(client))
@@ -201,7 +201,9 @@ impl ConnectionState {
         for client in server.clients.all().iter().filter(|client| is_of_user(client)) {
             client.unblock_refused(|words, id| {
                 let command = server.routes.command(id);
-                let denied = server.acl.check(&user, command, id, words.len(), |index| words.get(index));
+                let prefix = client.key_prefix();
+                let denied =
+                    server.acl.check(&user, command, id, words.len(), |index| words.get(index), &prefix);
                 denied.err().map(|denied| denied.error(&full_name(command, words.name())))
             });
         }

@@ -24,26 +24,26 @@ use crate::{
 #[commands(rows = CLIENT, group = "connection")]
 impl ConnectionState {
     /// Returns the unique client ID of the connection.
-    #[command("CLIENT ID", noscript, loading, stale)]
+    #[command("CLIENT ID", noscript, loading, stale, tenant_safe)]
     fn client_id(&self) -> u64 {
         self.client.id()
     }
 
     /// Returns the name of the connection.
-    #[command("CLIENT GETNAME", noscript, loading, stale)]
+    #[command("CLIENT GETNAME", noscript, loading, stale, tenant_safe)]
     fn client_getname(&self) -> Option<String> {
         self.client.name()
     }
 
     /// Sets the connection name.
-    #[command("CLIENT SETNAME", noscript, loading, stale)]
+    #[command("CLIENT SETNAME", noscript, loading, stale, tenant_safe)]
     fn client_setname(&mut self, connection_name: &[u8]) -> Result<(), Error> {
         self.client.set_name(client_name(connection_name)?);
         Ok(())
     }
 
     /// Sets information specific to the client or connection.
-    #[command("CLIENT SETINFO", noscript, loading, stale)]
+    #[command("CLIENT SETINFO", noscript, loading, stale, tenant_safe)]
     fn client_setinfo(&mut self, attribute: LibraryAttribute<'_>) -> Result<(), Error> {
         match attribute {
             LibraryAttribute::Name(name) => self.client.set_library(attribute_text("lib-name", name)?),
@@ -55,15 +55,15 @@ impl ConnectionState {
     }
 
     /// Returns information about the connection.
-    #[command("CLIENT INFO", noscript, loading, stale)]
+    #[command("CLIENT INFO", noscript, loading, stale, tenant_safe)]
     fn client_info(&self) -> Report {
         Report(client_line(&self.client, &self.server))
     }
 
     /// Lists open connections.
-    #[command("CLIENT LIST", admin, noscript, loading, stale)]
+    #[command("CLIENT LIST", admin, noscript, loading, stale, tenant_safe)]
     fn client_list(&self, filter: Option<ClientFilter>) -> Report {
-        let clients = match filter {
+        let mut clients = match filter {
             None => self.server.clients.sorted_by_id(),
             Some(ClientFilter::Class(class)) => {
                 let is_in_class = |client: &Client| class == Class::of(client);
@@ -74,11 +74,14 @@ impl ConnectionState {
                 ids.iter().filter_map(find).collect()
             }
         };
+        if !self.key_prefix.is_empty() {
+            clients.retain(|client| client.key_prefix() == self.key_prefix);
+        }
         Report(clients.iter().map(|client| client_line(client, &self.server)).collect())
     }
 
     /// Instructs the server whether to reply to commands.
-    #[command("CLIENT REPLY", noscript, loading, stale)]
+    #[command("CLIENT REPLY", noscript, loading, stale, tenant_safe)]
     fn client_reply(&self, action: ReplyAction) -> Result<ReplyAction, Error> {
         // The array that EXEC replies with needs all of its elements.
         if self.transaction.is_running() { Err(NOT_ALLOWED) } else { Ok(action) }
@@ -104,7 +107,7 @@ impl ConnectionState {
     }
 
     /// Controls whether commands sent by the client affect the LRU/LFU of accessed keys.
-    #[command("CLIENT NO-TOUCH", noscript, loading, stale)]
+    #[command("CLIENT NO-TOUCH", noscript, loading, stale, tenant_safe)]
     fn client_no_touch(&self, enabled: Switch) {
         self.client.set(ClientFlag::NoTouch, enabled.is_on());
     }

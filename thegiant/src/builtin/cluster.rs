@@ -24,7 +24,7 @@ const NOT_COUNTED: Error = Error::from_static("ERR this application does not cou
 #[commands(rows = CLUSTER, group = "cluster")]
 impl ConnectionState {
     /// Returns the mapping of cluster slots to nodes.
-    #[command("CLUSTER SLOTS", loading, stale)]
+    #[command("CLUSTER SLOTS", loading, stale, tenant_safe)]
     fn cluster_slots(&self) -> Result<Value, Error> {
         let view = self.view()?;
         let nodes = self.nodes(&view);
@@ -35,14 +35,14 @@ impl ConnectionState {
     }
 
     /// Returns the mapping of cluster slots to shards.
-    #[command("CLUSTER SHARDS", loading, stale)]
+    #[command("CLUSTER SHARDS", loading, stale, tenant_safe)]
     fn cluster_shards(&self) -> Result<Value, Error> {
         let view = self.view()?;
         Ok(Value::Array(self.nodes(&view).into_iter().map(shard_of).collect()))
     }
 
     /// Returns the cluster configuration for a node.
-    #[command("CLUSTER NODES", stale)]
+    #[command("CLUSTER NODES", stale, tenant_safe)]
     fn cluster_nodes(&self) -> Result<Report, Error> {
         let view = self.view()?;
         let version = view.topology.version();
@@ -50,7 +50,7 @@ impl ConnectionState {
     }
 
     /// Returns information about the state of a node.
-    #[command("CLUSTER INFO", stale)]
+    #[command("CLUSTER INFO", stale, tenant_safe)]
     fn cluster_info(&self) -> Result<Report, Error> {
         let view = self.view()?;
         let nodes = self.nodes(&view);
@@ -72,19 +72,19 @@ impl ConnectionState {
     }
 
     /// Returns the ID of a node.
-    #[command("CLUSTER MYID", stale)]
+    #[command("CLUSTER MYID", stale, tenant_safe)]
     fn cluster_myid(&self) -> Result<String, Error> {
         Ok(self.view()?.own_id().to_owned())
     }
 
     /// Returns the shard ID of a node.
-    #[command("CLUSTER MYSHARDID", stale)]
+    #[command("CLUSTER MYSHARDID", stale, tenant_safe)]
     fn cluster_myshardid(&self) -> Result<String, Error> {
         self.cluster_myid()
     }
 
     /// Returns the hash slot for a key.
-    #[command("CLUSTER KEYSLOT", stale)]
+    #[command("CLUSTER KEYSLOT", stale, tenant_safe)]
     fn cluster_keyslot(&self, key: &[u8]) -> u16 {
         slot(key)
     }
@@ -96,7 +96,7 @@ impl ConnectionState {
     }
 
     /// Lists the replica nodes of a master node.
-    #[command("CLUSTER REPLICAS", admin, stale)]
+    #[command("CLUSTER REPLICAS", admin, stale, tenant_safe)]
     fn cluster_replicas(&self, node_id: &[u8]) -> Result<Vec<String>, Error> {
         let view = self.view()?;
         if self.nodes(&view).iter().any(|node| node.id.as_bytes() == node_id) {
@@ -106,7 +106,7 @@ impl ConnectionState {
     }
 
     /// Returns a list of all TCP links to and from peer nodes.
-    #[command("CLUSTER LINKS", stale)]
+    #[command("CLUSTER LINKS", stale, tenant_safe)]
     fn cluster_links(&self) -> Vec<String> {
         Vec::new()
     }
@@ -138,7 +138,7 @@ impl ConnectionState {
     }
 
     /// Signals that a cluster client is following an -ASK redirect.
-    #[command("ASKING", fast, categories("connection"))]
+    #[command("ASKING", fast, tenant_safe, categories("connection"))]
     fn asking(&self) {}
 }
 

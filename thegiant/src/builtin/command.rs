@@ -14,19 +14,19 @@ use crate::{
 #[commands(rows = COMMAND, group = "server")]
 impl ConnectionState {
     /// Returns detailed information about all commands.
-    #[command("COMMAND", loading, stale, categories("connection"))]
+    #[command("COMMAND", loading, stale, tenant_safe, categories("connection"))]
     fn command(&self) -> Array<impl ExactSizeIterator<Item = Info<'_>>> {
         Array(self.entries().iter().map(|entry| Info(Described::Entry(entry))))
     }
 
     /// Returns a count of commands.
-    #[command("COMMAND COUNT", loading, stale, categories("connection"))]
+    #[command("COMMAND COUNT", loading, stale, tenant_safe, categories("connection"))]
     fn command_count(&self) -> usize {
         self.entries().len()
     }
 
     /// Returns a list of command names.
-    #[command("COMMAND LIST", loading, stale, categories("connection"))]
+    #[command("COMMAND LIST", loading, stale, tenant_safe, categories("connection"))]
     fn command_list(&self, filter: Option<ListFilter<'_>>) -> Vec<String> {
         self.entries()
             .iter()
@@ -37,7 +37,7 @@ impl ConnectionState {
     }
 
     /// Returns information about one, multiple or all commands.
-    #[command("COMMAND INFO", loading, stale, categories("connection"))]
+    #[command("COMMAND INFO", loading, stale, tenant_safe, categories("connection"))]
     fn command_info(&self, command_name: Option<Vec<&[u8]>>) -> Vec<Option<Info<'_>>> {
         match command_name {
             Some(names) => names.iter().map(|name| self.described(name).map(Info)).collect(),
@@ -46,7 +46,7 @@ impl ConnectionState {
     }
 
     /// Returns documentary information about one, multiple or all commands.
-    #[command("COMMAND DOCS", loading, stale, categories("connection"))]
+    #[command("COMMAND DOCS", loading, stale, tenant_safe, categories("connection"))]
     fn command_docs(&self, command_name: Option<Vec<&[u8]>>) -> DocsReply<'_> {
         match command_name {
             Some(names) => DocsReply(names.iter().filter_map(|name| self.described(name)).collect()),
@@ -55,7 +55,7 @@ impl ConnectionState {
     }
 
     /// Extracts the key names from an arbitrary command.
-    #[command("COMMAND GETKEYS", loading, stale, categories("connection"))]
+    #[command("COMMAND GETKEYS", loading, stale, tenant_safe, categories("connection"))]
     fn command_getkeys<'a>(&self, command: &'a [u8], arg: Vec<&'a [u8]>) -> Result<Vec<&'a [u8]>, Error> {
         let (_, keys) = self.keyed(command, &arg)?;
         let word = word_of(&arg);
@@ -63,7 +63,7 @@ impl ConnectionState {
     }
 
     /// Extracts the key names and access flags for an arbitrary command.
-    #[command("COMMAND GETKEYSANDFLAGS", loading, stale, categories("connection"))]
+    #[command("COMMAND GETKEYSANDFLAGS", loading, stale, tenant_safe, categories("connection"))]
     fn command_getkeysandflags<'a>(
         &self,
         command: &'a [u8],

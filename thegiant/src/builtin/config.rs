@@ -13,7 +13,7 @@ use crate::{
 #[commands(rows = CONFIG, group = "server")]
 impl ConnectionState {
     /// Returns the effective values of configuration parameters.
-    #[command("CONFIG GET", admin, noscript, loading, stale)]
+    #[command("CONFIG GET", admin, noscript, loading, stale, tenant_safe)]
     fn config_get(&self, parameter: Vec<&[u8]>) -> BTreeMap<String, String> {
         let settings = self.server.all_settings();
         let mut seen = BTreeSet::new();

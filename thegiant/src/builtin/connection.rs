@@ -15,32 +15,54 @@ use crate::{
 #[commands(rows = CONNECTION, group = "connection")]
 impl ConnectionState {
     /// Returns the server's liveliness response.
-    #[command("PING", fast, pubsub_mode)]
+    #[command("PING", fast, pubsub_mode, tenant_safe)]
     fn ping<'a>(&self, message: Option<&'a [u8]>) -> Pong<'a> {
         if self.is_pubsub_only() { Pong::Pushed(message.unwrap_or_default()) } else { Pong::Plain(message) }
     }
 
     /// Returns the given string.
-    #[command("ECHO", fast, loading, stale)]
+    #[command("ECHO", fast, loading, stale, tenant_safe)]
     fn echo<'a>(&self, message: &'a [u8]) -> &'a [u8] {
         message
     }
 
     /// Closes the connection.
-    #[command("QUIT", fast, noscript, loading, stale, no_auth, allow_busy, pubsub_mode, never_queued)]
+    #[command(
+        "QUIT",
+        fast,
+        noscript,
+        loading,
+        stale,
+        no_auth,
+        allow_busy,
+        pubsub_mode,
+        never_queued,
+        tenant_safe
+    )]
     fn quit(&mut self, _ignored: Option<Vec<&[u8]>>) {
         self.closing = true;
     }
 
     /// Resets the connection.
-    #[command("RESET", fast, noscript, loading, stale, no_auth, allow_busy, pubsub_mode, never_queued)]
+    #[command(
+        "RESET",
+        fast,
+        noscript,
+        loading,
+        stale,
+        no_auth,
+        allow_busy,
+        pubsub_mode,
+        never_queued,
+        tenant_safe
+    )]
     fn reset(&mut self) -> ResetReply<'_> {
         self.reset_state();
         ResetReply(self)
     }
 
     /// Changes the selected database.
-    #[command("SELECT", fast, loading, stale)]
+    #[command("SELECT", fast, loading, stale, tenant_safe)]
     fn select(&mut self, index: i64) -> Result<(), Error> {
         if i32::try_from(index).is_err() {
             return Err(Error::OUT_OF_INT_RANGE);
@@ -59,7 +81,7 @@ impl ConnectionState {
     }
 
     /// Handshakes with the server.
-    #[command("HELLO", fast, noscript, loading, stale, no_auth, allow_busy)]
+    #[command("HELLO", fast, noscript, loading, stale, no_auth, allow_busy, tenant_safe)]
     fn hello(
         &mut self,
         request: &Request<'_>,
@@ -100,7 +122,7 @@ impl ConnectionState {
     }
 
     /// Authenticates the connection.
-    #[command("AUTH", fast, noscript, loading, stale, no_auth, allow_busy)]
+    #[command("AUTH", fast, noscript, loading, stale, no_auth, allow_busy, tenant_safe)]
     fn auth(&mut self, request: &Request<'_>, words: Vec<&[u8]>) -> Result<(), Error> {
         match words[..] {
             [_] if self.server.acl.needs_no_password() => Err(NO_PASSWORD_CONFIGURED),

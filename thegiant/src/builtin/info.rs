@@ -25,21 +25,24 @@ use crate::{
 #[commands(rows = INFO, group = "server")]
 impl ConnectionState {
     /// Returns information and statistics about the server.
-    #[command("INFO", loading, stale, categories("dangerous"))]
+    #[command("INFO", loading, stale, tenant_safe, categories("dangerous"))]
     fn info(&self, section: Option<Vec<&[u8]>>) -> Report {
         let server = &self.server;
         let requested = RequestedSections(section.unwrap_or_default());
         let own = SECTIONS.iter().map(|(name, detail, fields)| (*name, *detail, Some(*fields)));
         let is_own = |name: &str| SECTIONS.iter().any(|(own, ..)| own.eq_ignore_ascii_case(name));
         let mut added: Vec<&str> = Vec::new();
-        for InfoSection { name, .. } in &server.info {
+        // The sections of the application are about the keys of all users.
+        let of_application = if self.key_prefix.is_empty() { &server.info[..] } else { &[] };
+        for InfoSection { name, .. } in of_application {
             if !is_own(name) && !added.iter().any(|known| known.eq_ignore_ascii_case(name)) {
                 added.push(name);
             }
         }
         let added = added.into_iter().map(|name| (name, Detail::Default, None));
         let shown = own.chain(added).filter(|(name, detail, _)| requested.include(name, *detail));
-        let texts = shown.map(|(name, _, fields)| format!("# {name}\r\n{}", text(name, fields, server)));
+        let texts = shown
+            .map(|(name, _, fields)| format!("# {name}\r\n{}", text(name, fields, server, of_application)));
         Report(texts.collect::<Vec<_>>().join("\r\n"))
     }
 }
@@ -84,13 +87,18 @@ impl RequestedSections<'_> {
 }
 
 /// Returns the lines of a section: first the toolkit's, then the application's.
-fn text(name: &str, fields: Option<WriteFields>, server: &ServerState) -> String {
+fn text(
+    name: &str,
+    fields: Option<WriteFields>,
+    server: &ServerState,
+    of_application: &[InfoSection],
+) -> String {
     let mut lines = InfoFields::default();
     if let Some(fields) = fields {
         fields(server, &mut lines);
     }
-    let of_application = server.info.iter().filter(|section| section.name.eq_ignore_ascii_case(name));
-    of_application.for_each(|section| section.add_to(&mut lines));
+    let added = of_application.iter().filter(|section| section.name.eq_ignore_ascii_case(name));
+    added.for_each(|section| section.add_to(&mut lines));
     lines.into_text()
 }
 
@@ -196,9 +204,9 @@ fn stats(server: &ServerState, info: &mut InfoFields) {
     info.field("rejected_connections", stats.rejected.get());
     info.field("expired_keys", server.keyspace.expired_keys());
     info.field("evicted_clients", server.clients.evicted());
-    info.field("pubsub_channels", server.pubsub.count(ChannelKind::Channel));
-    info.field("pubsub_patterns", server.pubsub.count(ChannelKind::Pattern));
-    info.field("pubsubshard_channels", server.pubsub.count(ChannelKind::Shard));
+    info.field("pubsub_channels", server.pubsub.count(ChannelKind::Channel, b""));
+    info.field("pubsub_patterns", server.pubsub.count(ChannelKind::Pattern, b""));
+    info.field("pubsubshard_channels", server.pubsub.count(ChannelKind::Shard, b""));
     let tracking = server.keyspace.tracking_counts();
     info.field("tracking_total_keys", tracking.keys);
     info.field("tracking_total_items", tracking.items);

@@ -9,7 +9,7 @@ use crate::{
     command::{Answer, Request},
     commands,
     conn::ConnectionState,
-    pubsub::ChannelKind,
+    pubsub::{ChannelKind, with_prefix, without_prefix},
     resp::Encoder,
 };
 
@@ -34,19 +34,19 @@ impl ConnectionState {
     }
 
     /// Stops listening to messages posted to channels.
-    #[command("UNSUBSCRIBE", pubsub, noscript, loading, stale, pubsub_mode)]
+    #[command("UNSUBSCRIBE", pubsub, noscript, loading, stale, pubsub_mode, tenant_safe)]
     fn unsubscribe<'a>(&mut self, channel: Option<Vec<&'a [u8]>>) -> AfterPushes<'_, Confirmations<'a>> {
         self.remove_subscriptions(ChannelKind::Channel, channel)
     }
 
     /// Stops listening to messages published to channels that match one or more patterns.
-    #[command("PUNSUBSCRIBE", pubsub, noscript, loading, stale, pubsub_mode)]
+    #[command("PUNSUBSCRIBE", pubsub, noscript, loading, stale, pubsub_mode, tenant_safe)]
     fn punsubscribe<'a>(&mut self, pattern: Option<Vec<&'a [u8]>>) -> AfterPushes<'_, Confirmations<'a>> {
         self.remove_subscriptions(ChannelKind::Pattern, pattern)
     }
 
     /// Stops listening to messages posted to shard channels.
-    #[command("SUNSUBSCRIBE", pubsub, noscript, loading, stale, pubsub_mode)]
+    #[command("SUNSUBSCRIBE", pubsub, noscript, loading, stale, pubsub_mode, tenant_safe)]
     fn sunsubscribe<'a>(
         &mut self,
         #[key(not_key)] shardchannel: Option<Vec<Key<&'a [u8]>>>,
@@ -67,31 +67,33 @@ impl ConnectionState {
     }
 
     /// Returns the active channels.
-    #[command("PUBSUB CHANNELS", pubsub, loading, stale)]
+    #[command("PUBSUB CHANNELS", pubsub, loading, stale, tenant_safe)]
     fn pubsub_channels(&self, pattern: Option<&[u8]>) -> Vec<crate::Bytes> {
-        self.server.pubsub.names(ChannelKind::Channel, pattern)
+        self.server.pubsub.names(ChannelKind::Channel, &self.key_prefix, pattern)
     }
 
     /// Returns a count of subscribers to channels.
-    #[command("PUBSUB NUMSUB", pubsub, loading, stale)]
+    #[command("PUBSUB NUMSUB", pubsub, loading, stale, tenant_safe)]
     fn pubsub_numsub<'a>(&self, channel: Option<Vec<&'a [u8]>>) -> SubscriberCounts<'a> {
         self.subscriber_counts(ChannelKind::Channel, channel)
     }
 
     /// Returns a count of unique pattern subscriptions.
-    #[command("PUBSUB NUMPAT", pubsub, loading, stale)]
+    #[command("PUBSUB NUMPAT", pubsub, loading, stale, tenant_safe)]
     fn pubsub_numpat(&self) -> usize {
-        self.server.pubsub.count(ChannelKind::Pattern)
+        self.server
+            .pubsub
+            .count(ChannelKind::Pattern, &with_prefix(ChannelKind::Pattern, b"", &self.key_prefix))
     }
 
     /// Returns the active shard channels.
-    #[command("PUBSUB SHARDCHANNELS", pubsub, loading, stale)]
+    #[command("PUBSUB SHARDCHANNELS", pubsub, loading, stale, tenant_safe)]
     fn pubsub_shardchannels(&self, pattern: Option<&[u8]>) -> Vec<crate::Bytes> {
-        self.server.pubsub.names(ChannelKind::Shard, pattern)
+        self.server.pubsub.names(ChannelKind::Shard, &self.key_prefix, pattern)
     }
 
     /// Returns the count of subscribers of shard channels.
-    #[command("PUBSUB SHARDNUMSUB", pubsub, loading, stale)]
+    #[command("PUBSUB SHARDNUMSUB", pubsub, loading, stale, tenant_safe)]
     fn pubsub_shardnumsub<'a>(&self, shardchannel: Option<Vec<&'a [u8]>>) -> SubscriberCounts<'a> {
         self.subscriber_counts(ChannelKind::Shard, shardchannel)
     }
@@ -99,10 +101,11 @@ impl ConnectionState {
 
 impl ConnectionState {
     fn add_subscriptions<'a>(&mut self, kind: ChannelKind, names: Vec<&'a [u8]>) -> Confirmations<'a> {
+        let prefix = self.key_prefix.clone();
         let subscriptions = self.subscriptions();
         let added = names.into_iter().map(|name| {
             subscriptions.add(kind, name);
-            (Some(Cow::Borrowed(name)), subscriptions.count(kind))
+            (Some(Cow::Borrowed(without_prefix(kind, name, &prefix))), subscriptions.count(kind))
         });
         Confirmations { event: kind.subscribed(), counts: added.collect() }
     }
@@ -112,14 +115,18 @@ impl ConnectionState {
         kind: ChannelKind,
         names: Option<Vec<&'a [u8]>>,
     ) -> AfterPushes<'_, Confirmations<'a>> {
+        let prefix = &self.key_prefix;
         let names: Vec<Cow<'a, [u8]>> = match (names, &self.subscriptions) {
             (Some(names), _) => names.into_iter().map(Cow::Borrowed).collect(),
-            (None, Some(all)) => all.names(kind).into_iter().map(|name| Cow::Owned(name.into())).collect(),
+            (None, Some(all)) => {
+                let names = all.names(kind);
+                names.iter().map(|name| Cow::Owned(without_prefix(kind, name, prefix).into())).collect()
+            }
             (None, None) => Vec::new(),
         };
         let mut remove = |name: &[u8]| {
             let Some(subscriptions) = &mut self.subscriptions else { return 0 };
-            subscriptions.remove(kind, name);
+            subscriptions.remove(kind, &with_prefix(kind, name, prefix));
             subscriptions.count(kind)
         };
         let mut counts = Vec::new();
@@ -135,7 +142,9 @@ impl ConnectionState {
     }
 
     fn subscriber_counts<'a>(&self, kind: ChannelKind, names: Option<Vec<&'a [u8]>>) -> SubscriberCounts<'a> {
-        let count = |name: &'a [u8]| (name, self.server.pubsub.listeners(kind, name));
+        let listeners =
+            |name: &[u8]| self.server.pubsub.listeners(kind, &with_prefix(kind, name, &self.key_prefix));
+        let count = |name: &'a [u8]| (name, listeners(name));
         SubscriberCounts(names.unwrap_or_default().into_iter().map(count).collect())
     }
 }

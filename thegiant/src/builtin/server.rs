@@ -6,32 +6,32 @@ use crate::{Args, Array, Error, commands, conn::ConnectionState, observe::unix_t
 #[commands(rows = SERVER, group = "server")]
 impl ConnectionState {
     /// Returns the server time.
-    #[command("TIME", fast, loading, stale)]
+    #[command("TIME", fast, loading, stale, tenant_safe)]
     fn time(&self) -> [String; 2] {
         let now = unix_time();
         [now.as_secs().to_string(), now.subsec_micros().to_string()]
     }
 
     /// Displays computer art and the server version.
-    #[command("LOLWUT", readonly, fast)]
+    #[command("LOLWUT", readonly, fast, tenant_safe)]
     fn lolwut(&self, _parameter: Option<Vec<&[u8]>>) -> Report {
         Report(format!("{GIANT}\nthegiant ver. {}\n", env!("CARGO_PKG_VERSION")))
     }
 
     /// Returns the replication role: a master without replicas.
-    #[command("ROLE", noscript, loading, stale, fast, categories("admin", "dangerous"))]
+    #[command("ROLE", noscript, loading, stale, fast, tenant_safe, categories("admin", "dangerous"))]
     fn role(&self) -> (&'static str, i64, Array<[i64; 0]>) {
         ("master", 0, Array([]))
     }
 
     /// Enables read-only queries for a connection to a Redis Cluster replica node.
-    #[command("READONLY", loading, stale, fast, categories("connection"))]
+    #[command("READONLY", loading, stale, fast, tenant_safe, categories("connection"))]
     fn readonly(&self) -> Result<(), Error> {
         if self.server.cluster.is_some() { Ok(()) } else { Err(NO_CLUSTER) }
     }
 
     /// Enables read-write queries for a connection to a Redis Cluster replica node.
-    #[command("READWRITE", loading, stale, fast, categories("connection"))]
+    #[command("READWRITE", loading, stale, fast, tenant_safe, categories("connection"))]
     fn readwrite(&self) -> Result<(), Error> {
         self.readonly()
     }

@@ -1,5 +1,7 @@
 //! The commands of client-side caching: `CLIENT TRACKING` and its relatives.
 
+use std::slice;
+
 use bytes::Bytes;
 
 use crate::{
@@ -15,7 +17,7 @@ use crate::{
 #[commands(rows = TRACKING, group = "connection")]
 impl ConnectionState {
     /// Controls server-assisted client-side caching for the connection.
-    #[command("CLIENT TRACKING", noscript, loading, stale)]
+    #[command("CLIENT TRACKING", noscript, loading, stale, tenant_safe)]
     fn client_tracking(
         &mut self,
         status: Status<'_>,
@@ -24,9 +26,10 @@ impl ConnectionState {
         let options = self.read_options(options.map_or(Vec::new(), |options| options.0))?;
         match status.0.to_ascii_lowercase().as_slice() {
             b"on" => {
-                let options = options.checked()?;
+                let options = options.checked()?.with_key_prefix(&self.key_prefix);
                 let user = self.server.acl.user_of(&self.client);
-                let may_track = user.is_some_and(|user| may_track(&user, &options.prefixes));
+                let may_track =
+                    user.is_some_and(|user| may_track(&user, &options.prefixes, &self.key_prefix));
                 if options.mode == TrackingMode::Broadcast && !may_track {
                     return Err(KEYS_NOT_READABLE);
                 }
@@ -41,19 +44,19 @@ impl ConnectionState {
     }
 
     /// Instructs the server whether to track the keys in the next request.
-    #[command("CLIENT CACHING", noscript, loading, stale)]
+    #[command("CLIENT CACHING", noscript, loading, stale, tenant_safe)]
     fn client_caching(&mut self, mode: &[u8]) -> Result<(), Error> {
         self.server.keyspace.set_caching(&self.client, mode)
     }
 
     /// Returns the client ID to which the connection's tracking notifications are redirected.
-    #[command("CLIENT GETREDIR", noscript, loading, stale)]
+    #[command("CLIENT GETREDIR", noscript, loading, stale, tenant_safe)]
     fn client_getredir(&self) -> i64 {
         self.server.keyspace.tracked(&self.client).redirect.as_i64()
     }
 
     /// Returns information about server-assisted client-side caching for the connection.
-    #[command("CLIENT TRACKINGINFO", noscript, loading, stale)]
+    #[command("CLIENT TRACKINGINFO", noscript, loading, stale, tenant_safe)]
     fn client_trackinginfo(&self) -> TrackingInfo {
         let keyspace = &self.server.keyspace;
         TrackingInfo {
@@ -75,6 +78,7 @@ impl ConnectionState {
                 TrackingOption::Redirect(id) => {
                     let id: i64 = parse_integer(id).ok_or(Error::NOT_AN_INTEGER)?;
                     let client = u64::try_from(id).ok().and_then(|id| self.server.clients.get(id));
+                    let client = client.filter(|client| client.key_prefix() == self.key_prefix);
                     options.redirect = Some(client.ok_or(NO_SUCH_REDIRECT)?.id());
                 }
                 TrackingOption::Prefix(prefix) => options.prefixes.push(Bytes::copy_from_slice(prefix)),
@@ -89,10 +93,9 @@ impl ConnectionState {
     }
 }
 
-/// Returns whether a user may read all keys with these prefixes, or all keys if there is none.
-pub(super) fn may_track(user: &User, prefixes: &[Bytes]) -> bool {
-    let all: &[Bytes] = &[Bytes::new()];
-    let prefixes = if prefixes.is_empty() { all } else { prefixes };
+/// Returns whether a user may read all keys with these prefixes, or all keys with its key prefix if there is none.
+pub(super) fn may_track(user: &User, prefixes: &[Bytes], key_prefix: &Bytes) -> bool {
+    let prefixes = if prefixes.is_empty() { slice::from_ref(key_prefix) } else { prefixes };
     prefixes.iter().all(|prefix| user.may_read_all(prefix))
 }
 
@@ -224,6 +227,6 @@ impl Reply for TrackingInfo {
         tracked.redirect.as_i64().write_to(out);
         "prefixes".write_to(out);
         out.array(prefixes.len());
-        prefixes.iter().for_each(|prefix| out.bulk(prefix));
+        prefixes.iter().for_each(|prefix| out.key(prefix));
     }
 }

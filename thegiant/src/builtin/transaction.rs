@@ -14,7 +14,7 @@ use crate::{
 #[commands(rows = TRANSACTION, group = "transactions")]
 impl ConnectionState {
     /// Starts a transaction.
-    #[command("MULTI", noscript, loading, stale, fast, allow_busy, never_queued)]
+    #[command("MULTI", noscript, loading, stale, fast, allow_busy, never_queued, tenant_safe)]
     fn multi(&mut self) -> Result<(), Error> {
         if !self.transaction.is_none() {
             return Err(NESTED);
@@ -24,7 +24,7 @@ impl ConnectionState {
     }
 
     /// Executes all commands in a transaction.
-    #[command("EXEC", noscript, loading, stale, skip_slowlog, never_queued, executes)]
+    #[command("EXEC", noscript, loading, stale, skip_slowlog, never_queued, executes, tenant_safe)]
     fn exec(&mut self) -> Result<ExecReply, Error> {
         let queue = self.transaction.queue().ok_or(EXEC_WITHOUT_MULTI)?;
         if queue.is_aborted() {
@@ -39,7 +39,7 @@ impl ConnectionState {
     }
 
     /// Discards a transaction.
-    #[command("DISCARD", noscript, loading, stale, fast, allow_busy, never_queued)]
+    #[command("DISCARD", noscript, loading, stale, fast, allow_busy, never_queued, tenant_safe)]
     fn discard(&mut self) -> Result<(), Error> {
         self.transaction.queue().ok_or(DISCARD_WITHOUT_MULTI)?;
         self.end_transaction();
@@ -59,7 +59,7 @@ impl ConnectionState {
     }
 
     /// Forgets about watched keys of a transaction.
-    #[command("UNWATCH", noscript, loading, stale, fast, allow_busy)]
+    #[command("UNWATCH", noscript, loading, stale, fast, allow_busy, tenant_safe)]
     fn unwatch(&mut self) {
         self.watch = None;
     }

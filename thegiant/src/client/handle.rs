@@ -252,6 +252,45 @@ impl Client {
         self.slot().extra()?.certificate.clone()
     }
 
+    /// Returns the prefix of all keys and channels of the client, or an empty one.
+    ///
+    /// [`Server::key_prefix`](crate::Server::key_prefix) sets it. The keys in the requests of the client begin with it, and replies
+    /// of the type [`Key`](crate::Key) are written without it. Only a command about all keys needs this method.
+    ///
+    /// ```
+    /// use std::collections::HashMap;
+    /// use thegiant::prelude::*;
+    ///
+    /// struct Store(HashMap<Bytes, Bytes>);
+    ///
+    /// impl Actor for Store {
+    ///     type Context = Context<Self>;
+    /// }
+    ///
+    /// #[commands]
+    /// impl Store {
+    ///     /// Returns the number of keys.
+    ///     #[command("DBSIZE", readonly, tenant_safe)]
+    ///     fn dbsize(&self, client: &Client) -> usize {
+    ///         let prefix = client.key_prefix();
+    ///         self.0.keys().filter(|key| key.starts_with(&prefix)).count()
+    ///     }
+    /// }
+    /// ```
+    pub fn key_prefix(&self) -> Bytes {
+        if !self.is(ClientFlag::Tenant) {
+            return Bytes::new();
+        }
+        self.slot().extra().map(|extra| extra.key_prefix.clone()).unwrap_or_default()
+    }
+
+    /// Returns an encoder for a reply or push to the client.
+    pub(crate) fn encoder(&self) -> Encoder {
+        let mut out = Encoder::new(self.protocol());
+        out.set_key_prefix(&self.key_prefix());
+        out
+    }
+
     /// Returns the connection name, as set by `CLIENT SETNAME`.
     pub fn name(&self) -> Option<String> {
         self.slot().extra()?.names.as_ref()?.connection.clone()
@@ -320,7 +359,7 @@ impl Client {
         if !self.can_receive_pushes() {
             return None;
         }
-        let mut out = Encoder::new(self.protocol());
+        let mut out = self.encoder();
         message.write_to(&mut out);
         let protocol = out.protocol();
         let mut push = out.into_vec();

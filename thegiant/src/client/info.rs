@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 #[cfg(feature = "tls")]
 use thegiant_tls::ClientCertificate;
 
@@ -37,6 +38,14 @@ impl Client {
         let memory = certificate.memory();
         self.slot().extra_mut().certificate = Some(Arc::new(certificate));
         self.account(0, memory);
+    }
+
+    /// Sets the prefix of all keys and channels of the client.
+    pub(crate) fn set_key_prefix(&self, prefix: &Bytes) {
+        if self.key_prefix() != prefix {
+            self.slot().extra_mut().key_prefix = prefix.clone();
+            self.set(ClientFlag::Tenant, !prefix.is_empty());
+        }
     }
 
     pub(crate) fn set_name(&self, name: Option<String>) {

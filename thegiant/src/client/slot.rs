@@ -32,6 +32,8 @@ pub(super) struct SlotExtras {
     /// The certificate that the client has sent.
     #[cfg(feature = "tls")]
     pub(super) certificate: Option<Arc<ClientCertificate>>,
+    /// The prefix of all keys and channels.
+    pub(super) key_prefix: Bytes,
     pub(super) pushed: PushQueue,
     pub(super) blocked: BlockedCommands,
     /// The numbers of subscribed channels, patterns and shard channels.

@@ -227,7 +227,7 @@ impl Client {
         self.answer(wait_id, reply)
     }
 
-    /// Encodes a reply into a batch, to be merged into the blocked batch.
+    /// Encodes a reply into a batch, to be merged into the blocked batch. The encoder has no key prefix.
     pub(crate) fn reply(&self, write: impl FnOnce(&mut Encoder)) -> Box<Batch> {
         let mut reply = Batch::new();
         reply.out.encoder_mut().set_protocol(self.protocol());

@@ -70,7 +70,7 @@ use crate::{Error, Responder};
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be written as a reply",
     label = "a command cannot return this type",
-    note = "return `()` for OK, `Simple`, a string, `Bytes`, an integer, a float, `bool`, `Option`, `Vec`, `Array`, a map, a \
+    note = "return `()` for OK, `Simple`, a string, `Bytes`, a `Key` of those, an integer, a float, `bool`, `Option`, `Vec`, `Array`, a map, a \
             set, a tuple, `Result<T, E>` if `E` is an `Error` or a `ReplyError`, `Value`, `Raw` or `ArrayStream`",
     note = "or return a `ResponseFuture` or `ResponseActFuture` of one, unless the actor runs in a `SyncArbiter`",
     note = "or write `#[derive(Reply)]` above a type of yours",

@@ -206,6 +206,7 @@ where
 {
     fn poll_write(&mut self, out: &mut Encoder, max_len: usize, cx: &mut Context<'_>) -> Poll<Streamed> {
         self.written.set_protocol(out.protocol());
+        self.written.set_key_prefix(out.key_prefix());
         let pause = self.written.len().saturating_add(max_len);
         while self.written.len() < pause {
             let Some(element) = ready!(self.elements.as_mut().poll_next(cx)) else {

@@ -205,6 +205,24 @@ pub const fn check_key_token(args: &[ArgSpec], token: &str) {
     assert!(has_token(args, token), "the command has no option with this token: correct the token");
 }
 
+/// Checks that a command with the flag `tenant_safe` can be sent without a key.
+///
+/// # Panics
+/// Panics if it cannot.
+#[track_caller]
+pub const fn check_tenant_safe(args: &[ArgSpec]) {
+    let mut at = 0;
+    while at < args.len() {
+        let arg = &args[at];
+        let is_key = key_in(arg).is_some() && !arg.key_use.flags.contains(KeyFlags::NOT_KEY);
+        assert!(
+            !is_key || arg.optional,
+            "`tenant_safe` is for commands without keys, and the keys of this one get the key prefix: remove it"
+        );
+        at += 1;
+    }
+}
+
 const fn has_token(args: &[ArgSpec], token: &str) -> bool {
     let mut at = 0;
     while at < args.len() {

@@ -44,7 +44,7 @@ pub(crate) use key_flags::KeyAccess;
 pub use key_flags::{KeyFlags, KeyUse};
 pub(crate) use key_uses::{KeyRange, UsualKeys};
 #[doc(hidden)]
-pub use key_uses::{check_key_token, check_key_use};
+pub use key_uses::{check_key_token, check_key_use, check_tenant_safe};
 pub use keys::{KeySpec, Keys};
 pub(crate) use prefix::prefixed;
 pub use reply::IntoError;

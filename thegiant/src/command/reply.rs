@@ -56,7 +56,7 @@ use crate::{
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be written as a reply",
     label = "a command cannot return this type",
-    note = "return `()` for OK, `Simple`, a string, `Bytes`, an integer, a float, `bool`, `Option`, `Vec`, `Array`, a map, a \
+    note = "return `()` for OK, `Simple`, a string, `Bytes`, a `Key` of those, an integer, a float, `bool`, `Option`, `Vec`, `Array`, a map, a \
             set, a tuple, `Result<T, E>` if `E` is an `Error` or a `ReplyError`, `Value` or `Raw`",
     note = "or write `#[derive(Reply)]` above a type of yours",
     note = "instead of a `Duration`, return `Milliseconds` or `Seconds`; instead of a `SystemTime`, `UnixTime` or `UnixTimeMs`"

@@ -1,6 +1,6 @@
 //! The description of a command, without its function.
 
-use std::{fmt, time::Duration};
+use std::{fmt, ops::Range, time::Duration};
 
 use super::{
     Docs, KeySpec, ReplySpec, RequestPolicy, ResponsePolicy,
@@ -251,6 +251,17 @@ impl Spec {
         self.words
     }
 
+    /// Returns the positions of the channels in a request with this many words.
+    #[inline]
+    pub(crate) fn channels(&self, words: usize) -> Range<usize> {
+        let first = self.words;
+        if !self.flags.contains(Flags::CHANNELS) && !self.flags.contains(Flags::PATTERNS) {
+            return first..first;
+        }
+        let has_several = self.args.first().is_some_and(|arg| arg.multiple);
+        first..if has_several { words } else { (first + 1).min(words) }
+    }
+
     /// Returns the documentation beyond the summary.
     pub fn docs(&self) -> &'static Docs {
         self.docs.unwrap_or(&Docs::NONE)
@@ -419,6 +430,12 @@ impl Flags {
 
     /// `patterns`: the first parameter has the channel patterns to which the command subscribes.
     pub const PATTERNS: Flags = Flags(1 << 30);
+
+    /// `tenant_safe`: a user with a [key prefix](crate::Server::key_prefix) may send the command without a key.
+    ///
+    /// The command shows and changes nothing that belongs to other users. If it is about all keys, it respects
+    /// [`Client::key_prefix`](crate::Client::key_prefix).
+    pub const TENANT_SAFE: Flags = Flags(1 << 31);
 
     /// Returns the flags of both.
     #[must_use]

@@ -21,6 +21,8 @@ pub(super) enum Admission {
     Denied(Denied),
     /// Refuse: this instance of a cluster does not serve the keys of the request.
     Misdirected(Misdirected),
+    /// Refuse: the client has a key prefix, and the request could reach other keys.
+    NotForTenants,
     /// Refuse: a RESP2 client that has subscribed may only use the pub/sub commands.
     PubSubOnly,
     /// Refuse: the transaction of the client is on an upstream, and the command is not.
@@ -29,7 +31,8 @@ pub(super) enum Admission {
     Queue,
     /// Wait for the end of `CLIENT PAUSE`.
     Paused,
-    /// Look at the request again: the middleware [holds](Resolved::Held) it, or it is now [denied](Resolved::Denied).
+    /// Look at the request again: the middleware [holds](Resolved::Held) it, it is now [denied](Resolved::Denied), or its keys
+    /// have got their prefix.
     Held,
 }
 
@@ -46,8 +49,8 @@ impl Connection {
                 let may_run = self.pass_middleware(batch, Some(target));
                 return if may_run { Admission::Run } else { Admission::Held };
             }
-            if hooks.is_only(Hook::Users) {
-                return self.authorize(batch, target).map_or_else(Admission::Denied, |()| Admission::Run);
+            if hooks.are_only([Hook::Users, Hook::Tenants]) {
+                return self.check_user(batch, target).unwrap_or(Admission::Run);
             }
             if hooks.is_only(Hook::Cluster) {
                 let checked = self.check_slots(batch, target);
@@ -73,10 +76,8 @@ impl Connection {
         if !self.state.is_authenticated() && !command.flags.contains(Flags::NO_AUTH) {
             return Admission::NeedsAuth;
         }
-        if self.state.server.hooks.is(Hook::Users)
-            && let Err(denied) = self.authorize(batch, target)
-        {
-            return Admission::Denied(denied);
+        if let Some(admission) = self.check_user(batch, target) {
+            return admission;
         }
         if self.state.server.hooks.is(Hook::Cluster)
             && let Err(misdirected) = self.check_slots(batch, target)
@@ -107,6 +108,17 @@ impl Connection {
             self.show(batch, target.actor_id);
         }
         Admission::Run
+    }
+
+    /// Checks what the user of the client may do, and puts its key prefix before keys. Returns `None` if the next requests may
+    /// run.
+    fn check_user(&mut self, batch: &mut Batch, target: CommandRef) -> Option<Admission> {
+        let hooks = &self.state.server.hooks;
+        let (has_tenants, has_rules) = (hooks.is(Hook::Tenants), hooks.is(Hook::Users));
+        if has_tenants && let Some(admission) = self.prefix_keys(batch) {
+            return Some(admission);
+        }
+        if has_rules { self.authorize(batch, target).err().map(Admission::Denied) } else { None }
     }
 
     /// Switches timing and observation on for the next requests, as the hooks and the pushes of the client ask

@@ -11,7 +11,7 @@ use super::{
     Connection, ConnectionState,
     connection::{Next, Stage},
 };
-use crate::{acl::LogReason, stream::Stream};
+use crate::{acl::LogReason, observe::reason, stream::Stream};
 
 impl Connection {
     pub(super) fn shake_hands(&mut self, cx: &mut TaskContext<'_>) -> io::Result<Next> {
@@ -42,8 +42,20 @@ impl ConnectionState {
     fn log_in_by_certificate(&mut self, certificate: &ClientCertificate, field: CertificateUser) {
         let acl = &self.server.acl;
         if let Some(user) = certificate.names(field).find_map(|name| acl.enabled_user(name.as_bytes())) {
-            self.set_user(Some(user));
-            self.set_authenticated(true);
+            match self.server.tenants.prefix_of(&user) {
+                Ok(key_prefix) => {
+                    self.set_user(Some(user), key_prefix);
+                    self.set_authenticated(true);
+                }
+                Err(error) => {
+                    let reason = reason(&error);
+                    tracing::error!(
+                        id = self.client.id(),
+                        reason,
+                        "the certificate of the client names no user"
+                    );
+                }
+            }
             return;
         }
         let names = certificate.names(field).collect::<Vec<_>>().join(", ");

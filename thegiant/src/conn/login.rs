@@ -11,6 +11,7 @@ use std::{
 
 use actix::MailboxError;
 use actix_rt::time::{Sleep, sleep, timeout};
+use bytes::Bytes;
 
 use super::{
     Connection, ConnectionState,
@@ -24,6 +25,8 @@ use crate::{
     client::{ClientFlag, CloseRequest, SHUTTING_DOWN, TIMED_OUT},
     command::Request,
     identity::Authenticate,
+    observe::Hook,
+    server_state::NO_TENANTS_IN_CLUSTER,
     settings::Setting,
 };
 
@@ -43,10 +46,10 @@ pub(super) enum Login {
 
 /// The outcome of a login.
 pub(super) enum Decision {
-    /// The client is the user of the server with this name.
-    Local(Arc<[u8]>),
+    /// The client is the user of the server with this name. The identity may set the key prefix.
+    Local(Arc<[u8]>, Option<Bytes>),
     /// The client is a user of its own.
-    Own(Box<User>),
+    Own(Box<User>, Option<Bytes>),
     /// The password is wrong.
     Refused(Error),
     /// Nobody knows whether the password is right.
@@ -56,6 +59,11 @@ pub(super) enum Decision {
 const CANNOT_WAIT: Login = Login::Decided(Decision::Failed(Error::from_static(
     "ERR this login has to wait, which it cannot do in a transaction or behind another login: send AUTH alone",
 )));
+
+/// The queued requests have the key prefix of the user so far.
+const OTHER_KEYS_IN_TRANSACTION: Error = Error::from_static(
+    "ERR a user with other keys cannot log in inside a transaction: send AUTH before MULTI",
+);
 
 impl Login {
     /// Returns `Ready` when the command should run again.
@@ -97,14 +105,16 @@ impl ConnectionState {
         };
         self.client.set(ClientFlag::Paused, false);
         match decision {
-            Decision::Local(user) => {
-                self.set_user(Some(user));
+            Decision::Local(user, prefix) => {
+                let prefix = self.key_prefix_of(&user, prefix)?;
+                self.set_user(Some(user), prefix);
                 self.client.detach::<User>();
             }
-            Decision::Own(user) => {
+            Decision::Own(user, prefix) => {
+                let prefix = self.key_prefix_of(&user.name, prefix)?;
                 let name = Arc::from(&*user.name);
                 self.client.attach::<User>(*user);
-                self.set_user(Some(name));
+                self.set_user(Some(name), prefix);
             }
             Decision::Refused(error) => {
                 self.server.acl.add_failed_login(self.client.addr());
@@ -115,6 +125,24 @@ impl ConnectionState {
         }
         self.set_authenticated(true);
         Ok(())
+    }
+
+    /// Returns the key prefix of a user: that of its identity, or else that of the server.
+    fn key_prefix_of(&self, user: &[u8], of_identity: Option<Bytes>) -> Result<Bytes, Error> {
+        let prefix = match of_identity {
+            Some(prefix) => prefix,
+            None => self.server.tenants.prefix_of(user)?,
+        };
+        if prefix != self.key_prefix && self.transaction.is_running() {
+            return Err(OTHER_KEYS_IN_TRANSACTION);
+        }
+        if !prefix.is_empty() {
+            if self.server.hooks.is(Hook::Cluster) {
+                return Err(Error::internal(NO_TENANTS_IN_CLUSTER));
+            }
+            self.server.hooks.set(Hook::Tenants, true);
+        }
+        Ok(prefix)
     }
 
     fn begin_login(&self, name: &[u8], password: &[u8], can_wait: bool) -> Result<Login, Error> {
@@ -129,7 +157,7 @@ impl ConnectionState {
     /// Compares the password, or asks the actor of the application.
     fn check_password(&self, name: &[u8], password: &[u8], can_wait: bool) -> Login {
         match self.server.acl.authenticate(name, password) {
-            LocalLogin::Accepted(user) => Login::Decided(Decision::Local(user)),
+            LocalLogin::Accepted(user) => Login::Decided(Decision::Local(user, None)),
             LocalLogin::Unknown => self.ask(name, password, can_wait),
             LocalLogin::Refused => Login::Decided(Decision::Refused(Error::WRONG_PASSWORD)),
         }
@@ -163,16 +191,16 @@ fn decide(answer: Result<Result<Identity, Error>, MailboxError>, acl: &AccessCon
         Ok(Err(error)) => return Decision::Refused(error),
         Err(error) => return failed(format!("the actor that authenticates has ended: {error}")),
     };
-    let Identity { name, rules } = identity;
+    let Identity { name, rules, key_prefix } = identity;
     let Some(rules) = rules else {
         return match acl.user(name.as_bytes()) {
-            Some(user) if user.is_on => Decision::Local(name.into_bytes().into()),
+            Some(user) if user.is_on => Decision::Local(name.into_bytes().into(), key_prefix),
             Some(_) => Decision::Refused(Error::WRONG_PASSWORD),
             None => failed(format!("the identity names the user `{name}`, which does not exist")),
         };
     };
     match acl.own_user(&name, &rules) {
-        Ok(user) => Decision::Own(Box::new(user)),
+        Ok(user) => Decision::Own(Box::new(user), key_prefix),
         Err(mistake) => failed(format!("the identity `{name}` has a mistake: {mistake}")),
     }
 }

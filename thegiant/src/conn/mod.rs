@@ -13,6 +13,7 @@ mod read;
 mod run;
 mod slots;
 mod state;
+mod tenant;
 mod transaction;
 mod write;
 

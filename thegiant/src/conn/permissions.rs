@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
+
 use super::{Connection, ConnectionState};
 use crate::{
     Client, Error,
@@ -49,9 +51,10 @@ impl Permissions {
 }
 
 impl ConnectionState {
-    /// Makes the client one of this user; `None` is the default user.
-    pub(crate) fn set_user(&mut self, user: Option<Arc<[u8]>>) {
+    /// Makes the client one of this user, with this key prefix; `None` is the default user.
+    pub(crate) fn set_user(&mut self, user: Option<Arc<[u8]>>, key_prefix: Bytes) {
         self.client.set_user(user);
+        self.set_key_prefix(key_prefix);
         // The next check looks the user up.
         self.permissions = Permissions::default();
     }
@@ -73,12 +76,12 @@ impl Connection {
     pub(super) fn authorize(&mut self, batch: &mut Batch, target: CommandRef) -> Result<(), Denied> {
         // Requests are queued one by one. Those of a transaction on an upstream go there together.
         let is_queued = self.state.transaction.queue().is_some();
-        let ConnectionState { server, client, permissions, .. } = &mut self.state;
+        let ConnectionState { server, client, key_prefix, permissions, .. } = &mut self.state;
         let Some(user) = permissions.restricted_user(&server.acl, client) else { return Ok(()) };
         batch.deny_from(server.routes.with_shards(target.actor_id), is_queued, |target, words| {
             match user.allows_plainly(target.command, |index| words.get(index)) {
                 true => Ok(()),
-                false => check(server, user, target.command, words),
+                false => check(server, user, key_prefix, target.command, words),
             }
         })
     }
@@ -96,7 +99,7 @@ impl Connection {
     #[cold]
     pub(super) fn answer_denied(&mut self, batch: &mut Batch) {
         let next = batch.next_request();
-        let ConnectionState { server, client, permissions, worker, .. } = &mut self.state;
+        let ConnectionState { server, client, key_prefix, permissions, worker, .. } = &mut self.state;
         let Some(words) = batch.requests.words(next) else { return };
         let resolved = server.routes.resolve(words, *worker);
         let Some(target) = resolved.target().filter(|_| batch.is_transaction()) else {
@@ -104,7 +107,7 @@ impl Connection {
             return;
         };
         let user = permissions.restricted_user(&server.acl, client);
-        let denied = user.and_then(|user| check(server, user, target.command, words).err());
+        let denied = user.and_then(|user| check(server, user, key_prefix, target.command, words).err());
         let denied = denied.unwrap_or(Denied::Command);
         self.log_denied(denied, target, batch);
         reject(batch, &self.client, |_, out| out.error(&changed(denied)));
@@ -124,10 +127,10 @@ impl Connection {
     /// Finds the queued requests that the user of the client may no longer run.
     #[cold]
     pub(super) fn deny_queued(&mut self, transaction: &mut Batch) {
-        let ConnectionState { server, client, permissions, .. } = &mut self.state;
+        let ConnectionState { server, client, key_prefix, permissions, .. } = &mut self.state;
         let Some(user) = permissions.restricted_user(&server.acl, client) else { return };
         let is_denied = |(index, words, resolved): (u32, RequestWords<'_>, Resolved<CommandRef>)| {
-            check(server, user, resolved.target()?.command, words).err().map(|_| index)
+            check(server, user, key_prefix, resolved.target()?.command, words).err().map(|_| index)
         };
         let denied: Vec<u32> =
             transaction.requests.from(transaction.next_request()).filter_map(is_denied).collect();
@@ -156,11 +159,12 @@ impl Connection {
 fn check(
     server: &ServerState,
     user: &User,
+    key_prefix: &[u8],
     command: CommandId,
     words: RequestWords<'_>,
 ) -> Result<(), Denied> {
     let spec = server.routes.command(command);
-    server.acl.check(user, spec, command, words.len(), |index| words.get(index))
+    server.acl.check(user, spec, command, words.len(), |index| words.get(index), key_prefix)
 }
 
 /// Returns the error for a queued request that the user may no longer run.

@@ -39,6 +39,7 @@ impl Connection {
                             Admission::Misdirected(misdirected) => {
                                 self.refuse_misdirected(misdirected, target, &mut batch);
                             }
+                            Admission::NotForTenants => self.refuse_for_tenants(target, &mut batch),
                             Admission::NeedsAuth => self.refuse_unauthenticated(target, &mut batch),
                             Admission::PubSubOnly => self.refuse_in_pubsub_mode(target, &mut batch),
                             Admission::NotProxied => self.refuse_in_proxied_transaction(target, &mut batch),

@@ -2,6 +2,8 @@
 
 use std::{sync::Arc, time::Duration};
 
+use bytes::Bytes;
+
 use super::{login::Login, middleware::MiddlewareCursor, permissions::Permissions, slots::CheckedCluster};
 use crate::{
     Client,
@@ -33,6 +35,8 @@ pub(crate) struct ConnectionState {
     pub(crate) closing: bool,
     /// The client has authenticated, or no password is set.
     authenticated: bool,
+    /// The prefix of all keys and channels of the client; empty if it has none.
+    pub(crate) key_prefix: Bytes,
     /// The rules for the user of the client.
     pub(super) permissions: Permissions,
     /// The cluster that the server is an instance of.
@@ -56,6 +60,8 @@ impl ConnectionState {
         if !authenticated {
             client.set_unauthenticated_since(Some(server.now()));
         }
+        let key_prefix = server.tenants.default_prefix();
+        client.set_key_prefix(&key_prefix);
         ConnectionState {
             middleware: MiddlewareCursor::new(&server.middleware),
             server,
@@ -63,6 +69,7 @@ impl ConnectionState {
             worker,
             closing: false,
             authenticated,
+            key_prefix,
             permissions: Permissions::default(),
             cluster: CheckedCluster::default(),
             login: None,
@@ -166,7 +173,7 @@ impl ConnectionState {
         self.subscriptions = None;
         self.end_transaction();
         self.server.keyspace.untrack(&self.client);
-        self.set_user(None);
+        self.set_user(None, self.server.tenants.default_prefix());
         self.set_authenticated(self.server.acl.is_open());
     }
 

@@ -52,6 +52,7 @@ impl Connection {
                 }
             };
         state.transaction = Transaction::Running(batch);
+        transaction.out.encoder_mut().set_key_prefix(&self.state.key_prefix);
         if self.state.server.hooks.is(Hook::Users) {
             self.deny_queued(&mut transaction);
         }

@@ -117,7 +117,12 @@ impl<T> Responder<T> {
 
     /// Sends a reply. Returns `false` if the client does not wait.
     fn answer(&self, write: impl FnOnce(&mut Encoder)) -> bool {
-        self.client.answer(self.wait_id, self.client.reply(write))
+        let prefix = self.client.key_prefix();
+        let reply = self.client.reply(|out| {
+            out.set_key_prefix(&prefix);
+            write(out);
+        });
+        self.client.answer(self.wait_id, reply)
     }
 }
 
@@ -143,7 +148,7 @@ impl<T: Reply> Responder<T> {
     /// It replaces every other timeout of the command. `CLIENT UNBLOCK … TIMEOUT` also sends `reply`; without
     /// a timeout here, it sends null.
     pub fn timeout(self, after: Duration, reply: T) -> Self {
-        let mut out = Encoder::new(self.client.protocol());
+        let mut out = self.client.encoder();
         reply.write_to(&mut out);
         self.client.set_timeout(self.wait_id, after, out.into_vec().into());
         self

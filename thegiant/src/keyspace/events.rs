@@ -87,11 +87,12 @@ impl Events {
             return;
         }
         if self.0 & BY_KEY != 0 {
-            let channel = [format!("__keyspace@{db}__:").as_bytes(), key].concat();
-            pubsub.publish_about(key, &channel, event.as_bytes());
+            pubsub.publish_about(key, |key| {
+                ([format!("__keyspace@{db}__:").as_bytes(), key].concat(), event.into())
+            });
         }
         if self.0 & BY_EVENT != 0 {
-            pubsub.publish_about(key, format!("__keyevent@{db}__:{event}").as_bytes(), key);
+            pubsub.publish_about(key, |key| (format!("__keyevent@{db}__:{event}").into(), key.into()));
         }
     }
 }

@@ -132,7 +132,7 @@ impl Keyspace {
         if self.is_observed() {
             let mut observers = self.lock();
             observers.watchers.modified_if(is_left);
-            observers.trackers.all_modified();
+            observers.trackers.all_modified(b"");
             observers.trackers.broadcast();
         }
     }
@@ -255,10 +255,10 @@ impl Keyspace {
                 observers.trackers.add_reads(client, keys.by_ref(), max_keys);
             }
             if writes && scope != RanScope::AllParts {
-                observers.watchers.ran(command, client.db(), keys.clone());
+                observers.watchers.ran(command, client, keys.clone());
             }
             if writes && scope != RanScope::Part {
-                observers.trackers.ran(command, client.id(), keys.clone());
+                observers.trackers.ran(command, client, keys.clone());
                 if observers.events.is_enabled() {
                     self.publish(observers.events, command, client.db(), keys);
                 }
@@ -270,11 +270,11 @@ impl Keyspace {
                         observers.events.publish(&self.inner().pubsub, *class, event, *db, key);
                     }
                     KeyEvent::Cleared if scope == RanScope::Part => {}
-                    KeyEvent::Cleared => observers.trackers.all_modified(),
+                    KeyEvent::Cleared => observers.trackers.all_modified(&client.key_prefix()),
                 }
             }
             if clears {
-                observers.trackers.all_modified();
+                observers.trackers.all_modified(&client.key_prefix());
             }
             if is_tracking && are_by_themselves && scope != RanScope::Part {
                 observers.trackers.command_ran(client, command);
@@ -432,8 +432,8 @@ impl Observers {
     }
 
     fn all_modified(&mut self) {
-        self.watchers.all_modified();
-        self.trackers.all_modified();
+        self.watchers.all_modified(b"");
+        self.trackers.all_modified(b"");
     }
 }
 

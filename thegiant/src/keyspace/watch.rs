@@ -103,16 +103,17 @@ impl Watchers {
     }
 
     /// Records that a `write` command with these keys has run. Without keys, it may have changed every key.
-    pub(super) fn ran<'a>(&self, command: &Spec, db: u16, keys: impl Iterator<Item = &'a [u8]>) {
+    pub(super) fn ran<'a>(&self, command: &Spec, client: &Client, keys: impl Iterator<Item = &'a [u8]>) {
         if command.keys.is_none() {
-            self.all_modified();
+            self.all_modified(&client.key_prefix());
         }
-        keys.for_each(|key| self.modified(db, key));
+        keys.for_each(|key| self.modified(client.db(), key));
     }
 
-    pub(super) fn all_modified(&self) {
-        let watchers = self.0.values().flat_map(HashMap::values).flat_map(BTreeMap::values);
-        watchers.for_each(Watcher::set_dirty);
+    /// Records that all keys that begin with `prefix` may have changed.
+    pub(super) fn all_modified(&self, prefix: &[u8]) {
+        let watched = self.0.values().flatten().filter(|(key, _)| key.starts_with(prefix));
+        watched.flat_map(|(_, watchers)| watchers.values()).for_each(Watcher::set_dirty);
     }
 
     fn add(&mut self, db: u16, key: Bytes, client: Client) {

@@ -69,8 +69,8 @@
 //! **Cost.** Without middleware, none. A middleware runs on the thread of the connection, so it must not wait:
 //! [`Decision::Delay`] does that. If it panics, the command is refused with an internal error.
 //!
-//! To change the words of requests, such as a prefix for the keys of a tenant, is not the task of a middleware: see
-//! [`Proxy::prefix`](crate::proxy::Proxy::prefix).
+//! To change the words of requests is not the task of a middleware. A prefix for the keys of a tenant also has to leave the replies: see
+//! [`Server::key_prefix`](crate::Server::key_prefix). The middleware sees keys with the prefix.
 
 mod audit_log;
 mod decision;

@@ -23,6 +23,8 @@ pub(crate) enum Hook {
     Users = 1 << 5,
     /// Checks whether this instance of a cluster has the keys of each command.
     Cluster = 1 << 6,
+    /// Puts the key prefix of each client before its keys.
+    Tenants = 1 << 7,
 }
 
 impl Hooks {
@@ -34,6 +36,11 @@ impl Hooks {
     /// Returns whether this feature is on and no other.
     pub(crate) fn is_only(&self, hook: Hook) -> bool {
         self.0.load(Relaxed) == hook as u8
+    }
+
+    /// Returns whether none but these two features is on.
+    pub(crate) fn are_only(&self, [one, other]: [Hook; 2]) -> bool {
+        self.0.load(Relaxed) & !(one as u8 | other as u8) == 0
     }
 
     pub(crate) fn is(&self, hook: Hook) -> bool {

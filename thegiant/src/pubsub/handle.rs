@@ -1,10 +1,11 @@
 //! The handle to the channels of an application.
 
 use super::listeners::{Delivery, Listeners};
-use crate::{Client, resp::glob, shrink::shrink_sparse};
+use crate::{Client, prefixes, resp::glob, shrink::shrink_sparse};
 use actix::{Message, Recipient};
 use bytes::Bytes;
 use std::{
+    borrow::Cow,
     collections::{BTreeMap, HashMap},
     fmt,
     sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
@@ -58,6 +59,8 @@ struct PubSubInner {
     readers: OnceLock<Arc<dyn KeyReaders>>,
     /// Sends the messages on to the other instances of a cluster.
     forward: OnceLock<Forward>,
+    /// The key prefixes of the clients with subscriptions, each with the number of these clients.
+    tenants: Mutex<BTreeMap<Bytes, usize>>,
     /// The handle of the application of which this one has become a part.
     merged: OnceLock<PubSub>,
 }
@@ -114,6 +117,25 @@ impl ChannelKind {
     }
 }
 
+/// Returns the name of a channel or pattern with the key prefix of its client.
+pub(crate) fn with_prefix<'a>(kind: ChannelKind, name: &'a [u8], prefix: &[u8]) -> Cow<'a, [u8]> {
+    match kind {
+        _ if prefix.is_empty() => Cow::Borrowed(name),
+        ChannelKind::Pattern => Cow::Owned([&glob::escape(prefix)[..], name].concat()),
+        ChannelKind::Channel | ChannelKind::Shard => Cow::Owned([prefix, name].concat()),
+    }
+}
+
+/// Returns the name of a channel or pattern without the key prefix of its client.
+pub(crate) fn without_prefix<'a>(kind: ChannelKind, name: &'a [u8], prefix: &[u8]) -> &'a [u8] {
+    let len = match kind {
+        _ if prefix.is_empty() => 0,
+        ChannelKind::Pattern => glob::escape(prefix).len(),
+        ChannelKind::Channel | ChannelKind::Shard => prefix.len(),
+    };
+    name.get(len..).unwrap_or_default()
+}
+
 impl PubSub {
     /// Sends a message to all subscribers of the channel and of the patterns that match it (`PUBLISH`).
     ///
@@ -138,12 +160,45 @@ impl PubSub {
         let _ = self.merged().0.forward.set(Box::new(forward));
     }
 
-    /// Sends a message about a key, to those subscribers that may read the key.
-    pub(crate) fn publish_about(&self, key: &[u8], channel: &[u8], message: &[u8]) {
+    /// Sends a message about a key to those subscribers that may read the key.
+    ///
+    /// `message_of` returns the channel and the message for a name of the key. Clients with a key prefix know the key by another
+    /// name.
+    pub(crate) fn publish_about(&self, key: &[u8], message_of: impl Fn(&[u8]) -> (Vec<u8>, Vec<u8>)) {
         let readers = self.merged().0.readers.get().filter(|readers| readers.are_limited());
-        let may_receive = |client: &Client| readers.is_none_or(|readers| readers.may_read(client, key));
-        let all = Delivery::new(channel, message);
-        self.deliver(&if readers.is_some() { all.to(&may_receive) } else { all });
+        let may_read = |client: &Client| readers.is_none_or(|readers| readers.may_read(client, key));
+        let may_receive = readers.is_some().then_some(&may_read as &dyn Fn(&Client) -> bool);
+        let (channel, message) = message_of(key);
+        self.deliver(&Delivery::new(&channel, &message).to(b"", may_receive));
+        let tenants: Vec<Bytes> = prefixes::of(&self.tenants(), key).cloned().collect();
+        for prefix in tenants {
+            let (channel, message) = message_of(&key[prefix.len()..]);
+            let channel = [&prefix[..], &channel].concat();
+            self.deliver(&Delivery::new(&channel, &message).to(&prefix, may_receive));
+        }
+    }
+
+    /// Adds a client with subscriptions and this key prefix.
+    pub(super) fn add_tenant(&self, prefix: &Bytes) {
+        if !prefix.is_empty() {
+            *self.tenants().entry(prefix.clone()).or_default() += 1;
+        }
+    }
+
+    /// Removes a client with subscriptions and this key prefix.
+    pub(super) fn remove_tenant(&self, prefix: &Bytes) {
+        let mut tenants = self.tenants();
+        if let Some(count) = tenants.get_mut(prefix) {
+            *count -= 1;
+            if *count == 0 {
+                tenants.remove(prefix);
+            }
+        }
+    }
+
+    fn tenants(&self) -> MutexGuard<'_, BTreeMap<Bytes, usize>> {
+        // No code panics while it holds the lock.
+        self.merged().0.tenants.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Sets which clients may learn of changed keys, once.
@@ -208,16 +263,19 @@ impl PubSub {
         self.lock()[kind as usize].get(name).map_or(0, Listeners::len)
     }
 
-    /// Returns the names of a kind that have subscribers and match the pattern.
-    pub(crate) fn names(&self, kind: ChannelKind, pattern: Option<&[u8]>) -> Vec<Bytes> {
+    /// Returns the names of a kind that begin with `prefix`, have subscribers and match the pattern behind the prefix.
+    pub(crate) fn names(&self, kind: ChannelKind, prefix: &[u8], pattern: Option<&[u8]>) -> Vec<Bytes> {
         let topics = &self.lock()[kind as usize];
-        let active = topics.iter().filter(|(_, listeners)| listeners.len() > 0).map(|(name, _)| name);
-        active.filter(|name| pattern.is_none_or(|pattern| glob::matches(pattern, name))).cloned().collect()
+        let active =
+            topics.iter().filter(|(name, listeners)| name.starts_with(prefix) && listeners.len() > 0);
+        let names = active.map(|(name, _)| name.slice(prefix.len()..));
+        names.filter(|name| pattern.is_none_or(|pattern| glob::matches(pattern, name))).collect()
     }
 
-    /// Returns the number of names of a kind that have subscribers.
-    pub(crate) fn count(&self, kind: ChannelKind) -> usize {
-        self.lock()[kind as usize].values().filter(|listeners| listeners.len() > 0).count()
+    /// Returns the number of names of a kind that begin with `prefix` and have subscribers.
+    pub(crate) fn count(&self, kind: ChannelKind, prefix: &[u8]) -> usize {
+        let topics = &self.lock()[kind as usize];
+        topics.iter().filter(|(name, listeners)| name.starts_with(prefix) && listeners.len() > 0).count()
     }
 
     /// Returns the clients with a subscription for which `is_wanted` is true, by id.
@@ -315,7 +373,7 @@ impl PubSub {
 
 impl fmt::Debug for PubSub {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let [channels, patterns, shards] = ChannelKind::ALL.map(|kind| self.count(kind));
+        let [channels, patterns, shards] = ChannelKind::ALL.map(|kind| self.count(kind, b""));
         f.debug_struct("PubSub")
             .field("channels", &channels)
             .field("patterns", &patterns)

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use actix::Recipient;
 use bytes::Bytes;
 
-use super::Published;
+use super::{ChannelKind, Published, without_prefix};
 use crate::{
     Client,
     resp::{Encoder, Protocol},
@@ -14,15 +14,24 @@ use crate::{
 /// The subscribers of one channel or pattern.
 #[derive(Default)]
 pub(super) struct Listeners {
+    /// Most channels have one group.
+    groups: Vec<Group>,
+    actors: Vec<Recipient<Published>>,
+}
+
+/// The clients with the same key prefix.
+struct Group {
+    /// The prefix. The name of the channel or pattern begins with it.
+    prefix: Bytes,
     /// Sorted by client ID.
     clients: Vec<Client>,
-    actors: Vec<Recipient<Published>>,
 }
 
 impl Listeners {
     /// Returns the number of subscribers, without actors that have stopped.
     pub(super) fn len(&self) -> usize {
-        self.clients.len() + self.actors.iter().filter(|actor| actor.connected()).count()
+        let clients = self.groups.iter().map(|group| group.clients.len()).sum::<usize>();
+        clients + self.actors.iter().filter(|actor| actor.connected()).count()
     }
 
     /// Adds the subscribers of an application that becomes a part of this one. It has no clients yet.
@@ -31,26 +40,30 @@ impl Listeners {
     }
 
     pub(super) fn clients(&self) -> impl Iterator<Item = &Client> {
-        self.clients.iter()
+        self.groups.iter().flat_map(|group| &group.clients)
     }
 
     pub(super) fn add_client(&mut self, client: &Client) {
-        if let Err(index) = self.index_of(client) {
-            self.clients.insert(index, client.clone());
+        let prefix = client.key_prefix();
+        let Some(group) = self.groups.iter_mut().find(|group| group.prefix == prefix) else {
+            return self.groups.push(Group { prefix, clients: vec![client.clone()] });
+        };
+        if let Err(index) = group.index_of(client) {
+            group.clients.insert(index, client.clone());
         }
     }
 
     /// Returns whether the client was a subscriber.
     pub(super) fn remove_client(&mut self, client: &Client) -> bool {
-        self.index_of(client).map(|index| self.clients.remove(index)).is_ok()
+        let mut groups = self.groups.iter_mut();
+        let has_left =
+            groups.any(|group| group.index_of(client).map(|index| group.clients.remove(index)).is_ok());
+        self.groups.retain(|group| !group.clients.is_empty());
+        has_left
     }
 
     pub(super) fn has_client(&self, client: &Client) -> bool {
-        self.index_of(client).is_ok()
-    }
-
-    fn index_of(&self, client: &Client) -> Result<usize, usize> {
-        self.clients.binary_search_by_key(&client.id(), Client::id)
+        self.groups.iter().any(|group| group.index_of(client).is_ok())
     }
 
     pub(super) fn add_actor(&mut self, actor: Recipient<Published>) {
@@ -67,57 +80,83 @@ impl Listeners {
     }
 }
 
+impl Group {
+    fn index_of(&self, client: &Client) -> Result<usize, usize> {
+        self.clients.binary_search_by_key(&client.id(), Client::id)
+    }
+}
+
 /// A message to deliver.
 pub(super) struct Delivery<'a> {
     pub(super) channel: &'a [u8],
     message: &'a [u8],
-    /// The clients that may receive it; `None` for all.
-    may_receive: Option<&'a dyn Fn(&Client) -> bool>,
+    audience: Audience<'a>,
+}
+
+/// The subscribers that may receive a message.
+enum Audience<'a> {
+    All,
+    /// The clients with this key prefix for which the function is true, and actors if the prefix is empty.
+    Readers {
+        prefix: &'a [u8],
+        may_receive: Option<&'a dyn Fn(&Client) -> bool>,
+    },
 }
 
 impl<'a> Delivery<'a> {
     pub(super) fn new(channel: &'a [u8], message: &'a [u8]) -> Self {
-        Delivery { channel, message, may_receive: None }
+        Delivery { channel, message, audience: Audience::All }
     }
 
-    /// Limits the clients that receive the message.
-    pub(super) fn to(self, may_receive: &'a dyn Fn(&Client) -> bool) -> Self {
-        Delivery { may_receive: Some(may_receive), ..self }
+    /// Limits the subscribers to the clients with a key prefix that may receive the message, and to actors if it is empty.
+    pub(super) fn to(self, prefix: &'a [u8], may_receive: Option<&'a dyn Fn(&Client) -> bool>) -> Self {
+        Delivery { audience: Audience::Readers { prefix, may_receive }, ..self }
     }
 
     /// Sends the message to all subscribers. Returns the number of subscribers that received it.
-    ///
-    /// The message is encoded once per protocol.
     pub(super) fn send(&self, event: &str, pattern: Option<&Bytes>, listeners: &Listeners) -> usize {
-        let actors = listeners.actors.iter().filter(|actor| self.send_to_actor(actor, pattern)).count();
-        let clients: Cow<'_, [Client]> = match self.may_receive {
-            None => Cow::Borrowed(&listeners.clients),
-            Some(may_receive) => listeners.clients().filter(|client| may_receive(client)).cloned().collect(),
+        let actors: &[Recipient<Published>] = match self.audience {
+            Audience::Readers { prefix: [_, ..], .. } => &[],
+            _ => &listeners.actors,
+        };
+        let actors = actors.iter().filter(|actor| self.send_to_actor(actor, pattern)).count();
+        actors + listeners.groups.iter().map(|group| self.send_to_group(event, pattern, group)).sum::<usize>()
+    }
+
+    /// Sends the message to the clients with a key prefix. It is encoded once per protocol.
+    fn send_to_group(&self, event: &str, pattern: Option<&Bytes>, group: &Group) -> usize {
+        let clients: Cow<'_, [Client]> = match self.audience {
+            Audience::Readers { prefix, .. } if prefix != group.prefix => return 0,
+            Audience::All | Audience::Readers { may_receive: None, .. } => Cow::Borrowed(&group.clients),
+            Audience::Readers { may_receive: Some(may_receive), .. } => {
+                group.clients.iter().filter(|client| may_receive(client)).cloned().collect()
+            }
         };
         // All clients belong to the one server that has these channels.
-        let Some(host) = clients.first().and_then(Client::host) else { return actors };
+        let Some(host) = clients.first().and_then(Client::host) else { return 0 };
         let first_protocol = clients[0].protocol();
-        let first = self.encode(first_protocol, event, pattern);
+        let encode = |protocol| self.encode(protocol, event, pattern, &group.prefix);
+        let first = encode(first_protocol);
         let mut other = None;
         // The encodings differ only in their first byte, so their length is the same.
         let len = first.len();
-        actors
-            + host.push_to_all(&clients, len, &mut |protocol| {
-                let encoded = if protocol == first_protocol {
-                    &first
-                } else {
-                    other.get_or_insert_with(|| self.encode(protocol, event, pattern))
-                };
-                encoded.clone()
-            })
+        host.push_to_all(&clients, len, &mut |protocol| {
+            let encoded = if protocol == first_protocol {
+                &first
+            } else {
+                other.get_or_insert_with(|| encode(protocol))
+            };
+            encoded.clone()
+        })
     }
 
-    fn encode(&self, protocol: Protocol, event: &str, pattern: Option<&Bytes>) -> Bytes {
+    fn encode(&self, protocol: Protocol, event: &str, pattern: Option<&Bytes>, prefix: &Bytes) -> Bytes {
         let mut out = Encoder::new(protocol);
+        out.set_key_prefix(prefix);
         out.push(if pattern.is_some() { 4 } else { 3 });
         out.bulk(event.as_bytes());
-        pattern.inspect(|pattern| out.bulk(pattern));
-        out.bulk(self.channel);
+        pattern.inspect(|pattern| out.bulk(without_prefix(ChannelKind::Pattern, pattern, prefix)));
+        out.key(self.channel);
         out.bulk(self.message);
         out.into_vec().into()
     }

@@ -4,6 +4,6 @@ mod handle;
 mod listeners;
 mod subscriptions;
 
-pub(crate) use handle::{ChannelKind, KeyReaders};
+pub(crate) use handle::{ChannelKind, KeyReaders, with_prefix, without_prefix};
 pub use handle::{PubSub, Published};
 pub(crate) use subscriptions::Subscriptions;

@@ -15,6 +15,8 @@ const ENTRY: usize = 100;
 pub(crate) struct Subscriptions {
     pubsub: PubSub,
     client: Client,
+    /// The key prefix of the client, with which all names begin.
+    prefix: Bytes,
     names: [HashSet<Bytes>; 3],
     /// Memory of the subscriptions, in bytes.
     memory: usize,
@@ -22,7 +24,9 @@ pub(crate) struct Subscriptions {
 
 impl Subscriptions {
     pub(crate) fn new(pubsub: PubSub, client: Client) -> Self {
-        Subscriptions { pubsub, client, names: Default::default(), memory: 0 }
+        let prefix = client.key_prefix();
+        pubsub.add_tenant(&prefix);
+        Subscriptions { pubsub, client, prefix, names: Default::default(), memory: 0 }
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -81,6 +85,7 @@ impl Drop for Subscriptions {
                 self.pubsub.remove_client(kind, &name, &self.client);
             }
         }
+        self.pubsub.remove_tenant(&self.prefix);
         self.account(0);
     }
 }

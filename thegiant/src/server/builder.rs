@@ -12,6 +12,7 @@ use std::{
 };
 
 use actix_rt::System;
+use bytes::Bytes;
 #[cfg(feature = "tls")]
 use thegiant_tls::ServerTls;
 use tokio::sync::mpsc;
@@ -26,6 +27,7 @@ use crate::{
     listener::Listener,
     server_state::{ServerConfig, ServerState},
     settings::{DebugAccess, Setting, Settings},
+    tenants::Tenants,
 };
 
 /// Serves an [`App`] on the thread that runs it, and on further threads with [`workers`](Self::workers).
@@ -48,6 +50,7 @@ pub struct Server {
     app: Box<dyn FnOnce() -> App>,
     settings: Settings,
     users: UserConfig,
+    tenants: Tenants,
     allow_shutdown: bool,
     /// SIGTERM and SIGINT stop the server, and SIGHUP reloads its certificates and its topology.
     signals: bool,
@@ -91,6 +94,7 @@ impl Server {
             app: Box::new(move || app.into_app()),
             settings: Settings::default(),
             users: UserConfig::default(),
+            tenants: Tenants::default(),
             allow_shutdown: false,
             signals: true,
             listeners: Vec::new(),
@@ -221,6 +225,43 @@ impl Server {
         let rules: String = rules.into();
         let rules = rules.split_ascii_whitespace().map(|rule| without_password(rule).into_owned());
         self.users.users.push((name.into(), rules.collect()));
+        self
+    }
+
+    /// Puts a prefix before all keys and channels of a user, so that users share the server and do not see each other.
+    ///
+    /// A client does not know its prefix: keys in its requests get it, and keys in replies, invalidations and keyspace events
+    /// come without it. The application needs no code for commands whose rows name their keys. Another command is refused,
+    /// unless it has the flag `tenant_safe`; see [`Client::key_prefix`](crate::Client::key_prefix).
+    ///
+    /// ```no_run
+    /// use thegiant::prelude::*;
+    ///
+    /// #[thegiant::main]
+    /// async fn main() -> std::io::Result<()> {
+    ///     let app = App::new().fallback(|_: &Request| Simple("hello"));
+    ///     Server::new(app)
+    ///         .bind("127.0.0.1:6380")?
+    ///         .user("alice", "on >secret ~* &* +@all -@admin")
+    ///         .user("bob", "on >secret ~* &* +@all -@admin")
+    ///         .key_prefix(|user| (user != "default").then(|| format!("{user}:")))
+    ///         .run()
+    ///         .await
+    /// }
+    /// ```
+    ///
+    /// The function is called at each login, and once for `default` when a client connects. `None` and an empty prefix mean none.
+    /// [`Identity::key_prefix`](crate::Identity::key_prefix) takes precedence. Two prefixes must not begin with each other, or
+    /// one user has the keys of the other: end each with the same character, which names do not contain. A prefix with a part in
+    /// braces, such as `{alice}:`, keeps all keys of a user on one shard.
+    ///
+    /// Rules for keys and channels are about names with the prefix, as `MONITOR`, `SLOWLOG` and the middleware see them.
+    pub fn key_prefix<F, P>(mut self, prefix_of: F) -> Self
+    where
+        F: Fn(&str) -> Option<P> + Send + Sync + 'static,
+        P: Into<Bytes>,
+    {
+        self.tenants = Tenants::new(move |user| prefix_of(user).map(Into::into));
         self
     }
 
@@ -419,8 +460,18 @@ impl Server {
     /// Creates the state that connections need.
     pub(crate) fn prepare(self) -> io::Result<BoundServer> {
         let addresses = self.addrs();
-        let Server { app, settings, users, allow_shutdown, signals, listeners, workers, handle, stops } =
-            self;
+        let Server {
+            app,
+            settings,
+            users,
+            tenants,
+            allow_shutdown,
+            signals,
+            listeners,
+            workers,
+            handle,
+            stops,
+        } = self;
         let stop = allow_shutdown.then(|| handle.stop.clone());
         let app = app();
         let alone = || app.emulates_cluster().then(|| Arc::new(ClusterState::alone()));
@@ -429,6 +480,7 @@ impl Server {
         let server_config = ServerConfig {
             settings,
             users,
+            tenants,
             stop,
             addresses,
             cluster,

@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use super::names::name_at;
 use crate::{
-    Error,
+    Client, Error,
     command::Request,
     resp::{parse_float, parse_integer},
 };
@@ -23,6 +23,11 @@ pub struct Arguments<'a> {
 impl<'a> Arguments<'a> {
     pub(crate) fn new(request: &'a Request<'a>, next: usize) -> Self {
         Arguments { request, next }
+    }
+
+    /// Returns the client that sent the request.
+    pub(crate) fn client(&self) -> &'a Client {
+        self.request.client()
     }
 
     /// Returns the next argument without reading it.

@@ -7,7 +7,8 @@ use bytes::Bytes;
 use super::{ArgSpec, Arguments, FromArg};
 use crate::{
     Error,
-    resp::{RequestBuilder, ToArgs},
+    command::{Reply, ReplySpec},
+    resp::{Encoder, RequestBuilder, ToArgs},
 };
 
 /// An argument that names a key.
@@ -86,6 +87,17 @@ impl<'a, T: FromArg<'a>> FromArg<'a> for Key<T> {
 
     fn from_arg(args: &mut Arguments<'a>) -> Result<Self, Error> {
         T::from_arg(args).map(Key)
+    }
+}
+
+/// Writes the key as its client knows it: without the [key prefix](crate::Client::key_prefix) of the client.
+#[diagnostic::do_not_recommend]
+impl<T: AsRef<[u8]>> Reply for Key<T> {
+    const REPLY: ReplySpec = ReplySpec::String;
+
+    #[inline]
+    fn write_to(self, out: &mut Encoder) {
+        out.key(self.0.as_ref());
     }
 }
 

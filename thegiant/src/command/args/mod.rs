@@ -4,6 +4,7 @@ mod cursor;
 pub(crate) mod derived;
 mod impls;
 mod key;
+mod key_pattern;
 mod names;
 mod once;
 mod spec;
@@ -11,6 +12,7 @@ mod usage;
 
 pub use cursor::Arguments;
 pub use key::Key;
+pub use key_pattern::KeyPattern;
 pub use once::{Once, are_distinct, expect_value, has_no_token, read_options, share_no_token};
 pub use spec::{ArgKind, ArgSpec};
 pub(crate) use spec::{max_len, min_len};
@@ -28,6 +30,7 @@ use crate::Error;
 /// | `i8` … `i64`, `u8` … `u64`, `isize`, `usize` | an integer, as strict as Redis: no `+`, no leading zeros, no spaces |
 /// | `f32`, `f64` | a floating point number or `inf` |
 /// | [`Key<T>`] | a `T` that names a key |
+/// | [`KeyPattern`] | a glob pattern of keys |
 /// | `Option<T>` | a `T`, if an argument is left |
 /// | [`Milliseconds`](crate::Milliseconds), [`Seconds`](crate::Seconds) | a duration |
 /// | [`UnixTime`](crate::UnixTime), [`UnixTimeMs`](crate::UnixTimeMs) | a point in time |

@@ -7,7 +7,8 @@ use std::{
 
 use bytes::Bytes;
 
-use super::{Write, prefixes};
+use super::Write;
+use crate::prefixes;
 
 /// The keys that have changed, each with the ID of the client that changed it.
 pub(super) type ChangedKeys = BTreeMap<Bytes, Option<u64>>;

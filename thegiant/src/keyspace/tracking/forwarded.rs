@@ -32,6 +32,25 @@ impl Trackers {
         max_keys: usize,
         ends_caching: bool,
     ) {
+        // The proxy names the keys as the client does.
+        let prefix = client.key_prefix();
+        if let Reads::Tracked(keys @ [_, ..]) | Reads::Untracked(keys @ [_, ..]) = reads
+            && !prefix.is_empty()
+        {
+            let keys: Vec<Vec<u8>> = keys.iter().map(|key| [&prefix[..], key].concat()).collect();
+            let keys: Vec<&[u8]> = keys.iter().map(|key| &key[..]).collect();
+            let reads = if matches!(reads, Reads::Tracked(_)) {
+                Reads::Tracked(&keys)
+            } else {
+                Reads::Untracked(&keys)
+            };
+            return self.read_by(client, reads, max_keys, ends_caching);
+        }
+        self.read_by(client, reads, max_keys, ends_caching);
+    }
+
+    /// Records a read of keys, which have the prefix of the client.
+    fn read_by(&mut self, client: &Client, reads: Reads<'_>, max_keys: usize, ends_caching: bool) {
         // Another server, which shares the proxy, may have a client with the same ID.
         let is_same = |tracker: &&mut Tracker| tracker.client.identity() == client.identity();
         let Some(tracker) = self.by_id.get_mut(&client.id()).filter(is_same) else { return };

@@ -3,7 +3,6 @@
 mod broadcasts;
 mod forwarded;
 mod options;
-mod prefixes;
 mod table;
 mod tracker;
 mod trackers;

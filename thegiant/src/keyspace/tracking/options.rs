@@ -4,8 +4,7 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 
-use super::prefixes;
-use crate::Error;
+use crate::{Error, prefixes};
 
 /// The tracking state of a client, without its prefixes.
 #[derive(Clone, Copy, Debug, Default)]
@@ -55,6 +54,14 @@ pub(crate) struct TrackingOptions {
     pub(crate) redirect: TrackingRedirect,
     pub(crate) no_loop: bool,
     pub(crate) prefixes: Vec<Bytes>,
+}
+
+impl TrackingOptions {
+    /// Puts the key prefix of the client before the prefixes.
+    pub(crate) fn with_key_prefix(mut self, key_prefix: &Bytes) -> Self {
+        self.prefixes.iter_mut().for_each(|prefix| *prefix = [&key_prefix[..], prefix].concat().into());
+        self
+    }
 }
 
 impl Tracked {
@@ -113,16 +120,22 @@ impl TrackingRedirect {
 }
 
 /// Checks that a client's new prefixes overlap neither with each other nor with its existing ones.
-pub(super) fn check_prefixes(known: Option<&BTreeMap<Bytes, ()>>, prefixes: &[Bytes]) -> Result<(), Error> {
+///
+/// Errors show them without their first `hidden` bytes, the key prefix of the client.
+pub(super) fn check_prefixes(
+    known: Option<&BTreeMap<Bytes, ()>>,
+    prefixes: &[Bytes],
+    hidden: usize,
+) -> Result<(), Error> {
     let mut later = BTreeMap::new();
     let mut first = Ok(());
     for prefix in prefixes.iter().rev() {
         let existing = known.and_then(|known| prefixes::overlapping(known, prefix));
         let provided = prefixes::overlapping(&later, prefix);
         if let Some(other) = existing {
-            first = Err(overlap(prefix, b"an existing", other));
+            first = Err(overlap(&prefix[hidden..], b"an existing", &other[hidden..]));
         } else if let Some(other) = provided {
-            first = Err(overlap(prefix, b"another provided", other));
+            first = Err(overlap(&prefix[hidden..], b"another provided", &other[hidden..]));
         }
         later.insert(prefix.clone(), ());
     }

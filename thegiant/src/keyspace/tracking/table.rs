@@ -49,6 +49,12 @@ impl TrackingTable {
         }
     }
 
+    /// Removes all keys that begin with `prefix`.
+    pub(super) fn remove_with(&mut self, prefix: &[u8]) {
+        let removed: Vec<Bytes> = self.keys.iter().filter(|key| key.starts_with(prefix)).cloned().collect();
+        removed.iter().for_each(|key| drop(self.take(key)));
+    }
+
     /// Removes a key and returns its readers.
     pub(super) fn take(&mut self, key: &[u8]) -> Option<Vec<u64>> {
         let TrackedKey { readers, index } = self.entries.remove(key)?;

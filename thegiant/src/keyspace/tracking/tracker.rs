@@ -20,6 +20,8 @@ const ENTRY: usize = 300;
 /// A tracking client.
 pub(super) struct Tracker {
     pub(super) client: Client,
+    /// The key prefix of the client.
+    key_prefix: Bytes,
     /// The worker that serves the client.
     pub(super) worker: u16,
     pub(super) tracked: Tracked,
@@ -31,7 +33,14 @@ pub(super) struct Tracker {
 
 impl Tracker {
     pub(super) fn new(client: Client, worker: u16) -> Self {
-        Tracker { client, worker, tracked: Tracked::default(), prefixes: BTreeMap::new(), memory: 0 }
+        Tracker {
+            key_prefix: client.key_prefix(),
+            client,
+            worker,
+            tracked: Tracked::default(),
+            prefixes: BTreeMap::new(),
+            memory: 0,
+        }
     }
 
     /// Adds prefixes, of which none overlaps with an existing one.
@@ -55,7 +64,7 @@ impl Tracker {
         if !self.ignores(by) {
             self.send(|out| {
                 out.array(1);
-                out.bulk(key);
+                out.key(key);
             });
         }
     }
@@ -73,7 +82,7 @@ impl Tracker {
     pub(super) fn invalidate_keys(&mut self, keys: &[impl AsRef<[u8]>]) {
         self.send(|out| {
             out.array(keys.len());
-            keys.iter().for_each(|key| out.bulk(key.as_ref()));
+            keys.iter().for_each(|key| out.key(key.as_ref()));
         });
     }
 
@@ -87,6 +96,11 @@ impl Tracker {
     }
 
     /// Returns whether the client gets no invalidations of the changes of the client with this ID.
+    /// Returns whether the client may know keys that begin with `prefix`.
+    pub(super) fn may_know(&self, prefix: &[u8]) -> bool {
+        self.key_prefix.starts_with(prefix) || prefix.starts_with(&self.key_prefix)
+    }
+
     fn ignores(&self, by: Option<u64>) -> bool {
         self.tracked.no_loop && by == Some(self.client.id())
     }
@@ -98,13 +112,13 @@ impl Tracker {
         let Some(host) = self.client.host() else { return };
         let other = match self.tracked.redirect {
             TrackingRedirect::To(id) => match host.client(id) {
-                None => return self.break_redirect(&*host, id),
-                found => found,
+                Some(other) if other.key_prefix() == self.key_prefix => Some(other),
+                _ => return self.break_redirect(&*host, id),
             },
             TrackingRedirect::Off | TrackingRedirect::Itself => None,
         };
         let receiver = other.as_ref().unwrap_or(&self.client);
-        let mut out = Encoder::new(receiver.protocol());
+        let mut out = receiver.encoder();
         match receiver.protocol() {
             Protocol::Resp3 => {
                 out.push(2);

@@ -83,9 +83,10 @@ impl Trackers {
         if let Some(before) = before {
             before.tracked.mode.check_change(mode)?;
         }
-        check_prefixes(before.map(|before| &before.prefixes), &prefixes)?;
+        let key_prefix = client.key_prefix();
+        check_prefixes(before.map(|before| &before.prefixes), &prefixes, key_prefix.len())?;
         if mode == TrackingMode::Broadcast && prefixes.is_empty() {
-            prefixes.push(Bytes::new());
+            prefixes.push(key_prefix);
         }
         client.set(ClientFlag::Tracking, true);
         let tracker = self.by_id.entry(client.id()).or_insert_with(|| Tracker::new(client.clone(), worker));
@@ -173,18 +174,23 @@ impl Trackers {
     pub(in crate::keyspace) fn ran<'a>(
         &mut self,
         command: &Spec,
-        by: u64,
+        client: &Client,
         keys: impl Iterator<Item = &'a [u8]>,
     ) {
         if command.keys.is_none() {
-            self.all_modified();
+            self.all_modified(&client.key_prefix());
         }
-        keys.for_each(|key| self.modified(Write { key, by: Some(by) }));
+        keys.for_each(|key| self.modified(Write { key, by: Some(client.id()) }));
     }
 
-    pub(in crate::keyspace) fn all_modified(&mut self) {
-        self.table = TrackingTable::default();
-        self.by_id.values_mut().for_each(Tracker::invalidate_all);
+    /// Records that all keys that begin with `prefix` may have changed.
+    pub(in crate::keyspace) fn all_modified(&mut self, prefix: &[u8]) {
+        match prefix.is_empty() {
+            true => self.table = TrackingTable::default(),
+            false => self.table.remove_with(prefix),
+        }
+        let trackers = self.by_id.values_mut().filter(|tracker| tracker.may_know(prefix));
+        trackers.for_each(Tracker::invalidate_all);
     }
 
     /// Sends the collected invalidations to the clients in broadcast mode.

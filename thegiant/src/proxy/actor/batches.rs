@@ -203,7 +203,7 @@ impl ProxyState {
 
     /// Tries the waiting commands and batches again, unless the key tables are still missing.
     pub(super) fn retry_waiting(&mut self) {
-        if matches!(self.routing.readiness(&self.pool.servers), Readiness::Soon) {
+        if matches!(self.routing.readiness(&self.pool.servers, None), Readiness::Soon) {
             return;
         }
         for call in std::mem::take(&mut self.waiting.calls) {

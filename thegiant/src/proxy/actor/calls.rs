@@ -13,7 +13,7 @@ use crate::{
 impl ProxyState {
     /// Sends a command of the application.
     pub(super) fn call(&mut self, (words, answer): Call) {
-        match self.routing.readiness(&self.pool.servers) {
+        match self.routing.readiness(&self.pool.servers, None) {
             Readiness::Ready => {}
             Readiness::Soon => return self.waiting.calls.push((words, answer)),
             // The application may have dropped the future that waits for the reply.

@@ -174,8 +174,8 @@ impl DedicatedTask {
         let proxy = self.proxy.upgrade().filter(|_| self.connection.client().is_connected())?;
         let words = self.connection.pending_words();
         let is_in_transaction = self.connection.session.is_in_transaction();
-        let number = self.connection.client().id();
-        Some(proxy.borrow_mut().dedicated_again(&words, is_in_transaction, before, number))
+        let client = self.connection.client();
+        Some(proxy.borrow_mut().dedicated_again(&words, client, is_in_transaction, before))
     }
 
     /// Sends requests and passes replies on. `forgotten` says that the upstream is forgotten.

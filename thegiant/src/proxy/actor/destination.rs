@@ -74,7 +74,7 @@ impl ProxyState {
             CommandKind::ReadMode => return self.reply_to_read_mode(&request, row),
             _ => {}
         }
-        match self.routing.readiness(&self.pool.servers) {
+        match self.routing.readiness(&self.pool.servers, Some(request.client())) {
             _ if self.is_starting => return Destination::Wait,
             Readiness::Ready => {}
             Readiness::Soon => return Destination::Wait,
@@ -88,7 +88,7 @@ impl ProxyState {
         let number = request.client().id();
         let is_isolated = self.is_isolated(batch, words);
         let (server, following) = match kind {
-            CommandKind::Plain => match self.route(words, false) {
+            CommandKind::Plain => match self.route(words, request.client(), false) {
                 Route::To(server) => (server, 0),
                 // The connection of the previous request is as good as any.
                 Route::Any => match previous.filter(|_| !is_isolated) {
@@ -109,7 +109,7 @@ impl ProxyState {
                 None => return Destination::DedicatedConnection(kind, Ok(DedicatedTarget::default())),
             },
             _ => {
-                return match self.route(words, false) {
+                return match self.route(words, request.client(), false) {
                     Route::To(server) => Destination::DedicatedConnection(kind, Ok(Some(server).into())),
                     Route::Any => {
                         let server = self.pool.servers.any(number);
@@ -201,7 +201,7 @@ impl ProxyState {
         }
         // A plain command outside a transaction may use another connection.
         let may_go_elsewhere = kind == CommandKind::Plain && !is_in_transaction;
-        let to = match self.route(words, true) {
+        let to = match self.route(words, client, true) {
             Route::To(server) if may_go_elsewhere && current.is_some_and(|current| current != server) => {
                 return None;
             }
@@ -239,7 +239,7 @@ impl ProxyState {
             return Error::CROSS_SLOT;
         };
         let first = Words::Own(&first);
-        match self.route(first, true).into_one() {
+        match self.route(first, client, true).into_one() {
             Ok(Some(now)) if now != current => HAS_MOVED,
             _ => match [first, words].map(|words| self.routing.a_key(words)) {
                 [Some(first), Some(second)] => cross_slot(&first, &second),
@@ -279,8 +279,8 @@ impl ProxyState {
         is_large || self.in_flight.client(id).is_some_and(|client| self.blamed.is_isolated(client))
     }
 
-    fn route(&mut self, words: Words<'_>, is_in_transaction: bool) -> Route {
-        let route = self.routing.route(words, &mut self.pool.servers, is_in_transaction);
+    fn route(&mut self, words: Words<'_>, client: &Client, is_in_transaction: bool) -> Route {
+        let route = self.routing.route(words, client, &mut self.pool.servers, is_in_transaction);
         if matches!(route, Route::Listen { .. }) {
             self.update_publishers();
         }
@@ -312,7 +312,7 @@ impl ProxyState {
                 | CommandKind::Refused
                 | CommandKind::Own => return None,
                 CommandKind::Multi | CommandKind::Exec | CommandKind::Discard | CommandKind::Unwatch => {}
-                _ => match self.route(words, true).into_one().ok()? {
+                _ => match self.route(words, request.client(), true).into_one().ok()? {
                     Some(to) if server.is_some_and(|server| server != to) => return None,
                     to => server = server.or(to),
                 },

@@ -124,7 +124,7 @@ impl ProxyState {
     }
 
     fn place(&mut self, request: &[Bytes]) -> Place {
-        if !matches!(self.routing.readiness(&self.pool.servers), Readiness::Ready) {
+        if !matches!(self.routing.readiness(&self.pool.servers, None), Readiness::Ready) {
             return Place::Unknown;
         }
         match self.routing.route_as_is(Words::Own(request), &mut self.pool.servers, false) {

@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use super::state::ProxyState;
 use crate::{
-    Error,
+    Client, Error,
     proxy::{
         conn::{
             CallError, DedicatedTarget, InFlight, InFlightId, InFlightTable, MultiplexedConnection, PoolKey,
@@ -106,16 +106,16 @@ impl ProxyState {
     pub(super) fn dedicated_again(
         &mut self,
         words: &[Bytes],
+        client: &Client,
         is_in_transaction: bool,
         before: Redirect,
-        number: u64,
     ) -> Redirect {
         let ProxyState { routing, pool, .. } = self;
-        let route = routing.route(Words::Own(words), &mut pool.servers, is_in_transaction);
+        let route = routing.route(Words::Own(words), client, &mut pool.servers, is_in_transaction);
         let server = match route.into_dedicated() {
             Ok(DedicatedTarget { server: Some(server), .. }) => server,
             _ if pool.servers.has(before.server) => return before,
-            _ => pool.servers.any(number),
+            _ => pool.servers.any(client.id()),
         };
         if server == before.server { before } else { Redirect { server, asking: false } }
     }
@@ -124,7 +124,7 @@ impl ProxyState {
     fn other_destination(&mut self, id: InFlightId, position: u32) -> Option<Redirect> {
         let ProxyState { pool, routing, in_flight, .. } = self;
         // Without the key tables, the router would find no keys.
-        if !matches!(routing.readiness(&pool.servers), Readiness::Ready) {
+        if !matches!(routing.readiness(&pool.servers, None), Readiness::Ready) {
             return None;
         }
         let mut found = None;

@@ -12,7 +12,8 @@ use super::{
     tables::Tables,
 };
 use crate::{
-    Error,
+    Client, Error,
+    client::ClientFlag,
     proxy::{
         guarded::guarded,
         pool::Servers,
@@ -59,8 +60,10 @@ impl Routing {
     }
 
     /// Returns whether the proxy can choose upstreams. A router needs the key tables to find the keys.
-    pub(crate) fn readiness(&self, servers: &Servers) -> Readiness {
-        if !self.needs_keys() || self.tables.has_keys() {
+    /// So does a client with a key prefix.
+    pub(crate) fn readiness(&self, servers: &Servers, client: Option<&Client>) -> Readiness {
+        let needs_keys = self.needs_keys() || client.is_some_and(|client| client.is(ClientFlag::Tenant));
+        if !needs_keys || self.tables.has_keys() {
             return Readiness::Ready;
         }
         if (0..servers.len()).all(|server| !servers.is_up(server)) {
@@ -79,14 +82,15 @@ impl Routing {
         self.prefix.as_ref()
     }
 
-    /// Returns the route of a client's request. Its keys get the prefix.
+    /// Returns the route of a client's request. Its keys get the prefix of the proxy, and that of the client.
     pub(crate) fn route(
         &mut self,
         words: Words<'_>,
+        client: &Client,
         servers: &mut Servers,
         is_in_transaction: bool,
     ) -> Route {
-        let Some(prefix) = self.prefix.clone() else {
+        let Some(prefix) = Prefix::of(self.prefix.as_ref(), client) else {
             return self.route_as_is(words, servers, is_in_transaction);
         };
         let known = self.tables.union().and_then(|table| table.find(words));

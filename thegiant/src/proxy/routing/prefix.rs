@@ -1,4 +1,4 @@
-//! A prefix that a proxy puts before all keys.
+//! The prefix that a proxy puts before the keys of a client.
 
 use std::hash::BuildHasher;
 
@@ -6,9 +6,9 @@ use bytes::Bytes;
 use foldhash::quality::RandomState;
 
 use super::UpstreamRequest;
-use crate::{Error, Value, proxy::conn::ReplyMap};
+use crate::{Client, Error, Value, proxy::conn::ReplyMap, resp::glob};
 
-/// The prefix of all keys of a proxy.
+/// A prefix of keys.
 #[derive(Clone, Debug)]
 pub(crate) struct Prefix(pub(crate) Bytes);
 
@@ -50,6 +50,16 @@ const STREAMS: &[&str] = &["XREAD", "XREADGROUP"];
 const INVALIDATIONS: &[u8] = b"__redis__:invalidate";
 
 impl Prefix {
+    /// Returns the prefix for the keys of a client: that of the proxy, and then that of the client.
+    pub(super) fn of(proxy: Option<&Prefix>, client: &Client) -> Option<Prefix> {
+        let of_client = client.key_prefix();
+        match proxy {
+            _ if of_client.is_empty() => proxy.cloned(),
+            None => Some(Prefix(of_client)),
+            Some(Prefix(of_proxy)) => Some(Prefix([&of_proxy[..], &of_client].concat().into())),
+        }
+    }
+
     /// Returns the key as the client knows it, or `None` if it has another prefix.
     pub(crate) fn strip<'a>(&self, key: &'a [u8]) -> Option<&'a [u8]> {
         key.strip_prefix(&self.0[..])
@@ -130,15 +140,7 @@ impl Prefix {
 
     /// Returns a glob pattern that matches the keys with the prefix whose rest matches `rest`.
     fn pattern(&self, rest: &[u8]) -> Bytes {
-        let mut pattern = Vec::new();
-        for byte in &self.0 {
-            if matches!(byte, b'*' | b'?' | b'[' | b']' | b'\\') {
-                pattern.push(b'\\');
-            }
-            pattern.push(*byte);
-        }
-        pattern.extend_from_slice(rest);
-        pattern.into()
+        [&glob::escape(&self.0)[..], rest].concat().into()
     }
 
     fn reply_map(&self, map: fn(&Prefix, Value) -> Value) -> ReplyMap {

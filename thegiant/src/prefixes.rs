@@ -11,7 +11,7 @@ use std::{
 use bytes::Bytes;
 
 /// Returns the prefixes that the key begins with, longest first.
-pub(super) fn of<'p, V>(prefixes: &'p BTreeMap<Bytes, V>, key: &[u8]) -> impl Iterator<Item = &'p Bytes> {
+pub(crate) fn of<'p, V>(prefixes: &'p BTreeMap<Bytes, V>, key: &[u8]) -> impl Iterator<Item = &'p Bytes> {
     // The remaining prefixes are at most `len` bytes of the key long; `is_included` says whether one of
     // exactly `len` bytes remains.
     let (mut len, mut is_included) = (key.len(), true);
@@ -31,7 +31,7 @@ pub(super) fn of<'p, V>(prefixes: &'p BTreeMap<Bytes, V>, key: &[u8]) -> impl It
 }
 
 /// Returns the first known prefix that overlaps with `prefix`: one of them begins with the other.
-pub(super) fn overlapping<'p, V>(prefixes: &'p BTreeMap<Bytes, V>, prefix: &[u8]) -> Option<&'p Bytes> {
+pub(crate) fn overlapping<'p, V>(prefixes: &'p BTreeMap<Bytes, V>, prefix: &[u8]) -> Option<&'p Bytes> {
     let successor = || prefixes.range::<[u8], _>((Included(prefix), Unbounded)).next().map(|(next, _)| next);
     of(prefixes, prefix).last().or_else(|| successor().filter(|next| next.starts_with(prefix)))
 }
