@@ -25,7 +25,7 @@ struct Tokens {
     ends: HashMap<u64, SpawnHandle>,
 }
 
-/// What a token says. The crate has checked its end and its audience.
+/// The claims of a token. The crate has checked its end and its audience.
 #[derive(Deserialize)]
 struct Claims {
     /// The name of the user.
