@@ -35,6 +35,7 @@
 //! When an instance loses a slot, its clients that wait in a command with the flag `blocking` get `-MOVED`, subscribers of shard channels
 //! get `sunsubscribe`, transactions that watch a key of the slot fail, and client-side caches are invalidated.
 
+mod check;
 mod config;
 mod file;
 mod forwarding;

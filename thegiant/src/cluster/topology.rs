@@ -1,13 +1,10 @@
 //! Which instance owns which slots.
 
-use std::{collections::HashMap, error, fmt, io, ops::RangeInclusive};
+use std::{error, fmt, io, ops::RangeInclusive};
 
 use sha2::{Digest, Sha256};
 
 use crate::split::SLOTS;
-
-/// Maximum number of instances, so that their indexes have 16 bits.
-const MAX_INSTANCES: usize = u16::MAX as usize;
 
 /// Which instance of an application owns which slots, with a version.
 ///
@@ -42,20 +39,20 @@ const MAX_INSTANCES: usize = u16::MAX as usize;
 /// ```
 #[derive(Clone, PartialEq, Eq)]
 pub struct Topology {
-    version: u64,
-    instances: Vec<Instance>,
+    pub(super) version: u64,
+    pub(super) instances: Vec<Instance>,
     /// The index of the instance that owns each slot.
-    owners: Box<[u16]>,
+    pub(super) owners: Box<[u16]>,
 }
 
 /// An instance of an application.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Instance {
-    name: String,
-    id: String,
-    host: String,
-    port: u16,
-    slots: Vec<RangeInclusive<u16>>,
+    pub(super) name: String,
+    pub(super) id: String,
+    pub(super) host: String,
+    pub(super) port: u16,
+    pub(super) slots: Vec<RangeInclusive<u16>>,
 }
 
 /// Builds a [`Topology`].
@@ -79,8 +76,8 @@ pub(super) struct Draft {
 /// A mistake in a topology, or the reason why a server does not take it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TopologyError {
-    line: Option<usize>,
-    reason: String,
+    pub(super) line: Option<usize>,
+    pub(super) reason: String,
 }
 
 impl Topology {
@@ -162,78 +159,6 @@ impl TopologyBuilder {
     }
 }
 
-impl Topology {
-    /// Checks the instances.
-    pub(super) fn check(version: u64, drafts: Vec<Draft>) -> Result<Topology, TopologyError> {
-        if drafts.len() > MAX_INSTANCES {
-            return Err(TopologyError::new(format!("a topology has at most {MAX_INSTANCES} instances")));
-        }
-        let mut owners: Vec<Option<u16>> = vec![None; usize::from(SLOTS)];
-        let mut instances: Vec<Instance> = Vec::with_capacity(drafts.len());
-        let (mut ids, mut addresses) = (HashMap::new(), HashMap::new());
-        for (index, draft) in drafts.into_iter().enumerate() {
-            let line = draft.line;
-            let at = |reason: String| TopologyError { line, reason };
-            let instance = Instance::check(draft).map_err(at)?;
-            if let Some(other) = ids.insert(instance.id.clone(), index) {
-                let other: &Instance = &instances[other];
-                return Err(at(format!(
-                    "the instances {} and {} have the same ID",
-                    other.name, instance.name
-                )));
-            }
-            if let Some(other) = addresses.insert(instance.address(), index) {
-                let (other, address) = (&instances[other].name, instance.address());
-                return Err(at(format!(
-                    "the instances {other} and {} have the address {address}",
-                    instance.name
-                )));
-            }
-            for slot in instance.slots.iter().cloned().flatten() {
-                let Some(owner) = owners.get_mut(usize::from(slot)) else {
-                    return Err(at(format!(
-                        "the slot {slot} of {} is greater than {}",
-                        instance.name,
-                        SLOTS - 1
-                    )));
-                };
-                match owner.replace(index as u16) {
-                    Some(other) if usize::from(other) == index => {
-                        return Err(at(format!("{} has the slot {slot} twice", instance.name)));
-                    }
-                    Some(other) => {
-                        let other = &instances[usize::from(other)].name;
-                        return Err(at(format!(
-                            "the slot {slot} belongs to {other} and to {}",
-                            instance.name
-                        )));
-                    }
-                    None => {}
-                }
-            }
-            instances.push(instance);
-        }
-        if let Some(slot) = owners.iter().position(Option::is_none) {
-            return Err(TopologyError::new(format!("the slot {slot} has no instance: all slots need one")));
-        }
-        let owners: Box<[u16]> = owners.into_iter().flatten().collect();
-        let mut topology = Topology { version, instances, owners };
-        topology.join_ranges();
-        Ok(topology)
-    }
-
-    /// Gives each instance its slots in as few ranges as possible, in ascending order.
-    fn join_ranges(&mut self) {
-        self.instances.iter_mut().for_each(|instance| instance.slots.clear());
-        let mut start = 0;
-        for range in self.owners.chunk_by(|one, next| one == next) {
-            let next = start + range.len() as u16;
-            self.instances[usize::from(range[0])].slots.push(start..=next - 1);
-            start = next;
-        }
-    }
-}
-
 impl Instance {
     /// Returns the name.
     #[must_use]
@@ -271,41 +196,6 @@ impl Instance {
     pub fn slots(&self) -> &[RangeInclusive<u16>] {
         &self.slots
     }
-
-    fn check(draft: Draft) -> Result<Instance, String> {
-        let Draft { name, address, slots, .. } = draft;
-        let is_valid = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
-        if name.is_empty() || !name.bytes().all(is_valid) {
-            return Err(format!(
-                "the name {name:?} has other characters than letters, digits, '-', '_' and '.'"
-            ));
-        }
-        let Some((host, port)) = host_and_port(&address) else {
-            return Err(format!("{name} has the address {address:?}: write HOST:PORT or [IPV6]:PORT"));
-        };
-        if let Some(range) = slots.iter().find(|range| range.is_empty()) {
-            return Err(format!(
-                "the slots {}-{} of {name} end before they start",
-                range.start(),
-                range.end()
-            ));
-        }
-        Ok(Instance { id: id_of(&name), name, host: host.to_owned(), port, slots })
-    }
-}
-
-/// Splits an address. An IPv6 address has brackets, which are removed.
-fn host_and_port(address: &str) -> Option<(&str, u16)> {
-    let (host, port) = address.rsplit_once(':')?;
-    let inner = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
-    let host = match inner {
-        Some(host) => Some(host).filter(|host| host.contains(':')),
-        None => Some(host).filter(|host| !host.contains(':')),
-    }?;
-    // These have a meaning in `CLUSTER NODES`.
-    let is_valid = |byte: u8| byte.is_ascii_graphic() && !b"@,#[]".contains(&byte);
-    let is_port = port.bytes().all(|byte| byte.is_ascii_digit());
-    (host.bytes().all(is_valid) && is_port).then_some((host, port.parse().ok()?))
 }
 
 /// Returns the ID of the instance with this name.
