@@ -75,11 +75,11 @@ fn step() -> impl Strategy<Value = Step> {
 
 /// The output of the connections, and what the tenants have in the end.
 struct Outcome {
-    /// By tenant.
+    /// The output of the connections of each tenant.
     own: [Vec<u8>; 2],
-    /// That of the client that changes its tenant: the tenant, and what follows its login.
+    /// The output of the client that changes its tenant: the tenant, and the bytes behind its login.
     changing: Vec<(usize, Vec<u8>)>,
-    /// By tenant: keys and values, in order.
+    /// The keys and values of each tenant, in order.
     data: [Vec<(Vec<u8>, Vec<u8>)>; 2],
 }
 
@@ -170,7 +170,7 @@ fn assert_tenants_are_apart(steps: &[Step], options: &[&str]) -> Outcome {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 24, max_shrink_iters: 200, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 24, max_shrink_iters: 200, failure_persistence: None, ..ProptestConfig::default() })]
 
     /// Each tenant ends with the data that it has without the other.
     #[test]

@@ -74,7 +74,7 @@ fn transactions_belong_to_a_tenant() {
     assert!(alice.reply().starts_with(b"-ERR "));
     assert!(alice.reply().starts_with(b"-EXECABORT "));
     assert_eq!(alice.ask(lines("GET k")), "$1\r\nz\r\n");
-    // What the upstream watches belongs to the user before.
+    // The upstream watches a key of the user before.
     alice.send(lines("WATCH k \n AUTH bob x \n MULTI \n GET k \n EXEC"));
     assert_eq!(alice.replies(5), "+OK\r\n+OK\r\n+OK\r\n+QUEUED\r\n*1\r\n$3\r\nbob\r\n");
 }

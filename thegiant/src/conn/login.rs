@@ -127,7 +127,7 @@ impl ConnectionState {
         Ok(())
     }
 
-    /// Returns the key prefix of a user: that of its identity, or else that of the server.
+    /// Returns the key prefix of a user, which its identity or else the server decides.
     fn key_prefix_of(&self, user: &[u8], of_identity: Option<Bytes>) -> Result<Bytes, Error> {
         let prefix = match of_identity {
             Some(prefix) => prefix,

@@ -232,7 +232,8 @@ impl Server {
     ///
     /// A client does not know its prefix: keys in its requests get it, and keys in replies, invalidations and keyspace events
     /// come without it. The application needs no code for commands whose rows name their keys. Another command is refused,
-    /// unless it has the flag `tenant_safe`; see [`Client::key_prefix`](crate::Client::key_prefix).
+    /// unless it has the flag `tenant_safe`; see [`Client::key_prefix`](crate::Client::key_prefix). So is a request for a
+    /// [fallback](App::fallback). A proxy adds the prefix itself; see [`Proxy::prefix`](crate::proxy::Proxy::prefix).
     ///
     /// ```no_run
     /// use thegiant::prelude::*;

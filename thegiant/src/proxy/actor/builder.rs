@@ -118,7 +118,8 @@ impl Proxy {
     /// Puts a prefix before all keys of clients, so that several servers can share a Redis and do not see each other's keys.
     ///
     /// A client does not know the prefix: keys in replies and invalidations come without it. The router sees the keys with it. The
-    /// prefix does not apply to what the application itself sends and receives ([`UpstreamHandle`]).
+    /// prefix does not apply to what the application itself sends and receives ([`UpstreamHandle`]). The keys of a client with a
+    /// [key prefix](crate::Server::key_prefix) get both, first the prefix of the proxy.
     ///
     /// ```no_run
     /// use thegiant::{prelude::*, proxy::{Proxy, Upstream}};

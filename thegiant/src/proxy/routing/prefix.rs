@@ -50,7 +50,7 @@ const STREAMS: &[&str] = &["XREAD", "XREADGROUP"];
 const INVALIDATIONS: &[u8] = b"__redis__:invalidate";
 
 impl Prefix {
-    /// Returns the prefix for the keys of a client: that of the proxy, and then that of the client.
+    /// Returns the prefix for the keys of a client: the prefix of the proxy, and then the key prefix of the client.
     pub(super) fn of(proxy: Option<&Prefix>, client: &Client) -> Option<Prefix> {
         let of_client = client.key_prefix();
         match proxy {
