@@ -101,7 +101,7 @@ impl Connection {
         let next = batch.next_request();
         let ConnectionState { server, client, key_prefix, permissions, worker, .. } = &mut self.state;
         let Some(words) = batch.requests.words(next) else { return };
-        let resolved = server.routes.resolve(words, *worker);
+        let resolved = server.routes.resolve_further(words, *worker);
         let Some(target) = resolved.target().filter(|_| batch.is_transaction()) else {
             batch.requests.replace_target(next, resolved);
             return;

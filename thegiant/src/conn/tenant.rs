@@ -103,7 +103,7 @@ impl Connection {
         }
         if let Some(words) = batch.requests.words(index) {
             // The key decides which shard runs the request.
-            let resolved = server.routes.resolve(words, *worker);
+            let resolved = server.routes.resolve_further(words, *worker);
             batch.requests.replace_target(index, resolved);
         }
         Effect::Prefixed
