@@ -44,17 +44,16 @@ use std::{
 /// ```
 ///
 /// Two errors are equal if their lines are, whatever their sources.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Error(Repr);
 
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 enum Repr {
     Static(&'static [u8]),
     Owned(Arc<[u8]>),
     Internal(Arc<Internal>),
 }
 
-#[derive(Debug)]
 struct Internal {
     reason: Box<dyn StdError + Send + Sync>,
     is_reported: AtomicBool,
@@ -259,6 +258,19 @@ impl fmt::Display for Error {
     }
 }
 
+/// Shows the line, and the reason of an internal error.
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let line = String::from_utf8_lossy(self.as_bytes());
+        let mut tuple = f.debug_tuple("Error");
+        tuple.field(&line);
+        if let Repr::Internal(internal) = &self.0 {
+            tuple.field(&internal.reason);
+        }
+        tuple.finish()
+    }
+}
+
 impl StdError for Error {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
         match &self.0 {
@@ -289,6 +301,14 @@ mod tests {
         assert_eq!(Error::err("a\r\n").as_bytes(), b"ERR a");
         let code = Error::new("A\nB", "c");
         assert_eq!(code.as_bytes(), b"A B c");
+    }
+
+    #[test]
+    fn debug_shows_the_line() {
+        assert_eq!(format!("{:?}", Error::err("no \"fig\"")), r#"Error("ERR no \"fig\"")"#);
+        assert_eq!(format!("{:?}", Error::from_bytes(b"ERR \xff".to_vec())), "Error(\"ERR \u{fffd}\")");
+        let internal = Error::internal(fmt::Error);
+        assert_eq!(format!("{internal:?}"), r#"Error("ERR internal error", Error)"#);
     }
 
     #[test]
