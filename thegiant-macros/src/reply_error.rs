@@ -2,7 +2,7 @@
 
 use proc_macro2::TokenStream;
 use quote::{quote, quote_spanned};
-use syn::{Attribute, Data, DeriveInput, Ident, LitStr, Path};
+use syn::{Attribute, Data, DeriveInput, Fields, Ident, LitStr, Path};
 
 use crate::{check, mistakes::Mistakes};
 
@@ -26,12 +26,20 @@ pub(crate) fn derive(item: TokenStream) -> TokenStream {
         Data::Enum(data) => {
             let attrs = data.variants.iter().map(|variant| {
                 let attr = ReplyAttr::read(&variant.attrs, &mut mistakes);
+                if !attr.is_said() && of_type.internal.is_none() {
+                    check_wrapped(&variant.attrs, &variant.fields, &mut mistakes);
+                }
                 (&variant.ident, if attr.is_said() { attr } else { of_type.clone() })
             });
             let attrs: Vec<_> = attrs.collect();
             [match_of(&attrs, ReplyAttr::code), match_of(&attrs, ReplyAttr::is_internal)]
         }
-        Data::Struct(_) => [of_type.code(), of_type.is_internal()],
+        Data::Struct(data) => {
+            if !of_type.is_said() {
+                check_wrapped(&item.attrs, &data.fields, &mut mistakes);
+            }
+            [of_type.code(), of_type.is_internal()]
+        }
         Data::Union(data) => {
             mistakes.at(data.union_token, "`#[derive(ReplyError)]` supports structs and enums");
             [of_type.code(), of_type.is_internal()]
@@ -116,9 +124,96 @@ impl ReplyAttr {
     }
 }
 
+/// Reports that the text may be that of another error, which `#[from]` or `#[error(transparent)]` of `thiserror` wraps.
+fn check_wrapped(attrs: &[Attribute], fields: &Fields, mistakes: &mut Mistakes) {
+    let is_transparent = |attr: &Attribute| {
+        attr.path().is_ident("error")
+            && attr.parse_args::<Path>().is_ok_and(|word| word.is_ident("transparent"))
+    };
+    let from = fields.iter().flat_map(|field| &field.attrs).find(|attr| attr.path().is_ident("from"));
+    if let Some(attr) = attrs.iter().find(|attr| is_transparent(attr)).or(from) {
+        mistakes.at(
+            attr,
+            "the text of the wrapped error may not be meant for clients: write `#[reply(internal)]`, which logs it, or \
+             `#[reply(code = \"…\")]` if clients may read it",
+        );
+    }
+}
+
 fn check_code(code: &str) -> Result<(), String> {
     if code.is_empty() {
         return Err("the code is empty: write a code such as `\"NOSTOCK\"`".to_owned());
     }
     check::word(code, "code")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Returns whether the derive reports that an error wraps another one.
+    fn is_reported(item: TokenStream) -> bool {
+        derive(item).to_string().contains("the text of the wrapped error may not be meant for clients")
+    }
+
+    #[test]
+    fn a_wrapped_error_needs_a_code_or_is_internal() {
+        assert!(is_reported(quote!(
+            enum E {
+                #[error("disk: {0}")]
+                Io(#[from] io::Error),
+            }
+        )));
+        assert!(is_reported(quote!(
+            #[reply(code = "SHOP")]
+            enum E {
+                #[error(transparent)]
+                Io(io::Error),
+            }
+        )));
+        assert!(is_reported(quote!(
+            #[error(transparent)]
+            struct E(io::Error);
+        )));
+        assert!(is_reported(quote!(
+            struct E {
+                #[from]
+                source: io::Error,
+            }
+        )));
+        for told in [
+            quote!(
+                enum E {
+                    #[reply(internal)]
+                    Io(#[from] io::Error),
+                }
+            ),
+            quote!(
+                enum E {
+                    #[reply(code = "DISK")]
+                    #[error(transparent)]
+                    Io(io::Error),
+                }
+            ),
+            quote!(
+                #[reply(internal)]
+                enum E {
+                    Io(#[from] io::Error),
+                }
+            ),
+            quote!(
+                #[reply(internal)]
+                #[error(transparent)]
+                struct E(io::Error);
+            ),
+            quote!(
+                enum E {
+                    #[error("there is no {0}")]
+                    Missing(String),
+                }
+            ),
+        ] {
+            assert!(!is_reported(told.clone()), "{told}");
+        }
+    }
 }

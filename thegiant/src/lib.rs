@@ -544,6 +544,9 @@ pub use thegiant_macros::Reply;
 /// keeps a text from clients: they get `ERR internal error`, and the server logs the error with its sources, the command
 /// and the client. A variant's attribute comes before that of its type.
 ///
+/// A variant that wraps another error, with `#[from]` or `#[error(transparent)]` of `thiserror`, needs one of both: the text of a
+/// wrapped error may not be meant for clients.
+///
 /// The type also implements [`std::error::Error`], for example by the crate `thiserror`.
 ///
 /// ```
