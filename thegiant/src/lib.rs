@@ -1093,7 +1093,7 @@ pub mod __private {
                 derived::{OtherError, ReplyErrorOrError, check_range, read_or},
                 expect_value, has_no_token, read_options, share_no_token,
             },
-            check_key_token, check_key_use, check_split, check_tenant_safe, has_argument,
+            check_key_token, check_key_use, check_merge, check_split, check_tenant_safe, has_argument,
             keys::check_keys,
             reply::IsError,
         },

@@ -70,11 +70,18 @@ fn key_flags(words: &KeyWords) -> TokenStream {
 
 /// Generates the call that sets how the command runs on several shards.
 fn split(split: &SplitAttr) -> TokenStream {
+    let [request, response] = policies(split);
+    quote_spanned!(split.word.span()=> .split(#request, #response))
+}
+
+/// Generates the policies for the requests and for the replies.
+fn policies(split: &SplitAttr) -> [TokenStream; 2] {
     let span = split.word.span();
     let [request, response] = [split.request, split.response].map(|name| Ident::new(name, span));
-    quote_spanned! {span=>
-        .split(::thegiant::command::RequestPolicy::#request, ::thegiant::command::ResponsePolicy::#response)
-    }
+    [
+        quote_spanned!(span=> ::thegiant::command::RequestPolicy::#request),
+        quote_spanned!(span=> ::thegiant::command::ResponsePolicy::#response),
+    ]
 }
 
 /// Generates the documentation beyond the summary, if there is any.
@@ -193,10 +200,11 @@ fn args(command: &Command<'_>) -> TokenStream {
         .flag("tenant_safe")
         .map(|flag| quote_spanned!(flag.span()=> ::thegiant::__private::check_tenant_safe(&args);));
     let check_split = command.attr.split.as_ref().map(|split| {
-        let span = split.word.span();
-        let request = Ident::new(split.request, span);
+        let (span, reply) = (split.word.span(), reply_spec(command));
+        let [request, response] = policies(split);
         quote_spanned! {span=>
-            ::thegiant::__private::check_split(#words, &args, ::thegiant::command::RequestPolicy::#request);
+            ::thegiant::__private::check_split(#words, &args, #request);
+            ::thegiant::__private::check_merge(#reply, #request, #response);
         }
     });
     quote! {

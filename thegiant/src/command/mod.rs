@@ -52,8 +52,8 @@ pub(crate) use reply::{Push, Reply};
 pub use reply_spec::ReplySpec;
 pub(crate) use request::{QUOTED, Request, c_text};
 pub use row::{Commands, Receiver, Row};
-#[doc(hidden)]
-pub use spec::check_split;
 pub use spec::{Flags, Spec};
+#[doc(hidden)]
+pub use spec::{check_merge, check_split};
 pub(crate) use spec::{full_name, split_name};
 pub(crate) use table::{CommandTable, Entry};

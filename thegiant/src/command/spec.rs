@@ -311,6 +311,52 @@ pub const fn check_split(words: usize, args: &[ArgSpec], request: RequestPolicy)
     }
 }
 
+/// Checks that the replies of several shards to a command can be merged.
+///
+/// # Panics
+/// Panics if they cannot.
+#[track_caller]
+pub const fn check_merge(reply: ReplySpec, request: RequestPolicy, response: ResponsePolicy) {
+    match (request, response) {
+        (RequestPolicy::OneShard | RequestPolicy::Scan, _) => {}
+        (_, ResponsePolicy::Array) => assert!(
+            is_list(reply),
+            "replies of several shards can only be joined if they are arrays: return a `Vec`, or say how to merge them, \
+             such as `\"agg_sum\"` or `\"all_succeeded\"`"
+        ),
+        (
+            _,
+            ResponsePolicy::AggSum
+            | ResponsePolicy::AggMin
+            | ResponsePolicy::AggMax
+            | ResponsePolicy::AggLogicalAnd
+            | ResponsePolicy::AggLogicalOr,
+        ) => {
+            assert!(
+                is_integer(reply),
+                "only integers can be aggregated: return an integer, or a `Vec` of integers"
+            );
+        }
+        (_, ResponsePolicy::OneSucceeded | ResponsePolicy::AllSucceeded | ResponsePolicy::Random) => {}
+    }
+}
+
+const fn is_list(reply: ReplySpec) -> bool {
+    match reply {
+        ReplySpec::Any | ReplySpec::Array(_) | ReplySpec::Set(_) | ReplySpec::Tuple(_) => true,
+        ReplySpec::Nullable(reply) => is_list(*reply),
+        _ => false,
+    }
+}
+
+const fn is_integer(reply: ReplySpec) -> bool {
+    match reply {
+        ReplySpec::Any | ReplySpec::Integer | ReplySpec::Tuple(_) => true,
+        ReplySpec::Array(element) => is_integer(*element),
+        _ => false,
+    }
+}
+
 /// Returns a name as in `COMMAND`: `get` or `config|get`.
 pub(crate) fn full_name(name: &str) -> String {
     name.to_ascii_lowercase().replace(' ', "|")
