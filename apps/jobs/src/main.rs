@@ -8,7 +8,8 @@
 //! - `queues`: the jobs and their queues, a plain data structure; `job`: one job
 //! - `schedules`: the schedules of all threads, and cron expressions
 //! - `options`: the options of `ADDJOB`, `CALLJOB` and `SCHEDULE`
-//! - `storage`: where the jobs are, and when replies and pushes may leave; `database`: the access to SQLite and PostgreSQL
+//! - `storage`: where the jobs are; `durability`: when replies and pushes may leave; `database`: the access to SQLite and
+//!   PostgreSQL
 //! - `wall_clock`: times that mean the same after a restart
 //! - `shard`: the queues and ids of one thread
 //! - `waiting`: the clients that wait for jobs
@@ -16,6 +17,7 @@
 //! - `top`: the `jobs top` subcommand
 
 mod database;
+mod durability;
 mod inspection;
 mod job;
 mod options;

@@ -1,79 +1,15 @@
-//! The changes that the database does not have yet.
+//! The rows of what has changed.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    mem,
-};
+use std::mem;
 
 use bytes::Bytes;
 
-use super::{Counts, Queues, names::KeptResult, queue::Queue};
+use super::{Counts, Queues, names::KeptResult, queue::Queue, tracker::JobEvent};
 use crate::{
     database::{Changes, JobChange, JobRow, QueueRow, ResultRow, millis},
     job::{Job, JobState},
     wall_clock::WallClock,
 };
-
-/// Notes which jobs, results and queues have changed. Their rows are made when they are written, so that a job with many
-/// changes has one row, and one that was added and finished meanwhile has none.
-///
-/// Jobs with callers are not in the database: when the process ends, their callers disconnect, and no worker would get them.
-#[derive(Debug, Default)]
-pub(super) struct Tracker {
-    /// Off if there is no database.
-    is_on: bool,
-    jobs: BTreeMap<u64, JobEvent>,
-    results: BTreeSet<u64>,
-    queues: BTreeSet<Bytes>,
-    /// Whether the database must have the changes now. Counters can wait.
-    is_due: bool,
-}
-
-#[derive(Clone, Copy, Debug)]
-enum JobEvent {
-    /// The database does not have the job.
-    Added,
-    Changed,
-}
-
-impl Tracker {
-    pub(super) fn switch_on(&mut self) {
-        self.is_on = true;
-    }
-
-    pub(super) fn job_added(&mut self, job: &Job) {
-        if self.is_on && job.is_stored() {
-            self.jobs.insert(job.id.number, JobEvent::Added);
-            self.is_due = true;
-        }
-    }
-
-    /// Notes that a job has changed or was removed.
-    pub(super) fn job_changed(&mut self, job: &Job) {
-        if self.is_on && job.is_stored() {
-            self.jobs.entry(job.id.number).or_insert(JobEvent::Changed);
-            self.is_due = true;
-        }
-    }
-
-    pub(super) fn result_changed(&mut self, number: u64) {
-        if self.is_on {
-            self.results.insert(number);
-            self.is_due = true;
-        }
-    }
-
-    pub(super) fn queue_counted(&mut self, name: &Bytes) {
-        if self.is_on && !self.queues.contains(name) {
-            self.queues.insert(name.clone());
-        }
-    }
-
-    /// Makes the counters due, if they have changed.
-    pub(super) fn counters_are_due(&mut self) {
-        self.is_due |= !self.queues.is_empty();
-    }
-}
 
 impl Queues {
     /// Adds all changes since the last call, if the database must have them now.

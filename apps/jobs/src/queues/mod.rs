@@ -6,6 +6,7 @@ mod queue;
 mod restore;
 mod returns;
 mod store;
+mod tracker;
 
 pub(crate) use names::Earlier;
 pub(crate) use queue::{Counts, Totals};

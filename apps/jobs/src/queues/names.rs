@@ -8,7 +8,7 @@ use std::{
 use bytes::Bytes;
 use foldhash::fast::RandomState;
 
-use super::{Queues, changes::Tracker};
+use super::{Queues, tracker::Tracker};
 use crate::job::{Caller, Id, Job, JobResult};
 
 /// The time for which the result of a job with a name is kept, if the job does not say.

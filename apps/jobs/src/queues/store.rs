@@ -10,10 +10,10 @@ use foldhash::fast::RandomState;
 use thegiant::PushId;
 
 use super::{
-    changes::Tracker,
     names::Names,
     queue::{Counts, Queue},
     returns::Return,
+    tracker::Tracker,
 };
 use crate::{
     job::{Caller, Id, Job, JobPush, JobState, Rare},
