@@ -40,23 +40,22 @@ impl Pattern {
         Pattern { text: text.into(), kind }
     }
 
-    #[inline]
     pub(super) fn matches(&self, word: &[u8]) -> bool {
-        match (self.kind, word.first_chunk()) {
-            (PatternKind::ShortPrefix(head), Some(start)) => head.is_in(*start),
-            _ => self.compare(word),
-        }
-    }
-
-    // Inline, it would take the registers of the loops around.
-    #[inline(never)]
-    fn compare(&self, word: &[u8]) -> bool {
         match self.kind {
             PatternKind::ShortPrefix(_) | PatternKind::Prefix => {
                 word.starts_with(&self.text[..self.text.len() - 1])
             }
             PatternKind::Exact => *self.text == *word,
             PatternKind::Glob => glob::matches(&self.text, word),
+        }
+    }
+
+    /// Returns whether one comparison shows that the pattern matches. `false` says nothing.
+    #[inline]
+    pub(super) fn matches_at_once(&self, word: &[u8]) -> bool {
+        match (self.kind, word.first_chunk()) {
+            (PatternKind::ShortPrefix(head), Some(start)) => head.is_in(*start),
+            _ => false,
         }
     }
 
@@ -119,6 +118,8 @@ mod tests {
             for word in words {
                 let expected = glob::matches(text.as_bytes(), word.as_bytes());
                 assert_eq!(pattern.matches(word.as_bytes()), expected, "{text} {word}");
+                let is_short = matches!(pattern.kind, PatternKind::ShortPrefix(_)) && word.len() >= 8;
+                assert_eq!(pattern.matches_at_once(word.as_bytes()), expected && is_short, "{text} {word}");
             }
         }
     }

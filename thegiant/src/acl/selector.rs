@@ -139,20 +139,23 @@ impl KeyRules {
     }
 
     /// Returns whether a key may be read, written, or both.
-    #[inline(always)]
+    #[inline]
     pub(crate) fn allow(&self, key: &[u8], needed: KeyAccess) -> bool {
         match self {
             KeyRules::All => true,
+            // Most users have one pattern, and most patterns are short.
             KeyRules::Matching(patterns) => {
-                for pattern in patterns {
-                    if pattern.allows(key, needed) {
-                        return true;
-                    }
-                }
-                false
+                let at_once = |first: &KeyPattern| first.allows_at_once(key, needed);
+                patterns.first().is_some_and(at_once) || any_allows(patterns, key, needed)
             }
         }
     }
+}
+
+// Inline, the calls inside would take the registers of the loop over requests.
+#[inline(never)]
+fn any_allows(patterns: &[KeyPattern], key: &[u8], needed: KeyAccess) -> bool {
+    patterns.iter().any(|pattern| pattern.allows(key, needed))
 }
 
 impl KeyRules {
@@ -184,7 +187,11 @@ impl KeyPattern {
         Ok(KeyPattern { pattern: Pattern::new(pattern), granted })
     }
 
-    #[inline(always)]
+    #[inline]
+    fn allows_at_once(&self, key: &[u8], needed: KeyAccess) -> bool {
+        self.granted.contains(needed) && self.pattern.matches_at_once(key)
+    }
+
     fn allows(&self, key: &[u8], needed: KeyAccess) -> bool {
         self.granted.contains(needed) && self.pattern.matches(key)
     }
