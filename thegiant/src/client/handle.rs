@@ -255,7 +255,14 @@ impl Client {
     /// Returns the prefix of all keys and channels of the client, or an empty one.
     ///
     /// [`Server::key_prefix`](crate::Server::key_prefix) sets it. The keys in the requests of the client begin with it, and replies
-    /// of the type [`Key`](crate::Key) are written without it. Only a command about all keys needs this method.
+    /// of the type [`Key`](crate::Key) are written without it. These commands need this method:
+    ///
+    /// | the command | does with the prefix |
+    /// | --- | --- |
+    /// | is about all keys | ignores keys that do not begin with it |
+    /// | has an error whose text names a key | removes it from the key |
+    /// | publishes events | puts it before the channel, and leaves it out of the message |
+    /// | sends a message to another actor, which does one of these | puts it into the message |
     ///
     /// ```
     /// use std::collections::HashMap;
