@@ -151,6 +151,9 @@ impl TransactionQueue {
                 )));
             }
             match resolved {
+                Resolved::Split(_) if command.keys.is_none() && !routes.is_atomic() => {
+                    return Err(needs_all_shards(command));
+                }
                 Resolved::Split(_) => self.owners.extend(shards.ids()),
                 // Any shard can run a command without keys.
                 _ if command.keys.is_none() && shards.first != shards.last => {}
@@ -194,6 +197,15 @@ impl TransactionQueue {
         batch.begin_transaction(protocol, wanted);
         Ok((batch, first))
     }
+}
+
+/// Returns the error for a command on all shards in a transaction, which belongs to one.
+fn needs_all_shards(command: &Spec) -> Error {
+    let text = format_args!(
+        "'{}' runs on all shards, and a transaction on one: send it outside of MULTI, or call App::atomic in the server",
+        command.full_name()
+    );
+    Error::new("CROSSSLOT", text)
 }
 
 /// Returns the `EXECABORT` error for an `EXEC` that was rejected with `error`.
