@@ -203,7 +203,7 @@ fn merged_shards_and_supervised_actors_run() {
             let shards = App::new().mount_shards(3, |_| Counter::default()).atomic();
             let supervised = App::new().mount_supervised(Counter::default);
             let app = app().merge_with_prefix("shards.", shards).merge_with_prefix("one.", supervised);
-            assert_eq!(app.shards::<Counter>().len(), 4);
+            assert_eq!(app.shards::<Counter>().len(), 3);
             app
         },
         |server| server.workers(2).bind(ANY_PORT),

@@ -1,6 +1,7 @@
 //! Composes actors, functions and built-in commands into one application.
 
 mod merge;
+mod shard_addrs;
 
 use std::{
     any::{Any, type_name},
@@ -10,6 +11,8 @@ use std::{
 };
 
 use actix::{Actor, Addr, Context, Handler, Recipient, dev::channel::channel};
+
+pub use shard_addrs::ShardAddrs;
 
 use crate::{
     Counter, Gauge, Keyspace, PubSub,
@@ -85,7 +88,7 @@ pub struct App {
     emulates_cluster: bool,
     /// The number of databases, if the application has set it.
     databases: Option<u16>,
-    /// The addresses of the supervised actors and of the shards.
+    /// The `Addr` of each supervised actor, and the `ShardAddrs` of each actor with shards.
     addresses: Vec<Box<dyn Any + Send + Sync>>,
     /// Starts the shards.
     shards: Vec<StartShard>,
@@ -184,7 +187,8 @@ impl App {
     /// The [slot](crate::slot) of a key decides which shard has it. `factory` is called once for each shard with its
     /// number, from 0 to `shards - 1`, when the server starts. The shards are spread over the threads of
     /// [`Server::workers`](crate::Server::workers), and `factory` runs on the thread of its shard. With one shard or one
-    /// thread, everything works the same. [`shards`](Self::shards) returns the addresses of the shards.
+    /// thread, everything works the same. [`shards`](Self::shards) returns the addresses of the shards, to which other actors send
+    /// messages.
     ///
     /// ```
     /// use std::collections::HashMap;
@@ -259,19 +263,20 @@ impl App {
     {
         assert!(shards > 0, "an actor has at least one shard");
         let factory = Arc::new(factory);
-        let mut first = None;
+        let (mut first, mut addresses) = (None, Vec::new());
         for shard in 0..usize::from(shards) {
             // 0: as many messages as are sent. The number of batches bounds them.
             let (sender, mailbox) = channel(0);
             let address = Addr::new(sender);
             let mount = self.add_queue(address.clone());
-            self.addresses.push(Box::new(address));
+            addresses.push(address);
             first.get_or_insert(mount);
             let factory = Arc::clone(&factory);
             self.shards.push(Box::new(move || {
                 Context::with_receiver(mailbox).run(factory(shard));
             }));
         }
+        self.addresses.push(Box::new(ShardAddrs::new(addresses)));
         if let Some(first) = first {
             self.routes.add_shards(first, shards);
             self.add_commands::<A>(first);
@@ -342,14 +347,14 @@ impl App {
     /// Panics if no supervised actor has this type.
     #[track_caller]
     pub fn address<A: Actor<Context = Context<A>>>(&self) -> Addr<A> {
-        let found = self.addresses_of::<A>().next();
+        let found = self.addresses_of::<Addr<A>>().next();
         let Some(address) = found else { panic!("no supervised actor has the type {}", type_name::<A>()) };
         address.clone()
     }
 
     /// Returns the addresses of all [shards](Self::mount_shards) of an actor, in the order of their numbers.
     ///
-    /// Messages that are sent before the shards start wait for them.
+    /// [`of`](ShardAddrs::of) finds the shard of a key. Messages that are sent before the shards start wait for them.
     ///
     /// ```
     /// # use thegiant::{Disconnected, prelude::*};
@@ -365,21 +370,27 @@ impl App {
     /// #     fn handle(&mut self, _: Disconnected, _: &mut Context<Self>) {}
     /// # }
     /// let app = App::new().mount_shards(4, |_| Chat);
-    /// let shards = app.shards::<Chat>();
+    /// let shards = app.shards::<Chat>(); // and `shards.of("lobby")` is the one with the room "lobby"
     /// let app = shards.into_iter().fold(app, App::on_disconnect);
     /// ```
     ///
     /// # Panics
-    /// Panics if no actor with shards has this type.
+    /// Panics if no actor with shards has this type, or if several have it, which came with
+    /// [`merge_with_prefix`](Self::merge_with_prefix): take the addresses before.
     #[track_caller]
-    pub fn shards<A: Actor<Context = Context<A>>>(&self) -> Vec<Addr<A>> {
-        let found: Vec<_> = self.addresses_of().cloned().collect();
-        assert!(!found.is_empty(), "no actor with shards has the type {}", type_name::<A>());
-        found
+    pub fn shards<A: Actor<Context = Context<A>>>(&self) -> ShardAddrs<A> {
+        let (mut found, actor) = (self.addresses_of::<ShardAddrs<A>>(), type_name::<A>());
+        let Some(shards) = found.next() else { panic!("no actor with shards has the type {actor}") };
+        assert!(
+            found.next().is_none(),
+            "several actors with shards have the type {actor}: call `shards` before `merge`"
+        );
+        shards.clone()
     }
 
-    fn addresses_of<A: Actor>(&self) -> impl Iterator<Item = &Addr<A>> {
-        self.addresses.iter().filter_map(|address| address.downcast_ref::<Addr<A>>())
+    /// Returns the addresses of this type: an `Addr` or `ShardAddrs`.
+    fn addresses_of<T: 'static>(&self) -> impl Iterator<Item = &T> {
+        self.addresses.iter().filter_map(|addresses| addresses.downcast_ref())
     }
 
     #[track_caller]

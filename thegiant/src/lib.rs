@@ -1038,7 +1038,7 @@ pub use thegiant_tls::ServerTls;
 pub use thegiant_tls::TlsProtocol;
 
 pub use crate::{
-    app::{App, IntoApp},
+    app::{App, IntoApp, ShardAddrs},
     batch::{EventClass, KeyEvents},
     client::{Address, Client, Connected, Disconnected, PushId},
     clock::now,

@@ -45,7 +45,8 @@ impl App {
     /// | [`without`](Self::without), [`emulate_cluster`](Self::emulate_cluster), [`atomic`](Self::atomic) | applies to the whole |
     /// | [`databases`](Self::databases), [`authenticate`](Self::authenticate) | applies to the whole |
     /// | [`fallback`](Self::fallback), [`proxy`](Self::proxy) | gets the commands that no actor of the whole has |
-    /// | [`address`](Self::address), [`shards`](Self::shards) | return its addresses, after those of this one |
+    /// | [`address`](Self::address) | returns its address, unless this one has a supervised actor of the type |
+    /// | [`shards`](Self::shards) | returns its addresses, unless both have shards of the type |
     ///
     /// # Panics
     /// Panics if both have a command of the same name, different numbers of [`databases`](Self::databases), a fallback or proxy each, or
