@@ -1,6 +1,10 @@
 //! Tests `thegiant::test` as users of the toolkit call it.
 
-use std::time::{Duration, Instant};
+use std::{
+    env,
+    process::Command,
+    time::{Duration, Instant},
+};
 
 use actix_rt::{System, time::sleep};
 use thegiant::{
@@ -130,6 +134,18 @@ fn an_unexpected_reply_is_shown() {
         client.send("SAY a\r\n").await;
         client.expect("+NO\r\n").await;
     });
+}
+
+/// The place of the panic is the `.await`, not a line of the test kit.
+#[test]
+fn a_failure_has_the_line_of_the_test() {
+    let this_program = env::current_exe().expect("a path");
+    let test = "test_kit::an_unexpected_reply_is_shown";
+    let output = Command::new(this_program).args(["--exact", test, "--nocapture"]).output().expect("output");
+    let shown = String::from_utf8_lossy(&output.stderr);
+    let mut lines = include_str!("test_kit.rs").lines();
+    let line = lines.position(|line| line.contains("client.expect(\"+NO")).expect("the line") + 1;
+    assert!(shown.contains(&format!("panicked at {}:{line}:", file!())), "{shown}");
 }
 
 #[test]

@@ -9,7 +9,7 @@ use tokio::{
     net::ToSocketAddrs,
 };
 
-use super::patience::within;
+use super::{patience::within, step::Step};
 use crate::{
     Value,
     resp::{Encoder, Incoming},
@@ -18,7 +18,7 @@ use crate::{
 /// A client of a [`TestServer`](super::TestServer) or of any other server. Dropping it closes the connection.
 ///
 /// If the server does not behave as expected, the methods panic. The message shows the expected and the
-/// received bytes.
+/// received bytes, and the line of the test that awaits the method.
 pub struct TestClient {
     stream: Box<dyn Transport>,
     /// Received bytes that no method has returned yet.
@@ -76,108 +76,109 @@ impl TestClient {
     ///
     /// # Panics
     /// Panics if the server refuses.
-    pub async fn resp3(mut self) -> Self {
-        let hello = self.call(["HELLO", "3"]).await;
-        assert!(matches!(hello, Value::Map(_)), "HELLO 3 failed: {hello:?}");
-        self
+    pub fn resp3(mut self) -> impl Future<Output = Self> {
+        Step::new(async move {
+            self.request(["HELLO", "3"]).await?;
+            match self.next_reply().await? {
+                Value::Map(_) => Ok(self),
+                hello => Err(format!("HELLO 3 failed: {hello:?}")),
+            }
+        })
     }
 
     /// Sends a request and returns its reply.
     ///
     /// # Panics
     /// Panics if no reply arrives in time.
-    pub async fn call<W: AsRef<[u8]>>(&mut self, words: impl IntoIterator<Item = W>) -> Value {
-        let words: Vec<W> = words.into_iter().collect();
-        let mut request = Encoder::default();
-        request.request(&words);
-        self.send(request.into_vec()).await;
-        self.reply().await
+    pub fn call<W: AsRef<[u8]>>(
+        &mut self,
+        words: impl IntoIterator<Item = W>,
+    ) -> impl Future<Output = Value> {
+        Step::new(async move {
+            self.request(words).await?;
+            self.next_reply().await
+        })
     }
 
     /// Sends bytes and waits until the connection has taken them.
     ///
     /// # Panics
     /// Panics if the connection is closed, or if the server does not read the bytes in time.
-    pub async fn send(&mut self, bytes: impl AsRef<[u8]>) {
-        let sent = within(self.patience, self.stream.write_all(bytes.as_ref())).await;
-        match sent {
-            Some(Ok(())) => {}
-            Some(Err(error)) => {
-                panic!("cannot send {:?}: {error}{}", shortened(bytes.as_ref()), self.reason())
-            }
-            None => panic!("the server did not read {:?} in time", shortened(bytes.as_ref())),
-        }
+    pub fn send(&mut self, bytes: impl AsRef<[u8]>) -> impl Future<Output = ()> {
+        Step::new(async move { self.write(bytes.as_ref()).await })
     }
 
     /// Returns the next reply. [`pushed`](Self::pushed) returns the pushes that arrive before it.
     ///
     /// # Panics
     /// Panics if no reply arrives in time.
-    pub async fn reply(&mut self) -> Value {
-        loop {
-            match self.receive("a reply").await {
-                Incoming::Reply(value) => return value,
-                Incoming::Push(push) => self.pushed.push_back(push),
-            }
-        }
+    pub fn reply(&mut self) -> impl Future<Output = Value> {
+        Step::new(self.next_reply())
     }
 
     /// Returns the elements of the next push. In RESP2, which has no pushes, it returns the next array.
     ///
     /// # Panics
     /// Panics if no push arrives in time, or if a reply arrives first.
-    pub async fn pushed(&mut self) -> Vec<Value> {
-        if let Some(push) = self.pushed.pop_front() {
-            return push;
-        }
-        match self.receive("a push").await {
-            Incoming::Push(push) | Incoming::Reply(Value::Array(push)) => push,
-            Incoming::Reply(value) => panic!("expected a push, received the reply {value:?}"),
-        }
+    pub fn pushed(&mut self) -> impl Future<Output = Vec<Value>> {
+        Step::new(async move {
+            if let Some(push) = self.pushed.pop_front() {
+                return Ok(push);
+            }
+            match self.receive("a push").await? {
+                Incoming::Push(push) | Incoming::Reply(Value::Array(push)) => Ok(push),
+                Incoming::Reply(value) => Err(format!("expected a push, received the reply {value:?}")),
+            }
+        })
     }
 
     /// Receives exactly these bytes.
     ///
     /// # Panics
     /// Panics if other bytes arrive, or if too few bytes arrive in time.
-    pub async fn expect(&mut self, bytes: impl AsRef<[u8]>) {
-        let expected = bytes.as_ref();
-        while self.input.len() < expected.len() && expected.starts_with(&self.input) {
-            if !self.read(&format!("{:?}", shortened(expected))).await {
-                break;
+    pub fn expect(&mut self, bytes: impl AsRef<[u8]>) -> impl Future<Output = ()> {
+        Step::new(async move {
+            let expected = bytes.as_ref();
+            while self.input.len() < expected.len() && expected.starts_with(&self.input) {
+                if !self.read(&format!("{:?}", shortened(expected))).await? {
+                    break;
+                }
             }
-        }
-        let len = self.input.len().min(expected.len());
-        assert!(
-            self.input[..len] == *expected,
-            "expected {:?}, received {:?}",
-            shortened(expected),
-            shortened(&self.input)
-        );
-        self.input.drain(..len);
+            let len = self.input.len().min(expected.len());
+            if self.input[..len] != *expected {
+                let received = shortened(&self.input);
+                return Err(format!("expected {:?}, received {received:?}", shortened(expected)));
+            }
+            self.input.drain(..len);
+            Ok(())
+        })
     }
 
     /// Returns all bytes until the server closes the connection.
     ///
     /// # Panics
     /// Panics if the server does not close the connection in time.
-    pub async fn rest(&mut self) -> Bytes {
-        while self.read("the end of the connection").await {}
-        std::mem::take(&mut self.input).into()
+    pub fn rest(&mut self) -> impl Future<Output = Bytes> {
+        Step::new(async move {
+            while self.read("the end of the connection").await? {}
+            Ok(std::mem::take(&mut self.input).into())
+        })
     }
 
     /// Returns at least `min_len` bytes, or all bytes until the connection ends.
-    pub(super) async fn receive_at_least(&mut self, min_len: usize) -> Vec<u8> {
-        let mut is_open = true;
-        while is_open && self.input.len() < min_len {
-            is_open = self.read("a reply").await;
-        }
-        let_server_read().await;
-        if is_open {
-            // Surplus bytes are in the buffer already, so there is no need to wait for them.
-            let _ = within(Duration::ZERO, self.stream.read_buf(&mut self.input)).await;
-        }
-        std::mem::take(&mut self.input)
+    pub(super) fn receive_at_least(&mut self, min_len: usize) -> impl Future<Output = Vec<u8>> {
+        Step::new(async move {
+            let mut is_open = true;
+            while is_open && self.input.len() < min_len {
+                is_open = self.read("a reply").await?;
+            }
+            let_server_read().await;
+            if is_open {
+                // Surplus bytes are in the buffer already, so there is no need to wait for them.
+                let _ = within(Duration::ZERO, self.stream.read_buf(&mut self.input)).await;
+            }
+            Ok(std::mem::take(&mut self.input))
+        })
     }
 
     /// Closes the sending half of the connection. The client can still receive.
@@ -196,34 +197,64 @@ impl TestClient {
         }
     }
 
-    async fn receive(&mut self, what: &str) -> Incoming {
+    async fn request<W: AsRef<[u8]>>(&mut self, words: impl IntoIterator<Item = W>) -> Result<(), String> {
+        let words: Vec<W> = words.into_iter().collect();
+        let mut request = Encoder::default();
+        request.request(&words);
+        self.write(&request.into_vec()).await
+    }
+
+    async fn write(&mut self, bytes: &[u8]) -> Result<(), String> {
+        let sent = within(self.patience, self.stream.write_all(bytes)).await;
+        let bytes = shortened(bytes);
+        match sent {
+            Some(Ok(())) => Ok(()),
+            Some(Err(error)) => Err(format!("cannot send {bytes:?}: {error}{}", self.reason())),
+            None => Err(format!("the server did not read {bytes:?} in time")),
+        }
+    }
+
+    async fn next_reply(&mut self) -> Result<Value, String> {
+        loop {
+            match self.receive("a reply").await? {
+                Incoming::Reply(value) => return Ok(value),
+                Incoming::Push(push) => self.pushed.push_back(push),
+            }
+        }
+    }
+
+    async fn receive(&mut self, what: &str) -> Result<Incoming, String> {
         loop {
             match Incoming::parse(&self.input) {
                 Ok(Some((received, len))) => {
                     self.input.drain(..len);
-                    return received;
+                    return Ok(received);
                 }
                 Ok(None) => {}
-                Err(error) => panic!("received an invalid reply {:?}: {error}", shortened(&self.input)),
+                Err(error) => {
+                    return Err(format!("received an invalid reply {:?}: {error}", shortened(&self.input)));
+                }
             }
-            if !self.read(what).await {
-                panic!(
-                    "expected {what}, but the connection was closed after {:?}{}",
-                    shortened(&self.input),
-                    self.reason()
-                );
+            if !self.read(what).await? {
+                let (received, reason) = (shortened(&self.input), self.reason());
+                return Err(format!(
+                    "expected {what}, but the connection was closed after {received:?}{reason}"
+                ));
             }
         }
     }
 
     /// Reads more bytes. Returns `false` at the end of the connection.
-    async fn read(&mut self, what: &str) -> bool {
+    async fn read(&mut self, what: &str) -> Result<bool, String> {
         let read = within(self.patience, self.stream.read_buf(&mut self.input)).await;
         match read {
-            Some(Ok(read)) => read > 0,
-            Some(Err(error)) if error.kind() == io::ErrorKind::BrokenPipe => false,
-            Some(Err(error)) => panic!("expected {what}: {error}"),
-            None => panic!("expected {what}, received nothing in time after {:?}", shortened(&self.input)),
+            Some(Ok(read)) => Ok(read > 0),
+            Some(Err(error)) if error.kind() == io::ErrorKind::BrokenPipe => Ok(false),
+            Some(Err(error)) => Err(format!("expected {what}: {error}")),
+            None => {
+                let received = shortened(&self.input);
+                Err(format!("expected {what}, received nothing in time after {received:?}"))
+            }
         }
     }
 }

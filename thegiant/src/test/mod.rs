@@ -68,6 +68,7 @@ mod client;
 mod patience;
 mod pieces;
 mod server;
+mod step;
 
 pub use client::TestClient;
 pub use pieces::assert_replies;
