@@ -1,7 +1,7 @@
 //! The common syntax of `#[command(…)]` and `#[arg(…)]`.
 
 use syn::{
-    Attribute, Error, Ident, LitStr, Meta, Result, Token,
+    Attribute, Error, Ident, Lit, LitStr, Meta, Result, Token,
     ext::IdentExt,
     parse::{Parse, ParseStream},
     token::Paren,
@@ -53,7 +53,8 @@ impl Written {
         }
         let word = input.call(Ident::parse_any)?;
         if input.parse::<Option<Token![=]>>()?.is_some() {
-            self.values.push((word, input.parse()?));
+            let value = string(&word, input)?;
+            self.values.push((word, value));
         } else if input.peek(Paren) {
             self.push_list(&word, input)?;
         } else {
@@ -70,7 +71,7 @@ impl Written {
             return Err(Error::new_spanned(key, format_args!("`{key}` has no values: write `{key}(\"…\")`")));
         }
         loop {
-            self.values.push((key.clone(), list.parse()?));
+            self.values.push((key.clone(), string(key, &list)?));
             if list.parse::<Option<Token![,]>>()?.is_none() || list.is_empty() {
                 break;
             }
@@ -90,6 +91,18 @@ impl Parse for Written {
         }
         Ok(written)
     }
+}
+
+/// Parses a value. A number gets an error that shows it as a string.
+fn string(key: &Ident, input: ParseStream<'_>) -> Result<LitStr> {
+    let number = match input.fork().parse() {
+        Ok(Lit::Int(number)) => number.to_string(),
+        Ok(Lit::Float(number)) => number.to_string(),
+        _ => return input.parse(),
+    };
+    // A time without a unit: most are in seconds.
+    let unit = if key == "timeout" && number.ends_with(|c: char| c.is_ascii_digit()) { "s" } else { "" };
+    Err(input.error(format_args!("the value is a string: write `{key} = \"{number}{unit}\"`")))
 }
 
 /// Stores a value that an attribute may contain once.
