@@ -22,6 +22,7 @@ use crate::command::Commands;
     message = "`{Self}` cannot be mounted",
     label = "not an actor with commands",
     note = "write `#[commands]` above an `impl` block of the actor",
+    note = "`mount_shards` and `mount_supervised` start the actor: return it, and not the address of `.start()`",
     note = "generic code needs the bound `Mountable`, as in `fn add<A: Mountable>(app: App, actor: Addr<A>) -> App`"
 )]
 pub trait Mountable:
