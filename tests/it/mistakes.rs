@@ -17,7 +17,8 @@ fn each_mistake_has_its_compile_error() {
     // Examples have the dependencies of tests, too. So all crates outside the workspace share the same ones.
     let files = mistakes.iter().map(|path| (format!("examples/{}", file_name(path)), read(path)));
     let outside = OutsideCrate::new("mistakes", &["thegiant-client"], files);
-    let output = outside.check(&["--examples", "--keep-going", "--message-format=json"]);
+    let output =
+        outside.check(&["--examples", "--features=thegiant/json", "--keep-going", "--message-format=json"]);
     let errors = errors(&String::from_utf8_lossy(&output.stdout));
     assert!(!errors.is_empty(), "{}", String::from_utf8_lossy(&output.stderr));
 

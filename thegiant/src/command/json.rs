@@ -8,7 +8,6 @@ use crate::{
     resp::{Encoder, Json},
 };
 
-#[diagnostic::do_not_recommend]
 impl<'a, T: Deserialize<'a>> FromArg<'a> for Json<T> {
     const ARG: ArgSpec = ArgSpec::new(ArgKind::String);
 
@@ -17,7 +16,6 @@ impl<'a, T: Deserialize<'a>> FromArg<'a> for Json<T> {
     }
 }
 
-#[diagnostic::do_not_recommend]
 impl<T: Serialize> Reply for Json<T> {
     const REPLY: ReplySpec = ReplySpec::String;
 

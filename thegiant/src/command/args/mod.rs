@@ -66,7 +66,7 @@ use crate::Error;
     note = "take `Bytes`, `&[u8]`, `&str`, `String`, an integer, a float, `Key<T>`, `Option<T>`, `Vec<T>`, a tuple of these, \
             or a type with `#[derive(FromArg)]` or `#[derive(Args)]`",
     note = "`&Client`, `Client`, `&Request`, `&mut Context<Self>` and `Responder<T>` are not arguments; write them exactly so",
-    note = "or take `Parsed<T>` for a type with `FromStr`",
+    note = "or take `Parsed<T>` for a type with `FromStr`, or `Json<T>` (feature `json`) for a type with `serde::Deserialize`",
     note = "instead of a `Duration`, take `Milliseconds` or `Seconds`; instead of a `SystemTime`, `UnixTime` or `UnixTimeMs`"
 )]
 pub trait FromArg<'a>: Sized {
