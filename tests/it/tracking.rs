@@ -69,7 +69,7 @@ fn app() -> App {
 /// Connects a client that tracks the keys it reads.
 async fn tracking_client(server: &TestServer, options: &str) -> TestClient {
     let mut client = server.connect().resp3().await;
-    client.call(format!("CLIENT TRACKING ON {options}").trim().split(' ')).await;
+    client.call(("CLIENT", "TRACKING", "ON", options.split_whitespace().collect::<Vec<_>>())).await;
     client
 }
 
@@ -93,10 +93,10 @@ async fn an_actors_changes_invalidate_keys_at_once_or_later() {
     let mut writer = server.connect();
     for change in ["SET key", "SETLATER key", "CHANGED key"] {
         for read in ["GET key", "GETLATER key"] {
-            reader.call(read.split(' ')).await;
+            reader.call(read.split(' ').collect::<Vec<_>>()).await;
             writer.call(["FAIL", "key"]).await;
             writer.call(["CHANGED", "other"]).await;
-            writer.call(change.split(' ')).await;
+            writer.call(change.split(' ').collect::<Vec<_>>()).await;
             assert_eq!(invalidated(&mut reader).await, "key", "{change}");
             assert_eq!(invalidated(&mut all).await, "key", "{change}");
         }
@@ -121,8 +121,8 @@ async fn the_prefixes_of_a_client_do_not_slow_down_other_clients() {
     const CHANGES: usize = 100_000;
     let server = TestServer::start(app());
     let mut reader = server.connect().resp3().await;
-    let prefixes = (0..PREFIXES).flat_map(|number| ["PREFIX".to_owned(), format!("prefix-{number}:")]);
-    let words = ["CLIENT", "TRACKING", "ON", "BCAST"].map(str::to_owned).into_iter().chain(prefixes);
+    let prefixes = (0..PREFIXES).map(|number| ("PREFIX", format!("prefix-{number}:")));
+    let words = ("CLIENT", "TRACKING", "ON", "BCAST", prefixes.collect::<Vec<_>>());
     assert_eq!(reader.call(words).await, Value::Simple("OK".into()));
     let mut writer = server.connect();
     for _ in 0..CHANGES / 1000 {

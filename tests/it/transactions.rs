@@ -224,7 +224,7 @@ async fn changes_by_an_actor_fail_a_watch() {
         ("MARK", false),
     ] {
         client.call(["WATCH", "a"]).await;
-        client.call(change.split(' ')).await;
+        client.call(change.split(' ').collect::<Vec<_>>()).await;
         client.call(["MULTI"]).await;
         client.send(line("EXEC")).await;
         client.expect(if is_dirty { "*-1\r\n" } else { "*0\r\n" }).await;

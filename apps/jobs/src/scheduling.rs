@@ -152,7 +152,8 @@ mod tests {
     }
 
     async fn ask(client: &mut TestClient, words: &str) -> Value {
-        client.call(words.split(' ').map(|word| word.replace('_', " "))).await
+        let words: Vec<_> = words.split(' ').map(|word| word.replace('_', " ")).collect();
+        client.call(words).await
     }
 
     /// Returns the numbers of firings that added a job and that did not.

@@ -50,7 +50,7 @@ async fn tokens_say_who_a_client_is_and_what_it_may_do() -> io::Result<()> {
         ("SET bob:1 x", Value::Error(Error::from_static(no_set))),
         ("GET bob:1", Value::Null),
     ] {
-        assert_eq!(client.call(request.split(' ')).await, reply, "{request}");
+        assert_eq!(client.call(request.split(' ').collect::<Vec<_>>()).await, reply, "{request}");
     }
     Ok(())
 }

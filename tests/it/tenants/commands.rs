@@ -109,12 +109,11 @@ async fn a_wait_of_a_tenant_ends_as_any_other() {
     client.send("CLIENT ID\r\nBLPOP w 0\r\n").await;
     let Value::Integer(id) = client.reply().await else { panic!("no ID") };
     let mut operator = server.connect();
-    for reason in ["", " ERROR"] {
-        let unblock = format!("CLIENT UNBLOCK {id}{reason}\r\n");
-        while operator.call(unblock.split_whitespace()).await != Value::Integer(1) {}
+    for reason in [None, Some("ERROR")] {
+        while operator.call(("CLIENT", "UNBLOCK", id, reason)).await != Value::Integer(1) {}
         match reason {
-            "" => client.expect("*2\r\n$3\r\nnil\r\n$0\r\n\r\n").await,
-            _ => client.expect("-UNBLOCKED client unblocked via CLIENT UNBLOCK\r\n").await,
+            None => client.expect("*2\r\n$3\r\nnil\r\n$0\r\n\r\n").await,
+            Some(_) => client.expect("-UNBLOCKED client unblocked via CLIENT UNBLOCK\r\n").await,
         }
         client.send("BLPOP w 0\r\n").await;
     }

@@ -12,7 +12,7 @@ use tokio::{
 use super::{patience::within, step::Step};
 use crate::{
     Value,
-    resp::{Encoder, Incoming},
+    resp::{Incoming, RequestBuilder, ToArgs},
 };
 
 /// A client of a [`TestServer`](super::TestServer) or of any other server. Dropping it closes the connection.
@@ -86,14 +86,24 @@ impl TestClient {
         })
     }
 
-    /// Sends a request and returns its reply.
+    /// Sends a request with the words of these values, and returns its reply.
+    ///
+    /// ```
+    /// use thegiant::{App, Value, test::TestServer};
+    ///
+    /// # async fn echoes() {
+    /// let server = TestServer::start(App::new());
+    /// let mut client = server.connect();
+    /// assert_eq!(client.call("PING").await, Value::simple("PONG"));
+    /// assert_eq!(client.call(["ECHO", "seven"]).await, Value::bulk("seven"));
+    /// assert_eq!(client.call(("ECHO", 7)).await, Value::bulk("7"));
+    /// # }
+    /// # actix::System::new().block_on(echoes());
+    /// ```
     ///
     /// # Panics
-    /// Panics if no reply arrives in time.
-    pub fn call<W: AsRef<[u8]>>(
-        &mut self,
-        words: impl IntoIterator<Item = W>,
-    ) -> impl Future<Output = Value> {
+    /// Panics if a value cannot be sent, or if no reply arrives in time.
+    pub fn call(&mut self, words: impl ToArgs) -> impl Future<Output = Value> {
         Step::new(async move {
             self.request(words).await?;
             self.next_reply().await
@@ -197,11 +207,13 @@ impl TestClient {
         }
     }
 
-    async fn request<W: AsRef<[u8]>>(&mut self, words: impl IntoIterator<Item = W>) -> Result<(), String> {
-        let words: Vec<W> = words.into_iter().collect();
-        let mut request = Encoder::default();
-        request.request(&words);
-        self.write(&request.into_vec()).await
+    async fn request(&mut self, words: impl ToArgs) -> Result<(), String> {
+        let mut request = RequestBuilder::default();
+        request.arg(&words);
+        match request.error() {
+            Some(reason) => Err(format!("cannot send the request: {reason}")),
+            None => self.write(&request.to_vec()).await,
+        }
     }
 
     async fn write(&mut self, bytes: &[u8]) -> Result<(), String> {
