@@ -201,11 +201,13 @@ impl TransactionQueue {
 
 /// Returns the error for a command on all shards in a transaction, which belongs to one.
 fn needs_all_shards(command: &Spec) -> Error {
-    let text = format_args!(
-        "'{}' runs on all shards, and a transaction on one: send it outside of MULTI, or call App::atomic in the server",
-        command.full_name()
-    );
-    Error::new("CROSSSLOT", text)
+    let name = command.full_name();
+    Error::new(
+        "CROSSSLOT",
+        format_args!(
+            "'{name}' runs on all shards, and a transaction on one: send it outside of MULTI, or call App::atomic in the server"
+        ),
+    )
 }
 
 /// Returns the `EXECABORT` error for an `EXEC` that was rejected with `error`.

@@ -1,4 +1,4 @@
-//! The rows of what has changed.
+//! The rows of changed jobs, results and queues.
 
 use std::mem;
 

@@ -1,4 +1,4 @@
-//! What has changed and is not in the database yet.
+//! The jobs, results and queues that have changed since the database was written.
 
 use std::collections::{BTreeMap, BTreeSet};
 
