@@ -1,7 +1,12 @@
-use thegiant::{Authenticate, Identity, prelude::*, test::TestServer};
+use thegiant::{
+    Authenticate, Identity,
+    cluster::{Cluster, Topology},
+    prelude::*,
+    test::TestServer,
+};
 
 use super::{log_in, start};
-use crate::support::{RawClient, lines, request};
+use crate::support::{ANY_PORT, RawClient, Served, line, lines, request};
 
 const OK: &str = "+OK\r\n";
 
@@ -168,4 +173,26 @@ async fn a_user_whose_name_is_not_text_cannot_log_in() {
     let mut client = server.connect();
     client.send(&b"ACL SETUSER \"\\xff\" on nopass ~* +@all\r\nAUTH \"\\xff\" x\r\nNAME k\r\n"[..]).await;
     client.expect("+OK\r\n-ERR internal error\r\n*2\r\n$1\r\nk\r\n$1\r\nk\r\n").await;
+}
+
+/// Clients compute the slot of a key from its name without the prefix.
+#[test]
+fn an_instance_of_a_cluster_has_no_tenants() {
+    let cluster = || {
+        let topology = Topology::parse("version 1\na 127.0.0.1:7001 0-8191\nb 127.0.0.1:7002 8192-16383");
+        Cluster::new(topology.expect("a topology"), "a").upstream(None)
+    };
+    let app = || App::new().mount(Names.start()).authenticate(Tokens.start());
+    let with_prefixes = Served::try_with(app, move |server: Server| {
+        Ok(server.bind(ANY_PORT)?.cluster(cluster())?.key_prefix(|user| Some(format!("{user}:"))))
+    });
+    let error = match with_prefixes {
+        Ok(served) => served.ended().expect_err("both"),
+        Err(error) => error,
+    };
+    assert!(error.to_string().contains("an instance of a cluster cannot have key prefixes"), "{error}");
+    let served = Served::with(app, move |server| server.bind(ANY_PORT)?.cluster(cluster()));
+    let mut client = RawClient::connect(served.address());
+    assert_eq!(client.ask(line("AUTH app a:")), "-ERR internal error\r\n");
+    assert_eq!(client.ask(line("AUTH app none")), OK);
 }
