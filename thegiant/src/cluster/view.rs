@@ -71,8 +71,7 @@ impl View {
     #[inline]
     pub(crate) fn check(&self, spec: &Spec, words: RequestWords<'_>) -> Result<(), Misdirected> {
         let Some(keys) = &spec.keys else { return Ok(()) };
-        let positions = keys.positions(words.len(), |index| words.get(index));
-        self.check_slots(positions.filter_map(|position| words.get(position)).map(slot))
+        self.check_slots(keys.in_request(words).map(slot))
     }
 
     /// Checks whether this instance serves all keys with these slots, which must be the same.

@@ -1,6 +1,7 @@
 //! The positions of the keys in a request.
 
 use super::args::{ArgKind, ArgSpec};
+use crate::batch::RequestWords;
 
 /// The positions of the keys in a request: from `first` to `last`, in steps of `step`.
 ///
@@ -69,6 +70,13 @@ impl KeySpec {
             (self.last as usize).min(words.saturating_sub(1))
         };
         Keys { next: self.first, last, step: self.step }
+    }
+
+    /// Returns the keys of a request.
+    #[inline]
+    pub(crate) fn in_request<'a>(&self, words: RequestWords<'a>) -> impl Iterator<Item = &'a [u8]> + use<'a> {
+        let positions = self.positions(words.len(), |index| words.get(index));
+        positions.filter_map(move |position| words.get(position))
     }
 
     /// Returns the position of the only key, if every request of the command has just one key.

@@ -108,10 +108,8 @@ impl<'a> Request<'a> {
 
     /// Returns the keys of the request; none for a command [without a row](Self::spec).
     pub fn keys(&self) -> impl Iterator<Item = &'a [u8]> + use<'a> {
-        let words = self.words;
         let keys = self.spec().and_then(|spec| spec.keys);
-        let positions = keys.map(|keys| keys.positions(words.len(), |index| words.get(index)));
-        positions.into_iter().flatten().filter_map(move |position| words.get(position))
+        keys.map(|keys| keys.in_request(self.words)).into_iter().flatten()
     }
 
     /// Returns the error `ERR unknown command '…', with args beginning with: …`.

@@ -111,8 +111,7 @@ impl TransactionQueue {
     pub(crate) fn keys<'a>(&'a self, routes: &'a Routes) -> impl Iterator<Item = &'a [u8]> {
         self.requests.requests.from(0).flat_map(|(_, words, resolved)| {
             let keys = resolved.target().and_then(|target| routes.command(target.command).keys);
-            let positions = keys.map(|keys| keys.positions(words.len(), |index| words.get(index)));
-            positions.into_iter().flatten().filter_map(move |position| words.get(position))
+            keys.map(|keys| keys.in_request(words)).into_iter().flatten()
         })
     }
 

@@ -112,8 +112,7 @@ impl Watchers {
 
     /// Records that all keys that begin with `prefix` may have changed.
     pub(super) fn all_modified(&self, prefix: &[u8]) {
-        let watched = self.0.values().flatten().filter(|(key, _)| key.starts_with(prefix));
-        watched.flat_map(|(_, watchers)| watchers.values()).for_each(Watcher::set_dirty);
+        self.modified_if(|key| key.starts_with(prefix));
     }
 
     fn add(&mut self, db: u16, key: Bytes, client: Client) {
