@@ -1,112 +1,21 @@
-//! The batch: its requests, a cursor that says which request is next, and the replies so far.
+//! The life of a batch, the cursor that says which request is next, and the replies so far.
 
-use std::{fmt, ops::Range};
+use std::ops::Range;
 
 use bytes::Bytes;
 
 use super::{
-    ActorId, Actors, BatchStats, CommandRef, ExclusiveSet, Failure, ReplyBuffer, ReplyMode, RequestWords,
-    Resolved, StreamingReply, WaitId, join::Join, observation::Observed, pool, requests::Requests,
+    ActorId, Actors, Batch, CommandRef, Failure, ReplyBuffer, ReplyMode, RequestWords, Resolved, WaitId,
+    data::{MAX_UNSENT, Progress},
+    pool,
 };
 use crate::{
     Error,
     resp::{BufferPosition, Encoder},
 };
 
-/// The requests that one read of a socket brought in, and the replies to those that have run.
-///
-/// A batch is owned by the connection, or by the actor that runs its next request. The actor writes the
-/// replies into the batch and returns it.
-pub(crate) struct Batch {
-    pub(crate) requests: Requests,
-    /// The index of the next request to run, and of its first span.
-    pub(super) next: usize,
-    pub(super) next_span: usize,
-    /// The requests before this one have the key prefix of their client.
-    pub(crate) prefixed: u32,
-    /// The end of the replies to all requests before the next one.
-    pub(super) mark: BufferPosition,
-    /// The replies.
-    pub(crate) out: ReplyBuffer,
-    pub(super) progress: Progress,
-    /// The batch is a transaction. Its replies form one array.
-    pub(super) is_transaction: bool,
-    /// The time of each request is measured.
-    pub(crate) is_timed: bool,
-    /// The requests have effects that are reported after they have run.
-    pub(super) observed: Option<Observed>,
-    /// Exclusive access to actors, while the rest of a transaction is pending.
-    pub(crate) exclusive: ExclusiveSet,
-    /// Times and errors of single requests.
-    pub(crate) stats: BatchStats,
-    /// Its data as a part of another batch.
-    pub(super) part: PartRecord,
-}
-
-/// The data of a part that the whole batch needs to join the replies.
-#[derive(Default)]
-pub(super) struct PartRecord {
-    /// The shard that runs the part.
-    pub(super) shard: u16,
-    /// The end of each reply.
-    pub(super) ends: Vec<BufferPosition>,
-    /// The requests that are parts of split requests.
-    pub(super) split_requests: Vec<u32>,
-    /// The part runs its requests while the replies have fewer bytes than this.
-    pub(super) room: usize,
-}
-
-/// Says whether the next request can run.
-pub(super) enum Progress {
-    /// It can, while the replies have fewer bytes than this.
-    Running { room: usize },
-    /// It has run, and waits for its reply. `may_block`: its command has the flag `blocking`.
-    Blocked { wait_id: WaitId, may_block: bool },
-    /// The reply to the request before it is not complete.
-    Streaming(Box<dyn StreamingReply>),
-    /// It can run when the transaction has exclusive access to these shards, the last one first.
-    Acquiring(Vec<ActorId>),
-    /// Parts of the batch run on several shards. It can run when the replies so far have been sent.
-    Joining(Box<Join>),
-}
-
-/// Maximum size of unsent replies before the next request runs.
-///
-/// It bounds the memory of a client that does not read.
-const MAX_UNSENT: usize = 1024 * 1024;
-
 /// A blocked batch keeps its buffers if they take no more than this many bytes.
 const MAX_BLOCKED_BYTES: usize = 1024;
-
-impl fmt::Debug for Batch {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Batch").field("requests", &self.requests.len()).finish_non_exhaustive()
-    }
-}
-
-impl Default for Batch {
-    fn default() -> Self {
-        Batch {
-            requests: Requests::default(),
-            next: 0,
-            next_span: 0,
-            prefixed: 0,
-            mark: BufferPosition::default(),
-            out: ReplyBuffer::default(),
-            progress: Progress::START,
-            is_transaction: false,
-            is_timed: false,
-            observed: None,
-            exclusive: ExclusiveSet::default(),
-            stats: BatchStats::default(),
-            part: PartRecord::default(),
-        }
-    }
-}
-
-impl Progress {
-    const START: Progress = Progress::Running { room: MAX_UNSENT };
-}
 
 /// The life of a batch.
 impl Batch {

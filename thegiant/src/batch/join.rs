@@ -2,55 +2,11 @@
 
 use std::{collections::VecDeque, mem, time::Duration};
 
-use super::{Actors, Batch, CommandRef, Resolved, cursor::Progress};
-use crate::{
-    resp::{BufferPosition, Encoder, Error, Protocol, Value},
-    split::ResponsePolicy,
+use super::{
+    Actors, Batch, CommandRef, Join, Merge, Resolved,
+    data::{Part, Progress, SplitRequest},
 };
-
-/// The parts of a batch, and the order of their replies.
-///
-/// A part is itself a batch, with copies of the requests for one shard. Its replies are moved to the whole batch in
-/// the order of the requests: the target of each request says which part has its reply.
-#[derive(Debug)]
-pub(crate) struct Join {
-    shards: Actors,
-    /// Indexed by shard.
-    parts: Vec<Part>,
-    /// The split requests whose replies the whole batch still lacks.
-    split: VecDeque<SplitRequest>,
-    /// The first request of the whole batch that is in no part.
-    end: usize,
-}
-
-#[derive(Debug, Default)]
-struct Part {
-    /// `None` while the shard has the part, or if the shard has no requests.
-    batch: Option<Box<Batch>>,
-    /// The number of replies in `batch` that have been taken.
-    taken: usize,
-    /// The number of replies that were taken before the part was sent the last time.
-    taken_before: usize,
-}
-
-/// A request that several shards run, or one with a changed word.
-#[derive(Debug)]
-struct SplitRequest {
-    /// The shards that run the request.
-    shards: Vec<u16>,
-    merge: Merge,
-}
-
-/// How the replies to a split request become one.
-#[derive(Debug)]
-pub(crate) enum Merge {
-    /// The policy of the command merges them.
-    Policy(ResponsePolicy),
-    /// The policy of the command merges them. The list has the index of the reply that contains the value of each key.
-    ByKey(ResponsePolicy, Vec<usize>),
-    /// The cursor of the reply has to name its shard.
-    Cursor { shard: u16, shards: u16 },
-}
+use crate::resp::{BufferPosition, Encoder, Error, Protocol, Value};
 
 /// Minimum size of unsent replies in a part before its next request runs.
 const MIN_ROOM: usize = 64 * 1024;

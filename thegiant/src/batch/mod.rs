@@ -4,6 +4,7 @@
 
 mod checkpoint;
 mod cursor;
+mod data;
 mod exclusive;
 mod join;
 mod key_events;
@@ -17,14 +18,12 @@ mod target;
 mod transaction;
 
 pub(crate) use checkpoint::BatchCheckpoint;
-pub(crate) use cursor::Batch;
+pub(crate) use data::{Batch, Join, Merge};
 pub(crate) use exclusive::{Exclusive, ExclusiveAccess, ExclusiveSet};
-pub(crate) use join::{Join, Merge};
 pub(crate) use key_events::KeyEvent;
 pub use key_events::{EventClass, KeyEvents};
 pub use reply_buffer::ReplyBuffer;
-pub(crate) use reply_buffer::ReplyMode;
+pub(crate) use reply_buffer::{ReplyMode, Streamed, StreamingReply};
 pub(crate) use requests::{PartialBulk, RequestWords};
 pub(crate) use stats::{BatchStats, Failure};
-pub(crate) use streaming::{Streamed, StreamingReply};
 pub(crate) use target::{ActorId, Actors, CommandId, CommandRef, Resolved, RowId, WaitId};

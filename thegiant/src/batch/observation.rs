@@ -2,17 +2,7 @@
 
 use std::ops::Range;
 
-use super::{Actors, Batch, CommandId, CommandRef};
-
-/// The report that follows requests: the keys that they have used, and the pushes that they have caused for their
-/// own client.
-#[derive(Clone, Copy)]
-pub(super) struct Observed {
-    /// The first request whose keys were not reported yet.
-    from: usize,
-    /// Each request is reported before the next one runs, because the client gets pushes.
-    one_by_one: bool,
-}
+use super::{Actors, Batch, CommandId, CommandRef, data::Observed};
 
 impl Batch {
     /// Counts the calls of each command. Consecutive calls of one command are reported together.

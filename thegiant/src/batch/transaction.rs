@@ -1,6 +1,6 @@
 //! A batch that is a transaction, and its exclusive access to actors.
 
-use super::{ActorId, Actors, Batch, Exclusive, cursor::Progress};
+use super::{ActorId, Actors, Batch, Exclusive, data::Progress};
 use crate::resp::{BufferPosition, Protocol};
 
 impl Batch {
