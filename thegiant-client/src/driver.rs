@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use thegiant_resp::Backoff;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::TcpStream,
@@ -11,7 +12,6 @@ use tokio::{
 
 use crate::{
     CallError, ConnectionBuilder,
-    backoff::Backoff,
     connection::QueuedCall,
     handshake::handshake,
     session::{End, Session},
@@ -30,14 +30,14 @@ pub(crate) async fn run(options: ConnectionBuilder, mut queue: mpsc::Receiver<Qu
             Ok(End::Lost(reason)) => reason,
             Ok(End::Timeout) => "the server did not reply in time".to_owned(),
             Err(reason) => {
-                fail_calls(&mut queue, Instant::now() + backoff.next(), &reason).await;
+                fail_calls(&mut queue, Instant::now() + backoff.next_delay(), &reason).await;
                 continue;
             }
         };
         if start.elapsed() >= STABLE {
             backoff.reset();
         } else {
-            fail_calls(&mut queue, Instant::now() + backoff.next(), &reason).await;
+            fail_calls(&mut queue, Instant::now() + backoff.next_delay(), &reason).await;
         }
     }
 }

@@ -102,7 +102,6 @@
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
-mod backoff;
 mod builder;
 mod connection;
 mod derived;

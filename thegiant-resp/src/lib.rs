@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+mod backoff;
 mod decoder;
 mod encoder;
 mod error;
@@ -22,6 +23,7 @@ mod to_args;
 mod units;
 mod value;
 
+pub use backoff::Backoff;
 pub use decoder::{Decoder, LARGE_BULK, Progress};
 pub use encoder::{BufferPosition, Encoder};
 pub use error::{Error, ReplyError};

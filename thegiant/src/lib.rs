@@ -226,7 +226,6 @@ extern crate self as thegiant;
 
 mod acl;
 mod app;
-mod backoff;
 mod batch;
 mod builtin;
 mod client;

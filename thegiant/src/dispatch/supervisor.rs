@@ -19,7 +19,7 @@ use actix_rt::time::{Instant, sleep};
 use futures_core::Stream;
 
 use super::BatchQueue;
-use crate::backoff::Backoff;
+use crate::resp::Backoff;
 
 /// An actor that has run for this long was started successfully, so the next delay is the shortest again.
 const STABLE_AFTER: Duration = Duration::from_secs(10);
@@ -46,7 +46,7 @@ pub(crate) async fn supervise<A>(
         if started.elapsed() >= STABLE_AFTER {
             backoff.reset();
         }
-        let wait = backoff.next();
+        let wait = backoff.next_delay();
         tracing::error!(
             actor = ended.actor_type(),
             wait_ms = wait.as_millis(),

@@ -16,14 +16,13 @@ use tokio::sync::Notify;
 
 use super::{feed::Feed, feed_consumer::Consumer, state::ProxyState, upkeep::LOG_EVERY};
 use crate::{
-    backoff::Backoff,
     proxy::{
         conn::{FeedEvent, PoolKey, Upstream, UpstreamStats, dial, follow},
         pool::FORGOTTEN,
         routing::{Readiness, Route},
         wire::{LossReason, Words},
     },
-    resp::Protocol,
+    resp::{Backoff, Protocol},
 };
 
 /// The upstream to which a feed connects next.
@@ -205,7 +204,7 @@ async fn keep_open(proxy: &Weak<RefCell<ProxyState>>, feed: &Rc<Feed>, fixed: Op
             tracing::warn!(upstream, reason = %lost, "the upstream sends no messages and no invalidations");
         }
         // The upstream's other connections may find out earlier that it is up.
-        let _ = timeout(backoff.next(), woken).await;
+        let _ = timeout(backoff.next_delay(), woken).await;
     }
 }
 

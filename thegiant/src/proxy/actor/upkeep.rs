@@ -16,12 +16,12 @@ use tokio::sync::Notify;
 
 use super::state::ProxyState;
 use crate::{
-    backoff::Backoff,
     proxy::{
         conn::{Dialled, InFlight, InFlightTable, MultiplexedConnection, PoolKey, Silence, Upstream, dial},
         pool::FORGOTTEN,
         wire::{LossReason, Words},
     },
+    resp::Backoff,
 };
 
 /// Interval between two checks of all connections.
@@ -105,7 +105,7 @@ pub(super) async fn keep_up(proxy: Weak<RefCell<ProxyState>>, index: usize, is_f
         proxy.borrow_mut().on_down(index, is_first, &lost);
         drop(proxy);
         // Another connection to the upstream ends the wait when it is open.
-        let _ = timeout(backoff.next(), wakeup.notified()).await;
+        let _ = timeout(backoff.next_delay(), wakeup.notified()).await;
     }
 }
 
