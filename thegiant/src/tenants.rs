@@ -28,14 +28,21 @@ impl Tenants {
     /// # Errors
     /// The name is not UTF-8. Two such names could get the same prefix.
     pub(crate) fn prefix_of(&self, user: &[u8]) -> Result<Bytes, Error> {
-        let Some(prefix_of) = &self.0 else { return Ok(Bytes::new()) };
+        if !self.are_any() {
+            return Ok(Bytes::new());
+        }
         let name = std::str::from_utf8(user).map_err(|_| {
             Error::internal(format!(
                 "the user `{}` has no key prefix, because its name is not UTF-8: rename the user",
                 user.escape_ascii()
             ))
         })?;
-        Ok(prefix_of(name).unwrap_or_default())
+        Ok(self.prefix_of_name(name))
+    }
+
+    /// Returns the key prefix of the user with this name, which is empty if the user has none.
+    pub(crate) fn prefix_of_name(&self, name: &str) -> Bytes {
+        self.0.as_ref().and_then(|prefix_of| prefix_of(name)).unwrap_or_default()
     }
 
     /// Returns the key prefix of the default user.

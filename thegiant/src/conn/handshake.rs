@@ -11,7 +11,7 @@ use super::{
     Connection, ConnectionState,
     connection::{Next, Stage},
 };
-use crate::{acl::LogReason, observe::reason, stream::Stream};
+use crate::{acl::LogReason, stream::Stream};
 
 impl Connection {
     pub(super) fn shake_hands(&mut self, cx: &mut TaskContext<'_>) -> io::Result<Next> {
@@ -41,22 +41,11 @@ impl ConnectionState {
     /// If there is none, the client stays what it is without a certificate.
     fn log_in_by_certificate(&mut self, certificate: &ClientCertificate, field: CertificateUser) {
         let acl = &self.server.acl;
-        if let Some(user) = certificate.names(field).find_map(|name| acl.enabled_user(name.as_bytes())) {
-            match self.server.tenants.prefix_of(&user) {
-                Ok(key_prefix) => {
-                    self.set_user(Some(user), key_prefix);
-                    self.set_authenticated(true);
-                }
-                Err(error) => {
-                    let reason = reason(&error);
-                    tracing::error!(
-                        id = self.client.id(),
-                        reason,
-                        "the certificate of the client names no user"
-                    );
-                }
-            }
-            return;
+        let user_named =
+            |name: &str| Some((acl.enabled_user(name.as_bytes())?, self.server.tenants.prefix_of_name(name)));
+        if let Some((user, key_prefix)) = certificate.names(field).find_map(user_named) {
+            self.set_user(Some(user), key_prefix);
+            return self.set_authenticated(true);
         }
         let names = certificate.names(field).collect::<Vec<_>>().join(", ");
         tracing::info!(
