@@ -1,7 +1,7 @@
 //! Requests whose keys another instance owns.
 
 use super::{CROSS_SLOT, Instances, NOT_SERVED, THIRDS, key_in, moved};
-use crate::support::{info, line, lines};
+use crate::support::{eventually, info, line, lines};
 
 fn each_size(test: impl Fn(&Instances)) {
     test(&Instances::start());
@@ -123,14 +123,21 @@ fn an_instance_that_does_not_serve_says_so() {
 }
 
 #[test]
-fn an_instance_that_the_topology_does_not_have_serves_nothing() {
+fn an_instance_that_the_topology_does_not_have_redirects_all_requests() {
     let instances = Instances::start();
     let mut client = instances.client(0);
+    let mut waiting = instances.client(0);
+    let key = key_in(0, "key");
+    waiting.send(line(&format!("LINGER {key}")));
+    eventually(|| (info(&mut client, "clients").number("blocked_clients") == 1).then_some(()));
     let text = format!("version 2\nb {} 0-16383\n", instances.address(1));
     instances.served[0].handle().set_topology(text.parse().expect("valid")).expect("a new version");
+    assert_eq!(waiting.reply(), moved(&key, instances.address(1)));
     for third in 0..3 {
-        assert_eq!(client.ask(line(&format!("COUNT {}", key_in(third, "key")))), NOT_SERVED);
+        let key = key_in(third, "key");
+        assert_eq!(client.ask(line(&format!("COUNT {key}"))), moved(&key, instances.address(1)));
     }
+    assert_eq!(client.ask(line(&format!("COUNTS {} {}", key_in(1, "key"), key_in(2, "key")))), CROSS_SLOT);
     let nodes = String::from_utf8(client.ask(line("CLUSTER NODES")).to_vec()).expect("text");
     let own = nodes.lines().find(|line| line.contains("myself")).expect("it lists itself");
     assert_eq!(

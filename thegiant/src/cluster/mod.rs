@@ -19,9 +19,9 @@
 //!
 //! | request | reply |
 //! | --- | --- |
-//! | its slot belongs to another instance | `-MOVED 866 10.0.0.2:6380` |
+//! | its slot belongs to another instance; an instance that is not in the topology owns none | `-MOVED 866 10.0.0.2:6380` |
 //! | its keys have different slots | `-CROSSSLOT Keys in request don't hash to the same slot` |
-//! | the instance is not in the topology, or [does not serve](crate::ServerHandle::set_serving) | `-CLUSTERDOWN Hash slot not served` |
+//! | its slot belongs to this instance, which [does not serve](crate::ServerHandle::set_serving) | `-CLUSTERDOWN Hash slot not served` |
 //! | `SELECT 1` | `-ERR SELECT is not allowed in cluster mode` |
 //!
 //! Each instance reads the same topology: from a file, from the command `CLUSTER SETTOPOLOGY`, or from

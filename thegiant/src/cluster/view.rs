@@ -26,7 +26,7 @@ pub(crate) struct View {
 pub(crate) enum Misdirected {
     /// Its keys have different slots.
     CrossSlot,
-    /// This instance does not serve, and knows no other one for the slot.
+    /// This instance owns the slot and does not serve it.
     NotServed,
     /// Another instance owns its slot.
     Moved(u16),
@@ -59,7 +59,7 @@ impl View {
 
     /// Returns whether this instance serves a slot.
     pub(crate) fn serves(&self, slot: u16) -> bool {
-        self.is_serving && self.own == Some(self.topology.owner_index(slot))
+        self.is_serving && self.owns(slot)
     }
 
     /// Returns whether this instance serves a slot that `next` does not serve.
@@ -79,7 +79,7 @@ impl View {
     pub(crate) fn check_slots(&self, mut slots: impl Iterator<Item = u16>) -> Result<(), Misdirected> {
         let Some(first) = slots.next() else { return Ok(()) };
         let serves = self.serves(first);
-        if !serves && self.is_down(first) {
+        if !serves && self.owns(first) {
             return Err(Misdirected::NotServed);
         }
         if slots.any(|slot| slot != first) {
@@ -88,9 +88,9 @@ impl View {
         if serves { Ok(()) } else { Err(Misdirected::Moved(first)) }
     }
 
-    /// Returns whether this instance cannot name another one for a slot that it does not serve.
-    fn is_down(&self, slot: u16) -> bool {
-        self.own.is_none_or(|own| own == self.topology.owner_index(slot))
+    /// Returns whether this instance owns a slot, and so cannot name another one for it.
+    fn owns(&self, slot: u16) -> bool {
+        self.own == Some(self.topology.owner_index(slot))
     }
 
     /// Returns whether this instance serves its slots.
