@@ -1,6 +1,7 @@
 //! Sends the messages of `PUBLISH` on to the other instances.
 
 use std::{
+    future::Future,
     mem,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
@@ -11,7 +12,7 @@ use std::{
 use bytes::Bytes;
 use tokio::sync::mpsc;
 
-use super::{ClusterState, View};
+use super::ClusterState;
 use crate::{
     PubSub,
     observe::Warning,
@@ -29,13 +30,15 @@ const ENTRY: usize = 100;
 
 /// The other instances.
 #[derive(Default)]
-struct Peers(Mutex<Vec<Peer>>);
+pub(super) struct Peers(Mutex<Vec<Peer>>);
 
 /// Another instance. Dropping it ends the task that sends its messages.
 struct Peer {
     address: String,
     messages: mpsc::UnboundedSender<Message>,
     waiting: Arc<Waiting>,
+    /// The other end of `messages`, until the task has begun.
+    unsent: Option<mpsc::UnboundedReceiver<Message>>,
 }
 
 /// The messages that wait for an instance.
@@ -51,36 +54,46 @@ struct Message(Bytes, Bytes);
 
 /// Sends messages on to the other instances of the topology, until the future is dropped.
 ///
-/// The other instances publish them with `CLUSTER PUBLISH`, which sends nothing on. So there are no loops.
-pub(crate) async fn forward(cluster: Arc<ClusterState>, pubsub: PubSub) {
-    let Some(upstream) = &cluster.upstream else { return };
+/// Messages wait for the future from this call on. The other instances publish them with `CLUSTER PUBLISH`, which sends nothing on. So
+/// there are no loops.
+pub(crate) fn forward(cluster: Arc<ClusterState>, pubsub: &PubSub) -> impl Future<Output = ()> + use<> {
     let peers = Arc::new(Peers::default());
-    let weak = Arc::downgrade(&peers);
-    pubsub.set_forward(move |channel, message| {
-        if let Some(peers) = weak.upgrade() {
-            peers.send(channel, message);
+    if cluster.upstream.is_some() {
+        let weak = Arc::downgrade(&peers);
+        pubsub.set_forward(move |channel, message| {
+            if let Some(peers) = weak.upgrade() {
+                peers.send(channel, message);
+            }
+        });
+        // First: a change that comes in between updates the peers.
+        cluster.set_peers(Arc::downgrade(&peers));
+        peers.update(&cluster);
+    }
+    async move {
+        let Some(upstream) = &cluster.upstream else { return };
+        loop {
+            // First: a change that comes in between is seen by the next turn.
+            let changed = cluster.changed();
+            peers.start_new(upstream);
+            changed.await;
         }
-    });
-    loop {
-        // First: a change that comes in between is seen by the next turn.
-        let changed = cluster.changed();
-        peers.update(&cluster.view(), upstream);
-        changed.await;
     }
 }
 
 impl Peers {
-    /// Starts to send to new instances, and ends for those that are no longer in the topology.
-    fn update(&self, view: &View, upstream: &Upstream) {
+    /// Takes the instances from the current view. Messages for new ones wait until their task starts.
+    pub(super) fn update(&self, cluster: &ClusterState) {
         let mut peers = self.lock();
         let mut before = mem::take(&mut *peers);
-        for address in view.others() {
+        for address in cluster.view().others() {
             let known = before.iter().position(|peer| peer.address == address);
-            peers.push(match known {
-                Some(index) => before.swap_remove(index),
-                None => Peer::start(upstream.at(&address), address),
-            });
+            peers.push(known.map_or_else(|| Peer::new(address), |index| before.swap_remove(index)));
         }
+    }
+
+    /// Starts to send to new instances.
+    fn start_new(&self, upstream: &Upstream) {
+        self.lock().iter_mut().for_each(|peer| peer.start(upstream));
     }
 
     fn send(&self, channel: &[u8], message: &[u8]) {
@@ -99,11 +112,17 @@ impl Peers {
 }
 
 impl Peer {
-    fn start(upstream: Upstream, address: String) -> Self {
+    fn new(address: String) -> Self {
         let (sender, messages) = mpsc::unbounded_channel();
-        let waiting = Arc::<Waiting>::default();
-        actix_rt::spawn(send_all(upstream, address.clone(), messages, Arc::clone(&waiting)));
-        Peer { address, messages: sender, waiting }
+        Peer { address, messages: sender, waiting: Arc::default(), unsent: Some(messages) }
+    }
+
+    /// Starts the task, unless it runs.
+    fn start(&mut self, upstream: &Upstream) {
+        if let Some(messages) = self.unsent.take() {
+            let (upstream, address) = (upstream.at(&self.address), self.address.clone());
+            actix_rt::spawn(send_all(upstream, address, messages, Arc::clone(&self.waiting)));
+        }
     }
 
     fn send(&self, message: Message) {

@@ -14,7 +14,7 @@ use std::{
 
 use tokio::sync::{Notify, futures::Notified};
 
-use super::{Topology, TopologyError, TopologyFile, View};
+use super::{Topology, TopologyError, TopologyFile, View, forwarding::Peers};
 use crate::proxy::Upstream;
 
 /// The current topology, and how this instance knows itself in it.
@@ -36,6 +36,8 @@ pub(crate) struct ClusterState {
     /// A command that began before the last change may have begun to use a slot after it.
     is_unsettled: AtomicBool,
     users: OnceLock<Weak<dyn SlotUsers>>,
+    /// The instances to which messages are sent on.
+    peers: OnceLock<Weak<Peers>>,
 }
 
 /// The part of a server that uses slots for longer than one command.
@@ -89,6 +91,7 @@ impl ClusterState {
             changing: Mutex::default(),
             is_unsettled: AtomicBool::new(false),
             users: OnceLock::new(),
+            peers: OnceLock::new(),
         }
     }
 
@@ -96,6 +99,12 @@ impl ClusterState {
     pub(crate) fn set_users(&self, users: Weak<dyn SlotUsers>) {
         // A cluster belongs to one server.
         let _ = self.users.set(users);
+    }
+
+    /// Sets the instances that change with the view, once.
+    pub(super) fn set_peers(&self, peers: Weak<Peers>) {
+        // A cluster belongs to one server.
+        let _ = self.peers.set(peers);
     }
 
     /// Returns whether another instance may own slots, so that requests have to be checked.
@@ -166,6 +175,9 @@ impl ClusterState {
         let has_lost = current.loses_to(&view);
         *self.lock() = Arc::new(view);
         self.generation.fetch_add(1, Release);
+        if let Some(peers) = self.peers.get().and_then(Weak::upgrade) {
+            peers.update(self);
+        }
         self.changed.notify_waiters();
         if has_lost {
             self.is_unsettled.store(true, Relaxed);

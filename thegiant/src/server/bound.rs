@@ -60,7 +60,7 @@ impl BoundServer {
         cron_task.0.push(actix_rt::spawn(watch_certificates(Arc::clone(&server))));
         if let Some(cluster) = &server.cluster {
             cron_task.0.push(actix_rt::spawn(cluster::watch(Arc::clone(cluster))));
-            cron_task.0.push(actix_rt::spawn(cluster::forward(Arc::clone(cluster), server.pubsub.clone())));
+            cron_task.0.push(actix_rt::spawn(cluster::forward(Arc::clone(cluster), &server.pubsub)));
         }
         let (workers, threads) = Workers::start(Arc::clone(&server), shards);
         let workers = Rc::new(workers);
