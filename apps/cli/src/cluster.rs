@@ -20,6 +20,11 @@ pub struct ClusterOptions {
 }
 
 impl ClusterOptions {
+    /// Returns whether the server is an instance of a cluster.
+    pub fn is_in_cluster(&self) -> bool {
+        self.cluster_topology.is_some()
+    }
+
     /// Makes the server an instance of the cluster, if there is one. The password of the server is that of the other instances, too.
     ///
     /// # Errors

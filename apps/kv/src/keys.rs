@@ -4,6 +4,7 @@ use thegiant::{
     EventClass, FromArg, KeyEvents, KeyPattern,
     command::{ArgKind, ArgSpec, Arguments},
     prelude::*,
+    resp::parse_integer,
 };
 
 use crate::{
@@ -139,10 +140,13 @@ impl<D: Databases> Store<D> {
         &mut self,
         client: &Client,
         key: Key<&[u8]>,
-        db: Database,
+        db: UnreadDatabase<'_>,
         events: &mut KeyEvents,
     ) -> Result<i64> {
-        let (from, Database(to)) = (client.db(), db);
+        if self.is_in_cluster {
+            return Err(NO_MOVE_IN_CLUSTER);
+        }
+        let (from, Database(to)) = (client.db(), Database::parse(db.0)?);
         if from == to {
             return Err(SAME_OBJECT);
         }
@@ -169,6 +173,9 @@ impl<D: Databases> Store<D> {
     ) -> Result<i64> {
         let from = client.db();
         let to = options.db.map_or(from, |Database(number)| number);
+        if self.is_in_cluster && to != 0 {
+            return Err(NO_COPY_IN_CLUSTER);
+        }
         if from == to && source == destination {
             return Err(SAME_OBJECT);
         }
@@ -263,16 +270,36 @@ struct CopyOptions {
 /// The number of a database.
 struct Database(u16);
 
-impl<'a> FromArg<'a> for Database {
-    const ARG: ArgSpec = ArgSpec::new(ArgKind::Integer);
-
-    fn from_arg(args: &mut Arguments<'a>) -> Result<Self> {
-        let number: i64 = args.take_integer()?;
+impl Database {
+    fn parse(word: &[u8]) -> Result<Self> {
+        let number: i64 = parse_integer(word).ok_or(Error::NOT_AN_INTEGER)?;
         i32::try_from(number).map_err(|_| Error::OUT_OF_INT_RANGE)?;
         let number = u16::try_from(number).ok().filter(|number| usize::from(*number) < DATABASES);
         number.map(Database).ok_or(Error::DB_OUT_OF_RANGE)
     }
 }
 
+impl<'a> FromArg<'a> for Database {
+    const ARG: ArgSpec = ArgSpec::new(ArgKind::Integer);
+
+    fn from_arg(args: &mut Arguments<'a>) -> Result<Self> {
+        Database::parse(args.take()?)
+    }
+}
+
+/// The number of a database that the command reads later, because another error comes first.
+struct UnreadDatabase<'a>(&'a [u8]);
+
+impl<'a> FromArg<'a> for UnreadDatabase<'a> {
+    const ARG: ArgSpec = Database::ARG;
+
+    fn from_arg(args: &mut Arguments<'a>) -> Result<Self> {
+        args.take().map(UnreadDatabase)
+    }
+}
+
 const INVALID_CURSOR: Error = Error::from_static("ERR invalid cursor");
+const NO_MOVE_IN_CLUSTER: Error = Error::from_static("ERR MOVE is not allowed in cluster mode");
+const NO_COPY_IN_CLUSTER: Error =
+    Error::from_static("ERR Copying to another database is not allowed in cluster mode");
 const SAME_OBJECT: Error = Error::from_static("ERR source and destination objects are the same");

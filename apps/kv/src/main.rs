@@ -34,10 +34,10 @@ async fn main() {
 async fn serve(options: Options) -> io::Result<()> {
     let app = App::new().databases(DATABASES as u16);
     let keyspace = app.keyspace();
-    let shards = options.server.threads();
+    let (shards, is_in_cluster) = (options.server.threads(), options.cluster.is_in_cluster());
     let counts: Vec<_> = (0..shards).map(|_| Arc::default()).collect();
     let app = app.info("Keyspace", keyspace_info(counts.clone())).mount_shards(shards, move |shard| {
-        Store::new(Memory::new(keyspace.clone(), Arc::clone(&counts[shard])))
+        Store::new(Memory::new(keyspace.clone(), Arc::clone(&counts[shard]))).in_cluster(is_in_cluster)
     });
     let server = options.tenants.apply(options.server.bind(app.atomic())?);
     cli::serve(options.cluster.join(server, &options.server)?).await

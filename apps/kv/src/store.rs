@@ -18,6 +18,7 @@ const DROP_MORE_AFTER: Duration = Duration::from_millis(1);
 /// Keys and their values in several databases.
 pub struct Store<D> {
     pub(crate) data: D,
+    pub(crate) is_in_cluster: bool,
 }
 
 impl<D: Databases> Actor for Store<D> {
@@ -33,7 +34,13 @@ impl<D: Databases> Actor for Store<D> {
 impl<D: Databases> Store<D> {
     /// Returns an actor that serves these databases.
     pub fn new(data: D) -> Self {
-        Store { data }
+        Store { data, is_in_cluster: false }
+    }
+
+    /// Sets whether the server is an instance of a cluster, which has only one database.
+    #[must_use]
+    pub fn in_cluster(self, is_in_cluster: bool) -> Self {
+        Store { is_in_cluster, ..self }
     }
 
     /// Removes all keys of a database, and returns the data, which may take long to drop.

@@ -24,6 +24,23 @@ const REQUESTS: &str = "
     OBJECT ENCODING foo
     MEMORY USAGE foo
     EXISTS hello foo
+    MOVE hello 1
+    MOVE hello 0
+    MOVE hello x
+    MOVE hello 99
+    MOVE foo 1
+    MOVE hello
+    SET a{hello} 1
+    COPY a{hello} b{hello} DB 1
+    COPY a{hello} b{hello} DB 0
+    COPY a{hello} b{hello} DB 1 REPLACE
+    COPY a{hello} b{hello} DB 99
+    COPY a{hello} b{hello} DB x
+    COPY a{hello} a{hello} DB 1
+    COPY none{hello} b{hello} DB 1
+    COPY a{hello} b{hello} REPLACE
+    COPY a{hello} foo DB 1
+    DEL a{hello} b{hello}
     GET
     NOSUCH foo
     WATCH foo
