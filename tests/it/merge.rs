@@ -284,3 +284,13 @@ async fn databases_and_removed_commands_of_a_part_apply_to_the_whole() {
     assert_eq!(client.call(["SELECT", "3"]).await, Value::Simple("OK".into()));
     assert!(matches!(client.call(["ECHO", "a"]).await, Value::Error(_)));
 }
+
+#[test]
+#[should_panic(expected = "call `shards` of each application before it is merged")]
+fn shards_of_one_type_in_two_applications_have_no_common_addresses() {
+    let of_jobs = |_| -> Jobs { unreachable!("no server runs the application") };
+    let [one, two] = [(); 2].map(|()| App::new().mount_shards(2, of_jobs));
+    assert_eq!(one.shards::<Jobs>().len(), 2);
+    let merged = App::new().merge_with_prefix("one", one).merge_with_prefix("two", two);
+    let _ = merged.shards::<Jobs>();
+}

@@ -375,15 +375,15 @@ impl App {
     /// ```
     ///
     /// # Panics
-    /// Panics if no actor with shards has this type, or if several have it, which came with
-    /// [`merge_with_prefix`](Self::merge_with_prefix): take the addresses before.
+    /// Panics if no actor with shards has this type, or if several have it, because applications were
+    /// [merged](Self::merge_with_prefix): call this for each application before that.
     #[track_caller]
     pub fn shards<A: Actor<Context = Context<A>>>(&self) -> ShardAddrs<A> {
         let (mut found, actor) = (self.addresses_of::<ShardAddrs<A>>(), type_name::<A>());
         let Some(shards) = found.next() else { panic!("no actor with shards has the type {actor}") };
         assert!(
             found.next().is_none(),
-            "several actors with shards have the type {actor}: call `shards` before `merge`"
+            "several actors with shards have the type {actor}: call `shards` of each application before it is merged"
         );
         shards.clone()
     }
