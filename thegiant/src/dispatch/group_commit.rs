@@ -95,6 +95,9 @@ use crate::{Error, command::Commands};
 /// A [`Responder`](crate::Responder), or a future that a method has returned, may reply at any time. Its
 /// reply belongs to the group that is open at that moment. A [push](crate::Client::push) is not held back.
 ///
+/// Only a reply to a command is followed by [`commit`](Self::commit) and [`committed`](Self::committed). A command that waits without
+/// a reply counts when it gets one. So what such a command has changed or pushed meanwhile gets no `committed` of its own.
+///
 /// # Off the event loop
 /// With [`Commit::later`], the actor runs more commands during the commit. They form the next group, which is
 /// committed after this one. At most one commit is in progress. When a group has
