@@ -81,6 +81,8 @@ mod readme;
 mod readthrough;
 /// Command pages and Python clients, from rows.
 mod reference;
+/// A server as a replica, compared with a real redis-server.
+mod role;
 /// Passwords in logs, lists and `Debug` output.
 mod secrets;
 /// Actors divided among shards by key.

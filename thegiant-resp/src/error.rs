@@ -140,6 +140,8 @@ impl Error {
     pub const DB_OUT_OF_RANGE: Error = Error::from_static("ERR DB index is out of range");
     /// `NOAUTH Authentication required.`
     pub const NO_AUTH: Error = Error::from_static("NOAUTH Authentication required.");
+    /// `READONLY You can't write against a read only replica.`
+    pub const READ_ONLY: Error = Error::from_static("READONLY You can't write against a read only replica.");
     /// `CROSSSLOT Keys in request don't hash to the same slot`
     pub const CROSS_SLOT: Error = Error::from_static("CROSSSLOT Keys in request don't hash to the same slot");
     /// `WRONGPASS invalid username-password pair or user is disabled.`

@@ -247,6 +247,7 @@ mod pause;
 mod prefixes;
 pub mod proxy;
 mod pubsub;
+mod role;
 mod server;
 mod server_state;
 mod settings;
@@ -1055,6 +1056,7 @@ pub use crate::{
     observe::{Counter, Gauge},
     pubsub::{PubSub, Published},
     resp::{Error, ReplyError, Value},
+    role::Role,
     server::{ClientClass, Limits, Server, ServerHandle, SlowConsumers, Timeouts},
     settings::{DebugAccess, OutputLimit},
     split::{SLOTS, shard, slot},

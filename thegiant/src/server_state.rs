@@ -17,7 +17,7 @@ use crate::tls_listeners::TlsListeners;
 use crate::{
     Keyspace, PubSub, Request,
     acl::{AccessControl, UpstreamCommands, UserConfig},
-    client::{Address, Client, ClientFlag, ClientHost, Clients, ConnectionEvents, Endpoints},
+    client::{Address, Client, ClientFlag, ClientHost, Clients, CloseRequest, ConnectionEvents, Endpoints},
     cluster::{ClusterState, SlotUsers, View},
     command::Flags,
     dispatch::Routes,
@@ -27,6 +27,7 @@ use crate::{
     middleware::Installed,
     observe::{Hook, Hooks, Monitors, Slowlog, Stats, Warning},
     pause::{CurrentPause, Pause},
+    role::{CurrentRole, FORCED_UNBLOCK, NotMaster},
     settings::{ACL_FILE, Refusal, Setting, Settings},
     split::slot,
     tenants::Tenants,
@@ -54,6 +55,7 @@ pub(crate) struct ServerState {
     pub(crate) tls: TlsListeners,
     /// The cluster that the server is an instance of.
     pub(crate) cluster: Option<Arc<ClusterState>>,
+    pub(crate) role: Arc<CurrentRole>,
     pub(crate) clients: Arc<Clients>,
     pub(crate) stats: Stats,
     pub(crate) slowlog: Slowlog,
@@ -92,6 +94,7 @@ pub(crate) struct ServerConfig {
     pub(crate) stop: Option<mpsc::UnboundedSender<()>>,
     pub(crate) addresses: Vec<Address>,
     pub(crate) cluster: Option<Arc<ClusterState>>,
+    pub(crate) role: Arc<CurrentRole>,
     #[cfg(feature = "tls")]
     pub(crate) tls: TlsListeners,
     /// Number of threads that serve connections.
@@ -125,7 +128,8 @@ impl ServerState {
         } = app;
         #[cfg(feature = "tls")]
         let info = info.into_iter().chain(config.tls.info_section()).collect();
-        let ServerConfig { settings, mut users, tenants, stop, addresses, cluster, workers, .. } = config;
+        let ServerConfig { settings, mut users, tenants, stop, addresses, cluster, role, workers, .. } =
+            config;
         let may_redirect = cluster.as_ref().is_some_and(|cluster| cluster.may_redirect());
         if may_redirect && tenants.are_any() {
             return Err(NO_TENANTS_IN_CLUSTER.into());
@@ -154,6 +158,7 @@ impl ServerState {
             authenticator,
             middleware,
             cluster,
+            role,
             pubsub: keyspace.pubsub(),
             hooks,
             keyspace,
@@ -194,6 +199,10 @@ impl ServerState {
         self.acl.report_failed_logins();
         if let Some(cluster) = &self.cluster {
             cluster.tick();
+        }
+        if self.hooks.is(Hook::Replica) {
+            // A command may have waited in the queue of its actor.
+            self.unblock_for_role();
         }
     }
 
@@ -324,6 +333,31 @@ impl ServerState {
                 "closed: possible cross-protocol attack, since the client sent POST or Host:"
             );
         });
+    }
+}
+
+impl ServerState {
+    /// Follows a change of the role.
+    pub(crate) fn role_changed(&self) {
+        let is_replica = self.role.with(|role| {
+            self.hooks.set(Hook::Replica, role.is_replica());
+            role.is_replica()
+        });
+        if is_replica {
+            self.unblock_for_role();
+        }
+    }
+
+    /// Ends the commands that wait for a master, and closes their connections, as Redis does when a master becomes a replica.
+    fn unblock_for_role(&self) {
+        // Other commands may have begun to change data.
+        let is_idle = |flags: Flags| flags.contains(Flags::BLOCKING) && NotMaster::check([flags]).is_err();
+        for client in self.clients.all() {
+            let refuse = |id| is_idle(self.routes.command(id).flags).then_some(FORCED_UNBLOCK);
+            if client.unblock_refused(|_, id| refuse(id)) {
+                client.request_close(CloseRequest::Graceful);
+            }
+        }
     }
 }
 

@@ -118,6 +118,7 @@ impl ConnectionState {
             protocol: self.client.protocol(),
             id: self.client.id(),
             mode: self.server.mode(),
+            role: if self.server.role.get().is_replica() { "replica" } else { "master" },
         }))
     }
 
@@ -247,6 +248,7 @@ struct Hello {
     protocol: Protocol,
     id: u64,
     mode: &'static str,
+    role: &'static str,
 }
 
 impl Reply for Hello {
@@ -265,7 +267,7 @@ impl Reply for Hello {
         "mode".write_to(out);
         self.mode.write_to(out);
         "role".write_to(out);
-        "master".write_to(out);
+        self.role.write_to(out);
         "modules".write_to(out);
         out.array(0);
     }

@@ -9,7 +9,7 @@ use super::{
     process::{CpuUsage, MemoryUsage},
 };
 use crate::{
-    Address, InfoFields,
+    Address, InfoFields, Role,
     client::Client,
     command::Spec,
     commands,
@@ -215,8 +215,24 @@ fn stats(server: &ServerState, info: &mut InfoFields) {
     info.field("total_error_replies", stats.errors().values().sum::<u64>());
 }
 
-fn replication(_: &ServerState, info: &mut InfoFields) {
-    info.field("role", "master");
+fn replication(server: &ServerState, info: &mut InfoFields) {
+    match server.role.get() {
+        Role::Master => info.field("role", "master"),
+        Role::Replica { host, port } => {
+            info.field("role", "slave");
+            info.field("master_host", host);
+            info.field("master_port", port);
+            info.field("master_link_status", "down");
+            info.field("master_last_io_seconds_ago", -1);
+            info.field("master_sync_in_progress", 0);
+            info.field("slave_read_repl_offset", 0);
+            info.field("slave_repl_offset", 0);
+            info.field("master_link_down_since_seconds", -1);
+            info.field("slave_priority", 100);
+            info.field("slave_read_only", 1);
+            info.field("replica_announced", 1);
+        }
+    }
     info.field("connected_slaves", 0);
     info.field("master_repl_offset", 0);
 }

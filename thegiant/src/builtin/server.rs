@@ -1,7 +1,7 @@
 //! `TIME`, `LOLWUT`, `ROLE`, `READONLY`, `READWRITE`, `MONITOR`, `SHUTDOWN`.
 
 use super::Report;
-use crate::{Args, Array, Error, commands, conn::ConnectionState, observe::unix_time};
+use crate::{Args, Array, Error, Role, commands, conn::ConnectionState, observe::unix_time};
 
 #[commands(rows = SERVER, group = "server")]
 impl ConnectionState {
@@ -18,10 +18,10 @@ impl ConnectionState {
         Report(format!("{GIANT}\nthegiant ver. {}\n", env!("CARGO_PKG_VERSION")))
     }
 
-    /// Returns the replication role: a master without replicas.
+    /// Returns the replication role.
     #[command("ROLE", noscript, loading, stale, fast, tenant_safe, categories("admin", "dangerous"))]
-    fn role(&self) -> (&'static str, i64, Array<[i64; 0]>) {
-        ("master", 0, Array([]))
+    fn role(&self) -> RoleReply {
+        RoleReply(self.server.role.get())
     }
 
     /// Enables read-only queries for a connection to a Redis Cluster replica node.
@@ -79,6 +79,18 @@ enum ShutdownOption {
     Now,
     Force,
     Abort,
+}
+
+/// The reply of `ROLE`. A master has no replicas that it knows, and a replica has no link to its master.
+struct RoleReply(Role);
+
+impl crate::Reply for RoleReply {
+    fn write_to(self, out: &mut crate::resp::Encoder) {
+        match self.0 {
+            Role::Master => ("master", 0, Array([0; 0])).write_to(out),
+            Role::Replica { host, port } => ("slave", host, port, "connect", -1).write_to(out),
+        }
+    }
 }
 
 /// Sends no reply, as Redis does: the client sees the connection close.

@@ -196,8 +196,11 @@ impl Client {
         waiting.into_iter().filter(|wait_id| self.unblock_command(*wait_id, error)).count() > 0
     }
 
-    /// Unblocks the commands for which `refuse` returns an error.
-    pub(crate) fn unblock_refused(&self, refuse: impl Fn(RequestWords<'_>, CommandId) -> Option<Error>) {
+    /// Unblocks the commands for which `refuse` returns an error. Returns whether there are any.
+    pub(crate) fn unblock_refused(
+        &self,
+        refuse: impl Fn(RequestWords<'_>, CommandId) -> Option<Error>,
+    ) -> bool {
         let refused = |(wait_id, batch): (WaitId, &Batch)| {
             let next = batch.next_request();
             let command = batch.requests.target(next)?.command()?;
@@ -207,9 +210,8 @@ impl Client {
             let slot = self.slot();
             slot.extra().into_iter().flat_map(|extra| extra.blocked.batches()).filter_map(refused).collect()
         };
-        for (wait_id, error) in refused {
-            self.unblock_command(wait_id, Some(&error));
-        }
+        // No `any`: each of them is unblocked.
+        refused.into_iter().filter(|(wait_id, error)| self.unblock_command(*wait_id, Some(error))).count() > 0
     }
 
     /// Ends the wait of one command with an error, or as if it had timed out.

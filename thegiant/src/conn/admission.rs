@@ -10,6 +10,7 @@ use crate::{
     command::{Flags, Request, Spec},
     dispatch::{Transaction, aborted_by, reject},
     observe::Hook,
+    role::NotMaster,
 };
 
 /// The decision whether the connection may run its next request.
@@ -21,6 +22,8 @@ pub(super) enum Admission {
     Denied(Denied),
     /// Refuse: this instance of a cluster does not serve the keys of the request.
     Misdirected(Misdirected),
+    /// Refuse: the server is a replica.
+    NotMaster(NotMaster),
     /// Refuse: the client has a key prefix, and the request could reach other keys.
     NotForTenants,
     /// Refuse: a RESP2 client that has subscribed may only use the pub/sub commands.
@@ -84,8 +87,14 @@ impl Connection {
         {
             return Admission::Misdirected(misdirected);
         }
-        if self.state.is_pubsub_only() && !command.flags.contains(Flags::PUBSUB_MODE) {
-            return Admission::PubSubOnly;
+        let is_replica = self.state.server.hooks.is(Hook::Replica);
+        let not_master = if is_replica { self.check_role(batch, target).err() } else { None };
+        let is_pubsub_only = self.state.is_pubsub_only() && !command.flags.contains(Flags::PUBSUB_MODE);
+        match not_master {
+            // As in Redis, a write is refused first.
+            Some(NotMaster::NoData) | None if is_pubsub_only => return Admission::PubSubOnly,
+            Some(not_master) => return Admission::NotMaster(not_master),
+            None => {}
         }
         if self.state.server.hooks.is(Hook::Pause) && self.pause(batch, target) {
             return Admission::Paused;

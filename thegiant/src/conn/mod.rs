@@ -10,6 +10,7 @@ mod login;
 mod middleware;
 mod permissions;
 mod read;
+mod role;
 mod run;
 mod slots;
 mod state;

@@ -39,6 +39,9 @@ impl Connection {
                             Admission::Misdirected(misdirected) => {
                                 self.refuse_misdirected(misdirected, target, &mut batch);
                             }
+                            Admission::NotMaster(not_master) => {
+                                self.refuse(Some(target), &mut batch, &not_master.error());
+                            }
                             Admission::NotForTenants => self.refuse_for_tenants(target, &mut batch),
                             Admission::NeedsAuth => self.refuse_unauthenticated(target, &mut batch),
                             Admission::PubSubOnly => self.refuse_in_pubsub_mode(target, &mut batch),

@@ -115,6 +115,12 @@ impl TransactionQueue {
         })
     }
 
+    /// Returns the commands of all queued requests.
+    pub(crate) fn commands<'a>(&'a self, routes: &'a Routes) -> impl Iterator<Item = &'static Spec> {
+        let targets = self.requests.requests.from(0).filter_map(|(_, _, resolved)| resolved.target());
+        targets.map(|target| routes.command(target.command))
+    }
+
     /// Queues a copy of the next request of `batch`.
     ///
     /// # Errors

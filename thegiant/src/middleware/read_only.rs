@@ -71,11 +71,13 @@ impl ReadOnly {
 
 impl Middleware for ReadOnly {
     fn before(&self, request: &Request<'_>) -> Decision {
-        if self.is_on() && self.may_write(request) { Decision::Refuse(READ_ONLY) } else { Decision::Run }
+        if self.is_on() && self.may_write(request) {
+            Decision::Refuse(Error::READ_ONLY)
+        } else {
+            Decision::Run
+        }
     }
 }
-
-const READ_ONLY: Error = Error::from_static("READONLY You can't write against a read only replica.");
 
 /// The commands of Redis 8 that do not write, without those of operators.
 const READS: &[&str] = &[

@@ -1,10 +1,10 @@
 //! Switches for features with a cost per command.
 
-use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU16, Ordering::Relaxed};
 
 /// The per-command features that are on. While all are off, the check costs one load per batch.
 #[derive(Debug, Default)]
-pub(crate) struct Hooks(AtomicU8);
+pub(crate) struct Hooks(AtomicU16);
 
 /// A per-command feature.
 #[derive(Clone, Copy, Debug)]
@@ -25,6 +25,8 @@ pub(crate) enum Hook {
     Cluster = 1 << 6,
     /// Puts the key prefix of each client before its keys.
     Tenants = 1 << 7,
+    /// Checks whether each command may run on a replica.
+    Replica = 1 << 8,
 }
 
 impl Hooks {
@@ -35,23 +37,23 @@ impl Hooks {
 
     /// Returns whether this feature is on and no other.
     pub(crate) fn is_only(&self, hook: Hook) -> bool {
-        self.0.load(Relaxed) == hook as u8
+        self.0.load(Relaxed) == hook as u16
     }
 
     /// Returns whether none but these two features is on.
     pub(crate) fn are_only(&self, [one, other]: [Hook; 2]) -> bool {
-        self.0.load(Relaxed) & !(one as u8 | other as u8) == 0
+        self.0.load(Relaxed) & !(one as u16 | other as u16) == 0
     }
 
     pub(crate) fn is(&self, hook: Hook) -> bool {
-        self.0.load(Relaxed) & hook as u8 != 0
+        self.0.load(Relaxed) & hook as u16 != 0
     }
 
     pub(crate) fn set(&self, hook: Hook, on: bool) {
         if on {
-            self.0.fetch_or(hook as u8, Relaxed);
+            self.0.fetch_or(hook as u16, Relaxed);
         } else {
-            self.0.fetch_and(!(hook as u8), Relaxed);
+            self.0.fetch_and(!(hook as u16), Relaxed);
         }
     }
 }

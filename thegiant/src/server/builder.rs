@@ -89,6 +89,8 @@ impl Server {
             #[cfg(feature = "tls")]
             tls: Default::default(),
             cluster: Arc::default(),
+            role: Arc::default(),
+            server: Arc::default(),
         };
         Server {
             app: Box::new(move || app.into_app()),
@@ -485,6 +487,7 @@ impl Server {
             stop,
             addresses,
             cluster,
+            role: Arc::clone(&handle.role),
             #[cfg(feature = "tls")]
             tls: handle.tls.clone(),
             workers,
@@ -496,6 +499,7 @@ impl Server {
             let users: Weak<ServerState> = Arc::downgrade(&server);
             cluster.set_users(users as Weak<dyn SlotUsers>);
         }
+        handle.attach(&server);
         Ok(BoundServer { server, shards, signals, listeners, handle, stops })
     }
 }

@@ -1,14 +1,20 @@
-//! The handle that stops a server, and changes its certificates and its topology.
+//! The handle that stops a server, and changes its role, its certificates and its topology.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, Weak};
 
 use tokio::sync::mpsc;
 
-use crate::cluster::{ClusterState, Topology, TopologyError};
 #[cfg(feature = "tls")]
 use crate::tls_listeners::TlsListeners;
+use crate::{
+    client::CloseRequest,
+    cluster::{ClusterState, Topology, TopologyError},
+    role::{CurrentRole, Role},
+    server_state::ServerState,
+};
 
-/// Stops a [`Server`](crate::Server), or changes its certificates or its topology, from another task or thread. It is cheap to clone.
+/// Stops a [`Server`](crate::Server), or changes its role, its certificates or its topology, from another task or thread. It is cheap to
+/// clone.
 #[derive(Clone, Debug)]
 pub struct ServerHandle {
     pub(super) stop: mpsc::UnboundedSender<()>,
@@ -16,6 +22,9 @@ pub struct ServerHandle {
     pub(super) tls: TlsListeners,
     /// The cluster that the server is an instance of.
     pub(super) cluster: Arc<OnceLock<Arc<ClusterState>>>,
+    pub(super) role: Arc<CurrentRole>,
+    /// The server, once it runs.
+    pub(super) server: Arc<OnceLock<Weak<ServerState>>>,
 }
 
 impl ServerHandle {
@@ -25,6 +34,64 @@ impl ServerHandle {
     pub fn stop(&self) {
         // The server may have stopped already.
         let _ = self.stop.send(());
+    }
+
+    /// Makes the server a master or a replica. It is a master at first.
+    ///
+    /// All connections see the role from their next requests on. Requests that have reached their actor run. When the server becomes a replica,
+    /// commands with the flag `blocking` that wait get `-UNBLOCKED …`, and their connections are closed. Other connections stay open: clients that do not
+    /// follow the errors of a replica need [`close_clients`](Self::close_clients), too.
+    ///
+    /// ```no_run
+    /// use thegiant::{Role, prelude::*};
+    ///
+    /// # #[thegiant::main]
+    /// # async fn main() -> std::io::Result<()> {
+    /// let server = Server::new(App::new).bind("0.0.0.0:6380")?;
+    /// let handle = server.handle();
+    /// handle.set_role(Role::replica_of("10.0.0.1", 6380));
+    /// // When this server takes over:
+    /// handle.set_role(Role::Master);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn set_role(&self, role: Role) {
+        if self.role.replace(role.clone()) == role {
+            return;
+        }
+        tracing::info!(?role, "the role of the server has changed");
+        if let Some(server) = self.server() {
+            server.role_changed();
+        }
+    }
+
+    /// Closes the connections of all clients, each after its last reply. A command that waits ends as after its timeout.
+    ///
+    /// Redis Sentinel does so with a master that it makes a replica, because some clients look for the master only when they connect.
+    ///
+    /// ```
+    /// use thegiant::{Role, ServerHandle};
+    ///
+    /// fn hand_over(handle: &ServerHandle, master: &str) {
+    ///     handle.set_role(Role::replica_of(master, 6380));
+    ///     handle.close_clients();
+    /// }
+    /// ```
+    pub fn close_clients(&self) {
+        if let Some(server) = self.server() {
+            server.clients.all().iter().for_each(|client| client.request_close(CloseRequest::Graceful));
+        }
+    }
+
+    /// Sets the server that the handle is of, once.
+    pub(super) fn attach(&self, server: &Arc<ServerState>) {
+        // A handle belongs to one server.
+        let _ = self.server.set(Arc::downgrade(server));
+        server.role_changed();
+    }
+
+    fn server(&self) -> Option<Arc<ServerState>> {
+        self.server.get().and_then(Weak::upgrade)
     }
 
     /// Gives an instance of a [cluster](crate::Server::cluster) a new topology.
