@@ -85,6 +85,8 @@ mod reference;
 mod role;
 /// Passwords in logs, lists and `Debug` output.
 mod secrets;
+/// The facade that answers as a Redis Sentinel, compared with a real one.
+mod sentinel;
 /// Actors divided among shards by key.
 mod shards;
 /// Actors that end, and supervised actors that are started again.

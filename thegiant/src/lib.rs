@@ -248,6 +248,7 @@ mod prefixes;
 pub mod proxy;
 mod pubsub;
 mod role;
+pub mod sentinel;
 mod server;
 mod server_state;
 mod settings;

@@ -1,20 +1,19 @@
 //! The balancer follows the master that Redis Sentinel names.
 
 use std::{
-    fs,
-    process::{Child, Command, Stdio},
+    collections::HashMap,
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicUsize, Ordering::Relaxed},
     },
     time::{Duration, Instant},
 };
 
-use thegiant::prelude::*;
+use thegiant::{Role, prelude::*, sentinel as facade};
 
 use super::{fake::Fake, is_error, writers::Writers};
 use crate::support::{
-    Folder, Process, RawClient, Reply, Served, eventually, info, line, lines, on_free_ports, report, request,
+    Process, RawClient, RedisWithPort, Sentinel, Served, eventually, info, line, lines, request,
 };
 
 /// The time that requests wait for a new master, in ms. No request fails before the test does.
@@ -164,124 +163,10 @@ fn a_reported_change_is_followed_at_once() {
     });
 }
 
-/// A real sentinel. Dropping it kills the process.
-struct Sentinel {
-    child: Child,
-    address: String,
-    _folder: Folder,
-}
-
-impl Sentinel {
-    /// Starts a sentinel that knows this master. It requires a password.
-    fn of(master: &str) -> Self {
-        on_free_ports(|[port]| Self::start(master, &port))
-    }
-
-    /// Returns `None` if another process uses the port.
-    fn start(master: &str, port: &str) -> Option<Self> {
-        let folder = Folder::new();
-        let settings = format!(
-            "port {port}\nbind 127.0.0.1\nrequirepass secret\nsentinel monitor mymaster {} 1\n\
-             sentinel down-after-milliseconds mymaster 500\nsentinel failover-timeout mymaster 5000\n",
-            master.replace(':', " ")
-        );
-        fs::write(folder.path().join("sentinel.conf"), settings).expect("the file can be written");
-        let child = Command::new("redis-server")
-            .args(["sentinel.conf", "--sentinel"])
-            .current_dir(folder.path())
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .spawn();
-        let address = format!("127.0.0.1:{port}");
-        let mut sentinel =
-            Sentinel { child: child.expect("tests/run installs redis-server"), address, _folder: folder };
-        eventually(|| {
-            let has_ended = sentinel.child.try_wait().expect("it is a child of this process").is_some();
-            (has_ended || RawClient::try_connect(&sentinel.address).is_ok()).then_some(!has_ended)
-        })
-        .then_some(sentinel)
-    }
-
-    fn client(&self) -> RawClient {
-        let mut client = RawClient::connect(&self.address);
-        assert_eq!(client.ask(line("AUTH secret")), "+OK\r\n");
-        client
-    }
-
-    /// Returns the address of the master.
-    fn master(&self) -> String {
-        match Reply::only(&self.client().ask(line(NAMED))) {
-            Some(Reply::Array(fields)) => {
-                let text = |field: &Reply| match field {
-                    Reply::Bulk(text) => String::from_utf8_lossy(text).into_owned(),
-                    other => panic!("{other:?} is no text"),
-                };
-                fields.iter().map(text).collect::<Vec<_>>().join(":")
-            }
-            reply => panic!("{reply:?} is no address"),
-        }
-    }
-
-    /// Makes a replica the master, and waits until the other replica follows it. Before that, the sentinel starts no other
-    /// failover.
-    fn fail_over(&self) -> String {
-        let before = self.master();
-        // The sentinel may not have heard of the replicas lately.
-        eventually(|| (self.client().ask(line("SENTINEL FAILOVER mymaster")) == "+OK\r\n").then_some(()));
-        let master = self.master_after(&before);
-        let is_over = || {
-            let fields = self.client().ask(line("SENTINEL MASTER mymaster"));
-            !String::from_utf8_lossy(&fields).contains("failover_in_progress")
-        };
-        eventually(|| is_over().then_some(()));
-        master
-    }
-
-    /// Waits until the sentinel names another master.
-    fn master_after(&self, before: &str) -> String {
-        eventually(|| Some(self.master()).filter(|master| master != before))
-    }
-}
-
-impl Drop for Sentinel {
-    fn drop(&mut self) {
-        // The process may have ended.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-/// A redis-server on a TCP port.
-struct Redis {
-    process: Process,
-    address: String,
-}
-
-impl Redis {
-    fn start(master: Option<&Redis>) -> Self {
-        let master = master.map(|master| master.address.replace(':', " "));
-        let (process, [port]) = Process::redis_on_ports(|[port]| {
-            let listening = ["--port", port, "--bind", "127.0.0.1", "--repl-diskless-sync-delay", "0"];
-            let replication = master.as_deref().map(|master| ["--replicaof", master]);
-            let options = listening.into_iter().chain(replication.into_iter().flatten());
-            options.map(str::to_owned).collect()
-        });
-        Redis { process, address: format!("127.0.0.1:{port}") }
-    }
-
-    fn client(&self) -> RawClient {
-        RawClient::connect(&self.address)
-    }
-
-    fn replicas(&self) -> usize {
-        report(&mut self.client(), "INFO replication").matches("state=online").count()
-    }
-}
-
 #[test]
 fn only_requests_in_flight_are_lost_in_a_failover() {
-    let master = Redis::start(None);
-    let replicas = [(); 2].map(|()| Redis::start(Some(&master)));
+    let master = RedisWithPort::start(None);
+    let replicas = [(); 2].map(|()| RedisWithPort::start(Some(&master)));
     eventually(|| (master.replicas() == replicas.len()).then_some(()));
     let sentinel = Sentinel::of(&master.address);
     let options = ["--failover-timeout", LONG, "--sentinel-password", "secret"];
@@ -313,5 +198,73 @@ fn only_requests_in_flight_are_lost_in_a_failover() {
         let get = request(["GET", &key]);
         assert_eq!(direct.ask(&get), format!("${}\r\n{value}\r\n", value.len()));
         assert_eq!(client.ask(&get), direct.ask(&get));
+    }
+}
+
+/// The keys of several servers, as in a common database.
+#[derive(Clone, Default)]
+struct Keys(Arc<Mutex<HashMap<Bytes, Bytes>>>);
+
+impl Actor for Keys {
+    type Context = Context<Self>;
+}
+
+#[commands]
+impl Keys {
+    /// Sets a value.
+    #[command("SET", write)]
+    fn set(&mut self, key: Key, value: Bytes) {
+        self.0.lock().expect("no thread panics with the lock").insert(key.into(), value);
+    }
+
+    /// Returns a value.
+    #[command("GET", readonly)]
+    fn get(&self, key: Key<&[u8]>) -> Option<Bytes> {
+        self.0.lock().expect("no thread panics with the lock").get(*key).cloned()
+    }
+}
+
+/// The servers are of the toolkit, and each has a facade. No request is lost: a replica has run none that it refuses.
+#[test]
+fn the_master_that_a_facade_names_is_followed() {
+    let keys = Keys::default();
+    let facades = Arc::new(Mutex::new(Vec::new()));
+    let served = [(); 2].map(|()| {
+        let (keys, facades) = (keys.clone(), Arc::clone(&facades));
+        Served::start(move || {
+            let app = App::new();
+            let facade = facade::Sentinel::new(app.pubsub(), "127.0.0.1", 1);
+            facades.lock().expect("no thread panics with the lock").push(facade.clone());
+            app.mount(facade.start()).mount(keys.start())
+        })
+    });
+    let endpoint = |index: usize| {
+        let (host, port) = served[index].address().split_once(':').expect("a port");
+        (host.to_owned(), port.parse::<u16>().expect("a number"))
+    };
+    let switch = |to: usize| {
+        let [(host, port), other] = [endpoint(to), endpoint(1 - to)];
+        served[1 - to].handle().set_role(Role::replica_of(&host, port));
+        served[to].handle().set_role(Role::Master);
+        let master = facade::Master::new("mymaster", host, port).replicas([other]);
+        let facades = facades.lock().expect("no thread panics with the lock");
+        facades.iter().for_each(|facade| facade.update(master.clone()));
+    };
+    switch(0);
+    let sentinels: Vec<_> = served.iter().map(Served::address).collect();
+    let (balancer, mut client) = before(&sentinels, &["--failover-timeout", LONG]);
+    let written = Writers::run(6, balancer.address(), |writers| {
+        for to in [1, 0, 1] {
+            switch(to);
+            eventually(|| {
+                let upstream = info(&mut client, "upstream");
+                (upstream.get("upstream_address") == Some(served[to].address())).then_some(())
+            });
+            writers.go_on();
+        }
+    });
+    for (key, value) in written {
+        let get = request(["GET", &key]);
+        assert_eq!(client.ask(&get), format!("${}\r\n{value}\r\n", value.len()));
     }
 }

@@ -15,6 +15,7 @@ mod reader;
 mod reply;
 mod report;
 mod request;
+mod sentinel;
 mod served;
 mod small;
 
@@ -33,6 +34,7 @@ pub(crate) use reader::Reader;
 pub(crate) use reply::Reply;
 pub(crate) use report::{Fields, client_list, info, listed, report};
 pub(crate) use request::{line, lines, request};
+pub(crate) use sentinel::{RedisWithPort, Sentinel};
 pub(crate) use served::{ANY_PORT, Served};
 pub(crate) use small::{SmallDisk, until_refused};
 

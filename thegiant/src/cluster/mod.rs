@@ -49,5 +49,6 @@ pub(crate) use file::{TopologyFile, watch};
 pub(crate) use forwarding::forward;
 pub(crate) use state::{ClusterState, SlotUsers};
 pub(crate) use text::Slots;
+pub(crate) use topology::id_of;
 pub use topology::{Instance, Topology, TopologyBuilder, TopologyError};
 pub(crate) use view::{Misdirected, Node, View};

@@ -199,7 +199,7 @@ impl Instance {
 }
 
 /// Returns the ID of the instance with this name.
-pub(super) fn id_of(name: &str) -> String {
+pub(crate) fn id_of(name: &str) -> String {
     const DIGITS: usize = 40;
     if name.len() == DIGITS && name.bytes().all(|digit| digit.is_ascii_hexdigit()) {
         return name.to_ascii_lowercase();
