@@ -5,6 +5,7 @@ import socket
 import subprocess
 import tempfile
 import threading
+import time
 
 # The start of the reply to HELLO in RESP3: a map.
 HELLO_IN_RESP3 = b"%7\r\n$6\r\nserver\r\n"
@@ -100,6 +101,32 @@ class Instances(Server):
         self.folder.cleanup()
 
 
+class Standby(Server):
+    """Two servers of the program `standby`. The proxy leads to the first one, which is the master at first."""
+
+    name = label = "standby"
+
+    def start(self):
+        ports = free_ports(2)
+        self.addresses = [f"127.0.0.1:{port}" for port in ports]
+        self.proxy.server_port = ports[0]
+        self.servers = [
+            subprocess.Popen([os.environ["STANDBY"], address, *self.addresses], stderr=self.log)
+            for address in self.addresses
+        ]
+        for port in ports:
+            wait_for(port)
+
+    def stop(self):
+        self.proxy.server_port = None
+        for server in self.servers:
+            server.terminate()
+            code = server.wait(timeout=60)
+            assert code == 0, f"{self.name} ended with {code}"
+        self.log.seek(0)
+        assert not (warnings := self.log.read()), f"{self.name} logged {warnings!r}"
+
+
 class Balancer(Server):
     """The program `balancer` in front of three redis-servers, which lose their data when it restarts."""
 
@@ -137,6 +164,17 @@ def free_ports(count):
     return ports
 
 
+def wait_for(port):
+    """Waits until a server listens on a port."""
+    for _ in range(600):
+        try:
+            socket.create_connection(("127.0.0.1", port)).close()
+            return
+        except OSError:
+            time.sleep(0.1)
+    raise AssertionError(f"nothing listens on {port}")
+
+
 def start_redis(socket):
     command = ["redis-server", "--port", "0", "--unixsocket", socket, "--save", "", "--appendonly", "no"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
@@ -146,14 +184,14 @@ def start_redis(socket):
 
 
 class RecordingProxy:
-    """Forwards connections to the server, and records the requests of a client before its first SET or SCAN.
+    """Forwards connections to the server, and records the requests of a client before its first SET, SCAN or SENTINEL.
 
     While the server is down, the proxy closes new connections.
     """
 
     def __init__(self):
         self.server_port = None
-        # The bytes and the requests of the first connection. Recording ends at the first SET or SCAN.
+        # The bytes and the requests of the first connection. Recording ends at the first of these.
         self.requests = b""
         self.greeting = []
         self.spoke_resp3 = False
@@ -184,7 +222,7 @@ class RecordingProxy:
         self.requests += data
         self.greeting = []
         for words in whole_requests(self.requests):
-            if words[0].upper() in ("SET", "SCAN"):
+            if words[0].upper() in ("SET", "SCAN", "SENTINEL"):
                 self.requests = None
                 return
             self.greeting.append(words)

@@ -1,4 +1,4 @@
-"""Tests all clients with `kv`, and some with `balancer`: `run.py [--write] [CLIENT ...]`.
+"""Tests all clients with `kv`, and some with `balancer` or `standby`: `run.py [--write] [CLIENT ...]`.
 
 The arguments of a client's program are the name of the client, the protocol (2 or 3), the port and the name of the
 server. The program runs the checks and prints the result of each to standard output:
@@ -21,7 +21,7 @@ import subprocess
 import sys
 import threading
 
-from kv import Balancer, Emulated, Instances, Server, Sharded
+from kv import Balancer, Emulated, Instances, Server, Sharded, Standby
 
 HERE = pathlib.Path(__file__).parent
 TARGET = HERE.parent.parent / "target/clients"
@@ -88,6 +88,13 @@ CLIENTS = [
     Client("ioredis cluster", [*NODE, HERE / "cluster.cjs"], protocols=[2], checks=[*CLUSTER, "errors"], server=Instances),
     Client("node-redis cluster", [*NODE, HERE / "cluster.cjs"], checks=[*CLUSTER, "errors"], server=Instances),
     Client("redis-rs cluster", RUST, checks=[*CLUSTER, "transactions", "errors"], server=Instances),
+    Client("redis-py sentinel", [*PYTHON, HERE / "sentinel.py"], checks=["addresses", "switch"], server=Standby),
+    # Their connections that ask for the master speak RESP2 only.
+    Client("ioredis 5 sentinel", [*NODE, HERE / "sentinel.cjs"], protocols=[2], checks=["switch"], server=Standby),
+    Client("ioredis sentinel", [*NODE, HERE / "sentinel.cjs"], protocols=[2], checks=["switch"], server=Standby),
+    Client("node-redis sentinel", [*NODE, HERE / "sentinel.cjs"], checks=["switch"], server=Standby),
+    Client("go-redis 5 sentinel", GO, protocols=[2], checks=["switch"], server=Standby),
+    Client("redis-rs sentinel", RUST, checks=["switch"], server=Standby),
     Client("redis-py cluster", [*PYTHON, HERE / "cluster.py"], checks=[*CLUSTER, "errors", "channels"], server=Emulated),
     Client("redis-cli -c", [*PYTHON, HERE / "cluster.py"], checks=["values"], server=Emulated),
     # Its connection that asks for the slots speaks RESP2 only.

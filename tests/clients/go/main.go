@@ -10,6 +10,8 @@ func main() {
 		run(redigoVersion, dialRedigo, server)
 	case "go-redis 5":
 		run(goRedisVersion, dialGoRedis, server)
+	case "go-redis 5 sentinel":
+		runSentinel(goRedisVersion, server.address)
 	default:
 		panic("there is no client " + name)
 	}

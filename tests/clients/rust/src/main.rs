@@ -4,6 +4,7 @@ mod checks;
 mod fred;
 mod redis_cluster;
 mod redis_rs;
+mod redis_sentinel;
 mod rustis;
 
 use std::env;
@@ -21,6 +22,7 @@ async fn main() {
     match client.as_str() {
         "redis-rs" => checks::run::<redis_rs::Client>(server).await,
         "redis-rs cluster" => redis_cluster::run(server).await,
+        "redis-rs sentinel" => redis_sentinel::run(server).await,
         "fred" => checks::run::<fred::Client>(server).await,
         "rustis" => checks::run::<rustis::Client>(server).await,
         _ => panic!("there is no client {client}"),
