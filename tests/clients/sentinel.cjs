@@ -38,7 +38,7 @@ async function nodeRedis() {
     return { count: () => client.incr("n"), close: () => client.close() };
 }
 
-/** Sends a request on a connection of its own. Returns the reply, which has to come at once. */
+/** Sends a request on a new connection. Returns the reply, which has to come at once. */
 function ask(port, request) {
     return new Promise((resolve, reject) => {
         const connection = net.connect(port, "127.0.0.1", () => connection.write(`${request}\r\n`));

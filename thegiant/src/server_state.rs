@@ -355,7 +355,7 @@ impl ServerState {
         for client in self.clients.all() {
             let refuse = |id| is_idle(self.routes.command(id).flags).then_some(FORCED_UNBLOCK);
             if client.unblock_refused(|_, id| refuse(id)) {
-                client.request_close(CloseRequest::Graceful);
+                client.request_close(CloseRequest::AfterReplies);
             }
         }
     }

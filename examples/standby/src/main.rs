@@ -23,7 +23,7 @@ use thegiant::{
 /// A host and a port.
 type Endpoint = (String, u16);
 
-/// What this server does when the master changes.
+/// Follows a change of the master.
 struct Takeover {
     own: Endpoint,
     all: Vec<Endpoint>,

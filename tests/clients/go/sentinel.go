@@ -117,7 +117,7 @@ func follow(sentinel, master string) {
 	}
 }
 
-// Sends a request on a connection of its own. Returns the reply, which has to come at once.
+// Sends a request on a new connection. Returns the reply, which has to come at once.
 func ask(address, request string) string {
 	connection, err := net.Dial("tcp", address)
 	if err != nil {

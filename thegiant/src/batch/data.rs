@@ -1,4 +1,4 @@
-//! The data of a batch, of its parts, and of what it waits for.
+//! The data of a batch: its requests and replies, its parts, and the reason why it waits.
 
 use std::{collections::VecDeque, fmt};
 

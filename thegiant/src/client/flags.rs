@@ -39,7 +39,9 @@ pub(crate) enum ClientFlag {
 pub(crate) enum CloseRequest {
     None = 0,
     /// Answer the requests that have been read, then close.
-    Graceful = 1,
+    AfterReplies = 1,
+    /// As above, but let no command wait for its reply.
+    Graceful = 2,
     /// Close at once.
-    Now = 2,
+    Now = 3,
 }

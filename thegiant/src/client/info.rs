@@ -79,7 +79,8 @@ impl Client {
     pub(crate) fn close_request(&self) -> CloseRequest {
         match self.0.signals.load(Relaxed) & CLOSE_REQUEST {
             0 => CloseRequest::None,
-            1 => CloseRequest::Graceful,
+            1 => CloseRequest::AfterReplies,
+            2 => CloseRequest::Graceful,
             _ => CloseRequest::Now,
         }
     }

@@ -73,6 +73,7 @@ impl Connection {
         let reason = match self.client.close_request() {
             CloseRequest::Now => "the client was killed",
             CloseRequest::Graceful => "the server is shutting down",
+            CloseRequest::AfterReplies => "the server has closed the connections of its clients",
             CloseRequest::None if self.state.closing => "the last reply was sent",
             CloseRequest::None => "the client has left",
         };

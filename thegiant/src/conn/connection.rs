@@ -155,7 +155,7 @@ impl Connection {
             Stage::Handshake if close_request == CloseRequest::None => self.shake_hands(cx),
             #[cfg(feature = "tls")]
             Stage::Handshake => Ok(Stage::Closing(None).into()),
-            Stage::Reading if close_request == CloseRequest::Graceful => Ok(Stage::Closing(None).into()),
+            Stage::Reading if close_request != CloseRequest::None => Ok(Stage::Closing(None).into()),
             Stage::Reading => self.read(cx),
             Stage::Running(batch) => self.run(batch, cx),
             Stage::Dispatched => self.collect(close_request, cx),

@@ -218,7 +218,7 @@ impl Connection {
             return Ok(Stage::Writing(batch).into());
         }
         let Some(login) = &mut self.state.login else { return Ok(Stage::Running(batch).into()) };
-        if self.client.close_request() != CloseRequest::None {
+        if self.client.close_request() == CloseRequest::Graceful {
             **login = Login::Decided(Decision::Failed(SHUTTING_DOWN));
         }
         if login.poll(cx).is_ready() {

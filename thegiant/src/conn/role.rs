@@ -1,4 +1,4 @@
-//! The part of a connection that checks what a replica may run.
+//! The part of a connection that checks whether a replica may run a request.
 
 use super::Connection;
 use crate::{

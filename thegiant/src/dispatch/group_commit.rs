@@ -96,7 +96,7 @@ use crate::{Error, command::Commands};
 /// reply belongs to the group that is open at that moment. A [push](crate::Client::push) is not held back.
 ///
 /// Only a reply to a command is followed by [`commit`](Self::commit) and [`committed`](Self::committed). A command that waits without
-/// a reply counts when it gets one. So what such a command has changed or pushed meanwhile gets no `committed` of its own.
+/// a reply counts when it gets one. Until then, no `committed` follows the changes and pushes of such a command.
 ///
 /// # Off the event loop
 /// With [`Commit::later`], the actor runs more commands during the commit. They form the next group, which is

@@ -1,4 +1,4 @@
-//! The actor that answers what clients ask a Sentinel.
+//! The actor that answers the questions of clients, as a Sentinel does.
 
 use std::{
     collections::BTreeMap,
@@ -39,7 +39,7 @@ impl Sentinel {
         Sentinel(Arc::new(Facade { own: (host.into(), port), pubsub, masters: Mutex::default() }))
     }
 
-    /// Sets what clients learn about a master with this name.
+    /// Sets the addresses that clients get for the name of this master.
     ///
     /// If its address has changed, subscribers of `+switch-master` get `NAME OLD-HOST OLD-PORT HOST PORT`. Subscribers of `+slave` get each new
     /// replica. A master with a smaller [epoch](Master::epoch) than before changes nothing.
@@ -85,7 +85,7 @@ impl Sentinel {
         self.0.masters.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Returns what `describe` returns about a master.
+    /// Calls a function with the master of this name.
     fn describe<T>(&self, name: &str, describe: impl FnOnce(&Master) -> T) -> Result<T, Error> {
         self.masters().get(name).map(describe).ok_or(NO_MASTER)
     }
@@ -144,7 +144,7 @@ impl Sentinel {
         self.list_replicas(master_name)
     }
 
-    /// Describes the other servers that can be asked about a master.
+    /// Describes the other facades that know a master.
     #[command("SENTINEL SENTINELS", admin, stale)]
     fn sentinels(&self, master_name: &str) -> Result<Vec<Listing>, Error> {
         self.describe(master_name, |master| self.others(master).map(Listing::of_sentinel).collect())

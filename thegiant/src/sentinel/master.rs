@@ -1,4 +1,4 @@
-//! What a facade knows about a master.
+//! A master, as a facade knows it.
 
 /// A host and a port.
 pub(super) type Endpoint = (String, u16);

@@ -1,8 +1,8 @@
 //! Tells clients which server is the master, as Redis Sentinel does.
 //!
-//! Of several servers that take over from each other, one is the master. Clients that know Sentinel ask for its address by a name, connect
+//! Several servers can take over from each other: one of them is the master. Clients that know Sentinel ask for its address by a name, connect
 //! to it, and connect to the next master when that changes: most Redis clients, job frameworks and balancers can do this. [`Sentinel`] is an actor with
-//! the commands that they send, and a handle by which your program says who the master is:
+//! the commands that they send, and a handle with which your program names the master:
 //!
 //! ```
 //! use thegiant::{prelude::*, sentinel::{Master, Sentinel}};
@@ -21,15 +21,15 @@
 //! # }
 //! ```
 //!
-//! It decides nothing. Something else decides who is the master: an operator, or a lease in a database or in etcd. Each server is told, by `update` and by
-//! [`ServerHandle::set_role`](crate::ServerHandle::set_role).
+//! The facade decides nothing. An operator decides who is the master, or a lease in a database or in etcd. Your program then calls `update` and
+//! [`ServerHandle::set_role`](crate::ServerHandle::set_role) in each server.
 //!
-//! | client | asks |
+//! | a client wants | it sends |
 //! | --- | --- |
-//! | where the master is | `SENTINEL GET-MASTER-ADDR-BY-NAME`, `MASTER`, `MASTERS` |
-//! | where its replicas are | `SENTINEL REPLICAS`, `SLAVES` |
-//! | where it can ask, too | `SENTINEL SENTINELS` |
-//! | about the facade itself | `SENTINEL CKQUORUM`, `MYID`, `IS-MASTER-DOWN-BY-ADDR`, `HELP` |
+//! | the master | `SENTINEL GET-MASTER-ADDR-BY-NAME`, `MASTER`, `MASTERS` |
+//! | its replicas | `SENTINEL REPLICAS`, `SLAVES` |
+//! | the other facades | `SENTINEL SENTINELS` |
+//! | to know the state of the facade | `SENTINEL CKQUORUM`, `MYID`, `IS-MASTER-DOWN-BY-ADDR`, `HELP` |
 //! | to hear of changes | `SUBSCRIBE +switch-master`, or `+slave` |
 //!
 //! Its commands have the flag `stale`, so a replica answers them. `SENTINEL FAILOVER` and the commands that configure a real Sentinel do not exist.

@@ -65,9 +65,10 @@ impl ServerHandle {
         }
     }
 
-    /// Closes the connections of all clients, each after its last reply. A command that waits ends as after its timeout.
+    /// Closes the connections of all clients, each after its last reply.
     ///
-    /// Redis Sentinel does so with a master that it makes a replica, because some clients look for the master only when they connect.
+    /// Redis Sentinel does so with a master that it makes a replica, because some clients look for the master only when they connect. A
+    /// command that waits is not ended.
     ///
     /// ```
     /// use thegiant::{Role, ServerHandle};
@@ -79,7 +80,7 @@ impl ServerHandle {
     /// ```
     pub fn close_clients(&self) {
         if let Some(server) = self.server() {
-            server.clients.all().iter().for_each(|client| client.request_close(CloseRequest::Graceful));
+            server.clients.all().iter().for_each(|client| client.request_close(CloseRequest::AfterReplies));
         }
     }
 

@@ -25,7 +25,7 @@ const COUNTERS: usize = 4;
 const COUNTS: i64 = 200;
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// What a counter has done.
+/// The results of a counter.
 #[derive(Default)]
 struct Tally {
     counted: AtomicI64,
@@ -138,7 +138,7 @@ fn follow(sentinel: u16, master: u16) -> io::Result<()> {
     Ok(())
 }
 
-/// Sends a request on a connection of its own. Returns the reply, which has to come at once.
+/// Sends a request on a new connection. Returns the reply, which has to come at once.
 fn ask(port: u16, request: &str) -> io::Result<String> {
     let mut connection = TcpStream::connect(("127.0.0.1", port))?;
     write!(connection, "{request}\r\n")?;
