@@ -105,9 +105,11 @@ class Standby(Server):
     """Two servers of the program `standby`. The proxy leads to the first one, which is the master at first."""
 
     name = label = "standby"
+    # From the port of the server to that of its facade.
+    offset = 0
 
     def start(self):
-        ports = free_ports(2)
+        ports = ports_with_facades(2)
         self.addresses = [f"127.0.0.1:{port}" for port in ports]
         self.proxy.server_port = ports[0]
         self.servers = [
@@ -116,6 +118,8 @@ class Standby(Server):
         ]
         for port in ports:
             wait_for(port)
+            wait_for(port + Facade.offset)
+        self.proxy.server_port += self.offset
 
     def stop(self):
         self.proxy.server_port = None
@@ -125,6 +129,13 @@ class Standby(Server):
             assert code == 0, f"{self.name} ended with {code}"
         self.log.seek(0)
         assert not (warnings := self.log.read()), f"{self.name} logged {warnings!r}"
+
+
+class Facade(Standby):
+    """Two servers of the program `standby`. The proxy leads to the facade of the first one, on a port of its own."""
+
+    label = "standby's facade"
+    offset = 1000
 
 
 class Balancer(Server):
@@ -161,6 +172,19 @@ def free_ports(count):
     ports = [listener.getsockname()[1] for listener in listeners]
     for listener in listeners:
         listener.close()
+    return ports
+
+
+def ports_with_facades(count):
+    """Returns free ports for which the ports of the facades are free, too."""
+    ports = []
+    while len(ports) < count:
+        [port] = free_ports(1)
+        try:
+            socket.create_server(("127.0.0.1", port + Facade.offset)).close()
+        except OSError:
+            continue
+        ports.append(port)
     return ports
 
 

@@ -21,7 +21,7 @@ import subprocess
 import sys
 import threading
 
-from kv import Balancer, Emulated, Instances, Server, Sharded, Standby
+from kv import Balancer, Emulated, Facade, Instances, Server, Sharded, Standby
 
 HERE = pathlib.Path(__file__).parent
 TARGET = HERE.parent.parent / "target/clients"
@@ -94,7 +94,9 @@ CLIENTS = [
     Client("ioredis sentinel", [*NODE, HERE / "sentinel.cjs"], protocols=[2], checks=["switch"], server=Standby),
     Client("node-redis sentinel", [*NODE, HERE / "sentinel.cjs"], checks=["switch"], server=Standby),
     Client("go-redis 5 sentinel", GO, protocols=[2], checks=["switch"], server=Standby),
-    Client("redis-rs sentinel", RUST, checks=["switch"], server=Standby),
+    Client("redis-py sentinel", [*PYTHON, HERE / "sentinel.py"], checks=["addresses", "switch"], server=Facade),
+    # It uses only servers whose role is that of a Sentinel.
+    Client("redis-rs sentinel", RUST, checks=["switch"], server=Facade),
     Client("redis-py cluster", [*PYTHON, HERE / "cluster.py"], checks=[*CLUSTER, "errors", "channels"], server=Emulated),
     Client("redis-cli -c", [*PYTHON, HERE / "cluster.py"], checks=["values"], server=Emulated),
     # Its connection that asks for the slots speaks RESP2 only.

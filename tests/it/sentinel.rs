@@ -1,6 +1,5 @@
 use thegiant::{
     App, Role,
-    prelude::*,
     sentinel::{Master, Sentinel},
 };
 
@@ -16,14 +15,9 @@ fn endpoint(address: &str) -> Endpoint<'_> {
 
 /// Serves a facade. It says that it has this address.
 fn facade((host, port): Endpoint<'static>) -> (Served, Sentinel) {
-    let (send, receive) = std::sync::mpsc::channel();
-    let served = Served::start(move || {
-        let app = App::new();
-        let sentinel = Sentinel::new(app.pubsub(), host, port);
-        send.send(sentinel.clone()).expect("the test waits for it");
-        app.mount(sentinel.start())
-    });
-    (served, receive.recv().expect("the application has started"))
+    let sentinel = Sentinel::new(host, port);
+    let handle = sentinel.clone();
+    (Served::start(move || handle.mount(App::new())), sentinel)
 }
 
 /// Fields whose values a facade does not know, or that change all the time.
@@ -168,6 +162,31 @@ fn a_replica_names_the_master() {
     assert_eq!(client.replies(2), "*2\r\n$1\r\na\r\n$1\r\n1\r\n*3\r\n:1\r\n$1\r\n*\r\n:0\r\n");
     let fields = String::from_utf8_lossy(&client.ask(line("SENTINEL MASTER m"))).into_owned();
     assert!(fields.contains("s_down,o_down,master\r\n") && fields.contains("o-down-time"), "{fields}");
+}
+
+/// Each of them has the facade, and its own subscribers.
+#[test]
+fn a_facade_can_have_a_port_of_its_own() {
+    let (served, sentinel) = facade(("127.0.0.1", 1));
+    let handle = sentinel.clone();
+    let alone = Served::start(move || handle.app());
+    let mut clients = [&served, &alone].map(|server| {
+        let mut client = RawClient::connect(server.address());
+        client.ask(line("SUBSCRIBE +switch-master"));
+        client
+    });
+    sentinel.update(Master::new("m", "a", 1));
+    sentinel.update(Master::new("m", "b", 2));
+    for client in &mut clients {
+        assert_eq!(client.reply(), request(["message", "+switch-master", "m a 1 b 2"]));
+    }
+    let mut client = RawClient::connect(alone.address());
+    client.send(lines("ROLE \n SENTINEL GET-MASTER-ADDR-BY-NAME m \n PING"));
+    assert_eq!(
+        client.replies(3),
+        "*2\r\n$8\r\nsentinel\r\n*1\r\n$1\r\nm\r\n*2\r\n$1\r\nb\r\n$1\r\n2\r\n+PONG\r\n"
+    );
+    assert!(RawClient::connect(served.address()).ask(line("ROLE")).starts_with(b"*3\r\n$6\r\nmaster"));
 }
 
 #[test]

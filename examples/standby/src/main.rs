@@ -3,7 +3,7 @@
 //! these is the master. Then try `redis-cli -p 7002 SENTINEL GET-MASTER-ADDR-BY-NAME counters`.
 //!
 //! This example shows servers that take over from each other. One is the master, and the others refuse commands. Clients that know Redis
-//! Sentinel ask any of them for the master, and follow it. An operator says who is the master, with `FOLLOW 127.0.0.1 7002` at
+//! Sentinel ask any of them for the master, and follow it; some of them ask at the port that is greater by 1000. An operator says who is the master, with `FOLLOW 127.0.0.1 7002` at
 //! each server: first at the master, which ends its work, and last at the new one. A real service has a lease for that.
 //!
 //! The counters are not copied. A service that must not lose them keeps them in a database that all its servers use.
@@ -15,7 +15,7 @@ use std::{
 };
 
 use thegiant::{
-    Role, ServerHandle,
+    Role, ServerHandle, actix,
     prelude::*,
     sentinel::{Master, Sentinel},
 };
@@ -96,16 +96,19 @@ async fn main() -> io::Result<()> {
     let [address, all @ ..] = &words[..] else { panic!("write: standby OWN-ADDRESS MASTER OTHER...") };
     let (own, all) =
         (endpoint(address)?, all.iter().map(|address| endpoint(address)).collect::<io::Result<Vec<_>>>()?);
-    let app = App::new();
-    let sentinel = Sentinel::new(app.pubsub(), &own.0, own.1);
+    let sentinel = Sentinel::new(&own.0, own.1);
     let takeover = Takeover { own, all, sentinel: sentinel.clone(), server: OnceLock::new() };
     let takeover = Arc::new(takeover);
     let counters = Counters { values: HashMap::new(), takeover: Arc::clone(&takeover) };
-    let app = app.mount(sentinel.start()).mount(counters.start());
+    let app = sentinel.mount(App::new()).mount(counters.start());
     let server = Server::new(app).bind(address)?;
     // The first of all servers is the master until somebody says otherwise.
     let master = takeover.all.first().unwrap_or(&takeover.own).clone();
     let _ = takeover.server.set(server.handle());
     takeover.follow(master);
+    // Some clients want a Sentinel on a port of its own.
+    let (host, port) = &takeover.own;
+    let facade = Server::new(move || sentinel.app()).bind(format!("{host}:{}", port + 1000))?;
+    actix::spawn(facade.run());
     server.run().await
 }

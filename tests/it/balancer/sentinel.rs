@@ -228,15 +228,10 @@ impl Keys {
 #[test]
 fn the_master_that_a_facade_names_is_followed() {
     let keys = Keys::default();
-    let facades = Arc::new(Mutex::new(Vec::new()));
-    let served = [(); 2].map(|()| {
-        let (keys, facades) = (keys.clone(), Arc::clone(&facades));
-        Served::start(move || {
-            let app = App::new();
-            let facade = facade::Sentinel::new(app.pubsub(), "127.0.0.1", 1);
-            facades.lock().expect("no thread panics with the lock").push(facade.clone());
-            app.mount(facade.start()).mount(keys.start())
-        })
+    let facades = [1, 2].map(|port| facade::Sentinel::new("127.0.0.1", port));
+    let served = [0, 1].map(|index: usize| {
+        let (keys, facade) = (keys.clone(), facades[index].clone());
+        Served::start(move || facade.mount(App::new()).mount(keys.start()))
     });
     let endpoint = |index: usize| {
         let (host, port) = served[index].address().split_once(':').expect("a port");
@@ -247,7 +242,6 @@ fn the_master_that_a_facade_names_is_followed() {
         served[1 - to].handle().set_role(Role::replica_of(&host, port));
         served[to].handle().set_role(Role::Master);
         let master = facade::Master::new("mymaster", host, port).replicas([other]);
-        let facades = facades.lock().expect("no thread panics with the lock");
         facades.iter().for_each(|facade| facade.update(master.clone()));
     };
     switch(0);

@@ -106,7 +106,8 @@ impl Reply for EndpointReply {
 
 /// Returns the number of servers that is a majority.
 fn quorum(other_sentinels: usize) -> usize {
-    (other_sentinels + 1) / 2 + 1
+    let all = other_sentinels + 1;
+    all / 2 + 1
 }
 
 /// Returns the ID of the server at this address.

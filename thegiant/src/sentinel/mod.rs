@@ -1,17 +1,16 @@
 //! Tells clients which server is the master, as Redis Sentinel does.
 //!
 //! Several servers can take over from each other: one of them is the master. Clients that know Sentinel ask for its address by a name, connect
-//! to it, and connect to the next master when that changes: most Redis clients, job frameworks and balancers can do this. [`Sentinel`] is an actor with
-//! the commands that they send, and a handle with which your program names the master:
+//! to it, and connect to the next master when that changes: most Redis clients, job frameworks and balancers can do this. [`Sentinel`] answers the
+//! commands that they send, in any application, and is a handle with which your program names the master:
 //!
 //! ```
 //! use thegiant::{prelude::*, sentinel::{Master, Sentinel}};
 //!
 //! # #[thegiant::main]
 //! # async fn main() {
-//! let app = App::new();
-//! let sentinel = Sentinel::new(app.pubsub(), "10.0.0.1", 6380);
-//! let app = app.mount(sentinel.clone().start());
+//! let sentinel = Sentinel::new("10.0.0.1", 6380);
+//! let app = sentinel.mount(App::new());
 //!
 //! let master = Master::new("orders", "10.0.0.1", 6380).replicas([("10.0.0.2", 6380)]);
 //! sentinel.update(master);
@@ -32,11 +31,13 @@
 //! | to know the state of the facade | `SENTINEL CKQUORUM`, `MYID`, `IS-MASTER-DOWN-BY-ADDR`, `HELP` |
 //! | to hear of changes | `SUBSCRIBE +switch-master`, or `+slave` |
 //!
-//! Its commands have the flag `stale`, so a replica answers them. `SENTINEL FAILOVER` and the commands that configure a real Sentinel do not exist.
+//! Its commands have the flag `stale`, so a replica answers them. [`Sentinel::app`] is a facade on a separate port, which some clients demand. `SENTINEL FAILOVER` and the commands that configure a real Sentinel do not exist.
 
+mod actors;
 mod facade;
+mod handle;
 mod listing;
 mod master;
 
-pub use facade::Sentinel;
+pub use handle::Sentinel;
 pub use master::Master;

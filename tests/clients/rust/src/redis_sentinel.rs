@@ -9,7 +9,7 @@ use std::{
 };
 
 use redis::{
-    AsyncCommands, ProtocolVersion, RedisConnectionInfo, RedisResult,
+    ProtocolVersion, RedisConnectionInfo, RedisResult,
     aio::MultiplexedConnection,
     sentinel::{SentinelClient, SentinelNodeConnectionInfo, SentinelServerType},
 };
@@ -92,7 +92,7 @@ async fn count(mut sentinel: SentinelClient, tally: Rc<Tally>) {
                 }
             },
         };
-        if current.incr::<_, _, i64>("n", 1).await.is_ok() {
+        if redis::cmd("INCR").arg("n").query_async::<i64>(&mut current).await.is_ok() {
             tally.counted.fetch_add(1, Relaxed);
             connection = Some(current);
         } else {
