@@ -43,14 +43,18 @@ impl Keys {
     }
 
     /// Answers all commands that wait.
-    #[command("FINISH", stale)]
+    #[command("FINISH", stale, all = "agg_sum")]
     fn finish(&mut self) -> usize {
         self.waiting.drain(..).filter_map(|responder| responder.send(1).ok()).count()
     }
 }
 
 fn app() -> App {
-    App::new().mount(Keys::default().start())
+    sharded(1)
+}
+
+fn sharded(shards: u16) -> App {
+    App::new().mount_shards(shards, |_| Keys::default())
 }
 
 /// The address of a master that does not exist.
@@ -102,15 +106,16 @@ impl Server for Served {
 fn alike<T: PartialEq + std::fmt::Debug>(replies: impl Fn(&dyn Server) -> T) {
     let redis = Redis(Process::redis(&["--replica-serve-stale-data", "no"]));
     let expected = replies(&redis);
-    for workers in [1, 2] {
-        let served = Served::with(app, move |server| server.workers(workers).bind(ANY_PORT));
+    for threads in [1, 2] {
+        let served =
+            Served::with(move || sharded(threads), move |server| server.workers(threads).bind(ANY_PORT));
         assert_eq!(replies(&served), expected);
     }
 }
 
 /// Pipelines whose last request is not an error of the connection.
 const PIPELINES: &[&str] = &[
-    "ROLE \n SET a b \n GET a \n PING \n ECHO x \n GET a \n SET a b \n ECHO y",
+    "ROLE \n SET a b \n GET a \n GET b \n SET c d \n PING \n ECHO x \n GET a \n SET a b \n ECHO y",
     "SELECT 0 \n PUBLISH a b \n SPUBLISH a b \n WATCH a \n UNWATCH \n CONFIG GET port \n CLIENT ID \n READONLY \n RESET \n LOLWUT",
     "NOSUCH x \n GET \n SET a \n CLIENT NOSUCH \n BLPOP a 0",
     "MULTI \n EXEC \n MULTI \n ECHO a \n EXEC \n MULTI \n GET a \n EXEC \n MULTI \n SET a b \n EXEC \n MULTI \n DISCARD \n EXEC",
