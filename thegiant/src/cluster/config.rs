@@ -19,6 +19,8 @@ pub struct Cluster {
 enum Source {
     Topology(Topology),
     File(PathBuf),
+    /// The program gives the topology to the handle of the server.
+    Later,
 }
 
 impl Cluster {
@@ -36,6 +38,27 @@ impl Cluster {
     /// another one, and rename it.
     pub fn file(path: impl Into<PathBuf>, own: impl Into<String>) -> Self {
         Self::of(own.into(), Source::File(path.into()))
+    }
+
+    /// Makes the server an instance whose topology comes later.
+    ///
+    /// It serves no slots until [`ServerHandle::set_topology`](crate::ServerHandle::set_topology), or the command `CLUSTER SETTOPOLOGY`,
+    /// gives it a topology that has this name, ID or address.
+    ///
+    /// ```
+    /// use thegiant::{cluster::{Cluster, Topology}, prelude::*};
+    ///
+    /// # fn main() -> std::io::Result<()> {
+    /// let server = Server::new(App::new).cluster(Cluster::member("a"))?;
+    /// let handle = server.handle();
+    /// // Later, when another program has said who owns what:
+    /// let topology = Topology::builder(1).instance("a", "10.0.0.1:6380", [0..=16383]).build()?;
+    /// handle.set_topology(topology)?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn member(own: impl Into<String>) -> Self {
+        Self::of(own.into(), Source::Later)
     }
 
     fn of(own: String, source: Source) -> Self {
@@ -61,6 +84,7 @@ impl Cluster {
     pub(crate) fn into_state(self) -> io::Result<ClusterState> {
         match self.source {
             Source::Topology(topology) => Ok(ClusterState::new(topology, self.own, None, self.upstream)?),
+            Source::Later => Ok(ClusterState::without_topology(self.own, self.upstream)),
             Source::File(path) => {
                 let file = TopologyFile::new(path);
                 let topology = file.read()?;

@@ -70,6 +70,11 @@ impl ClusterState {
         Ok(Self::with(view, own, file, upstream))
     }
 
+    /// Returns the cluster of an instance that has no topology yet.
+    pub(super) fn without_topology(own: String, upstream: Option<Upstream>) -> Self {
+        Self::with(View::new(Topology::none(), &own, true), own, None, upstream)
+    }
+
     /// Returns the cluster of one instance, which has all slots and the address that its clients have connected to.
     pub(crate) fn alone() -> Self {
         let id = random_id();

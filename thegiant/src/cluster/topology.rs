@@ -6,6 +6,9 @@ use sha2::{Digest, Sha256};
 
 use crate::split::SLOTS;
 
+/// The index of the owner of a slot that has none. No instance has it.
+const NO_OWNER: u16 = u16::MAX;
+
 /// Which instance of an application owns which slots, with a version.
 ///
 /// Each of the 16384 slots has one owner. An instance can have several ranges of slots, or none.
@@ -94,6 +97,11 @@ impl Topology {
         let instance =
             Instance { id: id_of(name), name: name.to_owned(), host: String::new(), port: 0, slots };
         Topology { version: 1, instances: vec![instance], owners: vec![0; usize::from(SLOTS)].into() }
+    }
+
+    /// Returns the topology before the first one, in which no slot has an owner.
+    pub(super) fn none() -> Self {
+        Topology { version: 0, instances: Vec::new(), owners: vec![NO_OWNER; usize::from(SLOTS)].into() }
     }
 
     /// Returns the version.
