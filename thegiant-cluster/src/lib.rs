@@ -50,8 +50,12 @@
 
 mod member;
 mod members;
+mod members_text;
 mod memory;
 mod partitions;
+mod protocol;
+#[cfg(test)]
+mod simulation;
 mod store;
 
 pub use member::Member;

@@ -36,7 +36,7 @@ struct Shared {
 }
 
 #[derive(Debug, Default)]
-struct Entries {
+pub(crate) struct Entries {
     last_revision: Revision,
     by_key: BTreeMap<String, (String, Revision)>,
 }
@@ -71,7 +71,7 @@ impl Store for MemoryStore {
 }
 
 impl Entries {
-    fn list(&self) -> Vec<Entry> {
+    pub(crate) fn list(&self) -> Vec<Entry> {
         let entry = |(key, (value, revision)): (&String, &(String, Revision))| Entry {
             key: key.clone(),
             value: value.clone(),
@@ -80,7 +80,7 @@ impl Entries {
         self.by_key.iter().map(entry).collect()
     }
 
-    fn swap(&mut self, key: &str, expected: Option<Revision>, value: Option<&str>) -> Swap {
+    pub(crate) fn swap(&mut self, key: &str, expected: Option<Revision>, value: Option<&str>) -> Swap {
         if self.by_key.get(key).map(|(_, revision)| *revision) != expected {
             return Swap::Conflict;
         }

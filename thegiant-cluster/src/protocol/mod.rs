@@ -1,0 +1,375 @@
+//! The protocol of a member, without I/O and without a clock.
+//!
+//! A [`Machine`] gets the time, the results of store calls, and what the application has done. It returns store calls, and what the
+//! server and the application have to do. So [the simulation](crate::simulation) can test it with any order and delay of events.
+//!
+//! | rule | reason |
+//! | --- | --- |
+//! | A member changes its own heartbeat three times per lease, and serves only until its lease ends. | It can be gone, paused or cut off at any time. |
+//! | A member that has seen no change of another heartbeat for a whole lease deletes it, by a swap of what it has seen. | From then on, the other one cannot renew its lease, which has ended. |
+//! | Partitions whose owner has no heartbeat get new owners, in the next version of the topology. | Only a deleted heartbeat proves that the lease has ended. |
+//! | The version in which a partition got its owner is its epoch. A closed partition opens only with a greater epoch. | The epoch tells the states of an owner apart, also two of the same instance. |
+//! | A member ignores what it owned before its heartbeat was created. | An earlier process with the same name, or itself before it was deposed, may have had it. |
+
+mod heartbeat;
+mod holdings;
+mod lease;
+mod observed;
+mod plan;
+mod snapshot;
+mod steps;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    io, mem,
+    time::Duration,
+};
+
+use self::{
+    heartbeat::Heartbeat,
+    holdings::{Change, Holdings},
+    lease::{Lease, retry_after},
+    observed::Observed,
+    snapshot::Snapshot,
+};
+use crate::{Entry, Members, Revision, Swap};
+
+/// A time of the own monotonic clock.
+pub(crate) type Time = Duration;
+
+/// What a member is told when it starts.
+#[derive(Clone, Debug)]
+pub(crate) struct Settings {
+    pub(crate) name: String,
+    pub(crate) address: String,
+    pub(crate) partitions: u16,
+    pub(crate) lease: Duration,
+    /// A random number, which distinguishes processes with the same name.
+    pub(crate) life: u64,
+}
+
+/// Each lane has at most one store call at a time. A heartbeat never waits for other calls.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Lane {
+    Heartbeat,
+    Work,
+}
+
+/// A call of the store.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Call {
+    List,
+    Swap { key: String, expected: Option<Revision>, value: Option<String> },
+}
+
+/// The result of a call.
+#[derive(Clone, Debug)]
+pub(crate) enum Answer {
+    Listed(Vec<Entry>),
+    Swapped(Swap),
+    /// There was an error, or no answer in time. A swap may have taken effect, or take effect later.
+    Unknown,
+}
+
+/// What has happened.
+#[derive(Debug)]
+pub(crate) enum Input {
+    /// The time that [`Machine::wake_at`] has returned.
+    Wake,
+    Answered(Lane, Answer),
+    /// The application has opened a partition, or cannot.
+    Opened(u16, io::Result<()>),
+    Closed(u16),
+    /// An entry of the store may have changed.
+    Changed,
+    /// The member has to give its partitions to the others, and to end.
+    Leave,
+}
+
+/// What has to be done.
+#[derive(Debug)]
+pub(crate) enum Output {
+    Call(Lane, Call),
+    /// Serve exactly these partitions from now on.
+    Serve(BTreeSet<u16>),
+    Open {
+        partition: u16,
+        epoch: u64,
+    },
+    Close {
+        partition: u16,
+    },
+    /// Redirect clients to these owners.
+    Members(Members),
+    /// The member has ended.
+    Ended(io::Result<()>),
+}
+
+/// A member of a cluster.
+#[derive(Debug)]
+pub(crate) struct Machine {
+    settings: Settings,
+    phase: Phase,
+    /// The current [life](Heartbeat::life), as a number.
+    life: u64,
+    lease: Lease,
+    observed: Observed,
+    members: Members,
+    holdings: Holdings,
+    work: Work,
+    served: BTreeSet<u16>,
+    failure: Option<io::Error>,
+    outputs: Vec<Output>,
+}
+
+/// What the member does.
+#[derive(Debug)]
+enum Phase {
+    /// It waits until its name is free, and creates its heartbeat.
+    Joining,
+    /// It has a heartbeat. It ignores what it got in this version of the topology, or earlier ones.
+    Joined {
+        after: Option<u64>,
+    },
+    /// It has no heartbeat any more. It joins again when all partitions are closed.
+    Deposed,
+    /// It closes its partitions.
+    Closing,
+    /// It deletes its heartbeat, but not after this time.
+    Deleting {
+        until: Time,
+    },
+    /// It gives its partitions to the others, but not after this time.
+    Giving {
+        until: Time,
+    },
+    Ended,
+}
+
+/// The calls of the lane [`Work`](Lane::Work).
+#[derive(Clone, Copy, Debug)]
+enum Work {
+    Idle {
+        next: Time,
+    },
+    /// `again`: an entry may have changed after the call has begun.
+    Listing {
+        again: bool,
+    },
+    Creating,
+    /// A swap after which the member looks again.
+    Changing,
+    Deleting,
+    Giving,
+}
+
+impl Machine {
+    pub(crate) fn new(settings: Settings) -> Self {
+        Machine {
+            life: settings.life,
+            lease: Lease::new(settings.lease),
+            phase: Phase::Joining,
+            observed: Observed::default(),
+            members: Members::default(),
+            holdings: Holdings::default(),
+            work: Work::Idle { next: Time::ZERO },
+            served: BTreeSet::new(),
+            failure: None,
+            outputs: Vec::new(),
+            settings,
+        }
+    }
+
+    /// Takes what has happened. Returns what has to be done, in this order.
+    pub(crate) fn step(&mut self, now: Time, input: Input) -> Vec<Output> {
+        match input {
+            Input::Wake => {}
+            Input::Answered(Lane::Heartbeat, answer) => {
+                self.lease.finish(now, answer.swap());
+                if self.lease.revision().is_none() {
+                    self.look_again(now);
+                }
+                self.reconcile(now);
+            }
+            Input::Answered(Lane::Work, answer) => self.answered(now, answer),
+            Input::Opened(partition, Ok(())) => {
+                let change = self.holdings.opened(partition);
+                self.change(change);
+            }
+            Input::Opened(partition, Err(error)) => {
+                self.holdings.closed(partition);
+                self.fail(error);
+            }
+            Input::Closed(partition) => {
+                self.holdings.closed(partition);
+                if !self.holdings.is_closing() {
+                    self.look_again(now);
+                }
+                self.reconcile(now);
+            }
+            Input::Changed => self.look_again(now),
+            Input::Leave => self.leave(),
+        }
+        self.proceed(now);
+        self.serve(now);
+        mem::take(&mut self.outputs)
+    }
+
+    /// Returns the time at which the machine needs a [`Wake`](Input::Wake), if nothing else happens before.
+    pub(crate) fn wake_at(&self) -> Option<Time> {
+        let until = match self.phase {
+            Phase::Deleting { until } | Phase::Giving { until } => Some(until),
+            _ => None,
+        };
+        let lease_end = (!self.served.is_empty()).then(|| self.lease.end());
+        [until, lease_end, self.next_heartbeat(), self.next_work()].into_iter().flatten().min()
+    }
+
+    /// Returns the partitions that the member believes to own alone at this time.
+    #[cfg(test)]
+    pub(crate) fn serves_at(&self, now: Time) -> BTreeSet<u16> {
+        if self.lease.is_valid(now) { self.holdings.open().collect() } else { BTreeSet::new() }
+    }
+
+    fn next_heartbeat(&self) -> Option<Time> {
+        matches!(self.phase, Phase::Joined { .. } | Phase::Closing).then(|| self.lease.next()).flatten()
+    }
+
+    fn next_work(&self) -> Option<Time> {
+        match (self.work, &self.phase) {
+            (_, Phase::Deposed | Phase::Closing | Phase::Ended) => None,
+            (Work::Idle { next }, _) => Some(next),
+            _ => None,
+        }
+    }
+
+    /// Goes on to the next phase, and begins the calls that are due.
+    fn proceed(&mut self, now: Time) {
+        match self.phase {
+            Phase::Deposed
+                if self.holdings.are_closed()
+                    && !self.lease.is_in_flight()
+                    && matches!(self.work, Work::Idle { .. }) =>
+            {
+                self.join_again(now);
+            }
+            Phase::Closing if self.holdings.are_closed() => {
+                self.phase = Phase::Deleting { until: now + self.settings.lease };
+                self.look_again(now);
+            }
+            Phase::Deleting { until } | Phase::Giving { until } if now >= until => self.end(),
+            _ => {}
+        }
+        if self.next_heartbeat().is_some_and(|next| next <= now) {
+            let expected = self.lease.revision();
+            let value = self.beat(now);
+            self.call(Lane::Heartbeat, self.swap_own(expected, Some(value)));
+        }
+        if self.next_work().is_some_and(|next| next <= now) {
+            match (&self.phase, self.lease.revision()) {
+                (Phase::Deleting { .. }, Some(revision)) => {
+                    self.work = Work::Deleting;
+                    self.call(Lane::Work, self.swap_own(Some(revision), None));
+                }
+                _ => {
+                    self.work = Work::Listing { again: false };
+                    self.call(Lane::Work, Call::List);
+                }
+            }
+        }
+    }
+
+    /// Tells the server what to serve, before anything else, if that has changed.
+    fn serve(&mut self, now: Time) {
+        let served = if self.lease.is_valid(now) { self.holdings.open().collect() } else { BTreeSet::new() };
+        if served != self.served {
+            self.served.clone_from(&served);
+            self.outputs.insert(0, Output::Serve(served));
+        }
+    }
+
+    /// Opens and closes partitions, so that they become those of the topology.
+    fn reconcile(&mut self, now: Time) {
+        let wanted: BTreeMap<u16, u64> = match self.phase {
+            Phase::Joined { after: Some(after) } => {
+                let own = |partition: &u16| {
+                    self.members.owner(*partition).is_some_and(|owner| owner.name == self.settings.name)
+                };
+                let own = (0..self.members.partitions()).filter(own);
+                let own = own.filter_map(|partition| Some((partition, self.members.epoch(partition)?)));
+                own.filter(|(_, epoch)| *epoch > after).collect()
+            }
+            _ => BTreeMap::new(),
+        };
+        let changes = self.holdings.want(&wanted, self.lease.is_valid(now));
+        changes.into_iter().for_each(|change| self.change(Some(change)));
+    }
+
+    fn change(&mut self, change: Option<Change>) {
+        self.outputs.extend(change.map(|change| match change {
+            Change::Open { partition, epoch } => Output::Open { partition, epoch },
+            Change::Close { partition } => Output::Close { partition },
+        }));
+    }
+
+    fn call(&mut self, lane: Lane, call: Call) {
+        self.outputs.push(Output::Call(lane, call));
+    }
+
+    /// Lists the entries as soon as possible.
+    fn look_again(&mut self, now: Time) {
+        match &mut self.work {
+            Work::Idle { next } => *next = now,
+            Work::Listing { again } => *again = true,
+            _ => {}
+        }
+    }
+
+    /// Returns the next value of the own heartbeat.
+    fn beat(&mut self, now: Time) -> String {
+        let Settings { address, lease, .. } = &self.settings;
+        let (address, lease) = (address.clone(), *lease);
+        let beat = self.lease.begin(now);
+        Heartbeat { address, lease, life: self.life(), beat }.to_string()
+    }
+
+    fn swap_own(&self, expected: Option<Revision>, value: Option<String>) -> Call {
+        Call::Swap { key: heartbeat::key(&self.settings.name), expected, value }
+    }
+
+    fn life(&self) -> String {
+        format!("{:016x}", self.life)
+    }
+
+    /// Leaves because of an error.
+    fn fail(&mut self, error: io::Error) {
+        self.failure.get_or_insert(error);
+        match self.phase {
+            Phase::Joining => self.end(),
+            _ => self.leave(),
+        }
+    }
+
+    fn leave(&mut self) {
+        if let Phase::Joining | Phase::Joined { .. } | Phase::Deposed = self.phase {
+            self.phase = Phase::Closing;
+            self.reconcile(Time::ZERO);
+        }
+    }
+
+    fn end(&mut self) {
+        self.phase = Phase::Ended;
+        let result = self.failure.take().map_or(Ok(()), Err);
+        self.outputs.push(Output::Ended(result));
+    }
+}
+
+impl Answer {
+    /// Returns the result of a swap, if it is known.
+    fn swap(&self) -> Option<Swap> {
+        match self {
+            Answer::Swapped(swap) => Some(*swap),
+            Answer::Listed(_) | Answer::Unknown => None,
+        }
+    }
+}

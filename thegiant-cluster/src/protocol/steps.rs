@@ -1,0 +1,215 @@
+//! What a member does with the answers of the store, in each phase.
+
+use std::io;
+
+use super::{
+    Answer, Call, Lane, Lease, Machine, Output, Phase, Snapshot, Time, Work, heartbeat, plan, retry_after,
+    snapshot::TOPOLOGY,
+};
+use crate::{Members, Revision, Swap};
+
+impl Machine {
+    /// Takes the result of the call in the lane [`Work`](Lane::Work).
+    pub(super) fn answered(&mut self, now: Time, answer: Answer) {
+        let is_known = !matches!(answer, Answer::Unknown);
+        let next = if is_known { now } else { now + retry_after(self.settings.lease) };
+        let work = std::mem::replace(&mut self.work, Work::Idle { next });
+        match (work, answer) {
+            (Work::Listing { again }, Answer::Listed(entries)) => {
+                if !again {
+                    self.work = Work::Idle { next: now + self.settings.lease / 3 };
+                }
+                match Snapshot::parse(entries) {
+                    Ok(snapshot) => self.look(now, &snapshot),
+                    Err(error) => self.fail(error),
+                }
+            }
+            (Work::Creating, answer) => {
+                self.lease.finish(now, answer.swap());
+                if matches!((&self.phase, self.lease.revision()), (Phase::Joining, Some(_))) {
+                    self.phase = Phase::Joined { after: None };
+                }
+            }
+            (Work::Deleting, Answer::Swapped(swap)) => {
+                self.lease.forget();
+                if let (Swap::Done(_), Phase::Deleting { until }) = (swap, &self.phase) {
+                    self.phase = Phase::Giving { until: *until };
+                }
+            }
+            (Work::Giving, Answer::Swapped(Swap::Done(_))) => self.end(),
+            _ => {}
+        }
+    }
+
+    fn look(&mut self, now: Time, snapshot: &Snapshot) {
+        match self.phase {
+            Phase::Joining => self.join(now, snapshot),
+            Phase::Joined { after } => {
+                self.phase = Phase::Joined { after: after.or(Some(snapshot.members.version)) };
+                self.tend(now, snapshot);
+            }
+            Phase::Deleting { until } => match snapshot.heartbeats.get(&self.settings.name) {
+                Some((own, revision)) if own.life == self.life() => {
+                    self.lease.learn(*revision, own.beat);
+                    self.look_again(now);
+                }
+                _ => {
+                    self.phase = Phase::Giving { until };
+                    self.look_again(now);
+                }
+            },
+            Phase::Giving { .. } => self.give(snapshot),
+            Phase::Deposed | Phase::Closing | Phase::Ended => {}
+        }
+    }
+
+    /// Creates the heartbeat, when no other instance has the name or the address.
+    fn join(&mut self, now: Time, snapshot: &Snapshot) {
+        if let Err(error) = self.check_partitions(&snapshot.members) {
+            return self.fail(error);
+        }
+        self.observe(now, snapshot);
+        let (name, life) = (self.settings.name.clone(), self.life());
+        if snapshot.has(&name, &life) {
+            // A request has taken effect although its answer was lost.
+            let (own, revision) = &snapshot.heartbeats[&name];
+            self.lease.learn(*revision, own.beat);
+            self.phase = Phase::Joined { after: None };
+            return self.look_again(now);
+        }
+        let is_in_the_way = |other: &&String| **other == name || self.has_own_address(snapshot, other);
+        let in_the_way = snapshot.heartbeats.keys().find(is_in_the_way);
+        match in_the_way {
+            Some(other) if self.observed.is_alive(other) => {
+                let error = in_use(other, &self.settings.address, *other == name);
+                self.fail(error);
+            }
+            Some(other) => self.depose_if_dead(now, snapshot, other),
+            None => {
+                let value = self.beat(now);
+                self.work = Work::Creating;
+                self.call(Lane::Work, self.swap_own(None, Some(value)));
+            }
+        }
+    }
+
+    /// Takes the current topology, and changes it if it should be another one.
+    fn tend(&mut self, now: Time, snapshot: &Snapshot) {
+        let name = self.settings.name.clone();
+        if !snapshot.has(&name, &self.life()) {
+            tracing::warn!(
+                name,
+                "another instance has taken over: this one closes its partitions and joins again"
+            );
+            self.phase = Phase::Deposed;
+            return self.reconcile(now);
+        }
+        let (own, revision) = &snapshot.heartbeats[&name];
+        self.lease.learn(*revision, own.beat);
+        self.observe(now, snapshot);
+        if let Err(error) = self.check_partitions(&snapshot.members) {
+            return self.fail(error);
+        }
+        let mut others = snapshot.heartbeats.keys().filter(|other| **other != name);
+        if let Some(other) = others.clone().find(|other| self.has_own_address(snapshot, other)) {
+            return self.fail(in_use(other, &self.settings.address, false));
+        }
+        if self.members != snapshot.members {
+            self.members = snapshot.members.clone();
+            self.outputs.push(Output::Members(self.members.clone()));
+        }
+        self.reconcile(now);
+        if let Some(dead) = others.find(|other| self.is_dead(now, snapshot, other)) {
+            return self.depose_if_dead(now, snapshot, dead);
+        }
+        let Phase::Joined { after: Some(after) } = self.phase else { return };
+        let is_kept = |partition, owner: &str| {
+            let epoch = self.members.epoch(partition).unwrap_or_default();
+            owner != name || (epoch > after && !self.holdings.is_closed(partition, epoch))
+        };
+        if let Some(next) = plan::next(&self.members, self.settings.partitions, &snapshot.live(), is_kept) {
+            self.work = Work::Changing;
+            return self.swap_topology(snapshot.revision, &next);
+        }
+        if self.holdings.are_open() && self.lease.is_valid(now) {
+            for partition in plan::surplus(&self.members, &name) {
+                let change = self.holdings.close(partition);
+                self.change(change);
+            }
+        }
+    }
+
+    /// Gives the partitions to the others, after the own heartbeat is deleted.
+    fn give(&mut self, snapshot: &Snapshot) {
+        let partitions = snapshot.members.partitions();
+        match plan::next(&snapshot.members, partitions, &snapshot.live(), |_, _| true) {
+            Some(next) => {
+                self.work = Work::Giving;
+                self.swap_topology(snapshot.revision, &next);
+            }
+            None => self.end(),
+        }
+    }
+
+    /// Begins a new life, without anything from the last one.
+    pub(super) fn join_again(&mut self, now: Time) {
+        self.holdings.clear();
+        self.observed.clear();
+        self.lease = Lease::new(self.settings.lease);
+        self.life = self.life.wrapping_add(1);
+        self.phase = Phase::Joining;
+        self.look_again(now);
+    }
+
+    fn observe(&mut self, now: Time, snapshot: &Snapshot) {
+        let all = snapshot.heartbeats.iter().map(|(name, (_, revision))| (&**name, *revision));
+        self.observed.look(now, self.settings.lease * 2 / 3, all);
+    }
+
+    fn is_dead(&self, now: Time, snapshot: &Snapshot, name: &str) -> bool {
+        let (heartbeat, _) = &snapshot.heartbeats[name];
+        self.observed.is_dead(name, now, heartbeat.lease)
+    }
+
+    /// Deletes a heartbeat that has been unchanged for its lease, so that it cannot be renewed.
+    fn depose_if_dead(&mut self, now: Time, snapshot: &Snapshot, name: &str) {
+        if self.is_dead(now, snapshot, name) {
+            let (_, revision) = &snapshot.heartbeats[name];
+            tracing::warn!(name, "an instance has sent no heartbeat for its lease: the others take over");
+            let call = Call::Swap { key: heartbeat::key(name), expected: Some(*revision), value: None };
+            self.work = Work::Changing;
+            self.call(Lane::Work, call);
+        }
+    }
+
+    fn has_own_address(&self, snapshot: &Snapshot, other: &str) -> bool {
+        snapshot.heartbeats[other].0.address == self.settings.address
+    }
+
+    fn swap_topology(&mut self, expected: Option<Revision>, next: &Members) {
+        let value = Some(next.to_string());
+        self.call(Lane::Work, Call::Swap { key: TOPOLOGY.to_owned(), expected, value });
+    }
+
+    fn check_partitions(&self, members: &Members) -> io::Result<()> {
+        let (stored, own) = (members.partitions(), self.settings.partitions);
+        if stored == 0 || stored == own {
+            return Ok(());
+        }
+        let reason = format!(
+            "the members of the cluster have {stored} partitions, and this one has {own}: \
+             give it the same number, which cannot be changed"
+        );
+        Err(io::Error::new(io::ErrorKind::InvalidInput, reason))
+    }
+}
+
+/// Returns the error of a process that cannot join because of another one.
+fn in_use(other: &str, address: &str, is_name: bool) -> io::Error {
+    let reason = if is_name {
+        format!("another process is a member with the name {other:?}: give each process its own name")
+    } else {
+        format!("the member {other:?} has the address {address} too: give each member its own address")
+    };
+    io::Error::new(io::ErrorKind::AlreadyExists, reason)
+}
