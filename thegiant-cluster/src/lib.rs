@@ -48,6 +48,7 @@
 //! within a tenth. Nobody compares the time of day. But no lease keeps a process from being paused between its last look at the clock and a write.
 //! So the state of a partition has to refuse writes of earlier owners: [`Partitions`] shows how.
 
+mod driver;
 mod member;
 mod members;
 mod members_text;

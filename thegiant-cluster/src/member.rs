@@ -1,11 +1,22 @@
 //! An instance that takes part in a cluster.
 
-use std::{fmt, io, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    future::Future,
+    hash::{BuildHasher, RandomState},
+    io,
+    pin::pin,
+    sync::Arc,
+    time::Duration,
+};
 
-use thegiant::Server;
-use tokio::sync::watch;
+use thegiant::{Server, cluster::Topology};
+use tokio::sync::{oneshot, watch};
 
-use crate::{Members, Partitions, Store, store::AnyStore};
+use crate::{Members, Partitions, Store, driver::Driver, protocol::Settings, store::AnyStore};
+
+/// The shortest lease. A shorter one would end while a busy machine does something else.
+const SHORTEST_LEASE: Duration = Duration::from_millis(100);
 
 /// An instance of an application that shares the partitions with the other instances.
 ///
@@ -88,8 +99,64 @@ impl Member {
     /// store has another number of partitions. A store that cannot be reached is no error: the member tries again, and does not serve
     /// without a lease.
     pub async fn run(self, server: Server, partitions: impl Partitions) -> io::Result<()> {
-        let _ = partitions;
-        server.run().await
+        let Member { store, members, .. } = &self;
+        let settings = self.settings()?;
+        let handle = server.handle();
+        handle.serve_only([])?;
+        let driver = Driver::new(settings, Arc::clone(store), partitions, handle.clone(), members.clone());
+        let (leave, told_to_leave) = oneshot::channel();
+        let (end, ended) = oneshot::channel::<()>();
+        let server = server.before_stop(async move {
+            // The member may have ended already.
+            let _ = leave.send(());
+            let _ = ended.await;
+        });
+        let member = async {
+            let result = driver.run(told_to_leave).await;
+            drop(end);
+            handle.stop();
+            result
+        };
+        // The server first, so that its actors have started when the member opens the first partition.
+        both(server.run(), member).await
+    }
+
+    /// Checks the settings.
+    fn settings(&self) -> io::Result<Settings> {
+        let Member { name, address, partitions, lease, .. } = self;
+        let slots = [0..=thegiant::SLOTS - 1];
+        let topology = Topology::builder(1).instance(name, address, slots).build()?;
+        let mistake = if topology.owner(0).host().is_empty() {
+            format!(
+                "the address {address:?} has no host: give the one that clients and other members connect to"
+            )
+        } else if *partitions == 0 || *partitions > thegiant::SLOTS {
+            format!("{partitions} partitions are not possible: give a number from 1 to {}", thegiant::SLOTS)
+        } else if *lease < SHORTEST_LEASE {
+            format!("a lease of {lease:?} is too short: give at least {SHORTEST_LEASE:?}")
+        } else {
+            let (name, address) = (name.clone(), address.clone());
+            // Each `RandomState` has random keys.
+            let life = RandomState::new().hash_one(0);
+            return Ok(Settings { name, address, partitions: *partitions, lease: *lease, life });
+        };
+        Err(io::Error::new(io::ErrorKind::InvalidInput, mistake))
+    }
+}
+
+/// Runs the server and the member, until the server has ended, or an error has ended the member.
+async fn both(
+    server: impl Future<Output = io::Result<()>>,
+    member: impl Future<Output = io::Result<()>>,
+) -> io::Result<()> {
+    let (mut server, member) = (pin!(server), pin!(member));
+    tokio::select! {
+        biased;
+        result = &mut server => result,
+        result = member => {
+            let stopped = server.await;
+            result.and(stopped)
+        }
     }
 }
 

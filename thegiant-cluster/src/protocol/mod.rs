@@ -63,12 +63,12 @@ pub(crate) enum Call {
 }
 
 /// The result of a call.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) enum Answer {
     Listed(Vec<Entry>),
     Swapped(Swap),
     /// There was an error, or no answer in time. A swap may have taken effect, or take effect later.
-    Unknown,
+    Failed(io::Error),
 }
 
 /// What has happened.
@@ -283,6 +283,11 @@ impl Machine {
     fn serve(&mut self, now: Time) {
         let served = if self.lease.is_valid(now) { self.holdings.open().collect() } else { BTreeSet::new() };
         if served != self.served {
+            if !self.lease.is_valid(now) {
+                tracing::warn!(
+                    "the lease has ended without an answer of the store: serves no keys until it is renewed"
+                );
+            }
             self.served.clone_from(&served);
             self.outputs.insert(0, Output::Serve(served));
         }
@@ -369,7 +374,7 @@ impl Answer {
     fn swap(&self) -> Option<Swap> {
         match self {
             Answer::Swapped(swap) => Some(*swap),
-            Answer::Listed(_) | Answer::Unknown => None,
+            Answer::Listed(_) | Answer::Failed(_) => None,
         }
     }
 }

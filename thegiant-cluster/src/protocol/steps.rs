@@ -11,7 +11,7 @@ use crate::{Members, Revision, Swap};
 impl Machine {
     /// Takes the result of the call in the lane [`Work`](Lane::Work).
     pub(super) fn answered(&mut self, now: Time, answer: Answer) {
-        let is_known = !matches!(answer, Answer::Unknown);
+        let is_known = !matches!(answer, Answer::Failed(_));
         let next = if is_known { now } else { now + retry_after(self.settings.lease) };
         let work = std::mem::replace(&mut self.work, Work::Idle { next });
         match (work, answer) {

@@ -1,6 +1,6 @@
 //! Machines, a store, and everything that can go wrong between them.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, io, time::Duration};
 
 use super::{
     LEASE,
@@ -246,7 +246,7 @@ impl World {
                     process.open.push((partition, epoch));
                     self.seen.opens += 1;
                 }
-                let fenced = || Err(std::io::Error::other("a later owner has opened the partition"));
+                let fenced = || Err(io::Error::other("a later owner has opened the partition"));
                 Input::Opened(partition, is_open.then_some(()).map_or_else(fenced, Ok))
             }
             Message::Closed { partition } => Input::Closed(partition),
@@ -306,7 +306,11 @@ impl World {
         if let Some(process) = &mut self.nodes[target.node].process {
             process.begin(lane, id);
         }
-        self.send(LEASE / 3, target, Message::Answer { lane, id, answer: Answer::Unknown });
+        self.send(
+            LEASE / 3,
+            target,
+            Message::Answer { lane, id, answer: Answer::Failed(io::ErrorKind::TimedOut.into()) },
+        );
         if !(self.is_disturbed && self.random.percent(4)) {
             let delay = self.delay();
             self.push(delay, Event::AtStore { process: target, lane, id, call });

@@ -56,10 +56,11 @@ impl ConnectionState {
         let nodes = self.nodes(&view);
         let size = nodes.iter().filter(|node| !slots(node).is_empty()).count();
         let version = view.topology.version();
+        let assigned = if view.topology.instances().is_empty() { 0 } else { SLOTS };
         let fields = [
             ("cluster_state", if view.is_ok() { "ok" } else { "fail" }.to_owned()),
-            ("cluster_slots_assigned", SLOTS.to_string()),
-            ("cluster_slots_ok", SLOTS.to_string()),
+            ("cluster_slots_assigned", assigned.to_string()),
+            ("cluster_slots_ok", assigned.to_string()),
             ("cluster_slots_pfail", "0".to_owned()),
             ("cluster_slots_fail", "0".to_owned()),
             ("cluster_known_nodes", nodes.len().to_string()),

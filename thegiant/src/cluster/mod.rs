@@ -25,7 +25,8 @@
 //! | `SELECT 1` | `-ERR SELECT is not allowed in cluster mode` |
 //!
 //! Each instance reads the same topology: from a file, from the command `CLUSTER SETTOPOLOGY`, or from
-//! [`ServerHandle::set_topology`](crate::ServerHandle::set_topology). A new topology needs a greater version. It changes which instance
+//! [`ServerHandle::set_topology`](crate::ServerHandle::set_topology). With the crate `thegiant-cluster`, the instances agree on it by themselves, and take
+//! over from each other. A new topology needs a greater version. It changes which instance
 //! owns a slot, and moves no data: the application does that, or its instances share a database.
 //!
 //! The instances speak to each other only for `PUBLISH`: an instance that gets a message sends it on to all others, as in Redis Cluster. A message is
@@ -39,6 +40,7 @@ mod check;
 mod config;
 mod file;
 mod forwarding;
+mod slot_set;
 mod state;
 mod text;
 mod topology;
@@ -47,6 +49,7 @@ mod view;
 pub use config::Cluster;
 pub(crate) use file::{TopologyFile, watch};
 pub(crate) use forwarding::forward;
+pub(crate) use slot_set::SlotSet;
 pub(crate) use state::{ClusterState, SlotUsers};
 pub(crate) use text::Slots;
 pub(crate) use topology::id_of;

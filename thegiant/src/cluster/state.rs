@@ -14,7 +14,7 @@ use std::{
 
 use tokio::sync::{Notify, futures::Notified};
 
-use super::{Topology, TopologyError, TopologyFile, View, forwarding::Peers};
+use super::{SlotSet, Topology, TopologyError, TopologyFile, View, forwarding::Peers};
 use crate::proxy::Upstream;
 
 /// The current topology, and how this instance knows itself in it.
@@ -60,7 +60,7 @@ impl ClusterState {
         file: Option<TopologyFile>,
         upstream: Option<Upstream>,
     ) -> Result<Self, TopologyError> {
-        let view = View::new(topology, &own, true);
+        let view = View::new(topology, &own, SlotSet::all());
         if !view.has_own() {
             let reason = format!(
                 "the topology has no instance with the name, the ID or the address {own:?}: add it, or give another name"
@@ -72,7 +72,7 @@ impl ClusterState {
 
     /// Returns the cluster of an instance that has no topology yet.
     pub(super) fn without_topology(own: String, upstream: Option<Upstream>) -> Self {
-        Self::with(View::new(Topology::none(), &own, true), own, None, upstream)
+        Self::with(View::new(Topology::none(), &own, SlotSet::all()), own, None, upstream)
     }
 
     /// Returns the cluster of one instance, which has all slots and the address that its clients have connected to.
@@ -80,7 +80,7 @@ impl ClusterState {
         let id = random_id();
         ClusterState {
             is_alone: true,
-            ..Self::with(View::new(Topology::of_one(&id), &id, true), id, None, None)
+            ..Self::with(View::new(Topology::of_one(&id), &id, SlotSet::all()), id, None, None)
         }
     }
 
@@ -153,7 +153,7 @@ impl ClusterState {
                  give the new topology a greater version"
             )));
         }
-        let view = View::new(topology, &self.own, current.is_serving);
+        let view = View::new(topology, &self.own, current.ready.clone());
         if !view.has_own() {
             tracing::warn!(
                 own = self.own,
@@ -166,12 +166,12 @@ impl ClusterState {
         Ok(())
     }
 
-    /// Sets whether the instance serves its slots.
-    pub(crate) fn set_serving(&self, is_serving: bool) {
+    /// Serves those of its slots that are in this set.
+    pub(crate) fn serve_only(&self, ready: SlotSet) {
         let _changing = self.lock_change();
         let current = self.view();
-        if current.is_serving != is_serving {
-            let view = View::new(current.topology.clone(), &self.own, is_serving);
+        if current.ready != ready {
+            let view = View::new(current.topology.clone(), &self.own, ready);
             self.change(&current, view);
         }
     }

@@ -1,13 +1,7 @@
 //! The cluster as one of its instances sees it.
 
-use super::{Instance, Topology, topology::id_of};
-use crate::{
-    Error,
-    batch::RequestWords,
-    client::Address,
-    command::Spec,
-    split::{SLOTS, slot},
-};
+use super::{Instance, SlotSet, Topology, topology::id_of};
+use crate::{Error, batch::RequestWords, client::Address, command::Spec, split::slot};
 
 /// A topology, and the place of the own instance in it.
 #[derive(Debug)]
@@ -17,8 +11,10 @@ pub(crate) struct View {
     own_id: String,
     /// Its index; `None` if the topology does not have it.
     own: Option<u16>,
-    /// The instance serves its slots.
-    pub(super) is_serving: bool,
+    /// The slots that the instance would serve if it had them.
+    pub(super) ready: SlotSet,
+    /// Its own slots that it serves.
+    served: SlotSet,
 }
 
 /// The reason why an instance does not run a request.
@@ -44,12 +40,14 @@ pub(crate) struct Node<'a> {
 }
 
 impl View {
-    /// Returns the topology as the instance with this name, ID or address sees it.
-    pub(super) fn new(topology: Topology, own: &str, is_serving: bool) -> Self {
+    /// Returns the topology as the instance with this name, ID or address sees it, which serves those of its slots that are `ready`.
+    pub(super) fn new(topology: Topology, own: &str, ready: SlotSet) -> Self {
         let index = topology.find(own);
         let instance = index.map(|index| &topology.instances()[usize::from(index)]);
         let own_id = instance.map_or_else(|| id_of(own), |instance| instance.id().to_owned());
-        View { topology, own_id, own: index, is_serving }
+        let slots = instance.map(Instance::slots).unwrap_or_default();
+        let served = SlotSet::of(slots.iter().cloned()).and(&ready);
+        View { topology, own_id, own: index, ready, served }
     }
 
     /// Returns whether the topology has the own instance.
@@ -58,13 +56,14 @@ impl View {
     }
 
     /// Returns whether this instance serves a slot.
+    #[inline]
     pub(crate) fn serves(&self, slot: u16) -> bool {
-        self.is_serving && self.owns(slot)
+        self.served.contains(slot)
     }
 
     /// Returns whether this instance serves a slot that `next` does not serve.
     pub(super) fn loses_to(&self, next: &View) -> bool {
-        (0..SLOTS).any(|slot| self.serves(slot) && !next.serves(slot))
+        !self.served.is_within(&next.served)
     }
 
     /// Checks whether this instance serves the keys of a request.
@@ -93,9 +92,10 @@ impl View {
         self.own == Some(self.topology.owner_index(slot))
     }
 
-    /// Returns whether this instance serves its slots.
+    /// Returns whether this instance serves slots, or has none.
     pub(crate) fn is_ok(&self) -> bool {
-        self.is_serving && self.has_own()
+        let own = self.own.map(|own| &self.topology.instances()[usize::from(own)]);
+        own.is_some_and(|own| own.slots().is_empty() || !self.served.is_empty())
     }
 
     /// Returns the ID of the own instance.

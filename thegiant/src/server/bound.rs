@@ -3,7 +3,7 @@
 use std::{
     future::{Future, poll_fn},
     io,
-    pin::pin,
+    pin::{Pin, pin},
     rc::Rc,
     sync::{Arc, OnceLock},
     task::Poll,
@@ -41,12 +41,16 @@ pub(crate) struct BoundServer {
     /// Keeps the channel open after the last handle of the program is dropped.
     pub(super) handle: ServerHandle,
     pub(super) stops: mpsc::UnboundedReceiver<()>,
+    pub(super) before_stop: Vec<BeforeStop>,
 }
+
+/// What the program does before the server stops.
+pub(super) type BeforeStop = Pin<Box<dyn Future<Output = ()>>>;
 
 impl BoundServer {
     /// Serves until it is stopped.
     pub(crate) async fn run(self) -> io::Result<()> {
-        let BoundServer { server, shards, signals, listeners, handle, mut stops } = self;
+        let BoundServer { server, shards, signals, listeners, handle, mut stops, before_stop } = self;
         let mut signal_tasks = Tasks::default();
         if signals {
             signal_tasks.0.push(stop_at(SignalKind::terminate(), handle.clone())?);
@@ -82,11 +86,17 @@ impl BoundServer {
         stops.recv().await;
         // An actor may end during the stop.
         drop(watch_task);
-        tracing::info!(clients = server.clients.len(), "stopping");
-        drop(accept_tasks);
-        let wait = server.settings.time(Setting::ShutdownTimeout).unwrap_or_default();
-        let closed = actix_rt::time::timeout(wait, server.clients.close_all());
-        let outcome = match first(closed, stops.recv()).await {
+        let stopped = async {
+            for future in before_stop {
+                future.await;
+            }
+            tracing::info!(clients = server.clients.len(), "stopping");
+            drop(accept_tasks);
+            let wait = server.settings.time(Setting::ShutdownTimeout).unwrap_or_default();
+            // The timeout is no error: the rest is closed below.
+            let _ = actix_rt::time::timeout(wait, server.clients.close_all()).await;
+        };
+        let outcome = match first(stopped, stops.recv()).await {
             First::Left(_) => ended_actor.get().map_or(Ok(()), |actor| Err(ended(actor))),
             First::Right(_) => Err(io::Error::new(io::ErrorKind::Interrupted, "stopped by a second signal")),
         };

@@ -17,7 +17,7 @@ use bytes::Bytes;
 use thegiant_tls::ServerTls;
 use tokio::sync::mpsc;
 
-use super::{BoundServer, Limits, ServerHandle, Timeouts};
+use super::{BoundServer, Limits, ServerHandle, Timeouts, bound::BeforeStop};
 use crate::{
     App, IntoApp,
     acl::{PasswordHash, UserConfig, without_password},
@@ -59,6 +59,8 @@ pub struct Server {
     workers: u16,
     handle: ServerHandle,
     stops: mpsc::UnboundedReceiver<()>,
+    /// What has to end before the server stops.
+    before_stop: Vec<BeforeStop>,
 }
 
 impl Server {
@@ -103,6 +105,7 @@ impl Server {
             workers: 1,
             handle,
             stops,
+            before_stop: Vec::new(),
         }
     }
 
@@ -392,6 +395,28 @@ impl Server {
         self
     }
 
+    /// Awaits a future when the server is told to stop, before it begins to stop.
+    ///
+    /// The server still accepts and serves clients meanwhile. A second signal stops the server at once all the same. If this method is called
+    /// several times, the futures are awaited one after another.
+    ///
+    /// ```no_run
+    /// use thegiant::prelude::*;
+    ///
+    /// /// Tells the load balancer to send no more clients.
+    /// async fn sign_off() {}
+    ///
+    /// #[thegiant::main]
+    /// async fn main() -> std::io::Result<()> {
+    ///     let app = App::new().fallback(|_: &Request| Simple("hello"));
+    ///     Server::new(app).before_stop(sign_off()).bind("127.0.0.1:6380")?.run().await
+    /// }
+    /// ```
+    pub fn before_stop(mut self, future: impl Future<Output = ()> + 'static) -> Self {
+        self.before_stop.push(Box::pin(future));
+        self
+    }
+
     fn set(self, setting: Setting, value: u64) -> Self {
         self.settings.set(setting, value);
         self
@@ -474,6 +499,7 @@ impl Server {
             workers,
             handle,
             stops,
+            before_stop,
         } = self;
         let stop = allow_shutdown.then(|| handle.stop.clone());
         let app = app();
@@ -500,7 +526,7 @@ impl Server {
             cluster.set_users(users as Weak<dyn SlotUsers>);
         }
         handle.attach(&server);
-        Ok(BoundServer { server, shards, signals, listeners, handle, stops })
+        Ok(BoundServer { server, shards, signals, listeners, handle, stops, before_stop })
     }
 }
 

@@ -1,14 +1,18 @@
 //! The handle that stops a server, and changes its role, its certificates and its topology.
 
-use std::sync::{Arc, OnceLock, Weak};
+use std::{
+    ops::RangeInclusive,
+    sync::{Arc, OnceLock, Weak},
+};
 
 use tokio::sync::mpsc;
 
 #[cfg(feature = "tls")]
 use crate::tls_listeners::TlsListeners;
 use crate::{
+    SLOTS,
     client::CloseRequest,
-    cluster::{ClusterState, Topology, TopologyError},
+    cluster::{ClusterState, SlotSet, Topology, TopologyError},
     role::{CurrentRole, Role},
     server_state::ServerState,
 };
@@ -122,7 +126,40 @@ impl ServerHandle {
     /// # Errors
     /// If the server is no instance of a cluster.
     pub fn set_serving(&self, is_serving: bool) -> Result<(), TopologyError> {
-        self.cluster()?.set_serving(is_serving);
+        self.serve_only(is_serving.then_some(0..=SLOTS - 1))
+    }
+
+    /// Lets an instance of a [cluster](crate::Server::cluster) serve only those of its slots that are in these ranges.
+    ///
+    /// It replies `-CLUSTERDOWN Hash slot not served` to commands with keys of its other slots, also of slots that it gets later. A program calls this before it
+    /// takes a topology, so that the instance does not serve its new slots until their state is loaded. [`set_serving`](Self::set_serving)
+    /// ends it.
+    ///
+    /// ```
+    /// use thegiant::{cluster::{Cluster, Topology}, prelude::*};
+    ///
+    /// # fn main() -> std::io::Result<()> {
+    /// let server = Server::new(App::new).cluster(Cluster::member("a"))?;
+    /// let handle = server.handle();
+    /// handle.serve_only([0..=8191])?;
+    /// handle.set_topology(Topology::builder(1).instance("a", "10.0.0.1:6380", [0..=16383]).build()?)?;
+    /// // Later, when the state of all slots is loaded:
+    /// handle.set_serving(true)?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// If the server is no instance of a cluster.
+    ///
+    /// # Panics
+    /// Panics if a range has a number that is not less than [`SLOTS`].
+    #[track_caller]
+    pub fn serve_only(
+        &self,
+        slots: impl IntoIterator<Item = RangeInclusive<u16>>,
+    ) -> Result<(), TopologyError> {
+        self.cluster()?.serve_only(SlotSet::of(slots));
         Ok(())
     }
 

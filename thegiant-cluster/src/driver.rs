@@ -1,0 +1,174 @@
+//! Gives a member time, a store, a server and an application.
+
+use std::{collections::BTreeSet, io, rc::Rc, sync::Arc, time::Duration};
+
+use thegiant::ServerHandle;
+use tokio::{
+    sync::{oneshot, watch},
+    task::JoinSet,
+    time::{Instant, sleep, sleep_until, timeout},
+};
+
+use crate::{
+    Members, Partitions,
+    members::slots,
+    protocol::{Answer, Call, Input, Lane, Machine, Output, Settings},
+    store::AnyStore,
+};
+
+/// Runs a [`Machine`].
+pub(crate) struct Driver<P> {
+    machine: Machine,
+    lease: Duration,
+    partition_count: u16,
+    store: Arc<dyn AnyStore>,
+    partitions: Rc<P>,
+    handle: ServerHandle,
+    members: watch::Sender<Arc<Members>>,
+    /// Everything that goes on. Its end is an input of the machine.
+    tasks: JoinSet<Input>,
+    start: Instant,
+    /// The last call of the store has failed.
+    is_cut_off: bool,
+}
+
+impl<P: Partitions> Driver<P> {
+    pub(crate) fn new(
+        settings: Settings,
+        store: Arc<dyn AnyStore>,
+        partitions: P,
+        handle: ServerHandle,
+        members: watch::Sender<Arc<Members>>,
+    ) -> Self {
+        Driver {
+            lease: settings.lease,
+            partition_count: settings.partitions,
+            machine: Machine::new(settings),
+            store,
+            partitions: Rc::new(partitions),
+            handle,
+            members,
+            tasks: JoinSet::new(),
+            start: Instant::now(),
+            is_cut_off: false,
+        }
+    }
+
+    /// Runs until the member has left, because it was told to or because of an error.
+    pub(crate) async fn run(mut self, leave: oneshot::Receiver<()>) -> io::Result<()> {
+        self.tasks.spawn_local(async move {
+            // Without a sender, the server has ended at once: nobody waits for this member.
+            let _ = leave.await;
+            Input::Leave
+        });
+        self.watch();
+        let mut input = Input::Wake;
+        loop {
+            self.note(&input);
+            for output in self.machine.step(self.start.elapsed(), input) {
+                match output {
+                    Output::Ended(result) => return result,
+                    output => self.perform(output)?,
+                }
+            }
+            input = self.next().await?;
+        }
+    }
+
+    /// Logs when the store fails, and when it is back. Waits for its next change after each one.
+    fn note(&mut self, input: &Input) {
+        match input {
+            Input::Changed => self.watch(),
+            Input::Answered(_, Answer::Failed(error)) => {
+                if !std::mem::replace(&mut self.is_cut_off, true) {
+                    tracing::warn!(%error, "the store does not answer: tries again");
+                }
+            }
+            Input::Answered(..) => {
+                if std::mem::take(&mut self.is_cut_off) {
+                    tracing::info!("the store answers again");
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Waits for the next input.
+    async fn next(&mut self) -> io::Result<Input> {
+        let wake_at = self.machine.wake_at().map(|at| self.start + at);
+        tokio::select! {
+            () = sleep_until(wake_at.unwrap_or(self.start)), if wake_at.is_some() => Ok(Input::Wake),
+            Some(input) = self.tasks.join_next() => input.map_err(io::Error::other),
+        }
+    }
+
+    fn perform(&mut self, output: Output) -> io::Result<()> {
+        match output {
+            Output::Call(lane, call) => self.call(lane, call),
+            Output::Serve(served) => self.serve(&served)?,
+            Output::Open { partition, epoch } => {
+                tracing::info!(partition, epoch, "opens a partition");
+                let partitions = Rc::clone(&self.partitions);
+                self.tasks.spawn_local(async move {
+                    Input::Opened(partition, partitions.open(partition, epoch).await)
+                });
+            }
+            Output::Close { partition } => {
+                tracing::info!(partition, "closes a partition");
+                let partitions = Rc::clone(&self.partitions);
+                self.tasks.spawn_local(async move {
+                    partitions.close(partition).await;
+                    Input::Closed(partition)
+                });
+            }
+            Output::Members(members) => self.redirect(members),
+            Output::Ended(_) => {}
+        }
+        Ok(())
+    }
+
+    /// Calls the store, which has a third of the lease to answer.
+    fn call(&mut self, lane: Lane, call: Call) {
+        let (store, limit) = (Arc::clone(&self.store), self.lease / 3);
+        self.tasks.spawn_local(async move {
+            let answer = async {
+                match call {
+                    Call::List => store.list().await.map(Answer::Listed),
+                    Call::Swap { key, expected, value } => {
+                        store.swap(&key, expected, value.as_deref()).await.map(Answer::Swapped)
+                    }
+                }
+            };
+            let answer = timeout(limit, answer).await;
+            let answer =
+                answer.unwrap_or_else(|_| Err(io::Error::new(io::ErrorKind::TimedOut, "no answer in time")));
+            Input::Answered(lane, answer.unwrap_or_else(Answer::Failed))
+        });
+    }
+
+    fn serve(&self, served: &BTreeSet<u16>) -> io::Result<()> {
+        let served = served.iter().map(|partition| slots(*partition, self.partition_count));
+        Ok(self.handle.serve_only(served)?)
+    }
+
+    /// Redirects clients to the owners of the partitions.
+    fn redirect(&self, members: Members) {
+        match members.topology().map(|topology| self.handle.set_topology(topology)) {
+            Ok(Ok(())) => {}
+            Err(error) | Ok(Err(error)) => {
+                tracing::error!(%error, "clients are not redirected to the new owners")
+            }
+        }
+        self.members.send_replace(Arc::new(members));
+    }
+
+    /// Waits for a change of the store, but lists its entries not much more often than without.
+    fn watch(&mut self) {
+        let (store, pause) = (Arc::clone(&self.store), self.lease / 50);
+        self.tasks.spawn_local(async move {
+            sleep(pause).await;
+            store.changed().await;
+            Input::Changed
+        });
+    }
+}
