@@ -49,18 +49,26 @@
 //! So the state of a partition has to refuse writes of earlier owners: [`Partitions`] shows how.
 
 mod driver;
+#[cfg(feature = "etcd")]
+mod etcd;
 mod member;
 mod members;
 mod members_text;
 mod memory;
 mod partitions;
+#[cfg(feature = "postgres")]
+mod postgres;
 mod protocol;
 #[cfg(test)]
 mod simulation;
 mod store;
 
+#[cfg(feature = "etcd")]
+pub use etcd::Etcd;
 pub use member::Member;
 pub use members::{Instance, Members};
 pub use memory::MemoryStore;
 pub use partitions::Partitions;
+#[cfg(feature = "postgres")]
+pub use postgres::Postgres;
 pub use store::{Entry, Revision, Store, Swap};

@@ -8,7 +8,7 @@ use std::{
 
 use tokio::sync::Notify;
 
-use crate::{Entry, Revision, Store, Swap};
+use crate::{Entry, Revision, Store, Swap, store::is_heartbeat};
 
 /// A [`Store`] in the memory of one process, for tests. Its clones share the entries.
 ///
@@ -61,7 +61,9 @@ impl Store for MemoryStore {
 
     async fn swap(&self, key: &str, expected: Option<Revision>, value: Option<&str>) -> io::Result<Swap> {
         let swap = self.entries().swap(key, expected, value);
-        self.shared.changed.notify_waiters();
+        if expected.is_none() || value.is_none() || !is_heartbeat(key) {
+            self.shared.changed.notify_waiters();
+        }
         Ok(swap)
     }
 

@@ -67,7 +67,7 @@ pub trait Store: Send + Sync + 'static {
         value: Option<&str>,
     ) -> impl Future<Output = io::Result<Swap>> + Send;
 
-    /// Waits until an entry may have changed.
+    /// Waits until an entry may have changed. A new heartbeat in an entry `instances/NAME` that exists is no such change.
     ///
     /// A member lists the entries then. It does so several times per lease anyway, so the default waits for ever.
     fn changed(&self) -> impl Future<Output = ()> + Send {
@@ -93,6 +93,11 @@ pub enum Swap {
     Done(Revision),
     /// The key had another revision than the expected one, so nothing has changed.
     Conflict,
+}
+
+/// Returns whether the entries of a key have heartbeats.
+pub(crate) fn is_heartbeat(key: &str) -> bool {
+    key.starts_with("instances/")
 }
 
 /// A [`Store`] whose type is not known.

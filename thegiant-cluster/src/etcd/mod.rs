@@ -1,0 +1,154 @@
+//! A store in etcd.
+
+mod connection;
+mod messages;
+
+use std::{fmt, io, time::Duration};
+
+use self::{
+    connection::Connection,
+    messages::{
+        Compare, DeleteRangeRequest, Event, KeyValue, PutRequest, RangeRequest, RangeResponse, RequestOp,
+        TxnRequest, TxnResponse, WatchCreateRequest, WatchRequest, WatchResponse,
+    },
+};
+use crate::{Entry, Revision, Store, Swap, store::is_heartbeat};
+
+/// Time until the changes are watched again after an error.
+const WATCH_AGAIN_AFTER: Duration = Duration::from_secs(1);
+
+/// A [`Store`] in etcd 3.4 or later. *Feature `etcd`.*
+///
+/// The member learns of changes at once. `etcdctl get --prefix /shop/` shows the entries.
+///
+/// ```no_run
+/// use thegiant_cluster::{Etcd, Member};
+///
+/// # #[thegiant::main]
+/// # async fn main() -> std::io::Result<()> {
+/// let endpoints = ["http://10.0.0.1:2379", "http://10.0.0.2:2379", "http://10.0.0.3:2379"];
+/// let store = Etcd::new(endpoints, "/shop/")?;
+/// let member = Member::new(store, "a", "10.0.0.4:6380");
+/// # Ok(())
+/// # }
+/// ```
+pub struct Etcd {
+    connection: Connection,
+    prefix: String,
+}
+
+impl Etcd {
+    /// Creates a store for the keys with a prefix. Connects later, to one endpoint at a time.
+    ///
+    /// The prefix tells the members of different applications apart. The connection has no TLS.
+    ///
+    /// # Errors
+    /// If an endpoint is no address, or if there is none.
+    ///
+    /// # Panics
+    /// Panics outside of an event loop.
+    pub fn new(
+        endpoints: impl IntoIterator<Item = impl AsRef<str>>,
+        prefix: impl Into<String>,
+    ) -> io::Result<Self> {
+        Ok(Etcd { connection: Connection::new(endpoints)?, prefix: prefix.into() })
+    }
+
+    /// Sets the user and the password.
+    #[must_use]
+    pub fn user(mut self, name: impl Into<String>, password: impl Into<String>) -> Self {
+        self.connection.set_user(name.into(), password.into());
+        self
+    }
+
+    fn key(&self, key: &str) -> Vec<u8> {
+        format!("{}{key}", self.prefix).into_bytes()
+    }
+
+    /// Returns the first key, and the key after the last one, that can have the prefix.
+    fn range(&self) -> (Vec<u8>, Vec<u8>) {
+        let mut end = self.prefix.clone().into_bytes();
+        while let Some(last) = end.pop() {
+            if last < u8::MAX {
+                end.push(last + 1);
+                return (self.key(""), end);
+            }
+        }
+        // All keys.
+        (vec![0], vec![0])
+    }
+
+    /// Waits for a change in a new stream of changes.
+    async fn watch(&self) -> io::Result<()> {
+        let (key, range_end) = self.range();
+        let request = WatchRequest { create: Some(WatchCreateRequest { key, range_end }) };
+        let mut answers = self.connection.stream("/etcdserverpb.Watch/Watch", request).await?;
+        loop {
+            let answer: Option<WatchResponse> = answers.message().await.map_err(io::Error::other)?;
+            let answer = answer.filter(|answer| !answer.canceled);
+            let answer = answer.ok_or_else(|| io::Error::other("etcd: the watch has ended"))?;
+            if answer.events.iter().any(|event| self.is_change(event)) {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Returns whether an event is more than a heartbeat.
+    fn is_change(&self, event: &Event) -> bool {
+        let is_beat = |kv: &KeyValue| {
+            let key = String::from_utf8_lossy(&kv.key);
+            key.strip_prefix(&self.prefix).is_some_and(is_heartbeat) && kv.create_revision != kv.mod_revision
+        };
+        const PUT: i32 = 0;
+        event.kind != PUT || !event.kv.as_ref().is_some_and(is_beat)
+    }
+
+    fn entry(&self, kv: KeyValue) -> io::Result<Entry> {
+        let text = |bytes| String::from_utf8(bytes).map_err(io::Error::other);
+        let key = text(kv.key)?;
+        let key = key.strip_prefix(&self.prefix).unwrap_or(&key).to_owned();
+        Ok(Entry { key, value: text(kv.value)?, revision: kv.mod_revision.cast_unsigned() })
+    }
+}
+
+impl Store for Etcd {
+    async fn list(&self) -> io::Result<Vec<Entry>> {
+        let (key, range_end) = self.range();
+        let answer = self.connection.call("/etcdserverpb.KV/Range", RangeRequest { key, range_end });
+        let RangeResponse { kvs } = answer.await?;
+        kvs.into_iter().map(|kv| self.entry(kv)).collect()
+    }
+
+    async fn swap(&self, key: &str, expected: Option<Revision>, value: Option<&str>) -> io::Result<Swap> {
+        let key = self.key(key);
+        let compare = Compare {
+            result: 0,
+            target: Compare::MOD,
+            key: key.clone(),
+            mod_revision: Some(expected.unwrap_or(0).cast_signed()),
+        };
+        let operation = match value.map(|value| value.as_bytes().to_vec()) {
+            Some(value) => RequestOp { put: Some(PutRequest { key, value }), delete: None },
+            None => RequestOp { put: None, delete: Some(DeleteRangeRequest { key }) },
+        };
+        let request = TxnRequest { compare: vec![compare], success: vec![operation] };
+        let TxnResponse { header, succeeded } = self.connection.call("/etcdserverpb.KV/Txn", request).await?;
+        if !succeeded {
+            return Ok(Swap::Conflict);
+        }
+        let header = header.ok_or_else(|| io::Error::other("etcd: an answer has no revision"))?;
+        Ok(Swap::Done(header.revision.cast_unsigned()))
+    }
+
+    async fn changed(&self) {
+        while self.watch().await.is_err() {
+            tokio::time::sleep(WATCH_AGAIN_AFTER).await;
+        }
+    }
+}
+
+impl fmt::Debug for Etcd {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Etcd").field("prefix", &self.prefix).finish_non_exhaustive()
+    }
+}
