@@ -40,6 +40,8 @@ mod kv;
 mod kv_disk;
 /// Replies from a responder, pushes, and clients that connect and disconnect.
 mod later;
+/// Instances that take over from each other, with an agreement in etcd or PostgreSQL.
+mod leases;
 /// How a server stops.
 mod lifecycle;
 /// Limits and timeouts of a server, and clients that read or write slowly.

@@ -12,7 +12,7 @@ use std::{
 use super::{Folder, eventually, on_free_ports};
 
 /// The programs of `examples/`. All other programs belong to `apps/`.
-const EXAMPLES: [&str; 6] = ["hello", "chat", "timers", "prometheus", "jwt", "ldap"];
+const EXAMPLES: [&str; 7] = ["hello", "chat", "timers", "prometheus", "jwt", "ldap", "leases"];
 
 /// Name of the unix socket of a server that has its own folder.
 const SOCKET: &str = "server.sock";
@@ -68,6 +68,21 @@ impl Process {
         let mut process = Self::start_program(command, name, &[&format!("unix:{SOCKET}")], Some(folder));
         process.addresses = vec![address];
         process
+    }
+
+    /// Starts a program with these options and variables on this address, or returns `None` if it ends at once.
+    pub(crate) fn try_program_with(
+        name: &str,
+        options: &[&str],
+        variables: &[(&str, &str)],
+        address: &str,
+    ) -> Option<Self> {
+        let mut command = Command::new(binary(name));
+        command.args(options).arg(address).envs(variables.iter().copied());
+        let mut process = Self::start(command, None);
+        process.try_line_with("listening on ").ok()?;
+        process.addresses.push(address.to_owned());
+        Some(process)
     }
 
     /// Starts a program that can open at most `descriptors` files and sockets.

@@ -1,0 +1,138 @@
+//! What each store has to do.
+
+use std::{sync::Arc, time::Duration};
+
+use thegiant_cluster::{Etcd, MemoryStore, Postgres, Store, Swap};
+
+use crate::support;
+
+fn run(test: impl Future<Output = ()>) {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    runtime.expect("a runtime").block_on(test);
+}
+
+#[test]
+fn a_store_in_memory_swaps() {
+    run(async { check(MemoryStore::new()).await });
+}
+
+#[test]
+fn a_store_in_etcd_swaps() {
+    let etcd = support::Etcd::start();
+    run(async {
+        let new = |prefix| Etcd::new([etcd.endpoint()], prefix).expect("a valid endpoint");
+        let other = new("/test0");
+        other.swap("key", None, Some("another application")).await.expect("it answers");
+        check(new("/test/")).await;
+        // The first endpoint does not answer.
+        let store = Etcd::new(["http://127.0.0.1:1", etcd.endpoint()], "/second/").expect("they are valid");
+        store.list().await.expect_err("no server is there");
+        check(store).await;
+    });
+}
+
+#[test]
+fn a_store_in_etcd_knows_its_user() {
+    let etcd = support::Etcd::start();
+    for arguments in ["user add root:secret", "user grant-role root root", "auth enable"] {
+        assert!(etcd.ctl().args(arguments.split(' ')).output().is_ok_and(|output| output.status.success()));
+    }
+    run(async {
+        let new = || Etcd::new([etcd.endpoint()], "/test/").expect("a valid endpoint");
+        let error = new().list().await.expect_err("it needs a user").to_string();
+        assert_eq!(error, "etcd: etcdserver: user name is empty");
+        let error = new().user("root", "wrong").list().await.expect_err("it is wrong").to_string();
+        assert!(error.starts_with("etcd: etcdserver: authentication failed"), "{error}");
+        check(new().user("root", "secret")).await;
+    });
+}
+
+#[test]
+fn a_store_in_postgres_swaps() {
+    let postgres = support::Postgres::start();
+    run(async {
+        let new = |cluster| Postgres::new(&postgres.url(), cluster).expect("a valid URL");
+        // Both create the table.
+        let (one, two) = (new("one"), new("two"));
+        let (one, two) = tokio::join!(one.list(), two.list());
+        assert_eq!((one.expect("it answers"), two.expect("it answers")), (vec![], vec![]));
+        new("other").swap("key", None, Some("another application")).await.expect("it answers");
+        let store = new("test");
+        store.list().await.expect("it answers");
+        check(store).await;
+    });
+}
+
+#[test]
+fn mistakes_say_what_to_write() {
+    run(async {
+        let error = |error: std::io::Error| error.to_string();
+        let none: [&str; 0] = [];
+        assert_eq!(Etcd::new(none, "").map_err(error).expect_err("no endpoint"), "etcd needs an endpoint");
+        let wrong = Etcd::new(["a b"], "").map_err(error).expect_err("no address");
+        assert!(
+            wrong.starts_with("\"a b\" is no endpoint of etcd, such as http://10.0.0.1:2379: "),
+            "{wrong}"
+        );
+        assert!(Postgres::new("mysql://db", "x").is_err());
+        let store = Postgres::new("postgres://u@127.0.0.1:1/db", "x").expect("a valid URL");
+        let refused = store.list().await.map_err(error).expect_err("no server is there");
+        assert!(
+            refused.starts_with("PostgreSQL: error connecting to server: Connection refused"),
+            "{refused}"
+        );
+    });
+}
+
+/// Checks what [`Store`] promises.
+async fn check(store: impl Store) {
+    let store = Arc::new(store);
+    let swap = async |key: &str, expected, value: Option<&str>| {
+        store.swap(key, expected, value).await.expect("the store answers")
+    };
+    assert_eq!(store.list().await.expect("the store answers"), []);
+    let Swap::Done(first) = swap("key", None, Some("1")).await else { panic!("it is new") };
+    assert_eq!(swap("key", None, Some("2")).await, Swap::Conflict);
+    assert_eq!(swap("key", Some(first + 1), Some("2")).await, Swap::Conflict);
+    assert_eq!(swap("key", Some(first + 1), None).await, Swap::Conflict);
+    assert_eq!(swap("key", None, None).await, Swap::Conflict);
+    let Swap::Done(second) = swap("key", Some(first), Some("2")).await else { panic!("it is unchanged") };
+    assert_eq!(swap("key", Some(first), Some("3")).await, Swap::Conflict);
+    assert!(matches!(swap("other/key", None, Some("a\nb")).await, Swap::Done(_)));
+    let mut entries = store.list().await.expect("the store answers");
+    entries.sort_by(|one, other| one.key.cmp(&other.key));
+    let entries: Vec<_> = entries.iter().map(|entry| (&*entry.key, &*entry.value)).collect();
+    assert_eq!(entries, [("key", "2"), ("other/key", "a\nb")]);
+    // A key that is created again has another revision.
+    assert!(matches!(swap("key", Some(second), None).await, Swap::Done(_)));
+    assert!(matches!(swap("key", None, None).await, Swap::Done(_)));
+    assert_eq!(swap("key", Some(second), Some("3")).await, Swap::Conflict);
+    let Swap::Done(third) = swap("key", None, Some("2")).await else { panic!("it was deleted") };
+    assert!(![first, second].contains(&third));
+    // Of swaps at the same time, one succeeds.
+    let swaps: Vec<_> = (0..8)
+        .map(|number| {
+            let store = Arc::clone(&store);
+            tokio::spawn(async move { store.swap("key", Some(third), Some(&number.to_string())).await })
+        })
+        .collect();
+    let mut done = 0;
+    for swap in swaps {
+        let swap = swap.await.expect("no panic").expect("the store answers");
+        done += usize::from(swap != Swap::Conflict);
+    }
+    assert_eq!(done, 1);
+    // A change is noticed. The first one may be made before the store watches.
+    let watching = tokio::spawn({
+        let store = Arc::clone(&store);
+        async move { store.changed().await }
+    });
+    for number in 0.. {
+        let key = format!("instances/{number}");
+        assert!(matches!(swap(&key, None, Some("new")).await, Swap::Done(_)));
+        if watching.is_finished() {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
