@@ -11,8 +11,8 @@ use crate::support::{Etcd, Postgres, Process, RawClient, Reply, eventually, line
 /// The number of partitions of the example.
 const PARTITIONS: u16 = 12;
 
-/// The lease, and other settings of the example.
-const VARIABLES: [(&str, &str); 1] = [("LEASE_MS", "1000")];
+/// A short lease, in milliseconds.
+const SHORT: &str = "1000";
 
 /// A store that runs, and how the example names it.
 enum Server {
@@ -36,13 +36,18 @@ impl Server {
 /// Instances of the example, by name.
 struct Instances {
     store: String,
+    lease: &'static str,
     processes: BTreeMap<&'static str, Process>,
 }
 
 impl Instances {
-    /// Starts instances, and waits until each has its share.
+    /// Starts instances with a short lease, and waits until each has its share.
     fn start(store: String, names: &[&'static str]) -> Self {
-        let mut instances = Instances { store, processes: BTreeMap::new() };
+        Self::with_lease(store, names, SHORT)
+    }
+
+    fn with_lease(store: String, names: &[&'static str], lease: &'static str) -> Self {
+        let mut instances = Instances { store, lease, processes: BTreeMap::new() };
         names.iter().for_each(|name| instances.start_one(name));
         instances.wait_until_even();
         instances
@@ -54,7 +59,7 @@ impl Instances {
     }
 
     fn process(&self, name: &str, address: &str) -> Option<Process> {
-        Process::try_program_with("leases", &[&self.store, name], &VARIABLES, address)
+        Process::try_program_with("leases", &[&self.store, name], &[("LEASE_MS", self.lease)], address)
     }
 
     /// Kills an instance with `SIGKILL`. Returns its address.
@@ -78,12 +83,13 @@ impl Instances {
     }
 
     /// Returns the owner of each partition, if each partition has one.
+    ///
+    /// A partition seems to have two owners if it moves while the test asks one instance after another.
     fn owners(&self) -> Option<Vec<&'static str>> {
-        let serves = |name: &str, partition: u16| self.view(name, partition).is_some();
         let owner = |partition| {
-            let owners: Vec<_> = self.processes.keys().filter(|name| serves(name, partition)).collect();
-            assert!(owners.len() <= 1, "{owners:?} serve the partition {partition}");
-            owners.first().map(|name| **name)
+            let serves = |name: &&&str| self.view(name, partition).is_some();
+            let owners: Vec<_> = self.processes.keys().filter(serves).collect();
+            (owners.len() == 1).then(|| *owners[0])
         };
         (0..PARTITIONS).map(owner).collect()
     }
