@@ -1,11 +1,13 @@
 //! An instance that takes part in a cluster.
 
 use std::{
+    cell::Cell,
     fmt,
     future::Future,
     hash::{BuildHasher, RandomState},
     io,
     pin::pin,
+    rc::Rc,
     sync::Arc,
     time::Duration,
 };
@@ -106,7 +108,10 @@ impl Member {
         let driver = Driver::new(settings, Arc::clone(store), partitions, handle.clone(), members.clone());
         let (leave, told_to_leave) = oneshot::channel();
         let (end, ended) = oneshot::channel::<()>();
+        let is_stopping = Rc::new(Cell::new(false));
+        let stops = Rc::clone(&is_stopping);
         let server = server.before_stop(async move {
+            stops.set(true);
             // The member may have ended already.
             let _ = leave.send(());
             let _ = ended.await;
@@ -114,7 +119,10 @@ impl Member {
         let member = async {
             let result = driver.run(told_to_leave).await;
             drop(end);
-            handle.stop();
+            // A second stop would end it at once.
+            if !is_stopping.get() {
+                handle.stop();
+            }
             result
         };
         // The server first, so that its actors have started when the member opens the first partition.
