@@ -109,8 +109,16 @@ fn each_chapter_with_a_session_has_a_program() {
 /// Each chapter with a program shows the lines of `Cargo.toml` for the crates that its programs use.
 #[test]
 fn each_program_has_its_dependencies() {
-    let crates =
-        ["serde", "thegiant", "thegiant_client", "thiserror", "tokio", "tracing", "tracing_subscriber"];
+    let crates = [
+        "serde",
+        "thegiant",
+        "thegiant_client",
+        "thegiant_cluster",
+        "thiserror",
+        "tokio",
+        "tracing",
+        "tracing_subscriber",
+    ];
     for path in chapters() {
         let text = fs::read_to_string(&path).expect("a chapter");
         let blocks = |fence: &'static str| {

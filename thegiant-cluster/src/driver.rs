@@ -1,6 +1,6 @@
 //! Gives a member time, a store, a server and an application.
 
-use std::{collections::BTreeSet, io, rc::Rc, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, io, mem, rc::Rc, sync::Arc, time::Duration};
 
 use thegiant::ServerHandle;
 use tokio::{
@@ -77,18 +77,16 @@ impl<P: Partitions> Driver<P> {
 
     /// Logs when the store fails, and when it is back. Waits for its next change after each one.
     fn note(&mut self, input: &Input) {
-        match input {
-            Input::Changed => self.watch(),
-            Input::Answered(_, Answer::Failed(error)) => {
-                if !std::mem::replace(&mut self.is_cut_off, true) {
-                    tracing::warn!(%error, "the store does not answer: tries again");
-                }
-            }
-            Input::Answered(..) => {
-                if std::mem::take(&mut self.is_cut_off) {
-                    tracing::info!("the store answers again");
-                }
-            }
+        let error = match input {
+            Input::Answered(_, Answer::Failed(error)) => Some(error),
+            Input::Answered(..) => None,
+            Input::Changed => return self.watch(),
+            _ => return,
+        };
+        let was_cut_off = mem::replace(&mut self.is_cut_off, error.is_some());
+        match error {
+            Some(error) if !was_cut_off => tracing::warn!(%error, "the store does not answer: tries again"),
+            None if was_cut_off => tracing::info!("the store answers again"),
             _ => {}
         }
     }

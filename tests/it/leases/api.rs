@@ -130,6 +130,9 @@ fn members_share_the_partitions_and_give_them_back() {
     let names: Vec<_> = members.instances().iter().map(|one| (one.name(), one.address())).collect();
     assert_eq!(names, [("a", &*a.address), ("b", &*b.address)]);
     assert_eq!((members.version(), members.epoch(0), members.epoch(3)), (3, Some(1), Some(3)));
+    // A client that is connected is no reason to stop at once.
+    let mut client = RawClient::connect(&a.address);
+    client.ask(line("SUBSCRIBE news"));
     a.stop().expect("it leaves");
     b.wait_for(&[(0, 4), (1, 4), (2, 3), (3, 3)]);
     let opened = b.opened.clone();

@@ -117,6 +117,6 @@ mod tests {
         assert_eq!((a, b, c), (vec![], vec![3], vec![]));
         let members = parse("version 5\npartitions 8\na a:1 0-7@1\nb b:1\nc c:1\n");
         assert_eq!(surplus(&members, "a"), [7, 6, 5, 4, 3]);
-        assert_eq!(surplus(&Members::default(), "a"), []);
+        assert!(surplus(&Members::default(), "a").is_empty());
     }
 }
