@@ -94,7 +94,7 @@ impl Member {
     /// Runs the server as a member, until the server stops.
     ///
     /// The server needs [`Server::cluster`] with [`Cluster::member`](thegiant::cluster::Cluster::member) of the same name. When it is told to stop, the member first closes its
-    /// partitions and gives them to other members, so that clients are redirected. Then the server stops.
+    /// partitions and gives them to other members, which need not wait for the end of its lease. Then the server stops.
     ///
     /// # Errors
     /// If the server fails, if a partition cannot be [opened](Partitions::open), if another process runs with the same name, or if the
