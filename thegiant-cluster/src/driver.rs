@@ -14,6 +14,7 @@ use crate::{
     members::slots,
     protocol::{Answer, Call, Input, Lane, Machine, Output, Settings},
     store::AnyStore,
+    watchdog::Watchdog,
 };
 
 /// Runs a [`Machine`].
@@ -62,6 +63,9 @@ impl<P: Partitions> Driver<P> {
             Input::Leave
         });
         self.watch();
+        let handle = self.handle.clone();
+        // Without a cluster, the server serves nothing either.
+        let watchdog = Watchdog::start(move || drop(handle.serve_only([])))?;
         let mut input = Input::Wake;
         loop {
             self.note(&input);
@@ -71,7 +75,18 @@ impl<P: Partitions> Driver<P> {
                     output => self.perform(output)?,
                 }
             }
+            self.guard(&watchdog)?;
             input = self.next().await?;
+        }
+    }
+
+    /// Tells the watchdog when the lease ends. Serves again if the lease was renewed while the event loop was blocked.
+    fn guard(&self, watchdog: &Watchdog) -> io::Result<()> {
+        let service = self.machine.service();
+        let was_stopped = watchdog.set(service.map(|(_, end)| (self.start + end).into_std()));
+        match service {
+            Some((served, _)) if was_stopped => self.serve(served),
+            _ => Ok(()),
         }
     }
 
@@ -160,12 +175,12 @@ impl<P: Partitions> Driver<P> {
         self.members.send_replace(Arc::new(members));
     }
 
-    /// Waits for a change of the store, but lists its entries not much more often than without.
+    /// Waits for a change of the store. Further changes during a short pause are seen at the same time.
     fn watch(&mut self) {
         let (store, pause) = (Arc::clone(&self.store), self.lease / 50);
         self.tasks.spawn_local(async move {
-            sleep(pause).await;
             store.changed().await;
+            sleep(pause).await;
             Input::Changed
         });
     }

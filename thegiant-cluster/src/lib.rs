@@ -62,6 +62,7 @@ mod protocol;
 #[cfg(test)]
 mod simulation;
 mod store;
+mod watchdog;
 
 #[cfg(feature = "etcd")]
 pub use etcd::Etcd;

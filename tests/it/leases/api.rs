@@ -16,7 +16,7 @@ use tokio::sync::watch;
 use crate::support::{ANY_PORT, RawClient, eventually, line};
 
 /// Long enough that no member loses it on a busy machine.
-const LEASE: Duration = Duration::from_secs(30);
+const LEASE: Duration = Duration::from_secs(10);
 
 struct Values;
 
@@ -144,6 +144,7 @@ fn members_share_the_partitions_and_give_them_back() {
 fn clients_are_redirected_to_the_owner() {
     let store = MemoryStore::new();
     let a = Running::start(&store, "a", None);
+    a.wait_for(&[(0, 1), (1, 1), (2, 1), (3, 1)]);
     let b = Running::start(&store, "b", None);
     b.wait_for(&[(2, 3), (3, 3)]);
     // Slot 12182.

@@ -221,8 +221,13 @@ impl Machine {
             Phase::Deleting { until } | Phase::Giving { until } => Some(until),
             _ => None,
         };
-        let lease_end = (!self.served.is_empty()).then(|| self.lease.end());
+        let lease_end = self.service().map(|(_, end)| end);
         [until, lease_end, self.next_heartbeat(), self.next_work()].into_iter().flatten().min()
+    }
+
+    /// Returns what the member serves, and when it has to stop, if it serves anything.
+    pub(crate) fn service(&self) -> Option<(&BTreeSet<u16>, Time)> {
+        (!self.served.is_empty()).then(|| (&self.served, self.lease.end()))
     }
 
     /// Returns the partitions that the member believes to own alone at this time.
