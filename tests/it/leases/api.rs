@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeSet,
     io,
-    sync::{Arc, Mutex, mpsc},
+    sync::{Arc, Barrier, Mutex, mpsc},
     thread::{self, JoinHandle},
     time::Duration,
 };
@@ -13,10 +13,14 @@ use thegiant::{ServerHandle, cluster::Cluster, prelude::*};
 use thegiant_cluster::{Member, Members, MemoryStore, Partitions, Store, Swap};
 use tokio::sync::watch;
 
+use super::NOT_SERVED;
 use crate::support::{ANY_PORT, RawClient, eventually, line};
 
 /// Long enough that no member loses it on a busy machine.
 const LEASE: Duration = Duration::from_secs(10);
+
+/// Ends the command `BLOCK`.
+static BLOCKED: Barrier = Barrier::new(2);
 
 struct Values;
 
@@ -26,6 +30,13 @@ impl Actor for Values {
 
 #[commands]
 impl Values {
+    /// Blocks the thread of the actor, which is that of the member, until the test ends it.
+    #[command("BLOCK", readonly)]
+    fn block(&self) -> Simple {
+        BLOCKED.wait();
+        Simple("unblocked")
+    }
+
     /// Replies if this instance serves the key.
     #[command("GET", readonly)]
     fn get(&self, _key: Key<&[u8]>) -> Simple {
@@ -83,8 +94,11 @@ impl Running {
         let thread = thread::spawn(move || {
             System::new().block_on(async move {
                 let app = || App::new().mount(Values.start());
-                let server =
-                    Server::new(app).disable_signals().cluster(Cluster::member(name))?.bind(ANY_PORT)?;
+                let server = Server::new(app)
+                    .workers(2)
+                    .disable_signals()
+                    .cluster(Cluster::member(name))?
+                    .bind(ANY_PORT)?;
                 let address = server.addrs()[0].to_string();
                 let member = configure(Member::new(store, name, &address).partitions(4).lease(LEASE));
                 started.send((address, server.handle(), member.members())).expect("the test waits");
@@ -153,6 +167,36 @@ fn clients_are_redirected_to_the_owner() {
     eventually(|| (ask(&a) == moved && ask(&b) == "+served\r\n").then_some(()));
     a.stop().expect("it leaves");
     b.stop().expect("it leaves");
+}
+
+/// One thread is blocked, so that no heartbeat is sent. The connections of the other one would be served on.
+#[test]
+fn nothing_is_served_after_the_lease_while_the_event_loop_is_blocked() {
+    let store = MemoryStore::new();
+    let a = Running::with(&store, "a", None, |member| member.lease(Duration::from_secs(2)));
+    a.wait_for(&[(0, 1), (1, 1), (2, 1), (3, 1)]);
+    let mut clients = [(); 3].map(|()| RawClient::connect(&a.address));
+    for client in &mut clients {
+        eventually(|| client.ask(line("SSUBSCRIBE {foo}1")).starts_with(b"*3").then_some(()));
+    }
+    let mut blocker = RawClient::connect(&a.address);
+    blocker.send(line("BLOCK"));
+    let (stop, stopped) = mpsc::channel();
+    // One of them is with the other thread.
+    for mut client in clients {
+        let stop = stop.clone();
+        thread::spawn(move || {
+            eventually(|| (client.ask(line("SSUBSCRIBE {foo}2")) == NOT_SERVED).then_some(()));
+            // The test waits for the first one only.
+            let _ = stop.send(());
+        });
+    }
+    stopped.recv().expect("it is not served");
+    BLOCKED.wait();
+    let mut client = RawClient::connect(&a.address);
+    eventually(|| (client.ask(line("GET foo")) == "+served\r\n").then_some(()));
+    assert_eq!(a.opened().len(), 4);
+    a.stop().expect("it leaves");
 }
 
 #[test]
