@@ -109,6 +109,33 @@ async fn a_client_that_does_not_read_delays_a_stop_until_the_shutdown_timeout() 
 }
 
 #[test]
+fn clients_are_served_until_what_comes_before_a_stop_has_ended() {
+    let (begun, begin) = std::sync::mpsc::channel();
+    let (end, ended) = tokio::sync::oneshot::channel();
+    let served = Served::with(app, |server| {
+        let first = async move {
+            begun.send("first").expect("the test waits");
+            // The test has ended it, or has failed.
+            let _ = ended.await;
+        };
+        server.before_stop(first).bind(ANY_PORT)
+    });
+    served.handle().stop();
+    assert_eq!(begin.recv(), Ok("first"));
+    assert_eq!(RawClient::connect(served.address()).ask(line("PING")), "+PONG\r\n");
+    end.send(()).expect("the server waits");
+    served.ended().expect("it stops gracefully");
+}
+
+#[test]
+fn a_second_stop_does_not_wait_for_what_comes_before_a_stop() {
+    let served = Served::with(app, |server| server.before_stop(std::future::pending()).bind(ANY_PORT));
+    served.handle().stop();
+    let error = served.stop().expect_err("it is stopped at once");
+    assert_eq!(error.to_string(), "stopped by a second signal");
+}
+
+#[test]
 fn a_second_stop_ends_the_server_at_once() {
     let served = Served::with(app, |server| server.timeouts(Timeouts::new().shutdown(DAY)).bind(ANY_PORT));
     let _client = client_that_does_not_read(served.address());

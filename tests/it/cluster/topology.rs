@@ -7,10 +7,11 @@ use thegiant::{
     SLOTS, Server,
     cluster::{Cluster, Topology},
     prelude::*,
+    slot,
 };
 use tracing::Level;
 
-use super::{Instances, NAMES, THIRDS, key_in, moved, topology};
+use super::{Instances, NAMES, NOT_SERVED, THIRDS, key_in, moved, topology};
 use crate::support::{ANY_PORT, Folder, Log, Process, RawClient, Served, eventually, line, report, request};
 
 const ADDRESSES: [&str; 3] = ["10.0.0.1:6380", "[fe80::1]:6381", ":6382"];
@@ -53,6 +54,51 @@ fn a_topology_is_pushed_by_a_command() {
     assert_eq!(client.ask(line("ACL SETUSER guest on nopass +@all -@admin")), "+OK\r\n");
     assert_eq!(client.ask(line("AUTH guest x")), "+OK\r\n");
     assert!(client.ask(set("version 7")).starts_with(b"-NOPERM "));
+}
+
+#[test]
+fn an_instance_without_a_topology_serves_nothing_until_it_gets_one() {
+    let served =
+        Served::with(|| super::app(1), |server| server.cluster(Cluster::member("b"))?.bind(ANY_PORT));
+    let mut client = RawClient::connect(served.address());
+    let key = key_in(1, "key");
+    assert_eq!(client.ask(line(&format!("COUNT {key}"))), NOT_SERVED);
+    assert!(
+        report(&mut client, "CLUSTER INFO").starts_with("cluster_state:fail\r\ncluster_slots_assigned:0\r\n")
+    );
+    assert_eq!(taken(&mut client), "version 0\n");
+    assert_eq!(client.ask(line("CLUSTER SLOTS")), "*0\r\n");
+    served.handle().set_topology(topology(1, THIRDS, ADDRESSES)).expect("it is new");
+    assert_eq!(client.ask(line(&format!("COUNT {key}"))), ":1\r\n");
+    let other = key_in(0, "key");
+    assert_eq!(client.ask(line(&format!("COUNT {other}"))), moved(&other, "10.0.0.1:6380"));
+    assert!(
+        report(&mut client, "CLUSTER INFO")
+            .starts_with("cluster_state:ok\r\ncluster_slots_assigned:16384\r\n")
+    );
+}
+
+#[test]
+fn an_instance_serves_only_the_slots_that_are_ready() {
+    let instances = Instances::start();
+    let mut client = instances.client(0);
+    let handle = instances.served[0].handle();
+    let keys = [key_in(0, "one"), key_in(0, "two")];
+    let slots = keys.each_ref().map(|key| slot(key.as_bytes()));
+    assert_ne!(slots[0], slots[1]);
+    let mut count = |key: &str| client.ask(line(&format!("COUNT {key}")));
+    handle.serve_only([slots[0]..=slots[0], 10_922..=16_383]).expect("an instance");
+    assert_eq!([count(&keys[0]), count(&keys[1])], [":1\r\n", NOT_SERVED]);
+    // Slots of other instances are not served, ready or not.
+    let other = key_in(2, "key");
+    assert_eq!(count(&other), moved(&other, instances.address(2)));
+    // It holds for later topologies, too.
+    instances.set(2, ["0-16383", "", ""]);
+    assert_eq!([count(&keys[1]), count(&other)], [NOT_SERVED, ":1\r\n"]);
+    handle.serve_only([]).expect("an instance");
+    assert_eq!([count(&keys[0]), count(&other)], [NOT_SERVED, NOT_SERVED]);
+    handle.set_serving(true).expect("an instance");
+    assert_eq!([count(&keys[0]), count(&keys[1])], [":2\r\n", ":1\r\n"]);
 }
 
 #[test]
