@@ -10,12 +10,12 @@ mod sqlite;
 mod writer;
 
 use std::{
-    error::Error as StdError,
     fmt, io,
     path::{Path, PathBuf},
 };
 
 use folder::DataFile;
+use pg::Failure;
 use postgres::Postgres;
 use sqlite::Sqlite;
 
@@ -30,9 +30,6 @@ const VERSION: i64 = 1;
 const SELECT_META: &str = "SELECT version, run FROM meta";
 
 type Result<T, E = Failure> = std::result::Result<T, E>;
-
-/// The error of a database.
-type Failure = Box<dyn StdError + Send + Sync>;
 
 /// A database that belongs to this process.
 trait Database {
@@ -54,7 +51,7 @@ pub(crate) fn open(url: &str) -> io::Result<(Writer, Contents)> {
         Writer::start(move || {
             Sqlite::open(DataFile::open(&path)?).map_err(|error| named(&path.display(), error))
         })
-    } else if url.starts_with("postgres://") || url.starts_with("postgresql://") {
+    } else if pg::is_url(&url) {
         // The URL may have a password, so errors do not show it.
         Writer::start(move || Postgres::open(&url).map_err(|error| named(&"postgres", error)))
     } else {

@@ -1,30 +1,27 @@
 //! The jobs in the schema `jobs` of a database of PostgreSQL.
 
 use std::{
-    error::Error as StdError,
-    str::FromStr,
     thread,
     time::{Duration, Instant},
 };
 
 use bytes::Bytes;
-use postgres::{Client, Config, GenericClient, NoTls, Statement, error::SqlState, types::ToSql};
+use pg::{Target, described, is_lost};
+use postgres::{Client, GenericClient, Statement, types::ToSql};
 
 use super::{
-    Changes, Contents, Database, Failure, Result, SELECT_META, VERSION, next_run,
+    Changes, Contents, Database, Result, SELECT_META, VERSION, next_run,
     rows::{Row, Table},
 };
 
 /// Time for which a commit tries to connect again when the connection was lost, for example because the server restarts.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = pg::VANISHED_AFTER;
 
 /// Delay between two attempts.
 const RETRY_AFTER: Duration = Duration::from_millis(100);
 
 /// Time for which a lost session may still hold the lock.
 const LOCK_PATIENCE: Duration = Duration::from_secs(10);
-
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Bytes of bodies and results that one statement has. PostgreSQL takes messages of less than 1 GiB, and a body has up to
 /// half of this.
@@ -34,7 +31,7 @@ const MAX_BYTES: usize = 16 << 20;
 const LOCK: i64 = 0x6a6f_6273;
 
 pub(super) struct Postgres {
-    config: Config,
+    target: Target,
     session: Session,
     run: u32,
 }
@@ -51,12 +48,8 @@ impl Postgres {
     }
 
     fn connect(url: &str) -> Result<(Self, Contents)> {
-        let mut config = Config::from_str(url)?;
-        config.application_name("jobs").tcp_user_timeout(PATIENCE);
-        if config.get_connect_timeout().is_none() {
-            config.connect_timeout(CONNECT_TIMEOUT);
-        }
-        let mut client = connect(&config)?;
+        let target = Target::parse(url, "jobs")?;
+        let mut client = connect(&target)?;
         let run = start(&mut client)?;
         let contents = Contents {
             run,
@@ -66,7 +59,7 @@ impl Postgres {
             schedules: read(&mut client)?,
         };
         let session = Session::new(client)?;
-        Ok((Postgres { config, session, run }, contents))
+        Ok((Postgres { target, session, run }, contents))
     }
 
     /// Connects again.
@@ -74,7 +67,7 @@ impl Postgres {
     /// # Errors
     /// Returns an error if another process has owned the jobs meanwhile, since it may have changed them.
     fn reconnect(&mut self) -> Result<()> {
-        let mut client = connect(&self.config)?;
+        let mut client = connect(&self.target)?;
         let known = known(&mut client)?;
         if known != Some((VERSION, self.run.into())) {
             return Err(TAKEN.into());
@@ -102,17 +95,9 @@ impl Database for Postgres {
     }
 }
 
-/// Adds the cause to the text of an error.
-fn described(error: Failure) -> Failure {
-    match error.downcast_ref::<postgres::Error>().and_then(StdError::source) {
-        Some(cause) => format!("{error}: {cause}").into(),
-        None => error,
-    }
-}
-
 /// Connects, and takes the lock.
-fn connect(config: &Config) -> Result<Client> {
-    let mut client = config.connect(NoTls)?;
+fn connect(target: &Target) -> Result<Client> {
+    let mut client = target.connect()?;
     client.batch_execute("SET search_path TO jobs; SET synchronous_commit TO on")?;
     let until = Instant::now() + LOCK_PATIENCE;
     while !client.query_one("SELECT pg_try_advisory_lock($1)", &[&LOCK])?.try_get::<_, bool>(0)? {
@@ -122,14 +107,6 @@ fn connect(config: &Config) -> Result<Client> {
         thread::sleep(RETRY_AFTER);
     }
     Ok(client)
-}
-
-/// Returns whether a new connection may help: the server has closed this one, or does not accept one yet.
-fn is_lost(error: &Failure) -> bool {
-    const CODES: [SqlState; 3] =
-        [SqlState::ADMIN_SHUTDOWN, SqlState::CRASH_SHUTDOWN, SqlState::CANNOT_CONNECT_NOW];
-    let error = error.downcast_ref::<postgres::Error>();
-    error.is_some_and(|error| error.code().is_none_or(|code| CODES.contains(code)))
 }
 
 /// Creates the tables if there are none, and counts this start. Returns its run.
