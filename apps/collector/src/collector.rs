@@ -2,29 +2,23 @@
 
 use std::{
     cell::RefCell,
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeSet, HashMap},
     fmt, mem,
     sync::Arc,
-    time::Duration,
 };
 
 use thegiant::{Commit, Connected, Disconnected, GroupCommit, Keyspace, prelude::*};
 
 use crate::{
     fields::Fields,
-    id::{Id, NewId, now},
+    id::{Id, NewId},
     options::Retention,
     stats::Stats,
     store::{self, Event, Limit, Range, ReadError, Store, Stream},
     string_table::Strings,
     waiting::Waiting,
+    warehouse::Status,
 };
-
-/// Interval between two removals of old events, maximum number of events to remove at once, and delay before
-/// the next removal if more remain.
-const SWEEP_EVERY: Duration = Duration::from_secs(1);
-const MAX_EVENTS_PER_SWEEP: i64 = 1000;
-const SWEEP_MORE_AFTER: Duration = Duration::from_millis(5);
 
 /// Maximum number of damaged events that are logged.
 const MAX_DAMAGED: usize = 1000;
@@ -42,8 +36,10 @@ pub(crate) struct Collector {
     pub(crate) fed: BTreeSet<Bytes>,
     next_number: i64,
     pub(crate) waiting: Waiting,
-    retention: Retention,
-    is_unwritable: bool,
+    pub(crate) retention: Retention,
+    /// The warehouse that gets the events, too.
+    pub(crate) warehouse: Option<Arc<Status>>,
+    pub(crate) is_unwritable: bool,
     /// Damaged events that were found: stream and id.
     damaged: RefCell<BTreeSet<(i64, Id)>>,
     pub(crate) stats: Arc<Stats>,
@@ -56,6 +52,7 @@ impl Collector {
         retention: Retention,
         stats: Arc<Stats>,
         keyspace: Keyspace,
+        warehouse: Option<Arc<Status>>,
     ) -> store::Result<Self> {
         let (streams, next_number) = store.streams()?;
         let strings = Strings::read(&store)?;
@@ -68,12 +65,14 @@ impl Collector {
             next_number,
             waiting: Waiting::default(),
             retention,
+            warehouse,
             is_unwritable: false,
             damaged: RefCell::default(),
             stats,
             keyspace,
         };
         collector.update_totals();
+        collector.note_oldest_unshipped()?;
         Ok(collector)
     }
 
@@ -96,14 +95,7 @@ impl Collector {
         self.streams.entry(name).or_insert_with(|| {
             let number = self.next_number;
             self.next_number += 1;
-            Stream {
-                number,
-                last: Id::MIN,
-                max_deleted: Id::MIN,
-                length: 0,
-                added: 0,
-                groups: BTreeMap::new(),
-            }
+            Stream::new(number)
         })
     }
 
@@ -174,6 +166,11 @@ impl Collector {
         };
         let (Some(last), number) = (last, stream.number) else { return Ok(0) };
         let count = at_most.map_or(excess, |max| excess.min(max));
+        self.remove_oldest(name, number, last, count)
+    }
+
+    /// Removes at most `count` of the oldest events of a stream up to an id, and returns how many it removed.
+    pub(crate) fn remove_oldest(&mut self, name: &[u8], number: i64, last: Id, count: i64) -> Result<i64> {
         if count == 0 {
             return Ok(0);
         }
@@ -197,7 +194,7 @@ impl Collector {
         Ok(true)
     }
 
-    fn write_changed(&mut self) -> Result<()> {
+    pub(crate) fn write_changed(&mut self) -> Result<()> {
         self.store.check_writable().map_err(unwritable)?;
         for name in mem::take(&mut self.changed) {
             if let Some(stream) = self.streams.get(&name) {
@@ -207,65 +204,8 @@ impl Collector {
         self.store.commit().map_err(unwritable)
     }
 
-    /// Removes events beyond the limits on age and size, and schedules the next removal.
-    pub(crate) fn sweep(&mut self, context: &mut Context<Self>) {
-        // If commands have uncommitted changes, their group must commit them, so this waits.
-        let swept = match self.store.is_open() {
-            true => Ok(true),
-            false => {
-                self.stats.set_wal(self.store.check_wal());
-                if self.is_writable() { self.sweep_some() } else { Ok(false) }
-            }
-        };
-        self.waiting.remove_closed();
-        let has_more = swept.unwrap_or_else(|error| {
-            tracing::warn!(%error, "old events could not be removed");
-            self.roll_back(context);
-            false
-        });
-        context.run_later(if has_more { SWEEP_MORE_AFTER } else { SWEEP_EVERY }, Self::sweep);
-    }
-
-    /// Returns whether a commit is possible now. Logs once if it is not.
-    fn is_writable(&mut self) -> bool {
-        let refusal = self.store.check_writable().err();
-        if let Some(error) = refusal.as_ref().filter(|_| !self.is_unwritable) {
-            tracing::error!(%error, "writes are refused");
-        }
-        self.is_unwritable = refusal.is_some();
-        !self.is_unwritable
-    }
-
-    /// Removes one portion of events. Returns whether more remain.
-    fn sweep_some(&mut self) -> Result<bool> {
-        let mut has_more = self.store.remove_garbage(MAX_EVENTS_PER_SWEEP).map_err(unwritable)?;
-        self.remove_garbage_strings()?;
-        let names: Vec<Bytes> = self.streams.keys().cloned().collect();
-        if let Some(age) = self.retention.max_age {
-            let first = Id { ms: now().saturating_sub(age), seq: 0 };
-            for name in &names {
-                has_more |=
-                    self.trim(name, Limit::MinId(first), Some(MAX_EVENTS_PER_SWEEP))? == MAX_EVENTS_PER_SWEEP;
-            }
-        }
-        if let Some(size) = self.retention.max_size
-            && self.store.size().map_err(unreadable)? > size
-        {
-            // Every stream loses its oldest events, in proportion to its length.
-            let total: i64 = self.streams.values().map(|stream| stream.length).sum();
-            for name in &names {
-                let length = self.stream(name).map_or(0, |stream| stream.length);
-                let share = length * MAX_EVENTS_PER_SWEEP / total.max(1) + 1;
-                has_more |= self.trim(name, Limit::MaxLen(0), Some(share))? > 0;
-            }
-        }
-        self.write_changed()?;
-        self.update_totals();
-        Ok(has_more)
-    }
-
     /// Returns to the state on disk.
-    fn roll_back(&mut self, context: &mut Context<Self>) {
+    pub(crate) fn roll_back(&mut self, context: &mut Context<Self>) {
         self.changed.clear();
         self.fed.clear();
         match self.store.roll_back().and_then(|()| Ok((self.store.streams()?, Strings::read(&self.store)?))) {
@@ -277,7 +217,7 @@ impl Collector {
         }
     }
 
-    fn update_totals(&mut self) {
+    pub(crate) fn update_totals(&mut self) {
         let events = self.streams.values().map(|stream| stream.length).sum();
         self.stats.set_totals(self.streams.len(), events, self.store.file_size());
     }

@@ -1,6 +1,6 @@
 //! The fields of an event, stored as JSON so that SQL can query them.
 
-use std::fmt;
+use std::{borrow::Cow, fmt};
 
 use bytes::Bytes;
 use rusqlite::types::{Value, ValueRef};
@@ -38,11 +38,16 @@ impl Fields {
     }
 
     fn json(&self) -> Option<String> {
+        self.object(|bytes| str::from_utf8(bytes).ok().map(Cow::Borrowed))
+    }
+
+    /// Encodes names and values as an object of strings.
+    pub(crate) fn object<'f>(&'f self, text: impl Fn(&'f [u8]) -> Option<Cow<'f, str>>) -> Option<String> {
         let mut json = Vec::new();
         let mut serializer = serde_json::Serializer::new(&mut json);
         let mut map = serializer.serialize_map(Some(self.0.len() / 2)).ok()?;
         for pair in self.0.chunks_exact(2) {
-            map.serialize_entry(str::from_utf8(&pair[0]).ok()?, str::from_utf8(&pair[1]).ok()?).ok()?;
+            map.serialize_entry(&*text(&pair[0])?, &*text(&pair[1])?).ok()?;
         }
         SerializeMap::end(map).ok()?;
         String::from_utf8(json).ok()

@@ -8,6 +8,7 @@
 //! - `groups`, `pending`: consumer groups, and the events that they have not acknowledged; `info`: `XINFO`
 //! - `strings`: `SET`, `GET` and `GETDEL`; `string_table`: the strings in memory
 //! - `id`: the ids of events; `fields`: their fields
+//! - `retention`: the removal of old events; `warehouse`: the database that gets the events of many collectors
 //! - `options`: the command line; `stats`: counters for operators
 
 mod checksum;
@@ -20,12 +21,14 @@ mod info;
 mod options;
 mod pending;
 mod reading;
+mod retention;
 mod stats;
 mod store;
 mod string_table;
 mod strings;
 mod waiting;
 mod wal;
+mod warehouse;
 
 use std::{io, sync::Arc, time::Duration};
 
@@ -43,7 +46,10 @@ async fn main() {
 async fn serve(options: Options) -> io::Result<()> {
     let stats = Arc::new(Stats::default());
     let app = App::new();
-    let collector = Collector::new(options.open()?, options.retention, Arc::clone(&stats), app.keyspace());
+    let store = options.open()?;
+    let warehouse = options.warehouse.start(&store)?;
+    let app = warehouse.iter().fold(app, |app, warehouse| warehouse.show(app));
+    let collector = Collector::new(store, options.retention, Arc::clone(&stats), app.keyspace(), warehouse);
     let collector = collector.map_err(io::Error::other)?.start();
     if options.stats {
         print_stats(Arc::clone(&stats));

@@ -6,7 +6,7 @@ use clap::{Args, Parser};
 use cli::ServerOptions;
 use folder::DataFolder;
 
-use crate::store::Store;
+use crate::{store::Store, warehouse::WarehouseOptions};
 
 /// Server that collects events on disk, with the stream commands of Redis 7.0
 #[derive(Parser)]
@@ -27,6 +27,8 @@ pub(crate) struct Options {
     /// Print statistics to standard output once a second
     #[arg(long)]
     pub(crate) stats: bool,
+    #[command(flatten)]
+    pub(crate) warehouse: WarehouseOptions,
     #[command(flatten)]
     pub(crate) server: ServerOptions,
 }

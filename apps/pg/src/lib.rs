@@ -70,8 +70,7 @@ mod tests {
 
     #[test]
     fn errors_of_a_url_name_the_mistake() {
-        let error =
-            |url| Target::parse(url, "test").err().map(|error| error.to_string()).unwrap_or_default();
+        let error = |url| Target::parse(url, "test").err().map(|error| error.to_string()).unwrap_or_default();
         assert_eq!(error("postgres://test@localhost/name"), "");
         let text = error("postgres://test:secret@localhost:port/name");
         assert!(text.contains("invalid") && !text.contains("secret"), "{text}");

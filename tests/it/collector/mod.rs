@@ -6,6 +6,7 @@ mod lag;
 mod life;
 mod owner;
 mod wal;
+mod warehouse;
 
 use std::{
     path::Path,

@@ -3,7 +3,7 @@
 use std::{
     collections::{BTreeMap, HashMap},
     fs, io,
-    path::PathBuf,
+    path::{Path, PathBuf},
     time::Duration,
 };
 
@@ -30,7 +30,32 @@ pub(crate) struct Stream {
     pub(crate) length: i64,
     /// Number of events that were ever added.
     pub(crate) added: i64,
+    /// How far the warehouse has its events.
+    pub(crate) shipped: Shipped,
     pub(crate) groups: BTreeMap<Bytes, Group>,
+}
+
+impl Stream {
+    /// Returns a stream without events.
+    pub(crate) fn new(number: i64) -> Self {
+        Stream {
+            number,
+            last: Id::MIN,
+            max_deleted: Id::MIN,
+            length: 0,
+            added: 0,
+            shipped: Shipped::default(),
+            groups: BTreeMap::new(),
+        }
+    }
+}
+
+/// A position in a stream: the warehouse has all events up to it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Shipped {
+    pub(crate) id: Id,
+    /// Number of events that were ever added up to this id.
+    pub(crate) added: i64,
 }
 
 /// A consumer group.
@@ -153,7 +178,8 @@ impl Store {
     /// Returns all streams by name, and the next unused number.
     pub(crate) fn streams(&self) -> Result<(HashMap<Bytes, Stream>, i64)> {
         let mut select = self.connection.prepare(
-            "SELECT name, id, last_ms, last_seq, max_deleted_ms, max_deleted_seq, length, added FROM streams",
+            "SELECT name, id, last_ms, last_seq, max_deleted_ms, max_deleted_seq, length, added, shipped_ms, shipped_seq, \
+             shipped_added FROM streams",
         )?;
         let streams = select.query_map([], |row| {
             let stream = Stream {
@@ -162,6 +188,7 @@ impl Store {
                 max_deleted: id(row, 4)?,
                 length: row.get(6)?,
                 added: row.get(7)?,
+                shipped: Shipped { id: id(row, 8)?, added: row.get(10)? },
                 groups: BTreeMap::new(),
             };
             Ok((bytes(row, 0)?, stream))
@@ -170,18 +197,20 @@ impl Store {
         for stream in streams.values_mut() {
             stream.groups = self.groups(stream.number)?;
         }
-        let last = "SELECT max(coalesce((SELECT max(id) FROM streams), 0), coalesce((SELECT max(stream) FROM garbage), 0))";
+        let last = "SELECT max(coalesce((SELECT max(id) FROM streams), 0), coalesce((SELECT max(stream) FROM garbage), 0), \
+                    (SELECT last_removed FROM meta))";
         let last: i64 = self.connection.query_row(last, [], |row| row.get(0))?;
         Ok((streams, last + 1))
     }
 
     /// Writes the state of a stream.
     pub(crate) fn set_stream(&mut self, name: &[u8], stream: &Stream) -> Result<()> {
-        self.change("INSERT OR REPLACE INTO streams VALUES (:id, :name, :last_ms, :last_seq, :max_ms, :max_seq, :length, :added)", named_params! {
+        self.change("INSERT OR REPLACE INTO streams VALUES (:id, :name, :last_ms, :last_seq, :max_ms, :max_seq, :length, :added, :shipped_ms, :shipped_seq, :shipped_added)", named_params! {
             ":id": stream.number, ":name": name,
             ":last_ms": stream.last.ms, ":last_seq": stream.last.seq,
             ":max_ms": stream.max_deleted.ms, ":max_seq": stream.max_deleted.seq,
             ":length": stream.length, ":added": stream.added,
+            ":shipped_ms": stream.shipped.id.ms, ":shipped_seq": stream.shipped.id.seq, ":shipped_added": stream.shipped.added,
         })?;
         Ok(())
     }
@@ -191,6 +220,16 @@ impl Store {
         self.change("DELETE FROM streams WHERE id = ?", [number])?;
         self.change("INSERT INTO garbage VALUES (?)", [number])?;
         Ok(())
+    }
+
+    /// Returns a random name for the data in the folder, which the data keeps wherever it is moved.
+    pub(crate) fn folder_id(&self) -> Result<String> {
+        self.read("SELECT folder FROM meta")?.query_row([], |row| row.get(0))
+    }
+
+    /// Returns the path of the database.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
     }
 
     /// Returns whether there are uncommitted changes.
@@ -269,12 +308,16 @@ fn migrate(connection: &Connection) -> Result<()> {
         "ALTER TABLE consumers ADD COLUMN active INTEGER; UPDATE consumers SET active = seen;";
     // Events that are there already have no checksum. To compute one would read the whole database.
     const CRC: &str = "ALTER TABLE entries ADD COLUMN crc INTEGER;";
+    const SHIPPED: &str = "ALTER TABLE streams ADD COLUMN shipped_ms INTEGER NOT NULL DEFAULT 0;
+        ALTER TABLE streams ADD COLUMN shipped_seq INTEGER NOT NULL DEFAULT 0;
+        ALTER TABLE streams ADD COLUMN shipped_added INTEGER NOT NULL DEFAULT 0;";
     let changes = match version {
-        1 => [ACTIVE, CRC].concat(),
-        2 => CRC.to_owned(),
+        1 => [ACTIVE, CRC, SHIPPED].concat(),
+        2 => [CRC, SHIPPED].concat(),
+        3 => SHIPPED.to_owned(),
         _ => return Ok(()),
     };
-    connection.execute_batch(&format!("BEGIN IMMEDIATE; {changes} PRAGMA user_version = 3; COMMIT"))?;
+    connection.execute_batch(&format!("BEGIN IMMEDIATE; {changes} PRAGMA user_version = 4; COMMIT"))?;
     Ok(())
 }
 
@@ -304,7 +347,8 @@ mod tests {
         store.add(1, Id::MIN, &fields).expect("add an event");
         store.commit().expect("commit");
         let first = "ALTER TABLE consumers DROP COLUMN active; ALTER TABLE entries DROP COLUMN crc;
-            PRAGMA user_version = 1";
+            ALTER TABLE streams DROP COLUMN shipped_ms; ALTER TABLE streams DROP COLUMN shipped_seq;
+            ALTER TABLE streams DROP COLUMN shipped_added; PRAGMA user_version = 1";
         store.connection.execute_batch(first).expect("go back");
         drop(store);
         for _ in 0..2 {

@@ -51,6 +51,13 @@ impl Store {
         self.read(sql)?.query_row([stream], |row| id(row, 0)).optional()
     }
 
+    /// Returns the id of the first event after an id.
+    pub(crate) fn first_after(&self, stream: i64, last: Id) -> Result<Option<Id>> {
+        let sql =
+            "SELECT ms, seq FROM entries WHERE stream = ? AND (ms, seq) > (?, ?) ORDER BY ms, seq LIMIT 1";
+        self.read(sql)?.query_row([stream, last.ms, last.seq], |row| id(row, 0)).optional()
+    }
+
     /// Removes an event, and returns whether it existed.
     pub(crate) fn remove(&mut self, stream: i64, id: Id) -> Result<bool> {
         let sql = "DELETE FROM entries WHERE stream = ? AND ms = ? AND seq = ?";
@@ -75,6 +82,7 @@ impl Store {
         let Some(number) = number else { return Ok(false) };
         let removed = self.remove_oldest(number, Id::MAX, at_most)?;
         if removed == 0 {
+            self.change("UPDATE meta SET last_removed = max(last_removed, ?)", [number])?;
             self.change("DELETE FROM garbage WHERE stream = ?", [number])?;
         }
         Ok(true)

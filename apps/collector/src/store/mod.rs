@@ -6,6 +6,7 @@ mod groups;
 mod strings;
 
 pub(crate) use database::{
-    BUSY_TIMEOUT, Consumer, Event, Group, Limit, Of, Pending, Range, ReadError, Result, Store, Stream,
+    BUSY_TIMEOUT, Consumer, Event, Group, Limit, Of, Pending, Range, ReadError, Result, Shipped, Store,
+    Stream,
 };
 pub(crate) use strings::StoredString;

@@ -1,6 +1,7 @@
 -- Version of the schema. `migrate` in `database.rs` brings a database of an earlier version here.
-PRAGMA user_version = 3;
+PRAGMA user_version = 4;
 
+-- The last event that the warehouse is known to have is `shipped`, and `shipped_added` events were ever added up to it.
 CREATE TABLE IF NOT EXISTS streams (
     id INTEGER PRIMARY KEY,
     name BLOB NOT NULL UNIQUE,
@@ -9,8 +10,20 @@ CREATE TABLE IF NOT EXISTS streams (
     max_deleted_ms INTEGER NOT NULL,
     max_deleted_seq INTEGER NOT NULL,
     length INTEGER NOT NULL,
-    added INTEGER NOT NULL
+    added INTEGER NOT NULL,
+    shipped_ms INTEGER NOT NULL DEFAULT 0,
+    shipped_seq INTEGER NOT NULL DEFAULT 0,
+    shipped_added INTEGER NOT NULL DEFAULT 0
 ) STRICT;
+
+CREATE TABLE IF NOT EXISTS meta (
+    -- A random name of this data, by which the warehouse knows it.
+    folder TEXT NOT NULL,
+    -- The greatest number of a stream that was removed with all its events. No stream gets a number twice.
+    last_removed INTEGER NOT NULL
+) STRICT;
+
+INSERT INTO meta SELECT lower(hex(randomblob(16))), 0 WHERE NOT EXISTS (SELECT * FROM meta);
 
 -- Removed streams with events that remain to be removed.
 CREATE TABLE IF NOT EXISTS garbage (stream INTEGER PRIMARY KEY) STRICT;
