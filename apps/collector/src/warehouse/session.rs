@@ -267,7 +267,7 @@ impl From<postgres::Error> for Failure {
         const CLASSES: [&str; 4] = ["28", "3D", "42", "0A"];
         let is_lasting =
             error.code().is_some_and(|code| CLASSES.iter().any(|class| code.code().starts_with(class)));
-        let text = pg::described(error.into()).to_string();
+        let text = pg::described(error.into()).to_string().replace('\n', " ");
         if is_lasting { Failure::Lasting(text) } else { Failure::Passing(text) }
     }
 }

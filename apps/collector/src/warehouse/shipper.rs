@@ -1,6 +1,12 @@
 //! The thread that ships events.
 
-use std::{collections::HashMap, io, mem, sync::Arc, thread, time::Duration};
+use std::{
+    collections::HashMap,
+    io, mem,
+    sync::{Arc, mpsc},
+    thread,
+    time::Duration,
+};
 
 use pg::Target;
 
@@ -53,17 +59,23 @@ impl Shipper {
         Shipper { target, name, folder, source, status, positions: HashMap::new(), link }
     }
 
-    /// Connects, and starts the thread.
+    /// Starts the thread, and waits for its first attempt to connect.
     ///
     /// # Errors
     /// Returns an error if the database refuses the collector. If it cannot be reached, the thread tries again.
     pub(super) fn start(mut self) -> io::Result<()> {
-        match self.connect() {
-            Ok(session) => self.link = Link::Up(Box::new(session)),
-            Err(Failure::Passing(reason)) => self.on_failure(reason),
-            Err(failure) => return Err(io::Error::other(format!("postgres: {failure}"))),
-        }
-        thread::Builder::new().name("warehouse".to_owned()).spawn(move || self.run()).map(drop)
+        let (sender, outcome) = mpsc::channel();
+        thread::Builder::new().name("warehouse".to_owned()).spawn(move || {
+            match self.connect() {
+                Ok(session) => self.link = Link::Up(Box::new(session)),
+                Err(Failure::Passing(reason)) => self.on_failure(reason),
+                Err(failure) => return drop(sender.send(Err(failure.to_string()))),
+            }
+            let _ = sender.send(Ok(()));
+            self.run();
+        })?;
+        let outcome = outcome.recv().map_err(io::Error::other)?;
+        outcome.map_err(|failure| io::Error::other(format!("postgres: {failure}")))
     }
 
     fn run(mut self) {

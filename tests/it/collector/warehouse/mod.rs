@@ -50,7 +50,7 @@ fn wait_for(postgres: &Postgres, events: usize) {
 fn wait_until_complete(client: &mut RawClient, streams: &[&str]) {
     let added: i64 = streams.iter().map(|stream| length(client, stream)).sum();
     eventually(|| {
-        let shown = info(client, "warehouse,collector");
+        let shown = info(client, "warehouse collector");
         let is_complete = shown.number("warehouse_connected") == 1
             && shown.number("warehouse_behind_events") == 0
             && shown.number("events") == added as u64;

@@ -20,7 +20,7 @@ fn options_that_are_wrong_are_errors() {
         (&["--database", "mysql://h/n", "--name", "a"][..], "--database: expected postgres://USER@HOST/NAME"),
         (
             &["--database", "postgres://u:secret@h:port/n", "--name", "a"],
-            "--database: invalid connection string: invalid digit found in string",
+            "--database: invalid connection string: invalid value for option `port`",
         ),
         (
             &["--database", "postgres://u@h/n"],
