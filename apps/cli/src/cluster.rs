@@ -1,9 +1,18 @@
 //! Options of the instances of a cluster.
 
-use std::{io, path::PathBuf};
+use std::{
+    fs,
+    io::{self, ErrorKind},
+    path::PathBuf,
+};
 
 use clap::Args;
-use thegiant::{Server, cluster::Cluster, proxy::Upstream};
+use thegiant::{
+    Server,
+    cluster::{Cluster, Instance, Topology},
+    proxy::Upstream,
+    slot,
+};
 
 use crate::ServerOptions;
 
@@ -41,5 +50,38 @@ impl ClusterOptions {
             }
             _ => Ok(server),
         }
+    }
+}
+
+/// The option of an app that keeps the keys of an instance on disk.
+#[derive(Args)]
+#[command(next_help_heading = "Cluster options")]
+pub struct MovedKeysOptions {
+    /// Remove the keys at the start that another instance owns by the topology
+    #[arg(long, requires = "cluster_topology")]
+    remove_moved_keys: bool,
+}
+
+impl MovedKeysOptions {
+    /// Returns a function that says whether another instance owns a key, or `None` if no key shall be removed.
+    ///
+    /// # Errors
+    /// Returns an error if the topology cannot be read, or does not have this instance.
+    pub fn moved_keys(&self, cluster: &ClusterOptions) -> io::Result<Option<impl Fn(&[u8]) -> bool + use<>>> {
+        let (Some(path), Some(node), true) =
+            (&cluster.cluster_topology, &cluster.cluster_node, self.remove_moved_keys)
+        else {
+            return Ok(None);
+        };
+        let named =
+            |text: String| io::Error::new(ErrorKind::InvalidInput, format!("{}: {text}", path.display()));
+        let text = fs::read_to_string(path).map_err(|error| named(error.to_string()))?;
+        let topology = Topology::parse(&text).map_err(|error| named(error.to_string()))?;
+        let is_own = |one: &&Instance| {
+            one.name() == node || one.id().eq_ignore_ascii_case(node) || one.address() == *node
+        };
+        let own = topology.instances().iter().find(is_own);
+        let own = own.ok_or_else(|| named(format!("the topology has no instance {node}")))?.name().to_owned();
+        Ok(Some(move |key: &[u8]| topology.owner(slot(key)).name() != own))
     }
 }

@@ -1,7 +1,8 @@
 //! Shared command line of the apps: listening addresses, password, TLS and log.
 //!
 //! - [`ServerOptions`]: options that every app flattens into its own options
-//! - [`ClusterOptions`]: options of an app whose instances can be a cluster
+//! - [`ClusterOptions`]: options of an app whose instances can be a cluster; [`MovedKeysOptions`]: that of one with keys on
+//!   disk
 //! - [`TenantOptions`]: the option of apps whose users can be tenants
 //! - [`run`]: the `main` of an app
 //! - [`Secret`]: reads a password that stays out of the process list
@@ -25,7 +26,7 @@ use std::{
 };
 
 use clap::{Args, Parser, ValueEnum};
-pub use cluster::ClusterOptions;
+pub use cluster::{ClusterOptions, MovedKeysOptions};
 pub use secret::Secret;
 pub use tenants::TenantOptions;
 use thegiant::{App, DebugAccess, Server};

@@ -50,7 +50,12 @@ async fn serve(options: Options) -> io::Result<()> {
     let warehouse = options.warehouse.start(&store)?;
     let app = warehouse.iter().fold(app, |app, warehouse| warehouse.show(app));
     let collector = Collector::new(store, options.retention, Arc::clone(&stats), app.keyspace(), warehouse);
-    let collector = collector.map_err(io::Error::other)?.start();
+    let mut collector = collector.map_err(io::Error::other)?;
+    if let Some(is_moved) = options.moved_keys.moved_keys(&options.cluster)? {
+        let removed = collector.remove_keys(is_moved).map_err(io::Error::other)?;
+        tracing::info!(removed, "streams and strings of other instances are removed");
+    }
+    let collector = collector.start();
     if options.stats {
         print_stats(Arc::clone(&stats));
     }
@@ -59,7 +64,7 @@ async fn serve(options: Options) -> io::Result<()> {
         .on_connect(collector.clone())
         .on_disconnect(collector)
         .info("Collector", move |info| stats.info(info));
-    options.server.serve(app).await
+    cli::serve(options.cluster.join(options.server.bind(app)?, &options.server)?).await
 }
 
 /// Prints a line of statistics every second.

@@ -3,7 +3,7 @@
 use std::{fmt, io, path::PathBuf};
 
 use clap::{Args, Parser};
-use cli::ServerOptions;
+use cli::{ClusterOptions, MovedKeysOptions, ServerOptions};
 use folder::DataFolder;
 
 use crate::{store::Store, warehouse::WarehouseOptions};
@@ -29,6 +29,10 @@ pub(crate) struct Options {
     pub(crate) stats: bool,
     #[command(flatten)]
     pub(crate) warehouse: WarehouseOptions,
+    #[command(flatten)]
+    pub(crate) cluster: ClusterOptions,
+    #[command(flatten)]
+    pub(crate) moved_keys: MovedKeysOptions,
     #[command(flatten)]
     pub(crate) server: ServerOptions,
 }

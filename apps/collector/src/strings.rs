@@ -53,6 +53,14 @@ impl Collector {
         Ok(self.remove_stream(name)? || self.remove_string(name)?.is_some())
     }
 
+    /// Removes the streams and strings that were moved to another instance, and commits this. Returns their number.
+    pub(crate) fn remove_keys(&mut self, is_moved: impl Fn(&[u8]) -> bool) -> Result<usize> {
+        let moved: Vec<Bytes> = self.keys().filter(|name| is_moved(name)).cloned().collect();
+        moved.iter().try_for_each(|name| self.remove_key(name).map(drop))?;
+        self.write_changed()?;
+        Ok(moved.len())
+    }
+
     fn remove_string(&mut self, key: &[u8]) -> Result<Option<Bytes>> {
         let Some(string) = self.strings.remove(key) else { return Ok(None) };
         self.store.remove_string(key).map_err(unwritable)?;

@@ -216,6 +216,12 @@ impl<E: Engine> Disk<E> {
         Ok(())
     }
 
+    /// Commits all changes.
+    pub(crate) fn commit_all(&mut self) -> Result<()> {
+        let changes = mem::take(&mut self.changes);
+        self.commit(changes, self.databases, self.is_sync)
+    }
+
     fn count(&self) {
         for (counts, database) in self.counts.iter().zip(&self.databases) {
             counts.set(database.keys as usize, database.deadlines as usize);
@@ -407,8 +413,7 @@ impl<E: Engine> Databases for Disk<E> {
     }
 
     fn commit(&mut self) -> Commit {
-        let changes = mem::take(&mut self.changes);
-        self.commit(changes, self.databases, self.is_sync).into()
+        self.commit_all().into()
     }
 
     fn rollback(&mut self) -> Result<()> {

@@ -5,12 +5,14 @@
 //!
 //! - `disk`: the databases of `kv`, stored in one ordered map of bytes; `layout`: the format of the map
 //! - `engine`: the interface of such a map; `lsm`, `sqlite`: the two implementations
+//! - `moved`: removes the keys of other instances of a cluster
 //! - `options`: the command line
 
 mod disk;
 mod engine;
 mod layout;
 mod lsm;
+mod moved;
 mod options;
 mod sqlite;
 
@@ -43,13 +45,18 @@ async fn serve<E: Engine>(options: &Options) -> io::Result<()> {
     E::FILES.iter().for_each(|file| folder.watch(Path::new(E::NAME).join(file)));
     let app = App::new().databases(DATABASES as u16);
     let is_sync = options.durability == Durability::Always;
-    let disk = Disk::open(engine, folder, is_sync, app.keyspace()).map_err(io::Error::other)?;
+    let mut disk = Disk::open(engine, folder, is_sync, app.keyspace()).map_err(io::Error::other)?;
+    if let Some(is_moved) = options.moved_keys.moved_keys(&options.cluster)? {
+        let removed = disk.remove_keys(is_moved).map_err(io::Error::other)?;
+        tracing::info!(removed, "keys of other instances are removed");
+    }
     if let Durability::Every(time) = options.durability {
         sync_every(time, disk.syncer());
     }
     let app = app.info("Keyspace", keyspace_info(vec![disk.counts()]));
     let app = app.mount(Store::new(disk).start());
-    cli::serve(options.tenants.apply(options.server.bind(app)?)).await
+    let server = options.tenants.apply(options.server.bind(app)?);
+    cli::serve(options.cluster.join(server, &options.server)?).await
 }
 
 /// Syncs committed changes to disk at this interval, on the thread pool for blocking work.

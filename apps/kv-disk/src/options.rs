@@ -8,7 +8,7 @@ use std::{
 };
 
 use clap::{Parser, ValueEnum};
-use cli::{ServerOptions, TenantOptions};
+use cli::{ClusterOptions, MovedKeysOptions, ServerOptions, TenantOptions};
 use folder::DataFolder;
 
 use crate::engine::{self, Engine};
@@ -28,6 +28,10 @@ pub(crate) struct Options {
     pub(crate) durability: Durability,
     #[command(flatten)]
     pub(crate) server: ServerOptions,
+    #[command(flatten)]
+    pub(crate) cluster: ClusterOptions,
+    #[command(flatten)]
+    pub(crate) moved_keys: MovedKeysOptions,
     #[command(flatten)]
     pub(crate) tenants: TenantOptions,
 }

@@ -4,12 +4,12 @@ CREATE TABLE collector.meta (
     first_day BIGINT NOT NULL
 );
 
--- A row for each data folder of a collector.
+-- A row for each name of a collector, with the folder of its data.
 CREATE TABLE collector.collectors (
     id BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     name TEXT NOT NULL UNIQUE,
-    folder TEXT NOT NULL UNIQUE,
-    -- Counts the connections that ship the events of the folder. Only the last one may.
+    folder TEXT NOT NULL,
+    -- Counts the connections that ship its events. Only the last one may.
     epoch BIGINT NOT NULL,
     -- When it has last shipped events.
     shipped TIMESTAMPTZ

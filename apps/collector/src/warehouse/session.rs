@@ -10,7 +10,6 @@ use pg::Target;
 use postgres::{
     Client, GenericClient, Transaction,
     binary_copy::BinaryCopyInWriter,
-    error::SqlState,
     types::{ToSql, Type},
 };
 use thegiant::now;
@@ -91,16 +90,7 @@ impl Session {
         let mut client = target.connect()?;
         client.batch_execute(SETTINGS)?;
         let first_day = create_tables(&mut client)?;
-        let row = client.query_one(
-            "INSERT INTO collector.collectors (name, folder, epoch) VALUES ($1, $2, 1) \
-             ON CONFLICT (folder) DO UPDATE SET name = excluded.name, epoch = collectors.epoch + 1 RETURNING id, epoch",
-            &[&name, &folder],
-        );
-        let row = row.map_err(|error| match error.code() {
-            Some(&SqlState::UNIQUE_VIOLATION) => Failure::name_is_used(name),
-            _ => error.into(),
-        })?;
-        let (collector, epoch) = (row.try_get(0)?, row.try_get(1)?);
+        let (collector, epoch) = take_over(&mut client, name, folder)?;
         let select = "SELECT number, ms, seq, added FROM collector.positions WHERE collector = $1";
         let positions = client.query(select, &[&collector])?.into_iter().map(|row| {
             let id = Id { ms: row.try_get(1)?, seq: row.try_get(2)? };
@@ -208,6 +198,30 @@ fn create_tables(client: &mut Client) -> Result<i64> {
     Ok(first_day)
 }
 
+/// Makes this connection the last one that ships the events of a folder under a name. Returns the number of the collector,
+/// and its epoch.
+fn take_over(client: &mut Client, name: &str, folder: &str) -> Result<(i64, i64)> {
+    let mut transaction = client.transaction()?;
+    let row = transaction.query_opt(
+        "INSERT INTO collector.collectors (name, folder, epoch) VALUES ($1, $2, 1) ON CONFLICT (name) \
+         DO UPDATE SET epoch = collectors.epoch + 1 WHERE collectors.folder = excluded.folder RETURNING id, epoch",
+        &[&name, &folder],
+    )?;
+    let row = row.ok_or_else(|| Failure::name_is_used(name))?;
+    let (collector, epoch): (i64, i64) = (row.try_get(0)?, row.try_get(1)?);
+    if epoch == 1 {
+        // The folder had another name, or was copied: its streams begin with the positions that they had.
+        transaction.execute(
+            "INSERT INTO collector.positions SELECT $1, number, stream, ms, seq, added FROM collector.positions \
+             WHERE collector = (SELECT id FROM collector.collectors WHERE folder = $2 AND id <> $1 \
+             ORDER BY shipped DESC NULLS LAST, id DESC LIMIT 1)",
+            &[&collector, &folder],
+        )?;
+    }
+    transaction.commit()?;
+    Ok((collector, epoch))
+}
+
 fn exists(client: &mut impl GenericClient, table: &str) -> Result<bool> {
     Ok(client.query_one("SELECT to_regclass($1) IS NOT NULL", &[&table])?.try_get(0)?)
 }
@@ -276,9 +290,9 @@ impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Failure::Passing(text) | Failure::Lasting(text) => f.write_str(text),
-            Failure::Taken => {
-                f.write_str("another process ships the events of the same folder, or of a copy of it")
-            }
+            Failure::Taken => f.write_str(
+                "another process ships the events of this folder, or of a copy of it, under the same name",
+            ),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Mistakes: URLs, names, tables of another version, and copies of a folder.
 
-use std::process::Command;
+use std::{path::Path, process::Command};
 
 use super::{Shipping, field, start, wait_for};
 use crate::support::{Folder, Postgres, binary, eventually, line};
@@ -119,9 +119,7 @@ fn the_last_one_ships_the_events_of_a_folder() {
     client.ask(line("XADD s * a 1"));
     wait_for(&postgres, 1);
     // A copy of the folder, as from a backup.
-    let copy = Folder::new();
-    let status = Command::new("cp").arg("-a").arg(shipping.path().join(".")).arg(copy.path()).status();
-    assert!(status.expect("cp can be run").success());
+    let copy = copy_of(shipping.path());
     let (_copy, mut other) = start(copy.path(), &["--database", &shipping.url, "--name", "web-1"]);
     client.ask(line("XADD s * a lost"));
     eventually(|| (field(&mut client, "connected") == 0).then_some(()));
@@ -129,4 +127,32 @@ fn the_last_one_ships_the_events_of_a_folder() {
     wait_for(&postgres, 2);
     assert_eq!(postgres.answer("SELECT string_agg(fields ->> 'a', ' ') FROM collector.events"), "1 2");
     drop(process);
+}
+
+/// Returns a copy of a folder.
+fn copy_of(folder: &Path) -> Folder {
+    let copy = Folder::new();
+    let status = Command::new("cp").arg("-a").arg(folder.join(".")).arg(copy.path()).status();
+    assert!(status.expect("cp can be run").success());
+    copy
+}
+
+#[test]
+fn a_copy_with_another_name_ships_what_is_new() {
+    let postgres = Postgres::start();
+    let shipping = Shipping::new(&postgres, "web-1");
+    let (process, mut client) = shipping.start();
+    client.ask(line("XADD s * a 1"));
+    wait_for(&postgres, 1);
+    process.signal("TERM");
+    assert!(process.wait().success());
+    let copy = copy_of(shipping.path());
+    let (_process, mut client) = shipping.start();
+    let (_copy, mut other) = start(copy.path(), &["--database", &shipping.url, "--name", "web-2"]);
+    client.ask(line("XADD s * a 2"));
+    other.ask(line("XADD s * a 3"));
+    wait_for(&postgres, 3);
+    let rows =
+        "SELECT string_agg(collector || ' ' || (fields ->> 'a'), ', ' ORDER BY fields) FROM collector.events";
+    assert_eq!(postgres.answer(rows), "web-1 1, web-1 2, web-2 3");
 }

@@ -1,7 +1,14 @@
 //! The tables, as analysts see them.
 
-use super::{Shipping, field, ids_in_warehouse, ids_on_disk, wait_for};
-use crate::support::{Postgres, line, lines, request};
+use std::process::Stdio;
+
+use super::{Shipping, field, ids_in_warehouse, ids_on_disk, start, wait_for};
+use crate::{
+    collector::python,
+    support::{Postgres, eventually, line, lines, request},
+};
+
+const README: &str = include_str!("../../../../apps/collector/README.md");
 
 #[test]
 fn events_are_rows() {
@@ -101,10 +108,12 @@ fn a_stream_that_was_removed_and_created_again_is_another_one() {
     client.ask(line("XADD s 5-1 a 1"));
     wait_for(&postgres, 1);
     client.ask(line("DEL s"));
-    drop(process);
     // Its events are removed from the disk. Then, no table has its number any more.
-    let (process, mut client) = shipping.start();
-    client.ask(line("PING"));
+    let script = "import sqlite3, sys; print(sqlite3.connect(sys.argv[1]).execute('SELECT * FROM garbage').fetchall())";
+    eventually(|| {
+        let output = python(script, shipping.path()).wait_with_output().expect("python3");
+        (output.stdout == b"[]\n").then_some(())
+    });
     drop(process);
     let (_process, mut client) = shipping.start();
     client.ask(line("XADD s 5-1 a 2"));
@@ -117,11 +126,54 @@ fn a_backlog_is_shipped_in_batches() {
     const EVENTS: usize = 25_000;
     let postgres = Postgres::start();
     let shipping = Shipping::new(&postgres, "web-1");
-    let (process, mut client) = super::start(shipping.path(), &[]);
+    let (process, mut client) = start(shipping.path(), &[]);
     client.send(line("XADD s * n 1").repeat(EVENTS));
     client.replies(EVENTS);
     drop(process);
     let (_process, mut client) = shipping.start();
     wait_for(&postgres, EVENTS);
     assert_eq!(ids_in_warehouse(&postgres, "web-1", "s"), ids_on_disk(&mut client, "s"));
+}
+
+/// Runs the SQL of the README in this language, with a role. Returns what it prints.
+fn run_readme(postgres: &Postgres, language: &str, role: &str) -> String {
+    let blocks = README.split("```").skip(1).step_by(2);
+    let blocks: Vec<_> = blocks.filter_map(|block| block.strip_prefix(&format!("{language}\n"))).collect();
+    let mut psql = postgres.psql();
+    psql.args([
+        "--tuples-only",
+        "--no-align",
+        "--set",
+        "ON_ERROR_STOP=1",
+        "--command",
+        &format!("SET ROLE {role}"),
+    ]);
+    blocks.iter().for_each(|block| drop(psql.args(["--command", block])));
+    let output = psql.stderr(Stdio::piped()).output().expect("psql");
+    assert!(!blocks.is_empty() && output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+#[test]
+fn the_sql_of_the_readme_runs() {
+    let postgres = Postgres::start();
+    run_readme(&postgres, "sql setup", "test");
+    let shipping = Shipping::new(&postgres, "web-1");
+    let url = shipping.url.replace("//test@", "//collector@");
+    let (_process, mut client) = start(shipping.path(), &["--database", &url, "--name", "web-1"]);
+    client.ask(line("XADD logs * host a line error"));
+    client.ask(request([b"XADD".as_slice(), b"logs", b"*", b"host", b"\xff"]));
+    let old = postgres.answer("SELECT (extract(epoch FROM now() - interval '100 days') * 1000)::bigint");
+    client.ask(line(&format!("XADD old {old}-1 a 1")));
+    wait_for(&postgres, 3);
+    let answers = run_readme(&postgres, "sql warehouse", "collector");
+    for answer in ["a|1\n", "|web-1|", "|error\n", "\\xff\n", "web-1|"] {
+        assert!(answers.contains(answer), "{answer} in {answers}");
+    }
+    // The day of the old event is gone.
+    wait_for(&postgres, 2);
+    let mut psql = postgres.psql();
+    let count = "SELECT count(*) FROM collector.events";
+    psql.args(["--tuples-only", "--no-align", "--command", "SET ROLE analyst", "--command", count]);
+    assert_eq!(String::from_utf8_lossy(&psql.output().expect("psql").stdout).trim(), "2");
 }
