@@ -5,6 +5,7 @@ mod alone;
 mod clients;
 mod messages;
 mod moves;
+mod on_disk;
 mod redirects;
 mod topology;
 

@@ -148,7 +148,9 @@ fn run_readme(postgres: &Postgres, language: &str, role: &str) -> String {
         "--command",
         &format!("SET ROLE {role}"),
     ]);
-    blocks.iter().for_each(|block| drop(psql.args(["--command", block])));
+    for block in &blocks {
+        psql.args(["--command", block]);
+    }
     let output = psql.stderr(Stdio::piped()).output().expect("psql");
     assert!(!blocks.is_empty() && output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8_lossy(&output.stdout).into_owned()
