@@ -48,5 +48,6 @@ async fn serve(options: Options) -> io::Result<()> {
     let app = app.mount_shards(shards, move |shard| {
         Reader::new(database.clone(), Cache::new(memory, lifetimes), Arc::clone(&stats[shard]))
     });
-    options.server.serve(app.atomic()).await
+    let server = options.server.bind(app.atomic())?;
+    cli::serve(options.cluster.join(server, &options.server)?).await
 }

@@ -3,7 +3,7 @@
 use std::{io, num::NonZeroU32, path::PathBuf, time::Duration};
 
 use clap::Parser;
-use cli::{Secret, ServerOptions};
+use cli::{ClusterOptions, Secret, ServerOptions};
 
 use crate::cache::Lifetimes;
 
@@ -40,6 +40,8 @@ pub(crate) struct Options {
     /// Time for which the cache still serves an expired value while it reads the new one, in seconds
     #[arg(long, value_name = "SECONDS", default_value = "3600", value_parser = cli::seconds)]
     stale: Duration,
+    #[command(flatten)]
+    pub(crate) cluster: ClusterOptions,
     #[command(flatten)]
     pub(crate) server: ServerOptions,
 }

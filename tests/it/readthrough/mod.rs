@@ -1,3 +1,4 @@
+mod cluster;
 mod database;
 mod down;
 mod failover;
