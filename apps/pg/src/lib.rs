@@ -1,12 +1,19 @@
 //! Connections to PostgreSQL, for apps that write to it from a thread of their own.
 //!
 //! - [`is_url`]: tells the URLs of PostgreSQL from others
-//! - [`Target`]: a server and a database, from a URL
+//! - [`Target`]: a server and a database, from a URL; `ssl_options`: the options of the URL for TLS; `tls`: connections with
+//!   TLS
 //! - [`described`], [`is_lost`]: what an error means
+
+mod ssl_options;
+mod tls;
 
 use std::{error::Error as StdError, str::FromStr, time::Duration};
 
-use postgres::{Client, Config, NoTls, error::SqlState};
+use postgres::{Client, Config, NoTls, config::SslMode, error::SqlState};
+use thegiant_tls::ClientTls;
+
+use crate::{ssl_options::SslOptions, tls::Connect};
 
 /// The error of a database.
 pub type Failure = Box<dyn StdError + Send + Sync>;
@@ -23,20 +30,35 @@ pub fn is_url(url: &str) -> bool {
 
 /// A server of PostgreSQL, or several, and a database.
 #[derive(Clone, Debug)]
-pub struct Target(Config);
+pub struct Target {
+    config: Config,
+    tls: Option<ClientTls>,
+}
 
 impl Target {
     /// Parses a URL. The servers see the name of the app in `pg_stat_activity`.
     ///
+    /// With `sslmode=require` or `verify-full`, the connection is encrypted, and the certificate of the server has to be for its
+    /// host. `sslrootcert` names the file of the authorities that may have signed it; without it, it is those of the operating
+    /// system. `sslcert` and `sslkey` name the certificate of the client and its key.
+    ///
     /// # Errors
-    /// Returns an error if the URL is wrong. The text does not contain it, since it may have a password.
+    /// Returns an error if the URL is wrong, or if a file that it names is unusable. The text does not contain the URL, since
+    /// it may have a password.
     pub fn parse(url: &str, app: &str) -> Result<Self, Failure> {
-        let mut config = Config::from_str(url).map_err(|error| described(error.into()))?;
+        let (url, options) = SslOptions::take(url)?;
+        let tls = options.tls()?;
+        let mut config = Config::from_str(&url).map_err(|error| described(error.into()))?;
+        if let Some(tls) = &tls {
+            config.ssl_mode(SslMode::Require);
+            // Reads the files once, for the errors.
+            tls.connector("localhost:5432")?;
+        }
         config.application_name(app).tcp_user_timeout(VANISHED_AFTER);
         if config.get_connect_timeout().is_none() {
             config.connect_timeout(CONNECT_TIMEOUT);
         }
-        Ok(Target(config))
+        Ok(Target { config, tls })
     }
 
     /// Connects.
@@ -44,7 +66,10 @@ impl Target {
     /// # Errors
     /// Returns an error if no server can be reached, or if the server refuses the user.
     pub fn connect(&self) -> Result<Client, postgres::Error> {
-        self.0.connect(NoTls)
+        match &self.tls {
+            None => self.config.connect(NoTls),
+            Some(tls) => self.config.connect(Connect::new(tls.clone())),
+        }
     }
 }
 

@@ -1,0 +1,127 @@
+//! The options of a URL for TLS, which have the names of libpq.
+
+use std::{io, str::Utf8Error};
+
+use thegiant_tls::ClientTls;
+
+use crate::Failure;
+
+/// The options of a URL that begin with `ssl`, except `sslnegotiation`.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct SslOptions {
+    mode: Option<String>,
+    root: Option<String>,
+    certificate: Option<String>,
+    key: Option<String>,
+}
+
+impl SslOptions {
+    /// Takes the options out of a URL. Returns the URL without them.
+    pub(crate) fn take(url: &str) -> Result<(String, Self), Failure> {
+        let mut options = SslOptions::default();
+        // A password may have a question mark, too.
+        let Some((base, query)) = url.rsplit_once('?') else { return Ok((url.to_owned(), options)) };
+        let mut rest = Vec::new();
+        for parameter in query.split('&') {
+            let (name, value) = parameter.split_once('=').unwrap_or((parameter, ""));
+            let option = match name {
+                "sslmode" => &mut options.mode,
+                "sslrootcert" => &mut options.root,
+                "sslcert" => &mut options.certificate,
+                "sslkey" => &mut options.key,
+                _ => {
+                    rest.push(parameter);
+                    continue;
+                }
+            };
+            let decoded = decoded(value).map_err(|error| format!("invalid value of {name}: {error}"))?;
+            *option = Some(decoded);
+        }
+        let url = if rest.is_empty() { base.to_owned() } else { format!("{base}?{}", rest.join("&")) };
+        Ok((url, options))
+    }
+
+    /// Returns the TLS configuration, or `None` if the connection is not encrypted.
+    pub(crate) fn tls(self) -> io::Result<Option<ClientTls>> {
+        match self.mode.as_deref() {
+            Some("require" | "verify-full") => {}
+            None | Some("disable" | "prefer") => {
+                let file = self.root.or(self.certificate).or(self.key);
+                return file.map_or(Ok(None), |_| Err(wrong("the files for TLS need sslmode=verify-full")));
+            }
+            Some(_) => return Err(wrong("sslmode is disable, prefer, require or verify-full")),
+        }
+        let mut tls = ClientTls::new();
+        if let Some(root) = self.root.filter(|root| root != "system") {
+            tls = tls.ca(root);
+        }
+        match (self.certificate, self.key) {
+            (Some(certificate), Some(key)) => Ok(Some(tls.certificate(certificate, key))),
+            (None, None) => Ok(Some(tls)),
+            _ => Err(wrong("sslcert and sslkey belong together")),
+        }
+    }
+}
+
+fn wrong(text: &str) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidInput, text)
+}
+
+/// Decodes `%2F`.
+fn decoded(text: &str) -> Result<String, Utf8Error> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((first, after)) = rest.split_first() {
+        let digits = after.split_at_checked(2).filter(|_| *first == b'%');
+        let escaped = digits.and_then(|(digits, after)| {
+            let byte = u8::from_str_radix(str::from_utf8(digits).ok()?, 16).ok()?;
+            Some((byte, after))
+        });
+        let (byte, after) = escaped.unwrap_or((*first, after));
+        bytes.push(byte);
+        rest = after;
+    }
+    Ok(str::from_utf8(&bytes)?.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn taken(url: &str) -> (String, SslOptions) {
+        SslOptions::take(url).expect("text")
+    }
+
+    #[test]
+    fn the_options_are_taken_out_of_the_url() {
+        let (url, options) =
+            taken("postgres://u@h/n?sslmode=verify-full&connect_timeout=5&sslrootcert=%2Fa%20b");
+        assert_eq!(url, "postgres://u@h/n?connect_timeout=5");
+        let expected = SslOptions {
+            mode: Some("verify-full".to_owned()),
+            root: Some("/a b".to_owned()),
+            ..SslOptions::default()
+        };
+        assert_eq!(options, expected);
+        assert_eq!(taken("postgres://u@h/n?sslmode=require").0, "postgres://u@h/n");
+        for url in ["postgres://u@h/n", "postgres://u:a?b@h/n", "postgres://u@h/n?host=%2Ftmp"] {
+            assert_eq!(taken(url), (url.to_owned(), SslOptions::default()));
+        }
+        assert!(SslOptions::take("postgres://u@h/n?sslrootcert=%ff").is_err());
+    }
+
+    #[test]
+    fn mistakes_are_errors() {
+        let tls = |query: &str| taken(&format!("postgres://u@h/n?{query}")).1.tls();
+        assert!(tls("").is_ok_and(|tls| tls.is_none()));
+        assert!(tls("sslmode=prefer").is_ok_and(|tls| tls.is_none()));
+        assert!(tls("sslmode=require").is_ok_and(|tls| tls.is_some()));
+        for (query, text) in [
+            ("sslmode=verify-ca", "sslmode is disable, prefer, require or verify-full"),
+            ("sslrootcert=ca.crt", "the files for TLS need sslmode=verify-full"),
+            ("sslmode=require&sslcert=a", "sslcert and sslkey belong together"),
+        ] {
+            assert_eq!(tls(query).err().map(|error| error.to_string()).as_deref(), Some(text));
+        }
+    }
+}
