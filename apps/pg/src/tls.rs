@@ -30,6 +30,9 @@ impl MakeTlsConnect<Socket> for Connect {
     /// Reads the files again, so that certificates can be renewed.
     fn make_tls_connect(&mut self, host: &str) -> io::Result<Handshake> {
         const PORT: u16 = 5432;
+        if host.is_empty() {
+            return Err(io::Error::other("a Unix socket is not encrypted: leave sslmode out"));
+        }
         self.0.connector(&format!("{host}:{PORT}")).map(Handshake)
     }
 }

@@ -1,13 +1,20 @@
 //! A PostgreSQL server in its own folder.
 
-use std::{fs, os::unix::fs::MetadataExt, path::PathBuf, process::Command};
+use std::{
+    fs,
+    os::unix::fs::{MetadataExt, PermissionsExt},
+    path::PathBuf,
+    process::Command,
+};
 
-use super::{Folder, eventually};
+use super::{Folder, eventually, on_free_ports};
 
 /// A server on a unix socket, which needs no free port. Dropping it stops the server.
 pub(crate) struct Postgres {
     folder: Folder,
     programs: PathBuf,
+    /// Its port, if it listens on 127.0.0.1 too.
+    port: Option<String>,
 }
 
 impl Postgres {
@@ -17,6 +24,34 @@ impl Postgres {
         run(initdb.args(["--auth", "trust", "--username", "test", "--no-sync", "-D"]).arg(postgres.data()));
         postgres.up();
         postgres
+    }
+
+    /// Starts a server that also accepts encrypted connections from 127.0.0.1, of users with passwords.
+    pub(crate) fn with_tls(certificate: &str, key: &str) -> Self {
+        let mut postgres = Self::new();
+        let mut initdb = postgres.program("initdb");
+        run(initdb.args(["--auth", "trust", "--username", "test", "--no-sync", "-D"]).arg(postgres.data()));
+        for (file, name) in [(certificate, "server.crt"), (key, "server.key")] {
+            let copy = postgres.data().join(name);
+            fs::copy(file, &copy).expect("it can be copied");
+            fs::set_permissions(&copy, fs::Permissions::from_mode(0o600)).expect("the file is ours");
+            if is_root() {
+                run(Command::new("chown").arg("postgres").arg(&copy));
+            }
+        }
+        let rules = "local all all trust\nhostssl all all 127.0.0.1/32 scram-sha-256\n";
+        fs::write(postgres.data().join("pg_hba.conf"), rules).expect("it can be written");
+        on_free_ports(|[port]| {
+            postgres.port = Some(port);
+            postgres.try_up().then_some(())
+        });
+        postgres
+    }
+
+    /// Returns a URL for an encrypted connection, with these options.
+    pub(crate) fn tls_url(&self, user: &str, host: &str, options: &str) -> String {
+        let port = self.port.as_deref().expect("it listens on a port");
+        format!("postgres://{user}@{host}:{port}/postgres?{options}")
     }
 
     /// Starts a standby, which gets each commit of this server before the commit ends.
@@ -77,7 +112,7 @@ impl Postgres {
         let versions =
             fs::read_dir("/usr/lib/postgresql").expect("PostgreSQL is installed (tests/run installs it)");
         let newest = versions.map(|version| version.expect("a folder").path()).max().expect("a version");
-        let postgres = Postgres { folder: Folder::new(), programs: newest.join("bin") };
+        let postgres = Postgres { folder: Folder::new(), programs: newest.join("bin"), port: None };
         if is_root() {
             run(Command::new("chown").arg("postgres").arg(postgres.folder.path()));
         }
@@ -90,7 +125,11 @@ impl Postgres {
     }
 
     fn try_up(&self) -> bool {
-        let options = format!("-c listen_addresses= -c fsync=off -k {}", self.folder.path().display());
+        let listen = match &self.port {
+            Some(port) => format!("-c listen_addresses=127.0.0.1 -c ssl=on -p {port}"),
+            None => "-c listen_addresses=".to_owned(),
+        };
+        let options = format!("{listen} -c fsync=off -k {}", self.folder.path().display());
         let log = self.folder.path().join("log");
         let mut start = self.program("pg_ctl");
         succeeds(start.args(["start", "-w", "-o", &options, "-l"]).arg(log).arg("-D").arg(self.data()))
@@ -121,6 +160,9 @@ impl Postgres {
         let mut psql = self.program("psql");
         psql.args(["--quiet", "--no-psqlrc", "--username", "test", "--dbname", "postgres", "--host"]);
         psql.arg(self.folder.path());
+        if let Some(port) = &self.port {
+            psql.args(["--port", port]);
+        }
         psql
     }
 

@@ -6,6 +6,7 @@ mod expiry;
 mod files;
 mod handshakes;
 mod listener;
+mod postgres;
 mod reload;
 mod server_names;
 mod typed_client;

@@ -21,6 +21,9 @@ use crate::{id::now, store::Shipped};
 /// Delay between two looks for new events. Events that come meanwhile share a transaction.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
+/// Time for which the start waits for the database.
+const START_PATIENCE: Duration = Duration::from_secs(10);
+
 /// The first and the greatest delay after an attempt that failed.
 const FIRST_DELAY: Duration = Duration::from_secs(1);
 const MAX_DELAY: Duration = Duration::from_secs(30);
@@ -59,7 +62,7 @@ impl Shipper {
         Shipper { target, name, folder, source, status, positions: HashMap::new(), link }
     }
 
-    /// Starts the thread, and waits for its first attempt to connect.
+    /// Starts the thread, and waits for its first attempt to connect, for some seconds.
     ///
     /// # Errors
     /// Returns an error if the database refuses the collector. If it cannot be reached, the thread tries again.
@@ -69,13 +72,18 @@ impl Shipper {
             match self.connect() {
                 Ok(session) => self.link = Link::Up(Box::new(session)),
                 Err(Failure::Passing(reason)) => self.on_failure(reason),
-                Err(failure) => return drop(sender.send(Err(failure.to_string()))),
+                Err(failure) => {
+                    let _ = sender.send(failure.to_string());
+                    // If nobody waits for this any more, the next attempt logs it.
+                    thread::sleep(FIRST_DELAY);
+                }
             }
-            let _ = sender.send(Ok(()));
+            drop(sender);
             self.run();
         })?;
-        let outcome = outcome.recv().map_err(io::Error::other)?;
-        outcome.map_err(|failure| io::Error::other(format!("postgres: {failure}")))
+        // Without an answer, events are collected all the same.
+        let refusal = outcome.recv_timeout(START_PATIENCE).ok();
+        refusal.map_or(Ok(()), |refusal| Err(io::Error::other(format!("postgres: {refusal}"))))
     }
 
     fn run(mut self) {
