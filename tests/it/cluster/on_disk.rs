@@ -1,4 +1,4 @@
-//! Instances of `kv-disk` and `collector`: each has the keys of its slots on a disk of its own.
+//! Instances of `kv-disk` and `collector`: each has a disk with the keys of its slots.
 
 use std::{array, fs, process::Command};
 

@@ -1,9 +1,9 @@
 //! The warehouse: a database of PostgreSQL that gets the events of many collectors.
 //!
-//! The local disk acknowledges events. A thread of its own reads them from there, and ships them.
+//! The local disk acknowledges events. Another thread reads them from there, and ships them.
 //!
 //! - `options`: the command line
-//! - `status`: what the thread and the collector tell each other
+//! - `status`: the state that the thread and the collector share
 //! - `source`: the events on the local disk; `rows`: how PostgreSQL stores them; `session`: the connection to it
 //! - `shipper`: the thread
 

@@ -277,7 +277,7 @@ impl Failure {
 
 impl From<postgres::Error> for Failure {
     fn from(error: postgres::Error) -> Self {
-        // Of a user, of a database, of a name, and of what the server or the user can do.
+        // The server refuses the user, the database, a name or a right, or cannot do something.
         const CLASSES: [&str; 4] = ["28", "3D", "42", "0A"];
         let is_lasting =
             error.code().is_some_and(|code| CLASSES.iter().any(|class| code.code().starts_with(class)));

@@ -74,7 +74,7 @@ impl Shipper {
                 Err(Failure::Passing(reason)) => self.on_failure(reason),
                 Err(failure) => {
                     let _ = sender.send(failure.to_string());
-                    // If nobody waits for this any more, the next attempt logs it.
+                    // If the start has not waited for this, the next attempt logs it.
                     thread::sleep(FIRST_DELAY);
                 }
             }

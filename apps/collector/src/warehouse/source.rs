@@ -12,7 +12,7 @@ use crate::{
     store::{BUSY_TIMEOUT, Result},
 };
 
-/// A connection to the local database of its own, which sees what is committed.
+/// A second connection to the local database. It sees what is committed.
 ///
 /// Each read is short, so the write-ahead log can be emptied between two.
 pub(super) struct Source {

@@ -1,4 +1,4 @@
-//! What the collector and the thread of the warehouse tell each other.
+//! State that the collector and the thread of the warehouse share.
 
 use std::{
     collections::HashMap,

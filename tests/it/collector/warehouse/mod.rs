@@ -82,7 +82,7 @@ fn ids_on_disk(client: &mut RawClient, stream: &str) -> String {
 
 /// Returns the ids of a stream of a collector in the warehouse, one a line, in the order in which they were written.
 fn ids_in_warehouse(postgres: &Postgres, collector: &str, stream: &str) -> String {
-    // Rows that are only added are in the order of their places. Each day has a table of its own.
+    // Rows that are only added are in the order of their places. Each day has another table.
     postgres.answer(&format!(
         "SELECT ms || '-' || seq FROM collector.events WHERE collector = '{collector}' AND stream = '{stream}' \
          ORDER BY date_trunc('day', time, 'UTC'), ctid"

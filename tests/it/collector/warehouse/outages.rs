@@ -1,7 +1,9 @@
 //! A warehouse that cannot be reached for a time.
 
-use super::{Shipping, field, ids_in_warehouse, ids_on_disk, length, wait_for, wait_until_complete};
-use crate::support::{Postgres, eventually, line, lines, request};
+use std::net::TcpListener;
+
+use super::{Shipping, field, ids_in_warehouse, ids_on_disk, length, start, wait_for, wait_until_complete};
+use crate::support::{ANY_PORT, Folder, Postgres, eventually, line, lines, request};
 
 #[test]
 fn events_stay_on_disk_while_postgres_is_down() {
@@ -14,7 +16,7 @@ fn events_stay_on_disk_while_postgres_is_down() {
     eventually(|| (field(&mut client, "behind_events") == 3).then_some(()));
     assert_eq!(field(&mut client, "connected"), 0);
     drop(process);
-    // It is known how old the oldest event is.
+    // The disk tells how old the oldest event is.
     let (_process, mut client) = shipping.start();
     eventually(|| (field(&mut client, "behind_seconds") > 0).then_some(()));
     postgres.up();
@@ -22,6 +24,19 @@ fn events_stay_on_disk_while_postgres_is_down() {
     wait_until_complete(&mut client, &["s", "t"]);
     eventually(|| (field(&mut client, "behind_seconds") <= 5).then_some(()));
     assert_eq!(ids_in_warehouse(&postgres, "web-1", "s"), ids_on_disk(&mut client, "s"));
+}
+
+#[test]
+fn a_database_that_does_not_answer_delays_the_start_only() {
+    // It accepts connections, and nothing else.
+    let silent = TcpListener::bind(ANY_PORT).expect("a free port");
+    let port = silent.local_addr().expect("it is bound").port();
+    let folder = Folder::new();
+    let url = format!("postgres://test@127.0.0.1:{port}/postgres");
+    let (_process, mut client) = start(folder.path(), &["--database", &url, "--name", "web-1"]);
+    assert!(client.ask(line("XADD s * a 1")).starts_with(b"$"));
+    eventually(|| (field(&mut client, "behind_events") == 1).then_some(()));
+    assert_eq!(field(&mut client, "connected"), 0);
 }
 
 #[test]
@@ -38,7 +53,7 @@ fn events_that_are_too_old_stay_until_they_are_shipped() {
     postgres.up();
     wait_for(&postgres, 2);
     eventually(|| (length(&mut client, "s") == 0).then_some(()));
-    // What was shipped is known on the disk, too.
+    // The disk has the positions, too.
     client.ask(line("XADD s 1-3 a 3"));
     wait_for(&postgres, 3);
     eventually(|| (length(&mut client, "s") == 0).then_some(()));

@@ -108,7 +108,7 @@ fn a_stream_that_was_removed_and_created_again_is_another_one() {
     client.ask(line("XADD s 5-1 a 1"));
     wait_for(&postgres, 1);
     client.ask(line("DEL s"));
-    // Its events are removed from the disk. Then, no table has its number any more.
+    // Wait until the disk has neither its events nor its number.
     let script = "import sqlite3, sys; print(sqlite3.connect(sys.argv[1]).execute('SELECT * FROM garbage').fetchall())";
     eventually(|| {
         let output = python(script, shipping.path()).wait_with_output().expect("python3");
