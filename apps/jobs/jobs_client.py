@@ -314,7 +314,12 @@ class Jobs:
         keep: int | None = None,
         priority: int | None = None,
     ) -> bool:
-        """Adds a job to a queue whenever a cron expression says so. Returns 1, or 0 if it replaces a schedule."""
+        """Adds a job to a queue whenever a cron expression says so. Returns 1, or 0 if it replaces a schedule.
+
+        Errors:
+
+        - `CROSSSLOT`: in a cluster, the name and the queue have different slots
+        """
         words: list[Any] = ["SCHEDULE", name, cron, queue, body]
         if tz is not None:
             words += ["TZ", tz]
@@ -341,7 +346,7 @@ class Jobs:
         return int(reply)
 
     def schedules(self) -> list[dict[str, Any]]:
-        """Returns all schedules, with their next firings and their last jobs."""
+        """Returns all schedules of this instance, with their next firings and their last jobs."""
         words: list[Any] = ["SCHEDULES"]
         reply = self.client.execute_command(*words)
         return [_record(x, {"name": lambda xx: _bytes(xx), "cron": lambda xx: _bytes(xx), "tz": lambda xx: _bytes(xx), "queue": lambda xx: _bytes(xx), "body": lambda xx: _bytes(xx), "next-time": lambda xx: int(xx), "added": lambda xx: int(xx), "skipped": lambda xx: int(xx), "job": lambda xx: (None if xx is None else _bytes(xx))}) for x in reply]

@@ -41,12 +41,7 @@ impl ClusterOptions {
     pub fn join(&self, server: Server, options: &ServerOptions) -> io::Result<Server> {
         match (&self.cluster_topology, &self.cluster_node) {
             (Some(topology), Some(node)) => {
-                let others = Upstream::new("");
-                let others = match options.password.read()? {
-                    Some(password) => others.password(password),
-                    None => others,
-                };
-                server.cluster(Cluster::file(topology, node).upstream(others))
+                server.cluster(Cluster::file(topology, node).upstream(options.others()?))
             }
             _ => Ok(server),
         }
@@ -83,5 +78,19 @@ impl MovedKeysOptions {
         let own = topology.instances().iter().find(is_own);
         let own = own.ok_or_else(|| named(format!("the topology has no instance {node}")))?.name().to_owned();
         Ok(Some(move |key: &[u8]| topology.owner(slot(key)).name() != own))
+    }
+}
+
+impl ServerOptions {
+    /// Returns how an instance of a cluster connects to the others: they have the same password.
+    ///
+    /// # Errors
+    /// Returns an error if the password cannot be read.
+    pub fn others(&self) -> io::Result<Upstream> {
+        let others = Upstream::new("");
+        Ok(match self.password.read()? {
+            Some(password) => others.password(password),
+            None => others,
+        })
     }
 }

@@ -137,10 +137,15 @@ enum Channels {
 /// # Errors
 /// Returns the errors of [`Server::run`].
 pub async fn serve(server: Server) -> io::Result<()> {
+    say_addresses(&server);
+    server.run().await
+}
+
+/// Prints each address of a server.
+pub fn say_addresses(server: &Server) {
     for address in server.addrs() {
         say(format_args!("listening on {address}"));
     }
-    server.run().await
 }
 
 /// Options for the password that clients send with `AUTH`.

@@ -24,7 +24,12 @@ impl<S: Storage> GroupCommit for Jobs<S> {
     }
 
     /// Ends the server. PostgreSQL does the same when it cannot write: a restart finds all that was acknowledged.
+    ///
+    /// If the jobs are with another instance, it discards the effects of a command that came too late.
     fn rollback(&mut self, error: &Error, context: &mut Context<Self>) {
+        if !self.storage.is_open() {
+            return self.clear(context);
+        }
         tracing::error!(%error, "the server stops, because its jobs are no longer those of the database: start it again");
         context.stop();
     }

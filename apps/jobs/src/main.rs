@@ -8,6 +8,7 @@
 //! - `queues`: the jobs and their queues, a plain data structure; `job`: one job
 //! - `schedules`: the schedules of all threads, and cron expressions
 //! - `options`: the options of `ADDJOB`, `CALLJOB` and `SCHEDULE`
+//! - `cluster`: several instances, which share a database
 //! - `storage`: where the jobs are; `durability`: when replies and pushes may leave; `database`: the access to SQLite and
 //!   PostgreSQL
 //! - `wall_clock`: times that mean the same after a restart
@@ -16,6 +17,7 @@
 //! - `reference`: a test writes `COMMANDS.md` and `jobs_client.py`
 //! - `top`: the `jobs top` subcommand
 
+mod cluster;
 mod database;
 mod durability;
 mod inspection;
@@ -41,13 +43,13 @@ use cli::{Password, Secret, ServerOptions};
 use thegiant::{Timeouts, prelude::*};
 
 use crate::{
-    database::Contents,
+    cluster::ClusterOptions,
+    database::Scope,
     queues::{Queues, Totals},
     schedules::Schedules,
     server::Jobs,
     shard::Shard,
-    storage::{Durable, Memory},
-    wall_clock::WallClock,
+    storage::{Memory, Stored},
 };
 
 /// The time after which a worker counts as disconnected whose machine acknowledges no job. Another one gets its jobs.
@@ -68,6 +70,8 @@ struct Options {
     database_file: Option<PathBuf>,
     #[command(flatten)]
     server: ServerOptions,
+    #[command(flatten)]
+    cluster: ClusterOptions,
 }
 
 #[derive(Subcommand)]
@@ -106,13 +110,19 @@ impl Options {
 }
 
 async fn serve(options: &Options) -> io::Result<()> {
-    let server = &options.server;
-    let app = match options.database()? {
-        Some(url) => durable_app(&url)?,
+    let (server, database) = (&options.server, options.database()?);
+    if let Some(outcome) = options.cluster.serve(server, database.as_deref()).await {
+        return outcome;
+    }
+    let app = match database {
+        Some(url) => durable_app(&url).await?,
         None => app(server.threads()),
     };
-    let server = server.bind(app)?;
-    cli::serve(server.timeouts(Timeouts::new().tcp_user(VANISHED_AFTER))).await
+    cli::serve(server.bind(app)?.timeouts(timeouts())).await
+}
+
+fn timeouts() -> Timeouts {
+    Timeouts::new().tcp_user(VANISHED_AFTER)
 }
 
 /// Returns the work queue with this number of shards, in memory.
@@ -135,15 +145,13 @@ fn app(count: u16) -> App {
 /// Returns the work queue whose jobs are in a database. It has one shard: its commits, not its commands, take the time.
 ///
 /// # Errors
-/// Returns the errors of [`database::open`].
-fn durable_app(url: &str) -> io::Result<App> {
-    let (writer, contents) = database::open(url)?;
-    let Contents { run, jobs, results, queues, schedules } = contents;
-    let clock = WallClock::start();
-    let queues = Queues::restore(run, jobs, results, queues, &clock);
-    let (totals, schedules) = (Arc::default(), Arc::new(Schedules::restore(schedules)?));
+/// Returns the errors of [`Stored::open`].
+async fn durable_app(url: &str) -> io::Result<App> {
+    let Stored { storage, queues, schedules: rows } = Stored::open(url, Scope::All).await?;
+    let (totals, schedules) = (Arc::default(), Arc::new(Schedules::default()));
+    schedules.restore(queues.shard().number, rows)?;
     let app = with_info(vec![Arc::clone(&totals)], Arc::clone(&schedules));
-    let jobs = Jobs::new(queues, totals, schedules, app.keyspace(), Durable { writer, clock }).start();
+    let jobs = Jobs::new(queues, totals, schedules, app.keyspace(), storage).start();
     Ok(app.mount(jobs.clone()).on_disconnect(jobs))
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use thegiant::{now, prelude::*};
+use thegiant::{now, prelude::*, slot};
 
 use crate::{
     job::{Id, Job},
@@ -21,6 +21,9 @@ const SET_BACK: i64 = 60 * 60 * 1000;
 #[commands(rows = SCHEDULING, group = "jobs")]
 impl<S: Storage> Jobs<S> {
     /// Adds a job to a queue whenever a cron expression says so. Returns 1, or 0 if it replaces a schedule.
+    ///
+    /// # Errors
+    /// - `CROSSSLOT`: in a cluster, the name and the queue have different slots
     #[command("SCHEDULE", write)]
     fn schedule(
         &mut self,
@@ -31,6 +34,10 @@ impl<S: Storage> Jobs<S> {
         options: ScheduleOptions,
         context: &mut Context<Self>,
     ) -> Result<bool, Error> {
+        // Otherwise, UNSCHEDULE would not find the instance that has the schedule.
+        if S::IS_PARTITION && slot(&name) != slot(queue.as_ref()) {
+            return Err(CROSS_SLOT);
+        }
         let cron = Cron::new(cron, options.zone.as_deref())?;
         // A firing whose time has come is not lost with the schedule that is replaced.
         self.fire_schedules(context);
@@ -42,12 +49,12 @@ impl<S: Storage> Jobs<S> {
     }
 
     /// Removes schedules, and returns how many existed. Their jobs stay.
-    #[command("UNSCHEDULE", write)]
-    fn unschedule(&mut self, names: Vec<Bytes>) -> usize {
+    #[command("UNSCHEDULE", write, split = "agg_sum")]
+    fn unschedule(&mut self, #[key(not_key)] names: Vec<Key>) -> usize {
         names.iter().filter(|name| self.schedules.remove(name)).count()
     }
 
-    /// Returns all schedules, with their next firings and their last jobs.
+    /// Returns all schedules of this instance, with their next firings and their last jobs.
     #[command("SCHEDULES", readonly)]
     fn schedules(&self) -> Vec<Described> {
         self.schedules.all().into_iter().map(|(name, schedule)| Described::new(name, schedule)).collect()
@@ -131,6 +138,9 @@ impl Described {
     }
 }
 
+const CROSS_SLOT: Error = Error::from_static(
+    "CROSSSLOT in a cluster, the name of a schedule needs the slot of its queue: {mail}hourly for the queue mail",
+);
 const NEVER: Error = Error::from_static("ERR the cron expression never fires: no such day exists");
 
 #[cfg(test)]

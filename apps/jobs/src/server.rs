@@ -1,6 +1,7 @@
 //! The actor, and the commands for producers.
 
 use std::{
+    mem,
     sync::{Arc, atomic::Ordering::Relaxed},
     time::{Duration, Instant},
 };
@@ -13,7 +14,7 @@ use crate::{
     options::{AddOptions, CallOptions},
     queues::{DueEffects, Earlier, JobOptions, Queues, Return, Totals},
     schedules::Schedules,
-    storage::{HeldPushes, Storage},
+    storage::{HeldPushes, NOT_SERVED, Storage},
     waiting::{Waiting, Want},
 };
 
@@ -47,10 +48,7 @@ impl<S: Storage> Actor for Jobs<S> {
     type Context = Context<Self>;
 
     fn started(&mut self, context: &mut Self::Context) {
-        // A database may have jobs whose time has come, and schedules.
-        self.update_timer(context);
-        self.start_schedule_timer(context);
-        self.write_changes(context);
+        self.start_timers(context);
         context.run_interval(TIDY, |this, context| {
             this.waiting.tidy();
             this.queues.tidy(|queue| this.waiting.is_wanted(queue), Instant::now());
@@ -176,6 +174,27 @@ impl<S: Storage> Jobs<S> {
         let (waiting, schedule_timer) = (Waiting::default(), ScheduleTimer::default());
         let held = HeldPushes::default();
         Jobs { queues, waiting, totals, keyspace, schedules, schedule_timer, timer: None, storage, held }
+    }
+
+    /// Starts the timers of restored jobs and schedules, whose time may have come.
+    pub(crate) fn start_timers(&mut self, context: &mut Context<Self>) {
+        self.update_timer(context);
+        self.start_schedule_timer(context);
+        self.write_changes(context);
+    }
+
+    /// Discards all jobs and schedules, which stay in the database, and ends the waits of all clients.
+    pub(crate) fn clear(&mut self, context: &mut Context<Self>) {
+        let shard = self.queues.shard();
+        let timers = [self.timer.take().map(|(_, timer)| timer), self.schedule_timer.handle.take()];
+        for timer in timers.into_iter().flatten() {
+            context.cancel_future(timer);
+        }
+        self.held = HeldPushes::default();
+        self.schedules.discard(shard.number);
+        mem::take(&mut self.waiting).fail(&NOT_SERVED);
+        mem::replace(&mut self.queues, Queues::closed(shard)).fail_calls(&NOT_SERVED);
+        self.update_totals();
     }
 
     /// Returns whether a worker listens on this queue, or has one of its jobs.

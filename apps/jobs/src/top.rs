@@ -93,7 +93,13 @@ impl Snapshot {
         names.sort_unstable();
         let mut queues = Vec::new();
         for name in names {
-            let fields: Option<Vec<(String, i64)>> = redis::cmd("QSTAT").arg(&name).query(connection)?;
+            let fields: RedisResult<Option<Vec<(String, i64)>>> =
+                redis::cmd("QSTAT").arg(&name).query(connection);
+            let fields = match fields {
+                // Another instance has the queue meanwhile.
+                Err(error) if matches!(error.code(), Some("MOVED" | "CLUSTERDOWN")) => None,
+                fields => fields?,
+            };
             // The queue may have been removed meanwhile.
             let Some(fields) = fields else { continue };
             let name = String::from_utf8_lossy(&name).into_owned();

@@ -4,7 +4,7 @@ use std::collections::{HashMap, VecDeque};
 
 use bytes::Bytes;
 use foldhash::fast::RandomState;
-use thegiant::{Client, Responder};
+use thegiant::{Client, Error, Responder};
 
 use crate::job::Delivery;
 
@@ -141,6 +141,16 @@ impl Waiting {
             list.entries.retain(|entry| is_current(clients, entry));
             !list.entries.is_empty()
         });
+    }
+
+    /// Ends all waits: sends an error as the reply to `GETJOB`, and disconnects the clients that receive pushes.
+    pub(crate) fn fail(self, error: &Error) {
+        for Waiter { want, .. } in self.clients.into_values() {
+            match want {
+                Want::Reply { responder, .. } => responder.fail(error.clone()),
+                Want::Push { client, .. } => client.kill(),
+            }
+        }
     }
 
     /// Adds a client to the lists of all its queues.

@@ -10,7 +10,11 @@ mod tls;
 
 use std::{error::Error as StdError, str::FromStr, time::Duration};
 
-use postgres::{Client, Config, NoTls, config::SslMode, error::SqlState};
+use postgres::{
+    Client, Config, NoTls,
+    config::{SslMode, TargetSessionAttrs},
+    error::SqlState,
+};
 use thegiant_tls::ClientTls;
 
 use crate::{ssl_options::SslOptions, tls::Connect};
@@ -18,10 +22,8 @@ use crate::{ssl_options::SslOptions, tls::Connect};
 /// The error of a database.
 pub type Failure = Box<dyn StdError + Send + Sync>;
 
-/// The time after which a connection is lost whose server acknowledges no data.
-pub const VANISHED_AFTER: Duration = Duration::from_secs(30);
-
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// Time after which a server counts as lost that does not accept a connection, or does not acknowledge data.
+const SILENCE: Duration = Duration::from_secs(5);
 
 /// Returns whether a URL begins as those of PostgreSQL.
 pub fn is_url(url: &str) -> bool {
@@ -36,7 +38,8 @@ pub struct Target {
 }
 
 impl Target {
-    /// Parses a URL. The servers see the name of the app in `pg_stat_activity`.
+    /// Parses a URL. The servers see the name of the app in `pg_stat_activity`. If the URL has several hosts, connections go to the
+    /// one that accepts writes.
     ///
     /// With `sslmode=require` or `verify-full`, the connection is encrypted, and the certificate of the server has to be for its
     /// host. `sslrootcert` names the file of the authorities that may have signed it; without it, it is those of the operating
@@ -54,9 +57,11 @@ impl Target {
             // Reads the files once, for the errors.
             tls.connector("localhost:5432")?;
         }
-        config.application_name(app).tcp_user_timeout(VANISHED_AFTER);
+        config.application_name(app).target_session_attrs(TargetSessionAttrs::ReadWrite);
+        // A server that has vanished during a statement.
+        config.tcp_user_timeout(SILENCE).keepalives_idle(SILENCE / 2).keepalives_interval(SILENCE / 2);
         if config.get_connect_timeout().is_none() {
-            config.connect_timeout(CONNECT_TIMEOUT);
+            config.connect_timeout(SILENCE);
         }
         Ok(Target { config, tls })
     }
@@ -83,8 +88,15 @@ pub fn described(error: Failure) -> Failure {
 
 /// Returns whether a new connection may help: the server has closed this one, or does not accept one yet.
 pub fn is_lost(error: &Failure) -> bool {
-    const CODES: [SqlState; 3] =
-        [SqlState::ADMIN_SHUTDOWN, SqlState::CRASH_SHUTDOWN, SqlState::CANNOT_CONNECT_NOW];
+    const CODES: [SqlState; 5] = [
+        SqlState::ADMIN_SHUTDOWN,
+        SqlState::CRASH_SHUTDOWN,
+        SqlState::CANNOT_CONNECT_NOW,
+        // The process was paused within a transaction.
+        SqlState::IDLE_IN_TRANSACTION_SESSION_TIMEOUT,
+        // The server is a standby now.
+        SqlState::READ_ONLY_SQL_TRANSACTION,
+    ];
     let error = error.downcast_ref::<postgres::Error>();
     error.is_some_and(|error| error.code().is_none_or(|code| CODES.contains(code)))
 }

@@ -1,4 +1,5 @@
 mod calls;
+mod cluster;
 mod database;
 mod leases;
 mod names;

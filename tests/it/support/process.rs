@@ -242,6 +242,11 @@ impl Process {
         eventually(|| self.child.try_wait().expect("it is a child of this process"))
     }
 
+    /// Returns the exit status of a process that has ended.
+    pub(crate) fn try_wait(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().expect("it is a child of this process")
+    }
+
     /// Returns the resident memory in KiB.
     pub(crate) fn resident(&self) -> usize {
         self.status("VmRSS:")

@@ -1,4 +1,4 @@
-//! The jobs in the schema `jobs` of a database of PostgreSQL.
+//! The jobs in a schema of a database of PostgreSQL: in `jobs`, or those of a partition in `jobs_0`, `jobs_1` and so on.
 
 use std::{
     thread,
@@ -10,12 +10,13 @@ use pg::{Target, described, is_lost};
 use postgres::{Client, GenericClient, Statement, types::ToSql};
 
 use super::{
-    Changes, Contents, Database, Result, SELECT_META, VERSION, next_run,
+    Changes, Contents, Database, Result, Scope,
+    meta::{Meta, SELECT_META, SELECT_VERSION, TAKEN, upgrade},
     rows::{Row, Table},
 };
 
 /// Time for which a commit tries to connect again when the connection was lost, for example because the server restarts.
-const PATIENCE: Duration = pg::VANISHED_AFTER;
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Delay between two attempts.
 const RETRY_AFTER: Duration = Duration::from_millis(100);
@@ -32,25 +33,26 @@ const LOCK: i64 = 0x6a6f_6273;
 
 pub(super) struct Postgres {
     target: Target,
+    scope: Scope,
     session: Session,
     run: u32,
 }
 
-/// A connection that holds the lock. PostgreSQL releases the lock when the connection ends.
+/// A connection that writes.
 struct Session {
     client: Client,
     commit: Statement,
 }
 
 impl Postgres {
-    pub(super) fn open(url: &str) -> Result<(Self, Contents)> {
-        Self::connect(url).map_err(described)
+    pub(super) fn open(url: &str, scope: Scope) -> Result<(Self, Contents)> {
+        Self::connect(url, scope).map_err(described)
     }
 
-    fn connect(url: &str) -> Result<(Self, Contents)> {
-        let target = Target::parse(url, "jobs")?;
-        let mut client = connect(&target)?;
-        let run = start(&mut client)?;
+    fn connect(url: &str, scope: Scope) -> Result<(Self, Contents)> {
+        let target = Target::parse(url, &schema_of(scope))?;
+        let mut client = connect(&target, scope)?;
+        let run = start(&mut client, scope)?;
         let contents = Contents {
             run,
             jobs: read(&mut client)?,
@@ -59,21 +61,17 @@ impl Postgres {
             schedules: read(&mut client)?,
         };
         let session = Session::new(client)?;
-        Ok((Postgres { target, session, run }, contents))
+        Ok((Postgres { target, scope, session, run }, contents))
     }
 
-    /// Connects again.
-    ///
-    /// # Errors
-    /// Returns an error if another process has owned the jobs meanwhile, since it may have changed them.
+    /// Connects again. If the jobs have another owner meanwhile, the next commit says so.
     fn reconnect(&mut self) -> Result<()> {
-        let mut client = connect(&self.target)?;
-        let known = known(&mut client)?;
-        if known != Some((VERSION, self.run.into())) {
-            return Err(TAKEN.into());
-        }
-        self.session = Session::new(client)?;
+        self.session = Session::new(connect(&self.target, self.scope)?)?;
         Ok(())
+    }
+
+    fn try_commit(&mut self, changes: &[Changes]) -> Result<()> {
+        self.session.commit(self.run, changes)
     }
 }
 
@@ -82,23 +80,42 @@ impl Database for Postgres {
         let until = Instant::now() + PATIENCE;
         let changes: Vec<Changes> =
             changes.into_iter().flat_map(|changes| changes.split(MAX_BYTES)).collect();
-        let mut outcome = self.session.commit(&changes);
+        let mut outcome = self.try_commit(&changes);
         // The lost session may have written the changes. To write them again has no effect then.
         while let Err(error) = &outcome
             && is_lost(error)
             && Instant::now() < until
         {
             thread::sleep(RETRY_AFTER);
-            outcome = self.reconnect().and_then(|()| self.session.commit(&changes));
+            outcome = self.reconnect().and_then(|()| self.try_commit(&changes));
         }
         outcome.map_err(described)
     }
 }
 
-/// Connects, and takes the lock.
-fn connect(target: &Target) -> Result<Client> {
+/// Returns the schema that has the tables. In the list of sessions, it names the session.
+fn schema_of(scope: Scope) -> String {
+    match scope {
+        Scope::All => "jobs".to_owned(),
+        Scope::Partition(shard, _) => format!("jobs_{}", shard.number),
+    }
+}
+
+/// Connects. If all jobs belong to this process, it takes the lock, too, which PostgreSQL releases when the connection ends.
+fn connect(target: &Target, scope: Scope) -> Result<Client> {
     let mut client = target.connect()?;
-    client.batch_execute("SET search_path TO jobs; SET synchronous_commit TO on")?;
+    // A process that is stopped within a transaction does not hold up the next owner for long.
+    client.batch_execute(&format!(
+        "SET search_path TO {}; SET synchronous_commit TO on; SET idle_in_transaction_session_timeout TO '5s'",
+        schema_of(scope)
+    ))?;
+    if scope == Scope::All {
+        lock(&mut client)?;
+    }
+    Ok(client)
+}
+
+fn lock(client: &mut Client) -> Result<()> {
     let until = Instant::now() + LOCK_PATIENCE;
     while !client.query_one("SELECT pg_try_advisory_lock($1)", &[&LOCK])?.try_get::<_, bool>(0)? {
         if Instant::now() >= until {
@@ -106,40 +123,55 @@ fn connect(target: &Target) -> Result<Client> {
         }
         thread::sleep(RETRY_AFTER);
     }
-    Ok(client)
+    Ok(())
 }
 
-/// Creates the tables if there are none, and counts this start. Returns its run.
-fn start(client: &mut Client) -> Result<u32> {
-    let mut transaction = client.transaction()?;
+/// Creates the tables if there are none, and makes this process the owner of the jobs. Returns its run.
+fn start(client: &mut Client, scope: Scope) -> Result<u32> {
+    let (schema, mut transaction) = (schema_of(scope), client.transaction()?);
+    check_mode(&mut transaction, scope)?;
     // To create a schema that exists needs a right that a user may lack.
     let has_schema: bool =
-        transaction.query_one("SELECT to_regnamespace('jobs') IS NOT NULL", &[])?.try_get(0)?;
+        transaction.query_one("SELECT to_regnamespace($1) IS NOT NULL", &[&schema])?.try_get(0)?;
     if !has_schema {
-        transaction.batch_execute("CREATE SCHEMA jobs")?;
+        transaction.batch_execute(&format!("CREATE SCHEMA {schema}"))?;
     }
-    transaction.batch_execute(&schema())?;
-    let known = known(&mut transaction)?;
-    let run = next_run(known)?;
-    match known {
-        None => transaction.execute("INSERT INTO meta VALUES ($1, $2)", &[&VERSION, &i64::from(run)])?,
-        Some(_) => transaction.execute("UPDATE meta SET run = $1", &[&i64::from(run)])?,
-    };
+    transaction.batch_execute(&translated(include_str!("schema.sql")))?;
+    // Waits for a commit of an earlier owner that is in progress.
+    transaction.batch_execute("LOCK TABLE meta IN EXCLUSIVE MODE")?;
+    let version = transaction.query_opt(SELECT_VERSION, &[])?;
+    let version = version.map(|row| row.try_get(0)).transpose()?;
+    transaction.batch_execute(&translated(upgrade(version)?))?;
+    let known = transaction.query_opt(SELECT_META, &[])?;
+    let known = known.map(|row| Meta::read(row.try_get(0)?, row.try_get(1)?, row.try_get(2)?)).transpose()?;
+    let next = scope.next(known)?;
+    let [version, run, epoch, partitions] = &next.values();
+    transaction.execute("DELETE FROM meta", &[])?;
+    transaction.execute("INSERT INTO meta VALUES ($1, $2, $3, $4)", &[version, run, epoch, partitions])?;
     transaction.commit()?;
-    Ok(run)
+    Ok(next.run)
 }
 
-/// Returns the statements that create the tables, with the types of PostgreSQL.
-fn schema() -> String {
+/// Checks that no jobs stay unseen, because one server has stored them and several instances use the database now, or the other way
+/// round.
+fn check_mode(client: &mut impl GenericClient, scope: Scope) -> Result<()> {
+    let mut holds = |question| client.query_one(question, &[])?.try_get::<_, bool>(0);
+    match scope {
+        Scope::All if holds("SELECT to_regnamespace('jobs_0') IS NOT NULL")? => Err(OF_INSTANCES.into()),
+        Scope::Partition(..)
+            if holds("SELECT to_regclass('jobs.jobs') IS NOT NULL")?
+                && holds("SELECT EXISTS (SELECT FROM jobs.jobs)")? =>
+        {
+            Err(OF_ONE_SERVER.into())
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Returns statements for SQLite with the types of PostgreSQL.
+fn translated(statements: &str) -> String {
     let replaced = [(" STRICT", ""), (", WITHOUT ROWID", ""), ("INTEGER", "BIGINT"), ("BLOB", "BYTEA")];
-    let schema = include_str!("schema.sql").to_owned();
-    replaced.into_iter().fold(schema, |schema, (from, to)| schema.replace(from, to))
-}
-
-/// Returns the version of the tables and the last run.
-fn known(client: &mut impl GenericClient) -> Result<Option<(i64, i64)>> {
-    let row = client.query_opt(SELECT_META, &[])?;
-    row.map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).transpose()
+    replaced.into_iter().fold(statements.to_owned(), |text, (from, to)| text.replace(from, to))
 }
 
 fn read<T: Table>(client: &mut Client) -> Result<Vec<T>> {
@@ -153,22 +185,26 @@ impl Session {
     }
 
     /// Writes changes in one transaction, with a statement for each.
-    fn commit(&mut self, changes: &[Changes]) -> Result<()> {
+    fn commit(&mut self, run: u32, changes: &[Changes]) -> Result<()> {
         if let [changes] = changes {
-            return write(&mut self.client, &self.commit, changes);
+            return write(&mut self.client, &self.commit, run, changes);
         }
         let mut transaction = self.client.transaction()?;
         for changes in changes {
-            write(&mut transaction, &self.commit, changes)?;
+            write(&mut transaction, &self.commit, run, changes)?;
         }
         Ok(transaction.commit()?)
     }
 }
 
-fn write(client: &mut impl GenericClient, commit: &Statement, changes: &Changes) -> Result<()> {
+/// Writes changes.
+///
+/// # Errors
+/// Returns an error if the jobs have another owner.
+fn write(client: &mut impl GenericClient, commit: &Statement, run: u32, changes: &Changes) -> Result<()> {
     let (added, changed, results) = (&changes.added_jobs, &changes.changed_jobs, &changes.results);
     let (queues, schedules) = (&changes.queues, &changes.schedules);
-    client.execute(
+    let row = client.query_one(
         commit,
         &[
             &column(added, |job| job.state.number),
@@ -231,9 +267,11 @@ fn write(client: &mut impl GenericClient, commit: &Statement, changes: &Changes)
             &column(schedules, |schedule| schedule.added),
             &column(schedules, |schedule| schedule.skipped),
             &column(&changes.removed_schedules, |name| &name[..]),
+            &i64::from(run),
         ],
     )?;
-    Ok(())
+    let is_owner: bool = row.try_get(0)?;
+    if is_owner { Ok(()) } else { Err(TAKEN.into()) }
 }
 
 /// Returns a column of rows, as an array for `UNNEST`.
@@ -255,4 +293,5 @@ impl Row for postgres::Row {
     }
 }
 
-const TAKEN: &str = "another process has used the jobs of this database meanwhile";
+const OF_INSTANCES: &str = "the jobs of this database belong to several instances: write --cluster-node NAME, or use another database";
+const OF_ONE_SERVER: &str = "the schema jobs has jobs of a server without --cluster-node: let that server finish them first, or use another database";

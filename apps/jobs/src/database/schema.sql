@@ -2,7 +2,13 @@
 --
 -- Times are in milliseconds, and times of day in milliseconds since 1970.
 
-CREATE TABLE IF NOT EXISTS meta (version INTEGER NOT NULL, run INTEGER NOT NULL) STRICT;
+-- The owner of the jobs: a new run for each start, and the epoch of its partition. A process writes only while the run is its own.
+CREATE TABLE IF NOT EXISTS meta (
+    version INTEGER NOT NULL,
+    run INTEGER NOT NULL,
+    epoch INTEGER NOT NULL,
+    partitions INTEGER NOT NULL
+) STRICT;
 
 CREATE TABLE IF NOT EXISTS jobs (
     number INTEGER PRIMARY KEY,

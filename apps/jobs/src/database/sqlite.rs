@@ -7,7 +7,8 @@ use folder::DataFile;
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
 
 use super::{
-    Changes, Contents, Database, Result, SELECT_META, VERSION, next_run,
+    Changes, Contents, Database, Result, Scope,
+    meta::{Meta, SELECT_META, SELECT_VERSION, upgrade},
     rows::{Row, Table},
 };
 
@@ -48,18 +49,19 @@ fn start(connection: &mut Connection) -> Result<u32> {
     if tables > 0 && !is_ours {
         return Err("this is a database of another program".into());
     }
-    let known = match is_ours {
-        true => transaction.query_row(SELECT_META, [], |row| Ok((row.get(0)?, row.get(1)?))).optional()?,
-        false => None,
-    };
-    let run = next_run(known)?;
-    if known.is_none() {
+    if !is_ours {
         transaction.execute_batch(include_str!("schema.sql"))?;
-        transaction.execute("INSERT INTO meta VALUES (?, ?)", params![VERSION, run])?;
     }
-    transaction.execute("UPDATE meta SET run = ?", [run])?;
+    let version = transaction.query_row(SELECT_VERSION, [], |row| row.get(0)).optional()?;
+    transaction.execute_batch(upgrade(version)?)?;
+    let row = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get(1)?, row.get(2)?));
+    let known = transaction.query_row(SELECT_META, [], row).optional()?;
+    let known = known.map(|(run, epoch, partitions)| Meta::read(run, epoch, partitions)).transpose()?;
+    let next = Scope::All.next(known)?;
+    transaction.execute("DELETE FROM meta", [])?;
+    transaction.execute("INSERT INTO meta VALUES (?, ?, ?, ?)", next.values())?;
     transaction.commit()?;
-    Ok(run)
+    Ok(next.run)
 }
 
 fn read<T: Table>(connection: &Connection) -> Result<Vec<T>> {

@@ -34,11 +34,11 @@ pub(crate) type Written = Pin<Box<dyn Future<Output = Result<(), Error>>>>;
 
 impl Writer {
     /// Starts a thread that opens a database with `open`. Returns its contents, too.
-    pub(super) fn start<D: Database>(
+    pub(super) async fn start<D: Database>(
         open: impl FnOnce() -> io::Result<(D, Contents)> + Send + 'static,
     ) -> io::Result<(Self, Contents)> {
         let (orders, received) = mpsc::channel();
-        let (opened, contents) = mpsc::channel();
+        let (opened, contents) = oneshot::channel();
         let unfinished = Arc::new(AtomicUsize::new(0));
         let writer = Writer { orders, unfinished: Arc::clone(&unfinished) };
         thread::Builder::new().name("database".to_owned()).spawn(move || match open() {
@@ -48,7 +48,7 @@ impl Writer {
             }
             Err(error) => drop(opened.send(Err(error))),
         })?;
-        let contents = contents.recv().map_err(io::Error::other)??;
+        let contents = contents.await.map_err(io::Error::other)??;
         Ok((writer, contents))
     }
 

@@ -1,4 +1,4 @@
-//! The jobs and queues that a database has, at the start.
+//! The jobs and queues that a database has, when it is opened.
 
 use std::time::Instant;
 
@@ -20,6 +20,7 @@ impl Queues {
     ///
     /// The workers of the earlier start have disconnected, so their jobs return to their queues.
     pub(crate) fn restore(
+        shard: Shard,
         run: u32,
         jobs: Vec<JobRow>,
         results: Vec<ResultRow>,
@@ -27,7 +28,7 @@ impl Queues {
         clock: &WallClock,
     ) -> Self {
         let now = Instant::now();
-        let mut restored = Queues::new(Shard::ONLY, run);
+        let mut restored = Queues::new(shard, run);
         let jobs: Vec<Job> = jobs.into_iter().map(|row| job(row, clock, now)).collect();
         let are_out = |job: &&Job| matches!(job.state, JobState::Out { .. });
         let out: Vec<Id> = jobs.iter().filter(are_out).map(|job| job.id).collect();

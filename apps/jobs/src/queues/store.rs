@@ -7,7 +7,7 @@ use std::{
 
 use bytes::Bytes;
 use foldhash::fast::RandomState;
-use thegiant::PushId;
+use thegiant::{Error, PushId};
 
 use super::{
     names::Names,
@@ -86,6 +86,12 @@ impl Queues {
         }
     }
 
+    /// Returns no queues, while another instance has those of this shard.
+    pub(crate) fn closed(shard: Shard) -> Self {
+        // Ids of run 0 name no job.
+        Self::new(shard, 0)
+    }
+
     /// Returns the number of jobs and the number of queues.
     pub(crate) fn len(&self) -> (usize, usize) {
         (self.jobs.len(), self.queues.len())
@@ -95,9 +101,17 @@ impl Queues {
         self.shard
     }
 
-    /// Returns whether another shard may have a job with this id.
+    /// Returns whether another shard may have a job with this id. A database has jobs of earlier runs, too.
     pub(crate) fn is_elsewhere(&self, id: Id) -> bool {
-        id.run == self.run && !self.shard.has_id(id)
+        let is_known = id.run == self.run || (self.tracker.is_on() && id.run != 0);
+        is_known && !self.shard.has_id(id)
+    }
+
+    /// Sends an error to all callers.
+    pub(crate) fn fail_calls(self, error: &Error) {
+        for job in self.jobs.into_values().filter(Job::is_called) {
+            job.answer(Err(error.clone()));
+        }
     }
 
     /// Returns the next id that belongs to this shard, so that each command with it reaches this shard.

@@ -33,6 +33,10 @@ impl Tracker {
         self.is_on = true;
     }
 
+    pub(super) fn is_on(&self) -> bool {
+        self.is_on
+    }
+
     pub(super) fn job_added(&mut self, job: &Job) {
         if self.is_on && job.is_stored() {
             self.jobs.insert(job.id.number, JobEvent::Added);

@@ -17,7 +17,6 @@ use crate::{
     database::{Changes, ScheduleRow},
     job::Id,
     options::ScheduleOptions,
-    shard::Shard,
 };
 
 /// Maximum number of schedules.
@@ -67,34 +66,44 @@ struct Table {
     /// Memory of the schedules, in bytes.
     bytes: usize,
     skipped: u64,
-    /// Names of the schedules that the database has in another state, or `None` if there is no database.
-    changed: Option<BTreeSet<Bytes>>,
+    /// The shards that have a database, each with the names of the schedules that it has in another state.
+    changed: BTreeMap<u16, BTreeSet<Bytes>>,
 }
 
 impl Schedules {
-    /// Returns the schedules that a database has. From now on, it needs their changes.
+    /// Adds the schedules that the database of a shard has. From now on, it needs their changes.
     ///
     /// # Errors
     /// Returns an error if this program, or its system, does not know the expression or the time zone of a schedule.
-    pub(crate) fn restore(rows: Vec<ScheduleRow>) -> io::Result<Self> {
-        let mut table = Table::default();
-        for row in rows {
-            let (name, schedule) = restored(row)?;
+    pub(crate) fn restore(&self, shard: u16, rows: Vec<ScheduleRow>) -> io::Result<()> {
+        let schedules = rows.into_iter().map(restored).collect::<io::Result<Vec<_>>>()?;
+        let mut table = self.lock();
+        for (name, schedule) in schedules {
             table.skipped += schedule.runs.skipped;
-            table.insert(Shard::ONLY.number, name, schedule);
+            table.insert(shard, name, schedule);
         }
-        table.changed = Some(BTreeSet::new());
-        Ok(Schedules(Mutex::new(table)))
+        table.changed.insert(shard, BTreeSet::new());
+        Ok(())
     }
 
-    /// Adds the rows of all schedules that have changed since the last call.
-    pub(crate) fn take_changes(&self, changes: &mut Changes) {
+    /// Discards the schedules of a shard, which stay in its database.
+    pub(crate) fn discard(&self, shard: u16) {
         let mut table = self.lock();
-        let names = table.changed.as_mut().map(mem::take).unwrap_or_default();
+        table.changed.remove(&shard);
+        for name in table.names(shard) {
+            let skipped = table.remove(&name).map_or(0, |schedule| schedule.runs.skipped);
+            table.skipped = table.skipped.saturating_sub(skipped);
+        }
+    }
+
+    /// Adds the rows of all schedules of a shard that have changed since the last call.
+    pub(crate) fn take_changes(&self, shard: u16, changes: &mut Changes) {
+        let mut table = self.lock();
+        let names = table.changed.get_mut(&shard).map(mem::take).unwrap_or_default();
         for name in names {
             match table.schedules.get(&name) {
-                Some((_, schedule)) => changes.schedules.push(schedule_row(name, schedule)),
-                None => changes.removed_schedules.push(name),
+                Some((of, schedule)) if *of == shard => changes.schedules.push(schedule_row(name, schedule)),
+                _ => changes.removed_schedules.push(name),
             }
         }
     }
@@ -143,25 +152,19 @@ impl Schedules {
     /// Counts a firing: with its job, or without one if it was skipped.
     pub(crate) fn on_fired(&self, name: &Bytes, job: Option<Id>) {
         let mut table = self.lock();
-        table.on_changed(name);
         table.skipped += u64::from(job.is_none());
-        let Some((_, Schedule { runs, .. })) = table.schedules.get_mut(name) else { return };
+        let Some((shard, Schedule { runs, .. })) = table.schedules.get_mut(name) else { return };
+        let shard = *shard;
         runs.added += u64::from(job.is_some());
         runs.skipped += u64::from(job.is_none());
         runs.job = job.or(runs.job);
+        table.on_changed(shard, name);
     }
 
     /// Computes the next firings of a shard anew, after the clock was set back.
     pub(crate) fn restart(&self, shard: u16, now: i64) {
         let mut table = self.lock();
-        let of_shard = |(of, _): &(u16, Schedule)| *of == shard;
-        let names: Vec<Bytes> = table
-            .schedules
-            .iter()
-            .filter(|(_, known)| of_shard(known))
-            .map(|(name, _)| name.clone())
-            .collect();
-        for name in names {
+        for name in table.names(shard) {
             let Some(schedule) = table.remove(&name) else { continue };
             if let Some(next) = schedule.cron.next(now) {
                 table.insert(shard, name, Schedule { next, ..schedule });
@@ -189,12 +192,18 @@ impl Schedules {
 }
 
 impl Table {
-    fn on_changed(&mut self, name: &Bytes) {
-        self.changed.as_mut().map(|changed| changed.insert(name.clone()));
+    fn on_changed(&mut self, shard: u16, name: &Bytes) {
+        self.changed.get_mut(&shard).map(|changed| changed.insert(name.clone()));
+    }
+
+    /// Returns the names of the schedules of a shard.
+    fn names(&self, shard: u16) -> Vec<Bytes> {
+        let of_shard = self.schedules.iter().filter(|(_, (of, _))| *of == shard);
+        of_shard.map(|(name, _)| name.clone()).collect()
     }
 
     fn insert(&mut self, shard: u16, name: Bytes, schedule: Schedule) {
-        self.on_changed(&name);
+        self.on_changed(shard, &name);
         self.bytes += bytes_of(&name, &schedule);
         self.due.insert((shard, schedule.next, name.clone()));
         self.schedules.insert(name, (shard, schedule));
@@ -202,7 +211,7 @@ impl Table {
 
     fn remove(&mut self, name: &Bytes) -> Option<Schedule> {
         let (shard, schedule) = self.schedules.remove(name)?;
-        self.on_changed(name);
+        self.on_changed(shard, name);
         self.due.remove(&(shard, schedule.next, name.clone()));
         self.bytes -= bytes_of(name, &schedule);
         Some(schedule)
@@ -257,6 +266,34 @@ mod tests {
         assert!(schedules.remove(&"s".into()) && !schedules.remove(&"s".into()));
         let table = schedules.lock();
         assert_eq!((table.bytes, table.due.len()), (0, 0));
+    }
+
+    #[test]
+    fn the_schedules_of_a_shard_are_discarded_and_restored() {
+        let schedules = Schedules::default();
+        for (shard, name) in [(0, "s"), (1, "t")] {
+            assert!(schedules.restore(shard, Vec::new()).is_ok());
+            assert_eq!(schedules.set(shard, name.into(), schedule("q", 60_000)), Ok(true));
+            schedules.on_fired(&name.into(), None);
+        }
+        let changes = |shard| {
+            let mut changes = Changes::default();
+            schedules.take_changes(shard, &mut changes);
+            changes
+        };
+        let Changes { schedules: rows, .. } = changes(0);
+        assert_eq!(rows.iter().map(|row| &row.name[..]).collect::<Vec<_>>(), [b"s"]);
+        schedules.discard(0);
+        assert_eq!(changes(0), Changes::default(), "they stay in the database");
+        assert_eq!((schedules.next(0), schedules.all().len(), schedules.lock().skipped), (None, 1, 1));
+        assert!(schedules.restore(0, rows).is_ok());
+        assert_eq!(changes(0), Changes::default());
+        assert_eq!(
+            (schedules.next(0), schedules.all().len(), schedules.lock().skipped),
+            (Some(60_000), 2, 2)
+        );
+        assert!(schedules.remove(&"s".into()));
+        assert_eq!(changes(0).removed_schedules, ["s"]);
     }
 
     #[test]

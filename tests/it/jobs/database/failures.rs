@@ -3,7 +3,7 @@
 use std::fs;
 
 use super::{Database, add, connected, seen, stat};
-use crate::support::{Postgres, Process, SmallDisk, eventually, line, request, until_refused};
+use crate::support::{Postgres, Process, SmallDisk, eventually, line, lines, request, until_refused};
 
 #[test]
 fn a_full_disk_ends_the_server_and_loses_nothing() {
@@ -54,20 +54,27 @@ fn a_restart_of_postgres_delays_the_replies() {
 }
 
 #[test]
-fn a_server_whose_jobs_another_one_has_used_ends() {
+fn a_server_whose_jobs_another_one_owns_writes_nothing_and_ends() {
     let database = Database::postgres();
     let Database::Postgres(server) = &database else { unreachable!() };
-    let (process, mut client) = database.start();
-    add(&mut client, "q body");
-    let before = seen(&mut client, &["q"], &[]);
-    // As if its connection had been lost for a time.
-    server.answer("UPDATE jobs.meta SET run = run + 1");
-    end_sessions(server);
-    let refusal = "-MISCONF Errors writing to the database: another process has used the jobs of this database meanwhile\r\n";
-    assert_eq!(client.ask(line("ADDJOB q lost")), refusal);
-    assert_eq!(process.wait().code(), Some(1));
-    let (_process, mut client) = database.start();
-    assert_eq!(seen(&mut client, &["q"], &[]), before);
+    for is_connected in [true, false] {
+        let (process, mut client) = database.start();
+        let id = add(&mut client, "q body");
+        client.ask(line("SCHEDULE s @daily q body"));
+        let before = seen(&mut client, &["q"], &[]);
+        // As if it had been paused, or its connection had been lost for a time.
+        server.answer("UPDATE jobs.meta SET run = run + 1");
+        if !is_connected {
+            end_sessions(server);
+        }
+        let refusal = "-MISCONF Errors writing to the database: another process owns the jobs now\r\n";
+        // No part of any change is written.
+        client.send(lines(&format!("DELJOB {id}\nADDJOB q lost\nUNSCHEDULE s\nPAUSE q")));
+        assert_eq!(client.replies(4), [refusal; 4].concat());
+        assert_eq!(process.wait().code(), Some(1));
+        let (_process, mut client) = database.start();
+        assert_eq!(seen(&mut client, &["q"], &[]), before);
+    }
 }
 
 /// Ends the connections of all servers of jobs.

@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use super::{Database, add};
+use super::{Database, add, seen};
 use crate::support::binary;
 
 /// Starts a server that should refuse its database. Returns its error.
@@ -48,11 +48,30 @@ fn tables_of_another_version_are_refused() {
     for database in Database::all() {
         database.start();
         let schema = if matches!(database, Database::Postgres(_)) { "jobs." } else { "" };
-        execute(&database, &format!("UPDATE {schema}meta SET version = 2"));
+        execute(&database, &format!("UPDATE {schema}meta SET version = 3"));
         let error = refusal(&database);
-        let text = "the tables have version 2, and this program knows version 1: use the program that wrote them, or \
+        let text = "the tables have version 3, and this program knows version 2: use the program that wrote them, or \
                     another database\n";
         assert!(error.ends_with(text), "{error}");
+    }
+}
+
+#[test]
+fn tables_of_version_1_are_brought_to_the_present_one() {
+    for database in Database::all() {
+        let (process, mut client) = database.start();
+        add(&mut client, "q body");
+        let before = seen(&mut client, &["q"], &[]);
+        drop(process);
+        let schema = if matches!(database, Database::Postgres(_)) { "jobs." } else { "" };
+        for column in ["epoch", "partitions"] {
+            execute(&database, &format!("ALTER TABLE {schema}meta DROP COLUMN {column}"));
+        }
+        execute(&database, &format!("UPDATE {schema}meta SET version = 1"));
+        for _ in 0..2 {
+            let (_process, mut client) = database.start();
+            assert_eq!(seen(&mut client, &["q"], &[]), before);
+        }
     }
 }
 
