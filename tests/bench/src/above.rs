@@ -32,7 +32,7 @@ pub(crate) fn figures(programs: &Pair<Program>, options: &Options) -> Result<Vec
     if cells.is_empty() {
         return Ok(Vec::new());
     }
-    let load = Load { cpus: options.cpus.clone(), keys: options.keys };
+    let load = Load { cpus: options.cpus.clone(), keys: options.keys, knows_slots: false };
     let bare = Server::start(&Program::bare()?, &options.cpus)?;
     let servers = programs.try_map(|program| Server::start(program, &options.cpus))?;
     servers.try_map(|server| fill(server, &load))?;

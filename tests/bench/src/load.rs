@@ -14,10 +14,13 @@ pub(crate) const VALUE_BYTES: u64 = 64;
 const DEADLINE_SECONDS: u64 = 60;
 
 /// The parameters that all runs share.
+#[derive(Clone)]
 pub(crate) struct Load {
     /// List of CPUs, as `taskset` takes it.
     pub(crate) cpus: String,
     pub(crate) keys: Option<u64>,
+    /// Whether redis-benchmark asks the server for the instances of its cluster, and sends each command to its instance.
+    pub(crate) knows_slots: bool,
 }
 
 impl Load {
@@ -40,6 +43,9 @@ impl Load {
             "timeout {DEADLINE_SECONDS} redis-benchmark -h {ip} -p {port} -c {CONNECTIONS} -d {VALUE_BYTES} \
              -n {requests} -P {pipeline} --csv"
         );
+        if self.knows_slots {
+            line.push_str(" --cluster");
+        }
         if let Some(keys) = self.keys {
             line.push_str(&format!(" -r {keys}"));
         }

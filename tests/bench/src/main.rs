@@ -9,6 +9,7 @@ mod disk;
 mod epoll;
 mod feature;
 mod figure;
+mod instances;
 mod keys;
 mod latency;
 mod load;
@@ -87,6 +88,9 @@ fn run(options: &Options) -> Result<()> {
     }
     if options.threads {
         return threads::reports(options)?.iter().try_for_each(|report| print(report));
+    }
+    if options.instances {
+        return print(&instances::report(options)?);
     }
     if let Some(feature) = options.feature {
         return print(&feature::report(options, feature)?);

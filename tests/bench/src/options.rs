@@ -8,6 +8,7 @@ use crate::crowd;
 use crate::disk;
 use crate::feature::Feature;
 use crate::figure::Pair;
+use crate::instances;
 use crate::keys;
 use crate::machine;
 use crate::program::Program;
@@ -37,6 +38,7 @@ Usage: tests/bench/run [OPTIONS]
   --proxy         measure only proxies: a GET through balancer, compared with twemproxy (nutcracker) and with
                   haproxy in TCP mode, and a cached GET of readthrough, compared with kv
   --threads       measure only what a second thread costs kv, redis-server and balancer, on all CPUs
+  --instances     measure only what three instances of kv cost that divide the keys, compared with one
   --middleware    measure only what a middleware that does nothing costs a small server
   --users         measure only what ACL rules for the user of all clients cost a small server
   --cpu LIST      the CPUs that server and load generator share (default: the last one)
@@ -59,6 +61,8 @@ pub(crate) struct Options {
     pub(crate) proxy: bool,
     /// Measure only second threads.
     pub(crate) threads: bool,
+    /// Measure only three instances.
+    pub(crate) instances: bool,
     /// Measure only this feature of a small server.
     pub(crate) feature: Option<Feature>,
     /// Number of connections to open at once.
@@ -91,6 +95,10 @@ impl Options {
                     options.cpus = machine::cpus()?;
                     options.keys.get_or_insert(threads::KEYS);
                 }
+                "--instances" => {
+                    options.instances = true;
+                    options.keys.get_or_insert(instances::KEYS);
+                }
                 "--middleware" => options.feature = Some(Feature::Middleware),
                 "--users" => options.feature = Some(Feature::Rules),
                 "--cpu" => options.cpus = value(&word, words.next())?,
@@ -111,6 +119,7 @@ impl Options {
             disk: false,
             proxy: false,
             threads: false,
+            instances: false,
             feature: None,
             crowd,
             only: Vec::new(),

@@ -3,7 +3,7 @@
 use std::env;
 use std::fs;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process;
 
 use crate::Result;
@@ -109,6 +109,10 @@ impl Folder {
         let path = env::temp_dir().join(format!("bench-proxy-{}", process::id()));
         fs::create_dir_all(&path)?;
         Ok(Folder(path))
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.0
     }
 
     /// Returns the proxy, configured for the upstream server.

@@ -50,7 +50,7 @@ pub(crate) fn figures(programs: &Pair<Program>, options: &Options) -> Result<Vec
         decimals: 0,
         target: Some(Limit::Ratio(1.0)),
     };
-    let load = Load { cpus: options.cpus.clone(), keys: Some(KEYS) };
+    let load = Load { cpus: options.cpus.clone(), keys: Some(KEYS), knows_slots: false };
     let mut series = Vec::new();
     for cell in cells {
         series.push((cell, pilot(cell, &servers, &load, options)?, Vec::new()));

@@ -58,14 +58,14 @@ impl Cell {
 /// The result of one round of one server.
 pub(crate) struct Sample {
     pub(crate) nanoseconds: f64,
-    per_second: f64,
+    pub(crate) per_second: f64,
 }
 
 /// A cell with the size and the results of its rounds.
 pub(crate) struct Series {
     pub(crate) cell: Cell,
-    requests: u64,
-    samples: Vec<Pair<Sample>>,
+    pub(crate) requests: u64,
+    pub(crate) samples: Vec<Pair<Sample>>,
 }
 
 /// Returns the CPU time of every selected cell, then its commands per second.
@@ -85,7 +85,7 @@ pub(crate) fn figures(programs: &Pair<Program>, options: &Options) -> Result<Vec
 /// Each round runs each cell on both servers, one after the other. A disturbance of the machine then affects
 /// both servers alike, and hardly changes the round's ratio.
 pub(crate) fn measure(programs: &Pair<Program>, options: &Options, cells: &[Cell]) -> Result<Vec<Series>> {
-    let load = Load { cpus: options.cpus.clone(), keys: options.keys };
+    let load = Load { cpus: options.cpus.clone(), keys: options.keys, knows_slots: false };
     let servers = programs.try_map(|program| Server::start(program, &options.cpus))?;
     if cells.iter().any(|cell| cell.command != "XADD") {
         servers.try_map(|server| fill(server, &load))?;
