@@ -1,4 +1,5 @@
-//! Measures what it costs to divide the keys among several instances: three instances of `kv` on the CPU of one.
+//! Measures what it costs to divide the keys among several instances: three instances of `kv` on the CPU of one, and what it
+//! costs one of them to check the slots.
 //!
 //! redis-benchmark knows the slots, and sends each command to the instance that owns the slot of its key.
 
@@ -12,10 +13,10 @@ use crate::program::Program;
 use crate::proxy::Folder;
 use crate::report;
 use crate::server::{Server, free_address};
-use crate::throughput::{Cell, Sample, Series, fill, pilot, sample};
+use crate::throughput::{Cell, Sample, Series, fill, pilot};
 
 const NAMES: [&str; 3] = ["a", "b", "c"];
-const SLOTS: [&str; 3] = ["0-5460", "5461-10922", "10923-16383"];
+const SLOTS: u32 = 16384;
 const DEPTHS: [u64; 3] = [1, 16, 64];
 
 /// Number of keys to which the commands are spread, if the command line does not say.
@@ -24,62 +25,89 @@ pub(crate) const KEYS: u64 = 100_000;
 /// Maximum CPU time of a command with three instances, relative to one.
 const TARGET: f64 = 1.05;
 
-/// Returns the table of one instance and of three.
-pub(crate) fn report(options: &Options) -> Result<String> {
+/// Servers that divide the keys, and how redis-benchmark uses them.
+struct Group {
+    servers: Vec<Server>,
+    load: Load,
+}
+
+/// Returns two tables: three instances compared with one, and one instance compared with a server without a cluster.
+pub(crate) fn reports(options: &Options) -> Result<Vec<String>> {
     let kv = Program::workspace("kv")?;
     let folder = Folder::new()?;
-    let alone = Server::start(&kv, &options.cpus)?;
-    let instances = start(&kv, &folder, options)?;
     let load = Load { cpus: options.cpus.clone(), keys: options.keys, knows_slots: false };
-    let slots = Load { knows_slots: true, ..load.clone() };
-    fill(&alone, &load)?;
-    fill(&instances[0], &slots)?;
+    let alone = Group { servers: vec![Server::start(&kv, &options.cpus)?], load };
+    let one = Group::of_instances(1, &kv, &folder, options)?;
+    let three = Group::of_instances(3, &kv, &folder, options)?;
+    let labelled = |label: &str| kv.clone().also_with(label);
+    let (one_label, three_label) = (labelled("as one instance"), labelled("as three instances"));
+    let programs = [
+        Pair { baseline: one_label.clone(), subject: three_label },
+        Pair { baseline: kv.clone(), subject: one_label },
+    ];
+    let groups = [
+        (Pair { baseline: &one, subject: &three }, Some(Limit::OwnRatio(TARGET))),
+        (Pair { baseline: &alone, subject: &one }, None),
+    ];
+    let reports = programs.iter().zip(groups).map(|(programs, (groups, target))| {
+        let series = measure(&groups, options)?;
+        let figures = series.iter().flat_map(|series| {
+            let title = series.cell.title();
+            [series.cpu_figure(&title, target), series.speed_figure(&title)]
+        });
+        Ok(report::report(programs, options, &figures.collect::<Vec<_>>()))
+    });
+    reports.collect()
+}
+
+fn measure(groups: &Pair<&Group>, options: &Options) -> Result<Vec<Series>> {
+    groups.try_map(|group| fill(&group.servers[0], &group.load))?;
+    let servers = groups.map(|group| &group.servers[0]);
     let cells =
         ["GET", "SET"].into_iter().flat_map(|command| DEPTHS.map(|pipeline| Cell { command, pipeline }));
-    let mut series = Vec::new();
+    let mut all = Vec::new();
     for cell in cells {
-        let requests = pilot(cell, &Pair { baseline: &alone, subject: &alone }, &load, options)?;
-        series.push(Series { cell, requests, samples: Vec::new() });
+        let requests = pilot(cell, &servers, &groups.baseline.load, options)?;
+        all.push(Series { cell, requests, samples: Vec::new() });
     }
     for round in 1..=options.rounds() {
         eprintln!("instances: round {round} of {}", options.rounds());
-        for Series { cell, requests, samples } in &mut series {
-            let baseline = sample(&alone, &load, *cell, *requests)?;
-            samples.push(Pair { baseline, subject: sample_all(&instances, &slots, *cell, *requests)? });
+        for Series { cell, requests, samples } in &mut all {
+            samples.push(groups.try_map(|group| group.sample(*cell, *requests))?);
         }
     }
-    let figures: Vec<_> = series
-        .iter()
-        .flat_map(|series| {
-            let title = series.cell.title();
-            [series.cpu_figure(&title, Some(Limit::OwnRatio(TARGET))), series.speed_figure(&title)]
+    Ok(all)
+}
+
+impl Group {
+    /// Starts instances with an equal part of the slots each.
+    fn of_instances(count: u32, kv: &Program, folder: &Folder, options: &Options) -> Result<Self> {
+        let names = &NAMES[..count as usize];
+        let addresses = names.iter().map(|_| free_address()).collect::<std::io::Result<Vec<_>>>()?;
+        let mut topology = "version 1\n".to_owned();
+        for ((name, address), number) in names.iter().zip(&addresses).zip(0..) {
+            let (first, next) = (number * SLOTS / count, (number + 1) * SLOTS / count);
+            topology += &format!("{name} {address} {first}-{}\n", next - 1);
+        }
+        let file = folder.path().join(format!("topology-{count}"));
+        fs::write(&file, topology)?;
+        let instance = |(name, address): (&&str, _)| {
+            let settings = format!("--cluster-topology {} --cluster-node {name}", file.display());
+            Server::start(&kv.clone().with(settings).at(address), &options.cpus)
+        };
+        let servers = names.iter().zip(addresses).map(instance).collect::<Result<_>>()?;
+        Ok(Group {
+            servers,
+            load: Load { cpus: options.cpus.clone(), keys: options.keys, knows_slots: true },
         })
-        .collect();
-    let programs = Pair { subject: kv.clone().also_with("in three instances"), baseline: kv };
-    Ok(report::report(&programs, options, &figures))
-}
-
-/// Starts three instances with a third of the slots each.
-fn start(kv: &Program, folder: &Folder, options: &Options) -> Result<Vec<Server>> {
-    let addresses = [free_address()?, free_address()?, free_address()?];
-    let mut topology = "version 1\n".to_owned();
-    for ((name, address), slots) in NAMES.iter().zip(addresses).zip(SLOTS) {
-        topology += &format!("{name} {address} {slots}\n");
     }
-    let file = folder.path().join("topology");
-    fs::write(&file, topology)?;
-    let instance = |(name, address): (&&str, _)| {
-        let settings = format!("--cluster-topology {} --cluster-node {name}", file.display());
-        Server::start(&kv.clone().with(settings).at(address), &options.cpus)
-    };
-    NAMES.iter().zip(addresses).map(instance).collect()
-}
 
-/// Sends the requests to all instances, and returns the CPU time of all.
-fn sample_all(instances: &[Server], load: &Load, cell: Cell, requests: u64) -> Result<Sample> {
-    let cpu = || instances.iter().map(Server::cpu_nanoseconds).sum::<Result<u64>>();
-    let before = cpu()?;
-    let per_second = load.run(&instances[0], cell, requests)?;
-    let used = cpu()?.saturating_sub(before);
-    Ok(Sample { nanoseconds: used as f64 / requests as f64, per_second })
+    /// Sends the requests, and returns the CPU time of all servers.
+    fn sample(&self, cell: Cell, requests: u64) -> Result<Sample> {
+        let cpu = || self.servers.iter().map(Server::cpu_nanoseconds).sum::<Result<u64>>();
+        let before = cpu()?;
+        let per_second = self.load.run(&self.servers[0], cell, requests)?;
+        let used = cpu()?.saturating_sub(before);
+        Ok(Sample { nanoseconds: used as f64 / requests as f64, per_second })
+    }
 }

@@ -90,7 +90,7 @@ fn run(options: &Options) -> Result<()> {
         return threads::reports(options)?.iter().try_for_each(|report| print(report));
     }
     if options.instances {
-        return print(&instances::report(options)?);
+        return instances::reports(options)?.iter().try_for_each(|report| print(report));
     }
     if let Some(feature) = options.feature {
         return print(&feature::report(options, feature)?);
