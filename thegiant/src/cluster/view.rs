@@ -70,6 +70,12 @@ impl View {
     #[inline]
     pub(crate) fn check(&self, spec: &Spec, words: RequestWords<'_>) -> Result<(), Misdirected> {
         let Some(keys) = &spec.keys else { return Ok(()) };
+        // Most commands have one key.
+        if let Some(key) = keys.only().and_then(|position| words.get(position))
+            && self.serves(slot(key))
+        {
+            return Ok(());
+        }
         self.check_slots(keys.in_request(words).map(slot))
     }
 
