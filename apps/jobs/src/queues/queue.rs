@@ -43,6 +43,10 @@ impl Ready {
         self.0.iter().flat_map(|(_, list)| list)
     }
 
+    pub(super) fn of_priority(&self, priority: u8) -> impl Iterator<Item = &u64> {
+        self.0.iter().filter(move |(known, _)| *known == priority).flat_map(|(_, list)| list)
+    }
+
     pub(super) fn len(&self) -> usize {
         self.0.iter().map(|(_, list)| list.len()).sum()
     }

@@ -22,6 +22,9 @@ pub(crate) enum Return {
 const MIN_BACKOFF: Duration = Duration::from_millis(100);
 const MAX_BACKOFF: Duration = Duration::from_secs(60);
 
+/// The times of a database are in milliseconds.
+const RESOLUTION: Duration = Duration::from_millis(1);
+
 /// Returns the time that a job waits after this number of tries. After the first try, it waits for no time.
 fn backoff(tries: u32) -> Duration {
     match tries.checked_sub(2) {
@@ -59,15 +62,27 @@ impl Queues {
             Return::Tried => backoff(tries),
             Return::TriedAfter(delay) => delay,
         };
-        let counted = self.queue_mut(&queue);
-        counted.counts.requeued += 1;
+        self.queue_mut(&queue).counts.requeued += 1;
         if delay.is_zero() {
-            counted.ready.push_front(priority, id.number);
+            self.set_due(id.number, self.before_first(&queue, id.number));
+            self.queue_mut(&queue).ready.push_front(priority, id.number);
             return Some(queue);
         }
         self.set_state(id.number, JobState::Delayed);
         self.set_due(id.number, Some(now + delay));
         None
+    }
+
+    /// Returns the time from which a job is ready that returns to the head of its queue; `None` if that is when it was added.
+    ///
+    /// The database has ready jobs in the order of these times, and then of their numbers.
+    fn before_first(&self, queue: &[u8], number: u64) -> Option<Instant> {
+        let job = self.jobs.get(&number)?;
+        let numbers = self.queue(queue)?.ready.of_priority(job.priority);
+        let mut jobs = numbers.filter_map(|number| self.jobs.get(number));
+        let first = jobs.find(|first| first.state == JobState::Ready && first.id != job.id)?;
+        let since = first.due.unwrap_or(first.added);
+        if number < first.id.number && job.added <= since { None } else { since.checked_sub(RESOLUTION) }
     }
 
     /// Moves a job to the queue for dead jobs.

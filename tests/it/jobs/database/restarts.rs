@@ -184,3 +184,20 @@ fn the_number_of_threads_may_change() {
     let deleted = client.ask(line(&format!("DELJOB {}", ids.join(" "))));
     assert_eq!(deleted, format!(":{}\r\n", ids.len()));
 }
+
+#[test]
+fn returned_jobs_keep_their_order() {
+    for database in Database::all() {
+        let (process, mut client) = database.start();
+        let ids = ["a", "b", "c", "d", "e PRIORITY 3"].map(|body| add(&mut client, &format!("q {body}")));
+        // The last one that returns is the first one of its priority.
+        let taken: Vec<String> = (0..4).map(|_| take(&mut client, "q")).collect();
+        taken.iter().for_each(|id| drop(client.ask(line(&format!("NACK {id}")))));
+        let before = seen(&mut client, &["q"], &ids);
+        drop(process);
+        let (_process, mut client) = database.start();
+        assert_eq!(seen(&mut client, &["q"], &ids), before);
+        let again: Vec<String> = (0..5).map(|_| take(&mut client, "q")).collect();
+        assert_eq!(again, [&ids[4], &ids[2], &ids[1], &ids[0], &ids[3]].map(String::clone));
+    }
+}
