@@ -47,7 +47,7 @@ impl Member {
             address: address.into(),
             partitions: 16,
             lease: Duration::from_secs(5),
-            members: watch::Sender::default(),
+            members: watch::Sender::new(Arc::default()),
         }
     }
 

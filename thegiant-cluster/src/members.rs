@@ -25,7 +25,7 @@ pub struct Instance {
     pub(crate) address: String,
 }
 
-/// Who owns a partition.
+/// The owner of a partition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Owner {
     /// The index of the instance.

@@ -38,7 +38,7 @@ use std::{future::Future, io};
 ///
 /// An application that keeps nothing which its instances share, such as a cache, can ignore the epoch.
 pub trait Partitions: 'static {
-    /// Loads the state of a partition, and makes sure that no earlier owner can write to it any more.
+    /// Loads the state of a partition, and fences it, so that earlier owners cannot write to it.
     ///
     /// Meanwhile, commands for its keys get `-CLUSTERDOWN Hash slot not served`, which clients try again. Several partitions are opened at the
     /// same time. The member stays alive however long it takes.
@@ -49,7 +49,7 @@ pub trait Partitions: 'static {
 
     /// Discards the state of a partition that another instance is about to own.
     ///
-    /// No command for its keys begins any more. The other instance opens the partition when this future has ended, so it waits for writes
+    /// No further command for its keys begins. The other instance opens the partition when this future has ended, so it waits for writes
     /// that have begun. But if the lease has ended, the other instance does not wait.
     fn close(&self, partition: u16) -> impl Future<Output = ()>;
 }

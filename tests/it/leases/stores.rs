@@ -1,4 +1,4 @@
-//! What each store has to do.
+//! The promises of each store.
 
 use std::{sync::Arc, time::Duration};
 
@@ -109,7 +109,7 @@ async fn check(store: impl Store) {
     assert_eq!(swap("key", Some(second), Some("3")).await, Swap::Conflict);
     let Swap::Done(third) = swap("key", None, Some("2")).await else { panic!("it was deleted") };
     assert!(![first, second].contains(&third));
-    // Of swaps at the same time, one succeeds.
+    // One of several swaps at the same time succeeds.
     let swaps: Vec<_> = (0..8)
         .map(|number| {
             let store = Arc::clone(&store);

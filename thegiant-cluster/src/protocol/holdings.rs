@@ -9,7 +9,7 @@ pub(super) struct Holdings(BTreeMap<u16, Held>);
 /// The state of a partition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Held {
-    /// The application opens it. If it is not wanted any more, it is closed at once.
+    /// The application opens it. Without `is_wanted`, it is closed at once after that.
     Opening {
         epoch: u64,
         is_wanted: bool,
@@ -26,7 +26,7 @@ enum Held {
     },
 }
 
-/// What the application has to do with a partition.
+/// A task of the application.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Change {
     Open { partition: u16, epoch: u64 },
@@ -60,7 +60,7 @@ impl Holdings {
         }
     }
 
-    /// Notes that a partition is open. If it is not wanted any more, it has to be closed.
+    /// Notes that a partition is open. Returns the next task if the member no longer wants it.
     pub(super) fn opened(&mut self, partition: u16) -> Option<Change> {
         match self.0.get_mut(&partition) {
             Some(held @ Held::Opening { is_wanted: true, .. }) => {

@@ -37,7 +37,7 @@ use crate::{Entry, Members, Revision, Swap};
 /// A time of the own monotonic clock.
 pub(crate) type Time = Duration;
 
-/// What a member is told when it starts.
+/// The settings of a member.
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
     pub(crate) name: String,
@@ -71,7 +71,7 @@ pub(crate) enum Answer {
     Failed(io::Error),
 }
 
-/// What has happened.
+/// An event for the machine.
 #[derive(Debug)]
 pub(crate) enum Input {
     /// The time that [`Machine::wake_at`] has returned.
@@ -86,7 +86,7 @@ pub(crate) enum Input {
     Leave,
 }
 
-/// What has to be done.
+/// A task for the driver.
 #[derive(Debug)]
 pub(crate) enum Output {
     Call(Lane, Call),
@@ -122,7 +122,7 @@ pub(crate) struct Machine {
     outputs: Vec<Output>,
 }
 
-/// What the member does.
+/// The state of a member.
 #[derive(Debug)]
 enum Phase {
     /// It waits until its name is free, and creates its heartbeat.
@@ -131,7 +131,7 @@ enum Phase {
     Joined {
         after: Option<u64>,
     },
-    /// It has no heartbeat any more. It joins again when all partitions are closed.
+    /// Another member has deleted its heartbeat. It joins again when all partitions are closed.
     Deposed,
     /// It closes its partitions.
     Closing,

@@ -1,4 +1,4 @@
-//! What a member does with the answers of the store, in each phase.
+//! The reactions of a member to the answers of the store, in each phase.
 
 use std::io;
 

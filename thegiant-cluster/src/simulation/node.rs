@@ -26,9 +26,9 @@ pub(super) struct Clock {
 pub(super) struct Process {
     pub(super) id: u64,
     pub(super) machine: Machine,
-    /// What the server was told to serve.
+    /// The partitions that the server serves.
     pub(super) served: BTreeSet<u16>,
-    /// What the application has opened, with the epochs.
+    /// The partitions that the application has opened, with the epochs.
     pub(super) open: Vec<(u16, u64)>,
     pub(super) paused_until: Option<Duration>,
     pub(super) last_wake: u64,

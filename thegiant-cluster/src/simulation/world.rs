@@ -30,7 +30,7 @@ pub(super) struct World {
     pub(super) seen: Seen,
 }
 
-/// What has happened, so that a test knows that it tests something.
+/// Counts of events, so that a test knows that it tests something.
 #[derive(Debug, Default)]
 pub(super) struct Seen {
     pub(super) opens: u32,
