@@ -35,8 +35,7 @@ pub(crate) struct ClusterOptions {
     /// Address of this instance, for clients and the other instances [default: that of --bind]
     #[arg(long, value_name = "HOST:PORT", requires = "cluster_node")]
     cluster_address: Option<String>,
-    /// Store in which the instances agree, etcd://HOST:PORT[,HOST:PORT...][/PREFIX] or postgres://USER@HOST/NAME [default: the
-    /// database]
+    /// Store in which the instances agree, etcd://HOST:PORT[,HOST:PORT...] or postgres://USER@HOST/NAME [default: the database]
     #[arg(long, value_name = "URL", requires = "cluster_node")]
     cluster_store: Option<String>,
     /// Number of parts of the queues, which the instances divide; the first start decides
