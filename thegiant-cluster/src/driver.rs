@@ -2,7 +2,6 @@
 
 use std::{collections::BTreeSet, io, mem, rc::Rc, sync::Arc, time::Duration};
 
-use thegiant::ServerHandle;
 use tokio::{
     sync::{oneshot, watch},
     task::JoinSet,
@@ -11,7 +10,7 @@ use tokio::{
 
 use crate::{
     Members, Partitions,
-    members::slots,
+    front::Front,
     protocol::{Answer, Call, Input, Lane, Machine, Output, Settings},
     store::AnyStore,
     watchdog::Watchdog,
@@ -21,10 +20,9 @@ use crate::{
 pub(crate) struct Driver<P> {
     machine: Machine,
     lease: Duration,
-    partition_count: u16,
     store: Arc<dyn AnyStore>,
     partitions: Rc<P>,
-    handle: ServerHandle,
+    front: Front,
     members: watch::Sender<Arc<Members>>,
     /// Everything that goes on. Its end is an input of the machine.
     tasks: JoinSet<Input>,
@@ -38,16 +36,15 @@ impl<P: Partitions> Driver<P> {
         settings: Settings,
         store: Arc<dyn AnyStore>,
         partitions: P,
-        handle: ServerHandle,
+        front: Front,
         members: watch::Sender<Arc<Members>>,
     ) -> Self {
         Driver {
             lease: settings.lease,
-            partition_count: settings.partitions,
             machine: Machine::new(settings),
             store,
             partitions: Rc::new(partitions),
-            handle,
+            front,
             members,
             tasks: JoinSet::new(),
             start: Instant::now(),
@@ -63,9 +60,9 @@ impl<P: Partitions> Driver<P> {
             Input::Leave
         });
         self.watch();
-        let handle = self.handle.clone();
+        let front = self.front.clone();
         // Without a cluster, the server serves nothing either.
-        let watchdog = Watchdog::start(move || drop(handle.serve_only([])))?;
+        let watchdog = Watchdog::start(move || drop(front.serve(&BTreeSet::new())))?;
         let mut input = Input::Wake;
         loop {
             self.note(&input);
@@ -85,7 +82,7 @@ impl<P: Partitions> Driver<P> {
         let service = self.machine.service();
         let was_stopped = watchdog.set(service.map(|(_, end)| (self.start + end).into_std()));
         match service {
-            Some((served, _)) if was_stopped => self.serve(served),
+            Some((served, _)) if was_stopped => self.front.serve(served),
             _ => Ok(()),
         }
     }
@@ -118,7 +115,7 @@ impl<P: Partitions> Driver<P> {
     fn perform(&mut self, output: Output) -> io::Result<()> {
         match output {
             Output::Call(lane, call) => self.call(lane, call),
-            Output::Serve(served) => self.serve(&served)?,
+            Output::Serve(served) => self.front.serve(&served)?,
             Output::Open { partition, epoch } => {
                 tracing::info!(partition, epoch, "opens a partition");
                 let partitions = Rc::clone(&self.partitions);
@@ -134,7 +131,10 @@ impl<P: Partitions> Driver<P> {
                     Input::Closed(partition)
                 });
             }
-            Output::Members(members) => self.redirect(members),
+            Output::Members(members) => {
+                self.front.redirect(&members);
+                self.members.send_replace(Arc::new(members));
+            }
             Output::Ended(_) => {}
         }
         Ok(())
@@ -157,22 +157,6 @@ impl<P: Partitions> Driver<P> {
                 answer.unwrap_or_else(|_| Err(io::Error::new(io::ErrorKind::TimedOut, "no answer in time")));
             Input::Answered(lane, answer.unwrap_or_else(Answer::Failed))
         });
-    }
-
-    fn serve(&self, served: &BTreeSet<u16>) -> io::Result<()> {
-        let served = served.iter().map(|partition| slots(*partition, self.partition_count));
-        Ok(self.handle.serve_only(served)?)
-    }
-
-    /// Redirects clients to the owners of the partitions.
-    fn redirect(&self, members: Members) {
-        match members.topology().map(|topology| self.handle.set_topology(topology)) {
-            Ok(Ok(())) => {}
-            Err(error) | Ok(Err(error)) => {
-                tracing::error!(%error, "clients are not redirected to the new owners")
-            }
-        }
-        self.members.send_replace(Arc::new(members));
     }
 
     /// Waits for a change of the store. Further changes during a short pause are seen at the same time.

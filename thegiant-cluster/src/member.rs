@@ -2,6 +2,7 @@
 
 use std::{
     cell::Cell,
+    collections::BTreeSet,
     fmt,
     future::Future,
     hash::{BuildHasher, RandomState},
@@ -12,10 +13,10 @@ use std::{
     time::Duration,
 };
 
-use thegiant::{Server, cluster::Topology};
+use thegiant::{Server, ServerHandle, cluster::Topology, sentinel::Sentinel};
 use tokio::sync::{oneshot, watch};
 
-use crate::{Members, Partitions, Store, driver::Driver, protocol::Settings, store::AnyStore};
+use crate::{Members, Partitions, Store, driver::Driver, front::Front, protocol::Settings, store::AnyStore};
 
 /// The shortest lease. A shorter one would end while a busy machine does something else.
 const SHORTEST_LEASE: Duration = Duration::from_millis(100);
@@ -30,6 +31,8 @@ pub struct Member {
     address: String,
     partitions: u16,
     lease: Duration,
+    /// The facade and the name of the master, if one member has all keys.
+    standby: Option<(Sentinel, String)>,
     members: watch::Sender<Arc<Members>>,
 }
 
@@ -47,6 +50,7 @@ impl Member {
             address: address.into(),
             partitions: 16,
             lease: Duration::from_secs(5),
+            standby: None,
             members: watch::Sender::new(Arc::default()),
         }
     }
@@ -65,6 +69,28 @@ impl Member {
     pub fn lease(mut self, lease: Duration) -> Self {
         self.lease = lease;
         self
+    }
+
+    /// Makes one member at a time serve all keys, for clients that know Redis Sentinel.
+    ///
+    /// There is one partition. Its owner is the master, and the other members wait as [replicas](thegiant::Role). The facade, which the program
+    /// has [mounted](Sentinel::mount), names the master by this name. The server has no [`Server::cluster`].
+    ///
+    /// ```no_run
+    /// use thegiant::{prelude::*, sentinel::Sentinel};
+    /// use thegiant_cluster::{Member, MemoryStore};
+    ///
+    /// # async fn run(partitions: impl thegiant_cluster::Partitions) -> std::io::Result<()> {
+    /// let sentinel = Sentinel::new("10.0.0.1", 6380);
+    /// let app = sentinel.mount(App::new());
+    /// let server = Server::new(app).bind("0.0.0.0:6380")?;
+    /// let member = Member::new(MemoryStore::new(), "a", "10.0.0.1:6380").standby(sentinel, "orders");
+    /// member.run(server, partitions).await
+    /// # }
+    /// ```
+    pub fn standby(mut self, sentinel: Sentinel, name: impl Into<String>) -> Self {
+        self.standby = Some((sentinel, name.into()));
+        self.partitions(1)
     }
 
     /// Returns a view of all members, which changes while [`run`](Self::run) runs.
@@ -93,7 +119,8 @@ impl Member {
 
     /// Runs the server as a member, until the server stops.
     ///
-    /// The server needs [`Server::cluster`] with [`Cluster::member`](thegiant::cluster::Cluster::member) of the same name. When it is told to stop, the member first closes its
+    /// The server needs [`Server::cluster`] with [`Cluster::member`](thegiant::cluster::Cluster::member) of the same name, unless the member
+    /// is a [standby](Self::standby). When it is told to stop, the member first closes its
     /// partitions and gives them to other members, which need not wait for the end of its lease. Then the server stops.
     ///
     /// # Errors
@@ -104,8 +131,9 @@ impl Member {
         let Member { store, members, .. } = &self;
         let settings = self.settings()?;
         let handle = server.handle();
-        handle.serve_only([])?;
-        let driver = Driver::new(settings, Arc::clone(store), partitions, handle.clone(), members.clone());
+        let front = self.front(handle.clone());
+        front.serve(&BTreeSet::new())?;
+        let driver = Driver::new(settings, Arc::clone(store), partitions, front, members.clone());
         let (leave, told_to_leave) = oneshot::channel();
         let (end, ended) = oneshot::channel::<()>();
         let is_stopping = Rc::new(Cell::new(false));
@@ -127,6 +155,13 @@ impl Member {
         };
         // The server first, so that its actors have started when the member opens the first partition.
         both(server.run(), member).await
+    }
+
+    fn front(&self, server: ServerHandle) -> Front {
+        match &self.standby {
+            Some((sentinel, name)) => Front::standby(server, sentinel.clone(), name.clone(), &self.address),
+            None => Front::Cluster { server, partitions: self.partitions },
+        }
     }
 
     /// Checks the settings.

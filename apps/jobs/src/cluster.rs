@@ -5,7 +5,7 @@ use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 use actix::{WrapFuture, fut::ActorFutureExt};
 use clap::Args;
 use cli::{ServerOptions, seconds};
-use thegiant::{Address, cluster::Cluster, prelude::*};
+use thegiant::{Address, cluster::Cluster, prelude::*, sentinel::Sentinel};
 use thegiant_cluster::{Etcd, Member, Partitions, Postgres};
 use tokio::time::{sleep, timeout};
 
@@ -41,6 +41,9 @@ pub(crate) struct ClusterOptions {
     /// Number of parts of the queues, which the instances divide; the first start decides
     #[arg(long, value_name = "N", requires = "cluster_node", default_value_t = 12, value_parser = clap::value_parser!(u16).range(1..=1024))]
     cluster_partitions: u16,
+    /// Let one instance at a time have all queues, for clients that know Redis Sentinel: they find it by this name
+    #[arg(long, value_name = "NAME", requires = "cluster_address", conflicts_with = "cluster_partitions")]
+    cluster_sentinel: Option<String>,
     /// Seconds after which the others take over from an instance that does not answer
     #[arg(long, value_name = "SECONDS", requires = "cluster_node", default_value = "5", value_parser = seconds)]
     cluster_lease: Duration,
@@ -63,6 +66,9 @@ impl ClusterOptions {
     async fn serve_as(&self, node: &str, options: &ServerOptions, database: Option<&str>) -> io::Result<()> {
         let database = database.ok_or_else(|| mistake(NO_DATABASE))?;
         database::check_shared(database)?;
+        if let (Some(name), Some(address)) = (&self.cluster_sentinel, &self.cluster_address) {
+            return self.stand_by(name, node, address, options, database).await;
+        }
         let (app, partitions) = app(self.cluster_partitions, database);
         let cluster = Cluster::member(node).upstream(options.others()?);
         let server = options.bind(app)?.timeouts(timeouts()).cluster(cluster)?;
@@ -73,6 +79,23 @@ impl ClusterOptions {
         let member = self.member(database, node, address)?;
         cli::say_addresses(&server);
         member.partitions(self.cluster_partitions).lease(self.cluster_lease).run(server, partitions).await
+    }
+
+    /// Serves as the master of this name, or waits as its replica.
+    async fn stand_by(
+        &self,
+        name: &str,
+        node: &str,
+        address: &str,
+        options: &ServerOptions,
+        database: &str,
+    ) -> io::Result<()> {
+        let (host, port) = host_and_port(address).ok_or_else(|| mistake(WRONG_ADDRESS))?;
+        let (sentinel, (app, partitions)) = (Sentinel::new(host, port), app(1, database));
+        let server = options.bind(sentinel.mount(app))?.timeouts(timeouts());
+        cli::say_addresses(&server);
+        let member = self.member(database, node, address.to_owned())?.standby(sentinel, name);
+        member.lease(self.cluster_lease).run(server, partitions).await
     }
 
     /// Returns a member with the store of the instances.
@@ -197,6 +220,13 @@ impl Jobs<Partition> {
     }
 }
 
+/// Splits an address. An IPv6 address has no brackets then.
+fn host_and_port(address: &str) -> Option<(&str, u16)> {
+    let (host, port) = address.rsplit_once(':')?;
+    Some((host.trim_matches(['[', ']']), port.parse().ok()?))
+}
+
+const WRONG_ADDRESS: &str = "--cluster-address: expected HOST:PORT";
 const NO_ADDRESS: &str = "--cluster-address: write the address that clients use for this instance, because --bind has none that they can use";
 const NO_STORE: &str =
     "--cluster-store: expected etcd://HOST:PORT[,HOST:PORT...][/PREFIX] or postgres://USER@HOST/NAME";

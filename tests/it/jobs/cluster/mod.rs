@@ -5,6 +5,7 @@ mod failures;
 mod handover;
 mod kills;
 mod setup;
+mod standby;
 
 use std::collections::BTreeSet;
 
