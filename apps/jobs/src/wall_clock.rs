@@ -9,6 +9,9 @@ use crate::database::millis;
 /// A difference of more milliseconds than this means that the clock of the system was set, or that the machine slept.
 const MAX_DRIFT: i64 = 1000;
 
+/// A millisecond, without its last nanosecond.
+const ALMOST_ONE: Duration = Duration::from_nanos(999_999);
+
 /// Converts between the times of this process and milliseconds since 1970.
 ///
 /// Two times keep their order, also if the clock of the system is set in between.
@@ -34,7 +37,8 @@ impl WallClock {
     pub(crate) fn millis(&self, instant: Instant) -> i64 {
         match instant >= self.instant {
             true => self.millis.saturating_add(millis(instant - self.instant)),
-            false => self.millis.saturating_sub(millis(self.instant - instant)),
+            // Rounds down as well, so that a millisecond is as long before the start as it is after it.
+            false => self.millis.saturating_sub(millis(self.instant - instant + ALMOST_ONE)),
         }
     }
 
@@ -63,6 +67,15 @@ mod tests {
         for extreme in [i64::MIN, i64::MAX] {
             clock.instant(extreme);
         }
+    }
+
+    #[test]
+    fn a_millisecond_is_a_millisecond_before_the_start_too() {
+        let clock = WallClock::start();
+        let micros = |micros| {
+            clock.millis(clock.instant(clock.millis - 3) + Duration::from_micros(micros)) - clock.millis
+        };
+        assert_eq!([0, 999, 1000, 1999, 2000, 2999, 3000, 3999].map(micros), [-3, -3, -2, -2, -1, -1, 0, 0]);
     }
 
     #[test]
