@@ -154,7 +154,7 @@ impl ClusterState {
             )));
         }
         let view = View::new(topology, &self.own, current.ready.clone());
-        if !view.has_own() {
+        if current.has_own() && !view.has_own() {
             tracing::warn!(
                 own = self.own,
                 version,

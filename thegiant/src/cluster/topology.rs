@@ -127,8 +127,8 @@ impl Topology {
     }
 
     /// Returns the index of the instance that owns a slot.
-    pub(super) fn owner_index(&self, slot: u16) -> u16 {
-        self.owners[usize::from(slot)]
+    pub(super) fn owner_index(&self, slot: u16) -> Option<u16> {
+        Some(self.owners[usize::from(slot)]).filter(|owner| *owner != NO_OWNER)
     }
 
     /// Returns the index of the instance with this name, ID or address.

@@ -84,7 +84,7 @@ impl View {
     pub(crate) fn check_slots(&self, mut slots: impl Iterator<Item = u16>) -> Result<(), Misdirected> {
         let Some(first) = slots.next() else { return Ok(()) };
         let serves = self.serves(first);
-        if !serves && self.owns(first) {
+        if !serves && !self.has_other_owner(first) {
             return Err(Misdirected::NotServed);
         }
         if slots.any(|slot| slot != first) {
@@ -93,9 +93,9 @@ impl View {
         if serves { Ok(()) } else { Err(Misdirected::Moved(first)) }
     }
 
-    /// Returns whether this instance owns a slot, and so cannot name another one for it.
-    fn owns(&self, slot: u16) -> bool {
-        self.own == Some(self.topology.owner_index(slot))
+    /// Returns whether another instance owns a slot. A topology that comes later names none.
+    fn has_other_owner(&self, slot: u16) -> bool {
+        self.topology.owner_index(slot).is_some_and(|owner| self.own != Some(owner))
     }
 
     /// Returns whether this instance serves slots, or has none.
